@@ -1,0 +1,300 @@
+/* Flotilla base: what every other part stands on.
+ *
+ * Errors, bounded bytes, checked arithmetic, time, log, mergeable
+ * histograms, files and child processes.  Needs libc only, so that the
+ * sandboxed engine can link it.  Unless a declaration says otherwise,
+ * functions may be called from any thread on distinct objects, and the
+ * caller owns everything it passes in. */
+#ifndef FLOTILLA_BASE_H
+#define FLOTILLA_BASE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#define FLO_VERSION "0.1.0"
+
+#define FLO_MUST_USE __attribute__((warn_unused_result))
+#define FLO_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#define FLO_NORETURN __attribute__((noreturn))
+/* Run `fn` on the variable's address when it leaves its scope. */
+#define FLO_CLEANUP(fn) __attribute__((cleanup(fn)))
+#define FLO_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* ---- errors -------------------------------------------------------- */
+
+/* Exit codes of all programs; see base/errors.def. */
+enum flo_exit {
+    FLO_EXIT_OK = 0,
+    FLO_EXIT_OTHER = 1,
+    FLO_EXIT_USAGE = 2,
+    FLO_EXIT_ABSENT = 3,
+    FLO_EXIT_AUTH = 4,
+    FLO_EXIT_STATE = 5,
+    FLO_EXIT_NETWORK = 6,
+    FLO_EXIT_VERIFY = 7,
+    FLO_EXIT_ROLLOUT = 8,
+    FLO_EXIT_PARTLY = 9,
+    FLO_EXIT_REFUSED = 10,
+    FLO_EXIT_INTERNAL = 70,
+};
+
+/* Negative error codes FLO_E_<NAME>, one per row of base/errors.def. */
+enum flo_error_index {
+#define FLO_ERROR(name, id, exit_class, meaning, fix) FLO_ERROR_INDEX_##name,
+#include "base/errors.def"
+#undef FLO_ERROR
+    FLO_ERROR_COUNT
+};
+enum flo_error {
+#define FLO_ERROR(name, id, exit_class, meaning, fix)                          \
+    FLO_E_##name = -1 - FLO_ERROR_INDEX_##name,
+#include "base/errors.def"
+#undef FLO_ERROR
+};
+
+/* One error on its way up: the code, the sentence and, where the place that
+ * failed knows better than the table, why and what to do.  Zero-initialise.
+ * Every function that takes one accepts NULL. */
+struct flo_err {
+    int code;       /* 0 or FLO_E_... */
+    char what[512]; /* lower case, the thing, the value, the limit */
+    char why[256];  /* empty: nothing to add */
+    char fix[256];  /* empty: the table's */
+};
+
+/* Set `err` and return `code`, so that `return flo_fail(...)` reads well.
+ * The text is cut to fit; control characters are escaped. */
+int flo_fail(struct flo_err *err, int code, const char *format, ...)
+    FLO_PRINTF(3, 4);
+/* As flo_fail, with ": strerror(errno)" behind; ENOSPC, EDQUOT become
+ * FLO_E_DISK_FULL and ENOMEM FLO_E_MEMORY whatever `code` says. */
+int flo_fail_errno(struct flo_err *err, int code, const char *format, ...)
+    FLO_PRINTF(3, 4);
+/* Put "context: " in front of the sentence; returns `code` unchanged. */
+int flo_wrap(struct flo_err *err, int code, const char *format, ...)
+    FLO_PRINTF(3, 4);
+/* Add the why or fix line; return err->code. */
+int flo_err_why(struct flo_err *err, const char *format, ...) FLO_PRINTF(2, 3);
+int flo_err_fix(struct flo_err *err, const char *format, ...) FLO_PRINTF(2, 3);
+
+/* Facts of a code; unknown codes read as "internal". Static strings. */
+const char *flo_error_id(int code);
+const char *flo_error_meaning(int code);
+const char *flo_error_fix(int code);
+enum flo_exit flo_error_exit(int code);
+/* Code of an id such as "disk.full"; 0 if there is none. */
+int flo_error_code(const char *id);
+
+/* Print the three-line form "error[id]: what / why / fix" and return the
+ * exit code: `return flo_err_print(stderr, &err);`. */
+int flo_err_print(FILE *file, const struct flo_err *err);
+
+/* ---- checked arithmetic and bytes ----------------------------------- */
+
+/* false and *out untouched when the result does not fit. */
+static inline bool flo_add_u64(uint64_t a, uint64_t b, uint64_t *out)
+{
+    uint64_t sum;
+    if (__builtin_add_overflow(a, b, &sum)) {
+        return false;
+    }
+    *out = sum;
+    return true;
+}
+static inline bool flo_mul_u64(uint64_t a, uint64_t b, uint64_t *out)
+{
+    uint64_t product;
+    if (__builtin_mul_overflow(a, b, &product)) {
+        return false;
+    }
+    *out = product;
+    return true;
+}
+
+/* Little-endian readers and writers on unaligned bytes. */
+uint16_t flo_get_u16(const void *p);
+uint32_t flo_get_u32(const void *p);
+uint64_t flo_get_u64(const void *p);
+void flo_put_u16(void *p, uint16_t value);
+void flo_put_u32(void *p, uint32_t value);
+void flo_put_u64(void *p, uint64_t value);
+
+/* CRC-32C (Castagnoli, RFC 3720 appendix B.4) of `bytes`; `seed` 0 to begin. */
+uint32_t flo_crc32c(uint32_t seed, const void *data, size_t bytes);
+
+/* Lower-case hex with a final NUL: `out` holds 2 * bytes + 1. */
+void flo_hex_encode(const void *data, size_t bytes, char *out);
+/* Exactly 2 * bytes lower-case digits, then NUL; false otherwise. */
+bool flo_hex_decode(const char *text, void *out, size_t bytes);
+
+/* Base64 of RFC 4648 section 4, with padding.  encode: `out` holds
+ * 4 * ((bytes + 2) / 3) + 1.  decode: strict; returns the byte count or -1,
+ * `out` holds 3 * (strlen / 4). */
+void flo_base64_encode(const void *data, size_t bytes, char *out);
+ptrdiff_t flo_base64_decode(const char *text, size_t chars, void *out);
+
+/* A growing byte string with a bound.  Zero-initialise and set bytes_max
+ * (0: 64 MiB).  `data` always has a NUL behind the last byte once something
+ * was added.  After a failed add `failed` stays set and all later adds do
+ * nothing: check once at the end. */
+struct flo_buf {
+    char *data;
+    size_t bytes;
+    size_t capacity;
+    size_t bytes_max;
+    bool failed;
+};
+void flo_buf_add(struct flo_buf *buf, const void *data, size_t bytes);
+void flo_buf_text(struct flo_buf *buf, const char *text);
+void flo_buf_printf(struct flo_buf *buf, const char *format, ...)
+    FLO_PRINTF(2, 3);
+/* Text as the inside of a JSON string (no quotes): escaped, valid UTF-8 kept,
+ * each bad byte written as U+FFFD. */
+void flo_buf_json_text(struct flo_buf *buf, const char *text, size_t bytes);
+void flo_buf_deinit(struct flo_buf *buf);
+
+/* Length in bytes of the valid UTF-8 prefix of `text`. */
+size_t flo_utf8_valid(const char *text, size_t bytes);
+
+/* The nearest of `count` words by edit distance, or NULL when none is near:
+ * for "did you mean". */
+const char *flo_nearest(const char *word, const char *const *words,
+                        size_t count);
+
+/* ---- names and digests ---------------------------------------------- */
+
+#define FLO_NAME_MAX 64       /* characters of a model, group or fleet name */
+#define FLO_DIGEST_BYTES 32   /* SHA-256 */
+#define FLO_DIGEST_TEXT 72    /* "sha256:" + 64 hex + NUL */
+
+/* A SHA-256; all zero means "none". Computed by base/host/digest.h. */
+struct flo_digest {
+    uint8_t bytes[FLO_DIGEST_BYTES];
+};
+bool flo_digest_equal(const struct flo_digest *a, const struct flo_digest *b);
+bool flo_digest_is_zero(const struct flo_digest *digest);
+/* "sha256:<hex>"; `out` holds FLO_DIGEST_TEXT. */
+void flo_digest_text(const struct flo_digest *digest, char *out);
+bool flo_digest_parse(const char *text, struct flo_digest *out);
+
+/* ^[a-z0-9][a-z0-9._-]{0,63}$ : models, versions, groups, fleets, labels. */
+bool flo_name_is_valid(const char *name);
+/* A device id: lower-case UUID, 36 characters. */
+bool flo_uuid_is_valid(const char *id);
+/* A random (version 4) UUID; `out` holds 37. */
+void flo_uuid_make(char *out);
+/* Fill with the kernel's random bytes (getrandom); never fails. */
+void flo_random(void *out, size_t bytes);
+
+/* ---- time ------------------------------------------------------------ */
+
+/* Milliseconds since boot, suspend included (CLOCK_BOOTTIME): all timers. */
+uint64_t flo_now_ms(void);
+/* Microseconds of CLOCK_MONOTONIC: latencies. */
+uint64_t flo_now_us(void);
+/* Wall clock, milliseconds since 1970: for people and expiry only. */
+uint64_t flo_wall_ms(void);
+/* "2026-11-20T07:00:00.123Z"; `out` holds 25. */
+void flo_time_text(uint64_t wall_ms, char *out);
+/* RFC 3339 in UTC, with or without fraction; false when it is not. */
+bool flo_time_parse(const char *text, uint64_t *wall_ms);
+/* "1500ms" "30s" "15m" "6h" "2d"; false when it is not. */
+bool flo_duration_parse(const char *text, uint64_t *ms);
+
+/* ---- log -------------------------------------------------------------- */
+
+enum flo_log_level { FLO_LOG_ERROR, FLO_LOG_WARN, FLO_LOG_INFO, FLO_LOG_DEBUG };
+/* One line on stderr: "<time> <level> <area> <sentence>", control characters
+ * escaped.  Never give it a prompt, an answer, a token or a key.  Default
+ * level INFO, or the environment's FLOTILLA_LOG (error warn info debug). */
+void flo_log(enum flo_log_level level, const char *area, const char *format,
+             ...) FLO_PRINTF(3, 4);
+void flo_log_err(enum flo_log_level level, const char *area,
+                 const struct flo_err *err);
+void flo_log_level_set(enum flo_log_level level);
+
+/* ---- histogram ---------------------------------------------------------- */
+
+/* Mergeable log-linear histogram of non-negative integers (us, bytes,
+ * milli-tokens/s): 32 buckets per octave below 2^40, so a percentile is off
+ * by at most 3.2 % upwards.  Merging adds: exact, order does not matter.
+ * design/mqtt.md section 3.2. */
+#define FLO_HISTOGRAM_BUCKETS 1152
+struct flo_histogram {
+    uint64_t count;
+    uint64_t sum;
+    uint32_t buckets[FLO_HISTOGRAM_BUCKETS];
+};
+void flo_histogram_add(struct flo_histogram *histogram, uint64_t value);
+void flo_histogram_merge(struct flo_histogram *into,
+                         const struct flo_histogram *from);
+/* Upper bound of the bucket that holds the q-th part (0 < q <= 1) of the
+ * values; 0 when empty. */
+uint64_t flo_histogram_quantile(const struct flo_histogram *histogram,
+                                double q);
+/* Sparse varint pairs (gap, count), then the sum; base64 without line ends.
+ * Appends to `out`. */
+void flo_histogram_encode(const struct flo_histogram *histogram,
+                          struct flo_buf *out);
+/* FLO_E_MQTT_SCHEMA on anything that encode does not write. */
+FLO_MUST_USE int flo_histogram_decode(const char *text, size_t chars,
+                                      struct flo_histogram *out,
+                                      struct flo_err *err);
+
+/* ---- files -------------------------------------------------------------- */
+
+/* Whole regular file (never a FIFO or device) of at most bytes_max into a
+ * malloc'ed, NUL-terminated block that the caller frees.  FLO_E_IO_OPEN,
+ * FLO_E_IO_READ, FLO_E_ABSENT (no such file), FLO_E_META_TOO_LARGE. */
+FLO_MUST_USE int flo_file_read(const char *path, size_t bytes_max, char **data,
+                               size_t *bytes, struct flo_err *err);
+/* Write to a temporary name beside it, fdatasync, rename, sync the folder:
+ * after power loss the old or the new content stands, never a mix. */
+FLO_MUST_USE int flo_file_write(const char *path, const void *data,
+                                size_t bytes, mode_t mode,
+                                struct flo_err *err);
+/* Open below a folder without following any symbolic link
+ * (openat2 RESOLVE_BENEATH|NO_SYMLINKS).  Returns the descriptor.
+ * FLO_E_IO_SYMLINK, FLO_E_IO_OPEN, FLO_E_ABSENT. */
+FLO_MUST_USE int flo_file_open_beneath(int dir_fd, const char *path, int flags,
+                                       mode_t mode, int *fd,
+                                       struct flo_err *err);
+/* All bytes or an error; EINTR and short writes handled. */
+FLO_MUST_USE int flo_fd_write_all(int fd, const void *data, size_t bytes,
+                                  struct flo_err *err);
+FLO_MUST_USE int flo_fd_pread_all(int fd, void *data, size_t bytes,
+                                  uint64_t offset, struct flo_err *err);
+/* mkdir -p; existing folders are fine. */
+FLO_MUST_USE int flo_dir_make(const char *path, mode_t mode,
+                              struct flo_err *err);
+FLO_MUST_USE int flo_dir_sync(const char *path, struct flo_err *err);
+/* Free bytes of the file system that holds `path`; 0 when unknown. */
+uint64_t flo_disk_free(const char *path);
+/* "/dir/name" into `out`; false when it does not fit. */
+bool flo_path_join(char *out, size_t out_bytes, const char *dir,
+                   const char *name);
+
+/* close(*fd) for FLO_CLEANUP; free(*p). */
+void flo_fd_cleanup(int *fd);
+void flo_free_cleanup(void *pointer_to_pointer);
+
+/* ---- processes ----------------------------------------------------------- */
+
+/* Start argv[0] (a path) with `fd` (or -1) as descriptor 3, every other
+ * descriptor above 2 closed, PR_SET_PDEATHSIG SIGKILL, signals at default.
+ * The child must not outlive the thread that called: call from the main
+ * thread.  FLO_E_PROCESS when it cannot be started. */
+FLO_MUST_USE int flo_process_spawn(const char *const argv[], int fd,
+                                   pid_t *pid, struct flo_err *err);
+/* Resident set, its anonymous part and peak of a process in bytes, from
+ * /proc; false when it is gone. NULL out pointers are fine. */
+bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous,
+                        uint64_t *peak);
+/* Path of a sibling program (in the folder of this one). */
+bool flo_process_sibling(const char *name, char *out, size_t out_bytes);
+
+#endif

@@ -1,0 +1,38 @@
+# flotilla_library(NAME SOURCES-GLOB... [LINK libs...]): a static library whose
+# includes are the repository root ("base/err.h") and the public headers.
+function(flotilla_library name)
+    cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+    file(GLOB sources CONFIGURE_DEPENDS ${ARG_SOURCES})
+    add_library(${name} STATIC ${sources})
+    target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR}
+        ${CMAKE_SOURCE_DIR}/base/include ${CMAKE_SOURCE_DIR}/proto/include
+        ${CMAKE_SOURCE_DIR}/engine/include ${CMAKE_SOURCE_DIR}/updater/include
+        ${CMAKE_SOURCE_DIR}/agent/include)
+    target_link_libraries(${name} PUBLIC ${ARG_LINK})
+endfunction()
+
+# flotilla_program(NAME SOURCES-GLOB... LINK libs...)
+function(flotilla_program name)
+    cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+    file(GLOB sources CONFIGURE_DEPENDS ${ARG_SOURCES})
+    add_executable(${name} ${sources})
+    target_link_libraries(${name} PRIVATE ${ARG_LINK})
+endfunction()
+
+# flotilla_test(NAME SOURCES... LINK libs... [LABELS l...]): a cmocka program
+# that runs in the source folder, so that tests/models/... paths work.
+function(flotilla_test name)
+    cmake_parse_arguments(ARG "" "" "SOURCES;LINK;LABELS" ${ARGN})
+    if(NOT ARG_LABELS)
+        set(ARG_LABELS unit)
+    endif()
+    add_executable(${name} ${ARG_SOURCES})
+    set_target_properties(${name} PROPERTIES
+        RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}
+        ${CMAKE_SOURCE_DIR}/tests)
+    target_link_libraries(${name} PRIVATE ${ARG_LINK} cmocka)
+    add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 120
+        ENVIRONMENT "FLOTILLA_BIN=${FLOTILLA_BIN}")
+endfunction()
