@@ -1,0 +1,279 @@
+/* Flotilla engine: GGUF in, tokens out, on the CPU.
+ *
+ * An engine is one loaded model with its threads and memory; a session is one
+ * timeline of tokens in it.  Everything is allocated at open, nothing per
+ * token.  The weights are mapped, never copied: the file must not change or
+ * shrink while an engine has it open.
+ *
+ * Threads: functions on distinct engines are independent.  On one engine,
+ * sessions may be used from different threads (one thread per session at a
+ * time); their decodes wait for each other.  What reads the engine only
+ * (info, tokenise, text, chat) may be called at any time from any thread.
+ *
+ * Errors: 0 or a negative FLO_E_...; `err` may be NULL. */
+#ifndef FLOTILLA_ENGINE_H
+#define FLOTILLA_ENGINE_H
+
+#include <flotilla/base.h>
+
+struct flo_engine;
+struct flo_session;
+struct flo_sampler;
+
+#define FLO_ENGINE_THREADS_MAX 64
+#define FLO_ENGINE_SESSIONS_MAX 64
+#define FLO_ENGINE_CONTEXT_MAX (1u << 20)
+#define FLO_ENGINE_CONTEXT_DEFAULT 2048u
+
+/* ---- opening -------------------------------------------------------- */
+
+enum flo_kv_type {
+    FLO_KV_F16, /* half the memory; error about 1e-3 relative */
+    FLO_KV_F32,
+};
+
+enum flo_vocabulary {
+    FLO_VOCABULARY_IF_KNOWN, /* text calls fail if it is not readable */
+    FLO_VOCABULARY_NEEDED,   /* open fails if it is not readable */
+    FLO_VOCABULARY_NONE,     /* token ids alone: not even looked at */
+};
+
+/* All zero is a good default. */
+struct flo_engine_options {
+    uint32_t context;  /* tokens per session; 0: the model's, at most 2048 */
+    uint32_t threads;  /* 0: CPUs that this process may use, at most 8 */
+    uint32_t sessions; /* that can be open at once; 0: 1 */
+    uint32_t batch;    /* prompt tokens computed together; 0: 64 */
+    uint64_t memory_bytes_max; /* 0: no budget */
+    enum flo_kv_type kv_type;
+    enum flo_vocabulary vocabulary;
+    const char *kernel;  /* "avx2", "ref"; NULL: FLOTILLA_KERNEL, or the best */
+    bool trusts_kernels; /* skip the comparison with plain C at open (1 ms) */
+};
+
+/* Bytes that a model will need, known before anything is loaded. */
+struct flo_engine_plan {
+    uint64_t weights_bytes; /* mapped file pages: shared, reclaimable */
+    uint64_t kv_bytes;      /* of all sessions, reserved; used as they grow */
+    uint64_t scratch_bytes; /* activations, logits, sessions, threads */
+    uint64_t vocabulary_bytes; /* upper bound of the tokenizer's tables */
+    uint64_t total_bytes;      /* sum of the above */
+    uint64_t memory_bytes_max; /* of the options; 0: no budget */
+    uint32_t context;          /* as it will be used */
+    uint32_t context_trained;  /* the model's own maximum */
+    uint32_t sessions;
+    uint32_t context_fitting; /* largest that fits the budget; 0: none */
+    bool fits;
+};
+
+/* Reckon the bytes; reads the file's head only.
+ *
+ * FLO_E_MEMORY_BUDGET   it does not fit: `plan` IS written, all numbers
+ *                       are in it and in the sentence
+ * FLO_E_ABSENT, FLO_E_IO_OPEN, FLO_E_GGUF_...   as flo_engine_open() */
+FLO_MUST_USE int flo_engine_plan(const char *path,
+                                 const struct flo_engine_options *options,
+                                 struct flo_engine_plan *plan,
+                                 struct flo_err *err);
+
+/* Load a model file.  `options` may be NULL.  On success *engine is the
+ * caller's, to be given to flo_engine_close().
+ *
+ * FLO_E_ABSENT, FLO_E_IO_OPEN      no such file, not a regular file
+ * FLO_E_GGUF_...                   the file is damaged or its parts disagree
+ * FLO_E_MODEL_ARCH                 an architecture this engine does not know
+ * FLO_E_NOT_BUILT                  a tensor type this engine does not compute
+ * FLO_E_MEMORY_BUDGET              it would need more than memory_bytes_max
+ * FLO_E_USAGE                      an option is out of range
+ * FLO_E_MEMORY                     the system gave no memory or no thread */
+FLO_MUST_USE int flo_engine_open(const char *path,
+                                 const struct flo_engine_options *options,
+                                 struct flo_engine **engine,
+                                 struct flo_err *err);
+/* The same from a descriptor open for reading, which stays the caller's and
+ * may be closed right after. */
+FLO_MUST_USE int flo_engine_open_fd(int fd,
+                                    const struct flo_engine_options *options,
+                                    struct flo_engine **engine,
+                                    struct flo_err *err);
+/* Close after all sessions and samplers of it; NULL is fine. */
+void flo_engine_close(struct flo_engine *engine);
+
+struct flo_engine_info {
+    char arch[32];   /* general.architecture */
+    char name[64];   /* general.name, or empty */
+    char kernel[16]; /* the one in use: "avx2", "ref" */
+    uint32_t n_vocab;
+    uint32_t n_layer;
+    uint32_t n_embd;
+    uint32_t context; /* tokens per session */
+    uint32_t context_trained;
+    uint32_t sessions;
+    uint32_t threads;
+    uint64_t parameters; /* number of weights in the file */
+    uint64_t weights_bytes;
+    uint64_t kv_bytes;
+    uint64_t scratch_bytes;
+    uint64_t vocabulary_bytes;
+    uint64_t load_us; /* open until ready */
+    bool has_vocabulary;
+};
+/* Borrowed; valid until flo_engine_close(). */
+const struct flo_engine_info *flo_engine_info(const struct flo_engine *engine);
+
+/* ---- sessions ------------------------------------------------------- */
+
+/* Take one of the engine's sessions, empty.  FLO_E_INFER_BUSY: all taken. */
+FLO_MUST_USE int flo_session_open(struct flo_engine *engine,
+                                  struct flo_session **session,
+                                  struct flo_err *err);
+/* Give it back, with the pages of its KV cache; NULL is fine. */
+void flo_session_close(struct flo_session *session);
+/* Forget all tokens and a cancel; the memory stays. */
+void flo_session_reset(struct flo_session *session);
+/* Forget the tokens from `position` on (keep a common prefix).  Larger than
+ * the present position: nothing happens. */
+void flo_session_truncate(struct flo_session *session, uint32_t position);
+/* Number of tokens so far = position of the next one. */
+uint32_t flo_session_position(const struct flo_session *session);
+
+enum flo_logits {
+    FLO_LOGITS_NONE, /* fill the cache only */
+    FLO_LOGITS_LAST, /* of the last token: flo_session_logits() */
+};
+
+/* Append `count` tokens, in batches (a prompt costs far less together than
+ * token by token).
+ *
+ * After an error the session stands where it was before the call.
+ *
+ * FLO_E_INFER_TOO_LONG    position + count would pass the context
+ * FLO_E_INFER_PARAM       a token is outside the vocabulary, count is 0
+ * FLO_E_INFER_CANCELLED   flo_session_cancel() */
+FLO_MUST_USE int flo_session_decode(struct flo_session *session,
+                                    const int32_t *tokens, size_t count,
+                                    enum flo_logits logits,
+                                    struct flo_err *err);
+/* n_vocab values of the last decode with FLO_LOGITS_LAST; borrowed, valid
+ * until the session's next decode.  NULL when there are none. */
+const float *flo_session_logits(const struct flo_session *session);
+
+/* Called for each token of a decode in order, on the caller's thread, with
+ * its logits [n_vocab]; not 0 stops and becomes the decode's result.  It must
+ * not use sessions of this engine. */
+typedef int flo_logits_fn(void *context, uint32_t position,
+                          const float *logits);
+/* As flo_session_decode(), giving the logits of every token. */
+FLO_MUST_USE int flo_session_decode_rows(struct flo_session *session,
+                                         const int32_t *tokens, size_t count,
+                                         flo_logits_fn *row, void *context,
+                                         struct flo_err *err);
+
+/* Let a running or the next decode end with FLO_E_INFER_CANCELLED, within one
+ * layer's time.  From any thread or signal handler.  Stays until
+ * flo_session_reset() or flo_session_cancel_clear(). */
+void flo_session_cancel(struct flo_session *session);
+void flo_session_cancel_clear(struct flo_session *session);
+
+/* Sums since flo_session_open(); a decode of one token counts as generated. */
+struct flo_timings {
+    uint64_t prompt_tokens;
+    uint64_t prompt_us;
+    uint64_t generated_tokens;
+    uint64_t generated_us;
+    uint64_t decode_us_last;
+};
+void flo_session_timings(const struct flo_session *session,
+                         struct flo_timings *timings);
+
+/* ---- sampling ------------------------------------------------------- */
+
+/* All zero: greedy.  The same seed, logits and order give the same tokens on
+ * every machine whose logits are the same. */
+struct flo_sampling {
+    float temperature;    /* 0: greedy; at most 100 */
+    uint32_t top_k;       /* 0: all */
+    float top_p;          /* 0 or 1: off */
+    float min_p;          /* 0: off */
+    float repeat_penalty; /* 0 or 1: off; divides positive logits */
+    uint32_t repeat_last; /* tokens looked back at; 0: 64, at most 256 */
+    uint64_t seed;
+};
+
+/* One chosen token and how sure the model was. */
+struct flo_sample {
+    int32_t token;
+    float logit;    /* of the token, before temperature */
+    float gap;      /* largest logit minus second largest, as computed */
+    bool is_finite; /* false: some logit was NaN or infinite; the token is
+                       then the best of the finite ones, or 0 */
+};
+
+/* FLO_E_INFER_PARAM: a number is out of range (the sentence names it). */
+FLO_MUST_USE int flo_sampling_check(const struct flo_sampling *sampling,
+                                    struct flo_err *err);
+/* Allocates for the engine's vocabulary; needs no session.  As
+ * flo_sampling_check(), and FLO_E_MEMORY. */
+FLO_MUST_USE int flo_sampler_open(const struct flo_engine *engine,
+                                  const struct flo_sampling *sampling,
+                                  struct flo_sampler **sampler,
+                                  struct flo_err *err);
+void flo_sampler_close(struct flo_sampler *sampler);
+/* Start anew with other numbers, without allocating. */
+FLO_MUST_USE int flo_sampler_reset(struct flo_sampler *sampler,
+                                   const struct flo_sampling *sampling,
+                                   struct flo_err *err);
+/* Tell of a token of the prompt (for the repeat penalty). */
+void flo_sampler_accept(struct flo_sampler *sampler, int32_t token);
+/* Choose from logits [n_vocab]; accepts the token itself. */
+void flo_sampler_sample(struct flo_sampler *sampler, const float *logits,
+                        struct flo_sample *sample);
+
+/* ---- text ----------------------------------------------------------- */
+
+/* All of these need info.has_vocabulary, else FLO_E_GGUF_VOCAB. */
+
+/* Text to token ids.  `reads_special`: begin and end tokens as the file says,
+ * "<|im_end|>" is one token; else plain text.  *count is written on success.
+ * FLO_E_INFER_TOO_LONG: more than tokens_max. */
+FLO_MUST_USE int flo_engine_tokenise(const struct flo_engine *engine,
+                                     const char *text, size_t bytes,
+                                     bool reads_special, int32_t *tokens,
+                                     size_t tokens_max, size_t *count,
+                                     struct flo_err *err);
+/* Append the bytes of tokens (control tokens only if `shows_special`).
+ * A token may be a part of a UTF-8 character; see flo_text_stream. */
+FLO_MUST_USE int flo_engine_detokenise(const struct flo_engine *engine,
+                                       const int32_t *tokens, size_t count,
+                                       bool shows_special, struct flo_buf *text,
+                                       struct flo_err *err);
+/* Does this token end an answer? */
+bool flo_engine_is_end(const struct flo_engine *engine, int32_t token);
+
+/* Token by token into whole UTF-8 characters.  Zero-initialise. */
+struct flo_text_stream {
+    char pending[8];
+    uint8_t pending_bytes;
+};
+/* Append what is complete after `token`; what is no UTF-8 becomes U+FFFD. */
+FLO_MUST_USE int flo_text_stream_add(struct flo_text_stream *stream,
+                                     const struct flo_engine *engine,
+                                     int32_t token, struct flo_buf *text,
+                                     struct flo_err *err);
+/* The rest at the end of an answer. */
+void flo_text_stream_end(struct flo_text_stream *stream, struct flo_buf *text);
+
+struct flo_engine_message {
+    const char *role; /* "system" "user" "assistant" */
+    const char *content;
+};
+/* The model's chat form of a conversation, ready for tokenise with
+ * reads_special; ends with the opening of an answer.  Special tokens inside
+ * `content` are kept as plain text where the tokenizer can.
+ * FLO_E_INFER_PARAM: a role or an order that the form does not know. */
+FLO_MUST_USE int flo_engine_chat(const struct flo_engine *engine,
+                                 const struct flo_engine_message *messages,
+                                 size_t count, struct flo_buf *text,
+                                 struct flo_err *err);
+
+#endif
