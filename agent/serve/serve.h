@@ -1,0 +1,139 @@
+/* Serving: engine processes, the router before them and the local API.
+ *
+ * One flotilla-engine process per loaded role.  The router sends every new
+ * request to the live role and lets requests under way end where they began,
+ * so a flip loses nothing.  Everything runs on the thread of the event base.
+ * The agent tells it what to load and when to flip; it tells the agent what
+ * happened.  It decides nothing about releases. */
+#ifndef FLOTILLA_SERVE_H
+#define FLOTILLA_SERVE_H
+
+#include <flotilla/base.h>
+
+struct event_base;
+struct flo_serve;
+
+enum flo_serve_role { FLO_ROLE_CURRENT, FLO_ROLE_CANDIDATE, FLO_ROLE_COUNT };
+
+struct flo_serve_model {
+    int fd;                 /* the GGUF, taken (closed by serve) */
+    char model[FLO_NAME_MAX + 1];   /* "tiny": what clients name */
+    char version[FLO_NAME_MAX + 1]; /* "2.1.0" */
+    struct flo_digest release;
+    uint32_t context;       /* tokens; 0: the model's, at most 4096 */
+    uint32_t threads;       /* 0: by the machine */
+    uint64_t memory_bytes_max; /* 0: no budget */
+};
+
+/* What one finished (or failed) user request was like; no text in it. */
+struct flo_serve_request_stats {
+    struct flo_digest release;
+    uint64_t queue_us, ttft_us, total_us;
+    uint64_t token_us; /* mean per generated token after the first */
+    uint32_t tokens_in, tokens_out;
+    int error; /* 0 or FLO_E_... */
+};
+
+struct flo_serve_handlers {
+    void *context;
+    /* Answer to flo_serve_load; err NULL: ready. */
+    void (*on_loaded)(void *context, enum flo_serve_role role,
+                      uint64_t load_ms, const struct flo_err *err);
+    /* An engine process died or was killed for a hang after it was ready.
+     * It is not restarted here. */
+    void (*on_engine_lost)(void *context, enum flo_serve_role role,
+                           const struct flo_err *err);
+    void (*on_request)(void *context,
+                       const struct flo_serve_request_stats *stats);
+    /* First answer token of a release since it became live. */
+    void (*on_first_answer)(void *context, const struct flo_digest *release,
+                            uint64_t since_flip_ms);
+    /* Old engine after a flip has no request any more. */
+    void (*on_drained)(void *context, const struct flo_digest *release);
+};
+
+struct flo_serve_options {
+    const char *engine_path;    /* the flotilla-engine program */
+    const char *const *listen;  /* NULL-terminated: unix:/path, 127.0.0.1:port */
+    const char *token;          /* bearer for TCP; NULL: TCP refused to start */
+    uint64_t hold_ms_max;       /* requests wait while nothing is live; 0: 30000 */
+    uint64_t hang_ms_max;       /* no token for so long: hang; 0: 60000 */
+    uint32_t requests_max;      /* queued + running; 0: 64 */
+};
+
+FLO_MUST_USE int flo_serve_open(struct event_base *base,
+                                const struct flo_serve_options *options,
+                                const struct flo_serve_handlers *handlers,
+                                struct flo_serve **out, struct flo_err *err);
+/* Kills the engines (SIGTERM, then SIGKILL after 1 s). */
+void flo_serve_close(struct flo_serve *serve);
+/* Port of the first TCP listener, 0 if none. */
+uint16_t flo_serve_port(const struct flo_serve *serve);
+
+/* Start an engine for `role` and load the model; on_loaded follows.  A loaded
+ * role must be unloaded first (FLO_E_STATE). */
+FLO_MUST_USE int flo_serve_load(struct flo_serve *serve,
+                                enum flo_serve_role role,
+                                const struct flo_serve_model *model,
+                                struct flo_err *err);
+/* Stop the role's engine; requests on it end with infer.busy + Retry-After
+ * unless drain: then it ends by itself when they are done. */
+void flo_serve_unload(struct flo_serve *serve, enum flo_serve_role role,
+                      bool drain);
+/* New requests go to `role` from now on (it must be loaded: FLO_E_STATE);
+ * held requests are released. */
+FLO_MUST_USE int flo_serve_flip(struct flo_serve *serve,
+                                enum flo_serve_role role, struct flo_err *err);
+/* After a commit: the candidate's engine becomes the current one (no process
+ * is touched); an engine that was current is drained and stopped. */
+void flo_serve_promote(struct flo_serve *serve);
+/* No role is live: hold requests (stop-first swap). */
+void flo_serve_hold(struct flo_serve *serve);
+
+/* ---- probe ------------------------------------------------------------- */
+
+struct flo_probe_limits {
+    double speed_ratio_max;    /* p50 ms/token against current; 0: not asked */
+    uint64_t memory_bytes_max; /* peak RSS of the engine; 0: not asked */
+    uint64_t timeout_ms;
+};
+struct flo_probe_result {
+    uint32_t cases, passed;
+    uint32_t nonfinite;        /* tokens with a non-finite logit */
+    double token_us_candidate; /* p50 */
+    double token_us_current;   /* p50, 0 when nothing is live */
+    uint64_t memory_bytes;
+    char failed_case[64];      /* id of the first failed case */
+    int error;                 /* 0: passed; FLO_E_PROBE_... */
+    char what[256];            /* the sentence with the numbers */
+};
+/* Run the golden cases (flotilla-golden-1 JSON) on the candidate, interleaved
+ * with timing runs on the live engine; `done` is called once.  User requests
+ * have priority.  FLO_E_META_SCHEMA when the document does not fit,
+ * FLO_E_STATE when no candidate is loaded or a probe runs. */
+FLO_MUST_USE int
+flo_serve_probe(struct flo_serve *serve, const char *golden, size_t bytes,
+                const struct flo_probe_limits *limits,
+                void (*done)(void *context,
+                             const struct flo_probe_result *result),
+                void *context, struct flo_err *err);
+
+/* ---- numbers ------------------------------------------------------------ */
+
+struct flo_serve_status {
+    bool is_live;
+    enum flo_serve_role live;
+    struct {
+        bool is_loaded;
+        pid_t pid;
+        uint64_t rss_bytes;
+        uint32_t requests;
+        struct flo_digest release;
+    } roles[FLO_ROLE_COUNT];
+    uint32_t held;
+    char kernel[32];
+};
+void flo_serve_get_status(const struct flo_serve *serve,
+                          struct flo_serve_status *out);
+
+#endif

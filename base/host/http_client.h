@@ -1,0 +1,77 @@
+/* HTTP client: libcurl, blocking, http and https only, bounded.
+ *
+ * For the updater's downloads, enrolment and the command line.  One handle
+ * per thread; connections are kept between calls. */
+#ifndef FLOTILLA_HOST_HTTP_CLIENT_H
+#define FLOTILLA_HOST_HTTP_CLIENT_H
+
+#include <flotilla/base.h>
+
+struct flo_http;
+
+struct flo_http_options {
+    const char *ca_file;   /* NULL: the system's */
+    const char *cert_file; /* client certificate; NULL: none */
+    const char *key_file;
+    const char *bearer;      /* NULL: none; never logged */
+    const char *unix_socket; /* NULL: TCP */
+    uint64_t connect_timeout_ms; /* 0: 10000 */
+    uint64_t timeout_ms;         /* whole call; 0: none */
+    uint64_t low_speed_bytes;    /* per second over low_speed_ms; 0: 1024 */
+    uint64_t low_speed_ms;       /* 0: 30000 */
+    uint64_t rate_bytes_per_s;   /* 0: unlimited */
+    /* Accept any server certificate whose chain holds a CA certificate with
+     * this SHA-256 (hex prefix of >= 32 digits); host name still checked.
+     * For enrolment only, instead of ca_file. */
+    const char *ca_fingerprint;
+};
+
+struct flo_http_request {
+    const char *method; /* NULL: GET */
+    const char *url;
+    const char *const *headers; /* "Name: value", NULL-terminated, or NULL */
+    const char *body;           /* NULL: none */
+    size_t body_bytes;
+    int body_fd;                /* > 0: send this file instead of body */
+    const char *content_type;   /* NULL: application/json when a body */
+    uint64_t range_from;        /* > 0: Range: bytes=from- */
+    const char *if_range;       /* ETag for the range */
+    size_t answer_bytes_max;    /* 0: 1 MiB; ignored with on_data */
+    /* Streaming: called for each piece of a 2xx body; non-zero stops the call
+     * with that (negative) code. */
+    int (*on_data)(void *context, const void *data, size_t bytes);
+    /* Called at least each second; non-zero cancels. */
+    int (*on_progress)(void *context, uint64_t done, uint64_t total);
+    void *context;
+};
+
+struct flo_http_answer {
+    int status; /* 0: no answer */
+    char etag[96];
+    char content_type[96];
+    char content_range[96];
+    char location[512];
+    uint64_t retry_after_ms; /* 0: none */
+    uint64_t content_bytes;  /* Content-Length or 0 */
+    struct flo_buf body;     /* unless streamed; flo_buf_deinit frees */
+};
+
+FLO_MUST_USE int flo_http_open(const struct flo_http_options *options,
+                               struct flo_http **out, struct flo_err *err);
+void flo_http_close(struct flo_http *http);
+
+/* 0 when an HTTP answer came, whatever its status.  FLO_E_NET_UNREACHABLE,
+ * FLO_E_NET_TIMEOUT, FLO_E_NET_TLS, FLO_E_NET_STALLED, FLO_E_REST_TOO_LARGE
+ * (answer larger than allowed), or what a callback returned. */
+FLO_MUST_USE int flo_http_call(struct flo_http *http,
+                               const struct flo_http_request *request,
+                               struct flo_http_answer *answer,
+                               struct flo_err *err);
+/* Turn a non-2xx answer into an error: a problem document's code, detail and
+ * fix if there is one, else FLO_E_NET_STATUS. */
+int flo_http_fail(const struct flo_http_answer *answer, const char *what,
+                  struct flo_err *err);
+/* true: trying again later can help (5xx, 408, 425, 429, no answer). */
+bool flo_http_is_passing(int code, const struct flo_http_answer *answer);
+
+#endif

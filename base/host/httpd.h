@@ -1,0 +1,126 @@
+/* HTTP/1.1 server on libevent: routes, bounded bodies, streams, files.
+ *
+ * Everything runs on the thread of the event base.  Limits hold before a
+ * handler sees a request: head 32 KiB, body per route, 10 s for a slow head
+ * or body, a cap on connections.  A handler answers at once or keeps the
+ * request and answers later; when the client goes away first, on_closed is
+ * called and the request must not be touched again. */
+#ifndef FLOTILLA_HOST_HTTPD_H
+#define FLOTILLA_HOST_HTTPD_H
+
+#include <flotilla/base.h>
+
+struct event_base;
+struct flo_httpd;
+struct flo_httpd_request;
+
+struct flo_httpd_options {
+    size_t connections_max;      /* 0: 256; more get 503 and are closed */
+    uint64_t head_timeout_ms;    /* 0: 10000 */
+    uint64_t idle_timeout_ms;    /* kept-alive connection; 0: 60000 */
+    const char *server_name;     /* Server header; NULL: none */
+    const char *const *hosts;    /* allowed Host names; NULL: any */
+};
+
+struct flo_httpd_tls {
+    const char *cert_file; /* PEM chain */
+    const char *key_file;
+    const char *client_ca_file; /* NULL: clients show no certificate */
+    bool client_cert_required;  /* false: optional, see flo_httpd_peer_name */
+};
+
+typedef void (*flo_httpd_handler)(void *context,
+                                  struct flo_httpd_request *request);
+
+FLO_MUST_USE int flo_httpd_open(struct event_base *base,
+                                const struct flo_httpd_options *options,
+                                struct flo_httpd **out, struct flo_err *err);
+void flo_httpd_close(struct flo_httpd *httpd);
+
+/* `address`: "127.0.0.1:8080", "127.0.0.1:0" (any free port, see *port),
+ * "[::1]:80" or "unix:/path" (mode 0660; a stale socket is replaced).
+ * tls NULL: plain.  Several listeners per server are fine; `tag` comes back by
+ * flo_httpd_listener_tag.  FLO_E_PORT_IN_USE names address and fix. */
+FLO_MUST_USE int flo_httpd_listen(struct flo_httpd *httpd, const char *address,
+                                  const struct flo_httpd_tls *tls, int tag,
+                                  uint16_t *port, struct flo_err *err);
+
+/* `pattern`: "/v1/devices/{id}"; a final "/..." matches any rest (as "...").
+ * More than one method may share a pattern.  Unknown path: 404
+ * rest.not_found, known path with other method: 405. */
+FLO_MUST_USE int flo_httpd_route(struct flo_httpd *httpd, const char *method,
+                                 const char *pattern, size_t body_bytes_max,
+                                 flo_httpd_handler handler, void *context,
+                                 struct flo_err *err);
+/* A route whose body is streamed: on_body is called per piece (non-zero
+ * aborts the request with that error), then handler with an empty body.
+ * on_start makes the per-request state before the first piece. */
+struct flo_httpd_upload {
+    int (*on_start)(void *context, struct flo_httpd_request *request,
+                    struct flo_err *err);
+    int (*on_body)(void *context, struct flo_httpd_request *request,
+                   const void *data, size_t bytes, struct flo_err *err);
+    uint64_t body_bytes_max;
+};
+FLO_MUST_USE int flo_httpd_route_upload(struct flo_httpd *httpd,
+                                        const char *method,
+                                        const char *pattern,
+                                        const struct flo_httpd_upload *upload,
+                                        flo_httpd_handler handler,
+                                        void *context, struct flo_err *err);
+
+/* ---- the request: borrowed until it is answered or on_closed ------------ */
+
+const char *flo_httpd_method(const struct flo_httpd_request *request);
+const char *flo_httpd_path(const struct flo_httpd_request *request);
+/* Decoded path parameter or query parameter; NULL when absent. */
+const char *flo_httpd_param(const struct flo_httpd_request *request,
+                            const char *name);
+const char *flo_httpd_query(const struct flo_httpd_request *request,
+                            const char *name);
+const char *flo_httpd_header(const struct flo_httpd_request *request,
+                             const char *name);
+const char *flo_httpd_body(const struct flo_httpd_request *request,
+                           size_t *bytes);
+/* "Authorization: Bearer X" -> X; NULL when absent. */
+const char *flo_httpd_bearer(const struct flo_httpd_request *request);
+/* CN of the verified client certificate; NULL when none. */
+const char *flo_httpd_peer_name(const struct flo_httpd_request *request);
+int flo_httpd_listener_tag(const struct flo_httpd_request *request);
+/* Peer uid on a unix socket, or (uid_t)-1. */
+uid_t flo_httpd_peer_uid(const struct flo_httpd_request *request);
+/* "127.0.0.1" or "unix", for logs. */
+const char *flo_httpd_peer_address(const struct flo_httpd_request *request);
+/* A pointer of the handler's, and a call when the client goes away before the
+ * answer is complete. */
+void flo_httpd_set_user(struct flo_httpd_request *request, void *user,
+                        void (*on_closed)(void *user));
+void *flo_httpd_user(const struct flo_httpd_request *request);
+
+/* ---- the answer ------------------------------------------------------------ */
+
+void flo_httpd_add_header(struct flo_httpd_request *request, const char *name,
+                          const char *value);
+/* Whole answer. */
+void flo_httpd_answer(struct flo_httpd_request *request, int status,
+                      const char *content_type, const void *body,
+                      size_t bytes);
+/* RFC 9457 problem of an error; status from its exit class (contracts §8),
+ * 413 for rest.too_large, 429 for rest.limit, 503 for infer.busy. */
+void flo_httpd_answer_err(struct flo_httpd_request *request,
+                          const struct flo_err *err);
+/* A file: Range (one range), If-None-Match, If-Range, HEAD, strong ETag. Takes
+ * the descriptor. */
+void flo_httpd_answer_file(struct flo_httpd_request *request, int fd,
+                           const char *content_type, const char *etag);
+/* A stream (chunked): begin, any number of chunks, end.  chunk returns false
+ * when more than backlog_bytes_max wait for a slow client (data was not
+ * taken). */
+void flo_httpd_stream_begin(struct flo_httpd_request *request, int status,
+                            const char *content_type);
+bool flo_httpd_stream_chunk(struct flo_httpd_request *request,
+                            const void *data, size_t bytes,
+                            size_t backlog_bytes_max);
+void flo_httpd_stream_end(struct flo_httpd_request *request);
+
+#endif
