@@ -157,6 +157,11 @@ void flo_buf_printf(struct flo_buf *buf, const char *format, ...)
 void flo_buf_json_text(struct flo_buf *buf, const char *text, size_t bytes);
 void flo_buf_deinit(struct flo_buf *buf);
 
+/* Text from outside for people to read: control characters and bytes that are
+ * not UTF-8 become \xNN; cut (between characters) to fit `out_bytes`. */
+void flo_text_clean(const char *text, size_t bytes, char *out,
+                    size_t out_bytes);
+
 /* Length in bytes of the valid UTF-8 prefix of `text`. */
 size_t flo_utf8_valid(const char *text, size_t bytes);
 
@@ -167,9 +172,9 @@ const char *flo_nearest(const char *word, const char *const *words,
 
 /* ---- names and digests ---------------------------------------------- */
 
-#define FLO_NAME_MAX 64       /* characters of a model, group or fleet name */
-#define FLO_DIGEST_BYTES 32   /* SHA-256 */
-#define FLO_DIGEST_TEXT 72    /* "sha256:" + 64 hex + NUL */
+#define FLO_NAME_MAX 64     /* characters of a model, group or fleet name */
+#define FLO_DIGEST_BYTES 32 /* SHA-256 */
+#define FLO_DIGEST_TEXT 72  /* "sha256:" + 64 hex + NUL */
 
 /* A SHA-256; all zero means "none". Computed by base/host/digest.h. */
 struct flo_digest {
@@ -236,8 +241,8 @@ void flo_histogram_merge(struct flo_histogram *into,
  * values; 0 when empty. */
 uint64_t flo_histogram_quantile(const struct flo_histogram *histogram,
                                 double q);
-/* Sparse varint pairs (gap, count), then the sum; base64 without line ends.
- * Appends to `out`. */
+/* Sparse varint pairs (gap >= 1, count), 0, then the sum; base64 without line
+ * ends.  Appends to `out`. */
 void flo_histogram_encode(const struct flo_histogram *histogram,
                           struct flo_buf *out);
 /* FLO_E_MQTT_SCHEMA on anything that encode does not write. */
@@ -255,8 +260,7 @@ FLO_MUST_USE int flo_file_read(const char *path, size_t bytes_max, char **data,
 /* Write to a temporary name beside it, fdatasync, rename, sync the folder:
  * after power loss the old or the new content stands, never a mix. */
 FLO_MUST_USE int flo_file_write(const char *path, const void *data,
-                                size_t bytes, mode_t mode,
-                                struct flo_err *err);
+                                size_t bytes, mode_t mode, struct flo_err *err);
 /* Open below a folder without following any symbolic link
  * (openat2 RESOLVE_BENEATH|NO_SYMLINKS).  Returns the descriptor.
  * FLO_E_IO_SYMLINK, FLO_E_IO_OPEN, FLO_E_ABSENT. */
@@ -288,13 +292,14 @@ void flo_free_cleanup(void *pointer_to_pointer);
  * descriptor above 2 closed, PR_SET_PDEATHSIG SIGKILL, signals at default.
  * The child must not outlive the thread that called: call from the main
  * thread.  FLO_E_PROCESS when it cannot be started. */
-FLO_MUST_USE int flo_process_spawn(const char *const argv[], int fd,
-                                   pid_t *pid, struct flo_err *err);
+FLO_MUST_USE int flo_process_spawn(const char *const argv[], int fd, pid_t *pid,
+                                   struct flo_err *err);
 /* Resident set, its anonymous part and peak of a process in bytes, from
  * /proc; false when it is gone. NULL out pointers are fine. */
 bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous,
                         uint64_t *peak);
-/* Path of a sibling program (in the folder of this one). */
+/* Path of a sibling program: in the folder of this one or, when it is not
+ * there, in the folder that the environment's FLOTILLA_BIN names (tests). */
 bool flo_process_sibling(const char *name, char *out, size_t out_bytes);
 
 #endif

@@ -1,0 +1,379 @@
+/* Files: bounded reads, writes that survive power loss, paths that cannot be
+ * led astray by a symbolic link. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <flotilla/base.h>
+
+void flo_fd_cleanup(int *fd)
+{
+    if (*fd >= 0) {
+        int keep = errno;
+        close(*fd);
+        *fd = -1;
+        errno = keep;
+    }
+}
+
+void flo_free_cleanup(void *pointer_to_pointer)
+{
+    void **pointer = pointer_to_pointer;
+
+    free(*pointer);
+    *pointer = NULL;
+}
+
+static int fail_open(struct flo_err *err, const char *path)
+{
+    int code = errno == ENOENT || errno == ENOTDIR ? FLO_E_ABSENT
+               : errno == ELOOP                    ? FLO_E_IO_SYMLINK
+                                                   : FLO_E_IO_OPEN;
+
+    return flo_fail_errno(err, code, "%s", path);
+}
+
+static int fail_size(struct flo_err *err, const char *path, size_t bytes_max)
+{
+    return flo_fail(err, FLO_E_META_TOO_LARGE, "%s: larger than %zu bytes",
+                    path, bytes_max);
+}
+
+/* All of fd, whatever fstat says (files in /proc have size 0). */
+static int read_to_end(int fd, const char *path, size_t capacity,
+                       size_t bytes_max, char **data, size_t *bytes,
+                       struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    size_t used = 0;
+    size_t room = 0;
+
+    for (;;) {
+        if (used + 1 >= room) {
+            size_t next = room == 0 ? capacity + 2 : 2 * room;
+            char *grown = realloc(text, next);
+            if (grown == NULL) {
+                return flo_fail(err, FLO_E_MEMORY, "%s: %zu bytes", path, next);
+            }
+            text = grown;
+            room = next;
+        }
+        ssize_t got = read(fd, text + used, room - used - 1);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return flo_fail_errno(err, FLO_E_IO_READ, "%s", path);
+        }
+        if (got == 0) {
+            break;
+        }
+        used += (size_t)got;
+        if (used > bytes_max) {
+            return fail_size(err, path, bytes_max);
+        }
+    }
+    text[used] = '\0';
+    *data = text;
+    *bytes = used;
+    text = NULL;
+    return 0;
+}
+
+int flo_file_read(const char *path, size_t bytes_max, char **data,
+                  size_t *bytes, struct flo_err *err)
+{
+    /* NONBLOCK: opening a FIFO returns at once, and is then refused. */
+    FLO_CLEANUP(flo_fd_cleanup)
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+
+    if (fd < 0) {
+        return fail_open(err, path);
+    }
+    if (fstat(fd, &st) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_READ, "%s", path);
+    }
+    if (!S_ISREG(st.st_mode)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "%s: not a regular file", path);
+    }
+    if (st.st_size < 0 || (uint64_t)st.st_size > bytes_max) {
+        return fail_size(err, path, bytes_max);
+    }
+    return read_to_end(fd, path, (size_t)st.st_size, bytes_max, data, bytes,
+                       err);
+}
+
+int flo_fd_write_all(int fd, const void *data, size_t bytes,
+                     struct flo_err *err)
+{
+    const char *p = data;
+
+    while (bytes > 0) {
+        ssize_t put = write(fd, p, bytes);
+        if (put < 0 && errno == EINTR) {
+            continue;
+        }
+        if (put < 0) {
+            return flo_fail_errno(err, FLO_E_IO_WRITE, "write %zu bytes",
+                                  bytes);
+        }
+        p += put;
+        bytes -= (size_t)put;
+    }
+    return 0;
+}
+
+int flo_fd_pread_all(int fd, void *data, size_t bytes, uint64_t offset,
+                     struct flo_err *err)
+{
+    char *p = data;
+
+    if (offset > INT64_MAX || bytes > (uint64_t)INT64_MAX - offset) {
+        return flo_fail(err, FLO_E_IO_READ, "offset %llu is out of range",
+                        (unsigned long long)offset);
+    }
+    while (bytes > 0) {
+        ssize_t got = pread(fd, p, bytes, (off_t)offset);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return flo_fail_errno(err, FLO_E_IO_READ,
+                                  "read %zu bytes at offset %llu", bytes,
+                                  (unsigned long long)offset);
+        }
+        if (got == 0) {
+            return flo_fail(err, FLO_E_IO_READ,
+                            "the file ends at %llu, %zu bytes missing",
+                            (unsigned long long)offset, bytes);
+        }
+        p += got;
+        bytes -= (size_t)got;
+        offset += (uint64_t)got;
+    }
+    return 0;
+}
+
+/* The folder part of a path: "a/b" -> "a", "b" -> ".", "/b" -> "/". */
+static bool folder_of(const char *path, char *out, size_t out_bytes)
+{
+    const char *slash = strrchr(path, '/');
+    size_t chars = slash == NULL ? 1 : (size_t)(slash - path);
+
+    if (slash == NULL) {
+        path = ".";
+    } else if (chars == 0) {
+        chars = 1;
+    }
+    if (chars >= out_bytes) {
+        return false;
+    }
+    memcpy(out, path, chars);
+    out[chars] = '\0';
+    return true;
+}
+
+int flo_dir_sync(const char *path, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup)
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return fail_open(err, path);
+    }
+    /* Some file systems cannot sync a folder; there is nothing to lose. */
+    if (fsync(fd) < 0 && errno != EINVAL) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "sync %s", path);
+    }
+    return 0;
+}
+
+static int write_and_sync(const char *path, const void *data, size_t bytes,
+                          mode_t mode, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup)
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+                  mode & 0700);
+
+    if (fd < 0) {
+        return flo_fail_errno(
+            err, errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN, "%s", path);
+    }
+    int rv = flo_fd_write_all(fd, data, bytes, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "%s", path);
+    }
+    if (fchmod(fd, mode) < 0 || fdatasync(fd) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
+    }
+    int closing = fd;
+    fd = -1;
+    if (close(closing) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "close %s", path);
+    }
+    return 0;
+}
+
+int flo_file_write(const char *path, const void *data, size_t bytes,
+                   mode_t mode, struct flo_err *err)
+{
+    char temporary[PATH_MAX];
+    char folder[PATH_MAX];
+    uint32_t random;
+
+    flo_random(&random, sizeof(random));
+    int chars = snprintf(temporary, sizeof(temporary), "%s.tmp-%08x", path,
+                         (unsigned)random);
+    if (chars < 0 || (size_t)chars >= sizeof(temporary) ||
+        !folder_of(path, folder, sizeof(folder))) {
+        return flo_fail(err, FLO_E_IO_OPEN, "%s: path too long", path);
+    }
+    int rv = write_and_sync(temporary, data, bytes, mode, err);
+    if (rv == 0 && rename(temporary, path) < 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "rename to %s", path);
+    }
+    if (rv < 0) {
+        int keep = errno;
+        unlink(temporary);
+        errno = keep;
+        return rv;
+    }
+    return flo_dir_sync(folder, err);
+}
+
+/* Kernels before 5.6 (and user-mode emulators): one component after the
+ * other, none of them a symbolic link, none of them "..". */
+static int open_by_steps(int dir_fd, const char *path, int flags, mode_t mode)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int here = -1;
+    char name[NAME_MAX + 1];
+    int at = dir_fd;
+
+    if (path[0] == '/' || path[0] == '\0') {
+        errno = path[0] == '/' ? EXDEV : ENOENT;
+        return -1;
+    }
+    for (;;) {
+        size_t chars = strcspn(path, "/");
+        const char *rest = path + chars + strspn(path + chars, "/");
+        if (chars > NAME_MAX) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+        memcpy(name, path, chars);
+        name[chars] = '\0';
+        if (strcmp(name, "..") == 0) {
+            errno = EXDEV;
+            return -1;
+        }
+        if (*rest == '\0') {
+            return openat(at, name, flags | O_NOFOLLOW, mode);
+        }
+        struct stat st;
+        if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISLNK(st.st_mode)) {
+            errno = ELOOP;
+            return -1;
+        }
+        int next =
+            openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (next < 0) {
+            return -1;
+        }
+        flo_fd_cleanup(&here);
+        here = next;
+        at = next;
+        path = rest;
+    }
+}
+
+int flo_file_open_beneath(int dir_fd, const char *path, int flags, mode_t mode,
+                          int *fd, struct flo_err *err)
+{
+    struct open_how how = {0};
+
+    flags |= O_CLOEXEC;
+    how.flags = (uint64_t)(unsigned)flags;
+    bool makes = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
+    how.mode = makes ? mode & 07777 : 0;
+    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+    long opened;
+    unsigned tries = 0;
+    do { /* EAGAIN: a rename somewhere raced with ".." in the path */
+        opened = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+    } while (opened < 0 &&
+             (errno == EINTR || (errno == EAGAIN && ++tries < 16)));
+    if (opened < 0 && errno == ENOSYS) {
+        opened = open_by_steps(dir_fd, path, flags, mode);
+    }
+    if (opened < 0) {
+        return fail_open(err, path);
+    }
+    *fd = (int)opened;
+    return 0;
+}
+
+int flo_dir_make(const char *path, mode_t mode, struct flo_err *err)
+{
+    char part[PATH_MAX];
+    size_t chars = strlen(path);
+    struct stat st;
+
+    if (chars == 0 || chars >= sizeof(part)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "folder path of %zu characters",
+                        chars);
+    }
+    for (size_t i = 1; i <= chars; i++) {
+        if (path[i] != '/' && path[i] != '\0') {
+            continue;
+        }
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, mode) < 0 && errno != EEXIST) {
+            /* A read-only parent that exists is fine (EROFS, EACCES). */
+            int keep = errno;
+            if (stat(part, &st) < 0) {
+                errno = keep;
+                return flo_fail_errno(err, FLO_E_IO_OPEN, "make folder %s",
+                                      part);
+            }
+        }
+    }
+    if (stat(path, &st) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "make folder %s", path);
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "%s: not a folder", path);
+    }
+    return 0;
+}
+
+uint64_t flo_disk_free(const char *path)
+{
+    struct statvfs vfs;
+    uint64_t bytes = 0;
+
+    if (statvfs(path, &vfs) < 0 ||
+        !flo_mul_u64(vfs.f_bavail, vfs.f_frsize, &bytes)) {
+        return 0;
+    }
+    return bytes;
+}
+
+bool flo_path_join(char *out, size_t out_bytes, const char *dir,
+                   const char *name)
+{
+    size_t chars = strlen(dir);
+    const char *between = chars > 0 && dir[chars - 1] == '/' ? "" : "/";
+    int need = snprintf(out, out_bytes, "%s%s%s", dir, between, name);
+
+    return need >= 0 && (size_t)need < out_bytes;
+}

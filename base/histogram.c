@@ -1,0 +1,249 @@
+/* Histogram: mergeable log-linear sketch of non-negative integers.
+ *
+ * Values below 64 have a bucket each; every octave above, up to 2^40, is cut
+ * into 32 equal buckets; larger values fall into the last one.  A bucket's
+ * upper bound is therefore at most 1/32 above any value in it.  The text is
+ * varints in base64: pairs (index - index before, count) for the buckets that
+ * are not empty, where the first index counts from -1, then 0, then the sum. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <flotilla/base.h>
+
+enum {
+    EXACT = 64,     /* values below have their own bucket */
+    PER_OCTAVE = 32 /* buckets, thus 5 bits behind the leading one */
+};
+
+/* The last bucket ends at 2^40 - 1. */
+_Static_assert(EXACT + (40 - 6) * PER_OCTAVE == FLO_HISTOGRAM_BUCKETS,
+               "buckets reach up to 2^40");
+
+static size_t bucket_of(uint64_t value)
+{
+    if (value < EXACT) {
+        return (size_t)value;
+    }
+    if (value >> 40 != 0) {
+        return FLO_HISTOGRAM_BUCKETS - 1;
+    }
+    unsigned exponent = 63 - (unsigned)__builtin_clzll(value);
+    unsigned shift = exponent - 5;
+    return EXACT + (exponent - 6) * PER_OCTAVE +
+           (size_t)((value >> shift) - PER_OCTAVE);
+}
+
+static uint64_t bucket_low(size_t index)
+{
+    if (index < EXACT) {
+        return index;
+    }
+    size_t octave = (index - EXACT) / PER_OCTAVE;
+    uint64_t mantissa = PER_OCTAVE + (index - EXACT) % PER_OCTAVE;
+    return mantissa << (octave + 1);
+}
+
+static uint64_t bucket_high(size_t index)
+{
+    return index < EXACT ? index : bucket_low(index + 1) - 1;
+}
+
+static uint64_t saturating_add(uint64_t a, uint64_t b)
+{
+    uint64_t sum = UINT64_MAX;
+
+    (void)flo_add_u64(a, b, &sum);
+    return sum;
+}
+
+/* `count` more in a bucket, cut at its width; `histogram->count` stays the
+ * sum of the buckets. */
+static void bucket_add(struct flo_histogram *histogram, size_t index,
+                       uint32_t count)
+{
+    uint32_t room = UINT32_MAX - histogram->buckets[index];
+
+    if (count > room) {
+        count = room;
+    }
+    histogram->buckets[index] += count;
+    histogram->count += count;
+}
+
+void flo_histogram_add(struct flo_histogram *histogram, uint64_t value)
+{
+    bucket_add(histogram, bucket_of(value), 1);
+    histogram->sum = saturating_add(histogram->sum, value);
+}
+
+void flo_histogram_merge(struct flo_histogram *into,
+                         const struct flo_histogram *from)
+{
+    for (size_t i = 0; i < FLO_HISTOGRAM_BUCKETS; i++) {
+        if (from->buckets[i] != 0) {
+            bucket_add(into, i, from->buckets[i]);
+        }
+    }
+    into->sum = saturating_add(into->sum, from->sum);
+}
+
+uint64_t flo_histogram_quantile(const struct flo_histogram *histogram, double q)
+{
+    if (histogram->count == 0) {
+        return 0;
+    }
+    /* The rank is the smallest whole number >= q * count, from 1. */
+    double wish = q * (double)histogram->count;
+    uint64_t rank = wish < 1                          ? 1
+                    : wish > (double)histogram->count ? histogram->count
+                                                      : (uint64_t)wish;
+    if ((double)rank < wish && rank < histogram->count) {
+        rank++;
+    }
+    uint64_t seen = 0;
+    size_t last = 0;
+    for (size_t i = 0; i < FLO_HISTOGRAM_BUCKETS; i++) {
+        if (histogram->buckets[i] != 0) {
+            seen += histogram->buckets[i];
+            last = i;
+            if (seen >= rank) {
+                break;
+            }
+        }
+    }
+    return bucket_high(last);
+}
+
+static size_t varint_put(uint8_t *out, uint64_t value)
+{
+    size_t used = 0;
+
+    while (value >= 0x80) {
+        out[used++] = (uint8_t)(value | 0x80);
+        value >>= 7;
+    }
+    out[used++] = (uint8_t)value;
+    return used;
+}
+
+/* The shortest form only. */
+static bool varint_get(const uint8_t *data, size_t bytes, size_t *at,
+                       uint64_t *value)
+{
+    uint64_t result = 0;
+
+    for (unsigned shift = 0; shift < 64 && *at < bytes; shift += 7) {
+        uint8_t b = data[(*at)++];
+        uint64_t part = b & 0x7f;
+        if (shift == 63 && part > 1) {
+            return false;
+        }
+        result |= part << shift;
+        if ((b & 0x80) == 0) {
+            *value = result;
+            return b != 0 || shift == 0;
+        }
+    }
+    return false;
+}
+
+/* Gap 2, count 5, per bucket; end 1, sum 10. */
+enum { BINARY_MAX = FLO_HISTOGRAM_BUCKETS * 7 + 11 };
+enum { TEXT_MAX = 4 * ((BINARY_MAX + 2) / 3) };
+
+void flo_histogram_encode(const struct flo_histogram *histogram,
+                          struct flo_buf *out)
+{
+    uint8_t binary[BINARY_MAX];
+    char text[TEXT_MAX + 1];
+    size_t used = 0;
+    size_t next = 0; /* index before, plus one */
+
+    for (size_t i = 0; i < FLO_HISTOGRAM_BUCKETS; i++) {
+        if (histogram->buckets[i] != 0) {
+            used += varint_put(binary + used, i + 1 - next);
+            used += varint_put(binary + used, histogram->buckets[i]);
+            next = i + 1;
+        }
+    }
+    used += varint_put(binary + used, 0);
+    used += varint_put(binary + used, histogram->sum);
+    flo_base64_encode(binary, used, text);
+    flo_buf_text(out, text);
+}
+
+static int decode_refuse(struct flo_err *err, const char *what, size_t offset)
+{
+    return flo_fail(err, FLO_E_MQTT_SCHEMA, "histogram: %s at byte %zu", what,
+                    offset);
+}
+
+/* Could the buckets' values have this sum? */
+static bool sum_is_possible(const struct flo_histogram *histogram)
+{
+    uint64_t low = 0;
+    uint64_t high = 0;
+
+    for (size_t i = 0; i < FLO_HISTOGRAM_BUCKETS; i++) {
+        uint64_t count = histogram->buckets[i];
+        uint64_t part = UINT64_MAX;
+        (void)flo_mul_u64(count, bucket_low(i), &part);
+        low = saturating_add(low, part);
+        bool is_open = (i == FLO_HISTOGRAM_BUCKETS - 1 && count > 0) ||
+                       count == UINT32_MAX;
+        part = UINT64_MAX;
+        if (!is_open) {
+            (void)flo_mul_u64(count, bucket_high(i), &part);
+        }
+        high = saturating_add(high, part);
+    }
+    return histogram->sum >= low && histogram->sum <= high;
+}
+
+int flo_histogram_decode(const char *text, size_t chars,
+                         struct flo_histogram *out, struct flo_err *err)
+{
+    uint8_t binary[3 * (TEXT_MAX / 4)];
+    struct flo_histogram result = {0};
+    size_t at = 0;
+    size_t next = 0;
+
+    if (chars > TEXT_MAX) {
+        return flo_fail(err, FLO_E_MQTT_SCHEMA,
+                        "histogram: %zu characters, limit %d", chars,
+                        (int)TEXT_MAX);
+    }
+    ptrdiff_t decoded = flo_base64_decode(text, chars, binary);
+    if (decoded < 0) {
+        return flo_fail(err, FLO_E_MQTT_SCHEMA, "histogram: not base64");
+    }
+    size_t bytes = (size_t)decoded;
+    for (;;) {
+        uint64_t gap, count;
+        size_t begin = at;
+        if (!varint_get(binary, bytes, &at, &gap)) {
+            return decode_refuse(err, "bad gap", begin);
+        }
+        if (gap == 0) {
+            break;
+        }
+        if (gap > FLO_HISTOGRAM_BUCKETS - next) {
+            return decode_refuse(err, "bucket beyond the last", begin);
+        }
+        if (!varint_get(binary, bytes, &at, &count) || count == 0 ||
+            count > UINT32_MAX) {
+            return decode_refuse(err, "bad count", begin);
+        }
+        next += (size_t)gap;
+        result.buckets[next - 1] = (uint32_t)count;
+        result.count += count;
+    }
+    if (!varint_get(binary, bytes, &at, &result.sum) || at != bytes) {
+        return decode_refuse(err, "bad sum", at);
+    }
+    if (!sum_is_possible(&result)) {
+        return decode_refuse(err, "impossible sum", at);
+    }
+    *out = result;
+    return 0;
+}

@@ -1,0 +1,203 @@
+/* Processes: children that inherit nothing but what they are given. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <flotilla/base.h>
+
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC (1U << 2)
+#endif
+
+enum { PASSED_FD = 3, DESCRIPTORS_MAX = 1 << 20 };
+
+/* Let exec close every descriptor from `first` on. */
+static int close_from_at_exec(unsigned first)
+{
+    if (syscall(SYS_close_range, first, ~0U, CLOSE_RANGE_CLOEXEC) == 0) {
+        return 0;
+    }
+    /* Kernels before 5.11. */
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+        limit.rlim_cur > DESCRIPTORS_MAX) {
+        return -1;
+    }
+    for (unsigned fd = first; fd < limit.rlim_cur; fd++) {
+        int flags = fcntl((int)fd, F_GETFD);
+        if (flags >= 0) {
+            fcntl((int)fd, F_SETFD, flags | FD_CLOEXEC);
+        }
+    }
+    return 0;
+}
+
+/* Only calls that are safe between fork and exec. */
+static void child_run(const char *const argv[], int fd, int report_fd,
+                      pid_t parent)
+{
+    /* exec takes char *const[] for historical reasons and changes nothing. */
+    union {
+        const char *const *given;
+        char *const *wanted;
+    } arguments = {.given = argv};
+    struct sigaction plain;
+    sigset_t none;
+    int number;
+
+    memset(&plain, 0, sizeof(plain));
+    plain.sa_handler = SIG_DFL;
+    for (int i = 1; i < NSIG; i++) {
+        sigaction(i, &plain, NULL); /* KILL and STOP refuse: fine */
+    }
+    sigemptyset(&none);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
+        close_from_at_exec(PASSED_FD) < 0) {
+        goto failed;
+    }
+    if (fd == PASSED_FD) {
+        if (fcntl(fd, F_SETFD, 0) < 0) {
+            goto failed;
+        }
+    } else if (fd >= 0 && dup2(fd, PASSED_FD) < 0) {
+        goto failed;
+    }
+    if (sigprocmask(SIG_SETMASK, &none, NULL) < 0) {
+        goto failed;
+    }
+    execv(argv[0], arguments.wanted);
+failed:
+    number = errno;
+    if (write(report_fd, &number, sizeof(number)) < 0) {
+        _exit(126);
+    }
+    _exit(127);
+}
+
+/* A close-on-exec pipe whose ends are above the descriptors of a child. */
+static int report_pipe(int fds[2])
+{
+    int low[2];
+
+    if (pipe2(low, O_CLOEXEC) < 0) {
+        return -1;
+    }
+    fds[0] = fcntl(low[0], F_DUPFD_CLOEXEC, PASSED_FD + 1);
+    fds[1] = fcntl(low[1], F_DUPFD_CLOEXEC, PASSED_FD + 1);
+    int keep = errno;
+    close(low[0]);
+    close(low[1]);
+    if (fds[0] >= 0 && fds[1] >= 0) {
+        return 0;
+    }
+    flo_fd_cleanup(&fds[0]);
+    flo_fd_cleanup(&fds[1]);
+    errno = keep;
+    return -1;
+}
+
+int flo_process_spawn(const char *const argv[], int fd, pid_t *pid,
+                      struct flo_err *err)
+{
+    int report[2];
+    sigset_t all, before;
+    int number = 0;
+
+    if (report_pipe(report) < 0) {
+        return flo_fail_errno(err, FLO_E_PROCESS, "start %s", argv[0]);
+    }
+    /* No handler of ours may run in the child. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid_t parent = getpid();
+    pid_t child = fork();
+    if (child == 0) {
+        child_run(argv, fd, report[1], parent);
+    }
+    int fork_errno = errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    flo_fd_cleanup(&report[1]);
+    if (child < 0) {
+        flo_fd_cleanup(&report[0]);
+        errno = fork_errno;
+        return flo_fail_errno(err, FLO_E_PROCESS, "start %s", argv[0]);
+    }
+    ssize_t got;
+    do {
+        got = read(report[0], &number, sizeof(number));
+    } while (got < 0 && errno == EINTR);
+    flo_fd_cleanup(&report[0]);
+    if (got != 0) {
+        while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {
+        }
+        errno = got == (ssize_t)sizeof(number) ? number : EIO;
+        return flo_fail_errno(err, FLO_E_PROCESS, "start %s", argv[0]);
+    }
+    *pid = child;
+    return 0;
+}
+
+/* "Name:   123 kB" lines of /proc/<pid>/status, in bytes. */
+static uint64_t status_bytes(const char *text, const char *name)
+{
+    const char *line = strstr(text, name);
+
+    if (line == NULL) {
+        return 0;
+    }
+    return strtoull(line + strlen(name), NULL, 10) * 1024;
+}
+
+bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous,
+                        uint64_t *peak)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    char path[64];
+    size_t bytes;
+
+    snprintf(path, sizeof(path), "/proc/%ld/status", (long)pid);
+    if (flo_file_read(path, 64 << 10, &text, &bytes, NULL) < 0 ||
+        strstr(text, "\nVmRSS:") == NULL) {
+        return false; /* gone, or a zombie without memory */
+    }
+    if (rss != NULL) {
+        *rss = status_bytes(text, "\nVmRSS:");
+    }
+    if (anonymous != NULL) {
+        *anonymous = status_bytes(text, "\nRssAnon:");
+    }
+    if (peak != NULL) {
+        *peak = status_bytes(text, "\nVmHWM:");
+    }
+    return true;
+}
+
+bool flo_process_sibling(const char *name, char *out, size_t out_bytes)
+{
+    char self[PATH_MAX];
+    const char *folder = getenv("FLOTILLA_BIN");
+    ssize_t chars = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+    if (chars > 0) {
+        self[chars] = '\0';
+        char *slash = strrchr(self, '/');
+        if (slash != NULL) {
+            *slash = '\0';
+            if (!flo_path_join(out, out_bytes, self, name)) {
+                return false;
+            }
+            if (folder == NULL || access(out, X_OK) == 0) {
+                return true;
+            }
+        }
+    }
+    return folder != NULL && flo_path_join(out, out_bytes, folder, name);
+}

@@ -1,0 +1,166 @@
+/* Text: what a name may be, UTF-8, the nearest word. */
+#include <string.h>
+
+#include <flotilla/base.h>
+
+/* Bytes of the well-formed sequence at p, 0 when there is none.  Unicode
+ * table 3-7: no overlong form, no surrogate, nothing above U+10FFFF. */
+static size_t utf8_sequence(const unsigned char *p, size_t left)
+{
+    unsigned char low = 0x80;
+    unsigned char high = 0xbf;
+    size_t bytes = 0;
+
+    if (p[0] < 0x80) {
+        return 1;
+    }
+    if (p[0] >= 0xc2 && p[0] <= 0xdf) {
+        bytes = 2;
+    } else if (p[0] >= 0xe0 && p[0] <= 0xef) {
+        bytes = 3;
+        low = p[0] == 0xe0 ? 0xa0 : low;
+        high = p[0] == 0xed ? 0x9f : high;
+    } else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
+        bytes = 4;
+        low = p[0] == 0xf0 ? 0x90 : low;
+        high = p[0] == 0xf4 ? 0x8f : high;
+    }
+    if (bytes == 0 || bytes > left || p[1] < low || p[1] > high) {
+        return 0;
+    }
+    for (size_t i = 2; i < bytes; i++) {
+        if (p[i] < 0x80 || p[i] > 0xbf) {
+            return 0;
+        }
+    }
+    return bytes;
+}
+
+size_t flo_utf8_valid(const char *text, size_t bytes)
+{
+    size_t i = 0;
+
+    while (i < bytes) {
+        size_t step = utf8_sequence((const unsigned char *)text + i, bytes - i);
+        if (step == 0) {
+            break;
+        }
+        i += step;
+    }
+    return i;
+}
+
+static bool is_name_character(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+bool flo_name_is_valid(const char *name)
+{
+    if (name == NULL || !is_name_character(name[0])) {
+        return false;
+    }
+    size_t i = 1;
+    while (is_name_character(name[i]) || name[i] == '.' || name[i] == '_' ||
+           name[i] == '-') {
+        if (++i > FLO_NAME_MAX) {
+            return false;
+        }
+    }
+    return name[i] == '\0';
+}
+
+bool flo_uuid_is_valid(const char *id)
+{
+    if (id == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < 36; i++) {
+        bool is_dash = i == 8 || i == 13 || i == 18 || i == 23;
+        bool is_hex =
+            (id[i] >= '0' && id[i] <= '9') || (id[i] >= 'a' && id[i] <= 'f');
+        if (is_dash ? id[i] != '-' : !is_hex) {
+            return false;
+        }
+    }
+    return id[36] == '\0';
+}
+
+void flo_uuid_make(char *out)
+{
+    uint8_t b[16];
+    char hex[33];
+
+    flo_random(b, sizeof(b));
+    b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
+    b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
+    flo_hex_encode(b, sizeof(b), hex);
+    snprintf(out, 37, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12,
+             hex + 16, hex + 20);
+}
+
+enum { WORD_MAX = 64 };
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Edits (insert, remove, replace, swap of neighbours) between two words of
+ * at most WORD_MAX characters. */
+static size_t edit_distance(const char *a, size_t na, const char *b, size_t nb)
+{
+    size_t rows[3][WORD_MAX + 1];
+    size_t *before = rows[0]; /* two rows above */
+    size_t *above = rows[1];
+    size_t *row = rows[2];
+
+    for (size_t j = 0; j <= nb; j++) {
+        above[j] = j;
+        before[j] = 0;
+    }
+    for (size_t i = 1; i <= na; i++) {
+        row[0] = i;
+        for (size_t j = 1; j <= nb; j++) {
+            size_t edit = above[j - 1] + (a[i - 1] != b[j - 1]);
+            edit = least(edit, least(above[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] &&
+                a[i - 2] == b[j - 1]) {
+                edit = least(edit, before[j - 2] + 1);
+            }
+            row[j] = edit;
+        }
+        size_t *oldest = before;
+        before = above;
+        above = row;
+        row = oldest;
+    }
+    return above[nb];
+}
+
+const char *flo_nearest(const char *word, const char *const *words,
+                        size_t count)
+{
+    const char *best = NULL;
+    size_t best_edits = 0;
+    size_t chars = strnlen(word, WORD_MAX + 1);
+
+    if (chars == 0 || chars > WORD_MAX) {
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t other = strnlen(words[i], WORD_MAX + 1);
+        if (other > WORD_MAX) {
+            continue;
+        }
+        /* A third of the word may differ, at least one character. */
+        size_t edits_max = (chars > other ? chars : other) / 3;
+        edits_max = edits_max < 1 ? 1 : edits_max;
+        size_t edits = edit_distance(word, chars, words[i], other);
+        if (edits <= edits_max && (best == NULL || edits < best_edits)) {
+            best = words[i];
+            best_edits = edits;
+        }
+    }
+    return best;
+}
