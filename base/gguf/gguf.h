@@ -1,0 +1,201 @@
+/* GGUF v3 files: a bounded reader, a writer, a search for broken floats.
+ *
+ * The reader works on memory (usually a mapped file) that must stay as it is
+ * until flo_gguf_close().  Before anything is allocated or kept, every count,
+ * size and offset is checked against the limits below and against the bytes
+ * that are really there; whatever opens is safe to use without further
+ * checks: all strings lie inside, all tensors lie inside, aligned, apart from
+ * each other and of whole blocks.  A file that another process cuts short
+ * while it is mapped raises SIGBUS: that is the caller's process to lose.
+ *
+ * Errors of opening: FLO_E_GGUF_MAGIC, _VERSION, _TRUNCATED, _LIMIT, _BOUNDS,
+ * _TYPE, _SHAPE, _DUP, _NAME; FLO_E_GGUF_HPARAM for the alignment. */
+#ifndef FLOTILLA_BASE_GGUF_H
+#define FLOTILLA_BASE_GGUF_H
+
+#include <flotilla/base.h>
+
+#define FLO_GGUF_VERSION 3
+#define FLO_GGUF_KV_COUNT_MAX 65536
+#define FLO_GGUF_TENSOR_COUNT_MAX 65536
+#define FLO_GGUF_KEY_BYTES_MAX 65535
+#define FLO_GGUF_NAME_BYTES_MAX 64
+#define FLO_GGUF_DIMS_MAX 4
+#define FLO_GGUF_ALIGNMENT_MAX 65536
+#define FLO_GGUF_STRING_BYTES_MAX (16u << 20)
+#define FLO_GGUF_ARRAY_COUNT_MAX (16u << 20)
+
+enum flo_gguf_value_type {
+    FLO_GGUF_U8 = 0,
+    FLO_GGUF_I8 = 1,
+    FLO_GGUF_U16 = 2,
+    FLO_GGUF_I16 = 3,
+    FLO_GGUF_U32 = 4,
+    FLO_GGUF_I32 = 5,
+    FLO_GGUF_F32 = 6,
+    FLO_GGUF_BOOL = 7,
+    FLO_GGUF_STRING = 8,
+    FLO_GGUF_ARRAY = 9,
+    FLO_GGUF_U64 = 10,
+    FLO_GGUF_I64 = 11,
+    FLO_GGUF_F64 = 12,
+};
+
+/* Borrowed bytes; not NUL-terminated, may hold any byte. */
+struct flo_gguf_text {
+    const char *data;
+    size_t bytes;
+};
+
+/* One key with its value, as borrowed bytes of the file. */
+struct flo_gguf_kv {
+    struct flo_gguf_text key;
+    uint32_t type;       /* enum flo_gguf_value_type */
+    uint32_t item_type;  /* of an array; else the same as type */
+    uint64_t count;      /* of an array; else 1 */
+    const uint8_t *data; /* of the value; of an array, its first item */
+    uint64_t bytes;      /* of the value without type (array: of its items) */
+};
+
+struct flo_gguf_tensor {
+    char name[FLO_GGUF_NAME_BYTES_MAX + 1];
+    uint8_t dim_count;                /* 1..4 */
+    uint32_t type;                    /* a row of base/quant/quant.h */
+    uint64_t dims[FLO_GGUF_DIMS_MAX]; /* [0] fastest: values of a row; rest 1 */
+    uint64_t values;                  /* product of dims */
+    uint64_t offset;                  /* from the beginning of the file */
+    uint64_t bytes;
+};
+
+struct flo_gguf; /* an open file */
+
+/* Open what lies in memory. */
+FLO_MUST_USE int flo_gguf_open(const void *data, size_t bytes,
+                               struct flo_gguf **out, struct flo_err *err);
+/* Open by the first `available` bytes of a file of `file_bytes`: for readers
+ * that stream.  FLO_E_GGUF_TRUNCATED when the header is longer than that;
+ * flo_gguf_tensor_data() must not be used. */
+FLO_MUST_USE int flo_gguf_open_prefix(const void *data, size_t available,
+                                      uint64_t file_bytes,
+                                      struct flo_gguf **out,
+                                      struct flo_err *err);
+/* Map a regular file read-only and open it; the descriptor may be closed
+ * afterwards.  Also FLO_E_IO_READ, FLO_E_IO_MAPPING. */
+FLO_MUST_USE int flo_gguf_open_fd(int fd, struct flo_gguf **out,
+                                  struct flo_err *err);
+/* The same by path, which is put in front of the error.  Also FLO_E_ABSENT,
+ * FLO_E_IO_OPEN. */
+FLO_MUST_USE int flo_gguf_open_path(const char *path, struct flo_gguf **out,
+                                    struct flo_err *err);
+/* NULL is fine. Unmaps what _fd and _path mapped. */
+void flo_gguf_close(struct flo_gguf *gguf);
+
+/* Header facts. */
+uint64_t flo_gguf_file_bytes(const struct flo_gguf *gguf);
+uint64_t flo_gguf_data_offset(const struct flo_gguf *gguf);
+uint32_t flo_gguf_alignment(const struct flo_gguf *gguf);
+size_t flo_gguf_kv_count(const struct flo_gguf *gguf);
+const struct flo_gguf_kv *flo_gguf_kv_at(const struct flo_gguf *gguf,
+                                         size_t index);
+
+/* ---- keys ---- */
+
+/* NULL when the key is absent. */
+const struct flo_gguf_kv *flo_gguf_find(const struct flo_gguf *gguf,
+                                        const char *key);
+/* Typed reads.  The three outcomes: 0 and *out written; 0 and *out untouched
+ * when the key is absent (so *out carries the default); FLO_E_GGUF_TYPE when
+ * the key has another type.  Unsigned reads take every integer type whose
+ * value fits (a negative one: FLO_E_GGUF_HPARAM); f32 takes f32 and f64. */
+FLO_MUST_USE int flo_gguf_u32(const struct flo_gguf *gguf, const char *key,
+                              uint32_t *out, struct flo_err *err);
+FLO_MUST_USE int flo_gguf_u64(const struct flo_gguf *gguf, const char *key,
+                              uint64_t *out, struct flo_err *err);
+FLO_MUST_USE int flo_gguf_f32(const struct flo_gguf *gguf, const char *key,
+                              float *out, struct flo_err *err);
+FLO_MUST_USE int flo_gguf_bool(const struct flo_gguf *gguf, const char *key,
+                               bool *out, struct flo_err *err);
+FLO_MUST_USE int flo_gguf_string(const struct flo_gguf *gguf, const char *key,
+                                 struct flo_gguf_text *out,
+                                 struct flo_err *err);
+/* An array of the given item type; *out NULL when the key is absent. */
+FLO_MUST_USE int flo_gguf_array(const struct flo_gguf *gguf, const char *key,
+                                uint32_t item_type,
+                                const struct flo_gguf_kv **out,
+                                struct flo_err *err);
+/* FLO_E_GGUF_MISSING with the key's name when it is absent. */
+FLO_MUST_USE int flo_gguf_require(const struct flo_gguf *gguf, const char *key,
+                                  struct flo_err *err);
+
+/* Walk the items of a string array: begin with cursor = kv->data, call
+ * kv->count times. */
+struct flo_gguf_text flo_gguf_next_string(const uint8_t **cursor);
+/* true when `text` is exactly the C string. */
+bool flo_gguf_text_is(struct flo_gguf_text text, const char *word);
+
+/* ---- tensors ---- */
+
+size_t flo_gguf_tensor_count(const struct flo_gguf *gguf);
+const struct flo_gguf_tensor *flo_gguf_tensor_at(const struct flo_gguf *gguf,
+                                                 size_t index);
+/* By name through a hash table; NULL when absent. */
+const struct flo_gguf_tensor *flo_gguf_tensor_find(const struct flo_gguf *gguf,
+                                                   const char *name);
+/* Its bytes, at least 32-byte aligned relative to the file. */
+const void *flo_gguf_tensor_data(const struct flo_gguf *gguf,
+                                 const struct flo_gguf_tensor *tensor);
+
+/* ---- the search for NaN and infinity ---- */
+
+/* One pass over every float and every block scale.  Feed the file's bytes in
+ * order from offset 0 in pieces of any size (while they are hashed anyway);
+ * the pieces need not come from the memory that `gguf` was opened on.
+ * Caller's struct; nothing to free. */
+struct flo_gguf_scan {
+    const struct flo_gguf *gguf;
+    uint64_t position;  /* of the next byte in the file */
+    size_t next;        /* index in offset order of the tensor at hand */
+    uint8_t carry[512]; /* a block that was cut by the end of a piece */
+    size_t carry_bytes;
+};
+void flo_gguf_scan_init(struct flo_gguf_scan *scan,
+                        const struct flo_gguf *gguf);
+/* FLO_E_MODEL_NONFINITE names the tensor and the element or block index;
+ * FLO_E_GGUF_TYPE for a type whose scales are not known. */
+FLO_MUST_USE int flo_gguf_scan_add(struct flo_gguf_scan *scan, const void *data,
+                                   size_t bytes, struct flo_err *err);
+/* FLO_E_GGUF_TRUNCATED when tensors are still missing. */
+FLO_MUST_USE int flo_gguf_scan_finish(const struct flo_gguf_scan *scan,
+                                      struct flo_err *err);
+/* The whole mapped file at once. */
+FLO_MUST_USE int flo_gguf_scan_nonfinite(const struct flo_gguf *gguf,
+                                         struct flo_err *err);
+
+/* ---- writing ---- */
+
+/* A key to put in place of the source's, or at the end when it has none.
+ * Only strings and the plain numbers; exactly one value is read by type. */
+struct flo_gguf_edit {
+    const char *key;
+    uint32_t type; /* FLO_GGUF_STRING, _U32, _F32, _BOOL */
+    const char *text;
+    uint32_t u32;
+    float f32;
+    bool is_set;
+};
+/* Gives the bytes (tensor->bytes of them, valid until the next call) to write
+ * for a tensor, or *data NULL to copy the source's. */
+typedef int flo_gguf_tensor_source(void *context,
+                                   const struct flo_gguf_tensor *tensor,
+                                   const void **data, struct flo_err *err);
+/* Write `source` with `edits` to a descriptor, tensors in the source's order
+ * of offsets and at the same places of the data section, one at a time.
+ * `replace` may be NULL.  general.alignment cannot be edited.  FLO_E_USAGE,
+ * FLO_E_IO_WRITE, FLO_E_DISK_FULL, or what `replace` returned. */
+FLO_MUST_USE int flo_gguf_write(const struct flo_gguf *source,
+                                const struct flo_gguf_edit *edits,
+                                size_t edit_count,
+                                flo_gguf_tensor_source *replace, void *context,
+                                int fd, struct flo_err *err);
+
+#endif

@@ -1,0 +1,140 @@
+/* Block formats of weights: their layout in a file, scalar decode and encode.
+ *
+ * One table row per tensor type id of GGUF.  Everything here is plain C and
+ * the same on every CPU (compiled without contraction of a*b+c), so it is the
+ * reference that faster kernels are proved against.  Pure; no allocation.
+ *
+ * A row of values is stored as consecutive blocks; a row's length is a
+ * multiple of the type's `block_values`. */
+#ifndef FLOTILLA_BASE_QUANT_H
+#define FLOTILLA_BASE_QUANT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Tensor type ids as they stand in files.  Those that are not listed here may
+ * still have a row in the table (size known, no decoder). */
+enum flo_quant_id {
+    FLO_QUANT_F32 = 0,
+    FLO_QUANT_F16 = 1,
+    FLO_QUANT_Q4_0 = 2,
+    FLO_QUANT_Q4_1 = 3,
+    FLO_QUANT_Q5_0 = 6,
+    FLO_QUANT_Q5_1 = 7,
+    FLO_QUANT_Q8_0 = 8,
+    FLO_QUANT_Q2_K = 10,
+    FLO_QUANT_Q3_K = 11,
+    FLO_QUANT_Q4_K = 12,
+    FLO_QUANT_Q5_K = 13,
+    FLO_QUANT_Q6_K = 14,
+    FLO_QUANT_IQ4_NL = 20,
+    FLO_QUANT_BF16 = 30,
+    FLO_QUANT_ID_COUNT = 40, /* ids in a file are below this */
+};
+
+/* Blocks as they lie in a file, little endian; `d`, `m`, `dmin` are f16.
+ * A nibble byte j holds value j in its low half and value j + 16 in its high
+ * half (32-value types). */
+struct flo_block_q4_0 { /* x = d * (q - 8) */
+    uint16_t d;
+    uint8_t q[16];
+};
+struct flo_block_q4_1 { /* x = d * q + m */
+    uint16_t d;
+    uint16_t m;
+    uint8_t q[16];
+};
+struct flo_block_q5_0 { /* x = d * (q - 16); bit j of high is q[j]'s fifth */
+    uint16_t d;
+    uint8_t high[4];
+    uint8_t q[16];
+};
+struct flo_block_q5_1 { /* x = d * q + m */
+    uint16_t d;
+    uint16_t m;
+    uint8_t high[4];
+    uint8_t q[16];
+};
+struct flo_block_q8_0 { /* x = d * q */
+    uint16_t d;
+    int8_t q[32];
+};
+struct flo_block_q4_k { /* 8 sub-blocks of 32: x = d*scale*q - dmin*min */
+    uint16_t d;
+    uint16_t dmin;
+    uint8_t scales[12]; /* 8 pairs of 6 bits, flo_quant_k4_scale() */
+    uint8_t q[128];     /* 32 bytes: sub-block 2k low, 2k + 1 high nibble */
+};
+struct flo_block_q5_k { /* as q4_k with a fifth bit: bit k of high[l] */
+    uint16_t d;
+    uint16_t dmin;
+    uint8_t scales[12];
+    uint8_t high[32];
+    uint8_t q[128];
+};
+struct flo_block_q6_k { /* 16 sub-blocks of 16: x = d * scale * (q - 32) */
+    uint8_t low[128];
+    uint8_t high[64];
+    int8_t scales[16];
+    uint16_t d;
+};
+_Static_assert(sizeof(struct flo_block_q4_0) == 18, "on-disk layout");
+_Static_assert(sizeof(struct flo_block_q4_1) == 20, "on-disk layout");
+_Static_assert(sizeof(struct flo_block_q5_0) == 22, "on-disk layout");
+_Static_assert(sizeof(struct flo_block_q5_1) == 24, "on-disk layout");
+_Static_assert(sizeof(struct flo_block_q8_0) == 34, "on-disk layout");
+_Static_assert(sizeof(struct flo_block_q4_k) == 144, "on-disk layout");
+_Static_assert(sizeof(struct flo_block_q5_k) == 176, "on-disk layout");
+_Static_assert(sizeof(struct flo_block_q6_k) == 210, "on-disk layout");
+
+/* `values` is a multiple of the type's block_values; `blocks` holds
+ * values / block_values blocks.  Blocks need no alignment beyond 2. */
+typedef void flo_quant_decode(const void *blocks, float *out, size_t values);
+typedef void flo_quant_encode(const float *in, void *blocks, size_t values);
+
+/* Where the floats of a block lie, for the search of NaN and infinity. */
+enum flo_quant_floats {
+    FLO_QUANT_FLOATS_NONE,    /* integers only */
+    FLO_QUANT_FLOATS_F16,     /* every value, or the scales below, are f16 */
+    FLO_QUANT_FLOATS_BF16,    /* every value */
+    FLO_QUANT_FLOATS_F32,     /* every value */
+    FLO_QUANT_FLOATS_F64,     /* every value */
+    FLO_QUANT_FLOATS_E8M0,    /* one scale byte; 255 is NaN */
+    FLO_QUANT_FLOATS_UNKNOWN, /* scales are not laid out plainly */
+};
+
+struct flo_quant_type {
+    const char *name;      /* "Q4_1" */
+    uint32_t id;           /* as in the file */
+    uint16_t block_values; /* 1, 32 or 256 */
+    uint16_t block_bytes;
+    uint8_t floats;           /* enum flo_quant_floats */
+    uint8_t scale_count;      /* of block types: 1 or 2; 0: every value */
+    uint8_t scale_offset[2];  /* bytes from the block's begin */
+    flo_quant_decode *decode; /* NULL: not built yet */
+    flo_quant_encode *encode; /* NULL: not built yet */
+};
+
+/* The row of a type id; NULL when the id is unknown or was removed. */
+const struct flo_quant_type *flo_quant_type(uint32_t id);
+/* The row of a name, upper or lower case; NULL when there is none. */
+const struct flo_quant_type *flo_quant_type_named(const char *name);
+/* Bytes of `values` values (a multiple of block_values). */
+static inline size_t flo_quant_bytes(const struct flo_quant_type *type,
+                                     size_t values)
+{
+    return values / type->block_values * type->block_bytes;
+}
+
+/* Exact conversions, subnormals and NaN included; to f16 and bf16 by round to
+ * nearest even, overflow to infinity, NaN stays NaN (quiet). */
+float flo_f16_to_f32(uint16_t half);
+uint16_t flo_f32_to_f16(float value);
+float flo_bf16_to_f32(uint16_t half);
+uint16_t flo_f32_to_bf16(float value);
+
+/* Scale and min (6 bits each) of sub-block k (0..7) of a q4_k or q5_k. */
+void flo_quant_k4_scale(const uint8_t scales[12], int k, uint8_t *scale,
+                        uint8_t *min);
+
+#endif

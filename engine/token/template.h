@@ -1,0 +1,48 @@
+/* Chat templates: messages to token ids.
+ *
+ * The Jinja text in a model is not run; its family is recognised by the words
+ * that mark turns, and each family is a few lines of C.  The template's own
+ * text is tokenised with control tokens, a message's text as plain text: no
+ * message can open a turn or end one, whatever it contains. */
+#ifndef FLOTILLA_ENGINE_TEMPLATE_H
+#define FLOTILLA_ENGINE_TEMPLATE_H
+
+#include "engine/token/token.h"
+
+enum flo_template_kind {
+    FLO_TEMPLATE_NONE,   /* no chat: the texts, a blank line between */
+    FLO_TEMPLATE_CHATML, /* <|im_start|>role\n...<|im_end|>\n */
+    FLO_TEMPLATE_LLAMA3, /* <|start_header_id|>role<|end_header_id|>\n\n... */
+    FLO_TEMPLATE_LLAMA2, /* [INST] ... [/INST] */
+};
+
+struct flo_template {
+    enum flo_template_kind kind;
+    char name[16];            /* "chatml" */
+    char default_system[512]; /* given when no system message comes first */
+};
+
+/* One message. The role is "system", "user", "assistant" or "tool". */
+struct flo_message {
+    const char *role;
+    const char *text;
+    size_t bytes;
+};
+
+/* Recognise `tokenizer.chat_template`.  A template of no known family is
+ * FLO_E_NOT_BUILT; none at all is FLO_TEMPLATE_NONE. */
+FLO_MUST_USE int flo_template_find(const struct flo_gguf *gguf,
+                                   struct flo_template *out,
+                                   struct flo_err *err);
+/* Append the ids of a conversation, with BOS where the family or the metadata
+ * has one, and open the assistant's answer.  FLO_E_INFER_PARAM for an unknown
+ * role or an order that the family cannot say; FLO_E_GGUF_VOCAB when the
+ * vocabulary lacks the marker tokens; errors of flo_tokenize_spans(). */
+FLO_MUST_USE int flo_template_render(const struct flo_template *chat,
+                                     const struct flo_vocab *vocab,
+                                     const struct flo_message *messages,
+                                     size_t message_count,
+                                     struct flo_tokens *tokens,
+                                     struct flo_err *err);
+
+#endif
