@@ -1,0 +1,276 @@
+/* Flotilla proto: the words that parts say to each other.
+ *
+ * Topics, states, metrics, the release document and the order as plain
+ * structs, with strict readers and canonical writers.  Pure: no clock, no
+ * file, no socket.  Formats: docs/internals/contracts.md.  A reader fills
+ * `out` only when everything fits; strings inside are copies, so the JSON may
+ * be freed. */
+#ifndef FLOTILLA_PROTO_H
+#define FLOTILLA_PROTO_H
+
+#include <flotilla/base.h>
+
+/* ---- tables ---------------------------------------------------------- */
+
+enum flo_execution {
+#define FLO_EXECUTION(name, word, kind, meaning) FLO_EXECUTION_##name,
+#include "proto/execution.def"
+#undef FLO_EXECUTION
+    FLO_EXECUTION_COUNT
+};
+enum flo_execution_kind {
+    FLO_EXECUTION_WAY,
+    FLO_EXECUTION_END_GOOD,
+    FLO_EXECUTION_END_BAD,
+    FLO_EXECUTION_END_OTHER
+};
+const char *flo_execution_word(enum flo_execution state);
+const char *flo_execution_meaning(enum flo_execution state);
+enum flo_execution_kind flo_execution_kind(enum flo_execution state);
+bool flo_execution_is_end(enum flo_execution state);
+bool flo_execution_parse(const char *word, enum flo_execution *out);
+
+enum flo_order_op {
+#define FLO_ORDER(name, word, role, meaning) FLO_ORDER_##name,
+#include "proto/orders.def"
+#undef FLO_ORDER
+    FLO_ORDER_COUNT
+};
+const char *flo_order_op_word(enum flo_order_op op);
+const char *flo_order_op_role(enum flo_order_op op);
+bool flo_order_op_parse(const char *word, enum flo_order_op *out);
+
+enum flo_metric_kind {
+    FLO_METRIC_HISTOGRAM,
+    FLO_METRIC_COUNTER,
+    FLO_METRIC_GAUGE
+};
+enum flo_metric {
+#define FLO_METRIC(name, word, kind, unit, meaning) FLO_METRIC_NAME_##name,
+#include "proto/metrics.def"
+#undef FLO_METRIC
+    FLO_METRIC_COUNT
+};
+struct flo_metric_fact {
+    const char *word;
+    enum flo_metric_kind kind;
+    const char *unit;
+    const char *meaning;
+};
+const struct flo_metric_fact *flo_metric_fact(enum flo_metric metric);
+bool flo_metric_parse(const char *word, enum flo_metric *out);
+
+/* ---- topics ------------------------------------------------------------ */
+
+enum flo_topic {
+#define FLO_TOPIC(name, path, writer, retained, qos, meaning) FLO_TOPIC_##name,
+#include "proto/topics.def"
+#undef FLO_TOPIC
+    FLO_TOPIC_COUNT
+};
+struct flo_topic_fact {
+    const char *path;
+    bool is_device_writing;
+    bool is_retained;
+    int qos;
+    const char *meaning;
+};
+const struct flo_topic_fact *flo_topic_fact(enum flo_topic topic);
+
+#define FLO_TOPIC_TEXT 256
+/* Topic of a device or group (`key`: id, group, or "+" to subscribe to all;
+ * ignored by c/mark). `out` holds FLO_TOPIC_TEXT. FLO_E_MQTT_TOPIC when fleet
+ * or key are not valid names. */
+FLO_MUST_USE int flo_topic_build(enum flo_topic topic, const char *fleet,
+                                 const char *key, char *out,
+                                 struct flo_err *err);
+/* Which topic of this fleet it is and whose; `key` holds FLO_NAME_MAX + 1.
+ * FLO_E_MQTT_TOPIC. */
+FLO_MUST_USE int flo_topic_parse(const char *text, const char *fleet,
+                                 enum flo_topic *topic, char *key,
+                                 struct flo_err *err);
+
+/* ---- DSSE envelope -------------------------------------------------------- */
+
+#define FLO_TYPE_RELEASE "application/vnd.flotilla.release.v1+json"
+#define FLO_TYPE_ORDER "application/vnd.flotilla.order.v1+json"
+#define FLO_ENVELOPE_BYTES_MAX (256 * 1024)
+#define FLO_RELEASE_BYTES_MAX (64 * 1024)
+#define FLO_ORDER_BYTES_MAX (16 * 1024)
+#define FLO_SIGNATURES_MAX 8
+
+/* An envelope taken apart; nothing in it is trusted yet.  Zero-initialise;
+ * flo_envelope_deinit frees. */
+struct flo_envelope {
+    char type[80];
+    char *body; /* decoded payload, NUL-terminated */
+    size_t body_bytes;
+    size_t signature_count;
+    struct {
+        char keyid[65];
+        uint8_t signature[64]; /* r || s */
+    } signatures[FLO_SIGNATURES_MAX];
+};
+/* sig.missing, sig.format, meta.json, meta.schema, meta.too_large,
+ * meta.wrong_type when `type` is not the expected one. */
+FLO_MUST_USE int flo_envelope_parse(const char *text, size_t bytes,
+                                    const char *type, struct flo_envelope *out,
+                                    struct flo_err *err);
+void flo_envelope_deinit(struct flo_envelope *envelope);
+/* The bytes that are signed: DSSEv1 pre-authentication encoding. */
+void flo_envelope_signed_bytes(const char *type, const void *body,
+                               size_t body_bytes, struct flo_buf *out);
+/* Write an envelope with the signatures in it (compact JSON). */
+void flo_envelope_write(const struct flo_envelope *envelope,
+                        struct flo_buf *out);
+
+/* ---- release document ------------------------------------------------------ */
+
+#define FLO_RELEASE_FILES_MAX 8
+#define FLO_RELEASE_WAYS_MAX 8
+#define FLO_RELEASE_VARIANTS_MAX 8
+#define FLO_RELEASE_CHUNKS_MAX 8192
+
+enum flo_codec {
+    FLO_CODEC_RAW,
+    FLO_CODEC_ZSTD,
+    FLO_CODEC_BSDIFF40,
+    FLO_CODEC_TENSOR1,
+    FLO_CODEC_ADAPTER,
+    FLO_CODEC_COUNT
+};
+const char *flo_codec_word(enum flo_codec codec);
+bool flo_codec_parse(const char *word, enum flo_codec *out);
+
+/* One way to get a file: fetch `digest`, decode it (over `base`). */
+struct flo_way {
+    enum flo_codec codec;
+    struct flo_digest digest; /* of the bytes to fetch */
+    uint64_t bytes;
+    struct flo_digest base;   /* zero: needs none */
+    uint64_t memory_bytes;    /* private memory that decoding needs; 0: small */
+};
+struct flo_release_file {
+    char name[FLO_NAME_MAX + 1];
+    char role[16]; /* "model" "golden" "adapter" */
+    struct flo_digest digest;
+    uint64_t bytes;
+    uint64_t chunk_bytes; /* 0: no chunk hashes */
+    uint32_t chunk_count;
+    uint32_t chunk_first; /* index into flo_release.chunks */
+    uint32_t way_count;
+    struct flo_way ways[FLO_RELEASE_WAYS_MAX];
+};
+struct flo_release_variant {
+    char name[FLO_NAME_MAX + 1];
+    char arch[4][16];   /* empty: any */
+    char engine[4][16]; /* GGUF architectures that must be supported */
+    uint64_t memory_bytes;
+    uint64_t disk_bytes;
+    uint32_t context;
+    uint32_t file_count;
+    uint8_t files[FLO_RELEASE_FILES_MAX]; /* indices into flo_release.files */
+};
+struct flo_release {
+    char fleet[FLO_NAME_MAX + 1];
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+    uint64_t number;
+    char label[128];
+    char license[64];
+    uint64_t created_at_ms;
+    uint32_t variant_count;
+    struct flo_release_variant variants[FLO_RELEASE_VARIANTS_MAX];
+    uint32_t file_count;
+    struct flo_release_file files[FLO_RELEASE_FILES_MAX];
+    char probe_golden[FLO_NAME_MAX + 1]; /* file name; empty: none */
+    double probe_speed_ratio_max;        /* 0: not asked */
+    uint64_t probe_memory_bytes_max;     /* 0: not asked */
+    struct flo_digest *chunks; /* owned; flo_release_deinit */
+    uint32_t chunk_count;
+};
+/* Read a release document's body.  meta.* with the field's path; `fleet` NULL:
+ * any, else meta.fleet when it differs. */
+FLO_MUST_USE int flo_release_parse(const char *body, size_t bytes,
+                                   const char *fleet, struct flo_release *out,
+                                   struct flo_err *err);
+void flo_release_deinit(struct flo_release *release);
+/* Canonical body (sorted keys, compact).  Reading it gives the same struct. */
+FLO_MUST_USE int flo_release_write(const struct flo_release *release,
+                                   struct flo_buf *out, struct flo_err *err);
+/* The file of that name or role in a variant; NULL when absent. */
+const struct flo_release_file *
+flo_release_find(const struct flo_release *release, const char *name);
+const struct flo_release_file *
+flo_release_variant_file(const struct flo_release *release,
+                         const struct flo_release_variant *variant,
+                         const char *role);
+/* "model@version" into `out` (2 * FLO_NAME_MAX + 2). */
+void flo_release_title(const struct flo_release *release, char *out);
+/* Split "model@version"; meta.name. */
+FLO_MUST_USE int flo_release_title_parse(const char *text, char *model,
+                                         char *version, struct flo_err *err);
+
+/* ---- order ------------------------------------------------------------------ */
+
+#define FLO_BUCKETS 10000
+#define FLO_ORDER_FROM_MAX 16
+
+struct flo_scope {
+    char group[FLO_NAME_MAX + 1]; /* "all": everybody; empty: device scope */
+    char device[37];
+    char salt[FLO_NAME_MAX + 1];  /* rollout id; empty: all buckets */
+    uint32_t bucket_from;         /* [from, to) */
+    uint32_t bucket_to;
+};
+struct flo_policy {
+    uint64_t soak_ms;
+    uint64_t soak_requests;
+    uint64_t soak_errors_max;
+    uint64_t soak_crashes_max;
+    uint64_t probe_timeout_ms;
+    double probe_speed_ratio_max;
+    uint64_t step_timeout_ms;
+    uint64_t tries;
+    uint64_t rate_bytes_per_s;
+    uint64_t start_jitter_ms;
+};
+struct flo_order {
+    char fleet[FLO_NAME_MAX + 1];
+    char id[FLO_NAME_MAX + 1];
+    enum flo_order_op op;
+    struct flo_scope scope;
+    uint32_t epoch;
+    uint64_t seq;
+    uint64_t issued_at_ms;
+    uint64_t expires_at_ms;
+    char by[FLO_NAME_MAX + 1];
+    /* deploy, pause, resume, abort, rollback */
+    char rollout[FLO_NAME_MAX + 1];
+    uint32_t phase;
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+    struct flo_digest release; /* deploy */
+    struct flo_policy policy;  /* deploy; defaults filled in */
+    uint32_t from_count;       /* rollback */
+    struct flo_digest from[FLO_ORDER_FROM_MAX];
+    bool to_previous;
+    struct flo_digest to; /* rollback to a named release */
+    char reason[128];
+    uint64_t heartbeat_ms; /* config */
+};
+void flo_policy_default(struct flo_policy *out);
+/* cmd.format with the field's path, meta.fleet. */
+FLO_MUST_USE int flo_order_parse(const char *body, size_t bytes,
+                                 const char *fleet, struct flo_order *out,
+                                 struct flo_err *err);
+FLO_MUST_USE int flo_order_write(const struct flo_order *order,
+                                 struct flo_buf *out, struct flo_err *err);
+/* Bucket 0..9999 of a device under a salt (contracts section 1). */
+uint32_t flo_bucket(const char *salt, const char *device);
+/* Does the scope name this device, a member of these groups? */
+bool flo_scope_holds(const struct flo_scope *scope, const char *device,
+                     const char (*groups)[FLO_NAME_MAX + 1],
+                     size_t group_count);
+
+#endif
