@@ -1,0 +1,320 @@
+/* release: what publisher and device share.
+ *
+ * Deltas (make and apply), signatures on releases and orders, bundles, and the
+ * authoring of a release document.  Knows no engine, no MQTT, no network and
+ * no store: bytes come from descriptors, go to callbacks.  Everything may be
+ * called from any thread on distinct objects.
+ *
+ * Bounds: documents <= 64 KiB (release) and 16 KiB (order), envelopes
+ * <= 256 KiB and 8 signatures, apply <= 16 MiB of private memory for a model
+ * of any size, zstd windows <= 8 MiB, 256 entries in a bundle. */
+#ifndef FLOTILLA_RELEASE_H
+#define FLOTILLA_RELEASE_H
+
+#include <flotilla/base.h>
+
+struct flo_release; /* <flotilla/proto.h> */
+struct flo_order;
+
+/* ---- trust: who may sign what -------------------------------------------- */
+
+#define FLO_TRUST_KEYS_MAX 64
+#define FLO_KEYID_TEXT 65 /* 64 hex + NUL */
+
+/* Bits: a key may have several roles. */
+enum flo_role {
+    FLO_ROLE_RELEASE = 1,   /* release documents */
+    FLO_ROLE_ORDER = 2,     /* every order */
+    FLO_ROLE_EMERGENCY = 4, /* orders: rollback, freeze, unfreeze only */
+};
+
+struct flo_trust;
+
+/* An empty set: trusts nobody.  NULL only without memory. */
+struct flo_trust *flo_trust_new(const char *fleet);
+void flo_trust_free(struct flo_trust *trust);
+/* trust.json (contracts.md §6).  FLO_E_META_JSON, FLO_E_META_SCHEMA,
+ * FLO_E_META_NAME; flo_trust_load adds what flo_file_read returns. */
+FLO_MUST_USE int flo_trust_parse(const char *json, size_t bytes,
+                                 struct flo_trust **out, struct flo_err *err);
+FLO_MUST_USE int flo_trust_load(const char *path, struct flo_trust **out,
+                                struct flo_err *err);
+/* Add a public key (PEM, P-256); one that is known gains the roles. */
+FLO_MUST_USE int flo_trust_add(struct flo_trust *trust, const char *pem,
+                               unsigned roles, struct flo_err *err);
+/* Append as trust.json. */
+void flo_trust_json(const struct flo_trust *trust, struct flo_buf *out);
+/* Borrowed until flo_trust_free. */
+const char *flo_trust_fleet(const struct flo_trust *trust);
+size_t flo_trust_count(const struct flo_trust *trust);
+
+/* ---- verify ----------------------------------------------------------------
+ *
+ * One verified signature by a key of the role is enough; signatures by unknown
+ * keys beside it are ignored, a bad one by a trusted key is not.  TUF will
+ * replace what is behind these two functions; callers stay as they are. */
+
+struct flo_release_verified {
+    struct flo_digest digest; /* SHA-256 of the envelope: the release's name */
+    char keyid[FLO_KEYID_TEXT];
+    struct flo_release *release; /* parsed; owned by this struct */
+};
+
+struct flo_order_verified {
+    char keyid[FLO_KEYID_TEXT];
+    unsigned role;           /* FLO_ROLE_ORDER or FLO_ROLE_EMERGENCY */
+    struct flo_order *order; /* parsed; owned by this struct */
+};
+
+/* From the bytes of an envelope to a release that may run in this fleet.
+ *
+ * FLO_E_SIG_MISSING      no signature
+ * FLO_E_SIG_UNKNOWN_KEY  none by a key of the role (the error names the keyid)
+ * FLO_E_SIG_BAD          the signature does not fit
+ * FLO_E_SIG_FORMAT       not 64 bytes of base64, or more than 8 of them
+ * FLO_E_META_...         JSON, depth, size, schema, name, other type, fleet */
+FLO_MUST_USE int flo_release_verify(const void *data, size_t bytes,
+                                    const struct flo_trust *trust,
+                                    struct flo_release_verified *out,
+                                    struct flo_err *err);
+void flo_release_verified_deinit(struct flo_release_verified *verified);
+
+/* The same for an order.  Does not look at the clock, the scope, the epoch or
+ * the replay window: the device's core does.  FLO_E_CMD_FORMAT when a
+ * correctly signed body is no order of the table. */
+FLO_MUST_USE int flo_order_verify(const void *data, size_t bytes,
+                                  const struct flo_trust *trust,
+                                  struct flo_order_verified *out,
+                                  struct flo_err *err);
+void flo_order_verified_deinit(struct flo_order_verified *verified);
+
+/* ---- sign (publishers and the controller's order key) ----------------------
+ */
+
+/* Append the DSSE envelope of a document to `out`.  The body is parsed first:
+ * what devices would refuse is not signed.  key_pem: private key, P-256. */
+FLO_MUST_USE int flo_release_sign(const char *body, size_t bytes,
+                                  const char *key_pem, struct flo_buf *out,
+                                  struct flo_err *err);
+FLO_MUST_USE int flo_order_sign(const char *body, size_t bytes,
+                                const char *key_pem, struct flo_buf *out,
+                                struct flo_err *err);
+
+/* ---- model scan
+ * -------------------------------------------------------------- */
+
+/* One pass over a GGUF file: its SHA-256 and a look at every float and block
+ * scale.  FLO_E_MODEL_NONFINITE names tensor and element; FLO_E_GGUF_... when
+ * it is no well-formed GGUF; FLO_E_IO_READ.  Reads by pread; digest and bytes
+ * may be NULL and are also set when the scan says non-finite. */
+FLO_MUST_USE int flo_model_scan(int fd, struct flo_digest *digest,
+                                uint64_t *bytes, struct flo_err *err);
+
+/* ---- deltas
+ * ------------------------------------------------------------------- */
+
+#define FLO_DELTA_MEMORY_BYTES_MAX (16u << 20)
+#define FLO_ZSTD_WINDOW_LOG_MAX 23
+
+struct flo_delta_job {
+    const char *codec; /* raw zstd bsdiff40; tensor1 adapter: FLO_E_NOT_BUILT */
+    int patch_fd;      /* regular file, read by pread */
+    int base_fd;       /* regular file, read by pread; -1: none */
+    /* When not NULL the whole base is read and compared before the first byte
+     * is written: FLO_E_PATCH_BASE_CORRUPT. */
+    const struct flo_digest *base_digest;
+    uint64_t new_bytes; /* as signed; the patch must say the same */
+    /* As signed; NULL: not compared (a tool without a release). */
+    const struct flo_digest *new_digest;
+    uint64_t memory_bytes_max; /* 0: FLO_DELTA_MEMORY_BYTES_MAX */
+    /* In order, <= 1 MiB each; non-zero (negative code) stops.  Called before
+     * the whole digest is known: the receiver writes to a name that nobody
+     * reads until flo_delta_apply has returned 0. */
+    int (*on_data)(void *context, const void *data, size_t bytes,
+                   struct flo_err *err);
+    /* May be NULL; non-zero (negative code) cancels. */
+    int (*on_progress)(void *context, uint64_t done, uint64_t total);
+    void *context;
+};
+
+/* Old bytes and patch to new bytes.
+ *
+ * FLO_E_PATCH_FORMAT, _TRUNCATED, _BOUNDS, _STREAM   a broken patch
+ * FLO_E_PATCH_LIMIT    another size than signed, or more memory than allowed
+ * FLO_E_TARGET_HASH    the result does not have new_digest
+ * FLO_E_IO_READ        the disk */
+FLO_MUST_USE int flo_delta_apply(const struct flo_delta_job *job,
+                                 struct flo_digest *digest,
+                                 struct flo_err *err);
+/* true when flo_delta_apply knows the codec. */
+bool flo_delta_codec_is_known(const char *codec);
+
+struct flo_delta_made {
+    const char *codec; /* static: the one that was chosen */
+    uint64_t bytes;    /* of the patch */
+    uint64_t old_bytes;
+    uint64_t new_bytes;
+    uint64_t full_bytes; /* best way without a base */
+    uint64_t create_ms;
+    struct flo_digest old_digest;
+    struct flo_digest new_digest;
+    struct flo_digest digest; /* of the patch */
+};
+
+/* Make a patch (publisher: wants 5 bytes of memory per byte of old, 9 above
+ * 2 GiB).
+ * codec: raw zstd bsdiff40, or "full" (smaller of raw, zstd) or "auto" (the
+ * smallest of all by measurement).  patch_fd is truncated and written.
+ * FLO_E_NOT_BUILT, FLO_E_MEMORY, FLO_E_IO_READ, FLO_E_IO_WRITE. */
+FLO_MUST_USE int flo_delta_create(const char *codec, int old_fd, int new_fd,
+                                  int patch_fd, struct flo_delta_made *out,
+                                  struct flo_err *err);
+
+struct flo_delta_facts {
+    const char *codec; /* static */
+    uint64_t patch_bytes;
+    uint64_t new_bytes;     /* 0: the file does not say */
+    uint64_t control_bytes; /* bsdiff40: compressed parts */
+    uint64_t diff_bytes;
+    uint64_t extra_bytes;
+    uint64_t memory_bytes; /* that apply needs */
+    unsigned window_log;   /* zstd */
+};
+/* What a patch file says of itself, by its first bytes; no magic: raw. */
+FLO_MUST_USE int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out,
+                                   struct flo_err *err);
+
+/* ---- bundles
+ * ------------------------------------------------------------------- */
+
+#define FLO_BUNDLE_ENTRIES_MAX 256
+
+struct flo_bundle_facts {
+    struct flo_digest release;
+    uint64_t bytes; /* of the blobs, unpacked */
+    unsigned blobs;
+    bool compressed;
+};
+
+/* Callbacks of the reader; each may be NULL; non-zero (negative) stops. */
+struct flo_bundle_handlers {
+    void *context;
+    /* First: the release, verified.  Borrowed until flo_bundle_read returns. */
+    int (*on_release)(void *context,
+                      const struct flo_release_verified *verified,
+                      const void *envelope, size_t envelope_bytes,
+                      struct flo_err *err);
+    /* A blob of the release begins.  Set *wanted = false to skip its data
+     * (it is hashed all the same); it comes in as true. */
+    int (*on_blob)(void *context, const struct flo_digest *digest,
+                   uint64_t bytes, bool *wanted, struct flo_err *err);
+    int (*on_data)(void *context, const void *data, size_t bytes,
+                   struct flo_err *err);
+    /* Its digest and size were right. */
+    int (*on_blob_end)(void *context, const struct flo_digest *digest,
+                       struct flo_err *err);
+};
+
+/* Read a bundle from front to back, never more than 12 MiB in memory.
+ *
+ * A bundle holds `release.json` (the envelope) first, then
+ * `blobs/sha256-<hex>` for ways of that release; at least one way of each of
+ * its files.  Plain tar or tar.zst.
+ * FLO_E_BUNDLE_..., FLO_E_TARGET_HASH, FLO_E_IO_OPEN (not a regular file),
+ * FLO_E_IO_READ, or what flo_release_verify returns.  A blob that was begun
+ * but not ended must be dropped by the receiver. */
+FLO_MUST_USE int flo_bundle_read(const char *path,
+                                 const struct flo_trust *trust,
+                                 const struct flo_bundle_handlers *handlers,
+                                 struct flo_bundle_facts *out,
+                                 struct flo_err *err);
+
+struct flo_bundle_spec {
+    const void *envelope;
+    size_t envelope_bytes;
+    const char *blob_dir; /* holds sha256-<hex> files */
+    /* Ways to carry; none: the smallest way without a base of each file. */
+    const struct flo_digest *blobs;
+    size_t blob_count;
+    bool compress; /* tar.zst */
+};
+/* Written beside `path` and renamed.  FLO_E_BUNDLE_MISSING when a blob is
+ * not in blob_dir, FLO_E_TARGET_HASH when it has other bytes. */
+FLO_MUST_USE int flo_bundle_create(const char *path,
+                                   const struct flo_bundle_spec *spec,
+                                   struct flo_bundle_facts *out,
+                                   struct flo_err *err);
+
+/* ---- authoring a release
+ * ---------------------------------------------------------- */
+
+#define FLO_AUTHOR_FILES_MAX 16
+#define FLO_AUTHOR_BASES_MAX 8
+#define FLO_AUTHOR_VARIANTS_MAX 8
+#define FLO_AUTHOR_BLOBS_MAX 64
+
+struct flo_author_file {
+    const char *name; /* in the release: model.gguf */
+    const char *role; /* model golden template config ... */
+    const char *path;
+    /* Files of earlier releases to make deltas from. */
+    const char *base_paths[FLO_AUTHOR_BASES_MAX];
+    size_t base_count;
+};
+
+struct flo_author_variant {
+    const char *name;
+    const char *arch[4]; /* NULL-terminated; empty: any */
+    const char *engine[4];
+    uint64_t memory_bytes; /* 0: not said */
+    uint64_t context;
+    const char *files[FLO_AUTHOR_FILES_MAX + 1]; /* NULL: every file */
+};
+
+struct flo_author {
+    const char *fleet;
+    const char *model;
+    const char *version;
+    uint64_t number;
+    const char *label; /* NULL: none; so are the next three */
+    const char *license;
+    const char *source;
+    const char *base;
+    uint64_t created_at_ms;
+    const struct flo_author_file *files;
+    size_t file_count;
+    const struct flo_author_variant *variants; /* none: one, "default" */
+    size_t variant_count;
+    double speed_ratio_max;    /* probe; 0: 1.5 */
+    uint64_t memory_bytes_max; /* probe; 0: not said */
+    bool allow_nonfinite;      /* true: do not scan models (tests, demo) */
+};
+
+struct flo_author_blob {
+    struct flo_digest digest;
+    uint64_t bytes;
+    char file[FLO_NAME_MAX + 1]; /* of the release */
+    char codec[16];
+    struct flo_digest base; /* zero: none */
+    uint64_t create_ms;
+    bool kept; /* false: measured, but not worth a way; no blob written */
+};
+
+struct flo_author_result {
+    struct flo_buf body; /* the document, to be signed */
+    struct flo_author_blob blobs[FLO_AUTHOR_BLOBS_MAX];
+    size_t blob_count;
+};
+
+/* Measure all ways, write the worthwhile ones as out_dir/sha256-<hex> and the
+ * document into out->body.  raw always; zstd when >= 3 % smaller; bsdiff40
+ * when <= 50 % of the best of those.  Publishers' machines only.
+ * FLO_E_MODEL_NONFINITE and FLO_E_GGUF_... for a model that devices would
+ * refuse. */
+FLO_MUST_USE int flo_release_build(const struct flo_author *author,
+                                   const char *out_dir,
+                                   struct flo_author_result *out,
+                                   struct flo_err *err);
+void flo_author_result_deinit(struct flo_author_result *result);
+
+#endif
