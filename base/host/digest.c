@@ -1,0 +1,112 @@
+/* Digests: SHA-256 by libcrypto's EVP, in memory and over files. */
+#include "base/host/digest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
+
+enum { READ_BYTES = 256 << 10 };
+
+int flo_sha256_init(struct flo_sha256 *sha, struct flo_err *err)
+{
+    if (sha->context == NULL) {
+        sha->context = EVP_MD_CTX_new();
+    }
+    if (sha->context == NULL ||
+        EVP_DigestInit_ex(sha->context, EVP_sha256(), NULL) != 1) {
+        flo_sha256_deinit(sha);
+        return flo_fail(err, FLO_E_MEMORY, "no SHA-256 context");
+    }
+    return 0;
+}
+
+void flo_sha256_update(struct flo_sha256 *sha, const void *data, size_t bytes)
+{
+    /* Fails only on a context that was never begun: our bug. */
+    if (EVP_DigestUpdate(sha->context, data, bytes) != 1) {
+        abort();
+    }
+}
+
+void flo_sha256_final(struct flo_sha256 *sha, struct flo_digest *out)
+{
+    if (EVP_DigestFinal_ex(sha->context, out->bytes, NULL) != 1) {
+        abort();
+    }
+}
+
+void flo_sha256_deinit(struct flo_sha256 *sha)
+{
+    EVP_MD_CTX_free(sha->context);
+    sha->context = NULL;
+}
+
+void flo_sha256(const void *data, size_t bytes, struct flo_digest *out)
+{
+    /* A wrong digest must never be returned: no memory ends the process. */
+    if (EVP_Digest(data, bytes, out->bytes, NULL, EVP_sha256(), NULL) != 1) {
+        abort();
+    }
+}
+
+int flo_sha256_fd(int fd, struct flo_digest *out, uint64_t *bytes,
+                  struct flo_err *err)
+{
+    FLO_CLEANUP(flo_sha256_deinit) struct flo_sha256 sha = {0};
+    FLO_CLEANUP(flo_free_cleanup) uint8_t *block = malloc(READ_BYTES);
+    uint64_t offset = 0;
+
+    if (block == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%d bytes to read in",
+                        (int)READ_BYTES);
+    }
+    int rv = flo_sha256_init(&sha, err);
+    if (rv < 0) {
+        return rv;
+    }
+    for (;;) {
+        ssize_t got = pread(fd, block, READ_BYTES, (off_t)offset);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return flo_fail_errno(err, FLO_E_IO_READ, "read at offset %llu",
+                                  (unsigned long long)offset);
+        }
+        if (got == 0) {
+            break;
+        }
+        flo_sha256_update(&sha, block, (size_t)got);
+        offset += (uint64_t)got;
+    }
+    flo_sha256_final(&sha, out);
+    if (bytes != NULL) {
+        *bytes = offset;
+    }
+    return 0;
+}
+
+int flo_sha256_file(const char *path, struct flo_digest *out, uint64_t *bytes,
+                    struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup)
+    int fd =
+        open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
+    struct stat st;
+
+    if (fd < 0) {
+        int code = errno == ENOENT  ? FLO_E_ABSENT
+                   : errno == ELOOP ? FLO_E_IO_SYMLINK
+                                    : FLO_E_IO_OPEN;
+        return flo_fail_errno(err, code, "%s", path);
+    }
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "%s: not a regular file", path);
+    }
+    int rv = flo_sha256_fd(fd, out, bytes, err);
+    return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
+}

@@ -1,0 +1,454 @@
+/* JSON: strict reading, checked fields, compact writing. */
+#include "base/host/json.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Offset of the bracket that opens one level too many, or -1.  Brackets
+ * inside strings do not count. */
+static ptrdiff_t too_deep_at(const char *text, size_t bytes)
+{
+    size_t depth = 0;
+    bool in_text = false;
+
+    for (size_t i = 0; i < bytes; i++) {
+        char c = text[i];
+        if (in_text) {
+            if (c == '\\') {
+                i++;
+            } else if (c == '"') {
+                in_text = false;
+            }
+        } else if (c == '"') {
+            in_text = true;
+        } else if (c == '{' || c == '[') {
+            if (++depth > FLO_JSON_DEPTH_MAX) {
+                return (ptrdiff_t)i;
+            }
+        } else if ((c == '}' || c == ']') && depth > 0) {
+            depth--;
+        }
+    }
+    return -1;
+}
+
+int flo_json_parse(const char *text, size_t bytes, size_t bytes_max,
+                   json_t **out, struct flo_err *err)
+{
+    json_error_t why;
+
+    if (bytes > bytes_max) {
+        return flo_fail(err, FLO_E_META_TOO_LARGE, "%zu bytes, limit %zu",
+                        bytes, bytes_max);
+    }
+    if (bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+        return flo_fail(err, FLO_E_META_JSON, "byte order mark at byte 0");
+    }
+    size_t valid = flo_utf8_valid(text, bytes);
+    if (valid < bytes) {
+        return flo_fail(err, FLO_E_META_JSON, "not UTF-8 at byte %zu", valid);
+    }
+    ptrdiff_t deep = too_deep_at(text, bytes);
+    if (deep >= 0) {
+        return flo_fail(err, FLO_E_META_JSON_DEPTH,
+                        "deeper than %d levels at byte %td", FLO_JSON_DEPTH_MAX,
+                        deep);
+    }
+    json_t *json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &why);
+    if (json == NULL) {
+        if (json_error_code(&why) == json_error_out_of_memory) {
+            return flo_fail(err, FLO_E_MEMORY, "JSON of %zu bytes", bytes);
+        }
+        return flo_fail(err, FLO_E_META_JSON, "%s at byte %d", why.text,
+                        why.position < 0 ? 0 : why.position);
+    }
+    *out = json;
+    return 0;
+}
+
+void flo_json_cleanup(json_t **json)
+{
+    json_decref(*json);
+    *json = NULL;
+}
+
+/* ---- fields ------------------------------------------------------------ */
+
+static const char *type_name(const json_t *json)
+{
+    switch (json_typeof(json)) {
+    case JSON_OBJECT:
+        return "an object";
+    case JSON_ARRAY:
+        return "an array";
+    case JSON_STRING:
+        return "a text";
+    case JSON_INTEGER:
+        return "a whole number";
+    case JSON_REAL:
+        return "a number with a fraction";
+    case JSON_TRUE:
+    case JSON_FALSE:
+        return "a boolean";
+    case JSON_NULL:
+    default:
+        return "null";
+    }
+}
+
+static int missing(struct flo_err *err, const char *key)
+{
+    return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: missing", key);
+}
+
+static int wrong_type(struct flo_err *err, const char *key, const json_t *value,
+                      const char *wanted)
+{
+    return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: %s, not %s", key,
+                    type_name(value), wanted);
+}
+
+/* Is there nothing to read, so that the standard value stands? */
+static bool is_left_out(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+
+    return value == NULL || json_is_null(value);
+}
+
+int flo_json_get_text(const json_t *object, const char *key, size_t bytes_max,
+                      const char **out, struct flo_err *err)
+{
+    const json_t *value = json_object_get(object, key);
+
+    if (value == NULL) {
+        return missing(err, key);
+    }
+    if (!json_is_string(value)) {
+        return wrong_type(err, key, value, "a text");
+    }
+    if (json_string_length(value) > bytes_max) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "field `%s`: %zu characters, limit %zu", key,
+                        json_string_length(value), bytes_max);
+    }
+    *out = json_string_value(value);
+    return 0;
+}
+
+int flo_json_opt_text(const json_t *object, const char *key, size_t bytes_max,
+                      const char *standard, const char **out,
+                      struct flo_err *err)
+{
+    if (is_left_out(object, key)) {
+        *out = standard;
+        return 0;
+    }
+    return flo_json_get_text(object, key, bytes_max, out, err);
+}
+
+int flo_json_get_u64(const json_t *object, const char *key, uint64_t min,
+                     uint64_t max, uint64_t *out, struct flo_err *err)
+{
+    const json_t *value = json_object_get(object, key);
+
+    if (value == NULL) {
+        return missing(err, key);
+    }
+    if (!json_is_integer(value)) {
+        return wrong_type(err, key, value, "a whole number");
+    }
+    json_int_t number = json_integer_value(value);
+    if (number < 0 || (uint64_t)number < min) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "field `%s`: %lld is below %llu", key,
+                        (long long)number, (unsigned long long)min);
+    }
+    if ((uint64_t)number > max) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "field `%s`: %lld is above %llu", key,
+                        (long long)number, (unsigned long long)max);
+    }
+    *out = (uint64_t)number;
+    return 0;
+}
+
+int flo_json_opt_u64(const json_t *object, const char *key, uint64_t min,
+                     uint64_t max, uint64_t standard, uint64_t *out,
+                     struct flo_err *err)
+{
+    if (is_left_out(object, key)) {
+        *out = standard;
+        return 0;
+    }
+    return flo_json_get_u64(object, key, min, max, out, err);
+}
+
+int flo_json_get_i64(const json_t *object, const char *key, int64_t min,
+                     int64_t max, int64_t *out, struct flo_err *err)
+{
+    const json_t *value = json_object_get(object, key);
+
+    if (value == NULL) {
+        return missing(err, key);
+    }
+    if (!json_is_integer(value)) {
+        return wrong_type(err, key, value, "a whole number");
+    }
+    json_int_t number = json_integer_value(value);
+    if (number < min || number > max) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "field `%s`: %lld is not within %lld to %lld", key,
+                        (long long)number, (long long)min, (long long)max);
+    }
+    *out = number;
+    return 0;
+}
+
+int flo_json_opt_i64(const json_t *object, const char *key, int64_t min,
+                     int64_t max, int64_t standard, int64_t *out,
+                     struct flo_err *err)
+{
+    if (is_left_out(object, key)) {
+        *out = standard;
+        return 0;
+    }
+    return flo_json_get_i64(object, key, min, max, out, err);
+}
+
+int flo_json_get_real(const json_t *object, const char *key, double min,
+                      double max, double *out, struct flo_err *err)
+{
+    const json_t *value = json_object_get(object, key);
+
+    if (value == NULL) {
+        return missing(err, key);
+    }
+    if (!json_is_number(value)) {
+        return wrong_type(err, key, value, "a number");
+    }
+    double number = json_number_value(value);
+    if (!isfinite(number) || number < min || number > max) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "field `%s`: %g is not within %g to %g", key, number,
+                        min, max);
+    }
+    *out = number;
+    return 0;
+}
+
+int flo_json_opt_real(const json_t *object, const char *key, double min,
+                      double max, double standard, double *out,
+                      struct flo_err *err)
+{
+    if (is_left_out(object, key)) {
+        *out = standard;
+        return 0;
+    }
+    return flo_json_get_real(object, key, min, max, out, err);
+}
+
+int flo_json_get_bool(const json_t *object, const char *key, bool *out,
+                      struct flo_err *err)
+{
+    const json_t *value = json_object_get(object, key);
+
+    if (value == NULL) {
+        return missing(err, key);
+    }
+    if (!json_is_boolean(value)) {
+        return wrong_type(err, key, value, "a boolean");
+    }
+    *out = json_is_true(value);
+    return 0;
+}
+
+int flo_json_opt_bool(const json_t *object, const char *key, bool standard,
+                      bool *out, struct flo_err *err)
+{
+    if (is_left_out(object, key)) {
+        *out = standard;
+        return 0;
+    }
+    return flo_json_get_bool(object, key, out, err);
+}
+
+int flo_json_get_object(const json_t *object, const char *key, json_t **out,
+                        struct flo_err *err)
+{
+    json_t *value = json_object_get(object, key);
+
+    if (value == NULL) {
+        return missing(err, key);
+    }
+    if (!json_is_object(value)) {
+        return wrong_type(err, key, value, "an object");
+    }
+    *out = value;
+    return 0;
+}
+
+int flo_json_opt_object(const json_t *object, const char *key, json_t **out,
+                        struct flo_err *err)
+{
+    if (is_left_out(object, key)) {
+        *out = NULL;
+        return 0;
+    }
+    return flo_json_get_object(object, key, out, err);
+}
+
+int flo_json_get_array(const json_t *object, const char *key, size_t count_max,
+                       json_t **out, struct flo_err *err)
+{
+    json_t *value = json_object_get(object, key);
+
+    if (value == NULL) {
+        return missing(err, key);
+    }
+    if (!json_is_array(value)) {
+        return wrong_type(err, key, value, "an array");
+    }
+    if (json_array_size(value) > count_max) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "field `%s`: %zu elements, limit %zu", key,
+                        json_array_size(value), count_max);
+    }
+    *out = value;
+    return 0;
+}
+
+int flo_json_opt_array(const json_t *object, const char *key, size_t count_max,
+                       json_t **out, struct flo_err *err)
+{
+    if (is_left_out(object, key)) {
+        *out = NULL;
+        return 0;
+    }
+    return flo_json_get_array(object, key, count_max, out, err);
+}
+
+int flo_json_get_digest(const json_t *object, const char *key,
+                        struct flo_digest *out, struct flo_err *err)
+{
+    const char *text;
+    int rv = flo_json_get_text(object, key, FLO_DIGEST_TEXT - 1, &text, err);
+
+    if (rv == 0 && !flo_digest_parse(text, out)) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA,
+                      "field `%s`: `%s` is not sha256:<64 hex digits>", key,
+                      text);
+    }
+    return rv;
+}
+
+int flo_json_opt_digest(const json_t *object, const char *key,
+                        struct flo_digest *out, struct flo_err *err)
+{
+    if (is_left_out(object, key)) {
+        memset(out, 0, sizeof(*out));
+        return 0;
+    }
+    return flo_json_get_digest(object, key, out, err);
+}
+
+int flo_json_get_name(const json_t *object, const char *key, const char **out,
+                      struct flo_err *err)
+{
+    const char *text;
+    int rv = flo_json_get_text(object, key, SIZE_MAX, &text, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (!flo_name_is_valid(text)) {
+        return flo_fail(err, FLO_E_META_NAME, "field `%s`: `%.80s`", key, text);
+    }
+    *out = text;
+    return 0;
+}
+
+int flo_json_opt_name(const json_t *object, const char *key,
+                      const char *standard, const char **out,
+                      struct flo_err *err)
+{
+    if (is_left_out(object, key)) {
+        *out = standard;
+        return 0;
+    }
+    return flo_json_get_name(object, key, out, err);
+}
+
+int flo_json_get_uuid(const json_t *object, const char *key, const char **out,
+                      struct flo_err *err)
+{
+    const char *text;
+    int rv = flo_json_get_text(object, key, SIZE_MAX, &text, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (!flo_uuid_is_valid(text)) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "field `%s`: `%.80s` is no lower-case UUID", key, text);
+    }
+    *out = text;
+    return 0;
+}
+
+int flo_json_get_time(const json_t *object, const char *key, uint64_t *wall_ms,
+                      struct flo_err *err)
+{
+    const char *text;
+    int rv = flo_json_get_text(object, key, SIZE_MAX, &text, err);
+
+    if (rv == 0 && !flo_time_parse(text, wall_ms)) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA,
+                      "field `%s`: `%.80s` is no UTC time of RFC 3339", key,
+                      text);
+    }
+    return rv;
+}
+
+int flo_json_opt_time(const json_t *object, const char *key, uint64_t standard,
+                      uint64_t *wall_ms, struct flo_err *err)
+{
+    if (is_left_out(object, key)) {
+        *wall_ms = standard;
+        return 0;
+    }
+    return flo_json_get_time(object, key, wall_ms, err);
+}
+
+/* ---- writing ------------------------------------------------------------ */
+
+static int add_to_buf(const char *text, size_t bytes, void *data)
+{
+    struct flo_buf *out = data;
+
+    flo_buf_add(out, text, bytes);
+    return out->failed ? -1 : 0;
+}
+
+static void dump(const json_t *json, size_t flags, struct flo_buf *out)
+{
+    if (json_dump_callback(json, add_to_buf, out, flags | JSON_ENCODE_ANY) <
+        0) {
+        out->failed = true;
+    }
+}
+
+void flo_json_dump(const json_t *json, struct flo_buf *out)
+{
+    dump(json, JSON_COMPACT, out);
+}
+
+void flo_json_dump_canonical(const json_t *json, struct flo_buf *out)
+{
+    dump(json, JSON_COMPACT | JSON_SORT_KEYS, out);
+}
+
+void flo_json_dump_pretty(const json_t *json, struct flo_buf *out)
+{
+    dump(json, JSON_INDENT(2), out);
+}

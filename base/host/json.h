@@ -1,0 +1,133 @@
+/* JSON: strict reading, checked fields, compact writing (jansson inside).
+ *
+ * The one place that includes <jansson.h>.  Use json_t and jansson's own
+ * builders (json_pack, json_object_set_new) freely; read what came from
+ * outside only through the functions below.  A tree belongs to one thread at
+ * a time. */
+#ifndef FLOTILLA_HOST_JSON_H
+#define FLOTILLA_HOST_JSON_H
+
+#include <jansson.h>
+
+#include <flotilla/base.h>
+
+/* Nesting of objects and arrays that a document may have. */
+#define FLO_JSON_DEPTH_MAX 16
+
+/* Parse one object or array of at most bytes_max bytes into *out, which the
+ * caller releases (json_decref or flo_json_cleanup).
+ *
+ * Strict: UTF-8 without BOM, no duplicate keys, no bytes behind the document
+ * but white space, no NUL in a string, integers within int64, depth at most
+ * FLO_JSON_DEPTH_MAX.
+ *
+ * FLO_E_META_JSON        not strict JSON; the sentence has the byte offset
+ * FLO_E_META_JSON_DEPTH  nested deeper; found before anything is built
+ * FLO_E_META_TOO_LARGE   more than bytes_max bytes
+ * FLO_E_MEMORY */
+FLO_MUST_USE int flo_json_parse(const char *text, size_t bytes,
+                                size_t bytes_max, json_t **out,
+                                struct flo_err *err);
+
+/* json_decref(*json) for FLO_CLEANUP. */
+void flo_json_cleanup(json_t **json);
+
+/* ---- fields of an object -------------------------------------------- */
+
+/* Each reads object[key] and refuses with FLO_E_META_SCHEMA and a sentence
+ * that names the field, what is wrong and the limit ("field `bytes`: 12 is
+ * above 10").  Callers that read a part put its path in front with flo_wrap
+ * ("files[2]").  Texts, objects and arrays are borrowed from the tree.
+ *
+ * The _opt_ forms give `standard` when the key is missing or null; a value
+ * that is there but wrong is refused all the same. */
+
+/* Text of at most bytes_max bytes. */
+FLO_MUST_USE int flo_json_get_text(const json_t *object, const char *key,
+                                   size_t bytes_max, const char **out,
+                                   struct flo_err *err);
+FLO_MUST_USE int flo_json_opt_text(const json_t *object, const char *key,
+                                   size_t bytes_max, const char *standard,
+                                   const char **out, struct flo_err *err);
+
+/* Whole numbers from min to max, both allowed; above INT64_MAX JSON cannot
+ * say it. */
+FLO_MUST_USE int flo_json_get_u64(const json_t *object, const char *key,
+                                  uint64_t min, uint64_t max, uint64_t *out,
+                                  struct flo_err *err);
+FLO_MUST_USE int flo_json_opt_u64(const json_t *object, const char *key,
+                                  uint64_t min, uint64_t max, uint64_t standard,
+                                  uint64_t *out, struct flo_err *err);
+FLO_MUST_USE int flo_json_get_i64(const json_t *object, const char *key,
+                                  int64_t min, int64_t max, int64_t *out,
+                                  struct flo_err *err);
+FLO_MUST_USE int flo_json_opt_i64(const json_t *object, const char *key,
+                                  int64_t min, int64_t max, int64_t standard,
+                                  int64_t *out, struct flo_err *err);
+
+/* A number, with or without fraction, from min to max. */
+FLO_MUST_USE int flo_json_get_real(const json_t *object, const char *key,
+                                   double min, double max, double *out,
+                                   struct flo_err *err);
+FLO_MUST_USE int flo_json_opt_real(const json_t *object, const char *key,
+                                   double min, double max, double standard,
+                                   double *out, struct flo_err *err);
+
+FLO_MUST_USE int flo_json_get_bool(const json_t *object, const char *key,
+                                   bool *out, struct flo_err *err);
+FLO_MUST_USE int flo_json_opt_bool(const json_t *object, const char *key,
+                                   bool standard, bool *out,
+                                   struct flo_err *err);
+
+FLO_MUST_USE int flo_json_get_object(const json_t *object, const char *key,
+                                     json_t **out, struct flo_err *err);
+/* *out is NULL when the key is missing. */
+FLO_MUST_USE int flo_json_opt_object(const json_t *object, const char *key,
+                                     json_t **out, struct flo_err *err);
+
+/* An array of at most count_max elements. */
+FLO_MUST_USE int flo_json_get_array(const json_t *object, const char *key,
+                                    size_t count_max, json_t **out,
+                                    struct flo_err *err);
+FLO_MUST_USE int flo_json_opt_array(const json_t *object, const char *key,
+                                    size_t count_max, json_t **out,
+                                    struct flo_err *err);
+
+/* "sha256:<64 hex>"; the _opt_ form gives the zero digest. */
+FLO_MUST_USE int flo_json_get_digest(const json_t *object, const char *key,
+                                     struct flo_digest *out,
+                                     struct flo_err *err);
+FLO_MUST_USE int flo_json_opt_digest(const json_t *object, const char *key,
+                                     struct flo_digest *out,
+                                     struct flo_err *err);
+
+/* A name as of flo_name_is_valid; a bad one is FLO_E_META_NAME. */
+FLO_MUST_USE int flo_json_get_name(const json_t *object, const char *key,
+                                   const char **out, struct flo_err *err);
+FLO_MUST_USE int flo_json_opt_name(const json_t *object, const char *key,
+                                   const char *standard, const char **out,
+                                   struct flo_err *err);
+
+/* A device id as of flo_uuid_is_valid. */
+FLO_MUST_USE int flo_json_get_uuid(const json_t *object, const char *key,
+                                   const char **out, struct flo_err *err);
+
+/* RFC 3339 in UTC, as milliseconds since 1970. */
+FLO_MUST_USE int flo_json_get_time(const json_t *object, const char *key,
+                                   uint64_t *wall_ms, struct flo_err *err);
+FLO_MUST_USE int flo_json_opt_time(const json_t *object, const char *key,
+                                   uint64_t standard, uint64_t *wall_ms,
+                                   struct flo_err *err);
+
+/* ---- writing ----------------------------------------------------------- */
+
+/* Append without white space, keys in the order of insertion; failure shows
+ * in out->failed. */
+void flo_json_dump(const json_t *json, struct flo_buf *out);
+/* The same with keys sorted by their bytes: one text per tree.  Escapes are
+ * JSON's shortest; flo_json_parse reads it back. */
+void flo_json_dump_canonical(const json_t *json, struct flo_buf *out);
+/* For people: indented by two. */
+void flo_json_dump_pretty(const json_t *json, struct flo_buf *out);
+
+#endif
