@@ -12,9 +12,7 @@
 #define FLOTILLA_RELEASE_H
 
 #include <flotilla/base.h>
-
-struct flo_release; /* <flotilla/proto.h> */
-struct flo_order;
+#include <flotilla/proto.h>
 
 /* ---- trust: who may sign what -------------------------------------------- */
 
@@ -57,13 +55,13 @@ size_t flo_trust_count(const struct flo_trust *trust);
 struct flo_release_verified {
     struct flo_digest digest; /* SHA-256 of the envelope: the release's name */
     char keyid[FLO_KEYID_TEXT];
-    struct flo_release *release; /* parsed; owned by this struct */
+    struct flo_release release; /* parsed */
 };
 
 struct flo_order_verified {
     char keyid[FLO_KEYID_TEXT];
-    unsigned role;           /* FLO_ROLE_ORDER or FLO_ROLE_EMERGENCY */
-    struct flo_order *order; /* parsed; owned by this struct */
+    unsigned role; /* FLO_ROLE_ORDER or FLO_ROLE_EMERGENCY */
+    struct flo_order order;
 };
 
 /* From the bytes of an envelope to a release that may run in this fleet.
@@ -86,7 +84,6 @@ FLO_MUST_USE int flo_order_verify(const void *data, size_t bytes,
                                   const struct flo_trust *trust,
                                   struct flo_order_verified *out,
                                   struct flo_err *err);
-void flo_order_verified_deinit(struct flo_order_verified *verified);
 
 /* ---- sign (publishers and the controller's order key) ----------------------
  */
@@ -117,9 +114,9 @@ FLO_MUST_USE int flo_model_scan(int fd, struct flo_digest *digest,
 #define FLO_ZSTD_WINDOW_LOG_MAX 23
 
 struct flo_delta_job {
-    const char *codec; /* raw zstd bsdiff40; tensor1 adapter: FLO_E_NOT_BUILT */
-    int patch_fd;      /* regular file, read by pread */
-    int base_fd;       /* regular file, read by pread; -1: none */
+    enum flo_codec codec; /* tensor1, adapter: FLO_E_NOT_BUILT */
+    int patch_fd;         /* regular file, read by pread */
+    int base_fd;          /* regular file, read by pread; -1: none */
     /* When not NULL the whole base is read and compared before the first byte
      * is written: FLO_E_PATCH_BASE_CORRUPT. */
     const struct flo_digest *base_digest;
@@ -146,8 +143,8 @@ struct flo_delta_job {
 FLO_MUST_USE int flo_delta_apply(const struct flo_delta_job *job,
                                  struct flo_digest *digest,
                                  struct flo_err *err);
-/* true when flo_delta_apply knows the codec. */
-bool flo_delta_codec_is_known(const char *codec);
+/* true when flo_delta_apply decodes it: the planner asks. */
+bool flo_delta_codec_is_built(enum flo_codec codec);
 
 struct flo_delta_made {
     const char *codec; /* static: the one that was chosen */
@@ -163,15 +160,15 @@ struct flo_delta_made {
 
 /* Make a patch (publisher: wants 5 bytes of memory per byte of old, 9 above
  * 2 GiB).
- * codec: raw zstd bsdiff40, or "full" (smaller of raw, zstd) or "auto" (the
+ * choice: raw zstd bsdiff40, or "full" (smaller of raw, zstd) or "auto" (the
  * smallest of all by measurement).  patch_fd is truncated and written.
  * FLO_E_NOT_BUILT, FLO_E_MEMORY, FLO_E_IO_READ, FLO_E_IO_WRITE. */
-FLO_MUST_USE int flo_delta_create(const char *codec, int old_fd, int new_fd,
+FLO_MUST_USE int flo_delta_create(const char *choice, int old_fd, int new_fd,
                                   int patch_fd, struct flo_delta_made *out,
                                   struct flo_err *err);
 
 struct flo_delta_facts {
-    const char *codec; /* static */
+    enum flo_codec codec;
     uint64_t patch_bytes;
     uint64_t new_bytes;     /* 0: the file does not say */
     uint64_t control_bytes; /* bsdiff40: compressed parts */
@@ -248,14 +245,12 @@ FLO_MUST_USE int flo_bundle_create(const char *path,
 /* ---- authoring a release
  * ---------------------------------------------------------- */
 
-#define FLO_AUTHOR_FILES_MAX 16
-#define FLO_AUTHOR_BASES_MAX 8
-#define FLO_AUTHOR_VARIANTS_MAX 8
+#define FLO_AUTHOR_BASES_MAX 6
 #define FLO_AUTHOR_BLOBS_MAX 64
 
 struct flo_author_file {
     const char *name; /* in the release: model.gguf */
-    const char *role; /* model golden template config ... */
+    const char *role; /* model golden adapter */
     const char *path;
     /* Files of earlier releases to make deltas from. */
     const char *base_paths[FLO_AUTHOR_BASES_MAX];
@@ -264,11 +259,11 @@ struct flo_author_file {
 
 struct flo_author_variant {
     const char *name;
-    const char *arch[4]; /* NULL-terminated; empty: any */
+    const char *arch[4]; /* up to the first NULL; none: any */
     const char *engine[4];
     uint64_t memory_bytes; /* 0: not said */
-    uint64_t context;
-    const char *files[FLO_AUTHOR_FILES_MAX + 1]; /* NULL: every file */
+    uint32_t context;
+    const char *files[FLO_RELEASE_FILES_MAX + 1]; /* NULL: every file */
 };
 
 struct flo_author {
@@ -294,7 +289,7 @@ struct flo_author_blob {
     struct flo_digest digest;
     uint64_t bytes;
     char file[FLO_NAME_MAX + 1]; /* of the release */
-    char codec[16];
+    enum flo_codec codec;
     struct flo_digest base; /* zero: none */
     uint64_t create_ms;
     bool kept; /* false: measured, but not worth a way; no blob written */
