@@ -1,0 +1,53 @@
+# Flotilla: the commands that people type. CMake does the work.
+.DELETE_ON_ERROR:
+.PHONY: help deps build demo demo-real demo-clean quick test check bench sweep \
+        fuzz docs clean
+
+BIN := build/bin
+JOBS ?= $(shell nproc)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+deps: ## install the Debian packages that are missing
+	@./deploy/install-deps.sh
+
+build: deps ## everything into build/bin
+	@cmake --preset release >build-configure.log 2>&1 || \
+	    { cat build-configure.log; rm -f build-configure.log; exit 1; }
+	@mkdir -p build && mv build-configure.log build/configure.log
+	@cmake --build build/release -j $(JOBS)
+
+demo: build ## the story with a tiny model; ONCE=1 stops at its end
+	@python3 tools/demo.py $(if $(ONCE),--once)
+
+demo-real: build ## the story with SmolLM2-135M (MODEL=path.gguf)
+	@python3 tools/demo.py --real $(if $(MODEL),--model "$(MODEL)") \
+	    $(if $(ONCE),--once)
+
+demo-clean: ## remove what the demo wrote
+	rm -rf build/demo build/demo-real
+
+quick: build ## unit and trace tests: the inner loop
+	@cd build/release && ctest -L 'unit|oracle' -j $(JOBS) --output-on-failure
+
+test: build ## everything that a machine can check
+	@cd build/release && ctest -j $(JOBS) --output-on-failure
+
+check: ## format, layers, headers, symbols, generated docs
+	@tools/check.sh
+
+sweep: build ## kill the updater and agent at every mutating system call
+	@python3 tests/crash/sweep.py --bin $(BIN)
+
+fuzz: ## each fuzz target for SECONDS (default 60)
+	@tests/lanes/fuzz.sh $(or $(SECONDS),60)
+
+bench: build ## benchmarks, JSON in build/bench
+	@mkdir -p build/bench && tests/bench/run.sh $(BIN) build/bench
+
+docs: ## write docs/reference from the tables
+	@python3 tools/docs.py
+
+clean: ## remove build/
+	rm -rf build

@@ -1,0 +1,47 @@
+#!/bin/sh
+# Install what building, the demo and the tests need (Debian 12 or newer).
+#
+# usage: install-deps.sh [--optional]
+# Does nothing when everything is there, so it needs no network then. Prints
+# the one apt-get line before it runs it. --optional adds the tools of the
+# test lanes that are skipped without them (arm64, fuzzing, format check).
+set -eu
+
+needed="gcc libc6-dev make cmake ninja-build pkg-config
+libpaho-mqtt-dev libsqlite3-dev libmbedtls-dev libevent-dev libjansson-dev
+libcurl4-openssl-dev libarchive-dev libzstd-dev libbz2-dev libdivsufsort-dev
+libyaml-dev libssl-dev libcmocka-dev
+mosquitto bsdiff curl openssl procps python3 python3-pytest"
+optional="ccache clang-14 clang-format-14 libclang-rt-14-dev llvm-14
+gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static hyperfine"
+
+[ "${1:-}" = --optional ] && needed="$needed $optional"
+
+missing=
+for package in $needed; do
+    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$status" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+sudo=
+if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null; then
+        echo "error[absent]: packages are missing and there is no sudo" >&2
+        echo "  fix: as root: apt-get install$missing" >&2
+        exit 3
+    fi
+    sudo=sudo
+fi
+[ -n "$(find /var/lib/apt/lists -name '*_Packages*' -print -quit 2>/dev/null)" ] ||
+    { echo "+ $sudo apt-get update"; $sudo apt-get update -q; }
+echo "+ $sudo apt-get install -y --no-install-recommends$missing"
+# shellcheck disable=SC2086
+DEBIAN_FRONTEND=noninteractive $sudo apt-get install -qy \
+    --no-install-recommends $missing >/tmp/flotilla-deps.$$ 2>&1 || {
+    tail -5 /tmp/flotilla-deps.$$ >&2
+    echo "error[absent]: the packages could not be installed" >&2
+    echo "  fix: run 'apt-get update' and the line above by hand" >&2
+    exit 3
+}
+rm -f /tmp/flotilla-deps.$$

@@ -1,0 +1,54 @@
+/* Without libFuzzer: give a target each file of a folder, whole and cut short,
+ * so that found inputs stay tested by every compiler. */
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <flotilla/base.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+/* A copy in a block of exactly that size, so that reads behind it are seen. */
+static void give(const char *data, size_t bytes)
+{
+    uint8_t *copy = malloc(bytes > 0 ? bytes : 1);
+
+    if (bytes > 0) {
+        memcpy(copy, data, bytes);
+    }
+    LLVMFuzzerTestOneInput(copy, bytes);
+    free(copy);
+}
+
+int main(int argc, char **argv)
+{
+    size_t files = 0;
+    DIR *dir = argc > 1 ? opendir(argv[1]) : NULL;
+
+    give("", 0);
+    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
+        char path[4096];
+        char *data;
+        size_t bytes;
+        struct flo_err err = {0};
+        if (entry->d_name[0] == '.' ||
+            !flo_path_join(path, sizeof(path), argv[1], entry->d_name)) {
+            continue;
+        }
+        if (flo_file_read(path, 16 << 20, &data, &bytes, &err) < 0) {
+            return flo_err_print(stderr, &err);
+        }
+        size_t step = bytes / 64 + 1;
+        for (size_t cut = 0; cut < bytes; cut += step) {
+            give(data, cut);
+        }
+        give(data, bytes);
+        free(data);
+        files++;
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    printf("%zu files\n", files);
+    return files > 0 ? 0 : 1;
+}
