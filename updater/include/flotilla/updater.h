@@ -1,0 +1,322 @@
+/* Flotilla updater: what a device keeps on disk, and how it gets there.
+ *
+ * Slots and device record (the only truth about what runs), the store of
+ * immutable blobs, the plan of a download, and the worker process that
+ * carries it out.  Knows no engine and no MQTT.  Slot, device and plan
+ * functions are pure; only flo_store_* and flo_worker_run touch the disk.
+ *
+ * Power may fail at any instant.  The order that makes this harmless is the
+ * same everywhere: bytes go to a name that nobody reads, are synced, get
+ * their final name, the folder is synced, and only then one record that names
+ * them is written and synced. */
+#ifndef FLOTILLA_UPDATER_H
+#define FLOTILLA_UPDATER_H
+
+#include <flotilla/base.h>
+#include <flotilla/proto.h>
+
+/* ---- slots of one model -------------------------------------------------- */
+
+enum flo_slot_phase {
+    FLO_SLOT_IDLE = 0,   /* no candidate */
+    FLO_SLOT_STAGED = 1, /* the candidate is on disk, verified, not probed */
+    FLO_SLOT_TRIAL = 2,  /* activated: the candidate serves until it soaked */
+};
+
+/* What slots/<model>.bin says.  Digests are those of release documents; zero
+ * means the slot is empty.  The fields behind `candidate` describe the
+ * execution that brought the candidate and mean nothing without one. */
+struct flo_slots {
+    char model[FLO_NAME_MAX + 1];
+    uint64_t generation; /* of the record on disk; 0: none was ever written */
+    struct flo_digest current;
+    struct flo_digest previous;
+    struct flo_digest candidate;
+    enum flo_slot_phase phase;
+    uint8_t tries_left; /* starts of the candidate that are still allowed */
+    uint32_t attempt;   /* of the rollout on this device, from 1 */
+    uint64_t order_seq;
+    uint64_t soak_end_ms; /* on flo_now_ms() of the boot `boot_id` */
+    uint8_t boot_id[16];
+    uint64_t soak_ms;
+    uint32_t soak_requests;
+    uint32_t soak_errors_max;
+    uint32_t soak_crashes_max;
+    uint32_t rollout_phase;
+    char rollout[FLO_NAME_MAX + 1]; /* or "bundle.<8 hex>"; empty: none */
+    char order[FLO_NAME_MAX + 1];
+    /* Set by the reader only: one of the two records was unreadable and the
+     * other one, at most one step older, was taken. */
+    bool is_repaired;
+};
+
+/* The document that should serve now: the candidate on trial with tries left,
+ * else current; zero when there is none. */
+struct flo_digest flo_slots_serving(const struct flo_slots *slots);
+
+/* A verified release becomes the candidate (replaces one that is not on trial)
+ * and the execution fields are taken from `execution`, if not NULL: attempt,
+ * order_seq, soak_*, rollout, rollout_phase, order.
+ * FLO_E_STATE: a trial is under way, or it is current already. */
+FLO_MUST_USE int flo_slots_stage(struct flo_slots *slots,
+                                 const struct flo_digest *candidate,
+                                 const struct flo_slots *execution,
+                                 struct flo_err *err);
+/* The candidate may serve, with `tries` starts.  The caller fills soak_end_ms
+ * and boot_id.  FLO_E_STATE: no candidate, on trial already, or tries is 0. */
+FLO_MUST_USE int flo_slots_begin_trial(struct flo_slots *slots, uint32_t tries,
+                                       struct flo_err *err);
+/* Call and write before each start of the candidate, probing included once it
+ * is on trial.  FLO_E_SOAK_FAILED: no try is left; clear the candidate. */
+FLO_MUST_USE int flo_slots_count_try(struct flo_slots *slots,
+                                     struct flo_err *err);
+/* previous <- current <- candidate.  FLO_E_STATE: nothing is on trial. */
+FLO_MUST_USE int flo_slots_commit(struct flo_slots *slots, struct flo_err *err);
+/* The candidate failed, was cancelled or superseded: forget it and nothing
+ * else.  Harmless without one. */
+void flo_slots_clear_candidate(struct flo_slots *slots);
+/* Ordered rollback behind a commit: current <- previous, and no previous: what
+ * was current is denied and never a target again.  A candidate is dropped.
+ * The caller denies the old current in the device record *first*; see
+ * flo_slots_heal.  FLO_E_STATE: there is no previous. */
+FLO_MUST_USE int flo_slots_roll_back(struct flo_slots *slots,
+                                     struct flo_err *err);
+
+struct flo_device;
+/* At start, after reading both: finish what a power cut left between the two
+ * records.  Drops a denied candidate and one on trial without tries, rolls
+ * back a denied current, forgets a denied previous.  true: write the slots. */
+bool flo_slots_heal(struct flo_slots *slots, const struct flo_device *device);
+
+/* ---- device record --------------------------------------------------------
+ */
+
+#define FLO_REPLAY_KEYS_MAX 6
+#define FLO_REPLAY_WINDOW 256
+#define FLO_DENY_MAX 32
+#define FLO_BASELINE_MAX 8
+
+/* Orders of one key that were seen: `seq` is the highest, bit i of the bitmap
+ * stands for seq - i. */
+struct flo_replay {
+    uint8_t keyid[8]; /* first bytes; all zero: free entry */
+    uint64_t seq;
+    uint8_t bitmap[FLO_REPLAY_WINDOW / 8];
+};
+/* What slots/_device.bin says. */
+struct flo_device {
+    uint64_t generation;
+    uint32_t epoch;
+    uint64_t trusted_time_ms; /* never goes back */
+    bool is_frozen;
+    uint64_t desired_rev; /* for logs only: unsigned pacing */
+    struct flo_replay replay[FLO_REPLAY_KEYS_MAX];
+    uint32_t deny_next; /* ring: the next entry to be overwritten */
+    struct flo_digest deny[FLO_DENY_MAX];
+    /* Release per model that collection never removes: the last resort. */
+    struct {
+        char model[FLO_NAME_MAX + 1];
+        struct flo_digest release;
+    } baseline[FLO_BASELINE_MAX];
+    bool is_repaired; /* as in flo_slots */
+};
+
+/* May an order of this key act?  Changes nothing.  FLO_E_CMD_EPOCH,
+ * FLO_E_CMD_NONCE_REUSED (seen, or older than the window). */
+FLO_MUST_USE int flo_device_order_check(const struct flo_device *device,
+                                        const char *keyid, uint32_t epoch,
+                                        uint64_t seq, struct flo_err *err);
+/* It acted: remember epoch, seq and time.  Write the record in the same write
+ * as the order's effect on it.  A newer epoch empties the windows; a seventh
+ * key takes the place of the one with the lowest seq.  Same errors. */
+FLO_MUST_USE int flo_device_order_accept(struct flo_device *device,
+                                         const char *keyid, uint32_t epoch,
+                                         uint64_t seq, uint64_t issued_at_ms,
+                                         struct flo_err *err);
+/* max(wall clock, build time, last verified time): for expiry. */
+uint64_t flo_device_time(const struct flo_device *device, uint64_t wall_ms,
+                         uint64_t build_ms);
+/* The deny list keeps the last 32; denying twice is harmless. */
+void flo_device_deny(struct flo_device *device,
+                     const struct flo_digest *release);
+void flo_device_allow(struct flo_device *device,
+                      const struct flo_digest *release);
+bool flo_device_is_denied(const struct flo_device *device,
+                          const struct flo_digest *release);
+/* FLO_E_STATE: eight other models have one. */
+FLO_MUST_USE int flo_device_set_baseline(struct flo_device *device,
+                                         const char *model,
+                                         const struct flo_digest *release,
+                                         struct flo_err *err);
+
+/* ---- store ------------------------------------------------------------------
+ */
+
+struct flo_store;
+
+/* The state directory (contracts section 6); missing folders are made, 0700.
+ * `lock`: hold <state>/lock until close, as the agent does; the worker, its
+ * child, opens without.  With the lock, unfinished temporaries are removed.
+ * FLO_E_STATE_LOCKED names the holder's pid; FLO_E_CFG_PERM: the folder is
+ * open to others; FLO_E_IO_SYMLINK. */
+FLO_MUST_USE int flo_store_open(const char *state_dir, bool lock,
+                                struct flo_store **out, struct flo_err *err);
+void flo_store_close(struct flo_store *store);
+/* Borrowed until close: path and descriptor of the state directory. */
+const char *flo_store_path(const struct flo_store *store);
+int flo_store_dir_fd(const struct flo_store *store);
+/* Free bytes on its file system. */
+uint64_t flo_store_disk_free(const struct flo_store *store);
+
+/* Read the valid record with the highest generation.  No file, or an empty
+ * one: all zero with generation 0.  FLO_E_STATE_SLOT: the file has bytes but no
+ * valid record; `out` is zero, and flo_store_slots_recover may help. */
+FLO_MUST_USE int flo_store_slots_read(struct flo_store *store,
+                                      const char *model, struct flo_slots *out,
+                                      struct flo_err *err);
+/* Write over the older record and sync: the commit point of every change.
+ * `slots` must come from the last read or write (FLO_E_STATE otherwise); its
+ * generation grows by one.  After FLO_E_IO_WRITE or FLO_E_DISK_FULL read again:
+ * the old or the new record stands. */
+FLO_MUST_USE int flo_store_slots_write(struct flo_store *store,
+                                       struct flo_slots *slots,
+                                       struct flo_err *err);
+/* Both records are gone: find what is still whole.  Looks through the blobs
+ * for release documents of the model whose files are all there with their
+ * digests, and makes the one with the highest number that is not denied
+ * current, the next one previous.  The caller verifies their signatures before
+ * serving and then writes.  FLO_E_ABSENT: none. */
+FLO_MUST_USE int flo_store_slots_recover(struct flo_store *store,
+                                         const char *model,
+                                         const struct flo_device *device,
+                                         struct flo_slots *out,
+                                         struct flo_err *err);
+/* Names of the models that have a slot file, sorted; returns the count. */
+size_t flo_store_models(struct flo_store *store,
+                        char (*models)[FLO_NAME_MAX + 1], size_t models_max);
+/* As for slots. */
+FLO_MUST_USE int flo_store_device_read(struct flo_store *store,
+                                       struct flo_device *out,
+                                       struct flo_err *err);
+FLO_MUST_USE int flo_store_device_write(struct flo_store *store,
+                                        struct flo_device *device,
+                                        struct flo_err *err);
+
+/* Is there a blob of that digest (and size, unless 0)?  Looks at the name
+ * only: blobs are verified before they get one. */
+bool flo_store_blob_has(struct flo_store *store,
+                        const struct flo_digest *digest, uint64_t bytes);
+/* Open for reading.  FLO_E_BLOB_ABSENT, FLO_E_IO_SYMLINK, FLO_E_IO_OPEN. */
+FLO_MUST_USE int flo_store_blob_open(struct flo_store *store,
+                                     const struct flo_digest *digest, int *fd,
+                                     uint64_t *bytes, struct flo_err *err);
+/* The same after hashing all of it: before a model is loaded.  Bytes that do
+ * not have their digest are FLO_E_TARGET_HASH; the file is then moved out of
+ * blobs/, so that it is fetched again, and readers that have it mapped keep
+ * it. */
+FLO_MUST_USE int flo_store_blob_open_verified(struct flo_store *store,
+                                              const struct flo_digest *digest,
+                                              int *fd, uint64_t *bytes,
+                                              struct flo_err *err);
+/* Store bytes in memory (a release document) under their digest. */
+FLO_MUST_USE int flo_store_blob_put(struct flo_store *store, const void *data,
+                                    size_t bytes, struct flo_digest *digest,
+                                    struct flo_err *err);
+/* A nameless file (O_TMPFILE) with `bytes` reserved: gone by itself unless
+ * published.  FLO_E_DISK_FULL with numbers. */
+FLO_MUST_USE int flo_store_blob_create(struct flo_store *store, uint64_t bytes,
+                                       int *fd, struct flo_err *err);
+/* Give it its name, durably: fdatasync, link, folder sync.  The caller has
+ * checked that the bytes have that digest.  One that is there already is
+ * fine.  fd stays the caller's. */
+FLO_MUST_USE int flo_store_blob_publish(struct flo_store *store, int fd,
+                                        const struct flo_digest *digest,
+                                        struct flo_err *err);
+void flo_store_blob_remove(struct flo_store *store,
+                           const struct flo_digest *digest);
+/* Path of the blob for programs that want one; `out` of PATH_MAX. */
+bool flo_store_blob_path(const struct flo_store *store,
+                         const struct flo_digest *digest, char *out,
+                         size_t out_bytes);
+
+/* Load a stored release document: digest checked, parsed; the signature was
+ * checked when it was staged.  flo_release_deinit frees.  FLO_E_BLOB_ABSENT,
+ * FLO_E_TARGET_HASH, meta.*. */
+FLO_MUST_USE int flo_store_release_load(struct flo_store *store,
+                                        const struct flo_digest *digest,
+                                        struct flo_release *out,
+                                        struct flo_err *err);
+/* Index of the first variant whose files are all here with their sizes, or
+ * -1. */
+int flo_store_release_variant(struct flo_store *store,
+                              const struct flo_release *release);
+
+struct flo_collected {
+    uint32_t files;
+    uint64_t bytes;
+};
+/* Remove every blob that no slot of any model, no baseline and none of `keep`
+ * (release documents) names, and all partial downloads.  Call with the lock
+ * and without a worker.  When a record or a named document cannot be read,
+ * nothing is removed and its error is returned: better too much than too
+ * little. */
+FLO_MUST_USE int flo_store_collect(struct flo_store *store,
+                                   const struct flo_digest *keep,
+                                   size_t keep_count, struct flo_collected *out,
+                                   struct flo_err *err);
+
+/* ---- plan
+ * ---------------------------------------------------------------------- */
+
+#define FLO_PLAN_MEMORY_BYTES (32u * 1024 * 1024)
+
+/* What a device is, as far as a release cares. */
+struct flo_profile {
+    char arch[16];         /* "x86_64", "aarch64" */
+    char engine[4][16];    /* GGUF architectures it can run; empty: "llama" */
+    uint64_t memory_bytes; /* for the model; 0: not known, not checked */
+    uint64_t disk_free_bytes; /* at the state directory */
+};
+struct flo_plan_input {
+    const struct flo_release *release;
+    const struct flo_profile *profile;
+    const struct flo_digest *present; /* artifacts that are here */
+    size_t present_count;
+    uint64_t memory_bytes_max; /* of decoding; 0: FLO_PLAN_MEMORY_BYTES */
+    /* Ways that failed already, by file: bit = way index. */
+    uint32_t ways_failed[FLO_RELEASE_FILES_MAX];
+    /* Only artifacts of this list can be fetched (a bundle); NULL: all. */
+    const struct flo_digest *offered;
+    size_t offered_count;
+};
+struct flo_plan {
+    uint32_t variant;
+    uint64_t fetch_bytes; /* over the network */
+    uint64_t full_bytes;  /* had every file been fetched raw */
+    uint64_t disk_bytes;  /* highest need at one time */
+    enum flo_codec codec; /* of the largest file that is fetched */
+    uint32_t step_count;
+    struct {
+        uint8_t file; /* index into release->files */
+        uint8_t way;  /* index into its ways */
+        bool is_present;
+    } steps[FLO_RELEASE_FILES_MAX];
+    char reason[96]; /* "smallest way", "base is missing", ... */
+};
+/* Choose the first variant that fits (publishers put the best one first) and,
+ * per file, the way with the fewest bytes whose base is here and whose memory
+ * fits.  Numbers are in the sentences.  FLO_E_TARGET_INCOMPATIBLE,
+ * FLO_E_MEMORY_BUDGET (a variant fits but for memory), FLO_E_DISK_FULL,
+ * FLO_E_BLOB_ABSENT (no way is left for a file). */
+FLO_MUST_USE int flo_plan_make(const struct flo_plan_input *input,
+                               struct flo_plan *out, struct flo_err *err);
+
+/* ---- worker
+ * -------------------------------------------------------------------- */
+
+/* `flotilla-updater worker`: read one job line from `fd`, carry it out, answer
+ * with event lines (contracts section 5).  Ends early, keeping what was
+ * fetched, when the other side closes.  Returns the exit code. */
+int flo_worker_run(int fd);
+
+#endif
