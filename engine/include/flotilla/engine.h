@@ -242,7 +242,7 @@ FLO_MUST_USE int flo_engine_tokenise(const struct flo_engine *engine,
                                      size_t tokens_max, size_t *count,
                                      struct flo_err *err);
 /* Append the bytes of tokens (control tokens only if `shows_special`).
- * A token may be a part of a UTF-8 character; see flo_text_stream. */
+ * A token may be a part of a UTF-8 character; see flo_engine_stream. */
 FLO_MUST_USE int flo_engine_detokenise(const struct flo_engine *engine,
                                        const int32_t *tokens, size_t count,
                                        bool shows_special, struct flo_buf *text,
@@ -251,29 +251,34 @@ FLO_MUST_USE int flo_engine_detokenise(const struct flo_engine *engine,
 bool flo_engine_is_end(const struct flo_engine *engine, int32_t token);
 
 /* Token by token into whole UTF-8 characters.  Zero-initialise. */
-struct flo_text_stream {
-    char pending[8];
-    uint8_t pending_bytes;
+struct flo_engine_stream {
+    char held[8];
+    size_t held_bytes;
 };
-/* Append what is complete after `token`; what is no UTF-8 becomes U+FFFD. */
-FLO_MUST_USE int flo_text_stream_add(struct flo_text_stream *stream,
-                                     const struct flo_engine *engine,
-                                     int32_t token, struct flo_buf *text,
-                                     struct flo_err *err);
+/* Append what can be shown after `token` (control tokens never); what is no
+ * UTF-8 becomes U+FFFD. */
+void flo_engine_stream_add(struct flo_engine_stream *stream,
+                           const struct flo_engine *engine, int32_t token,
+                           struct flo_buf *text);
 /* The rest at the end of an answer. */
-void flo_text_stream_end(struct flo_text_stream *stream, struct flo_buf *text);
+void flo_engine_stream_finish(struct flo_engine_stream *stream,
+                              struct flo_buf *text);
 
 struct flo_engine_message {
     const char *role; /* "system" "user" "assistant" */
-    const char *content;
+    const char *text;
+    size_t bytes;
 };
-/* The model's chat form of a conversation, ready for tokenise with
- * reads_special; ends with the opening of an answer.  Special tokens inside
- * `content` are kept as plain text where the tokenizer can.
- * FLO_E_INFER_PARAM: a role or an order that the form does not know. */
+/* The model's chat form of a conversation as token ids, ending with the
+ * opening of an answer.  Special tokens inside a message's text stay plain
+ * text: no message can end a turn.
+ * FLO_E_INFER_PARAM      a role or an order that the form does not know
+ * FLO_E_NOT_BUILT        a template of no known family
+ * FLO_E_INFER_TOO_LONG   more than tokens_max */
 FLO_MUST_USE int flo_engine_chat(const struct flo_engine *engine,
                                  const struct flo_engine_message *messages,
-                                 size_t count, struct flo_buf *text,
+                                 size_t message_count, int32_t *tokens,
+                                 size_t tokens_max, size_t *count,
                                  struct flo_err *err);
 
 #endif
