@@ -13,8 +13,8 @@ struct flo_http_options {
     const char *ca_file;   /* NULL: the system's */
     const char *cert_file; /* client certificate; NULL: none */
     const char *key_file;
-    const char *bearer;      /* NULL: none; never logged */
-    const char *unix_socket; /* NULL: TCP */
+    const char *bearer;          /* NULL: none; never logged */
+    const char *unix_socket;     /* NULL: TCP */
     uint64_t connect_timeout_ms; /* 0: 10000 */
     uint64_t timeout_ms;         /* whole call; 0: none */
     uint64_t low_speed_bytes;    /* per second over low_speed_ms; 0: 1024 */
@@ -32,11 +32,11 @@ struct flo_http_request {
     const char *const *headers; /* "Name: value", NULL-terminated, or NULL */
     const char *body;           /* NULL: none */
     size_t body_bytes;
-    int body_fd;                /* > 0: send this file instead of body */
-    const char *content_type;   /* NULL: application/json when a body */
-    uint64_t range_from;        /* > 0: Range: bytes=from- */
-    const char *if_range;       /* ETag for the range */
-    size_t answer_bytes_max;    /* 0: 1 MiB; ignored with on_data */
+    int body_fd;              /* > 0: send this file instead of body */
+    const char *content_type; /* NULL: application/json when a body */
+    uint64_t range_from;      /* > 0: Range: bytes=from- */
+    const char *if_range;     /* ETag for the range */
+    size_t answer_bytes_max;  /* 0: 1 MiB; ignored with on_data */
     /* Streaming: called for each piece of a 2xx body; non-zero stops the call
      * with that (negative) code. */
     int (*on_data)(void *context, const void *data, size_t bytes);
@@ -60,7 +60,10 @@ FLO_MUST_USE int flo_http_open(const struct flo_http_options *options,
                                struct flo_http **out, struct flo_err *err);
 void flo_http_close(struct flo_http *http);
 
-/* 0 when an HTTP answer came, whatever its status.  FLO_E_NET_UNREACHABLE,
+/* 0 when an HTTP answer came, whatever its status.  The head's fields of
+ * `answer` are set before the first on_data: a 200 to a range request means
+ * that the body starts at byte 0; a 206 of another range than asked is
+ * FLO_E_NET_CONTENT.  Redirects are not followed.  FLO_E_NET_UNREACHABLE,
  * FLO_E_NET_TIMEOUT, FLO_E_NET_TLS, FLO_E_NET_STALLED, FLO_E_REST_TOO_LARGE
  * (answer larger than allowed), or what a callback returned. */
 FLO_MUST_USE int flo_http_call(struct flo_http *http,

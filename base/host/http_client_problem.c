@@ -1,0 +1,74 @@
+/* From an answer that is no success to an error: the problem document (RFC
+ * 9457) of a controller keeps its own code, sentence and fix. */
+#include "base/host/http_client.h"
+
+#include <string.h>
+
+#include "base/host/json.h"
+
+#define PROBLEM_BYTES_MAX 65536
+#define PROBLEM_TEXT_MAX 4096
+
+static int code_of_status(int status)
+{
+    if (status == 401) {
+        return FLO_E_REST_AUTH;
+    }
+    if (status == 403) {
+        return FLO_E_REST_ROLE;
+    }
+    return status == 404 ? FLO_E_ABSENT : FLO_E_NET_STATUS;
+}
+
+static const char *text_of(const json_t *problem, const char *key)
+{
+    const char *text = NULL;
+
+    if (flo_json_opt_text(problem, key, PROBLEM_TEXT_MAX, NULL, &text, NULL) <
+        0) {
+        return NULL;
+    }
+    return text;
+}
+
+/* 0: no problem document. */
+static int problem_fail(const struct flo_http_answer *answer, const char *what,
+                        struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *problem = NULL;
+
+    if (answer->body.bytes == 0 ||
+        flo_json_parse(answer->body.data, answer->body.bytes, PROBLEM_BYTES_MAX,
+                       &problem, NULL) < 0 ||
+        !json_is_object(problem)) {
+        return 0;
+    }
+    const char *id = text_of(problem, "code");
+    const char *detail = text_of(problem, "detail");
+    int code = id == NULL ? 0 : flo_error_code(id);
+    if (detail == NULL || code == 0) {
+        return 0;
+    }
+    (void)flo_fail(err, code, "%s: %s", what, detail);
+    const char *why = text_of(problem, "why");
+    const char *fix = text_of(problem, "fix");
+    if (why != NULL) {
+        (void)flo_err_why(err, "%s", why);
+    }
+    if (fix != NULL) {
+        (void)flo_err_fix(err, "%s", fix);
+    }
+    return code;
+}
+
+int flo_http_fail(const struct flo_http_answer *answer, const char *what,
+                  struct flo_err *err)
+{
+    int code = problem_fail(answer, what, err);
+
+    if (code < 0) {
+        return code;
+    }
+    return flo_fail(err, code_of_status(answer->status),
+                    "%s: the server answered %d", what, answer->status);
+}
