@@ -1,0 +1,135 @@
+/* The queue between paho's threads and the event loop: a linked list under a
+ * mutex, an eventfd beside it.  Only messages are bounded by count: the other
+ * kinds are answers to what this side asked for. */
+#include "base/host/mqtt_queue.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+int flo_mqtt_queue_init(struct flo_mqtt_queue *queue, size_t messages_max,
+                        size_t bytes_max, struct flo_err *err)
+{
+    memset(queue, 0, sizeof(*queue));
+    queue->last = &queue->first;
+    queue->messages_max = messages_max;
+    queue->bytes_max = bytes_max;
+    queue->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (queue->wake_fd < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "event descriptor");
+    }
+    pthread_mutex_init(&queue->mutex, NULL);
+    return 0;
+}
+
+void flo_mqtt_queue_deinit(struct flo_mqtt_queue *queue)
+{
+    struct flo_mqtt_item *item;
+
+    if (queue->last == NULL) {
+        return; /* never initialised */
+    }
+    while ((item = flo_mqtt_queue_take(queue)) != NULL) {
+        free(item);
+    }
+    if (queue->wake_fd >= 0) {
+        close(queue->wake_fd);
+        pthread_mutex_destroy(&queue->mutex);
+    }
+    queue->last = NULL;
+}
+
+static struct flo_mqtt_item *item_copy(const struct flo_mqtt_item *from,
+                                       const char *text, size_t text_bytes,
+                                       const void *data, size_t bytes)
+{
+    struct flo_mqtt_item *item =
+        malloc(sizeof(*item) + text_bytes + 1 + bytes + 1);
+
+    if (item == NULL) {
+        return NULL;
+    }
+    memcpy(item, from, sizeof(*item));
+    item->next = NULL;
+    item->text = item->block;
+    item->data = item->block + text_bytes + 1;
+    item->bytes = bytes;
+    if (text_bytes > 0) {
+        memcpy(item->text, text, text_bytes);
+    }
+    item->text[text_bytes] = '\0';
+    if (bytes > 0) {
+        memcpy(item->data, data, bytes);
+    }
+    item->data[bytes] = '\0';
+    return item;
+}
+
+void flo_mqtt_queue_push(struct flo_mqtt_queue *queue,
+                         const struct flo_mqtt_item *from, const char *text,
+                         size_t text_bytes, const void *data, size_t bytes)
+{
+    bool is_message = from->kind == FLO_MQTT_MESSAGE;
+    struct flo_mqtt_item *item = NULL;
+
+    if (!is_message || bytes <= queue->bytes_max) {
+        item = item_copy(from, text, text_bytes, data, bytes);
+    }
+    pthread_mutex_lock(&queue->mutex);
+    if (item == NULL ||
+        (is_message && queue->messages >= queue->messages_max)) {
+        queue->dropped++;
+    } else {
+        queue->messages += is_message ? 1 : 0;
+        *queue->last = item;
+        queue->last = &item->next;
+        item = NULL;
+    }
+    pthread_mutex_unlock(&queue->mutex);
+    free(item);
+    flo_mqtt_queue_wake(queue);
+}
+
+struct flo_mqtt_item *flo_mqtt_queue_take(struct flo_mqtt_queue *queue)
+{
+    struct flo_mqtt_item *item;
+
+    pthread_mutex_lock(&queue->mutex);
+    item = queue->first;
+    if (item != NULL) {
+        queue->first = item->next;
+        if (queue->first == NULL) {
+            queue->last = &queue->first;
+        }
+        queue->messages -= item->kind == FLO_MQTT_MESSAGE ? 1 : 0;
+    }
+    pthread_mutex_unlock(&queue->mutex);
+    return item;
+}
+
+void flo_mqtt_queue_calm(struct flo_mqtt_queue *queue)
+{
+    uint64_t count;
+    ssize_t got = read(queue->wake_fd, &count, sizeof(count));
+
+    (void)got; /* EAGAIN: it was calm */
+}
+
+void flo_mqtt_queue_wake(struct flo_mqtt_queue *queue)
+{
+    uint64_t one = 1;
+    ssize_t put = write(queue->wake_fd, &one, sizeof(one));
+
+    (void)put; /* EAGAIN: 2^64-2 wakes wait already */
+}
+
+uint64_t flo_mqtt_queue_dropped(struct flo_mqtt_queue *queue)
+{
+    uint64_t dropped;
+
+    pthread_mutex_lock(&queue->mutex);
+    dropped = queue->dropped;
+    pthread_mutex_unlock(&queue->mutex);
+    return dropped;
+}

@@ -1,0 +1,62 @@
+/* What paho's threads hand to the event loop: a bounded queue with an event
+ * descriptor.  push is called on any thread, take on one. */
+#ifndef FLOTILLA_HOST_MQTT_QUEUE_H
+#define FLOTILLA_HOST_MQTT_QUEUE_H
+
+#include <pthread.h>
+
+#include <flotilla/base.h>
+
+enum flo_mqtt_item_kind {
+    FLO_MQTT_CONNECTED, /* flag: session present */
+    FLO_MQTT_FAILED,    /* text, code: paho's, reason: MQTT 5's */
+    FLO_MQTT_LOST,      /* text, reason: of the server's DISCONNECT or 0 */
+    FLO_MQTT_MESSAGE,   /* text: topic, flag: retained, data */
+    FLO_MQTT_DELIVERED, /* token, flag: delivered */
+    FLO_MQTT_REFUSED,   /* text: topic, reason */
+};
+
+struct flo_mqtt_item {
+    struct flo_mqtt_item *next;
+    enum flo_mqtt_item_kind kind;
+    bool flag;
+    int code;
+    int reason;
+    uint64_t token;
+    size_t bytes;
+    char *text; /* both point into this block */
+    char *data;
+    char block[];
+};
+
+struct flo_mqtt_queue {
+    pthread_mutex_t mutex;
+    struct flo_mqtt_item *first;
+    struct flo_mqtt_item **last;
+    size_t messages;     /* of kind MESSAGE in the queue */
+    size_t messages_max; /* more are dropped and counted */
+    size_t bytes_max;    /* of one message */
+    uint64_t dropped;
+    int wake_fd; /* readable while something waits */
+};
+
+FLO_MUST_USE int flo_mqtt_queue_init(struct flo_mqtt_queue *queue,
+                                     size_t messages_max, size_t bytes_max,
+                                     struct flo_err *err);
+void flo_mqtt_queue_deinit(struct flo_mqtt_queue *queue);
+
+/* Copies text and data; a message that is too large, one too many or without
+ * memory is dropped and counted.  `item` carries kind, flag, code, reason,
+ * token. */
+void flo_mqtt_queue_push(struct flo_mqtt_queue *queue,
+                         const struct flo_mqtt_item *item, const char *text,
+                         size_t text_bytes, const void *data, size_t bytes);
+/* The oldest item or NULL; the caller frees it. */
+struct flo_mqtt_item *flo_mqtt_queue_take(struct flo_mqtt_queue *queue);
+/* Clear the event descriptor; call it before taking. */
+void flo_mqtt_queue_calm(struct flo_mqtt_queue *queue);
+/* Set it again: more is left than one turn of the loop should do. */
+void flo_mqtt_queue_wake(struct flo_mqtt_queue *queue);
+uint64_t flo_mqtt_queue_dropped(struct flo_mqtt_queue *queue);
+
+#endif
