@@ -5,7 +5,8 @@
  * size and offset is checked against the limits below and against the bytes
  * that are really there; whatever opens is safe to use without further
  * checks: all strings lie inside, all tensors lie inside, aligned, apart from
- * each other and of whole blocks.  A file that another process cuts short
+ * each other and of whole blocks.  Strings may be as long as the file, so who
+ * copies one has its own limit.  A file that another process cuts short
  * while it is mapped raises SIGBUS: that is the caller's process to lose.
  *
  * Errors of opening: FLO_E_GGUF_MAGIC, _VERSION, _TRUNCATED, _LIMIT, _BOUNDS,
@@ -22,8 +23,6 @@
 #define FLO_GGUF_NAME_BYTES_MAX 64
 #define FLO_GGUF_DIMS_MAX 4
 #define FLO_GGUF_ALIGNMENT_MAX 65536
-#define FLO_GGUF_STRING_BYTES_MAX (16u << 20)
-#define FLO_GGUF_ARRAY_COUNT_MAX (16u << 20)
 
 enum flo_gguf_value_type {
     FLO_GGUF_U8 = 0,
@@ -138,10 +137,10 @@ bool flo_gguf_text_is(struct flo_gguf_text text, const char *word);
 size_t flo_gguf_tensor_count(const struct flo_gguf *gguf);
 const struct flo_gguf_tensor *flo_gguf_tensor_at(const struct flo_gguf *gguf,
                                                  size_t index);
-/* By name through a hash table; NULL when absent. */
+/* By name (binary search); NULL when absent. */
 const struct flo_gguf_tensor *flo_gguf_tensor_find(const struct flo_gguf *gguf,
                                                    const char *name);
-/* Its bytes, at least 32-byte aligned relative to the file. */
+/* Its bytes, aligned to flo_gguf_alignment() (at least 8) within the file. */
 const void *flo_gguf_tensor_data(const struct flo_gguf *gguf,
                                  const struct flo_gguf_tensor *tensor);
 

@@ -1,0 +1,48 @@
+/* GGUF from a descriptor or a path: a read-only mapping. */
+#include "base/gguf/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+int flo_gguf_open_fd(int fd, struct flo_gguf **out, struct flo_err *err)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_READ, "the model's descriptor");
+    }
+    if (!S_ISREG(status.st_mode)) {
+        return flo_fail(err, FLO_E_IO_READ, "a model is a regular file");
+    }
+    if (status.st_size == 0) {
+        return flo_fail(err, FLO_E_GGUF_MAGIC, "the file is empty");
+    }
+    size_t bytes = (size_t)status.st_size;
+    void *data = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+    if (data == MAP_FAILED) {
+        return flo_fail_errno(err, FLO_E_IO_MAPPING, "%zu bytes of a model",
+                              bytes);
+    }
+    int rv = flo_gguf_open(data, bytes, out, err);
+    if (rv < 0) {
+        munmap(data, bytes);
+        return rv;
+    }
+    (*out)->is_mapped = true;
+    return 0;
+}
+
+int flo_gguf_open_path(const char *path, struct flo_gguf **out,
+                       struct flo_err *err)
+{
+    /* O_NONBLOCK: a FIFO is refused by its kind instead of waited for. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        return flo_fail_errno(
+            err, errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN, "%s", path);
+    }
+    int rv = flo_gguf_open_fd(fd, out, err);
+    flo_fd_cleanup(&fd);
+    return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
+}

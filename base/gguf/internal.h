@@ -1,0 +1,45 @@
+/* An open GGUF file as the files of this folder see it. */
+#ifndef FLOTILLA_BASE_GGUF_INTERNAL_H
+#define FLOTILLA_BASE_GGUF_INTERNAL_H
+
+#include "base/gguf/gguf.h"
+
+struct flo_gguf {
+    const uint8_t *data; /* the first `available` bytes of the file */
+    size_t available;
+    uint64_t file_bytes;
+    bool is_mapped; /* by us, `available` bytes */
+    uint32_t alignment;
+    uint64_t data_offset;
+    size_t kv_count;
+    size_t tensor_count;
+    struct flo_gguf_kv *kvs;         /* in file order */
+    struct flo_gguf_tensor *tensors; /* in file order */
+    uint32_t *kv_by_key;             /* indices sorted by key */
+    uint32_t *tensor_by_name;        /* indices sorted by name */
+    uint32_t *tensor_by_offset;      /* indices sorted by offset */
+};
+
+/* The walk over a header; every read says why it cannot be done. */
+struct flo_cursor {
+    const struct flo_gguf *gguf;
+    uint64_t position;
+    const char *part; /* of the header, for errors */
+};
+uint64_t flo_cursor_left(const struct flo_cursor *at);
+int flo_cursor_take(struct flo_cursor *at, uint64_t bytes, const uint8_t **out,
+                    struct flo_err *err);
+int flo_cursor_u32(struct flo_cursor *at, uint32_t *out, struct flo_err *err);
+int flo_cursor_u64(struct flo_cursor *at, uint64_t *out, struct flo_err *err);
+int flo_cursor_text(struct flo_cursor *at, struct flo_gguf_text *out,
+                    struct flo_err *err);
+/* A text of 1..bytes_max bytes without control characters. */
+int flo_cursor_name(struct flo_cursor *at, size_t bytes_max,
+                    struct flo_gguf_text *out, struct flo_err *err);
+
+#define FLO_GGUF_VALUE_TYPE_COUNT 13
+/* Bytes of a value type; 0 for strings, arrays and unknown types. */
+size_t flo_gguf_type_bytes(uint32_t type);
+const char *flo_gguf_type_name(uint32_t type);
+
+#endif

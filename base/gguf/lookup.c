@@ -1,0 +1,297 @@
+/* GGUF lookups: keys by name and type, tensors by name. */
+#include "base/gguf/internal.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+uint64_t flo_gguf_file_bytes(const struct flo_gguf *gguf)
+{
+    return gguf->file_bytes;
+}
+
+uint64_t flo_gguf_data_offset(const struct flo_gguf *gguf)
+{
+    return gguf->data_offset;
+}
+
+uint32_t flo_gguf_alignment(const struct flo_gguf *gguf)
+{
+    return gguf->alignment;
+}
+
+size_t flo_gguf_kv_count(const struct flo_gguf *gguf)
+{
+    return gguf->kv_count;
+}
+
+const struct flo_gguf_kv *flo_gguf_kv_at(const struct flo_gguf *gguf,
+                                         size_t index)
+{
+    return index < gguf->kv_count ? &gguf->kvs[index] : NULL;
+}
+
+static int compare_text(const char *word, size_t word_bytes,
+                        const struct flo_gguf_text *text)
+{
+    size_t least = word_bytes < text->bytes ? word_bytes : text->bytes;
+    int order = memcmp(word, text->data, least);
+    return order != 0 ? order
+                      : (word_bytes > text->bytes) - (word_bytes < text->bytes);
+}
+
+const struct flo_gguf_kv *flo_gguf_find(const struct flo_gguf *gguf,
+                                        const char *key)
+{
+    size_t bytes = strlen(key);
+    size_t low = 0;
+    size_t high = gguf->kv_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct flo_gguf_kv *kv = &gguf->kvs[gguf->kv_by_key[middle]];
+        int order = compare_text(key, bytes, &kv->key);
+        if (order == 0) {
+            return kv;
+        }
+        if (order < 0) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return NULL;
+}
+
+static int wrong_type(const struct flo_gguf_kv *kv, const char *key,
+                      const char *wanted, struct flo_err *err)
+{
+    return flo_fail(err, FLO_E_GGUF_TYPE, "key '%s' is a %s, %s is needed", key,
+                    flo_gguf_type_name(kv->type), wanted);
+}
+
+/* Any integer as 64 bits; *is_signed tells how to read them. */
+static bool integer(const struct flo_gguf_kv *kv, uint64_t *bits,
+                    bool *is_signed)
+{
+    *is_signed = false;
+    switch (kv->type) {
+    case FLO_GGUF_U8:
+        *bits = kv->data[0];
+        return true;
+    case FLO_GGUF_U16:
+        *bits = flo_get_u16(kv->data);
+        return true;
+    case FLO_GGUF_U32:
+        *bits = flo_get_u32(kv->data);
+        return true;
+    case FLO_GGUF_U64:
+        *bits = flo_get_u64(kv->data);
+        return true;
+    case FLO_GGUF_I8:
+        *bits = (uint64_t)(int64_t)(int8_t)kv->data[0];
+        break;
+    case FLO_GGUF_I16:
+        *bits = (uint64_t)(int64_t)(int16_t)flo_get_u16(kv->data);
+        break;
+    case FLO_GGUF_I32:
+        *bits = (uint64_t)(int64_t)(int32_t)flo_get_u32(kv->data);
+        break;
+    case FLO_GGUF_I64:
+        *bits = flo_get_u64(kv->data);
+        break;
+    default:
+        return false;
+    }
+    *is_signed = true;
+    return true;
+}
+
+static int unsigned_at_most(const struct flo_gguf *gguf, const char *key,
+                            uint64_t most, uint64_t *out, bool *is_found,
+                            struct flo_err *err)
+{
+    const struct flo_gguf_kv *kv = flo_gguf_find(gguf, key);
+    uint64_t bits;
+    bool is_signed;
+    *is_found = false;
+    if (kv == NULL) {
+        return 0;
+    }
+    if (!integer(kv, &bits, &is_signed)) {
+        return wrong_type(kv, key, "an integer", err);
+    }
+    if (is_signed && (int64_t)bits < 0) {
+        return flo_fail(err, FLO_E_GGUF_HPARAM, "key '%s' is %" PRId64, key,
+                        (int64_t)bits);
+    }
+    if (bits > most) {
+        return flo_fail(err, FLO_E_GGUF_HPARAM,
+                        "key '%s' is %" PRIu64 ", at most %" PRIu64
+                        " is allowed",
+                        key, bits, most);
+    }
+    *out = bits;
+    *is_found = true;
+    return 0;
+}
+
+int flo_gguf_u32(const struct flo_gguf *gguf, const char *key, uint32_t *out,
+                 struct flo_err *err)
+{
+    uint64_t value;
+    bool is_found;
+    int rv = unsigned_at_most(gguf, key, UINT32_MAX, &value, &is_found, err);
+    if (rv == 0 && is_found) {
+        *out = (uint32_t)value;
+    }
+    return rv;
+}
+
+int flo_gguf_u64(const struct flo_gguf *gguf, const char *key, uint64_t *out,
+                 struct flo_err *err)
+{
+    uint64_t value;
+    bool is_found;
+    int rv = unsigned_at_most(gguf, key, UINT64_MAX, &value, &is_found, err);
+    if (rv == 0 && is_found) {
+        *out = value;
+    }
+    return rv;
+}
+
+int flo_gguf_f32(const struct flo_gguf *gguf, const char *key, float *out,
+                 struct flo_err *err)
+{
+    const struct flo_gguf_kv *kv = flo_gguf_find(gguf, key);
+    if (kv == NULL) {
+        return 0;
+    }
+    if (kv->type == FLO_GGUF_F32) {
+        uint32_t bits = flo_get_u32(kv->data);
+        memcpy(out, &bits, sizeof(*out));
+        return 0;
+    }
+    if (kv->type == FLO_GGUF_F64) {
+        uint64_t bits = flo_get_u64(kv->data);
+        double value;
+        memcpy(&value, &bits, sizeof(value));
+        if (!(fabs(value) <= 3.4e38)) {
+            return flo_fail(err, FLO_E_GGUF_HPARAM,
+                            "key '%s' does not fit an f32", key);
+        }
+        *out = (float)value;
+        return 0;
+    }
+    return wrong_type(kv, key, "a float", err);
+}
+
+int flo_gguf_bool(const struct flo_gguf *gguf, const char *key, bool *out,
+                  struct flo_err *err)
+{
+    const struct flo_gguf_kv *kv = flo_gguf_find(gguf, key);
+    if (kv == NULL) {
+        return 0;
+    }
+    if (kv->type != FLO_GGUF_BOOL) {
+        return wrong_type(kv, key, "a bool", err);
+    }
+    *out = kv->data[0] != 0;
+    return 0;
+}
+
+int flo_gguf_string(const struct flo_gguf *gguf, const char *key,
+                    struct flo_gguf_text *out, struct flo_err *err)
+{
+    const struct flo_gguf_kv *kv = flo_gguf_find(gguf, key);
+    if (kv == NULL) {
+        return 0;
+    }
+    if (kv->type != FLO_GGUF_STRING) {
+        return wrong_type(kv, key, "a string", err);
+    }
+    out->data = (const char *)kv->data;
+    out->bytes = (size_t)kv->bytes;
+    return 0;
+}
+
+int flo_gguf_array(const struct flo_gguf *gguf, const char *key,
+                   uint32_t item_type, const struct flo_gguf_kv **out,
+                   struct flo_err *err)
+{
+    const struct flo_gguf_kv *kv = flo_gguf_find(gguf, key);
+    if (kv == NULL) {
+        *out = NULL;
+        return 0;
+    }
+    if (kv->type != FLO_GGUF_ARRAY || kv->item_type != item_type) {
+        return flo_fail(err, FLO_E_GGUF_TYPE,
+                        "key '%s' is a %s of %s, an array of %s is needed", key,
+                        flo_gguf_type_name(kv->type),
+                        flo_gguf_type_name(kv->item_type),
+                        flo_gguf_type_name(item_type));
+    }
+    *out = kv;
+    return 0;
+}
+
+int flo_gguf_require(const struct flo_gguf *gguf, const char *key,
+                     struct flo_err *err)
+{
+    if (flo_gguf_find(gguf, key) == NULL) {
+        return flo_fail(err, FLO_E_GGUF_MISSING, "key '%s' is missing", key);
+    }
+    return 0;
+}
+
+struct flo_gguf_text flo_gguf_next_string(const uint8_t **cursor)
+{
+    struct flo_gguf_text text = {(const char *)*cursor + 8,
+                                 (size_t)flo_get_u64(*cursor)};
+    *cursor += 8 + text.bytes;
+    return text;
+}
+
+bool flo_gguf_text_is(struct flo_gguf_text text, const char *word)
+{
+    size_t bytes = strlen(word);
+    return text.bytes == bytes && memcmp(text.data, word, bytes) == 0;
+}
+
+size_t flo_gguf_tensor_count(const struct flo_gguf *gguf)
+{
+    return gguf->tensor_count;
+}
+
+const struct flo_gguf_tensor *flo_gguf_tensor_at(const struct flo_gguf *gguf,
+                                                 size_t index)
+{
+    return index < gguf->tensor_count ? &gguf->tensors[index] : NULL;
+}
+
+const struct flo_gguf_tensor *flo_gguf_tensor_find(const struct flo_gguf *gguf,
+                                                   const char *name)
+{
+    size_t low = 0;
+    size_t high = gguf->tensor_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct flo_gguf_tensor *tensor =
+            &gguf->tensors[gguf->tensor_by_name[middle]];
+        int order = strcmp(name, tensor->name);
+        if (order == 0) {
+            return tensor;
+        }
+        if (order < 0) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return NULL;
+}
+
+const void *flo_gguf_tensor_data(const struct flo_gguf *gguf,
+                                 const struct flo_gguf_tensor *tensor)
+{
+    return gguf->data + tensor->offset;
+}

@@ -1,0 +1,439 @@
+/* GGUF reader: from bytes to a table of keys and a table of tensors.
+ *
+ * One forward walk over the header.  Each count is compared with what the
+ * rest of the file could hold at best before memory is taken for it, so a
+ * hostile header costs at most a few times its own size.  Lookup tables are
+ * sorted indices: no hash that a hostile file could make collide. */
+#include "base/gguf/internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/quant/quant.h"
+
+#define KV_BYTES_MIN 14     /* key length 8, key 1, type 4, value 1 */
+#define TENSOR_BYTES_MIN 33 /* name length 8, name 1, dims 4 + 8, 4, 8 */
+#define ALIGNMENT_DEFAULT 32
+#define ALIGNMENT_MIN 8
+
+/* The items of an array: skip them, checking each string. */
+static int take_items(struct flo_cursor *at, struct flo_gguf_kv *kv,
+                      struct flo_err *err)
+{
+    uint64_t item_bytes = flo_gguf_type_bytes(kv->item_type);
+    uint64_t start = at->position;
+    uint64_t bytes;
+    uint64_t least = item_bytes != 0 ? item_bytes : 8;
+
+    if (!flo_mul_u64(kv->count, least, &bytes) || bytes > flo_cursor_left(at)) {
+        return flo_fail(err, FLO_E_GGUF_BOUNDS,
+                        "key '%.*s': array of %" PRIu64 " %s is longer than "
+                        "the %" PRIu64 " bytes left in the file",
+                        (int)kv->key.bytes, kv->key.data, kv->count,
+                        flo_gguf_type_name(kv->item_type), flo_cursor_left(at));
+    }
+    if (item_bytes != 0) {
+        kv->bytes = bytes;
+        return flo_cursor_take(at, bytes, &kv->data, err);
+    }
+    for (uint64_t i = 0; i < kv->count; i++) {
+        struct flo_gguf_text text;
+        int rv = flo_cursor_text(at, &text, err);
+        if (rv < 0) {
+            return flo_wrap(err, rv, "key '%.*s', item %" PRIu64,
+                            (int)kv->key.bytes, kv->key.data, i);
+        }
+    }
+    kv->data = at->gguf->data + start;
+    kv->bytes = at->position - start;
+    return 0;
+}
+
+static int take_kv(struct flo_cursor *at, struct flo_gguf_kv *kv,
+                   struct flo_err *err)
+{
+    int rv = flo_cursor_name(at, FLO_GGUF_KEY_BYTES_MAX, &kv->key, err);
+    if (rv < 0 || (rv = flo_cursor_u32(at, &kv->type, err)) < 0) {
+        return rv;
+    }
+    kv->item_type = kv->type;
+    kv->count = 1;
+    if (kv->type == FLO_GGUF_ARRAY) {
+        if ((rv = flo_cursor_u32(at, &kv->item_type, err)) < 0 ||
+            (rv = flo_cursor_u64(at, &kv->count, err)) < 0) {
+            return rv;
+        }
+        if (kv->item_type >= FLO_GGUF_VALUE_TYPE_COUNT ||
+            kv->item_type == FLO_GGUF_ARRAY) {
+            return flo_fail(err, FLO_E_GGUF_TYPE,
+                            "key '%.*s': array of items of type %" PRIu32,
+                            (int)kv->key.bytes, kv->key.data, kv->item_type);
+        }
+        return take_items(at, kv, err);
+    }
+    if (kv->type == FLO_GGUF_STRING) {
+        struct flo_gguf_text text;
+        rv = flo_cursor_text(at, &text, err);
+        if (rv < 0) {
+            return flo_wrap(err, rv, "key '%.*s'", (int)kv->key.bytes,
+                            kv->key.data);
+        }
+        kv->data = (const uint8_t *)text.data;
+        kv->bytes = text.bytes;
+        return 0;
+    }
+    kv->bytes = flo_gguf_type_bytes(kv->type);
+    if (kv->bytes == 0) {
+        return flo_fail(err, FLO_E_GGUF_TYPE,
+                        "key '%.*s' has value type %" PRIu32
+                        ", 0 to 12 are known",
+                        (int)kv->key.bytes, kv->key.data, kv->type);
+    }
+    return flo_cursor_take(at, kv->bytes, &kv->data, err);
+}
+
+/* Values and bytes of a tensor from its dimensions and type. */
+static int measure(struct flo_gguf_tensor *tensor, struct flo_err *err)
+{
+    const struct flo_quant_type *type = flo_quant_type(tensor->type);
+    if (type == NULL) {
+        return flo_fail(err, FLO_E_GGUF_TYPE,
+                        "tensor '%s' has type %" PRIu32
+                        ", which is unknown or was removed",
+                        tensor->name, tensor->type);
+    }
+    if (tensor->dims[0] % type->block_values != 0) {
+        return flo_fail(err, FLO_E_GGUF_SHAPE,
+                        "tensor '%s': rows of %" PRIu64
+                        " values are no multiple of the %u of a %s block",
+                        tensor->name, tensor->dims[0], type->block_values,
+                        type->name);
+    }
+    tensor->values = 1;
+    for (int i = 0; i < FLO_GGUF_DIMS_MAX; i++) {
+        if (!flo_mul_u64(tensor->values, tensor->dims[i], &tensor->values) ||
+            tensor->values > INT64_MAX) {
+            return flo_fail(err, FLO_E_GGUF_SHAPE,
+                            "tensor '%s' has more values than 2^63",
+                            tensor->name);
+        }
+    }
+    if (!flo_mul_u64(tensor->values / type->block_values, type->block_bytes,
+                     &tensor->bytes)) {
+        return flo_fail(err, FLO_E_GGUF_SHAPE,
+                        "tensor '%s' has more bytes than 2^64", tensor->name);
+    }
+    return 0;
+}
+
+static int take_tensor(struct flo_cursor *at, struct flo_gguf_tensor *tensor,
+                       struct flo_err *err)
+{
+    struct flo_gguf_text name;
+    uint32_t dim_count = 0;
+    int rv = flo_cursor_name(at, FLO_GGUF_NAME_BYTES_MAX, &name, err);
+    if (rv < 0 || (rv = flo_cursor_u32(at, &dim_count, err)) < 0) {
+        return rv;
+    }
+    memcpy(tensor->name, name.data, name.bytes);
+    tensor->name[name.bytes] = '\0';
+    if (dim_count == 0 || dim_count > FLO_GGUF_DIMS_MAX) {
+        return flo_fail(err, FLO_E_GGUF_SHAPE,
+                        "tensor '%s' has %" PRIu32
+                        " dimensions, 1 to %d are allowed",
+                        tensor->name, dim_count, FLO_GGUF_DIMS_MAX);
+    }
+    tensor->dim_count = (uint8_t)dim_count;
+    for (uint32_t i = 0; i < FLO_GGUF_DIMS_MAX; i++) {
+        tensor->dims[i] = 1;
+        if (i >= dim_count) {
+            continue;
+        }
+        if ((rv = flo_cursor_u64(at, &tensor->dims[i], err)) < 0) {
+            return rv;
+        }
+        if (tensor->dims[i] == 0 || tensor->dims[i] > INT64_MAX) {
+            return flo_fail(err, FLO_E_GGUF_SHAPE,
+                            "tensor '%s': dimension %" PRIu32 " is %" PRId64,
+                            tensor->name, i, (int64_t)tensor->dims[i]);
+        }
+    }
+    if ((rv = flo_cursor_u32(at, &tensor->type, err)) < 0 ||
+        (rv = flo_cursor_u64(at, &tensor->offset, err)) < 0) {
+        return rv;
+    }
+    return measure(tensor, err);
+}
+
+/* Make the offset absolute, refusing what does not lie in the file. */
+static int place(const struct flo_gguf *gguf, struct flo_gguf_tensor *tensor,
+                 struct flo_err *err)
+{
+    uint64_t start;
+    uint64_t end;
+    if (tensor->offset % gguf->alignment != 0) {
+        return flo_fail(err, FLO_E_GGUF_BOUNDS,
+                        "tensor '%s': offset %" PRIu64
+                        " is not aligned to %" PRIu32,
+                        tensor->name, tensor->offset, gguf->alignment);
+    }
+    if (!flo_add_u64(gguf->data_offset, tensor->offset, &start) ||
+        !flo_add_u64(start, tensor->bytes, &end) || end > gguf->file_bytes) {
+        return flo_fail(err, FLO_E_GGUF_BOUNDS,
+                        "tensor '%s': %" PRIu64 " bytes at offset %" PRIu64
+                        " of the data end behind the file's %" PRIu64
+                        " bytes; it may be cut short",
+                        tensor->name, tensor->bytes, tensor->offset,
+                        gguf->file_bytes);
+    }
+    tensor->offset = start;
+    return 0;
+}
+
+static int by_key(const void *a, const void *b, void *context)
+{
+    const struct flo_gguf *gguf = context;
+    const struct flo_gguf_text *x = &gguf->kvs[*(const uint32_t *)a].key;
+    const struct flo_gguf_text *y = &gguf->kvs[*(const uint32_t *)b].key;
+    size_t least = x->bytes < y->bytes ? x->bytes : y->bytes;
+    int order = memcmp(x->data, y->data, least);
+    return order != 0 ? order : (x->bytes > y->bytes) - (x->bytes < y->bytes);
+}
+
+static int by_name(const void *a, const void *b, void *context)
+{
+    const struct flo_gguf *gguf = context;
+    return strcmp(gguf->tensors[*(const uint32_t *)a].name,
+                  gguf->tensors[*(const uint32_t *)b].name);
+}
+
+static int by_offset(const void *a, const void *b, void *context)
+{
+    const struct flo_gguf *gguf = context;
+    uint64_t x = gguf->tensors[*(const uint32_t *)a].offset;
+    uint64_t y = gguf->tensors[*(const uint32_t *)b].offset;
+    return (x > y) - (x < y);
+}
+
+static int sorted(struct flo_gguf *gguf, size_t count, uint32_t **out,
+                  int (*compare)(const void *, const void *, void *),
+                  struct flo_err *err)
+{
+    uint32_t *order = malloc(sizeof(*order) * (count + 1));
+    if (order == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%zu entries of a GGUF", count);
+    }
+    for (size_t i = 0; i < count; i++) {
+        order[i] = (uint32_t)i;
+    }
+    qsort_r(order, count, sizeof(*order), compare, gguf);
+    *out = order;
+    return 0;
+}
+
+static int read_kvs(struct flo_gguf *gguf, struct flo_cursor *at,
+                    uint64_t count, struct flo_err *err)
+{
+    if (count > FLO_GGUF_KV_COUNT_MAX ||
+        count > flo_cursor_left(at) / KV_BYTES_MIN) {
+        return flo_fail(err, FLO_E_GGUF_LIMIT,
+                        "the header declares %" PRIu64 " keys; %d are allowed"
+                        " and %" PRIu64 " bytes left",
+                        count, FLO_GGUF_KV_COUNT_MAX, flo_cursor_left(at));
+    }
+    gguf->kvs = calloc(count + 1, sizeof(*gguf->kvs));
+    if (gguf->kvs == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%" PRIu64 " keys", count);
+    }
+    for (; gguf->kv_count < count; gguf->kv_count++) {
+        int rv = take_kv(at, &gguf->kvs[gguf->kv_count], err);
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    int rv = sorted(gguf, gguf->kv_count, &gguf->kv_by_key, by_key, err);
+    for (size_t i = 1; rv == 0 && i < gguf->kv_count; i++) {
+        const struct flo_gguf_text *key = &gguf->kvs[gguf->kv_by_key[i]].key;
+        if (by_key(&gguf->kv_by_key[i - 1], &gguf->kv_by_key[i], gguf) == 0) {
+            rv = flo_fail(err, FLO_E_GGUF_DUP, "key '%.*s' stands twice",
+                          (int)key->bytes, key->data);
+        }
+    }
+    return rv;
+}
+
+static int read_tensors(struct flo_gguf *gguf, struct flo_cursor *at,
+                        uint64_t count, struct flo_err *err)
+{
+    gguf->tensors = calloc(count + 1, sizeof(*gguf->tensors));
+    if (gguf->tensors == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%" PRIu64 " tensors", count);
+    }
+    for (; gguf->tensor_count < count; gguf->tensor_count++) {
+        int rv = take_tensor(at, &gguf->tensors[gguf->tensor_count], err);
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    int rv =
+        sorted(gguf, gguf->tensor_count, &gguf->tensor_by_name, by_name, err);
+    for (size_t i = 1; rv == 0 && i < gguf->tensor_count; i++) {
+        const uint32_t *pair = &gguf->tensor_by_name[i - 1];
+        if (by_name(&pair[0], &pair[1], gguf) == 0) {
+            rv = flo_fail(err, FLO_E_GGUF_DUP, "tensor '%s' stands twice",
+                          gguf->tensors[pair[1]].name);
+        }
+    }
+    return rv;
+}
+
+static int place_tensors(struct flo_gguf *gguf, struct flo_err *err)
+{
+    for (size_t i = 0; i < gguf->tensor_count; i++) {
+        int rv = place(gguf, &gguf->tensors[i], err);
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    int rv = sorted(gguf, gguf->tensor_count, &gguf->tensor_by_offset,
+                    by_offset, err);
+    for (size_t i = 1; rv == 0 && i < gguf->tensor_count; i++) {
+        const struct flo_gguf_tensor *first =
+            &gguf->tensors[gguf->tensor_by_offset[i - 1]];
+        const struct flo_gguf_tensor *second =
+            &gguf->tensors[gguf->tensor_by_offset[i]];
+        if (first->offset + first->bytes > second->offset) {
+            rv = flo_fail(err, FLO_E_GGUF_BOUNDS,
+                          "tensors '%s' and '%s' overlap", first->name,
+                          second->name);
+        }
+    }
+    return rv;
+}
+
+static int read_alignment(struct flo_gguf *gguf, struct flo_err *err)
+{
+    gguf->alignment = ALIGNMENT_DEFAULT;
+    const struct flo_gguf_kv *kv = flo_gguf_find(gguf, "general.alignment");
+    if (kv == NULL) {
+        return 0;
+    }
+    if (kv->type != FLO_GGUF_U32) {
+        return flo_fail(err, FLO_E_GGUF_TYPE,
+                        "key 'general.alignment' is a %s, u32 is needed",
+                        flo_gguf_type_name(kv->type));
+    }
+    uint32_t value = flo_get_u32(kv->data);
+    if (value < ALIGNMENT_MIN || value > FLO_GGUF_ALIGNMENT_MAX ||
+        (value & (value - 1)) != 0) {
+        return flo_fail(err, FLO_E_GGUF_HPARAM,
+                        "general.alignment is %" PRIu32
+                        ", a power of two from %d to %d is needed",
+                        value, ALIGNMENT_MIN, FLO_GGUF_ALIGNMENT_MAX);
+    }
+    gguf->alignment = value;
+    return 0;
+}
+
+static int read_magic(struct flo_cursor *at, struct flo_err *err)
+{
+    const uint8_t *magic;
+    uint32_t version = 0;
+    if (flo_cursor_left(at) < 4 || flo_cursor_take(at, 4, &magic, err) < 0 ||
+        memcmp(magic, "GGUF", 4) != 0) {
+        return flo_fail(err, FLO_E_GGUF_MAGIC,
+                        "the first four bytes are not 'GGUF'");
+    }
+    int rv = flo_cursor_u32(at, &version, err);
+    if (rv == 0 && version != FLO_GGUF_VERSION) {
+        rv = flo_fail(err, FLO_E_GGUF_VERSION,
+                      "version %" PRIu32 "%s, %d is "
+                      "supported",
+                      version, version == 0x03000000 ? " (big-endian 3)" : "",
+                      FLO_GGUF_VERSION);
+    }
+    return rv;
+}
+
+static int read_header(struct flo_gguf *gguf, struct flo_err *err)
+{
+    struct flo_cursor at = {.gguf = gguf, .part = "the header"};
+    uint64_t tensor_count = 0;
+    uint64_t kv_count = 0;
+    int rv = read_magic(&at, err);
+    if (rv < 0 || (rv = flo_cursor_u64(&at, &tensor_count, err)) < 0 ||
+        (rv = flo_cursor_u64(&at, &kv_count, err)) < 0) {
+        return rv;
+    }
+    if (tensor_count > FLO_GGUF_TENSOR_COUNT_MAX ||
+        tensor_count > flo_cursor_left(&at) / TENSOR_BYTES_MIN) {
+        return flo_fail(err, FLO_E_GGUF_LIMIT,
+                        "the header declares %" PRIu64 " tensors; %d are "
+                        "allowed and %" PRIu64 " bytes left",
+                        tensor_count, FLO_GGUF_TENSOR_COUNT_MAX,
+                        flo_cursor_left(&at));
+    }
+    at.part = "a key";
+    if ((rv = read_kvs(gguf, &at, kv_count, err)) < 0 ||
+        (rv = read_alignment(gguf, err)) < 0) {
+        return rv;
+    }
+    at.part = "a tensor";
+    if ((rv = read_tensors(gguf, &at, tensor_count, err)) < 0) {
+        return rv;
+    }
+    /* Cannot wrap: position is at most a file's size, alignment 2^16. */
+    gguf->data_offset =
+        (at.position + gguf->alignment - 1) & ~((uint64_t)gguf->alignment - 1);
+    return place_tensors(gguf, err);
+}
+
+int flo_gguf_open_prefix(const void *data, size_t available,
+                         uint64_t file_bytes, struct flo_gguf **out,
+                         struct flo_err *err)
+{
+    if (file_bytes > INT64_MAX || available > file_bytes) {
+        return flo_fail(err, FLO_E_GGUF_BOUNDS,
+                        "%zu bytes of a file of %" PRIu64, available,
+                        file_bytes);
+    }
+    struct flo_gguf *gguf = calloc(1, sizeof(*gguf));
+    if (gguf == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "a GGUF");
+    }
+    gguf->data = data;
+    gguf->available = available;
+    gguf->file_bytes = file_bytes;
+    int rv = read_header(gguf, err);
+    if (rv < 0) {
+        flo_gguf_close(gguf);
+        return rv;
+    }
+    *out = gguf;
+    return 0;
+}
+
+int flo_gguf_open(const void *data, size_t bytes, struct flo_gguf **out,
+                  struct flo_err *err)
+{
+    return flo_gguf_open_prefix(data, bytes, bytes, out, err);
+}
+
+void flo_gguf_close(struct flo_gguf *gguf)
+{
+    if (gguf == NULL) {
+        return;
+    }
+    if (gguf->is_mapped) {
+        /* munmap takes a plain pointer; nobody writes through it. */
+        munmap((void *)(uintptr_t)gguf->data, gguf->available);
+    }
+    free(gguf->kvs);
+    free(gguf->tensors);
+    free(gguf->kv_by_key);
+    free(gguf->tensor_by_name);
+    free(gguf->tensor_by_offset);
+    free(gguf);
+}

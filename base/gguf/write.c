@@ -1,0 +1,208 @@
+/* GGUF writer: a copy of an open file with other keys and tensor bytes.
+ *
+ * Header in memory, then one tensor after the other, so that a model of any
+ * size is written with the memory of its largest replaced tensor.  Tensors
+ * keep their places in the data section: the same input gives the same
+ * bytes, and a delta against the source stays small. */
+#include "base/gguf/internal.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define HEADER_BYTES_MAX (256u << 20)
+
+static const uint8_t zeros[FLO_GGUF_ALIGNMENT_MAX];
+
+static void add_u32(struct flo_buf *out, uint32_t value)
+{
+    uint8_t bytes[4];
+    flo_put_u32(bytes, value);
+    flo_buf_add(out, bytes, sizeof(bytes));
+}
+
+static void add_u64(struct flo_buf *out, uint64_t value)
+{
+    uint8_t bytes[8];
+    flo_put_u64(bytes, value);
+    flo_buf_add(out, bytes, sizeof(bytes));
+}
+
+static void add_text(struct flo_buf *out, const void *text, size_t bytes)
+{
+    add_u64(out, bytes);
+    flo_buf_add(out, text, bytes);
+}
+
+static void add_edit(struct flo_buf *out, const struct flo_gguf_edit *edit)
+{
+    uint8_t is_set = edit->is_set ? 1 : 0;
+    uint32_t bits;
+    add_text(out, edit->key, strlen(edit->key));
+    add_u32(out, edit->type);
+    switch (edit->type) {
+    case FLO_GGUF_STRING:
+        add_text(out, edit->text, strlen(edit->text));
+        break;
+    case FLO_GGUF_U32:
+        add_u32(out, edit->u32);
+        break;
+    case FLO_GGUF_F32:
+        memcpy(&bits, &edit->f32, sizeof(bits));
+        add_u32(out, bits);
+        break;
+    default:
+        flo_buf_add(out, &is_set, 1);
+        break;
+    }
+}
+
+static void add_kv(struct flo_buf *out, const struct flo_gguf_kv *kv)
+{
+    add_text(out, kv->key.data, kv->key.bytes);
+    add_u32(out, kv->type);
+    if (kv->type == FLO_GGUF_ARRAY) {
+        add_u32(out, kv->item_type);
+        add_u64(out, kv->count);
+    } else if (kv->type == FLO_GGUF_STRING) {
+        add_u64(out, kv->bytes);
+    }
+    flo_buf_add(out, kv->data, kv->bytes);
+}
+
+static void add_tensor(struct flo_buf *out, const struct flo_gguf *gguf,
+                       const struct flo_gguf_tensor *tensor)
+{
+    add_text(out, tensor->name, strlen(tensor->name));
+    add_u32(out, tensor->dim_count);
+    for (int i = 0; i < tensor->dim_count; i++) {
+        add_u64(out, tensor->dims[i]);
+    }
+    add_u32(out, tensor->type);
+    add_u64(out, tensor->offset - gguf->data_offset);
+}
+
+static int check_edits(const struct flo_gguf_edit *edits, size_t count,
+                       struct flo_err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint32_t type = edits[i].type;
+        if (strcmp(edits[i].key, "general.alignment") == 0 ||
+            (type != FLO_GGUF_STRING && type != FLO_GGUF_U32 &&
+             type != FLO_GGUF_F32 && type != FLO_GGUF_BOOL)) {
+            return flo_fail(err, FLO_E_USAGE,
+                            "key '%s' cannot be written as a %s", edits[i].key,
+                            flo_gguf_type_name(type));
+        }
+    }
+    return 0;
+}
+
+static const struct flo_gguf_edit *edit_of(const struct flo_gguf_edit *edits,
+                                           size_t count,
+                                           struct flo_gguf_text key)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (flo_gguf_text_is(key, edits[i].key)) {
+            return &edits[i];
+        }
+    }
+    return NULL;
+}
+
+static void build_header(struct flo_buf *out, const struct flo_gguf *source,
+                         const struct flo_gguf_edit *edits, size_t edit_count)
+{
+    uint64_t kv_count = source->kv_count;
+    for (size_t i = 0; i < edit_count; i++) {
+        kv_count += flo_gguf_find(source, edits[i].key) == NULL ? 1 : 0;
+    }
+    flo_buf_add(out, "GGUF", 4);
+    add_u32(out, FLO_GGUF_VERSION);
+    add_u64(out, source->tensor_count);
+    add_u64(out, kv_count);
+    for (size_t i = 0; i < source->kv_count; i++) {
+        const struct flo_gguf_kv *kv = &source->kvs[i];
+        const struct flo_gguf_edit *edit = edit_of(edits, edit_count, kv->key);
+        if (edit != NULL) {
+            add_edit(out, edit);
+        } else {
+            add_kv(out, kv);
+        }
+    }
+    for (size_t i = 0; i < edit_count; i++) {
+        if (flo_gguf_find(source, edits[i].key) == NULL) {
+            add_edit(out, &edits[i]);
+        }
+    }
+    for (size_t i = 0; i < source->tensor_count; i++) {
+        add_tensor(out, source, &source->tensors[i]);
+    }
+    flo_buf_add(out, zeros, -out->bytes & (source->alignment - 1));
+}
+
+/* Zeros up to `place` of the data section. */
+static int pad_to(int fd, uint64_t *position, uint64_t place,
+                  struct flo_err *err)
+{
+    while (*position < place) {
+        uint64_t some = place - *position;
+        if (some > sizeof(zeros)) {
+            some = sizeof(zeros);
+        }
+        int rv = flo_fd_write_all(fd, zeros, (size_t)some, err);
+        if (rv < 0) {
+            return rv;
+        }
+        *position += some;
+    }
+    return 0;
+}
+
+static int write_tensors(const struct flo_gguf *source,
+                         flo_gguf_tensor_source *replace, void *context, int fd,
+                         struct flo_err *err)
+{
+    uint64_t position = source->data_offset;
+    for (size_t i = 0; i < source->tensor_count; i++) {
+        const struct flo_gguf_tensor *tensor =
+            &source->tensors[source->tensor_by_offset[i]];
+        const void *data = NULL;
+        int rv = 0;
+        if (replace != NULL) {
+            rv = replace(context, tensor, &data, err);
+        }
+        if (rv < 0 || (rv = pad_to(fd, &position, tensor->offset, err)) < 0) {
+            return rv;
+        }
+        if (data == NULL) {
+            data = flo_gguf_tensor_data(source, tensor);
+        }
+        if ((rv = flo_fd_write_all(fd, data, (size_t)tensor->bytes, err)) < 0) {
+            return flo_wrap(err, rv, "tensor '%s'", tensor->name);
+        }
+        position += tensor->bytes;
+    }
+    /* The source's own end, which is usually the last tensor's padding. */
+    return pad_to(fd, &position, source->file_bytes, err);
+}
+
+int flo_gguf_write(const struct flo_gguf *source,
+                   const struct flo_gguf_edit *edits, size_t edit_count,
+                   flo_gguf_tensor_source *replace, void *context, int fd,
+                   struct flo_err *err)
+{
+    struct flo_buf header = {.bytes_max = HEADER_BYTES_MAX};
+    int rv = check_edits(edits, edit_count, err);
+    if (rv < 0) {
+        return rv;
+    }
+    build_header(&header, source, edits, edit_count);
+    if (header.failed) {
+        rv = flo_fail(err, FLO_E_MEMORY, "a GGUF header of more than %u MiB",
+                      HEADER_BYTES_MAX >> 20);
+    } else {
+        rv = flo_fd_write_all(fd, header.data, header.bytes, err);
+    }
+    flo_buf_deinit(&header);
+    return rv < 0 ? rv : write_tensors(source, replace, context, fd, err);
+}

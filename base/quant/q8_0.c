@@ -1,0 +1,34 @@
+/* Q8_0: 32 signed bytes and a scale, x = d * q. */
+#include "base/quant/formats.h"
+
+#include <math.h>
+
+void flo_quant_q8_0_decode(const void *blocks, float *out, size_t values)
+{
+    const struct flo_block_q8_0 *in = blocks;
+    for (size_t i = 0; i < values / 32; i++, in++, out += 32) {
+        float d = flo_f16_to_f32(in->d);
+        for (int j = 0; j < 32; j++) {
+            out[j] = d * (float)in->q[j];
+        }
+    }
+}
+
+void flo_quant_q8_0_encode(const float *in, void *blocks, size_t values)
+{
+    struct flo_block_q8_0 *out = blocks;
+    for (size_t i = 0; i < values / 32; i++, out++, in += 32) {
+        float most = 0;
+        for (int j = 0; j < 32; j++) {
+            most = fmaxf(most, fabsf(in[j]));
+        }
+        float d = most / 127;
+        float inverse = d != 0 ? 1.0f / d : 0;
+        out->d = flo_f32_to_f16(d);
+        for (int j = 0; j < 32; j++) {
+            /* A subnormal d makes the inverse infinite. */
+            float q = roundf(in[j] * inverse);
+            out->q[j] = (int8_t)(q >= 127 ? 127 : q >= -127 ? q : -127);
+        }
+    }
+}

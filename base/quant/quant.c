@@ -1,0 +1,68 @@
+/* The table of tensor types. */
+#include "base/quant/formats.h"
+
+#include <stdbool.h>
+#include <strings.h>
+
+#define F16 FLO_QUANT_FLOATS_F16
+#define UNKNOWN FLO_QUANT_FLOATS_UNKNOWN
+#define NONE FLO_QUANT_FLOATS_NONE
+
+/* clang-format off */
+static const struct flo_quant_type types[FLO_QUANT_ID_COUNT] = {
+    /*     name       id values bytes floats scales at        */
+    [0] = {"F32", 0, 1, 4, FLO_QUANT_FLOATS_F32, 0, {0, 0},
+           flo_quant_f32_decode, flo_quant_f32_encode},
+    [1] = {"F16", 1, 1, 2, F16, 0, {0, 0},
+           flo_quant_f16_decode, flo_quant_f16_encode},
+    [2] = {"Q4_0", 2, 32, 18, F16, 1, {0, 0},
+           flo_quant_q4_0_decode, flo_quant_q4_0_encode},
+    [3] = {"Q4_1", 3, 32, 20, F16, 2, {0, 2},
+           flo_quant_q4_1_decode, flo_quant_q4_1_encode},
+    [6] = {"Q5_0", 6, 32, 22, F16, 1, {0, 0}, flo_quant_q5_0_decode, NULL},
+    [7] = {"Q5_1", 7, 32, 24, F16, 2, {0, 2}, flo_quant_q5_1_decode, NULL},
+    [8] = {"Q8_0", 8, 32, 34, F16, 1, {0, 0},
+           flo_quant_q8_0_decode, flo_quant_q8_0_encode},
+    [10] = {"Q2_K", 10, 256, 84, F16, 2, {80, 82}, NULL, NULL},
+    [11] = {"Q3_K", 11, 256, 110, F16, 1, {108, 0}, NULL, NULL},
+    [12] = {"Q4_K", 12, 256, 144, F16, 2, {0, 2}, flo_quant_q4_k_decode, NULL},
+    [13] = {"Q5_K", 13, 256, 176, F16, 2, {0, 2}, flo_quant_q5_k_decode, NULL},
+    [14] = {"Q6_K", 14, 256, 210, F16, 1, {208, 0},
+            flo_quant_q6_k_decode, flo_quant_q6_k_encode},
+    [16] = {"IQ2_XXS", 16, 256, 66, F16, 1, {0, 0}, NULL, NULL},
+    [17] = {"IQ2_XS", 17, 256, 74, F16, 1, {0, 0}, NULL, NULL},
+    [18] = {"IQ3_XXS", 18, 256, 98, F16, 1, {0, 0}, NULL, NULL},
+    [19] = {"IQ1_S", 19, 256, 50, F16, 1, {0, 0}, NULL, NULL},
+    [20] = {"IQ4_NL", 20, 32, 18, F16, 1, {0, 0}, NULL, NULL},
+    [21] = {"IQ3_S", 21, 256, 110, F16, 1, {0, 0}, NULL, NULL},
+    [22] = {"IQ2_S", 22, 256, 82, F16, 1, {0, 0}, NULL, NULL},
+    [23] = {"IQ4_XS", 23, 256, 136, F16, 1, {0, 0}, NULL, NULL},
+    [24] = {"I8", 24, 1, 1, NONE, 0, {0, 0}, NULL, NULL},
+    [25] = {"I16", 25, 1, 2, NONE, 0, {0, 0}, NULL, NULL},
+    [26] = {"I32", 26, 1, 4, NONE, 0, {0, 0}, NULL, NULL},
+    [27] = {"I64", 27, 1, 8, NONE, 0, {0, 0}, NULL, NULL},
+    [28] = {"F64", 28, 1, 8, FLO_QUANT_FLOATS_F64, 0, {0, 0}, NULL, NULL},
+    [29] = {"IQ1_M", 29, 256, 56, UNKNOWN, 0, {0, 0}, NULL, NULL},
+    [30] = {"BF16", 30, 1, 2, FLO_QUANT_FLOATS_BF16, 0, {0, 0},
+            flo_quant_bf16_decode, flo_quant_bf16_encode},
+    [34] = {"TQ1_0", 34, 256, 54, F16, 1, {52, 0}, NULL, NULL},
+    [35] = {"TQ2_0", 35, 256, 66, F16, 1, {64, 0}, NULL, NULL},
+    [39] = {"MXFP4", 39, 32, 17, FLO_QUANT_FLOATS_E8M0, 1, {0, 0}, NULL, NULL},
+};
+/* clang-format on */
+
+const struct flo_quant_type *flo_quant_type(uint32_t id)
+{
+    bool is_known = id < FLO_QUANT_ID_COUNT && types[id].name != NULL;
+    return is_known ? &types[id] : NULL;
+}
+
+const struct flo_quant_type *flo_quant_type_named(const char *name)
+{
+    for (uint32_t i = 0; i < FLO_QUANT_ID_COUNT; i++) {
+        if (types[i].name != NULL && strcasecmp(types[i].name, name) == 0) {
+            return &types[i];
+        }
+    }
+    return NULL;
+}
