@@ -90,7 +90,8 @@ FLO_MUST_USE int flo_topic_parse(const char *text, const char *fleet,
                                  enum flo_topic *topic, char *key,
                                  struct flo_err *err);
 
-/* ---- DSSE envelope -------------------------------------------------------- */
+/* ---- DSSE envelope --------------------------------------------------------
+ */
 
 #define FLO_TYPE_RELEASE "application/vnd.flotilla.release.v1+json"
 #define FLO_TYPE_ORDER "application/vnd.flotilla.order.v1+json"
@@ -124,7 +125,8 @@ void flo_envelope_signed_bytes(const char *type, const void *body,
 void flo_envelope_write(const struct flo_envelope *envelope,
                         struct flo_buf *out);
 
-/* ---- release document ------------------------------------------------------ */
+/* ---- release document ------------------------------------------------------
+ */
 
 #define FLO_RELEASE_FILES_MAX 8
 #define FLO_RELEASE_WAYS_MAX 8
@@ -147,8 +149,8 @@ struct flo_way {
     enum flo_codec codec;
     struct flo_digest digest; /* of the bytes to fetch */
     uint64_t bytes;
-    struct flo_digest base;   /* zero: needs none */
-    uint64_t memory_bytes;    /* private memory that decoding needs; 0: small */
+    struct flo_digest base; /* zero: needs none */
+    uint64_t memory_bytes;  /* private memory that decoding needs; 0: small */
 };
 struct flo_release_file {
     char name[FLO_NAME_MAX + 1];
@@ -186,7 +188,7 @@ struct flo_release {
     char probe_golden[FLO_NAME_MAX + 1]; /* file name; empty: none */
     double probe_speed_ratio_max;        /* 0: not asked */
     uint64_t probe_memory_bytes_max;     /* 0: not asked */
-    struct flo_digest *chunks; /* owned; flo_release_deinit */
+    struct flo_digest *chunks;           /* owned; flo_release_deinit */
     uint32_t chunk_count;
 };
 /* Read a release document's body.  meta.* with the field's path; `fleet` NULL:
@@ -211,7 +213,8 @@ void flo_release_title(const struct flo_release *release, char *out);
 FLO_MUST_USE int flo_release_title_parse(const char *text, char *model,
                                          char *version, struct flo_err *err);
 
-/* ---- order ------------------------------------------------------------------ */
+/* ---- order ------------------------------------------------------------------
+ */
 
 #define FLO_BUCKETS 10000
 #define FLO_ORDER_FROM_MAX 16
@@ -219,8 +222,8 @@ FLO_MUST_USE int flo_release_title_parse(const char *text, char *model,
 struct flo_scope {
     char group[FLO_NAME_MAX + 1]; /* "all": everybody; empty: device scope */
     char device[37];
-    char salt[FLO_NAME_MAX + 1];  /* rollout id; empty: all buckets */
-    uint32_t bucket_from;         /* [from, to) */
+    char salt[FLO_NAME_MAX + 1]; /* rollout id; empty: all buckets */
+    uint32_t bucket_from;        /* [from, to) */
     uint32_t bucket_to;
 };
 struct flo_policy {

@@ -1,0 +1,173 @@
+/* DSSE envelopes: taking apart and writing, no cryptography.
+ *
+ * Format: docs/internals/contracts.md section 2; the encoding that is signed
+ * is the DSSE v1 protocol's pre-authentication encoding. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <flotilla/proto.h>
+
+#include "base/host/json.h"
+
+static bool is_hex64(const char *text)
+{
+    uint8_t bytes[32];
+    return flo_hex_decode(text, bytes, sizeof(bytes));
+}
+
+static int read_signature(const json_t *entry, size_t index,
+                          struct flo_envelope *out, struct flo_err *err)
+{
+    const char *keyid;
+    const char *text;
+    uint8_t raw[96];
+    int rv = flo_json_get_text(entry, "keyid", 64, &keyid, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (!is_hex64(keyid)) {
+        return flo_fail(err, FLO_E_SIG_FORMAT,
+                        "keyid is not 64 lower-case hex digits");
+    }
+    if (json_string_length(json_object_get(entry, "sig")) > 4 * 24) {
+        return flo_fail(err, FLO_E_SIG_FORMAT,
+                        "signature has %zu characters, 88 expected",
+                        json_string_length(json_object_get(entry, "sig")));
+    }
+    rv = flo_json_get_text(entry, "sig", 4 * 24, &text, err);
+    if (rv < 0) {
+        return rv;
+    }
+    ptrdiff_t bytes = flo_base64_decode(text, strlen(text), raw);
+    if (bytes != (ptrdiff_t)sizeof(out->signatures[0].signature)) {
+        return flo_fail(err, FLO_E_SIG_FORMAT,
+                        "signature is not 64 bytes in base64");
+    }
+    memcpy(out->signatures[index].keyid, keyid, 65);
+    memcpy(out->signatures[index].signature, raw, 64);
+    return 0;
+}
+
+static int read_signatures(const json_t *root, struct flo_envelope *out,
+                           struct flo_err *err)
+{
+    json_t *list;
+    int rv =
+        flo_json_get_array(root, "signatures", FLO_SIGNATURES_MAX, &list, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (json_array_size(list) == 0) {
+        return flo_fail(err, FLO_E_SIG_MISSING, "document has no signature");
+    }
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        rv = read_signature(json_array_get(list, i), i, out, err);
+        if (rv < 0) {
+            return flo_wrap(err, rv, "signatures[%zu]", i);
+        }
+    }
+    out->signature_count = json_array_size(list);
+    return 0;
+}
+
+static int read_payload(const json_t *root, struct flo_envelope *out,
+                        struct flo_err *err)
+{
+    const char *text;
+    int rv =
+        flo_json_get_text(root, "payload", FLO_ENVELOPE_BYTES_MAX, &text, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    size_t chars = strlen(text);
+    out->body = malloc(3 * (chars / 4) + 1);
+    if (out->body == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for %zu bytes", chars);
+    }
+    ptrdiff_t bytes = flo_base64_decode(text, chars, out->body);
+    if (bytes < 0) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "payload is not base64");
+    }
+    out->body[bytes] = '\0';
+    out->body_bytes = (size_t)bytes;
+    return 0;
+}
+
+int flo_envelope_parse(const char *text, size_t bytes, const char *type,
+                       struct flo_envelope *out, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
+    struct flo_envelope parsed = {0};
+    const char *found;
+    int rv = flo_json_parse(text, bytes, FLO_ENVELOPE_BYTES_MAX, &root, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_json_get_text(root, "payloadType", sizeof(parsed.type) - 1, &found,
+                           err);
+    if (rv < 0) {
+        return rv;
+    }
+    if (strcmp(found, type) != 0) {
+        return flo_fail(err, FLO_E_META_WRONG_TYPE,
+                        "document is a `%s`, a `%s` was expected", found, type);
+    }
+    strcpy(parsed.type, found);
+    rv = read_signatures(root, &parsed, err);
+    if (rv == 0) {
+        rv = read_payload(root, &parsed, err);
+    }
+    if (rv < 0) {
+        flo_envelope_deinit(&parsed);
+        return rv;
+    }
+    *out = parsed;
+    return 0;
+}
+
+void flo_envelope_deinit(struct flo_envelope *envelope)
+{
+    free(envelope->body);
+    envelope->body = NULL;
+    envelope->body_bytes = 0;
+}
+
+void flo_envelope_signed_bytes(const char *type, const void *body,
+                               size_t body_bytes, struct flo_buf *out)
+{
+    flo_buf_printf(out, "DSSEv1 %zu %s %zu ", strlen(type), type, body_bytes);
+    flo_buf_add(out, body, body_bytes);
+}
+
+static void add_base64(struct flo_buf *out, const void *data, size_t bytes)
+{
+    char *text = malloc(4 * ((bytes + 2) / 3) + 1);
+
+    if (text == NULL) {
+        out->failed = true;
+        return;
+    }
+    flo_base64_encode(data, bytes, text);
+    flo_buf_text(out, text);
+    free(text);
+}
+
+void flo_envelope_write(const struct flo_envelope *envelope,
+                        struct flo_buf *out)
+{
+    flo_buf_printf(out, "{\"payloadType\":\"%s\",\"payload\":\"",
+                   envelope->type);
+    add_base64(out, envelope->body, envelope->body_bytes);
+    flo_buf_text(out, "\",\"signatures\":[");
+    for (size_t i = 0; i < envelope->signature_count; i++) {
+        flo_buf_printf(out, "%s{\"keyid\":\"%s\",\"sig\":\"", i > 0 ? "," : "",
+                       envelope->signatures[i].keyid);
+        add_base64(out, envelope->signatures[i].signature, 64);
+        flo_buf_text(out, "\"}");
+    }
+    flo_buf_text(out, "]}");
+}

@@ -1,0 +1,457 @@
+/* Orders: strict reading, writing, and who is in scope.
+ *
+ * Format: docs/internals/contracts.md section 2.2. */
+#include <string.h>
+
+#include <flotilla/proto.h>
+
+#include "base/host/digest.h"
+#include "base/host/json.h"
+
+#define DAY_MS (UINT64_C(24) * 3600 * 1000)
+
+void flo_policy_default(struct flo_policy *out)
+{
+    *out = (struct flo_policy){
+        .soak_ms = 900000,
+        .soak_errors_max = 3,
+        .soak_crashes_max = 2,
+        .probe_timeout_ms = 60000,
+        .probe_speed_ratio_max = 1.5,
+        .step_timeout_ms = 3600000,
+        .tries = 3,
+    };
+}
+
+/* The whole numbers of a policy: name, field, bounds. */
+static const struct {
+    const char *key;
+    size_t offset;
+    uint64_t min;
+    uint64_t max;
+} policy_fields[] = {
+#define FIELD(name, min, max)                                                  \
+    {                                                                          \
+#name, offsetof(struct flo_policy, name), min, max                     \
+    }
+    FIELD(soak_ms, 0, 30 * DAY_MS),
+    FIELD(soak_requests, 0, 1000000),
+    FIELD(soak_errors_max, 0, 1000000),
+    FIELD(soak_crashes_max, 0, 100),
+    FIELD(probe_timeout_ms, 1, DAY_MS),
+    FIELD(step_timeout_ms, 1, 30 * DAY_MS),
+    FIELD(tries, 1, 100),
+    FIELD(rate_bytes_per_s, 0, UINT64_C(1) << 40),
+    FIELD(start_jitter_ms, 0, 30 * DAY_MS),
+#undef FIELD
+};
+
+static uint64_t *policy_field(struct flo_policy *policy, size_t i)
+{
+    return (uint64_t *)(void *)((char *)policy + policy_fields[i].offset);
+}
+
+static int read_policy(const json_t *args, struct flo_policy *out,
+                       struct flo_err *err)
+{
+    json_t *json;
+    int rv = flo_json_opt_object(args, "policy", &json, err);
+
+    flo_policy_default(out);
+    if (rv < 0 || json == NULL) {
+        return rv;
+    }
+    for (size_t i = 0; i < FLO_COUNT(policy_fields) && rv == 0; i++) {
+        uint64_t *field = policy_field(out, i);
+        rv = flo_json_opt_u64(json, policy_fields[i].key, policy_fields[i].min,
+                              policy_fields[i].max, *field, field, err);
+    }
+    if (rv == 0) {
+        rv = flo_json_opt_real(json, "probe_speed_ratio_max", 0, 1000,
+                               out->probe_speed_ratio_max,
+                               &out->probe_speed_ratio_max, err);
+    }
+    return rv < 0 ? flo_wrap(err, rv, "policy") : 0;
+}
+
+static int read_scope(const json_t *root, struct flo_scope *out,
+                      struct flo_err *err)
+{
+    json_t *scope;
+    json_t *buckets;
+    const char *text;
+    int rv = flo_json_get_object(root, "scope", &scope, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    out->bucket_to = FLO_BUCKETS;
+    if (json_object_get(scope, "device") != NULL) {
+        rv = flo_json_get_uuid(scope, "device", &text, err);
+        if (rv == 0) {
+            strcpy(out->device, text);
+        }
+        return rv;
+    }
+    rv = flo_json_get_name(scope, "group", &text, err);
+    if (rv < 0) {
+        return rv;
+    }
+    strcpy(out->group, text);
+    rv = flo_json_opt_name(scope, "salt", "", &text, err);
+    if (rv < 0 || text[0] == '\0') {
+        return rv;
+    }
+    strcpy(out->salt, text);
+    rv = flo_json_get_array(scope, "buckets", 2, &buckets, err);
+    if (rv < 0) {
+        return rv;
+    }
+    json_int_t from = json_integer_value(json_array_get(buckets, 0));
+    json_int_t to = json_integer_value(json_array_get(buckets, 1));
+    if (json_array_size(buckets) != 2 || from < 0 || to > FLO_BUCKETS ||
+        from > to) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "field `buckets` is no range within 0..%d",
+                        FLO_BUCKETS);
+    }
+    out->bucket_from = (uint32_t)from;
+    out->bucket_to = (uint32_t)to;
+    return 0;
+}
+
+/* Optional name into a field of FLO_NAME_MAX + 1, or FLO_E_META_SCHEMA when
+ * it is required and missing. */
+static int read_name(const json_t *args, const char *key, bool required,
+                     char *out, struct flo_err *err)
+{
+    const char *text;
+    int rv = required ? flo_json_get_name(args, key, &text, err)
+                      : flo_json_opt_name(args, key, "", &text, err);
+    if (rv == 0) {
+        strcpy(out, text);
+    }
+    return rv;
+}
+
+static int read_deploy(const json_t *args, struct flo_order *out,
+                       struct flo_err *err)
+{
+    uint64_t phase;
+    int rv = read_name(args, "model", true, out->model, err);
+
+    if (rv == 0) {
+        rv = read_name(args, "version", true, out->version, err);
+    }
+    if (rv == 0) {
+        rv = read_name(args, "rollout", true, out->rollout, err);
+    }
+    if (rv == 0) {
+        rv = flo_json_get_digest(args, "release", &out->release, err);
+    }
+    if (rv == 0) {
+        rv = flo_json_opt_u64(args, "phase", 0, 1000, 0, &phase, err);
+    }
+    if (rv == 0) {
+        out->phase = (uint32_t)phase;
+        rv = read_policy(args, &out->policy, err);
+    }
+    return rv;
+}
+
+static int read_rollback_from(const json_t *args, struct flo_order *out,
+                              struct flo_err *err)
+{
+    json_t *from;
+    int rv = flo_json_get_array(args, "from", FLO_ORDER_FROM_MAX, &from, err);
+
+    for (size_t i = 0; rv == 0 && i < json_array_size(from); i++) {
+        const char *text = json_string_value(json_array_get(from, i));
+        if (text == NULL || !flo_digest_parse(text, &out->from[i])) {
+            return flo_fail(err, FLO_E_META_SCHEMA, "from[%zu] is no digest",
+                            i);
+        }
+        out->from_count++;
+    }
+    if (rv == 0 && out->from_count == 0) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `from` is empty");
+    }
+    return rv;
+}
+
+static int read_rollback(const json_t *args, struct flo_order *out,
+                         struct flo_err *err)
+{
+    const char *text;
+    int rv = read_name(args, "model", true, out->model, err);
+
+    if (rv == 0) {
+        rv = read_name(args, "rollout", false, out->rollout, err);
+    }
+    if (rv == 0) {
+        rv = read_rollback_from(args, out, err);
+    }
+    if (rv == 0) {
+        rv = flo_json_get_text(args, "to", FLO_DIGEST_TEXT, &text, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    out->to_previous = strcmp(text, "previous") == 0;
+    if (!out->to_previous && !flo_digest_parse(text, &out->to)) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "field `to` is neither `previous` nor a digest");
+    }
+    rv = flo_json_opt_text(args, "reason", sizeof(out->reason) - 1, "", &text,
+                           err);
+    if (rv == 0) {
+        strcpy(out->reason, text);
+    }
+    return rv;
+}
+
+static int read_args(const json_t *root, struct flo_order *out,
+                     struct flo_err *err)
+{
+    json_t *args;
+    int rv = flo_json_opt_object(root, "args", &args, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    switch (out->op) {
+    case FLO_ORDER_DEPLOY:
+        return read_deploy(args, out, err);
+    case FLO_ORDER_ROLLBACK:
+        return read_rollback(args, out, err);
+    case FLO_ORDER_PAUSE:
+    case FLO_ORDER_RESUME:
+    case FLO_ORDER_ABORT:
+        return read_name(args, "rollout", true, out->rollout, err);
+    case FLO_ORDER_CONFIG:
+        return flo_json_get_u64(args, "heartbeat_ms", 100, DAY_MS,
+                                &out->heartbeat_ms, err);
+    case FLO_ORDER_FREEZE:
+    case FLO_ORDER_UNFREEZE:
+    case FLO_ORDER_COUNT:
+        break;
+    }
+    return 0;
+}
+
+static int read_times(const json_t *root, struct flo_order *out,
+                      struct flo_err *err)
+{
+    uint64_t epoch;
+    int rv = flo_json_get_u64(root, "epoch", 0, UINT32_MAX, &epoch, err);
+
+    if (rv == 0) {
+        out->epoch = (uint32_t)epoch;
+        rv = flo_json_get_u64(root, "seq", 1, INT64_MAX, &out->seq, err);
+    }
+    if (rv == 0) {
+        rv = flo_json_get_u64(root, "issued_at_ms", 0, INT64_MAX,
+                              &out->issued_at_ms, err);
+    }
+    if (rv == 0) {
+        rv = flo_json_get_u64(root, "expires_at_ms", 0, INT64_MAX,
+                              &out->expires_at_ms, err);
+    }
+    if (rv == 0 && out->expires_at_ms < out->issued_at_ms) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA,
+                      "field `expires_at_ms` lies before `issued_at_ms`");
+    }
+    return rv;
+}
+
+static int read_order(const json_t *root, const char *fleet,
+                      struct flo_order *out, struct flo_err *err)
+{
+    const char *word;
+    uint64_t v;
+    int rv = flo_json_get_u64(root, "v", 1, 1, &v, err);
+
+    if (rv == 0) {
+        rv = read_name(root, "fleet", true, out->fleet, err);
+    }
+    if (rv == 0 && fleet != NULL && strcmp(fleet, out->fleet) != 0) {
+        return flo_fail(err, FLO_E_META_FLEET,
+                        "order is for fleet `%s`, this is `%s`", out->fleet,
+                        fleet);
+    }
+    if (rv == 0) {
+        rv = read_name(root, "id", true, out->id, err);
+    }
+    if (rv == 0) {
+        rv = read_name(root, "by", false, out->by, err);
+    }
+    if (rv == 0) {
+        rv = flo_json_get_text(root, "op", 16, &word, err);
+    }
+    if (rv == 0 && !flo_order_op_parse(word, &out->op)) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "field `op`: `%s` is none", word);
+    }
+    if (rv == 0) {
+        rv = read_times(root, out, err);
+    }
+    if (rv == 0) {
+        rv = read_scope(root, &out->scope, err);
+    }
+    return rv < 0 ? rv : read_args(root, out, err);
+}
+
+int flo_order_parse(const char *body, size_t bytes, const char *fleet,
+                    struct flo_order *out, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
+    struct flo_order parsed = {0};
+    int rv = flo_json_parse(body, bytes, FLO_ORDER_BYTES_MAX, &root, err);
+
+    if (rv == 0) {
+        rv = read_order(root, fleet, &parsed, err);
+    }
+    if (rv == FLO_E_META_SCHEMA || rv == FLO_E_META_NAME) {
+        rv = FLO_E_CMD_FORMAT;
+        if (err != NULL) {
+            err->code = rv;
+        }
+    }
+    if (rv < 0) {
+        return flo_wrap(err, rv, "order");
+    }
+    *out = parsed;
+    return 0;
+}
+
+/* ---- writing ------------------------------------------------------------ */
+
+static json_t *integer(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *digest_json(const struct flo_digest *digest)
+{
+    char text[FLO_DIGEST_TEXT];
+    flo_digest_text(digest, text);
+    return json_string(text);
+}
+
+static json_t *scope_json(const struct flo_scope *scope)
+{
+    if (scope->device[0] != '\0') {
+        return json_pack("{s:s}", "device", scope->device);
+    }
+    if (scope->salt[0] == '\0') {
+        return json_pack("{s:s}", "group", scope->group);
+    }
+    return json_pack("{s:s,s:s,s:[i,i]}", "group", scope->group, "salt",
+                     scope->salt, "buckets", (int)scope->bucket_from,
+                     (int)scope->bucket_to);
+}
+
+static json_t *policy_json(const struct flo_policy *policy)
+{
+    struct flo_policy copy = *policy;
+    json_t *json = json_object();
+
+    for (size_t i = 0; i < FLO_COUNT(policy_fields); i++) {
+        json_object_set_new(json, policy_fields[i].key,
+                            integer(*policy_field(&copy, i)));
+    }
+    json_object_set_new(json, "probe_speed_ratio_max",
+                        json_real(policy->probe_speed_ratio_max));
+    return json;
+}
+
+static void set_text(json_t *json, const char *key, const char *text)
+{
+    if (text[0] != '\0') {
+        json_object_set_new(json, key, json_string(text));
+    }
+}
+
+static json_t *args_json(const struct flo_order *order)
+{
+    json_t *json = json_object();
+
+    set_text(json, "rollout", order->rollout);
+    set_text(json, "model", order->model);
+    if (order->op == FLO_ORDER_DEPLOY) {
+        set_text(json, "version", order->version);
+        json_object_set_new(json, "release", digest_json(&order->release));
+        json_object_set_new(json, "phase", integer(order->phase));
+        json_object_set_new(json, "policy", policy_json(&order->policy));
+    } else if (order->op == FLO_ORDER_ROLLBACK) {
+        json_t *from = json_array();
+        for (uint32_t i = 0; i < order->from_count; i++) {
+            json_array_append_new(from, digest_json(&order->from[i]));
+        }
+        json_object_set_new(json, "from", from);
+        json_object_set_new(json, "to",
+                            order->to_previous ? json_string("previous")
+                                               : digest_json(&order->to));
+        set_text(json, "reason", order->reason);
+    } else if (order->op == FLO_ORDER_CONFIG) {
+        json_object_set_new(json, "heartbeat_ms", integer(order->heartbeat_ms));
+    }
+    return json;
+}
+
+int flo_order_write(const struct flo_order *order, struct flo_buf *out,
+                    struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *root = json_object();
+
+    json_object_set_new(root, "v", json_integer(1));
+    json_object_set_new(root, "fleet", json_string(order->fleet));
+    json_object_set_new(root, "id", json_string(order->id));
+    json_object_set_new(root, "op", json_string(flo_order_op_word(order->op)));
+    json_object_set_new(root, "scope", scope_json(&order->scope));
+    json_object_set_new(root, "epoch", integer(order->epoch));
+    json_object_set_new(root, "seq", integer(order->seq));
+    json_object_set_new(root, "issued_at_ms", integer(order->issued_at_ms));
+    json_object_set_new(root, "expires_at_ms", integer(order->expires_at_ms));
+    set_text(root, "by", order->by);
+    json_object_set_new(root, "args", args_json(order));
+    flo_json_dump_canonical(root, out);
+    return out->failed ? flo_fail(err, FLO_E_MEMORY, "no memory for an order")
+                       : 0;
+}
+
+/* ---- scope ----------------------------------------------------------------
+ */
+
+uint32_t flo_bucket(const char *salt, const char *device)
+{
+    char text[2 * FLO_NAME_MAX + 2];
+    struct flo_digest digest;
+    uint64_t value = 0;
+    int bytes = snprintf(text, sizeof(text), "%.64s%c%.36s", salt, 0, device);
+
+    flo_sha256(text, (size_t)bytes, &digest);
+    for (size_t i = 0; i < 8; i++) {
+        value = value << 8 | digest.bytes[i];
+    }
+    return (uint32_t)(value % FLO_BUCKETS);
+}
+
+bool flo_scope_holds(const struct flo_scope *scope, const char *device,
+                     const char (*groups)[FLO_NAME_MAX + 1], size_t group_count)
+{
+    if (scope->device[0] != '\0') {
+        return strcmp(scope->device, device) == 0;
+    }
+    bool is_member = strcmp(scope->group, "all") == 0;
+    for (size_t i = 0; i < group_count && !is_member; i++) {
+        is_member = strcmp(scope->group, groups[i]) == 0;
+    }
+    if (!is_member) {
+        return false;
+    }
+    if (scope->salt[0] == '\0') {
+        return true;
+    }
+    uint32_t bucket = flo_bucket(scope->salt, device);
+    return scope->bucket_from <= bucket && bucket < scope->bucket_to;
+}

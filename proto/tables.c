@@ -1,0 +1,121 @@
+/* The tables of proto (the .def files) as functions. */
+#include <string.h>
+
+#include <flotilla/proto.h>
+
+struct execution_fact {
+    const char *word;
+    enum flo_execution_kind kind;
+    const char *meaning;
+};
+static const struct execution_fact executions[] = {
+#define FLO_EXECUTION(name, word, kind, meaning)                               \
+    {word, FLO_EXECUTION_##kind, meaning},
+#include "proto/execution.def"
+#undef FLO_EXECUTION
+};
+
+struct op_fact {
+    const char *word;
+    const char *role;
+};
+static const struct op_fact ops[] = {
+#define FLO_ORDER(name, word, role, meaning) {word, role},
+#include "proto/orders.def"
+#undef FLO_ORDER
+};
+
+static const struct flo_metric_fact metrics[] = {
+#define FLO_METRIC(name, word, kind, unit, meaning)                            \
+    {word, FLO_METRIC_##kind, unit, meaning},
+#include "proto/metrics.def"
+#undef FLO_METRIC
+};
+
+static const char *const codecs[] = {"raw", "zstd", "bsdiff40", "tensor1",
+                                     "adapter"};
+_Static_assert(FLO_COUNT(codecs) == FLO_CODEC_COUNT, "a word per codec");
+
+const char *flo_execution_word(enum flo_execution state)
+{
+    return executions[state].word;
+}
+
+const char *flo_execution_meaning(enum flo_execution state)
+{
+    return executions[state].meaning;
+}
+
+enum flo_execution_kind flo_execution_kind(enum flo_execution state)
+{
+    return executions[state].kind;
+}
+
+bool flo_execution_is_end(enum flo_execution state)
+{
+    return executions[state].kind != FLO_EXECUTION_WAY;
+}
+
+bool flo_execution_parse(const char *word, enum flo_execution *out)
+{
+    for (size_t i = 0; i < FLO_COUNT(executions); i++) {
+        if (strcmp(executions[i].word, word) == 0) {
+            *out = (enum flo_execution)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *flo_order_op_word(enum flo_order_op op)
+{
+    return ops[op].word;
+}
+
+const char *flo_order_op_role(enum flo_order_op op)
+{
+    return ops[op].role;
+}
+
+bool flo_order_op_parse(const char *word, enum flo_order_op *out)
+{
+    for (size_t i = 0; i < FLO_COUNT(ops); i++) {
+        if (strcmp(ops[i].word, word) == 0) {
+            *out = (enum flo_order_op)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const struct flo_metric_fact *flo_metric_fact(enum flo_metric metric)
+{
+    return &metrics[metric];
+}
+
+bool flo_metric_parse(const char *word, enum flo_metric *out)
+{
+    for (size_t i = 0; i < FLO_COUNT(metrics); i++) {
+        if (strcmp(metrics[i].word, word) == 0) {
+            *out = (enum flo_metric)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *flo_codec_word(enum flo_codec codec)
+{
+    return codecs[codec];
+}
+
+bool flo_codec_parse(const char *word, enum flo_codec *out)
+{
+    for (size_t i = 0; i < FLO_COUNT(codecs); i++) {
+        if (strcmp(codecs[i], word) == 0) {
+            *out = (enum flo_codec)i;
+            return true;
+        }
+    }
+    return false;
+}
