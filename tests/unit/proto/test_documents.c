@@ -1,0 +1,272 @@
+/* Release documents, orders and envelopes: what is read, what is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <flotilla/proto.h>
+
+#define HEX64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define DIGEST "sha256:" HEX64
+
+static const char release_text[] =
+    "{\"v\":1,\"fleet\":\"demo\",\"model\":\"tiny\",\"version\":\"2.1.0\","
+    "\"number\":3,\"future\":[1],\"files\":[{\"name\":\"model.gguf\","
+    "\"role\":\"model\",\"digest\":\"" DIGEST "\",\"bytes\":1734464,"
+    "\"chunk_bytes\":1048576,\"chunks\":[\"" HEX64 "\",\"" HEX64 "\"],"
+    "\"get\":[{\"codec\":\"raw\",\"digest\":\"" DIGEST
+    "\",\"bytes\":1734464},{\"codec\":\"warp9\",\"x\":1},{\"codec\":"
+    "\"bsdiff40\",\"digest\":\"" DIGEST "\",\"bytes\":311795,\"base\":\"" DIGEST
+    "\"}]}],\"variants\":[{\"name\":\"q4_0\",\"needs\":{\"arch\":[\"x86_64\"]},"
+    "\"files\":[\"model.gguf\"]}],\"probe\":{\"speed_ratio_max\":1.5}}";
+
+static const char order_text[] =
+    "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-0007\",\"op\":\"deploy\","
+    "\"scope\":{\"group\":\"all\",\"salt\":\"r-0001\",\"buckets\":[0,3400]},"
+    "\"epoch\":1,\"seq\":7,\"issued_at_ms\":5,\"expires_at_ms\":9,"
+    "\"args\":{\"model\":\"tiny\",\"version\":\"2.1.0\",\"rollout\":\"r-0001\","
+    "\"release\":\"" DIGEST "\",\"policy\":{\"soak_ms\":2000}}}";
+
+static int parse_release(const char *text, const char *fleet)
+{
+    struct flo_release release;
+    int rv = flo_release_parse(text, strlen(text), fleet, &release, NULL);
+    if (rv == 0) {
+        flo_release_deinit(&release);
+    }
+    return rv;
+}
+
+/* `text` with the first `from` replaced by `to`; the caller frees. */
+static char *with(const char *text, const char *from, const char *to)
+{
+    const char *at = strstr(text, from);
+    assert_non_null(at);
+    size_t bytes = strlen(text) + strlen(to) + 1;
+    char *out = malloc(bytes);
+    snprintf(out, bytes, "%.*s%s%s", (int)(at - text), text, to,
+             at + strlen(from));
+    return out;
+}
+
+static void a_release_document_is_read_whole(void **state)
+{
+    (void)state;
+    struct flo_release release;
+    struct flo_err err = {0};
+
+    assert_int_equal(flo_release_parse(release_text, strlen(release_text),
+                                       "demo", &release, &err),
+                     0);
+
+    assert_string_equal(release.model, "tiny");
+    assert_int_equal(release.files[0].way_count, 2);
+    assert_int_equal(release.files[0].ways[1].codec, FLO_CODEC_BSDIFF40);
+    assert_int_equal(release.files[0].chunk_count, 2);
+    assert_string_equal(release.variants[0].arch[0], "x86_64");
+    flo_release_deinit(&release);
+}
+
+static void writing_a_release_and_reading_it_gives_the_same(void **state)
+{
+    (void)state;
+    struct flo_release release;
+    struct flo_buf once = {0};
+    struct flo_buf twice = {0};
+    assert_int_equal(flo_release_parse(release_text, strlen(release_text), NULL,
+                                       &release, NULL),
+                     0);
+
+    assert_int_equal(flo_release_write(&release, &once, NULL), 0);
+    flo_release_deinit(&release);
+    assert_int_equal(
+        flo_release_parse(once.data, once.bytes, NULL, &release, NULL), 0);
+    assert_int_equal(flo_release_write(&release, &twice, NULL), 0);
+
+    assert_string_equal(once.data, twice.data);
+    flo_release_deinit(&release);
+    flo_buf_deinit(&once);
+    flo_buf_deinit(&twice);
+}
+
+static void a_release_with_a_bad_field_is_refused_by_its_id(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from, *to;
+        int code;
+    } rows[] = {
+        {"\"v\":1", "\"v\":2", FLO_E_META_SCHEMA},
+        {"\"tiny\"", "\"../../etc/passwd\"", FLO_E_META_NAME},
+        {"\"number\":3", "\"number\":\"3\"", FLO_E_META_SCHEMA},
+        {"\"number\":3", "\"number\":0", FLO_E_META_SCHEMA},
+        {"\"bytes\":1734464,\"chunk", "\"bytes\":0,\"chunk", FLO_E_META_SCHEMA},
+        {"\"bytes\":1734464,\"chunk", "\"bytes\":-5,\"chunk",
+         FLO_E_META_SCHEMA},
+        {"\"bytes\":1734464,\"chunk", "\"bytes\":9999999,\"chunk",
+         FLO_E_META_SCHEMA},
+        {"sha256:0", "sha256:", FLO_E_META_SCHEMA},
+        {"sha256:0123456789a", "sha256:0123456789A", FLO_E_META_SCHEMA},
+        {"\"files\":[\"model.gguf\"]", "\"files\":[\"other\"]",
+         FLO_E_META_SCHEMA},
+        {"\"files\":[\"model.gguf\"]", "\"files\":[]", FLO_E_META_SCHEMA},
+        {"\"role\":\"model\"", "\"role\":\"golden\"", FLO_E_META_SCHEMA},
+        {",\"base\":\"" DIGEST "\"", "", FLO_E_META_SCHEMA},
+        {"\"variants\":[", "\"variants\":[],\"w\":[", FLO_E_META_SCHEMA},
+        {"\"future\":[1]", "\"future\":[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]",
+         FLO_E_META_JSON_DEPTH},
+        {"\"future\":[1]", "\"future\":1,\"future\":1", FLO_E_META_JSON},
+        {"}}", "}} x", FLO_E_META_JSON},
+    };
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        char *text = i + 1 == FLO_COUNT(rows)
+                         ? with(release_text, "{\"speed_ratio_max\":1.5}}",
+                                "{\"speed_ratio_max\":1.5}}x")
+                         : with(release_text, rows[i].from, rows[i].to);
+        int rv = parse_release(text, "demo");
+        if (rv != rows[i].code) {
+            fail_msg("row %zu: %s instead of %s", i, flo_error_id(rv),
+                     flo_error_id(rows[i].code));
+        }
+        free(text);
+    }
+    assert_int_equal(parse_release(release_text, "acme"), FLO_E_META_FLEET);
+}
+
+static void an_order_is_written_and_read_back(void **state)
+{
+    (void)state;
+    struct flo_order order;
+    struct flo_order again;
+    struct flo_buf text = {0};
+    assert_int_equal(
+        flo_order_parse(order_text, strlen(order_text), "demo", &order, NULL),
+        0);
+
+    assert_int_equal(flo_order_write(&order, &text, NULL), 0);
+    assert_int_equal(
+        flo_order_parse(text.data, text.bytes, "demo", &again, NULL), 0);
+
+    assert_int_equal(again.policy.soak_ms, 2000);
+    assert_int_equal(again.policy.tries, 3);
+    assert_int_equal(again.scope.bucket_to, 3400);
+    assert_memory_equal(&order, &again, sizeof(order));
+    flo_buf_deinit(&text);
+}
+
+static void an_order_with_a_bad_field_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from, *to;
+        int code;
+    } rows[] = {
+        {"\"op\":\"deploy\"", "\"op\":\"explode\"", FLO_E_CMD_FORMAT},
+        {"[0,3400]", "[3400,0]", FLO_E_CMD_FORMAT},
+        {"[0,3400]", "[0,10001]", FLO_E_CMD_FORMAT},
+        {"[0,3400]", "[-1,5]", FLO_E_CMD_FORMAT},
+        {"[0,3400]", "[0]", FLO_E_CMD_FORMAT},
+        {"\"seq\":7", "\"seq\":0", FLO_E_CMD_FORMAT},
+        {"\"expires_at_ms\":9", "\"expires_at_ms\":4", FLO_E_CMD_FORMAT},
+        {"\"soak_ms\":2000", "\"soak_ms\":-1", FLO_E_CMD_FORMAT},
+        {"\"soak_ms\":2000", "\"tries\":0", FLO_E_CMD_FORMAT},
+        {"\"release\":\"sha", "\"release\":\"md", FLO_E_CMD_FORMAT},
+        {"\"demo\"", "\"acme\"", FLO_E_META_FLEET},
+    };
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        char *text = with(order_text, rows[i].from, rows[i].to);
+        struct flo_order order;
+        int rv = flo_order_parse(text, strlen(text), "demo", &order, NULL);
+        if (rv != rows[i].code) {
+            fail_msg("row %zu: %s", i, flo_error_id(rv));
+        }
+        free(text);
+    }
+}
+
+static void an_envelope_is_taken_apart_and_written_the_same(void **state)
+{
+    (void)state;
+    struct flo_envelope envelope = {.body_bytes = 2, .signature_count = 1};
+    struct flo_envelope again = {0};
+    struct flo_buf text = {0};
+    char body[] = "{}";
+    envelope.body = body;
+    strcpy(envelope.type, FLO_TYPE_ORDER);
+    strcpy(envelope.signatures[0].keyid, HEX64);
+    memset(envelope.signatures[0].signature, 7, 64);
+
+    flo_envelope_write(&envelope, &text);
+    assert_int_equal(
+        flo_envelope_parse(text.data, text.bytes, FLO_TYPE_ORDER, &again, NULL),
+        0);
+
+    assert_string_equal(again.body, "{}");
+    assert_memory_equal(again.signatures, envelope.signatures,
+                        sizeof(again.signatures[0]));
+    flo_envelope_deinit(&again);
+    assert_int_equal(flo_envelope_parse(text.data, text.bytes, FLO_TYPE_RELEASE,
+                                        &again, NULL),
+                     FLO_E_META_WRONG_TYPE);
+    flo_buf_deinit(&text);
+}
+
+static void an_envelope_without_or_with_odd_signatures_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *signatures;
+        int code;
+    } rows[] = {
+        {"[]", FLO_E_SIG_MISSING},
+        {"{}", FLO_E_META_SCHEMA},
+        {"[{\"keyid\":\"ab\",\"sig\":\"\"}]", FLO_E_SIG_FORMAT},
+        {"[{\"keyid\":\"" HEX64 "\",\"sig\":\"AAAA\"}]", FLO_E_SIG_FORMAT},
+        {"[{\"keyid\":\"" HEX64 "\",\"sig\":\"" HEX64 HEX64 "\"}]",
+         FLO_E_SIG_FORMAT},
+        {"[{\"keyid\":\"" HEX64 "\"}]", FLO_E_META_SCHEMA},
+    };
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        char text[1024];
+        struct flo_envelope envelope = {0};
+        snprintf(text, sizeof(text),
+                 "{\"payloadType\":\"" FLO_TYPE_ORDER
+                 "\",\"payload\":\"e30=\",\"signatures\":%s}",
+                 rows[i].signatures);
+        int rv = flo_envelope_parse(text, strlen(text), FLO_TYPE_ORDER,
+                                    &envelope, NULL);
+        if (rv != rows[i].code) {
+            fail_msg("row %zu: %s", i, flo_error_id(rv));
+        }
+    }
+}
+
+static void the_signed_bytes_are_those_of_dsse(void **state)
+{
+    (void)state;
+    struct flo_buf out = {0};
+    /* The example of the DSSE protocol document. */
+    flo_envelope_signed_bytes("http://example.com/HelloWorld", "hello world",
+                              11, &out);
+    assert_string_equal(
+        out.data, "DSSEv1 29 http://example.com/HelloWorld 11 hello world");
+    flo_buf_deinit(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_release_document_is_read_whole),
+        cmocka_unit_test(writing_a_release_and_reading_it_gives_the_same),
+        cmocka_unit_test(a_release_with_a_bad_field_is_refused_by_its_id),
+        cmocka_unit_test(an_order_is_written_and_read_back),
+        cmocka_unit_test(an_order_with_a_bad_field_is_refused),
+        cmocka_unit_test(an_envelope_is_taken_apart_and_written_the_same),
+        cmocka_unit_test(an_envelope_without_or_with_odd_signatures_is_refused),
+        cmocka_unit_test(the_signed_bytes_are_those_of_dsse),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
