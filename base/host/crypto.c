@@ -1,0 +1,83 @@
+/* Secrets: comparing, wiping, and reading files that hold one. */
+#include "base/host/crypto.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+bool flo_secret_equal(const void *a, const void *b, size_t bytes)
+{
+    const volatile uint8_t *p = a;
+    const volatile uint8_t *q = b;
+    uint8_t difference = 0;
+
+    for (size_t i = 0; i < bytes; i++) {
+        difference = (uint8_t)(difference | (p[i] ^ q[i]));
+    }
+    return difference == 0;
+}
+
+void flo_secret_wipe(void *data, size_t bytes)
+{
+    explicit_bzero(data, bytes);
+}
+
+static int check_closed(const char *path, const struct stat *st,
+                        struct flo_err *err)
+{
+    if (!S_ISREG(st->st_mode)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "%s: not a regular file", path);
+    }
+    if ((st->st_mode & 077) != 0) {
+        flo_fail(err, FLO_E_CFG_PERM, "%s: mode %04o lets group or others in",
+                 path, (unsigned)(st->st_mode & 07777));
+        flo_err_fix(err, "chmod 0600 %s", path);
+        return FLO_E_CFG_PERM;
+    }
+    if (st->st_uid != geteuid() && st->st_uid != 0) {
+        return flo_fail(err, FLO_E_CFG_PERM, "%s: owned by user %ld, not %ld",
+                        path, (long)st->st_uid, (long)geteuid());
+    }
+    return 0;
+}
+
+int flo_secret_read(const char *path, size_t bytes_max, char **data,
+                    size_t *bytes, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup)
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+
+    if (fd < 0) {
+        return flo_fail_errno(
+            err, errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN, "%s", path);
+    }
+    if (fstat(fd, &st) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_READ, "%s", path);
+    }
+    int rv = check_closed(path, &st, err);
+    if (rv < 0) {
+        return rv;
+    }
+    if ((uint64_t)st.st_size > bytes_max) {
+        return flo_fail(err, FLO_E_META_TOO_LARGE, "%s: %llu bytes, limit %zu",
+                        path, (unsigned long long)st.st_size, bytes_max);
+    }
+    size_t size = (size_t)st.st_size;
+    char *text = malloc(size + 1);
+    if (text == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%s: %zu bytes", path, size);
+    }
+    rv = flo_fd_pread_all(fd, text, size, 0, err);
+    if (rv < 0) {
+        free(text);
+        return flo_wrap(err, rv, "%s", path);
+    }
+    text[size] = '\0';
+    *data = text;
+    *bytes = size;
+    return 0;
+}

@@ -1,0 +1,165 @@
+/* Keys, signatures and certificates: ECDSA P-256 with SHA-256 (mbedTLS
+ * inside).  The one place that knows an asymmetric key.
+ *
+ * Objects belong to one thread at a time; a public key is plain data and may
+ * be copied.  Randomness is the kernel's (flo_random). */
+#ifndef FLOTILLA_HOST_CRYPTO_H
+#define FLOTILLA_HOST_CRYPTO_H
+
+#include <flotilla/base.h>
+
+#define FLO_SIGNATURE_BYTES 64         /* r || s, big endian */
+#define FLO_SIGNATURE_DER_BYTES_MAX 72 /* the same as DER */
+#define FLO_KEYID_TEXT 65              /* 64 hex and a NUL */
+#define FLO_PUBLIC_KEY_PEM_MAX 256     /* with its NUL */
+#define FLO_PEM_BYTES_MAX (64 << 10)   /* of any PEM file that is read */
+
+/* ---- secrets ------------------------------------------------------------ */
+
+/* Compare without telling by time where the bytes differ. */
+bool flo_secret_equal(const void *a, const void *b, size_t bytes);
+/* Overwrite so that the compiler keeps it. */
+void flo_secret_wipe(void *data, size_t bytes);
+/* Read a file that holds a secret: regular, ours or root's, and closed to
+ * group and others, else FLO_E_CFG_PERM.  The caller frees *data, which is
+ * NUL-terminated.  FLO_E_ABSENT, FLO_E_IO_OPEN, FLO_E_IO_READ,
+ * FLO_E_META_TOO_LARGE. */
+FLO_MUST_USE int flo_secret_read(const char *path, size_t bytes_max,
+                                 char **data, size_t *bytes,
+                                 struct flo_err *err);
+
+/* ---- keys ---------------------------------------------------------------- */
+
+/* A P-256 public key that was checked to be on the curve. */
+struct flo_public_key {
+    uint8_t point[65];          /* 0x04 || x || y */
+    char keyid[FLO_KEYID_TEXT]; /* hex SHA-256 of SubjectPublicKeyInfo */
+};
+/* A private key. */
+struct flo_key;
+
+FLO_MUST_USE int flo_key_generate(struct flo_key **out, struct flo_err *err);
+/* PEM, SEC 1 or PKCS#8, not encrypted, P-256; else FLO_E_SIG_FORMAT.  `pem`
+ * need not be terminated. */
+FLO_MUST_USE int flo_key_parse(const char *pem, size_t bytes,
+                               struct flo_key **out, struct flo_err *err);
+/* As flo_secret_read and flo_key_parse. */
+FLO_MUST_USE int flo_key_load(const char *path, struct flo_key **out,
+                              struct flo_err *err);
+/* PEM with mode 0600, whole or not at all. */
+FLO_MUST_USE int flo_key_save(const struct flo_key *key, const char *path,
+                              struct flo_err *err);
+/* Wipes; NULL is fine. */
+void flo_key_free(struct flo_key *key);
+/* flo_key_free(*key) for FLO_CLEANUP. */
+void flo_key_cleanup(struct flo_key **key);
+/* Its public half; valid as long as the key. */
+const struct flo_public_key *flo_key_public(const struct flo_key *key);
+
+/* PEM of a SubjectPublicKeyInfo with a P-256 point, else FLO_E_SIG_FORMAT. */
+FLO_MUST_USE int flo_public_key_parse(const char *pem, size_t bytes,
+                                      struct flo_public_key *out,
+                                      struct flo_err *err);
+FLO_MUST_USE int flo_public_key_load(const char *path,
+                                     struct flo_public_key *out,
+                                     struct flo_err *err);
+/* `out` holds FLO_PUBLIC_KEY_PEM_MAX. */
+void flo_public_key_pem(const struct flo_public_key *key, char *out);
+/* PEM with mode 0644. */
+FLO_MUST_USE int flo_public_key_save(const struct flo_public_key *key,
+                                     const char *path, struct flo_err *err);
+
+/* ---- signatures -----------------------------------------------------------
+ */
+
+/* Sign SHA-256(data), deterministic (RFC 6979); `signature` holds
+ * FLO_SIGNATURE_BYTES.  Fails only without memory. */
+FLO_MUST_USE int flo_sign(const struct flo_key *key, const void *data,
+                          size_t bytes, uint8_t *signature,
+                          struct flo_err *err);
+/* 0 when `signature` (r || s) is of `key` over SHA-256(data).
+ * FLO_E_SIG_FORMAT  not 64 bytes
+ * FLO_E_SIG_BAD     of another key or other bytes, or r or s is 0 or >= n */
+FLO_MUST_USE int flo_verify(const struct flo_public_key *key, const void *data,
+                            size_t bytes, const void *signature,
+                            size_t signature_bytes, struct flo_err *err);
+/* The same for a DER signature, which must be strict: shortest lengths,
+ * shortest integers, none negative, nothing behind.  mbedTLS alone accepts nine
+ * encodings that DER forbids. */
+FLO_MUST_USE int flo_verify_der(const struct flo_public_key *key,
+                                const void *data, size_t bytes, const void *der,
+                                size_t der_bytes, struct flo_err *err);
+/* Strict DER to r || s and back; pure.  read: false when not strict.  write:
+ * returns the byte count, `der` holds FLO_SIGNATURE_DER_BYTES_MAX. */
+bool flo_signature_der_read(const void *der, size_t bytes, uint8_t *signature);
+size_t flo_signature_der_write(const uint8_t *signature, uint8_t *der);
+
+/* ---- certificates ----------------------------------------------------------
+ */
+
+/* What a certificate shall say.  Zero-initialise. */
+struct flo_certificate_wish {
+    const char *common_name; /* 1..64 of A-Z a-z 0-9 blank . _ : @ - */
+    unsigned days;           /* 1..36500, cut at the authority's end */
+    bool is_server;          /* extended key usage serverAuth */
+    bool is_client;          /* extended key usage clientAuth */
+    const char *const *dns;  /* names it may serve; at most 16 */
+    size_t dns_count;
+    const char *const *addresses; /* IPv4 or IPv6 texts; at most 16 */
+    size_t address_count;
+    uint64_t now_ms; /* 0: the wall clock; it is valid from an hour before */
+};
+
+/* What a certificate says. */
+struct flo_certificate {
+    char common_name[65];
+    char serial[65]; /* hex */
+    uint64_t not_before_ms;
+    uint64_t not_after_ms;
+    bool is_authority;
+    struct flo_digest fingerprint; /* SHA-256 of its DER */
+    struct flo_public_key key;
+};
+
+/* Append a PEM certificate signing request.  FLO_E_USAGE: common name. */
+FLO_MUST_USE int flo_csr_make(const struct flo_key *key,
+                              const char *common_name, struct flo_buf *pem,
+                              struct flo_err *err);
+/* Append the PEM of a self-signed authority (only common_name, days and
+ * now_ms of the wish count).  FLO_E_USAGE: the wish. */
+FLO_MUST_USE int flo_authority_make(const struct flo_key *key,
+                                    const struct flo_certificate_wish *wish,
+                                    struct flo_buf *pem, struct flo_err *err);
+/* Issue for the key of a signing request and append the PEM.  Subject and
+ * extensions of the request are ignored: the wish decides.
+ * FLO_E_SIG_FORMAT  the request is malformed or its key is not P-256
+ * FLO_E_SIG_BAD     the requester does not have the private key
+ * FLO_E_STATE       authority key and certificate do not belong together, or
+ *                   the authority has expired
+ * FLO_E_USAGE       the wish */
+FLO_MUST_USE int flo_certificate_issue(const struct flo_key *authority,
+                                       const char *authority_pem,
+                                       size_t authority_bytes,
+                                       const char *csr_pem, size_t csr_bytes,
+                                       const struct flo_certificate_wish *wish,
+                                       struct flo_buf *pem,
+                                       struct flo_err *err);
+/* The same for a key that is at hand, without a request. */
+FLO_MUST_USE int
+flo_certificate_issue_for(const struct flo_key *authority,
+                          const char *authority_pem, size_t authority_bytes,
+                          const struct flo_public_key *holder,
+                          const struct flo_certificate_wish *wish,
+                          struct flo_buf *pem, struct flo_err *err);
+/* Read the first certificate of a PEM text.  FLO_E_SIG_FORMAT: malformed, or
+ * not P-256. */
+FLO_MUST_USE int flo_certificate_read(const char *pem, size_t bytes,
+                                      struct flo_certificate *out,
+                                      struct flo_err *err);
+/* Did this authority issue it, and is it valid now?  FLO_E_NET_TLS if not. */
+FLO_MUST_USE int flo_certificate_verify(const char *pem, size_t bytes,
+                                        const char *authority_pem,
+                                        size_t authority_bytes,
+                                        struct flo_err *err);
+
+#endif
