@@ -1,0 +1,70 @@
+#!/bin/sh
+# What a machine can hold of CONTRIBUTING.md, in under ten seconds.
+#
+# usage: tools/check.sh [format|layers|headers|symbols|docs|text ...]
+# Without words all of them. A check whose tool is absent says so and is not
+# counted as passed. Symbols need a build (build/release or build/asan).
+set -u
+cd "$(dirname "$0")/.."
+failed=0
+say() { echo "check: $1: $2"; }
+bad() { say "$1" "FAILED"; failed=1; }
+
+sources() { git ls-files -co --exclude-standard "$@" | grep -v '^build/'; }
+
+check_format() {
+    command -v clang-format-14 >/dev/null ||
+        { say format "skipped: no clang-format-14"; return; }
+    sources '*.c' '*.h' | xargs -P "$(nproc)" -n 40 \
+        clang-format-14 --dry-run -Werror >/tmp/check-format.$$ 2>&1 &&
+        say format ok || {
+        sed -n 's/^\([^ :]*\):[0-9]*:.*clang-format.*/\1/p' /tmp/check-format.$$ |
+            sort | uniq -c | head -20
+        bad format
+    }
+    rm -f /tmp/check-format.$$
+}
+
+check_layers() { python3 tools/layers.py && say layers ok || bad layers; }
+
+# Each header compiles alone, with the warnings of the build.
+check_headers() {
+    flags="-D_GNU_SOURCE -std=gnu17 -fsyntax-only -Wall -Wextra -Wno-psabi -I. -x c"
+    for folder in base proto engine updater agent; do
+        flags="$flags -I$folder/include"
+    done
+    out=$(sources '*.h' | xargs -P "$(nproc)" -I{} sh -c \
+        "echo '#include \"{}\"' | gcc $flags - 2>&1 || echo 'not alone: {}'")
+    [ -z "$out" ] && say headers ok || { echo "$out" | head -20; bad headers; }
+}
+
+# Libraries export flo_* only (and the fuzzers' entry).
+check_symbols() {
+    for build in build/release build/asan build/dev; do
+        [ -d "$build/base" ] && break
+    done
+    libs=$(find "$build" -name 'libflotilla_*.a' 2>/dev/null)
+    [ -n "$libs" ] || { say symbols "skipped: nothing is built"; return; }
+    # shellcheck disable=SC2086
+    out=$(nm -A --defined-only --extern-only $libs 2>/dev/null |
+        awk '$2 ~ /^[TDBRCVW]$/ || $3 ~ /^[TDBRCVW]$/ {print $NF}' |
+        grep -vE '^(flo_|__odr_asan|__asan|__ubsan|__start|__stop)' | sort -u)
+    [ -z "$out" ] && say symbols ok || { echo "$out" | head -20; bad symbols; }
+}
+
+check_docs() { python3 tools/docs.py --check && say docs ok || bad docs; }
+
+# Words that must not land: pretended work, paths of a machine, wide files.
+check_text() {
+    out=$(git grep -nIE '\b(TODO|FIXME|XXX|HACK)\b' -- '*.c' '*.h' '*.js' \
+        '*.py' '*.sh' ':!tools/check.sh' | head -8
+    sources '*.c' '*.h' '*.js' '*.py' | xargs -r wc -l |
+        awk '$2 != "total" && $1 > 900 {print "over 900 lines: " $2 " " $1}' |
+        grep -v '_table.c')
+    [ -z "$out" ] && say text ok || { echo "$out"; bad text; }
+}
+
+for check in ${*:-format layers headers symbols docs text}; do
+    "check_$check"
+done
+exit $failed

@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Write docs/reference/*.md from the .def tables.  --check: only compare."""
+import os
+import re
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def rows(path, macro):
+    """Arguments of each MACRO(...) line of a table, strings without quotes."""
+    text = open(os.path.join(ROOT, path), encoding="utf-8").read()
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    for call in re.finditer(macro + r"\((.*?)\)\s*$", text, flags=re.S | re.M):
+        cells = re.findall(r'((?:"(?:[^"\\]|\\.)*"\s*)+|[^,"\s][^,"]*)(?:,|$)',
+                           call.group(1))
+        out = []
+        for cell in cells:
+            strings = re.findall(r'"((?:[^"\\]|\\.)*)"', cell)
+            out.append("".join(strings) if strings or '"' in cell
+                       else cell.strip())
+        yield [c.replace("\\\"", '"') for c in out]
+
+
+def table(head, lines):
+    esc = lambda c: str(c).replace("|", "\\|").replace("\n", " ")
+    out = ["| " + " | ".join(head) + " |",
+           "| " + " | ".join("---" for _ in head) + " |"]
+    out += ["| " + " | ".join(esc(c) for c in line) + " |" for line in lines]
+    return "\n".join(out) + "\n"
+
+
+NOTE = "Made by `make docs` from `%s`; change the table, not this page.\n\n"
+EXIT = {"USAGE": 2, "ABSENT": 3, "AUTH": 4, "STATE": 5, "NETWORK": 6,
+        "VERIFY": 7, "ROLLOUT": 8, "PARTLY": 9, "REFUSED": 10, "OTHER": 1,
+        "INTERNAL": 70}
+
+
+def errors():
+    lines = [["`%s`" % r[1], EXIT[r[2]], r[3], r[4]]
+             for r in rows("base/errors.def", "FLO_ERROR")]
+    return ("# Errors\n\n" + NOTE % "base/errors.def" +
+            "Printed as `error[<id>]: what`, then `why:` and `fix:` lines. "
+            "The id is a stable contract; the exit code belongs to its "
+            "class.\n\n" + table(["id", "exit", "meaning", "what to do"],
+                                 lines))
+
+
+def topics():
+    lines = [["`flotilla/v1/<fleet>/%s`" % r[1], r[2].lower(),
+              "yes" if r[3] == "1" else "no", r[4], r[5]]
+             for r in rows("proto/topics.def", "FLO_TOPIC")]
+    return ("# MQTT topics\n\n" + NOTE % "proto/topics.def" +
+            "Payloads: docs/internals/contracts.md section 3.\n\n" +
+            table(["topic", "writer", "retained", "QoS", "meaning"], lines))
+
+
+def states():
+    kinds = {"WAY": "on the way", "END_GOOD": "end, good",
+             "END_BAD": "end, bad", "END_OTHER": "end"}
+    lines = [["`%s`" % r[1], kinds[r[2]], r[3]]
+             for r in rows("proto/execution.def", "FLO_EXECUTION")]
+    return ("# States of an execution\n\n" + NOTE % "proto/execution.def" +
+            "An execution is one device's attempt to get to a release. Up to "
+            "the end of `activating` an unwanted end is `failed`; from then "
+            "on `rolled-back`.\n\n" + table(["state", "kind", "meaning"],
+                                            lines))
+
+
+def metrics():
+    lines = [["`%s`" % r[1], r[2].lower(), r[3] or "–", r[4]]
+             for r in rows("proto/metrics.def", "FLO_METRIC")]
+    return ("# Metrics\n\n" + NOTE % "proto/metrics.def" +
+            table(["name", "kind", "unit", "meaning"], lines))
+
+
+def orders():
+    lines = [["`%s`" % r[1], r[2], r[3]]
+             for r in rows("proto/orders.def", "FLO_ORDER")]
+    return ("# Orders\n\n" + NOTE % "proto/orders.def" +
+            "Each is a DSSE-signed document (docs/internals/contracts.md "
+            "section 2.2).\n\n" + table(["op", "signed by role", "effect"],
+                                        lines))
+
+
+def config():
+    if not os.path.exists(os.path.join(ROOT, "agent/config.def")):
+        return None
+    lines = [["`%s`" % r[1], r[2].lower().replace("_", " "), r[3], r[4],
+              r[5] if r[5] != "NULL" else "–", r[6]]
+             for r in rows("agent/config.def", "FLO_CONFIG")]
+    return ("# The agent's configuration\n\n" + NOTE % "agent/config.def" +
+            table(["key", "type", "min", "max", "default", "meaning"], lines))
+
+
+PAGES = {"errors.md": errors, "topics.md": topics, "states.md": states,
+         "metrics.md": metrics, "orders.md": orders, "config.md": config}
+
+
+def main():
+    stale = []
+    for name, make in PAGES.items():
+        text = make()
+        if text is None:
+            continue
+        path = os.path.join(ROOT, "docs", "reference", name)
+        old = open(path, encoding="utf-8").read() if os.path.exists(path) else ""
+        if old == text:
+            continue
+        if "--check" in sys.argv[1:]:
+            stale.append(name)
+        else:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            open(path, "w", encoding="utf-8").write(text)
+    if stale:
+        print("docs/reference is stale: %s (run make docs)" % " ".join(stale))
+        return 1
+    return 0
+
+
+sys.exit(main())

@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""Arrows go down: who may include whom, and which folder owns a package."""
+import os
+import re
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+# Folder -> project folders whose headers it may include. First match counts.
+MAY = [
+    ("base/host/", ["base/"]),
+    ("base/", ["base/"]),
+    ("proto/", ["base/", "proto/"]),
+    ("engine/wire/", ["base/", "engine/wire/", "engine/include/"]),
+    ("engine/", ["base/", "engine/"]),
+    ("updater/", ["base/", "proto/", "updater/"]),
+    ("agent/core/", ["base/", "proto/", "agent/core/"]),
+    ("agent/serve/", ["base/", "proto/", "agent/serve/", "engine/wire/",
+                      "engine/include/flotilla/engine_wire.h"]),
+    ("agent/", ["base/", "proto/", "updater/include/", "agent/"]),
+    ("server-stub/core/", ["base/", "proto/", "server-stub/core/"]),
+    ("server-stub/cli/", ["base/", "proto/", "updater/include/",
+                          "server-stub/cli/"]),
+    ("server-stub/", ["base/", "proto/", "updater/include/", "server-stub/"]),
+]
+
+# Pure cores: nothing of the world. Headers and functions that they may not use.
+CORES = ("proto/", "updater/core/", "agent/core/", "server-stub/core/")
+WORLD = re.compile(
+    r"#include <(unistd|fcntl|time|sys/(?!types)|poll|pthread|signal|dirent)")
+CALLS = re.compile(r"\b(flo_now_ms|flo_wall_ms|flo_random|flo_log|flo_file_\w+"
+                   r"|rand|time|fopen|printf|malloc|calloc)\s*\(")
+CALLS_ALLOWED = {"proto/": {"malloc", "calloc"}}
+
+# Package header -> folder that alone may include it.
+PACKAGES = {
+    "MQTTAsync.h": "base/host/", "curl/": "base/host/",
+    "sqlite3.h": "base/host/", "jansson.h": "base/host/",
+    "yaml.h": "base/host/", "mbedtls/": "base/host/",
+    "openssl/": "base/host/", "archive": "updater/bundle/",
+    "zstd.h": "updater/delta/", "bzlib.h": "updater/delta/",
+    "divsufsort": "updater/delta/",
+}
+PUBLIC = {"flotilla/base.h": "base/include/", "flotilla/proto.h":
+          "proto/include/", "flotilla/engine.h": "engine/include/",
+          "flotilla/engine_wire.h": "engine/include/flotilla/engine_wire.h",
+          "flotilla/release.h": "updater/include/",
+          "flotilla/updater.h": "updater/include/",
+          "flotilla/agent.h": "agent/include/"}
+
+
+def allowed_for(path):
+    for folder, may in MAY:
+        if path.startswith(folder):
+            return may
+    return None
+
+
+def problems(path, text):
+    may = allowed_for(path)
+    for line, content in enumerate(text.split("\n"), 1):
+        found = re.match(r'\s*#\s*include\s+([<"])([^>"]+)[>"]', content)
+        if found:
+            name = found.group(2)
+            target = PUBLIC.get(name, name if found.group(1) == '"' else None)
+            if target is not None and "/" not in target:
+                target = os.path.dirname(path) + "/" + target
+            if may is not None and target is not None and \
+                    not any(target.startswith(m) for m in may):
+                yield line, "may not include %s" % name
+            for package, owner in PACKAGES.items():
+                if found.group(1) == "<" and name.startswith(package) and \
+                        not path.startswith(owner) and \
+                        not path.startswith("tests/"):
+                    yield line, "%s belongs to %s" % (name, owner)
+    core = next((c for c in CORES if path.startswith(c)), None)
+    if core and path.endswith(".c"):
+        bare = re.sub(r"/\*.*?\*/|\"(?:[^\"\\]|\\.)*\"",
+                      lambda m: "\n" * m.group(0).count("\n"), text, flags=re.S)
+        for line, content in enumerate(bare.split("\n"), 1):
+            if WORLD.search(content):
+                yield line, "a core does not know the world: " + content.strip()
+            for call in CALLS.finditer(content):
+                if call.group(1) not in CALLS_ALLOWED.get(core, set()):
+                    yield line, "a core does not call %s" % call.group(1)
+
+
+def main():
+    bad = 0
+    for folder in ("base", "proto", "engine", "updater", "agent",
+                   "server-stub"):
+        for here, _, files in os.walk(os.path.join(ROOT, folder)):
+            for name in files:
+                if not name.endswith((".c", ".h")):
+                    continue
+                full = os.path.join(here, name)
+                path = os.path.relpath(full, ROOT)
+                text = open(full, encoding="utf-8").read()
+                for line, what in problems(path, text):
+                    print("%s:%d: %s" % (path, line, what))
+                    bad += 1
+    return 1 if bad else 0
+
+
+sys.exit(main())
