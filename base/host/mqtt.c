@@ -26,6 +26,7 @@
 #define STEADY_MS 30000    /* a connection that counts as good */
 #define IDENTITY_SHIFT 4   /* takeover: the window starts 16 times wider */
 #define CLOSE_WAIT_MS 1000
+#define SHORT_LIVES_MAX 3
 
 /* A request whose end paho reports: its address is paho's context. */
 struct request {
@@ -50,6 +51,7 @@ struct flo_mqtt {
     uint64_t connected_at_ms;
     uint32_t attempts; /* in a row without a steady connection */
     uint32_t takeovers;
+    uint32_t short_lives;  /* working connections closed early, in a row */
     pthread_mutex_t mutex; /* of what follows: paho's threads use it too */
     pthread_cond_t closed;
     bool is_closed;
@@ -418,6 +420,20 @@ static void on_connected(struct flo_mqtt *mqtt, bool session_present)
     }
 }
 
+/* mosquitto 2.0 closes the older of two clients with one identity without a
+ * word.  What it looks like from here: a broker that always answers and always
+ * hangs up soon after. */
+static bool looks_like_takeover(struct flo_mqtt *mqtt)
+{
+    if (!mqtt->is_connected ||
+        flo_now_ms() - mqtt->connected_at_ms >= STEADY_MS) {
+        mqtt->short_lives = 0;
+        return false;
+    }
+    mqtt->short_lives++;
+    return mqtt->short_lives >= SHORT_LIVES_MAX;
+}
+
 static void on_lost(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item)
 {
     struct flo_err err = {0};
@@ -426,14 +442,20 @@ static void on_lost(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item)
     if (!mqtt->is_connected && !mqtt->is_connecting) {
         return;
     }
-    if (mqtt->is_connected &&
-        flo_now_ms() - mqtt->connected_at_ms >= STEADY_MS) {
-        mqtt->takeovers = 0;
-    }
+    explain(mqtt, item, &err);
     if (mqtt->is_connected) {
         mqtt->attempts = 0;
+        if (flo_now_ms() - mqtt->connected_at_ms >= STEADY_MS) {
+            mqtt->takeovers = 0;
+        }
     }
-    explain(mqtt, item, &err);
+    if (looks_like_takeover(mqtt) && err.code == FLO_E_NET_UNREACHABLE) {
+        flo_fail(&err, FLO_E_MQTT_IDENTITY,
+                 "broker %s: closed %u working connections in a row",
+                 mqtt->options.url, mqtt->short_lives);
+        flo_err_why(&err, "so it looks when another client connects as %s",
+                    mqtt->options.client_id);
+    }
     if (err.code == FLO_E_MQTT_IDENTITY) {
         mqtt->takeovers++;
     }

@@ -1,0 +1,379 @@
+/* The MQTT client against a real mosquitto over mutual TLS. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <event2/event.h>
+
+#include "base/host/mqtt.h"
+#include "unit/agent/broker.h"
+
+#define ID_A "0a0a0a0a-0000-4000-8000-00000000000a"
+#define ID_B "0b0b0b0b-0000-4000-8000-00000000000b"
+#define TOPIC_A "flotilla/v1/demo/d/" ID_A "/desired"
+#define PRESENCE_A "flotilla/v1/demo/d/" ID_A "/presence"
+
+static struct broker broker;
+
+struct side {
+    struct event_base *base;
+    struct flo_mqtt *mqtt;
+    int connects, losses, messages, delivered, undelivered, refused;
+    int last_code;
+    bool last_session, has_seen_secret;
+    uint64_t last_retry_ms;
+    char last_topic[256], last_data[256];
+    const char *subscribe;
+};
+
+static void on_connected(void *context, bool session_present)
+{
+    struct side *side = context;
+    struct flo_err err = {0};
+
+    side->connects++;
+    side->last_session = session_present;
+    if (side->subscribe != NULL) {
+        assert_int_equal(
+            flo_mqtt_subscribe(side->mqtt, side->subscribe, 1, &err), 0);
+    }
+}
+
+static void on_disconnected(void *context, const struct flo_err *err,
+                            uint64_t retry_in_ms)
+{
+    struct side *side = context;
+
+    side->losses++;
+    side->last_code = err->code;
+    side->last_retry_ms = retry_in_ms;
+}
+
+static void on_message(void *context, const struct flo_mqtt_message *message)
+{
+    struct side *side = context;
+
+    side->messages++;
+    snprintf(side->last_topic, sizeof(side->last_topic), "%s", message->topic);
+    snprintf(side->last_data, sizeof(side->last_data), "%.*s",
+             (int)message->bytes, message->data);
+    side->has_seen_secret |= strcmp(side->last_data, "secret") == 0;
+}
+
+static void on_delivered(void *context, uint64_t token, bool is_delivered)
+{
+    struct side *side = context;
+
+    (void)token;
+    side->delivered += is_delivered ? 1 : 0;
+    side->undelivered += is_delivered ? 0 : 1;
+}
+
+static void on_refused(void *context, const char *topic, int reason)
+{
+    struct side *side = context;
+
+    assert_true(reason >= 0x80);
+    snprintf(side->last_topic, sizeof(side->last_topic), "%s", topic);
+    side->refused++;
+}
+
+static struct side *side_open(const char *id, const char *will_topic,
+                              uint32_t session_expiry_s, const char *subscribe)
+{
+    struct side *side = calloc(1, sizeof(*side));
+    struct flo_mqtt_handlers handlers = {
+        .context = side,
+        .on_connected = on_connected,
+        .on_disconnected = on_disconnected,
+        .on_message = on_message,
+        .on_delivered = on_delivered,
+        .on_refused = on_refused,
+    };
+    char cert[256], key[256], ca[256];
+    struct flo_mqtt_options options = {
+        .url = broker.url,
+        .client_id = id,
+        .ca_file = ca,
+        .cert_file = cert,
+        .key_file = key,
+        .will_topic = will_topic,
+        .will_text = "{\"v\":1,\"online\":false}",
+        .session_expiry_s = session_expiry_s,
+        .retry_ms_min = 10,
+        .retry_ms_max = 200,
+        .payload_bytes_max = 1000,
+    };
+    struct flo_err err = {0};
+
+    snprintf(ca, sizeof(ca), "%s", broker_file(&broker, "ca.pem"));
+    snprintf(cert, sizeof(cert), "%s/%s.pem", broker.dir, id);
+    snprintf(key, sizeof(key), "%s/%s.key", broker.dir, id);
+    side->subscribe = subscribe;
+    side->base = event_base_new();
+    assert_int_equal(
+        flo_mqtt_open(side->base, &options, &handlers, &side->mqtt, &err), 0);
+    return side;
+}
+
+static void side_close(struct side *side)
+{
+    flo_mqtt_close(side->mqtt, NULL);
+    event_base_free(side->base);
+    free(side);
+}
+
+static void turn(struct side *side)
+{
+    struct timeval slice = {.tv_usec = 5000};
+
+    event_base_loopexit(side->base, &slice);
+    event_base_dispatch(side->base);
+}
+
+/* Turn the loops of both until the counter reaches the value or 20 s pass. */
+#define UNTIL(a, b, condition)                                                 \
+    do {                                                                       \
+        uint64_t end_ms_ = flo_now_ms() + 20000;                               \
+        while (!(condition) && flo_now_ms() < end_ms_) {                       \
+            turn(a);                                                           \
+            if ((b) != NULL) {                                                 \
+                turn(b);                                                       \
+            }                                                                  \
+        }                                                                      \
+        assert_true(condition);                                                \
+    } while (0)
+#define NOBODY ((struct side *)NULL)
+
+static int start(void **state)
+{
+    const char *const ids[] = {"controller", ID_A, ID_B, NULL};
+
+    (void)state;
+    broker_make(&broker, true, ids);
+    broker_start(&broker);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    broker_remove(&broker);
+    return 0;
+}
+
+static void a_message_goes_from_controller_to_device(void **state)
+{
+    struct side *device = side_open(ID_A, NULL, 0, TOPIC_A);
+    struct side *controller = side_open("controller", NULL, 0, NULL);
+
+    (void)state;
+    UNTIL(device, controller, device->connects && controller->connects);
+    assert_int_equal(flo_mqtt_publish(controller->mqtt, TOPIC_A, "hello", 5, 1,
+                                      true, 60, 7, NULL),
+                     0);
+
+    UNTIL(device, controller, device->messages == 1 && controller->delivered);
+    assert_string_equal(device->last_topic, TOPIC_A);
+    assert_string_equal(device->last_data, "hello");
+
+    side_close(device);
+    side_close(controller);
+}
+
+static void the_last_will_of_a_lost_device_says_offline(void **state)
+{
+    struct side *controller = side_open("controller", NULL, 0, PRESENCE_A);
+    struct side *device = side_open(ID_A, PRESENCE_A, 0, NULL);
+
+    (void)state;
+    UNTIL(device, controller, device->connects && controller->connects);
+    assert_int_equal(flo_mqtt_publish(device->mqtt, PRESENCE_A,
+                                      "{\"v\":1,\"online\":true}", 21, 1, true,
+                                      0, 0, NULL),
+                     0);
+    UNTIL(controller, device, controller->messages >= 1);
+    flo_mqtt_close(device->mqtt, "{\"v\":1,\"online\":false}");
+    device->mqtt = NULL;
+
+    UNTIL(controller, NOBODY, strstr(controller->last_data, "false") != NULL);
+
+    side_close(controller);
+    side_close(device);
+}
+
+static void nothing_of_another_device_arrives(void **state)
+{
+    struct side *device = side_open(ID_B, NULL, 0, "flotilla/v1/#");
+    struct side *controller = side_open("controller", NULL, 0, NULL);
+
+    (void)state;
+    UNTIL(device, controller, device->connects && controller->connects);
+    assert_int_equal(flo_mqtt_publish(controller->mqtt, TOPIC_A, "secret", 6, 1,
+                                      false, 0, 0, NULL),
+                     0);
+    assert_int_equal(flo_mqtt_publish(controller->mqtt,
+                                      "flotilla/v1/demo/d/" ID_B "/desired",
+                                      "mine", 4, 1, false, 0, 0, NULL),
+                     0);
+
+    /* One connection keeps the order: what was sent later is here. */
+    UNTIL(device, controller, strcmp(device->last_data, "mine") == 0);
+    assert_false(device->has_seen_secret);
+
+    side_close(device);
+    side_close(controller);
+}
+
+static void a_killed_broker_is_found_again(void **state)
+{
+    struct side *device = side_open(ID_A, NULL, 3600, TOPIC_A);
+    struct side *controller = side_open("controller", NULL, 0, NULL);
+    int messages;
+
+    (void)state;
+    UNTIL(device, controller, device->connects && controller->connects);
+    broker_kill(&broker);
+    UNTIL(device, controller, device->losses >= 1 && controller->losses >= 1);
+    assert_int_equal(flo_mqtt_publish(device->mqtt, PRESENCE_A, "x", 1, 1,
+                                      false, 0, 9, NULL),
+                     FLO_E_NET_UNREACHABLE);
+    assert_int_equal(device->last_code, FLO_E_NET_UNREACHABLE);
+    assert_true(device->last_retry_ms <= 200);
+
+    broker_start(&broker);
+    UNTIL(device, controller,
+          device->connects == 2 && controller->connects == 2);
+    assert_false(device->last_session);
+    messages = device->messages;
+    assert_int_equal(flo_mqtt_publish(controller->mqtt, TOPIC_A, "again", 5, 1,
+                                      false, 0, 0, NULL),
+                     0);
+    UNTIL(device, controller, device->messages > messages);
+    assert_string_equal(device->last_data, "again");
+
+    side_close(device);
+    side_close(controller);
+}
+
+static void every_publish_is_told_its_end_when_the_broker_dies(void **state)
+{
+    struct side *device = side_open(ID_A, NULL, 3600, NULL);
+    int sent = 0;
+    uint64_t token;
+
+    (void)state;
+    UNTIL(device, NOBODY, device->connects == 1);
+    kill(broker.pid, SIGSTOP);
+    for (token = 1; token <= 50; token++) {
+        sent += flo_mqtt_publish(device->mqtt, PRESENCE_A, "x", 1, 1, false, 0,
+                                 token, NULL) == 0;
+    }
+    assert_int_equal(sent, 50);
+    kill(broker.pid, SIGKILL);
+    broker_kill(&broker);
+    broker_start(&broker);
+
+    UNTIL(device, NOBODY, device->delivered + device->undelivered >= 50);
+    assert_int_equal(device->delivered + device->undelivered, 50);
+
+    side_close(device);
+}
+
+static void two_clients_with_one_identity_are_told_and_back_off(void **state)
+{
+    struct side *first = side_open(ID_A, NULL, 0, NULL);
+    struct side *second;
+
+    (void)state;
+    UNTIL(first, NOBODY, first->connects == 1);
+
+    second = side_open(ID_A, NULL, 0, NULL);
+
+    UNTIL(first, second,
+          first->last_code == FLO_E_MQTT_IDENTITY ||
+              second->last_code == FLO_E_MQTT_IDENTITY);
+
+    side_close(first);
+    side_close(second);
+}
+
+static void a_large_message_is_dropped_and_counted(void **state)
+{
+    struct side *device = side_open(ID_A, NULL, 0, TOPIC_A);
+    char line[1024];
+
+    (void)state;
+    UNTIL(device, NOBODY, device->connects == 1);
+    snprintf(line, sizeof(line),
+             "head -c 5000 /dev/zero | tr '\\0' x | mosquitto_pub -h 127.0.0.1 "
+             "-p %u --cafile %s/ca.pem --cert %s/controller.pem --key "
+             "%s/controller.key -t %s -q 1 -s",
+             broker.port, broker.dir, broker.dir, broker.dir, TOPIC_A);
+    UNTIL(device, NOBODY,
+          flo_mqtt_dropped(device->mqtt) > 0 || system(line) != 0);
+    assert_int_equal(device->messages, 0);
+
+    side_close(device);
+}
+
+static void a_broker_of_another_ca_is_refused(void **state)
+{
+    const char *const ids[] = {"controller", ID_A, NULL};
+    struct broker mine = broker;
+    struct side *device;
+
+    (void)state;
+    broker_make(&broker, true, ids); /* another CA, nobody listens there */
+    snprintf(broker.url, sizeof(broker.url), "%s", mine.url);
+    device = side_open(ID_A, NULL, 0, NULL);
+
+    UNTIL(device, NOBODY, device->losses >= 1);
+    assert_int_equal(device->last_code, FLO_E_NET_TLS);
+
+    side_close(device);
+    broker_remove(&broker);
+    broker = mine;
+}
+
+static void plain_mqtt_is_for_loopback_only(void **state)
+{
+    struct event_base *base = event_base_new();
+    struct flo_mqtt_options options = {.url = "mqtt://192.0.2.1:1883",
+                                       .client_id = ID_A};
+    struct flo_mqtt_handlers handlers = {0};
+    struct flo_mqtt *mqtt = NULL;
+    struct flo_err err = {0};
+
+    (void)state;
+    assert_int_equal(flo_mqtt_open(base, &options, &handlers, &mqtt, &err),
+                     FLO_E_CFG_RANGE);
+    assert_null(mqtt);
+    event_base_free(base);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_message_goes_from_controller_to_device),
+        cmocka_unit_test(the_last_will_of_a_lost_device_says_offline),
+        cmocka_unit_test(nothing_of_another_device_arrives),
+        cmocka_unit_test(a_killed_broker_is_found_again),
+        cmocka_unit_test(every_publish_is_told_its_end_when_the_broker_dies),
+        cmocka_unit_test(two_clients_with_one_identity_are_told_and_back_off),
+        cmocka_unit_test(a_large_message_is_dropped_and_counted),
+        cmocka_unit_test(a_broker_of_another_ca_is_refused),
+        cmocka_unit_test(plain_mqtt_is_for_loopback_only),
+    };
+
+    if (!broker_is_here()) {
+        print_message("skipped: mosquitto or openssl is not installed\n");
+        return 77;
+    }
+    return cmocka_run_group_tests_name("mqtt", tests, start, stop);
+}
