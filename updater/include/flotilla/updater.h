@@ -175,9 +175,9 @@ FLO_MUST_USE int flo_store_slots_read(struct flo_store *store,
                                       const char *model, struct flo_slots *out,
                                       struct flo_err *err);
 /* Write over the older record and sync: the commit point of every change.
- * `slots` must come from the last read or write (FLO_E_STATE otherwise); its
- * generation grows by one.  After FLO_E_IO_WRITE or FLO_E_DISK_FULL read again:
- * the old or the new record stands. */
+ * `slots->generation` becomes the newest on disk plus one.  FLO_E_STATE: the
+ * store is open without the lock.  After FLO_E_IO_WRITE or FLO_E_DISK_FULL read
+ * again: the old or the new record stands. */
 FLO_MUST_USE int flo_store_slots_write(struct flo_store *store,
                                        struct flo_slots *slots,
                                        struct flo_err *err);
@@ -211,9 +211,9 @@ FLO_MUST_USE int flo_store_blob_open(struct flo_store *store,
                                      const struct flo_digest *digest, int *fd,
                                      uint64_t *bytes, struct flo_err *err);
 /* The same after hashing all of it: before a model is loaded.  Bytes that do
- * not have their digest are FLO_E_TARGET_HASH; the file is then moved out of
- * blobs/, so that it is fetched again, and readers that have it mapped keep
- * it. */
+ * not have their digest are FLO_E_TARGET_HASH; the file is then moved to
+ * partial/, so that only its bad chunks are fetched again; readers that have
+ * it open keep it. */
 FLO_MUST_USE int flo_store_blob_open_verified(struct flo_store *store,
                                               const struct flo_digest *digest,
                                               int *fd, uint64_t *bytes,

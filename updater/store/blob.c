@@ -1,0 +1,274 @@
+/* Blobs: immutable files under the SHA-256 of their bytes.
+ *
+ * A blob appears whole or not at all: its bytes are written to a file that has
+ * no name (O_TMPFILE) or one in partial/, synced, and only then linked into
+ * blobs/, which is synced in turn.  Power loss before the link leaves nothing
+ * (the kernel frees nameless files); between link and folder sync the blob may
+ * be absent afterwards, and is made again, because no record names it yet. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/host/digest.h"
+#include "updater/store/store.h"
+
+void flo_store_blob_name(const struct flo_digest *digest,
+                         char out[FLO_BLOB_NAME])
+{
+    memcpy(out, "sha256-", 7);
+    flo_hex_encode(digest->bytes, sizeof(digest->bytes), out + 7);
+}
+
+void flo_store_part_name(const struct flo_digest *digest, const char *suffix,
+                         char out[FLO_PART_NAME])
+{
+    flo_hex_encode(digest->bytes, sizeof(digest->bytes), out);
+    snprintf(out + 64, FLO_PART_NAME - 64, "%s", suffix);
+}
+
+int flo_store_sync_dir(int dir_fd, const char *name, struct flo_err *err)
+{
+    if (fsync(dir_fd) < 0 && errno != EINVAL) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "sync folder %s", name);
+    }
+    return 0;
+}
+
+bool flo_store_blob_path(const struct flo_store *store,
+                         const struct flo_digest *digest, char *out,
+                         size_t out_bytes)
+{
+    char name[FLO_BLOB_NAME + 8] = "blobs/";
+
+    flo_store_blob_name(digest, name + 6);
+    return flo_path_join(out, out_bytes, store->path, name);
+}
+
+bool flo_store_blob_has(struct flo_store *store,
+                        const struct flo_digest *digest, uint64_t bytes)
+{
+    char name[FLO_BLOB_NAME];
+    struct stat st;
+
+    flo_store_blob_name(digest, name);
+    return fstatat(store->blobs_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISREG(st.st_mode) && (bytes == 0 || (uint64_t)st.st_size == bytes);
+}
+
+int flo_store_blob_open(struct flo_store *store,
+                        const struct flo_digest *digest, int *fd,
+                        uint64_t *bytes, struct flo_err *err)
+{
+    char name[FLO_BLOB_NAME];
+    struct stat st;
+    int opened = -1;
+
+    flo_store_blob_name(digest, name);
+    int rv = flo_file_open_beneath(store->blobs_fd, name,
+                                   O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0,
+                                   &opened, err);
+    if (rv == FLO_E_ABSENT) {
+        return flo_fail(err, FLO_E_BLOB_ABSENT, "%s/blobs/%s: not here",
+                        store->path, name);
+    }
+    if (rv < 0) {
+        return flo_wrap(err, rv, "%s/blobs", store->path);
+    }
+    if (fstat(opened, &st) < 0 || !S_ISREG(st.st_mode)) {
+        close(opened);
+        return flo_fail(err, FLO_E_IO_OPEN, "%s/blobs/%s: not a regular file",
+                        store->path, name);
+    }
+    *fd = opened;
+    if (bytes != NULL) {
+        *bytes = (uint64_t)st.st_size;
+    }
+    return 0;
+}
+
+/* A blob whose bytes rotted becomes a partial download without a map: fetching
+ * re-hashes it and asks only for the chunks that are bad. */
+static void set_aside(struct flo_store *store, const struct flo_digest *digest)
+{
+    char blob[FLO_BLOB_NAME];
+    char part[FLO_PART_NAME];
+
+    flo_store_part_remove(store, digest);
+    flo_store_blob_name(digest, blob);
+    flo_store_part_name(digest, ".part", part);
+    if (renameat(store->blobs_fd, blob, store->partial_fd, part) < 0) {
+        unlinkat(store->blobs_fd, blob, 0);
+    }
+    fsync(store->partial_fd);
+    fsync(store->blobs_fd);
+}
+
+int flo_store_blob_open_verified(struct flo_store *store,
+                                 const struct flo_digest *digest, int *fd,
+                                 uint64_t *bytes, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int opened = -1;
+    struct flo_digest actual;
+    uint64_t size = 0;
+    int rv = flo_store_blob_open(store, digest, &opened, NULL, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_sha256_fd(opened, &actual, &size, err);
+    if (rv < 0) {
+        return rv;
+    }
+    if (!flo_digest_equal(&actual, digest)) {
+        char name[FLO_BLOB_NAME];
+        char text[FLO_DIGEST_TEXT];
+
+        flo_store_blob_name(digest, name);
+        flo_digest_text(&actual, text);
+        set_aside(store, digest);
+        return flo_fail(err, FLO_E_TARGET_HASH,
+                        "%s/blobs/%s: the bytes on disk hash to %s",
+                        store->path, name, text);
+    }
+    *fd = opened;
+    opened = -1;
+    if (bytes != NULL) {
+        *bytes = size;
+    }
+    return 0;
+}
+
+/* Space is reserved before the first byte, so that a full disk shows at the
+ * start and not at 99 %. */
+static int reserve(struct flo_store *store, int fd, uint64_t bytes,
+                   struct flo_err *err)
+{
+    if (bytes == 0) {
+        return 0;
+    }
+    if (bytes > INT64_MAX) {
+        return flo_fail(err, FLO_E_DISK_FULL, "%llu bytes cannot be stored",
+                        (unsigned long long)bytes);
+    }
+    int failure = posix_fallocate(fd, 0, (off_t)bytes);
+
+    if (failure == 0 || failure == EOPNOTSUPP) {
+        return 0;
+    }
+    if (failure == ENOSPC || failure == EDQUOT || failure == EFBIG) {
+        return flo_fail(err, FLO_E_DISK_FULL,
+                        "%s: %llu bytes needed, %llu free", store->path,
+                        (unsigned long long)bytes,
+                        (unsigned long long)flo_store_disk_free(store));
+    }
+    errno = failure;
+    return flo_fail_errno(err, FLO_E_IO_WRITE, "%s: reserve %llu bytes",
+                          store->path, (unsigned long long)bytes);
+}
+
+int flo_store_blob_create(struct flo_store *store, uint64_t bytes, int *fd,
+                          struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup)
+    int opened =
+        openat(store->blobs_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400);
+
+    if (opened < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN,
+                              "%s/blobs: make a nameless file", store->path);
+    }
+    int rv = reserve(store, opened, bytes, err);
+
+    if (rv == 0) {
+        *fd = opened;
+        opened = -1;
+    }
+    return rv;
+}
+
+int flo_store_blob_publish(struct flo_store *store, int fd,
+                           const struct flo_digest *digest, struct flo_err *err)
+{
+    char name[FLO_BLOB_NAME];
+    char self[40];
+
+    flo_store_blob_name(digest, name);
+    if (fdatasync(fd) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "sync %s/blobs/%s",
+                              store->path, name);
+    }
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    if (linkat(AT_FDCWD, self, store->blobs_fd, name, AT_SYMLINK_FOLLOW) < 0 &&
+        errno != EEXIST) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "name %s/blobs/%s",
+                              store->path, name);
+    }
+    return flo_store_sync_dir(store->blobs_fd, "blobs", err);
+}
+
+int flo_store_blob_put(struct flo_store *store, const void *data, size_t bytes,
+                       struct flo_digest *digest, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+
+    flo_sha256(data, bytes, digest);
+    if (flo_store_blob_has(store, digest, bytes)) {
+        return 0;
+    }
+    int rv = flo_store_blob_create(store, bytes, &fd, err);
+
+    if (rv == 0) {
+        rv = flo_fd_write_all(fd, data, bytes, err);
+    }
+    if (rv == 0) {
+        rv = flo_store_blob_publish(store, fd, digest, err);
+    }
+    return rv;
+}
+
+void flo_store_blob_remove(struct flo_store *store,
+                           const struct flo_digest *digest)
+{
+    char name[FLO_BLOB_NAME];
+
+    flo_store_blob_name(digest, name);
+    unlinkat(store->blobs_fd, name, 0);
+}
+
+void flo_store_part_remove(struct flo_store *store,
+                           const struct flo_digest *digest)
+{
+    char name[FLO_PART_NAME];
+
+    flo_store_part_name(digest, ".map", name);
+    unlinkat(store->partial_fd, name, 0);
+    flo_store_part_name(digest, ".part", name);
+    unlinkat(store->partial_fd, name, 0);
+}
+
+int flo_store_part_publish(struct flo_store *store, int fd,
+                           const struct flo_digest *digest, struct flo_err *err)
+{
+    char part[FLO_PART_NAME];
+    char blob[FLO_BLOB_NAME];
+
+    flo_store_part_name(digest, ".part", part);
+    flo_store_blob_name(digest, blob);
+    if (fchmod(fd, 0400) < 0 || fdatasync(fd) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "sync %s/partial/%s",
+                              store->path, part);
+    }
+    if (renameat(store->partial_fd, part, store->blobs_fd, blob) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "name %s/blobs/%s",
+                              store->path, blob);
+    }
+    flo_store_part_name(digest, ".map", part);
+    unlinkat(store->partial_fd, part, 0);
+    int rv = flo_store_sync_dir(store->blobs_fd, "blobs", err);
+
+    return rv < 0 ? rv : flo_store_sync_dir(store->partial_fd, "partial", err);
+}

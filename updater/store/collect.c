@@ -1,0 +1,162 @@
+/* Collection: remove what no slot names any more.
+ *
+ * Keeping is decided before anything is removed, from *all* slot files; one
+ * that cannot be read stops the whole collection.  A slot record that rots
+ * later makes the reader fall back to the older of its two records, which may
+ * name a release that only the step before needed (a candidate that was
+ * cleared, a previous before the commit).  So each record is first written
+ * once more: then both images name the same files. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "updater/store/store.h"
+
+#define MODELS_MAX 64
+#define KEEP_MAX (MODELS_MAX * 4 * (FLO_RELEASE_FILES_MAX + 1))
+
+struct keep {
+    struct flo_store *store;
+    struct flo_digest *digests; /* [KEEP_MAX] */
+    size_t count;
+    struct flo_collected collected;
+};
+
+static int keep_digest(struct keep *keep, const struct flo_digest *digest,
+                       struct flo_err *err)
+{
+    if (keep->count == KEEP_MAX) {
+        return flo_fail(err, FLO_E_STATE, "more than %d files are in use",
+                        KEEP_MAX);
+    }
+    keep->digests[keep->count++] = *digest;
+    return 0;
+}
+
+/* The document and every file that it names; zero: nothing. */
+static int keep_release(struct keep *keep, const struct flo_digest *document,
+                        struct flo_err *err)
+{
+    struct flo_release release;
+
+    if (flo_digest_is_zero(document)) {
+        return 0;
+    }
+    int rv = flo_store_release_load(keep->store, document, &release, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = keep_digest(keep, document, err);
+    for (uint32_t i = 0; rv == 0 && i < release.file_count; i++) {
+        rv = keep_digest(keep, &release.files[i].digest, err);
+    }
+    flo_release_deinit(&release);
+    return rv;
+}
+
+static int keep_model(struct keep *keep, const char *model, struct flo_err *err)
+{
+    struct flo_slots slots;
+    int rv = flo_store_slots_read(keep->store, model, &slots, err);
+
+    if (rv == 0) {
+        rv = flo_store_slots_write(keep->store, &slots, err);
+    }
+    if (rv < 0 || (rv = keep_release(keep, &slots.current, err)) < 0 ||
+        (rv = keep_release(keep, &slots.previous, err)) < 0 ||
+        (rv = keep_release(keep, &slots.candidate, err)) < 0) {
+        return flo_wrap(err, rv, "nothing is collected: %s", model);
+    }
+    return 0;
+}
+
+static int remove_blob(void *context, const char *name)
+{
+    struct keep *keep = context;
+    struct flo_digest digest;
+    struct stat st;
+
+    if (strlen(name) != FLO_BLOB_NAME - 1 || strncmp(name, "sha256-", 7) != 0 ||
+        !flo_hex_decode(name + 7, digest.bytes, sizeof(digest.bytes))) {
+        return 0;
+    }
+    for (size_t i = 0; i < keep->count; i++) {
+        if (flo_digest_equal(&keep->digests[i], &digest)) {
+            return 0;
+        }
+    }
+    if (fstatat(keep->store->blobs_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        unlinkat(keep->store->blobs_fd, name, 0) == 0) {
+        keep->collected.files++;
+        keep->collected.bytes += (uint64_t)st.st_size;
+    }
+    return 0;
+}
+
+static int remove_partial(void *context, const char *name)
+{
+    struct keep *keep = context;
+    struct stat st;
+
+    if (fstatat(keep->store->partial_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        unlinkat(keep->store->partial_fd, name, 0) == 0) {
+        keep->collected.files++;
+        keep->collected.bytes += (uint64_t)st.st_blocks * 512;
+    }
+    return 0;
+}
+
+static int decide(struct keep *keep, const struct flo_digest *extra,
+                  size_t extra_count, struct flo_err *err)
+{
+    char models[MODELS_MAX][FLO_NAME_MAX + 1];
+    size_t count = flo_store_models(keep->store, models, MODELS_MAX);
+    struct flo_device device;
+    int rv = flo_store_device_read(keep->store, &device, err);
+
+    if (count == MODELS_MAX) {
+        return flo_fail(err, FLO_E_STATE, "more than %d models have slots",
+                        MODELS_MAX - 1);
+    }
+    for (size_t i = 0; rv == 0 && i < count; i++) {
+        rv = keep_model(keep, models[i], err);
+    }
+    for (size_t i = 0; rv == 0 && i < FLO_BASELINE_MAX; i++) {
+        rv = keep_release(keep, &device.baseline[i].release, err);
+    }
+    for (size_t i = 0; rv == 0 && i < extra_count; i++) {
+        rv = keep_release(keep, &extra[i], err);
+    }
+    return rv;
+}
+
+int flo_store_collect(struct flo_store *store, const struct flo_digest *extra,
+                      size_t extra_count, struct flo_collected *out,
+                      struct flo_err *err)
+{
+    struct keep keep = {.store = store};
+
+    if (store->lock_fd < 0) {
+        return flo_fail(err, FLO_E_STATE,
+                        "%s is open without its lock: nothing is collected",
+                        store->path);
+    }
+    keep.digests = calloc(KEEP_MAX, sizeof(*keep.digests));
+    if (keep.digests == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "collect %s", store->path);
+    }
+    int rv = decide(&keep, extra, extra_count, err);
+
+    if (rv == 0) {
+        (void)flo_store_each_name(store->blobs_fd, remove_blob, &keep);
+        (void)flo_store_each_name(store->partial_fd, remove_partial, &keep);
+        if (out != NULL) {
+            *out = keep.collected;
+        }
+    }
+    free(keep.digests);
+    return rv;
+}

@@ -1,0 +1,177 @@
+/* Release documents in the store: load one, see whether its files are here,
+ * and find a whole one when the slot record is lost. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/host/digest.h"
+#include "updater/store/store.h"
+
+static int load_text(struct flo_store *store, const struct flo_digest *digest,
+                     char **text, size_t *bytes, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    struct flo_digest actual;
+    uint64_t size = 0;
+    int rv = flo_store_blob_open(store, digest, &fd, &size, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (size > FLO_ENVELOPE_BYTES_MAX) {
+        return flo_fail(err, FLO_E_META_TOO_LARGE,
+                        "%llu bytes are no release document, %d at most",
+                        (unsigned long long)size, FLO_ENVELOPE_BYTES_MAX);
+    }
+    FLO_CLEANUP(flo_free_cleanup) char *data = malloc(size + 1);
+
+    if (data == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%llu bytes",
+                        (unsigned long long)size);
+    }
+    rv = flo_fd_pread_all(fd, data, size, 0, err);
+    if (rv < 0) {
+        return rv;
+    }
+    data[size] = '\0';
+    flo_sha256(data, size, &actual);
+    if (!flo_digest_equal(&actual, digest)) {
+        return flo_fail(err, FLO_E_TARGET_HASH,
+                        "the bytes on disk do not have that digest");
+    }
+    *text = data;
+    *bytes = size;
+    data = NULL;
+    return 0;
+}
+
+int flo_store_release_load(struct flo_store *store,
+                           const struct flo_digest *digest,
+                           struct flo_release *out, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    struct flo_envelope envelope = {.body = NULL};
+    char name[FLO_DIGEST_TEXT];
+    size_t bytes = 0;
+    int rv = load_text(store, digest, &text, &bytes, err);
+
+    if (rv == 0) {
+        rv = flo_envelope_parse(text, bytes, FLO_TYPE_RELEASE, &envelope, err);
+    }
+    if (rv == 0) {
+        rv = flo_release_parse(envelope.body, envelope.body_bytes, NULL, out,
+                               err);
+    }
+    flo_envelope_deinit(&envelope);
+    if (rv < 0) {
+        flo_digest_text(digest, name);
+        return flo_wrap(err, rv, "release document %s", name);
+    }
+    return 0;
+}
+
+int flo_store_release_variant(struct flo_store *store,
+                              const struct flo_release *release)
+{
+    for (uint32_t v = 0; v < release->variant_count; v++) {
+        const struct flo_release_variant *variant = &release->variants[v];
+        uint32_t here = 0;
+
+        while (here < variant->file_count) {
+            const struct flo_release_file *file =
+                &release->files[variant->files[here]];
+            if (!flo_store_blob_has(store, &file->digest, file->bytes)) {
+                break;
+            }
+            here++;
+        }
+        if (here == variant->file_count) {
+            return (int)v;
+        }
+    }
+    return -1;
+}
+
+/* ---- recovery ------------------------------------------------------------ */
+
+/* The two best releases of a model among the blobs. */
+struct search {
+    struct flo_store *store;
+    const char *model;
+    const struct flo_device *device;
+    struct {
+        struct flo_digest digest;
+        uint64_t number; /* 0: none */
+    } best[2];
+};
+
+/* All files of a variant are here and have their digests: names alone are not
+ * enough where a record was damaged. */
+static bool is_whole(struct flo_store *store, const struct flo_release *release)
+{
+    int v = flo_store_release_variant(store, release);
+
+    for (uint32_t i = 0; v >= 0 && i < release->variants[v].file_count; i++) {
+        FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+        const struct flo_release_file *file =
+            &release->files[release->variants[v].files[i]];
+        if (flo_store_blob_open_verified(store, &file->digest, &fd, NULL,
+                                         NULL) < 0) {
+            return false;
+        }
+    }
+    return v >= 0;
+}
+
+static int look_at(void *context, const char *name)
+{
+    struct search *search = context;
+    struct flo_digest digest;
+    struct flo_release release;
+
+    if (strlen(name) != FLO_BLOB_NAME - 1 || strncmp(name, "sha256-", 7) != 0 ||
+        !flo_hex_decode(name + 7, digest.bytes, sizeof(digest.bytes)) ||
+        flo_device_is_denied(search->device, &digest) ||
+        flo_store_release_load(search->store, &digest, &release, NULL) < 0) {
+        return 0;
+    }
+    if (strcmp(release.model, search->model) == 0 &&
+        release.number > search->best[1].number &&
+        is_whole(search->store, &release)) {
+        int at = release.number > search->best[0].number ? 0 : 1;
+        if (at == 0) {
+            search->best[1] = search->best[0];
+        }
+        search->best[at].digest = digest;
+        search->best[at].number = release.number;
+    }
+    flo_release_deinit(&release);
+    return 0;
+}
+
+int flo_store_slots_recover(struct flo_store *store, const char *model,
+                            const struct flo_device *device,
+                            struct flo_slots *out, struct flo_err *err)
+{
+    struct search search = {.store = store, .model = model, .device = device};
+    struct flo_slots slots = {.generation = 0};
+
+    if (!flo_name_is_valid(model)) {
+        return flo_fail(err, FLO_E_META_NAME, "`%.80s` is no model name",
+                        model);
+    }
+    (void)flo_store_each_name(store->blobs_fd, look_at, &search);
+    if (search.best[0].number == 0) {
+        return flo_fail(err, FLO_E_ABSENT,
+                        "%s: no whole release of it is on disk", model);
+    }
+    memcpy(slots.model, model, strlen(model) + 1);
+    slots.current = search.best[0].digest;
+    if (search.best[1].number > 0) {
+        slots.previous = search.best[1].digest;
+    }
+    slots.is_repaired = true;
+    *out = slots;
+    return 0;
+}

@@ -1,0 +1,70 @@
+/* Inside the store: folders as descriptors, and the two-record file. */
+#ifndef FLOTILLA_UPDATER_STORE_H
+#define FLOTILLA_UPDATER_STORE_H
+
+#include <flotilla/updater.h>
+
+#define FLO_BLOB_NAME 72 /* "sha256-" + 64 hex + NUL */
+#define FLO_PART_NAME 72 /* 64 hex + ".part" or ".map" + NUL */
+
+struct flo_store {
+    char *path;
+    int dir_fd;
+    int blobs_fd;
+    int partial_fd;
+    int slots_fd;
+    int lock_fd; /* -1: open without the lock */
+};
+
+void flo_store_blob_name(const struct flo_digest *digest,
+                         char out[FLO_BLOB_NAME]);
+/* suffix: ".part", ".map" */
+void flo_store_part_name(const struct flo_digest *digest, const char *suffix,
+                         char out[FLO_PART_NAME]);
+/* fsync of a folder; file systems that cannot are forgiven. */
+FLO_MUST_USE int flo_store_sync_dir(int dir_fd, const char *name,
+                                    struct flo_err *err);
+/* Make partial/<hex>.part, whose bytes have that digest and are synced, the
+ * blob; its map goes.  Durable when it returns. */
+FLO_MUST_USE int flo_store_part_publish(struct flo_store *store, int fd,
+                                        const struct flo_digest *digest,
+                                        struct flo_err *err);
+/* Remove a partial download and its map. */
+void flo_store_part_remove(struct flo_store *store,
+                           const struct flo_digest *digest);
+/* Call for each regular name of a folder; stops at the first non-zero. */
+int flo_store_each_name(int dir_fd,
+                        int (*call)(void *context, const char *name),
+                        void *context);
+
+/* ---- a file of two alternating records (record.c) ----------------------- */
+
+/* Common head and tail of a record:
+ *   0 magic | 4 u16 format | 8 u64 generation | ... | bytes-4 u32 crc32c */
+struct flo_record_kind {
+    char magic[5];
+    uint16_t format;
+    size_t bytes; /* 512 or 4096 */
+};
+#define FLO_RECORD_OFFSET 4096 /* of the second record: another flash page */
+#define FLO_RECORD_BYTES_MAX 4096
+
+/* The valid record with the highest generation into `record`.  generation 0:
+ * there is no file, or an empty one.  is_repaired: the other record holds
+ * bytes that are not a record.  FLO_E_STATE_SLOT: bytes, but no record. */
+FLO_MUST_USE int flo_record_read(struct flo_store *store, const char *name,
+                                 const struct flo_record_kind *kind,
+                                 uint8_t *record, uint64_t *generation,
+                                 bool *is_repaired, struct flo_err *err);
+/* Stamp magic, format, generation and crc into `record` and write it over the
+ * older one; *generation is the new one. */
+FLO_MUST_USE int flo_record_write(struct flo_store *store, const char *name,
+                                  const struct flo_record_kind *kind,
+                                  uint8_t *record, uint64_t *generation,
+                                  struct flo_err *err);
+
+/* Pure: which of the two images is the newest valid one: 0, 1, or -1. */
+int flo_record_choose(const struct flo_record_kind *kind, const uint8_t *first,
+                      const uint8_t *second, uint64_t *generation);
+
+#endif
