@@ -1,0 +1,195 @@
+/* Rollout: the operator's intent for a group of devices, as a pure step.
+ *
+ * A rollout brings a group to a release phase by phase.  A phase is a range
+ * of hash buckets, fixed when the rollout starts, so no list of names has to
+ * be kept and a device that joins later falls into its place.  Events may
+ * come twice, late and in any order: a device's execution only moves forward
+ * and ends once.
+ *
+ * The step changes the struct and says in `actions` what the shell has to do,
+ * in that order.  No clock, no heap, no log: the event carries the time, the
+ * shell gives the array of members and grows it before it is full. */
+#ifndef FLOTILLA_SERVER_ROLLOUT_H
+#define FLOTILLA_SERVER_ROLLOUT_H
+
+#include <flotilla/base.h>
+#include <flotilla/proto.h>
+
+#include "server-stub/core/gate.h"
+
+#define FLO_ROLLOUT_PHASES_MAX 16
+#define FLO_ROLLOUT_ACTIONS_MAX 128
+#define FLO_ROLLOUT_MEMBERS_MAX 200000
+
+enum flo_rollout_state {
+#define FLO_ROLLOUT_STATE(name, word, active, meaning) FLO_ROLLOUT_##name,
+#include "server-stub/core/rollout_states.def"
+#undef FLO_ROLLOUT_STATE
+    FLO_ROLLOUT_STATE_COUNT
+};
+const char *flo_rollout_state_word(enum flo_rollout_state state);
+bool flo_rollout_state_parse(const char *word, enum flo_rollout_state *out);
+/* true: it still changes by itself, ticks are wanted. */
+bool flo_rollout_state_is_active(enum flo_rollout_state state);
+
+enum flo_phase_state {
+    FLO_PHASE_WAITING,
+    FLO_PHASE_RUNNING,
+    FLO_PHASE_PASSED,
+    FLO_PHASE_FAILED,
+    FLO_PHASE_PROMOTED /* an operator left it; gates look away */
+};
+const char *flo_phase_state_word(enum flo_phase_state state);
+
+enum flo_on_fail { FLO_ON_FAIL_ROLLBACK, FLO_ON_FAIL_HALT, FLO_ON_FAIL_PAUSE };
+const char *flo_on_fail_word(enum flo_on_fail on_fail);
+bool flo_on_fail_parse(const char *word, enum flo_on_fail *out);
+
+/* A device in the rollout.  Sorted by device id. */
+struct flo_rollout_member {
+    char device[37];
+    uint8_t phase;  /* FLO_ROLLOUT_PHASES_MAX: in none */
+    uint8_t state;  /* enum flo_execution */
+    bool is_silent; /* counts as failed until it speaks */
+    bool is_back;   /* not on this release any more, after a rollback */
+    bool is_dirty;  /* changed since the shell stored it */
+    uint16_t bucket;
+    uint32_t attempt; /* of the execution that `state` is about; 0: none */
+    uint64_t heard_at_ms;
+    uint64_t since_at_ms; /* of `state` */
+};
+
+struct flo_rollout_phase {
+    char name[FLO_NAME_MAX + 1];
+    /* As asked, exactly one of both; sizes are of all devices up to and with
+     * this phase. */
+    uint32_t devices;
+    double share_pct;
+    uint64_t soak_ms; /* wait after the last device ended well */
+    /* Fixed at the start: [from, to). */
+    uint32_t bucket_from;
+    uint32_t bucket_to;
+    enum flo_phase_state state;
+    uint64_t started_at_ms;
+    uint64_t settled_at_ms; /* last end of an execution */
+    uint32_t members;
+    uint32_t silent;
+    uint32_t counts[FLO_EXECUTION_COUNT];
+};
+
+struct flo_rollout {
+    char id[FLO_NAME_MAX + 1];
+    char release[2 * FLO_NAME_MAX + 2]; /* model@version, for people */
+    enum flo_rollout_state state;
+    char reason[160];
+    uint64_t created_at_ms;
+    uint64_t since_at_ms; /* of `state` */
+    uint32_t phase;       /* index of the running phase */
+    uint32_t phase_count;
+    struct flo_rollout_phase phases[FLO_ROLLOUT_PHASES_MAX];
+    struct flo_gate_rule gates[FLO_GATE_COUNT];
+    enum flo_on_fail on_fail;
+    struct flo_rollout_member *members; /* the shell's array */
+    size_t member_count;
+    size_t member_capacity;
+};
+
+/* Events.
+ *
+ * FLO_ROLLOUT_EVENT(NAME, "word") */
+#define FLO_ROLLOUT_EVENTS(X)                                                  \
+    X(JOINED, "joined")       /* device, bucket: it belongs to the group */    \
+    X(LEFT, "left")           /* device: retired */                            \
+    X(HEARD, "heard")         /* device: any message */                        \
+    X(EXECUTION, "execution") /* device, attempt, execution, note */           \
+    X(BACK, "back")           /* device: seen on another release */            \
+    X(TICK, "tick")           /* time passed */                                \
+    X(LISTENING, "listening") /* we hear devices again: forget silence */      \
+    X(START, "start")         /* operator: note = who and why */               \
+    X(PAUSE, "pause")                                                          \
+    X(RESUME, "resume")                                                        \
+    X(PROMOTE, "promote") /* leave the phase though gates are undecided */     \
+    X(ABORT, "abort")                                                          \
+    X(ROLLBACK, "rollback")                                                    \
+    X(FREEZE, "freeze")         /* fleet-wide: as pause */                     \
+    X(TAKEN_BACK, "taken-back") /* an emergency order does the rest */
+
+enum flo_rollout_event_kind {
+#define X(name, word) FLO_ROLLOUT_EVENT_##name,
+    FLO_ROLLOUT_EVENTS(X)
+#undef X
+        FLO_ROLLOUT_EVENT_COUNT
+};
+const char *flo_rollout_event_word(enum flo_rollout_event_kind kind);
+
+struct flo_rollout_event {
+    enum flo_rollout_event_kind kind;
+    uint64_t now_ms;
+    const char *device;
+    uint32_t bucket;
+    uint32_t attempt;
+    enum flo_execution execution;
+    const char *note; /* who, why, error id; may be NULL */
+};
+
+enum flo_rollout_action_kind {
+    FLO_ROLLOUT_DO_STATE, /* store and audit state and reason */
+    FLO_ROLLOUT_DO_PHASE, /* store and audit the phase */
+    FLO_ROLLOUT_DO_ORDER, /* sign `op` for the buckets, publish to the group */
+    FLO_ROLLOUT_DO_DESIRED, /* put the newest order of `op` (and `phase`, when
+                               it deploys) into desired of members that
+                               flo_rollout_action_names */
+    FLO_ROLLOUT_DO_MEMBER,  /* store members[member] */
+    FLO_ROLLOUT_DO_MEMBERS  /* store all members that are dirty */
+};
+struct flo_rollout_action {
+    enum flo_rollout_action_kind kind;
+    int state; /* DO_STATE, DO_PHASE: the new one */
+    enum flo_order_op op;
+    uint32_t phase;
+    uint32_t bucket_from;
+    uint32_t bucket_to;
+    uint32_t states; /* bit per enum flo_execution */
+    size_t member;   /* DO_MEMBER; DO_DESIRED: this one only, or SIZE_MAX */
+};
+struct flo_rollout_actions {
+    size_t count;
+    struct flo_rollout_action items[FLO_ROLLOUT_ACTIONS_MAX];
+};
+
+/* Is the member one of those that a DO_DESIRED action is about? */
+bool flo_rollout_action_names(const struct flo_rollout *rollout,
+                              const struct flo_rollout_action *action,
+                              size_t member);
+
+/* Check a draft: phases grow, the numbers are in range.
+ * FLO_E_REST_SCHEMA names the phase. */
+FLO_MUST_USE int flo_rollout_check(const struct flo_rollout *rollout,
+                                   struct flo_err *err);
+/* Set the bucket ranges of a draft from its members; START does it too, a
+ * plan (dry run) does only this. */
+void flo_rollout_divide(struct flo_rollout *rollout);
+
+/* One step.  actions->count is set, also on failure (0 then).
+ *
+ * FLO_E_ROLLOUT_STATE  an operator's event that the state does not allow;
+ *                      nothing changed
+ * FLO_E_MEMORY         the array of members is full; nothing changed */
+FLO_MUST_USE int flo_rollout_step(struct flo_rollout *rollout,
+                                  const struct flo_rollout_event *event,
+                                  struct flo_rollout_actions *actions,
+                                  struct flo_err *err);
+
+/* Index of a device, or SIZE_MAX. */
+size_t flo_rollout_find(const struct flo_rollout *rollout, const char *device);
+/* Recompute phases' counts from the members (after loading). */
+void flo_rollout_count(struct flo_rollout *rollout);
+
+/* What a step did, as text: the line of the event, an indented line per
+ * action.  Appends to `out`; the same text is log, golden test and API. */
+void flo_rollout_trace(const struct flo_rollout *rollout,
+                       const struct flo_rollout_event *event,
+                       const struct flo_rollout_actions *actions,
+                       struct flo_buf *out);
+
+#endif

@@ -1,0 +1,46 @@
+/* What the files of the rollout core share; not for others. */
+#ifndef FLOTILLA_SERVER_ROLLOUT_INSIDE_H
+#define FLOTILLA_SERVER_ROLLOUT_INSIDE_H
+
+#include "server-stub/core/rollout.h"
+
+#define FLO_STATE_BIT(name) (1u << FLO_EXECUTION_##name)
+#define FLO_STATES_ALL ((1u << FLO_EXECUTION_COUNT) - 1)
+#define FLO_STATES_NOT_ACCEPTED                                                \
+    (FLO_STATE_BIT(QUEUED) | FLO_STATE_BIT(NOTIFIED))
+/* All whose desired must not ask for the release any more, when those that
+ * run it may keep it. */
+#define FLO_STATES_NOT_ACTIVE                                                  \
+    (FLO_STATES_ALL &                                                          \
+     ~(FLO_STATE_BIT(ACTIVATING) | FLO_STATE_BIT(SOAKING) |                    \
+       FLO_STATE_BIT(SUCCEEDED) | FLO_STATE_BIT(ALREADY_INSTALLED)))
+
+void flo_rollout_do(struct flo_rollout_actions *actions,
+                    struct flo_rollout_action action);
+void flo_rollout_order(struct flo_rollout_actions *actions,
+                       enum flo_order_op op, uint32_t phase, uint32_t from,
+                       uint32_t to, uint32_t states);
+void flo_rollout_state_set(struct flo_rollout *rollout,
+                           enum flo_rollout_state state, uint64_t now_ms,
+                           struct flo_rollout_actions *actions);
+void flo_rollout_member_set(struct flo_rollout *rollout, size_t index,
+                            enum flo_execution state, uint64_t now_ms);
+struct flo_rollout_phase *
+flo_rollout_phase_of(struct flo_rollout *rollout,
+                     const struct flo_rollout_member *member);
+void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index,
+                             uint64_t now_ms,
+                             struct flo_rollout_actions *actions);
+void flo_rollout_phase_leave(struct flo_rollout *rollout,
+                             enum flo_phase_state left_as, uint64_t now_ms,
+                             struct flo_rollout_actions *actions);
+uint32_t flo_rollout_touched(const struct flo_rollout *rollout);
+/* Order every touched device back and wait for them. */
+void flo_rollout_go_back(struct flo_rollout *rollout, uint64_t now_ms,
+                         struct flo_rollout_actions *actions);
+int flo_rollout_operator_step(struct flo_rollout *rollout,
+                              const struct flo_rollout_event *event,
+                              struct flo_rollout_actions *actions,
+                              struct flo_err *err);
+
+#endif

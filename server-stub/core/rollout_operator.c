@@ -1,0 +1,181 @@
+/* Operators' events of a rollout: start, pause, resume, promote, abort,
+ * rollback, freeze, taken back by an emergency order. */
+#include <stdio.h>
+#include <string.h>
+
+#include "server-stub/core/rollout.h"
+#include "server-stub/core/rollout_inside.h"
+
+#define BIT(state) (1u << FLO_ROLLOUT_##state)
+
+/* In which states an operator's event is possible. */
+static const uint32_t allowed[FLO_ROLLOUT_EVENT_COUNT] = {
+    [FLO_ROLLOUT_EVENT_START] = BIT(DRAFT),
+    [FLO_ROLLOUT_EVENT_PAUSE] = BIT(RUNNING),
+    [FLO_ROLLOUT_EVENT_RESUME] = BIT(PAUSED),
+    [FLO_ROLLOUT_EVENT_PROMOTE] = BIT(RUNNING) | BIT(PAUSED),
+    [FLO_ROLLOUT_EVENT_ABORT] =
+        BIT(DRAFT) | BIT(RUNNING) | BIT(PAUSED) | BIT(HALTED),
+    [FLO_ROLLOUT_EVENT_ROLLBACK] = BIT(RUNNING) | BIT(PAUSED) | BIT(HALTED) |
+                                   BIT(COMPLETED) | BIT(ABORTING) |
+                                   BIT(ABORTED),
+    [FLO_ROLLOUT_EVENT_FREEZE] = BIT(RUNNING),
+    [FLO_ROLLOUT_EVENT_TAKEN_BACK] =
+        BIT(DRAFT) | BIT(RUNNING) | BIT(PAUSED) | BIT(HALTED) | BIT(ABORTING),
+};
+
+void flo_rollout_go_back(struct flo_rollout *rollout, uint64_t now_ms,
+                         struct flo_rollout_actions *actions)
+{
+    uint32_t touched = flo_rollout_touched(rollout);
+
+    flo_rollout_order(actions, FLO_ORDER_ROLLBACK, 0, 0, touched,
+                      FLO_STATES_ALL);
+    flo_rollout_state_set(rollout, FLO_ROLLOUT_ROLLING_BACK, now_ms, actions);
+}
+
+/* Time that silence is counted from, for those whom we order now. */
+static void wait_anew(struct flo_rollout *rollout, uint64_t now_ms)
+{
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        rollout->members[i].heard_at_ms = now_ms;
+    }
+}
+
+static void pause(struct flo_rollout *rollout, uint64_t now_ms,
+                  struct flo_rollout_actions *actions)
+{
+    flo_rollout_order(actions, FLO_ORDER_PAUSE, 0, 0,
+                      flo_rollout_touched(rollout), FLO_STATES_NOT_ACCEPTED);
+    flo_rollout_state_set(rollout, FLO_ROLLOUT_PAUSED, now_ms, actions);
+}
+
+/* Those that were not reached before the pause, and those that joined in it,
+ * get their phase's deploy order again. */
+static void resume(struct flo_rollout *rollout, uint64_t now_ms,
+                   struct flo_rollout_actions *actions)
+{
+    flo_rollout_do(actions, (struct flo_rollout_action){
+                                .kind = FLO_ROLLOUT_DO_ORDER,
+                                .op = FLO_ORDER_RESUME,
+                                .bucket_to = flo_rollout_touched(rollout),
+                                .member = SIZE_MAX});
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        struct flo_rollout_member *member = &rollout->members[i];
+        struct flo_rollout_phase *phase = flo_rollout_phase_of(rollout, member);
+        if (phase != NULL && phase->state != FLO_PHASE_WAITING &&
+            member->state == FLO_EXECUTION_QUEUED) {
+            flo_rollout_member_set(rollout, i, FLO_EXECUTION_NOTIFIED, now_ms);
+        }
+    }
+    wait_anew(rollout, now_ms);
+    flo_rollout_do(actions,
+                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
+    for (uint32_t i = 0; i <= rollout->phase; i++) {
+        struct flo_rollout_phase *phase = &rollout->phases[i];
+        if (phase->state == FLO_PHASE_FAILED && i == rollout->phase) {
+            phase->state = FLO_PHASE_RUNNING;
+        }
+        flo_rollout_do(actions, (struct flo_rollout_action){
+                                    .kind = FLO_ROLLOUT_DO_DESIRED,
+                                    .op = FLO_ORDER_DEPLOY,
+                                    .phase = i,
+                                    .bucket_from = phase->bucket_from,
+                                    .bucket_to = phase->bucket_to,
+                                    .states = FLO_STATES_NOT_ACCEPTED,
+                                    .member = SIZE_MAX});
+    }
+    flo_rollout_state_set(rollout, FLO_ROLLOUT_RUNNING, now_ms, actions);
+}
+
+static void start(struct flo_rollout *rollout, uint64_t now_ms,
+                  struct flo_rollout_actions *actions)
+{
+    flo_rollout_divide(rollout);
+    flo_rollout_state_set(rollout, FLO_ROLLOUT_RUNNING, now_ms, actions);
+    flo_rollout_phase_start(rollout, 0, now_ms, actions);
+    flo_rollout_do(actions,
+                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
+}
+
+static void abort_(struct flo_rollout *rollout, uint64_t now_ms,
+                   struct flo_rollout_actions *actions)
+{
+    if (rollout->state == FLO_ROLLOUT_DRAFT) {
+        flo_rollout_state_set(rollout, FLO_ROLLOUT_ABORTED, now_ms, actions);
+        return;
+    }
+    wait_anew(rollout, now_ms);
+    flo_rollout_order(actions, FLO_ORDER_ABORT, 0, 0,
+                      flo_rollout_touched(rollout), FLO_STATES_NOT_ACTIVE);
+    flo_rollout_state_set(rollout, FLO_ROLLOUT_ABORTING, now_ms, actions);
+}
+
+static void taken_back(struct flo_rollout *rollout, uint64_t now_ms,
+                       struct flo_rollout_actions *actions)
+{
+    if (rollout->state == FLO_ROLLOUT_DRAFT) {
+        flo_rollout_state_set(rollout, FLO_ROLLOUT_ABORTED, now_ms, actions);
+        return;
+    }
+    wait_anew(rollout, now_ms);
+    flo_rollout_state_set(rollout, FLO_ROLLOUT_ROLLING_BACK, now_ms, actions);
+}
+
+int flo_rollout_operator_step(struct flo_rollout *rollout,
+                              const struct flo_rollout_event *event,
+                              struct flo_rollout_actions *actions,
+                              struct flo_err *err)
+{
+    if ((allowed[event->kind] & 1u << rollout->state) == 0) {
+        return flo_fail(err, FLO_E_ROLLOUT_STATE,
+                        "rollout %s is %s: %s is not possible now", rollout->id,
+                        flo_rollout_state_word(rollout->state),
+                        flo_rollout_event_word(event->kind));
+    }
+    if (event->kind == FLO_ROLLOUT_EVENT_RESUME &&
+        rollout->phases[rollout->phase].state == FLO_PHASE_FAILED) {
+        flo_fail(err, FLO_E_ROLLOUT_STATE,
+                 "rollout %s: a gate of phase %s is broken", rollout->id,
+                 rollout->phases[rollout->phase].name);
+        flo_err_fix(err, "promote it to go on all the same, or roll it back");
+        return FLO_E_ROLLOUT_STATE;
+    }
+    snprintf(rollout->reason, sizeof(rollout->reason), "%s%s%s",
+             flo_rollout_event_word(event->kind),
+             event->note != NULL && event->note[0] != '\0' ? ": " : "",
+             event->note != NULL ? event->note : "");
+    switch (event->kind) {
+    case FLO_ROLLOUT_EVENT_START:
+        start(rollout, event->now_ms, actions);
+        break;
+    case FLO_ROLLOUT_EVENT_PAUSE:
+    case FLO_ROLLOUT_EVENT_FREEZE:
+        pause(rollout, event->now_ms, actions);
+        break;
+    case FLO_ROLLOUT_EVENT_RESUME:
+        resume(rollout, event->now_ms, actions);
+        break;
+    case FLO_ROLLOUT_EVENT_PROMOTE:
+        if (rollout->state == FLO_ROLLOUT_PAUSED) {
+            resume(rollout, event->now_ms, actions);
+        }
+        flo_rollout_phase_leave(rollout, FLO_PHASE_PROMOTED, event->now_ms,
+                                actions);
+        break;
+    case FLO_ROLLOUT_EVENT_ABORT:
+        abort_(rollout, event->now_ms, actions);
+        break;
+    case FLO_ROLLOUT_EVENT_ROLLBACK:
+        wait_anew(rollout, event->now_ms);
+        flo_rollout_go_back(rollout, event->now_ms, actions);
+        break;
+    case FLO_ROLLOUT_EVENT_TAKEN_BACK:
+        taken_back(rollout, event->now_ms, actions);
+        break;
+    default:
+        return flo_fail(err, FLO_E_INTERNAL, "event %d is no operator's",
+                        event->kind);
+    }
+    return 0;
+}

@@ -1,0 +1,516 @@
+/* The rollout core: scenes as golden traces, and rules one by one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "server-stub/core/rollout.h"
+#include "unit/server/golden.h"
+
+#define ROOM 1024
+
+struct world {
+    struct flo_rollout rollout;
+    struct flo_rollout_member members[ROOM];
+    struct flo_rollout_actions actions;
+    struct flo_buf trace;
+    struct flo_err err;
+    uint64_t now_ms;
+    char names[ROOM][37];
+    size_t count;
+};
+
+/* Devices whose buckets are spread evenly, in the order of their number. */
+static struct world *world_new(size_t devices, uint32_t canary)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    struct flo_rollout *rollout = &world->rollout;
+
+    world->now_ms = 1000000;
+    world->count = devices;
+    snprintf(rollout->id, sizeof(rollout->id), "r-0001");
+    snprintf(rollout->release, sizeof(rollout->release), "tiny@2.1.0");
+    rollout->created_at_ms = world->now_ms;
+    rollout->members = world->members;
+    rollout->member_capacity = ROOM;
+    rollout->phase_count = 2;
+    snprintf(rollout->phases[0].name, FLO_NAME_MAX, "canary");
+    rollout->phases[0].devices = canary;
+    snprintf(rollout->phases[1].name, FLO_NAME_MAX, "all");
+    rollout->phases[1].share_pct = 100;
+    flo_gate_default(FLO_GATE_FAILED, &rollout->gates[FLO_GATE_FAILED]);
+    for (size_t i = 0; i < devices; i++) {
+        snprintf(world->names[i], sizeof(world->names[i]),
+                 "d%07zu-0000-4000-8000-000000000000", i + 1);
+    }
+    return world;
+}
+
+static void world_free(struct world *world)
+{
+    flo_buf_deinit(&world->trace);
+    free(world);
+}
+
+static int step(struct world *world, struct flo_rollout_event event)
+{
+    event.now_ms = world->now_ms;
+    int rv =
+        flo_rollout_step(&world->rollout, &event, &world->actions, &world->err);
+    flo_rollout_trace(&world->rollout, &event, &world->actions, &world->trace);
+    if (rv < 0) {
+        flo_buf_printf(&world->trace, "               refused  %s\n",
+                       world->err.what);
+    }
+    return rv;
+}
+
+static int operator_does(struct world *world, enum flo_rollout_event_kind kind)
+{
+    return step(world, (struct flo_rollout_event){.kind = kind, .note = "ops"});
+}
+
+static void join_all(struct world *world)
+{
+    for (size_t i = 0; i < world->count; i++) {
+        struct flo_rollout_event event = {
+            .kind = FLO_ROLLOUT_EVENT_JOINED,
+            .now_ms = world->now_ms,
+            .device = world->names[i],
+            .bucket = (uint32_t)(i * FLO_BUCKETS / world->count)};
+        assert_int_equal(flo_rollout_step(&world->rollout, &event,
+                                          &world->actions, &world->err),
+                         0);
+    }
+}
+
+static void says(struct world *world, size_t device, uint32_t attempt,
+                 enum flo_execution state, const char *note)
+{
+    world->now_ms += 100;
+    assert_int_equal(
+        step(world,
+             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                        .device = world->names[device - 1],
+                                        .attempt = attempt,
+                                        .execution = state,
+                                        .note = note}),
+        0);
+}
+
+static void about(struct world *world, size_t device,
+                  enum flo_rollout_event_kind kind)
+{
+    world->now_ms += 100;
+    assert_int_equal(
+        step(world,
+             (struct flo_rollout_event){.kind = kind,
+                                        .device = world->names[device - 1]}),
+        0);
+}
+
+static void wait_ms(struct world *world, uint64_t ms)
+{
+    world->now_ms += ms;
+    assert_int_equal(
+        step(world, (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_TICK}),
+        0);
+}
+
+static void goes_well(struct world *world, size_t device)
+{
+    says(world, device, 1, FLO_EXECUTION_ACCEPTED, NULL);
+    says(world, device, 1, FLO_EXECUTION_PROBING, NULL);
+    says(world, device, 1, FLO_EXECUTION_SOAKING, NULL);
+    says(world, device, 1, FLO_EXECUTION_SUCCEEDED, NULL);
+}
+
+static struct world *world_started(size_t devices, uint32_t canary)
+{
+    struct world *world = world_new(devices, canary);
+    join_all(world);
+    assert_int_equal(operator_does(world, FLO_ROLLOUT_EVENT_START), 0);
+    return world;
+}
+
+static void ends_as(struct world *world, enum flo_rollout_state state,
+                    const char *golden)
+{
+    assert_string_equal(flo_rollout_state_word(world->rollout.state),
+                        flo_rollout_state_word(state));
+    golden_check(golden, world->trace.data);
+    world_free(world);
+}
+
+static enum flo_execution state_of(struct world *world, size_t device)
+{
+    size_t index = flo_rollout_find(&world->rollout, world->names[device - 1]);
+    return (enum flo_execution)world->rollout.members[index].state;
+}
+
+/* ---- scenes ------------------------------------------------------------ */
+
+static void a_good_release_goes_from_the_canary_to_all(void **state)
+{
+    (void)state;
+    struct world *world = world_started(3, 1);
+
+    goes_well(world, 1);
+    goes_well(world, 2);
+    goes_well(world, 3);
+
+    ends_as(world, FLO_ROLLOUT_COMPLETED, "rollout-happy");
+}
+
+static void a_canary_that_fails_its_probe_stops_all_others(void **state)
+{
+    (void)state;
+    struct world *world = world_started(3, 1);
+
+    says(world, 1, 1, FLO_EXECUTION_PROBING, NULL);
+    says(world, 1, 1, FLO_EXECUTION_FAILED, "probe.golden");
+
+    assert_int_equal(state_of(world, 2), FLO_EXECUTION_QUEUED);
+    assert_int_equal(state_of(world, 3), FLO_EXECUTION_QUEUED);
+    ends_as(world, FLO_ROLLOUT_ROLLED_BACK, "rollout-canary-fails");
+}
+
+static void a_pause_holds_starts_and_resume_goes_on(void **state)
+{
+    (void)state;
+    struct world *world = world_started(4, 2);
+
+    goes_well(world, 1);
+    operator_does(world, FLO_ROLLOUT_EVENT_PAUSE);
+    wait_ms(world, 1000);
+    assert_int_equal(operator_does(world, FLO_ROLLOUT_EVENT_PAUSE),
+                     FLO_E_ROLLOUT_STATE);
+    world->now_ms += 1000;
+    operator_does(world, FLO_ROLLOUT_EVENT_RESUME);
+    goes_well(world, 2);
+    goes_well(world, 3);
+    goes_well(world, 4);
+
+    ends_as(world, FLO_ROLLOUT_COMPLETED, "rollout-pause-resume");
+}
+
+static void an_abort_cancels_what_is_not_active(void **state)
+{
+    (void)state;
+    struct world *world = world_started(4, 3);
+
+    goes_well(world, 1);
+    says(world, 2, 1, FLO_EXECUTION_DOWNLOADING, NULL);
+    operator_does(world, FLO_ROLLOUT_EVENT_ABORT);
+    says(world, 2, 1, FLO_EXECUTION_CANCELLED, NULL);
+    says(world, 3, 1, FLO_EXECUTION_CANCELLED, NULL);
+
+    assert_int_equal(state_of(world, 1), FLO_EXECUTION_SUCCEEDED);
+    assert_int_equal(state_of(world, 4), FLO_EXECUTION_QUEUED);
+    ends_as(world, FLO_ROLLOUT_ABORTED, "rollout-abort");
+}
+
+static void a_rollback_waits_for_every_touched_device(void **state)
+{
+    (void)state;
+    struct world *world = world_started(4, 2);
+
+    goes_well(world, 1);
+    says(world, 2, 1, FLO_EXECUTION_DOWNLOADING, NULL);
+    operator_does(world, FLO_ROLLOUT_EVENT_ROLLBACK);
+    about(world, 1, FLO_ROLLOUT_EVENT_BACK);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLING_BACK);
+    says(world, 2, 1, FLO_EXECUTION_CANCELLED, NULL);
+
+    assert_int_equal(state_of(world, 1), FLO_EXECUTION_ROLLED_BACK);
+    ends_as(world, FLO_ROLLOUT_ROLLED_BACK, "rollout-rollback");
+}
+
+static void a_silent_device_counts_as_failed(void **state)
+{
+    (void)state;
+    struct world *world = world_started(3, 1);
+
+    says(world, 1, 1, FLO_EXECUTION_DOWNLOADING, NULL);
+    wait_ms(world, 3599999);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    wait_ms(world, 1);
+
+    ends_as(world, FLO_ROLLOUT_ROLLED_BACK, "rollout-silent");
+}
+
+static void an_offline_device_catches_up_later(void **state)
+{
+    (void)state;
+    struct world *world = world_new(4, 1);
+    world->rollout.gates[FLO_GATE_FAILED].max_pct = 40;
+    world->rollout.gates[FLO_GATE_FAILED].min_executed = 3;
+    join_all(world);
+    operator_does(world, FLO_ROLLOUT_EVENT_START);
+
+    goes_well(world, 1);
+    goes_well(world, 2);
+    goes_well(world, 3);
+    wait_ms(world, 3600000);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);
+    goes_well(world, 4);
+
+    assert_int_equal(state_of(world, 4), FLO_EXECUTION_SUCCEEDED);
+    assert_int_equal(world->rollout.phases[1].silent, 0);
+    ends_as(world, FLO_ROLLOUT_COMPLETED, "rollout-offline");
+}
+
+static void repeated_and_reordered_events_change_nothing(void **state)
+{
+    (void)state;
+    struct world *world = world_started(3, 1);
+
+    says(world, 1, 1, FLO_EXECUTION_PROBING, NULL);
+    says(world, 1, 1, FLO_EXECUTION_ACCEPTED, "late");
+    says(world, 1, 1, FLO_EXECUTION_PROBING, "twice");
+    says(world, 1, 1, FLO_EXECUTION_SUCCEEDED, NULL);
+    says(world, 1, 1, FLO_EXECUTION_SUCCEEDED, "twice");
+    says(world, 1, 1, FLO_EXECUTION_FAILED, "after the end");
+    says(world, 2, 1, FLO_EXECUTION_SUCCEEDED, NULL);
+    says(world, 3, 1, FLO_EXECUTION_SUCCEEDED, "before it was accepted");
+    says(world, 3, 1, FLO_EXECUTION_ACCEPTED, "late");
+
+    ends_as(world, FLO_ROLLOUT_COMPLETED, "rollout-reorder");
+}
+
+/* ---- rules --------------------------------------------------------------- */
+
+static void any_order_of_events_gives_the_same_counts(void **state)
+{
+    (void)state;
+    const enum flo_execution way[] = {
+        FLO_EXECUTION_ACCEPTED, FLO_EXECUTION_DOWNLOADING,
+        FLO_EXECUTION_PROBING, FLO_EXECUTION_SOAKING, FLO_EXECUTION_SUCCEEDED};
+    uint32_t random = 7;
+
+    for (int round = 0; round < 500; round++) {
+        struct world *world = world_started(5, 5);
+        for (int sent = 0; sent < 200; sent++) {
+            random = random * 1664525u + 1013904223u;
+            says(world, 1 + (random >> 8) % 5, 1, way[(random >> 16) % 5],
+                 NULL);
+        }
+        for (size_t device = 1; device <= 5; device++) {
+            says(world, device, 1, FLO_EXECUTION_SUCCEEDED, NULL);
+        }
+        assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);
+        assert_int_equal(
+            world->rollout.phases[0].counts[FLO_EXECUTION_SUCCEEDED], 5);
+        world_free(world);
+    }
+}
+
+static void counts_kept_by_steps_equal_counts_made_anew(void **state)
+{
+    (void)state;
+    uint32_t random = 11;
+    struct world *world = world_started(64, 20);
+    world->rollout.gates[FLO_GATE_FAILED].max_pct = 100;
+
+    for (int i = 0; i < 5000; i++) {
+        random = random * 1664525u + 1013904223u;
+        says(world, 1 + (random >> 8) % 64, 1 + (random >> 16) % 3,
+             (enum flo_execution)((random >> 20) % FLO_EXECUTION_COUNT), NULL);
+        if (i % 50 == 0) {
+            wait_ms(world, 600000);
+        }
+        struct flo_rollout_phase before[2] = {world->rollout.phases[0],
+                                              world->rollout.phases[1]};
+        flo_rollout_count(&world->rollout);
+        assert_memory_equal(before, world->rollout.phases, sizeof(before));
+    }
+    world_free(world);
+}
+
+static void a_device_that_joins_later_falls_into_its_phase(void **state)
+{
+    (void)state;
+    struct world *world = world_started(3, 1);
+    struct flo_rollout_event event = {
+        .kind = FLO_ROLLOUT_EVENT_JOINED,
+        .device = "e0000001-0000-4000-8000-000000000000"};
+
+    event.bucket = 0;
+    assert_int_equal(step(world, event), 0);
+    size_t early = flo_rollout_find(&world->rollout, event.device);
+    assert_int_equal(world->rollout.members[early].state,
+                     FLO_EXECUTION_NOTIFIED);
+    assert_int_equal(world->actions.items[0].kind, FLO_ROLLOUT_DO_DESIRED);
+
+    event.device = "a0000001-0000-4000-8000-000000000000";
+    event.bucket = 9999;
+    assert_int_equal(step(world, event), 0);
+    size_t late = flo_rollout_find(&world->rollout, event.device);
+    assert_int_equal(world->rollout.members[late].state, FLO_EXECUTION_QUEUED);
+    assert_int_equal(world->rollout.members[late].phase, 1);
+    world_free(world);
+}
+
+static void halt_takes_nothing_back(void **state)
+{
+    (void)state;
+    struct world *world = world_new(4, 2);
+    world->rollout.on_fail = FLO_ON_FAIL_HALT;
+    join_all(world);
+    operator_does(world, FLO_ROLLOUT_EVENT_START);
+
+    goes_well(world, 1);
+    says(world, 2, 1, FLO_EXECUTION_FAILED, "probe.speed");
+
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_HALTED);
+    for (size_t i = 0; i < world->actions.count; i++) {
+        assert_int_not_equal(world->actions.items[i].op, FLO_ORDER_ROLLBACK);
+    }
+    assert_int_equal(state_of(world, 1), FLO_EXECUTION_SUCCEEDED);
+    world_free(world);
+}
+
+static void a_broken_gate_is_promoted_but_not_resumed(void **state)
+{
+    (void)state;
+    struct world *world = world_new(3, 1);
+    world->rollout.on_fail = FLO_ON_FAIL_PAUSE;
+    join_all(world);
+    operator_does(world, FLO_ROLLOUT_EVENT_START);
+    says(world, 1, 1, FLO_EXECUTION_FAILED, "probe.speed");
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PAUSED);
+
+    assert_int_equal(operator_does(world, FLO_ROLLOUT_EVENT_RESUME),
+                     FLO_E_ROLLOUT_STATE);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_PAUSED);
+    assert_int_equal(operator_does(world, FLO_ROLLOUT_EVENT_PROMOTE), 0);
+
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    assert_int_equal(world->rollout.phase, 1);
+    goes_well(world, 2);
+    goes_well(world, 3);
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_COMPLETED);
+    world_free(world);
+}
+
+static void a_late_failure_in_a_passed_phase_breaks_the_gate(void **state)
+{
+    (void)state;
+    struct world *world = world_started(3, 1);
+
+    goes_well(world, 1);
+    goes_well(world, 2);
+    says(world, 1, 1, FLO_EXECUTION_ROLLED_BACK, "engine.crash");
+
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLING_BACK);
+    world_free(world);
+}
+
+static void our_own_absence_is_no_silence(void **state)
+{
+    (void)state;
+    struct world *world = world_started(3, 1);
+
+    world->now_ms += 7200000;
+    step(world,
+         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LISTENING});
+    wait_ms(world, 1000);
+
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    world_free(world);
+}
+
+static void a_phase_soaks_before_the_next_starts(void **state)
+{
+    (void)state;
+    struct world *world = world_new(2, 1);
+    world->rollout.phases[0].soak_ms = 60000;
+    join_all(world);
+    operator_does(world, FLO_ROLLOUT_EVENT_START);
+
+    goes_well(world, 1);
+    assert_int_equal(world->rollout.phase, 0);
+    wait_ms(world, 59999);
+    assert_int_equal(world->rollout.phase, 0);
+    wait_ms(world, 1);
+
+    assert_int_equal(world->rollout.phase, 1);
+    world_free(world);
+}
+
+static void phases_that_do_not_grow_are_refused(void **state)
+{
+    (void)state;
+    struct world *world = world_new(3, 1);
+    struct flo_rollout *rollout = &world->rollout;
+
+    assert_int_equal(flo_rollout_check(rollout, &world->err), 0);
+    rollout->phases[0].share_pct = 50;
+    assert_int_equal(flo_rollout_check(rollout, &world->err),
+                     FLO_E_REST_SCHEMA);
+    rollout->phases[0].devices = 0;
+    rollout->phases[1].share_pct = 50;
+    assert_int_equal(flo_rollout_check(rollout, &world->err),
+                     FLO_E_REST_SCHEMA);
+    rollout->phases[1].share_pct = 101;
+    assert_int_equal(flo_rollout_check(rollout, &world->err),
+                     FLO_E_REST_SCHEMA);
+    world_free(world);
+}
+
+static void no_sequence_of_events_breaks_the_step(void **state)
+{
+    (void)state;
+    uint32_t random = 3;
+
+    for (int round = 0; round < 300; round++) {
+        struct world *world = world_new(40, 7);
+        random = random * 1664525u + 1013904223u;
+        world->rollout.on_fail = (enum flo_on_fail)((random >> 9) % 3);
+        join_all(world);
+        for (int i = 0; i < 400; i++) {
+            random = random * 1664525u + 1013904223u;
+            struct flo_rollout_event event = {
+                .kind = (enum flo_rollout_event_kind)(
+                    (random >> 7) % (i % 9 == 0 ? FLO_ROLLOUT_EVENT_COUNT
+                                                : FLO_ROLLOUT_EVENT_START)),
+                .device = world->names[(random >> 12) % 40],
+                .bucket = random >> 18,
+                .attempt = (random >> 3) % 4,
+                .execution =
+                    (enum flo_execution)((random >> 21) % FLO_EXECUTION_COUNT)};
+            world->now_ms += random >> 14;
+            (void)step(world, event);
+            assert_true(world->actions.count < FLO_ROLLOUT_ACTIONS_MAX);
+            assert_true(world->rollout.phase < world->rollout.phase_count);
+        }
+        world_free(world);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_good_release_goes_from_the_canary_to_all),
+        cmocka_unit_test(a_canary_that_fails_its_probe_stops_all_others),
+        cmocka_unit_test(a_pause_holds_starts_and_resume_goes_on),
+        cmocka_unit_test(an_abort_cancels_what_is_not_active),
+        cmocka_unit_test(a_rollback_waits_for_every_touched_device),
+        cmocka_unit_test(a_silent_device_counts_as_failed),
+        cmocka_unit_test(an_offline_device_catches_up_later),
+        cmocka_unit_test(repeated_and_reordered_events_change_nothing),
+        cmocka_unit_test(any_order_of_events_gives_the_same_counts),
+        cmocka_unit_test(counts_kept_by_steps_equal_counts_made_anew),
+        cmocka_unit_test(a_device_that_joins_later_falls_into_its_phase),
+        cmocka_unit_test(halt_takes_nothing_back),
+        cmocka_unit_test(a_broken_gate_is_promoted_but_not_resumed),
+        cmocka_unit_test(a_late_failure_in_a_passed_phase_breaks_the_gate),
+        cmocka_unit_test(our_own_absence_is_no_silence),
+        cmocka_unit_test(a_phase_soaks_before_the_next_starts),
+        cmocka_unit_test(phases_that_do_not_grow_are_refused),
+        cmocka_unit_test(no_sequence_of_events_breaks_the_step),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
