@@ -1,0 +1,432 @@
+/* Database: SQLite behind bounded, typed calls. */
+#include "base/host/db.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sqlite3.h>
+
+enum { STATEMENTS_MAX = 256, VALUE_BYTES_MAX = 64 << 20 };
+
+struct flo_db_statement {
+    struct flo_db *db;
+    sqlite3_stmt *stmt;
+    char *sql;       /* as it was given: the key */
+    int bind_result; /* the first bind that failed, or SQLITE_OK */
+};
+
+struct flo_db {
+    sqlite3 *handle;
+    size_t count;
+    /* Pointers: a statement that was given out must not move. */
+    struct flo_db_statement *statements[STATEMENTS_MAX];
+};
+
+static int db_fail(struct flo_db *db, int result, const char *what,
+                   struct flo_err *err)
+{
+    int code = FLO_E_DB;
+
+    switch (result & 0xff) {
+    case SQLITE_FULL:
+        code = FLO_E_DISK_FULL;
+        break;
+    case SQLITE_NOMEM:
+        code = FLO_E_MEMORY;
+        break;
+    default:
+        break;
+    }
+    const char *why = sqlite3_errstr(result);
+    if (db != NULL && db->handle != NULL &&
+        sqlite3_extended_errcode(db->handle) == result) {
+        why = sqlite3_errmsg(db->handle);
+    }
+    return flo_fail(err, code, "%.200s: %s", what, why);
+}
+
+/* ---- opening
+ * ------------------------------------------------------------------ */
+
+/* The first line that a PRAGMA answers, compared with what it must be. */
+static int expect_answer(struct flo_db *db, const char *sql,
+                         const char *const *wanted, struct flo_err *err)
+{
+    sqlite3_stmt *stmt = NULL;
+    int rv = 0;
+    int result = sqlite3_prepare_v2(db->handle, sql, -1, &stmt, NULL);
+
+    if (result == SQLITE_OK) {
+        result = sqlite3_step(stmt);
+    }
+    if (result != SQLITE_ROW) {
+        rv = db_fail(db, result, sql, err);
+    } else {
+        const char *text = (const char *)sqlite3_column_text(stmt, 0);
+        bool fits = false;
+        for (size_t i = 0; text != NULL && wanted[i] != NULL; i++) {
+            fits = fits || strcmp(text, wanted[i]) == 0;
+        }
+        if (!fits) {
+            rv = flo_fail(err, FLO_E_DB, "%s: %s", sql,
+                          text != NULL ? text : "no answer");
+        }
+    }
+    sqlite3_finalize(stmt);
+    return rv;
+}
+
+static int db_set_up(struct flo_db *db, enum flo_db_sync sync,
+                     struct flo_err *err)
+{
+    static const char *const wal[] = {"wal", "memory", NULL};
+    static const char *const ok[] = {"ok", NULL};
+    int result;
+
+    /* A hostile file must not run its own SQL or bend the schema. */
+    if ((result = sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1,
+                                    NULL)) != SQLITE_OK ||
+        (result = sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA,
+                                    0, NULL)) != SQLITE_OK) {
+        return db_fail(db, result, "configure", err);
+    }
+    sqlite3_limit(db->handle, SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX);
+    int rv = expect_answer(db, "PRAGMA quick_check(1)", ok, err);
+    if (rv == 0) {
+        rv = expect_answer(db, "PRAGMA journal_mode=WAL", wal, err);
+    }
+    if (rv == 0) {
+        rv = flo_db_exec(db,
+                         sync == FLO_DB_SYNC_FULL ? "PRAGMA synchronous=FULL"
+                                                  : "PRAGMA synchronous=NORMAL",
+                         err);
+    }
+    if (rv == 0) {
+        rv = flo_db_exec(db, "PRAGMA foreign_keys=ON", err);
+    }
+    return rv;
+}
+
+int flo_db_open(const char *path, enum flo_db_sync sync, unsigned busy_ms,
+                struct flo_db **out, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = calloc(1, sizeof(*db));
+
+    if (db == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "open %s", path);
+    }
+    if (strcmp(path, ":memory:") != 0) {
+        /* SQLite creates with the umask alone; its journals copy the mode. */
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
+        if (fd < 0) {
+            return flo_fail_errno(err, FLO_E_DB, "open %s", path);
+        }
+        close(fd);
+    }
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
+                SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    int result = sqlite3_open_v2(path, &db->handle, flags, NULL);
+    if (result != SQLITE_OK) {
+        return db_fail(db, result, path, err);
+    }
+    sqlite3_busy_timeout(db->handle, (int)(busy_ms & 0x7fffffff));
+    int rv = db_set_up(db, sync, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "%s", path);
+    }
+    *out = db;
+    db = NULL;
+    return 0;
+}
+
+static void statement_free(struct flo_db_statement *statement)
+{
+    sqlite3_finalize(statement->stmt);
+    free(statement->sql);
+    free(statement);
+}
+
+void flo_db_close(struct flo_db *db)
+{
+    if (db == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < db->count; i++) {
+        statement_free(db->statements[i]);
+    }
+    sqlite3_close_v2(db->handle);
+    free(db);
+}
+
+void flo_db_cleanup(struct flo_db **db)
+{
+    flo_db_close(*db);
+    *db = NULL;
+}
+
+int flo_db_exec(struct flo_db *db, const char *sql, struct flo_err *err)
+{
+    int result = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
+
+    return result == SQLITE_OK ? 0 : db_fail(db, result, sql, err);
+}
+
+/* ---- schema
+ * ------------------------------------------------------------------- */
+
+static int version_read(struct flo_db *db, int64_t *version,
+                        struct flo_err *err)
+{
+    struct flo_db_statement *statement;
+    bool has_row = false;
+    int rv = flo_db_prepare(db, "PRAGMA user_version", &statement, err);
+
+    if (rv == 0) {
+        rv = flo_db_step(statement, &has_row, err);
+    }
+    if (rv == 0) {
+        *version = has_row ? flo_db_column_i64(statement, 0) : 0;
+        flo_db_reset(statement);
+    }
+    return rv;
+}
+
+static int migrate_one(struct flo_db *db, const char *script, size_t version,
+                       struct flo_err *err)
+{
+    char pragma[64];
+    int rv = flo_db_exec(db, script, err);
+
+    if (rv < 0) {
+        return flo_wrap(err, rv, "schema version %zu", version);
+    }
+    snprintf(pragma, sizeof(pragma), "PRAGMA user_version=%zu", version);
+    return flo_db_exec(db, pragma, err);
+}
+
+int flo_db_migrate(struct flo_db *db, const char *const *scripts, size_t count,
+                   struct flo_err *err)
+{
+    for (;;) {
+        int64_t version = 0;
+        /* Inside the write lock: two programs may start at once. */
+        int rv = flo_db_begin(db, err);
+        if (rv < 0) {
+            return rv;
+        }
+        rv = version_read(db, &version, err);
+        if (rv == 0 && (version < 0 || (uint64_t)version > count)) {
+            rv = flo_fail(err, FLO_E_STATE,
+                          "the database has schema version %lld, this program "
+                          "knows up to %zu",
+                          (long long)version, count);
+        }
+        if (rv < 0 || (uint64_t)version == count) {
+            flo_db_roll_back(db);
+            return rv;
+        }
+        rv = migrate_one(db, scripts[version], (size_t)version + 1, err);
+        if (rv < 0) {
+            flo_db_roll_back(db);
+            return rv;
+        }
+        rv = flo_db_commit(db, err);
+        if (rv < 0) {
+            return rv;
+        }
+    }
+}
+
+/* ---- statements
+ * ------------------------------------------------------------------ */
+
+int flo_db_prepare(struct flo_db *db, const char *sql,
+                   struct flo_db_statement **out, struct flo_err *err)
+{
+    for (size_t i = 0; i < db->count; i++) {
+        struct flo_db_statement *known = db->statements[i];
+        if (strcmp(known->sql, sql) == 0) {
+            sqlite3_reset(known->stmt);
+            sqlite3_clear_bindings(known->stmt);
+            known->bind_result = SQLITE_OK;
+            *out = known;
+            return 0;
+        }
+    }
+    if (db->count == STATEMENTS_MAX) {
+        return flo_fail(err, FLO_E_INTERNAL,
+                        "more than %d different statements",
+                        (int)STATEMENTS_MAX);
+    }
+    struct flo_db_statement *statement = calloc(1, sizeof(*statement));
+    if (statement == NULL || (statement->sql = strdup(sql)) == NULL) {
+        free(statement);
+        return flo_fail(err, FLO_E_MEMORY, "prepare %.200s", sql);
+    }
+    const char *rest = NULL;
+    int result =
+        sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT,
+                           &statement->stmt, &rest);
+    if (result != SQLITE_OK) {
+        statement_free(statement);
+        return db_fail(db, result, sql, err);
+    }
+    if (statement->stmt == NULL || rest[strspn(rest, " \t\n;")] != '\0') {
+        statement_free(statement);
+        return flo_fail(err, FLO_E_INTERNAL,
+                        "not exactly one statement: %.200s", sql);
+    }
+    statement->db = db;
+    db->statements[db->count++] = statement;
+    *out = statement;
+    return 0;
+}
+
+static void keep_result(struct flo_db_statement *statement, int result)
+{
+    if (statement->bind_result == SQLITE_OK) {
+        statement->bind_result = result;
+    }
+}
+
+void flo_db_bind_text(struct flo_db_statement *statement, int index,
+                      const char *text)
+{
+    keep_result(statement, sqlite3_bind_text(statement->stmt, index, text, -1,
+                                             SQLITE_TRANSIENT));
+}
+
+void flo_db_bind_i64(struct flo_db_statement *statement, int index,
+                     int64_t value)
+{
+    keep_result(statement, sqlite3_bind_int64(statement->stmt, index, value));
+}
+
+void flo_db_bind_real(struct flo_db_statement *statement, int index,
+                      double value)
+{
+    keep_result(statement, sqlite3_bind_double(statement->stmt, index, value));
+}
+
+void flo_db_bind_blob(struct flo_db_statement *statement, int index,
+                      const void *data, size_t bytes)
+{
+    keep_result(statement, sqlite3_bind_blob64(statement->stmt, index, data,
+                                               bytes, SQLITE_TRANSIENT));
+}
+
+void flo_db_bind_null(struct flo_db_statement *statement, int index)
+{
+    keep_result(statement, sqlite3_bind_null(statement->stmt, index));
+}
+
+int flo_db_step(struct flo_db_statement *statement, bool *has_row,
+                struct flo_err *err)
+{
+    int result = statement->bind_result;
+
+    if (result == SQLITE_OK) {
+        result = sqlite3_step(statement->stmt);
+    }
+    if (result == SQLITE_ROW) {
+        *has_row = true;
+        return 0;
+    }
+    int rv = result == SQLITE_DONE
+                 ? 0
+                 : db_fail(statement->db, result, statement->sql, err);
+    sqlite3_reset(statement->stmt);
+    if (rv == 0) {
+        *has_row = false;
+    }
+    return rv;
+}
+
+int flo_db_run(struct flo_db_statement *statement, struct flo_err *err)
+{
+    bool has_row = true;
+
+    while (has_row) {
+        int rv = flo_db_step(statement, &has_row, err);
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    return 0;
+}
+
+void flo_db_reset(struct flo_db_statement *statement)
+{
+    if (statement != NULL) {
+        sqlite3_reset(statement->stmt);
+    }
+}
+
+const char *flo_db_column_text(struct flo_db_statement *statement, int column)
+{
+    const unsigned char *text = sqlite3_column_text(statement->stmt, column);
+
+    return text != NULL ? (const char *)text : "";
+}
+
+int64_t flo_db_column_i64(struct flo_db_statement *statement, int column)
+{
+    return sqlite3_column_int64(statement->stmt, column);
+}
+
+double flo_db_column_real(struct flo_db_statement *statement, int column)
+{
+    return sqlite3_column_double(statement->stmt, column);
+}
+
+const void *flo_db_column_blob(struct flo_db_statement *statement, int column,
+                               size_t *bytes)
+{
+    const void *data = sqlite3_column_blob(statement->stmt, column);
+
+    *bytes = (size_t)sqlite3_column_bytes(statement->stmt, column);
+    return data;
+}
+
+bool flo_db_column_is_null(struct flo_db_statement *statement, int column)
+{
+    return sqlite3_column_type(statement->stmt, column) == SQLITE_NULL;
+}
+
+int64_t flo_db_changes(struct flo_db *db)
+{
+    return sqlite3_changes64(db->handle);
+}
+
+int64_t flo_db_last_id(struct flo_db *db)
+{
+    return sqlite3_last_insert_rowid(db->handle);
+}
+
+/* ---- transactions
+ * ------------------------------------------------------------------ */
+
+int flo_db_begin(struct flo_db *db, struct flo_err *err)
+{
+    return flo_db_exec(db, "BEGIN IMMEDIATE", err);
+}
+
+int flo_db_commit(struct flo_db *db, struct flo_err *err)
+{
+    int rv = flo_db_exec(db, "COMMIT", err);
+
+    if (rv < 0) {
+        flo_db_roll_back(db);
+    }
+    return rv;
+}
+
+void flo_db_roll_back(struct flo_db *db)
+{
+    if (sqlite3_get_autocommit(db->handle) == 0) {
+        /* Fails only when SQLite has rolled back already. */
+        (void)sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+    }
+}

@@ -1,0 +1,98 @@
+/* Database: SQLite behind bounded, typed calls (SQLite inside).
+ *
+ * One handle belongs to one thread.  Statements are prepared once per handle
+ * and text and live as long as it.  Every failure is FLO_E_DB with SQLite's
+ * sentence, but no room (FLO_E_DISK_FULL) and no memory (FLO_E_MEMORY); a
+ * damaged file is reported so, it never ends the process. */
+#ifndef FLOTILLA_HOST_DB_H
+#define FLOTILLA_HOST_DB_H
+
+#include <flotilla/base.h>
+
+struct flo_db;
+struct flo_db_statement;
+
+/* What the disk must have seen when a commit returns. */
+enum flo_db_sync {
+    FLO_DB_SYNC_NORMAL, /* the last commits may be lost by a power cut */
+    FLO_DB_SYNC_FULL,   /* none is */
+};
+
+/* Open or create `path` (":memory:" for tests) in WAL mode with foreign keys
+ * on, and look through its structure (PRAGMA quick_check), so that damage is
+ * found now.  The file gets mode 0600.  A lock of another process is awaited
+ * for busy_ms. */
+FLO_MUST_USE int flo_db_open(const char *path, enum flo_db_sync sync,
+                             unsigned busy_ms, struct flo_db **out,
+                             struct flo_err *err);
+/* NULL is fine.  An open transaction is rolled back. */
+void flo_db_close(struct flo_db *db);
+/* flo_db_close(*db) for FLO_CLEANUP. */
+void flo_db_cleanup(struct flo_db **db);
+
+/* Run one or more statements without parameters or results. */
+FLO_MUST_USE int flo_db_exec(struct flo_db *db, const char *sql,
+                             struct flo_err *err);
+
+/* Bring the schema from version PRAGMA user_version up to `count`: script i
+ * makes version i + 1.  Each runs in its own transaction: whole or not at
+ * all.  FLO_E_STATE when the file is newer than this program. */
+FLO_MUST_USE int flo_db_migrate(struct flo_db *db, const char *const *scripts,
+                                size_t count, struct flo_err *err);
+
+/* ---- statements ------------------------------------------------------------
+ */
+
+/* The statement of this text, ready for new parameters: reset, all bindings
+ * NULL.  Texts are compared by content; at most 256 different ones per handle
+ * are kept.  It is borrowed: do not use one text for two loops at a time. */
+FLO_MUST_USE int flo_db_prepare(struct flo_db *db, const char *sql,
+                                struct flo_db_statement **out,
+                                struct flo_err *err);
+
+/* Parameters from 1 on.  Text and blob are copied.  A wrong index is kept and
+ * reported by the next step.  NULL text or blob binds NULL. */
+void flo_db_bind_text(struct flo_db_statement *statement, int index,
+                      const char *text);
+void flo_db_bind_i64(struct flo_db_statement *statement, int index,
+                     int64_t value);
+void flo_db_bind_real(struct flo_db_statement *statement, int index,
+                      double value);
+void flo_db_bind_blob(struct flo_db_statement *statement, int index,
+                      const void *data, size_t bytes);
+void flo_db_bind_null(struct flo_db_statement *statement, int index);
+
+/* *has_row says whether there is a row to read.  After the last one, and
+ * after an error, the statement is reset. */
+FLO_MUST_USE int flo_db_step(struct flo_db_statement *statement, bool *has_row,
+                             struct flo_err *err);
+/* Run to the end; rows are dropped. */
+FLO_MUST_USE int flo_db_run(struct flo_db_statement *statement,
+                            struct flo_err *err);
+/* Leave a loop early: gives up the read lock. NULL is fine. */
+void flo_db_reset(struct flo_db_statement *statement);
+
+/* Columns of the present row, from 0 on.  Text and blob are borrowed until
+ * the next step, reset or prepare of it; text of NULL is "". */
+const char *flo_db_column_text(struct flo_db_statement *statement, int column);
+int64_t flo_db_column_i64(struct flo_db_statement *statement, int column);
+double flo_db_column_real(struct flo_db_statement *statement, int column);
+const void *flo_db_column_blob(struct flo_db_statement *statement, int column,
+                               size_t *bytes);
+bool flo_db_column_is_null(struct flo_db_statement *statement, int column);
+
+/* Rows that the last statement changed, and the last row id it made. */
+int64_t flo_db_changes(struct flo_db *db);
+int64_t flo_db_last_id(struct flo_db *db);
+
+/* ---- transactions -----------------------------------------------------------
+ */
+
+/* BEGIN IMMEDIATE: the write lock is had or refused now. */
+FLO_MUST_USE int flo_db_begin(struct flo_db *db, struct flo_err *err);
+/* A commit that fails is rolled back. */
+FLO_MUST_USE int flo_db_commit(struct flo_db *db, struct flo_err *err);
+/* Harmless without a transaction. */
+void flo_db_roll_back(struct flo_db *db);
+
+#endif
