@@ -1,10 +1,12 @@
 /* HTTP/1.1 server on libevent: routes, bounded bodies, streams, files.
  *
  * Everything runs on the thread of the event base.  Limits hold before a
- * handler sees a request: head 32 KiB, body per route, 10 s for a slow head
- * or body, a cap on connections.  A handler answers at once or keeps the
- * request and answers later; when the client goes away first, on_closed is
- * called and the request must not be touched again. */
+ * handler sees a request: head 32 KiB, body per route, 10 s for a head, 10 s
+ * for each 16 KiB of a body, a cap on connections (at the cap the connection
+ * that has waited longest without a request makes room).  A handler answers
+ * at once or keeps the request and answers later; when the client goes away
+ * first, on_closed is called and the request must not be touched again.
+ * Opening ignores SIGPIPE for the process.  HEAD uses the route of GET. */
 #ifndef FLOTILLA_HOST_HTTPD_H
 #define FLOTILLA_HOST_HTTPD_H
 
@@ -15,11 +17,17 @@ struct flo_httpd;
 struct flo_httpd_request;
 
 struct flo_httpd_options {
-    size_t connections_max;      /* 0: 256; more get 503 and are closed */
-    uint64_t head_timeout_ms;    /* 0: 10000 */
-    uint64_t idle_timeout_ms;    /* kept-alive connection; 0: 60000 */
-    const char *server_name;     /* Server header; NULL: none */
-    const char *const *hosts;    /* allowed Host names; NULL: any */
+    size_t connections_max;   /* 0: 256; more get 503 and are closed */
+    uint64_t head_timeout_ms; /* 0: 10000 */
+    uint64_t idle_timeout_ms; /* kept-alive connection; 0: 60000 */
+    const char *server_name;  /* Server header; NULL: none */
+    const char *const *hosts; /* allowed Host names on TCP listeners, no
+                                 port, NULL-terminated; NULL: any */
+    /* Body of error answers (also of those that httpd makes itself); NULL:
+     * RFC 9457 problem documents. */
+    void (*error_body)(const struct flo_err *err, int status,
+                       struct flo_buf *body);
+    const char *error_type; /* its content type; NULL: application/json */
 };
 
 struct flo_httpd_tls {
@@ -35,6 +43,8 @@ typedef void (*flo_httpd_handler)(void *context,
 FLO_MUST_USE int flo_httpd_open(struct event_base *base,
                                 const struct flo_httpd_options *options,
                                 struct flo_httpd **out, struct flo_err *err);
+/* Closes listeners and connections (on_closed is called for what was not
+ * answered); not from inside a handler. */
 void flo_httpd_close(struct flo_httpd *httpd);
 
 /* `address`: "127.0.0.1:8080", "127.0.0.1:0" (any free port, see *port),
@@ -63,8 +73,7 @@ struct flo_httpd_upload {
     uint64_t body_bytes_max;
 };
 FLO_MUST_USE int flo_httpd_route_upload(struct flo_httpd *httpd,
-                                        const char *method,
-                                        const char *pattern,
+                                        const char *method, const char *pattern,
                                         const struct flo_httpd_upload *upload,
                                         flo_httpd_handler handler,
                                         void *context, struct flo_err *err);
@@ -92,35 +101,40 @@ uid_t flo_httpd_peer_uid(const struct flo_httpd_request *request);
 /* "127.0.0.1" or "unix", for logs. */
 const char *flo_httpd_peer_address(const struct flo_httpd_request *request);
 /* A pointer of the handler's, and a call when the client goes away before the
- * answer is complete. */
+ * answer is complete, or when httpd itself refuses the rest of an upload (too
+ * large, too slow, on_body failed).  Either on_closed comes or the handler
+ * completes the answer, never both. */
 void flo_httpd_set_user(struct flo_httpd_request *request, void *user,
                         void (*on_closed)(void *user));
 void *flo_httpd_user(const struct flo_httpd_request *request);
 
-/* ---- the answer ------------------------------------------------------------ */
+/* ---- the answer ------------------------------------------------------------
+ */
 
 void flo_httpd_add_header(struct flo_httpd_request *request, const char *name,
                           const char *value);
 /* Whole answer. */
 void flo_httpd_answer(struct flo_httpd_request *request, int status,
-                      const char *content_type, const void *body,
-                      size_t bytes);
-/* RFC 9457 problem of an error; status from its exit class (contracts §8),
- * 413 for rest.too_large, 429 for rest.limit, 503 for infer.busy. */
+                      const char *content_type, const void *body, size_t bytes);
+/* RFC 9457 problem of an error (or options.error_body); status from its exit
+ * class (contracts §8), 413 for rest.too_large, 429 for rest.limit, 503 with
+ * Retry-After for infer.busy. */
 void flo_httpd_answer_err(struct flo_httpd_request *request,
                           const struct flo_err *err);
+int flo_httpd_status_of(int code);
 /* A file: Range (one range), If-None-Match, If-Range, HEAD, strong ETag. Takes
  * the descriptor. */
 void flo_httpd_answer_file(struct flo_httpd_request *request, int fd,
                            const char *content_type, const char *etag);
-/* A stream (chunked): begin, any number of chunks, end.  chunk returns false
- * when more than backlog_bytes_max wait for a slow client (data was not
- * taken). */
+/* A stream (chunked; to HTTP/1.0 until the end of the connection): begin, any
+ * number of chunks, end.  chunk returns false when more than
+ * backlog_bytes_max wait for a slow client (data was not taken). */
 void flo_httpd_stream_begin(struct flo_httpd_request *request, int status,
                             const char *content_type);
-bool flo_httpd_stream_chunk(struct flo_httpd_request *request,
-                            const void *data, size_t bytes,
-                            size_t backlog_bytes_max);
+bool flo_httpd_stream_chunk(struct flo_httpd_request *request, const void *data,
+                            size_t bytes, size_t backlog_bytes_max);
 void flo_httpd_stream_end(struct flo_httpd_request *request);
+/* Cut the connection, so that the client sees a broken stream. */
+void flo_httpd_stream_abort(struct flo_httpd_request *request);
 
 #endif

@@ -1,0 +1,65 @@
+/* HTTP/1.1 heads and chunked bodies: bytes to plain data, pure and bounded.
+ *
+ * Strict where leniency has made request smuggling: CRLF only, no folded
+ * lines, no blank before a colon, one length, never length and chunks. */
+#ifndef FLOTILLA_HOST_HTTPD_PARSE_H
+#define FLOTILLA_HOST_HTTPD_PARSE_H
+
+#include <flotilla/base.h>
+
+#define HTTPD_HEAD_BYTES_MAX 32768
+#define HTTPD_HEADERS_MAX 100
+#define HTTPD_QUERY_MAX 32
+
+struct httpd_pair {
+    const char *name;
+    const char *value;
+};
+
+/* All text lies in the parsed block and ends with NUL. */
+struct httpd_head {
+    const char *method;
+    const char *path; /* percent-decoded, no query, begins with '/' */
+    int minor;        /* HTTP/1.minor */
+    size_t n_headers;
+    struct httpd_pair headers[HTTPD_HEADERS_MAX];
+    size_t n_query;
+    struct httpd_pair query[HTTPD_QUERY_MAX];
+    uint64_t content_bytes;
+    bool is_chunked;
+    bool keeps_alive;
+    bool expects_continue;
+};
+
+/* Parse a whole head in place (`text` is cut up; `bytes` up to and with the
+ * empty line, and one byte more may be written).  Returns 0 or FLO_E_REST_...;
+ * *status is then the HTTP status that says it. */
+FLO_MUST_USE int httpd_head_parse(char *text, size_t bytes,
+                                  struct httpd_head *head, int *status,
+                                  struct flo_err *err);
+/* Value of the first header of that name (any case), or NULL. */
+const char *httpd_head_find(const struct httpd_head *head, const char *name);
+
+/* "%41" -> "A" in place ('+' -> ' ' when is_query); false on a bad escape, a
+ * NUL or another control character. */
+bool httpd_unescape(char *text, bool is_query);
+
+/* Chunked body, piece by piece.  Zero-initialise. */
+struct httpd_chunked {
+    enum { CHUNK_SIZE, CHUNK_DATA, CHUNK_END, CHUNK_TRAILER } state;
+    uint64_t left;
+    uint32_t line_bytes;    /* of the line under way */
+    uint32_t trailer_bytes; /* of all trailers */
+    bool has_digit;
+    bool in_extension;
+    bool saw_cr;
+    bool is_done;
+};
+/* Consume from `data`; *piece is then a (maybe empty) part of it that belongs
+ * to the body.  Returns the bytes consumed, at least 1 unless bytes is 0 or
+ * the body is done, or -1: malformed. */
+ptrdiff_t httpd_chunked_next(struct httpd_chunked *chunked, const char *data,
+                             size_t bytes, const char **piece,
+                             size_t *piece_bytes);
+
+#endif
