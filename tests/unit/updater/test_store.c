@@ -1,0 +1,699 @@
+/* The store over a real folder: records that tear and rot, blobs, locks,
+ * collection. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <flotilla/updater.h>
+
+#include "base/host/digest.h"
+
+struct world {
+    char dir[64];
+    struct flo_store *store;
+    struct flo_err err;
+};
+
+static int set_up(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+
+    snprintf(world->dir, sizeof(world->dir), "/tmp/flo-store-XXXXXX");
+    if (mkdtemp(world->dir) == NULL ||
+        flo_store_open(world->dir, true, &world->store, &world->err) < 0) {
+        return -1;
+    }
+    *state = world;
+    return 0;
+}
+
+static void remove_tree(const char *dir)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        execlp("rm", "rm", "-rf", dir, (char *)NULL);
+        _exit(127);
+    }
+    waitpid(pid, NULL, 0);
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+
+    flo_store_close(world->store);
+    remove_tree(world->dir);
+    free(world);
+    return 0;
+}
+
+static struct flo_digest digest_of(uint8_t n)
+{
+    struct flo_digest digest;
+
+    memset(digest.bytes, n, sizeof(digest.bytes));
+    return digest;
+}
+
+static void path_of(const struct world *world, const char *name, char out[256])
+{
+    snprintf(out, 256, "%s/%s", world->dir, name);
+}
+
+static int open_file(const struct world *world, const char *name, int flags)
+{
+    char path[256];
+
+    path_of(world, name, path);
+    int fd = open(path, flags | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void write_slots(struct world *world, uint8_t current, uint8_t candidate,
+                        uint8_t tries)
+{
+    struct flo_slots slots = {.model = "tiny"};
+
+    slots.current = digest_of(current);
+    if (candidate != 0) {
+        slots.candidate = digest_of(candidate);
+        slots.phase = FLO_SLOT_TRIAL;
+        slots.tries_left = tries;
+    }
+    assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err),
+                     0);
+}
+
+static struct flo_slots read_slots(struct world *world)
+{
+    struct flo_slots slots;
+
+    assert_int_equal(
+        flo_store_slots_read(world->store, "tiny", &slots, &world->err), 0);
+    return slots;
+}
+
+static void what_was_written_is_read(void **state)
+{
+    struct world *world = *state;
+    struct flo_slots slots = {
+        .model = "tiny",
+        .phase = FLO_SLOT_TRIAL,
+        .tries_left = 3,
+        .attempt = 0x01020304,
+        .order_seq = 0x1122334455667788,
+        .soak_end_ms = 99,
+        .soak_ms = 900000,
+        .soak_requests = 1,
+        .soak_errors_max = 2,
+        .soak_crashes_max = 3,
+        .rollout_phase = 4,
+        .rollout = "r-0001",
+        .order = "o-0007",
+    };
+    struct flo_slots again;
+
+    slots.current = digest_of(1);
+    slots.previous = digest_of(2);
+    slots.candidate = digest_of(3);
+    memset(slots.boot_id, 7, sizeof(slots.boot_id));
+    memset(slots.rollout, 'x', FLO_NAME_MAX);
+
+    assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err),
+                     0);
+    again = read_slots(world);
+
+    assert_memory_equal(&again, &slots, sizeof(slots));
+    assert_int_equal(again.generation, 1);
+}
+
+static void nothing_written_is_no_error(void **state)
+{
+    struct world *world = *state;
+    struct flo_slots slots = read_slots(world);
+    struct flo_device device;
+
+    assert_int_equal(slots.generation, 0);
+    assert_int_equal(slots.phase, FLO_SLOT_IDLE);
+    assert_int_equal(flo_store_device_read(world->store, &device, &world->err),
+                     0);
+    assert_int_equal(device.generation, 0);
+}
+
+static void the_device_record_is_read_as_written(void **state)
+{
+    struct world *world = *state;
+    struct flo_device device = {.epoch = 3,
+                                .trusted_time_ms = 12345,
+                                .is_frozen = true,
+                                .desired_rev = 8};
+    struct flo_device again;
+    struct flo_digest release = digest_of(5);
+
+    flo_device_deny(&device, &release);
+    assert_int_equal(
+        flo_device_order_accept(&device, "0123456789abcdef", 4, 9, 1, NULL), 0);
+    assert_int_equal(flo_device_set_baseline(&device, "tiny", &release, NULL),
+                     0);
+
+    assert_int_equal(flo_store_device_write(world->store, &device, &world->err),
+                     0);
+    assert_int_equal(flo_store_device_read(world->store, &again, &world->err),
+                     0);
+
+    assert_memory_equal(&again, &device, sizeof(device));
+}
+
+/* Writes the image of slots/<name> as it was, then `bytes` of `record` at
+ * `offset`, as a torn write would have left it. */
+static void tear(struct world *world, const char *name, const uint8_t *image,
+                 size_t image_bytes, const uint8_t *record, size_t bytes,
+                 off_t offset)
+{
+    int fd = open_file(world, name, O_RDWR);
+
+    assert_int_equal(pwrite(fd, image, image_bytes, 0), image_bytes);
+    assert_int_equal(pwrite(fd, record, bytes, offset), bytes);
+    close(fd);
+}
+
+/* Three records in turn, so that both places were the newest once; the write
+ * of the last is torn at every byte: the step before or the step itself. */
+static void
+a_write_torn_at_any_byte_leaves_the_old_or_the_new_record(void **state)
+{
+    struct world *world = *state;
+    uint8_t before[8192];
+    uint8_t after[8192];
+    unsigned points = 0;
+
+    for (uint8_t round = 2; round < 4; round++) {
+        write_slots(world, (uint8_t)(round - 1), round, 3);
+        int fd = open_file(world, "slots/tiny.bin", O_RDONLY);
+        assert_int_equal(pread(fd, before, sizeof(before), 0), sizeof(before));
+        write_slots(world, round, 0, 0);
+        assert_int_equal(pread(fd, after, sizeof(after), 0), sizeof(after));
+        close(fd);
+        off_t offset = memcmp(before, after, 4096) != 0 ? 0 : 4096;
+        for (size_t bytes = 0; bytes <= 512; bytes++) {
+            tear(world, "slots/tiny.bin", before, sizeof(before),
+                 after + offset, bytes, offset);
+            struct flo_slots slots = read_slots(world);
+            struct flo_digest serves = flo_slots_serving(&slots);
+            struct flo_digest old = digest_of(round);
+            /* before: the candidate `round` on trial; after: committed. */
+            assert_true(flo_digest_equal(&serves, &old));
+            assert_int_equal(slots.phase, slots.tries_left == 3
+                                              ? FLO_SLOT_TRIAL
+                                              : FLO_SLOT_IDLE);
+            if (bytes == 512) {
+                assert_int_equal(slots.phase, FLO_SLOT_IDLE);
+            }
+            points++;
+            /* And the next write works from there. */
+            write_slots(world, 9, 0, 0);
+            slots = read_slots(world);
+            old = digest_of(9);
+            assert_true(flo_digest_equal(&slots.current, &old));
+            assert_false(slots.is_repaired);
+        }
+        tear(world, "slots/tiny.bin", after, sizeof(after), after, 0, 0);
+    }
+    assert_int_equal(points, 2 * 513);
+}
+
+static void a_flipped_bit_in_any_place_is_found(void **state)
+{
+    struct world *world = *state;
+    uint8_t image[8192];
+
+    write_slots(world, 1, 0, 0);
+    write_slots(world, 2, 0, 0);
+    int fd = open_file(world, "slots/tiny.bin", O_RDWR);
+    assert_int_equal(pread(fd, image, sizeof(image), 0), sizeof(image));
+
+    for (size_t which = 0; which < 2; which++) {
+        for (size_t bit = 0; bit < 512 * 8; bit++) {
+            size_t at = which * 4096 + bit / 8;
+            uint8_t bad = image[at] ^ (uint8_t)(1u << (bit % 8));
+            assert_int_equal(pwrite(fd, &bad, 1, (off_t)at), 1);
+
+            struct flo_slots slots = read_slots(world);
+
+            /* The record at 0 says 1 and is older; the one at 4096 says 2. */
+            struct flo_digest want = digest_of(which == 0 ? 2 : 1);
+            assert_true(flo_digest_equal(&slots.current, &want));
+            assert_true(slots.is_repaired);
+            assert_int_equal(pwrite(fd, &image[at], 1, (off_t)at), 1);
+        }
+    }
+    close(fd);
+}
+
+static void two_damaged_records_are_reported_and_healed_by_a_write(void **state)
+{
+    struct world *world = *state;
+    struct flo_slots slots;
+
+    write_slots(world, 1, 0, 0);
+    write_slots(world, 2, 0, 0);
+    int fd = open_file(world, "slots/tiny.bin", O_RDWR);
+    assert_int_equal(pwrite(fd, "?", 1, 100), 1);
+    assert_int_equal(pwrite(fd, "?", 1, 4096 + 100), 1);
+    close(fd);
+
+    assert_int_equal(
+        flo_store_slots_read(world->store, "tiny", &slots, &world->err),
+        FLO_E_STATE_SLOT);
+    assert_int_equal(slots.generation, 0);
+    assert_int_equal(slots.phase, FLO_SLOT_IDLE);
+
+    write_slots(world, 3, 0, 0);
+    slots = read_slots(world);
+    struct flo_digest want = digest_of(3);
+    assert_true(flo_digest_equal(&slots.current, &want));
+    assert_false(slots.is_repaired);
+}
+
+static void a_file_of_any_length_of_garbage_is_reported(void **state)
+{
+    struct world *world = *state;
+    struct flo_slots slots;
+    uint8_t garbage[4097];
+
+    memset(garbage, 0xa5, sizeof(garbage));
+    for (size_t bytes = 0; bytes <= sizeof(garbage); bytes += 241) {
+        int fd = open_file(world, "slots/tiny.bin", O_RDWR | O_CREAT | O_TRUNC);
+        assert_int_equal(pwrite(fd, garbage, bytes, 0), bytes);
+        close(fd);
+        assert_int_equal(
+            flo_store_slots_read(world->store, "tiny", &slots, &world->err),
+            bytes == 0 ? 0 : FLO_E_STATE_SLOT);
+        assert_int_equal(slots.generation, 0);
+    }
+}
+
+static void
+the_device_record_survives_a_write_torn_at_any_sector_and_byte(void **state)
+{
+    struct world *world = *state;
+    struct flo_device device = {.epoch = 1};
+    struct flo_device again;
+    uint8_t before[8192];
+    uint8_t after[8192];
+
+    assert_int_equal(flo_store_device_write(world->store, &device, NULL), 0);
+    device.epoch = 2;
+    assert_int_equal(flo_store_device_write(world->store, &device, NULL), 0);
+    int fd = open_file(world, "slots/_device.bin", O_RDWR);
+    assert_int_equal(pread(fd, before, sizeof(before), 0), sizeof(before));
+    device.epoch = 3;
+    struct flo_digest release = digest_of(1);
+    flo_device_deny(&device, &release);
+    assert_int_equal(flo_store_device_write(world->store, &device, NULL), 0);
+    assert_int_equal(pread(fd, after, sizeof(after), 0), sizeof(after));
+    off_t offset = memcmp(before, after, 4096) != 0 ? 0 : 4096;
+
+    for (size_t bytes = 0; bytes <= 4096; bytes += bytes < 64 ? 1 : 61) {
+        tear(world, "slots/_device.bin", before, sizeof(before), after + offset,
+             bytes, offset);
+        assert_int_equal(flo_store_device_read(world->store, &again, NULL), 0);
+        assert_true(again.epoch == 2 || again.epoch == 3);
+        assert_int_equal(flo_device_is_denied(&again, &release),
+                         again.epoch == 3);
+    }
+    /* Sectors reach the flash in any order. */
+    for (unsigned sectors = 0; sectors < 256; sectors++) {
+        tear(world, "slots/_device.bin", before, sizeof(before), before, 0, 0);
+        for (unsigned i = 0; i < 8; i++) {
+            if (sectors >> i & 1) {
+                off_t at = offset + 512 * (off_t)i;
+                assert_int_equal(pwrite(fd, after + at, 512, at), 512);
+            }
+        }
+        assert_int_equal(flo_store_device_read(world->store, &again, NULL), 0);
+        /* The deny list starts in sector 0 and the crc lies in sector 7. */
+        assert_int_equal(again.epoch, (sectors & 0x81) == 0x81 ? 3 : 2);
+    }
+    close(fd);
+}
+
+static void a_second_holder_is_told_the_pid_of_the_first(void **state)
+{
+    struct world *world = *state;
+    struct flo_store *second = NULL;
+    struct flo_err err = {0};
+    char pid[32];
+
+    assert_int_equal(flo_store_open(world->dir, true, &second, &err),
+                     FLO_E_STATE_LOCKED);
+    snprintf(pid, sizeof(pid), "process %ld", (long)getpid());
+    assert_non_null(strstr(err.what, pid));
+
+    assert_int_equal(flo_store_open(world->dir, false, &second, &err), 0);
+    struct flo_slots slots = {.model = "tiny"};
+    struct flo_device device = {0};
+    assert_int_equal(flo_store_slots_write(second, &slots, &err), FLO_E_STATE);
+    assert_int_equal(flo_store_device_write(second, &device, &err),
+                     FLO_E_STATE);
+    assert_int_equal(flo_store_collect(second, NULL, 0, NULL, &err),
+                     FLO_E_STATE);
+    flo_store_close(second);
+}
+
+static void a_folder_that_others_may_enter_is_refused(void **state)
+{
+    struct world *world = *state;
+    struct flo_store *second = NULL;
+    struct flo_err err = {0};
+
+    assert_int_equal(chmod(world->dir, 0750), 0);
+    assert_int_equal(flo_store_open(world->dir, false, &second, &err),
+                     FLO_E_CFG_PERM);
+    assert_int_equal(chmod(world->dir, 0700), 0);
+}
+
+static void a_planted_symbolic_link_is_refused(void **state)
+{
+    struct world *world = *state;
+    struct flo_store *second = NULL;
+    struct flo_digest digest;
+    struct flo_err err = {0};
+    char path[256];
+    int fd = -1;
+
+    flo_sha256("x", 1, &digest);
+    char name[128] = "blobs/sha256-";
+    flo_hex_encode(digest.bytes, 32, name + strlen(name));
+    path_of(world, name, path);
+    assert_int_equal(symlink("/etc/passwd", path), 0);
+    assert_false(flo_store_blob_has(world->store, &digest, 0));
+    assert_int_equal(
+        flo_store_blob_open(world->store, &digest, &fd, NULL, &err),
+        FLO_E_IO_SYMLINK);
+
+    path_of(world, "slots/tiny.bin", path);
+    assert_int_equal(symlink("/etc/passwd", path), 0);
+    struct flo_slots slots;
+    assert_int_equal(flo_store_slots_read(world->store, "tiny", &slots, &err),
+                     FLO_E_IO_SYMLINK);
+
+    flo_store_close(world->store);
+    world->store = NULL;
+    path_of(world, "blobs", path);
+    remove_tree(path);
+    assert_int_equal(symlink("/tmp", path), 0);
+    assert_int_equal(flo_store_open(world->dir, true, &second, &err),
+                     FLO_E_IO_SYMLINK);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void a_blob_has_its_name_only_when_published(void **state)
+{
+    struct world *world = *state;
+    struct flo_digest digest;
+    uint64_t bytes = 0;
+    char text[8] = "";
+    int fd = -1;
+
+    flo_sha256("hello", 5, &digest);
+    assert_int_equal(flo_store_blob_create(world->store, 5, &fd, NULL), 0);
+    assert_int_equal(flo_fd_write_all(fd, "hello", 5, NULL), 0);
+    assert_false(flo_store_blob_has(world->store, &digest, 0));
+
+    assert_int_equal(flo_store_blob_publish(world->store, fd, &digest, NULL),
+                     0);
+    assert_int_equal(flo_store_blob_publish(world->store, fd, &digest, NULL),
+                     0);
+    close(fd);
+
+    assert_true(flo_store_blob_has(world->store, &digest, 5));
+    assert_false(flo_store_blob_has(world->store, &digest, 6));
+    assert_int_equal(
+        flo_store_blob_open_verified(world->store, &digest, &fd, &bytes, NULL),
+        0);
+    assert_int_equal(bytes, 5);
+    assert_int_equal(flo_fd_pread_all(fd, text, 5, 0, NULL), 0);
+    assert_string_equal(text, "hello");
+    close(fd);
+}
+
+static void a_rotten_blob_becomes_a_partial_download(void **state)
+{
+    struct world *world = *state;
+    struct flo_digest digest;
+    struct flo_err err = {0};
+    char name[128] = "blobs/sha256-";
+    char path[256];
+    int fd = -1;
+
+    assert_int_equal(
+        flo_store_blob_put(world->store, "hello", 5, &digest, &err), 0);
+    flo_hex_encode(digest.bytes, 32, name + strlen(name));
+    path_of(world, name, path);
+    assert_int_equal(chmod(path, 0600), 0);
+    fd = open_file(world, name, O_RDWR);
+    assert_int_equal(pwrite(fd, "H", 1, 0), 1);
+    close(fd);
+
+    assert_int_equal(
+        flo_store_blob_open_verified(world->store, &digest, &fd, NULL, &err),
+        FLO_E_TARGET_HASH);
+
+    assert_false(flo_store_blob_has(world->store, &digest, 0));
+    snprintf(name, sizeof(name), "partial/");
+    flo_hex_encode(digest.bytes, 32, name + strlen(name));
+    snprintf(name + strlen(name), 8, ".part");
+    path_of(world, name, path);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(
+        flo_store_blob_open(world->store, &digest, &fd, NULL, &err),
+        FLO_E_BLOB_ABSENT);
+}
+
+static void more_than_the_disk_has_is_refused_with_numbers(void **state)
+{
+    struct world *world = *state;
+    struct flo_err err = {0};
+    int fd = -1;
+
+    int rv = flo_store_blob_create(world->store, UINT64_C(1) << 50, &fd, &err);
+
+    assert_int_equal(rv, FLO_E_DISK_FULL);
+    assert_non_null(strstr(err.what, "1125899906842624 bytes needed"));
+}
+
+/* ---- release documents ----------------------------------------------------
+ */
+
+/* A signed-looking document (the store does not check signatures) of one file
+ * with these bytes; puts both and gives the document's digest. */
+static struct flo_digest put_release(struct world *world, const char *version,
+                                     uint64_t number, const char *content,
+                                     struct flo_digest *file)
+{
+    struct flo_release release = {
+        .number = number, .file_count = 1, .variant_count = 1};
+    struct flo_buf body = {0};
+    struct flo_buf text = {0};
+    struct flo_envelope envelope = {.signature_count = 1};
+    struct flo_digest digest;
+
+    assert_int_equal(flo_store_blob_put(world->store, content, strlen(content),
+                                        file, &world->err),
+                     0);
+    strcpy(release.fleet, "demo");
+    strcpy(release.model, "tiny");
+    strcpy(release.version, version);
+    strcpy(release.license, "apache-2.0");
+    strcpy(release.variants[0].name, "q4_0");
+    release.variants[0].file_count = 1;
+    strcpy(release.files[0].name, "model.gguf");
+    strcpy(release.files[0].role, "model");
+    release.files[0].digest = *file;
+    release.files[0].bytes = strlen(content);
+    release.files[0].way_count = 1;
+    release.files[0].ways[0].digest = *file;
+    release.files[0].ways[0].bytes = strlen(content);
+    assert_int_equal(flo_release_write(&release, &body, &world->err), 0);
+    strcpy(envelope.type, FLO_TYPE_RELEASE);
+    envelope.body = body.data;
+    envelope.body_bytes = body.bytes;
+    memset(envelope.signatures[0].keyid, 'a', 64);
+    flo_envelope_write(&envelope, &text);
+    assert_int_equal(flo_store_blob_put(world->store, text.data, text.bytes,
+                                        &digest, &world->err),
+                     0);
+    flo_buf_deinit(&body);
+    flo_buf_deinit(&text);
+    return digest;
+}
+
+static void collection_keeps_what_slots_and_baseline_name(void **state)
+{
+    struct world *world = *state;
+    struct flo_digest files[5];
+    struct flo_digest documents[5];
+    struct flo_collected collected = {0};
+    const char *const contents[5] = {"one", "two", "three", "four", "five"};
+    const char *const versions[5] = {"1.0.0", "2.0.0", "3.0.0", "4.0.0",
+                                     "5.0.0"};
+
+    for (size_t i = 0; i < 5; i++) {
+        documents[i] =
+            put_release(world, versions[i], i + 1, contents[i], &files[i]);
+    }
+    struct flo_slots slots = {.model = "tiny", .phase = FLO_SLOT_STAGED};
+    slots.current = documents[1];
+    slots.previous = documents[0];
+    slots.candidate = documents[2];
+    assert_int_equal(flo_store_slots_write(world->store, &slots, NULL), 0);
+    int fd = open_file(world, "partial/x.part", O_RDWR | O_CREAT);
+    close(fd);
+
+    assert_int_equal(flo_store_collect(world->store, &documents[3], 1,
+                                       &collected, &world->err),
+                     0);
+
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(flo_store_blob_has(world->store, &documents[i], 0));
+        assert_true(flo_store_blob_has(world->store, &files[i], 0));
+    }
+    assert_false(flo_store_blob_has(world->store, &documents[4], 0));
+    assert_false(flo_store_blob_has(world->store, &files[4], 0));
+    assert_int_equal(collected.files, 3);
+
+    /* A commit later the old previous goes, unless it is the baseline; and the
+     * older record image no longer names what went. */
+    slots = read_slots(world);
+    slots.phase = FLO_SLOT_TRIAL;
+    assert_int_equal(flo_slots_commit(&slots, NULL), 0);
+    assert_int_equal(flo_store_slots_write(world->store, &slots, NULL), 0);
+    assert_int_equal(flo_store_collect(world->store, NULL, 0, &collected, NULL),
+                     0);
+    assert_false(flo_store_blob_has(world->store, &files[0], 0));
+    assert_false(flo_store_blob_has(world->store, &files[3], 0));
+    for (off_t which = 0; which < 2; which++) {
+        struct flo_slots either;
+        uint8_t byte = 0;
+        fd = open_file(world, "slots/tiny.bin", O_RDWR);
+        assert_int_equal(pread(fd, &byte, 1, which * 4096 + 9), 1);
+        byte ^= 1;
+        assert_int_equal(pwrite(fd, &byte, 1, which * 4096 + 9), 1);
+        either = read_slots(world);
+        byte ^= 1;
+        assert_int_equal(pwrite(fd, &byte, 1, which * 4096 + 9), 1);
+        close(fd);
+        assert_true(either.is_repaired);
+        assert_memory_equal(&either.current, &documents[2], 32);
+        assert_memory_equal(&either.previous, &documents[1], 32);
+        assert_int_equal(either.phase, FLO_SLOT_IDLE);
+    }
+}
+
+static void nothing_is_collected_when_a_record_is_damaged(void **state)
+{
+    struct world *world = *state;
+    struct flo_digest file;
+
+    (void)put_release(world, "1.0.0", 1, "one", &file);
+    int fd = open_file(world, "slots/other.bin", O_RDWR | O_CREAT);
+    assert_int_equal(pwrite(fd, "garbage", 7, 0), 7);
+    close(fd);
+
+    assert_int_equal(
+        flo_store_collect(world->store, NULL, 0, NULL, &world->err),
+        FLO_E_STATE_SLOT);
+    assert_true(flo_store_blob_has(world->store, &file, 0));
+}
+
+static void a_lost_record_is_recovered_from_whole_releases(void **state)
+{
+    struct world *world = *state;
+    struct flo_digest files[4];
+    struct flo_digest documents[4];
+    struct flo_device device = {0};
+    struct flo_slots slots;
+
+    documents[0] = put_release(world, "1.0.0", 1, "one", &files[0]);
+    documents[1] = put_release(world, "2.0.0", 2, "two", &files[1]);
+    documents[2] = put_release(world, "3.0.0", 3, "three", &files[2]);
+    documents[3] = put_release(world, "4.0.0", 4, "four", &files[3]);
+    flo_device_deny(&device, &documents[3]);
+    flo_store_blob_remove(world->store, &files[1]);
+
+    assert_int_equal(flo_store_slots_recover(world->store, "tiny", &device,
+                                             &slots, &world->err),
+                     0);
+
+    assert_memory_equal(&slots.current, &documents[2], 32);
+    assert_memory_equal(&slots.previous, &documents[0], 32);
+    assert_int_equal(flo_store_slots_recover(world->store, "other", &device,
+                                             &slots, &world->err),
+                     FLO_E_ABSENT);
+}
+
+static void models_are_listed_in_order(void **state)
+{
+    struct world *world = *state;
+    struct flo_device device = {0};
+    char models[4][FLO_NAME_MAX + 1];
+    const char *const names[] = {"b", "c", "a"};
+
+    assert_int_equal(flo_store_device_write(world->store, &device, NULL), 0);
+    for (size_t i = 0; i < 3; i++) {
+        struct flo_slots slots = {.generation = 0};
+        strcpy(slots.model, names[i]);
+        assert_int_equal(flo_store_slots_write(world->store, &slots, NULL), 0);
+    }
+
+    assert_int_equal(flo_store_models(world->store, models, 4), 3);
+    assert_string_equal(models[0], "a");
+    assert_string_equal(models[1], "b");
+    assert_string_equal(models[2], "c");
+    struct flo_slots slots;
+    assert_int_equal(flo_store_slots_read(world->store, "../x", &slots, NULL),
+                     FLO_E_META_NAME);
+}
+
+#define with_store(test)                                                       \
+    cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        with_store(what_was_written_is_read),
+        with_store(nothing_written_is_no_error),
+        with_store(the_device_record_is_read_as_written),
+        with_store(a_write_torn_at_any_byte_leaves_the_old_or_the_new_record),
+        with_store(a_flipped_bit_in_any_place_is_found),
+        with_store(two_damaged_records_are_reported_and_healed_by_a_write),
+        with_store(a_file_of_any_length_of_garbage_is_reported),
+        with_store(
+            the_device_record_survives_a_write_torn_at_any_sector_and_byte),
+        with_store(a_second_holder_is_told_the_pid_of_the_first),
+        with_store(a_folder_that_others_may_enter_is_refused),
+        with_store(a_planted_symbolic_link_is_refused),
+        with_store(a_blob_has_its_name_only_when_published),
+        with_store(a_rotten_blob_becomes_a_partial_download),
+        with_store(more_than_the_disk_has_is_refused_with_numbers),
+        with_store(collection_keeps_what_slots_and_baseline_name),
+        with_store(nothing_is_collected_when_a_record_is_damaged),
+        with_store(a_lost_record_is_recovered_from_whole_releases),
+        with_store(models_are_listed_in_order),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,190 @@
+/* Apply any patch: one table from codec to decoder, and around every decoder
+ * the same care: the base is what it should be before the first byte is
+ * written, the result is no longer than signed and has the signed digest. */
+#include "updater/delta/internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+typedef int delta_apply_fn(const struct flo_delta_job *job,
+                           uint64_t patch_bytes, struct delta_sink *sink,
+                           struct flo_err *err);
+
+static const struct {
+    delta_apply_fn *apply; /* NULL: not built yet */
+    bool has_base;
+} codecs[FLO_CODEC_COUNT] = {
+    [FLO_CODEC_RAW] = {delta_raw_apply, false},
+    [FLO_CODEC_ZSTD] = {delta_zstd_apply, false},
+    [FLO_CODEC_BSDIFF40] = {delta_bsdiff40_apply, true},
+    [FLO_CODEC_TENSOR1] = {NULL, true},
+    [FLO_CODEC_ADAPTER] = {NULL, true},
+};
+
+bool flo_delta_codec_is_built(enum flo_codec codec)
+{
+    return codec < FLO_CODEC_COUNT && codecs[codec].apply != NULL;
+}
+
+int delta_file_bytes(int fd, const char *name, uint64_t *bytes,
+                     struct flo_err *err)
+{
+    struct stat facts;
+
+    if (fstat(fd, &facts) != 0) {
+        return flo_fail_errno(err, FLO_E_IO_READ, "%s", name);
+    }
+    if (!S_ISREG(facts.st_mode)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "%s is no regular file", name);
+    }
+    *bytes = (uint64_t)facts.st_size;
+    return 0;
+}
+
+int delta_sink_write(struct delta_sink *sink, const void *data, size_t bytes,
+                     struct flo_err *err)
+{
+    const struct flo_delta_job *job = sink->job;
+
+    if (bytes > job->new_bytes - sink->done) {
+        return flo_fail(err, FLO_E_PATCH_LIMIT,
+                        "the patch makes more than the expected %" PRIu64
+                        " bytes",
+                        job->new_bytes);
+    }
+    flo_sha256_update(&sink->sha, data, bytes);
+    int rv =
+        job->on_data == NULL ? 0 : job->on_data(job->context, data, bytes, err);
+    sink->done += bytes;
+    if (rv == 0 && job->on_progress != NULL) {
+        rv = job->on_progress(job->context, sink->done, job->new_bytes);
+        if (rv < 0) {
+            return flo_fail(err, rv, "applying was stopped");
+        }
+    }
+    return rv;
+}
+
+int delta_raw_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
+                    struct delta_sink *sink, struct flo_err *err)
+{
+    if (patch_bytes != job->new_bytes) {
+        return flo_fail(err,
+                        patch_bytes < job->new_bytes ? FLO_E_PATCH_TRUNCATED
+                                                     : FLO_E_PATCH_LIMIT,
+                        "the file has %" PRIu64 " bytes, expected are "
+                        "%" PRIu64,
+                        patch_bytes, job->new_bytes);
+    }
+    FLO_CLEANUP(flo_free_cleanup) uint8_t *piece = malloc(DELTA_PIECE_BYTES);
+    if (piece == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory to copy");
+    }
+    for (uint64_t offset = 0; offset < patch_bytes;) {
+        uint64_t left = patch_bytes - offset;
+        size_t bytes =
+            left < DELTA_PIECE_BYTES ? (size_t)left : DELTA_PIECE_BYTES;
+        int rv = flo_fd_pread_all(job->patch_fd, piece, bytes, offset, err);
+        if (rv == 0) {
+            rv = delta_sink_write(sink, piece, bytes, err);
+        }
+        if (rv < 0) {
+            return rv;
+        }
+        offset += bytes;
+    }
+    return 0;
+}
+
+static int check_base(const struct flo_delta_job *job, struct flo_err *err)
+{
+    struct flo_digest digest;
+    char expected[FLO_DIGEST_TEXT];
+    char found[FLO_DIGEST_TEXT];
+
+    if (job->base_digest == NULL) {
+        return 0;
+    }
+    int rv = flo_sha256_fd(job->base_fd, &digest, NULL, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "base");
+    }
+    if (flo_digest_equal(&digest, job->base_digest)) {
+        return 0;
+    }
+    flo_digest_text(job->base_digest, expected);
+    flo_digest_text(&digest, found);
+    return flo_fail(err, FLO_E_PATCH_BASE_CORRUPT,
+                    "the base should be %s and is %s", expected, found);
+}
+
+static int check_result(const struct flo_delta_job *job,
+                        const struct delta_sink *sink,
+                        const struct flo_digest *digest, struct flo_err *err)
+{
+    char expected[FLO_DIGEST_TEXT];
+    char found[FLO_DIGEST_TEXT];
+
+    if (sink->done != job->new_bytes) {
+        return flo_fail(err, FLO_E_PATCH_TRUNCATED,
+                        "the patch makes %" PRIu64 " bytes, expected are "
+                        "%" PRIu64,
+                        sink->done, job->new_bytes);
+    }
+    if (job->new_digest == NULL || flo_digest_equal(digest, job->new_digest)) {
+        return 0;
+    }
+    flo_digest_text(job->new_digest, expected);
+    flo_digest_text(digest, found);
+    return flo_fail(err, FLO_E_TARGET_HASH, "the result is %s, expected is %s",
+                    found, expected);
+}
+
+static int apply_checked(const struct flo_delta_job *job,
+                         struct delta_sink *sink, struct flo_digest *out,
+                         struct flo_err *err)
+{
+    uint64_t patch_bytes = 0;
+    struct flo_digest digest;
+    int rv = delta_file_bytes(job->patch_fd, "patch", &patch_bytes, err);
+
+    if (rv == 0 && codecs[job->codec].has_base) {
+        rv = check_base(job, err);
+    }
+    if (rv == 0) {
+        rv = codecs[job->codec].apply(job, patch_bytes, sink, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    flo_sha256_final(&sink->sha, &digest);
+    rv = check_result(job, sink, &digest, err);
+    if (rv == 0 && out != NULL) {
+        *out = digest;
+    }
+    return rv;
+}
+
+int flo_delta_apply(const struct flo_delta_job *job, struct flo_digest *digest,
+                    struct flo_err *err)
+{
+    struct flo_delta_job filled = *job;
+    struct delta_sink sink = {.job = &filled};
+
+    if (!flo_delta_codec_is_built(job->codec)) {
+        return flo_fail(err, FLO_E_NOT_BUILT, "codec %s is not built yet",
+                        job->codec < FLO_CODEC_COUNT
+                            ? flo_codec_word(job->codec)
+                            : "of an unknown number");
+    }
+    if (filled.memory_bytes_max == 0) {
+        filled.memory_bytes_max = FLO_DELTA_MEMORY_BYTES_MAX;
+    }
+    int rv = flo_sha256_init(&sink.sha, err);
+    if (rv == 0) {
+        rv = apply_checked(&filled, &sink, digest, err);
+    }
+    flo_sha256_deinit(&sink.sha);
+    return rv;
+}

@@ -1,0 +1,519 @@
+/* Apply a BSDIFF40 patch as a stream.
+ *
+ * Three bzip2 decoders read one descriptor at three offsets, the old file is
+ * read by pread, the new one leaves in pieces: memory does not depend on any
+ * file size.  A decoder takes at most 3.7 MB (2.4 MB in bzip2's small mode,
+ * half as fast, taken when the limit asks for it), so all three fit 16 MiB.
+ *
+ * What patches of bsdiff never do is refused rather than interpreted: a
+ * position outside the old file, bytes behind the last one used, lengths
+ * below zero (CVE-2014-9862, CVE-2020-14315). */
+#include "updater/delta/internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bzlib.h>
+
+#define INPUT_BYTES (32u << 10)
+#define OLD_JUMP_BYTES (16u << 10) /* read ahead after a jump in old */
+#define OLD_WINDOW_BYTES (256u << 10)
+/* bsdiff writes one triple without progress at most (the first may only
+ * seek); a patch of nothing else would turn for ever. */
+#define IDLE_TRIPLES_MAX 64
+
+/* One compressed part of the patch. */
+struct part {
+    const char *name;
+    int fd;
+    uint64_t offset; /* of the next byte to read */
+    uint64_t end;
+    bz_stream stream;
+    bool is_open;
+    bool is_ended; /* the decoder saw the end of its stream */
+    char input[INPUT_BYTES];
+};
+
+struct apply {
+    const struct flo_delta_job *job;
+    struct delta_sink *sink;
+    struct part control;
+    struct part diff;
+    struct part extra;
+    uint64_t memory_bytes; /* given to bzip2 */
+    uint64_t memory_bytes_max;
+    uint64_t old_bytes;
+    uint64_t window_offset; /* of the piece of old in window */
+    size_t window_bytes;
+    size_t window_next; /* bytes to read ahead next time */
+    size_t out_bytes;
+    uint8_t window[OLD_WINDOW_BYTES];
+    uint8_t out[DELTA_PIECE_BYTES];
+};
+
+/* ---- memory
+ * ------------------------------------------------------------------- */
+
+/* bzip2's allocations, counted: a head in front remembers the size. */
+static void *part_alloc(void *context, int count, int bytes)
+{
+    struct apply *apply = context;
+    uint64_t need = (uint64_t)count * (uint64_t)bytes + 16;
+
+    if (need > apply->memory_bytes_max - apply->memory_bytes) {
+        return NULL;
+    }
+    uint64_t *block = malloc(need);
+    if (block == NULL) {
+        return NULL;
+    }
+    apply->memory_bytes += need;
+    block[0] = need;
+    return block + 2;
+}
+
+static void part_free(void *context, void *data)
+{
+    struct apply *apply = context;
+
+    if (data != NULL) {
+        uint64_t *block = (uint64_t *)data - 2;
+        apply->memory_bytes -= block[0];
+        free(block);
+    }
+}
+
+/* What a decoder of this part will take, by the level in its head "BZh1". */
+static uint64_t part_memory(const struct part *part, bool small)
+{
+    char head[4] = "BZh9";
+
+    if (part->end - part->offset >= sizeof head) {
+        (void)flo_fd_pread_all(part->fd, head, sizeof head, part->offset, NULL);
+    }
+    uint64_t level = head[3] >= '1' && head[3] <= '9' ? head[3] - '0' : 9;
+    return 100000 * level * (small ? 5 : 8) / 2 + (70u << 10);
+}
+
+/* ---- decoding a part
+ * ------------------------------------------------------------ */
+
+static void part_place(struct part *part, struct apply *apply, const char *name,
+                       uint64_t offset, uint64_t bytes)
+{
+    part->name = name;
+    part->fd = apply->job->patch_fd;
+    part->offset = offset;
+    part->end = offset + bytes;
+}
+
+static int part_start(struct part *part, struct apply *apply, bool small,
+                      struct flo_err *err)
+{
+    part->stream.bzalloc = part_alloc;
+    part->stream.bzfree = part_free;
+    part->stream.opaque = apply;
+    if (BZ2_bzDecompressInit(&part->stream, 0, small) != BZ_OK) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory to decode the patch");
+    }
+    part->is_open = true;
+    return 0;
+}
+
+static int part_fill(struct part *part, struct flo_err *err)
+{
+    uint64_t left = part->end - part->offset;
+    size_t bytes = left < INPUT_BYTES ? (size_t)left : INPUT_BYTES;
+
+    if (bytes == 0) {
+        return flo_fail(err, FLO_E_PATCH_TRUNCATED,
+                        "the patch's %s part ends too early", part->name);
+    }
+    int rv = flo_fd_pread_all(part->fd, part->input, bytes, part->offset, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "patch");
+    }
+    part->offset += bytes;
+    part->stream.next_in = part->input;
+    part->stream.avail_in = (unsigned)bytes;
+    return 0;
+}
+
+/* Decode up to `bytes`; *got is less only at the end of the stream. */
+static int part_decode(struct part *part, void *out, size_t bytes, size_t *got,
+                       struct flo_err *err)
+{
+    part->stream.next_out = out;
+    part->stream.avail_out = (unsigned)bytes;
+    while (part->stream.avail_out > 0 && !part->is_ended) {
+        if (part->stream.avail_in == 0) {
+            int rv = part_fill(part, err);
+            if (rv < 0) {
+                return rv;
+            }
+        }
+        int result = BZ2_bzDecompress(&part->stream);
+        if (result == BZ_STREAM_END) {
+            part->is_ended = true;
+        } else if (result == BZ_MEM_ERROR) {
+            return flo_fail(err, FLO_E_PATCH_LIMIT,
+                            "the patch's %s part needs more memory than "
+                            "allowed",
+                            part->name);
+        } else if (result != BZ_OK) {
+            return flo_fail(err, FLO_E_PATCH_STREAM,
+                            "the patch's %s part is damaged near byte "
+                            "%" PRIu64 " (bzip2 %d)",
+                            part->name, part->offset - part->stream.avail_in,
+                            result);
+        }
+    }
+    *got = bytes - part->stream.avail_out;
+    return 0;
+}
+
+static int part_read(struct part *part, void *out, size_t bytes,
+                     struct flo_err *err)
+{
+    size_t got = 0;
+    int rv = part_decode(part, out, bytes, &got, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (got < bytes) {
+        return flo_fail(err, FLO_E_PATCH_BOUNDS,
+                        "the patch's %s part holds fewer bytes than its "
+                        "triples use",
+                        part->name);
+    }
+    return 0;
+}
+
+/* Everything was used: no byte more in the stream, none behind it. */
+static int part_finish(struct part *part, struct flo_err *err)
+{
+    char more;
+    size_t got = 0;
+    int rv = part_decode(part, &more, 1, &got, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (got > 0) {
+        return flo_fail(err, FLO_E_PATCH_BOUNDS,
+                        "the patch's %s part holds more bytes than the new "
+                        "file takes",
+                        part->name);
+    }
+    uint64_t behind = part->end - part->offset + part->stream.avail_in;
+    if (behind > 0) {
+        return flo_fail(err, FLO_E_PATCH_STREAM,
+                        "%" PRIu64 " bytes stand behind the end of the "
+                        "patch's %s part",
+                        behind, part->name);
+    }
+    return 0;
+}
+
+static void part_close(struct part *part)
+{
+    if (part->is_open) {
+        (void)BZ2_bzDecompressEnd(&part->stream);
+        part->is_open = false;
+    }
+}
+
+/* ---- old and new
+ * ------------------------------------------------------------------ */
+
+/* At least one byte of old at `offset` (inside the file) through `data`.  Reads
+ * ahead little after a jump and doubles while reading goes straight on. */
+static int old_view(struct apply *apply, uint64_t offset, const uint8_t **data,
+                    size_t *bytes, struct flo_err *err)
+{
+    uint64_t window_end = apply->window_offset + apply->window_bytes;
+
+    if (offset < apply->window_offset || offset >= window_end) {
+        bool goes_on = offset == window_end && apply->window_bytes > 0;
+        size_t next = goes_on ? 2 * apply->window_next : OLD_JUMP_BYTES;
+        next = next > OLD_WINDOW_BYTES ? OLD_WINDOW_BYTES : next;
+        apply->window_next = next;
+        uint64_t left = apply->old_bytes - offset;
+        apply->window_offset = offset;
+        apply->window_bytes = left < next ? (size_t)left : next;
+        int rv = flo_fd_pread_all(apply->job->base_fd, apply->window,
+                                  apply->window_bytes, offset, err);
+        if (rv < 0) {
+            apply->window_bytes = 0;
+            return flo_wrap(err, rv, "base");
+        }
+    }
+    size_t skip = (size_t)(offset - apply->window_offset);
+    *data = apply->window + skip;
+    *bytes = apply->window_bytes - skip;
+    return 0;
+}
+
+static int out_flush(struct apply *apply, struct flo_err *err)
+{
+    size_t bytes = apply->out_bytes;
+
+    apply->out_bytes = 0;
+    return bytes == 0 ? 0
+                      : delta_sink_write(apply->sink, apply->out, bytes, err);
+}
+
+static int out_room(struct apply *apply, uint64_t wanted, size_t *room,
+                    struct flo_err *err)
+{
+    if (apply->out_bytes == sizeof apply->out) {
+        int rv = out_flush(apply, err);
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    *room = sizeof apply->out - apply->out_bytes;
+    *room = wanted < *room ? (size_t)wanted : *room;
+    return 0;
+}
+
+/* new = old + diff, byte by byte. */
+static int add_old(struct apply *apply, uint64_t old_offset, uint64_t bytes,
+                   struct flo_err *err)
+{
+    while (bytes > 0) {
+        size_t room = 0;
+        size_t seen = 0;
+        const uint8_t *old = NULL;
+        int rv = out_room(apply, bytes, &room, err);
+        if (rv == 0) {
+            rv = old_view(apply, old_offset, &old, &seen, err);
+        }
+        if (rv < 0) {
+            return rv;
+        }
+        size_t count = seen < room ? seen : room;
+        uint8_t *out = apply->out + apply->out_bytes;
+        rv = part_read(&apply->diff, out, count, err);
+        if (rv < 0) {
+            return rv;
+        }
+        for (size_t i = 0; i < count; i++) {
+            out[i] = (uint8_t)(out[i] + old[i]);
+        }
+        apply->out_bytes += count;
+        old_offset += count;
+        bytes -= count;
+    }
+    return 0;
+}
+
+static int insert(struct apply *apply, uint64_t bytes, struct flo_err *err)
+{
+    while (bytes > 0) {
+        size_t room = 0;
+        int rv = out_room(apply, bytes, &room, err);
+        if (rv == 0) {
+            rv = part_read(&apply->extra, apply->out + apply->out_bytes, room,
+                           err);
+        }
+        if (rv < 0) {
+            return rv;
+        }
+        apply->out_bytes += room;
+        bytes -= room;
+    }
+    return 0;
+}
+
+/* ---- triples
+ * ------------------------------------------------------------------------ */
+
+struct triple {
+    int64_t add;
+    int64_t insert;
+    int64_t seek;
+};
+
+static int triple_check(const struct apply *apply, const struct triple *triple,
+                        uint64_t new_left, uint64_t old_offset,
+                        struct flo_err *err)
+{
+    if (triple->add < 0 || triple->insert < 0) {
+        return flo_fail(err, FLO_E_PATCH_BOUNDS,
+                        "a length in the patch is negative (add %" PRId64
+                        ", insert %" PRId64 ")",
+                        triple->add, triple->insert);
+    }
+    if ((uint64_t)triple->add > new_left ||
+        (uint64_t)triple->insert > new_left - (uint64_t)triple->add) {
+        return flo_fail(err, FLO_E_PATCH_BOUNDS,
+                        "the patch writes behind the end of the new file (add "
+                        "%" PRId64 ", insert %" PRId64 ", %" PRIu64 " left)",
+                        triple->add, triple->insert, new_left);
+    }
+    if ((uint64_t)triple->add > apply->old_bytes - old_offset) {
+        return flo_fail(err, FLO_E_PATCH_BOUNDS,
+                        "the patch reads %" PRId64 " bytes at %" PRIu64
+                        " of a base of %" PRIu64,
+                        triple->add, old_offset, apply->old_bytes);
+    }
+    return 0;
+}
+
+static int seek_old(const struct apply *apply, uint64_t *old_offset,
+                    int64_t seek, struct flo_err *err)
+{
+    int64_t target;
+
+    if (__builtin_add_overflow((int64_t)*old_offset, seek, &target) ||
+        target < 0 || (uint64_t)target > apply->old_bytes) {
+        return flo_fail(err, FLO_E_PATCH_BOUNDS,
+                        "the patch seeks by %" PRId64 " from %" PRIu64
+                        " of a base of %" PRIu64,
+                        seek, *old_offset, apply->old_bytes);
+    }
+    *old_offset = (uint64_t)target;
+    return 0;
+}
+
+static int run_triples(struct apply *apply, struct flo_err *err)
+{
+    uint64_t left = apply->job->new_bytes;
+    uint64_t old_offset = 0;
+    unsigned idle = 0;
+
+    while (left > 0) {
+        uint8_t data[24];
+        int rv = part_read(&apply->control, data, sizeof data, err);
+        struct triple triple = {bsdiff40_get(data), bsdiff40_get(data + 8),
+                                bsdiff40_get(data + 16)};
+        if (rv == 0) {
+            rv = triple_check(apply, &triple, left, old_offset, err);
+        }
+        if (rv == 0) {
+            rv = add_old(apply, old_offset, (uint64_t)triple.add, err);
+        }
+        if (rv == 0) {
+            rv = insert(apply, (uint64_t)triple.insert, err);
+        }
+        if (rv < 0) {
+            return rv;
+        }
+        uint64_t progress = (uint64_t)triple.add + (uint64_t)triple.insert;
+        left -= progress;
+        old_offset += (uint64_t)triple.add;
+        idle = progress == 0 ? idle + 1 : 0;
+        if (idle > IDLE_TRIPLES_MAX) {
+            return flo_fail(err, FLO_E_PATCH_BOUNDS,
+                            "%u triples of the patch in a row write nothing",
+                            idle);
+        }
+        rv = seek_old(apply, &old_offset, triple.seek, err);
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    return out_flush(apply, err);
+}
+
+/* Choose bzip2's mode by the limit, or refuse with the numbers. */
+static int start_parts(struct apply *apply, struct flo_err *err)
+{
+    struct part *parts[] = {&apply->control, &apply->diff, &apply->extra};
+    uint64_t fast = 0;
+    uint64_t small = 0;
+
+    for (size_t i = 0; i < FLO_COUNT(parts); i++) {
+        fast += part_memory(parts[i], false);
+        small += part_memory(parts[i], true);
+    }
+    if (small > apply->memory_bytes_max) {
+        return flo_fail(err, FLO_E_PATCH_LIMIT,
+                        "the patch needs %" PRIu64 " bytes of memory, allowed "
+                        "are %" PRIu64,
+                        small + sizeof *apply,
+                        apply->memory_bytes_max + sizeof *apply);
+    }
+    for (size_t i = 0; i < FLO_COUNT(parts); i++) {
+        int rv =
+            part_start(parts[i], apply, fast > apply->memory_bytes_max, err);
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    return 0;
+}
+
+static int run(struct apply *apply, const struct bsdiff40_head *head,
+               struct flo_err *err)
+{
+    uint64_t offset = BSDIFF40_HEAD_BYTES;
+
+    part_place(&apply->control, apply, "control", offset, head->control_bytes);
+    offset += head->control_bytes;
+    part_place(&apply->diff, apply, "diff", offset, head->diff_bytes);
+    offset += head->diff_bytes;
+    part_place(&apply->extra, apply, "extra", offset, head->extra_bytes);
+    int rv = start_parts(apply, err);
+    if (rv == 0) {
+        rv = run_triples(apply, err);
+    }
+    if (rv == 0) {
+        rv = part_finish(&apply->control, err);
+    }
+    if (rv == 0) {
+        rv = part_finish(&apply->diff, err);
+    }
+    return rv < 0 ? rv : part_finish(&apply->extra, err);
+}
+
+int delta_bsdiff40_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
+                         struct delta_sink *sink, struct flo_err *err)
+{
+    uint8_t data[BSDIFF40_HEAD_BYTES];
+    size_t bytes =
+        patch_bytes < sizeof data ? (size_t)patch_bytes : sizeof data;
+    struct bsdiff40_head head;
+    uint64_t old_bytes = 0;
+    int rv = flo_fd_pread_all(job->patch_fd, data, bytes, 0, err);
+
+    if (rv == 0) {
+        rv = bsdiff40_head_read(data, bytes, patch_bytes, &head, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    if (head.new_bytes != job->new_bytes) {
+        return flo_fail(err, FLO_E_PATCH_LIMIT,
+                        "the patch makes %" PRIu64 " bytes, expected are "
+                        "%" PRIu64,
+                        head.new_bytes, job->new_bytes);
+    }
+    rv = delta_file_bytes(job->base_fd, "base", &old_bytes, err);
+    if (rv < 0) {
+        return rv;
+    }
+    if (job->memory_bytes_max < sizeof(struct apply)) {
+        return flo_fail(err, FLO_E_PATCH_LIMIT,
+                        "%" PRIu64 " bytes of memory are allowed, the patch "
+                        "needs more",
+                        job->memory_bytes_max);
+    }
+    struct apply *apply = calloc(1, sizeof *apply);
+    if (apply == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory to apply the patch");
+    }
+    apply->job = job;
+    apply->sink = sink;
+    apply->old_bytes = old_bytes;
+    apply->memory_bytes_max = job->memory_bytes_max - sizeof *apply;
+    rv = run(apply, &head, err);
+    part_close(&apply->control);
+    part_close(&apply->diff);
+    part_close(&apply->extra);
+    free(apply);
+    return rv;
+}

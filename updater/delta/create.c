@@ -1,0 +1,215 @@
+/* Make a patch and say what it cost: one codec, or the smallest of several by
+ * measurement.  Publishers only; maps both files. */
+#include "updater/delta/internal.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef int delta_create_fn(const struct delta_input *input, int fd,
+                            struct flo_err *err);
+
+static const struct {
+    delta_create_fn *create; /* NULL: not built yet */
+    bool has_base;
+} codecs[FLO_CODEC_COUNT] = {
+    [FLO_CODEC_RAW] = {delta_raw_create, false},
+    [FLO_CODEC_ZSTD] = {delta_zstd_create, false},
+    [FLO_CODEC_BSDIFF40] = {delta_bsdiff40_create, true},
+    [FLO_CODEC_TENSOR1] = {NULL, true},
+    [FLO_CODEC_ADAPTER] = {NULL, true},
+};
+
+int delta_raw_create(const struct delta_input *input, int fd,
+                     struct flo_err *err)
+{
+    int rv = flo_fd_write_all(fd, input->new, (size_t)input->new_bytes, err);
+
+    return rv < 0 ? flo_wrap(err, rv, "patch") : 0;
+}
+
+/* An empty file maps to a pointer to nothing. */
+static int map_file(int fd, const char *name, const uint8_t **data,
+                    uint64_t *bytes, struct flo_err *err)
+{
+    static const uint8_t nothing;
+    int rv = delta_file_bytes(fd, name, bytes, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (*bytes == 0) {
+        *data = &nothing;
+        return 0;
+    }
+    void *map = mmap(NULL, (size_t)*bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (map == MAP_FAILED) {
+        return flo_fail_errno(err, FLO_E_IO_MAPPING, "%s", name);
+    }
+    *data = map;
+    return 0;
+}
+
+static void unmap_file(const uint8_t *data, uint64_t bytes)
+{
+    void *map;
+
+    if (data != NULL && bytes > 0) {
+        memcpy(&map, &data, sizeof map);
+        (void)munmap(map, (size_t)bytes);
+    }
+}
+
+/* A nameless file beside nothing, gone with its descriptor. */
+static int open_scratch(struct flo_err *err)
+{
+    int fd = open("/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    if (fd < 0) {
+        fd = memfd_create("flotilla-delta", MFD_CLOEXEC);
+    }
+    return fd < 0 ? flo_fail_errno(err, FLO_E_IO_OPEN, "scratch file") : fd;
+}
+
+/* Which codecs a choice measures; false for an unknown word. */
+static bool choose(const char *choice, bool *wanted, struct flo_err *err)
+{
+    enum flo_codec codec;
+
+    memset(wanted, 0, FLO_CODEC_COUNT * sizeof *wanted);
+    if (strcmp(choice, "auto") == 0 || strcmp(choice, "full") == 0) {
+        wanted[FLO_CODEC_RAW] = true;
+        wanted[FLO_CODEC_ZSTD] = true;
+        wanted[FLO_CODEC_BSDIFF40] = choice[0] == 'a';
+        return true;
+    }
+    if (!flo_codec_parse(choice, &codec)) {
+        (void)flo_fail(err, FLO_E_USAGE,
+                       "no codec \"%s\": auto full raw zstd bsdiff40", choice);
+        return false;
+    }
+    if (codecs[codec].create == NULL) {
+        (void)flo_fail(err, FLO_E_NOT_BUILT, "codec %s is not built yet",
+                       choice);
+        return false;
+    }
+    wanted[codec] = true;
+    return true;
+}
+
+static int measure(enum flo_codec codec, const struct delta_input *input,
+                   uint64_t *bytes, int *scratch, struct flo_err *err)
+{
+    int fd = open_scratch(err);
+
+    if (fd < 0) {
+        return fd;
+    }
+    int rv = codecs[codec].create(input, fd, err);
+    if (rv == 0) {
+        rv = delta_file_bytes(fd, "patch", bytes, err);
+    }
+    if (rv < 0) {
+        (void)close(fd);
+        return rv;
+    }
+    *scratch = fd;
+    return 0;
+}
+
+static int copy_file(int from, int to, uint64_t bytes, struct flo_err *err)
+{
+    const uint8_t *data = NULL;
+    uint64_t mapped = 0;
+    int rv = map_file(from, "patch", &data, &mapped, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (ftruncate(to, 0) != 0 || lseek(to, 0, SEEK_SET) != 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "patch");
+    } else {
+        rv = flo_fd_write_all(to, data, (size_t)bytes, err);
+    }
+    unmap_file(data, mapped);
+    return rv;
+}
+
+/* Encode with every wanted codec; the smallest stays in *scratch.  Ties go to
+ * the codec that is cheaper to decode, which comes first in the table. */
+static int measure_all(const struct delta_input *input, const bool *wanted,
+                       struct flo_delta_made *out, int *scratch,
+                       struct flo_err *err)
+{
+    out->full_bytes = input->new_bytes;
+    for (int i = 0; i < FLO_CODEC_COUNT; i++) {
+        uint64_t bytes = 0;
+        int fd = -1;
+        if (!wanted[i]) {
+            continue;
+        }
+        int rv = measure((enum flo_codec)i, input, &bytes, &fd, err);
+        if (rv < 0) {
+            return flo_wrap(err, rv, "%s", flo_codec_word((enum flo_codec)i));
+        }
+        if (!codecs[i].has_base && bytes < out->full_bytes) {
+            out->full_bytes = bytes;
+        }
+        if (*scratch < 0 || bytes < out->bytes) {
+            flo_fd_cleanup(scratch);
+            *scratch = fd;
+            out->bytes = bytes;
+            out->codec = (enum flo_codec)i;
+        } else {
+            (void)close(fd);
+        }
+    }
+    return 0;
+}
+
+static int create_mapped(const struct delta_input *input, const bool *wanted,
+                         int patch_fd, struct flo_delta_made *out,
+                         struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int scratch = -1;
+    uint64_t begin_us = flo_now_us();
+    int rv = measure_all(input, wanted, out, &scratch, err);
+
+    if (rv == 0) {
+        out->create_ms = (flo_now_us() - begin_us) / 1000;
+        out->old_bytes = input->old_bytes;
+        out->new_bytes = input->new_bytes;
+        flo_sha256(input->old, (size_t)input->old_bytes, &out->old_digest);
+        flo_sha256(input->new, (size_t)input->new_bytes, &out->new_digest);
+        rv = copy_file(scratch, patch_fd, out->bytes, err);
+    }
+    return rv < 0 ? rv : flo_sha256_fd(patch_fd, &out->digest, NULL, err);
+}
+
+int flo_delta_create(const char *choice, int old_fd, int new_fd, int patch_fd,
+                     struct flo_delta_made *out, struct flo_err *err)
+{
+    struct delta_input input = {0};
+    struct flo_delta_made made = {0};
+    bool wanted[FLO_CODEC_COUNT];
+
+    if (!choose(choice, wanted, err)) {
+        return err == NULL ? FLO_E_USAGE : err->code;
+    }
+    int rv = map_file(old_fd, "old file", &input.old, &input.old_bytes, err);
+    if (rv == 0) {
+        rv = map_file(new_fd, "new file", &input.new, &input.new_bytes, err);
+    }
+    if (rv == 0) {
+        rv = create_mapped(&input, wanted, patch_fd, &made, err);
+    }
+    unmap_file(input.old, input.old_bytes);
+    unmap_file(input.new, input.new_bytes);
+    if (rv == 0) {
+        *out = made;
+    }
+    return rv;
+}

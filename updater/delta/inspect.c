@@ -1,0 +1,66 @@
+/* What a patch file says of itself, by its first bytes. */
+#include "updater/delta/internal.h"
+
+#include <string.h>
+
+#include <sys/types.h>
+
+static void inspect_bsdiff40(const struct bsdiff40_head *head,
+                             struct flo_delta_facts *out)
+{
+    out->codec = FLO_CODEC_BSDIFF40;
+    out->new_bytes = head->new_bytes;
+    out->control_bytes = head->control_bytes;
+    out->diff_bytes = head->diff_bytes;
+    out->extra_bytes = head->extra_bytes;
+    out->memory_bytes = FLO_DELTA_MEMORY_BYTES_MAX;
+}
+
+static void inspect_zstd(const struct zstd_head *head,
+                         struct flo_delta_facts *out)
+{
+    out->codec = FLO_CODEC_ZSTD;
+    out->new_bytes = head->content_bytes;
+    out->memory_bytes = zstd_memory_bytes(head);
+    while ((UINT64_C(1) << out->window_log) < head->window_bytes) {
+        out->window_log++;
+    }
+}
+
+int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out,
+                      struct flo_err *err)
+{
+    static const uint8_t zstd_magic[] = {0x28, 0xb5, 0x2f, 0xfd};
+    struct flo_delta_facts facts = {.codec = FLO_CODEC_RAW};
+    uint8_t data[BSDIFF40_HEAD_BYTES];
+    int rv = delta_file_bytes(patch_fd, "patch", &facts.patch_bytes, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    size_t bytes = facts.patch_bytes < sizeof data ? (size_t)facts.patch_bytes
+                                                   : sizeof data;
+    rv = flo_fd_pread_all(patch_fd, data, bytes, 0, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "patch");
+    }
+    if (bytes >= 8 && memcmp(data, "BSDIFF40", 8) == 0) {
+        struct bsdiff40_head head;
+        rv = bsdiff40_head_read(data, bytes, facts.patch_bytes, &head, err);
+        if (rv == 0) {
+            inspect_bsdiff40(&head, &facts);
+        }
+    } else if (bytes >= 4 && memcmp(data, zstd_magic, 4) == 0) {
+        struct zstd_head head;
+        rv = zstd_head_read(data, bytes, &head, err);
+        if (rv == 0) {
+            inspect_zstd(&head, &facts);
+        }
+    } else {
+        facts.new_bytes = facts.patch_bytes;
+    }
+    if (rv == 0) {
+        *out = facts;
+    }
+    return rv;
+}

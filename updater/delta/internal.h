@@ -1,0 +1,89 @@
+/* What the codecs and their dispatcher share: the sink that the new bytes go
+ * through, and one function per codec and direction. */
+#ifndef FLOTILLA_DELTA_INTERNAL_H
+#define FLOTILLA_DELTA_INTERNAL_H
+
+#include <flotilla/release.h>
+
+#include "base/host/digest.h"
+
+/* Bytes handed to the receiver at once. */
+#define DELTA_PIECE_BYTES (256u << 10)
+
+/* Where decoded bytes go: counted, hashed, handed on.  Never takes more than
+ * the job's new_bytes. */
+struct delta_sink {
+    const struct flo_delta_job *job;
+    struct flo_sha256 sha;
+    uint64_t done;
+};
+FLO_MUST_USE int delta_sink_write(struct delta_sink *sink, const void *data,
+                                  size_t bytes, struct flo_err *err);
+
+/* Length of a regular file; `name` is for the error. */
+FLO_MUST_USE int delta_file_bytes(int fd, const char *name, uint64_t *bytes,
+                                  struct flo_err *err);
+
+/* Decode a whole patch into the sink.  Each refuses a patch that says another
+ * size than job->new_bytes before it allocates anything. */
+FLO_MUST_USE int delta_raw_apply(const struct flo_delta_job *job,
+                                 uint64_t patch_bytes, struct delta_sink *sink,
+                                 struct flo_err *err);
+FLO_MUST_USE int delta_zstd_apply(const struct flo_delta_job *job,
+                                  uint64_t patch_bytes, struct delta_sink *sink,
+                                  struct flo_err *err);
+FLO_MUST_USE int delta_bsdiff40_apply(const struct flo_delta_job *job,
+                                      uint64_t patch_bytes,
+                                      struct delta_sink *sink,
+                                      struct flo_err *err);
+
+/* Encode mapped files into `fd` from its position on. */
+struct delta_input {
+    const uint8_t *old;
+    uint64_t old_bytes;
+    const uint8_t *new;
+    uint64_t new_bytes;
+};
+FLO_MUST_USE int delta_raw_create(const struct delta_input *input, int fd,
+                                  struct flo_err *err);
+FLO_MUST_USE int delta_zstd_create(const struct delta_input *input, int fd,
+                                   struct flo_err *err);
+FLO_MUST_USE int delta_bsdiff40_create(const struct delta_input *input, int fd,
+                                       struct flo_err *err);
+
+/* ---- BSDIFF40's head --------------------------------------------------------
+ */
+
+#define BSDIFF40_HEAD_BYTES 32
+
+struct bsdiff40_head {
+    uint64_t control_bytes; /* compressed */
+    uint64_t diff_bytes;
+    uint64_t extra_bytes;
+    uint64_t new_bytes;
+};
+/* Sizes are checked against each other and patch_bytes. */
+FLO_MUST_USE int bsdiff40_head_read(const uint8_t *data, size_t bytes,
+                                    uint64_t patch_bytes,
+                                    struct bsdiff40_head *out,
+                                    struct flo_err *err);
+/* 8 bytes little-endian, sign and magnitude; -0 reads as 0. */
+int64_t bsdiff40_get(const uint8_t *p);
+void bsdiff40_put(uint8_t *p, int64_t value);
+
+/* ---- zstd's head
+ * -------------------------------------------------------------- */
+
+struct zstd_head {
+    uint64_t content_bytes;
+    bool has_content_bytes;
+    uint64_t window_bytes;
+};
+/* Read a frame head; FLO_E_PATCH_FORMAT, FLO_E_PATCH_TRUNCATED. */
+FLO_MUST_USE int zstd_head_read(const uint8_t *data, size_t bytes,
+                                struct zstd_head *out, struct flo_err *err);
+/* Private memory that decoding with this window takes. */
+uint64_t zstd_memory_bytes(const struct zstd_head *head);
+#define ZSTD_HEAD_BYTES_MAX 18
+
+#endif
