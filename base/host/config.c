@@ -1,0 +1,720 @@
+/* Configuration: a YAML file read by a table of rows. */
+#include "base/host/config.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/host/yaml.h"
+
+enum { TEXT_BYTES_MAX = 4096, NEAR_MAX = 64, PATH_BYTES = 512 };
+
+/* What a row's key has at present. */
+struct value {
+    json_t *json;    /* owned; NULL: nothing */
+    uint64_t number; /* of U64, DURATION and SIZE */
+    bool is_set;
+};
+
+struct flo_config {
+    const struct flo_config_row *rows;
+    struct value *values; /* [count] */
+    size_t count;
+    struct flo_yaml *yaml;
+    json_t *no_object;
+    json_t *no_array;
+};
+
+/* What an error names: the file and line, or the override. */
+struct place {
+    const struct flo_config *config;
+    const char *key;
+    bool is_override;
+};
+
+void flo_config_free(struct flo_config *config)
+{
+    if (config == NULL) {
+        return;
+    }
+    for (size_t i = 0; config->values != NULL && i < config->count; i++) {
+        json_decref(config->values[i].json);
+    }
+    free(config->values);
+    flo_yaml_free(config->yaml);
+    json_decref(config->no_object);
+    json_decref(config->no_array);
+    free(config);
+}
+
+void flo_config_cleanup(struct flo_config **config)
+{
+    flo_config_free(*config);
+    *config = NULL;
+}
+
+/* ---- errors
+ * ----------------------------------------------------------------------- */
+
+static int fail_at(const struct place *place, int code, struct flo_err *err,
+                   const char *format, ...) FLO_PRINTF(4, 5);
+
+static int fail_at(const struct place *place, int code, struct flo_err *err,
+                   const char *format, ...)
+{
+    char what[400];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(what, sizeof(what), format, args);
+    va_end(args);
+    const char *name = flo_yaml_name(place->config->yaml);
+    unsigned line = flo_yaml_line(place->config->yaml, place->key);
+    if (place->is_override) {
+        return flo_fail(err, code, "--set: %s", what);
+    }
+    if (line == 0) {
+        return flo_fail(err, code, "%s: %s", name, what);
+    }
+    return flo_fail(err, code, "%s:%u: %s", name, line, what);
+}
+
+/* A number as a person would write it in a configuration. */
+static void limit_text(enum flo_config_type type, double value, char *out,
+                       size_t out_bytes)
+{
+    static const struct {
+        const char *unit;
+        double factor;
+    } durations[] = {{"d", 86400000},
+                     {"h", 3600000},
+                     {"m", 60000},
+                     {"s", 1000},
+                     {"ms", 1}},
+      sizes[] = {{"TiB", 0x1p40},
+                 {"GiB", 0x1p30},
+                 {"MiB", 0x1p20},
+                 {"KiB", 0x1p10},
+                 {"", 1}};
+    bool is_duration = type == FLO_CONFIG_DURATION;
+
+    snprintf(out, out_bytes, "%.15g", value);
+    if (!is_duration && type != FLO_CONFIG_SIZE) {
+        return;
+    }
+    for (size_t i = 0; i < FLO_COUNT(sizes) && value > 0; i++) {
+        double factor = is_duration ? durations[i].factor : sizes[i].factor;
+        if ((uint64_t)value % (uint64_t)factor == 0) {
+            snprintf(out, out_bytes, "%.15g%s", value / factor,
+                     is_duration ? durations[i].unit : sizes[i].unit);
+            return;
+        }
+    }
+}
+
+static bool is_within(const struct flo_config_row *row, double value)
+{
+    return (row->min == 0 && row->max == 0) ||
+           (value >= row->min && value <= row->max);
+}
+
+static int fail_range(const struct place *place,
+                      const struct flo_config_row *row, const char *value,
+                      struct flo_err *err)
+{
+    char min[64];
+    char max[64];
+
+    limit_text(row->type, row->min, min, sizeof(min));
+    limit_text(row->type, row->max, max, sizeof(max));
+    fail_at(place, FLO_E_CFG_RANGE, err, "`%s`: %s is not within %s to %s",
+            row->key, value, min, max);
+    flo_err_fix(err, "choose a value from %s to %s", min, max);
+    return FLO_E_CFG_RANGE;
+}
+
+static const char *const type_names[] = {
+    [FLO_CONFIG_TEXT] = "a text",
+    [FLO_CONFIG_BOOL] = "true or false",
+    [FLO_CONFIG_U64] = "a whole number",
+    [FLO_CONFIG_DURATION] = "a duration such as 30s",
+    [FLO_CONFIG_SIZE] = "a size such as 64MiB",
+    [FLO_CONFIG_REAL] = "a number",
+    [FLO_CONFIG_TEXTS] = "a list of texts",
+    [FLO_CONFIG_MAP] = "a map",
+    [FLO_CONFIG_LIST] = "a list",
+};
+
+/* "`30` is a number, not a duration such as 30s". */
+static int fail_type(const struct place *place,
+                     const struct flo_config_row *row, const json_t *json,
+                     struct flo_err *err)
+{
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf text = {.bytes_max = 4096};
+    const char *found = "a map";
+
+    if (json_is_array(json)) {
+        found = "a list";
+    } else if (!json_is_object(json)) {
+        flo_json_dump(json, &text);
+        found = text.failed ? "a long text" : text.data;
+    }
+    fail_at(place, FLO_E_CFG_TYPE, err, "`%s`: %.100s is not %s", row->key,
+            found, type_names[row->type]);
+    if (row->type == FLO_CONFIG_TEXT && json_is_number(json)) {
+        flo_err_fix(err, "put it in quotes");
+    } else {
+        flo_err_fix(err, "give %s", type_names[row->type]);
+    }
+    return FLO_E_CFG_TYPE;
+}
+
+/* ---- values
+ * ------------------------------------------------------------------------ */
+
+bool flo_size_parse(const char *text, uint64_t *bytes)
+{
+    static const struct {
+        const char *unit;
+        uint64_t factor;
+    } units[] = {{"", 1},
+                 {"B", 1},
+                 {"KiB", UINT64_C(1) << 10},
+                 {"MiB", UINT64_C(1) << 20},
+                 {"GiB", UINT64_C(1) << 30},
+                 {"TiB", UINT64_C(1) << 40},
+                 {"kB", 1000},
+                 {"MB", 1000000},
+                 {"GB", 1000000000},
+                 {"TB", UINT64_C(1000000000000)}};
+    char *end;
+
+    if (text == NULL || *text < '0' || *text > '9') {
+        return false;
+    }
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (errno != 0) {
+        return false;
+    }
+    end += *end == ' ' ? 1 : 0;
+    for (size_t i = 0; i < FLO_COUNT(units); i++) {
+        if (strcmp(end, units[i].unit) == 0) {
+            return flo_mul_u64(value, units[i].factor, bytes);
+        }
+    }
+    return false;
+}
+
+/* Is `word` among words that are separated by blanks? */
+static bool is_choice(const char *choices, const char *word)
+{
+    size_t chars = strlen(word);
+
+    for (const char *p = choices; *p != '\0';) {
+        size_t length = strcspn(p, " ");
+        if (length == chars && memcmp(p, word, chars) == 0) {
+            return true;
+        }
+        p += length;
+        p += strspn(p, " ");
+    }
+    return false;
+}
+
+static int check_text(const struct place *place,
+                      const struct flo_config_row *row, const json_t *json,
+                      struct flo_err *err)
+{
+    size_t bytes = json_string_length(json);
+    char text[64];
+
+    if (row->choices != NULL &&
+        !is_choice(row->choices, json_string_value(json))) {
+        fail_at(place, FLO_E_CFG_RANGE, err, "`%s`: `%.100s` is none of %s",
+                row->key, json_string_value(json), row->choices);
+        flo_err_fix(err, "choose one of %s", row->choices);
+        return FLO_E_CFG_RANGE;
+    }
+    snprintf(text, sizeof(text), "a text of %zu bytes", bytes);
+    if (!is_within(row, (double)bytes)) {
+        return fail_range(place, row, text, err);
+    }
+    if (row->max == 0 && bytes > TEXT_BYTES_MAX) {
+        return fail_at(place, FLO_E_CFG_RANGE, err, "`%s`: %s, limit %d",
+                       row->key, text, (int)TEXT_BYTES_MAX);
+    }
+    return 0;
+}
+
+/* The number that a U64, DURATION or SIZE says; false: wrong type. */
+static bool number_of(const struct flo_config_row *row, const json_t *json,
+                      uint64_t *number)
+{
+    const char *text = json_string_value(json);
+
+    if (json_is_integer(json) && json_integer_value(json) >= 0 &&
+        (row->type != FLO_CONFIG_DURATION || json_integer_value(json) == 0)) {
+        *number = (uint64_t)json_integer_value(json);
+        return true;
+    }
+    if (row->type == FLO_CONFIG_DURATION) {
+        return flo_duration_parse(text, number);
+    }
+    return row->type == FLO_CONFIG_SIZE && flo_size_parse(text, number);
+}
+
+static int check_number(const struct place *place,
+                        const struct flo_config_row *row, const json_t *json,
+                        uint64_t *number, struct flo_err *err)
+{
+    char text[100];
+
+    if (json_is_integer(json) && json_integer_value(json) < 0) {
+        /* A number, but none that this key could have. */
+        snprintf(text, sizeof(text), "%lld",
+                 (long long)json_integer_value(json));
+        return row->max > 0 ? fail_range(place, row, text, err)
+                            : fail_at(place, FLO_E_CFG_RANGE, err,
+                                      "`%s`: %s is below 0", row->key, text);
+    }
+    if (!number_of(row, json, number)) {
+        return fail_type(place, row, json, err);
+    }
+    if (!is_within(row, (double)*number)) {
+        if (json_is_string(json)) {
+            snprintf(text, sizeof(text), "%.90s", json_string_value(json));
+        } else {
+            snprintf(text, sizeof(text), "%llu", (unsigned long long)*number);
+        }
+        return fail_range(place, row, text, err);
+    }
+    return 0;
+}
+
+static int check_elements(const struct place *place,
+                          const struct flo_config_row *row, const json_t *json,
+                          struct flo_err *err)
+{
+    bool is_map = row->type == FLO_CONFIG_MAP;
+    size_t count = is_map ? json_object_size(json) : json_array_size(json);
+    char text[64];
+
+    if (is_map ? !json_is_object(json) : !json_is_array(json)) {
+        return fail_type(place, row, json, err);
+    }
+    for (size_t i = 0; row->type == FLO_CONFIG_TEXTS && i < count; i++) {
+        if (!json_is_string(json_array_get(json, i))) {
+            return fail_type(place, row, json_array_get(json, i), err);
+        }
+    }
+    snprintf(text, sizeof(text), "a count of %zu", count);
+    return is_within(row, (double)count) ? 0
+                                         : fail_range(place, row, text, err);
+}
+
+/* Check a value against its row and keep it (a new reference). */
+static int accept(const struct place *place, const struct flo_config_row *row,
+                  json_t *json, struct value *value, struct flo_err *err)
+{
+    uint64_t number = 0;
+    char text[64];
+    int rv = 0;
+
+    switch (row->type) {
+    case FLO_CONFIG_TEXT:
+        rv = json_is_string(json) ? check_text(place, row, json, err)
+                                  : fail_type(place, row, json, err);
+        break;
+    case FLO_CONFIG_BOOL:
+        rv = json_is_boolean(json) ? 0 : fail_type(place, row, json, err);
+        break;
+    case FLO_CONFIG_U64:
+    case FLO_CONFIG_DURATION:
+    case FLO_CONFIG_SIZE:
+        rv = check_number(place, row, json, &number, err);
+        break;
+    case FLO_CONFIG_REAL:
+        snprintf(text, sizeof(text), "%g", json_number_value(json));
+        rv = !json_is_number(json) ? fail_type(place, row, json, err)
+             : !is_within(row, json_number_value(json))
+                 ? fail_range(place, row, text, err)
+                 : 0;
+        break;
+    case FLO_CONFIG_TEXTS:
+    case FLO_CONFIG_MAP:
+    case FLO_CONFIG_LIST:
+    default:
+        rv = check_elements(place, row, json, err);
+        break;
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    json_decref(value->json);
+    value->json = json_incref(json);
+    value->number = number;
+    return 0;
+}
+
+/* "a,b" as a list of texts. */
+static json_t *split_texts(const char *text)
+{
+    json_t *list = json_array();
+
+    while (list != NULL && *text != '\0') {
+        size_t chars = strcspn(text, ",");
+        json_array_append_new(list, json_stringn(text, chars));
+        text += chars;
+        text += *text == ',' ? 1 : 0;
+    }
+    return list;
+}
+
+/* The value that a text on a command line (or a standard) stands for; a text
+ * when it does not look like the row's type, so that accept refuses it. */
+static json_t *json_of_text(const struct flo_config_row *row, const char *text)
+{
+    char *end;
+
+    if (row->type == FLO_CONFIG_BOOL &&
+        (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)) {
+        return json_boolean(text[0] == 't');
+    }
+    if (row->type == FLO_CONFIG_U64 || row->type == FLO_CONFIG_SIZE ||
+        row->type == FLO_CONFIG_DURATION) {
+        errno = 0;
+        long long value = strtoll(text, &end, 10);
+        if (*text != '\0' && *end == '\0' && errno == 0) {
+            return json_integer(value);
+        }
+    }
+    if (row->type == FLO_CONFIG_REAL) {
+        double value = strtod(text, &end);
+        if (*text != '\0' && *end == '\0' && isfinite(value)) {
+            return json_real(value);
+        }
+    }
+    if (row->type == FLO_CONFIG_TEXTS) {
+        return split_texts(text);
+    }
+    return json_string(text);
+}
+
+/* ---- keys
+ * -------------------------------------------------------------------------- */
+
+static size_t row_index(const struct flo_config *config, const char *key)
+{
+    for (size_t i = 0; i < config->count; i++) {
+        if (strcmp(config->rows[i].key, key) == 0) {
+            return i;
+        }
+    }
+    return config->count;
+}
+
+/* Does a row's key begin with "path."? */
+static bool is_section(const struct flo_config *config, const char *path)
+{
+    size_t chars = strlen(path);
+
+    for (size_t i = 0; i < config->count; i++) {
+        const char *key = config->rows[i].key;
+        if (strncmp(key, path, chars) == 0 && key[chars] == '.') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The nearest key of the same section, else any row's whole key that ends
+ * with the word; written into `out`. */
+static bool nearest_key(const struct flo_config *config, const char *section,
+                        const char *word, char *out, size_t out_bytes)
+{
+    char parts[NEAR_MAX][FLO_NAME_MAX + 1];
+    const char *words[NEAR_MAX];
+    size_t count = 0;
+    size_t chars = strlen(section);
+
+    for (size_t i = 0; i < config->count && count < NEAR_MAX; i++) {
+        const char *key = config->rows[i].key;
+        if (strncmp(key, section, chars) != 0) {
+            continue;
+        }
+        size_t length = strcspn(key + chars, ".");
+        if (length <= FLO_NAME_MAX) {
+            memcpy(parts[count], key + chars, length);
+            parts[count][length] = '\0';
+            words[count] = parts[count];
+            count++;
+        }
+    }
+    const char *near = flo_nearest(word, words, count);
+    if (near != NULL) {
+        int need = snprintf(out, out_bytes, "%s%s", section, near);
+        return need > 0 && (size_t)need < out_bytes;
+    }
+    for (size_t i = 0; i < config->count; i++) {
+        const char *dot = strrchr(config->rows[i].key, '.');
+        if (dot != NULL && strcmp(dot + 1, word) == 0) {
+            int need = snprintf(out, out_bytes, "%s", config->rows[i].key);
+            return need > 0 && (size_t)need < out_bytes;
+        }
+    }
+    return false;
+}
+
+static int fail_unknown(const struct place *place, const char *section,
+                        const char *word, struct flo_err *err)
+{
+    char near[PATH_BYTES];
+
+    fail_at(place, FLO_E_CFG_KEY, err, "unknown key `%s%s`", section, word);
+    if (nearest_key(place->config, section, word, near, sizeof(near))) {
+        flo_err_fix(err, "did you mean `%s`?", near);
+    } else {
+        flo_err_fix(err, "remove it; see docs/reference/config.md");
+    }
+    return FLO_E_CFG_KEY;
+}
+
+/* All keys of one section ("" or "broker."). */
+static int read_section(struct flo_config *config, const char *section,
+                        json_t *map, struct flo_err *err)
+{
+    const char *key;
+    json_t *json;
+
+    json_object_foreach(map, key, json)
+    {
+        char path[PATH_BYTES];
+        char below[PATH_BYTES + 1];
+        snprintf(path, sizeof(path), "%s%s", section, key);
+        struct place place = {.config = config, .key = path};
+        /* A key that has a dot itself would be mistaken for a section. */
+        size_t i =
+            strchr(key, '.') == NULL ? row_index(config, path) : config->count;
+        int rv = 0;
+        if (i < config->count) {
+            /* A key without a value is as good as a missing one. */
+            if (!json_is_null(json)) {
+                rv = accept(&place, &config->rows[i], json, &config->values[i],
+                            err);
+                config->values[i].is_set = rv == 0;
+            }
+        } else if (strchr(key, '.') != NULL || !is_section(config, path)) {
+            rv = fail_unknown(&place, section, key, err);
+        } else if (json_is_object(json)) {
+            snprintf(below, sizeof(below), "%s.", path);
+            rv = read_section(config, below, json, err);
+        } else if (!json_is_null(json)) {
+            struct flo_config_row row = {.key = path, .type = FLO_CONFIG_MAP};
+            rv = fail_type(&place, &row, json, err);
+        }
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    return 0;
+}
+
+/* Standards first, so that the file overwrites them. */
+static int set_standards(struct flo_config *config, struct flo_err *err)
+{
+    for (size_t i = 0; i < config->count; i++) {
+        const struct flo_config_row *row = &config->rows[i];
+        if (row->standard == NULL) {
+            continue;
+        }
+        FLO_CLEANUP(flo_json_cleanup)
+        json_t *json = json_of_text(row, row->standard);
+        struct place place = {.config = config, .key = row->key};
+        if (json == NULL) {
+            return flo_fail(err, FLO_E_MEMORY, "configuration");
+        }
+        int rv = accept(&place, row, json, &config->values[i], err);
+        if (rv < 0) {
+            return flo_fail(err, FLO_E_INTERNAL,
+                            "the standard of `%s` does not fit its row",
+                            row->key);
+        }
+    }
+    return 0;
+}
+
+static int check_required(const struct flo_config *config, struct flo_err *err)
+{
+    for (size_t i = 0; i < config->count; i++) {
+        const struct flo_config_row *row = &config->rows[i];
+        if (row->is_required && !config->values[i].is_set) {
+            flo_fail(err, FLO_E_CFG_KEY, "%s: missing key `%s`",
+                     flo_yaml_name(config->yaml), row->key);
+            flo_err_fix(err, "add `%s`: %s", row->key,
+                        row->doc != NULL ? row->doc : type_names[row->type]);
+            return FLO_E_CFG_KEY;
+        }
+    }
+    return 0;
+}
+
+/* ---- the whole
+ * ------------------------------------------------------------------------ */
+
+/* Takes over the parsed file, also when it fails. */
+static int config_take(struct flo_yaml *yaml, const struct flo_config_row *rows,
+                       size_t count, struct flo_config **out,
+                       struct flo_err *err)
+{
+    FLO_CLEANUP(flo_config_cleanup)
+    struct flo_config *config = calloc(1, sizeof(*config));
+
+    if (config == NULL) {
+        flo_yaml_free(yaml);
+        return flo_fail(err, FLO_E_MEMORY, "configuration");
+    }
+    config->yaml = yaml;
+    config->rows = rows;
+    config->count = count;
+    config->values = calloc(count + 1, sizeof(*config->values));
+    config->no_object = json_object();
+    config->no_array = json_array();
+    if (config->values == NULL || config->no_object == NULL ||
+        config->no_array == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "configuration");
+    }
+    json_t *root = flo_yaml_root(yaml);
+    if (!json_is_object(root) && !json_is_null(root)) {
+        return flo_fail(err, FLO_E_CFG_TYPE, "%s:%u: not a map of keys",
+                        flo_yaml_name(yaml), flo_yaml_line(yaml, ""));
+    }
+    int rv = set_standards(config, err);
+    if (rv == 0) {
+        rv = read_section(config, "", root, err);
+    }
+    if (rv == 0) {
+        rv = check_required(config, err);
+    }
+    if (rv == 0) {
+        *out = config;
+        config = NULL;
+    }
+    return rv;
+}
+
+int flo_config_parse(const char *text, size_t bytes, const char *name,
+                     const struct flo_config_row *rows, size_t count,
+                     struct flo_config **out, struct flo_err *err)
+{
+    struct flo_yaml *yaml;
+    int rv = flo_yaml_parse(text, bytes, name, &yaml, err);
+
+    return rv < 0 ? rv : config_take(yaml, rows, count, out, err);
+}
+
+int flo_config_load(const char *path, const struct flo_config_row *rows,
+                    size_t count, struct flo_config **out, struct flo_err *err)
+{
+    struct flo_yaml *yaml;
+    int rv = flo_yaml_load(path, &yaml, err);
+
+    return rv < 0 ? rv : config_take(yaml, rows, count, out, err);
+}
+
+int flo_config_set(struct flo_config *config, const char *key,
+                   const char *value, struct flo_err *err)
+{
+    struct place place = {.config = config, .key = key, .is_override = true};
+    size_t i = row_index(config, key);
+
+    if (i == config->count) {
+        return fail_unknown(&place, "", key, err);
+    }
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *json = json_of_text(&config->rows[i], value);
+    if (json == NULL) {
+        return flo_fail(err, FLO_E_CFG_TYPE, "--set: `%s` is not UTF-8", key);
+    }
+    int rv = accept(&place, &config->rows[i], json, &config->values[i], err);
+    if (rv == 0) {
+        config->values[i].is_set = true;
+    }
+    return rv;
+}
+
+/* ---- asking
+ * -----------------------------------------------------------------------------
+ */
+
+static const struct value *value_of(const struct flo_config *config,
+                                    const char *key, unsigned types)
+{
+    size_t i = row_index(config, key);
+
+    if (i == config->count || (types & 1u << config->rows[i].type) == 0) {
+        abort(); /* our own bug: the table and the question differ */
+    }
+    return &config->values[i];
+}
+
+const char *flo_config_text(const struct flo_config *config, const char *key)
+{
+    return json_string_value(
+        value_of(config, key, 1u << FLO_CONFIG_TEXT)->json);
+}
+
+bool flo_config_bool(const struct flo_config *config, const char *key)
+{
+    return json_is_true(value_of(config, key, 1u << FLO_CONFIG_BOOL)->json);
+}
+
+uint64_t flo_config_u64(const struct flo_config *config, const char *key)
+{
+    return value_of(config, key,
+                    1u << FLO_CONFIG_U64 | 1u << FLO_CONFIG_DURATION |
+                        1u << FLO_CONFIG_SIZE)
+        ->number;
+}
+
+double flo_config_real(const struct flo_config *config, const char *key)
+{
+    return json_number_value(
+        value_of(config, key, 1u << FLO_CONFIG_REAL)->json);
+}
+
+size_t flo_config_texts_count(const struct flo_config *config, const char *key)
+{
+    return json_array_size(value_of(config, key, 1u << FLO_CONFIG_TEXTS)->json);
+}
+
+const char *flo_config_texts_get(const struct flo_config *config,
+                                 const char *key, size_t index)
+{
+    return json_string_value(json_array_get(
+        value_of(config, key, 1u << FLO_CONFIG_TEXTS)->json, index));
+}
+
+const json_t *flo_config_tree(const struct flo_config *config, const char *key)
+{
+    const struct value *value =
+        value_of(config, key, 1u << FLO_CONFIG_MAP | 1u << FLO_CONFIG_LIST);
+
+    if (value->json != NULL) {
+        return value->json;
+    }
+    return config->rows[row_index(config, key)].type == FLO_CONFIG_MAP
+               ? config->no_object
+               : config->no_array;
+}
+
+bool flo_config_is_set(const struct flo_config *config, const char *key)
+{
+    return value_of(config, key, ~0u)->is_set;
+}
+
+unsigned flo_config_line(const struct flo_config *config, const char *path)
+{
+    return flo_yaml_line(config->yaml, path);
+}

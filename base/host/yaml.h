@@ -1,0 +1,40 @@
+/* YAML: strict reading into a JSON tree that remembers its lines.
+ *
+ * The subset that people write by hand: maps, lists and scalars of the YAML
+ * 1.2 core schema (`yes` and `on` are texts).  Refused: anchors, aliases,
+ * tags, several documents, duplicate keys, keys that are no scalars. */
+#ifndef FLOTILLA_HOST_YAML_H
+#define FLOTILLA_HOST_YAML_H
+
+#include "base/host/json.h"
+
+#define FLO_YAML_BYTES_MAX (1 << 20)
+#define FLO_YAML_DEPTH_MAX 16
+#define FLO_YAML_KEY_BYTES_MAX 256
+#define FLO_YAML_NODES_MAX 65536 /* maps, lists and scalars together */
+
+struct flo_yaml;
+
+/* Parse one document.  `name` (a file's name) stands in front of every error:
+ * "config.yaml:12:3: ...".  FLO_E_CFG_PARSE, FLO_E_META_TOO_LARGE,
+ * FLO_E_MEMORY. */
+FLO_MUST_USE int flo_yaml_parse(const char *text, size_t bytes,
+                                const char *name, struct flo_yaml **out,
+                                struct flo_err *err);
+/* Read and parse a file; its errors are flo_file_read's and the above. */
+FLO_MUST_USE int flo_yaml_load(const char *path, struct flo_yaml **out,
+                               struct flo_err *err);
+/* NULL is fine. */
+void flo_yaml_free(struct flo_yaml *yaml);
+/* flo_yaml_free(*yaml) for FLO_CLEANUP. */
+void flo_yaml_cleanup(struct flo_yaml **yaml);
+
+/* The tree (null for an empty document), valid as long as `yaml`. */
+json_t *flo_yaml_root(const struct flo_yaml *yaml);
+/* The name that parse was given. */
+const char *flo_yaml_name(const struct flo_yaml *yaml);
+/* Line, from 1 on, of a path such as "broker.url" or "phases[2].share"; 0
+ * when there is no such path.  Keys that contain . or [ are not found. */
+unsigned flo_yaml_line(const struct flo_yaml *yaml, const char *path);
+
+#endif
