@@ -1,0 +1,98 @@
+/* Unicode classes by binary search; strict UTF-8, one code point at a time. */
+#include "engine/token/unicode.h"
+
+static enum flo_unicode_class ascii_class(uint32_t code)
+{
+    if ((code | 32) >= 'a' && (code | 32) <= 'z') {
+        return FLO_UNICODE_LETTER;
+    }
+    if (code >= '0' && code <= '9') {
+        return FLO_UNICODE_NUMBER;
+    }
+    return code == ' ' || (code >= 9 && code <= 13) ? FLO_UNICODE_BLANK
+                                                    : FLO_UNICODE_OTHER;
+}
+
+enum flo_unicode_class flo_unicode_class(uint32_t code)
+{
+    size_t low = 0;
+    size_t high = flo_unicode_range_count;
+    if (code < 128) {
+        return ascii_class(code);
+    }
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct flo_unicode_range *range = &flo_unicode_ranges[middle];
+        if (code < range->first) {
+            high = middle;
+        } else if (code > range->last) {
+            low = middle + 1;
+        } else {
+            return range->is;
+        }
+    }
+    return FLO_UNICODE_OTHER;
+}
+
+/* Length of the sequence that this byte begins, 0 when it begins none. */
+static size_t sequence_bytes(unsigned char lead)
+{
+    if (lead < 0x80) {
+        return 1;
+    }
+    if (lead < 0xc2 || lead > 0xf4) {
+        return 0;
+    }
+    return lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+}
+
+uint32_t flo_utf8_next(const char *text, size_t bytes, size_t *taken)
+{
+    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
+    const unsigned char *p = (const unsigned char *)text;
+    size_t need = sequence_bytes(p[0]);
+    *taken = 1;
+    if (need == 1) {
+        return p[0];
+    }
+    if (need == 0 || need > bytes) {
+        return 0xfffd;
+    }
+    uint32_t code = p[0] & (0x7fu >> need);
+    for (size_t i = 1; i < need; i++) {
+        if ((p[i] & 0xc0) != 0x80) {
+            return 0xfffd;
+        }
+        code = code << 6 | (p[i] & 0x3f);
+    }
+    if (code < least[need] || code > 0x10ffff ||
+        (code >= 0xd800 && code <= 0xdfff)) {
+        return 0xfffd;
+    }
+    *taken = need;
+    return code;
+}
+
+size_t flo_utf8_put(uint32_t code, char out[4])
+{
+    if (code < 0x80) {
+        out[0] = (char)code;
+        return 1;
+    }
+    if (code < 0x800) {
+        out[0] = (char)(0xc0 | code >> 6);
+        out[1] = (char)(0x80 | (code & 0x3f));
+        return 2;
+    }
+    if (code < 0x10000) {
+        out[0] = (char)(0xe0 | code >> 12);
+        out[1] = (char)(0x80 | (code >> 6 & 0x3f));
+        out[2] = (char)(0x80 | (code & 0x3f));
+        return 3;
+    }
+    out[0] = (char)(0xf0 | code >> 18);
+    out[1] = (char)(0x80 | (code >> 12 & 0x3f));
+    out[2] = (char)(0x80 | (code >> 6 & 0x3f));
+    out[3] = (char)(0x80 | (code & 0x3f));
+    return 4;
+}
