@@ -1,0 +1,168 @@
+/* Orders: selection for a group, age, outcome and progress. */
+#include <string.h>
+
+#include "server-stub/core/orders.h"
+
+/* What goes first when a group has too many orders: the lowest. */
+static int weight(enum flo_order_op op)
+{
+    switch (op) {
+    case FLO_ORDER_CONFIG:
+        return 0;
+    case FLO_ORDER_RESUME:
+        return 1;
+    case FLO_ORDER_PAUSE:
+        return 2;
+    case FLO_ORDER_ABORT:
+        return 3;
+    case FLO_ORDER_UNFREEZE:
+        return 4;
+    case FLO_ORDER_ROLLBACK:
+        return 5;
+    case FLO_ORDER_FREEZE:
+        return 6;
+    default:
+        return -1;
+    }
+}
+
+/* Does `later` make `earlier` pointless? */
+static bool replaces(const struct flo_order_card *later,
+                     const struct flo_order_card *earlier)
+{
+    switch (earlier->op) {
+    case FLO_ORDER_FREEZE:
+    case FLO_ORDER_UNFREEZE:
+        return later->op == FLO_ORDER_FREEZE || later->op == FLO_ORDER_UNFREEZE;
+    case FLO_ORDER_PAUSE:
+    case FLO_ORDER_RESUME:
+    case FLO_ORDER_ABORT:
+        return (later->op == FLO_ORDER_PAUSE || later->op == FLO_ORDER_RESUME ||
+                later->op == FLO_ORDER_ABORT) &&
+               strcmp(later->rollout, earlier->rollout) == 0;
+    case FLO_ORDER_ROLLBACK:
+        return later->op == FLO_ORDER_ROLLBACK &&
+               flo_digest_equal(&later->release, &earlier->release);
+    case FLO_ORDER_CONFIG:
+        return later->op == FLO_ORDER_CONFIG;
+    default:
+        return false;
+    }
+}
+
+static bool is_wanted(const struct flo_order_card *cards, size_t count,
+                      size_t index, uint64_t now_ms)
+{
+    if (weight(cards[index].op) < 0 || cards[index].expires_at_ms <= now_ms) {
+        return false;
+    }
+    for (size_t i = index + 1; i < count; i++) {
+        if (replaces(&cards[i], &cards[index])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Take out the least important, the oldest of equals. */
+static void drop_one(const struct flo_order_card *cards, size_t *out,
+                     size_t *count)
+{
+    size_t least = 0;
+
+    for (size_t i = 1; i < *count; i++) {
+        if (weight(cards[out[i]].op) < weight(cards[out[least]].op)) {
+            least = i;
+        }
+    }
+    memmove(&out[least], &out[least + 1],
+            (*count - least - 1) * sizeof(out[0]));
+    (*count)--;
+}
+
+size_t flo_group_orders(const struct flo_order_card *cards, size_t count,
+                        uint64_t now_ms, size_t *out)
+{
+    size_t held[FLO_GROUP_ORDERS_MAX + 1];
+    size_t taken = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (is_wanted(cards, count, i, now_ms)) {
+            held[taken++] = i;
+            if (taken > FLO_GROUP_ORDERS_MAX) {
+                drop_one(cards, held, &taken);
+            }
+        }
+    }
+    memcpy(out, held, taken * sizeof(held[0]));
+    return taken;
+}
+
+bool flo_order_is_aged(uint64_t issued_at_ms, uint64_t expires_at_ms,
+                       uint64_t now_ms)
+{
+    return expires_at_ms <= issued_at_ms ||
+           now_ms >= issued_at_ms + (expires_at_ms - issued_at_ms) / 2;
+}
+
+static const char *const outcomes[] = {"pending", "running", "done", "ignored",
+                                       "refused"};
+
+const char *flo_outcome_word(enum flo_order_outcome outcome)
+{
+    return outcomes[outcome];
+}
+
+bool flo_outcome_parse(const char *word, enum flo_order_outcome *out)
+{
+    for (size_t i = FLO_OUTCOME_RUNNING; i < FLO_COUNT(outcomes); i++) {
+        if (strcmp(outcomes[i], word) == 0) {
+            *out = (enum flo_order_outcome)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool flo_outcome_is_news(enum flo_order_outcome now,
+                         enum flo_order_outcome next)
+{
+    switch (now) {
+    case FLO_OUTCOME_PENDING:
+        return next != FLO_OUTCOME_PENDING;
+    case FLO_OUTCOME_RUNNING:
+        return next > FLO_OUTCOME_RUNNING;
+    case FLO_OUTCOME_REFUSED:
+        return next == FLO_OUTCOME_DONE;
+    default:
+        return false;
+    }
+}
+
+void flo_order_progress_add(struct flo_order_progress *progress,
+                            enum flo_order_outcome outcome, bool is_online)
+{
+    progress->devices++;
+    progress->online += is_online ? 1 : 0;
+    progress->acked += outcome != FLO_OUTCOME_PENDING ? 1 : 0;
+    switch (outcome) {
+    case FLO_OUTCOME_DONE:
+    case FLO_OUTCOME_IGNORED:
+        progress->done++;
+        break;
+    case FLO_OUTCOME_REFUSED:
+        progress->failed++;
+        break;
+    default:
+        progress->pending++;
+        break;
+    }
+}
+
+const char *flo_order_progress_word(const struct flo_order_progress *progress)
+{
+    if (progress->pending > 0) {
+        return "running";
+    }
+    return progress->failed > 0 ? "partly" : "done";
+}

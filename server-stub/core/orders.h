@@ -1,0 +1,64 @@
+/* Orders: which of them a group sees, when one is signed anew, how far one
+ * got.  Pure. */
+#ifndef FLOTILLA_SERVER_ORDERS_H
+#define FLOTILLA_SERVER_ORDERS_H
+
+#include <flotilla/base.h>
+#include <flotilla/proto.h>
+
+#define FLO_GROUP_ORDERS_MAX 8
+/* Life of an order; desired carries one that is at most half as old. */
+#define FLO_ORDER_LIFE_MS (UINT64_C(72) * 3600 * 1000)
+
+/* What selection looks at. */
+struct flo_order_card {
+    enum flo_order_op op;
+    uint64_t seq;
+    uint64_t expires_at_ms;
+    char rollout[FLO_NAME_MAX + 1]; /* pause, resume, abort */
+    struct flo_digest release;      /* rollback: what goes */
+};
+
+/* The retained list of a group: indices into `cards` (ascending seq), at most
+ * FLO_GROUP_ORDERS_MAX, in ascending order; returns how many.
+ *
+ * Deploy orders are not in it: they travel in desired, where one replaces
+ * another.  Of freeze and unfreeze, of pause, resume and abort of a rollout
+ * and of rollbacks of a release only the newest counts.  When there are too
+ * many, the harmless go first. */
+size_t flo_group_orders(const struct flo_order_card *cards, size_t count,
+                        uint64_t now_ms, size_t *out);
+
+/* Older than half of its life: to be signed anew while desired holds it. */
+bool flo_order_is_aged(uint64_t issued_at_ms, uint64_t expires_at_ms,
+                       uint64_t now_ms);
+
+/* Outcome of an order on one device, as the device says it. */
+enum flo_order_outcome {
+    FLO_OUTCOME_PENDING, /* nothing heard */
+    FLO_OUTCOME_RUNNING,
+    FLO_OUTCOME_DONE,
+    FLO_OUTCOME_IGNORED, /* not concerned: as good as done */
+    FLO_OUTCOME_REFUSED
+};
+const char *flo_outcome_word(enum flo_order_outcome outcome);
+bool flo_outcome_parse(const char *word, enum flo_order_outcome *out);
+/* Is `next` news after `now`?  An end stays, but what was refused may be done
+ * after all. */
+bool flo_outcome_is_news(enum flo_order_outcome now,
+                         enum flo_order_outcome next);
+
+struct flo_order_progress {
+    uint32_t devices;
+    uint32_t online;
+    uint32_t acked;
+    uint32_t done;
+    uint32_t failed;
+    uint32_t pending;
+};
+void flo_order_progress_add(struct flo_order_progress *progress,
+                            enum flo_order_outcome outcome, bool is_online);
+/* "running" while somebody is awaited, "done", or "partly" with failures. */
+const char *flo_order_progress_word(const struct flo_order_progress *progress);
+
+#endif

@@ -1,0 +1,83 @@
+/* Telemetry: windows, queries and the folding of rows into series.  Pure. */
+#ifndef FLOTILLA_SERVER_TELEMETRY_H
+#define FLOTILLA_SERVER_TELEMETRY_H
+
+#include <flotilla/base.h>
+#include <flotilla/proto.h>
+
+#include "base/host/json.h"
+
+/* Two resolutions are kept: fine for hours, coarse for days. */
+#define FLO_TELEMETRY_FINE_MS UINT64_C(5000)
+#define FLO_TELEMETRY_COARSE_MS UINT64_C(300000)
+#define FLO_TELEMETRY_FINE_LIFE_MS (UINT64_C(2) * 3600 * 1000)
+#define FLO_TELEMETRY_COARSE_LIFE_MS (UINT64_C(30) * 24 * 3600 * 1000)
+#define FLO_QUANTILES_MAX 8
+#define FLO_TELEMETRY_POINTS_MAX 20000
+
+/* One device's window as it came by MQTT. */
+struct flo_telemetry {
+    uint64_t seq;
+    uint64_t at_ms; /* the device's clock: for people */
+    uint64_t window_ms;
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+    struct flo_digest release;
+    bool has[FLO_METRIC_COUNT];
+    int64_t values[FLO_METRIC_COUNT]; /* counters, gauges */
+    struct flo_histogram *histograms; /* [FLO_METRIC_COUNT], the caller's */
+};
+/* Read a payload.  Unknown metrics are skipped.  FLO_E_MQTT_SCHEMA: not a
+ * whole number, negative, above 2^53, a broken histogram. */
+FLO_MUST_USE int flo_telemetry_parse(const json_t *json,
+                                     struct flo_telemetry *out,
+                                     struct flo_err *err);
+
+struct flo_telemetry_query {
+    enum flo_metric metric;
+    bool by_release;
+    bool by_device;
+    uint64_t since_ms; /* before now */
+    uint64_t step_ms;
+    size_t quantile_count;
+    double quantiles[FLO_QUANTILES_MAX];
+};
+/* Read a query's body; FLO_E_REST_SCHEMA names the field. */
+FLO_MUST_USE int flo_telemetry_query_parse(const json_t *json,
+                                           struct flo_telemetry_query *out,
+                                           struct flo_err *err);
+/* Which of the two resolutions serves it. */
+uint64_t flo_telemetry_resolution(const struct flo_telemetry_query *query);
+
+/* One stored row, in the order of key and time. */
+struct flo_telemetry_row {
+    const char *release; /* digest text */
+    const char *device;
+    uint64_t at_ms;
+    uint64_t count;
+    int64_t sum, min, max;                 /* counters and gauges */
+    const struct flo_histogram *histogram; /* or NULL */
+};
+
+/* Rows to series.  Zero-initialise, set query; `histograms` are two of the
+ * caller's. */
+struct flo_telemetry_fold {
+    const struct flo_telemetry_query *query;
+    struct flo_histogram *step_histogram;
+    struct flo_histogram *series_histogram;
+    json_t *series; /* the result, an array; the caller's */
+    json_t *points;
+    char release[FLO_DIGEST_TEXT];
+    char device[37];
+    uint64_t step_at_ms;
+    uint64_t count, series_count;
+    int64_t sum, min, max, series_sum;
+    size_t points_held;
+    bool has_step;
+};
+void flo_telemetry_fold_add(struct flo_telemetry_fold *fold,
+                            const struct flo_telemetry_row *row);
+/* Close the last series. */
+void flo_telemetry_fold_end(struct flo_telemetry_fold *fold);
+
+#endif
