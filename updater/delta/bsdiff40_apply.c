@@ -12,7 +12,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
+#include <unistd.h>
 
 #include <bzlib.h>
 
@@ -87,12 +87,15 @@ static void part_free(void *context, void *data)
 /* What a decoder of this part will take, by the level in its head "BZh1". */
 static uint64_t part_memory(const struct part *part, bool small)
 {
-    char head[4] = "BZh9";
+    char head[4];
+    uint64_t level = 9;
 
-    if (part->end - part->offset >= sizeof head) {
-        (void)flo_fd_pread_all(part->fd, head, sizeof head, part->offset, NULL);
+    if (part->end - part->offset >= sizeof head &&
+        pread(part->fd, head, sizeof head, (off_t)part->offset) ==
+            (ssize_t)sizeof head &&
+        head[3] >= '1' && head[3] <= '9') {
+        level = (uint64_t)(head[3] - '0');
     }
-    uint64_t level = head[3] >= '1' && head[3] <= '9' ? head[3] - '0' : 9;
     return 100000 * level * (small ? 5 : 8) / 2 + (70u << 10);
 }
 

@@ -13,7 +13,7 @@
 #include <divsufsort64.h>
 
 #define NARROW_BYTES_MAX INT32_MAX
-#define THREE_BYTES_FROM (4u << 20) /* larger files get the 3-byte table */
+#define THREE_BYTES_FROM (32u << 20) /* larger files get the 3-byte table */
 
 struct match_index {
     const uint8_t *old;

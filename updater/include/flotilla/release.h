@@ -147,8 +147,8 @@ FLO_MUST_USE int flo_delta_apply(const struct flo_delta_job *job,
 bool flo_delta_codec_is_built(enum flo_codec codec);
 
 struct flo_delta_made {
-    const char *codec; /* static: the one that was chosen */
-    uint64_t bytes;    /* of the patch */
+    enum flo_codec codec; /* the one that was chosen */
+    uint64_t bytes;       /* of the patch */
     uint64_t old_bytes;
     uint64_t new_bytes;
     uint64_t full_bytes; /* best way without a base */
