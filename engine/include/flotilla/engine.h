@@ -231,7 +231,8 @@ void flo_sampler_sample(struct flo_sampler *sampler, const float *logits,
 
 /* ---- text ----------------------------------------------------------- */
 
-/* All of these need info.has_vocabulary, else FLO_E_GGUF_VOCAB. */
+/* All of these need info.has_vocabulary; else they fail with what reading it
+ * at open gave (FLO_E_GGUF_VOCAB, FLO_E_GGUF_MISSING, FLO_E_NOT_BUILT). */
 
 /* Text to token ids.  `reads_special`: begin and end tokens as the file says,
  * "<|im_end|>" is one token; else plain text.  *count is written on success.

@@ -1,0 +1,160 @@
+/* Flotilla engine wire: frames between the agent and an engine process.
+ *
+ * A SOCK_STREAM socketpair; each side treats the other as hostile: every
+ * length is checked before use, nothing is allocated from an unverified
+ * count, and one bad byte ends the connection (FLO_E_WORKER_PROTOCOL).
+ *
+ * Frame, little-endian:
+ *    0 u32 magic "FLW1"   4 u32 bytes of the payload, at most 1 MiB
+ *    8 u16 type          10 u16 zero         12 u32 request id
+ * Payload: fields of u16 tag, u32 length, bytes.  Unknown tags are passed
+ * over; a known one of a wrong length, or twice, is refused.  The id tells
+ * the requests of one connection apart; it is chosen by the agent. */
+#ifndef FLOTILLA_ENGINE_WIRE_H
+#define FLOTILLA_ENGINE_WIRE_H
+
+#include <flotilla/base.h>
+
+#define FLO_WIRE_HEAD_BYTES 16
+#define FLO_WIRE_PAYLOAD_BYTES_MAX (1u << 20)
+#define FLO_WIRE_MESSAGES_MAX 256 /* of one conversation */
+#define FLO_WIRE_STOPS_MAX 8
+#define FLO_WIRE_STOP_BYTES_MAX 256
+#define FLO_WIRE_TEXT_BYTES_MAX (FLO_WIRE_PAYLOAD_BYTES_MAX - 4096)
+
+enum flo_wire_type {
+    /* agent -> engine */
+    FLO_WIRE_OPEN = 1,     /* with the model's descriptor (SCM_RIGHTS) */
+    FLO_WIRE_GENERATE = 2, /* answered by TOKEN..., then DONE or FAILED */
+    FLO_WIRE_CANCEL = 3,   /* of the request id; DONE follows all the same */
+    FLO_WIRE_STATS = 4,
+    FLO_WIRE_PING = 5,
+    FLO_WIRE_TOKENISE = 6, /* answered by TOKENS or FAILED */
+    /* engine -> agent */
+    FLO_WIRE_READY = 101,
+    FLO_WIRE_TOKEN = 102,
+    FLO_WIRE_DONE = 103,
+    FLO_WIRE_FAILED = 104, /* of OPEN, GENERATE, TOKENISE */
+    FLO_WIRE_STATS_ANSWER = 105,
+    FLO_WIRE_PONG = 106,
+    FLO_WIRE_TOKENS = 107,
+};
+
+/* Borrowed bytes, not NUL-terminated. */
+struct flo_wire_text {
+    const char *data;
+    size_t bytes;
+};
+
+struct flo_wire_open {
+    uint32_t context; /* as in struct flo_engine_options */
+    uint32_t threads;
+    uint32_t sessions;
+    uint64_t memory_bytes_max;
+};
+
+enum flo_wire_priority { FLO_WIRE_USER = 0, FLO_WIRE_PROBE = 1 };
+
+/* One of messages, prompt and tokens says what to continue. */
+struct flo_wire_generate {
+    uint32_t n_messages;
+    struct {
+        struct flo_wire_text role, content;
+    } messages[FLO_WIRE_MESSAGES_MAX];
+    struct flo_wire_text prompt;
+    bool reads_special;          /* in prompt: "<|im_end|>" is one token */
+    struct flo_wire_text tokens; /* i32 little-endian each */
+    uint32_t max_tokens;         /* 0: until the context is full */
+    uint32_t priority;           /* enum flo_wire_priority */
+    bool ignores_end;            /* go on behind end tokens (timing runs) */
+    double temperature, top_p, min_p, repeat_penalty;
+    uint32_t top_k;
+    uint64_t seed;
+    uint32_t n_stops;
+    struct flo_wire_text stops[FLO_WIRE_STOPS_MAX];
+};
+
+struct flo_wire_ready {
+    struct flo_wire_text arch, name, kernel;
+    uint32_t n_vocab, n_layer, context, context_trained, sessions, threads;
+    uint64_t parameters, weights_bytes, kv_bytes, scratch_bytes;
+    uint64_t vocabulary_bytes, load_us;
+    bool has_vocabulary;
+};
+
+struct flo_wire_token {
+    uint32_t index;            /* from 0; an end token is not sent */
+    uint32_t token;            /* the id */
+    struct flo_wire_text text; /* whole UTF-8 characters; may be empty */
+    double gap;                /* top-1 minus top-2 logit */
+    bool is_finite;            /* all logits were */
+    uint64_t cpu_us;  /* computing this token: CPU time of the worker ... */
+    uint64_t wall_us; /* ... and wall time */
+};
+
+enum flo_wire_reason {
+    FLO_WIRE_STOP = 0,   /* end token or stop text */
+    FLO_WIRE_LENGTH = 1, /* max_tokens or context */
+    FLO_WIRE_CANCELLED = 2,
+};
+struct flo_wire_done {
+    uint32_t reason;           /* enum flo_wire_reason */
+    struct flo_wire_text text; /* what was held back for a stop text */
+    uint32_t tokens_in, tokens_out;
+    uint32_t nonfinite; /* tokens with a logit that is NaN or infinite */
+    uint64_t queue_us;  /* waited for a session */
+    uint64_t prompt_cpu_us, prompt_wall_us;
+};
+
+struct flo_wire_failed {
+    int32_t code; /* FLO_E_... */
+    struct flo_wire_text what, why;
+};
+
+struct flo_wire_stats {
+    uint32_t running, queued;
+    uint64_t requests, tokens_in, tokens_out;
+    uint64_t rss_bytes_peak;
+};
+
+struct flo_wire_tokenise {
+    struct flo_wire_text text;
+    bool reads_special;
+};
+struct flo_wire_tokens {
+    struct flo_wire_text tokens; /* i32 little-endian each */
+};
+
+struct flo_wire_message {
+    enum flo_wire_type type;
+    uint32_t request;
+    union {
+        struct flo_wire_open open;
+        struct flo_wire_generate generate;
+        struct flo_wire_ready ready;
+        struct flo_wire_token token;
+        struct flo_wire_done done;
+        struct flo_wire_failed failed;
+        struct flo_wire_stats stats;
+        struct flo_wire_tokenise tokenise;
+        struct flo_wire_tokens tokens;
+    };
+};
+
+/* Append one frame.  FLO_E_REST_TOO_LARGE when the payload would pass 1 MiB;
+ * nothing is appended then.  FLO_E_MEMORY when the buffer is full. */
+FLO_MUST_USE int flo_wire_write(struct flo_buf *out,
+                                const struct flo_wire_message *message,
+                                struct flo_err *err);
+
+/* Read one frame from the front of `data`.  Returns its bytes and fills
+ * *message (texts point into data), 0 when more bytes are needed, or
+ * FLO_E_WORKER_PROTOCOL: the connection is to be closed. */
+FLO_MUST_USE ptrdiff_t flo_wire_read(const void *data, size_t bytes,
+                                     struct flo_wire_message *message,
+                                     struct flo_err *err);
+
+/* A name for logs: "GENERATE"; "?" for an unknown type. */
+const char *flo_wire_type_name(int type);
+
+#endif

@@ -1,0 +1,278 @@
+/* Which kernel runs: by the CPU, by name, and only if it agrees with plain C.
+ *
+ * A compiler bug, an emulator or a broken CPU must cost speed, never answers:
+ * each kernel is run against the reference on a small block of fixed numbers
+ * before it is chosen. */
+#include "engine/kernel/kernel.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "engine/kernel/half.h"
+#if defined(__x86_64__)
+#include "engine/kernel/x86/avx2.h"
+#endif
+
+/* Best first. */
+static const struct flo_kernel *const kernels[] = {
+#if defined(__x86_64__)
+    &flo_kernel_avx2,
+#endif
+    &flo_kernel_ref,
+};
+
+enum {
+    CHECK_COLUMNS = 512,
+    CHECK_ROWS = 5, /* not a multiple of any tile */
+    CHECK_TOKENS = 5,
+    CHECK_HEAD = 32,
+    CHECK_POSITIONS = 37, /* over the end of a block of the cache */
+    CHECK_BLOCKS = CHECK_COLUMNS / FLO_CODE_BLOCK,
+};
+
+struct check {
+    float values[CHECK_TOKENS * CHECK_COLUMNS];
+    int8_t codes[CHECK_TOKENS * CHECK_COLUMNS];
+    float scales[CHECK_TOKENS * CHECK_BLOCKS];
+    float sums[CHECK_TOKENS * CHECK_BLOCKS];
+    uint8_t weights[CHECK_ROWS * CHECK_COLUMNS * 4];
+    uint64_t random;
+};
+
+/* xorshift64*: fixed numbers, the same everywhere. */
+static uint32_t next(struct check *check)
+{
+    uint64_t x = check->random;
+
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    check->random = x;
+    return (uint32_t)(x * 0x2545f4914f6cdd1dull >> 32);
+}
+
+/* Between -1 and 1. */
+static float next_float(struct check *check)
+{
+    return (float)(int32_t)next(check) * 0x1p-31f;
+}
+
+static void fill(struct check *check, float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        values[i] = next_float(check);
+    }
+}
+
+/* Do a and b differ by less than 1e-3 of b's size (root mean square)? */
+static bool are_near(const float *a, const float *b, size_t count)
+{
+    double error = 0, size = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        error += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+        size += (double)b[i] * b[i];
+    }
+    return error <= 1e-6 * size; /* false for NaN */
+}
+
+/* Random bytes with sane floats where the type has them. */
+static void fill_weights(struct check *check, const struct flo_quant_type *type)
+{
+    size_t blocks = (size_t)CHECK_ROWS * CHECK_COLUMNS / type->block_values;
+    uint8_t *p = check->weights;
+
+    for (size_t i = 0; i < blocks * type->block_bytes; i++) {
+        p[i] = (uint8_t)next(check);
+    }
+    for (size_t b = 0; b < blocks; b++, p += type->block_bytes) {
+        float value = next_float(check);
+        uint16_t half = flo_half_of_float(value);
+
+        if (type->block_values == 1) {
+            uint32_t bits = flo_bits_of_float(value);
+            uint16_t top = (uint16_t)(bits >> 16);
+            const void *from = type->id == FLO_QUANT_F32   ? (void *)&bits
+                               : type->id == FLO_QUANT_F16 ? (void *)&half
+                                                           : (void *)&top;
+            memcpy(p, from, type->block_bytes);
+        }
+        for (int s = 0; s < type->scale_count; s++) {
+            memcpy(p + type->scale_offset[s], &half, sizeof(half));
+        }
+    }
+}
+
+static bool matmul_agrees(const struct flo_kernel *kernel, struct check *check,
+                          uint32_t id)
+{
+    const struct flo_quant_type *type = flo_quant_type(id);
+    float expected[CHECK_TOKENS * CHECK_ROWS];
+    float got[CHECK_TOKENS * CHECK_ROWS];
+
+    fill_weights(check, type);
+    size_t row_bytes = flo_quant_bytes(type, CHECK_COLUMNS);
+    for (size_t tokens = 1; tokens <= CHECK_TOKENS; tokens += 4) {
+        struct flo_activations x = {
+            check->values, check->codes,  check->scales,
+            check->sums,   CHECK_COLUMNS, tokens,
+        };
+        flo_kernel_ref.matmul[id](check->weights, row_bytes, CHECK_ROWS, &x,
+                                  expected, CHECK_ROWS);
+        kernel->matmul[id](check->weights, row_bytes, CHECK_ROWS, &x, got,
+                           CHECK_ROWS);
+        if (!are_near(got, expected, tokens * CHECK_ROWS)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool codes_agree(const struct flo_kernel *kernel, struct check *check)
+{
+    int8_t codes[CHECK_COLUMNS];
+    float scales[CHECK_BLOCKS], sums[CHECK_BLOCKS];
+
+    kernel->quantise(check->values, CHECK_COLUMNS, codes, scales, sums);
+    for (size_t i = 0; i < CHECK_COLUMNS; i++) {
+        if (codes[i] - check->codes[i] > 1 || check->codes[i] - codes[i] > 1) {
+            return false;
+        }
+    }
+    return are_near(scales, check->scales, CHECK_BLOCKS);
+}
+
+static bool rows_agree(const struct flo_kernel *kernel, struct check *check,
+                       const char **what)
+{
+    const struct flo_kernel *ref = &flo_kernel_ref;
+    float a[CHECK_COLUMNS], b[CHECK_COLUMNS];
+    const float *x = check->values, *w = check->values + CHECK_COLUMNS;
+    enum { ODD = CHECK_COLUMNS - 6 }; /* even, but no multiple of 4 */
+
+    *what = "rms_norm";
+    ref->rms_norm(x, w, 1e-5f, ODD, a);
+    kernel->rms_norm(x, w, 1e-5f, ODD, b);
+    if (!are_near(b, a, ODD)) {
+        return false;
+    }
+    *what = "rope";
+    memcpy(a, x, sizeof(a));
+    memcpy(b, x, sizeof(b));
+    ref->rope_pairs(a, w, w + 8, ODD);
+    kernel->rope_pairs(b, w, w + 8, ODD);
+    if (!are_near(b, a, ODD)) {
+        return false;
+    }
+    *what = "silu";
+    ref->silu_multiply(a, w, ODD);
+    kernel->silu_multiply(b, w, ODD);
+    if (!are_near(b, a, ODD)) {
+        return false;
+    }
+    *what = "add";
+    ref->add(a, w, ODD);
+    kernel->add(b, w, ODD);
+    return are_near(b, a, ODD);
+}
+
+static bool attention_agrees(const struct flo_kernel *kernel,
+                             struct check *check, bool is_f16)
+{
+    enum { ROOM = CHECK_HEAD * 48 };
+    static const size_t lengths[] = {1, CHECK_POSITIONS, 16, 17};
+    float out[2][FLO_ATTEND_ROWS][CHECK_HEAD] = {0};
+    const struct flo_kernel *pair[] = {&flo_kernel_ref, kernel};
+
+    for (int k = 0; k < 2; k++) {
+        float keys[ROOM] = {0}, values[ROOM] = {0};
+        struct flo_attention a = {
+            .keys = keys,
+            .values = values,
+            .is_f16 = is_f16,
+            .head_size = CHECK_HEAD,
+            .scale = 0.3f,
+            .rows = FLO_ATTEND_ROWS,
+        };
+
+        for (size_t p = 0; p < CHECK_POSITIONS; p++) {
+            const float *from = check->values + p * CHECK_HEAD;
+            pair[k]->store(from, from + 7, CHECK_HEAD, p, is_f16, keys, values);
+        }
+        for (size_t r = 0; r < FLO_ATTEND_ROWS; r++) {
+            a.queries[r] = check->values + r * 100;
+            a.out[r] = out[k][r];
+            a.lengths[r] = lengths[r];
+        }
+        pair[k]->attend(&a);
+    }
+    return are_near(out[1][0], out[0][0], sizeof(out[0]) / sizeof(float));
+}
+
+bool flo_kernel_agrees(const struct flo_kernel *kernel, const char **what)
+{
+    struct check check = {.random = 0x9e3779b97f4a7c15ull};
+
+    fill(&check, check.values, FLO_COUNT(check.values));
+    for (size_t t = 0; t < CHECK_TOKENS; t++) {
+        flo_kernel_ref.quantise(check.values + t * CHECK_COLUMNS, CHECK_COLUMNS,
+                                check.codes + t * CHECK_COLUMNS,
+                                check.scales + t * CHECK_BLOCKS,
+                                check.sums + t * CHECK_BLOCKS);
+    }
+    *what = "quantise";
+    if (!codes_agree(kernel, &check)) {
+        return false;
+    }
+    for (uint32_t id = 0; id < FLO_QUANT_ID_COUNT; id++) {
+        if (kernel->matmul[id] == NULL) {
+            continue;
+        }
+        *what = flo_quant_type(id)->name;
+        if (!matmul_agrees(kernel, &check, id)) {
+            return false;
+        }
+    }
+    if (!rows_agree(kernel, &check, what)) {
+        return false;
+    }
+    *what = "attention";
+    return attention_agrees(kernel, &check, true) &&
+           attention_agrees(kernel, &check, false);
+}
+
+static bool is_usable(const struct flo_kernel *kernel, bool trusts)
+{
+    const char *what = "";
+
+    if (trusts || kernel == &flo_kernel_ref ||
+        flo_kernel_agrees(kernel, &what)) {
+        return true;
+    }
+    flo_log(FLO_LOG_ERROR, "engine",
+            "kernel %s disagrees with plain C on %s and is not used",
+            kernel->name, what);
+    return false;
+}
+
+int flo_kernel_choose(const char *name, bool trusts,
+                      const struct flo_kernel **kernel, struct flo_err *err)
+{
+    for (size_t i = 0; i < FLO_COUNT(kernels); i++) {
+        bool is_named = name != NULL && strcmp(kernels[i]->name, name) == 0;
+
+        if ((name != NULL && !is_named) || !kernels[i]->is_supported()) {
+            continue;
+        }
+        if (is_usable(kernels[i], trusts)) {
+            *kernel = kernels[i];
+            return 0;
+        }
+        if (is_named) {
+            return flo_fail(err, FLO_E_INTERNAL,
+                            "kernel %s disagrees with plain C", name);
+        }
+    }
+    return flo_fail(err, FLO_E_USAGE,
+                    "kernel %s: not known or not supported by this CPU", name);
+}

@@ -1,0 +1,77 @@
+/* Half floats: IEEE binary16 and bfloat16 to float and back, inline because
+ * the plain C kernels do it per block. */
+#ifndef FLOTILLA_ENGINE_HALF_H
+#define FLOTILLA_ENGINE_HALF_H
+
+#include <stdint.h>
+#include <string.h>
+
+static inline float flo_float_of_bits(uint32_t bits)
+{
+    float value;
+
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+static inline uint32_t flo_bits_of_float(float value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
+
+static inline float flo_half_to_float(uint16_t half)
+{
+    uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
+    uint32_t rest = (uint32_t)(half & 0x7fffu) << 13;
+    uint32_t bits;
+
+    if (rest >= 0x7c00u << 13) { /* infinity and NaN */
+        bits = rest | 0x7f800000u;
+    } else { /* a product with 2^112 mends the exponent, subnormals too */
+        bits = flo_bits_of_float(flo_float_of_bits(rest) * 0x1p112f);
+    }
+    return flo_float_of_bits(bits | sign);
+}
+
+/* Round to nearest, ties to even; overflow to infinity; NaN stays NaN. */
+static inline uint16_t flo_half_of_float(float value)
+{
+    uint32_t bits = flo_bits_of_float(value);
+    uint32_t sign = (bits >> 16) & 0x8000u;
+    uint32_t rest = bits & 0x7fffffffu;
+    uint32_t half;
+
+    if (rest > 0x7f800000u) {
+        half = 0x7e00u;
+    } else if (rest >= 0x477ff000u) { /* 65520 and more */
+        half = 0x7c00u;
+    } else if (rest < 0x38800000u) { /* below 2^-14: let an add do it */
+        float shifted = flo_float_of_bits(rest) + 0.5f;
+        half = flo_bits_of_float(shifted) - 0x3f000000u;
+    } else {
+        uint32_t odd = (rest >> 13) & 1u;
+        half = (rest - 0x38000000u + 0xfffu + odd) >> 13;
+    }
+    return (uint16_t)(sign | half);
+}
+
+static inline float flo_half_at(const void *p)
+{
+    uint16_t half;
+
+    memcpy(&half, p, sizeof(half));
+    return flo_half_to_float(half);
+}
+
+static inline float flo_bfloat_at(const void *p)
+{
+    uint16_t half;
+
+    memcpy(&half, p, sizeof(half));
+    return flo_float_of_bits((uint32_t)half << 16);
+}
+
+#endif

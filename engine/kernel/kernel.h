@@ -1,0 +1,100 @@
+/* Kernels: the arithmetic of a forward pass, one table per instruction set.
+ *
+ * A kernel computes on plain arrays and knows neither models nor files.
+ * Weights are read in their GGUF block layout where they lie in the mapped
+ * file; activations are float rows and, for quantised weights, also 8-bit
+ * codes in blocks of 32 (flo_activations).  All sums over codes are exact
+ * integers inside a block, float across blocks.
+ *
+ * NaN and infinity in weights or activations give NaN in the results, never
+ * a trap, a hang or an access out of bounds.
+ *
+ * A new instruction set is a new file with a new table, entered in choose.c;
+ * a new tensor type is one more entry of `matmul` (ref first). */
+#ifndef FLOTILLA_ENGINE_KERNEL_H
+#define FLOTILLA_ENGINE_KERNEL_H
+
+#include <flotilla/base.h>
+
+#include "base/quant/quant.h"
+
+#define FLO_CODE_BLOCK 32  /* activations that share a scale */
+#define FLO_KV_BLOCK 16    /* positions whose keys stand together */
+#define FLO_ATTEND_ROWS 4  /* queries that share one pass over the cache */
+#define FLO_CODES_ALIGN 64 /* of every array below */
+
+/* The input of a matrix product: one row per token. */
+struct flo_activations {
+    float *values; /* [tokens][columns] */
+    int8_t *codes; /* [tokens][columns], -127..127 */
+    float *scales; /* [tokens][columns / 32]: value ~ scale * code */
+    float *sums;   /* [tokens][columns / 32]: scale * sum of the codes */
+    size_t columns;
+    size_t tokens;
+};
+
+/* y[t * stride + r] = sum over columns of weights[r][c] * x[t][c], for all
+ * tokens and for `rows` rows of `row_bytes` each, beginning at `weights`. */
+typedef void flo_matmul_fn(const void *weights, size_t row_bytes, size_t rows,
+                           const struct flo_activations *x, float *y,
+                           size_t stride);
+
+/* Queries of heads that share one key and value head, over one sequence. */
+struct flo_attention {
+    const void *keys;   /* [context / 16][head_size][16] */
+    const void *values; /* [context][head_size] */
+    bool is_f16;        /* both; else float */
+    size_t head_size;
+    float scale;
+    size_t rows;                           /* 1..FLO_ATTEND_ROWS */
+    const float *queries[FLO_ATTEND_ROWS]; /* [head_size] each */
+    float *out[FLO_ATTEND_ROWS];           /* [head_size] each */
+    size_t lengths[FLO_ATTEND_ROWS];       /* positions seen, at least 1 */
+};
+
+struct flo_kernel {
+    const char *name;
+    bool (*is_supported)(void);
+    /* By tensor type id; NULL where the type is not computed. */
+    flo_matmul_fn *matmul[FLO_QUANT_ID_COUNT];
+    /* values -> codes, scales, sums of one token; columns a multiple of 32. */
+    void (*quantise)(const float *values, size_t columns, int8_t *codes,
+                     float *scales, float *sums);
+    /* out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i] */
+    void (*rms_norm)(const float *x, const float *weight, float epsilon,
+                     size_t count, float *out);
+    /* Rotate one head in place: x[j] = x[j] * cos[j] + x[j ^ 1] * sin[j] for
+     * j < count (even); the tables hold each pair twice, sines signed. */
+    void (*rope_pairs)(float *x, const float *cosines, const float *sines,
+                       size_t count);
+    /* gate[i] = silu(gate[i]) * up[i] */
+    void (*silu_multiply)(float *gate, const float *up, size_t count);
+    /* x[i] += y[i] */
+    void (*add)(float *x, const float *y, size_t count);
+    /* Put one head's key and value at `position` of the cache. */
+    void (*store)(const float *key, const float *value, size_t head_size,
+                  size_t position, bool is_f16, void *keys, void *values);
+    /* out = softmax(scale * q . K) V, causal by `lengths`. */
+    void (*attend)(const struct flo_attention *attention);
+};
+
+extern const struct flo_kernel flo_kernel_ref;
+
+/* Do products with this type read codes (else values)? */
+bool flo_weight_reads_codes(uint32_t type);
+
+/* The kernel of that name, or (NULL) the best that this CPU has.  Unless
+ * `trusts` one is compared with plain C on a small block first and, if it
+ * disagrees, logged and passed over.
+ *
+ * FLO_E_USAGE   no kernel of that name, or this CPU cannot run it
+ * FLO_E_INTERNAL   the named kernel disagrees with plain C */
+FLO_MUST_USE int flo_kernel_choose(const char *name, bool trusts,
+                                   const struct flo_kernel **kernel,
+                                   struct flo_err *err);
+
+/* Compare with the reference on a small block; `what` names the first
+ * operation that differs.  Pure. */
+bool flo_kernel_agrees(const struct flo_kernel *kernel, const char **what);
+
+#endif

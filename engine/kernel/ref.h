@@ -1,0 +1,20 @@
+/* Operations of the plain C kernel that other kernels borrow where they have
+ * nothing better; what each does stands at its member in kernel.h. */
+#ifndef FLOTILLA_ENGINE_REF_H
+#define FLOTILLA_ENGINE_REF_H
+
+#include "engine/kernel/kernel.h"
+
+void flo_ref_quantise(const float *values, size_t columns, int8_t *codes,
+                      float *scales, float *sums);
+void flo_ref_rms_norm(const float *x, const float *weight, float epsilon,
+                      size_t count, float *out);
+void flo_ref_rope_pairs(float *x, const float *cosines, const float *sines,
+                        size_t count);
+void flo_ref_silu_multiply(float *gate, const float *up, size_t count);
+void flo_ref_add(float *x, const float *y, size_t count);
+void flo_ref_store(const float *key, const float *value, size_t head_size,
+                   size_t position, bool is_f16, void *keys, void *values);
+void flo_ref_attend(const struct flo_attention *attention);
+
+#endif

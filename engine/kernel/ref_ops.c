@@ -1,0 +1,192 @@
+/* Plain C kernel: everything that is no matrix product.
+ *
+ * Norm, rotation, activation, the 8-bit codes of activations, the KV cache
+ * and attention with an online softmax. */
+#include "engine/kernel/ref.h"
+
+#include <math.h>
+
+#include "engine/kernel/half.h"
+
+/* 0 when all are finite, else NaN: x * 0 is NaN for infinity and NaN. */
+static float poison_of(const float *x, size_t count)
+{
+    float poison = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        poison += x[i] * 0.0f;
+    }
+    return poison;
+}
+
+static float quantise_block(const float *x, int8_t *codes, float *sum)
+{
+    float largest = 0, poison = poison_of(x, FLO_CODE_BLOCK);
+    int total = 0;
+
+    if (poison != 0 || isnan(poison)) {
+        memset(codes, 0, FLO_CODE_BLOCK);
+        *sum = NAN;
+        return NAN;
+    }
+    for (int i = 0; i < FLO_CODE_BLOCK; i++) {
+        float size = fabsf(x[i]);
+        largest = size > largest ? size : largest;
+    }
+    float scale = largest / 127.0f;
+    /* A block of subnormals alone may have no finite inverse: it is 0. */
+    float inverse = scale > 1e-38f ? 1.0f / scale : 0.0f;
+    for (int i = 0; i < FLO_CODE_BLOCK; i++) {
+        codes[i] = (int8_t)lrintf(x[i] * inverse);
+        total += codes[i];
+    }
+    *sum = scale * (float)total;
+    return scale;
+}
+
+void flo_ref_quantise(const float *values, size_t columns, int8_t *codes,
+                      float *scales, float *sums)
+{
+    for (size_t b = 0; b < columns / FLO_CODE_BLOCK; b++) {
+        size_t at = b * FLO_CODE_BLOCK;
+        scales[b] = quantise_block(values + at, codes + at, &sums[b]);
+    }
+}
+
+void flo_ref_rms_norm(const float *x, const float *weight, float epsilon,
+                      size_t count, float *out)
+{
+    double squares = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        squares += (double)x[i] * (double)x[i];
+    }
+    float factor = 1.0f / sqrtf((float)(squares / (double)count) + epsilon);
+    for (size_t i = 0; i < count; i++) {
+        out[i] = x[i] * factor * weight[i];
+    }
+}
+
+void flo_ref_rope_pairs(float *x, const float *cosines, const float *sines,
+                        size_t count)
+{
+    for (size_t j = 0; j + 1 < count; j += 2) {
+        float a = x[j], b = x[j + 1];
+        x[j] = a * cosines[j] + b * sines[j];
+        x[j + 1] = b * cosines[j + 1] + a * sines[j + 1];
+    }
+}
+
+void flo_ref_silu_multiply(float *gate, const float *up, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        gate[i] = gate[i] / (1.0f + expf(-gate[i])) * up[i];
+    }
+}
+
+void flo_ref_add(float *x, const float *y, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        x[i] += y[i];
+    }
+}
+
+void flo_ref_store(const float *key, const float *value, size_t head_size,
+                   size_t position, bool is_f16, void *keys, void *values)
+{
+    size_t block = position / FLO_KV_BLOCK * FLO_KV_BLOCK * head_size;
+    size_t lane = position % FLO_KV_BLOCK;
+    uint16_t *keys_half = keys, *values_half = values;
+    float *keys_float = keys, *values_float = values;
+
+    for (size_t d = 0; d < head_size; d++) {
+        size_t k = block + d * FLO_KV_BLOCK + lane;
+        size_t v = position * head_size + d;
+
+        if (is_f16) {
+            keys_half[k] = flo_half_of_float(key[d]);
+            values_half[v] = flo_half_of_float(value[d]);
+        } else {
+            keys_float[k] = key[d];
+            values_float[v] = value[d];
+        }
+    }
+}
+
+static inline float at(const void *array, bool is_f16, size_t index)
+{
+    return is_f16 ? flo_half_to_float(((const uint16_t *)array)[index])
+                  : ((const float *)array)[index];
+}
+
+/* Running softmax of one query: weights so far are relative to `largest`. */
+struct softmax {
+    float largest;
+    float total;
+};
+
+/* Scores of one block of positions into weights; returns what the output so
+ * far must be multiplied with. */
+static float softmax_block(struct softmax *s, float *scores, size_t count)
+{
+    float largest = s->largest, correction;
+
+    for (size_t i = 0; i < count; i++) {
+        largest = scores[i] > largest ? scores[i] : largest;
+    }
+    if (largest == -INFINITY) { /* nothing but -inf or NaN so far */
+        largest = 0;
+    }
+    correction = expf(s->largest - largest);
+    s->total *= correction;
+    for (size_t i = 0; i < count; i++) {
+        scores[i] = expf(scores[i] - largest);
+        s->total += scores[i];
+    }
+    s->largest = largest;
+    return correction;
+}
+
+static void attend_row(const struct flo_attention *a, size_t row)
+{
+    struct softmax softmax = {.largest = -INFINITY};
+    const float *query = a->queries[row];
+    float *out = a->out[row];
+
+    memset(out, 0, a->head_size * sizeof(*out));
+    for (size_t p = 0; p < a->lengths[row]; p += FLO_KV_BLOCK) {
+        size_t left = a->lengths[row] - p;
+        size_t count = left < FLO_KV_BLOCK ? left : FLO_KV_BLOCK;
+        float scores[FLO_KV_BLOCK] = {0};
+
+        for (size_t d = 0; d < a->head_size; d++) {
+            for (size_t i = 0; i < FLO_KV_BLOCK; i++) {
+                size_t k = p * a->head_size + d * FLO_KV_BLOCK + i;
+                scores[i] += query[d] * at(a->keys, a->is_f16, k);
+            }
+        }
+        for (size_t i = 0; i < count; i++) {
+            scores[i] *= a->scale;
+        }
+        float correction = softmax_block(&softmax, scores, count);
+        for (size_t d = 0; d < a->head_size; d++) {
+            out[d] *= correction;
+        }
+        for (size_t i = 0; i < count; i++) {
+            for (size_t d = 0; d < a->head_size; d++) {
+                size_t v = (p + i) * a->head_size + d;
+                out[d] += scores[i] * at(a->values, a->is_f16, v);
+            }
+        }
+    }
+    for (size_t d = 0; d < a->head_size; d++) {
+        out[d] /= softmax.total;
+    }
+}
+
+void flo_ref_attend(const struct flo_attention *attention)
+{
+    for (size_t row = 0; row < attention->rows; row++) {
+        attend_row(attention, row);
+    }
+}

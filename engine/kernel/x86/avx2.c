@@ -1,0 +1,174 @@
+/* AVX2 kernel (with FMA and F16C): its table, and the small operations. */
+#include "engine/kernel/x86/avx2.h"
+#include "engine/kernel/ref.h"
+#include "engine/kernel/x86/avx2_math.h"
+
+#include <math.h>
+
+/* One block of 32; returns its scale, NaN when a value is not finite. */
+FLO_INLINE float quantise_block(const float *x, int8_t *codes, float *sum)
+{
+    const __m256 no_sign = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+    __m256 v[4], largest = _mm256_setzero_ps(), poison = _mm256_setzero_ps();
+    __m256i n[4];
+
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        v[i] = _mm256_loadu_ps(x + i * 8);
+        largest = _mm256_max_ps(largest, _mm256_and_ps(v[i], no_sign));
+        poison = _mm256_fmadd_ps(v[i], _mm256_setzero_ps(), poison);
+    }
+    if (_mm256_movemask_ps(_mm256_cmp_ps(poison, poison, _CMP_UNORD_Q)) != 0) {
+        memset(codes, 0, FLO_CODE_BLOCK);
+        *sum = NAN;
+        return NAN;
+    }
+    float scale = flo_max_8(largest) / 127.0f;
+    __m256 inverse = _mm256_set1_ps(scale > 1e-38f ? 1.0f / scale : 0.0f);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        n[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], inverse));
+    }
+    __m256i total = _mm256_add_epi32(_mm256_add_epi32(n[0], n[1]),
+                                     _mm256_add_epi32(n[2], n[3]));
+    __m256i low = _mm256_packs_epi32(n[0], n[1]);
+    __m256i high = _mm256_packs_epi32(n[2], n[3]);
+    __m256i bytes =
+        _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high),
+                                    _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    _mm256_storeu_si256((__m256i *)(void *)codes, bytes);
+    *sum = scale * flo_sum_8(_mm256_cvtepi32_ps(total));
+    return scale;
+}
+
+static void quantise(const float *values, size_t columns, int8_t *codes,
+                     float *scales, float *sums)
+{
+    for (size_t b = 0; b < columns / FLO_CODE_BLOCK; b++) {
+        size_t at = b * FLO_CODE_BLOCK;
+        scales[b] = quantise_block(values + at, codes + at, &sums[b]);
+    }
+}
+
+static void rms_norm(const float *x, const float *weight, float epsilon,
+                     size_t count, float *out)
+{
+    __m256 acc[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+    float squares;
+    size_t i = 0;
+
+    for (; i + 16 <= count; i += 16) {
+        __m256 a = _mm256_loadu_ps(x + i), b = _mm256_loadu_ps(x + i + 8);
+        acc[0] = _mm256_fmadd_ps(a, a, acc[0]);
+        acc[1] = _mm256_fmadd_ps(b, b, acc[1]);
+    }
+    squares = flo_sum_8(_mm256_add_ps(acc[0], acc[1]));
+    for (; i < count; i++) {
+        squares += x[i] * x[i];
+    }
+    float factor = 1.0f / sqrtf(squares / (float)count + epsilon);
+    __m256 by = _mm256_set1_ps(factor);
+    for (i = 0; i + 8 <= count; i += 8) {
+        __m256 v = _mm256_mul_ps(_mm256_loadu_ps(x + i), by);
+        _mm256_storeu_ps(out + i,
+                         _mm256_mul_ps(v, _mm256_loadu_ps(weight + i)));
+    }
+    for (; i < count; i++) {
+        out[i] = x[i] * factor * weight[i];
+    }
+}
+
+static void rope_pairs(float *x, const float *cosines, const float *sines,
+                       size_t count)
+{
+    size_t j = 0;
+
+    for (; j + 8 <= count; j += 8) {
+        __m256 v = _mm256_loadu_ps(x + j);
+        __m256 other = _mm256_permute_ps(v, 0xb1);
+        v = _mm256_mul_ps(v, _mm256_loadu_ps(cosines + j));
+        _mm256_storeu_ps(x + j,
+                         _mm256_fmadd_ps(other, _mm256_loadu_ps(sines + j), v));
+    }
+    flo_ref_rope_pairs(x + j, cosines + j, sines + j, count - j);
+}
+
+static void silu_multiply(float *gate, const float *up, size_t count)
+{
+    const __m256 one = _mm256_set1_ps(1), zero = _mm256_setzero_ps();
+    size_t i = 0;
+
+    for (; i + 8 <= count; i += 8) {
+        __m256 v = _mm256_loadu_ps(gate + i);
+        __m256 down = _mm256_add_ps(one, flo_exp_8(_mm256_sub_ps(zero, v)));
+        v = _mm256_mul_ps(_mm256_div_ps(v, down), _mm256_loadu_ps(up + i));
+        _mm256_storeu_ps(gate + i, v);
+    }
+    flo_ref_silu_multiply(gate + i, up + i, count - i);
+}
+
+static void add(float *x, const float *y, size_t count)
+{
+    size_t i = 0;
+
+    for (; i + 8 <= count; i += 8) {
+        _mm256_storeu_ps(x + i, _mm256_add_ps(_mm256_loadu_ps(x + i),
+                                              _mm256_loadu_ps(y + i)));
+    }
+    flo_ref_add(x + i, y + i, count - i);
+}
+
+static void store(const float *key, const float *value, size_t head_size,
+                  size_t position, bool is_f16, void *keys, void *values)
+{
+    size_t block = position / FLO_KV_BLOCK * FLO_KV_BLOCK * head_size;
+    uint16_t *k = (uint16_t *)keys + block + position % FLO_KV_BLOCK;
+    uint16_t *v = (uint16_t *)values + position * head_size;
+
+    if (!is_f16 || head_size % 8 != 0) {
+        flo_ref_store(key, value, head_size, position, is_f16, keys, values);
+        return;
+    }
+    for (size_t d = 0; d < head_size; d += 8) {
+        uint16_t half[8];
+
+        _mm_storeu_si128((void *)half,
+                         _mm256_cvtps_ph(_mm256_loadu_ps(key + d),
+                                         _MM_FROUND_TO_NEAREST_INT));
+        for (size_t i = 0; i < 8; i++) {
+            k[(d + i) * FLO_KV_BLOCK] = half[i];
+        }
+        _mm_storeu_si128((void *)(v + d),
+                         _mm256_cvtps_ph(_mm256_loadu_ps(value + d),
+                                         _MM_FROUND_TO_NEAREST_INT));
+    }
+}
+
+static bool is_supported(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c");
+}
+
+const struct flo_kernel flo_kernel_avx2 = {
+    .name = "avx2",
+    .is_supported = is_supported,
+    .matmul =
+        {
+            [FLO_QUANT_F32] = flo_avx2_matmul_f32,
+            [FLO_QUANT_F16] = flo_avx2_matmul_f16,
+            [FLO_QUANT_BF16] = flo_avx2_matmul_bf16,
+            [FLO_QUANT_Q4_0] = flo_avx2_matmul_q4_0,
+            [FLO_QUANT_Q4_1] = flo_avx2_matmul_q4_1,
+            [FLO_QUANT_Q8_0] = flo_avx2_matmul_q8_0,
+            [FLO_QUANT_Q4_K] = flo_avx2_matmul_q4_k,
+            [FLO_QUANT_Q6_K] = flo_avx2_matmul_q6_k,
+        },
+    .quantise = quantise,
+    .rms_norm = rms_norm,
+    .rope_pairs = rope_pairs,
+    .silu_multiply = silu_multiply,
+    .add = add,
+    .store = store,
+    .attend = flo_avx2_attend,
+};

@@ -1,0 +1,52 @@
+/* Arena and pages: see arena.h. */
+#include "engine/memory/arena.h"
+
+#include <sys/mman.h>
+
+enum { ALIGN = 64 };
+
+void *flo_arena_take(struct flo_arena *arena, uint64_t count,
+                     uint64_t item_bytes)
+{
+    uint64_t bytes, end, at = arena->used;
+
+    if (!flo_mul_u64(count, item_bytes, &bytes) ||
+        !flo_add_u64(bytes, ALIGN - 1, &bytes) ||
+        !flo_add_u64(at, bytes & ~(uint64_t)(ALIGN - 1), &end) ||
+        (arena->base != NULL && end > arena->bytes)) {
+        arena->failed = true;
+        return NULL;
+    }
+    arena->used = end;
+    return arena->base == NULL ? NULL : arena->base + at;
+}
+
+int flo_pages_map(uint64_t bytes, void **pages, struct flo_err *err)
+{
+    void *p;
+
+    if (bytes > SIZE_MAX) {
+        return flo_fail(err, FLO_E_MEMORY, "%llu bytes",
+                        (unsigned long long)bytes);
+    }
+    p = mmap(NULL, bytes == 0 ? 1 : (size_t)bytes, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) {
+        return flo_fail_errno(err, FLO_E_MEMORY, "map %llu bytes",
+                              (unsigned long long)bytes);
+    }
+    *pages = p;
+    return 0;
+}
+
+void flo_pages_unmap(void *pages, uint64_t bytes)
+{
+    if (pages != NULL) {
+        munmap(pages, bytes == 0 ? 1 : (size_t)bytes);
+    }
+}
+
+void flo_pages_drop(void *pages, uint64_t bytes)
+{
+    (void)madvise(pages, (size_t)bytes, MADV_DONTNEED);
+}

@@ -1,0 +1,224 @@
+/* Pool: see pool.h.  Two futex words: `job` counts jobs, `generation` counts
+ * barriers.  Both are C11 atomics; the futex is only for sleeping. */
+#include "engine/memory/pool.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum {
+    SPIN_US = 20,
+    SPIN_ROUND = 64, /* pauses between two looks at the clock */
+    STACK_BYTES = 1 << 20,
+};
+
+struct flo_pool {
+    unsigned threads;
+    unsigned started; /* threads - 1, less while opening */
+    pthread_t *handles;
+    flo_pool_fn *fn;
+    void *context;
+    atomic_bool is_closing;
+    _Alignas(64) atomic_uint job;
+    atomic_uint job_sleepers;
+    _Alignas(64) atomic_uint generation;
+    atomic_uint generation_sleepers;
+    atomic_uint arrived;
+    _Alignas(64) atomic_size_t counter;
+};
+
+struct start { /* what a new thread is told; its own to free */
+    struct flo_pool *pool;
+    unsigned thread;
+};
+
+static void pause_cpu(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static void futex_wait(atomic_uint *word, unsigned value)
+{
+    /* EINTR, EAGAIN: the caller looks again anyway. */
+    (void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+static void futex_wake_all(atomic_uint *word)
+{
+    (void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1 << 30, NULL, NULL, 0);
+}
+
+/* Return as soon as *word is no longer `value`. */
+static void wait_change(atomic_uint *word, atomic_uint *sleepers,
+                        unsigned value)
+{
+    uint64_t end_us = flo_now_us() + SPIN_US;
+
+    do {
+        for (int i = 0; i < SPIN_ROUND; i++) {
+            if (atomic_load_explicit(word, memory_order_acquire) != value) {
+                return;
+            }
+            pause_cpu();
+        }
+    } while (flo_now_us() < end_us);
+    /* Sequentially consistent on both sides: either the changer sees the
+     * sleeper or the sleeper sees the change. */
+    atomic_fetch_add(sleepers, 1);
+    while (atomic_load(word) == value) {
+        futex_wait(word, value);
+    }
+    atomic_fetch_sub(sleepers, 1);
+}
+
+static void change(atomic_uint *word, atomic_uint *sleepers)
+{
+    atomic_fetch_add(word, 1);
+    if (atomic_load(sleepers) != 0) {
+        futex_wake_all(word);
+    }
+}
+
+void flo_pool_barrier(struct flo_pool *pool)
+{
+    unsigned generation;
+
+    if (pool->threads == 1) {
+        atomic_store_explicit(&pool->counter, 0, memory_order_relaxed);
+        return;
+    }
+    generation = atomic_load(&pool->generation);
+    if (atomic_fetch_add(&pool->arrived, 1) + 1 == pool->threads) {
+        atomic_store(&pool->arrived, 0);
+        atomic_store(&pool->counter, 0);
+        change(&pool->generation, &pool->generation_sleepers);
+    } else {
+        wait_change(&pool->generation, &pool->generation_sleepers, generation);
+    }
+}
+
+size_t flo_pool_take(struct flo_pool *pool)
+{
+    return atomic_fetch_add_explicit(&pool->counter, 1, memory_order_relaxed);
+}
+
+static void *thread_main(void *argument)
+{
+    struct start start = *(struct start *)argument;
+    struct flo_pool *pool = start.pool;
+    unsigned job = 0;
+
+    free(argument);
+    for (;;) {
+        wait_change(&pool->job, &pool->job_sleepers, job++);
+        if (atomic_load(&pool->is_closing)) {
+            return NULL;
+        }
+        pool->fn(pool->context, start.thread);
+        flo_pool_barrier(pool);
+    }
+}
+
+void flo_pool_run(struct flo_pool *pool, flo_pool_fn *fn, void *context)
+{
+    pool->fn = fn;
+    pool->context = context;
+    atomic_store(&pool->counter, 0);
+    change(&pool->job, &pool->job_sleepers);
+    fn(context, 0);
+    flo_pool_barrier(pool);
+}
+
+static int start_thread(struct flo_pool *pool, struct flo_err *err)
+{
+    struct start *start = malloc(sizeof(*start));
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    int rv;
+
+    if (start == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "start an engine thread");
+    }
+    *start = (struct start){pool, pool->started + 1};
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    rv = pthread_create(&pool->handles[pool->started], &attributes, thread_main,
+                        start);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (rv != 0) {
+        free(start);
+        errno = rv;
+        return flo_fail_errno(err, FLO_E_MEMORY, "start engine thread %u of %u",
+                              pool->started + 1, pool->threads);
+    }
+    pool->started++;
+    return 0;
+}
+
+int flo_pool_open(unsigned threads, struct flo_pool **out, struct flo_err *err)
+{
+    size_t bytes = (sizeof(struct flo_pool) + 63) / 64 * 64;
+    struct flo_pool *pool = aligned_alloc(64, bytes);
+    int rv = 0;
+
+    if (pool == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "engine threads");
+    }
+    *pool = (struct flo_pool){.threads = threads};
+    pool->handles = calloc(threads, sizeof(*pool->handles));
+    if (pool->handles == NULL) {
+        free(pool);
+        return flo_fail(err, FLO_E_MEMORY, "engine threads");
+    }
+    while (rv == 0 && pool->started + 1 < threads) {
+        rv = start_thread(pool, err);
+    }
+    if (rv < 0) {
+        flo_pool_close(pool);
+        return rv;
+    }
+    *out = pool;
+    return 0;
+}
+
+void flo_pool_close(struct flo_pool *pool)
+{
+    if (pool == NULL) {
+        return;
+    }
+    atomic_store(&pool->is_closing, true);
+    change(&pool->job, &pool->job_sleepers);
+    for (unsigned i = 0; i < pool->started; i++) {
+        pthread_join(pool->handles[i], NULL);
+    }
+    free(pool->handles);
+    free(pool);
+}
+
+unsigned flo_pool_threads(const struct flo_pool *pool)
+{
+    return pool->threads;
+}
+
+unsigned flo_pool_cpus(void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof(set), &set) != 0 || CPU_COUNT(&set) < 1) {
+        return 1;
+    }
+    return (unsigned)CPU_COUNT(&set);
+}

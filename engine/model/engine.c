@@ -1,0 +1,307 @@
+/* Engine: opening a model and what it tells about itself. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/model/internal.h"
+
+static const struct flo_engine_options no_options;
+
+/* What the file's head tells: enough for a plan. */
+struct head {
+    struct flo_gguf *gguf;
+    const struct flo_arch *arch;
+    struct flo_hparams hparams;
+    struct flo_sizes sizes;
+};
+
+static int read_arch(struct head *head, struct flo_err *err)
+{
+    struct flo_gguf_text name = {0};
+    int rv = flo_gguf_require(head->gguf, "general.architecture", err);
+
+    if (rv == 0) {
+        rv = flo_gguf_string(head->gguf, "general.architecture", &name, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    head->arch = flo_arch_find(name);
+    if (head->arch == NULL) {
+        return flo_fail(err, FLO_E_MODEL_ARCH,
+                        "architecture \"%.*s\" is not known",
+                        (int)(name.bytes < 32 ? name.bytes : 32), name.data);
+    }
+    return 0;
+}
+
+/* `head->gguf` is open. */
+static int read_head(struct head *head,
+                     const struct flo_engine_options *options,
+                     struct flo_err *err)
+{
+    int rv = read_arch(head, err);
+
+    if (rv == 0) {
+        rv =
+            flo_hparams_read(head->gguf, head->arch->name, &head->hparams, err);
+    }
+    if (rv == 0) {
+        rv = flo_sizes_make(head->gguf, &head->hparams, options, &head->sizes,
+                            err);
+    }
+    return rv;
+}
+
+static int make_plan(const struct head *head, uint64_t memory_bytes_max,
+                     struct flo_engine_plan *plan, struct flo_err *err)
+{
+    return flo_plan_make(&head->hparams, &head->sizes,
+                         flo_gguf_file_bytes(head->gguf), memory_bytes_max,
+                         plan, err);
+}
+
+int flo_engine_plan(const char *path, const struct flo_engine_options *options,
+                    struct flo_engine_plan *plan, struct flo_err *err)
+{
+    struct head head = {0};
+    int rv = flo_gguf_open_path(path, &head.gguf, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    options = options == NULL ? &no_options : options;
+    rv = read_head(&head, options, err);
+    if (rv == 0) {
+        rv = make_plan(&head, options->memory_bytes_max, plan, err);
+    }
+    flo_gguf_close(head.gguf);
+    return rv;
+}
+
+static void make_rates(struct flo_engine *e)
+{
+    const struct flo_hparams *h = &e->hparams;
+    const float *factors = e->weights.rope_factors;
+    double step = log((double)h->rope_base) * -2.0 / h->n_rope;
+
+    for (uint32_t i = 0; i < h->n_rope / 2; i++) {
+        double rate = exp(step * i) / (double)h->rope_factor;
+        e->scratch.rates[i] =
+            factors == NULL ? rate : rate / (double)factors[i];
+    }
+}
+
+static int map_memory(struct flo_engine *e, struct flo_err *err)
+{
+    struct flo_arena arena = {0};
+    int rv;
+
+    flo_scratch_lay_out(&e->hparams, &e->sizes, &arena, &e->scratch);
+    if (arena.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "the scratch memory overflows");
+    }
+    arena.bytes = arena.used;
+    arena.used = 0;
+    rv = flo_pages_map(arena.bytes, &e->scratch_pages, err);
+    if (rv < 0) {
+        return rv;
+    }
+    e->scratch_bytes_mapped = arena.bytes;
+    arena.base = e->scratch_pages;
+    flo_scratch_lay_out(&e->hparams, &e->sizes, &arena, &e->scratch);
+    return flo_pages_map(e->sizes.kv_bytes, &e->kv_pages, err);
+}
+
+static int make_sessions(struct flo_engine *e, struct flo_err *err)
+{
+    e->sessions = calloc(e->sizes.sessions, sizeof(*e->sessions));
+    if (e->sessions == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%u sessions", e->sizes.sessions);
+    }
+    for (uint32_t i = 0; i < e->sizes.sessions; i++) {
+        struct flo_session *session = &e->sessions[i];
+
+        session->engine = e;
+        session->index = i;
+        session->kv =
+            (uint8_t *)e->kv_pages + (uint64_t)i * e->sizes.session_kv_bytes;
+        session->logits = e->scratch.logits + (uint64_t)i * e->hparams.n_vocab;
+    }
+    return 0;
+}
+
+/* A file without a tokenizer that we read still computes on token ids. */
+static int load_vocabulary(struct flo_engine *e, enum flo_vocabulary wish,
+                           struct flo_err *err)
+{
+    int rv;
+
+    if (wish == FLO_VOCABULARY_NONE) {
+        flo_fail(&e->vocab_err, FLO_E_GGUF_VOCAB,
+                 "opened without its vocabulary");
+        return 0;
+    }
+    rv = flo_vocab_open(e->gguf, &e->vocab, &e->vocab_err);
+    if (rv == 0 &&
+        (uint32_t)flo_vocab_facts(e->vocab)->count > e->hparams.n_vocab) {
+        rv = flo_fail(&e->vocab_err, FLO_E_GGUF_VOCAB,
+                      "%" PRId32 " tokens for %u rows of logits",
+                      flo_vocab_facts(e->vocab)->count, e->hparams.n_vocab);
+        flo_vocab_close(e->vocab);
+        e->vocab = NULL;
+    }
+    if (rv < 0) {
+        if (wish == FLO_VOCABULARY_NEEDED && err != NULL) {
+            *err = e->vocab_err;
+        }
+        return wish == FLO_VOCABULARY_NEEDED ? rv : 0;
+    }
+    /* A broken or unknown template fails chat, nothing else. */
+    e->chat_err.code = flo_template_find(e->gguf, &e->chat, &e->chat_err);
+    return 0;
+}
+
+static void copy_text(const struct flo_gguf *gguf, const char *key, char *out,
+                      size_t bytes)
+{
+    struct flo_gguf_text text = {0};
+
+    if (flo_gguf_string(gguf, key, &text, NULL) == 0 && text.data != NULL) {
+        snprintf(out, bytes, "%.*s",
+                 (int)(text.bytes < bytes ? text.bytes : bytes - 1), text.data);
+        out[flo_utf8_valid(out, strlen(out))] = '\0';
+    }
+}
+
+static void fill_info(struct flo_engine *e)
+{
+    e->info = (struct flo_engine_info){
+        .n_vocab = e->hparams.n_vocab,
+        .n_layer = e->hparams.n_layer,
+        .n_embd = e->hparams.n_embd,
+        .context = e->sizes.context,
+        .context_trained = e->hparams.context_trained,
+        .sessions = e->sizes.sessions,
+        .threads = e->sizes.threads,
+        .parameters = e->weights.parameters,
+        .weights_bytes = e->weights.bytes,
+        .kv_bytes = e->sizes.kv_bytes,
+        .scratch_bytes = e->sizes.scratch_bytes,
+        .vocabulary_bytes = e->sizes.vocabulary_bytes,
+        .has_vocabulary = e->vocab != NULL,
+    };
+    snprintf(e->info.arch, sizeof(e->info.arch), "%s", e->arch->name);
+    snprintf(e->info.kernel, sizeof(e->info.kernel), "%s", e->kernel->name);
+    copy_text(e->gguf, "general.name", e->info.name, sizeof(e->info.name));
+}
+
+static int choose_kernel(struct flo_engine *e,
+                         const struct flo_engine_options *options,
+                         struct flo_err *err)
+{
+    const char *name = options->kernel;
+
+    if (name == NULL) {
+        name = getenv("FLOTILLA_KERNEL");
+    }
+    if (name != NULL && name[0] == '\0') {
+        name = NULL;
+    }
+    return flo_kernel_choose(name, options->trusts_kernels, &e->kernel, err);
+}
+
+/* Everything after the file is open; the caller closes after an error. */
+static int load(struct flo_engine *e, const struct flo_engine_options *options,
+                struct flo_err *err)
+{
+    struct head head = {.gguf = e->gguf};
+    struct flo_engine_plan plan;
+    int rv;
+
+    if ((rv = read_head(&head, options, err)) < 0 ||
+        (rv = make_plan(&head, options->memory_bytes_max, &plan, err)) < 0 ||
+        (rv = choose_kernel(e, options, err)) < 0) {
+        return rv;
+    }
+    e->arch = head.arch;
+    e->hparams = head.hparams;
+    e->sizes = head.sizes;
+    if ((rv = flo_weights_bind(e->gguf, e->arch, &e->hparams, e->kernel,
+                               &e->weights, err)) < 0 ||
+        (rv = map_memory(e, err)) < 0 || (rv = make_sessions(e, err)) < 0 ||
+        (rv = load_vocabulary(e, options->vocabulary, err)) < 0 ||
+        (rv = flo_pool_open(e->sizes.threads, &e->pool, err)) < 0) {
+        return rv;
+    }
+    make_rates(e);
+    fill_info(e);
+    return 0;
+}
+
+/* Takes `gguf`, also on failure. */
+static int open_gguf(struct flo_gguf *gguf,
+                     const struct flo_engine_options *options,
+                     uint64_t started_us, struct flo_engine **out,
+                     struct flo_err *err)
+{
+    struct flo_engine *e = calloc(1, sizeof(*e));
+    int rv;
+
+    if (e == NULL) {
+        flo_gguf_close(gguf);
+        return flo_fail(err, FLO_E_MEMORY, "an engine");
+    }
+    e->gguf = gguf;
+    pthread_mutex_init(&e->lock, NULL);
+    rv = load(e, options == NULL ? &no_options : options, err);
+    if (rv < 0) {
+        flo_engine_close(e);
+        return rv;
+    }
+    e->info.load_us = flo_now_us() - started_us;
+    *out = e;
+    return 0;
+}
+
+int flo_engine_open(const char *path, const struct flo_engine_options *options,
+                    struct flo_engine **engine, struct flo_err *err)
+{
+    uint64_t started_us = flo_now_us();
+    struct flo_gguf *gguf;
+    int rv = flo_gguf_open_path(path, &gguf, err);
+
+    return rv < 0 ? rv : open_gguf(gguf, options, started_us, engine, err);
+}
+
+int flo_engine_open_fd(int fd, const struct flo_engine_options *options,
+                       struct flo_engine **engine, struct flo_err *err)
+{
+    uint64_t started_us = flo_now_us();
+    struct flo_gguf *gguf;
+    int rv = flo_gguf_open_fd(fd, &gguf, err);
+
+    return rv < 0 ? rv : open_gguf(gguf, options, started_us, engine, err);
+}
+
+void flo_engine_close(struct flo_engine *e)
+{
+    if (e == NULL) {
+        return;
+    }
+    flo_pool_close(e->pool);
+    flo_vocab_close(e->vocab);
+    free(e->sessions);
+    flo_pages_unmap(e->kv_pages, e->sizes.kv_bytes);
+    flo_pages_unmap(e->scratch_pages, e->scratch_bytes_mapped);
+    flo_weights_deinit(&e->weights);
+    flo_gguf_close(e->gguf);
+    pthread_mutex_destroy(&e->lock);
+    free(e);
+}
+
+const struct flo_engine_info *flo_engine_info(const struct flo_engine *engine)
+{
+    return &engine->info;
+}

@@ -1,0 +1,201 @@
+/* Plan: all bytes before anything is loaded.  Pure arithmetic. */
+#include "engine/model/internal.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+static uint32_t at_least(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Widest input of a matrix product. */
+static uint32_t width_of(const struct flo_hparams *h)
+{
+    return at_least(at_least(h->n_embd, flo_width_q(h)), h->n_ff);
+}
+
+static void lay_out_activations(struct flo_arena *arena, uint64_t tokens,
+                                uint64_t width, struct flo_activations *out)
+{
+    uint64_t blocks = (width + FLO_CODE_BLOCK - 1) / FLO_CODE_BLOCK;
+
+    *out = (struct flo_activations){
+        .values = flo_arena_take(arena, tokens * width, sizeof(float)),
+        .codes = flo_arena_take(arena, tokens * width, 1),
+        .scales = flo_arena_take(arena, tokens * blocks, sizeof(float)),
+        .sums = flo_arena_take(arena, tokens * blocks, sizeof(float)),
+    };
+}
+
+void flo_scratch_lay_out(const struct flo_hparams *h,
+                         const struct flo_sizes *sizes, struct flo_arena *arena,
+                         struct flo_scratch *out)
+{
+    uint64_t batch = sizes->batch, width = width_of(h);
+    uint64_t q = flo_width_q(h), kv = flo_width_kv(h);
+    size_t f = sizeof(float);
+
+    *out = (struct flo_scratch){
+        .x = flo_arena_take(arena, batch * h->n_embd, f),
+        .y = flo_arena_take(arena, batch * h->n_embd, f),
+        .q = flo_arena_take(arena, batch * q, f),
+        .k = flo_arena_take(arena, batch * kv, f),
+        .v = flo_arena_take(arena, batch * kv, f),
+        .attention = flo_arena_take(arena, batch * q, f),
+        .gate = flo_arena_take(arena, batch * h->n_ff, f),
+        .up = flo_arena_take(arena, batch * h->n_ff, f),
+        .cosines = flo_arena_take(arena, batch * h->n_rope, f),
+        .sines = flo_arena_take(arena, batch * h->n_rope, f),
+        .rows = flo_arena_take(arena, FLO_ROWS_AT_ONCE, h->n_vocab * f),
+        .logits = flo_arena_take(arena, sizes->sessions, h->n_vocab * f),
+        .rates = flo_arena_take(arena, h->n_rope / 2, sizeof(double)),
+    };
+    lay_out_activations(arena, batch, width, &out->shared);
+    for (uint32_t i = 0; i < sizes->threads; i++) {
+        lay_out_activations(arena, 1, width, &out->own[i]);
+    }
+}
+
+static int in_range(uint32_t value, uint32_t maximum, const char *what,
+                    struct flo_err *err)
+{
+    if (value >= 1 && value <= maximum) {
+        return 0;
+    }
+    return flo_fail(err, FLO_E_USAGE, "%s is %u, not 1 to %u", what, value,
+                    maximum);
+}
+
+static uint32_t default_to(uint32_t value, uint32_t otherwise)
+{
+    return value == 0 ? otherwise : value;
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Upper bound of what engine/token allocates for the lists in the file. */
+static uint64_t vocabulary_bytes(const struct flo_gguf *gguf)
+{
+    static const char *const keys[] = {"tokenizer.ggml.tokens",
+                                       "tokenizer.ggml.merges"};
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < FLO_COUNT(keys); i++) {
+        const struct flo_gguf_kv *kv = flo_gguf_find(gguf, keys[i]);
+        bytes += kv == NULL ? 0 : kv->count * 64;
+    }
+    return bytes;
+}
+
+static void kv_sizes(const struct flo_hparams *h, uint32_t context,
+                     struct flo_sizes *s)
+{
+    uint64_t value_bytes = s->is_kv_f16 ? 2 : 4;
+
+    s->context = context;
+    s->capacity = (context + FLO_KV_BLOCK - 1) / FLO_KV_BLOCK * FLO_KV_BLOCK;
+    /* At most 2^20 * 2^9 * 2^2 * 2^9 * 2^10 * 2 = 2^51: nothing overflows. */
+    s->head_bytes = (uint64_t)s->capacity * h->head_size * value_bytes;
+    s->session_kv_bytes = s->head_bytes * 2 * h->n_head_kv * h->n_layer;
+    s->kv_bytes = s->session_kv_bytes * s->sessions;
+}
+
+int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
+                   const struct flo_engine_options *options,
+                   struct flo_sizes *sizes, struct flo_err *err)
+{
+    uint32_t context =
+        default_to(options->context,
+                   smaller(h->context_trained, FLO_ENGINE_CONTEXT_DEFAULT));
+    struct flo_sizes s = {
+        .threads = default_to(options->threads, smaller(flo_pool_cpus(), 8)),
+        .sessions = default_to(options->sessions, 1),
+        .batch = default_to(options->batch, FLO_BATCH_DEFAULT),
+        .is_kv_f16 = options->kv_type == FLO_KV_F16,
+    };
+    struct flo_arena arena = {0};
+    struct flo_scratch scratch;
+    int rv;
+
+    if ((rv = in_range(context, FLO_ENGINE_CONTEXT_MAX, "context", err)) < 0 ||
+        (rv = in_range(s.threads, FLO_ENGINE_THREADS_MAX, "threads", err)) <
+            0 ||
+        (rv = in_range(s.sessions, FLO_ENGINE_SESSIONS_MAX, "sessions", err)) <
+            0 ||
+        (rv = in_range(s.batch, FLO_BATCH_MAX, "batch", err)) < 0) {
+        return rv;
+    }
+    kv_sizes(h, context, &s);
+    flo_scratch_lay_out(h, &s, &arena, &scratch);
+    s.scratch_bytes = arena.used + s.sessions * sizeof(struct flo_session) +
+                      sizeof(struct flo_engine) +
+                      h->n_layer * sizeof(struct flo_layer);
+    if (options->vocabulary != FLO_VOCABULARY_NONE) {
+        s.vocabulary_bytes = vocabulary_bytes(gguf);
+    }
+    *sizes = s;
+    return 0;
+}
+
+/* The largest context whose cache fits into `room` bytes; 0: none. */
+static uint32_t context_fitting(const struct flo_hparams *h,
+                                const struct flo_sizes *sizes, uint64_t room)
+{
+    uint64_t block_bytes = sizes->kv_bytes / (sizes->capacity / FLO_KV_BLOCK);
+    uint64_t context = room / block_bytes * FLO_KV_BLOCK;
+    uint32_t maximum = smaller(h->context_trained, FLO_ENGINE_CONTEXT_MAX);
+
+    return context > maximum ? maximum : (uint32_t)context;
+}
+
+static int refuse(const struct flo_engine_plan *p, struct flo_err *err)
+{
+    flo_fail(err, FLO_E_MEMORY_BUDGET,
+             "%" PRIu64 " bytes needed, %" PRIu64 " allowed", p->total_bytes,
+             p->memory_bytes_max);
+    flo_err_why(err,
+                "weights %" PRIu64
+                ", cache for %u tokens x %u sessions %" PRIu64
+                ", scratch %" PRIu64 ", vocabulary %" PRIu64,
+                p->weights_bytes, p->context, p->sessions, p->kv_bytes,
+                p->scratch_bytes, p->vocabulary_bytes);
+    if (p->context_fitting > 0) {
+        flo_err_fix(err, "a context of %u tokens would fit",
+                    p->context_fitting);
+    } else {
+        flo_err_fix(err, "no context fits: ship a smaller variant");
+    }
+    return FLO_E_MEMORY_BUDGET;
+}
+
+int flo_plan_make(const struct flo_hparams *hparams,
+                  const struct flo_sizes *sizes, uint64_t weights_bytes,
+                  uint64_t memory_bytes_max, struct flo_engine_plan *plan,
+                  struct flo_err *err)
+{
+    uint64_t fixed =
+        weights_bytes + sizes->scratch_bytes + sizes->vocabulary_bytes;
+    uint64_t room = UINT64_MAX / 2;
+
+    if (memory_bytes_max != 0) {
+        room = memory_bytes_max > fixed ? memory_bytes_max - fixed : 0;
+    }
+    *plan = (struct flo_engine_plan){
+        .weights_bytes = weights_bytes,
+        .kv_bytes = sizes->kv_bytes,
+        .scratch_bytes = sizes->scratch_bytes,
+        .vocabulary_bytes = sizes->vocabulary_bytes,
+        .total_bytes = fixed + sizes->kv_bytes,
+        .memory_bytes_max = memory_bytes_max,
+        .context = sizes->context,
+        .context_trained = hparams->context_trained,
+        .sessions = sizes->sessions,
+        .context_fitting = context_fitting(hparams, sizes, room),
+        .fits = sizes->kv_bytes <= room,
+    };
+    return plan->fits ? 0 : refuse(plan, err);
+}

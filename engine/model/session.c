@@ -1,0 +1,212 @@
+/* Sessions: one timeline of tokens each. */
+#include "engine/model/internal.h"
+
+int flo_session_open(struct flo_engine *engine, struct flo_session **session,
+                     struct flo_err *err)
+{
+    struct flo_session *found = NULL;
+
+    pthread_mutex_lock(&engine->lock);
+    for (uint32_t i = 0; i < engine->sizes.sessions && found == NULL; i++) {
+        if (!engine->sessions[i].is_open) {
+            found = &engine->sessions[i];
+            found->is_open = true;
+        }
+    }
+    pthread_mutex_unlock(&engine->lock);
+    if (found == NULL) {
+        return flo_fail(err, FLO_E_INFER_BUSY, "all %u sessions are taken",
+                        engine->sizes.sessions);
+    }
+    flo_session_reset(found);
+    found->timings = (struct flo_timings){0};
+    *session = found;
+    return 0;
+}
+
+void flo_session_close(struct flo_session *session)
+{
+    struct flo_engine *engine;
+
+    if (session == NULL) {
+        return;
+    }
+    engine = session->engine;
+    flo_pages_drop(session->kv, engine->sizes.session_kv_bytes);
+    pthread_mutex_lock(&engine->lock);
+    session->is_open = false;
+    pthread_mutex_unlock(&engine->lock);
+}
+
+void flo_session_reset(struct flo_session *session)
+{
+    session->position = 0;
+    session->has_logits = false;
+    flo_session_cancel_clear(session);
+}
+
+void flo_session_truncate(struct flo_session *session, uint32_t position)
+{
+    if (position < session->position) {
+        session->position = position;
+        session->has_logits = false;
+    }
+}
+
+uint32_t flo_session_position(const struct flo_session *session)
+{
+    return session->position;
+}
+
+void flo_session_cancel(struct flo_session *session)
+{
+    atomic_store(&session->is_cancelled, true);
+}
+
+void flo_session_cancel_clear(struct flo_session *session)
+{
+    atomic_store(&session->is_cancelled, false);
+}
+
+const float *flo_session_logits(const struct flo_session *session)
+{
+    return session->has_logits ? session->logits : NULL;
+}
+
+void flo_session_timings(const struct flo_session *session,
+                         struct flo_timings *timings)
+{
+    *timings = session->timings;
+}
+
+static int check(const struct flo_session *session, const int32_t *tokens,
+                 size_t count, struct flo_err *err)
+{
+    const struct flo_engine *e = session->engine;
+
+    if (count == 0) {
+        return flo_fail(err, FLO_E_INFER_PARAM, "no tokens");
+    }
+    if (count > e->sizes.context - session->position) {
+        return flo_fail(err, FLO_E_INFER_TOO_LONG,
+                        "%zu tokens behind %u, context is %u", count,
+                        session->position, e->sizes.context);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (tokens[i] < 0 || (uint32_t)tokens[i] >= e->hparams.n_vocab) {
+            return flo_fail(err, FLO_E_INFER_PARAM,
+                            "token %d is not in the vocabulary of %u",
+                            tokens[i], e->hparams.n_vocab);
+        }
+    }
+    return 0;
+}
+
+/* What a decode gives beside the cache. */
+struct wish {
+    float *last; /* logits of the last token, or NULL */
+    flo_logits_fn *row;
+    void *context;
+};
+
+static int give_rows(struct flo_session *session, uint32_t count,
+                     const struct wish *wish)
+{
+    struct flo_engine *e = session->engine;
+    int rv = 0;
+
+    for (uint32_t t = 0; rv == 0 && t < count; t += FLO_ROWS_AT_ONCE) {
+        uint32_t left = count - t;
+        uint32_t here = left < FLO_ROWS_AT_ONCE ? left : FLO_ROWS_AT_ONCE;
+
+        flo_forward_rows(e, t, here, e->scratch.rows);
+        for (uint32_t i = 0; rv == 0 && i < here; i++) {
+            rv = wish->row(wish->context, session->position + t + i,
+                           e->scratch.rows + (size_t)i * e->hparams.n_vocab);
+        }
+    }
+    return rv;
+}
+
+/* Batch by batch; the session's position moves along. */
+static int decode_batches(struct flo_session *session, const int32_t *tokens,
+                          size_t count, const struct wish *wish,
+                          struct flo_err *err)
+{
+    uint32_t batch = session->engine->sizes.batch;
+    int rv = 0;
+
+    for (size_t done = 0; rv == 0 && done < count;) {
+        size_t left = count - done;
+        uint32_t here = left < batch ? (uint32_t)left : batch;
+        float *logits = here == left ? wish->last : NULL;
+
+        rv = flo_forward(session, tokens + done, here, logits, err);
+        if (rv == 0 && wish->row != NULL) {
+            rv = give_rows(session, here, wish);
+        }
+        if (rv == 0) {
+            session->position += here;
+            done += here;
+        }
+    }
+    return rv;
+}
+
+static void count_time(struct flo_session *session, size_t count,
+                       uint64_t spent_us)
+{
+    struct flo_timings *t = &session->timings;
+
+    t->decode_us_last = spent_us;
+    if (count == 1) {
+        t->generated_tokens++;
+        t->generated_us += spent_us;
+    } else {
+        t->prompt_tokens += count;
+        t->prompt_us += spent_us;
+    }
+}
+
+static int decode(struct flo_session *session, const int32_t *tokens,
+                  size_t count, const struct wish *wish, struct flo_err *err)
+{
+    uint32_t position = session->position;
+    uint64_t started_us;
+    int rv = check(session, tokens, count, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    session->has_logits = false;
+    pthread_mutex_lock(&session->engine->lock);
+    started_us = flo_now_us();
+    rv = decode_batches(session, tokens, count, wish, err);
+    pthread_mutex_unlock(&session->engine->lock);
+    if (rv != 0) {
+        session->position = position;
+        return rv;
+    }
+    session->has_logits = wish->last != NULL;
+    count_time(session, count, flo_now_us() - started_us);
+    return 0;
+}
+
+int flo_session_decode(struct flo_session *session, const int32_t *tokens,
+                       size_t count, enum flo_logits logits,
+                       struct flo_err *err)
+{
+    struct wish wish = {.last =
+                            logits == FLO_LOGITS_LAST ? session->logits : NULL};
+
+    return decode(session, tokens, count, &wish, err);
+}
+
+int flo_session_decode_rows(struct flo_session *session, const int32_t *tokens,
+                            size_t count, flo_logits_fn *row, void *context,
+                            struct flo_err *err)
+{
+    struct wish wish = {.row = row, .context = context};
+
+    return decode(session, tokens, count, &wish, err);
+}

@@ -1,0 +1,152 @@
+/* Text and chat: the engine's face of its tokenizer. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/model/internal.h"
+
+_Static_assert(sizeof(((struct flo_engine_stream *)0)->held) >=
+                   sizeof(((struct flo_text_stream *)0)->held),
+               "the public stream holds what the tokenizer's does");
+
+static int need_vocabulary(const struct flo_engine *engine, struct flo_err *err)
+{
+    if (engine->vocab != NULL) {
+        return 0;
+    }
+    if (err != NULL) {
+        *err = engine->vocab_err;
+    }
+    return flo_wrap(err, engine->vocab_err.code, "this model reads no text");
+}
+
+/* Copy out and free; FLO_E_INFER_TOO_LONG was said by the tokenizer. */
+static int take_tokens(struct flo_tokens *from, int rv, int32_t *tokens,
+                       size_t *count)
+{
+    if (rv == 0 && from->count > 0) {
+        memcpy(tokens, from->ids, from->count * sizeof(*tokens));
+    }
+    if (rv == 0) {
+        *count = from->count;
+    }
+    flo_tokens_deinit(from);
+    return rv;
+}
+
+int flo_engine_tokenise(const struct flo_engine *engine, const char *text,
+                        size_t bytes, bool reads_special, int32_t *tokens,
+                        size_t tokens_max, size_t *count, struct flo_err *err)
+{
+    struct flo_tokens ids = {.count_max = tokens_max};
+    int rv = need_vocabulary(engine, err);
+
+    if (rv == 0) {
+        rv = flo_tokenize(engine->vocab, text, bytes, reads_special, &ids, err);
+    }
+    return take_tokens(&ids, rv, tokens, count);
+}
+
+int flo_engine_detokenise(const struct flo_engine *engine,
+                          const int32_t *tokens, size_t count,
+                          bool shows_special, struct flo_buf *text,
+                          struct flo_err *err)
+{
+    int rv = need_vocabulary(engine, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    for (size_t i = 0; i < count; i++) {
+        flo_vocab_piece(engine->vocab, tokens[i], shows_special, text);
+    }
+    return text->failed
+               ? flo_fail(err, FLO_E_MEMORY, "text of %zu tokens", count)
+               : 0;
+}
+
+bool flo_engine_is_end(const struct flo_engine *engine, int32_t token)
+{
+    return engine->vocab != NULL && flo_vocab_is_end(engine->vocab, token);
+}
+
+static struct flo_text_stream inner(const struct flo_engine_stream *stream)
+{
+    struct flo_text_stream in = {.held_bytes = stream->held_bytes};
+
+    memcpy(in.held, stream->held, sizeof(in.held));
+    return in;
+}
+
+void flo_engine_stream_add(struct flo_engine_stream *stream,
+                           const struct flo_engine *engine, int32_t token,
+                           struct flo_buf *text)
+{
+    struct flo_text_stream in = inner(stream);
+
+    if (engine->vocab == NULL) {
+        return;
+    }
+    flo_text_stream_add(&in, engine->vocab, token, text);
+    memcpy(stream->held, in.held, sizeof(in.held));
+    stream->held_bytes = in.held_bytes;
+}
+
+void flo_engine_stream_finish(struct flo_engine_stream *stream,
+                              struct flo_buf *text)
+{
+    struct flo_text_stream in = inner(stream);
+
+    flo_text_stream_finish(&in, text);
+    *stream = (struct flo_engine_stream){0};
+}
+
+static struct flo_message *
+inner_messages(const struct flo_engine_message *messages, size_t count)
+{
+    struct flo_message *in = calloc(count + 1, sizeof(*in));
+
+    for (size_t i = 0; in != NULL && i < count; i++) {
+        in[i] = (struct flo_message){
+            .role = messages[i].role,
+            .text = messages[i].text,
+            .bytes = messages[i].bytes,
+        };
+    }
+    return in;
+}
+
+/* May this model chat? */
+static int need_chat(const struct flo_engine *engine, struct flo_err *err)
+{
+    int rv = need_vocabulary(engine, err);
+
+    if (rv == 0 && engine->chat_err.code < 0) {
+        rv = engine->chat_err.code;
+        if (err != NULL) {
+            *err = engine->chat_err;
+        }
+    }
+    return rv;
+}
+
+int flo_engine_chat(const struct flo_engine *engine,
+                    const struct flo_engine_message *messages,
+                    size_t message_count, int32_t *tokens, size_t tokens_max,
+                    size_t *count, struct flo_err *err)
+{
+    struct flo_tokens ids = {.count_max = tokens_max};
+    struct flo_message *in;
+    int rv = need_chat(engine, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    in = inner_messages(messages, message_count);
+    if (in == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%zu messages", message_count);
+    }
+    rv = flo_template_render(&engine->chat, engine->vocab, in, message_count,
+                             &ids, err);
+    free(in);
+    return take_tokens(&ids, rv, tokens, count);
+}

@@ -1,0 +1,220 @@
+/* Weights: see weights.h. */
+#include "engine/model/weights.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct binding {
+    const struct flo_gguf *gguf;
+    const struct flo_hparams *hparams;
+    const struct flo_kernel *kernel;
+    size_t used; /* tensors of the file that found their place */
+    struct flo_err *err;
+};
+
+static uint64_t dim(const struct flo_hparams *h, enum flo_dim which)
+{
+    switch (which) {
+    case FLO_DIM_EMBD:
+        return h->n_embd;
+    case FLO_DIM_Q:
+        return flo_width_q(h);
+    case FLO_DIM_KV:
+        return flo_width_kv(h);
+    case FLO_DIM_FF:
+        return h->n_ff;
+    case FLO_DIM_VOCAB:
+        return h->n_vocab;
+    case FLO_DIM_HALF_ROPE:
+        return h->n_rope / 2;
+    case FLO_DIM_NONE:
+        break;
+    }
+    return 1;
+}
+
+static int check_shape(struct binding *b, const struct flo_gguf_tensor *tensor,
+                       const struct flo_tensor_spec *spec)
+{
+    unsigned long long columns = dim(b->hparams, spec->columns);
+    unsigned long long rows = dim(b->hparams, spec->rows);
+    const uint64_t *got = tensor->dims;
+
+    if (got[0] == columns && got[1] == rows && got[2] == 1 && got[3] == 1) {
+        return 0;
+    }
+    return flo_fail(b->err, FLO_E_GGUF_SHAPE,
+                    "%s: expected %llu x %llu, got %llu x %llu x %llu x %llu",
+                    tensor->name, columns, rows, (unsigned long long)got[0],
+                    (unsigned long long)got[1], (unsigned long long)got[2],
+                    (unsigned long long)got[3]);
+}
+
+static int bind_matrix(struct binding *b, const struct flo_gguf_tensor *tensor,
+                       struct flo_matrix *out)
+{
+    const struct flo_quant_type *type = flo_quant_type(tensor->type);
+    flo_matmul_fn *matmul = NULL;
+
+    if (type != NULL && tensor->type < FLO_QUANT_ID_COUNT) {
+        matmul = b->kernel->matmul[tensor->type];
+    }
+    if (matmul == NULL || type->decode == NULL) {
+        return flo_fail(b->err, FLO_E_NOT_BUILT,
+                        "%s: type %s is not computed yet", tensor->name,
+                        type == NULL ? "?" : type->name);
+    }
+    *out = (struct flo_matrix){
+        .data = flo_gguf_tensor_data(b->gguf, tensor),
+        .matmul = matmul,
+        .type = type,
+        .row_bytes = flo_quant_bytes(type, (size_t)tensor->dims[0]),
+        .columns = (uint32_t)tensor->dims[0],
+        .rows = (uint32_t)tensor->dims[1],
+    };
+    return 0;
+}
+
+static int bind_vector(struct binding *b, const struct flo_gguf_tensor *tensor,
+                       const float **out)
+{
+    const void *data = flo_gguf_tensor_data(b->gguf, tensor);
+
+    if (tensor->type != FLO_QUANT_F32) {
+        return flo_fail(b->err, FLO_E_GGUF_TYPE, "%s: expected F32, got %s",
+                        tensor->name, flo_quant_type(tensor->type)->name);
+    }
+    if ((uintptr_t)data % sizeof(float) != 0) {
+        return flo_fail(b->err, FLO_E_GGUF_BOUNDS,
+                        "%s does not begin at a multiple of 4", tensor->name);
+    }
+    *out = data;
+    return 0;
+}
+
+static int bind_one(struct binding *b, const char *name,
+                    const struct flo_tensor_spec *spec, void *object)
+{
+    const struct flo_gguf_tensor *tensor = flo_gguf_tensor_find(b->gguf, name);
+    void *member = (uint8_t *)object + spec->offset;
+    int rv;
+
+    if (tensor == NULL) {
+        return spec->is_optional ? 0
+                                 : flo_fail(b->err, FLO_E_GGUF_MISSING,
+                                            "tensor %s is missing", name);
+    }
+    rv = check_shape(b, tensor, spec);
+    if (rv < 0) {
+        return rv;
+    }
+    b->used++;
+    return spec->kind == FLO_TENSOR_VECTOR ? bind_vector(b, tensor, member)
+                                           : bind_matrix(b, tensor, member);
+}
+
+static int bind_layer(struct binding *b, const struct flo_arch *arch,
+                      uint32_t index, struct flo_layer *layer)
+{
+    for (size_t i = 0; i < arch->layer_tensor_count; i++) {
+        const struct flo_tensor_spec *spec = &arch->layer_tensors[i];
+        char name[FLO_GGUF_NAME_BYTES_MAX + 1];
+        int rv;
+
+        snprintf(name, sizeof(name), "blk.%u.%s", index, spec->name);
+        rv = bind_one(b, name, spec, layer);
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    return 0;
+}
+
+/* Is it one of the tensors that the architecture has? */
+static bool is_known(const struct flo_arch *arch, uint32_t n_layer,
+                     const char *name)
+{
+    unsigned index;
+    int end = 0;
+
+    for (size_t i = 0; i < arch->model_tensor_count; i++) {
+        if (strcmp(name, arch->model_tensors[i].name) == 0) {
+            return true;
+        }
+    }
+    if (sscanf(name, "blk.%3u.%n", &index, &end) != 1 || end == 0 ||
+        index >= n_layer) {
+        return false;
+    }
+    for (size_t i = 0; i < arch->layer_tensor_count; i++) {
+        if (strcmp(name + end, arch->layer_tensors[i].name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A tensor that nobody reads means that the answers would be wrong. */
+static int check_unused(struct binding *b, const struct flo_arch *arch)
+{
+    size_t count = flo_gguf_tensor_count(b->gguf);
+
+    for (size_t i = 0; b->used < count && i < count; i++) {
+        const char *name = flo_gguf_tensor_at(b->gguf, i)->name;
+
+        if (!is_known(arch, b->hparams->n_layer, name)) {
+            return flo_fail(b->err, FLO_E_MODEL_ARCH,
+                            "tensor %s is not part of architecture %s", name,
+                            arch->name);
+        }
+    }
+    return 0;
+}
+
+static void sum_up(const struct flo_gguf *gguf, struct flo_weights *weights)
+{
+    for (size_t i = 0; i < flo_gguf_tensor_count(gguf); i++) {
+        const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(gguf, i);
+        weights->parameters += tensor->values;
+        weights->bytes += tensor->bytes;
+    }
+}
+
+int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
+                     const struct flo_hparams *hparams,
+                     const struct flo_kernel *kernel,
+                     struct flo_weights *weights, struct flo_err *err)
+{
+    struct binding b = {gguf, hparams, kernel, 0, err};
+    int rv = 0;
+
+    *weights = (struct flo_weights){0};
+    weights->layers = calloc(hparams->n_layer, sizeof(*weights->layers));
+    if (weights->layers == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%u layers", hparams->n_layer);
+    }
+    for (size_t i = 0; rv == 0 && i < arch->model_tensor_count; i++) {
+        const struct flo_tensor_spec *spec = &arch->model_tensors[i];
+        rv = bind_one(&b, spec->name, spec, weights);
+    }
+    for (uint32_t i = 0; rv == 0 && i < hparams->n_layer; i++) {
+        rv = bind_layer(&b, arch, i, &weights->layers[i]);
+    }
+    if (rv == 0) {
+        rv = check_unused(&b, arch);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    if (weights->output.data == NULL) {
+        weights->output = weights->embedding;
+    }
+    sum_up(gguf, weights);
+    return 0;
+}
+
+void flo_weights_deinit(struct flo_weights *weights)
+{
+    free(weights->layers);
+    weights->layers = NULL;
+}

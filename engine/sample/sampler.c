@@ -1,0 +1,345 @@
+/* Sampler: from logits to one token.
+ *
+ * Order: repeat penalty, then top-k, top-p and min-p on the model's own
+ * distribution, then temperature on what is left.  Candidates come out of a
+ * heap, largest first and smaller id first among equals, so only as many are
+ * sorted as are needed; the draw is an integer below the sum of integer
+ * weights. */
+#include "engine/sample/sampler.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    REPEAT_LAST_DEFAULT = 64,
+    REPEAT_LAST_MAX = 256,
+};
+
+static int out_of_range(struct flo_err *err, const char *name, double value,
+                        double minimum, double maximum)
+{
+    return flo_fail(err, FLO_E_INFER_PARAM, "%s is %g, not %g to %g", name,
+                    value, minimum, maximum);
+}
+
+int flo_sampling_check(const struct flo_sampling *s, struct flo_err *err)
+{
+    const struct {
+        const char *name;
+        double value, maximum;
+    } rows[] = {
+        {"temperature", (double)s->temperature, 100},
+        {"top_k", (double)s->top_k, 1 << 30},
+        {"top_p", (double)s->top_p, 1},
+        {"min_p", (double)s->min_p, 1},
+        {"repeat_penalty", (double)s->repeat_penalty, 100},
+        {"repeat_last", (double)s->repeat_last, REPEAT_LAST_MAX},
+    };
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        if (!(rows[i].value >= 0 && rows[i].value <= rows[i].maximum)) {
+            return out_of_range(err, rows[i].name, rows[i].value, 0,
+                                rows[i].maximum);
+        }
+    }
+    if (s->repeat_penalty != 0 && s->repeat_penalty < 0.01f) {
+        return out_of_range(err, "repeat_penalty", (double)s->repeat_penalty,
+                            0.01, 100);
+    }
+    return 0;
+}
+
+struct candidate {
+    float logit;
+    int32_t token;
+};
+
+struct flo_sampler {
+    struct flo_sampling sampling;
+    struct flo_random_stream random;
+    uint32_t n_vocab;
+    int32_t recent[REPEAT_LAST_MAX]; /* ring */
+    uint32_t recent_count;           /* ever */
+    uint64_t *weights;               /* [n_vocab], of chosen candidates */
+    struct candidate candidates[];   /* [n_vocab] */
+};
+
+int flo_sampler_make(uint32_t n_vocab, const struct flo_sampling *sampling,
+                     struct flo_sampler **out, struct flo_err *err)
+{
+    struct flo_sampler *sampler;
+    int rv = flo_sampling_check(sampling, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    sampler = malloc(sizeof(*sampler) +
+                     (size_t)n_vocab * sizeof(sampler->candidates[0]));
+    if (sampler == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "a sampler for %u tokens", n_vocab);
+    }
+    sampler->n_vocab = n_vocab;
+    sampler->weights = malloc(n_vocab * sizeof(*sampler->weights));
+    if (sampler->weights == NULL) {
+        free(sampler);
+        return flo_fail(err, FLO_E_MEMORY, "a sampler for %u tokens", n_vocab);
+    }
+    rv = flo_sampler_reset(sampler, sampling, err);
+    if (rv < 0) {
+        flo_sampler_close(sampler);
+        return rv;
+    }
+    *out = sampler;
+    return 0;
+}
+
+void flo_sampler_close(struct flo_sampler *sampler)
+{
+    if (sampler != NULL) {
+        free(sampler->weights);
+        free(sampler);
+    }
+}
+
+int flo_sampler_reset(struct flo_sampler *sampler,
+                      const struct flo_sampling *sampling, struct flo_err *err)
+{
+    int rv = flo_sampling_check(sampling, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    sampler->sampling = *sampling;
+    if (sampling->repeat_last == 0) {
+        sampler->sampling.repeat_last = REPEAT_LAST_DEFAULT;
+    }
+    sampler->random.state = sampling->seed;
+    sampler->recent_count = 0;
+    return 0;
+}
+
+void flo_sampler_accept(struct flo_sampler *sampler, int32_t token)
+{
+    sampler->recent[sampler->recent_count++ % REPEAT_LAST_MAX] = token;
+}
+
+/* ---- what the model said ---------------------------------------------- */
+
+/* Best token, the gap to the second, and whether all are finite; NaN and
+ * infinities never win. */
+static void look(const float *logits, uint32_t count, struct flo_sample *out)
+{
+    float first = -INFINITY, second = -INFINITY;
+    int32_t best = 0;
+    bool is_finite = true;
+
+    for (uint32_t i = 0; i < count; i++) {
+        float logit = logits[i];
+
+        if (!isfinite(logit)) {
+            is_finite = false;
+        } else if (logit > first) {
+            second = first;
+            first = logit;
+            best = (int32_t)i;
+        } else if (logit > second) {
+            second = logit;
+        }
+    }
+    *out = (struct flo_sample){
+        .token = best,
+        .logit = logits[best],
+        .gap = isfinite(second) ? first - second : 0,
+        .is_finite = is_finite,
+    };
+}
+
+/* ---- candidates -------------------------------------------------------- */
+
+static bool is_better(struct candidate a, struct candidate b)
+{
+    return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
+}
+
+static void sift_down(struct candidate *heap, size_t count, size_t at)
+{
+    for (;;) {
+        size_t child = 2 * at + 1;
+
+        if (child >= count) {
+            return;
+        }
+        if (child + 1 < count && is_better(heap[child + 1], heap[child])) {
+            child++;
+        }
+        if (!is_better(heap[child], heap[at])) {
+            return;
+        }
+        struct candidate moved = heap[at];
+        heap[at] = heap[child];
+        heap[child] = moved;
+        at = child;
+    }
+}
+
+static bool was_recent(const struct flo_sampler *s, int32_t token,
+                       uint32_t *back)
+{
+    uint32_t count = s->recent_count < s->sampling.repeat_last
+                         ? s->recent_count
+                         : s->sampling.repeat_last;
+
+    for (; *back < count; (*back)++) {
+        uint32_t at = (s->recent_count - 1 - *back) % REPEAT_LAST_MAX;
+        if (s->recent[at] == token) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Each token among the recent ones is punished once. */
+static void punish(struct flo_sampler *s, struct candidate *by_token)
+{
+    float penalty = s->sampling.repeat_penalty;
+    uint32_t count = s->recent_count < s->sampling.repeat_last
+                         ? s->recent_count
+                         : s->sampling.repeat_last;
+
+    if (penalty == 0 || penalty == 1) {
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        int32_t token = s->recent[(s->recent_count - 1 - i) % REPEAT_LAST_MAX];
+        uint32_t later = i + 1;
+
+        if (token < 0 || (uint32_t)token >= s->n_vocab ||
+            was_recent(s, token, &later)) {
+            continue;
+        }
+        float *logit = &by_token[token].logit;
+        *logit = *logit > 0 ? *logit / penalty : *logit * penalty;
+    }
+}
+
+/* All finite candidates as a heap; how many. */
+static size_t gather(struct flo_sampler *s, const float *logits)
+{
+    struct candidate *c = s->candidates;
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < s->n_vocab; i++) {
+        c[i] = (struct candidate){logits[i], (int32_t)i};
+    }
+    punish(s, c);
+    for (uint32_t i = 0; i < s->n_vocab; i++) {
+        if (isfinite(c[i].logit)) {
+            c[count++] = c[i];
+        }
+    }
+    return count;
+}
+
+/* Move the candidates that top-k, top-p and min-p leave to the array's end,
+ * best last; returns how many (at least 1). */
+static size_t choose(struct flo_sampler *s, size_t count)
+{
+    struct candidate *heap = s->candidates;
+    const struct flo_sampling *p = &s->sampling;
+    size_t most = p->top_k == 0 || p->top_k > count ? count : p->top_k;
+    bool has_top_p = p->top_p > 0 && p->top_p < 1;
+    double total = 0, sum = 0;
+    size_t taken = 0;
+
+    for (size_t i = count / 2; i-- > 0;) {
+        sift_down(heap, count, i);
+    }
+    float best = heap[0].logit;
+    for (size_t i = 0; has_top_p && i < count; i++) {
+        total += exp((double)heap[i].logit - (double)best);
+    }
+    while (taken < most) {
+        struct candidate next = heap[0];
+        double share = exp((double)next.logit - (double)best);
+
+        if (taken > 0 && ((has_top_p && sum >= (double)p->top_p * total) ||
+                          share < (double)p->min_p)) {
+            break;
+        }
+        sum += share;
+        taken++;
+        heap[0] = heap[count - taken];
+        heap[count - taken] = next;
+        sift_down(heap, count - taken, 0);
+    }
+    return taken;
+}
+
+static struct candidate draw(struct flo_sampler *s,
+                             const struct candidate *chosen, size_t count)
+{
+    double best = (double)chosen[count - 1].logit;
+    uint64_t total = 0, at;
+
+    for (size_t i = 0; i < count; i++) {
+        double share = exp(((double)chosen[i].logit - best) /
+                           (double)s->sampling.temperature);
+        s->weights[i] = (uint64_t)(share * 0x1p40);
+        total += s->weights[i];
+    }
+    at = flo_random_below(&s->random, total);
+    for (size_t i = 0; i < count; i++) {
+        if (at < s->weights[i]) {
+            return chosen[i];
+        }
+        at -= s->weights[i];
+    }
+    return chosen[count - 1];
+}
+
+static struct candidate best_of(const struct candidate *candidates,
+                                size_t count)
+{
+    struct candidate best = candidates[0];
+
+    for (size_t i = 1; i < count; i++) {
+        best = is_better(candidates[i], best) ? candidates[i] : best;
+    }
+    return best;
+}
+
+void flo_sampler_sample(struct flo_sampler *s, const float *logits,
+                        struct flo_sample *sample)
+{
+    bool is_greedy = s->sampling.temperature == 0;
+    bool has_penalty =
+        s->sampling.repeat_penalty != 0 && s->sampling.repeat_penalty != 1;
+    size_t count = 0;
+
+    look(logits, s->n_vocab, sample);
+    if (!is_greedy || has_penalty) {
+        count = gather(s, logits);
+    }
+    if (count > 0) {
+        struct candidate found;
+
+        if (is_greedy) {
+            found = best_of(s->candidates, count);
+        } else {
+            size_t taken = choose(s, count);
+            found = draw(s, s->candidates + count - taken, taken);
+        }
+        sample->token = found.token;
+        sample->logit = logits[found.token];
+    }
+    flo_sampler_accept(s, sample->token);
+}
+
+int flo_sampler_open(const struct flo_engine *engine,
+                     const struct flo_sampling *sampling,
+                     struct flo_sampler **sampler, struct flo_err *err)
+{
+    return flo_sampler_make(flo_engine_info(engine)->n_vocab, sampling, sampler,
+                            err);
+}

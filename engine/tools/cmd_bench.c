@@ -1,0 +1,258 @@
+/* flotilla-engine bench: speed and memory of a model on this machine.
+ *
+ * A test is `p128` (a prompt of 128 tokens), `g32` (32 tokens one by one) or
+ * `g32@2048` (the same behind 2048 tokens).  Each runs three times after a
+ * warm-up; the median counts.  Tokens are fixed pseudo-random ids. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/sample/random.h"
+#include "engine/tools/common.h"
+#include "engine/tools/tools.h"
+
+enum {
+    TESTS_MAX = 16,
+    RUNS = 3,
+    TTFT_TOKENS = 32,
+    TOKENS_MAX = 1 << 20,
+};
+
+struct test {
+    char name[32];
+    bool is_prompt;
+    uint32_t count; /* tokens */
+    uint32_t depth; /* tokens before */
+    double speed;   /* tokens/s */
+};
+
+struct bench {
+    struct flo_tool tool;
+    const char *tests_text;
+    struct test tests[TESTS_MAX];
+    size_t test_count;
+    int32_t *tokens; /* of pseudo-random ids, as many as the context */
+    double ttft_ms;
+};
+
+static int bad_test(const char *name, struct flo_err *err)
+{
+    return flo_fail(err, FLO_E_USAGE,
+                    "--tests has '%s', not p128, g32 or g32@2048", name);
+}
+
+static bool read_number(const char **at, uint32_t *out)
+{
+    char *end;
+    unsigned long value;
+
+    if (**at < '0' || **at > '9') {
+        return false;
+    }
+    value = strtoul(*at, &end, 10);
+    *at = end;
+    *out = (uint32_t)value;
+    return value >= 1 && value <= TOKENS_MAX;
+}
+
+static int read_test(struct test *test, struct flo_err *err)
+{
+    const char *at = test->name + 1;
+
+    test->is_prompt = test->name[0] == 'p';
+    if ((test->name[0] != 'p' && test->name[0] != 'g') ||
+        !read_number(&at, &test->count)) {
+        return bad_test(test->name, err);
+    }
+    if (*at == '@') {
+        at++;
+        if (!read_number(&at, &test->depth)) {
+            return bad_test(test->name, err);
+        }
+    }
+    return *at == '\0' ? 0 : bad_test(test->name, err);
+}
+
+/* The list; and the context that the longest needs. */
+static int read_tests(struct bench *bench, struct flo_err *err)
+{
+    const char *at = bench->tests_text;
+
+    while (*at != '\0') {
+        size_t chars = strcspn(at, ",");
+        struct test *test = &bench->tests[bench->test_count];
+        int rv;
+
+        if (bench->test_count == TESTS_MAX || chars >= sizeof(test->name)) {
+            return bad_test(at, err);
+        }
+        memcpy(test->name, at, chars);
+        rv = read_test(test, err);
+        if (rv < 0) {
+            return rv;
+        }
+        if (bench->tool.context < test->depth + test->count + 1) {
+            bench->tool.context = test->depth + test->count + 1;
+        }
+        bench->test_count++;
+        at += chars + (at[chars] == ',');
+    }
+    return 0;
+}
+
+static int run_once(struct bench *bench, struct flo_session *session,
+                    const struct test *test, double *seconds,
+                    struct flo_err *err)
+{
+    uint32_t depth = test->depth;
+    uint64_t started_us;
+    int rv = 0;
+
+    flo_session_truncate(session, depth);
+    if (depth > flo_session_position(session)) {
+        rv = flo_session_decode(session, bench->tokens,
+                                depth - flo_session_position(session),
+                                FLO_LOGITS_NONE, err);
+    }
+    started_us = flo_now_us();
+    if (rv == 0 && test->is_prompt) {
+        rv = flo_session_decode(session, bench->tokens, test->count,
+                                FLO_LOGITS_LAST, err);
+    }
+    for (uint32_t i = 0; rv == 0 && !test->is_prompt && i < test->count; i++) {
+        rv = flo_session_decode(session, bench->tokens + i, 1, FLO_LOGITS_LAST,
+                                err);
+    }
+    *seconds = (double)(flo_now_us() - started_us) / 1e6;
+    return rv;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+
+    return (left > right) - (left < right);
+}
+
+static int run_test(struct bench *bench, struct flo_session *session,
+                    struct test *test, struct flo_err *err)
+{
+    double seconds[RUNS + 1];
+    int rv = 0;
+
+    flo_session_reset(session);
+    for (int i = 0; rv == 0 && i <= RUNS; i++) {
+        rv = run_once(bench, session, test, &seconds[i], err);
+    }
+    if (rv == 0) {
+        qsort(seconds + 1, RUNS, sizeof(*seconds), compare);
+        test->speed = test->count / seconds[1 + RUNS / 2];
+    }
+    return rv;
+}
+
+/* From open to the first token of a short prompt, nothing warmed up. */
+static int first_token(struct bench *bench, const struct flo_engine *engine,
+                       struct flo_session *session, struct flo_err *err)
+{
+    uint64_t started_us = flo_now_us();
+    uint32_t context = flo_engine_info(engine)->context;
+    int rv = flo_session_decode(session, bench->tokens,
+                                context < TTFT_TOKENS ? context : TTFT_TOKENS,
+                                FLO_LOGITS_LAST, err);
+
+    bench->ttft_ms =
+        (double)(flo_now_us() - started_us + flo_engine_info(engine)->load_us) /
+        1e3;
+    return rv;
+}
+
+static void print_result(const struct bench *bench,
+                         const struct flo_engine *engine)
+{
+    const struct flo_engine_info *info = flo_engine_info(engine);
+    uint64_t rss = 0, anonymous = 0, peak = 0;
+    bool is_json = bench->tool.is_json;
+
+    flo_process_memory(getpid(), &rss, &anonymous, &peak);
+    printf("%s", is_json ? "{" : "");
+    for (size_t i = 0; i < bench->test_count; i++) {
+        printf(is_json ? "\"%s\":%.2f," : "%-10s %10.2f tokens/s\n",
+               bench->tests[i].name, bench->tests[i].speed);
+    }
+    printf(is_json ? "\"load_ms\":%.3f,\"ttft_ms\":%.3f,"
+                   : "load       %10.3f ms\nttft       %10.3f ms\n",
+           (double)info->load_us / 1e3, bench->ttft_ms);
+    printf(is_json ? "\"rss_bytes\":%llu,\"rss_anon_bytes\":%llu,"
+                   : "rss        %10llu bytes (%llu anonymous)\n",
+           (unsigned long long)rss, (unsigned long long)anonymous);
+    printf(is_json ? "\"threads\":%u,\"kernel\":\"%s\"}\n"
+                   : "threads    %10u, kernel %s\n",
+           info->threads, info->kernel);
+}
+
+static int run_all(struct bench *bench, struct flo_engine *engine,
+                   struct flo_err *err)
+{
+    struct flo_random_stream random = {.state = 1};
+    const struct flo_engine_info *info = flo_engine_info(engine);
+    struct flo_session *session = NULL;
+    int rv;
+
+    bench->tokens = calloc(info->context, sizeof(*bench->tokens));
+    if (bench->tokens == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "the tokens");
+    }
+    for (uint32_t i = 0; i < info->context; i++) {
+        bench->tokens[i] = (int32_t)flo_random_below(&random, info->n_vocab);
+    }
+    rv = flo_session_open(engine, &session, err);
+    if (rv == 0) {
+        rv = first_token(bench, engine, session, err);
+    }
+    for (size_t i = 0; rv == 0 && i < bench->test_count; i++) {
+        rv = run_test(bench, session, &bench->tests[i], err);
+    }
+    if (rv == 0) {
+        print_result(bench, engine);
+    }
+    flo_session_close(session);
+    free(bench->tokens);
+    return rv;
+}
+
+static int run_bench(struct bench *bench, struct flo_err *err)
+{
+    struct flo_engine *engine = NULL;
+    int rv = read_tests(bench, err);
+
+    if (rv == 0) {
+        rv = flo_tool_open(&bench->tool, FLO_VOCABULARY_IF_KNOWN, &engine, err);
+    }
+    if (rv == 0) {
+        rv = run_all(bench, engine, err);
+    }
+    flo_engine_close(engine);
+    return rv;
+}
+
+int flo_cmd_bench(int argc, char **argv)
+{
+    struct bench bench = {.tests_text = "p128,g32"};
+    const struct flo_option options[] = {
+        FLO_TOOL_OPTIONS(bench.tool),
+        {"tests", FLO_OPTION_TEXT, &bench.tests_text,
+         "LIST     p128,p512,g32,g32@2048 (default p128,g32)"},
+        {"json", FLO_OPTION_FLAG, &bench.tool.is_json,
+         "one JSON object on stdout"},
+    };
+    struct flo_err err = {0};
+    int code = flo_options_read(argc, argv,
+                                "bench --model FILE [--tests LIST] [--json]",
+                                options, FLO_COUNT(options), NULL, 0);
+
+    if (code >= 0) {
+        return code;
+    }
+    return flo_tool_end(&bench.tool, run_bench(&bench, &err), &err);
+}

@@ -1,0 +1,150 @@
+/* What the inference commands share. */
+#include "engine/tools/common.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int fits_u32(const char *name, uint64_t value, uint32_t *out,
+                    struct flo_err *err)
+{
+    if (value > UINT32_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "--%s is too large", name);
+    }
+    *out = (uint32_t)value;
+    return 0;
+}
+
+int flo_tool_engine_options(const struct flo_tool *tool,
+                            struct flo_engine_options *options,
+                            struct flo_err *err)
+{
+    int rv;
+
+    *options = (struct flo_engine_options){
+        .memory_bytes_max = tool->memory_bytes_max, .kernel = tool->kernel};
+    if ((rv = fits_u32("ctx", tool->context, &options->context, err)) < 0 ||
+        (rv = fits_u32("threads", tool->threads, &options->threads, err)) < 0 ||
+        (rv = fits_u32("batch", tool->batch, &options->batch, err)) < 0) {
+        return rv;
+    }
+    if (tool->kv != NULL && strcmp(tool->kv, "f32") == 0) {
+        options->kv_type = FLO_KV_F32;
+    } else if (tool->kv != NULL && strcmp(tool->kv, "f16") != 0) {
+        return flo_fail(err, FLO_E_USAGE, "--kv is '%s', not f16 or f32",
+                        tool->kv);
+    }
+    return 0;
+}
+
+int flo_tool_sampling(const struct flo_tool *tool,
+                      struct flo_sampling *sampling, struct flo_err *err)
+{
+    char *end;
+
+    *sampling = (struct flo_sampling){.seed = tool->seed};
+    if (tool->temperature == NULL) {
+        return 0;
+    }
+    sampling->temperature = strtof(tool->temperature, &end);
+    if (end == tool->temperature || *end != '\0') {
+        return flo_fail(err, FLO_E_USAGE, "--temp is '%s', not a number",
+                        tool->temperature);
+    }
+    return flo_sampling_check(sampling, err);
+}
+
+int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
+                  struct flo_engine **engine, struct flo_err *err)
+{
+    struct flo_engine_options options;
+    int rv;
+
+    if (tool->model == NULL) {
+        return flo_fail(err, FLO_E_USAGE, "--model is missing");
+    }
+    rv = flo_tool_engine_options(tool, &options, err);
+    if (rv < 0) {
+        return rv;
+    }
+    options.vocabulary = vocabulary;
+    return flo_engine_open(tool->model, &options, engine, err);
+}
+
+static int bad_tokens(struct flo_err *err)
+{
+    return flo_fail(err, FLO_E_USAGE,
+                    "--tokens takes ids with commas between, as 1,2,3");
+}
+
+int flo_tool_tokens(const struct flo_tool *tool, int32_t **tokens,
+                    size_t *count, struct flo_err *err)
+{
+    const char *at = tool->tokens;
+    size_t found = 0;
+    int32_t *ids;
+
+    if (at == NULL) {
+        return bad_tokens(err);
+    }
+    ids = malloc((strlen(at) / 2 + 1) * sizeof(*ids));
+    if (ids == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "the tokens");
+    }
+    for (;;) {
+        char *end;
+        unsigned long id;
+
+        errno = 0;
+        id = strtoul(at, &end, 10);
+        if (*at < '0' || *at > '9' || errno != 0 || id > INT32_MAX ||
+            (*end != ',' && *end != '\0')) {
+            free(ids);
+            return bad_tokens(err);
+        }
+        ids[found++] = (int32_t)id;
+        if (*end == '\0') {
+            break;
+        }
+        at = end + 1;
+    }
+    *tokens = ids;
+    *count = found;
+    return 0;
+}
+
+static void print_json_error(const struct flo_err *err)
+{
+    struct flo_buf out = {0};
+    const char *fix = err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code);
+
+    flo_buf_printf(&out, "{\"error\":{\"id\":\"%s\",\"what\":\"",
+                   flo_error_id(err->code));
+    flo_buf_json_text(&out, err->what, strlen(err->what));
+    flo_buf_text(&out, "\",\"why\":\"");
+    flo_buf_json_text(&out, err->why, strlen(err->why));
+    flo_buf_text(&out, "\",\"fix\":\"");
+    flo_buf_json_text(&out, fix, strlen(fix));
+    flo_buf_text(&out, "\"}}\n");
+    if (!out.failed) {
+        fwrite(out.data, 1, out.bytes, stdout);
+    }
+    flo_buf_deinit(&out);
+}
+
+int flo_tool_end(const struct flo_tool *tool, int rv, const struct flo_err *err)
+{
+    struct flo_err late = {0};
+
+    if (rv >= 0 && fflush(stdout) != 0) {
+        rv = flo_fail_errno(&late, FLO_E_IO_WRITE, "stdout");
+        err = &late;
+    }
+    if (rv >= 0) {
+        return FLO_EXIT_OK;
+    }
+    if (tool->is_json) {
+        print_json_error(err);
+    }
+    return flo_err_print(stderr, err);
+}

@@ -1,0 +1,70 @@
+/* What the inference commands share: their options, opening the engine, and
+ * ending with the right words and exit code. */
+#ifndef FLOTILLA_ENGINE_TOOLS_COMMON_H
+#define FLOTILLA_ENGINE_TOOLS_COMMON_H
+
+#include <flotilla/engine.h>
+
+#include "engine/tools/options.h"
+
+/* Zero-initialise; filled by flo_options_read() through FLO_TOOL_OPTIONS. */
+struct flo_tool {
+    const char *model;
+    const char *kernel;
+    const char *kv;
+    const char *temperature;
+    const char *tokens; /* "1,2,3" */
+    uint64_t context;
+    uint64_t threads;
+    uint64_t batch;
+    uint64_t memory_bytes_max;
+    uint64_t seed;
+    uint64_t count; /* tokens to generate */
+    bool is_json;
+};
+
+/* Rows of an option table for a `struct flo_tool tool`. */
+#define FLO_TOOL_OPTIONS(tool)                                                 \
+    {"model", FLO_OPTION_TEXT, &(tool).model, "FILE     the GGUF"},            \
+        {"ctx", FLO_OPTION_U64, &(tool).context,                               \
+         "N          tokens of context (default: the model's, at most 2048)"}, \
+        {"threads", FLO_OPTION_U64, &(tool).threads,                           \
+         "N      threads (default: CPUs, at most 8)"},                         \
+        {"kernel", FLO_OPTION_TEXT, &(tool).kernel,                            \
+         "NAME    avx2 or ref (default: FLOTILLA_KERNEL, or the best)"},       \
+        {"kv", FLO_OPTION_TEXT, &(tool).kv,                                    \
+         "TYPE        f16 or f32 cache (default f16)"},                        \
+        {"batch", FLO_OPTION_U64, &(tool).batch,                               \
+         "N        prompt tokens computed together (default 64)"},             \
+    {                                                                          \
+        "memory", FLO_OPTION_U64, &(tool).memory_bytes_max,                    \
+            "BYTES   refuse to load if it would need more"                     \
+    }
+
+#define FLO_SAMPLING_OPTIONS(tool)                                             \
+    {"n", FLO_OPTION_U64, &(tool).count, "N            tokens to generate"},   \
+        {"temp", FLO_OPTION_TEXT, &(tool).temperature,                         \
+         "T         temperature (default 0: the likeliest token)"},            \
+    {                                                                          \
+        "seed", FLO_OPTION_U64, &(tool).seed, "S         of the sampling"      \
+    }
+
+/* Numbers checked and put into the engine's form. FLO_E_USAGE. */
+FLO_MUST_USE int flo_tool_engine_options(const struct flo_tool *tool,
+                                         struct flo_engine_options *options,
+                                         struct flo_err *err);
+FLO_MUST_USE int flo_tool_sampling(const struct flo_tool *tool,
+                                   struct flo_sampling *sampling,
+                                   struct flo_err *err);
+/* Open tool->model, with its name in front of errors. */
+FLO_MUST_USE int flo_tool_open(const struct flo_tool *tool,
+                               enum flo_vocabulary vocabulary,
+                               struct flo_engine **engine, struct flo_err *err);
+/* tool->tokens as ids into a malloc'ed array. */
+FLO_MUST_USE int flo_tool_tokens(const struct flo_tool *tool, int32_t **tokens,
+                                 size_t *count, struct flo_err *err);
+/* The exit code; errors printed on stderr and, with --json, on stdout. */
+int flo_tool_end(const struct flo_tool *tool, int rv,
+                 const struct flo_err *err);
+
+#endif
