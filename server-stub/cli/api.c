@@ -1,0 +1,217 @@
+/* Calls to the controller. */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/host/digest.h"
+#include "server-stub/cli/cli.h"
+
+#define ANSWER_BYTES_MAX (32u << 20)
+
+static int open_http(struct flo_cli *cli, struct flo_err *err)
+{
+    struct flo_http_options options = {.bearer = cli->token};
+
+    return cli->http != NULL ? 0 : flo_http_open(&options, &cli->http, err);
+}
+
+static int call(struct flo_cli *cli, struct flo_http_request *request,
+                const char *path, struct flo_http_answer *answer,
+                struct flo_err *err)
+{
+    char url[2048];
+    int rv = open_http(cli, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    snprintf(url, sizeof(url), "%s%s", cli->controller, path);
+    request->url = url;
+    rv = flo_http_call(cli->http, request, answer, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "controller %s", cli->controller);
+    }
+    return 0;
+}
+
+static int answer_json(const struct flo_http_answer *answer, json_t **out,
+                       struct flo_err *err)
+{
+    if (out == NULL) {
+        return 0;
+    }
+    if (answer->body.bytes == 0) {
+        *out = json_object();
+        return 0;
+    }
+    int rv = flo_json_parse(answer->body.data, answer->body.bytes,
+                            ANSWER_BYTES_MAX, out, err);
+    return rv < 0 ? flo_wrap(err, rv, "answer of the controller") : 0;
+}
+
+static int send_bytes(struct flo_cli *cli, const char *method, const char *path,
+                      const void *data, size_t bytes, json_t **answer,
+                      struct flo_err *err)
+{
+    char id[37];
+    char key[64];
+    const char *headers[] = {key, NULL};
+    struct flo_http_answer got = {0};
+    struct flo_http_request request = {.method = method,
+                                       .body = data,
+                                       .body_bytes = bytes,
+                                       .answer_bytes_max = ANSWER_BYTES_MAX};
+
+    flo_uuid_make(id);
+    snprintf(key, sizeof(key), "Idempotency-Key: %s", id);
+    if (strcmp(method, "POST") == 0) {
+        request.headers = headers;
+    }
+    int rv = call(cli, &request, path, &got, err);
+    if (rv == 0) {
+        rv = got.status / 100 == 2 ? answer_json(&got, answer, err)
+                                   : flo_http_fail(&got, path, err);
+    }
+    flo_buf_deinit(&got.body);
+    return rv;
+}
+
+int flo_api_call(struct flo_cli *cli, const char *method, const char *path,
+                 const json_t *body, json_t **answer, struct flo_err *err)
+{
+    struct flo_buf text = {0};
+
+    if (body != NULL) {
+        flo_json_dump(body, &text);
+    }
+    int rv = send_bytes(cli, method, path, text.data, text.bytes, answer, err);
+    flo_buf_deinit(&text);
+    return rv;
+}
+
+int flo_api_get(struct flo_cli *cli, const char *path, json_t **answer,
+                struct flo_err *err)
+{
+    return send_bytes(cli, "GET", path, NULL, 0, answer, err);
+}
+
+int flo_api_send(struct flo_cli *cli, const char *path, const void *data,
+                 size_t bytes, json_t **answer, struct flo_err *err)
+{
+    return send_bytes(cli, "POST", path, data, bytes, answer, err);
+}
+
+int flo_api_list(struct flo_cli *cli, const char *path, json_t **items,
+                 struct flo_err *err)
+{
+    char next[1024];
+    json_t *all = json_array();
+
+    snprintf(next, sizeof(next), "%s", path);
+    for (;;) {
+        FLO_CLEANUP(flo_json_cleanup) json_t *page = NULL;
+        int rv = flo_api_get(cli, next, &page, err);
+        if (rv < 0) {
+            json_decref(all);
+            return rv;
+        }
+        json_array_extend(all, json_object_get(page, "items"));
+        const char *cursor = json_string_value(json_object_get(page, "next"));
+        if (cursor == NULL) {
+            *items = all;
+            return 0;
+        }
+        snprintf(next, sizeof(next), "%s%ccursor=%.400s", path,
+                 strchr(path, '?') != NULL ? '&' : '?', cursor);
+    }
+}
+
+static void blob_path(const struct flo_digest *digest, char *out, size_t bytes)
+{
+    char text[FLO_DIGEST_TEXT];
+    flo_digest_text(digest, text);
+    snprintf(out, bytes, "/v1/blobs/%s", text);
+}
+
+int flo_api_put_blob(struct flo_cli *cli, const struct flo_digest *digest,
+                     const char *path, bool *sent, struct flo_err *err)
+{
+    char url[160];
+    struct flo_http_answer got = {0};
+    struct flo_http_request head = {.method = "HEAD"};
+
+    blob_path(digest, url, sizeof(url));
+    int rv = call(cli, &head, url, &got, err);
+    bool is_there = rv == 0 && got.status == 200;
+    flo_buf_deinit(&got.body);
+    if (rv < 0 || is_there) {
+        *sent = false;
+        return rv;
+    }
+    FLO_CLEANUP(flo_fd_cleanup) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
+    }
+    struct flo_http_request put = {.method = "PUT",
+                                   .body_fd = fd,
+                                   .content_type = "application/octet-stream"};
+    got = (struct flo_http_answer){0};
+    rv = call(cli, &put, url, &got, err);
+    if (rv == 0 && got.status / 100 != 2) {
+        rv = flo_http_fail(&got, "upload", err);
+    }
+    flo_buf_deinit(&got.body);
+    *sent = rv == 0;
+    return rv;
+}
+
+struct blob_sink {
+    int fd;
+    struct flo_sha256 sha;
+};
+
+static int take_blob(void *context, const void *data, size_t bytes)
+{
+    struct blob_sink *sink = context;
+
+    flo_sha256_update(&sink->sha, data, bytes);
+    return flo_fd_write_all(sink->fd, data, bytes, NULL);
+}
+
+int flo_api_get_blob(struct flo_cli *cli, const struct flo_digest *digest,
+                     const char *path, struct flo_err *err)
+{
+    char url[160];
+    struct blob_sink sink = {.fd = -1};
+    struct flo_http_answer got = {0};
+    struct flo_http_request request = {.on_data = take_blob, .context = &sink};
+    struct flo_digest found;
+
+    blob_path(digest, url, sizeof(url));
+    sink.fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (sink.fd < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
+    }
+    int rv = flo_sha256_init(&sink.sha, err);
+    if (rv == 0) {
+        rv = call(cli, &request, url, &got, err);
+    }
+    if (rv == 0 && got.status != 200) {
+        rv = flo_http_fail(&got, "artifact", err);
+    }
+    flo_buf_deinit(&got.body);
+    if (rv == 0) {
+        flo_sha256_final(&sink.sha, &found);
+        if (!flo_digest_equal(&found, digest)) {
+            rv = flo_fail(err, FLO_E_TARGET_HASH,
+                          "the controller sent other bytes than %s", url + 10);
+        }
+    }
+    flo_sha256_deinit(&sink.sha);
+    close(sink.fd);
+    if (rv < 0) {
+        unlink(path);
+    }
+    return rv;
+}

@@ -1,0 +1,146 @@
+/* The operator's command line: what its commands share. */
+#ifndef FLOTILLA_CLI_H
+#define FLOTILLA_CLI_H
+
+#include <flotilla/base.h>
+
+#include "base/host/http_client.h"
+#include "base/host/json.h"
+
+/* ---- arguments ------------------------------------------------------------
+ */
+
+/* A flag of a command; a table ends with a NULL name. */
+struct flo_flag {
+    const char *name;  /* without the dashes */
+    const char *value; /* what it takes, for --help; NULL: a switch */
+    const char *help;
+};
+
+#define FLO_ARGS_MAX 64
+struct flo_args {
+    const char *words[FLO_ARGS_MAX]; /* positional, behind noun and verb */
+    size_t word_count;
+    const char *names[FLO_ARGS_MAX]; /* flags as given, in order */
+    const char *values[FLO_ARGS_MAX];
+    size_t flag_count;
+};
+/* Split argv by the command's and the global flags.  "--a b", "--a=b" and the
+ * short -o -w -y -q are understood.  FLO_E_USAGE names the nearest flag. */
+FLO_MUST_USE int flo_args_parse(int argc, char **argv,
+                                const struct flo_flag *flags,
+                                struct flo_args *out, struct flo_err *err);
+extern const struct flo_flag flo_global_flags[];
+/* Last value of a flag; `standard` when it was not given. */
+const char *flo_args_text(const struct flo_args *args, const char *name,
+                          const char *standard);
+bool flo_args_has(const struct flo_args *args, const char *name);
+/* Values of a flag that may be given several times; false behind the last. */
+bool flo_args_each(const struct flo_args *args, const char *name, size_t index,
+                   const char **value);
+/* FLO_E_USAGE names flag, value and range. */
+FLO_MUST_USE int flo_args_u64(const struct flo_args *args, const char *name,
+                              uint64_t min, uint64_t max, uint64_t standard,
+                              uint64_t *out, struct flo_err *err);
+FLO_MUST_USE int flo_args_ms(const struct flo_args *args, const char *name,
+                             uint64_t standard, uint64_t *out,
+                             struct flo_err *err);
+/* The one positional word that the command needs. */
+FLO_MUST_USE int flo_args_word(const struct flo_args *args, const char *what,
+                               const char **out, struct flo_err *err);
+
+/* ---- the call
+ * ---------------------------------------------------------------- */
+
+struct flo_cli {
+    struct flo_args args;
+    struct flo_http *http;
+    char controller[512];
+    char token[256];
+    bool json;   /* -o json */
+    bool quiet;  /* -q */
+    bool is_tty; /* stdout is a terminal */
+};
+
+/* ---- context: which controller, which token
+ * ----------------------------------- */
+
+/* Flag > environment (FLOTILLA_CONTROLLER, FLOTILLA_TOKEN_FILE,
+ * FLOTILLA_CONTEXT) > $XDG_CONFIG_HOME/flotilla/config.yaml.  FLO_E_USAGE when
+ * nothing names a controller. */
+FLO_MUST_USE int flo_context_load(struct flo_cli *cli, struct flo_err *err);
+FLO_MUST_USE int flo_context_save(const char *name, const char *controller,
+                                  const char *token, char *path,
+                                  size_t path_bytes, struct flo_err *err);
+
+/* ---- API
+ * ------------------------------------------------------------------------ */
+
+/* One call; a body is sent as JSON, POSTs carry an Idempotency-Key; a problem
+ * document becomes `err`.  *answer (may be NULL) is the caller's. */
+FLO_MUST_USE int flo_api_call(struct flo_cli *cli, const char *method,
+                              const char *path, const json_t *body,
+                              json_t **answer, struct flo_err *err);
+FLO_MUST_USE int flo_api_get(struct flo_cli *cli, const char *path,
+                             json_t **answer, struct flo_err *err);
+/* All pages of a list: an array. */
+FLO_MUST_USE int flo_api_list(struct flo_cli *cli, const char *path,
+                              json_t **items, struct flo_err *err);
+/* Raw bytes as the body (a signed document). */
+FLO_MUST_USE int flo_api_send(struct flo_cli *cli, const char *path,
+                              const void *data, size_t bytes, json_t **answer,
+                              struct flo_err *err);
+/* Blob of a file, unless the controller has it; *sent tells. */
+FLO_MUST_USE int flo_api_put_blob(struct flo_cli *cli,
+                                  const struct flo_digest *digest,
+                                  const char *path, bool *sent,
+                                  struct flo_err *err);
+FLO_MUST_USE int flo_api_get_blob(struct flo_cli *cli,
+                                  const struct flo_digest *digest,
+                                  const char *path, struct flo_err *err);
+
+/* ---- output
+ * ------------------------------------------------------------------------ */
+
+/* One column: head and the path of the cell ("serving.version"). */
+struct flo_column {
+    const char *head;
+    const char *path;
+    enum { CELL_TEXT, CELL_BYTES, CELL_MS, CELL_AGO, CELL_RELEASE } form;
+};
+/* -o json: the items unchanged; -o name: first column; else aligned columns. */
+void flo_out_table(const struct flo_cli *cli, const json_t *items,
+                   const struct flo_column *columns, size_t count);
+void flo_out_json(const json_t *json);
+/* Value at a dotted path; NULL when absent. */
+const json_t *flo_out_at(const json_t *json, const char *path);
+const char *flo_out_text(const json_t *json, const char *path,
+                         const char *standard);
+uint64_t flo_out_u64(const json_t *json, const char *path);
+/* "304 KiB", "1.7 MiB"; "850 ms", "2.1 s", "4 m 02 s"; `out` holds 32. */
+void flo_out_bytes(uint64_t bytes, char *out);
+void flo_out_ms(uint64_t ms, char *out);
+/* A line of progress on stderr, unless -q. */
+void flo_out_say(const struct flo_cli *cli, const char *format, ...)
+    FLO_PRINTF(2, 3);
+/* Ask for a typed word unless --confirm gives it; FLO_E_USAGE otherwise. */
+FLO_MUST_USE int flo_out_confirm(const struct flo_cli *cli, const char *what,
+                                 const char *word, struct flo_err *err);
+
+/* ---- commands: a row per verb in commands.def
+ * ------------------------------------ */
+
+#define FLO_COMMAND(noun, verb, name, usage, help)                             \
+    int flo_cmd_##name(struct flo_cli *cli, struct flo_err *err);
+#include "server-stub/cli/commands.def"
+#undef FLO_COMMAND
+
+/* Progress of a rollout or an order until it ends; exit code or error. */
+FLO_MUST_USE int flo_watch_rollout(struct flo_cli *cli, const char *id,
+                                   const char *wanted, uint64_t timeout_ms,
+                                   struct flo_err *err);
+FLO_MUST_USE int flo_watch_order(struct flo_cli *cli, const char *id,
+                                 uint64_t timeout_ms, json_t **order,
+                                 struct flo_err *err);
+
+#endif

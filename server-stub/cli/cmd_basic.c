@@ -1,0 +1,256 @@
+/* Commands about the tool itself: login, context, key, token, audit, explain,
+ * version. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/host/crypto.h"
+#include "server-stub/cli/cli.h"
+
+int flo_cmd_login(struct flo_cli *cli, struct flo_err *err)
+{
+    char path[1200];
+    const char *url;
+    FLO_CLEANUP(flo_json_cleanup) json_t *version = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *devices = NULL;
+    const char *name = flo_args_text(&cli->args, "name", "default");
+    int rv = flo_args_word(&cli->args, "controller address", &url, err);
+
+    if (rv == 0 && !flo_args_has(&cli->args, "token-file")) {
+        rv = flo_fail(err, FLO_E_USAGE, "login needs --token-file FILE");
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    /* As if given by flags: the same checks of address and file mode. */
+    cli->args.names[cli->args.flag_count] = "controller";
+    cli->args.values[cli->args.flag_count++] = url;
+    rv = flo_context_load(cli, err);
+    if (rv == 0) {
+        rv = flo_api_get(cli, "/v1/version", &version, err);
+    }
+    if (rv == 0) {
+        rv = flo_api_get(cli, "/v1/devices?limit=1", &devices, err);
+    }
+    if (rv == 0) {
+        rv = flo_context_save(name, cli->controller, cli->token, path,
+                              sizeof(path), err);
+    }
+    if (rv == 0) {
+        printf("logged in to fleet %s at %s · context \"%s\" written to %s\n",
+               flo_out_text(version, "fleet", "?"), cli->controller, name,
+               path);
+    }
+    return rv;
+}
+
+int flo_cmd_context_view(struct flo_cli *cli, struct flo_err *err)
+{
+    (void)err;
+    const char *from = flo_args_has(&cli->args, "controller") ? "flag"
+                       : getenv("FLOTILLA_CONTROLLER") != NULL
+                           ? "FLOTILLA_CONTROLLER"
+                           : "remembered context";
+    printf("controller  %s  (%s)\n", cli->controller, from);
+    return 0;
+}
+
+int flo_cmd_key_create(struct flo_cli *cli, struct flo_err *err)
+{
+    char path[1024];
+    const char *name;
+    const char *dir = flo_args_text(&cli->args, "to", ".");
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
+    int rv = flo_args_word(&cli->args, "name of the key", &name, err);
+
+    if (rv == 0 && !flo_name_is_valid(name)) {
+        rv = flo_fail(err, FLO_E_META_NAME, "key name `%.80s`", name);
+    }
+    if (rv == 0) {
+        rv = flo_dir_make(dir, 0700, err);
+    }
+    if (rv == 0) {
+        rv = flo_key_generate(&key, err);
+    }
+    if (rv == 0) {
+        snprintf(path, sizeof(path), "%.900s/%s.key", dir, name);
+        rv = flo_key_save(key, path, err);
+    }
+    if (rv == 0) {
+        printf("private key %s (0600: keep it off the controller)\n", path);
+        snprintf(path, sizeof(path), "%.900s/%s.pub", dir, name);
+        rv = flo_public_key_save(flo_key_public(key), path, err);
+    }
+    if (rv == 0) {
+        printf("public key  %s\nkeyid       %s\n", path,
+               flo_key_public(key)->keyid);
+    }
+    return rv;
+}
+
+int flo_cmd_key_trust(struct flo_cli *cli, struct flo_err *err)
+{
+    const char *path;
+    struct flo_public_key key;
+    char pem[FLO_PUBLIC_KEY_PEM_MAX];
+    int rv = flo_args_word(&cli->args, "public key file", &path, err);
+
+    if (rv == 0) {
+        rv = flo_public_key_load(path, &key, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    flo_public_key_pem(&key, pem);
+    FLO_CLEANUP(flo_json_cleanup) json_t *body = json_pack("{s:s}", "pem", pem);
+    rv = flo_api_call(cli, "POST", "/v1/trust/release-keys", body, NULL, err);
+    if (rv == 0) {
+        printf("releases signed by %.16s… are trusted\n", key.keyid);
+    }
+    return rv;
+}
+
+int flo_cmd_token_create(struct flo_cli *cli, struct flo_err *err)
+{
+    uint64_t uses;
+    uint64_t ttl_ms;
+    const char *kind = flo_args_text(&cli->args, "kind", "enroll");
+    const char *file = flo_args_text(&cli->args, "to", NULL);
+    FLO_CLEANUP(flo_json_cleanup) json_t *body = json_object();
+    FLO_CLEANUP(flo_json_cleanup) json_t *token = NULL;
+    int rv = flo_args_u64(&cli->args, "uses", 1, 1000000, 1, &uses, err);
+
+    if (rv == 0) {
+        rv = flo_args_ms(&cli->args, "ttl", 86400000, &ttl_ms, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    json_object_set_new(body, "kind", json_string(kind));
+    json_object_set_new(body, "ttl_ms", json_integer((json_int_t)ttl_ms));
+    if (strcmp(kind, "enroll") == 0) {
+        json_object_set_new(body, "uses", json_integer((json_int_t)uses));
+        json_object_set_new(
+            body, "group",
+            json_string(flo_args_text(&cli->args, "group", "all")));
+    } else {
+        json_object_set_new(
+            body, "role",
+            json_string(flo_args_text(&cli->args, "role", "viewer")));
+        json_object_set_new(
+            body, "name",
+            json_string(flo_args_text(&cli->args, "name", "unnamed")));
+    }
+    rv = flo_api_call(cli, "POST", "/v1/tokens", body, &token, err);
+    if (rv < 0) {
+        return rv;
+    }
+    const char *secret = flo_out_text(token, "secret", "");
+    if (file != NULL) {
+        rv = flo_file_write(file, secret, strlen(secret), 0600, err);
+    } else if (cli->json) {
+        flo_out_json(token);
+    } else {
+        printf("%s\n", secret);
+    }
+    flo_out_say(cli, "%s token %s (shown once)%s%s", kind,
+                flo_out_text(token, "id", "?"), file != NULL ? " in " : "",
+                file != NULL ? file : "");
+    return rv;
+}
+
+int flo_cmd_token_list(struct flo_cli *cli, struct flo_err *err)
+{
+    static const struct flo_column columns[] = {
+        {"ID", "id", CELL_TEXT},       {"KIND", "kind", CELL_TEXT},
+        {"ROLE", "role", CELL_TEXT},   {"NAME", "name", CELL_TEXT},
+        {"GROUP", "group", CELL_TEXT}, {"USES", "uses", CELL_TEXT},
+    };
+    FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
+    int rv = flo_api_list(cli, "/v1/tokens", &items, err);
+
+    if (rv == 0) {
+        flo_out_table(cli, items, columns, FLO_COUNT(columns));
+    }
+    return rv;
+}
+
+int flo_cmd_token_delete(struct flo_cli *cli, struct flo_err *err)
+{
+    char path[256];
+    const char *id;
+    int rv = flo_args_word(&cli->args, "token id", &id, err);
+
+    if (rv == 0) {
+        snprintf(path, sizeof(path), "/v1/tokens/%.100s", id);
+        rv = flo_api_call(cli, "DELETE", path, NULL, NULL, err);
+    }
+    return rv;
+}
+
+int flo_cmd_audit_list(struct flo_cli *cli, struct flo_err *err)
+{
+    static const struct flo_column columns[] = {
+        {"N", "n", CELL_TEXT},           {"AGO", "at_ms", CELL_AGO},
+        {"WHO", "who", CELL_TEXT},       {"WHAT", "what", CELL_TEXT},
+        {"OBJECT", "object", CELL_TEXT}, {"RESULT", "result", CELL_TEXT},
+    };
+    FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
+    int rv = flo_api_list(cli, "/v1/audit", &items, err);
+
+    if (rv == 0) {
+        flo_out_table(cli, items, columns, FLO_COUNT(columns));
+    }
+    return rv;
+}
+
+int flo_cmd_audit_verify(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    int rv = flo_api_get(cli, "/v1/audit/verify", &answer, err);
+
+    if (rv == 0) {
+        flo_out_json(answer);
+    }
+    return rv;
+}
+
+int flo_cmd_explain(struct flo_cli *cli, struct flo_err *err)
+{
+    const char *id;
+    int rv = flo_args_word(&cli->args, "error id", &id, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    int code = flo_error_code(id);
+    if (code == 0) {
+        const char *ids[FLO_ERROR_COUNT];
+        for (int i = 0; i < FLO_ERROR_COUNT; i++) {
+            ids[i] = flo_error_id(-1 - i);
+        }
+        const char *near = flo_nearest(id, ids, FLO_ERROR_COUNT);
+        flo_fail(err, FLO_E_ABSENT, "no error has the id `%.80s`", id);
+        if (near != NULL) {
+            flo_err_fix(err, "did you mean %s?", near);
+        }
+        return FLO_E_ABSENT;
+    }
+    printf("%s  (exit %d)\n  means: %s\n  fix:   %s\n", id,
+           (int)flo_error_exit(code), flo_error_meaning(code),
+           flo_error_fix(code));
+    return 0;
+}
+
+int flo_cmd_version(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *version = NULL;
+
+    (void)err;
+    printf("flotilla %s\n", FLO_VERSION);
+    if (flo_context_load(cli, NULL) == 0 &&
+        flo_api_get(cli, "/v1/version", &version, NULL) == 0) {
+        printf("controller %s at %s\n", flo_out_text(version, "version", "?"),
+               cli->controller);
+    }
+    return 0;
+}

@@ -1,0 +1,148 @@
+/* bundle create: a published release as one file for devices without network.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <flotilla/release.h>
+
+#include "server-stub/cli/cli.h"
+
+/* Smallest way without a base of one file of the document. */
+static const struct flo_way *full_way(const struct flo_release_file *file)
+{
+    const struct flo_way *best = NULL;
+
+    for (uint32_t i = 0; i < file->way_count; i++) {
+        const struct flo_way *way = &file->ways[i];
+        if (flo_digest_is_zero(&way->base) &&
+            (best == NULL || way->bytes < best->bytes)) {
+            best = way;
+        }
+    }
+    return best;
+}
+
+/* Fetch what the bundle carries into `dir`; names go to `wanted`. */
+static int fetch(struct flo_cli *cli, const struct flo_release *release,
+                 const char *dir, struct flo_digest *wanted, size_t *count,
+                 struct flo_err *err)
+{
+    for (uint32_t i = 0; i < release->file_count; i++) {
+        const struct flo_way *way = full_way(&release->files[i]);
+        char hex[2 * FLO_DIGEST_BYTES + 1];
+        char path[1200];
+        if (way == NULL) {
+            return flo_fail(err, FLO_E_BUNDLE_MISSING,
+                            "%s has no way without a base",
+                            release->files[i].name);
+        }
+        flo_hex_encode(way->digest.bytes, FLO_DIGEST_BYTES, hex);
+        snprintf(path, sizeof(path), "%.1000s/sha256-%s", dir, hex);
+        int rv = flo_api_get_blob(cli, &way->digest, path, err);
+        if (rv < 0) {
+            return rv;
+        }
+        wanted[(*count)++] = way->digest;
+    }
+    return 0;
+}
+
+/* The signed document as published: the blob of the release's digest. */
+static int fetch_document(struct flo_cli *cli, const char *title,
+                          const char *dir, char **envelope, size_t *bytes,
+                          struct flo_err *err)
+{
+    char path[1200];
+    struct flo_digest digest;
+    FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
+
+    snprintf(path, sizeof(path), "/v1/releases/%.130s", title);
+    int rv = flo_api_get(cli, path, &release, err);
+    if (rv == 0 &&
+        !flo_digest_parse(flo_out_text(release, "digest", ""), &digest)) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA, "the controller gave no digest");
+    }
+    if (rv == 0) {
+        snprintf(path, sizeof(path), "%.1000s/release.json", dir);
+        rv = flo_api_get_blob(cli, &digest, path, err);
+    }
+    return rv < 0 ? rv
+                  : flo_file_read(path, FLO_ENVELOPE_BYTES_MAX, envelope, bytes,
+                                  err);
+}
+
+static void remove_files(const char *dir, const struct flo_digest *digests,
+                         size_t count)
+{
+    char path[1200];
+    char hex[2 * FLO_DIGEST_BYTES + 1];
+
+    for (size_t i = 0; i < count; i++) {
+        flo_hex_encode(digests[i].bytes, FLO_DIGEST_BYTES, hex);
+        snprintf(path, sizeof(path), "%.1000s/sha256-%s", dir, hex);
+        unlink(path);
+    }
+    snprintf(path, sizeof(path), "%.1000s/release.json", dir);
+    unlink(path);
+    rmdir(dir);
+}
+
+int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
+{
+    const char *title;
+    char dir[1024];
+    FLO_CLEANUP(flo_free_cleanup) char *envelope = NULL;
+    size_t bytes = 0;
+    struct flo_envelope parts = {0};
+    struct flo_release release = {0};
+    struct flo_digest wanted[FLO_RELEASE_FILES_MAX];
+    size_t count = 0;
+    struct flo_bundle_facts facts;
+    const char *to = flo_args_text(&cli->args, "to", NULL);
+    const char *tmp = getenv("TMPDIR");
+    int rv = flo_args_word(&cli->args, "release (model@version)", &title, err);
+
+    if (rv == 0 && to == NULL) {
+        rv = flo_fail(err, FLO_E_USAGE, "bundle create needs --to FILE");
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    snprintf(dir, sizeof(dir), "%.900s/flotilla-XXXXXX",
+             tmp != NULL ? tmp : "/tmp");
+    if (mkdtemp(dir) == NULL) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", dir);
+    }
+    rv = fetch_document(cli, title, dir, &envelope, &bytes, err);
+    if (rv == 0) {
+        rv = flo_envelope_parse(envelope, bytes, FLO_TYPE_RELEASE, &parts, err);
+    }
+    if (rv == 0) {
+        rv = flo_release_parse(parts.body, parts.body_bytes, NULL, &release,
+                               err);
+    }
+    if (rv == 0) {
+        rv = fetch(cli, &release, dir, wanted, &count, err);
+    }
+    if (rv == 0) {
+        struct flo_bundle_spec spec = {
+            .envelope = envelope,
+            .envelope_bytes = bytes,
+            .blob_dir = dir,
+            .blobs = wanted,
+            .blob_count = count,
+            .compress = flo_args_has(&cli->args, "compress")};
+        rv = flo_bundle_create(to, &spec, &facts, err);
+    }
+    if (rv == 0) {
+        char text[32];
+        flo_out_bytes(facts.bytes, text);
+        printf("%s  %s in %u artifacts of %s\n", to, text, facts.blobs, title);
+    }
+    flo_envelope_deinit(&parts);
+    flo_release_deinit(&release);
+    remove_files(dir, wanted, count);
+    return rv;
+}

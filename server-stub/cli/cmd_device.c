@@ -1,0 +1,183 @@
+/* Commands about devices and what they measure. */
+#include <string.h>
+
+#include "server-stub/cli/cli.h"
+
+static const struct flo_column device_columns[] = {
+    {"NAME", "name", CELL_TEXT},
+    {"STATE", "state", CELL_TEXT},
+    {"GROUPS", "groups", CELL_TEXT},
+    {"SERVING", "serving", CELL_RELEASE},
+    {"PREVIOUS", "slots.previous.version", CELL_TEXT},
+    {"EXECUTION", "execution.state", CELL_TEXT},
+    {"RSS", "rss_bytes", CELL_BYTES},
+    {"LAST SEEN", "last_seen_at_ms", CELL_AGO},
+};
+
+int flo_cmd_device_list(struct flo_cli *cli, struct flo_err *err)
+{
+    char path[512];
+    FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
+    const char *group = flo_args_text(&cli->args, "group", NULL);
+    const char *state = flo_args_text(&cli->args, "state", NULL);
+
+    if (group != NULL && !flo_name_is_valid(group)) {
+        return flo_fail(err, FLO_E_USAGE, "--group `%.80s` is no name", group);
+    }
+    if (state != NULL && strcmp(state, "online") != 0 &&
+        strcmp(state, "offline") != 0) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--state `%.80s` is neither online nor offline", state);
+    }
+    snprintf(path, sizeof(path), "/v1/devices?limit=1000%s%s%s%s",
+             group != NULL ? "&group=" : "", group != NULL ? group : "",
+             state != NULL ? "&state=" : "", state != NULL ? state : "");
+    int rv = flo_api_list(cli, path, &items, err);
+    if (rv == 0) {
+        flo_out_table(cli, items, device_columns, FLO_COUNT(device_columns));
+    }
+    return rv;
+}
+
+/* "/v1/devices/<name><rest>"; FLO_E_USAGE for what cannot be a name. */
+static int device_path(const struct flo_cli *cli, const char *rest, char *out,
+                       size_t bytes, const char **name, struct flo_err *err)
+{
+    int rv = flo_args_word(&cli->args, "device name or id", name, err);
+
+    if (rv == 0 && !flo_name_is_valid(*name)) {
+        rv = flo_fail(err, FLO_E_DEVICE_ABSENT, "no device `%.80s`", *name);
+    }
+    if (rv == 0) {
+        snprintf(out, bytes, "/v1/devices/%s%s", *name, rest);
+    }
+    return rv;
+}
+
+static int show_timeline(struct flo_cli *cli, const char *path,
+                         struct flo_err *err)
+{
+    static const struct flo_column columns[] = {
+        {"AGO", "at_ms", CELL_AGO},
+        {"EXECUTION", "execution", CELL_TEXT},
+        {"STATE", "state", CELL_TEXT},
+        {"VERSION", "version", CELL_TEXT},
+        {"BYTES", "detail.bytes", CELL_BYTES},
+        {"TOOK", "detail.took_ms", CELL_MS},
+        {"ERROR", "error.what", CELL_TEXT},
+    };
+    FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
+    int rv = flo_api_list(cli, path, &items, err);
+
+    if (rv == 0) {
+        flo_out_table(cli, items, columns, FLO_COUNT(columns));
+    }
+    return rv;
+}
+
+int flo_cmd_device_get(struct flo_cli *cli, struct flo_err *err)
+{
+    char path[256];
+    const char *name;
+    FLO_CLEANUP(flo_json_cleanup) json_t *device = NULL;
+    bool timeline = flo_args_has(&cli->args, "timeline");
+    int rv = device_path(cli, timeline ? "/timeline" : "", path, sizeof(path),
+                         &name, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (timeline) {
+        return show_timeline(cli, path, err);
+    }
+    rv = flo_api_get(cli, path, &device, err);
+    if (rv == 0 && cli->json) {
+        flo_out_json(device);
+    } else if (rv == 0) {
+        FLO_CLEANUP(flo_json_cleanup) json_t *one = json_array();
+        json_array_append(one, device);
+        flo_out_table(cli, one, device_columns, FLO_COUNT(device_columns));
+    }
+    return rv;
+}
+
+int flo_cmd_device_delete(struct flo_cli *cli, struct flo_err *err)
+{
+    char path[256];
+    const char *name;
+    int rv = device_path(cli, "", path, sizeof(path), &name, err);
+
+    if (rv == 0) {
+        rv = flo_out_confirm(cli, "The device leaves the fleet for good.", name,
+                             err);
+    }
+    if (rv == 0) {
+        rv = flo_api_call(cli, "DELETE", path, NULL, NULL, err);
+    }
+    if (rv == 0) {
+        printf("%s is retired\n", name);
+    }
+    return rv;
+}
+
+static void print_value(double value, const char *metric)
+{
+    char text[32];
+    if (strstr(metric, "_bytes") != NULL) {
+        flo_out_bytes((uint64_t)value, text);
+    } else if (strstr(metric, "_us") != NULL) {
+        snprintf(text, sizeof(text), "%.1f ms", value / 1000);
+    } else {
+        snprintf(text, sizeof(text), "%.0f", value);
+    }
+    printf("  %12s", text);
+}
+
+int flo_cmd_telemetry_query(struct flo_cli *cli, struct flo_err *err)
+{
+    const char *metric;
+    uint64_t since;
+    uint64_t step;
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    const char *by = flo_args_text(&cli->args, "by", "release");
+    int rv = flo_args_word(&cli->args, "metric", &metric, err);
+
+    if (rv == 0) {
+        rv = flo_args_ms(&cli->args, "since", 600000, &since, err);
+    }
+    if (rv == 0) {
+        rv = flo_args_ms(&cli->args, "step", 10000, &step, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *body = json_pack("{s:s,s:[s],s:I,s:I,s:[f,f,f]}", "metric", metric,
+                             "by", by, "since_ms", (json_int_t)since, "step_ms",
+                             (json_int_t)step, "quantiles", 0.5, 0.95, 0.99);
+    rv = flo_api_call(cli, "POST", "/v1/telemetry/query", body, &answer, err);
+    if (rv < 0) {
+        return rv;
+    }
+    if (cli->json) {
+        flo_out_json(answer);
+        return 0;
+    }
+    printf("%-40s  %8s  %12s  %12s  %12s\n", "KEY", "COUNT", "p50", "p95",
+           "p99");
+    const json_t *series = json_object_get(answer, "series");
+    for (size_t i = 0; i < json_array_size(series); i++) {
+        const json_t *row = json_array_get(series, i);
+        const json_t *quantiles = json_object_get(row, "quantiles");
+        const char *key = flo_out_text(json_object_get(row, "key"), by, "?");
+        printf("%-40.40s  %8llu", key,
+               (unsigned long long)flo_out_u64(row, "count"));
+        static const char *const names[] = {"0.5", "0.95", "0.99"};
+        for (size_t q = 0; q < FLO_COUNT(names); q++) {
+            print_value(json_number_value(json_object_get(quantiles, names[q])),
+                        metric);
+        }
+        putchar('\n');
+    }
+    return 0;
+}

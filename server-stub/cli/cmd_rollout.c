@@ -1,0 +1,381 @@
+/* Commands about rollouts and emergency orders. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <flotilla/proto.h>
+
+#include "server-stub/cli/cli.h"
+
+static const struct flo_column rollout_columns[] = {
+    {"ID", "id", CELL_TEXT},         {"RELEASE", "release", CELL_TEXT},
+    {"GROUP", "group", CELL_TEXT},   {"STATE", "state", CELL_TEXT},
+    {"PHASE", "phase", CELL_TEXT},   {"AGE", "created_at_ms", CELL_AGO},
+    {"REASON", "reason", CELL_TEXT},
+};
+
+int flo_cmd_rollout_list(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
+    int rv = flo_api_list(cli, "/v1/rollouts?limit=1000", &items, err);
+
+    if (rv == 0) {
+        flo_out_table(cli, items, rollout_columns, FLO_COUNT(rollout_columns));
+    }
+    return rv;
+}
+
+static int rollout_path(const char *id, const char *rest, char *out,
+                        size_t bytes, struct flo_err *err)
+{
+    if (!flo_name_is_valid(id)) {
+        return flo_fail(err, FLO_E_ROLLOUT_ABSENT, "no rollout `%.80s`", id);
+    }
+    snprintf(out, bytes, "/v1/rollouts/%s%s", id, rest);
+    return 0;
+}
+
+static void print_rollout(const struct flo_cli *cli, const json_t *rollout)
+{
+    static const struct flo_column devices[] = {
+        {"DEVICE", "name", CELL_TEXT},      {"PHASE", "phase", CELL_TEXT},
+        {"STATE", "state", CELL_TEXT},      {"CODEC", "codec", CELL_TEXT},
+        {"BYTES", "bytes", CELL_BYTES},     {"TOOK", "took_ms", CELL_MS},
+        {"ERROR", "error.what", CELL_TEXT},
+    };
+    static const struct flo_column gates[] = {
+        {"GATE", "name", CELL_TEXT},
+        {"VALUE", "value", CELL_TEXT},
+        {"LIMIT", "limit", CELL_TEXT},
+        {"VERDICT", "verdict", CELL_TEXT},
+    };
+
+    if (cli->json) {
+        flo_out_json(rollout);
+        return;
+    }
+    printf("%s  %s  group %s  %s  phase %llu of %zu  %s\n",
+           flo_out_text(rollout, "id", "?"),
+           flo_out_text(rollout, "release", "?"),
+           flo_out_text(rollout, "group", "?"),
+           flo_out_text(rollout, "state", "?"),
+           (unsigned long long)flo_out_u64(rollout, "phase") + 1,
+           json_array_size(json_object_get(rollout, "phases")),
+           flo_out_text(rollout, "reason", ""));
+    flo_out_table(cli, json_object_get(rollout, "gates"), gates,
+                  FLO_COUNT(gates));
+    flo_out_table(cli, json_object_get(rollout, "devices"), devices,
+                  FLO_COUNT(devices));
+}
+
+int flo_cmd_rollout_get(struct flo_cli *cli, struct flo_err *err)
+{
+    char path[256];
+    const char *id;
+    FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
+    int rv = flo_args_word(&cli->args, "rollout id", &id, err);
+
+    if (rv == 0) {
+        rv = rollout_path(id, "", path, sizeof(path), err);
+    }
+    if (rv == 0) {
+        rv = flo_api_get(cli, path, &rollout, err);
+    }
+    if (rv == 0) {
+        print_rollout(cli, rollout);
+    }
+    return rv;
+}
+
+/* ---- start -----------------------------------------------------------------
+ */
+
+/* "5" devices or "20%" of the group. */
+static int read_phase(const char *text, size_t index, json_t **out,
+                      struct flo_err *err)
+{
+    char *end;
+    char name[32];
+    unsigned long value = strtoul(text, &end, 10);
+    bool is_share = strcmp(end, "%") == 0;
+
+    if (end == text || (!is_share && *end != '\0') || value == 0 ||
+        value > (is_share ? 100 : 10000000)) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--phase `%.40s` is neither a number of devices nor a "
+                        "share as 20%%",
+                        text);
+    }
+    snprintf(name, sizeof(name), index == 0 ? "canary" : "phase-%zu",
+             index + 1);
+    *out = json_pack("{s:s,s:I}", "name", name,
+                     is_share ? "share_pct" : "devices", (json_int_t)value);
+    return 0;
+}
+
+static int read_phases(const struct flo_args *args, json_t *spec,
+                       struct flo_err *err)
+{
+    static const char *const standard[] = {"1%", "10%", "100%"};
+    json_t *phases = json_array();
+    const char *text;
+    bool is_given = flo_args_has(args, "phase");
+
+    json_object_set_new(spec, "phases", phases);
+    for (size_t i = 0; is_given ? flo_args_each(args, "phase", i, &text)
+                                : i < FLO_COUNT(standard);
+         i++) {
+        json_t *phase = NULL;
+        int rv = read_phase(is_given ? text : standard[i], i, &phase, err);
+        if (rv < 0) {
+            return rv;
+        }
+        json_array_append_new(phases, phase);
+    }
+    return 0;
+}
+
+static int add_ms(const struct flo_args *args, const char *flag, json_t *object,
+                  const char *key, struct flo_err *err)
+{
+    uint64_t ms;
+    int rv = flo_args_ms(args, flag, 0, &ms, err);
+
+    if (rv == 0 && flo_args_has(args, flag)) {
+        json_object_set_new(object, key, json_integer((json_int_t)ms));
+    }
+    return rv;
+}
+
+static int add_u64(const struct flo_args *args, const char *flag, uint64_t max,
+                   json_t *object, const char *key, struct flo_err *err)
+{
+    uint64_t value;
+    int rv = flo_args_u64(args, flag, 0, max, 0, &value, err);
+
+    if (rv == 0 && flo_args_has(args, flag)) {
+        json_object_set_new(object, key, json_integer((json_int_t)value));
+    }
+    return rv;
+}
+
+static int rollout_spec(const struct flo_args *args, json_t *spec,
+                        struct flo_err *err)
+{
+    json_t *policy = json_object();
+    json_t *failed = json_pack("{s:i,s:i}", "max_pct", 0, "min_executed", 1);
+
+    json_object_set_new(spec, "policy", policy);
+    json_object_set_new(spec, "gates", json_pack("{s:o}", "failed", failed));
+    json_object_set_new(spec, "group",
+                        json_string(flo_args_text(args, "group", "all")));
+    json_object_set_new(
+        spec, "on_fail",
+        json_string(flo_args_text(args, "on-fail", "rollback")));
+    json_object_set_new(spec, "reason",
+                        json_string(flo_args_text(args, "reason", "")));
+    int rv = read_phases(args, spec, err);
+    if (rv == 0) {
+        rv = add_ms(args, "soak", policy, "soak_ms", err);
+    }
+    if (rv == 0) {
+        rv = add_u64(args, "soak-requests", 1000000, policy, "soak_requests",
+                     err);
+    }
+    if (rv == 0) {
+        rv = add_u64(args, "rate", UINT64_C(1) << 40, policy,
+                     "rate_bytes_per_s", err);
+    }
+    if (rv == 0) {
+        rv = add_ms(args, "probe-timeout", policy, "probe_timeout_ms", err);
+    }
+    if (rv == 0) {
+        rv = add_u64(args, "max-failed", 100, failed, "max_pct", err);
+    }
+    if (rv == 0) {
+        rv = add_ms(args, "silence", spec, "silence_ms", err);
+    }
+    return rv;
+}
+
+int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)
+{
+    const char *title;
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+    FLO_CLEANUP(flo_json_cleanup) json_t *spec = json_object();
+    FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
+    bool dry = flo_args_has(&cli->args, "dry-run");
+    int rv = flo_args_word(&cli->args, "release (model@version)", &title, err);
+
+    if (rv == 0) {
+        rv = flo_release_title_parse(title, model, version, err);
+    }
+    if (rv == 0) {
+        json_object_set_new(spec, "release", json_string(title));
+        rv = rollout_spec(&cli->args, spec, err);
+    }
+    if (rv == 0) {
+        rv = flo_api_call(cli, "POST",
+                          dry ? "/v1/rollouts?dry_run=true" : "/v1/rollouts",
+                          spec, &rollout, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    if (dry || cli->json) {
+        flo_out_json(rollout);
+    } else {
+        printf("rollout %s started: %s on %s\n",
+               flo_out_text(rollout, "id", "?"), title,
+               flo_out_text(rollout, "group", "?"));
+    }
+    if (dry || !flo_args_has(&cli->args, "wait")) {
+        return 0;
+    }
+    uint64_t timeout_ms;
+    rv = flo_args_ms(&cli->args, "timeout", 900000, &timeout_ms, err);
+    return rv < 0 ? rv
+                  : flo_watch_rollout(cli, flo_out_text(rollout, "id", ""),
+                                      "completed", timeout_ms, err);
+}
+
+/* ---- actions
+ * ------------------------------------------------------------------ */
+
+static int act(struct flo_cli *cli, const char *action, struct flo_err *err)
+{
+    char path[256];
+    const char *id;
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *body = json_pack("{s:s}", "action", action);
+    FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
+    int rv = flo_args_word(&cli->args, "rollout id", &id, err);
+
+    if (rv == 0) {
+        rv = rollout_path(id, "/actions", path, sizeof(path), err);
+    }
+    if (rv == 0) {
+        rv = flo_api_call(cli, "POST", path, body, &rollout, err);
+    }
+    if (rv == 0) {
+        print_rollout(cli, rollout);
+    }
+    return rv;
+}
+
+int flo_cmd_rollout_pause(struct flo_cli *cli, struct flo_err *err)
+{
+    return act(cli, "pause", err);
+}
+
+int flo_cmd_rollout_resume(struct flo_cli *cli, struct flo_err *err)
+{
+    return act(cli, "resume", err);
+}
+
+int flo_cmd_rollout_promote(struct flo_cli *cli, struct flo_err *err)
+{
+    return act(cli, "promote", err);
+}
+
+int flo_cmd_rollout_abort(struct flo_cli *cli, struct flo_err *err)
+{
+    return act(cli, "abort", err);
+}
+
+/* ---- orders: the fast path at 3 a.m.
+ * -------------------------------------------- */
+
+static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *order = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *ended = NULL;
+    uint64_t timeout_ms;
+    int rv = flo_api_call(cli, "POST", "/v1/orders", body, &order, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (!cli->json) {
+        printf("order %s signed and sent to %llu devices\n",
+               flo_out_text(order, "id", "?"),
+               (unsigned long long)flo_out_u64(order, "scope_devices"));
+        fflush(stdout);
+    }
+    if (!flo_args_has(&cli->args, "wait")) {
+        if (cli->json) {
+            flo_out_json(order);
+        }
+        return 0;
+    }
+    rv = flo_args_ms(&cli->args, "timeout", 60000, &timeout_ms, err);
+    if (rv >= 0) {
+        rv = flo_watch_order(cli, flo_out_text(order, "id", ""), timeout_ms,
+                             &ended, err);
+    }
+    if (cli->json && ended != NULL) {
+        flo_out_json(ended);
+    }
+    return rv;
+}
+
+int flo_cmd_rollout_rollback(struct flo_cli *cli, struct flo_err *err)
+{
+    const char *title = flo_args_text(&cli->args, "release", NULL);
+    const char *group = flo_args_text(&cli->args, "group", "all");
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+
+    if (title == NULL) {
+        return act(cli, "rollback", err);
+    }
+    if (!flo_args_has(&cli->args, "everywhere") &&
+        !flo_args_has(&cli->args, "group")) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "say where: --everywhere or --group G");
+    }
+    int rv = flo_release_title_parse(title, model, version, err);
+    if (rv == 0) {
+        rv = flo_out_confirm(cli,
+                             "Every device in scope that runs it goes back to "
+                             "what it ran before; the release is yanked.",
+                             title, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *body =
+        json_pack("{s:s,s:s,s:s,s:s,s:s}", "op", "rollback", "release", title,
+                  "group", group, "confirm", title, "reason",
+                  flo_args_text(&cli->args, "reason", "emergency rollback"));
+    return send_order(cli, body, err);
+}
+
+static int freeze(struct flo_cli *cli, const char *op, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *version = NULL;
+    int rv = flo_api_get(cli, "/v1/version", &version, err);
+    const char *fleet = flo_out_text(version, "fleet", "");
+
+    if (rv == 0) {
+        rv = flo_out_confirm(cli, "This is for the whole fleet.", fleet, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *body = json_pack("{s:s,s:s,s:s}", "op", op, "confirm", fleet,
+                             "reason", flo_args_text(&cli->args, "reason", ""));
+    return send_order(cli, body, err);
+}
+
+int flo_cmd_rollout_freeze(struct flo_cli *cli, struct flo_err *err)
+{
+    return freeze(cli, "freeze", err);
+}
+
+int flo_cmd_rollout_unfreeze(struct flo_cli *cli, struct flo_err *err)
+{
+    return freeze(cli, "unfreeze", err);
+}

@@ -1,0 +1,93 @@
+/* The flags of each command, as one table to read. */
+#include "server-stub/cli/flags.h"
+
+#define FLAGS(name) const struct flo_flag flo_flags_##name[]
+#define END                                                                    \
+    {                                                                          \
+        NULL, NULL, NULL                                                       \
+    }
+
+FLAGS(login) = {{"name", "CONTEXT", "remember it under this name"}, END};
+FLAGS(context_view) = {END};
+FLAGS(device_list) = {{"group", "G", "members of a group only"},
+                      {"state", "online|offline", "connected or not"},
+                      END};
+FLAGS(device_get) = {{"timeline", NULL, "what happened, oldest first"}, END};
+FLAGS(device_delete) = {END};
+FLAGS(model_import) = {END};
+FLAGS(release_list) = {END};
+FLAGS(release_get) = {END};
+FLAGS(release_create) = {
+    {"model-file", "GGUF", "the model"},
+    {"golden", "JSON", "golden prompts for the probe (flotilla-golden-1)"},
+    {"sign-with", "KEY", "private key file of a publisher"},
+    {"delta-from", "A,B", "versions to make deltas from; auto, none"},
+    {"label", "TEXT", "a word for people"},
+    {"license", "SPDX", "the model's licence"},
+    {"context", "N", "tokens of context on the device"},
+    {"memory", "BYTES", "memory that the model needs"},
+    {"speed-ratio", "R", "most ms/token against the running release"},
+    {"skip-scan", NULL, "do not look for NaN (drills: devices refuse it)"},
+    {"publish", NULL, "publish at once"},
+    {"to", "DIR", "keep document and artifacts here"},
+    END};
+FLAGS(release_sign) = {{"key", "KEY", "private key file"},
+                       {"to", "FILE", "where the signed document goes"},
+                       END};
+FLAGS(release_publish) = {END};
+FLAGS(release_yank) = {{"reason", "TEXT", "why, for the audit"}, END};
+FLAGS(rollout_list) = {END};
+FLAGS(rollout_get) = {END};
+FLAGS(rollout_start) = {
+    {"group", "G", "devices of this group (all)"},
+    {"phase", "N|N%", "devices or share up to here; several times"},
+    {"soak", "DURATION", "time a device serves on trial (15m)"},
+    {"soak-requests", "N", "requests it must serve on trial"},
+    {"on-fail", "rollback|halt|pause", "when a gate fails (rollback)"},
+    {"max-failed", "PERCENT", "of a phase that may fail (0)"},
+    {"silence", "DURATION", "a silent device counts as failed after (1h)"},
+    {"rate", "BYTES", "download bytes per second and device"},
+    {"probe-timeout", "DURATION", "for all golden prompts (60s)"},
+    {"reason", "TEXT", "why, for the audit"},
+    {"dry-run", NULL, "show the plan, change nothing"},
+    {"wait", NULL, "wait for its end"},
+    END};
+FLAGS(rollout_watch) = {END};
+FLAGS(rollout_wait) = {{"for", "STATE", "the state to wait for (completed)"},
+                       END};
+FLAGS(rollout_pause) = {END};
+FLAGS(rollout_resume) = {END};
+FLAGS(rollout_promote) = {END};
+FLAGS(rollout_abort) = {END};
+FLAGS(rollout_rollback) = {
+    {"release", "MODEL@VERSION", "take this release back everywhere"},
+    {"everywhere", NULL, "in the whole fleet"},
+    {"group", "G", "in this group only"},
+    {"reason", "TEXT", "why, for the audit"},
+    {"wait", NULL, "wait until every online device is back"},
+    END};
+FLAGS(rollout_freeze) = {{"reason", "TEXT", "why, for the audit"}, END};
+FLAGS(rollout_unfreeze) = {{"reason", "TEXT", "why, for the audit"}, END};
+FLAGS(telemetry_query) = {{"by", "release|device", "one series for each"},
+                          {"since", "DURATION", "how far back (10m)"},
+                          {"step", "DURATION", "width of a point (10s)"},
+                          END};
+FLAGS(token_create) = {{"kind", "enroll|access", "for devices or people"},
+                       {"group", "G", "devices land in this group"},
+                       {"role", "viewer|operator|releaser|admin", "of people"},
+                       {"name", "NAME", "whose it is"},
+                       {"uses", "N", "devices that may enrol with it (1)"},
+                       {"ttl", "DURATION", "valid for (24h)"},
+                       {"to", "FILE", "write the secret there, mode 0600"},
+                       END};
+FLAGS(token_list) = {END};
+FLAGS(token_delete) = {END};
+FLAGS(key_create) = {{"to", "DIR", "folder of NAME.key and NAME.pub (.)"}, END};
+FLAGS(key_trust) = {END};
+FLAGS(bundle_create) = {{"to", "FILE", "the bundle"},
+                        {"compress", NULL, "tar.zst instead of tar"},
+                        END};
+FLAGS(audit_list) = {END};
+FLAGS(audit_verify) = {END};
+FLAGS(explain) = {END};
+FLAGS(version) = {END};

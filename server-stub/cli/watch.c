@@ -1,0 +1,222 @@
+/* Watching: a rollout or an order until it ends, with a line of progress. */
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <flotilla/proto.h>
+
+#include "server-stub/cli/cli.h"
+
+#define POLL_MS 250
+
+static void rest(void)
+{
+    const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
+    nanosleep(&pause, NULL);
+}
+
+/* One line per phase: name, bar, counts by state word. */
+static void phase_line(const json_t *phase, struct flo_buf *out)
+{
+    const json_t *counts = json_object_get(phase, "counts");
+    uint64_t devices = flo_out_u64(phase, "devices");
+    uint64_t good = 0;
+
+    for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
+        if (flo_execution_kind((enum flo_execution)i) ==
+            FLO_EXECUTION_END_GOOD) {
+            good +=
+                flo_out_u64(counts, flo_execution_word((enum flo_execution)i));
+        }
+    }
+    flo_buf_printf(out, " %-10s %4llu  ", flo_out_text(phase, "name", "?"),
+                   (unsigned long long)devices);
+    for (uint64_t i = 0; i < 20; i++) {
+        flo_buf_text(out, devices > 0 && i * devices < good * 20 ? "█" : "·");
+    }
+    for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
+        const char *word = flo_execution_word((enum flo_execution)i);
+        if (flo_out_u64(counts, word) > 0) {
+            flo_buf_printf(out, "  %llu %s",
+                           (unsigned long long)flo_out_u64(counts, word), word);
+        }
+    }
+    flo_buf_text(out, "\n");
+}
+
+static void rollout_text(const json_t *rollout, struct flo_buf *out)
+{
+    const json_t *phases = json_object_get(rollout, "phases");
+
+    flo_buf_printf(out, "%s  %s  %s  %s\n", flo_out_text(rollout, "id", "?"),
+                   flo_out_text(rollout, "release", "?"),
+                   flo_out_text(rollout, "state", "?"),
+                   flo_out_text(rollout, "reason", ""));
+    for (size_t i = 0; i < json_array_size(phases); i++) {
+        phase_line(json_array_get(phases, i), out);
+    }
+}
+
+/* On a terminal the block is drawn over the last one; else only changes. */
+static void draw(const struct flo_cli *cli, const json_t *rollout,
+                 struct flo_buf *last)
+{
+    struct flo_buf text = {0};
+    size_t lines = 0;
+
+    if (cli->quiet) {
+        return;
+    }
+    rollout_text(rollout, &text);
+    if (text.data == NULL ||
+        (last->data != NULL && strcmp(text.data, last->data) == 0)) {
+        flo_buf_deinit(&text);
+        return;
+    }
+    for (const char *c = last->data; c != NULL && *c != '\0'; c++) {
+        lines += *c == '\n';
+    }
+    if (lines > 0 && isatty(STDERR_FILENO)) {
+        fprintf(stderr, "\033[%zuA\033[J", lines);
+    }
+    fputs(text.data, stderr);
+    flo_buf_deinit(last);
+    *last = text;
+}
+
+static bool is_in(const char *word, const char *const *words)
+{
+    for (; *words != NULL; words++) {
+        if (strcmp(word, *words) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int verdict(const json_t *rollout, const char *wanted,
+                   struct flo_err *err)
+{
+    const char *state = flo_out_text(rollout, "state", "?");
+
+    if (strcmp(state, wanted) == 0) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_ROLLOUT_HALTED, "rollout %s is %s, not %s",
+             flo_out_text(rollout, "id", "?"), state, wanted);
+    return flo_err_why(err, "%s", flo_out_text(rollout, "reason", "no reason"));
+}
+
+int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
+                      uint64_t timeout_ms, struct flo_err *err)
+{
+    static const char *const ends[] = {"completed", "aborted", "rolled-back",
+                                       "halted", NULL};
+    char path[256];
+    struct flo_buf last = {0};
+    uint64_t begin = flo_now_ms();
+
+    if (!flo_name_is_valid(id)) {
+        return flo_fail(err, FLO_E_ROLLOUT_ABSENT, "no rollout `%.80s`", id);
+    }
+    snprintf(path, sizeof(path), "/v1/rollouts/%s", id);
+    for (;;) {
+        FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
+        int rv = flo_api_get(cli, path, &rollout, err);
+        const char *state = flo_out_text(rollout, "state", "?");
+        if (rv == 0) {
+            draw(cli, rollout, &last);
+        }
+        bool is_over =
+            rv < 0 || strcmp(state, wanted) == 0 || is_in(state, ends);
+        if (!is_over && flo_now_ms() - begin > timeout_ms) {
+            rv = flo_fail(err, FLO_E_NET_TIMEOUT,
+                          "rollout %s is still %s after %llu ms; it goes on",
+                          id, state, (unsigned long long)timeout_ms);
+            is_over = true;
+        } else if (is_over && rv == 0) {
+            rv = verdict(rollout, wanted, err);
+        }
+        if (is_over) {
+            if (cli->json && rollout != NULL) {
+                flo_out_json(rollout);
+            }
+            flo_buf_deinit(&last);
+            return rv;
+        }
+        rest();
+    }
+}
+
+static int wait_for(struct flo_cli *cli, uint64_t standard_ms,
+                    struct flo_err *err)
+{
+    const char *id;
+    uint64_t timeout_ms;
+    const char *wanted = flo_args_text(&cli->args, "for", "completed");
+    int rv = flo_args_word(&cli->args, "rollout id", &id, err);
+
+    if (strcmp(wanted, "complete") == 0) {
+        wanted = "completed";
+    }
+    if (rv == 0) {
+        rv = flo_args_ms(&cli->args, "timeout", standard_ms, &timeout_ms, err);
+    }
+    return rv < 0 ? rv : flo_watch_rollout(cli, id, wanted, timeout_ms, err);
+}
+
+int flo_cmd_rollout_watch(struct flo_cli *cli, struct flo_err *err)
+{
+    return wait_for(cli, UINT64_MAX, err);
+}
+
+int flo_cmd_rollout_wait(struct flo_cli *cli, struct flo_err *err)
+{
+    return wait_for(cli, 900000, err);
+}
+
+int flo_watch_order(struct flo_cli *cli, const char *id, uint64_t timeout_ms,
+                    json_t **order, struct flo_err *err)
+{
+    char path[256];
+    uint64_t begin = flo_now_ms();
+    uint64_t last = UINT64_MAX;
+
+    snprintf(path, sizeof(path), "/v1/orders/%.100s", id);
+    for (;;) {
+        json_t *now = NULL;
+        int rv = flo_api_get(cli, path, &now, err);
+        if (rv < 0) {
+            return rv;
+        }
+        uint64_t ended = flo_out_u64(now, "done") + flo_out_u64(now, "failed");
+        uint64_t online = flo_out_u64(now, "online");
+        if (ended != last) {
+            flo_out_say(cli, " %llu/%llu online devices answered, %.1f s",
+                        (unsigned long long)ended, (unsigned long long)online,
+                        (double)(flo_now_ms() - begin) / 1000);
+            last = ended;
+        }
+        bool is_late = flo_now_ms() - begin > timeout_ms;
+        if (ended < online && !is_late) {
+            json_decref(now);
+            rest();
+            continue;
+        }
+        *order = now;
+        if (ended < online) {
+            return flo_fail(err, FLO_E_NET_TIMEOUT,
+                            "%llu of %llu devices answered in %llu ms",
+                            (unsigned long long)ended,
+                            (unsigned long long)online,
+                            (unsigned long long)timeout_ms);
+        }
+        if (flo_out_u64(now, "failed") > 0) {
+            return flo_fail(err, FLO_E_ROLLOUT_PARTLY,
+                            "%llu of %llu devices did not get there",
+                            (unsigned long long)flo_out_u64(now, "failed"),
+                            (unsigned long long)online);
+        }
+        return 0;
+    }
+}
