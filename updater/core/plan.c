@@ -1,0 +1,250 @@
+/* Plan: from a release and a device to the files to fetch and how.
+ *
+ * The first variant that fits is taken: publishers put the best one first.
+ * Per file the way with the fewest bytes wins among those that can work here:
+ * its codec is built, its base is on disk, its memory fits, its artifact is on
+ * offer and it has not failed in this job.  A delta that is larger than the
+ * file itself loses like any other way.  Pure. */
+#include <stdio.h>
+#include <string.h>
+
+#include <flotilla/release.h>
+#include <flotilla/updater.h>
+
+static bool holds(const struct flo_digest *list, size_t count,
+                  const struct flo_digest *digest)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (flo_digest_equal(&list[i], digest)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An empty list of wanted words fits everything. */
+static bool has_word(const char (*wanted)[16], size_t wanted_count,
+                     const char *word)
+{
+    bool is_empty = true;
+
+    for (size_t i = 0; i < wanted_count; i++) {
+        if (wanted[i][0] != '\0') {
+            is_empty = false;
+            if (strcmp(wanted[i], word) == 0) {
+                return true;
+            }
+        }
+    }
+    return is_empty;
+}
+
+/* Every architecture that the variant needs is one the device runs. */
+static bool runs_engines(const struct flo_release_variant *variant,
+                         const struct flo_profile *profile)
+{
+    bool has_none = profile->engine[0][0] == '\0';
+
+    for (size_t i = 0; i < 4 && variant->engine[i][0] != '\0'; i++) {
+        bool is_known = has_none
+                            ? strcmp(variant->engine[i], "llama") == 0
+                            : has_word(profile->engine, 4, variant->engine[i]);
+        if (!is_known) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The kinds of no, so that the best sentence can be said. */
+enum verdict { FITS, NEEDS_MEMORY, NEEDS_OTHER };
+
+static enum verdict judge(const struct flo_release_variant *variant,
+                          const struct flo_profile *profile)
+{
+    if (!has_word(variant->arch, 4, profile->arch) ||
+        !runs_engines(variant, profile)) {
+        return NEEDS_OTHER;
+    }
+    if (profile->memory_bytes != 0 &&
+        variant->memory_bytes > profile->memory_bytes) {
+        return NEEDS_MEMORY;
+    }
+    return FITS;
+}
+
+static int choose_variant(const struct flo_plan_input *input,
+                          struct flo_plan *plan, struct flo_err *err)
+{
+    const struct flo_release *release = input->release;
+    const struct flo_release_variant *smallest = NULL;
+    char title[2 * FLO_NAME_MAX + 2];
+
+    for (uint32_t i = 0; i < release->variant_count; i++) {
+        const struct flo_release_variant *variant = &release->variants[i];
+        enum verdict verdict = judge(variant, input->profile);
+        if (verdict == FITS) {
+            plan->variant = i;
+            return 0;
+        }
+        if (verdict == NEEDS_MEMORY &&
+            (smallest == NULL ||
+             variant->memory_bytes < smallest->memory_bytes)) {
+            smallest = variant;
+        }
+    }
+    flo_release_title(release, title);
+    if (smallest != NULL) {
+        return flo_fail(err, FLO_E_MEMORY_BUDGET,
+                        "%s needs %llu bytes of memory (variant %s), the "
+                        "device gives %llu",
+                        title, (unsigned long long)smallest->memory_bytes,
+                        smallest->name,
+                        (unsigned long long)input->profile->memory_bytes);
+    }
+    return flo_fail(err, FLO_E_TARGET_INCOMPATIBLE,
+                    "%s: none of its %u variants fits arch %s, engine %s",
+                    title, release->variant_count, input->profile->arch,
+                    input->profile->engine[0][0] != '\0'
+                        ? input->profile->engine[0]
+                        : "llama");
+}
+
+static bool can_work(const struct flo_plan_input *input,
+                     const struct flo_way *way)
+{
+    uint64_t memory_max = input->memory_bytes_max != 0 ? input->memory_bytes_max
+                                                       : FLO_PLAN_MEMORY_BYTES;
+
+    return flo_delta_codec_is_built(way->codec) &&
+           way->memory_bytes <= memory_max &&
+           (flo_digest_is_zero(&way->base) ||
+            holds(input->present, input->present_count, &way->base)) &&
+           (input->offered == NULL ||
+            holds(input->offered, input->offered_count, &way->digest));
+}
+
+/* Why the way taken is not a delta, when the release has one. */
+static const char *why_full(const struct flo_plan_input *input, uint32_t file,
+                            const struct flo_way *taken)
+{
+    const struct flo_release_file *facts = &input->release->files[file];
+    const char *why = "smallest way";
+
+    if (input->ways_failed[file] != 0) {
+        return "another way failed";
+    }
+    for (uint32_t w = 0; w < facts->way_count; w++) {
+        const struct flo_way *way = &facts->ways[w];
+        if (way->bytes >= taken->bytes || can_work(input, way)) {
+            continue;
+        }
+        if (!flo_digest_is_zero(&way->base) &&
+            !holds(input->present, input->present_count, &way->base)) {
+            why = "the delta's base is not here";
+        } else if (!flo_delta_codec_is_built(way->codec)) {
+            why = "a smaller way's codec is not built here";
+        } else if (input->offered == NULL) {
+            why = "a smaller way needs too much memory";
+        } else {
+            why = "smallest way on offer";
+        }
+    }
+    return why;
+}
+
+/* Index of the cheapest way that can work, or -1. */
+static int choose_way(const struct flo_plan_input *input, uint32_t file)
+{
+    const struct flo_release_file *facts = &input->release->files[file];
+    int best = -1;
+
+    for (uint32_t w = 0; w < facts->way_count; w++) {
+        if ((input->ways_failed[file] >> w & 1) == 0 &&
+            can_work(input, &facts->ways[w]) &&
+            (best < 0 || facts->ways[w].bytes < facts->ways[best].bytes)) {
+            best = (int)w;
+        }
+    }
+    return best;
+}
+
+/* Disk need at one time: files are made one after the other, so all results
+ * plus the largest fetched artifact that is not itself the result. */
+static bool add_need(struct flo_plan *plan, const struct flo_release_file *file,
+                     const struct flo_way *way, uint64_t *largest_aside)
+{
+    if (!flo_digest_equal(&way->digest, &file->digest) &&
+        way->bytes > *largest_aside) {
+        *largest_aside = way->bytes;
+    }
+    return flo_add_u64(plan->disk_bytes, file->bytes, &plan->disk_bytes) &&
+           flo_add_u64(plan->full_bytes, file->bytes, &plan->full_bytes) &&
+           flo_add_u64(plan->fetch_bytes, way->bytes, &plan->fetch_bytes);
+}
+
+static int plan_file(const struct flo_plan_input *input, uint32_t file,
+                     struct flo_plan *plan, uint64_t *largest_aside,
+                     uint64_t *largest_file, struct flo_err *err)
+{
+    const struct flo_release_file *facts = &input->release->files[file];
+    uint32_t step = plan->step_count++;
+
+    plan->steps[step].file = (uint8_t)file;
+    if (holds(input->present, input->present_count, &facts->digest)) {
+        plan->steps[step].is_present = true;
+        return 0;
+    }
+    int way = choose_way(input, file);
+    if (way < 0) {
+        return flo_fail(err, FLO_E_BLOB_ABSENT,
+                        "%s: none of its %u ways can be taken here",
+                        facts->name, facts->way_count);
+    }
+    const struct flo_way *taken = &facts->ways[way];
+    plan->steps[step].way = (uint8_t)way;
+    if (facts->bytes >= *largest_file) {
+        *largest_file = facts->bytes;
+        plan->codec = taken->codec;
+        snprintf(plan->reason, sizeof(plan->reason), "%s",
+                 why_full(input, file, taken));
+    }
+    if (!add_need(plan, facts, taken, largest_aside)) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "%s: the sizes of the release do not add up",
+                        facts->name);
+    }
+    return 0;
+}
+
+int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out,
+                  struct flo_err *err)
+{
+    struct flo_plan plan = {.reason = "everything is here"};
+    uint64_t largest_aside = 0;
+    uint64_t largest_file = 0;
+    char title[2 * FLO_NAME_MAX + 2];
+    int rv = choose_variant(input, &plan, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    const struct flo_release_variant *variant =
+        &input->release->variants[plan.variant];
+    flo_release_title(input->release, title);
+    for (uint32_t i = 0; rv == 0 && i < variant->file_count; i++) {
+        rv = plan_file(input, variant->files[i], &plan, &largest_aside,
+                       &largest_file, err);
+    }
+    if (rv < 0) {
+        return flo_wrap(err, rv, "%s", title);
+    }
+    if (!flo_add_u64(plan.disk_bytes, largest_aside, &plan.disk_bytes) ||
+        plan.disk_bytes > input->profile->disk_free_bytes) {
+        return flo_fail(err, FLO_E_DISK_FULL, "%s needs %llu bytes, %llu free",
+                        title, (unsigned long long)plan.disk_bytes,
+                        (unsigned long long)input->profile->disk_free_bytes);
+    }
+    *out = plan;
+    return 0;
+}

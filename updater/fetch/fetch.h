@@ -1,0 +1,80 @@
+/* Fetching: artifacts by their digest, from mirrors or from a bundle.
+ *
+ * One fetch belongs to one job.  Errors of one mirror are told apart: passing
+ * ones (no answer, 5xx, too slow) are tried again after a pause with full
+ * jitter, permanent ones (404, 403, wrong bytes, a captive portal) put the
+ * mirror aside for this artifact. */
+#ifndef FLOTILLA_UPDATER_FETCH_H
+#define FLOTILLA_UPDATER_FETCH_H
+
+#include "base/host/http_client.h"
+#include "updater/fetch/part.h"
+
+#define FLO_FETCH_MIRRORS_MAX 8
+
+struct flo_trust;
+
+struct flo_fetch {
+    struct flo_store *store;
+    const char *urls[FLO_FETCH_MIRRORS_MAX]; /* "https://host:port" */
+    size_t url_count;
+    struct flo_http_options http;
+    uint32_t attempts_max; /* in a row without a new byte; 0: 6 */
+    uint64_t pause_ms_min; /* 0: 500 */
+    uint64_t pause_ms_max; /* 0: 30000 */
+    uint64_t budget_bytes; /* of the whole job; 0: no limit */
+    int control_fd;        /* its end stops everything; -1: none */
+    /* Of the artifact under way; may be NULL. */
+    void (*on_progress)(void *context, uint64_t done, uint64_t total);
+    void *context;
+
+    /* Results. */
+    uint64_t fetched_bytes;  /* over the network, bodies only */
+    bool is_passing;         /* the last error may pass by itself */
+    struct flo_http *handle; /* opened at first use */
+};
+
+void flo_fetch_deinit(struct flo_fetch *fetch);
+/* true when the other side of control_fd has gone. */
+bool flo_fetch_is_stopped(const struct flo_fetch *fetch);
+
+/* All bytes of the artifact into partial/, checked; *fd as flo_part_finish.
+ * What is there from an earlier run is not fetched again.
+ * FLO_E_NET_..., FLO_E_BLOB_ABSENT (no mirror has it), FLO_E_TARGET_HASH (all
+ * mirrors have other bytes), FLO_E_NET_BUDGET, FLO_E_DISK_FULL,
+ * FLO_E_INTERRUPTED. */
+FLO_MUST_USE int flo_fetch_artifact(struct flo_fetch *fetch,
+                                    const struct flo_artifact *artifact,
+                                    int *fd, struct flo_err *err);
+/* A small artifact of unknown size (a release document) into memory. */
+FLO_MUST_USE int flo_fetch_document(struct flo_fetch *fetch,
+                                    const struct flo_digest *digest,
+                                    size_t bytes_max, struct flo_buf *out,
+                                    struct flo_err *err);
+
+/* ---- a bundle as the source (bundle.c) ------------------------------------
+ */
+
+#define FLO_OFFERED_MAX 256
+
+struct flo_offer {
+    struct flo_digest digests[FLO_OFFERED_MAX];
+    size_t count;
+    struct flo_digest release;
+    struct flo_buf envelope; /* flo_buf_deinit */
+};
+/* First pass: verify all of it, say what it holds, keep nothing. */
+FLO_MUST_USE int flo_fetch_bundle_look(const char *path,
+                                       const struct flo_trust *trust,
+                                       struct flo_offer *out,
+                                       struct flo_err *err);
+/* Second pass: these artifacts into partial/, so that flo_fetch_artifact finds
+ * them complete.  FLO_E_BUNDLE_MISSING, FLO_E_DISK_FULL, FLO_E_INTERRUPTED. */
+FLO_MUST_USE int flo_fetch_bundle_take(struct flo_fetch *fetch,
+                                       const char *path,
+                                       const struct flo_trust *trust,
+                                       const struct flo_artifact *wanted,
+                                       size_t wanted_count,
+                                       struct flo_err *err);
+
+#endif

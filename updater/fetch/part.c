@@ -1,0 +1,559 @@
+/* A download under way.  See part.h for what it promises.
+ *
+ * partial/<hex>.part has its full size from the beginning.  partial/<hex>.map
+ * says how far it is true: two alternating records, because it is rewritten
+ * after each unit and may be torn.
+ *
+ *     0  magic "FLPM"    4  u16 format 1     6  u16 zero
+ *     8  u64 generation
+ *    16  u64 bytes of the artifact
+ *    24  u64 done        contiguous units that were written
+ *    32  u64 synced      the part of `done` that was synced before this record
+ *    40  u64 tail        bytes of the unit behind `done`, at an orderly end
+ *    48  boot id[16]
+ *    64  etag[96]
+ *   160  zero          508  u32 crc32c
+ *
+ * In the same boot `done` holds even after SIGKILL, for the page cache
+ * survives.  In another boot only `synced` does: the data was on disk before
+ * the record that says so was written.  Whatever the map claims is hashed
+ * again before it is believed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/host/digest.h"
+#include "updater/fetch/part.h"
+
+static const struct flo_record_kind MAP = {"FLPM", 1, 512};
+
+struct flo_part {
+    struct flo_store *store;
+    struct flo_artifact artifact;
+    int fd;
+    int map_fd;
+    size_t unit;
+    uint8_t *buffer; /* [unit] */
+    size_t buffered;
+    uint64_t done; /* on disk, checked, hashed: [0, done) */
+    uint64_t synced;
+    uint8_t *is_here;      /* bit per chunk behind `done` that is right */
+    struct flo_sha256 sha; /* over [0, done) */
+    uint8_t boot_id[16];
+    char etag[FLO_PART_ETAG];
+    uint64_t map_generation;
+    int map_newest;
+};
+
+/* ---- map ------------------------------------------------------------------
+ */
+
+struct claims {
+    uint64_t done;
+    uint64_t tail;
+    bool is_valid;
+};
+
+static void read_boot_id(uint8_t out[16])
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    size_t bytes = 0;
+    char digits[33];
+    size_t n = 0;
+
+    memset(out, 0, 16);
+    if (flo_file_read("/proc/sys/kernel/random/boot_id", 64, &text, &bytes,
+                      NULL) < 0) {
+        return;
+    }
+    for (size_t i = 0; i < bytes && n < 32; i++) {
+        if (text[i] != '-') {
+            digits[n++] = text[i];
+        }
+    }
+    digits[n] = '\0';
+    if (n != 32 || !flo_hex_decode(digits, out, 16)) {
+        memset(out, 0, 16);
+    }
+}
+
+static struct claims read_map(struct flo_part *part)
+{
+    static const uint8_t unknown[16];
+    uint8_t records[2][512] = {{0}};
+    struct claims claims = {.is_valid = false};
+
+    for (int i = 0; i < 2; i++) {
+        if (pread(part->map_fd, records[i], 512, i * FLO_RECORD_OFFSET) < 0) {
+            return claims;
+        }
+    }
+    part->map_newest =
+        flo_record_choose(&MAP, records[0], records[1], &part->map_generation);
+    if (part->map_newest < 0) {
+        return claims;
+    }
+    const uint8_t *record = records[part->map_newest];
+    uint64_t done = flo_get_u64(record + 24);
+    uint64_t synced = flo_get_u64(record + 32);
+    uint64_t tail = flo_get_u64(record + 40);
+    bool is_same_boot = memcmp(record + 48, part->boot_id, 16) == 0 &&
+                        memcmp(part->boot_id, unknown, 16) != 0;
+
+    if (flo_get_u64(record + 16) != part->artifact.bytes ||
+        done > part->artifact.bytes || synced > done || tail >= part->unit ||
+        tail > part->artifact.bytes - done ||
+        (done % part->unit != 0 && done != part->artifact.bytes)) {
+        return claims;
+    }
+    claims.is_valid = true;
+    claims.done = is_same_boot ? done : synced;
+    claims.tail = is_same_boot ? tail : 0;
+    memcpy(part->etag, record + 64, sizeof(part->etag));
+    part->etag[sizeof(part->etag) - 1] = '\0';
+    return claims;
+}
+
+static int write_map(struct flo_part *part, uint64_t tail, struct flo_err *err)
+{
+    uint8_t record[512] = {0};
+    int which = part->map_newest == 0 ? 1 : 0;
+
+    memcpy(record, MAP.magic, 4);
+    flo_put_u16(record + 4, MAP.format);
+    flo_put_u64(record + 8, part->map_generation + 1);
+    flo_put_u64(record + 16, part->artifact.bytes);
+    flo_put_u64(record + 24, part->done);
+    flo_put_u64(record + 32, part->synced);
+    flo_put_u64(record + 40, tail);
+    memcpy(record + 48, part->boot_id, 16);
+    memcpy(record + 64, part->etag, sizeof(part->etag));
+    flo_put_u32(record + 508, flo_crc32c(0, record, 508));
+    ssize_t put =
+        pwrite(part->map_fd, record, sizeof(record), which * FLO_RECORD_OFFSET);
+    if (put != (ssize_t)sizeof(record)) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "write the download's map");
+    }
+    part->map_generation++;
+    part->map_newest = which;
+    return 0;
+}
+
+/* Data first, then the record that says it is there. */
+static int checkpoint(struct flo_part *part, struct flo_err *err)
+{
+    bool sync = part->done - part->synced >= FLO_PART_SYNC_BYTES;
+
+    if (sync) {
+        if (fdatasync(part->fd) < 0) {
+            return flo_fail_errno(err, FLO_E_IO_WRITE, "sync the download");
+        }
+        part->synced = part->done;
+    }
+    int rv = write_map(part, 0, err);
+
+    if (rv == 0 && sync && fdatasync(part->map_fd) < 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "sync the download's map");
+    }
+    return rv;
+}
+
+/* ---- units ------------------------------------------------------------------
+ */
+
+static size_t unit_bytes(const struct flo_part *part, uint64_t offset)
+{
+    uint64_t rest = part->artifact.bytes - offset;
+
+    return rest < part->unit ? (size_t)rest : part->unit;
+}
+
+static bool is_right(const struct flo_part *part, uint64_t offset,
+                     const void *data, size_t bytes)
+{
+    struct flo_digest digest;
+
+    if (part->artifact.chunks == NULL) {
+        return true;
+    }
+    flo_sha256(data, bytes, &digest);
+    return flo_digest_equal(&digest,
+                            &part->artifact.chunks[offset / part->unit]);
+}
+
+static void set_here(struct flo_part *part, uint64_t offset)
+{
+    uint64_t i = offset / part->unit;
+
+    part->is_here[i / 8] |= (uint8_t)(1u << (i % 8));
+}
+
+static bool get_here(const struct flo_part *part, uint64_t offset)
+{
+    uint64_t i = offset / part->unit;
+
+    return (part->is_here[i / 8] >> (i % 8) & 1) != 0;
+}
+
+/* The next unit of `bytes` is on disk and right. */
+static void advance(struct flo_part *part, const void *data, size_t bytes)
+{
+    flo_sha256_update(&part->sha, data, bytes);
+    part->done += bytes;
+}
+
+/* Hash again what is said to be in [0, end). */
+static int check_claims(struct flo_part *part, uint64_t end,
+                        struct flo_err *err)
+{
+    for (uint64_t offset = 0; offset < end; offset += part->unit) {
+        size_t bytes = unit_bytes(part, offset);
+        int rv = flo_fd_pread_all(part->fd, part->buffer, bytes, offset, err);
+        if (rv < 0) {
+            return rv;
+        }
+        if (!is_right(part, offset, part->buffer, bytes)) {
+            continue;
+        }
+        if (part->done == offset) {
+            advance(part, part->buffer, bytes);
+        } else {
+            set_here(part, offset);
+        }
+    }
+    return 0;
+}
+
+/* Chunks behind a hole that was just filled: take them in from disk. */
+static int skip_present(struct flo_part *part, struct flo_err *err)
+{
+    while (part->done < part->artifact.bytes && part->is_here != NULL &&
+           get_here(part, part->done)) {
+        size_t bytes = unit_bytes(part, part->done);
+        int rv =
+            flo_fd_pread_all(part->fd, part->buffer, bytes, part->done, err);
+        if (rv < 0) {
+            return rv;
+        }
+        advance(part, part->buffer, bytes);
+    }
+    return 0;
+}
+
+/* ---- open and close ---------------------------------------------------------
+ */
+
+static int open_file(struct flo_part *part, const char *suffix, bool *is_fresh,
+                     int *fd, struct flo_err *err)
+{
+    char name[FLO_PART_NAME];
+
+    flo_store_part_name(&part->artifact.digest, suffix, name);
+    int rv = flo_file_open_beneath(part->store->partial_fd, name,
+                                   O_RDWR | O_CLOEXEC, 0, fd, err);
+    *is_fresh = rv == FLO_E_ABSENT;
+    if (rv == FLO_E_ABSENT) {
+        rv = flo_file_open_beneath(part->store->partial_fd, name,
+                                   O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600,
+                                   fd, err);
+    }
+    return rv;
+}
+
+/* All space now, so that a full disk shows before the first byte is paid. */
+static int reserve(struct flo_part *part, struct flo_err *err)
+{
+    uint64_t bytes = part->artifact.bytes;
+    struct stat st;
+
+    if (fstat(part->fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        return flo_fail(err, FLO_E_IO_OPEN,
+                        "the partial download is no regular file");
+    }
+    if (bytes > INT64_MAX) {
+        return flo_fail(err, FLO_E_DISK_FULL, "%llu bytes cannot be stored",
+                        (unsigned long long)bytes);
+    }
+    if ((uint64_t)st.st_size > bytes && ftruncate(part->fd, (off_t)bytes) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "cut the partial download");
+    }
+    int failure = bytes == 0 ? 0 : posix_fallocate(part->fd, 0, (off_t)bytes);
+
+    if (failure == ENOSPC || failure == EDQUOT || failure == EFBIG) {
+        return flo_fail(err, FLO_E_DISK_FULL, "%llu bytes needed, %llu free",
+                        (unsigned long long)bytes,
+                        (unsigned long long)flo_store_disk_free(part->store));
+    }
+    if (failure != 0) {
+        errno = failure;
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "reserve %llu bytes",
+                              (unsigned long long)bytes);
+    }
+    return 0;
+}
+
+static int resume(struct flo_part *part, bool is_fresh, struct flo_err *err)
+{
+    struct claims claims = read_map(part);
+
+    /* A map whose file is gone claims nothing. */
+    claims.is_valid = claims.is_valid && !is_fresh;
+    uint64_t end = claims.is_valid ? claims.done : 0;
+
+    /* Without a map, chunk hashes still tell which bytes are good. */
+    if (!claims.is_valid && !is_fresh && part->artifact.chunks != NULL) {
+        end = part->artifact.bytes;
+    }
+    int rv = check_claims(part, end, err);
+
+    if (rv == 0) {
+        rv = skip_present(part, err);
+    }
+    if (rv == 0 && claims.is_valid && claims.tail > 0 &&
+        part->done == claims.done) {
+        rv = flo_fd_pread_all(part->fd, part->buffer, claims.tail, part->done,
+                              err);
+        part->buffered = rv == 0 ? claims.tail : 0;
+    }
+    return rv;
+}
+
+static int open_part(struct flo_part *part, struct flo_err *err)
+{
+    bool is_fresh = false;
+    bool is_map_fresh = false;
+    int rv = open_file(part, ".part", &is_fresh, &part->fd, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = reserve(part, err);
+    if (rv == 0) {
+        rv = open_file(part, ".map", &is_map_fresh, &part->map_fd, err);
+    }
+    if (rv < 0 && is_fresh) {
+        flo_store_part_remove(part->store, &part->artifact.digest);
+    }
+    if (rv == 0) {
+        rv = flo_sha256_init(&part->sha, err);
+    }
+    return rv < 0 ? rv : resume(part, is_fresh, err);
+}
+
+static int new_part(struct flo_store *store,
+                    const struct flo_artifact *artifact, struct flo_part **out,
+                    struct flo_err *err)
+{
+    bool has_chunks = artifact->chunks != NULL && artifact->chunk_bytes > 0;
+    uint64_t unit = has_chunks ? artifact->chunk_bytes : FLO_PART_UNIT;
+    struct flo_part *part = calloc(1, sizeof(*part));
+
+    if (part == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for a download");
+    }
+    part->store = store;
+    part->artifact = *artifact;
+    part->fd = -1;
+    part->map_fd = -1;
+    part->map_newest = -1;
+    part->unit = (size_t)unit;
+    part->buffer = malloc(part->unit);
+    if (has_chunks) {
+        part->is_here = calloc(artifact->chunk_count / 8 + 1, 1);
+    } else {
+        part->artifact.chunks = NULL;
+    }
+    if (part->buffer == NULL || (has_chunks && part->is_here == NULL)) {
+        flo_part_close(part);
+        return flo_fail(err, FLO_E_MEMORY, "no memory for a download");
+    }
+    read_boot_id(part->boot_id);
+    *out = part;
+    return 0;
+}
+
+int flo_part_open(struct flo_store *store, const struct flo_artifact *artifact,
+                  struct flo_part **out, struct flo_err *err)
+{
+    struct flo_part *part = NULL;
+    char name[FLO_PART_NAME];
+    int rv = 0;
+
+    if (artifact->chunks != NULL && artifact->chunk_bytes > 0 &&
+        (artifact->bytes + artifact->chunk_bytes - 1) / artifact->chunk_bytes !=
+            artifact->chunk_count) {
+        return flo_fail(
+            err, FLO_E_META_SCHEMA, "%u chunks do not cover %llu bytes",
+            artifact->chunk_count, (unsigned long long)artifact->bytes);
+    }
+    rv = new_part(store, artifact, &part, err);
+    if (rv == 0) {
+        rv = open_part(part, err);
+    }
+    if (rv < 0) {
+        if (part != NULL) {
+            part->buffered = 0;
+        }
+        flo_part_close(part);
+        flo_store_part_name(&artifact->digest, ".part", name);
+        return flo_wrap(err, rv, "%s/partial/%s", store->path, name);
+    }
+    *out = part;
+    return 0;
+}
+
+/* The begun unit goes to disk as it is: the network may come back after the
+ * next start. */
+static void keep_tail(struct flo_part *part)
+{
+    if (part->fd < 0 || part->map_fd < 0 || part->buffered == 0) {
+        return;
+    }
+    ssize_t put =
+        pwrite(part->fd, part->buffer, part->buffered, (off_t)part->done);
+    if (put == (ssize_t)part->buffered &&
+        write_map(part, part->buffered, NULL) < 0) {
+        flo_log(FLO_LOG_WARN, "fetch", "%zu bytes will be fetched again",
+                part->buffered);
+    }
+}
+
+void flo_part_close(struct flo_part *part)
+{
+    if (part == NULL) {
+        return;
+    }
+    keep_tail(part);
+    flo_sha256_deinit(&part->sha);
+    flo_fd_cleanup(&part->fd);
+    flo_fd_cleanup(&part->map_fd);
+    free(part->is_here);
+    free(part->buffer);
+    free(part);
+}
+
+/* ---- bytes
+ * ------------------------------------------------------------------- */
+
+uint64_t flo_part_position(const struct flo_part *part)
+{
+    return part->done + part->buffered;
+}
+
+const char *flo_part_etag(const struct flo_part *part)
+{
+    return part->etag;
+}
+
+void flo_part_set_etag(struct flo_part *part, const char *etag)
+{
+    if (strlen(etag) < sizeof(part->etag)) {
+        memset(part->etag, 0, sizeof(part->etag));
+        memcpy(part->etag, etag, strlen(etag));
+    }
+}
+
+/* A whole unit is in the buffer. */
+static int flush(struct flo_part *part, struct flo_err *err)
+{
+    size_t bytes = part->buffered;
+    size_t written = 0;
+
+    part->buffered = 0;
+    if (!is_right(part, part->done, part->buffer, bytes)) {
+        return flo_fail(err, FLO_E_TARGET_HASH,
+                        "chunk %llu of %u does not have its digest",
+                        (unsigned long long)(part->done / part->unit),
+                        part->artifact.chunk_count);
+    }
+    while (written < bytes) {
+        ssize_t put = pwrite(part->fd, part->buffer + written, bytes - written,
+                             (off_t)(part->done + written));
+        if (put < 0 && errno == EINTR) {
+            continue;
+        }
+        if (put < 0) {
+            return flo_fail_errno(err, FLO_E_IO_WRITE,
+                                  "write the download at %llu",
+                                  (unsigned long long)part->done);
+        }
+        written += (size_t)put;
+    }
+    advance(part, part->buffer, bytes);
+    int rv = skip_present(part, err);
+
+    return rv < 0 ? rv : checkpoint(part, err);
+}
+
+int flo_part_write(struct flo_part *part, const void *data, size_t bytes,
+                   struct flo_err *err)
+{
+    const uint8_t *p = data;
+
+    while (bytes > 0) {
+        if (part->done == part->artifact.bytes) {
+            return flo_fail(err, FLO_E_NET_CONTENT,
+                            "more than the %llu bytes of the release came",
+                            (unsigned long long)part->artifact.bytes);
+        }
+        uint64_t before = part->done;
+        size_t unit = unit_bytes(part, part->done);
+        size_t take = unit - part->buffered;
+        take = take < bytes ? take : bytes;
+        memcpy(part->buffer + part->buffered, p, take);
+        part->buffered += take;
+        p += take;
+        bytes -= take;
+        if (part->buffered == unit) {
+            int rv = flush(part, err);
+            if (rv < 0) {
+                return rv;
+            }
+            if (part->done != before + unit) {
+                return 0; /* a jump: the rest of `data` is here already */
+            }
+        }
+    }
+    return 0;
+}
+
+static int begin_anew(struct flo_part *part, struct flo_err *err)
+{
+    part->done = 0;
+    part->synced = 0;
+    part->buffered = 0;
+    if (part->is_here != NULL) {
+        memset(part->is_here, 0, part->artifact.chunk_count / 8 + 1);
+    }
+    int rv = flo_sha256_init(&part->sha, err);
+
+    return rv < 0 ? rv : write_map(part, 0, err);
+}
+
+int flo_part_finish(struct flo_part *part, int *fd, struct flo_err *err)
+{
+    struct flo_digest actual;
+    char text[FLO_DIGEST_TEXT];
+
+    if (part->done != part->artifact.bytes) {
+        return flo_fail(err, FLO_E_STATE, "%llu of %llu bytes are here",
+                        (unsigned long long)flo_part_position(part),
+                        (unsigned long long)part->artifact.bytes);
+    }
+    flo_sha256_final(&part->sha, &actual);
+    if (!flo_digest_equal(&actual, &part->artifact.digest)) {
+        int rv = begin_anew(part, err);
+        if (rv < 0) {
+            return rv;
+        }
+        flo_digest_text(&actual, text);
+        return flo_fail(err, FLO_E_TARGET_HASH,
+                        "the bytes that came hash to %s", text);
+    }
+    *fd = part->fd;
+    part->fd = -1;
+    return 0;
+}
