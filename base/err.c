@@ -113,8 +113,9 @@ static void format_clean(char *out, size_t out_bytes, const char *format,
     size_t bytes = (size_t)chars;
     if (bytes >= sizeof(text)) {
         bytes = sizeof(text) - 1;
-        while (bytes > 0 && ((unsigned char)text[bytes - 1] & 0x80) != 0) {
-            bytes--; /* a character may be cut: drop it whole */
+        /* The last character may be cut: drop it whole. */
+        for (int i = 0; i < 3 && flo_utf8_valid(text, bytes) < bytes; i++) {
+            bytes--;
         }
     }
     flo_text_clean(text, bytes, out, out_bytes);

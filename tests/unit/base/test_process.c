@@ -1,0 +1,217 @@
+/* Processes: a child gets descriptor 3, plain signals and nothing else. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <flotilla/base.h>
+
+static int wait_exit(pid_t pid)
+{
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+static void a_child_talks_through_descriptor_three(void **state)
+{
+    const char *const argv[] = {"/bin/sh", "-c", "echo hello >&3", NULL};
+    int pair[2];
+    char text[16] = {0};
+    pid_t pid = -1;
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+
+    assert_int_equal(flo_process_spawn(argv, pair[1], &pid, NULL), 0);
+    close(pair[1]);
+
+    assert_int_equal(wait_exit(pid), 0);
+    assert_int_equal(read(pair[0], text, sizeof(text)), 6);
+    assert_string_equal(text, "hello\n");
+    close(pair[0]);
+}
+
+/* The child lists its descriptors into descriptor 3 or, without it, exits
+ * with their number (less the one of the listing itself). */
+static void other_descriptors_are_closed(void **state)
+{
+    const char *const argv[] = {"/bin/sh", "-c",
+                                "set -- /proc/self/fd/*; exit $#", NULL};
+    int high[20];
+    pid_t pid = -1;
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(high); i++) {
+        high[i] = open("/dev/null", O_RDONLY); /* without CLOEXEC */
+        assert_true(high[i] >= 0);
+    }
+
+    assert_int_equal(flo_process_spawn(argv, high[7], &pid, NULL), 0);
+    int with_fd = WEXITSTATUS(wait_exit(pid));
+    assert_int_equal(flo_process_spawn(argv, -1, &pid, NULL), 0);
+    int without_fd = WEXITSTATUS(wait_exit(pid));
+
+    assert_int_equal(with_fd, without_fd + 1);
+    assert_in_range(with_fd, 4, 5); /* 0 1 2 3 and the shell's listing */
+    for (size_t i = 0; i < FLO_COUNT(high); i++) {
+        close(high[i]);
+    }
+}
+
+static void a_descriptor_that_is_three_already_stays_open(void **state)
+{
+    const char *const argv[] = {"/bin/sh", "-c", "test -e /proc/self/fd/3",
+                                NULL};
+    pid_t pid = -1;
+    (void)state;
+    int keep = fcntl(3, F_DUPFD_CLOEXEC, 10);
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(dup3(null, 3, O_CLOEXEC) == 3 || null == 3, 1);
+
+    assert_int_equal(flo_process_spawn(argv, 3, &pid, NULL), 0);
+
+    assert_int_equal(wait_exit(pid), 0);
+    if (null != 3) {
+        close(null);
+    }
+    close(3);
+    if (keep >= 0) {
+        dup2(keep, 3);
+        close(keep);
+    }
+}
+
+static void signals_are_plain_in_the_child(void **state)
+{
+    const char *const argv[] = {
+        "/bin/sh", "-c",
+        "grep -q 'SigBlk:.0000000000000000' /proc/self/status "
+        "&& grep -q 'SigIgn:.0000000000000000' "
+        "/proc/self/status",
+        NULL};
+    sigset_t block, before, now;
+    pid_t pid = -1;
+    (void)state;
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&block);
+    sigaddset(&block, SIGTERM);
+    sigprocmask(SIG_BLOCK, &block, &before);
+
+    assert_int_equal(flo_process_spawn(argv, -1, &pid, NULL), 0);
+
+    assert_int_equal(wait_exit(pid), 0);
+    /* The parent's mask is as it was. */
+    sigprocmask(SIG_SETMASK, &before, &now);
+    assert_int_equal(sigismember(&now, SIGTERM), 1);
+    assert_int_equal(sigismember(&now, SIGUSR1), 0);
+}
+
+static void a_program_that_cannot_start_is_an_error(void **state)
+{
+    const char *const missing[] = {"/no/such/program", NULL};
+    const char *const folder[] = {"/tmp", NULL};
+    struct flo_err err = {0};
+    pid_t pid = -1;
+    (void)state;
+
+    assert_int_equal(flo_process_spawn(missing, -1, &pid, &err), FLO_E_PROCESS);
+    assert_non_null(strstr(err.what, "No such file"));
+    assert_int_equal(flo_process_spawn(folder, -1, &pid, &err), FLO_E_PROCESS);
+    assert_int_equal(pid, -1);
+    /* Nothing is left to wait for. */
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+}
+
+/* A middle process starts a grandchild and is killed; the pipe's end of file
+ * says that the grandchild is gone too. */
+static void a_child_dies_with_its_parent(void **state)
+{
+    const char *const argv[] = {"/bin/sh", "-c", "echo up >&3; read x <&3",
+                                NULL};
+    int pair[2];
+    char text[8];
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+
+    pid_t middle = fork();
+    if (middle == 0) {
+        pid_t child;
+        close(pair[0]);
+        if (flo_process_spawn(argv, pair[1], &child, NULL) < 0) {
+            _exit(1);
+        }
+        close(pair[1]);
+        for (;;) {
+            pause();
+        }
+    }
+    close(pair[1]);
+    assert_int_equal(read(pair[0], text, sizeof(text)), 3);
+    kill(middle, SIGKILL);
+    wait_exit(middle);
+
+    assert_int_equal(read(pair[0], text, sizeof(text)), 0);
+    close(pair[0]);
+}
+
+static void memory_of_a_process_is_known_until_it_is_gone(void **state)
+{
+    const char *const argv[] = {"/bin/true", NULL};
+    uint64_t rss = 0;
+    uint64_t anonymous = 0;
+    uint64_t peak = 0;
+    pid_t pid = -1;
+    (void)state;
+
+    assert_true(flo_process_memory(getpid(), &rss, &anonymous, &peak));
+    assert_true(rss > 4096 && anonymous > 4096 && anonymous <= rss);
+    assert_true(peak >= rss);
+    assert_true(flo_process_memory(getpid(), NULL, NULL, NULL));
+
+    assert_int_equal(flo_process_spawn(argv, -1, &pid, NULL), 0);
+    wait_exit(pid);
+    assert_false(flo_process_memory(pid, &rss, NULL, NULL));
+}
+
+static void
+a_sibling_stands_beside_this_program_or_in_the_named_folder(void **state)
+{
+    char path[512];
+    char small[4];
+    (void)state;
+
+    assert_true(flo_process_sibling("test_process", path, sizeof(path)));
+    assert_int_equal(access(path, X_OK), 0);
+    assert_int_equal(setenv("FLOTILLA_BIN", "/some/bin", 1), 0);
+    assert_true(flo_process_sibling("no-such", path, sizeof(path)));
+    assert_string_equal(path, "/some/bin/no-such");
+    assert_false(flo_process_sibling("no-such", small, sizeof(small)));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_child_talks_through_descriptor_three),
+        cmocka_unit_test(other_descriptors_are_closed),
+        cmocka_unit_test(a_descriptor_that_is_three_already_stays_open),
+        cmocka_unit_test(signals_are_plain_in_the_child),
+        cmocka_unit_test(a_program_that_cannot_start_is_an_error),
+        cmocka_unit_test(a_child_dies_with_its_parent),
+        cmocka_unit_test(memory_of_a_process_is_known_until_it_is_gone),
+        cmocka_unit_test(
+            a_sibling_stands_beside_this_program_or_in_the_named_folder),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
