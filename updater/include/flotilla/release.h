@@ -88,13 +88,15 @@ FLO_MUST_USE int flo_order_verify(const void *data, size_t bytes,
 /* ---- sign (publishers and the controller's order key) ----------------------
  */
 
+struct flo_key; /* base/host/crypto.h */
+
 /* Append the DSSE envelope of a document to `out`.  The body is parsed first:
- * what devices would refuse is not signed.  key_pem: private key, P-256. */
+ * what devices would refuse is not signed.  Fails as the parsers do. */
 FLO_MUST_USE int flo_release_sign(const char *body, size_t bytes,
-                                  const char *key_pem, struct flo_buf *out,
-                                  struct flo_err *err);
+                                  const struct flo_key *key,
+                                  struct flo_buf *out, struct flo_err *err);
 FLO_MUST_USE int flo_order_sign(const char *body, size_t bytes,
-                                const char *key_pem, struct flo_buf *out,
+                                const struct flo_key *key, struct flo_buf *out,
                                 struct flo_err *err);
 
 /* ---- model scan

@@ -1,0 +1,161 @@
+/* From signed bytes to a document that may act: the one place that decides.
+ *
+ * Order of trust: strict envelope, type (inside the signed bytes, so that an
+ * order can never pass for a release), signature by a key of the role, and
+ * only then the body is looked at. */
+#include "updater/verify/trust.h"
+
+#include <string.h>
+
+#include "base/host/digest.h"
+
+/* ---- signatures
+ * --------------------------------------------------------------------- */
+
+static int unknown_key(const struct flo_envelope *envelope,
+                       const struct flo_trust *trust, struct flo_err *err)
+{
+    const char *keyid = envelope->signatures[0].keyid;
+    bool is_known = trust_find(trust, keyid) != NULL;
+
+    return flo_fail(err, FLO_E_SIG_UNKNOWN_KEY,
+                    "no key of the right role among %zu signature%s; the first "
+                    "is by %s, which %s",
+                    envelope->signature_count,
+                    envelope->signature_count == 1 ? "" : "s", keyid,
+                    is_known ? "has another role" : "nobody trusts here");
+}
+
+/* One good signature by a key that has one of `roles`; a bad one by such a key
+ * is refused even beside a good one. */
+static int check_signatures(const struct flo_envelope *envelope,
+                            const struct flo_trust *trust, unsigned roles,
+                            const struct trusted_key **signer,
+                            struct flo_err *err)
+{
+    struct flo_buf message = {.bytes_max = FLO_ENVELOPE_BYTES_MAX + 256};
+    int rv = 0;
+
+    *signer = NULL;
+    flo_envelope_signed_bytes(envelope->type, envelope->body,
+                              envelope->body_bytes, &message);
+    if (message.failed) {
+        flo_buf_deinit(&message);
+        return flo_fail(err, FLO_E_MEMORY, "no memory to check a signature");
+    }
+    for (size_t i = 0; rv == 0 && i < envelope->signature_count; i++) {
+        const struct trusted_key *key =
+            trust_find(trust, envelope->signatures[i].keyid);
+        if (key == NULL || (key->roles & roles) == 0) {
+            continue;
+        }
+        rv = flo_verify(&key->key, message.data, message.bytes,
+                        envelope->signatures[i].signature, FLO_SIGNATURE_BYTES,
+                        err);
+        if (rv < 0) {
+            rv = flo_wrap(err, rv, "signatures[%zu]", i);
+        } else if (*signer == NULL) {
+            *signer = key;
+        }
+    }
+    flo_buf_deinit(&message);
+    if (rv < 0) {
+        return rv;
+    }
+    return *signer == NULL ? unknown_key(envelope, trust, err) : 0;
+}
+
+static int open_envelope(const void *data, size_t bytes, const char *type,
+                         size_t body_bytes_max, const struct flo_trust *trust,
+                         unsigned roles, struct flo_envelope *envelope,
+                         const struct trusted_key **signer, struct flo_err *err)
+{
+    int rv = flo_envelope_parse(data, bytes, type, envelope, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = check_signatures(envelope, trust, roles, signer, err);
+    if (rv == 0 && envelope->body_bytes > body_bytes_max) {
+        rv = flo_fail(err, FLO_E_META_TOO_LARGE,
+                      "the document has %zu bytes, allowed are %zu",
+                      envelope->body_bytes, body_bytes_max);
+    }
+    if (rv < 0) {
+        flo_envelope_deinit(envelope);
+    }
+    return rv;
+}
+
+/* ---- documents
+ * -------------------------------------------------------------------------- */
+
+int flo_release_verify(const void *data, size_t bytes,
+                       const struct flo_trust *trust,
+                       struct flo_release_verified *out, struct flo_err *err)
+{
+    struct flo_envelope envelope = {0};
+    struct flo_release_verified verified = {0};
+    const struct trusted_key *signer = NULL;
+    int rv = open_envelope(data, bytes, FLO_TYPE_RELEASE, FLO_RELEASE_BYTES_MAX,
+                           trust, FLO_ROLE_RELEASE, &envelope, &signer, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_release_parse(envelope.body, envelope.body_bytes, trust->fleet,
+                           &verified.release, err);
+    flo_envelope_deinit(&envelope);
+    if (rv < 0) {
+        return rv;
+    }
+    flo_sha256(data, bytes, &verified.digest);
+    memcpy(verified.keyid, signer->key.keyid, sizeof verified.keyid);
+    *out = verified;
+    return 0;
+}
+
+void flo_release_verified_deinit(struct flo_release_verified *verified)
+{
+    flo_release_deinit(&verified->release);
+}
+
+/* What an emergency key may ask for: to stop, never to start. */
+static bool is_emergency_op(enum flo_order_op op)
+{
+    return op == FLO_ORDER_ROLLBACK || op == FLO_ORDER_FREEZE ||
+           op == FLO_ORDER_UNFREEZE;
+}
+
+int flo_order_verify(const void *data, size_t bytes,
+                     const struct flo_trust *trust,
+                     struct flo_order_verified *out, struct flo_err *err)
+{
+    struct flo_envelope envelope = {0};
+    struct flo_order_verified verified = {0};
+    const struct trusted_key *signer = NULL;
+    int rv = open_envelope(data, bytes, FLO_TYPE_ORDER, FLO_ORDER_BYTES_MAX,
+                           trust, FLO_ROLE_ORDER | FLO_ROLE_EMERGENCY,
+                           &envelope, &signer, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_order_parse(envelope.body, envelope.body_bytes, trust->fleet,
+                         &verified.order, err);
+    flo_envelope_deinit(&envelope);
+    if (rv < 0) {
+        return rv;
+    }
+    verified.role = (signer->roles & FLO_ROLE_ORDER) != 0 ? FLO_ROLE_ORDER
+                                                          : FLO_ROLE_EMERGENCY;
+    if (verified.role == FLO_ROLE_EMERGENCY &&
+        !is_emergency_op(verified.order.op)) {
+        return flo_fail(
+            err, FLO_E_SIG_UNKNOWN_KEY, "emergency key %s may not ask for %s",
+            signer->key.keyid, flo_order_op_word(verified.order.op));
+    }
+    memcpy(verified.keyid, signer->key.keyid, sizeof verified.keyid);
+    *out = verified;
+    return 0;
+}
