@@ -1,0 +1,393 @@
+/* Wire codec: one table per message, one writer and one reader for all.
+ *
+ * A row says tag, kind and place in the struct; conversations and stop texts
+ * are the only fields that repeat. */
+#include <string.h>
+
+#include <flotilla/engine_wire.h>
+
+#define MAGIC 0x31574c46u /* "FLW1" */
+#define FIELD_HEAD_BYTES 6
+#define NUMBER_BYTES 8
+
+enum kind { KIND_U32, KIND_I32, KIND_U64, KIND_BOOL, KIND_REAL, KIND_TEXT };
+
+struct row {
+    uint16_t tag;
+    uint16_t kind;
+    size_t offset;
+};
+
+/* Tags of the fields that repeat; rows use 1..63. */
+enum { TAG_ROLE = 100, TAG_CONTENT = 101, TAG_STOP = 102 };
+
+#define ROW(tag, kind, type, field)                                            \
+    {                                                                          \
+        tag, kind, offsetof(struct flo_wire_##type, field)                     \
+    }
+
+static const struct row rows_open[] = {
+    ROW(1, KIND_U32, open, context),
+    ROW(2, KIND_U32, open, threads),
+    ROW(3, KIND_U32, open, sessions),
+    ROW(4, KIND_U64, open, memory_bytes_max),
+};
+
+static const struct row rows_generate[] = {
+    ROW(1, KIND_TEXT, generate, prompt),
+    ROW(2, KIND_BOOL, generate, reads_special),
+    ROW(3, KIND_TEXT, generate, tokens),
+    ROW(4, KIND_U32, generate, max_tokens),
+    ROW(5, KIND_U32, generate, priority),
+    ROW(6, KIND_BOOL, generate, ignores_end),
+    ROW(7, KIND_REAL, generate, temperature),
+    ROW(8, KIND_REAL, generate, top_p),
+    ROW(9, KIND_REAL, generate, min_p),
+    ROW(10, KIND_REAL, generate, repeat_penalty),
+    ROW(11, KIND_U32, generate, top_k),
+    ROW(12, KIND_U64, generate, seed),
+};
+
+static const struct row rows_ready[] = {
+    ROW(1, KIND_TEXT, ready, arch),
+    ROW(2, KIND_TEXT, ready, name),
+    ROW(3, KIND_TEXT, ready, kernel),
+    ROW(4, KIND_U32, ready, n_vocab),
+    ROW(5, KIND_U32, ready, n_layer),
+    ROW(6, KIND_U32, ready, context),
+    ROW(7, KIND_U32, ready, context_trained),
+    ROW(8, KIND_U32, ready, sessions),
+    ROW(9, KIND_U32, ready, threads),
+    ROW(10, KIND_U64, ready, parameters),
+    ROW(11, KIND_U64, ready, weights_bytes),
+    ROW(12, KIND_U64, ready, kv_bytes),
+    ROW(13, KIND_U64, ready, scratch_bytes),
+    ROW(14, KIND_U64, ready, vocabulary_bytes),
+    ROW(15, KIND_U64, ready, load_us),
+    ROW(16, KIND_BOOL, ready, has_vocabulary),
+};
+
+static const struct row rows_token[] = {
+    ROW(1, KIND_U32, token, index),      ROW(2, KIND_U32, token, token),
+    ROW(3, KIND_TEXT, token, text),      ROW(4, KIND_REAL, token, gap),
+    ROW(5, KIND_BOOL, token, is_finite), ROW(6, KIND_U64, token, cpu_us),
+    ROW(7, KIND_U64, token, wall_us),
+};
+
+static const struct row rows_done[] = {
+    ROW(1, KIND_U32, done, reason),
+    ROW(2, KIND_TEXT, done, text),
+    ROW(3, KIND_U32, done, tokens_in),
+    ROW(4, KIND_U32, done, tokens_out),
+    ROW(5, KIND_U32, done, nonfinite),
+    ROW(6, KIND_U64, done, queue_us),
+    ROW(7, KIND_U64, done, prompt_cpu_us),
+    ROW(8, KIND_U64, done, prompt_wall_us),
+};
+
+static const struct row rows_failed[] = {
+    ROW(1, KIND_I32, failed, code),
+    ROW(2, KIND_TEXT, failed, what),
+    ROW(3, KIND_TEXT, failed, why),
+};
+
+static const struct row rows_stats[] = {
+    ROW(1, KIND_U32, stats, running),
+    ROW(2, KIND_U32, stats, queued),
+    ROW(3, KIND_U64, stats, requests),
+    ROW(4, KIND_U64, stats, tokens_in),
+    ROW(5, KIND_U64, stats, tokens_out),
+    ROW(6, KIND_U64, stats, rss_bytes_peak),
+};
+
+static const struct row rows_tokenise[] = {
+    ROW(1, KIND_TEXT, tokenise, text),
+    ROW(2, KIND_BOOL, tokenise, reads_special),
+};
+
+static const struct row rows_tokens[] = {
+    ROW(1, KIND_TEXT, tokens, tokens),
+};
+
+static const struct shape {
+    int type;
+    const char *name;
+    const struct row *rows;
+    size_t n_rows;
+} shapes[] = {
+    {FLO_WIRE_OPEN, "OPEN", rows_open, FLO_COUNT(rows_open)},
+    {FLO_WIRE_GENERATE, "GENERATE", rows_generate, FLO_COUNT(rows_generate)},
+    {FLO_WIRE_CANCEL, "CANCEL", NULL, 0},
+    {FLO_WIRE_STATS, "STATS", NULL, 0},
+    {FLO_WIRE_PING, "PING", NULL, 0},
+    {FLO_WIRE_TOKENISE, "TOKENISE", rows_tokenise, FLO_COUNT(rows_tokenise)},
+    {FLO_WIRE_READY, "READY", rows_ready, FLO_COUNT(rows_ready)},
+    {FLO_WIRE_TOKEN, "TOKEN", rows_token, FLO_COUNT(rows_token)},
+    {FLO_WIRE_DONE, "DONE", rows_done, FLO_COUNT(rows_done)},
+    {FLO_WIRE_FAILED, "FAILED", rows_failed, FLO_COUNT(rows_failed)},
+    {FLO_WIRE_STATS_ANSWER, "STATS", rows_stats, FLO_COUNT(rows_stats)},
+    {FLO_WIRE_PONG, "PONG", NULL, 0},
+    {FLO_WIRE_TOKENS, "TOKENS", rows_tokens, FLO_COUNT(rows_tokens)},
+};
+
+static const struct shape *shape_of(int type)
+{
+    for (size_t i = 0; i < FLO_COUNT(shapes); i++) {
+        if (shapes[i].type == type) {
+            return &shapes[i];
+        }
+    }
+    return NULL;
+}
+
+const char *flo_wire_type_name(int type)
+{
+    const struct shape *shape = shape_of(type);
+    return shape != NULL ? shape->name : "?";
+}
+
+/* ---- writing ----------------------------------------------------------- */
+
+static void put_field(struct flo_buf *out, uint16_t tag, const void *data,
+                      size_t bytes)
+{
+    uint8_t head[FIELD_HEAD_BYTES];
+    flo_put_u16(head, tag);
+    flo_put_u32(head + 2, (uint32_t)bytes);
+    flo_buf_add(out, head, sizeof(head));
+    flo_buf_add(out, data, bytes);
+}
+
+/* The 8 bytes of a number, whatever its type in the struct. */
+static uint64_t number_load(const struct row *row, const char *place)
+{
+    uint32_t narrow;
+    int32_t is_signed;
+    uint64_t wide;
+    bool flag;
+    switch ((enum kind)row->kind) {
+    case KIND_U32:
+        memcpy(&narrow, place, sizeof(narrow));
+        return narrow;
+    case KIND_I32:
+        memcpy(&is_signed, place, sizeof(is_signed));
+        return (uint64_t)(int64_t)is_signed;
+    case KIND_BOOL:
+        memcpy(&flag, place, sizeof(flag));
+        return flag;
+    default:
+        memcpy(&wide, place, sizeof(wide)); /* u64, or a double's bits */
+        return wide;
+    }
+}
+
+static void put_row(struct flo_buf *out, const struct row *row,
+                    const char *body)
+{
+    const char *place = body + row->offset;
+    if (row->kind == KIND_TEXT) {
+        struct flo_wire_text text;
+        memcpy(&text, place, sizeof(text));
+        if (text.bytes > 0) {
+            put_field(out, row->tag, text.data, text.bytes);
+        }
+        return;
+    }
+    uint64_t value = number_load(row, place);
+    if (value != 0) { /* zero is what is read when it is absent */
+        uint8_t number[NUMBER_BYTES];
+        flo_put_u64(number, value);
+        put_field(out, row->tag, number, sizeof(number));
+    }
+}
+
+static void put_repeated(struct flo_buf *out,
+                         const struct flo_wire_generate *generate)
+{
+    for (uint32_t i = 0; i < generate->n_messages; i++) {
+        const struct flo_wire_text *role = &generate->messages[i].role;
+        const struct flo_wire_text *content = &generate->messages[i].content;
+        put_field(out, TAG_ROLE, role->data, role->bytes);
+        put_field(out, TAG_CONTENT, content->data, content->bytes);
+    }
+    for (uint32_t i = 0; i < generate->n_stops; i++) {
+        put_field(out, TAG_STOP, generate->stops[i].data,
+                  generate->stops[i].bytes);
+    }
+}
+
+int flo_wire_write(struct flo_buf *out, const struct flo_wire_message *message,
+                   struct flo_err *err)
+{
+    const struct shape *shape = shape_of((int)message->type);
+    size_t start = out->bytes;
+    uint8_t head[FLO_WIRE_HEAD_BYTES] = {0};
+    if (shape == NULL) {
+        return flo_fail(err, FLO_E_INTERNAL, "unknown frame type %d",
+                        (int)message->type);
+    }
+    flo_buf_add(out, head, sizeof(head));
+    for (size_t i = 0; i < shape->n_rows; i++) {
+        put_row(out, &shape->rows[i], (const char *)&message->open);
+    }
+    if (message->type == FLO_WIRE_GENERATE) {
+        put_repeated(out, &message->generate);
+    }
+    size_t payload = out->bytes - start - sizeof(head);
+    if (out->failed) {
+        return flo_fail(err, FLO_E_MEMORY, "no room for a frame of %zu bytes",
+                        payload);
+    }
+    if (payload > FLO_WIRE_PAYLOAD_BYTES_MAX) {
+        out->bytes = start;
+        return flo_fail(err, FLO_E_REST_TOO_LARGE,
+                        "%zu bytes for the engine, at most %u fit", payload,
+                        FLO_WIRE_PAYLOAD_BYTES_MAX);
+    }
+    char *place = out->data + start;
+    flo_put_u32(place, MAGIC);
+    flo_put_u32(place + 4, (uint32_t)payload);
+    flo_put_u16(place + 8, (uint16_t)message->type);
+    flo_put_u32(place + 12, message->request);
+    return 0;
+}
+
+/* ---- reading ------------------------------------------------------------ */
+
+static int broken(struct flo_err *err, const char *name, const char *what)
+{
+    return flo_fail(err, FLO_E_WORKER_PROTOCOL, "frame %s: %s", name, what);
+}
+
+/* false: the number does not fit its place. */
+static bool number_store(const struct row *row, char *place, uint64_t value)
+{
+    uint32_t narrow = (uint32_t)value;
+    int32_t is_signed = (int32_t)(int64_t)value;
+    bool flag = value != 0;
+    switch ((enum kind)row->kind) {
+    case KIND_U32:
+        memcpy(place, &narrow, sizeof(narrow));
+        return value <= UINT32_MAX;
+    case KIND_I32:
+        memcpy(place, &is_signed, sizeof(is_signed));
+        return (uint64_t)(int64_t)is_signed == value;
+    case KIND_BOOL:
+        memcpy(place, &flag, sizeof(flag));
+        return value <= 1;
+    default:
+        memcpy(place, &value, sizeof(value));
+        return true;
+    }
+}
+
+static bool read_row(const struct row *row, char *body, const char *data,
+                     size_t bytes)
+{
+    char *place = body + row->offset;
+    if (row->kind == KIND_TEXT) {
+        struct flo_wire_text text = {data, bytes};
+        memcpy(place, &text, sizeof(text));
+        return true;
+    }
+    return bytes == NUMBER_BYTES && number_store(row, place, flo_get_u64(data));
+}
+
+/* Conversation and stop texts: a content follows its role. */
+static bool read_repeated(struct flo_wire_generate *generate, uint16_t tag,
+                          const char *data, size_t bytes, bool *in_message)
+{
+    struct flo_wire_text text = {data, bytes};
+    if (tag == TAG_ROLE) {
+        if (*in_message || generate->n_messages == FLO_WIRE_MESSAGES_MAX) {
+            return false;
+        }
+        generate->messages[generate->n_messages].role = text;
+        *in_message = true;
+    } else if (tag == TAG_CONTENT) {
+        if (!*in_message) {
+            return false;
+        }
+        generate->messages[generate->n_messages++].content = text;
+        *in_message = false;
+    } else if (tag == TAG_STOP) {
+        if (generate->n_stops == FLO_WIRE_STOPS_MAX || bytes == 0 ||
+            bytes > FLO_WIRE_STOP_BYTES_MAX) {
+            return false;
+        }
+        generate->stops[generate->n_stops++] = text;
+    }
+    return true;
+}
+
+static int read_fields(const struct shape *shape, const char *data,
+                       size_t bytes, struct flo_wire_message *message,
+                       struct flo_err *err)
+{
+    char *body = (char *)&message->open;
+    uint64_t seen = 0; /* bit per tag */
+    bool in_message = false;
+    while (bytes > 0) {
+        if (bytes < FIELD_HEAD_BYTES) {
+            return broken(err, shape->name, "a field is cut");
+        }
+        uint16_t tag = flo_get_u16(data);
+        uint32_t length = flo_get_u32(data + 2);
+        data += FIELD_HEAD_BYTES;
+        bytes -= FIELD_HEAD_BYTES;
+        if (length > bytes) {
+            return broken(err, shape->name, "a field is longer than the frame");
+        }
+        for (size_t i = 0; i < shape->n_rows; i++) {
+            if (shape->rows[i].tag != tag) {
+                continue;
+            }
+            if ((seen >> tag & 1) != 0) {
+                return broken(err, shape->name, "a field stands twice");
+            }
+            seen |= 1ull << tag;
+            if (!read_row(&shape->rows[i], body, data, length)) {
+                return broken(err, shape->name, "a field has a wrong value");
+            }
+        }
+        if (shape->type == FLO_WIRE_GENERATE &&
+            !read_repeated(&message->generate, tag, data, length,
+                           &in_message)) {
+            return broken(err, shape->name, "messages or stops do not fit");
+        }
+        data += length;
+        bytes -= length;
+    }
+    if (in_message) {
+        return broken(err, shape->name, "a message without content");
+    }
+    return 0;
+}
+
+ptrdiff_t flo_wire_read(const void *data, size_t bytes,
+                        struct flo_wire_message *message, struct flo_err *err)
+{
+    const char *p = data;
+    if (bytes < FLO_WIRE_HEAD_BYTES) {
+        return 0;
+    }
+    if (flo_get_u32(p) != MAGIC) {
+        return broken(err, "?", "no frame begins here");
+    }
+    uint32_t payload = flo_get_u32(p + 4);
+    const struct shape *shape = shape_of(flo_get_u16(p + 8));
+    if (shape == NULL || flo_get_u16(p + 10) != 0) {
+        return broken(err, "?", "an unknown type");
+    }
+    if (payload > FLO_WIRE_PAYLOAD_BYTES_MAX) {
+        return broken(err, shape->name, "the payload is longer than 1 MiB");
+    }
+    if (bytes - FLO_WIRE_HEAD_BYTES < payload) {
+        return 0;
+    }
+    memset(message, 0, sizeof(*message));
+    message->type = (enum flo_wire_type)shape->type;
+    message->request = flo_get_u32(p + 12);
+    int rv = read_fields(shape, p + FLO_WIRE_HEAD_BYTES, payload, message, err);
+    return rv < 0 ? rv : (ptrdiff_t)(FLO_WIRE_HEAD_BYTES + payload);
+}

@@ -1,0 +1,168 @@
+/* The frames between agent and engine: what is written is read, and what is
+ * damaged is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <flotilla/engine_wire.h>
+
+#define TEXT(t) ((struct flo_wire_text){t, sizeof(t) - 1})
+
+static bool same(struct flo_wire_text a, const char *b)
+{
+    return a.bytes == strlen(b) && memcmp(a.data, b, a.bytes) == 0;
+}
+
+static struct flo_wire_message generate(void)
+{
+    struct flo_wire_message m = {.type = FLO_WIRE_GENERATE, .request = 7};
+    m.generate.n_messages = 2;
+    m.generate.messages[0].role = TEXT("system");
+    m.generate.messages[0].content = TEXT("be short");
+    m.generate.messages[1].role = TEXT("user");
+    m.generate.messages[1].content = TEXT("");
+    m.generate.max_tokens = 16;
+    m.generate.temperature = 0.7;
+    m.generate.seed = UINT64_MAX;
+    m.generate.ignores_end = true;
+    m.generate.n_stops = 1;
+    m.generate.stops[0] = TEXT("\n\n");
+    return m;
+}
+
+static void a_request_comes_back_as_it_was(void **state)
+{
+    struct flo_buf out = {0};
+    struct flo_wire_message in = generate(), got;
+    struct flo_err err = {0};
+    (void)state;
+    assert_int_equal(flo_wire_write(&out, &in, &err), 0);
+    assert_int_equal(flo_wire_read(out.data, out.bytes, &got, &err),
+                     (ptrdiff_t)out.bytes);
+    assert_int_equal(got.type, FLO_WIRE_GENERATE);
+    assert_int_equal(got.request, 7);
+    assert_int_equal(got.generate.n_messages, 2);
+    assert_true(same(got.generate.messages[0].content, "be short"));
+    assert_true(same(got.generate.messages[1].content, ""));
+    assert_int_equal(got.generate.max_tokens, 16);
+    assert_true(got.generate.temperature == 0.7);
+    assert_true(got.generate.seed == UINT64_MAX);
+    assert_true(got.generate.ignores_end && !got.generate.reads_special);
+    assert_true(same(got.generate.stops[0], "\n\n"));
+    flo_buf_deinit(&out);
+}
+
+static void an_error_keeps_its_code(void **state)
+{
+    struct flo_buf out = {0};
+    struct flo_wire_message in = {.type = FLO_WIRE_FAILED}, got;
+    (void)state;
+    in.failed.code = FLO_E_MEMORY_BUDGET;
+    in.failed.what = TEXT("812 MB needed");
+    assert_int_equal(flo_wire_write(&out, &in, NULL), 0);
+    assert_true(flo_wire_read(out.data, out.bytes, &got, NULL) > 0);
+    assert_int_equal(got.failed.code, FLO_E_MEMORY_BUDGET);
+    assert_true(same(got.failed.what, "812 MB needed"));
+    flo_buf_deinit(&out);
+}
+
+static void a_cut_frame_waits_for_the_rest(void **state)
+{
+    struct flo_buf out = {0};
+    struct flo_wire_message in = generate(), got;
+    (void)state;
+    assert_int_equal(flo_wire_write(&out, &in, NULL), 0);
+    for (size_t n = 0; n < out.bytes; n++) {
+        char *copy = malloc(n + 1);
+        memcpy(copy, out.data, n);
+        assert_int_equal(flo_wire_read(copy, n, &got, NULL), 0);
+        free(copy);
+    }
+    flo_buf_deinit(&out);
+}
+
+static void every_flipped_byte_is_read_or_refused(void **state)
+{
+    struct flo_buf out = {0};
+    struct flo_wire_message in = generate(), got;
+    size_t refused = 0;
+    (void)state;
+    assert_int_equal(flo_wire_write(&out, &in, NULL), 0);
+    for (size_t i = 0; i < out.bytes; i++) {
+        for (int bit = 0; bit < 8; bit++) {
+            struct flo_err err = {0};
+            out.data[i] = (char)(out.data[i] ^ (1 << bit));
+            ptrdiff_t rv = flo_wire_read(out.data, out.bytes, &got, &err);
+            assert_true(rv == FLO_E_WORKER_PROTOCOL ||
+                        (rv >= 0 && rv <= (ptrdiff_t)out.bytes));
+            refused += rv < 0;
+            out.data[i] = (char)(out.data[i] ^ (1 << bit));
+        }
+    }
+    assert_true(refused > 32); /* the magic at least */
+    flo_buf_deinit(&out);
+}
+
+static void what_is_too_long_is_not_written(void **state)
+{
+    struct flo_buf out = {0};
+    struct flo_wire_message in = {.type = FLO_WIRE_TOKENISE};
+    struct flo_err err = {0};
+    (void)state;
+    in.tokenise.text.bytes = FLO_WIRE_PAYLOAD_BYTES_MAX;
+    in.tokenise.text.data = calloc(1, FLO_WIRE_PAYLOAD_BYTES_MAX);
+    assert_int_equal(flo_wire_write(&out, &in, &err), FLO_E_REST_TOO_LARGE);
+    assert_int_equal(out.bytes, 0);
+    free((void *)(uintptr_t)in.tokenise.text.data);
+    flo_buf_deinit(&out);
+}
+
+static void doubled_short_and_unpaired_fields_are_refused(void **state)
+{
+    static const uint8_t doubled[] = {4, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
+                                      4, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t narrow[] = {4, 0, 4, 0, 0, 0, 1, 0, 0, 0};
+    static const uint8_t wide[] = {4, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0};
+    static const uint8_t role[] = {100, 0, 1, 0, 0, 0, 'u'};
+    static const uint8_t beyond[] = {1, 0, 9, 0, 0, 0, 'u'};
+    static const struct {
+        const uint8_t *data;
+        size_t bytes;
+    } cases[] = {{doubled, sizeof(doubled)},
+                 {narrow, sizeof(narrow)},
+                 {wide, sizeof(wide)},
+                 {role, sizeof(role)},
+                 {beyond, sizeof(beyond)}};
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        uint8_t frame[64] = "FLW1";
+        struct flo_wire_message got;
+        flo_put_u32(frame + 4, (uint32_t)cases[i].bytes);
+        flo_put_u16(frame + 8, FLO_WIRE_GENERATE);
+        memcpy(frame + FLO_WIRE_HEAD_BYTES, cases[i].data, cases[i].bytes);
+        assert_int_equal(flo_wire_read(frame,
+                                       FLO_WIRE_HEAD_BYTES + cases[i].bytes,
+                                       &got, NULL),
+                         FLO_E_WORKER_PROTOCOL);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_request_comes_back_as_it_was),
+        cmocka_unit_test(an_error_keeps_its_code),
+        cmocka_unit_test(a_cut_frame_waits_for_the_rest),
+        cmocka_unit_test(every_flipped_byte_is_read_or_refused),
+        cmocka_unit_test(what_is_too_long_is_not_written),
+        cmocka_unit_test(doubled_short_and_unpaired_fields_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
