@@ -1,0 +1,408 @@
+/* The LoRA product and its addition to a tensor, row by row.
+ *
+ * B * A is summed in 64-bit integers: the halves of an adapter are integers
+ * of 2^-24, so the product is exact, and the same on every CPU whatever the
+ * order of the sum.  Rows are independent; threads take ranges of them. */
+#include "engine/tools/lora.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/quant/quant.h"
+
+#define THREADS_MAX 16
+
+/* ---- the adapter ---- */
+
+static const struct flo_gguf_tensor *
+half_of(const struct flo_gguf *adapter, const char *tensor, const char *tail)
+{
+    char name[FLO_GGUF_NAME_BYTES_MAX + 1];
+    int chars = snprintf(name, sizeof(name), "%s%s", tensor, tail);
+    return chars < (int)sizeof(name) ? flo_gguf_tensor_find(adapter, name)
+                                     : NULL;
+}
+
+static int check_pair(const struct flo_gguf_tensor *base,
+                      const struct flo_gguf_tensor *a,
+                      const struct flo_gguf_tensor *b,
+                      enum flo_merge_method method, struct flo_err *err)
+{
+    const struct flo_quant_type *type = flo_quant_type(base->type);
+    uint64_t rank = a->dims[1];
+    if (a->dim_count != 2 || b->dim_count != 2 || base->dim_count != 2 ||
+        a->dims[0] != base->dims[0] || b->dims[1] != base->dims[1] ||
+        b->dims[0] != rank) {
+        return flo_fail(err, FLO_E_MODEL_ADAPTER,
+                        "tensor '%s' is %" PRIu64 " x %" PRIu64
+                        "; the adapter's halves are %" PRIu64 " x %" PRIu64
+                        " and %" PRIu64 " x %" PRIu64,
+                        base->name, base->dims[0], base->dims[1], a->dims[0],
+                        a->dims[1], b->dims[0], b->dims[1]);
+    }
+    if (rank > FLO_LORA_RANK_MAX) {
+        return flo_fail(err, FLO_E_MODEL_ADAPTER,
+                        "tensor '%s' has rank %" PRIu64 ", at most %d",
+                        base->name, rank, FLO_LORA_RANK_MAX);
+    }
+    if (flo_quant_type(a->type)->decode == NULL ||
+        flo_quant_type(b->type)->decode == NULL) {
+        return flo_fail(err, FLO_E_NOT_BUILT,
+                        "reading an adapter of type %s is not built yet",
+                        flo_quant_type(a->type)->name);
+    }
+    bool can = method == FLO_MERGE_DITHER
+                   ? flo_dither_can(base->type)
+                   : type->decode != NULL && type->encode != NULL;
+    return can ? 0
+               : flo_fail(err, FLO_E_NOT_BUILT,
+                          "merging into %s ('%s') is not built yet", type->name,
+                          base->name);
+}
+
+/* The base tensor of an adapter tensor's name, and which half it is. */
+static int find_base(const struct flo_gguf *base,
+                     const struct flo_gguf_tensor *half,
+                     const struct flo_gguf_tensor **out, bool *is_a,
+                     struct flo_err *err)
+{
+    char name[FLO_GGUF_NAME_BYTES_MAX + 1];
+    snprintf(name, sizeof(name), "%s", half->name);
+    size_t chars = strlen(name);
+    const char *tail = chars > 7 ? name + chars - 7 : "";
+    *is_a = strcmp(tail, ".lora_a") == 0;
+    if (!*is_a && strcmp(tail, ".lora_b") != 0) {
+        return flo_fail(err, FLO_E_MODEL_ADAPTER,
+                        "tensor '%s' is no half of a LoRA pair", name);
+    }
+    name[chars - 7] = '\0';
+    *out = flo_gguf_tensor_find(base, name);
+    return *out != NULL ? 0
+                        : flo_fail(err, FLO_E_MODEL_ADAPTER,
+                                   "the base has no tensor '%s'", name);
+}
+
+static int check_kind(const struct flo_gguf *adapter,
+                      const struct flo_gguf *base, struct flo_err *err)
+{
+    struct flo_gguf_text kind = {"", 0};
+    struct flo_gguf_text arch = {"", 0};
+    struct flo_gguf_text base_arch = {"", 0};
+    int rv;
+    if ((rv = flo_gguf_string(adapter, "adapter.type", &kind, err)) < 0 ||
+        (rv = flo_gguf_string(adapter, "general.architecture", &arch, err)) <
+            0 ||
+        (rv = flo_gguf_string(base, "general.architecture", &base_arch, err)) <
+            0) {
+        return rv;
+    }
+    if (!flo_gguf_text_is(kind, "lora")) {
+        return flo_fail(err, FLO_E_MODEL_ADAPTER,
+                        "adapter.type is '%.*s', 'lora' is needed",
+                        kind.bytes < 32 ? (int)kind.bytes : 32, kind.data);
+    }
+    if (arch.bytes != base_arch.bytes ||
+        memcmp(arch.data, base_arch.data, arch.bytes) != 0) {
+        return flo_fail(err, FLO_E_MODEL_ADAPTER,
+                        "the adapter is for '%.*s', the base is '%.*s'",
+                        arch.bytes < 32 ? (int)arch.bytes : 32, arch.data,
+                        base_arch.bytes < 32 ? (int)base_arch.bytes : 32,
+                        base_arch.data);
+    }
+    return 0;
+}
+
+static int check_pairs(const struct flo_gguf *adapter,
+                       const struct flo_gguf *base,
+                       enum flo_merge_method method, size_t *count,
+                       struct flo_err *err)
+{
+    *count = 0;
+    for (size_t i = 0; i < flo_gguf_tensor_count(adapter); i++) {
+        const struct flo_gguf_tensor *half = flo_gguf_tensor_at(adapter, i);
+        const struct flo_gguf_tensor *tensor = NULL;
+        const struct flo_gguf_tensor *other;
+        bool is_a = false;
+        int rv = find_base(base, half, &tensor, &is_a, err);
+        if (rv < 0) {
+            return rv;
+        }
+        other = half_of(adapter, tensor->name, is_a ? ".lora_b" : ".lora_a");
+        if (other == NULL) {
+            return flo_fail(err, FLO_E_MODEL_ADAPTER, "'%s' has no other half",
+                            half->name);
+        }
+        if (is_a) {
+            rv = check_pair(tensor, half, other, method, err);
+            *count += 1;
+        }
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    return *count > 0 ? 0
+                      : flo_fail(err, FLO_E_MODEL_ADAPTER,
+                                 "the adapter holds no tensors");
+}
+
+int flo_lora_read(const struct flo_gguf *adapter, const struct flo_gguf *base,
+                  enum flo_merge_method method, struct flo_lora *out,
+                  struct flo_err *err)
+{
+    struct flo_lora lora = {.gguf = adapter, .alpha = 0};
+    int rv;
+    if ((rv = check_kind(adapter, base, err)) < 0 ||
+        (rv = flo_gguf_f32(adapter, "adapter.lora.alpha", &lora.alpha, err)) <
+            0) {
+        return rv;
+    }
+    if (!(lora.alpha >= 0x1p-16f && lora.alpha <= 0x1p20f)) {
+        return flo_fail(err, FLO_E_MODEL_ADAPTER,
+                        "adapter.lora.alpha is %g, 2^-16 to 2^20 are allowed",
+                        (double)lora.alpha);
+    }
+    rv = check_pairs(adapter, base, method, &lora.pair_count, err);
+    if (rv == 0) {
+        *out = lora;
+    }
+    return rv;
+}
+
+/* ---- one tensor ---- */
+
+/* The two halves in integers: A is [rank][in], B is [out][rank]. */
+struct factors {
+    int32_t *a;
+    int32_t *b;
+    size_t rank;
+    int exponent; /* of a product */
+};
+
+static int load_factor(const struct flo_gguf *gguf,
+                       const struct flo_gguf_tensor *tensor, int bits,
+                       int32_t **out, int *exponent, struct flo_err *err)
+{
+    size_t values = (size_t)tensor->values;
+    float *floats = malloc(values * sizeof(*floats));
+    int32_t *integers = malloc(values * sizeof(*integers));
+    int rv = 0;
+    if (floats == NULL || integers == NULL) {
+        rv = flo_fail(err, FLO_E_MEMORY, "'%s'", tensor->name);
+    } else {
+        flo_quant_type(tensor->type)
+            ->decode(flo_gguf_tensor_data(gguf, tensor), floats, values);
+        if (!flo_fixed_array(floats, values, bits, integers, exponent)) {
+            rv = flo_fail(err, FLO_E_MODEL_NONFINITE,
+                          "adapter tensor '%s' holds NaN or infinity",
+                          tensor->name);
+        }
+    }
+    free(floats);
+    if (rv < 0) {
+        free(integers);
+        return rv;
+    }
+    *out = integers;
+    return 0;
+}
+
+static int load_factors(const struct flo_gguf *gguf,
+                        const struct flo_gguf_tensor *a,
+                        const struct flo_gguf_tensor *b, struct factors *out,
+                        struct flo_err *err)
+{
+    int bits = 31;
+    int a_exponent = 0;
+    int b_exponent = 0;
+    out->rank = (size_t)a->dims[1];
+    /* rank * 2^bits * 2^bits must stay within 2^62. */
+    while (((uint64_t)out->rank << (2 * bits - 32)) > (uint64_t)1 << 30) {
+        bits--;
+    }
+    int rv = load_factor(gguf, a, bits, &out->a, &a_exponent, err);
+    if (rv == 0) {
+        rv = load_factor(gguf, b, bits, &out->b, &b_exponent, err);
+    }
+    out->exponent = a_exponent + b_exponent;
+    return rv;
+}
+
+/* A range of rows of one tensor, for one thread. */
+struct job {
+    const struct flo_gguf_tensor *tensor;
+    const struct factors *factors;
+    const struct flo_merge_options *options;
+    uint8_t *data; /* of the whole tensor: old bytes in, new ones out */
+    size_t first;
+    size_t end;
+    struct flo_dither_change change; /* sum and first are set by row */
+    int64_t *sum;
+    float *floats; /* 2 rows, when requantizing */
+    struct flo_dither_result result;
+    pthread_t thread;
+    bool is_started;
+};
+
+static void sum_row(const struct factors *factors, size_t row, size_t columns,
+                    int64_t *sum)
+{
+    const int32_t *b = factors->b + row * factors->rank;
+    memset(sum, 0, columns * sizeof(*sum));
+    for (size_t r = 0; r < factors->rank; r++) {
+        const int32_t *a = factors->a + r * columns;
+        int64_t weight = b[r];
+        for (size_t j = 0; j < columns; j++) {
+            sum[j] += weight * a[j];
+        }
+    }
+}
+
+/* Decode, add, encode, and measure what became of the change. */
+static void requantize_row(struct job *job, void *row, size_t columns)
+{
+    const struct flo_quant_type *type = flo_quant_type(job->tensor->type);
+    const struct flo_dither_change *change = &job->change;
+    float *old = job->floats;
+    float *now = job->floats + columns;
+    double unit = ldexp((double)change->scale.mantissa,
+                        change->scale.exponent + change->exponent);
+    type->decode(row, old, columns);
+    for (size_t j = 0; j < columns; j++) {
+        double wanted = (double)change->sum[j] * unit;
+        now[j] = (float)((double)old[j] + wanted);
+    }
+    type->encode(now, row, columns);
+    type->decode(row, now, columns);
+    for (size_t j = 0; j < columns; j++) {
+        double wanted = (double)change->sum[j] * unit;
+        double moved = (double)now[j] - (double)old[j];
+        job->result.moved_dot_wanted += moved * wanted;
+        job->result.wanted_dot_wanted += wanted * wanted;
+        job->result.codes_changed += now[j] != old[j];
+    }
+    job->result.codes += columns;
+}
+
+static void *run_job(void *context)
+{
+    struct job *job = context;
+    size_t columns = (size_t)job->tensor->dims[0];
+    size_t row_bytes =
+        flo_quant_bytes(flo_quant_type(job->tensor->type), columns);
+    for (size_t row = job->first; row < job->end; row++) {
+        uint8_t *data = job->data + row * row_bytes;
+        sum_row(job->factors, row, columns, job->sum);
+        job->change.first = (uint64_t)row * columns;
+        if (job->options->method == FLO_MERGE_DITHER) {
+            flo_dither_row(job->tensor->type, data, columns, &job->change,
+                           &job->result);
+        } else {
+            requantize_row(job, data, columns);
+        }
+    }
+    return NULL;
+}
+
+static void add_result(struct flo_dither_result *into,
+                       const struct flo_dither_result *from)
+{
+    into->moved_dot_wanted += from->moved_dot_wanted;
+    into->wanted_dot_wanted += from->wanted_dot_wanted;
+    into->codes_changed += from->codes_changed;
+    into->codes += from->codes;
+}
+
+/* All rows, in as many threads as asked for (and can be had). */
+static int run_jobs(const struct job *model, uint32_t threads,
+                    struct flo_merge_result *result, struct flo_err *err)
+{
+    struct job jobs[THREADS_MAX];
+    size_t columns = (size_t)model->tensor->dims[0];
+    size_t rows = (size_t)model->tensor->dims[1];
+    size_t count = threads < rows ? threads : rows;
+    int64_t *sums = malloc(count * columns * sizeof(*sums));
+    float *floats = malloc(count * columns * 2 * sizeof(*floats));
+    if (sums == NULL || floats == NULL) {
+        free(sums);
+        free(floats);
+        return flo_fail(err, FLO_E_MEMORY, "rows of %zu values", columns);
+    }
+    for (size_t i = 0; i < count; i++) {
+        jobs[i] = *model;
+        jobs[i].first = rows * i / count;
+        jobs[i].end = rows * (i + 1) / count;
+        jobs[i].sum = sums + i * columns;
+        jobs[i].change.sum = jobs[i].sum;
+        jobs[i].floats = floats + i * columns * 2;
+        jobs[i].is_started =
+            i + 1 < count &&
+            pthread_create(&jobs[i].thread, NULL, run_job, &jobs[i]) == 0;
+        if (!jobs[i].is_started) {
+            run_job(&jobs[i]);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (jobs[i].is_started) {
+            pthread_join(jobs[i].thread, NULL);
+        }
+        add_result(&result->dither, &jobs[i].result);
+    }
+    free(sums);
+    free(floats);
+    return 0;
+}
+
+static uint64_t count_changes(const uint8_t *a, const uint8_t *b, size_t bytes)
+{
+    uint64_t changes = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        changes += a[i] != b[i];
+    }
+    return changes;
+}
+
+int flo_lora_merge_tensor(const struct flo_lora *lora,
+                          const struct flo_gguf *base,
+                          const struct flo_gguf_tensor *tensor,
+                          const struct flo_merge_options *options, void *data,
+                          bool *is_changed, struct flo_merge_result *result,
+                          struct flo_err *err)
+{
+    const void *old = flo_gguf_tensor_data(base, tensor);
+    const struct flo_gguf_tensor *a =
+        half_of(lora->gguf, tensor->name, ".lora_a");
+    const struct flo_gguf_tensor *b =
+        half_of(lora->gguf, tensor->name, ".lora_b");
+    struct factors factors = {0};
+    *is_changed = a != NULL && b != NULL;
+    if (!*is_changed) {
+        return 0;
+    }
+    int rv = load_factors(lora->gguf, a, b, &factors, err);
+    if (rv == 0) {
+        struct job model = {
+            .tensor = tensor,
+            .factors = &factors,
+            .options = options,
+            .data = data,
+            .change = {.exponent = factors.exponent,
+                       .scale =
+                           flo_fixed_from(lora->alpha, (uint32_t)factors.rank),
+                       .key = flo_dither_key(options->seed, tensor->name)},
+        };
+        uint32_t threads = options->threads < 1             ? 1
+                           : options->threads > THREADS_MAX ? THREADS_MAX
+                                                            : options->threads;
+        memcpy(data, old, (size_t)tensor->bytes);
+        rv = run_jobs(&model, threads, result, err);
+        result->bytes_changed +=
+            count_changes(data, old, (size_t)tensor->bytes);
+        result->tensors++;
+    }
+    free(factors.a);
+    free(factors.b);
+    return rv;
+}

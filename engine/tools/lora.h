@@ -1,0 +1,54 @@
+/* Merging a LoRA adapter into the weights of its base. */
+#ifndef FLOTILLA_ENGINE_LORA_H
+#define FLOTILLA_ENGINE_LORA_H
+
+#include "base/gguf/gguf.h"
+#include "base/quant/dither.h"
+
+#define FLO_LORA_RANK_MAX 4096
+#define FLO_MERGE_KEPT_MIN 0.9 /* less is FLO_E_MODEL_UPDATE_LOST */
+
+enum flo_merge_method {
+    FLO_MERGE_DITHER,     /* the base's own scales; base/quant/dither.h */
+    FLO_MERGE_REQUANTIZE, /* decode, add, encode: what usual tools do */
+};
+
+/* An adapter as a table of pairs. */
+struct flo_lora {
+    const struct flo_gguf *gguf;
+    float alpha;
+    size_t pair_count;
+};
+
+struct flo_merge_options {
+    enum flo_merge_method method;
+    uint64_t seed;
+    uint32_t threads; /* 1..16 */
+};
+
+struct flo_merge_result {
+    struct flo_dither_result dither; /* sums over all tensors */
+    uint64_t bytes_changed;
+    size_t tensors;
+};
+
+/* Read the adapter's header and compare it with the base: every pair's
+ * tensor exists, shapes fit, types can be changed.  FLO_E_MODEL_ADAPTER,
+ * FLO_E_GGUF_TYPE, FLO_E_NOT_BUILT for a base type. */
+FLO_MUST_USE int flo_lora_read(const struct flo_gguf *adapter,
+                               const struct flo_gguf *base,
+                               enum flo_merge_method method,
+                               struct flo_lora *out, struct flo_err *err);
+
+/* The new bytes of one base tensor into `data` (tensor->bytes of them), or
+ * *is_changed false when the adapter has no pair for it.  Adds to `result`.
+ * FLO_E_MEMORY, FLO_E_MODEL_NONFINITE. */
+FLO_MUST_USE int flo_lora_merge_tensor(const struct flo_lora *lora,
+                                       const struct flo_gguf *base,
+                                       const struct flo_gguf_tensor *tensor,
+                                       const struct flo_merge_options *options,
+                                       void *data, bool *is_changed,
+                                       struct flo_merge_result *result,
+                                       struct flo_err *err);
+
+#endif

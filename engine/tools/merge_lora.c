@@ -1,0 +1,257 @@
+/* flotilla-engine merge-lora: base + adapter = a file that ships by itself.
+ *
+ * The new file is written beside its name and renamed when it is whole and
+ * when the update has really arrived in it: a merge that lost the update is
+ * refused, because it looks like a release and answers like the old one. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/tools/lora.h"
+#include "engine/tools/options.h"
+#include "engine/tools/tools.h"
+
+#define PATH_BYTES_MAX 4096
+#define VERSION_BYTES_MAX 256
+
+struct merge {
+    const char *model;
+    const char *adapter;
+    const char *out;
+    const char *method;
+    const char *version; /* general.version; NULL: the adapter's */
+    uint64_t seed;
+    uint64_t threads;
+    bool is_forced;
+    bool is_json;
+
+    struct flo_gguf *base;
+    struct flo_gguf *lora_file;
+    struct flo_lora lora;
+    struct flo_merge_options options;
+    struct flo_merge_result result;
+    void *data; /* of the largest tensor */
+};
+
+static double kept(const struct merge *merge)
+{
+    const struct flo_dither_result *d = &merge->result.dither;
+    return d->wanted_dot_wanted > 0 ? d->moved_dot_wanted / d->wanted_dot_wanted
+                                    : 1;
+}
+
+static int open_both(struct merge *merge, struct flo_err *err)
+{
+    struct flo_gguf *const *files[] = {&merge->base, &merge->lora_file};
+    const char *const paths[] = {merge->model, merge->adapter};
+    uint64_t most = 0;
+    int rv;
+    if ((rv = flo_gguf_open_path(merge->model, &merge->base, err)) < 0 ||
+        (rv = flo_gguf_open_path(merge->adapter, &merge->lora_file, err)) < 0) {
+        return rv;
+    }
+    for (int i = 0; i < 2; i++) {
+        if ((rv = flo_gguf_scan_nonfinite(*files[i], err)) < 0) {
+            return flo_wrap(err, rv, "%s", paths[i]);
+        }
+    }
+    for (size_t i = 0; i < flo_gguf_tensor_count(merge->base); i++) {
+        uint64_t bytes = flo_gguf_tensor_at(merge->base, i)->bytes;
+        most = bytes > most ? bytes : most;
+    }
+    merge->data = malloc((size_t)most + 1);
+    if (merge->data == NULL) {
+        return flo_fail(err, FLO_E_MEMORY,
+                        "%" PRIu64 " bytes for the largest tensor", most);
+    }
+    rv = flo_lora_read(merge->lora_file, merge->base, merge->options.method,
+                       &merge->lora, err);
+    return rv < 0 ? flo_wrap(err, rv, "%s", merge->adapter) : 0;
+}
+
+static int replace(void *context, const struct flo_gguf_tensor *tensor,
+                   const void **data, struct flo_err *err)
+{
+    struct merge *merge = context;
+    bool is_changed;
+    int rv = flo_lora_merge_tensor(&merge->lora, merge->base, tensor,
+                                   &merge->options, merge->data, &is_changed,
+                                   &merge->result, err);
+    *data = rv == 0 && is_changed ? merge->data : NULL;
+    return rv;
+}
+
+/* The release version that the new file carries: the option's, else the
+ * adapter's, else the base keeps its own. */
+static int find_version(const struct merge *merge, char *out,
+                        struct flo_err *err)
+{
+    struct flo_gguf_text text = {"", 0};
+    if (merge->version != NULL) {
+        text.data = merge->version;
+        text.bytes = strlen(merge->version);
+    } else {
+        int rv =
+            flo_gguf_string(merge->lora_file, "general.version", &text, err);
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    if (text.bytes >= VERSION_BYTES_MAX ||
+        memchr(text.data, '\0', text.bytes) != NULL ||
+        flo_utf8_valid(text.data, text.bytes) != text.bytes) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "a release version is UTF-8 of at most %d bytes",
+                        VERSION_BYTES_MAX - 1);
+    }
+    memcpy(out, text.data, text.bytes);
+    out[text.bytes] = '\0';
+    return 0;
+}
+
+static int check_kept(const struct merge *merge, struct flo_err *err)
+{
+    if (merge->is_forced || kept(merge) >= FLO_MERGE_KEPT_MIN) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_MODEL_UPDATE_LOST,
+             "the merge keeps %.3f of the adapter's update, %.1f is needed",
+             kept(merge), FLO_MERGE_KEPT_MIN);
+    flo_err_why(err, "the trained change is far below one step of the "
+                     "quantized weights, so rounding to the nearest code "
+                     "drops most of it");
+    return flo_err_fix(err, "use --method dither, ship the adapter itself, "
+                            "or write it anyway with --force");
+}
+
+static int write_merged(struct merge *merge, int fd, struct flo_err *err)
+{
+    char version[VERSION_BYTES_MAX];
+    int rv = find_version(merge, version, err);
+    if (rv < 0) {
+        return rv;
+    }
+    const struct flo_gguf_edit edit = {
+        .key = "general.version", .type = FLO_GGUF_STRING, .text = version};
+    rv = flo_gguf_write(merge->base, &edit, version[0] != '\0' ? 1 : 0, replace,
+                        merge, fd, err);
+    if (rv < 0) {
+        return rv;
+    }
+    if (fsync(fd) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "sync");
+    }
+    return check_kept(merge, err);
+}
+
+static int write_file(struct merge *merge, struct flo_err *err)
+{
+    char part[PATH_BYTES_MAX];
+    if (snprintf(part, sizeof(part), "%s.part", merge->out) >=
+        (int)sizeof(part)) {
+        return flo_fail(err, FLO_E_USAGE, "--out is longer than %d bytes",
+                        PATH_BYTES_MAX - 6);
+    }
+    int fd =
+        open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", part);
+    }
+    int rv = write_merged(merge, fd, err);
+    if (close(fd) < 0 && rv == 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", part);
+    }
+    if (rv == 0 && rename(part, merge->out) < 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", merge->out);
+    }
+    if (rv < 0) {
+        unlink(part);
+    }
+    return rv;
+}
+
+static void report(const struct merge *merge)
+{
+    const struct flo_merge_result *r = &merge->result;
+    if (merge->is_json) {
+        printf("{\"method\":\"%s\",\"seed\":%" PRIu64 ",\"kept\":%.4f,"
+               "\"tensors\":%zu,\"codes\":%" PRIu64
+               ",\"codes_changed\":%" PRIu64 ",\"bytes_changed\":%" PRIu64
+               "}\n",
+               merge->method, merge->seed, kept(merge), r->tensors,
+               r->dither.codes, r->dither.codes_changed, r->bytes_changed);
+        return;
+    }
+    printf("kept %.3f of the update in %zu tensors\n"
+           "%" PRIu64 " of %" PRIu64 " codes changed, %" PRIu64 " bytes\n",
+           kept(merge), r->tensors, r->dither.codes_changed, r->dither.codes,
+           r->bytes_changed);
+}
+
+static int check_options(struct merge *merge, struct flo_err *err)
+{
+    if (merge->model == NULL || merge->adapter == NULL || merge->out == NULL) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--model, --lora and --out are needed");
+    }
+    if (strcmp(merge->method, "dither") == 0) {
+        merge->options.method = FLO_MERGE_DITHER;
+    } else if (strcmp(merge->method, "requantize") == 0) {
+        merge->options.method = FLO_MERGE_REQUANTIZE;
+    } else {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--method is '%s'; dither and requantize are known",
+                        merge->method);
+    }
+    if (merge->threads < 1 || merge->threads > 16) {
+        return flo_fail(err, FLO_E_USAGE, "--threads is 1 to 16");
+    }
+    merge->options.threads = (uint32_t)merge->threads;
+    merge->options.seed = merge->seed;
+    return 0;
+}
+
+int flo_cmd_merge_lora(int argc, char **argv)
+{
+    struct merge merge = {.method = "dither", .seed = 1, .threads = 2};
+    const struct flo_option options[] = {
+        {"model", FLO_OPTION_TEXT, &merge.model, "FILE  the base"},
+        {"lora", FLO_OPTION_TEXT, &merge.adapter, "FILE  the adapter"},
+        {"out", FLO_OPTION_TEXT, &merge.out, "FILE  the merged model"},
+        {"method", FLO_OPTION_TEXT, &merge.method,
+         "dither (default) or requantize"},
+        {"seed", FLO_OPTION_U64, &merge.seed,
+         "N  of the dither (1); the same seed gives the same bytes anywhere"},
+        {"release-version", FLO_OPTION_TEXT, &merge.version,
+         "TEXT  general.version of the new file (the adapter's)"},
+        {"threads", FLO_OPTION_U64, &merge.threads, "N  (2)"},
+        {"force", FLO_OPTION_FLAG, &merge.is_forced,
+         "write it even if the update is lost"},
+        {"json", FLO_OPTION_FLAG, &merge.is_json, "one JSON object"},
+    };
+    struct flo_err err = {0};
+    int code = flo_options_read(
+        argc, argv, "merge-lora --model FILE --lora FILE --out FILE", options,
+        FLO_COUNT(options), NULL, 0);
+    if (code >= 0) {
+        return code;
+    }
+    int rv = check_options(&merge, &err);
+    if (rv == 0) {
+        rv = open_both(&merge, &err);
+    }
+    if (rv == 0) {
+        rv = write_file(&merge, &err);
+    }
+    if (rv == 0) {
+        report(&merge);
+    }
+    free(merge.data);
+    flo_gguf_close(merge.base);
+    flo_gguf_close(merge.lora_file);
+    return rv < 0 ? (int)flo_err_print(stderr, &err) : FLO_EXIT_OK;
+}
