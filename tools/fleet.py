@@ -1,0 +1,350 @@
+"""A real fleet on loopback: controller with its broker, agents, clients.
+
+Used by the demo and by tests/integration.  Standard library only.  Every
+process is started, watched and ended here, by its pid.
+"""
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class Failed(Exception):
+    """Something was not as it should be; the text is for people."""
+
+
+def wait_until(what, seconds, ask, every=0.05):
+    """ask() until it gives something true; that is returned."""
+    end = time.monotonic() + seconds
+    while True:
+        got = ask()
+        if got:
+            return got
+        if time.monotonic() > end:
+            raise Failed("%s: not within %g s" % (what, seconds))
+        time.sleep(every)
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path, timeout):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class Device:
+    """One agent with its own state directory."""
+
+    def __init__(self, fleet, name):
+        self.fleet = fleet
+        self.name = name
+        self.dir = os.path.join(fleet.dir, "devices", name)
+        self.state = os.path.join(self.dir, "state")
+        self.config = os.path.join(self.dir, "agent.yaml")
+        self.log = os.path.join(self.dir, "agent.log")
+        # Unix socket paths are short; the folder of the fleet may be deep.
+        self.api = os.path.join(fleet.run, name + ".sock")
+        self.process = None
+
+    def write_config(self, extra=""):
+        os.makedirs(self.state, mode=0o700, exist_ok=True)
+        with open(self.config, "w", encoding="utf-8") as out:
+            out.write("state_dir: %s\nlisten:\n  - %s\n" % (
+                json.dumps(self.state), json.dumps("unix:" + self.api)))
+            out.write("control_socket: %s\n" % json.dumps(
+                os.path.join(self.fleet.run, self.name + ".ctl")))
+            out.write("heartbeat: 1s\n" + extra)
+
+    def enroll(self, token_file, labels=()):
+        self.write_config()
+        args = ["enroll", "--controller", self.fleet.devices_url,
+                "--token-file", token_file, "--state-dir", self.state,
+                "--name", self.name]
+        for label in labels:
+            args += ["--label", label]
+        self.fleet.program("flotilla-agent", *args)
+
+    def start(self):
+        self.process = self.fleet.spawn(
+            [self.fleet.path("flotilla-agent"), "--config", self.config],
+            self.log)
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(10)
+
+    def children(self, name):
+        """Pids of the agent's children that run the program `name`."""
+        found = []
+        if self.process is None:
+            return found
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit():
+                continue
+            try:
+                with open("/proc/%s/stat" % entry, encoding="latin-1") as f:
+                    text = f.read()
+                parent = int(text.rsplit(")", 1)[1].split()[1])
+                program = os.path.basename(os.readlink("/proc/%s/exe" % entry))
+            except OSError:
+                continue
+            if parent == self.process.pid and program == name:
+                found.append(int(entry))
+        return found
+
+    def connection(self, timeout=60):
+        return UnixConnection(self.api, timeout)
+
+    def get(self, path, timeout=10):
+        connection = self.connection(timeout)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def ask(self, prompt, model, max_tokens=48, system=None, timeout=60):
+        """One answer: text, release, seconds."""
+        messages = [{"role": "user", "content": prompt}]
+        if system:
+            messages.insert(0, {"role": "system", "content": system})
+        begin = time.monotonic()
+        connection = self.connection(timeout)
+        try:
+            connection.request(
+                "POST", "/v1/chat/completions",
+                json.dumps({"model": model, "messages": messages,
+                            "temperature": 0, "max_tokens": max_tokens}),
+                {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            body = answer.read()
+            if answer.status != 200:
+                raise Failed("%s: HTTP %d %s" % (
+                    self.name, answer.status, body[:300].decode("utf-8", "replace")))
+            data = json.loads(body)
+            return (data["choices"][0]["message"]["content"].strip(),
+                    answer.headers.get("X-Flotilla-Release", "?"),
+                    time.monotonic() - begin)
+        finally:
+            connection.close()
+
+
+class Streamer(threading.Thread):
+    """A client that streams answers until told to stop, and keeps count."""
+
+    def __init__(self, device, model, prompts, max_tokens=64, pause=0.01):
+        super().__init__(daemon=True)
+        self.device, self.model, self.prompts = device, model, prompts
+        self.max_tokens, self.pause = max_tokens, pause
+        self.done = threading.Event()
+        self.spans = []  # (begin, first token, end, release)
+        self.failed = []
+
+    def run(self):
+        number = 0
+        while not self.done.is_set():
+            begin = time.monotonic()
+            try:
+                self.one(self.prompts[number % len(self.prompts)], begin)
+            except (OSError, http.client.HTTPException, Failed,
+                    ValueError) as error:
+                self.failed.append("%s: %s" % (type(error).__name__, error))
+                time.sleep(0.05)
+            number += 1
+            time.sleep(self.pause)
+
+    def one(self, prompt, begin):
+        connection = self.device.connection(60)
+        try:
+            connection.request(
+                "POST", "/v1/chat/completions",
+                json.dumps({"model": self.model, "stream": True,
+                            "temperature": 0, "max_tokens": self.max_tokens,
+                            "messages": [{"role": "user", "content": prompt}]}),
+                {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            if answer.status != 200:
+                raise Failed("HTTP %d %s" % (answer.status, answer.read(200)))
+            first, finished = None, False
+            for line in answer:
+                line = line.strip()
+                if not line.startswith(b"data:"):
+                    continue
+                data = line[5:].strip()
+                if data == b"[DONE]":
+                    finished = True
+                    break
+                piece = json.loads(data)
+                if "error" in piece:
+                    raise Failed(str(piece["error"]))
+                first = first or time.monotonic()
+            if not finished:
+                raise Failed("the stream ended without [DONE]")
+            self.spans.append((begin, first or time.monotonic(),
+                               time.monotonic(),
+                               answer.headers.get("X-Flotilla-Release", "?")))
+        finally:
+            connection.close()
+
+    def stop(self):
+        self.done.set()
+        self.join(60)
+
+
+def overlaps(streamers, old, new):
+    """Streams of `old` that were still open when `new` first answered."""
+    spans = [s for one in streamers for s in one.spans]
+    begins = [s[1] for s in spans if s[3] == new]
+    if not begins:
+        return 0
+    flip = min(begins)
+    return sum(1 for s in spans if s[3] == old and s[0] < flip < s[2])
+
+
+class Fleet:
+    def __init__(self, folder, bin_dir, name="demo"):
+        self.dir = os.path.abspath(folder)
+        self.bin = os.path.abspath(bin_dir)
+        self.name = name
+        self.run = os.path.join("/tmp", "flotilla-%d" % os.getpid())
+        self.processes = []
+        self.devices = {}
+        self.env = dict(os.environ, XDG_CONFIG_HOME=os.path.join(self.dir, "cli"))
+        for key in ("FLOTILLA_CONTROLLER", "FLOTILLA_TOKEN_FILE",
+                    "FLOTILLA_CONTEXT", "http_proxy", "https_proxy",
+                    "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+            self.env.pop(key, None)
+        self.url = self.devices_url = None
+        self.port = 0
+        self.controller = None
+        os.makedirs(self.dir, exist_ok=True)
+        os.makedirs(self.run, mode=0o700, exist_ok=True)
+
+    def path(self, program):
+        return os.path.join(self.bin, program)
+
+    def spawn(self, argv, log):
+        os.makedirs(os.path.dirname(log), exist_ok=True)
+        with open(log, "ab") as out:
+            process = subprocess.Popen(argv, stdout=out, stderr=out,
+                                       stdin=subprocess.DEVNULL, env=self.env,
+                                       start_new_session=True)
+        self.processes.append(process)
+        return process
+
+    def program(self, name, *args, check=True, timeout=120):
+        """Run a program to its end; (exit code, stdout, stderr)."""
+        done = subprocess.run([self.path(name), *args], env=self.env,
+                              stdin=subprocess.DEVNULL, capture_output=True,
+                              timeout=timeout)
+        out = done.stdout.decode("utf-8", "replace")
+        err = done.stderr.decode("utf-8", "replace")
+        if check and done.returncode != 0:
+            raise Failed("%s %s: exit %d\n%s%s" % (
+                name, " ".join(args), done.returncode, out, err))
+        return done.returncode, out, err
+
+    def cli(self, *args, **more):
+        return self.program("flotilla", *args, **more)
+
+    def ask(self, *args, **more):
+        """A command's answer as JSON."""
+        return json.loads(self.cli(*args, "-o", "json", **more)[1])
+
+    def start_controller(self, *more):
+        data = os.path.join(self.dir, "controller")
+        log = os.path.join(self.dir, "controller.log")
+        begin = os.path.getsize(log) if os.path.exists(log) else 0
+        self.controller = self.spawn(
+            [self.path("flotilla-controller"), "--data", data, "--listen",
+             "127.0.0.1:%d" % self.port, "--fleet", self.name, *more], log)
+
+        def ready():
+            if self.controller.poll() is not None:
+                raise Failed("the controller ended:\n" + tail(log))
+            with open(log, encoding="utf-8", errors="replace") as f:
+                f.seek(begin)
+                text = f.read()
+            rest = re.search(r"(http://127\.0\.0\.1:(\d+))", text)
+            devices = re.search(r"(https://[0-9A-Za-z.]+:\d+)", text)
+            if rest and devices:
+                self.url, self.port = rest.group(1), int(rest.group(2))
+                self.devices_url = devices.group(1)
+                return self.healthy()
+            return False
+
+        wait_until("controller", 20, ready)
+        self.admin_token = os.path.join(data, "admin.token")
+
+    def healthy(self):
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port,
+                                                    timeout=2)
+            connection.request("GET", "/readyz")
+            status = connection.getresponse().status
+            connection.close()
+            return status == 200
+        except OSError:
+            return False
+
+    def login(self):
+        self.cli("login", self.url, "--token-file", self.admin_token,
+                 "--name", self.name)
+
+    def add_device(self, name, token_file):
+        device = Device(self, name)
+        self.devices[name] = device
+        device.enroll(token_file)
+        device.start()
+        return device
+
+    def serving(self, release, names=None):
+        """True when these devices report that they serve `release`."""
+        wanted = set(names or self.devices)
+        model, version = release.split("@")
+        good = {d["name"] for d in self.ask("device", "list")
+                if (d.get("serving") or {}).get("model") == model
+                and d["serving"].get("version") == version
+                and d["serving"].get("state", "ready") == "ready"}
+        return wanted <= good
+
+    def rollout_device(self, rollout, name):
+        for device in self.ask("rollout", "get", rollout)["devices"]:
+            if device["name"] == name:
+                return device
+        return None
+
+    def close(self):
+        for process in reversed(self.processes):
+            if process.poll() is None:
+                process.terminate()
+        for process in reversed(self.processes):
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for name in os.listdir(self.run):
+            os.unlink(os.path.join(self.run, name))
+        os.rmdir(self.run)
+
+
+def tail(path, lines=15):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as f:
+            return "".join(f.readlines()[-lines:])
+    except OSError as error:
+        return str(error)
