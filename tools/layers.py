@@ -14,7 +14,7 @@ MAY = [
     ("engine/wire/", ["base/", "engine/wire/", "engine/include/"]),
     ("engine/", ["base/", "engine/"]),
     ("updater/", ["base/", "proto/", "updater/"]),
-    ("agent/core/", ["base/", "proto/", "agent/core/"]),
+    ("agent/core/", ["base/", "proto/", "agent/core/", "agent/include/"]),
     ("agent/serve/", ["base/", "proto/", "agent/serve/", "engine/wire/",
                       "engine/include/flotilla/engine_wire.h"]),
     ("agent/", ["base/", "proto/", "updater/include/", "agent/"]),

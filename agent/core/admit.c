@@ -1,0 +1,56 @@
+/* Who may make this device do something: scope and expiry of an order, and
+ * whom an error accuses. */
+#include <string.h>
+
+#include <flotilla/agent.h>
+
+int flo_agent_order_admit(const struct flo_order *order, const char *device,
+                          const char (*groups)[FLO_NAME_MAX + 1],
+                          size_t group_count, uint64_t trusted_ms,
+                          struct flo_err *err)
+{
+    if (!flo_scope_holds(&order->scope, device, groups, group_count)) {
+        return flo_fail(err, FLO_E_CMD_SCOPE,
+                        "order %s: this device is not in its scope", order->id);
+    }
+    if (order->expires_at_ms <= trusted_ms) {
+        return flo_fail(
+            err, FLO_E_CMD_EXPIRED, "order %s: expired %llu s ago", order->id,
+            (unsigned long long)((trusted_ms - order->expires_at_ms) / 1000));
+    }
+    return 0;
+}
+
+bool flo_agent_blames_release(int code)
+{
+    static const char *const groups[] = {"probe.", "model.", "gguf.", "engine.",
+                                         "soak."};
+    const char *id;
+    size_t i;
+
+    if (code == 0) {
+        return false;
+    }
+    id = flo_error_id(code);
+    for (i = 0; i < FLO_COUNT(groups); i++) {
+        if (strncmp(id, groups[i], strlen(groups[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool flo_agent_blames_serving(int code)
+{
+    switch (code) {
+    case 0:
+    case FLO_E_INFER_PARAM:
+    case FLO_E_INFER_TOO_LONG:
+    case FLO_E_INFER_BUSY:
+    case FLO_E_INFER_MODEL:
+    case FLO_E_INFER_CANCELLED:
+        return false; /* the client's doing, or nobody's */
+    default:
+        return true;
+    }
+}

@@ -1,0 +1,317 @@
+/* One step of the device: hand the event to the file that knows it, then look
+ * at the clock, then go on with what waits.
+ *
+ * Deadlines are looked at on every event, so a late timer changes nothing. */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/core/internal.h"
+
+/* ---- actions --------------------------------------------------------------
+ */
+
+struct flo_agent_action *flo_do(struct step *s, enum flo_agent_action_kind kind)
+{
+    struct flo_agent_actions *actions = s->actions;
+    struct flo_agent_action *action;
+
+    /* The bound is far above what one step does; the last place is reused
+     * rather than writing beyond it. */
+    if (actions->count == FLO_AGENT_ACTIONS_MAX) {
+        actions->count--;
+    }
+    action = &actions->list[actions->count++];
+    memset(action, 0, sizeof(*action));
+    action->kind = kind;
+    return action;
+}
+
+void flo_do_release(struct step *s, enum flo_agent_action_kind kind,
+                    const struct flo_release_ref *release)
+{
+    flo_do(s, kind)->release = *release;
+}
+
+void flo_do_ack(struct step *s, const char *order, const char *outcome,
+                const struct flo_agent_error *error)
+{
+    struct flo_agent_action *action = flo_do(s, FLO_DO_ACK);
+
+    snprintf(action->order, sizeof(action->order), "%s", order);
+    action->word = outcome;
+    if (error != NULL) {
+        action->error = *error;
+    }
+}
+
+void flo_do_serving(struct step *s, const char *word,
+                    const struct flo_release_ref *release)
+{
+    struct flo_agent_action *action = flo_do(s, FLO_DO_SERVING);
+
+    action->word = word;
+    action->release = *release;
+    s->agent->revision++;
+}
+
+/* splitmix64: the seed comes with BOOT, so a step can be repeated exactly. */
+uint64_t flo_agent_random(struct flo_agent *agent)
+{
+    uint64_t z = (agent->random += UINT64_C(0x9e3779b97f4a7c15));
+
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+bool flo_ref_is(const struct flo_release_ref *ref)
+{
+    return !flo_digest_is_zero(&ref->digest);
+}
+
+bool flo_ref_equal(const struct flo_release_ref *a,
+                   const struct flo_release_ref *b)
+{
+    return flo_digest_equal(&a->digest, &b->digest);
+}
+
+void flo_agent_error_set(struct flo_agent_error *error, int code,
+                         const char *step, const char *format, ...)
+{
+    va_list args;
+
+    error->code = code;
+    snprintf(error->step, sizeof(error->step), "%s", step);
+    va_start(args, format);
+    vsnprintf(error->what, sizeof(error->what), format, args);
+    va_end(args);
+}
+
+/* ---- orders
+ * ------------------------------------------------------------------ */
+
+static char *paused_find(struct flo_agent *agent, const char *rollout)
+{
+    size_t i;
+
+    for (i = 0; i < FLO_AGENT_PAUSED_MAX; i++) {
+        if (strcmp(agent->paused[i], rollout) == 0) {
+            return agent->paused[i];
+        }
+    }
+    return NULL;
+}
+
+static void pause(struct step *s, const char *rollout)
+{
+    struct flo_agent *agent = s->agent;
+    char *place = paused_find(agent, rollout);
+
+    if (place != NULL || rollout[0] == '\0') {
+        return;
+    }
+    place = paused_find(agent, "");
+    if (place == NULL) { /* the oldest makes room */
+        memmove(agent->paused[0], agent->paused[1],
+                sizeof(agent->paused) - sizeof(agent->paused[0]));
+        place = agent->paused[FLO_AGENT_PAUSED_MAX - 1];
+    }
+    snprintf(place, sizeof(agent->paused[0]), "%s", rollout);
+}
+
+static void resume(struct step *s, const char *rollout)
+{
+    char *place = paused_find(s->agent, rollout);
+
+    if (place != NULL && rollout[0] != '\0') {
+        place[0] = '\0';
+    }
+}
+
+static void set_frozen(struct step *s, bool is_frozen)
+{
+    s->agent->is_frozen = is_frozen;
+    s->agent->revision++;
+    flo_do(s, FLO_DO_FREEZE)->flag = is_frozen;
+    if (is_frozen) {
+        flo_execution_freeze(s);
+    }
+}
+
+static void abort_rollout(struct step *s, const struct flo_order *order)
+{
+    struct flo_agent *agent = s->agent;
+
+    if (agent->has_execution && !flo_execution_has_served(agent) &&
+        strcmp(agent->execution.rollout, order->rollout) == 0) {
+        flo_execution_end(s, FLO_EXECUTION_CANCELLED, 0, "order %s: abort",
+                          order->id);
+    }
+}
+
+static void take_order(struct step *s)
+{
+    const struct flo_order *order = s->event->order;
+
+    if (order == NULL) {
+        return;
+    }
+    switch (order->op) {
+    case FLO_ORDER_ROLLBACK:
+        flo_back_order(s);
+        return; /* acknowledged when it is done */
+    case FLO_ORDER_PAUSE:
+        pause(s, order->rollout);
+        break;
+    case FLO_ORDER_RESUME:
+        resume(s, order->rollout);
+        break;
+    case FLO_ORDER_ABORT:
+        abort_rollout(s, order);
+        break;
+    case FLO_ORDER_FREEZE:
+    case FLO_ORDER_UNFREEZE:
+        set_frozen(s, order->op == FLO_ORDER_FREEZE);
+        break;
+    case FLO_ORDER_CONFIG: /* pacing: the shell's */
+        break;
+    case FLO_ORDER_DEPLOY: /* comes as DEPLOY */
+    case FLO_ORDER_COUNT:
+        return;
+    }
+    flo_do_ack(s, order->id, "done", NULL);
+}
+
+/* ---- start
+ * ----------------------------------------------------------------------- */
+
+static void boot(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+
+    memset(agent, 0, sizeof(*agent));
+    agent->is_booted = true;
+    agent->origin_ms = s->now;
+    agent->random = s->event->boot.seed;
+    agent->live = -1;
+    agent->slots = s->event->boot.slots;
+    agent->is_frozen = s->event->boot.is_frozen;
+    agent->revision = 1;
+    flo_execution_boot(s);
+}
+
+/* ---- the clock
+ * --------------------------------------------------------------------- */
+
+static void earlier(uint64_t *next, uint64_t at_ms)
+{
+    if (at_ms != 0 && (*next == 0 || at_ms < *next)) {
+        *next = at_ms;
+    }
+}
+
+static void set_timer(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    uint64_t next = 0;
+    size_t i;
+
+    for (i = 0; i < FLO_AGENT_ROLES; i++) {
+        earlier(&next, agent->engines[i].retry_at_ms);
+    }
+    if (agent->has_execution) {
+        const struct flo_agent_execution *execution = &agent->execution;
+
+        earlier(&next, execution->deadline_ms);
+        earlier(&next, execution->retry_at_ms);
+        earlier(&next, execution->start_at_ms);
+        earlier(&next, execution->soak_end_ms);
+    }
+    earlier(&next, agent->going_back.due_ms);
+    if (next != 0 && next <= s->now) {
+        next = s->now + 1; /* what is due and still there waits for more */
+    }
+    if (next != agent->timer_ms) {
+        agent->timer_ms = next;
+        flo_do(s, FLO_DO_TIMER)->at_ms = next;
+    }
+}
+
+static void dispatch(struct step *s)
+{
+    switch (s->event->kind) {
+    case FLO_AGENT_BOOT:
+        break; /* handled before */
+    case FLO_AGENT_DEPLOY:
+        flo_execution_deploy(s);
+        break;
+    case FLO_AGENT_ORDER:
+        take_order(s);
+        break;
+    case FLO_AGENT_GO_BACK:
+        flo_back_by_hand(s);
+        break;
+    case FLO_AGENT_PROGRESS:
+        flo_execution_progress(s);
+        break;
+    case FLO_AGENT_STAGED:
+        flo_execution_staged(s);
+        break;
+    case FLO_AGENT_JOB_FAILED:
+        flo_execution_job_failed(s);
+        break;
+    case FLO_AGENT_WRITTEN:
+        if (!flo_back_written(s)) {
+            flo_execution_written(s);
+        }
+        break;
+    case FLO_AGENT_UNWRITTEN:
+        if (!flo_back_written(s)) {
+            flo_execution_unwritten(s);
+        }
+        break;
+    case FLO_AGENT_LOADED:
+        flo_engine_loaded(s);
+        break;
+    case FLO_AGENT_LOST:
+        flo_engine_lost(s);
+        break;
+    case FLO_AGENT_DRAINED:
+        flo_back_drained(s);
+        flo_execution_drained(s);
+        break;
+    case FLO_AGENT_PROBED:
+        flo_execution_probed(s);
+        break;
+    case FLO_AGENT_REQUEST:
+        flo_execution_request(s);
+        break;
+    case FLO_AGENT_TIMER:
+    case FLO_AGENT_EVENT_COUNT:
+        break;
+    }
+}
+
+int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
+                   struct flo_agent_actions *actions)
+{
+    struct step s = {.agent = agent,
+                     .event = event,
+                     .actions = actions,
+                     .now = event->now_ms};
+
+    actions->count = 0;
+    actions->report_count = 0;
+    if (event->kind == FLO_AGENT_BOOT) {
+        boot(&s);
+    } else if (!agent->is_booted) {
+        return 0; /* nothing is known yet */
+    }
+    dispatch(&s);
+    flo_engine_due(&s);
+    flo_back_due(&s);
+    flo_execution_due(&s);
+    flo_execution_consider(&s);
+    set_timer(&s);
+    return (int)actions->count;
+}

@@ -1,0 +1,289 @@
+/* Going back: an ordered rollback, by a signed order or by hand.
+ *
+ * Behind a commit the way is: load the previous release beside, then deny what
+ * is taken back and rotate the slots, then flip.  Nothing is changed before
+ * the target is ready to serve.  On trial the current release is still warm:
+ * the execution ends and the flip is all. */
+#include <string.h>
+
+#include "agent/core/internal.h"
+
+static bool is_in(const struct flo_order *order,
+                  const struct flo_release_ref *release)
+{
+    uint32_t i;
+
+    for (i = 0; flo_ref_is(release) && i < order->from_count; i++) {
+        if (flo_digest_equal(&order->from[i], &release->digest)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void deny_all(struct step *s, const struct flo_digest *list,
+                     uint32_t count)
+{
+    uint32_t i;
+
+    for (i = 0; i < count && i < FLO_ORDER_FROM_MAX; i++) {
+        struct flo_release_ref release = {.digest = list[i]};
+        flo_do_release(s, FLO_DO_DENY, &release);
+    }
+}
+
+/* ---- on trial
+ * ------------------------------------------------------------------- */
+
+/* The execution ended and took its candidate down.  Say who serves now, at
+ * once or when its engine is ready. */
+void flo_back_trial(struct step *s, enum flo_execution end)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_return *back = &agent->going_back;
+
+    (void)end;
+    if (agent->live == FLO_AGENT_CURRENT) {
+        flo_do_serving(s, "rolled-back", &agent->slots.current);
+    } else if (flo_ref_is(&agent->slots.current)) {
+        memset(back, 0, sizeof(*back));
+        back->is_active = true;
+        back->from = agent->execution.release;
+        back->to = agent->slots.current;
+    }
+}
+
+/* ---- behind a commit
+ * ------------------------------------------------------------------ */
+
+static void load_previous(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+
+    if (s->event->fits_both ||
+        !flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY)) {
+        flo_engine_load(s, FLO_AGENT_BESIDE, &agent->going_back.to);
+        return;
+    }
+    flo_engine_hold(s);
+    flo_engine_unload(s, FLO_AGENT_CURRENT, true);
+    agent->going_back.is_draining = true;
+    agent->going_back.due_ms = s->now + DRAIN_MS_MAX;
+}
+
+static void begin(struct step *s, const char *order,
+                  const struct flo_digest *deny, uint32_t deny_count)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_return *back = &agent->going_back;
+
+    memset(back, 0, sizeof(*back));
+    back->is_active = true;
+    back->is_committed = true;
+    back->from = agent->slots.current;
+    back->to = agent->slots.previous;
+    back->deny_count = deny_count;
+    memcpy(back->deny, deny, deny_count * sizeof(*deny));
+    memcpy(back->order, order, strlen(order) + 1);
+    agent->revision++;
+    load_previous(s);
+}
+
+/* Why the committed release cannot be left; code 0: it can. */
+static void check_target(const struct flo_agent *agent,
+                         const struct flo_order *order,
+                         struct flo_agent_error *error)
+{
+    const struct flo_release_ref *previous = &agent->slots.previous;
+    char wanted[FLO_DIGEST_TEXT];
+
+    memset(error, 0, sizeof(*error));
+    if (!flo_ref_is(previous)) {
+        flo_agent_error_set(error, FLO_E_STATE, "rollback",
+                            "%s@%s has no previous release on this device",
+                            agent->slots.current.model,
+                            agent->slots.current.version);
+    } else if (order != NULL && is_in(order, previous)) {
+        flo_agent_error_set(error, FLO_E_CMD_TARGET, "rollback",
+                            "the previous release %s@%s is taken back too",
+                            previous->model, previous->version);
+    } else if (order != NULL && !order->to_previous &&
+               !flo_digest_equal(&order->to, &previous->digest)) {
+        flo_digest_text(&order->to, wanted);
+        flo_agent_error_set(error, FLO_E_CMD_TARGET, "rollback",
+                            "%s is not the previous release, which is %s@%s",
+                            wanted, previous->model, previous->version);
+    }
+}
+
+static void end_execution(struct step *s, const char *why)
+{
+    struct flo_agent *agent = s->agent;
+
+    if (agent->has_execution) {
+        flo_execution_end(s,
+                          flo_execution_has_served(agent)
+                              ? FLO_EXECUTION_ROLLED_BACK
+                              : FLO_EXECUTION_CANCELLED,
+                          0, "%s", why);
+    }
+}
+
+void flo_back_order(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    const struct flo_order *order = s->event->order;
+    struct flo_agent_return *back = &agent->going_back;
+    struct flo_agent_error error;
+    bool is_wanted =
+        agent->has_execution && is_in(order, &agent->execution.release);
+    char why[FLO_NAME_MAX + 32];
+
+    if (back->is_active && back->is_committed) {
+        deny_all(s, order->from, order->from_count);
+        flo_do_ack(s, order->id, "running", NULL); /* it is under way */
+        return;
+    }
+    memcpy(why, "order ", 6);
+    memcpy(why + 6, order->id, strlen(order->id) + 1);
+    if (is_wanted) {
+        end_execution(s, why);
+    }
+    if (!is_in(order, &agent->slots.current)) {
+        deny_all(s, order->from, order->from_count);
+        if (back->is_active) { /* the current one is being loaded */
+            memcpy(back->order, order->id, sizeof(back->order));
+        } else {
+            flo_do_ack(s, order->id, is_wanted ? "done" : "ignored", NULL);
+        }
+        return;
+    }
+    check_target(agent, order, &error);
+    if (error.code != 0) {
+        flo_do_ack(s, order->id, "refused", &error);
+        return;
+    }
+    end_execution(s, why);
+    begin(s, order->id, order->from, order->from_count);
+}
+
+void flo_back_by_hand(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_error error;
+
+    if (flo_execution_has_served(agent)) {
+        struct flo_release_ref release = agent->execution.release;
+
+        end_execution(s, "by an operator at the device");
+        flo_do_release(s, FLO_DO_DENY, &release);
+        flo_do_ack(s, "", "done", NULL);
+        return;
+    }
+    if (agent->going_back.is_active) {
+        flo_agent_error_set(&error, FLO_E_STATE, "rollback",
+                            "a rollback is under way");
+    } else {
+        check_target(agent, NULL, &error);
+    }
+    if (error.code != 0) {
+        flo_do_ack(s, "", "refused", &error);
+        return;
+    }
+    end_execution(s, "by an operator at the device");
+    begin(s, "", &agent->slots.current.digest, 1);
+}
+
+/* ---- how it went
+ * -------------------------------------------------------------------------- */
+
+static void finish(struct step *s)
+{
+    struct flo_agent_return *back = &s->agent->going_back;
+
+    flo_do_serving(s, "rolled-back", &back->to);
+    if (back->is_committed || back->order[0] != '\0') {
+        flo_do_ack(s, back->order, "done", NULL);
+    }
+    memset(back, 0, sizeof(*back));
+}
+
+/* true: the loaded engine was wanted here. */
+bool flo_back_loaded(struct step *s, enum flo_agent_role role)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_return *back = &agent->going_back;
+
+    if (!back->is_active) {
+        return false;
+    }
+    if (!back->is_committed && role == FLO_AGENT_CURRENT) {
+        finish(s);
+        return true;
+    }
+    if (back->is_committed && role == FLO_AGENT_BESIDE) {
+        deny_all(s, back->deny, back->deny_count);
+        flo_do_release(s, FLO_DO_SLOT_BACK, &back->to);
+        return true;
+    }
+    return false;
+}
+
+/* The rotation is on disk, or it is not: the deny list is, and the next start
+ * repairs the slots by it.  So flip in both cases. */
+bool flo_back_written(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_return *back = &agent->going_back;
+
+    if (!back->is_active || !back->is_committed ||
+        !flo_engine_is(agent, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
+        return false;
+    }
+    agent->slots.current = back->to;
+    memset(&agent->slots.previous, 0, sizeof(agent->slots.previous));
+    memset(&agent->slots.candidate, 0, sizeof(agent->slots.candidate));
+    flo_engine_flip(s, FLO_AGENT_BESIDE);
+    flo_engine_promote(s);
+    finish(s);
+    flo_do(s, FLO_DO_COLLECT);
+    return true;
+}
+
+bool flo_back_lost(struct step *s, enum flo_agent_role role)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_return *back = &agent->going_back;
+    struct flo_agent_return given_up = *back;
+
+    if (!back->is_active || !back->is_committed || role != FLO_AGENT_BESIDE) {
+        return false;
+    }
+    memset(back, 0, sizeof(*back));
+    flo_do_ack(s, given_up.order, "refused", &s->event->error);
+    if (flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {
+        flo_engine_load(s, FLO_AGENT_CURRENT, &agent->slots.current);
+    }
+    return true;
+}
+
+void flo_back_drained(struct step *s)
+{
+    struct flo_agent_return *back = &s->agent->going_back;
+
+    if (back->is_active && back->is_draining) {
+        back->is_draining = false;
+        back->due_ms = 0;
+        flo_engine_load(s, FLO_AGENT_BESIDE, &back->to);
+    }
+}
+
+void flo_back_due(struct step *s)
+{
+    struct flo_agent_return *back = &s->agent->going_back;
+
+    if (back->is_draining && s->now >= back->due_ms) {
+        flo_do(s, FLO_DO_UNLOAD)->role = FLO_AGENT_CURRENT; /* by force */
+        flo_back_drained(s);
+    }
+}

@@ -1,0 +1,246 @@
+/* Engines: which process runs which release, and which of them is live.
+ *
+ * The current release's engine is always wanted: when it is lost it is started
+ * again, at once the first time, then with full jitter.  The engine beside it
+ * belongs to an execution or to a rollback; those decide what its loss means.
+ * A current release that cannot be loaded because its bytes are wrong gives
+ * way to the previous one. */
+#include <string.h>
+
+#include "agent/core/internal.h"
+
+bool flo_engine_is(const struct flo_agent *agent, enum flo_agent_role role,
+                   enum flo_agent_engine_state state)
+{
+    return agent->engines[role].state == state;
+}
+
+void flo_engine_load(struct step *s, enum flo_agent_role role,
+                     const struct flo_release_ref *release)
+{
+    struct flo_agent_engine *engine = &s->agent->engines[role];
+    struct flo_agent_action *action = flo_do(s, FLO_DO_LOAD);
+
+    engine->state = FLO_ENGINE_LOADING;
+    engine->release = *release;
+    engine->retry_at_ms = s->now + LOAD_MS_MAX;
+    action->role = role;
+    action->release = *release;
+    s->agent->revision++;
+}
+
+void flo_engine_unload(struct step *s, enum flo_agent_role role, bool drain)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_engine *engine = &agent->engines[role];
+
+    if (engine->state == FLO_ENGINE_LOADING ||
+        engine->state == FLO_ENGINE_READY) {
+        struct flo_agent_action *action = flo_do(s, FLO_DO_UNLOAD);
+
+        action->role = role;
+        action->flag = drain && engine->state == FLO_ENGINE_READY;
+        action->release = engine->release;
+    }
+    memset(engine, 0, sizeof(*engine));
+    if (agent->live == (int)role) {
+        agent->live = -1;
+    }
+    agent->revision++;
+}
+
+void flo_engine_flip(struct step *s, enum flo_agent_role role)
+{
+    struct flo_agent_action *action = flo_do(s, FLO_DO_FLIP);
+
+    action->role = role;
+    action->release = s->agent->engines[role].release;
+    s->agent->live = (int)role;
+    s->agent->revision++;
+}
+
+void flo_engine_hold(struct step *s)
+{
+    flo_do(s, FLO_DO_HOLD);
+    s->agent->live = -1;
+    s->agent->revision++;
+}
+
+void flo_engine_promote(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+
+    flo_do_release(s, FLO_DO_PROMOTE,
+                   &agent->engines[FLO_AGENT_BESIDE].release);
+    agent->engines[FLO_AGENT_CURRENT] = agent->engines[FLO_AGENT_BESIDE];
+    memset(&agent->engines[FLO_AGENT_BESIDE], 0,
+           sizeof(agent->engines[FLO_AGENT_BESIDE]));
+    if (agent->live == FLO_AGENT_BESIDE) {
+        agent->live = FLO_AGENT_CURRENT;
+    }
+    agent->revision++;
+}
+
+void flo_engine_restore(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_engine *current = &agent->engines[FLO_AGENT_CURRENT];
+
+    if (current->state == FLO_ENGINE_READY) {
+        if (agent->live != FLO_AGENT_CURRENT) {
+            flo_engine_flip(s, FLO_AGENT_CURRENT);
+        }
+        flo_engine_unload(s, FLO_AGENT_BESIDE, true);
+        return;
+    }
+    if (agent->live == FLO_AGENT_BESIDE) {
+        flo_engine_hold(s);
+    }
+    flo_engine_unload(s, FLO_AGENT_BESIDE, false);
+    if (flo_ref_is(&agent->slots.current) &&
+        current->state != FLO_ENGINE_LOADING) {
+        flo_engine_load(s, FLO_AGENT_CURRENT, &agent->slots.current);
+    }
+}
+
+/* ---- what happened to them
+ * --------------------------------------------------- */
+
+static void current_loaded(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_engine *current = &agent->engines[FLO_AGENT_CURRENT];
+
+    if (agent->live == -1) {
+        flo_engine_flip(s, FLO_AGENT_CURRENT);
+        if (!flo_back_loaded(s, FLO_AGENT_CURRENT)) {
+            flo_do_serving(s, current->losses > 0 ? "restarted" : "ready",
+                           &current->release);
+        }
+    }
+}
+
+void flo_engine_loaded(struct step *s)
+{
+    struct flo_agent_engine *engine = &s->agent->engines[s->event->role];
+
+    if (engine->state != FLO_ENGINE_LOADING) {
+        return; /* it was given up in between */
+    }
+    engine->state = FLO_ENGINE_READY;
+    engine->retry_at_ms = 0;
+    engine->ready_at_ms = s->now;
+    s->agent->revision++;
+    if (s->event->role == FLO_AGENT_CURRENT) {
+        current_loaded(s);
+    } else if (!flo_back_loaded(s, FLO_AGENT_BESIDE)) {
+        flo_execution_loaded(s);
+    }
+}
+
+static bool bytes_are_wrong(int code)
+{
+    enum flo_exit class = flo_error_exit(code);
+
+    return class == FLO_EXIT_VERIFY || class == FLO_EXIT_ABSENT;
+}
+
+/* The current release cannot be loaded as it lies on the disk. */
+static bool fall_back_to_previous(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+
+    if (!bytes_are_wrong(s->event->error.code) ||
+        !flo_ref_is(&agent->slots.previous) ||
+        flo_ref_is(&agent->slots.candidate)) {
+        return false;
+    }
+    flo_do_release(s, FLO_DO_SLOT_BACK, &agent->slots.previous);
+    agent->slots.current = agent->slots.previous;
+    memset(&agent->slots.previous, 0, sizeof(agent->slots.previous));
+    flo_do_serving(s, "rolled-back", &agent->slots.current);
+    flo_engine_load(s, FLO_AGENT_CURRENT, &agent->slots.current);
+    return true;
+}
+
+static void current_lost(struct step *s, bool was_ready)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_engine *current = &agent->engines[FLO_AGENT_CURRENT];
+
+    if (was_ready && s->now - current->ready_at_ms >= STEADY_MS) {
+        current->losses = 0;
+    }
+    current->losses++;
+    if (agent->live == FLO_AGENT_CURRENT) {
+        agent->live = -1;
+        flo_do_serving(s, "down", &current->release);
+    }
+    if (!was_ready && fall_back_to_previous(s)) {
+        return;
+    }
+    current->state = FLO_ENGINE_WAITING;
+    current->retry_at_ms = s->now;
+    if (current->losses > 1) {
+        current->retry_at_ms +=
+            flo_retry_delay_ms(current->losses - 2, RESTART_MS_MIN,
+                               RESTART_MS_MAX, flo_agent_random(agent));
+    }
+    if (current->retry_at_ms == 0) {
+        current->retry_at_ms = 1;
+    }
+}
+
+void flo_engine_lost(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    enum flo_agent_role role = s->event->role;
+    struct flo_agent_engine *engine = &agent->engines[role];
+    bool was_ready = engine->state == FLO_ENGINE_READY;
+
+    if (!was_ready && engine->state != FLO_ENGINE_LOADING) {
+        return;
+    }
+    agent->revision++;
+    if (role == FLO_AGENT_CURRENT) {
+        current_lost(s, was_ready);
+        return;
+    }
+    memset(engine, 0, sizeof(*engine));
+    if (agent->live == FLO_AGENT_BESIDE) {
+        agent->live = -1;
+    }
+    if (!flo_back_lost(s, FLO_AGENT_BESIDE)) {
+        flo_execution_lost(s);
+    }
+}
+
+void flo_engine_due(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    size_t i;
+
+    for (i = 0; i < FLO_AGENT_ROLES; i++) {
+        struct flo_agent_engine *engine = &agent->engines[i];
+
+        if (engine->retry_at_ms == 0 || s->now < engine->retry_at_ms) {
+            continue;
+        }
+        if (engine->state == FLO_ENGINE_WAITING) {
+            struct flo_release_ref release = engine->release;
+            flo_engine_load(s, (enum flo_agent_role)i, &release);
+        } else if (engine->state == FLO_ENGINE_LOADING) {
+            struct flo_agent_event late = *s->event;
+            struct step hung = *s;
+
+            late.kind = FLO_AGENT_LOST;
+            late.role = (enum flo_agent_role)i;
+            flo_agent_error_set(&late.error, FLO_E_ENGINE_HANG, "loading",
+                                "the engine loads for more than %u s",
+                                LOAD_MS_MAX / 1000);
+            flo_do(s, FLO_DO_UNLOAD)->role = (enum flo_agent_role)i;
+            hung.event = &late;
+            flo_engine_lost(&hung);
+        }
+    }
+}

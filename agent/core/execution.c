@@ -1,0 +1,798 @@
+/* Execution: from an order to a committed release, or to an end with a reason.
+ *
+ * Three kinds of wait are kept apart: for a worker or an engine (a deadline
+ * runs), for the disk (is_writing; the answer is an event), and for permission
+ * (a reason on the state, no deadline).  flo_execution_consider() is the one
+ * place that goes on when nothing is in the way. */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/core/internal.h"
+
+static struct flo_agent_execution *execution_of(struct step *s)
+{
+    return s->agent->has_execution ? &s->agent->execution : NULL;
+}
+
+/* ---- small steps ----------------------------------------------------------
+ */
+
+/* Report the execution as it is now. */
+static void report(struct step *s)
+{
+    struct flo_agent_actions *actions = s->actions;
+
+    if (actions->report_count < FLO_COUNT(actions->reports)) {
+        flo_do(s, FLO_DO_EVENT);
+        actions->reports[actions->report_count++] = s->agent->execution;
+    }
+    s->agent->revision++;
+}
+
+static void set_reason(struct step *s, const char *reason)
+{
+    struct flo_agent_execution *execution = &s->agent->execution;
+
+    if (strcmp(execution->reason, reason) != 0) {
+        snprintf(execution->reason, sizeof(execution->reason), "%.127s",
+                 reason);
+        s->agent->revision++;
+    }
+}
+
+static void enter(struct step *s, enum flo_execution state,
+                  uint64_t deadline_in_ms)
+{
+    struct flo_agent_execution *execution = &s->agent->execution;
+
+    execution->state = state;
+    execution->since_ms = s->now;
+    execution->deadline_ms = deadline_in_ms == 0 ? 0 : s->now + deadline_in_ms;
+    execution->retry_at_ms = 0;
+    set_reason(s, "");
+    report(s);
+}
+
+static bool is_fetching(const struct flo_agent_execution *execution)
+{
+    return execution->state <= FLO_EXECUTION_VERIFYING;
+}
+
+bool flo_execution_has_served(const struct flo_agent *agent)
+{
+    return agent->has_execution &&
+           (agent->execution.state == FLO_EXECUTION_SOAKING ||
+            agent->slots.is_trial);
+}
+
+static void cancel_job(struct step *s)
+{
+    struct flo_agent_execution *execution = &s->agent->execution;
+
+    if (execution->job != 0) {
+        flo_do(s, FLO_DO_CANCEL_JOB)->job = execution->job;
+        execution->job = 0;
+    }
+}
+
+/* ---- the end
+ * -------------------------------------------------------------------- */
+
+static void acknowledge(struct step *s)
+{
+    const struct flo_agent_execution *execution = &s->agent->execution;
+    bool is_good =
+        flo_execution_kind(execution->state) == FLO_EXECUTION_END_GOOD;
+
+    if (execution->order[0] != '\0') {
+        flo_do_ack(s, execution->order, is_good ? "done" : "refused",
+                   is_good ? NULL : &execution->error);
+    }
+}
+
+/* The candidate is forgotten: on disk, and its engine. */
+static void drop_candidate(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+
+    if (flo_agent_blames_release(agent->execution.error.code) &&
+        !flo_ref_equal(&agent->execution.release, &agent->slots.current)) {
+        flo_do_release(s, FLO_DO_DENY, &agent->execution.release);
+    }
+    if (flo_ref_is(&agent->slots.candidate)) {
+        flo_do_release(s, FLO_DO_SLOT_CLEAR, &agent->slots.candidate);
+        memset(&agent->slots.candidate, 0, sizeof(agent->slots.candidate));
+    }
+    agent->slots.is_trial = false;
+    agent->slots.tries_left = 0;
+}
+
+static void finish(struct step *s, enum flo_execution end)
+{
+    struct flo_agent_execution *execution = &s->agent->execution;
+
+    execution->state = end;
+    execution->deadline_ms = 0;
+    execution->since_ms = s->now;
+    execution->is_writing = false;
+    set_reason(s, execution->error.what);
+    report(s);
+    acknowledge(s);
+}
+
+void flo_execution_end(struct step *s, enum flo_execution end, int code,
+                       const char *format, ...)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_execution *execution = &agent->execution;
+    bool has_served = flo_execution_has_served(agent);
+    bool had_engine = agent->engines[FLO_AGENT_BESIDE].state != FLO_ENGINE_NONE;
+    bool was_draining = execution->is_draining;
+    va_list args;
+
+    execution->error.code = code;
+    snprintf(execution->error.step, sizeof(execution->error.step), "%s",
+             flo_execution_word(execution->state));
+    va_start(args, format);
+    vsnprintf(execution->error.what, sizeof(execution->error.what), format,
+              args);
+    va_end(args);
+    cancel_job(s);
+    /* The old release first: it is what users wait for. */
+    if (has_served || had_engine || was_draining) {
+        flo_engine_restore(s);
+    }
+    /* Then the story, then the record that says it is over: a cut between
+     * the two leaves a candidate whose execution has ended, which the next
+     * start clears. */
+    finish(s, end);
+    drop_candidate(s);
+    agent->has_execution = false;
+    if (has_served) {
+        flo_back_trial(s, end);
+    }
+    flo_do(s, FLO_DO_COLLECT);
+}
+
+/* ---- begin
+ * -------------------------------------------------------------------- */
+
+static void reject(struct step *s, enum flo_execution end, int code,
+                   const char *what)
+{
+    struct flo_agent_execution *execution = &s->agent->execution;
+
+    flo_agent_error_set(&execution->error, code, "accepted", "%s", what);
+    finish(s, end);
+    s->agent->has_execution = false;
+}
+
+static bool is_older(const struct flo_agent_execution *a,
+                     const struct flo_agent_execution *b)
+{
+    if (a->order[0] == '\0') {
+        return false; /* somebody stands at the device */
+    }
+    return a->epoch < b->epoch || (a->epoch == b->epoch && a->seq <= b->seq);
+}
+
+static void begin(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_execution *execution = &agent->execution;
+    const struct flo_release_ref *current = &agent->slots.current;
+
+    agent->has_execution = true;
+    if (flo_ref_equal(&execution->release, current)) {
+        reject(s, FLO_EXECUTION_ALREADY_INSTALLED, 0, "");
+    } else if (s->event->deploy.is_denied) {
+        reject(s, FLO_EXECUTION_REJECTED, FLO_E_TARGET_DENIED,
+               "the release failed or was taken back on this device before");
+    } else if (flo_ref_is(current) &&
+               strcmp(current->model, execution->release.model) != 0) {
+        reject(s, FLO_EXECUTION_REJECTED, FLO_E_NOT_BUILT,
+               "a second model beside the first is not built yet");
+    } else {
+        execution->start_at_ms =
+            execution->policy.start_jitter_ms == 0
+                ? 0
+                : s->now +
+                      flo_retry_delay_ms(0, execution->policy.start_jitter_ms,
+                                         UINT64_MAX, flo_agent_random(agent));
+        if (execution->order[0] != '\0') {
+            flo_do_ack(s, execution->order, "running", NULL);
+        }
+        enter(s, FLO_EXECUTION_ACCEPTED, 0);
+    }
+}
+
+void flo_execution_deploy(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    const struct flo_agent_execution *wanted = s->event->deploy.execution;
+    struct flo_agent_execution *execution = execution_of(s);
+
+    if (wanted == NULL) {
+        return;
+    }
+    if (execution != NULL) {
+        if (strcmp(execution->id, wanted->id) == 0 ||
+            (wanted->order[0] != '\0' &&
+             strcmp(execution->order, wanted->order) == 0)) {
+            return; /* told again */
+        }
+        if (is_older(wanted, execution)) {
+            flo_do_ack(s, wanted->order, "ignored", NULL);
+            return;
+        }
+        flo_execution_end(s, FLO_EXECUTION_SUPERSEDED, 0, "by %s", wanted->id);
+    }
+    agent->execution = *wanted;
+    execution = &agent->execution;
+    execution->deadline_ms = 0;
+    execution->retry_at_ms = 0;
+    execution->job = 0;
+    execution->retries = 0;
+    execution->is_draining = false;
+    execution->is_probed = false;
+    execution->is_writing = false;
+    execution->soak_end_ms = 0;
+    begin(s);
+}
+
+/* ---- after a restart
+ * -------------------------------------------------------------- */
+
+static void resume_trial(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_execution *execution = &agent->execution;
+
+    if (agent->slots.tries_left == 0) {
+        flo_execution_end(s, FLO_EXECUTION_ROLLED_BACK, FLO_E_SOAK_FAILED,
+                          "no start of the candidate is left");
+        return;
+    }
+    if (execution->state != FLO_EXECUTION_SOAKING) {
+        execution->state = FLO_EXECUTION_ACTIVATING;
+    }
+    execution->since_ms = s->now;
+    execution->soak_end_ms = s->now + s->event->boot.soak_left_ms;
+    execution->deadline_ms = 0;
+    agent->slots.tries_left--;
+    flo_do_release(s, FLO_DO_SLOT_TRY, &agent->slots.candidate);
+    flo_engine_load(s, FLO_AGENT_BESIDE, &agent->slots.candidate);
+}
+
+/* No candidate is left on disk: what became of it? */
+static void resume_without_candidate(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_execution *execution = &agent->execution;
+
+    if (flo_ref_equal(&execution->release, &agent->slots.current)) {
+        bool is_ours = execution->state >= FLO_EXECUTION_STAGED;
+        finish(s, is_ours ? FLO_EXECUTION_SUCCEEDED
+                          : FLO_EXECUTION_ALREADY_INSTALLED);
+        agent->has_execution = false;
+    } else if (execution->state >= FLO_EXECUTION_ACTIVATING) {
+        flo_execution_end(s, FLO_EXECUTION_ROLLED_BACK, FLO_E_SOAK_FAILED,
+                          "no start of the candidate was left");
+        flo_do_serving(s, "rolled-back", &agent->slots.current);
+    } else {
+        if (execution->state > FLO_EXECUTION_ACCEPTED) {
+            execution->state = FLO_EXECUTION_ACCEPTED;
+        }
+        execution->since_ms = s->now;
+    }
+}
+
+void flo_execution_boot(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    const struct flo_agent_execution *open = s->event->boot.open;
+    bool has_candidate = flo_ref_is(&agent->slots.candidate);
+    bool is_trial = has_candidate && agent->slots.is_trial;
+
+    if (open != NULL && !s->event->boot.has_ended) {
+        agent->execution = *open;
+        agent->has_execution = true;
+        agent->execution.fits_both = s->event->fits_both;
+        if (is_trial) {
+            resume_trial(s);
+        } else if (has_candidate) {
+            agent->execution.state = FLO_EXECUTION_STAGED;
+            agent->execution.since_ms = s->now;
+        } else {
+            resume_without_candidate(s);
+        }
+    } else if (has_candidate) { /* its execution has ended, or nobody knows */
+        flo_do_release(s, FLO_DO_SLOT_CLEAR, &agent->slots.candidate);
+        memset(&agent->slots.candidate, 0, sizeof(agent->slots.candidate));
+        agent->slots.is_trial = false;
+    }
+    if (!flo_ref_is(&agent->slots.current) ||
+        !flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {
+        return;
+    }
+    if (agent->engines[FLO_AGENT_BESIDE].state == FLO_ENGINE_NONE ||
+        s->event->fits_both) {
+        flo_engine_load(s, FLO_AGENT_CURRENT, &agent->slots.current);
+    }
+}
+
+/* ---- updater
+ * -------------------------------------------------------------------------- */
+
+static bool is_of_job(struct step *s)
+{
+    const struct flo_agent_execution *execution = execution_of(s);
+
+    return execution != NULL && execution->job != 0 &&
+           execution->job == s->event->job;
+}
+
+static void take_plan(struct flo_agent_detail *detail,
+                      const struct flo_agent_detail *told)
+{
+    if (told->codec[0] != '\0') {
+        memcpy(detail->codec, told->codec, sizeof(detail->codec));
+    }
+    if (told->bytes != 0) {
+        detail->bytes = told->bytes;
+    }
+    if (told->full_bytes != 0) {
+        detail->full_bytes = told->full_bytes;
+    }
+    if (told->took_ms != 0) {
+        detail->took_ms = told->took_ms;
+    }
+}
+
+void flo_execution_progress(struct step *s)
+{
+    struct flo_agent_execution *execution = execution_of(s);
+
+    if (!is_of_job(s)) {
+        return;
+    }
+    take_plan(&execution->detail, &s->event->detail);
+    /* A second file may be downloaded after the first was verified: states
+     * only go forward. */
+    if (s->event->state > execution->state &&
+        s->event->state <= FLO_EXECUTION_VERIFYING) {
+        enter(s, s->event->state, execution->policy.step_timeout_ms);
+    }
+}
+
+void flo_execution_staged(struct step *s)
+{
+    struct flo_agent_execution *execution = execution_of(s);
+
+    if (!is_of_job(s)) {
+        return;
+    }
+    take_plan(&execution->detail, &s->event->detail);
+    execution->job = 0;
+    execution->fits_both = s->event->fits_both;
+    execution->is_writing = true;
+    execution->deadline_ms = 0;
+    flo_do_release(s, FLO_DO_SLOT_STAGE, &execution->release);
+}
+
+void flo_execution_job_failed(struct step *s)
+{
+    struct flo_agent_execution *execution = execution_of(s);
+    const struct flo_agent_error *error = &s->event->error;
+
+    if (!is_of_job(s)) {
+        return;
+    }
+    execution->job = 0;
+    if (s->event->is_passing) {
+        uint64_t delay_ms =
+            flo_retry_delay_ms(execution->retries++, JOB_RETRY_MS_MIN,
+                               JOB_RETRY_MS_MAX, flo_agent_random(s->agent));
+        char reason[128];
+
+        execution->error = *error;
+        execution->retry_at_ms = s->now + delay_ms + 1;
+        snprintf(reason, sizeof(reason), "%s, again in %llu ms",
+                 flo_error_id(error->code), (unsigned long long)delay_ms);
+        set_reason(s, reason);
+        return;
+    }
+    /* Refused while planning: nothing was tried. */
+    if (execution->state <= FLO_EXECUTION_ACCEPTED &&
+        (flo_error_exit(error->code) == FLO_EXIT_REFUSED ||
+         flo_error_exit(error->code) == FLO_EXIT_VERIFY)) {
+        flo_execution_end(s, FLO_EXECUTION_REJECTED, error->code, "%s",
+                          error->what);
+    } else {
+        flo_execution_end(s, FLO_EXECUTION_FAILED, error->code, "%s",
+                          error->what);
+    }
+}
+
+/* ---- slots
+ * -----------------------------------------------------------------------------
+ */
+
+static void committed(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+
+    agent->slots.previous = agent->slots.current;
+    agent->slots.current = agent->slots.candidate;
+    memset(&agent->slots.candidate, 0, sizeof(agent->slots.candidate));
+    agent->slots.is_trial = false;
+    agent->slots.tries_left = 0;
+    flo_engine_promote(s);
+    memset(&agent->execution.error, 0, sizeof(agent->execution.error));
+    finish(s, FLO_EXECUTION_SUCCEEDED);
+    agent->has_execution = false;
+    flo_do(s, FLO_DO_COLLECT);
+}
+
+static void activated(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_execution *execution = &agent->execution;
+
+    agent->slots.is_trial = true;
+    agent->slots.tries_left = (uint32_t)execution->policy.tries - 1;
+    flo_engine_flip(s, FLO_AGENT_BESIDE);
+    execution->soak_end_ms = s->now + execution->policy.soak_ms;
+    enter(s, FLO_EXECUTION_SOAKING, 0);
+}
+
+void flo_execution_written(struct step *s)
+{
+    struct flo_agent_execution *execution = execution_of(s);
+
+    if (execution == NULL || !execution->is_writing) {
+        return;
+    }
+    execution->is_writing = false;
+    if (is_fetching(execution)) {
+        s->agent->slots.candidate = execution->release;
+        s->agent->slots.is_trial = false;
+        memset(&execution->error, 0, sizeof(execution->error));
+        enter(s, FLO_EXECUTION_STAGED, 0);
+    } else if (execution->state == FLO_EXECUTION_ACTIVATING) {
+        activated(s);
+    } else if (execution->state == FLO_EXECUTION_SOAKING) {
+        committed(s);
+    }
+}
+
+void flo_execution_unwritten(struct step *s)
+{
+    struct flo_agent_execution *execution = execution_of(s);
+    const struct flo_agent_error *error = &s->event->error;
+
+    if (execution == NULL) {
+        return;
+    }
+    if (execution->state == FLO_EXECUTION_SOAKING && execution->is_writing) {
+        execution->is_writing = false; /* the commit: it serves, try later */
+        execution->retry_at_ms = s->now + COMMIT_RETRY_MS;
+        set_reason(s, "the commit could not be written");
+        return;
+    }
+    flo_execution_end(s,
+                      flo_execution_has_served(s->agent)
+                          ? FLO_EXECUTION_ROLLED_BACK
+                          : FLO_EXECUTION_FAILED,
+                      error->code, "%s", error->what);
+}
+
+/* ---- engines
+ * ----------------------------------------------------------------------------
+ */
+
+void flo_execution_loaded(struct step *s)
+{
+    struct flo_agent_execution *execution = execution_of(s);
+
+    if (execution == NULL) {
+        flo_engine_unload(s, FLO_AGENT_BESIDE, false);
+    } else if (execution->state == FLO_EXECUTION_PROBING) {
+        flo_do_release(s, FLO_DO_PROBE, &execution->release);
+    } else if (execution->state == FLO_EXECUTION_ACTIVATING) {
+        flo_engine_flip(s, FLO_AGENT_BESIDE); /* after a restart */
+        enter(s, FLO_EXECUTION_SOAKING, 0);
+    } else if (execution->state == FLO_EXECUTION_SOAKING) {
+        flo_engine_flip(s, FLO_AGENT_BESIDE);
+        flo_do_serving(s, "restarted", &execution->release);
+    }
+}
+
+static void lost_on_trial(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_execution *execution = &agent->execution;
+    const struct flo_agent_error *error = &s->event->error;
+
+    execution->crashes++;
+    if (execution->crashes > execution->policy.soak_crashes_max) {
+        flo_execution_end(
+            s, FLO_EXECUTION_ROLLED_BACK, error->code,
+            "lost %llu times on trial, at most %llu: %s",
+            (unsigned long long)execution->crashes,
+            (unsigned long long)execution->policy.soak_crashes_max,
+            error->what);
+        return;
+    }
+    if (agent->slots.tries_left == 0) {
+        flo_execution_end(s, FLO_EXECUTION_ROLLED_BACK, error->code,
+                          "no start is left after %llu: %s",
+                          (unsigned long long)execution->policy.tries,
+                          error->what);
+        return;
+    }
+    if (agent->live == -1 &&
+        flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY)) {
+        flo_engine_flip(s, FLO_AGENT_CURRENT);
+    }
+    agent->slots.tries_left--;
+    flo_do_release(s, FLO_DO_SLOT_TRY, &agent->slots.candidate);
+    flo_engine_load(s, FLO_AGENT_BESIDE, &agent->slots.candidate);
+}
+
+void flo_execution_lost(struct step *s)
+{
+    struct flo_agent_execution *execution = execution_of(s);
+    const struct flo_agent_error *error = &s->event->error;
+
+    if (execution == NULL) {
+        return;
+    }
+    switch (execution->state) {
+    case FLO_EXECUTION_PROBING:
+    case FLO_EXECUTION_ACTIVATING:
+        flo_execution_end(s,
+                          s->agent->slots.is_trial ? FLO_EXECUTION_ROLLED_BACK
+                                                   : FLO_EXECUTION_FAILED,
+                          error->code, "%s", error->what);
+        break;
+    case FLO_EXECUTION_SOAKING:
+        lost_on_trial(s);
+        break;
+    default:
+        break;
+    }
+}
+
+void flo_execution_drained(struct step *s)
+{
+    struct flo_agent_execution *execution = execution_of(s);
+
+    if (execution != NULL && execution->is_draining) {
+        execution->is_draining = false;
+        execution->retry_at_ms = 0;
+        flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
+    }
+}
+
+/* ---- probe, trial
+ * ------------------------------------------------------------------------ */
+
+void flo_execution_probed(struct step *s)
+{
+    struct flo_agent_execution *execution = execution_of(s);
+    const struct flo_agent_detail *told = &s->event->detail;
+
+    if (execution == NULL || execution->state != FLO_EXECUTION_PROBING ||
+        execution->is_probed) {
+        return;
+    }
+    execution->detail.cases = told->cases;
+    execution->detail.passed = told->passed;
+    execution->detail.ratio = told->ratio;
+    execution->detail.memory_bytes = told->memory_bytes;
+    if (s->event->error.code != 0) {
+        flo_execution_end(s, FLO_EXECUTION_FAILED, s->event->error.code, "%s",
+                          s->event->error.what);
+        return;
+    }
+    execution->is_probed = true;
+    execution->deadline_ms = 0;
+}
+
+void flo_execution_request(struct step *s)
+{
+    struct flo_agent_execution *execution = execution_of(s);
+
+    if (execution == NULL || execution->state != FLO_EXECUTION_SOAKING ||
+        !flo_digest_equal(&s->event->release, &execution->release.digest)) {
+        return;
+    }
+    execution->requests++;
+    if (!flo_agent_blames_serving(s->event->error.code)) {
+        return;
+    }
+    execution->errors++;
+    if (execution->errors > execution->policy.soak_errors_max) {
+        flo_execution_end(s, FLO_EXECUTION_ROLLED_BACK, FLO_E_SOAK_FAILED,
+                          "%llu of %llu requests failed, at most %llu (%s)",
+                          (unsigned long long)execution->errors,
+                          (unsigned long long)execution->requests,
+                          (unsigned long long)execution->policy.soak_errors_max,
+                          flo_error_id(s->event->error.code));
+    }
+}
+
+static void soak_due(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_execution *execution = &agent->execution;
+    uint64_t wanted = execution->policy.soak_requests;
+
+    if (s->now < execution->soak_end_ms || execution->is_writing ||
+        s->now < execution->retry_at_ms || agent->live != FLO_AGENT_BESIDE ||
+        agent->going_back.is_active) {
+        return;
+    }
+    if (execution->requests >= wanted) {
+        execution->soak_end_ms = 0;
+        execution->retry_at_ms = 0;
+        execution->deadline_ms = 0;
+        execution->is_writing = true;
+        flo_do_release(s, FLO_DO_SLOT_COMMIT, &execution->release);
+        return;
+    }
+    if (execution->deadline_ms == 0) {
+        execution->deadline_ms = s->now + execution->policy.step_timeout_ms;
+        set_reason(s, "not enough requests yet");
+    }
+}
+
+void flo_execution_due(struct step *s)
+{
+    struct flo_agent_execution *execution = execution_of(s);
+
+    if (execution == NULL) {
+        return;
+    }
+    if (execution->deadline_ms != 0 && s->now >= execution->deadline_ms) {
+        const char *word = flo_execution_word(execution->state);
+        unsigned long long took = (s->now - execution->since_ms) / 1000;
+
+        flo_execution_end(
+            s,
+            flo_execution_has_served(s->agent) ? FLO_EXECUTION_ROLLED_BACK
+                                               : FLO_EXECUTION_TIMED_OUT,
+            FLO_E_TIMED_OUT, "%s took %llu s%s%s", word, took,
+            execution->error.code == 0 ? "" : ", last: ",
+            execution->error.code == 0 ? ""
+                                       : flo_error_id(execution->error.code));
+        return;
+    }
+    if (execution->is_draining && s->now >= execution->retry_at_ms) {
+        flo_do(s, FLO_DO_UNLOAD)->role = FLO_AGENT_CURRENT; /* now, by force */
+        flo_execution_drained(s);
+    }
+    if (execution->state == FLO_EXECUTION_SOAKING) {
+        soak_due(s);
+    }
+}
+
+/* ---- go on
+ * ----------------------------------------------------------------------------------
+ */
+
+static const char *in_the_way(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_execution *execution = &agent->execution;
+    size_t i;
+
+    if (agent->is_frozen) {
+        return "frozen";
+    }
+    if (execution->state == FLO_EXECUTION_ACCEPTED &&
+        execution->rollout[0] != '\0') {
+        for (i = 0; i < FLO_AGENT_PAUSED_MAX; i++) {
+            if (strcmp(agent->paused[i], execution->rollout) == 0) {
+                return "the rollout is paused";
+            }
+        }
+    }
+    if (s->now < execution->start_at_ms) {
+        return "its start is spread";
+    }
+    if (execution->state == FLO_EXECUTION_STAGED &&
+        flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING)) {
+        return "the current engine is loading";
+    }
+    return NULL;
+}
+
+static void start_job(struct step *s)
+{
+    struct flo_agent_execution *execution = &s->agent->execution;
+
+    execution->job = ++s->agent->jobs;
+    execution->start_at_ms = 0;
+    execution->retry_at_ms = 0;
+    if (execution->deadline_ms == 0) {
+        execution->deadline_ms = s->now + execution->policy.step_timeout_ms;
+    }
+    flo_do_release(s, FLO_DO_JOB, &execution->release);
+    s->actions->list[s->actions->count - 1].job = execution->job;
+}
+
+static void start_probe(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_execution *execution = &agent->execution;
+    bool has_current =
+        flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY);
+
+    if (execution->starts >= execution->policy.tries) {
+        flo_execution_end(s, FLO_EXECUTION_FAILED, FLO_E_ENGINE_CRASH,
+                          "%u probes were begun and none came to an end",
+                          execution->starts);
+        return;
+    }
+    execution->starts++;
+    execution->is_probed = false;
+    enter(s, FLO_EXECUTION_PROBING,
+          execution->policy.probe_timeout_ms + LOAD_MS_MAX);
+    if (!has_current || execution->fits_both) {
+        flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
+        return;
+    }
+    flo_engine_hold(s);
+    flo_engine_unload(s, FLO_AGENT_CURRENT, true);
+    execution->is_draining = true;
+    execution->retry_at_ms = s->now + DRAIN_MS_MAX;
+}
+
+static void activate(struct step *s)
+{
+    enter(s, FLO_EXECUTION_ACTIVATING, ACTIVATE_MS_MAX);
+    s->agent->execution.is_writing = true;
+    flo_do_release(s, FLO_DO_SLOT_TRIAL, &s->agent->execution.release);
+}
+
+void flo_execution_freeze(struct step *s)
+{
+    struct flo_agent_execution *execution = execution_of(s);
+
+    if (execution != NULL && is_fetching(execution)) {
+        cancel_job(s);
+        execution->deadline_ms = 0;
+        execution->retry_at_ms = 0;
+    }
+}
+
+void flo_execution_consider(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_execution *execution = execution_of(s);
+    const char *reason;
+
+    if (execution == NULL || execution->is_writing || execution->job != 0 ||
+        (execution->state == FLO_EXECUTION_PROBING && !execution->is_probed) ||
+        execution->state >= FLO_EXECUTION_ACTIVATING) {
+        return;
+    }
+    reason =
+        agent->going_back.is_active ? "a rollback comes first" : in_the_way(s);
+    if (reason != NULL) {
+        set_reason(s, reason);
+        return;
+    }
+    if (is_fetching(execution)) {
+        if (s->now >= execution->retry_at_ms) {
+            set_reason(s, "");
+            start_job(s);
+        }
+    } else if (execution->state == FLO_EXECUTION_STAGED) {
+        start_probe(s);
+    } else {
+        activate(s);
+    }
+}

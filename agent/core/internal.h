@@ -1,0 +1,92 @@
+/* Inside the agent's core: one step under way and what its files share. */
+#ifndef FLOTILLA_AGENT_CORE_INTERNAL_H
+#define FLOTILLA_AGENT_CORE_INTERNAL_H
+
+#include <flotilla/agent.h>
+
+#define LOAD_MS_MAX 120000    /* an engine that loads longer has failed */
+#define DRAIN_MS_MAX 5000     /* stop-first: answers under way may end */
+#define ACTIVATE_MS_MAX 30000 /* from trial record to flip */
+#define COMMIT_RETRY_MS 5000
+#define JOB_RETRY_MS_MIN 500
+#define JOB_RETRY_MS_MAX 60000
+#define RESTART_MS_MIN 200
+#define RESTART_MS_MAX 30000
+#define STEADY_MS 60000 /* an engine that lived so long starts afresh */
+
+struct step {
+    struct flo_agent *agent;
+    const struct flo_agent_event *event;
+    struct flo_agent_actions *actions;
+    uint64_t now;
+};
+
+/* ---- actions (agent.c) ---- */
+struct flo_agent_action *flo_do(struct step *s,
+                                enum flo_agent_action_kind kind);
+void flo_do_release(struct step *s, enum flo_agent_action_kind kind,
+                    const struct flo_release_ref *release);
+void flo_do_ack(struct step *s, const char *order, const char *outcome,
+                const struct flo_agent_error *error);
+void flo_do_serving(struct step *s, const char *word,
+                    const struct flo_release_ref *release);
+uint64_t flo_agent_random(struct flo_agent *agent);
+bool flo_ref_is(const struct flo_release_ref *ref);
+bool flo_ref_equal(const struct flo_release_ref *a,
+                   const struct flo_release_ref *b);
+void flo_agent_error_set(struct flo_agent_error *error, int code,
+                         const char *step, const char *format, ...)
+    FLO_PRINTF(4, 5);
+
+/* ---- engines (engines.c) ---- */
+bool flo_engine_is(const struct flo_agent *agent, enum flo_agent_role role,
+                   enum flo_agent_engine_state state);
+void flo_engine_load(struct step *s, enum flo_agent_role role,
+                     const struct flo_release_ref *release);
+void flo_engine_unload(struct step *s, enum flo_agent_role role, bool drain);
+void flo_engine_flip(struct step *s, enum flo_agent_role role);
+/* Stop-first: nothing is live until the next flip. */
+void flo_engine_hold(struct step *s);
+/* What was beside is the current one now. */
+void flo_engine_promote(struct step *s);
+/* The current release serves again: flip when its engine is ready, start it
+ * when it has none. */
+void flo_engine_restore(struct step *s);
+void flo_engine_loaded(struct step *s);
+void flo_engine_lost(struct step *s);
+void flo_engine_due(struct step *s);
+
+/* ---- execution (execution.c) ---- */
+void flo_execution_boot(struct step *s);
+void flo_execution_deploy(struct step *s);
+void flo_execution_progress(struct step *s);
+void flo_execution_staged(struct step *s);
+void flo_execution_job_failed(struct step *s);
+void flo_execution_written(struct step *s);
+void flo_execution_unwritten(struct step *s);
+void flo_execution_loaded(struct step *s); /* the engine beside is ready */
+void flo_execution_lost(struct step *s);   /* it died */
+void flo_execution_drained(struct step *s);
+void flo_execution_probed(struct step *s);
+void flo_execution_request(struct step *s);
+void flo_execution_due(struct step *s);
+/* Go on where nothing is in the way any more. */
+void flo_execution_consider(struct step *s);
+/* End the execution, wherever it is; a trial goes back. */
+void flo_execution_end(struct step *s, enum flo_execution end, int code,
+                       const char *format, ...) FLO_PRINTF(4, 5);
+bool flo_execution_has_served(const struct flo_agent *agent);
+void flo_execution_freeze(struct step *s);
+
+/* ---- going back (back.c) ---- */
+void flo_back_order(struct step *s);
+void flo_back_by_hand(struct step *s);
+/* A trial ends and the current release has no engine. */
+void flo_back_trial(struct step *s, enum flo_execution end);
+bool flo_back_loaded(struct step *s, enum flo_agent_role role);
+bool flo_back_lost(struct step *s, enum flo_agent_role role);
+bool flo_back_written(struct step *s);
+void flo_back_drained(struct step *s);
+void flo_back_due(struct step *s);
+
+#endif

@@ -1,0 +1,63 @@
+/* Outbox: which stored event goes out next.
+ *
+ * Events are numbered without gaps and sent in order, at most a window of
+ * them without an ack.  A new connection begins again behind the last ack, and
+ * so does a silence of FLO_OUTBOX_RESEND_MS: the broker may have forgotten
+ * what it confirmed. */
+#include <flotilla/agent.h>
+
+void flo_outbox_connected(struct flo_outbox *outbox, uint64_t now_ms)
+{
+    outbox->is_connected = true;
+    outbox->sent = outbox->acked;
+    outbox->sent_ms = now_ms;
+}
+
+void flo_outbox_disconnected(struct flo_outbox *outbox)
+{
+    outbox->is_connected = false;
+}
+
+void flo_outbox_stored(struct flo_outbox *outbox, uint64_t sequence)
+{
+    if (sequence > outbox->last) {
+        outbox->last = sequence;
+    }
+}
+
+bool flo_outbox_acked(struct flo_outbox *outbox, uint64_t sequence)
+{
+    if (sequence <= outbox->acked || sequence > outbox->last) {
+        return false;
+    }
+    outbox->acked = sequence;
+    if (outbox->sent < sequence) {
+        outbox->sent = sequence;
+    }
+    return true;
+}
+
+uint64_t flo_outbox_next(struct flo_outbox *outbox, uint64_t now_ms)
+{
+    if (!outbox->is_connected) {
+        return 0;
+    }
+    if (outbox->sent > outbox->acked &&
+        now_ms >= outbox->sent_ms + FLO_OUTBOX_RESEND_MS) {
+        outbox->sent = outbox->acked;
+    }
+    if (outbox->sent >= outbox->last ||
+        outbox->sent - outbox->acked >= FLO_OUTBOX_WINDOW) {
+        return 0;
+    }
+    return outbox->sent + 1;
+}
+
+void flo_outbox_sent(struct flo_outbox *outbox, uint64_t sequence,
+                     uint64_t now_ms)
+{
+    if (sequence == outbox->sent + 1) {
+        outbox->sent = sequence;
+        outbox->sent_ms = now_ms;
+    }
+}

@@ -1,0 +1,326 @@
+/* The trace: what happened and what was done about it, as text.
+ *
+ * Log, golden tests and `flotilla-agent explain` show the same lines.  Times
+ * are seconds since the agent started.  Nothing here can hold a prompt or an
+ * answer: the core never sees one. */
+#include <string.h>
+
+#include "agent/core/internal.h"
+
+static const char *const event_words[FLO_AGENT_EVENT_COUNT] = {
+    [FLO_AGENT_BOOT] = "boot",          [FLO_AGENT_DEPLOY] = "desired",
+    [FLO_AGENT_ORDER] = "order",        [FLO_AGENT_GO_BACK] = "operator",
+    [FLO_AGENT_PROGRESS] = "updater",   [FLO_AGENT_STAGED] = "updater",
+    [FLO_AGENT_JOB_FAILED] = "updater", [FLO_AGENT_WRITTEN] = "disk",
+    [FLO_AGENT_UNWRITTEN] = "disk",     [FLO_AGENT_LOADED] = "engine",
+    [FLO_AGENT_LOST] = "engine",        [FLO_AGENT_DRAINED] = "engine",
+    [FLO_AGENT_PROBED] = "probe",       [FLO_AGENT_REQUEST] = "request",
+    [FLO_AGENT_TIMER] = "timer",
+};
+
+static const char *role_word(enum flo_agent_role role)
+{
+    return role == FLO_AGENT_CURRENT ? "current" : "beside";
+}
+
+static void add_release(struct flo_buf *out,
+                        const struct flo_release_ref *release)
+{
+    char digest[FLO_DIGEST_TEXT];
+
+    if (!flo_ref_is(release)) {
+        flo_buf_text(out, "-");
+    } else if (release->version[0] != '\0') {
+        flo_buf_printf(out, "%s@%s", release->model, release->version);
+    } else {
+        flo_digest_text(&release->digest, digest);
+        flo_buf_printf(out, "%.19s", digest);
+    }
+}
+
+static void add_error(struct flo_buf *out, const struct flo_agent_error *error)
+{
+    if (error->code != 0) {
+        flo_buf_printf(out, " %s: %s", flo_error_id(error->code), error->what);
+    } else if (error->what[0] != '\0') {
+        flo_buf_printf(out, " (%s)", error->what);
+    }
+}
+
+static void add_detail(struct flo_buf *out,
+                       const struct flo_agent_detail *detail)
+{
+    if (detail->codec[0] != '\0') {
+        flo_buf_printf(out, " %s", detail->codec);
+    }
+    if (detail->full_bytes != 0) {
+        flo_buf_printf(out, " %llu of %llu bytes",
+                       (unsigned long long)detail->bytes,
+                       (unsigned long long)detail->full_bytes);
+    }
+    if (detail->cases != 0) {
+        flo_buf_printf(out, " %u of %u cases", detail->passed, detail->cases);
+    }
+    if (detail->ratio > 0) {
+        flo_buf_printf(out, " %.2f x time", detail->ratio);
+    }
+}
+
+/* ---- the event's line
+ * ------------------------------------------------------------ */
+
+static void add_boot(struct flo_buf *out, const struct flo_agent_event *event)
+{
+    const struct flo_agent_slots *slots = &event->boot.slots;
+
+    flo_buf_text(out, "current ");
+    add_release(out, &slots->current);
+    flo_buf_text(out, " previous ");
+    add_release(out, &slots->previous);
+    flo_buf_text(out, " candidate ");
+    add_release(out, &slots->candidate);
+    if (slots->is_trial) {
+        flo_buf_printf(out, " on trial, %u starts left", slots->tries_left);
+    }
+    if (event->boot.open != NULL) {
+        flo_buf_printf(out, ", %s was %s", event->boot.open->id,
+                       flo_execution_word(event->boot.open->state));
+    }
+    if (event->boot.is_frozen) {
+        flo_buf_text(out, ", frozen");
+    }
+}
+
+static void add_order(struct flo_buf *out, const struct flo_order *order)
+{
+    if (order == NULL) {
+        return;
+    }
+    flo_buf_printf(out, "%s %s", order->id, flo_order_op_word(order->op));
+    if (order->rollout[0] != '\0') {
+        flo_buf_printf(out, " rollout %s", order->rollout);
+    }
+}
+
+static void add_event(struct flo_buf *out, const struct flo_agent_event *event)
+{
+    const struct flo_agent_execution *wanted = event->deploy.execution;
+
+    switch (event->kind) {
+    case FLO_AGENT_BOOT:
+        add_boot(out, event);
+        break;
+    case FLO_AGENT_DEPLOY:
+        if (wanted != NULL) {
+            add_release(out, &wanted->release);
+            flo_buf_printf(out, " %s", wanted->id);
+        }
+        break;
+    case FLO_AGENT_ORDER:
+        add_order(out, event->order);
+        break;
+    case FLO_AGENT_GO_BACK:
+        flo_buf_text(out, "rollback");
+        break;
+    case FLO_AGENT_PROGRESS:
+        flo_buf_text(out, flo_execution_word(event->state));
+        add_detail(out, &event->detail);
+        break;
+    case FLO_AGENT_STAGED:
+        flo_buf_text(out, "staged");
+        add_detail(out, &event->detail);
+        break;
+    case FLO_AGENT_JOB_FAILED:
+        flo_buf_text(out, event->is_passing ? "stopped" : "failed");
+        add_error(out, &event->error);
+        break;
+    case FLO_AGENT_WRITTEN:
+        flo_buf_text(out, "written");
+        break;
+    case FLO_AGENT_UNWRITTEN:
+        flo_buf_text(out, "not written");
+        add_error(out, &event->error);
+        break;
+    case FLO_AGENT_LOADED:
+        flo_buf_printf(out, "%s is ready", role_word(event->role));
+        break;
+    case FLO_AGENT_LOST:
+        flo_buf_printf(out, "%s is lost", role_word(event->role));
+        add_error(out, &event->error);
+        break;
+    case FLO_AGENT_DRAINED:
+        flo_buf_text(out, "drained");
+        break;
+    case FLO_AGENT_PROBED:
+        flo_buf_text(out, event->error.code == 0 ? "passed" : "failed");
+        add_detail(out, &event->detail);
+        add_error(out, &event->error);
+        break;
+    case FLO_AGENT_REQUEST:
+        flo_buf_text(out, event->error.code == 0 ? "answered" : "failed");
+        add_error(out, &event->error);
+        break;
+    case FLO_AGENT_TIMER:
+    case FLO_AGENT_EVENT_COUNT:
+        break;
+    }
+}
+
+/* ---- a line per action
+ * --------------------------------------------------------------- */
+
+static void add_report(struct flo_buf *out,
+                       const struct flo_agent_execution *execution)
+{
+    if (!flo_execution_is_end(execution->state)) {
+        flo_buf_printf(out, "state %s", flo_execution_word(execution->state));
+        return;
+    }
+    flo_buf_printf(out, "end %s %s", execution->id,
+                   flo_execution_word(execution->state));
+    if (execution->error.step[0] != '\0' &&
+        (execution->error.code != 0 || execution->error.what[0] != '\0')) {
+        flo_buf_printf(out, " at %s", execution->error.step);
+        add_error(out, &execution->error);
+    }
+}
+
+static const char *slot_word(enum flo_agent_action_kind kind)
+{
+    switch (kind) {
+    case FLO_DO_SLOT_STAGE:
+        return "stage";
+    case FLO_DO_SLOT_TRIAL:
+        return "begin trial of";
+    case FLO_DO_SLOT_TRY:
+        return "count a start of";
+    case FLO_DO_SLOT_COMMIT:
+        return "commit";
+    case FLO_DO_SLOT_CLEAR:
+        return "clear candidate";
+    default:
+        return "go back to";
+    }
+}
+
+static void add_action(struct flo_buf *out,
+                       const struct flo_agent_action *action,
+                       const struct flo_agent_execution *reported)
+{
+    switch (action->kind) {
+    case FLO_DO_JOB:
+        flo_buf_text(out, "start updater for ");
+        add_release(out, &action->release);
+        break;
+    case FLO_DO_CANCEL_JOB:
+        flo_buf_text(out, "cancel updater");
+        break;
+    case FLO_DO_SLOT_STAGE:
+    case FLO_DO_SLOT_TRIAL:
+    case FLO_DO_SLOT_TRY:
+    case FLO_DO_SLOT_COMMIT:
+    case FLO_DO_SLOT_CLEAR:
+    case FLO_DO_SLOT_BACK:
+        flo_buf_printf(out, "slots: %s ", slot_word(action->kind));
+        add_release(out, &action->release);
+        break;
+    case FLO_DO_DENY:
+        flo_buf_text(out, "deny ");
+        add_release(out, &action->release);
+        break;
+    case FLO_DO_FREEZE:
+        flo_buf_text(out, action->flag ? "freeze" : "unfreeze");
+        break;
+    case FLO_DO_LOAD:
+        flo_buf_printf(out, "load %s ", role_word(action->role));
+        add_release(out, &action->release);
+        break;
+    case FLO_DO_UNLOAD:
+        flo_buf_printf(out, "%s %s", action->flag ? "drain" : "stop",
+                       role_word(action->role));
+        break;
+    case FLO_DO_FLIP:
+        flo_buf_printf(out, "flip to %s ", role_word(action->role));
+        add_release(out, &action->release);
+        break;
+    case FLO_DO_HOLD:
+        flo_buf_text(out, "hold requests");
+        break;
+    case FLO_DO_PROMOTE:
+        flo_buf_text(out, "promote ");
+        add_release(out, &action->release);
+        break;
+    case FLO_DO_PROBE:
+        flo_buf_text(out, "probe ");
+        add_release(out, &action->release);
+        break;
+    case FLO_DO_EVENT:
+        add_report(out, reported);
+        break;
+    case FLO_DO_SERVING:
+        flo_buf_printf(out, "serving %s ", action->word);
+        add_release(out, &action->release);
+        break;
+    case FLO_DO_ACK:
+        flo_buf_printf(out, "ack %s %s",
+                       action->order[0] == '\0' ? "operator" : action->order,
+                       action->word);
+        add_error(out, &action->error);
+        break;
+    case FLO_DO_COLLECT:
+        flo_buf_text(out, "collect garbage");
+        break;
+    case FLO_DO_TIMER:
+    case FLO_DO_COUNT:
+        break;
+    }
+}
+
+static bool is_quiet(const struct flo_agent_event *event,
+                     const struct flo_agent_actions *actions)
+{
+    size_t i;
+
+    if (event->kind != FLO_AGENT_TIMER && event->kind != FLO_AGENT_REQUEST) {
+        return false;
+    }
+    for (i = 0; i < actions->count; i++) {
+        if (actions->list[i].kind != FLO_DO_TIMER) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void flo_agent_trace(const struct flo_agent *agent,
+                     const struct flo_agent_event *event,
+                     const struct flo_agent_actions *actions,
+                     struct flo_buf *out)
+{
+    uint64_t since = event->now_ms - agent->origin_ms;
+    size_t reports = 0;
+    size_t i;
+
+    if (is_quiet(event, actions)) {
+        return;
+    }
+    flo_buf_printf(
+        out, "[%3llu.%03llu] %-9s ", (unsigned long long)(since / 1000),
+        (unsigned long long)(since % 1000), event_words[event->kind]);
+    add_event(out, event);
+    flo_buf_text(out, "\n");
+    for (i = 0; i < actions->count; i++) {
+        const struct flo_agent_action *action = &actions->list[i];
+        const struct flo_agent_execution *reported = NULL;
+
+        if (action->kind == FLO_DO_TIMER) {
+            continue;
+        }
+        if (action->kind == FLO_DO_EVENT) {
+            reported = &actions->reports[reports++];
+        }
+        flo_buf_text(out, "                    ");
+        add_action(out, action, reported);
+        flo_buf_text(out, "\n");
+    }
+}

@@ -1,0 +1,289 @@
+/* Flotilla agent core: what one device decides.
+ *
+ * flo_agent_step() takes what happened and says what to do about it.  It is
+ * pure and total: no clock, file, socket, heap or randomness of its own, any
+ * event is fine in any state.  The shell (agent/shell), the trace tests and a
+ * simulator drive the same code.
+ *
+ * Life of an execution (proto/execution.def): accepted, downloading, applying,
+ * verifying, staged, probing, activating, soaking, succeeded.  Its truth on
+ * disk is the slot record; the shell's database keeps the open execution so
+ * that its story goes on after a restart and ends exactly once. */
+#ifndef FLOTILLA_AGENT_H
+#define FLOTILLA_AGENT_H
+
+#include <flotilla/base.h>
+#include <flotilla/proto.h>
+
+/* ---- what it knows ------------------------------------------------------- */
+
+/* A release as slots and people name it; a zero digest means none. */
+struct flo_release_ref {
+    struct flo_digest digest; /* of the release document */
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+};
+
+/* Two engines at most: the one of the current release, and one beside it (a
+ * candidate, or the previous release on its way back). */
+enum flo_agent_role { FLO_AGENT_CURRENT, FLO_AGENT_BESIDE, FLO_AGENT_ROLES };
+
+enum flo_agent_engine_state {
+    FLO_ENGINE_NONE,
+    FLO_ENGINE_LOADING,
+    FLO_ENGINE_READY,
+    FLO_ENGINE_WAITING, /* lost; started again at retry_at_ms */
+};
+struct flo_agent_engine {
+    enum flo_agent_engine_state state;
+    struct flo_release_ref release;
+    uint32_t losses; /* in a row */
+    uint64_t retry_at_ms;
+    uint64_t ready_at_ms;
+};
+
+/* Slots as the core sees them; the record on disk has more. */
+struct flo_agent_slots {
+    struct flo_release_ref current, previous, candidate;
+    bool is_trial; /* the candidate was activated */
+    uint32_t tries_left;
+};
+
+struct flo_agent_error {
+    int code; /* 0: none */
+    char step[16];
+    char what[256];
+};
+
+/* Numbers for people: what the update cost and what the probe saw. */
+struct flo_agent_detail {
+    char codec[16];
+    uint64_t bytes, full_bytes, took_ms;
+    uint32_t cases, passed;
+    double ratio; /* ms/token against the current release; 0: unknown */
+    uint64_t memory_bytes;
+};
+
+#define FLO_EXECUTION_ID_MAX 80
+struct flo_agent_execution {
+    char id[FLO_EXECUTION_ID_MAX]; /* r-0001.1, bundle.0123abcd.1 */
+    char rollout[FLO_NAME_MAX + 1];
+    char order[FLO_NAME_MAX + 1]; /* empty: an operator at the device */
+    char bundle[256];             /* path; empty: over the network */
+    uint32_t attempt;
+    uint32_t phase;
+    uint32_t epoch;
+    uint64_t seq;
+    struct flo_release_ref release;
+    struct flo_policy policy;
+    enum flo_execution state;
+    uint32_t starts; /* probes begun: a machine that dies of it stops */
+    struct flo_agent_detail detail;
+    struct flo_agent_error error; /* of the end, or of the last try */
+    char reason[128];             /* why it waits; empty: it does not */
+
+    /* What follows does not survive a restart. */
+    uint64_t since_ms, deadline_ms; /* 0: no deadline */
+    uint64_t start_at_ms, retry_at_ms;
+    uint32_t job; /* number of the updater job under way; 0: none */
+    uint32_t retries;
+    bool fits_both; /* candidate and current in memory at one time */
+    bool is_draining, is_probed, is_writing;
+    uint64_t soak_end_ms;
+    uint64_t requests, errors, crashes;
+};
+
+/* Going back to a release that must be loaded first. */
+struct flo_agent_return {
+    bool is_active;
+    bool
+        is_committed; /* current -> previous; else the trial's candidate ends */
+    bool is_draining;
+    uint64_t due_ms; /* of draining; 0: none */
+    struct flo_release_ref from, to;
+    char order[FLO_NAME_MAX + 1];
+    uint32_t deny_count; /* denied together with the change */
+    struct flo_digest deny[FLO_ORDER_FROM_MAX];
+    struct flo_agent_error error;
+};
+
+#define FLO_AGENT_PAUSED_MAX 8
+struct flo_agent {
+    uint64_t origin_ms; /* of the trace */
+    uint64_t random;
+    uint64_t timer_ms; /* last TIMER action; 0: none */
+    uint64_t revision; /* grows when what is reported changes */
+    bool is_booted;
+    bool is_frozen;
+    bool has_execution;
+    int live; /* enum flo_agent_role or -1 */
+    uint32_t jobs;
+    struct flo_agent_slots slots;
+    struct flo_agent_engine engines[FLO_AGENT_ROLES];
+    struct flo_agent_execution execution;
+    struct flo_agent_return going_back;
+    char paused[FLO_AGENT_PAUSED_MAX][FLO_NAME_MAX + 1];
+};
+
+/* ---- what happens ---------------------------------------------------------
+ */
+
+enum flo_agent_event_kind {
+    FLO_AGENT_BOOT,       /* boot */
+    FLO_AGENT_DEPLOY,     /* deploy: by order or from a bundle; verified */
+    FLO_AGENT_ORDER,      /* order: any other operation, verified, in scope */
+    FLO_AGENT_GO_BACK,    /* an operator at the device: current -> previous */
+    FLO_AGENT_PROGRESS,   /* job, state: the updater entered that state */
+    FLO_AGENT_STAGED,     /* job, detail, fits_both */
+    FLO_AGENT_JOB_FAILED, /* job, error, is_passing */
+    FLO_AGENT_WRITTEN,    /* the slot action that asked for it is on disk */
+    FLO_AGENT_UNWRITTEN,  /* it is not: error */
+    FLO_AGENT_LOADED,     /* role */
+    FLO_AGENT_LOST,       /* role, error: died, hung or could not load */
+    FLO_AGENT_DRAINED,    /* the engine that was to be emptied is gone */
+    FLO_AGENT_PROBED,     /* detail, error (code 0: passed) */
+    FLO_AGENT_REQUEST,    /* release, error: a user's request ended */
+    FLO_AGENT_TIMER,      /* now_ms reached timer_ms */
+    FLO_AGENT_EVENT_COUNT
+};
+
+struct flo_agent_event {
+    enum flo_agent_event_kind kind;
+    uint64_t now_ms;
+    enum flo_agent_role role;
+    enum flo_execution state;
+    uint32_t job;
+    bool is_passing;
+    bool fits_both;
+    struct flo_agent_error error;
+    struct flo_agent_detail detail;
+    struct flo_digest release;
+    const struct flo_order *order; /* borrowed for the call */
+    struct {
+        struct flo_agent_slots slots;
+        bool is_frozen;
+        /* The open execution of the database, or one made from the slot
+         * record; NULL: none. */
+        const struct flo_agent_execution *open;
+        bool has_ended; /* it has: only its traces are left */
+        uint64_t soak_left_ms;
+        uint64_t seed;
+    } boot;
+    struct {
+        const struct flo_agent_execution *execution; /* up to `policy` */
+        bool is_denied;
+    } deploy;
+};
+
+/* ---- what to do about it ------------------------------------------------ */
+
+enum flo_agent_action_kind {
+    FLO_DO_JOB,         /* job, start the updater for the execution */
+    FLO_DO_CANCEL_JOB,  /* job; nothing of it is heard of any more */
+    FLO_DO_SLOT_STAGE,  /* candidate := execution's; answer WRITTEN */
+    FLO_DO_SLOT_TRIAL,  /* begin the trial and count its first start; WRITTEN */
+    FLO_DO_SLOT_TRY,    /* count a start; when it fails the list ends here and
+                           UNWRITTEN follows */
+    FLO_DO_SLOT_COMMIT, /* answer WRITTEN */
+    FLO_DO_SLOT_CLEAR,  /* forget the candidate */
+    FLO_DO_SLOT_BACK,   /* current := previous */
+    FLO_DO_DENY,        /* release */
+    FLO_DO_FREEZE,      /* flag */
+    FLO_DO_LOAD,        /* role, release */
+    FLO_DO_UNLOAD,      /* role, flag: drain first */
+    FLO_DO_FLIP,        /* role */
+    FLO_DO_HOLD,        /* no engine is live: requests wait */
+    FLO_DO_PROMOTE,     /* the engine beside becomes the current one */
+    FLO_DO_PROBE,       /* with the execution's policy */
+    FLO_DO_EVENT,       /* execution entered state (or ended): report it */
+    FLO_DO_SERVING,     /* word, release: report what serves */
+    FLO_DO_ACK,         /* order, word, error */
+    FLO_DO_COLLECT,     /* remove blobs that nothing names */
+    FLO_DO_TIMER,       /* at_ms; 0: none */
+    FLO_DO_COUNT
+};
+
+struct flo_agent_action {
+    enum flo_agent_action_kind kind;
+    enum flo_agent_role role;
+    bool flag;
+    uint32_t job;
+    uint64_t at_ms;
+    const char *word; /* static */
+    char order[FLO_NAME_MAX + 1];
+    struct flo_release_ref release;
+    struct flo_agent_error error;
+};
+
+#define FLO_AGENT_ACTIONS_MAX 32
+struct flo_agent_actions {
+    size_t count;
+    struct flo_agent_action list[FLO_AGENT_ACTIONS_MAX];
+    /* Executions that DO_EVENT reports, in order, as they were then. */
+    size_t report_count;
+    struct flo_agent_execution reports[8];
+};
+
+/* Take an event; fill `actions` (emptied first) in the order in which they
+ * must be carried out.  An action that fails is answered by an event, after
+ * the list.  Returns the number of actions. */
+int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
+                   struct flo_agent_actions *actions);
+
+/* The step as text: one line "[  1.250] word  ..." for the event, an indented
+ * line per state and action.  The log, the golden tests and `flotilla-agent
+ * explain` show this text.  Steps that change nothing give no text. */
+void flo_agent_trace(const struct flo_agent *agent,
+                     const struct flo_agent_event *event,
+                     const struct flo_agent_actions *actions,
+                     struct flo_buf *out);
+
+/* Is this order for this device, now?  FLO_E_CMD_SCOPE, FLO_E_CMD_EXPIRED
+ * (trusted_ms: flo_device_time). */
+FLO_MUST_USE int flo_agent_order_admit(const struct flo_order *order,
+                                       const char *device,
+                                       const char (*groups)[FLO_NAME_MAX + 1],
+                                       size_t group_count, uint64_t trusted_ms,
+                                       struct flo_err *err);
+
+/* Does an error of this kind say that the release is bad (and not the network,
+ * the disk or an operator)?  Such a release is denied from then on. */
+bool flo_agent_blames_release(int code);
+/* Does a request that ended so count against the release on trial? */
+bool flo_agent_blames_serving(int code);
+
+/* ---- retry ------------------------------------------------------------------
+ */
+
+/* Full jitter: uniform in [0, min * 2^attempt], at most max.  `random` is any
+ * 64 random bits. */
+uint64_t flo_retry_delay_ms(uint32_t attempt, uint64_t min_ms, uint64_t max_ms,
+                            uint64_t random);
+
+/* ---- outbox
+ * ------------------------------------------------------------------- */
+
+/* Which stored messages to send when.  Events leave when the controller has
+ * acknowledged their sequence; telemetry at PUBACK. */
+#define FLO_OUTBOX_WINDOW 64 /* events sent and not yet acknowledged */
+#define FLO_OUTBOX_RESEND_MS 30000
+struct flo_outbox {
+    uint64_t acked;   /* highest event sequence that is final */
+    uint64_t sent;    /* highest event sequence sent on this connection */
+    uint64_t last;    /* highest event sequence stored */
+    uint64_t sent_ms; /* when `sent` last grew */
+    bool is_connected;
+};
+/* A connection begins: everything that has no ack is sent again. */
+void flo_outbox_connected(struct flo_outbox *outbox, uint64_t now_ms);
+void flo_outbox_disconnected(struct flo_outbox *outbox);
+void flo_outbox_stored(struct flo_outbox *outbox, uint64_t sequence);
+/* cmd.ack; false: it says more than was ever sent, or less than known:
+ * ignored. */
+bool flo_outbox_acked(struct flo_outbox *outbox, uint64_t sequence);
+/* The next event to send now, or 0.  Call flo_outbox_sent after sending. */
+uint64_t flo_outbox_next(struct flo_outbox *outbox, uint64_t now_ms);
+void flo_outbox_sent(struct flo_outbox *outbox, uint64_t sequence,
+                     uint64_t now_ms);
+
+#endif
