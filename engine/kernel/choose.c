@@ -6,6 +6,7 @@
 #include "engine/kernel/kernel.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine/kernel/half.h"
@@ -32,7 +33,7 @@ enum {
 
 struct check {
     float values[CHECK_TOKENS * CHECK_COLUMNS];
-    int8_t codes[CHECK_TOKENS * CHECK_COLUMNS];
+    int16_t codes[CHECK_TOKENS * CHECK_COLUMNS];
     float scales[CHECK_TOKENS * CHECK_BLOCKS];
     float sums[CHECK_TOKENS * CHECK_BLOCKS];
     uint8_t weights[CHECK_ROWS * CHECK_COLUMNS * 4];
@@ -130,12 +131,12 @@ static bool matmul_agrees(const struct flo_kernel *kernel, struct check *check,
 
 static bool codes_agree(const struct flo_kernel *kernel, struct check *check)
 {
-    int8_t codes[CHECK_COLUMNS];
+    int16_t codes[CHECK_COLUMNS];
     float scales[CHECK_BLOCKS], sums[CHECK_BLOCKS];
 
     kernel->quantise(check->values, CHECK_COLUMNS, codes, scales, sums);
     for (size_t i = 0; i < CHECK_COLUMNS; i++) {
-        if (codes[i] - check->codes[i] > 1 || check->codes[i] - codes[i] > 1) {
+        if (abs(codes[i] - check->codes[i]) > 1) {
             return false;
         }
     }

@@ -99,7 +99,7 @@ static void unpack_q6_k(const uint8_t *row, size_t index, struct block *out)
     }
 }
 
-static inline int dot_16(const int8_t *a, const int8_t *b)
+static inline int dot_16(const int8_t *a, const int16_t *b)
 {
     int sum = 0;
 
@@ -127,7 +127,7 @@ matmul_codes(unpack_fn *unpack, const void *weights, size_t row_bytes,
 
             unpack(row, b, &w);
             for (size_t t = 0; t < x->tokens; t++) {
-                const int8_t *codes = x->codes + t * x->columns + b * 32;
+                const int16_t *codes = x->codes + t * x->columns + b * 32;
                 float low = (float)dot_16(w.codes, codes);
                 float high = (float)dot_16(w.codes + 16, codes + 16);
 

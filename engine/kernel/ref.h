@@ -5,7 +5,7 @@
 
 #include "engine/kernel/kernel.h"
 
-void flo_ref_quantise(const float *values, size_t columns, int8_t *codes,
+void flo_ref_quantise(const float *values, size_t columns, int16_t *codes,
                       float *scales, float *sums);
 void flo_ref_rms_norm(const float *x, const float *weight, float epsilon,
                       size_t count, float *out);

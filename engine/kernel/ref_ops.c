@@ -1,6 +1,6 @@
 /* Plain C kernel: everything that is no matrix product.
  *
- * Norm, rotation, activation, the 8-bit codes of activations, the KV cache
+ * Norm, rotation, activation, the codes of activations, the KV cache
  * and attention with an online softmax. */
 #include "engine/kernel/ref.h"
 
@@ -19,13 +19,13 @@ static float poison_of(const float *x, size_t count)
     return poison;
 }
 
-static float quantise_block(const float *x, int8_t *codes, float *sum)
+static float quantise_block(const float *x, int16_t *codes, float *sum)
 {
     float largest = 0, poison = poison_of(x, FLO_CODE_BLOCK);
     int total = 0;
 
     if (poison != 0 || isnan(poison)) {
-        memset(codes, 0, FLO_CODE_BLOCK);
+        memset(codes, 0, FLO_CODE_BLOCK * sizeof(*codes));
         *sum = NAN;
         return NAN;
     }
@@ -33,18 +33,18 @@ static float quantise_block(const float *x, int8_t *codes, float *sum)
         float size = fabsf(x[i]);
         largest = size > largest ? size : largest;
     }
-    float scale = largest / 127.0f;
+    float scale = largest / FLO_CODE_MAX;
     /* A block of subnormals alone may have no finite inverse: it is 0. */
     float inverse = scale > 1e-38f ? 1.0f / scale : 0.0f;
     for (int i = 0; i < FLO_CODE_BLOCK; i++) {
-        codes[i] = (int8_t)lrintf(x[i] * inverse);
+        codes[i] = (int16_t)lrintf(x[i] * inverse);
         total += codes[i];
     }
     *sum = scale * (float)total;
     return scale;
 }
 
-void flo_ref_quantise(const float *values, size_t columns, int8_t *codes,
+void flo_ref_quantise(const float *values, size_t columns, int16_t *codes,
                       float *scales, float *sums)
 {
     for (size_t b = 0; b < columns / FLO_CODE_BLOCK; b++) {

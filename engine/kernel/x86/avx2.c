@@ -6,7 +6,7 @@
 #include <math.h>
 
 /* One block of 32; returns its scale, NaN when a value is not finite. */
-FLO_INLINE float quantise_block(const float *x, int8_t *codes, float *sum)
+FLO_INLINE float quantise_block(const float *x, int16_t *codes, float *sum)
 {
     const __m256 no_sign = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
     __m256 v[4], largest = _mm256_setzero_ps(), poison = _mm256_setzero_ps();
@@ -19,11 +19,11 @@ FLO_INLINE float quantise_block(const float *x, int8_t *codes, float *sum)
         poison = _mm256_fmadd_ps(v[i], _mm256_setzero_ps(), poison);
     }
     if (_mm256_movemask_ps(_mm256_cmp_ps(poison, poison, _CMP_UNORD_Q)) != 0) {
-        memset(codes, 0, FLO_CODE_BLOCK);
+        memset(codes, 0, FLO_CODE_BLOCK * sizeof(*codes));
         *sum = NAN;
         return NAN;
     }
-    float scale = flo_max_8(largest) / 127.0f;
+    float scale = flo_max_8(largest) / FLO_CODE_MAX;
     __m256 inverse = _mm256_set1_ps(scale > 1e-38f ? 1.0f / scale : 0.0f);
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
@@ -31,17 +31,18 @@ FLO_INLINE float quantise_block(const float *x, int8_t *codes, float *sum)
     }
     __m256i total = _mm256_add_epi32(_mm256_add_epi32(n[0], n[1]),
                                      _mm256_add_epi32(n[2], n[3]));
-    __m256i low = _mm256_packs_epi32(n[0], n[1]);
-    __m256i high = _mm256_packs_epi32(n[2], n[3]);
-    __m256i bytes =
-        _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high),
-                                    _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-    _mm256_storeu_si256((__m256i *)(void *)codes, bytes);
+    /* packs works in halves of 128 bits: put the quarters in order. */
+    __m256i low =
+        _mm256_permute4x64_epi64(_mm256_packs_epi32(n[0], n[1]), 0xd8);
+    __m256i high =
+        _mm256_permute4x64_epi64(_mm256_packs_epi32(n[2], n[3]), 0xd8);
+    _mm256_storeu_si256((__m256i *)(void *)codes, low);
+    _mm256_storeu_si256((__m256i *)(void *)(codes + 16), high);
     *sum = scale * flo_sum_8(_mm256_cvtepi32_ps(total));
     return scale;
 }
 
-static void quantise(const float *values, size_t columns, int8_t *codes,
+static void quantise(const float *values, size_t columns, int16_t *codes,
                      float *scales, float *sums)
 {
     for (size_t b = 0; b < columns / FLO_CODE_BLOCK; b++) {

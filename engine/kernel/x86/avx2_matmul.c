@@ -1,11 +1,11 @@
-/* AVX2 kernel: matrix products.
+/* AVX2 kernel: matrix products with quantised weights.
  *
  * Four rows of weights are unpacked, a piece of 2048 columns at a time, into
- * bytes that stay in the first-level cache; then tiles of 2 rows x 4 tokens
- * run over them with maddubs (u8 x s8), whose sums of 16 bits cannot
- * saturate: 2 * 128 * 127 < 32768.  Offsets (q4_1's minimum, q4_0's -8) are
+ * 16-bit integers that stay in the first-level cache; then tiles of 2 rows x
+ * 4 tokens run over them with pmaddwd.  Its 32-bit sums cannot overflow: four
+ * products of at most 4096 * 32767 each.  Offsets (the minimum of q4_1) are
  * one float product per 32 columns.  One token alone takes the same way: the
- * unpacked bytes never leave the cache, memory sees each weight once. */
+ * unpacked rows never leave the cache, memory sees each weight once. */
 #include "engine/kernel/x86/avx2.h"
 #include "engine/kernel/x86/avx2_math.h"
 
@@ -14,49 +14,47 @@ enum {
     ROWS = 4,
 };
 
-/* How codes are multiplied. */
-enum kind {
-    UNSIGNED, /* codes 0..127, with offsets */
-    SIGNED,   /* codes -128..127, no offset */
-    HALVES,   /* as SIGNED, and an integer scale for each 16 */
-};
-
-struct piece { /* one row */
-    _Alignas(32) int8_t codes[PIECE_BLOCKS * 32];
-    _Alignas(32) int16_t halves[PIECE_BLOCKS * 16]; /* HALVES: each repeated */
+struct piece { /* one row: weight = scale * value + offset */
+    _Alignas(32) int16_t values[PIECE_BLOCKS * 32];
     _Alignas(32) float scales[PIECE_BLOCKS];
-    _Alignas(32) float offsets[PIECE_BLOCKS];
+    _Alignas(32) float offsets[PIECE_BLOCKS]; /* of types that have them */
 };
 
 /* Unpack `blocks` blocks of 32 from block `first` of a row. */
 typedef void unpack_fn(const uint8_t *row, size_t first, size_t blocks,
                        struct piece *out);
 
-FLO_INLINE void put_codes(struct piece *out, size_t block, __m256i codes)
+FLO_INLINE void put(struct piece *out, size_t block, __m256i low, __m256i high)
 {
-    _mm256_store_si256((__m256i *)(void *)(out->codes + block * 32), codes);
+    __m256i *to = (__m256i *)(void *)(out->values + block * 32);
+
+    _mm256_store_si256(to, low);
+    _mm256_store_si256(to + 1, high);
 }
 
-/* 16 bytes of nibbles: low halves first, then high. */
-FLO_INLINE __m256i nibbles(const uint8_t *p)
+/* 16 bytes of nibbles: values 0..15 are the low halves, 16..31 the high. */
+FLO_INLINE __m256i low_nibbles(__m128i bytes)
 {
-    __m128i bytes = _mm_loadu_si128((const void *)p);
-    __m256i both = _mm256_set_m128i(_mm_srli_epi16(bytes, 4), bytes);
+    return _mm256_cvtepu8_epi16(_mm_and_si128(bytes, _mm_set1_epi8(15)));
+}
 
-    return _mm256_and_si256(both, _mm256_set1_epi8(15));
+FLO_INLINE __m256i high_nibbles(__m128i bytes)
+{
+    return low_nibbles(_mm_srli_epi16(bytes, 4));
 }
 
 FLO_INLINE void unpack_q4_0(const uint8_t *row, size_t first, size_t blocks,
                             struct piece *out)
 {
     const uint8_t *p = row + first * sizeof(struct flo_block_q4_0);
+    const __m256i eight = _mm256_set1_epi16(8);
 
     for (size_t b = 0; b < blocks; b++, p += sizeof(struct flo_block_q4_0)) {
-        float d = flo_half(p);
+        __m128i bytes = _mm_loadu_si128((const void *)(p + 2));
 
-        put_codes(out, b, nibbles(p + 2));
-        out->scales[b] = d;
-        out->offsets[b] = -8.0f * d;
+        put(out, b, _mm256_sub_epi16(low_nibbles(bytes), eight),
+            _mm256_sub_epi16(high_nibbles(bytes), eight));
+        out->scales[b] = flo_half(p);
     }
 }
 
@@ -66,7 +64,9 @@ FLO_INLINE void unpack_q4_1(const uint8_t *row, size_t first, size_t blocks,
     const uint8_t *p = row + first * sizeof(struct flo_block_q4_1);
 
     for (size_t b = 0; b < blocks; b++, p += sizeof(struct flo_block_q4_1)) {
-        put_codes(out, b, nibbles(p + 4));
+        __m128i bytes = _mm_loadu_si128((const void *)(p + 4));
+
+        put(out, b, low_nibbles(bytes), high_nibbles(bytes));
         out->scales[b] = flo_half(p);
         out->offsets[b] = flo_half(p + 2);
     }
@@ -78,7 +78,10 @@ FLO_INLINE void unpack_q8_0(const uint8_t *row, size_t first, size_t blocks,
     const uint8_t *p = row + first * sizeof(struct flo_block_q8_0);
 
     for (size_t b = 0; b < blocks; b++, p += sizeof(struct flo_block_q8_0)) {
-        put_codes(out, b, _mm256_loadu_si256((const void *)(p + 2)));
+        __m128i low = _mm_loadu_si128((const void *)(p + 2));
+        __m128i high = _mm_loadu_si128((const void *)(p + 18));
+
+        put(out, b, _mm256_cvtepi8_epi16(low), _mm256_cvtepi8_epi16(high));
         out->scales[b] = flo_half(p);
     }
 }
@@ -87,17 +90,18 @@ FLO_INLINE void unpack_q4_k(const uint8_t *row, size_t first, size_t blocks,
                             struct piece *out)
 {
     const uint8_t *p = row + first / 8 * sizeof(struct flo_block_q4_k);
-    const __m256i mask = _mm256_set1_epi8(15);
 
     for (size_t b = 0; b < blocks; b += 8) {
         float d = flo_half(p), dmin = flo_half(p + 2);
 
         for (size_t s = 0; s < 8; s++) {
-            __m256i q = _mm256_loadu_si256((const void *)(p + 16 + s / 2 * 32));
+            const uint8_t *q = p + 16 + s / 2 * 32;
+            __m128i low = _mm_loadu_si128((const void *)q);
+            __m128i high = _mm_loadu_si128((const void *)(q + 16));
             uint8_t scale, minimum;
 
-            q = s % 2 ? _mm256_srli_epi16(q, 4) : q;
-            put_codes(out, b + s, _mm256_and_si256(q, mask));
+            put(out, b + s, s % 2 ? high_nibbles(low) : low_nibbles(low),
+                s % 2 ? high_nibbles(high) : low_nibbles(high));
             flo_quant_k4_scale(p + 4, (int)s, &scale, &minimum);
             out->scales[b + s] = d * (float)scale;
             out->offsets[b + s] = -dmin * (float)minimum;
@@ -106,11 +110,26 @@ FLO_INLINE void unpack_q4_k(const uint8_t *row, size_t first, size_t blocks,
     }
 }
 
+/* 16 values of a q6_k block times their own scale: -4096..4064. */
+FLO_INLINE __m256i scaled_q6_k(const uint8_t *low, const uint8_t *high,
+                               size_t group, int8_t scale)
+{
+    __m128i q = _mm_loadu_si128((const void *)low);
+    __m128i h = _mm_loadu_si128((const void *)high);
+
+    q = group >= 2 ? _mm_srli_epi16(q, 4) : q;
+    h = _mm_srli_epi16(h, (int)group * 2);
+    q = _mm_and_si128(q, _mm_set1_epi8(15));
+    h = _mm_slli_epi16(_mm_and_si128(h, _mm_set1_epi8(3)), 4);
+    q = _mm_sub_epi8(_mm_or_si128(q, h), _mm_set1_epi8(32));
+    return _mm256_mullo_epi16(_mm256_cvtepi8_epi16(q),
+                              _mm256_set1_epi16(scale));
+}
+
 FLO_INLINE void unpack_q6_k(const uint8_t *row, size_t first, size_t blocks,
                             struct piece *out)
 {
     const uint8_t *p = row + first / 8 * sizeof(struct flo_block_q6_k);
-    const __m256i mask = _mm256_set1_epi8(15), two = _mm256_set1_epi8(3);
 
     for (size_t b = 0; b < blocks; b += 8) {
         const int8_t *scales = (const int8_t *)p + 192;
@@ -119,19 +138,9 @@ FLO_INLINE void unpack_q6_k(const uint8_t *row, size_t first, size_t blocks,
         for (size_t s = 0; s < 8; s++) {
             const uint8_t *low = p + s / 4 * 64 + s % 2 * 32;
             const uint8_t *high = p + 128 + s / 4 * 32;
-            __m256i q = _mm256_loadu_si256((const void *)low);
-            __m256i h = _mm256_loadu_si256((const void *)high);
 
-            q = s % 4 >= 2 ? _mm256_srli_epi16(q, 4) : q;
-            h = _mm256_srli_epi16(h, (int)(s % 4 * 2));
-            q = _mm256_and_si256(q, mask);
-            h = _mm256_slli_epi16(_mm256_and_si256(h, two), 4);
-            q = _mm256_sub_epi8(_mm256_or_si256(q, h), _mm256_set1_epi8(32));
-            put_codes(out, b + s, q);
-            _mm256_store_si256(
-                (__m256i *)(void *)(out->halves + (b + s) * 16),
-                _mm256_set_m128i(_mm_set1_epi16(scales[2 * s + 1]),
-                                 _mm_set1_epi16(scales[2 * s])));
+            put(out, b + s, scaled_q6_k(low, high, s % 4, scales[2 * s]),
+                scaled_q6_k(low + 16, high + 16, s % 4, scales[2 * s + 1]));
             out->scales[b + s] = d;
         }
         p += sizeof(struct flo_block_q6_k);
@@ -140,7 +149,7 @@ FLO_INLINE void unpack_q6_k(const uint8_t *row, size_t first, size_t blocks,
 
 /* What a tile needs of the tokens. */
 struct input {
-    const int8_t *codes;
+    const int16_t *codes;
     const float *scales;
     const float *sums;
     size_t columns; /* between tokens in codes */
@@ -164,12 +173,11 @@ FLO_INLINE float dot_offsets(const float *a, const float *b, size_t count)
 }
 
 /* R rows x T tokens over one piece; adds to y.  R and T are constants. */
-FLO_INLINE void tile(const int R, const int T, enum kind kind,
+FLO_INLINE void tile(const int R, const int T, const bool has_offsets,
                      const struct piece *w, size_t blocks, struct input x,
                      float *y, size_t stride)
 {
     __m256 acc[4][4];
-    const __m256i ones = _mm256_set1_epi16(1);
 
 #pragma GCC unroll 4
     for (int r = 0; r < R; r++) {
@@ -179,33 +187,30 @@ FLO_INLINE void tile(const int R, const int T, enum kind kind,
         }
     }
     for (size_t b = 0; b < blocks; b++) {
-        __m256i code[4], size[4];
+        __m256i low[4], high[4];
         __m256 scale[4];
 
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
-            code[r] = _mm256_load_si256((const void *)(w[r].codes + b * 32));
-            size[r] = kind == UNSIGNED ? code[r] : _mm256_abs_epi8(code[r]);
+            const int16_t *values = w[r].values + b * 32;
+
+            low[r] = _mm256_load_si256((const void *)values);
+            high[r] = _mm256_load_si256((const void *)(values + 16));
             scale[r] = _mm256_broadcast_ss(&w[r].scales[b]);
         }
 #pragma GCC unroll 4
         for (int t = 0; t < T; t++) {
-            const int8_t *codes = x.codes + (size_t)t * x.columns + b * 32;
+            const int16_t *codes = x.codes + (size_t)t * x.columns + b * 32;
             __m256i v = _mm256_loadu_si256((const void *)codes);
+            __m256i u = _mm256_loadu_si256((const void *)(codes + 16));
             __m256 dx =
                 _mm256_broadcast_ss(&x.scales[(size_t)t * x.blocks + b]);
 
 #pragma GCC unroll 4
             for (int r = 0; r < R; r++) {
-                __m256i signs =
-                    kind == UNSIGNED ? v : _mm256_sign_epi8(v, code[r]);
-                __m256i sum = _mm256_maddubs_epi16(size[r], signs);
-                __m256i by = kind != HALVES
-                                 ? ones
-                                 : _mm256_load_si256(
-                                       (const void *)(w[r].halves + b * 16));
+                __m256i sum = _mm256_add_epi32(_mm256_madd_epi16(low[r], v),
+                                               _mm256_madd_epi16(high[r], u));
 
-                sum = _mm256_madd_epi16(sum, by);
                 acc[r][t] =
                     _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum),
                                     _mm256_mul_ps(scale[r], dx), acc[r][t]);
@@ -218,7 +223,7 @@ FLO_INLINE void tile(const int R, const int T, enum kind kind,
         for (int t = 0; t < T; t++) {
             float sum = flo_sum_8(acc[r][t]);
 
-            if (kind == UNSIGNED) {
+            if (has_offsets) {
                 sum += dot_offsets(w[r].offsets, x.sums + (size_t)t * x.blocks,
                                    blocks);
             }
@@ -228,7 +233,7 @@ FLO_INLINE void tile(const int R, const int T, enum kind kind,
 }
 
 /* All tokens against R unpacked rows. */
-FLO_INLINE void rows_times_tokens(size_t rows, enum kind kind,
+FLO_INLINE void rows_times_tokens(size_t rows, const bool has_offsets,
                                   const struct piece *w, size_t blocks,
                                   struct input x, size_t tokens, float *y,
                                   size_t stride)
@@ -239,10 +244,12 @@ FLO_INLINE void rows_times_tokens(size_t rows, enum kind kind,
         size_t r = 0;
 
         for (; r + 2 <= rows; r += 2) {
-            tile(2, 4, kind, w + r, blocks, x, y + t * stride + r, stride);
+            tile(2, 4, has_offsets, w + r, blocks, x, y + t * stride + r,
+                 stride);
         }
         if (r < rows) {
-            tile(1, 4, kind, w + r, blocks, x, y + t * stride + r, stride);
+            tile(1, 4, has_offsets, w + r, blocks, x, y + t * stride + r,
+                 stride);
         }
         x.codes += 4 * x.columns;
         x.scales += 4 * x.blocks;
@@ -250,10 +257,11 @@ FLO_INLINE void rows_times_tokens(size_t rows, enum kind kind,
     }
     for (; t < tokens; t++) {
         if (rows == ROWS) {
-            tile(4, 1, kind, w, blocks, x, y + t * stride, stride);
+            tile(4, 1, has_offsets, w, blocks, x, y + t * stride, stride);
         } else {
             for (size_t r = 0; r < rows; r++) {
-                tile(1, 1, kind, w + r, blocks, x, y + t * stride + r, stride);
+                tile(1, 1, has_offsets, w + r, blocks, x, y + t * stride + r,
+                     stride);
             }
         }
         x.codes += x.columns;
@@ -262,7 +270,7 @@ FLO_INLINE void rows_times_tokens(size_t rows, enum kind kind,
     }
 }
 
-FLO_INLINE void matmul_codes(unpack_fn *unpack, enum kind kind,
+FLO_INLINE void matmul_codes(unpack_fn *unpack, const bool has_offsets,
                              const void *weights, size_t row_bytes, size_t rows,
                              const struct flo_activations *x, float *y,
                              size_t stride)
@@ -291,23 +299,23 @@ FLO_INLINE void matmul_codes(unpack_fn *unpack, enum kind kind,
                 unpack((const uint8_t *)weights + (r + i) * row_bytes, b, count,
                        &pieces[i]);
             }
-            rows_times_tokens(here, kind, pieces, count, input, x->tokens,
-                              y + r, stride);
+            rows_times_tokens(here, has_offsets, pieces, count, input,
+                              x->tokens, y + r, stride);
         }
     }
 }
 
-#define MATMUL_CODES(type, kind)                                               \
+#define MATMUL_CODES(type, has_offsets)                                        \
     void flo_avx2_matmul_##type(const void *weights, size_t row_bytes,         \
                                 size_t rows, const struct flo_activations *x,  \
                                 float *y, size_t stride)                       \
     {                                                                          \
-        matmul_codes(unpack_##type, kind, weights, row_bytes, rows, x, y,      \
-                     stride);                                                  \
+        matmul_codes(unpack_##type, has_offsets, weights, row_bytes, rows, x,  \
+                     y, stride);                                               \
     }
 
-MATMUL_CODES(q4_0, UNSIGNED)
-MATMUL_CODES(q4_1, UNSIGNED)
-MATMUL_CODES(q8_0, SIGNED)
-MATMUL_CODES(q4_k, UNSIGNED)
-MATMUL_CODES(q6_k, HALVES)
+MATMUL_CODES(q4_0, false)
+MATMUL_CODES(q4_1, true)
+MATMUL_CODES(q8_0, false)
+MATMUL_CODES(q4_k, true)
+MATMUL_CODES(q6_k, false)
