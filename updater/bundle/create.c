@@ -1,0 +1,313 @@
+/* Write a bundle: the envelope, then the blobs, in a plain tar or a tar.zst
+ * that every device can read.  The same input gives the same bytes. */
+#include <flotilla/release.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <archive.h>
+#include <archive_entry.h>
+
+#include "base/host/digest.h"
+
+#define PIECE_BYTES (256u << 10)
+/* Level 9 keeps to windows of 4 MiB; blobs hardly shrink anyway. */
+#define ZSTD_LEVEL "9"
+
+struct writer {
+    struct archive *archive;
+    const struct flo_bundle_spec *spec;
+    struct flo_release release;
+    struct flo_bundle_facts facts;
+    uint8_t piece[PIECE_BYTES];
+};
+
+static int archive_fail(const struct writer *writer, struct flo_err *err)
+{
+    const char *text = archive_error_string(writer->archive);
+
+    errno = archive_errno(writer->archive);
+    if (errno == ENOSPC || errno == EDQUOT) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "bundle");
+    }
+    return flo_fail(err, FLO_E_IO_WRITE, "bundle: %s",
+                    text == NULL ? "cannot be written" : text);
+}
+
+static int open_archive(struct writer *writer, int fd, struct flo_err *err)
+{
+    writer->archive = archive_write_new();
+    if (writer->archive == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory to write a bundle");
+    }
+    int result = archive_write_set_format_pax_restricted(writer->archive);
+    if (result == ARCHIVE_OK && writer->spec->compress) {
+        result = archive_write_add_filter_zstd(writer->archive);
+        if (result == ARCHIVE_OK) {
+            result = archive_write_set_filter_option(
+                writer->archive, "zstd", "compression-level", ZSTD_LEVEL);
+        }
+    }
+    if (result == ARCHIVE_OK) {
+        result = archive_write_open_fd(writer->archive, fd);
+    }
+    return result == ARCHIVE_OK ? 0 : archive_fail(writer, err);
+}
+
+static int begin_entry(struct writer *writer, const char *name, uint64_t bytes,
+                       struct flo_err *err)
+{
+    struct archive_entry *entry = archive_entry_new();
+
+    if (entry == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory to write a bundle");
+    }
+    archive_entry_set_pathname(entry, name);
+    archive_entry_set_size(entry, (la_int64_t)bytes);
+    archive_entry_set_filetype(entry, AE_IFREG);
+    archive_entry_set_perm(entry, 0644);
+    archive_entry_set_mtime(entry, 0, 0);
+    int result = archive_write_header(writer->archive, entry);
+    archive_entry_free(entry);
+    return result == ARCHIVE_OK ? 0 : archive_fail(writer, err);
+}
+
+static int add_data(struct writer *writer, const void *data, size_t bytes,
+                    struct flo_err *err)
+{
+    la_ssize_t written = archive_write_data(writer->archive, data, bytes);
+
+    return written == (la_ssize_t)bytes ? 0 : archive_fail(writer, err);
+}
+
+/* ---- blobs
+ * ----------------------------------------------------------------------------
+ */
+
+static int copy_blob(struct writer *writer, int fd, uint64_t bytes,
+                     const struct flo_digest *digest, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_sha256_deinit) struct flo_sha256 sha = {0};
+    struct flo_digest found;
+    int rv = flo_sha256_init(&sha, err);
+
+    for (uint64_t offset = 0; rv == 0 && offset < bytes;) {
+        uint64_t left = bytes - offset;
+        size_t count = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
+        rv = flo_fd_pread_all(fd, writer->piece, count, offset, err);
+        if (rv == 0) {
+            flo_sha256_update(&sha, writer->piece, count);
+            rv = add_data(writer, writer->piece, count, err);
+        }
+        offset += count;
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    flo_sha256_final(&sha, &found);
+    if (!flo_digest_equal(&found, digest)) {
+        return flo_fail(err, FLO_E_TARGET_HASH, "it has other bytes");
+    }
+    return 0;
+}
+
+static int add_blob(struct writer *writer, const struct flo_way *way,
+                    struct flo_err *err)
+{
+    char hex[2 * FLO_DIGEST_BYTES + 1];
+    char name[96];
+    char path[PATH_MAX];
+    struct stat facts;
+
+    flo_hex_encode(way->digest.bytes, FLO_DIGEST_BYTES, hex);
+    (void)snprintf(name, sizeof name, "blobs/sha256-%s", hex);
+    if (!flo_path_join(path, sizeof path, writer->spec->blob_dir,
+                       name + strlen("blobs/"))) {
+        return flo_fail(err, FLO_E_IO_OPEN, "a path is too long");
+    }
+    FLO_CLEANUP(flo_fd_cleanup) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return flo_fail(err, FLO_E_BUNDLE_MISSING, "%s: %s", path,
+                        strerror(errno));
+    }
+    if (fstat(fd, &facts) != 0 || (uint64_t)facts.st_size != way->bytes) {
+        return flo_fail(err, FLO_E_TARGET_HASH,
+                        "%s has another size than the release says", path);
+    }
+    int rv = begin_entry(writer, name, way->bytes, err);
+    if (rv == 0) {
+        rv = copy_blob(writer, fd, way->bytes, &way->digest, err);
+    }
+    if (rv < 0) {
+        return flo_wrap(err, rv, "%s", path);
+    }
+    writer->facts.blobs++;
+    writer->facts.bytes += way->bytes;
+    return 0;
+}
+
+static const struct flo_way *
+smallest_full_way(const struct flo_release_file *file)
+{
+    const struct flo_way *best = NULL;
+
+    for (uint32_t i = 0; i < file->way_count; i++) {
+        const struct flo_way *way = &file->ways[i];
+        if (flo_digest_is_zero(&way->base) &&
+            (best == NULL || way->bytes < best->bytes)) {
+            best = way;
+        }
+    }
+    return best;
+}
+
+static const struct flo_way *find_way(const struct flo_release *release,
+                                      const struct flo_digest *digest)
+{
+    for (uint32_t i = 0; i < release->file_count; i++) {
+        for (uint32_t j = 0; j < release->files[i].way_count; j++) {
+            if (flo_digest_equal(&release->files[i].ways[j].digest, digest)) {
+                return &release->files[i].ways[j];
+            }
+        }
+    }
+    return NULL;
+}
+
+/* Two files of a release may be the same bytes: one entry serves both. */
+static bool is_listed(const struct flo_way *const *ways, size_t count,
+                      const struct flo_way *way)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (flo_digest_equal(&ways[i]->digest, &way->digest)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int choose_ways(const struct writer *writer, const struct flo_way **ways,
+                       size_t ways_max, size_t *count, struct flo_err *err)
+{
+    const struct flo_bundle_spec *spec = writer->spec;
+    const struct flo_release *release = &writer->release;
+    size_t wanted =
+        spec->blob_count > 0 ? spec->blob_count : release->file_count;
+
+    *count = 0;
+    for (size_t i = 0; i < wanted; i++) {
+        const struct flo_way *way = spec->blob_count > 0
+                                        ? find_way(release, &spec->blobs[i])
+                                        : smallest_full_way(&release->files[i]);
+        if (way == NULL) {
+            return flo_fail(err, FLO_E_BUNDLE_MISSING,
+                            "the release has no such way to get a file");
+        }
+        if (!is_listed(ways, *count, way)) {
+            if (*count == ways_max) {
+                return flo_fail(err, FLO_E_BUNDLE_LIMIT,
+                                "more than %zu blobs for a bundle", ways_max);
+            }
+            ways[(*count)++] = way;
+        }
+    }
+    return 0;
+}
+
+/* ---- the file
+ * --------------------------------------------------------------------------------
+ */
+
+static int write_bundle(struct writer *writer, int fd, struct flo_err *err)
+{
+    const struct flo_bundle_spec *spec = writer->spec;
+    const struct flo_way *ways[FLO_RELEASE_FILES_MAX * FLO_RELEASE_WAYS_MAX];
+    size_t count = 0;
+    int rv = choose_ways(writer, ways, FLO_COUNT(ways), &count, err);
+
+    if (rv == 0) {
+        rv = open_archive(writer, fd, err);
+    }
+    if (rv == 0) {
+        rv = begin_entry(writer, "release.json", spec->envelope_bytes, err);
+    }
+    if (rv == 0) {
+        rv = add_data(writer, spec->envelope, spec->envelope_bytes, err);
+    }
+    for (size_t i = 0; rv == 0 && i < count; i++) {
+        rv = add_blob(writer, ways[i], err);
+    }
+    if (rv == 0 && archive_write_close(writer->archive) != ARCHIVE_OK) {
+        rv = archive_fail(writer, err);
+    }
+    return rv;
+}
+
+static int write_beside(struct writer *writer, const char *path,
+                        struct flo_err *err)
+{
+    char beside[PATH_MAX];
+    int chars =
+        snprintf(beside, sizeof beside, "%s.%ld.new", path, (long)getpid());
+
+    if (chars < 0 || (size_t)chars >= sizeof beside) {
+        return flo_fail(err, FLO_E_IO_OPEN, "a path is too long");
+    }
+    FLO_CLEANUP(flo_fd_cleanup)
+    int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", beside);
+    }
+    int rv = write_bundle(writer, fd, err);
+    if (rv == 0 && (fdatasync(fd) != 0 || rename(beside, path) != 0)) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
+    }
+    if (rv < 0) {
+        (void)unlink(beside);
+    }
+    return rv;
+}
+
+static int parse_release(const struct flo_bundle_spec *spec,
+                         struct flo_release *out, struct flo_err *err)
+{
+    struct flo_envelope envelope = {0};
+    int rv = flo_envelope_parse(spec->envelope, spec->envelope_bytes,
+                                FLO_TYPE_RELEASE, &envelope, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_release_parse(envelope.body, envelope.body_bytes, NULL, out, err);
+    flo_envelope_deinit(&envelope);
+    return rv;
+}
+
+int flo_bundle_create(const char *path, const struct flo_bundle_spec *spec,
+                      struct flo_bundle_facts *out, struct flo_err *err)
+{
+    struct writer *writer = calloc(1, sizeof *writer);
+
+    if (writer == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory to write a bundle");
+    }
+    writer->spec = spec;
+    writer->facts.compressed = spec->compress;
+    flo_sha256(spec->envelope, spec->envelope_bytes, &writer->facts.release);
+    int rv = parse_release(spec, &writer->release, err);
+    if (rv == 0) {
+        rv = write_beside(writer, path, err);
+        flo_release_deinit(&writer->release);
+    }
+    (void)archive_write_free(writer->archive);
+    if (rv == 0 && out != NULL) {
+        *out = writer->facts;
+    }
+    free(writer);
+    return rv;
+}

@@ -1,0 +1,451 @@
+/* Read a bundle from front to back: nothing is believed before the release
+ * document, the first entry, is verified; after it, only what the document
+ * names is taken, in the size that it says, with the digest that it says. */
+#include <flotilla/release.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <archive.h>
+#include <archive_entry.h>
+
+#include "base/host/digest.h"
+#include "updater/bundle/input.h"
+
+#define PIECE_BYTES (256u << 10)
+#define DOCUMENT_NAME "release.json"
+#define BLOB_PREFIX "blobs/sha256-"
+#define BLOB_NAME_BYTES (sizeof BLOB_PREFIX - 1 + 2 * FLO_DIGEST_BYTES)
+#define NAME_SHOWN_BYTES 128
+
+/* What a bundle may hold: one row per way of the release. */
+struct expected {
+    struct flo_digest digest;
+    uint64_t bytes;
+    uint32_t file; /* index in the release */
+    bool is_seen;
+};
+
+struct reader {
+    struct archive *archive;
+    struct bundle_input *input;
+    const struct flo_bundle_handlers *handlers;
+    const struct flo_trust *trust;
+    struct flo_bundle_facts facts;
+    char *envelope;
+    size_t envelope_bytes;
+    struct flo_release_verified verified;
+    bool is_verified;
+    unsigned entries;
+    struct expected expected[FLO_RELEASE_FILES_MAX * FLO_RELEASE_WAYS_MAX];
+    size_t expected_count;
+    /* The first entry that the release does not name. */
+    char stray[NAME_SHOWN_BYTES];
+    uint8_t piece[PIECE_BYTES];
+};
+
+/* ---- libarchive
+ * -------------------------------------------------------------------- */
+
+static la_ssize_t on_read(struct archive *archive, void *context,
+                          const void **data)
+{
+    ssize_t bytes = bundle_input_next(context, data);
+
+    if (bytes < 0) {
+        archive_set_error(archive, EIO, "input failed");
+    }
+    return bytes;
+}
+
+/* libarchive tells kinds of damage apart by its sentences only. */
+static int archive_fail(const struct reader *reader, struct flo_err *err)
+{
+    int code = bundle_input_failure(reader->input, err);
+    const char *text = archive_error_string(reader->archive);
+
+    if (code < 0) {
+        return code;
+    }
+    text = text == NULL ? "unknown damage" : text;
+    code = FLO_E_BUNDLE_FORMAT;
+    if (strcasestr(text, "truncated") != NULL) {
+        code = FLO_E_BUNDLE_TRUNCATED;
+    } else if (strcasestr(text, "size") != NULL) {
+        code = FLO_E_BUNDLE_SIZE;
+    }
+    return flo_fail(err, code, "the bundle behind entry %u: %s",
+                    reader->entries, text);
+}
+
+static int open_archive(struct reader *reader, struct flo_err *err)
+{
+    reader->archive = archive_read_new();
+    if (reader->archive == NULL ||
+        archive_read_support_format_tar(reader->archive) != ARCHIVE_OK) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory to read a bundle");
+    }
+    if (archive_read_open(reader->archive, reader->input, NULL, on_read,
+                          NULL) != ARCHIVE_OK) {
+        return archive_fail(reader, err);
+    }
+    return 0;
+}
+
+/* ---- entries
+ * ------------------------------------------------------------------------- */
+
+static bool is_harmless_path(const char *path)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/";
+
+    return path[0] != '/' && path[0] != '\0' && strstr(path, "..") == NULL &&
+           path[strspn(path, allowed)] == '\0';
+}
+
+static int check_kind(struct archive_entry *entry, const char *shown,
+                      struct flo_err *err)
+{
+    if (archive_entry_filetype(entry) != AE_IFREG ||
+        archive_entry_hardlink(entry) != NULL ||
+        archive_entry_symlink(entry) != NULL ||
+        archive_entry_sparse_count(entry) > 0 ||
+        (archive_entry_mode(entry) & 07000) != 0) {
+        return flo_fail(err, FLO_E_BUNDLE_ENTRY,
+                        "entry %s is no plain regular file", shown);
+    }
+    if (archive_entry_size_is_set(entry) == 0 ||
+        archive_entry_size(entry) < 0) {
+        return flo_fail(err, FLO_E_BUNDLE_SIZE, "entry %s has no size", shown);
+    }
+    return 0;
+}
+
+static int read_data(struct reader *reader, size_t wanted, size_t *got,
+                     struct flo_err *err)
+{
+    la_ssize_t bytes =
+        archive_read_data(reader->archive, reader->piece, wanted);
+
+    if (bytes < 0) {
+        return archive_fail(reader, err);
+    }
+    *got = (size_t)bytes;
+    return 0;
+}
+
+/* ---- the release document
+ * ---------------------------------------------------------------- */
+
+static void list_expected(struct reader *reader)
+{
+    const struct flo_release *release = &reader->verified.release;
+
+    for (uint32_t i = 0; i < release->file_count; i++) {
+        for (uint32_t j = 0; j < release->files[i].way_count; j++) {
+            const struct flo_way *way = &release->files[i].ways[j];
+            reader->expected[reader->expected_count++] =
+                (struct expected){way->digest, way->bytes, i, false};
+        }
+    }
+}
+
+static int read_document(struct reader *reader, uint64_t bytes,
+                         struct flo_err *err)
+{
+    size_t done = 0;
+
+    if (bytes > FLO_ENVELOPE_BYTES_MAX) {
+        return flo_fail(err, FLO_E_META_TOO_LARGE,
+                        "the release document has %" PRIu64 " bytes, allowed "
+                        "are %d",
+                        bytes, FLO_ENVELOPE_BYTES_MAX);
+    }
+    reader->envelope = malloc((size_t)bytes + 1);
+    if (reader->envelope == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory to read a bundle");
+    }
+    while (done < bytes) {
+        size_t left = (size_t)bytes - done;
+        size_t got = 0;
+        int rv = read_data(reader, left < PIECE_BYTES ? left : PIECE_BYTES,
+                           &got, err);
+        if (rv < 0) {
+            return rv;
+        }
+        if (got == 0) {
+            return flo_fail(err, FLO_E_BUNDLE_TRUNCATED,
+                            "the release document ends too early");
+        }
+        memcpy(reader->envelope + done, reader->piece, got);
+        done += got;
+    }
+    reader->envelope_bytes = done;
+    int rv = flo_release_verify(reader->envelope, done, reader->trust,
+                                &reader->verified, err);
+    if (rv < 0) {
+        return rv;
+    }
+    reader->is_verified = true;
+    reader->facts.release = reader->verified.digest;
+    list_expected(reader);
+    if (reader->handlers->on_release == NULL) {
+        return 0;
+    }
+    return reader->handlers->on_release(reader->handlers->context,
+                                        &reader->verified, reader->envelope,
+                                        done, err);
+}
+
+/* ---- blobs
+ * -----------------------------------------------------------------------------------
+ */
+
+/* Mark every way of that digest as seen; NULL when the release has none. */
+static const struct expected *
+see(struct reader *reader, const struct flo_digest *digest, bool *is_again)
+{
+    const struct expected *found = NULL;
+
+    *is_again = false;
+    for (size_t i = 0; i < reader->expected_count; i++) {
+        struct expected *row = &reader->expected[i];
+        if (flo_digest_equal(&row->digest, digest)) {
+            *is_again = *is_again || row->is_seen;
+            row->is_seen = true;
+            found = row;
+        }
+    }
+    return found;
+}
+
+static int stream_blob(struct reader *reader, const struct expected *blob,
+                       bool wanted, struct flo_sha256 *sha, struct flo_err *err)
+{
+    const struct flo_bundle_handlers *handlers = reader->handlers;
+    uint64_t left = blob->bytes;
+
+    while (left > 0) {
+        size_t got = 0;
+        int rv = read_data(
+            reader, left < PIECE_BYTES ? (size_t)left : PIECE_BYTES, &got, err);
+        if (rv == 0 && got == 0) {
+            rv = flo_fail(err, FLO_E_BUNDLE_TRUNCATED,
+                          "the bundle ends %" PRIu64 " bytes before the end of "
+                          "entry %u",
+                          left, reader->entries);
+        }
+        if (rv == 0 && wanted && handlers->on_data != NULL) {
+            rv = handlers->on_data(handlers->context, reader->piece, got, err);
+        }
+        if (rv < 0) {
+            return rv;
+        }
+        flo_sha256_update(sha, reader->piece, got);
+        left -= got;
+    }
+    return 0;
+}
+
+static int read_blob(struct reader *reader, const struct expected *blob,
+                     struct flo_err *err)
+{
+    const struct flo_bundle_handlers *handlers = reader->handlers;
+    FLO_CLEANUP(flo_sha256_deinit) struct flo_sha256 sha = {0};
+    struct flo_digest found;
+    char text[FLO_DIGEST_TEXT];
+    bool wanted = true;
+    int rv = flo_sha256_init(&sha, err);
+
+    if (rv == 0 && handlers->on_blob != NULL) {
+        rv = handlers->on_blob(handlers->context, &blob->digest, blob->bytes,
+                               &wanted, err);
+    }
+    if (rv == 0) {
+        rv = stream_blob(reader, blob, wanted, &sha, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    flo_sha256_final(&sha, &found);
+    if (!flo_digest_equal(&found, &blob->digest)) {
+        flo_digest_text(&blob->digest, text);
+        return flo_fail(err, FLO_E_TARGET_HASH,
+                        "the bundle's blob %s has other bytes", text);
+    }
+    reader->facts.blobs++;
+    reader->facts.bytes += blob->bytes;
+    if (wanted && handlers->on_blob_end != NULL) {
+        rv = handlers->on_blob_end(handlers->context, &blob->digest, err);
+    }
+    return rv;
+}
+
+static int check_blob_size(const struct expected *blob, uint64_t bytes,
+                           const char *shown, struct flo_err *err)
+{
+    if (bytes == blob->bytes) {
+        return 0;
+    }
+    return flo_fail(err,
+                    bytes > blob->bytes ? FLO_E_BUNDLE_BOMB : FLO_E_BUNDLE_SIZE,
+                    "entry %s has %" PRIu64 " bytes, the release says "
+                    "%" PRIu64,
+                    shown, bytes, blob->bytes);
+}
+
+/* ---- one entry after the other
+ * ------------------------------------------------------------------ */
+
+static int read_named(struct reader *reader, const char *path, uint64_t bytes,
+                      const char *shown, struct flo_err *err)
+{
+    struct flo_digest digest;
+    bool is_again = false;
+
+    if (strcmp(path, DOCUMENT_NAME) == 0) {
+        return reader->is_verified
+                   ? flo_fail(err, FLO_E_BUNDLE_DUPLICATE,
+                              "entry %s stands twice in the bundle", shown)
+                   : read_document(reader, bytes, err);
+    }
+    if (!reader->is_verified) {
+        return flo_fail(err, FLO_E_BUNDLE_ORDER,
+                        "the first entry is %s, expected is " DOCUMENT_NAME,
+                        shown);
+    }
+    const struct expected *blob = NULL;
+    if (strlen(path) == BLOB_NAME_BYTES &&
+        strncmp(path, BLOB_PREFIX, sizeof BLOB_PREFIX - 1) == 0 &&
+        flo_hex_decode(path + sizeof BLOB_PREFIX - 1, digest.bytes,
+                       sizeof digest.bytes)) {
+        blob = see(reader, &digest, &is_again);
+    }
+    if (blob == NULL) {
+        /* Refused at the end, so that a flood of them meets its own limit. */
+        if (reader->stray[0] == '\0') {
+            (void)snprintf(reader->stray, sizeof reader->stray, "%s", shown);
+        }
+        return 0;
+    }
+    if (is_again) {
+        return flo_fail(err, FLO_E_BUNDLE_DUPLICATE,
+                        "entry %s stands twice in the bundle", shown);
+    }
+    int rv = check_blob_size(blob, bytes, shown, err);
+    return rv < 0 ? rv : read_blob(reader, blob, err);
+}
+
+static int read_entry(struct reader *reader, struct archive_entry *entry,
+                      bool is_clean, struct flo_err *err)
+{
+    const char *path = archive_entry_pathname(entry);
+    char shown[NAME_SHOWN_BYTES] = "without a name";
+
+    if (path != NULL) {
+        flo_text_clean(path, strlen(path), shown, sizeof shown);
+    }
+    int rv = check_kind(entry, shown, err);
+    if (rv < 0) {
+        return rv;
+    }
+    if (path == NULL || !is_harmless_path(path)) {
+        return flo_fail(err, FLO_E_BUNDLE_PATH,
+                        "entry \"%s\" has a path that is not allowed", shown);
+    }
+    if (!is_clean) {
+        return archive_fail(reader, err);
+    }
+    return read_named(reader, path, (uint64_t)archive_entry_size(entry), shown,
+                      err);
+}
+
+static int read_entries(struct reader *reader, struct flo_err *err)
+{
+    for (;;) {
+        struct archive_entry *entry = NULL;
+        int result = archive_read_next_header(reader->archive, &entry);
+        if (result == ARCHIVE_EOF) {
+            return 0;
+        }
+        if (result != ARCHIVE_OK && result != ARCHIVE_WARN) {
+            return archive_fail(reader, err);
+        }
+        reader->entries++;
+        if (reader->entries > FLO_BUNDLE_ENTRIES_MAX) {
+            return flo_fail(err, FLO_E_BUNDLE_LIMIT,
+                            "the bundle has more than %d entries",
+                            FLO_BUNDLE_ENTRIES_MAX);
+        }
+        int rv = read_entry(reader, entry, result == ARCHIVE_OK, err);
+        if (rv < 0) {
+            return rv;
+        }
+    }
+}
+
+/* Every file of the release came in at least one way, and nothing else. */
+static int check_whole(const struct reader *reader, struct flo_err *err)
+{
+    const struct flo_release *release = &reader->verified.release;
+
+    if (!reader->is_verified) {
+        return flo_fail(err, FLO_E_BUNDLE_FORMAT, "the bundle is empty");
+    }
+    if (reader->stray[0] != '\0') {
+        return flo_fail(err, FLO_E_BUNDLE_PATH,
+                        "entry %s is not named by the release", reader->stray);
+    }
+    for (uint32_t i = 0; i < release->file_count; i++) {
+        bool is_there = false;
+        for (size_t j = 0; j < reader->expected_count; j++) {
+            is_there = is_there || (reader->expected[j].file == i &&
+                                    reader->expected[j].is_seen);
+        }
+        if (!is_there) {
+            return flo_fail(err, FLO_E_BUNDLE_MISSING,
+                            "the bundle has no blob for %s of %s@%s",
+                            release->files[i].name, release->model,
+                            release->version);
+        }
+    }
+    return 0;
+}
+
+int flo_bundle_read(const char *path, const struct flo_trust *trust,
+                    const struct flo_bundle_handlers *handlers,
+                    struct flo_bundle_facts *out, struct flo_err *err)
+{
+    struct reader *reader = calloc(1, sizeof *reader);
+
+    if (reader == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory to read a bundle");
+    }
+    reader->handlers = handlers;
+    reader->trust = trust;
+    int rv = bundle_input_open(path, &reader->input, err);
+    if (rv == 0) {
+        reader->facts.compressed = bundle_input_is_compressed(reader->input);
+        rv = open_archive(reader, err);
+    }
+    if (rv == 0) {
+        rv = read_entries(reader, err);
+    }
+    if (rv == 0) {
+        rv = check_whole(reader, err);
+    }
+    if (rv == 0 && out != NULL) {
+        *out = reader->facts;
+    }
+    (void)archive_read_free(reader->archive);
+    bundle_input_close(reader->input);
+    if (reader->is_verified) {
+        flo_release_verified_deinit(&reader->verified);
+    }
+    free(reader->envelope);
+    free(reader);
+    return rv;
+}

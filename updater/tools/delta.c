@@ -1,0 +1,304 @@
+/* flotilla-updater delta create|apply|info: patches by hand and for the
+ * benchmarks. */
+#include "updater/tools/tools.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/host/digest.h"
+
+static uint64_t peak_rss(void)
+{
+    struct rusage usage;
+
+    return getrusage(RUSAGE_SELF, &usage) == 0
+               ? (uint64_t)usage.ru_maxrss * 1024
+               : 0;
+}
+
+static double user_seconds(void)
+{
+    struct rusage usage;
+
+    return getrusage(RUSAGE_SELF, &usage) == 0
+               ? (double)usage.ru_utime.tv_sec +
+                     (double)usage.ru_utime.tv_usec / 1e6
+               : 0;
+}
+
+static double ratio_of(uint64_t part, uint64_t whole)
+{
+    return whole == 0 ? 1.0 : (double)part / (double)whole;
+}
+
+/* ---- create
+ * ----------------------------------------------------------------------- */
+
+static int create(const char *const *paths, const char *codec, bool wants_json,
+                  struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int old_fd = -1;
+    FLO_CLEANUP(flo_fd_cleanup) int new_fd = -1;
+    FLO_CLEANUP(flo_fd_cleanup) int patch_fd = -1;
+    struct flo_delta_made made;
+    /* "bsdiff" is what people say. */
+    const char *choice = strcmp(codec, "bsdiff") == 0   ? "bsdiff40"
+                         : strcmp(codec, "tensor") == 0 ? "tensor1"
+                                                        : codec;
+    int rv = tool_open(paths[0], &old_fd, err);
+
+    if (rv == 0) {
+        rv = tool_open(paths[1], &new_fd, err);
+    }
+    if (rv == 0) {
+        rv = tool_create(paths[2], &patch_fd, err);
+    }
+    if (rv == 0) {
+        rv = flo_delta_create(choice, old_fd, new_fd, patch_fd, &made, err);
+    }
+    if (rv == 0) {
+        rv = tool_commit(patch_fd, paths[2], err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    json_t *json = json_pack(
+        "{s:s,s:I,s:I,s:I,s:f,s:I,s:f,s:I,s:o,s:o,s:o}", "codec",
+        flo_codec_word(made.codec), "bytes", (json_int_t)made.bytes,
+        "full_bytes", (json_int_t)made.full_bytes, "new_bytes",
+        (json_int_t)made.new_bytes, "ratio",
+        ratio_of(made.bytes, made.new_bytes), "create_ms",
+        (json_int_t)made.create_ms, "user_s", user_seconds(), "peak_rss",
+        (json_int_t)peak_rss(), "old", tool_digest(&made.old_digest), "new",
+        tool_digest(&made.new_digest), "patch", tool_digest(&made.digest));
+    tool_answer(wants_json, json,
+                "%s: %s, %" PRIu64 " bytes = %.1f %% of %" PRIu64
+                ", made in %" PRIu64 " ms\n",
+                paths[2], flo_codec_word(made.codec), made.bytes,
+                100 * ratio_of(made.bytes, made.new_bytes), made.new_bytes,
+                made.create_ms);
+    return 0;
+}
+
+static int command_create(int argc, char **argv)
+{
+    const char *codec = "auto";
+    const char *json = NULL;
+    const struct tool_option options[] = {{"--codec", false, &codec},
+                                          {"--json", true, &json}};
+    const char *paths[3];
+    struct flo_err err = {0};
+    int rv = tool_args(
+        argc, argv, options, FLO_COUNT(options), paths, FLO_COUNT(paths),
+        "delta create OLD NEW PATCH [--codec auto|full|bsdiff|zstd] [--json]",
+        &err);
+
+    if (rv == 0) {
+        rv = create(paths, codec, json != NULL, &err);
+    }
+    return rv == 0 ? 0 : tool_fail(json != NULL, &err);
+}
+
+/* ---- apply
+ * ------------------------------------------------------------------------- */
+
+struct apply_options {
+    const char *max_memory;
+    const char *base;     /* digest that the old file must have */
+    const char *expected; /* digest that the new file must have */
+    const char *json;
+};
+
+static int write_piece(void *context, const void *data, size_t bytes,
+                       struct flo_err *err)
+{
+    const int *fd = context;
+
+    return flo_fd_write_all(*fd, data, bytes, err);
+}
+
+static int parse_digest(const char *text, const char *name,
+                        struct flo_digest *out, struct flo_err *err)
+{
+    if (!flo_digest_parse(text, out)) {
+        return flo_fail(err, FLO_E_USAGE, "%s: \"%s\" is no sha256:<64 hex>",
+                        name, text);
+    }
+    return 0;
+}
+
+/* Refuse another base than named, before anything is written. */
+static int check_base(int fd, const char *path, const char *digest,
+                      struct flo_err *err)
+{
+    struct flo_digest wanted;
+    struct flo_digest found;
+    char text[FLO_DIGEST_TEXT];
+
+    if (digest == NULL) {
+        return 0;
+    }
+    int rv = parse_digest(digest, "--base", &wanted, err);
+    if (rv == 0) {
+        rv = flo_sha256_fd(fd, &found, NULL, err);
+    }
+    if (rv < 0 || flo_digest_equal(&wanted, &found)) {
+        return rv;
+    }
+    flo_digest_text(&found, text);
+    return flo_fail(err, FLO_E_PATCH_BASE, "%s is %s, the patch is for %s",
+                    path, text, digest);
+}
+
+static int fill_job(const struct apply_options *options,
+                    struct flo_delta_job *job, struct flo_digest *expected,
+                    struct flo_err *err)
+{
+    struct flo_delta_facts facts;
+    int rv = flo_delta_inspect(job->patch_fd, &facts, err);
+
+    if (rv == 0 && options->max_memory != NULL) {
+        rv = tool_bytes(options->max_memory, "--max-memory",
+                        &job->memory_bytes_max, err);
+    }
+    if (rv == 0 && options->expected != NULL) {
+        rv = parse_digest(options->expected, "--expect", expected, err);
+        job->new_digest = expected;
+    }
+    if (rv == 0) {
+        job->codec = facts.codec;
+        job->new_bytes = facts.new_bytes;
+    }
+    return rv;
+}
+
+static int apply(const char *const *paths, const struct apply_options *options,
+                 struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int old_fd = -1;
+    FLO_CLEANUP(flo_fd_cleanup) int patch_fd = -1;
+    FLO_CLEANUP(flo_fd_cleanup) int new_fd = -1;
+    struct flo_digest expected;
+    struct flo_digest digest;
+    int rv = tool_open(paths[0], &old_fd, err);
+
+    if (rv == 0) {
+        rv = check_base(old_fd, paths[0], options->base, err);
+    }
+    if (rv == 0) {
+        rv = tool_open(paths[1], &patch_fd, err);
+    }
+    struct flo_delta_job job = {.patch_fd = patch_fd,
+                                .base_fd = old_fd,
+                                .on_data = write_piece,
+                                .context = &new_fd};
+    if (rv == 0) {
+        rv = fill_job(options, &job, &expected, err);
+    }
+    if (rv == 0) {
+        rv = tool_create(paths[2], &new_fd, err);
+    }
+    uint64_t begin_us = flo_now_us();
+    if (rv == 0) {
+        rv = flo_delta_apply(&job, &digest, err);
+    }
+    uint64_t took_ms = (flo_now_us() - begin_us) / 1000;
+    if (rv == 0) {
+        rv = tool_commit(new_fd, paths[2], err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    json_t *json = json_pack(
+        "{s:s,s:I,s:I,s:f,s:I,s:o}", "codec", flo_codec_word(job.codec),
+        "bytes", (json_int_t)job.new_bytes, "apply_ms", (json_int_t)took_ms,
+        "user_s", user_seconds(), "peak_rss", (json_int_t)peak_rss(), "digest",
+        tool_digest(&digest));
+    tool_answer(options->json != NULL, json,
+                "%s: %" PRIu64 " bytes by %s in %" PRIu64 " ms\n", paths[2],
+                job.new_bytes, flo_codec_word(job.codec), took_ms);
+    return 0;
+}
+
+static int command_apply(int argc, char **argv)
+{
+    struct apply_options values = {0};
+    const struct tool_option options[] = {
+        {"--max-memory", false, &values.max_memory},
+        {"--base", false, &values.base},
+        {"--expect", false, &values.expected},
+        {"--json", true, &values.json}};
+    const char *paths[3];
+    struct flo_err err = {0};
+    int rv = tool_args(argc, argv, options, FLO_COUNT(options), paths,
+                       FLO_COUNT(paths),
+                       "delta apply OLD PATCH NEW [--max-memory BYTES] "
+                       "[--base DIGEST] [--expect DIGEST] [--json]",
+                       &err);
+
+    if (rv == 0) {
+        rv = apply(paths, &values, &err);
+    }
+    return rv == 0 ? 0 : tool_fail(values.json != NULL, &err);
+}
+
+/* ---- info
+ * ---------------------------------------------------------------------------
+ */
+
+static int command_info(int argc, char **argv)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    const char *json = NULL;
+    const struct tool_option options[] = {{"--json", true, &json}};
+    const char *path = NULL;
+    struct flo_delta_facts facts;
+    struct flo_err err = {0};
+    int rv = tool_args(argc, argv, options, FLO_COUNT(options), &path, 1,
+                       "delta info PATCH [--json]", &err);
+
+    if (rv == 0) {
+        rv = tool_open(path, &fd, &err);
+    }
+    if (rv == 0) {
+        rv = flo_delta_inspect(fd, &facts, &err);
+    }
+    if (rv < 0) {
+        return tool_fail(json != NULL, &err);
+    }
+    json_t *answer = json_pack(
+        "{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:i}", "codec",
+        flo_codec_word(facts.codec), "bytes", (json_int_t)facts.patch_bytes,
+        "new_bytes", (json_int_t)facts.new_bytes, "control_bytes",
+        (json_int_t)facts.control_bytes, "diff_bytes",
+        (json_int_t)facts.diff_bytes, "extra_bytes",
+        (json_int_t)facts.extra_bytes, "memory_bytes",
+        (json_int_t)facts.memory_bytes, "window_log", (int)facts.window_log);
+    tool_answer(json != NULL, answer,
+                "%s: %s, %" PRIu64 " bytes, makes %" PRIu64
+                " bytes with %" PRIu64 " bytes of memory\n",
+                path, flo_codec_word(facts.codec), facts.patch_bytes,
+                facts.new_bytes, facts.memory_bytes);
+    return 0;
+}
+
+int tool_delta(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } commands[] = {{"create", command_create},
+                    {"apply", command_apply},
+                    {"info", command_info}};
+    struct flo_err err = {0};
+
+    for (size_t i = 0; argc > 0 && i < FLO_COUNT(commands); i++) {
+        if (strcmp(argv[0], commands[i].name) == 0) {
+            return commands[i].run(argc - 1, argv + 1);
+        }
+    }
+    (void)flo_fail(&err, FLO_E_USAGE,
+                   "usage: flotilla-updater delta create|apply|info ...");
+    return flo_err_print(stderr, &err);
+}
