@@ -183,14 +183,30 @@ static bool add_need(struct flo_plan *plan, const struct flo_release_file *file,
            flo_add_u64(plan->fetch_bytes, way->bytes, &plan->fetch_bytes);
 }
 
+/* Steps are in the order of size: the model comes last, and with it the end of
+ * the work.  Returns the index of the new one. */
+static uint32_t insert_step(const struct flo_release *release,
+                            struct flo_plan *plan, uint32_t file)
+{
+    uint32_t at = plan->step_count++;
+
+    while (at > 0 && release->files[plan->steps[at - 1].file].bytes >
+                         release->files[file].bytes) {
+        plan->steps[at] = plan->steps[at - 1];
+        at--;
+    }
+    memset(&plan->steps[at], 0, sizeof(plan->steps[at]));
+    plan->steps[at].file = (uint8_t)file;
+    return at;
+}
+
 static int plan_file(const struct flo_plan_input *input, uint32_t file,
                      struct flo_plan *plan, uint64_t *largest_aside,
                      uint64_t *largest_file, struct flo_err *err)
 {
     const struct flo_release_file *facts = &input->release->files[file];
-    uint32_t step = plan->step_count++;
+    uint32_t step = insert_step(input->release, plan, file);
 
-    plan->steps[step].file = (uint8_t)file;
     if (holds(input->present, input->present_count, &facts->digest)) {
         plan->steps[step].is_present = true;
         return 0;

@@ -32,6 +32,15 @@ FLO_MUST_USE int flo_store_part_publish(struct flo_store *store, int fd,
 /* Remove a partial download and its map. */
 void flo_store_part_remove(struct flo_store *store,
                            const struct flo_digest *digest);
+/* Remove every partial download but these; gives the bytes on disk of what
+ * stays. */
+uint64_t flo_store_partials_keep(struct flo_store *store,
+                                 const struct flo_digest *keep,
+                                 size_t keep_count);
+/* One worker at a time: held until the store is closed.
+ * FLO_E_STATE_LOCKED. */
+FLO_MUST_USE int flo_store_partials_lock(struct flo_store *store,
+                                         struct flo_err *err);
 /* Call for each regular name of a folder; stops at the first non-zero. */
 int flo_store_each_name(int dir_fd,
                         int (*call)(void *context, const char *name),

@@ -1,0 +1,177 @@
+/* The job line: what the agent asks a worker to do. */
+#include <string.h>
+
+#include "base/host/json.h"
+#include "updater/run/run.h"
+
+/* Plain http only to this machine: digests would keep a stranger from
+ * changing the model, not from reading it. */
+static bool is_url_allowed(const char *url)
+{
+    static const char *const starts[] = {"https://", "http://127.0.0.1",
+                                         "http://localhost", "http://[::1]"};
+
+    for (size_t i = 0; i < FLO_COUNT(starts); i++) {
+        size_t chars = strlen(starts[i]);
+        if (strncmp(url, starts[i], chars) == 0 &&
+            (i == 0 || url[chars] == ':' || url[chars] == '/' ||
+             url[chars] == '\0')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int read_urls(const json_t *json, struct flo_job *job,
+                     struct flo_err *err)
+{
+    json_t *list = NULL;
+    int rv =
+        flo_json_opt_array(json, "urls", FLO_FETCH_MIRRORS_MAX, &list, err);
+
+    for (size_t i = 0; rv == 0 && i < json_array_size(list); i++) {
+        const char *url = json_string_value(json_array_get(list, i));
+        if (url == NULL || strlen(url) > 512) {
+            return flo_fail(err, FLO_E_META_SCHEMA,
+                            "field `urls[%zu]` is no text of at most 512 bytes",
+                            i);
+        }
+        if (!is_url_allowed(url)) {
+            return flo_fail(err, FLO_E_NET_TLS,
+                            "urls[%zu] `%s` is not https, and not this machine",
+                            i, url);
+        }
+        job->urls[job->url_count++] = url;
+    }
+    return rv;
+}
+
+static int read_profile(const json_t *json, struct flo_profile *out,
+                        struct flo_err *err)
+{
+    json_t *profile = NULL;
+    json_t *engines = NULL;
+    const char *text = NULL;
+    int rv = flo_json_get_object(json, "profile", &profile, err);
+
+    if (rv < 0 ||
+        (rv = flo_json_get_text(profile, "arch", sizeof(out->arch) - 1, &text,
+                                err)) < 0 ||
+        (rv = flo_json_opt_u64(profile, "memory_bytes", 0, INT64_MAX, 0,
+                               &out->memory_bytes, err)) < 0 ||
+        (rv = flo_json_opt_array(profile, "engine", 4, &engines, err)) < 0) {
+        return rv;
+    }
+    snprintf(out->arch, sizeof(out->arch), "%s", text);
+    for (size_t i = 0; i < json_array_size(engines); i++) {
+        text = json_string_value(json_array_get(engines, i));
+        if (text == NULL || strlen(text) >= sizeof(out->engine[0])) {
+            return flo_fail(err, FLO_E_META_SCHEMA,
+                            "field `profile.engine[%zu]` is no short text", i);
+        }
+        snprintf(out->engine[i], sizeof(out->engine[i]), "%s", text);
+    }
+    return 0;
+}
+
+static int read_paths(const json_t *json, struct flo_job *job,
+                      struct flo_err *err)
+{
+    const struct {
+        const char *key;
+        const char **out;
+    } paths[] = {
+        {"ca_file", &job->ca_file},
+        {"cert_file", &job->cert_file},
+        {"key_file", &job->key_file},
+        {"bundle", &job->bundle},
+    };
+    int rv = flo_json_get_text(json, "state_dir", 4000, &job->state_dir, err);
+
+    if (rv == 0) {
+        rv = flo_json_get_text(json, "trust_file", 4000, &job->trust_file, err);
+    }
+    for (size_t i = 0; rv == 0 && i < FLO_COUNT(paths); i++) {
+        rv = flo_json_opt_text(json, paths[i].key, 4000, NULL, paths[i].out,
+                               err);
+        /* An empty path means none, as in a form. */
+        if (rv == 0 && *paths[i].out != NULL && (*paths[i].out)[0] == '\0') {
+            *paths[i].out = NULL;
+        }
+    }
+    return rv;
+}
+
+static int read_numbers(const json_t *json, struct flo_job *job,
+                        struct flo_err *err)
+{
+    const struct {
+        const char *key;
+        uint64_t max;
+        uint64_t *out;
+    } numbers[] = {
+        {"rate_bytes_per_s", INT64_MAX, &job->rate_bytes_per_s},
+        {"budget_bytes", INT64_MAX, &job->budget_bytes},
+        {"memory_bytes_max", INT64_MAX, &job->memory_bytes_max},
+        {"pause_ms_min", 3600000, &job->pause_ms_min},
+        {"pause_ms_max", 3600000, &job->pause_ms_max},
+        {"attempts_max", 1000, &job->attempts_max},
+    };
+    int rv = 0;
+
+    for (size_t i = 0; rv == 0 && i < FLO_COUNT(numbers); i++) {
+        rv = flo_json_opt_u64(json, numbers[i].key, 0, numbers[i].max, 0,
+                              numbers[i].out, err);
+    }
+    if (job->memory_bytes_max == 0) {
+        job->memory_bytes_max = FLO_PLAN_MEMORY_BYTES;
+    }
+    return rv;
+}
+
+static int read_job(const json_t *json, struct flo_job *job,
+                    struct flo_err *err)
+{
+    const char *word = NULL;
+    uint64_t version = 0;
+    int rv = flo_json_get_u64(json, "v", 1, 1, &version, err);
+
+    if (rv == 0) {
+        rv = flo_json_get_text(json, "job", 32, &word, err);
+    }
+    if (rv == 0 && strcmp(word, "stage") != 0) {
+        return flo_fail(err, FLO_E_NOT_BUILT, "job `%s` is not known here",
+                        word);
+    }
+    if (rv < 0 || (rv = read_paths(json, job, err)) < 0 ||
+        (rv = read_urls(json, job, err)) < 0 ||
+        (rv = read_profile(json, &job->profile, err)) < 0 ||
+        (rv = read_numbers(json, job, err)) < 0) {
+        return rv;
+    }
+    return job->bundle == NULL
+               ? flo_json_get_digest(json, "release", &job->release, err)
+               : flo_json_opt_digest(json, "release", &job->release, err);
+}
+
+int flo_job_parse(const char *line, size_t bytes, struct flo_job *out,
+                  struct flo_err *err)
+{
+    struct flo_job job = {.json = NULL};
+    int rv = flo_json_parse(line, bytes, FLO_JOB_BYTES_MAX, &job.json, err);
+
+    if (rv == 0) {
+        rv = read_job(job.json, &job, err);
+    }
+    if (rv < 0) {
+        flo_job_deinit(&job);
+        return flo_wrap(err, rv, "job");
+    }
+    *out = job;
+    return 0;
+}
+
+void flo_job_deinit(struct flo_job *job)
+{
+    flo_json_cleanup(&job->json);
+}

@@ -1,0 +1,65 @@
+/* Inside the worker: its job, its answers, its sandbox. */
+#ifndef FLOTILLA_UPDATER_RUN_H
+#define FLOTILLA_UPDATER_RUN_H
+
+#include <jansson.h>
+
+#include <flotilla/updater.h>
+
+#include "updater/fetch/fetch.h"
+
+#define FLO_JOB_BYTES_MAX (64 * 1024)
+
+/* The job line (contracts section 5).  Texts are borrowed from `json`. */
+struct flo_job {
+    json_t *json; /* flo_job_deinit */
+    const char *state_dir;
+    const char *urls[FLO_FETCH_MIRRORS_MAX];
+    size_t url_count;
+    const char *ca_file; /* NULL: the system's */
+    const char *cert_file;
+    const char *key_file;
+    const char *trust_file;
+    const char *bundle;        /* NULL: over the network */
+    struct flo_digest release; /* zero: what the bundle brings */
+    struct flo_profile profile;
+    uint64_t rate_bytes_per_s;
+    uint64_t budget_bytes;
+    uint64_t memory_bytes_max;
+    /* Pauses and attempts of the downloads; 0: their defaults. */
+    uint64_t pause_ms_min;
+    uint64_t pause_ms_max;
+    uint64_t attempts_max;
+};
+
+/* FLO_E_META_JSON, FLO_E_META_SCHEMA, FLO_E_NET_TLS (plain http to another
+ * host than this one), FLO_E_NOT_BUILT (another job). */
+FLO_MUST_USE int flo_job_parse(const char *line, size_t bytes,
+                               struct flo_job *out, struct flo_err *err);
+void flo_job_deinit(struct flo_job *job);
+
+/* Event lines to the agent; one that cannot be written is dropped, the worker
+ * notices the closed end elsewhere. */
+void flo_event_planned(int fd, const struct flo_release *release,
+                       const struct flo_plan *plan);
+void flo_event_downloading(int fd, uint64_t done, uint64_t total);
+/* "applying", "verifying" */
+void flo_event_word(int fd, const char *word);
+void flo_event_fallback(int fd, enum flo_codec from, enum flo_codec to,
+                        const struct flo_err *err);
+void flo_event_staged(int fd, const struct flo_digest *release,
+                      const struct flo_plan *plan, uint64_t fetched_bytes,
+                      uint64_t took_ms);
+void flo_event_failed(int fd, const struct flo_err *err, bool is_passing);
+
+/* No new privileges, no core file, a bound on private memory, and, where the
+ * kernel has landlock, no file but the state directory (to write) and what the
+ * job and TLS need (to read).  What the kernel does not have is logged. */
+void flo_sandbox_enter(const struct flo_job *job);
+
+/* Carry the job out: all files of the fitting variant and the release document
+ * are verified blobs when it returns 0. */
+FLO_MUST_USE int flo_stage(const struct flo_job *job, struct flo_store *store,
+                           int fd, bool *is_passing, struct flo_err *err);
+
+#endif

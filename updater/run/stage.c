@@ -1,0 +1,570 @@
+/* The stage job: from a release's name to verified files on disk.
+ *
+ *   document -> plan -> for each file { fetch -> apply -> verify -> name }
+ *
+ * Every result has its digest and, being a model, only finite numbers before
+ * it gets a name in blobs/.  A way that fails for reasons of its own (a broken
+ * patch, a base that rotted, an artifact no mirror has) is put aside and the
+ * plan is made again: delta, then full. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <flotilla/release.h>
+
+#include "base/host/digest.h"
+#include "updater/run/run.h"
+
+/* Of one release: its files and the bases of their ways. */
+#define PRESENT_MAX (FLO_RELEASE_FILES_MAX * (FLO_RELEASE_WAYS_MAX + 1))
+#define PROGRESS_MS 250
+
+struct stage {
+    const struct flo_job *job;
+    struct flo_store *store;
+    int event_fd;
+    struct flo_trust *trust;
+    struct flo_fetch fetch;
+    struct flo_release_verified verified;
+    bool has_release;
+    struct flo_offer offer; /* bundle only */
+    struct flo_plan_input input;
+    struct flo_profile profile;
+    struct flo_plan plan;
+    struct flo_digest present[PRESENT_MAX];
+    uint64_t done_before;    /* of this plan, by earlier files */
+    uint64_t progress_at_ms; /* of the last downloading event */
+    bool is_last;            /* the step under way is the plan's last */
+};
+
+static void on_progress(void *context, uint64_t done, uint64_t total)
+{
+    struct stage *stage = context;
+    uint64_t now = flo_now_ms();
+
+    if (now - stage->progress_at_ms >= PROGRESS_MS || done == total) {
+        stage->progress_at_ms = now;
+        flo_event_downloading(stage->event_fd, stage->done_before + done,
+                              stage->plan.fetch_bytes);
+    }
+}
+
+static bool is_stopped(const struct stage *stage, struct flo_err *err)
+{
+    if (flo_fetch_is_stopped(&stage->fetch)) {
+        flo_fail(err, FLO_E_INTERRUPTED,
+                 "the agent went away; what was done is kept");
+        return true;
+    }
+    return false;
+}
+
+/* ---- the document
+ * ------------------------------------------------------------ */
+
+static int read_document(struct stage *stage, struct flo_buf *out,
+                         struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    uint64_t bytes = 0;
+    int rv = flo_store_blob_open_verified(stage->store, &stage->job->release,
+                                          &fd, &bytes, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (bytes > FLO_ENVELOPE_BYTES_MAX) {
+        return flo_fail(err, FLO_E_META_TOO_LARGE,
+                        "%llu bytes are no release document",
+                        (unsigned long long)bytes);
+    }
+    FLO_CLEANUP(flo_free_cleanup) char *data = malloc(bytes + 1);
+    if (data == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%llu bytes",
+                        (unsigned long long)bytes);
+    }
+    rv = flo_fd_pread_all(fd, data, bytes, 0, err);
+    if (rv == 0) {
+        flo_buf_add(out, data, bytes);
+    }
+    return rv;
+}
+
+static int get_document(struct stage *stage, struct flo_buf *out,
+                        struct flo_err *err)
+{
+    const struct flo_job *job = stage->job;
+
+    if (job->bundle != NULL) {
+        int rv = flo_fetch_bundle_look(job->bundle, stage->trust, &stage->offer,
+                                       err);
+        if (rv < 0) {
+            return rv;
+        }
+        if (!flo_digest_is_zero(&job->release) &&
+            !flo_digest_equal(&job->release, &stage->offer.release)) {
+            return flo_fail(err, FLO_E_BUNDLE_MISSING,
+                            "the bundle carries another release than asked");
+        }
+        flo_buf_add(out, stage->offer.envelope.data,
+                    stage->offer.envelope.bytes);
+        return 0;
+    }
+    if (flo_store_blob_has(stage->store, &job->release, 0) &&
+        read_document(stage, out, err) == 0) {
+        return 0;
+    }
+    return flo_fetch_document(&stage->fetch, &job->release,
+                              FLO_ENVELOPE_BYTES_MAX, out, err);
+}
+
+/* Signature first; then its bytes become a blob like any other. */
+static int take_document(struct stage *stage, struct flo_err *err)
+{
+    struct flo_buf text = {0};
+    struct flo_digest digest;
+    int rv = get_document(stage, &text, err);
+
+    if (rv == 0) {
+        rv = flo_release_verify(text.data, text.bytes, stage->trust,
+                                &stage->verified, err);
+    }
+    if (rv == 0) {
+        stage->has_release = true;
+        rv = flo_store_blob_put(stage->store, text.data, text.bytes, &digest,
+                                err);
+    }
+    flo_buf_deinit(&text);
+    return rv < 0 ? flo_wrap(err, rv, "release document") : 0;
+}
+
+/* ---- what is here, and the plan
+ * ------------------------------------------------- */
+
+static void add_present(struct stage *stage, const struct flo_digest *digest,
+                        uint64_t bytes)
+{
+    if (!flo_digest_is_zero(digest) &&
+        flo_store_blob_has(stage->store, digest, bytes)) {
+        stage->present[stage->input.present_count++] = *digest;
+    }
+}
+
+/* Also removes downloads that this release does not want, and counts the room
+ * that its own ones have already taken as free. */
+static void look_at_disk(struct stage *stage)
+{
+    const struct flo_release *release = &stage->verified.release;
+    struct flo_digest wanted[PRESENT_MAX];
+    size_t wanted_count = 0;
+
+    stage->input.present_count = 0;
+    for (uint32_t i = 0; i < release->file_count; i++) {
+        const struct flo_release_file *file = &release->files[i];
+        bool is_here =
+            flo_store_blob_has(stage->store, &file->digest, file->bytes);
+        add_present(stage, &file->digest, file->bytes);
+        for (uint32_t w = 0; w < file->way_count; w++) {
+            add_present(stage, &file->ways[w].base, 0);
+            if (!is_here) {
+                wanted[wanted_count++] = file->ways[w].digest;
+            }
+        }
+    }
+    uint64_t taken =
+        flo_store_partials_keep(stage->store, wanted, wanted_count);
+    stage->profile.disk_free_bytes = flo_store_disk_free(stage->store) + taken;
+}
+
+static int make_plan(struct stage *stage, struct flo_err *err)
+{
+    look_at_disk(stage);
+    stage->done_before = 0;
+    return flo_plan_make(&stage->input, &stage->plan, err);
+}
+
+/* The words are said for the last and largest file only, so that the agent
+ * sees downloading, applying, verifying in this order. */
+static void say(const struct stage *stage, const char *word)
+{
+    if (stage->is_last) {
+        flo_event_word(stage->event_fd, word);
+    }
+}
+
+/* ---- one file
+ * --------------------------------------------------------------------- */
+
+/* Is it what the release says, and a model of finite numbers? */
+static int verify(struct stage *stage, const struct flo_release_file *file,
+                  int fd, struct flo_err *err)
+{
+    struct flo_digest actual;
+    uint64_t bytes = 0;
+    bool is_model =
+        strcmp(file->role, "model") == 0 || strcmp(file->role, "adapter") == 0;
+
+    if (is_stopped(stage, err)) {
+        return FLO_E_INTERRUPTED;
+    }
+    int rv = is_model ? flo_model_scan(fd, &actual, &bytes, err)
+                      : flo_sha256_fd(fd, &actual, &bytes, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (bytes != file->bytes || !flo_digest_equal(&actual, &file->digest)) {
+        return flo_fail(err, FLO_E_TARGET_HASH,
+                        "%llu bytes of another digest than signed",
+                        (unsigned long long)bytes);
+    }
+    return 0;
+}
+
+static struct flo_artifact artifact_of_way(const struct stage *stage,
+                                           const struct flo_release_file *file,
+                                           const struct flo_way *way)
+{
+    struct flo_artifact artifact = {.digest = way->digest, .bytes = way->bytes};
+
+    if (way->codec == FLO_CODEC_RAW && file->chunk_count > 0) {
+        artifact.chunk_bytes = file->chunk_bytes;
+        artifact.chunk_count = file->chunk_count;
+        artifact.chunks = stage->verified.release.chunks + file->chunk_first;
+    }
+    return artifact;
+}
+
+/* A raw file, whole in partial/: verify and rename.  Bytes that pass their
+ * digest but not the scan would come again just the same: drop them. */
+static int finish_raw(struct stage *stage, const struct flo_release_file *file,
+                      int fd, struct flo_err *err)
+{
+    int rv = verify(stage, file, fd, err);
+
+    if (rv < 0) {
+        if (rv != FLO_E_INTERRUPTED && rv != FLO_E_IO_READ) {
+            flo_store_part_remove(stage->store, &file->digest);
+        }
+        return rv;
+    }
+    return flo_store_part_publish(stage->store, fd, &file->digest, err);
+}
+
+struct applying {
+    struct stage *stage;
+    int fd;
+};
+
+static int on_new_bytes(void *context, const void *data, size_t bytes,
+                        struct flo_err *err)
+{
+    struct applying *applying = context;
+
+    return flo_fd_write_all(applying->fd, data, bytes, err);
+}
+
+static int on_applied(void *context, uint64_t done, uint64_t total)
+{
+    struct applying *applying = context;
+
+    (void)done;
+    (void)total;
+    return is_stopped(applying->stage, NULL) ? FLO_E_INTERRUPTED : 0;
+}
+
+/* Patch (and base) to a nameless file; verified, then named. */
+static int apply(struct stage *stage, const struct flo_release_file *file,
+                 const struct flo_way *way, int patch_fd, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int base_fd = -1;
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    bool has_base = !flo_digest_is_zero(&way->base);
+    int rv = 0;
+
+    if (has_base) {
+        rv = flo_store_blob_open(stage->store, &way->base, &base_fd, NULL, err);
+    }
+    if (rv == 0) {
+        rv = flo_store_blob_create(stage->store, file->bytes, &fd, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    struct applying applying = {stage, fd};
+    struct flo_delta_job job = {
+        .codec = way->codec,
+        .patch_fd = patch_fd,
+        .base_fd = base_fd,
+        .base_digest = has_base ? &way->base : NULL,
+        .new_bytes = file->bytes,
+        .new_digest = &file->digest,
+        .on_data = on_new_bytes,
+        .on_progress = on_applied,
+        .context = &applying,
+    };
+    rv = flo_delta_apply(&job, NULL, err);
+    if (rv == 0) {
+        say(stage, "verifying");
+        rv = verify(stage, file, fd, err);
+    }
+    if (rv == 0) {
+        rv = flo_store_blob_publish(stage->store, fd, &file->digest, err);
+    }
+    return rv;
+}
+
+static int get_file(struct stage *stage, const struct flo_release_file *file,
+                    const struct flo_way *way, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    struct flo_artifact artifact = artifact_of_way(stage, file, way);
+    int rv = flo_fetch_artifact(&stage->fetch, &artifact, &fd, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    stage->done_before += way->bytes;
+    if (way->codec == FLO_CODEC_RAW) {
+        say(stage, "verifying");
+        return finish_raw(stage, file, fd, err);
+    }
+    say(stage, "applying");
+    rv = apply(stage, file, way, fd, err);
+    /* A patch that failed by itself fails again: do not keep it. */
+    if (rv == 0 || flo_error_exit(rv) == FLO_EXIT_VERIFY) {
+        flo_store_part_remove(stage->store, &way->digest);
+    }
+    return rv;
+}
+
+/* A blob of this name is here; an old one may have rotted since. */
+static int check_present(struct stage *stage,
+                         const struct flo_release_file *file,
+                         struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    int rv = flo_store_blob_open_verified(stage->store, &file->digest, &fd,
+                                          NULL, err);
+
+    if (rv == 0) {
+        say(stage, "verifying");
+        rv = verify(stage, file, fd, err);
+    }
+    return rv;
+}
+
+/* ---- the whole
+ * --------------------------------------------------------------------- */
+
+/* The way itself is to blame, and another one may do. */
+static bool is_ways_fault(const struct stage *stage, int code)
+{
+    switch (code) {
+    case FLO_E_PATCH_FORMAT:
+    case FLO_E_PATCH_TRUNCATED:
+    case FLO_E_PATCH_BOUNDS:
+    case FLO_E_PATCH_LIMIT:
+    case FLO_E_PATCH_STREAM:
+    case FLO_E_PATCH_BASE:
+    case FLO_E_PATCH_BASE_CORRUPT:
+    case FLO_E_TARGET_HASH:
+    case FLO_E_BLOB_ABSENT:
+    case FLO_E_IO_SYMLINK:
+        return true;
+    default:
+        return flo_error_exit(code) != FLO_EXIT_VERIFY &&
+               flo_error_exit(code) != FLO_EXIT_REFUSED &&
+               flo_error_exit(code) != FLO_EXIT_OTHER &&
+               !stage->fetch.is_passing;
+    }
+}
+
+/* All steps of the plan.  *failed is the step of the error. */
+static int carry_out(struct stage *stage, uint32_t *failed, struct flo_err *err)
+{
+    const struct flo_release *release = &stage->verified.release;
+
+    for (uint32_t i = 0; i < stage->plan.step_count; i++) {
+        const struct flo_release_file *file =
+            &release->files[stage->plan.steps[i].file];
+        const struct flo_way *way = &file->ways[stage->plan.steps[i].way];
+        stage->is_last = i + 1 == stage->plan.step_count;
+        int rv = stage->plan.steps[i].is_present
+                     ? check_present(stage, file, err)
+                     : get_file(stage, file, way, err);
+        if (rv < 0) {
+            *failed = i;
+            return flo_wrap(err, rv, "%s", file->name);
+        }
+    }
+    return 0;
+}
+
+static int take_from_bundle(struct stage *stage, struct flo_err *err)
+{
+    const struct flo_release *release = &stage->verified.release;
+    struct flo_artifact wanted[FLO_RELEASE_FILES_MAX];
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < stage->plan.step_count; i++) {
+        const struct flo_release_file *file =
+            &release->files[stage->plan.steps[i].file];
+        if (!stage->plan.steps[i].is_present) {
+            wanted[count++] = artifact_of_way(
+                stage, file, &file->ways[stage->plan.steps[i].way]);
+        }
+    }
+    return count == 0 ? 0
+                      : flo_fetch_bundle_take(&stage->fetch, stage->job->bundle,
+                                              stage->trust, wanted, count, err);
+}
+
+/* Put the failed way aside and plan again; 0: there is another one. */
+static int plan_again(struct stage *stage, uint32_t step,
+                      const struct flo_err *why)
+{
+    uint32_t file = stage->plan.steps[step].file;
+    const struct flo_release_file *facts = &stage->verified.release.files[file];
+    enum flo_codec from = facts->ways[stage->plan.steps[step].way].codec;
+    bool was_present = stage->plan.steps[step].is_present;
+    struct flo_err err = {0};
+
+    if (!was_present) {
+        stage->input.ways_failed[file] |= 1u << stage->plan.steps[step].way;
+    }
+    int rv = make_plan(stage, &err);
+    if (rv < 0) {
+        return rv;
+    }
+    for (uint32_t i = 0; i < stage->plan.step_count; i++) {
+        if (stage->plan.steps[i].file == file &&
+            !stage->plan.steps[i].is_present) {
+            flo_event_fallback(
+                stage->event_fd, was_present ? FLO_CODEC_RAW : from,
+                facts->ways[stage->plan.steps[i].way].codec, why);
+        }
+    }
+    return 0;
+}
+
+static int stage_files(struct stage *stage, struct flo_err *err)
+{
+    int rv = make_plan(stage, err);
+
+    while (rv == 0) {
+        uint32_t failed = 0;
+        flo_event_planned(stage->event_fd, &stage->verified.release,
+                          &stage->plan);
+        if (stage->job->budget_bytes == 0) {
+            /* Thrice what is needed: mirrors that lie end somewhere. */
+            stage->fetch.budget_bytes = stage->fetch.fetched_bytes +
+                                        3 * stage->plan.fetch_bytes +
+                                        FLO_PART_UNIT;
+        }
+        if (stage->job->bundle != NULL) {
+            rv = take_from_bundle(stage, err);
+            if (rv < 0) {
+                break;
+            }
+        }
+        rv = carry_out(stage, &failed, err);
+        if (rv == 0) {
+            break;
+        }
+        if (!is_ways_fault(stage, rv) || plan_again(stage, failed, err) < 0) {
+            break;
+        }
+        flo_log_err(FLO_LOG_WARN, "stage", err);
+        rv = 0;
+    }
+    if (rv == 0) {
+        (void)flo_store_partials_keep(stage->store, NULL, 0);
+    }
+    return rv;
+}
+
+static void fill_in(struct stage *stage, const struct flo_job *job)
+{
+    stage->profile = job->profile;
+    stage->fetch = (struct flo_fetch){
+        .store = stage->store,
+        .url_count = job->bundle == NULL ? job->url_count : 0,
+        .http = {.ca_file = job->ca_file,
+                 .cert_file = job->cert_file,
+                 .key_file = job->key_file,
+                 .rate_bytes_per_s = job->rate_bytes_per_s},
+        .attempts_max = (uint32_t)job->attempts_max,
+        .pause_ms_min = job->pause_ms_min,
+        .pause_ms_max = job->pause_ms_max,
+        .budget_bytes = job->budget_bytes,
+        .control_fd = stage->event_fd,
+        .on_progress = on_progress,
+        .context = stage,
+    };
+    memcpy(stage->fetch.urls, job->urls, sizeof(job->urls));
+    stage->input = (struct flo_plan_input){
+        .release = &stage->verified.release,
+        .profile = &stage->profile,
+        .present = stage->present,
+        .memory_bytes_max = job->memory_bytes_max,
+    };
+}
+
+/* What a later attempt can mend. */
+static bool may_pass(const struct stage *stage, int code)
+{
+    return stage->fetch.is_passing || code == FLO_E_DISK_FULL ||
+           code == FLO_E_INTERRUPTED || code == FLO_E_MEMORY ||
+           code == FLO_E_NET_BUDGET;
+}
+
+static int run(struct stage *stage, struct flo_err *err)
+{
+    uint64_t started_ms = flo_now_ms();
+    int rv = flo_trust_load(stage->job->trust_file, &stage->trust, err);
+
+    if (rv < 0) {
+        return flo_wrap(err, rv, "%s", stage->job->trust_file);
+    }
+    rv = take_document(stage, err);
+    if (rv < 0) {
+        return rv;
+    }
+    if (stage->job->bundle != NULL) {
+        stage->input.offered = stage->offer.digests;
+        stage->input.offered_count = stage->offer.count;
+    }
+    rv = stage_files(stage, err);
+    if (rv == 0) {
+        flo_event_staged(stage->event_fd, &stage->verified.digest, &stage->plan,
+                         stage->fetch.fetched_bytes, flo_now_ms() - started_ms);
+    }
+    return rv;
+}
+
+int flo_stage(const struct flo_job *job, struct flo_store *store, int fd,
+              bool *is_passing, struct flo_err *err)
+{
+    struct stage *stage = calloc(1, sizeof(*stage));
+
+    if (stage == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for the job");
+    }
+    stage->job = job;
+    stage->store = store;
+    stage->event_fd = fd;
+    fill_in(stage, job);
+    int rv = run(stage, err);
+
+    *is_passing = rv < 0 && may_pass(stage, rv);
+    if (stage->has_release) {
+        flo_release_verified_deinit(&stage->verified);
+    }
+    flo_buf_deinit(&stage->offer.envelope);
+    flo_fetch_deinit(&stage->fetch);
+    flo_trust_free(stage->trust);
+    free(stage);
+    return rv;
+}
