@@ -1,0 +1,85 @@
+// Small helpers: elements, numbers for people.  Text only ever enters the page
+// as text nodes, so nothing that a device says is ever read as markup.
+
+export function h(tag, attributes = {}, ...children) {
+  const svg = ["svg", "path", "line", "text", "g", "circle"].includes(tag);
+  const element = svg
+    ? document.createElementNS("http://www.w3.org/2000/svg", tag)
+    : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) {
+      element.addEventListener(name.slice(2), value);
+    } else if (value === true) {
+      element.setAttribute(name, "");
+    } else if (value !== false && value !== null && value !== undefined) {
+      element.setAttribute(name, value);
+    }
+  }
+  element.append(...children.flat().filter((c) => c !== null && c !== undefined));
+  return element;
+}
+
+export function bytes(value) {
+  if (value === null || value === undefined) {
+    return "–";
+  }
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 || value >= 100 ? value.toFixed(0) : value.toFixed(1)} ${units[unit]}`;
+}
+
+export function duration(ms) {
+  if (ms === null || ms === undefined) {
+    return "–";
+  }
+  if (ms < 1000) {
+    return `${ms < 10 ? ms.toFixed(1) : ms.toFixed(0)} ms`;
+  }
+  if (ms < 60000) {
+    return `${(ms / 1000).toFixed(1)} s`;
+  }
+  const s = Math.floor(ms / 1000);
+  return s < 3600 ? `${Math.floor(s / 60)} m ${s % 60} s`
+    : `${Math.floor(s / 3600)} h ${Math.floor(s / 60) % 60} m`;
+}
+
+export function ago(at) {
+  return at ? `${duration(Math.max(0, Date.now() - at))} ago` : "never";
+}
+
+export function title(serving) {
+  return serving?.version ? `${serving.model}@${serving.version}` : "–";
+}
+
+// The class and shape of a state word: good, busy, bad or off.
+const GOOD = new Set(["succeeded", "already-installed", "online", "completed",
+  "passed", "pass", "ready", "published", "done"]);
+const BAD = new Set(["failed", "rejected", "timed-out", "rolled-back", "halted",
+  "fail", "down", "yanked", "rolling-back"]);
+const OFF = new Set(["offline", "queued", "waiting", "cancelled", "superseded",
+  "removed", "draft", "aborted", "inconclusive", "paused"]);
+
+export function kind(word) {
+  return GOOD.has(word) ? "good" : BAD.has(word) ? "bad"
+    : OFF.has(word) ? "off" : "busy";
+}
+
+export function state(word) {
+  return h("span", { class: `state ${kind(word)}` }, word || "–");
+}
+
+export function table(heads, rows) {
+  return h("div", { class: "scroll" }, h("table", {},
+    h("thead", {}, h("tr", {}, heads.map((t) => h("th", { scope: "col" }, t)))),
+    h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) =>
+      h("td", { class: typeof cell === "string" && cell.length > 40 ? "text" : null },
+        cell ?? "–")))))));
+}
+
+export function announce(text) {
+  document.getElementById("announce").textContent = text;
+}
