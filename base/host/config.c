@@ -473,7 +473,9 @@ static int fail_unknown(const struct place *place, const char *section,
     char near[PATH_BYTES];
 
     fail_at(place, FLO_E_CFG_KEY, err, "unknown key `%s%s`", section, word);
-    if (nearest_key(place->config, section, word, near, sizeof(near))) {
+    if (strchr(word, '.') != NULL && !place->is_override) {
+        flo_err_fix(err, "write the parts below each other, each one indented");
+    } else if (nearest_key(place->config, section, word, near, sizeof(near))) {
         flo_err_fix(err, "did you mean `%s`?", near);
     } else {
         flo_err_fix(err, "remove it; see docs/reference/config.md");

@@ -1,0 +1,300 @@
+/* JSON: what is refused, what fields may hold, one text per tree. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/host/json.h"
+
+static json_t *parsed(const char *text)
+{
+    json_t *json = NULL;
+    assert_int_equal(flo_json_parse(text, strlen(text), 4096, &json, NULL), 0);
+    return json;
+}
+
+static void strict_json_is_read(void **state)
+{
+    static const char *const good[] = {
+        "{}",
+        "[]",
+        " {\"a\":1}\n",
+        "[1,-2,3.5e3,\"x\",true,false,null]",
+        "{\"a\":{\"a\":{}}}",
+        "[\"\\u00e9\\ud83d\\ude00\"]",
+        "[9223372036854775807,-9223372036854775808]",
+        "[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]", /* 16 levels */
+        "[\"[[[[[[[[[[[[[[[[[[[[[[[[\\\"[\"]"};
+    (void)state;
+
+    for (size_t i = 0; i < FLO_COUNT(good); i++) {
+        json_decref(parsed(good[i]));
+    }
+}
+
+static void what_is_not_strict_json_is_refused(void **state)
+{
+    static const struct {
+        const char *text;
+        int code;
+    } rows[] = {
+        {"", FLO_E_META_JSON},
+        {" ", FLO_E_META_JSON},
+        {"1", FLO_E_META_JSON},
+        {"\"a\"", FLO_E_META_JSON},
+        {"{", FLO_E_META_JSON},
+        {"{\"a\":1", FLO_E_META_JSON},
+        {"{} {}", FLO_E_META_JSON},
+        {"{}x", FLO_E_META_JSON},
+        {"[1,]", FLO_E_META_JSON},
+        {"{\"a\":1,}", FLO_E_META_JSON},
+        {"{a:1}", FLO_E_META_JSON},
+        {"{'a':1}", FLO_E_META_JSON},
+        {"{\"a\":1,\"a\":2}", FLO_E_META_JSON},
+        {"{\"a\":{\"b\":1,\"b\":1}}", FLO_E_META_JSON},
+        {"[01]", FLO_E_META_JSON},
+        {"[+1]", FLO_E_META_JSON},
+        {"[.5]", FLO_E_META_JSON},
+        {"[1.]", FLO_E_META_JSON},
+        {"[0x10]", FLO_E_META_JSON},
+        {"[NaN]", FLO_E_META_JSON},
+        {"[Infinity]", FLO_E_META_JSON},
+        {"[1e999]", FLO_E_META_JSON},
+        {"[9223372036854775808]", FLO_E_META_JSON},
+        {"[tru]", FLO_E_META_JSON},
+        {"// c\n{}", FLO_E_META_JSON},
+        {"[\"a\nb\"]", FLO_E_META_JSON},
+        {"[\"\\x41\"]", FLO_E_META_JSON},
+        {"[\"\\u0000\"]", FLO_E_META_JSON},
+        {"[\"\\ud800\"]", FLO_E_META_JSON},
+        {"[\"\\udc00\\ud800\"]", FLO_E_META_JSON},
+        {"[\"\xff\"]", FLO_E_META_JSON},
+        {"[\"\xed\xa0\x80\"]", FLO_E_META_JSON},
+        {"\xef\xbb\xbf{}", FLO_E_META_JSON},
+        {"[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]", FLO_E_META_JSON_DEPTH},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        json_t *json = NULL;
+        struct flo_err err = {0};
+        int rv = flo_json_parse(rows[i].text, strlen(rows[i].text), 4096, &json,
+                                &err);
+        assert_int_equal(rv, rows[i].code);
+        assert_non_null(strstr(err.what, "at byte "));
+        assert_null(json);
+    }
+}
+
+static void a_nul_behind_the_document_is_refused(void **state)
+{
+    json_t *json = NULL;
+    (void)state;
+
+    assert_int_equal(flo_json_parse("{}\0", 3, 10, &json, NULL),
+                     FLO_E_META_JSON);
+    assert_int_equal(flo_json_parse("[\"a\0b\"]", 7, 10, &json, NULL),
+                     FLO_E_META_JSON);
+}
+
+static void the_place_of_bad_utf8_is_told(void **state)
+{
+    json_t *json = NULL;
+    struct flo_err err = {0};
+    (void)state;
+
+    assert_int_equal(flo_json_parse("{\"a\":\"b\xff\"}", 10, 10, &json, &err),
+                     FLO_E_META_JSON);
+
+    assert_string_equal(err.what, "not UTF-8 at byte 7");
+}
+
+static void size_and_depth_are_bounded_before_anything_is_built(void **state)
+{
+    enum { DEEP = 1000000 };
+    char *deep = malloc(DEEP);
+    json_t *json = NULL;
+    (void)state;
+    memset(deep, '[', DEEP);
+
+    assert_int_equal(flo_json_parse(deep, DEEP, DEEP, &json, NULL),
+                     FLO_E_META_JSON_DEPTH);
+    assert_int_equal(flo_json_parse(deep, DEEP, DEEP - 1, &json, NULL),
+                     FLO_E_META_TOO_LARGE);
+    free(deep);
+}
+
+static void fields_are_read_by_type_and_range(void **state)
+{
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *json = parsed(
+        "{\"t\":\"text\",\"n\":7,\"m\":-7,\"r\":1.5,\"b\":true,"
+        "\"o\":{},\"a\":[1,2],\"z\":null,\"at\":\"2026-11-20T07:00:00Z\","
+        "\"name\":\"chat-s\",\"bad\":\"No!\","
+        "\"id\":\"00000000-0000-4000-8000-000000000000\","
+        "\"d\":\"sha256:0123456789abcdef0123456789abcdef0123456789abcdef"
+        "0123456789abcdef\"}");
+    const char *text = NULL;
+    uint64_t u64 = 0;
+    int64_t i64 = 0;
+    double real = 0;
+    bool yes = false;
+    json_t *part = NULL;
+    struct flo_digest digest;
+    (void)state;
+
+    assert_int_equal(flo_json_get_text(json, "t", 4, &text, NULL), 0);
+    assert_string_equal(text, "text");
+    assert_int_equal(flo_json_get_u64(json, "n", 7, 7, &u64, NULL), 0);
+    assert_int_equal(u64, 7);
+    assert_int_equal(flo_json_get_i64(json, "m", -7, 0, &i64, NULL), 0);
+    assert_int_equal(i64, -7);
+    assert_int_equal(flo_json_get_real(json, "r", 0, 2, &real, NULL), 0);
+    assert_true(real > 1.49 && real < 1.51);
+    assert_int_equal(flo_json_get_real(json, "n", 0, 10, &real, NULL), 0);
+    assert_int_equal(flo_json_get_bool(json, "b", &yes, NULL), 0);
+    assert_true(yes);
+    assert_int_equal(flo_json_get_object(json, "o", &part, NULL), 0);
+    assert_int_equal(flo_json_get_array(json, "a", 2, &part, NULL), 0);
+    assert_int_equal(json_array_size(part), 2);
+    assert_int_equal(flo_json_get_time(json, "at", &u64, NULL), 0);
+    assert_true(u64 == UINT64_C(1795158000000));
+    assert_int_equal(flo_json_get_name(json, "name", &text, NULL), 0);
+    assert_int_equal(flo_json_get_uuid(json, "id", &text, NULL), 0);
+    assert_int_equal(flo_json_get_digest(json, "d", &digest, NULL), 0);
+    assert_int_equal(digest.bytes[1], 0x23);
+
+    assert_int_equal(flo_json_get_name(json, "bad", &text, NULL),
+                     FLO_E_META_NAME);
+    assert_int_equal(flo_json_get_uuid(json, "bad", &text, NULL),
+                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_get_digest(json, "bad", &digest, NULL),
+                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_get_time(json, "bad", &u64, NULL),
+                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_get_object(json, "a", &part, NULL),
+                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_get_array(json, "a", 1, &part, NULL),
+                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_get_bool(json, "n", &yes, NULL),
+                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_get_u64(json, "r", 0, 9, &u64, NULL),
+                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_get_u64(json, "m", 0, 9, &u64, NULL),
+                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_get_text(json, "z", 9, &text, NULL),
+                     FLO_E_META_SCHEMA);
+}
+
+static void a_refusal_names_field_value_and_limit(void **state)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = parsed("{\"n\":12,\"t\":[]}");
+    struct flo_err err = {0};
+    const char *text;
+    uint64_t u64 = 3;
+    (void)state;
+
+    assert_int_equal(flo_json_get_u64(json, "n", 0, 10, &u64, &err),
+                     FLO_E_META_SCHEMA);
+    assert_string_equal(err.what, "field `n`: 12 is above 10");
+    assert_int_equal(u64, 3);
+    assert_int_equal(flo_json_get_u64(json, "n", 13, 20, &u64, &err),
+                     FLO_E_META_SCHEMA);
+    assert_string_equal(err.what, "field `n`: 12 is below 13");
+    assert_int_equal(flo_json_get_text(json, "t", 9, &text, &err),
+                     FLO_E_META_SCHEMA);
+    assert_string_equal(err.what, "field `t`: an array, not a text");
+    assert_int_equal(flo_json_get_text(json, "x", 9, &text, &err),
+                     FLO_E_META_SCHEMA);
+    assert_string_equal(err.what, "field `x`: missing");
+}
+
+static void an_optional_field_may_be_missing_but_not_wrong(void **state)
+{
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *json = parsed("{\"n\":\"x\",\"z\":null}");
+    const char *text = NULL;
+    uint64_t u64 = 0;
+    int64_t i64 = 0;
+    double real = 0;
+    bool yes = false;
+    json_t *part = json;
+    struct flo_digest digest = {{1}};
+    (void)state;
+
+    assert_int_equal(flo_json_opt_u64(json, "q", 0, 9, 5, &u64, NULL), 0);
+    assert_int_equal(u64, 5);
+    assert_int_equal(flo_json_opt_u64(json, "z", 0, 9, 6, &u64, NULL), 0);
+    assert_int_equal(u64, 6);
+    assert_int_equal(flo_json_opt_u64(json, "n", 0, 9, 5, &u64, NULL),
+                     FLO_E_META_SCHEMA);
+    assert_int_equal(flo_json_opt_text(json, "q", 9, "std", &text, NULL), 0);
+    assert_string_equal(text, "std");
+    assert_int_equal(flo_json_opt_i64(json, "q", 0, 9, -1, &i64, NULL), 0);
+    assert_int_equal(i64, -1);
+    assert_int_equal(flo_json_opt_real(json, "q", 0, 9, 2, &real, NULL), 0);
+    assert_int_equal(flo_json_opt_bool(json, "q", true, &yes, NULL), 0);
+    assert_true(yes);
+    assert_int_equal(flo_json_opt_object(json, "q", &part, NULL), 0);
+    assert_null(part);
+    part = json;
+    assert_int_equal(flo_json_opt_array(json, "q", 1, &part, NULL), 0);
+    assert_null(part);
+    assert_int_equal(flo_json_opt_digest(json, "q", &digest, NULL), 0);
+    assert_true(flo_digest_is_zero(&digest));
+    assert_int_equal(flo_json_opt_name(json, "q", "dev", &text, NULL), 0);
+    assert_string_equal(text, "dev");
+    assert_int_equal(flo_json_opt_time(json, "q", 9, &u64, NULL), 0);
+    assert_int_equal(u64, 9);
+}
+
+static void the_canonical_text_does_not_depend_on_order(void **state)
+{
+    static const char wanted[] =
+        "{\"a\":[1,2],\"b\":{\"x\":\"\\\"\",\"y\":null},\"c\":true}";
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *one = parsed(
+        "{ \"c\":true, \"b\":{\"y\":null,\"x\":\"\\u0022\"}, \"a\":[1,2]}");
+    FLO_CLEANUP(flo_json_cleanup) json_t *two = parsed(wanted);
+    struct flo_buf a = {0};
+    struct flo_buf b = {0};
+    struct flo_buf plain = {0};
+    struct flo_buf small = {.bytes_max = 10};
+    (void)state;
+
+    flo_json_dump_canonical(one, &a);
+    flo_json_dump_canonical(two, &b);
+    flo_json_dump(one, &plain);
+    flo_json_dump(one, &small);
+
+    assert_string_equal(a.data, wanted);
+    assert_string_equal(b.data, wanted);
+    assert_memory_equal(plain.data, "{\"c\":true,\"b\"", 13);
+    assert_true(small.failed);
+    flo_buf_deinit(&a);
+    flo_buf_deinit(&b);
+    flo_buf_deinit(&plain);
+    flo_buf_deinit(&small);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(strict_json_is_read),
+        cmocka_unit_test(what_is_not_strict_json_is_refused),
+        cmocka_unit_test(a_nul_behind_the_document_is_refused),
+        cmocka_unit_test(the_place_of_bad_utf8_is_told),
+        cmocka_unit_test(size_and_depth_are_bounded_before_anything_is_built),
+        cmocka_unit_test(fields_are_read_by_type_and_range),
+        cmocka_unit_test(a_refusal_names_field_value_and_limit),
+        cmocka_unit_test(an_optional_field_may_be_missing_but_not_wrong),
+        cmocka_unit_test(the_canonical_text_does_not_depend_on_order),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
