@@ -1,0 +1,232 @@
+/* The engine against exact logits: every kernel, every kind of model. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <flotilla/engine.h>
+
+enum { IDS_MAX = 64 };
+
+static const char *const names[] = {
+    "llama2-S-q8_0", "llama32-S-q4_0", "llama32-S-f32",   "smollm2-S-q4_1",
+    "smollm2-S-f16", "nemo-S-q4_1",    "llamalin-S-q4_0", "smollm2-K-mix",
+};
+
+/* One NAME.json with its NAME.exact.f32. */
+struct reference {
+    char model[128];
+    int32_t tokens[IDS_MAX];
+    size_t token_count;
+    int32_t greedy[IDS_MAX];
+    double margins[IDS_MAX];
+    size_t greedy_count;
+    uint32_t context;
+    bool is_f32;
+    double peer_rms;
+    float *exact; /* [token_count][n_vocab] */
+    size_t exact_bytes;
+};
+
+/* The numbers behind `"key": [`; how many. */
+static size_t read_list(const char *json, const char *key, double *out)
+{
+    char *at = strstr(json, key);
+    size_t count = 0;
+
+    assert_non_null(at);
+    at = strchr(at, '[') + 1;
+    for (;;) {
+        assert_true(count < IDS_MAX);
+        out[count++] = strtod(at, &at);
+        if (*at != ',') {
+            return count;
+        }
+        at++;
+    }
+}
+
+static double read_number(const char *json, const char *key)
+{
+    const char *at = strstr(json, key);
+
+    assert_non_null(at);
+    return strtod(at + strlen(key), NULL);
+}
+
+static void reference_load(struct reference *r, const char *name)
+{
+    double list[IDS_MAX];
+    char path[160], *json;
+    size_t bytes;
+
+    *r = (struct reference){.is_f32 = strstr(name, "f32") != NULL};
+    snprintf(r->model, sizeof(r->model), "tests/oracle/tiny/%s.gguf", name);
+    snprintf(path, sizeof(path), "tests/oracle/tiny/%s.json", name);
+    assert_int_equal(flo_file_read(path, 65536, &json, &bytes, NULL), 0);
+    r->token_count = read_list(json, "\"tokens\": ", list);
+    for (size_t i = 0; i < r->token_count; i++) {
+        r->tokens[i] = (int32_t)list[i];
+    }
+    r->greedy_count = read_list(json, "\"greedy_exact\": ", list);
+    for (size_t i = 0; i < r->greedy_count; i++) {
+        r->greedy[i] = (int32_t)list[i];
+    }
+    read_list(json, "\"greedy_margin\": ", r->margins);
+    r->context = (uint32_t)read_number(json, "\"n_ctx\": ");
+    r->peer_rms = read_number(json, "\"rms_rel\": ");
+    free(json);
+    snprintf(path, sizeof(path), "tests/oracle/tiny/%s.exact.f32", name);
+    assert_int_equal(flo_file_read(path, 1 << 20, (char **)(void *)&r->exact,
+                                   &r->exact_bytes, NULL),
+                     0);
+}
+
+static struct flo_engine *engine_open(const struct reference *r,
+                                      const char *kernel, uint32_t threads,
+                                      uint32_t batch)
+{
+    struct flo_engine_options options = {
+        .context = r->context,
+        .threads = threads,
+        .batch = batch,
+        .kernel = kernel,
+        .vocabulary = FLO_VOCABULARY_NONE,
+    };
+    struct flo_engine *engine = NULL;
+    struct flo_err err = {0};
+
+    if (flo_engine_open(r->model, &options, &engine, &err) < 0) {
+        fail_msg("%s: %s", r->model, err.what);
+    }
+    return engine;
+}
+
+struct errors {
+    const struct reference *reference;
+    uint32_t n_vocab;
+    double squares, sum, sum_of_squares;
+};
+
+static int compare_row(void *context, uint32_t position, const float *logits)
+{
+    struct errors *e = context;
+    const float *exact = e->reference->exact + (size_t)position * e->n_vocab;
+
+    for (uint32_t i = 0; i < e->n_vocab; i++) {
+        double error = (double)logits[i] - (double)exact[i];
+
+        e->squares += error * error;
+        e->sum += (double)exact[i];
+        e->sum_of_squares += (double)exact[i] * (double)exact[i];
+    }
+    return 0;
+}
+
+/* rms of the error over the spread of the exact logits. */
+static double error_of(const struct reference *r, struct flo_engine *engine)
+{
+    struct errors e = {.reference = r,
+                       .n_vocab = flo_engine_info(engine)->n_vocab};
+    double count = (double)r->token_count * e.n_vocab, mean;
+    struct flo_session *session;
+
+    assert_int_equal(r->exact_bytes, (size_t)count * sizeof(float));
+    assert_int_equal(flo_session_open(engine, &session, NULL), 0);
+    assert_int_equal(flo_session_decode_rows(session, r->tokens, r->token_count,
+                                             compare_row, &e, NULL),
+                     0);
+    flo_session_close(session);
+    mean = e.sum / count;
+    return sqrt(e.squares / count) /
+           sqrt(e.sum_of_squares / count - mean * mean);
+}
+
+static void check_all(const char *kernel, uint32_t threads, uint32_t batch)
+{
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
+        struct reference r;
+        struct flo_engine *engine;
+        double error;
+
+        reference_load(&r, names[i]);
+        engine = engine_open(&r, kernel, threads, batch);
+        error = error_of(&r, engine);
+        print_message("%s %s: error %.2e, peer %.2e\n",
+                      flo_engine_info(engine)->kernel, names[i], error,
+                      r.peer_rms);
+        /* Our own bound is the f16 cache's error; the peer's is looser. */
+        assert_true(error <= 1.25 * r.peer_rms + 2e-4);
+        assert_true(error <= 1e-3);
+        flo_engine_close(engine);
+        free(r.exact);
+    }
+}
+
+static void plain_c_is_near_exact(void **state)
+{
+    (void)state;
+    check_all("ref", 1, 0);
+}
+
+static void the_best_kernel_is_near_exact(void **state)
+{
+    (void)state;
+    check_all(NULL, 1, 0);
+}
+
+static void threads_and_small_batches_change_nothing(void **state)
+{
+    (void)state;
+    check_all(NULL, 3, 5);
+    check_all(NULL, 2, 1);
+}
+
+static void greedy_goes_the_exact_way_up_to_a_close_call(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
+        struct flo_sampling greedy = {0};
+        struct flo_sampler *sampler;
+        struct flo_session *session;
+        struct flo_engine *engine;
+        struct flo_sample sample;
+        struct reference r;
+
+        reference_load(&r, names[i]);
+        engine = engine_open(&r, NULL, 1, 0);
+        assert_int_equal(flo_session_open(engine, &session, NULL), 0);
+        assert_int_equal(flo_sampler_open(engine, &greedy, &sampler, NULL), 0);
+        assert_int_equal(flo_session_decode(session, r.tokens, r.token_count,
+                                            FLO_LOGITS_LAST, NULL),
+                         0);
+        for (size_t k = 0; k < r.greedy_count && r.margins[k] >= 0.05; k++) {
+            flo_sampler_sample(sampler, flo_session_logits(session), &sample);
+            assert_int_equal(sample.token, r.greedy[k]);
+            assert_true(sample.is_finite);
+            assert_true(fabs((double)sample.gap - r.margins[k]) < 0.05);
+            assert_int_equal(flo_session_decode(session, &sample.token, 1,
+                                                FLO_LOGITS_LAST, NULL),
+                             0);
+        }
+        flo_sampler_close(sampler);
+        flo_session_close(session);
+        flo_engine_close(engine);
+        free(r.exact);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(plain_c_is_near_exact),
+        cmocka_unit_test(the_best_kernel_is_near_exact),
+        cmocka_unit_test(threads_and_small_batches_change_nothing),
+        cmocka_unit_test(greedy_goes_the_exact_way_up_to_a_close_call),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
