@@ -23,7 +23,7 @@
 
 static void connection_process(struct httpd_connection *connection);
 
-/* ---- small ones --------------------------------------------------------- */
+/* ---- small ones -------------------------------------------------- */
 
 static void arm(struct httpd_connection *connection, uint64_t ms)
 {
@@ -106,7 +106,7 @@ static void refuse(struct httpd_connection *connection, int status,
     httpd_answer_refusal(connection->request, status, err);
 }
 
-/* ---- head ------------------------------------------------------------- */
+/* ---- head -------------------------------------------------------- */
 
 static bool host_is_allowed(const struct httpd_connection *connection)
 {
@@ -247,7 +247,7 @@ static bool read_head(struct httpd_connection *connection)
     return true;
 }
 
-/* ---- body --------------------------------------------------------------- */
+/* ---- body -------------------------------------------------------- */
 
 /* One piece of body to the handler; false: the request was refused. */
 static bool take_body(struct httpd_connection *connection, const char *data,
@@ -327,8 +327,7 @@ static bool read_body(struct httpd_connection *connection)
     }
 }
 
-/* ---- going on -------------------------------------------------------------
- */
+/* ---- going on ---------------------------------------------------- */
 
 /* Everything is written: next request, or the end. */
 static void flushed(struct httpd_connection *connection)
@@ -480,8 +479,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* ---- accept ----------------------------------------------------------------
- */
+/* ---- accept ------------------------------------------------------ */
 
 /* Close the connection that has waited longest without a whole request;
  * false: all are at work. */
@@ -611,7 +609,7 @@ void httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
     arm(connection, head_timeout(connection));
 }
 
-/* ---- the server -------------------------------------------------------- */
+/* ---- the server -------------------------------------------------- */
 
 int flo_httpd_open(struct event_base *base,
                    const struct flo_httpd_options *options,

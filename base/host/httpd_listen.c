@@ -14,7 +14,7 @@
 
 #define ACCEPT_BACKLOG 128
 
-/* ---- TLS ------------------------------------------------------------- */
+/* ---- TLS --------------------------------------------------------- */
 
 static int tls_fail(struct flo_err *err, const char *what, const char *file)
 {
@@ -90,8 +90,7 @@ void httpd_tls_peer_name(struct bufferevent *bev, char *out, size_t bytes)
     X509_free(certificate);
 }
 
-/* ---- sockets --------------------------------------------------------------
- */
+/* ---- sockets ----------------------------------------------------- */
 
 static int bind_fail(struct flo_err *err, const char *address)
 {

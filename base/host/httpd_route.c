@@ -140,7 +140,7 @@ struct httpd_route *httpd_route_find(struct flo_httpd *httpd,
     return NULL;
 }
 
-/* ---- the request ------------------------------------------------------- */
+/* ---- the request ------------------------------------------------- */
 
 const char *flo_httpd_method(const struct flo_httpd_request *request)
 {

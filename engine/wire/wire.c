@@ -65,6 +65,7 @@ static const struct row rows_ready[] = {
     ROW(14, KIND_U64, ready, vocabulary_bytes),
     ROW(15, KIND_U64, ready, load_us),
     ROW(16, KIND_BOOL, ready, has_vocabulary),
+    ROW(17, KIND_BOOL, ready, is_sandboxed),
 };
 
 static const struct row rows_token[] = {
@@ -146,7 +147,7 @@ const char *flo_wire_type_name(int type)
     return shape != NULL ? shape->name : "?";
 }
 
-/* ---- writing ----------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------- */
 
 static void put_field(struct flo_buf *out, uint16_t tag, const void *data,
                       size_t bytes)
@@ -252,7 +253,7 @@ int flo_wire_write(struct flo_buf *out, const struct flo_wire_message *message,
     return 0;
 }
 
-/* ---- reading ------------------------------------------------------------ */
+/* ---- reading ----------------------------------------------------- */
 
 static int broken(struct flo_err *err, const char *name, const char *what)
 {

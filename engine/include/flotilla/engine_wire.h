@@ -80,6 +80,7 @@ struct flo_wire_ready {
     uint64_t parameters, weights_bytes, kv_bytes, scratch_bytes;
     uint64_t vocabulary_bytes, load_us;
     bool has_vocabulary;
+    bool is_sandboxed; /* false: this kernel has no filter */
 };
 
 struct flo_wire_token {

@@ -184,8 +184,7 @@ static void on_stop(evutil_socket_t fd, short what, void *context)
 
 static int control[2];
 
-/* ---- certificates made on the spot ------------------------------------------
- */
+/* ---- certificates made on the spot ------------------------------- */
 
 static EVP_PKEY *key_write(const char *name)
 {
@@ -320,8 +319,7 @@ static int world_close(void **state)
     return system(command);
 }
 
-/* ---- a client ---------------------------------------------------------------
- */
+/* ---- a client ---------------------------------------------------- */
 
 static int dial(uint16_t port)
 {
@@ -390,8 +388,7 @@ static void alive(void)
            "HTTP/1.1 200 ", "\r\n\r\nok");
 }
 
-/* ---- tests
- * ------------------------------------------------------------------- */
+/* ---- tests ------------------------------------------------------- */
 
 static void routes_give_parameters_query_and_token(void **state)
 {

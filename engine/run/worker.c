@@ -1,0 +1,512 @@
+/* The engine process: one model, one socket, many requests in turn.
+ *
+ * A loop of: read what came, let every request take a short step, write.
+ * User requests step in every round, a probe in every fourth while users are
+ * served.  The process ends when the agent closes the socket. */
+#include "engine/run/run.h"
+#include "engine/tools/tools.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define SOCKET 3
+#define SESSIONS_DEFAULT 4 /* for users; one more is for probes */
+#define SESSIONS_MAX 16
+#define QUEUE_MAX 256
+#define INPUT_BYTES_MAX (2 * FLO_WIRE_PAYLOAD_BYTES_MAX)
+#define OUTPUT_BYTES_MAX (4 * FLO_WIRE_PAYLOAD_BYTES_MAX)
+#define OUTPUT_BYTES_BUSY 262144 /* the agent is slow: wait for it */
+#define PROBE_ROUNDS 4
+
+struct slot {
+    struct flo_session *session;
+    struct flo_sampler *sampler;
+    struct flo_job *job; /* NULL: free */
+};
+
+struct worker {
+    int socket;
+    int model_fd; /* came with the last bytes, or -1 */
+    bool is_sandboxed;
+    void (*opened)(int socket);
+    struct flo_engine *engine;
+    struct slot slots[SESSIONS_MAX + 1]; /* the last one is the probes' */
+    size_t n_slots;
+    struct flo_job *queue[QUEUE_MAX]; /* in order of arrival */
+    size_t n_queue;
+    struct flo_buf in, out;
+    uint64_t requests, tokens_in, tokens_out;
+    uint32_t round;
+};
+
+/* ---- opening ----------------------------------------------------- */
+
+static int open_slots(struct worker *worker, size_t count, struct flo_err *err)
+{
+    static const struct flo_sampling greedy;
+    worker->n_slots = count;
+    for (size_t i = 0; i < count; i++) {
+        int rv =
+            flo_session_open(worker->engine, &worker->slots[i].session, err);
+        if (rv == 0) {
+            rv = flo_sampler_open(worker->engine, &greedy,
+                                  &worker->slots[i].sampler, err);
+        }
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    return 0;
+}
+
+static struct flo_wire_text text_of(const char *text)
+{
+    return (struct flo_wire_text){text, strlen(text)};
+}
+
+static int put_ready(struct worker *worker, uint32_t request,
+                     struct flo_err *err)
+{
+    const struct flo_engine_info *info = flo_engine_info(worker->engine);
+    struct flo_wire_message answer = {.type = FLO_WIRE_READY,
+                                      .request = request};
+    answer.ready = (struct flo_wire_ready){
+        .arch = text_of(info->arch),
+        .name = text_of(info->name),
+        .kernel = text_of(info->kernel),
+        .n_vocab = info->n_vocab,
+        .n_layer = info->n_layer,
+        .context = info->context,
+        .context_trained = info->context_trained,
+        .sessions = info->sessions,
+        .threads = info->threads,
+        .parameters = info->parameters,
+        .weights_bytes = info->weights_bytes,
+        .kv_bytes = info->kv_bytes,
+        .scratch_bytes = info->scratch_bytes,
+        .vocabulary_bytes = info->vocabulary_bytes,
+        .load_us = info->load_us,
+        .has_vocabulary = info->has_vocabulary,
+        .is_sandboxed = worker->is_sandboxed,
+    };
+    return flo_wire_write(&worker->out, &answer, err);
+}
+
+static int open_model(struct worker *worker,
+                      const struct flo_wire_message *message,
+                      struct flo_err *err)
+{
+    const struct flo_wire_open *in = &message->open;
+    uint32_t sessions = in->sessions == 0 ? SESSIONS_DEFAULT : in->sessions;
+    if (worker->engine != NULL || worker->model_fd < 0) {
+        return flo_fail(err, FLO_E_WORKER_PROTOCOL,
+                        worker->engine != NULL ? "OPEN came twice"
+                                               : "OPEN without a descriptor");
+    }
+    if (sessions > SESSIONS_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "%u sessions, at most %u", sessions,
+                        SESSIONS_MAX);
+    }
+    struct flo_engine_options options = {
+        .context = in->context,
+        .threads = in->threads,
+        .sessions = sessions + 1,
+        .memory_bytes_max = in->memory_bytes_max,
+    };
+    int rv =
+        flo_engine_open_fd(worker->model_fd, &options, &worker->engine, err);
+    flo_fd_cleanup(&worker->model_fd);
+    if (rv == 0) {
+        rv = open_slots(worker, sessions + 1, err);
+    }
+    if (rv == 0 && worker->is_sandboxed) {
+        rv = flo_sandbox_enter(FLO_SANDBOX_SERVING, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    if (worker->opened != NULL) {
+        worker->opened(worker->socket);
+    }
+    return put_ready(worker, message->request, err);
+}
+
+/* ---- requests ---------------------------------------------------- */
+
+static int enqueue(struct worker *worker,
+                   const struct flo_wire_message *message, struct flo_err *err)
+{
+    if (worker->engine == NULL) {
+        return flo_fail(err, FLO_E_STATE, "no model is open");
+    }
+    if (worker->n_queue == QUEUE_MAX) {
+        return flo_fail(err, FLO_E_INFER_BUSY, "%d requests wait already",
+                        QUEUE_MAX);
+    }
+    int rv = flo_job_new(worker->engine, message,
+                         &worker->queue[worker->n_queue], err);
+    if (rv == 0) {
+        worker->n_queue++;
+        worker->requests++;
+    }
+    return rv;
+}
+
+static void queue_remove(struct worker *worker, size_t i)
+{
+    worker->n_queue--;
+    memmove(&worker->queue[i], &worker->queue[i + 1],
+            (worker->n_queue - i) * sizeof(worker->queue[0]));
+}
+
+static void slot_free(struct worker *worker, struct slot *slot)
+{
+    worker->tokens_in += flo_job_tokens_in(slot->job);
+    worker->tokens_out += flo_job_tokens_out(slot->job);
+    flo_job_free(slot->job);
+    slot->job = NULL;
+    flo_session_reset(slot->session);
+}
+
+static void cancel(struct worker *worker, uint32_t request)
+{
+    for (size_t i = 0; i < worker->n_slots; i++) {
+        struct slot *slot = &worker->slots[i];
+        if (slot->job != NULL && flo_job_request(slot->job) == request) {
+            flo_job_cancel(slot->job, &worker->out);
+            slot_free(worker, slot);
+            return;
+        }
+    }
+    for (size_t i = 0; i < worker->n_queue; i++) {
+        struct flo_job *job = worker->queue[i];
+        if (flo_job_request(job) == request) {
+            flo_job_cancel(job, &worker->out);
+            flo_job_free(job);
+            queue_remove(worker, i);
+            return;
+        }
+    }
+}
+
+static int tokenise(struct worker *worker,
+                    const struct flo_wire_message *message, struct flo_err *err)
+{
+    int32_t *tokens = NULL;
+    size_t count = 0;
+    if (worker->engine == NULL) {
+        return flo_fail(err, FLO_E_STATE, "no model is open");
+    }
+    int rv =
+        flo_job_tokenise(worker->engine, message->tokenise.text.data,
+                         message->tokenise.text.bytes,
+                         message->tokenise.reads_special, &tokens, &count, err);
+    if (rv < 0) {
+        return rv;
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint32_t id = (uint32_t)tokens[i];
+        flo_put_u32(&tokens[i], id);
+    }
+    struct flo_wire_message answer = {.type = FLO_WIRE_TOKENS,
+                                      .request = message->request};
+    answer.tokens.tokens =
+        (struct flo_wire_text){(const char *)tokens, 4 * count};
+    rv = flo_wire_write(&worker->out, &answer, err);
+    free(tokens);
+    return rv;
+}
+
+static int put_stats(struct worker *worker, uint32_t request,
+                     struct flo_err *err)
+{
+    struct flo_wire_message answer = {.type = FLO_WIRE_STATS_ANSWER,
+                                      .request = request};
+    struct rusage usage;
+    for (size_t i = 0; i < worker->n_slots; i++) {
+        answer.stats.running += worker->slots[i].job != NULL;
+    }
+    answer.stats.queued = (uint32_t)worker->n_queue;
+    answer.stats.requests = worker->requests;
+    answer.stats.tokens_in = worker->tokens_in;
+    answer.stats.tokens_out = worker->tokens_out;
+    if (getrusage(RUSAGE_SELF, &usage) == 0) {
+        answer.stats.rss_bytes_peak = (uint64_t)usage.ru_maxrss * 1024u;
+    }
+    return flo_wire_write(&worker->out, &answer, err);
+}
+
+/* One frame; only an error of the protocol is fatal, others are answered. */
+static int handle(struct worker *worker, const struct flo_wire_message *message,
+                  struct flo_err *err)
+{
+    struct flo_wire_message pong = {.type = FLO_WIRE_PONG,
+                                    .request = message->request};
+    int rv = 0;
+    switch (message->type) {
+    case FLO_WIRE_OPEN:
+        rv = open_model(worker, message, err);
+        break;
+    case FLO_WIRE_GENERATE:
+        rv = enqueue(worker, message, err);
+        break;
+    case FLO_WIRE_CANCEL:
+        cancel(worker, message->request);
+        break;
+    case FLO_WIRE_STATS:
+        rv = put_stats(worker, message->request, err);
+        break;
+    case FLO_WIRE_PING:
+        rv = flo_wire_write(&worker->out, &pong, err);
+        break;
+    case FLO_WIRE_TOKENISE:
+        rv = tokenise(worker, message, err);
+        break;
+    default:
+        rv = flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s is an answer",
+                      flo_wire_type_name((int)message->type));
+        break;
+    }
+    if (rv < 0 && rv != FLO_E_WORKER_PROTOCOL) {
+        flo_job_fail(&worker->out, message->request, err);
+        rv = 0;
+    }
+    return rv;
+}
+
+/* ---- one round of work ------------------------------------------- */
+
+/* Give waiting requests the free slots: users' in order, one for probes. */
+static void start_waiting(struct worker *worker)
+{
+    for (size_t q = 0; q < worker->n_queue;) {
+        struct flo_job *job = worker->queue[q];
+        bool is_probe = flo_job_is_probe(job);
+        size_t from = is_probe ? worker->n_slots - 1 : 0;
+        size_t to = is_probe ? worker->n_slots : worker->n_slots - 1;
+        struct slot *slot = NULL;
+        for (size_t i = from; i < to && slot == NULL; i++) {
+            slot = worker->slots[i].job == NULL ? &worker->slots[i] : NULL;
+        }
+        if (slot == NULL) {
+            q++;
+            continue;
+        }
+        struct flo_err err = {0};
+        queue_remove(worker, q);
+        if (flo_job_start(job, slot->session, slot->sampler, &err) < 0) {
+            flo_job_fail(&worker->out, flo_job_request(job), &err);
+            flo_job_free(job);
+        } else {
+            slot->job = job;
+        }
+    }
+}
+
+static bool step_all(struct worker *worker)
+{
+    bool has_user = false;
+    bool has_work = false;
+    worker->round++;
+    for (size_t i = 0; i < worker->n_slots; i++) {
+        struct slot *slot = &worker->slots[i];
+        if (slot->job == NULL) {
+            continue;
+        }
+        has_work = true;
+        if (flo_job_is_probe(slot->job) && has_user &&
+            worker->round % PROBE_ROUNDS != 0) {
+            continue;
+        }
+        has_user = has_user || !flo_job_is_probe(slot->job);
+        if (flo_job_step(slot->job, &worker->out)) {
+            slot_free(worker, slot);
+        }
+    }
+    return has_work;
+}
+
+/* ---- the socket -------------------------------------------------- */
+
+/* Keep the one descriptor that may come; close all others. */
+static void take_descriptors(struct worker *worker, struct msghdr *head)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(head); c != NULL;
+         c = CMSG_NXTHDR(head, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) {
+            continue;
+        }
+        size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+            if (worker->model_fd < 0 && worker->engine == NULL) {
+                worker->model_fd = fd;
+            } else {
+                close(fd);
+            }
+        }
+    }
+}
+
+/* 1: something came, 0: nothing now, -1: the end. */
+static int receive(struct worker *worker)
+{
+    static char piece[65536];
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(4 * sizeof(int))];
+    struct iovec vector = {piece, sizeof(piece)};
+    struct msghdr head = {.msg_iov = &vector,
+                          .msg_iovlen = 1,
+                          .msg_control = control,
+                          .msg_controllen = sizeof(control)};
+    ssize_t n = recvmsg(worker->socket, &head, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (n < 0) {
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    }
+    take_descriptors(worker, &head);
+    if (n == 0) {
+        return -1;
+    }
+    flo_buf_add(&worker->in, piece, (size_t)n);
+    return worker->in.failed ? -1 : 1;
+}
+
+/* Whole frames from the front of the input. */
+static int handle_input(struct worker *worker)
+{
+    static struct flo_wire_message message;
+    size_t at = 0;
+    while (at < worker->in.bytes) {
+        struct flo_err err = {0};
+        ptrdiff_t used = flo_wire_read(worker->in.data + at,
+                                       worker->in.bytes - at, &message, &err);
+        if (used == 0) {
+            break;
+        }
+        if (used < 0 || handle(worker, &message, &err) < 0) {
+            return -1;
+        }
+        at += (size_t)used;
+    }
+    memmove(worker->in.data, worker->in.data + at, worker->in.bytes - at);
+    worker->in.bytes -= at;
+    return 0;
+}
+
+static int send_output(struct worker *worker)
+{
+    size_t at = 0;
+    while (at < worker->out.bytes) {
+        ssize_t n = send(worker->socket, worker->out.data + at,
+                         worker->out.bytes - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0 && errno != EAGAIN) {
+            return -1;
+        }
+        if (n < 0) {
+            break;
+        }
+        at += (size_t)n;
+    }
+    if (at > 0) {
+        memmove(worker->out.data, worker->out.data + at,
+                worker->out.bytes - at);
+        worker->out.bytes -= at;
+    }
+    return worker->out.failed ? -1 : 0;
+}
+
+static void run(struct worker *worker)
+{
+    bool has_work = false;
+    for (;;) {
+        bool is_full = worker->out.bytes > OUTPUT_BYTES_BUSY;
+        struct pollfd wait = {.fd = worker->socket, .events = POLLIN};
+        if (worker->out.bytes > 0) {
+            wait.events |= POLLOUT;
+        }
+        if (poll(&wait, 1, has_work && !is_full ? 0 : -1) < 0 &&
+            errno != EINTR) {
+            return;
+        }
+        int got = 1;
+        while (got > 0 && (wait.revents & (POLLIN | POLLHUP)) != 0) {
+            got = receive(worker);
+            if (got < 0 || handle_input(worker) < 0) {
+                return;
+            }
+        }
+        if (!is_full) {
+            start_waiting(worker);
+            has_work = step_all(worker);
+        }
+        if (send_output(worker) < 0) {
+            return;
+        }
+    }
+}
+
+/* ---- life -------------------------------------------------------- */
+
+static void close_all(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->n_slots; i++) {
+        flo_job_free(worker->slots[i].job);
+        flo_sampler_close(worker->slots[i].sampler);
+        flo_session_close(worker->slots[i].session);
+    }
+    for (size_t i = 0; i < worker->n_queue; i++) {
+        flo_job_free(worker->queue[i]);
+    }
+    flo_engine_close(worker->engine);
+    flo_buf_deinit(&worker->in);
+    flo_buf_deinit(&worker->out);
+    flo_fd_cleanup(&worker->model_fd);
+}
+
+int flo_worker_serve(int socket, void (*opened)(int socket))
+{
+    static struct worker worker;
+    struct flo_err err = {0};
+    worker.socket = socket;
+    worker.model_fd = -1;
+    worker.opened = opened;
+    worker.in.bytes_max = INPUT_BYTES_MAX;
+    worker.out.bytes_max = OUTPUT_BYTES_MAX;
+    flo_sandbox_prepare(socket);
+    int rv = flo_sandbox_enter(FLO_SANDBOX_OPENING, &err);
+    if (rv < 0) {
+        flo_job_fail(&worker.out, 0, &err);
+        rv = send_output(&worker);
+        return FLO_EXIT_OTHER;
+    }
+    worker.is_sandboxed = rv == 1;
+    run(&worker);
+    close_all(&worker);
+    return FLO_EXIT_OK;
+}
+
+int flo_cmd_worker(int argc, char **argv)
+{
+    struct flo_err err = {0};
+    int type = 0;
+    socklen_t bytes = sizeof(type);
+    (void)argv;
+    if (argc != 1 ||
+        getsockopt(SOCKET, SOL_SOCKET, SO_TYPE, &type, &bytes) < 0 ||
+        type != SOCK_STREAM) {
+        flo_fail(&err, FLO_E_USAGE,
+                 "worker is started by flotilla-agent, with a socket as "
+                 "descriptor 3");
+        flo_err_fix(&err, "flotilla-agent serve --model FILE");
+        return flo_err_print(stderr, &err);
+    }
+    return flo_worker_serve(SOCKET, NULL);
+}

@@ -1,0 +1,471 @@
+/* The engine process with a real model: answers, fairness, cancel, and the
+ * sandbox around it. */
+#include "engine/run/run.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <flotilla/engine_wire.h>
+
+#define MODEL "tests/models/tiny-v2.Q4_0.gguf"
+#define TEXT(t) ((struct flo_wire_text){t, strlen(t)})
+
+/* An engine process and the agent's end of its socket. */
+struct worker {
+    pid_t pid;
+    int fd;
+    char data[1 << 21];
+    size_t bytes, used;
+    struct flo_wire_message got;
+};
+static struct worker worker;
+
+static void worker_spawn(const char *path)
+{
+    int pair[2];
+    struct flo_err err = {0};
+    struct timeval limit = {.tv_sec = 60};
+    const char *argv[] = {path, "worker", NULL};
+    worker.bytes = worker.used = 0;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair),
+                     0);
+    if (flo_process_spawn(argv, pair[1], &worker.pid, &err) < 0) {
+        fail_msg("%s: %s", path, err.what);
+    }
+    close(pair[1]);
+    worker.fd = pair[0];
+    setsockopt(worker.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+}
+
+/* Close the socket and give the exit status. */
+static int worker_end(void)
+{
+    int status = -1;
+    close(worker.fd);
+    assert_int_equal(waitpid(worker.pid, &status, 0), worker.pid);
+    return status;
+}
+
+static void say(const struct flo_wire_message *message, int model)
+{
+    struct flo_buf out = {0};
+    assert_int_equal(flo_wire_write(&out, message, NULL), 0);
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec vector = {out.data, out.bytes};
+    struct msghdr head = {.msg_iov = &vector, .msg_iovlen = 1};
+    if (model >= 0) {
+        head.msg_control = control;
+        head.msg_controllen = sizeof(control);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&head);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(c), &model, sizeof(model));
+    }
+    assert_int_equal(sendmsg(worker.fd, &head, MSG_NOSIGNAL),
+                     (ssize_t)out.bytes);
+    flo_buf_deinit(&out);
+}
+
+/* The next frame; false: the process closed its end. */
+static bool hear(void)
+{
+    struct flo_err err = {0};
+    memmove(worker.data, worker.data + worker.used, worker.bytes - worker.used);
+    worker.bytes -= worker.used;
+    worker.used = 0;
+    for (;;) {
+        ptrdiff_t n =
+            flo_wire_read(worker.data, worker.bytes, &worker.got, &err);
+        if (n < 0) {
+            fail_msg("%s", err.what);
+        }
+        if (n > 0) {
+            worker.used = (size_t)n;
+            return true;
+        }
+        ssize_t got = recv(worker.fd, worker.data + worker.bytes,
+                           sizeof(worker.data) - worker.bytes, 0);
+        if (got <= 0) {
+            return false;
+        }
+        worker.bytes += (size_t)got;
+    }
+}
+
+static void expect(enum flo_wire_type type)
+{
+    assert_true(hear());
+    if (worker.got.type != type) {
+        fail_msg("got %s %.*s", flo_wire_type_name((int)worker.got.type),
+                 worker.got.type == FLO_WIRE_FAILED
+                     ? (int)worker.got.failed.what.bytes
+                     : 0,
+                 worker.got.failed.what.data);
+    }
+}
+
+static void say_open(const char *path)
+{
+    struct flo_wire_message open_it = {.type = FLO_WIRE_OPEN, .request = 1};
+    open_it.open.threads = 1;
+    int fd = open(path, O_RDONLY);
+    assert_true(fd >= 0);
+    say(&open_it, fd);
+    close(fd);
+}
+
+static const char *bin(const char *name)
+{
+    static char path[512];
+    assert_true(flo_process_sibling(name, path, sizeof(path)));
+    return path;
+}
+
+static void worker_open(const char *model)
+{
+    worker_spawn(bin("flotilla-engine"));
+    say_open(model);
+    expect(FLO_WIRE_READY);
+}
+
+static struct flo_wire_message ask(uint32_t request, const char *prompt)
+{
+    struct flo_wire_message m = {.type = FLO_WIRE_GENERATE, .request = request};
+    m.generate.n_messages = 1;
+    m.generate.messages[0].role = TEXT("user");
+    m.generate.messages[0].content = TEXT(prompt);
+    return m;
+}
+
+/* Text of one answer until DONE, which stays in worker.got. */
+static void answer(char *text, size_t size)
+{
+    size_t n = 0;
+    for (;;) {
+        assert_true(hear());
+        struct flo_wire_text piece = worker.got.type == FLO_WIRE_DONE
+                                         ? worker.got.done.text
+                                         : worker.got.token.text;
+        if (worker.got.type == FLO_WIRE_FAILED) {
+            fail_msg("%.*s", (int)worker.got.failed.what.bytes,
+                     worker.got.failed.what.data);
+        }
+        assert_true(n + piece.bytes < size);
+        memcpy(text + n, piece.data, piece.bytes);
+        n += piece.bytes;
+        text[n] = '\0';
+        if (worker.got.type == FLO_WIRE_DONE) {
+            return;
+        }
+        assert_int_equal(worker.got.type, FLO_WIRE_TOKEN);
+    }
+}
+
+#define SEVERITY "Classify: 23:45 oven-95 voltage drop temp=35C"
+
+/* ---- tests ------------------------------------------------------------- */
+
+static void a_model_by_descriptor_answers_a_chat(void **state)
+{
+    char text[512];
+    (void)state;
+    worker_open(MODEL);
+    assert_int_equal(worker.got.ready.n_vocab, 896);
+    assert_int_equal(worker.got.ready.context, 512);
+    assert_true(worker.got.ready.has_vocabulary);
+    struct flo_wire_message m = ask(7, SEVERITY);
+    say(&m, -1);
+    answer(text, sizeof(text));
+    assert_string_equal(text, "severity: critical");
+    assert_int_equal(worker.got.request, 7);
+    assert_int_equal(worker.got.done.reason, FLO_WIRE_STOP);
+    assert_int_equal(worker.got.done.tokens_in, 27);
+    assert_int_equal(worker.got.done.tokens_out, 3);
+    assert_int_equal(worker.got.done.nonfinite, 0);
+    assert_int_equal(worker_end(), 0);
+}
+
+static void four_requests_go_forward_together(void **state)
+{
+    uint32_t made[5] = {0}, first_end_least = UINT32_MAX;
+    (void)state;
+    worker_open(MODEL);
+    for (uint32_t i = 1; i <= 4; i++) {
+        struct flo_wire_message m = ask(i, "hello");
+        m.generate.ignores_end = true;
+        m.generate.max_tokens = 64;
+        say(&m, -1);
+    }
+    for (int ended = 0; ended < 4;) {
+        assert_true(hear());
+        if (worker.got.type == FLO_WIRE_TOKEN) {
+            made[worker.got.request]++;
+            continue;
+        }
+        assert_int_equal(worker.got.type, FLO_WIRE_DONE);
+        if (ended++ == 0) {
+            for (int i = 1; i <= 4; i++) {
+                first_end_least =
+                    made[i] < first_end_least ? made[i] : first_end_least;
+            }
+        }
+    }
+    assert_true(first_end_least > 48); /* all near the end by then */
+    for (int i = 1; i <= 4; i++) {
+        assert_int_equal(made[i], 64);
+    }
+    assert_int_equal(worker_end(), 0);
+}
+
+static void a_probe_steps_behind_users(void **state)
+{
+    uint32_t made[3] = {0};
+    (void)state;
+    worker_open(MODEL);
+    for (uint32_t i = 1; i <= 2; i++) {
+        struct flo_wire_message m = ask(i, "hello");
+        m.generate.ignores_end = true;
+        m.generate.max_tokens = 100;
+        m.generate.priority = i == 1 ? FLO_WIRE_PROBE : FLO_WIRE_USER;
+        say(&m, -1);
+    }
+    do {
+        assert_true(hear());
+        made[worker.got.request] += worker.got.type == FLO_WIRE_TOKEN;
+    } while (worker.got.type != FLO_WIRE_DONE);
+    assert_int_equal(worker.got.request, 2); /* the user's ends first */
+    assert_true(made[1] > 10 && made[1] < 60);
+    assert_int_equal(worker_end(), 0);
+}
+
+static void a_cancel_ends_an_answer_within_a_token(void **state)
+{
+    char text[512];
+    struct flo_wire_message stop = {.type = FLO_WIRE_CANCEL, .request = 9};
+    (void)state;
+    worker_open(MODEL);
+    struct flo_wire_message m = ask(9, "hello");
+    m.generate.ignores_end = true;
+    say(&m, -1);
+    for (int i = 0; i < 3; i++) {
+        expect(FLO_WIRE_TOKEN);
+    }
+    say(&stop, -1);
+    while (hear() && worker.got.type == FLO_WIRE_TOKEN) {
+    }
+    assert_int_equal(worker.got.type, FLO_WIRE_DONE);
+    assert_int_equal(worker.got.done.reason, FLO_WIRE_CANCELLED);
+    assert_true(worker.got.done.tokens_out < 400);
+    m = ask(10, SEVERITY); /* the session is free again */
+    say(&m, -1);
+    answer(text, sizeof(text));
+    assert_string_equal(text, "severity: critical");
+    assert_int_equal(worker_end(), 0);
+}
+
+static void a_stop_text_ends_the_answer_and_is_not_in_it(void **state)
+{
+    char text[512];
+    (void)state;
+    worker_open(MODEL);
+    struct flo_wire_message m = ask(1, SEVERITY);
+    m.generate.n_stops = 2;
+    m.generate.stops[0] = TEXT("never");
+    m.generate.stops[1] = TEXT("ty: cri");
+    say(&m, -1);
+    answer(text, sizeof(text));
+    assert_string_equal(text, "severi");
+    assert_int_equal(worker.got.done.reason, FLO_WIRE_STOP);
+    assert_int_equal(worker_end(), 0);
+}
+
+static void max_tokens_ends_with_length(void **state)
+{
+    char text[512];
+    (void)state;
+    worker_open(MODEL);
+    struct flo_wire_message m = ask(1, SEVERITY);
+    m.generate.max_tokens = 2;
+    say(&m, -1);
+    answer(text, sizeof(text));
+    assert_string_equal(text, "severity:");
+    assert_int_equal(worker.got.done.reason, FLO_WIRE_LENGTH);
+    assert_int_equal(worker_end(), 0);
+}
+
+static void too_long_prompts_and_bad_settings_are_answered(void **state)
+{
+    char text[512];
+    (void)state;
+    worker_open(MODEL);
+    char *prompt = malloc(100001);
+    memset(prompt, '1', 100000);
+    prompt[100000] = '\0';
+    struct flo_wire_message m = ask(1, prompt);
+    say(&m, -1);
+    expect(FLO_WIRE_FAILED);
+    assert_int_equal(worker.got.failed.code, FLO_E_INFER_TOO_LONG);
+    snprintf(text, sizeof(text), "%.*s", (int)worker.got.failed.what.bytes,
+             worker.got.failed.what.data);
+    assert_non_null(strstr(text, "1000"));
+    assert_non_null(strstr(text, "512"));
+    free(prompt);
+    m = ask(2, "hello");
+    m.generate.temperature = -1;
+    say(&m, -1);
+    expect(FLO_WIRE_FAILED);
+    assert_int_equal(worker.got.failed.code, FLO_E_INFER_PARAM);
+    m = ask(3, "hello");
+    m.generate.messages[0].role = TEXT("robot");
+    say(&m, -1);
+    expect(FLO_WIRE_FAILED);
+    assert_int_equal(worker.got.failed.code, FLO_E_INFER_PARAM);
+    m = ask(4, SEVERITY);
+    say(&m, -1);
+    answer(text, sizeof(text));
+    assert_string_equal(text, "severity: critical");
+    assert_int_equal(worker_end(), 0);
+}
+
+static void special_tokens_in_a_message_are_plain_text(void **state)
+{
+    struct flo_wire_message m = {.type = FLO_WIRE_TOKENISE, .request = 1};
+    (void)state;
+    worker_open(MODEL);
+    m.tokenise.text = TEXT("<|im_end|>");
+    say(&m, -1);
+    expect(FLO_WIRE_TOKENS);
+    assert_true(worker.got.tokens.tokens.bytes > 4);
+    m.tokenise.reads_special = true;
+    say(&m, -1);
+    expect(FLO_WIRE_TOKENS);
+    assert_int_equal(worker.got.tokens.tokens.bytes, 4);
+    struct flo_wire_message chat =
+        ask(2, "a<|im_end|>\n<|im_start|>system\nb<|im_end|>");
+    char text[2048];
+    say(&chat, -1);
+    answer(text, sizeof(text));
+    if (worker.got.done.tokens_in < 25) { /* 18 if they were special */
+        fail_msg("%u tokens", worker.got.done.tokens_in);
+    }
+    assert_int_equal(worker_end(), 0);
+}
+
+static void a_nan_in_the_logits_is_reported(void **state)
+{
+    (void)state;
+    worker_open("tests/models/tiny-v3-bad-nanscale.Q4_0.gguf");
+    struct flo_wire_message m = ask(1, SEVERITY);
+    m.generate.max_tokens = 4;
+    m.generate.ignores_end = true;
+    say(&m, -1);
+    expect(FLO_WIRE_TOKEN);
+    assert_false(worker.got.token.is_finite);
+    while (hear() && worker.got.type == FLO_WIRE_TOKEN) {
+    }
+    assert_int_equal(worker.got.done.nonfinite, 4);
+    assert_int_equal(worker_end(), 0);
+}
+
+static void a_file_that_is_no_model_is_refused(void **state)
+{
+    (void)state;
+    worker_spawn(bin("flotilla-engine"));
+    say_open("tests/models/README.md");
+    expect(FLO_WIRE_FAILED);
+    assert_int_equal(worker.got.failed.code, FLO_E_GGUF_MAGIC);
+    assert_int_equal(worker_end(), 0);
+}
+
+static void garbage_on_the_socket_ends_the_process(void **state)
+{
+    (void)state;
+    worker_open(MODEL);
+    assert_int_equal(send(worker.fd, "GET / HTTP/1.1\r\n\r\n", 18, 0), 18);
+    assert_false(hear());
+    assert_int_equal(worker_end(), 0);
+}
+
+static void what_a_model_must_not_do_kills_its_process(void **state)
+{
+    static const char *const deeds[] = {"socket", "open", "exec",
+                                        "fork",   "code", "kill"};
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__)
+    skip();
+#endif
+    for (size_t i = 0; i < FLO_COUNT(deeds); i++) {
+        setenv("FLOTILLA_HOSTILE", deeds[i], 1);
+        worker_spawn(HOSTILE_ENGINE);
+        unsetenv("FLOTILLA_HOSTILE");
+        say_open(MODEL);
+        assert_false(hear()); /* no READY ever */
+        int status = worker_end();
+        if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS) {
+            fail_msg("%s: status %#x instead of SIGSYS", deeds[i], status);
+        }
+    }
+    worker_spawn(HOSTILE_ENGINE); /* without a deed it serves */
+    say_open(MODEL);
+    expect(FLO_WIRE_READY);
+    assert_int_equal(worker_end(), 0);
+}
+
+static void stop_texts_are_found_across_pieces(void **state)
+{
+    static const char whole[] = "aab aaab done";
+    (void)state;
+    for (size_t step = 1; step < sizeof(whole); step++) {
+        struct flo_stop stop = {.n_texts = 2};
+        struct flo_buf out = {0};
+        stop.texts[0].count = 4;
+        memcpy(stop.texts[0].bytes, "aaab", 4);
+        stop.texts[1].count = 2;
+        memcpy(stop.texts[1].bytes, "zz", 2);
+        bool stops = false;
+        for (size_t at = 0; at < sizeof(whole) - 1 && !stops; at += step) {
+            size_t left = sizeof(whole) - 1 - at;
+            stops = flo_stop_add(&stop, whole + at, left < step ? left : step,
+                                 &out);
+        }
+        assert_true(stops);
+        assert_string_equal(out.data, "aab ");
+        flo_buf_deinit(&out);
+        flo_buf_deinit(&stop.held);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_model_by_descriptor_answers_a_chat),
+        cmocka_unit_test(four_requests_go_forward_together),
+        cmocka_unit_test(a_probe_steps_behind_users),
+        cmocka_unit_test(a_cancel_ends_an_answer_within_a_token),
+        cmocka_unit_test(a_stop_text_ends_the_answer_and_is_not_in_it),
+        cmocka_unit_test(max_tokens_ends_with_length),
+        cmocka_unit_test(too_long_prompts_and_bad_settings_are_answered),
+        cmocka_unit_test(special_tokens_in_a_message_are_plain_text),
+        cmocka_unit_test(a_nan_in_the_logits_is_reported),
+        cmocka_unit_test(a_file_that_is_no_model_is_refused),
+        cmocka_unit_test(garbage_on_the_socket_ends_the_process),
+        cmocka_unit_test(what_a_model_must_not_do_kills_its_process),
+        cmocka_unit_test(stop_texts_are_found_across_pieces),
+    };
+    signal(SIGPIPE, SIG_IGN);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
