@@ -106,8 +106,7 @@ void flo_http_close(struct flo_http *http)
     free(http);
 }
 
-/* ---- what the other side says ----------------------------------------------
- */
+/* ---- what the other side says ---- */
 
 /* "Name: value\r\n" -> value of that name into out; false when another. */
 static bool header_value(const char *line, size_t bytes, const char *name,
@@ -264,8 +263,7 @@ static int on_progress(void *context, curl_off_t total, curl_off_t done,
     return code != 0;
 }
 
-/* ---- setting one call up
- * ------------------------------------------------------ */
+/* ---- setting one call up ---- */
 
 static int add_header(struct curl_slist **list, struct flo_err *err,
                       const char *format, ...) FLO_PRINTF(3, 4);
@@ -411,8 +409,7 @@ static void set_callbacks(struct call *call)
     curl_easy_setopt(curl, CURLOPT_XFERINFODATA, call);
 }
 
-/* ---- what went wrong
- * ------------------------------------------------------------ */
+/* ---- what went wrong ---- */
 
 static int code_of(CURLcode result, const char *reason)
 {

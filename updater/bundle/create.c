@@ -85,9 +85,7 @@ static int add_data(struct writer *writer, const void *data, size_t bytes,
     return written == (la_ssize_t)bytes ? 0 : archive_fail(writer, err);
 }
 
-/* ---- blobs
- * ----------------------------------------------------------------------------
- */
+/* ---- blobs ---- */
 
 static int copy_blob(struct writer *writer, int fd, uint64_t bytes,
                      const struct flo_digest *digest, struct flo_err *err)
@@ -219,9 +217,7 @@ static int choose_ways(const struct writer *writer, const struct flo_way **ways,
     return 0;
 }
 
-/* ---- the file
- * --------------------------------------------------------------------------------
- */
+/* ---- the file ---- */
 
 static int write_bundle(struct writer *writer, int fd, struct flo_err *err)
 {

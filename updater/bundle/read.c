@@ -46,8 +46,7 @@ struct reader {
     uint8_t piece[PIECE_BYTES];
 };
 
-/* ---- libarchive
- * -------------------------------------------------------------------- */
+/* ---- libarchive ---- */
 
 static la_ssize_t on_read(struct archive *archive, void *context,
                           const void **data)
@@ -94,8 +93,7 @@ static int open_archive(struct reader *reader, struct flo_err *err)
     return 0;
 }
 
-/* ---- entries
- * ------------------------------------------------------------------------- */
+/* ---- entries ---- */
 
 static bool is_harmless_path(const char *path)
 {
@@ -137,8 +135,7 @@ static int read_data(struct reader *reader, size_t wanted, size_t *got,
     return 0;
 }
 
-/* ---- the release document
- * ---------------------------------------------------------------- */
+/* ---- the release document ---- */
 
 static void list_expected(struct reader *reader)
 {
@@ -200,9 +197,7 @@ static int read_document(struct reader *reader, uint64_t bytes,
                                         done, err);
 }
 
-/* ---- blobs
- * -----------------------------------------------------------------------------------
- */
+/* ---- blobs ---- */
 
 /* Mark every way of that digest as seen; NULL when the release has none. */
 static const struct expected *
@@ -297,8 +292,7 @@ static int check_blob_size(const struct expected *blob, uint64_t bytes,
                     shown, bytes, blob->bytes);
 }
 
-/* ---- one entry after the other
- * ------------------------------------------------------------------ */
+/* ---- one entry after the other ---- */
 
 static int read_named(struct reader *reader, const char *path, uint64_t bytes,
                       const char *shown, struct flo_err *err)

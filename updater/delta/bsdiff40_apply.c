@@ -12,28 +12,14 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#include <bzlib.h>
+#include "updater/delta/bsdiff40_part.h"
 
-#define INPUT_BYTES (32u << 10)
 #define OLD_JUMP_BYTES (16u << 10) /* read ahead after a jump in old */
 #define OLD_WINDOW_BYTES (256u << 10)
 /* bsdiff writes one triple without progress at most (the first may only
  * seek); a patch of nothing else would turn for ever. */
 #define IDLE_TRIPLES_MAX 64
-
-/* One compressed part of the patch. */
-struct part {
-    const char *name;
-    int fd;
-    uint64_t offset; /* of the next byte to read */
-    uint64_t end;
-    bz_stream stream;
-    bool is_open;
-    bool is_ended; /* the decoder saw the end of its stream */
-    char input[INPUT_BYTES];
-};
 
 struct apply {
     const struct flo_delta_job *job;
@@ -41,8 +27,7 @@ struct apply {
     struct part control;
     struct part diff;
     struct part extra;
-    uint64_t memory_bytes; /* given to bzip2 */
-    uint64_t memory_bytes_max;
+    struct part_memory memory; /* given to bzip2 */
     uint64_t old_bytes;
     uint64_t window_offset; /* of the piece of old in window */
     size_t window_bytes;
@@ -52,184 +37,7 @@ struct apply {
     uint8_t out[DELTA_PIECE_BYTES];
 };
 
-/* ---- memory
- * ------------------------------------------------------------------- */
-
-/* bzip2's allocations, counted: a head in front remembers the size. */
-static void *part_alloc(void *context, int count, int bytes)
-{
-    struct apply *apply = context;
-    uint64_t need = (uint64_t)count * (uint64_t)bytes + 16;
-
-    if (need > apply->memory_bytes_max - apply->memory_bytes) {
-        return NULL;
-    }
-    uint64_t *block = malloc(need);
-    if (block == NULL) {
-        return NULL;
-    }
-    apply->memory_bytes += need;
-    block[0] = need;
-    return block + 2;
-}
-
-static void part_free(void *context, void *data)
-{
-    struct apply *apply = context;
-
-    if (data != NULL) {
-        uint64_t *block = (uint64_t *)data - 2;
-        apply->memory_bytes -= block[0];
-        free(block);
-    }
-}
-
-/* What a decoder of this part will take, by the level in its head "BZh1". */
-static uint64_t part_memory(const struct part *part, bool small)
-{
-    char head[4];
-    uint64_t level = 9;
-
-    if (part->end - part->offset >= sizeof head &&
-        pread(part->fd, head, sizeof head, (off_t)part->offset) ==
-            (ssize_t)sizeof head &&
-        head[3] >= '1' && head[3] <= '9') {
-        level = (uint64_t)(head[3] - '0');
-    }
-    return 100000 * level * (small ? 5 : 8) / 2 + (70u << 10);
-}
-
-/* ---- decoding a part
- * ------------------------------------------------------------ */
-
-static void part_place(struct part *part, struct apply *apply, const char *name,
-                       uint64_t offset, uint64_t bytes)
-{
-    part->name = name;
-    part->fd = apply->job->patch_fd;
-    part->offset = offset;
-    part->end = offset + bytes;
-}
-
-static int part_start(struct part *part, struct apply *apply, bool small,
-                      struct flo_err *err)
-{
-    part->stream.bzalloc = part_alloc;
-    part->stream.bzfree = part_free;
-    part->stream.opaque = apply;
-    if (BZ2_bzDecompressInit(&part->stream, 0, small) != BZ_OK) {
-        return flo_fail(err, FLO_E_MEMORY, "no memory to decode the patch");
-    }
-    part->is_open = true;
-    return 0;
-}
-
-static int part_fill(struct part *part, struct flo_err *err)
-{
-    uint64_t left = part->end - part->offset;
-    size_t bytes = left < INPUT_BYTES ? (size_t)left : INPUT_BYTES;
-
-    if (bytes == 0) {
-        return flo_fail(err, FLO_E_PATCH_TRUNCATED,
-                        "the patch's %s part ends too early", part->name);
-    }
-    int rv = flo_fd_pread_all(part->fd, part->input, bytes, part->offset, err);
-    if (rv < 0) {
-        return flo_wrap(err, rv, "patch");
-    }
-    part->offset += bytes;
-    part->stream.next_in = part->input;
-    part->stream.avail_in = (unsigned)bytes;
-    return 0;
-}
-
-/* Decode up to `bytes`; *got is less only at the end of the stream. */
-static int part_decode(struct part *part, void *out, size_t bytes, size_t *got,
-                       struct flo_err *err)
-{
-    part->stream.next_out = out;
-    part->stream.avail_out = (unsigned)bytes;
-    while (part->stream.avail_out > 0 && !part->is_ended) {
-        if (part->stream.avail_in == 0) {
-            int rv = part_fill(part, err);
-            if (rv < 0) {
-                return rv;
-            }
-        }
-        int result = BZ2_bzDecompress(&part->stream);
-        if (result == BZ_STREAM_END) {
-            part->is_ended = true;
-        } else if (result == BZ_MEM_ERROR) {
-            return flo_fail(err, FLO_E_PATCH_LIMIT,
-                            "the patch's %s part needs more memory than "
-                            "allowed",
-                            part->name);
-        } else if (result != BZ_OK) {
-            return flo_fail(err, FLO_E_PATCH_STREAM,
-                            "the patch's %s part is damaged near byte "
-                            "%" PRIu64 " (bzip2 %d)",
-                            part->name, part->offset - part->stream.avail_in,
-                            result);
-        }
-    }
-    *got = bytes - part->stream.avail_out;
-    return 0;
-}
-
-static int part_read(struct part *part, void *out, size_t bytes,
-                     struct flo_err *err)
-{
-    size_t got = 0;
-    int rv = part_decode(part, out, bytes, &got, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    if (got < bytes) {
-        return flo_fail(err, FLO_E_PATCH_BOUNDS,
-                        "the patch's %s part holds fewer bytes than its "
-                        "triples use",
-                        part->name);
-    }
-    return 0;
-}
-
-/* Everything was used: no byte more in the stream, none behind it. */
-static int part_finish(struct part *part, struct flo_err *err)
-{
-    char more;
-    size_t got = 0;
-    int rv = part_decode(part, &more, 1, &got, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    if (got > 0) {
-        return flo_fail(err, FLO_E_PATCH_BOUNDS,
-                        "the patch's %s part holds more bytes than the new "
-                        "file takes",
-                        part->name);
-    }
-    uint64_t behind = part->end - part->offset + part->stream.avail_in;
-    if (behind > 0) {
-        return flo_fail(err, FLO_E_PATCH_STREAM,
-                        "%" PRIu64 " bytes stand behind the end of the "
-                        "patch's %s part",
-                        behind, part->name);
-    }
-    return 0;
-}
-
-static void part_close(struct part *part)
-{
-    if (part->is_open) {
-        (void)BZ2_bzDecompressEnd(&part->stream);
-        part->is_open = false;
-    }
-}
-
-/* ---- old and new
- * ------------------------------------------------------------------ */
+/* ---- old and new ---- */
 
 /* At least one byte of old at `offset` (inside the file) through `data`.  Reads
  * ahead little after a jump and doubles while reading goes straight on. */
@@ -331,8 +139,7 @@ static int insert(struct apply *apply, uint64_t bytes, struct flo_err *err)
     return 0;
 }
 
-/* ---- triples
- * ------------------------------------------------------------------------ */
+/* ---- triples ---- */
 
 struct triple {
     int64_t add;
@@ -430,19 +237,19 @@ static int start_parts(struct apply *apply, struct flo_err *err)
     uint64_t small = 0;
 
     for (size_t i = 0; i < FLO_COUNT(parts); i++) {
-        fast += part_memory(parts[i], false);
-        small += part_memory(parts[i], true);
+        fast += part_memory_bytes(parts[i], false);
+        small += part_memory_bytes(parts[i], true);
     }
-    if (small > apply->memory_bytes_max) {
+    if (small > apply->memory.bytes_max) {
         return flo_fail(err, FLO_E_PATCH_LIMIT,
                         "the patch needs %" PRIu64 " bytes of memory, allowed "
                         "are %" PRIu64,
                         small + sizeof *apply,
-                        apply->memory_bytes_max + sizeof *apply);
+                        apply->memory.bytes_max + sizeof *apply);
     }
     for (size_t i = 0; i < FLO_COUNT(parts); i++) {
-        int rv =
-            part_start(parts[i], apply, fast > apply->memory_bytes_max, err);
+        int rv = part_start(parts[i], &apply->memory,
+                            fast > apply->memory.bytes_max, err);
         if (rv < 0) {
             return rv;
         }
@@ -454,12 +261,13 @@ static int run(struct apply *apply, const struct bsdiff40_head *head,
                struct flo_err *err)
 {
     uint64_t offset = BSDIFF40_HEAD_BYTES;
+    int fd = apply->job->patch_fd;
 
-    part_place(&apply->control, apply, "control", offset, head->control_bytes);
+    part_place(&apply->control, "control", fd, offset, head->control_bytes);
     offset += head->control_bytes;
-    part_place(&apply->diff, apply, "diff", offset, head->diff_bytes);
+    part_place(&apply->diff, "diff", fd, offset, head->diff_bytes);
     offset += head->diff_bytes;
-    part_place(&apply->extra, apply, "extra", offset, head->extra_bytes);
+    part_place(&apply->extra, "extra", fd, offset, head->extra_bytes);
     int rv = start_parts(apply, err);
     if (rv == 0) {
         rv = run_triples(apply, err);
@@ -512,7 +320,7 @@ int delta_bsdiff40_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
     apply->job = job;
     apply->sink = sink;
     apply->old_bytes = old_bytes;
-    apply->memory_bytes_max = job->memory_bytes_max - sizeof *apply;
+    apply->memory.bytes_max = job->memory_bytes_max - sizeof *apply;
     rv = run(apply, &head, err);
     part_close(&apply->control);
     part_close(&apply->diff);

@@ -42,8 +42,7 @@ struct create {
     char packed[PIECE_BYTES];
 };
 
-/* ---- packing
- * ----------------------------------------------------------------------- */
+/* ---- packing ---- */
 
 static int packer_open(struct packer *packer, struct flo_err *err)
 {
@@ -125,8 +124,7 @@ static int pack_difference(struct create *create, const uint8_t *new,
     return 0;
 }
 
-/* ---- alignments
- * ------------------------------------------------------------------------ */
+/* ---- alignments ---- */
 
 /* From `new_offset` on, new runs parallel to old from `old_offset` on. */
 struct alignment {
@@ -275,9 +273,7 @@ static uint64_t cut_overlap(const struct delta_input *input,
     return cut;
 }
 
-/* ---- the patch
- * -----------------------------------------------------------------------------
- */
+/* ---- the patch ---- */
 
 /* Write the stretch from `now` to `next`, which moves back to where its own
  * begins. */

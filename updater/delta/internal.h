@@ -51,8 +51,7 @@ FLO_MUST_USE int delta_zstd_create(const struct delta_input *input, int fd,
 FLO_MUST_USE int delta_bsdiff40_create(const struct delta_input *input, int fd,
                                        struct flo_err *err);
 
-/* ---- BSDIFF40's head --------------------------------------------------------
- */
+/* ---- BSDIFF40's head ---- */
 
 #define BSDIFF40_HEAD_BYTES 32
 
@@ -71,8 +70,7 @@ FLO_MUST_USE int bsdiff40_head_read(const uint8_t *data, size_t bytes,
 int64_t bsdiff40_get(const uint8_t *p);
 void bsdiff40_put(uint8_t *p, int64_t value);
 
-/* ---- zstd's head
- * -------------------------------------------------------------- */
+/* ---- zstd's head ---- */
 
 struct zstd_head {
     uint64_t content_bytes;

@@ -16,8 +16,7 @@
 /* Beside the window: two blocks, tables, our own two buffers. */
 #define DECODER_BYTES ((640u << 10) + INPUT_BYTES + DELTA_PIECE_BYTES)
 
-/* ---- head (RFC 8878 section 3.1.1.1)
- * ------------------------------------------- */
+/* ---- head (RFC 8878 section 3.1.1.1) ---- */
 
 static uint64_t window_of(uint8_t descriptor)
 {
@@ -101,8 +100,7 @@ static int check_head(const struct flo_delta_job *job,
     return 0;
 }
 
-/* ---- decode
- * ---------------------------------------------------------------------- */
+/* ---- decode ---- */
 
 struct decode {
     const struct flo_delta_job *job;
@@ -206,8 +204,7 @@ int delta_zstd_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
     return rv;
 }
 
-/* ---- encode
- * ------------------------------------------------------------------------- */
+/* ---- encode ---- */
 
 static int encode_run(ZSTD_CCtx *context, const struct delta_input *input,
                       uint8_t *piece, int fd, struct flo_err *err)

@@ -4,8 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* ---- verify
- * -------------------------------------------------------------------- */
+/* ---- verify ---- */
 
 struct listing {
     json_t *blobs;
@@ -92,8 +91,7 @@ static int command_verify(int argc, char **argv)
     return rv == 0 ? 0 : tool_fail(json != NULL, &err);
 }
 
-/* ---- create
- * -------------------------------------------------------------------------- */
+/* ---- create ---- */
 
 struct create_options {
     const char *release;

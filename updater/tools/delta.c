@@ -32,8 +32,7 @@ static double ratio_of(uint64_t part, uint64_t whole)
     return whole == 0 ? 1.0 : (double)part / (double)whole;
 }
 
-/* ---- create
- * ----------------------------------------------------------------------- */
+/* ---- create ---- */
 
 static int create(const char *const *paths, const char *codec, bool wants_json,
                   struct flo_err *err)
@@ -100,8 +99,7 @@ static int command_create(int argc, char **argv)
     return rv == 0 ? 0 : tool_fail(json != NULL, &err);
 }
 
-/* ---- apply
- * ------------------------------------------------------------------------- */
+/* ---- apply ---- */
 
 struct apply_options {
     const char *max_memory;
@@ -243,9 +241,7 @@ static int command_apply(int argc, char **argv)
     return rv == 0 ? 0 : tool_fail(values.json != NULL, &err);
 }
 
-/* ---- info
- * ---------------------------------------------------------------------------
- */
+/* ---- info ---- */
 
 static int command_info(int argc, char **argv)
 {

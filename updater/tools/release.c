@@ -7,8 +7,7 @@
 #include "base/host/digest.h"
 #include "base/host/json.h"
 
-/* ---- sign
- * ----------------------------------------------------------------------- */
+/* ---- sign ---- */
 
 static int sign(const char *const *paths, const char *key_path, bool wants_json,
                 struct flo_err *err)
@@ -64,8 +63,7 @@ static int command_sign(int argc, char **argv)
     return rv == 0 ? 0 : tool_fail(json != NULL, &err);
 }
 
-/* ---- verify
- * ------------------------------------------------------------------------- */
+/* ---- verify ---- */
 
 static int verify(const char *path, const char *trust_path, bool wants_json,
                   struct flo_err *err)
@@ -122,9 +120,7 @@ static int command_verify(int argc, char **argv)
     return rv == 0 ? 0 : tool_fail(json != NULL, &err);
 }
 
-/* ---- inspect
- * ----------------------------------------------------------------------------
- */
+/* ---- inspect ---- */
 
 /* The document as it is, for people; says that nobody verified it. */
 static int inspect(const char *path, struct flo_err *err)

@@ -76,8 +76,7 @@ int flo_trust_add(struct flo_trust *trust, const char *pem, unsigned role_bits,
     return 0;
 }
 
-/* ---- trust.json
- * ------------------------------------------------------------------- */
+/* ---- trust.json ---- */
 
 /* Unknown roles are skipped: a later version may know more. */
 static int read_roles(const json_t *entry, unsigned *out, struct flo_err *err)

@@ -9,8 +9,7 @@
 
 #include "base/host/digest.h"
 
-/* ---- signatures
- * --------------------------------------------------------------------- */
+/* ---- signatures ---- */
 
 static int unknown_key(const struct flo_envelope *envelope,
                        const struct flo_trust *trust, struct flo_err *err)
@@ -87,8 +86,7 @@ static int open_envelope(const void *data, size_t bytes, const char *type,
     return rv;
 }
 
-/* ---- documents
- * -------------------------------------------------------------------------- */
+/* ---- documents ---- */
 
 int flo_release_verify(const void *data, size_t bytes,
                        const struct flo_trust *trust,

@@ -14,7 +14,7 @@
 #include <flotilla/base.h>
 #include <flotilla/proto.h>
 
-/* ---- trust: who may sign what -------------------------------------------- */
+/* ---- trust: who may sign what ---- */
 
 #define FLO_TRUST_KEYS_MAX 64
 #define FLO_KEYID_TEXT 65 /* 64 hex + NUL */
@@ -46,7 +46,7 @@ void flo_trust_json(const struct flo_trust *trust, struct flo_buf *out);
 const char *flo_trust_fleet(const struct flo_trust *trust);
 size_t flo_trust_count(const struct flo_trust *trust);
 
-/* ---- verify ----------------------------------------------------------------
+/* ---- verify ----
  *
  * One verified signature by a key of the role is enough; signatures by unknown
  * keys beside it are ignored, a bad one by a trusted key is not.  TUF will
@@ -85,8 +85,7 @@ FLO_MUST_USE int flo_order_verify(const void *data, size_t bytes,
                                   struct flo_order_verified *out,
                                   struct flo_err *err);
 
-/* ---- sign (publishers and the controller's order key) ----------------------
- */
+/* ---- sign (publishers and the controller's order key) ---- */
 
 struct flo_key; /* base/host/crypto.h */
 
@@ -99,8 +98,7 @@ FLO_MUST_USE int flo_order_sign(const char *body, size_t bytes,
                                 const struct flo_key *key, struct flo_buf *out,
                                 struct flo_err *err);
 
-/* ---- model scan
- * -------------------------------------------------------------- */
+/* ---- model scan ---- */
 
 /* One pass over a GGUF file: its SHA-256 and a look at every float and block
  * scale.  FLO_E_MODEL_NONFINITE names tensor and element; FLO_E_GGUF_... when
@@ -109,8 +107,7 @@ FLO_MUST_USE int flo_order_sign(const char *body, size_t bytes,
 FLO_MUST_USE int flo_model_scan(int fd, struct flo_digest *digest,
                                 uint64_t *bytes, struct flo_err *err);
 
-/* ---- deltas
- * ------------------------------------------------------------------- */
+/* ---- deltas ---- */
 
 #define FLO_DELTA_MEMORY_BYTES_MAX (16u << 20)
 #define FLO_ZSTD_WINDOW_LOG_MAX 23
@@ -183,8 +180,7 @@ struct flo_delta_facts {
 FLO_MUST_USE int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out,
                                    struct flo_err *err);
 
-/* ---- bundles
- * ------------------------------------------------------------------- */
+/* ---- bundles ---- */
 
 #define FLO_BUNDLE_ENTRIES_MAX 256
 
@@ -244,8 +240,7 @@ FLO_MUST_USE int flo_bundle_create(const char *path,
                                    struct flo_bundle_facts *out,
                                    struct flo_err *err);
 
-/* ---- authoring a release
- * ---------------------------------------------------------- */
+/* ---- authoring a release ---- */
 
 #define FLO_AUTHOR_BASES_MAX 6
 #define FLO_AUTHOR_BLOBS_MAX 64

@@ -1,0 +1,44 @@
+/* One compressed part of a BSDIFF40 patch: a bzip2 decoder over a range of the
+ * patch file, with its memory counted. */
+#ifndef FLOTILLA_DELTA_BSDIFF40_PART_H
+#define FLOTILLA_DELTA_BSDIFF40_PART_H
+
+#include <bzlib.h>
+
+#include <flotilla/base.h>
+
+#define PART_INPUT_BYTES (32u << 10)
+
+/* What all decoders of a patch have together. */
+struct part_memory {
+    uint64_t bytes;
+    uint64_t bytes_max;
+};
+
+struct part {
+    const char *name;
+    int fd;
+    uint64_t offset; /* of the next byte to read */
+    uint64_t end;
+    bz_stream stream;
+    bool is_open;
+    bool is_ended; /* the decoder saw the end of its stream */
+    char input[PART_INPUT_BYTES];
+};
+
+void part_place(struct part *part, const char *name, int fd, uint64_t offset,
+                uint64_t bytes);
+/* What a decoder of this part will take, by the level in its head "BZh1". */
+uint64_t part_memory_bytes(const struct part *part, bool small);
+/* FLO_E_MEMORY. */
+FLO_MUST_USE int part_start(struct part *part, struct part_memory *memory,
+                            bool small, struct flo_err *err);
+/* Exactly `bytes`.  FLO_E_PATCH_BOUNDS when the stream holds fewer,
+ * FLO_E_PATCH_TRUNCATED, _STREAM, _LIMIT. */
+FLO_MUST_USE int part_read(struct part *part, void *out, size_t bytes,
+                           struct flo_err *err);
+/* Everything was used: no byte more in the stream, none behind it. */
+FLO_MUST_USE int part_finish(struct part *part, struct flo_err *err);
+void part_close(struct part *part);
+
+#endif
