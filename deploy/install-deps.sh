@@ -22,7 +22,11 @@ with_optional=
 missing=
 for package in $needed; do
     status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
-    [ "$status" = installed ] || missing="$missing $package"
+    # A package of two architectures says it twice.
+    case "$status" in
+    installed*) ;;
+    *) missing="$missing $package" ;;
+    esac
 done
 [ -n "$missing" ] || exit 0
 

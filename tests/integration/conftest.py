@@ -1,0 +1,75 @@
+"""One small real fleet per test module; see tools/fleet.py."""
+import os
+import shutil
+import sys
+import tempfile
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+
+import fleet as F  # noqa: E402
+
+BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
+MODELS = os.path.join(ROOT, "tests", "models")
+
+
+@pytest.fixture(scope="session")
+def bin_dir():
+    if not os.path.exists(os.path.join(BIN, "flotilla-agent")):
+        pytest.fail("no programs in %s: make build" % BIN)
+    return BIN
+
+
+@pytest.fixture(scope="module")
+def folder():
+    # Short: unix socket paths end at 107 characters.
+    path = tempfile.mkdtemp(prefix="flo-", dir="/tmp")
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+class Small(F.Fleet):
+    """A fleet with a publisher whose key is trusted, and helpers."""
+
+    def up(self, names, *more):
+        self.start_controller(*more)
+        self.login()
+        self.key = os.path.join(self.dir, "keys", "publisher.key")
+        self.cli("key", "create", "publisher", "--to",
+                 os.path.dirname(self.key))
+        self.cli("key", "trust", self.key[:-4] + ".pub")
+        self.token = os.path.join(self.dir, "enroll.token")
+        self.cli("token", "create", "--kind", "enroll", "--uses", "50",
+                 "--to", self.token, "-q")
+        for name in names:
+            self.add_device(name, self.token)
+        self.online(names)
+        return self
+
+    def online(self, names, seconds=30):
+        F.wait_until("%s online" % (names,), seconds, lambda: set(names) <= {
+            d["name"] for d in self.ask("device", "list")
+            if d["state"] == "online"})
+
+    def publish(self, release, file, golden="golden-tiny-v2.json", *more):
+        return self.ask("release", "create", release, "--model-file",
+                        os.path.join(MODELS, file), "--golden",
+                        os.path.join(MODELS, golden), "--sign-with", self.key,
+                        "--publish", *more)
+
+    def roll(self, release, *more, wait="completed"):
+        started = self.ask("rollout", "start", release, "--phase", "100%",
+                           "--soak", "500ms", *more)
+        self.cli("rollout", "wait", started["id"], "--for", wait,
+                 "--timeout", "60s", "-q")
+        return self.ask("rollout", "get", started["id"])
+
+
+@pytest.fixture(scope="module")
+def fleet(folder, bin_dir):
+    one = Small(folder, bin_dir, name="test")
+    yield one
+    one.close()

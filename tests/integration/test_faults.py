@@ -1,0 +1,308 @@
+"""Things die, vanish and lie; devices go on serving and events are final.
+
+One fleet for the module; the tests build on each other's state but each says
+what it needs.
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+import fleet as F
+from conftest import MODELS
+
+QUESTION = "Rate this log line: 20:25 gateway-42 link lost temp=94C"
+
+
+def answer(device):
+    return device.ask(QUESTION, "tiny")
+
+
+def serves(device, release, seconds=20):
+    def ask():
+        try:
+            return answer(device)[1] == release
+        except (OSError, F.Failed):
+            return False
+    F.wait_until("%s serves %s" % (device.name, release), seconds, ask)
+
+
+@pytest.fixture(scope="module")
+def up(fleet):
+    fleet.up(["a", "b"])
+    fleet.publish("tiny@1", "tiny-v2.Q4_0.gguf")
+    fleet.publish("tiny@2", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    fleet.roll("tiny@1")
+    return fleet
+
+
+def test_a_device_without_controller_serves_after_its_restart(up):
+    device = up.devices["a"]
+    up.controller.send_signal(signal.SIGKILL)
+    up.controller.wait()
+    device.stop()
+    device.start()
+    serves(device, "tiny@1")
+    up.start_controller()
+    up.online(["a", "b"])
+
+
+def test_a_rollout_goes_on_when_the_controller_is_killed_in_it(up):
+    started = up.ask("rollout", "start", "tiny@2", "--phase", "1", "--phase",
+                     "100%", "--soak", "1s")
+    time.sleep(0.7)
+    up.controller.send_signal(signal.SIGKILL)
+    up.controller.wait()
+    up.start_controller()
+    up.cli("rollout", "wait", started["id"], "--timeout", "60s", "-q")
+    for device in up.devices.values():
+        serves(device, "tiny@2")
+
+
+def test_every_execution_ends_exactly_once(up):
+    for device in up.devices:
+        ends = {}
+        for event in up.ask("device", "get", device, "--timeline"):
+            if event.get("type", "execution") == "execution" and \
+                    event.get("end"):
+                ends.setdefault(event["execution"], []).append(event["state"])
+        assert ends
+        assert all(len(states) == 1 for states in ends.values()), ends
+
+
+def test_a_killed_broker_that_forgot_everything_is_taught_again(up):
+    before = {d["name"]: d["serving"] for d in up.ask("device", "list")}
+    broker = [pid for pid in os.listdir("/proc") if pid.isdigit() and
+              is_broker_of(pid, up.controller.pid)]
+    assert len(broker) == 1
+    os.kill(int(broker[0]), signal.SIGKILL)
+    time.sleep(0.5)
+    up.online(["a", "b"], 60)
+    rollout = up.roll("tiny@1")
+    assert {d["state"] for d in rollout["devices"]} == {"succeeded"}
+    up.roll("tiny@2")
+    assert before.keys() == {d["name"] for d in up.ask("device", "list")}
+
+
+def is_broker_of(pid, parent):
+    try:
+        with open("/proc/%s/stat" % pid, encoding="latin-1") as f:
+            text = f.read()
+    except OSError:
+        return False
+    name = text[text.index("(") + 1:text.rindex(")")]
+    return name == "mosquitto" and \
+        int(text.rsplit(")", 1)[1].split()[1]) == parent
+
+
+def test_the_agent_is_killed_in_an_update_and_ends_it(up):
+    device = up.devices["b"]
+    started = up.ask("rollout", "start", "tiny@1", "--phase", "100%", "--soak",
+                     "300ms")
+    for _ in range(4):
+        time.sleep(0.15)
+        device.process.kill()
+        device.process.wait()
+        device.start()
+    up.cli("rollout", "wait", started["id"], "--timeout", "60s", "-q")
+    serves(device, "tiny@1")
+    serves(up.devices["a"], "tiny@1")
+
+
+def test_two_agents_on_one_state_directory_the_second_is_refused(up):
+    code, _, err = up.program("flotilla-agent", "--config",
+                              up.devices["a"].config, check=False, timeout=20)
+    assert code == 5
+    assert "error[state.locked]" in err
+    assert str(up.devices["a"].process.pid) in err
+
+
+def test_two_agents_with_one_identity_do_not_fight_for_ever(up):
+    original = up.devices["a"]
+    twin = F.Device(up, "twin")
+    shutil.copytree(original.state, twin.state, ignore=lambda d, names: [
+        n for n in names if n.endswith(".sock") or n == "lock"])
+    twin.write_config()
+    twin.start()
+    try:
+        F.wait_until("the takeover is told", 30, lambda: "mqtt.identity" in (
+            open(original.log).read() + open(twin.log).read()))
+        serves(original, "tiny@1")
+    finally:
+        twin.stop()
+    up.online(["a", "b"], 90)
+
+
+def test_unknown_release_group_and_device_have_their_own_errors(up):
+    for args, code, error in (
+            (("rollout", "start", "tiny@99"), 3, "release.absent"),
+            (("rollout", "start", "tiny@1", "--group", "nowhere"), 3,
+             "group.absent"),
+            (("rollout", "get", "r-9999"), 3, "rollout.absent"),
+            (("device", "get", "nobody"), 3, "device.absent"),
+            (("rollout", "start", "tiny"), 7, "meta.name"),
+            (("rolout", "list"), 2, "cli.usage")):
+        got, _, err = up.cli(*args, check=False)
+        assert got == code, (args, err)
+        assert "error[%s]:" % error in err and "  fix:" in err, (args, err)
+
+
+def test_the_port_in_use_is_named(up):
+    other = os.path.join(up.dir, "second")
+    code, _, err = up.program(
+        "flotilla-controller", "--data", other, "--listen",
+        "127.0.0.1:%d" % up.port, "--fleet", "other", check=False, timeout=20)
+    assert code == 5
+    assert "error[net.port_in_use]" in err and str(up.port) in err
+
+
+def test_a_bundle_updates_a_device_without_network(up):
+    device = up.devices["a"]
+    bundle = os.path.join(up.dir, "tiny2.tar")
+    up.cli("bundle", "create", "tiny@2", "--to", bundle)
+    up.controller.send_signal(signal.SIGSTOP)
+    try:
+        up.program("flotilla-agent", "update", "--bundle", bundle,
+                   "--config", device.config)
+        serves(device, "tiny@2")
+        up.program("flotilla-agent", "rollback", "--config", device.config)
+        serves(device, "tiny@1")
+    finally:
+        up.controller.send_signal(signal.SIGCONT)
+    up.online(["a", "b"], 60)
+
+
+def test_a_damaged_bundle_changes_nothing(up):
+    device = up.devices["b"]
+    bundle = os.path.join(up.dir, "tiny2.tar")
+    data = bytearray(open(bundle, "rb").read())
+    for name, cut in (("flipped", None), ("cut", len(data) * 2 // 3)):
+        path = os.path.join(up.dir, name + ".tar")
+        broken = bytearray(data if cut is None else data[:cut])
+        if cut is None:
+            broken[len(broken) // 2] ^= 0x40
+        with open(path, "wb") as out:
+            out.write(broken)
+        code, _, err = up.program("flotilla-agent", "update", "--bundle", path,
+                                  "--config", device.config, check=False)
+        assert code == 7, err
+        assert "error[" in err
+        assert answer(device)[1] == "tiny@1"
+
+
+def test_a_model_that_does_not_fit_is_refused_with_numbers(up):
+    device = up.devices["b"]
+    device.stop()
+    device.write_config("memory_budget: 1MiB\n")
+    device.start()
+    up.online(["b"], 30)
+    started = up.ask("rollout", "start", "tiny@2", "--phase", "100%", "--soak",
+                     "300ms")
+    up.cli("rollout", "wait", started["id"], "--for", "rolled-back",
+           "--timeout", "60s", "-q")
+    one = up.rollout_device(started["id"], "b")
+    assert one["error"]["id"] == "memory.budget", one
+    assert any(c.isdigit() for c in one["error"]["what"])
+    device.stop()
+    device.write_config()
+    device.start()
+    serves(device, "tiny@1", 30)
+
+
+def test_a_wrong_key_in_the_configuration_is_named_with_its_line(up):
+    device = F.Device(up, "typo")
+    device.write_config("heartbeet: 2s\n")
+    code, _, err = up.program("flotilla-agent", "--config", device.config,
+                              "--check-config", check=False)
+    assert code == 2
+    assert "error[cfg.key]" in err and "heartbeet" in err
+    assert "heartbeat" in err.split("fix:")[1]
+    line = open(device.config).read().split("\n").index("heartbeet: 2s") + 1
+    assert ":%d" % line in err
+
+
+def full_disk(path, megabytes):
+    return subprocess.run(["mount", "-t", "tmpfs", "-o",
+                           "size=%dm" % megabytes, "tmpfs", path],
+                          capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("megabytes,where", [(3, "download"), (4, "apply")])
+def test_a_full_disk_refuses_the_update_and_serves_on(up, megabytes, where):
+    device = F.Device(up, "small-%s" % where)
+    os.makedirs(device.state)
+    if os.getuid() != 0 or not full_disk(device.state, megabytes):
+        pytest.skip("mounting a tmpfs needs root")
+    up.devices[device.name] = device
+    try:
+        device.enroll(up.token)
+        device.start()
+        up.online([device.name])
+        first = up.ask("rollout", "start", "tiny@1", "--phase", "100%",
+                       "--soak", "300ms")
+        F.wait_until("first model", 30, lambda: (up.rollout_device(
+            first["id"], device.name) or {}).get("state") == "succeeded")
+        # Leave room for the delta only, or not even for that.
+        free = os.statvfs(device.state)
+        room = free.f_bavail * free.f_frsize
+        keep = 100 << 10 if where == "download" else 600 << 10
+        with open(os.path.join(device.state, "ballast"), "wb") as out:
+            out.write(b"x" * max(0, room - keep))
+        second = up.ask("rollout", "start", "tiny@2", "--phase", "100%",
+                        "--soak", "300ms")
+        F.wait_until("refusal", 30, lambda: (up.rollout_device(
+            second["id"], device.name) or {}).get("state") in (
+                "failed", "rejected"))
+        one = up.rollout_device(second["id"], device.name)
+        assert one["error"]["id"] == "disk.full", one
+        serves(device, "tiny@1")
+        up.cli("rollout", "abort", second["id"], check=False)
+    finally:
+        device.stop()
+        up.devices.pop(device.name)
+        subprocess.run(["umount", device.state])
+        up.cli("device", "delete", device.name, "--confirm", device.name,
+               check=False)
+
+
+def test_telemetry_of_an_absent_broker_comes_later(up):
+    device = up.devices["a"]
+
+    def requests():
+        series = up.ask("telemetry", "query", "requests", "--by", "device",
+                        "--since", "1h")["series"]
+        return sum(p[2] for s in series for p in s["points"])
+
+    before = requests()
+    up.controller.send_signal(signal.SIGKILL)
+    up.controller.wait()
+    for _ in range(7):
+        answer(device)
+    time.sleep(1.5)
+    device.process.kill()
+    device.process.wait()
+    device.start()
+    up.start_controller()
+    up.online(["a", "b"], 60)
+    F.wait_until("the counts arrive", 30, lambda: requests() >= before + 7)
+
+
+def test_prompts_and_answers_are_in_no_log_and_no_database(up):
+    canary = "zebra-canary-7741"
+    device = up.devices["a"]
+    device.ask("Echo %s" % canary, "tiny")
+    time.sleep(2.5)
+    for here, _, names in os.walk(up.dir):
+        for name in names:
+            path = os.path.join(here, name)
+            if os.path.isfile(path) and not os.path.islink(path):
+                assert canary.encode() not in open(path, "rb").read(), path
+
+
+def test_the_audit_chain_holds(up):
+    got = json.loads(up.cli("audit", "verify")[1])
+    assert got.get("ok") is True, got
