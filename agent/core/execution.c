@@ -182,7 +182,6 @@ static void begin(struct step *s)
     struct flo_agent_execution *execution = &agent->execution;
     const struct flo_release_ref *current = &agent->slots.current;
 
-    agent->has_execution = true;
     if (flo_ref_equal(&execution->release, current)) {
         reject(s, FLO_EXECUTION_ALREADY_INSTALLED, 0, "");
     } else if (s->event->deploy.is_denied) {
@@ -206,6 +205,30 @@ static void begin(struct step *s)
     }
 }
 
+/* What was told or stored, without what belongs to one life of the agent. */
+static void take(struct flo_agent *agent,
+                 const struct flo_agent_execution *told)
+{
+    struct flo_agent_execution *execution = &agent->execution;
+
+    *execution = *told;
+    execution->since_ms = 0;
+    execution->deadline_ms = 0;
+    execution->start_at_ms = 0;
+    execution->retry_at_ms = 0;
+    execution->soak_end_ms = 0;
+    execution->job = 0;
+    execution->retries = 0;
+    execution->fits_both = false;
+    execution->is_draining = false;
+    execution->is_probed = false;
+    execution->is_writing = false;
+    execution->requests = 0;
+    execution->errors = 0;
+    execution->crashes = 0;
+    agent->has_execution = true;
+}
+
 void flo_execution_deploy(struct step *s)
 {
     struct flo_agent *agent = s->agent;
@@ -227,16 +250,7 @@ void flo_execution_deploy(struct step *s)
         }
         flo_execution_end(s, FLO_EXECUTION_SUPERSEDED, 0, "by %s", wanted->id);
     }
-    agent->execution = *wanted;
-    execution = &agent->execution;
-    execution->deadline_ms = 0;
-    execution->retry_at_ms = 0;
-    execution->job = 0;
-    execution->retries = 0;
-    execution->is_draining = false;
-    execution->is_probed = false;
-    execution->is_writing = false;
-    execution->soak_end_ms = 0;
+    take(agent, wanted);
     begin(s);
 }
 
@@ -295,8 +309,7 @@ void flo_execution_boot(struct step *s)
     bool is_trial = has_candidate && agent->slots.is_trial;
 
     if (open != NULL && !s->event->boot.has_ended) {
-        agent->execution = *open;
-        agent->has_execution = true;
+        take(agent, open);
         agent->execution.fits_both = s->event->fits_both;
         if (is_trial) {
             resume_trial(s);

@@ -161,6 +161,8 @@ static void add_event(struct flo_buf *out, const struct flo_agent_event *event)
         add_error(out, &event->error);
         break;
     case FLO_AGENT_TIMER:
+        flo_buf_text(out, "due");
+        break;
     case FLO_AGENT_EVENT_COUNT:
         break;
     }

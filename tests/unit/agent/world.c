@@ -1,0 +1,462 @@
+/* A device for tests of the agent's core. */
+#include "unit/agent/world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct flo_release_ref ref_of(const struct flo_digest *digest)
+{
+    struct flo_release_ref ref = {.digest = *digest};
+
+    if (!flo_digest_is_zero(digest)) {
+        snprintf(ref.model, sizeof(ref.model), "tiny");
+        snprintf(ref.version, sizeof(ref.version), "%d.0.0", digest->bytes[0]);
+    }
+    return ref;
+}
+
+struct flo_digest world_digest(int version)
+{
+    struct flo_digest digest = {{0}};
+
+    digest.bytes[0] = (uint8_t)version;
+    return digest;
+}
+
+void world_init(struct world *world, int current, int previous)
+{
+    memset(world, 0, sizeof(*world));
+    world->now_ms = 1000000;
+    snprintf(world->slots.model, sizeof(world->slots.model), "tiny");
+    world->slots.current = world_digest(current);
+    world->slots.previous = world_digest(previous);
+}
+
+void world_deinit(struct world *world)
+{
+    flo_buf_deinit(&world->trace);
+}
+
+struct world_story *world_story(struct world *world, const char *id)
+{
+    size_t i;
+
+    for (i = 0; i < world->story_count; i++) {
+        if (strcmp(world->stories[i].id, id) == 0) {
+            return &world->stories[i];
+        }
+    }
+    if (world->story_count == WORLD_STORIES_MAX) {
+        abort();
+    }
+    snprintf(world->stories[i].id, sizeof(world->stories[i].id), "%s", id);
+    world->story_count++;
+    return &world->stories[i];
+}
+
+/* ---- what comes later
+ * -------------------------------------------------------- */
+
+static struct flo_agent_event *later(struct world *world, uint64_t in_ms,
+                                     enum flo_agent_event_kind kind)
+{
+    struct world_pending *place;
+
+    if (world->pending_count == WORLD_QUEUE_MAX) {
+        abort();
+    }
+    place = &world->pending[world->pending_count++];
+    memset(place, 0, sizeof(*place));
+    place->at_ms = world->now_ms + in_ms;
+    place->order = world->next_order++;
+    place->event.kind = kind;
+    return &place->event;
+}
+
+static void forget_beside(struct world *world)
+{
+    size_t i = 0;
+
+    while (i < world->pending_count) {
+        struct flo_agent_event *event = &world->pending[i].event;
+        bool is_beside = (event->kind == FLO_AGENT_LOADED ||
+                          event->kind == FLO_AGENT_LOST) &&
+                         event->role == FLO_AGENT_BESIDE;
+
+        if (is_beside || event->kind == FLO_AGENT_PROBED) {
+            world->pending[i] = world->pending[--world->pending_count];
+        } else {
+            i++;
+        }
+    }
+}
+
+static void forget_job(struct world *world, uint32_t job)
+{
+    size_t i = 0;
+
+    while (i < world->pending_count) {
+        if (world->pending[i].event.job == job) {
+            world->pending[i] = world->pending[--world->pending_count];
+        } else {
+            i++;
+        }
+    }
+}
+
+static void run_job(struct world *world, uint32_t job)
+{
+    struct flo_agent_event *event;
+    bool fails = world->job_error.code != 0 &&
+                 (!world->job_is_passing || world->job_failures > 0);
+
+    if (world->job_is_silent) {
+        return;
+    }
+    event = later(world, 100, FLO_AGENT_PROGRESS);
+    event->job = job;
+    event->state = FLO_EXECUTION_DOWNLOADING;
+    snprintf(event->detail.codec, sizeof(event->detail.codec), "bsdiff40");
+    event->detail.bytes = 311795;
+    event->detail.full_bytes = 1734464;
+    if (fails) {
+        event = later(world, 200, FLO_AGENT_JOB_FAILED);
+        event->job = job;
+        event->error = world->job_error;
+        event->is_passing = world->job_is_passing;
+        world->job_failures -= world->job_failures > 0 ? 1 : 0;
+        return;
+    }
+    event = later(world, 200, FLO_AGENT_PROGRESS);
+    event->job = job;
+    event->state = FLO_EXECUTION_APPLYING;
+    event = later(world, 300, FLO_AGENT_PROGRESS);
+    event->job = job;
+    event->state = FLO_EXECUTION_VERIFYING;
+    event = later(world, 400, FLO_AGENT_STAGED);
+    event->job = job;
+    event->fits_both = !world->fits_one_only;
+}
+
+static void load(struct world *world, enum flo_agent_role role)
+{
+    int code = role == FLO_AGENT_BESIDE ? world->beside_load_error
+                                        : world->current_load_error;
+    struct flo_agent_event *event =
+        later(world, 300, code == 0 ? FLO_AGENT_LOADED : FLO_AGENT_LOST);
+
+    event->role = role;
+    event->error.code = code;
+    if (code != 0) {
+        snprintf(event->error.what, sizeof(event->error.what), "cannot load");
+    }
+    if (role == FLO_AGENT_CURRENT) {
+        world->current_load_error = 0;
+    }
+}
+
+static void probe(struct world *world)
+{
+    struct flo_agent_event *event = later(world, 500, FLO_AGENT_PROBED);
+
+    event->detail.cases = 26;
+    event->detail.passed = world->probe_error == 0 ? 26 : 24;
+    event->detail.ratio = 1.02;
+    event->error.code = world->probe_error;
+    if (world->probe_error != 0) {
+        snprintf(event->error.what, sizeof(event->error.what),
+                 "24 of 26 cases passed, digest-2 failed");
+    }
+}
+
+static void live_beside(struct world *world)
+{
+    struct flo_agent_event *event;
+    unsigned i;
+
+    if (world->beside_crashes > 0) {
+        world->beside_crashes--;
+        event = later(world, 50, FLO_AGENT_LOST);
+        event->role = FLO_AGENT_BESIDE;
+        event->error.code = FLO_E_ENGINE_CRASH;
+        snprintf(event->error.what, sizeof(event->error.what),
+                 "signal 11 on a request");
+    }
+    for (i = 0; i < world->requests_fail; i++) {
+        event = later(world, 20 + i, FLO_AGENT_REQUEST);
+        event->release = world->slots.candidate;
+        event->error.code = FLO_E_INTERNAL;
+    }
+}
+
+/* ---- carry out
+ * ---------------------------------------------------------------------- */
+
+static void write_slots(struct world *world,
+                        const struct flo_agent_action *action, bool answers)
+{
+    struct flo_slots *slots = &world->slots;
+    struct flo_err err = {0};
+    struct flo_agent_event *event;
+    int rv = 0;
+
+    if (world->slots_fail) {
+        rv = flo_fail(&err, FLO_E_DISK_FULL, "slots: no room");
+    } else {
+        switch (action->kind) {
+        case FLO_DO_SLOT_STAGE:
+            rv = flo_slots_stage(slots, &action->release.digest, NULL, &err);
+            break;
+        case FLO_DO_SLOT_TRIAL:
+            rv = flo_slots_begin_trial(
+                slots, (uint32_t)world->agent.execution.policy.tries, &err);
+            if (rv == 0) {
+                rv = flo_slots_count_try(slots, &err);
+            }
+            break;
+        case FLO_DO_SLOT_TRY:
+            rv = flo_slots_count_try(slots, &err);
+            break;
+        case FLO_DO_SLOT_COMMIT:
+            rv = flo_slots_commit(slots, &err);
+            break;
+        case FLO_DO_SLOT_CLEAR:
+            flo_slots_clear_candidate(slots);
+            break;
+        default:
+            rv = flo_slots_roll_back(slots, &err);
+            break;
+        }
+    }
+    if (answers || rv < 0) {
+        event =
+            later(world, 0, rv == 0 ? FLO_AGENT_WRITTEN : FLO_AGENT_UNWRITTEN);
+        event->error.code = rv;
+        memcpy(event->error.what, err.what, sizeof(event->error.what) - 1);
+    }
+}
+
+static void store_report(struct world *world,
+                         const struct flo_agent_execution *execution)
+{
+    if (flo_execution_is_end(execution->state)) {
+        struct world_story *story = world_story(world, execution->id);
+        story->ends++;
+        story->end = execution->state;
+        world->has_open = false;
+    } else {
+        world->open = *execution;
+        world->has_open = true;
+    }
+}
+
+static void count_ack(struct world *world,
+                      const struct flo_agent_action *action)
+{
+    world->acks_done += strcmp(action->word, "done") == 0;
+    world->acks_refused += strcmp(action->word, "refused") == 0;
+    world->acks_ignored += strcmp(action->word, "ignored") == 0;
+    world->acks_running += strcmp(action->word, "running") == 0;
+}
+
+static void carry_out(struct world *world,
+                      const struct flo_agent_action *action,
+                      const struct flo_agent_execution *reported)
+{
+    switch (action->kind) {
+    case FLO_DO_JOB:
+        run_job(world, action->job);
+        break;
+    case FLO_DO_CANCEL_JOB:
+        forget_job(world, action->job);
+        break;
+    case FLO_DO_SLOT_STAGE:
+    case FLO_DO_SLOT_TRIAL:
+    case FLO_DO_SLOT_COMMIT:
+    case FLO_DO_SLOT_BACK:
+        write_slots(world, action, true);
+        break;
+    case FLO_DO_SLOT_TRY:
+    case FLO_DO_SLOT_CLEAR:
+        write_slots(world, action, false);
+        break;
+    case FLO_DO_DENY:
+        flo_device_deny(&world->device, &action->release.digest);
+        break;
+    case FLO_DO_FREEZE:
+        world->device.is_frozen = action->flag;
+        break;
+    case FLO_DO_LOAD:
+        load(world, action->role);
+        break;
+    case FLO_DO_UNLOAD:
+        if (action->role == FLO_AGENT_BESIDE) {
+            forget_beside(world);
+        } else if (action->flag) {
+            later(world, 40, FLO_AGENT_DRAINED);
+        }
+        break;
+    case FLO_DO_FLIP:
+        world->live_version = action->release.digest.bytes[0];
+        if (action->role == FLO_AGENT_BESIDE) {
+            live_beside(world);
+        }
+        break;
+    case FLO_DO_HOLD:
+        world->held++;
+        world->live_version = 0;
+        break;
+    case FLO_DO_PROBE:
+        probe(world);
+        break;
+    case FLO_DO_EVENT:
+        store_report(world, reported);
+        break;
+    case FLO_DO_ACK:
+        count_ack(world, action);
+        break;
+    default:
+        break;
+    }
+}
+
+void world_event(struct world *world, const struct flo_agent_event *event)
+{
+    static struct flo_agent_actions actions;
+    struct flo_agent_event timed = *event;
+    size_t reports = 0;
+    size_t i;
+
+    if (world->is_off) {
+        return;
+    }
+    timed.now_ms = world->now_ms;
+    flo_agent_step(&world->agent, &timed, &actions);
+    flo_agent_trace(&world->agent, &timed, &actions, &world->trace);
+    for (i = 0; i < actions.count; i++) {
+        const struct flo_agent_action *action = &actions.list[i];
+        const struct flo_agent_execution *reported =
+            action->kind == FLO_DO_EVENT ? &actions.reports[reports++] : NULL;
+
+        carry_out(world, action, reported);
+        if (action->kind != FLO_DO_TIMER &&
+            ++world->actions_done == world->cut_after) {
+            world->is_off = true;
+            world->pending_count = 0;
+            world->live_version = 0;
+            return;
+        }
+    }
+}
+
+/* ---- life
+ * --------------------------------------------------------------------------------
+ */
+
+void world_boot(struct world *world)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_BOOT};
+    static struct flo_agent_execution open;
+
+    world->is_off = false;
+    world->pending_count = 0;
+    world->live_version = 0;
+    (void)flo_slots_heal(&world->slots, &world->device);
+    event.boot.slots.current = ref_of(&world->slots.current);
+    event.boot.slots.previous = ref_of(&world->slots.previous);
+    event.boot.slots.candidate = ref_of(&world->slots.candidate);
+    event.boot.slots.is_trial = world->slots.phase == FLO_SLOT_TRIAL;
+    event.boot.slots.tries_left = world->slots.tries_left;
+    event.boot.is_frozen = world->device.is_frozen;
+    event.boot.soak_left_ms = 10000;
+    event.boot.seed = 7;
+    event.fits_both = !world->fits_one_only;
+    if (world->has_open) {
+        open = world->open;
+        event.boot.open = &open;
+    }
+    world_event(world, &event);
+}
+
+struct flo_agent_execution world_execution(int version, uint64_t seq)
+{
+    struct flo_agent_execution execution = {.attempt = 1, .epoch = 1};
+    struct flo_digest digest = world_digest(version);
+
+    execution.release = ref_of(&digest);
+    execution.seq = seq;
+    snprintf(execution.rollout, sizeof(execution.rollout), "r-%04u",
+             (unsigned)seq);
+    snprintf(execution.order, sizeof(execution.order), "o-%04u", (unsigned)seq);
+    snprintf(execution.id, sizeof(execution.id), "r-%04u.1", (unsigned)seq);
+    flo_policy_default(&execution.policy);
+    execution.policy.soak_ms = 10000;
+    execution.policy.step_timeout_ms = 60000;
+    return execution;
+}
+
+void world_desire(struct world *world, int version, uint64_t seq)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_DEPLOY};
+    struct flo_agent_execution execution = world_execution(version, seq);
+
+    if (world_story(world, execution.id)->ends > 0) {
+        return; /* the shell answers with the stored outcome */
+    }
+    event.deploy.execution = &execution;
+    event.deploy.is_denied =
+        flo_device_is_denied(&world->device, &execution.release.digest);
+    world_event(world, &event);
+}
+
+void world_order(struct world *world, enum flo_order_op op, int from)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_ORDER};
+    struct flo_order order = {.op = op, .to_previous = true};
+
+    snprintf(order.id, sizeof(order.id), "o-9000");
+    snprintf(order.rollout, sizeof(order.rollout), "r-0001");
+    if (from != 0) {
+        order.from_count = 1;
+        order.from[0] = world_digest(from);
+    }
+    event.order = &order;
+    event.fits_both = !world->fits_one_only;
+    world_event(world, &event);
+}
+
+void world_run(struct world *world, uint64_t ms)
+{
+    uint64_t end_ms = world->now_ms + ms;
+
+    while (!world->is_off) {
+        struct flo_agent_event event = {.kind = FLO_AGENT_TIMER};
+        uint64_t at_ms = world->agent.timer_ms;
+        size_t best = SIZE_MAX;
+        size_t i;
+
+        for (i = 0; i < world->pending_count; i++) {
+            const struct world_pending *one = &world->pending[i];
+            if (at_ms == 0 || one->at_ms < at_ms ||
+                (one->at_ms == at_ms &&
+                 (best == SIZE_MAX ||
+                  one->order < world->pending[best].order))) {
+                at_ms = one->at_ms;
+                best = i;
+            }
+        }
+        if (at_ms == 0 || at_ms > end_ms) {
+            break;
+        }
+        world->now_ms = at_ms > world->now_ms ? at_ms : world->now_ms;
+        if (best != SIZE_MAX) {
+            event = world->pending[best].event;
+            world->pending[best] = world->pending[--world->pending_count];
+        }
+        world_event(world, &event);
+    }
+    if (!world->is_off) {
+        world->now_ms = end_ms;
+    }
+}

@@ -1,0 +1,79 @@
+/* A device for tests of the agent's core: virtual clock, slots and database
+ * that survive a power cut, an updater and engines that behave as told. */
+#ifndef FLOTILLA_TESTS_WORLD_H
+#define FLOTILLA_TESTS_WORLD_H
+
+#include <flotilla/agent.h>
+#include <flotilla/updater.h>
+
+#define WORLD_QUEUE_MAX 64
+#define WORLD_STORIES_MAX 16
+
+struct world_pending {
+    uint64_t at_ms;
+    uint64_t order;
+    struct flo_agent_event event;
+};
+
+/* What the database remembers of an execution. */
+struct world_story {
+    char id[FLO_EXECUTION_ID_MAX];
+    unsigned ends;
+    enum flo_execution end;
+};
+
+struct world {
+    struct flo_agent agent;
+    uint64_t now_ms;
+    uint64_t next_order;
+    size_t pending_count;
+    struct world_pending pending[WORLD_QUEUE_MAX];
+    struct flo_buf trace;
+
+    /* the disk */
+    struct flo_slots slots;
+    struct flo_device device;
+    struct flo_agent_execution open;
+    bool has_open;
+    size_t story_count;
+    struct world_story stories[WORLD_STORIES_MAX];
+
+    /* how the world behaves */
+    struct flo_agent_error job_error; /* code 0: the job works */
+    bool job_is_passing;
+    unsigned job_failures;   /* so many times, then it works */
+    bool job_is_silent;      /* never says anything */
+    int probe_error;         /* FLO_E_PROBE_... */
+    unsigned beside_crashes; /* losses of the candidate after its load */
+    int beside_load_error;   /* it cannot be loaded */
+    int current_load_error;  /* once */
+    bool fits_one_only;
+    bool slots_fail;        /* writes of slots fail */
+    unsigned requests_fail; /* requests that fail after activation */
+
+    /* power */
+    uint64_t actions_done;
+    uint64_t cut_after; /* 0: never; else after so many actions */
+    bool is_off;
+
+    /* what was seen */
+    int live_version; /* 0: nothing */
+    unsigned held;
+    unsigned acks_done, acks_refused, acks_ignored, acks_running;
+};
+
+void world_init(struct world *world, int current, int previous);
+void world_deinit(struct world *world);
+/* Boot (or boot again after a cut) and run what is due at once. */
+void world_boot(struct world *world);
+/* A deploy order of release `version` (tiny@<version>.0.0). */
+void world_desire(struct world *world, int version, uint64_t seq);
+struct flo_agent_execution world_execution(int version, uint64_t seq);
+void world_order(struct world *world, enum flo_order_op op, int from);
+void world_event(struct world *world, const struct flo_agent_event *event);
+/* Let time pass; pending events and timers happen in order. */
+void world_run(struct world *world, uint64_t ms);
+struct flo_digest world_digest(int version);
+struct world_story *world_story(struct world *world, const char *id);
+
+#endif
