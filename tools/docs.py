@@ -93,8 +93,32 @@ def config():
             table(["key", "type", "min", "max", "default", "meaning"], lines))
 
 
+def cli():
+    text = open(os.path.join(ROOT, "server-stub/cli/flags.c"),
+                encoding="utf-8").read()
+    flags = {}
+    for block in re.finditer(r"FLAGS\((\w+)\) = \{(.*?)END\};", text, re.S):
+        flags[block.group(1)] = re.findall(
+            r'\{"([^"]+)",\s*(NULL|"[^"]*"),\s*"([^"]*)"\}', block.group(2))
+    out = ("# The command line: flotilla\n\n" + NOTE %
+           "server-stub/cli/commands.def` and `flags.c" +
+           "Every command takes `--output table|json|name`, `--controller`, "
+           "`--token-file`, `--context`, `--confirm`, `--timeout`, "
+           "`--quiet`, `--help`. Exit codes: errors.md.\n")
+    for noun, verb, name, usage, about in rows("server-stub/cli/commands.def",
+                                               "FLO_COMMAND"):
+        out += "\n## flotilla %s\n\n%s.\n\n```\nflotilla %s\n```\n" % (
+            (noun + " " + verb).strip(), about[:1].upper() + about[1:],
+            " ".join((noun + " " + verb + " " + usage).split()))
+        if flags.get(name):
+            out += "\n" + table(["flag", "meaning"], [
+                ["`--%s%s`" % (f, "" if v == "NULL" else " " + v.strip('"')),
+                 m] for f, v, m in flags[name]])
+    return out
+
+
 PAGES = {"errors.md": errors, "topics.md": topics, "states.md": states,
-         "metrics.md": metrics, "orders.md": orders, "config.md": config}
+         "metrics.md": metrics, "orders.md": orders, "config.md": config, "cli.md": cli}
 
 
 def main():
