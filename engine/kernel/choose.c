@@ -65,7 +65,7 @@ static void fill(struct check *check, float *values, size_t count)
     }
 }
 
-/* Do a and b differ by less than 1e-3 of b's size (root mean square)? */
+/* Do a and b differ by less than 1e-4 of b's size (root mean square)? */
 static bool are_near(const float *a, const float *b, size_t count)
 {
     double error = 0, size = 0;
@@ -74,7 +74,7 @@ static bool are_near(const float *a, const float *b, size_t count)
         error += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
         size += (double)b[i] * b[i];
     }
-    return error <= 1e-6 * size; /* false for NaN */
+    return error <= 1e-8 * size; /* false for NaN */
 }
 
 /* Random bytes with sane floats where the type has them. */

@@ -1,0 +1,411 @@
+/* Kernels: the same answers everywhere, and NaN that is not lost. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/kernel/half.h"
+#include "engine/kernel/kernel.h"
+
+enum { COLUMNS = 512, ROWS = 7, TOKENS = 6, BLOCKS = COLUMNS / 32 };
+
+static const uint32_t types[] = {
+    FLO_QUANT_F32,  FLO_QUANT_F16,  FLO_QUANT_BF16, FLO_QUANT_Q4_0,
+    FLO_QUANT_Q4_1, FLO_QUANT_Q8_0, FLO_QUANT_Q4_K, FLO_QUANT_Q6_K,
+};
+
+static const struct flo_kernel *best(void)
+{
+    const struct flo_kernel *kernel = NULL;
+
+    assert_int_equal(flo_kernel_choose(NULL, true, &kernel, NULL), 0);
+    return kernel;
+}
+
+static float noise(uint32_t *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return (float)(int32_t)*state * 0x1p-31f;
+}
+
+/* Weights as a type's own encoder (or random blocks) makes them, and what
+ * they decode to. */
+struct matrix {
+    uint8_t *data;
+    float *exact; /* [ROWS][COLUMNS] */
+    size_t row_bytes;
+};
+
+static void matrix_make(struct matrix *m, uint32_t id, uint32_t *state)
+{
+    const struct flo_quant_type *type = flo_quant_type(id);
+    size_t bytes;
+
+    m->row_bytes = flo_quant_bytes(type, COLUMNS);
+    bytes = ROWS * m->row_bytes;
+    m->data = malloc(bytes);
+    m->exact = malloc(ROWS * COLUMNS * sizeof(float));
+    for (size_t i = 0; i < ROWS * COLUMNS; i++) {
+        m->exact[i] = noise(state);
+    }
+    if (type->encode != NULL) {
+        type->encode(m->exact, m->data, ROWS * COLUMNS);
+    } else {
+        for (size_t i = 0; i < bytes; i++) {
+            m->data[i] = (uint8_t)(noise(state) * 127.0f + 128.0f);
+        }
+        for (size_t b = 0; b < bytes / type->block_bytes; b++) {
+            for (int s = 0; s < type->scale_count; s++) {
+                uint16_t half = flo_half_of_float(noise(state));
+                memcpy(m->data + b * type->block_bytes + type->scale_offset[s],
+                       &half, sizeof(half));
+            }
+        }
+    }
+    type->decode(m->data, m->exact, ROWS * COLUMNS);
+}
+
+static void matrix_free(struct matrix *m)
+{
+    free(m->data);
+    free(m->exact);
+}
+
+struct input {
+    float values[TOKENS * COLUMNS];
+    int16_t codes[TOKENS * COLUMNS];
+    float scales[TOKENS * BLOCKS];
+    float sums[TOKENS * BLOCKS];
+};
+
+static struct flo_activations input_make(struct input *in,
+                                         const struct flo_kernel *kernel,
+                                         size_t tokens, uint32_t *state)
+{
+    for (size_t i = 0; i < tokens * COLUMNS; i++) {
+        in->values[i] = noise(state) * (i % 61 == 0 ? 100.0f : 1.0f);
+    }
+    for (size_t t = 0; t < tokens; t++) {
+        kernel->quantise(in->values + t * COLUMNS, COLUMNS,
+                         in->codes + t * COLUMNS, in->scales + t * BLOCKS,
+                         in->sums + t * BLOCKS);
+    }
+    return (struct flo_activations){in->values, in->codes, in->scales,
+                                    in->sums,   COLUMNS,   tokens};
+}
+
+/* Largest difference to a double-precision product, relative to the sizes
+ * that were added up. */
+static double product_error(const struct flo_kernel *kernel, uint32_t type,
+                            size_t rows, size_t tokens)
+{
+    static struct input in;
+    uint32_t state = 7 + type;
+    struct matrix m;
+    float y[TOKENS * (ROWS + 2)];
+    double worst = 0;
+
+    matrix_make(&m, type, &state);
+    struct flo_activations x = input_make(&in, kernel, tokens, &state);
+    for (size_t i = 0; i < FLO_COUNT(y); i++) {
+        y[i] = 12345.0f;
+    }
+    kernel->matmul[type](m.data, m.row_bytes, rows, &x, y, ROWS + 2);
+    for (size_t t = 0; t < tokens; t++) {
+        for (size_t r = 0; r < rows; r++) {
+            double sum = 0, size = 0;
+
+            for (size_t c = 0; c < COLUMNS; c++) {
+                double p = (double)m.exact[r * COLUMNS + c] *
+                           (double)in.values[t * COLUMNS + c];
+                sum += p;
+                size += fabs(p);
+            }
+            double error = fabs((double)y[t * (ROWS + 2) + r] - sum) / size;
+            worst = error > worst ? error : worst;
+        }
+        for (size_t r = rows; r < ROWS + 2; r++) {
+            assert_true(y[t * (ROWS + 2) + r] == 12345.0f);
+        }
+    }
+    matrix_free(&m);
+    return worst;
+}
+
+static void products_are_near_double_precision(void **state)
+{
+    const struct flo_kernel *kernels[] = {&flo_kernel_ref, best()};
+
+    (void)state;
+    for (size_t k = 0; k < FLO_COUNT(kernels); k++) {
+        for (size_t i = 0; i < FLO_COUNT(types); i++) {
+            for (size_t tokens = 1; tokens <= TOKENS; tokens++) {
+                for (size_t rows = 1; rows <= ROWS; rows++) {
+                    double error =
+                        product_error(kernels[k], types[i], rows, tokens);
+                    if (error > 1e-4) {
+                        fail_msg("%s type %u rows %zu tokens %zu: %g",
+                                 kernels[k]->name, types[i], rows, tokens,
+                                 error);
+                    }
+                }
+            }
+        }
+    }
+}
+
+static void float_products_take_odd_lengths(void **state)
+{
+    const struct flo_kernel *kernels[] = {&flo_kernel_ref, best()};
+    float w[2 * 13], v[5 * 13], y[10];
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(w); i++) {
+        w[i] = (float)i;
+    }
+    for (size_t i = 0; i < FLO_COUNT(v); i++) {
+        v[i] = 1.0f;
+    }
+    struct flo_activations x = {v, NULL, NULL, NULL, 13, 5};
+    for (size_t k = 0; k < FLO_COUNT(kernels); k++) {
+        kernels[k]->matmul[FLO_QUANT_F32](w, 13 * 4, 2, &x, y, 2);
+        for (size_t t = 0; t < 5; t++) {
+            assert_true(y[t * 2] == 78.0f);      /* 0 + ... + 12 */
+            assert_true(y[t * 2 + 1] == 247.0f); /* 13 + ... + 25 */
+        }
+    }
+}
+
+static void a_nan_in_the_input_reaches_every_sum(void **state)
+{
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    const struct flo_kernel *kernels[] = {&flo_kernel_ref, best()};
+    static struct input in;
+
+    (void)state;
+    for (size_t k = 0; k < FLO_COUNT(kernels); k++) {
+        for (size_t i = 0; i < FLO_COUNT(types) * FLO_COUNT(bad); i++) {
+            uint32_t type = types[i / FLO_COUNT(bad)], seed = 3;
+            float y[ROWS];
+            struct matrix m;
+
+            matrix_make(&m, type, &seed);
+            struct flo_activations x = input_make(&in, kernels[k], 1, &seed);
+            in.values[77] = bad[i % FLO_COUNT(bad)];
+            kernels[k]->quantise(in.values, COLUMNS, in.codes, in.scales,
+                                 in.sums);
+            kernels[k]->matmul[type](m.data, m.row_bytes, ROWS, &x, y, ROWS);
+            for (size_t r = 0; r < ROWS; r++) {
+                assert_false(isfinite(y[r]));
+            }
+            matrix_free(&m);
+        }
+    }
+}
+
+static void a_nan_scale_reaches_its_row_alone(void **state)
+{
+    const struct flo_kernel *kernels[] = {&flo_kernel_ref, best()};
+    static struct input in;
+    const uint16_t nan_half = 0x7e00;
+
+    (void)state;
+    for (size_t k = 0; k < FLO_COUNT(kernels); k++) {
+        uint32_t seed = 3;
+        float y[ROWS];
+        struct matrix m;
+
+        matrix_make(&m, FLO_QUANT_Q4_0, &seed);
+        memcpy(m.data + 2 * m.row_bytes + 3 * 18, &nan_half, 2);
+        struct flo_activations x = input_make(&in, kernels[k], 1, &seed);
+        kernels[k]->matmul[FLO_QUANT_Q4_0](m.data, m.row_bytes, ROWS, &x, y,
+                                           ROWS);
+        for (size_t r = 0; r < ROWS; r++) {
+            assert_int_equal(isnan(y[r]), r == 2);
+        }
+        matrix_free(&m);
+    }
+}
+
+static void codes_of_zero_and_of_subnormals_are_harmless(void **state)
+{
+    const struct flo_kernel *kernels[] = {&flo_kernel_ref, best()};
+    float values[32] = {0}, scale, sum;
+    int16_t codes[32];
+
+    (void)state;
+    for (size_t k = 0; k < FLO_COUNT(kernels); k++) {
+        memset(values, 0, sizeof(values));
+        kernels[k]->quantise(values, 32, codes, &scale, &sum);
+        assert_true(scale == 0 && sum == 0 && codes[5] == 0);
+        values[5] = 1e-44f;
+        kernels[k]->quantise(values, 32, codes, &scale, &sum);
+        assert_true(isfinite(scale) && isfinite(sum));
+        values[5] = 3e38f;
+        kernels[k]->quantise(values, 32, codes, &scale, &sum);
+        assert_int_equal(codes[5], 32767);
+        assert_true(isfinite(scale));
+    }
+}
+
+/* ---- attention ---- */
+
+enum { HEAD = 16, POSITIONS = 40, ROOM = 48 * HEAD };
+
+static void attend_all(const struct flo_kernel *kernel, bool is_f16,
+                       float stale, float out[FLO_ATTEND_ROWS][HEAD])
+{
+    static const size_t lengths[] = {1, 17, 32, POSITIONS};
+    float keys[ROOM], values[ROOM], k[HEAD], v[HEAD], q[FLO_ATTEND_ROWS][HEAD];
+    uint32_t seed = 5;
+    struct flo_attention a = {
+        .keys = keys,
+        .values = values,
+        .is_f16 = is_f16,
+        .head_size = HEAD,
+        .scale = 0.25f,
+        .rows = FLO_ATTEND_ROWS,
+    };
+
+    for (size_t d = 0; d < HEAD; d++) {
+        k[d] = v[d] = stale;
+    }
+    for (size_t p = 0; p < 48; p++) { /* left over from another sequence */
+        kernel->store(k, v, HEAD, p, is_f16, keys, values);
+    }
+    for (size_t p = 0; p < POSITIONS; p++) {
+        for (size_t d = 0; d < HEAD; d++) {
+            k[d] = noise(&seed);
+            v[d] = noise(&seed);
+        }
+        kernel->store(k, v, HEAD, p, is_f16, keys, values);
+    }
+    for (size_t r = 0; r < FLO_ATTEND_ROWS; r++) {
+        for (size_t d = 0; d < HEAD; d++) {
+            q[r][d] = noise(&seed) * 4;
+        }
+        a.queries[r] = q[r];
+        a.out[r] = out[r];
+        a.lengths[r] = lengths[r];
+    }
+    kernel->attend(&a);
+}
+
+static void attention_agrees_and_ignores_what_lies_behind(void **state)
+{
+    float expected[FLO_ATTEND_ROWS][HEAD], got[FLO_ATTEND_ROWS][HEAD];
+
+    (void)state;
+    for (int is_f16 = 0; is_f16 <= 1; is_f16++) {
+        attend_all(&flo_kernel_ref, is_f16, 0, expected);
+        attend_all(best(), is_f16, NAN, got);
+        for (size_t r = 0; r < FLO_ATTEND_ROWS; r++) {
+            for (size_t d = 0; d < HEAD; d++) {
+                assert_true(fabsf(got[r][d] - expected[r][d]) < 1e-5f);
+            }
+        }
+    }
+}
+
+static void attention_over_one_position_is_its_value(void **state)
+{
+    float out[FLO_ATTEND_ROWS][HEAD];
+    uint32_t seed = 5;
+
+    (void)state;
+    attend_all(best(), false, 0, out);
+    for (size_t d = 0; d < HEAD; d++) {
+        noise(&seed); /* the key */
+        assert_true(fabsf(out[0][d] - noise(&seed)) < 1e-6f);
+    }
+}
+
+/* ---- choosing ---- */
+
+static void wrong_matmul(const void *weights, size_t row_bytes, size_t rows,
+                         const struct flo_activations *x, float *y,
+                         size_t stride)
+{
+    flo_kernel_ref.matmul[FLO_QUANT_Q4_0](weights, row_bytes, rows, x, y,
+                                          stride);
+    y[rows - 1] *= 1.01f;
+}
+
+static void wrong_norm(const float *x, const float *weight, float epsilon,
+                       size_t count, float *out)
+{
+    flo_kernel_ref.rms_norm(x, weight, epsilon, count, out);
+    out[count - 1] = NAN;
+}
+
+static void a_kernel_that_is_wrong_somewhere_is_found(void **state)
+{
+    struct flo_kernel wrong = flo_kernel_ref;
+    const char *what = NULL;
+
+    (void)state;
+    assert_true(flo_kernel_agrees(&wrong, &what));
+    wrong.matmul[FLO_QUANT_Q4_0] = wrong_matmul;
+    assert_false(flo_kernel_agrees(&wrong, &what));
+    assert_string_equal(what, "Q4_0");
+    wrong = flo_kernel_ref;
+    wrong.rms_norm = wrong_norm;
+    assert_false(flo_kernel_agrees(&wrong, &what));
+    assert_string_equal(what, "rms_norm");
+}
+
+static void the_best_kernel_agrees_and_unknown_names_are_refused(void **state)
+{
+    const struct flo_kernel *kernel = NULL;
+    struct flo_err err = {0};
+
+    (void)state;
+    assert_int_equal(flo_kernel_choose(NULL, false, &kernel, &err), 0);
+    assert_non_null(kernel);
+    assert_int_equal(flo_kernel_choose("ref", false, &kernel, &err), 0);
+    assert_string_equal(kernel->name, "ref");
+    assert_int_equal(flo_kernel_choose("abacus", false, &kernel, &err),
+                     FLO_E_USAGE);
+}
+
+static void half_floats_go_there_and_back(void **state)
+{
+    (void)state;
+    for (uint32_t half = 0; half < 65536; half++) {
+        float value = flo_half_to_float((uint16_t)half);
+
+        assert_int_equal(flo_bits_of_float(value),
+                         flo_bits_of_float(flo_f16_to_f32((uint16_t)half)));
+        if (!isnan(value)) {
+            assert_int_equal(flo_half_of_float(value), half);
+        }
+    }
+    for (uint32_t i = 0; i < 2000000; i++) {
+        float value = flo_float_of_bits(i * 2147u);
+
+        if (!isnan(value)) {
+            assert_int_equal(flo_half_of_float(value), flo_f32_to_f16(value));
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_are_near_double_precision),
+        cmocka_unit_test(float_products_take_odd_lengths),
+        cmocka_unit_test(a_nan_in_the_input_reaches_every_sum),
+        cmocka_unit_test(a_nan_scale_reaches_its_row_alone),
+        cmocka_unit_test(codes_of_zero_and_of_subnormals_are_harmless),
+        cmocka_unit_test(attention_agrees_and_ignores_what_lies_behind),
+        cmocka_unit_test(attention_over_one_position_is_its_value),
+        cmocka_unit_test(a_kernel_that_is_wrong_somewhere_is_found),
+        cmocka_unit_test(the_best_kernel_agrees_and_unknown_names_are_refused),
+        cmocka_unit_test(half_floats_go_there_and_back),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

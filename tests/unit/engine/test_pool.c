@@ -1,0 +1,124 @@
+/* The thread pool: barriers, the counter, many jobs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "engine/memory/arena.h"
+#include "engine/memory/pool.h"
+
+enum { UNITS = 100, PHASES = 50 };
+
+struct work {
+    struct flo_pool *pool;
+    int done[UNITS]; /* plain: barriers alone order them */
+    int wrong;
+};
+
+/* In each phase every unit is taken once, and the phase before is whole. */
+static void phases(void *context, unsigned thread)
+{
+    struct work *work = context;
+
+    for (int phase = 0; phase < PHASES; phase++) {
+        size_t unit;
+
+        while ((unit = flo_pool_take(work->pool)) < UNITS) {
+            if (work->done[unit] != phase) {
+                work->wrong++;
+            }
+            work->done[unit]++;
+        }
+        flo_pool_barrier(work->pool);
+        if (thread == 0 && work->done[UNITS - 1] != phase + 1) {
+            work->wrong++;
+        }
+        flo_pool_barrier(work->pool);
+    }
+}
+
+static void every_unit_is_done_once_in_each_phase(void **state)
+{
+    (void)state;
+    for (unsigned threads = 1; threads <= 5; threads++) {
+        struct work work = {0};
+
+        assert_int_equal(flo_pool_open(threads, &work.pool, NULL), 0);
+        assert_int_equal(flo_pool_threads(work.pool), threads);
+        flo_pool_run(work.pool, phases, &work);
+        for (int i = 0; i < UNITS; i++) {
+            assert_int_equal(work.done[i], PHASES);
+        }
+        assert_int_equal(work.wrong, 0);
+        flo_pool_close(work.pool);
+    }
+}
+
+static void count_me(void *context, unsigned thread)
+{
+    int *counts = context;
+
+    counts[thread]++;
+}
+
+static void each_thread_runs_each_job_once(void **state)
+{
+    int counts[3] = {0};
+    struct flo_pool *pool;
+
+    (void)state;
+    assert_int_equal(flo_pool_open(3, &pool, NULL), 0);
+    for (int i = 0; i < 500; i++) {
+        flo_pool_run(pool, count_me, counts);
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(counts[i], 500);
+    }
+    flo_pool_close(pool);
+}
+
+static void a_pool_without_a_job_closes(void **state)
+{
+    struct flo_pool *pool;
+
+    (void)state;
+    assert_int_equal(flo_pool_open(4, &pool, NULL), 0);
+    flo_pool_close(pool);
+    flo_pool_close(NULL);
+    assert_true(flo_pool_cpus() >= 1);
+}
+
+static void an_arena_counts_first_and_gives_the_same_then(void **state)
+{
+    struct flo_arena count = {0}, arena = {0};
+    void *pages;
+
+    (void)state;
+    assert_null(flo_arena_take(&count, 3, 10));
+    assert_null(flo_arena_take(&count, 1, 64));
+    assert_int_equal(count.used, 128);
+    assert_int_equal(flo_pages_map(count.used, &pages, NULL), 0);
+    arena.base = pages;
+    arena.bytes = count.used;
+    assert_ptr_equal(flo_arena_take(&arena, 3, 10), pages);
+    assert_ptr_equal(flo_arena_take(&arena, 1, 64), (uint8_t *)pages + 64);
+    assert_false(arena.failed);
+    assert_null(flo_arena_take(&arena, 1, 1));
+    assert_true(arena.failed);
+    flo_pages_unmap(pages, count.used);
+    assert_null(flo_arena_take(&count, UINT64_MAX, 2));
+    assert_true(count.failed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_unit_is_done_once_in_each_phase),
+        cmocka_unit_test(each_thread_runs_each_job_once),
+        cmocka_unit_test(a_pool_without_a_job_closes),
+        cmocka_unit_test(an_arena_counts_first_and_gives_the_same_then),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
