@@ -279,32 +279,42 @@ static float nearest_f32(int64_t value, int exponent)
     return value < 0 ? -result : result;
 }
 
+/* old + change, both in units of the larger one's 62nd bit. */
+static float added(float old, int64_t sum,
+                   const struct flo_dither_change *change, double *wanted)
+{
+    uint64_t size = sum < 0 ? -(uint64_t)sum : (uint64_t)sum;
+    int exponent;
+    int64_t fraction = split_f32(old, &exponent);
+    *wanted = 0;
+    if (size == 0) {
+        return old;
+    }
+    struct flo_fixed step = normal((uwide)size * change->scale.mantissa,
+                                   change->exponent + change->scale.exponent);
+    int64_t moved = (int64_t)step.mantissa;
+    moved = sum < 0 ? -moved : moved;
+    *wanted = ldexp((double)moved, step.exponent);
+    int unit =
+        exponent + 24 > step.exponent + 62 ? exponent + 24 - 62 : step.exponent;
+    int up = exponent - unit;        /* at most 38 */
+    int down = unit - step.exponent; /* 0 or more */
+    int64_t total = up >= 0    ? fraction * ((int64_t)1 << up)
+                    : up > -63 ? fraction >> -up
+                               : 0;
+    total += down < 63 ? moved >> down : 0;
+    float now = nearest_f32(total, unit);
+    return isfinite(now) ? now : old;
+}
+
 static void row_f32(void *row, size_t values,
                     const struct flo_dither_change *change,
                     struct flo_dither_result *result)
 {
     float *floats = row;
     for (size_t j = 0; j < values; j++) {
-        wide product = (wide)change->sum[j] * (wide)change->scale.mantissa;
-        int product_exponent = change->exponent + change->scale.exponent;
-        int exponent;
-        int64_t old = split_f32(floats[j], &exponent);
-        product >>= 62; /* 62 bits are left */
-        product_exponent += 62;
-        int top = exponent + 24 > product_exponent + 62 ? exponent + 24
-                                                        : product_exponent + 62;
-        int unit = top - 62;
-        int old_shift = exponent - unit;
-        int new_shift = unit - product_exponent;
-        int64_t sum = old_shift >= 0    ? old * ((int64_t)1 << old_shift)
-                      : old_shift > -63 ? old >> -old_shift
-                                        : 0;
-        sum += new_shift < 63 ? (int64_t)product >> new_shift : 0;
-        float now = product == 0 ? floats[j] : nearest_f32(sum, unit);
-        if (!isfinite(now)) {
-            now = floats[j];
-        }
-        double wanted = ldexp((double)(int64_t)product, product_exponent);
+        double wanted;
+        float now = added(floats[j], change->sum[j], change, &wanted);
         result->moved_dot_wanted += ((double)now - (double)floats[j]) * wanted;
         result->wanted_dot_wanted += wanted * wanted;
         result->codes_changed += now != floats[j];

@@ -1,0 +1,230 @@
+/* Block formats against golden vectors; half floats against arithmetic. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/quant/quant.h"
+#include "unit/engine/gguf_make.h"
+
+static void check_golden(const struct flo_quant_type *type)
+{
+    char path[64];
+    size_t bytes;
+    size_t cases = 0;
+    snprintf(path, sizeof(path), "tests/golden/quant/%s.txt", type->name);
+    for (char *c = path; *c != '\0'; c++) {
+        *c = (char)tolower((unsigned char)*c);
+    }
+    char *data = read_whole(path, &bytes);
+    assert_non_null(data);
+    for (char *line = strtok(data, "\n"); line != NULL;
+         line = strtok(NULL, "\n")) {
+        size_t block_bytes;
+        size_t value_bytes;
+        float values[256];
+        char *block = from_hex(line, strlen(line), &block_bytes);
+        char *second = strtok(NULL, "\n");
+        assert_non_null(second);
+        char *wanted = from_hex(second, strlen(second), &value_bytes);
+        assert_int_equal(block_bytes, type->block_bytes);
+        assert_int_equal(value_bytes, 4 * type->block_values);
+        type->decode(block, values, type->block_values);
+        for (size_t i = 0; i < type->block_values; i++) {
+            float want;
+            memcpy(&want, wanted + 4 * i, 4);
+            /* The same formula in another order differs in the last bits. */
+            assert_true(fabsf(values[i] - want) <= 2e-7f * fabsf(want) + 1e-6f);
+        }
+        free(block);
+        free(wanted);
+        cases++;
+    }
+    assert_true(cases >= 2);
+    free(data);
+}
+
+static void every_decoder_gives_the_golden_values(void **state)
+{
+    (void)state;
+    size_t types = 0;
+    for (uint32_t id = 0; id < FLO_QUANT_ID_COUNT; id++) {
+        const struct flo_quant_type *type = flo_quant_type(id);
+        if (type != NULL && type->decode != NULL && id != FLO_QUANT_F32) {
+            check_golden(type);
+            types++;
+        }
+    }
+    assert_int_equal(types, 10);
+}
+
+static void the_table_knows_names_and_refuses_removed_ids(void **state)
+{
+    (void)state;
+    assert_ptr_equal(flo_quant_type_named("q6_k"),
+                     flo_quant_type(FLO_QUANT_Q6_K));
+    assert_null(flo_quant_type_named("q9"));
+    assert_null(flo_quant_type(4));
+    assert_null(flo_quant_type(5));
+    assert_null(flo_quant_type(40));
+    assert_null(flo_quant_type(UINT32_MAX));
+    for (uint32_t id = 0; id < FLO_QUANT_ID_COUNT; id++) {
+        const struct flo_quant_type *type = flo_quant_type(id);
+        assert_true(type == NULL || type->id == id);
+        for (int k = 0; type != NULL && k < type->scale_count; k++) {
+            assert_true(type->scale_offset[k] < type->block_bytes);
+        }
+    }
+}
+
+static void every_half_is_its_sign_exponent_and_fraction(void **state)
+{
+    (void)state;
+    for (uint32_t half = 0; half < 65536; half++) {
+        int exponent = (int)(half >> 10 & 31);
+        int fraction = (int)(half & 1023);
+        float sign = half & 0x8000 ? -1.0f : 1.0f;
+        float value = flo_f16_to_f32((uint16_t)half);
+        if (exponent == 31) {
+            assert_true(fraction == 0 ? isinf(value) : isnan(value));
+            assert_true(fraction != 0 || (value < 0) == (sign < 0));
+        } else {
+            float want = exponent == 0
+                             ? ldexpf((float)fraction, -24)
+                             : ldexpf((float)(1024 + fraction), exponent - 25);
+            assert_true(value == sign * want);
+            assert_true(signbit(value) == (sign < 0 ? signbit(sign) : 0));
+        }
+        /* And back, NaN to NaN. */
+        uint16_t back = flo_f32_to_f16(value);
+        if (isnan(value)) {
+            assert_true((back & 0x7c00) == 0x7c00 && (back & 0x3ff) != 0);
+        } else {
+            assert_int_equal(back, half);
+        }
+    }
+}
+
+static void halves_round_to_nearest_even(void **state)
+{
+    (void)state;
+    /* Between each pair of neighbours: the middle goes to the even one. */
+    for (uint16_t half = 0; half < 0x7bff; half++) {
+        float low = flo_f16_to_f32(half);
+        float high = flo_f16_to_f32((uint16_t)(half + 1));
+        float middle = (low + high) / 2; /* exact in f32 */
+        uint16_t even = half % 2 == 0 ? half : (uint16_t)(half + 1);
+        assert_int_equal(flo_f32_to_f16(middle), even);
+        assert_int_equal(flo_f32_to_f16(-middle), even | 0x8000);
+        assert_int_equal(flo_f32_to_f16(nextafterf(middle, 0)), half);
+        assert_int_equal(flo_f32_to_f16(nextafterf(middle, INFINITY)),
+                         half + 1);
+    }
+    assert_int_equal(flo_f32_to_f16(65519.9f), 0x7bff);
+    assert_int_equal(flo_f32_to_f16(65520.0f), 0x7c00);
+    assert_int_equal(flo_f32_to_f16(3e38f), 0x7c00);
+    assert_int_equal(flo_f32_to_f16(-INFINITY), 0xfc00);
+    assert_int_equal(flo_f32_to_f16(1e-30f), 0);
+}
+
+static void bf16_is_the_upper_half_rounded_to_even(void **state)
+{
+    (void)state;
+    for (uint32_t half = 0; half < 65536; half++) {
+        float value = flo_bf16_to_f32((uint16_t)half);
+        if (!isnan(value)) {
+            assert_int_equal(flo_f32_to_bf16(value), half);
+        }
+    }
+    assert_int_equal(flo_f32_to_bf16(1.00390625f), 0x3f80); /* tie: even */
+    assert_int_equal(flo_f32_to_bf16(1.01171875f), 0x3f82);
+    assert_true(isnan(flo_bf16_to_f32(flo_f32_to_bf16(NAN))));
+}
+
+/* The next of a fixed series in [-1, 1). */
+static float next_value(uint32_t *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return (float)(int32_t)*seed / 2147483648.0f;
+}
+
+static void encoders_stay_within_half_a_step(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t id;
+        float error_max; /* of values in [-1, 1), with the f16 scale's share */
+    } types[] = {
+        {FLO_QUANT_F32, 0},       {FLO_QUANT_F16, 0.0003f},
+        {FLO_QUANT_BF16, 0.002f}, {FLO_QUANT_Q8_0, 0.0045f},
+        {FLO_QUANT_Q4_0, 0.13f},  {FLO_QUANT_Q4_1, 0.069f},
+        {FLO_QUANT_Q6_K, 0.037f},
+    };
+    uint32_t seed = 3;
+    for (size_t t = 0; t < FLO_COUNT(types); t++) {
+        const struct flo_quant_type *type = flo_quant_type(types[t].id);
+        for (int round = 0; round < 50; round++) {
+            float in[256];
+            float out[256];
+            uint8_t blocks[1024];
+            float worst = 0;
+            for (int i = 0; i < 256; i++) {
+                in[i] = next_value(&seed);
+            }
+            type->encode(in, blocks, 256);
+            type->decode(blocks, out, 256);
+            for (int i = 0; i < 256; i++) {
+                worst = fmaxf(worst, fabsf(in[i] - out[i]));
+            }
+            if (worst > types[t].error_max) {
+                print_message("%s: %g\n", type->name, (double)worst);
+            }
+            assert_true(worst <= types[t].error_max);
+        }
+    }
+}
+
+static void zeros_extremes_and_nan_encode_without_harm(void **state)
+{
+    (void)state;
+    for (uint32_t id = 0; id < FLO_QUANT_ID_COUNT; id++) {
+        const struct flo_quant_type *type = flo_quant_type(id);
+        static const float kinds[] = {0, 1e-42f, 1e-7f, 3e38f, NAN, -INFINITY};
+        for (size_t k = 0;
+             type != NULL && type->encode != NULL && k < FLO_COUNT(kinds);
+             k++) {
+            float in[256];
+            float out[256];
+            uint8_t blocks[1024];
+            for (int i = 0; i < 256; i++) {
+                in[i] = i % 3 == 0 ? kinds[k] : -kinds[k];
+            }
+            type->encode(in, blocks, 256);
+            type->decode(blocks, out, 256);
+            for (int i = 0; k == 0 && i < 256; i++) {
+                assert_true(out[i] == 0);
+            }
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_decoder_gives_the_golden_values),
+        cmocka_unit_test(the_table_knows_names_and_refuses_removed_ids),
+        cmocka_unit_test(every_half_is_its_sign_exponent_and_fraction),
+        cmocka_unit_test(halves_round_to_nearest_even),
+        cmocka_unit_test(bf16_is_the_upper_half_rounded_to_even),
+        cmocka_unit_test(encoders_stay_within_half_a_step),
+        cmocka_unit_test(zeros_extremes_and_nan_encode_without_harm),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
