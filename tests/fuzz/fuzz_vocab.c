@@ -1,0 +1,57 @@
+/* Vocabularies: whatever loads can tokenise, render and decode any text. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/gguf/gguf.h"
+#include "engine/token/template.h"
+#include "engine/token/token.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+static void use(const struct flo_gguf *gguf, const struct flo_vocab *vocab,
+                const char *text, size_t bytes)
+{
+    struct flo_tokens tokens = {.count_max = 1u << 16};
+    struct flo_text_stream stream = {0};
+    struct flo_template chat;
+    struct flo_buf out = {0};
+    const struct flo_message messages[] = {{"system", "x", 1},
+                                           {"user", text, bytes}};
+    int32_t count = flo_vocab_facts(vocab)->count;
+    if (flo_tokenize(vocab, text, bytes, false, &tokens, NULL) == 0) {
+        for (size_t i = 0; i < tokens.count; i++) {
+            int32_t id = tokens.ids[i];
+            if (id < 0 || id >= count) {
+                abort();
+            }
+            flo_text_stream_add(&stream, vocab, id, &out);
+        }
+        flo_text_stream_finish(&stream, &out);
+        if (flo_utf8_valid(out.data, out.bytes) != out.bytes) {
+            abort();
+        }
+    }
+    if (flo_template_find(gguf, &chat, NULL) == 0 &&
+        flo_template_render(&chat, vocab, messages, 2, &tokens, NULL) < 0) {
+        tokens.failed = true;
+    }
+    flo_buf_deinit(&out);
+    flo_tokens_deinit(&tokens);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    struct flo_gguf *gguf = NULL;
+    struct flo_vocab *vocab = NULL;
+    struct flo_err err = {0};
+    if (flo_gguf_open(data, bytes, &gguf, &err) < 0) {
+        return 0;
+    }
+    if (flo_vocab_open(gguf, &vocab, &err) == 0) {
+        /* The file's own bytes are the text: full of its tokens. */
+        use(gguf, vocab, (const char *)data, bytes < 4096 ? bytes : 4096);
+    }
+    flo_vocab_close(vocab);
+    flo_gguf_close(gguf);
+    return 0;
+}
