@@ -31,9 +31,11 @@ static struct bytes load(const char *path)
 
 static void save(const char *path, const void *data, size_t bytes)
 {
-    struct flo_err err = {0};
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
-    assert_int_equal(flo_file_write(path, data, bytes, 0644, &err), 0);
+    assert_true(fd >= 0);
+    assert_int_equal(flo_fd_write_all(fd, data, bytes, NULL), 0);
+    assert_int_equal(close(fd), 0);
 }
 
 /* Pseudo-random bytes that are the same everywhere. */

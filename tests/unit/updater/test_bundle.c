@@ -1,0 +1,715 @@
+/* Bundles: what is written reads back; every bad one of bad-inputs.csv is
+ * refused with its own error.  Tars are made by hand, header by header. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <zstd.h>
+
+#include <flotilla/release.h>
+
+#include "base/host/crypto.h"
+#include "base/host/digest.h"
+
+#define HELLO "hello"
+#define WORLD "other bytes"
+
+struct world {
+    char dir[64];
+    char path[96];
+    struct flo_trust *trust;
+    struct flo_buf envelope;
+    struct flo_buf tar;
+    char hello[80]; /* entry names */
+    char other[80];
+    struct flo_buf got; /* what the callbacks saw */
+    unsigned ended;
+    struct flo_err err;
+};
+
+static void blob_name(const char *text, char *out, char *digest_text)
+{
+    struct flo_digest digest;
+    char hex[65];
+
+    flo_sha256(text, strlen(text), &digest);
+    flo_hex_encode(digest.bytes, sizeof digest.bytes, hex);
+    sprintf(out, "blobs/sha256-%s", hex);
+    flo_digest_text(&digest, digest_text);
+}
+
+static void write_body(struct world *world, struct flo_buf *body)
+{
+    char hello[FLO_DIGEST_TEXT];
+    char other[FLO_DIGEST_TEXT];
+
+    blob_name(HELLO, world->hello, hello);
+    blob_name(WORLD, world->other, other);
+    flo_buf_printf(
+        body,
+        "{\"v\":1,\"fleet\":\"demo\",\"model\":\"tiny\",\"version\":\"2.0.0\","
+        "\"number\":2,\"variants\":[{\"name\":\"q4_0\",\"needs\":{},\"files\":"
+        "[\"model.gguf\",\"golden.json\"]}],\"files\":[{\"name\":\"model.gguf\""
+        ",\"role\":\"model\",\"digest\":\"%s\",\"bytes\":5,\"get\":[{\"codec\":"
+        "\"raw\",\"digest\":\"%s\",\"bytes\":5}]},{\"name\":\"golden.json\","
+        "\"role\":\"golden\",\"digest\":\"%s\",\"bytes\":11,\"get\":[{"
+        "\"codec\":\"raw\",\"digest\":\"%s\",\"bytes\":11}]}]}",
+        hello, hello, other, other);
+}
+
+static int set_up(void **state)
+{
+    struct world *world = calloc(1, sizeof *world);
+    struct flo_key *key = NULL;
+    struct flo_buf body = {0};
+    char pem[FLO_PUBLIC_KEY_PEM_MAX];
+
+    snprintf(world->dir, sizeof world->dir, "/tmp/flo-bundle-XXXXXX");
+    assert_non_null(mkdtemp(world->dir));
+    snprintf(world->path, sizeof world->path, "%s/b.tar", world->dir);
+    assert_int_equal(flo_key_generate(&key, &world->err), 0);
+    world->trust = flo_trust_new("demo");
+    flo_public_key_pem(flo_key_public(key), pem);
+    assert_int_equal(
+        flo_trust_add(world->trust, pem, FLO_ROLE_RELEASE, &world->err), 0);
+    write_body(world, &body);
+    assert_int_equal(flo_release_sign(body.data, body.bytes, key,
+                                      &world->envelope, &world->err),
+                     0);
+    flo_buf_deinit(&body);
+    flo_key_free(key);
+    *state = world;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+    char command[128];
+
+    snprintf(command, sizeof command, "rm -rf '%s'", world->dir);
+    assert_int_equal(system(command), 0);
+    flo_trust_free(world->trust);
+    flo_buf_deinit(&world->envelope);
+    flo_buf_deinit(&world->tar);
+    flo_buf_deinit(&world->got);
+    free(world);
+    return 0;
+}
+
+/* ---- tars by hand ---- */
+
+struct entry {
+    const char *name;
+    const char *data;
+    size_t bytes;
+    char type; /* '0' when 0 */
+    const char *link;
+    unsigned mode;           /* 0644 when 0 */
+    const uint8_t *raw_size; /* 12 bytes instead of octal */
+};
+
+static void add_entry(struct world *world, const struct entry *entry)
+{
+    static const char zeros[512];
+    char head[512] = {0};
+    unsigned sum = 0;
+
+    snprintf(head, 100, "%s", entry->name);
+    snprintf(head + 100, 8, "%07o",
+             (entry->mode == 0 ? 0644 : entry->mode) & 07777u);
+    snprintf(head + 108, 8, "%07o", 0);
+    snprintf(head + 116, 8, "%07o", 0);
+    snprintf(head + 124, 12, "%011zo", entry->bytes);
+    if (entry->raw_size != NULL) {
+        memcpy(head + 124, entry->raw_size, 12);
+    }
+    snprintf(head + 136, 12, "%011o", 0);
+    head[156] = entry->type == 0 ? '0' : entry->type;
+    if (entry->link != NULL) {
+        snprintf(head + 157, 100, "%s", entry->link);
+    }
+    memcpy(head + 257, "ustar\00000", 8);
+    memset(head + 148, ' ', 8);
+    for (size_t i = 0; i < sizeof head; i++) {
+        sum += (uint8_t)head[i];
+    }
+    snprintf(head + 148, 8, "%06o", sum & 0xffffu);
+    flo_buf_add(&world->tar, head, sizeof head);
+    if (entry->bytes > 0 && entry->data != NULL) {
+        flo_buf_add(&world->tar, entry->data, entry->bytes);
+        flo_buf_add(&world->tar, zeros, (512 - entry->bytes % 512) % 512);
+    }
+}
+
+static void add_file(struct world *world, const char *name, const char *data,
+                     size_t bytes)
+{
+    const struct entry entry = {.name = name, .data = data, .bytes = bytes};
+
+    add_entry(world, &entry);
+}
+
+static void add_document(struct world *world)
+{
+    add_file(world, "release.json", world->envelope.data,
+             world->envelope.bytes);
+}
+
+static void add_hello(struct world *world)
+{
+    add_file(world, world->hello, HELLO, strlen(HELLO));
+}
+
+static void add_other(struct world *world)
+{
+    add_file(world, world->other, WORLD, strlen(WORLD));
+}
+
+static void add_end(struct world *world)
+{
+    static const char zeros[1024];
+
+    flo_buf_add(&world->tar, zeros, sizeof zeros);
+}
+
+/* ---- reading ---- */
+
+static int on_data(void *context, const void *data, size_t bytes,
+                   struct flo_err *err)
+{
+    struct world *world = context;
+
+    (void)err;
+    flo_buf_add(&world->got, data, bytes);
+    return 0;
+}
+
+static int on_blob_end(void *context, const struct flo_digest *digest,
+                       struct flo_err *err)
+{
+    struct world *world = context;
+
+    (void)digest;
+    (void)err;
+    world->ended++;
+    return 0;
+}
+
+static int read_path(struct world *world, const char *path)
+{
+    const struct flo_bundle_handlers handlers = {
+        .context = world, .on_data = on_data, .on_blob_end = on_blob_end};
+
+    world->got.bytes = 0;
+    world->ended = 0;
+    memset(&world->err, 0, sizeof world->err);
+    return flo_bundle_read(path, world->trust, &handlers, NULL, &world->err);
+}
+
+static int read_tar(struct world *world)
+{
+    int fd = open(world->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+    assert_true(fd >= 0);
+    assert_int_equal(
+        flo_fd_write_all(fd, world->tar.data, world->tar.bytes, &world->err),
+        0);
+    assert_int_equal(close(fd), 0);
+    return read_path(world, world->path);
+}
+
+static void must_fail(struct world *world, int code)
+{
+    int rv = read_tar(world);
+
+    if (rv != code) {
+        print_message("%s: %s\n", flo_error_id(rv), world->err.what);
+    }
+    assert_int_equal(rv, code);
+    assert_int_equal(world->err.code, code);
+}
+
+/* ---- good ones ---- */
+
+static void a_whole_bundle_gives_every_blob(void **state)
+{
+    struct world *world = *state;
+
+    add_document(world);
+    add_hello(world);
+    add_other(world);
+    add_end(world);
+    assert_int_equal(read_tar(world), 0);
+    assert_string_equal(world->got.data, HELLO WORLD);
+    assert_int_equal(world->ended, 2);
+}
+
+static void save_blob(struct world *world, const char *name, const char *text)
+{
+    char path[192];
+
+    snprintf(path, sizeof path, "%s/%s", world->dir, name + strlen("blobs/"));
+    assert_int_equal(
+        flo_file_write(path, text, strlen(text), 0644, &world->err), 0);
+}
+
+static void what_create_writes_reads_back_plain_and_compressed(void **state)
+{
+    struct world *world = *state;
+    struct flo_bundle_spec spec = {.envelope = world->envelope.data,
+                                   .envelope_bytes = world->envelope.bytes,
+                                   .blob_dir = world->dir};
+    struct flo_bundle_facts facts;
+
+    save_blob(world, world->hello, HELLO);
+    save_blob(world, world->other, WORLD);
+    for (int compress = 0; compress < 2; compress++) {
+        spec.compress = compress == 1;
+        assert_int_equal(
+            flo_bundle_create(world->path, &spec, &facts, &world->err), 0);
+        assert_int_equal(facts.blobs, 2);
+        assert_int_equal(facts.bytes, 16);
+        assert_int_equal(read_path(world, world->path), 0);
+        assert_string_equal(world->got.data, HELLO WORLD);
+    }
+}
+
+static void create_refuses_blobs_that_are_absent_or_changed(void **state)
+{
+    struct world *world = *state;
+    const struct flo_bundle_spec spec = {.envelope = world->envelope.data,
+                                         .envelope_bytes =
+                                             world->envelope.bytes,
+                                         .blob_dir = world->dir};
+
+    save_blob(world, world->hello, HELLO);
+    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err),
+                     FLO_E_BUNDLE_MISSING);
+    save_blob(world, world->other, "other bytez");
+    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err),
+                     FLO_E_TARGET_HASH);
+    save_blob(world, world->other, "short");
+    assert_int_equal(flo_bundle_create(world->path, &spec, NULL, &world->err),
+                     FLO_E_TARGET_HASH);
+    assert_int_equal(access(world->path, F_OK), -1); /* nothing half-made */
+}
+
+static int skip_all(void *context, const struct flo_digest *digest,
+                    uint64_t bytes, bool *wanted, struct flo_err *err)
+{
+    (void)context;
+    (void)digest;
+    (void)bytes;
+    (void)err;
+    *wanted = false;
+    return 0;
+}
+
+static void skipped_blobs_are_hashed_all_the_same(void **state)
+{
+    struct world *world = *state;
+    const struct flo_bundle_handlers handlers = {.context = world,
+                                                 .on_blob = skip_all,
+                                                 .on_data = on_data,
+                                                 .on_blob_end = on_blob_end};
+    struct flo_bundle_facts facts;
+
+    add_document(world);
+    add_file(world, world->hello, "hellO", 5);
+    add_other(world);
+    add_end(world);
+    assert_int_equal(read_tar(world), FLO_E_TARGET_HASH);
+    assert_int_equal(flo_bundle_read(world->path, world->trust, &handlers,
+                                     &facts, &world->err),
+                     FLO_E_TARGET_HASH);
+    assert_int_equal(world->ended, 0);
+}
+
+/* ---- bad ones ---- */
+
+static void a_path_that_leads_elsewhere_is_refused(void **state)
+{
+    struct world *world = *state; /* BU02, BU17 */
+    static const char *const names[] = {
+        "/etc/passwd",       "../etc/passwd",     "blobs/../../etc/passwd",
+        "blobs/\033[31mred", "blobs/line\nbreak", "blobs/\xe2\x80\xaeltr",
+        "blobs/with blank",  "\xff\xfe",
+    };
+
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
+        world->tar.bytes = 0;
+        add_document(world);
+        add_file(world, names[i], "x", 1);
+        add_end(world);
+        must_fail(world, FLO_E_BUNDLE_PATH);
+        for (const char *p = world->err.what; *p != '\0'; p++) {
+            assert_true((unsigned char)*p >= ' ');
+        }
+    }
+    world->tar.bytes = 0; /* first of all, it is refused as well */
+    add_file(world, "/etc/passwd", "x", 1);
+    must_fail(world, FLO_E_BUNDLE_PATH);
+}
+
+static void anything_but_a_plain_file_is_refused(void **state)
+{
+    struct world *world = *state; /* BU03, BU05 */
+    static const char types[] = {'1', '2', '3', '4', '5', '6'};
+
+    for (size_t i = 0; i < FLO_COUNT(types); i++) {
+        const struct entry entry = {
+            .name = world->hello, .type = types[i], .link = "/etc/passwd"};
+        world->tar.bytes = 0;
+        add_document(world);
+        add_entry(world, &entry);
+        add_end(world);
+        must_fail(world, FLO_E_BUNDLE_ENTRY);
+    }
+    const struct entry setuid = {
+        .name = world->hello, .data = HELLO, .bytes = 5, .mode = 04755};
+    world->tar.bytes = 0;
+    add_document(world);
+    add_entry(world, &setuid);
+    add_end(world);
+    must_fail(world, FLO_E_BUNDLE_ENTRY);
+}
+
+static void a_sparse_entry_is_refused(void **state)
+{
+    struct world *world = *state; /* BU05: pax GNU.sparse */
+    static const char pax[] = "22 GNU.sparse.major=0\n"
+                              "22 GNU.sparse.minor=1\n"
+                              "24 GNU.sparse.size=1000\n"
+                              "22 GNU.sparse.map=0,5\n";
+    const struct entry head = {.name = "PaxHeaders/x",
+                               .data = pax,
+                               .bytes = sizeof pax - 1,
+                               .type = 'x'};
+
+    add_document(world);
+    add_entry(world, &head);
+    add_hello(world);
+    add_end(world);
+    must_fail(world, FLO_E_BUNDLE_ENTRY);
+}
+
+static void a_name_that_stands_twice_is_refused(void **state) /* BU06 */
+{
+    struct world *world = *state;
+
+    add_document(world);
+    add_hello(world);
+    add_hello(world);
+    add_end(world);
+    must_fail(world, FLO_E_BUNDLE_DUPLICATE);
+    world->tar.bytes = 0;
+    add_document(world);
+    add_hello(world);
+    add_document(world);
+    add_end(world);
+    must_fail(world, FLO_E_BUNDLE_DUPLICATE);
+}
+
+static void a_missing_blob_is_refused(void **state) /* BU08 */
+{
+    struct world *world = *state;
+
+    add_document(world);
+    add_hello(world);
+    add_end(world);
+    must_fail(world, FLO_E_BUNDLE_MISSING);
+    assert_non_null(strstr(world->err.what, "golden.json"));
+}
+
+static void a_document_that_is_not_first_is_refused(void **state) /* BU09 */
+{
+    struct world *world = *state;
+
+    add_hello(world);
+    add_document(world);
+    add_other(world);
+    add_end(world);
+    must_fail(world, FLO_E_BUNDLE_ORDER);
+    assert_int_equal(world->got.bytes, 0);
+}
+
+static void an_entry_that_the_release_does_not_name_is_refused(void **state)
+{
+    struct world *world = *state;
+
+    add_document(world);
+    add_hello(world);
+    add_file(world, "README", "x", 1);
+    add_other(world);
+    add_end(world);
+    must_fail(world, FLO_E_BUNDLE_PATH);
+}
+
+static void a_larger_or_smaller_entry_than_signed_is_refused(void **state)
+{
+    struct world *world = *state; /* BU11 */
+    char *big = calloc(1, 1 << 20);
+
+    add_document(world);
+    add_file(world, world->hello, big, 1 << 20);
+    add_end(world);
+    must_fail(world, FLO_E_BUNDLE_BOMB);
+    assert_int_equal(world->got.bytes, 0);
+    world->tar.bytes = 0;
+    add_document(world);
+    add_file(world, world->hello, "hell", 4);
+    add_end(world);
+    must_fail(world, FLO_E_BUNDLE_SIZE);
+    free(big);
+}
+
+static void a_compressed_bomb_is_refused_without_taking_memory(void **state)
+{
+    struct world *world = *state; /* BU11 */
+    struct flo_buf packed = {0};
+    ZSTD_CCtx *context = ZSTD_createCCtx();
+    static char zeros[1 << 20];
+    char out[65536];
+    uint8_t size[12] = {0x80, 0, 0, 0, 0, 0, 0, 0x19}; /* 100 GiB, base 256 */
+    struct rusage before;
+    struct rusage after;
+
+    add_document(world);
+    const struct entry entry = {.name = world->hello, .raw_size = size};
+    add_entry(world, &entry);
+    ZSTD_inBuffer head = {world->tar.data, world->tar.bytes, 0};
+    ZSTD_inBuffer body = {zeros, sizeof zeros, 0};
+    for (int i = 0; i < 65; i++) { /* 64 MiB of zeros */
+        ZSTD_inBuffer *in = i == 0 ? &head : &body;
+        body.pos = 0;
+        do {
+            ZSTD_outBuffer to = {out, sizeof out, 0};
+            ZSTD_compressStream2(context, &to, in, ZSTD_e_continue);
+            flo_buf_add(&packed, out, to.pos);
+        } while (in->pos < in->size);
+    }
+    ZSTD_freeCCtx(context);
+    flo_buf_deinit(&world->tar);
+    world->tar = packed;
+    getrusage(RUSAGE_SELF, &before);
+    must_fail(world, FLO_E_BUNDLE_BOMB);
+    getrusage(RUSAGE_SELF, &after);
+    assert_true(after.ru_maxrss - before.ru_maxrss < 32 << 10);
+    assert_int_equal(world->got.bytes, 0);
+}
+
+static void a_window_of_more_than_8_mib_is_refused(void **state)
+{
+    struct world *world = *state; /* BU11 */
+    size_t bytes = 40 << 20;
+    char *data = calloc(1, bytes);
+    size_t room = ZSTD_compressBound(bytes);
+    char *packed = malloc(room);
+    ZSTD_CCtx *context = ZSTD_createCCtx();
+
+    ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, 25);
+    size_t packed_bytes = ZSTD_compress2(context, packed, room, data, bytes);
+    flo_buf_add(&world->tar, packed, packed_bytes);
+    must_fail(world, FLO_E_BUNDLE_BOMB);
+    ZSTD_freeCCtx(context);
+    free(data);
+    free(packed);
+}
+
+static void every_cut_is_refused(void **state) /* BU14 */
+{
+    struct world *world = *state;
+
+    add_document(world);
+    add_hello(world);
+    add_other(world);
+    add_end(world);
+    size_t end = world->tar.bytes - 1024; /* behind it, nothing is lost */
+    end -= 512 - strlen(WORLD);
+    for (size_t bytes = 0; bytes < end; bytes += 13) {
+        world->tar.bytes = bytes;
+        int rv = read_tar(world);
+        assert_true(rv == FLO_E_BUNDLE_TRUNCATED || rv == FLO_E_BUNDLE_FORMAT ||
+                    rv == FLO_E_BUNDLE_MISSING);
+    }
+    world->tar.bytes = end - 5; /* in the middle of the last entry */
+    must_fail(world, FLO_E_BUNDLE_TRUNCATED);
+}
+
+static void every_cut_of_a_compressed_one_is_refused(void **state)
+{
+    struct world *world = *state;
+
+    add_document(world);
+    add_hello(world);
+    add_other(world);
+    add_end(world);
+    char packed[8192];
+    size_t whole = ZSTD_compress(packed, sizeof packed, world->tar.data,
+                                 world->tar.bytes, 3);
+    assert_false(ZSTD_isError(whole));
+    world->tar.bytes = 0;
+    flo_buf_add(&world->tar, packed, whole);
+    assert_int_equal(read_tar(world), 0);
+    for (size_t bytes = 0; bytes < whole; bytes++) {
+        world->tar.bytes = bytes;
+        int rv = read_tar(world);
+        assert_true(rv == FLO_E_BUNDLE_TRUNCATED || rv == FLO_E_BUNDLE_FORMAT);
+    }
+    for (size_t bit = 0; bit < 8 * whole; bit += 3) {
+        world->tar.bytes = 0;
+        flo_buf_add(&world->tar, packed, whole);
+        world->tar.data[bit / 8] ^= (char)(1 << bit % 8);
+        (void)read_tar(world); /* must only not crash; digests decide */
+    }
+}
+
+static void an_impossible_size_field_is_refused(void **state) /* BU15 */
+{
+    struct world *world = *state;
+    static const uint8_t sizes[][12] = {
+        {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+         0xff},
+        {0x80, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+        {0x80, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0},
+        {0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    };
+
+    for (size_t i = 0; i < FLO_COUNT(sizes); i++) {
+        const struct entry entry = {.name = world->hello, .raw_size = sizes[i]};
+        world->tar.bytes = 0;
+        add_document(world);
+        add_entry(world, &entry);
+        add_end(world);
+        int rv = read_tar(world);
+        assert_true(rv == FLO_E_BUNDLE_SIZE || rv == FLO_E_BUNDLE_BOMB);
+    }
+}
+
+static void a_flood_of_empty_entries_is_refused_at_256(void **state) /* BU18 */
+{
+    struct world *world = *state;
+
+    add_document(world);
+    for (int i = 0; i < 1000; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "blobs/%d", i);
+        add_file(world, name, "", 0);
+    }
+    add_end(world);
+    must_fail(world, FLO_E_BUNDLE_LIMIT);
+}
+
+static void an_oversize_document_is_refused(void **state)
+{
+    struct world *world = *state;
+    char *big = calloc(1, 300 << 10);
+
+    add_file(world, "release.json", big, 300 << 10);
+    add_end(world);
+    must_fail(world, FLO_E_META_TOO_LARGE);
+    free(big);
+}
+
+static void an_untrusted_document_is_refused_before_any_blob(void **state)
+{
+    struct world *world = *state;
+    struct flo_trust *nobody = flo_trust_new("demo");
+
+    add_document(world);
+    add_hello(world);
+    add_other(world);
+    add_end(world);
+    assert_int_equal(read_tar(world), 0);
+    flo_trust_free(world->trust);
+    world->trust = nobody;
+    must_fail(world, FLO_E_SIG_UNKNOWN_KEY);
+    assert_int_equal(world->got.bytes, 0);
+}
+
+static void an_archive_inside_is_only_bytes(void **state) /* BU12 */
+{
+    struct world *world = *state;
+
+    add_document(world);
+    add_file(world, "nested.tar", "PK\3\4 or whatever", 16);
+    add_end(world);
+    must_fail(world, FLO_E_BUNDLE_PATH);
+}
+
+static void what_is_no_tar_is_refused(void **state)
+{
+    struct world *world = *state;
+
+    flo_buf_text(&world->tar, "this is a text and no archive of any kind");
+    must_fail(world, FLO_E_BUNDLE_FORMAT);
+    world->tar.bytes = 0;
+    flo_buf_add(&world->tar, "", 0);
+    must_fail(world, FLO_E_BUNDLE_FORMAT);
+    add_end(world);
+    must_fail(world, FLO_E_BUNDLE_FORMAT);
+}
+
+static void what_is_no_regular_file_is_refused_at_once(void **state) /* CL02 */
+{
+    struct world *world = *state;
+    char fifo[96];
+
+    snprintf(fifo, sizeof fifo, "%s/fifo", world->dir);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    assert_int_equal(read_path(world, fifo), FLO_E_IO_OPEN);
+    assert_int_equal(read_path(world, world->dir), FLO_E_IO_OPEN);
+    assert_int_equal(read_path(world, "/dev/zero"), FLO_E_IO_OPEN);
+    assert_int_equal(read_path(world, "/nowhere/b.tar"), FLO_E_ABSENT);
+}
+
+static void a_disk_that_fails_is_told_apart(void **state) /* BU20 */
+{
+    struct world *world = *state;
+
+    /* a regular file whose first page reads as EIO */
+    assert_int_equal(read_path(world, "/proc/self/mem"), FLO_E_IO_READ);
+}
+
+#define in_world(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        in_world(a_whole_bundle_gives_every_blob),
+        in_world(what_create_writes_reads_back_plain_and_compressed),
+        in_world(create_refuses_blobs_that_are_absent_or_changed),
+        in_world(skipped_blobs_are_hashed_all_the_same),
+        in_world(a_path_that_leads_elsewhere_is_refused),
+        in_world(anything_but_a_plain_file_is_refused),
+        in_world(a_sparse_entry_is_refused),
+        in_world(a_name_that_stands_twice_is_refused),
+        in_world(a_missing_blob_is_refused),
+        in_world(a_document_that_is_not_first_is_refused),
+        in_world(an_entry_that_the_release_does_not_name_is_refused),
+        in_world(a_larger_or_smaller_entry_than_signed_is_refused),
+        in_world(a_compressed_bomb_is_refused_without_taking_memory),
+        in_world(a_window_of_more_than_8_mib_is_refused),
+        in_world(every_cut_is_refused),
+        in_world(every_cut_of_a_compressed_one_is_refused),
+        in_world(an_impossible_size_field_is_refused),
+        in_world(a_flood_of_empty_entries_is_refused_at_256),
+        in_world(an_oversize_document_is_refused),
+        in_world(an_untrusted_document_is_refused_before_any_blob),
+        in_world(an_archive_inside_is_only_bytes),
+        in_world(what_is_no_tar_is_refused),
+        in_world(what_is_no_regular_file_is_refused_at_once),
+        in_world(a_disk_that_fails_is_told_apart),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
