@@ -38,7 +38,7 @@ PACKAGES = {
     "sqlite3.h": "base/host/", "jansson.h": "base/host/",
     "yaml.h": "base/host/", "mbedtls/": "base/host/",
     "openssl/": "base/host/", "archive": "updater/bundle/",
-    "zstd.h": "updater/delta/", "bzlib.h": "updater/delta/",
+    "zstd.h": "updater/", "bzlib.h": "updater/delta/",
     "divsufsort": "updater/delta/",
 }
 PUBLIC = {"flotilla/base.h": "base/include/", "flotilla/proto.h":

@@ -21,13 +21,13 @@ struct flo_mqtt_options {
     const char *will_topic; /* NULL: no last will */
     const char *will_text;
     uint32_t will_delay_s;
-    uint32_t keepalive_s;        /* 0: 60 */
-    uint32_t session_expiry_s;   /* clean start is off when > 0 */
-    uint64_t retry_ms_min;       /* reconnect: full jitter exponential ... */
-    uint64_t retry_ms_max;       /* ... between these; 0: 500, 60000 */
-    size_t queue_messages_max;   /* received, not yet handled; 0: 65536 */
-    size_t payload_bytes_max;    /* larger ones are dropped and counted;
-                                    0: 65536 */
+    uint32_t keepalive_s;      /* 0: 60 */
+    uint32_t session_expiry_s; /* clean start is off when > 0 */
+    uint64_t retry_ms_min;     /* reconnect: full jitter exponential ... */
+    uint64_t retry_ms_max;     /* ... between these; 0: 500, 60000 */
+    size_t queue_messages_max; /* received, not yet handled; 0: 65536 */
+    size_t payload_bytes_max;  /* larger ones are dropped and counted;
+                                  0: 65536 */
 };
 
 struct flo_mqtt_message {
@@ -65,8 +65,8 @@ void flo_mqtt_close(struct flo_mqtt *mqtt, const char *bye);
 bool flo_mqtt_is_connected(const struct flo_mqtt *mqtt);
 FLO_MUST_USE int flo_mqtt_subscribe(struct flo_mqtt *mqtt, const char *filter,
                                     int qos, struct flo_err *err);
-FLO_MUST_USE int flo_mqtt_unsubscribe(struct flo_mqtt *mqtt,
-                                      const char *filter, struct flo_err *err);
+FLO_MUST_USE int flo_mqtt_unsubscribe(struct flo_mqtt *mqtt, const char *filter,
+                                      struct flo_err *err);
 /* expiry_s 0: none; token 0: no on_delivered.  FLO_E_NET_UNREACHABLE when not
  * connected: nothing was queued, the caller keeps it. */
 FLO_MUST_USE int flo_mqtt_publish(struct flo_mqtt *mqtt, const char *topic,

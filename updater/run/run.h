@@ -2,10 +2,9 @@
 #ifndef FLOTILLA_UPDATER_RUN_H
 #define FLOTILLA_UPDATER_RUN_H
 
-#include <jansson.h>
-
 #include <flotilla/updater.h>
 
+#include "base/host/json.h"
 #include "updater/fetch/fetch.h"
 
 #define FLO_JOB_BYTES_MAX (64 * 1024)
