@@ -1,0 +1,260 @@
+/* Authoring: which ways a release of the test models gets, and the scan that
+ * keeps broken models from being signed. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <flotilla/release.h>
+
+#include "base/host/digest.h"
+
+#define MODELS "tests/models/"
+
+struct world {
+    char dir[64];
+    struct flo_author_file files[2];
+    struct flo_author author;
+    struct flo_author_result result;
+    struct flo_err err;
+};
+
+static int set_up(void **state)
+{
+    struct world *world = calloc(1, sizeof *world);
+
+    snprintf(world->dir, sizeof world->dir, "/tmp/flo-author-XXXXXX");
+    assert_non_null(mkdtemp(world->dir));
+    world->files[0] =
+        (struct flo_author_file){.name = "model.gguf",
+                                 .role = "model",
+                                 .path = MODELS "tiny-v2.1.Q4_0.gguf",
+                                 .base_paths = {MODELS "tiny-v2.Q4_0.gguf"},
+                                 .base_count = 1};
+    world->files[1] =
+        (struct flo_author_file){.name = "golden.json",
+                                 .role = "golden",
+                                 .path = MODELS "golden-tiny-v2.1.json"};
+    world->author = (struct flo_author){.fleet = "demo",
+                                        .model = "tiny",
+                                        .version = "2.1.0",
+                                        .number = 3,
+                                        .source = "self-made",
+                                        .files = world->files,
+                                        .file_count = 2};
+    *state = world;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+    char command[128];
+
+    snprintf(command, sizeof command, "rm -rf '%s'", world->dir);
+    assert_int_equal(system(command), 0);
+    flo_author_result_deinit(&world->result);
+    free(world);
+    return 0;
+}
+
+static int build(struct world *world)
+{
+    memset(&world->err, 0, sizeof world->err);
+    return flo_release_build(&world->author, world->dir, &world->result,
+                             &world->err);
+}
+
+static const struct flo_author_blob *
+find_blob(const struct world *world, const char *file, enum flo_codec codec)
+{
+    for (size_t i = 0; i < world->result.blob_count; i++) {
+        const struct flo_author_blob *blob = &world->result.blobs[i];
+        if (strcmp(blob->file, file) == 0 && blob->codec == codec) {
+            return blob;
+        }
+    }
+    return NULL;
+}
+
+static int open_blob(const struct world *world, const struct flo_digest *digest)
+{
+    char path[192];
+    char hex[65];
+
+    flo_hex_encode(digest->bytes, sizeof digest->bytes, hex);
+    snprintf(path, sizeof path, "%s/sha256-%s", world->dir, hex);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static void
+a_small_update_gets_all_three_ways_and_each_leads_there(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release;
+
+    assert_int_equal(build(world), 0);
+    assert_int_equal(flo_release_parse(world->result.body.data,
+                                       world->result.body.bytes, "demo",
+                                       &release, &world->err),
+                     0);
+    const struct flo_release_file *file = &release.files[0];
+    assert_int_equal(file->way_count, 3);
+    assert_int_equal(file->ways[2].codec, FLO_CODEC_BSDIFF40);
+    assert_true(file->ways[2].bytes * 100 <= file->bytes * 20);
+    assert_int_equal(file->ways[2].memory_bytes, FLO_DELTA_MEMORY_BYTES_MAX);
+    assert_int_equal(file->chunk_count, 2);
+    assert_string_equal(release.probe_golden, "golden.json");
+    assert_string_equal(release.variants[0].engine[0], "llama");
+
+    int base_fd = open(MODELS "tiny-v2.Q4_0.gguf", O_RDONLY | O_CLOEXEC);
+    for (uint32_t i = 0; i < file->way_count; i++) {
+        int fd = open_blob(world, &file->ways[i].digest);
+        assert_true(fd >= 0);
+        const struct flo_delta_job job = {
+            .codec = file->ways[i].codec,
+            .patch_fd = fd,
+            .base_fd = base_fd,
+            .base_digest = flo_digest_is_zero(&file->ways[i].base)
+                               ? NULL
+                               : &file->ways[i].base,
+            .new_bytes = file->bytes,
+            .new_digest = &file->digest};
+        assert_int_equal(flo_delta_apply(&job, NULL, &world->err), 0);
+        (void)close(fd);
+    }
+    (void)close(base_fd);
+    flo_release_deinit(&release);
+}
+
+static void a_large_update_keeps_the_full_download_only(void **state)
+{
+    struct world *world = *state;
+
+    world->files[0].path = MODELS "tiny-v2.Q4_0.gguf";
+    world->files[0].base_paths[0] = MODELS "tiny-v1.Q4_0.gguf";
+    assert_int_equal(build(world), 0);
+    const struct flo_author_blob *delta =
+        find_blob(world, "model.gguf", FLO_CODEC_BSDIFF40);
+    assert_non_null(delta);
+    assert_false(delta->kept); /* measured, 97 %, not worth it */
+    assert_int_equal(open_blob(world, &delta->digest), -1);
+    assert_true(find_blob(world, "model.gguf", FLO_CODEC_ZSTD)->kept);
+    assert_null(strstr(world->result.body.data, "bsdiff40"));
+}
+
+static void the_same_file_as_base_needs_no_delta(void **state)
+{
+    struct world *world = *state;
+
+    world->files[0].base_paths[0] = world->files[0].path;
+    assert_int_equal(build(world), 0);
+    assert_null(find_blob(world, "model.gguf", FLO_CODEC_BSDIFF40));
+}
+
+static void two_authors_write_the_same_document(void **state)
+{
+    struct world *world = *state;
+    struct flo_buf first = {0};
+
+    assert_int_equal(build(world), 0);
+    flo_buf_add(&first, world->result.body.data, world->result.body.bytes);
+    flo_author_result_deinit(&world->result);
+    assert_int_equal(build(world), 0);
+    assert_string_equal(first.data, world->result.body.data);
+    flo_buf_deinit(&first);
+}
+
+static void models_that_devices_refuse_are_refused_here(void **state)
+{
+    struct world *world = *state;
+
+    world->files[0].path = MODELS "tiny-v3-bad-nan.Q4_0.gguf";
+    assert_int_equal(build(world), FLO_E_MODEL_NONFINITE);
+    assert_non_null(strstr(world->err.what, "blk.3.ffn_norm"));
+    world->files[0].path = MODELS "tiny-v3-bad-nanscale.Q4_0.gguf";
+    assert_int_equal(build(world), FLO_E_MODEL_NONFINITE);
+    world->files[0].path = MODELS "golden-tiny-v2.json";
+    assert_int_equal(build(world), FLO_E_GGUF_MAGIC);
+    world->author.allow_nonfinite = true; /* the demo publishes it */
+    world->files[0].path = MODELS "tiny-v3-bad-nan.Q4_0.gguf";
+    assert_int_equal(build(world), 0);
+}
+
+static void wrong_names_and_counts_are_refused(void **state)
+{
+    struct world *world = *state;
+
+    world->author.model = "../tiny"; /* MD41 */
+    assert_int_equal(build(world), FLO_E_META_NAME);
+    world->author.model = "tiny";
+    world->files[1].name = "a/b";
+    assert_int_equal(build(world), FLO_E_META_NAME);
+    world->files[1].name = "model.gguf";
+    assert_int_equal(build(world), FLO_E_META_SCHEMA); /* stands twice */
+    world->files[1].name = "golden.json";
+    world->files[1].path = "/dev/null";
+    assert_int_equal(build(world), FLO_E_IO_OPEN);
+    world->author.file_count = 0;
+    assert_int_equal(build(world), FLO_E_USAGE);
+}
+
+static int scan(const char *path, struct flo_digest *digest, uint64_t *bytes,
+                struct flo_err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    int rv = flo_model_scan(fd, digest, bytes, err);
+    (void)close(fd);
+    return rv;
+}
+
+static void one_pass_gives_the_digest_and_the_verdict(void **state)
+{
+    struct world *world = *state;
+    struct flo_digest found;
+    struct flo_digest expected;
+    uint64_t bytes = 0;
+    static const char *const good[] = {
+        MODELS "tiny-v2.Q4_0.gguf", MODELS "tiny-v1.F16.gguf",
+        MODELS "tiny-v1.Q8_0.gguf", MODELS "tiny-v3-bad-noise.Q4_0.gguf"};
+    static const char *const bad[] = {MODELS "tiny-v3-bad-nan.Q4_0.gguf",
+                                      MODELS "tiny-v3-bad-nanscale.Q4_0.gguf"};
+
+    for (size_t i = 0; i < FLO_COUNT(good); i++) {
+        assert_int_equal(scan(good[i], &found, &bytes, &world->err), 0);
+        assert_int_equal(flo_sha256_file(good[i], &expected, NULL, &world->err),
+                         0);
+        assert_true(flo_digest_equal(&found, &expected));
+    }
+    for (size_t i = 0; i < FLO_COUNT(bad); i++) {
+        assert_int_equal(scan(bad[i], &found, &bytes, &world->err),
+                         FLO_E_MODEL_NONFINITE);
+        assert_int_equal(flo_sha256_file(bad[i], &expected, NULL, NULL), 0);
+        assert_true(flo_digest_equal(&found, &expected));
+        assert_int_equal(bytes, 1734464);
+    }
+}
+
+#define in_world(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        in_world(a_small_update_gets_all_three_ways_and_each_leads_there),
+        in_world(a_large_update_keeps_the_full_download_only),
+        in_world(the_same_file_as_base_needs_no_delta),
+        in_world(two_authors_write_the_same_document),
+        in_world(models_that_devices_refuse_are_refused_here),
+        in_world(wrong_names_and_counts_are_refused),
+        in_world(one_pass_gives_the_digest_and_the_verdict),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
