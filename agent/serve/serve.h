@@ -16,12 +16,12 @@ struct flo_serve;
 enum flo_serve_role { FLO_ROLE_CURRENT, FLO_ROLE_CANDIDATE, FLO_ROLE_COUNT };
 
 struct flo_serve_model {
-    int fd;                 /* the GGUF, taken (closed by serve) */
+    int fd;                         /* the GGUF, taken (closed by serve) */
     char model[FLO_NAME_MAX + 1];   /* "tiny": what clients name */
     char version[FLO_NAME_MAX + 1]; /* "2.1.0" */
     struct flo_digest release;
-    uint32_t context;       /* tokens; 0: the model's, at most 4096 */
-    uint32_t threads;       /* 0: by the machine */
+    uint32_t context;          /* tokens; 0: the model's, at most 2048 */
+    uint32_t threads;          /* 0: by the machine */
     uint64_t memory_bytes_max; /* 0: no budget */
 };
 
@@ -37,8 +37,8 @@ struct flo_serve_request_stats {
 struct flo_serve_handlers {
     void *context;
     /* Answer to flo_serve_load; err NULL: ready. */
-    void (*on_loaded)(void *context, enum flo_serve_role role,
-                      uint64_t load_ms, const struct flo_err *err);
+    void (*on_loaded)(void *context, enum flo_serve_role role, uint64_t load_ms,
+                      const struct flo_err *err);
     /* An engine process died or was killed for a hang after it was ready.
      * It is not restarted here. */
     void (*on_engine_lost)(void *context, enum flo_serve_role role,
@@ -53,19 +53,20 @@ struct flo_serve_handlers {
 };
 
 struct flo_serve_options {
-    const char *engine_path;    /* the flotilla-engine program */
-    const char *const *listen;  /* NULL-terminated: unix:/path, 127.0.0.1:port */
-    const char *token;          /* bearer for TCP; NULL: TCP refused to start */
-    uint64_t hold_ms_max;       /* requests wait while nothing is live; 0: 30000 */
-    uint64_t hang_ms_max;       /* no token for so long: hang; 0: 60000 */
-    uint32_t requests_max;      /* queued + running; 0: 64 */
+    const char *engine_path;   /* the flotilla-engine program */
+    const char *const *listen; /* NULL-terminated: unix:/path, 127.0.0.1:port */
+    const char *token;         /* bearer for TCP; NULL: TCP refused to start */
+    bool allows_no_token;      /* ... unless it is loopback and this is set */
+    uint64_t hold_ms_max;  /* requests wait while nothing is live; 0: 30000 */
+    uint64_t hang_ms_max;  /* no sign of life for so long: hang; 0: 60000 */
+    uint32_t requests_max; /* queued + running; 0: 64 */
 };
 
 FLO_MUST_USE int flo_serve_open(struct event_base *base,
                                 const struct flo_serve_options *options,
                                 const struct flo_serve_handlers *handlers,
                                 struct flo_serve **out, struct flo_err *err);
-/* Kills the engines (SIGTERM, then SIGKILL after 1 s). */
+/* Kills the engines (they hold no state) and waits for them. */
 void flo_serve_close(struct flo_serve *serve);
 /* Port of the first TCP listener, 0 if none. */
 uint16_t flo_serve_port(const struct flo_serve *serve);
@@ -76,8 +77,9 @@ FLO_MUST_USE int flo_serve_load(struct flo_serve *serve,
                                 enum flo_serve_role role,
                                 const struct flo_serve_model *model,
                                 struct flo_err *err);
-/* Stop the role's engine; requests on it end with infer.busy + Retry-After
- * unless drain: then it ends by itself when they are done. */
+/* Stop the role's engine.  drain: it ends by itself when its requests are
+ * done.  Else requests that sent nothing yet go to the live engine (once),
+ * the others end with an error. Either way the role is free at once. */
 void flo_serve_unload(struct flo_serve *serve, enum flo_serve_role role,
                       bool drain);
 /* New requests go to `role` from now on (it must be loaded: FLO_E_STATE);
@@ -90,7 +92,7 @@ void flo_serve_promote(struct flo_serve *serve);
 /* No role is live: hold requests (stop-first swap). */
 void flo_serve_hold(struct flo_serve *serve);
 
-/* ---- probe ------------------------------------------------------------- */
+/* ---- probe ------------------------------------------------------- */
 
 struct flo_probe_limits {
     double speed_ratio_max;    /* p50 ms/token against current; 0: not asked */
@@ -103,22 +105,21 @@ struct flo_probe_result {
     double token_us_candidate; /* p50 */
     double token_us_current;   /* p50, 0 when nothing is live */
     uint64_t memory_bytes;
-    char failed_case[64];      /* id of the first failed case */
-    int error;                 /* 0: passed; FLO_E_PROBE_... */
-    char what[256];            /* the sentence with the numbers */
+    char failed_case[64]; /* id of the first failed case */
+    int error;            /* 0: passed; FLO_E_PROBE_... */
+    char what[256];       /* the sentence with the numbers */
 };
 /* Run the golden cases (flotilla-golden-1 JSON) on the candidate, interleaved
  * with timing runs on the live engine; `done` is called once.  User requests
  * have priority.  FLO_E_META_SCHEMA when the document does not fit,
  * FLO_E_STATE when no candidate is loaded or a probe runs. */
-FLO_MUST_USE int
-flo_serve_probe(struct flo_serve *serve, const char *golden, size_t bytes,
-                const struct flo_probe_limits *limits,
-                void (*done)(void *context,
-                             const struct flo_probe_result *result),
-                void *context, struct flo_err *err);
+FLO_MUST_USE int flo_serve_probe(
+    struct flo_serve *serve, const char *golden, size_t bytes,
+    const struct flo_probe_limits *limits,
+    void (*done)(void *context, const struct flo_probe_result *result),
+    void *context, struct flo_err *err);
 
-/* ---- numbers ------------------------------------------------------------ */
+/* ---- numbers ----------------------------------------------------- */
 
 struct flo_serve_status {
     bool is_live;

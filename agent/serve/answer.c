@@ -1,0 +1,295 @@
+/* Answers in OpenAI's shapes: whole, or as server-sent events.
+ *
+ * Nothing goes to a client before the engine's first token: until then an
+ * error has its own HTTP status, and the request can move to another
+ * engine. */
+#include "agent/serve/internal.h"
+
+#include <string.h>
+
+#define BACKLOG_BYTES_MAX 262144 /* of a client that reads slowly */
+#define TEXT_BYTES_MAX (16u << 20)
+
+static void add_text(struct flo_buf *out, struct flo_wire_text text)
+{
+    flo_buf_text(out, "\"");
+    if (text.bytes > 0) {
+        flo_buf_json_text(out, text.data, text.bytes);
+    }
+    flo_buf_text(out, "\"");
+}
+
+/* ---- errors ------------------------------------------------------ */
+
+static const char *error_type(int status)
+{
+    switch (status) {
+    case 401:
+        return "authentication_error";
+    case 429:
+    case 503:
+        return "overloaded_error";
+    default:
+        return status < 500 ? "invalid_request_error" : "server_error";
+    }
+}
+
+static void error_body(const struct flo_err *err, int status, const char *param,
+                       struct flo_buf *out)
+{
+    const char *fix = err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code);
+    flo_buf_text(out, "{\"error\":{\"message\":");
+    add_text(out, (struct flo_wire_text){err->what, strlen(err->what)});
+    flo_buf_printf(out, ",\"type\":\"%s\",\"code\":\"%s\",\"param\":",
+                   error_type(status), flo_error_id(err->code));
+    if (param != NULL && param[0] != '\0') {
+        add_text(out, (struct flo_wire_text){param, strlen(param)});
+    } else {
+        flo_buf_text(out, "null");
+    }
+    flo_buf_text(out, ",\"fix\":");
+    add_text(out, (struct flo_wire_text){fix, strlen(fix)});
+    flo_buf_text(out, "}}");
+}
+
+void answer_error_body(const struct flo_err *err, int status,
+                       struct flo_buf *body)
+{
+    error_body(err, status, NULL, body);
+    flo_buf_text(body, "\n");
+}
+
+void answer_fail(struct serve_request *request, const struct flo_err *err)
+{
+    struct flo_httpd_request *http = request->http;
+    struct flo_buf out = {.bytes_max = 65536};
+    int status = flo_httpd_status_of(err->code);
+    if (err->code == FLO_E_ENGINE_CRASH || err->code == FLO_E_ENGINE_HANG ||
+        err->code == FLO_E_INFER_CANCELLED || err->code == FLO_E_STATE) {
+        status = 503; /* another try can help */
+    }
+    if (http == NULL) {
+        return;
+    }
+    request->http = NULL;
+    flo_httpd_set_user(http, NULL, NULL);
+    if (request->has_begun) {
+        flo_buf_text(&out, "data: ");
+        error_body(err, status, request->params.param, &out);
+        flo_buf_text(&out, "\n\n");
+        flo_httpd_stream_chunk(http, out.data, out.bytes, SIZE_MAX / 2);
+        flo_httpd_stream_end(http);
+    } else {
+        if (status == 503) {
+            flo_httpd_add_header(http, "Retry-After", "1");
+        }
+        error_body(err, status, request->params.param, &out);
+        flo_buf_text(&out, "\n");
+        flo_httpd_answer(http, status, "application/json", out.data, out.bytes);
+    }
+    flo_buf_deinit(&out);
+}
+
+/* ---- parts of an answer ------------------------------------------ */
+
+static void add_head(const struct serve_request *request, const char *object,
+                     struct flo_buf *out)
+{
+    flo_buf_printf(out,
+                   "{\"id\":\"%s\",\"object\":\"%s\",\"created\":%llu,"
+                   "\"model\":\"%s\",\"system_fingerprint\":null,",
+                   request->id, object, (unsigned long long)request->created_s,
+                   request->model_name);
+}
+
+static void add_usage(const struct flo_wire_done *done, struct flo_buf *out)
+{
+    flo_buf_printf(out,
+                   "\"usage\":{\"prompt_tokens\":%u,\"completion_tokens\":%u,"
+                   "\"total_tokens\":%llu}",
+                   done->tokens_in, done->tokens_out,
+                   (unsigned long long)done->tokens_in + done->tokens_out);
+}
+
+static const char *finish_of(const struct flo_wire_done *done)
+{
+    return done->reason == FLO_WIRE_LENGTH ? "length" : "stop";
+}
+
+/* One event; finish NULL: not the last one. */
+static void add_event(const struct serve_request *request,
+                      struct flo_wire_text text, const char *finish,
+                      struct flo_buf *out)
+{
+    bool is_chat = request->kind == REQUEST_CHAT;
+    flo_buf_text(out, "data: ");
+    add_head(request, is_chat ? "chat.completion.chunk" : "text_completion",
+             out);
+    flo_buf_text(out, "\"choices\":[{\"index\":0,");
+    if (!is_chat) {
+        flo_buf_text(out, "\"text\":");
+        add_text(out, text);
+    } else if (text.bytes > 0) {
+        flo_buf_text(out, "\"delta\":{\"content\":");
+        add_text(out, text);
+        flo_buf_text(out, "}");
+    } else {
+        flo_buf_text(out, "\"delta\":{}");
+    }
+    flo_buf_text(out, ",\"logprobs\":null,\"finish_reason\":");
+    flo_buf_printf(out, finish == NULL ? "null" : "\"%s\"", finish);
+    flo_buf_text(out, request->params.wants_usage ? "}],\"usage\":null}\n\n"
+                                                  : "}]}\n\n");
+}
+
+static void begin(struct serve_request *request, struct flo_buf *out)
+{
+    if (request->has_begun) {
+        return;
+    }
+    request->has_begun = true;
+    flo_httpd_add_header(request->http, "X-Flotilla-Release",
+                         request->model_name);
+    if (request->params.is_stream) {
+        flo_httpd_add_header(request->http, "Cache-Control", "no-cache");
+        flo_httpd_stream_begin(request->http, 200,
+                               "text/event-stream; charset=utf-8");
+        if (request->kind == REQUEST_CHAT) {
+            flo_buf_text(out, "data: ");
+            add_head(request, "chat.completion.chunk", out);
+            flo_buf_text(out,
+                         "\"choices\":[{\"index\":0,\"delta\":{\"role\":"
+                         "\"assistant\",\"content\":\"\"},\"logprobs\":null,"
+                         "\"finish_reason\":null}]}\n\n");
+        }
+    }
+}
+
+/* ---- streams ----------------------------------------------------- */
+
+bool answer_token(struct serve_request *request,
+                  const struct flo_wire_token *token)
+{
+    if (request->http == NULL) {
+        return true;
+    }
+    if (!request->params.is_stream) {
+        request->text.bytes_max = TEXT_BYTES_MAX;
+        flo_buf_add(&request->text, token->text.data, token->text.bytes);
+        return true;
+    }
+    struct flo_buf out = {.bytes_max = 4 * FLO_WIRE_PAYLOAD_BYTES_MAX};
+    begin(request, &out);
+    if (token->text.bytes > 0) {
+        add_event(request, token->text, NULL, &out);
+    }
+    bool is_taken =
+        !out.failed && flo_httpd_stream_chunk(request->http, out.data,
+                                              out.bytes, BACKLOG_BYTES_MAX);
+    flo_buf_deinit(&out);
+    if (!is_taken) {
+        flo_httpd_set_user(request->http, NULL, NULL);
+        flo_httpd_stream_abort(request->http);
+        request->http = NULL;
+    }
+    return is_taken;
+}
+
+static void end_stream(struct serve_request *request,
+                       const struct flo_wire_done *done)
+{
+    struct flo_buf out = {.bytes_max = 4 * FLO_WIRE_PAYLOAD_BYTES_MAX};
+    begin(request, &out);
+    if (done->text.bytes > 0) {
+        add_event(request, done->text, NULL, &out);
+    }
+    add_event(request, (struct flo_wire_text){0}, finish_of(done), &out);
+    if (request->params.wants_usage) {
+        flo_buf_text(&out, "data: ");
+        add_head(request,
+                 request->kind == REQUEST_CHAT ? "chat.completion.chunk"
+                                               : "text_completion",
+                 &out);
+        flo_buf_text(&out, "\"choices\":[],");
+        add_usage(done, &out);
+        flo_buf_text(&out, "}\n\n");
+    }
+    flo_buf_text(&out, "data: [DONE]\n\n");
+    flo_httpd_stream_chunk(request->http, out.data, out.bytes, SIZE_MAX / 2);
+    flo_httpd_stream_end(request->http);
+    flo_buf_deinit(&out);
+}
+
+/* ---- whole answers ----------------------------------------------- */
+
+static void answer_whole(struct serve_request *request,
+                         const struct flo_wire_done *done)
+{
+    bool is_chat = request->kind == REQUEST_CHAT;
+    struct flo_buf out = {.bytes_max = 8 * TEXT_BYTES_MAX};
+    begin(request, &out);
+    flo_buf_add(&request->text, done->text.data, done->text.bytes);
+    struct flo_wire_text text = {request->text.data, request->text.bytes};
+    add_head(request, is_chat ? "chat.completion" : "text_completion", &out);
+    flo_buf_text(&out, "\"choices\":[{\"index\":0,");
+    if (is_chat) {
+        flo_buf_text(&out, "\"message\":{\"role\":\"assistant\",\"content\":");
+        add_text(&out, text);
+        flo_buf_text(&out, ",\"refusal\":null}");
+    } else {
+        flo_buf_text(&out, "\"text\":");
+        add_text(&out, text);
+    }
+    flo_buf_printf(&out, ",\"logprobs\":null,\"finish_reason\":\"%s\"}],",
+                   finish_of(done));
+    add_usage(done, &out);
+    flo_buf_text(&out, "}\n");
+    if (out.failed || request->text.failed) {
+        struct flo_err err = {0};
+        flo_fail(&err, FLO_E_MEMORY, "no memory for the answer");
+        flo_httpd_answer_err(request->http, &err);
+    } else {
+        flo_httpd_answer(request->http, 200, "application/json", out.data,
+                         out.bytes);
+    }
+    flo_buf_deinit(&out);
+}
+
+void answer_done(struct serve_request *request,
+                 const struct flo_wire_done *done)
+{
+    if (request->http == NULL) {
+        return;
+    }
+    flo_httpd_set_user(request->http, NULL, NULL);
+    if (request->params.is_stream) {
+        end_stream(request, done);
+    } else {
+        answer_whole(request, done);
+    }
+    request->http = NULL;
+}
+
+void answer_tokens(struct serve_request *request,
+                   const struct flo_wire_tokens *tokens)
+{
+    struct flo_buf out = {.bytes_max = 16 * FLO_WIRE_PAYLOAD_BYTES_MAX};
+    size_t count = tokens->tokens.bytes / 4;
+    if (request->http == NULL) {
+        return;
+    }
+    flo_httpd_set_user(request->http, NULL, NULL);
+    flo_httpd_add_header(request->http, "X-Flotilla-Release",
+                         request->model_name);
+    flo_buf_printf(&out, "{\"model\":\"%s\",\"count\":%zu,\"tokens\":[",
+                   request->model_name, count);
+    for (size_t i = 0; i < count; i++) {
+        flo_buf_printf(&out, i == 0 ? "%u" : ",%u",
+                       flo_get_u32(tokens->tokens.data + 4 * i));
+    }
+    flo_buf_text(&out, "]}\n");
+    flo_httpd_answer(request->http, 200, "application/json", out.data,
+                     out.bytes);
+    request->http = NULL;
+    flo_buf_deinit(&out);
+}

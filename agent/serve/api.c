@@ -1,0 +1,319 @@
+/* The local API: listeners, who may call, routes, models and numbers. */
+#include "agent/serve/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BODY_BYTES_MAX (1u << 20)
+#define CONNECTIONS_MAX 64
+#define LISTEN_MAX 8
+enum { TAG_UNIX, TAG_TCP };
+
+/* ---- who may ----------------------------------------------------- */
+
+/* Takes the same time wherever the texts differ. */
+static bool same_secret(const char *given, const char *wanted)
+{
+    size_t n_given = strlen(given), n = strlen(wanted);
+    unsigned differs = n_given != n;
+    for (size_t i = 0; i < n; i++) {
+        differs |= (unsigned char)wanted[i] ^
+                   (unsigned char)(i < n_given ? given[i] : 0);
+    }
+    return differs == 0;
+}
+
+/* A unix socket is guarded by its mode; TCP by the token. */
+static bool is_allowed(const struct flo_serve *serve,
+                       struct flo_httpd_request *http)
+{
+    const char *token = flo_httpd_bearer(http);
+    struct flo_err err = {0};
+    if (flo_httpd_listener_tag(http) == TAG_UNIX || serve->token[0] == '\0' ||
+        (token != NULL && same_secret(token, serve->token))) {
+        return true;
+    }
+    flo_fail(&err, FLO_E_LOCAL_AUTH,
+             token == NULL ? "no token" : "the token is not the right one");
+    flo_httpd_answer_err(http, &err);
+    return false;
+}
+
+/* ---- inference --------------------------------------------------- */
+
+static void on_client_gone(void *user)
+{
+    router_abandon(user);
+}
+
+static void submit(struct flo_serve *serve, struct flo_httpd_request *http,
+                   enum request_kind kind)
+{
+    struct flo_err err = {0};
+    uint8_t random[12];
+    size_t bytes;
+    if (!is_allowed(serve, http)) {
+        return;
+    }
+    struct serve_request *request = calloc(1, sizeof(*request));
+    if (request == NULL) {
+        flo_fail(&err, FLO_E_MEMORY, "no memory for a request");
+        flo_httpd_answer_err(http, &err);
+        return;
+    }
+    request->serve = serve;
+    request->http = http;
+    request->kind = kind;
+    request->created_s = flo_wall_ms() / 1000;
+    flo_random(random, sizeof(random));
+    strcpy(request->id, kind == REQUEST_CHAT ? "chatcmpl-" : "cmpl-");
+    flo_hex_encode(random, sizeof(random), request->id + strlen(request->id));
+    const char *body = flo_httpd_body(http, &bytes);
+    if (params_read(kind, body, bytes, &request->params, &err) < 0) {
+        answer_fail(request, &err);
+        serve->counters.requests++;
+        serve->counters.errors++;
+        free(request);
+        return;
+    }
+    flo_httpd_set_user(http, request, on_client_gone);
+    router_submit(request);
+}
+
+static void on_chat(void *context, struct flo_httpd_request *http)
+{
+    submit(context, http, REQUEST_CHAT);
+}
+
+static void on_completions(void *context, struct flo_httpd_request *http)
+{
+    submit(context, http, REQUEST_TEXT);
+}
+
+static void on_tokenise(void *context, struct flo_httpd_request *http)
+{
+    submit(context, http, REQUEST_TOKENISE);
+}
+
+/* ---- models, health, numbers ------------------------------------- */
+
+static void add_model(const struct serve_engine *engine, const char *id,
+                      struct flo_buf *out)
+{
+    char digest[FLO_DIGEST_TEXT];
+    flo_digest_text(&engine->release, digest);
+    flo_buf_printf(out,
+                   "{\"id\":\"%s\",\"object\":\"model\",\"created\":0,"
+                   "\"owned_by\":\"flotilla\",\"release\":\"%s\","
+                   "\"context\":%u}",
+                   id, digest, engine->context);
+}
+
+static void answer_json(struct flo_httpd_request *http, int status,
+                        struct flo_buf *out)
+{
+    flo_buf_text(out, "\n");
+    flo_httpd_answer(http, status, "application/json", out->data, out->bytes);
+    flo_buf_deinit(out);
+}
+
+static void on_models(void *context, struct flo_httpd_request *http)
+{
+    struct flo_serve *serve = context;
+    struct flo_buf out = {.bytes_max = 65536};
+    if (!is_allowed(serve, http)) {
+        return;
+    }
+    const struct serve_engine *engine = router_live(serve);
+    flo_buf_text(&out, "{\"object\":\"list\",\"data\":[");
+    if (engine != NULL) {
+        add_model(engine, engine->name, &out);
+        flo_buf_text(&out, ",");
+        add_model(engine, engine->model, &out);
+    }
+    flo_buf_text(&out, "]}");
+    answer_json(http, 200, &out);
+}
+
+static void on_model(void *context, struct flo_httpd_request *http)
+{
+    struct flo_serve *serve = context;
+    struct flo_buf out = {.bytes_max = 65536};
+    const char *id = flo_httpd_param(http, "id");
+    if (!is_allowed(serve, http)) {
+        return;
+    }
+    const struct serve_engine *engine = router_live(serve);
+    if (engine == NULL ||
+        (strcmp(id, engine->name) != 0 && strcmp(id, engine->model) != 0)) {
+        struct flo_err err = {0};
+        flo_fail(&err, FLO_E_INFER_MODEL, "model \"%.64s\" is not served", id);
+        flo_httpd_answer_err(http, &err);
+        return;
+    }
+    add_model(engine, id, &out);
+    answer_json(http, 200, &out);
+}
+
+/* Open to everybody, so it says little. */
+static void on_health(void *context, struct flo_httpd_request *http)
+{
+    struct flo_serve *serve = context;
+    struct flo_buf out = {.bytes_max = 4096};
+    const struct serve_engine *engine = router_live(serve);
+    if (engine != NULL) {
+        flo_httpd_add_header(http, "X-Flotilla-Release", engine->name);
+        flo_buf_printf(&out, "{\"status\":\"ok\",\"model\":\"%s\"}",
+                       engine->name);
+    } else {
+        flo_httpd_add_header(http, "Retry-After", "1");
+        flo_buf_text(&out, "{\"status\":\"loading\"}");
+    }
+    answer_json(http, engine != NULL ? 200 : 503, &out);
+}
+
+static void on_metrics(void *context, struct flo_httpd_request *http)
+{
+    struct flo_buf out = {.bytes_max = 262144};
+    if (!is_allowed(context, http)) {
+        return;
+    }
+    api_metrics(context, &out);
+    flo_httpd_answer(http, 200, "text/plain; version=0.0.4", out.data,
+                     out.bytes);
+    flo_buf_deinit(&out);
+}
+
+/* ---- opening ----------------------------------------------------- */
+
+static bool is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 ||
+           strncmp(address, "localhost:", 10) == 0 ||
+           strncmp(address, "[::1]:", 6) == 0;
+}
+
+static int check_token(struct flo_serve *serve,
+                       const struct flo_serve_options *options,
+                       const char *address, struct flo_err *err)
+{
+    if (options->token == NULL || options->token[0] == '\0') {
+        if (options->allows_no_token && is_loopback(address)) {
+            return 0;
+        }
+        flo_fail(err, FLO_E_CFG_KEY, "%s needs a token", address);
+        flo_err_why(err, "whoever reaches a TCP port could use the model");
+        return flo_err_fix(err, "set a token file, or listen on unix:PATH");
+    }
+    if (strlen(options->token) < 16 ||
+        strlen(options->token) >= sizeof(serve->token)) {
+        return flo_fail(err, FLO_E_CFG_RANGE,
+                        "the token has %zu characters, 16 to %zu are taken",
+                        strlen(options->token), sizeof(serve->token) - 1);
+    }
+    strcpy(serve->token, options->token);
+    return 0;
+}
+
+/* Names by which a browser may know us: a foreign name that points here is
+ * an attack (DNS rebinding). */
+static int add_host(struct flo_serve *serve, const char *address, size_t *n,
+                    struct flo_err *err)
+{
+    const char *colon = strrchr(address, ':');
+    size_t bytes = colon == NULL ? 0 : (size_t)(colon - address);
+    if (bytes == 0 || bytes >= sizeof(serve->host_text[0])) {
+        return flo_fail(err, FLO_E_CFG_RANGE,
+                        "address \"%.64s\" is not host:port or unix:/path",
+                        address);
+    }
+    memcpy(serve->host_text[*n], address, bytes);
+    serve->hosts[*n] = serve->host_text[*n];
+    (*n)++;
+    return 0;
+}
+
+static int find_hosts(struct flo_serve *serve,
+                      const struct flo_serve_options *options,
+                      struct flo_err *err)
+{
+    size_t n = 0;
+    serve->hosts[n++] = "localhost";
+    serve->hosts[n++] = "127.0.0.1";
+    serve->hosts[n++] = "[::1]";
+    if (gethostname(serve->host_text[n], sizeof(serve->host_text[n]) - 1) ==
+        0) {
+        serve->hosts[n] = serve->host_text[n];
+        n++;
+    }
+    size_t listeners = 0;
+    for (const char *const *a = options->listen; a != NULL && *a != NULL; a++) {
+        if (++listeners > LISTEN_MAX) {
+            return flo_fail(err, FLO_E_CFG_RANGE, "more than %d listeners",
+                            LISTEN_MAX);
+        }
+        if (strncmp(*a, "unix:", 5) == 0) {
+            continue;
+        }
+        int rv = check_token(serve, options, *a, err);
+        rv = rv < 0 ? rv : add_host(serve, *a, &n, err);
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    return 0;
+}
+
+static int add_routes(struct flo_serve *serve, struct flo_err *err)
+{
+    static const struct {
+        const char *method, *pattern;
+        size_t body_bytes_max;
+        flo_httpd_handler handler;
+    } routes[] = {
+        {"POST", "/v1/chat/completions", BODY_BYTES_MAX, on_chat},
+        {"POST", "/v1/completions", BODY_BYTES_MAX, on_completions},
+        {"POST", "/tokenize", BODY_BYTES_MAX, on_tokenise},
+        {"GET", "/v1/models", 0, on_models},
+        {"GET", "/v1/models/{id}", 0, on_model},
+        {"GET", "/health", 0, on_health},
+        {"GET", "/metrics", 0, on_metrics},
+    };
+    for (size_t i = 0; i < FLO_COUNT(routes); i++) {
+        int rv = flo_httpd_route(serve->httpd, routes[i].method,
+                                 routes[i].pattern, routes[i].body_bytes_max,
+                                 routes[i].handler, serve, err);
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    return 0;
+}
+
+int api_open(struct flo_serve *serve, const struct flo_serve_options *options,
+             struct flo_err *err)
+{
+    int rv = find_hosts(serve, options, err);
+    if (rv < 0) {
+        return rv;
+    }
+    struct flo_httpd_options http = {
+        .connections_max = CONNECTIONS_MAX + serve->requests_max,
+        .hosts = serve->hosts,
+        .error_body = answer_error_body,
+    };
+    rv = flo_httpd_open(serve->base, &http, &serve->httpd, err);
+    rv = rv < 0 ? rv : add_routes(serve, err);
+    for (const char *const *a = options->listen;
+         rv == 0 && a != NULL && *a != NULL; a++) {
+        bool is_unix = strncmp(*a, "unix:", 5) == 0;
+        uint16_t port = 0;
+        rv = flo_httpd_listen(serve->httpd, *a, NULL,
+                              is_unix ? TAG_UNIX : TAG_TCP, &port, err);
+        if (serve->port == 0) {
+            serve->port = port;
+        }
+    }
+    return rv;
+}

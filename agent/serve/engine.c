@@ -1,0 +1,536 @@
+/* One engine process, seen from the agent: start, calls, watchdog, end.
+ *
+ * The process is not trusted: a frame that does not fit kills it.  A ping
+ * that is not answered for hang_ms_max, counted in ticks of our own timer (so
+ * that a suspended machine does not look like a hang), kills it too. */
+#include "agent/serve/internal.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define USER_SESSIONS 4
+#define SMALL_MODEL_BYTES (256u << 20) /* a second thread does not help */
+#define LOAD_FACTOR 5 /* loading may take so many times hang_ms_max */
+#define TICK_MS_MAX 1000
+#define REAP_TICK_MS 10
+#define REAP_TICKS_MAX 20
+#define CALL_TEXT_BYTES_MAX (16u << 20)
+#define OUTPUT_BYTES_MAX (64u << 20)
+
+/* ---- calls ------------------------------------------------------- */
+
+static struct serve_call **call_place(struct serve_engine *engine, uint32_t id)
+{
+    struct serve_call **place = &engine->calls;
+    while (*place != NULL && (*place)->id != id) {
+        place = &(*place)->next;
+    }
+    return place;
+}
+
+static void call_unlist(struct serve_engine *engine, struct serve_call *call)
+{
+    struct serve_call **place = call_place(engine, call->id);
+    *place = call->next;
+    call->next = NULL;
+    call->engine = NULL;
+    engine->n_calls--;
+}
+
+static int send_message(struct serve_engine *engine,
+                        const struct flo_wire_message *message,
+                        struct flo_err *err)
+{
+    struct flo_buf out = {.bytes_max = 2 * FLO_WIRE_PAYLOAD_BYTES_MAX};
+    struct evbuffer *output = bufferevent_get_output(engine->bev);
+    int rv = flo_wire_write(&out, message, err);
+    if (rv == 0 && evbuffer_get_length(output) + out.bytes > OUTPUT_BYTES_MAX) {
+        rv = flo_fail(err, FLO_E_INFER_BUSY, "the engine reads too slowly");
+    }
+    if (rv == 0) {
+        evbuffer_add(output, out.data, out.bytes);
+    }
+    flo_buf_deinit(&out);
+    return rv;
+}
+
+int engine_call(struct serve_engine *engine, struct serve_call *call,
+                struct flo_wire_message *message, struct flo_err *err)
+{
+    if (engine->state != ENGINE_READY) {
+        return flo_fail(err, FLO_E_INFER_BUSY, "the engine is not ready");
+    }
+    message->request = ++engine->next_id;
+    int rv = send_message(engine, message, err);
+    if (rv < 0) {
+        return rv;
+    }
+    call->id = message->request;
+    call->engine = engine;
+    call->tokens = 0;
+    call->text_bytes = 0;
+    call->next = engine->calls;
+    engine->calls = call;
+    engine->n_calls++;
+    return 0;
+}
+
+/* A cancelled call stays listed, as an orphan, until the engine ends it. */
+static void orphan_on_frame(void *context,
+                            const struct flo_wire_message *message)
+{
+    if (message->type != FLO_WIRE_TOKEN) {
+        free(context);
+    }
+}
+
+static void orphan_on_lost(void *context, const struct flo_err *err)
+{
+    (void)err;
+    free(context);
+}
+
+void engine_cancel(struct serve_call *call)
+{
+    struct serve_engine *engine = call->engine;
+    if (engine == NULL) {
+        return;
+    }
+    struct flo_wire_message message = {.type = FLO_WIRE_CANCEL,
+                                       .request = call->id};
+    struct flo_err err = {0};
+    struct serve_call *orphan = malloc(sizeof(*orphan));
+    if (orphan == NULL || send_message(engine, &message, &err) < 0) {
+        free(orphan);
+        call_unlist(engine, call);
+        flo_fail(&err, FLO_E_MEMORY, "a request cannot be cancelled");
+        engine_kill(engine, &err);
+        return;
+    }
+    *orphan = *call;
+    orphan->context = orphan;
+    orphan->on_frame = orphan_on_frame;
+    orphan->on_lost = orphan_on_lost;
+    *call_place(engine, call->id) = orphan;
+    call->engine = NULL;
+    call->next = NULL;
+}
+
+/* ---- the end ----------------------------------------------------- */
+
+static void tick_after(struct serve_engine *engine, uint64_t ms)
+{
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
+                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    event_add(engine->tick, &tv);
+}
+
+static void engine_free(struct serve_engine *engine)
+{
+    struct serve_engine **place = &engine->serve->engines;
+    while (*place != engine) {
+        place = &(*place)->next;
+    }
+    *place = engine->next;
+    event_free(engine->tick);
+    if (engine->bev != NULL) {
+        bufferevent_free(engine->bev);
+    }
+    free(engine);
+}
+
+static void calls_lose(struct serve_engine *engine)
+{
+    while (engine->calls != NULL) {
+        struct serve_call *call = engine->calls;
+        call_unlist(engine, call);
+        call->on_lost(call->context, &engine->end);
+    }
+}
+
+/* Close the socket, let nobody call any more, wait for the process. */
+static void engine_fall(struct serve_engine *engine)
+{
+    if (engine->state == ENGINE_DYING) {
+        return;
+    }
+    engine->state = ENGINE_DYING;
+    bufferevent_free(engine->bev);
+    engine->bev = NULL;
+    router_engine_gone(engine);
+    calls_lose(engine);
+    engine->reap_ticks = 0;
+    tick_after(engine, REAP_TICK_MS);
+}
+
+void engine_kill(struct serve_engine *engine, const struct flo_err *err)
+{
+    if (err != NULL && engine->end.code == 0) {
+        engine->end = *err;
+    }
+    kill(engine->pid, SIGKILL); /* not reaped yet: the pid is still ours */
+    engine_fall(engine);
+}
+
+static void describe_end(struct serve_engine *engine, int status)
+{
+    if (engine->end.code != 0 && engine->end.code != FLO_E_ENGINE_CRASH) {
+        return; /* we know better why */
+    }
+    if (WIFSIGNALED(status)) {
+        flo_fail(&engine->end, FLO_E_ENGINE_CRASH,
+                 "the engine of %s was killed by signal %d (%s)", engine->name,
+                 WTERMSIG(status), strsignal(WTERMSIG(status)));
+        if (WTERMSIG(status) == SIGSYS) {
+            flo_err_why(&engine->end, "it did what its sandbox forbids");
+        }
+    } else {
+        flo_fail(&engine->end, FLO_E_ENGINE_CRASH,
+                 "the engine of %s ended with status %d", engine->name,
+                 WEXITSTATUS(status));
+    }
+}
+
+static void reap(struct serve_engine *engine)
+{
+    int status = 0;
+    if (waitpid(engine->pid, &status, WNOHANG) == 0) {
+        if (++engine->reap_ticks == REAP_TICKS_MAX) {
+            kill(engine->pid, SIGKILL);
+        }
+        tick_after(engine, REAP_TICK_MS);
+        return;
+    }
+    describe_end(engine, status);
+    router_engine_ended(engine);
+    engine_free(engine);
+}
+
+void engine_free_all(struct flo_serve *serve)
+{
+    while (serve->engines != NULL) {
+        struct serve_engine *engine = serve->engines;
+        engine->is_expected = true;
+        flo_fail(&engine->end, FLO_E_STATE, "serving ends");
+        engine_kill(engine, NULL);
+        waitpid(engine->pid, NULL, 0);
+        engine_free(engine);
+    }
+}
+
+/* ---- watchdog ---------------------------------------------------- */
+
+static uint64_t tick_ms(const struct serve_engine *engine)
+{
+    uint64_t ms = engine->serve->hang_ms_max / 8 + 1;
+    return ms < TICK_MS_MAX ? ms : TICK_MS_MAX;
+}
+
+static void watch(struct serve_engine *engine)
+{
+    uint64_t limit = engine->serve->hang_ms_max;
+    struct flo_wire_message ping = {.type = FLO_WIRE_PING};
+    struct flo_err err = {0};
+    if (engine->state == ENGINE_LOADING) {
+        limit *= LOAD_FACTOR;
+    }
+    engine->unanswered_ticks++;
+    if (engine->unanswered_ticks * tick_ms(engine) > limit) {
+        flo_fail(&err, FLO_E_ENGINE_HANG,
+                 "the engine of %s gave no sign of life for %llu ms",
+                 engine->name, (unsigned long long)limit);
+        engine_kill(engine, &err);
+        return;
+    }
+    if (!engine->has_ping && engine->state == ENGINE_READY) {
+        engine->has_ping = send_message(engine, &ping, &err) == 0;
+    }
+    tick_after(engine, tick_ms(engine));
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct serve_engine *engine = context;
+    if (engine->state == ENGINE_DYING) {
+        reap(engine);
+    } else {
+        watch(engine);
+    }
+}
+
+/* ---- frames ------------------------------------------------------ */
+
+static void text_take(char *out, size_t size, struct flo_wire_text text)
+{
+    flo_text_clean(text.data != NULL ? text.data : "", text.bytes, out, size);
+}
+
+static int on_open_answer(struct serve_engine *engine,
+                          const struct flo_wire_message *message,
+                          struct flo_err *err)
+{
+    if (message->type == FLO_WIRE_FAILED) {
+        char what[400], why[200];
+        text_take(what, sizeof(what), message->failed.what);
+        text_take(why, sizeof(why), message->failed.why);
+        flo_fail(err, message->failed.code, "%s: %s", engine->name, what);
+        if (why[0] != '\0') {
+            flo_err_why(err, "%s", why);
+        }
+        return message->failed.code < 0
+                   ? message->failed.code
+                   : flo_fail(err, FLO_E_WORKER_PROTOCOL, "FAILED of nothing");
+    }
+    if (message->type != FLO_WIRE_READY || message->ready.context == 0) {
+        return flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s before READY",
+                        flo_wire_type_name((int)message->type));
+    }
+    engine->state = ENGINE_READY;
+    engine->context = message->ready.context;
+    text_take(engine->kernel, sizeof(engine->kernel), message->ready.kernel);
+    if (!message->ready.is_sandboxed) {
+        flo_log(FLO_LOG_WARN, "serve",
+                "the engine of %s runs without a system call filter",
+                engine->name);
+    }
+    router_engine_ready(engine);
+    return 0;
+}
+
+/* A frame for a call: it must belong to one, and count up. */
+static int on_call_frame(struct serve_engine *engine,
+                         const struct flo_wire_message *message,
+                         struct flo_err *err)
+{
+    struct serve_call *call = *call_place(engine, message->request);
+    const char *name = flo_wire_type_name((int)message->type);
+    if (call == NULL) {
+        return flo_fail(err, FLO_E_WORKER_PROTOCOL,
+                        "%s for request %u, which is not under way", name,
+                        message->request);
+    }
+    if (message->type != FLO_WIRE_TOKEN) {
+        call_unlist(engine, call);
+        call->on_frame(call->context, message);
+        if (engine->state != ENGINE_DYING && engine->n_calls == 0) {
+            router_engine_idle(engine);
+        }
+        return 0;
+    }
+    call->text_bytes += message->token.text.bytes;
+    if (message->token.index != call->tokens ||
+        call->tokens++ > engine->context ||
+        call->text_bytes > CALL_TEXT_BYTES_MAX) {
+        return flo_fail(err, FLO_E_WORKER_PROTOCOL,
+                        "TOKEN %u of request %u out of order",
+                        message->token.index, message->request);
+    }
+    call->on_frame(call->context, message);
+    return 0;
+}
+
+static int on_frame(struct serve_engine *engine,
+                    const struct flo_wire_message *message, struct flo_err *err)
+{
+    engine->unanswered_ticks = 0;
+    if (engine->state == ENGINE_LOADING) {
+        return on_open_answer(engine, message, err);
+    }
+    switch (message->type) {
+    case FLO_WIRE_PONG:
+        engine->has_ping = false;
+        return 0;
+    case FLO_WIRE_TOKEN:
+    case FLO_WIRE_DONE:
+    case FLO_WIRE_FAILED:
+    case FLO_WIRE_TOKENS:
+    case FLO_WIRE_STATS_ANSWER:
+        return on_call_frame(engine, message, err);
+    default:
+        return flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s in between",
+                        flo_wire_type_name((int)message->type));
+    }
+}
+
+static void on_read(struct bufferevent *bev, void *context)
+{
+    static struct flo_wire_message message;
+    struct serve_engine *engine = context;
+    struct evbuffer *input = bufferevent_get_input(bev);
+    while (engine->state != ENGINE_DYING) {
+        struct flo_err err = {0};
+        uint8_t head[FLO_WIRE_HEAD_BYTES];
+        size_t bytes = FLO_WIRE_HEAD_BYTES;
+        if (evbuffer_copyout(input, head, sizeof(head)) !=
+            (ev_ssize_t)sizeof(head)) {
+            return;
+        }
+        /* A head that lies is found by flo_wire_read; take no more than a
+         * frame can have. */
+        uint32_t payload = flo_get_u32(head + 4);
+        bytes += payload <= FLO_WIRE_PAYLOAD_BYTES_MAX ? payload : 0;
+        if (evbuffer_get_length(input) < bytes) {
+            if (payload <= FLO_WIRE_PAYLOAD_BYTES_MAX &&
+                flo_wire_read(head, sizeof(head), &message, &err) >= 0) {
+                return; /* the rest is on its way */
+            }
+        }
+        const void *data =
+            err.code != 0 ? NULL : evbuffer_pullup(input, (ev_ssize_t)bytes);
+        ptrdiff_t used =
+            data == NULL ? -1 : flo_wire_read(data, bytes, &message, &err);
+        if (used <= 0 || on_frame(engine, &message, &err) < 0) {
+            if (err.code == 0) {
+                flo_fail(&err, FLO_E_WORKER_PROTOCOL, "an impossible frame");
+            }
+            if (engine->state != ENGINE_DYING) {
+                engine_kill(engine, &err);
+            }
+            return;
+        }
+        if (engine->state != ENGINE_DYING) {
+            evbuffer_drain(input, (size_t)used);
+        }
+    }
+}
+
+static void on_event(struct bufferevent *bev, short what, void *context)
+{
+    struct serve_engine *engine = context;
+    (void)bev;
+    (void)what;
+    if (engine->end.code == 0) {
+        flo_fail(&engine->end, FLO_E_ENGINE_CRASH, "the engine of %s ended",
+                 engine->name);
+    }
+    engine_fall(engine);
+}
+
+/* ---- start ------------------------------------------------------- */
+
+/* The frame and the descriptor in one message: the socket is new and empty,
+ * so that this cannot block. */
+static int send_open(int fd, const struct flo_wire_message *message, int model,
+                     struct flo_err *err)
+{
+    struct flo_buf out = {0};
+    int rv = flo_wire_write(&out, message, err);
+    if (rv == 0) {
+        _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+        struct iovec vector = {out.data, out.bytes};
+        struct msghdr head = {.msg_iov = &vector,
+                              .msg_iovlen = 1,
+                              .msg_control = control,
+                              .msg_controllen = sizeof(control)};
+        struct cmsghdr *c = CMSG_FIRSTHDR(&head);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(c), &model, sizeof(model));
+        if (sendmsg(fd, &head, MSG_NOSIGNAL) != (ssize_t)out.bytes) {
+            rv = flo_fail_errno(err, FLO_E_PROCESS, "send the model");
+        }
+    }
+    flo_buf_deinit(&out);
+    return rv;
+}
+
+static int spawn(struct serve_engine *engine, int *out, struct flo_err *err)
+{
+    int pair[2];
+    const char *argv[] = {engine->serve->engine_path, "worker", NULL};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+        return flo_fail_errno(err, FLO_E_PROCESS, "socketpair");
+    }
+    int rv = flo_process_spawn(argv, pair[1], &engine->pid, err);
+    close(pair[1]);
+    if (rv < 0) {
+        close(pair[0]);
+        return rv;
+    }
+    *out = pair[0];
+    return 0;
+}
+
+static void model_take(struct serve_engine *engine,
+                       const struct flo_serve_model *model,
+                       struct flo_wire_open *open)
+{
+    struct stat st;
+    snprintf(engine->model, sizeof(engine->model), "%s", model->model);
+    snprintf(engine->version, sizeof(engine->version), "%s", model->version);
+    snprintf(engine->name, sizeof(engine->name), "%s@%s", model->model,
+             model->version);
+    engine->release = model->release;
+    open->context = model->context;
+    open->threads = model->threads;
+    open->sessions = USER_SESSIONS;
+    open->memory_bytes_max = model->memory_bytes_max;
+    if (open->threads == 0 && fstat(model->fd, &st) == 0 &&
+        st.st_size < (off_t)SMALL_MODEL_BYTES) {
+        open->threads = 1;
+    }
+}
+
+int engine_start(struct flo_serve *serve, enum flo_serve_role role,
+                 const struct flo_serve_model *model, struct serve_engine **out,
+                 struct flo_err *err)
+{
+    struct flo_wire_message message = {.type = FLO_WIRE_OPEN};
+    struct serve_engine *engine = calloc(1, sizeof(*engine));
+    int fd = -1;
+    if (engine == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for an engine");
+    }
+    engine->serve = serve;
+    engine->role = role;
+    engine->has_role = true;
+    engine->started_ms = flo_now_ms();
+    model_take(engine, model, &message.open);
+    int rv = spawn(engine, &fd, err);
+    if (rv < 0) {
+        free(engine);
+        return rv;
+    }
+    rv = send_open(fd, &message, model->fd, err);
+    if (rv == 0) {
+        evutil_make_socket_nonblocking(fd);
+        engine->bev =
+            bufferevent_socket_new(serve->base, fd, BEV_OPT_CLOSE_ON_FREE);
+        engine->tick = evtimer_new(serve->base, on_tick, engine);
+    }
+    if (rv < 0 || engine->bev == NULL || engine->tick == NULL) {
+        kill(engine->pid, SIGKILL);
+        waitpid(engine->pid, NULL, 0);
+        if (engine->bev != NULL) {
+            bufferevent_free(engine->bev);
+        } else {
+            close(fd);
+        }
+        if (engine->tick != NULL) {
+            event_free(engine->tick);
+        }
+        free(engine);
+        return rv < 0 ? rv : flo_fail(err, FLO_E_MEMORY, "no event");
+    }
+    bufferevent_setcb(engine->bev, on_read, NULL, on_event, engine);
+    bufferevent_setwatermark(engine->bev, EV_READ, 0,
+                             2 * FLO_WIRE_PAYLOAD_BYTES_MAX);
+    bufferevent_enable(engine->bev, EV_READ | EV_WRITE);
+    engine->next = serve->engines;
+    serve->engines = engine;
+    tick_after(engine, tick_ms(engine));
+    *out = engine;
+    return 0;
+}

@@ -1,0 +1,228 @@
+/* Serving: what its files share; see serve.h.
+ *
+ * Layers, each knowing only the one below:
+ *   api      HTTP routes, OpenAI's shapes        api.c params.c answer.c
+ *   router   which engine takes which request    router.c
+ *   engine   one engine process and its calls    engine.c
+ * and beside the router, the probe              probe.c golden.c */
+#ifndef FLOTILLA_SERVE_INTERNAL_H
+#define FLOTILLA_SERVE_INTERNAL_H
+
+#include "agent/serve/serve.h"
+#include "base/host/httpd.h"
+#include "base/host/json.h"
+
+#include <flotilla/engine_wire.h>
+
+struct event;
+struct bufferevent;
+
+/* ---- engine.c ---------------------------------------------------- */
+
+struct serve_engine;
+
+/* One request to an engine.  The owner keeps the struct until `ended`. */
+struct serve_call {
+    struct serve_call *next;     /* of the engine's list */
+    struct serve_engine *engine; /* NULL: not under way */
+    uint32_t id;
+    uint32_t tokens; /* TOKEN frames so far: they must count up */
+    uint64_t text_bytes;
+    void *context;
+    /* TOKEN, DONE, FAILED, TOKENS, STATS_ANSWER.  All but TOKEN end the call:
+     * engine is NULL then already. */
+    void (*on_frame)(void *context, const struct flo_wire_message *message);
+    /* The process is gone; the call has ended. */
+    void (*on_lost)(void *context, const struct flo_err *err);
+};
+
+enum engine_state {
+    ENGINE_LOADING,
+    ENGINE_READY,
+    ENGINE_DYING, /* the socket is closed; waiting for the process */
+};
+
+struct serve_engine {
+    struct serve_engine *next;
+    struct flo_serve *serve;
+    enum engine_state state;
+    bool has_role; /* false: draining or dying */
+    enum flo_serve_role role;
+    bool drains;      /* ends when the last call does */
+    bool was_live;    /* and was flipped away from: on_drained follows */
+    bool is_expected; /* its end is asked for: nobody is told */
+    pid_t pid;
+    struct bufferevent *bev;
+    struct event *tick; /* watchdog, then the reaper */
+    uint32_t unanswered_ticks;
+    uint32_t reap_ticks;
+    bool has_ping;
+    uint64_t started_ms;
+    struct serve_call *calls;
+    uint32_t n_calls;
+    uint32_t next_id;
+    struct flo_err end; /* why it ends */
+    /* the model */
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+    char name[2 * FLO_NAME_MAX + 2]; /* "tiny@2.1.0" */
+    struct flo_digest release;
+    uint32_t context;
+    char kernel[32];
+};
+
+int engine_start(struct flo_serve *serve, enum flo_serve_role role,
+                 const struct flo_serve_model *model, struct serve_engine **out,
+                 struct flo_err *err);
+/* Send `message` (its request id is set here) and list the call. */
+int engine_call(struct serve_engine *engine, struct serve_call *call,
+                struct flo_wire_message *message, struct flo_err *err);
+/* Nobody wants the call any more: it is cancelled in the engine, and its
+ * frames are dropped.  The struct is free at once. */
+void engine_cancel(struct serve_call *call);
+/* Kill the process; its calls get on_lost(err). */
+void engine_kill(struct serve_engine *engine, const struct flo_err *err);
+void engine_free_all(struct flo_serve *serve);
+
+/* ---- router.c ---------------------------------------------------- */
+
+enum request_kind { REQUEST_CHAT, REQUEST_TEXT, REQUEST_TOKENISE };
+
+/* What a client asked for, checked; owns the JSON that texts point into. */
+struct serve_params {
+    json_t *json;
+    struct flo_buf parts; /* contents put together, token ids */
+    struct flo_wire_message message;
+    char model[2 * FLO_NAME_MAX + 2]; /* as named; empty: any */
+    bool is_stream;
+    bool wants_usage;
+    char param[64]; /* the field that was wrong */
+};
+
+struct serve_request {
+    struct serve_request *next; /* of the held or the running list */
+    struct flo_serve *serve;
+    struct flo_httpd_request *http; /* NULL: the client is gone */
+    enum request_kind kind;
+    struct serve_params params;
+    struct serve_call call;
+    bool is_held;
+    bool was_retried;
+    bool has_begun;     /* the HTTP answer has */
+    struct event *hold; /* how long it may be held */
+    uint64_t came_us, first_us, last_us;
+    uint64_t queue_us;
+    uint32_t tokens_out;
+    uint64_t created_s;
+    char id[48];
+    char model_name[2 * FLO_NAME_MAX + 2]; /* of the engine that answers */
+    struct flo_digest release;
+    struct flo_buf text; /* of an answer that is not streamed */
+};
+
+/* Take a request (and free it in the end). */
+void router_submit(struct serve_request *request);
+/* The client went away. */
+void router_abandon(struct serve_request *request);
+void router_engine_ready(struct serve_engine *engine);
+/* Called when the process of an engine has ended and was reaped. */
+void router_engine_ended(struct serve_engine *engine);
+/* The socket is gone: no new request may go there. */
+void router_engine_gone(struct serve_engine *engine);
+/* A call ended: a draining engine may be done. */
+void router_engine_idle(struct serve_engine *engine);
+struct serve_engine *router_live(const struct flo_serve *serve);
+void router_close(struct flo_serve *serve);
+
+/* ---- params.c, answer.c, api.c ----------------------------------- */
+
+/* Read a body.  FLO_E_REST_SCHEMA (no JSON object), FLO_E_INFER_PARAM with
+ * params->param and a sentence that has the field and its range. */
+FLO_MUST_USE int params_read(enum request_kind kind, const char *body,
+                             size_t bytes, struct serve_params *params,
+                             struct flo_err *err);
+void params_deinit(struct serve_params *params);
+
+void answer_error_body(const struct flo_err *err, int status,
+                       struct flo_buf *body);
+/* Each finishes or goes on with the HTTP answer. */
+void answer_fail(struct serve_request *request, const struct flo_err *err);
+/* false: the client is too slow, and was cut off. */
+bool answer_token(struct serve_request *request,
+                  const struct flo_wire_token *token);
+void answer_done(struct serve_request *request,
+                 const struct flo_wire_done *done);
+void answer_tokens(struct serve_request *request,
+                   const struct flo_wire_tokens *tokens);
+
+int api_open(struct flo_serve *serve, const struct flo_serve_options *options,
+             struct flo_err *err);
+void api_metrics(const struct flo_serve *serve, struct flo_buf *out);
+
+/* ---- golden.c, probe.c ------------------------------------------- */
+
+#define GOLDEN_CASES_MAX 1000
+#define GOLDEN_CONTAINS_MAX 16
+#define GOLDEN_TOKENS_MAX 4096
+
+struct golden_case {
+    const char *id;
+    const char *prompt;
+    size_t prompt_bytes;
+    bool is_raw; /* prompt holds the template; else it is a user's message */
+    uint32_t tokens_max;
+    uint32_t n_contains;
+    const char *contains[GOLDEN_CONTAINS_MAX];
+    bool has_tokens; /* exact ids are to be compared */
+    uint32_t n_tokens;
+    int32_t *tokens;
+};
+struct golden {
+    json_t *json; /* owns the texts */
+    uint32_t n_cases;
+    struct golden_case *cases;
+};
+/* FLO_E_META_SCHEMA, FLO_E_META_JSON, ... with the case named. */
+FLO_MUST_USE int golden_read(const char *text, size_t bytes,
+                             struct golden *golden, struct flo_err *err);
+void golden_deinit(struct golden *golden);
+/* Does an answer pass? */
+bool golden_passes(const struct golden_case *golden_case, const char *text,
+                   const int32_t *tokens, uint32_t n_tokens);
+
+struct probe;
+void probe_close(struct probe *probe);
+
+/* ---- serve.c ----------------------------------------------------- */
+
+struct serve_counters {
+    uint64_t requests, errors, cancelled, lost;
+    uint64_t tokens_in, tokens_out, engines_lost;
+    struct flo_histogram ttft_us, token_us, request_us, queue_us;
+};
+
+struct flo_serve {
+    struct event_base *base;
+    struct flo_serve_handlers handlers;
+    char engine_path[512];
+    char token[256];
+    uint64_t hold_ms_max, hang_ms_max;
+    uint32_t requests_max;
+    struct flo_httpd *httpd;
+    char host_text[16][256]; /* Host names that are ours */
+    const char *hosts[17];
+    uint16_t port;
+    bool is_live;
+    enum flo_serve_role live;
+    uint64_t flip_ms;
+    bool awaits_first_answer;
+    struct serve_engine *roles[FLO_ROLE_COUNT];
+    struct serve_engine *engines; /* all, with those that drain or die */
+    struct serve_request *held, *running;
+    uint32_t n_held, n_running;
+    struct probe *probe;
+    struct serve_counters counters;
+    bool is_closing;
+};
+
+#endif

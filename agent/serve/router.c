@@ -1,0 +1,530 @@
+/* Router: which engine takes which request, and what happens to the request
+ * when the engine goes.
+ *
+ * New requests go to the live role, or are held while there is none.  A
+ * request that has sent nothing to its client yet survives the death of its
+ * engine once; so a flip, a crash and a swap lose nothing. */
+#include "agent/serve/internal.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void request_dispatch(struct serve_request *request);
+
+struct serve_engine *router_live(const struct flo_serve *serve)
+{
+    if (!serve->is_live) {
+        return NULL;
+    }
+    struct serve_engine *engine = serve->roles[serve->live];
+    return engine != NULL && engine->state == ENGINE_READY ? engine : NULL;
+}
+
+/* ---- lists ------------------------------------------------------- */
+
+static void list_add(struct serve_request **list, struct serve_request *request)
+{
+    while (*list != NULL) {
+        list = &(*list)->next; /* in order of arrival */
+    }
+    request->next = NULL;
+    *list = request;
+}
+
+static void list_remove(struct serve_request **list,
+                        struct serve_request *request)
+{
+    while (*list != NULL && *list != request) {
+        list = &(*list)->next;
+    }
+    if (*list != NULL) {
+        *list = request->next;
+    }
+}
+
+static void unlist(struct serve_request *request)
+{
+    struct flo_serve *serve = request->serve;
+    if (request->is_held) {
+        list_remove(&serve->held, request);
+        serve->n_held--;
+        request->is_held = false;
+    } else {
+        list_remove(&serve->running, request);
+        serve->n_running--;
+    }
+}
+
+static void list_running(struct serve_request *request)
+{
+    list_add(&request->serve->running, request);
+    request->serve->n_running++;
+}
+
+static void request_free(struct serve_request *request)
+{
+    unlist(request);
+    engine_cancel(&request->call);
+    if (request->hold != NULL) {
+        event_free(request->hold);
+    }
+    params_deinit(&request->params);
+    flo_buf_deinit(&request->text);
+    free(request);
+}
+
+/* ---- the end of a request ---------------------------------------- */
+
+static void tell(struct serve_request *request, uint32_t tokens_in, int error)
+{
+    struct flo_serve *serve = request->serve;
+    struct serve_counters *counters = &serve->counters;
+    struct flo_serve_request_stats stats = {
+        .release = request->release,
+        .queue_us = request->queue_us,
+        .total_us = flo_now_us() - request->came_us,
+        .tokens_in = tokens_in,
+        .tokens_out = request->tokens_out,
+        .error = error,
+    };
+    if (request->kind == REQUEST_TOKENISE) {
+        return; /* no inference */
+    }
+    if (request->first_us > 0) {
+        stats.ttft_us = request->first_us - request->came_us;
+    }
+    if (request->tokens_out > 1) {
+        stats.token_us =
+            (request->last_us - request->first_us) / (request->tokens_out - 1);
+    }
+    counters->requests++;
+    counters->tokens_in += tokens_in;
+    counters->tokens_out += request->tokens_out;
+    if (error == FLO_E_INFER_CANCELLED) {
+        counters->cancelled++;
+    } else if (error != 0) {
+        counters->errors++;
+    } else {
+        flo_histogram_add(&counters->request_us, stats.total_us);
+        flo_histogram_add(&counters->queue_us, stats.queue_us);
+        if (request->first_us > 0) {
+            flo_histogram_add(&counters->ttft_us, stats.ttft_us);
+        }
+        if (request->tokens_out > 1) {
+            flo_histogram_add(&counters->token_us, stats.token_us);
+        }
+    }
+    if (serve->handlers.on_request != NULL) {
+        serve->handlers.on_request(serve->handlers.context, &stats);
+    }
+}
+
+static void request_fail(struct serve_request *request,
+                         const struct flo_err *err)
+{
+    answer_fail(request, err);
+    tell(request, 0, err->code);
+    request_free(request);
+}
+
+void router_abandon(struct serve_request *request)
+{
+    request->http = NULL;
+    tell(request, 0, FLO_E_INFER_CANCELLED);
+    request_free(request);
+}
+
+/* ---- frames ------------------------------------------------------ */
+
+static void first_token(struct serve_request *request,
+                        const struct serve_engine *engine)
+{
+    struct flo_serve *serve = request->serve;
+    request->first_us = flo_now_us();
+    if (!serve->awaits_first_answer || engine != router_live(serve)) {
+        return;
+    }
+    serve->awaits_first_answer = false;
+    if (serve->handlers.on_first_answer != NULL) {
+        serve->handlers.on_first_answer(serve->handlers.context,
+                                        &engine->release,
+                                        flo_now_ms() - serve->flip_ms);
+    }
+}
+
+static void on_token(struct serve_request *request,
+                     const struct flo_wire_token *token)
+{
+    if (request->first_us == 0) {
+        first_token(request, request->call.engine);
+    }
+    request->last_us = flo_now_us();
+    request->tokens_out++;
+    if (!answer_token(request, token)) {
+        struct flo_err err = {0};
+        flo_fail(&err, FLO_E_INFER_CANCELLED, "the client reads too slowly");
+        flo_log_err(FLO_LOG_INFO, "serve", &err);
+        tell(request, 0, err.code);
+        request_free(request);
+    }
+}
+
+static void on_done(struct serve_request *request,
+                    const struct flo_wire_done *done)
+{
+    struct flo_err err = {0};
+    if (done->reason == FLO_WIRE_CANCELLED ||
+        done->reason > FLO_WIRE_CANCELLED) {
+        flo_fail(&err, FLO_E_INFER_CANCELLED, "the engine gave up");
+        request_fail(request, &err);
+        return;
+    }
+    request->queue_us += done->queue_us;
+    if (done->nonfinite > 0) {
+        flo_fail(&err, FLO_E_PROBE_NONFINITE,
+                 "%u of %u tokens came from NaN or infinity", done->nonfinite,
+                 request->tokens_out);
+        flo_log_err(FLO_LOG_WARN, "serve", &err);
+    }
+    answer_done(request, done);
+    tell(request, done->tokens_in, err.code);
+    request_free(request);
+}
+
+static void on_failed(struct serve_request *request,
+                      const struct flo_wire_failed *failed)
+{
+    struct flo_err err = {0};
+    char what[400];
+    flo_text_clean(failed->what.data != NULL ? failed->what.data : "",
+                   failed->what.bytes, what, sizeof(what));
+    flo_fail(&err, failed->code < 0 ? failed->code : FLO_E_INTERNAL, "%s",
+             what);
+    request_fail(request, &err);
+}
+
+static void on_frame(void *context, const struct flo_wire_message *message)
+{
+    struct serve_request *request = context;
+    bool is_text = request->kind == REQUEST_TOKENISE;
+    struct flo_err err = {0};
+    if (message->type == FLO_WIRE_TOKEN && !is_text) {
+        on_token(request, &message->token);
+    } else if (message->type == FLO_WIRE_DONE && !is_text) {
+        on_done(request, &message->done);
+    } else if (message->type == FLO_WIRE_TOKENS && is_text) {
+        answer_tokens(request, &message->tokens);
+        request_free(request);
+    } else if (message->type == FLO_WIRE_FAILED) {
+        on_failed(request, &message->failed);
+    } else {
+        flo_fail(&err, FLO_E_WORKER_PROTOCOL, "an answer of another kind");
+        request_fail(request, &err);
+    }
+}
+
+static void on_lost(void *context, const struct flo_err *err)
+{
+    struct serve_request *request = context;
+    if (request->has_begun || request->was_retried ||
+        request->serve->is_closing) {
+        request->serve->counters.lost++;
+        request_fail(request, err);
+        return;
+    }
+    request->was_retried = true;
+    request->tokens_out = 0;
+    request->first_us = 0;
+    request->text.bytes = 0;
+    unlist(request);
+    list_running(request);
+    request_dispatch(request);
+}
+
+/* ---- dispatch ---------------------------------------------------- */
+
+static void on_hold_end(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct serve_request *request = context;
+    struct flo_err err = {0};
+    flo_fail(&err, FLO_E_INFER_BUSY, "no model was ready for %llu ms",
+             (unsigned long long)request->serve->hold_ms_max);
+    request_fail(request, &err);
+}
+
+static void request_hold(struct serve_request *request)
+{
+    struct flo_serve *serve = request->serve;
+    unlist(request);
+    list_add(&serve->held, request);
+    serve->n_held++;
+    request->is_held = true;
+    if (request->hold == NULL) {
+        uint64_t ms = serve->hold_ms_max;
+        struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
+                             .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+        request->hold = evtimer_new(serve->base, on_hold_end, request);
+        if (request->hold != NULL) {
+            event_add(request->hold, &tv);
+        }
+    }
+}
+
+static bool model_fits(const struct serve_request *request,
+                       const struct serve_engine *engine)
+{
+    const char *name = request->params.model;
+    return name[0] == '\0' || strcmp(name, engine->model) == 0 ||
+           strcmp(name, engine->name) == 0;
+}
+
+/* From the running list to the live engine, or to the held ones. */
+static void request_dispatch(struct serve_request *request)
+{
+    struct serve_engine *engine = router_live(request->serve);
+    struct flo_err err = {0};
+    if (engine == NULL) {
+        request_hold(request);
+        return;
+    }
+    if (!model_fits(request, engine)) {
+        strcpy(request->params.param, "model");
+        flo_fail(&err, FLO_E_INFER_MODEL, "model \"%s\" is not served, %s is",
+                 request->params.model, engine->name);
+        request_fail(request, &err);
+        return;
+    }
+    request->queue_us = flo_now_us() - request->came_us;
+    request->release = engine->release;
+    memcpy(request->model_name, engine->name, sizeof(request->model_name));
+    request->call.context = request;
+    request->call.on_frame = on_frame;
+    request->call.on_lost = on_lost;
+    if (engine_call(engine, &request->call, &request->params.message, &err) <
+        0) {
+        request_fail(request, &err);
+    }
+}
+
+static void release_held(struct flo_serve *serve)
+{
+    while (serve->held != NULL && router_live(serve) != NULL) {
+        struct serve_request *request = serve->held;
+        unlist(request);
+        list_running(request);
+        if (request->hold != NULL) {
+            event_del(request->hold);
+            event_free(request->hold);
+            request->hold = NULL;
+        }
+        request_dispatch(request);
+    }
+}
+
+void router_submit(struct serve_request *request)
+{
+    struct flo_serve *serve = request->serve;
+    struct flo_err err = {0};
+    uint32_t present = serve->n_held + serve->n_running;
+    request->came_us = flo_now_us();
+    list_running(request);
+    if (present >= serve->requests_max) {
+        flo_fail(&err, FLO_E_INFER_BUSY,
+                 "%u requests are under way, at most %u", present,
+                 serve->requests_max);
+        request_fail(request, &err);
+        return;
+    }
+    request_dispatch(request);
+}
+
+/* ---- engines come and go ----------------------------------------- */
+
+void router_engine_ready(struct serve_engine *engine)
+{
+    struct flo_serve *serve = engine->serve;
+    if (engine->has_role && serve->handlers.on_loaded != NULL) {
+        serve->handlers.on_loaded(serve->handlers.context, engine->role,
+                                  flo_now_ms() - engine->started_ms, NULL);
+    }
+    release_held(serve);
+}
+
+void router_engine_gone(struct serve_engine *engine)
+{
+    struct flo_serve *serve = engine->serve;
+    if (engine->has_role && serve->roles[engine->role] == engine) {
+        serve->roles[engine->role] = NULL;
+        if (serve->is_live && serve->live == engine->role) {
+            serve->is_live = false; /* requests are held till the agent acts */
+        }
+    }
+}
+
+void router_engine_ended(struct serve_engine *engine)
+{
+    struct flo_serve *serve = engine->serve;
+    const struct flo_serve_handlers *handlers = &serve->handlers;
+    if (serve->is_closing) {
+        return;
+    }
+    if (engine->was_live && engine->drains && handlers->on_drained != NULL) {
+        engine->was_live = false;
+        handlers->on_drained(handlers->context, &engine->release);
+    }
+    if (engine->is_expected) {
+        return;
+    }
+    serve->counters.engines_lost++;
+    flo_log_err(FLO_LOG_WARN, "serve", &engine->end);
+    if (!engine->has_role) {
+        return; /* it was draining */
+    }
+    if (engine->context == 0) { /* never ready */
+        if (handlers->on_loaded != NULL) {
+            handlers->on_loaded(handlers->context, engine->role, 0,
+                                &engine->end);
+        }
+    } else if (handlers->on_engine_lost != NULL) {
+        handlers->on_engine_lost(handlers->context, engine->role, &engine->end);
+    }
+}
+
+static void end_quietly(struct serve_engine *engine, int code, const char *why)
+{
+    struct flo_err err = {0};
+    engine->is_expected = true;
+    flo_fail(&err, code, "%s", why);
+    engine_kill(engine, &err);
+}
+
+void router_engine_idle(struct serve_engine *engine)
+{
+    struct flo_serve *serve = engine->serve;
+    if (engine->was_live) {
+        engine->was_live = false;
+        if (serve->handlers.on_drained != NULL) {
+            serve->handlers.on_drained(serve->handlers.context,
+                                       &engine->release);
+        }
+    }
+    if (engine->drains && engine->state != ENGINE_DYING) {
+        end_quietly(engine, FLO_E_STATE, "its work is done");
+    }
+}
+
+/* Let an engine out of its role; it ends now or when it is idle. */
+static void engine_let_go(struct serve_engine *engine, bool drain)
+{
+    struct flo_serve *serve = engine->serve;
+    serve->roles[engine->role] = NULL;
+    engine->has_role = false;
+    engine->drains = true;
+    if (!drain) {
+        end_quietly(engine, FLO_E_INFER_BUSY, "the model is being taken away");
+    } else if (engine->n_calls == 0) {
+        router_engine_idle(engine);
+    }
+}
+
+/* ---- the agent's calls ------------------------------------------- */
+
+int flo_serve_load(struct flo_serve *serve, enum flo_serve_role role,
+                   const struct flo_serve_model *model, struct flo_err *err)
+{
+    int rv;
+    if (serve->roles[role] != NULL) {
+        rv = flo_fail(err, FLO_E_STATE, "%s is loaded there already",
+                      serve->roles[role]->name);
+    } else {
+        rv = engine_start(serve, role, model, &serve->roles[role], err);
+    }
+    close(model->fd);
+    return rv;
+}
+
+static void set_live(struct flo_serve *serve, bool is_live,
+                     enum flo_serve_role role)
+{
+    struct serve_engine *before = router_live(serve);
+    serve->is_live = is_live;
+    serve->live = role;
+    struct serve_engine *now = router_live(serve);
+    if (before == now) {
+        return;
+    }
+    if (now != NULL) {
+        now->was_live = false;
+        serve->flip_ms = flo_now_ms();
+        serve->awaits_first_answer = true;
+    }
+    if (before != NULL) {
+        before->was_live = true;
+        if (before->n_calls == 0) {
+            router_engine_idle(before);
+        }
+    }
+}
+
+int flo_serve_flip(struct flo_serve *serve, enum flo_serve_role role,
+                   struct flo_err *err)
+{
+    struct serve_engine *engine = serve->roles[role];
+    if (engine == NULL || engine->state != ENGINE_READY) {
+        return flo_fail(err, FLO_E_STATE, "no model is ready to be live");
+    }
+    set_live(serve, true, role);
+    release_held(serve);
+    return 0;
+}
+
+void flo_serve_hold(struct flo_serve *serve)
+{
+    set_live(serve, false, FLO_ROLE_CURRENT);
+}
+
+void flo_serve_unload(struct flo_serve *serve, enum flo_serve_role role,
+                      bool drain)
+{
+    struct serve_engine *engine = serve->roles[role];
+    if (engine == NULL) {
+        return;
+    }
+    if (serve->is_live && serve->live == role) {
+        set_live(serve, false, FLO_ROLE_CURRENT);
+    }
+    engine_let_go(engine, drain && engine->state == ENGINE_READY);
+}
+
+void flo_serve_promote(struct flo_serve *serve)
+{
+    struct serve_engine *candidate = serve->roles[FLO_ROLE_CANDIDATE];
+    struct serve_engine *current = serve->roles[FLO_ROLE_CURRENT];
+    if (candidate == NULL) {
+        return;
+    }
+    if (serve->is_live && serve->live == FLO_ROLE_CURRENT) {
+        set_live(serve, candidate->state == ENGINE_READY, FLO_ROLE_CANDIDATE);
+    }
+    if (current != NULL) {
+        engine_let_go(current, current->state == ENGINE_READY);
+    }
+    serve->roles[FLO_ROLE_CANDIDATE] = NULL;
+    serve->roles[FLO_ROLE_CURRENT] = candidate;
+    candidate->role = FLO_ROLE_CURRENT;
+    serve->live = FLO_ROLE_CURRENT;
+    release_held(serve);
+}
+
+void router_close(struct flo_serve *serve)
+{
+    struct flo_err err = {0};
+    flo_fail(&err, FLO_E_INFER_BUSY, "the agent stops");
+    while (serve->held != NULL) {
+        request_fail(serve->held, &err);
+    }
+}

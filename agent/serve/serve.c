@@ -1,0 +1,88 @@
+/* Serving: open, close, and the numbers; see serve.h. */
+#include "agent/serve/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HOLD_MS 30000
+#define HANG_MS 60000
+#define REQUESTS_MAX 64
+
+int flo_serve_open(struct event_base *base,
+                   const struct flo_serve_options *options,
+                   const struct flo_serve_handlers *handlers,
+                   struct flo_serve **out, struct flo_err *err)
+{
+    struct flo_serve *serve = calloc(1, sizeof(*serve));
+    if (serve == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for serving");
+    }
+    serve->base = base;
+    if (handlers != NULL) {
+        serve->handlers = *handlers;
+    }
+    serve->hold_ms_max =
+        options->hold_ms_max > 0 ? options->hold_ms_max : HOLD_MS;
+    serve->hang_ms_max =
+        options->hang_ms_max > 0 ? options->hang_ms_max : HANG_MS;
+    serve->requests_max =
+        options->requests_max > 0 ? options->requests_max : REQUESTS_MAX;
+    int rv = 0;
+    if (strlen(options->engine_path) >= sizeof(serve->engine_path)) {
+        rv = flo_fail(err, FLO_E_CFG_RANGE, "the engine's path is too long");
+    }
+    snprintf(serve->engine_path, sizeof(serve->engine_path), "%s",
+             options->engine_path);
+    rv = rv < 0 ? rv : api_open(serve, options, err);
+    if (rv < 0) {
+        flo_httpd_close(serve->httpd);
+        free(serve);
+        return rv;
+    }
+    *out = serve;
+    return 0;
+}
+
+void flo_serve_close(struct flo_serve *serve)
+{
+    if (serve == NULL) {
+        return;
+    }
+    serve->is_closing = true;
+    if (serve->probe != NULL) {
+        probe_close(serve->probe);
+    }
+    router_close(serve);
+    engine_free_all(serve);
+    flo_httpd_close(serve->httpd);
+    free(serve);
+}
+
+uint16_t flo_serve_port(const struct flo_serve *serve)
+{
+    return serve->port;
+}
+
+void flo_serve_get_status(const struct flo_serve *serve,
+                          struct flo_serve_status *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->is_live = router_live(serve) != NULL;
+    out->live = serve->live;
+    out->held = serve->n_held;
+    for (int i = 0; i < FLO_ROLE_COUNT; i++) {
+        const struct serve_engine *engine = serve->roles[i];
+        if (engine == NULL || engine->state != ENGINE_READY) {
+            continue;
+        }
+        out->roles[i].is_loaded = true;
+        out->roles[i].pid = engine->pid;
+        out->roles[i].requests = engine->n_calls;
+        out->roles[i].release = engine->release;
+        if (!flo_process_memory(engine->pid, &out->roles[i].rss_bytes, NULL,
+                                NULL)) {
+            out->roles[i].rss_bytes = 0;
+        }
+        memcpy(out->kernel, engine->kernel, sizeof(out->kernel));
+    }
+}

@@ -1,0 +1,342 @@
+/* flotilla-agent serve: the local API over one model file. */
+#include "agent/serve/standalone.h"
+#include "agent/serve/serve.h"
+#include "base/host/digest.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LISTEN_MAX 8
+#define LOSSES_MAX 5       /* engines lost ... */
+#define LOSSES_MS 60000    /* ... in so long: give up */
+#define RESTART_MS_MIN 100 /* doubles per loss */
+
+struct standalone {
+    struct event_base *base;
+    struct flo_serve *serve;
+    struct event *restart;
+    const char *model;
+    const char *token_file;
+    const char *listen[LISTEN_MAX + 1];
+    size_t n_listen;
+    uint32_t context, threads;
+    struct flo_serve_model loaded;
+    uint32_t losses;
+    uint64_t first_loss_ms;
+    struct flo_err failure;
+};
+
+/* ---- options ----------------------------------------------------- */
+
+static const char usage[] =
+    "usage: flotilla-agent serve --model FILE.gguf --listen ADDRESS "
+    "[OPTION...]\n"
+    "\n"
+    "  --model FILE       the model\n"
+    "  --listen ADDRESS   127.0.0.1:PORT or unix:PATH; may be repeated\n"
+    "  --token-file FILE  bearer token for TCP (mode 0600); without it only\n"
+    "                     loopback addresses are taken\n"
+    "  --context N        tokens per request (default: the model's, at most "
+    "2048)\n"
+    "  --threads N        default: by the machine\n";
+
+static int read_number(const char *name, const char *text, uint32_t max,
+                       uint32_t *out, struct flo_err *err)
+{
+    char *end;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    if (!isdigit((unsigned char)text[0]) || *end != '\0' || errno != 0 ||
+        value == 0 || value > max) {
+        return flo_fail(err, FLO_E_USAGE, "--%s %.40s is not from 1 to %u",
+                        name, text, max);
+    }
+    *out = (uint32_t)value;
+    return 0;
+}
+
+static int read_options(int argc, char **argv, struct standalone *s,
+                        bool *wants_help, struct flo_err *err)
+{
+    static const struct option options[] = {
+        {"model", required_argument, NULL, 'm'},
+        {"listen", required_argument, NULL, 'l'},
+        {"token-file", required_argument, NULL, 't'},
+        {"context", required_argument, NULL, 'c'},
+        {"threads", required_argument, NULL, 'n'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int option, rv = 0;
+    optind = 1;
+    opterr = 0;
+    while (rv == 0 &&
+           (option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+        switch (option) {
+        case 'm':
+            s->model = optarg;
+            break;
+        case 'l':
+            if (s->n_listen == LISTEN_MAX) {
+                return flo_fail(err, FLO_E_USAGE, "more than %d --listen",
+                                LISTEN_MAX);
+            }
+            s->listen[s->n_listen++] = optarg;
+            break;
+        case 't':
+            s->token_file = optarg;
+            break;
+        case 'c':
+            rv = read_number("context", optarg, 1u << 20, &s->context, err);
+            break;
+        case 'n':
+            rv = read_number("threads", optarg, 64, &s->threads, err);
+            break;
+        case 'h':
+            *wants_help = true;
+            return 0;
+        default:
+            return flo_fail(err, FLO_E_USAGE, "%s %s",
+                            option == ':' ? "no value for" : "unknown option",
+                            argv[optind - 1]);
+        }
+    }
+    if (rv == 0 && (optind < argc || s->model == NULL || s->n_listen == 0)) {
+        rv = flo_fail(err, FLO_E_USAGE,
+                      optind < argc ? "one argument too many"
+                                    : "--model and --listen are needed");
+    }
+    return rv;
+}
+
+static int read_token(const char *path, char **out, struct flo_err *err)
+{
+    struct stat st;
+    size_t bytes;
+    if (stat(path, &st) == 0 && (st.st_mode & 077) != 0) {
+        return flo_fail(err, FLO_E_CFG_PERM,
+                        "%s has mode %04o, others can read the token", path,
+                        (unsigned)(st.st_mode & 07777));
+    }
+    int rv = flo_file_read(path, 4096, out, &bytes, err);
+    if (rv == 0) {
+        (*out)[strcspn(*out, " \t\r\n")] = '\0';
+    }
+    return rv;
+}
+
+/* ---- the model --------------------------------------------------- */
+
+/* "tiny-v2.Q4_0.gguf" -> "tiny-v2.q4_0": what clients may name. */
+static void name_model(const char *path, char *out)
+{
+    const char *base = strrchr(path, '/');
+    size_t n = 0;
+    base = base != NULL ? base + 1 : path;
+    for (const char *c = base; *c != '\0' && n < FLO_NAME_MAX; c++) {
+        if (strcmp(c, ".gguf") == 0) {
+            break;
+        }
+        int lower = tolower((unsigned char)*c);
+        bool is_fine = isalnum(lower) || (n > 0 && strchr("._-", lower));
+        int plain = n > 0 ? '-' : 'm';
+        out[n++] = (char)(is_fine ? lower : plain);
+    }
+    out[n] = '\0';
+    if (!flo_name_is_valid(out)) {
+        strcpy(out, "model");
+    }
+}
+
+static int load(struct standalone *s, struct flo_err *err)
+{
+    struct flo_serve_model model = s->loaded;
+    model.fd = open(s->model, O_RDONLY | O_CLOEXEC);
+    if (model.fd < 0) {
+        return flo_fail_errno(err,
+                              errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN,
+                              "model %s", s->model);
+    }
+    return flo_serve_load(s->serve, FLO_ROLE_CURRENT, &model, err);
+}
+
+static int describe(struct standalone *s, struct flo_err *err)
+{
+    name_model(s->model, s->loaded.model);
+    strcpy(s->loaded.version, "local");
+    s->loaded.context = s->context;
+    s->loaded.threads = s->threads;
+    return flo_sha256_file(s->model, &s->loaded.release, NULL, err);
+}
+
+/* ---- what happens ------------------------------------------------ */
+
+static void stop(struct standalone *s, const struct flo_err *err)
+{
+    if (err != NULL) {
+        s->failure = *err;
+    }
+    event_base_loopbreak(s->base);
+}
+
+static void on_loaded(void *context, enum flo_serve_role role, uint64_t load_ms,
+                      const struct flo_err *err)
+{
+    struct standalone *s = context;
+    struct flo_err failure = {0};
+    if (err == NULL && flo_serve_flip(s->serve, role, &failure) < 0) {
+        err = &failure;
+    }
+    if (err != NULL) {
+        stop(s, err);
+        return;
+    }
+    struct flo_serve_status status;
+    flo_serve_get_status(s->serve, &status);
+    printf("serving %s@%s: loaded in %llu ms, kernel %s\n", s->loaded.model,
+           s->loaded.version, (unsigned long long)load_ms, status.kernel);
+    fflush(stdout);
+}
+
+static void on_restart(evutil_socket_t fd, short what, void *context)
+{
+    struct standalone *s = context;
+    struct flo_err err = {0};
+    (void)fd;
+    (void)what;
+    if (load(s, &err) < 0) {
+        stop(s, &err);
+    }
+}
+
+static void on_engine_lost(void *context, enum flo_serve_role role,
+                           const struct flo_err *err)
+{
+    struct standalone *s = context;
+    uint64_t now = flo_now_ms();
+    (void)role;
+    if (now - s->first_loss_ms > LOSSES_MS) {
+        s->first_loss_ms = now;
+        s->losses = 0;
+    }
+    if (++s->losses > LOSSES_MAX) {
+        stop(s, err);
+        return;
+    }
+    uint64_t ms = (uint64_t)RESTART_MS_MIN << (s->losses - 1);
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
+                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    event_add(s->restart, &tv);
+}
+
+static void on_signal(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    stop(context, NULL);
+}
+
+/* ---- all of it --------------------------------------------------- */
+
+static int open_serve(struct standalone *s, struct flo_err *err)
+{
+    char engine[512];
+    char *token = NULL;
+    const struct flo_serve_handlers handlers = {
+        .context = s,
+        .on_loaded = on_loaded,
+        .on_engine_lost = on_engine_lost,
+    };
+    if (!flo_process_sibling("flotilla-engine", engine, sizeof(engine))) {
+        return flo_fail(err, FLO_E_ABSENT,
+                        "no flotilla-engine beside this program");
+    }
+    int rv = s->token_file == NULL ? 0 : read_token(s->token_file, &token, err);
+    if (rv < 0) {
+        return rv;
+    }
+    const struct flo_serve_options options = {
+        .engine_path = engine,
+        .listen = s->listen,
+        .token = token,
+        .allows_no_token = token == NULL,
+    };
+    rv = flo_serve_open(s->base, &options, &handlers, &s->serve, err);
+    free(token);
+    return rv;
+}
+
+static int run(struct standalone *s, struct flo_err *err)
+{
+    s->base = event_base_new();
+    s->restart = s->base == NULL ? NULL : evtimer_new(s->base, on_restart, s);
+    if (s->restart == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no event loop");
+    }
+    struct event *interrupt = evsignal_new(s->base, SIGINT, on_signal, s);
+    struct event *terminate = evsignal_new(s->base, SIGTERM, on_signal, s);
+    int rv = interrupt == NULL || terminate == NULL ||
+                     event_add(interrupt, NULL) < 0 ||
+                     event_add(terminate, NULL) < 0
+                 ? flo_fail(err, FLO_E_MEMORY, "no signal events")
+                 : 0;
+    rv = rv < 0 ? rv : describe(s, err);
+    rv = rv < 0 ? rv : open_serve(s, err);
+    rv = rv < 0 ? rv : load(s, err);
+    if (rv == 0) {
+        for (size_t i = 0; i < s->n_listen; i++) {
+            bool is_tcp = strncmp(s->listen[i], "unix:", 5) != 0;
+            printf("listening on %s", s->listen[i]);
+            if (is_tcp && i == 0) {
+                printf(" (port %u)", flo_serve_port(s->serve));
+            }
+            printf("\n");
+        }
+        fflush(stdout);
+        event_base_dispatch(s->base);
+        if (s->failure.code != 0) {
+            rv = s->failure.code;
+            *err = s->failure;
+        }
+    }
+    flo_serve_close(s->serve);
+    if (interrupt != NULL) {
+        event_free(interrupt);
+    }
+    if (terminate != NULL) {
+        event_free(terminate);
+    }
+    return rv;
+}
+
+int flo_serve_standalone(int argc, char **argv)
+{
+    struct standalone s = {0};
+    struct flo_err err = {0};
+    bool wants_help = false;
+    int rv = read_options(argc, argv, &s, &wants_help, &err);
+    if (wants_help) {
+        fputs(usage, stdout);
+        return FLO_EXIT_OK;
+    }
+    if (rv < 0) {
+        flo_err_fix(&err, "flotilla-agent serve --help");
+    } else {
+        rv = run(&s, &err);
+    }
+    if (s.restart != NULL) {
+        event_free(s.restart);
+    }
+    if (s.base != NULL) {
+        event_base_free(s.base);
+    }
+    return rv < 0 ? flo_err_print(stderr, &err) : FLO_EXIT_OK;
+}
