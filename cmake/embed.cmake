@@ -1,0 +1,18 @@
+# cmake -DFOLDER=... -DOUT=... -P embed.cmake: the files of FOLDER as C arrays
+# (server-stub/shell/web.h).
+file(GLOB_RECURSE files RELATIVE ${FOLDER} ${FOLDER}/*)
+list(SORT files)
+set(text "/* Made by cmake/embed.cmake. */\n#include \"server-stub/shell/web.h\"\n\n")
+set(table "")
+set(index 0)
+foreach(name ${files})
+    file(READ ${FOLDER}/${name} hex HEX)
+    string(LENGTH "${hex}" length)
+    math(EXPR bytes "${length} / 2")
+    string(REGEX REPLACE "(..)" "0x\\1," hex "${hex}")
+    string(APPEND text "static const unsigned char file_${index}[] = {${hex}0};\n")
+    string(APPEND table "    {\"${name}\", file_${index}, ${bytes}},\n")
+    math(EXPR index "${index} + 1")
+endforeach()
+string(APPEND text "\nconst struct flo_web_file flo_web_files[] = {\n${table}    {NULL, NULL, 0},\n};\n")
+file(WRITE ${OUT} "${text}")

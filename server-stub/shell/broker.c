@@ -1,0 +1,359 @@
+/* Broker: mosquitto's files, process and restarts. */
+#include <errno.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "server-stub/shell/broker.h"
+
+#define WATCH_MS 250
+#define RETRY_MS_MAX 10000
+
+static const char *const programs[] = {
+    "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/usr/bin/mosquitto"};
+
+struct flo_broker {
+    struct flo_controller *controller;
+    struct event *watch;
+    pid_t pid; /* 0: not running */
+    uint16_t port;
+    uint64_t started_at_ms;
+    uint64_t retry_at_ms;
+    uint64_t retry_ms;
+};
+
+static int path_of(const struct flo_controller *controller, const char *name,
+                   char *out, struct flo_err *err)
+{
+    return flo_path_join(out, 4096, controller->dir, name)
+               ? 0
+               : flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", name);
+}
+
+/* ---- ACL -------------------------------------------------------------------
+ */
+
+/* "d/{d}/desired" with %u or +; mosquitto compares %u with the certificate's
+ * CN. */
+static void acl_line(struct flo_buf *out, const char *fleet,
+                     const struct flo_topic_fact *fact)
+{
+    const char *brace = strchr(fact->path, '{');
+    int before =
+        brace != NULL ? (int)(brace - fact->path) : (int)strlen(fact->path);
+
+    flo_buf_printf(out, "pattern %s flotilla/v1/%s/%.*s%s%s\n",
+                   fact->is_device_writing ? "write" : "read", fleet, before,
+                   fact->path,
+                   brace == NULL     ? ""
+                   : brace[1] == 'd' ? "%u"
+                                     : "+",
+                   brace != NULL ? brace + 3 : "");
+}
+
+static int acl_retired(void *context, const struct flo_store_device *device)
+{
+    if (device->is_retired) {
+        flo_text_list_add(context, device->id);
+    }
+    return 0;
+}
+
+int flo_broker_acl_text(struct flo_controller *controller, struct flo_buf *out,
+                        struct flo_err *err)
+{
+    struct flo_store_device_filter filter = {.online = -1,
+                                             .with_retired = true};
+    struct flo_text_list retired = {0};
+    int rv = flo_store_device_list(controller->store, &filter, acl_retired,
+                                   &retired, err);
+
+    flo_buf_printf(out,
+                   "# Made by flotilla-controller; edits are lost.\n"
+                   "user controller\n"
+                   "topic readwrite flotilla/v1/%s/#\n"
+                   "topic read $SYS/#\n\n",
+                   controller->fleet);
+    for (size_t i = 0; i < retired.count; i++) {
+        flo_buf_printf(out, "user %s\ntopic deny #\n\n", retired.items[i]);
+    }
+    for (int i = 0; i < FLO_TOPIC_COUNT; i++) {
+        acl_line(out, controller->fleet, flo_topic_fact((enum flo_topic)i));
+    }
+    flo_text_list_clear(&retired);
+    return rv < 0 ? rv : out->failed ? flo_fail(err, FLO_E_MEMORY, "ACL") : 0;
+}
+
+static int acl_write(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    char path[4096];
+    int rv = flo_broker_acl_text(controller, &text, err);
+
+    if (rv == 0) {
+        rv = path_of(controller, "mosquitto/acl", path, err);
+    }
+    return rv < 0 ? rv : flo_file_write(path, text.data, text.bytes, 0600, err);
+}
+
+int flo_broker_acl(struct flo_controller *controller, struct flo_err *err)
+{
+    int rv = acl_write(controller, err);
+
+    if (rv == 0 && controller->broker != NULL && controller->broker->pid > 0) {
+        kill(controller->broker->pid, SIGHUP);
+    }
+    return rv;
+}
+
+/* ---- configuration
+ * ------------------------------------------------------------ */
+
+static int config_write(struct flo_controller *controller, uint16_t port,
+                        struct flo_err *err)
+{
+    const struct flo_pki *pki = &controller->pki;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    char path[4096];
+    int rv = path_of(controller, "mosquitto/mosquitto.conf", path, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_buf_printf(&text, "# Made by flotilla-controller; edits are lost.\n"
+                          "per_listener_settings true\n"
+                          "persistence false\n"
+                          "log_dest stderr\n"
+                          "log_type error\n"
+                          "log_type warning\n"
+                          "max_inflight_messages 0\n"
+                          "max_queued_messages 0\n"
+                          "max_queued_bytes 268435456\n"
+                          "max_keepalive 600\n"
+                          "set_tcp_nodelay true\n"
+                          "persistent_client_expiration 1d\n"
+                          "max_packet_size 65536\n");
+    if (geteuid() == 0) {
+        /* It reads keys of the folder's owner, who is root here. */
+        flo_buf_text(&text, "user root\n");
+    }
+    flo_buf_printf(&text,
+                   "listener %u %s\n"
+                   "cafile %s\ncertfile %s\nkeyfile %s\n"
+                   "tls_version tlsv1.2\n"
+                   "require_certificate true\n"
+                   "use_identity_as_username true\n"
+                   "use_username_as_clientid true\n"
+                   "allow_anonymous false\n"
+                   "acl_file %s/mosquitto/acl\n",
+                   port, controller->host_devices, pki->ca_file,
+                   pki->server_cert_file, pki->server_key_file,
+                   controller->dir);
+    return text.failed ? flo_fail(err, FLO_E_MEMORY, "mosquitto.conf")
+                       : flo_file_write(path, text.data, text.bytes, 0600, err);
+}
+
+/* ---- port
+ * ----------------------------------------------------------------------- */
+
+static int bind_to(const char *host, uint16_t port, uint16_t *bound)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *list = NULL;
+    struct sockaddr_storage name;
+    socklen_t bytes = sizeof(name);
+    char text[8];
+    int rv = -1;
+
+    snprintf(text, sizeof(text), "%u", port);
+    if (getaddrinfo(host, text, &hints, &list) != 0 || list == NULL) {
+        return -1;
+    }
+    int fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int one = 1;
+    if (fd >= 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
+        bind(fd, list->ai_addr, list->ai_addrlen) == 0 &&
+        getsockname(fd, (struct sockaddr *)&name, &bytes) == 0) {
+        char service[8];
+        rv = getnameinfo((struct sockaddr *)&name, bytes, NULL, 0, service,
+                         sizeof(service), NI_NUMERICSERV);
+        *bound = (uint16_t)strtoul(service, NULL, 10);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    freeaddrinfo(list);
+    return rv;
+}
+
+/* The port of the last start, else a free one.  A kept port that somebody
+ * else holds is an error: devices know that port. */
+static int port_choose(struct flo_controller *controller, uint16_t *out,
+                       struct flo_err *err)
+{
+    char kept[16];
+    int rv = flo_store_setting_get(controller->store, "mqtt_port", kept,
+                                   sizeof(kept), err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    uint16_t port = (uint16_t)strtoul(kept, NULL, 10);
+    if (bind_to(controller->host_devices, port, out) < 0) {
+        flo_fail(err, FLO_E_PORT_IN_USE,
+                 "the broker's address %s:%u is taken: %s",
+                 controller->host_devices, port, strerror(errno));
+        flo_err_why(err, "devices that are enrolled know this port");
+        return FLO_E_PORT_IN_USE;
+    }
+    snprintf(kept, sizeof(kept), "%u", *out);
+    rv = flo_store_begin(controller->store, err);
+    if (rv == 0) {
+        rv = flo_store_setting_set(controller->store, "mqtt_port", kept, err);
+        if (rv < 0) {
+            flo_store_roll_back(controller->store);
+        } else {
+            rv = flo_store_commit(controller->store, err);
+        }
+    }
+    return rv;
+}
+
+/* ---- process
+ * --------------------------------------------------------------------- */
+
+static int start(struct flo_broker *broker, struct flo_err *err)
+{
+    struct flo_controller *controller = broker->controller;
+    const char *program = NULL;
+    char path[4096];
+    int rv = path_of(controller, "mosquitto/mosquitto.conf", path, err);
+
+    for (size_t i = 0; i < FLO_COUNT(programs) && program == NULL; i++) {
+        program = access(programs[i], X_OK) == 0 ? programs[i] : NULL;
+    }
+    if (program == NULL) {
+        flo_fail(err, FLO_E_PROCESS, "mosquitto is not installed");
+        flo_err_fix(err, "apt-get install mosquitto, or --broker URL");
+        return FLO_E_PROCESS;
+    }
+    const char *const argv[] = {program, "-c", path, NULL};
+    if (rv == 0) {
+        rv = flo_process_spawn(argv, -1, &broker->pid, err);
+    }
+    broker->started_at_ms = flo_now_ms();
+    if (rv == 0) {
+        controller->counters.broker_starts++;
+    }
+    return rv;
+}
+
+static void died(struct flo_broker *broker, int status)
+{
+    uint64_t lived_ms = flo_now_ms() - broker->started_at_ms;
+
+    broker->pid = 0;
+    broker->retry_ms = lived_ms > 5000         ? 0
+                       : broker->retry_ms == 0 ? 250
+                                               : broker->retry_ms * 2;
+    if (broker->retry_ms > RETRY_MS_MAX) {
+        broker->retry_ms = RETRY_MS_MAX;
+    }
+    broker->retry_at_ms = flo_now_ms() + broker->retry_ms;
+    flo_log(FLO_LOG_WARN, "broker",
+            "mosquitto ended (%s %d) after %llu ms, starting it again",
+            WIFSIGNALED(status) ? "signal" : "status",
+            WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+            (unsigned long long)lived_ms);
+}
+
+static void on_watch(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_broker *broker = context;
+    struct flo_err err = {0};
+    int status;
+
+    (void)fd;
+    (void)what;
+    if (broker->pid > 0 &&
+        waitpid(broker->pid, &status, WNOHANG) == broker->pid) {
+        died(broker, status);
+    }
+    if (broker->pid == 0 && flo_now_ms() >= broker->retry_at_ms &&
+        start(broker, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "broker", &err);
+        broker->retry_at_ms = flo_now_ms() + RETRY_MS_MAX;
+    }
+}
+
+int flo_broker_open(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_broker *broker = calloc(1, sizeof(*broker));
+    struct timeval watch = {.tv_usec = WATCH_MS * 1000};
+    int rv;
+
+    if (broker == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "broker");
+    }
+    broker->controller = controller;
+    controller->broker = broker;
+    if ((rv = port_choose(controller, &broker->port, err)) < 0 ||
+        (rv = acl_write(controller, err)) < 0 ||
+        (rv = config_write(controller, broker->port, err)) < 0) {
+        return rv;
+    }
+    snprintf(controller->mqtt_url, sizeof(controller->mqtt_url),
+             strchr(controller->host_devices, ':') != NULL ? "mqtts://[%s]:%u"
+                                                           : "mqtts://%s:%u",
+             controller->host_devices, broker->port);
+    if ((rv = start(broker, err)) < 0) {
+        return rv;
+    }
+    broker->watch =
+        event_new(controller->base, -1, EV_PERSIST, on_watch, broker);
+    if (broker->watch == NULL || event_add(broker->watch, &watch) < 0) {
+        return flo_fail(err, FLO_E_MEMORY, "broker's timer");
+    }
+    return 0;
+}
+
+void flo_broker_close(struct flo_controller *controller)
+{
+    struct flo_broker *broker = controller->broker;
+
+    if (broker == NULL) {
+        return;
+    }
+    if (broker->watch != NULL) {
+        event_free(broker->watch);
+    }
+    if (broker->pid > 0) {
+        kill(broker->pid, SIGTERM);
+        for (int i = 0; i < 100; i++) {
+            if (waitpid(broker->pid, NULL, WNOHANG) != 0) {
+                broker->pid = 0;
+                break;
+            }
+            usleep(10000);
+        }
+    }
+    if (broker->pid > 0) {
+        kill(broker->pid, SIGKILL);
+        waitpid(broker->pid, NULL, 0);
+    }
+    free(broker);
+    controller->broker = NULL;
+}
+
+pid_t flo_broker_pid(const struct flo_controller *controller)
+{
+    return controller->broker != NULL ? controller->broker->pid : 0;
+}

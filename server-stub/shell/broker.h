@@ -1,0 +1,26 @@
+/* Broker: the mosquitto that the controller starts itself.
+ *
+ * DIR/mosquitto holds the configuration, the ACL (made from proto/topics.def)
+ * and the port, which is chosen once and kept.  The broker's memory is a
+ * cache: it persists nothing, and everything is published again when it comes
+ * back.  A broker that dies is started again; it never outlives us. */
+#ifndef FLOTILLA_SERVER_BROKER_H
+#define FLOTILLA_SERVER_BROKER_H
+
+#include "server-stub/shell/controller.h"
+
+struct flo_broker;
+
+/* Write the files, start it, watch it.  Sets controller->mqtt_url. */
+FLO_MUST_USE int flo_broker_open(struct flo_controller *controller,
+                                 struct flo_err *err);
+void flo_broker_close(struct flo_controller *controller);
+/* Write the ACL again (retired devices) and let the broker read it. */
+FLO_MUST_USE int flo_broker_acl(struct flo_controller *controller,
+                                struct flo_err *err);
+/* Text of the ACL, appended: controller, patterns of devices, the retired. */
+FLO_MUST_USE int flo_broker_acl_text(struct flo_controller *controller,
+                                     struct flo_buf *out, struct flo_err *err);
+pid_t flo_broker_pid(const struct flo_controller *controller);
+
+#endif

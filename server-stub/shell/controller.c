@@ -1,0 +1,192 @@
+/* Controller: its parts that need no network, transactions and audit. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/shell/controller.h"
+#include "server-stub/shell/run.h"
+
+#define HEARTBEAT_MS 5000
+
+static int settings_load(struct flo_controller *controller, struct flo_err *err)
+{
+    const struct flo_controller_options *options = &controller->options;
+    char text[FLO_NAME_MAX + 1];
+    int rv = flo_store_setting_get(controller->store, "fleet", text,
+                                   sizeof(text), err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    const char *wanted = options->fleet != NULL ? options->fleet
+                         : text[0] != '\0'      ? text
+                                                : "demo";
+    if (!flo_name_is_valid(wanted)) {
+        return flo_fail(err, FLO_E_META_NAME, "fleet name `%.64s`", wanted);
+    }
+    if (text[0] != '\0' && strcmp(text, wanted) != 0) {
+        return flo_fail(err, FLO_E_STATE,
+                        "this folder holds the fleet %s, not %s", text, wanted);
+    }
+    snprintf(controller->fleet, sizeof(controller->fleet), "%s", wanted);
+    rv = flo_store_setting_set(controller->store, "fleet", controller->fleet,
+                               err);
+    if (rv == 0) {
+        rv = flo_store_setting_get(controller->store, "heartbeat_ms", text,
+                                   sizeof(text), err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    controller->heartbeat_ms = options->heartbeat_ms != 0
+                                   ? options->heartbeat_ms
+                                   : strtoull(text, NULL, 10);
+    if (controller->heartbeat_ms == 0) {
+        controller->heartbeat_ms = HEARTBEAT_MS;
+    }
+    snprintf(text, sizeof(text), "%llu",
+             (unsigned long long)controller->heartbeat_ms);
+    return flo_store_setting_set(controller->store, "heartbeat_ms", text, err);
+}
+
+static int load(struct flo_controller *controller, struct flo_err *err)
+{
+    int rv = flo_store_begin(controller->store, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = settings_load(controller, err);
+    if (rv == 0) {
+        rv = flo_pki_open(controller, err);
+    }
+    if (rv == 0) {
+        rv = flo_pki_admin_token(controller, err);
+    }
+    if (rv == 0) {
+        rv = flo_pki_trust_load(controller, err);
+    }
+    if (rv == 0) {
+        rv = flo_store_devices_offline(controller->store, err);
+    }
+    if (rv < 0) {
+        flo_store_roll_back(controller->store);
+        return rv;
+    }
+    rv = flo_store_commit(controller->store, err);
+    return rv < 0 ? rv : flo_rollouts_load(controller, err);
+}
+
+int flo_controller_open(const struct flo_controller_options *options,
+                        struct flo_controller **out, struct flo_err *err)
+{
+    struct flo_controller *controller = calloc(1, sizeof(*controller));
+
+    if (controller == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "controller");
+    }
+    controller->options = *options;
+    snprintf(controller->dir, sizeof(controller->dir), "%s", options->dir);
+    flo_uuid_make(controller->boot);
+    controller->clock_offset_ms = flo_wall_ms() - flo_now_ms();
+    controller->histograms =
+        calloc(FLO_METRIC_COUNT, sizeof(*controller->histograms));
+    int rv = controller->histograms == NULL
+                 ? flo_fail(err, FLO_E_MEMORY, "controller")
+                 : 0;
+    if (rv == 0 && strcmp(options->dir, ":memory:") != 0) {
+        rv = flo_run_hosts(controller, err);
+        if (rv == 0) {
+            rv = flo_dir_make(options->dir, 0700, err);
+        }
+    }
+    if (rv == 0) {
+        rv = flo_store_open(options->dir, &controller->store, err);
+    }
+    if (rv == 0) {
+        rv = load(controller, err);
+    }
+    if (rv < 0) {
+        flo_controller_close(controller);
+        return rv;
+    }
+    *out = controller;
+    return 0;
+}
+
+void flo_controller_close(struct flo_controller *controller)
+{
+    if (controller == NULL) {
+        return;
+    }
+    flo_rollouts_forget(controller);
+    flo_effects_clear(controller);
+    flo_trust_free(controller->trust);
+    flo_pki_close(&controller->pki);
+    flo_store_close(controller->store);
+    free(controller->histograms);
+    free(controller);
+}
+
+uint64_t flo_controller_now_ms(const struct flo_controller *controller)
+{
+    return flo_now_ms() + controller->clock_offset_ms;
+}
+
+int flo_controller_begin(struct flo_controller *controller, struct flo_err *err)
+{
+    return flo_store_begin(controller->store, err);
+}
+
+int flo_controller_commit(struct flo_controller *controller,
+                          struct flo_err *err)
+{
+    int rv = flo_store_commit(controller->store, err);
+
+    if (rv < 0) {
+        controller->counters.commits_failed++;
+        flo_controller_cancel(controller);
+        return rv;
+    }
+    flo_effects_flush(controller);
+    return 0;
+}
+
+void flo_controller_cancel(struct flo_controller *controller)
+{
+    struct flo_err err = {0};
+
+    flo_store_roll_back(controller->store);
+    flo_effects_clear(controller);
+    flo_rollouts_forget(controller);
+    if (flo_rollouts_load(controller, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "rollouts", &err);
+    }
+}
+
+int flo_controller_audit(struct flo_controller *controller, const char *who,
+                         const char *what, const char *object,
+                         const char *result, const char *detail,
+                         struct flo_err *err)
+{
+    char clean[512];
+    struct flo_audit_record record = {
+        .at_ms = flo_wall_ms(),
+        .who = who,
+        .what = what,
+        .object = object,
+        .result = result,
+        .detail = clean,
+    };
+
+    flo_text_clean(detail, strlen(detail), clean, sizeof(clean));
+    int rv = flo_store_audit_add(controller->store, &record, err);
+    if (rv == 0) {
+        flo_effect_note(controller, "audit",
+                        json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s}", "number",
+                                  (json_int_t)record.number, "at_ms",
+                                  (json_int_t)record.at_ms, "who", who, "what",
+                                  what, "object", object, "result", result,
+                                  "detail", clean));
+    }
+    return rv;
+}

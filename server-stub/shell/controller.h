@@ -1,0 +1,286 @@
+/* Controller: what the shell's files share.
+ *
+ * One thread, one event loop.  Whatever changes state runs between
+ * flo_controller_begin and flo_controller_commit; what has to reach the world
+ * (desired, orders, acknowledgements, live events) is collected in between as
+ * effects and leaves only after the commit, so nobody hears of what a crash
+ * could undo. */
+#ifndef FLOTILLA_SERVER_CONTROLLER_H
+#define FLOTILLA_SERVER_CONTROLLER_H
+
+#include <flotilla/base.h>
+#include <flotilla/proto.h>
+#include <flotilla/release.h>
+
+#include "base/host/crypto.h"
+#include "base/host/httpd.h"
+#include "base/host/json.h"
+#include "base/host/mqtt.h"
+
+#include "server-stub/shell/store.h"
+
+struct event_base;
+struct flo_broker;
+struct flo_live;
+
+struct flo_glue;
+
+#define FLO_CONTROLLER_ROLLOUTS_MAX 64 /* in memory */
+
+struct flo_controller_options {
+    const char *dir;
+    const char *listen;         /* people: HTTP */
+    const char *listen_devices; /* devices: HTTPS; NULL: same host, any port */
+    const char *broker;         /* "embedded" or mqtts://host:port */
+    const char *fleet;
+    uint64_t heartbeat_ms; /* 0: keep, 5000 at first */
+};
+
+/* Keys and certificates in memory; files below DIR (pki.c). */
+struct flo_pki {
+    char ca_file[4096];
+    char server_cert_file[4096];
+    char server_key_file[4096];
+    char mqtt_cert_file[4096];
+    char mqtt_key_file[4096];
+    char *ca_pem;
+    size_t ca_bytes;
+    struct flo_key *ca_key;
+    struct flo_digest ca_fingerprint;
+    struct flo_key *order_key;
+    char order_public_pem[FLO_PUBLIC_KEY_PEM_MAX];
+};
+
+/* A rollout in memory: the core's struct and what orders need. */
+struct flo_rollout_entry {
+    struct flo_rollout core;
+    char group[FLO_NAME_MAX + 1];
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+    struct flo_digest release;
+    uint64_t release_bytes;
+    struct flo_policy policy;
+    json_t *spec; /* as asked */
+};
+
+struct flo_text_list {
+    char **items;
+    size_t count;
+    size_t capacity;
+};
+/* What leaves after the commit. */
+struct flo_effects {
+    struct flo_text_list desired; /* device ids */
+    struct flo_text_list cleared; /* device ids: remove what is retained */
+    struct flo_text_list groups;  /* whose order list changed */
+    struct flo_text_list acks;    /* "<device> <sequence>" */
+    struct flo_text_list live;    /* "<topic> <key>": object changed */
+    struct flo_text_list notes;   /* "<topic> <json>": to be sent as it is */
+    bool acl;                     /* a device was retired */
+};
+
+/* Counted since start, for /metrics. */
+struct flo_controller_counters {
+    uint64_t messages;
+    uint64_t messages_dropped; /* malformed, foreign or unknown */
+    uint64_t batches;
+    uint64_t commits_failed;
+    uint64_t broker_starts;
+    uint64_t orders_signed;
+    uint64_t http_requests;
+};
+
+struct flo_controller {
+    struct flo_controller_options options;
+    char dir[4096];
+    char fleet[FLO_NAME_MAX + 1];
+    char boot[37];
+    uint64_t clock_offset_ms;
+    uint64_t heartbeat_ms;
+    struct event_base *base;
+    struct flo_store *store;
+    struct flo_pki pki;
+    struct flo_trust *trust; /* publishers' keys and our order key */
+    struct flo_httpd *httpd;
+    uint16_t port;
+    uint16_t port_devices;
+    char host[256];
+    char host_devices[256];
+    char mqtt_url[512];
+    struct flo_mqtt *mqtt;
+    struct flo_broker *broker; /* NULL: external */
+    struct flo_live *live;     /* SSE; NULL in tests */
+    struct flo_glue *glue;     /* MQTT queue; NULL in tests */
+    struct flo_effects effects;
+    struct flo_rollout_entry *rollouts[FLO_CONTROLLER_ROLLOUTS_MAX];
+    size_t rollout_count;
+    struct flo_histogram *histograms; /* [FLO_METRIC_COUNT] scratch */
+    struct flo_controller_counters counters;
+};
+
+/* ---- controller.c -----------------------------------------------------------
+ */
+
+/* Store, keys, trust and rollouts, without network.  `dir` ":memory:" keeps
+ * everything in memory (tests, fuzzing). */
+FLO_MUST_USE int
+flo_controller_open(const struct flo_controller_options *options,
+                    struct flo_controller **out, struct flo_err *err);
+void flo_controller_close(struct flo_controller *controller);
+/* Listeners, broker, MQTT, timers: run.c. */
+FLO_MUST_USE int flo_controller_run(struct flo_controller *controller,
+                                    struct flo_err *err);
+
+/* Time of the cores: starts at the wall clock, then runs as the monotonic one,
+ * so a clock that is set does not make devices silent. */
+uint64_t flo_controller_now_ms(const struct flo_controller *controller);
+
+FLO_MUST_USE int flo_controller_begin(struct flo_controller *controller,
+                                      struct flo_err *err);
+/* Commit and let the effects go. */
+FLO_MUST_USE int flo_controller_commit(struct flo_controller *controller,
+                                       struct flo_err *err);
+/* Forget everything since begin; rollouts are read again. */
+void flo_controller_cancel(struct flo_controller *controller);
+
+FLO_MUST_USE int flo_controller_audit(struct flo_controller *controller,
+                                      const char *who, const char *what,
+                                      const char *object, const char *result,
+                                      const char *detail, struct flo_err *err);
+
+/* ---- effects.c
+ * ----------------------------------------------------------------- */
+
+void flo_text_list_add(struct flo_text_list *list, const char *text);
+/* Sort and drop repetitions. */
+void flo_text_list_unique(struct flo_text_list *list);
+void flo_text_list_clear(struct flo_text_list *list);
+void flo_effect_desired(struct flo_controller *controller, const char *device);
+void flo_effect_group(struct flo_controller *controller, const char *group);
+void flo_effect_live(struct flo_controller *controller, const char *topic,
+                     const char *key);
+void flo_effect_note(struct flo_controller *controller, const char *topic,
+                     json_t *json);
+void flo_effects_flush(struct flo_controller *controller);
+void flo_effects_clear(struct flo_controller *controller);
+/* Publish every desired, every order list and the mark. */
+void flo_effects_publish_all(struct flo_controller *controller);
+
+/* ---- orders.c
+ * -------------------------------------------------------------------- */
+
+/* Complete (id, seq, times), sign and store an order; `id` receives its id. */
+FLO_MUST_USE int flo_orders_issue(struct flo_controller *controller,
+                                  struct flo_order *order, bool is_tracked,
+                                  uint64_t release_bytes, char *id,
+                                  struct flo_err *err);
+/* Sign anew what desired documents hold and is older than half its life. */
+FLO_MUST_USE int flo_orders_renew(struct flo_controller *controller,
+                                  struct flo_err *err);
+/* Text of the desired document of a device, appended. */
+FLO_MUST_USE int flo_orders_desired_text(struct flo_controller *controller,
+                                         const char *device,
+                                         struct flo_buf *out,
+                                         struct flo_err *err);
+/* Text of a group's retained list. */
+FLO_MUST_USE int flo_orders_group_text(struct flo_controller *controller,
+                                       const char *group, struct flo_buf *out,
+                                       struct flo_err *err);
+/* Emergency: order, rewrite desired, yank, stop rollouts. */
+FLO_MUST_USE int flo_orders_take_back(struct flo_controller *controller,
+                                      const char *release_title,
+                                      const char *group, const char *by,
+                                      const char *reason, char *id,
+                                      struct flo_err *err);
+/* freeze, unfreeze, config. */
+FLO_MUST_USE int flo_orders_fleet(struct flo_controller *controller,
+                                  enum flo_order_op op, const char *by,
+                                  uint64_t heartbeat_ms, char *id,
+                                  struct flo_err *err);
+
+/* ---- rollouts.c
+ * ----------------------------------------------------------------------- */
+
+/* Read the store's rollouts that still matter. */
+FLO_MUST_USE int flo_rollouts_load(struct flo_controller *controller,
+                                   struct flo_err *err);
+void flo_rollouts_forget(struct flo_controller *controller);
+/* FLO_E_ROLLOUT_ABSENT. */
+FLO_MUST_USE int flo_rollouts_find(struct flo_controller *controller,
+                                   const char *id,
+                                   struct flo_rollout_entry **out,
+                                   struct flo_err *err);
+/* From a POSTed body to a rollout: dry (a plan, nothing stored) or started. */
+FLO_MUST_USE int flo_rollouts_create(struct flo_controller *controller,
+                                     json_t *spec, const char *by, bool dry,
+                                     struct flo_rollout_entry **out,
+                                     struct flo_err *err);
+void flo_rollouts_entry_free(struct flo_rollout_entry *entry);
+/* A step with its actions carried out. */
+FLO_MUST_USE int flo_rollouts_step(struct flo_controller *controller,
+                                   struct flo_rollout_entry *entry,
+                                   struct flo_rollout_event event,
+                                   struct flo_err *err);
+/* The same event to every rollout in memory that it can concern. */
+FLO_MUST_USE int flo_rollouts_step_all(struct flo_controller *controller,
+                                       struct flo_rollout_event event,
+                                       struct flo_err *err);
+/* A device came to its groups. */
+FLO_MUST_USE int flo_rollouts_join(struct flo_controller *controller,
+                                   const char *device,
+                                   const char (*groups)[FLO_NAME_MAX + 1],
+                                   size_t group_count, struct flo_err *err);
+bool flo_rollouts_any_active(const struct flo_controller *controller);
+
+/* ---- ingest.c
+ * ----------------------------------------------------------------------------
+ */
+
+/* One MQTT message, inside a transaction.  What does not fit is dropped and
+ * counted; an error is a failure of ours (the store). */
+FLO_MUST_USE int flo_ingest(struct flo_controller *controller,
+                            const char *topic, const char *data, size_t bytes,
+                            bool retained, struct flo_err *err);
+
+/* ---- views.c: objects as REST and SSE show them
+ * ---------------------------------------------- */
+
+json_t *flo_view_device(const struct flo_store_device *device);
+json_t *flo_view_release(const struct flo_store_release *release,
+                         bool with_document);
+/* New references in *out. */
+FLO_MUST_USE int flo_view_rollout(struct flo_controller *controller,
+                                  struct flo_rollout_entry *entry,
+                                  bool with_devices, json_t **out,
+                                  struct flo_err *err);
+FLO_MUST_USE int flo_view_order(struct flo_controller *controller,
+                                const char *id, json_t **out,
+                                struct flo_err *err);
+void flo_view_rollout_etag(const struct flo_rollout *rollout, char *out);
+
+/* ---- pki.c
+ * ---------------------------------------------------------------------------------------
+ */
+
+/* Make what is missing below DIR and read it; server certificate for the
+ * given hosts. */
+FLO_MUST_USE int flo_pki_open(struct flo_controller *controller,
+                              struct flo_err *err);
+void flo_pki_close(struct flo_pki *pki);
+/* Publishers' keys of DIR/trust and the order key. */
+FLO_MUST_USE int flo_pki_trust_load(struct flo_controller *controller,
+                                    struct flo_err *err);
+/* Add a publisher's public key; *keyid receives 65 bytes. */
+FLO_MUST_USE int flo_pki_trust_add(struct flo_controller *controller,
+                                   const char *pem, size_t bytes, char *keyid,
+                                   struct flo_err *err);
+/* First start: an admin's token in DIR/admin.token. */
+FLO_MUST_USE int flo_pki_admin_token(struct flo_controller *controller,
+                                     struct flo_err *err);
+/* An access token: stored, its text in `out` (FLO_TOKEN_TEXT). */
+FLO_MUST_USE int flo_token_make(struct flo_controller *controller,
+                                const char *name, const char *role,
+                                uint64_t expires_at_ms, char *id, char *out,
+                                struct flo_err *err);
+
+#endif

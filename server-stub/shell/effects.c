@@ -1,0 +1,261 @@
+/* Effects: what leaves after a commit, and the texts that are published. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/shell/controller.h"
+#include "server-stub/shell/glue.h"
+#include "server-stub/shell/live.h"
+
+/* ---- lists -----------------------------------------------------------------
+ */
+
+void flo_text_list_add(struct flo_text_list *list, const char *text)
+{
+    if (list->count > 0 && strcmp(list->items[list->count - 1], text) == 0) {
+        return;
+    }
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity == 0 ? 16 : list->capacity * 2;
+        char **items = realloc(list->items, capacity * sizeof(*items));
+        if (items == NULL) {
+            return; /* published again with the next connection */
+        }
+        list->items = items;
+        list->capacity = capacity;
+    }
+    char *copy = strdup(text);
+    if (copy != NULL) {
+        list->items[list->count++] = copy;
+    }
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+void flo_text_list_unique(struct flo_text_list *list)
+{
+    size_t kept = 0;
+
+    if (list->count < 2) {
+        return;
+    }
+    qsort(list->items, list->count, sizeof(*list->items), by_text);
+    for (size_t i = 0; i < list->count; i++) {
+        if (kept > 0 && strcmp(list->items[kept - 1], list->items[i]) == 0) {
+            free(list->items[i]);
+        } else {
+            list->items[kept++] = list->items[i];
+        }
+    }
+    list->count = kept;
+}
+
+void flo_text_list_clear(struct flo_text_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        free(list->items[i]);
+    }
+    free(list->items);
+    *list = (struct flo_text_list){0};
+}
+
+/* ---- collecting
+ * -------------------------------------------------------------- */
+
+void flo_effect_desired(struct flo_controller *controller, const char *device)
+{
+    flo_text_list_add(&controller->effects.desired, device);
+}
+
+void flo_effect_group(struct flo_controller *controller, const char *group)
+{
+    flo_text_list_add(&controller->effects.groups, group);
+}
+
+void flo_effect_live(struct flo_controller *controller, const char *topic,
+                     const char *key)
+{
+    char text[160];
+
+    snprintf(text, sizeof(text), "%s %s", topic, key);
+    flo_text_list_add(&controller->effects.live, text);
+}
+
+void flo_effect_note(struct flo_controller *controller, const char *topic,
+                     json_t *json)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+
+    if (controller->live != NULL) {
+        flo_buf_printf(&text, "%s ", topic);
+        flo_json_dump(json, &text);
+        if (!text.failed) {
+            flo_text_list_add(&controller->effects.notes, text.data);
+        }
+    }
+    json_decref(json);
+}
+
+void flo_effects_clear(struct flo_controller *controller)
+{
+    struct flo_effects *effects = &controller->effects;
+
+    flo_text_list_clear(&effects->desired);
+    flo_text_list_clear(&effects->cleared);
+    flo_text_list_clear(&effects->groups);
+    flo_text_list_clear(&effects->acks);
+    flo_text_list_clear(&effects->live);
+    flo_text_list_clear(&effects->notes);
+    effects->acl = false;
+}
+
+/* ---- leaving
+ * -------------------------------------------------------------------- */
+
+static void publish_desired(struct flo_controller *controller,
+                            const char *device)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    struct flo_err err = {0};
+
+    if (flo_orders_desired_text(controller, device, &text, &err) < 0) {
+        if (err.code != FLO_E_DEVICE_ABSENT) {
+            flo_log_err(FLO_LOG_WARN, "desired", &err);
+        }
+        return;
+    }
+    flo_glue_publish(controller, FLO_TOPIC_DESIRED, device, text.data,
+                     text.bytes);
+}
+
+static void publish_group(struct flo_controller *controller, const char *group)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    struct flo_err err = {0};
+
+    if (flo_orders_group_text(controller, group, &text, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "orders", &err);
+        return;
+    }
+    flo_glue_publish(controller, FLO_TOPIC_ORDER, group, text.data, text.bytes);
+}
+
+/* "<device> <sequence>", unique and sorted; of one device the last in the list
+ * is not always the highest, so each is sent: agents take the highest. */
+static void publish_ack(struct flo_controller *controller, const char *ack)
+{
+    char device[37];
+    char text[64];
+
+    if (strlen(ack) < 38) {
+        return;
+    }
+    memcpy(device, ack, 36);
+    device[36] = '\0';
+    snprintf(text, sizeof(text), "{\"v\":1,\"ack\":%s}", ack + 37);
+    flo_glue_publish(controller, FLO_TOPIC_CMD, device, text, strlen(text));
+}
+
+/* Of several acknowledgements of one device only the last one counts: they
+ * come in the order of the events. */
+static void acks_newest(struct flo_text_list *acks)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < acks->count; i++) {
+        bool superseded = i + 1 < acks->count &&
+                          strncmp(acks->items[i], acks->items[i + 1], 37) == 0;
+        if (superseded) {
+            free(acks->items[i]);
+        } else {
+            acks->items[kept++] = acks->items[i];
+        }
+    }
+    acks->count = kept;
+}
+
+void flo_effects_flush(struct flo_controller *controller)
+{
+    struct flo_effects effects = controller->effects;
+
+    controller->effects = (struct flo_effects){0};
+    if (controller->mqtt != NULL) {
+        flo_text_list_unique(&effects.groups);
+        flo_text_list_unique(&effects.desired);
+        acks_newest(&effects.acks);
+        for (size_t i = 0; i < effects.groups.count; i++) {
+            publish_group(controller, effects.groups.items[i]);
+        }
+        for (size_t i = 0; i < effects.desired.count; i++) {
+            publish_desired(controller, effects.desired.items[i]);
+        }
+        for (size_t i = 0; i < effects.cleared.count; i++) {
+            flo_glue_publish(controller, FLO_TOPIC_DESIRED,
+                             effects.cleared.items[i], "", 0);
+        }
+        for (size_t i = 0; i < effects.acks.count; i++) {
+            publish_ack(controller, effects.acks.items[i]);
+        }
+    }
+    if (effects.acl) {
+        flo_glue_acl_changed(controller);
+    }
+    if (controller->live != NULL) {
+        flo_text_list_unique(&effects.live);
+        for (size_t i = 0; i < effects.live.count; i++) {
+            flo_live_changed(controller->live, effects.live.items[i]);
+        }
+        for (size_t i = 0; i < effects.notes.count; i++) {
+            flo_live_note(controller->live, effects.notes.items[i]);
+        }
+    }
+    struct flo_effects kept = controller->effects;
+    controller->effects = effects;
+    flo_effects_clear(controller);
+    controller->effects = kept;
+}
+
+static int collect_device(void *context, const struct flo_store_device *device)
+{
+    flo_text_list_add(context, device->id);
+    return 0;
+}
+
+static int collect_group(void *context, const struct flo_store_order *order)
+{
+    flo_text_list_add(context, order->group);
+    return 0;
+}
+
+void flo_effects_publish_all(struct flo_controller *controller)
+{
+    struct flo_store_device_filter filter = {.online = -1};
+    struct flo_text_list groups = {0};
+    struct flo_text_list devices = {0};
+    struct flo_err err = {0};
+    uint64_t begin_ms = flo_now_ms();
+
+    if (flo_store_order_list(controller->store, NULL, flo_wall_ms(),
+                             collect_group, &groups, &err) < 0 ||
+        flo_store_device_list(controller->store, &filter, collect_device,
+                              &devices, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
+    }
+    flo_text_list_add(&groups, "all");
+    flo_text_list_unique(&groups);
+    for (size_t i = 0; i < groups.count; i++) {
+        publish_group(controller, groups.items[i]);
+    }
+    for (size_t i = 0; i < devices.count; i++) {
+        publish_desired(controller, devices.items[i]);
+    }
+    flo_log(FLO_LOG_INFO, "mqtt",
+            "published %zu desired, %zu order lists in "
+            "%llu ms",
+            devices.count, groups.count,
+            (unsigned long long)(flo_now_ms() - begin_ms));
+    flo_text_list_clear(&groups);
+    flo_text_list_clear(&devices);
+}

@@ -1,0 +1,299 @@
+/* Glue: the queue between MQTT and the store, subscriptions, the mark. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "server-stub/shell/broker.h"
+#include "server-stub/shell/glue.h"
+
+#define BATCH_MS 20
+#define BATCH_MESSAGES 2000
+#define QUEUE_MESSAGES_MAX 200000
+
+struct queued {
+    struct queued *next;
+    char *topic;
+    size_t bytes;
+    bool retained;
+    char data[];
+};
+
+struct flo_glue {
+    struct flo_controller *controller;
+    struct event *batch;
+    struct queued *first;
+    struct queued **last;
+    size_t count;
+    uint64_t mark;
+};
+
+/* ---- batches
+ * ----------------------------------------------------------------- */
+
+static void queued_free(struct queued *message)
+{
+    free(message->topic);
+    free(message);
+}
+
+static void plan(struct flo_glue *glue, uint64_t ms)
+{
+    struct timeval in = {.tv_sec = (time_t)(ms / 1000),
+                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+
+    if (!event_pending(glue->batch, EV_TIMEOUT, NULL)) {
+        event_add(glue->batch, &in);
+    }
+}
+
+/* Take up to BATCH_MESSAGES in one transaction.  They stay in the queue until
+ * it is committed; a store that fails gets them again. */
+static int write_batch(struct flo_glue *glue, size_t *taken,
+                       struct flo_err *err)
+{
+    struct flo_controller *controller = glue->controller;
+    int rv = flo_controller_begin(controller, err);
+
+    *taken = 0;
+    for (struct queued *message = glue->first;
+         message != NULL && *taken < BATCH_MESSAGES && rv == 0;
+         message = message->next) {
+        rv = flo_ingest(controller, message->topic, message->data,
+                        message->bytes, message->retained, err);
+        (*taken)++;
+    }
+    if (rv < 0) {
+        flo_controller_cancel(controller);
+        return rv;
+    }
+    controller->counters.batches++;
+    return flo_controller_commit(controller, err);
+}
+
+static void on_batch(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_glue *glue = context;
+    struct flo_err err = {0};
+    size_t taken;
+
+    (void)fd;
+    (void)what;
+    if (glue->first == NULL) {
+        return;
+    }
+    if (write_batch(glue, &taken, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
+        plan(glue, 1000);
+        return;
+    }
+    while (taken-- > 0) {
+        struct queued *done = glue->first;
+        glue->first = done->next;
+        glue->count--;
+        queued_free(done);
+    }
+    if (glue->first == NULL) {
+        glue->last = &glue->first;
+    } else {
+        plan(glue, 0);
+    }
+}
+
+static void on_message(void *context, const struct flo_mqtt_message *message)
+{
+    struct flo_glue *glue = context;
+    struct queued *copy = glue->count < QUEUE_MESSAGES_MAX
+                              ? malloc(sizeof(*copy) + message->bytes + 1)
+                              : NULL;
+
+    if (copy == NULL) {
+        glue->controller->counters.messages_dropped++;
+        return;
+    }
+    copy->next = NULL;
+    copy->topic = strdup(message->topic);
+    copy->bytes = message->bytes;
+    copy->retained = message->retained;
+    memcpy(copy->data, message->data, message->bytes);
+    copy->data[message->bytes] = '\0';
+    if (copy->topic == NULL) {
+        free(copy);
+        return;
+    }
+    *glue->last = copy;
+    glue->last = &copy->next;
+    glue->count++;
+    plan(glue, BATCH_MS);
+}
+
+/* ---- connection
+ * ---------------------------------------------------------------- */
+
+static int subscribe(struct flo_controller *controller, struct flo_err *err)
+{
+    char filter[FLO_TOPIC_TEXT];
+    int rv = 0;
+
+    for (int i = 0; i < FLO_TOPIC_COUNT && rv == 0; i++) {
+        const struct flo_topic_fact *fact = flo_topic_fact((enum flo_topic)i);
+        if (!fact->is_device_writing) {
+            continue;
+        }
+        rv = flo_topic_build((enum flo_topic)i, controller->fleet, "+", filter,
+                             err);
+        if (rv == 0) {
+            rv = flo_mqtt_subscribe(controller->mqtt, filter, 1, err);
+        }
+    }
+    return rv;
+}
+
+/* Whoever is there says so again by its retained presence; the time that we
+ * were deaf is nobody's silence. */
+static int listen_again(struct flo_controller *controller, struct flo_err *err)
+{
+    int rv = flo_controller_begin(controller, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_store_devices_offline(controller->store, err);
+    if (rv == 0) {
+        rv = flo_rollouts_step_all(
+            controller,
+            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LISTENING},
+            err);
+    }
+    if (rv < 0) {
+        flo_controller_cancel(controller);
+        return rv;
+    }
+    return flo_controller_commit(controller, err);
+}
+
+static void publish_mark(struct flo_glue *glue)
+{
+    char text[128];
+
+    glue->mark++;
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"epoch\":1,\"boot\":\"%s\",\"n\":%llu}",
+             glue->controller->boot, (unsigned long long)glue->mark);
+    flo_glue_publish(glue->controller, FLO_TOPIC_MARK, "", text, strlen(text));
+}
+
+static void on_connected(void *context, bool session_present)
+{
+    struct flo_glue *glue = context;
+    struct flo_controller *controller = glue->controller;
+    struct flo_err err = {0};
+
+    (void)session_present;
+    flo_log(FLO_LOG_INFO, "mqtt", "connected to %s", controller->mqtt_url);
+    if (listen_again(controller, &err) < 0 || subscribe(controller, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
+    }
+    flo_effects_publish_all(controller);
+    publish_mark(glue);
+}
+
+static void on_disconnected(void *context, const struct flo_err *err,
+                            uint64_t retry_in_ms)
+{
+    (void)context;
+    flo_log(FLO_LOG_WARN, "mqtt", "no broker: %s (again in %llu ms)", err->what,
+            (unsigned long long)retry_in_ms);
+}
+
+static void on_refused(void *context, const char *topic, int reason)
+{
+    (void)context;
+    flo_log(FLO_LOG_ERROR, "mqtt", "the broker refused %s with 0x%02x", topic,
+            (unsigned)reason);
+}
+
+int flo_glue_open(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_glue *glue = calloc(1, sizeof(*glue));
+
+    if (glue == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "mqtt");
+    }
+    glue->controller = controller;
+    glue->last = &glue->first;
+    controller->glue = glue;
+    glue->batch = event_new(controller->base, -1, 0, on_batch, glue);
+    if (glue->batch == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "mqtt");
+    }
+    struct flo_mqtt_options options = {
+        .url = controller->mqtt_url,
+        .client_id = "controller",
+        .ca_file = controller->pki.ca_file,
+        .cert_file = controller->pki.mqtt_cert_file,
+        .key_file = controller->pki.mqtt_key_file,
+        .keepalive_s = 30,
+        .retry_ms_min = 100,
+        .retry_ms_max = 5000,
+        .queue_messages_max = QUEUE_MESSAGES_MAX,
+    };
+    struct flo_mqtt_handlers handlers = {
+        .context = glue,
+        .on_connected = on_connected,
+        .on_disconnected = on_disconnected,
+        .on_message = on_message,
+        .on_refused = on_refused,
+    };
+    return flo_mqtt_open(controller->base, &options, &handlers,
+                         &controller->mqtt, err);
+}
+
+void flo_glue_close(struct flo_controller *controller)
+{
+    struct flo_glue *glue = controller->glue;
+
+    if (controller->mqtt != NULL) {
+        flo_mqtt_close(controller->mqtt, NULL);
+        controller->mqtt = NULL;
+    }
+    if (glue == NULL) {
+        return;
+    }
+    while (glue->first != NULL) {
+        struct queued *next = glue->first->next;
+        queued_free(glue->first);
+        glue->first = next;
+    }
+    if (glue->batch != NULL) {
+        event_free(glue->batch);
+    }
+    free(glue);
+    controller->glue = NULL;
+}
+
+void flo_glue_publish(struct flo_controller *controller, enum flo_topic topic,
+                      const char *key, const void *data, size_t bytes)
+{
+    const struct flo_topic_fact *fact = flo_topic_fact(topic);
+    char name[FLO_TOPIC_TEXT];
+    struct flo_err err = {0};
+
+    if (controller->mqtt == NULL || !flo_mqtt_is_connected(controller->mqtt)) {
+        return;
+    }
+    if (flo_topic_build(topic, controller->fleet, key, name, &err) < 0 ||
+        flo_mqtt_publish(controller->mqtt, name, data, bytes, fact->qos,
+                         fact->is_retained, 0, 0, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "mqtt", &err);
+    }
+}
+
+void flo_glue_acl_changed(struct flo_controller *controller)
+{
+    struct flo_err err = {0};
+
+    if (controller->broker != NULL && flo_broker_acl(controller, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "broker", &err);
+    }
+}

@@ -1,0 +1,23 @@
+/* Glue: MQTT in and out of the controller.
+ *
+ * Messages are queued as they come; a batch is written in one transaction, at
+ * the latest 20 ms after its first message, and acknowledged after the
+ * commit. */
+#ifndef FLOTILLA_SERVER_GLUE_H
+#define FLOTILLA_SERVER_GLUE_H
+
+#include "server-stub/shell/controller.h"
+
+struct flo_glue;
+
+FLO_MUST_USE int flo_glue_open(struct flo_controller *controller,
+                               struct flo_err *err);
+void flo_glue_close(struct flo_controller *controller);
+/* QoS 1, retained as the topic's table says; dropped without connection (all
+ * is published again when there is one). */
+void flo_glue_publish(struct flo_controller *controller, enum flo_topic topic,
+                      const char *key, const void *data, size_t bytes);
+/* A device was retired: the embedded broker must refuse it. */
+void flo_glue_acl_changed(struct flo_controller *controller);
+
+#endif

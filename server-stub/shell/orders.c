@@ -1,0 +1,466 @@
+/* Orders: signing, renewing, what desired and group lists say, and emergency
+ * orders. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/shell/controller.h"
+
+#define EPOCH 1
+#define CARDS_MAX 1024
+
+/* A name for `by`: letters that are not allowed become '-'. */
+static void by_name(const char *by, char *out)
+{
+    size_t n = 0;
+
+    for (; by[n] != '\0' && n < FLO_NAME_MAX; n++) {
+        char c = by[n];
+        bool fine = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+                    (n > 0 && (c == '.' || c == '_'));
+        out[n] = fine ? c : (n > 0 ? '-' : 'x');
+    }
+    out[n] = '\0';
+}
+
+static int sign(struct flo_controller *controller,
+                const struct flo_order *order, struct flo_buf *body,
+                struct flo_buf *envelope, struct flo_err *err)
+{
+    int rv = flo_order_write(order, body, err);
+
+    if (rv == 0) {
+        rv = flo_order_sign(body->data, body->bytes, controller->pki.order_key,
+                            envelope, err);
+    }
+    if (rv == 0 && (body->failed || envelope->failed)) {
+        rv = flo_fail(err, FLO_E_MEMORY, "order");
+    }
+    return rv;
+}
+
+int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
+                     bool is_tracked, uint64_t release_bytes, char *id,
+                     struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) envelope = {0};
+    char release[FLO_DIGEST_TEXT] = "";
+    char by[FLO_NAME_MAX + 1];
+    int rv = flo_store_next(controller->store, "order", &order->seq, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    snprintf(order->id, sizeof(order->id), "o-%04llu",
+             (unsigned long long)order->seq);
+    snprintf(order->fleet, sizeof(order->fleet), "%s", controller->fleet);
+    by_name(order->by, by);
+    memcpy(order->by, by, sizeof(by));
+    order->epoch = EPOCH;
+    order->issued_at_ms = flo_wall_ms();
+    order->expires_at_ms = order->issued_at_ms + FLO_ORDER_LIFE_MS;
+    if ((rv = sign(controller, order, &body, &envelope, err)) < 0) {
+        return rv;
+    }
+    if (order->op == FLO_ORDER_DEPLOY) {
+        flo_digest_text(&order->release, release);
+    } else if (order->op == FLO_ORDER_ROLLBACK) {
+        flo_digest_text(&order->from[0], release);
+    }
+    struct flo_store_order row = {
+        .id = order->id,
+        .op = flo_order_op_word(order->op),
+        .group = order->scope.group,
+        .envelope = envelope.data,
+        .body = body.data,
+        .rollout = order->rollout,
+        .release = release,
+        .phase = order->phase,
+        .seq = order->seq,
+        .issued_at_ms = order->issued_at_ms,
+        .expires_at_ms = order->expires_at_ms,
+        .is_tracked = is_tracked,
+        .release_bytes = release_bytes,
+    };
+    if ((rv = flo_store_order_add(controller->store, &row, err)) < 0) {
+        return rv;
+    }
+    controller->counters.orders_signed++;
+    snprintf(id, FLO_NAME_MAX + 1, "%s", order->id);
+    if (order->op != FLO_ORDER_DEPLOY) {
+        flo_effect_group(controller, order->scope.group);
+    }
+    return flo_controller_audit(controller, order->by, "order.issue", order->id,
+                                "ok", body.data, err);
+}
+
+/* ---- renewing
+ * ----------------------------------------------------------------- */
+
+struct held {
+    struct flo_text_list ids;
+    uint64_t now_ms;
+};
+
+static int collect_aged(void *context, const struct flo_store_order *order)
+{
+    struct held *held = context;
+
+    if (flo_order_is_aged(order->issued_at_ms, order->expires_at_ms,
+                          held->now_ms)) {
+        flo_text_list_add(&held->ids, order->id);
+    }
+    return 0;
+}
+
+struct parsed {
+    struct flo_order order;
+    uint64_t release_bytes;
+    const char *fleet;
+    struct flo_err *err;
+};
+
+static int parse_order(void *context, const struct flo_store_order *order)
+{
+    struct parsed *parsed = context;
+
+    parsed->release_bytes = order->release_bytes;
+    return flo_order_parse(order->body, strlen(order->body), parsed->fleet,
+                           &parsed->order, parsed->err);
+}
+
+static int holder(void *context, const char *device)
+{
+    flo_effect_desired(context, device);
+    return 0;
+}
+
+static int renew(struct flo_controller *controller, const char *old,
+                 struct flo_err *err)
+{
+    struct parsed parsed = {.fleet = controller->fleet, .err = err};
+    char id[FLO_NAME_MAX + 1];
+    int rv =
+        flo_store_order_get(controller->store, old, parse_order, &parsed, err);
+
+    if (rv == 0) {
+        rv = flo_orders_issue(controller, &parsed.order, false,
+                              parsed.release_bytes, id, err);
+    }
+    if (rv == 0) {
+        rv = flo_store_desired_swap(controller->store, old, id, err);
+    }
+    if (rv == 0) {
+        rv = flo_store_desired_holders(controller->store, id, holder,
+                                       controller, err);
+    }
+    return rv;
+}
+
+int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
+{
+    struct held held = {.now_ms = flo_wall_ms()};
+    int rv = flo_store_order_held(controller->store, collect_aged, &held, err);
+
+    for (size_t i = 0; i < held.ids.count && rv == 0; i++) {
+        rv = renew(controller, held.ids.items[i], err);
+    }
+    flo_text_list_clear(&held.ids);
+    return rv;
+}
+
+/* ---- what is published
+ * --------------------------------------------------------- */
+
+static int take_envelope(void *context, const struct flo_store_order *order)
+{
+    struct flo_buf *out = context;
+
+    flo_buf_printf(out, ",\"release_bytes\":%llu,\"order\":",
+                   (unsigned long long)order->release_bytes);
+    flo_buf_text(out, order->envelope);
+    return 0;
+}
+
+int flo_orders_desired_text(struct flo_controller *controller,
+                            const char *device, struct flo_buf *out,
+                            struct flo_err *err)
+{
+    char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1];
+    char order[FLO_NAME_MAX + 1];
+    size_t group_count;
+    uint64_t rev;
+    int rv = flo_store_desired_get(controller->store, device, &rev, order, err);
+
+    if (rv < 0 ||
+        (rv = flo_store_device_groups(controller->store, device, groups,
+                                      &group_count, err)) < 0) {
+        return rv;
+    }
+    flo_buf_printf(out, "{\"v\":1,\"rev\":%llu,\"heartbeat_ms\":%llu",
+                   (unsigned long long)rev,
+                   (unsigned long long)controller->heartbeat_ms);
+    for (size_t i = 0; i < group_count; i++) {
+        flo_buf_printf(out, "%s\"%s\"", i == 0 ? ",\"groups\":[" : ",",
+                       groups[i]);
+    }
+    flo_buf_text(out, group_count > 0 ? "]" : ",\"groups\":[]");
+    if (order[0] != '\0') {
+        rv = flo_store_order_get(controller->store, order, take_envelope, out,
+                                 err);
+    } else {
+        flo_buf_text(out, ",\"order\":null");
+    }
+    flo_buf_text(out, "}");
+    return rv == 0 && out->failed ? flo_fail(err, FLO_E_MEMORY, "desired") : rv;
+}
+
+struct cards {
+    size_t count;
+    struct flo_order_card items[CARDS_MAX];
+    char *envelopes[CARDS_MAX];
+};
+
+static int collect_card(void *context, const struct flo_store_order *order)
+{
+    struct cards *cards = context;
+    struct flo_order_card *card = &cards->items[cards->count];
+
+    if (strcmp(order->op, "deploy") == 0) {
+        return 0;
+    }
+    if (cards->count == CARDS_MAX) { /* ascending: the oldest goes */
+        free(cards->envelopes[0]);
+        memmove(&cards->items[0], &cards->items[1],
+                (CARDS_MAX - 1) * sizeof(cards->items[0]));
+        memmove(&cards->envelopes[0], &cards->envelopes[1],
+                (CARDS_MAX - 1) * sizeof(cards->envelopes[0]));
+        card = &cards->items[--cards->count];
+    }
+    *card = (struct flo_order_card){.seq = order->seq,
+                                    .expires_at_ms = order->expires_at_ms};
+    snprintf(card->rollout, sizeof(card->rollout), "%s", order->rollout);
+    if (!flo_order_op_parse(order->op, &card->op)) {
+        return 0;
+    }
+    (void)flo_digest_parse(order->release, &card->release);
+    cards->envelopes[cards->count++] = strdup(order->envelope);
+    return 0;
+}
+
+int flo_orders_group_text(struct flo_controller *controller, const char *group,
+                          struct flo_buf *out, struct flo_err *err)
+{
+    struct cards *cards = calloc(1, sizeof(*cards));
+    size_t chosen[FLO_GROUP_ORDERS_MAX];
+    size_t count;
+    int rv;
+
+    if (cards == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "orders of %s", group);
+    }
+    rv = flo_store_order_list(controller->store, group, flo_wall_ms(),
+                              collect_card, cards, err);
+    count = rv == 0 ? flo_group_orders(cards->items, cards->count,
+                                       flo_wall_ms(), chosen)
+                    : 0;
+    flo_buf_text(out, "{\"v\":1,\"orders\":[");
+    for (size_t i = 0; i < count; i++) {
+        const char *envelope = cards->envelopes[chosen[i]];
+        if (envelope != NULL) {
+            flo_buf_text(out, i > 0 ? "," : "");
+            flo_buf_text(out, envelope);
+        }
+    }
+    flo_buf_text(out, "]}");
+    for (size_t i = 0; i < cards->count; i++) {
+        free(cards->envelopes[i]);
+    }
+    free(cards);
+    return rv == 0 && out->failed ? flo_fail(err, FLO_E_MEMORY, "orders") : rv;
+}
+
+/* ---- emergency
+ * ------------------------------------------------------------------- */
+
+struct scope_list {
+    struct flo_controller *controller;
+    const char *order;
+    const char *release; /* digest text: of the rollback */
+    bool rewrites;       /* desired too */
+    struct flo_text_list devices;
+};
+
+static int collect_scope(void *context, const struct flo_store_device *device)
+{
+    struct scope_list *list = context;
+
+    flo_text_list_add(&list->devices, device->id);
+    return 0;
+}
+
+static int note_release(void *context, const struct flo_store_order *order)
+{
+    snprintf(context, FLO_DIGEST_TEXT, "%s:%s", order->op, order->release);
+    return 0;
+}
+
+/* A device that was told to run another release keeps that: the rollback in
+ * its group's list is enough for it. */
+static int wants_rewrite(struct flo_controller *controller, const char *device,
+                         const char *release, bool *out, struct flo_err *err)
+{
+    char order[FLO_NAME_MAX + 1];
+    char what[FLO_DIGEST_TEXT] = "";
+    uint64_t rev;
+    int rv = flo_store_desired_get(controller->store, device, &rev, order, err);
+
+    *out = true;
+    if (rv < 0 || order[0] == '\0') {
+        return rv;
+    }
+    rv = flo_store_order_get(controller->store, order, note_release, what, err);
+    if (rv == 0 && strncmp(what, "deploy:", 7) == 0 &&
+        strncmp(what + 7, release, FLO_DIGEST_TEXT - 8) != 0) {
+        *out = false;
+    }
+    return rv == FLO_E_ABSENT ? 0 : rv;
+}
+
+static int scope_write(struct scope_list *list, const char *device,
+                       struct flo_err *err)
+{
+    struct flo_controller *controller = list->controller;
+    bool rewrite = false;
+    int rv = flo_store_outcome_put(controller->store, list->order, device,
+                                   FLO_OUTCOME_PENDING, 0, err);
+
+    if (rv == 0 && list->rewrites) {
+        rv = wants_rewrite(controller, device, list->release, &rewrite, err);
+    }
+    if (rv == 0 && rewrite) {
+        rv = flo_store_desired_set(controller->store, device, list->order, err);
+        flo_effect_desired(controller, device);
+    }
+    return rv;
+}
+
+/* Await the order on every device of the group. */
+static int scope_open(struct scope_list *list, const char *group,
+                      struct flo_err *err)
+{
+    struct flo_store_device_filter filter = {.group = group, .online = -1};
+    int rv = flo_store_device_list(list->controller->store, &filter,
+                                   collect_scope, list, err);
+
+    for (size_t i = 0; i < list->devices.count && rv == 0; i++) {
+        rv = scope_write(list, list->devices.items[i], err);
+    }
+    flo_text_list_clear(&list->devices);
+    return rv;
+}
+
+static int stop_rollouts(struct flo_controller *controller,
+                         const struct flo_digest *release, const char *note,
+                         struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < controller->rollout_count && rv == 0; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts[i];
+        struct flo_rollout_event event = {.kind = FLO_ROLLOUT_EVENT_TAKEN_BACK,
+                                          .note = note};
+        enum flo_rollout_state state = entry->core.state;
+        if (flo_digest_equal(&entry->release, release) &&
+            (state == FLO_ROLLOUT_RUNNING || state == FLO_ROLLOUT_PAUSED ||
+             state == FLO_ROLLOUT_HALTED || state == FLO_ROLLOUT_ABORTING ||
+             state == FLO_ROLLOUT_DRAFT)) {
+            rv = flo_rollouts_step(controller, entry, event, err);
+        }
+    }
+    return rv;
+}
+
+struct digest_of {
+    struct flo_digest digest;
+    uint64_t bytes;
+};
+
+static int take_digest(void *context, const struct flo_store_release *release)
+{
+    struct digest_of *out = context;
+
+    out->bytes = release->bytes;
+    return flo_digest_parse(release->digest, &out->digest) ? 0 : FLO_E_DB;
+}
+
+int flo_orders_take_back(struct flo_controller *controller,
+                         const char *release_title, const char *group,
+                         const char *by, const char *reason, char *id,
+                         struct flo_err *err)
+{
+    struct flo_order order = {.op = FLO_ORDER_ROLLBACK, .to_previous = true};
+    struct digest_of found;
+    char digest[FLO_DIGEST_TEXT];
+    int rv =
+        flo_release_title_parse(release_title, order.model, order.version, err);
+
+    if (rv < 0 || (rv = flo_store_release_get(controller->store, order.model,
+                                              order.version, take_digest,
+                                              &found, err)) < 0) {
+        return rv;
+    }
+    flo_digest_text(&found.digest, digest);
+    order.from[0] = found.digest;
+    order.from_count = 1;
+    order.version[0] = '\0';
+    snprintf(order.scope.group, sizeof(order.scope.group), "%s", group);
+    snprintf(order.by, sizeof(order.by), "%.64s", by);
+    snprintf(order.reason, sizeof(order.reason), "%.127s", reason);
+    if ((rv = flo_orders_issue(controller, &order, true, 0, id, err)) < 0) {
+        return rv;
+    }
+    struct scope_list list = {.controller = controller,
+                              .order = id,
+                              .release = digest,
+                              .rewrites = true};
+    if ((rv = scope_open(&list, group, err)) < 0 ||
+        (rv = flo_store_release_state(controller->store, digest, "yanked",
+                                      err)) < 0 ||
+        (rv = stop_rollouts(controller, &found.digest, id, err)) < 0) {
+        return rv;
+    }
+    flo_effect_live(controller, "release", release_title);
+    flo_effect_live(controller, "order", id);
+    return 0;
+}
+
+int flo_orders_fleet(struct flo_controller *controller, enum flo_order_op op,
+                     const char *by, uint64_t heartbeat_ms, char *id,
+                     struct flo_err *err)
+{
+    struct flo_order order = {
+        .op = op, .heartbeat_ms = heartbeat_ms, .scope = {.group = "all"}};
+    int rv;
+
+    snprintf(order.by, sizeof(order.by), "%.64s", by);
+    if ((rv = flo_orders_issue(controller, &order, true, 0, id, err)) < 0) {
+        return rv;
+    }
+    struct scope_list list = {.controller = controller, .order = id};
+    rv = scope_open(&list, "all", err);
+    for (size_t i = 0; i < controller->rollout_count && rv == 0; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts[i];
+        if (op == FLO_ORDER_FREEZE &&
+            entry->core.state == FLO_ROLLOUT_RUNNING) {
+            rv = flo_rollouts_step(
+                controller, entry,
+                (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_FREEZE,
+                                           .note = id},
+                err);
+        }
+    }
+    flo_effect_live(controller, "order", id);
+    return rv;
+}

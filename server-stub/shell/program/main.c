@@ -1,0 +1,145 @@
+/* flotilla-controller: command line. */
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "server-stub/shell/controller.h"
+
+static const char help[] =
+    "flotilla-controller --data DIR --listen HOST:PORT [options]\n"
+    "\n"
+    "  --data DIR             everything it keeps: databases, keys, blobs\n"
+    "  --listen HOST:PORT     REST and dashboard for people: HTTP on "
+    "loopback,\n"
+    "                         else HTTPS\n"
+    "  --listen-devices H:P   HTTPS for devices (same host, a port that is\n"
+    "                         chosen once and kept)\n"
+    "  --broker URL|embedded  MQTT broker (embedded: starts mosquitto)\n"
+    "  --fleet NAME           name of the fleet, at first start (demo)\n"
+    "  --heartbeat DURATION   how often devices report (5s)\n"
+    "  --check                look at DIR and options, start nothing\n"
+    "  --version, --help\n";
+
+struct line {
+    struct flo_controller_options options;
+    bool check;
+};
+
+static int read_line(int argc, char **argv, struct line *out,
+                     struct flo_err *err)
+{
+    static const struct option options[] = {
+        {"data", required_argument, NULL, 'd'},
+        {"listen", required_argument, NULL, 'l'},
+        {"listen-devices", required_argument, NULL, 'D'},
+        {"broker", required_argument, NULL, 'b'},
+        {"fleet", required_argument, NULL, 'f'},
+        {"heartbeat", required_argument, NULL, 'H'},
+        {"check", no_argument, NULL, 'c'},
+        {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int letter;
+
+    opterr = 0;
+    while ((letter = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (letter) {
+        case 'd':
+            out->options.dir = optarg;
+            break;
+        case 'l':
+            out->options.listen = optarg;
+            break;
+        case 'D':
+            out->options.listen_devices = optarg;
+            break;
+        case 'b':
+            out->options.broker = optarg;
+            break;
+        case 'f':
+            out->options.fleet = optarg;
+            break;
+        case 'H':
+            if (!flo_duration_parse(optarg, &out->options.heartbeat_ms) ||
+                out->options.heartbeat_ms < 100 ||
+                out->options.heartbeat_ms > 86400000) {
+                return flo_fail(err, FLO_E_USAGE,
+                                "--heartbeat %s: 100ms to 24h are possible",
+                                optarg);
+            }
+            break;
+        case 'c':
+            out->check = true;
+            break;
+        case 'v':
+            puts("flotilla-controller " FLO_VERSION);
+            exit(0);
+        case 'h':
+            fputs(help, stdout);
+            exit(0);
+        default:
+            return flo_fail(err, FLO_E_USAGE, "unknown or incomplete option %s",
+                            argv[optind - 1]);
+        }
+    }
+    if (optind < argc) {
+        return flo_fail(err, FLO_E_USAGE, "`%s` is too much", argv[optind]);
+    }
+    if (out->options.dir == NULL || out->options.listen == NULL) {
+        return flo_fail(err, FLO_E_USAGE, "--data and --listen are needed");
+    }
+    return 0;
+}
+
+/* One controller per folder.  The lock lives as long as the process. */
+static int lock(const char *dir, struct flo_err *err)
+{
+    char path[4096];
+    int rv = flo_dir_make(dir, 0700, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (!flo_path_join(path, sizeof(path), dir, "lock")) {
+        return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", dir);
+    }
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        return flo_fail(err, FLO_E_STATE_LOCKED,
+                        "another controller works in %s", dir);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct flo_controller *controller = NULL;
+    struct flo_err err = {0};
+    struct line line = {0};
+    char *dir = NULL;
+    int rv = read_line(argc, argv, &line, &err);
+
+    umask(077);
+    if (rv == 0) {
+        rv = lock(line.options.dir, &err);
+    }
+    if (rv == 0) {
+        dir = realpath(line.options.dir, NULL); /* mosquitto wants it whole */
+        line.options.dir = dir != NULL ? dir : line.options.dir;
+        rv = flo_controller_open(&line.options, &controller, &err);
+    }
+    if (rv == 0 && !line.check) {
+        rv = flo_controller_run(controller, &err);
+    }
+    flo_controller_close(controller);
+    free(dir);
+    return rv < 0 ? flo_err_print(stderr, &err) : 0;
+}

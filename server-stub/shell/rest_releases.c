@@ -1,0 +1,305 @@
+/* REST: releases: taking a signed document, publishing, yanking. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server-stub/shell/rest.h"
+
+static int take_view(void *context, const struct flo_store_release *release)
+{
+    struct flo_rest_call *call = context;
+
+    call->out = flo_view_release(release, true);
+    return 0;
+}
+
+/* ---- artifacts that miss
+ * ------------------------------------------------------- */
+
+static json_t *missing_blobs(const struct flo_controller *controller,
+                             const struct flo_release *release)
+{
+    json_t *missing = json_array();
+
+    for (uint32_t f = 0; f < release->file_count; f++) {
+        for (uint32_t w = 0; w < release->files[f].way_count; w++) {
+            const struct flo_digest *digest = &release->files[f].ways[w].digest;
+            char text[FLO_DIGEST_TEXT];
+            flo_digest_text(digest, text);
+            if (!flo_blob_exists(controller, digest)) {
+                json_array_append_new(missing, json_string(text));
+            }
+        }
+    }
+    return missing;
+}
+
+/* Smallest download of the first variant for a device that has nothing. */
+static uint64_t full_bytes(const struct flo_release *release)
+{
+    const struct flo_release_variant *variant = &release->variants[0];
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; release->variant_count > 0 && i < variant->file_count;
+         i++) {
+        const struct flo_release_file *file =
+            &release->files[variant->files[i]];
+        uint64_t least = file->bytes;
+        for (uint32_t w = 0; w < file->way_count; w++) {
+            const struct flo_way *way = &file->ways[w];
+            if (flo_digest_is_zero(&way->base) && way->bytes < least) {
+                least = way->bytes;
+            }
+        }
+        sum += least;
+    }
+    return sum;
+}
+
+/* ---- adding
+ * ----------------------------------------------------------------------- */
+
+struct known {
+    const char *model;
+    const char *version;
+    uint64_t number_max;
+    char digest[FLO_DIGEST_TEXT]; /* of the same version, or "" */
+};
+
+static int look_known(void *context, const struct flo_store_release *release)
+{
+    struct known *known = context;
+
+    if (strcmp(release->model, known->model) != 0) {
+        return 0;
+    }
+    if (release->number > known->number_max) {
+        known->number_max = release->number;
+    }
+    if (strcmp(release->version, known->version) == 0) {
+        snprintf(known->digest, sizeof(known->digest), "%s", release->digest);
+    }
+    return 0;
+}
+
+static int write_envelope(struct flo_controller *controller,
+                          const struct flo_digest *digest, const char *data,
+                          size_t bytes, struct flo_err *err)
+{
+    char path[4096];
+
+    if (!flo_blob_path(controller, digest, path)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "path of a blob is too long");
+    }
+    return flo_blob_exists(controller, digest)
+               ? 0
+               : flo_file_write(path, data, bytes, 0644, err);
+}
+
+static int store_release(struct flo_rest_call *call,
+                         const struct flo_release_verified *verified,
+                         const char *digest, struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
+    const struct flo_release *release = &verified->release;
+    int rv = flo_release_write(release, &body, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    struct flo_store_release row = {.model = release->model,
+                                    .version = release->version,
+                                    .number = release->number,
+                                    .digest = digest,
+                                    .state = "draft",
+                                    .body = body.data,
+                                    .bytes = full_bytes(release),
+                                    .created_at_ms = flo_wall_ms()};
+    call->status = 201;
+    return flo_store_release_add(call->controller->store, &row, err);
+}
+
+static int add_verified(struct flo_rest_call *call,
+                        const struct flo_release_verified *verified,
+                        const char *body, size_t bytes, struct flo_err *err)
+{
+    const struct flo_release *release = &verified->release;
+    struct known known = {.model = release->model, .version = release->version};
+    char digest[FLO_DIGEST_TEXT];
+    char title[2 * FLO_NAME_MAX + 2];
+    int rv = flo_store_release_list(call->controller->store, look_known, &known,
+                                    err);
+
+    flo_digest_text(&verified->digest, digest);
+    flo_release_title(release, title);
+    if (rv < 0) {
+        return rv;
+    }
+    if (known.digest[0] != '\0' && strcmp(known.digest, digest) != 0) {
+        return flo_fail(err, FLO_E_RELEASE_EXISTS,
+                        "%s is there already with other bytes", title);
+    }
+    if (known.digest[0] == '\0') {
+        if (release->number <= known.number_max) {
+            return flo_fail(err, FLO_E_RELEASE_EXISTS,
+                            "%s has number %llu, the newest release of %s has "
+                            "%llu",
+                            title, (unsigned long long)release->number,
+                            release->model,
+                            (unsigned long long)known.number_max);
+        }
+        if ((rv = write_envelope(call->controller, &verified->digest, body,
+                                 bytes, err)) < 0 ||
+            (rv = store_release(call, verified, digest, err)) < 0) {
+            return rv;
+        }
+    }
+    flo_effect_live(call->controller, "release", title);
+    rv = flo_store_release_get(call->controller->store, release->model,
+                               release->version, take_view, call, err);
+    if (rv == 0) {
+        json_object_set_new(call->out, "missing",
+                            missing_blobs(call->controller, release));
+    }
+    return rv;
+}
+
+int flo_rest_release_add(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_release_verified verified = {0};
+    size_t bytes;
+    const char *body = flo_httpd_body(call->request, &bytes);
+    int rv = flo_release_verify(body, bytes, call->controller->trust, &verified,
+                                err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = add_verified(call, &verified, body, bytes, err);
+    flo_release_verified_deinit(&verified);
+    return rv;
+}
+
+/* ---- publishing and yanking
+ * ---------------------------------------------------------- */
+
+struct found {
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+    char digest[FLO_DIGEST_TEXT];
+    char state[16];
+    struct flo_release release;
+    struct flo_err *err;
+};
+
+static int take_found(void *context, const struct flo_store_release *release)
+{
+    struct found *found = context;
+
+    snprintf(found->digest, sizeof(found->digest), "%s", release->digest);
+    snprintf(found->state, sizeof(found->state), "%s", release->state);
+    return flo_release_parse(release->body, strlen(release->body), NULL,
+                             &found->release, found->err);
+}
+
+static int find(struct flo_rest_call *call, struct found *found,
+                struct flo_err *err)
+{
+    int rv = flo_release_title_parse(flo_httpd_param(call->request, "name"),
+                                     found->model, found->version, err);
+
+    found->err = err;
+    return rv < 0
+               ? rv
+               : flo_store_release_get(call->controller->store, found->model,
+                                       found->version, take_found, found, err);
+}
+
+static int set_state(struct flo_rest_call *call, const struct found *found,
+                     const char *state, struct flo_err *err)
+{
+    int rv = flo_store_release_state(call->controller->store, found->digest,
+                                     state, err);
+
+    flo_effect_live(call->controller, "release",
+                    flo_httpd_param(call->request, "name"));
+    return rv < 0 ? rv
+                  : flo_store_release_get(call->controller->store, found->model,
+                                          found->version, take_view, call, err);
+}
+
+int flo_rest_release_publish(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct found found = {0};
+    int rv = find(call, &found, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *missing = missing_blobs(call->controller, &found.release);
+    flo_release_deinit(&found.release);
+    if (strcmp(found.state, "yanked") == 0) {
+        return flo_fail(err, FLO_E_RELEASE_YANKED, "%s was withdrawn",
+                        flo_httpd_param(call->request, "name"));
+    }
+    if (json_array_size(missing) > 0) {
+        flo_fail(err, FLO_E_BUNDLE_MISSING,
+                 "%zu artifacts miss, the first is "
+                 "%s",
+                 json_array_size(missing),
+                 json_string_value(json_array_get(missing, 0)));
+        flo_err_fix(err, "upload them: PUT /v1/blobs/{digest}");
+        return FLO_E_BUNDLE_MISSING;
+    }
+    return set_state(call, &found, "published", err);
+}
+
+int flo_rest_release_yank(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct found found = {0};
+    int rv = find(call, &found, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_release_deinit(&found.release);
+    return set_state(call, &found, "yanked", err);
+}
+
+/* ---- reading
+ * -------------------------------------------------------------------------- */
+
+static int add_release(void *context, const struct flo_store_release *release)
+{
+    json_array_append_new(context, flo_view_release(release, false));
+    return 0;
+}
+
+int flo_rest_releases(struct flo_rest_call *call, struct flo_err *err)
+{
+    json_t *items = json_array();
+    int rv = flo_store_release_list(call->controller->store, add_release, items,
+                                    err);
+
+    call->out = flo_rest_list(items, NULL);
+    return rv;
+}
+
+int flo_rest_release(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct found found = {0};
+    int rv = find(call, &found, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_store_release_get(call->controller->store, found.model,
+                               found.version, take_view, call, err);
+    if (rv == 0) {
+        json_object_set_new(call->out, "missing",
+                            missing_blobs(call->controller, &found.release));
+    }
+    flo_release_deinit(&found.release);
+    return rv;
+}

@@ -1,0 +1,277 @@
+/* REST: rollouts, their actions, and emergency orders. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/shell/rest.h"
+
+static int need_body(const struct flo_rest_call *call, struct flo_err *err)
+{
+    return call->in != NULL
+               ? 0
+               : flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here");
+}
+
+/* ---- rollouts
+ * ----------------------------------------------------------------- */
+
+int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
+{
+    const char *dry = flo_httpd_query(call->request, "dry_run");
+    bool is_dry = dry != NULL && strcmp(dry, "true") == 0;
+    struct flo_rollout_entry *entry;
+    int rv = need_body(call, err);
+
+    if (rv < 0 ||
+        (rv = flo_rollouts_create(call->controller, call->in, call->name,
+                                  is_dry, &entry, err)) < 0) {
+        return rv;
+    }
+    call->status = is_dry ? 200 : 201;
+    call->roll_back = is_dry;
+    if (!is_dry) {
+        flo_view_rollout_etag(&entry->core, call->etag);
+    }
+    rv = flo_view_rollout(call->controller, entry, !is_dry, &call->out, err);
+    if (is_dry) {
+        flo_rollouts_entry_free(entry);
+    }
+    return rv;
+}
+
+struct ids {
+    struct flo_text_list list;
+};
+
+static int add_id(void *context, const struct flo_store_rollout *rollout)
+{
+    struct ids *ids = context;
+
+    flo_text_list_add(&ids->list, rollout->id);
+    return 0;
+}
+
+/* The newest 50 are enough for a list; older ones by id. */
+int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct ids ids = {0};
+    json_t *items = json_array();
+    uint64_t limit;
+    int rv = flo_rest_number(call, "limit", 1, 50, 50, &limit, err);
+
+    if (rv == 0) {
+        rv = flo_store_rollout_list(call->controller->store, limit, add_id,
+                                    &ids, err);
+    }
+    for (size_t i = 0; i < ids.list.count && rv == 0; i++) {
+        struct flo_rollout_entry *entry;
+        json_t *view = NULL;
+        rv =
+            flo_rollouts_find(call->controller, ids.list.items[i], &entry, err);
+        if (rv == 0) {
+            rv = flo_view_rollout(call->controller, entry, false, &view, err);
+        }
+        if (rv == 0) {
+            json_array_append_new(items, view);
+        }
+    }
+    flo_text_list_clear(&ids.list);
+    call->out = flo_rest_list(items, NULL);
+    return rv;
+}
+
+int flo_rest_rollout(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_rollout_entry *entry;
+    int rv = flo_rollouts_find(
+        call->controller, flo_httpd_param(call->request, "id"), &entry, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_view_rollout_etag(&entry->core, call->etag);
+    return flo_view_rollout(call->controller, entry, true, &call->out, err);
+}
+
+static int read_action(const char *word, enum flo_rollout_event_kind *out,
+                       struct flo_err *err)
+{
+    static const enum flo_rollout_event_kind actions[] = {
+        FLO_ROLLOUT_EVENT_PAUSE, FLO_ROLLOUT_EVENT_RESUME,
+        FLO_ROLLOUT_EVENT_ABORT, FLO_ROLLOUT_EVENT_ROLLBACK,
+        FLO_ROLLOUT_EVENT_PROMOTE};
+
+    for (size_t i = 0; i < FLO_COUNT(actions); i++) {
+        if (strcmp(flo_rollout_event_word(actions[i]), word) == 0) {
+            *out = actions[i];
+            return 0;
+        }
+    }
+    return flo_fail(err, FLO_E_REST_SCHEMA,
+                    "action: pause, resume, abort, rollback or promote, not "
+                    "`%s`",
+                    word);
+}
+
+int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
+{
+    const char *match = flo_httpd_header(call->request, "If-Match");
+    struct flo_rollout_entry *entry;
+    enum flo_rollout_event_kind kind = FLO_ROLLOUT_EVENT_PAUSE;
+    const char *word;
+    const char *reason;
+    char note[128];
+    int rv;
+
+    if ((rv = need_body(call, err)) < 0 ||
+        (rv = flo_json_get_text(call->in, "action", 16, &word, err)) < 0 ||
+        (rv = flo_json_opt_text(call->in, "reason", 512, "", &reason, err)) <
+            0 ||
+        (rv = read_action(word, &kind, err)) < 0 ||
+        (rv = flo_rollouts_find(call->controller,
+                                flo_httpd_param(call->request, "id"), &entry,
+                                err)) < 0) {
+        return rv;
+    }
+    flo_view_rollout_etag(&entry->core, call->etag);
+    if (match != NULL && strcmp(match, "*") != 0 &&
+        strcmp(match, call->etag) != 0) {
+        return flo_fail(err, FLO_E_REST_CONFLICT,
+                        "rollout %s is %s now: If-Match %.40s is stale",
+                        entry->core.id,
+                        flo_rollout_state_word(entry->core.state), match);
+    }
+    snprintf(note, sizeof(note), "%s%s%.60s", call->name,
+             reason[0] != '\0' ? ", " : "", reason);
+    rv = flo_rollouts_step(
+        call->controller, entry,
+        (struct flo_rollout_event){.kind = kind, .note = note}, err);
+    if (rv < 0) {
+        return rv;
+    }
+    flo_view_rollout_etag(&entry->core, call->etag);
+    return flo_view_rollout(call->controller, entry, true, &call->out, err);
+}
+
+/* ---- orders
+ * ------------------------------------------------------------------------- */
+
+static int confirm(const struct flo_rest_call *call, const char *expected,
+                   struct flo_err *err)
+{
+    const char *typed;
+    int rv = flo_json_get_text(call->in, "confirm", 2 * FLO_NAME_MAX + 1,
+                               &typed, err);
+
+    if (rv == 0 && strcmp(typed, expected) != 0) {
+        flo_fail(err, FLO_E_REST_SCHEMA, "confirm is `%s`, not `%s`", typed,
+                 expected);
+        flo_err_fix(err, "type the name again: %s", expected);
+        return FLO_E_REST_SCHEMA;
+    }
+    return rv;
+}
+
+static int take_back(struct flo_rest_call *call, char *id, struct flo_err *err)
+{
+    const char *release;
+    const char *group;
+    const char *reason;
+    int rv;
+
+    if ((rv = flo_json_get_text(call->in, "release", 2 * FLO_NAME_MAX + 1,
+                                &release, err)) < 0 ||
+        (rv = flo_json_opt_name(call->in, "group", "all", &group, err)) < 0 ||
+        (rv = flo_json_opt_text(call->in, "reason", 512, "", &reason, err)) <
+            0 ||
+        (rv = confirm(call, release, err)) < 0) {
+        return rv;
+    }
+    return flo_orders_take_back(call->controller, release, group, call->name,
+                                reason, id, err);
+}
+
+static int set_heartbeat(struct flo_rest_call *call, uint64_t ms,
+                         struct flo_err *err)
+{
+    char text[32];
+
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)ms);
+    call->controller->heartbeat_ms = ms;
+    return flo_store_setting_set(call->controller->store, "heartbeat_ms", text,
+                                 err);
+}
+
+int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
+{
+    char id[FLO_NAME_MAX + 1];
+    enum flo_order_op op;
+    const char *word;
+    uint64_t ms = 0;
+    int rv;
+
+    if ((rv = need_body(call, err)) < 0 ||
+        (rv = flo_json_get_text(call->in, "op", 16, &word, err)) < 0) {
+        return rv;
+    }
+    if (!flo_order_op_parse(word, &op) ||
+        (op != FLO_ORDER_ROLLBACK && op != FLO_ORDER_FREEZE &&
+         op != FLO_ORDER_UNFREEZE && op != FLO_ORDER_CONFIG)) {
+        return flo_fail(err, FLO_E_REST_SCHEMA,
+                        "op: rollback, freeze, unfreeze or config, not `%s`",
+                        word);
+    }
+    if (op == FLO_ORDER_ROLLBACK) {
+        rv = take_back(call, id, err);
+    } else {
+        rv = confirm(call, call->controller->fleet, err);
+        if (rv == 0 && op == FLO_ORDER_CONFIG) {
+            rv = flo_json_get_u64(call->in, "heartbeat_ms", 100, 86400000, &ms,
+                                  err);
+            rv = rv < 0 ? rv : set_heartbeat(call, ms, err);
+        }
+        if (rv == 0) {
+            rv =
+                flo_orders_fleet(call->controller, op, call->name, ms, id, err);
+        }
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    call->status = 202;
+    return flo_view_order(call->controller, id, &call->out, err);
+}
+
+int flo_rest_order(struct flo_rest_call *call, struct flo_err *err)
+{
+    return flo_view_order(call->controller,
+                          flo_httpd_param(call->request, "id"), &call->out,
+                          err);
+}
+
+static int add_tracked(void *context, const struct flo_store_order *order)
+{
+    if (order->is_tracked) {
+        flo_text_list_add(context, order->id);
+    }
+    return 0;
+}
+
+/* Emergency orders, newest first. */
+int flo_rest_orders(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_text_list ids = {0};
+    json_t *items = json_array();
+    int rv = flo_store_order_list(call->controller->store, NULL, 0, add_tracked,
+                                  &ids, err);
+
+    for (size_t i = ids.count; i > 0 && ids.count - i < 50 && rv == 0; i--) {
+        json_t *view = NULL;
+        rv = flo_view_order(call->controller, ids.items[i - 1], &view, err);
+        if (rv == 0) {
+            json_array_append_new(items, view);
+        }
+    }
+    flo_text_list_clear(&ids);
+    call->out = flo_rest_list(items, NULL);
+    return rv;
+}

@@ -1,0 +1,544 @@
+/* Rollouts in memory: reading them from the store, stepping them, carrying
+ * their actions out.  Creation is in rollouts_create.c. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/shell/controller.h"
+#include "server-stub/shell/rollouts_inside.h"
+
+/* ---- memory
+ * ------------------------------------------------------------------ */
+
+void flo_rollouts_entry_free(struct flo_rollout_entry *entry)
+{
+    if (entry != NULL) {
+        free(entry->core.members);
+        json_decref(entry->spec);
+        free(entry);
+    }
+}
+
+void flo_rollouts_forget(struct flo_controller *controller)
+{
+    for (size_t i = 0; i < controller->rollout_count; i++) {
+        flo_rollouts_entry_free(controller->rollouts[i]);
+    }
+    controller->rollout_count = 0;
+}
+
+int flo_rollouts_grow(struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    struct flo_rollout *core = &entry->core;
+
+    if (core->member_count < core->member_capacity) {
+        return 0;
+    }
+    size_t capacity =
+        core->member_capacity == 0 ? 64 : core->member_capacity * 2;
+    if (capacity > 2 * FLO_ROLLOUT_MEMBERS_MAX) {
+        return flo_fail(err, FLO_E_REST_LIMIT, "more than %d devices",
+                        FLO_ROLLOUT_MEMBERS_MAX);
+    }
+    struct flo_rollout_member *members =
+        realloc(core->members, capacity * sizeof(*members));
+    if (members == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%zu devices in a rollout",
+                        capacity);
+    }
+    core->members = members;
+    core->member_capacity = capacity;
+    return 0;
+}
+
+/* Keep it; the first finished one makes room.  Entry is taken. */
+int flo_rollouts_keep(struct flo_controller *controller,
+                      struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    if (controller->rollout_count == FLO_CONTROLLER_ROLLOUTS_MAX) {
+        size_t i = 0;
+        while (
+            i < controller->rollout_count &&
+            flo_rollout_state_is_active(controller->rollouts[i]->core.state)) {
+            i++;
+        }
+        if (i == controller->rollout_count) {
+            flo_rollouts_entry_free(entry);
+            return flo_fail(err, FLO_E_REST_LIMIT,
+                            "%d rollouts are under way already",
+                            FLO_CONTROLLER_ROLLOUTS_MAX);
+        }
+        flo_rollouts_entry_free(controller->rollouts[i]);
+        memmove(&controller->rollouts[i], &controller->rollouts[i + 1],
+                (controller->rollout_count - i - 1) *
+                    sizeof(controller->rollouts[0]));
+        controller->rollout_count--;
+    }
+    controller->rollouts[controller->rollout_count++] = entry;
+    return 0;
+}
+
+/* ---- to and from the store
+ * ------------------------------------------------------ */
+
+static json_t *phase_json(const struct flo_rollout_phase *phase)
+{
+    return json_pack("{s:I,s:I,s:s,s:I,s:I}", "from",
+                     (json_int_t)phase->bucket_from, "to",
+                     (json_int_t)phase->bucket_to, "state",
+                     flo_phase_state_word(phase->state), "started_at_ms",
+                     (json_int_t)phase->started_at_ms, "settled_at_ms",
+                     (json_int_t)phase->settled_at_ms);
+}
+
+int flo_rollouts_put(struct flo_controller *controller,
+                     const struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    const struct flo_rollout *core = &entry->core;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) spec = {0};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    char digest[FLO_DIGEST_TEXT];
+    json_t *phases = json_array();
+
+    for (uint32_t i = 0; i < core->phase_count; i++) {
+        json_array_append_new(phases, phase_json(&core->phases[i]));
+    }
+    json_t *json =
+        json_pack("{s:s,s:I,s:I,s:o}", "reason", core->reason, "since_at_ms",
+                  (json_int_t)core->since_at_ms, "phase",
+                  (json_int_t)core->phase, "phases", phases);
+    flo_json_dump(json, &text);
+    json_decref(json);
+    flo_json_dump(entry->spec, &spec);
+    if (text.failed || spec.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "rollout %s", core->id);
+    }
+    flo_digest_text(&entry->release, digest);
+    struct flo_store_rollout row = {.id = core->id,
+                                    .spec = spec.data,
+                                    .state =
+                                        flo_rollout_state_word(core->state),
+                                    .core = text.data,
+                                    .digest = digest,
+                                    .created_at_ms = core->created_at_ms};
+    return flo_store_rollout_put(controller->store, &row, err);
+}
+
+static void phase_read(const json_t *json, struct flo_rollout_phase *phase)
+{
+    static const enum flo_phase_state all[] = {
+        FLO_PHASE_WAITING, FLO_PHASE_RUNNING, FLO_PHASE_PASSED,
+        FLO_PHASE_FAILED, FLO_PHASE_PROMOTED};
+    const char *word = json_string_value(json_object_get(json, "state"));
+
+    for (size_t i = 0; i < FLO_COUNT(all) && word != NULL; i++) {
+        if (strcmp(flo_phase_state_word(all[i]), word) == 0) {
+            phase->state = all[i];
+        }
+    }
+#define READ(field, key)                                                       \
+    ((field) =                                                                 \
+         (__typeof__(field))json_integer_value(json_object_get(json, key)))
+    READ(phase->bucket_from, "from");
+    READ(phase->bucket_to, "to");
+    READ(phase->started_at_ms, "started_at_ms");
+    READ(phase->settled_at_ms, "settled_at_ms");
+#undef READ
+}
+
+static int core_read(struct flo_rollout_entry *entry, const char *text,
+                     struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    struct flo_rollout *core = &entry->core;
+    int rv = flo_json_parse(text, strlen(text), 1 << 20, &json, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    const char *reason = json_string_value(json_object_get(json, "reason"));
+    snprintf(core->reason, sizeof(core->reason), "%s",
+             reason != NULL ? reason : "");
+    core->since_at_ms =
+        (uint64_t)json_integer_value(json_object_get(json, "since_at_ms"));
+    core->phase = (uint32_t)json_integer_value(json_object_get(json, "phase"));
+    if (core->phase >= core->phase_count) {
+        return flo_fail(err, FLO_E_DB, "rollout %s has no phase %u", core->id,
+                        core->phase);
+    }
+    for (uint32_t i = 0; i < core->phase_count; i++) {
+        phase_read(json_array_get(json_object_get(json, "phases"), i),
+                   &core->phases[i]);
+    }
+    return 0;
+}
+
+struct load {
+    struct flo_controller *controller;
+    struct flo_rollout_entry *entry;
+    struct flo_err *err;
+};
+
+static int load_row(void *context, const struct flo_store_rollout *row)
+{
+    struct load *load = context;
+    struct flo_rollout_entry *entry;
+    json_t *spec = NULL;
+    int rv =
+        flo_json_parse(row->spec, strlen(row->spec), 1 << 20, &spec, load->err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_rollouts_read_spec(load->controller, spec, &entry, load->err);
+    if (rv < 0) {
+        json_decref(spec);
+        return rv;
+    }
+    load->entry = entry;
+    snprintf(entry->core.id, sizeof(entry->core.id), "%s", row->id);
+    entry->core.created_at_ms = row->created_at_ms;
+    if (!flo_rollout_state_parse(row->state, &entry->core.state)) {
+        return flo_fail(load->err, FLO_E_DB, "rollout %s: state `%s`", row->id,
+                        row->state);
+    }
+    return core_read(entry, row->core, load->err);
+}
+
+static int load_member(void *context, const struct flo_rollout_member *member,
+                       const char *name, const char *error_json,
+                       const char *detail_json)
+{
+    struct load *load = context;
+    int rv = flo_rollouts_grow(load->entry, load->err);
+
+    (void)name;
+    (void)error_json;
+    (void)detail_json;
+    if (rv == 0) {
+        struct flo_rollout *core = &load->entry->core;
+        core->members[core->member_count] = *member;
+        core->members[core->member_count++].heard_at_ms =
+            flo_controller_now_ms(load->controller);
+    }
+    return rv;
+}
+
+static int load_one(struct flo_controller *controller, const char *id,
+                    struct flo_rollout_entry **out, struct flo_err *err)
+{
+    struct load load = {.controller = controller, .err = err};
+    int rv = flo_store_rollout_get(controller->store, id, load_row, &load, err);
+
+    if (rv == 0) {
+        rv = flo_store_member_list(controller->store, id, load_member, &load,
+                                   err);
+    }
+    if (rv < 0) {
+        flo_rollouts_entry_free(load.entry);
+        return rv;
+    }
+    flo_rollout_count(&load.entry->core);
+    rv = flo_rollouts_keep(controller, load.entry, err);
+    *out = load.entry;
+    return rv;
+}
+
+int flo_rollouts_find(struct flo_controller *controller, const char *id,
+                      struct flo_rollout_entry **out, struct flo_err *err)
+{
+    for (size_t i = 0; i < controller->rollout_count; i++) {
+        if (strcmp(controller->rollouts[i]->core.id, id) == 0) {
+            *out = controller->rollouts[i];
+            return 0;
+        }
+    }
+    return load_one(controller, id, out, err);
+}
+
+struct wanted {
+    struct flo_text_list ids;
+    size_t finished;
+};
+
+/* Newest first: all that are under way, and a few that are not, for devices
+ * that join or come back late. */
+static int want_row(void *context, const struct flo_store_rollout *row)
+{
+    struct wanted *wanted = context;
+    enum flo_rollout_state state;
+
+    if (flo_rollout_state_parse(row->state, &state) &&
+        (flo_rollout_state_is_active(state) || wanted->finished++ < 16)) {
+        flo_text_list_add(&wanted->ids, row->id);
+    }
+    return 0;
+}
+
+int flo_rollouts_load(struct flo_controller *controller, struct flo_err *err)
+{
+    struct wanted wanted = {0};
+    struct flo_rollout_entry *entry;
+    int rv =
+        flo_store_rollout_list(controller->store, 1000, want_row, &wanted, err);
+
+    for (size_t i = wanted.ids.count; i > 0 && rv == 0; i--) {
+        rv =
+            flo_rollouts_find(controller, wanted.ids.items[i - 1], &entry, err);
+    }
+    flo_text_list_clear(&wanted.ids);
+    return rv;
+}
+
+bool flo_rollouts_any_active(const struct flo_controller *controller)
+{
+    for (size_t i = 0; i < controller->rollout_count; i++) {
+        if (flo_rollout_state_is_active(controller->rollouts[i]->core.state)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- actions
+ * ----------------------------------------------------------------------- */
+
+static int do_order(struct flo_controller *controller,
+                    struct flo_rollout_entry *entry,
+                    const struct flo_rollout_action *action,
+                    struct flo_err *err)
+{
+    struct flo_order order = {.op = action->op, .phase = action->phase};
+    const char *by = json_string_value(json_object_get(entry->spec, "by"));
+    char id[FLO_NAME_MAX + 1];
+
+    snprintf(order.scope.group, sizeof(order.scope.group), "%s", entry->group);
+    snprintf(order.scope.salt, sizeof(order.scope.salt), "%s", entry->core.id);
+    order.scope.bucket_from = action->bucket_from;
+    order.scope.bucket_to = action->bucket_to;
+    snprintf(order.by, sizeof(order.by), "%.64s",
+             by != NULL ? by : "controller");
+    snprintf(order.rollout, sizeof(order.rollout), "%s", entry->core.id);
+    if (action->op == FLO_ORDER_DEPLOY) {
+        memcpy(order.model, entry->model, sizeof(order.model));
+        memcpy(order.version, entry->version, sizeof(order.version));
+        order.release = entry->release;
+        order.policy = entry->policy;
+    } else if (action->op == FLO_ORDER_ROLLBACK) {
+        memcpy(order.model, entry->model, sizeof(order.model));
+        order.from[0] = entry->release;
+        order.from_count = 1;
+        order.to_previous = true;
+        snprintf(order.reason, sizeof(order.reason), "%.127s",
+                 entry->core.reason);
+    }
+    return flo_orders_issue(
+        controller, &order, false,
+        action->op == FLO_ORDER_DEPLOY ? entry->release_bytes : 0, id, err);
+}
+
+static int take_id(void *context, const struct flo_store_order *order)
+{
+    snprintf(context, FLO_NAME_MAX + 1, "%s", order->id);
+    return 0;
+}
+
+static int do_desired(struct flo_controller *controller,
+                      struct flo_rollout_entry *entry,
+                      const struct flo_rollout_action *action,
+                      struct flo_err *err)
+{
+    struct flo_rollout *core = &entry->core;
+    char order[FLO_NAME_MAX + 1];
+    uint64_t phase = action->op == FLO_ORDER_DEPLOY ? action->phase : 0;
+    int rv = flo_store_order_of(controller->store, core->id,
+                                flo_order_op_word(action->op), phase, take_id,
+                                order, err);
+
+    for (size_t i = 0; i < core->member_count && rv == 0; i++) {
+        if (flo_rollout_action_names(core, action, i)) {
+            rv = flo_store_desired_set(controller->store,
+                                       core->members[i].device, order, err);
+            flo_effect_desired(controller, core->members[i].device);
+        }
+    }
+    return rv;
+}
+
+static int do_member(struct flo_controller *controller,
+                     struct flo_rollout_entry *entry, size_t index,
+                     struct flo_err *err)
+{
+    struct flo_rollout_member *member = &entry->core.members[index];
+
+    member->is_dirty = false;
+    return flo_store_member_put(controller->store, entry->core.id, member, err);
+}
+
+static int do_members(struct flo_controller *controller,
+                      struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < entry->core.member_count && rv == 0; i++) {
+        if (entry->core.members[i].is_dirty) {
+            rv = do_member(controller, entry, i, err);
+        }
+    }
+    return rv;
+}
+
+static int do_state(struct flo_controller *controller,
+                    struct flo_rollout_entry *entry,
+                    const struct flo_rollout_action *action,
+                    struct flo_err *err)
+{
+    const char *word =
+        flo_rollout_state_word((enum flo_rollout_state)action->state);
+
+    flo_log(FLO_LOG_INFO, "rollout", "%s %s is %s (%s)", entry->core.id,
+            entry->core.release, word, entry->core.reason);
+    return flo_controller_audit(controller, "controller", "rollout.state",
+                                entry->core.id, word, entry->core.reason, err);
+}
+
+static int do_phase(struct flo_controller *controller,
+                    struct flo_rollout_entry *entry,
+                    const struct flo_rollout_action *action,
+                    struct flo_err *err)
+{
+    const struct flo_rollout_phase *phase = &entry->core.phases[action->phase];
+    const char *word =
+        flo_phase_state_word((enum flo_phase_state)action->state);
+
+    flo_log(FLO_LOG_INFO, "rollout", "%s phase %s is %s", entry->core.id,
+            phase->name, word);
+    return flo_controller_audit(controller, "controller", "rollout.phase",
+                                entry->core.id, word, phase->name, err);
+}
+
+static int carry_out(struct flo_controller *controller,
+                     struct flo_rollout_entry *entry,
+                     const struct flo_rollout_action *action,
+                     struct flo_err *err)
+{
+    switch (action->kind) {
+    case FLO_ROLLOUT_DO_STATE:
+        return do_state(controller, entry, action, err);
+    case FLO_ROLLOUT_DO_PHASE:
+        return do_phase(controller, entry, action, err);
+    case FLO_ROLLOUT_DO_ORDER:
+        return do_order(controller, entry, action, err);
+    case FLO_ROLLOUT_DO_DESIRED:
+        return do_desired(controller, entry, action, err);
+    case FLO_ROLLOUT_DO_MEMBER:
+        return do_member(controller, entry, action->member, err);
+    case FLO_ROLLOUT_DO_MEMBERS:
+        return do_members(controller, entry, err);
+    }
+    return 0;
+}
+
+int flo_rollouts_step(struct flo_controller *controller,
+                      struct flo_rollout_entry *entry,
+                      struct flo_rollout_event event, struct flo_err *err)
+{
+    struct flo_rollout_actions actions;
+    int rv = 0;
+
+    event.now_ms = flo_controller_now_ms(controller);
+    if (event.kind == FLO_ROLLOUT_EVENT_JOINED) {
+        rv = flo_rollouts_grow(entry, err);
+    }
+    if (rv == 0) {
+        rv = flo_rollout_step(&entry->core, &event, &actions, err);
+    }
+    if (rv < 0 || actions.count == 0) {
+        return rv;
+    }
+    for (size_t i = 0; i < actions.count && rv == 0; i++) {
+        rv = carry_out(controller, entry, &actions.items[i], err);
+    }
+    flo_effect_live(controller, "rollout", entry->core.id);
+    return rv < 0 ? rv : flo_rollouts_put(controller, entry, err);
+}
+
+int flo_rollouts_step_all(struct flo_controller *controller,
+                          struct flo_rollout_event event, struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < controller->rollout_count && rv == 0; i++) {
+        if (event.kind != FLO_ROLLOUT_EVENT_LEFT &&
+            !flo_rollout_state_is_active(controller->rollouts[i]->core.state)) {
+            continue;
+        }
+        rv = flo_rollouts_step(controller, controller->rollouts[i], event, err);
+    }
+    return rv;
+}
+
+/* ---- joining
+ * ---------------------------------------------------------------------------
+ */
+
+static int state_of_release(void *context,
+                            const struct flo_store_release *release)
+{
+    *(bool *)context = strcmp(release->state, "published") == 0;
+    return 0;
+}
+
+/* A newcomer gets what its group was brought to last, and what is under way
+ * now: per model the newest completed rollout and those that run. */
+static int joins(struct flo_controller *controller, size_t index, bool *out,
+                 struct flo_err *err)
+{
+    const struct flo_rollout_entry *entry = controller->rollouts[index];
+    enum flo_rollout_state state = entry->core.state;
+    int rv = flo_store_release_get(controller->store, entry->model,
+                                   entry->version, state_of_release, out, err);
+
+    if (rv < 0 || !*out) {
+        return rv;
+    }
+    *out = state == FLO_ROLLOUT_RUNNING || state == FLO_ROLLOUT_PAUSED ||
+           state == FLO_ROLLOUT_COMPLETED;
+    for (size_t i = index + 1;
+         state == FLO_ROLLOUT_COMPLETED && i < controller->rollout_count; i++) {
+        const struct flo_rollout_entry *later = controller->rollouts[i];
+        if (later->core.state == FLO_ROLLOUT_COMPLETED &&
+            strcmp(later->model, entry->model) == 0 &&
+            strcmp(later->group, entry->group) == 0) {
+            *out = false;
+        }
+    }
+    return 0;
+}
+
+int flo_rollouts_join(struct flo_controller *controller, const char *device,
+                      const char (*groups)[FLO_NAME_MAX + 1],
+                      size_t group_count, struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < controller->rollout_count && rv == 0; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts[i];
+        bool in_group = false;
+        bool wanted = false;
+        for (size_t g = 0; g < group_count; g++) {
+            in_group = in_group || strcmp(groups[g], entry->group) == 0;
+        }
+        if (!in_group || (rv = joins(controller, i, &wanted, err)) < 0 ||
+            !wanted) {
+            continue;
+        }
+        rv =
+            flo_rollouts_step(controller, entry,
+                              (struct flo_rollout_event){
+                                  .kind = FLO_ROLLOUT_EVENT_JOINED,
+                                  .device = device,
+                                  .bucket = flo_bucket(entry->core.id, device)},
+                              err);
+    }
+    return rv;
+}

@@ -1,0 +1,24 @@
+/* What the files of the rollouts' shell share; not for others. */
+#ifndef FLOTILLA_SERVER_ROLLOUTS_INSIDE_H
+#define FLOTILLA_SERVER_ROLLOUTS_INSIDE_H
+
+#include "server-stub/shell/controller.h"
+
+/* Room for one member more. */
+FLO_MUST_USE int flo_rollouts_grow(struct flo_rollout_entry *entry,
+                                   struct flo_err *err);
+/* Takes the entry, also when it fails. */
+FLO_MUST_USE int flo_rollouts_keep(struct flo_controller *controller,
+                                   struct flo_rollout_entry *entry,
+                                   struct flo_err *err);
+FLO_MUST_USE int flo_rollouts_put(struct flo_controller *controller,
+                                  const struct flo_rollout_entry *entry,
+                                  struct flo_err *err);
+/* From a specification to a draft without members.  Takes `spec` when it
+ * succeeds. */
+FLO_MUST_USE int flo_rollouts_read_spec(struct flo_controller *controller,
+                                        json_t *spec,
+                                        struct flo_rollout_entry **out,
+                                        struct flo_err *err);
+
+#endif

@@ -1,0 +1,289 @@
+/* Running: listeners, broker, MQTT, timers, signals. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "server-stub/shell/broker.h"
+#include "server-stub/shell/glue.h"
+#include "server-stub/shell/live.h"
+#include "server-stub/shell/rest.h"
+#include "server-stub/shell/run.h"
+#include "server-stub/shell/system.h"
+
+#define TICK_MS 1000
+#define HOUR_MS (UINT64_C(3600) * 1000)
+
+struct flo_run {
+    struct flo_controller *controller;
+    struct event *tick;
+    struct event *signals[2];
+    uint64_t hourly_at_ms;
+};
+
+/* ---- timers
+ * -------------------------------------------------------------------- */
+
+static int tick(struct flo_run *run, struct flo_err *err)
+{
+    struct flo_controller *controller = run->controller;
+    bool hourly = flo_now_ms() >= run->hourly_at_ms;
+    bool hears =
+        controller->mqtt != NULL && flo_mqtt_is_connected(controller->mqtt);
+    bool ticks = hears && flo_rollouts_any_active(controller);
+    int rv;
+
+    if (!hourly && !ticks) {
+        return 0;
+    }
+    if ((rv = flo_controller_begin(controller, err)) < 0) {
+        return rv;
+    }
+    if (ticks) {
+        rv = flo_rollouts_step_all(
+            controller,
+            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_TICK}, err);
+    }
+    if (rv == 0 && hourly) {
+        run->hourly_at_ms = flo_now_ms() + HOUR_MS;
+        rv = flo_orders_renew(controller, err);
+        if (rv == 0) {
+            rv = flo_store_telemetry_prune(controller->store, flo_wall_ms(),
+                                           err);
+        }
+    }
+    if (rv < 0) {
+        flo_controller_cancel(controller);
+        return rv;
+    }
+    return flo_controller_commit(controller, err);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_err err = {0};
+
+    (void)fd;
+    (void)what;
+    if (tick(context, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "tick", &err);
+    }
+}
+
+static void on_signal(evutil_socket_t number, short what, void *context)
+{
+    struct flo_run *run = context;
+
+    (void)what;
+    flo_log(FLO_LOG_INFO, "controller", "%s: stopping", strsignal((int)number));
+    event_base_loopbreak(run->controller->base);
+}
+
+static int timers_open(struct flo_run *run, struct flo_err *err)
+{
+    static const int numbers[] = {SIGINT, SIGTERM};
+    struct timeval every = {.tv_sec = TICK_MS / 1000};
+    struct event_base *base = run->controller->base;
+
+    run->tick = event_new(base, -1, EV_PERSIST, on_tick, run);
+    if (run->tick == NULL || event_add(run->tick, &every) < 0) {
+        return flo_fail(err, FLO_E_MEMORY, "timer");
+    }
+    for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
+        run->signals[i] = evsignal_new(base, numbers[i], on_signal, run);
+        if (run->signals[i] == NULL || event_add(run->signals[i], NULL) < 0) {
+            return flo_fail(err, FLO_E_MEMORY, "signals");
+        }
+    }
+    return 0;
+}
+
+/* ---- listeners
+ * -------------------------------------------------------------------- */
+
+int flo_run_hosts(struct flo_controller *controller, struct flo_err *err)
+{
+    const char *addresses[] = {controller->options.listen,
+                               controller->options.listen_devices};
+    char *hosts[] = {controller->host, controller->host_devices};
+
+    for (size_t i = 0; i < 2; i++) {
+        const char *address = addresses[i];
+        if (address == NULL) {
+            snprintf(controller->host_devices, sizeof(controller->host_devices),
+                     "%s", controller->host);
+            continue;
+        }
+        const char *colon = strrchr(address, ':');
+        bool bracket = address[0] == '[';
+        size_t chars = colon == NULL ? 0 : (size_t)(colon - address);
+        if (colon == NULL || chars == 0 || chars > 200 ||
+            strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
+            colon[1] == '\0' || strtoul(colon + 1, NULL, 10) > 65535 ||
+            (bracket && colon[-1] != ']')) {
+            return flo_fail(err, FLO_E_USAGE, "`%.200s` is no HOST:PORT",
+                            address);
+        }
+        snprintf(hosts[i], 256, "%.*s", (int)(chars - (bracket ? 2 : 0)),
+                 address + (bracket ? 1 : 0));
+    }
+    return 0;
+}
+
+static bool is_loopback(const char *host)
+{
+    return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
+           strncmp(host, "127.", 4) == 0;
+}
+
+/* The devices' port is chosen once and kept: devices that are enrolled know
+ * it. */
+static int devices_address(struct flo_controller *controller, char *out,
+                           size_t out_bytes, struct flo_err *err)
+{
+    char kept[16];
+    int rv = 0;
+
+    if (controller->options.listen_devices != NULL) {
+        const char *colon = strrchr(controller->options.listen_devices, ':');
+        snprintf(kept, sizeof(kept), "%.8s", colon + 1);
+    }
+    if (controller->options.listen_devices == NULL || atoi(kept) == 0) {
+        rv = flo_store_setting_get(controller->store, "devices_port", kept,
+                                   sizeof(kept), err);
+    }
+    snprintf(out, out_bytes,
+             strchr(controller->host_devices, ':') != NULL ? "[%s]:%s"
+                                                           : "%s:%s",
+             controller->host_devices, kept[0] != '\0' ? kept : "0");
+    return rv;
+}
+
+static int keep_devices_port(struct flo_controller *controller,
+                             struct flo_err *err)
+{
+    char text[16];
+    int rv = flo_controller_begin(controller, err);
+
+    snprintf(text, sizeof(text), "%u", controller->port_devices);
+    if (rv == 0) {
+        rv =
+            flo_store_setting_set(controller->store, "devices_port", text, err);
+        if (rv < 0) {
+            flo_controller_cancel(controller);
+            return rv;
+        }
+        rv = flo_controller_commit(controller, err);
+    }
+    return rv;
+}
+
+static int listeners_open(struct flo_controller *controller,
+                          struct flo_err *err)
+{
+    struct flo_httpd_options options = {.connections_max = 2048,
+                                        .server_name = "flotilla"};
+    const struct flo_pki *pki = &controller->pki;
+    struct flo_httpd_tls people = {.cert_file = pki->server_cert_file,
+                                   .key_file = pki->server_key_file};
+    struct flo_httpd_tls devices = people;
+    char address[320];
+    int rv =
+        flo_httpd_open(controller->base, &options, &controller->httpd, err);
+
+    devices.client_ca_file = pki->ca_file;
+    if (rv < 0 || (rv = flo_rest_open(controller, err)) < 0 ||
+        (rv = flo_metrics_open(controller, err)) < 0 ||
+        (rv = flo_httpd_listen(controller->httpd, controller->options.listen,
+                               is_loopback(controller->host) ? NULL : &people,
+                               FLO_TAG_PEOPLE, &controller->port, err)) < 0 ||
+        (rv = devices_address(controller, address, sizeof(address), err)) < 0 ||
+        (rv = flo_httpd_listen(controller->httpd, address, &devices,
+                               FLO_TAG_DEVICES, &controller->port_devices,
+                               err)) < 0) {
+        return rv;
+    }
+    return keep_devices_port(controller, err);
+}
+
+/* ---- the whole
+ * ----------------------------------------------------------------------- */
+
+static void say(const struct flo_controller *controller)
+{
+    printf("fleet    %s\n"
+           "rest     %s://%s%s%s:%u\n"
+           "devices  https://%s%s%s:%u\n"
+           "broker   %s%s\n"
+           "data     %s\n"
+           "token    %s/admin.token (role admin)\n",
+           controller->fleet, is_loopback(controller->host) ? "http" : "https",
+           strchr(controller->host, ':') != NULL ? "[" : "", controller->host,
+           strchr(controller->host, ':') != NULL ? "]" : "", controller->port,
+           strchr(controller->host_devices, ':') != NULL ? "[" : "",
+           controller->host_devices,
+           strchr(controller->host_devices, ':') != NULL ? "]" : "",
+           controller->port_devices, controller->mqtt_url,
+           controller->broker != NULL ? " (mosquitto, started here)" : "",
+           controller->dir, controller->dir);
+    fflush(stdout);
+}
+
+static int open_all(struct flo_run *run, struct flo_err *err)
+{
+    struct flo_controller *controller = run->controller;
+    const char *broker = controller->options.broker;
+    int rv = listeners_open(controller, err);
+
+    if (rv == 0 && (broker == NULL || strcmp(broker, "embedded") == 0)) {
+        rv = flo_broker_open(controller, err);
+    } else if (rv == 0) {
+        snprintf(controller->mqtt_url, sizeof(controller->mqtt_url), "%s",
+                 broker);
+    }
+    if (rv < 0 || (rv = flo_live_open(controller, err)) < 0 ||
+        (rv = flo_glue_open(controller, err)) < 0) {
+        return rv;
+    }
+    return timers_open(run, err);
+}
+
+static void close_all(struct flo_run *run)
+{
+    struct flo_controller *controller = run->controller;
+
+    flo_glue_close(controller);
+    flo_broker_close(controller);
+    flo_httpd_close(controller->httpd);
+    controller->httpd = NULL;
+    flo_live_close(controller);
+    if (run->tick != NULL) {
+        event_free(run->tick);
+    }
+    for (size_t i = 0; i < FLO_COUNT(run->signals); i++) {
+        if (run->signals[i] != NULL) {
+            event_free(run->signals[i]);
+        }
+    }
+    event_base_free(controller->base);
+    controller->base = NULL;
+}
+
+int flo_controller_run(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_run run = {.controller = controller};
+
+    controller->base = event_base_new();
+    if (controller->base == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "event loop");
+    }
+    int rv = open_all(&run, err);
+    if (rv == 0) {
+        say(controller);
+        event_base_dispatch(controller->base);
+    }
+    close_all(&run);
+    return rv;
+}

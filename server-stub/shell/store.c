@@ -1,0 +1,230 @@
+/* Store: opening, transactions, settings, and the binding of parameters. */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/shell/store_inside.h"
+
+/* ---- parameters -----------------------------------------------------------
+ */
+
+static void bind(struct flo_db_statement *statement, const char *types,
+                 va_list arguments)
+{
+    for (int i = 0; types[i] != '\0'; i++) {
+        switch (types[i]) {
+        case 't':
+            flo_db_bind_text(statement, i + 1, va_arg(arguments, const char *));
+            break;
+        case 'u':
+            flo_db_bind_i64(statement, i + 1,
+                            (int64_t)va_arg(arguments, uint64_t));
+            break;
+        case 'i':
+            flo_db_bind_i64(statement, i + 1, va_arg(arguments, int64_t));
+            break;
+        case 'd':
+            flo_db_bind_blob(
+                statement, i + 1,
+                va_arg(arguments, const struct flo_digest *)->bytes,
+                FLO_DIGEST_BYTES);
+            break;
+        default:
+            abort(); /* a bug of ours: the letters are literals */
+        }
+    }
+}
+
+int flo_store_query(struct flo_db *db, struct flo_err *err,
+                    struct flo_db_statement **out, const char *sql,
+                    const char *types, ...)
+{
+    va_list arguments;
+    int rv = flo_db_prepare(db, sql, out, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    va_start(arguments, types);
+    bind(*out, types, arguments);
+    va_end(arguments);
+    return 0;
+}
+
+int flo_store_run(struct flo_db *db, struct flo_err *err, const char *sql,
+                  const char *types, ...)
+{
+    struct flo_db_statement *statement;
+    va_list arguments;
+    int rv = flo_db_prepare(db, sql, &statement, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    va_start(arguments, types);
+    bind(statement, types, arguments);
+    va_end(arguments);
+    return flo_db_run(statement, err);
+}
+
+void flo_column_digest(struct flo_db_statement *statement, int column,
+                       struct flo_digest *out)
+{
+    size_t bytes;
+    const void *blob = flo_db_column_blob(statement, column, &bytes);
+
+    *out = (struct flo_digest){0};
+    if (bytes == FLO_DIGEST_BYTES) {
+        memcpy(out->bytes, blob, FLO_DIGEST_BYTES);
+    }
+}
+
+/* ---- opening ---------------------------------------------------------------
+ */
+
+static int open_one(const char *dir, const char *name, enum flo_db_sync sync,
+                    const char *const *schema, size_t count,
+                    struct flo_db **out, struct flo_err *err)
+{
+    char path[4096];
+
+    if (strcmp(dir, ":memory:") == 0) {
+        snprintf(path, sizeof(path), ":memory:");
+    } else if (!flo_path_join(path, sizeof(path), dir, name)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "path %s/%s is too long", dir,
+                        name);
+    }
+    int rv = flo_db_open(path, sync, 5000, out, err);
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_db_migrate(*out, schema, count, err);
+    return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
+}
+
+int flo_store_open(const char *dir, struct flo_store **out, struct flo_err *err)
+{
+    struct flo_store *store = calloc(1, sizeof(*store));
+
+    if (store == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "store");
+    }
+    store->histogram = calloc(1, sizeof(*store->histogram));
+    int rv =
+        store->histogram == NULL
+            ? flo_fail(err, FLO_E_MEMORY, "store")
+            : open_one(dir, "control.db", FLO_DB_SYNC_FULL,
+                       flo_store_control_schema, flo_store_control_schema_count,
+                       &store->control, err);
+    if (rv == 0) {
+        rv = open_one(dir, "telemetry.db", FLO_DB_SYNC_NORMAL,
+                      flo_store_telemetry_schema,
+                      flo_store_telemetry_schema_count, &store->telemetry, err);
+    }
+    if (rv < 0) {
+        flo_store_close(store);
+        return rv;
+    }
+    *out = store;
+    return 0;
+}
+
+void flo_store_close(struct flo_store *store)
+{
+    if (store != NULL) {
+        flo_db_close(store->control);
+        flo_db_close(store->telemetry);
+        free(store->histogram);
+        free(store);
+    }
+}
+
+/* ---- transactions
+ * ------------------------------------------------------------- */
+
+int flo_store_begin(struct flo_store *store, struct flo_err *err)
+{
+    int rv = flo_db_begin(store->control, err);
+
+    if (rv == 0) {
+        rv = flo_db_begin(store->telemetry, err);
+        if (rv < 0) {
+            flo_db_roll_back(store->control);
+        }
+    }
+    store->is_open = rv == 0;
+    return rv;
+}
+
+/* Telemetry goes first: a window that is counted twice after a crash between
+ * the two is less bad than an acknowledgement that is not. */
+int flo_store_commit(struct flo_store *store, struct flo_err *err)
+{
+    struct flo_err telemetry = {0};
+
+    store->is_open = false;
+    if (flo_db_commit(store->telemetry, &telemetry) < 0) {
+        flo_log_err(FLO_LOG_WARN, "store", &telemetry);
+    }
+    return flo_db_commit(store->control, err);
+}
+
+void flo_store_roll_back(struct flo_store *store)
+{
+    store->is_open = false;
+    flo_db_roll_back(store->telemetry);
+    flo_db_roll_back(store->control);
+}
+
+/* ---- settings and counters
+ * ------------------------------------------------------- */
+
+int flo_store_setting_get(struct flo_store *store, const char *name, char *out,
+                          size_t out_bytes, struct flo_err *err)
+{
+    struct flo_db_statement *statement;
+    bool has_row;
+    int rv =
+        flo_store_query(store->control, err, &statement,
+                        "SELECT value FROM setting WHERE name = ?", "t", name);
+
+    if (rv < 0 || (rv = flo_db_step(statement, &has_row, err)) < 0) {
+        return rv;
+    }
+    snprintf(out, out_bytes, "%s",
+             has_row ? flo_db_column_text(statement, 0) : "");
+    flo_db_reset(statement);
+    return 0;
+}
+
+int flo_store_setting_set(struct flo_store *store, const char *name,
+                          const char *value, struct flo_err *err)
+{
+    return flo_store_run(store->control, err,
+                         "INSERT INTO setting VALUES (?, ?)"
+                         " ON CONFLICT DO UPDATE SET value = excluded.value",
+                         "tt", name, value);
+}
+
+int flo_store_next(struct flo_store *store, const char *counter, uint64_t *out,
+                   struct flo_err *err)
+{
+    struct flo_db_statement *statement;
+    bool has_row;
+    int rv = flo_store_query(store->control, err, &statement,
+                             "INSERT INTO counter VALUES (?, 1)"
+                             " ON CONFLICT DO UPDATE SET value = value + 1"
+                             " RETURNING value",
+                             "t", counter);
+
+    if (rv < 0 || (rv = flo_db_step(statement, &has_row, err)) < 0) {
+        return rv;
+    }
+    uint64_t value = has_row ? flo_column_u64(statement, 0) : 0;
+    flo_db_reset(statement);
+    if (value == 0) {
+        return flo_fail(err, FLO_E_DB, "counter %s gave no number", counter);
+    }
+    *out = value;
+    return 0;
+}

@@ -1,0 +1,428 @@
+/* Store: devices, their groups, desired revisions and events. */
+#include <stdio.h>
+
+#include "server-stub/shell/store_inside.h"
+
+#define DEVICE_COLUMNS                                                         \
+    "id, name, labels, profile, reported, groups, online, retired,"            \
+    " enrolled_at, seen_at, rss"
+
+static void device_row(struct flo_db_statement *row,
+                       struct flo_store_device *out)
+{
+    *out = (struct flo_store_device){
+        .id = flo_db_column_text(row, 0),
+        .name = flo_db_column_text(row, 1),
+        .labels = flo_db_column_text(row, 2),
+        .profile = flo_db_column_text(row, 3),
+        .reported = flo_db_column_text(row, 4),
+        .groups = flo_db_column_text(row, 5),
+        .is_online = flo_db_column_i64(row, 6) != 0,
+        .is_retired = flo_db_column_i64(row, 7) != 0,
+        .enrolled_at_ms = flo_column_u64(row, 8),
+        .last_seen_at_ms = flo_column_u64(row, 9),
+        .rss_bytes = flo_column_u64(row, 10),
+    };
+}
+
+static int name_is_free(struct flo_store *store, const char *name,
+                        struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row;
+    int rv = flo_store_query(
+        store->control, err, &row,
+        "SELECT id FROM device WHERE name = ? AND retired = 0", "t", name);
+
+    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
+        return rv;
+    }
+    flo_db_reset(row);
+    return has_row ? flo_fail(err, FLO_E_STATE,
+                              "a device named %s is enrolled already", name)
+                   : 0;
+}
+
+int flo_store_device_add(struct flo_store *store,
+                         const struct flo_store_device *device,
+                         const char (*groups)[FLO_NAME_MAX + 1],
+                         size_t group_count, struct flo_err *err)
+{
+    int rv = name_is_free(store, device->name, err);
+
+    if (rv == 0) {
+        rv = flo_store_run(
+            store->control, err,
+            "INSERT INTO device (id, name, labels, profile, groups,"
+            " enrolled_at) VALUES (?, ?, ?, ?, ?, ?)",
+            "tttttu", device->id, device->name, device->labels, device->profile,
+            device->groups, device->enrolled_at_ms);
+    }
+    for (size_t i = 0; i < group_count && rv == 0; i++) {
+        rv = flo_store_run(store->control, err,
+                           "INSERT INTO device_group VALUES (?, ?)", "tt",
+                           groups[i], device->id);
+    }
+    if (rv == 0) {
+        rv = flo_store_run(store->control, err,
+                           "INSERT INTO desired (device, rev) VALUES (?, 1)",
+                           "t", device->id);
+    }
+    return rv;
+}
+
+int flo_store_device_get(struct flo_store *store, const char *key,
+                         flo_store_device_fn fn, void *context,
+                         struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    struct flo_store_device device;
+    bool has_row;
+    int rv = flo_store_query(store->control, err, &row,
+                             "SELECT " DEVICE_COLUMNS " FROM device"
+                             " WHERE id = ?1 OR (name = ?1 AND retired = 0)"
+                             " ORDER BY id = ?1 DESC LIMIT 1",
+                             "t", key);
+
+    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
+        return rv;
+    }
+    if (!has_row) {
+        return flo_fail(err, FLO_E_DEVICE_ABSENT, "no device %.64s", key);
+    }
+    device_row(row, &device);
+    rv = fn != NULL ? fn(context, &device) : 0;
+    flo_db_reset(row);
+    return rv;
+}
+
+int flo_store_device_list(struct flo_store *store,
+                          const struct flo_store_device_filter *filter,
+                          flo_store_device_fn fn, void *context,
+                          struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    struct flo_store_device device;
+    bool has_row = true;
+    int rv = flo_store_query(
+        store->control, err, &row,
+        "SELECT " DEVICE_COLUMNS " FROM device WHERE id > ?1"
+        " AND (?2 IS NULL OR id IN"
+        "      (SELECT device FROM device_group WHERE grp = ?2))"
+        " AND (?3 < 0 OR online = ?3) AND (?4 OR retired = 0)"
+        " ORDER BY id LIMIT ?5",
+        "ttiii", filter->after != NULL ? filter->after : "", filter->group,
+        (int64_t)filter->online, (int64_t)filter->with_retired,
+        filter->limit == 0 ? INT64_C(-1) : (int64_t)filter->limit);
+
+    while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
+        device_row(row, &device);
+        rv = fn(context, &device);
+    }
+    if (rv < 0) {
+        flo_db_reset(row);
+    }
+    return rv;
+}
+
+int flo_store_device_is_active(struct flo_store *store, const char *id,
+                               bool *out, struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row;
+    int rv = flo_store_query(
+        store->control, err, &row,
+        "SELECT 1 FROM device WHERE id = ? AND retired = 0", "t", id);
+
+    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
+        return rv;
+    }
+    flo_db_reset(row);
+    *out = has_row;
+    return 0;
+}
+
+int flo_store_device_groups(struct flo_store *store, const char *id,
+                            char (*groups)[FLO_NAME_MAX + 1], size_t *count,
+                            struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row = true;
+    int rv = flo_store_query(
+        store->control, err, &row,
+        "SELECT grp FROM device_group WHERE device = ? ORDER BY grp LIMIT 8",
+        "t", id);
+
+    *count = 0;
+    while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
+        if (*count < FLO_GROUPS_MAX) {
+            snprintf(groups[(*count)++], FLO_NAME_MAX + 1, "%s",
+                     flo_db_column_text(row, 0));
+        }
+    }
+    return rv;
+}
+
+int flo_store_device_seen(struct flo_store *store, const char *id,
+                          uint64_t at_ms, struct flo_err *err)
+{
+    return flo_store_run(store->control, err,
+                         "UPDATE device SET seen_at = ? WHERE id = ?", "ut",
+                         at_ms, id);
+}
+
+int flo_store_device_online(struct flo_store *store, const char *id,
+                            bool online, struct flo_err *err)
+{
+    return flo_store_run(store->control, err,
+                         "UPDATE device SET online = ? WHERE id = ?", "it",
+                         (int64_t)online, id);
+}
+
+int flo_store_device_reported(struct flo_store *store, const char *id,
+                              const char *reported, const char *profile,
+                              struct flo_err *err)
+{
+    return flo_store_run(store->control, err,
+                         "UPDATE device SET reported = ?,"
+                         " profile = coalesce(?, profile) WHERE id = ?",
+                         "ttt", reported, profile, id);
+}
+
+int flo_store_device_rss(struct flo_store *store, const char *id,
+                         uint64_t bytes, struct flo_err *err)
+{
+    return flo_store_run(store->control, err,
+                         "UPDATE device SET rss = ? WHERE id = ?", "ut", bytes,
+                         id);
+}
+
+int flo_store_device_retire(struct flo_store *store, const char *id,
+                            struct flo_err *err)
+{
+    int rv = flo_store_run(
+        store->control, err,
+        "UPDATE device SET retired = 1, online = 0 WHERE id = ?", "t", id);
+
+    if (rv == 0) {
+        rv =
+            flo_store_run(store->control, err,
+                          "DELETE FROM device_group WHERE device = ?", "t", id);
+    }
+    if (rv == 0) {
+        rv = flo_store_run(store->control, err,
+                           "DELETE FROM desired WHERE device = ?", "t", id);
+    }
+    return rv;
+}
+
+int flo_store_devices_offline(struct flo_store *store, struct flo_err *err)
+{
+    return flo_store_run(store->control, err,
+                         "UPDATE device SET online = 0 WHERE online = 1", "");
+}
+
+int flo_store_device_counts(struct flo_store *store, uint64_t *devices,
+                            uint64_t *online, struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row;
+    int rv = flo_store_query(store->control, err, &row,
+                             "SELECT count(*), total(online) FROM device"
+                             " WHERE retired = 0",
+                             "");
+
+    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
+        return rv;
+    }
+    *devices = has_row ? flo_column_u64(row, 0) : 0;
+    *online = has_row ? (uint64_t)flo_db_column_real(row, 1) : 0;
+    flo_db_reset(row);
+    return 0;
+}
+
+/* ---- desired
+ * ------------------------------------------------------------------ */
+
+int flo_store_desired_get(struct flo_store *store, const char *device,
+                          uint64_t *rev, char *order, struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row;
+    int rv = flo_store_query(store->control, err, &row,
+                             "SELECT rev, ord FROM desired WHERE device = ?",
+                             "t", device);
+
+    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
+        return rv;
+    }
+    if (!has_row) {
+        return flo_fail(err, FLO_E_DEVICE_ABSENT, "no device %.64s", device);
+    }
+    *rev = flo_column_u64(row, 0);
+    snprintf(order, FLO_NAME_MAX + 1, "%s", flo_db_column_text(row, 1));
+    flo_db_reset(row);
+    return 0;
+}
+
+int flo_store_desired_set(struct flo_store *store, const char *device,
+                          const char *order, struct flo_err *err)
+{
+    return flo_store_run(
+        store->control, err,
+        "UPDATE desired SET rev = rev + 1, ord = ? WHERE device = ?", "tt",
+        order, device);
+}
+
+int flo_store_desired_holders(struct flo_store *store, const char *order,
+                              flo_store_text_fn fn, void *context,
+                              struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row = true;
+    int rv =
+        flo_store_query(store->control, err, &row,
+                        "SELECT device FROM desired WHERE ord = ?", "t", order);
+
+    while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
+        rv = fn(context, flo_db_column_text(row, 0));
+    }
+    if (rv < 0) {
+        flo_db_reset(row);
+    }
+    return rv;
+}
+
+int flo_store_desired_swap(struct flo_store *store, const char *order,
+                           const char *next, struct flo_err *err)
+{
+    return flo_store_run(
+        store->control, err,
+        "UPDATE desired SET rev = rev + 1, ord = ? WHERE ord = ?", "tt", next,
+        order);
+}
+
+/* ---- events
+ * -------------------------------------------------------------------- */
+
+static int mark_get(struct flo_store *store, const char *device,
+                    const char *boot, bool *known, uint64_t *seq,
+                    struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    int rv = flo_store_query(
+        store->control, err, &row,
+        "SELECT seq FROM event_mark WHERE device = ? AND boot = ?", "tt",
+        device, boot);
+
+    if (rv < 0 || (rv = flo_db_step(row, known, err)) < 0) {
+        return rv;
+    }
+    *seq = *known ? flo_column_u64(row, 0) : 0;
+    flo_db_reset(row);
+    return 0;
+}
+
+static int event_exists(struct flo_store *store, const char *device,
+                        const char *boot, uint64_t seq, bool *out,
+                        struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    int rv = flo_store_query(
+        store->control, err, &row,
+        "SELECT 1 FROM event WHERE device = ? AND boot = ? AND seq = ?", "ttu",
+        device, boot, seq);
+
+    if (rv < 0 || (rv = flo_db_step(row, out, err)) < 0) {
+        return rv;
+    }
+    flo_db_reset(row);
+    return 0;
+}
+
+/* The mark stands on the last event before a gap.  A device that sends an
+ * event behind the gap a second time does not have the missing one any more,
+ * so the mark jumps there. */
+static int mark_move(struct flo_store *store, const char *device,
+                     const char *boot, uint64_t seq, bool is_new,
+                     struct flo_err *err)
+{
+    uint64_t mark;
+    bool known;
+    int rv = mark_get(store, device, boot, &known, &mark, err);
+
+    if (rv < 0 || (known && seq <= mark)) {
+        return rv;
+    }
+    if (!known || seq == mark + 1 || !is_new) {
+        bool more = true;
+        mark = seq;
+        while ((rv = event_exists(store, device, boot, mark + 1, &more, err)) ==
+                   0 &&
+               more) {
+            mark++;
+        }
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    return flo_store_run(store->control, err,
+                         "INSERT INTO event_mark VALUES (?, ?, ?)"
+                         " ON CONFLICT DO UPDATE SET seq = excluded.seq",
+                         "ttu", device, boot, mark);
+}
+
+int flo_store_event_add(struct flo_store *store, const char *device,
+                        const char *boot, uint64_t seq, uint64_t at_ms,
+                        uint64_t received_at_ms, const char *json, bool *is_new,
+                        struct flo_err *err)
+{
+    int rv =
+        flo_store_run(store->control, err,
+                      "INSERT OR IGNORE INTO event"
+                      " (device, boot, seq, at, received_at, json)"
+                      " VALUES (?, ?, ?, ?, ?, ?)",
+                      "ttuuut", device, boot, seq, at_ms, received_at_ms, json);
+
+    if (rv < 0) {
+        return rv;
+    }
+    *is_new = flo_db_changes(store->control) > 0;
+    if (*is_new && seq % 256 == 0) {
+        rv = flo_store_run(
+            store->control, err,
+            "DELETE FROM event WHERE device = ?1 AND id <= (SELECT id FROM"
+            " event WHERE device = ?1 ORDER BY id DESC LIMIT 1 OFFSET 2000)",
+            "t", device);
+    }
+    return rv < 0 ? rv : mark_move(store, device, boot, seq, *is_new, err);
+}
+
+int flo_store_event_last(struct flo_store *store, const char *device,
+                         const char *boot, uint64_t *seq, struct flo_err *err)
+{
+    bool known;
+
+    return mark_get(store, device, boot, &known, seq, err);
+}
+
+int flo_store_event_list(struct flo_store *store, const char *device,
+                         uint64_t limit, flo_store_text_fn fn, void *context,
+                         struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row = true;
+    int rv = flo_store_query(
+        store->control, err, &row,
+        "SELECT json FROM (SELECT id, json FROM event WHERE device = ?"
+        " ORDER BY id DESC LIMIT ?) ORDER BY id",
+        "tu", device, limit);
+
+    while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
+        rv = fn(context, flo_db_column_text(row, 0));
+    }
+    if (rv < 0) {
+        flo_db_reset(row);
+    }
+    return rv;
+}

@@ -1,0 +1,248 @@
+/* Store: releases and rollouts with their members. */
+#include <stdio.h>
+#include <string.h>
+
+#include "server-stub/shell/store_inside.h"
+
+/* ---- releases ---------------------------------------------------------------
+ */
+
+#define RELEASE_COLUMNS                                                        \
+    "model, version, number, digest, state, body, bytes, created_at"
+
+static void release_row(struct flo_db_statement *row,
+                        struct flo_store_release *out)
+{
+    *out = (struct flo_store_release){
+        .model = flo_db_column_text(row, 0),
+        .version = flo_db_column_text(row, 1),
+        .number = flo_column_u64(row, 2),
+        .digest = flo_db_column_text(row, 3),
+        .state = flo_db_column_text(row, 4),
+        .body = flo_db_column_text(row, 5),
+        .bytes = flo_column_u64(row, 6),
+        .created_at_ms = flo_column_u64(row, 7),
+    };
+}
+
+int flo_store_release_add(struct flo_store *store,
+                          const struct flo_store_release *release,
+                          struct flo_err *err)
+{
+    return flo_store_run(store->control, err,
+                         "INSERT INTO release (" RELEASE_COLUMNS
+                         ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                         "ttutttuu", release->model, release->version,
+                         release->number, release->digest, release->state,
+                         release->body, release->bytes, release->created_at_ms);
+}
+
+int flo_store_release_get(struct flo_store *store, const char *model,
+                          const char *version, flo_store_release_fn fn,
+                          void *context, struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    struct flo_store_release release;
+    bool has_row;
+    int rv = model != NULL
+                 ? flo_store_query(store->control, err, &row,
+                                   "SELECT " RELEASE_COLUMNS " FROM release"
+                                   " WHERE model = ? AND version = ?",
+                                   "tt", model, version)
+                 : flo_store_query(store->control, err, &row,
+                                   "SELECT " RELEASE_COLUMNS " FROM release"
+                                   " WHERE digest = ?",
+                                   "t", version);
+
+    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
+        return rv;
+    }
+    if (!has_row) {
+        return flo_fail(err, FLO_E_RELEASE_ABSENT, "no release %.64s%s%.72s",
+                        model != NULL ? model : "", model != NULL ? "@" : "",
+                        version);
+    }
+    release_row(row, &release);
+    rv = fn != NULL ? fn(context, &release) : 0;
+    flo_db_reset(row);
+    return rv;
+}
+
+int flo_store_release_list(struct flo_store *store, flo_store_release_fn fn,
+                           void *context, struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    struct flo_store_release release;
+    bool has_row = true;
+    int rv = flo_store_query(store->control, err, &row,
+                             "SELECT " RELEASE_COLUMNS " FROM release"
+                             " ORDER BY model, number, version LIMIT 1000",
+                             "");
+
+    while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
+        release_row(row, &release);
+        rv = fn(context, &release);
+    }
+    if (rv < 0) {
+        flo_db_reset(row);
+    }
+    return rv;
+}
+
+int flo_store_release_state(struct flo_store *store, const char *digest,
+                            const char *state, struct flo_err *err)
+{
+    return flo_store_run(store->control, err,
+                         "UPDATE release SET state = ? WHERE digest = ?", "tt",
+                         state, digest);
+}
+
+/* ---- rollouts ---------------------------------------------------------------
+ */
+
+#define ROLLOUT_COLUMNS "id, spec, state, core, digest, created_at"
+
+static void rollout_row(struct flo_db_statement *row,
+                        struct flo_store_rollout *out)
+{
+    *out = (struct flo_store_rollout){
+        .id = flo_db_column_text(row, 0),
+        .spec = flo_db_column_text(row, 1),
+        .state = flo_db_column_text(row, 2),
+        .core = flo_db_column_text(row, 3),
+        .digest = flo_db_column_text(row, 4),
+        .created_at_ms = flo_column_u64(row, 5),
+    };
+}
+
+int flo_store_rollout_put(struct flo_store *store,
+                          const struct flo_store_rollout *rollout,
+                          struct flo_err *err)
+{
+    return flo_store_run(
+        store->control, err,
+        "INSERT INTO rollout (" ROLLOUT_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET state = excluded.state,"
+        " core = excluded.core",
+        "tttttu", rollout->id, rollout->spec, rollout->state, rollout->core,
+        rollout->digest, rollout->created_at_ms);
+}
+
+int flo_store_rollout_get(struct flo_store *store, const char *id,
+                          flo_store_rollout_fn fn, void *context,
+                          struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    struct flo_store_rollout rollout;
+    bool has_row;
+    int rv = flo_store_query(store->control, err, &row,
+                             "SELECT " ROLLOUT_COLUMNS " FROM rollout"
+                             " WHERE id = ?",
+                             "t", id);
+
+    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
+        return rv;
+    }
+    if (!has_row) {
+        return flo_fail(err, FLO_E_ROLLOUT_ABSENT, "no rollout %.64s", id);
+    }
+    rollout_row(row, &rollout);
+    rv = fn(context, &rollout);
+    flo_db_reset(row);
+    return rv;
+}
+
+int flo_store_rollout_list(struct flo_store *store, uint64_t limit,
+                           flo_store_rollout_fn fn, void *context,
+                           struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    struct flo_store_rollout rollout;
+    bool has_row = true;
+    int rv = flo_store_query(store->control, err, &row,
+                             "SELECT " ROLLOUT_COLUMNS " FROM rollout"
+                             " ORDER BY length(id) DESC, id DESC LIMIT ?",
+                             "u", limit);
+
+    while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
+        rollout_row(row, &rollout);
+        rv = fn(context, &rollout);
+    }
+    if (rv < 0) {
+        flo_db_reset(row);
+    }
+    return rv;
+}
+
+int flo_store_member_put(struct flo_store *store, const char *rollout,
+                         const struct flo_rollout_member *member,
+                         struct flo_err *err)
+{
+    return flo_store_run(
+        store->control, err,
+        "INSERT INTO member (rollout, device, bucket, state, attempt, silent,"
+        " back, since_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET state = excluded.state,"
+        " attempt = excluded.attempt, silent = excluded.silent,"
+        " back = excluded.back, since_at = excluded.since_at",
+        "ttutuiiu", rollout, member->device, (uint64_t)member->bucket,
+        flo_execution_word((enum flo_execution)member->state),
+        (uint64_t)member->attempt, (int64_t)member->is_silent,
+        (int64_t)member->is_back, member->since_at_ms);
+}
+
+int flo_store_member_detail(struct flo_store *store, const char *rollout,
+                            const char *device, const char *error_json,
+                            const char *detail_json, struct flo_err *err)
+{
+    return flo_store_run(store->control, err,
+                         "UPDATE member SET error = coalesce(?, error),"
+                         " detail = coalesce(?, detail)"
+                         " WHERE rollout = ? AND device = ?",
+                         "tttt", error_json, detail_json, rollout, device);
+}
+
+static void member_row(struct flo_db_statement *row,
+                       struct flo_rollout_member *out)
+{
+    enum flo_execution state = FLO_EXECUTION_QUEUED;
+
+    *out = (struct flo_rollout_member){0};
+    snprintf(out->device, sizeof(out->device), "%s",
+             flo_db_column_text(row, 0));
+    out->bucket = (uint16_t)(flo_column_u64(row, 1) % FLO_BUCKETS);
+    if (flo_execution_parse(flo_db_column_text(row, 2), &state)) {
+        out->state = (uint8_t)state;
+    }
+    out->attempt = (uint32_t)flo_db_column_i64(row, 3);
+    out->is_silent = flo_db_column_i64(row, 4) != 0;
+    out->is_back = flo_db_column_i64(row, 5) != 0;
+    out->since_at_ms = flo_column_u64(row, 6);
+    out->heard_at_ms = out->since_at_ms;
+}
+
+int flo_store_member_list(struct flo_store *store, const char *rollout,
+                          flo_store_member_fn fn, void *context,
+                          struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    struct flo_rollout_member member;
+    bool has_row = true;
+    int rv = flo_store_query(
+        store->control, err, &row,
+        "SELECT m.device, bucket, state, attempt, silent, back, since_at,"
+        " coalesce(d.name, ''), error, detail FROM member m"
+        " LEFT JOIN device d ON d.id = m.device"
+        " WHERE rollout = ? ORDER BY m.device",
+        "t", rollout);
+
+    while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
+        member_row(row, &member);
+        rv = fn(context, &member, flo_db_column_text(row, 7),
+                flo_db_column_text(row, 8), flo_db_column_text(row, 9));
+    }
+    if (rv < 0) {
+        flo_db_reset(row);
+    }
+    return rv;
+}

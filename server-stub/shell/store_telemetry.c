@@ -1,0 +1,188 @@
+/* Store: windows of telemetry, merged per (resolution, metric, time, release,
+ * device). */
+#include <string.h>
+
+#include "server-stub/shell/store_inside.h"
+
+static const uint64_t steps[] = {FLO_TELEMETRY_FINE_MS,
+                                 FLO_TELEMETRY_COARSE_MS};
+
+static int number_add(struct flo_store *store, uint64_t step, const char *word,
+                      uint64_t at_ms, const char *release, const char *device,
+                      int64_t value, struct flo_err *err)
+{
+    return flo_store_run(store->telemetry, err,
+                         "INSERT INTO number"
+                         " VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?6, ?6)"
+                         " ON CONFLICT DO UPDATE SET n = n + 1,"
+                         " sum = sum + ?6, min = min(min, ?6),"
+                         " max = max(max, ?6)",
+                         "ututti", step, word, at_ms, release, device, value);
+}
+
+static int histogram_get(struct flo_store *store, uint64_t step,
+                         const char *word, uint64_t at_ms, const char *release,
+                         const char *device, struct flo_histogram *out,
+                         struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row;
+    int rv = flo_store_query(store->telemetry, err, &row,
+                             "SELECT data FROM histogram WHERE step = ?"
+                             " AND metric = ? AND at = ? AND release = ?"
+                             " AND device = ?",
+                             "ututt", step, word, at_ms, release, device);
+
+    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
+        return rv;
+    }
+    memset(out, 0, sizeof(*out));
+    if (has_row) {
+        const char *text = flo_db_column_text(row, 0);
+        rv = flo_histogram_decode(text, strlen(text), out, err);
+    }
+    flo_db_reset(row);
+    return rv;
+}
+
+static int histogram_add(struct flo_store *store, uint64_t step,
+                         const char *word, uint64_t at_ms, const char *release,
+                         const char *device, const struct flo_histogram *more,
+                         struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    int rv = histogram_get(store, step, word, at_ms, release, device,
+                           store->histogram, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_histogram_merge(store->histogram, more);
+    flo_histogram_encode(store->histogram, &text);
+    if (text.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "histogram");
+    }
+    return flo_store_run(store->telemetry, err,
+                         "INSERT INTO histogram VALUES (?, ?, ?, ?, ?, ?)"
+                         " ON CONFLICT DO UPDATE SET data = excluded.data",
+                         "ututtt", step, word, at_ms, release, device,
+                         text.data != NULL ? text.data : "");
+}
+
+int flo_store_telemetry_add(struct flo_store *store, const char *device,
+                            uint64_t at_ms, const struct flo_telemetry *window,
+                            struct flo_err *err)
+{
+    char release[FLO_DIGEST_TEXT];
+    int rv = 0;
+
+    flo_digest_text(&window->release, release);
+    for (size_t s = 0; s < FLO_COUNT(steps); s++) {
+        uint64_t at = at_ms - at_ms % steps[s];
+        for (int m = 0; m < FLO_METRIC_COUNT && rv == 0; m++) {
+            const struct flo_metric_fact *fact =
+                flo_metric_fact((enum flo_metric)m);
+            if (!window->has[m]) {
+                continue;
+            }
+            rv = fact->kind == FLO_METRIC_HISTOGRAM
+                     ? histogram_add(store, steps[s], fact->word, at, release,
+                                     device, &window->histograms[m], err)
+                     : number_add(store, steps[s], fact->word, at, release,
+                                  device, window->values[m], err);
+        }
+    }
+    return rv;
+}
+
+/* The order of rows is the order of the series; one statement per order. */
+static int query_rows(struct flo_store *store,
+                      const struct flo_telemetry_query *query, uint64_t from_ms,
+                      struct flo_db_statement **row, struct flo_err *err)
+{
+    static const char *const texts[2][4] = {
+        {"SELECT release, device, at, data, 0, 0, 0 FROM histogram"
+         " WHERE step = ? AND metric = ? AND at >= ? ORDER BY at",
+         "SELECT release, device, at, data, 0, 0, 0 FROM histogram"
+         " WHERE step = ? AND metric = ? AND at >= ? ORDER BY release, at",
+         "SELECT release, device, at, data, 0, 0, 0 FROM histogram"
+         " WHERE step = ? AND metric = ? AND at >= ? ORDER BY device, at",
+         "SELECT release, device, at, data, 0, 0, 0 FROM histogram"
+         " WHERE step = ? AND metric = ? AND at >= ?"
+         " ORDER BY release, device, at"},
+        {"SELECT release, device, at, n, sum, min, max FROM number"
+         " WHERE step = ? AND metric = ? AND at >= ? ORDER BY at",
+         "SELECT release, device, at, n, sum, min, max FROM number"
+         " WHERE step = ? AND metric = ? AND at >= ? ORDER BY release, at",
+         "SELECT release, device, at, n, sum, min, max FROM number"
+         " WHERE step = ? AND metric = ? AND at >= ? ORDER BY device, at",
+         "SELECT release, device, at, n, sum, min, max FROM number"
+         " WHERE step = ? AND metric = ? AND at >= ?"
+         " ORDER BY release, device, at"},
+    };
+    const struct flo_metric_fact *fact = flo_metric_fact(query->metric);
+    int order = (query->by_release ? 1 : 0) + (query->by_device ? 2 : 0);
+
+    return flo_store_query(
+        store->telemetry, err, row,
+        texts[fact->kind == FLO_METRIC_HISTOGRAM ? 0 : 1][order], "utu",
+        flo_telemetry_resolution(query), fact->word, from_ms);
+}
+
+int flo_store_telemetry_list(struct flo_store *store,
+                             const struct flo_telemetry_query *query,
+                             uint64_t from_ms, flo_store_telemetry_fn fn,
+                             void *context, struct flo_err *err)
+{
+    bool is_histogram =
+        flo_metric_fact(query->metric)->kind == FLO_METRIC_HISTOGRAM;
+    struct flo_db_statement *row;
+    bool has_row = true;
+    int rv = query_rows(store, query, from_ms, &row, err);
+
+    while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
+        struct flo_telemetry_row out = {
+            .release = flo_db_column_text(row, 0),
+            .device = flo_db_column_text(row, 1),
+            .at_ms = flo_column_u64(row, 2),
+        };
+        if (is_histogram) {
+            const char *text = flo_db_column_text(row, 3);
+            rv =
+                flo_histogram_decode(text, strlen(text), store->histogram, err);
+            out.histogram = store->histogram;
+            out.count = store->histogram->count;
+        } else {
+            out.count = flo_column_u64(row, 3);
+            out.sum = flo_db_column_i64(row, 4);
+            out.min = flo_db_column_i64(row, 5);
+            out.max = flo_db_column_i64(row, 6);
+        }
+        rv = rv < 0 ? rv : fn(context, &out);
+    }
+    if (rv < 0) {
+        flo_db_reset(row);
+    }
+    return rv;
+}
+
+int flo_store_telemetry_prune(struct flo_store *store, uint64_t now_ms,
+                              struct flo_err *err)
+{
+    static const uint64_t lives[] = {FLO_TELEMETRY_FINE_LIFE_MS,
+                                     FLO_TELEMETRY_COARSE_LIFE_MS};
+    int rv = 0;
+
+    for (size_t i = 0; i < FLO_COUNT(steps) && rv == 0; i++) {
+        uint64_t before = now_ms > lives[i] ? now_ms - lives[i] : 0;
+        rv = flo_store_run(store->telemetry, err,
+                           "DELETE FROM histogram WHERE step = ? AND at < ?",
+                           "uu", steps[i], before);
+        if (rv == 0) {
+            rv = flo_store_run(store->telemetry, err,
+                               "DELETE FROM number WHERE step = ? AND at < ?",
+                               "uu", steps[i], before);
+        }
+    }
+    return rv;
+}

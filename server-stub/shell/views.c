@@ -1,0 +1,277 @@
+/* Views: objects as REST and the live stream show them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/host/digest.h"
+
+#include "server-stub/shell/controller.h"
+
+static json_t *parse_or(const char *text, json_t *otherwise)
+{
+    json_t *json = NULL;
+
+    if (text[0] != '\0' &&
+        flo_json_parse(text, strlen(text), 1 << 20, &json, NULL) == 0) {
+        json_decref(otherwise);
+        return json;
+    }
+    return otherwise;
+}
+
+static void copy_field(json_t *to, const json_t *from, const char *key)
+{
+    json_t *value = json_object_get(from, key);
+
+    json_object_set_new(to, key,
+                        value != NULL ? json_incref(value) : json_null());
+}
+
+json_t *flo_view_device(const struct flo_store_device *device)
+{
+    json_t *reported = parse_or(device->reported, json_object());
+    json_t *json =
+        json_pack("{s:s,s:s,s:s,s:o,s:o,s:o}", "id", device->id, "name",
+                  device->name, "state",
+                  device->is_retired  ? "retired"
+                  : device->is_online ? "online"
+                                      : "offline",
+                  "groups", parse_or(device->groups, json_array()), "labels",
+                  parse_or(device->labels, json_object()), "profile",
+                  parse_or(device->profile, json_object()));
+
+    copy_field(json, reported, "serving");
+    copy_field(json, reported, "slots");
+    copy_field(json, reported, "execution");
+    copy_field(json, reported, "denied");
+    copy_field(json, reported, "frozen");
+    copy_field(json, reported, "agent");
+    json_decref(reported);
+    json_object_set_new(json, "last_seen_at_ms",
+                        json_integer((json_int_t)device->last_seen_at_ms));
+    json_object_set_new(json, "rss_bytes",
+                        json_integer((json_int_t)device->rss_bytes));
+    json_object_set_new(json, "enrolled_at_ms",
+                        json_integer((json_int_t)device->enrolled_at_ms));
+    return json;
+}
+
+json_t *flo_view_release(const struct flo_store_release *release,
+                         bool with_document)
+{
+    json_t *json =
+        json_pack("{s:s,s:s,s:I,s:s,s:s,s:I,s:I}", "model", release->model,
+                  "version", release->version, "number",
+                  (json_int_t)release->number, "digest", release->digest,
+                  "state", release->state, "bytes", (json_int_t)release->bytes,
+                  "created_at_ms", (json_int_t)release->created_at_ms);
+    char title[2 * FLO_NAME_MAX + 2];
+
+    snprintf(title, sizeof(title), "%s@%s", release->model, release->version);
+    json_object_set_new(json, "name", json_string(title));
+    if (with_document) {
+        json_object_set_new(json, "document",
+                            parse_or(release->body, json_null()));
+    }
+    return json;
+}
+
+/* ---- rollout ---------------------------------------------------------------
+ */
+
+/* Of specification and state, not of counters. */
+void flo_view_rollout_etag(const struct flo_rollout *rollout, char *out)
+{
+    struct flo_digest digest;
+    char text[160];
+    char hex[65];
+
+    snprintf(text, sizeof(text), "%s %d %u %llu", rollout->id,
+             (int)rollout->state, rollout->phase,
+             (unsigned long long)rollout->since_at_ms);
+    flo_sha256(text, strlen(text), &digest);
+    flo_hex_encode(digest.bytes, FLO_DIGEST_BYTES, hex);
+    snprintf(out, 20, "\"%.16s\"", hex);
+}
+
+static json_t *view_phase(const struct flo_rollout_phase *phase)
+{
+    json_t *counts = json_object();
+
+    for (int state = 0; state < FLO_EXECUTION_COUNT; state++) {
+        if (phase->counts[state] > 0) {
+            json_object_set_new(counts,
+                                flo_execution_word((enum flo_execution)state),
+                                json_integer((json_int_t)phase->counts[state]));
+        }
+    }
+    return json_pack("{s:s,s:[i,i],s:i,s:i,s:o,s:s,s:I}", "name", phase->name,
+                     "buckets", (int)phase->bucket_from, (int)phase->bucket_to,
+                     "devices", (int)phase->members, "silent",
+                     (int)phase->silent, "counts", counts, "state",
+                     flo_phase_state_word(phase->state), "started_at_ms",
+                     (json_int_t)phase->started_at_ms);
+}
+
+static json_t *view_gates(const struct flo_rollout *core)
+{
+    json_t *gates = json_array();
+
+    for (int gate = 0; gate < FLO_GATE_COUNT; gate++) {
+        if (!core->gates[gate].is_set) {
+            continue;
+        }
+        for (uint32_t phase = 0; phase <= core->phase; phase++) {
+            struct flo_gate_result result;
+            flo_gate_evaluate((enum flo_gate)gate, core, phase, &result);
+            json_array_append_new(
+                gates, json_pack("{s:s,s:s,s:f,s:f,s:s,s:s,s:i,s:i}", "name",
+                                 flo_gate_word((enum flo_gate)gate), "phase",
+                                 core->phases[phase].name, "value",
+                                 result.value, "limit", result.limit, "unit",
+                                 flo_gate_unit((enum flo_gate)gate), "verdict",
+                                 flo_verdict_word(result.verdict), "executed",
+                                 (int)result.executed, "devices",
+                                 (int)result.members));
+        }
+    }
+    return gates;
+}
+
+struct members {
+    const struct flo_rollout *core;
+    json_t *list;
+};
+
+static int view_member(void *context, const struct flo_rollout_member *member,
+                       const char *name, const char *error_json,
+                       const char *detail_json)
+{
+    struct members *members = context;
+    size_t index = flo_rollout_find(members->core, member->device);
+    const struct flo_rollout_member *live =
+        index != SIZE_MAX ? &members->core->members[index] : member;
+    json_t *detail = parse_or(detail_json, json_object());
+    json_t *json = json_pack(
+        "{s:s,s:s,s:i,s:s,s:b,s:b,s:i,s:I,s:o}", "id", member->device, "name",
+        name, "phase",
+        live->phase < members->core->phase_count ? (int)live->phase : -1,
+        "state", flo_execution_word((enum flo_execution)live->state), "silent",
+        (int)live->is_silent, "back", (int)live->is_back, "attempt",
+        (int)live->attempt, "since_at_ms", (json_int_t)live->since_at_ms,
+        "error", parse_or(error_json, json_null()));
+
+    copy_field(json, detail, "bytes");
+    copy_field(json, detail, "full_bytes");
+    copy_field(json, detail, "codec");
+    copy_field(json, detail, "took_ms");
+    json_object_set_new(json, "detail", detail);
+    json_array_append_new(members->list, json);
+    return 0;
+}
+
+int flo_view_rollout(struct flo_controller *controller,
+                     struct flo_rollout_entry *entry, bool with_devices,
+                     json_t **out, struct flo_err *err)
+{
+    const struct flo_rollout *core = &entry->core;
+    char digest[FLO_DIGEST_TEXT];
+    char etag[20];
+    json_t *phases = json_array();
+
+    for (uint32_t i = 0; i < core->phase_count; i++) {
+        json_array_append_new(phases, view_phase(&core->phases[i]));
+    }
+    flo_digest_text(&entry->release, digest);
+    flo_view_rollout_etag(core, etag);
+    json_t *json = json_pack(
+        "{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:o,s:o,s:I,s:I,s:s,s:O}", "id",
+        core->id, "release", core->release, "digest", digest, "group",
+        entry->group, "state", flo_rollout_state_word(core->state), "reason",
+        core->reason, "on_fail", flo_on_fail_word(core->on_fail), "phase",
+        (int)core->phase, "phases", phases, "gates", view_gates(core),
+        "created_at_ms", (json_int_t)core->created_at_ms, "since_at_ms",
+        (json_int_t)core->since_at_ms, "etag", etag, "spec", entry->spec);
+    if (json == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "rollout %s", core->id);
+    }
+    if (with_devices) {
+        struct members members = {.core = core, .list = json_array()};
+        int rv = flo_store_member_list(controller->store, core->id, view_member,
+                                       &members, err);
+        json_object_set_new(json, "devices", members.list);
+        if (rv < 0) {
+            json_decref(json);
+            return rv;
+        }
+    }
+    *out = json;
+    return 0;
+}
+
+/* ---- order
+ * ---------------------------------------------------------------------- */
+
+struct order_view {
+    json_t *json;
+    json_t *devices;
+    struct flo_order_progress progress;
+};
+
+static int view_order_row(void *context, const struct flo_store_order *order)
+{
+    struct order_view *view = context;
+
+    view->json =
+        json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:o}", "id", order->id, "op",
+                  order->op, "group", order->group, "rollout", order->rollout,
+                  "issued_at_ms", (json_int_t)order->issued_at_ms,
+                  "expires_at_ms", (json_int_t)order->expires_at_ms, "body",
+                  parse_or(order->body, json_null()));
+    json_object_set_new(view->json, "envelope",
+                        parse_or(order->envelope, json_null()));
+    return 0;
+}
+
+static int view_outcome(void *context, const char *device, const char *name,
+                        bool is_online, enum flo_order_outcome outcome,
+                        uint64_t took_ms)
+{
+    struct order_view *view = context;
+
+    flo_order_progress_add(&view->progress, outcome, is_online);
+    json_array_append_new(view->devices,
+                          json_pack("{s:s,s:s,s:b,s:s,s:I}", "id", device,
+                                    "name", name, "online", (int)is_online,
+                                    "outcome", flo_outcome_word(outcome),
+                                    "took_ms", (json_int_t)took_ms));
+    return 0;
+}
+
+int flo_view_order(struct flo_controller *controller, const char *id,
+                   json_t **out, struct flo_err *err)
+{
+    struct order_view view = {.devices = json_array()};
+    int rv =
+        flo_store_order_get(controller->store, id, view_order_row, &view, err);
+
+    if (rv == 0) {
+        rv = flo_store_outcome_list(controller->store, id, view_outcome, &view,
+                                    err);
+    }
+    if (rv < 0) {
+        json_decref(view.json);
+        json_decref(view.devices);
+        return rv;
+    }
+    const struct flo_order_progress *p = &view.progress;
+    json_t *numbers = json_pack(
+        "{s:s,s:i,s:i,s:i,s:i,s:i,s:i}", "state", flo_order_progress_word(p),
+        "scope_devices", (int)p->devices, "online", (int)p->online, "acked",
+        (int)p->acked, "done", (int)p->done, "failed", (int)p->failed,
+        "pending", (int)p->pending);
+    json_object_update(view.json, numbers);
+    json_decref(numbers);
+    json_object_set_new(view.json, "devices", view.devices);
+    *out = view.json;
+    return 0;
+}
