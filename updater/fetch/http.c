@@ -247,7 +247,7 @@ struct mirrors {
                                              on the way */
     size_t next;
     uint32_t failures; /* in a row without a new byte */
-    uint64_t bytes_before;
+    uint64_t position; /* of the artifact, after the last attempt */
 };
 
 /* The URL of the next mirror that is not out; false when all are. */
@@ -303,15 +303,16 @@ static int pause_for(struct mirrors *mirrors, uint64_t retry_ms,
     }
 }
 
-/* What follows an attempt.  0: go on with the next; else the job's error. */
+/* What follows an attempt that ended at `position`.  0: go on with the next;
+ * else the job's error. */
 static int after(struct mirrors *mirrors, enum outcome outcome,
-                 uint64_t retry_ms, struct flo_err *err)
+                 uint64_t position, uint64_t retry_ms, struct flo_err *err)
 {
     struct flo_fetch *fetch = mirrors->fetch;
     uint32_t attempts_max = fetch->attempts_max != 0 ? fetch->attempts_max : 6;
-    bool has_moved = fetch->fetched_bytes != mirrors->bytes_before;
+    bool has_moved = position > mirrors->position;
 
-    mirrors->bytes_before = fetch->fetched_bytes;
+    mirrors->position = position;
     switch (outcome) {
     case GOOD:
         return 0;
@@ -348,7 +349,6 @@ static int begin(struct mirrors *mirrors, struct flo_fetch *fetch,
 {
     memset(mirrors, 0, sizeof(*mirrors));
     mirrors->fetch = fetch;
-    mirrors->bytes_before = fetch->fetched_bytes;
     flo_digest_text(digest, mirrors->digest);
     if (fetch->url_count == 0) {
         fetch->is_passing = false;
@@ -399,7 +399,8 @@ int flo_fetch_artifact(struct flo_fetch *fetch,
                 get_artifact(fetch, url, part, artifact->bytes, &retry_ms, err);
         }
         /* Bytes of an earlier run were wrong: no mirror is to blame. */
-        rv = is_begun ? after(&mirrors, outcome, retry_ms, err)
+        rv = is_begun ? after(&mirrors, outcome, flo_part_position(part),
+                              retry_ms, err)
                       : (outcome == FATAL ? rv : 0);
         if (rv < 0) {
             break;
@@ -433,7 +434,6 @@ static enum outcome get_document(struct flo_fetch *fetch, const char *url,
     int rv = flo_http_call(fetch->handle, &request, &answer, err);
 
     *retry_ms = answer.retry_after_ms;
-    fetch->fetched_bytes += answer.body.bytes;
     if (rv < 0) {
         return judge(rv, &answer);
     }
@@ -454,6 +454,7 @@ static enum outcome get_document(struct flo_fetch *fetch, const char *url,
         flo_buf_deinit(&answer.body);
         return PERMANENT;
     }
+    fetch->fetched_bytes += answer.body.bytes;
     *out = answer.body;
     return GOOD;
 }
@@ -477,7 +478,7 @@ int flo_fetch_document(struct flo_fetch *fetch, const struct flo_digest *digest,
         if (outcome == GOOD) {
             return 0;
         }
-        rv = after(&mirrors, outcome, retry_ms, err);
+        rv = after(&mirrors, outcome, 0, retry_ms, err);
     }
     return rv < 0 ? rv : err->code;
 }

@@ -1,0 +1,703 @@
+/* The worker as the agent sees it: the shipped program, a job line in, event
+ * lines out, and what is on disk afterwards. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <flotilla/updater.h>
+
+#include "base/host/crypto.h"
+#include "base/host/digest.h"
+#include "mirror.h"
+#include "publisher.h"
+#include "updater/store/store.h"
+
+#define OLD "tests/models/tiny-v2.Q4_0.gguf"
+#define NEW "tests/models/tiny-v2.1.Q4_0.gguf"
+#define NAN_MODEL "tests/models/tiny-v3-bad-nan.Q4_0.gguf"
+#define GOLDEN "tests/models/golden-tiny-v2.1.json"
+
+struct world {
+    char dir[64];
+    char state_dir[96];
+    char mirror_dir[96];
+    struct flo_store *store;
+    struct publisher publisher;
+    struct mirror mirror;
+    /* Of the last run. */
+    char events[1 << 16];
+    size_t events_bytes;
+    int exit_code;
+    struct rusage usage;
+};
+
+static void run_rm(const char *dir)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        execlp("rm", "rm", "-rf", dir, (char *)NULL);
+        _exit(127);
+    }
+    waitpid(pid, NULL, 0);
+}
+
+static int set_up(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+
+    snprintf(world->dir, sizeof(world->dir), "/tmp/flo-worker-XXXXXX");
+    if (mkdtemp(world->dir) == NULL) {
+        return -1;
+    }
+    snprintf(world->state_dir, sizeof(world->state_dir), "%s/state",
+             world->dir);
+    snprintf(world->mirror_dir, sizeof(world->mirror_dir), "%s/mirror",
+             world->dir);
+    if (mkdir(world->mirror_dir, 0700) < 0 ||
+        flo_store_open(world->state_dir, true, &world->store, NULL) < 0) {
+        return -1;
+    }
+    publisher_open(&world->publisher, world->mirror_dir);
+    mirror_open(&world->mirror, world->mirror_dir);
+    *state = world;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+
+    mirror_close(&world->mirror);
+    publisher_close(&world->publisher);
+    flo_store_close(world->store);
+    run_rm(world->dir);
+    free(world);
+    return 0;
+}
+
+/* ---- running it ------------------------------------------------------------
+ */
+
+static pid_t start(const char *line, size_t bytes, int *fd)
+{
+    char path[4096];
+    int pair[2];
+    pid_t pid = -1;
+
+    assert_true(flo_process_sibling("flotilla-updater", path, sizeof(path)));
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair),
+                     0);
+    const char *argv[] = {path, "worker", NULL};
+    assert_int_equal(flo_process_spawn(argv, pair[1], &pid, NULL), 0);
+    close(pair[1]);
+    assert_int_equal(send(pair[0], line, bytes, MSG_NOSIGNAL), bytes);
+    *fd = pair[0];
+    return pid;
+}
+
+static void finish(struct world *world, pid_t pid, int fd)
+{
+    int status = 0;
+
+    world->events_bytes = 0;
+    for (;;) {
+        ssize_t got = read(fd, world->events + world->events_bytes,
+                           sizeof(world->events) - 1 - world->events_bytes);
+        if (got <= 0) {
+            break;
+        }
+        world->events_bytes += (size_t)got;
+    }
+    world->events[world->events_bytes] = '\0';
+    close(fd);
+    assert_int_equal(wait4(pid, &status, 0, &world->usage), pid);
+    assert_true(WIFEXITED(status));
+    world->exit_code = WEXITSTATUS(status);
+}
+
+static void job_line(const struct world *world,
+                     const struct flo_digest *release, const char *bundle,
+                     char out[4096])
+{
+    char digest[FLO_DIGEST_TEXT];
+    char quoted[300] = "null";
+
+    flo_digest_text(release, digest);
+    if (bundle != NULL) {
+        snprintf(quoted, sizeof(quoted), "\"%s\"", bundle);
+    }
+    snprintf(
+        out, 4096,
+        "{\"v\":1,\"job\":\"stage\",\"state_dir\":\"%s\",\"urls\":[\"%s\"],"
+        "\"release\":\"%s\",\"trust_file\":\"%s\",\"fleet\":\"demo\","
+        "\"profile\":{\"arch\":\"x86_64\"},\"have\":[],\"bundle\":%s,"
+        "\"rate_bytes_per_s\":0,\"memory_bytes_max\":33554432,"
+        "\"pause_ms_min\":1,\"pause_ms_max\":5}\n",
+        world->state_dir, world->mirror.url, digest,
+        world->publisher.trust_file, quoted);
+}
+
+static void stage(struct world *world, const struct flo_digest *release,
+                  const char *bundle)
+{
+    char line[4096];
+    int fd = -1;
+
+    job_line(world, release, bundle, line);
+    pid_t pid = start(line, strlen(line), &fd);
+    finish(world, pid, fd);
+}
+
+#define assert_event(world, text)                                              \
+    do {                                                                       \
+        if (strstr((world)->events, (text)) == NULL) {                         \
+            fail_msg("no %s in:\n%s", (text), (world)->events);                \
+        }                                                                      \
+    } while (0)
+
+static int count_entry(void *context, const char *name)
+{
+    (void)name;
+    (*(int *)context)++;
+    return 0;
+}
+
+static int count_partials(const struct world *world)
+{
+    int count = 0;
+
+    (void)flo_store_each_name(world->store->partial_fd, count_entry, &count);
+    return count;
+}
+
+/* ---- releases
+ * ---------------------------------------------------------------- */
+
+static void put_blob_of(struct world *world, const char *path)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *data = NULL;
+    struct flo_digest digest;
+    size_t bytes = 0;
+
+    assert_int_equal(flo_file_read(path, 64 << 20, &data, &bytes, NULL), 0);
+    assert_int_equal(
+        flo_store_blob_put(world->store, data, bytes, &digest, NULL), 0);
+}
+
+static struct flo_release two_files(struct world *world, const char *model)
+{
+    struct flo_release release = publisher_begin("2.1.0", 3);
+
+    publisher_add(&world->publisher, &release, "model.gguf", "model", model);
+    publisher_add(&world->publisher, &release, "golden.json", "golden", GOLDEN);
+    return release;
+}
+
+static void assert_staged(struct world *world, const struct flo_digest *release)
+{
+    struct flo_release document;
+    struct flo_err err = {0};
+
+    assert_event(world, "{\"event\":\"staged\"");
+    assert_int_equal(world->exit_code, 0);
+    assert_int_equal(
+        flo_store_release_load(world->store, release, &document, &err), 0);
+    for (uint32_t i = 0; i < document.file_count; i++) {
+        int fd = -1;
+        assert_int_equal(flo_store_blob_open_verified(world->store,
+                                                      &document.files[i].digest,
+                                                      &fd, NULL, &err),
+                         0);
+        close(fd);
+    }
+    assert_int_equal(flo_store_release_variant(world->store, &document), 0);
+    flo_release_deinit(&document);
+    assert_int_equal(count_partials(world), 0);
+}
+
+/* ---- tests
+ * -------------------------------------------------------------------- */
+
+static void a_release_is_staged_by_its_delta(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+
+    publisher_add_way(&world->publisher, &release, 0, "bsdiff40", OLD);
+    uint64_t patch_bytes = release.files[0].ways[1].bytes;
+    uint64_t golden_bytes = release.files[1].bytes;
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+    put_blob_of(world, OLD);
+
+    stage(world, &digest, NULL);
+
+    assert_staged(world, &digest);
+    assert_event(world, "\"codec\":\"bsdiff40\"");
+    char bytes[64];
+    snprintf(bytes, sizeof(bytes), "\"bytes\":%llu,",
+             (unsigned long long)(patch_bytes + golden_bytes));
+    assert_event(world, bytes);
+    /* In this order, once each. */
+    const char *applying = strstr(world->events, "\"applying\"");
+    const char *verifying = strstr(world->events, "\"verifying\"");
+    assert_true(applying != NULL && verifying > applying);
+    assert_true(patch_bytes < 500000);
+
+    /* Again: nothing is fetched. */
+    world->mirror.requests = 0;
+    stage(world, &digest, NULL);
+    assert_staged(world, &digest);
+    assert_int_equal(world->mirror.requests, 0);
+    assert_event(world, "everything is here");
+}
+
+static void without_the_base_the_full_file_is_taken(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+
+    publisher_add_way(&world->publisher, &release, 0, "bsdiff40", OLD);
+    publisher_add_way(&world->publisher, &release, 0, "zstd", NULL);
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+
+    stage(world, &digest, NULL);
+
+    assert_staged(world, &digest);
+    assert_event(world, "\"codec\":\"zstd\"");
+    assert_event(world, "the delta's base is not here");
+}
+
+/* The patch as signed, but not a patch. */
+static void a_broken_patch_falls_back_to_the_full_file(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+    char bad[4000];
+    char path[256];
+
+    memset(bad, 'B', sizeof(bad));
+    memcpy(bad, "BSDIFF40", 8);
+    struct flo_way *way = &release.files[0].ways[1];
+    flo_sha256(bad, sizeof(bad), &way->digest);
+    way->codec = FLO_CODEC_BSDIFF40;
+    way->bytes = sizeof(bad);
+    assert_int_equal(flo_sha256_file(OLD, &way->base, NULL, NULL), 0);
+    release.files[0].way_count = 2;
+    publisher_path(&world->publisher, &way->digest, path);
+    assert_int_equal(flo_file_write(path, bad, sizeof(bad), 0600, NULL), 0);
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+    put_blob_of(world, OLD);
+
+    stage(world, &digest, NULL);
+
+    assert_staged(world, &digest);
+    assert_event(world, "{\"event\":\"fallback\",\"from\":\"bsdiff40\","
+                        "\"to\":\"raw\",\"error\":{\"id\":\"patch.");
+}
+
+static void a_rotten_base_falls_back_to_the_full_file(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+    char path[256];
+
+    publisher_add_way(&world->publisher, &release, 0, "bsdiff40", OLD);
+    struct flo_digest base = release.files[0].ways[1].base;
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+    put_blob_of(world, OLD);
+    assert_true(flo_store_blob_path(world->store, &base, path, sizeof(path)));
+    assert_int_equal(chmod(path, 0600), 0);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "x", 1, 1000000), 1);
+    close(fd);
+
+    stage(world, &digest, NULL);
+
+    assert_staged(world, &digest);
+    assert_event(world, "\"id\":\"patch.base_corrupt\"");
+}
+
+static void a_patch_that_no_mirror_has_falls_back_too(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+    char path[256];
+
+    publisher_add_way(&world->publisher, &release, 0, "bsdiff40", OLD);
+    publisher_path(&world->publisher, &release.files[0].ways[1].digest, path);
+    assert_int_equal(unlink(path), 0);
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+    put_blob_of(world, OLD);
+
+    stage(world, &digest, NULL);
+
+    assert_staged(world, &digest);
+    assert_event(world, "\"event\":\"fallback\"");
+}
+
+static void a_model_with_a_nan_gets_no_name(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NAN_MODEL);
+    struct flo_digest model = release.files[0].digest;
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+
+    stage(world, &digest, NULL);
+
+    assert_event(world, "\"id\":\"model.nonfinite\"");
+    assert_event(world, "\"passing\":false");
+    assert_int_equal(world->exit_code, FLO_EXIT_VERIFY);
+    assert_false(flo_store_blob_has(world->store, &model, 0));
+    assert_int_equal(count_partials(world), 0);
+}
+
+static void
+the_signature_of_a_stranger_is_refused_before_any_artifact(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+    struct flo_key *stranger = NULL;
+
+    assert_int_equal(flo_key_generate(&stranger, NULL), 0);
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, stranger, &release);
+
+    stage(world, &digest, NULL);
+
+    assert_event(world, "\"id\":\"sig.unknown_key\"");
+    assert_int_equal(world->exit_code, FLO_EXIT_VERIFY);
+    assert_int_equal(world->mirror.requests, 1);
+    assert_false(flo_store_blob_has(world->store, &digest, 0));
+    flo_key_free(stranger);
+}
+
+static void a_release_that_no_mirror_has_is_a_lasting_error(void **state)
+{
+    struct world *world = *state;
+    struct flo_digest digest;
+
+    flo_sha256("nothing", 7, &digest);
+    stage(world, &digest, NULL);
+
+    assert_event(world, "\"event\":\"failed\"");
+    assert_event(world, "\"passing\":false");
+}
+
+static void a_dead_mirror_is_a_passing_error(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+
+    world->mirror.status = 503;
+    world->mirror.status_count = -1;
+    stage(world, &digest, NULL);
+
+    assert_event(world, "\"passing\":true");
+    assert_int_equal(world->exit_code, FLO_EXIT_NETWORK);
+}
+
+static void a_bundle_needs_no_network(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+    struct flo_digest none = {{0}};
+    struct flo_err err = {0};
+    char path[256];
+    char bundle[256];
+
+    publisher_add_way(&world->publisher, &release, 0, "bsdiff40", OLD);
+    struct flo_digest blobs[2] = {release.files[0].ways[1].digest,
+                                  release.files[1].digest};
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+    FLO_CLEANUP(flo_free_cleanup) char *envelope = NULL;
+    size_t bytes = 0;
+    publisher_path(&world->publisher, &digest, path);
+    assert_int_equal(flo_file_read(path, 1 << 20, &envelope, &bytes, NULL), 0);
+    snprintf(bundle, sizeof(bundle), "%s/tiny.flb", world->dir);
+    struct flo_bundle_spec spec = {.envelope = envelope,
+                                   .envelope_bytes = bytes,
+                                   .blob_dir = world->mirror_dir,
+                                   .blobs = blobs,
+                                   .blob_count = 2};
+    struct flo_bundle_facts facts;
+    assert_int_equal(flo_bundle_create(bundle, &spec, &facts, &err), 0);
+    put_blob_of(world, OLD);
+
+    stage(world, &none, bundle);
+
+    assert_staged(world, &digest);
+    assert_int_equal(world->mirror.requests, 0);
+    assert_event(world, "\"codec\":\"bsdiff40\"");
+
+    /* Without the base it cannot be installed, and says so. */
+    flo_store_close(world->store);
+    run_rm(world->state_dir);
+    assert_int_equal(
+        flo_store_open(world->state_dir, true, &world->store, NULL), 0);
+    stage(world, &none, bundle);
+    assert_event(world, "\"id\":\"blob.absent\"");
+    assert_event(world, "\"passing\":false");
+}
+
+static void a_cut_bundle_changes_nothing(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+    struct flo_digest none = {{0}};
+    struct flo_digest model = release.files[0].digest;
+    char path[256];
+    char bundle[256];
+
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+    FLO_CLEANUP(flo_free_cleanup) char *envelope = NULL;
+    size_t bytes = 0;
+    publisher_path(&world->publisher, &digest, path);
+    assert_int_equal(flo_file_read(path, 1 << 20, &envelope, &bytes, NULL), 0);
+    snprintf(bundle, sizeof(bundle), "%s/tiny.flb", world->dir);
+    struct flo_bundle_spec spec = {.envelope = envelope,
+                                   .envelope_bytes = bytes,
+                                   .blob_dir = world->mirror_dir};
+    struct flo_bundle_facts facts;
+    assert_int_equal(flo_bundle_create(bundle, &spec, &facts, NULL), 0);
+    assert_int_equal(truncate(bundle, 500000), 0);
+
+    stage(world, &none, bundle);
+
+    assert_event(world, "\"id\":\"bundle.truncated\"");
+    assert_false(flo_store_blob_has(world->store, &model, 0));
+    assert_int_equal(count_partials(world), 0);
+}
+
+static void malformed_job_lines_are_refused(void **state)
+{
+    struct world *world = *state;
+    static const char *const lines[] = {
+        "\n",
+        "{}\n",
+        "{\"v\":1,\"job\":\"dance\"}\n",
+        "[1,2,3]\n",
+        "{\"v\":1,\"job\":\"stage\",\"state_dir\":5}\n",
+        "{\"v\":2}\n",
+        "\xff\xfe\n",
+    };
+    char long_line[70000];
+    int fd = -1;
+
+    for (size_t i = 0; i < FLO_COUNT(lines); i++) {
+        pid_t pid = start(lines[i], strlen(lines[i]), &fd);
+        finish(world, pid, fd);
+        assert_event(world, "\"event\":\"failed\"");
+        assert_true(world->exit_code != 0 &&
+                    world->exit_code != FLO_EXIT_INTERNAL);
+    }
+    memset(long_line, 'x', sizeof(long_line));
+    pid_t pid = start(long_line, sizeof(long_line), &fd);
+    finish(world, pid, fd);
+    assert_event(world, "worker.protocol");
+
+    /* Plain http to another machine. */
+    char line[4096];
+    char *url;
+    struct flo_digest digest = {{1}};
+    job_line(world, &digest, NULL, line);
+    url = strstr(line, "http://127.0.0.1");
+    memcpy(url, "http://127.0.0.x", 16);
+    pid = start(line, strlen(line), &fd);
+    finish(world, pid, fd);
+    assert_event(world, "net.tls");
+}
+
+static void it_ends_when_the_agent_goes_away(void **state)
+{
+    struct world *world = *state;
+    struct flo_digest digest;
+    char line[4096];
+    int fd = -1;
+    int status = 0;
+
+    flo_sha256("nothing", 7, &digest);
+    world->mirror.status = 503;
+    world->mirror.status_count = -1;
+    job_line(world, &digest, NULL, line);
+    /* Long pauses: only the closed end can stop it in time. */
+    char *pause = strstr(line, "\"pause_ms_min\":1,\"pause_ms_max\":5}");
+    strcpy(pause, "\"attempts_max\":1000}\n");
+    pid_t pid = start(line, strlen(line), &fd);
+    while (world->mirror.requests == 0) {
+        usleep(1000);
+    }
+
+    close(fd);
+
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), flo_error_exit(FLO_E_INTERRUPTED));
+}
+
+static void a_second_worker_at_the_same_time_is_refused(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+
+    assert_int_equal(flo_store_partials_lock(world->store, NULL), 0);
+    stage(world, &digest, NULL);
+
+    assert_event(world, "\"id\":\"state.locked\"");
+    assert_event(world, "\"passing\":true");
+}
+
+static void a_rotten_file_costs_one_chunk(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+    struct flo_digest model = release.files[0].digest;
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+    char path[256];
+
+    stage(world, &digest, NULL);
+    assert_staged(world, &digest);
+    assert_true(flo_store_blob_path(world->store, &model, path, sizeof(path)));
+    assert_int_equal(chmod(path, 0600), 0);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "x", 1, 1500000), 1);
+    close(fd);
+    world->mirror.sent_bytes = 0;
+
+    stage(world, &digest, NULL);
+
+    assert_staged(world, &digest);
+    assert_int_equal(world->mirror.sent_bytes, 1734464 - (1 << 20));
+}
+
+static void a_full_disk_is_told_with_numbers_and_passes(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+
+    flo_store_close(world->store);
+    world->store = NULL;
+    if (mount("tmpfs", world->state_dir, "tmpfs", 0, "size=1m,mode=0700") < 0) {
+        print_message("no right to mount a small disk here: skipped\n");
+        skip();
+    }
+    assert_int_equal(
+        flo_store_open(world->state_dir, true, &world->store, NULL), 0);
+    stage(world, &digest, NULL);
+
+    assert_event(world, "\"id\":\"disk.full\"");
+    assert_event(world, "\"passing\":true");
+    assert_int_equal(world->exit_code, FLO_EXIT_REFUSED);
+    assert_int_equal(count_partials(world), 0);
+    flo_store_close(world->store);
+    world->store = NULL;
+    assert_int_equal(umount(world->state_dir), 0);
+}
+
+/* `random_bytes` of each 4096 are random, the rest is zero. */
+static void write_big(const char *path, int mebibytes, size_t random_bytes)
+{
+    static uint8_t piece[1 << 20];
+    uint64_t random = 88172645463325252u;
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    assert_true(fd >= 0);
+    for (int i = 0; i < mebibytes; i++) {
+        for (size_t n = 0; n < sizeof(piece); n += 8) {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            flo_put_u64(piece + n, n % 4096 < random_bytes ? random : 0);
+        }
+        assert_int_equal(write(fd, piece, sizeof(piece)), sizeof(piece));
+    }
+    close(fd);
+}
+
+/* 200 MiB raw; and 64 MiB as zstd (making it is what takes time). */
+static void private_memory_stays_below_32_mib_for_any_size(void **state)
+{
+    struct world *world = *state;
+    char big[160];
+
+    snprintf(big, sizeof(big), "%s/big", world->dir);
+    for (int round = 0; round < 2; round++) {
+        write_big(big, round == 0 ? 200 : 64, round == 0 ? 4096 : 256);
+        struct flo_release release = publisher_begin("9.0.0", 9);
+        publisher_add(&world->publisher, &release, "model.gguf", "model", NEW);
+        publisher_add(&world->publisher, &release, "big.bin", "other", big);
+        if (round == 1) {
+            publisher_add_way(&world->publisher, &release, 1, "zstd", NULL);
+        }
+        struct flo_digest digest =
+            publisher_sign(&world->publisher, world->publisher.key, &release);
+
+        stage(world, &digest, NULL);
+
+        assert_staged(world, &digest);
+        assert_event(world,
+                     round == 0 ? "\"codec\":\"raw\"" : "\"codec\":\"zstd\"");
+        print_message("peak resident set: %ld KiB\n", world->usage.ru_maxrss);
+#if !defined(__SANITIZE_ADDRESS__)
+        /* All of it, shared libraries included, is below the promise. */
+        assert_true(world->usage.ru_maxrss < 32 * 1024);
+#endif
+    }
+}
+
+#define with_world(test)                                                       \
+    cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        with_world(a_release_is_staged_by_its_delta),
+        with_world(without_the_base_the_full_file_is_taken),
+        with_world(a_broken_patch_falls_back_to_the_full_file),
+        with_world(a_rotten_base_falls_back_to_the_full_file),
+        with_world(a_patch_that_no_mirror_has_falls_back_too),
+        with_world(a_model_with_a_nan_gets_no_name),
+        with_world(the_signature_of_a_stranger_is_refused_before_any_artifact),
+        with_world(a_release_that_no_mirror_has_is_a_lasting_error),
+        with_world(a_dead_mirror_is_a_passing_error),
+        with_world(a_bundle_needs_no_network),
+        with_world(a_cut_bundle_changes_nothing),
+        with_world(malformed_job_lines_are_refused),
+        with_world(it_ends_when_the_agent_goes_away),
+        with_world(a_second_worker_at_the_same_time_is_refused),
+        with_world(a_rotten_file_costs_one_chunk),
+        with_world(a_full_disk_is_told_with_numbers_and_passes),
+        with_world(private_memory_stays_below_32_mib_for_any_size),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
