@@ -22,7 +22,8 @@ static void inspect_zstd(const struct zstd_head *head,
     out->codec = FLO_CODEC_ZSTD;
     out->new_bytes = head->content_bytes;
     out->memory_bytes = zstd_memory_bytes(head);
-    while ((UINT64_C(1) << out->window_log) < head->window_bytes) {
+    while (out->window_log < 63 &&
+           (UINT64_C(1) << out->window_log) < head->window_bytes) {
         out->window_log++;
     }
 }

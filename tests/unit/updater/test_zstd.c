@@ -218,6 +218,30 @@ less_memory_than_the_window_needs_is_refused_with_numbers(void **state)
     flo_buf_deinit(&patch);
 }
 
+static void a_head_that_claims_2_to_the_64_is_read_and_refused(void **state)
+{
+    (void)state;
+    static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0xff,
+                                    0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                    0xff, 0x01, 0,    0};
+    struct flo_buf patch = {0};
+    struct flo_buf out = {0};
+    struct flo_delta_facts facts;
+    struct flo_err err = {0};
+    int fd = file_of(frame, sizeof frame);
+
+    assert_int_equal(flo_delta_inspect(fd, &facts, &err), 0);
+    assert_int_equal(facts.new_bytes, UINT64_MAX);
+    assert_int_equal(facts.memory_bytes, UINT64_MAX);
+    assert_int_equal(facts.window_log, 63);
+    flo_buf_add(&patch, frame, sizeof frame);
+    assert_int_equal(decode(&patch, 1000, &out, &err), FLO_E_PATCH_LIMIT);
+    assert_int_equal(decode(&patch, UINT64_MAX, &out, &err), FLO_E_PATCH_LIMIT);
+    (void)close(fd);
+    flo_buf_deinit(&patch);
+    flo_buf_deinit(&out);
+}
+
 static void raw_has_exactly_the_signed_size(void **state)
 {
     (void)state;
@@ -273,6 +297,7 @@ int main(void)
         cmocka_unit_test(every_bit_flip_is_refused_or_caught_by_the_digest),
         cmocka_unit_test(
             less_memory_than_the_window_needs_is_refused_with_numbers),
+        cmocka_unit_test(a_head_that_claims_2_to_the_64_is_read_and_refused),
         cmocka_unit_test(raw_has_exactly_the_signed_size),
         cmocka_unit_test(auto_takes_the_smallest_by_measurement),
     };
