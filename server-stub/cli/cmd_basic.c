@@ -144,7 +144,7 @@ int flo_cmd_token_create(struct flo_cli *cli, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    const char *secret = flo_out_text(token, "secret", "");
+    const char *secret = flo_out_text(token, "token", "");
     if (file != NULL) {
         rv = flo_file_write(file, secret, strlen(secret), 0600, err);
     } else if (cli->json) {
@@ -190,7 +190,7 @@ int flo_cmd_token_delete(struct flo_cli *cli, struct flo_err *err)
 int flo_cmd_audit_list(struct flo_cli *cli, struct flo_err *err)
 {
     static const struct flo_column columns[] = {
-        {"N", "n", CELL_TEXT},           {"AGO", "at_ms", CELL_AGO},
+        {"N", "number", CELL_TEXT},           {"AGO", "at_ms", CELL_AGO},
         {"WHO", "who", CELL_TEXT},       {"WHAT", "what", CELL_TEXT},
         {"OBJECT", "object", CELL_TEXT}, {"RESULT", "result", CELL_TEXT},
     };

@@ -36,7 +36,7 @@ const readers = {
   },
   async audit() {
     const items = (await call("GET", "/v1/audit?limit=1000")).items;
-    data.audit = items.sort((a, b) => b.n - a.n);
+    data.audit = items.sort((a, b) => b.number - a.number);
   },
   async telemetry() {
     data.charts = await views.telemetry();
