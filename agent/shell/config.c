@@ -1,0 +1,127 @@
+/* The agent's configuration: agent/config.def over base/host/config. */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/shell.h"
+#include "base/host/crypto.h"
+
+#define LIST_MAX 65536
+
+static const struct flo_config_row rows[] = {
+#define FLO_CONFIG(name, key, type, min, max, standard, meaning)               \
+    {key, FLO_CONFIG_##type, min, max, standard, false, NULL, meaning},
+#include "agent/config.def"
+#undef FLO_CONFIG
+};
+
+static int set_paths(struct flo_settings *settings, struct flo_err *err)
+{
+    const struct flo_config *config = settings->config;
+    const char *control = flo_config_text(config, "control_socket");
+    size_t count = flo_config_texts_count(config, "listen");
+    size_t i;
+
+    if (control != NULL) {
+        snprintf(settings->control, sizeof(settings->control), "%s", control);
+    } else if (!flo_path_join(settings->control, sizeof(settings->control),
+                              settings->state_dir, "control.sock")) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
+    }
+    for (i = 0; i < count && i < 8; i++) {
+        settings->listen[i] = flo_config_texts_get(config, "listen", i);
+    }
+    if (count == 0) {
+        snprintf(settings->listen_standard, sizeof(settings->listen_standard),
+                 "unix:%s/api.sock", settings->state_dir);
+        settings->listen[0] = settings->listen_standard;
+    }
+    return 0;
+}
+
+static int set_token(struct flo_settings *settings, struct flo_err *err)
+{
+    const char *path = flo_config_text(settings->config, "token_file");
+    size_t bytes;
+    int rv;
+
+    if (path == NULL) {
+        return 0;
+    }
+    rv = flo_secret_read(path, 4096, &settings->token, &bytes, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "token_file");
+    }
+    settings->token[strcspn(settings->token, "\r\n")] = '\0';
+    if (strlen(settings->token) < 16) {
+        return flo_fail(err, FLO_E_CFG_RANGE,
+                        "token_file %s: a token has at least 16 characters",
+                        path);
+    }
+    return 0;
+}
+
+static int set_log(const struct flo_settings *settings, struct flo_err *err)
+{
+    static const char *const words[] = {"error", "warn", "info", "debug"};
+    const char *word = flo_config_text(settings->config, "log");
+    size_t i;
+
+    if (word == NULL) {
+        return 0;
+    }
+    for (i = 0; i < FLO_COUNT(words); i++) {
+        if (strcmp(word, words[i]) == 0) {
+            flo_log_level_set((enum flo_log_level)i);
+            return 0;
+        }
+    }
+    return flo_fail(err, FLO_E_CFG_RANGE,
+                    "log: `%s` is none of error, warn, info, debug", word);
+}
+
+int flo_settings_load(const char *path, const char *state_dir,
+                      struct flo_settings *out, struct flo_err *err)
+{
+    const char *text;
+    int rv;
+
+    memset(out, 0, sizeof(*out));
+    rv = path == NULL
+             ? flo_config_parse("", 0, "no file", rows, FLO_COUNT(rows),
+                                &out->config, err)
+             : flo_config_load(path, rows, FLO_COUNT(rows), &out->config, err);
+    if (rv < 0) {
+        return rv;
+    }
+    text = state_dir != NULL ? state_dir
+                             : flo_config_text(out->config, "state_dir");
+    if (text == NULL) {
+        rv = flo_fail(err, FLO_E_CFG_KEY, "%s: `state_dir` is missing",
+                      path == NULL ? "command line" : path);
+        flo_err_fix(err, "give --state-dir, or --config with the key");
+    } else {
+        snprintf(out->state_dir, sizeof(out->state_dir), "%s", text);
+        rv = set_paths(out, err);
+    }
+    if (rv == 0) {
+        rv = set_token(out, err);
+    }
+    if (rv == 0) {
+        rv = set_log(out, err);
+    }
+    if (rv < 0) {
+        flo_settings_deinit(out);
+    }
+    return rv;
+}
+
+void flo_settings_deinit(struct flo_settings *settings)
+{
+    if (settings->token != NULL) {
+        flo_secret_wipe(settings->token, strlen(settings->token));
+        free(settings->token);
+    }
+    flo_config_free(settings->config);
+    memset(settings, 0, sizeof(*settings));
+}

@@ -1,0 +1,267 @@
+/* The driver: events into the core, actions out to the modules.
+ *
+ * Lists are carried out whole before the next event is looked at; what fails
+ * comes back as an event.  The device record (deny list, freeze, used orders)
+ * is written before any action that depends on it. */
+#include <string.h>
+
+#include "agent/shell/shell.h"
+
+static struct flo_agent_actions actions; /* one loop, one thread, one list */
+
+/* ---- text
+ * --------------------------------------------------------------------- */
+
+static void trace(struct flo_shell *shell, const struct flo_agent_event *event)
+{
+    struct flo_buf text = {0};
+    char *line;
+    char *rest;
+
+    flo_agent_trace(&shell->agent, event, &actions, &text);
+    if (text.bytes > 0 && !text.failed) {
+        flo_mailbox_trace(shell->mailbox, text.data);
+        for (line = strtok_r(text.data, "\n", &rest); line != NULL;
+             line = strtok_r(NULL, "\n", &rest)) {
+            flo_log(FLO_LOG_INFO, "core", "%s", line);
+        }
+    }
+    flo_buf_deinit(&text);
+}
+
+/* ---- actions
+ * ----------------------------------------------------------------------- */
+
+static void set_timer(struct flo_shell *shell, uint64_t at_ms)
+{
+    uint64_t now = flo_now_ms();
+    uint64_t in_ms = at_ms > now ? at_ms - now : 0;
+    struct timeval delay = {.tv_sec = (time_t)(in_ms / 1000),
+                            .tv_usec = (suseconds_t)(in_ms % 1000) * 1000};
+
+    if (at_ms == 0) {
+        evtimer_del(shell->timer);
+    } else {
+        evtimer_add(shell->timer, &delay);
+    }
+}
+
+static enum flo_serve_role role_of(enum flo_agent_role role)
+{
+    return role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT : FLO_ROLE_CANDIDATE;
+}
+
+static void flip(struct flo_shell *shell, const struct flo_agent_action *action)
+{
+    struct flo_err err = {0};
+
+    if (flo_serve_flip(shell->serve, role_of(action->role), &err) < 0) {
+        struct flo_agent_event event = {.kind = FLO_AGENT_LOST,
+                                        .role = action->role};
+        event.error.code = err.code;
+        snprintf(event.error.what, sizeof(event.error.what), "%.255s",
+                 err.what);
+        flo_shell_event(shell, &event);
+    }
+}
+
+static void report(struct flo_shell *shell,
+                   const struct flo_agent_execution *execution)
+{
+    flo_mailbox_event(shell->mailbox, flo_report_execution(execution),
+                      execution);
+    flo_control_report(shell, execution);
+}
+
+static void serving(struct flo_shell *shell,
+                    const struct flo_agent_action *action)
+{
+    char digest[FLO_DIGEST_TEXT];
+
+    flo_digest_text(&action->release.digest, digest);
+    flo_mailbox_event(shell->mailbox,
+                      json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", "serving",
+                                "serving", action->word, "model",
+                                action->release.model, "release", digest,
+                                "version", action->release.version),
+                      NULL);
+    shell->telemetry.release = action->release;
+}
+
+static void acknowledge(struct flo_shell *shell,
+                        const struct flo_agent_action *action)
+{
+    struct flo_buf text = {0};
+    json_t *json;
+
+    if (action->order[0] == '\0') {
+        flo_control_acked(shell, action->word, &action->error);
+        return;
+    }
+    json =
+        json_pack("{s:i, s:s, s:s, s:I}", "v", 1, "order", action->order,
+                  "outcome", action->word, "at_ms", (json_int_t)flo_wall_ms());
+    if (json == NULL) {
+        return;
+    }
+    if (action->error.code != 0) {
+        json_object_set_new(json, "error", flo_report_error(&action->error));
+    }
+    flo_json_dump(json, &text);
+    json_decref(json);
+    if (!text.failed) {
+        flo_mailbox_answer(shell->mailbox, action->order, text.data);
+        flo_shell_link_ack(shell, action->order, text.data);
+    }
+    flo_buf_deinit(&text);
+}
+
+static void collect(struct flo_shell *shell)
+{
+    struct flo_collected collected = {0};
+    struct flo_err err = {0};
+
+    if (shell->job != NULL) {
+        return; /* the worker's files are not named yet */
+    }
+    if (flo_store_collect(shell->store, NULL, 0, &collected, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "store", &err);
+    } else if (collected.files > 0) {
+        flo_log(FLO_LOG_INFO, "store", "removed %u files, %llu bytes",
+                collected.files, (unsigned long long)collected.bytes);
+    }
+}
+
+static void carry_out(struct flo_shell *shell,
+                      const struct flo_agent_action *action,
+                      const struct flo_agent_execution *reported)
+{
+    switch (action->kind) {
+    case FLO_DO_DENY:
+        flo_device_deny(&shell->device, &action->release.digest);
+        shell->device_is_dirty = true;
+        return;
+    case FLO_DO_FREEZE:
+        shell->device.is_frozen = action->flag;
+        shell->device_is_dirty = true;
+        return;
+    default:
+        break;
+    }
+    flo_shell_device_write(shell);
+    switch (action->kind) {
+    case FLO_DO_JOB:
+        flo_shell_job_start(shell, action->job);
+        break;
+    case FLO_DO_CANCEL_JOB:
+        flo_shell_job_cancel(shell, action->job);
+        break;
+    case FLO_DO_SLOT_STAGE:
+    case FLO_DO_SLOT_TRIAL:
+    case FLO_DO_SLOT_TRY:
+    case FLO_DO_SLOT_COMMIT:
+    case FLO_DO_SLOT_CLEAR:
+    case FLO_DO_SLOT_BACK:
+        flo_shell_slot_action(shell, action);
+        break;
+    case FLO_DO_LOAD:
+        flo_shell_load(shell, action);
+        break;
+    case FLO_DO_UNLOAD:
+        flo_serve_unload(shell->serve, role_of(action->role), action->flag);
+        break;
+    case FLO_DO_FLIP:
+        flip(shell, action);
+        break;
+    case FLO_DO_HOLD:
+        flo_serve_hold(shell->serve);
+        break;
+    case FLO_DO_PROMOTE:
+        flo_serve_promote(shell->serve);
+        break;
+    case FLO_DO_PROBE:
+        flo_shell_probe(shell, action);
+        break;
+    case FLO_DO_EVENT:
+        report(shell, reported);
+        break;
+    case FLO_DO_SERVING:
+        serving(shell, action);
+        break;
+    case FLO_DO_ACK:
+        acknowledge(shell, action);
+        break;
+    case FLO_DO_COLLECT:
+        collect(shell);
+        break;
+    case FLO_DO_TIMER:
+        set_timer(shell, action->at_ms);
+        break;
+    case FLO_DO_DENY:
+    case FLO_DO_FREEZE:
+    case FLO_DO_COUNT:
+        break;
+    }
+}
+
+/* ---- the loop's side
+ * ----------------------------------------------------------------- */
+
+static bool try_failed(const struct flo_shell *shell,
+                       const struct flo_agent_action *action, size_t queued)
+{
+    return action->kind == FLO_DO_SLOT_TRY && shell->queue_count > queued;
+}
+
+static void step(struct flo_shell *shell, struct flo_agent_event *event)
+{
+    size_t reports = 0;
+    size_t i;
+
+    event->now_ms = flo_now_ms();
+    flo_agent_step(&shell->agent, event, &actions);
+    trace(shell, event);
+    for (i = 0; i < actions.count; i++) {
+        const struct flo_agent_action *action = &actions.list[i];
+        size_t queued = shell->queue_count;
+
+        carry_out(shell, action,
+                  action->kind == FLO_DO_EVENT ? &actions.reports[reports++]
+                                               : NULL);
+        if (try_failed(shell, action, queued)) {
+            break; /* the start was not counted: do not start */
+        }
+    }
+    flo_shell_device_write(shell);
+}
+
+void flo_shell_event(struct flo_shell *shell,
+                     const struct flo_agent_event *event)
+{
+    size_t place;
+
+    if (shell->queue_count == FLO_COUNT(shell->queue)) {
+        flo_log(FLO_LOG_ERROR, "core", "too many events wait, one is dropped");
+        return;
+    }
+    place =
+        (shell->queue_first + shell->queue_count++) % FLO_COUNT(shell->queue);
+    shell->queue[place] = *event;
+    if (shell->is_stepping) {
+        return;
+    }
+    shell->is_stepping = true;
+    while (shell->queue_count > 0) {
+        struct flo_agent_event next = shell->queue[shell->queue_first];
+
+        shell->queue_first = (shell->queue_first + 1) % FLO_COUNT(shell->queue);
+        shell->queue_count--;
+        step(shell, &next);
+    }
+    shell->is_stepping = false;
+    if (shell->reported_revision != shell->agent.revision) {
+        shell->reported_revision = shell->agent.revision;
+        flo_shell_link_reported(shell);
+    }
+    flo_shell_link_flush(shell);
+}

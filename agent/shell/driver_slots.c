@@ -1,0 +1,111 @@
+/* Slot and device records: the core's slot actions as record writes. */
+#include <string.h>
+
+#include "agent/shell/shell.h"
+
+void flo_shell_device_write(struct flo_shell *shell)
+{
+    struct flo_err err = {0};
+
+    if (!shell->device_is_dirty) {
+        return;
+    }
+    shell->device_is_dirty = false;
+    if (flo_store_device_write(shell->store, &shell->device, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "store", &err);
+        shell->device_is_dirty = true; /* with the next event again */
+    }
+}
+
+static int stage(struct flo_shell *shell, struct flo_slots *slots,
+                 const struct flo_release_ref *release, struct flo_err *err)
+{
+    const struct flo_agent_execution *execution = &shell->agent.execution;
+    struct flo_slots facts = {
+        .attempt = execution->attempt,
+        .order_seq = execution->seq,
+        .soak_ms = execution->policy.soak_ms,
+        .soak_requests = (uint32_t)execution->policy.soak_requests,
+        .soak_errors_max = (uint32_t)execution->policy.soak_errors_max,
+        .soak_crashes_max = (uint32_t)execution->policy.soak_crashes_max,
+        .rollout_phase = execution->phase,
+    };
+
+    memcpy(facts.rollout, execution->rollout, sizeof(facts.rollout));
+    memcpy(facts.order, execution->order, sizeof(facts.order));
+    if (slots->model[0] == '\0') { /* the first release of this device */
+        int rv = flo_store_slots_read(shell->store, release->model, slots, err);
+        if (rv < 0) {
+            return rv;
+        }
+        memcpy(slots->model, release->model, sizeof(slots->model));
+    }
+    return flo_slots_stage(slots, &release->digest, &facts, err);
+}
+
+static int begin_trial(struct flo_shell *shell, struct flo_slots *slots,
+                       struct flo_err *err)
+{
+    const struct flo_policy *policy = &shell->agent.execution.policy;
+    int rv = flo_slots_begin_trial(slots, (uint32_t)policy->tries, err);
+
+    if (rv == 0) {
+        rv = flo_slots_count_try(slots, err);
+    }
+    slots->soak_end_ms = flo_now_ms() + policy->soak_ms;
+    memcpy(slots->boot_id, shell->boot_id, sizeof(slots->boot_id));
+    return rv;
+}
+
+static int change(struct flo_shell *shell,
+                  const struct flo_agent_action *action,
+                  struct flo_slots *slots, struct flo_err *err)
+{
+    switch (action->kind) {
+    case FLO_DO_SLOT_STAGE:
+        return stage(shell, slots, &action->release, err);
+    case FLO_DO_SLOT_TRIAL:
+        return begin_trial(shell, slots, err);
+    case FLO_DO_SLOT_TRY:
+        return flo_slots_count_try(slots, err);
+    case FLO_DO_SLOT_COMMIT:
+        return flo_slots_commit(slots, err);
+    case FLO_DO_SLOT_CLEAR:
+        flo_slots_clear_candidate(slots);
+        return 0;
+    default:
+        return flo_slots_roll_back(slots, err);
+    }
+}
+
+void flo_shell_slot_action(struct flo_shell *shell,
+                           const struct flo_agent_action *action)
+{
+    struct flo_slots next = shell->slots;
+    struct flo_agent_event event = {.kind = FLO_AGENT_WRITTEN};
+    struct flo_err err = {0};
+    int rv = change(shell, action, &next, &err);
+
+    if (rv == 0) {
+        rv = flo_store_slots_write(shell->store, &next, &err);
+    }
+    if (rv == 0) {
+        shell->slots = next;
+    } else {
+        flo_log_err(FLO_LOG_ERROR, "store", &err);
+        if (next.model[0] != '\0' &&
+            flo_store_slots_read(shell->store, next.model, &next, NULL) == 0) {
+            shell->slots = next; /* the old or the new record stands */
+        }
+        event.kind = FLO_AGENT_UNWRITTEN;
+        event.error.code = err.code;
+        snprintf(event.error.what, sizeof(event.error.what), "%.255s",
+                 err.what);
+    }
+    /* A count that was written and a clear need no answer. */
+    if (action->kind == FLO_DO_SLOT_CLEAR ||
+        (action->kind == FLO_DO_SLOT_TRY && rv == 0)) {
+        return;
+    }
+    flo_shell_event(shell, &event);
+}

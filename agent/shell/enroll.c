@@ -1,0 +1,314 @@
+/* `flotilla-agent enroll`: a key that never leaves the device, a signing
+ * request, a one-time token; what comes back is the identity (contracts
+ * section 7).  The certificate of the other side must come from the authority
+ * whose fingerprint is in the token. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/shell/shell.h"
+#include "base/host/crypto.h"
+#include "base/host/http_client.h"
+
+#define ANSWER_BYTES_MAX (1u << 20)
+#define LABELS_MAX 32
+
+struct wish {
+    const char *controller, *token_file, *state_dir, *name;
+    json_t *labels;
+};
+
+static int take_label(struct wish *wish, const char *text, struct flo_err *err)
+{
+    const char *equals = strchr(text, '=');
+    char key[FLO_NAME_MAX + 1] = "";
+
+    if (equals != NULL && (size_t)(equals - text) < sizeof(key)) {
+        memcpy(key, text, (size_t)(equals - text));
+    }
+    if (!flo_name_is_valid(key) || strlen(equals + 1) > 256 ||
+        json_object_size(wish->labels) >= LABELS_MAX) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--label %s: key=value, at most %d of them", text,
+                        LABELS_MAX);
+    }
+    json_object_set_new(wish->labels, key, json_string(equals + 1));
+    return 0;
+}
+
+static int parse(int argc, char **argv, struct wish *wish, struct flo_err *err)
+{
+    static const char *const words[] = {"--controller", "--token-file",
+                                        "--state-dir", "--name", "--label"};
+    int rv = 0;
+    int i;
+
+    for (i = 1; rv == 0 && i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (value == NULL) {
+            return flo_fail(err, FLO_E_USAGE, "%s needs a value", argv[i]);
+        }
+        if (strcmp(argv[i], "--controller") == 0) {
+            wish->controller = value;
+        } else if (strcmp(argv[i], "--token-file") == 0) {
+            wish->token_file = value;
+        } else if (strcmp(argv[i], "--state-dir") == 0) {
+            wish->state_dir = value;
+        } else if (strcmp(argv[i], "--name") == 0) {
+            wish->name = value;
+        } else if (strcmp(argv[i], "--label") == 0) {
+            rv = take_label(wish, value, err);
+        } else {
+            const char *near = flo_nearest(argv[i], words, FLO_COUNT(words));
+            rv = flo_fail(err, FLO_E_USAGE, "enroll does not know %s", argv[i]);
+            if (near != NULL) {
+                flo_err_fix(err, "did you mean %s?", near);
+            }
+            return rv;
+        }
+        i++;
+    }
+    if (rv == 0 && (wish->controller == NULL || wish->token_file == NULL ||
+                    wish->state_dir == NULL || wish->name == NULL)) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "enroll needs --controller, --token-file, "
+                        "--state-dir and --name");
+    }
+    if (rv == 0 && !flo_name_is_valid(wish->name)) {
+        return flo_fail(err, FLO_E_META_NAME, "--name %s", wish->name);
+    }
+    if (rv == 0 && strncmp(wish->controller, "https://", 8) != 0) {
+        return flo_fail(err, FLO_E_USAGE, "--controller %s: https://host:port",
+                        wish->controller);
+    }
+    return rv;
+}
+
+/* flt1.<26 characters>.<32 hex digits> */
+static int read_token(const char *path, char *token, size_t token_bytes,
+                      char *fingerprint, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    uint8_t digits[16];
+    size_t bytes;
+    const char *last;
+    int rv = flo_file_read(path, 4096, &text, &bytes, err);
+
+    if (rv < 0) {
+        return flo_wrap(err, rv, "--token-file");
+    }
+    text[strcspn(text, " \t\r\n")] = '\0';
+    last = strrchr(text, '.');
+    if (strncmp(text, "flt1.", 5) != 0 || last == text + 4 ||
+        !flo_hex_decode(last + 1, digits, sizeof(digits)) ||
+        strlen(last + 1) != 32 || strlen(text) >= token_bytes) {
+        return flo_fail(err, FLO_E_ENROL_TOKEN,
+                        "%s does not hold an enrolment token", path);
+    }
+    snprintf(token, token_bytes, "%s", text);
+    memcpy(fingerprint, last + 1, 33);
+    flo_secret_wipe(text, bytes);
+    return 0;
+}
+
+static int save(const char *dir, const char *name, const char *text,
+                mode_t mode, struct flo_err *err)
+{
+    char path[4200];
+
+    if (!flo_path_join(path, sizeof(path), dir, name)) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "%s is too long", dir);
+    }
+    return flo_file_write(path, text, strlen(text), mode, err);
+}
+
+static int save_answer(const struct wish *wish, const char *dir,
+                       const json_t *answer, struct flo_err *err)
+{
+    const char *device = NULL;
+    const char *fleet = NULL;
+    const char *certificate = NULL;
+    const char *ca = NULL;
+    const char *broker = NULL;
+    const char *api = NULL;
+    json_t *trust = NULL;
+    struct flo_buf text = {0};
+    struct flo_trust *checked = NULL;
+    json_t *identity;
+    int rv = flo_json_get_uuid(answer, "device", &device, err);
+
+    if (rv < 0 || (rv = flo_json_get_name(answer, "fleet", &fleet, err)) < 0 ||
+        (rv = flo_json_get_text(answer, "certificate", 65536, &certificate,
+                                err)) < 0 ||
+        (rv = flo_json_get_text(answer, "ca", 65536, &ca, err)) < 0 ||
+        (rv = flo_json_get_text(answer, "mqtt", 512, &broker, err)) < 0 ||
+        (rv = flo_json_opt_text(answer, "api", 512, wish->controller, &api,
+                                err)) < 0 ||
+        (rv = flo_json_get_object(answer, "trust", &trust, err)) < 0) {
+        return flo_wrap(err, rv, "the controller's answer");
+    }
+    flo_json_dump(trust, &text);
+    rv = flo_trust_parse(text.data, text.bytes, &checked, err);
+    flo_trust_free(checked);
+    if (rv == 0) {
+        rv = save(dir, "trust.json", text.data, 0644, err);
+    }
+    flo_buf_deinit(&text);
+    if (rv == 0) {
+        rv = save(dir, "device.pem", certificate, 0644, err);
+    }
+    if (rv == 0) {
+        rv = save(dir, "ca.pem", ca, 0644, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    /* Last: with this file the device counts as enrolled. */
+    identity = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "v", 1, "device",
+                         device, "fleet", fleet, "name", wish->name,
+                         "controller", api, "mqtt", broker);
+    if (identity != NULL) {
+        flo_json_dump_pretty(identity, &text);
+        json_decref(identity);
+    }
+    rv = identity == NULL || text.failed
+             ? flo_fail(err, FLO_E_MEMORY, "identity")
+             : save(dir, "identity.json", text.data, 0644, err);
+    flo_buf_deinit(&text);
+    if (rv == 0) {
+        printf(" ✓ certificate        CN=%s, fleet %s\n", device, fleet);
+        printf(" ✓ broker             %s\n", broker);
+    }
+    return rv;
+}
+
+static int ask(const struct wish *wish, const char *dir, const char *token,
+               const char *fingerprint, const char *csr, struct flo_err *err)
+{
+    struct flo_http_options options = {.ca_fingerprint = fingerprint,
+                                       .timeout_ms = 30000};
+    struct flo_settings settings = {0};
+    struct flo_machine machine;
+    struct flo_http_answer answer = {0};
+    struct flo_http *http = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *body = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *got = NULL;
+    struct flo_buf text = {0};
+    char url[600];
+    int rv = flo_settings_load(NULL, wish->state_dir, &settings, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_machine_look(&settings, &machine);
+    flo_settings_deinit(&settings);
+    body =
+        json_pack("{s:s, s:s, s:s, s:O, s:o}", "token", token, "csr", csr,
+                  "name", wish->name, "labels", wish->labels, "profile",
+                  flo_machine_json(&machine, flo_disk_free(wish->state_dir)));
+    if (body == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "enrolment");
+    }
+    flo_json_dump(body, &text);
+    snprintf(url, sizeof(url), "%s/v1/enroll", wish->controller);
+    rv = flo_http_open(&options, &http, err);
+    if (rv == 0) {
+        struct flo_http_request request = {
+            .method = "POST",
+            .url = url,
+            .body = text.data,
+            .body_bytes = text.bytes,
+            .answer_bytes_max = ANSWER_BYTES_MAX,
+        };
+        rv = flo_http_call(http, &request, &answer, err);
+    }
+    if (rv == 0 && answer.status != 201 && answer.status != 200) {
+        rv = flo_http_fail(&answer, "enrolment", err);
+    }
+    if (rv == 0) {
+        rv = flo_json_parse(answer.body.data, answer.body.bytes,
+                            ANSWER_BYTES_MAX, &got, err);
+    }
+    if (rv == 0) {
+        rv = save_answer(wish, dir, got, err);
+    }
+    flo_buf_deinit(&answer.body);
+    flo_secret_wipe(text.data, text.bytes);
+    flo_buf_deinit(&text);
+    flo_http_close(http);
+    return rv;
+}
+
+static int enroll(const struct wish *wish, struct flo_err *err)
+{
+    char dir[4200];
+    char path[4300];
+    char token[256];
+    char fingerprint[33];
+    struct flo_key *key = NULL;
+    struct flo_buf csr = {0};
+    int rv =
+        read_token(wish->token_file, token, sizeof(token), fingerprint, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (!flo_path_join(dir, sizeof(dir), wish->state_dir, "identity") ||
+        !flo_path_join(path, sizeof(path), dir, "identity.json")) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "--state-dir is too long");
+    }
+    if (access(path, F_OK) == 0) {
+        rv = flo_fail(err, FLO_E_STATE, "%s is enrolled already",
+                      wish->state_dir);
+        flo_err_fix(err, "remove %s to enrol it anew", dir);
+        return rv;
+    }
+    rv = flo_dir_make(wish->state_dir, 0700, err);
+    if (rv == 0 && chmod(wish->state_dir, 0700) != 0) {
+        rv = flo_fail_errno(err, FLO_E_CFG_PERM, "%s", wish->state_dir);
+    }
+    if (rv == 0) {
+        rv = flo_dir_make(dir, 0700, err);
+    }
+    if (rv == 0) {
+        rv = flo_key_generate(&key, err);
+    }
+    flo_path_join(path, sizeof(path), dir, "device.key");
+    if (rv == 0) {
+        rv = flo_key_save(key, path, err);
+    }
+    if (rv == 0) {
+        printf(" ✓ key made           P-256, %s (0600, never leaves the "
+               "device)\n",
+               path);
+        rv = flo_csr_make(key, wish->name, &csr, err);
+    }
+    if (rv == 0) {
+        rv = ask(wish, dir, token, fingerprint, csr.data, err);
+    }
+    flo_secret_wipe(token, sizeof(token));
+    flo_buf_deinit(&csr);
+    flo_key_free(key);
+    if (rv < 0) {
+        unlink(path); /* a key without a certificate is of no use */
+    }
+    return rv;
+}
+
+int flo_enroll_main(int argc, char **argv)
+{
+    struct wish wish = {.labels = json_object()};
+    struct flo_err err = {0};
+    int rv = parse(argc, argv, &wish, &err);
+
+    if (rv == 0) {
+        rv = enroll(&wish, &err);
+    }
+    json_decref(wish.labels);
+    if (rv < 0) {
+        return flo_err_print(stderr, &err);
+    }
+    printf("enrolled.  next: flotilla-agent --config FILE\n");
+    return 0;
+}

@@ -1,0 +1,460 @@
+/* The link to the controller: topics in, reports out.
+ *
+ * Nothing that the broker confirmed counts as known to the controller: events
+ * stay in the outbox until cmd.ack, and reported is sent whole on every change
+ * and every connection.  Subscribe first, act second. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/shell.h"
+
+#define TELEMETRY_IN_FLIGHT_MAX 16
+#define QUEUE_MESSAGES_MAX 256
+#define GROUP_ORDERS_MAX 8
+#define PRESENCE_ON "{\"v\":1,\"online\":true}"
+#define PRESENCE_OFF "{\"v\":1,\"online\":false}"
+
+/* ---- out
+ * ---------------------------------------------------------------------- */
+
+static bool topic_of(const struct flo_shell *shell, enum flo_topic topic,
+                     const char *key, char *out)
+{
+    struct flo_err err = {0};
+
+    if (flo_topic_build(topic, shell->identity.fleet, key, out, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
+        return false;
+    }
+    return true;
+}
+
+static bool publish(struct flo_shell *shell, enum flo_topic topic,
+                    const char *text, size_t bytes, uint64_t token)
+{
+    const struct flo_topic_fact *fact = flo_topic_fact(topic);
+    char path[FLO_TOPIC_TEXT];
+    struct flo_err err = {0};
+
+    if (!flo_mqtt_is_connected(shell->mqtt) ||
+        !topic_of(shell, topic, shell->identity.device, path)) {
+        return false;
+    }
+    if (flo_mqtt_publish(shell->mqtt, path, text, bytes, fact->qos,
+                         fact->is_retained, 0, token, &err) < 0) {
+        flo_log_err(FLO_LOG_DEBUG, "mqtt", &err);
+        return false;
+    }
+    return true;
+}
+
+void flo_shell_link_reported(struct flo_shell *shell)
+{
+    struct flo_buf text = {0};
+    json_t *json;
+
+    if (!flo_mqtt_is_connected(shell->mqtt)) {
+        return;
+    }
+    json = flo_report_reported(shell);
+    if (json == NULL) {
+        return;
+    }
+    flo_json_dump(json, &text);
+    json_decref(json);
+    if (!text.failed) {
+        publish(shell, FLO_TOPIC_REPORTED, text.data, text.bytes, 0);
+    }
+    flo_buf_deinit(&text);
+}
+
+void flo_shell_link_ack(struct flo_shell *shell, const char *order,
+                        const char *text)
+{
+    (void)order;
+    publish(shell, FLO_TOPIC_ACK, text, strlen(text), 0);
+}
+
+static void flush_events(struct flo_shell *shell)
+{
+    struct flo_outbox *outbox = flo_mailbox_outbox(shell->mailbox);
+    uint64_t now = flo_now_ms();
+    uint64_t sequence;
+
+    while ((sequence = flo_outbox_next(outbox, now)) != 0) {
+        char *text = flo_mailbox_event_text(shell->mailbox, sequence);
+        bool is_sent = text != NULL &&
+                       publish(shell, FLO_TOPIC_EVENT, text, strlen(text), 0);
+        free(text);
+        if (!is_sent) {
+            return;
+        }
+        flo_outbox_sent(outbox, sequence, now);
+    }
+}
+
+static void flush_telemetry(struct flo_shell *shell)
+{
+    while (shell->telemetry_in_flight < TELEMETRY_IN_FLIGHT_MAX &&
+           flo_mqtt_is_connected(shell->mqtt)) {
+        uint64_t id = 0;
+        char *text = flo_mailbox_telemetry_next(shell->mailbox, &id);
+        bool is_sent = text != NULL &&
+                       publish(shell, FLO_TOPIC_TELE, text, strlen(text), id);
+
+        if (text != NULL && !is_sent) {
+            flo_mailbox_telemetry_done(shell->mailbox, id, false);
+        }
+        free(text);
+        if (!is_sent) {
+            return;
+        }
+        shell->telemetry_in_flight++;
+    }
+}
+
+void flo_shell_link_flush(struct flo_shell *shell)
+{
+    if (flo_mqtt_is_connected(shell->mqtt)) {
+        flush_events(shell);
+        flush_telemetry(shell);
+    }
+}
+
+/* ---- groups
+ * -------------------------------------------------------------------------- */
+
+static void subscribe(struct flo_shell *shell, enum flo_topic topic,
+                      const char *key)
+{
+    char path[FLO_TOPIC_TEXT];
+    struct flo_err err = {0};
+
+    if (flo_mqtt_is_connected(shell->mqtt) &&
+        topic_of(shell, topic, key, path) &&
+        flo_mqtt_subscribe(shell->mqtt, path, 1, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "mqtt", &err);
+    }
+}
+
+static bool has_group(const struct flo_shell *shell, const char *group)
+{
+    size_t i;
+
+    for (i = 0; i < shell->group_count; i++) {
+        if (strcmp(shell->groups[i], group) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_group(struct flo_shell *shell, const char *group)
+{
+    if (flo_name_is_valid(group) && !has_group(shell, group) &&
+        shell->group_count < FLO_GROUPS_MAX) {
+        snprintf(shell->groups[shell->group_count++], sizeof(shell->groups[0]),
+                 "%s", group);
+    }
+}
+
+static void store_groups(struct flo_shell *shell)
+{
+    struct flo_buf text = {0};
+    size_t i;
+
+    for (i = 0; i < shell->group_count; i++) {
+        flo_buf_printf(&text, "%s%s", i == 0 ? "" : " ", shell->groups[i]);
+    }
+    if (!text.failed && text.data != NULL) {
+        flo_mailbox_set(shell->mailbox, "groups", text.data);
+    }
+    flo_buf_deinit(&text);
+}
+
+static void load_groups(struct flo_shell *shell)
+{
+    char *text = flo_mailbox_get(shell->mailbox, "groups");
+    char *rest = NULL;
+    char *word;
+
+    add_group(shell, "all");
+    for (word = text == NULL ? NULL : strtok_r(text, " ", &rest); word != NULL;
+         word = strtok_r(NULL, " ", &rest)) {
+        add_group(shell, word);
+    }
+    free(text);
+}
+
+/* The controller names the groups; "all" is everybody's. */
+static void take_groups(struct flo_shell *shell, const json_t *list)
+{
+    char before[FLO_GROUPS_MAX][FLO_NAME_MAX + 1];
+    size_t before_count = shell->group_count;
+    size_t i;
+    size_t j;
+
+    memcpy(before, shell->groups, sizeof(before));
+    shell->group_count = 0;
+    add_group(shell, "all");
+    for (i = 0; i < json_array_size(list); i++) {
+        const char *group = json_string_value(json_array_get(list, i));
+        if (group != NULL) {
+            add_group(shell, group);
+        }
+    }
+    for (i = 0; i < shell->group_count; i++) {
+        for (j = 0; j < before_count; j++) {
+            if (strcmp(before[j], shell->groups[i]) == 0) {
+                break;
+            }
+        }
+        if (j == before_count) {
+            subscribe(shell, FLO_TOPIC_ORDER, shell->groups[i]);
+        }
+    }
+    for (j = 0; j < before_count; j++) {
+        char path[FLO_TOPIC_TEXT];
+        if (!has_group(shell, before[j]) &&
+            topic_of(shell, FLO_TOPIC_ORDER, before[j], path)) {
+            (void)!flo_mqtt_unsubscribe(shell->mqtt, path, NULL);
+        }
+    }
+    if (before_count != shell->group_count ||
+        memcmp(before, shell->groups, sizeof(before)) != 0) {
+        store_groups(shell);
+    }
+}
+
+/* ---- in
+ * ---------------------------------------------------------------------------------
+ */
+
+static void take_heartbeat(struct flo_shell *shell, const json_t *json)
+{
+    uint64_t wish = 0;
+
+    if (flo_config_is_set(shell->settings.config, "heartbeat") ||
+        flo_json_opt_u64(json, "heartbeat_ms", 200, 3600000, 0, &wish, NULL) <
+            0 ||
+        wish == 0) {
+        return;
+    }
+    flo_shell_set_heartbeat(shell, wish);
+}
+
+static int take_desired(struct flo_shell *shell, const json_t *json,
+                        struct flo_err *err)
+{
+    json_t *groups = NULL;
+    json_t *order = NULL;
+    uint64_t rev = 0;
+    int rv = flo_json_get_u64(json, "rev", 0, INT64_MAX, &rev, err);
+
+    if (rv == 0) {
+        rv = flo_json_opt_array(json, "groups", FLO_GROUPS_MAX, &groups, err);
+    }
+    if (rv == 0) {
+        rv = flo_json_opt_object(json, "order", &order, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    if (groups != NULL) {
+        take_groups(shell, groups);
+    }
+    take_heartbeat(shell, json);
+    if (rev != shell->rev) {
+        shell->rev = rev;
+        flo_shell_link_reported(shell);
+    }
+    if (order != NULL) {
+        flo_shell_order(shell, order);
+    }
+    return 0;
+}
+
+static int take_cmd(struct flo_shell *shell, const json_t *json,
+                    struct flo_err *err)
+{
+    json_t *order = NULL;
+    const char *op = NULL;
+    uint64_t ack = 0;
+    int rv = flo_json_opt_u64(json, "ack", 0, INT64_MAX, 0, &ack, err);
+
+    if (rv == 0) {
+        rv = flo_json_opt_object(json, "order", &order, err);
+    }
+    if (rv == 0) {
+        rv = flo_json_opt_text(json, "op", 32, "", &op, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    if (ack > 0) {
+        flo_mailbox_acked(shell->mailbox, ack);
+        flush_events(shell);
+    }
+    if (order != NULL) {
+        flo_shell_order(shell, order);
+    }
+    if (strcmp(op, "report") == 0) {
+        flo_shell_link_reported(shell);
+    }
+    return 0;
+}
+
+static int take_orders(struct flo_shell *shell, const json_t *json,
+                       struct flo_err *err)
+{
+    json_t *orders = NULL;
+    size_t i;
+    int rv = flo_json_get_array(json, "orders", GROUP_ORDERS_MAX, &orders, err);
+
+    for (i = 0; rv == 0 && i < json_array_size(orders); i++) {
+        const json_t *order = json_array_get(orders, i);
+        if (json_is_object(order)) {
+            flo_shell_order(shell, order);
+        }
+    }
+    return rv;
+}
+
+static int take(struct flo_shell *shell, enum flo_topic topic,
+                const json_t *json, struct flo_err *err)
+{
+    switch (topic) {
+    case FLO_TOPIC_DESIRED:
+        return take_desired(shell, json, err);
+    case FLO_TOPIC_CMD:
+        return take_cmd(shell, json, err);
+    case FLO_TOPIC_ORDER:
+        return take_orders(shell, json, err);
+    default:
+        return 0;
+    }
+}
+
+static void on_message(void *context, const struct flo_mqtt_message *message)
+{
+    struct flo_shell *shell = context;
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    struct flo_err err = {0};
+    enum flo_topic topic;
+    char key[FLO_NAME_MAX + 1];
+    int rv = flo_topic_parse(message->topic, shell->identity.fleet, &topic, key,
+                             &err);
+
+    if (message->bytes == 0) {
+        return; /* a retained message was cleared */
+    }
+    if (rv == 0) {
+        rv = flo_json_parse(message->data, message->bytes, message->bytes,
+                            &json, &err);
+    }
+    if (rv == 0 && !json_is_object(json)) {
+        rv = flo_fail(&err, FLO_E_MQTT_SCHEMA, "no object");
+    }
+    if (rv == 0) {
+        rv = take(shell, topic, json, &err);
+    }
+    if (rv < 0) {
+        flo_wrap(&err, rv, "message on %s", message->topic);
+        flo_log_err(FLO_LOG_WARN, "mqtt", &err);
+    }
+}
+
+/* ---- the connection
+ * -------------------------------------------------------------------------- */
+
+static void on_connected(void *context, bool session_present)
+{
+    struct flo_shell *shell = context;
+    size_t i;
+
+    flo_log(FLO_LOG_INFO, "mqtt", "connected to %s%s", shell->identity.broker,
+            session_present ? "" : ", new session");
+    for (i = 0; i < shell->group_count; i++) {
+        subscribe(shell, FLO_TOPIC_ORDER, shell->groups[i]);
+    }
+    subscribe(shell, FLO_TOPIC_CMD, shell->identity.device);
+    subscribe(shell, FLO_TOPIC_DESIRED, shell->identity.device);
+    publish(shell, FLO_TOPIC_PRESENCE, PRESENCE_ON, strlen(PRESENCE_ON), 0);
+    flo_shell_link_reported(shell);
+    flo_outbox_connected(flo_mailbox_outbox(shell->mailbox), flo_now_ms());
+    if (!session_present) {
+        shell->telemetry_in_flight = 0;
+        flo_mailbox_telemetry_again(shell->mailbox);
+    }
+    flo_shell_link_flush(shell);
+}
+
+static void on_disconnected(void *context, const struct flo_err *err,
+                            uint64_t retry_in_ms)
+{
+    struct flo_shell *shell = context;
+
+    flo_outbox_disconnected(flo_mailbox_outbox(shell->mailbox));
+    flo_log_err(err->code == FLO_E_MQTT_IDENTITY ? FLO_LOG_ERROR : FLO_LOG_WARN,
+                "mqtt", err);
+    flo_log(FLO_LOG_INFO, "mqtt", "error id %s, again in %llu ms",
+            flo_error_id(err->code), (unsigned long long)retry_in_ms);
+    if (err->code == FLO_E_MQTT_IDENTITY) {
+        flo_shell_note(shell, "security", err);
+    }
+}
+
+static void on_delivered(void *context, uint64_t token, bool delivered)
+{
+    struct flo_shell *shell = context;
+
+    if (shell->telemetry_in_flight > 0) {
+        shell->telemetry_in_flight--;
+    }
+    flo_mailbox_telemetry_done(shell->mailbox, token, delivered);
+    flush_telemetry(shell);
+}
+
+static void on_refused(void *context, const char *topic, int reason)
+{
+    struct flo_err err = {0};
+
+    flo_fail(&err, FLO_E_MQTT_ACL, "subscription to %s refused, reason 0x%02x",
+             topic, (unsigned)reason);
+    flo_shell_note(context, "security", &err);
+}
+
+int flo_shell_link_open(struct flo_shell *shell, struct flo_err *err)
+{
+    const struct flo_identity *identity = &shell->identity;
+    const struct flo_config *config = shell->settings.config;
+    char will[FLO_TOPIC_TEXT];
+    struct flo_mqtt_handlers handlers = {
+        .context = shell,
+        .on_connected = on_connected,
+        .on_disconnected = on_disconnected,
+        .on_message = on_message,
+        .on_delivered = on_delivered,
+        .on_refused = on_refused,
+    };
+    struct flo_mqtt_options options = {
+        .url = identity->broker,
+        .client_id = identity->device,
+        .ca_file = identity->ca_file,
+        .cert_file = identity->cert_file,
+        .key_file = identity->key_file,
+        .will_topic = will,
+        .will_text = PRESENCE_OFF,
+        .keepalive_s = (uint32_t)(flo_config_u64(config, "keepalive") / 1000),
+        .session_expiry_s = 3600,
+        .retry_ms_max = flo_config_u64(config, "retry_max"),
+        .queue_messages_max = QUEUE_MESSAGES_MAX,
+        .payload_bytes_max = 65536,
+    };
+
+    load_groups(shell);
+    if (!topic_of(shell, FLO_TOPIC_PRESENCE, identity->device, will)) {
+        return flo_fail(err, FLO_E_MQTT_TOPIC, "fleet %s", identity->fleet);
+    }
+    return flo_mqtt_open(shell->base, &options, &handlers, &shell->mqtt, err);
+}

@@ -1,0 +1,262 @@
+/* Orders: from an envelope to an event of the core.
+ *
+ * Verified, in scope, not expired, not of a superseded controller.  An order
+ * that was used before is answered with its stored outcome; one that was used
+ * but has no outcome yet (the power failed in between) is carried out, which
+ * is harmless: the core is idempotent.  A deploy order stands for a state, not
+ * for an act: its rollout decides whether it was done. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/shell.h"
+
+/* Trusted time is never before this release was made (2026-11-20). */
+#define BUILD_MS UINT64_C(1795132800000)
+
+uint64_t flo_shell_order_took_ms(const struct flo_shell *shell,
+                                 const char *order)
+{
+    size_t i;
+
+    for (i = 0; i < FLO_COUNT(shell->received); i++) {
+        if (strcmp(shell->received[i].order, order) == 0) {
+            return flo_now_ms() - shell->received[i].at_ms;
+        }
+    }
+    return 0;
+}
+
+static void note_received(struct flo_shell *shell, const char *order)
+{
+    size_t i;
+
+    for (i = 0; i < FLO_COUNT(shell->received); i++) {
+        if (strcmp(shell->received[i].order, order) == 0) {
+            return;
+        }
+    }
+    i = shell->received_next++ % FLO_COUNT(shell->received);
+    snprintf(shell->received[i].order, sizeof(shell->received[i].order), "%s",
+             order);
+    shell->received[i].at_ms = flo_now_ms();
+}
+
+static void answer(struct flo_shell *shell, const char *order,
+                   const char *outcome, const struct flo_err *err)
+{
+    struct flo_buf text = {0};
+    json_t *json =
+        json_pack("{s:i, s:s, s:s, s:I, s:I}", "v", 1, "order", order,
+                  "outcome", outcome, "at_ms", (json_int_t)flo_wall_ms(),
+                  "took_ms", (json_int_t)flo_shell_order_took_ms(shell, order));
+
+    if (json == NULL) {
+        return;
+    }
+    if (err != NULL) {
+        json_object_set_new(json, "error",
+                            json_pack("{s:s, s:s}", "id",
+                                      flo_error_id(err->code), "what",
+                                      err->what));
+    }
+    flo_json_dump(json, &text);
+    json_decref(json);
+    if (!text.failed) {
+        flo_mailbox_answer(shell->mailbox, order, text.data);
+        flo_shell_link_ack(shell, order, text.data);
+    }
+    flo_buf_deinit(&text);
+}
+
+/* Send the stored outcome again; false: there is none, or it was no end. */
+static bool answered_before(struct flo_shell *shell, const char *order)
+{
+    char *text = flo_mailbox_answer_of(shell->mailbox, order);
+    bool is_final =
+        text != NULL && strstr(text, "\"outcome\":\"running\"") == NULL;
+
+    if (is_final) {
+        flo_shell_link_ack(shell, order, text);
+    }
+    free(text);
+    return is_final;
+}
+
+/* ---- deploy
+ * ----------------------------------------------------------------------- */
+
+static void execution_of(const struct flo_order *order, uint32_t attempt,
+                         struct flo_agent_execution *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->attempt = attempt;
+    out->phase = order->phase;
+    out->epoch = order->epoch;
+    out->seq = order->seq;
+    out->policy = order->policy;
+    out->release.digest = order->release;
+    memcpy(out->release.model, order->model, sizeof(out->release.model));
+    memcpy(out->release.version, order->version, sizeof(out->release.version));
+    memcpy(out->rollout, order->rollout, sizeof(out->rollout));
+    memcpy(out->order, order->id, sizeof(out->order));
+    snprintf(out->id, sizeof(out->id), "%s.%u", order->rollout, attempt);
+}
+
+static void deploy(struct flo_shell *shell,
+                   const struct flo_order_verified *verified, bool is_used)
+{
+    const struct flo_order *order = &verified->order;
+    struct flo_agent_execution execution;
+    struct flo_agent_event event = {.kind = FLO_AGENT_DEPLOY};
+    enum flo_execution end = FLO_EXECUTION_QUEUED;
+    bool has_ended = false;
+    uint32_t attempts = 0;
+    bool is_known = flo_mailbox_story(shell->mailbox, order->rollout, &attempts,
+                                      &has_ended, &end);
+
+    if (is_known && has_ended) {
+        if (!answered_before(shell, order->id)) {
+            bool is_good = flo_execution_kind(end) == FLO_EXECUTION_END_GOOD;
+            answer(shell, order->id, is_good ? "done" : "ignored", NULL);
+        }
+        return;
+    }
+    if (is_used && !is_known && answered_before(shell, order->id)) {
+        return;
+    }
+    execution_of(order, is_known ? attempts : attempts + 1, &execution);
+    event.deploy.execution = &execution;
+    event.deploy.is_denied =
+        flo_device_is_denied(&shell->device, &order->release);
+    flo_shell_event(shell, &event);
+    if (!is_used &&
+        flo_device_order_accept(&shell->device, verified->keyid, order->epoch,
+                                order->seq, order->issued_at_ms, NULL) == 0) {
+        shell->device_is_dirty = true;
+        flo_shell_device_write(shell);
+    }
+}
+
+/* ---- everything else
+ * ------------------------------------------------------------------ */
+
+static void act(struct flo_shell *shell,
+                const struct flo_order_verified *verified, bool is_used)
+{
+    const struct flo_order *order = &verified->order;
+    struct flo_agent_event event = {.kind = FLO_AGENT_ORDER, .order = order};
+
+    if (is_used && answered_before(shell, order->id)) {
+        return;
+    }
+    if (order->op == FLO_ORDER_CONFIG) {
+        flo_shell_set_heartbeat(shell, order->heartbeat_ms);
+    }
+    event.fits_both = flo_shell_fits_both(shell, &shell->slots.current,
+                                          &shell->slots.previous);
+    if (!is_used &&
+        flo_device_order_accept(&shell->device, verified->keyid, order->epoch,
+                                order->seq, order->issued_at_ms, NULL) == 0) {
+        shell->device_is_dirty = true; /* written with the order's effect */
+    }
+    flo_shell_event(shell, &event);
+}
+
+/* 0, FLO_E_CMD_NONCE_REUSED, or why it does not act. */
+static int check(struct flo_shell *shell,
+                 const struct flo_order_verified *verified, struct flo_err *err)
+{
+    const struct flo_order *order = &verified->order;
+    uint64_t trusted_ms =
+        flo_device_time(&shell->device, flo_wall_ms(), BUILD_MS);
+    int rv =
+        flo_agent_order_admit(order, shell->identity.device,
+                              (const char(*)[FLO_NAME_MAX + 1]) shell->groups,
+                              shell->group_count, trusted_ms, err);
+
+    if (rv == 0) {
+        rv = flo_device_order_check(&shell->device, verified->keyid,
+                                    order->epoch, order->seq, err);
+    }
+    return rv;
+}
+
+static void refuse(struct flo_shell *shell, const char *order, int code,
+                   const struct flo_err *err)
+{
+    /* An order for others is nobody's fault; the rest is told once. */
+    if (code == FLO_E_CMD_SCOPE) {
+        flo_log(FLO_LOG_DEBUG, "order", "%s", err->what);
+        return;
+    }
+    if (order[0] != '\0' && answered_before(shell, order)) {
+        return;
+    }
+    flo_shell_note(shell, "security", err);
+    if (order[0] != '\0') {
+        answer(shell, order, "refused", err);
+    }
+}
+
+void flo_shell_order(struct flo_shell *shell, const json_t *envelope)
+{
+    static struct flo_order_verified verified; /* large, one thread */
+    struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
+    struct flo_err err = {0};
+    int rv;
+
+    if (shell->identity.trust == NULL) {
+        return;
+    }
+    flo_json_dump(envelope, &text);
+    rv = text.failed ? flo_fail(&err, FLO_E_META_TOO_LARGE, "order: too large")
+                     : flo_order_verify(text.data, text.bytes,
+                                        shell->identity.trust, &verified, &err);
+    flo_buf_deinit(&text);
+    if (rv < 0) {
+        refuse(shell, "", rv, &err);
+        return;
+    }
+    note_received(shell, verified.order.id);
+    rv = check(shell, &verified, &err);
+    if (rv < 0 && rv != FLO_E_CMD_NONCE_REUSED) {
+        refuse(shell, verified.order.id, rv, &err);
+        return;
+    }
+    if (verified.order.op == FLO_ORDER_DEPLOY) {
+        deploy(shell, &verified, rv == FLO_E_CMD_NONCE_REUSED);
+    } else {
+        act(shell, &verified, rv == FLO_E_CMD_NONCE_REUSED);
+    }
+    flo_shell_link_flush(shell);
+}
+
+/* ---- from a bundle
+ * ---------------------------------------------------------------------- */
+
+void flo_shell_install(struct flo_shell *shell,
+                       const struct flo_agent_execution *wanted)
+{
+    struct flo_agent_execution execution = *wanted;
+    struct flo_agent_event event = {.kind = FLO_AGENT_DEPLOY};
+    enum flo_execution end;
+    bool has_ended;
+    uint32_t attempts;
+    char hex[FLO_DIGEST_TEXT];
+
+    flo_digest_text(&execution.release.digest, hex);
+    snprintf(execution.rollout, sizeof(execution.rollout), "bundle.%.8s",
+             hex + strlen("sha256:"));
+    (void)flo_mailbox_story(shell->mailbox, execution.rollout, &attempts,
+                            &has_ended, &end);
+    execution.attempt = attempts + 1;
+    snprintf(execution.id, sizeof(execution.id), "%s.%u", execution.rollout,
+             execution.attempt);
+    flo_policy_default(&execution.policy);
+    execution.policy.soak_ms =
+        flo_config_u64(shell->settings.config, "bundle_soak");
+    event.deploy.execution = &execution;
+    event.deploy.is_denied =
+        flo_device_is_denied(&shell->device, &execution.release.digest);
+    flo_shell_event(shell, &event);
+}

@@ -1,0 +1,369 @@
+/* The running agent: open everything, boot the core, turn the loop, stop
+ * within seconds.  The order matters: lock, records, engines, local API, and
+ * the network last, so that a device without one serves all the same. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "agent/shell/shell.h"
+
+/* ---- what the disk says -----------------------------------------------------
+ */
+
+/* Both slot records are gone: find a whole release whose signature holds. */
+static int recover(struct flo_shell *shell, const char *model,
+                   struct flo_err *err)
+{
+    static struct flo_release_verified verified; /* large */
+    char path[4200];
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    size_t bytes;
+    int rv = flo_store_slots_recover(shell->store, model, &shell->device,
+                                     &shell->slots, err);
+
+    if (rv == 0 && !flo_store_blob_path(shell->store, &shell->slots.current,
+                                        path, sizeof(path))) {
+        rv = flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
+    }
+    if (rv == 0) {
+        rv = flo_file_read(path, FLO_ENVELOPE_BYTES_MAX, &text, &bytes, err);
+    }
+    if (rv == 0 && shell->identity.trust == NULL) {
+        rv = flo_fail(err, FLO_E_SIG_UNKNOWN_KEY, "no trusted keys");
+    }
+    if (rv == 0) {
+        rv = flo_release_verify(text, bytes, shell->identity.trust, &verified,
+                                err);
+        flo_release_verified_deinit(&verified);
+    }
+    if (rv == 0) {
+        memset(&shell->slots.previous, 0, sizeof(shell->slots.previous));
+        flo_log(FLO_LOG_WARN, "store", "slots of %s were damaged, recovered",
+                model);
+        rv = flo_store_slots_write(shell->store, &shell->slots, err);
+    }
+    return rv;
+}
+
+static int read_records(struct flo_shell *shell, struct flo_err *err)
+{
+    char models[8][FLO_NAME_MAX + 1];
+    struct flo_err why = {0};
+    size_t count;
+    int rv = flo_store_device_read(shell->store, &shell->device, &why);
+
+    if (rv < 0) {
+        flo_log_err(FLO_LOG_ERROR, "store", &why); /* begin anew */
+        memset(&shell->device, 0, sizeof(shell->device));
+    }
+    count = flo_store_models(shell->store, models, FLO_COUNT(models));
+    if (count == 0) {
+        return 0;
+    }
+    rv = flo_store_slots_read(shell->store, models[0], &shell->slots, err);
+    if (rv == FLO_E_STATE_SLOT) {
+        rv = recover(shell, models[0], &why);
+        if (rv < 0) {
+            flo_log_err(FLO_LOG_ERROR, "store", &why);
+            memset(&shell->slots, 0, sizeof(shell->slots));
+            return 0; /* serves nothing until the next release */
+        }
+    }
+    if (rv == 0 && shell->slots.model[0] == '\0') {
+        memcpy(shell->slots.model, models[0], sizeof(shell->slots.model));
+    }
+    if (rv == 0 && flo_slots_heal(&shell->slots, &shell->device)) {
+        rv = flo_store_slots_write(shell->store, &shell->slots, err);
+    }
+    return rv;
+}
+
+/* ---- boot
+ * ------------------------------------------------------------------------- */
+
+/* What the slot record knows of the candidate's execution. */
+static void execution_of_slots(const struct flo_slots *slots,
+                               struct flo_agent_execution *out)
+{
+    memset(out, 0, sizeof(*out));
+    flo_policy_default(&out->policy);
+    out->attempt = slots->attempt == 0 ? 1 : slots->attempt;
+    out->seq = slots->order_seq;
+    out->phase = slots->rollout_phase;
+    out->policy.soak_ms = slots->soak_ms;
+    out->policy.soak_requests = slots->soak_requests;
+    out->policy.soak_errors_max = slots->soak_errors_max;
+    out->policy.soak_crashes_max = slots->soak_crashes_max;
+    out->state = slots->phase == FLO_SLOT_TRIAL ? FLO_EXECUTION_SOAKING
+                                                : FLO_EXECUTION_STAGED;
+    memcpy(out->rollout, slots->rollout, sizeof(out->rollout));
+    memcpy(out->order, slots->order, sizeof(out->order));
+    snprintf(out->id, sizeof(out->id), "%s.%u", out->rollout, out->attempt);
+}
+
+static uint64_t soak_left_ms(const struct flo_shell *shell)
+{
+    const struct flo_slots *slots = &shell->slots;
+    uint64_t now = flo_now_ms();
+
+    if (memcmp(slots->boot_id, shell->boot_id, sizeof(slots->boot_id)) != 0) {
+        return slots->soak_ms; /* the clock began anew */
+    }
+    if (slots->soak_end_ms <= now) {
+        return 0;
+    }
+    now = slots->soak_end_ms - now;
+    return now < slots->soak_ms ? now : slots->soak_ms;
+}
+
+static void boot_execution(struct flo_shell *shell,
+                           struct flo_agent_event *event,
+                           struct flo_agent_execution *open)
+{
+    struct flo_slots *slots = &shell->slots;
+    bool has_candidate = !flo_digest_is_zero(&slots->candidate);
+    bool has_open = flo_mailbox_open_execution(shell->mailbox, open);
+    enum flo_execution end;
+    uint32_t attempts;
+
+    if (has_open && has_candidate &&
+        !flo_digest_equal(&open->release.digest, &slots->candidate)) {
+        flo_slots_clear_candidate(slots); /* of one that was superseded */
+        (void)!flo_store_slots_write(shell->store, slots, NULL);
+        has_candidate = false;
+    }
+    if (!has_open && has_candidate) {
+        execution_of_slots(slots, open);
+        flo_shell_ref(shell, &slots->candidate, &open->release);
+        (void)flo_mailbox_story(shell->mailbox, open->rollout, &attempts,
+                                &event->boot.has_ended, &end);
+        has_open = true;
+    }
+    event->boot.open = has_open ? open : NULL;
+    event->boot.soak_left_ms = soak_left_ms(shell);
+}
+
+void flo_shell_boot(struct flo_shell *shell)
+{
+    static struct flo_agent_execution open;
+    struct flo_agent_event event = {.kind = FLO_AGENT_BOOT};
+    struct flo_agent_slots *slots = &event.boot.slots;
+
+    boot_execution(shell, &event, &open);
+    flo_shell_ref(shell, &shell->slots.current, &slots->current);
+    flo_shell_ref(shell, &shell->slots.previous, &slots->previous);
+    flo_shell_ref(shell, &shell->slots.candidate, &slots->candidate);
+    slots->is_trial = shell->slots.phase == FLO_SLOT_TRIAL;
+    slots->tries_left = shell->slots.tries_left;
+    event.boot.is_frozen = shell->device.is_frozen;
+    flo_random(&event.boot.seed, sizeof(event.boot.seed));
+    event.fits_both = flo_shell_fits_both(shell, &shell->slots.current,
+                                          &shell->slots.candidate);
+    shell->telemetry.release = slots->current;
+    flo_shell_event(shell, &event);
+}
+
+/* ---- open
+ * -------------------------------------------------------------------------- */
+
+static void on_timer(evutil_socket_t fd, short events, void *context)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_TIMER};
+
+    (void)fd;
+    (void)events;
+    flo_shell_event(context, &event);
+}
+
+static void on_heartbeat(evutil_socket_t fd, short events, void *context)
+{
+    struct flo_shell *shell = context;
+
+    (void)fd;
+    (void)events;
+    flo_telemetry_close(shell);
+    flo_shell_device_write(shell);
+    flo_shell_link_flush(shell);
+}
+
+static void on_signal(evutil_socket_t number, short events, void *context)
+{
+    struct flo_shell *shell = context;
+
+    (void)events;
+    flo_log(FLO_LOG_INFO, "agent", "signal %d, stopping", (int)number);
+    shell->is_stopping = true;
+    event_base_loopbreak(shell->base);
+}
+
+void flo_shell_set_heartbeat(struct flo_shell *shell, uint64_t heartbeat_ms)
+{
+    struct timeval period = {.tv_sec = (time_t)(heartbeat_ms / 1000),
+                             .tv_usec =
+                                 (suseconds_t)(heartbeat_ms % 1000) * 1000};
+
+    if (heartbeat_ms >= 200 && heartbeat_ms <= 3600000 &&
+        heartbeat_ms != shell->heartbeat_ms) {
+        shell->heartbeat_ms = heartbeat_ms;
+        event_add(shell->heartbeat, &period);
+    }
+}
+
+static int open_events(struct flo_shell *shell, struct flo_err *err)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+    size_t i;
+
+    shell->timer = evtimer_new(shell->base, on_timer, shell);
+    shell->heartbeat =
+        event_new(shell->base, -1, EV_PERSIST, on_heartbeat, shell);
+    if (shell->timer == NULL || shell->heartbeat == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "timers");
+    }
+    for (i = 0; i < FLO_COUNT(signals); i++) {
+        shell->signals[i] =
+            evsignal_new(shell->base, signals[i], on_signal, shell);
+        if (shell->signals[i] == NULL ||
+            event_add(shell->signals[i], NULL) != 0) {
+            return flo_fail(err, FLO_E_MEMORY, "signals");
+        }
+    }
+    flo_shell_set_heartbeat(
+        shell, flo_config_u64(shell->settings.config, "heartbeat"));
+    return 0;
+}
+
+static void read_boot_id(struct flo_shell *shell)
+{
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+    if (file == NULL ||
+        fgets(shell->boot_id, sizeof(shell->boot_id), file) == NULL) {
+        flo_uuid_make(shell->boot_id);
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    shell->boot_id[36] = '\0';
+}
+
+int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
+                   bool is_local, struct flo_err *err)
+{
+    int rv;
+
+    shell->settings = *settings;
+    shell->is_local = is_local;
+    shell->telemetry.begin_ms = flo_now_ms();
+    read_boot_id(shell);
+    shell->base = event_base_new();
+    if (shell->base == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "event loop");
+    }
+    rv = flo_store_open(shell->settings.state_dir, true, &shell->store, err);
+    if (rv == 0) {
+        rv = flo_identity_load(&shell->settings, &shell->identity, err);
+    }
+    if (rv == 0) {
+        flo_machine_look(&shell->settings, &shell->machine);
+        rv = read_records(shell, err);
+    }
+    if (rv == 0) {
+        rv = flo_mailbox_open(
+            shell->settings.state_dir,
+            flo_config_u64(shell->settings.config, "outbox_limit"),
+            &shell->mailbox, err);
+    }
+    if (rv == 0) {
+        rv = open_events(shell, err);
+    }
+    if (rv == 0) {
+        rv = flo_shell_serve_open(shell, err);
+    }
+    if (rv == 0 && !is_local) {
+        rv = flo_control_open(shell, err);
+    }
+    if (rv == 0 && !is_local && shell->identity.is_there) {
+        rv = flo_shell_link_open(shell, err);
+    }
+    return rv;
+}
+
+void flo_shell_close(struct flo_shell *shell)
+{
+    size_t i;
+
+    flo_shell_job_cancel(shell, 0);
+    if (shell->mqtt != NULL) {
+        flo_mqtt_close(shell->mqtt, "{\"v\":1,\"online\":false}");
+        shell->mqtt = NULL;
+    }
+    flo_control_close(shell->control);
+    shell->control = NULL;
+    if (shell->serve != NULL) {
+        flo_serve_close(shell->serve);
+    }
+    flo_mailbox_close(shell->mailbox);
+    for (i = 0; i < FLO_COUNT(shell->signals); i++) {
+        if (shell->signals[i] != NULL) {
+            event_free(shell->signals[i]);
+        }
+    }
+    if (shell->timer != NULL) {
+        event_free(shell->timer);
+    }
+    if (shell->heartbeat != NULL) {
+        event_free(shell->heartbeat);
+    }
+    flo_identity_deinit(&shell->identity);
+    flo_store_close(shell->store);
+    flo_settings_deinit(&shell->settings);
+    json_decref(shell->local_answer);
+    if (shell->base != NULL) {
+        event_base_free(shell->base);
+    }
+}
+
+/* ---- flotilla-agent --config F
+ * ----------------------------------------------------------- */
+
+int flo_run_main(const char *config, bool check_only)
+{
+    struct flo_shell *shell = calloc(1, sizeof(*shell));
+    struct flo_settings settings;
+    struct flo_err err = {0};
+    int rv = shell == NULL ? flo_fail(&err, FLO_E_MEMORY, "agent")
+                           : flo_settings_load(config, NULL, &settings, &err);
+
+    if (rv < 0) {
+        free(shell);
+        return flo_err_print(stderr, &err);
+    }
+    if (check_only) {
+        flo_settings_deinit(&settings);
+        free(shell);
+        printf("%s is fine\n", config);
+        return 0;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    prctl(PR_SET_DUMPABLE, 0); /* no core file may hold a prompt */
+    rv = flo_shell_open(shell, &settings, false, &err);
+    if (rv == 0) {
+        flo_log(FLO_LOG_INFO, "agent", "flotilla-agent %s, device %s, fleet %s",
+                FLO_VERSION,
+                shell->identity.is_there ? shell->identity.device
+                                         : "(not enrolled)",
+                shell->identity.fleet);
+        flo_shell_boot(shell);
+        while (!shell->is_stopping &&
+               event_base_loop(shell->base, EVLOOP_NO_EXIT_ON_EMPTY) >= 0 &&
+               !shell->is_stopping) {
+        }
+        flo_telemetry_close(shell);
+    }
+    flo_shell_close(shell);
+    free(shell);
+    return rv < 0 ? flo_err_print(stderr, &err) : 0;
+}

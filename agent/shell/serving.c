@@ -1,0 +1,358 @@
+/* Serving: the core's engine actions as calls of agent/serve, and back.
+ *
+ * A release that was staged in this life of the agent was hashed by the
+ * updater a moment ago; everything else is hashed before it is loaded. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/shell.h"
+
+#define GOLDEN_BYTES_MAX (1u << 20)
+#define ENGINE_BYTES_EXTRA                                                     \
+    (16u << 20) /* what a model needs beside its file                          \
+                 */
+
+static void lost(struct flo_shell *shell, enum flo_agent_role role,
+                 const struct flo_err *err)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_LOST, .role = role};
+
+    event.error.code = err->code == 0 ? FLO_E_ENGINE_CRASH : err->code;
+    snprintf(event.error.what, sizeof(event.error.what), "%.255s", err->what);
+    flo_shell_event(shell, &event);
+}
+
+static enum flo_agent_role agent_role(enum flo_serve_role role)
+{
+    return role == FLO_ROLE_CURRENT ? FLO_AGENT_CURRENT : FLO_AGENT_BESIDE;
+}
+
+/* ---- what serve tells
+ * ---------------------------------------------------------- */
+
+static void on_loaded(void *context, enum flo_serve_role role, uint64_t load_ms,
+                      const struct flo_err *err)
+{
+    struct flo_shell *shell = context;
+    struct flo_agent_event event = {.kind = FLO_AGENT_LOADED,
+                                    .role = agent_role(role)};
+
+    if (err != NULL) {
+        lost(shell, agent_role(role), err);
+        return;
+    }
+    flo_log(FLO_LOG_INFO, "serve", "engine %s ready after %llu ms",
+            role == FLO_ROLE_CURRENT ? "current" : "beside",
+            (unsigned long long)load_ms);
+    flo_shell_event(shell, &event);
+}
+
+static void on_lost(void *context, enum flo_serve_role role,
+                    const struct flo_err *err)
+{
+    struct flo_shell *shell = context;
+
+    shell->telemetry.engine_restarts++;
+    lost(shell, agent_role(role), err);
+}
+
+static void on_request(void *context,
+                       const struct flo_serve_request_stats *stats)
+{
+    struct flo_shell *shell = context;
+    struct flo_agent_event event = {.kind = FLO_AGENT_REQUEST,
+                                    .release = stats->release};
+
+    flo_telemetry_request(&shell->telemetry, stats);
+    event.error.code = stats->error;
+    flo_shell_event(shell, &event);
+}
+
+static void on_first_answer(void *context, const struct flo_digest *release,
+                            uint64_t since_flip_ms)
+{
+    struct flo_shell *shell = context;
+    struct flo_release_ref ref;
+    char digest[FLO_DIGEST_TEXT];
+
+    flo_shell_ref(shell, release, &ref);
+    flo_digest_text(release, digest);
+    flo_mailbox_event(shell->mailbox,
+                      json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "type",
+                                "serving", "serving", "ready", "model",
+                                ref.model, "release", digest, "version",
+                                ref.version, "first_answer_ms",
+                                (json_int_t)since_flip_ms),
+                      NULL);
+    flo_shell_link_flush(shell);
+}
+
+static void on_drained(void *context, const struct flo_digest *release)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_DRAINED,
+                                    .release = *release};
+
+    flo_shell_event(context, &event);
+}
+
+int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
+{
+    static const char *const nowhere[] = {NULL};
+    const struct flo_config *config = shell->settings.config;
+    struct flo_serve_handlers handlers = {
+        .context = shell,
+        .on_loaded = on_loaded,
+        .on_engine_lost = on_lost,
+        .on_request = on_request,
+        .on_first_answer = on_first_answer,
+        .on_drained = on_drained,
+    };
+    char engine[4096];
+    struct flo_serve_options options = {
+        .engine_path = engine,
+        .listen = shell->is_local ? nowhere : shell->settings.listen,
+        .token = shell->settings.token,
+        .hold_ms_max = flo_config_u64(config, "hold"),
+        .hang_ms_max = flo_config_u64(config, "hang"),
+    };
+
+    if (!flo_process_sibling("flotilla-engine", engine, sizeof(engine))) {
+        return flo_fail(err, FLO_E_ABSENT,
+                        "the program flotilla-engine is not installed");
+    }
+    return flo_serve_open(shell->base, &options, &handlers, &shell->serve, err);
+}
+
+/* ---- releases
+ * ------------------------------------------------------------------------ */
+
+static void release_free(struct flo_release **release)
+{
+    if (*release != NULL) {
+        flo_release_deinit(*release);
+        free(*release);
+    }
+}
+
+static int release_get(struct flo_shell *shell, const struct flo_digest *digest,
+                       struct flo_release **out, struct flo_err *err)
+{
+    struct flo_release *release = calloc(1, sizeof(*release));
+    int rv;
+
+    if (release == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "release");
+    }
+    rv = flo_store_release_load(shell->store, digest, release, err);
+    if (rv < 0) {
+        free(release);
+        return rv;
+    }
+    *out = release;
+    return 0;
+}
+
+void flo_shell_ref(struct flo_shell *shell, const struct flo_digest *digest,
+                   struct flo_release_ref *out)
+{
+    FLO_CLEANUP(release_free) struct flo_release *release = NULL;
+
+    memset(out, 0, sizeof(*out));
+    out->digest = *digest;
+    if (!flo_digest_is_zero(digest) &&
+        release_get(shell, digest, &release, NULL) == 0) {
+        memcpy(out->model, release->model, sizeof(out->model));
+        memcpy(out->version, release->version, sizeof(out->version));
+    }
+}
+
+/* Model file of the variant that is on this device. */
+static const struct flo_release_file *
+model_file(struct flo_shell *shell, const struct flo_release *release,
+           const struct flo_release_variant **variant)
+{
+    int index = flo_store_release_variant(shell->store, release);
+
+    if (index < 0) {
+        return NULL;
+    }
+    *variant = &release->variants[index];
+    return flo_release_variant_file(release, *variant, "model");
+}
+
+static uint64_t memory_of(struct flo_shell *shell,
+                          const struct flo_digest *digest)
+{
+    FLO_CLEANUP(release_free) struct flo_release *release = NULL;
+    const struct flo_release_variant *variant = NULL;
+    const struct flo_release_file *file;
+
+    if (flo_digest_is_zero(digest) ||
+        release_get(shell, digest, &release, NULL) < 0) {
+        return 0;
+    }
+    file = model_file(shell, release, &variant);
+    if (file == NULL) {
+        return 0;
+    }
+    return variant->memory_bytes != 0 ? variant->memory_bytes
+                                      : file->bytes + ENGINE_BYTES_EXTRA;
+}
+
+bool flo_shell_fits_both(struct flo_shell *shell, const struct flo_digest *a,
+                         const struct flo_digest *b)
+{
+    uint64_t needed = memory_of(shell, a) + memory_of(shell, b);
+
+    if (flo_config_u64(shell->settings.config, "memory_budget") != 0) {
+        return needed <= shell->machine.memory_bytes;
+    }
+    return needed <= shell->machine.memory_bytes &&
+           memory_of(shell, b) <= flo_machine_memory_free();
+}
+
+static int load(struct flo_shell *shell, const struct flo_agent_action *action,
+                struct flo_err *err)
+{
+    FLO_CLEANUP(release_free) struct flo_release *release = NULL;
+    const struct flo_release_variant *variant = NULL;
+    const struct flo_release_file *file;
+    const struct flo_config *config = shell->settings.config;
+    enum flo_serve_role role = action->role == FLO_AGENT_CURRENT
+                                   ? FLO_ROLE_CURRENT
+                                   : FLO_ROLE_CANDIDATE;
+    struct flo_serve_model model = {.release = action->release.digest};
+    bool is_fresh = flo_digest_equal(&shell->fresh, &action->release.digest);
+    uint64_t bytes;
+    int rv = release_get(shell, &action->release.digest, &release, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    file = model_file(shell, release, &variant);
+    if (file == NULL) {
+        return flo_fail(err, FLO_E_BLOB_ABSENT,
+                        "%s@%s: a file of it is not on this device",
+                        release->model, release->version);
+    }
+    rv = is_fresh ? flo_store_blob_open(shell->store, &file->digest, &model.fd,
+                                        &bytes, err)
+                  : flo_store_blob_open_verified(shell->store, &file->digest,
+                                                 &model.fd, &bytes, err);
+    if (rv < 0) {
+        return rv;
+    }
+    memcpy(model.model, release->model, sizeof(model.model));
+    memcpy(model.version, release->version, sizeof(model.version));
+    model.context = (uint32_t)flo_config_u64(config, "context");
+    if (model.context == 0) {
+        model.context = variant->context;
+    }
+    model.threads = (uint32_t)flo_config_u64(config, "threads");
+    model.memory_bytes_max = flo_config_u64(config, "memory_budget");
+    return flo_serve_load(shell->serve, role, &model, err);
+}
+
+void flo_shell_load(struct flo_shell *shell,
+                    const struct flo_agent_action *action)
+{
+    struct flo_err err = {0};
+
+    if (load(shell, action, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "serve", &err);
+        lost(shell, action->role, &err);
+    }
+}
+
+/* ---- probe
+ * --------------------------------------------------------------------------------
+ */
+
+static void probed(void *context, const struct flo_probe_result *result)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_PROBED};
+
+    event.detail.cases = result->cases;
+    event.detail.passed = result->passed;
+    event.detail.memory_bytes = result->memory_bytes;
+    if (result->token_us_current > 0) {
+        event.detail.ratio =
+            result->token_us_candidate / result->token_us_current;
+    }
+    event.error.code = result->error;
+    snprintf(event.error.what, sizeof(event.error.what), "%.255s",
+             result->what);
+    flo_shell_event(context, &event);
+}
+
+static double smaller(double a, double b)
+{
+    if (a <= 0 || b <= 0) {
+        return a > b ? a : b;
+    }
+    return a < b ? a : b;
+}
+
+static int golden_read(struct flo_shell *shell,
+                       const struct flo_release *release, char **text,
+                       size_t *bytes, struct flo_err *err)
+{
+    const struct flo_release_file *file =
+        release->probe_golden[0] == '\0'
+            ? NULL
+            : flo_release_find(release, release->probe_golden);
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    uint64_t size;
+    int rv;
+
+    if (file == NULL) {
+        return flo_fail(err, FLO_E_PROBE_GOLDEN,
+                        "%s@%s brings no golden prompts", release->model,
+                        release->version);
+    }
+    if (file->bytes > GOLDEN_BYTES_MAX) {
+        return flo_fail(err, FLO_E_META_TOO_LARGE,
+                        "golden prompts of %llu bytes, at most %u",
+                        (unsigned long long)file->bytes, GOLDEN_BYTES_MAX);
+    }
+    rv = flo_store_blob_open_verified(shell->store, &file->digest, &fd, &size,
+                                      err);
+    if (rv < 0) {
+        return rv;
+    }
+    *text = malloc((size_t)size + 1);
+    if (*text == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "golden prompts");
+    }
+    (*text)[size] = '\0';
+    *bytes = (size_t)size;
+    return flo_fd_pread_all(fd, *text, (size_t)size, 0, err);
+}
+
+void flo_shell_probe(struct flo_shell *shell,
+                     const struct flo_agent_action *action)
+{
+    FLO_CLEANUP(release_free) struct flo_release *release = NULL;
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    const struct flo_policy *policy = &shell->agent.execution.policy;
+    struct flo_probe_limits limits = {.timeout_ms = policy->probe_timeout_ms};
+    struct flo_err err = {0};
+    size_t bytes = 0;
+    int rv = release_get(shell, &action->release.digest, &release, &err);
+
+    if (rv == 0) {
+        rv = golden_read(shell, release, &text, &bytes, &err);
+    }
+    if (rv == 0) {
+        limits.speed_ratio_max = smaller(policy->probe_speed_ratio_max,
+                                         release->probe_speed_ratio_max);
+        limits.memory_bytes_max = release->probe_memory_bytes_max;
+        rv = flo_serve_probe(shell->serve, text, bytes, &limits, probed, shell,
+                             &err);
+    }
+    if (rv < 0) {
+        struct flo_probe_result result = {.error = err.code};
+        snprintf(result.what, sizeof(result.what), "%.255s", err.what);
+        probed(shell, &result);
+    }
+}

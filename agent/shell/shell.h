@@ -1,0 +1,266 @@
+/* The agent's shell: what carries the core's actions out.
+ *
+ * One struct per concern, all on the thread of the event loop.  The shell has
+ * no opinion: what to do comes from flo_agent_step(). */
+#ifndef FLOTILLA_AGENT_SHELL_H
+#define FLOTILLA_AGENT_SHELL_H
+
+#include <event2/event.h>
+
+#include <flotilla/agent.h>
+#include <flotilla/release.h>
+#include <flotilla/updater.h>
+
+#include "agent/serve/serve.h"
+#include "base/host/config.h"
+#include "base/host/db.h"
+#include "base/host/json.h"
+#include "base/host/mqtt.h"
+
+#define FLO_GROUPS_MAX 32
+
+/* ---- configuration and identity (config.c, identity.c) --------------------
+ */
+
+/* Read and check the file; fills in what depends on state_dir. */
+struct flo_settings {
+    struct flo_config *config;
+    char state_dir[4096];
+    char control[4096];
+    char *token; /* of the local API; NULL: none */
+    const char *listen[9];
+    char listen_standard[4200];
+};
+FLO_MUST_USE int flo_settings_load(const char *path, const char *state_dir,
+                                   struct flo_settings *out,
+                                   struct flo_err *err);
+void flo_settings_deinit(struct flo_settings *settings);
+
+struct flo_identity {
+    bool is_there; /* false: not enrolled, everything local works */
+    char device[37];
+    char fleet[FLO_NAME_MAX + 1];
+    char name[FLO_NAME_MAX + 1];
+    char controller[513];
+    char broker[513];
+    char ca_file[4200], cert_file[4200], key_file[4200], trust_file[4200];
+    struct flo_trust *trust; /* NULL: none */
+};
+FLO_MUST_USE int flo_identity_load(const struct flo_settings *settings,
+                                   struct flo_identity *out,
+                                   struct flo_err *err);
+void flo_identity_deinit(struct flo_identity *identity);
+int flo_enroll_main(int argc, char **argv);
+
+/* ---- what this machine is (profile.c)
+ * ---------------------------------------- */
+
+struct flo_machine {
+    char arch[16];
+    char kernel[16]; /* fastest engine kernel: avx2, ... */
+    uint32_t cpus;
+    uint64_t memory_bytes; /* for models: the budget, or what there is */
+};
+void flo_machine_look(const struct flo_settings *settings,
+                      struct flo_machine *out);
+uint64_t flo_machine_memory_free(void);
+/* Hottest zone in m°C; false: the machine has none. */
+bool flo_machine_temperature(int64_t *out);
+/* The profile object of reported, enrolment and updater jobs. */
+json_t *flo_machine_json(const struct flo_machine *machine,
+                         uint64_t disk_free_bytes);
+
+/* ---- database (mailbox.c)
+ * -------------------------------------------------------- */
+
+struct flo_mailbox;
+
+/* A damaged file is set aside as outbox.db.damaged-<time> and counted. */
+FLO_MUST_USE int flo_mailbox_open(const char *state_dir, uint64_t bytes_max,
+                                  struct flo_mailbox **out,
+                                  struct flo_err *err);
+void flo_mailbox_close(struct flo_mailbox *mailbox);
+const char *flo_mailbox_boot(const struct flo_mailbox *mailbox);
+struct flo_outbox *flo_mailbox_outbox(struct flo_mailbox *mailbox);
+uint64_t flo_mailbox_corrupt(const struct flo_mailbox *mailbox);
+
+/* Store an event (gets its sequence and becomes JSON) together with what
+ * becomes of the execution: open, ended, or NULL. */
+void flo_mailbox_event(struct flo_mailbox *mailbox, json_t *event,
+                       const struct flo_agent_execution *execution);
+/* Text of a stored event; the caller frees.  NULL: damaged or gone. */
+char *flo_mailbox_event_text(struct flo_mailbox *mailbox, uint64_t sequence);
+void flo_mailbox_acked(struct flo_mailbox *mailbox, uint64_t sequence);
+
+void flo_mailbox_telemetry(struct flo_mailbox *mailbox, const char *text,
+                           size_t bytes);
+/* The next unsent window (id, text to free), or NULL. */
+char *flo_mailbox_telemetry_next(struct flo_mailbox *mailbox, uint64_t *id);
+void flo_mailbox_telemetry_done(struct flo_mailbox *mailbox, uint64_t id,
+                                bool is_delivered);
+/* A new connection: everything that is still here is sent again. */
+void flo_mailbox_telemetry_again(struct flo_mailbox *mailbox);
+/* Windows dropped since the last call. */
+uint64_t flo_mailbox_lost(struct flo_mailbox *mailbox);
+
+/* The open execution of the last life; false: none. */
+bool flo_mailbox_open_execution(struct flo_mailbox *mailbox,
+                                struct flo_agent_execution *out);
+/* How the last execution of a rollout ended; false: it never was. */
+bool flo_mailbox_story(struct flo_mailbox *mailbox, const char *rollout,
+                       uint32_t *attempts, bool *has_ended,
+                       enum flo_execution *end);
+/* Answers to orders, for those that come again. */
+void flo_mailbox_answer(struct flo_mailbox *mailbox, const char *order,
+                        const char *text);
+char *flo_mailbox_answer_of(struct flo_mailbox *mailbox, const char *order);
+/* Small values that survive: groups, rev. */
+void flo_mailbox_set(struct flo_mailbox *mailbox, const char *key,
+                     const char *value);
+char *flo_mailbox_get(struct flo_mailbox *mailbox, const char *key);
+void flo_mailbox_trace(struct flo_mailbox *mailbox, const char *text);
+/* Print the stored trace of a state directory. */
+FLO_MUST_USE int flo_mailbox_explain(const char *state_dir, unsigned lines,
+                                     struct flo_err *err);
+
+/* ---- telemetry (telemetry.c)
+ * --------------------------------------------------------- */
+
+struct flo_telemetry {
+    uint64_t sequence;
+    uint64_t begin_ms;
+    uint64_t requests, errors, tokens_in, tokens_out, engine_restarts;
+    struct flo_release_ref release;
+    struct flo_histogram ttft, token, request, queue;
+};
+void flo_telemetry_request(struct flo_telemetry *telemetry,
+                           const struct flo_serve_request_stats *stats);
+struct flo_shell;
+/* Close the window: store it, begin the next. */
+void flo_telemetry_close(struct flo_shell *shell);
+
+/* ---- the shell
+ * ------------------------------------------------------------------------------
+ */
+
+struct flo_job_child;
+struct flo_control;
+
+struct flo_shell {
+    struct event_base *base;
+    struct flo_settings settings;
+    struct flo_identity identity;
+    struct flo_machine machine;
+    struct flo_store *store;
+    struct flo_slots slots;
+    struct flo_device device; /* the record on disk */
+    bool device_is_dirty;
+    struct flo_mailbox *mailbox;
+    struct flo_telemetry telemetry;
+    struct flo_serve *serve;
+    struct flo_mqtt *mqtt;
+    struct flo_control *control;
+    struct flo_job_child *job;
+    struct event *timer, *heartbeat, *signals[3];
+    uint64_t heartbeat_ms;
+    bool is_local;        /* one command without a running agent */
+    json_t *local_answer; /* its last word */
+    bool is_stopping;
+    char boot_id[37];
+
+    struct flo_agent agent;
+    uint64_t reported_revision;
+    bool is_stepping;
+    struct flo_agent_event queue[64];
+    size_t queue_first, queue_count;
+    struct flo_digest fresh; /* staged in this life: it needs no new hash */
+
+    char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1];
+    size_t group_count;
+    uint64_t rev;
+    uint64_t telemetry_in_flight;
+    struct {
+        char order[FLO_NAME_MAX + 1];
+        uint64_t at_ms;
+    } received[16]; /* when orders came: how long they took */
+    size_t received_next;
+};
+
+/* run.c */
+FLO_MUST_USE int flo_shell_open(struct flo_shell *shell,
+                                const struct flo_settings *settings,
+                                bool is_local, struct flo_err *err);
+void flo_shell_boot(struct flo_shell *shell);
+void flo_shell_close(struct flo_shell *shell);
+void flo_shell_set_heartbeat(struct flo_shell *shell, uint64_t heartbeat_ms);
+int flo_run_main(const char *config, bool check_only);
+
+/* driver.c: events in, actions out; events that come while a list is carried
+ * out wait for its end. */
+void flo_shell_event(struct flo_shell *shell,
+                     const struct flo_agent_event *event);
+/* driver_slots.c */
+void flo_shell_slot_action(struct flo_shell *shell,
+                           const struct flo_agent_action *action);
+void flo_shell_device_write(struct flo_shell *shell);
+/* serving.c */
+FLO_MUST_USE int flo_shell_serve_open(struct flo_shell *shell,
+                                      struct flo_err *err);
+void flo_shell_load(struct flo_shell *shell,
+                    const struct flo_agent_action *action);
+void flo_shell_probe(struct flo_shell *shell,
+                     const struct flo_agent_action *action);
+bool flo_shell_fits_both(struct flo_shell *shell, const struct flo_digest *a,
+                         const struct flo_digest *b);
+void flo_shell_ref(struct flo_shell *shell, const struct flo_digest *digest,
+                   struct flo_release_ref *out);
+/* jobs.c */
+void flo_shell_job_start(struct flo_shell *shell, uint32_t job);
+void flo_shell_job_cancel(struct flo_shell *shell, uint32_t job);
+/* orders.c */
+uint64_t flo_shell_order_took_ms(const struct flo_shell *shell,
+                                 const char *order);
+void flo_shell_order(struct flo_shell *shell, const json_t *envelope);
+/* From a bundle; `execution` has release and bundle. */
+void flo_shell_install(struct flo_shell *shell,
+                       const struct flo_agent_execution *execution);
+/* link.c */
+FLO_MUST_USE int flo_shell_link_open(struct flo_shell *shell,
+                                     struct flo_err *err);
+void flo_shell_link_flush(struct flo_shell *shell);
+void flo_shell_link_reported(struct flo_shell *shell);
+void flo_shell_link_ack(struct flo_shell *shell, const char *order,
+                        const char *text);
+/* reports.c: JSON of contracts section 3 */
+json_t *flo_report_error(const struct flo_agent_error *error);
+json_t *flo_report_execution(const struct flo_agent_execution *execution);
+json_t *flo_report_reported(const struct flo_shell *shell);
+void flo_shell_note(struct flo_shell *shell, const char *type,
+                    const struct flo_err *err);
+/* control.c: the socket of status, rollback, update; one JSON line per
+ * request, one or more per answer, the last one with "done":true. */
+FLO_MUST_USE int flo_control_open(struct flo_shell *shell, struct flo_err *err);
+void flo_control_close(struct flo_control *control);
+/* What the core said about an operator's rollback, about an execution. */
+void flo_control_acked(struct flo_shell *shell, const char *word,
+                       const struct flo_agent_error *error);
+void flo_control_report(struct flo_shell *shell,
+                        const struct flo_agent_execution *execution);
+json_t *flo_control_status(struct flo_shell *shell);
+/* commands.c, doctor.c */
+int flo_status_main(int argc, char **argv);
+int flo_rollback_main(int argc, char **argv);
+int flo_update_main(int argc, char **argv);
+int flo_explain_main(int argc, char **argv);
+int flo_doctor_main(int argc, char **argv);
+/* --state-dir, --config and -o of a command; usage error otherwise. */
+struct flo_command {
+    const char *config, *state_dir, *bundle, *output;
+    unsigned lines;
+    bool is_quiet;
+};
+FLO_MUST_USE int flo_command_parse(int argc, char **argv,
+                                   struct flo_command *out,
+                                   struct flo_err *err);
+
+#endif
