@@ -1,0 +1,558 @@
+#!/usr/bin/env python3
+"""Kill an update at every change it makes to the disk, and look at the rest.
+
+One update, release A to release B, is run once with tests/crash/inject.c only
+counting.  Then it is run again for each point k and each way to die (before
+the call, with half of a write done, after it) from the same beginning, and
+killed there.  Each time, before anything is restarted, this program (not
+Flotilla) checks what a start would find:
+
+  - the slot record has a valid image (magic, CRC-32C), and the release it says
+    should serve is A or B: document and every file there, hashed here;
+  - at most one download under way, no temporary left that nothing removes.
+
+Then the update is run again without the injector: it must complete with B
+current, A previous, and nothing left over.
+
+  --mode worker        flotilla-updater worker over HTTP, then the record steps
+                       (crash_slots) that the agent would do
+  --mode agent-bundle  flotilla-agent update --bundle: everything, the shipped
+                       agent, its engine and its updater; a kill takes the
+                       whole process group, as a power cut does
+  --sample 1/8         every 8th point, chosen by --seed
+  --double N           N random pairs: killed again while recovering
+
+Prints "N points, B bad"; exit code 1 when one is bad, or when more than a
+tenth of the points were not reached.
+"""
+import argparse
+import base64
+import concurrent.futures
+import hashlib
+import http.server
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+MODELS = os.path.join(ROOT, "tests", "models")
+OLD_MODEL = os.path.join(MODELS, "tiny-v2.Q4_0.gguf")
+NEW_MODEL = os.path.join(MODELS, "tiny-v2.1.Q4_0.gguf")
+OLD_GOLDEN = os.path.join(MODELS, "golden-tiny-v2.json")
+NEW_GOLDEN = os.path.join(MODELS, "golden-tiny-v2.1.json")
+TORN_CALLS = {"write", "pwrite", "writev"}
+RUN_SECONDS_MAX = 60
+
+
+def sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for piece in iter(lambda: file.read(1 << 20), b""):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+CRC_TABLE = []
+for _i in range(256):
+    _c = _i
+    for _ in range(8):
+        _c = (_c >> 1) ^ (0x82F63B78 if _c & 1 else 0)
+    CRC_TABLE.append(_c)
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = CRC_TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+    return crc ^ 0xFFFFFFFF
+
+
+# ---- the publisher ---------------------------------------------------------
+
+
+class Publisher:
+    """Keys, artifacts and signed documents in one folder."""
+
+    def __init__(self, folder, binaries):
+        self.folder = folder
+        self.blobs = os.path.join(folder, "blobs")
+        self.updater = os.path.join(binaries, "flotilla-updater")
+        self.key = os.path.join(folder, "release.key")
+        self.trust = os.path.join(folder, "trust.json")
+        os.makedirs(self.blobs)
+        subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey",
+                        "-noout", "-out", self.key], check=True)
+        os.chmod(self.key, 0o600)
+        pem = subprocess.run(["openssl", "ec", "-in", self.key, "-pubout"],
+                             check=True, capture_output=True, text=True).stdout
+        with open(self.trust, "w", encoding="utf-8") as file:
+            json.dump({"v": 1, "fleet": "demo",
+                       "keys": [{"pem": pem, "roles": ["release"]}]}, file)
+
+    def blob(self, path):
+        digest = sha256(path)
+        target = os.path.join(self.blobs, "sha256-" + digest)
+        if not os.path.exists(target):
+            shutil.copyfile(path, target)
+        return digest, os.path.getsize(path)
+
+    def file(self, name, role, path, base=None):
+        digest, size = self.blob(path)
+        with open(path, "rb") as file:
+            chunks = [hashlib.sha256(piece).hexdigest()
+                      for piece in iter(lambda: file.read(1 << 20), b"")]
+        ways = [{"codec": "raw", "digest": "sha256:" + digest, "bytes": size}]
+        if base is not None:
+            patch = os.path.join(self.folder, "patch")
+            subprocess.run([self.updater, "delta", "create", base, path, patch,
+                            "--codec", "bsdiff", "--json"], check=True,
+                           stdout=subprocess.DEVNULL)
+            patch_digest, patch_size = self.blob(patch)
+            os.unlink(patch)
+            ways.append({"codec": "bsdiff40", "bytes": patch_size,
+                         "digest": "sha256:" + patch_digest,
+                         "base": "sha256:" + sha256(base)})
+        return {"name": name, "role": role, "digest": "sha256:" + digest,
+                "bytes": size, "chunk_bytes": 1 << 20, "chunks": chunks,
+                "get": ways}
+
+    def release(self, version, number, files):
+        body = {"v": 1, "fleet": "demo", "model": "tiny", "version": version,
+                "number": number, "license": "apache-2.0", "created_at_ms": 0,
+                "variants": [{"name": "q4_0", "needs": {},
+                              "files": [file["name"] for file in files]}],
+                "files": files, "probe": {"golden": "golden.json"}}
+        document = os.path.join(self.folder, "document")
+        envelope = os.path.join(self.folder, "envelope")
+        with open(document, "w", encoding="utf-8") as file:
+            json.dump(body, file)
+        subprocess.run([self.updater, "release", "sign", document, envelope,
+                        "--key", self.key], check=True,
+                       stdout=subprocess.DEVNULL)
+        digest, _ = self.blob(envelope)
+        return digest
+
+    def bundle(self, release, path):
+        subprocess.run([self.updater, "bundle", "create", path, "--release",
+                        os.path.join(self.blobs, "sha256-" + release),
+                        "--blobs", self.blobs], check=True,
+                       stdout=subprocess.DEVNULL)
+
+
+class Mirror(http.server.BaseHTTPRequestHandler):
+    """GET /v1/blobs/sha256:<hex> with Range and ETag."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_arguments):
+        pass
+
+    def do_GET(self):
+        name = self.path.rpartition("/")[2].replace(":", "-")
+        path = os.path.join(self.server.blobs, os.path.basename(name))
+        if not os.path.isfile(path):
+            self.send_error(404)
+            return
+        with open(path, "rb") as file:
+            data = file.read()
+        start = 0
+        asked = self.headers.get("Range")
+        etag = '"%s"' % name.replace("-", ":")
+        if asked and self.headers.get("If-Range", etag) == etag:
+            start = int(asked.split("=")[1].split("-")[0])
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", "bytes %d-%d/%d" %
+                             (start, len(data) - 1, len(data)))
+        self.send_header("ETag", etag)
+        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Content-Length", str(len(data) - start))
+        self.end_headers()
+        try:
+            self.wfile.write(data[start:])
+        except OSError:
+            pass
+
+
+# ---- one run -----------------------------------------------------------------
+
+
+class Killed(Exception):
+    """A process of the run died by SIGKILL."""
+
+
+class Sweep:
+    def __init__(self, options, folder):
+        self.options = options
+        self.folder = folder
+        self.binaries = options.bin
+        self.is_agent = options.mode == "agent-bundle"
+        self.missed = 0  # runs that ended before their point
+        self.publisher = Publisher(os.path.join(folder, "publisher"),
+                                   options.bin)
+        publisher = self.publisher
+        self.a = publisher.release("2.0.0", 2, [
+            publisher.file("model.gguf", "model", OLD_MODEL),
+            publisher.file("golden.json", "golden", OLD_GOLDEN)])
+        self.b = publisher.release("2.1.0", 3, [
+            publisher.file("model.gguf", "model", NEW_MODEL, OLD_MODEL),
+            publisher.file("golden.json", "golden", NEW_GOLDEN)])
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirror)
+        self.server.blobs = publisher.blobs
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = "http://127.0.0.1:%d" % self.server.server_address[1]
+        self.template = os.path.join(folder, "template")
+        os.mkdir(self.template, 0o700)
+        if self.is_agent:
+            self.write_identity()
+            for release, name in ((self.a, "a"), (self.b, "b")):
+                publisher.bundle(release, os.path.join(folder, name + ".flb"))
+
+    def write_identity(self):
+        """What enrolment leaves behind and an offline update needs."""
+        identity = os.path.join(self.template, "identity")
+        os.mkdir(identity, 0o700)
+        shutil.copyfile(self.publisher.trust,
+                        os.path.join(identity, "trust.json"))
+        with open(os.path.join(identity, "identity.json"), "w",
+                  encoding="utf-8") as file:
+            json.dump({"v": 1, "device": "11111111-2222-4333-8444-555555555555",
+                       "fleet": "demo", "name": "crash", "groups": ["all"],
+                       "controller": "https://127.0.0.1:1",
+                       "api": "https://127.0.0.1:1",
+                       "mqtt": "mqtts://127.0.0.1:1"}, file)
+        for name in os.listdir(identity):
+            os.chmod(os.path.join(identity, name), 0o600)
+
+    # -- processes
+
+    def spawn(self, path, arguments, environment, descriptor=None):
+        """Start a program in a process group of its own; -> pid."""
+        actions = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+        if not self.options.verbose:
+            actions.append((os.POSIX_SPAWN_DUP2, 1, 2))
+        if descriptor is not None:
+            actions.append((os.POSIX_SPAWN_DUP2, descriptor, 3))
+        return os.posix_spawn(path, [path] + arguments, environment,
+                              file_actions=actions, setpgroup=0)
+
+    def wait(self, pid):
+        """Exit code; Killed when it died by SIGKILL."""
+        deadline = time.monotonic() + RUN_SECONDS_MAX
+        while True:
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                break
+            if time.monotonic() > deadline:
+                os.killpg(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                raise RuntimeError("hung for %d s" % RUN_SECONDS_MAX)
+            time.sleep(0.002)
+        if os.WIFSIGNALED(status):
+            if os.WTERMSIG(status) == signal.SIGKILL:
+                raise Killed()
+            raise RuntimeError("died by signal %d" % os.WTERMSIG(status))
+        return os.WEXITSTATUS(status)
+
+    def work(self, state, release, environment):
+        job = {"v": 1, "job": "stage", "state_dir": state, "urls": [self.url],
+               "release": "sha256:" + release, "fleet": "demo",
+               "trust_file": self.publisher.trust, "bundle": None,
+               "profile": {"arch": os.uname().machine}, "have": [],
+               "rate_bytes_per_s": 0, "memory_bytes_max": 32 << 20,
+               "pause_ms_min": 1, "pause_ms_max": 10}
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            pid = self.spawn(os.path.join(self.binaries, "flotilla-updater"),
+                             ["worker"], environment, theirs.fileno())
+            theirs.close()
+            ours.sendall(json.dumps(job).encode() + b"\n")
+            events = b""
+            while True:
+                try:
+                    piece = ours.recv(65536)
+                except ConnectionResetError:
+                    break
+                if not piece:
+                    break
+                events += piece
+            code = self.wait(pid)
+        if code != 0:
+            raise RuntimeError("worker ended with %d: %s" %
+                               (code, events.decode(errors="replace")[-400:]))
+
+    def update(self, state, release, environment):
+        """The whole update; Killed, or RuntimeError when it fails."""
+        if self.is_agent:
+            name = "a" if release == self.a else "b"
+            pid = self.spawn(
+                os.path.join(self.binaries, "flotilla-agent"),
+                ["update", "--state-dir", state, "--bundle",
+                 os.path.join(self.folder, name + ".flb")], environment)
+        else:
+            self.work(state, release, environment)
+            pid = self.spawn(self.options.slots,
+                             [state, "tiny", "sha256:" + release], environment)
+        code = self.wait(pid)
+        if code != 0:
+            raise RuntimeError("the update ended with %d" % code)
+
+    def environment(self, **injection):
+        environment = {"PATH": os.environ["PATH"], "FLOTILLA_LOG": "error",
+                       "FLOTILLA_BIN": self.binaries}
+        if injection:
+            environment["LD_PRELOAD"] = self.options.inject
+            if self.is_agent:
+                environment["FLO_INJECT_GROUP"] = "1"
+        for key, value in injection.items():
+            environment["FLO_INJECT_" + key] = str(value)
+        return environment
+
+    # -- states
+
+    def prepare(self):
+        """The beginning of every run: release A current, by the same programs."""
+        self.update(self.template, self.a, self.environment())
+        faults = self.look(self.template)
+        if faults or self.serving(self.template) != self.a:
+            raise RuntimeError("the template is bad: %s" % faults)
+
+    def copy(self, name):
+        state = os.path.join(self.folder, name)
+        shutil.copytree(self.template, state,
+                        ignore=shutil.ignore_patterns("*.sock"))
+        return state
+
+    def count(self):
+        """The names of all counted calls of one whole update."""
+        state = self.copy("count")
+        counter = self.counter("count.n")
+        log = os.path.join(self.folder, "count.log")
+        open(log, "wb").close()
+        self.update(state, self.b, self.environment(COUNT=counter, LOG=log))
+        faults = self.look(state) + self.look_finished(state)
+        if faults:
+            raise RuntimeError("an undisturbed update is bad: %s" % faults)
+        shutil.rmtree(state)
+        with open(log, encoding="utf-8") as file:
+            return [line.split()[1] for line in file]
+
+    def counter(self, name):
+        path = os.path.join(self.folder, name)
+        with open(path, "wb") as file:
+            file.write(bytes(8))
+        return path
+
+    # -- looking
+
+    @staticmethod
+    def images(state):
+        """Valid images of the slot record, newest first."""
+        path = os.path.join(state, "slots", "tiny.bin")
+        with open(path, "rb") as file:
+            data = file.read()
+        found = []
+        for offset in (0, 4096):
+            record = data[offset:offset + 512]
+            if (len(record) == 512 and record[:4] == b"FLSL" and
+                    struct.unpack_from("<I", record, 508)[0] ==
+                    crc32c(record[:508])):
+                found.append((struct.unpack_from("<Q", record, 8)[0], record))
+        return [record for _, record in sorted(found, reverse=True)]
+
+    def serving(self, state):
+        """Digest of the release document that a start would serve."""
+        record = self.images(state)[0]
+        on_trial = record[112] == 2
+        return record[80:112].hex() if on_trial else record[16:48].hex()
+
+    @staticmethod
+    def whole(state, release):
+        """Faults of a stored release: its document and files, hashed here."""
+        def path_of(digest):
+            return os.path.join(state, "blobs", "sha256-" + digest)
+
+        if not os.path.isfile(path_of(release)):
+            return ["document %s is not there" % release[:8]]
+        if sha256(path_of(release)) != release:
+            return ["document %s has other bytes" % release[:8]]
+        with open(path_of(release), encoding="utf-8") as file:
+            body = json.loads(base64.b64decode(json.load(file)["payload"]))
+        faults = []
+        for file in body["files"]:
+            digest = file["digest"].partition(":")[2]
+            if not os.path.isfile(path_of(digest)):
+                faults.append("%s is not there" % file["name"])
+            elif sha256(path_of(digest)) != digest:
+                faults.append("%s has other bytes" % file["name"])
+        return faults
+
+    def look(self, state):
+        """What a start would find, right after the kill."""
+        faults = []
+        if not self.images(state):
+            return ["no valid slot record"]
+        serving = self.serving(state)
+        if serving not in (self.a, self.b):
+            return ["serves %s, neither A nor B" % serving[:8]]
+        faults += self.whole(state, serving)
+        record = self.images(state)[0]
+        for slot, at in (("current", 16), ("previous", 48), ("candidate", 80)):
+            digest = record[at:at + 32].hex()
+            if digest != "0" * 64:
+                faults += ["%s: %s" % (slot, fault)
+                           for fault in self.whole(state, digest)]
+        parts = [name for name in os.listdir(os.path.join(state, "partial"))
+                 if name.endswith(".part")]
+        if len(parts) > 1:
+            faults.append("%d downloads under way" % len(parts))
+        for name in os.listdir(os.path.join(state, "blobs")):
+            if not name.startswith("sha256-"):
+                faults.append("blobs/%s has no digest for a name" % name)
+            elif sha256(os.path.join(state, "blobs", name)) != name[7:]:
+                faults.append("blobs/%s has other bytes" % name[:15])
+        return faults
+
+    def look_finished(self, state):
+        """What must be so when the update has run to its end."""
+        faults = []
+        record = self.images(state)[0]
+        if record[16:48].hex() != self.b:
+            faults.append("current is not B")
+        if record[48:80].hex() != self.a:
+            faults.append("previous is not A")
+        if record[80:112] != bytes(32) or record[112] != 0:
+            faults.append("a candidate is left")
+        for folder in ("partial", "slots", "blobs"):
+            for name in os.listdir(os.path.join(state, folder)):
+                if folder == "partial" or name.endswith(".new") or \
+                        ".tmp" in name:
+                    faults.append("%s/%s is left over" % (folder, name))
+        return faults
+
+    # -- points
+
+    def point(self, index, k, mode, k2=0):
+        """One point; -> list of faults."""
+        state = self.copy("p%d" % index)
+        counter = self.counter("p%d.n" % index)
+        faults = []
+        try:
+            try:
+                self.update(state, self.b, self.environment(
+                    COUNT=counter, AT=k, MODE=mode))
+                self.missed += 1
+            except Killed:
+                pass
+            except RuntimeError as error:
+                # A helper process was killed and the rest reported it.
+                if not self.is_agent:
+                    faults.append("first run: %s" % error)
+            faults += self.look(state)
+            if k2:
+                self.counter("p%d.n" % index)
+                try:
+                    self.update(state, self.b, self.environment(
+                        COUNT=counter, AT=k2, MODE="before"))
+                except (Killed, RuntimeError):
+                    pass
+                faults += self.look(state)
+            try:
+                self.update(state, self.b, self.environment())
+                faults += self.look(state) + self.look_finished(state)
+            except (Killed, RuntimeError) as error:
+                faults.append("recovery: %s" % error)
+        finally:
+            os.unlink(counter)
+            if not faults or not self.options.keep:
+                shutil.rmtree(state, ignore_errors=True)
+        return faults
+
+
+def points_of(calls, options):
+    """All (k, mode), then the chosen sample, then the double faults."""
+    points = []
+    for k, call in enumerate(calls, 1):
+        points += [(k, "before", 0), (k, "after", 0)]
+        if call in TORN_CALLS:
+            points.append((k, "torn", 0))
+    chooser = random.Random(options.seed)
+    part, _, whole = options.sample.partition("/")
+    if int(part) < int(whole or 1):
+        count = max(1, len(points) * int(part) // int(whole))
+        points = sorted(chooser.sample(points, count))
+    for _ in range(options.double):
+        points.append((chooser.randint(1, len(calls)), "before",
+                       chooser.randint(1, len(calls))))
+    return points
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description="kill an update at every change to the disk")
+    parser.add_argument("--mode", choices=["worker", "agent-bundle"],
+                        default="worker")
+    parser.add_argument("--bin", default=os.environ.get(
+        "FLOTILLA_BIN", os.path.join(ROOT, "build", "bin")))
+    parser.add_argument("--inject", required=True, help="libinject.so")
+    parser.add_argument("--slots", help="crash_slots (mode worker)")
+    parser.add_argument("--sample", default="1/1")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--double", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--keep", action="store_true",
+                        help="keep the state of bad points")
+    parser.add_argument("--verbose", action="store_true")
+    options = parser.parse_args()
+    for name in ("bin", "inject", "slots"):
+        if getattr(options, name):
+            setattr(options, name, os.path.abspath(getattr(options, name)))
+    needed = "flotilla-agent" if options.mode == "agent-bundle" \
+        else "flotilla-updater"
+    if not os.path.exists(os.path.join(options.bin, needed)):
+        print("skipped: %s is not in %s" % (needed, options.bin))
+        return 77
+    started = time.monotonic()
+    folder = tempfile.mkdtemp(prefix="flo-sweep-")
+    bad = 0
+    try:
+        sweep = Sweep(options, folder)
+        sweep.prepare()
+        calls = sweep.count()
+        points = points_of(calls, options)
+        print("seed %d: %d calls that change the disk, %d points" %
+              (options.seed, len(calls), len(points)), flush=True)
+        with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+            results = pool.map(lambda item: sweep.point(item[0], *item[1]),
+                               enumerate(points))
+            for (k, mode, k2), faults in zip(points, results):
+                if faults:
+                    bad += 1
+                    print("bad: %s call %d (%s)%s: %s" % (
+                        mode, k, calls[k - 1],
+                        " then %d" % k2 if k2 else "", "; ".join(faults)),
+                        flush=True)
+    finally:
+        if bad and options.keep:
+            print("kept: %s" % folder)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    print("%s: %d points, %d bad, %d not reached, %.0f s" %
+          (options.mode, len(points), bad, sweep.missed,
+           time.monotonic() - started))
+    # Runs differ a little (how the network cuts the bytes), not by much.
+    return 1 if bad or sweep.missed * 10 > len(points) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
