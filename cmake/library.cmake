@@ -39,7 +39,13 @@ function(flotilla_test name)
         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}
         ${CMAKE_SOURCE_DIR}/tests)
-    target_link_libraries(${name} PRIVATE ${ARG_LINK} cmocka)
+    target_link_libraries(${name} PRIVATE ${ARG_LINK})
+    if(CMAKE_CROSSCOMPILING)
+        target_include_directories(${name} PRIVATE
+            ${CMAKE_SOURCE_DIR}/tests/cross)
+    else()
+        target_link_libraries(${name} PRIVATE cmocka)
+    endif()
     add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 120
         ENVIRONMENT "FLOTILLA_BIN=${FLOTILLA_BIN}")

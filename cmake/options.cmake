@@ -12,7 +12,10 @@ add_compile_options(
     -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
 add_compile_definitions(_GNU_SOURCE)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
-add_link_options(-pie -Wl,-z,relro,-z,now,-z,noexecstack)
+# Cross builds are run by user-mode emulation, where the dynamic loader's first
+# thread never starts (qemu 7.2 with glibc 2.36); linked statically it does.
+add_link_options($<IF:$<BOOL:${CMAKE_CROSSCOMPILING}>,-static-pie,-pie>
+    -Wl,-z,relro,-z,now,-z,noexecstack)
 
 if(FLOTILLA_SANITIZE)
     add_compile_options(-fsanitize=${FLOTILLA_SANITIZE}

@@ -238,7 +238,7 @@ static void row_f16(void *row, size_t values,
     for (size_t j = 0; j < values; j++) {
         int64_t old = half_units(halves[j]);
         wide x = scaled(change->sum[j], change->exponent, ratio);
-        wide target = ((wide)old << 32) + x;
+        wide target = (wide)old * ((wide)1 << 32) + x;
         wide size = (target < 0 ? -target : target) >> 32;
         int k = size > most ? 29 : bit_length((uint64_t)size) - 11;
         k = k < 0 ? 0 : k;
