@@ -58,16 +58,17 @@ static int build_opened(struct author_build *build,
         rv = flo_fail(err, FLO_E_META_SCHEMA, "it is empty");
     }
     if (rv == 0) {
-        rv = author_add_chunks(build, file, fd, err);
+        rv = flo_author_add_chunks(build, file, fd, err);
     }
     if (rv == 0) {
-        rv = author_make_way(build, file, fd, FLO_CODEC_RAW, -1, NULL, err);
+        rv = flo_author_make_way(build, file, fd, FLO_CODEC_RAW, -1, NULL, err);
     }
     if (rv == 0) {
-        rv = author_make_way(build, file, fd, FLO_CODEC_ZSTD, -1, NULL, err);
+        rv =
+            flo_author_make_way(build, file, fd, FLO_CODEC_ZSTD, -1, NULL, err);
     }
     for (size_t i = 0; rv == 0 && i < source->base_count; i++) {
-        rv = author_make_delta(build, file, fd, source->base_paths[i], err);
+        rv = flo_author_make_delta(build, file, fd, source->base_paths[i], err);
     }
     return rv;
 }
@@ -83,7 +84,7 @@ static int build_file(struct author_build *build,
     if (rv == 0) {
         (void)snprintf(file->name, sizeof file->name, "%s", source->name);
         (void)snprintf(file->role, sizeof file->role, "%s", source->role);
-        rv = author_open_regular(source->path, &fd, err);
+        rv = flo_author_open_regular(source->path, &fd, err);
     }
     if (rv < 0) {
         return rv;

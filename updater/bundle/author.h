@@ -12,21 +12,22 @@ struct author_build {
 };
 
 /* FLO_E_ABSENT, FLO_E_IO_OPEN. */
-FLO_MUST_USE int author_open_regular(const char *path, int *fd,
-                                     struct flo_err *err);
+FLO_MUST_USE int flo_author_open_regular(const char *path, int *fd,
+                                         struct flo_err *err);
 /* Chunk hashes of a file that is larger than one chunk. */
-FLO_MUST_USE int author_add_chunks(struct author_build *build,
-                                   struct flo_release_file *file, int fd,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_author_add_chunks(struct author_build *build,
+                                       struct flo_release_file *file, int fd,
+                                       struct flo_err *err);
 /* Make one way; base_fd -1 and base NULL: one that needs no base. */
-FLO_MUST_USE int author_make_way(struct author_build *build,
-                                 struct flo_release_file *file, int fd,
-                                 enum flo_codec codec, int base_fd,
-                                 const struct flo_digest *base,
-                                 struct flo_err *err);
+FLO_MUST_USE int flo_author_make_way(struct author_build *build,
+                                     struct flo_release_file *file, int fd,
+                                     enum flo_codec codec, int base_fd,
+                                     const struct flo_digest *base,
+                                     struct flo_err *err);
 /* A delta from a file of an earlier release, unless it is the same file. */
-FLO_MUST_USE int author_make_delta(struct author_build *build,
-                                   struct flo_release_file *file, int fd,
-                                   const char *base_path, struct flo_err *err);
+FLO_MUST_USE int flo_author_make_delta(struct author_build *build,
+                                       struct flo_release_file *file, int fd,
+                                       const char *base_path,
+                                       struct flo_err *err);
 
 #endif

@@ -21,7 +21,7 @@
 
 /* ---- files ---- */
 
-int author_open_regular(const char *path, int *fd, struct flo_err *err)
+int flo_author_open_regular(const char *path, int *fd, struct flo_err *err)
 {
     struct stat facts;
     int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -111,8 +111,9 @@ static int hash_chunk(int fd, uint64_t offset, uint64_t bytes,
     return rv;
 }
 
-int author_add_chunks(struct author_build *build, struct flo_release_file *file,
-                      int fd, struct flo_err *err)
+int flo_author_add_chunks(struct author_build *build,
+                          struct flo_release_file *file, int fd,
+                          struct flo_err *err)
 {
     struct flo_release *release = &build->release;
     uint64_t chunk_bytes = choose_chunk_bytes(file->bytes);
@@ -198,9 +199,10 @@ static bool is_worth(const struct flo_release_file *file,
     return blob->bytes <= best_full_bytes(file) / 2;
 }
 
-int author_make_way(struct author_build *build, struct flo_release_file *file,
-                    int fd, enum flo_codec codec, int base_fd,
-                    const struct flo_digest *base, struct flo_err *err)
+int flo_author_make_way(struct author_build *build,
+                        struct flo_release_file *file, int fd,
+                        enum flo_codec codec, int base_fd,
+                        const struct flo_digest *base, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int patch_fd = -1;
     struct flo_delta_made made;
@@ -247,12 +249,13 @@ static bool has_base(const struct flo_release_file *file,
     return flo_digest_equal(&file->digest, base); /* nothing changed */
 }
 
-int author_make_delta(struct author_build *build, struct flo_release_file *file,
-                      int fd, const char *base_path, struct flo_err *err)
+int flo_author_make_delta(struct author_build *build,
+                          struct flo_release_file *file, int fd,
+                          const char *base_path, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int base_fd = -1;
     struct flo_digest base;
-    int rv = author_open_regular(base_path, &base_fd, err);
+    int rv = flo_author_open_regular(base_path, &base_fd, err);
 
     if (rv == 0) {
         rv = flo_sha256_fd(base_fd, &base, NULL, err);
@@ -260,7 +263,7 @@ int author_make_delta(struct author_build *build, struct flo_release_file *file,
     if (rv < 0 || has_base(file, &base)) {
         return rv;
     }
-    rv = author_make_way(build, file, fd, FLO_CODEC_BSDIFF40, base_fd, &base,
-                         err);
+    rv = flo_author_make_way(build, file, fd, FLO_CODEC_BSDIFF40, base_fd,
+                             &base, err);
     return rv < 0 ? flo_wrap(err, rv, "delta from %s", base_path) : 0;
 }

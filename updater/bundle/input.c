@@ -56,8 +56,8 @@ static int start_zstd(struct bundle_input *input, struct flo_err *err)
     return 0;
 }
 
-int bundle_input_open(const char *path, struct bundle_input **out,
-                      struct flo_err *err)
+int flo_bundle_input_open(const char *path, struct bundle_input **out,
+                          struct flo_err *err)
 {
     uint8_t magic[4];
     int fd = -1;
@@ -77,14 +77,14 @@ int bundle_input_open(const char *path, struct bundle_input **out,
         rv = start_zstd(input, err);
     }
     if (rv < 0) {
-        bundle_input_close(input);
+        flo_bundle_input_close(input);
         return rv;
     }
     *out = input;
     return 0;
 }
 
-void bundle_input_close(struct bundle_input *input)
+void flo_bundle_input_close(struct bundle_input *input)
 {
     if (input != NULL) {
         ZSTD_freeDStream(input->stream);
@@ -93,12 +93,13 @@ void bundle_input_close(struct bundle_input *input)
     }
 }
 
-bool bundle_input_is_compressed(const struct bundle_input *input)
+bool flo_bundle_input_is_compressed(const struct bundle_input *input)
 {
     return input->stream != NULL;
 }
 
-int bundle_input_failure(const struct bundle_input *input, struct flo_err *err)
+int flo_bundle_input_failure(const struct bundle_input *input,
+                             struct flo_err *err)
 {
     if (input->err.code < 0 && err != NULL) {
         *err = input->err;
@@ -163,7 +164,7 @@ static ssize_t next_zstd(struct bundle_input *input, const void **data)
     return (ssize_t)out.pos;
 }
 
-ssize_t bundle_input_next(struct bundle_input *input, const void **data)
+ssize_t flo_bundle_input_next(struct bundle_input *input, const void **data)
 {
     if (input->err.code < 0) {
         return -1;

@@ -51,7 +51,7 @@ struct reader {
 static la_ssize_t on_read(struct archive *archive, void *context,
                           const void **data)
 {
-    ssize_t bytes = bundle_input_next(context, data);
+    ssize_t bytes = flo_bundle_input_next(context, data);
 
     if (bytes < 0) {
         archive_set_error(archive, EIO, "input failed");
@@ -62,7 +62,7 @@ static la_ssize_t on_read(struct archive *archive, void *context,
 /* libarchive tells kinds of damage apart by its sentences only. */
 static int archive_fail(const struct reader *reader, struct flo_err *err)
 {
-    int code = bundle_input_failure(reader->input, err);
+    int code = flo_bundle_input_failure(reader->input, err);
     const char *text = archive_error_string(reader->archive);
 
     if (code < 0) {
@@ -420,9 +420,10 @@ int flo_bundle_read(const char *path, const struct flo_trust *trust,
     }
     reader->handlers = handlers;
     reader->trust = trust;
-    int rv = bundle_input_open(path, &reader->input, err);
+    int rv = flo_bundle_input_open(path, &reader->input, err);
     if (rv == 0) {
-        reader->facts.compressed = bundle_input_is_compressed(reader->input);
+        reader->facts.compressed =
+            flo_bundle_input_is_compressed(reader->input);
         rv = open_archive(reader, err);
     }
     if (rv == 0) {
@@ -435,7 +436,7 @@ int flo_bundle_read(const char *path, const struct flo_trust *trust,
         *out = reader->facts;
     }
     (void)archive_read_free(reader->archive);
-    bundle_input_close(reader->input);
+    flo_bundle_input_close(reader->input);
     if (reader->is_verified) {
         flo_release_verified_deinit(&reader->verified);
     }

@@ -15,9 +15,9 @@ static const struct {
     delta_apply_fn *apply; /* NULL: not built yet */
     bool has_base;
 } codecs[FLO_CODEC_COUNT] = {
-    [FLO_CODEC_RAW] = {delta_raw_apply, false},
-    [FLO_CODEC_ZSTD] = {delta_zstd_apply, false},
-    [FLO_CODEC_BSDIFF40] = {delta_bsdiff40_apply, true},
+    [FLO_CODEC_RAW] = {flo_delta_raw_apply, false},
+    [FLO_CODEC_ZSTD] = {flo_delta_zstd_apply, false},
+    [FLO_CODEC_BSDIFF40] = {flo_delta_bsdiff40_apply, true},
     [FLO_CODEC_TENSOR1] = {NULL, true},
     [FLO_CODEC_ADAPTER] = {NULL, true},
 };
@@ -27,8 +27,8 @@ bool flo_delta_codec_is_built(enum flo_codec codec)
     return codec < FLO_CODEC_COUNT && codecs[codec].apply != NULL;
 }
 
-int delta_file_bytes(int fd, const char *name, uint64_t *bytes,
-                     struct flo_err *err)
+int flo_delta_file_bytes(int fd, const char *name, uint64_t *bytes,
+                         struct flo_err *err)
 {
     struct stat facts;
 
@@ -42,8 +42,8 @@ int delta_file_bytes(int fd, const char *name, uint64_t *bytes,
     return 0;
 }
 
-int delta_sink_write(struct delta_sink *sink, const void *data, size_t bytes,
-                     struct flo_err *err)
+int flo_delta_sink_write(struct delta_sink *sink, const void *data,
+                         size_t bytes, struct flo_err *err)
 {
     const struct flo_delta_job *job = sink->job;
 
@@ -66,8 +66,8 @@ int delta_sink_write(struct delta_sink *sink, const void *data, size_t bytes,
     return rv;
 }
 
-int delta_raw_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
-                    struct delta_sink *sink, struct flo_err *err)
+int flo_delta_raw_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
+                        struct delta_sink *sink, struct flo_err *err)
 {
     if (patch_bytes != job->new_bytes) {
         return flo_fail(err,
@@ -87,7 +87,7 @@ int delta_raw_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
             left < DELTA_PIECE_BYTES ? (size_t)left : DELTA_PIECE_BYTES;
         int rv = flo_fd_pread_all(job->patch_fd, piece, bytes, offset, err);
         if (rv == 0) {
-            rv = delta_sink_write(sink, piece, bytes, err);
+            rv = flo_delta_sink_write(sink, piece, bytes, err);
         }
         if (rv < 0) {
             return rv;
@@ -147,7 +147,7 @@ static int apply_checked(const struct flo_delta_job *job,
 {
     uint64_t patch_bytes = 0;
     struct flo_digest digest;
-    int rv = delta_file_bytes(job->patch_fd, "patch", &patch_bytes, err);
+    int rv = flo_delta_file_bytes(job->patch_fd, "patch", &patch_bytes, err);
 
     if (rv == 0 && codecs[job->codec].has_base) {
         rv = check_base(job, err);

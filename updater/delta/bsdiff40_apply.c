@@ -72,8 +72,9 @@ static int out_flush(struct apply *apply, struct flo_err *err)
     size_t bytes = apply->out_bytes;
 
     apply->out_bytes = 0;
-    return bytes == 0 ? 0
-                      : delta_sink_write(apply->sink, apply->out, bytes, err);
+    return bytes == 0
+               ? 0
+               : flo_delta_sink_write(apply->sink, apply->out, bytes, err);
 }
 
 static int out_room(struct apply *apply, uint64_t wanted, size_t *room,
@@ -107,7 +108,7 @@ static int add_old(struct apply *apply, uint64_t old_offset, uint64_t bytes,
         }
         size_t count = seen < room ? seen : room;
         uint8_t *out = apply->out + apply->out_bytes;
-        rv = part_read(&apply->diff, out, count, err);
+        rv = flo_bsdiff40_part_read(&apply->diff, out, count, err);
         if (rv < 0) {
             return rv;
         }
@@ -127,8 +128,8 @@ static int insert(struct apply *apply, uint64_t bytes, struct flo_err *err)
         size_t room = 0;
         int rv = out_room(apply, bytes, &room, err);
         if (rv == 0) {
-            rv = part_read(&apply->extra, apply->out + apply->out_bytes, room,
-                           err);
+            rv = flo_bsdiff40_part_read(
+                &apply->extra, apply->out + apply->out_bytes, room, err);
         }
         if (rv < 0) {
             return rv;
@@ -197,9 +198,11 @@ static int run_triples(struct apply *apply, struct flo_err *err)
 
     while (left > 0) {
         uint8_t data[24];
-        int rv = part_read(&apply->control, data, sizeof data, err);
-        struct triple triple = {bsdiff40_get(data), bsdiff40_get(data + 8),
-                                bsdiff40_get(data + 16)};
+        int rv =
+            flo_bsdiff40_part_read(&apply->control, data, sizeof data, err);
+        struct triple triple = {flo_bsdiff40_get(data),
+                                flo_bsdiff40_get(data + 8),
+                                flo_bsdiff40_get(data + 16)};
         if (rv == 0) {
             rv = triple_check(apply, &triple, left, old_offset, err);
         }
@@ -237,8 +240,8 @@ static int start_parts(struct apply *apply, struct flo_err *err)
     uint64_t small = 0;
 
     for (size_t i = 0; i < FLO_COUNT(parts); i++) {
-        fast += part_memory_bytes(parts[i], false);
-        small += part_memory_bytes(parts[i], true);
+        fast += flo_bsdiff40_part_memory_bytes(parts[i], false);
+        small += flo_bsdiff40_part_memory_bytes(parts[i], true);
     }
     if (small > apply->memory.bytes_max) {
         return flo_fail(err, FLO_E_PATCH_LIMIT,
@@ -248,8 +251,8 @@ static int start_parts(struct apply *apply, struct flo_err *err)
                         apply->memory.bytes_max + sizeof *apply);
     }
     for (size_t i = 0; i < FLO_COUNT(parts); i++) {
-        int rv = part_start(parts[i], &apply->memory,
-                            fast > apply->memory.bytes_max, err);
+        int rv = flo_bsdiff40_part_start(parts[i], &apply->memory,
+                                         fast > apply->memory.bytes_max, err);
         if (rv < 0) {
             return rv;
         }
@@ -263,26 +266,29 @@ static int run(struct apply *apply, const struct bsdiff40_head *head,
     uint64_t offset = BSDIFF40_HEAD_BYTES;
     int fd = apply->job->patch_fd;
 
-    part_place(&apply->control, "control", fd, offset, head->control_bytes);
+    flo_bsdiff40_part_place(&apply->control, "control", fd, offset,
+                            head->control_bytes);
     offset += head->control_bytes;
-    part_place(&apply->diff, "diff", fd, offset, head->diff_bytes);
+    flo_bsdiff40_part_place(&apply->diff, "diff", fd, offset, head->diff_bytes);
     offset += head->diff_bytes;
-    part_place(&apply->extra, "extra", fd, offset, head->extra_bytes);
+    flo_bsdiff40_part_place(&apply->extra, "extra", fd, offset,
+                            head->extra_bytes);
     int rv = start_parts(apply, err);
     if (rv == 0) {
         rv = run_triples(apply, err);
     }
     if (rv == 0) {
-        rv = part_finish(&apply->control, err);
+        rv = flo_bsdiff40_part_finish(&apply->control, err);
     }
     if (rv == 0) {
-        rv = part_finish(&apply->diff, err);
+        rv = flo_bsdiff40_part_finish(&apply->diff, err);
     }
-    return rv < 0 ? rv : part_finish(&apply->extra, err);
+    return rv < 0 ? rv : flo_bsdiff40_part_finish(&apply->extra, err);
 }
 
-int delta_bsdiff40_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
-                         struct delta_sink *sink, struct flo_err *err)
+int flo_delta_bsdiff40_apply(const struct flo_delta_job *job,
+                             uint64_t patch_bytes, struct delta_sink *sink,
+                             struct flo_err *err)
 {
     uint8_t data[BSDIFF40_HEAD_BYTES];
     size_t bytes =
@@ -292,7 +298,7 @@ int delta_bsdiff40_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
     int rv = flo_fd_pread_all(job->patch_fd, data, bytes, 0, err);
 
     if (rv == 0) {
-        rv = bsdiff40_head_read(data, bytes, patch_bytes, &head, err);
+        rv = flo_bsdiff40_head_read(data, bytes, patch_bytes, &head, err);
     }
     if (rv < 0) {
         return rv;
@@ -303,7 +309,7 @@ int delta_bsdiff40_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
                         "%" PRIu64,
                         head.new_bytes, job->new_bytes);
     }
-    rv = delta_file_bytes(job->base_fd, "base", &old_bytes, err);
+    rv = flo_delta_file_bytes(job->base_fd, "base", &old_bytes, err);
     if (rv < 0) {
         return rv;
     }
@@ -322,9 +328,9 @@ int delta_bsdiff40_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
     apply->old_bytes = old_bytes;
     apply->memory.bytes_max = job->memory_bytes_max - sizeof *apply;
     rv = run(apply, &head, err);
-    part_close(&apply->control);
-    part_close(&apply->diff);
-    part_close(&apply->extra);
+    flo_bsdiff40_part_close(&apply->control);
+    flo_bsdiff40_part_close(&apply->diff);
+    flo_bsdiff40_part_close(&apply->extra);
     free(apply);
     return rv;
 }

@@ -176,8 +176,8 @@ static bool find_next(const struct create *create, const struct alignment *now,
             continue;
         }
         uint64_t where = 0;
-        uint64_t length = match_longest(create->index, input->new + scan,
-                                        input->new_bytes - scan, &where);
+        uint64_t length = flo_match_longest(create->index, input->new + scan,
+                                            input->new_bytes - scan, &where);
         for (; counted < scan + length; counted++) {
             score += agrees(input, now, counted);
         }
@@ -301,9 +301,9 @@ static int write_stretch(struct create *create, const struct alignment *now,
     next->old_offset = is_last ? old_end : next->old_offset - back;
 
     uint8_t triple[24];
-    bsdiff40_put(triple, (int64_t)add);
-    bsdiff40_put(triple + 8, (int64_t)insert);
-    bsdiff40_put(triple + 16, (int64_t)(next->old_offset - old_end));
+    flo_bsdiff40_put(triple, (int64_t)add);
+    flo_bsdiff40_put(triple + 8, (int64_t)insert);
+    flo_bsdiff40_put(triple + 16, (int64_t)(next->old_offset - old_end));
     int rv = pack(create, &create->control, triple, sizeof triple, err);
     if (rv == 0) {
         rv = pack_difference(create, input->new + now->new_offset,
@@ -347,9 +347,9 @@ static int write_patch(struct create *create, int fd, struct flo_err *err)
             return rv;
         }
     }
-    bsdiff40_put(head + 8, (int64_t)create->control.out.bytes);
-    bsdiff40_put(head + 16, (int64_t)create->diff.out.bytes);
-    bsdiff40_put(head + 24, (int64_t)create->input->new_bytes);
+    flo_bsdiff40_put(head + 8, (int64_t)create->control.out.bytes);
+    flo_bsdiff40_put(head + 16, (int64_t)create->diff.out.bytes);
+    flo_bsdiff40_put(head + 24, (int64_t)create->input->new_bytes);
     int rv = flo_fd_write_all(fd, head, sizeof head, err);
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(packers); i++) {
         rv = flo_fd_write_all(fd, packers[i]->out.data, packers[i]->out.bytes,
@@ -370,8 +370,8 @@ static int create_run(struct create *create, int fd, struct flo_err *err)
         rv = packer_open(&create->extra, err);
     }
     if (rv == 0) {
-        rv =
-            match_index_open(input->old, input->old_bytes, &create->index, err);
+        rv = flo_match_index_open(input->old, input->old_bytes,
+                                  MATCH_NARROW_BYTES_MAX, &create->index, err);
     }
     if (rv == 0) {
         rv = write_all(create, err);
@@ -379,8 +379,8 @@ static int create_run(struct create *create, int fd, struct flo_err *err)
     return rv < 0 ? rv : write_patch(create, fd, err);
 }
 
-int delta_bsdiff40_create(const struct delta_input *input, int fd,
-                          struct flo_err *err)
+int flo_delta_bsdiff40_create(const struct delta_input *input, int fd,
+                              struct flo_err *err)
 {
     struct create *create = calloc(1, sizeof *create);
 
@@ -389,7 +389,7 @@ int delta_bsdiff40_create(const struct delta_input *input, int fd,
     }
     create->input = input;
     int rv = create_run(create, fd, err);
-    match_index_close(create->index);
+    flo_match_index_close(create->index);
     packer_close(&create->control);
     packer_close(&create->diff);
     packer_close(&create->extra);

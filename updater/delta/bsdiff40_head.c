@@ -15,7 +15,7 @@
 
 #define SIGN_BIT (UINT64_C(1) << 63)
 
-int64_t bsdiff40_get(const uint8_t *p)
+int64_t flo_bsdiff40_get(const uint8_t *p)
 {
     uint64_t word = flo_get_u64(p);
     int64_t magnitude = (int64_t)(word & ~SIGN_BIT);
@@ -23,15 +23,16 @@ int64_t bsdiff40_get(const uint8_t *p)
     return (word & SIGN_BIT) != 0 ? -magnitude : magnitude;
 }
 
-void bsdiff40_put(uint8_t *p, int64_t value)
+void flo_bsdiff40_put(uint8_t *p, int64_t value)
 {
     uint64_t word = (uint64_t)value;
 
     flo_put_u64(p, value < 0 ? (0 - word) | SIGN_BIT : word);
 }
 
-int bsdiff40_head_read(const uint8_t *data, size_t bytes, uint64_t patch_bytes,
-                       struct bsdiff40_head *out, struct flo_err *err)
+int flo_bsdiff40_head_read(const uint8_t *data, size_t bytes,
+                           uint64_t patch_bytes, struct bsdiff40_head *out,
+                           struct flo_err *err)
 {
     size_t magic_bytes = bytes < 8 ? bytes : 8;
 
@@ -44,9 +45,9 @@ int bsdiff40_head_read(const uint8_t *data, size_t bytes, uint64_t patch_bytes,
                         "the patch has %zu bytes, its head needs %d", bytes,
                         BSDIFF40_HEAD_BYTES);
     }
-    int64_t control = bsdiff40_get(data + 8);
-    int64_t diff = bsdiff40_get(data + 16);
-    int64_t new_bytes = bsdiff40_get(data + 24);
+    int64_t control = flo_bsdiff40_get(data + 8);
+    int64_t diff = flo_bsdiff40_get(data + 16);
+    int64_t new_bytes = flo_bsdiff40_get(data + 24);
     if (control < 0 || diff < 0 || new_bytes < 0) {
         return flo_fail(err, FLO_E_PATCH_BOUNDS,
                         "a size in the patch's head is negative: control "

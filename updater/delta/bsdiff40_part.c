@@ -36,7 +36,7 @@ static void part_free(void *context, void *data)
     }
 }
 
-uint64_t part_memory_bytes(const struct part *part, bool small)
+uint64_t flo_bsdiff40_part_memory_bytes(const struct part *part, bool small)
 {
     char head[4];
     uint64_t level = 9;
@@ -52,8 +52,8 @@ uint64_t part_memory_bytes(const struct part *part, bool small)
 
 /* ---- decoding a part ---- */
 
-void part_place(struct part *part, const char *name, int fd, uint64_t offset,
-                uint64_t bytes)
+void flo_bsdiff40_part_place(struct part *part, const char *name, int fd,
+                             uint64_t offset, uint64_t bytes)
 {
     part->name = name;
     part->fd = fd;
@@ -61,8 +61,8 @@ void part_place(struct part *part, const char *name, int fd, uint64_t offset,
     part->end = offset + bytes;
 }
 
-int part_start(struct part *part, struct part_memory *memory, bool small,
-               struct flo_err *err)
+int flo_bsdiff40_part_start(struct part *part, struct part_memory *memory,
+                            bool small, struct flo_err *err)
 {
     part->stream.bzalloc = part_alloc;
     part->stream.bzfree = part_free;
@@ -126,7 +126,8 @@ static int part_decode(struct part *part, void *out, size_t bytes, size_t *got,
     return 0;
 }
 
-int part_read(struct part *part, void *out, size_t bytes, struct flo_err *err)
+int flo_bsdiff40_part_read(struct part *part, void *out, size_t bytes,
+                           struct flo_err *err)
 {
     size_t got = 0;
     int rv = part_decode(part, out, bytes, &got, err);
@@ -143,7 +144,7 @@ int part_read(struct part *part, void *out, size_t bytes, struct flo_err *err)
     return 0;
 }
 
-int part_finish(struct part *part, struct flo_err *err)
+int flo_bsdiff40_part_finish(struct part *part, struct flo_err *err)
 {
     char more;
     size_t got = 0;
@@ -168,7 +169,7 @@ int part_finish(struct part *part, struct flo_err *err)
     return 0;
 }
 
-void part_close(struct part *part)
+void flo_bsdiff40_part_close(struct part *part)
 {
     if (part->is_open) {
         (void)BZ2_bzDecompressEnd(&part->stream);

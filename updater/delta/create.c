@@ -16,15 +16,15 @@ static const struct {
     delta_create_fn *create; /* NULL: not built yet */
     bool has_base;
 } codecs[FLO_CODEC_COUNT] = {
-    [FLO_CODEC_RAW] = {delta_raw_create, false},
-    [FLO_CODEC_ZSTD] = {delta_zstd_create, false},
-    [FLO_CODEC_BSDIFF40] = {delta_bsdiff40_create, true},
+    [FLO_CODEC_RAW] = {flo_delta_raw_create, false},
+    [FLO_CODEC_ZSTD] = {flo_delta_zstd_create, false},
+    [FLO_CODEC_BSDIFF40] = {flo_delta_bsdiff40_create, true},
     [FLO_CODEC_TENSOR1] = {NULL, true},
     [FLO_CODEC_ADAPTER] = {NULL, true},
 };
 
-int delta_raw_create(const struct delta_input *input, int fd,
-                     struct flo_err *err)
+int flo_delta_raw_create(const struct delta_input *input, int fd,
+                         struct flo_err *err)
 {
     int rv = flo_fd_write_all(fd, input->new, (size_t)input->new_bytes, err);
 
@@ -36,7 +36,7 @@ static int map_file(int fd, const char *name, const uint8_t **data,
                     uint64_t *bytes, struct flo_err *err)
 {
     static const uint8_t nothing;
-    int rv = delta_file_bytes(fd, name, bytes, err);
+    int rv = flo_delta_file_bytes(fd, name, bytes, err);
 
     if (rv < 0) {
         return rv;
@@ -110,7 +110,7 @@ static int measure(enum flo_codec codec, const struct delta_input *input,
     }
     int rv = codecs[codec].create(input, fd, err);
     if (rv == 0) {
-        rv = delta_file_bytes(fd, "patch", bytes, err);
+        rv = flo_delta_file_bytes(fd, "patch", bytes, err);
     }
     if (rv < 0) {
         (void)close(fd);

@@ -21,7 +21,7 @@ static void inspect_zstd(const struct zstd_head *head,
 {
     out->codec = FLO_CODEC_ZSTD;
     out->new_bytes = head->content_bytes;
-    out->memory_bytes = zstd_memory_bytes(head);
+    out->memory_bytes = flo_zstd_memory_bytes(head);
     while (out->window_log < 63 &&
            (UINT64_C(1) << out->window_log) < head->window_bytes) {
         out->window_log++;
@@ -34,7 +34,7 @@ int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out,
     static const uint8_t zstd_magic[] = {0x28, 0xb5, 0x2f, 0xfd};
     struct flo_delta_facts facts = {.codec = FLO_CODEC_RAW};
     uint8_t data[BSDIFF40_HEAD_BYTES];
-    int rv = delta_file_bytes(patch_fd, "patch", &facts.patch_bytes, err);
+    int rv = flo_delta_file_bytes(patch_fd, "patch", &facts.patch_bytes, err);
 
     if (rv < 0) {
         return rv;
@@ -47,13 +47,13 @@ int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out,
     }
     if (bytes >= 8 && memcmp(data, "BSDIFF40", 8) == 0) {
         struct bsdiff40_head head;
-        rv = bsdiff40_head_read(data, bytes, facts.patch_bytes, &head, err);
+        rv = flo_bsdiff40_head_read(data, bytes, facts.patch_bytes, &head, err);
         if (rv == 0) {
             inspect_bsdiff40(&head, &facts);
         }
     } else if (bytes >= 4 && memcmp(data, zstd_magic, 4) == 0) {
         struct zstd_head head;
-        rv = zstd_head_read(data, bytes, &head, err);
+        rv = flo_zstd_head_read(data, bytes, &head, err);
         if (rv == 0) {
             inspect_zstd(&head, &facts);
         }

@@ -12,7 +12,6 @@
 #include <divsufsort.h>
 #include <divsufsort64.h>
 
-#define NARROW_BYTES_MAX INT32_MAX
 #define THREE_BYTES_FROM (32u << 20) /* larger files get the 3-byte table */
 
 struct match_index {
@@ -58,9 +57,9 @@ static void fill_starts(struct match_index *index)
     }
 }
 
-static bool sort_suffixes(struct match_index *index)
+static bool sort_suffixes(struct match_index *index, uint64_t narrow_bytes_max)
 {
-    if (index->bytes <= NARROW_BYTES_MAX) {
+    if (index->bytes <= narrow_bytes_max) {
         index->narrow = malloc(index->bytes * sizeof *index->narrow + 1);
         return index->narrow != NULL &&
                (index->bytes == 0 || divsufsort(index->old, index->narrow,
@@ -71,8 +70,9 @@ static bool sort_suffixes(struct match_index *index)
            divsufsort64(index->old, index->wide, (saidx64_t)index->bytes) == 0;
 }
 
-int match_index_open(const uint8_t *old, uint64_t bytes,
-                     struct match_index **out, struct flo_err *err)
+int flo_match_index_open(const uint8_t *old, uint64_t bytes,
+                         uint64_t narrow_bytes_max, struct match_index **out,
+                         struct flo_err *err)
 {
     struct match_index *index = calloc(1, sizeof *index);
 
@@ -83,8 +83,9 @@ int match_index_open(const uint8_t *old, uint64_t bytes,
         size_t keys = (size_t)1 << (8 * index->key_bytes);
         index->starts = calloc(keys + 1, sizeof *index->starts);
     }
-    if (index == NULL || index->starts == NULL || !sort_suffixes(index)) {
-        match_index_close(index);
+    if (index == NULL || index->starts == NULL ||
+        !sort_suffixes(index, narrow_bytes_max)) {
+        flo_match_index_close(index);
         return flo_fail(err, FLO_E_MEMORY,
                         "no memory to index an old file of %llu bytes",
                         (unsigned long long)bytes);
@@ -94,7 +95,7 @@ int match_index_open(const uint8_t *old, uint64_t bytes,
     return 0;
 }
 
-void match_index_close(struct match_index *index)
+void flo_match_index_close(struct match_index *index)
 {
     if (index != NULL) {
         free(index->narrow);
@@ -123,8 +124,8 @@ static uint64_t agree(const uint8_t *a, const uint8_t *b, uint64_t bytes,
     return i;
 }
 
-uint64_t match_longest(const struct match_index *index, const uint8_t *text,
-                       uint64_t bytes, uint64_t *where)
+uint64_t flo_match_longest(const struct match_index *index, const uint8_t *text,
+                           uint64_t bytes, uint64_t *where)
 {
     if (bytes < index->key_bytes) {
         return 0;

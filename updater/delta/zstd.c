@@ -25,8 +25,8 @@ static uint64_t window_of(uint8_t descriptor)
     return base + base / 8 * (descriptor & 7);
 }
 
-int zstd_head_read(const uint8_t *data, size_t bytes, struct zstd_head *out,
-                   struct flo_err *err)
+int flo_zstd_head_read(const uint8_t *data, size_t bytes, struct zstd_head *out,
+                       struct flo_err *err)
 {
     static const uint8_t id_bytes[] = {0, 1, 2, 4};
 
@@ -65,7 +65,7 @@ int zstd_head_read(const uint8_t *data, size_t bytes, struct zstd_head *out,
     return 0;
 }
 
-uint64_t zstd_memory_bytes(const struct zstd_head *head)
+uint64_t flo_zstd_memory_bytes(const struct zstd_head *head)
 {
     uint64_t need;
 
@@ -90,7 +90,7 @@ static int check_head(const struct flo_delta_job *job,
                         "are %" PRIu64,
                         head->window_bytes, window_max);
     }
-    uint64_t need = zstd_memory_bytes(head);
+    uint64_t need = flo_zstd_memory_bytes(head);
     if (need > job->memory_bytes_max) {
         return flo_fail(err, FLO_E_PATCH_LIMIT,
                         "the zstd frame needs %" PRIu64 " bytes of memory, "
@@ -151,8 +151,8 @@ static int decode_run(struct decode *decode, struct flo_err *err)
                                 "%" PRIu64 ": %s",
                                 decode->offset, ZSTD_getErrorName(hint));
             }
-            int rv =
-                delta_sink_write(decode->sink, decode->output, out.pos, err);
+            int rv = flo_delta_sink_write(decode->sink, decode->output, out.pos,
+                                          err);
             if (rv < 0) {
                 return rv;
             }
@@ -168,8 +168,8 @@ static int decode_run(struct decode *decode, struct flo_err *err)
     return 0;
 }
 
-int delta_zstd_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
-                     struct delta_sink *sink, struct flo_err *err)
+int flo_delta_zstd_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
+                         struct delta_sink *sink, struct flo_err *err)
 {
     uint8_t data[ZSTD_HEAD_BYTES_MAX];
     size_t bytes =
@@ -178,7 +178,7 @@ int delta_zstd_apply(const struct flo_delta_job *job, uint64_t patch_bytes,
     int rv = flo_fd_pread_all(job->patch_fd, data, bytes, 0, err);
 
     if (rv == 0) {
-        rv = zstd_head_read(data, bytes, &head, err);
+        rv = flo_zstd_head_read(data, bytes, &head, err);
     }
     if (rv == 0) {
         rv = check_head(job, &head, err);
@@ -227,8 +227,8 @@ static int encode_run(ZSTD_CCtx *context, const struct delta_input *input,
     return 0;
 }
 
-int delta_zstd_create(const struct delta_input *input, int fd,
-                      struct flo_err *err)
+int flo_delta_zstd_create(const struct delta_input *input, int fd,
+                          struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) uint8_t *piece = malloc(DELTA_PIECE_BYTES);
     ZSTD_CCtx *context = ZSTD_createCCtx();

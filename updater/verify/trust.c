@@ -40,8 +40,8 @@ size_t flo_trust_count(const struct flo_trust *trust)
     return trust->count;
 }
 
-const struct trusted_key *trust_find(const struct flo_trust *trust,
-                                     const char *keyid)
+const struct trusted_key *flo_trust_find(const struct flo_trust *trust,
+                                         const char *keyid)
 {
     for (size_t i = 0; i < trust->count; i++) {
         if (strcmp(trust->keys[i].key.keyid, keyid) == 0) {

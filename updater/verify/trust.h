@@ -18,7 +18,7 @@ struct flo_trust {
 };
 
 /* NULL when nobody of that id is trusted for anything. */
-const struct trusted_key *trust_find(const struct flo_trust *trust,
-                                     const char *keyid);
+const struct trusted_key *flo_trust_find(const struct flo_trust *trust,
+                                         const char *keyid);
 
 #endif

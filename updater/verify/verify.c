@@ -15,7 +15,7 @@ static int unknown_key(const struct flo_envelope *envelope,
                        const struct flo_trust *trust, struct flo_err *err)
 {
     const char *keyid = envelope->signatures[0].keyid;
-    bool is_known = trust_find(trust, keyid) != NULL;
+    bool is_known = flo_trust_find(trust, keyid) != NULL;
 
     return flo_fail(err, FLO_E_SIG_UNKNOWN_KEY,
                     "no key of the right role among %zu signature%s; the first "
@@ -44,7 +44,7 @@ static int check_signatures(const struct flo_envelope *envelope,
     }
     for (size_t i = 0; rv == 0 && i < envelope->signature_count; i++) {
         const struct trusted_key *key =
-            trust_find(trust, envelope->signatures[i].keyid);
+            flo_trust_find(trust, envelope->signatures[i].keyid);
         if (key == NULL || (key->roles & roles) == 0) {
             continue;
         }
