@@ -231,7 +231,8 @@ static void set_timer(struct step *s)
     if (next != 0 && next <= s->now) {
         next = s->now + 1; /* what is due and still there waits for more */
     }
-    if (next != agent->timer_ms) {
+    /* A timer that rang is spent, even when it rang a little early. */
+    if (next != agent->timer_ms || s->event->kind == FLO_AGENT_TIMER) {
         agent->timer_ms = next;
         flo_do(s, FLO_DO_TIMER)->at_ms = next;
     }
@@ -306,6 +307,9 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
         boot(&s);
     } else if (!agent->is_booted) {
         return 0; /* nothing is known yet */
+    }
+    if (event->kind == FLO_AGENT_TIMER) {
+        agent->timer_ms = 0; /* it fired, perhaps a moment early */
     }
     dispatch(&s);
     flo_engine_due(&s);
