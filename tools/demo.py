@@ -156,11 +156,13 @@ class Story:
         self.show_answers("answer")
 
     def start_clients(self):
-        # One agent serves four streaming clients from here to the end.
+        # One agent serves four streaming clients from here to the end. Two of
+        # them ask for long answers, so that a swap always meets an open stream.
         self.streamers = [
             F.Streamer(self.fleet.devices["gw-1"], self.cast.model,
                        self.cast.prompts[i:] + self.cast.prompts[:i],
-                       self.cast.max_tokens, self.cast.pause)
+                       self.cast.long_tokens if i < 2 else
+                       self.cast.max_tokens, self.cast.pause, i < 2)
             for i in range(4)]
         for streamer in self.streamers:
             streamer.start()

@@ -24,6 +24,7 @@ class Bad:
 
 class Cast:
     system = None
+    long_tokens = 300
     pause = 0.01
     delta_share_max = 0.20
     eval = ()
@@ -125,6 +126,7 @@ def real(args):
     golden = model("golden-smollm2-v2.json")
     cast.model, cast.soak, cast.max_tokens = "smollm2", "3s", 48
     cast.pause = 0.2
+    cast.long_tokens = 150
     cast.first, cast.second = "smollm2@1", "smollm2@2"
     cast.first_file = base
     cast.first_golden = model("golden-smollm2-v1.json")

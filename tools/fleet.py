@@ -145,8 +145,10 @@ class Device:
 class Streamer(threading.Thread):
     """A client that streams answers until told to stop, and keeps count."""
 
-    def __init__(self, device, model, prompts, max_tokens=64, pause=0.01):
+    def __init__(self, device, model, prompts, max_tokens=64, pause=0.01,
+                 is_long=False):
         super().__init__(daemon=True)
+        self.is_long = is_long  # to max_tokens, whatever the model says
         self.device, self.model, self.prompts = device, model, prompts
         self.max_tokens, self.pause = max_tokens, pause
         self.done = threading.Event()
@@ -173,6 +175,7 @@ class Streamer(threading.Thread):
                 "POST", "/v1/chat/completions",
                 json.dumps({"model": self.model, "stream": True,
                             "temperature": 0, "max_tokens": self.max_tokens,
+                            "ignore_eos": self.is_long,
                             "messages": [{"role": "user", "content": prompt}]}),
                 {"Content-Type": "application/json"})
             answer = connection.getresponse()

@@ -296,7 +296,9 @@ static int read_sampling(struct reader *reader)
 static int read_length(struct reader *reader)
 {
     int64_t tokens = 0;
-    int rv = read_whole(reader, "max_tokens", 1, TOKENS_MAX, &tokens);
+    int rv = read_bool(reader, "ignore_eos",
+                       &reader->params->message.generate.ignores_end);
+    rv = rv < 0 ? rv : read_whole(reader, "max_tokens", 1, TOKENS_MAX, &tokens);
     rv = rv < 0 ? rv
                 : read_whole(reader, "max_completion_tokens", 1, TOKENS_MAX,
                              &tokens);
