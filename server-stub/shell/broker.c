@@ -256,6 +256,33 @@ static int start(struct flo_broker *broker, struct flo_err *err)
     return rv;
 }
 
+/* At our own start: let it listen before we connect. */
+static void wait_for_it(const struct flo_broker *broker)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_NUMERICSERV};
+    struct addrinfo *list = NULL;
+    char port[8];
+    bool listens = false;
+
+    snprintf(port, sizeof(port), "%u", broker->port);
+    if (getaddrinfo(broker->controller->host_devices, port, &hints, &list) !=
+        0) {
+        return;
+    }
+    for (int i = 0; i < 300 && !listens; i++) {
+        int fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        listens = fd >= 0 && connect(fd, list->ai_addr, list->ai_addrlen) == 0;
+        if (fd >= 0) {
+            close(fd);
+        }
+        if (!listens) {
+            usleep(10000);
+        }
+    }
+    freeaddrinfo(list);
+}
+
 static void died(struct flo_broker *broker, int status)
 {
     uint64_t lived_ms = flo_now_ms() - broker->started_at_ms;
@@ -317,6 +344,7 @@ int flo_broker_open(struct flo_controller *controller, struct flo_err *err)
     if ((rv = start(broker, err)) < 0) {
         return rv;
     }
+    wait_for_it(broker);
     broker->watch =
         event_new(controller->base, -1, EV_PERSIST, on_watch, broker);
     if (broker->watch == NULL || event_add(broker->watch, &watch) < 0) {

@@ -82,7 +82,6 @@ static void on_get(void *context, struct flo_httpd_request *request)
     struct flo_digest digest;
     struct flo_err err = {0};
     char path[4096];
-    char etag[FLO_DIGEST_TEXT + 2];
     char text[FLO_DIGEST_TEXT];
     int fd = -1;
 
@@ -99,10 +98,9 @@ static void on_get(void *context, struct flo_httpd_request *request)
         flo_httpd_answer_err(request, &err);
         return;
     }
-    snprintf(etag, sizeof(etag), "\"%s\"", text);
     flo_httpd_add_header(request, "Cache-Control",
                          "public, max-age=31536000, immutable");
-    flo_httpd_answer_file(request, fd, "application/octet-stream", etag);
+    flo_httpd_answer_file(request, fd, "application/octet-stream", text);
 }
 
 /* ---- in

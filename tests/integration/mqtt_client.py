@@ -1,0 +1,174 @@
+"""A small MQTT 3.1.1 client for tests: TLS, QoS 0 and 1, a reading thread."""
+import select
+import socket
+import ssl
+import struct
+import threading
+import time
+
+
+def _text(value):
+    raw = value.encode()
+    return struct.pack(">H", len(raw)) + raw
+
+
+class Refused(Exception):
+    """The broker said no, or closed the connection."""
+
+
+class Client:
+    def __init__(self, host, port, ca, cert=None, key=None, name="x",
+                 will=None):
+        context = ssl.create_default_context(cafile=ca)
+        if cert:
+            context.load_cert_chain(cert, key)
+        plain = socket.create_connection((host, port), timeout=10)
+        self.socket = context.wrap_socket(plain, server_hostname=host)
+        # OpenSSL's object may not be read and written at the same time.
+        self.io = threading.Lock()
+        self.messages = []
+        self.acks = {}
+        self.lock = threading.Condition()
+        self.next_id = 1
+        self.closed, self.why = False, None
+        flags, payload = 0x02, _text(name)
+        if will:
+            flags |= 0x04 | 0x08 | 0x20
+            payload += _text(will[0]) + _text(will[1])
+        self._send(0x10, _text("MQTT") + bytes([4, flags]) +
+                   struct.pack(">H", 60) + payload)
+        try:
+            kind, body = self._read()
+        except (OSError, ssl.SSLError) as error:
+            raise Refused(str(error)) from error
+        if kind != 0x20 or body[1] != 0:
+            raise Refused("connack %r" % (body,))
+        self.socket.settimeout(None)
+        self.thread = threading.Thread(target=self._loop, daemon=True)
+        self.thread.start()
+
+    def _send(self, kind, body):
+        length, head = len(body), bytearray([kind])
+        while True:
+            digit, length = length % 128, length // 128
+            head.append(digit | (0x80 if length else 0))
+            if not length:
+                break
+        with self.io:
+            self.socket.sendall(bytes(head) + body)
+
+    def _exact(self, count):
+        data = b""
+        while len(data) < count:
+            with self.io:
+                waiting = self.socket.pending()
+            if not waiting:
+                select.select([self.socket], [], [])
+            with self.io:
+                self.socket.setblocking(False)
+                try:
+                    piece = self.socket.recv(count - len(data))
+                except ssl.SSLWantReadError:
+                    continue
+                finally:
+                    self.socket.setblocking(True)
+            if not piece:
+                raise Refused("closed")
+            data += piece
+        return data
+
+    def _read(self):
+        kind, length, shift = self._exact(1)[0], 0, 0
+        while True:
+            digit = self._exact(1)[0]
+            length |= (digit & 127) << shift
+            shift += 7
+            if not digit & 128:
+                return kind, self._exact(length) if length else b""
+
+    def _loop(self):
+        try:
+            while True:
+                kind, body = self._read()
+                self._take(kind, body)
+        except (OSError, Refused, ValueError) as error:
+            self.why = error
+            with self.lock:
+                self.closed = True
+                self.lock.notify_all()
+
+    def _take(self, kind, body):
+        if kind & 0xF0 == 0x30:
+            chars = struct.unpack(">H", body[:2])[0]
+            topic, rest = body[2:2 + chars].decode(), body[2 + chars:]
+            if kind & 0x06:
+                self._send(0x40, rest[:2])
+                rest = rest[2:]
+            with self.lock:
+                self.messages.append((topic, rest, bool(kind & 1)))
+                self.lock.notify_all()
+        elif kind & 0xF0 in (0x40, 0x90):
+            with self.lock:
+                self.acks[struct.unpack(">H", body[:2])[0]] = body[2:]
+                self.lock.notify_all()
+
+    def _await_ack(self, number, seconds):
+        end = time.monotonic() + seconds
+        with self.lock:
+            while number not in self.acks:
+                left = end - time.monotonic()
+                if self.closed or left <= 0:
+                    raise Refused("no answer: %r" % (self.why,))
+                self.lock.wait(left)
+            return self.acks.pop(number)
+
+    def _number(self):
+        self.next_id += 1
+        return self.next_id
+
+    def subscribe(self, topic, seconds=10):
+        """Granted QoS, or 0x80."""
+        number = self._number()
+        self._send(0x82, struct.pack(">H", number) + _text(topic) + b"\x01")
+        return self._await_ack(number, seconds)[0]
+
+    def publish(self, topic, payload, retain=False, wait=True):
+        number = self._number()
+        raw = payload if isinstance(payload, bytes) else payload.encode()
+        self._send(0x32 | (1 if retain else 0),
+                   _text(topic) + struct.pack(">H", number) + raw)
+        if wait:
+            self._await_ack(number, 10)
+
+    def wait(self, test, seconds=10):
+        """First message (topic, payload, retained) that passes, or None."""
+        end, seen = time.monotonic() + seconds, 0
+        with self.lock:
+            while True:
+                for message in self.messages[seen:]:
+                    if test(message):
+                        return message
+                seen = len(self.messages)
+                left = end - time.monotonic()
+                if self.closed or left <= 0:
+                    return None
+                self.lock.wait(left)
+
+    def wait_closed(self, seconds=10):
+        end = time.monotonic() + seconds
+        with self.lock:
+            while not self.closed and time.monotonic() < end:
+                self.lock.wait(end - time.monotonic())
+            return self.closed
+
+    def kill(self):
+        """Vanish without goodbye: the last will is sent."""
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+    def close(self):
+        try:
+            self._send(0xE0, b"")
+            self.socket.close()
+        except OSError:
+            pass

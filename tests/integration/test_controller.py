@@ -1,0 +1,961 @@
+"""The real controller with its real mosquitto, and devices made of Python:
+enrolment, ACL, releases, rollouts, orders, blobs, roles, restarts."""
+import base64
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+
+import pytest
+
+from mqtt_client import Client, Refused
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
+
+
+def run(*command, data=None):
+    return subprocess.run(command, input=data, capture_output=True,
+                          check=True).stdout
+
+
+def until(what, seconds, test):
+    end = time.monotonic() + seconds
+    while True:
+        value = test()
+        if value:
+            return value
+        assert time.monotonic() < end, "waited %d s for %s" % (seconds, what)
+        time.sleep(0.02)
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+class Controller:
+    def __init__(self, folder):
+        self.dir = os.path.join(folder, "data")
+        self.process = None
+
+    def start(self, *more):
+        self.process = subprocess.Popen(
+            [os.path.join(BIN, "flotilla-controller"), "--data", self.dir,
+             "--listen", "127.0.0.1:0", "--fleet", "test",
+             "--heartbeat", "1s", *more],
+            stdout=subprocess.PIPE, stderr=open(self.dir + ".log", "ab"),
+            text=True)
+        self.facts = {}
+        for line in self.process.stdout:
+            word, value = line.split(None, 1)
+            self.facts[word] = value.split()[0]
+            if word == "token":
+                break
+        assert "rest" in self.facts, open(self.dir + ".log").read()
+        self.rest = self.facts["rest"]
+        self.token = open(self.facts["token"]).read().strip()
+        self.ca = os.path.join(self.dir, "pki", "ca.pem")
+        until("ready", 10, lambda: self.ask("GET", "/readyz").status == 200)
+        return self
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(10)
+            self.process.stdout.close()
+            self.process = None
+
+    def ask(self, method, path, body=None, token=None, headers=None,
+            base=None, context=None):
+        heads = {"Authorization": "Bearer " + (token or self.token)}
+        if token == "":
+            heads = {}
+        heads.update(headers or {})
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        request = urllib.request.Request((base or self.rest) + path, body,
+                                         heads, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=20,
+                                        context=context) as reply:
+                return Answer(reply.status, reply.headers, reply.read())
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, error.headers, error.read())
+
+    def broker(self):
+        host, port = self.facts["broker"][len("mqtts://"):].rsplit(":", 1)
+        return host, int(port)
+
+    def access(self, role):
+        answer = self.ask("POST", "/v1/tokens", {
+            "kind": "access", "role": role, "name": role})
+        assert answer.status == 201, answer.body
+        return answer.json["token"]
+
+    def enrol_token(self, **more):
+        answer = self.ask("POST", "/v1/tokens",
+                          dict({"kind": "enroll", "uses": 50}, **more))
+        assert answer.status == 201, answer.body
+        return answer.json["token"]
+
+    def mosquitto(self):
+        children = run("pgrep", "-P", str(self.process.pid), "mosquitto")
+        return int(children.split()[0])
+
+
+class Device:
+    """What an agent does, as far as the controller sees it."""
+
+    def __init__(self, controller, folder, name, token, group=None):
+        self.controller, self.name = controller, name
+        self.key = os.path.join(folder, name + ".key")
+        self.cert = os.path.join(folder, name + ".pem")
+        run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout",
+            "-out", self.key)
+        csr = run("openssl", "req", "-new", "-key", self.key, "-subj",
+                  "/CN=somebody-else").decode()
+        context = ssl.create_default_context(cafile=controller.ca)
+        self.answer = controller.ask(
+            "POST", "/v1/enroll", {"token": token, "csr": csr, "name": name,
+                                   "profile": {"arch": "x86_64", "cpus": 2}},
+            token="", base=controller.facts["devices"], context=context)
+        if self.answer.status != 201:
+            return
+        facts = self.answer.json
+        self.id = facts["device"]
+        with open(self.cert, "w") as file:
+            file.write(facts["certificate"])
+        self.order_key = [k["pem"] for k in facts["trust"]["keys"]
+                          if "order" in k["roles"]][0]
+        self.boot = str(uuid.uuid4())
+        self.seq = 0
+        self.serving = "sha256:" + "0" * 64
+        self.client = None
+
+    def topic(self, word):
+        return "flotilla/v1/test/d/%s/%s" % (self.id, word)
+
+    def connect(self):
+        host, port = self.controller.broker()
+        self.client = Client(host, port, self.controller.ca, self.cert,
+                             self.key, self.id,
+                             (self.topic("presence"),
+                              '{"v":1,"online":false}'))
+        for topic in ("desired", "cmd"):
+            assert self.client.subscribe(self.topic(topic)) == 1
+        assert self.client.subscribe("flotilla/v1/test/g/all/order") == 1
+        self.client.publish(self.topic("presence"), '{"v":1,"online":true}',
+                            retain=True)
+        return self
+
+    def desired(self, test=lambda d: True, seconds=10):
+        def fits(message):
+            return message[0].endswith("/desired") and message[1] and \
+                test(json.loads(message[1]))
+        found = self.client.wait(fits, seconds)
+        return json.loads(found[1]) if found else None
+
+    def order(self, op, seconds=10, about=""):
+        """The order that desired carries, once it is of this kind and names
+        this digest."""
+        def body(document):
+            return json.loads(base64.b64decode(document["order"]["payload"]))
+        found = self.desired(
+            lambda d: d["order"] and body(d)["op"] == op and
+            about in json.dumps(body(d)), seconds)
+        return (found, body(found)) if found else (None, None)
+
+    def event(self, rollout, digest, state, seq=None, **more):
+        self.seq = seq or self.seq + 1
+        self.client.publish(self.topic("event"), json.dumps(dict({
+            "v": 1, "boot": self.boot, "seq": self.seq, "at_ms": 1,
+            "type": "execution", "execution": rollout + ".1",
+            "rollout": rollout, "release": digest, "state": state,
+            "end": state in ("succeeded", "failed")}, **more)))
+
+    def report(self, rev):
+        self.client.publish(self.topic("reported"), json.dumps({
+            "v": 1, "device": self.id, "name": self.name, "rev": rev,
+            "agent": "0.1.0", "groups": ["all"], "execution": None,
+            "serving": {"model": "tiny", "release": self.serving,
+                        "version": "x", "state": "ready"},
+            "slots": {"current": {"release": self.serving}}}), retain=True)
+
+
+def sign(body, key, kind):
+    body = json.dumps(body).encode()
+    text = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(body), body)
+    der = run("openssl", "dgst", "-sha256", "-sign", key, data=text)
+    first = 4 + der[3]
+    r, s = der[4:first], der[first + 2:first + 2 + der[first + 1]]
+    raw = r[-32:].rjust(32, b"\0") + s[-32:].rjust(32, b"\0")
+    public = run("openssl", "ec", "-in", key, "-pubout", "-outform", "DER")
+    return json.dumps({
+        "payloadType": kind, "payload": base64.b64encode(body).decode(),
+        "signatures": [{"keyid": hashlib.sha256(public).hexdigest(),
+                        "sig": base64.b64encode(raw).decode()}]}).encode()
+
+
+class Publisher:
+    def __init__(self, controller, folder):
+        self.controller, self.number = controller, 0
+        self.key = os.path.join(folder, "publisher.key")
+        run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout",
+            "-out", self.key)
+        public = run("openssl", "ec", "-in", self.key, "-pubout")
+        answer = controller.ask("POST", "/v1/trust/release-keys", public)
+        assert answer.status == 201, answer.body
+
+    def document(self, version, data):
+        self.number += 1
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        return {"v": 1, "fleet": "test", "model": "tiny", "version": version,
+                "number": self.number, "created_at_ms": 0,
+                "variants": [{"name": "q4", "needs": {},
+                              "files": ["model.gguf"]}],
+                "files": [{"name": "model.gguf", "role": "model",
+                           "digest": digest, "bytes": len(data),
+                           "chunk_bytes": 1048576,
+                           "chunks": [hashlib.sha256(data).hexdigest()],
+                           "get": [{"codec": "raw", "digest": digest,
+                                    "bytes": len(data)}]}]}, digest
+
+    def publish(self, version, data=None):
+        data = data or ("model " + version).encode()
+        document, digest = self.document(version, data)
+        envelope = sign(document, self.key,
+                        "application/vnd.flotilla.release.v1+json")
+        made = self.controller.ask("POST", "/v1/releases", envelope)
+        assert made.status == 201, made.body
+        assert made.json["state"] == "draft"
+        assert made.json["missing"] == [digest]
+        early = self.controller.ask(
+            "POST", "/v1/releases/tiny@%s/publish" % version, b"")
+        assert early.status == 422, early.body
+        put = self.controller.ask("PUT", "/v1/blobs/" + digest, data)
+        assert put.status == 201, put.body
+        done = self.controller.ask(
+            "POST", "/v1/releases/tiny@%s/publish" % version, b"")
+        assert done.json["state"] == "published", done.body
+        assert made.json["digest"] == \
+            "sha256:" + hashlib.sha256(envelope).hexdigest()
+        return made.json["digest"]
+
+
+@pytest.fixture(scope="module")
+def folder():
+    path = tempfile.mkdtemp(prefix="flo-c-", dir="/tmp")
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def controller(folder):
+    one = Controller(folder).start()
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="module")
+def publisher(controller, folder):
+    return Publisher(controller, folder)
+
+
+@pytest.fixture(scope="module")
+def devices(controller, folder):
+    token = controller.enrol_token()
+    made = [Device(controller, folder, "gw-%d" % i, token).connect()
+            for i in (1, 2, 3)]
+    until("three online", 10, lambda: len(controller.ask(
+        "GET", "/v1/devices?state=online").json["items"]) == 3)
+    yield made
+    for device in made:
+        device.client.close()
+
+
+# ---- enrolment ---------------------------------------------------------------
+
+def test_token_pins_the_authority(controller):
+    der = run("openssl", "x509", "-in", controller.ca, "-outform", "DER")
+    token = controller.enrol_token()
+    assert token.split(".")[2] == hashlib.sha256(der).hexdigest()[:32]
+
+
+def test_enrolment_ignores_the_subject_and_counts_uses(controller, folder):
+    token = controller.enrol_token(uses=1, group="lab")
+    first = Device(controller, folder, "once", token)
+    assert first.answer.status == 201
+    assert first.answer.json["groups"] == ["all", "lab"]
+    subject = run("openssl", "x509", "-in", first.cert, "-noout", "-subject")
+    assert first.id in subject.decode()
+    assert "somebody-else" not in subject.decode()
+    again = Device(controller, folder, "twice", token)
+    assert again.answer.status == 401 or again.answer.status == 403
+    assert again.answer.json["code"] == "enrol.token"
+    assert controller.ask("DELETE", "/v1/devices/once").status == 200
+
+
+def test_a_malformed_request_does_not_use_up_a_token(controller, folder):
+    token = controller.enrol_token(uses=1)
+    context = ssl.create_default_context(cafile=controller.ca)
+    for body in (b"{", b"[]", b'{"token":1}',
+                 json.dumps({"token": token, "csr": "no csr"}).encode()):
+        answer = controller.ask("POST", "/v1/enroll", body, token="",
+                                base=controller.facts["devices"],
+                                context=context)
+        assert 400 <= answer.status < 500, answer.body
+    assert Device(controller, folder, "later", token).answer.status == 201
+    assert controller.ask("DELETE", "/v1/devices/later").status == 200
+
+
+# ---- ACL -------------------------------------------------------------------------
+
+def test_a_client_without_certificate_is_refused(controller):
+    host, port = controller.broker()
+    with pytest.raises((Refused, ssl.SSLError, OSError)):
+        Client(host, port, controller.ca)
+
+
+def test_acl_matrix(controller, devices):
+    one, two = devices[0], devices[1]
+    everything = one.client.subscribe("#")
+    assert everything in (0x80, 1)  # nothing may arrive in any case
+    foreign = [one.topic("reported"), two.topic("desired"), two.topic("cmd"),
+               two.topic("event"), "flotilla/v1/other/g/all/order"]
+    for topic in foreign:
+        one.client.subscribe(topic)
+    before = len(one.client.messages)
+    for topic in ("event", "ack", "tele"):
+        two.client.publish(two.topic(topic), '{"v":1}')
+    controller.ask("POST", "/v1/orders", {
+        "op": "config", "heartbeat_ms": 1000, "confirm": "test"})
+    time.sleep(0.5)
+    heard = {m[0] for m in one.client.messages[before:]}
+    own = {one.topic("desired"), one.topic("cmd"),
+           "flotilla/v1/test/g/all/order", "flotilla/v1/test/c/mark"}
+    assert heard <= own, heard
+    # What a device writes to others' topics does not arrive.
+    seen = len(two.client.messages)
+    for topic, payload in (
+            (two.topic("desired"), '{"v":1,"rev":99}'),
+            (two.topic("cmd"), '{"v":1,"ack":99}'),
+            ("flotilla/v1/test/g/all/order", '{"v":1,"orders":[]}'),
+            ("flotilla/v1/test/c/mark", '{"v":1}'),
+            (two.topic("presence"), '{"v":1,"online":false}')):
+        one.client.publish(topic, payload, retain=True, wait=False)
+        # mosquitto 2.0.11 hangs up on a 3.1.1 client that may not write.
+        assert one.client.wait_closed(5)
+        one.connect()
+    time.sleep(0.3)
+    assert len(two.client.messages) == seen
+    online = controller.ask("GET", "/v1/devices/gw-2").json["state"]
+    assert online == "online"
+
+
+def test_an_identity_is_not_taken_over_by_a_client_id(controller, devices):
+    one, two = devices[0], devices[1]
+    host, port = controller.broker()
+    liar = Client(host, port, controller.ca, one.cert, one.key, two.id)
+    assert two.client.closed is False
+    liar.close()
+    one.connect()
+    assert two.client.closed is False
+
+
+# ---- messages ------------------------------------------------------------------------
+
+def test_bad_messages_are_dropped_and_counted(controller, devices):
+    one = devices[0]
+
+    def dropped():
+        text = controller.ask("GET", "/metrics", token="").body.decode()
+        return int([line for line in text.split("\n") if
+                    line.startswith("flotilla_messages_dropped_total ")]
+                   [0].split()[1])
+    before = dropped()
+    bad = [b"", b"{", b"\xff\xfe", b'{"v":1', b"[1]", b'{"v":2}',
+           b'{"v":1,"v":1}', b'{"v":1,"x":' + b"[" * 40 + b"]" * 40 + b"}",
+           b"\0" * 100, os.urandom(500)]
+    for payload in bad:
+        for word in ("event", "reported", "ack", "tele", "presence"):
+            one.client.publish(one.topic(word), payload)
+    one.client.publish(one.topic("tele"), json.dumps({
+        "v": 1, "counters": {"requests": -1}}))
+    one.client.publish(one.topic("tele"), json.dumps({
+        "v": 1, "gauges": {"agent_rss_bytes": 1e308}}))
+    one.client.publish(one.topic("tele"), json.dumps({
+        "v": 1, "histograms": {"ttft_us": "AAAA" * 300}}))
+    one.client.publish(one.topic("reported"), json.dumps({
+        "v": 1, "device": devices[1].id, "rev": 1,
+        "serving": {"release": "sha256:" + "e" * 64}}))
+    until("drops", 10, lambda: dropped() >= before + len(bad) * 5 + 2)
+    other = controller.ask("GET", "/v1/devices/" + devices[1].id).json
+    assert "e" * 64 not in json.dumps(other)
+    one.client.publish(one.topic("presence"), '{"v":1,"online":true}', True)
+    assert controller.process.poll() is None
+
+
+def test_events_are_acknowledged_by_sequence(controller, devices):
+    one = devices[0]
+
+    def acked(number):
+        return one.client.wait(lambda m: m[0].endswith("/cmd") and
+                               json.loads(m[1]).get("ack") == number, 5)
+    one.boot, one.seq = str(uuid.uuid4()), 0
+    note = {"v": 1, "boot": one.boot, "type": "note", "at_ms": 5}
+    for seq in (1, 2, 2, 1, 3):
+        one.client.publish(one.topic("event"), json.dumps(
+            dict(note, seq=seq)))
+    assert acked(3)
+    one.client.publish(one.topic("event"), json.dumps(dict(note, seq=5)))
+    time.sleep(0.3)
+    one.client.messages.clear()
+    one.client.publish(one.topic("event"), json.dumps(dict(note, seq=5)))
+    assert acked(5), "a gap that the device cannot fill is passed"
+    items = controller.ask("GET", "/v1/devices/gw-1/timeline").json["items"]
+    assert [e["seq"] for e in items if e["boot"] == one.boot] == [1, 2, 3, 5]
+    one.seq = 5
+
+
+# ---- releases and blobs -----------------------------------------------------------------
+
+def test_blobs_are_checked_ranged_and_idempotent(controller):
+    data = os.urandom(3000000)
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    wrong = "sha256:" + "1" * 64
+    assert controller.ask("PUT", "/v1/blobs/" + wrong, data).status == 422
+    assert controller.ask("GET", "/v1/blobs/" + wrong).status == 404
+    assert controller.ask("PUT", "/v1/blobs/" + digest, data).status == 201
+    assert controller.ask("PUT", "/v1/blobs/" + digest, data).status == 200
+    whole = controller.ask("GET", "/v1/blobs/" + digest)
+    assert whole.body == data and whole.headers["ETag"] == '"%s"' % digest
+    part = controller.ask("GET", "/v1/blobs/" + digest,
+                          headers={"Range": "bytes=1000000-"})
+    assert part.status == 206 and part.body == data[1000000:]
+    beyond = controller.ask("GET", "/v1/blobs/" + digest,
+                            headers={"Range": "bytes=4000000-"})
+    assert beyond.status == 416
+    assert controller.ask("PUT", "/v1/blobs/../../etc/passwd",
+                          b"x").status in (400, 404)
+    left = [n for n in os.listdir(os.path.join(controller.dir, "blobs"))
+            if n.startswith(".upload")]
+    assert left == []
+
+
+def test_a_device_reads_blobs_by_its_certificate(controller, devices):
+    data = b"for devices"
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    controller.ask("PUT", "/v1/blobs/" + digest, data)
+    context = ssl.create_default_context(cafile=controller.ca)
+    base = controller.facts["devices"]
+    bare = controller.ask("GET", "/v1/blobs/" + digest, token="", base=base,
+                          context=context)
+    assert bare.status in (401, 403)
+    context.load_cert_chain(devices[0].cert, devices[0].key)
+    mine = controller.ask("GET", "/v1/blobs/" + digest, token="", base=base,
+                          context=context, headers={"Range": "bytes=4-"})
+    assert mine.status == 206 and mine.body == data[4:]
+    people = controller.ask("GET", "/v1/devices", base=base, context=context)
+    assert people.status == 404
+
+
+def test_releases_need_a_trusted_signature(controller, publisher, folder):
+    document, _ = publisher.document("0.0.1", b"unsigned")
+    kind = "application/vnd.flotilla.release.v1+json"
+    stranger = os.path.join(folder, "stranger.key")
+    run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout",
+        "-out", stranger)
+    for envelope, code in (
+            (sign(document, stranger, kind), "sig.unknown_key"),
+            (sign(document, publisher.key, "text/plain"), "meta.wrong_type"),
+            (sign(dict(document, fleet="other"), publisher.key, kind),
+             "meta.fleet"),
+            (b"{}", None), (b"", None), (os.urandom(1000), None)):
+        answer = controller.ask("POST", "/v1/releases", envelope)
+        assert answer.status in (400, 422), answer.body
+        assert code is None or answer.json["code"] == code, answer.body
+    assert controller.ask("GET", "/v1/releases").json["items"] == []
+
+
+# ---- rollouts -------------------------------------------------------------------------------
+
+def check_order(envelope, device, folder):
+    """Signature by the order key, checked by openssl."""
+    body = base64.b64decode(envelope["payload"])
+    kind = envelope["payloadType"].encode()
+    text = b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(body), body)
+    raw = base64.b64decode(envelope["signatures"][0]["sig"])
+
+    def number(value):
+        value = value.lstrip(b"\0")
+        value = b"\0" + value if value[0] & 0x80 else value
+        return b"\x02" + bytes([len(value)]) + value
+    inside = number(raw[:32]) + number(raw[32:])
+    paths = [os.path.join(folder, n) for n in ("o.sig", "o.pem")]
+    with open(paths[0], "wb") as file:
+        file.write(b"\x30" + bytes([len(inside)]) + inside)
+    with open(paths[1], "w") as file:
+        file.write(device.order_key)
+    said = run("openssl", "dgst", "-sha256", "-verify", paths[1],
+               "-signature", paths[0], data=text)
+    assert b"OK" in said
+    return json.loads(body)
+
+
+def rollout(controller, number):
+    return controller.ask("GET", "/v1/rollouts/" + number).json
+
+
+def canary_of(controller, number, devices):
+    name = [d["name"] for d in rollout(controller, number)["devices"]
+            if d["phase"] == 0]
+    assert len(name) == 1
+    return [d for d in devices if d.name == name[0]][0]
+
+
+def start(controller, release, **more):
+    answer = controller.ask("POST", "/v1/rollouts",
+                            dict({"release": release}, **more))
+    assert answer.status == 201, answer.body
+    return answer.json
+
+
+def test_a_rollout_of_something_unknown_is_refused(controller, devices):
+    for body, code in (({"release": "tiny@9"}, "release.absent"),
+                       ({"release": "nonsense"}, "rest.schema"),
+                       ({"release": "tiny@1", "phasen": []}, "rest.schema"),
+                       ({}, "rest.schema")):
+        answer = controller.ask("POST", "/v1/rollouts", body)
+        assert answer.json["code"] == code, answer.body
+    assert controller.ask("GET", "/v1/rollouts").json["items"] == []
+
+
+def test_a_good_rollout_goes_through_both_phases(controller, devices,
+                                                 publisher, folder):
+    digest = publisher.publish("1.0.0")
+    assert controller.ask("POST", "/v1/rollouts", {
+        "release": "tiny@1.0.0", "group": "nobody"}).json["code"] == \
+        "group.absent"
+    plan = controller.ask("POST", "/v1/rollouts?dry_run=true",
+                          {"release": "tiny@1.0.0"})
+    assert plan.status == 200 and plan.json["phases"][1]["devices"] == 2
+    assert controller.ask("GET", "/v1/rollouts").json["items"] == []
+    made = start(controller, "tiny@1.0.0", policy={"soak_ms": 500})
+    number = made["id"]
+    canary = canary_of(controller, number, devices)
+    assert made["devices"] and made["state"] == "running"
+
+    found, order = canary.order("deploy")
+    assert check_order(found["order"], canary, folder) == order
+    assert order["args"]["release"] == digest
+    assert order["args"]["policy"]["soak_ms"] == 500
+    others = [d for d in devices if d is not canary]
+    assert all(d.order("deploy", 0.2) == (None, None) for d in others)
+
+    canary.event(number, digest, "probing")
+    canary.event(number, digest, "succeeded", detail={
+        "codec": "bsdiff40", "bytes": 123, "took_ms": 7})
+    for device in others:
+        assert device.order("deploy")[1]["args"]["phase"] == 1
+        device.event(number, digest, "succeeded")
+    done = until("completed", 10, lambda: (lambda r: r if r["state"] ==
+                 "completed" else None)(rollout(controller, number)))
+    facts = [d for d in done["devices"] if d["name"] == canary.name][0]
+    assert (facts["codec"], facts["bytes"]) == ("bsdiff40", 123)
+    for device in devices:
+        device.serving = digest
+
+
+def test_a_failing_canary_takes_the_rollout_back(controller, devices,
+                                                 publisher):
+    digest = publisher.publish("1.1.0")
+    made = start(controller, "tiny@1.1.0")
+    canary = canary_of(controller, made["id"], devices)
+    others = [d for d in devices if d is not canary]
+    seen = {d: len(d.client.messages) for d in others}
+    canary.order("deploy")
+    canary.event(made["id"], digest, "failed", error={
+        "id": "probe.golden", "what": "3 of 26 failed", "step": "probing"})
+    done = until("rolled-back", 10, lambda: (lambda r: r if r["state"] ==
+                 "rolled-back" else None)(rollout(controller, made["id"])))
+    assert "failed" in done["reason"]
+    states = {d["name"]: d["state"] for d in done["devices"]}
+    assert states[canary.name] == "failed"
+    assert all(states[d.name] == "queued" for d in others)
+    assert canary.order("rollback", about=digest)[0]
+    for device in others:
+        new = [m for m in device.client.messages[seen[device]:]
+               if m[0].endswith("/desired")]
+        assert new == [], "never touched"
+
+
+def test_pause_resume_and_stale_etag(controller, devices, publisher):
+    digest = publisher.publish("1.2.0")
+    made = start(controller, "tiny@1.2.0")
+    number, path = made["id"], "/v1/rollouts/%s/actions" % made["id"]
+    double = controller.ask("POST", "/v1/rollouts",
+                            {"release": "tiny@1.2.0"})
+    assert double.status == 409
+    stale = made["etag"]
+    assert controller.ask("POST", path, {"action": "pause"}, headers={
+        "If-Match": stale}).json["state"] == "paused"
+    again = controller.ask("POST", path, {"action": "resume"}, headers={
+        "If-Match": stale})
+    assert again.status == 409 and again.json["code"] == "rest.conflict"
+    assert controller.ask("POST", path, {"action": "pause"}).status == 409
+    assert controller.ask("POST", path, {"action": "fly"}).status == 400
+    assert controller.ask("POST", path,
+                          {"action": "resume"}).json["state"] == "running"
+    canary = canary_of(controller, number, devices)
+    canary.event(number, digest, "succeeded")
+    for device in devices:
+        if device is not canary:
+            until("phase 1", 10, lambda: rollout(
+                controller, number)["phase"] == 1)
+            device.event(number, digest, "succeeded")
+    until("completed", 10, lambda: rollout(
+        controller, number)["state"] == "completed")
+    for device in devices:
+        device.serving = digest
+
+
+def test_rollout_survives_kill_of_controller_and_broker(controller, devices,
+                                                        publisher):
+    digest = publisher.publish("1.3.0")
+    made = start(controller, "tiny@1.3.0")
+    number = made["id"]
+    canary = canary_of(controller, number, devices)
+    canary.event(number, digest, "downloading")
+    until("downloading", 10, lambda: "downloading" in rollout(
+        controller, number)["phases"][0]["counts"])
+    controller.stop(signal.SIGKILL)
+    for device in devices:
+        device.client.wait_closed()
+    old = controller.facts
+    controller.start()
+    assert controller.facts["devices"] == old["devices"]
+    assert controller.facts["broker"] == old["broker"]
+    now = rollout(controller, number)
+    assert now["state"] == "running"
+    assert now["phases"][0]["counts"] == {"downloading": 1}
+    for device in devices:
+        device.connect()
+    assert canary.order("deploy", about=digest)[0]
+    # The broker alone dies and forgets: everything is published again.
+    os.kill(controller.mosquitto(), signal.SIGKILL)
+    for device in devices:
+        device.client.wait_closed()
+    until("a new broker", 15, lambda: controller.ask(
+        "GET", "/readyz").status == 200)
+
+    def connected():
+        try:
+            return canary.connect()
+        except (OSError, Refused):
+            return None
+    until("canary back", 10, connected)
+    assert canary.order("deploy", about=digest)[0]
+    for device in devices:
+        if device is not canary:
+            device.connect()
+    canary.event(number, digest, "succeeded")
+    for device in devices:
+        if device is not canary:
+            assert device.order("deploy", about=digest)[0]
+            device.event(number, digest, "succeeded")
+    until("completed", 10, lambda: rollout(
+        controller, number)["state"] == "completed")
+    for device in devices:
+        device.serving = digest
+
+
+# ---- emergency ------------------------------------------------------------------------------------
+
+def test_emergency_rollback(controller, devices, publisher, folder):
+    bad = devices[0].serving
+    wrong = controller.ask("POST", "/v1/orders", {
+        "op": "rollback", "release": "tiny@1.3.0", "confirm": "tiny@1.3"})
+    assert wrong.status == 400
+    issued = controller.ask("POST", "/v1/orders", {
+        "op": "rollback", "release": "tiny@1.3.0", "group": "all",
+        "confirm": "tiny@1.3.0", "reason": "answers garbage"})
+    assert issued.status == 202, issued.body
+    order = issued.json
+    assert (order["scope_devices"], order["done"]) == (3, 0)
+    for device in devices:
+        listed = device.client.wait(
+            lambda m: m[0].endswith("/g/all/order") and order["id"] in
+            json.dumps([json.loads(base64.b64decode(e["payload"]))
+                        for e in json.loads(m[1])["orders"]]))
+        assert listed, "the group's list has the order"
+        found, body = device.order("rollback", about=bad)
+        assert check_order(found["order"], device, folder)["args"]["from"] \
+            == [bad]
+    devices[0].client.publish(devices[0].topic("ack"), json.dumps({
+        "v": 1, "order": order["id"], "outcome": "running", "at_ms": 1}))
+    devices[0].client.publish(devices[0].topic("ack"), json.dumps({
+        "v": 1, "order": order["id"], "outcome": "done", "took_ms": 42}))
+    devices[1].client.publish(devices[1].topic("ack"), json.dumps({
+        "v": 1, "order": order["id"], "outcome": "ignored"}))
+
+    def progress():
+        return controller.ask("GET", "/v1/orders/" + order["id"]).json
+    until("two done", 10, lambda: progress()["done"] == 2)
+    assert progress()["state"] == "running"
+    # The third one's acknowledgement is lost; its report tells.
+    rev = devices[2].order("rollback", about=bad)[0]["rev"]
+    devices[2].report(rev - 1)
+    time.sleep(0.3)
+    assert progress()["pending"] == 1
+    devices[2].serving = "sha256:" + "a" * 64
+    devices[2].report(rev)
+    until("done", 10, lambda: progress()["state"] == "done")
+    release = controller.ask("GET", "/v1/releases/tiny@1.3.0").json
+    assert release["state"] == "yanked"
+    assert controller.ask("POST", "/v1/rollouts", {
+        "release": "tiny@1.3.0"}).json["code"] == "release.yanked"
+
+
+def test_emergency_rollback_stops_a_running_rollout(controller, devices,
+                                                    publisher):
+    digest = publisher.publish("1.4.0")
+    made = start(controller, "tiny@1.4.0")
+    canary = canary_of(controller, made["id"], devices)
+    canary.serving = digest
+    canary.event(made["id"], digest, "succeeded")
+    until("phase 1", 10, lambda: rollout(
+        controller, made["id"])["phase"] == 1)
+    controller.ask("POST", "/v1/orders", {
+        "op": "rollback", "release": "tiny@1.4.0", "confirm": "tiny@1.4.0"})
+    assert rollout(controller, made["id"])["state"] == "rolling-back"
+    for device in devices:
+        latest = device.order("rollback", about=digest)[0]
+        device.serving = "sha256:" + "a" * 64
+        device.report(latest["rev"])
+    until("rolled back", 10, lambda: rollout(
+        controller, made["id"])["state"] == "rolled-back")
+
+
+def test_freeze_needs_the_fleets_name(controller, devices):
+    assert controller.ask("POST", "/v1/orders", {
+        "op": "freeze", "confirm": "tests"}).status == 400
+    frozen = controller.ask("POST", "/v1/orders", {
+        "op": "freeze", "confirm": "test"})
+    assert frozen.status == 202 and frozen.json["op"] == "freeze"
+    assert devices[0].client.wait(
+        lambda m: m[0].endswith("/order") and "freeze" in "".join(
+            base64.b64decode(e["payload"]).decode()
+            for e in json.loads(m[1])["orders"]))
+    assert controller.ask("POST", "/v1/orders", {
+        "op": "unfreeze", "confirm": "test"}).status == 202
+
+
+# ---- telemetry, live events ---------------------------------------------------------------------------
+
+def test_telemetry_is_merged_and_queried(controller, devices):
+    one = devices[0]
+    # 40 values of 1000 us: bucket by base64 of an encoded histogram is the
+    # agent's business; counters and gauges suffice here.
+    release = "sha256:" + "7" * 64
+    for seq in range(1, 4):
+        one.client.publish(one.topic("tele"), json.dumps({
+            "v": 1, "seq": seq, "window_ms": 1000, "model": "tiny",
+            "version": "1.0.0", "release": release,
+            "counters": {"requests": 10}, "gauges": {
+                "agent_rss_bytes": 1000 * seq, "future": 5}}))
+
+    def query(metric, **more):
+        return controller.ask("POST", "/v1/telemetry/query", dict({
+            "metric": metric, "by": ["release"]}, **more)).json["series"]
+
+    def requests():
+        return sum(s["sum"] for s in query("requests")
+                   if s["key"]["release"] == release)
+    until("30 requests", 10, lambda: requests() == 30)
+    series = [s for s in query("agent_rss_bytes")
+              if s["key"]["release"] == release]
+    points = series[0]["points"]
+    assert min(p[2] for p in points) == 1000
+    assert max(p[4] for p in points) == 3000
+    assert controller.ask("POST", "/v1/telemetry/query", {
+        "metric": "passwords"}).json["code"] == "rest.schema"
+    assert controller.ask("GET", "/v1/devices/gw-1").json["rss_bytes"] == 3000
+
+
+def read_events(controller, last=None, count=1, seconds=10):
+    host, port = controller.rest[len("http://"):].split(":")
+    connection = http.client.HTTPConnection(host, int(port),
+                                            timeout=seconds)
+    headers = {"Authorization": "Bearer " + controller.token}
+    if last is not None:
+        headers["Last-Event-ID"] = str(last)
+    connection.request("GET", "/v1/events", headers=headers)
+    answer = connection.getresponse()
+    assert answer.status == 200
+    found, event = [], {}
+    while len(found) < count:
+        line = answer.readline().decode().rstrip("\n")
+        if line == "" and "event" in event:
+            found.append(event)
+            event = {}
+        elif ": " in line and not line.startswith(":"):
+            key, value = line.split(": ", 1)
+            event[key] = value
+    connection.close()
+    return found
+
+
+def test_live_events_resume_where_they_ended(controller, devices):
+    box = []
+    time.sleep(0.6)  # what earlier tests changed is sent by now
+    thread = threading.Thread(target=lambda: box.extend(
+        read_events(controller, count=2)))
+    thread.start()
+    time.sleep(0.3)
+    devices[0].report(1)
+    devices[1].report(1)
+    thread.join(10)
+    assert {json.loads(e["data"])["id"] for e in box if
+            e["event"] == "device"} == {devices[0].id, devices[1].id}
+    missed = read_events(controller, last=int(box[0]["id"]), count=1)
+    assert missed[0]["id"] == box[1]["id"]
+    assert read_events(controller, last=5)[0]["event"] == "resync"
+    assert read_events(controller, last="x")[0]["event"] == "resync"
+
+
+# ---- who may ----------------------------------------------------------------------------------------------
+
+def test_roles(controller, devices):
+    viewer, operator = controller.access("viewer"), controller.access(
+        "operator")
+    assert controller.ask("GET", "/v1/devices", token=viewer).status == 200
+    for token in ("", "flt_pat_x_y", viewer[:-1] + "0" if viewer[-1] != "0"
+                  else viewer[:-1] + "1"):
+        answer = controller.ask("GET", "/v1/devices", token=token or "",
+                                headers={"X": "y"})
+        assert answer.status == 401, answer.body
+        assert answer.json["code"] == "rest.auth"
+    denied = controller.ask("POST", "/v1/rollouts", {"release": "tiny@1.0.0"},
+                            token=viewer)
+    assert denied.status == 403 and denied.json["code"] == "rest.role"
+    assert controller.ask("POST", "/v1/tokens", {"kind": "enroll"},
+                          token=operator).status == 403
+    assert controller.ask("PUT", "/v1/blobs/sha256:" + "1" * 64, b"x",
+                          token=operator).status == 403
+    records = controller.ask("GET", "/v1/audit").json["items"]
+    assert any(r["what"] == "rollout.start" and r["result"] == "rest.role"
+               for r in records)
+    listed = controller.ask("GET", "/v1/tokens").json["items"]
+    assert all("token" not in t and "secret" not in t for t in listed)
+    mine = [t for t in listed if t.get("role") == "operator"][0]
+    assert controller.ask("DELETE", "/v1/tokens/" + mine["id"]).status == 200
+    assert controller.ask("GET", "/v1/devices", token=operator).status == 401
+
+
+def test_requests_with_a_key_happen_once(controller):
+    key = {"Idempotency-Key": "k1"}
+    body = {"kind": "enroll", "uses": 3}
+    one = controller.ask("POST", "/v1/tokens", body, headers=key)
+    two = controller.ask("POST", "/v1/tokens", body, headers=key)
+    assert one.json == two.json
+    assert two.headers["Idempotent-Replayed"] == "true"
+    other = controller.ask("POST", "/v1/tokens", dict(body, uses=4),
+                           headers=key)
+    assert other.status == 422, other.body
+
+
+def test_bad_requests_are_refused(controller):
+    big = b'{"x":"' + b"a" * (2 << 20) + b'"}'
+    assert controller.ask("POST", "/v1/rollouts", big).status == 413
+    for body in (b"{", b"[]", b"null", b'{"a":1,"a":2}', b"\xff",
+                 b"[" * 1000):
+        answer = controller.ask("POST", "/v1/rollouts", body)
+        assert answer.status == 400, answer.body
+        assert answer.json["code"] == "rest.schema"
+    assert controller.ask("GET", "/v1/nothing").status == 404
+    assert controller.ask("PATCH", "/v1/devices").status == 405
+    found = controller.ask(
+        "GET", "/v1/devices?group=x%27%20OR%201%3D1--").json["items"]
+    assert found == []
+    assert controller.ask("GET", "/v1/devices/%27%20OR%201=1").status == 404
+    assert controller.ask("GET", "/v1/devices?limit=-1").status == 400
+
+
+def test_audit_chain_holds_and_shows_tampering(controller):
+    good = controller.ask("GET", "/v1/audit/verify").json
+    assert good["ok"] and good["records"] > 20
+    text = json.dumps(controller.ask("GET", "/v1/audit").json)
+    assert controller.token not in text and "flt1." not in text
+
+
+# ---- leaving ------------------------------------------------------------------------------------------------
+
+def test_a_retired_device_is_refused_everywhere(controller, devices, folder):
+    token = controller.enrol_token()
+    device = Device(controller, folder, "leaver", token).connect()
+    assert controller.ask("DELETE", "/v1/devices/leaver").status == 200
+    context = ssl.create_default_context(cafile=controller.ca)
+    context.load_cert_chain(device.cert, device.key)
+    answer = controller.ask("GET", "/v1/blobs/sha256:" + "1" * 64, token="",
+                            base=controller.facts["devices"], context=context)
+    assert answer.status == 403
+    time.sleep(0.5)
+    seen = len(device.client.messages)
+    controller.ask("POST", "/v1/orders", {"op": "config", "confirm": "test",
+                                          "heartbeat_ms": 1000})
+    time.sleep(0.5)
+    assert len(device.client.messages) == seen, "hears nothing any more"
+    device.client.close()
+    try:
+        again = Device.connect(device)
+    except (Refused, AssertionError, OSError):
+        again = None
+    if again is not None:
+        assert device.desired(seconds=0.5) is None
+
+
+def test_only_one_controller_per_folder(controller):
+    second = subprocess.run(
+        [os.path.join(BIN, "flotilla-controller"), "--data", controller.dir,
+         "--listen", "127.0.0.1:0"], capture_output=True, text=True,
+        timeout=20)
+    assert second.returncode == 5
+    assert "error[state.locked]" in second.stderr
+
+
+def test_a_port_in_use_is_said(controller, folder):
+    port = controller.rest.rsplit(":", 1)[1]
+    second = subprocess.run(
+        [os.path.join(BIN, "flotilla-controller"), "--data",
+         os.path.join(folder, "second"), "--listen", "127.0.0.1:" + port],
+        capture_output=True, text=True, timeout=20)
+    assert second.returncode == 5
+    assert "error[net.port_in_use]" in second.stderr
+
+
+def test_wrong_options_are_said(folder):
+    for arguments in ([], ["--data", "x"], ["--data", folder, "--listen",
+                                            "nonsense"],
+                      ["--data", folder, "--listen", "127.0.0.1:0", "--x"],
+                      ["--data", folder, "--listen", "127.0.0.1:99999"]):
+        said = subprocess.run(
+            [os.path.join(BIN, "flotilla-controller"), *arguments],
+            capture_output=True, text=True, timeout=20)
+        assert said.returncode == 2, said.stderr
+        assert "error[" in said.stderr
