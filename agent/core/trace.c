@@ -154,7 +154,9 @@ static void add_event(struct flo_buf *out, const struct flo_agent_event *event)
     case FLO_AGENT_PROBED:
         flo_buf_text(out, event->error.code == 0 ? "passed" : "failed");
         add_detail(out, &event->detail);
-        add_error(out, &event->error);
+        if (event->error.code != 0) {
+            add_error(out, &event->error);
+        }
         break;
     case FLO_AGENT_REQUEST:
         flo_buf_text(out, event->error.code == 0 ? "answered" : "failed");
@@ -283,7 +285,9 @@ static bool is_quiet(const struct flo_agent_event *event,
 {
     size_t i;
 
-    if (event->kind != FLO_AGENT_TIMER && event->kind != FLO_AGENT_REQUEST) {
+    if (event->kind != FLO_AGENT_TIMER && event->kind != FLO_AGENT_REQUEST &&
+        (event->kind != FLO_AGENT_PROGRESS ||
+         event->state != FLO_EXECUTION_DOWNLOADING)) {
         return false;
     }
     for (i = 0; i < actions->count; i++) {

@@ -7,6 +7,9 @@
 
 #include "agent/shell/shell.h"
 
+#define FLUSH_MS 50
+#define BREATH_MS 20
+
 static struct flo_agent_actions actions; /* one loop, one thread, one list */
 
 /* ---- text
@@ -116,12 +119,14 @@ static void acknowledge(struct flo_shell *shell,
     flo_buf_deinit(&text);
 }
 
-static void collect(struct flo_shell *shell)
+void flo_shell_collect(struct flo_shell *shell)
 {
     struct flo_collected collected = {0};
     struct flo_err err = {0};
 
-    if (shell->job != NULL) {
+    if (shell->job != NULL ||
+        (shell->agent.has_execution &&
+         shell->agent.execution.state < FLO_EXECUTION_STAGED)) {
         return; /* the worker's files are not named yet */
     }
     if (flo_store_collect(shell->store, NULL, 0, &collected, &err) < 0) {
@@ -192,7 +197,7 @@ static void carry_out(struct flo_shell *shell,
         acknowledge(shell, action);
         break;
     case FLO_DO_COLLECT:
-        collect(shell);
+        flo_shell_later(shell->collect, 1000);
         break;
     case FLO_DO_TIMER:
         set_timer(shell, action->at_ms);
@@ -235,18 +240,31 @@ static void step(struct flo_shell *shell, struct flo_agent_event *event)
     flo_shell_device_write(shell);
 }
 
-void flo_shell_event(struct flo_shell *shell,
-                     const struct flo_agent_event *event)
+/* A slot write syncs the disk and stops the loop for that long.  What piled up
+ * meanwhile, tokens of open streams above all, goes out before the next step.
+ */
+static bool should_breathe(const struct flo_shell *shell)
 {
-    size_t place;
+    return shell->queue_count > 0 && !shell->is_local &&
+           shell->queue[shell->queue_first].kind == FLO_AGENT_WRITTEN;
+}
 
-    if (shell->queue_count == FLO_COUNT(shell->queue)) {
-        flo_log(FLO_LOG_ERROR, "core", "too many events wait, one is dropped");
-        return;
+static void settle(struct flo_shell *shell)
+{
+    if (flo_mailbox_is_waiting(shell->mailbox) &&
+        !evtimer_pending(shell->flush, NULL)) {
+        flo_shell_later(shell->flush, FLUSH_MS);
     }
-    place =
-        (shell->queue_first + shell->queue_count++) % FLO_COUNT(shell->queue);
-    shell->queue[place] = *event;
+    if (shell->reported_revision != shell->agent.revision) {
+        shell->reported_revision = shell->agent.revision;
+        flo_shell_link_reported(shell);
+    }
+    flo_shell_link_flush(shell);
+}
+
+/* Take waiting events; `all`: without a breath. */
+static void work(struct flo_shell *shell, bool all)
+{
     if (shell->is_stepping) {
         return;
     }
@@ -257,11 +275,37 @@ void flo_shell_event(struct flo_shell *shell,
         shell->queue_first = (shell->queue_first + 1) % FLO_COUNT(shell->queue);
         shell->queue_count--;
         step(shell, &next);
+        if (!all && should_breathe(shell)) {
+            flo_shell_later(shell->resume, BREATH_MS);
+            break;
+        }
     }
     shell->is_stepping = false;
-    if (shell->reported_revision != shell->agent.revision) {
-        shell->reported_revision = shell->agent.revision;
-        flo_shell_link_reported(shell);
+    settle(shell);
+}
+
+void flo_shell_resume(struct flo_shell *shell)
+{
+    work(shell, false);
+}
+
+void flo_shell_event(struct flo_shell *shell,
+                     const struct flo_agent_event *event)
+{
+    bool has_borrowed = event->order != NULL || event->deploy.execution != NULL;
+    size_t place;
+
+    if (has_borrowed) {
+        work(shell, true); /* so that it is taken within this call */
     }
-    flo_shell_link_flush(shell);
+    if (shell->queue_count == FLO_COUNT(shell->queue)) {
+        flo_log(FLO_LOG_ERROR, "core", "too many events wait, one is dropped");
+        return;
+    }
+    place =
+        (shell->queue_first + shell->queue_count++) % FLO_COUNT(shell->queue);
+    shell->queue[place] = *event;
+    if (has_borrowed || !should_breathe(shell)) {
+        work(shell, false);
+    }
 }

@@ -2,7 +2,9 @@
  *
  * Events are synced before they are sent (synchronous FULL) and stay until the
  * controller has acknowledged their sequence; an event and what it says about
- * its execution are one transaction, so an execution ends exactly once.
+ * its execution are one transaction, so an execution ends exactly once.  A sync
+ * stops the loop, and with it the tokens of all clients: what is not urgent
+ * waits a moment in memory and shares one (flo_mailbox_flush).
  * Telemetry is written with NORMAL, capped, and the oldest goes first.  Each
  * row carries the CRC-32C of its text: a damaged row is reported as such and
  * never sent altered.  No file at all is no obstacle: a damaged one is set
@@ -22,15 +24,19 @@
           */
 #define FILE_NAME "outbox.db"
 
+/* An event that is not in the database yet. */
 struct memory_event {
     uint64_t sequence;
     char *text;
+    bool has_execution;
+    struct flo_agent_execution execution;
 };
 
 struct flo_mailbox {
     struct flo_db *db; /* NULL: no database could be had */
     char boot[37];
     struct flo_outbox outbox;
+    uint64_t sequence; /* of the last event, stored or not */
     uint64_t rows_max;
     uint64_t rows;
     uint64_t lost;
@@ -104,6 +110,23 @@ static int64_t number_of(struct flo_mailbox *mailbox, const char *sql)
     return value;
 }
 
+/* Without syncs (NORMAL) or with (FULL). */
+static int relax(struct flo_mailbox *mailbox, bool is_relaxed)
+{
+    struct flo_err err = {0};
+    int rv = mailbox->db == NULL
+                 ? flo_fail(&err, FLO_E_DB, "there is no outbox")
+                 : flo_db_exec(mailbox->db,
+                               is_relaxed ? "PRAGMA synchronous=NORMAL"
+                                          : "PRAGMA synchronous=FULL",
+                               &err);
+
+    if (rv < 0) {
+        complain(&err);
+    }
+    return rv;
+}
+
 static int64_t crc_of(const char *text)
 {
     return (int64_t)flo_crc32c(0, text, strlen(text));
@@ -168,6 +191,7 @@ static void read_start(struct flo_mailbox *mailbox)
         mailbox->outbox.last = mailbox->outbox.acked;
     }
     mailbox->outbox.sent = mailbox->outbox.acked;
+    mailbox->sequence = mailbox->outbox.last;
     mailbox->rows = (uint64_t)number_of(mailbox, "SELECT count(*) FROM tele");
     free(boot);
     free(acked);
@@ -210,6 +234,7 @@ void flo_mailbox_close(struct flo_mailbox *mailbox)
     if (mailbox == NULL) {
         return;
     }
+    flo_mailbox_flush(mailbox);
     for (i = 0; i < mailbox->memory_count; i++) {
         free(mailbox->memory[i].text);
     }
@@ -272,12 +297,14 @@ char *flo_mailbox_get(struct flo_mailbox *mailbox, const char *key)
     return text_of(mailbox, "SELECT text FROM value WHERE key = ?", key);
 }
 
+/* Not synced: an answer that a power cut takes is given again. */
 void flo_mailbox_answer(struct flo_mailbox *mailbox, const char *order,
                         const char *text)
 {
     struct flo_err err = {0};
 
-    if (run(mailbox,
+    if (relax(mailbox, true) < 0 ||
+        run(mailbox,
             "INSERT INTO answer (ord, body) VALUES (?, ?) ON CONFLICT (ord) "
             "DO UPDATE SET body = excluded.body",
             "ab", order, 0, text, &err) < 0 ||
@@ -287,6 +314,7 @@ void flo_mailbox_answer(struct flo_mailbox *mailbox, const char *order,
             "n", NULL, ANSWERS_MAX, NULL, &err) < 0) {
         complain(&err);
     }
+    (void)!relax(mailbox, false);
 }
 
 char *flo_mailbox_answer_of(struct flo_mailbox *mailbox, const char *order)
@@ -479,12 +507,29 @@ bool flo_mailbox_story(struct flo_mailbox *mailbox, const char *rollout,
  * --------------------------------------------------------------------------------
  */
 
-static int event_store(struct flo_mailbox *mailbox, uint64_t sequence,
-                       const char *text,
-                       const struct flo_agent_execution *execution,
-                       struct flo_err *err)
+static int event_store(struct flo_mailbox *mailbox,
+                       const struct memory_event *event, struct flo_err *err)
 {
     struct flo_db_statement *statement;
+    int rv = flo_db_prepare(
+        mailbox->db, "INSERT INTO event (seq, crc, body) VALUES (?, ?, ?)",
+        &statement, err);
+
+    if (rv == 0) {
+        flo_db_bind_i64(statement, 1, (int64_t)event->sequence);
+        flo_db_bind_i64(statement, 2, crc_of(event->text));
+        flo_db_bind_text(statement, 3, event->text);
+        rv = flo_db_run(statement, err);
+    }
+    if (rv == 0 && event->has_execution) {
+        rv = story_store(mailbox, &event->execution, err);
+    }
+    return rv;
+}
+
+static int store_all(struct flo_mailbox *mailbox, struct flo_err *err)
+{
+    size_t i;
     int rv;
 
     if (mailbox->db == NULL) {
@@ -494,23 +539,13 @@ static int event_store(struct flo_mailbox *mailbox, uint64_t sequence,
     if (rv < 0) {
         return rv;
     }
-    rv = flo_db_prepare(mailbox->db,
-                        "INSERT INTO event (seq, crc, body) VALUES (?, ?, ?)",
-                        &statement, err);
-    if (rv == 0) {
-        flo_db_bind_i64(statement, 1, (int64_t)sequence);
-        flo_db_bind_i64(statement, 2, crc_of(text));
-        flo_db_bind_text(statement, 3, text);
-        rv = flo_db_run(statement, err);
-    }
-    if (rv == 0 && execution != NULL) {
-        rv = story_store(mailbox, execution, err);
+    for (i = 0; rv == 0 && i < mailbox->memory_count; i++) {
+        rv = event_store(mailbox, &mailbox->memory[i], err);
     }
     if (rv == 0) {
-        rv = flo_db_commit(mailbox->db, err);
-    } else {
-        flo_db_roll_back(mailbox->db);
+        return flo_db_commit(mailbox->db, err);
     }
+    flo_db_roll_back(mailbox->db);
     return rv;
 }
 
@@ -533,50 +568,93 @@ static void drop_telemetry(struct flo_mailbox *mailbox, uint64_t count)
     mailbox->rows -= count < mailbox->rows ? count : mailbox->rows;
 }
 
-static void remember(struct flo_mailbox *mailbox, uint64_t sequence,
-                     const char *text)
+static struct memory_event *remember(struct flo_mailbox *mailbox)
 {
+    struct memory_event *event;
+
     if (mailbox->memory_count == MEMORY_EVENTS_MAX) {
         free(mailbox->memory[0].text);
         memmove(&mailbox->memory[0], &mailbox->memory[1],
                 sizeof(mailbox->memory) - sizeof(mailbox->memory[0]));
         mailbox->memory_count--;
+        mailbox->corrupt++;
     }
-    mailbox->memory[mailbox->memory_count].sequence = sequence;
-    mailbox->memory[mailbox->memory_count++].text = strdup(text);
+    event = &mailbox->memory[mailbox->memory_count++];
+    memset(event, 0, sizeof(*event));
+    return event;
 }
 
-void flo_mailbox_event(struct flo_mailbox *mailbox, json_t *event,
-                       const struct flo_agent_execution *execution)
+bool flo_mailbox_is_waiting(const struct flo_mailbox *mailbox)
 {
-    uint64_t sequence = mailbox->outbox.last + 1;
-    struct flo_buf text = {0};
-    struct flo_err err = {0};
+    return mailbox->memory_count > 0;
+}
 
-    if (event == NULL) {
+void flo_mailbox_flush(struct flo_mailbox *mailbox)
+{
+    struct flo_err err = {0};
+    uint64_t last;
+    size_t i;
+    int rv;
+
+    if (mailbox->memory_count == 0) {
         return;
     }
-    json_object_set_new(event, "v", json_integer(1));
-    json_object_set_new(event, "boot", json_string(mailbox->boot));
-    json_object_set_new(event, "seq", json_integer((json_int_t)sequence));
-    json_object_set_new(event, "at_ms",
-                        json_integer((json_int_t)flo_wall_ms()));
-    flo_json_dump(event, &text);
-    json_decref(event);
+    last = mailbox->memory[mailbox->memory_count - 1].sequence;
+    rv = store_all(mailbox, &err);
+    if (rv < 0 && mailbox->rows > 0) {
+        /* No room: telemetry gives way to what happened. */
+        drop_telemetry(mailbox, mailbox->rows / 2 + 1);
+        rv = store_all(mailbox, &err);
+    }
+    flo_outbox_stored(&mailbox->outbox, last);
+    if (rv < 0) {
+        complain(&err); /* they are sent from memory, and tried again */
+        return;
+    }
+    for (i = 0; i < mailbox->memory_count; i++) {
+        free(mailbox->memory[i].text);
+    }
+    mailbox->memory_count = 0;
+}
+
+/* What must be on the disk before the next action: an end, and the start of a
+ * probe, which may be the last thing that this machine does. */
+static bool is_urgent(const struct flo_agent_execution *execution)
+{
+    return execution != NULL && (flo_execution_is_end(execution->state) ||
+                                 execution->state == FLO_EXECUTION_PROBING);
+}
+
+void flo_mailbox_event(struct flo_mailbox *mailbox, json_t *json,
+                       const struct flo_agent_execution *execution)
+{
+    struct flo_buf text = {0};
+    struct memory_event *event;
+    uint64_t sequence = ++mailbox->sequence;
+
+    if (json == NULL) {
+        return;
+    }
+    json_object_set_new(json, "v", json_integer(1));
+    json_object_set_new(json, "boot", json_string(mailbox->boot));
+    json_object_set_new(json, "seq", json_integer((json_int_t)sequence));
+    json_object_set_new(json, "at_ms", json_integer((json_int_t)flo_wall_ms()));
+    flo_json_dump(json, &text);
+    json_decref(json);
     if (text.failed) {
         flo_buf_deinit(&text);
         return;
     }
-    if (event_store(mailbox, sequence, text.data, execution, &err) < 0) {
-        /* No room: telemetry gives way to what happened. */
-        drop_telemetry(mailbox, mailbox->rows / 2 + 1);
-        if (event_store(mailbox, sequence, text.data, execution, &err) < 0) {
-            complain(&err);
-            remember(mailbox, sequence, text.data);
-        }
+    event = remember(mailbox);
+    event->sequence = sequence;
+    event->text = text.data;
+    if (execution != NULL) {
+        event->has_execution = true;
+        event->execution = *execution;
     }
-    flo_outbox_stored(&mailbox->outbox, sequence);
-    flo_buf_deinit(&text);
+    if (is_urgent(execution)) {
+        flo_mailbox_flush(mailbox);
+    }
 }
 
 static char *damaged_event(struct flo_mailbox *mailbox, uint64_t sequence)
@@ -640,7 +718,9 @@ void flo_mailbox_acked(struct flo_mailbox *mailbox, uint64_t sequence)
     while (i < mailbox->memory_count) {
         if (mailbox->memory[i].sequence <= sequence) {
             free(mailbox->memory[i].text);
-            mailbox->memory[i] = mailbox->memory[--mailbox->memory_count];
+            mailbox->memory_count--;
+            memmove(&mailbox->memory[i], &mailbox->memory[i + 1],
+                    (mailbox->memory_count - i) * sizeof(mailbox->memory[0]));
         } else {
             i++;
         }
@@ -666,7 +746,7 @@ void flo_mailbox_telemetry(struct flo_mailbox *mailbox, const char *text,
     if (mailbox->rows >= mailbox->rows_max) {
         drop_telemetry(mailbox, mailbox->rows - mailbox->rows_max + 1);
     }
-    rv = flo_db_exec(mailbox->db, "PRAGMA synchronous=NORMAL", &err);
+    rv = relax(mailbox, true);
     if (rv == 0) {
         rv = flo_db_prepare(mailbox->db,
                             "INSERT INTO tele (crc, body) VALUES (?, ?)",
@@ -683,9 +763,7 @@ void flo_mailbox_telemetry(struct flo_mailbox *mailbox, const char *text,
     } else {
         mailbox->rows++;
     }
-    if (flo_db_exec(mailbox->db, "PRAGMA synchronous=FULL", &err) < 0) {
-        complain(&err);
-    }
+    (void)!relax(mailbox, false);
 }
 
 char *flo_mailbox_telemetry_next(struct flo_mailbox *mailbox, uint64_t *id)
@@ -735,16 +813,14 @@ void flo_mailbox_telemetry_done(struct flo_mailbox *mailbox, uint64_t id,
     if (mailbox->db == NULL) {
         return;
     }
-    if (flo_db_exec(mailbox->db, "PRAGMA synchronous=NORMAL", &err) < 0 ||
+    if (relax(mailbox, true) < 0 ||
         run(mailbox, "DELETE FROM tele WHERE id = ?", "n", NULL, (int64_t)id,
             NULL, &err) < 0) {
         complain(&err);
     } else if (flo_db_changes(mailbox->db) > 0 && mailbox->rows > 0) {
         mailbox->rows--;
     }
-    if (flo_db_exec(mailbox->db, "PRAGMA synchronous=FULL", &err) < 0) {
-        complain(&err);
-    }
+    (void)!relax(mailbox, false);
 }
 
 void flo_mailbox_telemetry_again(struct flo_mailbox *mailbox)
@@ -768,8 +844,10 @@ void flo_mailbox_trace(struct flo_mailbox *mailbox, const char *text)
 {
     struct flo_err err = {0};
 
-    if (mailbox->db == NULL ||
-        flo_db_exec(mailbox->db, "PRAGMA synchronous=NORMAL", &err) < 0 ||
+    if (mailbox->db == NULL) {
+        return;
+    }
+    if (relax(mailbox, true) < 0 ||
         run(mailbox, "INSERT INTO trace (body) VALUES (?)", "a", text, 0, NULL,
             &err) < 0 ||
         run(mailbox,
@@ -781,10 +859,7 @@ void flo_mailbox_trace(struct flo_mailbox *mailbox, const char *text)
             "n", NULL, STORIES_MAX, NULL, &err) < 0) {
         complain(&err);
     }
-    if (mailbox->db != NULL &&
-        flo_db_exec(mailbox->db, "PRAGMA synchronous=FULL", &err) < 0) {
-        complain(&err);
-    }
+    (void)!relax(mailbox, false);
 }
 
 int flo_mailbox_explain(const char *state_dir, unsigned lines,

@@ -177,6 +177,38 @@ static void on_timer(evutil_socket_t fd, short events, void *context)
     flo_shell_event(context, &event);
 }
 
+static void on_flush(evutil_socket_t fd, short events, void *context)
+{
+    struct flo_shell *shell = context;
+
+    (void)fd;
+    (void)events;
+    flo_mailbox_flush(shell->mailbox);
+    flo_shell_link_flush(shell);
+}
+
+static void on_collect(evutil_socket_t fd, short events, void *context)
+{
+    (void)fd;
+    (void)events;
+    flo_shell_collect(context);
+}
+
+static void on_resume(evutil_socket_t fd, short events, void *context)
+{
+    (void)fd;
+    (void)events;
+    flo_shell_resume(context);
+}
+
+void flo_shell_later(struct event *event, unsigned in_ms)
+{
+    struct timeval delay = {.tv_sec = in_ms / 1000,
+                            .tv_usec = (suseconds_t)(in_ms % 1000) * 1000};
+
+    evtimer_add(event, &delay);
+}
+
 static void on_heartbeat(evutil_socket_t fd, short events, void *context)
 {
     struct flo_shell *shell = context;
@@ -219,7 +251,12 @@ static int open_events(struct flo_shell *shell, struct flo_err *err)
     shell->timer = evtimer_new(shell->base, on_timer, shell);
     shell->heartbeat =
         event_new(shell->base, -1, EV_PERSIST, on_heartbeat, shell);
-    if (shell->timer == NULL || shell->heartbeat == NULL) {
+    shell->flush = evtimer_new(shell->base, on_flush, shell);
+    shell->collect = evtimer_new(shell->base, on_collect, shell);
+    shell->resume = evtimer_new(shell->base, on_resume, shell);
+    if (shell->timer == NULL || shell->heartbeat == NULL ||
+        shell->flush == NULL || shell->collect == NULL ||
+        shell->resume == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "timers");
     }
     for (i = 0; i < FLO_COUNT(signals); i++) {
@@ -291,6 +328,13 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
     return rv;
 }
 
+static void event_drop(struct event *event)
+{
+    if (event != NULL) {
+        event_free(event);
+    }
+}
+
 void flo_shell_close(struct flo_shell *shell)
 {
     size_t i;
@@ -307,16 +351,13 @@ void flo_shell_close(struct flo_shell *shell)
     }
     flo_mailbox_close(shell->mailbox);
     for (i = 0; i < FLO_COUNT(shell->signals); i++) {
-        if (shell->signals[i] != NULL) {
-            event_free(shell->signals[i]);
-        }
+        event_drop(shell->signals[i]);
     }
-    if (shell->timer != NULL) {
-        event_free(shell->timer);
-    }
-    if (shell->heartbeat != NULL) {
-        event_free(shell->heartbeat);
-    }
+    event_drop(shell->timer);
+    event_drop(shell->heartbeat);
+    event_drop(shell->flush);
+    event_drop(shell->collect);
+    event_drop(shell->resume);
     flo_identity_deinit(&shell->identity);
     flo_store_close(shell->store);
     flo_settings_deinit(&shell->settings);

@@ -88,6 +88,9 @@ uint64_t flo_mailbox_corrupt(const struct flo_mailbox *mailbox);
  * becomes of the execution: open, ended, or NULL. */
 void flo_mailbox_event(struct flo_mailbox *mailbox, json_t *event,
                        const struct flo_agent_execution *execution);
+/* Write what waits in memory; true: something does. */
+void flo_mailbox_flush(struct flo_mailbox *mailbox);
+bool flo_mailbox_is_waiting(const struct flo_mailbox *mailbox);
 /* Text of a stored event; the caller frees.  NULL: damaged or gone. */
 char *flo_mailbox_event_text(struct flo_mailbox *mailbox, uint64_t sequence);
 void flo_mailbox_acked(struct flo_mailbox *mailbox, uint64_t sequence);
@@ -161,7 +164,8 @@ struct flo_shell {
     struct flo_mqtt *mqtt;
     struct flo_control *control;
     struct flo_job_child *job;
-    struct event *timer, *heartbeat, *signals[3];
+    struct event *timer, *heartbeat, *flush, *collect, *resume;
+    struct event *signals[3];
     uint64_t heartbeat_ms;
     bool is_local;        /* one command without a running agent */
     json_t *local_answer; /* its last word */
@@ -195,10 +199,14 @@ void flo_shell_close(struct flo_shell *shell);
 void flo_shell_set_heartbeat(struct flo_shell *shell, uint64_t heartbeat_ms);
 int flo_run_main(const char *config, bool check_only);
 
+/* Write waiting events and collect garbage soon: not between two tokens. */
+void flo_shell_later(struct event *event, unsigned in_ms);
 /* driver.c: events in, actions out; events that come while a list is carried
  * out wait for its end. */
 void flo_shell_event(struct flo_shell *shell,
                      const struct flo_agent_event *event);
+void flo_shell_resume(struct flo_shell *shell);
+void flo_shell_collect(struct flo_shell *shell);
 /* driver_slots.c */
 void flo_shell_slot_action(struct flo_shell *shell,
                            const struct flo_agent_action *action);

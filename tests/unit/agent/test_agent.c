@@ -775,6 +775,24 @@ static void any_event_is_fine_at_any_time(void **state)
     }
 }
 
+static void a_timer_that_fires_early_is_set_again(void **state)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_TIMER};
+    static struct flo_agent_actions actions;
+
+    (void)state;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 5000);
+    event.now_ms = world.agent.timer_ms - 1;
+
+    flo_agent_step(&world.agent, &event, &actions);
+
+    assert_int_equal(actions.count, 1);
+    assert_int_equal(actions.list[0].kind, FLO_DO_TIMER);
+    assert_int_equal(actions.list[0].at_ms, event.now_ms + 1);
+}
+
 #define STORY(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -821,6 +839,7 @@ int main(void)
         STORY(power_may_fail_behind_any_action_of_a_bad_update),
         STORY(power_may_fail_behind_any_action_of_a_rollback),
         STORY(an_agent_that_dies_of_the_probe_stops_probing),
+        STORY(a_timer_that_fires_early_is_set_again),
         STORY(any_event_is_fine_at_any_time),
     };
 
