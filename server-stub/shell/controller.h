@@ -237,7 +237,9 @@ bool flo_rollouts_any_active(const struct flo_controller *controller);
  */
 
 /* One MQTT message, inside a transaction.  What does not fit is dropped and
- * counted; an error is a failure of ours (the store). */
+ * counted; an error is a failure of ours, and the transaction must be
+ * cancelled: of the store (later it may work) or FLO_E_INTERNAL (this message
+ * will fail again). */
 FLO_MUST_USE int flo_ingest(struct flo_controller *controller,
                             const char *topic, const char *data, size_t bytes,
                             bool retained, struct flo_err *err);

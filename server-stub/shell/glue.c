@@ -71,6 +71,28 @@ static int write_batch(struct flo_glue *glue, size_t *taken,
     return flo_controller_commit(controller, err);
 }
 
+/* A message that cannot be handled must not stop those behind it. */
+static void drop_at(struct flo_glue *glue, size_t index)
+{
+    struct queued **at = &glue->first;
+
+    while (index-- > 0 && *at != NULL) {
+        at = &(*at)->next;
+    }
+    struct queued *bad = *at;
+    if (bad == NULL) {
+        return;
+    }
+    flo_log(FLO_LOG_ERROR, "mqtt", "dropped a message on %.120s", bad->topic);
+    *at = bad->next;
+    if (glue->last == &bad->next) {
+        glue->last = at;
+    }
+    glue->count--;
+    glue->controller->counters.messages_dropped++;
+    queued_free(bad);
+}
+
 static void on_batch(evutil_socket_t fd, short what, void *context)
 {
     struct flo_glue *glue = context;
@@ -84,7 +106,10 @@ static void on_batch(evutil_socket_t fd, short what, void *context)
     }
     if (write_batch(glue, &taken, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
-        plan(glue, 1000);
+        if (err.code == FLO_E_INTERNAL) {
+            drop_at(glue, taken - 1);
+        }
+        plan(glue, err.code == FLO_E_INTERNAL ? 0 : 1000);
         return;
     }
     while (taken-- > 0) {

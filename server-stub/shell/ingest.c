@@ -34,6 +34,24 @@ static void dump(const json_t *json, struct flo_buf *out)
     }
 }
 
+/* A step that fails half way has changed the rollout in memory: whatever the
+ * reason, the batch has to be taken back. */
+static int step(const struct message *message, struct flo_rollout_entry *entry,
+                struct flo_rollout_event event, struct flo_err *err)
+{
+    int rv = flo_rollouts_step(message->controller, entry, event, err);
+
+    if (rv < 0 && rv != FLO_E_DB && rv != FLO_E_DISK_FULL &&
+        rv != FLO_E_MEMORY) {
+        flo_wrap(err, rv, "%s", flo_error_id(rv));
+        rv = FLO_E_INTERNAL;
+        if (err != NULL) {
+            err->code = rv;
+        }
+    }
+    return rv;
+}
+
 /* ---- executions -------------------------------------------------------------
  */
 
@@ -99,14 +117,13 @@ static int execution(const struct message *message, const char *id,
     }
     const json_t *why = json_object_get(object, "error");
     const char *note = json_string_value(json_object_get(why, "id"));
-    rv = flo_rollouts_step(
-        message->controller, entry,
-        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
-                                   .device = message->device,
-                                   .attempt = attempt,
-                                   .execution = state,
-                                   .note = note},
-        err);
+    rv = step(message, entry,
+              (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                         .device = message->device,
+                                         .attempt = attempt,
+                                         .execution = state,
+                                         .note = note},
+              err);
     dump(why, &error);
     dump(json_object_get(object, "detail"), &detail);
     if (rv == 0 && (error.bytes > 0 || detail.bytes > 0)) {
@@ -197,11 +214,10 @@ static int back_on_rollouts(const struct message *message,
                            ? strcmp(release_or_null, digest) == 0
                            : !report_names(message->json, digest);
         if (concerned && is_back) {
-            rv = flo_rollouts_step(
-                controller, entry,
-                (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
-                                           .device = message->device},
-                err);
+            rv = step(message, entry,
+                      (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
+                                                 .device = message->device},
+                      err);
         }
     }
     return rv;
@@ -507,10 +523,11 @@ static int dispatch(const struct message *message, enum flo_topic topic,
     }
 }
 
-/* true: the store failed, the batch cannot go on. */
+/* true: the store failed or a step did, the batch cannot go on. */
 static bool is_ours(int code)
 {
-    return code == FLO_E_DB || code == FLO_E_DISK_FULL || code == FLO_E_MEMORY;
+    return code == FLO_E_DB || code == FLO_E_DISK_FULL ||
+           code == FLO_E_MEMORY || code == FLO_E_INTERNAL;
 }
 
 static int heard(const struct message *message, struct flo_err *err)

@@ -1,0 +1,109 @@
+/* Messages of devices into a controller that is in the middle of a rollout.
+ *
+ * Input: first byte chooses topic and retain flag, the rest is the payload;
+ * inputs separated by 0x1E are several messages of one batch.  The batch is
+ * rolled back, so every run begins alike. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/shell/controller.h"
+
+#define DEVICE "11111111-1111-4111-8111-111111111111"
+#define DIGEST                                                                 \
+    "sha256:"                                                                  \
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+static struct flo_controller *controller;
+
+static void set_up(void)
+{
+    const char groups[1][FLO_NAME_MAX + 1] = {"all"};
+    struct flo_controller_options options = {.dir = ":memory:",
+                                             .fleet = "demo"};
+    struct flo_store_device device = {.id = DEVICE,
+                                      .name = "gw-1",
+                                      .labels = "{}",
+                                      .profile = "{}",
+                                      .groups = "[\"all\"]"};
+    struct flo_store_release release = {.model = "tiny",
+                                        .version = "2.1.0",
+                                        .number = 1,
+                                        .digest = DIGEST,
+                                        .state = "published",
+                                        .body = "{}"};
+    struct flo_rollout_entry *entry;
+    struct flo_err err = {0};
+    char id[FLO_NAME_MAX + 1];
+    int rv;
+
+    flo_log_level_set(FLO_LOG_ERROR);
+    rv = flo_controller_open(&options, &controller, &err);
+    assert(rv == 0);
+    json_t *spec = json_pack("{s:s}", "release", "tiny@2.1.0");
+    rv = flo_controller_begin(controller, &err);
+    rv = rv < 0 ? rv
+                : flo_store_device_add(controller->store, &device, groups, 1,
+                                       &err);
+    rv = rv < 0 ? rv : flo_store_release_add(controller->store, &release, &err);
+    rv = rv < 0 ? rv
+                : flo_rollouts_create(controller, spec, "ops", false, &entry,
+                                      &err);
+    rv = rv < 0 ? rv
+                : flo_orders_fleet(controller, FLO_ORDER_CONFIG, "ops", 1000,
+                                   id, &err);
+    rv = rv < 0 ? rv : flo_controller_commit(controller, &err);
+    assert(rv == 0);
+    (void)rv;
+    json_decref(spec);
+}
+
+static void message(const uint8_t *data, size_t bytes)
+{
+    static const char *const topics[] = {
+        "flotilla/v1/demo/d/" DEVICE "/event",
+        "flotilla/v1/demo/d/" DEVICE "/reported",
+        "flotilla/v1/demo/d/" DEVICE "/ack",
+        "flotilla/v1/demo/d/" DEVICE "/tele",
+        "flotilla/v1/demo/d/" DEVICE "/presence",
+        "flotilla/v1/demo/d/22222222-2222-4222-8222-222222222222/event",
+        "flotilla/v1/demo/d/../event",
+        "flotilla/v1/demo/c/mark"};
+    struct flo_err err = {0};
+    char *copy = malloc(bytes);
+
+    if (bytes < 1 || copy == NULL) {
+        free(copy);
+        return;
+    }
+    memcpy(copy, data + 1, bytes - 1);
+    int rv = flo_ingest(controller, topics[data[0] & 7], copy, bytes - 1,
+                        (data[0] & 8) != 0, &err);
+    assert(rv == 0);
+    (void)rv;
+    free(copy);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    struct flo_err err = {0};
+
+    if (controller == NULL) {
+        set_up();
+    }
+    if (bytes > 65536 || flo_controller_begin(controller, &err) < 0) {
+        return 0;
+    }
+    while (bytes > 0) {
+        const uint8_t *end = memchr(data, 0x1e, bytes);
+        size_t part = end != NULL ? (size_t)(end - data) : bytes;
+        message(data, part);
+        part += end != NULL ? 1 : 0;
+        data += part;
+        bytes -= part;
+    }
+    flo_controller_cancel(controller);
+    return 0;
+}

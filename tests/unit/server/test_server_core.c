@@ -1,0 +1,412 @@
+/* Orders of a group, access tokens, the audit chain, telemetry. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "server-stub/core/access.h"
+#include "server-stub/core/audit.h"
+#include "server-stub/core/orders.h"
+#include "server-stub/core/telemetry.h"
+
+/* ---- orders of a group ------------------------------------------------------
+ */
+
+static struct flo_order_card card(enum flo_order_op op, uint64_t seq,
+                                  const char *rollout, uint8_t release)
+{
+    struct flo_order_card out = {.op = op, .seq = seq, .expires_at_ms = 1000};
+    snprintf(out.rollout, sizeof(out.rollout), "%s", rollout);
+    out.release.bytes[0] = release;
+    return out;
+}
+
+static void only_the_newest_of_freeze_and_unfreeze_is_listed(void **state)
+{
+    (void)state;
+    struct flo_order_card cards[] = {card(FLO_ORDER_FREEZE, 1, "", 0),
+                                     card(FLO_ORDER_ROLLBACK, 2, "", 7),
+                                     card(FLO_ORDER_UNFREEZE, 3, "", 0)};
+    size_t out[FLO_GROUP_ORDERS_MAX];
+
+    size_t count = flo_group_orders(cards, FLO_COUNT(cards), 10, out);
+
+    assert_int_equal(count, 2);
+    assert_int_equal(out[0], 1);
+    assert_int_equal(out[1], 2);
+}
+
+static void expired_and_deploy_orders_are_not_listed(void **state)
+{
+    (void)state;
+    struct flo_order_card cards[] = {card(FLO_ORDER_DEPLOY, 1, "r-1", 1),
+                                     card(FLO_ORDER_ROLLBACK, 2, "", 7)};
+    size_t out[FLO_GROUP_ORDERS_MAX];
+
+    assert_int_equal(flo_group_orders(cards, 2, 999, out), 1);
+    assert_int_equal(flo_group_orders(cards, 2, 1000, out), 0);
+}
+
+static void pause_resume_abort_replace_each_other_per_rollout(void **state)
+{
+    (void)state;
+    struct flo_order_card cards[] = {card(FLO_ORDER_PAUSE, 1, "r-1", 0),
+                                     card(FLO_ORDER_PAUSE, 2, "r-2", 0),
+                                     card(FLO_ORDER_ABORT, 3, "r-1", 0)};
+    size_t out[FLO_GROUP_ORDERS_MAX];
+
+    assert_int_equal(flo_group_orders(cards, 3, 10, out), 2);
+    assert_int_equal(out[0], 1);
+    assert_int_equal(out[1], 2);
+}
+
+static void too_many_orders_lose_the_harmless_first(void **state)
+{
+    (void)state;
+    struct flo_order_card cards[40];
+    size_t out[FLO_GROUP_ORDERS_MAX];
+    char rollout[32];
+
+    for (size_t i = 0; i < 40; i++) {
+        snprintf(rollout, sizeof(rollout), "r-%zu", i);
+        cards[i] = i == 0  ? card(FLO_ORDER_FREEZE, i, "", 0)
+                   : i < 5 ? card(FLO_ORDER_ROLLBACK, i, "", (uint8_t)i)
+                           : card(FLO_ORDER_PAUSE, i, rollout, 0);
+    }
+    size_t count = flo_group_orders(cards, 40, 10, out);
+
+    assert_int_equal(count, FLO_GROUP_ORDERS_MAX);
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(out[i], i);
+    }
+    assert_int_equal(out[7], 39);
+}
+
+static void an_order_is_aged_at_half_its_life(void **state)
+{
+    (void)state;
+    assert_false(flo_order_is_aged(100, 200, 149));
+    assert_true(flo_order_is_aged(100, 200, 150));
+    assert_true(flo_order_is_aged(200, 100, 0));
+}
+
+static void an_outcome_ends_once_but_refused_may_be_done(void **state)
+{
+    (void)state;
+    assert_true(flo_outcome_is_news(FLO_OUTCOME_PENDING, FLO_OUTCOME_RUNNING));
+    assert_true(flo_outcome_is_news(FLO_OUTCOME_RUNNING, FLO_OUTCOME_DONE));
+    assert_false(flo_outcome_is_news(FLO_OUTCOME_DONE, FLO_OUTCOME_REFUSED));
+    assert_false(flo_outcome_is_news(FLO_OUTCOME_DONE, FLO_OUTCOME_RUNNING));
+    assert_true(flo_outcome_is_news(FLO_OUTCOME_REFUSED, FLO_OUTCOME_DONE));
+    enum flo_order_outcome out;
+    assert_false(flo_outcome_parse("pending", &out));
+    assert_true(flo_outcome_parse("ignored", &out));
+}
+
+static void progress_runs_until_nobody_is_awaited(void **state)
+{
+    (void)state;
+    struct flo_order_progress progress = {0};
+
+    flo_order_progress_add(&progress, FLO_OUTCOME_DONE, true);
+    flo_order_progress_add(&progress, FLO_OUTCOME_PENDING, false);
+    assert_string_equal(flo_order_progress_word(&progress), "running");
+    progress.pending = 0;
+    assert_string_equal(flo_order_progress_word(&progress), "done");
+    flo_order_progress_add(&progress, FLO_OUTCOME_REFUSED, true);
+    assert_string_equal(flo_order_progress_word(&progress), "partly");
+    assert_int_equal(progress.online, 2);
+}
+
+/* ---- access
+ * -------------------------------------------------------------------- */
+
+static void a_role_includes_those_before_it(void **state)
+{
+    (void)state;
+    assert_true(flo_access_holds(FLO_ACCESS_ADMIN, FLO_ACCESS_RELEASER));
+    assert_true(flo_access_holds(FLO_ACCESS_VIEWER, FLO_ACCESS_VIEWER));
+    assert_false(flo_access_holds(FLO_ACCESS_OPERATOR, FLO_ACCESS_RELEASER));
+    enum flo_access access;
+    assert_false(flo_access_parse("none", &access));
+    assert_false(flo_access_parse("root", &access));
+}
+
+static void a_token_is_read_back_and_damage_is_seen(void **state)
+{
+    (void)state;
+    uint8_t random[38];
+    char id[FLO_TOKEN_ID_TEXT];
+    char found[FLO_TOKEN_ID_TEXT];
+    char token[FLO_TOKEN_TEXT];
+
+    for (size_t i = 0; i < sizeof(random); i++) {
+        random[i] = (uint8_t)(i * 37);
+    }
+    flo_access_token_text(random, id, token);
+    assert_true(flo_access_token_parse(token, found));
+    assert_string_equal(id, found);
+    for (size_t i = 0; token[i] != '\0'; i++) {
+        char kept = token[i];
+        token[i] = '*';
+        assert_false(flo_access_token_parse(token, found));
+        token[i] = '\0';
+        assert_false(flo_access_token_parse(token, found));
+        token[i] = kept;
+    }
+}
+
+static void an_enrolment_token_carries_the_authority(void **state)
+{
+    (void)state;
+    const uint8_t zero[17] = {0};
+    uint8_t ones[17];
+    struct flo_digest authority = {{0xab, 0xcd}};
+    char token[FLO_TOKEN_TEXT];
+
+    flo_enrol_token_text(zero, &authority, token);
+    assert_string_equal(token, "flt1.aaaaaaaaaaaaaaaaaaaaaaaaaa."
+                               "abcd0000000000000000000000000000");
+    assert_true(flo_enrol_token_is_valid(token));
+    memset(ones, 0xff, sizeof(ones));
+    flo_enrol_token_text(ones, &authority, token);
+    assert_memory_equal(token + 5, "77777777777777777777777777", 26);
+    token[6] = '1';
+    assert_false(flo_enrol_token_is_valid(token));
+    assert_false(flo_enrol_token_is_valid(""));
+    assert_false(flo_enrol_token_is_valid("flt1."));
+}
+
+/* ---- audit
+ * ---------------------------------------------------------------------- */
+
+#define RECORDS 20
+struct chain {
+    struct flo_audit_record records[RECORDS];
+    struct flo_digest hashes[RECORDS];
+    char objects[RECORDS][16];
+};
+
+static void chain_make(struct chain *chain)
+{
+    struct flo_digest head = {{0}};
+
+    for (size_t i = 0; i < RECORDS; i++) {
+        snprintf(chain->objects[i], sizeof(chain->objects[i]), "r-%zu", i);
+        chain->records[i] =
+            (struct flo_audit_record){.number = i + 1,
+                                      .at_ms = 1000 + i,
+                                      .who = "ops",
+                                      .what = "rollout.start",
+                                      .object = chain->objects[i],
+                                      .result = "ok",
+                                      .detail = "",
+                                      .previous = head};
+        flo_audit_hash(&chain->records[i], &chain->hashes[i]);
+        head = chain->hashes[i];
+    }
+}
+
+static size_t chain_good(const struct chain *chain, size_t count)
+{
+    struct flo_audit_walk walk = {0};
+    struct flo_err err = {0};
+
+    for (size_t i = 0; i < count; i++) {
+        if (flo_audit_walk_next(&walk, &chain->records[i], &chain->hashes[i],
+                                &err) < 0) {
+            assert_int_equal(err.code, FLO_E_AUDIT_CHAIN);
+            return i;
+        }
+    }
+    return count;
+}
+
+static void an_untouched_chain_holds(void **state)
+{
+    (void)state;
+    static struct chain chain;
+    chain_make(&chain);
+    assert_int_equal(chain_good(&chain, RECORDS), RECORDS);
+}
+
+static void every_change_of_every_field_is_found(void **state)
+{
+    (void)state;
+    static struct chain chain;
+
+    for (size_t i = 0; i < RECORDS; i++) {
+        chain_make(&chain);
+        chain.records[i].who = "mallory";
+        assert_int_equal(chain_good(&chain, RECORDS), i);
+        chain_make(&chain);
+        chain.records[i].at_ms++;
+        assert_int_equal(chain_good(&chain, RECORDS), i);
+        chain_make(&chain);
+        chain.records[i].detail = "ok";
+        chain.records[i].result = "";
+        assert_int_equal(chain_good(&chain, RECORDS), i);
+        /* changed and hashed again: the next record shows it */
+        chain_make(&chain);
+        chain.records[i].what = "rollout.abort";
+        flo_audit_hash(&chain.records[i], &chain.hashes[i]);
+        assert_int_equal(chain_good(&chain, RECORDS),
+                         i + 1 < RECORDS ? i + 1 : RECORDS);
+        /* removed */
+        chain_make(&chain);
+        memmove(&chain.records[i], &chain.records[i + 1],
+                (RECORDS - i - 1) * sizeof(chain.records[0]));
+        memmove(&chain.hashes[i], &chain.hashes[i + 1],
+                (RECORDS - i - 1) * sizeof(chain.hashes[0]));
+        assert_int_equal(chain_good(&chain, RECORDS - 1),
+                         i + 1 < RECORDS ? i : RECORDS - 1);
+    }
+}
+
+/* ---- telemetry
+ * --------------------------------------------------------------------- */
+
+static json_t *parsed(const char *text)
+{
+    json_t *json = NULL;
+    struct flo_err err = {0};
+
+    assert_int_equal(flo_json_parse(text, strlen(text), 1 << 20, &json, &err),
+                     0);
+    return json;
+}
+
+static int window_code(const char *text)
+{
+    static struct flo_histogram histograms[FLO_METRIC_COUNT];
+    struct flo_telemetry window = {.histograms = histograms};
+    struct flo_err err = {0};
+    json_t *json = parsed(text);
+    int rv = flo_telemetry_parse(json, &window, &err);
+
+    json_decref(json);
+    return rv;
+}
+
+static void windows_with_impossible_numbers_are_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(window_code("{}"), 0);
+    assert_int_equal(window_code("{\"counters\":{\"requests\":5}}"), 0);
+    assert_int_equal(window_code("{\"counters\":{\"unknown\":\"x\"}}"), 0);
+    assert_int_equal(window_code("{\"counters\":{\"requests\":-5}}"),
+                     FLO_E_MQTT_SCHEMA);
+    assert_int_equal(window_code("{\"counters\":{\"requests\":1.5}}"),
+                     FLO_E_MQTT_SCHEMA);
+    assert_int_equal(window_code("{\"gauges\":{\"queue\":1e300}}"),
+                     FLO_E_MQTT_SCHEMA);
+    assert_int_equal(window_code("{\"gauges\":{\"temperature_mc\":-10000}}"),
+                     0);
+    assert_int_equal(window_code("{\"histograms\":{\"ttft_us\":\"?\"}}"),
+                     FLO_E_MQTT_SCHEMA);
+    assert_int_equal(window_code("{\"histograms\":{\"ttft_us\":5}}"),
+                     FLO_E_MQTT_SCHEMA);
+}
+
+static int query_code(const char *text)
+{
+    struct flo_telemetry_query query;
+    struct flo_err err = {0};
+    json_t *json = parsed(text);
+    int rv = flo_telemetry_query_parse(json, &query, &err);
+
+    json_decref(json);
+    return rv;
+}
+
+static void queries_are_checked(void **state)
+{
+    (void)state;
+    assert_int_equal(query_code("{\"metric\":\"ttft_us\"}"), 0);
+    assert_true(query_code("{}") < 0);
+    assert_true(query_code("{\"metric\":\"x\"}") < 0);
+    assert_true(query_code("{\"metric\":\"ttft_us\",\"by\":[\"x\"]}") < 0);
+    assert_true(query_code("{\"metric\":\"ttft_us\",\"quantiles\":[0]}") < 0);
+    assert_true(query_code("{\"metric\":\"ttft_us\",\"quantiles\":[1.1]}") < 0);
+    assert_true(query_code("{\"metric\":\"ttft_us\",\"step_ms\":1}") < 0);
+}
+
+static void folding_merges_histograms_it_does_not_average(void **state)
+{
+    (void)state;
+    struct flo_telemetry_query query = {.metric = FLO_METRIC_NAME_TTFT,
+                                        .by_release = true,
+                                        .step_ms = 10000,
+                                        .quantile_count = 1,
+                                        .quantiles = {0.5}};
+    struct flo_histogram *h = calloc(4, sizeof(*h));
+    struct flo_telemetry_fold fold = {.query = &query,
+                                      .step_histogram = &h[0],
+                                      .series_histogram = &h[1],
+                                      .series = json_array()};
+    for (int i = 0; i < 99; i++) {
+        flo_histogram_add(&h[2], 100);
+    }
+    flo_histogram_add(&h[3], 1000000);
+
+    struct flo_telemetry_row rows[] = {{.release = "a",
+                                        .device = "x",
+                                        .at_ms = 20000,
+                                        .count = 99,
+                                        .histogram = &h[2]},
+                                       {.release = "a",
+                                        .device = "y",
+                                        .at_ms = 25000,
+                                        .count = 1,
+                                        .histogram = &h[3]},
+                                       {.release = "a",
+                                        .device = "y",
+                                        .at_ms = 30000,
+                                        .count = 1,
+                                        .histogram = &h[3]},
+                                       {.release = "b",
+                                        .device = "y",
+                                        .at_ms = 30000,
+                                        .count = 1,
+                                        .histogram = &h[3]}};
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        flo_telemetry_fold_add(&fold, &rows[i]);
+    }
+    flo_telemetry_fold_end(&fold);
+
+    assert_int_equal(json_array_size(fold.series), 2);
+    json_t *first = json_array_get(fold.series, 0);
+    json_t *points = json_object_get(first, "points");
+    assert_int_equal(json_array_size(points), 2);
+    json_t *point = json_array_get(points, 0);
+    assert_int_equal(json_integer_value(json_array_get(point, 0)), 20000);
+    assert_int_equal(json_integer_value(json_array_get(point, 1)), 100);
+    assert_in_range(json_integer_value(json_array_get(point, 2)), 100, 104);
+    assert_int_equal(json_integer_value(json_object_get(first, "count")), 101);
+    json_decref(fold.series);
+    free(h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_the_newest_of_freeze_and_unfreeze_is_listed),
+        cmocka_unit_test(expired_and_deploy_orders_are_not_listed),
+        cmocka_unit_test(pause_resume_abort_replace_each_other_per_rollout),
+        cmocka_unit_test(too_many_orders_lose_the_harmless_first),
+        cmocka_unit_test(an_order_is_aged_at_half_its_life),
+        cmocka_unit_test(an_outcome_ends_once_but_refused_may_be_done),
+        cmocka_unit_test(progress_runs_until_nobody_is_awaited),
+        cmocka_unit_test(a_role_includes_those_before_it),
+        cmocka_unit_test(a_token_is_read_back_and_damage_is_seen),
+        cmocka_unit_test(an_enrolment_token_carries_the_authority),
+        cmocka_unit_test(an_untouched_chain_holds),
+        cmocka_unit_test(every_change_of_every_field_is_found),
+        cmocka_unit_test(windows_with_impossible_numbers_are_refused),
+        cmocka_unit_test(queries_are_checked),
+        cmocka_unit_test(folding_merges_histograms_it_does_not_average),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,381 @@
+/* A controller without network: messages in, state and effects out. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "server-stub/shell/controller.h"
+
+#define DIGEST                                                                 \
+    "sha256:"                                                                  \
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+static const char *const ids[] = {"11111111-1111-4111-8111-111111111111",
+                                  "22222222-2222-4222-8222-222222222222",
+                                  "33333333-3333-4333-8333-333333333333"};
+
+struct world {
+    struct flo_controller *controller;
+    struct flo_err err;
+    uint64_t seq;
+};
+
+static int enrol(struct world *world, const char *id, const char *name)
+{
+    const char groups[1][FLO_NAME_MAX + 1] = {"all"};
+    struct flo_store_device device = {.id = id,
+                                      .name = name,
+                                      .labels = "{}",
+                                      .profile = "{}",
+                                      .groups = "[\"all\"]",
+                                      .enrolled_at_ms = 1};
+    int rv = flo_store_device_add(world->controller->store, &device, groups, 1,
+                                  &world->err);
+    return rv < 0 ? rv
+                  : flo_rollouts_join(world->controller, id, groups, 1,
+                                      &world->err);
+}
+
+static int world_setup(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    struct flo_controller_options options = {.dir = ":memory:",
+                                             .fleet = "demo"};
+    struct flo_store_release release = {.model = "tiny",
+                                        .version = "2.1.0",
+                                        .number = 1,
+                                        .digest = DIGEST,
+                                        .state = "published",
+                                        .body = "{}",
+                                        .bytes = 100};
+
+    flo_log_level_set(FLO_LOG_ERROR);
+    assert_int_equal(
+        flo_controller_open(&options, &world->controller, &world->err), 0);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "gw-%zu", i + 1);
+        assert_int_equal(enrol(world, ids[i], name), 0);
+    }
+    assert_int_equal(
+        flo_store_release_add(world->controller->store, &release, &world->err),
+        0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    *state = world;
+    return 0;
+}
+
+static int world_teardown(void **state)
+{
+    struct world *world = *state;
+
+    flo_controller_close(world->controller);
+    free(world);
+    return 0;
+}
+
+static void send(struct world *world, size_t device, const char *word,
+                 const char *payload)
+{
+    char topic[FLO_TOPIC_TEXT];
+
+    snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/%s", ids[device],
+             word);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_ingest(world->controller, topic, payload,
+                                strlen(payload), false, &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+static struct flo_rollout_entry *start(struct world *world, const char *spec)
+{
+    struct flo_rollout_entry *entry = NULL;
+    json_t *json = NULL;
+
+    assert_int_equal(
+        flo_json_parse(spec, strlen(spec), 65536, &json, &world->err), 0);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    int rv = flo_rollouts_create(world->controller, json, "ops", false, &entry,
+                                 &world->err);
+    json_decref(json);
+    if (rv < 0) {
+        flo_controller_cancel(world->controller);
+        return NULL;
+    }
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    return entry;
+}
+
+static void event(struct world *world, size_t device, const char *state)
+{
+    char text[512];
+
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"boot\":\"44444444-4444-4444-8444-444444444444\","
+             "\"seq\":%llu,\"type\":\"execution\",\"execution\":\"r-0001.1\","
+             "\"release\":\"" DIGEST "\",\"state\":\"%s\"}",
+             (unsigned long long)++world->seq, state);
+    send(world, device, "event", text);
+}
+
+static size_t device_in_phase(const struct flo_rollout_entry *entry,
+                              uint8_t phase)
+{
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        size_t at = flo_rollout_find(&entry->core, ids[i]);
+        if (entry->core.members[at].phase == phase) {
+            return i;
+        }
+    }
+    fail();
+    return 0;
+}
+
+static const char *order_of(struct world *world, size_t device)
+{
+    static char order[FLO_NAME_MAX + 1];
+    uint64_t rev;
+
+    assert_int_equal(flo_store_desired_get(world->controller->store,
+                                           ids[device], &rev, order,
+                                           &world->err),
+                     0);
+    return order;
+}
+
+static void a_rollout_is_carried_by_messages(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    assert_non_null(entry);
+    size_t canary = device_in_phase(entry, 0);
+
+    event(world, canary, "probing");
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        assert_string_equal(order_of(world, i), i == canary ? "o-0001" : "");
+    }
+    event(world, canary, "succeeded");
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        if (i != canary) {
+            assert_string_equal(order_of(world, i), "o-0002");
+            event(world, i, "succeeded");
+        }
+    }
+
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_COMPLETED);
+}
+
+static void a_rollout_read_again_goes_on_where_it_was(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\",\"on_fail\":\"halt\"}");
+    size_t canary = device_in_phase(entry, 0);
+    struct flo_rollout before;
+
+    event(world, canary, "downloading");
+    before = entry->core;
+    flo_rollouts_forget(world->controller);
+    assert_int_equal(flo_rollouts_load(world->controller, &world->err), 0);
+    assert_int_equal(
+        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+
+    assert_int_equal(entry->core.state, before.state);
+    assert_int_equal(entry->core.on_fail, FLO_ON_FAIL_HALT);
+    assert_int_equal(entry->core.member_count, 3);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(entry->core.phases[i].bucket_to,
+                         before.phases[i].bucket_to);
+        assert_memory_equal(entry->core.phases[i].counts,
+                            before.phases[i].counts,
+                            sizeof(before.phases[i].counts));
+    }
+    event(world, canary, "failed");
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_HALTED);
+    assert_string_not_equal(order_of(world, canary), "o-0001");
+}
+
+static void a_device_speaks_only_for_itself(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+    size_t other = device_in_phase(entry, 1);
+    uint64_t dropped = world->controller->counters.messages_dropped;
+    char text[256];
+
+    /* Another one says that it failed: its phase has not begun. */
+    event(world, other, "failed");
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"device\":\"%s\",\"rev\":99,\"serving\":{}}",
+             ids[canary]);
+    send(world, other, "reported", text);
+    assert_int_equal(world->controller->counters.messages_dropped, dropped + 1);
+}
+
+static void a_refused_order_is_a_rejected_execution(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+
+    send(world, canary, "ack",
+         "{\"v\":1,\"order\":\"o-0001\",\"outcome\":\"refused\","
+         "\"error\":{\"id\":\"cmd.expired\"}}");
+
+    size_t at = flo_rollout_find(&entry->core, ids[canary]);
+    assert_int_equal(entry->core.members[at].state, FLO_EXECUTION_REJECTED);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
+}
+
+static void an_emergency_order_rewrites_yanks_and_stops(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    char id[FLO_NAME_MAX + 1];
+    struct flo_rollout_entry *again = NULL;
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.1.0",
+                                          "all", "ops", "bad", id, &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLING_BACK);
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        assert_string_equal(order_of(world, i), id);
+        char text[256];
+        snprintf(text, sizeof(text),
+                 "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", id);
+        send(world, i, "ack", text);
+    }
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
+    again = start(world, "{\"release\":\"tiny@2.1.0\"}");
+    assert_null(again);
+    assert_int_equal(world->err.code, FLO_E_RELEASE_YANKED);
+    json_t *view = NULL;
+    assert_int_equal(flo_view_order(world->controller, id, &view, &world->err),
+                     0);
+    assert_string_equal(json_string_value(json_object_get(view, "state")),
+                        "done");
+    json_decref(view);
+}
+
+static void old_orders_are_signed_anew_while_desired_holds_them(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+    struct flo_buf text = {0};
+    char aged[FLO_NAME_MAX + 1] = "o-0001";
+
+    /* Young: stays. */
+    assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
+    assert_string_equal(order_of(world, canary), aged);
+
+    /* As if it had been issued 40 hours ago. */
+    struct flo_store_order old = {.id = "o-0900",
+                                  .op = "rollback",
+                                  .group = "all",
+                                  .envelope = "{}",
+                                  .rollout = "",
+                                  .release = DIGEST,
+                                  .issued_at_ms = flo_wall_ms() - 144000000,
+                                  .expires_at_ms = flo_wall_ms() + 115200000};
+    old.body =
+        "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-0900\",\"op\":"
+        "\"rollback\",\"scope\":{\"group\":\"all\"},\"epoch\":1,"
+        "\"seq\":900,\"issued_at_ms\":1,\"expires_at_ms\":2,\"args\":"
+        "{\"model\":\"tiny\",\"from\":[\"" DIGEST "\"],\"to\":\"previous\"}}";
+    assert_int_equal(
+        flo_store_order_add(world->controller->store, &old, &world->err), 0);
+    assert_int_equal(flo_store_desired_set(world->controller->store,
+                                           ids[canary], "o-0900", &world->err),
+                     0);
+    assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
+
+    assert_string_equal(order_of(world, canary), "o-0002");
+    assert_int_equal(flo_orders_desired_text(world->controller, ids[canary],
+                                             &text, &world->err),
+                     0);
+    assert_non_null(strstr(text.data, "\"rev\":4"));
+    flo_buf_deinit(&text);
+}
+
+static void a_newcomer_gets_what_its_group_was_brought_to(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    const char *newcomer = "55555555-5555-4555-8555-555555555555";
+    char order[FLO_NAME_MAX + 1];
+    uint64_t rev;
+
+    event(world, device_in_phase(entry, 0), "succeeded");
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        event(world, i, "succeeded");
+    }
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_COMPLETED);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(enrol(world, newcomer, "gw-9"), 0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+
+    assert_int_equal(flo_store_desired_get(world->controller->store, newcomer,
+                                           &rev, order, &world->err),
+                     0);
+    assert_true(strcmp(order, "o-0001") == 0 || strcmp(order, "o-0002") == 0);
+}
+
+static void specifications_with_typos_are_refused(void **state)
+{
+    struct world *world = *state;
+    const char *const bad[] = {
+        "{\"release\":\"tiny@2.1.0\",\"phase\":[]}",
+        "{\"release\":\"tiny@2.1.0\",\"phases\":[]}",
+        "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"devices\":0}]}",
+        "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"share_pct\":101}]}",
+        "{\"release\":\"tiny@2.1.0\",\"gates\":{\"latency\":{}}}",
+        "{\"release\":\"tiny@2.1.0\",\"gates\":{\"failed\":{\"max\":1}}}",
+        "{\"release\":\"tiny@2.1.0\",\"policy\":{\"soak\":1}}",
+        "{\"release\":\"tiny@2.1.0\",\"policy\":{\"tries\":0}}",
+        "{\"release\":\"tiny@2.1.0\",\"on_fail\":\"cry\"}",
+        "{\"release\":7}",
+    };
+
+    for (size_t i = 0; i < FLO_COUNT(bad); i++) {
+        world->err = (struct flo_err){0};
+        assert_null(start(world, bad[i]));
+        if (world->err.code != FLO_E_REST_SCHEMA) {
+            fail_msg("%s gave %s: %s", bad[i], flo_error_id(world->err.code),
+                     world->err.what);
+        }
+    }
+    assert_int_equal(world->controller->rollout_count, 0);
+}
+
+int main(void)
+{
+#define WITH_WORLD(test)                                                       \
+    cmocka_unit_test_setup_teardown(test, world_setup, world_teardown)
+    const struct CMUnitTest tests[] = {
+        WITH_WORLD(a_rollout_is_carried_by_messages),
+        WITH_WORLD(a_rollout_read_again_goes_on_where_it_was),
+        WITH_WORLD(a_device_speaks_only_for_itself),
+        WITH_WORLD(a_refused_order_is_a_rejected_execution),
+        WITH_WORLD(an_emergency_order_rewrites_yanks_and_stops),
+        WITH_WORLD(old_orders_are_signed_anew_while_desired_holds_them),
+        WITH_WORLD(a_newcomer_gets_what_its_group_was_brought_to),
+        WITH_WORLD(specifications_with_typos_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
