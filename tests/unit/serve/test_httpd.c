@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -348,6 +349,9 @@ static char *hear(int fd, size_t *bytes)
     char *text = malloc(capacity);
     for (;;) {
         ssize_t got = recv(fd, text + n, capacity - 1 - n, 0);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
         if (got <= 0) {
             break;
         }

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -99,6 +100,9 @@ static bool hear(void)
         }
         ssize_t got = recv(worker.fd, worker.data + worker.bytes,
                            sizeof(worker.data) - worker.bytes, 0);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
         if (got <= 0) {
             return false;
         }
@@ -165,7 +169,9 @@ static void answer(char *text, size_t size)
                      worker.got.failed.what.data);
         }
         assert_true(n + piece.bytes < size);
-        memcpy(text + n, piece.data, piece.bytes);
+        if (piece.bytes > 0) {
+            memcpy(text + n, piece.data, piece.bytes);
+        }
         n += piece.bytes;
         text[n] = '\0';
         if (worker.got.type == FLO_WIRE_DONE) {
@@ -177,7 +183,7 @@ static void answer(char *text, size_t size)
 
 #define SEVERITY "Classify: 23:45 oven-95 voltage drop temp=35C"
 
-/* ---- tests ------------------------------------------------------------- */
+/* ---- tests ------------------------------------------------------- */
 
 static void a_model_by_descriptor_answers_a_chat(void **state)
 {

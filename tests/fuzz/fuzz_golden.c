@@ -1,0 +1,24 @@
+/* Golden cases: signed with the release, but read as strictly as the rest. */
+#include "agent/serve/internal.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    struct golden golden;
+    struct flo_err err = {0};
+    if (golden_read((const char *)data, bytes, &golden, &err) < 0) {
+        if (err.what[0] == '\0') {
+            abort();
+        }
+        return 0;
+    }
+    for (uint32_t i = 0; i < golden.n_cases; i++) {
+        const struct golden_case *c = &golden.cases[i];
+        (void)golden_passes(c, c->prompt, c->tokens, c->n_tokens);
+    }
+    golden_deinit(&golden);
+    return 0;
+}
