@@ -558,8 +558,12 @@ static void seen_back(struct flo_rollout *rollout, size_t index,
     enum flo_execution state = (enum flo_execution)member->state;
     bool goes_back = rollout->state == FLO_ROLLOUT_ROLLING_BACK ||
                      rollout->state == FLO_ROLLOUT_ROLLED_BACK;
+    bool is_stopped = rollout->state == FLO_ROLLOUT_ABORTING ||
+                      rollout->state == FLO_ROLLOUT_ABORTED ||
+                      rollout->state == FLO_ROLLOUT_HALTED;
 
-    if (!goes_back || member->is_back || !phase_is_started(rollout, index)) {
+    if (member->is_back || !phase_is_started(rollout, index) ||
+        !(goes_back || (is_stopped && state < FLO_EXECUTION_ACTIVATING))) {
         return;
     }
     flo_rollout_member_set(rollout, index,

@@ -102,7 +102,7 @@ struct flo_rollout {
     X(LEFT, "left")           /* device: retired */                            \
     X(HEARD, "heard")         /* device: any message */                        \
     X(EXECUTION, "execution") /* device, attempt, execution, note */           \
-    X(BACK, "back")           /* device: seen on another release */            \
+    X(BACK, "back")           /* device: seen without this release */          \
     X(TICK, "tick")           /* time passed */                                \
     X(LISTENING, "listening") /* we hear devices again: forget silence */      \
     X(START, "start")         /* operator: note = who and why */               \

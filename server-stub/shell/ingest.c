@@ -208,8 +208,8 @@ static int back_on_rollouts(const struct message *message,
         struct flo_rollout_entry *entry = controller->rollouts[i];
         char digest[FLO_DIGEST_TEXT];
         flo_digest_text(&entry->release, digest);
-        bool concerned = entry->core.state == FLO_ROLLOUT_ROLLING_BACK ||
-                         entry->core.state == FLO_ROLLOUT_ROLLED_BACK;
+        bool concerned = entry->core.state != FLO_ROLLOUT_RUNNING &&
+                         entry->core.state != FLO_ROLLOUT_COMPLETED;
         bool is_back = release_or_null != NULL
                            ? strcmp(release_or_null, digest) == 0
                            : !report_names(message->json, digest);
@@ -371,6 +371,23 @@ static int deploy_refused(const struct message *message,
                                          error.data, NULL, err);
 }
 
+/* What was not yet active when the abort came is cancelled now, also where no
+ * execution had begun. */
+static int abort_done(const struct message *message, const struct acked *acked,
+                      struct flo_err *err)
+{
+    struct flo_rollout_entry *entry;
+    int rv = rollout_of(message->controller, acked->rollout, &entry, err);
+
+    if (rv < 0 || entry == NULL || entry->core.state == FLO_ROLLOUT_RUNNING) {
+        return rv;
+    }
+    return step(message, entry,
+                (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
+                                           .device = message->device},
+                err);
+}
+
 static int outcome(const struct message *message, const char *order,
                    enum flo_order_outcome next, uint64_t took_ms,
                    struct flo_err *err)
@@ -422,6 +439,8 @@ static int on_ack(const struct message *message, struct flo_err *err)
     bool is_over = next == FLO_OUTCOME_DONE || next == FLO_OUTCOME_IGNORED;
     if (rv == 0 && is_over && strcmp(acked.op, "rollback") == 0) {
         rv = back_on_rollouts(message, acked.release, err);
+    } else if (rv == 0 && is_over && strcmp(acked.op, "abort") == 0) {
+        rv = abort_done(message, &acked, err);
     } else if (rv == 0 && next == FLO_OUTCOME_REFUSED &&
                strcmp(acked.op, "deploy") == 0) {
         rv = deploy_refused(message, &acked, err);

@@ -236,6 +236,29 @@ static void a_refused_order_is_a_rejected_execution(void **state)
     assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
 }
 
+static void an_aborted_rollout_ends_though_no_execution_began(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(
+        flo_rollouts_step(world->controller, entry,
+                          (struct flo_rollout_event){
+                              .kind = FLO_ROLLOUT_EVENT_ABORT, .note = "ops"},
+                          &world->err),
+        0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ABORTING);
+    assert_string_equal(order_of(world, canary), "o-0002");
+    send(world, canary, "ack",
+         "{\"v\":1,\"order\":\"o-0002\",\"outcome\":\"done\"}");
+
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ABORTED);
+}
+
 static void an_emergency_order_rewrites_yanks_and_stops(void **state)
 {
     struct world *world = *state;
@@ -372,6 +395,7 @@ int main(void)
         WITH_WORLD(a_rollout_read_again_goes_on_where_it_was),
         WITH_WORLD(a_device_speaks_only_for_itself),
         WITH_WORLD(a_refused_order_is_a_rejected_execution),
+        WITH_WORLD(an_aborted_rollout_ends_though_no_execution_began),
         WITH_WORLD(an_emergency_order_rewrites_yanks_and_stops),
         WITH_WORLD(old_orders_are_signed_anew_while_desired_holds_them),
         WITH_WORLD(a_newcomer_gets_what_its_group_was_brought_to),
