@@ -16,9 +16,9 @@ current, A previous, and nothing left over.
 
   --mode worker        flotilla-updater worker over HTTP, then the record steps
                        (crash_slots) that the agent would do
-  --mode agent-bundle  flotilla-agent update --bundle: everything, the shipped
-                       agent, its engine and its updater; a kill takes the
-                       whole process group, as a power cut does
+  --mode agent-bundle  the shipped agent with its engine and its updater, told
+                       to install a bundle and to soak it for a moment; a kill
+                       takes all of them, as a power cut does
   --sample 1/8         every 8th point, chosen by --seed
   --double N           N random pairs: killed again while recovering
 
@@ -50,7 +50,7 @@ NEW_MODEL = os.path.join(MODELS, "tiny-v2.1.Q4_0.gguf")
 OLD_GOLDEN = os.path.join(MODELS, "golden-tiny-v2.json")
 NEW_GOLDEN = os.path.join(MODELS, "golden-tiny-v2.1.json")
 TORN_CALLS = {"write", "pwrite", "writev"}
-RUN_SECONDS_MAX = 60
+RUN_SECONDS_MAX = 30
 
 
 def sha256(path):
@@ -219,20 +219,11 @@ class Sweep:
                 publisher.bundle(release, os.path.join(folder, name + ".flb"))
 
     def write_identity(self):
-        """What enrolment leaves behind and an offline update needs."""
+        """What a device needs that is not enrolled: whom to trust."""
         identity = os.path.join(self.template, "identity")
         os.mkdir(identity, 0o700)
         shutil.copyfile(self.publisher.trust,
                         os.path.join(identity, "trust.json"))
-        with open(os.path.join(identity, "identity.json"), "w",
-                  encoding="utf-8") as file:
-            json.dump({"v": 1, "device": "11111111-2222-4333-8444-555555555555",
-                       "fleet": "demo", "name": "crash", "groups": ["all"],
-                       "controller": "https://127.0.0.1:1",
-                       "api": "https://127.0.0.1:1",
-                       "mqtt": "mqtts://127.0.0.1:1"}, file)
-        for name in os.listdir(identity):
-            os.chmod(os.path.join(identity, name), 0o600)
 
     # -- processes
 
@@ -294,18 +285,88 @@ class Sweep:
     def update(self, state, release, environment):
         """The whole update; Killed, or RuntimeError when it fails."""
         if self.is_agent:
-            name = "a" if release == self.a else "b"
-            pid = self.spawn(
-                os.path.join(self.binaries, "flotilla-agent"),
-                ["update", "--state-dir", state, "--bundle",
-                 os.path.join(self.folder, name + ".flb")], environment)
-        else:
-            self.work(state, release, environment)
-            pid = self.spawn(self.options.slots,
-                             [state, "tiny", "sha256:" + release], environment)
+            self.update_by_agent(state, release, environment)
+            return
+        self.work(state, release, environment)
+        pid = self.spawn(self.options.slots,
+                         [state, "tiny", "sha256:" + release], environment)
         code = self.wait(pid)
         if code != 0:
-            raise RuntimeError("the update ended with %d" % code)
+            raise RuntimeError("the records ended with %d" % code)
+
+    def update_by_agent(self, state, release, environment):
+        """Start the agent, have it install a bundle, wait for its commit."""
+        config = state + ".yaml"
+        with open(config, "w", encoding="utf-8") as file:
+            file.write("state_dir: %s\nbundle_soak: 50ms\nheartbeat: 1h\n" %
+                       state)
+        agent = os.path.join(self.binaries, "flotilla-agent")
+        bundle = os.path.join(self.folder, "a.flb" if release == self.a
+                              else "b.flb")
+        pid = self.spawn(agent, ["--config", config], environment)
+        try:
+            self.wait_until(pid, lambda: self.listens(state))
+            client = self.spawn(agent, ["update", "--config", config,
+                                        "--bundle", bundle],
+                                self.environment())
+            code = self.wait(client)
+            # 5: the execution that the agent went on with by itself was
+            # superseded by this one, which goes on.
+            if code not in (0, 5):
+                time.sleep(0.2)  # an agent that was killed is found dead
+                self.wait_until(pid, lambda: True)
+                raise RuntimeError("flotilla-agent update ended with %d" % code)
+            self.wait_until(pid, lambda: self.is_committed(state, release))
+            os.kill(pid, signal.SIGTERM)
+            self.wait(pid)
+            pid = 0
+        finally:
+            if pid:
+                self.end_group(pid)
+
+    @staticmethod
+    def listens(state):
+        with socket.socket(socket.AF_UNIX) as control:
+            try:
+                control.connect(os.path.join(state, "control.sock"))
+            except OSError:
+                return False
+        return True
+
+    def is_committed(self, state, release):
+        try:
+            record = self.images(state)[0]
+        except (OSError, IndexError):
+            return False
+        return record[16:48].hex() == release and record[112] == 0
+
+    @staticmethod
+    def wait_until(pid, condition):
+        """Until it is so; Killed when the process goes before."""
+        deadline = time.monotonic() + RUN_SECONDS_MAX
+        while True:
+            if os.waitid(os.P_PID, pid,
+                         os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                raise Killed()
+            if condition():
+                return
+            if time.monotonic() > deadline:
+                raise RuntimeError("hung for %d s" % RUN_SECONDS_MAX)
+            time.sleep(0.005)
+
+    @staticmethod
+    def end_group(pid):
+        """All of it is gone when this returns, and its locks with it."""
+        for _ in range(2000):
+            try:
+                os.killpg(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                break
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                pass
+            time.sleep(0.002)
 
     def environment(self, **injection):
         environment = {"PATH": os.environ["PATH"], "FLOTILLA_LOG": "error",
@@ -414,8 +475,12 @@ class Sweep:
                            for fault in self.whole(state, digest)]
         parts = [name for name in os.listdir(os.path.join(state, "partial"))
                  if name.endswith(".part")]
-        if len(parts) > 1:
+        # From a bundle all artifacts are taken in one pass.
+        if len(parts) > (2 if self.is_agent else 1):
             faults.append("%d downloads under way" % len(parts))
+        faults += ["partial/%s is of neither release" % part for part in parts
+                   if not os.path.exists(os.path.join(
+                       self.publisher.blobs, "sha256-" + part[:64]))]
         for name in os.listdir(os.path.join(state, "blobs")):
             if not name.startswith("sha256-"):
                 faults.append("blobs/%s has no digest for a name" % name)
@@ -455,9 +520,7 @@ class Sweep:
             except Killed:
                 pass
             except RuntimeError as error:
-                # A helper process was killed and the rest reported it.
-                if not self.is_agent:
-                    faults.append("first run: %s" % error)
+                faults.append("first run: %s" % error)
             faults += self.look(state)
             if k2:
                 self.counter("p%d.n" % index)
@@ -474,6 +537,8 @@ class Sweep:
                 faults.append("recovery: %s" % error)
         finally:
             os.unlink(counter)
+            if self.is_agent:
+                os.unlink(state + ".yaml")
             if not faults or not self.options.keep:
                 shutil.rmtree(state, ignore_errors=True)
         return faults
