@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <zstd.h>
 
@@ -227,6 +228,17 @@ static int encode_run(ZSTD_CCtx *context, const struct delta_input *input,
     return 0;
 }
 
+/* All processors; the same bytes with any number of them, but not with the
+ * library's mode without threads, so one worker at least.  A library that was
+ * built without threads says no and stays as it is. */
+static void use_threads(ZSTD_CCtx *context)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+
+    count = count < 1 ? 1 : count > 64 ? 64 : count;
+    (void)ZSTD_CCtx_setParameter(context, ZSTD_c_nbWorkers, (int)count);
+}
+
 int flo_delta_zstd_create(const struct delta_input *input, int fd,
                           struct flo_err *err)
 {
@@ -242,6 +254,7 @@ int flo_delta_zstd_create(const struct delta_input *input, int fd,
         ZSTD_isError(ZSTD_CCtx_setPledgedSrcSize(context, input->new_bytes))) {
         rv = flo_fail(err, FLO_E_MEMORY, "no memory to encode zstd");
     } else {
+        use_threads(context);
         rv = encode_run(context, input, piece, fd, err);
     }
     ZSTD_freeCCtx(context);
