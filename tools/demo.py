@@ -161,20 +161,20 @@ class Story:
         self.streamers = [
             F.Streamer(self.fleet.devices["gw-1"], self.cast.model,
                        self.cast.prompts[i:] + self.cast.prompts[:i],
-                       self.cast.long_tokens if i < 2 else
-                       self.cast.max_tokens, self.cast.pause, i < 2)
+                       (self.cast.long_tokens, self.cast.long_tokens * 2 // 3,
+                        self.cast.max_tokens, self.cast.max_tokens)[i], self.cast.pause, i < 2)
             for i in range(4)]
         for streamer in self.streamers:
             streamer.start()
 
-    def check_swap(self, old, new):
+    def check_swap(self, old, new, since):
         F.wait_until("streams of %s" % new, 20, lambda: any(
-            s[3] == new for one in self.streamers for s in one.spans))
-        time.sleep(0.1)
-        open_streams = F.overlaps(self.streamers, old, new)
-        if open_streams < 1:
-            raise F.Failed("no stream of %s was open when %s took over" % (
-                old, new))
+            s[3] == new and s[1] > since
+            for one in self.streamers for s in one.spans))
+        # A stream is counted when it has ended.
+        open_streams = F.wait_until(
+            "a stream of %s that was open when %s took over" % (old, new), 5,
+            lambda: F.overlaps(self.streamers, old, new, since))
         failed = [f for one in self.streamers for f in one.failed]
         if failed:
             raise F.Failed("failed requests: %s" % failed[:3])
@@ -195,6 +195,7 @@ class Story:
         fact("delta %s (%s) instead of %s: %.1f %%, made in %.1f s" % (
             size(delta["bytes"]), delta["codec"], size(full),
             100 * delta["bytes"] / full, took))
+        begin = time.monotonic()
         rollout, took = self.roll_out(cast.second, "--phase", "1", "--phase",
                                       "100%", "--reason", "severity codes")
         for device in rollout["devices"]:
@@ -207,7 +208,7 @@ class Story:
         self.expect_all(cast.second, cast.second_answer)
         good("canary 1 → 100 %%: 3/3 devices serve %s  %.1f s" % (cast.second,
                                                                 took))
-        self.check_swap(cast.first, cast.second)
+        self.check_swap(cast.first, cast.second, begin)
         self.show_answers("answer")
         self.after_update()
 
@@ -319,7 +320,7 @@ class Story:
         self.expect_all(cast.first, cast.first_answer)
         good("%.2f s from Enter to the first answer of %s on the last of 3 "
              "devices, nothing downloaded" % (last, cast.first))
-        self.check_swap(cast.second, cast.first)
+        self.check_swap(cast.second, cast.first, begin)
         self.show_answers("answer")
         code, _, err = self.fleet.cli("rollout", "start", cast.second,
                                       check=False)

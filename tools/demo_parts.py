@@ -24,7 +24,7 @@ class Bad:
 
 class Cast:
     system = None
-    long_tokens = 300
+    long_tokens = 470
     pause = 0.01
     delta_share_max = 0.20
     eval = ()

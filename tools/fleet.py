@@ -207,10 +207,10 @@ class Streamer(threading.Thread):
         self.join(60)
 
 
-def overlaps(streamers, old, new):
-    """Streams of `old` that were still open when `new` first answered."""
+def overlaps(streamers, old, new, since):
+    """Streams of `old` still open when `new` first answered after `since`."""
     spans = [s for one in streamers for s in one.spans]
-    begins = [s[1] for s in spans if s[3] == new]
+    begins = [s[1] for s in spans if s[3] == new and s[1] > since]
     if not begins:
         return 0
     flip = min(begins)

@@ -58,7 +58,11 @@ static void flip(struct flo_shell *shell, const struct flo_agent_action *action)
 {
     struct flo_err err = {0};
 
-    if (flo_serve_flip(shell->serve, role_of(action->role), &err) < 0) {
+    if (flo_serve_flip(shell->serve, role_of(action->role), &err) == 0) {
+        /* What was measured belongs to the release that served it. */
+        flo_telemetry_close(shell);
+        shell->telemetry.release = action->release;
+    } else {
         struct flo_agent_event event = {.kind = FLO_AGENT_LOST,
                                         .role = action->role};
         event.error.code = err.code;
@@ -88,7 +92,6 @@ static void serving(struct flo_shell *shell,
                                 action->release.model, "release", digest,
                                 "version", action->release.version),
                       NULL);
-    shell->telemetry.release = action->release;
 }
 
 static void acknowledge(struct flo_shell *shell,
@@ -143,8 +146,7 @@ static void carry_out(struct flo_shell *shell,
 {
     switch (action->kind) {
     case FLO_DO_DENY:
-        flo_device_deny(&shell->device, &action->release.digest);
-        shell->device_is_dirty = true;
+        flo_shell_deny(shell, action);
         return;
     case FLO_DO_FREEZE:
         shell->device.is_frozen = action->flag;

@@ -59,15 +59,14 @@ void flo_telemetry_close(struct flo_shell *shell)
 {
     struct flo_telemetry *telemetry = &shell->telemetry;
     uint64_t now = flo_now_ms();
-    char digest[FLO_DIGEST_TEXT] = "";
+    char digest[FLO_DIGEST_TEXT];
     struct flo_buf text = {0};
     json_t *json;
 
     if (flo_digest_is_zero(&telemetry->release.digest)) {
-        digest[0] = '\0';
-    } else {
-        flo_digest_text(&telemetry->release.digest, digest);
+        return; /* nothing served yet: the window goes on */
     }
+    flo_digest_text(&telemetry->release.digest, digest);
     json = json_pack("{s:i, s:I, s:I, s:I, s:s, s:s, s:s,"
                      " s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:o,"
                      " s:{s:o, s:o, s:o, s:o}}",

@@ -1,6 +1,8 @@
 /* Commands about devices and what they measure. */
 #include <string.h>
 
+#include <flotilla/proto.h>
+
 #include "server-stub/cli/cli.h"
 
 static const struct flo_column device_columns[] = {
@@ -59,8 +61,10 @@ static int show_timeline(struct flo_cli *cli, const char *path,
 {
     static const struct flo_column columns[] = {
         {"AGO", "at_ms", CELL_AGO},
+        {"WHAT", "type", CELL_TEXT},
         {"EXECUTION", "execution", CELL_TEXT},
         {"STATE", "state", CELL_TEXT},
+        {"SERVING", "serving", CELL_TEXT},
         {"VERSION", "version", CELL_TEXT},
         {"BYTES", "detail.bytes", CELL_BYTES},
         {"TOOK", "detail.took_ms", CELL_MS},
@@ -127,10 +131,99 @@ static void print_value(double value, const char *metric)
         flo_out_bytes((uint64_t)value, text);
     } else if (strstr(metric, "_us") != NULL) {
         snprintf(text, sizeof(text), "%.1f ms", value / 1000);
+    } else if (strstr(metric, "_mc") != NULL) {
+        snprintf(text, sizeof(text), "%.1f °C", value / 1000);
     } else {
         snprintf(text, sizeof(text), "%.0f", value);
     }
     printf("  %12s", text);
+}
+
+/* Name for people of a device id or release digest, from the fleet's lists. */
+static const char *name_of(const json_t *items, const char *key,
+                           const char *value)
+{
+    for (size_t i = 0; i < json_array_size(items); i++) {
+        const json_t *item = json_array_get(items, i);
+        if (strcmp(flo_out_text(item, key, ""), value) == 0) {
+            return flo_out_text(item, "name", value);
+        }
+    }
+    return value;
+}
+
+static void print_histogram(const json_t *row, const char *metric)
+{
+    static const char *const names[] = {"0.5", "0.95", "0.99"};
+    const json_t *quantiles = json_object_get(row, "quantiles");
+
+    printf("  %8llu", (unsigned long long)flo_out_u64(row, "count"));
+    for (size_t q = 0; q < FLO_COUNT(names); q++) {
+        print_value(json_number_value(json_object_get(quantiles, names[q])),
+                    metric);
+    }
+}
+
+/* A gauge's points are [at, n, min, mean, max], a counter's [at, n, sum]. */
+static void print_points(const json_t *row, const char *metric, bool is_gauge)
+{
+    const json_t *points = json_object_get(row, "points");
+    double low = 0;
+    double sum = 0;
+    double high = 0;
+    double count = 0;
+
+    for (size_t i = 0; i < json_array_size(points); i++) {
+        const json_t *point = json_array_get(points, i);
+        double n = json_number_value(json_array_get(point, 1));
+        double first = json_number_value(json_array_get(point, 2));
+        double most = json_number_value(json_array_get(point, 4));
+        if (n <= 0) {
+            continue;
+        }
+        low = count == 0 || first < low ? first : low;
+        high = most > high ? most : high;
+        sum +=
+            is_gauge ? n * json_number_value(json_array_get(point, 3)) : first;
+        count += n;
+    }
+    printf("  %8.0f", count);
+    if (is_gauge) {
+        print_value(low, metric);
+        print_value(count > 0 ? sum / count : 0, metric);
+        print_value(high, metric);
+    } else {
+        print_value(sum, metric);
+    }
+}
+
+static void print_series(const json_t *answer, const json_t *names,
+                         const char *metric, const char *by)
+{
+    enum flo_metric which = FLO_METRIC_COUNT;
+    static const char *const heads[][3] = {
+        {"p50", "p95", "p99"}, {"sum", "", ""}, {"least", "mean", "most"}};
+    flo_metric_parse(metric, &which);
+    enum flo_metric_kind kind = which < FLO_METRIC_COUNT
+                                    ? flo_metric_fact(which)->kind
+                                    : FLO_METRIC_HISTOGRAM;
+    const json_t *series = json_object_get(answer, "series");
+
+    printf("%-24s  %8s  %12s  %12s  %12s\n", by, "count", heads[kind][0],
+           heads[kind][1], heads[kind][2]);
+    for (size_t i = 0; i < json_array_size(series); i++) {
+        const json_t *row = json_array_get(series, i);
+        const char *key = flo_out_text(json_object_get(row, "key"), by, "?");
+        printf(
+            "%-24.40s",
+            name_of(names, strcmp(by, "device") == 0 ? "id" : "digest", key));
+        if (kind == FLO_METRIC_HISTOGRAM) {
+            print_histogram(row, metric);
+        } else {
+            print_points(row, metric, kind == FLO_METRIC_GAUGE);
+        }
+        putchar('\n');
+    }
 }
 
 int flo_cmd_telemetry_query(struct flo_cli *cli, struct flo_err *err)
@@ -139,6 +232,7 @@ int flo_cmd_telemetry_query(struct flo_cli *cli, struct flo_err *err)
     uint64_t since;
     uint64_t step;
     FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *names = NULL;
     const char *by = flo_args_text(&cli->args, "by", "release");
     int rv = flo_args_word(&cli->args, "metric", &metric, err);
 
@@ -156,28 +250,18 @@ int flo_cmd_telemetry_query(struct flo_cli *cli, struct flo_err *err)
                              "by", by, "since_ms", (json_int_t)since, "step_ms",
                              (json_int_t)step, "quantiles", 0.5, 0.95, 0.99);
     rv = flo_api_call(cli, "POST", "/v1/telemetry/query", body, &answer, err);
-    if (rv < 0) {
-        return rv;
-    }
-    if (cli->json) {
+    if (rv == 0 && cli->json) {
         flo_out_json(answer);
         return 0;
     }
-    printf("%-40s  %8s  %12s  %12s  %12s\n", "KEY", "COUNT", "p50", "p95",
-           "p99");
-    const json_t *series = json_object_get(answer, "series");
-    for (size_t i = 0; i < json_array_size(series); i++) {
-        const json_t *row = json_array_get(series, i);
-        const json_t *quantiles = json_object_get(row, "quantiles");
-        const char *key = flo_out_text(json_object_get(row, "key"), by, "?");
-        printf("%-40.40s  %8llu", key,
-               (unsigned long long)flo_out_u64(row, "count"));
-        static const char *const names[] = {"0.5", "0.95", "0.99"};
-        for (size_t q = 0; q < FLO_COUNT(names); q++) {
-            print_value(json_number_value(json_object_get(quantiles, names[q])),
-                        metric);
-        }
-        putchar('\n');
+    if (rv == 0) {
+        rv = flo_api_list(cli,
+                          strcmp(by, "device") == 0 ? "/v1/devices?limit=1000"
+                                                    : "/v1/releases?limit=1000",
+                          &names, err);
     }
-    return 0;
+    if (rv == 0) {
+        print_series(answer, names, metric, by);
+    }
+    return rv;
 }

@@ -39,7 +39,7 @@ const readers = {
     data.audit = items.sort((a, b) => b.number - a.number);
   },
   async telemetry() {
-    data.charts = await views.telemetry();
+    data.charts = await views.telemetry(data.releases);
   },
 };
 

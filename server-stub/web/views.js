@@ -103,14 +103,17 @@ const CHARTS = [
   ["engine_rss_bytes", "Engine memory, mean / most", bytes],
 ];
 
-export async function telemetry() {
+// Series of releases by their names, points without values left out.
+export async function telemetry(releases) {
+  const names = new Map(releases.map((r) => [r.digest, `${r.model}@${r.version}`]));
   return Promise.all(CHARTS.map(async ([metric, text, format]) => {
     const answer = await call("POST", "/v1/telemetry/query", { metric,
       by: ["release"], since_ms: 600000, step_ms: 5000, quantiles: [0.5, 0.95] });
     const isGauge = metric === "engine_rss_bytes";
     const series = (answer.series || []).map((s) => ({
-      name: s.key.release_title || s.key.version || (s.key.release || "").slice(7, 15),
-      points: s.points.map((p) => isGauge ? [p[0], p[3], p[4]] : [p[0], p[2], p[3]]),
+      name: names.get(s.key.release) || (s.key.release || "").slice(7, 15),
+      points: s.points.filter((p) => p[1] > 0)
+        .map((p) => isGauge ? [p[0], p[3], p[4]] : [p[0], p[2], p[3]]),
     }));
     return h("section", { class: "card third" }, h("h2", {}, text), chart(series, format, text));
   }));
