@@ -415,7 +415,8 @@ static void unknown_paths_methods_and_hosts_are_refused(void **state)
     expect("GET /v1/things/ HTTP/1.1\r\n" END, "HTTP/1.1 404", "rest.not");
     expect("DELETE /echo HTTP/1.1\r\n" END, "HTTP/1.1 405",
            "\"code\":\"rest.method\"");
-    expect("GET /v1/things/1 HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+    expect("GET /v1/things/1 HTTP/1.1\r\nHost: evil.example\r\n"
+           "Connection: close\r\n\r\n",
            "HTTP/1.1 421", "rest.header");
 }
 
