@@ -1,0 +1,330 @@
+/* The plan: which variant, which way per file, and every no with its numbers.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <flotilla/updater.h>
+
+static struct flo_digest digest_of(uint8_t n)
+{
+    struct flo_digest digest;
+
+    memset(digest.bytes, n, sizeof(digest.bytes));
+    return digest;
+}
+
+enum { MODEL = 10, MODEL_ZSTD, PATCH, BASE, GOLDEN };
+
+/* model.gguf of 1000 bytes: raw 1000, zstd 900, bsdiff40 100 over BASE;
+ * golden.json of 20 bytes. */
+struct story {
+    struct flo_release release;
+    struct flo_profile profile;
+    struct flo_digest present[4];
+    struct flo_plan_input input;
+    struct flo_plan plan;
+    struct flo_err err;
+};
+
+static void begin(struct story *story)
+{
+    struct flo_release *release = &story->release;
+    struct flo_release_file *model = &release->files[0];
+    struct flo_release_file *golden = &release->files[1];
+
+    memset(story, 0, sizeof(*story));
+    strcpy(release->model, "tiny");
+    strcpy(release->version, "2.1.0");
+    release->variant_count = 1;
+    strcpy(release->variants[0].name, "q4_0");
+    release->variants[0].file_count = 2;
+    release->variants[0].files[1] = 1;
+    release->file_count = 2;
+    strcpy(model->name, "model.gguf");
+    model->digest = digest_of(MODEL);
+    model->bytes = 1000;
+    model->way_count = 3;
+    model->ways[0] = (struct flo_way){
+        .codec = FLO_CODEC_RAW, .digest = digest_of(MODEL), .bytes = 1000};
+    model->ways[1] = (struct flo_way){
+        .codec = FLO_CODEC_ZSTD, .digest = digest_of(MODEL_ZSTD), .bytes = 900};
+    model->ways[2] = (struct flo_way){.codec = FLO_CODEC_BSDIFF40,
+                                      .digest = digest_of(PATCH),
+                                      .bytes = 100,
+                                      .base = digest_of(BASE),
+                                      .memory_bytes = 16 << 20};
+    strcpy(golden->name, "golden.json");
+    golden->digest = digest_of(GOLDEN);
+    golden->bytes = 20;
+    golden->way_count = 1;
+    golden->ways[0] = (struct flo_way){
+        .codec = FLO_CODEC_RAW, .digest = digest_of(GOLDEN), .bytes = 20};
+    strcpy(story->profile.arch, "x86_64");
+    story->profile.memory_bytes = 1 << 20;
+    story->profile.disk_free_bytes = 1 << 20;
+    story->input.release = release;
+    story->input.profile = &story->profile;
+    story->input.present = story->present;
+}
+
+static void have(struct story *story, uint8_t n)
+{
+    story->present[story->input.present_count++] = digest_of(n);
+}
+
+static int plan(struct story *story)
+{
+    memset(&story->err, 0, sizeof(story->err));
+    return flo_plan_make(&story->input, &story->plan, &story->err);
+}
+
+/* The way that was chosen for the model, the last step. */
+static int model_way(const struct story *story)
+{
+    assert_int_equal(story->plan.step_count, 2);
+    assert_int_equal(story->plan.steps[1].file, 0);
+    return story->plan.steps[1].way;
+}
+
+static void a_delta_whose_base_is_here_is_the_smallest_way(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    have(&story, BASE);
+
+    assert_int_equal(plan(&story), 0);
+
+    assert_int_equal(model_way(&story), 2);
+    assert_int_equal(story.plan.codec, FLO_CODEC_BSDIFF40);
+    assert_int_equal(story.plan.fetch_bytes, 120);
+    assert_int_equal(story.plan.full_bytes, 1020);
+    assert_int_equal(story.plan.disk_bytes, 1120);
+    assert_string_equal(story.plan.reason, "smallest way");
+}
+
+static void without_the_base_the_compressed_file_is_taken(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+
+    assert_int_equal(plan(&story), 0);
+
+    assert_int_equal(model_way(&story), 1);
+    assert_string_equal(story.plan.reason, "the delta's base is not here");
+}
+
+static void a_delta_larger_than_the_file_loses(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    have(&story, BASE);
+    story.release.files[0].ways[2].bytes = 1001;
+    story.release.files[0].ways[1].bytes = 1002;
+
+    assert_int_equal(plan(&story), 0);
+
+    assert_int_equal(model_way(&story), 0);
+    assert_int_equal(story.plan.disk_bytes, 1020);
+}
+
+static void
+a_way_that_needs_more_memory_than_allowed_is_passed_over(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    have(&story, BASE);
+    story.release.files[0].ways[2].memory_bytes = (32 << 20) + 1;
+
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(model_way(&story), 1);
+    assert_string_equal(story.plan.reason,
+                        "a smaller way needs too much memory");
+
+    story.input.memory_bytes_max = 64 << 20;
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(model_way(&story), 2);
+}
+
+static void a_codec_that_is_not_built_is_passed_over(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    have(&story, BASE);
+    story.release.files[0].ways[2].codec = FLO_CODEC_TENSOR1;
+
+    assert_int_equal(plan(&story), 0);
+
+    assert_int_equal(model_way(&story), 1);
+    assert_string_equal(story.plan.reason,
+                        "a smaller way's codec is not built here");
+}
+
+static void ways_that_failed_are_not_tried_again(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    have(&story, BASE);
+    story.input.ways_failed[0] = 1u << 2 | 1u << 1;
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(model_way(&story), 0);
+
+    story.input.ways_failed[0] = 7;
+    assert_int_equal(plan(&story), FLO_E_BLOB_ABSENT);
+}
+
+static void a_bundle_offers_only_what_it_holds(void **state)
+{
+    (void)state;
+    struct story story;
+    struct flo_digest offered[2] = {digest_of(PATCH), digest_of(GOLDEN)};
+
+    begin(&story);
+    story.input.offered = offered;
+    story.input.offered_count = 2;
+    assert_int_equal(plan(&story), FLO_E_BLOB_ABSENT);
+
+    have(&story, BASE);
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(model_way(&story), 2);
+}
+
+static void what_is_here_is_not_fetched(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    have(&story, MODEL);
+    have(&story, GOLDEN);
+
+    assert_int_equal(plan(&story), 0);
+
+    assert_true(story.plan.steps[0].is_present);
+    assert_true(story.plan.steps[1].is_present);
+    assert_int_equal(story.plan.fetch_bytes, 0);
+    assert_int_equal(story.plan.disk_bytes, 0);
+    assert_string_equal(story.plan.reason, "everything is here");
+}
+
+static void the_first_variant_that_fits_is_taken(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    story.release.variant_count = 3;
+    story.release.variants[1] = story.release.variants[0];
+    story.release.variants[2] = story.release.variants[0];
+    strcpy(story.release.variants[0].arch[0], "aarch64");
+    strcpy(story.release.variants[1].engine[0], "qwen2");
+    story.release.variants[2].memory_bytes = 1 << 20;
+
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.variant, 2);
+
+    strcpy(story.profile.engine[0], "llama");
+    strcpy(story.profile.engine[1], "qwen2");
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.variant, 1);
+}
+
+static void a_device_that_no_variant_fits_is_told_so(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    strcpy(story.release.variants[0].arch[0], "riscv64");
+
+    assert_int_equal(plan(&story), FLO_E_TARGET_INCOMPATIBLE);
+
+    assert_string_equal(story.err.what,
+                        "tiny@2.1.0: none of its 1 variants fits arch x86_64, "
+                        "engine llama");
+}
+
+static void
+a_model_that_memory_cannot_hold_is_refused_with_numbers(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    story.release.variants[0].memory_bytes = 2 << 20;
+
+    assert_int_equal(plan(&story), FLO_E_MEMORY_BUDGET);
+
+    assert_string_equal(story.err.what,
+                        "tiny@2.1.0 needs 2097152 bytes of memory (variant "
+                        "q4_0), the device gives 1048576");
+    story.profile.memory_bytes = 0; /* not known: not checked */
+    assert_int_equal(plan(&story), 0);
+}
+
+static void a_full_disk_is_refused_with_numbers(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    have(&story, BASE);
+    story.profile.disk_free_bytes = 1120;
+    assert_int_equal(plan(&story), 0);
+
+    story.profile.disk_free_bytes = 1119;
+    assert_int_equal(plan(&story), FLO_E_DISK_FULL);
+    assert_string_equal(story.err.what,
+                        "tiny@2.1.0 needs 1120 bytes, 1119 free");
+}
+
+static void sizes_that_overflow_are_refused(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    story.profile.disk_free_bytes = UINT64_MAX;
+    story.release.files[0].bytes = UINT64_MAX;
+
+    assert_int_equal(plan(&story), FLO_E_META_SCHEMA);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_delta_whose_base_is_here_is_the_smallest_way),
+        cmocka_unit_test(without_the_base_the_compressed_file_is_taken),
+        cmocka_unit_test(a_delta_larger_than_the_file_loses),
+        cmocka_unit_test(
+            a_way_that_needs_more_memory_than_allowed_is_passed_over),
+        cmocka_unit_test(a_codec_that_is_not_built_is_passed_over),
+        cmocka_unit_test(ways_that_failed_are_not_tried_again),
+        cmocka_unit_test(a_bundle_offers_only_what_it_holds),
+        cmocka_unit_test(what_is_here_is_not_fetched),
+        cmocka_unit_test(the_first_variant_that_fits_is_taken),
+        cmocka_unit_test(a_device_that_no_variant_fits_is_told_so),
+        cmocka_unit_test(
+            a_model_that_memory_cannot_hold_is_refused_with_numbers),
+        cmocka_unit_test(a_full_disk_is_refused_with_numbers),
+        cmocka_unit_test(sizes_that_overflow_are_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
