@@ -5,6 +5,9 @@
 
 #include "base/gguf/gguf.h"
 #include "base/quant/quant.h"
+#include "engine/kernel/kernel.h"
+#include "engine/model/hparams.h"
+#include "engine/model/weights.h"
 #include "engine/token/template.h"
 #include "engine/token/token.h"
 #include "engine/tools/options.h"
@@ -92,6 +95,33 @@ static void learn_vocabulary(const struct flo_gguf *gguf, struct facts *facts)
     }
 }
 
+/* Would this engine take it?  Parameters, then every tensor's shape. */
+static int try_weights(const struct flo_gguf *gguf, struct flo_err *err)
+{
+    struct flo_gguf_text name = {"", 0};
+    struct flo_hparams hparams;
+    struct flo_weights weights = {0};
+    char key[64];
+    int rv;
+    if ((rv = flo_gguf_require(gguf, "general.architecture", err)) < 0 ||
+        (rv = flo_gguf_string(gguf, "general.architecture", &name, err)) < 0) {
+        return rv;
+    }
+    const struct flo_arch *arch = flo_arch_find(name);
+    if (arch == NULL) {
+        return flo_fail(err, FLO_E_MODEL_ARCH,
+                        "architecture '%.*s' is not supported yet",
+                        name.bytes < 64 ? (int)name.bytes : 64, name.data);
+    }
+    snprintf(key, sizeof(key), "%s", arch->name);
+    if ((rv = flo_hparams_read(gguf, key, &hparams, err)) < 0) {
+        return rv;
+    }
+    rv = flo_weights_bind(gguf, arch, &hparams, &flo_kernel_ref, &weights, err);
+    flo_weights_deinit(&weights);
+    return rv;
+}
+
 static void learn(const struct flo_gguf *gguf, bool is_scanned,
                   struct facts *facts)
 {
@@ -110,6 +140,10 @@ static void learn(const struct flo_gguf *gguf, bool is_scanned,
     facts->vocabulary = tokens != NULL ? (uint32_t)tokens->count : 0;
     learn_vocabulary(gguf, facts);
     note(issues, flo_template_find(gguf, &facts->chat, next_issue(issues)));
+    struct flo_gguf_text type = text_of(gguf, "general.type", issues);
+    if (!flo_gguf_text_is(type, "adapter")) {
+        note(issues, try_weights(gguf, next_issue(issues)));
+    }
     if (is_scanned) {
         note(issues, flo_gguf_scan_nonfinite(gguf, next_issue(issues)));
     }
