@@ -488,8 +488,12 @@ static int on_tele(const struct message *message, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
+    bool is_new;
     rv = flo_store_telemetry_add(controller->store, message->device,
-                                 message->now_ms, &window, err);
+                                 message->now_ms, &window, &is_new, err);
+    if (rv < 0 || !is_new) {
+        return rv;
+    }
     uint64_t rss = 0;
     if (window.has[FLO_METRIC_NAME_AGENT_RSS]) {
         rss += (uint64_t)window.values[FLO_METRIC_NAME_AGENT_RSS];

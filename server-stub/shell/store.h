@@ -354,11 +354,13 @@ FLO_MUST_USE int flo_store_audit_list(struct flo_store *store, uint64_t from,
 /* ---- telemetry
  * -------------------------------------------------------------------------- */
 
-/* Merge one window into both resolutions. */
+/* Merge one window into both resolutions, at the device's time when that can
+ * be true (at most two hours old), else at `now_ms`.  *is_new is false, and
+ * nothing changes, when the window (device, at_ms, seq) was merged before. */
 FLO_MUST_USE int flo_store_telemetry_add(struct flo_store *store,
-                                         const char *device, uint64_t at_ms,
+                                         const char *device, uint64_t now_ms,
                                          const struct flo_telemetry *window,
-                                         struct flo_err *err);
+                                         bool *is_new, struct flo_err *err);
 typedef int (*flo_store_telemetry_fn)(void *context,
                                       const struct flo_telemetry_row *row);
 /* Rows since `from_ms`, ordered by the query's keys and time. */

@@ -79,6 +79,11 @@ const char *const flo_store_telemetry_schema[] = {
     " n INTEGER NOT NULL, sum INTEGER NOT NULL, min INTEGER NOT NULL,"
     " max INTEGER NOT NULL,"
     " PRIMARY KEY (step, metric, at, release, device)) WITHOUT ROWID;",
+    /* Which windows were merged: QoS 1 may bring one twice. */
+    "CREATE TABLE merged (device TEXT NOT NULL, at INTEGER NOT NULL,"
+    " seq INTEGER NOT NULL, received_at INTEGER NOT NULL,"
+    " PRIMARY KEY (device, at, seq)) WITHOUT ROWID;"
+    "CREATE INDEX merged_received ON merged(received_at);",
 };
 const size_t flo_store_telemetry_schema_count =
     FLO_COUNT(flo_store_telemetry_schema);

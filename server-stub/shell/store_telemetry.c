@@ -69,13 +69,34 @@ static int histogram_add(struct flo_store *store, uint64_t step,
                          text.data != NULL ? text.data : "");
 }
 
-int flo_store_telemetry_add(struct flo_store *store, const char *device,
-                            uint64_t at_ms, const struct flo_telemetry *window,
-                            struct flo_err *err)
+/* A window that waited for the network belongs to its time; a clock that
+ * cannot be right does not count. */
+static uint64_t time_of(const struct flo_telemetry *window, uint64_t now_ms)
 {
+    bool fits = window->at_ms <= now_ms + 10000 &&
+                window->at_ms + FLO_TELEMETRY_FINE_LIFE_MS > now_ms;
+
+    return fits ? window->at_ms : now_ms;
+}
+
+int flo_store_telemetry_add(struct flo_store *store, const char *device,
+                            uint64_t now_ms, const struct flo_telemetry *window,
+                            bool *is_new, struct flo_err *err)
+{
+    uint64_t at_ms = time_of(window, now_ms);
     char release[FLO_DIGEST_TEXT];
     int rv = 0;
 
+    *is_new = true;
+    if (window->seq != 0 && window->at_ms != 0) {
+        rv = flo_store_run(store->telemetry, err,
+                           "INSERT OR IGNORE INTO merged VALUES (?, ?, ?, ?)",
+                           "tuuu", device, window->at_ms, window->seq, now_ms);
+        *is_new = rv == 0 && flo_db_changes(store->telemetry) > 0;
+        if (!*is_new) {
+            return rv;
+        }
+    }
     flo_digest_text(&window->release, release);
     for (size_t s = 0; s < FLO_COUNT(steps); s++) {
         uint64_t at = at_ms - at_ms % steps[s];
@@ -171,7 +192,9 @@ int flo_store_telemetry_prune(struct flo_store *store, uint64_t now_ms,
 {
     static const uint64_t lives[] = {FLO_TELEMETRY_FINE_LIFE_MS,
                                      FLO_TELEMETRY_COARSE_LIFE_MS};
-    int rv = 0;
+    int rv = flo_store_run(store->telemetry, err,
+                           "DELETE FROM merged WHERE received_at < ?", "u",
+                           now_ms - FLO_TELEMETRY_FINE_LIFE_MS);
 
     for (size_t i = 0; i < FLO_COUNT(steps) && rv == 0; i++) {
         uint64_t before = now_ms > lives[i] ? now_ms - lives[i] : 0;

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import ssl
 import subprocess
 import tempfile
@@ -77,9 +78,11 @@ class Controller:
     def stop(self, how=signal.SIGTERM):
         if self.process is not None:
             self.process.send_signal(how)
-            self.process.wait(10)
+            code = self.process.wait(20)
             self.process.stdout.close()
             self.process = None
+            assert how == signal.SIGKILL or code == 0, \
+                open(self.dir + ".log").read()[-4000:]
 
     def ask(self, method, path, body=None, token=None, headers=None,
             base=None, context=None):
@@ -928,6 +931,42 @@ def test_a_retired_device_is_refused_everywhere(controller, devices, folder):
         again = None
     if again is not None:
         assert device.desired(seconds=0.5) is None
+
+
+def test_ten_thousand_desired_are_published_in_five_seconds(folder):
+    place = os.path.join(folder, "many")
+    os.makedirs(place)
+    one = Controller(place).start()
+    try:
+        device = Device(one, place, "last", one.enrol_token())
+        one.stop()
+        with sqlite3.connect(os.path.join(one.dir, "control.db")) as base:
+            for i in range(10000):
+                row = "00000000-0000-4000-8000-%012x" % i
+                base.execute("INSERT INTO device (id, name, labels, profile,"
+                             " groups, enrolled_at) VALUES (?,?,'{}','{}',"
+                             "'[\"all\"]',1)", (row, "n%d" % i))
+                base.execute("INSERT INTO device_group VALUES ('all',?)",
+                             (row,))
+                base.execute("INSERT INTO desired (device, rev)"
+                             " VALUES (?,1)", (row,))
+        base.close()
+        one.start()
+        device.connect()
+        publisher = Publisher(one, place)
+        digest = publisher.publish("1.0.0")
+        start(one, "tiny@1.0.0", phases=[{"share_pct": 100}])
+        assert device.order("deploy", 30, digest)[0]
+        # All 10,001 get a rollback, this one as the last of them.
+        begin = time.monotonic()
+        one.ask("POST", "/v1/orders", {"op": "rollback", "release":
+                                       "tiny@1.0.0", "confirm": "tiny@1.0.0"})
+        assert device.order("rollback", 30, digest)[0]
+        took = time.monotonic() - begin
+        print("10,000 orders in %.2f s" % took)
+        assert took < 5
+    finally:
+        one.stop()
 
 
 def test_only_one_controller_per_folder(controller):

@@ -283,10 +283,14 @@ static void windows_are_merged_per_bucket_and_pruned(void **state)
     window.has[FLO_METRIC_NAME_TTFT] = true;
     window.has[FLO_METRIC_NAME_REQUESTS] = true;
     window.values[FLO_METRIC_NAME_REQUESTS] = 3;
-    for (uint64_t i = 0; i < 10; i++) {
-        assert_int_equal(flo_store_telemetry_add(store, DEVICE, base + i * 1000,
-                                                 &window, &err),
+    for (uint64_t i = 0; i < 20; i++) { /* each comes twice */
+        bool is_new = i % 2 != 0;
+        window.seq = 1 + i / 2;
+        window.at_ms = base + i / 2 * 1000;
+        assert_int_equal(flo_store_telemetry_add(store, DEVICE, base + 60000,
+                                                 &window, &is_new, &err),
                          0);
+        assert_int_equal(is_new, i % 2 == 0);
     }
     struct sums sums = {0};
     assert_int_equal(flo_store_telemetry_list(store, &query, base - 60000,
@@ -309,6 +313,34 @@ static void windows_are_merged_per_bucket_and_pruned(void **state)
                      0);
     assert_int_equal(sums.count, 10);
     free(histograms);
+    flo_store_close(store);
+}
+
+static void a_window_with_an_impossible_clock_counts_as_of_now(void **state)
+{
+    (void)state;
+    struct flo_store *store = store_new();
+    struct flo_telemetry window = {.seq = 1};
+    struct flo_err err = {0};
+    struct flo_telemetry_query query = {
+        .metric = FLO_METRIC_NAME_REQUESTS, .since_ms = 60000, .step_ms = 5000};
+    const uint64_t clocks[] = {5, UINT64_C(4300000000000)}; /* 1970, 2106 */
+    uint64_t base = 1700000000000;
+    struct sums sums = {0};
+    bool is_new;
+
+    window.has[FLO_METRIC_NAME_REQUESTS] = true;
+    for (size_t i = 0; i < FLO_COUNT(clocks); i++) {
+        window.at_ms = clocks[i];
+        assert_int_equal(flo_store_telemetry_add(store, DEVICE, base, &window,
+                                                 &is_new, &err),
+                         0);
+    }
+    assert_int_equal(flo_store_telemetry_list(store, &query, base - 60000,
+                                              add_row, &sums, &err),
+                     0);
+    assert_int_equal(sums.rows, 1);
+    assert_int_equal(sums.count, 2);
     flo_store_close(store);
 }
 
@@ -343,6 +375,7 @@ int main(void)
         cmocka_unit_test(a_token_has_as_many_uses_as_it_was_made_for),
         cmocka_unit_test(an_edited_audit_file_is_found),
         cmocka_unit_test(windows_are_merged_per_bucket_and_pruned),
+        cmocka_unit_test(a_window_with_an_impossible_clock_counts_as_of_now),
         cmocka_unit_test(what_is_rolled_back_never_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
