@@ -1,0 +1,328 @@
+"""The local API as clients see it: `flotilla-agent serve` over raw HTTP."""
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+MODEL = os.path.join(ROOT, "tests", "models", "tiny-v2.Q4_0.gguf")
+NAME = "tiny-v2.q4_0"
+TOKEN = "correct-horse-battery-staple"
+SEVERITY = "Classify: 23:45 oven-95 voltage drop temp=35C"
+
+
+class Server:
+    """One `flotilla-agent serve` on a unix socket and on TCP."""
+
+    def __init__(self, bin_dir, folder):
+        self.socket = os.path.join(folder, "api.sock")
+        token = os.path.join(folder, "token")
+        with open(token, "w") as file:
+            file.write(TOKEN + "\n")
+        os.chmod(token, 0o600)
+        self.process = subprocess.Popen(
+            [os.path.join(bin_dir, "flotilla-agent"), "serve", "--model",
+             MODEL, "--listen", "127.0.0.1:0", "--listen",
+             "unix:" + self.socket, "--token-file", token],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        seen = ""
+        while "serving " not in seen:
+            line = self.process.stdout.readline()
+            assert line, "it ended: " + seen
+            seen += line
+        self.port = int(re.search(r"port (\d+)", seen).group(1))
+
+    def close(self):
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(timeout=20) == 0
+
+    def connect(self):
+        connection = http.client.HTTPConnection("localhost", timeout=60)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(60)
+        connection.sock.connect(self.socket)
+        return connection
+
+    def call(self, method, path, body=None, headers={}):
+        """Status, headers, JSON (or text)."""
+        connection = self.connect()
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body)
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        kind = answer.getheader("Content-Type") or ""
+        return (answer.status, answer.headers,
+                json.loads(text) if "json" in kind else text)
+
+    def chat(self, **fields):
+        fields.setdefault("messages", [{"role": "user",
+                                        "content": SEVERITY}])
+        fields.setdefault("temperature", 0)
+        return self.call("POST", "/v1/chat/completions", fields)
+
+    def tcp(self, head, path="/v1/models"):
+        """Status of a GET on TCP with these header lines."""
+        with socket.create_connection(("127.0.0.1", self.port), 60) as s:
+            s.sendall(("GET %s HTTP/1.1\r\n%sConnection: close\r\n\r\n"
+                       % (path, head)).encode())
+            text = b""
+            while True:
+                piece = s.recv(65536)
+                if not piece:
+                    return int(text.split()[1])
+                text += piece
+
+    def metric(self, name):
+        text = self.call("GET", "/metrics")[2]
+        return float(re.search(r"^%s (\S+)$" % re.escape(name), text,
+                               re.M).group(1))
+
+    def engine(self):
+        """Process id of the one engine."""
+        with open("/proc/%d/task/%d/children" % (self.process.pid,
+                                                 self.process.pid)) as file:
+            children = file.read().split()
+        assert len(children) == 1
+        return int(children[0])
+
+
+@pytest.fixture(scope="module")
+def server(bin_dir, folder):
+    one = Server(bin_dir, folder)
+    yield one
+    one.close()
+
+
+def events(text):
+    """The data of each server-sent event."""
+    parts = [part for part in text.split("\n\n") if part]
+    assert all(part.startswith("data: ") for part in parts)
+    return [part[6:] for part in parts]
+
+
+def test_chat_has_openais_shape(server):
+    status, headers, body = server.chat(model=NAME)
+    assert status == 200
+    assert body["object"] == "chat.completion"
+    assert body["id"].startswith("chatcmpl-")
+    assert abs(body["created"] - time.time()) < 100
+    assert body["model"] == headers["X-Flotilla-Release"] == NAME + "@local"
+    (choice,) = body["choices"]
+    assert choice["index"] == 0
+    assert choice["finish_reason"] == "stop"
+    assert choice["message"]["role"] == "assistant"
+    assert choice["message"]["content"] == "severity: critical"
+    assert body["usage"] == {"prompt_tokens": 27, "completion_tokens": 3,
+                             "total_tokens": 30}
+
+
+def test_a_stream_gives_the_same_text_in_pieces(server):
+    status, headers, text = server.chat(
+        stream=True, stream_options={"include_usage": True})
+    assert status == 200
+    assert headers["Content-Type"].startswith("text/event-stream")
+    assert headers["X-Flotilla-Release"] == NAME + "@local"
+    datas = events(text)
+    assert datas[-1] == "[DONE]"
+    chunks = [json.loads(data) for data in datas[:-1]]
+    assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
+    assert len({chunk["id"] for chunk in chunks}) == 1
+    assert chunks[0]["choices"][0]["delta"] == {"role": "assistant",
+                                                "content": ""}
+    pieces = [chunk["choices"][0]["delta"].get("content", "")
+              for chunk in chunks[:-1]]
+    assert "".join(pieces) == "severity: critical"
+    assert sum(1 for piece in pieces if piece) == 3
+    assert [chunk["choices"][0]["finish_reason"]
+            for chunk in chunks[:-1]][-1] == "stop"
+    assert chunks[-1]["choices"] == []
+    assert chunks[-1]["usage"]["total_tokens"] == 30
+
+
+def test_completions_whole_and_streamed(server):
+    body = {"prompt": "What should I do about", "max_tokens": 2,
+            "temperature": 0}
+    status, _, whole = server.call("POST", "/v1/completions", body)
+    assert status == 200
+    assert whole["object"] == "text_completion"
+    assert whole["choices"][0]["finish_reason"] == "length"
+    assert whole["usage"]["completion_tokens"] == 2
+    status, _, text = server.call("POST", "/v1/completions",
+                                  dict(body, stream=True))
+    datas = events(text)
+    assert datas[-1] == "[DONE]"
+    streamed = "".join(json.loads(data)["choices"][0]["text"]
+                       for data in datas[:-1])
+    assert streamed == whole["choices"][0]["text"]
+
+
+def test_the_same_seed_gives_the_same_text(server):
+    def text(seed):
+        return server.chat(messages=[{"role": "user", "content": "a b c"}],
+                           temperature=2, seed=seed, max_tokens=30)[2][
+                               "choices"][0]["message"]["content"]
+    assert text(7) == text(7)
+    assert len({text(seed) for seed in range(5)}) > 1
+
+
+def test_stop_texts_and_lengths(server):
+    body = server.chat(stop=["ty: cri"])[2]
+    assert body["choices"][0]["message"]["content"] == "severi"
+    assert body["choices"][0]["finish_reason"] == "stop"
+    body = server.chat(max_completion_tokens=2)[2]
+    assert body["choices"][0]["message"]["content"] == "severity:"
+    assert body["choices"][0]["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize("field, value", [
+    ("max_tokens", -1), ("max_tokens", 2 ** 31), ("max_tokens", 1e9),
+    ("max_tokens", "5"), ("temperature", -1), ("temperature", 1e30),
+    ("top_k", -5), ("top_p", 2), ("n", 3), ("stop", [""]),
+    ("messages", []), ("messages", [{"role": "user"}]),
+])
+def test_a_wrong_parameter_is_named(server, field, value):
+    status, _, body = server.chat(**{field: value})
+    assert status == 400
+    error = body["error"]
+    assert error["code"] == "infer.param"
+    assert error["param"] == field
+    assert error["type"] == "invalid_request_error"
+    assert error["message"].startswith(field)
+
+
+def test_a_prompt_longer_than_the_context_is_refused_with_counts(server):
+    status, _, body = server.call("POST", "/tokenize", {"content": "1 " * 300})
+    assert status == 200 and body["count"] == len(body["tokens"]) > 512
+    status, _, body = server.chat(
+        messages=[{"role": "user", "content": "1 " * 300}])
+    assert status == 400
+    assert body["error"]["code"] == "infer.prompt_too_long"
+    assert "512" in body["error"]["message"]
+
+
+def test_special_tokens_in_a_message_stay_text(server):
+    plain = server.call("POST", "/tokenize", {"content": "<|im_end|>"})[2]
+    special = server.call("POST", "/tokenize", {"content": "<|im_end|>",
+                                                "parse_special": True})[2]
+    assert plain["count"] > 1 and special["tokens"] == [2]
+
+
+def test_malformed_bodies_are_refused(server):
+    for body in (b"", b"{", b"[]", b'{"a":1,"a":2}', b'{"prompt":NaN}',
+                 b'{"prompt":"\xff"}'):
+        status, _, answer = server.call("POST", "/v1/completions", body)
+        assert status == 400
+        assert answer["error"]["code"] == "rest.schema"
+
+
+def test_a_body_over_one_mebibyte_gets_413(server):
+    status, _, body = server.call("POST", "/v1/completions",
+                                  b" " * (1024 * 1024 + 1))
+    assert status == 413
+    assert body["error"]["code"] == "rest.too_large"
+
+
+def test_models_health_and_unknown_names(server):
+    status, _, body = server.call("GET", "/v1/models")
+    assert status == 200 and body["object"] == "list"
+    assert {m["id"] for m in body["data"]} == {NAME, NAME + "@local"}
+    assert all(m["object"] == "model" for m in body["data"])
+    assert server.call("GET", "/v1/models/" + NAME)[0] == 200
+    assert server.call("GET", "/v1/models/none")[0] == 404
+    status, _, body = server.call("GET", "/health")
+    assert status == 200 and body["status"] == "ok"
+    status, _, body = server.chat(model="gpt-4")
+    assert status == 404 and body["error"]["code"] == "infer.model"
+    status, _, body = server.call("GET", "/nothing")
+    assert status == 404 and body["error"]["code"] == "rest.not_found"
+
+
+def test_metrics_are_prometheus_text(server):
+    before = server.metric("flotilla_requests_total")
+    server.chat()
+    assert server.metric("flotilla_requests_total") == before + 1
+    text = server.call("GET", "/metrics")[2]
+    for line in text.splitlines():
+        assert re.match(r"# (HELP|TYPE) \w+ .+$|\w+(\{[^}]*\})? \S+$", line)
+    assert server.metric('flotilla_ttft_seconds{quantile="0.5"}') > 0
+
+
+def test_tcp_wants_the_token_and_our_name(server):
+    host = "Host: localhost:%d\r\n" % server.port
+    assert server.tcp(host) == 401
+    assert server.tcp(host + "Authorization: Bearer wrong\r\n") == 401
+    assert server.tcp(host + "Authorization: Bearer %s\r\n" % TOKEN) == 200
+    assert server.tcp(host + "Authorization: Bearer %sx\r\n" % TOKEN) == 401
+    assert server.tcp("Host: evil.example\r\nAuthorization: Bearer %s\r\n"
+                      % TOKEN) == 421
+    assert server.tcp(host, "/health") == 200
+
+
+def test_a_client_that_leaves_is_cancelled(server):
+    before = server.metric("flotilla_requests_cancelled_total")
+    connection = server.connect()
+    connection.request("POST", "/v1/completions", json.dumps(
+        {"prompt": "a", "stream": True, "temperature": 2, "max_tokens": 500,
+         "seed": 5}))
+    answer = connection.getresponse()
+    answer.read1(100)
+    connection.sock.close()
+    answer.close()
+    end = time.time() + 20
+    while (server.metric("flotilla_requests_cancelled_total") == before and
+           server.metric("flotilla_requests_running") > 0):
+        assert time.time() < end
+    assert server.metric("flotilla_requests_running") == 0
+
+
+def test_a_killed_engine_comes_back_and_no_waiting_request_fails(server):
+    os.kill(server.engine(), signal.SIGSTOP)
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(
+        server.chat(stream=i % 2 == 0))) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    while server.metric("flotilla_requests_running") < 4:
+        pass
+    os.kill(server.engine(), signal.SIGKILL)
+    for thread in threads:
+        thread.join()
+    assert [answer[0] for answer in answers] == [200] * 4
+    assert server.metric("flotilla_requests_lost_total") == 0
+    assert server.metric("flotilla_engines_lost_total") == 1
+
+
+def test_bad_starts_name_their_error(bin_dir, folder):
+    def start(*options):
+        done = subprocess.run(
+            [os.path.join(bin_dir, "flotilla-agent"), "serve"] +
+            list(options), capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stderr
+    address = ["--listen", "127.0.0.1:0"]
+    code, text = start("--model", "/nonexistent.gguf", *address)
+    assert code == 3 and "error[absent]" in text
+    code, text = start("--model", os.path.join(ROOT, "README.md"), *address) \
+        if os.path.exists(os.path.join(ROOT, "README.md")) else \
+        start("--model", __file__, *address)
+    assert code == 7 and "error[gguf." in text
+    code, text = start("--model", MODEL)
+    assert code == 2 and "error[cli.usage]" in text
+    code, text = start("--model", MODEL, "--listen", "0.0.0.0:0")
+    assert code == 2 and "needs a token" in text
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, text = start("--model", MODEL, "--listen",
+                           "127.0.0.1:%d" % port)
+    assert code == 5 and "error[net.port_in_use]" in text
