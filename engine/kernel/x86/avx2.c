@@ -3,6 +3,7 @@
 #include "engine/kernel/ref.h"
 #include "engine/kernel/x86/avx2_math.h"
 
+#include <cpuid.h>
 #include <math.h>
 
 /* One block of 32; returns its scale, NaN when a value is not finite. */
@@ -145,10 +146,18 @@ static void store(const float *key, const float *value, size_t head_size,
     }
 }
 
+/* Not every compiler's __builtin_cpu_supports() knows f16c. */
+static bool has_f16c(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
 static bool is_supported(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
+           has_f16c();
 }
 
 const struct flo_kernel flo_kernel_avx2 = {
