@@ -22,13 +22,15 @@ static bool is_in(const struct flo_order *order,
 }
 
 static void deny_all(struct step *s, const struct flo_digest *list,
-                     uint32_t count)
+                     uint32_t count, uint64_t issued_at_ms)
 {
     uint32_t i;
 
     for (i = 0; i < count && i < FLO_ORDER_FROM_MAX; i++) {
-        struct flo_release_ref release = {.digest = list[i]};
-        flo_do_release(s, FLO_DO_DENY, &release);
+        struct flo_agent_action *action = flo_do(s, FLO_DO_DENY);
+        action->release.digest = list[i];
+        action->flag = true;
+        action->at_ms = issued_at_ms;
     }
 }
 
@@ -71,7 +73,7 @@ static void load_previous(struct step *s)
     agent->going_back.due_ms = s->now + DRAIN_MS_MAX;
 }
 
-static void begin(struct step *s, const char *order,
+static void begin(struct step *s, const char *order, uint64_t issued_at_ms,
                   const struct flo_digest *deny, uint32_t deny_count)
 {
     struct flo_agent *agent = s->agent;
@@ -82,6 +84,7 @@ static void begin(struct step *s, const char *order,
     back->is_committed = true;
     back->from = agent->slots.current;
     back->to = agent->slots.previous;
+    back->issued_at_ms = issued_at_ms;
     back->deny_count = deny_count;
     memcpy(back->deny, deny, deny_count * sizeof(*deny));
     memcpy(back->order, order, strlen(order) + 1);
@@ -140,7 +143,7 @@ void flo_back_order(struct step *s)
     char why[FLO_NAME_MAX + 32];
 
     if (back->is_active && back->is_committed) {
-        deny_all(s, order->from, order->from_count);
+        deny_all(s, order->from, order->from_count, order->issued_at_ms);
         flo_do_ack(s, order->id, "running", NULL); /* it is under way */
         return;
     }
@@ -150,7 +153,7 @@ void flo_back_order(struct step *s)
         end_execution(s, why);
     }
     if (!is_in(order, &agent->slots.current)) {
-        deny_all(s, order->from, order->from_count);
+        deny_all(s, order->from, order->from_count, order->issued_at_ms);
         if (back->is_active) { /* the current one is being loaded */
             memcpy(back->order, order->id, sizeof(back->order));
         } else {
@@ -164,7 +167,7 @@ void flo_back_order(struct step *s)
         return;
     }
     end_execution(s, why);
-    begin(s, order->id, order->from, order->from_count);
+    begin(s, order->id, order->issued_at_ms, order->from, order->from_count);
 }
 
 void flo_back_by_hand(struct step *s)
@@ -176,7 +179,7 @@ void flo_back_by_hand(struct step *s)
         struct flo_release_ref release = agent->execution.release;
 
         end_execution(s, "by an operator at the device");
-        flo_do_release(s, FLO_DO_DENY, &release);
+        deny_all(s, &release.digest, 1, 0);
         flo_do_ack(s, "", "done", NULL);
         return;
     }
@@ -191,7 +194,7 @@ void flo_back_by_hand(struct step *s)
         return;
     }
     end_execution(s, "by an operator at the device");
-    begin(s, "", &agent->slots.current.digest, 1);
+    begin(s, "", 0, &agent->slots.current.digest, 1);
 }
 
 /* ---- how it went
@@ -222,7 +225,7 @@ bool flo_back_loaded(struct step *s, enum flo_agent_role role)
         return true;
     }
     if (back->is_committed && role == FLO_AGENT_BESIDE) {
-        deny_all(s, back->deny, back->deny_count);
+        deny_all(s, back->deny, back->deny_count, back->issued_at_ms);
         flo_do_release(s, FLO_DO_SLOT_BACK, &back->to);
         return true;
     }

@@ -743,7 +743,7 @@ static void start_probe(struct step *s)
     bool has_current =
         flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY);
 
-    if (execution->starts >= execution->policy.tries) {
+    if (execution->starts >= PROBES_PER_TRY * execution->policy.tries) {
         flo_execution_end(s, FLO_EXECUTION_FAILED, FLO_E_ENGINE_CRASH,
                           "%u probes were begun and none came to an end",
                           execution->starts);

@@ -8,6 +8,7 @@
 #define DRAIN_MS_MAX 5000     /* stop-first: answers under way may end */
 #define ACTIVATE_MS_MAX 30000 /* from trial record to flip */
 #define COMMIT_RETRY_MS 5000
+#define PROBES_PER_TRY 3 /* agents may be killed for other reasons */
 #define JOB_RETRY_MS_MIN 500
 #define JOB_RETRY_MS_MAX 60000
 #define RESTART_MS_MIN 200

@@ -82,6 +82,61 @@ static bool answered_before(struct flo_shell *shell, const char *order)
     return is_final;
 }
 
+/* ---- the deny list ---------------------------------------------------- */
+
+/* Key of the note that a denial was ordered, and when. */
+static void note_key(const struct flo_digest *release, char *out,
+                     size_t out_bytes)
+{
+    char text[FLO_DIGEST_TEXT];
+
+    flo_digest_text(release, text);
+    snprintf(out, out_bytes, "ordered-denial:%s", text);
+}
+
+void flo_shell_deny(struct flo_shell *shell,
+                    const struct flo_agent_action *action)
+{
+    const struct flo_digest *release = &action->release.digest;
+    char key[128];
+    char at[24];
+
+    note_key(release, key, sizeof(key));
+    if (!action->flag) { /* its own fault: nothing lifts that */
+        flo_mailbox_set(shell->mailbox, key, "");
+    } else if (!flo_device_is_denied(&shell->device, release)) {
+        snprintf(at, sizeof(at), "%llu",
+                 (unsigned long long)(action->at_ms != 0 ? action->at_ms
+                                                         : flo_wall_ms()));
+        flo_mailbox_set(shell->mailbox, key, at);
+    }
+    flo_device_deny(&shell->device, release);
+    shell->device_is_dirty = true;
+}
+
+/* A release that somebody took back may come again by a newer order; one that
+ * failed here may not. */
+static bool is_denied(struct flo_shell *shell, const struct flo_order *order)
+{
+    char key[128];
+    char *at;
+    bool is_lifted;
+
+    if (!flo_device_is_denied(&shell->device, &order->release)) {
+        return false;
+    }
+    note_key(&order->release, key, sizeof(key));
+    at = flo_mailbox_get(shell->mailbox, key);
+    is_lifted = at != NULL && at[0] != '\0' &&
+                order->issued_at_ms > strtoull(at, NULL, 10);
+    free(at);
+    if (is_lifted) {
+        flo_device_allow(&shell->device, &order->release);
+        shell->device_is_dirty = true;
+    }
+    return !is_lifted;
+}
+
 /* ---- deploy
  * ----------------------------------------------------------------------- */
 
@@ -126,8 +181,7 @@ static void deploy(struct flo_shell *shell,
     }
     execution_of(order, is_known ? attempts : attempts + 1, &execution);
     event.deploy.execution = &execution;
-    event.deploy.is_denied =
-        flo_device_is_denied(&shell->device, &order->release);
+    event.deploy.is_denied = is_denied(shell, order);
     flo_shell_event(shell, &event);
     if (!is_used &&
         flo_device_order_accept(&shell->device, verified->keyid, order->epoch,

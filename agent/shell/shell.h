@@ -229,6 +229,8 @@ void flo_shell_job_cancel(struct flo_shell *shell, uint32_t job);
 uint64_t flo_shell_order_took_ms(const struct flo_shell *shell,
                                  const char *order);
 void flo_shell_order(struct flo_shell *shell, const json_t *envelope);
+void flo_shell_deny(struct flo_shell *shell,
+                    const struct flo_agent_action *action);
 /* From a bundle; `execution` has release and bundle. */
 void flo_shell_install(struct flo_shell *shell,
                        const struct flo_agent_execution *execution);

@@ -104,6 +104,7 @@ struct flo_agent_return {
     char order[FLO_NAME_MAX + 1];
     uint32_t deny_count; /* denied together with the change */
     struct flo_digest deny[FLO_ORDER_FROM_MAX];
+    uint64_t issued_at_ms; /* of the order; 0: by hand, now */
     struct flo_agent_error error;
 };
 
@@ -187,7 +188,9 @@ enum flo_agent_action_kind {
     FLO_DO_SLOT_COMMIT, /* answer WRITTEN */
     FLO_DO_SLOT_CLEAR,  /* forget the candidate */
     FLO_DO_SLOT_BACK,   /* current := previous */
-    FLO_DO_DENY,        /* release */
+    FLO_DO_DENY,        /* release; flag: by somebody's order and not by its
+                           own fault: a deploy order issued after at_ms (0:
+                           now) of a new rollout may bring it again */
     FLO_DO_FREEZE,      /* flag */
     FLO_DO_LOAD,        /* role, release */
     FLO_DO_UNLOAD,      /* role, flag: drain first */
