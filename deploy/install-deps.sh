@@ -13,11 +13,9 @@ libcurl4-openssl-dev libarchive-dev libzstd-dev libbz2-dev libdivsufsort-dev
 libyaml-dev libssl-dev libcmocka-dev
 mosquitto bsdiff curl openssl procps python3 python3-pytest"
 optional="ccache clang-14 clang-format-14 libclang-rt-14-dev llvm-14
-gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static hyperfine
-libcmocka-dev:arm64"
+gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static hyperfine"
 
-with_optional=
-[ "${1:-}" = --optional ] && with_optional=yes && needed="$needed $optional"
+[ "${1:-}" = --optional ] && needed="$needed $optional"
 
 missing=
 for package in $needed; do
@@ -38,12 +36,6 @@ if [ "$(id -u)" -ne 0 ]; then
         exit 3
     fi
     sudo=sudo
-fi
-if [ -n "$with_optional" ] && ! dpkg --print-foreign-architectures | grep -qx arm64; then
-    # The test library for the cross-built tests.
-    echo "+ $sudo dpkg --add-architecture arm64 && $sudo apt-get update"
-    $sudo dpkg --add-architecture arm64
-    $sudo apt-get update -q >/dev/null
 fi
 [ -n "$(find /var/lib/apt/lists -name '*_Packages*' -print -quit 2>/dev/null)" ] ||
     { echo "+ $sudo apt-get update"; $sudo apt-get update -q; }
