@@ -393,6 +393,15 @@ void flo_execution_staged(struct step *s)
     flo_do_release(s, FLO_DO_SLOT_STAGE, &execution->release);
 }
 
+/* Worth another try?  No room is told at once, with its numbers, and a bundle
+ * stands beside the operator. */
+static bool may_pass(struct step *s, const struct flo_agent_error *error)
+{
+    return s->event->is_passing &&
+           flo_error_exit(error->code) != FLO_EXIT_REFUSED &&
+           s->agent->execution.bundle[0] == '\0';
+}
+
 void flo_execution_job_failed(struct step *s)
 {
     struct flo_agent_execution *execution = execution_of(s);
@@ -402,7 +411,7 @@ void flo_execution_job_failed(struct step *s)
         return;
     }
     execution->job = 0;
-    if (s->event->is_passing) {
+    if (may_pass(s, error)) {
         uint64_t delay_ms =
             flo_retry_delay_ms(execution->retries++, JOB_RETRY_MS_MIN,
                                JOB_RETRY_MS_MAX, flo_agent_random(s->agent));
