@@ -52,14 +52,14 @@ static void error_body(const struct flo_err *err, int status, const char *param,
     flo_buf_text(out, "}}");
 }
 
-void answer_error_body(const struct flo_err *err, int status,
-                       struct flo_buf *body)
+void flo_answer_error_body(const struct flo_err *err, int status,
+                           struct flo_buf *body)
 {
     error_body(err, status, NULL, body);
     flo_buf_text(body, "\n");
 }
 
-void answer_fail(struct serve_request *request, const struct flo_err *err)
+void flo_answer_fail(struct serve_request *request, const struct flo_err *err)
 {
     struct flo_httpd_request *http = request->http;
     struct flo_buf out = {.bytes_max = 65536};
@@ -167,8 +167,8 @@ static void begin(struct serve_request *request, struct flo_buf *out)
 
 /* ---- streams ----------------------------------------------------- */
 
-bool answer_token(struct serve_request *request,
-                  const struct flo_wire_token *token)
+bool flo_answer_token(struct serve_request *request,
+                      const struct flo_wire_token *token)
 {
     if (request->http == NULL) {
         return true;
@@ -255,8 +255,8 @@ static void answer_whole(struct serve_request *request,
     flo_buf_deinit(&out);
 }
 
-void answer_done(struct serve_request *request,
-                 const struct flo_wire_done *done)
+void flo_answer_done(struct serve_request *request,
+                     const struct flo_wire_done *done)
 {
     if (request->http == NULL) {
         return;
@@ -270,8 +270,8 @@ void answer_done(struct serve_request *request,
     request->http = NULL;
 }
 
-void answer_tokens(struct serve_request *request,
-                   const struct flo_wire_tokens *tokens)
+void flo_answer_tokens(struct serve_request *request,
+                       const struct flo_wire_tokens *tokens)
 {
     struct flo_buf out = {.bytes_max = 16 * FLO_WIRE_PAYLOAD_BYTES_MAX};
     size_t count = tokens->tokens.bytes / 4;

@@ -44,7 +44,7 @@ static bool is_allowed(const struct flo_serve *serve,
 
 static void on_client_gone(void *user)
 {
-    router_abandon(user);
+    flo_router_abandon(user);
 }
 
 static void submit(struct flo_serve *serve, struct flo_httpd_request *http,
@@ -70,15 +70,15 @@ static void submit(struct flo_serve *serve, struct flo_httpd_request *http,
     strcpy(request->id, kind == REQUEST_CHAT ? "chatcmpl-" : "cmpl-");
     flo_hex_encode(random, sizeof(random), request->id + strlen(request->id));
     const char *body = flo_httpd_body(http, &bytes);
-    if (params_read(kind, body, bytes, &request->params, &err) < 0) {
-        answer_fail(request, &err);
+    if (flo_params_read(kind, body, bytes, &request->params, &err) < 0) {
+        flo_answer_fail(request, &err);
         serve->counters.requests++;
         serve->counters.errors++;
         free(request);
         return;
     }
     flo_httpd_set_user(http, request, on_client_gone);
-    router_submit(request);
+    flo_router_submit(request);
 }
 
 static void on_chat(void *context, struct flo_httpd_request *http)
@@ -125,7 +125,7 @@ static void on_models(void *context, struct flo_httpd_request *http)
     if (!is_allowed(serve, http)) {
         return;
     }
-    const struct serve_engine *engine = router_live(serve);
+    const struct serve_engine *engine = flo_router_live(serve);
     flo_buf_text(&out, "{\"object\":\"list\",\"data\":[");
     if (engine != NULL) {
         add_model(engine, engine->name, &out);
@@ -144,7 +144,7 @@ static void on_model(void *context, struct flo_httpd_request *http)
     if (!is_allowed(serve, http)) {
         return;
     }
-    const struct serve_engine *engine = router_live(serve);
+    const struct serve_engine *engine = flo_router_live(serve);
     if (engine == NULL ||
         (strcmp(id, engine->name) != 0 && strcmp(id, engine->model) != 0)) {
         struct flo_err err = {0};
@@ -161,7 +161,7 @@ static void on_health(void *context, struct flo_httpd_request *http)
 {
     struct flo_serve *serve = context;
     struct flo_buf out = {.bytes_max = 4096};
-    const struct serve_engine *engine = router_live(serve);
+    const struct serve_engine *engine = flo_router_live(serve);
     if (engine != NULL) {
         flo_httpd_add_header(http, "X-Flotilla-Release", engine->name);
         flo_buf_printf(&out, "{\"status\":\"ok\",\"model\":\"%s\"}",
@@ -179,7 +179,7 @@ static void on_metrics(void *context, struct flo_httpd_request *http)
     if (!is_allowed(context, http)) {
         return;
     }
-    api_metrics(context, &out);
+    flo_api_metrics(context, &out);
     flo_httpd_answer(http, 200, "text/plain; version=0.0.4", out.data,
                      out.bytes);
     flo_buf_deinit(&out);
@@ -291,8 +291,8 @@ static int add_routes(struct flo_serve *serve, struct flo_err *err)
     return 0;
 }
 
-int api_open(struct flo_serve *serve, const struct flo_serve_options *options,
-             struct flo_err *err)
+int flo_api_open(struct flo_serve *serve,
+                 const struct flo_serve_options *options, struct flo_err *err)
 {
     int rv = find_hosts(serve, options, err);
     if (rv < 0) {
@@ -301,7 +301,7 @@ int api_open(struct flo_serve *serve, const struct flo_serve_options *options,
     struct flo_httpd_options http = {
         .connections_max = CONNECTIONS_MAX + serve->requests_max,
         .hosts = serve->hosts,
-        .error_body = answer_error_body,
+        .error_body = flo_answer_error_body,
     };
     rv = flo_httpd_open(serve->base, &http, &serve->httpd, err);
     rv = rv < 0 ? rv : add_routes(serve, err);

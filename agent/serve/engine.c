@@ -63,8 +63,8 @@ static int send_message(struct serve_engine *engine,
     return rv;
 }
 
-int engine_call(struct serve_engine *engine, struct serve_call *call,
-                struct flo_wire_message *message, struct flo_err *err)
+int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
+                          struct flo_wire_message *message, struct flo_err *err)
 {
     if (engine->state != ENGINE_READY) {
         return flo_fail(err, FLO_E_INFER_BUSY, "the engine is not ready");
@@ -99,7 +99,7 @@ static void orphan_on_lost(void *context, const struct flo_err *err)
     free(context);
 }
 
-void engine_cancel(struct serve_call *call)
+void flo_serve_engine_cancel(struct serve_call *call)
 {
     struct serve_engine *engine = call->engine;
     if (engine == NULL) {
@@ -113,7 +113,7 @@ void engine_cancel(struct serve_call *call)
         free(orphan);
         call_unlist(engine, call);
         flo_fail(&err, FLO_E_MEMORY, "a request cannot be cancelled");
-        engine_kill(engine, &err);
+        flo_serve_engine_kill(engine, &err);
         return;
     }
     *orphan = *call;
@@ -166,13 +166,14 @@ static void engine_fall(struct serve_engine *engine)
     engine->state = ENGINE_DYING;
     bufferevent_free(engine->bev);
     engine->bev = NULL;
-    router_engine_gone(engine);
+    flo_router_engine_gone(engine);
     calls_lose(engine);
     engine->reap_ticks = 0;
     tick_after(engine, REAP_TICK_MS);
 }
 
-void engine_kill(struct serve_engine *engine, const struct flo_err *err)
+void flo_serve_engine_kill(struct serve_engine *engine,
+                           const struct flo_err *err)
 {
     if (err != NULL && engine->end.code == 0) {
         engine->end = *err;
@@ -211,18 +212,19 @@ static void reap(struct serve_engine *engine)
         return;
     }
     describe_end(engine, status);
-    router_engine_ended(engine);
+    flo_router_engine_ended(engine);
     engine_free(engine);
 }
 
-void engine_free_all(struct flo_serve *serve)
+void flo_serve_engine_free_all(struct flo_serve *serve)
 {
     while (serve->engines != NULL) {
         struct serve_engine *engine = serve->engines;
         engine->is_expected = true;
         flo_fail(&engine->end, FLO_E_STATE, "serving ends");
-        engine_kill(engine, NULL);
-        waitpid(engine->pid, NULL, 0);
+        flo_serve_engine_kill(engine, NULL);
+        while (waitpid(engine->pid, NULL, 0) < 0 && errno == EINTR) {
+        }
         engine_free(engine);
     }
 }
@@ -248,7 +250,7 @@ static void watch(struct serve_engine *engine)
         flo_fail(&err, FLO_E_ENGINE_HANG,
                  "the engine of %s gave no sign of life for %llu ms",
                  engine->name, (unsigned long long)limit);
-        engine_kill(engine, &err);
+        flo_serve_engine_kill(engine, &err);
         return;
     }
     if (!engine->has_ping && engine->state == ENGINE_READY) {
@@ -304,7 +306,7 @@ static int on_open_answer(struct serve_engine *engine,
                 "the engine of %s runs without a system call filter",
                 engine->name);
     }
-    router_engine_ready(engine);
+    flo_router_engine_ready(engine);
     return 0;
 }
 
@@ -324,7 +326,7 @@ static int on_call_frame(struct serve_engine *engine,
         call_unlist(engine, call);
         call->on_frame(call->context, message);
         if (engine->state != ENGINE_DYING && engine->n_calls == 0) {
-            router_engine_idle(engine);
+            flo_router_engine_idle(engine);
         }
         return 0;
     }
@@ -395,7 +397,7 @@ static void on_read(struct bufferevent *bev, void *context)
                 flo_fail(&err, FLO_E_WORKER_PROTOCOL, "an impossible frame");
             }
             if (engine->state != ENGINE_DYING) {
-                engine_kill(engine, &err);
+                flo_serve_engine_kill(engine, &err);
             }
             return;
         }
@@ -483,9 +485,9 @@ static void model_take(struct serve_engine *engine,
     }
 }
 
-int engine_start(struct flo_serve *serve, enum flo_serve_role role,
-                 const struct flo_serve_model *model, struct serve_engine **out,
-                 struct flo_err *err)
+int flo_serve_engine_start(struct flo_serve *serve, enum flo_serve_role role,
+                           const struct flo_serve_model *model,
+                           struct serve_engine **out, struct flo_err *err)
 {
     struct flo_wire_message message = {.type = FLO_WIRE_OPEN};
     struct serve_engine *engine = calloc(1, sizeof(*engine));

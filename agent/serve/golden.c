@@ -92,8 +92,8 @@ static int read_case(const json_t *object, struct golden_case *out,
     return 0;
 }
 
-int golden_read(const char *text, size_t bytes, struct golden *golden,
-                struct flo_err *err)
+int flo_golden_read(const char *text, size_t bytes, struct golden *golden,
+                    struct flo_err *err)
 {
     const char *format;
     json_t *cases, *value;
@@ -128,12 +128,12 @@ int golden_read(const char *text, size_t bytes, struct golden *golden,
         }
     }
     if (rv < 0) {
-        golden_deinit(golden);
+        flo_golden_deinit(golden);
     }
     return rv;
 }
 
-void golden_deinit(struct golden *golden)
+void flo_golden_deinit(struct golden *golden)
 {
     for (uint32_t i = 0; i < golden->n_cases; i++) {
         free(golden->cases[i].tokens);
@@ -143,8 +143,8 @@ void golden_deinit(struct golden *golden)
     memset(golden, 0, sizeof(*golden));
 }
 
-bool golden_passes(const struct golden_case *golden_case, const char *text,
-                   const int32_t *tokens, uint32_t n_tokens)
+bool flo_golden_passes(const struct golden_case *golden_case, const char *text,
+                       const int32_t *tokens, uint32_t n_tokens)
 {
     for (uint32_t i = 0; i < golden_case->n_contains; i++) {
         if (strstr(text, golden_case->contains[i]) == NULL) {

@@ -71,18 +71,20 @@ struct serve_engine {
     char kernel[32];
 };
 
-int engine_start(struct flo_serve *serve, enum flo_serve_role role,
-                 const struct flo_serve_model *model, struct serve_engine **out,
-                 struct flo_err *err);
+int flo_serve_engine_start(struct flo_serve *serve, enum flo_serve_role role,
+                           const struct flo_serve_model *model,
+                           struct serve_engine **out, struct flo_err *err);
 /* Send `message` (its request id is set here) and list the call. */
-int engine_call(struct serve_engine *engine, struct serve_call *call,
-                struct flo_wire_message *message, struct flo_err *err);
+int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
+                          struct flo_wire_message *message,
+                          struct flo_err *err);
 /* Nobody wants the call any more: it is cancelled in the engine, and its
  * frames are dropped.  The struct is free at once. */
-void engine_cancel(struct serve_call *call);
+void flo_serve_engine_cancel(struct serve_call *call);
 /* Kill the process; its calls get on_lost(err). */
-void engine_kill(struct serve_engine *engine, const struct flo_err *err);
-void engine_free_all(struct flo_serve *serve);
+void flo_serve_engine_kill(struct serve_engine *engine,
+                           const struct flo_err *err);
+void flo_serve_engine_free_all(struct flo_serve *serve);
 
 /* ---- router.c ---------------------------------------------------- */
 
@@ -121,43 +123,43 @@ struct serve_request {
 };
 
 /* Take a request (and free it in the end). */
-void router_submit(struct serve_request *request);
+void flo_router_submit(struct serve_request *request);
 /* The client went away. */
-void router_abandon(struct serve_request *request);
-void router_engine_ready(struct serve_engine *engine);
+void flo_router_abandon(struct serve_request *request);
+void flo_router_engine_ready(struct serve_engine *engine);
 /* Called when the process of an engine has ended and was reaped. */
-void router_engine_ended(struct serve_engine *engine);
+void flo_router_engine_ended(struct serve_engine *engine);
 /* The socket is gone: no new request may go there. */
-void router_engine_gone(struct serve_engine *engine);
+void flo_router_engine_gone(struct serve_engine *engine);
 /* A call ended: a draining engine may be done. */
-void router_engine_idle(struct serve_engine *engine);
-struct serve_engine *router_live(const struct flo_serve *serve);
-void router_close(struct flo_serve *serve);
+void flo_router_engine_idle(struct serve_engine *engine);
+struct serve_engine *flo_router_live(const struct flo_serve *serve);
+void flo_router_close(struct flo_serve *serve);
 
 /* ---- params.c, answer.c, api.c ----------------------------------- */
 
 /* Read a body.  FLO_E_REST_SCHEMA (no JSON object), FLO_E_INFER_PARAM with
  * params->param and a sentence that has the field and its range. */
-FLO_MUST_USE int params_read(enum request_kind kind, const char *body,
-                             size_t bytes, struct serve_params *params,
-                             struct flo_err *err);
-void params_deinit(struct serve_params *params);
+FLO_MUST_USE int flo_params_read(enum request_kind kind, const char *body,
+                                 size_t bytes, struct serve_params *params,
+                                 struct flo_err *err);
+void flo_params_deinit(struct serve_params *params);
 
-void answer_error_body(const struct flo_err *err, int status,
-                       struct flo_buf *body);
+void flo_answer_error_body(const struct flo_err *err, int status,
+                           struct flo_buf *body);
 /* Each finishes or goes on with the HTTP answer. */
-void answer_fail(struct serve_request *request, const struct flo_err *err);
+void flo_answer_fail(struct serve_request *request, const struct flo_err *err);
 /* false: the client is too slow, and was cut off. */
-bool answer_token(struct serve_request *request,
-                  const struct flo_wire_token *token);
-void answer_done(struct serve_request *request,
-                 const struct flo_wire_done *done);
-void answer_tokens(struct serve_request *request,
-                   const struct flo_wire_tokens *tokens);
+bool flo_answer_token(struct serve_request *request,
+                      const struct flo_wire_token *token);
+void flo_answer_done(struct serve_request *request,
+                     const struct flo_wire_done *done);
+void flo_answer_tokens(struct serve_request *request,
+                       const struct flo_wire_tokens *tokens);
 
-int api_open(struct flo_serve *serve, const struct flo_serve_options *options,
-             struct flo_err *err);
-void api_metrics(const struct flo_serve *serve, struct flo_buf *out);
+int flo_api_open(struct flo_serve *serve,
+                 const struct flo_serve_options *options, struct flo_err *err);
+void flo_api_metrics(const struct flo_serve *serve, struct flo_buf *out);
 
 /* ---- golden.c, probe.c ------------------------------------------- */
 
@@ -183,15 +185,15 @@ struct golden {
     struct golden_case *cases;
 };
 /* FLO_E_META_SCHEMA, FLO_E_META_JSON, ... with the case named. */
-FLO_MUST_USE int golden_read(const char *text, size_t bytes,
-                             struct golden *golden, struct flo_err *err);
-void golden_deinit(struct golden *golden);
+FLO_MUST_USE int flo_golden_read(const char *text, size_t bytes,
+                                 struct golden *golden, struct flo_err *err);
+void flo_golden_deinit(struct golden *golden);
 /* Does an answer pass? */
-bool golden_passes(const struct golden_case *golden_case, const char *text,
-                   const int32_t *tokens, uint32_t n_tokens);
+bool flo_golden_passes(const struct golden_case *golden_case, const char *text,
+                       const int32_t *tokens, uint32_t n_tokens);
 
 struct probe;
-void probe_close(struct probe *probe);
+void flo_probe_close(struct probe *probe);
 
 /* ---- serve.c ----------------------------------------------------- */
 

@@ -32,7 +32,7 @@ static void add_summary(struct flo_buf *out, const char *name, const char *help,
 static void add_engines(const struct flo_serve *serve, struct flo_buf *out)
 {
     static const char *const names[FLO_ROLE_COUNT] = {"current", "candidate"};
-    const struct serve_engine *live = router_live(serve);
+    const struct serve_engine *live = flo_router_live(serve);
     flo_buf_text(out, "# HELP flotilla_engine_rss_bytes resident memory of an "
                       "engine process\n"
                       "# TYPE flotilla_engine_rss_bytes gauge\n");
@@ -60,7 +60,7 @@ static void add_engines(const struct flo_serve *serve, struct flo_buf *out)
     }
 }
 
-void api_metrics(const struct flo_serve *serve, struct flo_buf *out)
+void flo_api_metrics(const struct flo_serve *serve, struct flo_buf *out)
 {
     const struct serve_counters *c = &serve->counters;
     add_number(out, "flotilla_requests_total", "counter",

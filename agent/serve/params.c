@@ -407,8 +407,8 @@ static int read_tokenise(struct reader *reader)
     return rv < 0 ? rv : read_model(reader);
 }
 
-int params_read(enum request_kind kind, const char *body, size_t bytes,
-                struct serve_params *params, struct flo_err *err)
+int flo_params_read(enum request_kind kind, const char *body, size_t bytes,
+                    struct serve_params *params, struct flo_err *err)
 {
     memset(params, 0, sizeof(*params));
     int rv = flo_json_parse(body, bytes, BODY_BYTES_MAX, &params->json, err);
@@ -426,12 +426,12 @@ int params_read(enum request_kind kind, const char *body, size_t bytes,
                                       : read_generate(kind, &reader);
     }
     if (rv < 0) {
-        params_deinit(params);
+        flo_params_deinit(params);
     }
     return rv;
 }
 
-void params_deinit(struct serve_params *params)
+void flo_params_deinit(struct serve_params *params)
 {
     json_decref(params->json);
     params->json = NULL;

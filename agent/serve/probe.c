@@ -57,19 +57,19 @@ static void probe_next(struct probe *probe);
 
 static void probe_free(struct probe *probe)
 {
-    engine_cancel(&probe->call);
+    flo_serve_engine_cancel(&probe->call);
     if (probe->deadline != NULL) {
         event_free(probe->deadline);
     }
     if (probe->wake != NULL) {
         event_free(probe->wake);
     }
-    golden_deinit(&probe->golden);
+    flo_golden_deinit(&probe->golden);
     flo_buf_deinit(&probe->text);
     free(probe);
 }
 
-void probe_close(struct probe *probe)
+void flo_probe_close(struct probe *probe)
 {
     probe->serve->probe = NULL;
     probe_free(probe);
@@ -99,7 +99,7 @@ static void tell(struct probe *probe)
     void (*done)(void *context, const struct flo_probe_result *result) =
         probe->done;
     void *context = probe->context;
-    probe_close(probe);
+    flo_probe_close(probe);
     done(context, &result);
 }
 
@@ -195,7 +195,7 @@ static void end_case(struct probe *probe, const struct flo_wire_done *done)
     }
     const char *text = probe->text.data != NULL ? probe->text.data : "";
     if (!probe->text.failed &&
-        golden_passes(c, text, probe->tokens, probe->n_tokens)) {
+        flo_golden_passes(c, text, probe->tokens, probe->n_tokens)) {
         probe->result.passed++;
     } else {
         fail_case(probe, c);
@@ -299,7 +299,7 @@ static void start(struct probe *probe, struct serve_engine *engine,
     probe->n_tokens = 0;
     probe->n_run = 0;
     probe->nonfinite = 0;
-    if (engine_call(engine, &probe->call, &message, &err) < 0) {
+    if (flo_serve_engine_call(engine, &probe->call, &message, &err) < 0) {
         finish(probe, err.code, "%s", err.what);
     }
 }
@@ -356,7 +356,7 @@ static void begin_timing(struct probe *probe)
                probe->result.failed_case);
         return;
     }
-    const struct serve_engine *live = router_live(probe->serve);
+    const struct serve_engine *live = flo_router_live(probe->serve);
     if (probe->limits.speed_ratio_max <= 0 || live == NULL ||
         live == probe->candidate) {
         judge_memory(probe);
@@ -382,7 +382,7 @@ static void next_run(struct probe *probe)
     }
     struct serve_engine *engine = side_of(probe) == SIDE_CANDIDATE
                                       ? probe->candidate
-                                      : router_live(probe->serve);
+                                      : flo_router_live(probe->serve);
     if (engine == NULL ||
         (engine == probe->candidate && side_of(probe) == SIDE_CURRENT)) {
         struct timeval tv = {.tv_usec = WAIT_MS * 1000};
@@ -464,7 +464,7 @@ int flo_serve_probe(struct flo_serve *serve, const char *golden, size_t bytes,
     probe->call.context = probe;
     probe->call.on_frame = on_frame;
     probe->call.on_lost = on_lost;
-    int rv = golden_read(golden, bytes, &probe->golden, err);
+    int rv = flo_golden_read(golden, bytes, &probe->golden, err);
     if (rv == 0) {
         probe->deadline = evtimer_new(serve->base, on_deadline, probe);
         probe->wake = evtimer_new(serve->base, on_wake, probe);

@@ -13,7 +13,7 @@
 
 static void request_dispatch(struct serve_request *request);
 
-struct serve_engine *router_live(const struct flo_serve *serve)
+struct serve_engine *flo_router_live(const struct flo_serve *serve)
 {
     if (!serve->is_live) {
         return NULL;
@@ -66,11 +66,11 @@ static void list_running(struct serve_request *request)
 static void request_free(struct serve_request *request)
 {
     unlist(request);
-    engine_cancel(&request->call);
+    flo_serve_engine_cancel(&request->call);
     if (request->hold != NULL) {
         event_free(request->hold);
     }
-    params_deinit(&request->params);
+    flo_params_deinit(&request->params);
     flo_buf_deinit(&request->text);
     free(request);
 }
@@ -124,12 +124,12 @@ static void tell(struct serve_request *request, uint32_t tokens_in, int error)
 static void request_fail(struct serve_request *request,
                          const struct flo_err *err)
 {
-    answer_fail(request, err);
+    flo_answer_fail(request, err);
     tell(request, 0, err->code);
     request_free(request);
 }
 
-void router_abandon(struct serve_request *request)
+void flo_router_abandon(struct serve_request *request)
 {
     request->http = NULL;
     tell(request, 0, FLO_E_INFER_CANCELLED);
@@ -143,7 +143,7 @@ static void first_token(struct serve_request *request,
 {
     struct flo_serve *serve = request->serve;
     request->first_us = flo_now_us();
-    if (!serve->awaits_first_answer || engine != router_live(serve)) {
+    if (!serve->awaits_first_answer || engine != flo_router_live(serve)) {
         return;
     }
     serve->awaits_first_answer = false;
@@ -162,7 +162,7 @@ static void on_token(struct serve_request *request,
     }
     request->last_us = flo_now_us();
     request->tokens_out++;
-    if (!answer_token(request, token)) {
+    if (!flo_answer_token(request, token)) {
         struct flo_err err = {0};
         flo_fail(&err, FLO_E_INFER_CANCELLED, "the client reads too slowly");
         flo_log_err(FLO_LOG_INFO, "serve", &err);
@@ -188,7 +188,7 @@ static void on_done(struct serve_request *request,
                  request->tokens_out);
         flo_log_err(FLO_LOG_WARN, "serve", &err);
     }
-    answer_done(request, done);
+    flo_answer_done(request, done);
     tell(request, done->tokens_in, err.code);
     request_free(request);
 }
@@ -215,7 +215,7 @@ static void on_frame(void *context, const struct flo_wire_message *message)
     } else if (message->type == FLO_WIRE_DONE && !is_text) {
         on_done(request, &message->done);
     } else if (message->type == FLO_WIRE_TOKENS && is_text) {
-        answer_tokens(request, &message->tokens);
+        flo_answer_tokens(request, &message->tokens);
         request_free(request);
     } else if (message->type == FLO_WIRE_FAILED) {
         on_failed(request, &message->failed);
@@ -285,7 +285,7 @@ static bool model_fits(const struct serve_request *request,
 /* From the running list to the live engine, or to the held ones. */
 static void request_dispatch(struct serve_request *request)
 {
-    struct serve_engine *engine = router_live(request->serve);
+    struct serve_engine *engine = flo_router_live(request->serve);
     struct flo_err err = {0};
     if (engine == NULL) {
         request_hold(request);
@@ -304,15 +304,15 @@ static void request_dispatch(struct serve_request *request)
     request->call.context = request;
     request->call.on_frame = on_frame;
     request->call.on_lost = on_lost;
-    if (engine_call(engine, &request->call, &request->params.message, &err) <
-        0) {
+    if (flo_serve_engine_call(engine, &request->call, &request->params.message,
+                              &err) < 0) {
         request_fail(request, &err);
     }
 }
 
 static void release_held(struct flo_serve *serve)
 {
-    while (serve->held != NULL && router_live(serve) != NULL) {
+    while (serve->held != NULL && flo_router_live(serve) != NULL) {
         struct serve_request *request = serve->held;
         unlist(request);
         list_running(request);
@@ -325,7 +325,7 @@ static void release_held(struct flo_serve *serve)
     }
 }
 
-void router_submit(struct serve_request *request)
+void flo_router_submit(struct serve_request *request)
 {
     struct flo_serve *serve = request->serve;
     struct flo_err err = {0};
@@ -344,7 +344,7 @@ void router_submit(struct serve_request *request)
 
 /* ---- engines come and go ----------------------------------------- */
 
-void router_engine_ready(struct serve_engine *engine)
+void flo_router_engine_ready(struct serve_engine *engine)
 {
     struct flo_serve *serve = engine->serve;
     if (engine->has_role && serve->handlers.on_loaded != NULL) {
@@ -354,7 +354,7 @@ void router_engine_ready(struct serve_engine *engine)
     release_held(serve);
 }
 
-void router_engine_gone(struct serve_engine *engine)
+void flo_router_engine_gone(struct serve_engine *engine)
 {
     struct flo_serve *serve = engine->serve;
     if (engine->has_role && serve->roles[engine->role] == engine) {
@@ -365,7 +365,7 @@ void router_engine_gone(struct serve_engine *engine)
     }
 }
 
-void router_engine_ended(struct serve_engine *engine)
+void flo_router_engine_ended(struct serve_engine *engine)
 {
     struct flo_serve *serve = engine->serve;
     const struct flo_serve_handlers *handlers = &serve->handlers;
@@ -399,10 +399,10 @@ static void end_quietly(struct serve_engine *engine, int code, const char *why)
     struct flo_err err = {0};
     engine->is_expected = true;
     flo_fail(&err, code, "%s", why);
-    engine_kill(engine, &err);
+    flo_serve_engine_kill(engine, &err);
 }
 
-void router_engine_idle(struct serve_engine *engine)
+void flo_router_engine_idle(struct serve_engine *engine)
 {
     struct flo_serve *serve = engine->serve;
     if (engine->was_live) {
@@ -427,7 +427,7 @@ static void engine_let_go(struct serve_engine *engine, bool drain)
     if (!drain) {
         end_quietly(engine, FLO_E_INFER_BUSY, "the model is being taken away");
     } else if (engine->n_calls == 0) {
-        router_engine_idle(engine);
+        flo_router_engine_idle(engine);
     }
 }
 
@@ -441,7 +441,8 @@ int flo_serve_load(struct flo_serve *serve, enum flo_serve_role role,
         rv = flo_fail(err, FLO_E_STATE, "%s is loaded there already",
                       serve->roles[role]->name);
     } else {
-        rv = engine_start(serve, role, model, &serve->roles[role], err);
+        rv = flo_serve_engine_start(serve, role, model, &serve->roles[role],
+                                    err);
     }
     close(model->fd);
     return rv;
@@ -450,10 +451,10 @@ int flo_serve_load(struct flo_serve *serve, enum flo_serve_role role,
 static void set_live(struct flo_serve *serve, bool is_live,
                      enum flo_serve_role role)
 {
-    struct serve_engine *before = router_live(serve);
+    struct serve_engine *before = flo_router_live(serve);
     serve->is_live = is_live;
     serve->live = role;
-    struct serve_engine *now = router_live(serve);
+    struct serve_engine *now = flo_router_live(serve);
     if (before == now) {
         return;
     }
@@ -465,7 +466,7 @@ static void set_live(struct flo_serve *serve, bool is_live,
     if (before != NULL) {
         before->was_live = true;
         if (before->n_calls == 0) {
-            router_engine_idle(before);
+            flo_router_engine_idle(before);
         }
     }
 }
@@ -520,7 +521,7 @@ void flo_serve_promote(struct flo_serve *serve)
     release_held(serve);
 }
 
-void router_close(struct flo_serve *serve)
+void flo_router_close(struct flo_serve *serve)
 {
     struct flo_err err = {0};
     flo_fail(&err, FLO_E_INFER_BUSY, "the agent stops");

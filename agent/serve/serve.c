@@ -33,7 +33,7 @@ int flo_serve_open(struct event_base *base,
     }
     snprintf(serve->engine_path, sizeof(serve->engine_path), "%s",
              options->engine_path);
-    rv = rv < 0 ? rv : api_open(serve, options, err);
+    rv = rv < 0 ? rv : flo_api_open(serve, options, err);
     if (rv < 0) {
         flo_httpd_close(serve->httpd);
         free(serve);
@@ -50,10 +50,10 @@ void flo_serve_close(struct flo_serve *serve)
     }
     serve->is_closing = true;
     if (serve->probe != NULL) {
-        probe_close(serve->probe);
+        flo_probe_close(serve->probe);
     }
-    router_close(serve);
-    engine_free_all(serve);
+    flo_router_close(serve);
+    flo_serve_engine_free_all(serve);
     flo_httpd_close(serve->httpd);
     free(serve);
 }
@@ -67,7 +67,7 @@ void flo_serve_get_status(const struct flo_serve *serve,
                           struct flo_serve_status *out)
 {
     memset(out, 0, sizeof(*out));
-    out->is_live = router_live(serve) != NULL;
+    out->is_live = flo_router_live(serve) != NULL;
     out->live = serve->live;
     out->held = serve->n_held;
     for (int i = 0; i < FLO_ROLE_COUNT; i++) {

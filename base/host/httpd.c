@@ -103,7 +103,7 @@ static void refuse(struct httpd_connection *connection, int status,
     connection->state = HTTPD_HANDLER;
     event_del(connection->timer);
     request_abandon(connection->request);
-    httpd_answer_refusal(connection->request, status, err);
+    flo_httpd_answer_refusal(connection->request, status, err);
 }
 
 /* ---- head -------------------------------------------------------- */
@@ -111,7 +111,7 @@ static void refuse(struct httpd_connection *connection, int status,
 static bool host_is_allowed(const struct httpd_connection *connection)
 {
     const char *const *hosts = connection->httpd->options.hosts;
-    const char *host = httpd_head_find(&connection->request->head, "host");
+    const char *host = flo_httpd_head_find(&connection->request->head, "host");
     if (hosts == NULL || connection->listener->unix_path != NULL) {
         return true;
     }
@@ -141,7 +141,8 @@ static void route_request(struct httpd_connection *connection)
         refuse(connection, 421, &err);
         return;
     }
-    request->route = httpd_route_find(connection->httpd, request, &knows_path);
+    request->route =
+        flo_httpd_route_find(connection->httpd, request, &knows_path);
     if (request->route == NULL) {
         if (knows_path) {
             flo_fail(&err, FLO_E_REST_METHOD, "%s is not for %s",
@@ -235,8 +236,8 @@ static bool read_head(struct httpd_connection *connection)
         evbuffer_remove(input, text, bytes);
         text[bytes] = '\0';
         request->head_text = text;
-        rv = httpd_head_parse(request->head_text, bytes, &request->head,
-                              &status, &err);
+        rv = flo_httpd_head_parse(request->head_text, bytes, &request->head,
+                                  &status, &err);
     }
     if (rv < 0) {
         refuse(connection, status, &err);
@@ -305,8 +306,8 @@ static bool read_body(struct httpd_connection *connection)
         const char *piece = data;
         size_t piece_bytes = bytes;
         if (head->is_chunked) {
-            ptrdiff_t used = httpd_chunked_next(&connection->chunked, data,
-                                                bytes, &piece, &piece_bytes);
+            ptrdiff_t used = flo_httpd_chunked_next(
+                &connection->chunked, data, bytes, &piece, &piece_bytes);
             if (used < 0) {
                 struct flo_err err = {0};
                 flo_fail(&err, FLO_E_REST_HEADER, "a malformed chunk");
@@ -402,7 +403,7 @@ static void on_kick(evutil_socket_t fd, short what, void *context)
     if (connection->state != HTTPD_FLUSH) {
         return;
     }
-    if (connection->file_left > 0 && !httpd_file_pump(connection)) {
+    if (connection->file_left > 0 && !flo_httpd_file_pump(connection)) {
         connection_free(connection);
         return;
     }
@@ -430,8 +431,8 @@ static void on_event(struct bufferevent *bev, short what, void *context)
 {
     struct httpd_connection *connection = context;
     if ((what & BEV_EVENT_CONNECTED) != 0) {
-        httpd_tls_peer_name(bev, connection->peer_name,
-                            sizeof(connection->peer_name));
+        flo_httpd_tls_peer_name(bev, connection->peer_name,
+                                sizeof(connection->peer_name));
         return;
     }
     bool is_flushing =
@@ -560,8 +561,8 @@ static struct bufferevent *bufferevent_make(struct httpd_listener *listener,
     return bev;
 }
 
-void httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
-                  const struct sockaddr *address, int bytes)
+void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
+                      const struct sockaddr *address, int bytes)
 {
     struct flo_httpd *httpd = listener->httpd;
     (void)bytes;
@@ -645,7 +646,7 @@ void flo_httpd_close(struct flo_httpd *httpd)
     while (httpd->connections != NULL) {
         connection_free(httpd->connections);
     }
-    httpd_listeners_free(httpd);
-    httpd_routes_free(httpd);
+    flo_httpd_listeners_free(httpd);
+    flo_httpd_routes_free(httpd);
     free(httpd);
 }

@@ -195,8 +195,8 @@ static void problem_body(const struct flo_err *err, int status,
     flo_buf_text(body, "\"}\n");
 }
 
-void httpd_answer_refusal(struct flo_httpd_request *request, int status,
-                          const struct flo_err *err)
+void flo_httpd_answer_refusal(struct flo_httpd_request *request, int status,
+                              const struct flo_err *err)
 {
     const struct flo_httpd_options *options =
         &request->connection->httpd->options;
@@ -229,7 +229,7 @@ void httpd_answer_refusal(struct flo_httpd_request *request, int status,
 void flo_httpd_answer_err(struct flo_httpd_request *request,
                           const struct flo_err *err)
 {
-    httpd_answer_refusal(request, flo_httpd_status_of(err->code), err);
+    flo_httpd_answer_refusal(request, flo_httpd_status_of(err->code), err);
 }
 
 /* ---- files ------------------------------------------------------- */
@@ -311,7 +311,7 @@ static enum range read_range(const char *text, uint64_t size, uint64_t *from,
     return RANGE_GIVEN;
 }
 
-bool httpd_file_pump(struct httpd_connection *connection)
+bool flo_httpd_file_pump(struct httpd_connection *connection)
 {
     struct evbuffer *out = bufferevent_get_output(connection->bev);
     char piece[HTTPD_FILE_PIECE_BYTES];

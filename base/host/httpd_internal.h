@@ -99,24 +99,24 @@ struct flo_httpd {
 /* httpd_route.c */
 /* The route of method and path, filling the request's params; NULL: none,
  * and *knows_path says whether another method would fit. */
-struct httpd_route *httpd_route_find(struct flo_httpd *httpd,
-                                     struct flo_httpd_request *request,
-                                     bool *knows_path);
-void httpd_routes_free(struct flo_httpd *httpd);
+struct httpd_route *flo_httpd_route_find(struct flo_httpd *httpd,
+                                         struct flo_httpd_request *request,
+                                         bool *knows_path);
+void flo_httpd_routes_free(struct flo_httpd *httpd);
 
 /* httpd_answer.c */
-void httpd_answer_refusal(struct flo_httpd_request *request, int status,
-                          const struct flo_err *err);
+void flo_httpd_answer_refusal(struct flo_httpd_request *request, int status,
+                              const struct flo_err *err);
 /* Put more of the file into the output; false: the file broke. */
-bool httpd_file_pump(struct httpd_connection *connection);
+bool flo_httpd_file_pump(struct httpd_connection *connection);
 
 /* httpd_listen.c */
-void httpd_listeners_free(struct flo_httpd *httpd);
+void flo_httpd_listeners_free(struct flo_httpd *httpd);
 /* CN of the verified client certificate, or "". */
-void httpd_tls_peer_name(struct bufferevent *bev, char *out, size_t bytes);
+void flo_httpd_tls_peer_name(struct bufferevent *bev, char *out, size_t bytes);
 
 /* httpd.c */
-void httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
-                  const struct sockaddr *address, int bytes);
+void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
+                      const struct sockaddr *address, int bytes);
 
 #endif

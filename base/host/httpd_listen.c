@@ -71,7 +71,7 @@ static int tls_make(const struct flo_httpd_tls *tls, SSL_CTX **out,
     return 0;
 }
 
-void httpd_tls_peer_name(struct bufferevent *bev, char *out, size_t bytes)
+void flo_httpd_tls_peer_name(struct bufferevent *bev, char *out, size_t bytes)
 {
     SSL *ssl = bufferevent_openssl_get_ssl(bev);
     X509 *certificate = ssl == NULL ? NULL : SSL_get1_peer_certificate(ssl);
@@ -209,7 +209,7 @@ static void on_accept(struct evconnlistener *evl, evutil_socket_t fd,
                       struct sockaddr *address, int bytes, void *context)
 {
     (void)evl;
-    httpd_accept(context, fd, address, bytes);
+    flo_httpd_accept(context, fd, address, bytes);
 }
 
 /* Out of descriptors: breathe, else the loop spins on the same error. */
@@ -291,7 +291,7 @@ int flo_httpd_listen(struct flo_httpd *httpd, const char *address,
     return 0;
 }
 
-void httpd_listeners_free(struct flo_httpd *httpd)
+void flo_httpd_listeners_free(struct flo_httpd *httpd)
 {
     while (httpd->listeners != NULL) {
         struct httpd_listener *listener = httpd->listeners;

@@ -29,7 +29,7 @@ static int hex_value(char c)
     return -1;
 }
 
-bool httpd_unescape(char *text, bool is_query)
+bool flo_httpd_unescape(char *text, bool is_query)
 {
     char *out = text;
     for (const char *in = text; *in != '\0'; in++) {
@@ -77,8 +77,8 @@ static int parse_query(char *text, struct httpd_head *head, int *status,
         } else {
             value = text + strlen(text);
         }
-        if (!httpd_unescape(text, true) ||
-            (*value != '\0' && !httpd_unescape(value, true))) {
+        if (!flo_httpd_unescape(text, true) ||
+            (*value != '\0' && !flo_httpd_unescape(value, true))) {
             return refuse(status, 400, err, "a bad escape in the query");
         }
         if (*text != '\0') {
@@ -138,7 +138,7 @@ static int parse_request_line(char *line, struct httpd_head *head, int *status,
     if (query != NULL) {
         *query++ = '\0';
     }
-    if (!httpd_unescape(path, false)) {
+    if (!flo_httpd_unescape(path, false)) {
         return refuse(status, 400, err, "a bad escape in the path");
     }
     head->method = line;
@@ -261,8 +261,8 @@ static int read_meaning(struct httpd_head *head, int *status,
     return 0;
 }
 
-int httpd_head_parse(char *text, size_t bytes, struct httpd_head *head,
-                     int *status, struct flo_err *err)
+int flo_httpd_head_parse(char *text, size_t bytes, struct httpd_head *head,
+                         int *status, struct flo_err *err)
 {
     memset(head, 0, sizeof(*head));
     *status = 400;
@@ -298,7 +298,7 @@ int httpd_head_parse(char *text, size_t bytes, struct httpd_head *head,
     return read_meaning(head, status, err);
 }
 
-const char *httpd_head_find(const struct httpd_head *head, const char *name)
+const char *flo_httpd_head_find(const struct httpd_head *head, const char *name)
 {
     for (size_t i = 0; i < head->n_headers; i++) {
         if (strcasecmp(head->headers[i].name, name) == 0) {
@@ -380,9 +380,9 @@ static bool chunk_end_char(struct httpd_chunked *chunked, char c)
     return c == '\n';
 }
 
-ptrdiff_t httpd_chunked_next(struct httpd_chunked *chunked, const char *data,
-                             size_t bytes, const char **piece,
-                             size_t *piece_bytes)
+ptrdiff_t flo_httpd_chunked_next(struct httpd_chunked *chunked,
+                                 const char *data, size_t bytes,
+                                 const char **piece, size_t *piece_bytes)
 {
     *piece = data;
     *piece_bytes = 0;

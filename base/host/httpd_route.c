@@ -55,7 +55,7 @@ int flo_httpd_route_upload(struct flo_httpd *httpd, const char *method,
                      handler, context, err);
 }
 
-void httpd_routes_free(struct flo_httpd *httpd)
+void flo_httpd_routes_free(struct flo_httpd *httpd)
 {
     while (httpd->routes != NULL) {
         struct httpd_route *route = httpd->routes;
@@ -112,9 +112,9 @@ static void params_cut(struct flo_httpd_request *request)
     }
 }
 
-struct httpd_route *httpd_route_find(struct flo_httpd *httpd,
-                                     struct flo_httpd_request *request,
-                                     bool *knows_path)
+struct httpd_route *flo_httpd_route_find(struct flo_httpd *httpd,
+                                         struct flo_httpd_request *request,
+                                         bool *knows_path)
 {
     const char *method = request->head.method;
     if (strcmp(method, "HEAD") == 0) {
@@ -180,7 +180,7 @@ const char *flo_httpd_query(const struct flo_httpd_request *request,
 const char *flo_httpd_header(const struct flo_httpd_request *request,
                              const char *name)
 {
-    return httpd_head_find(&request->head, name);
+    return flo_httpd_head_find(&request->head, name);
 }
 
 const char *flo_httpd_body(const struct flo_httpd_request *request,

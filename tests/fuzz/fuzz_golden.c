@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     struct golden golden;
     struct flo_err err = {0};
-    if (golden_read((const char *)data, bytes, &golden, &err) < 0) {
+    if (flo_golden_read((const char *)data, bytes, &golden, &err) < 0) {
         if (err.what[0] == '\0') {
             abort();
         }
@@ -17,8 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     for (uint32_t i = 0; i < golden.n_cases; i++) {
         const struct golden_case *c = &golden.cases[i];
-        (void)golden_passes(c, c->prompt, c->tokens, c->n_tokens);
+        (void)flo_golden_passes(c, c->prompt, c->tokens, c->n_tokens);
     }
-    golden_deinit(&golden);
+    flo_golden_deinit(&golden);
     return 0;
 }

@@ -18,9 +18,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     }
     memcpy(text, data, bytes);
     text[bytes] = '\0';
-    if (httpd_head_parse(text, bytes, &head, &status, &err) == 0) {
+    if (flo_httpd_head_parse(text, bytes, &head, &status, &err) == 0) {
         for (size_t i = 0; i < head.n_headers; i++) {
-            if (httpd_head_find(&head, head.headers[i].name) == NULL) {
+            if (flo_httpd_head_find(&head, head.headers[i].name) == NULL) {
                 abort();
             }
         }
@@ -36,8 +36,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     while (at < bytes && !chunked.is_done) {
         const char *piece;
         size_t piece_bytes;
-        ptrdiff_t used = httpd_chunked_next(&chunked, text + at, bytes - at,
-                                            &piece, &piece_bytes);
+        ptrdiff_t used = flo_httpd_chunked_next(&chunked, text + at, bytes - at,
+                                                &piece, &piece_bytes);
         if (used < 0) {
             break;
         }

@@ -10,8 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     static struct serve_params params;
     for (int kind = REQUEST_CHAT; kind <= REQUEST_TOKENISE; kind++) {
         struct flo_err err = {0};
-        if (params_read((enum request_kind)kind, (const char *)data, bytes,
-                        &params, &err) < 0) {
+        if (flo_params_read((enum request_kind)kind, (const char *)data, bytes,
+                            &params, &err) < 0) {
             if (err.what[0] == '\0') {
                 abort();
             }
@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             abort();
         }
         flo_buf_deinit(&out);
-        params_deinit(&params);
+        flo_params_deinit(&params);
     }
     return 0;
 }

@@ -739,9 +739,9 @@ static void any_cut_of_a_chunked_body_gives_the_same(void **state)
             size_t left = sizeof(body) - 1 - at;
             const char *piece;
             size_t piece_bytes;
-            ptrdiff_t used = httpd_chunked_next(&chunked, body + at,
-                                                left < step ? left : step,
-                                                &piece, &piece_bytes);
+            ptrdiff_t used = flo_httpd_chunked_next(&chunked, body + at,
+                                                    left < step ? left : step,
+                                                    &piece, &piece_bytes);
             assert_true(used > 0);
             memcpy(out + n, piece, piece_bytes);
             n += piece_bytes;

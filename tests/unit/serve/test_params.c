@@ -1,0 +1,191 @@
+/* What comes in as JSON: golden cases and the parameters of requests. */
+#include "agent/serve/internal.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+static void golden_documents_that_do_not_fit_are_refused(void **state)
+{
+    static const char *const documents[] = {
+        "",
+        "[]",
+        "{\"format\":\"flotilla-golden-1\"}",
+        "{\"format\":\"other\",\"cases\":[]}",
+        "{\"format\":\"flotilla-golden-1\",\"cases\":[]}",
+        "{\"format\":\"flotilla-golden-1\",\"cases\":[{\"id\":\"a\"}]}",
+        "{\"format\":\"flotilla-golden-1\",\"cases\":[{\"id\":\"a\","
+        "\"prompt\":\"b\",\"max_new_tokens\":0,\"must_contain\":[\"c\"]}]}",
+        "{\"format\":\"flotilla-golden-1\",\"cases\":[{\"id\":\"a\","
+        "\"prompt\":\"b\",\"max_new_tokens\":9,\"must_contain\":[]}]}",
+        "{\"format\":\"flotilla-golden-1\",\"cases\":[{\"id\":\"a\","
+        "\"prompt\":\"b\",\"max_new_tokens\":9,\"must_contain\":[7]}]}",
+        "{\"format\":\"flotilla-golden-1\",\"cases\":[{\"id\":\"a\","
+        "\"prompt\":\"b\",\"max_new_tokens\":9,\"must_contain\":[\"c\"],"
+        "\"min_logit_gap\":2,\"expect_tokens\":[-1]}]}",
+    };
+    struct golden golden;
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(documents); i++) {
+        struct flo_err err = {0};
+        int rv =
+            flo_golden_read(documents[i], strlen(documents[i]), &golden, &err);
+        if (rv != FLO_E_META_SCHEMA && rv != FLO_E_META_JSON) {
+            fail_msg("%s gave %d %s", documents[i], rv, err.what);
+        }
+    }
+}
+
+static void exact_tokens_count_only_where_the_model_was_sure(void **state)
+{
+    static const char document[] =
+        "{\"format\":\"flotilla-golden-1\",\"cases\":["
+        "{\"id\":\"sure\",\"prompt\":\"b\",\"max_new_tokens\":9,"
+        "\"must_contain\":[\"x\"],\"min_logit_gap\":1.0,"
+        "\"expect_tokens\":[1,2]},"
+        "{\"id\":\"unsure\",\"prompt\":\"b\",\"max_new_tokens\":9,"
+        "\"must_contain\":[\"x\",\"y\"],\"min_logit_gap\":0.99,"
+        "\"expect_tokens\":[1,2]}]}";
+    static const int32_t right[] = {1, 2}, wrong[] = {1, 3};
+    struct golden golden;
+    (void)state;
+    assert_int_equal(
+        flo_golden_read(document, sizeof(document) - 1, &golden, NULL), 0);
+    assert_true(flo_golden_passes(&golden.cases[0], "axb", right, 2));
+    assert_false(flo_golden_passes(&golden.cases[0], "axb", wrong, 2));
+    assert_false(flo_golden_passes(&golden.cases[0], "axb", right, 1));
+    assert_false(flo_golden_passes(&golden.cases[0], "ab", right, 2));
+    assert_true(flo_golden_passes(&golden.cases[1], "axy", wrong, 2));
+    assert_false(flo_golden_passes(&golden.cases[1], "ax", wrong, 2));
+    flo_golden_deinit(&golden);
+}
+
+/* ---- parameters -------------------------------------------------- */
+
+static void wrong_parameters_are_named_with_their_range(void **state)
+{
+#define WITH(field) "{\"prompt\":\"a\"," field "}"
+    static const struct {
+        const char *body, *param, *says;
+    } cases[] = {
+        {WITH("\"max_tokens\":-1"), "max_tokens", "from 1 to 1048576"},
+        {WITH("\"max_tokens\":0"), "max_tokens", "from 1 to 1048576"},
+        {WITH("\"max_tokens\":2147483648"), "max_tokens", "2147483648"},
+        {WITH("\"max_tokens\":1000000000"), "max_tokens", "1000000000"},
+        {WITH("\"max_tokens\":1e9"), "max_tokens", "whole number"},
+        {WITH("\"max_tokens\":\"5\""), "max_tokens", "whole number"},
+        {WITH("\"max_completion_tokens\":-1"), "max_completion_tokens", "-1"},
+        {WITH("\"temperature\":-1"), "temperature", "is -1"},
+        {WITH("\"temperature\":1e30"), "temperature", "from 0 to 2"},
+        {WITH("\"temperature\":\"hot\""), "temperature", "a number"},
+        {WITH("\"top_k\":-5"), "top_k", "-5"},
+        {WITH("\"top_p\":2"), "top_p", "from 0 to 1"},
+        {WITH("\"n\":2"), "n", "from 1 to 1"},
+        {WITH("\"stream\":1"), "stream", "true or false"},
+        {WITH("\"seed\":1.5"), "seed", "whole number"},
+        {WITH("\"stop\":\"\""), "stop", "at most 4"},
+        {WITH("\"stop\":[\"a\",\"b\",\"c\",\"d\",\"e\"]"), "stop", "at most 4"},
+        {WITH("\"logprobs\":3"), "logprobs", "not built"},
+        {WITH("\"model\":7"), "model", "a name"},
+        {"{\"prompt\":[]}", "prompt", "one text"},
+        {"{\"prompt\":\"\"}", "prompt", "empty"},
+        {"{\"prompt\":[1,-2]}", "prompt", "token id"},
+        {"{}", "prompt", "one text"},
+    };
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        struct serve_params params;
+        struct flo_err err = {0};
+        int rv = flo_params_read(REQUEST_TEXT, cases[i].body,
+                                 strlen(cases[i].body), &params, &err);
+        if (rv != FLO_E_INFER_PARAM ||
+            strcmp(params.param, cases[i].param) != 0 ||
+            strstr(err.what, cases[i].says) == NULL) {
+            fail_msg("%s gave %s, %s", cases[i].body, params.param, err.what);
+        }
+    }
+}
+
+static void bodies_that_are_no_requests_are_refused(void **state)
+{
+    static const char *const bodies[] = {
+        "",
+        "{",
+        "[]",
+        "\"text\"",
+        "{\"a\":1,\"a\":2}",
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"a\\u0000b\"}]}",
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"\xff\"}]}",
+    };
+    static const char *const chats[] = {
+        "{\"messages\":[]}",
+        "{\"messages\":{}}",
+        "{\"messages\":[7]}",
+        "{\"messages\":[{\"content\":\"a\"}]}",
+        "{\"messages\":[{\"role\":\"user\"}]}",
+        "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
+        "\"image_url\"}]}]}",
+        "{\"tools\":[{}],\"messages\":[{\"role\":\"user\",\"content\":"
+        "\"a\"}]}",
+    };
+    struct serve_params params;
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(bodies); i++) {
+        assert_int_equal(flo_params_read(REQUEST_CHAT, bodies[i],
+                                         strlen(bodies[i]), &params, NULL),
+                         FLO_E_REST_SCHEMA);
+    }
+    for (size_t i = 0; i < FLO_COUNT(chats); i++) {
+        assert_int_equal(flo_params_read(REQUEST_CHAT, chats[i],
+                                         strlen(chats[i]), &params, NULL),
+                         FLO_E_INFER_PARAM);
+    }
+}
+
+static void good_parameters_reach_the_message(void **state)
+{
+    static const char body[] =
+        "{\"model\":\"tiny\",\"messages\":[{\"role\":\"developer\","
+        "\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\","
+        "\"text\":\"b\"}]},{\"role\":\"user\",\"content\":\"c\"}],"
+        "\"max_completion_tokens\":7,\"temperature\":null,\"top_p\":0.5,"
+        "\"seed\":-1,\"stop\":[\"x\",\"yy\"],\"stream\":true,\"user\":\"u\","
+        "\"stream_options\":{\"include_usage\":true},\"logit_bias\":{},"
+        "\"response_format\":{\"type\":\"text\"},\"unheard\":1}";
+    struct serve_params params;
+    struct flo_err err = {0};
+    (void)state;
+    if (flo_params_read(REQUEST_CHAT, body, sizeof(body) - 1, &params, &err) <
+        0) {
+        fail_msg("%s", err.what);
+    }
+    const struct flo_wire_generate *g = &params.message.generate;
+    assert_int_equal(g->n_messages, 2);
+    assert_memory_equal(g->messages[0].role.data, "system", 6);
+    assert_memory_equal(g->messages[0].content.data, "ab", 2);
+    assert_int_equal(g->messages[0].content.bytes, 2);
+    assert_int_equal(g->max_tokens, 7);
+    assert_true(g->temperature == 0.8 && g->top_p == 0.5);
+    assert_true(g->seed == UINT64_MAX);
+    assert_int_equal(g->n_stops, 2);
+    assert_true(params.is_stream && params.wants_usage);
+    assert_string_equal(params.model, "tiny");
+    flo_params_deinit(&params);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(golden_documents_that_do_not_fit_are_refused),
+        cmocka_unit_test(exact_tokens_count_only_where_the_model_was_sure),
+        cmocka_unit_test(wrong_parameters_are_named_with_their_range),
+        cmocka_unit_test(bodies_that_are_no_requests_are_refused),
+        cmocka_unit_test(good_parameters_reach_the_message),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
