@@ -479,13 +479,34 @@ static void note_window(struct flo_controller *controller, const char *device,
     flo_effect_note(controller, "telemetry", json);
 }
 
+/* A release that nobody published is not a key of ours: a device must not make
+ * rows without end by inventing some. */
+static int known_release(struct flo_controller *controller,
+                         struct flo_digest *release, struct flo_err *err)
+{
+    char text[FLO_DIGEST_TEXT];
+    struct flo_err absent = {0};
+
+    flo_digest_text(release, text);
+    int rv = flo_store_release_get(controller->store, NULL, text, NULL, NULL,
+                                   &absent);
+    if (rv == FLO_E_RELEASE_ABSENT) {
+        *release = (struct flo_digest){0};
+        return 0;
+    }
+    if (rv < 0 && err != NULL) {
+        *err = absent;
+    }
+    return rv;
+}
+
 static int on_tele(const struct message *message, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
     struct flo_telemetry window = {.histograms = controller->histograms};
     int rv = flo_telemetry_parse(message->json, &window, err);
 
-    if (rv < 0) {
+    if (rv < 0 || (rv = known_release(controller, &window.release, err)) < 0) {
         return rv;
     }
     bool is_new;

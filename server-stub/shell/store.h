@@ -171,7 +171,8 @@ typedef int (*flo_store_release_fn)(void *context,
 FLO_MUST_USE int flo_store_release_add(struct flo_store *store,
                                        const struct flo_store_release *release,
                                        struct flo_err *err);
-/* By model and version, or by digest (model NULL).  FLO_E_RELEASE_ABSENT. */
+/* By model and version, or by digest (model NULL, version the digest); fn may
+ * be NULL.  FLO_E_RELEASE_ABSENT. */
 FLO_MUST_USE int flo_store_release_get(struct flo_store *store,
                                        const char *model, const char *version,
                                        flo_store_release_fn fn, void *context,

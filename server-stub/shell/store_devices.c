@@ -372,6 +372,28 @@ static int mark_move(struct flo_store *store, const char *device,
                          "ttu", device, boot, mark);
 }
 
+/* By our row numbers, not by the device's: what it sends cannot avoid it. */
+#define EVENTS_PRUNE 64
+
+/* Keep the newest events of a device, and the marks of outboxes that they are
+ * of. */
+static int events_prune(struct flo_store *store, const char *device,
+                        struct flo_err *err)
+{
+    int rv = flo_store_run(
+        store->control, err,
+        "DELETE FROM event WHERE device = ?1 AND id <= (SELECT id FROM event"
+        " WHERE device = ?1 ORDER BY id DESC LIMIT 1 OFFSET 2000)",
+        "t", device);
+
+    return rv < 0 ? rv
+                  : flo_store_run(store->control, err,
+                                  "DELETE FROM event_mark WHERE device = ?1"
+                                  " AND boot NOT IN"
+                                  " (SELECT boot FROM event WHERE device = ?1)",
+                                  "t", device);
+}
+
 int flo_store_event_add(struct flo_store *store, const char *device,
                         const char *boot, uint64_t seq, uint64_t at_ms,
                         uint64_t received_at_ms, const char *json, bool *is_new,
@@ -388,12 +410,8 @@ int flo_store_event_add(struct flo_store *store, const char *device,
         return rv;
     }
     *is_new = flo_db_changes(store->control) > 0;
-    if (*is_new && seq % 256 == 0) {
-        rv = flo_store_run(
-            store->control, err,
-            "DELETE FROM event WHERE device = ?1 AND id <= (SELECT id FROM"
-            " event WHERE device = ?1 ORDER BY id DESC LIMIT 1 OFFSET 2000)",
-            "t", device);
+    if (*is_new && flo_db_last_id(store->control) % EVENTS_PRUNE == 0) {
+        rv = events_prune(store, device, err);
     }
     return rv < 0 ? rv : mark_move(store, device, boot, seq, *is_new, err);
 }

@@ -65,6 +65,7 @@ const char *const flo_store_control_schema[] = {
     " who TEXT NOT NULL, what TEXT NOT NULL, object TEXT NOT NULL,"
     " result TEXT NOT NULL, detail TEXT NOT NULL, previous BLOB NOT NULL,"
     " hash BLOB NOT NULL);",
+    "CREATE INDEX event_device ON event(device, id);",
 };
 const size_t flo_store_control_schema_count =
     FLO_COUNT(flo_store_control_schema);

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import ssl
 import subprocess
@@ -773,9 +774,7 @@ def test_freeze_needs_the_fleets_name(controller, devices):
 
 def test_telemetry_is_merged_and_queried(controller, devices):
     one = devices[0]
-    # 40 values of 1000 us: bucket by base64 of an encoded histogram is the
-    # agent's business; counters and gauges suffice here.
-    release = "sha256:" + "7" * 64
+    release = controller.ask("GET", "/v1/releases/tiny@1.0.0").json["digest"]
     for seq in range(1, 4):
         one.client.publish(one.topic("tele"), json.dumps({
             "v": 1, "seq": seq, "window_ms": 1000, "model": "tiny",
@@ -791,6 +790,14 @@ def test_telemetry_is_merged_and_queried(controller, devices):
         return sum(s["sum"] for s in query("requests")
                    if s["key"]["release"] == release)
     until("30 requests", 10, lambda: requests() == 30)
+    # An invented release makes no series of its own.
+    one.client.publish(one.topic("tele"), json.dumps({
+        "v": 1, "seq": 9, "release": "sha256:" + "9" * 64,
+        "counters": {"requests": 1000}}))
+    until("unknown", 10, lambda: [s for s in query("requests")
+                                  if s["sum"] == 1000])
+    assert {s["key"]["release"] for s in query("requests")} == \
+        {release, "sha256:" + "0" * 64}
     series = [s for s in query("agent_rss_bytes")
               if s["key"]["release"] == release]
     points = series[0]["points"]
@@ -986,6 +993,77 @@ def test_a_port_in_use_is_said(controller, folder):
         capture_output=True, text=True, timeout=20)
     assert second.returncode == 5
     assert "error[net.port_in_use]" in second.stderr
+
+
+def test_it_runs_without_root_in_a_folder_with_a_space(folder):
+    place = os.path.join(folder, "a b")
+    os.makedirs(place)
+    command = [os.path.join(BIN, "flotilla-controller"), "--data",
+               os.path.join(place, "data"), "--listen", "127.0.0.1:0"]
+    if os.geteuid() == 0:
+        os.chmod(folder, 0o711)
+        os.chown(place, 65534, 65534)
+        command = ["setpriv", "--reuid", "65534", "--regid", "65534",
+                   "--clear-groups"] + command
+    process = subprocess.Popen(command, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    try:
+        facts = {}
+        for line in process.stdout:
+            facts[line.split(None, 1)[0]] = line.split(None, 1)[1].split()[0]
+            if "token" in facts:
+                break
+        assert "rest" in facts, process.stderr.read()
+
+        def ready():
+            try:
+                with urllib.request.urlopen(facts["rest"] + "/readyz") as r:
+                    return r.status == 200
+            except urllib.error.HTTPError:
+                return False
+        until("broker", 10, ready)
+        modes = {name: oct(os.stat(os.path.join(place, "data", name)).st_mode
+                           & 0o777) for name in
+                 ("admin.token", "pki/ca.key", "keys/order.key",
+                  "control.db")}
+        assert set(modes.values()) == {"0o600"}, modes
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0, process.stderr.read()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def test_an_external_broker_is_used(folder):
+    """A mosquitto of its own life, with the first controller's files."""
+    place = os.path.join(folder, "external")
+    os.makedirs(place)
+    one = Controller(place).start()
+    host, port = one.broker()
+    one.stop()
+    mosquitto = subprocess.Popen(
+        ["/usr/sbin/mosquitto", "-c",
+         os.path.join(one.dir, "mosquitto", "mosquitto.conf")],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until("mosquitto", 10, lambda: listens(host, port))
+        one.start("--broker", "mqtts://%s:%d" % (host, port))
+        assert one.facts["broker"] == "mqtts://%s:%d" % (host, port)
+        device = Device(one, place, "x", one.enrol_token()).connect()
+        assert device.desired()["order"] is None
+        device.client.close()
+        one.stop()
+    finally:
+        mosquitto.terminate()
+        mosquitto.wait(10)
+
+
+def listens(host, port):
+    try:
+        socket.create_connection((host, port), 1).close()
+        return True
+    except OSError:
+        return False
 
 
 def test_wrong_options_are_said(folder):

@@ -21,7 +21,7 @@ static const char help[] =
     "  --broker URL|embedded  MQTT broker (embedded: starts mosquitto)\n"
     "  --fleet NAME           name of the fleet, at first start (demo)\n"
     "  --heartbeat DURATION   how often devices report (5s)\n"
-    "  --check                look at DIR and options, start nothing\n"
+    "  --check                open DIR and check options, start nothing\n"
     "  --version, --help\n";
 
 struct line {
@@ -138,6 +138,9 @@ int main(int argc, char **argv)
     }
     if (rv == 0 && !line.check) {
         rv = flo_controller_run(controller, &err);
+    }
+    if (rv == 0 && line.check) {
+        printf("fleet %s in %s is fine\n", controller->fleet, controller->dir);
     }
     flo_controller_close(controller);
     free(dir);
