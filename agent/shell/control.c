@@ -108,8 +108,9 @@ void flo_control_report(struct flo_shell *shell,
 {
     bool is_end = flo_execution_is_end(execution->state);
 
-    if (execution->bundle[0] == '\0') {
-        return;
+    if (execution->bundle[0] == '\0' ||
+        !flo_digest_equal(&execution->release.digest, &shell->installing)) {
+        return; /* nobody here waits for it */
     }
     deliver(shell, WAIT_UPDATE, flo_report_execution(execution),
             is_end || execution->state == FLO_EXECUTION_SOAKING);

@@ -116,22 +116,23 @@ void flo_shell_deny(struct flo_shell *shell,
 
 /* A release that somebody took back may come again by a newer order; one that
  * failed here may not. */
-static bool is_denied(struct flo_shell *shell, const struct flo_order *order)
+static bool is_denied(struct flo_shell *shell, const struct flo_digest *release,
+                      uint64_t issued_at_ms)
 {
     char key[128];
     char *at;
     bool is_lifted;
 
-    if (!flo_device_is_denied(&shell->device, &order->release)) {
+    if (!flo_device_is_denied(&shell->device, release)) {
         return false;
     }
-    note_key(&order->release, key, sizeof(key));
+    note_key(release, key, sizeof(key));
     at = flo_mailbox_get(shell->mailbox, key);
-    is_lifted = at != NULL && at[0] != '\0' &&
-                order->issued_at_ms > strtoull(at, NULL, 10);
+    is_lifted =
+        at != NULL && at[0] != '\0' && issued_at_ms > strtoull(at, NULL, 10);
     free(at);
     if (is_lifted) {
-        flo_device_allow(&shell->device, &order->release);
+        flo_device_allow(&shell->device, release);
         shell->device_is_dirty = true;
     }
     return !is_lifted;
@@ -181,7 +182,8 @@ static void deploy(struct flo_shell *shell,
     }
     execution_of(order, is_known ? attempts : attempts + 1, &execution);
     event.deploy.execution = &execution;
-    event.deploy.is_denied = is_denied(shell, order);
+    event.deploy.is_denied =
+        is_denied(shell, &order->release, order->issued_at_ms);
     flo_shell_event(shell, &event);
     if (!is_used &&
         flo_device_order_accept(&shell->device, verified->keyid, order->epoch,
@@ -298,6 +300,7 @@ void flo_shell_install(struct flo_shell *shell,
     uint32_t attempts;
     char hex[FLO_DIGEST_TEXT];
 
+    shell->installing = execution.release.digest;
     flo_digest_text(&execution.release.digest, hex);
     snprintf(execution.rollout, sizeof(execution.rollout), "bundle.%.8s",
              hex + strlen("sha256:"));
@@ -311,6 +314,6 @@ void flo_shell_install(struct flo_shell *shell,
         flo_config_u64(shell->settings.config, "bundle_soak");
     event.deploy.execution = &execution;
     event.deploy.is_denied =
-        flo_device_is_denied(&shell->device, &execution.release.digest);
+        is_denied(shell, &execution.release.digest, flo_wall_ms());
     flo_shell_event(shell, &event);
 }

@@ -167,8 +167,9 @@ struct flo_shell {
     struct event *timer, *heartbeat, *flush, *collect, *resume;
     struct event *signals[3];
     uint64_t heartbeat_ms;
-    bool is_local;        /* one command without a running agent */
-    json_t *local_answer; /* its last word */
+    bool is_local;                /* one command without a running agent */
+    json_t *local_answer;         /* its last word */
+    struct flo_digest installing; /* what an operator at the device waits for */
     bool is_stopping;
     char boot_id[37];
 

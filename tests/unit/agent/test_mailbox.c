@@ -1,0 +1,296 @@
+/* The device's outbox: what survives kill -9 and damage, what is dropped. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent/shell/shell.h"
+
+static char dir[64];
+
+static int begin(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof(dir), "/tmp/flo-mailbox-XXXXXX");
+    return mkdtemp(dir) == NULL ? -1 : 0;
+}
+
+static int end(void **state)
+{
+    char line[128];
+
+    (void)state;
+    snprintf(line, sizeof(line), "rm -rf '%s'", dir);
+    return system(line);
+}
+
+static struct flo_mailbox *open_mailbox(uint64_t bytes_max)
+{
+    struct flo_mailbox *mailbox = NULL;
+    struct flo_err err = {0};
+
+    assert_int_equal(flo_mailbox_open(dir, bytes_max, &mailbox, &err), 0);
+    return mailbox;
+}
+
+static struct flo_agent_execution execution(enum flo_execution state)
+{
+    struct flo_agent_execution one = {.attempt = 1, .seq = 7, .epoch = 1};
+
+    flo_policy_default(&one.policy);
+    snprintf(one.id, sizeof(one.id), "r-0001.1");
+    snprintf(one.rollout, sizeof(one.rollout), "r-0001");
+    snprintf(one.order, sizeof(one.order), "o-0001");
+    snprintf(one.release.model, sizeof(one.release.model), "tiny");
+    snprintf(one.release.version, sizeof(one.release.version), "2.1.0");
+    one.release.digest.bytes[0] = 9;
+    one.starts = 2;
+    one.policy.soak_ms = 1234;
+    one.state = state;
+    return one;
+}
+
+static void note(struct flo_mailbox *mailbox, const char *what)
+{
+    flo_mailbox_event(
+        mailbox, json_pack("{s:s, s:s}", "type", "note", "what", what), NULL);
+}
+
+static char *path_of(const char *name)
+{
+    static char path[160];
+
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    return path;
+}
+
+/* In a process that is killed without a chance to close anything. */
+static void in_a_killed_process(void (*work)(struct flo_mailbox *mailbox))
+{
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0) {
+        struct flo_mailbox *mailbox = NULL;
+        if (flo_mailbox_open(dir, 1 << 20, &mailbox, NULL) == 0) {
+            work(mailbox);
+        }
+        kill(getpid(), SIGKILL);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+}
+
+static void write_story(struct flo_mailbox *mailbox)
+{
+    struct flo_agent_execution soaking = execution(FLO_EXECUTION_PROBING);
+
+    note(mailbox, "first");
+    flo_mailbox_event(mailbox, json_pack("{s:s}", "type", "execution"),
+                      &soaking);
+    flo_mailbox_telemetry(mailbox, "{\"seq\":1}", 9);
+}
+
+static void events_stories_and_telemetry_survive_kill_9(void **state)
+{
+    struct flo_agent_execution open;
+    struct flo_mailbox *mailbox;
+    uint64_t id = 0;
+    char *text;
+
+    (void)state;
+    in_a_killed_process(write_story);
+
+    mailbox = open_mailbox(1 << 20);
+    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 2);
+    text = flo_mailbox_event_text(mailbox, 1);
+    assert_non_null(strstr(text, "\"what\":\"first\""));
+    assert_non_null(strstr(text, "\"seq\":1"));
+    assert_non_null(strstr(text, flo_mailbox_boot(mailbox)));
+    free(text);
+    assert_true(flo_mailbox_open_execution(mailbox, &open));
+    assert_string_equal(open.id, "r-0001.1");
+    assert_int_equal(open.state, FLO_EXECUTION_PROBING);
+    assert_int_equal(open.starts, 2);
+    assert_int_equal(open.policy.soak_ms, 1234);
+    assert_int_equal(open.seq, 7);
+    assert_int_equal(open.release.digest.bytes[0], 9);
+    text = flo_mailbox_telemetry_next(mailbox, &id);
+    assert_string_equal(text, "{\"seq\":1}");
+    free(text);
+    flo_mailbox_close(mailbox);
+}
+
+static void an_end_closes_the_story_in_the_same_write(void **state)
+{
+    struct flo_agent_execution one = execution(FLO_EXECUTION_SOAKING);
+    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    enum flo_execution how = FLO_EXECUTION_QUEUED;
+    uint32_t attempts = 0;
+    bool has_ended = false;
+
+    (void)state;
+    flo_mailbox_event(mailbox, json_object(), &one);
+    one.state = FLO_EXECUTION_ROLLED_BACK;
+    flo_mailbox_event(mailbox, json_object(), &one);
+    flo_mailbox_close(mailbox);
+
+    mailbox = open_mailbox(1 << 20);
+    assert_false(flo_mailbox_open_execution(mailbox, &one));
+    assert_true(
+        flo_mailbox_story(mailbox, "r-0001", &attempts, &has_ended, &how));
+    assert_true(has_ended);
+    assert_int_equal(attempts, 1);
+    assert_int_equal(how, FLO_EXECUTION_ROLLED_BACK);
+    flo_mailbox_close(mailbox);
+}
+
+static void what_is_acknowledged_is_gone_and_numbers_go_on(void **state)
+{
+    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    char *text;
+
+    (void)state;
+    note(mailbox, "a");
+    note(mailbox, "b");
+    flo_mailbox_flush(mailbox);
+    flo_mailbox_acked(mailbox, 2);
+    flo_mailbox_close(mailbox);
+
+    mailbox = open_mailbox(1 << 20);
+    note(mailbox, "c");
+    flo_mailbox_flush(mailbox);
+    assert_int_equal(flo_mailbox_outbox(mailbox)->acked, 2);
+    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 3);
+    text = flo_mailbox_event_text(mailbox, 3);
+    assert_non_null(strstr(text, "\"what\":\"c\""));
+    free(text);
+    flo_mailbox_close(mailbox);
+}
+
+static void the_oldest_telemetry_goes_first_and_is_counted(void **state)
+{
+    struct flo_mailbox *mailbox = open_mailbox(8 * 1024); /* eight windows */
+    uint64_t id = 0;
+    char text[32];
+    char *first;
+    int i;
+
+    (void)state;
+    for (i = 0; i < 20; i++) {
+        int bytes = snprintf(text, sizeof(text), "{\"seq\":%d}", i);
+        flo_mailbox_telemetry(mailbox, text, (size_t)bytes);
+    }
+
+    first = flo_mailbox_telemetry_next(mailbox, &id);
+    assert_string_equal(first, "{\"seq\":12}");
+    free(first);
+    assert_int_equal(flo_mailbox_lost(mailbox), 12);
+    assert_int_equal(flo_mailbox_lost(mailbox), 0);
+    flo_mailbox_close(mailbox);
+}
+
+static void a_file_of_noise_is_set_aside_and_counted(void **state)
+{
+    struct flo_mailbox *mailbox;
+    char noise[8192];
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(noise); i++) {
+        noise[i] = (char)(i * 31 + 7);
+    }
+    assert_int_equal(
+        flo_file_write(path_of("outbox.db"), noise, sizeof(noise), 0600, NULL),
+        0);
+
+    mailbox = open_mailbox(1 << 20);
+    assert_int_equal(flo_mailbox_corrupt(mailbox), 1);
+    note(mailbox, "a");
+    flo_mailbox_flush(mailbox);
+    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 1);
+    flo_mailbox_close(mailbox);
+}
+
+static void write_many(struct flo_mailbox *mailbox)
+{
+    int i;
+
+    for (i = 0; i < 20; i++) {
+        note(mailbox, "the quick brown fox jumps over the lazy dog");
+        flo_mailbox_flush(mailbox);
+    }
+}
+
+/* Nothing altered may ever leave: an event is whole, or told as damaged. */
+static void check_damaged(const char *data, size_t bytes)
+{
+    struct flo_mailbox *mailbox;
+    uint64_t sequence;
+
+    unlink(path_of("outbox.db-wal"));
+    unlink(path_of("outbox.db-shm"));
+    assert_int_equal(
+        flo_file_write(path_of("outbox.db"), data, bytes, 0600, NULL), 0);
+    mailbox = open_mailbox(1 << 20);
+    for (sequence = 1;
+         sequence <= flo_mailbox_outbox(mailbox)->last && sequence <= 30;
+         sequence++) {
+        char *text = flo_mailbox_event_text(mailbox, sequence);
+        assert_non_null(text);
+        assert_true(strstr(text, "\"what\":\"the quick brown fox jumps over "
+                                 "the lazy dog\"") != NULL ||
+                    strstr(text, "outbox.corrupt") != NULL);
+        free(text);
+    }
+    note(mailbox, "still works");
+    flo_mailbox_close(mailbox);
+}
+
+static void any_cut_or_flipped_byte_neither_crashes_nor_alters(void **state)
+{
+    char *data = NULL;
+    size_t bytes = 0;
+    size_t at;
+    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+
+    (void)state;
+    write_many(mailbox);
+    flo_mailbox_close(mailbox); /* checkpoints into the one file */
+    assert_int_equal(
+        flo_file_read(path_of("outbox.db"), 1 << 20, &data, &bytes, NULL), 0);
+    flo_log_level_set(FLO_LOG_ERROR);
+    for (at = 0; at < bytes; at += 397) {
+        char kept = data[at];
+
+        check_damaged(data, at);
+        data[at] = (char)(kept ^ 0x55);
+        check_damaged(data, bytes);
+        data[at] = kept;
+    }
+    flo_log_level_set(FLO_LOG_INFO);
+    free(data);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(events_stories_and_telemetry_survive_kill_9),
+        TEST(an_end_closes_the_story_in_the_same_write),
+        TEST(what_is_acknowledged_is_gone_and_numbers_go_on),
+        TEST(the_oldest_telemetry_goes_first_and_is_counted),
+        TEST(a_file_of_noise_is_set_aside_and_counted),
+        TEST(any_cut_or_flipped_byte_neither_crashes_nor_alters),
+    };
+
+    return cmocka_run_group_tests_name("mailbox", tests, NULL, NULL);
+}
