@@ -164,8 +164,8 @@ static void print_histogram(const json_t *row, const char *metric)
     }
 }
 
-/* A gauge's points are [at, n, min, mean, max], a counter's [at, n, sum]. */
-static void print_points(const json_t *row, const char *metric, bool is_gauge)
+/* A gauge's points are [at, n, least, mean, most]. */
+static void print_gauge(const json_t *row, const char *metric)
 {
     const json_t *points = json_object_get(row, "points");
     double low = 0;
@@ -176,25 +176,19 @@ static void print_points(const json_t *row, const char *metric, bool is_gauge)
     for (size_t i = 0; i < json_array_size(points); i++) {
         const json_t *point = json_array_get(points, i);
         double n = json_number_value(json_array_get(point, 1));
-        double first = json_number_value(json_array_get(point, 2));
+        double least = json_number_value(json_array_get(point, 2));
         double most = json_number_value(json_array_get(point, 4));
-        if (n <= 0) {
-            continue;
+        if (n > 0) {
+            low = count == 0 || least < low ? least : low;
+            high = most > high ? most : high;
+            sum += n * json_number_value(json_array_get(point, 3));
+            count += n;
         }
-        low = count == 0 || first < low ? first : low;
-        high = most > high ? most : high;
-        sum +=
-            is_gauge ? n * json_number_value(json_array_get(point, 3)) : first;
-        count += n;
     }
     printf("  %8.0f", count);
-    if (is_gauge) {
-        print_value(low, metric);
-        print_value(count > 0 ? sum / count : 0, metric);
-        print_value(high, metric);
-    } else {
-        print_value(sum, metric);
-    }
+    print_value(low, metric);
+    print_value(count > 0 ? sum / count : 0, metric);
+    print_value(high, metric);
 }
 
 static void print_series(const json_t *answer, const json_t *names,
@@ -219,8 +213,11 @@ static void print_series(const json_t *answer, const json_t *names,
             name_of(names, strcmp(by, "device") == 0 ? "id" : "digest", key));
         if (kind == FLO_METRIC_HISTOGRAM) {
             print_histogram(row, metric);
+        } else if (kind == FLO_METRIC_GAUGE) {
+            print_gauge(row, metric);
         } else {
-            print_points(row, metric, kind == FLO_METRIC_GAUGE);
+            printf("  %8llu", (unsigned long long)flo_out_u64(row, "count"));
+            print_value((double)flo_out_u64(row, "sum"), metric);
         }
         putchar('\n');
     }

@@ -11,6 +11,7 @@
 #include <event2/event.h>
 
 #include "server-stub/shell/broker.h"
+#include "server-stub/shell/run.h"
 
 #define WATCH_MS 250
 #define RETRY_MS_MAX 10000
@@ -266,8 +267,8 @@ static void wait_for_it(const struct flo_broker *broker)
     bool listens = false;
 
     snprintf(port, sizeof(port), "%u", broker->port);
-    if (getaddrinfo(broker->controller->host_devices, port, &hints, &list) !=
-        0) {
+    if (getaddrinfo(flo_run_local(broker->controller->host_devices), port,
+                    &hints, &list) != 0) {
         return;
     }
     for (int i = 0; i < 300 && !listens; i++) {
@@ -337,10 +338,10 @@ int flo_broker_open(struct flo_controller *controller, struct flo_err *err)
         (rv = config_write(controller, broker->port, err)) < 0) {
         return rv;
     }
-    snprintf(controller->mqtt_url, sizeof(controller->mqtt_url),
-             strchr(controller->host_devices, ':') != NULL ? "mqtts://[%s]:%u"
-                                                           : "mqtts://%s:%u",
-             controller->host_devices, broker->port);
+    flo_run_url(controller->mqtt_url, "mqtts", controller->host_public,
+                broker->port);
+    flo_run_url(controller->mqtt_url_own, "mqtts",
+                flo_run_local(controller->host_devices), broker->port);
     if ((rv = start(broker, err)) < 0) {
         return rv;
     }

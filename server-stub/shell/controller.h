@@ -32,6 +32,8 @@ struct flo_controller_options {
     const char *listen;         /* people: HTTP */
     const char *listen_devices; /* devices: HTTPS; NULL: same host, any port */
     const char *broker;         /* "embedded" or mqtts://host:port */
+    const char *public_host;    /* under which devices reach us; NULL: the host
+                                   of listen_devices */
     const char *fleet;
     uint64_t heartbeat_ms; /* 0: keep, 5000 at first */
 };
@@ -106,7 +108,9 @@ struct flo_controller {
     uint16_t port_devices;
     char host[256];
     char host_devices[256];
-    char mqtt_url[512];
+    char host_public[256];
+    char mqtt_url[512];     /* devices' */
+    char mqtt_url_own[512]; /* ours */
     struct flo_mqtt *mqtt;
     struct flo_broker *broker; /* NULL: external */
     struct flo_live *live;     /* SSE; NULL in tests */

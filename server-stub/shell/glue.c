@@ -215,7 +215,7 @@ static void on_connected(void *context, bool session_present)
     struct flo_err err = {0};
 
     (void)session_present;
-    flo_log(FLO_LOG_INFO, "mqtt", "connected to %s", controller->mqtt_url);
+    flo_log(FLO_LOG_INFO, "mqtt", "connected to %s", controller->mqtt_url_own);
     if (listen_again(controller, &err) < 0 || subscribe(controller, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
     }
@@ -253,7 +253,7 @@ int flo_glue_open(struct flo_controller *controller, struct flo_err *err)
         return flo_fail(err, FLO_E_MEMORY, "mqtt");
     }
     struct flo_mqtt_options options = {
-        .url = controller->mqtt_url,
+        .url = controller->mqtt_url_own,
         .client_id = "controller",
         .ca_file = controller->pki.ca_file,
         .cert_file = controller->pki.mqtt_cert_file,

@@ -111,9 +111,9 @@ static int authority_open(struct flo_controller *controller,
 
 /* Host names and addresses of the server certificate. */
 struct hosts {
-    const char *dns[4];
+    const char *dns[8];
     size_t dns_count;
-    const char *addresses[4];
+    const char *addresses[8];
     size_t address_count;
 };
 
@@ -129,7 +129,7 @@ static void hosts_add(struct hosts *hosts, const char *host)
             return;
         }
     }
-    if (host[0] != '\0' && *count < 4) {
+    if (host[0] != '\0' && *count < 8) {
         list[(*count)++] = host;
     }
 }
@@ -178,6 +178,7 @@ static int leaves_open(struct flo_controller *controller, struct flo_err *err)
     hosts_add(&hosts, "127.0.0.1");
     hosts_add(&hosts, controller->host);
     hosts_add(&hosts, controller->host_devices);
+    hosts_add(&hosts, controller->host_public);
     struct flo_certificate_wish wish = {.common_name = "flotilla-controller",
                                         .days = LEAF_DAYS,
                                         .is_server = true,

@@ -5,6 +5,7 @@
 #include "base/host/digest.h"
 
 #include "server-stub/shell/rest.h"
+#include "server-stub/shell/run.h"
 
 #define DEVICE_DAYS 825
 
@@ -143,10 +144,8 @@ static int answer_enrolled(struct flo_rest_call *call,
     struct flo_controller *controller = call->controller;
     char api[512];
 
-    snprintf(api, sizeof(api),
-             strchr(controller->host_devices, ':') != NULL ? "https://[%s]:%u"
-                                                           : "https://%s:%u",
-             controller->host_devices, controller->port_devices);
+    flo_run_url(api, "https", controller->host_public,
+                controller->port_devices);
     call->status = 201;
     call->out =
         json_pack("{s:s,s:s,s:s,s:s%,s:o,s:s,s:s,s:o}", "device", enrol->id,

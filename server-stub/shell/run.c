@@ -103,6 +103,31 @@ static int timers_open(struct flo_run *run, struct flo_err *err)
 /* ---- listeners
  * -------------------------------------------------------------------- */
 
+static bool is_any(const char *host);
+
+/* What devices are told.  They cannot connect to 0.0.0.0. */
+static int public_host(struct flo_controller *controller, struct flo_err *err)
+{
+    const char *host = controller->options.public_host != NULL
+                           ? controller->options.public_host
+                           : controller->host_devices;
+
+    if (is_any(host)) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--public-host is needed: devices cannot reach %s",
+                        host);
+    }
+    if (host[0] == '\0' || strlen(host) > 200 ||
+        strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                     "0123456789.:-") != strlen(host)) {
+        return flo_fail(err, FLO_E_USAGE, "--public-host `%.200s` is no host",
+                        host);
+    }
+    snprintf(controller->host_public, sizeof(controller->host_public), "%s",
+             host);
+    return 0;
+}
+
 int flo_run_hosts(struct flo_controller *controller, struct flo_err *err)
 {
     const char *addresses[] = {controller->options.listen,
@@ -129,7 +154,25 @@ int flo_run_hosts(struct flo_controller *controller, struct flo_err *err)
         snprintf(hosts[i], 256, "%.*s", (int)(chars - (bracket ? 2 : 0)),
                  address + (bracket ? 1 : 0));
     }
-    return 0;
+    return public_host(controller, err);
+}
+
+void flo_run_url(char *out, const char *scheme, const char *host, uint16_t port)
+{
+    bool is_v6 = strchr(host, ':') != NULL;
+
+    snprintf(out, 512, "%s://%s%s%s:%u", scheme, is_v6 ? "[" : "", host,
+             is_v6 ? "]" : "", port);
+}
+
+static bool is_any(const char *host)
+{
+    return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+}
+
+const char *flo_run_local(const char *host)
+{
+    return is_any(host) ? "127.0.0.1" : host;
 }
 
 static bool is_loopback(const char *host)
@@ -213,19 +256,20 @@ static int listeners_open(struct flo_controller *controller,
 
 static void say(const struct flo_controller *controller)
 {
+    char rest[512];
+    char devices[512];
+
+    flo_run_url(rest, is_loopback(controller->host) ? "http" : "https",
+                controller->host, controller->port);
+    flo_run_url(devices, "https", controller->host_public,
+                controller->port_devices);
     printf("fleet    %s\n"
-           "rest     %s://%s%s%s:%u\n"
-           "devices  https://%s%s%s:%u\n"
+           "rest     %s\n"
+           "devices  %s\n"
            "broker   %s%s\n"
            "data     %s\n"
            "token    %s/admin.token (role admin)\n",
-           controller->fleet, is_loopback(controller->host) ? "http" : "https",
-           strchr(controller->host, ':') != NULL ? "[" : "", controller->host,
-           strchr(controller->host, ':') != NULL ? "]" : "", controller->port,
-           strchr(controller->host_devices, ':') != NULL ? "[" : "",
-           controller->host_devices,
-           strchr(controller->host_devices, ':') != NULL ? "]" : "",
-           controller->port_devices, controller->mqtt_url,
+           controller->fleet, rest, devices, controller->mqtt_url,
            controller->broker != NULL ? " (mosquitto, started here)" : "",
            controller->dir, controller->dir);
     fflush(stdout);
@@ -242,6 +286,8 @@ static int open_all(struct flo_run *run, struct flo_err *err)
     } else if (rv == 0) {
         snprintf(controller->mqtt_url, sizeof(controller->mqtt_url), "%s",
                  broker);
+        snprintf(controller->mqtt_url_own, sizeof(controller->mqtt_url_own),
+                 "%s", broker);
     }
     if (rv < 0 || (rv = flo_live_open(controller, err)) < 0 ||
         (rv = flo_glue_open(controller, err)) < 0) {

@@ -1,4 +1,4 @@
-/* Run: addresses of the listeners; the loop is flo_controller_run. */
+/* Run: addresses and URLs of the listeners; the loop is flo_controller_run. */
 #ifndef FLOTILLA_SERVER_RUN_H
 #define FLOTILLA_SERVER_RUN_H
 
@@ -8,5 +8,11 @@
  * FLO_E_USAGE. */
 FLO_MUST_USE int flo_run_hosts(struct flo_controller *controller,
                                struct flo_err *err);
+/* "scheme://host:port", brackets around IPv6; `out` holds 512. */
+void flo_run_url(char *out, const char *scheme, const char *host,
+                 uint16_t port);
+/* Where we reach a listener on `host` ourselves: the loopback for 0.0.0.0 and
+ * ::. */
+const char *flo_run_local(const char *host);
 
 #endif

@@ -7,259 +7,17 @@ import json
 import os
 import shutil
 import signal
-import socket
-import sqlite3
 import ssl
-import subprocess
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 import uuid
 
 import pytest
 
+from controller_parts import (Controller, Device, Publisher, run, sign, start,
+                              until)
 from mqtt_client import Client, Refused
-
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
-    os.path.abspath(__file__))))
-BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
-
-
-def run(*command, data=None):
-    return subprocess.run(command, input=data, capture_output=True,
-                          check=True).stdout
-
-
-def until(what, seconds, test):
-    end = time.monotonic() + seconds
-    while True:
-        value = test()
-        if value:
-            return value
-        assert time.monotonic() < end, "waited %d s for %s" % (seconds, what)
-        time.sleep(0.02)
-
-
-class Answer:
-    def __init__(self, status, headers, body):
-        self.status, self.headers, self.body = status, headers, body
-
-    @property
-    def json(self):
-        return json.loads(self.body)
-
-
-class Controller:
-    def __init__(self, folder):
-        self.dir = os.path.join(folder, "data")
-        self.process = None
-
-    def start(self, *more):
-        self.process = subprocess.Popen(
-            [os.path.join(BIN, "flotilla-controller"), "--data", self.dir,
-             "--listen", "127.0.0.1:0", "--fleet", "test",
-             "--heartbeat", "1s", *more],
-            stdout=subprocess.PIPE, stderr=open(self.dir + ".log", "ab"),
-            text=True)
-        self.facts = {}
-        for line in self.process.stdout:
-            word, value = line.split(None, 1)
-            self.facts[word] = value.split()[0]
-            if word == "token":
-                break
-        assert "rest" in self.facts, open(self.dir + ".log").read()
-        self.rest = self.facts["rest"]
-        self.token = open(self.facts["token"]).read().strip()
-        self.ca = os.path.join(self.dir, "pki", "ca.pem")
-        until("ready", 10, lambda: self.ask("GET", "/readyz").status == 200)
-        return self
-
-    def stop(self, how=signal.SIGTERM):
-        if self.process is not None:
-            self.process.send_signal(how)
-            code = self.process.wait(20)
-            self.process.stdout.close()
-            self.process = None
-            assert how == signal.SIGKILL or code == 0, \
-                open(self.dir + ".log").read()[-4000:]
-
-    def ask(self, method, path, body=None, token=None, headers=None,
-            base=None, context=None):
-        heads = {"Authorization": "Bearer " + (token or self.token)}
-        if token == "":
-            heads = {}
-        heads.update(headers or {})
-        if body is not None and not isinstance(body, bytes):
-            body = json.dumps(body).encode()
-        request = urllib.request.Request((base or self.rest) + path, body,
-                                         heads, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=20,
-                                        context=context) as reply:
-                return Answer(reply.status, reply.headers, reply.read())
-        except urllib.error.HTTPError as error:
-            return Answer(error.code, error.headers, error.read())
-
-    def broker(self):
-        host, port = self.facts["broker"][len("mqtts://"):].rsplit(":", 1)
-        return host, int(port)
-
-    def access(self, role):
-        answer = self.ask("POST", "/v1/tokens", {
-            "kind": "access", "role": role, "name": role})
-        assert answer.status == 201, answer.body
-        return answer.json["token"]
-
-    def enrol_token(self, **more):
-        answer = self.ask("POST", "/v1/tokens",
-                          dict({"kind": "enroll", "uses": 50}, **more))
-        assert answer.status == 201, answer.body
-        return answer.json["token"]
-
-    def mosquitto(self):
-        children = run("pgrep", "-P", str(self.process.pid), "mosquitto")
-        return int(children.split()[0])
-
-
-class Device:
-    """What an agent does, as far as the controller sees it."""
-
-    def __init__(self, controller, folder, name, token, group=None):
-        self.controller, self.name = controller, name
-        self.key = os.path.join(folder, name + ".key")
-        self.cert = os.path.join(folder, name + ".pem")
-        run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout",
-            "-out", self.key)
-        csr = run("openssl", "req", "-new", "-key", self.key, "-subj",
-                  "/CN=somebody-else").decode()
-        context = ssl.create_default_context(cafile=controller.ca)
-        self.answer = controller.ask(
-            "POST", "/v1/enroll", {"token": token, "csr": csr, "name": name,
-                                   "profile": {"arch": "x86_64", "cpus": 2}},
-            token="", base=controller.facts["devices"], context=context)
-        if self.answer.status != 201:
-            return
-        facts = self.answer.json
-        self.id = facts["device"]
-        with open(self.cert, "w") as file:
-            file.write(facts["certificate"])
-        self.order_key = [k["pem"] for k in facts["trust"]["keys"]
-                          if "order" in k["roles"]][0]
-        self.boot = str(uuid.uuid4())
-        self.seq = 0
-        self.serving = "sha256:" + "0" * 64
-        self.client = None
-
-    def topic(self, word):
-        return "flotilla/v1/test/d/%s/%s" % (self.id, word)
-
-    def connect(self):
-        host, port = self.controller.broker()
-        self.client = Client(host, port, self.controller.ca, self.cert,
-                             self.key, self.id,
-                             (self.topic("presence"),
-                              '{"v":1,"online":false}'))
-        for topic in ("desired", "cmd"):
-            assert self.client.subscribe(self.topic(topic)) == 1
-        assert self.client.subscribe("flotilla/v1/test/g/all/order") == 1
-        self.client.publish(self.topic("presence"), '{"v":1,"online":true}',
-                            retain=True)
-        return self
-
-    def desired(self, test=lambda d: True, seconds=10):
-        def fits(message):
-            return message[0].endswith("/desired") and message[1] and \
-                test(json.loads(message[1]))
-        found = self.client.wait(fits, seconds)
-        return json.loads(found[1]) if found else None
-
-    def order(self, op, seconds=10, about=""):
-        """The order that desired carries, once it is of this kind and names
-        this digest."""
-        def body(document):
-            return json.loads(base64.b64decode(document["order"]["payload"]))
-        found = self.desired(
-            lambda d: d["order"] and body(d)["op"] == op and
-            about in json.dumps(body(d)), seconds)
-        return (found, body(found)) if found else (None, None)
-
-    def event(self, rollout, digest, state, seq=None, **more):
-        self.seq = seq or self.seq + 1
-        self.client.publish(self.topic("event"), json.dumps(dict({
-            "v": 1, "boot": self.boot, "seq": self.seq, "at_ms": 1,
-            "type": "execution", "execution": rollout + ".1",
-            "rollout": rollout, "release": digest, "state": state,
-            "end": state in ("succeeded", "failed")}, **more)))
-
-    def report(self, rev):
-        self.client.publish(self.topic("reported"), json.dumps({
-            "v": 1, "device": self.id, "name": self.name, "rev": rev,
-            "agent": "0.1.0", "groups": ["all"], "execution": None,
-            "serving": {"model": "tiny", "release": self.serving,
-                        "version": "x", "state": "ready"},
-            "slots": {"current": {"release": self.serving}}}), retain=True)
-
-
-def sign(body, key, kind):
-    body = json.dumps(body).encode()
-    text = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(body), body)
-    der = run("openssl", "dgst", "-sha256", "-sign", key, data=text)
-    first = 4 + der[3]
-    r, s = der[4:first], der[first + 2:first + 2 + der[first + 1]]
-    raw = r[-32:].rjust(32, b"\0") + s[-32:].rjust(32, b"\0")
-    public = run("openssl", "ec", "-in", key, "-pubout", "-outform", "DER")
-    return json.dumps({
-        "payloadType": kind, "payload": base64.b64encode(body).decode(),
-        "signatures": [{"keyid": hashlib.sha256(public).hexdigest(),
-                        "sig": base64.b64encode(raw).decode()}]}).encode()
-
-
-class Publisher:
-    def __init__(self, controller, folder):
-        self.controller, self.number = controller, 0
-        self.key = os.path.join(folder, "publisher.key")
-        run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout",
-            "-out", self.key)
-        public = run("openssl", "ec", "-in", self.key, "-pubout")
-        answer = controller.ask("POST", "/v1/trust/release-keys", public)
-        assert answer.status == 201, answer.body
-
-    def document(self, version, data):
-        self.number += 1
-        digest = "sha256:" + hashlib.sha256(data).hexdigest()
-        return {"v": 1, "fleet": "test", "model": "tiny", "version": version,
-                "number": self.number, "created_at_ms": 0,
-                "variants": [{"name": "q4", "needs": {},
-                              "files": ["model.gguf"]}],
-                "files": [{"name": "model.gguf", "role": "model",
-                           "digest": digest, "bytes": len(data),
-                           "chunk_bytes": 1048576,
-                           "chunks": [hashlib.sha256(data).hexdigest()],
-                           "get": [{"codec": "raw", "digest": digest,
-                                    "bytes": len(data)}]}]}, digest
-
-    def publish(self, version, data=None):
-        data = data or ("model " + version).encode()
-        document, digest = self.document(version, data)
-        envelope = sign(document, self.key,
-                        "application/vnd.flotilla.release.v1+json")
-        made = self.controller.ask("POST", "/v1/releases", envelope)
-        assert made.status == 201, made.body
-        assert made.json["state"] == "draft"
-        assert made.json["missing"] == [digest]
-        early = self.controller.ask(
-            "POST", "/v1/releases/tiny@%s/publish" % version, b"")
-        assert early.status == 422, early.body
-        put = self.controller.ask("PUT", "/v1/blobs/" + digest, data)
-        assert put.status == 201, put.body
-        done = self.controller.ask(
-            "POST", "/v1/releases/tiny@%s/publish" % version, b"")
-        assert done.json["state"] == "published", done.body
-        assert made.json["digest"] == \
-            "sha256:" + hashlib.sha256(envelope).hexdigest()
-        return made.json["digest"]
 
 
 @pytest.fixture(scope="module")
@@ -293,7 +51,7 @@ def devices(controller, folder):
         device.client.close()
 
 
-# ---- enrolment ---------------------------------------------------------------
+# ---- enrolment -----------------------------------------------------------
 
 def test_token_pins_the_authority(controller):
     der = run("openssl", "x509", "-in", controller.ca, "-outform", "DER")
@@ -328,7 +86,7 @@ def test_a_malformed_request_does_not_use_up_a_token(controller, folder):
     assert controller.ask("DELETE", "/v1/devices/later").status == 200
 
 
-# ---- ACL -------------------------------------------------------------------------
+# ---- ACL -----------------------------------------------------------------
 
 def test_a_client_without_certificate_is_refused(controller):
     host, port = controller.broker()
@@ -382,7 +140,7 @@ def test_an_identity_is_not_taken_over_by_a_client_id(controller, devices):
     assert two.client.closed is False
 
 
-# ---- messages ------------------------------------------------------------------------
+# ---- messages ------------------------------------------------------------
 
 def test_bad_messages_are_dropped_and_counted(controller, devices):
     one = devices[0]
@@ -437,7 +195,7 @@ def test_events_are_acknowledged_by_sequence(controller, devices):
     one.seq = 5
 
 
-# ---- releases and blobs -----------------------------------------------------------------
+# ---- releases and blobs --------------------------------------------------
 
 def test_blobs_are_checked_ranged_and_idempotent(controller):
     data = os.urandom(3000000)
@@ -497,7 +255,7 @@ def test_releases_need_a_trusted_signature(controller, publisher, folder):
     assert controller.ask("GET", "/v1/releases").json["items"] == []
 
 
-# ---- rollouts -------------------------------------------------------------------------------
+# ---- rollouts ------------------------------------------------------------
 
 def check_order(envelope, device, folder):
     """Signature by the order key, checked by openssl."""
@@ -531,13 +289,6 @@ def canary_of(controller, number, devices):
             if d["phase"] == 0]
     assert len(name) == 1
     return [d for d in devices if d.name == name[0]][0]
-
-
-def start(controller, release, **more):
-    answer = controller.ask("POST", "/v1/rollouts",
-                            dict({"release": release}, **more))
-    assert answer.status == 201, answer.body
-    return answer.json
 
 
 def test_a_rollout_of_something_unknown_is_refused(controller, devices):
@@ -689,7 +440,7 @@ def test_rollout_survives_kill_of_controller_and_broker(controller, devices,
         device.serving = digest
 
 
-# ---- emergency ------------------------------------------------------------------------------------
+# ---- emergency -----------------------------------------------------------
 
 def test_emergency_rollback(controller, devices, publisher, folder):
     bad = devices[0].serving
@@ -770,7 +521,7 @@ def test_freeze_needs_the_fleets_name(controller, devices):
         "op": "unfreeze", "confirm": "test"}).status == 202
 
 
-# ---- telemetry, live events ---------------------------------------------------------------------------
+# ---- telemetry, live events ----------------------------------------------
 
 def test_telemetry_is_merged_and_queried(controller, devices):
     one = devices[0]
@@ -849,7 +600,7 @@ def test_live_events_resume_where_they_ended(controller, devices):
     assert read_events(controller, last="x")[0]["event"] == "resync"
 
 
-# ---- who may ----------------------------------------------------------------------------------------------
+# ---- who may -------------------------------------------------------------
 
 def test_roles(controller, devices):
     viewer, operator = controller.access("viewer"), controller.access(
@@ -914,7 +665,7 @@ def test_audit_chain_holds_and_shows_tampering(controller):
     assert controller.token not in text and "flt1." not in text
 
 
-# ---- leaving ------------------------------------------------------------------------------------------------
+# ---- leaving -------------------------------------------------------------
 
 def test_a_retired_device_is_refused_everywhere(controller, devices, folder):
     token = controller.enrol_token()
@@ -938,141 +689,3 @@ def test_a_retired_device_is_refused_everywhere(controller, devices, folder):
         again = None
     if again is not None:
         assert device.desired(seconds=0.5) is None
-
-
-def test_ten_thousand_desired_are_published_in_five_seconds(folder):
-    place = os.path.join(folder, "many")
-    os.makedirs(place)
-    one = Controller(place).start()
-    try:
-        device = Device(one, place, "last", one.enrol_token())
-        one.stop()
-        with sqlite3.connect(os.path.join(one.dir, "control.db")) as base:
-            for i in range(10000):
-                row = "00000000-0000-4000-8000-%012x" % i
-                base.execute("INSERT INTO device (id, name, labels, profile,"
-                             " groups, enrolled_at) VALUES (?,?,'{}','{}',"
-                             "'[\"all\"]',1)", (row, "n%d" % i))
-                base.execute("INSERT INTO device_group VALUES ('all',?)",
-                             (row,))
-                base.execute("INSERT INTO desired (device, rev)"
-                             " VALUES (?,1)", (row,))
-        base.close()
-        one.start()
-        device.connect()
-        publisher = Publisher(one, place)
-        digest = publisher.publish("1.0.0")
-        start(one, "tiny@1.0.0", phases=[{"share_pct": 100}])
-        assert device.order("deploy", 30, digest)[0]
-        # All 10,001 get a rollback, this one as the last of them.
-        begin = time.monotonic()
-        one.ask("POST", "/v1/orders", {"op": "rollback", "release":
-                                       "tiny@1.0.0", "confirm": "tiny@1.0.0"})
-        assert device.order("rollback", 30, digest)[0]
-        took = time.monotonic() - begin
-        print("10,000 orders in %.2f s" % took)
-        assert took < 5
-    finally:
-        one.stop()
-
-
-def test_only_one_controller_per_folder(controller):
-    second = subprocess.run(
-        [os.path.join(BIN, "flotilla-controller"), "--data", controller.dir,
-         "--listen", "127.0.0.1:0"], capture_output=True, text=True,
-        timeout=20)
-    assert second.returncode == 5
-    assert "error[state.locked]" in second.stderr
-
-
-def test_a_port_in_use_is_said(controller, folder):
-    port = controller.rest.rsplit(":", 1)[1]
-    second = subprocess.run(
-        [os.path.join(BIN, "flotilla-controller"), "--data",
-         os.path.join(folder, "second"), "--listen", "127.0.0.1:" + port],
-        capture_output=True, text=True, timeout=20)
-    assert second.returncode == 5
-    assert "error[net.port_in_use]" in second.stderr
-
-
-def test_it_runs_without_root_in_a_folder_with_a_space(folder):
-    place = os.path.join(folder, "a b")
-    os.makedirs(place)
-    command = [os.path.join(BIN, "flotilla-controller"), "--data",
-               os.path.join(place, "data"), "--listen", "127.0.0.1:0"]
-    if os.geteuid() == 0:
-        os.chmod(folder, 0o711)
-        os.chown(place, 65534, 65534)
-        command = ["setpriv", "--reuid", "65534", "--regid", "65534",
-                   "--clear-groups"] + command
-    process = subprocess.Popen(command, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
-    try:
-        facts = {}
-        for line in process.stdout:
-            facts[line.split(None, 1)[0]] = line.split(None, 1)[1].split()[0]
-            if "token" in facts:
-                break
-        assert "rest" in facts, process.stderr.read()
-
-        def ready():
-            try:
-                with urllib.request.urlopen(facts["rest"] + "/readyz") as r:
-                    return r.status == 200
-            except urllib.error.HTTPError:
-                return False
-        until("broker", 10, ready)
-        modes = {name: oct(os.stat(os.path.join(place, "data", name)).st_mode
-                           & 0o777) for name in
-                 ("admin.token", "pki/ca.key", "keys/order.key",
-                  "control.db")}
-        assert set(modes.values()) == {"0o600"}, modes
-    finally:
-        process.terminate()
-        assert process.wait(20) == 0, process.stderr.read()
-        process.stdout.close()
-        process.stderr.close()
-
-
-def test_an_external_broker_is_used(folder):
-    """A mosquitto of its own life, with the first controller's files."""
-    place = os.path.join(folder, "external")
-    os.makedirs(place)
-    one = Controller(place).start()
-    host, port = one.broker()
-    one.stop()
-    mosquitto = subprocess.Popen(
-        ["/usr/sbin/mosquitto", "-c",
-         os.path.join(one.dir, "mosquitto", "mosquitto.conf")],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        until("mosquitto", 10, lambda: listens(host, port))
-        one.start("--broker", "mqtts://%s:%d" % (host, port))
-        assert one.facts["broker"] == "mqtts://%s:%d" % (host, port)
-        device = Device(one, place, "x", one.enrol_token()).connect()
-        assert device.desired()["order"] is None
-        device.client.close()
-        one.stop()
-    finally:
-        mosquitto.terminate()
-        mosquitto.wait(10)
-
-
-def listens(host, port):
-    try:
-        socket.create_connection((host, port), 1).close()
-        return True
-    except OSError:
-        return False
-
-
-def test_wrong_options_are_said(folder):
-    for arguments in ([], ["--data", "x"], ["--data", folder, "--listen",
-                                            "nonsense"],
-                      ["--data", folder, "--listen", "127.0.0.1:0", "--x"],
-                      ["--data", folder, "--listen", "127.0.0.1:99999"]):
-        said = subprocess.run(
-            [os.path.join(BIN, "flotilla-controller"), *arguments],
-            capture_output=True, text=True, timeout=20)
-        assert said.returncode == 2, said.stderr
-        assert "error[" in said.stderr

@@ -18,6 +18,9 @@ static const char help[] =
     "                         else HTTPS\n"
     "  --listen-devices H:P   HTTPS for devices (same host, a port that is\n"
     "                         chosen once and kept)\n"
+    "  --public-host NAME     under which devices reach this machine (the "
+    "host\n"
+    "                         of --listen-devices)\n"
     "  --broker URL|embedded  MQTT broker (embedded: starts mosquitto)\n"
     "  --fleet NAME           name of the fleet, at first start (demo)\n"
     "  --heartbeat DURATION   how often devices report (5s)\n"
@@ -36,6 +39,7 @@ static int read_line(int argc, char **argv, struct line *out,
         {"data", required_argument, NULL, 'd'},
         {"listen", required_argument, NULL, 'l'},
         {"listen-devices", required_argument, NULL, 'D'},
+        {"public-host", required_argument, NULL, 'p'},
         {"broker", required_argument, NULL, 'b'},
         {"fleet", required_argument, NULL, 'f'},
         {"heartbeat", required_argument, NULL, 'H'},
@@ -57,6 +61,9 @@ static int read_line(int argc, char **argv, struct line *out,
             break;
         case 'D':
             out->options.listen_devices = optarg;
+            break;
+        case 'p':
+            out->options.public_host = optarg;
             break;
         case 'b':
             out->options.broker = optarg;

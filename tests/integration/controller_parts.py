@@ -1,0 +1,270 @@
+"""What the controller's end-to-end tests are made of: the program, a device
+as the controller sees it, a publisher."""
+import base64
+import hashlib
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import time
+import urllib.error
+import urllib.request
+import uuid
+
+from mqtt_client import Client
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
+
+
+def run(*command, data=None):
+    return subprocess.run(command, input=data, capture_output=True,
+                          check=True).stdout
+
+
+def until(what, seconds, test):
+    end = time.monotonic() + seconds
+    while True:
+        value = test()
+        if value:
+            return value
+        assert time.monotonic() < end, "waited %d s for %s" % (seconds, what)
+        time.sleep(0.02)
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+class Controller:
+    def __init__(self, folder):
+        self.dir = os.path.join(folder, "data")
+        self.process = None
+
+    def start(self, *more):
+        self.process = subprocess.Popen(
+            [os.path.join(BIN, "flotilla-controller"), "--data", self.dir,
+             "--listen", "127.0.0.1:0", "--fleet", "test",
+             "--heartbeat", "1s", *more],
+            stdout=subprocess.PIPE, stderr=open(self.dir + ".log", "ab"),
+            text=True)
+        self.facts = {}
+        for line in self.process.stdout:
+            word, value = line.split(None, 1)
+            self.facts[word] = value.split()[0]
+            if word == "token":
+                break
+        assert "rest" in self.facts, open(self.dir + ".log").read()
+        self.rest = self.facts["rest"]
+        self.token = open(self.facts["token"]).read().strip()
+        self.ca = os.path.join(self.dir, "pki", "ca.pem")
+        until("ready", 10, lambda: self.ask("GET", "/readyz").status == 200)
+        return self
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process is not None:
+            self.process.send_signal(how)
+            code = self.process.wait(20)
+            self.process.stdout.close()
+            self.process = None
+            assert how == signal.SIGKILL or code == 0, \
+                open(self.dir + ".log").read()[-4000:]
+
+    def ask(self, method, path, body=None, token=None, headers=None,
+            base=None, context=None):
+        heads = {"Authorization": "Bearer " + (token or self.token)}
+        if token == "":
+            heads = {}
+        heads.update(headers or {})
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        request = urllib.request.Request((base or self.rest) + path, body,
+                                         heads, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=20,
+                                        context=context) as reply:
+                return Answer(reply.status, reply.headers, reply.read())
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, error.headers, error.read())
+
+    def broker(self):
+        host, port = self.facts["broker"][len("mqtts://"):].rsplit(":", 1)
+        return host, int(port)
+
+    def access(self, role):
+        answer = self.ask("POST", "/v1/tokens", {
+            "kind": "access", "role": role, "name": role})
+        assert answer.status == 201, answer.body
+        return answer.json["token"]
+
+    def enrol_token(self, **more):
+        answer = self.ask("POST", "/v1/tokens",
+                          dict({"kind": "enroll", "uses": 50}, **more))
+        assert answer.status == 201, answer.body
+        return answer.json["token"]
+
+    def mosquitto(self):
+        children = run("pgrep", "-P", str(self.process.pid), "mosquitto")
+        return int(children.split()[0])
+
+
+class Device:
+    """What an agent does, as far as the controller sees it."""
+
+    def __init__(self, controller, folder, name, token, group=None):
+        self.controller, self.name = controller, name
+        self.key = os.path.join(folder, name + ".key")
+        self.cert = os.path.join(folder, name + ".pem")
+        run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout",
+            "-out", self.key)
+        csr = run("openssl", "req", "-new", "-key", self.key, "-subj",
+                  "/CN=somebody-else").decode()
+        context = ssl.create_default_context(cafile=controller.ca)
+        self.answer = controller.ask(
+            "POST", "/v1/enroll", {"token": token, "csr": csr, "name": name,
+                                   "profile": {"arch": "x86_64", "cpus": 2}},
+            token="", base=controller.facts["devices"], context=context)
+        if self.answer.status != 201:
+            return
+        facts = self.answer.json
+        self.id = facts["device"]
+        with open(self.cert, "w") as file:
+            file.write(facts["certificate"])
+        self.order_key = [k["pem"] for k in facts["trust"]["keys"]
+                          if "order" in k["roles"]][0]
+        self.boot = str(uuid.uuid4())
+        self.seq = 0
+        self.serving = "sha256:" + "0" * 64
+        self.client = None
+
+    def topic(self, word):
+        return "flotilla/v1/test/d/%s/%s" % (self.id, word)
+
+    def connect(self):
+        host, port = self.controller.broker()
+        self.client = Client(host, port, self.controller.ca, self.cert,
+                             self.key, self.id,
+                             (self.topic("presence"),
+                              '{"v":1,"online":false}'))
+        for topic in ("desired", "cmd"):
+            assert self.client.subscribe(self.topic(topic)) == 1
+        assert self.client.subscribe("flotilla/v1/test/g/all/order") == 1
+        self.client.publish(self.topic("presence"), '{"v":1,"online":true}',
+                            retain=True)
+        return self
+
+    def desired(self, test=lambda d: True, seconds=10):
+        def fits(message):
+            return message[0].endswith("/desired") and message[1] and \
+                test(json.loads(message[1]))
+        found = self.client.wait(fits, seconds)
+        return json.loads(found[1]) if found else None
+
+    def order(self, op, seconds=10, about=""):
+        """The order that desired carries, once it is of this kind and names
+        this digest."""
+        def body(document):
+            return json.loads(base64.b64decode(document["order"]["payload"]))
+        found = self.desired(
+            lambda d: d["order"] and body(d)["op"] == op and
+            about in json.dumps(body(d)), seconds)
+        return (found, body(found)) if found else (None, None)
+
+    def event(self, rollout, digest, state, seq=None, **more):
+        self.seq = seq or self.seq + 1
+        self.client.publish(self.topic("event"), json.dumps(dict({
+            "v": 1, "boot": self.boot, "seq": self.seq, "at_ms": 1,
+            "type": "execution", "execution": rollout + ".1",
+            "rollout": rollout, "release": digest, "state": state,
+            "end": state in ("succeeded", "failed")}, **more)))
+
+    def report(self, rev):
+        self.client.publish(self.topic("reported"), json.dumps({
+            "v": 1, "device": self.id, "name": self.name, "rev": rev,
+            "agent": "0.1.0", "groups": ["all"], "execution": None,
+            "serving": {"model": "tiny", "release": self.serving,
+                        "version": "x", "state": "ready"},
+            "slots": {"current": {"release": self.serving}}}), retain=True)
+
+
+def sign(body, key, kind):
+    body = json.dumps(body).encode()
+    text = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(body), body)
+    der = run("openssl", "dgst", "-sha256", "-sign", key, data=text)
+    first = 4 + der[3]
+    r, s = der[4:first], der[first + 2:first + 2 + der[first + 1]]
+    raw = r[-32:].rjust(32, b"\0") + s[-32:].rjust(32, b"\0")
+    public = run("openssl", "ec", "-in", key, "-pubout", "-outform", "DER")
+    return json.dumps({
+        "payloadType": kind, "payload": base64.b64encode(body).decode(),
+        "signatures": [{"keyid": hashlib.sha256(public).hexdigest(),
+                        "sig": base64.b64encode(raw).decode()}]}).encode()
+
+
+class Publisher:
+    def __init__(self, controller, folder):
+        self.controller, self.number = controller, 0
+        self.key = os.path.join(folder, "publisher.key")
+        run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout",
+            "-out", self.key)
+        public = run("openssl", "ec", "-in", self.key, "-pubout")
+        answer = controller.ask("POST", "/v1/trust/release-keys", public)
+        assert answer.status == 201, answer.body
+
+    def document(self, version, data):
+        self.number += 1
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        return {"v": 1, "fleet": "test", "model": "tiny", "version": version,
+                "number": self.number, "created_at_ms": 0,
+                "variants": [{"name": "q4", "needs": {},
+                              "files": ["model.gguf"]}],
+                "files": [{"name": "model.gguf", "role": "model",
+                           "digest": digest, "bytes": len(data),
+                           "chunk_bytes": 1048576,
+                           "chunks": [hashlib.sha256(data).hexdigest()],
+                           "get": [{"codec": "raw", "digest": digest,
+                                    "bytes": len(data)}]}]}, digest
+
+    def publish(self, version, data=None):
+        data = data or ("model " + version).encode()
+        document, digest = self.document(version, data)
+        envelope = sign(document, self.key,
+                        "application/vnd.flotilla.release.v1+json")
+        made = self.controller.ask("POST", "/v1/releases", envelope)
+        assert made.status == 201, made.body
+        assert made.json["state"] == "draft"
+        assert made.json["missing"] == [digest]
+        early = self.controller.ask(
+            "POST", "/v1/releases/tiny@%s/publish" % version, b"")
+        assert early.status == 422, early.body
+        put = self.controller.ask("PUT", "/v1/blobs/" + digest, data)
+        assert put.status == 201, put.body
+        done = self.controller.ask(
+            "POST", "/v1/releases/tiny@%s/publish" % version, b"")
+        assert done.json["state"] == "published", done.body
+        assert made.json["digest"] == \
+            "sha256:" + hashlib.sha256(envelope).hexdigest()
+        return made.json["digest"]
+
+
+def start(controller, release, **more):
+    answer = controller.ask("POST", "/v1/rollouts",
+                            dict({"release": release}, **more))
+    assert answer.status == 201, answer.body
+    return answer.json
+
+
+def listens(host, port):
+    try:
+        socket.create_connection((host, port), 1).close()
+        return True
+    except OSError:
+        return False

@@ -1,0 +1,177 @@
+"""How the controller starts and what it refuses: folders, ports, options,
+users, brokers of others, and how fast it tells everybody."""
+import os
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from controller_parts import (BIN, Controller, Device, Publisher, listens,
+                              start, until)
+
+
+@pytest.fixture(scope="module")
+def folder():
+    path = tempfile.mkdtemp(prefix="flo-c-", dir="/tmp")
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def controller(folder):
+    one = Controller(folder).start()
+    yield one
+    one.stop()
+
+
+def test_ten_thousand_desired_are_published_in_five_seconds(folder):
+    place = os.path.join(folder, "many")
+    os.makedirs(place)
+    one = Controller(place).start()
+    try:
+        device = Device(one, place, "last", one.enrol_token())
+        one.stop()
+        with sqlite3.connect(os.path.join(one.dir, "control.db")) as base:
+            for i in range(10000):
+                row = "00000000-0000-4000-8000-%012x" % i
+                base.execute("INSERT INTO device (id, name, labels, profile,"
+                             " groups, enrolled_at) VALUES (?,?,'{}','{}',"
+                             "'[\"all\"]',1)", (row, "n%d" % i))
+                base.execute("INSERT INTO device_group VALUES ('all',?)",
+                             (row,))
+                base.execute("INSERT INTO desired (device, rev)"
+                             " VALUES (?,1)", (row,))
+        base.close()
+        one.start()
+        device.connect()
+        publisher = Publisher(one, place)
+        digest = publisher.publish("1.0.0")
+        start(one, "tiny@1.0.0", phases=[{"share_pct": 100}])
+        assert device.order("deploy", 30, digest)[0]
+        # All 10,001 get a rollback, this one as the last of them.
+        begin = time.monotonic()
+        one.ask("POST", "/v1/orders", {"op": "rollback", "release":
+                                       "tiny@1.0.0", "confirm": "tiny@1.0.0"})
+        assert device.order("rollback", 30, digest)[0]
+        took = time.monotonic() - begin
+        print("10,000 orders in %.2f s" % took)
+        assert took < 5
+    finally:
+        one.stop()
+
+
+def test_only_one_controller_per_folder(controller):
+    second = subprocess.run(
+        [os.path.join(BIN, "flotilla-controller"), "--data", controller.dir,
+         "--listen", "127.0.0.1:0"], capture_output=True, text=True,
+        timeout=20)
+    assert second.returncode == 5
+    assert "error[state.locked]" in second.stderr
+
+
+def test_a_port_in_use_is_said(controller, folder):
+    port = controller.rest.rsplit(":", 1)[1]
+    second = subprocess.run(
+        [os.path.join(BIN, "flotilla-controller"), "--data",
+         os.path.join(folder, "second"), "--listen", "127.0.0.1:" + port],
+        capture_output=True, text=True, timeout=20)
+    assert second.returncode == 5
+    assert "error[net.port_in_use]" in second.stderr
+
+
+def test_it_runs_without_root_in_a_folder_with_a_space(folder):
+    place = os.path.join(folder, "a b")
+    os.makedirs(place)
+    command = [os.path.join(BIN, "flotilla-controller"), "--data",
+               os.path.join(place, "data"), "--listen", "127.0.0.1:0"]
+    if os.geteuid() == 0:
+        os.chmod(folder, 0o711)
+        os.chown(place, 65534, 65534)
+        command = ["setpriv", "--reuid", "65534", "--regid", "65534",
+                   "--clear-groups"] + command
+    process = subprocess.Popen(command, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    try:
+        facts = {}
+        for line in process.stdout:
+            facts[line.split(None, 1)[0]] = line.split(None, 1)[1].split()[0]
+            if "token" in facts:
+                break
+        assert "rest" in facts, process.stderr.read()
+
+        def ready():
+            try:
+                with urllib.request.urlopen(facts["rest"] + "/readyz") as r:
+                    return r.status == 200
+            except urllib.error.HTTPError:
+                return False
+        until("broker", 10, ready)
+        modes = {name: oct(os.stat(os.path.join(place, "data", name)).st_mode
+                           & 0o777) for name in
+                 ("admin.token", "pki/ca.key", "keys/order.key",
+                  "control.db")}
+        assert set(modes.values()) == {"0o600"}, modes
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0, process.stderr.read()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def test_an_external_broker_is_used(folder):
+    """A mosquitto of its own life, with the first controller's files."""
+    place = os.path.join(folder, "external")
+    os.makedirs(place)
+    one = Controller(place).start()
+    host, port = one.broker()
+    one.stop()
+    mosquitto = subprocess.Popen(
+        ["/usr/sbin/mosquitto", "-c",
+         os.path.join(one.dir, "mosquitto", "mosquitto.conf")],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until("mosquitto", 10, lambda: listens(host, port))
+        one.start("--broker", "mqtts://%s:%d" % (host, port))
+        assert one.facts["broker"] == "mqtts://%s:%d" % (host, port)
+        device = Device(one, place, "x", one.enrol_token()).connect()
+        assert device.desired()["order"] is None
+        device.client.close()
+        one.stop()
+    finally:
+        mosquitto.terminate()
+        mosquitto.wait(10)
+
+
+def test_devices_are_told_the_public_host(folder):
+    place = os.path.join(folder, "public")
+    os.makedirs(place)
+    one = Controller(place).start("--listen-devices", "0.0.0.0:0",
+                                  "--public-host", "localhost")
+    try:
+        assert one.facts["devices"].startswith("https://localhost:")
+        device = Device(one, place, "x", one.enrol_token())
+        assert device.answer.json["mqtt"].startswith("mqtts://localhost:")
+        assert device.connect().desired()["order"] is None
+        device.client.close()
+    finally:
+        one.stop()
+
+
+def test_wrong_options_are_said(folder):
+    for arguments in ([], ["--data", "x"], ["--data", folder, "--listen",
+                                            "nonsense"],
+                      ["--data", folder, "--listen", "127.0.0.1:0", "--x"],
+                      ["--data", folder, "--listen", "127.0.0.1:99999"],
+                      ["--data", folder, "--listen", "0.0.0.0:0"],
+                      ["--data", folder, "--listen", "127.0.0.1:0",
+                       "--public-host", "a b"]):
+        said = subprocess.run(
+            [os.path.join(BIN, "flotilla-controller"), *arguments],
+            capture_output=True, text=True, timeout=20)
+        assert said.returncode == 2, said.stderr
+        assert "error[" in said.stderr
