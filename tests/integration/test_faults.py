@@ -233,7 +233,7 @@ def full_disk(path, megabytes):
                           capture_output=True).returncode == 0
 
 
-@pytest.mark.parametrize("megabytes,where", [(3, "download"), (4, "apply")])
+@pytest.mark.parametrize("megabytes,where", [(4, "download"), (4, "apply")])
 def test_a_full_disk_refuses_the_update_and_serves_on(up, megabytes, where):
     device = F.Device(up, "small-%s" % where)
     os.makedirs(device.state)
