@@ -158,7 +158,7 @@ static bool lasts(int fd)
         memcpy(&next, &found, sizeof(next));                                   \
     }
 
-/* ---- bytes -------------------------------------------------------------- */
+/* ---- bytes ---- */
 
 ssize_t write(int fd, const void *data, size_t bytes)
 {
@@ -204,8 +204,7 @@ ssize_t writev(int fd, const struct iovec *parts, int count)
     return rv;
 }
 
-/* ---- one call, one change --------------------------------------------------
- */
+/* ---- one call, one change ---- */
 
 #define CHANGE(type, name, condition, parameters, arguments)                   \
     type name parameters                                                       \
@@ -254,8 +253,7 @@ CHANGE(int, unlink, true, (const char *path), (path))
 CHANGE(int, unlinkat, true, (int dir, const char *path, int flags),
        (dir, path, flags))
 
-/* ---- opening that creates
- * ---------------------------------------------------- */
+/* ---- opening that creates ---- */
 
 static bool creates(int flags)
 {

@@ -51,6 +51,7 @@ OLD_GOLDEN = os.path.join(MODELS, "golden-tiny-v2.json")
 NEW_GOLDEN = os.path.join(MODELS, "golden-tiny-v2.1.json")
 TORN_CALLS = {"write", "pwrite", "writev"}
 RUN_SECONDS_MAX = 30
+MODES = ["worker", "agent-bundle"]
 
 
 def sha256(path):
@@ -565,12 +566,11 @@ def points_of(calls, options):
 def main():
     parser = argparse.ArgumentParser(
         description="kill an update at every change to the disk")
-    parser.add_argument("--mode", choices=["worker", "agent-bundle"],
-                        default="worker")
+    parser.add_argument("--mode", choices=["all"] + MODES, default="all")
     parser.add_argument("--bin", default=os.environ.get(
         "FLOTILLA_BIN", os.path.join(ROOT, "build", "bin")))
-    parser.add_argument("--inject", required=True, help="libinject.so")
-    parser.add_argument("--slots", help="crash_slots (mode worker)")
+    parser.add_argument("--inject", help="libinject.so; else beside --bin")
+    parser.add_argument("--slots", help="crash_slots; else beside --bin")
     parser.add_argument("--sample", default="1/1")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--double", type=int, default=0)
@@ -579,14 +579,28 @@ def main():
                         help="keep the state of bad points")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
+    beside = os.path.join(os.path.dirname(os.path.abspath(options.bin)),
+                          "tests")
+    options.inject = options.inject or os.path.join(beside, "libinject.so")
+    options.slots = options.slots or os.path.join(beside, "crash_slots")
     for name in ("bin", "inject", "slots"):
-        if getattr(options, name):
-            setattr(options, name, os.path.abspath(getattr(options, name)))
-    needed = "flotilla-agent" if options.mode == "agent-bundle" \
-        else "flotilla-updater"
-    if not os.path.exists(os.path.join(options.bin, needed)):
-        print("skipped: %s is not in %s" % (needed, options.bin))
-        return 77
+        setattr(options, name, os.path.abspath(getattr(options, name)))
+    modes = MODES if options.mode == "all" else [options.mode]
+    codes = []
+    for options.mode in modes:
+        codes.append(run_mode(options))
+    return 1 if 1 in codes else max(codes)
+
+
+def run_mode(options):
+    """Sweep one mode; the exit code, 77 when its program is not there."""
+    needed = [options.inject, os.path.join(
+        options.bin, "flotilla-agent" if options.mode == "agent-bundle"
+        else "flotilla-updater")]
+    for path in needed:
+        if not os.path.exists(path):
+            print("%s: skipped, there is no %s" % (options.mode, path))
+            return 77
     started = time.monotonic()
     folder = tempfile.mkdtemp(prefix="flo-sweep-")
     bad = 0

@@ -8,8 +8,7 @@
 
 #include "updater/fetch/fetch.h"
 
-/* ---- first pass
- * --------------------------------------------------------------- */
+/* ---- first pass ---- */
 
 static int on_release(void *context,
                       const struct flo_release_verified *verified,
@@ -56,8 +55,7 @@ int flo_fetch_bundle_look(const char *path, const struct flo_trust *trust,
     return rv;
 }
 
-/* ---- second pass
- * --------------------------------------------------------------- */
+/* ---- second pass ---- */
 
 struct taking {
     struct flo_fetch *fetch;

@@ -52,8 +52,7 @@ FLO_MUST_USE int flo_fetch_document(struct flo_fetch *fetch,
                                     size_t bytes_max, struct flo_buf *out,
                                     struct flo_err *err);
 
-/* ---- a bundle as the source (bundle.c) ------------------------------------
- */
+/* ---- a bundle as the source (bundle.c) ---- */
 
 #define FLO_OFFERED_MAX 256
 

@@ -69,8 +69,7 @@ static int spend(struct flo_fetch *fetch, size_t bytes, struct flo_err *err)
     return 0;
 }
 
-/* ---- what the answer's head must say ----------------------------------------
- */
+/* ---- what the answer's head must say ---- */
 
 /* A captive portal answers anything with 200 and a page. */
 static int check_head(const struct transfer *transfer, struct flo_err *err)
@@ -156,8 +155,7 @@ static int on_progress(void *context, uint64_t done, uint64_t total)
     return 0;
 }
 
-/* ---- one attempt
- * --------------------------------------------------------------- */
+/* ---- one attempt ---- */
 
 static int open_handle(struct flo_fetch *fetch, struct flo_err *err)
 {
@@ -236,8 +234,7 @@ static enum outcome get_artifact(struct flo_fetch *fetch, const char *url,
     return outcome;
 }
 
-/* ---- mirrors and pauses
- * ---------------------------------------------------------- */
+/* ---- mirrors and pauses ---- */
 
 struct mirrors {
     struct flo_fetch *fetch;
@@ -413,8 +410,7 @@ int flo_fetch_artifact(struct flo_fetch *fetch,
     return rv;
 }
 
-/* ---- documents
- * ---------------------------------------------------------------------- */
+/* ---- documents ---- */
 
 static enum outcome get_document(struct flo_fetch *fetch, const char *url,
                                  const struct flo_digest *digest,

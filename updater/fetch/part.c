@@ -48,8 +48,7 @@ struct flo_part {
     int map_newest;
 };
 
-/* ---- map ------------------------------------------------------------------
- */
+/* ---- map ---- */
 
 struct claims {
     uint64_t done;
@@ -161,8 +160,7 @@ static int checkpoint(struct flo_part *part, struct flo_err *err)
     return rv;
 }
 
-/* ---- units ------------------------------------------------------------------
- */
+/* ---- units ---- */
 
 static size_t unit_bytes(const struct flo_part *part, uint64_t offset)
 {
@@ -243,8 +241,7 @@ static int skip_present(struct flo_part *part, struct flo_err *err)
     return 0;
 }
 
-/* ---- open and close ---------------------------------------------------------
- */
+/* ---- open and close ---- */
 
 static int open_file(struct flo_part *part, const char *suffix, bool *is_fresh,
                      int *fd, struct flo_err *err)
@@ -435,8 +432,7 @@ void flo_part_close(struct flo_part *part)
     free(part);
 }
 
-/* ---- bytes
- * ------------------------------------------------------------------- */
+/* ---- bytes ---- */
 
 uint64_t flo_part_position(const struct flo_part *part)
 {

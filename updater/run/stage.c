@@ -60,8 +60,7 @@ static bool is_stopped(const struct stage *stage, struct flo_err *err)
     return false;
 }
 
-/* ---- the document
- * ------------------------------------------------------------ */
+/* ---- the document ---- */
 
 static int read_document(struct stage *stage, struct flo_buf *out,
                          struct flo_err *err)
@@ -139,8 +138,7 @@ static int take_document(struct stage *stage, struct flo_err *err)
     return rv < 0 ? flo_wrap(err, rv, "release document") : 0;
 }
 
-/* ---- what is here, and the plan
- * ------------------------------------------------- */
+/* ---- what is here, and the plan ---- */
 
 static void add_present(struct stage *stage, const struct flo_digest *digest,
                         uint64_t bytes)
@@ -193,8 +191,7 @@ static void say(const struct stage *stage, const char *word)
     }
 }
 
-/* ---- one file
- * --------------------------------------------------------------------- */
+/* ---- one file ---- */
 
 /* Is it what the release says, and a model of finite numbers? */
 static int verify(struct stage *stage, const struct flo_release_file *file,
@@ -355,8 +352,7 @@ static int check_present(struct stage *stage,
     return rv;
 }
 
-/* ---- the whole
- * --------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 /* The way itself is to blame, and another one may do. */
 static bool is_ways_fault(const struct stage *stage, int code)

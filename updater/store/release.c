@@ -93,7 +93,7 @@ int flo_store_release_variant(struct flo_store *store,
     return -1;
 }
 
-/* ---- recovery ------------------------------------------------------------ */
+/* ---- recovery ---- */
 
 /* The two best releases of a model among the blobs. */
 struct search {

@@ -46,7 +46,7 @@ int flo_store_each_name(int dir_fd,
                         int (*call)(void *context, const char *name),
                         void *context);
 
-/* ---- a file of two alternating records (record.c) ----------------------- */
+/* ---- a file of two alternating records (record.c) ---- */
 
 /* Common head and tail of a record:
  *   0 magic | 4 u16 format | 8 u64 generation | ... | bytes-4 u32 crc32c */

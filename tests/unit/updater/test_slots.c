@@ -191,7 +191,7 @@ static void a_denied_current_without_previous_still_serves(void **state)
     assert_slot(slots.current, 2);
 }
 
-/* ---- device -------------------------------------------------------------- */
+/* ---- device ---- */
 
 #define KEY_A "aaaaaaaaaaaaaaaabbbb"
 #define KEY_B "bbbbbbbbbbbbbbbbcccc"

@@ -90,8 +90,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* ---- running it ------------------------------------------------------------
- */
+/* ---- running it ---- */
 
 static pid_t start(const char *line, size_t bytes, int *fd)
 {
@@ -185,8 +184,7 @@ static int count_partials(const struct world *world)
     return count;
 }
 
-/* ---- releases
- * ---------------------------------------------------------------- */
+/* ---- releases ---- */
 
 static void put_blob_of(struct world *world, const char *path)
 {
@@ -230,8 +228,7 @@ static void assert_staged(struct world *world, const struct flo_digest *release)
     assert_int_equal(count_partials(world), 0);
 }
 
-/* ---- tests
- * -------------------------------------------------------------------- */
+/* ---- tests ---- */
 
 static void a_release_is_staged_by_its_delta(void **state)
 {

@@ -495,8 +495,7 @@ static void more_than_the_disk_has_is_refused_with_numbers(void **state)
     assert_non_null(strstr(err.what, "1125899906842624 bytes needed"));
 }
 
-/* ---- release documents ----------------------------------------------------
- */
+/* ---- release documents ---- */
 
 /* A signed-looking document (the store does not check signatures) of one file
  * with these bytes; puts both and gives the document's digest. */

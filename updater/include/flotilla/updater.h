@@ -15,7 +15,7 @@
 #include <flotilla/base.h>
 #include <flotilla/proto.h>
 
-/* ---- slots of one model -------------------------------------------------- */
+/* ---- slots of one model ---- */
 
 enum flo_slot_phase {
     FLO_SLOT_IDLE = 0,   /* no candidate */
@@ -88,8 +88,7 @@ struct flo_device;
  * back a denied current, forgets a denied previous.  true: write the slots. */
 bool flo_slots_heal(struct flo_slots *slots, const struct flo_device *device);
 
-/* ---- device record --------------------------------------------------------
- */
+/* ---- device record ---- */
 
 #define FLO_REPLAY_KEYS_MAX 6
 #define FLO_REPLAY_WINDOW 256
@@ -149,8 +148,7 @@ FLO_MUST_USE int flo_device_set_baseline(struct flo_device *device,
                                          const struct flo_digest *release,
                                          struct flo_err *err);
 
-/* ---- store ------------------------------------------------------------------
- */
+/* ---- store ---- */
 
 struct flo_store;
 
@@ -265,8 +263,7 @@ FLO_MUST_USE int flo_store_collect(struct flo_store *store,
                                    size_t keep_count, struct flo_collected *out,
                                    struct flo_err *err);
 
-/* ---- plan
- * ---------------------------------------------------------------------- */
+/* ---- plan ---- */
 
 #define FLO_PLAN_MEMORY_BYTES (32u * 1024 * 1024)
 
@@ -311,8 +308,7 @@ struct flo_plan {
 FLO_MUST_USE int flo_plan_make(const struct flo_plan_input *input,
                                struct flo_plan *out, struct flo_err *err);
 
-/* ---- worker
- * -------------------------------------------------------------------- */
+/* ---- worker ---- */
 
 /* `flotilla-updater worker`: read one job line from `fd`, carry it out, answer
  * with event lines (contracts section 5).  Ends early, keeping what was
