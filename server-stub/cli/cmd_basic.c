@@ -190,7 +190,7 @@ int flo_cmd_token_delete(struct flo_cli *cli, struct flo_err *err)
 int flo_cmd_audit_list(struct flo_cli *cli, struct flo_err *err)
 {
     static const struct flo_column columns[] = {
-        {"N", "number", CELL_TEXT},           {"AGO", "at_ms", CELL_AGO},
+        {"N", "number", CELL_TEXT},      {"AGO", "at_ms", CELL_AGO},
         {"WHO", "who", CELL_TEXT},       {"WHAT", "what", CELL_TEXT},
         {"OBJECT", "object", CELL_TEXT}, {"RESULT", "result", CELL_TEXT},
     };
