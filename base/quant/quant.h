@@ -28,6 +28,7 @@ enum flo_quant_id {
     FLO_QUANT_Q5_K = 13,
     FLO_QUANT_Q6_K = 14,
     FLO_QUANT_IQ4_NL = 20,
+    FLO_QUANT_IQ4_XS = 23,
     FLO_QUANT_BF16 = 30,
     FLO_QUANT_ID_COUNT = 40, /* ids in a file are below this */
 };
@@ -59,6 +60,19 @@ struct flo_block_q8_0 { /* x = d * q */
     uint16_t d;
     int8_t q[32];
 };
+struct flo_block_q2_k { /* 16 sub-blocks of 16: x = d*scale*q - dmin*min */
+    uint8_t scales[16]; /* scale in the low nibble, min in the high one */
+    uint8_t q[64];      /* value v: byte v / 128 * 32 + v % 32, bits from
+                         * v / 32 % 4 * 2 on */
+    uint16_t d;
+    uint16_t dmin;
+};
+struct flo_block_q3_k { /* 16 sub-blocks of 16: x = d * scale * (q - 4) */
+    uint8_t high[32];   /* the third bit of v: bit v / 32 of byte v % 32 */
+    uint8_t q[64];      /* as in q2_k */
+    uint8_t scales[12]; /* 16 times 6 bits, flo_quant_k3_scale() */
+    uint16_t d;
+};
 struct flo_block_q4_k { /* 8 sub-blocks of 32: x = d*scale*q - dmin*min */
     uint16_t d;
     uint16_t dmin;
@@ -78,14 +92,28 @@ struct flo_block_q6_k { /* 16 sub-blocks of 16: x = d * scale * (q - 32) */
     int8_t scales[16];
     uint16_t d;
 };
+struct flo_block_iq4_nl { /* x = d * flo_quant_iq4_grid[q] */
+    uint16_t d;
+    uint8_t q[16];
+};
+struct flo_block_iq4_xs { /* 8 sub-blocks of 32: x = d * scale * grid[q] */
+    uint16_t d;
+    uint16_t scales_high; /* two bits for each sub-block */
+    uint8_t scales_low[4];
+    uint8_t q[128]; /* 16 bytes for each sub-block, as iq4_nl */
+};
 _Static_assert(sizeof(struct flo_block_q4_0) == 18, "on-disk layout");
 _Static_assert(sizeof(struct flo_block_q4_1) == 20, "on-disk layout");
 _Static_assert(sizeof(struct flo_block_q5_0) == 22, "on-disk layout");
 _Static_assert(sizeof(struct flo_block_q5_1) == 24, "on-disk layout");
 _Static_assert(sizeof(struct flo_block_q8_0) == 34, "on-disk layout");
+_Static_assert(sizeof(struct flo_block_q2_k) == 84, "on-disk layout");
+_Static_assert(sizeof(struct flo_block_q3_k) == 110, "on-disk layout");
 _Static_assert(sizeof(struct flo_block_q4_k) == 144, "on-disk layout");
 _Static_assert(sizeof(struct flo_block_q5_k) == 176, "on-disk layout");
 _Static_assert(sizeof(struct flo_block_q6_k) == 210, "on-disk layout");
+_Static_assert(sizeof(struct flo_block_iq4_nl) == 18, "on-disk layout");
+_Static_assert(sizeof(struct flo_block_iq4_xs) == 136, "on-disk layout");
 
 /* `values` is a multiple of the type's block_values; `blocks` holds
  * values / block_values blocks.  Blocks need no alignment beyond 2. */
@@ -136,5 +164,11 @@ uint16_t flo_f32_to_bf16(float value);
 /* Scale and min (6 bits each) of sub-block k (0..7) of a q4_k or q5_k. */
 void flo_quant_k4_scale(const uint8_t scales[12], int k, uint8_t *scale,
                         uint8_t *min);
+/* Scale (-32..31) of sub-block s (0..15) of a q3_k. */
+int flo_quant_k3_scale(const uint8_t scales[12], int s);
+/* Scale (-32..31) of sub-block k (0..7) of an iq4_xs. */
+int flo_quant_iq4_xs_scale(const struct flo_block_iq4_xs *block, int k);
+/* The steps of the IQ4 types, ascending. */
+extern const int8_t flo_quant_iq4_grid[16];
 
 #endif

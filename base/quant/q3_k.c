@@ -1,0 +1,24 @@
+/* Q3_K: 256 values in 16 sub-blocks of 16, x = d * scale * (q - 4) with a
+ * signed 6-bit scale and a 3-bit q whose high bits lie apart. */
+#include "base/quant/formats.h"
+
+int flo_quant_k3_scale(const uint8_t scales[12], int s)
+{
+    int low = s < 8 ? scales[s] & 15 : scales[s - 8] >> 4;
+    int high = scales[8 + s % 4] >> (2 * (s / 4)) & 3;
+    return (low | high << 4) - 32;
+}
+
+void flo_quant_q3_k_decode(const void *blocks, float *out, size_t values)
+{
+    const struct flo_block_q3_k *in = blocks;
+    for (size_t i = 0; i < values / 256; i++, in++) {
+        float d = flo_f16_to_f32(in->d);
+        for (size_t v = 0; v < 256; v++) {
+            int scale = flo_quant_k3_scale(in->scales, (int)(v / 16));
+            int low = in->q[v / 128 * 32 + v % 32] >> (v / 32 % 4 * 2) & 3;
+            int high = in->high[v % 32] >> (v / 32) & 1;
+            *out++ = d * (float)scale * (float)((low | high << 2) - 4);
+        }
+    }
+}
