@@ -34,6 +34,9 @@ void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index,
 void flo_rollout_phase_leave(struct flo_rollout *rollout,
                              enum flo_phase_state left_as, uint64_t now_ms,
                              struct flo_rollout_actions *actions);
+/* Gates, leaving phases, ends: called after every event. */
+void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
+                        struct flo_rollout_actions *actions);
 uint32_t flo_rollout_touched(const struct flo_rollout *rollout);
 /* Order every touched device back and wait for them. */
 void flo_rollout_go_back(struct flo_rollout *rollout, uint64_t now_ms,

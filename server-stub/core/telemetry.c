@@ -6,7 +6,7 @@
 
 #define VALUE_MAX (INT64_C(1) << 53)
 
-/* ---- a device's window -------------------------------------------------- */
+/* ---- a device's window ---- */
 
 static int read_numbers(const json_t *json, const char *key,
                         enum flo_metric_kind kind, struct flo_telemetry *out,
@@ -100,8 +100,7 @@ int flo_telemetry_parse(const json_t *json, struct flo_telemetry *out,
     return 0;
 }
 
-/* ---- a query ---------------------------------------------------------------
- */
+/* ---- a query ---- */
 
 static int read_by(const json_t *json, struct flo_telemetry_query *out,
                    struct flo_err *err)
@@ -197,8 +196,7 @@ uint64_t flo_telemetry_resolution(const struct flo_telemetry_query *query)
                : FLO_TELEMETRY_COARSE_MS;
 }
 
-/* ---- folding
- * ------------------------------------------------------------------ */
+/* ---- folding ---- */
 
 static json_t *quantile_point(const struct flo_telemetry_fold *fold)
 {

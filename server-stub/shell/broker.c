@@ -37,8 +37,7 @@ static int path_of(const struct flo_controller *controller, const char *name,
                : flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", name);
 }
 
-/* ---- ACL -------------------------------------------------------------------
- */
+/* ---- ACL ---- */
 
 /* "d/{d}/desired" with %u or +; mosquitto compares %u with the certificate's
  * CN. */
@@ -113,8 +112,7 @@ int flo_broker_acl(struct flo_controller *controller, struct flo_err *err)
     return rv;
 }
 
-/* ---- configuration
- * ------------------------------------------------------------ */
+/* ---- configuration ---- */
 
 static int config_write(struct flo_controller *controller, uint16_t port,
                         struct flo_err *err)
@@ -160,8 +158,7 @@ static int config_write(struct flo_controller *controller, uint16_t port,
                        : flo_file_write(path, text.data, text.bytes, 0600, err);
 }
 
-/* ---- port
- * ----------------------------------------------------------------------- */
+/* ---- port ---- */
 
 static int bind_to(const char *host, uint16_t port, uint16_t *bound)
 {
@@ -228,8 +225,7 @@ static int port_choose(struct flo_controller *controller, uint16_t *out,
     return rv;
 }
 
-/* ---- process
- * --------------------------------------------------------------------- */
+/* ---- process ---- */
 
 static int start(struct flo_broker *broker, struct flo_err *err)
 {

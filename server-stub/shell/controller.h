@@ -122,8 +122,7 @@ struct flo_controller {
     struct flo_controller_counters counters;
 };
 
-/* ---- controller.c -----------------------------------------------------------
- */
+/* ---- controller.c ---- */
 
 /* Store, keys, trust and rollouts, without network.  `dir` ":memory:" keeps
  * everything in memory (tests, fuzzing). */
@@ -152,8 +151,7 @@ FLO_MUST_USE int flo_controller_audit(struct flo_controller *controller,
                                       const char *object, const char *result,
                                       const char *detail, struct flo_err *err);
 
-/* ---- effects.c
- * ----------------------------------------------------------------- */
+/* ---- effects.c ---- */
 
 void flo_text_list_add(struct flo_text_list *list, const char *text);
 /* Sort and drop repetitions. */
@@ -170,8 +168,7 @@ void flo_effects_clear(struct flo_controller *controller);
 /* Publish every desired, every order list and the mark. */
 void flo_effects_publish_all(struct flo_controller *controller);
 
-/* ---- orders.c
- * -------------------------------------------------------------------- */
+/* ---- orders.c ---- */
 
 /* Complete (id, seq, times), sign and store an order; `id` receives its id. */
 FLO_MUST_USE int flo_orders_issue(struct flo_controller *controller,
@@ -202,8 +199,7 @@ FLO_MUST_USE int flo_orders_fleet(struct flo_controller *controller,
                                   uint64_t heartbeat_ms, char *id,
                                   struct flo_err *err);
 
-/* ---- rollouts.c
- * ----------------------------------------------------------------------- */
+/* ---- rollouts.c ---- */
 
 /* Read the store's rollouts that still matter. */
 FLO_MUST_USE int flo_rollouts_load(struct flo_controller *controller,
@@ -236,9 +232,7 @@ FLO_MUST_USE int flo_rollouts_join(struct flo_controller *controller,
                                    size_t group_count, struct flo_err *err);
 bool flo_rollouts_any_active(const struct flo_controller *controller);
 
-/* ---- ingest.c
- * ----------------------------------------------------------------------------
- */
+/* ---- ingest.c ---- */
 
 /* One MQTT message, inside a transaction.  What does not fit is dropped and
  * counted; an error is a failure of ours, and the transaction must be
@@ -248,8 +242,7 @@ FLO_MUST_USE int flo_ingest(struct flo_controller *controller,
                             const char *topic, const char *data, size_t bytes,
                             bool retained, struct flo_err *err);
 
-/* ---- views.c: objects as REST and SSE show them
- * ---------------------------------------------- */
+/* ---- views.c: objects as REST and SSE show them ---- */
 
 json_t *flo_view_device(const struct flo_store_device *device);
 json_t *flo_view_release(const struct flo_store_release *release,
@@ -264,9 +257,7 @@ FLO_MUST_USE int flo_view_order(struct flo_controller *controller,
                                 struct flo_err *err);
 void flo_view_rollout_etag(const struct flo_rollout *rollout, char *out);
 
-/* ---- pki.c
- * ---------------------------------------------------------------------------------------
- */
+/* ---- pki.c ---- */
 
 /* Make what is missing below DIR and read it; server certificate for the
  * given hosts. */

@@ -6,8 +6,7 @@
 #include "server-stub/shell/glue.h"
 #include "server-stub/shell/live.h"
 
-/* ---- lists -----------------------------------------------------------------
- */
+/* ---- lists ---- */
 
 void flo_text_list_add(struct flo_text_list *list, const char *text)
 {
@@ -61,8 +60,7 @@ void flo_text_list_clear(struct flo_text_list *list)
     *list = (struct flo_text_list){0};
 }
 
-/* ---- collecting
- * -------------------------------------------------------------- */
+/* ---- collecting ---- */
 
 void flo_effect_desired(struct flo_controller *controller, const char *device)
 {
@@ -111,8 +109,7 @@ void flo_effects_clear(struct flo_controller *controller)
     effects->acl = false;
 }
 
-/* ---- leaving
- * -------------------------------------------------------------------- */
+/* ---- leaving ---- */
 
 static void publish_desired(struct flo_controller *controller,
                             const char *device)

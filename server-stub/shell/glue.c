@@ -28,8 +28,7 @@ struct flo_glue {
     uint64_t mark;
 };
 
-/* ---- batches
- * ----------------------------------------------------------------- */
+/* ---- batches ---- */
 
 static void queued_free(struct queued *message)
 {
@@ -152,8 +151,7 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
     plan(glue, BATCH_MS);
 }
 
-/* ---- connection
- * ---------------------------------------------------------------- */
+/* ---- connection ---- */
 
 static int subscribe(struct flo_controller *controller, struct flo_err *err)
 {

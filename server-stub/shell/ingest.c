@@ -8,26 +8,11 @@
 #include <string.h>
 
 #include "server-stub/shell/controller.h"
+#include "server-stub/shell/ingest_inside.h"
 
 #define PAYLOAD_BYTES_MAX 65536
-#define WALL_MS_MAX (INT64_C(1) << 53)
 
-struct message {
-    struct flo_controller *controller;
-    const char *device;
-    json_t *json;
-    uint64_t now_ms; /* wall */
-    bool retained;
-};
-
-static bool text_is(const json_t *object, const char *key, const char *word)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text != NULL && strcmp(text, word) == 0;
-}
-
-static void dump(const json_t *json, struct flo_buf *out)
+void flo_ingest_dump(const json_t *json, struct flo_buf *out)
 {
     if (json != NULL && !json_is_null(json)) {
         flo_json_dump(json, out);
@@ -36,8 +21,9 @@ static void dump(const json_t *json, struct flo_buf *out)
 
 /* A step that fails half way has changed the rollout in memory: whatever the
  * reason, the batch has to be taken back. */
-static int step(const struct message *message, struct flo_rollout_entry *entry,
-                struct flo_rollout_event event, struct flo_err *err)
+int flo_ingest_step(const struct flo_message *message,
+                    struct flo_rollout_entry *entry,
+                    struct flo_rollout_event event, struct flo_err *err)
 {
     int rv = flo_rollouts_step(message->controller, entry, event, err);
 
@@ -52,8 +38,7 @@ static int step(const struct message *message, struct flo_rollout_entry *entry,
     return rv;
 }
 
-/* ---- executions -------------------------------------------------------------
- */
+/* ---- executions ---- */
 
 /* "<rollout>.<attempt>"; false when it is none. */
 static bool split_execution(const char *text, char *rollout, uint32_t *attempt)
@@ -76,8 +61,8 @@ static bool split_execution(const char *text, char *rollout, uint32_t *attempt)
 }
 
 /* The rollout that a device speaks of; NULL in *out when there is none. */
-static int rollout_of(struct flo_controller *controller, const char *id,
-                      struct flo_rollout_entry **out, struct flo_err *err)
+int flo_ingest_rollout(struct flo_controller *controller, const char *id,
+                       struct flo_rollout_entry **out, struct flo_err *err)
 {
     struct flo_err absent = {0};
     int rv = flo_rollouts_find(controller, id, out, &absent);
@@ -92,7 +77,7 @@ static int rollout_of(struct flo_controller *controller, const char *id,
     return rv;
 }
 
-static int execution(const struct message *message, const char *id,
+static int execution(const struct flo_message *message, const char *id,
                      const json_t *object, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) error = {0};
@@ -109,7 +94,7 @@ static int execution(const struct message *message, const char *id,
         !split_execution(id, rollout, &attempt)) {
         return 0;
     }
-    int rv = rollout_of(message->controller, rollout, &entry, err);
+    int rv = flo_ingest_rollout(message->controller, rollout, &entry, err);
     if (rv < 0 || entry == NULL ||
         (release != NULL && (!flo_digest_parse(release, &digest) ||
                              !flo_digest_equal(&digest, &entry->release)))) {
@@ -117,15 +102,16 @@ static int execution(const struct message *message, const char *id,
     }
     const json_t *why = json_object_get(object, "error");
     const char *note = json_string_value(json_object_get(why, "id"));
-    rv = step(message, entry,
-              (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
-                                         .device = message->device,
-                                         .attempt = attempt,
-                                         .execution = state,
-                                         .note = note},
-              err);
-    dump(why, &error);
-    dump(json_object_get(object, "detail"), &detail);
+    rv = flo_ingest_step(
+        message, entry,
+        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                   .device = message->device,
+                                   .attempt = attempt,
+                                   .execution = state,
+                                   .note = note},
+        err);
+    flo_ingest_dump(why, &error);
+    flo_ingest_dump(json_object_get(object, "detail"), &detail);
     if (rv == 0 && (error.bytes > 0 || detail.bytes > 0)) {
         rv = flo_store_member_detail(message->controller->store, rollout,
                                      message->device, error.data, detail.data,
@@ -134,10 +120,9 @@ static int execution(const struct message *message, const char *id,
     return rv;
 }
 
-/* ---- event
- * -------------------------------------------------------------------- */
+/* ---- event ---- */
 
-static int on_event(const struct message *message, struct flo_err *err)
+static int on_event(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
@@ -184,92 +169,9 @@ static int on_event(const struct message *message, struct flo_err *err)
     return rv;
 }
 
-/* ---- going back
- * ------------------------------------------------------------------ */
+/* ---- reported ---- */
 
-/* Does the report speak of this release anywhere that matters? */
-static bool report_names(const json_t *report, const char *release)
-{
-    const json_t *slots = json_object_get(report, "slots");
-
-    return text_is(json_object_get(report, "serving"), "release", release) ||
-           text_is(json_object_get(slots, "current"), "release", release) ||
-           text_is(json_object_get(slots, "candidate"), "release", release) ||
-           text_is(json_object_get(report, "execution"), "release", release);
-}
-
-static int back_on_rollouts(const struct message *message,
-                            const char *release_or_null, struct flo_err *err)
-{
-    struct flo_controller *controller = message->controller;
-    int rv = 0;
-
-    for (size_t i = 0; i < controller->rollout_count && rv == 0; i++) {
-        struct flo_rollout_entry *entry = controller->rollouts[i];
-        char digest[FLO_DIGEST_TEXT];
-        flo_digest_text(&entry->release, digest);
-        bool concerned = entry->core.state != FLO_ROLLOUT_RUNNING &&
-                         entry->core.state != FLO_ROLLOUT_COMPLETED;
-        bool is_back = release_or_null != NULL
-                           ? strcmp(release_or_null, digest) == 0
-                           : !report_names(message->json, digest);
-        if (concerned && is_back) {
-            rv = step(message, entry,
-                      (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
-                                                 .device = message->device},
-                      err);
-        }
-    }
-    return rv;
-}
-
-struct awaited {
-    struct flo_text_list ids; /* "<order> <release> <issued_at_ms>" */
-};
-
-static int collect_awaited(void *context, const struct flo_store_order *order)
-{
-    struct awaited *awaited = context;
-    char text[256];
-
-    if (strcmp(order->op, "rollback") == 0) {
-        snprintf(text, sizeof(text), "%s %s %llu", order->id, order->release,
-                 (unsigned long long)order->issued_at_ms);
-        flo_text_list_add(&awaited->ids, text);
-    }
-    return 0;
-}
-
-/* A device that serves something else than what was taken back is done, even
- * if its acknowledgement got lost. */
-static int back_on_orders(const struct message *message, struct flo_err *err)
-{
-    struct flo_controller *controller = message->controller;
-    struct awaited awaited = {0};
-    int rv = flo_store_outcome_awaited(controller->store, message->device,
-                                       collect_awaited, &awaited, err);
-
-    for (size_t i = 0; i < awaited.ids.count && rv == 0; i++) {
-        char order[FLO_NAME_MAX + 1];
-        char release[FLO_DIGEST_TEXT];
-        unsigned long long issued = 0;
-        if (sscanf(awaited.ids.items[i], "%64s %71s %llu", order, release,
-                   &issued) == 3 &&
-            !report_names(message->json, release)) {
-            rv = flo_store_outcome_put(
-                controller->store, order, message->device, FLO_OUTCOME_DONE,
-                message->now_ms > issued ? message->now_ms - issued : 0, err);
-            flo_effect_live(controller, "order", order);
-        }
-    }
-    flo_text_list_clear(&awaited.ids);
-    return rv;
-}
-
-/* ---- reported
- * ------------------------------------------------------------------------ */
-
-static int on_reported(const struct message *message, struct flo_err *err)
+static int on_reported(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
@@ -294,7 +196,7 @@ static int on_reported(const struct message *message, struct flo_err *err)
                         "device %s reports for device %s", message->device, id);
     }
     flo_json_dump(message->json, &text);
-    dump(facts, &profile);
+    flo_ingest_dump(facts, &profile);
     if (text.failed || profile.failed) {
         return flo_fail(err, FLO_E_MEMORY, "report");
     }
@@ -310,146 +212,15 @@ static int on_reported(const struct message *message, struct flo_err *err)
         rv = execution(message, name, run, err);
     }
     if (rv == 0 && rev >= desired) {
-        rv = back_on_rollouts(message, NULL, err);
+        rv = flo_ingest_back_on_rollouts(message, NULL, err);
         if (rv == 0) {
-            rv = back_on_orders(message, err);
+            rv = flo_ingest_back_on_orders(message, err);
         }
     }
     return rv;
 }
 
-/* ---- ack
- * -----------------------------------------------------------------------------
- */
-
-struct acked {
-    char op[16];
-    char rollout[FLO_NAME_MAX + 1];
-    char release[FLO_DIGEST_TEXT];
-};
-
-static int take_acked(void *context, const struct flo_store_order *order)
-{
-    struct acked *acked = context;
-
-    snprintf(acked->op, sizeof(acked->op), "%s", order->op);
-    snprintf(acked->rollout, sizeof(acked->rollout), "%s", order->rollout);
-    snprintf(acked->release, sizeof(acked->release), "%s", order->release);
-    return 0;
-}
-
-/* A refused deploy order never becomes an execution: say so to the rollout. */
-static int deploy_refused(const struct message *message,
-                          const struct acked *acked, struct flo_err *err)
-{
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) error = {0};
-    struct flo_rollout_entry *entry;
-    int rv = rollout_of(message->controller, acked->rollout, &entry, err);
-
-    if (rv < 0 || entry == NULL) {
-        return rv;
-    }
-    size_t index = flo_rollout_find(&entry->core, message->device);
-    if (index == SIZE_MAX ||
-        entry->core.members[index].state != FLO_EXECUTION_NOTIFIED) {
-        return 0;
-    }
-    dump(json_object_get(message->json, "error"), &error);
-    rv =
-        flo_rollouts_step(message->controller, entry,
-                          (struct flo_rollout_event){
-                              .kind = FLO_ROLLOUT_EVENT_EXECUTION,
-                              .device = message->device,
-                              .attempt = entry->core.members[index].attempt + 1,
-                              .execution = FLO_EXECUTION_REJECTED,
-                              .note = "order refused"},
-                          err);
-    return rv < 0 || error.bytes == 0
-               ? rv
-               : flo_store_member_detail(message->controller->store,
-                                         acked->rollout, message->device,
-                                         error.data, NULL, err);
-}
-
-/* What was not yet active when the abort came is cancelled now, also where no
- * execution had begun. */
-static int abort_done(const struct message *message, const struct acked *acked,
-                      struct flo_err *err)
-{
-    struct flo_rollout_entry *entry;
-    int rv = rollout_of(message->controller, acked->rollout, &entry, err);
-
-    if (rv < 0 || entry == NULL || entry->core.state == FLO_ROLLOUT_RUNNING) {
-        return rv;
-    }
-    return step(message, entry,
-                (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
-                                           .device = message->device},
-                err);
-}
-
-static int outcome(const struct message *message, const char *order,
-                   enum flo_order_outcome next, uint64_t took_ms,
-                   struct flo_err *err)
-{
-    struct flo_controller *controller = message->controller;
-    enum flo_order_outcome now;
-    bool known;
-    int rv = flo_store_outcome_get(controller->store, order, message->device,
-                                   &known, &now, err);
-
-    if (rv < 0 || !known || !flo_outcome_is_news(now, next)) {
-        return rv;
-    }
-    flo_effect_live(controller, "order", order);
-    return flo_store_outcome_put(controller->store, order, message->device,
-                                 next, took_ms, err);
-}
-
-static int on_ack(const struct message *message, struct flo_err *err)
-{
-    struct acked acked = {0};
-    struct flo_err absent = {0};
-    enum flo_order_outcome next;
-    const char *order;
-    const char *word;
-    uint64_t took_ms;
-    int rv;
-
-    if ((rv = flo_json_get_name(message->json, "order", &order, err)) < 0 ||
-        (rv = flo_json_get_text(message->json, "outcome", 16, &word, err)) <
-            0 ||
-        (rv = flo_json_opt_u64(message->json, "took_ms", 0, WALL_MS_MAX, 0,
-                               &took_ms, err)) < 0) {
-        return rv;
-    }
-    if (!flo_outcome_parse(word, &next)) {
-        return flo_fail(err, FLO_E_MQTT_SCHEMA, "outcome `%s`", word);
-    }
-    rv = flo_store_order_get(message->controller->store, order, take_acked,
-                             &acked, &absent);
-    if (rv == FLO_E_ABSENT) {
-        return 0;
-    }
-    if (rv < 0) {
-        *err = absent;
-        return rv;
-    }
-    rv = outcome(message, order, next, took_ms, err);
-    bool is_over = next == FLO_OUTCOME_DONE || next == FLO_OUTCOME_IGNORED;
-    if (rv == 0 && is_over && strcmp(acked.op, "rollback") == 0) {
-        rv = back_on_rollouts(message, acked.release, err);
-    } else if (rv == 0 && is_over && strcmp(acked.op, "abort") == 0) {
-        rv = abort_done(message, &acked, err);
-    } else if (rv == 0 && next == FLO_OUTCOME_REFUSED &&
-               strcmp(acked.op, "deploy") == 0) {
-        rv = deploy_refused(message, &acked, err);
-    }
-    return rv;
-}
-
-/* ---- telemetry and presence
- * ------------------------------------------------------------- */
+/* ---- telemetry and presence ---- */
 
 static void note_window(struct flo_controller *controller, const char *device,
                         uint64_t now_ms, const struct flo_telemetry *window)
@@ -500,7 +271,7 @@ static int known_release(struct flo_controller *controller,
     return rv;
 }
 
-static int on_tele(const struct message *message, struct flo_err *err)
+static int on_tele(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
     struct flo_telemetry window = {.histograms = controller->histograms};
@@ -531,7 +302,7 @@ static int on_tele(const struct message *message, struct flo_err *err)
     return rv;
 }
 
-static int on_presence(const struct message *message, struct flo_err *err)
+static int on_presence(const struct flo_message *message, struct flo_err *err)
 {
     bool online;
     int rv = flo_json_get_bool(message->json, "online", &online, err);
@@ -544,11 +315,9 @@ static int on_presence(const struct message *message, struct flo_err *err)
                                    online, err);
 }
 
-/* ---- dispatch
- * --------------------------------------------------------------------------------
- */
+/* ---- dispatch ---- */
 
-static int dispatch(const struct message *message, enum flo_topic topic,
+static int dispatch(const struct flo_message *message, enum flo_topic topic,
                     struct flo_err *err)
 {
     switch (topic) {
@@ -557,7 +326,7 @@ static int dispatch(const struct message *message, enum flo_topic topic,
     case FLO_TOPIC_REPORTED:
         return on_reported(message, err);
     case FLO_TOPIC_ACK:
-        return on_ack(message, err);
+        return flo_ingest_ack(message, err);
     case FLO_TOPIC_TELE:
         return on_tele(message, err);
     case FLO_TOPIC_PRESENCE:
@@ -574,7 +343,7 @@ static bool is_ours(int code)
            code == FLO_E_MEMORY || code == FLO_E_INTERNAL;
 }
 
-static int heard(const struct message *message, struct flo_err *err)
+static int heard(const struct flo_message *message, struct flo_err *err)
 {
     int rv = flo_store_device_seen(message->controller->store, message->device,
                                    message->now_ms, err);
@@ -622,11 +391,11 @@ static int take(struct flo_controller *controller, const char *topic_text,
         (rv = flo_json_get_u64(json, "v", 1, 1, &v, err)) < 0) {
         return rv;
     }
-    struct message message = {.controller = controller,
-                              .device = key,
-                              .json = json,
-                              .now_ms = flo_wall_ms(),
-                              .retained = retained};
+    struct flo_message message = {.controller = controller,
+                                  .device = key,
+                                  .json = json,
+                                  .now_ms = flo_wall_ms(),
+                                  .retained = retained};
     rv = dispatch(&message, topic, err);
     return rv < 0 || retained ? rv : heard(&message, err);
 }

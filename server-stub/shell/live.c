@@ -38,8 +38,7 @@ struct flo_live {
     size_t client_count;
 };
 
-/* ---- clients
- * ----------------------------------------------------------------- */
+/* ---- clients ---- */
 
 static void client_drop(struct flo_live *live, struct live_client *client)
 {
@@ -74,8 +73,7 @@ static void send_all(struct flo_live *live, const char *text, size_t bytes)
     }
 }
 
-/* ---- ring -------------------------------------------------------------------
- */
+/* ---- ring ---- */
 
 static void ring_drop(struct flo_live *live)
 {
@@ -112,8 +110,7 @@ static void push(struct flo_live *live, const char *topic, const char *json)
     send_all(live, text.data, text.bytes);
 }
 
-/* ---- changes ----------------------------------------------------------------
- */
+/* ---- changes ---- */
 
 static int take_device(void *context, const struct flo_store_device *device)
 {
@@ -213,8 +210,7 @@ void flo_live_note(struct flo_live *live, const char *text)
     }
 }
 
-/* ---- subscribing
- * --------------------------------------------------------------- */
+/* ---- subscribing ---- */
 
 static void replay(struct flo_live *live, struct live_client *client,
                    const char *last_text)

@@ -95,8 +95,7 @@ int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
                                 "ok", body.data, err);
 }
 
-/* ---- renewing
- * ----------------------------------------------------------------- */
+/* ---- renewing ---- */
 
 struct held {
     struct flo_text_list ids;
@@ -170,8 +169,7 @@ int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
     return rv;
 }
 
-/* ---- what is published
- * --------------------------------------------------------- */
+/* ---- what is published ---- */
 
 static int take_envelope(void *context, const struct flo_store_order *order)
 {
@@ -281,8 +279,7 @@ int flo_orders_group_text(struct flo_controller *controller, const char *group,
     return rv == 0 && out->failed ? flo_fail(err, FLO_E_MEMORY, "orders") : rv;
 }
 
-/* ---- emergency
- * ------------------------------------------------------------------- */
+/* ---- emergency ---- */
 
 struct scope_list {
     struct flo_controller *controller;

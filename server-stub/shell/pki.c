@@ -236,8 +236,7 @@ void flo_pki_close(struct flo_pki *pki)
     flo_key_free(pki->order_key);
 }
 
-/* ---- trust -----------------------------------------------------------------
- */
+/* ---- trust ---- */
 
 static bool is_release_key(const char *name)
 {
@@ -322,8 +321,7 @@ int flo_pki_trust_add(struct flo_controller *controller, const char *pem,
     return flo_trust_add(controller->trust, canonical, FLO_ROLE_RELEASE, err);
 }
 
-/* ---- tokens ----------------------------------------------------------------
- */
+/* ---- tokens ---- */
 
 int flo_token_make(struct flo_controller *controller, const char *name,
                    const char *role, uint64_t expires_at_ms, char *id,

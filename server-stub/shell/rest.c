@@ -31,8 +31,7 @@ struct binding {
     const struct route *route;
 };
 
-/* ---- who
- * ---------------------------------------------------------------------- */
+/* ---- who ---- */
 
 struct token {
     struct flo_digest secret;
@@ -102,8 +101,7 @@ int flo_rest_authenticate(struct flo_controller *controller,
     return 0;
 }
 
-/* ---- body
- * --------------------------------------------------------------------- */
+/* ---- body ---- */
 
 /* Errors of the JSON reader are, in a request, errors of the request. */
 static int as_request(int code, struct flo_err *err)
@@ -140,8 +138,7 @@ static int read_body(struct flo_rest_call *call, const struct route *route,
     return 0;
 }
 
-/* ---- answers
- * -------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 static void answer(struct flo_rest_call *call, int status, const char *body,
                    size_t bytes)
@@ -162,8 +159,7 @@ static void answer_err(struct flo_rest_call *call, const struct flo_err *err)
     flo_httpd_answer_err(call->request, err);
 }
 
-/* ---- idempotency
- * ------------------------------------------------------------------ */
+/* ---- idempotency ---- */
 
 static void request_digest(const struct flo_rest_call *call,
                            struct flo_digest *out)
@@ -210,8 +206,7 @@ static bool replayed(struct flo_rest_call *call, const char *key,
     return true;
 }
 
-/* ---- writing
- * -------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 static void audit_refusal(struct flo_rest_call *call, const struct route *route,
                           const struct flo_err *why)
@@ -308,8 +303,7 @@ static void read_call(struct flo_rest_call *call, const struct route *route)
     answer(call, call->status, text.data, text.bytes);
 }
 
-/* ---- the way through
- * ------------------------------------------------------------------- */
+/* ---- the way through ---- */
 
 static void on_call(void *context, struct flo_httpd_request *request)
 {
@@ -386,8 +380,7 @@ int flo_rest_open(struct flo_controller *controller, struct flo_err *err)
     return rv < 0 ? rv : flo_web_open(controller, err);
 }
 
-/* ---- for handlers
- * ------------------------------------------------------------------------ */
+/* ---- for handlers ---- */
 
 int flo_rest_number(struct flo_rest_call *call, const char *name, uint64_t min,
                     uint64_t max, uint64_t standard, uint64_t *out,

@@ -8,8 +8,7 @@
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 
-/* ---- tokens
- * ---------------------------------------------------------------------- */
+/* ---- tokens ---- */
 
 static int make_enrol(struct flo_rest_call *call, uint64_t ttl_ms,
                       struct flo_err *err)
@@ -136,9 +135,7 @@ int flo_rest_token_delete(struct flo_rest_call *call, struct flo_err *err)
     return flo_store_token_delete(call->controller->store, id, err);
 }
 
-/* ---- trust
- * -----------------------------------------------------------------------------
- */
+/* ---- trust ---- */
 
 int flo_rest_trust_add(struct flo_rest_call *call, struct flo_err *err)
 {
@@ -174,9 +171,7 @@ int flo_rest_trust(struct flo_rest_call *call, struct flo_err *err)
                                         &call->out, err);
 }
 
-/* ---- audit
- * -----------------------------------------------------------------------------
- */
+/* ---- audit ---- */
 
 struct audit_list {
     json_t *items;

@@ -48,8 +48,7 @@ static int digest_of(struct flo_httpd_request *request, struct flo_digest *out,
                           text != NULL ? text : "");
 }
 
-/* ---- out
- * ------------------------------------------------------------------------ */
+/* ---- out ---- */
 
 /* Devices by certificate on their listener, people by token on theirs. */
 static int may_read(struct flo_controller *controller,
@@ -103,8 +102,7 @@ static void on_get(void *context, struct flo_httpd_request *request)
     flo_httpd_answer_file(request, fd, "application/octet-stream", text);
 }
 
-/* ---- in
- * -------------------------------------------------------------------------- */
+/* ---- in ---- */
 
 struct upload {
     struct flo_sha256 sha;
@@ -263,8 +261,7 @@ static void on_put(void *context, struct flo_httpd_request *request)
     }
 }
 
-/* ---- opening
- * ------------------------------------------------------------------------ */
+/* ---- opening ---- */
 
 static void remove_temporaries(const struct flo_controller *controller)
 {

@@ -9,8 +9,7 @@
 
 #define DEVICE_DAYS 825
 
-/* ---- enrolment
- * ------------------------------------------------------------------ */
+/* ---- enrolment ---- */
 
 struct enrol {
     const char *token;
@@ -210,8 +209,7 @@ int flo_rest_enroll(struct flo_rest_call *call, struct flo_err *err)
     return enrol_device(call, in, err);
 }
 
-/* ---- devices
- * ------------------------------------------------------------------------ */
+/* ---- devices ---- */
 
 struct device_list {
     json_t *items;

@@ -13,8 +13,7 @@ static int take_view(void *context, const struct flo_store_release *release)
     return 0;
 }
 
-/* ---- artifacts that miss
- * ------------------------------------------------------- */
+/* ---- artifacts that miss ---- */
 
 static json_t *missing_blobs(const struct flo_controller *controller,
                              const struct flo_release *release)
@@ -56,8 +55,7 @@ static uint64_t full_bytes(const struct flo_release *release)
     return sum;
 }
 
-/* ---- adding
- * ----------------------------------------------------------------------- */
+/* ---- adding ---- */
 
 struct known {
     const char *model;
@@ -180,8 +178,7 @@ int flo_rest_release_add(struct flo_rest_call *call, struct flo_err *err)
     return rv;
 }
 
-/* ---- publishing and yanking
- * ---------------------------------------------------------- */
+/* ---- publishing and yanking ---- */
 
 struct found {
     char model[FLO_NAME_MAX + 1];
@@ -267,8 +264,7 @@ int flo_rest_release_yank(struct flo_rest_call *call, struct flo_err *err)
     return set_state(call, &found, "yanked", err);
 }
 
-/* ---- reading
- * -------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static int add_release(void *context, const struct flo_store_release *release)
 {

@@ -11,8 +11,7 @@ static int need_body(const struct flo_rest_call *call, struct flo_err *err)
                : flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here");
 }
 
-/* ---- rollouts
- * ----------------------------------------------------------------- */
+/* ---- rollouts ---- */
 
 int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
 {
@@ -152,8 +151,7 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
     return flo_view_rollout(call->controller, entry, true, &call->out, err);
 }
 
-/* ---- orders
- * ------------------------------------------------------------------------- */
+/* ---- orders ---- */
 
 static int confirm(const struct flo_rest_call *call, const char *expected,
                    struct flo_err *err)

@@ -39,8 +39,7 @@ int flo_rest_version(struct flo_rest_call *call, struct flo_err *err)
     return 0;
 }
 
-/* ---- telemetry
- * ------------------------------------------------------------------- */
+/* ---- telemetry ---- */
 
 static int fold_row(void *context, const struct flo_telemetry_row *row)
 {
@@ -81,8 +80,7 @@ int flo_rest_telemetry(struct flo_rest_call *call, struct flo_err *err)
     return rv;
 }
 
-/* ---- metrics
- * ----------------------------------------------------------------------- */
+/* ---- metrics ---- */
 
 static void metric(struct flo_buf *out, const char *name, const char *type,
                    const char *help, uint64_t value)

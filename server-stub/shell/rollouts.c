@@ -1,13 +1,12 @@
-/* Rollouts in memory: reading them from the store, stepping them, carrying
- * their actions out.  Creation is in rollouts_create.c. */
+/* Rollouts in memory: finding them, stepping them, carrying their actions out.
+ * Creation is in rollouts_create.c, reading and writing in rollouts_store.c. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "server-stub/shell/controller.h"
 #include "server-stub/shell/rollouts_inside.h"
 
-/* ---- memory
- * ------------------------------------------------------------------ */
+/* ---- memory ---- */
 
 void flo_rollouts_entry_free(struct flo_rollout_entry *entry)
 {
@@ -77,171 +76,7 @@ int flo_rollouts_keep(struct flo_controller *controller,
     return 0;
 }
 
-/* ---- to and from the store
- * ------------------------------------------------------ */
-
-static json_t *phase_json(const struct flo_rollout_phase *phase)
-{
-    return json_pack("{s:I,s:I,s:s,s:I,s:I}", "from",
-                     (json_int_t)phase->bucket_from, "to",
-                     (json_int_t)phase->bucket_to, "state",
-                     flo_phase_state_word(phase->state), "started_at_ms",
-                     (json_int_t)phase->started_at_ms, "settled_at_ms",
-                     (json_int_t)phase->settled_at_ms);
-}
-
-int flo_rollouts_put(struct flo_controller *controller,
-                     const struct flo_rollout_entry *entry, struct flo_err *err)
-{
-    const struct flo_rollout *core = &entry->core;
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) spec = {0};
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
-    char digest[FLO_DIGEST_TEXT];
-    json_t *phases = json_array();
-
-    for (uint32_t i = 0; i < core->phase_count; i++) {
-        json_array_append_new(phases, phase_json(&core->phases[i]));
-    }
-    json_t *json =
-        json_pack("{s:s,s:I,s:I,s:o}", "reason", core->reason, "since_at_ms",
-                  (json_int_t)core->since_at_ms, "phase",
-                  (json_int_t)core->phase, "phases", phases);
-    flo_json_dump(json, &text);
-    json_decref(json);
-    flo_json_dump(entry->spec, &spec);
-    if (text.failed || spec.failed) {
-        return flo_fail(err, FLO_E_MEMORY, "rollout %s", core->id);
-    }
-    flo_digest_text(&entry->release, digest);
-    struct flo_store_rollout row = {.id = core->id,
-                                    .spec = spec.data,
-                                    .state =
-                                        flo_rollout_state_word(core->state),
-                                    .core = text.data,
-                                    .digest = digest,
-                                    .created_at_ms = core->created_at_ms};
-    return flo_store_rollout_put(controller->store, &row, err);
-}
-
-static void phase_read(const json_t *json, struct flo_rollout_phase *phase)
-{
-    static const enum flo_phase_state all[] = {
-        FLO_PHASE_WAITING, FLO_PHASE_RUNNING, FLO_PHASE_PASSED,
-        FLO_PHASE_FAILED, FLO_PHASE_PROMOTED};
-    const char *word = json_string_value(json_object_get(json, "state"));
-
-    for (size_t i = 0; i < FLO_COUNT(all) && word != NULL; i++) {
-        if (strcmp(flo_phase_state_word(all[i]), word) == 0) {
-            phase->state = all[i];
-        }
-    }
-#define READ(field, key)                                                       \
-    ((field) =                                                                 \
-         (__typeof__(field))json_integer_value(json_object_get(json, key)))
-    READ(phase->bucket_from, "from");
-    READ(phase->bucket_to, "to");
-    READ(phase->started_at_ms, "started_at_ms");
-    READ(phase->settled_at_ms, "settled_at_ms");
-#undef READ
-}
-
-static int core_read(struct flo_rollout_entry *entry, const char *text,
-                     struct flo_err *err)
-{
-    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
-    struct flo_rollout *core = &entry->core;
-    int rv = flo_json_parse(text, strlen(text), 1 << 20, &json, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    const char *reason = json_string_value(json_object_get(json, "reason"));
-    snprintf(core->reason, sizeof(core->reason), "%s",
-             reason != NULL ? reason : "");
-    core->since_at_ms =
-        (uint64_t)json_integer_value(json_object_get(json, "since_at_ms"));
-    core->phase = (uint32_t)json_integer_value(json_object_get(json, "phase"));
-    if (core->phase >= core->phase_count) {
-        return flo_fail(err, FLO_E_DB, "rollout %s has no phase %u", core->id,
-                        core->phase);
-    }
-    for (uint32_t i = 0; i < core->phase_count; i++) {
-        phase_read(json_array_get(json_object_get(json, "phases"), i),
-                   &core->phases[i]);
-    }
-    return 0;
-}
-
-struct load {
-    struct flo_controller *controller;
-    struct flo_rollout_entry *entry;
-    struct flo_err *err;
-};
-
-static int load_row(void *context, const struct flo_store_rollout *row)
-{
-    struct load *load = context;
-    struct flo_rollout_entry *entry;
-    json_t *spec = NULL;
-    int rv =
-        flo_json_parse(row->spec, strlen(row->spec), 1 << 20, &spec, load->err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_rollouts_read_spec(load->controller, spec, &entry, load->err);
-    if (rv < 0) {
-        json_decref(spec);
-        return rv;
-    }
-    load->entry = entry;
-    snprintf(entry->core.id, sizeof(entry->core.id), "%s", row->id);
-    entry->core.created_at_ms = row->created_at_ms;
-    if (!flo_rollout_state_parse(row->state, &entry->core.state)) {
-        return flo_fail(load->err, FLO_E_DB, "rollout %s: state `%s`", row->id,
-                        row->state);
-    }
-    return core_read(entry, row->core, load->err);
-}
-
-static int load_member(void *context, const struct flo_rollout_member *member,
-                       const char *name, const char *error_json,
-                       const char *detail_json)
-{
-    struct load *load = context;
-    int rv = flo_rollouts_grow(load->entry, load->err);
-
-    (void)name;
-    (void)error_json;
-    (void)detail_json;
-    if (rv == 0) {
-        struct flo_rollout *core = &load->entry->core;
-        core->members[core->member_count] = *member;
-        core->members[core->member_count++].heard_at_ms =
-            flo_controller_now_ms(load->controller);
-    }
-    return rv;
-}
-
-static int load_one(struct flo_controller *controller, const char *id,
-                    struct flo_rollout_entry **out, struct flo_err *err)
-{
-    struct load load = {.controller = controller, .err = err};
-    int rv = flo_store_rollout_get(controller->store, id, load_row, &load, err);
-
-    if (rv == 0) {
-        rv = flo_store_member_list(controller->store, id, load_member, &load,
-                                   err);
-    }
-    if (rv < 0) {
-        flo_rollouts_entry_free(load.entry);
-        return rv;
-    }
-    flo_rollout_count(&load.entry->core);
-    rv = flo_rollouts_keep(controller, load.entry, err);
-    *out = load.entry;
-    return rv;
-}
+/* ---- finding ---- */
 
 int flo_rollouts_find(struct flo_controller *controller, const char *id,
                       struct flo_rollout_entry **out, struct flo_err *err)
@@ -252,7 +87,7 @@ int flo_rollouts_find(struct flo_controller *controller, const char *id,
             return 0;
         }
     }
-    return load_one(controller, id, out, err);
+    return flo_rollouts_read(controller, id, out, err);
 }
 
 struct wanted {
@@ -299,8 +134,7 @@ bool flo_rollouts_any_active(const struct flo_controller *controller)
     return false;
 }
 
-/* ---- actions
- * ----------------------------------------------------------------------- */
+/* ---- actions ---- */
 
 static int do_order(struct flo_controller *controller,
                     struct flo_rollout_entry *entry,
@@ -477,9 +311,7 @@ int flo_rollouts_step_all(struct flo_controller *controller,
     return rv;
 }
 
-/* ---- joining
- * ---------------------------------------------------------------------------
- */
+/* ---- joining ---- */
 
 static int state_of_release(void *context,
                             const struct flo_store_release *release)

@@ -30,8 +30,7 @@ static int known_keys(const json_t *object, const char *const *keys,
     return 0;
 }
 
-/* ---- phases
- * ------------------------------------------------------------------ */
+/* ---- phases ---- */
 
 static void phases_standard(struct flo_rollout *core)
 {
@@ -93,8 +92,7 @@ static int read_phases(const json_t *spec, struct flo_rollout *core,
     return rv < 0 ? rv : flo_rollout_check(core, err);
 }
 
-/* ---- gates
- * ---------------------------------------------------------------------- */
+/* ---- gates ---- */
 
 static int read_gate(const json_t *json, struct flo_gate_rule *out,
                      struct flo_err *err)
@@ -148,8 +146,7 @@ static int read_gates(const json_t *spec, struct flo_rollout *core,
     return 0;
 }
 
-/* ---- policy
- * ------------------------------------------------------------------------ */
+/* ---- policy ---- */
 
 /* The reader of orders checks it: what a device would refuse is refused
  * here. */
@@ -199,8 +196,7 @@ static int read_policy(const json_t *spec, struct flo_policy *out,
     return rv;
 }
 
-/* ---- the whole
- * ------------------------------------------------------------------------ */
+/* ---- the whole ---- */
 
 struct release_of {
     struct flo_rollout_entry *entry;

@@ -23,8 +23,7 @@ struct flo_run {
     uint64_t hourly_at_ms;
 };
 
-/* ---- timers
- * -------------------------------------------------------------------- */
+/* ---- timers ---- */
 
 static int tick(struct flo_run *run, struct flo_err *err)
 {
@@ -100,8 +99,7 @@ static int timers_open(struct flo_run *run, struct flo_err *err)
     return 0;
 }
 
-/* ---- listeners
- * -------------------------------------------------------------------- */
+/* ---- listeners ---- */
 
 static bool is_any(const char *host);
 
@@ -251,8 +249,7 @@ static int listeners_open(struct flo_controller *controller,
     return keep_devices_port(controller, err);
 }
 
-/* ---- the whole
- * ----------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 static void say(const struct flo_controller *controller)
 {

@@ -5,8 +5,7 @@
 
 #include "server-stub/shell/store_inside.h"
 
-/* ---- parameters -----------------------------------------------------------
- */
+/* ---- parameters ---- */
 
 static void bind(struct flo_db_statement *statement, const char *types,
                  va_list arguments)
@@ -79,8 +78,7 @@ void flo_column_digest(struct flo_db_statement *statement, int column,
     }
 }
 
-/* ---- opening ---------------------------------------------------------------
- */
+/* ---- opening ---- */
 
 static int open_one(const char *dir, const char *name, enum flo_db_sync sync,
                     const char *const *schema, size_t count,
@@ -139,8 +137,7 @@ void flo_store_close(struct flo_store *store)
     }
 }
 
-/* ---- transactions
- * ------------------------------------------------------------- */
+/* ---- transactions ---- */
 
 int flo_store_begin(struct flo_store *store, struct flo_err *err)
 {
@@ -176,8 +173,7 @@ void flo_store_roll_back(struct flo_store *store)
     flo_db_roll_back(store->control);
 }
 
-/* ---- settings and counters
- * ------------------------------------------------------- */
+/* ---- settings and counters ---- */
 
 int flo_store_setting_get(struct flo_store *store, const char *name, char *out,
                           size_t out_bytes, struct flo_err *err)

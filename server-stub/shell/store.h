@@ -44,7 +44,7 @@ FLO_MUST_USE int flo_store_setting_set(struct flo_store *store,
 FLO_MUST_USE int flo_store_next(struct flo_store *store, const char *counter,
                                 uint64_t *out, struct flo_err *err);
 
-/* ---- devices ------------------------------------------------------------- */
+/* ---- devices ---- */
 
 struct flo_store_device {
     const char *id;
@@ -111,8 +111,7 @@ FLO_MUST_USE int flo_store_device_counts(struct flo_store *store,
                                          uint64_t *devices, uint64_t *online,
                                          struct flo_err *err);
 
-/* ---- desired ---------------------------------------------------------------
- */
+/* ---- desired ---- */
 
 /* What a device should run: revision and order id ("" for none). */
 FLO_MUST_USE int flo_store_desired_get(struct flo_store *store,
@@ -133,8 +132,7 @@ FLO_MUST_USE int flo_store_desired_swap(struct flo_store *store,
                                         const char *order, const char *next,
                                         struct flo_err *err);
 
-/* ---- events ----------------------------------------------------------------
- */
+/* ---- events ---- */
 
 /* *is_new false when (device, boot, seq) is there already. */
 FLO_MUST_USE int flo_store_event_add(struct flo_store *store,
@@ -153,8 +151,7 @@ FLO_MUST_USE int flo_store_event_list(struct flo_store *store,
                                       flo_store_text_fn fn, void *context,
                                       struct flo_err *err);
 
-/* ---- releases ---------------------------------------------------------------
- */
+/* ---- releases ---- */
 
 struct flo_store_release {
     const char *model;
@@ -184,8 +181,7 @@ FLO_MUST_USE int flo_store_release_state(struct flo_store *store,
                                          const char *digest, const char *state,
                                          struct flo_err *err);
 
-/* ---- rollouts
- * ------------------------------------------------------------------ */
+/* ---- rollouts ---- */
 
 /* What the shell keeps of a rollout beside the core's struct. */
 struct flo_store_rollout {
@@ -227,8 +223,7 @@ FLO_MUST_USE int flo_store_member_list(struct flo_store *store,
                                        flo_store_member_fn fn, void *context,
                                        struct flo_err *err);
 
-/* ---- orders
- * ------------------------------------------------------------------------ */
+/* ---- orders ---- */
 
 struct flo_store_order {
     const char *id;
@@ -294,8 +289,7 @@ FLO_MUST_USE int flo_store_outcome_awaited(struct flo_store *store,
                                            flo_store_order_fn fn, void *context,
                                            struct flo_err *err);
 
-/* ---- tokens, idempotency, audit
- * ----------------------------------------------------- */
+/* ---- tokens, idempotency, audit ---- */
 
 struct flo_store_token {
     const char *id;
@@ -352,8 +346,7 @@ FLO_MUST_USE int flo_store_audit_list(struct flo_store *store, uint64_t from,
                                       uint64_t limit, flo_store_audit_fn fn,
                                       void *context, struct flo_err *err);
 
-/* ---- telemetry
- * -------------------------------------------------------------------------- */
+/* ---- telemetry ---- */
 
 /* Merge one window into both resolutions, at the device's time when that can
  * be true (at most two hours old), else at `now_ms`.  *is_new is false, and

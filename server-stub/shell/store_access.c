@@ -1,8 +1,7 @@
 /* Store: tokens, stored answers of repeated requests, the audit chain. */
 #include "server-stub/shell/store_inside.h"
 
-/* ---- tokens
- * ------------------------------------------------------------------ */
+/* ---- tokens ---- */
 
 #define TOKEN_COLUMNS                                                          \
     "id, kind, name, role, grp, secret, uses, created_at, expires_at"
@@ -110,8 +109,7 @@ int flo_store_token_delete(struct flo_store *store, const char *id,
     return rv;
 }
 
-/* ---- stored answers
- * ------------------------------------------------------------ */
+/* ---- stored answers ---- */
 
 #define REPLAY_LIFE_MS (UINT64_C(24) * 3600 * 1000)
 
@@ -156,8 +154,7 @@ int flo_store_replay_put(struct flo_store *store, const char *token,
                                   (int64_t)status, body, now_ms);
 }
 
-/* ---- audit
- * ------------------------------------------------------------------------ */
+/* ---- audit ---- */
 
 static int audit_head(struct flo_store *store, uint64_t *number,
                       struct flo_digest *hash, struct flo_err *err)

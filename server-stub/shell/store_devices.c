@@ -241,8 +241,7 @@ int flo_store_device_counts(struct flo_store *store, uint64_t *devices,
     return 0;
 }
 
-/* ---- desired
- * ------------------------------------------------------------------ */
+/* ---- desired ---- */
 
 int flo_store_desired_get(struct flo_store *store, const char *device,
                           uint64_t *rev, char *order, struct flo_err *err)
@@ -302,8 +301,7 @@ int flo_store_desired_swap(struct flo_store *store, const char *order,
         order);
 }
 
-/* ---- events
- * -------------------------------------------------------------------- */
+/* ---- events ---- */
 
 static int mark_get(struct flo_store *store, const char *device,
                     const char *boot, bool *known, uint64_t *seq,

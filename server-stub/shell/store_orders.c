@@ -126,8 +126,7 @@ int flo_store_order_held(struct flo_store *store, flo_store_order_fn fn,
     return rv < 0 ? rv : all(row, fn, context, err);
 }
 
-/* ---- outcomes
- * ------------------------------------------------------------------ */
+/* ---- outcomes ---- */
 
 int flo_store_outcome_put(struct flo_store *store, const char *order,
                           const char *device, enum flo_order_outcome outcome,

@@ -4,8 +4,7 @@
 
 #include "server-stub/shell/store_inside.h"
 
-/* ---- releases ---------------------------------------------------------------
- */
+/* ---- releases ---- */
 
 #define RELEASE_COLUMNS                                                        \
     "model, version, number, digest, state, body, bytes, created_at"
@@ -97,8 +96,7 @@ int flo_store_release_state(struct flo_store *store, const char *digest,
                          state, digest);
 }
 
-/* ---- rollouts ---------------------------------------------------------------
- */
+/* ---- rollouts ---- */
 
 #define ROLLOUT_COLUMNS "id, spec, state, core, digest, created_at"
 

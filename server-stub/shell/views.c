@@ -75,8 +75,7 @@ json_t *flo_view_release(const struct flo_store_release *release,
     return json;
 }
 
-/* ---- rollout ---------------------------------------------------------------
- */
+/* ---- rollout ---- */
 
 /* Of specification and state, not of counters. */
 void flo_view_rollout_etag(const struct flo_rollout *rollout, char *out)
@@ -208,8 +207,7 @@ int flo_view_rollout(struct flo_controller *controller,
     return 0;
 }
 
-/* ---- order
- * ---------------------------------------------------------------------- */
+/* ---- order ---- */
 
 struct order_view {
     json_t *json;

@@ -150,7 +150,7 @@ static enum flo_execution state_of(struct world *world, size_t device)
     return (enum flo_execution)world->rollout.members[index].state;
 }
 
-/* ---- scenes ------------------------------------------------------------ */
+/* ---- scenes ---- */
 
 static void a_good_release_goes_from_the_canary_to_all(void **state)
 {
@@ -280,7 +280,7 @@ static void repeated_and_reordered_events_change_nothing(void **state)
     ends_as(world, FLO_ROLLOUT_COMPLETED, "rollout-reorder");
 }
 
-/* ---- rules --------------------------------------------------------------- */
+/* ---- rules ---- */
 
 static void any_order_of_events_gives_the_same_counts(void **state)
 {

@@ -11,8 +11,7 @@
 #include "server-stub/core/orders.h"
 #include "server-stub/core/telemetry.h"
 
-/* ---- orders of a group ------------------------------------------------------
- */
+/* ---- orders of a group ---- */
 
 static struct flo_order_card card(enum flo_order_op op, uint64_t seq,
                                   const char *rollout, uint8_t release)
@@ -120,8 +119,7 @@ static void progress_runs_until_nobody_is_awaited(void **state)
     assert_int_equal(progress.online, 2);
 }
 
-/* ---- access
- * -------------------------------------------------------------------- */
+/* ---- access ---- */
 
 static void a_role_includes_those_before_it(void **state)
 {
@@ -179,8 +177,7 @@ static void an_enrolment_token_carries_the_authority(void **state)
     assert_false(flo_enrol_token_is_valid("flt1."));
 }
 
-/* ---- audit
- * ---------------------------------------------------------------------- */
+/* ---- audit ---- */
 
 #define RECORDS 20
 struct chain {
@@ -265,8 +262,7 @@ static void every_change_of_every_field_is_found(void **state)
     }
 }
 
-/* ---- telemetry
- * --------------------------------------------------------------------- */
+/* ---- telemetry ---- */
 
 static json_t *parsed(const char *text)
 {

@@ -1,0 +1,229 @@
+/* Ingest: acknowledgements of orders, and reports that show a device is back
+ * from a release. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/shell/controller.h"
+#include "server-stub/shell/ingest_inside.h"
+
+static bool text_is(const json_t *object, const char *key, const char *word)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text != NULL && strcmp(text, word) == 0;
+}
+
+/* ---- going back ---- */
+
+/* Does the report speak of this release anywhere that matters? */
+static bool report_names(const json_t *report, const char *release)
+{
+    const json_t *slots = json_object_get(report, "slots");
+
+    return text_is(json_object_get(report, "serving"), "release", release) ||
+           text_is(json_object_get(slots, "current"), "release", release) ||
+           text_is(json_object_get(slots, "candidate"), "release", release) ||
+           text_is(json_object_get(report, "execution"), "release", release);
+}
+
+int flo_ingest_back_on_rollouts(const struct flo_message *message,
+                                const char *release_or_null,
+                                struct flo_err *err)
+{
+    struct flo_controller *controller = message->controller;
+    int rv = 0;
+
+    for (size_t i = 0; i < controller->rollout_count && rv == 0; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts[i];
+        char digest[FLO_DIGEST_TEXT];
+        flo_digest_text(&entry->release, digest);
+        bool concerned = entry->core.state != FLO_ROLLOUT_RUNNING &&
+                         entry->core.state != FLO_ROLLOUT_COMPLETED;
+        bool is_back = release_or_null != NULL
+                           ? strcmp(release_or_null, digest) == 0
+                           : !report_names(message->json, digest);
+        if (concerned && is_back) {
+            rv = flo_ingest_step(
+                message, entry,
+                (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
+                                           .device = message->device},
+                err);
+        }
+    }
+    return rv;
+}
+
+struct awaited {
+    struct flo_text_list ids; /* "<order> <release> <issued_at_ms>" */
+};
+
+static int collect_awaited(void *context, const struct flo_store_order *order)
+{
+    struct awaited *awaited = context;
+    char text[256];
+
+    if (strcmp(order->op, "rollback") == 0) {
+        snprintf(text, sizeof(text), "%s %s %llu", order->id, order->release,
+                 (unsigned long long)order->issued_at_ms);
+        flo_text_list_add(&awaited->ids, text);
+    }
+    return 0;
+}
+
+/* A device that serves something else than what was taken back is done, even
+ * if its acknowledgement got lost. */
+int flo_ingest_back_on_orders(const struct flo_message *message,
+                              struct flo_err *err)
+{
+    struct flo_controller *controller = message->controller;
+    struct awaited awaited = {0};
+    int rv = flo_store_outcome_awaited(controller->store, message->device,
+                                       collect_awaited, &awaited, err);
+
+    for (size_t i = 0; i < awaited.ids.count && rv == 0; i++) {
+        char order[FLO_NAME_MAX + 1];
+        char release[FLO_DIGEST_TEXT];
+        unsigned long long issued = 0;
+        if (sscanf(awaited.ids.items[i], "%64s %71s %llu", order, release,
+                   &issued) == 3 &&
+            !report_names(message->json, release)) {
+            rv = flo_store_outcome_put(
+                controller->store, order, message->device, FLO_OUTCOME_DONE,
+                message->now_ms > issued ? message->now_ms - issued : 0, err);
+            flo_effect_live(controller, "order", order);
+        }
+    }
+    flo_text_list_clear(&awaited.ids);
+    return rv;
+}
+
+/* ---- ack ---- */
+
+struct acked {
+    char op[16];
+    char rollout[FLO_NAME_MAX + 1];
+    char release[FLO_DIGEST_TEXT];
+};
+
+static int take_acked(void *context, const struct flo_store_order *order)
+{
+    struct acked *acked = context;
+
+    snprintf(acked->op, sizeof(acked->op), "%s", order->op);
+    snprintf(acked->rollout, sizeof(acked->rollout), "%s", order->rollout);
+    snprintf(acked->release, sizeof(acked->release), "%s", order->release);
+    return 0;
+}
+
+/* A refused deploy order never becomes an execution: say so to the rollout. */
+static int deploy_refused(const struct flo_message *message,
+                          const struct acked *acked, struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) error = {0};
+    struct flo_rollout_entry *entry;
+    int rv =
+        flo_ingest_rollout(message->controller, acked->rollout, &entry, err);
+
+    if (rv < 0 || entry == NULL) {
+        return rv;
+    }
+    size_t index = flo_rollout_find(&entry->core, message->device);
+    if (index == SIZE_MAX ||
+        entry->core.members[index].state != FLO_EXECUTION_NOTIFIED) {
+        return 0;
+    }
+    flo_ingest_dump(json_object_get(message->json, "error"), &error);
+    rv =
+        flo_rollouts_step(message->controller, entry,
+                          (struct flo_rollout_event){
+                              .kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                              .device = message->device,
+                              .attempt = entry->core.members[index].attempt + 1,
+                              .execution = FLO_EXECUTION_REJECTED,
+                              .note = "order refused"},
+                          err);
+    return rv < 0 || error.bytes == 0
+               ? rv
+               : flo_store_member_detail(message->controller->store,
+                                         acked->rollout, message->device,
+                                         error.data, NULL, err);
+}
+
+/* What was not yet active when the abort came is cancelled now, also where no
+ * execution had begun. */
+static int abort_done(const struct flo_message *message,
+                      const struct acked *acked, struct flo_err *err)
+{
+    struct flo_rollout_entry *entry;
+    int rv =
+        flo_ingest_rollout(message->controller, acked->rollout, &entry, err);
+
+    if (rv < 0 || entry == NULL || entry->core.state == FLO_ROLLOUT_RUNNING) {
+        return rv;
+    }
+    return flo_ingest_step(
+        message, entry,
+        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
+                                   .device = message->device},
+        err);
+}
+
+static int outcome(const struct flo_message *message, const char *order,
+                   enum flo_order_outcome next, uint64_t took_ms,
+                   struct flo_err *err)
+{
+    struct flo_controller *controller = message->controller;
+    enum flo_order_outcome now;
+    bool known;
+    int rv = flo_store_outcome_get(controller->store, order, message->device,
+                                   &known, &now, err);
+
+    if (rv < 0 || !known || !flo_outcome_is_news(now, next)) {
+        return rv;
+    }
+    flo_effect_live(controller, "order", order);
+    return flo_store_outcome_put(controller->store, order, message->device,
+                                 next, took_ms, err);
+}
+
+int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
+{
+    struct acked acked = {0};
+    struct flo_err absent = {0};
+    enum flo_order_outcome next;
+    const char *order;
+    const char *word;
+    uint64_t took_ms;
+    int rv;
+
+    if ((rv = flo_json_get_name(message->json, "order", &order, err)) < 0 ||
+        (rv = flo_json_get_text(message->json, "outcome", 16, &word, err)) <
+            0 ||
+        (rv = flo_json_opt_u64(message->json, "took_ms", 0, WALL_MS_MAX, 0,
+                               &took_ms, err)) < 0) {
+        return rv;
+    }
+    if (!flo_outcome_parse(word, &next)) {
+        return flo_fail(err, FLO_E_MQTT_SCHEMA, "outcome `%s`", word);
+    }
+    rv = flo_store_order_get(message->controller->store, order, take_acked,
+                             &acked, &absent);
+    if (rv == FLO_E_ABSENT) {
+        return 0;
+    }
+    if (rv < 0) {
+        *err = absent;
+        return rv;
+    }
+    rv = outcome(message, order, next, took_ms, err);
+    bool is_over = next == FLO_OUTCOME_DONE || next == FLO_OUTCOME_IGNORED;
+    if (rv == 0 && is_over && strcmp(acked.op, "rollback") == 0) {
+        rv = flo_ingest_back_on_rollouts(message, acked.release, err);
+    } else if (rv == 0 && is_over && strcmp(acked.op, "abort") == 0) {
+        rv = abort_done(message, &acked, err);
+    } else if (rv == 0 && next == FLO_OUTCOME_REFUSED &&
+               strcmp(acked.op, "deploy") == 0) {
+        rv = deploy_refused(message, &acked, err);
+    }
+    return rv;
+}
