@@ -463,6 +463,9 @@ static void activated(struct step *s)
 
     agent->slots.is_trial = true;
     agent->slots.tries_left = (uint32_t)execution->policy.tries - 1;
+    if (!flo_engine_is(agent, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
+        return; /* after a restart: it is being loaded */
+    }
     flo_engine_flip(s, FLO_AGENT_BESIDE);
     execution->soak_end_ms = s->now + execution->policy.soak_ms;
     enter(s, FLO_EXECUTION_SOAKING, 0);
@@ -606,7 +609,8 @@ void flo_execution_probed(struct step *s)
     const struct flo_agent_detail *told = &s->event->detail;
 
     if (execution == NULL || execution->state != FLO_EXECUTION_PROBING ||
-        execution->is_probed) {
+        execution->is_probed ||
+        !flo_engine_is(s->agent, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
         return;
     }
     execution->detail.cases = told->cases;

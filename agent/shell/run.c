@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "agent/shell/shell.h"
@@ -372,6 +372,7 @@ void flo_shell_close(struct flo_shell *shell)
 
 int flo_run_main(const char *config, bool check_only)
 {
+    const struct rlimit no_core = {0, 0};
     struct flo_shell *shell = calloc(1, sizeof(*shell));
     struct flo_settings settings;
     struct flo_err err = {0};
@@ -389,7 +390,7 @@ int flo_run_main(const char *config, bool check_only)
         return 0;
     }
     signal(SIGPIPE, SIG_IGN);
-    prctl(PR_SET_DUMPABLE, 0); /* no core file may hold a prompt */
+    setrlimit(RLIMIT_CORE, &no_core); /* it could hold a prompt */
     rv = flo_shell_open(shell, &settings, false, &err);
     if (rv == 0) {
         flo_log(FLO_LOG_INFO, "agent", "flotilla-agent %s, device %s, fleet %s",
