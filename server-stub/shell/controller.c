@@ -134,6 +134,7 @@ uint64_t flo_controller_now_ms(const struct flo_controller *controller)
 
 int flo_controller_begin(struct flo_controller *controller, struct flo_err *err)
 {
+    controller->rollouts_changed = false;
     return flo_store_begin(controller->store, err);
 }
 
@@ -157,6 +158,10 @@ void flo_controller_cancel(struct flo_controller *controller)
 
     flo_store_roll_back(controller->store);
     flo_effects_clear(controller);
+    if (!controller->rollouts_changed) {
+        return; /* reading them again would forget who was heard when */
+    }
+    controller->rollouts_changed = false;
     flo_rollouts_forget(controller);
     if (flo_rollouts_load(controller, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "rollouts", &err);

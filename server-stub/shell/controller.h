@@ -118,6 +118,7 @@ struct flo_controller {
     struct flo_effects effects;
     struct flo_rollout_entry *rollouts[FLO_CONTROLLER_ROLLOUTS_MAX];
     size_t rollout_count;
+    bool rollouts_changed; /* in the present transaction */
     struct flo_histogram *histograms; /* [FLO_METRIC_COUNT] scratch */
     struct flo_controller_counters counters;
 };
@@ -143,7 +144,7 @@ FLO_MUST_USE int flo_controller_begin(struct flo_controller *controller,
 /* Commit and let the effects go. */
 FLO_MUST_USE int flo_controller_commit(struct flo_controller *controller,
                                        struct flo_err *err);
-/* Forget everything since begin; rollouts are read again. */
+/* Forget everything since begin; rollouts that were changed are read again. */
 void flo_controller_cancel(struct flo_controller *controller);
 
 FLO_MUST_USE int flo_controller_audit(struct flo_controller *controller,

@@ -289,6 +289,7 @@ int flo_rollouts_step(struct flo_controller *controller,
     if (rv < 0 || actions.count == 0) {
         return rv;
     }
+    controller->rollouts_changed = true;
     for (size_t i = 0; i < actions.count && rv == 0; i++) {
         rv = carry_out(controller, entry, &actions.items[i], err);
     }

@@ -383,6 +383,7 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
         flo_rollout_divide(&entry->core);
         return 0; /* the caller frees a plan and rolls back */
     }
+    controller->rollouts_changed = true;
     rv = flo_rollouts_keep(controller, entry, err);
     return rv < 0 ? rv : start(controller, entry, by, err);
 }

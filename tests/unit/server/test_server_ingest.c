@@ -200,6 +200,45 @@ static void a_rollout_read_again_goes_on_where_it_was(void **state)
     assert_string_not_equal(order_of(world, canary), "o-0001");
 }
 
+static void a_refused_request_does_not_forget_silence(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary =
+        flo_rollout_find(&entry->core, ids[device_in_phase(entry, 0)]);
+
+    entry->core.members[canary].heard_at_ms = 5;
+    assert_null(start(world, "{\"release\":\"tiny@2.1.0\"}"));
+    assert_int_equal(world->err.code, FLO_E_REST_CONFLICT);
+
+    assert_ptr_equal(world->controller->rollouts[0], entry);
+    assert_int_equal(entry->core.members[canary].heard_at_ms, 5);
+}
+
+static void a_step_that_fails_leaves_no_trace(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t device = device_in_phase(entry, 0);
+    struct flo_rollout_event failed = {.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                       .device = ids[device],
+                                       .attempt = 1,
+                                       .execution = FLO_EXECUTION_FAILED};
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(
+        flo_rollouts_step(world->controller, entry, failed, &world->err), 0);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
+    flo_controller_cancel(world->controller);
+
+    assert_int_equal(
+        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
+    assert_string_equal(order_of(world, device), "o-0001");
+}
+
 static void a_device_speaks_only_for_itself(void **state)
 {
     struct world *world = *state;
@@ -393,6 +432,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_WORLD(a_rollout_is_carried_by_messages),
         WITH_WORLD(a_rollout_read_again_goes_on_where_it_was),
+        WITH_WORLD(a_refused_request_does_not_forget_silence),
+        WITH_WORLD(a_step_that_fails_leaves_no_trace),
         WITH_WORLD(a_device_speaks_only_for_itself),
         WITH_WORLD(a_refused_order_is_a_rejected_execution),
         WITH_WORLD(an_aborted_rollout_ends_though_no_execution_began),
