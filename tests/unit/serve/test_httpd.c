@@ -672,7 +672,7 @@ static void a_port_in_use_is_named(void **state)
 }
 
 /* GET over TLS; "" when the server refuses. */
-static char *ask_tls(uint16_t port, const char *client)
+static char *ask_tls_for(uint16_t port, const char *client, const char *what)
 {
     char path[96];
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
@@ -688,12 +688,15 @@ static char *ask_tls(uint16_t port, const char *client)
     SSL *ssl = SSL_new(context);
     int fd = dial(port);
     SSL_set_fd(ssl, fd);
-    static const char request[] = "GET /v1/things/1 HTTP/1.1\r\n" END;
-    char *text = calloc(1, 4096);
+    enum { TEXT_BYTES = FILE_BYTES + 4096 };
+    char request[128];
+    char *text = calloc(1, TEXT_BYTES);
+    snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\n" END, what);
     if (SSL_connect(ssl) == 1 &&
-        SSL_write(ssl, request, sizeof(request) - 1) > 0) {
+        SSL_write(ssl, request, (int)strlen(request)) > 0) {
         int n = 0, got;
-        while (n < 4095 && (got = SSL_read(ssl, text + n, 4095 - n)) > 0) {
+        while (n < TEXT_BYTES - 1 &&
+               (got = SSL_read(ssl, text + n, TEXT_BYTES - 1 - n)) > 0) {
             n += got;
         }
     }
@@ -701,6 +704,24 @@ static char *ask_tls(uint16_t port, const char *client)
     SSL_CTX_free(context);
     close(fd);
     return text;
+}
+
+static char *ask_tls(uint16_t port, const char *client)
+{
+    return ask_tls_for(port, client, "/v1/things/1");
+}
+
+static void a_file_comes_whole_over_tls(void **state)
+{
+    (void)state;
+    char *text = ask_tls_for(world.tls_port, "device", "/file");
+    const char *body = strstr(text, "\r\n\r\n");
+    assert_non_null(body);
+    assert_int_equal(strlen(body + 4), FILE_BYTES);
+    for (int i = 0; i < FILE_BYTES; i++) {
+        assert_int_equal(body[4 + i], 'a' + i % 23);
+    }
+    free(text);
 }
 
 static void client_certificates_are_required_or_optional(void **state)
@@ -772,6 +793,7 @@ int main(void)
         cmocka_unit_test(idle_connections_make_room_for_a_new_client),
         cmocka_unit_test(the_unix_socket_knows_its_peer),
         cmocka_unit_test(a_port_in_use_is_named),
+        cmocka_unit_test(a_file_comes_whole_over_tls),
         cmocka_unit_test(client_certificates_are_required_or_optional),
         cmocka_unit_test(any_cut_of_a_chunked_body_gives_the_same),
     };
