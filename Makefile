@@ -1,6 +1,6 @@
 # Flotilla: the commands that people type. CMake does the work.
 .DELETE_ON_ERROR:
-.PHONY: help deps build demo demo-real demo-clean quick test check bench sweep \
+.PHONY: help deps build build-tests demo demo-real demo-clean quick test check bench sweep \
         fuzz docs clean
 
 BIN := build/bin
@@ -12,10 +12,13 @@ help: ## this list
 deps: ## install the Debian packages that are missing
 	@./deploy/install-deps.sh
 
-build: deps ## everything into build/bin
+build: deps ## the programs into build/bin
 	@cmake --preset release >build-configure.log 2>&1 || \
 	    { cat build-configure.log; rm -f build-configure.log; exit 1; }
 	@mkdir -p build && mv build-configure.log build/configure.log
+	@cmake --build build/release -j $(JOBS) --target programs
+
+build-tests: build
 	@cmake --build build/release -j $(JOBS)
 
 demo: build ## the story with a tiny model; ONCE=1 stops at its end
@@ -28,10 +31,10 @@ demo-real: build ## the story with SmolLM2-135M (MODEL=path.gguf)
 demo-clean: ## remove what the demo wrote
 	rm -rf build/demo build/demo-real
 
-quick: build ## unit and trace tests: the inner loop
+quick: build-tests ## unit and trace tests: the inner loop
 	@cd build/release && ctest -L 'unit|oracle' -j $(JOBS) --output-on-failure
 
-test: build ## everything that a machine can check
+test: build-tests ## everything that a machine can check
 	@cd build/release && ctest -j $(JOBS) --output-on-failure
 
 check: ## format, layers, headers, symbols, generated docs

@@ -1,3 +1,6 @@
+# What is shipped, without the tests: `make build`.
+add_custom_target(programs)
+
 # flotilla_library(NAME SOURCES-GLOB... [LINK libs...]): a static library whose
 # includes are the repository root ("base/err.h") and the public headers.
 function(flotilla_library name)
@@ -25,6 +28,7 @@ function(flotilla_program name)
     endif()
     add_executable(${name} ${sources})
     target_link_libraries(${name} PRIVATE ${ARG_LINK})
+    add_dependencies(programs ${name})
 endfunction()
 
 # flotilla_test(NAME SOURCES... LINK libs... [LABELS l...]): a cmocka program
