@@ -41,7 +41,7 @@ check: ## format, layers, headers, symbols, generated docs
 	@tools/check.sh
 
 sweep: build ## kill the updater and agent at every mutating system call
-	@python3 tests/crash/sweep.py --bin $(BIN)
+	@cmake --build build/release --target sweep
 
 fuzz: ## each fuzz target for SECONDS (default 60)
 	@tests/lanes/fuzz.sh $(or $(SECONDS),60)
