@@ -8,6 +8,24 @@
 
 static const char replacement[] = "\xef\xbf\xbd";
 
+/* SPM: U+2581 to a blank, the rest as it is. */
+static void add_unescaped(const struct flo_vocab_token *token,
+                          struct flo_buf *out)
+{
+    const char *at = token->text;
+    const char *end = token->text + token->bytes;
+    while (at < end) {
+        const char *mark = memmem(at, (size_t)(end - at), FLO_SPM_BLANK, 3);
+        const char *stop = mark != NULL ? mark : end;
+        flo_buf_add(out, at, (size_t)(stop - at));
+        if (mark != NULL) {
+            flo_buf_add(out, " ", 1);
+            stop += 3;
+        }
+        at = stop;
+    }
+}
+
 /* Stand-in characters to bytes; what stands for no byte is kept as it is. */
 static void add_decoded(const struct flo_vocab_token *token,
                         struct flo_buf *out)
@@ -56,7 +74,11 @@ void flo_vocab_piece(const struct flo_vocab *vocab, int32_t id,
         break;
     case FLO_TOKEN_NORMAL:
     case FLO_TOKEN_UNUSED:
-        add_decoded(token, out);
+        if (vocab->is_spm) {
+            add_unescaped(token, out);
+        } else {
+            add_decoded(token, out);
+        }
         break;
     }
 }

@@ -5,6 +5,10 @@
  * Llama 3 and Qwen 2 (\p{N}{1,3} and \p{N}):
  *         (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}
  *         | ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+ * Tekken: as Llama 3, but its words are
+ *         [^\r\n\p{L}\p{N}]?U*L+|[^\r\n\p{L}\p{N}]?U+L*
+ *         (U: letters but a-z, L: letters but A-Z), digits one by one, and
+ *         [\r\n/]* behind others.
  * The first alternative that matches wins, as in the expressions. */
 #include "engine/token/split.h"
 
@@ -29,6 +33,8 @@ static const struct flo_split_name names[] = {
     {"llama3", FLO_SPLIT_LLAMA3, true, true},
     {"llama-v3", FLO_SPLIT_LLAMA3, true, true},
     {"qwen2", FLO_SPLIT_QWEN2, false, false},
+    {"tekken", FLO_SPLIT_TEKKEN, true, true},
+    {"deepseek-llm", FLO_SPLIT_DEEPSEEK, false, false},
     {"stablelm2", FLO_SPLIT_QWEN2, false, false},
     {"deepseek-r1-qwen", FLO_SPLIT_QWEN2, false, false},
 };
@@ -187,6 +193,67 @@ static size_t word_llama3(const char *text, size_t bytes, size_t at,
     return end != 0 ? end : blanks(&start);
 }
 
+static bool is_upper(const struct place *p)
+{
+    return p->is == FLO_UNICODE_LETTER && !(p->code >= 'a' && p->code <= 'z');
+}
+
+static bool is_lower(const struct place *p)
+{
+    return p->is == FLO_UNICODE_LETTER && !(p->code >= 'A' && p->code <= 'Z');
+}
+
+/* `U*L+|U+L*` at a letter.  Letters without ASCII case are both: U takes them
+ * first and gives back the last one for L to begin with. */
+static size_t word_by_case(struct place p)
+{
+    struct place lower = p; /* where L+ may begin last within U's run */
+    bool has_lower = false;
+    while (is_upper(&p)) {
+        if (is_lower(&p)) {
+            lower = p;
+            has_lower = true;
+        }
+        p = after(&p);
+    }
+    if (is_lower(&p)) {
+        lower = p;
+        has_lower = true;
+    }
+    if (!has_lower) {
+        return p.at;
+    }
+    while (is_lower(&lower)) {
+        lower = after(&lower);
+    }
+    return lower.at;
+}
+
+static size_t word_tekken(const char *text, size_t bytes, size_t at)
+{
+    struct place start = place_at(text, bytes, at);
+    struct place second = after(&start);
+    if (start.is == FLO_UNICODE_LETTER) {
+        return word_by_case(start);
+    }
+    if (start.is == FLO_UNICODE_NUMBER) {
+        return start.next;
+    }
+    if (!is_newline(&start) && second.is == FLO_UNICODE_LETTER) {
+        return word_by_case(second);
+    }
+    struct place p = start.code == ' ' ? second : start;
+    if (is_other(&p)) {
+        p = skip_class(p, FLO_UNICODE_OTHER);
+        while (is_newline(&p) || p.code == '/') {
+            p = after(&p);
+        }
+        return p.at;
+    }
+    size_t end = blanks_to_newline(&start);
+    return end != 0 ? end : blanks(&start);
+}
+
 /* Numbers stand alone; what lies between them is cut by itself. */
 static size_t word_digits(struct flo_split *split)
 {
@@ -232,6 +299,15 @@ bool flo_split_next(struct flo_split *split, const char **word,
         break;
     case FLO_SPLIT_QWEN2:
         end = word_llama3(split->text, split->bytes, start, 1);
+        break;
+    case FLO_SPLIT_TEKKEN:
+        end = word_tekken(split->text, split->bytes, start);
+        break;
+    case FLO_SPLIT_DEEPSEEK:
+        end = flo_split_deepseek(split);
+        break;
+    case FLO_SPLIT_WHOLE:
+        end = split->bytes;
         break;
     }
     *word = split->text + start;

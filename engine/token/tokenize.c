@@ -93,6 +93,11 @@ static bool is_in_special(const struct work *work, size_t start, size_t bytes)
     return false;
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 /* Cut every allowed occurrence of one special out of one raw piece. */
 static bool cut(const struct work *work, int32_t id, struct piece raw,
                 struct pieces *out)
@@ -117,7 +122,12 @@ static bool cut(const struct work *work, int32_t id, struct piece raw,
             !pieces_add(out, (struct piece){at, token->bytes, id})) {
             return false;
         }
-        from = search = at + token->bytes;
+        from = at + token->bytes;
+        while (token->strips_right && from < end &&
+               is_blank(work->text.data[from])) {
+            from++;
+        }
+        search = from;
     }
     return pieces_add(out, (struct piece){from, end - from, -1});
 }
@@ -169,7 +179,11 @@ static int join_spans(struct work *work, const struct flo_text_span *spans,
     }
     for (size_t i = 0; i < span_count; i++) {
         size_t start = work->text.bytes;
-        add_valid(&work->text, spans[i].data, spans[i].bytes);
+        if (work->vocab->is_spm) { /* bad bytes have tokens of their own */
+            flo_buf_add(&work->text, spans[i].data, spans[i].bytes);
+        } else {
+            add_valid(&work->text, spans[i].data, spans[i].bytes);
+        }
         if (spans[i].is_special) {
             work->spans[work->span_count++] =
                 (struct piece){start, work->text.bytes - start, -1};
@@ -208,12 +222,19 @@ static int convert(const struct work *work, struct flo_tokens *tokens,
     for (size_t i = 0; is_fine && i < work->vocab->special_count; i++) {
         is_fine = cut_all(work, work->vocab->specials[i], &pieces);
     }
+    bool is_after_special = true; /* the beginning counts as one */
     for (size_t i = 0; is_fine && i < pieces.count; i++) {
-        if (pieces.items[i].id >= 0) {
-            flo_tokens_add(tokens, pieces.items[i].id);
+        const struct piece *piece = &pieces.items[i];
+        if (piece->id >= 0) {
+            flo_tokens_add(tokens, piece->id);
+        } else if (work->vocab->is_spm) {
+            is_fine = flo_spm_text(
+                work->vocab, work->text.data + piece->start, piece->bytes,
+                work->vocab->adds_space && is_after_special, tokens);
         } else {
-            is_fine = merge_words(work, pieces.items[i], bpe, tokens);
+            is_fine = merge_words(work, *piece, bpe, tokens);
         }
+        is_after_special = piece->id >= 0;
     }
     free(pieces.items);
     flo_bpe_free(bpe);

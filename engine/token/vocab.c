@@ -1,8 +1,4 @@
-/* Vocabulary: the GGUF's lists to tables, checked once.
- *
- * 150,000 tokens and as many merges must load in some tens of milliseconds,
- * so strings stay in the file and each is hashed once.  The hash is fixed; a
- * list made to collide in it is refused when a probe gets too long. */
+/* Vocabulary: the GGUF's lists to tables, checked once. */
 #include "engine/token/vocab.h"
 
 #include <inttypes.h>
@@ -10,9 +6,6 @@
 #include <string.h>
 
 #include "engine/token/unicode.h"
-
-#define PROBES_MAX 8192
-#define MERGES_MAX (1u << 22)
 
 /* Spelled like the end of an answer, whatever the metadata says. */
 static const char *const ends[] = {
@@ -52,122 +45,6 @@ int flo_code_to_byte(uint32_t code)
     return code <= 322 ? (int)code - 289 + 127 : code == 323 ? 173 : -1;
 }
 
-/* ---- hash tables ---- */
-
-static uint64_t mix(uint64_t x)
-{
-    x ^= x >> 32;
-    x *= 0xd6e8feb86659fd93u;
-    x ^= x >> 32;
-    x *= 0xd6e8feb86659fd93u;
-    return x ^ x >> 32;
-}
-
-static uint32_t hash_text(const char *text, size_t bytes)
-{
-    uint64_t hash = bytes * 0x9e3779b97f4a7c15u;
-    for (size_t i = 0; i < bytes; i += 8) {
-        uint64_t word = 0;
-        memcpy(&word, text + i, bytes - i < 8 ? bytes - i : 8);
-        hash = mix(hash ^ word);
-    }
-    return (uint32_t)hash;
-}
-
-static uint32_t hash_pair(int32_t left, int32_t right)
-{
-    return (uint32_t)mix((uint64_t)(uint32_t)left << 32 | (uint32_t)right);
-}
-
-static bool index_init(struct flo_index *index, size_t count)
-{
-    uint32_t slots = 16;
-    while (slots < 2 * count) {
-        slots *= 2;
-    }
-    index->slots = calloc(slots, sizeof(*index->slots));
-    index->mask = slots - 1;
-    return index->slots != NULL;
-}
-
-static bool token_is(const struct flo_vocab_token *token, const char *text,
-                     size_t bytes)
-{
-    return token->bytes == bytes && memcmp(token->text, text, bytes) == 0;
-}
-
-int32_t flo_vocab_find(const struct flo_vocab *vocab, const char *text,
-                       size_t bytes)
-{
-    const struct flo_index *index = &vocab->by_text;
-    uint32_t at = hash_text(text, bytes) & index->mask;
-    for (; index->slots[at] != 0; at = (at + 1) & index->mask) {
-        uint32_t id = index->slots[at] - 1;
-        if (token_is(&vocab->tokens[id], text, bytes)) {
-            return (int32_t)id;
-        }
-    }
-    return -1;
-}
-
-static int insert_token(struct flo_vocab *vocab, uint32_t id,
-                        struct flo_err *err)
-{
-    const struct flo_index *index = &vocab->by_text;
-    const struct flo_vocab_token *token = &vocab->tokens[id];
-    uint32_t at = hash_text(token->text, token->bytes) & index->mask;
-    for (int probes = 0; index->slots[at] != 0; at = (at + 1) & index->mask) {
-        uint32_t other = index->slots[at] - 1;
-        if (token_is(&vocab->tokens[other], token->text, token->bytes)) {
-            return flo_fail(err, FLO_E_GGUF_VOCAB,
-                            "tokens %" PRIu32 " and %" PRIu32 " are the same",
-                            other, id);
-        }
-        if (++probes > PROBES_MAX) {
-            return flo_fail(err, FLO_E_GGUF_VOCAB,
-                            "the tokens are made to collide");
-        }
-    }
-    index->slots[at] = id + 1;
-    return 0;
-}
-
-int64_t flo_vocab_merge(const struct flo_vocab *vocab, int32_t left,
-                        int32_t right)
-{
-    const struct flo_index *index = &vocab->by_pair;
-    uint32_t at = hash_pair(left, right) & index->mask;
-    for (; index->slots[at] != 0; at = (at + 1) & index->mask) {
-        uint32_t rank = index->slots[at] - 1;
-        if (vocab->merges[rank].left == left &&
-            vocab->merges[rank].right == right) {
-            return rank;
-        }
-    }
-    return -1;
-}
-
-/* The first of two equal merges counts. */
-static int insert_merge(struct flo_vocab *vocab, uint32_t rank,
-                        struct flo_err *err)
-{
-    const struct flo_index *index = &vocab->by_pair;
-    const struct flo_merge *merge = &vocab->merges[rank];
-    uint32_t at = hash_pair(merge->left, merge->right) & index->mask;
-    for (int probes = 0; index->slots[at] != 0; at = (at + 1) & index->mask) {
-        const struct flo_merge *other = &vocab->merges[index->slots[at] - 1];
-        if (other->left == merge->left && other->right == merge->right) {
-            return 0;
-        }
-        if (++probes > PROBES_MAX) {
-            return flo_fail(err, FLO_E_GGUF_VOCAB,
-                            "the merges are made to collide");
-        }
-    }
-    index->slots[at] = rank + 1;
-    return 0;
-}
-
 /* ---- loading ---- */
 
 /* "<0x0A>" of a byte token; -1 when it is not. */
@@ -186,8 +63,17 @@ static int byte_token(const struct flo_vocab_token *token)
     return flo_hex_decode(digits, &byte, 1) ? byte : -1;
 }
 
+static bool token_is(const struct flo_vocab_token *token, const char *text,
+                     size_t bytes)
+{
+    return token->bytes == bytes && memcmp(token->text, text, bytes) == 0;
+}
+
 static bool is_end_text(const struct flo_vocab_token *token)
 {
+    if (token->text[0] != '<' && token->text[0] != '_') {
+        return false; /* nearly all of them */
+    }
     for (size_t i = 0; i < FLO_COUNT(ends); i++) {
         if (token_is(token, ends[i], strlen(ends[i]))) {
             return true;
@@ -220,13 +106,16 @@ static int load_token(struct flo_vocab *vocab, uint32_t id,
                         "byte token %" PRIu32 " is '%.*s', not '<0x..>'", id,
                         text.bytes < 16 ? (int)text.bytes : 16, text.data);
     }
-    /* Some files forget to mark these; as text they would never match. */
+    /* Some files mark these as text or as the user's; a text that spells an
+     * end must never end an answer. */
     if (text.bytes > 0 && is_end_text(token)) {
         token->is_end = true;
-        token->type =
-            token->type == FLO_TOKEN_USER ? FLO_TOKEN_USER : FLO_TOKEN_CONTROL;
+        token->type = FLO_TOKEN_CONTROL;
     }
-    return text.bytes > 0 ? insert_token(vocab, id, err) : 0;
+    if (token->bytes > vocab->token_bytes_max) {
+        vocab->token_bytes_max = token->bytes;
+    }
+    return 0;
 }
 
 static int load_tokens(struct flo_vocab *vocab, const struct flo_gguf *gguf,
@@ -255,7 +144,7 @@ static int load_tokens(struct flo_vocab *vocab, const struct flo_gguf *gguf,
     uint32_t count = (uint32_t)list->count;
     vocab->facts.count = (int32_t)count;
     vocab->tokens = calloc(count, sizeof(*vocab->tokens));
-    if (vocab->tokens == NULL || !index_init(&vocab->by_text, count)) {
+    if (vocab->tokens == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%" PRIu32 " tokens", count);
     }
     const uint8_t *cursor = list->data;
@@ -268,62 +157,38 @@ static int load_tokens(struct flo_vocab *vocab, const struct flo_gguf *gguf,
             return rv;
         }
     }
-    return 0;
+    return flo_vocab_index(vocab, err);
 }
 
-/* "left right" to ids; the blank is the first one behind the first byte. */
-static int load_merge(struct flo_vocab *vocab, uint32_t rank,
-                      struct flo_gguf_text text, struct flo_err *err)
-{
-    char joined[512];
-    const char *blank =
-        text.bytes < 2 ? NULL : memchr(text.data + 1, ' ', text.bytes - 1);
-    if (blank == NULL || text.bytes > sizeof(joined)) {
-        return flo_fail(err, FLO_E_GGUF_VOCAB,
-                        "merge %" PRIu32 " (%zu bytes) is not two pieces", rank,
-                        text.bytes);
-    }
-    size_t left_bytes = (size_t)(blank - text.data);
-    size_t right_bytes = text.bytes - left_bytes - 1;
-    memcpy(joined, text.data, left_bytes);
-    memcpy(joined + left_bytes, blank + 1, right_bytes);
-    struct flo_merge *merge = &vocab->merges[rank];
-    merge->left = flo_vocab_find(vocab, joined, left_bytes);
-    merge->right = flo_vocab_find(vocab, joined + left_bytes, right_bytes);
-    merge->joined = flo_vocab_find(vocab, joined, left_bytes + right_bytes);
-    if (merge->left < 0 || merge->right < 0 || merge->joined < 0) {
-        return flo_fail(err, FLO_E_GGUF_VOCAB,
-                        "merge %" PRIu32 " ('%.*s') names an unknown token",
-                        rank, text.bytes < 64 ? (int)text.bytes : 64,
-                        text.data);
-    }
-    return insert_merge(vocab, rank, err);
-}
-
-static int load_merges(struct flo_vocab *vocab, const struct flo_gguf *gguf,
+/* SPM merges by the scores of tokens; there is no list of merges. */
+static int load_scores(struct flo_vocab *vocab, const struct flo_gguf *gguf,
                        struct flo_err *err)
 {
     const struct flo_gguf_kv *list;
-    int rv = flo_gguf_require(gguf, "tokenizer.ggml.merges", err);
-    if (rv < 0 || (rv = flo_gguf_array(gguf, "tokenizer.ggml.merges",
-                                       FLO_GGUF_STRING, &list, err)) < 0) {
+    int rv = flo_gguf_require(gguf, "tokenizer.ggml.scores", err);
+    if (rv < 0 || (rv = flo_gguf_array(gguf, "tokenizer.ggml.scores",
+                                       FLO_GGUF_F32, &list, err)) < 0) {
         return rv;
     }
-    if (list->count > MERGES_MAX) {
+    if (list->count != (uint64_t)vocab->facts.count) {
         return flo_fail(err, FLO_E_GGUF_VOCAB,
-                        "%" PRIu64 " merges, %u are allowed", list->count,
-                        MERGES_MAX);
+                        "%" PRIu64 " token scores for %" PRId32 " tokens",
+                        list->count, vocab->facts.count);
     }
-    vocab->merge_count = (uint32_t)list->count;
-    vocab->merges = calloc(list->count + 1, sizeof(*vocab->merges));
-    if (vocab->merges == NULL || !index_init(&vocab->by_pair, list->count)) {
-        return flo_fail(err, FLO_E_MEMORY, "%" PRIu64 " merges", list->count);
+    vocab->scores = list->data;
+    return 0;
+}
+
+/* "<0x0A>", or the character itself where a vocabulary has no such token. */
+static void load_spm_bytes(struct flo_vocab *vocab)
+{
+    for (int byte = 0; byte < 256; byte++) {
+        char text[8];
+        char alone = (char)byte;
+        snprintf(text, sizeof(text), "<0x%02X>", (unsigned)byte);
+        int32_t id = flo_vocab_find(vocab, text, 6);
+        vocab->byte_ids[byte] = id >= 0 ? id : flo_vocab_find(vocab, &alone, 1);
     }
-    const uint8_t *cursor = list->data;
-    for (uint32_t rank = 0; rv == 0 && rank < vocab->merge_count; rank++) {
-        rv = load_merge(vocab, rank, flo_gguf_next_string(&cursor), err);
-    }
-    return rv;
 }
 
 static void load_bytes(struct flo_vocab *vocab)
@@ -373,16 +238,50 @@ static int load_specials(struct flo_vocab *vocab, struct flo_err *err)
     return 0;
 }
 
+/* Phi-3 was trained with the blanks behind its marks taken away.  No key says
+ * so; the common engines go by the model's name, and so must we to get the
+ * same ids. */
+static int load_strips(struct flo_vocab *vocab, const struct flo_gguf *gguf,
+                       struct flo_err *err)
+{
+    static const char *const keeping[] = {"<unk>", "<s>", "<|endoftext|>"};
+    struct flo_gguf_text name = {"", 0};
+    char lower[256] = "";
+    int rv = flo_gguf_string(gguf, "general.name", &name, err);
+    for (size_t i = 0; i < name.bytes && i + 1 < sizeof(lower); i++) {
+        char c = name.data[i];
+        lower[i] = c >= 'A' && c <= 'Z' ? (char)(c | 32) : c;
+    }
+    if (rv < 0 ||
+        (strstr(lower, "phi-3") == NULL && strstr(lower, "phi3") == NULL)) {
+        return rv;
+    }
+    for (size_t i = 0; i < vocab->special_count; i++) {
+        vocab->tokens[vocab->specials[i]].strips_right = true;
+    }
+    for (size_t i = 0; i < FLO_COUNT(keeping); i++) {
+        int32_t id = flo_vocab_find(vocab, keeping[i], strlen(keeping[i]));
+        if (id >= 0) {
+            vocab->tokens[id].strips_right = false;
+        }
+    }
+    return 0;
+}
+
+/* An SPM file that names no id means the one of the first such models. */
 static int load_id(const struct flo_vocab *vocab, const struct flo_gguf *gguf,
-                   const char *key, int32_t *out, struct flo_err *err)
+                   const char *key, int32_t spm_default, int32_t *out,
+                   struct flo_err *err)
 {
     uint64_t id = UINT64_MAX;
     int rv = flo_gguf_u64(gguf, key, &id, err);
-    *out = -1;
     if (rv == FLO_E_GGUF_TYPE ||
         (rv == 0 && flo_gguf_find(gguf, key) == NULL)) {
+        *out = vocab->is_spm && spm_default < vocab->facts.count ? spm_default
+                                                                 : -1;
         return rv;
     }
+    *out = -1;
     if (rv < 0 || id >= (uint64_t)vocab->facts.count) {
         return flo_fail(err, FLO_E_GGUF_VOCAB,
                         "%s is %" PRId64 ", ids are 0 to %" PRId32, key,
@@ -398,17 +297,19 @@ static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf,
     struct flo_vocab_facts *facts = &vocab->facts;
     const struct {
         const char *key;
+        int32_t spm_default;
         int32_t *out;
     } ids[] = {
-        {"tokenizer.ggml.bos_token_id", &facts->bos},
-        {"tokenizer.ggml.eos_token_id", &facts->eos},
-        {"tokenizer.ggml.eot_token_id", &facts->eot},
-        {"tokenizer.ggml.unknown_token_id", &facts->unknown},
-        {"tokenizer.ggml.padding_token_id", &facts->padding},
+        {"tokenizer.ggml.bos_token_id", 1, &facts->bos},
+        {"tokenizer.ggml.eos_token_id", 2, &facts->eos},
+        {"tokenizer.ggml.eot_token_id", -1, &facts->eot},
+        {"tokenizer.ggml.unknown_token_id", 0, &facts->unknown},
+        {"tokenizer.ggml.padding_token_id", -1, &facts->padding},
     };
     int rv = 0;
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(ids); i++) {
-        rv = load_id(vocab, gguf, ids[i].key, ids[i].out, err);
+        rv = load_id(vocab, gguf, ids[i].key, ids[i].spm_default, ids[i].out,
+                     err);
     }
     facts->adds_bos = vocab->split->adds_bos;
     if (rv < 0 ||
@@ -427,6 +328,10 @@ static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf,
     return 0;
 }
 
+/* SPM takes a text as a whole. */
+static const struct flo_split_name spm_split = {"default", FLO_SPLIT_WHOLE,
+                                                false, true};
+
 static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf,
                      struct flo_err *err)
 {
@@ -438,21 +343,27 @@ static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf,
         (rv = flo_gguf_string(gguf, "tokenizer.ggml.pre", &pre, err)) < 0) {
         return rv;
     }
-    if (!flo_gguf_text_is(model, "gpt2")) {
+    vocab->is_spm = flo_gguf_text_is(model, "llama");
+    if (!vocab->is_spm && !flo_gguf_text_is(model, "gpt2")) {
         return flo_fail(err, FLO_E_NOT_BUILT,
-                        "tokenizer model '%.*s' is not built yet; 'gpt2' is",
+                        "tokenizer model '%.*s' is not built yet; 'llama' "
+                        "(SPM) and 'gpt2' (BPE) are",
                         model.bytes < 32 ? (int)model.bytes : 32, model.data);
     }
-    vocab->split = flo_split_find(pre.data, pre.bytes);
+    vocab->split =
+        vocab->is_spm ? &spm_split : flo_split_find(pre.data, pre.bytes);
     if (vocab->split == NULL) {
         return flo_fail(err, FLO_E_NOT_BUILT,
                         "pre-tokenizer '%.*s' is not built yet",
                         pre.bytes < 32 ? (int)pre.bytes : 32, pre.data);
     }
-    snprintf(vocab->facts.model, sizeof(vocab->facts.model), "gpt2");
+    snprintf(vocab->facts.model, sizeof(vocab->facts.model), "%s",
+             vocab->is_spm ? "llama" : "gpt2");
     snprintf(vocab->facts.pre, sizeof(vocab->facts.pre), "%s",
              vocab->split->name);
-    return 0;
+    vocab->adds_space = vocab->is_spm;
+    return flo_gguf_bool(gguf, "tokenizer.ggml.add_space_prefix",
+                         &vocab->adds_space, err);
 }
 
 int flo_vocab_open(const struct flo_gguf *gguf, struct flo_vocab **out,
@@ -465,13 +376,19 @@ int flo_vocab_open(const struct flo_gguf *gguf, struct flo_vocab **out,
     int rv;
     if ((rv = load_kind(vocab, gguf, err)) < 0 ||
         (rv = load_tokens(vocab, gguf, err)) < 0 ||
-        (rv = load_merges(vocab, gguf, err)) < 0 ||
+        (rv = vocab->is_spm ? load_scores(vocab, gguf, err)
+                            : flo_vocab_load_merges(vocab, gguf, err)) < 0 ||
         (rv = load_specials(vocab, err)) < 0 ||
+        (rv = load_strips(vocab, gguf, err)) < 0 ||
         (rv = load_ids(vocab, gguf, err)) < 0) {
         flo_vocab_close(vocab);
         return rv;
     }
-    load_bytes(vocab);
+    if (vocab->is_spm) {
+        load_spm_bytes(vocab);
+    } else {
+        load_bytes(vocab);
+    }
     *out = vocab;
     return 0;
 }
@@ -483,8 +400,9 @@ void flo_vocab_close(struct flo_vocab *vocab)
     }
     free(vocab->tokens);
     free(vocab->by_text.slots);
-    free(vocab->merges);
-    free(vocab->by_pair.slots);
+    free(vocab->merge_left_bytes);
+    free(vocab->merge_next);
+    free(vocab->first_rank);
     free(vocab->specials);
     free(vocab);
 }

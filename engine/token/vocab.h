@@ -20,36 +20,49 @@ struct flo_vocab_token {
     uint16_t bytes;
     uint8_t type;
     bool is_end;
+    bool strips_right; /* a special that swallows the blanks behind it */
 };
 
-struct flo_merge {
-    int32_t left;
-    int32_t right;
-    int32_t joined;
-};
-
-/* Open addressing over indices + 1; 0 is free. */
+/* Open addressing.  A slot is id + 1 in its low 21 bits with 11 bits of the
+ * text's hash above; 0 is free. */
 struct flo_index {
     uint32_t *slots;
     uint32_t mask;
 };
+
+#define FLO_RANK_NONE UINT32_MAX
 
 struct flo_vocab {
     struct flo_vocab_facts facts;
     const struct flo_split_name *split;
     struct flo_vocab_token *tokens;
     struct flo_index by_text; /* of tokens */
-    struct flo_merge *merges; /* in order of rank */
+    /* Of BPE: the list of merges, by rank, and for each token the rank of
+     * the first merge that makes it; FLO_RANK_NONE ends a chain. */
+    uint16_t *merge_left_bytes; /* [merge_count] of the left half */
+    uint32_t *merge_next;       /* [merge_count] of the same token */
+    uint32_t *first_rank;       /* [count] */
     uint32_t merge_count;
-    struct flo_index by_pair; /* of merges */
     int32_t byte_ids[256];    /* the token of each single byte, or -1 */
-    int32_t *specials;        /* control, unknown, user: longest first */
+    uint32_t token_bytes_max; /* of the longest token */
+    const uint8_t *scores;    /* of SPM: f32 little endian, in the file */
+    bool is_spm;
+    bool adds_space;   /* SPM: a blank before a text behind a special */
+    int32_t *specials; /* control, unknown, user: longest first */
     size_t special_count;
 };
 
-/* The rank of a merge, or -1. */
-int64_t flo_vocab_merge(const struct flo_vocab *vocab, int32_t left,
-                        int32_t right);
+/* The rank of making token `id` from its first `left_bytes` bytes and the
+ * rest: lower merges first; false when there is no such merge. */
+bool flo_vocab_rank(const struct flo_vocab *vocab, int32_t id,
+                    uint32_t left_bytes, uint32_t *rank);
+
+/* Make by_text of the tokens; two that are the same are FLO_E_GGUF_VOCAB. */
+FLO_MUST_USE int flo_vocab_index(struct flo_vocab *vocab, struct flo_err *err);
+/* Read the list of merges; by_text must be there. */
+FLO_MUST_USE int flo_vocab_load_merges(struct flo_vocab *vocab,
+                                       const struct flo_gguf *gguf,
+                                       struct flo_err *err);
 
 /* The printable stand-in of a byte in byte-level BPE, and back (-1: none). */
 uint32_t flo_byte_to_code(uint8_t byte);
@@ -62,5 +75,11 @@ void flo_bpe_free(struct flo_bpe *bpe);
 /* Appends to `tokens`; false when there is no memory. */
 bool flo_bpe_word(struct flo_bpe *bpe, const char *word, size_t bytes,
                   struct flo_tokens *tokens);
+
+/* Append the ids of a text by scores (token/spm.c), a blank in front of it if
+ * `has_prefix`; false when there is no memory. */
+#define FLO_SPM_BLANK "\xe2\x96\x81"
+bool flo_spm_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
+                  bool has_prefix, struct flo_tokens *tokens);
 
 #endif

@@ -389,10 +389,13 @@ static void a_vocabulary_that_does_not_fit_is_refused(void **state)
     parts.bos_is_signed = true;
     assert_int_equal(open_parts(&parts), FLO_E_GGUF_VOCAB);
     parts = good;
-    parts.model = "llama";
+    parts.model = "llama"; /* without scores */
+    assert_int_equal(open_parts(&parts), FLO_E_GGUF_MISSING);
+    parts = good;
+    parts.model = "t5";
     assert_int_equal(open_parts(&parts), FLO_E_NOT_BUILT);
     parts = good;
-    parts.pre = "tekken";
+    parts.pre = "bloom";
     assert_int_equal(open_parts(&parts), FLO_E_NOT_BUILT);
 }
 
