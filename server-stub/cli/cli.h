@@ -45,7 +45,7 @@ FLO_MUST_USE int flo_args_u64(const struct flo_args *args, const char *name,
 FLO_MUST_USE int flo_args_ms(const struct flo_args *args, const char *name,
                              uint64_t standard, uint64_t *out,
                              struct flo_err *err);
-/* The one positional word that the command needs. */
+/* The one positional word that the command needs; FLO_E_USAGE otherwise. */
 FLO_MUST_USE int flo_args_word(const struct flo_args *args, const char *what,
                                const char **out, struct flo_err *err);
 
@@ -108,6 +108,10 @@ struct flo_column {
     const char *path;
     enum { CELL_TEXT, CELL_BYTES, CELL_MS, CELL_AGO, CELL_RELEASE } form;
 };
+/* What a command did: with -o json the object, else the line.  Takes the
+ * object. */
+void flo_out_done(const struct flo_cli *cli, json_t *object, const char *format,
+                  ...) FLO_PRINTF(3, 4);
 /* -o json: the items unchanged; -o name: first column; else aligned columns. */
 void flo_out_table(const struct flo_cli *cli, const json_t *items,
                    const struct flo_column *columns, size_t count);
@@ -116,6 +120,11 @@ void flo_out_json(const json_t *json);
 const json_t *flo_out_at(const json_t *json, const char *path);
 const char *flo_out_text(const json_t *json, const char *path,
                          const char *standard);
+/* The same for a terminal: nothing in it moves the cursor.  `out` holds
+ * FLO_OUT_PLAIN and is returned. */
+#define FLO_OUT_PLAIN 160
+const char *flo_out_plain(const json_t *json, const char *path,
+                          const char *standard, char *out);
 uint64_t flo_out_u64(const json_t *json, const char *path);
 /* "304 KiB", "1.7 MiB"; "850 ms", "2.1 s", "4 m 02 s"; `out` holds 32. */
 void flo_out_bytes(uint64_t bytes, char *out);

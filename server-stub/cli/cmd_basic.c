@@ -45,18 +45,22 @@ int flo_cmd_login(struct flo_cli *cli, struct flo_err *err)
 
 int flo_cmd_context_view(struct flo_cli *cli, struct flo_err *err)
 {
-    (void)err;
     const char *from = flo_args_has(&cli->args, "controller") ? "flag"
                        : getenv("FLOTILLA_CONTROLLER") != NULL
                            ? "FLOTILLA_CONTROLLER"
                            : "remembered context";
-    printf("controller  %s  (%s)\n", cli->controller, from);
+    (void)err;
+    flo_out_done(
+        cli,
+        json_pack("{s:s,s:s}", "controller", cli->controller, "from", from),
+        "controller  %s  (%s)\n", cli->controller, from);
     return 0;
 }
 
 int flo_cmd_key_create(struct flo_cli *cli, struct flo_err *err)
 {
     char path[1024];
+    char public_path[1024];
     const char *name;
     const char *dir = flo_args_text(&cli->args, "to", ".");
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
@@ -76,13 +80,17 @@ int flo_cmd_key_create(struct flo_cli *cli, struct flo_err *err)
         rv = flo_key_save(key, path, err);
     }
     if (rv == 0) {
-        printf("private key %s (0600: keep it off the controller)\n", path);
-        snprintf(path, sizeof(path), "%.900s/%s.pub", dir, name);
-        rv = flo_public_key_save(flo_key_public(key), path, err);
+        snprintf(public_path, sizeof(public_path), "%.900s/%s.pub", dir, name);
+        rv = flo_public_key_save(flo_key_public(key), public_path, err);
     }
     if (rv == 0) {
-        printf("public key  %s\nkeyid       %s\n", path,
-               flo_key_public(key)->keyid);
+        const char *keyid = flo_key_public(key)->keyid;
+        flo_out_done(cli,
+                     json_pack("{s:s,s:s,s:s}", "private", path, "public",
+                               public_path, "keyid", keyid),
+                     "private key %s (0600: keep it off the controller)\n"
+                     "public key  %s\nkeyid       %s\n",
+                     path, public_path, keyid);
     }
     return rv;
 }
@@ -104,7 +112,8 @@ int flo_cmd_key_trust(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *body = json_pack("{s:s}", "pem", pem);
     rv = flo_api_call(cli, "POST", "/v1/trust/release-keys", body, NULL, err);
     if (rv == 0) {
-        printf("releases signed by %.16s… are trusted\n", key.keyid);
+        flo_out_done(cli, json_pack("{s:s}", "keyid", key.keyid),
+                     "releases signed by %.16s… are trusted\n", key.keyid);
     }
     return rv;
 }
@@ -147,15 +156,20 @@ int flo_cmd_token_create(struct flo_cli *cli, struct flo_err *err)
     const char *secret = flo_out_text(token, "token", "");
     if (file != NULL) {
         rv = flo_file_write(file, secret, strlen(secret), 0600, err);
-    } else if (cli->json) {
+        json_object_del(token, "token");
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    if (cli->json) {
         flo_out_json(token);
-    } else {
+    } else if (file == NULL) {
         printf("%s\n", secret);
     }
     flo_out_say(cli, "%s token %s (shown once)%s%s", kind,
                 flo_out_text(token, "id", "?"), file != NULL ? " in " : "",
                 file != NULL ? file : "");
-    return rv;
+    return 0;
 }
 
 int flo_cmd_token_list(struct flo_cli *cli, struct flo_err *err)
@@ -235,9 +249,13 @@ int flo_cmd_explain(struct flo_cli *cli, struct flo_err *err)
         }
         return FLO_E_ABSENT;
     }
-    printf("%s  (exit %d)\n  means: %s\n  fix:   %s\n", id,
-           (int)flo_error_exit(code), flo_error_meaning(code),
-           flo_error_fix(code));
+    flo_out_done(cli,
+                 json_pack("{s:s,s:i,s:s,s:s}", "id", id, "exit",
+                           (int)flo_error_exit(code), "means",
+                           flo_error_meaning(code), "fix", flo_error_fix(code)),
+                 "%s  (exit %d)\n  means: %s\n  fix:   %s\n", id,
+                 (int)flo_error_exit(code), flo_error_meaning(code),
+                 flo_error_fix(code));
     return 0;
 }
 
@@ -246,9 +264,14 @@ int flo_cmd_version(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *version = NULL;
 
     (void)err;
-    printf("flotilla %s\n", FLO_VERSION);
-    if (flo_context_load(cli, NULL) == 0 &&
-        flo_api_get(cli, "/v1/version", &version, NULL) == 0) {
+    bool is_there = flo_context_load(cli, NULL) == 0 &&
+                    flo_api_get(cli, "/v1/version", &version, NULL) == 0;
+    json_t *both = json_pack("{s:s}", "flotilla", FLO_VERSION);
+    if (is_there) {
+        json_object_set(both, "controller", version);
+    }
+    flo_out_done(cli, both, "flotilla %s\n", FLO_VERSION);
+    if (is_there && !cli->json) {
         printf("controller %s at %s\n", flo_out_text(version, "version", "?"),
                cli->controller);
     }

@@ -139,7 +139,12 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         char text[32];
         flo_out_bytes(facts.bytes, text);
-        printf("%s  %s in %u artifacts of %s\n", to, text, facts.blobs, title);
+        flo_out_done(cli,
+                     json_pack("{s:s,s:I,s:I,s:s}", "file", to, "bytes",
+                               (json_int_t)facts.bytes, "blobs",
+                               (json_int_t)facts.blobs, "release", title),
+                     "%s  %s in %u artifacts of %s\n", to, text, facts.blobs,
+                     title);
     }
     flo_envelope_deinit(&parts);
     flo_release_deinit(&release);

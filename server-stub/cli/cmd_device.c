@@ -119,7 +119,9 @@ int flo_cmd_device_delete(struct flo_cli *cli, struct flo_err *err)
         rv = flo_api_call(cli, "DELETE", path, NULL, NULL, err);
     }
     if (rv == 0) {
-        printf("%s is retired\n", name);
+        flo_out_done(cli,
+                     json_pack("{s:s,s:s}", "device", name, "state", "retired"),
+                     "%s is retired\n", name);
     }
     return rv;
 }

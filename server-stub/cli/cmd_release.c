@@ -25,7 +25,8 @@ int flo_cmd_model_import(struct flo_cli *cli, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    FLO_CLEANUP(flo_fd_cleanup) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    FLO_CLEANUP(flo_fd_cleanup)
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         return flo_fail_errno(
             err, errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN, "%s", path);
@@ -39,7 +40,10 @@ int flo_cmd_model_import(struct flo_cli *cli, struct flo_err *err)
     }
     flo_digest_text(&digest, text);
     flo_out_bytes(bytes, size);
-    printf("%s  %s  %s\n", text, size, sent ? "stored" : "was there");
+    flo_out_done(cli,
+                 json_pack("{s:s,s:I,s:b}", "digest", text, "bytes",
+                           (json_int_t)bytes, "stored", sent),
+                 "%s  %s  %s\n", text, size, sent ? "stored" : "was there");
     return 0;
 }
 
@@ -107,7 +111,9 @@ int flo_cmd_release_publish(struct flo_cli *cli, struct flo_err *err)
         rv = flo_api_call(cli, "POST", path, NULL, NULL, err);
     }
     if (rv == 0) {
-        printf("published %s\n", title);
+        flo_out_done(
+            cli, json_pack("{s:s,s:s}", "release", title, "state", "published"),
+            "published %s\n", title);
     }
     return rv;
 }
@@ -129,7 +135,9 @@ int flo_cmd_release_yank(struct flo_cli *cli, struct flo_err *err)
         rv = flo_api_call(cli, "POST", path, body, NULL, err);
     }
     if (rv == 0) {
-        printf("yanked %s\n", title);
+        flo_out_done(
+            cli, json_pack("{s:s,s:s}", "release", title, "state", "yanked"),
+            "yanked %s\n", title);
     }
     return rv;
 }

@@ -49,6 +49,8 @@ static void print_rollout(const struct flo_cli *cli, const json_t *rollout)
         {"VERDICT", "verdict", CELL_TEXT},
     };
 
+    char reason[FLO_OUT_PLAIN];
+
     if (cli->json) {
         flo_out_json(rollout);
         return;
@@ -60,7 +62,7 @@ static void print_rollout(const struct flo_cli *cli, const json_t *rollout)
            flo_out_text(rollout, "state", "?"),
            (unsigned long long)flo_out_u64(rollout, "phase") + 1,
            json_array_size(json_object_get(rollout, "phases")),
-           flo_out_text(rollout, "reason", ""));
+           flo_out_plain(rollout, "reason", "", reason));
     flo_out_table(cli, json_object_get(rollout, "gates"), gates,
                   FLO_COUNT(gates));
     flo_out_table(cli, json_object_get(rollout, "devices"), devices,

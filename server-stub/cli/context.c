@@ -63,6 +63,26 @@ static int set_controller(struct flo_cli *cli, const char *url,
     return 0;
 }
 
+static int no_token(const struct flo_cli *cli, struct flo_err *err)
+{
+    flo_fail(err, FLO_E_REST_AUTH, "no token is known for %s", cli->controller);
+    flo_err_fix(err,
+                "--token-file FILE, or flotilla login %s --token-file FILE",
+                cli->controller);
+    return FLO_E_REST_AUTH;
+}
+
+static int nothing_remembered(const struct flo_cli *cli, struct flo_err *err)
+{
+    if (cli->controller[0] != '\0') {
+        return no_token(cli, err);
+    }
+    flo_fail(err, FLO_E_USAGE, "no controller is known");
+    flo_err_fix(err, "flotilla login URL --token-file FILE, or --controller "
+                     "URL --token-file FILE");
+    return FLO_E_USAGE;
+}
+
 /* <dir>/<name>.context: the address in the first line; <name>.token beside. */
 static int load_remembered(struct flo_cli *cli, struct flo_err *err)
 {
@@ -81,10 +101,7 @@ static int load_remembered(struct flo_cli *cli, struct flo_err *err)
     if (name == NULL) {
         snprintf(path, sizeof(path), "%s/current", dir);
         if (flo_file_read(path, 256, &current, &bytes, NULL) < 0) {
-            flo_fail(err, FLO_E_USAGE, "no controller is known");
-            flo_err_fix(err, "flotilla login URL --token-file FILE, or "
-                             "--controller URL");
-            return FLO_E_USAGE;
+            return nothing_remembered(cli, err);
         }
         current[strcspn(current, "\n")] = '\0';
         name = current;
@@ -100,6 +117,8 @@ static int load_remembered(struct flo_cli *cli, struct flo_err *err)
     url[strcspn(url, "\n")] = '\0';
     if (cli->controller[0] == '\0') {
         rv = set_controller(cli, url, err);
+    } else if (cli->token[0] == '\0' && strcmp(cli->controller, url) != 0) {
+        return no_token(cli, err); /* a secret is not for another machine */
     }
     if (rv == 0 && cli->token[0] == '\0') {
         snprintf(path, sizeof(path), "%s/%s.token", dir, name);

@@ -1,4 +1,5 @@
 /* flotilla: what operators type.  Finds the command, prints its error once. */
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,12 @@ static bool is_local(const struct command *command)
     return command->run == flo_cmd_key_create ||
            command->run == flo_cmd_release_sign ||
            command->run == flo_cmd_version;
+}
+
+/* The usage of a command that wants a word begins with its name in capitals. */
+static bool takes_word(const struct command *command)
+{
+    return command->usage[0] >= 'A' && command->usage[0] <= 'Z';
 }
 
 static const char *alias(const char *word, const char *const (*table)[2],
@@ -162,6 +169,11 @@ static int run(int argc, char **argv, struct flo_cli *cli, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
+    if (!takes_word(command) && cli->args.word_count > 0 &&
+        !flo_args_has(&cli->args, "help")) {
+        return flo_fail(err, FLO_E_USAGE, "`%.80s` is too much for `%s %s`",
+                        cli->args.words[0], command->noun, command->verb);
+    }
     if (flo_args_has(&cli->args, "help")) {
         print_command_help(command);
         return 0;
@@ -178,7 +190,13 @@ static int run(int argc, char **argv, struct flo_cli *cli, struct flo_err *err)
     if (!is_local(command)) {
         rv = flo_context_load(cli, err);
     }
-    return rv < 0 ? rv : command->run(cli, err);
+    if (rv == 0) {
+        rv = command->run(cli, err);
+    }
+    if (rv == 0 && fflush(stdout) != 0 && errno != EPIPE) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "standard output");
+    }
+    return rv;
 }
 
 int main(int argc, char **argv)

@@ -6,7 +6,7 @@
 #include "server-stub/cli/cli.h"
 
 #define COLUMNS_MAX 16
-#define CELL_BYTES_MAX 160
+#define CELL_BYTES_MAX FLO_OUT_PLAIN
 
 const json_t *flo_out_at(const json_t *json, const char *path)
 {
@@ -76,11 +76,14 @@ static size_t width(const char *text)
 /* Device-given text must not move the cursor. */
 static void plain(const char *text, char *out)
 {
-    size_t n = 0;
-    for (; *text != '\0' && n + 1 < CELL_BYTES_MAX; text++) {
-        out[n++] = (unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text;
-    }
-    out[flo_utf8_valid(out, n)] = '\0';
+    flo_text_clean(text, strlen(text), out, CELL_BYTES_MAX);
+}
+
+const char *flo_out_plain(const json_t *json, const char *path,
+                          const char *standard, char *out)
+{
+    plain(flo_out_text(json, path, standard), out);
+    return out;
 }
 
 static void cell(const json_t *item, const struct flo_column *column, char *out)
@@ -102,7 +105,11 @@ static void cell(const json_t *item, const struct flo_column *column, char *out)
     } else if (json_is_integer(value) && column->form == CELL_AGO) {
         uint64_t at = (uint64_t)json_integer_value(value);
         uint64_t now = flo_wall_ms();
-        flo_out_ms(now > at ? now - at : 0, out);
+        if (at == 0) {
+            strcpy(out, "never");
+        } else {
+            flo_out_ms(now > at ? now - at : 0, out);
+        }
     } else if (json_is_integer(value)) {
         snprintf(out, CELL_BYTES_MAX, "%" JSON_INTEGER_FORMAT,
                  json_integer_value(value));
@@ -114,9 +121,11 @@ static void cell(const json_t *item, const struct flo_column *column, char *out)
         size_t used = 0;
         for (size_t i = 0; i < json_array_size(value) && used < 120; i++) {
             const char *text = json_string_value(json_array_get(value, i));
-            used +=
-                (size_t)snprintf(out + used, CELL_BYTES_MAX - used, "%s%.30s",
-                                 i > 0 ? "," : "", text != NULL ? text : "?");
+            char one[31];
+            flo_text_clean(text != NULL ? text : "?",
+                           text != NULL ? strlen(text) : 1, one, sizeof(one));
+            used += (size_t)snprintf(out + used, CELL_BYTES_MAX - used, "%s%s",
+                                     i > 0 ? "," : "", one);
         }
     } else {
         strcpy(out, "–");
@@ -174,6 +183,21 @@ void flo_out_table(const struct flo_cli *cli, const json_t *items,
         }
         row((const char(*)[CELL_BYTES_MAX])cells, widths, shown);
     }
+}
+
+void flo_out_done(const struct flo_cli *cli, json_t *object, const char *format,
+                  ...)
+{
+    va_list args;
+
+    if (cli->json) {
+        flo_out_json(object);
+    } else {
+        va_start(args, format);
+        vprintf(format, args);
+        va_end(args);
+    }
+    json_decref(object);
 }
 
 void flo_out_say(const struct flo_cli *cli, const char *format, ...)

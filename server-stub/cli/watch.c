@@ -21,6 +21,7 @@ static void phase_line(const json_t *phase, struct flo_buf *out)
     const json_t *counts = json_object_get(phase, "counts");
     uint64_t devices = flo_out_u64(phase, "devices");
     uint64_t good = 0;
+    char name[FLO_OUT_PLAIN];
 
     for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
         if (flo_execution_kind((enum flo_execution)i) ==
@@ -29,7 +30,8 @@ static void phase_line(const json_t *phase, struct flo_buf *out)
                 flo_out_u64(counts, flo_execution_word((enum flo_execution)i));
         }
     }
-    flo_buf_printf(out, " %-10s %4llu  ", flo_out_text(phase, "name", "?"),
+    flo_buf_printf(out, " %-10s %4llu  ",
+                   flo_out_plain(phase, "name", "?", name),
                    (unsigned long long)devices);
     for (uint64_t i = 0; i < 20; i++) {
         flo_buf_text(out, devices > 0 && i * devices < good * 20 ? "█" : "·");
@@ -47,11 +49,12 @@ static void phase_line(const json_t *phase, struct flo_buf *out)
 static void rollout_text(const json_t *rollout, struct flo_buf *out)
 {
     const json_t *phases = json_object_get(rollout, "phases");
+    char reason[FLO_OUT_PLAIN];
 
     flo_buf_printf(out, "%s  %s  %s  %s\n", flo_out_text(rollout, "id", "?"),
                    flo_out_text(rollout, "release", "?"),
                    flo_out_text(rollout, "state", "?"),
-                   flo_out_text(rollout, "reason", ""));
+                   flo_out_plain(rollout, "reason", "", reason));
     for (size_t i = 0; i < json_array_size(phases); i++) {
         phase_line(json_array_get(phases, i), out);
     }
@@ -151,6 +154,11 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
 static int wait_for(struct flo_cli *cli, uint64_t standard_ms,
                     struct flo_err *err)
 {
+    static const char *const states[] = {
+#define FLO_ROLLOUT_STATE(name, word, active, meaning) word,
+#include "server-stub/core/rollout_states.def"
+#undef FLO_ROLLOUT_STATE
+        NULL};
     const char *id;
     uint64_t timeout_ms;
     const char *wanted = flo_args_text(&cli->args, "for", "completed");
@@ -158,6 +166,11 @@ static int wait_for(struct flo_cli *cli, uint64_t standard_ms,
 
     if (strcmp(wanted, "complete") == 0) {
         wanted = "completed";
+    }
+    if (rv == 0 && !is_in(wanted, states)) {
+        const char *near = flo_nearest(wanted, states, FLO_COUNT(states) - 1);
+        flo_fail(err, FLO_E_USAGE, "no rollout is ever `%.40s`", wanted);
+        return flo_err_fix(err, "--for %s", near != NULL ? near : "completed");
     }
     if (rv == 0) {
         rv = flo_args_ms(&cli->args, "timeout", standard_ms, &timeout_ms, err);

@@ -57,7 +57,7 @@ static void acl_line(struct flo_buf *out, const char *fleet,
                    brace != NULL ? brace + 3 : "");
 }
 
-static int acl_retired(void *context, const struct flo_store_device *device)
+static int acl_retired(void *context, const struct flo_records_device *device)
 {
     if (device->is_retired) {
         flo_text_list_add(context, device->id);
@@ -68,11 +68,11 @@ static int acl_retired(void *context, const struct flo_store_device *device)
 int flo_broker_acl_text(struct flo_controller *controller, struct flo_buf *out,
                         struct flo_err *err)
 {
-    struct flo_store_device_filter filter = {.online = -1,
-                                             .with_retired = true};
+    struct flo_records_device_filter filter = {.online = -1,
+                                               .with_retired = true};
     struct flo_text_list retired = {0};
-    int rv = flo_store_device_list(controller->store, &filter, acl_retired,
-                                   &retired, err);
+    int rv = flo_records_device_list(controller->store, &filter, acl_retired,
+                                     &retired, err);
 
     flo_buf_printf(out,
                    "# Made by flotilla-controller; edits are lost.\n"
@@ -198,8 +198,8 @@ static int port_choose(struct flo_controller *controller, uint16_t *out,
                        struct flo_err *err)
 {
     char kept[16];
-    int rv = flo_store_setting_get(controller->store, "mqtt_port", kept,
-                                   sizeof(kept), err);
+    int rv = flo_records_setting_get(controller->store, "mqtt_port", kept,
+                                     sizeof(kept), err);
 
     if (rv < 0) {
         return rv;
@@ -213,13 +213,13 @@ static int port_choose(struct flo_controller *controller, uint16_t *out,
         return FLO_E_PORT_IN_USE;
     }
     snprintf(kept, sizeof(kept), "%u", *out);
-    rv = flo_store_begin(controller->store, err);
+    rv = flo_records_begin(controller->store, err);
     if (rv == 0) {
-        rv = flo_store_setting_set(controller->store, "mqtt_port", kept, err);
+        rv = flo_records_setting_set(controller->store, "mqtt_port", kept, err);
         if (rv < 0) {
-            flo_store_roll_back(controller->store);
+            flo_records_roll_back(controller->store);
         } else {
-            rv = flo_store_commit(controller->store, err);
+            rv = flo_records_commit(controller->store, err);
         }
     }
     return rv;

@@ -11,8 +11,8 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
 {
     const struct flo_controller_options *options = &controller->options;
     char text[FLO_NAME_MAX + 1];
-    int rv = flo_store_setting_get(controller->store, "fleet", text,
-                                   sizeof(text), err);
+    int rv = flo_records_setting_get(controller->store, "fleet", text,
+                                     sizeof(text), err);
 
     if (rv < 0) {
         return rv;
@@ -28,11 +28,11 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
                         "this folder holds the fleet %s, not %s", text, wanted);
     }
     snprintf(controller->fleet, sizeof(controller->fleet), "%s", wanted);
-    rv = flo_store_setting_set(controller->store, "fleet", controller->fleet,
-                               err);
+    rv = flo_records_setting_set(controller->store, "fleet", controller->fleet,
+                                 err);
     if (rv == 0) {
-        rv = flo_store_setting_get(controller->store, "heartbeat_ms", text,
-                                   sizeof(text), err);
+        rv = flo_records_setting_get(controller->store, "heartbeat_ms", text,
+                                     sizeof(text), err);
     }
     if (rv < 0) {
         return rv;
@@ -45,12 +45,13 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
     }
     snprintf(text, sizeof(text), "%llu",
              (unsigned long long)controller->heartbeat_ms);
-    return flo_store_setting_set(controller->store, "heartbeat_ms", text, err);
+    return flo_records_setting_set(controller->store, "heartbeat_ms", text,
+                                   err);
 }
 
 static int load(struct flo_controller *controller, struct flo_err *err)
 {
-    int rv = flo_store_begin(controller->store, err);
+    int rv = flo_records_begin(controller->store, err);
 
     if (rv < 0) {
         return rv;
@@ -66,13 +67,13 @@ static int load(struct flo_controller *controller, struct flo_err *err)
         rv = flo_pki_trust_load(controller, err);
     }
     if (rv == 0) {
-        rv = flo_store_devices_offline(controller->store, err);
+        rv = flo_records_devices_offline(controller->store, err);
     }
     if (rv < 0) {
-        flo_store_roll_back(controller->store);
+        flo_records_roll_back(controller->store);
         return rv;
     }
-    rv = flo_store_commit(controller->store, err);
+    rv = flo_records_commit(controller->store, err);
     return rv < 0 ? rv : flo_rollouts_load(controller, err);
 }
 
@@ -100,7 +101,7 @@ int flo_controller_open(const struct flo_controller_options *options,
         }
     }
     if (rv == 0) {
-        rv = flo_store_open(options->dir, &controller->store, err);
+        rv = flo_records_open(options->dir, &controller->store, err);
     }
     if (rv == 0) {
         rv = load(controller, err);
@@ -122,7 +123,7 @@ void flo_controller_close(struct flo_controller *controller)
     flo_effects_clear(controller);
     flo_trust_free(controller->trust);
     flo_pki_close(&controller->pki);
-    flo_store_close(controller->store);
+    flo_records_close(controller->store);
     free(controller->histograms);
     free(controller);
 }
@@ -135,13 +136,13 @@ uint64_t flo_controller_now_ms(const struct flo_controller *controller)
 int flo_controller_begin(struct flo_controller *controller, struct flo_err *err)
 {
     controller->rollouts_changed = false;
-    return flo_store_begin(controller->store, err);
+    return flo_records_begin(controller->store, err);
 }
 
 int flo_controller_commit(struct flo_controller *controller,
                           struct flo_err *err)
 {
-    int rv = flo_store_commit(controller->store, err);
+    int rv = flo_records_commit(controller->store, err);
 
     if (rv < 0) {
         controller->counters.commits_failed++;
@@ -156,7 +157,7 @@ void flo_controller_cancel(struct flo_controller *controller)
 {
     struct flo_err err = {0};
 
-    flo_store_roll_back(controller->store);
+    flo_records_roll_back(controller->store);
     flo_effects_clear(controller);
     if (!controller->rollouts_changed) {
         return; /* reading them again would forget who was heard when */
@@ -184,7 +185,7 @@ int flo_controller_audit(struct flo_controller *controller, const char *who,
     };
 
     flo_text_clean(detail, strlen(detail), clean, sizeof(clean));
-    int rv = flo_store_audit_add(controller->store, &record, err);
+    int rv = flo_records_audit_add(controller->store, &record, err);
     if (rv == 0) {
         flo_effect_note(controller, "audit",
                         json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s}", "number",

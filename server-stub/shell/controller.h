@@ -17,7 +17,7 @@
 #include "base/host/json.h"
 #include "base/host/mqtt.h"
 
-#include "server-stub/shell/store.h"
+#include "server-stub/shell/records.h"
 
 struct event_base;
 struct flo_broker;
@@ -100,7 +100,7 @@ struct flo_controller {
     uint64_t clock_offset_ms;
     uint64_t heartbeat_ms;
     struct event_base *base;
-    struct flo_store *store;
+    struct flo_records *store;
     struct flo_pki pki;
     struct flo_trust *trust; /* publishers' keys and our order key */
     struct flo_httpd *httpd;
@@ -118,7 +118,7 @@ struct flo_controller {
     struct flo_effects effects;
     struct flo_rollout_entry *rollouts[FLO_CONTROLLER_ROLLOUTS_MAX];
     size_t rollout_count;
-    bool rollouts_changed; /* in the present transaction */
+    bool rollouts_changed;            /* in the present transaction */
     struct flo_histogram *histograms; /* [FLO_METRIC_COUNT] scratch */
     struct flo_controller_counters counters;
 };
@@ -245,8 +245,8 @@ FLO_MUST_USE int flo_ingest(struct flo_controller *controller,
 
 /* ---- views.c: objects as REST and SSE show them ---- */
 
-json_t *flo_view_device(const struct flo_store_device *device);
-json_t *flo_view_release(const struct flo_store_release *release,
+json_t *flo_view_device(const struct flo_records_device *device);
+json_t *flo_view_release(const struct flo_records_release *release,
                          bool with_document);
 /* New references in *out. */
 FLO_MUST_USE int flo_view_rollout(struct flo_controller *controller,

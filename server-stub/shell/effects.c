@@ -214,13 +214,14 @@ void flo_effects_flush(struct flo_controller *controller)
     controller->effects = kept;
 }
 
-static int collect_device(void *context, const struct flo_store_device *device)
+static int collect_device(void *context,
+                          const struct flo_records_device *device)
 {
     flo_text_list_add(context, device->id);
     return 0;
 }
 
-static int collect_group(void *context, const struct flo_store_order *order)
+static int collect_group(void *context, const struct flo_records_order *order)
 {
     flo_text_list_add(context, order->group);
     return 0;
@@ -228,16 +229,16 @@ static int collect_group(void *context, const struct flo_store_order *order)
 
 void flo_effects_publish_all(struct flo_controller *controller)
 {
-    struct flo_store_device_filter filter = {.online = -1};
+    struct flo_records_device_filter filter = {.online = -1};
     struct flo_text_list groups = {0};
     struct flo_text_list devices = {0};
     struct flo_err err = {0};
     uint64_t begin_ms = flo_now_ms();
 
-    if (flo_store_order_list(controller->store, NULL, flo_wall_ms(),
-                             collect_group, &groups, &err) < 0 ||
-        flo_store_device_list(controller->store, &filter, collect_device,
-                              &devices, &err) < 0) {
+    if (flo_records_order_list(controller->store, NULL, flo_wall_ms(),
+                               collect_group, &groups, &err) < 0 ||
+        flo_records_device_list(controller->store, &filter, collect_device,
+                                &devices, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
     }
     flo_text_list_add(&groups, "all");

@@ -181,7 +181,7 @@ static int listen_again(struct flo_controller *controller, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    rv = flo_store_devices_offline(controller->store, err);
+    rv = flo_records_devices_offline(controller->store, err);
     if (rv == 0) {
         rv = flo_rollouts_step_all(
             controller,

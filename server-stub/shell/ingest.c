@@ -113,9 +113,9 @@ static int execution(const struct flo_message *message, const char *id,
     flo_ingest_dump(why, &error);
     flo_ingest_dump(json_object_get(object, "detail"), &detail);
     if (rv == 0 && (error.bytes > 0 || detail.bytes > 0)) {
-        rv = flo_store_member_detail(message->controller->store, rollout,
-                                     message->device, error.data, detail.data,
-                                     err);
+        rv = flo_records_member_detail(message->controller->store, rollout,
+                                       message->device, error.data, detail.data,
+                                       err);
     }
     return rv;
 }
@@ -148,11 +148,11 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
     if (text.failed) {
         return flo_fail(err, FLO_E_MEMORY, "event");
     }
-    if ((rv = flo_store_event_add(controller->store, message->device, boot, seq,
-                                  at_ms, message->now_ms, text.data, &is_new,
-                                  err)) < 0 ||
-        (rv = flo_store_event_last(controller->store, message->device, boot,
-                                   &last, err)) < 0) {
+    if ((rv = flo_records_event_add(controller->store, message->device, boot,
+                                    seq, at_ms, message->now_ms, text.data,
+                                    &is_new, err)) < 0 ||
+        (rv = flo_records_event_last(controller->store, message->device, boot,
+                                     &last, err)) < 0) {
         return rv;
     }
     char ack[FLO_NAME_MAX + 32];
@@ -200,10 +200,10 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     if (text.failed || profile.failed) {
         return flo_fail(err, FLO_E_MEMORY, "report");
     }
-    if ((rv = flo_store_device_reported(controller->store, message->device,
-                                        text.data, profile.data, err)) < 0 ||
-        (rv = flo_store_desired_get(controller->store, message->device,
-                                    &desired, order, err)) < 0) {
+    if ((rv = flo_records_device_reported(controller->store, message->device,
+                                          text.data, profile.data, err)) < 0 ||
+        (rv = flo_records_desired_get(controller->store, message->device,
+                                      &desired, order, err)) < 0) {
         return rv;
     }
     flo_effect_live(controller, "device", message->device);
@@ -259,8 +259,8 @@ static int known_release(struct flo_controller *controller,
     struct flo_err absent = {0};
 
     flo_digest_text(release, text);
-    int rv = flo_store_release_get(controller->store, NULL, text, NULL, NULL,
-                                   &absent);
+    int rv = flo_records_release_get(controller->store, NULL, text, NULL, NULL,
+                                     &absent);
     if (rv == FLO_E_RELEASE_ABSENT) {
         *release = (struct flo_digest){0};
         return 0;
@@ -281,8 +281,8 @@ static int on_tele(const struct flo_message *message, struct flo_err *err)
         return rv;
     }
     bool is_new;
-    rv = flo_store_telemetry_add(controller->store, message->device,
-                                 message->now_ms, &window, &is_new, err);
+    rv = flo_records_telemetry_add(controller->store, message->device,
+                                   message->now_ms, &window, &is_new, err);
     if (rv < 0 || !is_new) {
         return rv;
     }
@@ -294,7 +294,8 @@ static int on_tele(const struct flo_message *message, struct flo_err *err)
         rss += (uint64_t)window.values[FLO_METRIC_NAME_ENGINE_RSS];
     }
     if (rv == 0 && rss > 0) {
-        rv = flo_store_device_rss(controller->store, message->device, rss, err);
+        rv = flo_records_device_rss(controller->store, message->device, rss,
+                                    err);
     }
     if (rv == 0) {
         note_window(controller, message->device, message->now_ms, &window);
@@ -311,8 +312,8 @@ static int on_presence(const struct flo_message *message, struct flo_err *err)
         return rv;
     }
     flo_effect_live(message->controller, "device", message->device);
-    return flo_store_device_online(message->controller->store, message->device,
-                                   online, err);
+    return flo_records_device_online(message->controller->store,
+                                     message->device, online, err);
 }
 
 /* ---- dispatch ---- */
@@ -345,8 +346,8 @@ static bool is_ours(int code)
 
 static int heard(const struct flo_message *message, struct flo_err *err)
 {
-    int rv = flo_store_device_seen(message->controller->store, message->device,
-                                   message->now_ms, err);
+    int rv = flo_records_device_seen(message->controller->store,
+                                     message->device, message->now_ms, err);
 
     return rv < 0 ? rv
                   : flo_rollouts_step_all(message->controller,
@@ -376,8 +377,8 @@ static int take(struct flo_controller *controller, const char *topic_text,
     if (!flo_uuid_is_valid(key)) {
         return flo_fail(err, FLO_E_MQTT_TOPIC, "`%s` is no device id", key);
     }
-    if ((rv = flo_store_device_is_active(controller->store, key, &active,
-                                         err)) < 0) {
+    if ((rv = flo_records_device_is_active(controller->store, key, &active,
+                                           err)) < 0) {
         return rv;
     }
     if (!active) {

@@ -57,7 +57,7 @@ struct awaited {
     struct flo_text_list ids; /* "<order> <release> <issued_at_ms>" */
 };
 
-static int collect_awaited(void *context, const struct flo_store_order *order)
+static int collect_awaited(void *context, const struct flo_records_order *order)
 {
     struct awaited *awaited = context;
     char text[256];
@@ -77,8 +77,8 @@ int flo_ingest_back_on_orders(const struct flo_message *message,
 {
     struct flo_controller *controller = message->controller;
     struct awaited awaited = {0};
-    int rv = flo_store_outcome_awaited(controller->store, message->device,
-                                       collect_awaited, &awaited, err);
+    int rv = flo_records_outcome_awaited(controller->store, message->device,
+                                         collect_awaited, &awaited, err);
 
     for (size_t i = 0; i < awaited.ids.count && rv == 0; i++) {
         char order[FLO_NAME_MAX + 1];
@@ -87,7 +87,7 @@ int flo_ingest_back_on_orders(const struct flo_message *message,
         if (sscanf(awaited.ids.items[i], "%64s %71s %llu", order, release,
                    &issued) == 3 &&
             !report_names(message->json, release)) {
-            rv = flo_store_outcome_put(
+            rv = flo_records_outcome_put(
                 controller->store, order, message->device, FLO_OUTCOME_DONE,
                 message->now_ms > issued ? message->now_ms - issued : 0, err);
             flo_effect_live(controller, "order", order);
@@ -105,7 +105,7 @@ struct acked {
     char release[FLO_DIGEST_TEXT];
 };
 
-static int take_acked(void *context, const struct flo_store_order *order)
+static int take_acked(void *context, const struct flo_records_order *order)
 {
     struct acked *acked = context;
 
@@ -144,9 +144,9 @@ static int deploy_refused(const struct flo_message *message,
                           err);
     return rv < 0 || error.bytes == 0
                ? rv
-               : flo_store_member_detail(message->controller->store,
-                                         acked->rollout, message->device,
-                                         error.data, NULL, err);
+               : flo_records_member_detail(message->controller->store,
+                                           acked->rollout, message->device,
+                                           error.data, NULL, err);
 }
 
 /* What was not yet active when the abort came is cancelled now, also where no
@@ -175,15 +175,15 @@ static int outcome(const struct flo_message *message, const char *order,
     struct flo_controller *controller = message->controller;
     enum flo_order_outcome now;
     bool known;
-    int rv = flo_store_outcome_get(controller->store, order, message->device,
-                                   &known, &now, err);
+    int rv = flo_records_outcome_get(controller->store, order, message->device,
+                                     &known, &now, err);
 
     if (rv < 0 || !known || !flo_outcome_is_news(now, next)) {
         return rv;
     }
     flo_effect_live(controller, "order", order);
-    return flo_store_outcome_put(controller->store, order, message->device,
-                                 next, took_ms, err);
+    return flo_records_outcome_put(controller->store, order, message->device,
+                                   next, took_ms, err);
 }
 
 int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
@@ -206,8 +206,8 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
     if (!flo_outcome_parse(word, &next)) {
         return flo_fail(err, FLO_E_MQTT_SCHEMA, "outcome `%s`", word);
     }
-    rv = flo_store_order_get(message->controller->store, order, take_acked,
-                             &acked, &absent);
+    rv = flo_records_order_get(message->controller->store, order, take_acked,
+                               &acked, &absent);
     if (rv == FLO_E_ABSENT) {
         return 0;
     }

@@ -112,13 +112,14 @@ static void push(struct flo_live *live, const char *topic, const char *json)
 
 /* ---- changes ---- */
 
-static int take_device(void *context, const struct flo_store_device *device)
+static int take_device(void *context, const struct flo_records_device *device)
 {
     *(json_t **)context = flo_view_device(device);
     return 0;
 }
 
-static int take_release(void *context, const struct flo_store_release *release)
+static int take_release(void *context,
+                        const struct flo_records_release *release)
 {
     *(json_t **)context = flo_view_release(release, false);
     return 0;
@@ -133,17 +134,18 @@ static int view(struct flo_controller *controller, const char *topic,
     int rv;
 
     if (strcmp(topic, "device") == 0) {
-        return flo_store_device_get(controller->store, key, take_device, out,
-                                    err);
+        return flo_records_device_get(controller->store, key, take_device, out,
+                                      err);
     }
     if (strcmp(topic, "order") == 0) {
         return flo_view_order(controller, key, out, err);
     }
     if (strcmp(topic, "release") == 0) {
         rv = flo_release_title_parse(key, model, version, err);
-        return rv < 0 ? rv
-                      : flo_store_release_get(controller->store, model, version,
-                                              take_release, out, err);
+        return rv < 0
+                   ? rv
+                   : flo_records_release_get(controller->store, model, version,
+                                             take_release, out, err);
     }
     rv = flo_rollouts_find(controller, key, &entry, err);
     return rv < 0 ? rv

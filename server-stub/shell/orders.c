@@ -47,7 +47,7 @@ int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) envelope = {0};
     char release[FLO_DIGEST_TEXT] = "";
     char by[FLO_NAME_MAX + 1];
-    int rv = flo_store_next(controller->store, "order", &order->seq, err);
+    int rv = flo_records_next(controller->store, "order", &order->seq, err);
 
     if (rv < 0) {
         return rv;
@@ -68,7 +68,7 @@ int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
     } else if (order->op == FLO_ORDER_ROLLBACK) {
         flo_digest_text(&order->from[0], release);
     }
-    struct flo_store_order row = {
+    struct flo_records_order row = {
         .id = order->id,
         .op = flo_order_op_word(order->op),
         .group = order->scope.group,
@@ -83,7 +83,7 @@ int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
         .is_tracked = is_tracked,
         .release_bytes = release_bytes,
     };
-    if ((rv = flo_store_order_add(controller->store, &row, err)) < 0) {
+    if ((rv = flo_records_order_add(controller->store, &row, err)) < 0) {
         return rv;
     }
     controller->counters.orders_signed++;
@@ -102,7 +102,7 @@ struct held {
     uint64_t now_ms;
 };
 
-static int collect_aged(void *context, const struct flo_store_order *order)
+static int collect_aged(void *context, const struct flo_records_order *order)
 {
     struct held *held = context;
 
@@ -120,7 +120,7 @@ struct parsed {
     struct flo_err *err;
 };
 
-static int parse_order(void *context, const struct flo_store_order *order)
+static int parse_order(void *context, const struct flo_records_order *order)
 {
     struct parsed *parsed = context;
 
@@ -140,19 +140,19 @@ static int renew(struct flo_controller *controller, const char *old,
 {
     struct parsed parsed = {.fleet = controller->fleet, .err = err};
     char id[FLO_NAME_MAX + 1];
-    int rv =
-        flo_store_order_get(controller->store, old, parse_order, &parsed, err);
+    int rv = flo_records_order_get(controller->store, old, parse_order, &parsed,
+                                   err);
 
     if (rv == 0) {
         rv = flo_orders_issue(controller, &parsed.order, false,
                               parsed.release_bytes, id, err);
     }
     if (rv == 0) {
-        rv = flo_store_desired_swap(controller->store, old, id, err);
+        rv = flo_records_desired_swap(controller->store, old, id, err);
     }
     if (rv == 0) {
-        rv = flo_store_desired_holders(controller->store, id, holder,
-                                       controller, err);
+        rv = flo_records_desired_holders(controller->store, id, holder,
+                                         controller, err);
     }
     return rv;
 }
@@ -160,7 +160,8 @@ static int renew(struct flo_controller *controller, const char *old,
 int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
 {
     struct held held = {.now_ms = flo_wall_ms()};
-    int rv = flo_store_order_held(controller->store, collect_aged, &held, err);
+    int rv =
+        flo_records_order_held(controller->store, collect_aged, &held, err);
 
     for (size_t i = 0; i < held.ids.count && rv == 0; i++) {
         rv = renew(controller, held.ids.items[i], err);
@@ -171,7 +172,7 @@ int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
 
 /* ---- what is published ---- */
 
-static int take_envelope(void *context, const struct flo_store_order *order)
+static int take_envelope(void *context, const struct flo_records_order *order)
 {
     struct flo_buf *out = context;
 
@@ -189,11 +190,12 @@ int flo_orders_desired_text(struct flo_controller *controller,
     char order[FLO_NAME_MAX + 1];
     size_t group_count;
     uint64_t rev;
-    int rv = flo_store_desired_get(controller->store, device, &rev, order, err);
+    int rv =
+        flo_records_desired_get(controller->store, device, &rev, order, err);
 
     if (rv < 0 ||
-        (rv = flo_store_device_groups(controller->store, device, groups,
-                                      &group_count, err)) < 0) {
+        (rv = flo_records_device_groups(controller->store, device, groups,
+                                        &group_count, err)) < 0) {
         return rv;
     }
     flo_buf_printf(out, "{\"v\":1,\"rev\":%llu,\"heartbeat_ms\":%llu",
@@ -205,8 +207,8 @@ int flo_orders_desired_text(struct flo_controller *controller,
     }
     flo_buf_text(out, group_count > 0 ? "]" : ",\"groups\":[]");
     if (order[0] != '\0') {
-        rv = flo_store_order_get(controller->store, order, take_envelope, out,
-                                 err);
+        rv = flo_records_order_get(controller->store, order, take_envelope, out,
+                                   err);
     } else {
         flo_buf_text(out, ",\"order\":null");
     }
@@ -220,7 +222,7 @@ struct cards {
     char *envelopes[CARDS_MAX];
 };
 
-static int collect_card(void *context, const struct flo_store_order *order)
+static int collect_card(void *context, const struct flo_records_order *order)
 {
     struct cards *cards = context;
     struct flo_order_card *card = &cards->items[cards->count];
@@ -258,8 +260,8 @@ int flo_orders_group_text(struct flo_controller *controller, const char *group,
     if (cards == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "orders of %s", group);
     }
-    rv = flo_store_order_list(controller->store, group, flo_wall_ms(),
-                              collect_card, cards, err);
+    rv = flo_records_order_list(controller->store, group, flo_wall_ms(),
+                                collect_card, cards, err);
     count = rv == 0 ? flo_group_orders(cards->items, cards->count,
                                        flo_wall_ms(), chosen)
                     : 0;
@@ -289,7 +291,7 @@ struct scope_list {
     struct flo_text_list devices;
 };
 
-static int collect_scope(void *context, const struct flo_store_device *device)
+static int collect_scope(void *context, const struct flo_records_device *device)
 {
     struct scope_list *list = context;
 
@@ -297,7 +299,7 @@ static int collect_scope(void *context, const struct flo_store_device *device)
     return 0;
 }
 
-static int note_release(void *context, const struct flo_store_order *order)
+static int note_release(void *context, const struct flo_records_order *order)
 {
     snprintf(context, FLO_DIGEST_TEXT, "%s:%s", order->op, order->release);
     return 0;
@@ -311,13 +313,15 @@ static int wants_rewrite(struct flo_controller *controller, const char *device,
     char order[FLO_NAME_MAX + 1];
     char what[FLO_DIGEST_TEXT] = "";
     uint64_t rev;
-    int rv = flo_store_desired_get(controller->store, device, &rev, order, err);
+    int rv =
+        flo_records_desired_get(controller->store, device, &rev, order, err);
 
     *out = true;
     if (rv < 0 || order[0] == '\0') {
         return rv;
     }
-    rv = flo_store_order_get(controller->store, order, note_release, what, err);
+    rv = flo_records_order_get(controller->store, order, note_release, what,
+                               err);
     if (rv == 0 && strncmp(what, "deploy:", 7) == 0 &&
         strncmp(what + 7, release, FLO_DIGEST_TEXT - 8) != 0) {
         *out = false;
@@ -330,14 +334,15 @@ static int scope_write(struct scope_list *list, const char *device,
 {
     struct flo_controller *controller = list->controller;
     bool rewrite = false;
-    int rv = flo_store_outcome_put(controller->store, list->order, device,
-                                   FLO_OUTCOME_PENDING, 0, err);
+    int rv = flo_records_outcome_put(controller->store, list->order, device,
+                                     FLO_OUTCOME_PENDING, 0, err);
 
     if (rv == 0 && list->rewrites) {
         rv = wants_rewrite(controller, device, list->release, &rewrite, err);
     }
     if (rv == 0 && rewrite) {
-        rv = flo_store_desired_set(controller->store, device, list->order, err);
+        rv = flo_records_desired_set(controller->store, device, list->order,
+                                     err);
         flo_effect_desired(controller, device);
     }
     return rv;
@@ -347,9 +352,9 @@ static int scope_write(struct scope_list *list, const char *device,
 static int scope_open(struct scope_list *list, const char *group,
                       struct flo_err *err)
 {
-    struct flo_store_device_filter filter = {.group = group, .online = -1};
-    int rv = flo_store_device_list(list->controller->store, &filter,
-                                   collect_scope, list, err);
+    struct flo_records_device_filter filter = {.group = group, .online = -1};
+    int rv = flo_records_device_list(list->controller->store, &filter,
+                                     collect_scope, list, err);
 
     for (size_t i = 0; i < list->devices.count && rv == 0; i++) {
         rv = scope_write(list, list->devices.items[i], err);
@@ -384,7 +389,7 @@ struct digest_of {
     uint64_t bytes;
 };
 
-static int take_digest(void *context, const struct flo_store_release *release)
+static int take_digest(void *context, const struct flo_records_release *release)
 {
     struct digest_of *out = context;
 
@@ -403,9 +408,9 @@ int flo_orders_take_back(struct flo_controller *controller,
     int rv =
         flo_release_title_parse(release_title, order.model, order.version, err);
 
-    if (rv < 0 || (rv = flo_store_release_get(controller->store, order.model,
-                                              order.version, take_digest,
-                                              &found, err)) < 0) {
+    if (rv < 0 || (rv = flo_records_release_get(controller->store, order.model,
+                                                order.version, take_digest,
+                                                &found, err)) < 0) {
         return rv;
     }
     flo_digest_text(&found.digest, digest);
@@ -423,8 +428,8 @@ int flo_orders_take_back(struct flo_controller *controller,
                               .release = digest,
                               .rewrites = true};
     if ((rv = scope_open(&list, group, err)) < 0 ||
-        (rv = flo_store_release_state(controller->store, digest, "yanked",
-                                      err)) < 0 ||
+        (rv = flo_records_release_state(controller->store, digest, "yanked",
+                                        err)) < 0 ||
         (rv = stop_rollouts(controller, &found.digest, id, err)) < 0) {
         return rv;
     }

@@ -328,19 +328,19 @@ int flo_token_make(struct flo_controller *controller, const char *name,
                    char *out, struct flo_err *err)
 {
     uint8_t random[38];
-    struct flo_store_token token = {.id = id,
-                                    .kind = "access",
-                                    .name = name,
-                                    .role = role,
-                                    .group = "",
-                                    .created_at_ms = flo_wall_ms(),
-                                    .expires_at_ms = expires_at_ms};
+    struct flo_records_token token = {.id = id,
+                                      .kind = "access",
+                                      .name = name,
+                                      .role = role,
+                                      .group = "",
+                                      .created_at_ms = flo_wall_ms(),
+                                      .expires_at_ms = expires_at_ms};
 
     flo_random(random, sizeof(random));
     flo_access_token_text(random, id, out);
     flo_secret_wipe(random, sizeof(random));
     flo_sha256(out, strlen(out), &token.secret);
-    return flo_store_token_add(controller->store, &token, err);
+    return flo_records_token_add(controller->store, &token, err);
 }
 
 int flo_pki_admin_token(struct flo_controller *controller, struct flo_err *err)
@@ -349,8 +349,8 @@ int flo_pki_admin_token(struct flo_controller *controller, struct flo_err *err)
     char text[FLO_TOKEN_TEXT + 1];
     char path[4096];
     char made[8];
-    int rv = flo_store_setting_get(controller->store, "admin", made,
-                                   sizeof(made), err);
+    int rv = flo_records_setting_get(controller->store, "admin", made,
+                                     sizeof(made), err);
 
     if (rv < 0 || made[0] != '\0' || in_memory(controller)) {
         return rv;
@@ -363,6 +363,7 @@ int flo_pki_admin_token(struct flo_controller *controller, struct flo_err *err)
     strcat(text, "\n");
     rv = flo_file_write(path, text, strlen(text), 0600, err);
     flo_secret_wipe(text, sizeof(text));
-    return rv < 0 ? rv
-                  : flo_store_setting_set(controller->store, "admin", "1", err);
+    return rv < 0
+               ? rv
+               : flo_records_setting_set(controller->store, "admin", "1", err);
 }

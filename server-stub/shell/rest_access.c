@@ -30,16 +30,16 @@ static int make_enrol(struct flo_rest_call *call, uint64_t ttl_ms,
     flo_random(id_bytes, sizeof(id_bytes));
     flo_hex_encode(id_bytes, sizeof(id_bytes), id);
     flo_enrol_token_text(random, &call->controller->pki.ca_fingerprint, text);
-    struct flo_store_token token = {.id = id,
-                                    .kind = "enroll",
-                                    .name = call->name,
-                                    .role = "",
-                                    .group = group,
-                                    .uses_left = uses,
-                                    .created_at_ms = flo_wall_ms(),
-                                    .expires_at_ms = flo_wall_ms() + ttl_ms};
+    struct flo_records_token token = {.id = id,
+                                      .kind = "enroll",
+                                      .name = call->name,
+                                      .role = "",
+                                      .group = group,
+                                      .uses_left = uses,
+                                      .created_at_ms = flo_wall_ms(),
+                                      .expires_at_ms = flo_wall_ms() + ttl_ms};
     flo_sha256(text, strlen(text), &token.secret);
-    rv = flo_store_token_add(call->controller->store, &token, err);
+    rv = flo_records_token_add(call->controller->store, &token, err);
     call->out =
         json_pack("{s:s,s:s,s:s,s:s,s:I,s:I}", "id", id, "kind", "enroll",
                   "token", text, "group", group, "uses", (json_int_t)uses,
@@ -99,7 +99,7 @@ int flo_rest_token_make(struct flo_rest_call *call, struct flo_err *err)
                       : make_access(call, ttl_ms, err);
 }
 
-static int add_token(void *context, const struct flo_store_token *token)
+static int add_token(void *context, const struct flo_records_token *token)
 {
     json_t *json = json_pack("{s:s,s:s,s:s,s:I,s:I}", "id", token->id, "kind",
                              token->kind, "name", token->name, "created_at_ms",
@@ -121,7 +121,7 @@ int flo_rest_tokens(struct flo_rest_call *call, struct flo_err *err)
 {
     json_t *items = json_array();
     int rv =
-        flo_store_token_list(call->controller->store, add_token, items, err);
+        flo_records_token_list(call->controller->store, add_token, items, err);
 
     call->out = flo_rest_list(items, NULL);
     return rv;
@@ -132,7 +132,7 @@ int flo_rest_token_delete(struct flo_rest_call *call, struct flo_err *err)
     const char *id = flo_httpd_param(call->request, "id");
 
     call->out = json_pack("{s:s}", "id", id);
-    return flo_store_token_delete(call->controller->store, id, err);
+    return flo_records_token_delete(call->controller->store, id, err);
 }
 
 /* ---- trust ---- */
@@ -210,8 +210,8 @@ int flo_rest_audit(struct flo_rest_call *call, struct flo_err *err)
         return rv;
     }
     list.items = json_array();
-    rv = flo_store_audit_list(call->controller->store, from, limit, add_record,
-                              &list, err);
+    rv = flo_records_audit_list(call->controller->store, from, limit,
+                                add_record, &list, err);
     snprintf(next, sizeof(next), "%llu", (unsigned long long)list.last + 1);
     bool more = json_array_size(list.items) == limit;
     call->out = flo_rest_list(list.items, more ? next : NULL);
@@ -236,8 +236,8 @@ int flo_rest_audit_verify(struct flo_rest_call *call, struct flo_err *err)
     struct flo_err broken = {0};
     struct audit_check check = {.err = &broken};
     char head[FLO_DIGEST_TEXT];
-    int rv = flo_store_audit_list(call->controller->store, 0, 0, check_record,
-                                  &check, err);
+    int rv = flo_records_audit_list(call->controller->store, 0, 0, check_record,
+                                    &check, err);
 
     if (rv < 0 && rv != FLO_E_AUDIT_CHAIN) {
         return rv;

@@ -68,7 +68,7 @@ static int may_read(struct flo_controller *controller,
                         "needed");
     }
     int rv =
-        flo_store_device_is_active(controller->store, device, &active, err);
+        flo_records_device_is_active(controller->store, device, &active, err);
     return rv < 0   ? rv
            : active ? 0
                     : flo_fail(err, FLO_E_REST_ROLE,

@@ -40,7 +40,8 @@ static int read_request(const json_t *in, struct enrol *out,
     return 0;
 }
 
-static int take_enrol_token(void *context, const struct flo_store_token *token)
+static int take_enrol_token(void *context,
+                            const struct flo_records_token *token)
 {
     struct enrol *out = context;
 
@@ -61,8 +62,8 @@ static int use_token(struct flo_controller *controller, struct enrol *enrol,
 
     if (flo_enrol_token_is_valid(enrol->token)) {
         flo_sha256(enrol->token, strlen(enrol->token), &secret);
-        rv = flo_store_token_get(controller->store, NULL, &secret,
-                                 take_enrol_token, enrol, &absent);
+        rv = flo_records_token_get(controller->store, NULL, &secret,
+                                   take_enrol_token, enrol, &absent);
     }
     if (rv == FLO_E_ABSENT || (rv == 0 && !enrol->is_enrol)) {
         return flo_fail(err, FLO_E_ENROL_TOKEN,
@@ -76,7 +77,7 @@ static int use_token(struct flo_controller *controller, struct enrol *enrol,
         return flo_fail(err, FLO_E_ENROL_TOKEN,
                         "the enrolment token has expired");
     }
-    return flo_store_token_use(controller->store, enrol->token_id, err);
+    return flo_records_token_use(controller->store, enrol->token_id, err);
 }
 
 static int issue(struct flo_controller *controller, const struct enrol *enrol,
@@ -113,14 +114,15 @@ static int store_device(struct flo_controller *controller, struct enrol *enrol,
     if (enrol->profile != NULL) {
         flo_json_dump(enrol->profile, &profile);
     }
-    struct flo_store_device device = {
+    struct flo_records_device device = {
         .id = enrol->id,
         .name = enrol->name != NULL ? enrol->name : name,
         .labels = labels.bytes > 0 ? labels.data : "{}",
         .profile = profile.bytes > 0 ? profile.data : "{}",
         .groups = list,
         .enrolled_at_ms = flo_wall_ms()};
-    return flo_store_device_add(controller->store, &device, groups, count, err);
+    return flo_records_device_add(controller->store, &device, groups, count,
+                                  err);
 }
 
 static json_t *trust_json(const struct flo_controller *controller)
@@ -216,7 +218,7 @@ struct device_list {
     char last[37];
 };
 
-static int add_device(void *context, const struct flo_store_device *device)
+static int add_device(void *context, const struct flo_records_device *device)
 {
     struct device_list *list = context;
 
@@ -228,7 +230,7 @@ static int add_device(void *context, const struct flo_store_device *device)
 int flo_rest_devices(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *state = flo_httpd_query(call->request, "state");
-    struct flo_store_device_filter filter = {
+    struct flo_records_device_filter filter = {
         .after = flo_httpd_query(call->request, "cursor"),
         .group = flo_httpd_query(call->request, "group"),
         .online = -1};
@@ -246,14 +248,14 @@ int flo_rest_devices(struct flo_rest_call *call, struct flo_err *err)
         filter.online = strcmp(state, "online") == 0 ? 1 : 0;
     }
     list.items = json_array();
-    rv = flo_store_device_list(call->controller->store, &filter, add_device,
-                               &list, err);
+    rv = flo_records_device_list(call->controller->store, &filter, add_device,
+                                 &list, err);
     bool more = json_array_size(list.items) == filter.limit;
     call->out = flo_rest_list(list.items, more ? list.last : NULL);
     return rv;
 }
 
-static int take_device(void *context, const struct flo_store_device *device)
+static int take_device(void *context, const struct flo_records_device *device)
 {
     struct flo_rest_call *call = context;
 
@@ -263,12 +265,12 @@ static int take_device(void *context, const struct flo_store_device *device)
 
 int flo_rest_device(struct flo_rest_call *call, struct flo_err *err)
 {
-    return flo_store_device_get(call->controller->store,
-                                flo_httpd_param(call->request, "id"),
-                                take_device, call, err);
+    return flo_records_device_get(call->controller->store,
+                                  flo_httpd_param(call->request, "id"),
+                                  take_device, call, err);
 }
 
-static int take_id(void *context, const struct flo_store_device *device)
+static int take_id(void *context, const struct flo_records_device *device)
 {
     snprintf(context, 37, "%s", device->id);
     return 0;
@@ -291,14 +293,14 @@ int flo_rest_timeline(struct flo_rest_call *call, struct flo_err *err)
     int rv = flo_rest_number(call, "limit", 1, 1000, 200, &limit, err);
 
     if (rv < 0 ||
-        (rv = flo_store_device_get(call->controller->store,
-                                   flo_httpd_param(call->request, "id"),
-                                   take_id, id, err)) < 0) {
+        (rv = flo_records_device_get(call->controller->store,
+                                     flo_httpd_param(call->request, "id"),
+                                     take_id, id, err)) < 0) {
         return rv;
     }
     json_t *items = json_array();
-    rv = flo_store_event_list(call->controller->store, id, limit, add_event,
-                              items, err);
+    rv = flo_records_event_list(call->controller->store, id, limit, add_event,
+                                items, err);
     call->out = flo_rest_list(items, NULL);
     return rv;
 }
@@ -307,12 +309,12 @@ int flo_rest_device_retire(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_controller *controller = call->controller;
     char id[37];
-    int rv = flo_store_device_get(controller->store,
-                                  flo_httpd_param(call->request, "id"), take_id,
-                                  id, err);
+    int rv = flo_records_device_get(controller->store,
+                                    flo_httpd_param(call->request, "id"),
+                                    take_id, id, err);
 
     if (rv < 0 ||
-        (rv = flo_store_device_retire(controller->store, id, err)) < 0 ||
+        (rv = flo_records_device_retire(controller->store, id, err)) < 0 ||
         (rv = flo_rollouts_step_all(
              controller,
              (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LEFT,
@@ -323,5 +325,6 @@ int flo_rest_device_retire(struct flo_rest_call *call, struct flo_err *err)
     flo_text_list_add(&controller->effects.cleared, id);
     controller->effects.acl = true;
     flo_effect_live(controller, "device", id);
-    return flo_store_device_get(controller->store, id, take_device, call, err);
+    return flo_records_device_get(controller->store, id, take_device, call,
+                                  err);
 }

@@ -5,7 +5,7 @@
 
 #include "server-stub/shell/rest.h"
 
-static int take_view(void *context, const struct flo_store_release *release)
+static int take_view(void *context, const struct flo_records_release *release)
 {
     struct flo_rest_call *call = context;
 
@@ -64,7 +64,7 @@ struct known {
     char digest[FLO_DIGEST_TEXT]; /* of the same version, or "" */
 };
 
-static int look_known(void *context, const struct flo_store_release *release)
+static int look_known(void *context, const struct flo_records_release *release)
 {
     struct known *known = context;
 
@@ -105,16 +105,16 @@ static int store_release(struct flo_rest_call *call,
     if (rv < 0) {
         return rv;
     }
-    struct flo_store_release row = {.model = release->model,
-                                    .version = release->version,
-                                    .number = release->number,
-                                    .digest = digest,
-                                    .state = "draft",
-                                    .body = body.data,
-                                    .bytes = full_bytes(release),
-                                    .created_at_ms = flo_wall_ms()};
+    struct flo_records_release row = {.model = release->model,
+                                      .version = release->version,
+                                      .number = release->number,
+                                      .digest = digest,
+                                      .state = "draft",
+                                      .body = body.data,
+                                      .bytes = full_bytes(release),
+                                      .created_at_ms = flo_wall_ms()};
     call->status = 201;
-    return flo_store_release_add(call->controller->store, &row, err);
+    return flo_records_release_add(call->controller->store, &row, err);
 }
 
 static int add_verified(struct flo_rest_call *call,
@@ -125,8 +125,8 @@ static int add_verified(struct flo_rest_call *call,
     struct known known = {.model = release->model, .version = release->version};
     char digest[FLO_DIGEST_TEXT];
     char title[2 * FLO_NAME_MAX + 2];
-    int rv = flo_store_release_list(call->controller->store, look_known, &known,
-                                    err);
+    int rv = flo_records_release_list(call->controller->store, look_known,
+                                      &known, err);
 
     flo_digest_text(&verified->digest, digest);
     flo_release_title(release, title);
@@ -153,8 +153,8 @@ static int add_verified(struct flo_rest_call *call,
         }
     }
     flo_effect_live(call->controller, "release", title);
-    rv = flo_store_release_get(call->controller->store, release->model,
-                               release->version, take_view, call, err);
+    rv = flo_records_release_get(call->controller->store, release->model,
+                                 release->version, take_view, call, err);
     if (rv == 0) {
         json_object_set_new(call->out, "missing",
                             missing_blobs(call->controller, release));
@@ -189,7 +189,7 @@ struct found {
     struct flo_err *err;
 };
 
-static int take_found(void *context, const struct flo_store_release *release)
+static int take_found(void *context, const struct flo_records_release *release)
 {
     struct found *found = context;
 
@@ -206,23 +206,24 @@ static int find(struct flo_rest_call *call, struct found *found,
                                      found->model, found->version, err);
 
     found->err = err;
-    return rv < 0
-               ? rv
-               : flo_store_release_get(call->controller->store, found->model,
-                                       found->version, take_found, found, err);
+    return rv < 0 ? rv
+                  : flo_records_release_get(call->controller->store,
+                                            found->model, found->version,
+                                            take_found, found, err);
 }
 
 static int set_state(struct flo_rest_call *call, const struct found *found,
                      const char *state, struct flo_err *err)
 {
-    int rv = flo_store_release_state(call->controller->store, found->digest,
-                                     state, err);
+    int rv = flo_records_release_state(call->controller->store, found->digest,
+                                       state, err);
 
     flo_effect_live(call->controller, "release",
                     flo_httpd_param(call->request, "name"));
-    return rv < 0 ? rv
-                  : flo_store_release_get(call->controller->store, found->model,
-                                          found->version, take_view, call, err);
+    return rv < 0
+               ? rv
+               : flo_records_release_get(call->controller->store, found->model,
+                                         found->version, take_view, call, err);
 }
 
 int flo_rest_release_publish(struct flo_rest_call *call, struct flo_err *err)
@@ -266,7 +267,7 @@ int flo_rest_release_yank(struct flo_rest_call *call, struct flo_err *err)
 
 /* ---- reading ---- */
 
-static int add_release(void *context, const struct flo_store_release *release)
+static int add_release(void *context, const struct flo_records_release *release)
 {
     json_array_append_new(context, flo_view_release(release, false));
     return 0;
@@ -275,8 +276,8 @@ static int add_release(void *context, const struct flo_store_release *release)
 int flo_rest_releases(struct flo_rest_call *call, struct flo_err *err)
 {
     json_t *items = json_array();
-    int rv = flo_store_release_list(call->controller->store, add_release, items,
-                                    err);
+    int rv = flo_records_release_list(call->controller->store, add_release,
+                                      items, err);
 
     call->out = flo_rest_list(items, NULL);
     return rv;
@@ -290,8 +291,8 @@ int flo_rest_release(struct flo_rest_call *call, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    rv = flo_store_release_get(call->controller->store, found.model,
-                               found.version, take_view, call, err);
+    rv = flo_records_release_get(call->controller->store, found.model,
+                                 found.version, take_view, call, err);
     if (rv == 0) {
         json_object_set_new(call->out, "missing",
                             missing_blobs(call->controller, &found.release));

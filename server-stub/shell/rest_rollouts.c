@@ -41,7 +41,7 @@ struct ids {
     struct flo_text_list list;
 };
 
-static int add_id(void *context, const struct flo_store_rollout *rollout)
+static int add_id(void *context, const struct flo_records_rollout *rollout)
 {
     struct ids *ids = context;
 
@@ -58,8 +58,8 @@ int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
     int rv = flo_rest_number(call, "limit", 1, 50, 50, &limit, err);
 
     if (rv == 0) {
-        rv = flo_store_rollout_list(call->controller->store, limit, add_id,
-                                    &ids, err);
+        rv = flo_records_rollout_list(call->controller->store, limit, add_id,
+                                      &ids, err);
     }
     for (size_t i = 0; i < ids.list.count && rv == 0; i++) {
         struct flo_rollout_entry *entry;
@@ -195,8 +195,8 @@ static int set_heartbeat(struct flo_rest_call *call, uint64_t ms,
 
     snprintf(text, sizeof(text), "%llu", (unsigned long long)ms);
     call->controller->heartbeat_ms = ms;
-    return flo_store_setting_set(call->controller->store, "heartbeat_ms", text,
-                                 err);
+    return flo_records_setting_set(call->controller->store, "heartbeat_ms",
+                                   text, err);
 }
 
 int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
@@ -246,7 +246,7 @@ int flo_rest_order(struct flo_rest_call *call, struct flo_err *err)
                           err);
 }
 
-static int add_tracked(void *context, const struct flo_store_order *order)
+static int add_tracked(void *context, const struct flo_records_order *order)
 {
     if (order->is_tracked) {
         flo_text_list_add(context, order->id);
@@ -259,8 +259,8 @@ int flo_rest_orders(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_text_list ids = {0};
     json_t *items = json_array();
-    int rv = flo_store_order_list(call->controller->store, NULL, 0, add_tracked,
-                                  &ids, err);
+    int rv = flo_records_order_list(call->controller->store, NULL, 0,
+                                    add_tracked, &ids, err);
 
     for (size_t i = ids.count; i > 0 && ids.count - i < 50 && rv == 0; i--) {
         json_t *view = NULL;

@@ -67,7 +67,7 @@ int flo_rest_telemetry(struct flo_rest_call *call, struct flo_err *err)
                                       .step_histogram = &scratch[0],
                                       .series_histogram = &scratch[1],
                                       .series = json_array()};
-    rv = flo_store_telemetry_list(
+    rv = flo_records_telemetry_list(
         call->controller->store, &query,
         now_ms > query.since_ms ? now_ms - query.since_ms : 0, fold_row, &fold,
         err);
@@ -100,7 +100,7 @@ static void metrics_text(struct flo_controller *controller, struct flo_buf *out)
     uint64_t active = 0;
     struct flo_err err = {0};
 
-    if (flo_store_device_counts(controller->store, &devices, &online, &err) <
+    if (flo_records_device_counts(controller->store, &devices, &online, &err) <
         0) {
         flo_log_err(FLO_LOG_WARN, "metrics", &err);
     }

@@ -97,7 +97,7 @@ struct wanted {
 
 /* Newest first: all that are under way, and a few that are not, for devices
  * that join or come back late. */
-static int want_row(void *context, const struct flo_store_rollout *row)
+static int want_row(void *context, const struct flo_records_rollout *row)
 {
     struct wanted *wanted = context;
     enum flo_rollout_state state;
@@ -113,8 +113,8 @@ int flo_rollouts_load(struct flo_controller *controller, struct flo_err *err)
 {
     struct wanted wanted = {0};
     struct flo_rollout_entry *entry;
-    int rv =
-        flo_store_rollout_list(controller->store, 1000, want_row, &wanted, err);
+    int rv = flo_records_rollout_list(controller->store, 1000, want_row,
+                                      &wanted, err);
 
     for (size_t i = wanted.ids.count; i > 0 && rv == 0; i--) {
         rv =
@@ -170,7 +170,7 @@ static int do_order(struct flo_controller *controller,
         action->op == FLO_ORDER_DEPLOY ? entry->release_bytes : 0, id, err);
 }
 
-static int take_id(void *context, const struct flo_store_order *order)
+static int take_id(void *context, const struct flo_records_order *order)
 {
     snprintf(context, FLO_NAME_MAX + 1, "%s", order->id);
     return 0;
@@ -184,14 +184,14 @@ static int do_desired(struct flo_controller *controller,
     struct flo_rollout *core = &entry->core;
     char order[FLO_NAME_MAX + 1];
     uint64_t phase = action->op == FLO_ORDER_DEPLOY ? action->phase : 0;
-    int rv = flo_store_order_of(controller->store, core->id,
-                                flo_order_op_word(action->op), phase, take_id,
-                                order, err);
+    int rv = flo_records_order_of(controller->store, core->id,
+                                  flo_order_op_word(action->op), phase, take_id,
+                                  order, err);
 
     for (size_t i = 0; i < core->member_count && rv == 0; i++) {
         if (flo_rollout_action_names(core, action, i)) {
-            rv = flo_store_desired_set(controller->store,
-                                       core->members[i].device, order, err);
+            rv = flo_records_desired_set(controller->store,
+                                         core->members[i].device, order, err);
             flo_effect_desired(controller, core->members[i].device);
         }
     }
@@ -205,7 +205,8 @@ static int do_member(struct flo_controller *controller,
     struct flo_rollout_member *member = &entry->core.members[index];
 
     member->is_dirty = false;
-    return flo_store_member_put(controller->store, entry->core.id, member, err);
+    return flo_records_member_put(controller->store, entry->core.id, member,
+                                  err);
 }
 
 static int do_members(struct flo_controller *controller,
@@ -315,7 +316,7 @@ int flo_rollouts_step_all(struct flo_controller *controller,
 /* ---- joining ---- */
 
 static int state_of_release(void *context,
-                            const struct flo_store_release *release)
+                            const struct flo_records_release *release)
 {
     *(bool *)context = strcmp(release->state, "published") == 0;
     return 0;
@@ -328,8 +329,9 @@ static int joins(struct flo_controller *controller, size_t index, bool *out,
 {
     const struct flo_rollout_entry *entry = controller->rollouts[index];
     enum flo_rollout_state state = entry->core.state;
-    int rv = flo_store_release_get(controller->store, entry->model,
-                                   entry->version, state_of_release, out, err);
+    int rv =
+        flo_records_release_get(controller->store, entry->model, entry->version,
+                                state_of_release, out, err);
 
     if (rv < 0 || !*out) {
         return rv;

@@ -203,7 +203,8 @@ struct release_of {
     char state[16];
 };
 
-static int take_release(void *context, const struct flo_store_release *release)
+static int take_release(void *context,
+                        const struct flo_records_release *release)
 {
     struct release_of *out = context;
 
@@ -241,8 +242,8 @@ static int read_words(struct flo_controller *controller, const json_t *spec,
     }
     snprintf(entry->group, sizeof(entry->group), "%s", group);
     snprintf(entry->core.release, sizeof(entry->core.release), "%s", title);
-    return flo_store_release_get(controller->store, entry->model,
-                                 entry->version, take_release, &release, err);
+    return flo_records_release_get(controller->store, entry->model,
+                                   entry->version, take_release, &release, err);
 }
 
 int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
@@ -275,7 +276,7 @@ struct join {
     struct flo_err *err;
 };
 
-static int join_row(void *context, const struct flo_store_device *device)
+static int join_row(void *context, const struct flo_records_device *device)
 {
     struct join *join = context;
     struct flo_rollout_actions actions;
@@ -296,8 +297,9 @@ static int may_start(struct flo_controller *controller,
 {
     struct release_of release = {
         .entry = (struct flo_rollout_entry *)(uintptr_t)entry};
-    int rv = flo_store_release_get(controller->store, entry->model,
-                                   entry->version, take_release, &release, err);
+    int rv =
+        flo_records_release_get(controller->store, entry->model, entry->version,
+                                take_release, &release, err);
 
     if (rv < 0) {
         return rv;
@@ -357,18 +359,18 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
     json_object_set_new(entry->spec, "by", json_string(by));
     rv = may_start(controller, entry, err);
     if (rv == 0) {
-        rv = flo_store_next(controller->store, "rollout", &number, err);
+        rv = flo_records_next(controller->store, "rollout", &number, err);
     }
     snprintf(entry->core.id, sizeof(entry->core.id), "r-%04llu",
              (unsigned long long)number);
     entry->core.created_at_ms = flo_controller_now_ms(controller);
     struct join join = {
         .entry = entry, .now_ms = entry->core.created_at_ms, .err = err};
-    struct flo_store_device_filter filter = {.group = entry->group,
-                                             .online = -1};
+    struct flo_records_device_filter filter = {.group = entry->group,
+                                               .online = -1};
     if (rv == 0) {
-        rv = flo_store_device_list(controller->store, &filter, join_row, &join,
-                                   err);
+        rv = flo_records_device_list(controller->store, &filter, join_row,
+                                     &join, err);
     }
     if (rv == 0 && entry->core.member_count == 0) {
         rv = flo_fail(err, FLO_E_GROUP_ABSENT, "no device is in group %s",

@@ -49,8 +49,8 @@ static int tick(struct flo_run *run, struct flo_err *err)
         run->hourly_at_ms = flo_now_ms() + HOUR_MS;
         rv = flo_orders_renew(controller, err);
         if (rv == 0) {
-            rv = flo_store_telemetry_prune(controller->store, flo_wall_ms(),
-                                           err);
+            rv = flo_records_telemetry_prune(controller->store, flo_wall_ms(),
+                                             err);
         }
     }
     if (rv < 0) {
@@ -192,8 +192,8 @@ static int devices_address(struct flo_controller *controller, char *out,
         snprintf(kept, sizeof(kept), "%.8s", colon + 1);
     }
     if (controller->options.listen_devices == NULL || atoi(kept) == 0) {
-        rv = flo_store_setting_get(controller->store, "devices_port", kept,
-                                   sizeof(kept), err);
+        rv = flo_records_setting_get(controller->store, "devices_port", kept,
+                                     sizeof(kept), err);
     }
     snprintf(out, out_bytes,
              strchr(controller->host_devices, ':') != NULL ? "[%s]:%s"
@@ -210,8 +210,8 @@ static int keep_devices_port(struct flo_controller *controller,
 
     snprintf(text, sizeof(text), "%u", controller->port_devices);
     if (rv == 0) {
-        rv =
-            flo_store_setting_set(controller->store, "devices_port", text, err);
+        rv = flo_records_setting_set(controller->store, "devices_port", text,
+                                     err);
         if (rv < 0) {
             flo_controller_cancel(controller);
             return rv;

@@ -26,7 +26,7 @@ static void copy_field(json_t *to, const json_t *from, const char *key)
                         value != NULL ? json_incref(value) : json_null());
 }
 
-json_t *flo_view_device(const struct flo_store_device *device)
+json_t *flo_view_device(const struct flo_records_device *device)
 {
     json_t *reported = parse_or(device->reported, json_object());
     json_t *json =
@@ -55,7 +55,7 @@ json_t *flo_view_device(const struct flo_store_device *device)
     return json;
 }
 
-json_t *flo_view_release(const struct flo_store_release *release,
+json_t *flo_view_release(const struct flo_records_release *release,
                          bool with_document)
 {
     json_t *json =
@@ -195,8 +195,8 @@ int flo_view_rollout(struct flo_controller *controller,
     }
     if (with_devices) {
         struct members members = {.core = core, .list = json_array()};
-        int rv = flo_store_member_list(controller->store, core->id, view_member,
-                                       &members, err);
+        int rv = flo_records_member_list(controller->store, core->id,
+                                         view_member, &members, err);
         json_object_set_new(json, "devices", members.list);
         if (rv < 0) {
             json_decref(json);
@@ -215,7 +215,7 @@ struct order_view {
     struct flo_order_progress progress;
 };
 
-static int view_order_row(void *context, const struct flo_store_order *order)
+static int view_order_row(void *context, const struct flo_records_order *order)
 {
     struct order_view *view = context;
 
@@ -249,12 +249,12 @@ int flo_view_order(struct flo_controller *controller, const char *id,
                    json_t **out, struct flo_err *err)
 {
     struct order_view view = {.devices = json_array()};
-    int rv =
-        flo_store_order_get(controller->store, id, view_order_row, &view, err);
+    int rv = flo_records_order_get(controller->store, id, view_order_row, &view,
+                                   err);
 
     if (rv == 0) {
-        rv = flo_store_outcome_list(controller->store, id, view_outcome, &view,
-                                    err);
+        rv = flo_records_outcome_list(controller->store, id, view_outcome,
+                                      &view, err);
     }
     if (rv < 0) {
         json_decref(view.json);

@@ -25,14 +25,14 @@ struct world {
 static int enrol(struct world *world, const char *id, const char *name)
 {
     const char groups[1][FLO_NAME_MAX + 1] = {"all"};
-    struct flo_store_device device = {.id = id,
-                                      .name = name,
-                                      .labels = "{}",
-                                      .profile = "{}",
-                                      .groups = "[\"all\"]",
-                                      .enrolled_at_ms = 1};
-    int rv = flo_store_device_add(world->controller->store, &device, groups, 1,
-                                  &world->err);
+    struct flo_records_device device = {.id = id,
+                                        .name = name,
+                                        .labels = "{}",
+                                        .profile = "{}",
+                                        .groups = "[\"all\"]",
+                                        .enrolled_at_ms = 1};
+    int rv = flo_records_device_add(world->controller->store, &device, groups,
+                                    1, &world->err);
     return rv < 0 ? rv
                   : flo_rollouts_join(world->controller, id, groups, 1,
                                       &world->err);
@@ -43,13 +43,13 @@ static int world_setup(void **state)
     struct world *world = calloc(1, sizeof(*world));
     struct flo_controller_options options = {.dir = ":memory:",
                                              .fleet = "demo"};
-    struct flo_store_release release = {.model = "tiny",
-                                        .version = "2.1.0",
-                                        .number = 1,
-                                        .digest = DIGEST,
-                                        .state = "published",
-                                        .body = "{}",
-                                        .bytes = 100};
+    struct flo_records_release release = {.model = "tiny",
+                                          .version = "2.1.0",
+                                          .number = 1,
+                                          .digest = DIGEST,
+                                          .state = "published",
+                                          .body = "{}",
+                                          .bytes = 100};
 
     flo_log_level_set(FLO_LOG_ERROR);
     assert_int_equal(
@@ -60,9 +60,9 @@ static int world_setup(void **state)
         snprintf(name, sizeof(name), "gw-%zu", i + 1);
         assert_int_equal(enrol(world, ids[i], name), 0);
     }
-    assert_int_equal(
-        flo_store_release_add(world->controller->store, &release, &world->err),
-        0);
+    assert_int_equal(flo_records_release_add(world->controller->store, &release,
+                                             &world->err),
+                     0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     *state = world;
     return 0;
@@ -140,9 +140,9 @@ static const char *order_of(struct world *world, size_t device)
     static char order[FLO_NAME_MAX + 1];
     uint64_t rev;
 
-    assert_int_equal(flo_store_desired_get(world->controller->store,
-                                           ids[device], &rev, order,
-                                           &world->err),
+    assert_int_equal(flo_records_desired_get(world->controller->store,
+                                             ids[device], &rev, order,
+                                             &world->err),
                      0);
     return order;
 }
@@ -346,23 +346,24 @@ static void old_orders_are_signed_anew_while_desired_holds_them(void **state)
     assert_string_equal(order_of(world, canary), aged);
 
     /* As if it had been issued 40 hours ago. */
-    struct flo_store_order old = {.id = "o-0900",
-                                  .op = "rollback",
-                                  .group = "all",
-                                  .envelope = "{}",
-                                  .rollout = "",
-                                  .release = DIGEST,
-                                  .issued_at_ms = flo_wall_ms() - 144000000,
-                                  .expires_at_ms = flo_wall_ms() + 115200000};
+    struct flo_records_order old = {.id = "o-0900",
+                                    .op = "rollback",
+                                    .group = "all",
+                                    .envelope = "{}",
+                                    .rollout = "",
+                                    .release = DIGEST,
+                                    .issued_at_ms = flo_wall_ms() - 144000000,
+                                    .expires_at_ms = flo_wall_ms() + 115200000};
     old.body =
         "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-0900\",\"op\":"
         "\"rollback\",\"scope\":{\"group\":\"all\"},\"epoch\":1,"
         "\"seq\":900,\"issued_at_ms\":1,\"expires_at_ms\":2,\"args\":"
         "{\"model\":\"tiny\",\"from\":[\"" DIGEST "\"],\"to\":\"previous\"}}";
     assert_int_equal(
-        flo_store_order_add(world->controller->store, &old, &world->err), 0);
-    assert_int_equal(flo_store_desired_set(world->controller->store,
-                                           ids[canary], "o-0900", &world->err),
+        flo_records_order_add(world->controller->store, &old, &world->err), 0);
+    assert_int_equal(flo_records_desired_set(world->controller->store,
+                                             ids[canary], "o-0900",
+                                             &world->err),
                      0);
     assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
 
@@ -392,8 +393,8 @@ static void a_newcomer_gets_what_its_group_was_brought_to(void **state)
     assert_int_equal(enrol(world, newcomer, "gw-9"), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 
-    assert_int_equal(flo_store_desired_get(world->controller->store, newcomer,
-                                           &rev, order, &world->err),
+    assert_int_equal(flo_records_desired_get(world->controller->store, newcomer,
+                                             &rev, order, &world->err),
                      0);
     assert_true(strcmp(order, "o-0001") == 0 || strcmp(order, "o-0002") == 0);
 }

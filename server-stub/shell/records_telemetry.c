@@ -2,36 +2,36 @@
  * device). */
 #include <string.h>
 
-#include "server-stub/shell/store_inside.h"
+#include "server-stub/shell/records_inside.h"
 
 static const uint64_t steps[] = {FLO_TELEMETRY_FINE_MS,
                                  FLO_TELEMETRY_COARSE_MS};
 
-static int number_add(struct flo_store *store, uint64_t step, const char *word,
-                      uint64_t at_ms, const char *release, const char *device,
-                      int64_t value, struct flo_err *err)
+static int number_add(struct flo_records *store, uint64_t step,
+                      const char *word, uint64_t at_ms, const char *release,
+                      const char *device, int64_t value, struct flo_err *err)
 {
-    return flo_store_run(store->telemetry, err,
-                         "INSERT INTO number"
-                         " VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?6, ?6)"
-                         " ON CONFLICT DO UPDATE SET n = n + 1,"
-                         " sum = sum + ?6, min = min(min, ?6),"
-                         " max = max(max, ?6)",
-                         "ututti", step, word, at_ms, release, device, value);
+    return flo_records_run(store->telemetry, err,
+                           "INSERT INTO number"
+                           " VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?6, ?6)"
+                           " ON CONFLICT DO UPDATE SET n = n + 1,"
+                           " sum = sum + ?6, min = min(min, ?6),"
+                           " max = max(max, ?6)",
+                           "ututti", step, word, at_ms, release, device, value);
 }
 
-static int histogram_get(struct flo_store *store, uint64_t step,
+static int histogram_get(struct flo_records *store, uint64_t step,
                          const char *word, uint64_t at_ms, const char *release,
                          const char *device, struct flo_histogram *out,
                          struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row;
-    int rv = flo_store_query(store->telemetry, err, &row,
-                             "SELECT data FROM histogram WHERE step = ?"
-                             " AND metric = ? AND at = ? AND release = ?"
-                             " AND device = ?",
-                             "ututt", step, word, at_ms, release, device);
+    int rv = flo_records_query(store->telemetry, err, &row,
+                               "SELECT data FROM histogram WHERE step = ?"
+                               " AND metric = ? AND at = ? AND release = ?"
+                               " AND device = ?",
+                               "ututt", step, word, at_ms, release, device);
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;
@@ -45,7 +45,7 @@ static int histogram_get(struct flo_store *store, uint64_t step,
     return rv;
 }
 
-static int histogram_add(struct flo_store *store, uint64_t step,
+static int histogram_add(struct flo_records *store, uint64_t step,
                          const char *word, uint64_t at_ms, const char *release,
                          const char *device, const struct flo_histogram *more,
                          struct flo_err *err)
@@ -62,11 +62,11 @@ static int histogram_add(struct flo_store *store, uint64_t step,
     if (text.failed) {
         return flo_fail(err, FLO_E_MEMORY, "histogram");
     }
-    return flo_store_run(store->telemetry, err,
-                         "INSERT INTO histogram VALUES (?, ?, ?, ?, ?, ?)"
-                         " ON CONFLICT DO UPDATE SET data = excluded.data",
-                         "ututtt", step, word, at_ms, release, device,
-                         text.data != NULL ? text.data : "");
+    return flo_records_run(store->telemetry, err,
+                           "INSERT INTO histogram VALUES (?, ?, ?, ?, ?, ?)"
+                           " ON CONFLICT DO UPDATE SET data = excluded.data",
+                           "ututtt", step, word, at_ms, release, device,
+                           text.data != NULL ? text.data : "");
 }
 
 /* A window that waited for the network belongs to its time; a clock that
@@ -79,9 +79,10 @@ static uint64_t time_of(const struct flo_telemetry *window, uint64_t now_ms)
     return fits ? window->at_ms : now_ms;
 }
 
-int flo_store_telemetry_add(struct flo_store *store, const char *device,
-                            uint64_t now_ms, const struct flo_telemetry *window,
-                            bool *is_new, struct flo_err *err)
+int flo_records_telemetry_add(struct flo_records *store, const char *device,
+                              uint64_t now_ms,
+                              const struct flo_telemetry *window, bool *is_new,
+                              struct flo_err *err)
 {
     uint64_t at_ms = time_of(window, now_ms);
     char release[FLO_DIGEST_TEXT];
@@ -89,9 +90,10 @@ int flo_store_telemetry_add(struct flo_store *store, const char *device,
 
     *is_new = true;
     if (window->seq != 0 && window->at_ms != 0) {
-        rv = flo_store_run(store->telemetry, err,
-                           "INSERT OR IGNORE INTO merged VALUES (?, ?, ?, ?)",
-                           "tuuu", device, window->at_ms, window->seq, now_ms);
+        rv =
+            flo_records_run(store->telemetry, err,
+                            "INSERT OR IGNORE INTO merged VALUES (?, ?, ?, ?)",
+                            "tuuu", device, window->at_ms, window->seq, now_ms);
         *is_new = rv == 0 && flo_db_changes(store->telemetry) > 0;
         if (!*is_new) {
             return rv;
@@ -117,7 +119,7 @@ int flo_store_telemetry_add(struct flo_store *store, const char *device,
 }
 
 /* The order of rows is the order of the series; one statement per order. */
-static int query_rows(struct flo_store *store,
+static int query_rows(struct flo_records *store,
                       const struct flo_telemetry_query *query, uint64_t from_ms,
                       struct flo_db_statement **row, struct flo_err *err)
 {
@@ -144,16 +146,16 @@ static int query_rows(struct flo_store *store,
     const struct flo_metric_fact *fact = flo_metric_fact(query->metric);
     int order = (query->by_release ? 1 : 0) + (query->by_device ? 2 : 0);
 
-    return flo_store_query(
+    return flo_records_query(
         store->telemetry, err, row,
         texts[fact->kind == FLO_METRIC_HISTOGRAM ? 0 : 1][order], "utu",
         flo_telemetry_resolution(query), fact->word, from_ms);
 }
 
-int flo_store_telemetry_list(struct flo_store *store,
-                             const struct flo_telemetry_query *query,
-                             uint64_t from_ms, flo_store_telemetry_fn fn,
-                             void *context, struct flo_err *err)
+int flo_records_telemetry_list(struct flo_records *store,
+                               const struct flo_telemetry_query *query,
+                               uint64_t from_ms, flo_records_telemetry_fn fn,
+                               void *context, struct flo_err *err)
 {
     bool is_histogram =
         flo_metric_fact(query->metric)->kind == FLO_METRIC_HISTOGRAM;
@@ -187,24 +189,24 @@ int flo_store_telemetry_list(struct flo_store *store,
     return rv;
 }
 
-int flo_store_telemetry_prune(struct flo_store *store, uint64_t now_ms,
-                              struct flo_err *err)
+int flo_records_telemetry_prune(struct flo_records *store, uint64_t now_ms,
+                                struct flo_err *err)
 {
     static const uint64_t lives[] = {FLO_TELEMETRY_FINE_LIFE_MS,
                                      FLO_TELEMETRY_COARSE_LIFE_MS};
-    int rv = flo_store_run(store->telemetry, err,
-                           "DELETE FROM merged WHERE received_at < ?", "u",
-                           now_ms - FLO_TELEMETRY_FINE_LIFE_MS);
+    int rv = flo_records_run(store->telemetry, err,
+                             "DELETE FROM merged WHERE received_at < ?", "u",
+                             now_ms - FLO_TELEMETRY_FINE_LIFE_MS);
 
     for (size_t i = 0; i < FLO_COUNT(steps) && rv == 0; i++) {
         uint64_t before = now_ms > lives[i] ? now_ms - lives[i] : 0;
-        rv = flo_store_run(store->telemetry, err,
-                           "DELETE FROM histogram WHERE step = ? AND at < ?",
-                           "uu", steps[i], before);
+        rv = flo_records_run(store->telemetry, err,
+                             "DELETE FROM histogram WHERE step = ? AND at < ?",
+                             "uu", steps[i], before);
         if (rv == 0) {
-            rv = flo_store_run(store->telemetry, err,
-                               "DELETE FROM number WHERE step = ? AND at < ?",
-                               "uu", steps[i], before);
+            rv = flo_records_run(store->telemetry, err,
+                                 "DELETE FROM number WHERE step = ? AND at < ?",
+                                 "uu", steps[i], before);
         }
     }
     return rv;

@@ -1,8 +1,8 @@
 /* The store's tables.  A change is a new script behind the last one, never an
  * edit: databases in the field have run what stands here. */
-#include "server-stub/shell/store_inside.h"
+#include "server-stub/shell/records_inside.h"
 
-const char *const flo_store_control_schema[] = {
+const char *const flo_records_control_schema[] = {
     "CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL)"
     " WITHOUT ROWID;"
     "CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL)"
@@ -67,10 +67,10 @@ const char *const flo_store_control_schema[] = {
     " hash BLOB NOT NULL);",
     "CREATE INDEX event_device ON event(device, id);",
 };
-const size_t flo_store_control_schema_count =
-    FLO_COUNT(flo_store_control_schema);
+const size_t flo_records_control_schema_count =
+    FLO_COUNT(flo_records_control_schema);
 
-const char *const flo_store_telemetry_schema[] = {
+const char *const flo_records_telemetry_schema[] = {
     "CREATE TABLE histogram (step INTEGER NOT NULL, metric TEXT NOT NULL,"
     " at INTEGER NOT NULL, release TEXT NOT NULL, device TEXT NOT NULL,"
     " data TEXT NOT NULL,"
@@ -86,5 +86,5 @@ const char *const flo_store_telemetry_schema[] = {
     " PRIMARY KEY (device, at, seq)) WITHOUT ROWID;"
     "CREATE INDEX merged_received ON merged(received_at);",
 };
-const size_t flo_store_telemetry_schema_count =
-    FLO_COUNT(flo_store_telemetry_schema);
+const size_t flo_records_telemetry_schema_count =
+    FLO_COUNT(flo_records_telemetry_schema);

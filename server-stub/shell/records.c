@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/shell/store_inside.h"
+#include "server-stub/shell/records_inside.h"
 
 /* ---- parameters ---- */
 
@@ -34,9 +34,9 @@ static void bind(struct flo_db_statement *statement, const char *types,
     }
 }
 
-int flo_store_query(struct flo_db *db, struct flo_err *err,
-                    struct flo_db_statement **out, const char *sql,
-                    const char *types, ...)
+int flo_records_query(struct flo_db *db, struct flo_err *err,
+                      struct flo_db_statement **out, const char *sql,
+                      const char *types, ...)
 {
     va_list arguments;
     int rv = flo_db_prepare(db, sql, out, err);
@@ -50,8 +50,8 @@ int flo_store_query(struct flo_db *db, struct flo_err *err,
     return 0;
 }
 
-int flo_store_run(struct flo_db *db, struct flo_err *err, const char *sql,
-                  const char *types, ...)
+int flo_records_run(struct flo_db *db, struct flo_err *err, const char *sql,
+                    const char *types, ...)
 {
     struct flo_db_statement *statement;
     va_list arguments;
@@ -100,9 +100,10 @@ static int open_one(const char *dir, const char *name, enum flo_db_sync sync,
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 
-int flo_store_open(const char *dir, struct flo_store **out, struct flo_err *err)
+int flo_records_open(const char *dir, struct flo_records **out,
+                     struct flo_err *err)
 {
-    struct flo_store *store = calloc(1, sizeof(*store));
+    struct flo_records *store = calloc(1, sizeof(*store));
 
     if (store == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "store");
@@ -112,22 +113,23 @@ int flo_store_open(const char *dir, struct flo_store **out, struct flo_err *err)
         store->histogram == NULL
             ? flo_fail(err, FLO_E_MEMORY, "store")
             : open_one(dir, "control.db", FLO_DB_SYNC_FULL,
-                       flo_store_control_schema, flo_store_control_schema_count,
-                       &store->control, err);
+                       flo_records_control_schema,
+                       flo_records_control_schema_count, &store->control, err);
     if (rv == 0) {
         rv = open_one(dir, "telemetry.db", FLO_DB_SYNC_NORMAL,
-                      flo_store_telemetry_schema,
-                      flo_store_telemetry_schema_count, &store->telemetry, err);
+                      flo_records_telemetry_schema,
+                      flo_records_telemetry_schema_count, &store->telemetry,
+                      err);
     }
     if (rv < 0) {
-        flo_store_close(store);
+        flo_records_close(store);
         return rv;
     }
     *out = store;
     return 0;
 }
 
-void flo_store_close(struct flo_store *store)
+void flo_records_close(struct flo_records *store)
 {
     if (store != NULL) {
         flo_db_close(store->control);
@@ -139,7 +141,7 @@ void flo_store_close(struct flo_store *store)
 
 /* ---- transactions ---- */
 
-int flo_store_begin(struct flo_store *store, struct flo_err *err)
+int flo_records_begin(struct flo_records *store, struct flo_err *err)
 {
     int rv = flo_db_begin(store->control, err);
 
@@ -155,7 +157,7 @@ int flo_store_begin(struct flo_store *store, struct flo_err *err)
 
 /* Telemetry goes first: a window that is counted twice after a crash between
  * the two is less bad than an acknowledgement that is not. */
-int flo_store_commit(struct flo_store *store, struct flo_err *err)
+int flo_records_commit(struct flo_records *store, struct flo_err *err)
 {
     struct flo_err telemetry = {0};
 
@@ -166,7 +168,7 @@ int flo_store_commit(struct flo_store *store, struct flo_err *err)
     return flo_db_commit(store->control, err);
 }
 
-void flo_store_roll_back(struct flo_store *store)
+void flo_records_roll_back(struct flo_records *store)
 {
     store->is_open = false;
     flo_db_roll_back(store->telemetry);
@@ -175,14 +177,14 @@ void flo_store_roll_back(struct flo_store *store)
 
 /* ---- settings and counters ---- */
 
-int flo_store_setting_get(struct flo_store *store, const char *name, char *out,
-                          size_t out_bytes, struct flo_err *err)
+int flo_records_setting_get(struct flo_records *store, const char *name,
+                            char *out, size_t out_bytes, struct flo_err *err)
 {
     struct flo_db_statement *statement;
     bool has_row;
-    int rv =
-        flo_store_query(store->control, err, &statement,
-                        "SELECT value FROM setting WHERE name = ?", "t", name);
+    int rv = flo_records_query(store->control, err, &statement,
+                               "SELECT value FROM setting WHERE name = ?", "t",
+                               name);
 
     if (rv < 0 || (rv = flo_db_step(statement, &has_row, err)) < 0) {
         return rv;
@@ -193,25 +195,25 @@ int flo_store_setting_get(struct flo_store *store, const char *name, char *out,
     return 0;
 }
 
-int flo_store_setting_set(struct flo_store *store, const char *name,
-                          const char *value, struct flo_err *err)
+int flo_records_setting_set(struct flo_records *store, const char *name,
+                            const char *value, struct flo_err *err)
 {
-    return flo_store_run(store->control, err,
-                         "INSERT INTO setting VALUES (?, ?)"
-                         " ON CONFLICT DO UPDATE SET value = excluded.value",
-                         "tt", name, value);
+    return flo_records_run(store->control, err,
+                           "INSERT INTO setting VALUES (?, ?)"
+                           " ON CONFLICT DO UPDATE SET value = excluded.value",
+                           "tt", name, value);
 }
 
-int flo_store_next(struct flo_store *store, const char *counter, uint64_t *out,
-                   struct flo_err *err)
+int flo_records_next(struct flo_records *store, const char *counter,
+                     uint64_t *out, struct flo_err *err)
 {
     struct flo_db_statement *statement;
     bool has_row;
-    int rv = flo_store_query(store->control, err, &statement,
-                             "INSERT INTO counter VALUES (?, 1)"
-                             " ON CONFLICT DO UPDATE SET value = value + 1"
-                             " RETURNING value",
-                             "t", counter);
+    int rv = flo_records_query(store->control, err, &statement,
+                               "INSERT INTO counter VALUES (?, 1)"
+                               " ON CONFLICT DO UPDATE SET value = value + 1"
+                               " RETURNING value",
+                               "t", counter);
 
     if (rv < 0 || (rv = flo_db_step(statement, &has_row, err)) < 0) {
         return rv;

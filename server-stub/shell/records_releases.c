@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server-stub/shell/store_inside.h"
+#include "server-stub/shell/records_inside.h"
 
 /* ---- releases ---- */
 
@@ -10,9 +10,9 @@
     "model, version, number, digest, state, body, bytes, created_at"
 
 static void release_row(struct flo_db_statement *row,
-                        struct flo_store_release *out)
+                        struct flo_records_release *out)
 {
-    *out = (struct flo_store_release){
+    *out = (struct flo_records_release){
         .model = flo_db_column_text(row, 0),
         .version = flo_db_column_text(row, 1),
         .number = flo_column_u64(row, 2),
@@ -24,34 +24,35 @@ static void release_row(struct flo_db_statement *row,
     };
 }
 
-int flo_store_release_add(struct flo_store *store,
-                          const struct flo_store_release *release,
-                          struct flo_err *err)
+int flo_records_release_add(struct flo_records *store,
+                            const struct flo_records_release *release,
+                            struct flo_err *err)
 {
-    return flo_store_run(store->control, err,
-                         "INSERT INTO release (" RELEASE_COLUMNS
-                         ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                         "ttutttuu", release->model, release->version,
-                         release->number, release->digest, release->state,
-                         release->body, release->bytes, release->created_at_ms);
+    return flo_records_run(store->control, err,
+                           "INSERT INTO release (" RELEASE_COLUMNS
+                           ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                           "ttutttuu", release->model, release->version,
+                           release->number, release->digest, release->state,
+                           release->body, release->bytes,
+                           release->created_at_ms);
 }
 
-int flo_store_release_get(struct flo_store *store, const char *model,
-                          const char *version, flo_store_release_fn fn,
-                          void *context, struct flo_err *err)
+int flo_records_release_get(struct flo_records *store, const char *model,
+                            const char *version, flo_records_release_fn fn,
+                            void *context, struct flo_err *err)
 {
     struct flo_db_statement *row;
-    struct flo_store_release release;
+    struct flo_records_release release;
     bool has_row;
     int rv = model != NULL
-                 ? flo_store_query(store->control, err, &row,
-                                   "SELECT " RELEASE_COLUMNS " FROM release"
-                                   " WHERE model = ? AND version = ?",
-                                   "tt", model, version)
-                 : flo_store_query(store->control, err, &row,
-                                   "SELECT " RELEASE_COLUMNS " FROM release"
-                                   " WHERE digest = ?",
-                                   "t", version);
+                 ? flo_records_query(store->control, err, &row,
+                                     "SELECT " RELEASE_COLUMNS " FROM release"
+                                     " WHERE model = ? AND version = ?",
+                                     "tt", model, version)
+                 : flo_records_query(store->control, err, &row,
+                                     "SELECT " RELEASE_COLUMNS " FROM release"
+                                     " WHERE digest = ?",
+                                     "t", version);
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;
@@ -67,16 +68,17 @@ int flo_store_release_get(struct flo_store *store, const char *model,
     return rv;
 }
 
-int flo_store_release_list(struct flo_store *store, flo_store_release_fn fn,
-                           void *context, struct flo_err *err)
+int flo_records_release_list(struct flo_records *store,
+                             flo_records_release_fn fn, void *context,
+                             struct flo_err *err)
 {
     struct flo_db_statement *row;
-    struct flo_store_release release;
+    struct flo_records_release release;
     bool has_row = true;
-    int rv = flo_store_query(store->control, err, &row,
-                             "SELECT " RELEASE_COLUMNS " FROM release"
-                             " ORDER BY model, number, version LIMIT 1000",
-                             "");
+    int rv = flo_records_query(store->control, err, &row,
+                               "SELECT " RELEASE_COLUMNS " FROM release"
+                               " ORDER BY model, number, version LIMIT 1000",
+                               "");
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         release_row(row, &release);
@@ -88,12 +90,12 @@ int flo_store_release_list(struct flo_store *store, flo_store_release_fn fn,
     return rv;
 }
 
-int flo_store_release_state(struct flo_store *store, const char *digest,
-                            const char *state, struct flo_err *err)
+int flo_records_release_state(struct flo_records *store, const char *digest,
+                              const char *state, struct flo_err *err)
 {
-    return flo_store_run(store->control, err,
-                         "UPDATE release SET state = ? WHERE digest = ?", "tt",
-                         state, digest);
+    return flo_records_run(store->control, err,
+                           "UPDATE release SET state = ? WHERE digest = ?",
+                           "tt", state, digest);
 }
 
 /* ---- rollouts ---- */
@@ -101,9 +103,9 @@ int flo_store_release_state(struct flo_store *store, const char *digest,
 #define ROLLOUT_COLUMNS "id, spec, state, core, digest, created_at"
 
 static void rollout_row(struct flo_db_statement *row,
-                        struct flo_store_rollout *out)
+                        struct flo_records_rollout *out)
 {
-    *out = (struct flo_store_rollout){
+    *out = (struct flo_records_rollout){
         .id = flo_db_column_text(row, 0),
         .spec = flo_db_column_text(row, 1),
         .state = flo_db_column_text(row, 2),
@@ -113,11 +115,11 @@ static void rollout_row(struct flo_db_statement *row,
     };
 }
 
-int flo_store_rollout_put(struct flo_store *store,
-                          const struct flo_store_rollout *rollout,
-                          struct flo_err *err)
+int flo_records_rollout_put(struct flo_records *store,
+                            const struct flo_records_rollout *rollout,
+                            struct flo_err *err)
 {
-    return flo_store_run(
+    return flo_records_run(
         store->control, err,
         "INSERT INTO rollout (" ROLLOUT_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET state = excluded.state,"
@@ -126,17 +128,17 @@ int flo_store_rollout_put(struct flo_store *store,
         rollout->digest, rollout->created_at_ms);
 }
 
-int flo_store_rollout_get(struct flo_store *store, const char *id,
-                          flo_store_rollout_fn fn, void *context,
-                          struct flo_err *err)
+int flo_records_rollout_get(struct flo_records *store, const char *id,
+                            flo_records_rollout_fn fn, void *context,
+                            struct flo_err *err)
 {
     struct flo_db_statement *row;
-    struct flo_store_rollout rollout;
+    struct flo_records_rollout rollout;
     bool has_row;
-    int rv = flo_store_query(store->control, err, &row,
-                             "SELECT " ROLLOUT_COLUMNS " FROM rollout"
-                             " WHERE id = ?",
-                             "t", id);
+    int rv = flo_records_query(store->control, err, &row,
+                               "SELECT " ROLLOUT_COLUMNS " FROM rollout"
+                               " WHERE id = ?",
+                               "t", id);
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;
@@ -150,17 +152,17 @@ int flo_store_rollout_get(struct flo_store *store, const char *id,
     return rv;
 }
 
-int flo_store_rollout_list(struct flo_store *store, uint64_t limit,
-                           flo_store_rollout_fn fn, void *context,
-                           struct flo_err *err)
+int flo_records_rollout_list(struct flo_records *store, uint64_t limit,
+                             flo_records_rollout_fn fn, void *context,
+                             struct flo_err *err)
 {
     struct flo_db_statement *row;
-    struct flo_store_rollout rollout;
+    struct flo_records_rollout rollout;
     bool has_row = true;
-    int rv = flo_store_query(store->control, err, &row,
-                             "SELECT " ROLLOUT_COLUMNS " FROM rollout"
-                             " ORDER BY length(id) DESC, id DESC LIMIT ?",
-                             "u", limit);
+    int rv = flo_records_query(store->control, err, &row,
+                               "SELECT " ROLLOUT_COLUMNS " FROM rollout"
+                               " ORDER BY length(id) DESC, id DESC LIMIT ?",
+                               "u", limit);
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         rollout_row(row, &rollout);
@@ -172,11 +174,11 @@ int flo_store_rollout_list(struct flo_store *store, uint64_t limit,
     return rv;
 }
 
-int flo_store_member_put(struct flo_store *store, const char *rollout,
-                         const struct flo_rollout_member *member,
-                         struct flo_err *err)
+int flo_records_member_put(struct flo_records *store, const char *rollout,
+                           const struct flo_rollout_member *member,
+                           struct flo_err *err)
 {
-    return flo_store_run(
+    return flo_records_run(
         store->control, err,
         "INSERT INTO member (rollout, device, bucket, state, attempt, silent,"
         " back, since_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -189,15 +191,15 @@ int flo_store_member_put(struct flo_store *store, const char *rollout,
         (int64_t)member->is_back, member->since_at_ms);
 }
 
-int flo_store_member_detail(struct flo_store *store, const char *rollout,
-                            const char *device, const char *error_json,
-                            const char *detail_json, struct flo_err *err)
+int flo_records_member_detail(struct flo_records *store, const char *rollout,
+                              const char *device, const char *error_json,
+                              const char *detail_json, struct flo_err *err)
 {
-    return flo_store_run(store->control, err,
-                         "UPDATE member SET error = coalesce(?, error),"
-                         " detail = coalesce(?, detail)"
-                         " WHERE rollout = ? AND device = ?",
-                         "tttt", error_json, detail_json, rollout, device);
+    return flo_records_run(store->control, err,
+                           "UPDATE member SET error = coalesce(?, error),"
+                           " detail = coalesce(?, detail)"
+                           " WHERE rollout = ? AND device = ?",
+                           "tttt", error_json, detail_json, rollout, device);
 }
 
 static void member_row(struct flo_db_statement *row,
@@ -219,14 +221,14 @@ static void member_row(struct flo_db_statement *row,
     out->heard_at_ms = out->since_at_ms;
 }
 
-int flo_store_member_list(struct flo_store *store, const char *rollout,
-                          flo_store_member_fn fn, void *context,
-                          struct flo_err *err)
+int flo_records_member_list(struct flo_records *store, const char *rollout,
+                            flo_records_member_fn fn, void *context,
+                            struct flo_err *err)
 {
     struct flo_db_statement *row;
     struct flo_rollout_member member;
     bool has_row = true;
-    int rv = flo_store_query(
+    int rv = flo_records_query(
         store->control, err, &row,
         "SELECT m.device, bucket, state, attempt, silent, back, since_at,"
         " coalesce(d.name, ''), error, detail FROM member m"

@@ -9,155 +9,159 @@
 
 #include "base/host/db.h"
 
-#include "server-stub/shell/store.h"
+#include "server-stub/shell/records.h"
 
 #define DEVICE "11111111-1111-4111-8111-111111111111"
 #define OTHER "22222222-2222-4222-8222-222222222222"
 #define BOOT "33333333-3333-4333-8333-333333333333"
 
-static struct flo_store *store_new(void)
+static struct flo_records *store_new(void)
 {
-    struct flo_store *store = NULL;
+    struct flo_records *store = NULL;
     struct flo_err err = {0};
 
-    if (flo_store_open(":memory:", &store, &err) < 0) {
+    if (flo_records_open(":memory:", &store, &err) < 0) {
         fail_msg("%s", err.what);
     }
     return store;
 }
 
-static int add(struct flo_store *store, const char *id, const char *name,
+static int add(struct flo_records *store, const char *id, const char *name,
                const char *group)
 {
     char groups[2][FLO_NAME_MAX + 1] = {"all"};
     struct flo_err err = {0};
-    struct flo_store_device device = {.id = id,
-                                      .name = name,
-                                      .labels = "{}",
-                                      .profile = "{}",
-                                      .groups = "[\"all\"]",
-                                      .enrolled_at_ms = 5};
+    struct flo_records_device device = {.id = id,
+                                        .name = name,
+                                        .labels = "{}",
+                                        .profile = "{}",
+                                        .groups = "[\"all\"]",
+                                        .enrolled_at_ms = 5};
 
     snprintf(groups[1], sizeof(groups[1]), "%s", group);
-    return flo_store_device_add(
+    return flo_records_device_add(
         store, &device, (const char(*)[FLO_NAME_MAX + 1]) groups, 2, &err);
 }
 
-static int count_device(void *context, const struct flo_store_device *device)
+static int count_device(void *context, const struct flo_records_device *device)
 {
     (void)device;
     (*(int *)context)++;
     return 0;
 }
 
-static int listed(struct flo_store *store,
-                  struct flo_store_device_filter filter)
+static int listed(struct flo_records *store,
+                  struct flo_records_device_filter filter)
 {
     struct flo_err err = {0};
     int count = 0;
 
     assert_int_equal(
-        flo_store_device_list(store, &filter, count_device, &count, &err), 0);
+        flo_records_device_list(store, &filter, count_device, &count, &err), 0);
     return count;
 }
 
 static void devices_are_found_by_id_name_and_group(void **state)
 {
     (void)state;
-    struct flo_store *store = store_new();
+    struct flo_records *store = store_new();
     struct flo_err err = {0};
 
     assert_int_equal(add(store, DEVICE, "gw-1", "lab"), 0);
     assert_int_equal(add(store, OTHER, "gw-2", "shop"), 0);
     assert_int_equal(add(store, BOOT, "gw-2", "shop"), FLO_E_STATE);
 
-    assert_int_equal(flo_store_device_get(store, DEVICE, NULL, NULL, &err), 0);
-    assert_int_equal(flo_store_device_get(store, "gw-2", NULL, NULL, &err), 0);
-    assert_int_equal(flo_store_device_get(store, "gw-3", NULL, NULL, &err),
+    assert_int_equal(flo_records_device_get(store, DEVICE, NULL, NULL, &err),
+                     0);
+    assert_int_equal(flo_records_device_get(store, "gw-2", NULL, NULL, &err),
+                     0);
+    assert_int_equal(flo_records_device_get(store, "gw-3", NULL, NULL, &err),
                      FLO_E_DEVICE_ABSENT);
     assert_int_equal(
-        listed(store, (struct flo_store_device_filter){.online = -1}), 2);
+        listed(store, (struct flo_records_device_filter){.online = -1}), 2);
     assert_int_equal(
-        listed(store,
-               (struct flo_store_device_filter){.online = -1, .group = "lab"}),
+        listed(store, (struct flo_records_device_filter){.online = -1,
+                                                         .group = "lab"}),
         1);
     assert_int_equal(listed(store,
-                            (struct flo_store_device_filter){
+                            (struct flo_records_device_filter){
                                 .online = -1, .group = "x' OR '1'='1"}),
                      0);
     assert_int_equal(
-        listed(store,
-               (struct flo_store_device_filter){.online = -1, .after = DEVICE}),
+        listed(store, (struct flo_records_device_filter){.online = -1,
+                                                         .after = DEVICE}),
         1);
     assert_int_equal(
-        listed(store, (struct flo_store_device_filter){.online = 1}), 0);
-    flo_store_close(store);
+        listed(store, (struct flo_records_device_filter){.online = 1}), 0);
+    flo_records_close(store);
 }
 
 static void a_retired_device_frees_its_name_and_keeps_its_row(void **state)
 {
     (void)state;
-    struct flo_store *store = store_new();
+    struct flo_records *store = store_new();
     struct flo_err err = {0};
     char order[FLO_NAME_MAX + 1];
     uint64_t rev;
     bool active = true;
 
     assert_int_equal(add(store, DEVICE, "gw-1", "lab"), 0);
-    assert_int_equal(flo_store_device_retire(store, DEVICE, &err), 0);
+    assert_int_equal(flo_records_device_retire(store, DEVICE, &err), 0);
 
-    assert_int_equal(flo_store_device_is_active(store, DEVICE, &active, &err),
+    assert_int_equal(flo_records_device_is_active(store, DEVICE, &active, &err),
                      0);
     assert_false(active);
-    assert_int_equal(flo_store_device_get(store, DEVICE, NULL, NULL, &err), 0);
-    assert_int_equal(flo_store_desired_get(store, DEVICE, &rev, order, &err),
+    assert_int_equal(flo_records_device_get(store, DEVICE, NULL, NULL, &err),
+                     0);
+    assert_int_equal(flo_records_desired_get(store, DEVICE, &rev, order, &err),
                      FLO_E_DEVICE_ABSENT);
     assert_int_equal(add(store, OTHER, "gw-1", "lab"), 0);
-    flo_store_close(store);
+    flo_records_close(store);
 }
 
 static void each_write_of_desired_raises_the_revision(void **state)
 {
     (void)state;
-    struct flo_store *store = store_new();
+    struct flo_records *store = store_new();
     struct flo_err err = {0};
     char order[FLO_NAME_MAX + 1];
     uint64_t rev;
 
     assert_int_equal(add(store, DEVICE, "gw-1", "lab"), 0);
-    assert_int_equal(flo_store_desired_get(store, DEVICE, &rev, order, &err),
+    assert_int_equal(flo_records_desired_get(store, DEVICE, &rev, order, &err),
                      0);
     assert_int_equal(rev, 1);
     assert_string_equal(order, "");
-    assert_int_equal(flo_store_desired_set(store, DEVICE, "o-1", &err), 0);
-    assert_int_equal(flo_store_desired_swap(store, "o-1", "o-2", &err), 0);
-    assert_int_equal(flo_store_desired_swap(store, "o-1", "o-3", &err), 0);
-    assert_int_equal(flo_store_desired_get(store, DEVICE, &rev, order, &err),
+    assert_int_equal(flo_records_desired_set(store, DEVICE, "o-1", &err), 0);
+    assert_int_equal(flo_records_desired_swap(store, "o-1", "o-2", &err), 0);
+    assert_int_equal(flo_records_desired_swap(store, "o-1", "o-3", &err), 0);
+    assert_int_equal(flo_records_desired_get(store, DEVICE, &rev, order, &err),
                      0);
 
     assert_int_equal(rev, 3);
     assert_string_equal(order, "o-2");
-    flo_store_close(store);
+    flo_records_close(store);
 }
 
-static uint64_t event(struct flo_store *store, uint64_t seq, bool expect_new)
+static uint64_t event(struct flo_records *store, uint64_t seq, bool expect_new)
 {
     struct flo_err err = {0};
     uint64_t last = 0;
     bool is_new = !expect_new;
 
-    assert_int_equal(flo_store_event_add(store, DEVICE, BOOT, seq, 1, 2, "{}",
-                                         &is_new, &err),
+    assert_int_equal(flo_records_event_add(store, DEVICE, BOOT, seq, 1, 2, "{}",
+                                           &is_new, &err),
                      0);
     assert_int_equal(is_new, expect_new);
-    assert_int_equal(flo_store_event_last(store, DEVICE, BOOT, &last, &err), 0);
+    assert_int_equal(flo_records_event_last(store, DEVICE, BOOT, &last, &err),
+                     0);
     return last;
 }
 
 static void events_are_acknowledged_up_to_the_first_gap(void **state)
 {
     (void)state;
-    struct flo_store *store = store_new();
+    struct flo_records *store = store_new();
 
     assert_int_equal(event(store, 1, true), 1);
     assert_int_equal(event(store, 2, true), 2);
@@ -169,28 +173,29 @@ static void events_are_acknowledged_up_to_the_first_gap(void **state)
     /* Sent twice: the device has nothing older. */
     assert_int_equal(event(store, 9, false), 9);
     assert_int_equal(event(store, 1, false), 9);
-    flo_store_close(store);
+    flo_records_close(store);
 }
 
 static void a_token_has_as_many_uses_as_it_was_made_for(void **state)
 {
     (void)state;
-    struct flo_store *store = store_new();
+    struct flo_records *store = store_new();
     struct flo_err err = {0};
-    struct flo_store_token token = {.id = "t1",
-                                    .kind = "enroll",
-                                    .name = "",
-                                    .role = "",
-                                    .group = "all",
-                                    .uses_left = 2};
+    struct flo_records_token token = {.id = "t1",
+                                      .kind = "enroll",
+                                      .name = "",
+                                      .role = "",
+                                      .group = "all",
+                                      .uses_left = 2};
 
-    assert_int_equal(flo_store_token_add(store, &token, &err), 0);
-    assert_int_equal(flo_store_token_use(store, "t1", &err), 0);
-    assert_int_equal(flo_store_token_use(store, "t1", &err), 0);
-    assert_int_equal(flo_store_token_use(store, "t1", &err), FLO_E_ENROL_TOKEN);
-    assert_int_equal(flo_store_token_delete(store, "t1", &err), 0);
-    assert_int_equal(flo_store_token_delete(store, "t1", &err), FLO_E_ABSENT);
-    flo_store_close(store);
+    assert_int_equal(flo_records_token_add(store, &token, &err), 0);
+    assert_int_equal(flo_records_token_use(store, "t1", &err), 0);
+    assert_int_equal(flo_records_token_use(store, "t1", &err), 0);
+    assert_int_equal(flo_records_token_use(store, "t1", &err),
+                     FLO_E_ENROL_TOKEN);
+    assert_int_equal(flo_records_token_delete(store, "t1", &err), 0);
+    assert_int_equal(flo_records_token_delete(store, "t1", &err), FLO_E_ABSENT);
+    flo_records_close(store);
 }
 
 static int walk_record(void *context, const struct flo_audit_record *record,
@@ -206,12 +211,12 @@ static void an_edited_audit_file_is_found(void **state)
     (void)state;
     char dir[] = "/tmp/flotilla-store-XXXXXX";
     char path[64];
-    struct flo_store *store;
+    struct flo_records *store;
     struct flo_db *db;
     struct flo_err err = {0};
 
     assert_non_null(mkdtemp(dir));
-    assert_int_equal(flo_store_open(dir, &store, &err), 0);
+    assert_int_equal(flo_records_open(dir, &store, &err), 0);
     for (int i = 0; i < 50; i++) {
         struct flo_audit_record record = {.at_ms = (uint64_t)i,
                                           .who = "ops",
@@ -219,13 +224,13 @@ static void an_edited_audit_file_is_found(void **state)
                                           .object = "y",
                                           .result = "ok",
                                           .detail = ""};
-        assert_int_equal(flo_store_audit_add(store, &record, &err), 0);
+        assert_int_equal(flo_records_audit_add(store, &record, &err), 0);
     }
     struct flo_audit_walk walk = {0};
     assert_int_equal(
-        flo_store_audit_list(store, 0, 0, walk_record, &walk, &err), 0);
+        flo_records_audit_list(store, 0, 0, walk_record, &walk, &err), 0);
     assert_int_equal(walk.number, 50);
-    flo_store_close(store);
+    flo_records_close(store);
 
     snprintf(path, sizeof(path), "%s/control.db", dir);
     assert_int_equal(flo_db_open(path, FLO_DB_SYNC_NORMAL, 100, &db, &err), 0);
@@ -233,13 +238,13 @@ static void an_edited_audit_file_is_found(void **state)
         flo_db_exec(db, "UPDATE audit SET who = 'nobody' WHERE n = 17", &err),
         0);
     flo_db_close(db);
-    assert_int_equal(flo_store_open(dir, &store, &err), 0);
+    assert_int_equal(flo_records_open(dir, &store, &err), 0);
     walk = (struct flo_audit_walk){0};
     assert_int_equal(
-        flo_store_audit_list(store, 0, 0, walk_record, &walk, &err),
+        flo_records_audit_list(store, 0, 0, walk_record, &walk, &err),
         FLO_E_AUDIT_CHAIN);
     assert_int_equal(walk.number, 16);
-    flo_store_close(store);
+    flo_records_close(store);
     const char *const names[] = {"control.db", "telemetry.db"};
     for (size_t i = 0; i < 2; i++) {
         for (size_t s = 0; s < 3; s++) {
@@ -270,7 +275,7 @@ static int add_row(void *context, const struct flo_telemetry_row *row)
 static void windows_are_merged_per_bucket_and_pruned(void **state)
 {
     (void)state;
-    struct flo_store *store = store_new();
+    struct flo_records *store = store_new();
     struct flo_histogram *histograms =
         calloc(FLO_METRIC_COUNT, sizeof(*histograms));
     struct flo_telemetry window = {.histograms = histograms};
@@ -287,39 +292,39 @@ static void windows_are_merged_per_bucket_and_pruned(void **state)
         bool is_new = i % 2 != 0;
         window.seq = 1 + i / 2;
         window.at_ms = base + i / 2 * 1000;
-        assert_int_equal(flo_store_telemetry_add(store, DEVICE, base + 60000,
-                                                 &window, &is_new, &err),
+        assert_int_equal(flo_records_telemetry_add(store, DEVICE, base + 60000,
+                                                   &window, &is_new, &err),
                          0);
         assert_int_equal(is_new, i % 2 == 0);
     }
     struct sums sums = {0};
-    assert_int_equal(flo_store_telemetry_list(store, &query, base - 60000,
-                                              add_row, &sums, &err),
+    assert_int_equal(flo_records_telemetry_list(store, &query, base - 60000,
+                                                add_row, &sums, &err),
                      0);
     assert_int_equal(sums.rows, 2);
     assert_int_equal(sums.count, 10);
 
-    assert_int_equal(flo_store_telemetry_prune(
+    assert_int_equal(flo_records_telemetry_prune(
                          store, base + FLO_TELEMETRY_FINE_LIFE_MS * 2, &err),
                      0);
     sums = (struct sums){0};
-    assert_int_equal(flo_store_telemetry_list(store, &query, base - 60000,
-                                              add_row, &sums, &err),
+    assert_int_equal(flo_records_telemetry_list(store, &query, base - 60000,
+                                                add_row, &sums, &err),
                      0);
     assert_int_equal(sums.rows, 0);
     query.since_ms = FLO_TELEMETRY_FINE_LIFE_MS * 3;
-    assert_int_equal(flo_store_telemetry_list(store, &query, base - 600000,
-                                              add_row, &sums, &err),
+    assert_int_equal(flo_records_telemetry_list(store, &query, base - 600000,
+                                                add_row, &sums, &err),
                      0);
     assert_int_equal(sums.count, 10);
     free(histograms);
-    flo_store_close(store);
+    flo_records_close(store);
 }
 
 static void a_window_with_an_impossible_clock_counts_as_of_now(void **state)
 {
     (void)state;
-    struct flo_store *store = store_new();
+    struct flo_records *store = store_new();
     struct flo_telemetry window = {.seq = 1};
     struct flo_err err = {0};
     struct flo_telemetry_query query = {
@@ -332,37 +337,37 @@ static void a_window_with_an_impossible_clock_counts_as_of_now(void **state)
     window.has[FLO_METRIC_NAME_REQUESTS] = true;
     for (size_t i = 0; i < FLO_COUNT(clocks); i++) {
         window.at_ms = clocks[i];
-        assert_int_equal(flo_store_telemetry_add(store, DEVICE, base, &window,
-                                                 &is_new, &err),
+        assert_int_equal(flo_records_telemetry_add(store, DEVICE, base, &window,
+                                                   &is_new, &err),
                          0);
     }
-    assert_int_equal(flo_store_telemetry_list(store, &query, base - 60000,
-                                              add_row, &sums, &err),
+    assert_int_equal(flo_records_telemetry_list(store, &query, base - 60000,
+                                                add_row, &sums, &err),
                      0);
     assert_int_equal(sums.rows, 1);
     assert_int_equal(sums.count, 2);
-    flo_store_close(store);
+    flo_records_close(store);
 }
 
 static void what_is_rolled_back_never_was(void **state)
 {
     (void)state;
-    struct flo_store *store = store_new();
+    struct flo_records *store = store_new();
     struct flo_err err = {0};
     uint64_t number;
 
-    assert_int_equal(flo_store_begin(store, &err), 0);
-    assert_int_equal(flo_store_next(store, "order", &number, &err), 0);
+    assert_int_equal(flo_records_begin(store, &err), 0);
+    assert_int_equal(flo_records_next(store, "order", &number, &err), 0);
     assert_int_equal(add(store, DEVICE, "gw-1", "lab"), 0);
-    flo_store_roll_back(store);
-    assert_int_equal(flo_store_begin(store, &err), 0);
-    assert_int_equal(flo_store_next(store, "order", &number, &err), 0);
-    assert_int_equal(flo_store_commit(store, &err), 0);
+    flo_records_roll_back(store);
+    assert_int_equal(flo_records_begin(store, &err), 0);
+    assert_int_equal(flo_records_next(store, "order", &number, &err), 0);
+    assert_int_equal(flo_records_commit(store, &err), 0);
 
     assert_int_equal(number, 1);
     assert_int_equal(
-        listed(store, (struct flo_store_device_filter){.online = -1}), 0);
-    flo_store_close(store);
+        listed(store, (struct flo_records_device_filter){.online = -1}), 0);
+    flo_records_close(store);
 }
 
 int main(void)

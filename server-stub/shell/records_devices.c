@@ -1,16 +1,16 @@
 /* Store: devices, their groups, desired revisions and events. */
 #include <stdio.h>
 
-#include "server-stub/shell/store_inside.h"
+#include "server-stub/shell/records_inside.h"
 
 #define DEVICE_COLUMNS                                                         \
     "id, name, labels, profile, reported, groups, online, retired,"            \
     " enrolled_at, seen_at, rss"
 
 static void device_row(struct flo_db_statement *row,
-                       struct flo_store_device *out)
+                       struct flo_records_device *out)
 {
-    *out = (struct flo_store_device){
+    *out = (struct flo_records_device){
         .id = flo_db_column_text(row, 0),
         .name = flo_db_column_text(row, 1),
         .labels = flo_db_column_text(row, 2),
@@ -25,12 +25,12 @@ static void device_row(struct flo_db_statement *row,
     };
 }
 
-static int name_is_free(struct flo_store *store, const char *name,
+static int name_is_free(struct flo_records *store, const char *name,
                         struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row;
-    int rv = flo_store_query(
+    int rv = flo_records_query(
         store->control, err, &row,
         "SELECT id FROM device WHERE name = ? AND retired = 0", "t", name);
 
@@ -43,15 +43,15 @@ static int name_is_free(struct flo_store *store, const char *name,
                    : 0;
 }
 
-int flo_store_device_add(struct flo_store *store,
-                         const struct flo_store_device *device,
-                         const char (*groups)[FLO_NAME_MAX + 1],
-                         size_t group_count, struct flo_err *err)
+int flo_records_device_add(struct flo_records *store,
+                           const struct flo_records_device *device,
+                           const char (*groups)[FLO_NAME_MAX + 1],
+                           size_t group_count, struct flo_err *err)
 {
     int rv = name_is_free(store, device->name, err);
 
     if (rv == 0) {
-        rv = flo_store_run(
+        rv = flo_records_run(
             store->control, err,
             "INSERT INTO device (id, name, labels, profile, groups,"
             " enrolled_at) VALUES (?, ?, ?, ?, ?, ?)",
@@ -59,30 +59,30 @@ int flo_store_device_add(struct flo_store *store,
             device->groups, device->enrolled_at_ms);
     }
     for (size_t i = 0; i < group_count && rv == 0; i++) {
-        rv = flo_store_run(store->control, err,
-                           "INSERT INTO device_group VALUES (?, ?)", "tt",
-                           groups[i], device->id);
+        rv = flo_records_run(store->control, err,
+                             "INSERT INTO device_group VALUES (?, ?)", "tt",
+                             groups[i], device->id);
     }
     if (rv == 0) {
-        rv = flo_store_run(store->control, err,
-                           "INSERT INTO desired (device, rev) VALUES (?, 1)",
-                           "t", device->id);
+        rv = flo_records_run(store->control, err,
+                             "INSERT INTO desired (device, rev) VALUES (?, 1)",
+                             "t", device->id);
     }
     return rv;
 }
 
-int flo_store_device_get(struct flo_store *store, const char *key,
-                         flo_store_device_fn fn, void *context,
-                         struct flo_err *err)
+int flo_records_device_get(struct flo_records *store, const char *key,
+                           flo_records_device_fn fn, void *context,
+                           struct flo_err *err)
 {
     struct flo_db_statement *row;
-    struct flo_store_device device;
+    struct flo_records_device device;
     bool has_row;
-    int rv = flo_store_query(store->control, err, &row,
-                             "SELECT " DEVICE_COLUMNS " FROM device"
-                             " WHERE id = ?1 OR (name = ?1 AND retired = 0)"
-                             " ORDER BY id = ?1 DESC LIMIT 1",
-                             "t", key);
+    int rv = flo_records_query(store->control, err, &row,
+                               "SELECT " DEVICE_COLUMNS " FROM device"
+                               " WHERE id = ?1 OR (name = ?1 AND retired = 0)"
+                               " ORDER BY id = ?1 DESC LIMIT 1",
+                               "t", key);
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;
@@ -96,15 +96,15 @@ int flo_store_device_get(struct flo_store *store, const char *key,
     return rv;
 }
 
-int flo_store_device_list(struct flo_store *store,
-                          const struct flo_store_device_filter *filter,
-                          flo_store_device_fn fn, void *context,
-                          struct flo_err *err)
+int flo_records_device_list(struct flo_records *store,
+                            const struct flo_records_device_filter *filter,
+                            flo_records_device_fn fn, void *context,
+                            struct flo_err *err)
 {
     struct flo_db_statement *row;
-    struct flo_store_device device;
+    struct flo_records_device device;
     bool has_row = true;
-    int rv = flo_store_query(
+    int rv = flo_records_query(
         store->control, err, &row,
         "SELECT " DEVICE_COLUMNS " FROM device WHERE id > ?1"
         " AND (?2 IS NULL OR id IN"
@@ -125,12 +125,12 @@ int flo_store_device_list(struct flo_store *store,
     return rv;
 }
 
-int flo_store_device_is_active(struct flo_store *store, const char *id,
-                               bool *out, struct flo_err *err)
+int flo_records_device_is_active(struct flo_records *store, const char *id,
+                                 bool *out, struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row;
-    int rv = flo_store_query(
+    int rv = flo_records_query(
         store->control, err, &row,
         "SELECT 1 FROM device WHERE id = ? AND retired = 0", "t", id);
 
@@ -142,13 +142,13 @@ int flo_store_device_is_active(struct flo_store *store, const char *id,
     return 0;
 }
 
-int flo_store_device_groups(struct flo_store *store, const char *id,
-                            char (*groups)[FLO_NAME_MAX + 1], size_t *count,
-                            struct flo_err *err)
+int flo_records_device_groups(struct flo_records *store, const char *id,
+                              char (*groups)[FLO_NAME_MAX + 1], size_t *count,
+                              struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row = true;
-    int rv = flo_store_query(
+    int rv = flo_records_query(
         store->control, err, &row,
         "SELECT grp FROM device_group WHERE device = ? ORDER BY grp LIMIT 8",
         "t", id);
@@ -163,74 +163,74 @@ int flo_store_device_groups(struct flo_store *store, const char *id,
     return rv;
 }
 
-int flo_store_device_seen(struct flo_store *store, const char *id,
-                          uint64_t at_ms, struct flo_err *err)
+int flo_records_device_seen(struct flo_records *store, const char *id,
+                            uint64_t at_ms, struct flo_err *err)
 {
-    return flo_store_run(store->control, err,
-                         "UPDATE device SET seen_at = ? WHERE id = ?", "ut",
-                         at_ms, id);
+    return flo_records_run(store->control, err,
+                           "UPDATE device SET seen_at = ? WHERE id = ?", "ut",
+                           at_ms, id);
 }
 
-int flo_store_device_online(struct flo_store *store, const char *id,
-                            bool online, struct flo_err *err)
+int flo_records_device_online(struct flo_records *store, const char *id,
+                              bool online, struct flo_err *err)
 {
-    return flo_store_run(store->control, err,
-                         "UPDATE device SET online = ? WHERE id = ?", "it",
-                         (int64_t)online, id);
+    return flo_records_run(store->control, err,
+                           "UPDATE device SET online = ? WHERE id = ?", "it",
+                           (int64_t)online, id);
 }
 
-int flo_store_device_reported(struct flo_store *store, const char *id,
-                              const char *reported, const char *profile,
+int flo_records_device_reported(struct flo_records *store, const char *id,
+                                const char *reported, const char *profile,
+                                struct flo_err *err)
+{
+    return flo_records_run(store->control, err,
+                           "UPDATE device SET reported = ?,"
+                           " profile = coalesce(?, profile) WHERE id = ?",
+                           "ttt", reported, profile, id);
+}
+
+int flo_records_device_rss(struct flo_records *store, const char *id,
+                           uint64_t bytes, struct flo_err *err)
+{
+    return flo_records_run(store->control, err,
+                           "UPDATE device SET rss = ? WHERE id = ?", "ut",
+                           bytes, id);
+}
+
+int flo_records_device_retire(struct flo_records *store, const char *id,
                               struct flo_err *err)
 {
-    return flo_store_run(store->control, err,
-                         "UPDATE device SET reported = ?,"
-                         " profile = coalesce(?, profile) WHERE id = ?",
-                         "ttt", reported, profile, id);
-}
-
-int flo_store_device_rss(struct flo_store *store, const char *id,
-                         uint64_t bytes, struct flo_err *err)
-{
-    return flo_store_run(store->control, err,
-                         "UPDATE device SET rss = ? WHERE id = ?", "ut", bytes,
-                         id);
-}
-
-int flo_store_device_retire(struct flo_store *store, const char *id,
-                            struct flo_err *err)
-{
-    int rv = flo_store_run(
+    int rv = flo_records_run(
         store->control, err,
         "UPDATE device SET retired = 1, online = 0 WHERE id = ?", "t", id);
 
     if (rv == 0) {
-        rv =
-            flo_store_run(store->control, err,
-                          "DELETE FROM device_group WHERE device = ?", "t", id);
+        rv = flo_records_run(store->control, err,
+                             "DELETE FROM device_group WHERE device = ?", "t",
+                             id);
     }
     if (rv == 0) {
-        rv = flo_store_run(store->control, err,
-                           "DELETE FROM desired WHERE device = ?", "t", id);
+        rv = flo_records_run(store->control, err,
+                             "DELETE FROM desired WHERE device = ?", "t", id);
     }
     return rv;
 }
 
-int flo_store_devices_offline(struct flo_store *store, struct flo_err *err)
+int flo_records_devices_offline(struct flo_records *store, struct flo_err *err)
 {
-    return flo_store_run(store->control, err,
-                         "UPDATE device SET online = 0 WHERE online = 1", "");
+    return flo_records_run(store->control, err,
+                           "UPDATE device SET online = 0 WHERE online = 1", "");
 }
 
-int flo_store_device_counts(struct flo_store *store, uint64_t *devices,
-                            uint64_t *online, struct flo_err *err)
+int flo_records_device_counts(struct flo_records *store, uint64_t *devices,
+                              uint64_t *online, struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row;
-    int rv = flo_store_query(store->control, err, &row,
-                             "SELECT count(*), total(online) FROM device"
-                             " WHERE retired = 0",
-                             "");
+    int rv = flo_records_query(store->control, err, &row,
+                               "SELECT count(*), total(online) FROM device"
+                               " WHERE retired = 0",
+                               "");
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;
@@ -243,14 +243,14 @@ int flo_store_device_counts(struct flo_store *store, uint64_t *devices,
 
 /* ---- desired ---- */
 
-int flo_store_desired_get(struct flo_store *store, const char *device,
-                          uint64_t *rev, char *order, struct flo_err *err)
+int flo_records_desired_get(struct flo_records *store, const char *device,
+                            uint64_t *rev, char *order, struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row;
-    int rv = flo_store_query(store->control, err, &row,
-                             "SELECT rev, ord FROM desired WHERE device = ?",
-                             "t", device);
+    int rv = flo_records_query(store->control, err, &row,
+                               "SELECT rev, ord FROM desired WHERE device = ?",
+                               "t", device);
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;
@@ -264,24 +264,24 @@ int flo_store_desired_get(struct flo_store *store, const char *device,
     return 0;
 }
 
-int flo_store_desired_set(struct flo_store *store, const char *device,
-                          const char *order, struct flo_err *err)
+int flo_records_desired_set(struct flo_records *store, const char *device,
+                            const char *order, struct flo_err *err)
 {
-    return flo_store_run(
+    return flo_records_run(
         store->control, err,
         "UPDATE desired SET rev = rev + 1, ord = ? WHERE device = ?", "tt",
         order, device);
 }
 
-int flo_store_desired_holders(struct flo_store *store, const char *order,
-                              flo_store_text_fn fn, void *context,
-                              struct flo_err *err)
+int flo_records_desired_holders(struct flo_records *store, const char *order,
+                                flo_records_text_fn fn, void *context,
+                                struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row = true;
-    int rv =
-        flo_store_query(store->control, err, &row,
-                        "SELECT device FROM desired WHERE ord = ?", "t", order);
+    int rv = flo_records_query(store->control, err, &row,
+                               "SELECT device FROM desired WHERE ord = ?", "t",
+                               order);
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         rv = fn(context, flo_db_column_text(row, 0));
@@ -292,10 +292,10 @@ int flo_store_desired_holders(struct flo_store *store, const char *order,
     return rv;
 }
 
-int flo_store_desired_swap(struct flo_store *store, const char *order,
-                           const char *next, struct flo_err *err)
+int flo_records_desired_swap(struct flo_records *store, const char *order,
+                             const char *next, struct flo_err *err)
 {
-    return flo_store_run(
+    return flo_records_run(
         store->control, err,
         "UPDATE desired SET rev = rev + 1, ord = ? WHERE ord = ?", "tt", next,
         order);
@@ -303,12 +303,12 @@ int flo_store_desired_swap(struct flo_store *store, const char *order,
 
 /* ---- events ---- */
 
-static int mark_get(struct flo_store *store, const char *device,
+static int mark_get(struct flo_records *store, const char *device,
                     const char *boot, bool *known, uint64_t *seq,
                     struct flo_err *err)
 {
     struct flo_db_statement *row;
-    int rv = flo_store_query(
+    int rv = flo_records_query(
         store->control, err, &row,
         "SELECT seq FROM event_mark WHERE device = ? AND boot = ?", "tt",
         device, boot);
@@ -321,12 +321,12 @@ static int mark_get(struct flo_store *store, const char *device,
     return 0;
 }
 
-static int event_exists(struct flo_store *store, const char *device,
+static int event_exists(struct flo_records *store, const char *device,
                         const char *boot, uint64_t seq, bool *out,
                         struct flo_err *err)
 {
     struct flo_db_statement *row;
-    int rv = flo_store_query(
+    int rv = flo_records_query(
         store->control, err, &row,
         "SELECT 1 FROM event WHERE device = ? AND boot = ? AND seq = ?", "ttu",
         device, boot, seq);
@@ -341,7 +341,7 @@ static int event_exists(struct flo_store *store, const char *device,
 /* The mark stands on the last event before a gap.  A device that sends an
  * event behind the gap a second time does not have the missing one any more,
  * so the mark jumps there. */
-static int mark_move(struct flo_store *store, const char *device,
+static int mark_move(struct flo_records *store, const char *device,
                      const char *boot, uint64_t seq, bool is_new,
                      struct flo_err *err)
 {
@@ -364,10 +364,10 @@ static int mark_move(struct flo_store *store, const char *device,
     if (rv < 0) {
         return rv;
     }
-    return flo_store_run(store->control, err,
-                         "INSERT INTO event_mark VALUES (?, ?, ?)"
-                         " ON CONFLICT DO UPDATE SET seq = excluded.seq",
-                         "ttu", device, boot, mark);
+    return flo_records_run(store->control, err,
+                           "INSERT INTO event_mark VALUES (?, ?, ?)"
+                           " ON CONFLICT DO UPDATE SET seq = excluded.seq",
+                           "ttu", device, boot, mark);
 }
 
 /* By our row numbers, not by the device's: what it sends cannot avoid it. */
@@ -375,34 +375,35 @@ static int mark_move(struct flo_store *store, const char *device,
 
 /* Keep the newest events of a device, and the marks of outboxes that they are
  * of. */
-static int events_prune(struct flo_store *store, const char *device,
+static int events_prune(struct flo_records *store, const char *device,
                         struct flo_err *err)
 {
-    int rv = flo_store_run(
+    int rv = flo_records_run(
         store->control, err,
         "DELETE FROM event WHERE device = ?1 AND id <= (SELECT id FROM event"
         " WHERE device = ?1 ORDER BY id DESC LIMIT 1 OFFSET 2000)",
         "t", device);
 
-    return rv < 0 ? rv
-                  : flo_store_run(store->control, err,
-                                  "DELETE FROM event_mark WHERE device = ?1"
-                                  " AND boot NOT IN"
-                                  " (SELECT boot FROM event WHERE device = ?1)",
-                                  "t", device);
+    return rv < 0
+               ? rv
+               : flo_records_run(store->control, err,
+                                 "DELETE FROM event_mark WHERE device = ?1"
+                                 " AND boot NOT IN"
+                                 " (SELECT boot FROM event WHERE device = ?1)",
+                                 "t", device);
 }
 
-int flo_store_event_add(struct flo_store *store, const char *device,
-                        const char *boot, uint64_t seq, uint64_t at_ms,
-                        uint64_t received_at_ms, const char *json, bool *is_new,
-                        struct flo_err *err)
+int flo_records_event_add(struct flo_records *store, const char *device,
+                          const char *boot, uint64_t seq, uint64_t at_ms,
+                          uint64_t received_at_ms, const char *json,
+                          bool *is_new, struct flo_err *err)
 {
-    int rv =
-        flo_store_run(store->control, err,
-                      "INSERT OR IGNORE INTO event"
-                      " (device, boot, seq, at, received_at, json)"
-                      " VALUES (?, ?, ?, ?, ?, ?)",
-                      "ttuuut", device, boot, seq, at_ms, received_at_ms, json);
+    int rv = flo_records_run(store->control, err,
+                             "INSERT OR IGNORE INTO event"
+                             " (device, boot, seq, at, received_at, json)"
+                             " VALUES (?, ?, ?, ?, ?, ?)",
+                             "ttuuut", device, boot, seq, at_ms, received_at_ms,
+                             json);
 
     if (rv < 0) {
         return rv;
@@ -414,21 +415,21 @@ int flo_store_event_add(struct flo_store *store, const char *device,
     return rv < 0 ? rv : mark_move(store, device, boot, seq, *is_new, err);
 }
 
-int flo_store_event_last(struct flo_store *store, const char *device,
-                         const char *boot, uint64_t *seq, struct flo_err *err)
+int flo_records_event_last(struct flo_records *store, const char *device,
+                           const char *boot, uint64_t *seq, struct flo_err *err)
 {
     bool known;
 
     return mark_get(store, device, boot, &known, seq, err);
 }
 
-int flo_store_event_list(struct flo_store *store, const char *device,
-                         uint64_t limit, flo_store_text_fn fn, void *context,
-                         struct flo_err *err)
+int flo_records_event_list(struct flo_records *store, const char *device,
+                           uint64_t limit, flo_records_text_fn fn,
+                           void *context, struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row = true;
-    int rv = flo_store_query(
+    int rv = flo_records_query(
         store->control, err, &row,
         "SELECT json FROM (SELECT id, json FROM event WHERE device = ?"
         " ORDER BY id DESC LIMIT ?) ORDER BY id",

@@ -1,0 +1,389 @@
+/* Records: everything the controller must remember, behind one interface.
+ *
+ * SQLite today (records_*.c), two files in DIR: control.db with FULL sync for
+ * orders, rollouts, acknowledgements and audit, telemetry.db with NORMAL, so
+ * that a burst of telemetry never delays an order.  Nothing else knows SQL:
+ * PostgreSQL becomes a second implementation of this header.
+ *
+ * One thread.  Everything that changes something happens between
+ * flo_records_begin and flo_records_commit.  Rows are handed to callbacks as
+ * structs whose texts are borrowed for the call; a callback must not call the
+ * same listing again.  A callback's non-zero (negative) answer ends the
+ * listing and is returned. */
+#ifndef FLOTILLA_SERVER_STORE_H
+#define FLOTILLA_SERVER_STORE_H
+
+#include <flotilla/base.h>
+#include <flotilla/proto.h>
+
+#include "server-stub/core/audit.h"
+#include "server-stub/core/orders.h"
+#include "server-stub/core/rollout.h"
+#include "server-stub/core/telemetry.h"
+
+#define FLO_GROUPS_MAX 8 /* of a device */
+
+struct flo_records;
+
+/* ":memory:" as `dir` keeps both in memory (tests). */
+FLO_MUST_USE int flo_records_open(const char *dir, struct flo_records **out,
+                                  struct flo_err *err);
+void flo_records_close(struct flo_records *store);
+FLO_MUST_USE int flo_records_begin(struct flo_records *store,
+                                   struct flo_err *err);
+FLO_MUST_USE int flo_records_commit(struct flo_records *store,
+                                    struct flo_err *err);
+void flo_records_roll_back(struct flo_records *store);
+
+/* Small settings by name; get gives "" when there is none. */
+FLO_MUST_USE int flo_records_setting_get(struct flo_records *store,
+                                         const char *name, char *out,
+                                         size_t out_bytes, struct flo_err *err);
+FLO_MUST_USE int flo_records_setting_set(struct flo_records *store,
+                                         const char *name, const char *value,
+                                         struct flo_err *err);
+/* Next number of a counter, from 1. */
+FLO_MUST_USE int flo_records_next(struct flo_records *store,
+                                  const char *counter, uint64_t *out,
+                                  struct flo_err *err);
+
+/* ---- devices ---- */
+
+struct flo_records_device {
+    const char *id;
+    const char *name;
+    const char *labels;   /* JSON object */
+    const char *profile;  /* JSON object */
+    const char *reported; /* JSON object, or "" */
+    const char *groups;   /* JSON array of names */
+    bool is_online;
+    bool is_retired;
+    uint64_t enrolled_at_ms;
+    uint64_t last_seen_at_ms;
+    uint64_t rss_bytes; /* agent and engine, of the last telemetry */
+};
+typedef int (*flo_records_device_fn)(void *context,
+                                     const struct flo_records_device *device);
+
+/* FLO_E_STATE when the name is taken. */
+FLO_MUST_USE int flo_records_device_add(struct flo_records *store,
+                                        const struct flo_records_device *device,
+                                        const char (*groups)[FLO_NAME_MAX + 1],
+                                        size_t group_count,
+                                        struct flo_err *err);
+/* By id or name; FLO_E_DEVICE_ABSENT. */
+FLO_MUST_USE int flo_records_device_get(struct flo_records *store,
+                                        const char *key,
+                                        flo_records_device_fn fn, void *context,
+                                        struct flo_err *err);
+/* Not retired, in order of id, after `after` (or NULL), of a group (or NULL),
+ * online -1 any, 0 no, 1 yes; retired ones too when asked. */
+struct flo_records_device_filter {
+    const char *after;
+    const char *group;
+    int online;
+    bool with_retired;
+    uint64_t limit; /* 0: all */
+};
+FLO_MUST_USE int flo_records_device_list(
+    struct flo_records *store, const struct flo_records_device_filter *filter,
+    flo_records_device_fn fn, void *context, struct flo_err *err);
+/* true in *out: known and not retired. */
+FLO_MUST_USE int flo_records_device_is_active(struct flo_records *store,
+                                              const char *id, bool *out,
+                                              struct flo_err *err);
+FLO_MUST_USE int flo_records_device_groups(struct flo_records *store,
+                                           const char *id,
+                                           char (*groups)[FLO_NAME_MAX + 1],
+                                           size_t *count, struct flo_err *err);
+FLO_MUST_USE int flo_records_device_seen(struct flo_records *store,
+                                         const char *id, uint64_t at_ms,
+                                         struct flo_err *err);
+FLO_MUST_USE int flo_records_device_online(struct flo_records *store,
+                                           const char *id, bool online,
+                                           struct flo_err *err);
+FLO_MUST_USE int flo_records_device_reported(struct flo_records *store,
+                                             const char *id,
+                                             const char *reported,
+                                             const char *profile,
+                                             struct flo_err *err);
+FLO_MUST_USE int flo_records_device_rss(struct flo_records *store,
+                                        const char *id, uint64_t bytes,
+                                        struct flo_err *err);
+FLO_MUST_USE int flo_records_device_retire(struct flo_records *store,
+                                           const char *id, struct flo_err *err);
+/* Nobody is online until presence says so. */
+FLO_MUST_USE int flo_records_devices_offline(struct flo_records *store,
+                                             struct flo_err *err);
+FLO_MUST_USE int flo_records_device_counts(struct flo_records *store,
+                                           uint64_t *devices, uint64_t *online,
+                                           struct flo_err *err);
+
+/* ---- desired ---- */
+
+/* What a device should run: revision and order id ("" for none). */
+FLO_MUST_USE int flo_records_desired_get(struct flo_records *store,
+                                         const char *device, uint64_t *rev,
+                                         char *order, struct flo_err *err);
+/* Raises the revision. */
+FLO_MUST_USE int flo_records_desired_set(struct flo_records *store,
+                                         const char *device, const char *order,
+                                         struct flo_err *err);
+typedef int (*flo_records_text_fn)(void *context, const char *text);
+/* Ids of devices whose desired holds this order. */
+FLO_MUST_USE int flo_records_desired_holders(struct flo_records *store,
+                                             const char *order,
+                                             flo_records_text_fn fn,
+                                             void *context,
+                                             struct flo_err *err);
+/* Put `next` where `order` was; raises those revisions. */
+FLO_MUST_USE int flo_records_desired_swap(struct flo_records *store,
+                                          const char *order, const char *next,
+                                          struct flo_err *err);
+
+/* ---- events ---- */
+
+/* *is_new false when (device, boot, seq) is there already. */
+FLO_MUST_USE int flo_records_event_add(struct flo_records *store,
+                                       const char *device, const char *boot,
+                                       uint64_t seq, uint64_t at_ms,
+                                       uint64_t received_at_ms,
+                                       const char *json, bool *is_new,
+                                       struct flo_err *err);
+/* Highest sequence stored of a device's outbox (what cmd.ack says): a device
+ * sends in order, and again from the last acknowledged one. */
+FLO_MUST_USE int flo_records_event_last(struct flo_records *store,
+                                        const char *device, const char *boot,
+                                        uint64_t *seq, struct flo_err *err);
+/* The newest `limit` events of a device, oldest first, as JSON texts. */
+FLO_MUST_USE int flo_records_event_list(struct flo_records *store,
+                                        const char *device, uint64_t limit,
+                                        flo_records_text_fn fn, void *context,
+                                        struct flo_err *err);
+
+/* ---- releases ---- */
+
+struct flo_records_release {
+    const char *model;
+    const char *version;
+    uint64_t number;
+    const char *digest; /* "sha256:..." of the envelope */
+    const char *state;  /* draft published yanked */
+    const char *body;   /* the document, JSON */
+    uint64_t bytes;     /* smallest full download of the first variant */
+    uint64_t created_at_ms;
+};
+typedef int (*flo_records_release_fn)(
+    void *context, const struct flo_records_release *release);
+FLO_MUST_USE int
+flo_records_release_add(struct flo_records *store,
+                        const struct flo_records_release *release,
+                        struct flo_err *err);
+/* By model and version, or by digest (model NULL, version the digest); fn may
+ * be NULL.  FLO_E_RELEASE_ABSENT. */
+FLO_MUST_USE int flo_records_release_get(struct flo_records *store,
+                                         const char *model, const char *version,
+                                         flo_records_release_fn fn,
+                                         void *context, struct flo_err *err);
+FLO_MUST_USE int flo_records_release_list(struct flo_records *store,
+                                          flo_records_release_fn fn,
+                                          void *context, struct flo_err *err);
+FLO_MUST_USE int flo_records_release_state(struct flo_records *store,
+                                           const char *digest,
+                                           const char *state,
+                                           struct flo_err *err);
+
+/* ---- rollouts ---- */
+
+/* What the shell keeps of a rollout beside the core's struct. */
+struct flo_records_rollout {
+    const char *id;
+    const char *spec;  /* JSON as asked */
+    const char *state; /* word */
+    const char *core;  /* JSON of phases, reason, since */
+    const char *digest;
+    uint64_t created_at_ms;
+};
+typedef int (*flo_records_rollout_fn)(
+    void *context, const struct flo_records_rollout *rollout);
+FLO_MUST_USE int
+flo_records_rollout_put(struct flo_records *store,
+                        const struct flo_records_rollout *rollout,
+                        struct flo_err *err);
+FLO_MUST_USE int flo_records_rollout_get(struct flo_records *store,
+                                         const char *id,
+                                         flo_records_rollout_fn fn,
+                                         void *context, struct flo_err *err);
+/* Newest first. */
+FLO_MUST_USE int flo_records_rollout_list(struct flo_records *store,
+                                          uint64_t limit,
+                                          flo_records_rollout_fn fn,
+                                          void *context, struct flo_err *err);
+FLO_MUST_USE int flo_records_member_put(struct flo_records *store,
+                                        const char *rollout,
+                                        const struct flo_rollout_member *member,
+                                        struct flo_err *err);
+/* Facts for people about a member; NULL detail keeps what is there. */
+FLO_MUST_USE int
+flo_records_member_detail(struct flo_records *store, const char *rollout,
+                          const char *device, const char *error_json,
+                          const char *detail_json, struct flo_err *err);
+typedef int (*flo_records_member_fn)(void *context,
+                                     const struct flo_rollout_member *member,
+                                     const char *name, const char *error_json,
+                                     const char *detail_json);
+/* In order of device id. */
+FLO_MUST_USE int flo_records_member_list(struct flo_records *store,
+                                         const char *rollout,
+                                         flo_records_member_fn fn,
+                                         void *context, struct flo_err *err);
+
+/* ---- orders ---- */
+
+struct flo_records_order {
+    const char *id;
+    const char *op;
+    const char *group;
+    const char *envelope; /* signed, JSON */
+    const char *body;     /* JSON */
+    const char *rollout;  /* "" when none */
+    const char *release;  /* rollback: first of `from`; deploy: release */
+    uint64_t phase;
+    uint64_t seq;
+    uint64_t issued_at_ms;
+    uint64_t expires_at_ms;
+    bool is_tracked; /* asked for by POST /v1/orders */
+    uint64_t release_bytes;
+};
+typedef int (*flo_records_order_fn)(void *context,
+                                    const struct flo_records_order *order);
+FLO_MUST_USE int flo_records_order_add(struct flo_records *store,
+                                       const struct flo_records_order *order,
+                                       struct flo_err *err);
+/* FLO_E_ABSENT. */
+FLO_MUST_USE int flo_records_order_get(struct flo_records *store,
+                                       const char *id, flo_records_order_fn fn,
+                                       void *context, struct flo_err *err);
+/* Newest order of a rollout with this op (and phase, for deploy);
+ * FLO_E_ABSENT. */
+FLO_MUST_USE int flo_records_order_of(struct flo_records *store,
+                                      const char *rollout, const char *op,
+                                      uint64_t phase, flo_records_order_fn fn,
+                                      void *context, struct flo_err *err);
+/* Orders of a group that are not expired at `now_ms`, by ascending seq; group
+ * NULL: of all groups. */
+FLO_MUST_USE int flo_records_order_list(struct flo_records *store,
+                                        const char *group, uint64_t now_ms,
+                                        flo_records_order_fn fn, void *context,
+                                        struct flo_err *err);
+/* Orders that some desired holds. */
+FLO_MUST_USE int flo_records_order_held(struct flo_records *store,
+                                        flo_records_order_fn fn, void *context,
+                                        struct flo_err *err);
+/* Who is in the scope of a tracked order, and what it came to. */
+FLO_MUST_USE int flo_records_outcome_put(struct flo_records *store,
+                                         const char *order, const char *device,
+                                         enum flo_order_outcome outcome,
+                                         uint64_t took_ms, struct flo_err *err);
+FLO_MUST_USE int flo_records_outcome_get(struct flo_records *store,
+                                         const char *order, const char *device,
+                                         bool *known,
+                                         enum flo_order_outcome *outcome,
+                                         struct flo_err *err);
+typedef int (*flo_records_outcome_fn)(void *context, const char *device,
+                                      const char *name, bool is_online,
+                                      enum flo_order_outcome outcome,
+                                      uint64_t took_ms);
+FLO_MUST_USE int flo_records_outcome_list(struct flo_records *store,
+                                          const char *order,
+                                          flo_records_outcome_fn fn,
+                                          void *context, struct flo_err *err);
+/* Tracked orders in which this device is still awaited, as ids. */
+FLO_MUST_USE int flo_records_outcome_awaited(struct flo_records *store,
+                                             const char *device,
+                                             flo_records_order_fn fn,
+                                             void *context,
+                                             struct flo_err *err);
+
+/* ---- tokens, idempotency, audit ---- */
+
+struct flo_records_token {
+    const char *id;
+    const char *kind; /* access enroll */
+    const char *name;
+    const char *role;  /* access */
+    const char *group; /* enroll */
+    struct flo_digest secret;
+    uint64_t uses_left; /* enroll */
+    uint64_t created_at_ms;
+    uint64_t expires_at_ms; /* 0: never */
+};
+typedef int (*flo_records_token_fn)(void *context,
+                                    const struct flo_records_token *token);
+FLO_MUST_USE int flo_records_token_add(struct flo_records *store,
+                                       const struct flo_records_token *token,
+                                       struct flo_err *err);
+/* By id; for enrolment by the digest of the secret (id NULL). FLO_E_ABSENT. */
+FLO_MUST_USE int flo_records_token_get(struct flo_records *store,
+                                       const char *id,
+                                       const struct flo_digest *secret,
+                                       flo_records_token_fn fn, void *context,
+                                       struct flo_err *err);
+FLO_MUST_USE int flo_records_token_list(struct flo_records *store,
+                                        flo_records_token_fn fn, void *context,
+                                        struct flo_err *err);
+/* One use less; FLO_E_ENROL_TOKEN when none was left. */
+FLO_MUST_USE int flo_records_token_use(struct flo_records *store,
+                                       const char *id, struct flo_err *err);
+/* FLO_E_ABSENT. */
+FLO_MUST_USE int flo_records_token_delete(struct flo_records *store,
+                                          const char *id, struct flo_err *err);
+
+/* Answer stored under (token, key), or *status 0. `body` is appended. */
+FLO_MUST_USE int flo_records_replay_get(struct flo_records *store,
+                                        const char *token, const char *key,
+                                        struct flo_digest *request, int *status,
+                                        struct flo_buf *body,
+                                        struct flo_err *err);
+FLO_MUST_USE int flo_records_replay_put(struct flo_records *store,
+                                        const char *token, const char *key,
+                                        const struct flo_digest *request,
+                                        int status, const char *body,
+                                        uint64_t now_ms, struct flo_err *err);
+
+/* Append; number, previous and hash are made here. */
+FLO_MUST_USE int flo_records_audit_add(struct flo_records *store,
+                                       struct flo_audit_record *record,
+                                       struct flo_err *err);
+typedef int (*flo_records_audit_fn)(void *context,
+                                    const struct flo_audit_record *record,
+                                    const struct flo_digest *hash);
+/* Ascending from number `from`, at most `limit` (0: all). */
+FLO_MUST_USE int flo_records_audit_list(struct flo_records *store,
+                                        uint64_t from, uint64_t limit,
+                                        flo_records_audit_fn fn, void *context,
+                                        struct flo_err *err);
+
+/* ---- telemetry ---- */
+
+/* Merge one window into both resolutions, at the device's time when that can
+ * be true (at most two hours old), else at `now_ms`.  *is_new is false, and
+ * nothing changes, when the window (device, at_ms, seq) was merged before. */
+FLO_MUST_USE int flo_records_telemetry_add(struct flo_records *store,
+                                           const char *device, uint64_t now_ms,
+                                           const struct flo_telemetry *window,
+                                           bool *is_new, struct flo_err *err);
+typedef int (*flo_records_telemetry_fn)(void *context,
+                                        const struct flo_telemetry_row *row);
+/* Rows since `from_ms`, ordered by the query's keys and time. */
+FLO_MUST_USE int
+flo_records_telemetry_list(struct flo_records *store,
+                           const struct flo_telemetry_query *query,
+                           uint64_t from_ms, flo_records_telemetry_fn fn,
+                           void *context, struct flo_err *err);
+/* Forget what is older than the resolutions' lives. */
+FLO_MUST_USE int flo_records_telemetry_prune(struct flo_records *store,
+                                             uint64_t now_ms,
+                                             struct flo_err *err);
+
+#endif
