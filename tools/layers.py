@@ -20,7 +20,8 @@ MAY = [
     ("agent/", ["base/", "proto/", "updater/include/", "agent/"]),
     ("server-stub/core/", ["base/", "proto/", "server-stub/core/"]),
     ("server-stub/cli/", ["base/", "proto/", "updater/include/",
-                          "server-stub/cli/"]),
+                          "server-stub/cli/",
+                          "server-stub/core/rollout_states.def"]),
     ("server-stub/", ["base/", "proto/", "updater/include/", "server-stub/"]),
 ]
 
