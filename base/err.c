@@ -63,6 +63,21 @@ int flo_error_code(const char *id)
     return 0;
 }
 
+/* Valid UTF-8 that a terminal obeys: C1 controls, and what turns the writing
+ * direction (U+200E-F, U+202A-E, U+2066-9). */
+static bool is_command(const char *text, size_t bytes)
+{
+    const unsigned char *c = (const unsigned char *)text;
+
+    if (bytes == 2) {
+        return c[0] == 0xc2 && c[1] < 0xa0;
+    }
+    return bytes == 3 && c[0] == 0xe2 &&
+           ((c[1] == 0x80 && (c[2] == 0x8e || c[2] == 0x8f)) ||
+            (c[1] == 0x80 && c[2] >= 0xaa && c[2] <= 0xae) ||
+            (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9));
+}
+
 void flo_text_clean(const char *text, size_t bytes, char *out, size_t out_bytes)
 {
     static const char digits[] = "0123456789abcdef";
@@ -76,8 +91,9 @@ void flo_text_clean(const char *text, size_t bytes, char *out, size_t out_bytes)
         if (c >= 0x80) {
             size_t left = bytes - i < 4 ? bytes - i : 4;
             whole = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-            is_plain =
-                whole <= left && flo_utf8_valid(text + i, whole) == whole;
+            is_plain = whole <= left &&
+                       flo_utf8_valid(text + i, whole) == whole &&
+                       !is_command(text + i, whole);
         }
         size_t need = is_plain ? whole : 4;
         if (used + need >= out_bytes) {

@@ -13,7 +13,7 @@ int flo_gguf_open_fd(int fd, struct flo_gguf **out, struct flo_err *err)
         return flo_fail_errno(err, FLO_E_IO_READ, "the model's descriptor");
     }
     if (!S_ISREG(status.st_mode)) {
-        return flo_fail(err, FLO_E_IO_READ, "a model is a regular file");
+        return flo_fail(err, FLO_E_IO_OPEN, "a model is a regular file");
     }
     if (status.st_size == 0) {
         return flo_fail(err, FLO_E_GGUF_MAGIC, "the file is empty");

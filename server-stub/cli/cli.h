@@ -67,7 +67,8 @@ struct flo_cli {
 
 /* Flag > environment (FLOTILLA_CONTROLLER, FLOTILLA_TOKEN_FILE,
  * FLOTILLA_CONTEXT) > $XDG_CONFIG_HOME/flotilla/config.yaml.  FLO_E_USAGE when
- * nothing names a controller. */
+ * nothing names a controller; FLO_E_REST_AUTH when the remembered token is for
+ * another one: a secret is not sent to a machine it was not made for. */
 FLO_MUST_USE int flo_context_load(struct flo_cli *cli, struct flo_err *err);
 FLO_MUST_USE int flo_context_save(const char *name, const char *controller,
                                   const char *token, char *path,

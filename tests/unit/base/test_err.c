@@ -46,6 +46,19 @@ static void control_characters_and_bad_utf8_are_escaped(void **state)
     assert_string_equal(err.what, "a\\x0a\\x1b[31m\\xff\xc3\xa9");
 }
 
+static void what_a_terminal_obeys_in_utf8_is_escaped_too(void **state)
+{
+    struct flo_err err = {0};
+    (void)state;
+
+    /* C1 "CSI" and a right-to-left override; an em dash stays */
+    flo_fail(&err, FLO_E_ABSENT,
+             "a\xc2\x9b\xe2\x80\xae\xe2\x81\xa6\xe2\x80\x94");
+
+    assert_string_equal(err.what, "a\\xc2\\x9b\\xe2\\x80\\xae\\xe2\\x81\\xa6"
+                                  "\xe2\x80\x94");
+}
+
 static void a_long_sentence_is_cut_between_characters(void **state)
 {
     struct flo_err err = {0};
@@ -154,6 +167,7 @@ int main(void)
         cmocka_unit_test(a_failure_returns_its_code_and_keeps_the_sentence),
         cmocka_unit_test(a_sentence_may_be_made_from_itself),
         cmocka_unit_test(control_characters_and_bad_utf8_are_escaped),
+        cmocka_unit_test(what_a_terminal_obeys_in_utf8_is_escaped_too),
         cmocka_unit_test(a_long_sentence_is_cut_between_characters),
         cmocka_unit_test(a_context_stands_in_front),
         cmocka_unit_test(no_room_and_no_memory_win_over_the_given_code),
