@@ -205,7 +205,7 @@ static void finish(struct step *s)
     struct flo_agent_return *back = &s->agent->going_back;
 
     flo_do_serving(s, "rolled-back", &back->to);
-    if (back->is_committed || back->order[0] != '\0') {
+    if (back->deny_count > 0 || back->order[0] != '\0') {
         flo_do_ack(s, back->order, "done", NULL);
     }
     memset(back, 0, sizeof(*back));
@@ -227,6 +227,7 @@ bool flo_back_loaded(struct step *s, enum flo_agent_role role)
     if (back->is_committed && role == FLO_AGENT_BESIDE) {
         deny_all(s, back->deny, back->deny_count, back->issued_at_ms);
         flo_do_release(s, FLO_DO_SLOT_BACK, &back->to);
+        back->is_writing = true;
         return true;
     }
     return false;
@@ -239,17 +240,20 @@ bool flo_back_written(struct step *s)
     struct flo_agent *agent = s->agent;
     struct flo_agent_return *back = &agent->going_back;
 
-    if (!back->is_active || !back->is_committed ||
-        !flo_engine_is(agent, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
+    if (!back->is_active || !back->is_writing) {
         return false;
     }
+    back->is_writing = false;
     agent->slots.current = back->to;
     memset(&agent->slots.previous, 0, sizeof(agent->slots.previous));
     memset(&agent->slots.candidate, 0, sizeof(agent->slots.candidate));
-    flo_engine_flip(s, FLO_AGENT_BESIDE);
-    flo_engine_promote(s);
-    finish(s);
+    flo_engine_succeed(s);
     flo_do(s, FLO_DO_COLLECT);
+    if (agent->live == FLO_AGENT_CURRENT) {
+        finish(s);
+    } else {
+        back->is_committed = false; /* finished when it is loaded again */
+    }
     return true;
 }
 
@@ -261,6 +265,9 @@ bool flo_back_lost(struct step *s, enum flo_agent_role role)
 
     if (!back->is_active || !back->is_committed || role != FLO_AGENT_BESIDE) {
         return false;
+    }
+    if (back->is_writing) {
+        return true; /* it goes on behind the write */
     }
     memset(back, 0, sizeof(*back));
     flo_do_ack(s, given_up.order, "refused", &s->event->error);

@@ -81,6 +81,27 @@ void flo_engine_promote(struct step *s)
     agent->revision++;
 }
 
+/* The slots rotated: the engine beside takes over.  When it died in that very
+ * moment, the current one is started anew with the new current release. */
+void flo_engine_succeed(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+
+    if (agent->engines[FLO_AGENT_BESIDE].state == FLO_ENGINE_READY) {
+        if (agent->live != FLO_AGENT_BESIDE) {
+            flo_engine_flip(s, FLO_AGENT_BESIDE);
+        }
+        flo_engine_promote(s);
+        return;
+    }
+    if (agent->live != -1) {
+        flo_engine_hold(s);
+    }
+    flo_engine_unload(s, FLO_AGENT_BESIDE, false);
+    flo_engine_unload(s, FLO_AGENT_CURRENT, true);
+    flo_engine_load(s, FLO_AGENT_CURRENT, &agent->slots.current);
+}
+
 void flo_engine_restore(struct step *s)
 {
     struct flo_agent *agent = s->agent;

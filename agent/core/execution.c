@@ -449,7 +449,7 @@ static void committed(struct step *s)
     memset(&agent->slots.candidate, 0, sizeof(agent->slots.candidate));
     agent->slots.is_trial = false;
     agent->slots.tries_left = 0;
-    flo_engine_promote(s);
+    flo_engine_succeed(s);
     memset(&agent->execution.error, 0, sizeof(agent->execution.error));
     finish(s, FLO_EXECUTION_SUCCEEDED);
     agent->has_execution = false;
@@ -539,6 +539,13 @@ static void lost_on_trial(struct step *s)
     struct flo_agent_execution *execution = &agent->execution;
     const struct flo_agent_error *error = &s->event->error;
 
+    if (agent->live == -1 &&
+        flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY)) {
+        flo_engine_flip(s, FLO_AGENT_CURRENT);
+    }
+    if (execution->is_writing) {
+        return; /* the commit is on its way: it is started behind it */
+    }
     execution->crashes++;
     if (execution->crashes > execution->policy.soak_crashes_max) {
         flo_execution_end(
@@ -555,10 +562,6 @@ static void lost_on_trial(struct step *s)
                           (unsigned long long)execution->policy.tries,
                           error->what);
         return;
-    }
-    if (agent->live == -1 &&
-        flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY)) {
-        flo_engine_flip(s, FLO_AGENT_CURRENT);
     }
     agent->slots.tries_left--;
     flo_do_release(s, FLO_DO_SLOT_TRY, &agent->slots.candidate);

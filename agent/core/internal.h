@@ -50,6 +50,8 @@ void flo_engine_flip(struct step *s, enum flo_agent_role role);
 void flo_engine_hold(struct step *s);
 /* What was beside is the current one now. */
 void flo_engine_promote(struct step *s);
+/* The slots rotated: so do the engines. */
+void flo_engine_succeed(struct step *s);
 /* The current release serves again: flip when its engine is ready, start it
  * when it has none. */
 void flo_engine_restore(struct step *s);

@@ -99,6 +99,7 @@ struct flo_agent_return {
     bool
         is_committed; /* current -> previous; else the trial's candidate ends */
     bool is_draining;
+    bool is_writing; /* the rotation of the slots */
     uint64_t due_ms; /* of draining; 0: none */
     struct flo_release_ref from, to;
     char order[FLO_NAME_MAX + 1];

@@ -775,6 +775,33 @@ static void any_event_is_fine_at_any_time(void **state)
     }
 }
 
+static void an_engine_lost_in_the_commit_is_started_behind_it(void **state)
+{
+    (void)state;
+    world.lost_in_write = true;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(3));
+    assert_story("lost-in-commit");
+}
+
+static void an_engine_lost_in_a_rollback_is_started_behind_it(void **state)
+{
+    (void)state;
+    world.lost_in_write = true;
+    boot();
+    world_order(&world, FLO_ORDER_ROLLBACK, 2);
+    world_run(&world, 5000);
+
+    assert_true(is_current(1));
+    assert_true(is_denied(2));
+    assert_int_equal(world.acks_done, 1);
+    assert_story("lost-in-rollback");
+}
+
 static void a_timer_that_fires_early_is_set_again(void **state)
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_TIMER};
@@ -839,6 +866,8 @@ int main(void)
         STORY(power_may_fail_behind_any_action_of_a_bad_update),
         STORY(power_may_fail_behind_any_action_of_a_rollback),
         STORY(an_agent_that_dies_of_the_probe_stops_probing),
+        STORY(an_engine_lost_in_the_commit_is_started_behind_it),
+        STORY(an_engine_lost_in_a_rollback_is_started_behind_it),
         STORY(a_timer_that_fires_early_is_set_again),
         STORY(any_event_is_fine_at_any_time),
     };

@@ -229,6 +229,12 @@ static void write_slots(struct world *world,
             break;
         }
     }
+    if (world->lost_in_write && (action->kind == FLO_DO_SLOT_COMMIT ||
+                                 action->kind == FLO_DO_SLOT_BACK)) {
+        event = later(world, 0, FLO_AGENT_LOST);
+        event->role = FLO_AGENT_BESIDE;
+        event->error.code = FLO_E_ENGINE_CRASH;
+    }
     if (answers || rv < 0) {
         event =
             later(world, 0, rv == 0 ? FLO_AGENT_WRITTEN : FLO_AGENT_UNWRITTEN);

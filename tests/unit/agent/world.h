@@ -49,6 +49,7 @@ struct world {
     int current_load_error;  /* once */
     bool fits_one_only;
     bool slots_fail;        /* writes of slots fail */
+    bool lost_in_write;     /* the engine beside dies in a rotation */
     unsigned requests_fail; /* requests that fail after activation */
 
     /* power */
