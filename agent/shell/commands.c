@@ -10,16 +10,52 @@
 #include "agent/shell/shell.h"
 
 #define LINE_BYTES_MAX (1u << 20)
+#define LINES_MAX 100000 /* of explain */
 
 /* ---- the command line -------------------------------------------------------
  */
 
+static const char *const words[] = {"--config", "--state-dir", "--bundle",
+                                    "--output", "-o",          "--lines",
+                                    "--quiet",  "--json"};
+
+static bool is_known(const char *option)
+{
+    for (size_t i = 0; i < FLO_COUNT(words); i++) {
+        if (strcmp(option, words[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int unknown_option(const char *option, struct flo_err *err)
+{
+    const char *near = flo_nearest(option, words, FLO_COUNT(words));
+
+    flo_fail(err, FLO_E_USAGE, "unknown option %s", option);
+    return near == NULL ? FLO_E_USAGE
+                        : flo_err_fix(err, "did you mean %s?", near);
+}
+
+static int take_lines(const char *value, struct flo_command *out,
+                      struct flo_err *err)
+{
+    char *end = NULL;
+    unsigned long lines = strtoul(value, &end, 10);
+
+    if (value[0] < '0' || value[0] > '9' || *end != '\0' || lines == 0 ||
+        lines > LINES_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "--lines `%.40s`: 1 to %d", value,
+                        LINES_MAX);
+    }
+    out->lines = (unsigned)lines;
+    return 0;
+}
+
 static int take_option(const char *option, const char *value,
                        struct flo_command *out, struct flo_err *err)
 {
-    static const char *const words[] = {"--config", "--state-dir", "--bundle",
-                                        "--output", "--lines",     "--quiet"};
-
     if (strcmp(option, "--config") == 0) {
         out->config = value;
     } else if (strcmp(option, "--state-dir") == 0) {
@@ -32,14 +68,7 @@ static int take_option(const char *option, const char *value,
             return flo_fail(err, FLO_E_USAGE, "-o %s: table or json", value);
         }
     } else if (strcmp(option, "--lines") == 0) {
-        out->lines = (unsigned)strtoul(value, NULL, 10);
-    } else {
-        const char *near = flo_nearest(option, words, FLO_COUNT(words));
-        flo_fail(err, FLO_E_USAGE, "unknown option %s", option);
-        if (near != NULL) {
-            flo_err_fix(err, "did you mean %s?", near);
-        }
-        return FLO_E_USAGE;
+        return take_lines(value, out, err);
     }
     return 0;
 }
@@ -56,6 +85,8 @@ int flo_command_parse(int argc, char **argv, struct flo_command *out,
             out->is_quiet = true;
         } else if (strcmp(argv[i], "--json") == 0) {
             out->output = "json";
+        } else if (!is_known(argv[i])) {
+            rv = unknown_option(argv[i], err);
         } else if (i + 1 >= argc) {
             rv = flo_fail(err, FLO_E_USAGE, "%s needs a value", argv[i]);
         } else {
@@ -158,6 +189,15 @@ static int error_of(const json_t *json, struct flo_err *err)
 /* ---- without an agent
  * ---------------------------------------------------------- */
 
+/* Looking at a device must not make one. */
+static int need_state(const struct flo_settings *settings, struct flo_err *err)
+{
+    return access(settings->state_dir, F_OK) == 0
+               ? 0
+               : flo_fail(err, FLO_E_ABSENT, "%s: no such state directory",
+                          settings->state_dir);
+}
+
 static int alone(const struct flo_command *command,
                  void (*begin)(struct flo_shell *shell, void *context),
                  void *context, json_t **out, struct flo_err *err)
@@ -169,6 +209,12 @@ static int alone(const struct flo_command *command,
                  : flo_settings_load(command->config, command->state_dir,
                                      &settings, err);
 
+    if (rv == 0) {
+        rv = need_state(&settings, err);
+        if (rv < 0) {
+            flo_settings_deinit(&settings);
+        }
+    }
     if (rv < 0) {
         free(shell);
         return rv;
@@ -437,9 +483,8 @@ static int status_alone(const struct flo_command *command, json_t **out,
                  : flo_settings_load(command->config, command->state_dir,
                                      &shell->settings, err);
 
-    if (rv == 0 && access(shell->settings.state_dir, F_OK) != 0) {
-        rv = flo_fail(err, FLO_E_ABSENT, "%s: no such state directory",
-                      shell->settings.state_dir);
+    if (rv == 0) {
+        rv = need_state(&shell->settings, err);
     }
     if (rv == 0) {
         rv = flo_store_open(shell->settings.state_dir, false, &shell->store,

@@ -98,6 +98,10 @@ static void check_store(const struct flo_settings *settings)
     size_t count;
     size_t i;
 
+    if (access(settings->state_dir, F_OK) != 0) {
+        tell(false, "state directory", "is not there: flotilla-agent enroll");
+        return;
+    }
     if (flo_store_open(settings->state_dir, false, &store, &err) < 0) {
         tell_err("state directory", &err);
         return;

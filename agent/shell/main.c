@@ -82,6 +82,16 @@ static int run(int argc, char **argv)
     return flo_run_main(config, check_only);
 }
 
+static bool wants_help(int argc, char **argv)
+{
+    for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     size_t i;
@@ -102,6 +112,12 @@ int main(int argc, char **argv)
     }
     for (i = 0; i < FLO_COUNT(commands); i++) {
         if (strcmp(argv[1], commands[i].name) == 0) {
+            if (wants_help(argc, argv) &&
+                commands[i].run != flo_serve_standalone) {
+                printf("usage: flotilla-agent %s %s\n", commands[i].name,
+                       commands[i].help);
+                return 0;
+            }
             return commands[i].run(argc - 1, argv + 1);
         }
     }

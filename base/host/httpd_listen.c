@@ -160,6 +160,13 @@ static int listen_tcp(const char *text, int *out, uint16_t *port,
                         "address \"%.64s\" is not host:port or unix:/path",
                         text);
     }
+    /* getaddrinfo would take 65537 for port 1. */
+    size_t digits = strspn(colon + 1, "0123456789");
+    if (digits == 0 || digits > 5 || colon[1 + digits] != '\0' ||
+        strtoul(colon + 1, NULL, 10) > UINT16_MAX) {
+        return flo_fail(err, FLO_E_CFG_RANGE,
+                        "address \"%.64s\": a port is 0 to 65535", text);
+    }
     size_t bytes = (size_t)(colon - text);
     if (text[0] == '[' && colon[-1] == ']') {
         memcpy(host, text + 1, bytes - 2);

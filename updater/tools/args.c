@@ -71,6 +71,10 @@ int tool_args(int argc, char **argv, const struct tool_option *options,
     bool only_operands = false;
 
     for (int i = 0; i < argc; i++) {
+        if (!only_operands && strcmp(argv[i], "--help") == 0) {
+            printf("usage: flotilla-updater %s\n", usage);
+            exit(0);
+        }
         if (!only_operands && strcmp(argv[i], "--") == 0) {
             only_operands = true;
         } else if (!only_operands && argv[i][0] == '-' && argv[i][1] != '\0') {

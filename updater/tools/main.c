@@ -61,7 +61,8 @@ int main(int argc, char **argv)
         (void)print_help(stderr);
         return FLO_EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
         return print_help(stdout);
     }
     if (strcmp(argv[1], "--version") == 0) {

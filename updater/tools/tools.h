@@ -20,7 +20,8 @@ struct tool_option {
 };
 
 /* Split argv[0..] into options and exactly `count` operands; `usage` goes into
- * the error.  FLO_E_USAGE names the nearest option for an unknown one. */
+ * the error; --help prints it and ends the program.  FLO_E_USAGE names the
+ * nearest option for an unknown one. */
 FLO_MUST_USE int tool_args(int argc, char **argv,
                            const struct tool_option *options,
                            size_t option_count, const char **operands,

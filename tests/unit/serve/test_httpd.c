@@ -671,6 +671,20 @@ static void a_port_in_use_is_named(void **state)
     assert_non_null(strstr(err.what, address));
 }
 
+static void a_port_that_is_none_is_not_another_one(void **state)
+{
+    static const char *const addresses[] = {"127.0.0.1:65536",
+                                            "127.0.0.1:99999", "127.0.0.1:-1",
+                                            "127.0.0.1:", "127.0.0.1:0x50"};
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(addresses); i++) {
+        struct flo_err err = {0};
+        assert_int_equal(
+            flo_httpd_listen(world.httpd, addresses[i], NULL, 0, NULL, &err),
+            FLO_E_CFG_RANGE);
+    }
+}
+
 /* GET over TLS; "" when the server refuses. */
 static char *ask_tls_for(uint16_t port, const char *client, const char *what)
 {
@@ -793,6 +807,7 @@ int main(void)
         cmocka_unit_test(idle_connections_make_room_for_a_new_client),
         cmocka_unit_test(the_unix_socket_knows_its_peer),
         cmocka_unit_test(a_port_in_use_is_named),
+        cmocka_unit_test(a_port_that_is_none_is_not_another_one),
         cmocka_unit_test(a_file_comes_whole_over_tls),
         cmocka_unit_test(client_certificates_are_required_or_optional),
         cmocka_unit_test(any_cut_of_a_chunked_body_gives_the_same),
