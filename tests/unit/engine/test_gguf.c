@@ -315,9 +315,9 @@ static void what_is_no_regular_file_is_refused(void **state)
     assert_int_equal(flo_gguf_open_path("tests/models/none", &gguf, NULL),
                      FLO_E_ABSENT);
     assert_int_equal(flo_gguf_open_path("tests/models", &gguf, NULL),
-                     FLO_E_IO_READ);
+                     FLO_E_IO_OPEN);
     assert_int_equal(flo_gguf_open_path("/dev/zero", &gguf, NULL),
-                     FLO_E_IO_READ);
+                     FLO_E_IO_OPEN);
     assert_int_equal(flo_gguf_open_path("tests/models/README.md", &gguf, NULL),
                      FLO_E_GGUF_MAGIC);
 }
