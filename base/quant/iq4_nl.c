@@ -1,6 +1,8 @@
 /* IQ4_NL: 32 values on an uneven grid of 16 steps, x = d * grid[q]. */
 #include "base/quant/formats.h"
 
+#include "base/quant/fit.h"
+
 const int8_t flo_quant_iq4_grid[16] = {
     -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
@@ -12,6 +14,21 @@ void flo_quant_iq4_nl_decode(const void *blocks, float *out, size_t values)
         for (int j = 0; j < 16; j++) {
             out[j] = d * (float)flo_quant_iq4_grid[in->q[j] & 15];
             out[j + 16] = d * (float)flo_quant_iq4_grid[in->q[j] >> 4];
+        }
+    }
+}
+
+void flo_quant_iq4_nl_encode(const float *in, void *blocks, size_t values)
+{
+    static const struct flo_levels levels = {
+        .least = -127, .most = 113, .is_grid = true};
+    struct flo_block_iq4_nl *out = blocks;
+    for (size_t i = 0; i < values / 32; i++, out++, in += 32) {
+        uint8_t codes[32];
+        uint16_t none;
+        flo_fit_values(in, &levels, &out->d, &none, codes);
+        for (int j = 0; j < 16; j++) {
+            out->q[j] = (uint8_t)(codes[j] | codes[j + 16] << 4);
         }
     }
 }

@@ -2,6 +2,10 @@
  * signed 6-bit scale: x = d * scale * grid[q]. */
 #include "base/quant/formats.h"
 
+#include <string.h>
+
+#include "base/quant/fit.h"
+
 int flo_quant_iq4_xs_scale(const struct flo_block_iq4_xs *block, int k)
 {
     int low = block->scales_low[k / 2] >> (4 * (k % 2)) & 15;
@@ -22,5 +26,35 @@ void flo_quant_iq4_xs_decode(const void *blocks, float *out, size_t values)
                 out[j + 16] = step * (float)flo_quant_iq4_grid[q[j] >> 4];
             }
         }
+    }
+}
+
+static void encode_block(const float *in, struct flo_block_iq4_xs *out)
+{
+    struct flo_fit_block fit = {
+        .levels = {.least = -127, .most = 113, .is_grid = true},
+        .parts = 8,
+        .scale_least = -32,
+        .scale_most = 31,
+    };
+    flo_fit_block(in, &fit);
+    memset(out, 0, sizeof(*out));
+    out->d = fit.d;
+    for (int k = 0; k < 8; k++) {
+        int scale = fit.scales[k] + 32;
+        out->scales_low[k / 2] |= (uint8_t)((scale & 15) << (k % 2 * 4));
+        out->scales_high |= (uint16_t)((scale >> 4) << (2 * k));
+        for (int j = 0; j < 16; j++) {
+            const uint8_t *codes = fit.codes + 32 * k;
+            out->q[16 * k + j] = (uint8_t)(codes[j] | codes[j + 16] << 4);
+        }
+    }
+}
+
+void flo_quant_iq4_xs_encode(const float *in, void *blocks, size_t values)
+{
+    struct flo_block_iq4_xs *out = blocks;
+    for (size_t i = 0; i < values / 256; i++) {
+        encode_block(in + 256 * i, &out[i]);
     }
 }

@@ -2,6 +2,10 @@
  * 4-bit minimum: x = d * scale * q - dmin * min, q of 2 bits. */
 #include "base/quant/formats.h"
 
+#include <string.h>
+
+#include "base/quant/fit.h"
+
 void flo_quant_q2_k_decode(const void *blocks, float *out, size_t values)
 {
     const struct flo_block_q2_k *in = blocks;
@@ -14,5 +18,33 @@ void flo_quant_q2_k_decode(const void *blocks, float *out, size_t values)
             *out++ = d * (float)(scale & 15) * (float)code -
                      dmin * (float)(scale >> 4);
         }
+    }
+}
+
+static void encode_block(const float *in, struct flo_block_q2_k *out)
+{
+    struct flo_fit_block fit = {
+        .levels = {.most = 3, .has_offset = true},
+        .parts = 16,
+        .scale_most = 15,
+    };
+    flo_fit_block(in, &fit);
+    memset(out, 0, sizeof(*out));
+    out->d = fit.d;
+    out->dmin = fit.dmin;
+    for (int s = 0; s < 16; s++) {
+        out->scales[s] = (uint8_t)(fit.scales[s] | fit.mins[s] << 4);
+    }
+    for (size_t v = 0; v < 256; v++) {
+        out->q[v / 128 * 32 + v % 32] |=
+            (uint8_t)(fit.codes[v] << (v / 32 % 4 * 2));
+    }
+}
+
+void flo_quant_q2_k_encode(const float *in, void *blocks, size_t values)
+{
+    struct flo_block_q2_k *out = blocks;
+    for (size_t i = 0; i < values / 256; i++) {
+        encode_block(in + 256 * i, &out[i]);
     }
 }

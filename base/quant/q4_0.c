@@ -1,7 +1,7 @@
 /* Q4_0: 32 values around zero, x = d * (q - 8). */
 #include "base/quant/formats.h"
 
-#include <math.h>
+#include "base/quant/fit.h"
 
 void flo_quant_q4_0_decode(const void *blocks, float *out, size_t values)
 {
@@ -15,30 +15,16 @@ void flo_quant_q4_0_decode(const void *blocks, float *out, size_t values)
     }
 }
 
-/* The value of largest magnitude is put on q = 0, the end that has one step
- * more, so d carries its sign. */
-static uint8_t nearest(float x, float inverse)
-{
-    float q = x * inverse + 8.5f;
-    return q >= 15.0f ? 15 : q > 0.0f ? (uint8_t)q : 0;
-}
-
 void flo_quant_q4_0_encode(const float *in, void *blocks, size_t values)
 {
+    static const struct flo_levels levels = {.least = -8, .most = 7};
     struct flo_block_q4_0 *out = blocks;
     for (size_t i = 0; i < values / 32; i++, out++, in += 32) {
-        float most = 0;
-        for (int j = 0; j < 32; j++) {
-            if (fabsf(in[j]) > fabsf(most)) {
-                most = in[j];
-            }
-        }
-        float d = most / -8;
-        float inverse = d != 0 ? 1.0f / d : 0;
-        out->d = flo_f32_to_f16(d);
+        uint8_t codes[32];
+        uint16_t none;
+        flo_fit_values(in, &levels, &out->d, &none, codes);
         for (int j = 0; j < 16; j++) {
-            out->q[j] = (uint8_t)(nearest(in[j], inverse) |
-                                  nearest(in[j + 16], inverse) << 4);
+            out->q[j] = (uint8_t)(codes[j] | codes[j + 16] << 4);
         }
     }
 }

@@ -1,6 +1,8 @@
 /* Q4_1: 32 values between a minimum and a maximum, x = d * q + m. */
 #include "base/quant/formats.h"
 
+#include "base/quant/fit.h"
+
 void flo_quant_q4_1_decode(const void *blocks, float *out, size_t values)
 {
     const struct flo_block_q4_1 *in = blocks;
@@ -14,29 +16,15 @@ void flo_quant_q4_1_decode(const void *blocks, float *out, size_t values)
     }
 }
 
-static uint8_t nearest(float x, float inverse)
-{
-    float q = x * inverse + 0.5f;
-    return q >= 15.0f ? 15 : q > 0.0f ? (uint8_t)q : 0;
-}
-
 void flo_quant_q4_1_encode(const float *in, void *blocks, size_t values)
 {
+    static const struct flo_levels levels = {.most = 15, .has_offset = true};
     struct flo_block_q4_1 *out = blocks;
     for (size_t i = 0; i < values / 32; i++, out++, in += 32) {
-        float least = in[0];
-        float most = in[0];
-        for (int j = 1; j < 32; j++) {
-            least = in[j] < least ? in[j] : least;
-            most = in[j] > most ? in[j] : most;
-        }
-        float d = (most - least) / 15;
-        float inverse = d != 0 ? 1.0f / d : 0;
-        out->d = flo_f32_to_f16(d);
-        out->m = flo_f32_to_f16(least);
+        uint8_t codes[32];
+        flo_fit_values(in, &levels, &out->d, &out->m, codes);
         for (int j = 0; j < 16; j++) {
-            out->q[j] = (uint8_t)(nearest(in[j] - least, inverse) |
-                                  nearest(in[j + 16] - least, inverse) << 4);
+            out->q[j] = (uint8_t)(codes[j] | codes[j + 16] << 4);
         }
     }
 }

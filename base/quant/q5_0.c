@@ -1,6 +1,10 @@
 /* Q5_0: 32 values around zero, x = d * (q - 16); fifth bits apart. */
 #include "base/quant/formats.h"
 
+#include <string.h>
+
+#include "base/quant/fit.h"
+
 /* The 5-bit code of value j (0..31). */
 static int code(const uint8_t high[4], const uint8_t q[16], int j)
 {
@@ -15,6 +19,22 @@ void flo_quant_q5_0_decode(const void *blocks, float *out, size_t values)
         float d = flo_f16_to_f32(in->d);
         for (int j = 0; j < 32; j++) {
             out[j] = d * (float)(code(in->high, in->q, j) - 16);
+        }
+    }
+}
+
+void flo_quant_q5_0_encode(const float *in, void *blocks, size_t values)
+{
+    static const struct flo_levels levels = {.least = -16, .most = 15};
+    struct flo_block_q5_0 *out = blocks;
+    for (size_t i = 0; i < values / 32; i++, out++, in += 32) {
+        uint8_t codes[32];
+        uint16_t none;
+        memset(out, 0, sizeof(*out));
+        flo_fit_values(in, &levels, &out->d, &none, codes);
+        for (int j = 0; j < 32; j++) {
+            out->q[j % 16] |= (uint8_t)((codes[j] & 15) << (j / 16 * 4));
+            out->high[j / 8] |= (uint8_t)((codes[j] >> 4) << (j % 8));
         }
     }
 }

@@ -2,6 +2,10 @@
  * apart. */
 #include "base/quant/formats.h"
 
+#include <string.h>
+
+#include "base/quant/fit.h"
+
 /* The 5-bit code of value j (0..31). */
 static int code(const uint8_t high[4], const uint8_t q[16], int j)
 {
@@ -17,6 +21,21 @@ void flo_quant_q5_1_decode(const void *blocks, float *out, size_t values)
         float m = flo_f16_to_f32(in->m);
         for (int j = 0; j < 32; j++) {
             out[j] = d * (float)code(in->high, in->q, j) + m;
+        }
+    }
+}
+
+void flo_quant_q5_1_encode(const float *in, void *blocks, size_t values)
+{
+    static const struct flo_levels levels = {.most = 31, .has_offset = true};
+    struct flo_block_q5_1 *out = blocks;
+    for (size_t i = 0; i < values / 32; i++, out++, in += 32) {
+        uint8_t codes[32];
+        memset(out, 0, sizeof(*out));
+        flo_fit_values(in, &levels, &out->d, &out->m, codes);
+        for (int j = 0; j < 32; j++) {
+            out->q[j % 16] |= (uint8_t)((codes[j] & 15) << (j / 16 * 4));
+            out->high[j / 8] |= (uint8_t)((codes[j] >> 4) << (j % 8));
         }
     }
 }

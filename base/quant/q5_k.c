@@ -1,6 +1,10 @@
 /* Q5_K: as Q4_K with fifth bits apart: 256 values in 8 sub-blocks of 32. */
 #include "base/quant/formats.h"
 
+#include <string.h>
+
+#include "base/quant/fit.h"
+
 void flo_quant_q5_k_decode(const void *blocks, float *out, size_t values)
 {
     const struct flo_block_q5_k *in = blocks;
@@ -18,5 +22,34 @@ void flo_quant_q5_k_decode(const void *blocks, float *out, size_t values)
                 *out++ = d * scale * (float)code - dmin * min;
             }
         }
+    }
+}
+
+static void encode_block(const float *in, struct flo_block_q5_k *out)
+{
+    struct flo_fit_block fit = {
+        .levels = {.most = 31, .has_offset = true},
+        .parts = 8,
+        .scale_most = 63,
+    };
+    flo_fit_block(in, &fit);
+    memset(out, 0, sizeof(*out));
+    out->d = fit.d;
+    out->dmin = fit.dmin;
+    for (int k = 0; k < 8; k++) {
+        flo_quant_k4_set_scale(out->scales, k, fit.scales[k], fit.mins[k]);
+    }
+    for (size_t v = 0; v < 256; v++) {
+        out->q[v / 64 * 32 + v % 32] |=
+            (uint8_t)((fit.codes[v] & 15) << (v / 32 % 2 * 4));
+        out->high[v % 32] |= (uint8_t)((fit.codes[v] >> 4) << (v / 32));
+    }
+}
+
+void flo_quant_q5_k_encode(const float *in, void *blocks, size_t values)
+{
+    struct flo_block_q5_k *out = blocks;
+    for (size_t i = 0; i < values / 256; i++) {
+        encode_block(in + 256 * i, &out[i]);
     }
 }

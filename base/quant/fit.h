@@ -1,0 +1,67 @@
+/* Fitting codes to values: what the encoders search with.
+ *
+ * A code stands for a level, which is the code itself (counted from a least
+ * one) or a step of the uneven grid of the IQ4 types; x = d * level + m.  The
+ * plain sum of squared errors is made small.  The usual rounding is always
+ * among the candidates, so no block becomes worse than by that.  Sums are
+ * made in eight lanes in a fixed order: the same bytes on every CPU, and quick
+ * where the compiler uses vectors.  Values that are not finite do no harm and
+ * give no sense. */
+#ifndef FLOTILLA_BASE_QUANT_FIT_H
+#define FLOTILLA_BASE_QUANT_FIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FLO_FIT_VALUES_MAX 256
+#define FLO_FIT_PARTS_MAX 16
+
+/* What levels there are. */
+struct flo_levels {
+    float least;
+    float most;
+    bool is_grid;
+    bool has_offset; /* m may be other than 0; then least is 0 */
+};
+
+/* Sums over the values once each has its level. */
+struct flo_fit_sums {
+    float error; /* of squares */
+    float q;
+    float qq;
+    float xq;
+};
+
+/* Give each of `count` (a multiple of 8) values its nearest level. */
+void flo_fit_assign(const float *x, size_t count,
+                    const struct flo_levels *levels, float d, float m,
+                    struct flo_fit_sums *sums, float *out);
+/* The d and m of the least error that is found.  `is_half`: they will be
+ * stored as f16 and are already rounded so. `m_most`: m is at most this. */
+void flo_fit_find(const float *x, size_t count, const struct flo_levels *levels,
+                  bool is_half, float m_most, float *d, float *m);
+/* A level as the code that stands for it. */
+uint8_t flo_fit_code(const struct flo_levels *levels, float level);
+
+/* 32 values with halves d and m (0 without an offset) of their own. */
+void flo_fit_values(const float *x, const struct flo_levels *levels,
+                    uint16_t *d, uint16_t *m, uint8_t codes[32]);
+
+/* 256 values in `parts` equal parts, each with an integer scale:
+ * x = d * scale * level - dmin * min, the latter with an offset only. */
+struct flo_fit_block {
+    struct flo_levels levels;
+    int parts;       /* 8 or 16 */
+    int scale_least; /* 0 with an offset */
+    int scale_most;  /* of mins too */
+
+    uint16_t d;
+    uint16_t dmin;
+    int scales[FLO_FIT_PARTS_MAX];
+    int mins[FLO_FIT_PARTS_MAX];
+    uint8_t codes[FLO_FIT_VALUES_MAX];
+};
+void flo_fit_block(const float *x, struct flo_fit_block *block);
+
+#endif

@@ -1,0 +1,207 @@
+/* 256 values in parts whose scales are integers of one half: parts are fitted
+ * alone, then their scales are rounded, each to the integer that serves it
+ * best, and the half is fitted to all of them again. */
+#include "base/quant/fit.h"
+
+#include <math.h>
+
+#include "base/quant/quant.h"
+
+#define ROUNDS_MAX 4
+
+/* One part with its integers. */
+struct part {
+    float wanted_d;
+    float wanted_m; /* the offset, 0 or less */
+    int scale;
+    int min;
+    float x_sum;
+    struct flo_fit_sums sums;
+};
+
+struct fitting {
+    const struct flo_fit_block *block;
+    const float *x;
+    size_t count; /* of values in a part */
+    float d;
+    float dmin;
+    struct part parts[FLO_FIT_PARTS_MAX];
+    float error;
+};
+
+static float half(float value)
+{
+    return flo_f16_to_f32(flo_f32_to_f16(value));
+}
+
+static int rounded(float value, int least, int most)
+{
+    value = value > (float)least ? value : (float)least; /* NaN: least */
+    value = value < (float)most ? value : (float)most;
+    return (int)(value + (value < 0 ? -0.5f : 0.5f));
+}
+
+static float ratio(float value, float unit)
+{
+    return unit != 0 ? value / unit : 0;
+}
+
+/* Try these integers for a part; keep them when they serve it better. */
+static void try_integers(const struct fitting *fitting, size_t at,
+                         struct part *part, int scale, int min, bool is_first,
+                         float *mean_rest)
+{
+    struct flo_fit_sums sums;
+    float levels[FLO_FIT_VALUES_MAX / 8];
+    float d = fitting->d * (float)scale;
+    float m = -fitting->dmin * (float)min;
+    flo_fit_assign(fitting->x + at, fitting->count, &fitting->block->levels, d,
+                   m, &sums, levels);
+    *mean_rest = (d * sums.q - part->x_sum) / (float)fitting->count;
+    if (is_first || sums.error < part->sums.error) {
+        part->sums = sums;
+        part->scale = scale;
+        part->min = min;
+    }
+}
+
+static void choose_integers(struct fitting *fitting, int index)
+{
+    const struct flo_fit_block *block = fitting->block;
+    struct part *part = &fitting->parts[index];
+    size_t at = (size_t)index * fitting->count;
+    int scale = rounded(ratio(part->wanted_d, fitting->d), block->scale_least,
+                        block->scale_most);
+    int min =
+        rounded(ratio(-part->wanted_m, fitting->dmin), 0, block->scale_most);
+    bool is_first = true;
+    for (int k = 0; k < 3; k++) {
+        static const int shifts[] = {0, -1, 1};
+        int try_scale = scale + shifts[k];
+        float mean_rest;
+        if (try_scale < block->scale_least || try_scale > block->scale_most) {
+            continue;
+        }
+        try_integers(fitting, at, part, try_scale, min, is_first, &mean_rest);
+        is_first = false;
+        if (!block->levels.has_offset) {
+            continue;
+        }
+        int other =
+            rounded(ratio(mean_rest, fitting->dmin), 0, block->scale_most);
+        if (other != min) {
+            try_integers(fitting, at, part, try_scale, other, false,
+                         &mean_rest);
+        }
+    }
+}
+
+static void choose_all(struct fitting *fitting)
+{
+    fitting->error = 0;
+    for (int s = 0; s < fitting->block->parts; s++) {
+        choose_integers(fitting, s);
+        fitting->error += fitting->parts[s].sums.error;
+    }
+}
+
+/* The halves of least error while levels and integers stay. */
+static bool refit(const struct fitting *fitting, float *d, float *dmin)
+{
+    double aa = 0;
+    double ab = 0;
+    double bb = 0;
+    double xa = 0;
+    double xb = 0;
+    for (int s = 0; s < fitting->block->parts; s++) {
+        const struct part *part = &fitting->parts[s];
+        double scale = part->scale;
+        double min = part->min;
+        aa += scale * scale * (double)part->sums.qq;
+        ab += scale * min * (double)part->sums.q;
+        bb += min * min * (double)fitting->count;
+        xa += scale * (double)part->sums.xq;
+        xb += min * (double)part->x_sum;
+    }
+    double divisor = aa * bb - ab * ab;
+    *dmin = fitting->dmin;
+    if (!(aa > 0)) {
+        return false;
+    }
+    if (!(divisor > 1e-9 * aa * bb)) {
+        *d = half((float)((xa + ab * (double)fitting->dmin) / aa));
+    } else {
+        *d = half((float)((xa * bb - ab * xb) / divisor));
+        *dmin = half((float)((ab * xa - aa * xb) / divisor));
+    }
+    return isfinite(*d) && isfinite(*dmin) && *dmin >= 0;
+}
+
+/* The halves at first: the largest scale and the largest min just fit. */
+static void begin(struct fitting *fitting)
+{
+    const struct flo_fit_block *block = fitting->block;
+    float d = 0;
+    float m = 0;
+    for (int s = 0; s < block->parts; s++) {
+        struct part *part = &fitting->parts[s];
+        const float *x = fitting->x + (size_t)s * fitting->count;
+        for (size_t i = 0; i < fitting->count; i++) {
+            part->x_sum += x[i];
+        }
+        flo_fit_find(x, fitting->count, &block->levels, false, 0,
+                     &part->wanted_d, &part->wanted_m);
+        if (fabsf(part->wanted_d) > fabsf(d)) {
+            d = part->wanted_d;
+        }
+        m = -part->wanted_m > m ? -part->wanted_m : m;
+    }
+    fitting->d =
+        half(d / (float)(block->levels.has_offset ? block->scale_most
+                                                  : block->scale_least));
+    fitting->dmin = half(m / (float)block->scale_most);
+}
+
+static void finish(const struct fitting *fitting, struct flo_fit_block *block)
+{
+    block->d = flo_f32_to_f16(fitting->d);
+    block->dmin = flo_f32_to_f16(fitting->dmin);
+    for (int s = 0; s < block->parts; s++) {
+        const struct part *part = &fitting->parts[s];
+        struct flo_fit_sums sums;
+        float levels[FLO_FIT_VALUES_MAX / 8];
+        size_t at = (size_t)s * fitting->count;
+        block->scales[s] = part->scale;
+        block->mins[s] = part->min;
+        flo_fit_assign(fitting->x + at, fitting->count, &block->levels,
+                       fitting->d * (float)part->scale,
+                       -fitting->dmin * (float)part->min, &sums, levels);
+        for (size_t i = 0; i < fitting->count; i++) {
+            block->codes[at + i] = flo_fit_code(&block->levels, levels[i]);
+        }
+    }
+}
+
+void flo_fit_block(const float *x, struct flo_fit_block *block)
+{
+    struct fitting best = {.block = block, .x = x};
+    best.count = (size_t)(FLO_FIT_VALUES_MAX / block->parts);
+    begin(&best);
+    choose_all(&best);
+    struct fitting next = best;
+    for (int i = 0; i < ROUNDS_MAX; i++) {
+        float d;
+        float dmin;
+        if (!refit(&next, &d, &dmin) || (d == next.d && dmin == next.dmin)) {
+            break;
+        }
+        next.d = d;
+        next.dmin = dmin;
+        choose_all(&next);
+        if (!(next.error < best.error)) {
+            break;
+        }
+        best = next;
+    }
+    finish(&best, block);
+}
