@@ -6,7 +6,7 @@
 
 struct reader {
     const struct flo_gguf *gguf;
-    const char *arch;
+    const struct flo_arch *arch;
     struct flo_err *err;
     int rv; /* first error; later reads do nothing */
     char key[128];
@@ -14,7 +14,7 @@ struct reader {
 
 static const char *key_of(struct reader *r, const char *name)
 {
-    snprintf(r->key, sizeof(r->key), "%s.%s", r->arch, name);
+    snprintf(r->key, sizeof(r->key), "%s.%s", r->arch->name, name);
     return r->key;
 }
 
@@ -35,12 +35,55 @@ static void read_u32(struct reader *r, const char *name, uint32_t minimum,
     *out = value;
 }
 
-static void need_u32(struct reader *r, const char *name, uint32_t maximum,
-                     uint32_t *out)
+/* The same where a list with a value for each layer may stand; layers that
+ * differ are not built. */
+static void read_u32_or_list(struct reader *r, const char *name,
+                             uint32_t maximum, uint32_t n_layer, uint32_t *out)
+{
+    const struct flo_gguf_kv *kv;
+    uint64_t value_bytes;
+
+    if (r->rv < 0) {
+        return;
+    }
+    kv = flo_gguf_find(r->gguf, key_of(r, name));
+    if (kv == NULL || kv->type != FLO_GGUF_ARRAY) {
+        read_u32(r, name, 1, maximum, out);
+        return;
+    }
+    if ((kv->item_type != FLO_GGUF_U32 && kv->item_type != FLO_GGUF_I32) ||
+        kv->count != n_layer) {
+        r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM,
+                         "%s is no list of %u numbers", r->key, n_layer);
+        return;
+    }
+    value_bytes = kv->bytes / kv->count;
+    for (uint64_t i = 1; i < kv->count; i++) {
+        if (memcmp(kv->data, kv->data + i * value_bytes, value_bytes) != 0) {
+            r->rv = flo_fail(r->err, FLO_E_NOT_BUILT,
+                             "%s differs from layer to layer: not built yet",
+                             r->key);
+            return;
+        }
+    }
+    *out = flo_get_u32(kv->data);
+    if (*out < 1 || *out > maximum) {
+        r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM, "%s is %u, not 1 to %u",
+                         r->key, *out, maximum);
+    }
+}
+
+static void need(struct reader *r, const char *name)
 {
     if (r->rv == 0) {
         r->rv = flo_gguf_require(r->gguf, key_of(r, name), r->err);
     }
+}
+
+static void need_u32(struct reader *r, const char *name, uint32_t maximum,
+                     uint32_t *out)
+{
+    need(r, name);
     read_u32(r, name, 1, maximum, out);
 }
 
@@ -75,31 +118,117 @@ static uint32_t vocab_default(const struct flo_gguf *gguf)
     return count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
 }
 
-static void read_rope(struct reader *r, struct flo_hparams *h)
+/* "linear" is what an absent type means. */
+static void read_scaling(struct reader *r, struct flo_rope *rope)
 {
-    struct flo_gguf_text scaling = {0};
+    struct flo_gguf_text type = {"linear", 6};
 
-    h->n_rope = h->head_size;
-    read_u32(r, "rope.dimension_count", 2, h->head_size, &h->n_rope);
-    h->rope_base = 10000.0f;
-    read_f32(r, "rope.freq_base", 1.0f, 1e12f, &h->rope_base);
-    h->rope_factor = 1.0f;
+    rope->factor = rope->magnitude = 1;
+    rope->beta_fast = 32;
+    rope->beta_slow = 1;
     if (r->rv < 0) {
         return;
     }
-    r->rv = flo_gguf_string(r->gguf, key_of(r, "rope.scaling.type"), &scaling,
-                            r->err);
-    if (r->rv < 0 || scaling.data == NULL ||
-        flo_gguf_text_is(scaling, "none")) {
+    r->rv =
+        flo_gguf_string(r->gguf, key_of(r, "rope.scaling.type"), &type, r->err);
+    if (r->rv < 0) {
         return;
     }
-    if (!flo_gguf_text_is(scaling, "linear")) {
-        r->rv = flo_fail(
-            r->err, FLO_E_NOT_BUILT, "%s \"%.*s\" is not built yet", r->key,
-            (int)(scaling.bytes < 32 ? scaling.bytes : 32), scaling.data);
+    rope->is_yarn = flo_gguf_text_is(type, "yarn");
+    if (!rope->is_yarn && !flo_gguf_text_is(type, "linear") &&
+        !flo_gguf_text_is(type, "none") &&
+        !flo_gguf_text_is(type, "longrope")) {
+        r->rv = flo_fail(r->err, FLO_E_NOT_BUILT,
+                         "%s \"%.*s\" is not built yet", r->key,
+                         (int)(type.bytes < 32 ? type.bytes : 32), type.data);
         return;
     }
-    read_f32(r, "rope.scaling.factor", 1e-3f, 1e6f, &h->rope_factor);
+    read_f32(r, "rope.scaling.factor", 0, 1e6f, &rope->factor);
+    read_f32(r, "rope.scaling.attn_factor", 0, 1e3f, &rope->magnitude);
+    read_f32(r, "rope.scaling.yarn_beta_fast", 1e-3f, 1e6f, &rope->beta_fast);
+    read_f32(r, "rope.scaling.yarn_beta_slow", 1e-3f, 1e6f, &rope->beta_slow);
+    if (rope->factor == 0 || flo_gguf_text_is(type, "none")) {
+        rope->factor = 1;
+    }
+    if (r->rv == 0 && rope->factor < 1e-3f) {
+        r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM,
+                         "%s.rope.scaling.factor is %g, not 0.001 to 1e+06",
+                         r->arch->name, (double)rope->factor);
+    }
+    if (rope->is_yarn) {
+        rope->magnitude *= 1 + 0.1f * logf(rope->factor);
+    }
+}
+
+static void read_rope(struct reader *r, struct flo_hparams *h)
+{
+    struct flo_rope *rope = &h->rope;
+
+    h->n_rope = h->head_size;
+    read_u32(r, "rope.dimension_count", 2, h->head_size, &h->n_rope);
+    rope->base = 10000.0f;
+    read_f32(r, "rope.freq_base", 1.0f, 1e12f, &rope->base);
+    read_scaling(r, rope);
+    rope->original_context = h->context_trained;
+    read_u32(r, "rope.scaling.original_context_length", 1, UINT32_MAX,
+             &rope->original_context);
+    rope->local_base =
+        r->arch->local_rope_base > 0 ? r->arch->local_rope_base : rope->base;
+    if (r->arch->window_period > 0) {
+        read_f32(r, "rope.freq_base_swa", 1.0f, 1e12f, &rope->local_base);
+    }
+    rope->local_factor = r->arch->is_local_rope_plain ? 1 : rope->factor;
+}
+
+/* Which layers see a window only: by a period, or a flag for each. */
+static void read_window(struct reader *r, struct flo_hparams *h)
+{
+    static const char pattern[] = "attention.sliding_window_pattern";
+    uint32_t period = r->arch->window_period;
+    const struct flo_gguf_kv *kv;
+
+    if (period == 0 || r->rv < 0) {
+        return;
+    }
+    h->window = r->arch->window;
+    read_u32(r, "attention.sliding_window", 0, UINT32_MAX, &h->window);
+    kv = flo_gguf_find(r->gguf, key_of(r, pattern));
+    if (kv != NULL && kv->type == FLO_GGUF_ARRAY) {
+        if (kv->item_type != FLO_GGUF_BOOL || kv->count != h->n_layer) {
+            r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM,
+                             "%s is no list of %u flags", r->key, h->n_layer);
+            return;
+        }
+    } else {
+        read_u32(r, pattern, 0, FLO_LAYERS_MAX, &period);
+        kv = NULL;
+    }
+    for (uint32_t i = 0; h->window > 0 && i < h->n_layer; i++) {
+        h->is_local[i] = kv != NULL ? kv->data[i] != 0
+                                    : period == 0 || i % period < period - 1;
+    }
+}
+
+static void read_caps_and_scales(struct reader *r, struct flo_hparams *h)
+{
+    const struct flo_arch *arch = r->arch;
+    bool is_wide =
+        arch->wide_scale_layers > 0 && h->n_layer == arch->wide_scale_layers;
+
+    if (arch->attention_cap > 0) {
+        h->attention_cap = arch->attention_cap;
+        read_f32(r, "attn_logit_softcapping", 0, 1e6f, &h->attention_cap);
+    }
+    if (arch->has_output_cap) {
+        h->output_cap = arch->output_cap;
+        read_f32(r, "final_logit_softcapping", 0, 1e6f, &h->output_cap);
+    }
+    if (r->rv < 0) {
+        return;
+    }
+    h->embedding_scale = arch->scales_embedding ? sqrtf((float)h->n_embd) : 1;
+    h->attention_scale = 1 / sqrtf(is_wide ? (float)h->n_embd / (float)h->n_head
+                                           : (float)h->head_size);
 }
 
 static int check_together(const struct flo_hparams *h, struct flo_err *err)
@@ -128,7 +257,8 @@ static void read_heads(struct reader *r, struct flo_hparams *h)
 
     need_u32(r, "attention.head_count", FLO_HEADS_MAX, &h->n_head);
     h->n_head_kv = h->n_head;
-    read_u32(r, "attention.head_count_kv", 1, FLO_HEADS_MAX, &h->n_head_kv);
+    read_u32_or_list(r, "attention.head_count_kv", FLO_HEADS_MAX, h->n_layer,
+                     &h->n_head_kv);
     if (r->rv < 0) {
         return;
     }
@@ -143,7 +273,7 @@ static void read_heads(struct reader *r, struct flo_hparams *h)
     }
 }
 
-int flo_hparams_read(const struct flo_gguf *gguf, const char *arch,
+int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch *arch,
                      struct flo_hparams *out, struct flo_err *err)
 {
     struct reader r = {.gguf = gguf, .arch = arch, .err = err};
@@ -152,12 +282,19 @@ int flo_hparams_read(const struct flo_gguf *gguf, const char *arch,
 
     need_u32(&r, "block_count", FLO_LAYERS_MAX, &h.n_layer);
     need_u32(&r, "embedding_length", FLO_WIDTH_MAX, &h.n_embd);
-    need_u32(&r, "feed_forward_length", FLO_WIDTH_MAX, &h.n_ff);
+    need(&r, "feed_forward_length");
+    read_u32_or_list(&r, "feed_forward_length", FLO_WIDTH_MAX, h.n_layer,
+                     &h.n_ff);
     need_u32(&r, "context_length", UINT32_MAX, &h.context_trained);
     read_heads(&r, &h);
     read_u32(&r, "vocab_size", 1, FLO_VOCAB_MAX, &h.n_vocab);
-    read_f32(&r, "attention.layer_norm_rms_epsilon", 0.0f, 1.0f, &h.epsilon);
+    read_f32(&r,
+             arch->norm == FLO_NORM_LAYER ? "attention.layer_norm_epsilon"
+                                          : "attention.layer_norm_rms_epsilon",
+             1e-12f, 1.0f, &h.epsilon);
     read_rope(&r, &h);
+    read_window(&r, &h);
+    read_caps_and_scales(&r, &h);
     read_u32(&r, "expert_count", 0, UINT32_MAX, &experts);
     if (r.rv == 0 && experts > 0) {
         r.rv = flo_fail(err, FLO_E_NOT_BUILT,

@@ -45,6 +45,11 @@ int flo_delta_inspect(int patch_fd, struct flo_delta_facts *out,
     if (rv < 0) {
         return flo_wrap(err, rv, "patch");
     }
+    if ((bytes < 8 && memcmp(data, "BSDIFF40", bytes) == 0) ||
+        (bytes < 4 && memcmp(data, zstd_magic, bytes) == 0)) {
+        return flo_fail(err, FLO_E_PATCH_TRUNCATED,
+                        "the patch ends after %zu bytes", bytes);
+    }
     if (bytes >= 8 && memcmp(data, "BSDIFF40", 8) == 0) {
         struct bsdiff40_head head;
         rv = flo_bsdiff40_head_read(data, bytes, facts.patch_bytes, &head, err);
