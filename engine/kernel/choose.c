@@ -157,11 +157,22 @@ static bool rows_agree(const struct flo_kernel *kernel, struct check *check,
     if (!are_near(b, a, ODD)) {
         return false;
     }
+    *what = "layer_norm";
+    ref->layer_norm(x, w, w + 1, 1e-5f, ODD, a);
+    kernel->layer_norm(x, w, w + 1, 1e-5f, ODD, b);
+    if (!are_near(b, a, ODD)) {
+        return false;
+    }
     *what = "rope";
     memcpy(a, x, sizeof(a));
     memcpy(b, x, sizeof(b));
     ref->rope_pairs(a, w, w + 8, ODD);
     kernel->rope_pairs(b, w, w + 8, ODD);
+    if (!are_near(b, a, ODD)) {
+        return false;
+    }
+    ref->rope_halves(a, w, w + 8, ODD);
+    kernel->rope_halves(b, w, w + 8, ODD);
     if (!are_near(b, a, ODD)) {
         return false;
     }
@@ -171,17 +182,37 @@ static bool rows_agree(const struct flo_kernel *kernel, struct check *check,
     if (!are_near(b, a, ODD)) {
         return false;
     }
+    *what = "gelu";
+    memcpy(a, x, sizeof(a));
+    memcpy(b, x, sizeof(b));
+    ref->gelu_multiply(a, w, ODD);
+    kernel->gelu_multiply(b, w, ODD);
+    ref->gelu_multiply(a, NULL, ODD);
+    kernel->gelu_multiply(b, NULL, ODD);
+    if (!are_near(b, a, ODD)) {
+        return false;
+    }
+    *what = "soft_cap";
+    memcpy(a, x, sizeof(a));
+    memcpy(b, x, sizeof(b));
+    ref->soft_cap(a, 0.7f, ODD);
+    kernel->soft_cap(b, 0.7f, ODD);
+    if (!are_near(b, a, ODD)) {
+        return false;
+    }
     *what = "add";
     ref->add(a, w, ODD);
     kernel->add(b, w, ODD);
     return are_near(b, a, ODD);
 }
 
+/* Everything seen, or (`is_local`) a window and capped scores. */
 static bool attention_agrees(const struct flo_kernel *kernel,
-                             struct check *check, bool is_f16)
+                             struct check *check, bool is_f16, bool is_local)
 {
     enum { ROOM = CHECK_HEAD * 48 };
     static const size_t lengths[] = {1, CHECK_POSITIONS, 16, 17};
+    static const size_t firsts[] = {0, 29, 15, 3};
     float out[2][FLO_ATTEND_ROWS][CHECK_HEAD] = {0};
     const struct flo_kernel *pair[] = {&flo_kernel_ref, kernel};
 
@@ -193,6 +224,7 @@ static bool attention_agrees(const struct flo_kernel *kernel,
             .is_f16 = is_f16,
             .head_size = CHECK_HEAD,
             .scale = 0.3f,
+            .cap = is_local ? 0.5f : 0,
             .rows = FLO_ATTEND_ROWS,
         };
 
@@ -203,6 +235,7 @@ static bool attention_agrees(const struct flo_kernel *kernel,
         for (size_t r = 0; r < FLO_ATTEND_ROWS; r++) {
             a.queries[r] = check->values + r * 100;
             a.out[r] = out[k][r];
+            a.firsts[r] = is_local ? firsts[r] : 0;
             a.lengths[r] = lengths[r];
         }
         pair[k]->attend(&a);
@@ -238,8 +271,12 @@ bool flo_kernel_agrees(const struct flo_kernel *kernel, const char **what)
         return false;
     }
     *what = "attention";
-    return attention_agrees(kernel, &check, true) &&
-           attention_agrees(kernel, &check, false);
+    for (int i = 0; i < 4; i++) {
+        if (!attention_agrees(kernel, &check, i % 2 != 0, i / 2 != 0)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool is_usable(const struct flo_kernel *kernel, bool trusts)

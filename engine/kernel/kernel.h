@@ -51,10 +51,12 @@ struct flo_attention {
     bool is_f16;        /* both; else float */
     size_t head_size;
     float scale;
-    size_t rows;                           /* 1..FLO_ATTEND_ROWS */
+    float cap;   /* scores s become cap * tanh(s / cap); 0: they stay */
+    size_t rows; /* 1..FLO_ATTEND_ROWS */
     const float *queries[FLO_ATTEND_ROWS]; /* [head_size] each */
     float *out[FLO_ATTEND_ROWS];           /* [head_size] each */
-    size_t lengths[FLO_ATTEND_ROWS];       /* positions seen, at least 1 */
+    size_t firsts[FLO_ATTEND_ROWS];        /* position seen, below lengths */
+    size_t lengths[FLO_ATTEND_ROWS];       /* behind the last position seen */
 };
 
 struct flo_kernel {
@@ -65,21 +67,33 @@ struct flo_kernel {
     /* values -> codes, scales, sums of one token; columns a multiple of 32. */
     void (*quantise)(const float *values, size_t columns, int16_t *codes,
                      float *scales, float *sums);
-    /* out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i] */
+    /* out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]; norms may be in
+     * place */
     void (*rms_norm)(const float *x, const float *weight, float epsilon,
                      size_t count, float *out);
+    /* out[i] = (x[i] - mean) / sqrt(variance + epsilon) * weight[i] + bias[i]
+     */
+    void (*layer_norm)(const float *x, const float *weight, const float *bias,
+                       float epsilon, size_t count, float *out);
     /* Rotate one head in place: x[j] = x[j] * cos[j] + x[j ^ 1] * sin[j] for
      * j < count (even); the tables hold each pair twice, sines signed. */
     void (*rope_pairs)(float *x, const float *cosines, const float *sines,
                        size_t count);
+    /* The same for pairs (j, j + count / 2); tables in the order of x. */
+    void (*rope_halves)(float *x, const float *cosines, const float *sines,
+                        size_t count);
     /* gate[i] = silu(gate[i]) * up[i] */
     void (*silu_multiply)(float *gate, const float *up, size_t count);
+    /* gate[i] = gelu(gate[i]) * up[i] (the tanh form); up NULL: times 1 */
+    void (*gelu_multiply)(float *gate, const float *up, size_t count);
+    /* x[i] = cap * tanh(x[i] / cap) */
+    void (*soft_cap)(float *x, float cap, size_t count);
     /* x[i] += y[i] */
     void (*add)(float *x, const float *y, size_t count);
     /* Put one head's key and value at `position` of the cache. */
     void (*store)(const float *key, const float *value, size_t head_size,
                   size_t position, bool is_f16, void *keys, void *values);
-    /* out = softmax(scale * q . K) V, causal by `lengths`. */
+    /* out = softmax(scale * q . K) V over the positions seen. */
     void (*attend)(const struct flo_attention *attention);
 };
 

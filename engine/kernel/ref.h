@@ -12,6 +12,12 @@ void flo_ref_rms_norm(const float *x, const float *weight, float epsilon,
 void flo_ref_rope_pairs(float *x, const float *cosines, const float *sines,
                         size_t count);
 void flo_ref_silu_multiply(float *gate, const float *up, size_t count);
+void flo_ref_layer_norm(const float *x, const float *weight, const float *bias,
+                        float epsilon, size_t count, float *out);
+void flo_ref_rope_halves(float *x, const float *cosines, const float *sines,
+                         size_t count);
+void flo_ref_gelu_multiply(float *gate, const float *up, size_t count);
+void flo_ref_soft_cap(float *x, float cap, size_t count);
 void flo_ref_add(float *x, const float *y, size_t count);
 void flo_ref_store(const float *key, const float *value, size_t head_size,
                    size_t position, bool is_f16, void *keys, void *values);

@@ -67,6 +67,37 @@ void flo_ref_rms_norm(const float *x, const float *weight, float epsilon,
     }
 }
 
+void flo_ref_layer_norm(const float *x, const float *weight, const float *bias,
+                        float epsilon, size_t count, float *out)
+{
+    double sum = 0, squares = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        sum += (double)x[i];
+    }
+    float mean = (float)(sum / (double)count);
+    for (size_t i = 0; i < count; i++) {
+        double d = (double)x[i] - (double)mean;
+        squares += d * d;
+    }
+    float factor = 1.0f / sqrtf((float)(squares / (double)count) + epsilon);
+    for (size_t i = 0; i < count; i++) {
+        out[i] = (x[i] - mean) * factor * weight[i] + bias[i];
+    }
+}
+
+void flo_ref_rope_halves(float *x, const float *cosines, const float *sines,
+                         size_t count)
+{
+    size_t half = count / 2;
+
+    for (size_t j = 0; j < half; j++) {
+        float a = x[j], b = x[j + half];
+        x[j] = a * cosines[j] + b * sines[j];
+        x[j + half] = b * cosines[j + half] + a * sines[j + half];
+    }
+}
+
 void flo_ref_rope_pairs(float *x, const float *cosines, const float *sines,
                         size_t count)
 {
@@ -81,6 +112,26 @@ void flo_ref_silu_multiply(float *gate, const float *up, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         gate[i] = gate[i] / (1.0f + expf(-gate[i])) * up[i];
+    }
+}
+
+/* x / 2 * (1 + tanh(u)) = x / (1 + exp(-2 u)), u = sqrt(2 / pi) * (x + 0.044715
+ * x^3). */
+void flo_ref_gelu_multiply(float *gate, const float *up, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        float x = gate[i];
+        float u = 0.797884561f * x * (1.0f + 0.044715f * x * x);
+
+        x = x / (1.0f + expf(-2.0f * u));
+        gate[i] = up == NULL ? x : x * up[i];
+    }
+}
+
+void flo_ref_soft_cap(float *x, float cap, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        x[i] = cap * tanhf(x[i] / cap);
     }
 }
 
@@ -153,8 +204,11 @@ static void attend_row(const struct flo_attention *a, size_t row)
     const float *query = a->queries[row];
     float *out = a->out[row];
 
+    size_t first = a->firsts[row];
+
     memset(out, 0, a->head_size * sizeof(*out));
-    for (size_t p = 0; p < a->lengths[row]; p += FLO_KV_BLOCK) {
+    for (size_t p = first / FLO_KV_BLOCK * FLO_KV_BLOCK; p < a->lengths[row];
+         p += FLO_KV_BLOCK) {
         size_t left = a->lengths[row] - p;
         size_t count = left < FLO_KV_BLOCK ? left : FLO_KV_BLOCK;
         float scores[FLO_KV_BLOCK] = {0};
@@ -168,11 +222,17 @@ static void attend_row(const struct flo_attention *a, size_t row)
         for (size_t i = 0; i < count; i++) {
             scores[i] *= a->scale;
         }
+        if (a->cap > 0) {
+            flo_ref_soft_cap(scores, a->cap, count);
+        }
+        for (size_t i = 0; p + i < first; i++) {
+            scores[i] = -INFINITY;
+        }
         float correction = softmax_block(&softmax, scores, count);
         for (size_t d = 0; d < a->head_size; d++) {
             out[d] *= correction;
         }
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = p < first ? first - p : 0; i < count; i++) {
             for (size_t d = 0; d < a->head_size; d++) {
                 size_t v = (p + i) * a->head_size + d;
                 out[d] += scores[i] * at(a->values, a->is_f16, v);

@@ -1,53 +1,75 @@
-/* Architectures: which tensors each has.  A new one is a table here and, if
- * it computes otherwise, its own pass beside forward.c. */
-#include <stddef.h>
-
-#include "engine/model/weights.h"
-
-#define MODEL(member) offsetof(struct flo_weights, member)
-#define LAYER(member) offsetof(struct flo_layer, member)
-
-#define MATRIX FLO_TENSOR_MATRIX
-#define VECTOR FLO_TENSOR_VECTOR
-#define EMBD FLO_DIM_EMBD
-#define Q FLO_DIM_Q
-#define KV FLO_DIM_KV
-#define FF FLO_DIM_FF
-#define VOCAB FLO_DIM_VOCAB
-#define NONE FLO_DIM_NONE
-
-/* clang-format off */
-static const struct flo_tensor_spec llama_model[] = {
-    {"token_embd.weight",  MATRIX, MODEL(embedding),    EMBD, VOCAB, false},
-    {"output_norm.weight", VECTOR, MODEL(output_norm),  EMBD, NONE,  false},
-    {"output.weight",      MATRIX, MODEL(output),       EMBD, VOCAB, true},
-    {"rope_freqs.weight",  VECTOR, MODEL(rope_factors), FLO_DIM_HALF_ROPE,
-                                                              NONE,  true},
-};
-
-static const struct flo_tensor_spec llama_layer[] = {
-    {"attn_norm.weight",   VECTOR, LAYER(attn_norm), EMBD, NONE, false},
-    {"attn_q.weight",      MATRIX, LAYER(q),         EMBD, Q,    false},
-    {"attn_k.weight",      MATRIX, LAYER(k),         EMBD, KV,   false},
-    {"attn_v.weight",      MATRIX, LAYER(v),         EMBD, KV,   false},
-    {"attn_output.weight", MATRIX, LAYER(o),         Q,    EMBD, false},
-    {"ffn_norm.weight",    VECTOR, LAYER(ffn_norm),  EMBD, NONE, false},
-    {"ffn_gate.weight",    MATRIX, LAYER(gate),      EMBD, FF,   false},
-    {"ffn_up.weight",      MATRIX, LAYER(up),        EMBD, FF,   false},
-    {"ffn_down.weight",    MATRIX, LAYER(down),      FF,   EMBD, false},
-    {"attn_q.bias",        VECTOR, LAYER(q_bias),    Q,    NONE, true},
-    {"attn_k.bias",        VECTOR, LAYER(k_bias),    KV,   NONE, true},
-    {"attn_v.bias",        VECTOR, LAYER(v_bias),    KV,   NONE, true},
-    {"attn_output.bias",   VECTOR, LAYER(o_bias),    EMBD, NONE, true},
-    {"ffn_gate.bias",      VECTOR, LAYER(gate_bias), FF,   NONE, true},
-    {"ffn_up.bias",        VECTOR, LAYER(up_bias),   FF,   NONE, true},
-    {"ffn_down.bias",      VECTOR, LAYER(down_bias), EMBD, NONE, true},
-};
-/* clang-format on */
+/* The table of architectures: how each computes. */
+#include "engine/model/arch.h"
 
 static const struct flo_arch archs[] = {
-    {"llama", llama_model, FLO_COUNT(llama_model), llama_layer,
-     FLO_COUNT(llama_layer)},
+    {
+        .name = "llama",
+        .model_tensors = &flo_llama_model,
+        .layer_tensors = &flo_llama_layer,
+        .rotation = FLO_ROTATE_PAIRS,
+    },
+    {
+        .name = "qwen2",
+        .model_tensors = &flo_qwen_model,
+        .layer_tensors = &flo_qwen2_layer,
+        .rotation = FLO_ROTATE_HALVES,
+    },
+    {
+        .name = "qwen3",
+        .model_tensors = &flo_qwen_model,
+        .layer_tensors = &flo_qwen3_layer,
+        .rotation = FLO_ROTATE_HALVES,
+    },
+    {
+        .name = "gemma",
+        .model_tensors = &flo_gemma_model,
+        .layer_tensors = &flo_gemma_layer,
+        .rotation = FLO_ROTATE_HALVES,
+        .activation = FLO_GELU,
+        .scales_embedding = true,
+    },
+    {
+        .name = "gemma2",
+        .model_tensors = &flo_gemma_model,
+        .layer_tensors = &flo_gemma2_layer,
+        .rotation = FLO_ROTATE_HALVES,
+        .activation = FLO_GELU,
+        .scales_embedding = true,
+        .window_period = 2,
+        .window = 4096,
+        .attention_cap = 50,
+        .has_output_cap = true,
+        .output_cap = 30,
+        .wide_scale_layers = 46,
+    },
+    {
+        .name = "gemma3",
+        .model_tensors = &flo_gemma_model,
+        .layer_tensors = &flo_gemma3_layer,
+        .rotation = FLO_ROTATE_HALVES,
+        .activation = FLO_GELU,
+        .scales_embedding = true,
+        .window_period = 6,
+        .local_rope_base = 10000,
+        .is_local_rope_plain = true,
+        .has_output_cap = true,
+        .wide_scale_layers = 62,
+    },
+    {
+        .name = "phi2",
+        .model_tensors = &flo_phi2_model,
+        .layer_tensors = &flo_phi2_layer,
+        .norm = FLO_NORM_LAYER,
+        .rotation = FLO_ROTATE_HALVES,
+        .activation = FLO_GELU,
+        .is_parallel = true,
+    },
+    {
+        .name = "phi3",
+        .model_tensors = &flo_phi3_model,
+        .layer_tensors = &flo_phi3_layer,
+        .rotation = FLO_ROTATE_HALVES,
+    },
 };
 
 const struct flo_arch *flo_arch_find(struct flo_gguf_text name)

@@ -1,10 +1,9 @@
 /* Engine: opening a model and what it tells about itself. */
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/model/internal.h"
+#include "engine/model/pass.h"
 
 static const struct flo_engine_options no_options;
 
@@ -44,8 +43,7 @@ static int read_head(struct head *head,
     int rv = read_arch(head, err);
 
     if (rv == 0) {
-        rv =
-            flo_hparams_read(head->gguf, head->arch->name, &head->hparams, err);
+        rv = flo_hparams_read(head->gguf, head->arch, &head->hparams, err);
     }
     if (rv == 0) {
         rv = flo_sizes_make(head->gguf, &head->hparams, options, &head->sizes,
@@ -78,19 +76,6 @@ int flo_engine_plan(const char *path, const struct flo_engine_options *options,
     }
     flo_gguf_close(head.gguf);
     return rv;
-}
-
-static void make_rates(struct flo_engine *e)
-{
-    const struct flo_hparams *h = &e->hparams;
-    const float *factors = e->weights.rope_factors;
-    double step = log((double)h->rope_base) * -2.0 / h->n_rope;
-
-    for (uint32_t i = 0; i < h->n_rope / 2; i++) {
-        double rate = exp(step * i) / (double)h->rope_factor;
-        e->scratch.rates[i] =
-            factors == NULL ? rate : rate / (double)factors[i];
-    }
 }
 
 static int map_memory(struct flo_engine *e, struct flo_err *err)
@@ -235,7 +220,7 @@ static int load(struct flo_engine *e, const struct flo_engine_options *options,
         (rv = flo_pool_open(e->sizes.threads, &e->pool, err)) < 0) {
         return rv;
     }
-    make_rates(e);
+    flo_rope_make_rates(e);
     fill_info(e);
     return 0;
 }

@@ -5,13 +5,25 @@
 #ifndef FLOTILLA_ENGINE_HPARAMS_H
 #define FLOTILLA_ENGINE_HPARAMS_H
 
-#include "base/gguf/gguf.h"
+#include "engine/model/arch.h"
 
 #define FLO_LAYERS_MAX 512u
 #define FLO_HEADS_MAX 1024u
 #define FLO_HEAD_SIZE_MAX 512u
 #define FLO_WIDTH_MAX (1u << 18) /* embedding, feed-forward, all heads */
 #define FLO_VOCAB_MAX (1u << 20)
+
+/* Angle of pair i at a position: position * base^(-2i / n_rope), changed by
+ * the scaling (model/rope.c). */
+struct flo_rope {
+    float base;
+    float factor; /* positions are divided by it; 1: no scaling */
+    float local_base, local_factor; /* of local layers */
+    bool is_yarn;                   /* fast pairs keep their angle */
+    float beta_fast, beta_slow;     /* turns in original_context */
+    float magnitude;                /* of sines and cosines */
+    uint32_t original_context;      /* longer ones take the long factors */
+};
 
 struct flo_hparams {
     uint32_t n_vocab;
@@ -23,9 +35,14 @@ struct flo_hparams {
     uint32_t n_ff;      /* values inside the feed-forward part */
     uint32_t n_rope;    /* leading values of a head that are rotated; even */
     uint32_t context_trained;
-    float epsilon;     /* of the norms */
-    float rope_base;   /* angle of pair i: position * base^(-2i / n_rope) */
-    float rope_factor; /* linear scaling: positions divided by it */
+    float epsilon; /* of the norms */
+    float embedding_scale;
+    float attention_scale; /* of q . k */
+    float attention_cap;   /* of the same, behind the scale; 0: none */
+    float output_cap;      /* of logits; 0: none */
+    struct flo_rope rope;
+    uint32_t window;               /* positions a local layer sees; 0: all */
+    bool is_local[FLO_LAYERS_MAX]; /* all false without a window */
 };
 
 /* Values of all query heads, and of all key (or value) heads. */
@@ -38,12 +55,14 @@ static inline uint32_t flo_width_kv(const struct flo_hparams *h)
     return h->n_head_kv * h->head_size;
 }
 
-/* Read `<arch>.*` as the llama family spells it.
+/* Read `<arch>.*`.
  *
  * FLO_E_GGUF_MISSING, FLO_E_GGUF_TYPE   a key is absent or of another type
  * FLO_E_GGUF_HPARAM   a value is out of range, or two do not fit together
- * FLO_E_NOT_BUILT     experts, or a rope scaling this engine lacks */
-FLO_MUST_USE int flo_hparams_read(const struct flo_gguf *gguf, const char *arch,
+ * FLO_E_NOT_BUILT     experts, layers of different shapes, or a rope scaling
+ *                     this engine lacks */
+FLO_MUST_USE int flo_hparams_read(const struct flo_gguf *gguf,
+                                  const struct flo_arch *arch,
                                   struct flo_hparams *out, struct flo_err *err);
 
 #endif

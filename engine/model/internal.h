@@ -35,6 +35,13 @@ struct flo_sizes {
     uint64_t vocabulary_bytes;
 };
 
+/* Of the layers of one kind. */
+struct flo_rotations {
+    double *rates;  /* [n_rope / 2]: radians per position */
+    float *cosines; /* [B][n_rope], each pair's twice */
+    float *sines;   /* [B][n_rope], signed for the pair's two halves */
+};
+
 /* Buffers of one forward pass; B = batch, W = widest input of a product. */
 struct flo_scratch {
     float *x;         /* [B][n_embd]: the residual stream */
@@ -45,12 +52,10 @@ struct flo_scratch {
     float *attention; /* [B][heads * head_size] */
     float *gate;      /* [B][n_ff] */
     float *up;        /* [B][n_ff] */
-    float *cosines;   /* [B][n_rope], each pair's twice */
-    float *sines;     /* [B][n_rope], signed for the pair's two halves */
     float *rows;      /* [FLO_ROWS_AT_ONCE][n_vocab] */
     float *logits;    /* [sessions][n_vocab] */
-    double *rates;    /* [n_rope / 2]: radians per position */
-    struct flo_activations shared; /* of a batch: [B][W] */
+    struct flo_rotations global, local; /* of layers that see all, a window */
+    struct flo_activations shared;      /* of a batch: [B][W] */
     /* Of one token: each thread makes its own copy, which costs less than a
      * barrier. */
     struct flo_activations own[FLO_ENGINE_THREADS_MAX];

@@ -28,6 +28,16 @@ static void lay_out_activations(struct flo_arena *arena, uint64_t tokens,
     };
 }
 
+static void lay_out_rotations(struct flo_arena *arena, uint64_t tokens,
+                              uint64_t n_rope, struct flo_rotations *out)
+{
+    *out = (struct flo_rotations){
+        .rates = flo_arena_take(arena, n_rope / 2, sizeof(double)),
+        .cosines = flo_arena_take(arena, tokens * n_rope, sizeof(float)),
+        .sines = flo_arena_take(arena, tokens * n_rope, sizeof(float)),
+    };
+}
+
 void flo_scratch_lay_out(const struct flo_hparams *h,
                          const struct flo_sizes *sizes, struct flo_arena *arena,
                          struct flo_scratch *out)
@@ -45,12 +55,11 @@ void flo_scratch_lay_out(const struct flo_hparams *h,
         .attention = flo_arena_take(arena, batch * q, f),
         .gate = flo_arena_take(arena, batch * h->n_ff, f),
         .up = flo_arena_take(arena, batch * h->n_ff, f),
-        .cosines = flo_arena_take(arena, batch * h->n_rope, f),
-        .sines = flo_arena_take(arena, batch * h->n_rope, f),
         .rows = flo_arena_take(arena, FLO_ROWS_AT_ONCE, h->n_vocab * f),
         .logits = flo_arena_take(arena, sizes->sessions, h->n_vocab * f),
-        .rates = flo_arena_take(arena, h->n_rope / 2, sizeof(double)),
     };
+    lay_out_rotations(arena, batch, h->n_rope, &out->global);
+    lay_out_rotations(arena, batch, h->n_rope, &out->local);
     lay_out_activations(arena, batch, width, &out->shared);
     for (uint32_t i = 0; i < sizes->threads; i++) {
         lay_out_activations(arena, 1, width, &out->own[i]);

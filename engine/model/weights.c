@@ -17,12 +17,18 @@ static uint64_t dim(const struct flo_hparams *h, enum flo_dim which)
     switch (which) {
     case FLO_DIM_EMBD:
         return h->n_embd;
+    case FLO_DIM_HEAD:
+        return h->head_size;
     case FLO_DIM_Q:
         return flo_width_q(h);
     case FLO_DIM_KV:
         return flo_width_kv(h);
+    case FLO_DIM_QKV:
+        return flo_width_q(h) + 2 * flo_width_kv(h);
     case FLO_DIM_FF:
         return h->n_ff;
+    case FLO_DIM_FF_TWICE:
+        return 2 * h->n_ff;
     case FLO_DIM_VOCAB:
         return h->n_vocab;
     case FLO_DIM_HALF_ROPE:
@@ -92,6 +98,11 @@ static int bind_vector(struct binding *b, const struct flo_gguf_tensor *tensor,
     return 0;
 }
 
+static int missing(const struct binding *b, const char *name)
+{
+    return flo_fail(b->err, FLO_E_GGUF_MISSING, "tensor %s is missing", name);
+}
+
 static int bind_one(struct binding *b, const char *name,
                     const struct flo_tensor_spec *spec, void *object)
 {
@@ -100,9 +111,7 @@ static int bind_one(struct binding *b, const char *name,
     int rv;
 
     if (tensor == NULL) {
-        return spec->is_optional ? 0
-                                 : flo_fail(b->err, FLO_E_GGUF_MISSING,
-                                            "tensor %s is missing", name);
+        return spec->need == FLO_NEEDED ? missing(b, name) : 0;
     }
     rv = check_shape(b, tensor, spec);
     if (rv < 0) {
@@ -113,13 +122,109 @@ static int bind_one(struct binding *b, const char *name,
                                            : bind_matrix(b, tensor, member);
 }
 
+/* ---- fused matrices ---------------------------------------------------- */
+
+static const struct flo_tensor_spec *find_spec(const struct flo_arch *arch,
+                                               const char *name)
+{
+    for (size_t i = 0; i < arch->layer_tensors->count; i++) {
+        if (strcmp(arch->layer_tensors->specs[i].name, name) == 0) {
+            return &arch->layer_tensors->specs[i];
+        }
+    }
+    return NULL;
+}
+
+/* Is the part there that the architecture has in one of two forms? */
+static bool is_bound(const struct flo_tensor_spec *spec, const void *layer)
+{
+    const uint8_t *member = (const uint8_t *)layer + spec->offset;
+    const void *data;
+
+    if (spec->kind == FLO_TENSOR_MATRIX) {
+        data = ((const struct flo_matrix *)(const void *)member)->data;
+    } else {
+        memcpy(&data, member, sizeof(data));
+    }
+    return data != NULL;
+}
+
+/* Each part is there exactly once: by itself or in attn_qkv. */
+static int check_parts(struct binding *b, const struct flo_arch *arch,
+                       uint32_t index, const struct flo_layer *layer)
+{
+    const struct flo_tensor_spec *bias = find_spec(arch, "attn_q.bias");
+    bool is_fused = layer->qkv.data != NULL;
+    char name[FLO_GGUF_NAME_BYTES_MAX + 1];
+
+    for (size_t i = 0; i < arch->layer_tensors->count; i++) {
+        const struct flo_tensor_spec *spec = &arch->layer_tensors->specs[i];
+
+        if (spec->need != FLO_UNLESS_FUSED ||
+            is_bound(spec, layer) == !is_fused) {
+            continue;
+        }
+        snprintf(name, sizeof(name), "blk.%u.%s", index, spec->name);
+        if (!is_fused) {
+            return missing(b, name);
+        }
+        return flo_fail(b->err, FLO_E_MODEL_ARCH,
+                        "tensor %s stands beside blk.%u.attn_qkv.weight", name,
+                        index);
+    }
+    if (!is_fused && layer->qkv_bias != NULL) {
+        return flo_fail(b->err, FLO_E_MODEL_ARCH,
+                        "tensor blk.%u.attn_qkv.bias stands alone", index);
+    }
+    if (is_fused && layer->qkv_bias == NULL && bias != NULL &&
+        bias->need == FLO_UNLESS_FUSED) {
+        snprintf(name, sizeof(name), "blk.%u.attn_qkv.bias", index);
+        return missing(b, name);
+    }
+    return 0;
+}
+
+/* Rows first.. of a matrix as one of its own. */
+static struct flo_matrix view(const struct flo_matrix *of, uint32_t first,
+                              uint32_t rows)
+{
+    struct flo_matrix out = *of;
+
+    out.data += first * of->row_bytes;
+    out.rows = rows;
+    return out;
+}
+
+static void split_fused(const struct flo_hparams *h, struct flo_layer *layer)
+{
+    uint32_t q = flo_width_q(h), kv = flo_width_kv(h);
+
+    if (layer->qkv.data != NULL) {
+        layer->q = view(&layer->qkv, 0, q);
+        layer->k = view(&layer->qkv, q, kv);
+        layer->v = view(&layer->qkv, q + kv, kv);
+    }
+    if (layer->qkv_bias != NULL) {
+        layer->q_bias = layer->qkv_bias;
+        layer->k_bias = layer->qkv_bias + q;
+        layer->v_bias = layer->qkv_bias + q + kv;
+    }
+    if (layer->gate_up.data != NULL) {
+        layer->gate = view(&layer->gate_up, 0, h->n_ff);
+        layer->up = view(&layer->gate_up, h->n_ff, h->n_ff);
+    }
+}
+
+/* ---- all of them ------------------------------------------------------- */
+
 static int bind_layer(struct binding *b, const struct flo_arch *arch,
                       uint32_t index, struct flo_layer *layer)
 {
-    for (size_t i = 0; i < arch->layer_tensor_count; i++) {
-        const struct flo_tensor_spec *spec = &arch->layer_tensors[i];
+    int rv = 0;
+
+    for (size_t i = 0; i < arch->layer_tensors->count; i++) {
+        const struct flo_tensor_spec *spec = &arch->layer_tensors->specs[i];
         char name[FLO_GGUF_NAME_BYTES_MAX + 1];
-        int rv;
 
         snprintf(name, sizeof(name), "blk.%u.%s", index, spec->name);
         rv = bind_one(b, name, spec, layer);
@@ -127,7 +232,11 @@ static int bind_layer(struct binding *b, const struct flo_arch *arch,
             return rv;
         }
     }
-    return 0;
+    rv = check_parts(b, arch, index, layer);
+    if (rv == 0) {
+        split_fused(b->hparams, layer);
+    }
+    return rv;
 }
 
 /* Is it one of the tensors that the architecture has? */
@@ -137,8 +246,8 @@ static bool is_known(const struct flo_arch *arch, uint32_t n_layer,
     unsigned index;
     int end = 0;
 
-    for (size_t i = 0; i < arch->model_tensor_count; i++) {
-        if (strcmp(name, arch->model_tensors[i].name) == 0) {
+    for (size_t i = 0; i < arch->model_tensors->count; i++) {
+        if (strcmp(name, arch->model_tensors->specs[i].name) == 0) {
             return true;
         }
     }
@@ -146,12 +255,7 @@ static bool is_known(const struct flo_arch *arch, uint32_t n_layer,
         index >= n_layer) {
         return false;
     }
-    for (size_t i = 0; i < arch->layer_tensor_count; i++) {
-        if (strcmp(name + end, arch->layer_tensors[i].name) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return find_spec(arch, name + end) != NULL;
 }
 
 /* A tensor that nobody reads means that the answers would be wrong. */
@@ -193,8 +297,8 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
     if (weights->layers == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%u layers", hparams->n_layer);
     }
-    for (size_t i = 0; rv == 0 && i < arch->model_tensor_count; i++) {
-        const struct flo_tensor_spec *spec = &arch->model_tensors[i];
+    for (size_t i = 0; rv == 0 && i < arch->model_tensors->count; i++) {
+        const struct flo_tensor_spec *spec = &arch->model_tensors->specs[i];
         rv = bind_one(&b, spec->name, spec, weights);
     }
     for (uint32_t i = 0; rv == 0 && i < hparams->n_layer; i++) {
@@ -205,6 +309,12 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
     }
     if (rv < 0) {
         return rv;
+    }
+    if ((weights->rope_factors_short == NULL) !=
+        (weights->rope_factors_long == NULL)) {
+        return missing(&b, weights->rope_factors_short == NULL
+                               ? "rope_factors_short.weight"
+                               : "rope_factors_long.weight");
     }
     if (weights->output.data == NULL) {
         weights->output = weights->embedding;

@@ -18,12 +18,20 @@ struct flo_matrix {
     uint32_t rows;
 };
 
-/* One block of the llama family; vectors are NULL where absent. */
+/* One block; what a family lacks is NULL.  Fused matrices are there only
+ * while binding: their parts are views into them. */
 struct flo_layer {
     const float *attn_norm; /* [n_embd] */
-    const float *ffn_norm;  /* [n_embd] */
+    const float *attn_norm_bias;
+    const float *attn_post_norm; /* of what attention gives */
+    const float *ffn_norm;       /* [n_embd] */
+    const float *ffn_post_norm;
+    const float *q_norm, *k_norm; /* [head_size] */
+    struct flo_matrix qkv;
     struct flo_matrix q, k, v, o;
+    struct flo_matrix gate_up;
     struct flo_matrix gate, up, down;
+    const float *qkv_bias;
     const float *q_bias, *k_bias, *v_bias, *o_bias;
     const float *gate_bias, *up_bias, *down_bias;
 };
@@ -31,45 +39,15 @@ struct flo_layer {
 struct flo_weights {
     struct flo_matrix embedding; /* [n_vocab][n_embd] */
     struct flo_matrix output;    /* the embedding's where tied */
+    const float *output_bias;    /* [n_vocab] */
     const float *output_norm;    /* [n_embd] */
-    const float *rope_factors;   /* [n_rope / 2] or NULL */
-    struct flo_layer *layers;    /* [n_layer], owned */
+    const float *output_norm_bias;
+    const float *rope_factors; /* [n_rope / 2], as the next two */
+    const float *rope_factors_short, *rope_factors_long;
+    struct flo_layer *layers; /* [n_layer], owned */
     uint64_t parameters;
     uint64_t bytes; /* of all tensors in the file */
 };
-
-/* Dimensions by name, so that a table can be constant. */
-enum flo_dim {
-    FLO_DIM_NONE,
-    FLO_DIM_EMBD,
-    FLO_DIM_Q,
-    FLO_DIM_KV,
-    FLO_DIM_FF,
-    FLO_DIM_VOCAB,
-    FLO_DIM_HALF_ROPE,
-};
-
-enum flo_tensor_kind { FLO_TENSOR_MATRIX, FLO_TENSOR_VECTOR };
-
-struct flo_tensor_spec {
-    const char *name; /* behind "blk.N." for those of a layer */
-    enum flo_tensor_kind kind;
-    size_t offset; /* of its member in flo_layer, or in flo_weights */
-    enum flo_dim columns;
-    enum flo_dim rows; /* FLO_DIM_NONE for vectors */
-    bool is_optional;
-};
-
-struct flo_arch {
-    const char *name; /* general.architecture */
-    const struct flo_tensor_spec *model_tensors;
-    size_t model_tensor_count;
-    const struct flo_tensor_spec *layer_tensors;
-    size_t layer_tensor_count;
-};
-
-/* NULL when this engine does not know the architecture. */
-const struct flo_arch *flo_arch_find(struct flo_gguf_text name);
 
 /* Fills *weights; the caller gives it to flo_weights_deinit(), also after an
  * error.  The file must stay open.
@@ -78,7 +56,8 @@ const struct flo_arch *flo_arch_find(struct flo_gguf_text name);
  * FLO_E_GGUF_SHAPE     name, expected and found shape are in the sentence
  * FLO_E_GGUF_TYPE      a vector that is not F32
  * FLO_E_NOT_BUILT      a tensor type that the kernel does not compute
- * FLO_E_MODEL_ARCH     a tensor that the architecture does not have */
+ * FLO_E_MODEL_ARCH     a tensor that the architecture does not have, or a
+ *                      fused one beside its parts */
 FLO_MUST_USE int flo_weights_bind(const struct flo_gguf *gguf,
                                   const struct flo_arch *arch,
                                   const struct flo_hparams *hparams,

@@ -101,7 +101,6 @@ static int try_weights(const struct flo_gguf *gguf, struct flo_err *err)
     struct flo_gguf_text name = {"", 0};
     struct flo_hparams hparams;
     struct flo_weights weights = {0};
-    char key[64];
     int rv;
     if ((rv = flo_gguf_require(gguf, "general.architecture", err)) < 0 ||
         (rv = flo_gguf_string(gguf, "general.architecture", &name, err)) < 0) {
@@ -113,8 +112,7 @@ static int try_weights(const struct flo_gguf *gguf, struct flo_err *err)
                         "architecture '%.*s' is not supported yet",
                         name.bytes < 64 ? (int)name.bytes : 64, name.data);
     }
-    snprintf(key, sizeof(key), "%s", arch->name);
-    if ((rv = flo_hparams_read(gguf, key, &hparams, err)) < 0) {
+    if ((rv = flo_hparams_read(gguf, arch, &hparams, err)) < 0) {
         return rv;
     }
     rv = flo_weights_bind(gguf, arch, &hparams, &flo_kernel_ref, &weights, err);

@@ -80,6 +80,69 @@ static void rms_norm(const float *x, const float *weight, float epsilon,
     }
 }
 
+static void layer_norm(const float *x, const float *weight, const float *bias,
+                       float epsilon, size_t count, float *out)
+{
+    __m256 acc = _mm256_setzero_ps();
+    float sum, squares;
+    size_t i = 0;
+
+    for (; i + 8 <= count; i += 8) {
+        acc = _mm256_add_ps(acc, _mm256_loadu_ps(x + i));
+    }
+    sum = flo_sum_8(acc);
+    for (; i < count; i++) {
+        sum += x[i];
+    }
+    const float mean = sum / (float)count;
+    const __m256 middle = _mm256_set1_ps(mean);
+    acc = _mm256_setzero_ps();
+    for (i = 0; i + 8 <= count; i += 8) {
+        __m256 d = _mm256_sub_ps(_mm256_loadu_ps(x + i), middle);
+        acc = _mm256_fmadd_ps(d, d, acc);
+    }
+    squares = flo_sum_8(acc);
+    for (; i < count; i++) {
+        squares += (x[i] - mean) * (x[i] - mean);
+    }
+    const float factor = 1.0f / sqrtf(squares / (float)count + epsilon);
+    const __m256 by = _mm256_set1_ps(factor);
+    for (i = 0; i + 8 <= count; i += 8) {
+        __m256 v =
+            _mm256_mul_ps(_mm256_sub_ps(_mm256_loadu_ps(x + i), middle), by);
+        _mm256_storeu_ps(out + i,
+                         _mm256_fmadd_ps(v, _mm256_loadu_ps(weight + i),
+                                         _mm256_loadu_ps(bias + i)));
+    }
+    for (; i < count; i++) {
+        out[i] = (x[i] - mean) * factor * weight[i] + bias[i];
+    }
+}
+
+static void rope_halves(float *x, const float *cosines, const float *sines,
+                        size_t count)
+{
+    size_t half = count / 2, j = 0;
+
+    for (; j + 8 <= half; j += 8) {
+        __m256 a = _mm256_loadu_ps(x + j);
+        __m256 b = _mm256_loadu_ps(x + half + j);
+        __m256 c = _mm256_mul_ps(a, _mm256_loadu_ps(cosines + j));
+        __m256 d = _mm256_mul_ps(b, _mm256_loadu_ps(cosines + half + j));
+
+        _mm256_storeu_ps(x + j,
+                         _mm256_fmadd_ps(b, _mm256_loadu_ps(sines + j), c));
+        _mm256_storeu_ps(
+            x + half + j,
+            _mm256_fmadd_ps(a, _mm256_loadu_ps(sines + half + j), d));
+    }
+    for (; j < half; j++) {
+        float a = x[j], b = x[j + half];
+        x[j] = a * cosines[j] + b * sines[j];
+        x[j + half] = b * cosines[j + half] + a * sines[j + half];
+    }
+}
+
 static void rope_pairs(float *x, const float *cosines, const float *sines,
                        size_t count)
 {
@@ -107,6 +170,40 @@ static void silu_multiply(float *gate, const float *up, size_t count)
         _mm256_storeu_ps(gate + i, v);
     }
     flo_ref_silu_multiply(gate + i, up + i, count - i);
+}
+
+static void gelu_multiply(float *gate, const float *up, size_t count)
+{
+    const __m256 one = _mm256_set1_ps(1);
+    const __m256 cubic = _mm256_set1_ps(0.044715f);
+    const __m256 by = _mm256_set1_ps(-2 * 0.797884561f);
+    size_t i = 0;
+
+    for (; i + 8 <= count; i += 8) {
+        __m256 v = _mm256_loadu_ps(gate + i);
+        __m256 u = _mm256_fmadd_ps(_mm256_mul_ps(v, v), cubic, one);
+
+        u = _mm256_mul_ps(_mm256_mul_ps(v, by), u);
+        v = _mm256_div_ps(v, _mm256_add_ps(one, flo_exp_8(u)));
+        if (up != NULL) {
+            v = _mm256_mul_ps(v, _mm256_loadu_ps(up + i));
+        }
+        _mm256_storeu_ps(gate + i, v);
+    }
+    flo_ref_gelu_multiply(gate + i, up == NULL ? NULL : up + i, count - i);
+}
+
+static void soft_cap(float *x, float cap, size_t count)
+{
+    const __m256 by = _mm256_set1_ps(cap);
+    const __m256 inverse = _mm256_set1_ps(1.0f / cap);
+    size_t i = 0;
+
+    for (; i + 8 <= count; i += 8) {
+        __m256 v = _mm256_mul_ps(_mm256_loadu_ps(x + i), inverse);
+        _mm256_storeu_ps(x + i, _mm256_mul_ps(flo_tanh_8(v), by));
+    }
+    flo_ref_soft_cap(x + i, cap, count - i);
 }
 
 static void add(float *x, const float *y, size_t count)
@@ -176,8 +273,12 @@ const struct flo_kernel flo_kernel_avx2 = {
         },
     .quantise = quantise,
     .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
     .rope_pairs = rope_pairs,
+    .rope_halves = rope_halves,
     .silu_multiply = silu_multiply,
+    .gelu_multiply = gelu_multiply,
+    .soft_cap = soft_cap,
     .add = add,
     .store = store,
     .attend = flo_avx2_attend,

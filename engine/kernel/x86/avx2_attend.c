@@ -17,6 +17,7 @@ struct rows {
     float total[R_MAX];
     float correction[R_MAX];
     size_t counts[R_MAX];                     /* positions of this block */
+    size_t skips[R_MAX];                      /* of them before the window */
     _Alignas(32) float weights[R_MAX][BLOCK]; /* exp(score - largest) */
 };
 
@@ -33,6 +34,8 @@ FLO_INLINE void block_scores(const int R, bool is_f16,
 {
     __m256 acc[R_MAX][2];
     const __m256 scale = _mm256_set1_ps(a->scale);
+    const __m256 cap = _mm256_set1_ps(a->cap);
+    const __m256 inverse = _mm256_set1_ps(a->cap > 0 ? 1.0f / a->cap : 0.0f);
 
 #pragma GCC unroll 4
     for (int r = 0; r < R; r++) {
@@ -52,21 +55,36 @@ FLO_INLINE void block_scores(const int R, bool is_f16,
     }
 #pragma GCC unroll 4
     for (int r = 0; r < R; r++) {
-        _mm256_store_ps(rows->weights[r], _mm256_mul_ps(acc[r][0], scale));
-        _mm256_store_ps(rows->weights[r] + 8, _mm256_mul_ps(acc[r][1], scale));
+        for (int i = 0; i < 2; i++) {
+            __m256 score = _mm256_mul_ps(acc[r][i], scale);
+
+            if (a->cap > 0) {
+                score = flo_tanh_8(_mm256_mul_ps(score, inverse));
+                score = _mm256_mul_ps(score, cap);
+            }
+            _mm256_store_ps(rows->weights[r] + i * 8, score);
+        }
     }
 }
 
-/* Scores of row r into weights; later positions than its own weigh 0. */
+/* Which of eight lanes, the first of them `at`, are in [skip, count)? */
+FLO_INLINE __m256 seen_lanes(int at, size_t skip, size_t count)
+{
+    const __m256i lanes = _mm256_add_epi32(
+        _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(at));
+    __m256i is_low = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)skip), lanes);
+    __m256i is_in = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)count), lanes);
+
+    return _mm256_castsi256_ps(_mm256_andnot_si256(is_low, is_in));
+}
+
+/* Scores of row r into weights; positions that it does not see weigh 0. */
 FLO_INLINE void block_softmax(struct rows *rows, int r)
 {
-    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    const __m256i count = _mm256_set1_epi32((int)rows->counts[r]);
     __m256 low = _mm256_load_ps(rows->weights[r]);
     __m256 high = _mm256_load_ps(rows->weights[r] + 8);
-    __m256 is_low = _mm256_castsi256_ps(_mm256_cmpgt_epi32(count, lanes));
-    __m256 is_high = _mm256_castsi256_ps(_mm256_cmpgt_epi32(
-        count, _mm256_add_epi32(lanes, _mm256_set1_epi32(8))));
+    __m256 is_low = seen_lanes(0, rows->skips[r], rows->counts[r]);
+    __m256 is_high = seen_lanes(8, rows->skips[r], rows->counts[r]);
     const __m256 none = _mm256_set1_ps(-INFINITY);
     float largest, before = rows->largest[r];
 
@@ -123,14 +141,15 @@ FLO_INLINE void block_values(const int R, bool is_f16,
 FLO_INLINE void attend(const int R, bool is_f16, const struct flo_attention *a)
 {
     struct rows rows = {0};
-    size_t longest = 0;
+    size_t longest = 0, first = a->firsts[0];
 
     for (int r = 0; r < R; r++) {
         rows.largest[r] = -INFINITY;
         longest = a->lengths[r] > longest ? a->lengths[r] : longest;
+        first = a->firsts[r] < first ? a->firsts[r] : first;
         memset(a->out[r], 0, a->head_size * sizeof(*a->out[r]));
     }
-    for (size_t p = 0; p < longest; p += BLOCK) {
+    for (size_t p = first / BLOCK * BLOCK; p < longest; p += BLOCK) {
         size_t count = longest - p < BLOCK ? longest - p : BLOCK;
 
         block_scores(R, is_f16, a, p, &rows);
@@ -138,7 +157,8 @@ FLO_INLINE void attend(const int R, bool is_f16, const struct flo_attention *a)
             size_t left = a->lengths[r] > p ? a->lengths[r] - p : 0;
 
             rows.counts[r] = left < BLOCK ? left : BLOCK;
-            if (rows.counts[r] > 0) {
+            rows.skips[r] = a->firsts[r] > p ? a->firsts[r] - p : 0;
+            if (rows.counts[r] > rows.skips[r]) {
                 block_softmax(&rows, r);
             } else {
                 rows.correction[r] = 1.0f;

@@ -200,8 +200,8 @@ static void what_is_not_built_says_so(void **state)
     s.experts = 8;
     expect_refusal(s, FLO_E_NOT_BUILT, "8 experts");
     s = good();
-    s.scaling = "yarn";
-    expect_refusal(s, FLO_E_NOT_BUILT, "\"yarn\" is not built yet");
+    s.scaling = "dynamic";
+    expect_refusal(s, FLO_E_NOT_BUILT, "\"dynamic\" is not built yet");
 }
 
 static void tensors_that_do_not_fit_are_named(void **state)

@@ -1,0 +1,94 @@
+/* Architectures: what each model family has, as tables.
+ *
+ * A family is a row of traits in arch.c and a list of its tensors in
+ * arch_<family>.c.  Reading hyper-parameters, binding weights and the forward
+ * pass follow the row; none of them asks for a family's name. */
+#ifndef FLOTILLA_ENGINE_ARCH_H
+#define FLOTILLA_ENGINE_ARCH_H
+
+#include "base/gguf/gguf.h"
+
+enum flo_norm_kind {
+    FLO_NORM_RMS,
+    FLO_NORM_LAYER, /* subtracts the mean; has a bias */
+};
+
+enum flo_rotation {
+    FLO_ROTATE_PAIRS,  /* values 2i and 2i + 1 of a head ("norm") */
+    FLO_ROTATE_HALVES, /* values i and i + n / 2 ("neox") */
+};
+
+enum flo_activation { FLO_SILU, FLO_GELU };
+
+/* Dimensions by name, so that a table can be constant. */
+enum flo_dim {
+    FLO_DIM_NONE,
+    FLO_DIM_EMBD,
+    FLO_DIM_HEAD, /* values of one head */
+    FLO_DIM_Q,    /* of all query heads */
+    FLO_DIM_KV,   /* of all key (or value) heads */
+    FLO_DIM_QKV,  /* queries, keys and values together */
+    FLO_DIM_FF,
+    FLO_DIM_FF_TWICE,
+    FLO_DIM_VOCAB,
+    FLO_DIM_HALF_ROPE,
+};
+
+enum flo_tensor_kind { FLO_TENSOR_MATRIX, FLO_TENSOR_VECTOR };
+
+enum flo_need {
+    FLO_NEEDED,
+    FLO_OPTIONAL,
+    FLO_UNLESS_FUSED, /* needed unless attn_qkv stands in its place */
+};
+
+struct flo_tensor_spec {
+    const char *name; /* behind "blk.N." for those of a layer */
+    enum flo_tensor_kind kind;
+    size_t offset; /* of its member in flo_layer, or in flo_weights */
+    enum flo_dim columns;
+    enum flo_dim rows; /* FLO_DIM_NONE for vectors */
+    enum flo_need need;
+};
+
+struct flo_tensor_list {
+    const struct flo_tensor_spec *specs;
+    size_t count;
+};
+
+struct flo_arch {
+    const char *name; /* general.architecture */
+    const struct flo_tensor_list *model_tensors;
+    const struct flo_tensor_list *layer_tensors;
+    enum flo_norm_kind norm;
+    enum flo_rotation rotation;
+    enum flo_activation activation;
+    bool is_parallel;      /* x + attention(n) + ffn(n), n = norm(x) */
+    bool scales_embedding; /* by the root of its width */
+    /* Layer i is local (sees a window) when i % period < period - 1; 0: the
+     * family has no windows. */
+    uint32_t window_period;
+    uint32_t window;          /* when the file names none; 0: none */
+    float local_rope_base;    /* of local layers; 0: as the others */
+    bool is_local_rope_plain; /* local layers ignore rope scaling */
+    float attention_cap;      /* of scores, when the file names none */
+    bool has_output_cap;
+    float output_cap; /* of logits, when the file names none; 0: none */
+    /* With so many layers (the 27B of a family) queries are scaled by the
+     * root of n_embd / n_head, not of the head size; 0: none has. */
+    uint32_t wide_scale_layers;
+};
+
+extern const struct flo_tensor_list flo_llama_model, flo_llama_layer;
+extern const struct flo_tensor_list flo_qwen_model;
+extern const struct flo_tensor_list flo_qwen2_layer, flo_qwen3_layer;
+extern const struct flo_tensor_list flo_gemma_model;
+extern const struct flo_tensor_list flo_gemma_layer, flo_gemma2_layer;
+extern const struct flo_tensor_list flo_gemma3_layer;
+extern const struct flo_tensor_list flo_phi2_model, flo_phi2_layer;
+extern const struct flo_tensor_list flo_phi3_model, flo_phi3_layer;
+
+/* NULL when this engine does not know the architecture. */
+const struct flo_arch *flo_arch_find(struct flo_gguf_text name);
+
+#endif

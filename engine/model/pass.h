@@ -1,0 +1,91 @@
+/* One forward pass: what all threads of the pool share, and the steps that
+ * the blocks of every architecture are made of.
+ *
+ * Every thread runs the same functions from the first layer to the last; rows
+ * of a product and heads are shared out by a counter.  Between two steps that
+ * read each other's results stands flo_pool_barrier(). */
+#ifndef FLOTILLA_ENGINE_PASS_H
+#define FLOTILLA_ENGINE_PASS_H
+
+#include "engine/model/internal.h"
+
+struct flo_pass {
+    struct flo_engine *engine;
+    struct flo_session *session;
+    uint32_t count;    /* tokens */
+    uint32_t position; /* of the first */
+    float *logits;     /* of the last token, or NULL */
+    uint32_t first;    /* rows job: of the first token */
+    bool stop;         /* cancelled; written by thread 0 between barriers */
+};
+
+/* ---- products.c ---- */
+
+/* [count][columns], normed first when `norm` is there. */
+struct flo_source {
+    float *values;
+    const float *norm;
+    const float *norm_bias; /* of FLO_NORM_LAYER */
+    uint32_t columns;
+    uint32_t count;
+};
+
+/* What happens to a product's rows right behind the bias. */
+enum flo_after {
+    FLO_AFTER_NOTHING,
+    FLO_AFTER_GELU,
+    FLO_AFTER_OUTPUT_CAP,
+};
+
+struct flo_product {
+    const struct flo_matrix *matrix;
+    const float *bias;
+    float *y;
+    enum flo_after after;
+};
+
+bool flo_matrix_reads_codes(const struct flo_matrix *matrix);
+
+/* The input of the next products.  What was written to source->values lies
+ * behind a barrier already; for more than one token there is another inside.
+ */
+struct flo_activations flo_pass_prepare(struct flo_pass *pass, unsigned thread,
+                                        const struct flo_source *source,
+                                        bool needs_codes);
+/* Some products with the same input. */
+void flo_pass_multiply(struct flo_pass *pass,
+                       const struct flo_product *products, size_t product_count,
+                       const struct flo_activations *x);
+/* The residual stream += matrix * x. */
+void flo_pass_multiply_add(struct flo_pass *pass,
+                           const struct flo_matrix *matrix, const float *bias,
+                           const struct flo_activations *x);
+/* scratch.gate = activation(gate * x) * (up * x). */
+void flo_pass_multiply_gated(struct flo_pass *pass,
+                             const struct flo_layer *layer,
+                             const struct flo_activations *x);
+/* out = norm of x, of the architecture's kind; may be in place. */
+void flo_pass_norm(const struct flo_engine *engine, const float *x,
+                   const float *weight, const float *bias, size_t count,
+                   float *out);
+
+/* ---- attention.c ---- */
+
+/* From scratch.q, k, v to scratch.attention, through the cache. */
+void flo_pass_attention(struct flo_pass *pass, uint32_t layer);
+
+/* ---- block.c ---- */
+
+/* One layer: the residual stream scratch.x to itself.  False: cancelled, on
+ * every thread alike. */
+bool flo_pass_block(struct flo_pass *pass, unsigned thread, uint32_t layer);
+
+/* ---- rope.c ---- */
+
+/* scratch.rates, once at open. */
+void flo_rope_make_rates(struct flo_engine *engine);
+/* Sines and cosines of `count` positions from `position` on. */
+void flo_rope_make_tables(struct flo_engine *engine, uint32_t position,
+                          uint32_t count);
+
+#endif

@@ -1,0 +1,203 @@
+/* Matrix products of a pass: their inputs, shared out by rows.
+ *
+ * For one token each thread makes its own copy of the small inputs, which
+ * costs less than a barrier; for a batch they are made together. */
+#include "engine/model/pass.h"
+
+enum { UNIT_ROWS_MIN = 16 }; /* of a matrix that a thread takes at once */
+
+/* ---- inputs ------------------------------------------------------------ */
+
+bool flo_matrix_reads_codes(const struct flo_matrix *matrix)
+{
+    return flo_weight_reads_codes(matrix->type->id);
+}
+
+void flo_pass_norm(const struct flo_engine *e, const float *x,
+                   const float *weight, const float *bias, size_t count,
+                   float *out)
+{
+    float epsilon = e->hparams.epsilon;
+
+    if (e->arch->norm == FLO_NORM_LAYER) {
+        e->kernel->layer_norm(x, weight, bias, epsilon, count, out);
+    } else {
+        e->kernel->rms_norm(x, weight, epsilon, count, out);
+    }
+}
+
+static void make_row(const struct flo_pass *pass,
+                     const struct flo_source *source, bool needs_codes,
+                     const struct flo_activations *out, size_t t)
+{
+    const struct flo_engine *e = pass->engine;
+    size_t columns = out->columns, blocks = columns / FLO_CODE_BLOCK;
+    const float *values = source->values + t * columns;
+
+    if (source->norm != NULL) {
+        flo_pass_norm(e, values, source->norm, source->norm_bias, columns,
+                      out->values + t * columns);
+        values = out->values + t * columns;
+    }
+    if (needs_codes) {
+        e->kernel->quantise(values, columns, out->codes + t * columns,
+                            out->scales + t * blocks, out->sums + t * blocks);
+    }
+}
+
+struct flo_activations flo_pass_prepare(struct flo_pass *pass, unsigned thread,
+                                        const struct flo_source *source,
+                                        bool needs_codes)
+{
+    struct flo_engine *e = pass->engine;
+    bool is_alone = source->count == 1;
+    struct flo_activations out =
+        is_alone ? e->scratch.own[thread] : e->scratch.shared;
+    uint32_t step = is_alone ? 1 : flo_pool_threads(e->pool);
+
+    out.columns = source->columns;
+    out.tokens = source->count;
+    for (uint32_t t = is_alone ? 0 : thread; t < source->count; t += step) {
+        make_row(pass, source, needs_codes, &out, t);
+    }
+    if (source->norm == NULL) {
+        out.values = source->values;
+    }
+    if (!is_alone) {
+        flo_pool_barrier(e->pool);
+    }
+    return out;
+}
+
+/* ---- products ---------------------------------------------------------- */
+
+/* Rows that a thread takes at once: several units per thread, so that one
+ * that is held up by another process does not hold up all. */
+static uint32_t unit_rows(const struct flo_pass *pass, uint32_t rows)
+{
+    uint32_t threads = flo_pool_threads(pass->engine->pool);
+    uint32_t unit = rows / (threads * 4) / 4 * 4;
+
+    if (threads == 1) {
+        return rows;
+    }
+    return unit < UNIT_ROWS_MIN ? UNIT_ROWS_MIN : unit;
+}
+
+static void finish_rows(const struct flo_engine *e, enum flo_after after,
+                        float *y, size_t rows)
+{
+    if (after == FLO_AFTER_GELU) {
+        e->kernel->gelu_multiply(y, NULL, rows);
+    } else if (after == FLO_AFTER_OUTPUT_CAP && e->hparams.output_cap > 0) {
+        e->kernel->soft_cap(y, e->hparams.output_cap, rows);
+    }
+}
+
+/* Rows first.. of one product. */
+static void multiply(const struct flo_pass *pass, const struct flo_product *p,
+                     uint32_t first, uint32_t rows,
+                     const struct flo_activations *x)
+{
+    const struct flo_matrix *m = p->matrix;
+
+    m->matmul(m->data + first * m->row_bytes, m->row_bytes, rows, x,
+              p->y + first, m->rows);
+    for (size_t t = 0; t < x->tokens; t++) {
+        float *y = p->y + t * m->rows + first;
+
+        if (p->bias != NULL) {
+            pass->engine->kernel->add(y, p->bias + first, rows);
+        }
+        finish_rows(pass->engine, p->after, y, rows);
+    }
+}
+
+void flo_pass_multiply(struct flo_pass *pass,
+                       const struct flo_product *products, size_t product_count,
+                       const struct flo_activations *x)
+{
+    uint32_t total = 0, unit;
+    size_t taken, before = 0, i = 0;
+
+    for (size_t p = 0; p < product_count; p++) {
+        total += products[p].matrix->rows;
+    }
+    unit = unit_rows(pass, total);
+    taken = flo_pool_take(pass->engine->pool);
+    while (i < product_count) {
+        const struct flo_product *p = &products[i];
+        size_t units = (p->matrix->rows + unit - 1) / unit;
+
+        if (taken >= before + units) {
+            before += units;
+            i++;
+            continue;
+        }
+        uint32_t first = (uint32_t)(taken - before) * unit;
+        uint32_t left = p->matrix->rows - first;
+        multiply(pass, p, first, left < unit ? left : unit, x);
+        taken = flo_pool_take(pass->engine->pool);
+    }
+}
+
+void flo_pass_multiply_add(struct flo_pass *pass,
+                           const struct flo_matrix *matrix, const float *bias,
+                           const struct flo_activations *x)
+{
+    struct flo_scratch *s = &pass->engine->scratch;
+    const struct flo_product product = {matrix, bias, s->y, FLO_AFTER_NOTHING};
+    uint32_t unit = unit_rows(pass, matrix->rows);
+
+    for (;;) {
+        size_t first = flo_pool_take(pass->engine->pool) * unit;
+        size_t rows = matrix->rows - first < unit ? matrix->rows - first : unit;
+
+        if (first >= matrix->rows) {
+            break;
+        }
+        multiply(pass, &product, (uint32_t)first, (uint32_t)rows, x);
+        for (size_t t = 0; t < x->tokens; t++) {
+            size_t at = t * matrix->rows + first;
+            pass->engine->kernel->add(s->x + at, s->y + at, rows);
+        }
+    }
+}
+
+static void gate_rows(const struct flo_engine *e, float *gate, const float *up,
+                      size_t rows)
+{
+    if (e->arch->activation == FLO_GELU) {
+        e->kernel->gelu_multiply(gate, up, rows);
+    } else {
+        e->kernel->silu_multiply(gate, up, rows);
+    }
+}
+
+void flo_pass_multiply_gated(struct flo_pass *pass,
+                             const struct flo_layer *layer,
+                             const struct flo_activations *x)
+{
+    struct flo_scratch *s = &pass->engine->scratch;
+    const struct flo_product gate = {&layer->gate, layer->gate_bias, s->gate,
+                                     FLO_AFTER_NOTHING};
+    const struct flo_product up = {&layer->up, layer->up_bias, s->up,
+                                   FLO_AFTER_NOTHING};
+    uint32_t unit = unit_rows(pass, layer->gate.rows);
+
+    for (;;) {
+        size_t first = flo_pool_take(pass->engine->pool) * unit;
+        size_t left = layer->gate.rows - first;
+        size_t rows = left < unit ? left : unit;
+
+        if (first >= layer->gate.rows) {
+            break;
+        }
+        multiply(pass, &gate, (uint32_t)first, (uint32_t)rows, x);
+        multiply(pass, &up, (uint32_t)first, (uint32_t)rows, x);
+        for (size_t t = 0; t < x->tokens; t++) {
+            size_t at = t * layer->gate.rows + first;
+            gate_rows(pass->engine, s->gate + at, s->up + at, rows);
+        }
+    }
+}
