@@ -1,8 +1,6 @@
 /* GGUF from a descriptor or a path: a read-only mapping. */
 #include "base/gguf/internal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -36,13 +34,12 @@ int flo_gguf_open_fd(int fd, struct flo_gguf **out, struct flo_err *err)
 int flo_gguf_open_path(const char *path, struct flo_gguf **out,
                        struct flo_err *err)
 {
-    /* O_NONBLOCK: a FIFO is refused by its kind instead of waited for. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-        return flo_fail_errno(
-            err, errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN, "%s", path);
+    int fd;
+    int rv = flo_file_open(path, &fd, err);
+    if (rv < 0) {
+        return rv;
     }
-    int rv = flo_gguf_open_fd(fd, out, err);
+    rv = flo_gguf_open_fd(fd, out, err);
     flo_fd_cleanup(&fd);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }

@@ -183,7 +183,9 @@ struct flo_gguf_edit {
     bool is_set;
 };
 /* Gives the bytes (tensor->bytes of them, valid until the next call) to write
- * for a tensor, or *data NULL to copy the source's. */
+ * for a tensor, or *data NULL to copy the source's (which must have the same
+ * type then).  `tensor` is as it will stand in the new file, but `offset` is
+ * the source's: flo_gguf_tensor_data() gives the source's bytes. */
 typedef int flo_gguf_tensor_source(void *context,
                                    const struct flo_gguf_tensor *tensor,
                                    const void **data, struct flo_err *err);
@@ -196,5 +198,14 @@ FLO_MUST_USE int flo_gguf_write(const struct flo_gguf *source,
                                 size_t edit_count,
                                 flo_gguf_tensor_source *replace, void *context,
                                 int fd, struct flo_err *err);
+/* The same with other tensor types, [flo_gguf_tensor_count()] in the order of
+ * flo_gguf_tensor_at(): tensors keep their order and move together.  Also
+ * FLO_E_GGUF_SHAPE when a row is no multiple of its new type's block. */
+FLO_MUST_USE int flo_gguf_write_as(const struct flo_gguf *source,
+                                   const uint32_t *types,
+                                   const struct flo_gguf_edit *edits,
+                                   size_t edit_count,
+                                   flo_gguf_tensor_source *replace,
+                                   void *context, int fd, struct flo_err *err);
 
 #endif

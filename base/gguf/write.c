@@ -7,7 +7,10 @@
 #include "base/gguf/internal.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/quant/quant.h"
 
 #define HEADER_BYTES_MAX (256u << 20)
 
@@ -69,7 +72,8 @@ static void add_kv(struct flo_buf *out, const struct flo_gguf_kv *kv)
     flo_buf_add(out, kv->data, kv->bytes);
 }
 
-static void add_tensor(struct flo_buf *out, const struct flo_gguf *gguf,
+/* The offset counts from the data section here. */
+static void add_tensor(struct flo_buf *out,
                        const struct flo_gguf_tensor *tensor)
 {
     add_text(out, tensor->name, strlen(tensor->name));
@@ -78,7 +82,7 @@ static void add_tensor(struct flo_buf *out, const struct flo_gguf *gguf,
         add_u64(out, tensor->dims[i]);
     }
     add_u32(out, tensor->type);
-    add_u64(out, tensor->offset - gguf->data_offset);
+    add_u64(out, tensor->offset);
 }
 
 static int check_edits(const struct flo_gguf_edit *edits, size_t count,
@@ -110,6 +114,7 @@ static const struct flo_gguf_edit *edit_of(const struct flo_gguf_edit *edits,
 }
 
 static void build_header(struct flo_buf *out, const struct flo_gguf *source,
+                         const struct flo_gguf_tensor *tensors,
                          const struct flo_gguf_edit *edits, size_t edit_count)
 {
     uint64_t kv_count = source->kv_count;
@@ -135,7 +140,7 @@ static void build_header(struct flo_buf *out, const struct flo_gguf *source,
         }
     }
     for (size_t i = 0; i < source->tensor_count; i++) {
-        add_tensor(out, source, &source->tensors[i]);
+        add_tensor(out, &tensors[i]);
     }
     flo_buf_add(out, zeros, -out->bytes & (source->alignment - 1));
 }
@@ -159,44 +164,47 @@ static int pad_to(int fd, uint64_t *position, uint64_t place,
 }
 
 static int write_tensors(const struct flo_gguf *source,
-                         flo_gguf_tensor_source *replace, void *context, int fd,
-                         struct flo_err *err)
+                         const struct flo_gguf_tensor *tensors,
+                         uint64_t data_bytes, flo_gguf_tensor_source *replace,
+                         void *context, int fd, struct flo_err *err)
 {
-    uint64_t position = source->data_offset;
+    uint64_t position = 0; /* in the data section */
     for (size_t i = 0; i < source->tensor_count; i++) {
-        const struct flo_gguf_tensor *tensor =
-            &source->tensors[source->tensor_by_offset[i]];
+        uint32_t index = source->tensor_by_offset[i];
+        const struct flo_gguf_tensor *tensor = &tensors[index];
         const void *data = NULL;
         int rv = 0;
         if (replace != NULL) {
-            rv = replace(context, tensor, &data, err);
+            struct flo_gguf_tensor asked = *tensor;
+            asked.offset = source->tensors[index].offset;
+            rv = replace(context, &asked, &data, err);
         }
         if (rv < 0 || (rv = pad_to(fd, &position, tensor->offset, err)) < 0) {
             return rv;
         }
         if (data == NULL) {
-            data = flo_gguf_tensor_data(source, tensor);
+            data = flo_gguf_tensor_data(source, &source->tensors[index]);
         }
         if ((rv = flo_fd_write_all(fd, data, (size_t)tensor->bytes, err)) < 0) {
             return flo_wrap(err, rv, "tensor '%s'", tensor->name);
         }
         position += tensor->bytes;
     }
-    /* The source's own end, which is usually the last tensor's padding. */
-    return pad_to(fd, &position, source->file_bytes, err);
+    return pad_to(fd, &position, data_bytes, err);
 }
 
-int flo_gguf_write(const struct flo_gguf *source,
-                   const struct flo_gguf_edit *edits, size_t edit_count,
-                   flo_gguf_tensor_source *replace, void *context, int fd,
-                   struct flo_err *err)
+static int write_file(const struct flo_gguf *source,
+                      const struct flo_gguf_tensor *tensors,
+                      uint64_t data_bytes, const struct flo_gguf_edit *edits,
+                      size_t edit_count, flo_gguf_tensor_source *replace,
+                      void *context, int fd, struct flo_err *err)
 {
     struct flo_buf header = {.bytes_max = HEADER_BYTES_MAX};
     int rv = check_edits(edits, edit_count, err);
     if (rv < 0) {
         return rv;
     }
-    build_header(&header, source, edits, edit_count);
+    build_header(&header, source, tensors, edits, edit_count);
     if (header.failed) {
         rv = flo_fail(err, FLO_E_MEMORY, "a GGUF header of more than %u MiB",
                       HEADER_BYTES_MAX >> 20);
@@ -204,5 +212,91 @@ int flo_gguf_write(const struct flo_gguf *source,
         rv = flo_fd_write_all(fd, header.data, header.bytes, err);
     }
     flo_buf_deinit(&header);
-    return rv < 0 ? rv : write_tensors(source, replace, context, fd, err);
+    return rv < 0 ? rv
+                  : write_tensors(source, tensors, data_bytes, replace, context,
+                                  fd, err);
+}
+
+/* The tensors as they will stand, offsets counted from the data section. */
+static int copy_tensors(const struct flo_gguf *source,
+                        struct flo_gguf_tensor **out, struct flo_err *err)
+{
+    size_t count = source->tensor_count;
+    struct flo_gguf_tensor *tensors = calloc(count + 1, sizeof(*tensors));
+    if (tensors == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%zu tensors", count);
+    }
+    for (size_t i = 0; i < count; i++) {
+        tensors[i] = source->tensors[i];
+        tensors[i].offset -= source->data_offset;
+    }
+    *out = tensors;
+    return 0;
+}
+
+int flo_gguf_write(const struct flo_gguf *source,
+                   const struct flo_gguf_edit *edits, size_t edit_count,
+                   flo_gguf_tensor_source *replace, void *context, int fd,
+                   struct flo_err *err)
+{
+    struct flo_gguf_tensor *tensors = NULL;
+    int rv = copy_tensors(source, &tensors, err);
+    if (rv == 0) {
+        /* Up to the source's own end: usually the last tensor's padding. */
+        rv = write_file(source, tensors,
+                        source->file_bytes - source->data_offset, edits,
+                        edit_count, replace, context, fd, err);
+    }
+    free(tensors);
+    return rv;
+}
+
+/* New types, bytes and places, one behind the other. */
+static int place_anew(const struct flo_gguf *source, const uint32_t *types,
+                      struct flo_gguf_tensor *tensors, uint64_t *data_bytes,
+                      struct flo_err *err)
+{
+    uint64_t mask = source->alignment - 1;
+    uint64_t at = 0;
+    for (size_t i = 0; i < source->tensor_count; i++) {
+        uint32_t index = source->tensor_by_offset[i];
+        struct flo_gguf_tensor *tensor = &tensors[index];
+        const struct flo_quant_type *type = flo_quant_type(types[index]);
+        if (type == NULL || tensor->dims[0] % type->block_values != 0 ||
+            !flo_mul_u64(tensor->values / type->block_values, type->block_bytes,
+                         &tensor->bytes)) {
+            return flo_fail(err, FLO_E_GGUF_SHAPE,
+                            "tensor '%s': rows of %" PRIu64
+                            " values cannot be of type %" PRIu32,
+                            tensor->name, tensor->dims[0], types[index]);
+        }
+        tensor->type = types[index];
+        tensor->offset = at;
+        if (!flo_add_u64(at, tensor->bytes + mask, &at)) {
+            return flo_fail(err, FLO_E_GGUF_SHAPE,
+                            "tensor '%s' ends behind 2^64", tensor->name);
+        }
+        at &= ~mask;
+    }
+    *data_bytes = at;
+    return 0;
+}
+
+int flo_gguf_write_as(const struct flo_gguf *source, const uint32_t *types,
+                      const struct flo_gguf_edit *edits, size_t edit_count,
+                      flo_gguf_tensor_source *replace, void *context, int fd,
+                      struct flo_err *err)
+{
+    struct flo_gguf_tensor *tensors = NULL;
+    uint64_t data_bytes = 0;
+    int rv = copy_tensors(source, &tensors, err);
+    if (rv == 0) {
+        rv = place_anew(source, types, tensors, &data_bytes, err);
+    }
+    if (rv == 0) {
+        rv = write_file(source, tensors, data_bytes, edits, edit_count, replace,
+                        context, fd, err);
+    }
+    free(tensors);
+    return rv;
 }

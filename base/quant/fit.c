@@ -83,7 +83,7 @@ void flo_fit_assign(const float *x, size_t count,
     }
 }
 
-uint8_t flo_fit_code(const struct flo_levels *levels, float level)
+static uint8_t code_of(const struct flo_levels *levels, float level)
 {
     uint8_t code = 0;
     if (!levels->is_grid) {
@@ -93,6 +93,18 @@ uint8_t flo_fit_code(const struct flo_levels *levels, float level)
         code++;
     }
     return code;
+}
+
+void flo_fit_codes(const float *x, size_t count,
+                   const struct flo_levels *levels, float d, float m,
+                   uint8_t *codes)
+{
+    struct flo_fit_sums sums;
+    float out[VALUES_MAX];
+    flo_fit_assign(x, count, levels, d, m, &sums, out);
+    for (size_t i = 0; i < count; i++) {
+        codes[i] = code_of(levels, out[i]);
+    }
 }
 
 /* A search: the values, what is fixed, and the best so far. */
@@ -264,15 +276,10 @@ void flo_fit_find(const float *x, size_t count, const struct flo_levels *levels,
 void flo_fit_values(const float *x, const struct flo_levels *levels,
                     uint16_t *d, uint16_t *m, uint8_t codes[32])
 {
-    struct flo_fit_sums sums;
-    float out[32];
     float step;
     float offset;
     flo_fit_find(x, 32, levels, true, infinite, &step, &offset);
-    flo_fit_assign(x, 32, levels, step, offset, &sums, out);
-    for (int i = 0; i < 32; i++) {
-        codes[i] = flo_fit_code(levels, out[i]);
-    }
+    flo_fit_codes(x, 32, levels, step, offset, codes);
     *d = flo_f32_to_f16(step);
     *m = flo_f32_to_f16(offset);
 }

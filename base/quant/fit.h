@@ -41,8 +41,10 @@ void flo_fit_assign(const float *x, size_t count,
  * stored as f16 and are already rounded so. `m_most`: m is at most this. */
 void flo_fit_find(const float *x, size_t count, const struct flo_levels *levels,
                   bool is_half, float m_most, float *d, float *m);
-/* A level as the code that stands for it. */
-uint8_t flo_fit_code(const struct flo_levels *levels, float level);
+/* The codes of `count` values for a d and m that are given. */
+void flo_fit_codes(const float *x, size_t count,
+                   const struct flo_levels *levels, float d, float m,
+                   uint8_t *codes);
 
 /* 32 values with halves d and m (0 without an offset) of their own. */
 void flo_fit_values(const float *x, const struct flo_levels *levels,
@@ -63,5 +65,7 @@ struct flo_fit_block {
     uint8_t codes[FLO_FIT_VALUES_MAX];
 };
 void flo_fit_block(const float *x, struct flo_fit_block *block);
+/* Only the codes, for the halves and integers that stand in it. */
+void flo_fit_block_codes(const float *x, struct flo_fit_block *block);
 
 #endif

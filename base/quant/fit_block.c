@@ -162,23 +162,16 @@ static void begin(struct fitting *fitting)
     fitting->dmin = half(m / (float)block->scale_most);
 }
 
-static void finish(const struct fitting *fitting, struct flo_fit_block *block)
+void flo_fit_block_codes(const float *x, struct flo_fit_block *block)
 {
-    block->d = flo_f32_to_f16(fitting->d);
-    block->dmin = flo_f32_to_f16(fitting->dmin);
+    size_t count = (size_t)(FLO_FIT_VALUES_MAX / block->parts);
+    float d = flo_f16_to_f32(block->d);
+    float dmin = flo_f16_to_f32(block->dmin);
     for (int s = 0; s < block->parts; s++) {
-        const struct part *part = &fitting->parts[s];
-        struct flo_fit_sums sums;
-        float levels[FLO_FIT_VALUES_MAX / 8];
-        size_t at = (size_t)s * fitting->count;
-        block->scales[s] = part->scale;
-        block->mins[s] = part->min;
-        flo_fit_assign(fitting->x + at, fitting->count, &block->levels,
-                       fitting->d * (float)part->scale,
-                       -fitting->dmin * (float)part->min, &sums, levels);
-        for (size_t i = 0; i < fitting->count; i++) {
-            block->codes[at + i] = flo_fit_code(&block->levels, levels[i]);
-        }
+        size_t at = (size_t)s * count;
+        flo_fit_codes(x + at, count, &block->levels,
+                      d * (float)block->scales[s],
+                      -dmin * (float)block->mins[s], block->codes + at);
     }
 }
 
@@ -203,5 +196,11 @@ void flo_fit_block(const float *x, struct flo_fit_block *block)
         }
         best = next;
     }
-    finish(&best, block);
+    block->d = flo_f32_to_f16(best.d);
+    block->dmin = flo_f32_to_f16(best.dmin);
+    for (int s = 0; s < block->parts; s++) {
+        block->scales[s] = best.parts[s].scale;
+        block->mins[s] = best.parts[s].min;
+    }
+    flo_fit_block_codes(x, block);
 }

@@ -16,5 +16,9 @@ flo_quant_encode flo_quant_f32_encode, flo_quant_f16_encode,
     flo_quant_q2_k_encode, flo_quant_q3_k_encode, flo_quant_q4_k_encode,
     flo_quant_q5_k_encode, flo_quant_q6_k_encode, flo_quant_iq4_nl_encode,
     flo_quant_iq4_xs_encode;
+flo_quant_pin flo_quant_q4_0_pin, flo_quant_q4_1_pin, flo_quant_q5_0_pin,
+    flo_quant_q5_1_pin, flo_quant_q8_0_pin, flo_quant_q2_k_pin,
+    flo_quant_q3_k_pin, flo_quant_q4_k_pin, flo_quant_q5_k_pin,
+    flo_quant_q6_k_pin, flo_quant_iq4_nl_pin, flo_quant_iq4_xs_pin;
 
 #endif

@@ -29,23 +29,23 @@ void flo_quant_iq4_xs_decode(const void *blocks, float *out, size_t values)
     }
 }
 
-static void encode_block(const float *in, struct flo_block_iq4_xs *out)
+static const struct flo_fit_block shape = {
+    .levels = {.least = -127, .most = 113, .is_grid = true},
+    .parts = 8,
+    .scale_least = -32,
+    .scale_most = 31,
+};
+
+static void pack(const struct flo_fit_block *fit, struct flo_block_iq4_xs *out)
 {
-    struct flo_fit_block fit = {
-        .levels = {.least = -127, .most = 113, .is_grid = true},
-        .parts = 8,
-        .scale_least = -32,
-        .scale_most = 31,
-    };
-    flo_fit_block(in, &fit);
     memset(out, 0, sizeof(*out));
-    out->d = fit.d;
+    out->d = fit->d;
     for (int k = 0; k < 8; k++) {
-        int scale = fit.scales[k] + 32;
+        int scale = fit->scales[k] + 32;
         out->scales_low[k / 2] |= (uint8_t)((scale & 15) << (k % 2 * 4));
         out->scales_high |= (uint16_t)((scale >> 4) << (2 * k));
         for (int j = 0; j < 16; j++) {
-            const uint8_t *codes = fit.codes + 32 * k;
+            const uint8_t *codes = fit->codes + 32 * k;
             out->q[16 * k + j] = (uint8_t)(codes[j] | codes[j + 16] << 4);
         }
     }
@@ -55,6 +55,27 @@ void flo_quant_iq4_xs_encode(const float *in, void *blocks, size_t values)
 {
     struct flo_block_iq4_xs *out = blocks;
     for (size_t i = 0; i < values / 256; i++) {
-        encode_block(in + 256 * i, &out[i]);
+        struct flo_fit_block fit = shape;
+        flo_fit_block(in + 256 * i, &fit);
+        pack(&fit, &out[i]);
+    }
+}
+
+static void pin_block(const float *in, struct flo_block_iq4_xs *out)
+{
+    struct flo_fit_block fit = shape;
+    fit.d = out->d;
+    for (int k = 0; k < 8; k++) {
+        fit.scales[k] = flo_quant_iq4_xs_scale(out, k);
+    }
+    flo_fit_block_codes(in, &fit);
+    pack(&fit, out);
+}
+
+void flo_quant_iq4_xs_pin(const float *in, void *blocks, size_t values)
+{
+    struct flo_block_iq4_xs *out = blocks;
+    for (size_t i = 0; i < values / 256; i++) {
+        pin_block(in + 256 * i, &out[i]);
     }
 }

@@ -27,26 +27,26 @@ void flo_quant_q3_k_decode(const void *blocks, float *out, size_t values)
     }
 }
 
-static void encode_block(const float *in, struct flo_block_q3_k *out)
+static const struct flo_fit_block shape = {
+    .levels = {.least = -4, .most = 3},
+    .parts = 16,
+    .scale_least = -32,
+    .scale_most = 31,
+};
+
+static void pack(const struct flo_fit_block *fit, struct flo_block_q3_k *out)
 {
-    struct flo_fit_block fit = {
-        .levels = {.least = -4, .most = 3},
-        .parts = 16,
-        .scale_least = -32,
-        .scale_most = 31,
-    };
-    flo_fit_block(in, &fit);
     memset(out, 0, sizeof(*out));
-    out->d = fit.d;
+    out->d = fit->d;
     for (int s = 0; s < 16; s++) {
-        int scale = fit.scales[s] + 32;
+        int scale = fit->scales[s] + 32;
         out->scales[s % 8] |= (uint8_t)((scale & 15) << (s / 8 * 4));
         out->scales[8 + s % 4] |= (uint8_t)((scale >> 4) << (s / 4 * 2));
     }
     for (size_t v = 0; v < 256; v++) {
         out->q[v / 128 * 32 + v % 32] |=
-            (uint8_t)((fit.codes[v] & 3) << (v / 32 % 4 * 2));
-        out->high[v % 32] |= (uint8_t)((fit.codes[v] >> 2) << (v / 32));
+            (uint8_t)((fit->codes[v] & 3) << (v / 32 % 4 * 2));
+        out->high[v % 32] |= (uint8_t)((fit->codes[v] >> 2) << (v / 32));
     }
 }
 
@@ -54,6 +54,27 @@ void flo_quant_q3_k_encode(const float *in, void *blocks, size_t values)
 {
     struct flo_block_q3_k *out = blocks;
     for (size_t i = 0; i < values / 256; i++) {
-        encode_block(in + 256 * i, &out[i]);
+        struct flo_fit_block fit = shape;
+        flo_fit_block(in + 256 * i, &fit);
+        pack(&fit, &out[i]);
+    }
+}
+
+static void pin_block(const float *in, struct flo_block_q3_k *out)
+{
+    struct flo_fit_block fit = shape;
+    fit.d = out->d;
+    for (int s = 0; s < 16; s++) {
+        fit.scales[s] = flo_quant_k3_scale(out->scales, s);
+    }
+    flo_fit_block_codes(in, &fit);
+    pack(&fit, out);
+}
+
+void flo_quant_q3_k_pin(const float *in, void *blocks, size_t values)
+{
+    struct flo_block_q3_k *out = blocks;
+    for (size_t i = 0; i < values / 256; i++) {
+        pin_block(in + 256 * i, &out[i]);
     }
 }

@@ -25,17 +25,35 @@ void flo_quant_q5_1_decode(const void *blocks, float *out, size_t values)
     }
 }
 
+static const struct flo_levels levels = {.most = 31, .has_offset = true};
+
+static void pack(const uint8_t codes[32], struct flo_block_q5_1 *out)
+{
+    memset(out->q, 0, sizeof(out->q));
+    memset(out->high, 0, sizeof(out->high));
+    for (int j = 0; j < 32; j++) {
+        out->q[j % 16] |= (uint8_t)((codes[j] & 15) << (j / 16 * 4));
+        out->high[j / 8] |= (uint8_t)((codes[j] >> 4) << (j % 8));
+    }
+}
+
 void flo_quant_q5_1_encode(const float *in, void *blocks, size_t values)
 {
-    static const struct flo_levels levels = {.most = 31, .has_offset = true};
     struct flo_block_q5_1 *out = blocks;
     for (size_t i = 0; i < values / 32; i++, out++, in += 32) {
         uint8_t codes[32];
-        memset(out, 0, sizeof(*out));
         flo_fit_values(in, &levels, &out->d, &out->m, codes);
-        for (int j = 0; j < 32; j++) {
-            out->q[j % 16] |= (uint8_t)((codes[j] & 15) << (j / 16 * 4));
-            out->high[j / 8] |= (uint8_t)((codes[j] >> 4) << (j % 8));
-        }
+        pack(codes, out);
+    }
+}
+
+void flo_quant_q5_1_pin(const float *in, void *blocks, size_t values)
+{
+    struct flo_block_q5_1 *out = blocks;
+    for (size_t i = 0; i < values / 32; i++, out++, in += 32) {
+        uint8_t codes[32];
+        flo_fit_codes(in, 32, &levels, flo_f16_to_f32(out->d),
+                      flo_f16_to_f32(out->m), codes);
+        pack(codes, out);
     }
 }

@@ -25,24 +25,24 @@ void flo_quant_q5_k_decode(const void *blocks, float *out, size_t values)
     }
 }
 
-static void encode_block(const float *in, struct flo_block_q5_k *out)
+static const struct flo_fit_block shape = {
+    .levels = {.most = 31, .has_offset = true},
+    .parts = 8,
+    .scale_most = 63,
+};
+
+static void pack(const struct flo_fit_block *fit, struct flo_block_q5_k *out)
 {
-    struct flo_fit_block fit = {
-        .levels = {.most = 31, .has_offset = true},
-        .parts = 8,
-        .scale_most = 63,
-    };
-    flo_fit_block(in, &fit);
     memset(out, 0, sizeof(*out));
-    out->d = fit.d;
-    out->dmin = fit.dmin;
+    out->d = fit->d;
+    out->dmin = fit->dmin;
     for (int k = 0; k < 8; k++) {
-        flo_quant_k4_set_scale(out->scales, k, fit.scales[k], fit.mins[k]);
+        flo_quant_k4_set_scale(out->scales, k, fit->scales[k], fit->mins[k]);
     }
     for (size_t v = 0; v < 256; v++) {
         out->q[v / 64 * 32 + v % 32] |=
-            (uint8_t)((fit.codes[v] & 15) << (v / 32 % 2 * 4));
-        out->high[v % 32] |= (uint8_t)((fit.codes[v] >> 4) << (v / 32));
+            (uint8_t)((fit->codes[v] & 15) << (v / 32 % 2 * 4));
+        out->high[v % 32] |= (uint8_t)((fit->codes[v] >> 4) << (v / 32));
     }
 }
 
@@ -50,6 +50,32 @@ void flo_quant_q5_k_encode(const float *in, void *blocks, size_t values)
 {
     struct flo_block_q5_k *out = blocks;
     for (size_t i = 0; i < values / 256; i++) {
-        encode_block(in + 256 * i, &out[i]);
+        struct flo_fit_block fit = shape;
+        flo_fit_block(in + 256 * i, &fit);
+        pack(&fit, &out[i]);
+    }
+}
+
+static void pin_block(const float *in, struct flo_block_q5_k *out)
+{
+    struct flo_fit_block fit = shape;
+    fit.d = out->d;
+    fit.dmin = out->dmin;
+    for (int k = 0; k < 8; k++) {
+        uint8_t scale;
+        uint8_t min;
+        flo_quant_k4_scale(out->scales, k, &scale, &min);
+        fit.scales[k] = scale;
+        fit.mins[k] = min;
+    }
+    flo_fit_block_codes(in, &fit);
+    pack(&fit, out);
+}
+
+void flo_quant_q5_k_pin(const float *in, void *blocks, size_t values)
+{
+    struct flo_block_q5_k *out = blocks;
+    for (size_t i = 0; i < values / 256; i++) {
+        pin_block(in + 256 * i, &out[i]);
     }
 }

@@ -34,27 +34,27 @@ void flo_quant_q6_k_decode(const void *blocks, float *out, size_t values)
     }
 }
 
-static void encode_block(const float *in, struct flo_block_q6_k *out)
+static const struct flo_fit_block shape = {
+    .levels = {.least = -32, .most = 31},
+    .parts = 16,
+    .scale_least = -128,
+    .scale_most = 127,
+};
+
+static void pack(const struct flo_fit_block *fit, struct flo_block_q6_k *out)
 {
-    struct flo_fit_block fit = {
-        .levels = {.least = -32, .most = 31},
-        .parts = 16,
-        .scale_least = -128,
-        .scale_most = 127,
-    };
-    flo_fit_block(in, &fit);
     memset(out, 0, sizeof(*out));
-    out->d = fit.d;
+    out->d = fit->d;
     for (int s = 0; s < 16; s++) {
-        out->scales[s] = (int8_t)fit.scales[s];
+        out->scales[s] = (int8_t)fit->scales[s];
     }
     for (size_t v = 0; v < 256; v++) {
         size_t low;
         size_t high;
         int low_shift;
         int high_shift = place(v, &low, &low_shift, &high);
-        out->low[low] |= (uint8_t)((fit.codes[v] & 15) << low_shift);
-        out->high[high] |= (uint8_t)((fit.codes[v] >> 4) << high_shift);
+        out->low[low] |= (uint8_t)((fit->codes[v] & 15) << low_shift);
+        out->high[high] |= (uint8_t)((fit->codes[v] >> 4) << high_shift);
     }
 }
 
@@ -62,6 +62,27 @@ void flo_quant_q6_k_encode(const float *in, void *blocks, size_t values)
 {
     struct flo_block_q6_k *out = blocks;
     for (size_t i = 0; i < values / 256; i++) {
-        encode_block(in + 256 * i, &out[i]);
+        struct flo_fit_block fit = shape;
+        flo_fit_block(in + 256 * i, &fit);
+        pack(&fit, &out[i]);
+    }
+}
+
+static void pin_block(const float *in, struct flo_block_q6_k *out)
+{
+    struct flo_fit_block fit = shape;
+    fit.d = out->d;
+    for (int s = 0; s < 16; s++) {
+        fit.scales[s] = out->scales[s];
+    }
+    flo_fit_block_codes(in, &fit);
+    pack(&fit, out);
+}
+
+void flo_quant_q6_k_pin(const float *in, void *blocks, size_t values)
+{
+    struct flo_block_q6_k *out = blocks;
+    for (size_t i = 0; i < values / 256; i++) {
+        pin_block(in + 256 * i, &out[i]);
     }
 }

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "base/quant/fit.h"
+
 void flo_quant_q8_0_decode(const void *blocks, float *out, size_t values)
 {
     const struct flo_block_q8_0 *in = blocks;
@@ -29,6 +31,19 @@ void flo_quant_q8_0_encode(const float *in, void *blocks, size_t values)
             /* A subnormal d makes the inverse infinite. */
             float q = roundf(in[j] * inverse);
             out->q[j] = (int8_t)(q >= 127 ? 127 : q >= -127 ? q : -127);
+        }
+    }
+}
+
+void flo_quant_q8_0_pin(const float *in, void *blocks, size_t values)
+{
+    static const struct flo_levels levels = {.least = -127, .most = 127};
+    struct flo_block_q8_0 *out = blocks;
+    for (size_t i = 0; i < values / 32; i++, out++, in += 32) {
+        uint8_t codes[32];
+        flo_fit_codes(in, 32, &levels, flo_f16_to_f32(out->d), 0, codes);
+        for (int j = 0; j < 32; j++) {
+            out->q[j] = (int8_t)(codes[j] - 127);
         }
     }
 }

@@ -119,6 +119,9 @@ _Static_assert(sizeof(struct flo_block_iq4_xs) == 136, "on-disk layout");
  * values / block_values blocks.  Blocks need no alignment beyond 2. */
 typedef void flo_quant_decode(const void *blocks, float *out, size_t values);
 typedef void flo_quant_encode(const float *in, void *blocks, size_t values);
+/* Round other values to the scales and mins that stand in the blocks: only
+ * codes change, so that a delta between two releases stays small. */
+typedef void flo_quant_pin(const float *in, void *blocks, size_t values);
 
 /* Where the floats of a block lie, for the search of NaN and infinity. */
 enum flo_quant_floats {
@@ -141,6 +144,7 @@ struct flo_quant_type {
     uint8_t scale_offset[2];  /* bytes from the block's begin */
     flo_quant_decode *decode; /* NULL: not built yet */
     flo_quant_encode *encode; /* NULL: not built yet */
+    flo_quant_pin *pin;       /* NULL: no scales, or not built yet */
 };
 
 /* The row of a type id; NULL when the id is unknown or was removed. */
