@@ -87,22 +87,35 @@ static int read_to_end(int fd, const char *path, size_t capacity,
     return 0;
 }
 
+int flo_file_open(const char *path, int *fd, struct flo_err *err)
+{
+    /* NONBLOCK: opening a FIFO returns at once, and is then refused. */
+    int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+
+    if (opened < 0) {
+        return fail_open(err, path);
+    }
+    if (fstat(opened, &st) < 0 || !S_ISREG(st.st_mode)) {
+        (void)close(opened);
+        return flo_fail(err, FLO_E_IO_OPEN, "%s: not a regular file", path);
+    }
+    *fd = opened;
+    return 0;
+}
+
 int flo_file_read(const char *path, size_t bytes_max, char **data,
                   size_t *bytes, struct flo_err *err)
 {
-    /* NONBLOCK: opening a FIFO returns at once, and is then refused. */
-    FLO_CLEANUP(flo_fd_cleanup)
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct stat st;
+    int rv = flo_file_open(path, &fd, err);
 
-    if (fd < 0) {
-        return fail_open(err, path);
+    if (rv < 0) {
+        return rv;
     }
     if (fstat(fd, &st) < 0) {
         return flo_fail_errno(err, FLO_E_IO_READ, "%s", path);
-    }
-    if (!S_ISREG(st.st_mode)) {
-        return flo_fail(err, FLO_E_IO_OPEN, "%s: not a regular file", path);
     }
     if (st.st_size < 0 || (uint64_t)st.st_size > bytes_max) {
         return fail_size(err, path, bytes_max);

@@ -1,7 +1,6 @@
 /* Calls to the controller. */
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/host/digest.h"
@@ -149,9 +148,10 @@ int flo_api_put_blob(struct flo_cli *cli, const struct flo_digest *digest,
         *sent = false;
         return rv;
     }
-    FLO_CLEANUP(flo_fd_cleanup) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    rv = flo_file_open(path, &fd, err);
+    if (rv < 0) {
+        return rv;
     }
     struct flo_http_request put = {.method = "PUT",
                                    .body_fd = fd,

@@ -1,7 +1,5 @@
 /* Commands about models and releases: from a GGUF file to a published one. */
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,10 +24,10 @@ int flo_cmd_model_import(struct flo_cli *cli, struct flo_err *err)
         return rv;
     }
     FLO_CLEANUP(flo_fd_cleanup)
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-        return flo_fail_errno(
-            err, errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN, "%s", path);
+    int fd = -1;
+    rv = flo_file_open(path, &fd, err);
+    if (rv < 0) {
+        return rv;
     }
     rv = flo_model_scan(fd, &digest, &bytes, err);
     if (rv == 0) {

@@ -84,7 +84,7 @@ static int build_file(struct author_build *build,
     if (rv == 0) {
         (void)snprintf(file->name, sizeof file->name, "%s", source->name);
         (void)snprintf(file->role, sizeof file->role, "%s", source->role);
-        rv = flo_author_open_regular(source->path, &fd, err);
+        rv = flo_file_open(source->path, &fd, err);
     }
     if (rv < 0) {
         return rv;

@@ -11,9 +11,6 @@ struct author_build {
     struct flo_author_result *out;
 };
 
-/* FLO_E_ABSENT, FLO_E_IO_OPEN. */
-FLO_MUST_USE int flo_author_open_regular(const char *path, int *fd,
-                                         struct flo_err *err);
 /* Chunk hashes of a file that is larger than one chunk. */
 FLO_MUST_USE int flo_author_add_chunks(struct author_build *build,
                                        struct flo_release_file *file, int fd,

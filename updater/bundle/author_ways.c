@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/host/digest.h"
@@ -20,23 +19,6 @@
 #define CHUNKS_MAX 700
 
 /* ---- files ---- */
-
-int flo_author_open_regular(const char *path, int *fd, struct flo_err *err)
-{
-    struct stat facts;
-    int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-
-    if (opened < 0) {
-        return flo_fail_errno(
-            err, errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN, "%s", path);
-    }
-    if (fstat(opened, &facts) != 0 || !S_ISREG(facts.st_mode)) {
-        (void)close(opened);
-        return flo_fail(err, FLO_E_IO_OPEN, "%s is no regular file", path);
-    }
-    *fd = opened;
-    return 0;
-}
 
 static int open_nameless(const char *dir, int *fd, struct flo_err *err)
 {
@@ -255,7 +237,7 @@ int flo_author_make_delta(struct author_build *build,
 {
     FLO_CLEANUP(flo_fd_cleanup) int base_fd = -1;
     struct flo_digest base;
-    int rv = flo_author_open_regular(base_path, &base_fd, err);
+    int rv = flo_file_open(base_path, &base_fd, err);
 
     if (rv == 0) {
         rv = flo_sha256_fd(base_fd, &base, NULL, err);

@@ -3,10 +3,8 @@
 #include "updater/bundle/input.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <zstd.h>
@@ -27,23 +25,6 @@ struct bundle_input {
     uint8_t out[OUT_BYTES];
 };
 
-static int open_file(const char *path, int *fd, struct flo_err *err)
-{
-    struct stat facts;
-    int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-
-    if (opened < 0) {
-        return flo_fail_errno(
-            err, errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN, "%s", path);
-    }
-    if (fstat(opened, &facts) != 0 || !S_ISREG(facts.st_mode)) {
-        (void)close(opened);
-        return flo_fail(err, FLO_E_IO_OPEN, "%s is no regular file", path);
-    }
-    *fd = opened;
-    return 0;
-}
-
 static int start_zstd(struct bundle_input *input, struct flo_err *err)
 {
     input->stream = ZSTD_createDStream();
@@ -61,7 +42,7 @@ int flo_bundle_input_open(const char *path, struct bundle_input **out,
 {
     uint8_t magic[4];
     int fd = -1;
-    int rv = open_file(path, &fd, err);
+    int rv = flo_file_open(path, &fd, err);
 
     if (rv < 0) {
         return rv;

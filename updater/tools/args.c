@@ -8,7 +8,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/host/json.h"
@@ -120,23 +119,6 @@ int tool_bytes(const char *text, const char *name, uint64_t *out,
     }
     return flo_fail(err, FLO_E_USAGE, "%s: \"%s\" is no number of bytes", name,
                     text);
-}
-
-int tool_open(const char *path, int *fd, struct flo_err *err)
-{
-    struct stat facts;
-    int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-
-    if (opened < 0) {
-        return flo_fail_errno(
-            err, errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN, "%s", path);
-    }
-    if (fstat(opened, &facts) != 0 || !S_ISREG(facts.st_mode)) {
-        (void)close(opened);
-        return flo_fail(err, FLO_E_IO_OPEN, "%s is no regular file", path);
-    }
-    *fd = opened;
-    return 0;
 }
 
 int tool_create(const char *path, int *fd, struct flo_err *err)

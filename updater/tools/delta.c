@@ -45,10 +45,10 @@ static int create(const char *const *paths, const char *codec, bool wants_json,
     const char *choice = strcmp(codec, "bsdiff") == 0   ? "bsdiff40"
                          : strcmp(codec, "tensor") == 0 ? "tensor1"
                                                         : codec;
-    int rv = tool_open(paths[0], &old_fd, err);
+    int rv = flo_file_open(paths[0], &old_fd, err);
 
     if (rv == 0) {
-        rv = tool_open(paths[1], &new_fd, err);
+        rv = flo_file_open(paths[1], &new_fd, err);
     }
     if (rv == 0) {
         rv = tool_create(paths[2], &patch_fd, err);
@@ -179,13 +179,13 @@ static int apply(const char *const *paths, const struct apply_options *options,
     FLO_CLEANUP(flo_fd_cleanup) int new_fd = -1;
     struct flo_digest expected;
     struct flo_digest digest;
-    int rv = tool_open(paths[0], &old_fd, err);
+    int rv = flo_file_open(paths[0], &old_fd, err);
 
     if (rv == 0) {
         rv = check_base(old_fd, paths[0], options->base, err);
     }
     if (rv == 0) {
-        rv = tool_open(paths[1], &patch_fd, err);
+        rv = flo_file_open(paths[1], &patch_fd, err);
     }
     struct flo_delta_job job = {.patch_fd = patch_fd,
                                 .base_fd = old_fd,
@@ -255,7 +255,7 @@ static int command_info(int argc, char **argv)
                        "delta info PATCH [--json]", &err);
 
     if (rv == 0) {
-        rv = tool_open(path, &fd, &err);
+        rv = flo_file_open(path, &fd, &err);
     }
     if (rv == 0) {
         rv = flo_delta_inspect(fd, &facts, &err);

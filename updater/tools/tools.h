@@ -31,8 +31,6 @@ FLO_MUST_USE int tool_args(int argc, char **argv,
 FLO_MUST_USE int tool_bytes(const char *text, const char *name, uint64_t *out,
                             struct flo_err *err);
 
-/* Open for reading without ever waiting: regular files only. */
-FLO_MUST_USE int tool_open(const char *path, int *fd, struct flo_err *err);
 /* A new nameless file in the folder of `path`; tool_commit gives it the name,
  * replacing what was there, once it is whole. */
 FLO_MUST_USE int tool_create(const char *path, int *fd, struct flo_err *err);

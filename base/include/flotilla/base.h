@@ -257,6 +257,9 @@ FLO_MUST_USE int flo_histogram_decode(const char *text, size_t chars,
  * FLO_E_IO_READ, FLO_E_ABSENT (no such file), FLO_E_META_TOO_LARGE. */
 FLO_MUST_USE int flo_file_read(const char *path, size_t bytes_max, char **data,
                                size_t *bytes, struct flo_err *err);
+/* Open a regular file for reading; never waits for a FIFO and opens no device.
+ * The caller closes *fd.  FLO_E_ABSENT, FLO_E_IO_OPEN. */
+FLO_MUST_USE int flo_file_open(const char *path, int *fd, struct flo_err *err);
 /* Write to a temporary name beside it, fdatasync, rename, sync the folder:
  * after power loss the old or the new content stands, never a mix. */
 FLO_MUST_USE int flo_file_write(const char *path, const void *data,
