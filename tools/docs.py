@@ -93,6 +93,42 @@ def config():
             table(["key", "type", "min", "max", "default", "meaning"], lines))
 
 
+def api():
+    lines = [["`%s`" % r[0], "`%s`" % r[1], r[2].lower(),
+              "devices' and people's" if "DEVICES" in r[3] else "people's",
+              r[5] or "–"]
+             for r in rows("server-stub/shell/rest_routes.def",
+                           "FLO_REST_ROUTE")]
+    lines += [["`GET`", "`/v1/blobs/{digest}`", "viewer, or a device's "
+               "certificate", "devices' and people's", "–"],
+              ["`PUT`", "`/v1/blobs/{digest}`", "releaser", "people's",
+               "blob.put"],
+              ["`GET`", "`/v1/events`", "viewer", "people's", "–"],
+              ["`GET`", "`/metrics`", "none", "people's", "–"]]
+    return ("# REST of the controller\n\n" + NOTE %
+            "server-stub/shell/rest_routes.def" +
+            "Bodies and answers: docs/internals/contracts.md section 8. "
+            "Errors are RFC 9457 problem documents whose `code` stands in "
+            "errors.md. POSTs may carry `Idempotency-Key`; rollouts have an "
+            "`ETag` and take `If-Match`.\n\n" +
+            table(["method", "path", "least role", "listener", "in the audit"],
+                  lines))
+
+
+def rollouts():
+    lines = [["`%s`" % r[1], "yes" if r[2] == "1" else "no", r[3]]
+             for r in rows("server-stub/core/rollout_states.def",
+                           "FLO_ROLLOUT_STATE")]
+    gates = [["`%s`" % r[1], r[3], r[4]]
+             for r in rows("server-stub/core/gates.def", "FLO_GATE")]
+    return ("# Rollouts\n\n" + NOTE % "server-stub/core/*.def" +
+            "## States\n\n" + table(["state", "still changes by itself",
+                                     "meaning"], lines) +
+            "\n## Gates\n\nA phase is left only when every gate passes; "
+            "silence is never success.\n\n" +
+            table(["gate", "unit", "meaning"], gates))
+
+
 def cli():
     text = open(os.path.join(ROOT, "server-stub/cli/flags.c"),
                 encoding="utf-8").read()
@@ -118,7 +154,8 @@ def cli():
 
 
 PAGES = {"errors.md": errors, "topics.md": topics, "states.md": states,
-         "metrics.md": metrics, "orders.md": orders, "config.md": config, "cli.md": cli}
+         "metrics.md": metrics, "orders.md": orders, "config.md": config, "cli.md": cli, "api.md": api,
+         "rollouts.md": rollouts}
 
 
 def main():
