@@ -1,0 +1,607 @@
+"""Bad input, row by row: a typed error with its fix, and nothing else happens.
+
+The shipped programs against one real fleet.  Row numbers (GG02, PA12, ...) are
+those of the project's table of bad inputs.  After every test the device must
+serve what it served, by the same process, and the controller be alive.
+"""
+import concurrent.futures
+import glob
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import time
+
+import pytest
+
+import bad_files as bad
+import fleet as F
+from conftest import MODELS
+from controller_parts import sign
+from mqtt_client import Client
+
+RELEASE = "application/vnd.flotilla.release.v1+json"
+ORDER = "application/vnd.flotilla.order.v1+json"
+OLD = os.path.join(MODELS, "tiny-v2.Q4_0.gguf")
+NEW = os.path.join(MODELS, "tiny-v2.1.Q4_0.gguf")
+GOLDEN = os.path.join(MODELS, "golden-tiny-v2.json")
+QUESTION = "Rate this log line: 20:25 gateway-42 link lost temp=94C"
+ESCAPES = "\x1b[31mred\x07\x9b2J\u202etxt"
+
+
+@pytest.fixture(scope="module")
+def up(fleet):
+    fleet.up(["a"])
+    fleet.publish("tiny@1", "tiny-v2.Q4_0.gguf")
+    fleet.publish("tiny@2", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    fleet.roll("tiny@1")
+    fleet.bundle = os.path.join(fleet.dir, "tiny2.tar")
+    fleet.cli("bundle", "create", "tiny@2", "--to", fleet.bundle)
+    fleet.trust = os.path.join(fleet.devices["a"].state, "identity",
+                               "trust.json")
+    fleet.scratch = os.path.join(fleet.dir, "scratch")
+    os.makedirs(fleet.scratch)
+    fleet.admin = open(fleet.admin_token).read().strip()
+    fleet.id = fleet.ask("device", "get", "a")["id"]
+    return fleet
+
+
+def outside(fleet):
+    """Every file that no program may make: outside of state and data."""
+    found = set()
+    for here, folders, names in os.walk(fleet.dir):
+        folders[:] = [f for f in folders if f not in (
+            "state", "controller", "scratch", "cli")]
+        found |= {os.path.join(here, name) for name in names}
+    return found | set(glob.glob("/tmp/flotilla-bad-input*"))
+
+
+@pytest.fixture(autouse=True)
+def unharmed(up):
+    device = up.devices["a"]
+    before, slots = outside(up), slots_of(up)
+    pid, controller = device.process.pid, up.controller.pid
+    yield
+    assert device.process.poll() is None and device.process.pid == pid
+    assert up.controller.poll() is None and up.controller.pid == controller
+    text, release, _ = device.ask(QUESTION, "tiny")
+    assert release == "tiny@1" and text
+    assert slots_of(up) == slots
+    assert outside(up) - before == set()
+    for log in (device.log, os.path.join(up.dir, "controller.log")):
+        assert "Sanitizer" not in open(log, errors="replace").read()
+
+
+def slots_of(fleet):
+    """What the device's record names: current, previous, candidate."""
+    return json.loads(fleet.program(
+        "flotilla-agent", "status", "--config", fleet.devices["a"].config,
+        "-o", "json")[1])["slots"]
+
+
+def expect(done, code, ids, seconds=None, took=0):
+    """`code` and one of the `ids` (or their beginnings), in the right form."""
+    got, out, err = done
+    ids = [ids] if isinstance(ids, str) else ids
+    codes = [code] if isinstance(code, int) else code
+    assert got in codes, (got, out, err)
+    assert any("error[" + one in err for one in ids), (ids, err)
+    assert re.search(r"^error\[[a-z_.]+\]: \S.*$", err, re.M), err
+    assert re.search(r"^  fix: \S.*$", err, re.M), err
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", err), repr(err)
+    assert seconds is None or took < seconds, (took, err)
+
+
+def refused(fleet, code, ids, program, *args, seconds=2):
+    begin = time.monotonic()
+    done = fleet.program(program, *args, check=False, timeout=10)
+    expect(done, code, ids, seconds, time.monotonic() - begin)
+    return done
+
+
+def scratch(fleet, name, data):
+    path = os.path.join(fleet.scratch, name)
+    with open(path, "wb") as file:
+        file.write(data)
+    return path
+
+
+# ---- models ----------------------------------------------------------------
+
+def test_damaged_models_are_refused_by_the_engine(up):
+    for row, ids, data in bad.bad_models(OLD):
+        path = scratch(up, "bad.gguf", data)
+        try:
+            refused(up, (7, 10), ids, "flotilla-engine", "run", "--model",
+                    path, "--prompt", "x", "--n", "1")
+        except AssertionError as error:
+            raise AssertionError(row) from error
+
+
+def test_a_context_of_2_to_the_31_is_clamped_or_refused_with_numbers(up):
+    path = scratch(up, "context.gguf", bad.Gguf(OLD).value(
+        "llama.context_length", "<I", 2 ** 31))
+    code, _, _ = up.program("flotilla-engine", "run", "--model", path,
+                            "--prompt", "x", "--n", "1")
+    assert code == 0
+    code, out, err = up.program(
+        "flotilla-engine", "plan", "--model", path, "--ctx", str(2 ** 30),
+        "--json", check=False)
+    assert code in (0, 2, 7, 10), err
+    assert re.search(r"\d{9,}", out + err), (out, err)
+
+
+def inspect(fleet, path):
+    done = fleet.program("flotilla-engine", "run", "--model", path, "--prompt",
+                         "x", "--n", "1", check=False, timeout=10)
+    assert done[0] in (0, 7, 10), (path, done)
+    if done[0] != 0:
+        expect(done, (7, 10), ("gguf.", "model.", "memory.", "not.", "probe."))
+    return done[0]
+
+
+def test_a_model_cut_anywhere_is_refused(up):
+    data = open(OLD, "rb").read()
+    head = bad.Gguf(OLD).head
+    cuts = sorted({0, 1, 3, 4, 7, 8, 15, 23, 24, 25, head - 1, head,
+                   head + 31, len(data) // 2, len(data) - 32, len(data) - 1} |
+                  {head * i // 40 for i in range(40)})
+
+    def one(cut):
+        return inspect(up, scratch(up, "cut-%d.gguf" % cut, data[:cut]))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        assert set(pool.map(one, cuts)) == {7}
+
+
+def test_no_flipped_bit_of_a_models_head_kills_the_engine(up):
+    data = open(OLD, "rb").read()
+    head = bad.Gguf(OLD).head
+    # every bit of the first 32 bytes, then a spread over all of the head
+    bits = list(range(0, 256, 3)) + list(range(256, head * 8, head * 8 // 250))
+
+    def one(bit):
+        broken = bytearray(data)
+        broken[bit // 8] ^= 1 << bit % 8
+        path = scratch(up, "flip-%d.gguf" % bit, broken)
+        code = inspect(up, path)
+        os.unlink(path)
+        return code
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        codes = list(pool.map(one, bits))
+    assert codes.count(7) > 60
+
+
+def test_a_publisher_is_told_about_a_damaged_model(up):
+    data = open(OLD, "rb").read()
+    for cut in (0, 100, 30000, len(data) - 1):
+        path = scratch(up, "cut.gguf", data[:cut])
+        refused(up, 7, "gguf.", "flotilla", "model", "import", path)
+        refused(up, 7, "gguf.", "flotilla", "release", "create", "tiny@90",
+                "--model-file", path, "--golden", GOLDEN, "--sign-with",
+                up.key)
+    refused(up, 7, "model.nonfinite", "flotilla", "model", "import",
+            os.path.join(MODELS, "tiny-v3-bad-nan.Q4_0.gguf"))
+    refused(up, 3, "release.absent", "flotilla", "release", "get", "tiny@90")
+
+
+# ---- patches ---------------------------------------------------------------
+
+def test_damaged_patches_write_nothing(up):
+    good = os.path.join(up.scratch, "good.patch")
+    up.program("flotilla-updater", "delta", "create", OLD, NEW, good,
+               "--codec", "bsdiff")
+    out = os.path.join(up.scratch, "out.gguf")
+    data = open(good, "rb").read()
+    wanted = "sha256:" + hashlib.sha256(open(NEW, "rb").read()).hexdigest()
+    for row, ids, patch in bad.bad_patches(open(OLD, "rb").read(), data):
+        path = scratch(up, "bad.patch", patch)
+        more = ["--expect", wanted] if row == "no patch" else []
+        try:
+            refused(up, 7, ("target.hash",) if more else ids,
+                    "flotilla-updater", "delta", "apply", OLD, path, out,
+                    *more)
+        except AssertionError as error:
+            raise AssertionError(row) from error
+        assert not os.path.exists(out), row
+    base = "sha256:" + hashlib.sha256(open(OLD, "rb").read()).hexdigest()
+    refused(up, 7, "patch.base_mismatch", "flotilla-updater", "delta", "apply",
+            NEW, good, out, "--base", base)  # PA08
+    refused(up, 7, "target.hash", "flotilla-updater", "delta", "apply", NEW,
+            good, out, "--expect", wanted)
+    refused(up, 7, "patch.limit", "flotilla-updater", "delta", "apply", OLD,
+            good, out, "--max-memory", "1M")  # PA14
+    assert not os.path.exists(out)
+    up.program("flotilla-updater", "delta", "apply", OLD, good, out,
+               "--expect", wanted)
+
+
+# ---- bundles ---------------------------------------------------------------
+
+def test_damaged_bundles_are_refused_by_the_tool_and_by_the_device(up):
+    device = up.devices["a"]
+    for number, (row, ids, data) in enumerate(bad.bad_bundles(up.bundle)):
+        path = scratch(up, "bad.tar", data)
+        try:
+            refused(up, 7, ids, "flotilla-updater", "bundle", "verify", path,
+                    "--trust", up.trust)
+            if number % 3 == 0:
+                refused(up, 7, ids, "flotilla-agent", "update", "--bundle",
+                        path, "--config", device.config, "-q", seconds=4)
+        except AssertionError as error:
+            raise AssertionError(row) from error
+    assert not os.path.exists("/tmp/flotilla-bad-input")
+    assert not os.path.exists(os.path.join(device.state, "..", "outside"))
+
+
+def test_no_flipped_bit_of_a_bundle_passes(up):
+    data = open(up.bundle, "rb").read()
+    passed = []
+    places = [i * len(data) * 8 // 60 + 5 for i in range(60)]
+    names = {entry[0] for entry in bad.entries(up.bundle)}
+    assert len(names) == 3
+    for bit in places:
+        broken = bytearray(data)
+        broken[bit // 8] ^= 1 << bit % 8
+        done = up.program("flotilla-updater", "bundle", "verify",
+                          scratch(up, "flip.tar", broken), "--trust", up.trust,
+                          check=False)
+        if done[0] == 0:
+            passed.append(bit // 8)
+        else:
+            expect(done, 7, ("bundle.", "target.", "sig.", "meta."))
+    # only what stands behind the last entry may differ
+    assert all(byte > len(data) - 10240 for byte in passed), passed
+
+
+def test_things_that_are_no_files_are_refused_at_once(up):
+    fifo = os.path.join(up.scratch, "fifo")
+    os.mkfifo(fifo)
+    gone = os.path.join(up.scratch, "gone")
+    config = up.devices["a"].config
+    for path, code, ids in ((fifo, 1, "io.open"), ("/dev/zero", 1, "io.open"),
+                            (up.scratch, 1, "io.open"),
+                            (gone, (1, 3), ("absent", "io.open"))):
+        for args in (
+                ("flotilla", "model", "import", path),
+                ("flotilla", "release", "create", "x@1", "--model-file", path,
+                 "--golden", GOLDEN, "--sign-with", up.key),
+                ("flotilla", "release", "create", "x@1", "--model-file", OLD,
+                 "--golden", path, "--sign-with", up.key),
+                ("flotilla", "key", "trust", path),
+                ("flotilla", "login", up.url, "--token-file", path),
+                ("flotilla-updater", "bundle", "verify", path, "--trust",
+                 up.trust),
+                ("flotilla-updater", "release", "verify", path, "--trust",
+                 up.trust),
+                ("flotilla-updater", "delta", "apply", path, OLD, gone),
+                ("flotilla-engine", "run", "--model", path, "--prompt", "x"),
+                ("flotilla-engine", "inspect", path),
+                ("flotilla-agent", "update", "--bundle", path, "--config",
+                 config),
+                ("flotilla-agent", "--config", path, "--check-config"),
+                ("flotilla-agent", "serve", "--model", path, "--listen",
+                 "unix:" + gone)):
+            refused(up, code, ids, *args)
+    assert not os.path.exists(gone)
+
+
+# ---- release documents ------------------------------------------------------
+
+def body_of(fleet):
+    """A document that is good in all but name and number."""
+    body = fleet.ask("release", "get", "tiny@2")["document"]
+    body.update(version="90", number=90)
+    return body
+
+
+def changed(body, **fields):
+    body = json.loads(json.dumps(body))
+    for path, value in fields.items():
+        at = body
+        *way, last = [int(w) if w.isdigit() else w for w in path.split("__")]
+        for word in way:
+            at = at[word]
+        at[last] = value
+    return body
+
+
+def bad_documents(fleet):
+    """(row, ids, envelope): what publisher, controller and device refuse."""
+    body = body_of(fleet)
+
+    def envelope(**fields):
+        return json.loads(sign(changed(body, **fields), fleet.key, RELEASE))
+
+    good = envelope()
+    first = good["signatures"][0]
+    other = os.path.join(fleet.scratch, "other.key")
+    if not os.path.exists(other):
+        subprocess.run(["openssl", "ecparam", "-name", "prime256v1",
+                        "-genkey", "-noout", "-out", other], check=True)
+
+    def signed(**more):
+        return json.dumps(dict(good, signatures=[dict(first, **more)]))
+    flipped = first["sig"][:20] + ("A" if first["sig"][20] != "A" else "B") + \
+        first["sig"][21:]
+    yield "MD02", "sig.missing", json.dumps(dict(good, signatures=[]))
+    yield "MD03", "sig.unknown_key", sign(body, other, RELEASE).decode()
+    yield "MD05", "sig.bad", signed(sig=flipped)
+    yield "MD06", ("sig.bad", "sig.format"), signed(sig="A" * 86 + "==")
+    yield "MD08", "sig.format", signed(sig="A" * 65536)
+    yield "MD15", "meta.wrong_type", sign(body, fleet.key, ORDER).decode()
+    yield "MD32", "meta.schema", json.dumps(envelope(files__0__bytes=-1))
+    yield "MD32", "meta.schema", json.dumps(
+        envelope(files__0__bytes=2 ** 63 - 1))
+    for digest in ("0" * 63, "0" * 65, "G" * 64, "A" * 64):
+        yield "MD33", "meta.schema", json.dumps(
+            envelope(files__0__digest="sha256:" + digest))
+    deep = "[" * 100000 + "]" * 100000
+    yield "MD35", ("meta.json_depth", "meta.json", "meta.too_large"), deep
+    text = json.dumps(good)
+    yield "MD36 BOM", "meta.json", "\ufeff" + text
+    yield "MD36 NUL", "meta.json", text[:-1] + ',"a":"\\u0000"}'
+    yield "MD36 surrogate", "meta.json", text[:-1] + ',"a":"\\ud800"}'
+    yield "MD36 twice", "meta.json", text[:-1] + ',"payload":"x"}'
+    yield "MD38", "meta.json", text + "x"
+    for name in ("../../etc/passwd", "a\n", "x" * 4096, "Tiny", ""):
+        yield "MD41", ("meta.name", "meta.schema"), json.dumps(
+            envelope(model=name))
+    yield "MD44", "meta.fleet", json.dumps(envelope(fleet="other"))
+    for cut in (0, 1, 20, len(text) // 2, len(text) - 1):
+        yield "cut at %d" % cut, "meta.json", text[:cut]
+    yield "payload changed", "sig.bad", json.dumps(dict(
+        good, payload=good["payload"][:40] + "AAAA" + good["payload"][44:]))
+
+
+def test_bad_release_documents_are_refused_here_and_there(up):
+    known = up.ask("release", "list")
+    for row, ids, envelope in bad_documents(up):
+        path = scratch(up, "release.json", envelope.encode())
+        try:
+            refused(up, 7, ids, "flotilla-updater", "release", "verify", path,
+                    "--trust", up.trust)
+            status, answer = rest(up, "POST", "/v1/releases",
+                                  envelope.encode())
+            assert 400 <= status < 500, (status, answer)
+            code = answer["code"]
+            assert any(code.startswith(i) for i in (
+                [ids] if isinstance(ids, str) else list(ids))) or \
+                code.startswith("rest."), (ids, answer)
+            assert answer["fix"]
+        except AssertionError as error:
+            raise AssertionError(row) from error
+    assert up.ask("release", "list") == known
+
+
+# ---- REST --------------------------------------------------------------------
+
+def rest(fleet, method, path, body=None, token=None, headers=()):
+    """(status, JSON or text) of one call on the people's listener."""
+    connection = http.client.HTTPConnection("127.0.0.1", fleet.port,
+                                            timeout=10)
+    head = {"Authorization": "Bearer " + (token or fleet.admin)}
+    head.update(headers)
+    if isinstance(body, dict):
+        body = json.dumps(body)
+    connection.request(method, path, body, head)
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    return answer.status, json.loads(text) if text[:1] in b"{[" else text
+
+
+def raw(where, *pieces, seconds=5):
+    """Bytes of the answer to these bytes; "" when hung up without one."""
+    if isinstance(where, int):
+        one = socket.create_connection(("127.0.0.1", where), seconds)
+    else:
+        one = socket.socket(socket.AF_UNIX)
+        one.settimeout(seconds)
+        one.connect(where)
+    got = b""
+    with one:
+        try:
+            for piece in pieces:
+                one.sendall(piece)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        try:
+            while True:
+                piece = one.recv(65536)
+                if not piece:
+                    break
+                got += piece
+                if b"\r\n\r\n" in got and not is_partial(got):
+                    break
+        except (ConnectionResetError, socket.timeout):
+            pass
+    return got
+
+
+def is_partial(got):
+    head, _, body = got.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    return length is None or len(body) < int(length.group(1))
+
+
+def malformed(path, auth):
+    """(what, statuses, bytes) of broken requests to a POST path."""
+    post = b"POST %s HTTP/1.1\r\nHost: localhost\r\n" % path + auth
+    get = b"GET %s HTTP/1.1\r\nHost: localhost\r\n" % path + auth
+    yield "RE02 body of 1 GiB", {413}, \
+        post + b"Content-Length: 1073741824\r\n\r\n{"
+    yield "length of 2^64", {400, 413}, \
+        post + b"Content-Length: 18446744073709551616\r\n\r\n{"
+    yield "negative length", {400}, post + b"Content-Length: -1\r\n\r\n"
+    yield "two lengths", {400}, \
+        post + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"
+    yield "length and chunks", {400}, \
+        post + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}"
+    yield "bad chunk size", {400}, \
+        post + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"
+    yield "chunk of 2^64", {400, 413}, \
+        post + b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n"
+    yield "RE02 chunks without end", {413, 400}, \
+        post + b"Transfer-Encoding: chunked\r\n\r\n" + \
+        (b"8000\r\n" + b"a" * 0x8000 + b"\r\n") * 70
+    yield "RE03 line of 1 MiB", {431, 414, 400}, \
+        b"GET /" + b"a" * 1048576 + b" HTTP/1.1\r\n\r\n"
+    yield "RE03 10,000 headers", {431, 400}, \
+        get + b"".join(b"X-%d: y\r\n" % i for i in range(10000)) + b"\r\n"
+    yield "RE03 no colon", {400}, get + b"nonsense\r\n\r\n"
+    yield "blank before the colon", {400}, get + b"Accept : x\r\n\r\n"
+    yield "folded header", {400}, get + b"A: b\r\n c\r\n\r\n"
+    yield "NUL in a header", {400}, get + b"A: b\0c\r\n\r\n"
+    yield "no HTTP", {400}, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n"
+    yield "HTTP/9", {400, 505}, b"GET / HTTP/9.9\r\n\r\n"
+    yield "walk", {400, 404}, b"GET /app/../../../etc/passwd HTTP/1.1\r\n" \
+        b"Host: localhost\r\n" + auth + b"\r\n"
+    yield "walk, escaped", {400, 404}, \
+        b"GET /app/%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\n" \
+        b"Host: localhost\r\n" + auth + b"\r\n"
+    for what, body in (("JSON cut", b'{"a":'), ("deep JSON", b"[" * 3000),
+                       ("two keys", b'{"a":1,"a":2}'), ("no UTF-8", b'"\xff"'),
+                       ("NaN", b'{"a":NaN}'), ("empty", b"")):
+        yield what, {400, 422}, post + \
+            b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def check_malformed(where, path, auth):
+    for what, statuses, data in malformed(path, auth):
+        begin = time.monotonic()
+        got = raw(where, data)
+        assert time.monotonic() - begin < 2, what
+        assert got[:5] == b"HTTP/", (what, got[:100])
+        status = int(got.split(b" ", 2)[1])
+        assert status in statuses, (what, got[:300])
+        body = got.partition(b"\r\n\r\n")[2]
+        assert b"rest." in body or b"infer." in body, (what, got[:600])
+
+
+def rss(pid):
+    with open("/proc/%d/status" % pid) as file:
+        return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1)) * 1024
+
+
+def test_malformed_requests_to_the_controller(up):
+    before = rss(up.controller.pid)
+    check_malformed(up.port, b"/v1/rollouts",
+                    b"Authorization: Bearer %s\r\n" % up.admin.encode())
+    assert rss(up.controller.pid) - before < 32 << 20
+
+
+def test_malformed_requests_to_the_devices_api(up):
+    device = up.devices["a"]
+    before = rss(device.process.pid)
+    check_malformed(device.api, b"/v1/completions", b"")
+    assert rss(device.process.pid) - before < 32 << 20
+
+
+def test_who_may_not_do_it_is_told_and_written_down(up):
+    viewer = up.ask("token", "create", "--kind", "access", "--role", "viewer",
+                    "--name", "v")["token"]
+    for method, path, body in (
+            ("POST", "/v1/rollouts", {"release": "tiny@1"}),
+            ("POST", "/v1/orders", {"op": "freeze", "confirm": "test"}),
+            ("POST", "/v1/tokens", {"kind": "enroll"}),
+            ("DELETE", "/v1/devices/a", None),
+            ("POST", "/v1/releases/tiny@1/yank", {})):
+        status, answer = rest(up, method, path, body, viewer)
+        assert (status, answer["code"]) == (403, "rest.role"), answer  # RE15
+    for token in ("x", "flt_pat_" + "0" * 40, viewer + "0", "a" * 6000):
+        status, answer = rest(up, "GET", "/v1/devices", token=token)
+        assert (status, answer["code"]) == (401, "rest.auth")
+    status, answer = rest(up, "POST", "/v1/orders", {
+        "op": "freeze", "confirm": "test"}, headers={
+            "Authorization": "", "Cookie": "token=" + up.admin,
+            "Origin": "http://evil.example"})
+    assert status == 401  # RE18: a cookie is nobody's word
+    log = json.dumps(up.ask("audit", "list"))
+    assert "rest.role" in log and viewer not in log
+
+
+def test_sql_in_filters_and_names_finds_nothing(up):
+    for word in ("a' OR '1'='1", "a'; DROP TABLE devices;--", "%", "a%00b",
+                 "\u202e"):
+        quoted = "".join("%%%02x" % byte for byte in word.encode())
+        status, answer = rest(up, "GET", "/v1/devices?group=" + quoted)
+        assert status in (200, 400) and not answer.get("items"), answer
+        status, _ = rest(up, "GET", "/v1/devices/" + quoted)
+        assert status in (400, 404)
+        status, _ = rest(up, "GET", "/v1/rollouts/" + quoted)
+        assert status in (400, 404)
+    assert [d["name"] for d in up.ask("device", "list")] == ["a"]
+
+
+def test_bad_rollouts_are_refused(up):
+    good = {"release": "tiny@2", "phases": [{"name": "all", "share_pct": 100}]}
+    for more, status in (
+            ({"release": "tiny@99"}, 404), ({"group": "nowhere"}, 404),
+            ({"phases": [{"name": "x", "share_pct": 200}]}, 400),
+            ({"phases": [{"name": "x", "share_pct": 1e308}]}, 400),
+            ({"phases": []}, 400), ({"phases": "all"}, 400),
+            ({"phases": [{"name": "x", "share_pct": 1}] * 200}, 400),
+            ({"polcy": {}}, 400), ({"policy": {"soak_ms": -1}}, 400),
+            ({"policy": {"soak_ms": 2 ** 63}}, 400), ({"on_fail": "x"}, 400),
+            ({"gates": {"failed": {"max_pct": 101}}}, 400)):
+        got, answer = rest(up, "POST", "/v1/rollouts", dict(good, **more))
+        assert got == status, (more, answer)
+        assert answer["code"] and answer["fix"], answer
+    assert len(up.ask("rollout", "list")) == 1
+
+
+def test_an_old_etag_and_another_body_under_a_used_key_are_refused(up):
+    key = {"Idempotency-Key": "bad-input-1"}
+    body = {"kind": "enroll", "uses": 2}
+    first = rest(up, "POST", "/v1/tokens", body, headers=key)
+    assert rest(up, "POST", "/v1/tokens", body, headers=key) == first
+    status, answer = rest(up, "POST", "/v1/tokens", dict(body, uses=3),
+                          headers=key)
+    assert status == 422, answer
+    status, answer = rest(up, "POST", "/v1/rollouts/r-0001/actions",
+                          {"action": "rollback"}, headers={
+                              "If-Match": '"stale"'})
+    assert (status, answer["code"]) == (409, "rest.conflict"), answer
+    assert up.ask("rollout", "get", "r-0001")["state"] == "completed"
+
+
+def test_500_open_connections_do_not_keep_others_out(up):
+    device = up.devices["a"]
+    held = []
+    try:
+        for _ in range(250):
+            one = socket.create_connection(("127.0.0.1", up.port), 5)
+            one.sendall(b"GET / HT")
+            held.append(one)
+            other = socket.socket(socket.AF_UNIX)
+            other.settimeout(5)
+            other.connect(device.api)
+            other.sendall(b"GET / HT")
+            held.append(other)
+        turned_away = sum(1 for one in held if is_over(one))
+        assert turned_away > 0 or len(held) == 500
+        begin = time.monotonic()
+        status, _ = device.get("/health", timeout=5)
+        # a client of the same socket is served, or told at once to wait
+        assert status in (200, 503) and time.monotonic() - begin < 1
+    finally:
+        for one in held:
+            one.close()
+    F.wait_until("the controller answers", 5, lambda: rest(
+        up, "GET", "/v1/devices")[0] == 200)
+
+
+def is_over(one):
+    one.setblocking(False)
+    try:
+        return one.recv(10) is not None
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
