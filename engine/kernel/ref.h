@@ -5,6 +5,19 @@
 
 #include "engine/kernel/kernel.h"
 
+flo_matmul_fn flo_ref_matmul_q4_0;
+flo_matmul_fn flo_ref_matmul_q4_1;
+flo_matmul_fn flo_ref_matmul_q5_0;
+flo_matmul_fn flo_ref_matmul_q5_1;
+flo_matmul_fn flo_ref_matmul_q8_0;
+flo_matmul_fn flo_ref_matmul_q2_k;
+flo_matmul_fn flo_ref_matmul_q3_k;
+flo_matmul_fn flo_ref_matmul_q4_k;
+flo_matmul_fn flo_ref_matmul_q5_k;
+flo_matmul_fn flo_ref_matmul_q6_k;
+flo_matmul_fn flo_ref_matmul_iq4_nl;
+flo_matmul_fn flo_ref_matmul_iq4_xs;
+
 void flo_ref_quantise(const float *values, size_t columns, int16_t *codes,
                       float *scales, float *sums);
 void flo_ref_rms_norm(const float *x, const float *weight, float epsilon,

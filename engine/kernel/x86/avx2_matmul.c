@@ -1,13 +1,13 @@
-/* AVX2 kernel: matrix products with quantised weights.
+/* AVX2 kernel: matrix products of several tokens with quantised weights.
  *
  * Four rows of weights are unpacked, a piece of 2048 columns at a time, into
  * 16-bit integers that stay in the first-level cache; then tiles of 2 rows x
  * 4 tokens run over them with pmaddwd.  Its 32-bit sums cannot overflow: four
  * products of at most 4096 * 32767 each.  Offsets (the minimum of q4_1) are
- * one float product per 32 columns.  One token alone takes the same way: the
- * unpacked rows never leave the cache, memory sees each weight once. */
+ * one float product per 32 columns.  One token alone: avx2_row.h. */
 #include "engine/kernel/x86/avx2.h"
-#include "engine/kernel/x86/avx2_math.h"
+#include "engine/kernel/x86/avx2_blocks.h"
+#include "engine/kernel/x86/avx2_row.h"
 
 enum {
     PIECE_BLOCKS = 64, /* of 32 columns that are unpacked at once */
@@ -18,132 +18,55 @@ struct piece { /* one row: weight = scale * value + offset */
     _Alignas(32) int16_t values[PIECE_BLOCKS * 32];
     _Alignas(32) float scales[PIECE_BLOCKS];
     _Alignas(32) float offsets[PIECE_BLOCKS]; /* of types that have them */
+    int16_t minima[PIECE_BLOCKS * 2];         /* of FLO_OFFSETS_BY_16 */
 };
 
-/* Unpack `blocks` blocks of 32 from block `first` of a row. */
-typedef void unpack_fn(const uint8_t *row, size_t first, size_t blocks,
-                       struct piece *out);
-
-FLO_INLINE void put(struct piece *out, size_t block, __m256i low, __m256i high)
+FLO_INLINE void put(struct piece *out, size_t block, struct flo_codes c)
 {
     __m256i *to = (__m256i *)(void *)(out->values + block * 32);
 
-    _mm256_store_si256(to, low);
-    _mm256_store_si256(to + 1, high);
+    _mm256_store_si256(to, c.low);
+    _mm256_store_si256(to + 1, c.high);
 }
 
-/* 16 bytes of nibbles: values 0..15 are the low halves, 16..31 the high. */
-FLO_INLINE __m256i low_nibbles(__m128i bytes)
+/* Unpack one group of a row to block b on. */
+FLO_INLINE void unpack_group(flo_scales_fn *scales, flo_codes_fn *codes,
+                             flo_codes_fn *minima,
+                             const enum flo_offsets offsets, const uint8_t *p,
+                             const size_t parts, size_t b, struct piece *out)
 {
-    return _mm256_cvtepu8_epi16(_mm_and_si128(bytes, _mm_set1_epi8(15)));
-}
+    struct flo_scales s = scales(p, parts);
 
-FLO_INLINE __m256i high_nibbles(__m128i bytes)
-{
-    return low_nibbles(_mm_srli_epi16(bytes, 4));
-}
-
-FLO_INLINE void unpack_q4_0(const uint8_t *row, size_t first, size_t blocks,
-                            struct piece *out)
-{
-    const uint8_t *p = row + first * sizeof(struct flo_block_q4_0);
-    const __m256i eight = _mm256_set1_epi16(8);
-
-    for (size_t b = 0; b < blocks; b++, p += sizeof(struct flo_block_q4_0)) {
-        __m128i bytes = _mm_loadu_si128((const void *)(p + 2));
-
-        put(out, b, _mm256_sub_epi16(low_nibbles(bytes), eight),
-            _mm256_sub_epi16(high_nibbles(bytes), eight));
-        out->scales[b] = flo_half(p);
+    _mm256_store_ps(out->scales + b, s.scales);
+    if (offsets != FLO_OFFSETS_NONE) {
+        _mm256_store_ps(out->offsets + b, s.offsets);
     }
-}
+#pragma GCC unroll 8
+    for (size_t i = 0; i < parts; i++) {
+        put(out, b + i, codes(p, i));
+        if (offsets == FLO_OFFSETS_BY_16) {
+            struct flo_codes m = minima(p, i);
 
-FLO_INLINE void unpack_q4_1(const uint8_t *row, size_t first, size_t blocks,
-                            struct piece *out)
-{
-    const uint8_t *p = row + first * sizeof(struct flo_block_q4_1);
-
-    for (size_t b = 0; b < blocks; b++, p += sizeof(struct flo_block_q4_1)) {
-        __m128i bytes = _mm_loadu_si128((const void *)(p + 4));
-
-        put(out, b, low_nibbles(bytes), high_nibbles(bytes));
-        out->scales[b] = flo_half(p);
-        out->offsets[b] = flo_half(p + 2);
-    }
-}
-
-FLO_INLINE void unpack_q8_0(const uint8_t *row, size_t first, size_t blocks,
-                            struct piece *out)
-{
-    const uint8_t *p = row + first * sizeof(struct flo_block_q8_0);
-
-    for (size_t b = 0; b < blocks; b++, p += sizeof(struct flo_block_q8_0)) {
-        __m128i low = _mm_loadu_si128((const void *)(p + 2));
-        __m128i high = _mm_loadu_si128((const void *)(p + 18));
-
-        put(out, b, _mm256_cvtepi8_epi16(low), _mm256_cvtepi8_epi16(high));
-        out->scales[b] = flo_half(p);
-    }
-}
-
-FLO_INLINE void unpack_q4_k(const uint8_t *row, size_t first, size_t blocks,
-                            struct piece *out)
-{
-    const uint8_t *p = row + first / 8 * sizeof(struct flo_block_q4_k);
-
-    for (size_t b = 0; b < blocks; b += 8) {
-        float d = flo_half(p), dmin = flo_half(p + 2);
-
-        for (size_t s = 0; s < 8; s++) {
-            const uint8_t *q = p + 16 + s / 2 * 32;
-            __m128i low = _mm_loadu_si128((const void *)q);
-            __m128i high = _mm_loadu_si128((const void *)(q + 16));
-            uint8_t scale, minimum;
-
-            put(out, b + s, s % 2 ? high_nibbles(low) : low_nibbles(low),
-                s % 2 ? high_nibbles(high) : low_nibbles(high));
-            flo_quant_k4_scale(p + 4, (int)s, &scale, &minimum);
-            out->scales[b + s] = d * (float)scale;
-            out->offsets[b + s] = -dmin * (float)minimum;
+            out->minima[(b + i) * 2] = (int16_t)_mm256_extract_epi16(m.low, 0);
+            out->minima[(b + i) * 2 + 1] =
+                (int16_t)_mm256_extract_epi16(m.high, 0);
         }
-        p += sizeof(struct flo_block_q4_k);
     }
 }
 
-/* 16 values of a q6_k block times their own scale: -4096..4064. */
-FLO_INLINE __m256i scaled_q6_k(const uint8_t *low, const uint8_t *high,
-                               size_t group, int8_t scale)
+/* Unpack `blocks` blocks of 32 of a row; pieces begin with a group. */
+FLO_INLINE void unpack(flo_scales_fn *scales, flo_codes_fn *codes,
+                       flo_codes_fn *minima, const enum flo_offsets offsets,
+                       const size_t group_bytes, const uint8_t *p,
+                       size_t blocks, struct piece *out)
 {
-    __m128i q = _mm_loadu_si128((const void *)low);
-    __m128i h = _mm_loadu_si128((const void *)high);
+    size_t b = 0;
 
-    q = group >= 2 ? _mm_srli_epi16(q, 4) : q;
-    h = _mm_srli_epi16(h, (int)group * 2);
-    q = _mm_and_si128(q, _mm_set1_epi8(15));
-    h = _mm_slli_epi16(_mm_and_si128(h, _mm_set1_epi8(3)), 4);
-    q = _mm_sub_epi8(_mm_or_si128(q, h), _mm_set1_epi8(32));
-    return _mm256_mullo_epi16(_mm256_cvtepi8_epi16(q),
-                              _mm256_set1_epi16(scale));
-}
-
-FLO_INLINE void unpack_q6_k(const uint8_t *row, size_t first, size_t blocks,
-                            struct piece *out)
-{
-    const uint8_t *p = row + first / 8 * sizeof(struct flo_block_q6_k);
-
-    for (size_t b = 0; b < blocks; b += 8) {
-        const int8_t *scales = (const int8_t *)p + 192;
-        float d = flo_half(p + 208);
-
-        for (size_t s = 0; s < 8; s++) {
-            const uint8_t *low = p + s / 4 * 64 + s % 2 * 32;
-            const uint8_t *high = p + 128 + s / 4 * 32;
-
-            put(out, b + s, scaled_q6_k(low, high, s % 4, scales[2 * s]),
-                scaled_q6_k(low + 16, high + 16, s % 4, scales[2 * s + 1]));
-            out->scales[b + s] = d;
-        }
-        p += sizeof(struct flo_block_q6_k);
+    for (; b + FLO_PARTS <= blocks; b += FLO_PARTS, p += group_bytes) {
+        unpack_group(scales, codes, minima, offsets, p, FLO_PARTS, b, out);
+    }
+    if (b < blocks) {
+        unpack_group(scales, codes, minima, offsets, p, blocks - b, b, out);
     }
 }
 
@@ -172,8 +95,22 @@ FLO_INLINE float dot_offsets(const float *a, const float *b, size_t count)
     return flo_sum_8(sum) + rest;
 }
 
+/* acc + offset * (minima . codes) of one block. */
+FLO_INLINE __m256 add_minima(const struct piece *w, size_t b, __m256i v,
+                             __m256i u, __m256 dx, __m256 acc)
+{
+    __m256i low = _mm256_set1_epi16(w->minima[b * 2]);
+    __m256i high = _mm256_set1_epi16(w->minima[b * 2 + 1]);
+    __m256i sum =
+        _mm256_add_epi32(_mm256_madd_epi16(low, v), _mm256_madd_epi16(high, u));
+
+    return _mm256_fmadd_ps(
+        _mm256_cvtepi32_ps(sum),
+        _mm256_mul_ps(_mm256_broadcast_ss(&w->offsets[b]), dx), acc);
+}
+
 /* R rows x T tokens over one piece; adds to y.  R and T are constants. */
-FLO_INLINE void tile(const int R, const int T, const bool has_offsets,
+FLO_INLINE void tile(const int R, const int T, const enum flo_offsets offsets,
                      const struct piece *w, size_t blocks, struct input x,
                      float *y, size_t stride)
 {
@@ -214,6 +151,9 @@ FLO_INLINE void tile(const int R, const int T, const bool has_offsets,
                 acc[r][t] =
                     _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum),
                                     _mm256_mul_ps(scale[r], dx), acc[r][t]);
+                if (offsets == FLO_OFFSETS_BY_16) {
+                    acc[r][t] = add_minima(&w[r], b, v, u, dx, acc[r][t]);
+                }
             }
         }
     }
@@ -223,7 +163,7 @@ FLO_INLINE void tile(const int R, const int T, const bool has_offsets,
         for (int t = 0; t < T; t++) {
             float sum = flo_sum_8(acc[r][t]);
 
-            if (has_offsets) {
+            if (offsets == FLO_OFFSETS_BY_32) {
                 sum += dot_offsets(w[r].offsets, x.sums + (size_t)t * x.blocks,
                                    blocks);
             }
@@ -233,7 +173,7 @@ FLO_INLINE void tile(const int R, const int T, const bool has_offsets,
 }
 
 /* All tokens against R unpacked rows. */
-FLO_INLINE void rows_times_tokens(size_t rows, const bool has_offsets,
+FLO_INLINE void rows_times_tokens(size_t rows, const enum flo_offsets offsets,
                                   const struct piece *w, size_t blocks,
                                   struct input x, size_t tokens, float *y,
                                   size_t stride)
@@ -244,12 +184,10 @@ FLO_INLINE void rows_times_tokens(size_t rows, const bool has_offsets,
         size_t r = 0;
 
         for (; r + 2 <= rows; r += 2) {
-            tile(2, 4, has_offsets, w + r, blocks, x, y + t * stride + r,
-                 stride);
+            tile(2, 4, offsets, w + r, blocks, x, y + t * stride + r, stride);
         }
         if (r < rows) {
-            tile(1, 4, has_offsets, w + r, blocks, x, y + t * stride + r,
-                 stride);
+            tile(1, 4, offsets, w + r, blocks, x, y + t * stride + r, stride);
         }
         x.codes += 4 * x.columns;
         x.scales += 4 * x.blocks;
@@ -257,10 +195,10 @@ FLO_INLINE void rows_times_tokens(size_t rows, const bool has_offsets,
     }
     for (; t < tokens; t++) {
         if (rows == ROWS) {
-            tile(4, 1, has_offsets, w, blocks, x, y + t * stride, stride);
+            tile(4, 1, offsets, w, blocks, x, y + t * stride, stride);
         } else {
             for (size_t r = 0; r < rows; r++) {
-                tile(1, 1, has_offsets, w + r, blocks, x, y + t * stride + r,
+                tile(1, 1, offsets, w + r, blocks, x, y + t * stride + r,
                      stride);
             }
         }
@@ -270,10 +208,11 @@ FLO_INLINE void rows_times_tokens(size_t rows, const bool has_offsets,
     }
 }
 
-FLO_INLINE void matmul_codes(unpack_fn *unpack, const bool has_offsets,
-                             const void *weights, size_t row_bytes, size_t rows,
-                             const struct flo_activations *x, float *y,
-                             size_t stride)
+FLO_INLINE void
+matmul_codes(flo_scales_fn *scales, flo_codes_fn *codes, flo_codes_fn *minima,
+             const enum flo_offsets offsets, const size_t group_bytes,
+             const void *weights, size_t row_bytes, size_t rows,
+             const struct flo_activations *x, float *y, size_t stride)
 {
     size_t blocks = x->columns / FLO_CODE_BLOCK;
     struct piece pieces[ROWS];
@@ -287,6 +226,8 @@ FLO_INLINE void matmul_codes(unpack_fn *unpack, const bool has_offsets,
         for (size_t b = 0; b < blocks; b += PIECE_BLOCKS) {
             size_t count =
                 blocks - b < PIECE_BLOCKS ? blocks - b : PIECE_BLOCKS;
+            const uint8_t *p = (const uint8_t *)weights + r * row_bytes +
+                               b / FLO_PARTS * group_bytes;
             struct input input = {
                 .codes = x->codes + b * FLO_CODE_BLOCK,
                 .scales = x->scales + b,
@@ -296,26 +237,33 @@ FLO_INLINE void matmul_codes(unpack_fn *unpack, const bool has_offsets,
             };
 
             for (size_t i = 0; i < here; i++) {
-                unpack((const uint8_t *)weights + (r + i) * row_bytes, b, count,
-                       &pieces[i]);
+                unpack(scales, codes, minima, offsets, group_bytes,
+                       p + i * row_bytes, count, &pieces[i]);
             }
-            rows_times_tokens(here, has_offsets, pieces, count, input,
-                              x->tokens, y + r, stride);
+            rows_times_tokens(here, offsets, pieces, count, input, x->tokens,
+                              y + r, stride);
         }
     }
 }
 
-#define MATMUL_CODES(type, has_offsets)                                        \
+#define MATMUL_CODES(type, group_bytes, offsets, minima)                       \
+    static void matmul_##type(const void *weights, size_t row_bytes,           \
+                              size_t rows, const struct flo_activations *x,    \
+                              float *y, size_t stride)                         \
+    {                                                                          \
+        matmul_codes(scales_##type, codes_##type, minima, offsets,             \
+                     group_bytes, weights, row_bytes, rows, x, y, stride);     \
+    }                                                                          \
     void flo_avx2_matmul_##type(const void *weights, size_t row_bytes,         \
                                 size_t rows, const struct flo_activations *x,  \
                                 float *y, size_t stride)                       \
     {                                                                          \
-        matmul_codes(unpack_##type, has_offsets, weights, row_bytes, rows, x,  \
-                     y, stride);                                               \
+        if (x->tokens == 1) {                                                  \
+            flo_avx2_rows(scales_##type, codes_##type, minima, offsets,        \
+                          group_bytes, weights, row_bytes, rows, x, y);        \
+        } else {                                                               \
+            matmul_##type(weights, row_bytes, rows, x, y, stride);             \
+        }                                                                      \
     }
 
-MATMUL_CODES(q4_0, false)
-MATMUL_CODES(q4_1, true)
-MATMUL_CODES(q8_0, false)
-MATMUL_CODES(q4_k, true)
-MATMUL_CODES(q6_k, false)
+FLO_AVX2_TYPES(MATMUL_CODES)
