@@ -94,9 +94,10 @@ static void a_descriptor_that_is_three_already_stays_open(void **state)
 static void signals_are_plain_in_the_child(void **state)
 {
     const char *const argv[] = {
+        /* 32 and 33 are the C library's own; make leaves them ignored. */
         "/bin/sh", "-c",
         "grep -q 'SigBlk:.0000000000000000' /proc/self/status "
-        "&& grep -q 'SigIgn:.0000000000000000' "
+        "&& grep -q 'SigIgn:.0000000[01][08]0000000' "
         "/proc/self/status",
         NULL};
     sigset_t block, before, now;
