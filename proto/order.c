@@ -9,6 +9,7 @@
 #include "base/host/json.h"
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
+#define LIFE_MS_MAX (400 * DAY_MS)
 
 void flo_policy_default(struct flo_policy *out)
 {
@@ -260,6 +261,11 @@ static int read_times(const json_t *root, struct flo_order *out,
     if (rv == 0 && out->expires_at_ms < out->issued_at_ms) {
         rv = flo_fail(err, FLO_E_META_SCHEMA,
                       "field `expires_at_ms` lies before `issued_at_ms`");
+    }
+    if (rv == 0 && out->expires_at_ms - out->issued_at_ms > LIFE_MS_MAX) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA,
+                      "field `expires_at_ms` is more than 400 days after "
+                      "`issued_at_ms`");
     }
     return rv;
 }

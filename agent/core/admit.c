@@ -6,8 +6,8 @@
 
 int flo_agent_order_admit(const struct flo_order *order, const char *device,
                           const char (*groups)[FLO_NAME_MAX + 1],
-                          size_t group_count, uint64_t trusted_ms,
-                          struct flo_err *err)
+                          size_t group_count, uint64_t clock_ms,
+                          uint64_t trusted_ms, struct flo_err *err)
 {
     if (!flo_scope_holds(&order->scope, device, groups, group_count)) {
         return flo_fail(err, FLO_E_CMD_SCOPE,
@@ -17,6 +17,13 @@ int flo_agent_order_admit(const struct flo_order *order, const char *device,
         return flo_fail(
             err, FLO_E_CMD_EXPIRED, "order %s: expired %llu s ago", order->id,
             (unsigned long long)((trusted_ms - order->expires_at_ms) / 1000));
+    }
+    if (clock_ms != 0 && order->issued_at_ms > clock_ms &&
+        order->issued_at_ms - clock_ms > FLO_ORDER_AHEAD_MS) {
+        return flo_fail(
+            err, FLO_E_CMD_FUTURE, "order %s: issued %llu days from now",
+            order->id,
+            (unsigned long long)((order->issued_at_ms - clock_ms) / 86400000));
     }
     return 0;
 }

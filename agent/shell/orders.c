@@ -223,12 +223,12 @@ static int check(struct flo_shell *shell,
                  const struct flo_order_verified *verified, struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
-    uint64_t trusted_ms =
-        flo_device_time(&shell->device, flo_wall_ms(), BUILD_MS);
-    int rv =
-        flo_agent_order_admit(order, shell->identity.device,
-                              (const char(*)[FLO_NAME_MAX + 1]) shell->groups,
-                              shell->group_count, trusted_ms, err);
+    uint64_t wall_ms = flo_wall_ms();
+    uint64_t trusted_ms = flo_device_time(&shell->device, wall_ms, BUILD_MS);
+    int rv = flo_agent_order_admit(
+        order, shell->identity.device,
+        (const char(*)[FLO_NAME_MAX + 1]) shell->groups, shell->group_count,
+        wall_ms < BUILD_MS ? 0 : wall_ms, trusted_ms, err);
 
     if (rv == 0) {
         rv = flo_device_order_check(&shell->device, verified->keyid,

@@ -91,11 +91,13 @@ static void cell(const json_t *item, const struct flo_column *column, char *out)
     const json_t *value = flo_out_at(item, column->path);
 
     if (column->form == CELL_RELEASE && json_is_object(value)) {
+        char title[CELL_BYTES_MAX];
         const char *model = flo_out_text(
             value, "model", flo_out_text(item, "serving.model", ""));
-        snprintf(out, CELL_BYTES_MAX, "%.64s%s%.64s", model,
+        snprintf(title, sizeof(title), "%.64s%s%.64s", model,
                  model[0] != '\0' ? "@" : "",
                  flo_out_text(value, "version", "?"));
+        plain(title, out);
     } else if (json_is_string(value)) {
         plain(json_string_value(value), out);
     } else if (json_is_integer(value) && column->form == CELL_BYTES) {

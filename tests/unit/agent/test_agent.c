@@ -820,6 +820,29 @@ static void a_timer_that_fires_early_is_set_again(void **state)
     assert_int_equal(actions.list[0].at_ms, event.now_ms + 1);
 }
 
+static int admit(uint64_t issued_ms, uint64_t clock_ms, uint64_t trusted_ms)
+{
+    static struct flo_order order = {.scope.group = "all"};
+    struct flo_err err = {0};
+
+    order.issued_at_ms = issued_ms;
+    order.expires_at_ms = issued_ms + 1000;
+    return flo_agent_order_admit(&order, "device", NULL, 0, clock_ms,
+                                 trusted_ms, &err);
+}
+
+static void an_order_of_the_far_future_is_not_admitted(void **state)
+{
+    const uint64_t now = UINT64_C(1800000000000);
+    const uint64_t far = now + FLO_ORDER_AHEAD_MS + 1;
+    (void)state;
+
+    assert_int_equal(admit(far, now, now), FLO_E_CMD_FUTURE);
+    assert_int_equal(admit(far - 1, now, now), 0);
+    assert_int_equal(admit(far, 0, now), 0); /* no clock of its own */
+    assert_int_equal(admit(now, now, now + 1000), FLO_E_CMD_EXPIRED);
+}
+
 #define STORY(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -870,6 +893,7 @@ int main(void)
         STORY(an_engine_lost_in_a_rollback_is_started_behind_it),
         STORY(a_timer_that_fires_early_is_set_again),
         STORY(any_event_is_fine_at_any_time),
+        cmocka_unit_test(an_order_of_the_far_future_is_not_admitted),
     };
 
     return cmocka_run_group_tests_name("agent core", tests, NULL, NULL);

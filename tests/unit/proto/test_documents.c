@@ -171,6 +171,8 @@ static void an_order_with_a_bad_field_is_refused(void **state)
         {"[0,3400]", "[0]", FLO_E_CMD_FORMAT},
         {"\"seq\":7", "\"seq\":0", FLO_E_CMD_FORMAT},
         {"\"expires_at_ms\":9", "\"expires_at_ms\":4", FLO_E_CMD_FORMAT},
+        {"\"expires_at_ms\":9", "\"expires_at_ms\":34560000006",
+         FLO_E_CMD_FORMAT},
         {"\"soak_ms\":2000", "\"soak_ms\":-1", FLO_E_CMD_FORMAT},
         {"\"soak_ms\":2000", "\"tries\":0", FLO_E_CMD_FORMAT},
         {"\"release\":\"sha", "\"release\":\"md", FLO_E_CMD_FORMAT},
