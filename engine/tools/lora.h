@@ -6,7 +6,7 @@
 #include "base/quant/dither.h"
 
 #define FLO_LORA_RANK_MAX 4096
-#define FLO_MERGE_KEPT_MIN 0.9 /* less is FLO_E_MODEL_UPDATE_LOST */
+#define FLO_MERGE_KEPT_MIN 0.93 /* less is FLO_E_MODEL_UPDATE_LOST */
 
 enum flo_merge_method {
     FLO_MERGE_DITHER,     /* the base's own scales; base/quant/dither.h */

@@ -26,6 +26,7 @@ static const struct command {
     {"bench", flo_cmd_bench, "measure speed and memory"},
     {"inspect", flo_cmd_inspect, "what a model file holds"},
     {"plan", flo_cmd_plan, "the memory that a model would need"},
+    {"quantize", flo_cmd_quantize, "write a model in a smaller type"},
     {"merge-lora", flo_cmd_merge_lora, "merge an adapter into its base"},
     {"worker", flo_cmd_worker,
      "serve one model on descriptor 3 (by the agent)"},

@@ -3,19 +3,15 @@
  * The new file is written beside its name and renamed when it is whole and
  * when the update has really arrived in it: a merge that lost the update is
  * refused, because it looks like a release and answers like the old one. */
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "engine/tools/lora.h"
 #include "engine/tools/options.h"
+#include "engine/tools/outfile.h"
 #include "engine/tools/tools.h"
 
-#define PATH_BYTES_MAX 4096
 #define VERSION_BYTES_MAX 256
 
 struct merge {
@@ -119,7 +115,7 @@ static int check_kept(const struct merge *merge, struct flo_err *err)
         return 0;
     }
     flo_fail(err, FLO_E_MODEL_UPDATE_LOST,
-             "the merge keeps %.3f of the adapter's update, %.1f is needed",
+             "the merge keeps %.3f of the adapter's update, %.2f is needed",
              kept(merge), FLO_MERGE_KEPT_MIN);
     flo_err_why(err, "the trained change is far below one step of the "
                      "quantized weights, so rounding to the nearest code "
@@ -128,8 +124,9 @@ static int check_kept(const struct merge *merge, struct flo_err *err)
                             "or write it anyway with --force");
 }
 
-static int write_merged(struct merge *merge, int fd, struct flo_err *err)
+static int write_merged(void *context, int fd, struct flo_err *err)
 {
+    struct merge *merge = context;
     char version[VERSION_BYTES_MAX];
     int rv = find_version(merge, version, err);
     if (rv < 0) {
@@ -139,39 +136,7 @@ static int write_merged(struct merge *merge, int fd, struct flo_err *err)
         .key = "general.version", .type = FLO_GGUF_STRING, .text = version};
     rv = flo_gguf_write(merge->base, &edit, version[0] != '\0' ? 1 : 0, replace,
                         merge, fd, err);
-    if (rv < 0) {
-        return rv;
-    }
-    if (fsync(fd) < 0) {
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "sync");
-    }
-    return check_kept(merge, err);
-}
-
-static int write_file(struct merge *merge, struct flo_err *err)
-{
-    char part[PATH_BYTES_MAX];
-    if (snprintf(part, sizeof(part), "%s.part", merge->out) >=
-        (int)sizeof(part)) {
-        return flo_fail(err, FLO_E_USAGE, "--out is longer than %d bytes",
-                        PATH_BYTES_MAX - 6);
-    }
-    int fd =
-        open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (fd < 0) {
-        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", part);
-    }
-    int rv = write_merged(merge, fd, err);
-    if (close(fd) < 0 && rv == 0) {
-        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", part);
-    }
-    if (rv == 0 && rename(part, merge->out) < 0) {
-        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", merge->out);
-    }
-    if (rv < 0) {
-        unlink(part);
-    }
-    return rv;
+    return rv < 0 ? rv : check_kept(merge, err);
 }
 
 static void report(const struct merge *merge)
@@ -245,7 +210,7 @@ int flo_cmd_merge_lora(int argc, char **argv)
         rv = open_both(&merge, &err);
     }
     if (rv == 0) {
-        rv = write_file(&merge, &err);
+        rv = flo_outfile(merge.out, write_merged, &merge, &err);
     }
     if (rv == 0) {
         report(&merge);

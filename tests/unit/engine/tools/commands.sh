@@ -52,6 +52,32 @@ printf '9\nhello' | "$@" "$engine" tokenize --model $tiny --framed \
     failed=1
 }
 
+# Quantizing: the report, the same bytes on every CPU, the pinned grid.
+f16=tests/models/tiny-v1.F16.gguf
+expect 2 "type 'Q9' is not known" "$@" "$engine" quantize $f16 "$work/q" Q9
+expect 2 'IN, OUT and TYPE are needed' "$@" "$engine" quantize $f16
+expect 0 '"rms_relative":0.0' \
+    "$@" "$engine" quantize $f16 "$work/old" Q4_1 --json
+expect 0 '^Q4_K_M: ' "$@" "$engine" quantize $f16 "$work/q" Q4_K_M
+expect 0 '^tensors    47 in bounds:' "$@" "$engine" inspect "$work/q"
+q8=tests/models/tiny-v1.Q8_0.gguf # the floats with a small change
+expect 0 '^kept 0.9[3-9]. of the update (estimated), 87936 of 87936 blocks' \
+    "$@" "$engine" quantize $q8 "$work/new" Q4_1 --pin-grid "$work/old"
+expect 2 'no tensor whose grid could be kept' "$@" "$engine" \
+    quantize $f16 "$work/new" Q8_0 --pin-grid "$work/old"
+"$@" "$engine" quantize $f16 "$work/old" Q5_0 >/dev/null # a fitted grid
+expect 10 '^error\[model.update_lost\]' "$@" "$engine" quantize $q8 \
+    "$work/lost" Q5_0 --pin-grid "$work/old" --old-floats $f16
+[ ! -e "$work/lost" ] && [ ! -e "$work/lost.part" ] || failed=1
+while read -r digest type; do
+    "$@" "$engine" quantize $f16 "$work/q" "$type" >/dev/null
+    got=$(sha256sum <"$work/q" | cut -d' ' -f1)
+    [ "$got" = "$digest" ] || {
+        echo "quantize $type: $got, $digest expected"
+        failed=1
+    }
+done <tests/golden/quant/tiny-v1.sha256
+
 # A folder that is absent.
 expect 1 '^error\[io.open\]' "$@" "$engine" merge-lora --model $tiny \
     --lora tests/models/tiny-v1-site-lora.gguf --out "$work/no/folder"

@@ -1,0 +1,38 @@
+/* A file that appears whole or not at all. */
+#include "engine/tools/outfile.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define PATH_BYTES_MAX 4096
+
+int flo_outfile(const char *path, flo_outfile_write *write, void *context,
+                struct flo_err *err)
+{
+    char part[PATH_BYTES_MAX];
+    if (snprintf(part, sizeof(part), "%s.part", path) >= (int)sizeof(part)) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "the output's path is longer than %d bytes",
+                        PATH_BYTES_MAX - 6);
+    }
+    int fd =
+        open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", part);
+    }
+    int rv = write(context, fd, err);
+    if (rv == 0 && fsync(fd) < 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "sync of %s", part);
+    }
+    if (close(fd) < 0 && rv == 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", part);
+    }
+    if (rv == 0 && rename(part, path) < 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
+    }
+    if (rv < 0) {
+        unlink(part);
+    }
+    return rv;
+}

@@ -1,0 +1,16 @@
+/* A file that appears whole or not at all. */
+#ifndef FLOTILLA_ENGINE_OUTFILE_H
+#define FLOTILLA_ENGINE_OUTFILE_H
+
+#include <flotilla/base.h>
+
+/* Writes the content to a descriptor. */
+typedef int flo_outfile_write(void *context, int fd, struct flo_err *err);
+
+/* Write `path`.part, sync it and rename it; it is removed when anything
+ * fails.  FLO_E_USAGE for a path that is too long, FLO_E_IO_OPEN,
+ * FLO_E_IO_WRITE, or what `write` returned. */
+FLO_MUST_USE int flo_outfile(const char *path, flo_outfile_write *write,
+                             void *context, struct flo_err *err);
+
+#endif
