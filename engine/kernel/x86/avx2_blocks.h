@@ -67,25 +67,25 @@ FLO_INLINE __m256i flo_bytes_of_bits(const uint8_t *p)
     return _mm256_cmpeq_epi8(_mm256_and_si256(all, bits), bits);
 }
 
-/* f16 values at p, p + step, ... for the parts that are there, else 0. */
+/* f16 values at p, p + step, ... for the parts that are there, else 0.  Put
+ * together in registers: a store of parts and a load of the whole would wait
+ * for each other. */
 FLO_INLINE __m256 flo_halves(const uint8_t *p, size_t step, size_t parts)
 {
-    _Alignas(16) uint16_t halves[FLO_PARTS] = {0};
+    uint64_t low = 0, high = 0;
+    uint16_t half;
 
-    if (parts == FLO_PARTS) {
-#pragma GCC unroll 8
-        for (size_t i = 0; i < FLO_PARTS; i++) {
-            memcpy(&halves[i], p + i * step, 2);
-        }
-        return _mm256_cvtph_ps(
-            _mm_setr_epi16((short)halves[0], (short)halves[1], (short)halves[2],
-                           (short)halves[3], (short)halves[4], (short)halves[5],
-                           (short)halves[6], (short)halves[7]));
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4 && i < parts; i++) {
+        memcpy(&half, p + i * step, sizeof(half));
+        low |= (uint64_t)half << i * 16;
     }
-    for (size_t i = 0; i < parts; i++) {
-        memcpy(&halves[i], p + i * step, 2);
+#pragma GCC unroll 4
+    for (size_t i = 4; i < parts; i++) {
+        memcpy(&half, p + i * step, sizeof(half));
+        high |= (uint64_t)half << (i - 4) * 16;
     }
-    return _mm256_cvtph_ps(_mm_load_si128((const void *)halves));
+    return _mm256_cvtph_ps(_mm_set_epi64x((long long)high, (long long)low));
 }
 
 FLO_INLINE struct flo_scales flo_scales_alone(const uint8_t *p, size_t step,

@@ -10,7 +10,8 @@
 #include "engine/kernel/x86/avx2_row.h"
 
 enum {
-    PIECE_BLOCKS = 64, /* of 32 columns that are unpacked at once */
+    /* Of 32 columns that are unpacked at once. */
+    PIECE_BLOCKS = FLO_PIECE_GROUPS * FLO_PARTS,
     ROWS = 4,
 };
 
@@ -82,17 +83,17 @@ struct input {
 FLO_INLINE float dot_offsets(const float *a, const float *b, size_t count)
 {
     __m256 sum = _mm256_setzero_ps();
-    float rest = 0;
     size_t i = 0;
 
-    for (; i + 8 <= count; i += 8) {
+    for (; i + FLO_PARTS <= count; i += FLO_PARTS) {
         sum =
             _mm256_fmadd_ps(_mm256_load_ps(a + i), _mm256_loadu_ps(b + i), sum);
     }
-    for (; i < count; i++) {
-        rest += a[i] * b[i];
+    if (i < count) {
+        sum = _mm256_fmadd_ps(_mm256_load_ps(a + i),
+                              flo_load_parts(b + i, count - i), sum);
     }
-    return flo_sum_8(sum) + rest;
+    return flo_sum_8(sum);
 }
 
 /* acc + offset * (minima . codes) of one block. */

@@ -1,9 +1,11 @@
 /* AVX2 kernel: matrix products with float weights (f32, f16, bf16).
  *
- * Tiles of 2 rows x 4 tokens; weights are widened in registers. */
+ * Tiles of 2 rows x 4 tokens, 4 rows for one token; weights are widened in
+ * registers.  Each sum is taken in the same order in all of them. */
 #include "engine/kernel/half.h"
 #include "engine/kernel/x86/avx2.h"
 #include "engine/kernel/x86/avx2_math.h"
+#include "engine/kernel/x86/avx2_row.h"
 
 enum type { F32, F16, BF16 };
 
@@ -38,7 +40,9 @@ FLO_INLINE void tile(const int R, const int T, enum type type,
                      const uint8_t *rows, size_t row_bytes, const float *x,
                      size_t columns, float *y, size_t stride)
 {
-    __m256 acc[2][4];
+    __m256 acc[4][4];
+    const size_t bytes = (type == F32 ? 32 : 16) * (size_t)R; /* of a step */
+    const size_t ahead = flo_bytes_ahead(row_bytes * (size_t)R);
     size_t c = 0;
 
 #pragma GCC unroll 4
@@ -49,7 +53,11 @@ FLO_INLINE void tile(const int R, const int T, enum type type,
         }
     }
     for (; c + 8 <= columns; c += 8) {
-        __m256 w[2];
+        __m256 w[4];
+
+        if (T == 1) { /* the next rows, in the order of memory */
+            flo_prefetch(rows + ahead + c / 8 * bytes, bytes);
+        }
 
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
@@ -78,59 +86,36 @@ FLO_INLINE void tile(const int R, const int T, enum type type,
     }
 }
 
-/* One row, one token: four sums at a time hide the latency. */
-FLO_INLINE float dot(enum type type, const uint8_t *row, const float *x,
-                     size_t columns)
-{
-    __m256 acc[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(),
-                     _mm256_setzero_ps(), _mm256_setzero_ps()};
-    float sum;
-    size_t c = 0;
-
-    for (; c + 32 <= columns; c += 32) {
-#pragma GCC unroll 4
-        for (size_t i = 0; i < 4; i++) {
-            acc[i] = _mm256_fmadd_ps(load_8(type, row, c + i * 8),
-                                     _mm256_loadu_ps(x + c + i * 8), acc[i]);
-        }
-    }
-    sum = flo_sum_8(_mm256_add_ps(_mm256_add_ps(acc[0], acc[1]),
-                                  _mm256_add_ps(acc[2], acc[3])));
-    for (; c < columns; c++) {
-        sum += load_1(type, row, c) * x[c];
-    }
-    return sum;
-}
-
 FLO_INLINE void matmul_float(enum type type, const void *weights,
                              size_t row_bytes, size_t rows,
                              const struct flo_activations *x, float *y,
                              size_t stride)
 {
     const uint8_t *row = weights;
-    size_t r = 0, columns = x->columns;
+    size_t r = 0, columns = x->columns, batch = x->tokens / 4 * 4;
 
     for (; r < rows; r += 2, row += 2 * row_bytes) {
-        bool is_pair = r + 1 < rows;
-        size_t t = 0;
-
-        for (; t + 4 <= x->tokens; t += 4) {
+        for (size_t t = 0; t < batch; t += 4) {
             const float *v = x->values + t * columns;
             float *out = y + t * stride + r;
 
-            if (is_pair) {
+            if (r + 1 < rows) {
                 tile(2, 4, type, row, row_bytes, v, columns, out, stride);
             } else {
                 tile(1, 4, type, row, row_bytes, v, columns, out, stride);
             }
         }
-        for (; t < x->tokens; t++) {
-            const float *v = x->values + t * columns;
+    }
+    for (size_t t = batch; t < x->tokens; t++) {
+        const float *v = x->values + t * columns;
+        float *out = y + t * stride;
 
-            y[t * stride + r] = dot(type, row, v, columns);
-            if (is_pair) {
-                y[t * stride + r + 1] = dot(type, row + row_bytes, v, columns);
-            }
+        row = weights;
+        for (r = 0; r + 4 <= rows; r += 4, row += 4 * row_bytes) {
+            tile(4, 1, type, row, row_bytes, v, columns, out + r, stride);
+        }
+        for (; r < rows; r++, row += row_bytes) {
+            tile(1, 1, type, row, row_bytes, v, columns, out + r, stride);
         }
     }
 }

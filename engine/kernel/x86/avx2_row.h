@@ -3,7 +3,9 @@
  * Four rows at a time; codes are unpacked in registers and multiplied at
  * once, so that memory sees each weight one time and nothing else.  The rows
  * that come next are prefetched: a row is too short for the CPU to notice the
- * stream by itself. */
+ * stream by itself.  Sums are taken in the order of the tiles for several
+ * tokens, so that a token's results have the same bits alone and in a batch.
+ */
 #ifndef FLOTILLA_ENGINE_AVX2_ROW_H
 #define FLOTILLA_ENGINE_AVX2_ROW_H
 
@@ -12,23 +14,27 @@
 
 enum {
     FLO_ROWS = 4,
+    FLO_PIECE_GROUPS = 8,   /* after so many the lanes are summed */
     FLO_AHEAD_BYTES = 4096, /* how far prefetching looks, at least */
 };
 
-/* One group of one row: adds to *acc. */
-FLO_INLINE __m256 flo_avx2_group(flo_scales_fn *scales, flo_codes_fn *codes,
-                                 flo_codes_fn *minima,
-                                 const enum flo_offsets offsets,
-                                 const uint8_t *p, const size_t parts,
-                                 const int16_t *x, __m256 dx, __m256 sums,
-                                 __m256 acc)
+struct flo_row_sums {
+    __m256 codes, offsets;
+};
+
+/* One group of one row. */
+FLO_INLINE void flo_avx2_group(flo_scales_fn *scales, flo_codes_fn *codes,
+                               flo_codes_fn *minima,
+                               const enum flo_offsets offsets, const uint8_t *p,
+                               const size_t parts, const int16_t *x, __m256 dx,
+                               __m256 sums, struct flo_row_sums *acc)
 {
     struct flo_scales s = scales(p, parts);
     _Alignas(32) float scale[FLO_PARTS], offset[FLO_PARTS];
 
     _mm256_store_ps(scale, _mm256_mul_ps(s.scales, dx));
     if (offsets == FLO_OFFSETS_BY_32) {
-        acc = _mm256_fmadd_ps(s.offsets, sums, acc);
+        acc->offsets = _mm256_fmadd_ps(s.offsets, sums, acc->offsets);
     } else if (offsets == FLO_OFFSETS_BY_16) {
         _mm256_store_ps(offset, _mm256_mul_ps(s.offsets, dx));
     }
@@ -40,35 +46,68 @@ FLO_INLINE __m256 flo_avx2_group(flo_scales_fn *scales, flo_codes_fn *codes,
         __m256i sum = _mm256_add_epi32(_mm256_madd_epi16(c.low, low),
                                        _mm256_madd_epi16(c.high, high));
 
-        acc = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum),
-                              _mm256_broadcast_ss(&scale[i]), acc);
+        acc->codes =
+            _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum),
+                            _mm256_broadcast_ss(scale + i), acc->codes);
         if (offsets == FLO_OFFSETS_BY_16) {
             c = minima(p, i);
             sum = _mm256_add_epi32(_mm256_madd_epi16(c.low, low),
                                    _mm256_madd_epi16(c.high, high));
-            acc = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum),
-                                  _mm256_broadcast_ss(&offset[i]), acc);
+            acc->codes =
+                _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum),
+                                _mm256_broadcast_ss(offset + i), acc->codes);
         }
     }
-    return acc;
 }
 
-/* Sums of four vectors. */
-FLO_INLINE __m128 flo_sum_4x8(const __m256 *v)
+FLO_INLINE __m128 flo_halves_sum(__m256 v)
 {
-    __m256 a = _mm256_hadd_ps(v[0], v[1]), b = _mm256_hadd_ps(v[2], v[3]);
+    return _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+}
 
-    a = _mm256_hadd_ps(a, b);
-    return _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+/* flo_sum_8() of four vectors. */
+FLO_INLINE __m128 flo_sum_4x8(__m256 a, __m256 b, __m256 c, __m256 d)
+{
+    __m128 p = flo_halves_sum(a), q = flo_halves_sum(b);
+    __m128 r = flo_halves_sum(c), s = flo_halves_sum(d);
+
+    _MM_TRANSPOSE4_PS(p, q, r, s);
+    return _mm_add_ps(_mm_add_ps(p, r), _mm_add_ps(q, s));
 }
 
 /* Up to eight floats, the rest 0. */
 FLO_INLINE __m256 flo_load_parts(const float *p, size_t parts)
 {
-    _Alignas(32) float out[FLO_PARTS] = {0};
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
 
-    memcpy(out, p, parts * sizeof(*p));
-    return _mm256_load_ps(out);
+    return _mm256_maskload_ps(
+        p, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)parts), lanes));
+}
+
+FLO_INLINE __m128 flo_sum_rows(const struct flo_row_sums *acc,
+                               const enum flo_offsets offsets)
+{
+    __m128 sum =
+        flo_sum_4x8(acc[0].codes, acc[1].codes, acc[2].codes, acc[3].codes);
+
+    if (offsets == FLO_OFFSETS_BY_32) {
+        sum = _mm_add_ps(sum, flo_sum_4x8(acc[0].offsets, acc[1].offsets,
+                                          acc[2].offsets, acc[3].offsets));
+    }
+    return sum;
+}
+
+FLO_INLINE void flo_prefetch(const uint8_t *p, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 64) {
+        _mm_prefetch((const void *)(p + i), _MM_HINT_T0);
+    }
+}
+
+/* How far ahead: whole steps of some rows. */
+FLO_INLINE size_t flo_bytes_ahead(size_t step)
+{
+    return (FLO_AHEAD_BYTES + step - 1) / step * step;
 }
 
 FLO_INLINE void flo_avx2_rows(flo_scales_fn *scales, flo_codes_fn *codes,
@@ -81,13 +120,16 @@ FLO_INLINE void flo_avx2_rows(flo_scales_fn *scales, flo_codes_fn *codes,
     size_t blocks = x->columns / FLO_CODE_BLOCK;
     size_t groups = blocks / FLO_PARTS, rest = blocks % FLO_PARTS;
     size_t step = row_bytes * FLO_ROWS;
-    size_t ahead = (FLO_AHEAD_BYTES + step - 1) / step * step;
+    size_t ahead = flo_bytes_ahead(step);
+    /* Of the rows ahead, for each group: in the order of memory. */
+    size_t share = groups == 0 ? 0 : step / (groups * FLO_ROWS) + 1;
     const uint8_t *p = weights;
 
     for (size_t r = 0; r < rows; r += FLO_ROWS, p += step) {
+        const uint8_t *next = p + ahead;
         size_t here = rows - r < FLO_ROWS ? rows - r : FLO_ROWS;
-        __m256 acc[FLO_ROWS] = {_mm256_setzero_ps(), _mm256_setzero_ps(),
-                                _mm256_setzero_ps(), _mm256_setzero_ps()};
+        struct flo_row_sums acc[FLO_ROWS] = {0};
+        __m128 total = _mm_setzero_ps();
 
         for (size_t g = 0; g < groups; g++) {
             const int16_t *v = x->codes + g * FLO_PARTS * FLO_CODE_BLOCK;
@@ -96,12 +138,14 @@ FLO_INLINE void flo_avx2_rows(flo_scales_fn *scales, flo_codes_fn *codes,
             const uint8_t *q = p + g * group_bytes;
 
             for (size_t i = 0; i < here; i++, q += row_bytes) {
-#pragma GCC unroll 8
-                for (size_t c = 0; c < group_bytes; c += 64) {
-                    _mm_prefetch((const void *)(q + ahead + c), _MM_HINT_T0);
-                }
-                acc[i] = flo_avx2_group(scales, codes, minima, offsets, q,
-                                        FLO_PARTS, v, dx, sums, acc[i]);
+                flo_prefetch(next, share);
+                next += share;
+                flo_avx2_group(scales, codes, minima, offsets, q, FLO_PARTS, v,
+                               dx, sums, &acc[i]);
+            }
+            if ((g + 1) % FLO_PIECE_GROUPS == 0) {
+                total = _mm_add_ps(total, flo_sum_rows(acc, offsets));
+                memset(acc, 0, sizeof(acc));
             }
         }
         if (rest != 0) {
@@ -111,16 +155,20 @@ FLO_INLINE void flo_avx2_rows(flo_scales_fn *scales, flo_codes_fn *codes,
             const uint8_t *q = p + groups * group_bytes;
 
             for (size_t i = 0; i < here; i++, q += row_bytes) {
-                acc[i] = flo_avx2_group(scales, codes, minima, offsets, q, rest,
-                                        v, dx, sums, acc[i]);
+                flo_avx2_group(scales, codes, minima, offsets, q, rest, v, dx,
+                               sums, &acc[i]);
             }
         }
+        if (blocks % (FLO_PARTS * FLO_PIECE_GROUPS) != 0) {
+            total = _mm_add_ps(total, flo_sum_rows(acc, offsets));
+        }
         if (here == FLO_ROWS) {
-            _mm_storeu_ps(y + r, flo_sum_4x8(acc));
+            _mm_storeu_ps(y + r, total);
         } else {
-            for (size_t i = 0; i < here; i++) {
-                y[r + i] = flo_sum_8(acc[i]);
-            }
+            float out[FLO_ROWS];
+
+            _mm_storeu_ps(out, total);
+            memcpy(y + r, out, here * sizeof(*y));
         }
     }
 }

@@ -10,7 +10,8 @@
 #include "engine/kernel/half.h"
 #include "engine/kernel/kernel.h"
 
-enum { COLUMNS = 512, ROWS = 7, TOKENS = 6, BLOCKS = COLUMNS / 32 };
+/* More than one piece of 2048 columns. */
+enum { COLUMNS = 2304, ROWS = 7, TOKENS = 6, BLOCKS = COLUMNS / 32 };
 
 static const uint32_t types[] = {
     FLO_QUANT_F32,  FLO_QUANT_F16,    FLO_QUANT_BF16,   FLO_QUANT_Q4_0,
@@ -102,26 +103,24 @@ static struct flo_activations input_make(struct input *in,
 /* Largest difference to a double-precision product, relative to the sizes
  * that were added up. */
 static double product_error(const struct flo_kernel *kernel, uint32_t type,
-                            size_t rows, size_t tokens)
+                            const struct matrix *m, size_t rows, size_t tokens)
 {
     static struct input in;
     uint32_t state = 7 + type;
-    struct matrix m;
     float y[TOKENS * (ROWS + 2)];
     double worst = 0;
 
-    matrix_make(&m, type, &state);
     struct flo_activations x = input_make(&in, kernel, tokens, &state);
     for (size_t i = 0; i < FLO_COUNT(y); i++) {
         y[i] = 12345.0f;
     }
-    kernel->matmul[type](m.data, m.row_bytes, rows, &x, y, ROWS + 2);
+    kernel->matmul[type](m->data, m->row_bytes, rows, &x, y, ROWS + 2);
     for (size_t t = 0; t < tokens; t++) {
         for (size_t r = 0; r < rows; r++) {
             double sum = 0, size = 0;
 
             for (size_t c = 0; c < COLUMNS; c++) {
-                double p = (double)m.exact[r * COLUMNS + c] *
+                double p = (double)m->exact[r * COLUMNS + c] *
                            (double)in.values[t * COLUMNS + c];
                 sum += p;
                 size += fabs(p);
@@ -133,7 +132,6 @@ static double product_error(const struct flo_kernel *kernel, uint32_t type,
             assert_true(y[t * (ROWS + 2) + r] == 12345.0f);
         }
     }
-    matrix_free(&m);
     return worst;
 }
 
@@ -142,20 +140,91 @@ static void products_are_near_double_precision(void **state)
     const struct flo_kernel *kernels[] = {&flo_kernel_ref, best()};
 
     (void)state;
-    for (size_t k = 0; k < FLO_COUNT(kernels); k++) {
-        for (size_t i = 0; i < FLO_COUNT(types); i++) {
-            for (size_t tokens = 1; tokens <= TOKENS; tokens++) {
-                for (size_t rows = 1; rows <= ROWS; rows++) {
-                    double error =
-                        product_error(kernels[k], types[i], rows, tokens);
-                    if (error > 1e-4) {
-                        fail_msg("%s type %u rows %zu tokens %zu: %g",
-                                 kernels[k]->name, types[i], rows, tokens,
-                                 error);
-                    }
-                }
+    for (size_t i = 0; i < FLO_COUNT(types); i++) {
+        uint32_t seed = 3;
+        struct matrix m;
+
+        matrix_make(&m, types[i], &seed);
+        for (size_t j = 0; j < FLO_COUNT(kernels) * TOKENS * ROWS; j++) {
+            const struct flo_kernel *kernel = kernels[j / (TOKENS * ROWS)];
+            size_t tokens = j / ROWS % TOKENS + 1, rows = j % ROWS + 1;
+            double error = product_error(kernel, types[i], &m, rows, tokens);
+
+            if (error > 1e-4) {
+                fail_msg("%s type %u rows %zu tokens %zu: %g", kernel->name,
+                         types[i], rows, tokens, error);
             }
         }
+        matrix_free(&m);
+    }
+}
+
+static void rows_may_end_inside_a_group_of_blocks(void **state)
+{
+    enum { PART_MOST = 19 };
+    const struct flo_kernel *kernels[] = {&flo_kernel_ref, best()};
+    static struct input in;
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(types) * PART_MOST; i++) {
+        const struct flo_quant_type *type =
+            flo_quant_type(types[i / PART_MOST]);
+        size_t columns = (i % PART_MOST + 1) * 32;
+        float y[2][TOKENS * ROWS];
+        uint32_t seed = 13;
+        struct matrix m;
+
+        if (columns % type->block_values != 0) {
+            continue;
+        }
+        matrix_make(&m, type->id, &seed);
+        for (size_t k = 0; k < FLO_COUNT(kernels); k++) {
+            uint32_t same = 17;
+            struct flo_activations x =
+                input_make(&in, &flo_kernel_ref, TOKENS, &same);
+
+            x.columns = columns;
+            kernels[k]->matmul[type->id](m.data, flo_quant_bytes(type, columns),
+                                         ROWS, &x, y[k], ROWS);
+            x.tokens = 1;
+            kernels[k]->matmul[type->id](m.data, flo_quant_bytes(type, columns),
+                                         ROWS, &x, y[k], ROWS);
+        }
+        for (size_t j = 0; j < TOKENS * ROWS; j++) {
+            assert_true(fabsf(y[1][j] - y[0][j]) <
+                        1e-3f * (fabsf(y[0][j]) + 1));
+        }
+        matrix_free(&m);
+    }
+}
+
+static void a_token_has_the_same_bits_alone_and_in_a_batch(void **state)
+{
+    const struct flo_kernel *kernels[] = {&flo_kernel_ref, best()};
+    static struct input in;
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(kernels) * FLO_COUNT(types); i++) {
+        const struct flo_kernel *kernel = kernels[i / FLO_COUNT(types)];
+        uint32_t type = types[i % FLO_COUNT(types)], seed = 11;
+        float together[TOKENS * ROWS], alone[ROWS];
+        struct matrix m;
+
+        matrix_make(&m, type, &seed);
+        struct flo_activations x = input_make(&in, kernel, TOKENS, &seed);
+        kernel->matmul[type](m.data, m.row_bytes, ROWS, &x, together, ROWS);
+        for (size_t t = 0; t < TOKENS; t++) {
+            struct flo_activations one = {in.values + t * COLUMNS,
+                                          in.codes + t * COLUMNS,
+                                          in.scales + t * BLOCKS,
+                                          in.sums + t * BLOCKS,
+                                          COLUMNS,
+                                          1};
+
+            kernel->matmul[type](m.data, m.row_bytes, ROWS, &one, alone, ROWS);
+            assert_memory_equal(alone, together + t * ROWS, sizeof(alone));
+        }
+        matrix_free(&m);
     }
 }
 
@@ -398,6 +467,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_near_double_precision),
+        cmocka_unit_test(rows_may_end_inside_a_group_of_blocks),
+        cmocka_unit_test(a_token_has_the_same_bits_alone_and_in_a_batch),
         cmocka_unit_test(float_products_take_odd_lengths),
         cmocka_unit_test(a_nan_in_the_input_reaches_every_sum),
         cmocka_unit_test(a_nan_scale_reaches_its_row_alone),

@@ -51,7 +51,8 @@ static void decode(struct flo_session *session, const int32_t *ids,
         flo_session_decode(session, ids, count, FLO_LOGITS_LAST, NULL), 0);
 }
 
-/* Are the session's logits those of a fresh session over the same tokens? */
+/* Are the session's logits, to the bit, those of a fresh session over the same
+ * tokens? */
 static void expect_logits_of(struct flo_session *session,
                              struct flo_engine *engine, const int32_t *ids,
                              size_t count)
@@ -60,9 +61,8 @@ static void expect_logits_of(struct flo_session *session,
 
     decode(fresh, ids, count);
     for (int i = 0; i < N_VOCAB; i++) {
-        float a = flo_session_logits(session)[i];
-        float b = flo_session_logits(fresh)[i];
-        assert_true(fabsf(a - b) < 1e-3f);
+        assert_true(flo_session_logits(session)[i] ==
+                    flo_session_logits(fresh)[i]);
     }
     flo_session_close(fresh);
 }
