@@ -1,0 +1,61 @@
+/* Inside the mailbox: its state and the statements that its files share. */
+#ifndef FLOTILLA_AGENT_MAILBOX_INSIDE_H
+#define FLOTILLA_AGENT_MAILBOX_INSIDE_H
+
+#include "agent/shell/shell.h"
+
+#define TRACE_LINES_MAX 2000
+#define STORIES_MAX 200
+#define ANSWERS_MAX 256
+#define MEMORY_EVENTS_MAX 32
+#define TELEMETRY_ROW_BYTES                                                    \
+    1024 /* for the cap: windows are about that long                           \
+          */
+#define FILE_NAME "outbox.db"
+
+/* An event that is not in the database yet. */
+struct memory_event {
+    uint64_t sequence;
+    char *text;
+    bool has_execution;
+    struct flo_agent_execution execution;
+};
+
+struct flo_mailbox {
+    struct flo_db *db; /* NULL: no database could be had */
+    char boot[37];
+    struct flo_outbox outbox;
+    uint64_t sequence; /* of the last event, stored or not */
+    uint64_t rows_max;
+    uint64_t rows;
+    uint64_t lost;
+    uint64_t corrupt;
+    uint64_t telemetry_sent; /* highest id under way */
+    size_t memory_count;
+    struct memory_event memory[MEMORY_EVENTS_MAX];
+};
+
+void flo_mailbox_complain(const struct flo_err *err);
+/* One statement; kinds says what is bound in turn: a text_1, b text_2,
+ * n number. */
+FLO_MUST_USE int flo_mailbox_run(struct flo_mailbox *mailbox, const char *sql,
+                                 const char *kinds, const char *text_1,
+                                 int64_t number, const char *text_2,
+                                 struct flo_err *err);
+/* First column of the first row; 0 when there is none. */
+int64_t flo_mailbox_number(struct flo_mailbox *mailbox, const char *sql);
+/* First text of the first row by one key; the caller frees, NULL: none. */
+char *flo_mailbox_text(struct flo_mailbox *mailbox, const char *sql,
+                       const char *key);
+/* Without syncs (NORMAL) or with (FULL). */
+int flo_mailbox_relax(struct flo_mailbox *mailbox, bool is_relaxed);
+int64_t flo_mailbox_crc(const char *text);
+/* What an execution's last event says of it (mailbox_story.c). */
+FLO_MUST_USE int
+flo_mailbox_story_store(struct flo_mailbox *mailbox,
+                        const struct flo_agent_execution *execution,
+                        struct flo_err *err);
+/* Make room: the oldest windows go, counted as lost (mailbox_telemetry.c). */
+void flo_mailbox_telemetry_drop(struct flo_mailbox *mailbox, uint64_t count);
+
+#endif

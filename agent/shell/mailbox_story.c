@@ -1,0 +1,188 @@
+/* Executions in the mailbox: what each was last known to be.
+ *
+ * Read at start to go on with one that a restart interrupted. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/mailbox_inside.h"
+
+/* ---- stories
+ * ------------------------------------------------------------------------------
+ */
+
+static json_t *story_json(const struct flo_agent_execution *execution)
+{
+    const struct flo_policy *policy = &execution->policy;
+    char digest[FLO_DIGEST_TEXT];
+
+    flo_digest_text(&execution->release.digest, digest);
+    return json_pack(
+        "{s:s, s:s, s:i, s:i, s:I, s:s, s:s, s:s, s:i,"
+        " s:{s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I},"
+        " s:{s:s, s:I, s:I, s:I}}",
+        "order", execution->order, "bundle", execution->bundle, "phase",
+        (int)execution->phase, "epoch", (int)execution->epoch, "seq",
+        (json_int_t)execution->seq, "release", digest, "model",
+        execution->release.model, "version", execution->release.version,
+        "starts", (int)execution->starts, "policy", "soak_ms",
+        (json_int_t)policy->soak_ms, "soak_requests",
+        (json_int_t)policy->soak_requests, "soak_errors_max",
+        (json_int_t)policy->soak_errors_max, "soak_crashes_max",
+        (json_int_t)policy->soak_crashes_max, "probe_timeout_ms",
+        (json_int_t)policy->probe_timeout_ms, "probe_speed_ratio_max",
+        policy->probe_speed_ratio_max, "step_timeout_ms",
+        (json_int_t)policy->step_timeout_ms, "tries", (json_int_t)policy->tries,
+        "rate_bytes_per_s", (json_int_t)policy->rate_bytes_per_s, "detail",
+        "codec", execution->detail.codec, "bytes",
+        (json_int_t)execution->detail.bytes, "full_bytes",
+        (json_int_t)execution->detail.full_bytes, "took_ms",
+        (json_int_t)execution->detail.took_ms);
+}
+
+static void copy_text(const json_t *json, const char *key, char *out,
+                      size_t out_bytes)
+{
+    const char *text = json_string_value(json_object_get(json, key));
+
+    snprintf(out, out_bytes, "%s", text == NULL ? "" : text);
+}
+
+static uint64_t copy_number(const json_t *json, const char *key)
+{
+    json_int_t value = json_integer_value(json_object_get(json, key));
+
+    return value < 0 ? 0 : (uint64_t)value;
+}
+
+static bool story_read(const json_t *json, struct flo_agent_execution *out)
+{
+    const json_t *policy = json_object_get(json, "policy");
+    const json_t *detail = json_object_get(json, "detail");
+    char digest[FLO_DIGEST_TEXT];
+
+    flo_policy_default(&out->policy);
+    copy_text(json, "release", digest, sizeof(digest));
+    if (!flo_digest_parse(digest, &out->release.digest)) {
+        return false;
+    }
+    copy_text(json, "order", out->order, sizeof(out->order));
+    copy_text(json, "bundle", out->bundle, sizeof(out->bundle));
+    copy_text(json, "model", out->release.model, sizeof(out->release.model));
+    copy_text(json, "version", out->release.version,
+              sizeof(out->release.version));
+    copy_text(detail, "codec", out->detail.codec, sizeof(out->detail.codec));
+    out->phase = (uint32_t)copy_number(json, "phase");
+    out->epoch = (uint32_t)copy_number(json, "epoch");
+    out->seq = copy_number(json, "seq");
+    out->starts = (uint32_t)copy_number(json, "starts");
+    out->detail.bytes = copy_number(detail, "bytes");
+    out->detail.full_bytes = copy_number(detail, "full_bytes");
+    out->detail.took_ms = copy_number(detail, "took_ms");
+    out->policy.soak_ms = copy_number(policy, "soak_ms");
+    out->policy.soak_requests = copy_number(policy, "soak_requests");
+    out->policy.soak_errors_max = copy_number(policy, "soak_errors_max");
+    out->policy.soak_crashes_max = copy_number(policy, "soak_crashes_max");
+    out->policy.probe_timeout_ms = copy_number(policy, "probe_timeout_ms");
+    out->policy.probe_speed_ratio_max =
+        json_number_value(json_object_get(policy, "probe_speed_ratio_max"));
+    out->policy.step_timeout_ms = copy_number(policy, "step_timeout_ms");
+    out->policy.tries = copy_number(policy, "tries");
+    out->policy.rate_bytes_per_s = copy_number(policy, "rate_bytes_per_s");
+    return true;
+}
+
+int flo_mailbox_story_store(struct flo_mailbox *mailbox,
+                            const struct flo_agent_execution *execution,
+                            struct flo_err *err)
+{
+    struct flo_db_statement *statement;
+    json_t *json = story_json(execution);
+    struct flo_buf text = {0};
+    int rv;
+
+    if (json == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "story");
+    }
+    flo_json_dump(json, &text);
+    json_decref(json);
+    rv = flo_db_prepare(
+        mailbox->db,
+        "INSERT INTO story (id, rollout, attempt, ended, state, body) VALUES "
+        "(?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET ended = "
+        "excluded.ended, state = excluded.state, body = excluded.body",
+        &statement, err);
+    if (rv == 0) {
+        flo_db_bind_text(statement, 1, execution->id);
+        flo_db_bind_text(statement, 2, execution->rollout);
+        flo_db_bind_i64(statement, 3, execution->attempt);
+        flo_db_bind_i64(statement, 4, flo_execution_is_end(execution->state));
+        flo_db_bind_text(statement, 5, flo_execution_word(execution->state));
+        flo_db_bind_text(statement, 6, text.data);
+        rv = flo_db_run(statement, err);
+    }
+    flo_buf_deinit(&text);
+    return rv;
+}
+
+bool flo_mailbox_open_execution(struct flo_mailbox *mailbox,
+                                struct flo_agent_execution *out)
+{
+    struct flo_db_statement *statement;
+    bool has_row = false;
+    bool is_there = false;
+
+    memset(out, 0, sizeof(*out));
+    if (mailbox->db == NULL ||
+        flo_db_prepare(mailbox->db,
+                       "SELECT id, rollout, attempt, state, body FROM story "
+                       "WHERE ended = 0 ORDER BY rowid DESC LIMIT 1",
+                       &statement, NULL) < 0 ||
+        flo_db_step(statement, &has_row, NULL) < 0 || !has_row) {
+        return false;
+    }
+    {
+        const char *body = flo_db_column_text(statement, 4);
+        json_t *json = NULL;
+
+        snprintf(out->id, sizeof(out->id), "%s",
+                 flo_db_column_text(statement, 0));
+        snprintf(out->rollout, sizeof(out->rollout), "%s",
+                 flo_db_column_text(statement, 1));
+        out->attempt = (uint32_t)flo_db_column_i64(statement, 2);
+        is_there =
+            flo_execution_parse(flo_db_column_text(statement, 3),
+                                &out->state) &&
+            flo_json_parse(body, strlen(body), 65536, &json, NULL) == 0 &&
+            story_read(json, out);
+        json_decref(json);
+    }
+    flo_db_reset(statement);
+    return is_there;
+}
+
+bool flo_mailbox_story(struct flo_mailbox *mailbox, const char *rollout,
+                       uint32_t *attempts, bool *has_ended,
+                       enum flo_execution *end)
+{
+    struct flo_db_statement *statement;
+    bool has_row = false;
+
+    *attempts = 0;
+    *has_ended = false;
+    if (mailbox->db == NULL ||
+        flo_db_prepare(mailbox->db,
+                       "SELECT attempt, ended, state FROM story WHERE rollout "
+                       "= ? ORDER BY attempt DESC LIMIT 1",
+                       &statement, NULL) < 0) {
+        return false;
+    }
+    flo_db_bind_text(statement, 1, rollout);
+    if (flo_db_step(statement, &has_row, NULL) < 0 || !has_row) {
+        return false;
+    }
+    *attempts = (uint32_t)flo_db_column_i64(statement, 0);
+    *has_ended = flo_db_column_i64(statement, 1) != 0 &&
+                 flo_execution_parse(flo_db_column_text(statement, 2), end);
+    flo_db_reset(statement);
+    return true;
+}
