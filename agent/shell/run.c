@@ -118,6 +118,15 @@ static uint64_t soak_left_ms(const struct flo_shell *shell)
     return now < slots->soak_ms ? now : slots->soak_ms;
 }
 
+/* The trial of the record succeeded, as was told: only the newer record, now
+ * damaged, named it current. */
+static bool commit_again(struct flo_slots *slots, bool has_ended,
+                         enum flo_execution end)
+{
+    return has_ended && end == FLO_EXECUTION_SUCCEEDED &&
+           flo_slots_commit(slots, NULL) == 0;
+}
+
 static void boot_execution(struct flo_shell *shell,
                            struct flo_agent_event *event,
                            struct flo_agent_execution *open)
@@ -139,7 +148,11 @@ static void boot_execution(struct flo_shell *shell,
         flo_shell_ref(shell, &slots->candidate, &open->release);
         (void)flo_mailbox_story(shell->mailbox, open->rollout, &attempts,
                                 &event->boot.has_ended, &end);
-        has_open = true;
+        has_open = !commit_again(slots, event->boot.has_ended, end);
+        if (!has_open) {
+            event->boot.has_ended = false;
+            (void)!flo_store_slots_write(shell->store, slots, NULL);
+        }
     }
     event->boot.open = has_open ? open : NULL;
     event->boot.soak_left_ms = soak_left_ms(shell);
