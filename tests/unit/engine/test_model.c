@@ -14,19 +14,22 @@
 /* A model of one layer: embedding 32, two heads of 16, one key head,
  * feed-forward 32, eight tokens, all weights F32. */
 struct spec {
-    uint32_t heads, key_heads, layers, rope, experts;
+    uint32_t heads, layers, rope, experts;
     const char *arch, *scaling;
-    const char *without_key;    /* behind "llama." */
+    const char *without_key;    /* behind the architecture */
     const char *without_tensor; /* whole name */
     const char *odd_tensor;     /* gets twice the rows */
     const char *half_tensor;    /* is F16 */
-    const char *more_tensor;    /* is there too */
+    const char *more_tensor;    /* is there too, of `more_columns` or 32 */
+    uint64_t more_columns, more_rows;
+    bool is_fused;         /* attn_qkv in place of the three */
+    uint32_t key_heads[2]; /* a list, when the second is there */
 };
 
 static struct spec good(void)
 {
     return (struct spec){
-        .heads = 2, .key_heads = 1, .layers = 1, .rope = 16, .arch = "llama"};
+        .heads = 2, .key_heads = {1}, .layers = 1, .rope = 16, .arch = "llama"};
 }
 
 static const struct {
@@ -59,7 +62,7 @@ static void key_u32(struct maker *m, const char *name, uint32_t value)
     if (is(name, m->spec->without_key)) {
         return;
     }
-    snprintf(key, sizeof(key), "llama.%s", name);
+    snprintf(key, sizeof(key), "%s.%s", m->spec->arch, name);
     put_key_u32(&m->keys, key, value);
     m->key_count++;
 }
@@ -69,7 +72,10 @@ static void tensor(struct maker *m, const char *name, uint64_t columns,
 {
     bool is_half = is(name, m->spec->half_tensor);
 
-    if (is(name, m->spec->without_tensor)) {
+    if (is(name, m->spec->without_tensor) ||
+        (m->spec->is_fused &&
+         (is(name, "blk.0.attn_q.weight") || is(name, "blk.0.attn_k.weight") ||
+          is(name, "blk.0.attn_v.weight")))) {
         return;
     }
     rows *= is(name, m->spec->odd_tensor) ? 2 : 1;
@@ -77,6 +83,22 @@ static void tensor(struct maker *m, const char *name, uint64_t columns,
     put_zeros(&m->data, columns * rows * (is_half ? 2 : 4));
     put_padding(&m->data);
     m->tensor_count++;
+}
+
+static void key_heads(struct maker *m)
+{
+    const uint32_t *counts = m->spec->key_heads;
+
+    if (counts[1] == 0) {
+        key_u32(m, "attention.head_count_kv", counts[0]);
+        return;
+    }
+    put_key(&m->keys, "llama.attention.head_count_kv", FLO_GGUF_ARRAY);
+    put_u32(&m->keys, FLO_GGUF_U32);
+    put_u64(&m->keys, 2);
+    put_u32(&m->keys, counts[0]);
+    put_u32(&m->keys, counts[1]);
+    m->key_count++;
 }
 
 /* The file as a descriptor that the caller closes. */
@@ -94,18 +116,26 @@ static int model_make(const struct spec *spec)
     key_u32(&m, "feed_forward_length", 32);
     key_u32(&m, "context_length", 128);
     key_u32(&m, "attention.head_count", spec->heads);
-    key_u32(&m, "attention.head_count_kv", spec->key_heads);
+    key_heads(&m);
     key_u32(&m, "rope.dimension_count", spec->rope);
     key_u32(&m, "expert_count", spec->experts);
     if (spec->scaling != NULL) {
-        put_key_text(&m.keys, "llama.rope.scaling.type", spec->scaling);
+        char key[64];
+
+        snprintf(key, sizeof(key), "%s.rope.scaling.type", spec->arch);
+        put_key_text(&m.keys, key, spec->scaling);
         m.key_count++;
     }
     for (size_t i = 0; i < FLO_COUNT(tensors); i++) {
         tensor(&m, tensors[i].name, tensors[i].columns, tensors[i].rows);
     }
+    if (spec->is_fused) {
+        tensor(&m, "blk.0.attn_qkv.weight", 32, 64);
+    }
     if (spec->more_tensor != NULL) {
-        tensor(&m, spec->more_tensor, 32, 1);
+        tensor(&m, spec->more_tensor,
+               spec->more_columns == 0 ? 32 : spec->more_columns,
+               spec->more_rows == 0 ? 1 : spec->more_rows);
     }
     put_head(&file, m.tensor_count, m.key_count);
     flo_buf_add(&file, m.keys.data, m.keys.bytes);
@@ -178,7 +208,7 @@ static void hyper_parameters_that_do_not_fit_are_named(void **state)
     s.heads = 0;
     expect_refusal(s, FLO_E_GGUF_HPARAM, "llama.attention.head_count is 0");
     s = good();
-    s.key_heads = 3;
+    s.key_heads[0] = 3;
     expect_refusal(s, FLO_E_GGUF_HPARAM, "2 attention heads");
     s = good();
     s.rope = 18;
@@ -242,6 +272,108 @@ static void optional_biases_are_taken(void **state)
     assert_int_equal(flo_engine_open_fd(fd, &options, &engine, NULL), 0);
     flo_engine_close(engine);
     close(fd);
+}
+
+static void expect_opens(struct spec spec)
+{
+    const struct flo_engine_options options = {
+        .threads = 1, .vocabulary = FLO_VOCABULARY_NONE};
+    const int32_t tokens[] = {1, 2, 3};
+    struct flo_session *session;
+    struct flo_engine *engine;
+    struct flo_err err = {0};
+    int fd = model_make(&spec);
+
+    if (flo_engine_open_fd(fd, &options, &engine, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    close(fd);
+    assert_int_equal(flo_session_open(engine, &session, NULL), 0);
+    assert_int_equal(
+        flo_session_decode(session, tokens, 3, FLO_LOGITS_LAST, NULL), 0);
+    flo_session_close(session);
+    flo_engine_close(engine);
+}
+
+static void a_fused_matrix_stands_in_place_of_its_parts_alone(void **state)
+{
+    struct spec s;
+
+    (void)state;
+    s = good();
+    s.is_fused = true;
+    expect_opens(s);
+    s.more_tensor = "blk.0.attn_k.bias";
+    s.more_columns = 16;
+    expect_opens(s);
+    s = good();
+    s.more_tensor = "blk.0.attn_qkv.weight";
+    s.more_rows = 64;
+    expect_refusal(s, FLO_E_MODEL_ARCH,
+                   "blk.0.attn_q.weight stands beside blk.0.attn_qkv.weight");
+    s.more_rows = 63;
+    expect_refusal(s, FLO_E_GGUF_SHAPE, "expected 32 x 64, got 32 x 63");
+    s = good();
+    s.more_tensor = "blk.0.attn_qkv.bias";
+    s.more_columns = 64;
+    expect_refusal(s, FLO_E_MODEL_ARCH, "attn_qkv.bias stands alone");
+}
+
+static void what_a_family_needs_is_asked_for(void **state)
+{
+    struct spec s = good();
+
+    (void)state;
+    s.arch = "qwen2";
+    expect_refusal(s, FLO_E_GGUF_MISSING, "blk.0.attn_q.bias is missing");
+    s.is_fused = true;
+    expect_refusal(s, FLO_E_GGUF_MISSING, "blk.0.attn_qkv.bias is missing");
+    s = good();
+    s.arch = "qwen3";
+    expect_refusal(s, FLO_E_GGUF_MISSING, "blk.0.attn_q_norm.weight");
+    s.arch = "gemma";
+    expect_opens(s);
+    s.arch = "gemma2";
+    expect_refusal(s, FLO_E_GGUF_MISSING, "blk.0.post_attention_norm.weight");
+    s.arch = "phi2";
+    expect_refusal(s, FLO_E_GGUF_MISSING, "output_norm.bias");
+    s.arch = "phi3";
+    expect_refusal(s, FLO_E_GGUF_SHAPE,
+                   "blk.0.ffn_up.weight: expected 32 x 64");
+    s.odd_tensor = "blk.0.ffn_up.weight";
+    expect_refusal(s, FLO_E_MODEL_ARCH, "blk.0.ffn_gate.weight");
+    s.without_tensor = "blk.0.ffn_gate.weight";
+    expect_opens(s);
+    s.more_tensor = "rope_factors_short.weight";
+    s.more_columns = 8;
+    expect_refusal(s, FLO_E_GGUF_MISSING, "rope_factors_long.weight");
+}
+
+static void layers_of_different_shapes_are_not_built(void **state)
+{
+    struct spec s = good();
+
+    (void)state;
+    s.layers = 2;
+    s.key_heads[0] = s.key_heads[1] = 1;
+    expect_refusal(s, FLO_E_GGUF_MISSING, "blk.1.attn_norm.weight");
+    s.key_heads[1] = 2;
+    expect_refusal(s, FLO_E_NOT_BUILT, "differs from layer to layer");
+    s.layers = 3;
+    expect_refusal(s, FLO_E_GGUF_HPARAM, "no list of 3 numbers");
+}
+
+static void every_known_kind_of_rope_scaling_opens(void **state)
+{
+    static const char *const kinds[] = {"none", "linear", "yarn", "longrope"};
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(kinds); i++) {
+        struct spec s = good();
+
+        s.scaling = kinds[i];
+        expect_opens(s);
+    }
 }
 
 static void options_out_of_range_are_refused(void **state)
@@ -338,6 +470,10 @@ int main(void)
         cmocka_unit_test(what_is_not_built_says_so),
         cmocka_unit_test(tensors_that_do_not_fit_are_named),
         cmocka_unit_test(optional_biases_are_taken),
+        cmocka_unit_test(a_fused_matrix_stands_in_place_of_its_parts_alone),
+        cmocka_unit_test(what_a_family_needs_is_asked_for),
+        cmocka_unit_test(layers_of_different_shapes_are_not_built),
+        cmocka_unit_test(every_known_kind_of_rope_scaling_opens),
         cmocka_unit_test(options_out_of_range_are_refused),
         cmocka_unit_test(the_plan_adds_up_and_open_keeps_to_it),
         cmocka_unit_test(the_context_that_the_plan_offers_fits),
