@@ -3,7 +3,7 @@
  * A conversation becomes a list of spans, which are tokenised as one text:
  * so words next to a marker are cut exactly as the model was trained on,
  * while only the template's own spans may hold control tokens. */
-#include "engine/token/template.h"
+#include "engine/token/template_script.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,88 +11,18 @@
 #include "engine/token/vocab.h"
 
 #define MESSAGES_MAX 4096
-#define SPANS_PER_MESSAGE 6
 #define TEMPLATE_BYTES_MAX (256u << 10)
 
-/* Spans being collected; flushed to ids where an id stands by itself. */
-struct script {
-    const struct flo_vocab *vocab;
-    struct flo_tokens *tokens;
-    struct flo_text_span *spans;
-    size_t count;
-    struct flo_err *err;
-};
-
-static void say(struct script *script, const char *text)
+void flo_script_say(struct flo_script *script, const char *text)
 {
     script->spans[script->count++] =
-        (struct flo_text_span){text, strlen(text), true};
+        (struct flo_text_span){text, strlen(text), true, false};
 }
 
-static void quote(struct script *script, const char *text, size_t bytes)
+void flo_script_quote(struct flo_script *script, const char *text, size_t bytes)
 {
-    script->spans[script->count++] = (struct flo_text_span){text, bytes, false};
-}
-
-static int flush(struct script *script)
-{
-    size_t count = script->count;
-    script->count = 0;
-    return flo_tokenize_spans(script->vocab, script->spans, count,
-                              script->tokens, script->err);
-}
-
-static int put_id(struct script *script, int32_t id)
-{
-    int rv = flush(script);
-    if (rv == 0 && id >= 0) {
-        flo_tokens_add(script->tokens, id);
-    }
-    return rv;
-}
-
-static bool is_role(const struct flo_message *message, const char *role)
-{
-    return strcmp(message->role, role) == 0;
-}
-
-static int render_none(struct script *script, const struct flo_message *m,
-                       size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0) {
-            say(script, "\n\n");
-        }
-        quote(script, m[i].text, m[i].bytes);
-    }
-    return flush(script);
-}
-
-static void chatml_turn(struct script *script, const char *role,
-                        const char *text, size_t bytes)
-{
-    say(script, "<|im_start|>");
-    say(script, role);
-    say(script, "\n");
-    quote(script, text, bytes);
-    say(script, "<|im_end|>");
-    say(script, "\n");
-}
-
-static int render_chatml(struct script *script, const struct flo_template *chat,
-                         const struct flo_message *m, size_t count)
-{
-    if (chat->default_system[0] != '\0' &&
-        (count == 0 || !is_role(&m[0], "system"))) {
-        chatml_turn(script, "system", chat->default_system,
-                    strlen(chat->default_system));
-    }
-    for (size_t i = 0; i < count; i++) {
-        chatml_turn(script, m[i].role, m[i].text, m[i].bytes);
-    }
-    say(script, "<|im_start|>");
-    say(script, "assistant\n");
-    return flush(script);
+    script->spans[script->count++] =
+        (struct flo_text_span){text, bytes, false, true};
 }
 
 static bool is_blank(char c)
@@ -100,85 +30,127 @@ static bool is_blank(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-static int render_llama3(struct script *script, const struct flo_message *m,
-                         size_t count)
+void flo_script_quote_trimmed(struct flo_script *script,
+                              const struct flo_message *message)
 {
-    for (size_t i = 0; i < count; i++) {
-        const char *text = m[i].text;
-        size_t bytes = m[i].bytes;
-        while (bytes > 0 && is_blank(text[0])) {
-            text++;
-            bytes--;
-        }
-        while (bytes > 0 && is_blank(text[bytes - 1])) {
-            bytes--;
-        }
-        say(script, "<|start_header_id|>");
-        say(script, is_role(&m[i], "tool") ? "ipython" : m[i].role);
-        say(script, "<|end_header_id|>");
-        say(script, "\n\n");
-        quote(script, text, bytes);
-        say(script, "<|eot_id|>");
+    const char *text = message->text;
+    size_t bytes = message->bytes;
+    while (bytes > 0 && is_blank(text[0])) {
+        text++;
+        bytes--;
     }
-    say(script, "<|start_header_id|>");
-    say(script, "assistant<|end_header_id|>\n\n");
-    return flush(script);
+    while (bytes > 0 && is_blank(text[bytes - 1])) {
+        bytes--;
+    }
+    flo_script_quote(script, text, bytes);
 }
 
-/* Pairs of user and assistant; a system message goes into the first pair. */
-static int render_llama2(struct script *script, const struct flo_message *m,
-                         size_t count)
+int flo_script_flush(struct flo_script *script)
 {
-    const struct flo_vocab_facts *facts = flo_vocab_facts(script->vocab);
-    size_t first = count > 0 && is_role(&m[0], "system") ? 1 : 0;
-    for (size_t i = first; i < count; i++) {
-        bool is_user = (i - first) % 2 == 0;
-        int rv;
-        if (!is_role(&m[i], is_user ? "user" : "assistant")) {
-            return flo_fail(script->err, FLO_E_INFER_PARAM,
-                            "message %zu is '%s'; this model takes user and "
-                            "assistant in turn",
-                            i, m[i].role);
-        }
-        if (!is_user) {
-            say(script, " ");
-            quote(script, m[i].text, m[i].bytes);
-            say(script, " ");
-            if ((rv = put_id(script, facts->eos)) < 0 ||
-                (rv = put_id(script, facts->bos)) < 0) {
-                return rv;
-            }
-            continue;
-        }
-        say(script, "[INST] ");
-        if (i == first && first == 1) {
-            say(script, "<<SYS>>\n");
-            quote(script, m[0].text, m[0].bytes);
-            say(script, "\n<</SYS>>\n\n");
-        }
-        quote(script, m[i].text, m[i].bytes);
-        say(script, " [/INST]");
-    }
-    return flush(script);
+    size_t count = script->count;
+    script->count = 0;
+    return flo_tokenize_spans(script->vocab, script->spans, count,
+                              script->tokens, script->err);
 }
 
-/* The markers of a family must be single control tokens. */
+int flo_script_put_id(struct flo_script *script, int32_t id)
+{
+    int rv = flo_script_flush(script);
+    if (rv == 0 && id >= 0) {
+        flo_tokens_add(script->tokens, id);
+    }
+    return rv;
+}
+
+bool flo_message_is(const struct flo_message *message, const char *role)
+{
+    return strcmp(message->role, role) == 0;
+}
+
+/* What makes a family.  Its template holds both words; its markers must be
+ * single special tokens of the vocabulary. */
+static const struct family {
+    enum flo_template_kind kind;
+    const char *name;
+    const char *words[2];
+    const char *markers[3];
+    flo_template_family *render;
+    bool has_bos; /* even when the metadata does not say so */
+} families[] = {
+    {FLO_TEMPLATE_CHATML,
+     "chatml",
+     {"<|im_start|>", ""},
+     {"<|im_start|>", "<|im_end|>"},
+     flo_template_chatml,
+     false},
+    {FLO_TEMPLATE_LLAMA3,
+     "llama3",
+     {"<|start_header_id|>", ""},
+     {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"},
+     flo_template_llama3,
+     true},
+    {FLO_TEMPLATE_GEMMA,
+     "gemma",
+     {"<start_of_turn>", ""},
+     {"<start_of_turn>", "<end_of_turn>"},
+     flo_template_gemma,
+     true},
+    {FLO_TEMPLATE_PHI3,
+     "phi3",
+     {"<|assistant|>", "<|end|>"},
+     {"<|assistant|>", "<|user|>", "<|end|>"},
+     flo_template_phi3,
+     false},
+    {FLO_TEMPLATE_LLAMA2,
+     "llama2",
+     {"[INST]", "<<SYS>>"},
+     {NULL},
+     flo_template_llama2,
+     true},
+    {FLO_TEMPLATE_MISTRAL,
+     "mistral",
+     {"[INST]", ""},
+     {NULL},
+     flo_template_mistral,
+     true},
+    {FLO_TEMPLATE_ZEPHYR,
+     "zephyr",
+     {"<|user|>", "<|assistant|>"},
+     {NULL},
+     flo_template_zephyr,
+     false},
+    {FLO_TEMPLATE_PHI2,
+     "phi2",
+     {"Instruct:", "Output:"},
+     {NULL},
+     flo_template_phi2,
+     false},
+};
+
+static const struct family *family_of(enum flo_template_kind kind)
+{
+    for (size_t i = 0; i < FLO_COUNT(families); i++) {
+        if (families[i].kind == kind) {
+            return &families[i];
+        }
+    }
+    return NULL;
+}
+
 static int check_markers(const struct flo_vocab *vocab,
-                         enum flo_template_kind kind, struct flo_err *err)
+                         const struct family *family, struct flo_err *err)
 {
-    static const char *const chatml[] = {"<|im_start|>", "<|im_end|>", NULL};
-    static const char *const llama3[] = {
-        "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", NULL};
-    const char *const *markers = kind == FLO_TEMPLATE_CHATML   ? chatml
-                                 : kind == FLO_TEMPLATE_LLAMA3 ? llama3
-                                                               : NULL;
-    for (; markers != NULL && *markers != NULL; markers++) {
-        int32_t id = flo_vocab_find(vocab, *markers, strlen(*markers));
+    for (size_t i = 0; i < FLO_COUNT(family->markers); i++) {
+        const char *marker = family->markers[i];
+        if (marker == NULL) {
+            break;
+        }
+        int32_t id = flo_vocab_find(vocab, marker, strlen(marker));
         if (id < 0 || (vocab->tokens[id].type != FLO_TOKEN_CONTROL &&
                        vocab->tokens[id].type != FLO_TOKEN_USER)) {
             return flo_fail(err, FLO_E_GGUF_VOCAB,
                             "the chat template needs the control token '%s'",
-                            *markers);
+                            marker);
         }
     }
     return 0;
@@ -194,7 +166,8 @@ static int check_messages(const struct flo_message *messages, size_t count,
     }
     for (size_t i = 0; i < count; i++) {
         size_t k = 0;
-        while (k < FLO_COUNT(roles) && !is_role(&messages[i], roles[k])) {
+        while (k < FLO_COUNT(roles) &&
+               !flo_message_is(&messages[i], roles[k])) {
             k++;
         }
         if (k == FLO_COUNT(roles)) {
@@ -207,23 +180,6 @@ static int check_messages(const struct flo_message *messages, size_t count,
     return 0;
 }
 
-static int render(const struct flo_template *chat, struct script *script,
-                  const struct flo_message *messages, size_t count)
-{
-    switch (chat->kind) {
-    case FLO_TEMPLATE_NONE:
-        return render_none(script, messages, count);
-    case FLO_TEMPLATE_CHATML:
-        return render_chatml(script, chat, messages, count);
-    case FLO_TEMPLATE_LLAMA3:
-        return render_llama3(script, messages, count);
-    case FLO_TEMPLATE_LLAMA2:
-        return render_llama2(script, messages, count);
-    }
-    return flo_fail(script->err, FLO_E_INTERNAL, "template kind %d",
-                    (int)chat->kind);
-}
-
 int flo_template_render(const struct flo_template *chat,
                         const struct flo_vocab *vocab,
                         const struct flo_message *messages,
@@ -231,22 +187,27 @@ int flo_template_render(const struct flo_template *chat,
                         struct flo_err *err)
 {
     const struct flo_vocab_facts *facts = flo_vocab_facts(vocab);
-    struct script script = {.vocab = vocab, .tokens = tokens, .err = err};
-    bool has_bos = facts->adds_bos || chat->kind == FLO_TEMPLATE_LLAMA3 ||
-                   chat->kind == FLO_TEMPLATE_LLAMA2;
+    const struct family *family = family_of(chat->kind);
+    struct flo_script script = {
+        .chat = chat, .vocab = vocab, .tokens = tokens, .err = err};
+    bool has_bos = facts->adds_bos || (family != NULL && family->has_bos);
     int rv = check_messages(messages, message_count, err);
-    if (rv < 0 || (rv = check_markers(vocab, chat->kind, err)) < 0) {
+    if (rv == 0 && family != NULL) {
+        rv = check_markers(vocab, family, err);
+    }
+    if (rv < 0) {
         return rv;
     }
-    script.spans =
-        calloc((message_count + 2) * SPANS_PER_MESSAGE, sizeof(*script.spans));
+    script.spans = calloc((message_count + 2) * FLO_SPANS_PER_MESSAGE,
+                          sizeof(*script.spans));
     if (script.spans == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%zu messages", message_count);
     }
     if (has_bos && facts->bos >= 0) {
         flo_tokens_add(tokens, facts->bos);
     }
-    rv = render(chat, &script, messages, message_count);
+    rv = (family != NULL ? family->render : flo_template_plain)(
+        &script, messages, message_count);
     if (rv == 0 && tokens->failed) {
         rv = flo_fail(err, FLO_E_INFER_TOO_LONG, "more than %zu tokens",
                       tokens->count);
@@ -298,45 +259,92 @@ static void find_default_system(struct flo_gguf_text text,
     }
 }
 
+/* What stands behind `word` up to the end of a line or of a Jinja string. */
+static void find_word(struct flo_gguf_text text, const char *word, char *out,
+                      size_t out_bytes)
+{
+    const char *hit = find_in(text, 0, word);
+    size_t count = 0;
+    if (hit == NULL) {
+        return;
+    }
+    const char *limit = text.data + text.bytes;
+    for (hit += strlen(word); hit + count < limit && count + 1 < out_bytes;
+         count++) {
+        char c = hit[count];
+        if (c == '\\' || c == '"' || c == '\'' || c == '{' || c < ' ') {
+            break;
+        }
+        out[count] = c;
+    }
+    out[count] = '\0';
+}
+
+static void learn_variant(struct flo_gguf_text text, struct flo_template *out)
+{
+    switch (out->kind) {
+    case FLO_TEMPLATE_CHATML:
+        find_default_system(text, out);
+        break;
+    case FLO_TEMPLATE_LLAMA3:
+        find_word(text, "Cutting Knowledge Date: ", out->knowledge_date,
+                  sizeof(out->knowledge_date));
+        find_word(text, "date_string = \"", out->today, sizeof(out->today));
+        if (out->today[0] == '\0') {
+            snprintf(out->today, sizeof(out->today), "26 Jul 2024");
+        }
+        break;
+    case FLO_TEMPLATE_MISTRAL:
+        out->has_system_marks = find_in(text, 0, "[SYSTEM_PROMPT]") != NULL;
+        out->blank_before = find_in(text, 0, " [INST]") != NULL;
+        /* The Tekken versions put no blank behind their marks. */
+        out->blank_behind =
+            out->has_system_marks
+                ? find_in(text, 0, "[INST] ") != NULL
+                : out->blank_before || find_in(text, 0, "\"[INST]\"") == NULL;
+        break;
+    default:
+        break;
+    }
+}
+
 int flo_template_find(const struct flo_gguf *gguf, struct flo_template *out,
                       struct flo_err *err)
 {
-    static const struct {
-        const char *marker;
-        const char *name;
-        enum flo_template_kind kind;
-    } families[] = {
-        {"<|im_start|>", "chatml", FLO_TEMPLATE_CHATML},
-        {"<|start_header_id|>", "llama3", FLO_TEMPLATE_LLAMA3},
-        {"<<SYS>>", "llama2", FLO_TEMPLATE_LLAMA2},
-    };
     struct flo_gguf_text text = {"", 0};
+    struct flo_gguf_text arch = {"", 0};
+    const struct family *family = NULL;
     int rv = flo_gguf_string(gguf, "tokenizer.chat_template", &text, err);
-    if (rv < 0) {
+    if (rv < 0 ||
+        (rv = flo_gguf_string(gguf, "general.architecture", &arch, err)) < 0) {
         return rv;
-    }
-    memset(out, 0, sizeof(*out));
-    snprintf(out->name, sizeof(out->name), "none");
-    if (text.bytes == 0) {
-        return 0;
     }
     if (text.bytes > TEMPLATE_BYTES_MAX) {
         return flo_fail(err, FLO_E_GGUF_LIMIT,
                         "the chat template has %zu bytes, at most %u",
                         text.bytes, TEMPLATE_BYTES_MAX);
     }
-    for (size_t i = 0; i < FLO_COUNT(families); i++) {
-        if (find_in(text, 0, families[i].marker) == NULL) {
-            continue;
+    memset(out, 0, sizeof(*out));
+    snprintf(out->name, sizeof(out->name), "none");
+    for (size_t i = 0; family == NULL && i < FLO_COUNT(families); i++) {
+        if (find_in(text, 0, families[i].words[0]) != NULL &&
+            find_in(text, 0, families[i].words[1]) != NULL) {
+            family = &families[i];
         }
-        out->kind = families[i].kind;
-        snprintf(out->name, sizeof(out->name), "%s", families[i].name);
-        if (out->kind == FLO_TEMPLATE_CHATML) {
-            find_default_system(text, out);
-        }
-        return 0;
     }
-    return flo_fail(err, FLO_E_NOT_BUILT,
-                    "this model's chat template is of no known family; "
-                    "ChatML, Llama 3 and Llama 2 are");
+    if (text.bytes == 0) { /* Phi-2 came without one */
+        family = flo_gguf_text_is(arch, "phi2") ? family_of(FLO_TEMPLATE_PHI2)
+                                                : NULL;
+    } else if (family == NULL) {
+        return flo_fail(err, FLO_E_NOT_BUILT,
+                        "this model's chat template is of no known family; "
+                        "ChatML, Llama 2 and 3, Mistral, Gemma, Phi-2, Phi-3 "
+                        "and Zephyr are");
+    }
+    if (family != NULL) {
+        out->kind = family->kind;
+        snprintf(out->name, sizeof(out->name), "%s", family->name);
+        learn_variant(text, out);
+    }
+    return 0;
 }

@@ -10,16 +10,29 @@
 #include "engine/token/token.h"
 
 enum flo_template_kind {
-    FLO_TEMPLATE_NONE,   /* no chat: the texts, a blank line between */
-    FLO_TEMPLATE_CHATML, /* <|im_start|>role\n...<|im_end|>\n */
-    FLO_TEMPLATE_LLAMA3, /* <|start_header_id|>role<|end_header_id|>\n\n... */
-    FLO_TEMPLATE_LLAMA2, /* [INST] ... [/INST] */
+    FLO_TEMPLATE_NONE,    /* no chat: the texts, a blank line between */
+    FLO_TEMPLATE_CHATML,  /* <|im_start|>role\n...<|im_end|>\n */
+    FLO_TEMPLATE_LLAMA3,  /* <|start_header_id|>role<|end_header_id|>\n\n... */
+    FLO_TEMPLATE_LLAMA2,  /* [INST] ... [/INST], <<SYS>> */
+    FLO_TEMPLATE_MISTRAL, /* [INST] ... [/INST] */
+    FLO_TEMPLATE_GEMMA,   /* <start_of_turn>role\n...<end_of_turn>\n */
+    FLO_TEMPLATE_PHI3,    /* <|role|>\n...<|end|>\n */
+    FLO_TEMPLATE_ZEPHYR,  /* <|role|>\n...</s>\n; TinyLlama too */
+    FLO_TEMPLATE_PHI2,    /* Instruct: ...\nOutput: */
 };
 
 struct flo_template {
     enum flo_template_kind kind;
     char name[16];            /* "chatml" */
     char default_system[512]; /* given when no system message comes first */
+    /* Llama 3.1 and later: lines of the system turn, "" for none.  `today` is
+     * the template's own date; who knows a better one may put it here. */
+    char knowledge_date[32];
+    char today[32];
+    /* Mistral: how its versions differ. */
+    bool has_system_marks;
+    bool blank_before;
+    bool blank_behind;
 };
 
 /* One message. The role is "system", "user", "assistant" or "tool". */

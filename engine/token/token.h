@@ -62,11 +62,13 @@ void flo_vocab_piece(const struct flo_vocab *vocab, int32_t id,
 
 /* A part of a text that is tokenised as one: pieces of a template (control
  * tokens are recognised) and of a user (they are plain text) next to each
- * other.  User-defined tokens are recognised in both. */
+ * other.  User-defined tokens are recognised in both, except those that look
+ * like a mark of a template (some files list <|user|> so) in a message. */
 struct flo_text_span {
     const char *data;
     size_t bytes;
     bool is_special;
+    bool is_message; /* a user's part of a chat: see below */
 };
 /* Append the ids of the joined spans: the same ids as for the whole string,
  * except that a control token is only taken when it lies wholly inside one

@@ -78,6 +78,7 @@ struct work {
     struct flo_buf text;
     struct piece *spans; /* of special spans only: start, bytes */
     size_t span_count;
+    bool has_message;
 };
 
 /* Does the place lie wholly in one special span? */
@@ -91,6 +92,13 @@ static bool is_in_special(const struct work *work, size_t start, size_t bytes)
         }
     }
     return false;
+}
+
+static bool must_be_special(const struct work *work,
+                            const struct flo_vocab_token *token)
+{
+    return token->type != FLO_TOKEN_USER ||
+           (token->is_mark && work->has_message);
 }
 
 static bool is_blank(char c)
@@ -113,7 +121,7 @@ static bool cut(const struct work *work, int32_t id, struct piece raw,
             break;
         }
         size_t at = (size_t)(hit - work->text.data);
-        if (token->type != FLO_TOKEN_USER &&
+        if (must_be_special(work, token) &&
             !is_in_special(work, at, token->bytes)) {
             search = at + 1;
             continue;
@@ -184,6 +192,7 @@ static int join_spans(struct work *work, const struct flo_text_span *spans,
         } else {
             add_valid(&work->text, spans[i].data, spans[i].bytes);
         }
+        work->has_message = work->has_message || spans[i].is_message;
         if (spans[i].is_special) {
             work->spans[work->span_count++] =
                 (struct piece){start, work->text.bytes - start, -1};
@@ -269,7 +278,8 @@ int flo_tokenize(const struct flo_vocab *vocab, const char *text, size_t bytes,
                  struct flo_err *err)
 {
     const struct flo_vocab_facts *facts = &vocab->facts;
-    struct flo_text_span span = {text, bytes, is_special};
+    struct flo_text_span span = {
+        .data = text, .bytes = bytes, .is_special = is_special};
     if (is_special && facts->adds_bos && facts->bos >= 0) {
         flo_tokens_add(tokens, facts->bos);
     }

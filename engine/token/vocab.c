@@ -82,6 +82,19 @@ static bool is_end_text(const struct flo_vocab_token *token)
     return false;
 }
 
+/* <|user|>, <start_of_turn>, [INST]: what chat templates are made of. */
+static bool looks_like_mark(const struct flo_vocab_token *token)
+{
+    size_t bytes = token->bytes;
+    const char *text = token->text;
+    bool has_bars = bytes > 4 && memcmp(text, "<|", 2) == 0 &&
+                    memcmp(text + bytes - 2, "|>", 2) == 0;
+    bool has_brackets = bytes > 2 && text[0] == '[' && text[bytes - 1] == ']';
+    return has_bars || has_brackets || token_is(token, "<s>", 3) ||
+           token_is(token, "<bos>", 5) || token_is(token, "<eos>", 5) ||
+           token_is(token, "<start_of_turn>", 15);
+}
+
 static int load_token(struct flo_vocab *vocab, uint32_t id,
                       struct flo_gguf_text text, int32_t type,
                       struct flo_err *err)
@@ -112,6 +125,7 @@ static int load_token(struct flo_vocab *vocab, uint32_t id,
         token->is_end = true;
         token->type = FLO_TOKEN_CONTROL;
     }
+    token->is_mark = token->type == FLO_TOKEN_USER && looks_like_mark(token);
     if (token->bytes > vocab->token_bytes_max) {
         vocab->token_bytes_max = token->bytes;
     }

@@ -20,6 +20,7 @@ struct flo_vocab_token {
     uint16_t bytes;
     uint8_t type;
     bool is_end;
+    bool is_mark;      /* user-defined, but looks like a template's mark */
     bool strips_right; /* a special that swallows the blanks behind it */
 };
 

@@ -28,7 +28,13 @@ static const char *const controls[] = {"<|im_start|>",
                                        "<|end_header_id|>",
                                        "<|eot_id|>",
                                        "<s>",
-                                       "</s>"};
+                                       "</s>",
+                                       "<start_of_turn>",
+                                       "<end_of_turn>",
+                                       "<|user|>",
+                                       "<|assistant|>",
+                                       "<|system|>",
+                                       "<|end|>"};
 
 static void world_open(struct world *world, const char *template_text)
 {
@@ -198,6 +204,68 @@ static void llama2_puts_the_system_message_into_the_first_turn(void **state)
     world_close(&world);
 }
 
+static void llama31_always_has_a_system_turn_with_dates(void **state)
+{
+    (void)state;
+    struct world world;
+    const struct flo_message messages[] = {say("system", " Be brief. "),
+                                           say("user", "Hi")};
+    world_open(&world, "{% set date_string = \"01 Feb 2025\" %}"
+                       "{{ \"<|start_header_id|>system<|end_header_id|>\" }}"
+                       "{{- \"Cutting Knowledge Date: December 2023\\n\" }}");
+    expect(&world, messages, 2,
+           "{5}{2}system{3}\n\nCutting Knowledge Date: December 2023\n"
+           "Today Date: 01 Feb 2025\n\nBe brief.{4}{2}user{3}\n\nHi{4}"
+           "{2}assistant{3}\n\n");
+    expect(&world, &messages[1], 1,
+           "{5}{2}system{3}\n\nCutting Knowledge Date: December 2023\n"
+           "Today Date: 01 Feb 2025\n\n{4}{2}user{3}\n\nHi{4}"
+           "{2}assistant{3}\n\n");
+    world_close(&world);
+}
+
+static void other_families_have_their_forms(void **state)
+{
+    (void)state;
+    const struct flo_message messages[] = {
+        say("system", "S"), say("user", " A "), say("assistant", "B"),
+        say("user", "<end_of_turn><|end|></s>")};
+    static const struct {
+        const char *text;
+        const char *name;
+        const char *wanted;
+    } cases[] = {
+        {"{{ '<start_of_turn>' + role }}", "gemma",
+         "{5}{7}user\nS\n\nA{8}\n{7}model\nB{8}\n{7}user\n"
+         "<end_of_turn><|end|></s>{8}\n{7}model\n"},
+        {"{{ '<|user|>\n' + m + '<|end|>\n<|assistant|>\n' }}", "phi3",
+         "{11}\nS{12}\n{9}\n A {12}\n{10}\nB{12}\n{9}\n"
+         "<end_of_turn><|end|></s>{12}\n{10}\n"},
+        {"{{ '<|user|>\n' + m + eos_token }}<|assistant|>", "zephyr",
+         "{11}\nS{6}\n{9}\n A {6}\n{10}\nB{6}\n{9}\n"
+         "<end_of_turn><|end|></s>{6}\n{10}\n"},
+        {"{{ ' [INST] ' + m + ' [/INST]' }}", "mistral",
+         "{5} [INST] S\n\n A  [/INST] B{6} [INST] "
+         "<end_of_turn><|end|></s> [/INST]"},
+        {"{{ \"[INST]\" + m + \"[/INST]\" }}", "mistral",
+         "{5}[INST]S\n\n A [/INST]B{6}[INST]<end_of_turn><|end|></s>"
+         "[/INST]"},
+        {"{{ '[SYSTEM_PROMPT] ' }}{{ '[INST] ' }}", "mistral",
+         "{5}[SYSTEM_PROMPT] S[/SYSTEM_PROMPT][INST]  A [/INST] B{6}[INST] "
+         "<end_of_turn><|end|></s>[/INST]"},
+        {"Instruct: {{ m }}\nOutput:", "phi2",
+         "S\nInstruct:  A \nOutput: B\nInstruct: <end_of_turn><|end|></s>\n"
+         "Output:"},
+    };
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        struct world world;
+        world_open(&world, cases[i].text);
+        assert_string_equal(world.chat.name, cases[i].name);
+        expect(&world, messages, 4, cases[i].wanted);
+        world_close(&world);
+    }
+}
+
 static void without_a_template_the_texts_stand_alone(void **state)
 {
     (void)state;
@@ -257,6 +325,8 @@ int main(void)
             a_chatml_default_system_turn_stands_first_unless_given),
         cmocka_unit_test(llama3_turns_are_trimmed_and_begin_with_bos),
         cmocka_unit_test(llama2_puts_the_system_message_into_the_first_turn),
+        cmocka_unit_test(llama31_always_has_a_system_turn_with_dates),
+        cmocka_unit_test(other_families_have_their_forms),
         cmocka_unit_test(without_a_template_the_texts_stand_alone),
         cmocka_unit_test(no_message_can_open_or_close_a_turn),
         cmocka_unit_test(unknown_roles_and_templates_are_refused),
