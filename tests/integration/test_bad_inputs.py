@@ -16,7 +16,6 @@ import re
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 import time
 
@@ -51,7 +50,28 @@ def up(fleet):
     os.makedirs(fleet.scratch)
     fleet.admin = open(fleet.admin_token).read().strip()
     fleet.id = fleet.ask("device", "get", "a")["id"]
+    fleet.slow = slow_clients(fleet)
     return fleet
+
+
+def slow_clients(fleet):
+    """Clients that never end their head or body; the last test looks."""
+    found = {}
+    auth = b"Authorization: Bearer %s\r\n" % fleet.admin.encode()
+    for name, where, path in (
+            ("controller", fleet.port, b"/v1/rollouts"),
+            ("device", fleet.devices["a"].api, b"/v1/completions")):
+        for what, text in (
+                ("head", b"POST %s HTTP/1.1\r\nHost: localh" % path),
+                ("body", b"POST %s HTTP/1.1\r\nHost: localhost\r\n%s"
+                         b"Content-Length: 100\r\n\r\n{" % (path, auth))):
+            one = socket.socket(socket.AF_INET if isinstance(where, int)
+                                else socket.AF_UNIX)
+            one.connect(("127.0.0.1", where) if isinstance(where, int)
+                        else where)
+            one.sendall(text)
+            found[name + " " + what] = (one, time.monotonic())
+    return found
 
 
 def outside(fleet):
@@ -903,3 +923,503 @@ def test_strings_of_a_device_do_not_move_the_terminal(up, rogue):
         _, out, err = up.cli("rollout", "get", got)
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]",
                              out + err), repr(out + err)
+
+
+# ---- the command line ---------------------------------------------------------
+
+def test_nothing_that_is_typed_wrong_does_anything(up):
+    audit = up.ask("audit", "verify")["records"]
+    for args, ids in (
+            (("device", "lst"), "cli.usage"), (("device",), "cli.usage"),
+            (("nonsense",), "cli.usage"), (("device", "list", "x"),
+                                           "cli.usage"),
+            (("token", "create", "a"), "cli.usage"),
+            (("device", "list", "--nonsense"), "cli.usage"),
+            (("device", "list", "-o", "yaml"), "cli.usage"),
+            (("device", "list", "--state", "maybe"), "cli.usage"),
+            (("rollout", "wait", "r-0001", "--for", "complet"), "cli.usage"),
+            (("rollout", "wait", "r-0001", "--timeout", "-5s"), "cli.usage"),
+            (("rollout", "start", "tiny@2", "--phase", "200%"), "cli.usage"),
+            (("rollout", "start", "tiny@2", "--phase", "0"), "cli.usage"),
+            (("rollout", "start", "tiny@2", "--soak", "1y"), "cli.usage"),
+            (("rollout", "freeze"), "cli.usage"),
+            (("rollout", "rollback", "--release", "tiny@1"), "cli.usage"),
+            (("rollout", "rollback", "--release", "tiny@1", "--everywhere",
+              "--confirm", "tiny@2"), "cli.usage"),
+            (("device", "delete", "a", "--confirm", "b"), "cli.usage"),
+            (("telemetry", "query"), "cli.usage"),
+            (("explain",), "cli.usage"), (("login", "ftp://x", "--token-file",
+                                           up.admin_token), "cli.usage")):
+        refused(up, 2, ids, "flotilla", *args)
+    for program in ("flotilla", "flotilla-agent", "flotilla-controller",
+                    "flotilla-updater", "flotilla-engine"):
+        assert up.program(program, check=False)[0] == 2
+        refused(up, 2, "cli.usage", program, "nonsense")
+        refused(up, 2, "cli.usage", program, ESCAPES)
+        assert "flotilla" in up.program(program, "--help")[1]
+    assert up.ask("audit", "verify")["records"] == audit
+
+
+def test_format_strings_are_printed_as_they_are(up):
+    text = "%n%s%x%99999d"
+    for args in (("flotilla", "device", "get", text),
+                 ("flotilla", "explain", text), ("flotilla", text),
+                 ("flotilla-engine", "run", "--model", text, "--prompt", "x"),
+                 ("flotilla-agent", "--config", text),
+                 ("flotilla-updater", "delta", "apply", text, "b", "c")):
+        code, _, err = up.program(*args, check=False)
+        assert code in (2, 3) and text in err, err
+
+
+def test_an_absent_controller_is_said_by_every_command(up):
+    gone = ["--controller", "http://127.0.0.1:1", "--token-file",
+            up.admin_token]
+    for args in (("device", "list"), ("device", "get", "a"),
+                 ("release", "list"), ("release", "get", "tiny@1"),
+                 ("release", "publish", "tiny@1"), ("rollout", "list"),
+                 ("rollout", "get", "r-0001"), ("rollout", "start", "tiny@1"),
+                 ("rollout", "watch", "r-0001"), ("rollout", "wait", "r-0001"),
+                 ("rollout", "pause", "r-0001"), ("audit", "list"),
+                 ("rollout", "freeze", "--confirm", "test"),
+                 ("telemetry", "query", "ttft_us"), ("token", "list"),
+                 ("token", "create"), ("bundle", "create", "tiny@1", "--to",
+                                       os.path.join(up.scratch, "b.tar"))):
+        done = refused(up, 6, "net.unreachable", "flotilla", *args, *gone)
+        assert "127.0.0.1:1" in done[2]
+    assert not os.path.exists(os.path.join(up.scratch, "b.tar"))
+
+
+def test_a_token_is_not_sent_to_a_controller_it_is_not_for(up):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.settimeout(0.2)
+        refused(up, 4, "rest.auth", "flotilla", "device", "list",
+                "--controller", "http://127.0.0.1:%d" %
+                listener.getsockname()[1])
+        with pytest.raises(socket.timeout):
+            listener.accept()
+
+
+def test_every_command_prints_json_when_asked(up):
+    for args in (("device", "list"), ("device", "get", "a"),
+                 ("device", "get", "a", "--timeline"), ("release", "list"),
+                 ("release", "get", "tiny@1"), ("release", "publish", "tiny@1"),
+                 ("rollout", "list"), ("rollout", "get", "r-0001"),
+                 ("rollout", "wait", "r-0001"), ("rollout", "watch", "r-0001"),
+                 ("telemetry", "query", "ttft_us"), ("token", "list"),
+                 ("token", "create"), ("audit", "list"), ("audit", "verify"),
+                 ("context", "view"), ("version",), ("explain", "sig.bad"),
+                 ("key", "create", "k", "--to", up.scratch),
+                 ("key", "trust", up.key[:-4] + ".pub"),
+                 ("model", "import", OLD),
+                 ("bundle", "create", "tiny@1", "--to",
+                  os.path.join(up.scratch, "b.tar"))):
+        json.loads(up.cli(*args, "-o", "json")[1])
+
+
+def test_a_closed_pipe_is_no_error_and_no_colours_are_sent_to_files(up):
+    for args in (["flotilla", "audit", "list"], ["flotilla", "--help"],
+                 ["flotilla-engine", "--help"]):
+        process = subprocess.Popen([up.path(args[0])] + args[1:], env=up.env,
+                                   stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        process.stdout.close()
+        assert process.wait(5) in (0, 1, -signal.SIGPIPE)
+        assert process.stderr.read() == b""
+        process.stderr.close()
+    for name in ("device", "rollout"):
+        assert "\x1b" not in up.cli(name, "list")[1]
+
+
+def test_ctrl_c_leaves_the_wait_not_the_rollout(up, rogue):
+    assert rogue.id  # is offline: the rollout waits for it
+    started = up.ask("rollout", "start", "tiny@1", "--phase", "100%", "--soak",
+                     "100ms")["id"]
+    for command in ("wait", "watch"):
+        process = subprocess.Popen(
+            [up.path("flotilla"), "rollout", command, started], env=up.env,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(3) in (130, -signal.SIGINT)  # a shell's 130
+        process.stderr.close()
+    assert up.ask("rollout", "get", started)["state"] == "running"
+    up.cli("rollout", "abort", started)
+
+
+# ---- configuration ------------------------------------------------------------
+
+def test_bad_configurations_are_refused_with_line_and_range(up):
+    state = os.path.join(up.scratch, "state")
+    os.makedirs(state, mode=0o700, exist_ok=True)
+    head = "state_dir: %s\n" % json.dumps(state)
+    token = scratch(up, "open.token", b"0" * 40)
+    os.chmod(token, 0o644)
+    for text, ids, word in (
+            (head + "heartbeet: 2s\n", "cfg.key", "heartbeat"),
+            (head + "keepalive: -1s\n", "cfg.", "keepalive"),
+            (head + "keepalive: 1s\n", "cfg.range", "5"),
+            (head + "threads: 9999\n", "cfg.range", "256"),
+            (head + "threads: many\n", "cfg.type", "threads"),
+            (head + "threads: [1]\n", "cfg.type", "threads"),
+            (head + "threads: 1\nthreads: 2\n", "cfg.", "threads"),
+            (head + "memory_budget: 5\n", "cfg.range", "memory_budget"),
+            (head + "memory_budget: 99999999999999999999MiB\n", "cfg.",
+             "memory_budget"),
+            (head + "log: loud\n", "cfg.range", "loud"),
+            (head + "listen:\n  - 127.0.0.1:70000\n", "cfg.", "70000"),
+            (head + "token_file: %s\n" % json.dumps(token), "cfg.perm",
+             "0600"),
+            ("threads: 2\n", "cfg.key", "state_dir"),
+            (head + "log: \x00\x01\n", "cfg.parse", ""),
+            (head + "a: &a [*a]\n", "cfg.", ""),
+            (head + "listen: {{{{\n", "cfg.parse", "line"),
+            (head + "- x\n", "cfg.parse", "line"), ("[", "cfg.parse", ""),
+            ("\xff\xfe" * 100, "cfg.parse", ""),
+            (head + "x: " + "[" * 5000, "cfg.", "")):
+        path = scratch(up, "agent.yaml", text.encode("latin-1"))
+        args = ["--config", path]
+        done = refused(up, 2, ids, "flotilla-agent", *args, *(
+            [] if "70000" in text else ["--check-config"]))
+        assert word in done[2], (text, done[2])
+    big = scratch(up, "agent.yaml", b"# " + b"x" * (20 << 20))
+    refused(up, (2, 7), ("cfg.", "meta.too_large"), "flotilla-agent",
+            "--config", big, "--check-config")
+
+
+def test_a_controller_with_bad_options_makes_nothing(up):
+    data = os.path.join(up.scratch, "second")
+    for args, code, ids in (
+            (("--listen", "127.0.0.1:70000"), 2, "cli.usage"),
+            (("--listen", "nonsense"), 2, "cli.usage"),
+            (("--listen", "127.0.0.1:0", "--fleet", "a/b"), 7, "meta.name"),
+            (("--listen", "127.0.0.1:0", "--fleet", ESCAPES), 7, "meta.name"),
+            (("--listen", "127.0.0.1:0", "--heartbeat", "0s"), 2,
+             "cli.usage"),
+            (("--listen", "127.0.0.1:0", "--broker", "ftp://x"), 2, "cfg."),
+            (("--listen", "127.0.0.1:0", "--chek"), 2, "cli.usage")):
+        refused(up, code, ids, "flotilla-controller", "--data", data, *args)
+
+
+def test_a_used_or_foreign_enrolment_token_makes_no_device(up):
+    token = os.path.join(up.scratch, "once.token")
+    up.cli("token", "create", "--uses", "1", "--to", token, "-q")
+    text = open(token).read().strip()
+    state = os.path.join(up.scratch, "e")
+
+    def enrol(name, secret, code, ids):
+        path = scratch(up, "t", secret.encode())
+        os.chmod(path, 0o600)
+        done = up.program("flotilla-agent", "enroll", "--controller",
+                          up.devices_url, "--token-file", path, "--state-dir",
+                          state + name, "--name", name, check=False)
+        if code:
+            expect(done, code, ids)
+        else:
+            assert done[0] == 0, done
+    enrol("first", text, 0, ())
+    enrol("second", text, 4, "enrol.token")
+    enrol("third", text[:-1] + ("0" if text[-1] != "0" else "1"), (4, 6),
+          ("net.tls", "enrol.token"))  # another authority's fingerprint
+    enrol("fourth", "flt1." + "a" * 26 + "." + text.split(".")[2], 4,
+          "enrol.token")
+    for secret in ("", "x", "flt1..", "\x00" * 30, "flt1." + "a" * 5000):
+        enrol("fifth", secret, (2, 4, 6, 7), ("enrol.", "cli.", "cfg.",
+                                              "meta."))
+    enrol(ESCAPES, text, (2, 7), "meta.name")
+    assert sorted(d["name"] for d in up.ask("device", "list")) in (
+        ["a", "first"], ["a", "first", "rogue"])
+    up.cli("device", "delete", "first", "--confirm", "first")
+
+
+# ---- a device's own disk --------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def lab(up):
+    """A second device, in a group of its own, to be mistreated."""
+    token = os.path.join(up.scratch, "lab.token")
+    up.cli("token", "create", "--group", "lab", "--uses", "9", "--to", token,
+           "-q")
+    device = up.add_device("b", token)
+    up.online(["b"])
+    up.roll("tiny@1", "--group", "lab")
+    yield device
+    device.stop()
+    up.devices.pop("b")
+    shutil.rmtree(device.dir)
+
+
+def serves(device, release, seconds=20):
+    def ask():
+        try:
+            return device.ask(QUESTION, "tiny")[1] == release
+        except (OSError, F.Failed, http.client.HTTPException):
+            return False
+    F.wait_until("%s serves %s" % (device.name, release), seconds, ask)
+
+
+def in_state(device, *path):
+    return os.path.join(device.state, *path)
+
+
+def overwrite(path, change):
+    data = bytearray(open(path, "rb").read())
+    data = change(data)
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def zero(data, begin, end):
+    data[begin:end] = b"\0" * (end - begin)
+    return data
+
+
+def flip(data, at):
+    data[at] ^= 0x20
+    return data
+
+
+RECORDS = (0, 4096)  # where the two records of a slot file begin
+
+
+def test_one_damaged_record_does_not_take_the_model_away(up, lab):
+    path = in_state(lab, "slots", "tiny.bin")
+    for which in RECORDS:
+        for change in (lambda d: zero(d, which, which + 512),
+                       lambda d: flip(d, which + 20)):
+            lab.stop()
+            overwrite(path, change)
+            lab.start()
+            serves(lab, "tiny@1")
+
+
+@pytest.mark.parametrize("data", [b"", b"x", b"garbage" * 3000])
+def test_damaged_records_are_told_and_the_fleet_heals_them(up, lab, data):
+    lab.stop()
+    with open(in_state(lab, "slots", "tiny.bin"), "wb") as file:
+        file.write(data)
+    lab.start()
+    up.online(["b"])
+    up.roll("tiny@1", "--group", "lab")
+    serves(lab, "tiny@1")
+
+
+def test_a_bit_of_the_model_flipped_on_disk_is_not_served(up, lab):
+    digest = hashlib.sha256(open(OLD, "rb").read()).hexdigest()
+    path = in_state(lab, "blobs", "sha256-" + digest)
+    lab.stop()
+    os.chmod(path, 0o644)
+    overwrite(path, lambda d: flip(d, len(d) // 2))
+    begin = os.path.getsize(lab.log)
+    lab.start()
+    try:
+        F.wait_until("it is found", 5, lambda: "target.hash" in open(
+            lab.log, errors="replace").read()[begin:])
+        # LO03 also wants it to be fetched again; that is not built yet.
+    finally:
+        lab.stop()
+        shutil.copy(OLD, path)
+        os.chmod(path, 0o444)
+        lab.start()
+    serves(lab, "tiny@1")
+
+
+def test_a_damaged_outbox_keeps_no_device_from_serving(up, lab):
+    path = in_state(lab, "outbox.db")
+    for change in (lambda d: d[:0], lambda d: d[:1000],
+                   lambda d: bytearray(b"garbage" * 1000),
+                   lambda d: zero(d, 4096, len(d))):
+        lab.stop()
+        overwrite(path, change)
+        lab.start()
+        serves(lab, "tiny@1")
+    up.online(["b"])
+
+
+def test_symlinks_in_the_state_are_not_followed(up, lab):
+    target = scratch(up, "victim", b"precious")
+    lab.stop()
+    for folder in ("partial", "blobs"):
+        os.symlink(target, in_state(lab, folder, "sha256-" + "a" * 64))
+    wanted = up.ask("release", "get", "tiny@2")["document"]["files"]
+    for way in (w for f in wanted for w in f["get"]):
+        for name in (way["digest"].replace(":", "-"),
+                     way["digest"][7:] + ".part"):
+            for folder in ("partial", "blobs"):
+                if not os.path.exists(in_state(lab, folder, name)):
+                    os.symlink(target, in_state(lab, folder, name))
+    lab.start()
+    serves(lab, "tiny@1")
+    up.online(["b"])
+    started = up.ask("rollout", "start", "tiny@2", "--group", "lab", "--phase",
+                     "100%", "--soak", "200ms")
+    up.cli("rollout", "wait", started["id"], "--timeout", "20s", "-q",
+           check=False)
+    assert open(target, "rb").read() == b"precious"
+    for release in ("tiny@1", "tiny@2"):
+        try:
+            serves(lab, release, 3)
+            break
+        except F.Failed:
+            assert release == "tiny@1"
+    lab.stop()
+    for folder in ("partial", "blobs"):
+        for name in os.listdir(in_state(lab, folder)):
+            if os.path.islink(in_state(lab, folder, name)):
+                os.unlink(in_state(lab, folder, name))
+    lab.start()
+    up.online(["b"])
+
+
+def test_open_secrets_and_foreign_authorities_are_refused(up, lab):
+    key = in_state(lab, "identity", "device.key")
+    lab.stop()
+    os.chmod(key, 0o644)  # CF03
+    refused(up, 2, "cfg.perm", "flotilla-agent", "--config", lab.config)
+    os.chmod(key, 0o600)
+    os.chmod(lab.state, 0o755)
+    refused(up, 2, "cfg.perm", "flotilla-agent", "--config", lab.config)
+    os.chmod(lab.state, 0o700)
+    ca = in_state(lab, "identity", "ca.pem")
+    good = open(ca, "rb").read()
+    other = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj",
+         "/CN=x", "-days", "1", "-keyout", "/dev/null"], check=True,
+        capture_output=True).stdout
+    for text in (b"", b"garbage", other):  # CF05
+        with open(ca, "wb") as file:
+            file.write(text)
+        begin = os.path.getsize(lab.log)
+        lab.start()
+        time.sleep(0.7)
+        log = open(lab.log, errors="replace").read()[begin:]
+        if lab.process.poll() is None:
+            # paho does not tell more than "TLS connect failure"
+            assert "net.tls" in log or "TLS connect failure" in log, log
+            assert not [d for d in up.ask("device", "list")
+                        if d["name"] == "b" and d["state"] == "online"]
+        else:
+            assert re.search(r"error\[", log), log
+        lab.stop()
+    with open(ca, "wb") as file:
+        file.write(good)
+    lab.start()
+    up.online(["b"])
+
+
+# ---- engines that die or hang -----------------------------------------------------
+
+def candidate(device, known, seconds):
+    """Pid of an engine that was not there before."""
+    def fresh():
+        return [p for p in device.children("flotilla-engine")
+                if p not in known]
+    return F.wait_until("a second engine", seconds, fresh, every=0.001)[0]
+
+
+def signalled(pid, how):
+    try:
+        os.kill(pid, how)
+    except ProcessLookupError:
+        pass
+
+
+def fails(up, lab, version, how, times, ids, *more):
+    """A rollout whose engine gets a signal; the old release serves on."""
+    before = lab.ask(QUESTION, "tiny")[1]
+    up.publish("tiny@" + version, "tiny-v2.1.Q4_0.gguf",
+               "golden-tiny-v2.1.json", "--label", version)
+    known = set(lab.children("flotilla-engine"))
+    started = up.ask("rollout", "start", "tiny@" + version, "--group", "lab",
+                     "--phase", "100%", "--soak", "300ms", *more)["id"]
+    for _ in range(times):
+        try:
+            pid = candidate(lab, known, 1.5)
+        except F.Failed:
+            break
+        signalled(pid, how)
+        known.add(pid)
+        time.sleep(0.1)
+        if up.rollout_device(started, "b")["state"] in ("failed",
+                                                        "rolled-back"):
+            break
+    up.cli("rollout", "wait", started, "--for", "rolled-back", "--timeout",
+           "30s", "-q")
+    one = up.rollout_device(started, "b")
+    assert one["state"] in ("failed", "rolled-back"), one
+    assert one["error"]["id"] in ids, one
+    assert one["error"]["what"]
+    serves(lab, before)
+    return one
+
+
+def test_a_candidate_whose_engine_dies_is_refused(up, lab):
+    fails(up, lab, "20", signal.SIGKILL, 6, ("engine.crash", "probe.timeout"))
+
+
+def test_a_candidate_whose_engine_hangs_is_refused(up, lab):
+    lab.stop()
+    lab.write_config("hang: 2s\n")
+    lab.start()
+    up.online(["b"])
+    serves(lab, "tiny@1")
+    fails(up, lab, "21", signal.SIGSTOP, 6, ("engine.hang", "probe.timeout"),
+          "--probe-timeout", "2s")
+    F.wait_until("the hung engine is killed", 6, lambda: not [
+        p for p in lab.children("flotilla-engine") if is_stopped(p)])
+
+
+def is_stopped(pid):
+    try:
+        with open("/proc/%d/status" % pid) as file:
+            return "T (stopped)" in file.read()
+    except OSError:
+        return False
+
+
+def test_a_release_whose_engine_keeps_dying_is_taken_back(up, lab):
+    before = lab.ask(QUESTION, "tiny")[1]
+    up.publish("tiny@22", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json",
+               "--label", "22")
+    started = up.ask("rollout", "start", "tiny@22", "--group", "lab",
+                     "--phase", "100%", "--soak", "60s")["id"]
+    F.wait_until("on trial", 15, lambda: up.rollout_device(started, "b")[
+        "state"] == "soaking")
+    serves(lab, "tiny@22")
+
+    def ended():
+        return up.rollout_device(started, "b")["state"] in ("rolled-back",
+                                                            "failed")
+    for _ in range(8):
+        if ended():
+            break
+        try:
+            if lab.ask(QUESTION, "tiny", timeout=5)[1] == "tiny@22":
+                for pid in serving_engines(lab):
+                    signalled(pid, signal.SIGKILL)
+        except (OSError, F.Failed, http.client.HTTPException):
+            pass
+        time.sleep(0.2)
+    F.wait_until("taken back", 20, ended)
+    one = up.rollout_device(started, "b")
+    assert one["error"]["id"] in ("engine.crash", "soak.failed"), one
+    serves(lab, before)
+
+
+def serving_engines(device):
+    """All of them: which one serves is not told, the old one may die too."""
+    return device.children("flotilla-engine")
+
+
+def test_a_slow_client_is_not_waited_for(up):
+    for what, (one, since) in up.slow.items():
+        one.settimeout(max(0.1, since + 32 - time.monotonic()))
+        try:
+            text = one.recv(4096)
+        except socket.timeout:
+            raise AssertionError(what + ": still open after 32 s") from None
+        except ConnectionResetError:
+            text = b""
+        assert text == b"" or b" 408 " in text, (what, text)
+        one.close()
