@@ -1,0 +1,125 @@
+/* Chat templates: any template text is recognised or refused, any message is
+ * rendered, and no message makes a control token. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/gguf/gguf.h"
+#include "engine/token/template.h"
+#include "engine/token/token.h"
+#include "tests/unit/engine/gguf_make.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+static const char *const controls[] = {"<|im_start|>",
+                                       "<|im_end|>",
+                                       "<|start_header_id|>",
+                                       "<|end_header_id|>",
+                                       "<|eot_id|>",
+                                       "<s>",
+                                       "</s>",
+                                       "<start_of_turn>",
+                                       "<end_of_turn>",
+                                       "<|user|>",
+                                       "<|assistant|>",
+                                       "<|system|>",
+                                       "<|end|>"};
+
+/* A byte vocabulary with the controls of all families (user-defined ones when
+ * `type` is 4) and this template. */
+static void make(struct flo_buf *file, bool is_spm, uint32_t type,
+                 const char *text, size_t bytes)
+{
+    size_t count = FLO_COUNT(controls) + 256;
+    put_head(file, 0, 6);
+    put_key_text(file, "tokenizer.ggml.model", is_spm ? "llama" : "gpt2");
+    put_key_text(file, "tokenizer.ggml.pre", "qwen2");
+    put_key(file, "tokenizer.ggml.tokens", FLO_GGUF_ARRAY);
+    put_u32(file, FLO_GGUF_STRING);
+    put_u64(file, count);
+    for (size_t i = 0; i < FLO_COUNT(controls); i++) {
+        put_text(file, controls[i]);
+    }
+    for (unsigned byte = 0; byte < 256; byte++) {
+        char name[8];
+        snprintf(name, sizeof(name), "<0x%02X>", byte);
+        put_text(file, name);
+    }
+    put_key(file, "tokenizer.ggml.token_type", FLO_GGUF_ARRAY);
+    put_u32(file, FLO_GGUF_I32);
+    put_u64(file, count);
+    for (size_t i = 0; i < count; i++) {
+        put_u32(file, i < FLO_COUNT(controls) ? type : 6);
+    }
+    put_key(file, is_spm ? "tokenizer.ggml.scores" : "tokenizer.ggml.merges",
+            FLO_GGUF_ARRAY);
+    put_u32(file, is_spm ? FLO_GGUF_F32 : FLO_GGUF_STRING);
+    put_u64(file, is_spm ? count : 0);
+    for (size_t i = 0; is_spm && i < count; i++) {
+        put_u32(file, 0);
+    }
+    put_key(file, "tokenizer.chat_template", FLO_GGUF_STRING);
+    put_u64(file, bytes);
+    flo_buf_add(file, text, bytes);
+}
+
+static size_t controls_in(const struct flo_tokens *tokens)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < tokens->count; i++) {
+        count += tokens->ids[i] >= 0 &&
+                 tokens->ids[i] < (int32_t)FLO_COUNT(controls);
+    }
+    return count;
+}
+
+/* The message's own text must not change how many controls there are. */
+static void check(const struct flo_template *chat,
+                  const struct flo_vocab *vocab, const char *text, size_t bytes)
+{
+    const struct flo_message messages[] = {{"system", text, bytes},
+                                           {"user", text, bytes},
+                                           {"assistant", text, bytes},
+                                           {"user", text, bytes}};
+    const struct flo_message plain[] = {{"system", "x", 1},
+                                        {"user", "x", 1},
+                                        {"assistant", "x", 1},
+                                        {"user", "x", 1}};
+    struct flo_tokens one = {.count_max = 1u << 20};
+    struct flo_tokens other = {.count_max = 1u << 20};
+    struct flo_err err = {0};
+    if (flo_template_render(chat, vocab, messages, 4, &one, &err) == 0 &&
+        flo_template_render(chat, vocab, plain, 4, &other, &err) == 0 &&
+        controls_in(&one) != controls_in(&other)) {
+        abort();
+    }
+    flo_tokens_deinit(&one);
+    flo_tokens_deinit(&other);
+}
+
+/* A byte of choices, a line of template, the rest is the message. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    struct flo_buf file = {0};
+    struct flo_gguf *gguf = NULL;
+    struct flo_vocab *vocab = NULL;
+    struct flo_template chat;
+    struct flo_err err = {0};
+    if (bytes < 2) {
+        return 0;
+    }
+    const char *text = (const char *)data + 1;
+    const char *line = memchr(text, '\n', bytes - 1);
+    size_t template_bytes = line != NULL ? (size_t)(line - text) : bytes - 1;
+    size_t rest = bytes - 1 - template_bytes;
+    make(&file, (data[0] & 1) != 0, (data[0] & 2) != 0 ? 4 : 3, text,
+         template_bytes);
+    if (flo_gguf_open(file.data, file.bytes, &gguf, &err) == 0 &&
+        flo_vocab_open(gguf, &vocab, &err) == 0 &&
+        flo_template_find(gguf, &chat, &err) == 0) {
+        check(&chat, vocab, text + template_bytes, rest);
+    }
+    flo_vocab_close(vocab);
+    flo_gguf_close(gguf);
+    flo_buf_deinit(&file);
+    return 0;
+}
