@@ -1,0 +1,225 @@
+"""What the tests of bad input share: the fleet, the form of an error, and what
+must hold behind every one of them.
+"""
+import contextlib
+import glob
+import http.client
+import json
+import os
+import re
+import shutil
+import socket
+import time
+
+import pytest
+
+import fleet as F
+from conftest import MODELS
+
+
+RELEASE = "application/vnd.flotilla.release.v1+json"
+ORDER = "application/vnd.flotilla.order.v1+json"
+OLD = os.path.join(MODELS, "tiny-v2.Q4_0.gguf")
+NEW = os.path.join(MODELS, "tiny-v2.1.Q4_0.gguf")
+GOLDEN = os.path.join(MODELS, "golden-tiny-v2.json")
+QUESTION = "Rate this log line: 20:25 gateway-42 link lost temp=94C"
+ESCAPES = "\x1b[31mred\x07\x9b2J\u202etxt"
+
+
+@pytest.fixture(scope="module")
+def up(fleet):
+    fleet.up(["a"])
+    fleet.publish("tiny@1", "tiny-v2.Q4_0.gguf")
+    fleet.publish("tiny@2", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    fleet.roll("tiny@1")
+    fleet.bundle = os.path.join(fleet.dir, "tiny2.tar")
+    fleet.cli("bundle", "create", "tiny@2", "--to", fleet.bundle)
+    fleet.trust = os.path.join(fleet.devices["a"].state, "identity",
+                               "trust.json")
+    fleet.scratch = os.path.join(fleet.dir, "scratch")
+    os.makedirs(fleet.scratch)
+    fleet.admin = open(fleet.admin_token).read().strip()
+    fleet.id = fleet.ask("device", "get", "a")["id"]
+    fleet.slow = slow_clients(fleet)
+    return fleet
+
+
+def slow_clients(fleet):
+    """Clients that never end their head or body; the last test looks."""
+    found = {}
+    auth = b"Authorization: Bearer %s\r\n" % fleet.admin.encode()
+    for name, where, path in (
+            ("controller", fleet.port, b"/v1/rollouts"),
+            ("device", fleet.devices["a"].api, b"/v1/completions")):
+        for what, text in (
+                ("head", b"POST %s HTTP/1.1\r\nHost: localh" % path),
+                ("body", b"POST %s HTTP/1.1\r\nHost: localhost\r\n%s"
+                         b"Content-Length: 100\r\n\r\n{" % (path, auth))):
+            one = socket.socket(socket.AF_INET if isinstance(where, int)
+                                else socket.AF_UNIX)
+            one.connect(("127.0.0.1", where) if isinstance(where, int)
+                        else where)
+            one.sendall(text)
+            found[name + " " + what] = (one, time.monotonic())
+    return found
+
+
+def outside(fleet):
+    """Every file that no program may make: outside of state and data."""
+    found = set()
+    for here, folders, names in os.walk(fleet.dir):
+        folders[:] = [f for f in folders if f not in (
+            "state", "controller", "scratch", "cli")]
+        found |= {os.path.join(here, name) for name in names}
+    return found | set(glob.glob("/tmp/flotilla-bad-input*"))
+
+
+@pytest.fixture(autouse=True)
+def unharmed(up):
+    device = up.devices["a"]
+    before, slots = outside(up), slots_of(up)
+    pid, controller = device.process.pid, up.controller.pid
+    yield
+    assert device.process.poll() is None and device.process.pid == pid
+    assert up.controller.poll() is None and up.controller.pid == controller
+    text, release, _ = device.ask(QUESTION, "tiny")
+    assert release == "tiny@1" and text
+    assert slots_of(up) == slots
+    assert outside(up) - before == set()
+    for log in (device.log, os.path.join(up.dir, "controller.log")):
+        assert "Sanitizer" not in open(log, errors="replace").read()
+
+
+def slots_of(fleet):
+    """What the device's record names: current, previous, candidate."""
+    return json.loads(fleet.program(
+        "flotilla-agent", "status", "--config", fleet.devices["a"].config,
+        "-o", "json")[1])["slots"]
+
+
+def expect(done, code, ids, seconds=None, took=0):
+    """`code` and one of the `ids` (or their beginnings), in the right form."""
+    got, out, err = done
+    ids = [ids] if isinstance(ids, str) else ids
+    codes = [code] if isinstance(code, int) else code
+    assert got in codes, (got, out, err)
+    assert any("error[" + one in err for one in ids), (ids, err)
+    assert re.search(r"^error\[[a-z_.]+\]: \S.*$", err, re.M), err
+    assert re.search(r"^  fix: \S.*$", err, re.M), err
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", err), repr(err)
+    assert seconds is None or took < seconds, (took, err)
+
+
+def refused(fleet, code, ids, program, *args, seconds=2):
+    begin = time.monotonic()
+    done = fleet.program(program, *args, check=False, timeout=10)
+    expect(done, code, ids, seconds, time.monotonic() - begin)
+    return done
+
+
+def scratch(fleet, name, data):
+    path = os.path.join(fleet.scratch, name)
+    with open(path, "wb") as file:
+        file.write(data)
+    return path
+
+
+def rest(fleet, method, path, body=None, token=None, headers=()):
+    """(status, JSON or text) of one call on the people's listener."""
+    connection = http.client.HTTPConnection("127.0.0.1", fleet.port,
+                                            timeout=10)
+    head = {"Authorization": "Bearer " + (token or fleet.admin)}
+    head.update(headers)
+    if isinstance(body, dict):
+        body = json.dumps(body)
+    connection.request(method, path, body, head)
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    return answer.status, json.loads(text) if text[:1] in b"{[" else text
+
+
+def raw(where, *pieces, seconds=5):
+    """Bytes of the answer to these bytes; "" when hung up without one."""
+    if isinstance(where, int):
+        one = socket.create_connection(("127.0.0.1", where), seconds)
+    else:
+        one = socket.socket(socket.AF_UNIX)
+        one.settimeout(seconds)
+        one.connect(where)
+    got = b""
+    with one:
+        try:
+            for piece in pieces:
+                one.sendall(piece)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        try:
+            while True:
+                piece = one.recv(65536)
+                if not piece:
+                    break
+                got += piece
+                if b"\r\n\r\n" in got and not is_partial(got):
+                    break
+        except (ConnectionResetError, socket.timeout):
+            pass
+    return got
+
+
+def is_partial(got):
+    head, _, body = got.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    return length is None or len(body) < int(length.group(1))
+
+
+def rss(pid):
+    with open("/proc/%d/status" % pid) as file:
+        return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1)) * 1024
+
+
+def frozen(fleet):
+    return json.loads(fleet.program(
+        "flotilla-agent", "status", "--config", fleet.devices["a"].config,
+        "-o", "json")[1])["frozen"]
+
+
+@contextlib.contextmanager
+def logged(fleet, word, seconds=3):
+    """Behind the block the device's log says `word`, newly."""
+    log = fleet.devices["a"].log
+    begin = os.path.getsize(log)
+    yield
+
+    def says():
+        with open(log, encoding="utf-8", errors="replace") as file:
+            file.seek(begin)
+            return word in file.read()
+    F.wait_until("`%s` in the log" % word, seconds, says, every=0.01)
+
+
+def serves(device, release, seconds=20):
+    def ask():
+        try:
+            return device.ask(QUESTION, "tiny")[1] == release
+        except (OSError, F.Failed, http.client.HTTPException):
+            return False
+    F.wait_until("%s serves %s" % (device.name, release), seconds, ask)
+
+
+@pytest.fixture(scope="module")
+def rogue(up):
+    """A second device whose owner is up to no good."""
+    device = F.Device(up, "rogue")
+    device.enroll(up.token, ("note=" + ESCAPES,))
+    identity = os.path.join(device.state, "identity")
+    facts = json.load(open(os.path.join(identity, "identity.json")))
+    host, port = facts["mqtt"].split("//")[1].split(":")
+    device.where = (host, int(port), os.path.join(identity, "ca.pem"),
+                    os.path.join(identity, "device.pem"),
+                    os.path.join(identity, "device.key"))
+    device.id = facts["device"]
+    device.topic = "flotilla/v1/test/d/%s/" % device.id
+    yield device
+    shutil.rmtree(device.dir)
+    up.cli("device", "delete", "rogue", "--confirm", "rogue")

@@ -1,0 +1,285 @@
+"""Damage on a device's own disk, and engines that die or hang.
+"""
+import hashlib
+import http.client
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+import fleet as F
+from bad_parts import (OLD, QUESTION, refused, scratch, serves,  # noqa: F401
+    unharmed, up)
+
+# ---- a device's own disk --------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def lab(up):
+    """A second device, in a group of its own, to be mistreated."""
+    token = os.path.join(up.scratch, "lab.token")
+    up.cli("token", "create", "--group", "lab", "--uses", "9", "--to", token,
+           "-q")
+    device = up.add_device("b", token)
+    up.online(["b"])
+    up.roll("tiny@1", "--group", "lab")
+    yield device
+    device.stop()
+    up.devices.pop("b")
+    shutil.rmtree(device.dir)
+
+
+def in_state(device, *path):
+    return os.path.join(device.state, *path)
+
+
+def overwrite(path, change):
+    data = bytearray(open(path, "rb").read())
+    data = change(data)
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def zero(data, begin, end):
+    data[begin:end] = b"\0" * (end - begin)
+    return data
+
+
+def flip(data, at):
+    data[at] ^= 0x20
+    return data
+
+
+RECORDS = (0, 4096)  # where the two records of a slot file begin
+
+
+def test_one_damaged_record_does_not_take_the_model_away(up, lab):
+    path = in_state(lab, "slots", "tiny.bin")
+    for which in RECORDS:
+        for change in (lambda d: zero(d, which, which + 512),
+                       lambda d: flip(d, which + 20)):
+            lab.stop()
+            overwrite(path, change)
+            lab.start()
+            serves(lab, "tiny@1")
+
+
+@pytest.mark.parametrize("data", [b"", b"x", b"garbage" * 3000])
+def test_damaged_records_are_told_and_the_fleet_heals_them(up, lab, data):
+    lab.stop()
+    with open(in_state(lab, "slots", "tiny.bin"), "wb") as file:
+        file.write(data)
+    lab.start()
+    up.online(["b"])
+    up.roll("tiny@1", "--group", "lab")
+    serves(lab, "tiny@1")
+
+
+def test_a_bit_of_the_model_flipped_on_disk_is_not_served(up, lab):
+    digest = hashlib.sha256(open(OLD, "rb").read()).hexdigest()
+    path = in_state(lab, "blobs", "sha256-" + digest)
+    lab.stop()
+    os.chmod(path, 0o644)
+    overwrite(path, lambda d: flip(d, len(d) // 2))
+    begin = os.path.getsize(lab.log)
+    lab.start()
+    try:
+        F.wait_until("it is found", 5, lambda: "target.hash" in open(
+            lab.log, errors="replace").read()[begin:])
+        # LO03 also wants it to be fetched again; that is not built yet.
+    finally:
+        lab.stop()
+        shutil.copy(OLD, path)
+        os.chmod(path, 0o444)
+        lab.start()
+    serves(lab, "tiny@1")
+
+
+def test_a_damaged_outbox_keeps_no_device_from_serving(up, lab):
+    path = in_state(lab, "outbox.db")
+    for change in (lambda d: d[:0], lambda d: d[:1000],
+                   lambda d: bytearray(b"garbage" * 1000),
+                   lambda d: zero(d, 4096, len(d))):
+        lab.stop()
+        overwrite(path, change)
+        lab.start()
+        serves(lab, "tiny@1")
+    up.online(["b"])
+
+
+def test_symlinks_in_the_state_are_not_followed(up, lab):
+    target = scratch(up, "victim", b"precious")
+    lab.stop()
+    for folder in ("partial", "blobs"):
+        os.symlink(target, in_state(lab, folder, "sha256-" + "a" * 64))
+    wanted = up.ask("release", "get", "tiny@2")["document"]["files"]
+    for way in (w for f in wanted for w in f["get"]):
+        for name in (way["digest"].replace(":", "-"),
+                     way["digest"][7:] + ".part"):
+            for folder in ("partial", "blobs"):
+                if not os.path.exists(in_state(lab, folder, name)):
+                    os.symlink(target, in_state(lab, folder, name))
+    lab.start()
+    serves(lab, "tiny@1")
+    up.online(["b"])
+    started = up.ask("rollout", "start", "tiny@2", "--group", "lab", "--phase",
+                     "100%", "--soak", "200ms")
+    up.cli("rollout", "wait", started["id"], "--timeout", "20s", "-q",
+           check=False)
+    assert open(target, "rb").read() == b"precious"
+    for release in ("tiny@1", "tiny@2"):
+        try:
+            serves(lab, release, 3)
+            break
+        except F.Failed:
+            assert release == "tiny@1"
+    lab.stop()
+    for folder in ("partial", "blobs"):
+        for name in os.listdir(in_state(lab, folder)):
+            if os.path.islink(in_state(lab, folder, name)):
+                os.unlink(in_state(lab, folder, name))
+    lab.start()
+    up.online(["b"])
+
+
+def test_open_secrets_and_foreign_authorities_are_refused(up, lab):
+    key = in_state(lab, "identity", "device.key")
+    lab.stop()
+    os.chmod(key, 0o644)  # CF03
+    refused(up, 2, "cfg.perm", "flotilla-agent", "--config", lab.config)
+    os.chmod(key, 0o600)
+    os.chmod(lab.state, 0o755)
+    refused(up, 2, "cfg.perm", "flotilla-agent", "--config", lab.config)
+    os.chmod(lab.state, 0o700)
+    ca = in_state(lab, "identity", "ca.pem")
+    good = open(ca, "rb").read()
+    other = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj",
+         "/CN=x", "-days", "1", "-keyout", "/dev/null"], check=True,
+        capture_output=True).stdout
+    for text in (b"", b"garbage", other):  # CF05
+        with open(ca, "wb") as file:
+            file.write(text)
+        begin = os.path.getsize(lab.log)
+        lab.start()
+        time.sleep(0.7)
+        log = open(lab.log, errors="replace").read()[begin:]
+        if lab.process.poll() is None:
+            # paho does not tell more than "TLS connect failure"
+            assert "net.tls" in log or "TLS connect failure" in log, log
+            assert not [d for d in up.ask("device", "list")
+                        if d["name"] == "b" and d["state"] == "online"]
+        else:
+            assert re.search(r"error\[", log), log
+        lab.stop()
+    with open(ca, "wb") as file:
+        file.write(good)
+    lab.start()
+    up.online(["b"])
+
+
+# ---- engines that die or hang -----------------------------------------------------
+
+def candidate(device, known, seconds):
+    """Pid of an engine that was not there before."""
+    def fresh():
+        return [p for p in device.children("flotilla-engine")
+                if p not in known]
+    return F.wait_until("a second engine", seconds, fresh, every=0.001)[0]
+
+
+def signalled(pid, how):
+    try:
+        os.kill(pid, how)
+    except ProcessLookupError:
+        pass
+
+
+def fails(up, lab, version, how, times, ids, *more):
+    """A rollout whose engine gets a signal; the old release serves on."""
+    before = lab.ask(QUESTION, "tiny")[1]
+    up.publish("tiny@" + version, "tiny-v2.1.Q4_0.gguf",
+               "golden-tiny-v2.1.json", "--label", version)
+    known = set(lab.children("flotilla-engine"))
+    started = up.ask("rollout", "start", "tiny@" + version, "--group", "lab",
+                     "--phase", "100%", "--soak", "300ms", *more)["id"]
+    for _ in range(times):
+        try:
+            pid = candidate(lab, known, 1.5)
+        except F.Failed:
+            break
+        signalled(pid, how)
+        known.add(pid)
+        time.sleep(0.1)
+        if up.rollout_device(started, "b")["state"] in ("failed",
+                                                        "rolled-back"):
+            break
+    up.cli("rollout", "wait", started, "--for", "rolled-back", "--timeout",
+           "30s", "-q")
+    one = up.rollout_device(started, "b")
+    assert one["state"] in ("failed", "rolled-back"), one
+    assert one["error"]["id"] in ids, one
+    assert one["error"]["what"]
+    serves(lab, before)
+    return one
+
+
+def test_a_candidate_whose_engine_dies_is_refused(up, lab):
+    fails(up, lab, "20", signal.SIGKILL, 6, ("engine.crash", "probe.timeout"))
+
+
+def test_a_candidate_whose_engine_hangs_is_refused(up, lab):
+    lab.stop()
+    lab.write_config("hang: 2s\n")
+    lab.start()
+    up.online(["b"])
+    serves(lab, "tiny@1")
+    fails(up, lab, "21", signal.SIGSTOP, 6, ("engine.hang", "probe.timeout"),
+          "--probe-timeout", "2s")
+    F.wait_until("the hung engine is killed", 6, lambda: not [
+        p for p in lab.children("flotilla-engine") if is_stopped(p)])
+
+
+def is_stopped(pid):
+    try:
+        with open("/proc/%d/status" % pid) as file:
+            return "T (stopped)" in file.read()
+    except OSError:
+        return False
+
+
+def test_a_release_whose_engine_keeps_dying_is_taken_back(up, lab):
+    before = lab.ask(QUESTION, "tiny")[1]
+    up.publish("tiny@22", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json",
+               "--label", "22")
+    started = up.ask("rollout", "start", "tiny@22", "--group", "lab",
+                     "--phase", "100%", "--soak", "60s")["id"]
+    F.wait_until("on trial", 15, lambda: up.rollout_device(started, "b")[
+        "state"] == "soaking")
+    serves(lab, "tiny@22")
+
+    def ended():
+        return up.rollout_device(started, "b")["state"] in ("rolled-back",
+                                                            "failed")
+    for _ in range(8):
+        if ended():
+            break
+        try:
+            if lab.ask(QUESTION, "tiny", timeout=5)[1] == "tiny@22":
+                for pid in serving_engines(lab):
+                    signalled(pid, signal.SIGKILL)
+        except (OSError, F.Failed, http.client.HTTPException):
+            pass
+        time.sleep(0.2)
+    F.wait_until("taken back", 20, ended)
+    one = up.rollout_device(started, "b")
+    assert one["error"]["id"] in ("engine.crash", "soak.failed"), one
+    serves(lab, before)
+
+
+def serving_engines(device):
+    """All of them: which one serves is not told, the old one may die too."""
+    return device.children("flotilla-engine")

@@ -1,0 +1,272 @@
+"""Bad orders and messages: nothing unsigned, stale or foreign acts.
+"""
+import base64
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import fleet as F
+from bad_parts import (ESCAPES, ORDER, QUESTION, RELEASE, frozen,  # noqa: F401
+    logged, refused, rest, rogue, scratch, unharmed, up)
+from controller_parts import sign
+from mqtt_client import Client
+
+# ---- orders and messages ------------------------------------------------------
+
+class Controller:
+    """The controller's place at the broker, while the real one stands still."""
+
+    number = 0  # of all orders that were made here
+
+    def __init__(self, fleet):
+        self.fleet = fleet
+        data = os.path.join(fleet.dir, "controller")
+        self.key = os.path.join(data, "keys", "order.key")
+        port = re.search(r"mqtts://127.0.0.1:(\d+)", open(os.path.join(
+            fleet.dir, "controller.log")).read()).group(1)
+        self.where = ("127.0.0.1", int(port), os.path.join(
+            data, "pki", "ca.pem"), os.path.join(data, "pki", "mqtt.pem"),
+            os.path.join(data, "pki", "mqtt.key"), "controller")
+        self.topic = "flotilla/v1/test/d/%s/" % fleet.id
+
+    def __enter__(self):
+        self.fleet.controller.send_signal(signal.SIGSTOP)
+        self.client = Client(*self.where)
+        self.client.subscribe(self.topic + "#")
+        desired = self.client.wait(lambda m: m[0].endswith("/desired"))
+        self.desired = json.loads(desired[1])
+        self.last = json.loads(base64.b64decode(
+            self.desired["order"]["payload"]))
+        return self
+
+    def __exit__(self, *_):
+        self.client.close()
+        self.fleet.controller.send_signal(signal.SIGCONT)
+        self.fleet.online(["a"], 60)
+
+    def order(self, op="rollback", **more):
+        """A good order but for `more`, about a release this device lacks."""
+        Controller.number += 1
+        now = int(time.time() * 1000)
+        body = {"v": 1, "fleet": "test", "id": "o-9%03d" % self.number,
+                "op": op, "scope": {"device": self.fleet.id},
+                "epoch": self.last["epoch"],
+                "seq": self.last["seq"] + 20 + self.number,
+                "issued_at_ms": now, "expires_at_ms": now + 60000,
+                "by": "tests", "args": {
+                    "model": "tiny", "from": ["sha256:" + "5" * 64],
+                    "to": "previous", "reason": "test"}}
+        body.update(more)
+        return body
+
+    def send(self, envelope):
+        self.client.publish(self.topic + "cmd", json.dumps(
+            {"v": 1, "order": envelope}))
+
+    def signed(self, body, key=None, kind=ORDER):
+        return json.loads(sign(body, key or self.key, kind))
+
+    def told(self, *words, seconds=5):
+        """An ack or event of the device that has all these words."""
+        return self.client.wait(lambda m: (m[0].endswith("/ack") or m[0]
+                                .endswith("/event")) and all(
+            word.encode() in m[1] for word in words), seconds)
+
+
+def test_orders_that_may_not_act_do_not(up):
+    other = os.path.join(up.scratch, "other.key")
+    if not os.path.exists(other):
+        subprocess.run(["openssl", "ecparam", "-name", "prime256v1",
+                        "-genkey", "-noout", "-out", other], check=True)
+    now = int(time.time() * 1000)
+    digest = up.ask("release", "get", "tiny@1")["digest"]
+    with Controller(up) as me:
+        good = me.order("freeze", args={})
+        for ids, body, key, kind in (
+                ("sig.unknown_key", me.order("freeze"), other, ORDER),
+                ("meta.wrong_type", me.order("freeze"), None, RELEASE),
+                ("meta.fleet", me.order("freeze", fleet="acme-b"), None,
+                 ORDER),
+                ("cmd.format", me.order("explode"), None, ORDER),
+                ("cmd.format", me.order("freeze", seq=-1), None, ORDER),
+                ("cmd.format", me.order("freeze", expires_at_ms=2 ** 63 - 1), None,
+                 ORDER)):
+            with logged(up, ids):
+                me.send(me.signed(body, key, kind))
+        for word, body in (
+                ("cmd.expired", me.order(
+                    "freeze", issued_at_ms=now - 90000,
+                    expires_at_ms=now - 30000)),  # MQ06
+                ("cmd.epoch", me.order("freeze", epoch=0)),
+                ("state.conflict", me.order(
+                    args={"model": "tiny", "from": [
+                        digest], "to": "sha256:" + "7" * 64,
+                        "reason": "x"}))):  # MQ08
+            me.send(me.signed(body))
+            assert me.told(body["id"], "refused", word), word
+        envelope = me.signed(good)
+        flipped = dict(envelope, payload=envelope["payload"][:-8] + "AAAAAAA=")
+        with logged(up, "sig.bad"):
+            me.send(flipped)
+        assert frozen(up) is False
+
+
+def test_an_order_sent_twice_acts_once(up):
+    with Controller(up) as me:
+        body = me.order("freeze", args={})
+        envelope = me.signed(body)
+        me.send(envelope)
+        assert me.told(body["id"], "done")
+        undo = me.order("unfreeze", args={})
+        me.send(me.signed(undo))
+        assert me.told(undo["id"], "done")
+        me.client.messages.clear()
+        me.send(envelope)  # MQ05: the stored outcome, no second freeze
+        assert me.told(body["id"], "done")
+        assert frozen(up) is False
+
+
+def test_an_order_of_the_far_future_does_not_stop_later_ones(up):
+    with Controller(up) as me:
+        far = int(time.time() * 1000) + 10 * 365 * 86400000
+        body = me.order("unfreeze", args={}, issued_at_ms=far,
+                        expires_at_ms=far + 60000)
+        with logged(up, "cmd.future"):
+            me.send(me.signed(body))
+        later = me.order("unfreeze", args={})
+        me.send(me.signed(later))
+        assert me.told(later["id"], "done"), me.client.messages[-3:]
+
+
+def test_messages_that_are_no_messages_change_nothing(up):
+    with Controller(up) as me:
+        for payload in (b"", b"{", b"\xff" * 50, b"[]", b'{"v":2}', b'{"v":1}',
+                        b'{"v":1,"order":[]}', b'{"v":1,"order":{}}',
+                        b'{"v":1,"ack":-1}', b'{"v":1,"ack":1e308}',
+                        b'{"v":1,"ack":99999999999999999999}',
+                        b'{"v":1,"op":"%n%s"}', b"[" * 60000,
+                        b'{"v":1,"v":1}', os.urandom(60000)):
+            me.client.publish(me.topic + "cmd", payload)
+            me.client.publish("flotilla/v1/test/g/all/order", payload)
+            me.client.publish(me.topic + "desired", payload)
+        body = me.order("unfreeze", args={})
+        me.send(me.signed(body))
+        assert me.told(body["id"], "done"), "the device still listens"
+        # MQ09: a retained order that expired long ago, in the group's list
+        old = me.order("freeze", scope={"group": "all"}, args={},
+                       issued_at_ms=1763000000000,
+                       expires_at_ms=1763000060000)
+        me.client.publish("flotilla/v1/test/g/all/order", json.dumps(
+            {"v": 1, "orders": [me.signed(old)]}), retain=True)
+        assert me.told(old["id"], "cmd.expired")
+        assert frozen(up) is False
+        # put back what the broker held
+        me.client.publish("flotilla/v1/test/g/all/order",
+                          '{"v":1,"orders":[]}', retain=True)
+        me.client.publish(me.topic + "desired", json.dumps(me.desired),
+                          retain=True)
+
+
+def test_a_device_cannot_speak_for_or_listen_to_others(up, rogue):
+    me = Client(*rogue.where, rogue.id)
+    theirs = "flotilla/v1/test/d/%s/" % up.id
+    me.subscribe("#")
+    me.subscribe(theirs + "#")
+    answer = up.devices["a"].ask(QUESTION, "tiny")
+    time.sleep(1.2)  # a heartbeat of the other device
+    assert not [m for m in me.messages if rogue.id not in m[0] and
+                "/c/mark" not in m[0] and "/g/" not in m[0]], me.messages
+    before = up.ask("device", "get", "a")
+    for word in ("reported", "event", "tele", "presence", "cmd", "desired"):
+        try:
+            me.publish(theirs + word, '{"v":1,"online":false}', retain=True,
+                       wait=False)
+            me.wait_closed(2)
+        except OSError:
+            pass
+        me = Client(*rogue.where, rogue.id)
+    after = up.ask("device", "get", "a")
+    assert after["state"] == before["state"] == "online" and answer
+    # MQ03: whatever it calls itself, it is itself
+    liar = Client(*rogue.where, up.id)
+    time.sleep(0.3)
+    assert up.ask("device", "get", "a")["state"] == "online"
+    liar.close()
+
+
+def dropped(fleet):
+    return int(re.search(r"^flotilla_messages_dropped_total (\d+)",
+                         rest(fleet, "GET", "/metrics")[1].decode(),
+                         re.M).group(1))
+
+
+def test_telemetry_that_cannot_be_is_dropped_and_counted(up, rogue):
+    me = Client(*rogue.where, rogue.id)
+    before = dropped(up)
+    base = {"v": 1, "seq": 1, "at_ms": 1, "window_ms": 2000, "model": "tiny",
+            "release": "sha256:" + "1" * 64, "version": "1", "counters": {},
+            "gauges": {}, "histograms": {}}
+    sent = [json.dumps(dict(base, **more)) for more in (
+        {"counters": {"requests": -1}}, {"counters": {"requests": 2 ** 63}},
+        {"counters": {"requests": "many"}}, {"gauges": {"queue": 1e308}},
+        {"gauges": {"queue": float("nan")}},
+        {"histograms": {"ttft_us": "AAAA"}}, {"histograms": {"ttft_us": 5}},
+        {"window_ms": -5}, {"model": ESCAPES}, {"version": "x" * 5000},
+        {"release": "sha256:x"})]
+    sent += ["{", "", "\0", json.dumps(base)[:-9]]
+    for payload in sent:
+        me.publish(rogue.topic + "tele", payload)
+    F.wait_until("they are counted", 5,
+                 lambda: dropped(up) >= before + len(sent) - 3)
+    # MQ14: 10 MB: the broker hangs up, nobody else notices
+    try:
+        me.publish(rogue.topic + "tele", b"x" * (10 << 20), wait=False)
+    except OSError:
+        pass
+    assert me.wait_closed(10)
+    # MQ15: a clock of 1970 or 2106 is taken, with the time of receipt
+    me = Client(*rogue.where, rogue.id)
+    for number, at in enumerate((0, 4294967295000, 2 ** 53)):
+        me.publish(rogue.topic + "tele", json.dumps(dict(
+            base, seq=10 + number, at_ms=at, counters={"requests": 1})))
+    me.close()
+    series = up.ask("telemetry", "query", "requests", "--by", "device",
+                    "--since", "1h")["series"]
+    assert all(0 <= s["sum"] < 10000 for s in series)
+
+
+def test_strings_of_a_device_do_not_move_the_terminal(up, rogue):
+    me = Client(*rogue.where, rogue.id)
+    evil = "<img src=x onerror=alert(1)>" + ESCAPES
+    me.publish(rogue.topic + "reported", json.dumps({
+        "v": 1, "device": rogue.id, "name": evil, "agent": evil, "rev": 1,
+        "groups": [evil], "serving": {"model": "tiny", "release": "sha256:" +
+                                      "2" * 64, "version": evil,
+                                      "state": evil},
+        "execution": {"id": evil, "state": evil, "reason": evil}}),
+        retain=True)
+    me.publish(rogue.topic + "event", json.dumps({
+        "v": 1, "boot": "00000000-0000-4000-8000-000000000000", "seq": 1,
+        "at_ms": 1, "type": "note", "error": {"id": evil, "what": evil}}))
+    me.publish(rogue.topic + "presence", '{"v":1,"online":true}', retain=True)
+    time.sleep(0.5)
+    for args in (("device", "list"), ("device", "get", "rogue"),
+                 ("device", "get", "rogue", "--timeline"), ("audit", "list"),
+                 ("rollout", "list")):
+        code, out, err = up.cli(*args, check=False)
+        assert code == 0, err
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]",
+                             out + err), (args, out)
+        json.loads(up.cli(*args, "-o", "json")[1])
+    me.close()
+    for reason in (ESCAPES, "<script>"):
+        got = up.ask("rollout", "start", "tiny@1", "--reason", reason,
+                     "--phase", "100%", "--soak", "100ms")["id"]
+        up.cli("rollout", "abort", got)
+        time.sleep(0.3)
+        _, out, err = up.cli("rollout", "get", got)
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]",
+                             out + err), repr(out + err)
