@@ -244,6 +244,23 @@ static void seen_back(struct flo_rollout *rollout, size_t index,
     member_stored(index, actions);
 }
 
+/* It answered that it cannot leave the release: its state stays true, and
+ * nobody waits for it. */
+static void stays(struct flo_rollout *rollout, size_t index,
+                  struct flo_rollout_actions *actions)
+{
+    struct flo_rollout_member *member = &rollout->members[index];
+    size_t used = strlen(rollout->reason);
+
+    if (rollout->state != FLO_ROLLOUT_ROLLING_BACK || member->is_back) {
+        return;
+    }
+    snprintf(rollout->reason + used, sizeof(rollout->reason) - used,
+             "; %.8s cannot go back", member->device);
+    member->is_back = true;
+    member_stored(index, actions);
+}
+
 static void left(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                  struct flo_rollout_actions *actions)
 {
@@ -309,6 +326,8 @@ static int device_step(struct flo_rollout *rollout,
         executed(rollout, index, event, actions);
     } else if (event->kind == FLO_ROLLOUT_EVENT_BACK) {
         seen_back(rollout, index, event->now_ms, actions);
+    } else if (event->kind == FLO_ROLLOUT_EVENT_STAYS) {
+        stays(rollout, index, actions);
     }
     return 0;
 }
@@ -326,6 +345,7 @@ int flo_rollout_step(struct flo_rollout *rollout,
     case FLO_ROLLOUT_EVENT_HEARD:
     case FLO_ROLLOUT_EVENT_EXECUTION:
     case FLO_ROLLOUT_EVENT_BACK:
+    case FLO_ROLLOUT_EVENT_STAYS:
         rv = device_step(rollout, event, actions, err);
         break;
     case FLO_ROLLOUT_EVENT_TICK:

@@ -51,7 +51,8 @@ struct flo_rollout_member {
     uint8_t phase;  /* FLO_ROLLOUT_PHASES_MAX: in none */
     uint8_t state;  /* enum flo_execution */
     bool is_silent; /* counts as failed until it speaks */
-    bool is_back;   /* not on this release any more, after a rollback */
+    bool is_back;   /* a rollback waits for it no more: it left the release,
+                       or said that it has nothing to go back to */
     bool is_dirty;  /* changed since the shell stored it */
     uint16_t bucket;
     uint32_t attempt; /* of the execution that `state` is about; 0: none */
@@ -103,6 +104,7 @@ struct flo_rollout {
     X(HEARD, "heard")         /* device: any message */                        \
     X(EXECUTION, "execution") /* device, attempt, execution, note */           \
     X(BACK, "back")           /* device: seen without this release */          \
+    X(STAYS, "stays")         /* device, note: it refused to go back */        \
     X(TICK, "tick")           /* time passed */                                \
     X(LISTENING, "listening") /* we hear devices again: forget silence */      \
     X(START, "start")         /* operator: note = who and why */               \

@@ -26,9 +26,9 @@ static bool report_names(const json_t *report, const char *release)
            text_is(json_object_get(report, "execution"), "release", release);
 }
 
-int flo_ingest_back_on_rollouts(const struct flo_message *message,
-                                const char *release_or_null,
-                                struct flo_err *err)
+static int tell_rollouts(const struct flo_message *message,
+                         const char *release_or_null,
+                         enum flo_rollout_event_kind kind, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
     int rv = 0;
@@ -43,14 +43,20 @@ int flo_ingest_back_on_rollouts(const struct flo_message *message,
                            ? strcmp(release_or_null, digest) == 0
                            : !report_names(message->json, digest);
         if (concerned && is_back) {
-            rv = flo_ingest_step(
-                message, entry,
-                (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
-                                           .device = message->device},
-                err);
+            rv = flo_ingest_step(message, entry,
+                                 (struct flo_rollout_event){
+                                     .kind = kind, .device = message->device},
+                                 err);
         }
     }
     return rv;
+}
+
+int flo_ingest_back_on_rollouts(const struct flo_message *message,
+                                const char *release_or_null,
+                                struct flo_err *err)
+{
+    return tell_rollouts(message, release_or_null, FLO_ROLLOUT_EVENT_BACK, err);
 }
 
 struct awaited {
@@ -219,6 +225,10 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
     bool is_over = next == FLO_OUTCOME_DONE || next == FLO_OUTCOME_IGNORED;
     if (rv == 0 && is_over && strcmp(acked.op, "rollback") == 0) {
         rv = flo_ingest_back_on_rollouts(message, acked.release, err);
+    } else if (rv == 0 && next == FLO_OUTCOME_REFUSED &&
+               strcmp(acked.op, "rollback") == 0) {
+        rv =
+            tell_rollouts(message, acked.release, FLO_ROLLOUT_EVENT_STAYS, err);
     } else if (rv == 0 && is_over && strcmp(acked.op, "abort") == 0) {
         rv = abort_done(message, &acked, err);
     } else if (rv == 0 && next == FLO_OUTCOME_REFUSED &&

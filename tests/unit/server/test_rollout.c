@@ -353,6 +353,23 @@ static void a_device_that_joins_later_falls_into_its_phase(void **state)
     world_free(world);
 }
 
+static void a_device_with_nothing_to_go_back_to_ends_the_waiting(void **state)
+{
+    (void)state;
+    struct world *world = world_started(3, 1);
+
+    goes_well(world, 1);
+    goes_well(world, 2);
+    goes_well(world, 3);
+    operator_does(world, FLO_ROLLOUT_EVENT_ROLLBACK);
+    about(world, 1, FLO_ROLLOUT_EVENT_BACK);
+    about(world, 2, FLO_ROLLOUT_EVENT_STAYS);
+    about(world, 3, FLO_ROLLOUT_EVENT_STAYS);
+
+    assert_int_equal(state_of(world, 2), FLO_EXECUTION_SUCCEEDED);
+    ends_as(world, FLO_ROLLOUT_ROLLED_BACK, "rollout-stays");
+}
+
 static void halt_takes_nothing_back(void **state)
 {
     (void)state;
@@ -498,6 +515,7 @@ int main(void)
         cmocka_unit_test(a_pause_holds_starts_and_resume_goes_on),
         cmocka_unit_test(an_abort_cancels_what_is_not_active),
         cmocka_unit_test(a_rollback_waits_for_every_touched_device),
+        cmocka_unit_test(a_device_with_nothing_to_go_back_to_ends_the_waiting),
         cmocka_unit_test(a_silent_device_counts_as_failed),
         cmocka_unit_test(an_offline_device_catches_up_later),
         cmocka_unit_test(repeated_and_reordered_events_change_nothing),
