@@ -40,6 +40,15 @@ def up(fleet):
     return fleet
 
 
+def test_the_first_release_has_nothing_to_go_back_to_and_stays(up):
+    up.cli("rollout", "rollback", "r-0001")
+    up.cli("rollout", "wait", "r-0001", "--for", "rolled-back", "--timeout",
+           "30s", "-q")
+    assert "cannot go back" in up.ask("rollout", "get", "r-0001")["reason"]
+    for device in up.devices.values():
+        serves(device, "tiny@1")
+
+
 def test_a_device_without_controller_serves_after_its_restart(up):
     device = up.devices["a"]
     up.controller.send_signal(signal.SIGKILL)
