@@ -208,7 +208,8 @@ static bool rows_agree(const struct flo_kernel *kernel, struct check *check,
 
 /* Everything seen, or (`is_local`) a window and capped scores. */
 static bool attention_agrees(const struct flo_kernel *kernel,
-                             struct check *check, bool is_f16, bool is_local)
+                             struct check *check, enum flo_cache type,
+                             bool is_local)
 {
     enum { ROOM = CHECK_HEAD * 48 };
     static const size_t lengths[] = {1, CHECK_POSITIONS, 16, 17};
@@ -221,7 +222,7 @@ static bool attention_agrees(const struct flo_kernel *kernel,
         struct flo_attention a = {
             .keys = keys,
             .values = values,
-            .is_f16 = is_f16,
+            .type = type,
             .head_size = CHECK_HEAD,
             .scale = 0.3f,
             .cap = is_local ? 0.5f : 0,
@@ -230,7 +231,7 @@ static bool attention_agrees(const struct flo_kernel *kernel,
 
         for (size_t p = 0; p < CHECK_POSITIONS; p++) {
             const float *from = check->values + p * CHECK_HEAD;
-            pair[k]->store(from, from + 7, CHECK_HEAD, p, is_f16, keys, values);
+            pair[k]->store(from, from + 7, CHECK_HEAD, p, type, keys, values);
         }
         for (size_t r = 0; r < FLO_ATTEND_ROWS; r++) {
             a.queries[r] = check->values + r * 100;
@@ -271,8 +272,9 @@ bool flo_kernel_agrees(const struct flo_kernel *kernel, const char **what)
         return false;
     }
     *what = "attention";
-    for (int i = 0; i < 4; i++) {
-        if (!attention_agrees(kernel, &check, i % 2 != 0, i / 2 != 0)) {
+    for (int i = 0; i < 2 * FLO_CACHE_COUNT; i++) {
+        if (!attention_agrees(kernel, &check, (enum flo_cache)(i / 2),
+                              i % 2 != 0)) {
             return false;
         }
     }

@@ -44,11 +44,49 @@ typedef void flo_matmul_fn(const void *weights, size_t row_bytes, size_t rows,
                            const struct flo_activations *x, float *y,
                            size_t stride);
 
+/* The KV cache of one head: blocks of FLO_KV_BLOCK positions, keys and values
+ * apart.  In a block keys stand transposed, [head_size][16], values by rows,
+ * [16][head_size].  The quantised types have a scale (f16) for every 32
+ * values of a position, behind the codes: [scales][16] and [16][scales].
+ * Q4_0 packs codes + 8 of positions i (low) and i + 8 into a byte for keys,
+ * of values d (low) and d + head_size / 2 for values. */
+enum flo_cache {
+    FLO_CACHE_F16,
+    FLO_CACHE_F32,
+    FLO_CACHE_Q8_0,
+    FLO_CACHE_Q4_0,
+};
+#define FLO_CACHE_COUNT 4
+#define FLO_CACHE_HEAD_MAX 512 /* values of a head */
+
+/* Scales of one position. */
+static inline size_t flo_cache_scales(size_t head_size)
+{
+    return (head_size + 31) / 32;
+}
+/* Bytes of the codes of a block. */
+static inline size_t flo_cache_code_bytes(enum flo_cache type, size_t head_size)
+{
+    static const uint8_t nibbles[] = {4, 8, 2, 1}; /* of a value */
+
+    return head_size * FLO_KV_BLOCK * nibbles[type] / 2;
+}
+/* Bytes of a block of keys or of values. */
+static inline size_t flo_cache_block_bytes(enum flo_cache type,
+                                           size_t head_size)
+{
+    size_t bytes = flo_cache_code_bytes(type, head_size);
+
+    if (type == FLO_CACHE_Q8_0 || type == FLO_CACHE_Q4_0) {
+        bytes += flo_cache_scales(head_size) * FLO_KV_BLOCK * sizeof(uint16_t);
+    }
+    return bytes;
+}
+
 /* Queries of heads that share one key and value head, over one sequence. */
 struct flo_attention {
-    const void *keys;   /* [context / 16][head_size][16] */
-    const void *values; /* [context][head_size] */
-    bool is_f16;        /* both; else float */
+    const void *keys, *values; /* blocks */
+    enum flo_cache type;
     size_t head_size;
     float scale;
     float cap;   /* scores s become cap * tanh(s / cap); 0: they stay */
@@ -92,7 +130,8 @@ struct flo_kernel {
     void (*add)(float *x, const float *y, size_t count);
     /* Put one head's key and value at `position` of the cache. */
     void (*store)(const float *key, const float *value, size_t head_size,
-                  size_t position, bool is_f16, void *keys, void *values);
+                  size_t position, enum flo_cache type, void *keys,
+                  void *values);
     /* out = softmax(scale * q . K) V over the positions seen. */
     void (*attend)(const struct flo_attention *attention);
 };

@@ -33,7 +33,8 @@ void flo_ref_gelu_multiply(float *gate, const float *up, size_t count);
 void flo_ref_soft_cap(float *x, float cap, size_t count);
 void flo_ref_add(float *x, const float *y, size_t count);
 void flo_ref_store(const float *key, const float *value, size_t head_size,
-                   size_t position, bool is_f16, void *keys, void *values);
+                   size_t position, enum flo_cache type, void *keys,
+                   void *values);
 void flo_ref_attend(const struct flo_attention *attention);
 
 #endif

@@ -1,7 +1,6 @@
 /* Plain C kernel: everything that is no matrix product.
  *
- * Norm, rotation, activation, the codes of activations, the KV cache
- * and attention with an online softmax. */
+ * Norm, rotation, activation, the codes of activations. */
 #include "engine/kernel/ref.h"
 
 #include <math.h>
@@ -139,114 +138,5 @@ void flo_ref_add(float *x, const float *y, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         x[i] += y[i];
-    }
-}
-
-void flo_ref_store(const float *key, const float *value, size_t head_size,
-                   size_t position, bool is_f16, void *keys, void *values)
-{
-    size_t block = position / FLO_KV_BLOCK * FLO_KV_BLOCK * head_size;
-    size_t lane = position % FLO_KV_BLOCK;
-    uint16_t *keys_half = keys, *values_half = values;
-    float *keys_float = keys, *values_float = values;
-
-    for (size_t d = 0; d < head_size; d++) {
-        size_t k = block + d * FLO_KV_BLOCK + lane;
-        size_t v = position * head_size + d;
-
-        if (is_f16) {
-            keys_half[k] = flo_half_of_float(key[d]);
-            values_half[v] = flo_half_of_float(value[d]);
-        } else {
-            keys_float[k] = key[d];
-            values_float[v] = value[d];
-        }
-    }
-}
-
-static inline float at(const void *array, bool is_f16, size_t index)
-{
-    return is_f16 ? flo_half_to_float(((const uint16_t *)array)[index])
-                  : ((const float *)array)[index];
-}
-
-/* Running softmax of one query: weights so far are relative to `largest`. */
-struct softmax {
-    float largest;
-    float total;
-};
-
-/* Scores of one block of positions into weights; returns what the output so
- * far must be multiplied with. */
-static float softmax_block(struct softmax *s, float *scores, size_t count)
-{
-    float largest = s->largest, correction;
-
-    for (size_t i = 0; i < count; i++) {
-        largest = scores[i] > largest ? scores[i] : largest;
-    }
-    if (largest == -INFINITY) { /* nothing but -inf or NaN so far */
-        largest = 0;
-    }
-    correction = expf(s->largest - largest);
-    s->total *= correction;
-    for (size_t i = 0; i < count; i++) {
-        scores[i] = expf(scores[i] - largest);
-        s->total += scores[i];
-    }
-    s->largest = largest;
-    return correction;
-}
-
-static void attend_row(const struct flo_attention *a, size_t row)
-{
-    struct softmax softmax = {.largest = -INFINITY};
-    const float *query = a->queries[row];
-    float *out = a->out[row];
-
-    size_t first = a->firsts[row];
-
-    memset(out, 0, a->head_size * sizeof(*out));
-    for (size_t p = first / FLO_KV_BLOCK * FLO_KV_BLOCK; p < a->lengths[row];
-         p += FLO_KV_BLOCK) {
-        size_t left = a->lengths[row] - p;
-        size_t count = left < FLO_KV_BLOCK ? left : FLO_KV_BLOCK;
-        float scores[FLO_KV_BLOCK] = {0};
-
-        for (size_t d = 0; d < a->head_size; d++) {
-            for (size_t i = 0; i < FLO_KV_BLOCK; i++) {
-                size_t k = p * a->head_size + d * FLO_KV_BLOCK + i;
-                scores[i] += query[d] * at(a->keys, a->is_f16, k);
-            }
-        }
-        for (size_t i = 0; i < count; i++) {
-            scores[i] *= a->scale;
-        }
-        if (a->cap > 0) {
-            flo_ref_soft_cap(scores, a->cap, count);
-        }
-        for (size_t i = 0; p + i < first; i++) {
-            scores[i] = -INFINITY;
-        }
-        float correction = softmax_block(&softmax, scores, count);
-        for (size_t d = 0; d < a->head_size; d++) {
-            out[d] *= correction;
-        }
-        for (size_t i = p < first ? first - p : 0; i < count; i++) {
-            for (size_t d = 0; d < a->head_size; d++) {
-                size_t v = (p + i) * a->head_size + d;
-                out[d] += scores[i] * at(a->values, a->is_f16, v);
-            }
-        }
-    }
-    for (size_t d = 0; d < a->head_size; d++) {
-        out[d] /= softmax.total;
-    }
-}
-
-void flo_ref_attend(const struct flo_attention *attention)
-{
-    for (size_t row = 0; row < attention->rows; row++) {
-        attend_row(attention, row);
     }
 }

@@ -57,7 +57,7 @@ static void store_head(struct flo_pass *pass, uint32_t index, uint32_t head)
         }
         turn_head(e, s->k + kv, layer->k_norm, by, t);
         e->kernel->store(s->k + kv, s->v + kv, h->head_size, pass->position + t,
-                         e->sizes.is_kv_f16, keys_of(pass, index, head),
+                         e->sizes.cache, keys_of(pass, index, head),
                          values_of(pass, index, head));
     }
 }
@@ -81,7 +81,7 @@ static void attend_head(struct flo_pass *pass, uint32_t layer, uint32_t head,
     struct flo_attention a = {
         .keys = keys_of(pass, layer, head),
         .values = values_of(pass, layer, head),
-        .is_f16 = e->sizes.is_kv_f16,
+        .type = e->sizes.cache,
         .head_size = h->head_size,
         .scale = h->attention_scale,
         .cap = h->attention_cap,

@@ -27,7 +27,7 @@ struct flo_sizes {
     uint32_t threads;
     uint32_t sessions;
     uint32_t batch;
-    bool is_kv_f16;
+    enum flo_cache cache;
     uint64_t head_bytes; /* keys (or values) of one head of one layer */
     uint64_t session_kv_bytes;
     uint64_t kv_bytes;

@@ -103,14 +103,29 @@ static uint64_t vocabulary_bytes(const struct flo_gguf *gguf)
 static void kv_sizes(const struct flo_hparams *h, uint32_t context,
                      struct flo_sizes *s)
 {
-    uint64_t value_bytes = s->is_kv_f16 ? 2 : 4;
+    uint64_t block_bytes = flo_cache_block_bytes(s->cache, h->head_size);
 
     s->context = context;
     s->capacity = (context + FLO_KV_BLOCK - 1) / FLO_KV_BLOCK * FLO_KV_BLOCK;
     /* At most 2^20 * 2^9 * 2^2 * 2^9 * 2^10 * 2 = 2^51: nothing overflows. */
-    s->head_bytes = (uint64_t)s->capacity * h->head_size * value_bytes;
+    s->head_bytes = s->capacity / FLO_KV_BLOCK * block_bytes;
     s->session_kv_bytes = s->head_bytes * 2 * h->n_head_kv * h->n_layer;
     s->kv_bytes = s->session_kv_bytes * s->sessions;
+}
+
+static enum flo_cache cache_of(enum flo_kv_type type)
+{
+    switch (type) {
+    case FLO_KV_F32:
+        return FLO_CACHE_F32;
+    case FLO_KV_Q8_0:
+        return FLO_CACHE_Q8_0;
+    case FLO_KV_Q4_0:
+        return FLO_CACHE_Q4_0;
+    case FLO_KV_F16:
+        break;
+    }
+    return FLO_CACHE_F16;
 }
 
 int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
@@ -124,7 +139,7 @@ int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
         .threads = default_to(options->threads, smaller(flo_pool_cpus(), 8)),
         .sessions = default_to(options->sessions, 1),
         .batch = default_to(options->batch, FLO_BATCH_DEFAULT),
-        .is_kv_f16 = options->kv_type == FLO_KV_F16,
+        .cache = cache_of(options->kv_type),
     };
     struct flo_arena arena = {0};
     struct flo_scratch scratch;

@@ -15,6 +15,28 @@ static int fits_u32(const char *name, uint64_t value, uint32_t *out,
     return 0;
 }
 
+static int read_kv_type(const char *name, enum flo_kv_type *out,
+                        struct flo_err *err)
+{
+    static const char *const names[] = {
+        [FLO_KV_F16] = "f16",
+        [FLO_KV_F32] = "f32",
+        [FLO_KV_Q8_0] = "q8_0",
+        [FLO_KV_Q4_0] = "q4_0",
+    };
+
+    for (size_t i = 0; name != NULL && i < FLO_COUNT(names); i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *out = (enum flo_kv_type)i;
+            return 0;
+        }
+    }
+    return name == NULL
+               ? 0
+               : flo_fail(err, FLO_E_USAGE,
+                          "--kv is '%s', not f16, f32, q8_0 or q4_0", name);
+}
+
 int flo_tool_engine_options(const struct flo_tool *tool,
                             struct flo_engine_options *options,
                             struct flo_err *err)
@@ -28,13 +50,7 @@ int flo_tool_engine_options(const struct flo_tool *tool,
         (rv = fits_u32("batch", tool->batch, &options->batch, err)) < 0) {
         return rv;
     }
-    if (tool->kv != NULL && strcmp(tool->kv, "f32") == 0) {
-        options->kv_type = FLO_KV_F32;
-    } else if (tool->kv != NULL && strcmp(tool->kv, "f16") != 0) {
-        return flo_fail(err, FLO_E_USAGE, "--kv is '%s', not f16 or f32",
-                        tool->kv);
-    }
-    return 0;
+    return read_kv_type(tool->kv, &options->kv_type, err);
 }
 
 int flo_tool_sampling(const struct flo_tool *tool,

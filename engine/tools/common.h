@@ -33,7 +33,7 @@ struct flo_tool {
         {"kernel", FLO_OPTION_TEXT, &(tool).kernel,                            \
          "NAME    avx2 or ref (default: FLOTILLA_KERNEL, or the best)"},       \
         {"kv", FLO_OPTION_TEXT, &(tool).kv,                                    \
-         "TYPE        f16 or f32 cache (default f16)"},                        \
+         "TYPE        cache: f16 (default), f32, q8_0 or q4_0"},               \
         {"batch", FLO_OPTION_U64, &(tool).batch,                               \
          "N        prompt tokens computed together (default 64)"},             \
     {                                                                          \

@@ -88,9 +88,10 @@ static void reference_load(struct reference *r, const char *name)
 
 static struct flo_engine *engine_open(const struct reference *r,
                                       const char *kernel, uint32_t threads,
-                                      uint32_t batch)
+                                      uint32_t batch, enum flo_kv_type kv_type)
 {
     struct flo_engine_options options = {
+        .kv_type = kv_type,
         .context = r->context,
         .threads = threads,
         .batch = batch,
@@ -154,7 +155,7 @@ static void check_all(const char *kernel, uint32_t threads, uint32_t batch)
         double error;
 
         reference_load(&r, names[i]);
-        engine = engine_open(&r, kernel, threads, batch);
+        engine = engine_open(&r, kernel, threads, batch, FLO_KV_F16);
         error = error_of(&r, engine);
         print_message("%s %s: error %.2e, peer %.2e\n",
                       flo_engine_info(engine)->kernel, names[i], error,
@@ -179,6 +180,31 @@ static void the_best_kernel_is_near_exact(void **state)
     check_all(NULL, 1, 0);
 }
 
+static void other_caches_keep_to_their_error(void **state)
+{
+    static const struct {
+        enum flo_kv_type type;
+        double error_max;
+    } kinds[] = {{FLO_KV_F32, 3e-4}, {FLO_KV_Q8_0, 2e-2}, {FLO_KV_Q4_0, 0.4}};
+
+    (void)state;
+    for (size_t i = 0; i < name_count * FLO_COUNT(kinds); i++) {
+        size_t k = i % FLO_COUNT(kinds);
+        struct reference r;
+        struct flo_engine *engine;
+        double error;
+
+        reference_load(&r, names[i / FLO_COUNT(kinds)]);
+        engine = engine_open(&r, NULL, 1, 0, kinds[k].type);
+        error = error_of(&r, engine);
+        if (!(error <= kinds[k].error_max)) {
+            fail_msg("%s, cache %d: error %.2e", r.model, kinds[k].type, error);
+        }
+        flo_engine_close(engine);
+        free(r.exact);
+    }
+}
+
 static void threads_and_small_batches_change_nothing(void **state)
 {
     (void)state;
@@ -198,7 +224,7 @@ static void greedy_goes_the_exact_way_up_to_a_close_call(void **state)
         struct reference r;
 
         reference_load(&r, names[i]);
-        engine = engine_open(&r, NULL, 1, 0);
+        engine = engine_open(&r, NULL, 1, 0, FLO_KV_F16);
         assert_int_equal(flo_session_open(engine, &session, NULL), 0);
         assert_int_equal(flo_sampler_open(engine, &greedy, &sampler, NULL), 0);
         assert_int_equal(flo_session_decode(session, r.tokens, r.token_count,
@@ -248,6 +274,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_c_is_near_exact),
         cmocka_unit_test(the_best_kernel_is_near_exact),
+        cmocka_unit_test(other_caches_keep_to_their_error),
         cmocka_unit_test(threads_and_small_batches_change_nothing),
         cmocka_unit_test(greedy_goes_the_exact_way_up_to_a_close_call),
     };

@@ -30,6 +30,8 @@ struct flo_sampler;
 enum flo_kv_type {
     FLO_KV_F16, /* half the memory; error about 1e-3 relative */
     FLO_KV_F32,
+    FLO_KV_Q8_0, /* 8.5 bits per value; error about 5e-3 */
+    FLO_KV_Q4_0, /* 4.5 bits per value; error about 1e-1 */
 };
 
 enum flo_vocabulary {

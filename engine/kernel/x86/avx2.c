@@ -218,14 +218,15 @@ static void add(float *x, const float *y, size_t count)
 }
 
 static void store(const float *key, const float *value, size_t head_size,
-                  size_t position, bool is_f16, void *keys, void *values)
+                  size_t position, enum flo_cache type, void *keys,
+                  void *values)
 {
     size_t block = position / FLO_KV_BLOCK * FLO_KV_BLOCK * head_size;
     uint16_t *k = (uint16_t *)keys + block + position % FLO_KV_BLOCK;
     uint16_t *v = (uint16_t *)values + position * head_size;
 
-    if (!is_f16 || head_size % 8 != 0) {
-        flo_ref_store(key, value, head_size, position, is_f16, keys, values);
+    if (type != FLO_CACHE_F16 || head_size % 8 != 0) {
+        flo_ref_store(key, value, head_size, position, type, keys, values);
         return;
     }
     for (size_t d = 0; d < head_size; d += 8) {

@@ -27,9 +27,9 @@ FLO_INLINE __m256 load_8(bool is_f16, const void *array, size_t index)
                   : _mm256_loadu_ps((const float *)array + index);
 }
 
-/* 16 scores of each row: q . K. */
+/* 16 scores of each row: q . K, over one block of keys. */
 FLO_INLINE void block_scores(const int R, bool is_f16,
-                             const struct flo_attention *a, size_t position,
+                             const struct flo_attention *a, const void *keys,
                              struct rows *rows)
 {
     __m256 acc[R_MAX][2];
@@ -42,9 +42,8 @@ FLO_INLINE void block_scores(const int R, bool is_f16,
         acc[r][0] = acc[r][1] = _mm256_setzero_ps();
     }
     for (size_t d = 0; d < a->head_size; d++) {
-        size_t at = position * a->head_size + d * BLOCK;
-        __m256 low = load_8(is_f16, a->keys, at);
-        __m256 high = load_8(is_f16, a->keys, at + 8);
+        __m256 low = load_8(is_f16, keys, d * BLOCK);
+        __m256 high = load_8(is_f16, keys, d * BLOCK + 8);
 
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
@@ -110,7 +109,7 @@ FLO_INLINE void block_softmax(struct rows *rows, int r)
 /* out = out * correction + weights . V; positions behind `count` are not
  * read: their values may be left over from another sequence. */
 FLO_INLINE void block_values(const int R, bool is_f16,
-                             const struct flo_attention *a, size_t position,
+                             const struct flo_attention *a, const void *values,
                              size_t count, const struct rows *rows)
 {
     for (size_t d = 0; d < a->head_size; d += 8) {
@@ -122,8 +121,7 @@ FLO_INLINE void block_values(const int R, bool is_f16,
                                    _mm256_set1_ps(rows->correction[r]));
         }
         for (size_t i = 0; i < count; i++) {
-            size_t at = (position + i) * a->head_size + d;
-            __m256 v = load_8(is_f16, a->values, at);
+            __m256 v = load_8(is_f16, values, i * a->head_size + d);
 
 #pragma GCC unroll 4
             for (int r = 0; r < R; r++) {
@@ -138,8 +136,75 @@ FLO_INLINE void block_values(const int R, bool is_f16,
     }
 }
 
-FLO_INLINE void attend(const int R, bool is_f16, const struct flo_attention *a)
+/* Eight codes to floats. */
+FLO_INLINE __m256 load_bytes(const uint8_t *p)
 {
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p)));
+}
+
+FLO_INLINE __m256 load_nibbles(const uint8_t *p, bool is_high)
+{
+    __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)p));
+
+    bytes = is_high ? _mm256_srli_epi32(bytes, 4)
+                    : _mm256_and_si256(bytes, _mm256_set1_epi32(15));
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(bytes, _mm256_set1_epi32(8)));
+}
+
+/* Keys [head_size][16] of a block of codes. */
+FLO_INLINE void unpack_keys(const enum flo_cache type, const uint8_t *block,
+                            size_t head_size, float *out)
+{
+    const uint8_t *scales = block + flo_cache_code_bytes(type, head_size);
+
+    for (size_t d = 0; d < head_size; d++, out += BLOCK) {
+        const uint8_t *by = scales + d / 32 * BLOCK * 2;
+        __m256 low, high;
+
+        if (type == FLO_CACHE_Q8_0) {
+            low = load_bytes(block + d * BLOCK);
+            high = load_bytes(block + d * BLOCK + 8);
+        } else {
+            low = load_nibbles(block + d * 8, false);
+            high = load_nibbles(block + d * 8, true);
+        }
+        _mm256_storeu_ps(out, _mm256_mul_ps(low, flo_load_half_8(by)));
+        _mm256_storeu_ps(out + 8,
+                         _mm256_mul_ps(high, flo_load_half_8(by + 16)));
+    }
+}
+
+/* The first `count` values [16][head_size] of a block of codes. */
+FLO_INLINE void unpack_values(const enum flo_cache type, const uint8_t *block,
+                              size_t head_size, size_t count, float *out)
+{
+    const uint8_t *scales = block + flo_cache_code_bytes(type, head_size);
+    size_t half = head_size / 2;
+
+    for (size_t i = 0; i < count; i++, out += head_size) {
+        const uint8_t *by = scales + i * flo_cache_scales(head_size) * 2;
+
+        for (size_t d = 0; d < head_size; d += 8) {
+            __m256 v =
+                type == FLO_CACHE_Q8_0
+                    ? load_bytes(block + i * head_size + d)
+                    : load_nibbles(block + i * half + d % half, d >= half);
+
+            _mm256_storeu_ps(
+                out + d,
+                _mm256_mul_ps(v, _mm256_set1_ps(flo_half(by + d / 32 * 2))));
+        }
+    }
+}
+
+FLO_INLINE void attend(const int R, const enum flo_cache type,
+                       const struct flo_attention *a)
+{
+    const bool is_f16 = type == FLO_CACHE_F16;
+    const bool is_coded = type == FLO_CACHE_Q8_0 || type == FLO_CACHE_Q4_0;
+    size_t block_bytes = flo_cache_block_bytes(type, a->head_size);
+    float floats[FLO_CACHE_HEAD_MAX * BLOCK]; /* of a block of codes */
     struct rows rows = {0};
     size_t longest = 0, first = a->firsts[0];
 
@@ -152,7 +217,16 @@ FLO_INLINE void attend(const int R, bool is_f16, const struct flo_attention *a)
     for (size_t p = first / BLOCK * BLOCK; p < longest; p += BLOCK) {
         size_t count = longest - p < BLOCK ? longest - p : BLOCK;
 
-        block_scores(R, is_f16, a, p, &rows);
+        const uint8_t *keys =
+            (const uint8_t *)a->keys + p / BLOCK * block_bytes;
+        const uint8_t *values =
+            (const uint8_t *)a->values + p / BLOCK * block_bytes;
+
+        if (is_coded) {
+            unpack_keys(type, keys, a->head_size, floats);
+        }
+        block_scores(R, is_f16, a, is_coded ? (const void *)floats : keys,
+                     &rows);
         for (int r = 0; r < R; r++) {
             size_t left = a->lengths[r] > p ? a->lengths[r] - p : 0;
 
@@ -165,7 +239,11 @@ FLO_INLINE void attend(const int R, bool is_f16, const struct flo_attention *a)
                 memset(rows.weights[r], 0, sizeof(rows.weights[r]));
             }
         }
-        block_values(R, is_f16, a, p, count, &rows);
+        if (is_coded) {
+            unpack_values(type, values, a->head_size, count, floats);
+        }
+        block_values(R, is_f16, a, is_coded ? (const void *)floats : values,
+                     count, &rows);
     }
     for (int r = 0; r < R; r++) {
         __m256 total = _mm256_set1_ps(rows.total[r]);
@@ -178,31 +256,43 @@ FLO_INLINE void attend(const int R, bool is_f16, const struct flo_attention *a)
     }
 }
 
-FLO_INLINE void attend_rows(bool is_f16, const struct flo_attention *a)
+FLO_INLINE void attend_rows(const enum flo_cache type,
+                            const struct flo_attention *a)
 {
     switch (a->rows) {
     case 1:
-        attend(1, is_f16, a);
+        attend(1, type, a);
         break;
     case 2:
-        attend(2, is_f16, a);
+        attend(2, type, a);
         break;
     case 3:
-        attend(3, is_f16, a);
+        attend(3, type, a);
         break;
     default:
-        attend(4, is_f16, a);
+        attend(4, type, a);
         break;
     }
 }
 
 void flo_avx2_attend(const struct flo_attention *attention)
 {
-    if (attention->head_size % 8 != 0) {
+    if (attention->head_size % 16 != 0) {
         flo_ref_attend(attention);
-    } else if (attention->is_f16) {
-        attend_rows(true, attention);
-    } else {
-        attend_rows(false, attention);
+        return;
+    }
+    switch (attention->type) {
+    case FLO_CACHE_F16:
+        attend_rows(FLO_CACHE_F16, attention);
+        break;
+    case FLO_CACHE_F32:
+        attend_rows(FLO_CACHE_F32, attention);
+        break;
+    case FLO_CACHE_Q8_0:
+        attend_rows(FLO_CACHE_Q8_0, attention);
+        break;
+    case FLO_CACHE_Q4_0:
+        attend_rows(FLO_CACHE_Q4_0, attention);
+        break;
     }
 }

@@ -69,22 +69,27 @@ static void expect_logits_of(struct flo_session *session,
 
 static void one_by_one_gives_the_same_as_together(void **state)
 {
-    struct flo_engine *engine =
-        open_tiny((struct flo_engine_options){.sessions = 2, .threads = 2});
-    struct flo_session *session = session_of(engine);
-    struct flo_timings timings;
+    static const enum flo_kv_type kinds[] = {FLO_KV_F16, FLO_KV_F32,
+                                             FLO_KV_Q8_0, FLO_KV_Q4_0};
 
     (void)state;
-    for (size_t i = 0; i < COUNT; i++) {
-        decode(session, tokens + i, 1);
-        assert_int_equal(flo_session_position(session), i + 1);
+    for (size_t k = 0; k < FLO_COUNT(kinds); k++) {
+        struct flo_engine *engine = open_tiny((struct flo_engine_options){
+            .sessions = 2, .threads = 2, .kv_type = kinds[k]});
+        struct flo_session *session = session_of(engine);
+        struct flo_timings timings;
+
+        for (size_t i = 0; i < COUNT; i++) {
+            decode(session, tokens + i, 1);
+            assert_int_equal(flo_session_position(session), i + 1);
+        }
+        expect_logits_of(session, engine, tokens, COUNT);
+        flo_session_timings(session, &timings);
+        assert_int_equal(timings.generated_tokens, COUNT);
+        assert_int_equal(timings.prompt_tokens, 0);
+        flo_session_close(session);
+        flo_engine_close(engine);
     }
-    expect_logits_of(session, engine, tokens, COUNT);
-    flo_session_timings(session, &timings);
-    assert_int_equal(timings.generated_tokens, COUNT);
-    assert_int_equal(timings.prompt_tokens, 0);
-    flo_session_close(session);
-    flo_engine_close(engine);
 }
 
 static void a_cut_session_goes_on_as_if_the_rest_never_was(void **state)
