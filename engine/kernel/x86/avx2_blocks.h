@@ -46,59 +46,93 @@ FLO_INLINE __m128i flo_high_nibbles(__m128i bytes)
     return flo_low_nibbles(_mm_srli_epi16(bytes, 4));
 }
 
+/* 16 unsigned bytes as 16-bit numbers. */
+FLO_INLINE __m256i flo_load_wide(const uint8_t *p)
+{
+    return _mm256_cvtepu8_epi16(flo_load_16(p));
+}
+
+/* 16 bytes: values 0..15 are their low halves, 16..31 their high ones. */
 FLO_INLINE struct flo_codes flo_codes_of_nibbles(const uint8_t *p)
 {
-    __m128i bytes = flo_load_16(p);
+    __m256i bytes = flo_load_wide(p);
 
-    return flo_codes_of_bytes(flo_low_nibbles(bytes), flo_high_nibbles(bytes));
+    return (struct flo_codes){_mm256_and_si256(bytes, _mm256_set1_epi16(15)),
+                              _mm256_srli_epi16(bytes, 4)};
 }
 
-/* 32 bytes, 255 where the bit of that number is set in four bytes. */
-FLO_INLINE __m256i flo_bytes_of_bits(const uint8_t *p)
+/* 16 numbers, all ones where the bit of that number is set in two bytes. */
+FLO_INLINE __m256i flo_words_of_bits(const uint8_t *p)
 {
-    const __m256i places =
-        _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2,
-                         2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
-    const __m256i bits = _mm256_set1_epi64x((long long)0x8040201008040201ull);
-    uint32_t word;
+    const __m256i bits =
+        _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048,
+                          4096, 8192, 16384, (short)32768u);
+    int16_t both;
 
-    memcpy(&word, p, sizeof(word));
-    __m256i all = _mm256_shuffle_epi8(_mm256_set1_epi32((int)word), places);
-    return _mm256_cmpeq_epi8(_mm256_and_si256(all, bits), bits);
+    memcpy(&both, p, sizeof(both));
+    return _mm256_cmpeq_epi16(_mm256_and_si256(_mm256_set1_epi16(both), bits),
+                              bits);
 }
 
-/* f16 values at p, p + step, ... for the parts that are there, else 0.  Put
- * together in registers: a store of parts and a load of the whole would wait
- * for each other. */
-FLO_INLINE __m256 flo_halves(const uint8_t *p, size_t step, size_t parts)
+/* Four bytes of a block each, from p, p + step, ... for the parts that are
+ * there, else 0: {0, 1, 2, 3} and {4, 5, 6, 7}.  Put together in registers: a
+ * load of the whole would wait for stores of its parts. */
+struct flo_words {
+    __m128i low, high;
+};
+
+FLO_INLINE __m128i flo_word(const uint8_t *p, size_t step, size_t part,
+                            size_t parts)
 {
-    uint64_t low = 0, high = 0;
-    uint16_t half;
+    int word = 0;
 
-#pragma GCC unroll 4
-    for (size_t i = 0; i < 4 && i < parts; i++) {
-        memcpy(&half, p + i * step, sizeof(half));
-        low |= (uint64_t)half << i * 16;
+    if (part < parts) {
+        memcpy(&word, p + part * step, sizeof(word));
     }
-#pragma GCC unroll 4
-    for (size_t i = 4; i < parts; i++) {
-        memcpy(&half, p + i * step, sizeof(half));
-        high |= (uint64_t)half << (i - 4) * 16;
-    }
-    return _mm256_cvtph_ps(_mm_set_epi64x((long long)high, (long long)low));
+    return _mm_cvtsi32_si128(word);
 }
 
+FLO_INLINE struct flo_words flo_words(const uint8_t *p, size_t step,
+                                      size_t parts)
+{
+    __m128i a = _mm_unpacklo_epi32(flo_word(p, step, 0, parts),
+                                   flo_word(p, step, 1, parts));
+    __m128i b = _mm_unpacklo_epi32(flo_word(p, step, 2, parts),
+                                   flo_word(p, step, 3, parts));
+    __m128i c = _mm_unpacklo_epi32(flo_word(p, step, 4, parts),
+                                   flo_word(p, step, 5, parts));
+    __m128i d = _mm_unpacklo_epi32(flo_word(p, step, 6, parts),
+                                   flo_word(p, step, 7, parts));
+
+    return (struct flo_words){_mm_unpacklo_epi64(a, b),
+                              _mm_unpacklo_epi64(c, d)};
+}
+
+/* Blocks that begin with an f16 scale. */
 FLO_INLINE struct flo_scales flo_scales_alone(const uint8_t *p, size_t step,
                                               size_t parts)
 {
-    return (struct flo_scales){flo_halves(p, step, parts), _mm256_setzero_ps()};
+    const __m128i low_halves = _mm_set1_epi32(0xffff);
+    struct flo_words w = flo_words(p, step, parts);
+    __m128i halves = _mm_packus_epi32(_mm_and_si128(w.low, low_halves),
+                                      _mm_and_si128(w.high, low_halves));
+
+    return (struct flo_scales){_mm256_cvtph_ps(halves), _mm256_setzero_ps()};
 }
 
+/* Blocks that begin with an f16 scale and an f16 offset. */
 FLO_INLINE struct flo_scales flo_scales_pair(const uint8_t *p, size_t step,
                                              size_t parts)
 {
-    return (struct flo_scales){flo_halves(p, step, parts),
-                               flo_halves(p + 2, step, parts)};
+    const __m128i low_halves = _mm_set1_epi32(0xffff);
+    struct flo_words w = flo_words(p, step, parts);
+    __m128i scales = _mm_packus_epi32(_mm_and_si128(w.low, low_halves),
+                                      _mm_and_si128(w.high, low_halves));
+    __m128i offsets =
+        _mm_packus_epi32(_mm_srli_epi32(w.low, 16), _mm_srli_epi32(w.high, 16));
+
+    return (struct flo_scales){_mm256_cvtph_ps(scales),
+                               _mm256_cvtph_ps(offsets)};
 }
 
 /* Eight unsigned bytes to floats. */
@@ -115,14 +149,16 @@ FLO_INLINE struct flo_scales scales_q4_0(const uint8_t *p, size_t parts)
     return flo_scales_alone(p, sizeof(struct flo_block_q4_0), parts);
 }
 
+/* code - 8 is the nibble with its top bit turned, as a signed number. */
 FLO_INLINE struct flo_codes codes_q4_0(const uint8_t *p, size_t part)
 {
-    const __m256i eight = _mm256_set1_epi16(8);
-    struct flo_codes c =
-        flo_codes_of_nibbles(p + part * sizeof(struct flo_block_q4_0) + 2);
+    __m128i bytes = flo_load_16(p + part * sizeof(struct flo_block_q4_0) + 2);
+    __m256i both =
+        _mm256_cvtepi8_epi16(_mm_xor_si128(bytes, _mm_set1_epi8((char)0x88)));
 
-    return (struct flo_codes){_mm256_sub_epi16(c.low, eight),
-                              _mm256_sub_epi16(c.high, eight)};
+    return (struct flo_codes){
+        _mm256_srai_epi16(_mm256_slli_epi16(both, 12), 12),
+        _mm256_srai_epi16(both, 4)};
 }
 
 FLO_INLINE struct flo_scales scales_q4_1(const uint8_t *p, size_t parts)
@@ -140,19 +176,18 @@ FLO_INLINE struct flo_scales scales_q5_0(const uint8_t *p, size_t parts)
     return flo_scales_alone(p, sizeof(struct flo_block_q5_0), parts);
 }
 
-/* code - 16 as a signed byte: where the fifth bit is 0 the high nibble is
- * all ones. */
+/* code - 16: where the fifth bit is 0, all bits above the nibble are 1. */
 FLO_INLINE struct flo_codes codes_q5_0(const uint8_t *p, size_t part)
 {
     const uint8_t *block = p + part * sizeof(struct flo_block_q5_0);
-    __m256i fifth = _mm256_andnot_si256(flo_bytes_of_bits(block + 2),
-                                        _mm256_set1_epi8((char)0xf0));
-    __m128i bytes = flo_load_16(block + 6);
+    const __m256i top = _mm256_set1_epi16(-16);
+    struct flo_codes c = flo_codes_of_nibbles(block + 6);
 
-    return flo_codes_of_bytes(
-        _mm_or_si128(flo_low_nibbles(bytes), _mm256_castsi256_si128(fifth)),
-        _mm_or_si128(flo_high_nibbles(bytes),
-                     _mm256_extracti128_si256(fifth, 1)));
+    return (struct flo_codes){
+        _mm256_or_si256(c.low,
+                        _mm256_andnot_si256(flo_words_of_bits(block + 2), top)),
+        _mm256_or_si256(
+            c.high, _mm256_andnot_si256(flo_words_of_bits(block + 4), top))};
 }
 
 FLO_INLINE struct flo_scales scales_q5_1(const uint8_t *p, size_t parts)
@@ -163,14 +198,14 @@ FLO_INLINE struct flo_scales scales_q5_1(const uint8_t *p, size_t parts)
 FLO_INLINE struct flo_codes codes_q5_1(const uint8_t *p, size_t part)
 {
     const uint8_t *block = p + part * sizeof(struct flo_block_q5_1);
-    __m256i fifth =
-        _mm256_and_si256(flo_bytes_of_bits(block + 4), _mm256_set1_epi8(16));
-    __m128i bytes = flo_load_16(block + 8);
+    const __m256i fifth = _mm256_set1_epi16(16);
+    struct flo_codes c = flo_codes_of_nibbles(block + 8);
 
-    return flo_codes_of_bytes(
-        _mm_or_si128(flo_low_nibbles(bytes), _mm256_castsi256_si128(fifth)),
-        _mm_or_si128(flo_high_nibbles(bytes),
-                     _mm256_extracti128_si256(fifth, 1)));
+    return (struct flo_codes){
+        _mm256_or_si256(c.low,
+                        _mm256_and_si256(flo_words_of_bits(block + 4), fifth)),
+        _mm256_or_si256(c.high,
+                        _mm256_and_si256(flo_words_of_bits(block + 6), fifth))};
 }
 
 FLO_INLINE struct flo_scales scales_q8_0(const uint8_t *p, size_t parts)
@@ -237,10 +272,16 @@ FLO_INLINE void flo_nibbles_k4(const uint8_t *nibbles, size_t part,
 
 FLO_INLINE struct flo_codes codes_q4_k(const uint8_t *p, size_t part)
 {
-    __m128i low, high;
+    __m256i low = flo_load_wide(p + 16 + part / 2 * 32);
+    __m256i high = flo_load_wide(p + 32 + part / 2 * 32);
+    const __m256i nibble = _mm256_set1_epi16(15);
 
-    flo_nibbles_k4(p + 16, part, &low, &high);
-    return flo_codes_of_bytes(low, high);
+    if (part % 2 != 0) {
+        return (struct flo_codes){_mm256_srli_epi16(low, 4),
+                                  _mm256_srli_epi16(high, 4)};
+    }
+    return (struct flo_codes){_mm256_and_si256(low, nibble),
+                              _mm256_and_si256(high, nibble)};
 }
 
 FLO_INLINE struct flo_scales scales_q5_k(const uint8_t *p, size_t parts)

@@ -22,6 +22,33 @@ struct flo_row_sums {
     __m256 codes, offsets;
 };
 
+/* A vector whose lanes will be spread one by one: each half twice. */
+struct flo_quarters {
+    __m256 low, high;
+};
+
+FLO_INLINE struct flo_quarters flo_quarters(__m256 v)
+{
+    return (struct flo_quarters){_mm256_permute2f128_ps(v, v, 0x00),
+                                 _mm256_permute2f128_ps(v, v, 0x11)};
+}
+
+FLO_INLINE __m256 flo_lane(const struct flo_quarters *q, size_t lane)
+{
+    __m256 v = lane < 4 ? q->low : q->high;
+
+    switch (lane % 4) {
+    case 0:
+        return _mm256_permute_ps(v, 0x00);
+    case 1:
+        return _mm256_permute_ps(v, 0x55);
+    case 2:
+        return _mm256_permute_ps(v, 0xaa);
+    default:
+        return _mm256_permute_ps(v, 0xff);
+    }
+}
+
 /* One group of one row. */
 FLO_INLINE void flo_avx2_group(flo_scales_fn *scales, flo_codes_fn *codes,
                                flo_codes_fn *minima,
@@ -30,13 +57,13 @@ FLO_INLINE void flo_avx2_group(flo_scales_fn *scales, flo_codes_fn *codes,
                                __m256 sums, struct flo_row_sums *acc)
 {
     struct flo_scales s = scales(p, parts);
-    _Alignas(32) float scale[FLO_PARTS], offset[FLO_PARTS];
+    struct flo_quarters scale = flo_quarters(_mm256_mul_ps(s.scales, dx));
+    struct flo_quarters offset = {0};
 
-    _mm256_store_ps(scale, _mm256_mul_ps(s.scales, dx));
     if (offsets == FLO_OFFSETS_BY_32) {
         acc->offsets = _mm256_fmadd_ps(s.offsets, sums, acc->offsets);
     } else if (offsets == FLO_OFFSETS_BY_16) {
-        _mm256_store_ps(offset, _mm256_mul_ps(s.offsets, dx));
+        offset = flo_quarters(_mm256_mul_ps(s.offsets, dx));
     }
 #pragma GCC unroll 8
     for (size_t i = 0; i < parts; i++) {
@@ -46,16 +73,14 @@ FLO_INLINE void flo_avx2_group(flo_scales_fn *scales, flo_codes_fn *codes,
         __m256i sum = _mm256_add_epi32(_mm256_madd_epi16(c.low, low),
                                        _mm256_madd_epi16(c.high, high));
 
-        acc->codes =
-            _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum),
-                            _mm256_broadcast_ss(scale + i), acc->codes);
+        acc->codes = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum),
+                                     flo_lane(&scale, i), acc->codes);
         if (offsets == FLO_OFFSETS_BY_16) {
             c = minima(p, i);
             sum = _mm256_add_epi32(_mm256_madd_epi16(c.low, low),
                                    _mm256_madd_epi16(c.high, high));
-            acc->codes =
-                _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum),
-                                _mm256_broadcast_ss(offset + i), acc->codes);
+            acc->codes = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum),
+                                         flo_lane(&offset, i), acc->codes);
         }
     }
 }
