@@ -614,6 +614,20 @@ static int client_make(struct flo_mqtt *mqtt, struct flo_err *err)
     return 0;
 }
 
+/* paho would send the broker's connection through the web proxy of the
+ * environment, even through an empty one.  It reads the names in small letters
+ * only; downloads by child processes read the large ones too. */
+static void hide_web_proxy(void)
+{
+    const char *proxy = getenv("https_proxy");
+
+    if (proxy != NULL && proxy[0] != '\0') {
+        setenv("HTTPS_PROXY", proxy, 0);
+    }
+    unsetenv("https_proxy");
+    unsetenv("http_proxy");
+}
+
 int flo_mqtt_open(struct event_base *base,
                   const struct flo_mqtt_options *options,
                   const struct flo_mqtt_handlers *handlers,
@@ -625,6 +639,7 @@ int flo_mqtt_open(struct event_base *base,
     if (mqtt == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "MQTT client");
     }
+    hide_web_proxy();
     pthread_mutex_init(&mqtt->mutex, NULL);
     pthread_cond_init(&mqtt->closed, NULL);
     mqtt->base = base;

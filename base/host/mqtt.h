@@ -53,7 +53,8 @@ struct flo_mqtt_handlers {
     void (*on_refused)(void *context, const char *topic, int reason);
 };
 
-/* Create and start connecting; never blocks. */
+/* Create and start connecting; never blocks.  Takes https_proxy and http_proxy
+ * out of the environment (paho would use them for the broker). */
 FLO_MUST_USE int flo_mqtt_open(struct event_base *base,
                                const struct flo_mqtt_options *options,
                                const struct flo_mqtt_handlers *handlers,

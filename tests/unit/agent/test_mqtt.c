@@ -186,6 +186,21 @@ static void a_message_goes_from_controller_to_device(void **state)
     side_close(controller);
 }
 
+static void a_web_proxy_of_the_environment_is_not_for_the_broker(void **state)
+{
+    (void)state;
+    unsetenv("HTTPS_PROXY");
+    setenv("https_proxy", "http://127.0.0.1:1", 1);
+    setenv("http_proxy", "", 1);
+
+    struct side *device = side_open(ID_A, NULL, 0, TOPIC_A);
+    UNTIL(device, device, device->connects);
+
+    assert_string_equal(getenv("HTTPS_PROXY"), "http://127.0.0.1:1");
+    unsetenv("HTTPS_PROXY");
+    side_close(device);
+}
+
 static void the_last_will_of_a_lost_device_says_offline(void **state)
 {
     struct side *controller = side_open("controller", NULL, 0, PRESENCE_A);
@@ -361,6 +376,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_goes_from_controller_to_device),
+        cmocka_unit_test(a_web_proxy_of_the_environment_is_not_for_the_broker),
         cmocka_unit_test(the_last_will_of_a_lost_device_says_offline),
         cmocka_unit_test(nothing_of_another_device_arrives),
         cmocka_unit_test(a_killed_broker_is_found_again),
