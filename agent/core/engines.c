@@ -4,7 +4,7 @@
  * again, at once the first time, then with full jitter.  The engine beside it
  * belongs to an execution or to a rollback; those decide what its loss means.
  * A current release that cannot be loaded because its bytes are wrong gives
- * way to the previous one. */
+ * way to the previous one and is fetched again. */
 #include <string.h>
 
 #include "agent/core/internal.h"
@@ -21,6 +21,8 @@ void flo_engine_load(struct step *s, enum flo_agent_role role,
     struct flo_agent_engine *engine = &s->agent->engines[role];
     struct flo_agent_action *action = flo_do(s, FLO_DO_LOAD);
 
+    engine->is_damaged =
+        engine->is_damaged && flo_ref_equal(&engine->release, release);
     engine->state = FLO_ENGINE_LOADING;
     engine->release = *release;
     engine->retry_at_ms = s->now + LOAD_MS_MAX;
@@ -132,6 +134,7 @@ static void current_loaded(struct step *s)
     struct flo_agent *agent = s->agent;
     struct flo_agent_engine *current = &agent->engines[FLO_AGENT_CURRENT];
 
+    current->is_damaged = false;
     if (agent->live == -1) {
         flo_engine_flip(s, FLO_AGENT_CURRENT);
         if (!flo_back_loaded(s, FLO_AGENT_CURRENT)) {
@@ -139,6 +142,7 @@ static void current_loaded(struct step *s)
                            &current->release);
         }
     }
+    flo_repair_loaded(s);
 }
 
 void flo_engine_loaded(struct step *s)
@@ -166,13 +170,13 @@ static bool bytes_are_wrong(int code)
     return class == FLO_EXIT_VERIFY || class == FLO_EXIT_ABSENT;
 }
 
-/* The current release cannot be loaded as it lies on the disk. */
+/* The current release is damaged: the previous one serves meanwhile. */
 static bool fall_back_to_previous(struct step *s)
 {
     struct flo_agent *agent = s->agent;
+    struct flo_release_ref damaged = agent->slots.current;
 
-    if (!bytes_are_wrong(s->event->error.code) ||
-        !flo_ref_is(&agent->slots.previous) ||
+    if (!flo_ref_is(&agent->slots.previous) ||
         flo_ref_is(&agent->slots.candidate)) {
         return false;
     }
@@ -181,7 +185,21 @@ static bool fall_back_to_previous(struct step *s)
     memset(&agent->slots.previous, 0, sizeof(agent->slots.previous));
     flo_do_serving(s, "rolled-back", &agent->slots.current);
     flo_engine_load(s, FLO_AGENT_CURRENT, &agent->slots.current);
+    flo_repair_ask(s, &damaged);
     return true;
+}
+
+/* At once the first time; bytes that are wrong do not change by themselves. */
+static uint64_t restart_delay_ms(struct step *s,
+                                 const struct flo_agent_engine *engine)
+{
+    if (engine->is_damaged) {
+        return REPAIR_MS_MIN;
+    }
+    return engine->losses <= 1
+               ? 0
+               : flo_retry_delay_ms(engine->losses - 2, RESTART_MS_MIN,
+                                    RESTART_MS_MAX, flo_agent_random(s->agent));
 }
 
 static void current_lost(struct step *s, bool was_ready)
@@ -197,18 +215,22 @@ static void current_lost(struct step *s, bool was_ready)
         agent->live = -1;
         flo_do_serving(s, "down", &current->release);
     }
-    if (!was_ready && fall_back_to_previous(s)) {
-        return;
+    if (!was_ready && bytes_are_wrong(s->event->error.code)) {
+        current->is_damaged = true;
+        if (fall_back_to_previous(s)) {
+            return;
+        }
     }
     current->state = FLO_ENGINE_WAITING;
-    current->retry_at_ms = s->now;
-    if (current->losses > 1) {
-        current->retry_at_ms +=
-            flo_retry_delay_ms(current->losses - 2, RESTART_MS_MIN,
-                               RESTART_MS_MAX, flo_agent_random(agent));
-    }
+    current->retry_at_ms = s->now + restart_delay_ms(s, current);
     if (current->retry_at_ms == 0) {
         current->retry_at_ms = 1;
+    }
+    if (!was_ready) {
+        flo_repair_lost(s);
+    }
+    if (current->is_damaged) {
+        flo_repair_ask(s, &agent->slots.current);
     }
 }
 

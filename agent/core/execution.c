@@ -154,6 +154,23 @@ void flo_execution_end(struct step *s, enum flo_execution end, int code,
     flo_do(s, FLO_DO_COLLECT);
 }
 
+void flo_execution_serves(struct step *s, enum flo_execution end)
+{
+    struct flo_agent *agent = s->agent;
+
+    cancel_job(s);
+    memset(&agent->execution.error, 0, sizeof(agent->execution.error));
+    finish(s, end);
+    agent->has_execution = false;
+    flo_do(s, FLO_DO_COLLECT);
+}
+
+void flo_execution_repaired(struct step *s)
+{
+    memset(&s->agent->execution.error, 0, sizeof(s->agent->execution.error));
+    enter(s, FLO_EXECUTION_STAGED, 0);
+}
+
 /* ---- begin
  * -------------------------------------------------------------------- */
 
@@ -165,6 +182,12 @@ static void reject(struct step *s, enum flo_execution end, int code,
     flo_agent_error_set(&execution->error, code, "accepted", "%s", what);
     finish(s, end);
     s->agent->has_execution = false;
+}
+
+/* A repair: neither an order nor an operator began it. */
+static bool is_own(const struct flo_agent_execution *execution)
+{
+    return execution->order[0] == '\0' && execution->bundle[0] == '\0';
 }
 
 static bool is_older(const struct flo_agent_execution *a,
@@ -181,13 +204,14 @@ static void begin(struct step *s)
     struct flo_agent *agent = s->agent;
     struct flo_agent_execution *execution = &agent->execution;
     const struct flo_release_ref *current = &agent->slots.current;
+    bool is_repair = flo_repair_is_needed(agent, &execution->release);
 
-    if (flo_ref_equal(&execution->release, current)) {
+    if (flo_ref_equal(&execution->release, current) && !is_repair) {
         reject(s, FLO_EXECUTION_ALREADY_INSTALLED, 0, "");
-    } else if (s->event->deploy.is_denied) {
+    } else if (s->event->deploy.is_denied && !is_repair) {
         reject(s, FLO_EXECUTION_REJECTED, FLO_E_TARGET_DENIED,
                "the release failed or was taken back on this device before");
-    } else if (flo_ref_is(current) &&
+    } else if (current->model[0] != '\0' &&
                strcmp(current->model, execution->release.model) != 0) {
         reject(s, FLO_EXECUTION_REJECTED, FLO_E_NOT_BUILT,
                "a second model beside the first is not built yet");
@@ -239,10 +263,10 @@ void flo_execution_deploy(struct step *s)
         return;
     }
     if (execution != NULL) {
-        if (strcmp(execution->id, wanted->id) == 0 ||
+        if (is_own(wanted) || strcmp(execution->id, wanted->id) == 0 ||
             (wanted->order[0] != '\0' &&
              strcmp(execution->order, wanted->order) == 0)) {
-            return; /* told again */
+            return; /* told again, or a repair that can wait */
         }
         if (is_older(wanted, execution)) {
             flo_do_ack(s, wanted->order, "ignored", NULL);
@@ -285,10 +309,12 @@ static void resume_without_candidate(struct step *s)
     struct flo_agent_execution *execution = &agent->execution;
 
     if (flo_ref_equal(&execution->release, &agent->slots.current)) {
-        bool is_ours = execution->state >= FLO_EXECUTION_STAGED;
-        finish(s, is_ours ? FLO_EXECUTION_SUCCEEDED
-                          : FLO_EXECUTION_ALREADY_INSTALLED);
-        agent->has_execution = false;
+        if (execution->state >= FLO_EXECUTION_STAGED) {
+            flo_execution_serves(s, FLO_EXECUTION_SUCCEEDED);
+        } else { /* it was repaired */
+            execution->state = FLO_EXECUTION_ACCEPTED;
+            execution->since_ms = s->now;
+        }
     } else if (execution->state >= FLO_EXECUTION_ACTIVATING) {
         flo_execution_end(s, FLO_EXECUTION_ROLLED_BACK, FLO_E_SOAK_FAILED,
                           "no start of the candidate was left");
@@ -387,6 +413,9 @@ void flo_execution_staged(struct step *s)
     }
     take_plan(&execution->detail, &s->event->detail);
     execution->job = 0;
+    if (flo_repair_staged(s)) {
+        return;
+    }
     execution->fits_both = s->event->fits_both;
     execution->is_writing = true;
     execution->deadline_ms = 0;
@@ -419,6 +448,9 @@ void flo_execution_job_failed(struct step *s)
 
         execution->error = *error;
         execution->retry_at_ms = s->now + delay_ms + 1;
+        if (is_own(execution)) {
+            execution->deadline_ms = 0; /* nobody waits: each try has its own */
+        }
         snprintf(reason, sizeof(reason), "%s, again in %llu ms",
                  flo_error_id(error->code), (unsigned long long)delay_ms);
         set_reason(s, reason);
@@ -805,11 +837,13 @@ void flo_execution_consider(struct step *s)
 
     if (execution == NULL || execution->is_writing || execution->job != 0 ||
         (execution->state == FLO_EXECUTION_PROBING && !execution->is_probed) ||
-        execution->state >= FLO_EXECUTION_ACTIVATING) {
+        execution->state >= FLO_EXECUTION_ACTIVATING || flo_repair_holds(s)) {
         return;
     }
-    reason =
-        agent->going_back.is_active ? "a rollback comes first" : in_the_way(s);
+    reason = agent->going_back.is_active &&
+                     !flo_repair_is_needed(agent, &execution->release)
+                 ? "a rollback comes first"
+                 : in_the_way(s);
     if (reason != NULL) {
         set_reason(s, reason);
         return;

@@ -8,7 +8,9 @@
 #define DRAIN_MS_MAX 5000     /* stop-first: answers under way may end */
 #define ACTIVATE_MS_MAX 30000 /* from trial record to flip */
 #define COMMIT_RETRY_MS 5000
-#define PROBES_PER_TRY 3 /* agents may be killed for other reasons */
+#define PROBES_PER_TRY 3    /* agents may be killed for other reasons */
+#define REPAIR_MS_MIN 15000 /* between two repairs of a release */
+#define REPAIR_MS_MAX 3600000
 #define JOB_RETRY_MS_MIN 500
 #define JOB_RETRY_MS_MAX 60000
 #define RESTART_MS_MIN 200
@@ -80,6 +82,22 @@ void flo_execution_end(struct step *s, enum flo_execution end, int code,
                        const char *format, ...) FLO_PRINTF(4, 5);
 bool flo_execution_has_served(const struct flo_agent *agent);
 void flo_execution_freeze(struct step *s);
+/* The files of the current release are whole again. */
+void flo_execution_repaired(struct step *s);
+/* A good end without a commit: the release was current before. */
+void flo_execution_serves(struct step *s, enum flo_execution end);
+
+/* ---- repair (repair.c) ---- */
+bool flo_repair_is_needed(const struct flo_agent *agent,
+                          const struct flo_release_ref *release);
+/* Have the release staged again, unless something is under way. */
+void flo_repair_ask(struct step *s, const struct flo_release_ref *release);
+/* true: what was staged is the current release, nothing else is to be done. */
+bool flo_repair_staged(struct step *s);
+void flo_repair_loaded(struct step *s); /* the current engine is ready */
+void flo_repair_lost(struct step *s);   /* it could not be loaded */
+/* true: the execution waits for the current engine, or it is over. */
+bool flo_repair_holds(struct step *s);
 
 /* ---- going back (back.c) ---- */
 void flo_back_order(struct step *s);

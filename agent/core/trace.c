@@ -232,6 +232,10 @@ static void add_action(struct flo_buf *out,
         flo_buf_text(out, "deny ");
         add_release(out, &action->release);
         break;
+    case FLO_DO_REPAIR:
+        flo_buf_text(out, "repair ");
+        add_release(out, &action->release);
+        break;
     case FLO_DO_FREEZE:
         flo_buf_text(out, action->flag ? "freeze" : "unfreeze");
         break;

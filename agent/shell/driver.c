@@ -171,6 +171,9 @@ static void carry_out(struct flo_shell *shell,
     case FLO_DO_SLOT_BACK:
         flo_shell_slot_action(shell, action);
         break;
+    case FLO_DO_REPAIR:
+        flo_shell_repair(shell, &action->release);
+        break;
     case FLO_DO_LOAD:
         flo_shell_load(shell, action);
         break;

@@ -287,33 +287,64 @@ void flo_shell_order(struct flo_shell *shell, const json_t *envelope)
     flo_shell_link_flush(shell);
 }
 
-/* ---- from a bundle
+/* ---- without an order
  * ---------------------------------------------------------------------- */
+
+/* Name and policy of an execution that no rollout began. */
+static void name_own(struct flo_shell *shell, const char *word,
+                     struct flo_agent_execution *execution)
+{
+    enum flo_execution end;
+    bool has_ended;
+    uint32_t attempts;
+    char hex[FLO_DIGEST_TEXT];
+
+    flo_digest_text(&execution->release.digest, hex);
+    snprintf(execution->rollout, sizeof(execution->rollout), "%s.%.8s", word,
+             hex + strlen("sha256:"));
+    (void)flo_mailbox_story(shell->mailbox, execution->rollout, &attempts,
+                            &has_ended, &end);
+    execution->attempt = attempts + 1;
+    snprintf(execution->id, sizeof(execution->id), "%s.%u", execution->rollout,
+             execution->attempt);
+    flo_policy_default(&execution->policy);
+    execution->policy.soak_ms =
+        flo_config_u64(shell->settings.config, "bundle_soak");
+}
 
 void flo_shell_install(struct flo_shell *shell,
                        const struct flo_agent_execution *wanted)
 {
     struct flo_agent_execution execution = *wanted;
     struct flo_agent_event event = {.kind = FLO_AGENT_DEPLOY};
-    enum flo_execution end;
-    bool has_ended;
-    uint32_t attempts;
-    char hex[FLO_DIGEST_TEXT];
 
     shell->installing = execution.release.digest;
-    flo_digest_text(&execution.release.digest, hex);
-    snprintf(execution.rollout, sizeof(execution.rollout), "bundle.%.8s",
-             hex + strlen("sha256:"));
-    (void)flo_mailbox_story(shell->mailbox, execution.rollout, &attempts,
-                            &has_ended, &end);
-    execution.attempt = attempts + 1;
-    snprintf(execution.id, sizeof(execution.id), "%s.%u", execution.rollout,
-             execution.attempt);
-    flo_policy_default(&execution.policy);
-    execution.policy.soak_ms =
-        flo_config_u64(shell->settings.config, "bundle_soak");
+    name_own(shell, "bundle", &execution);
     event.deploy.execution = &execution;
     event.deploy.is_denied =
         is_denied(shell, &execution.release.digest, flo_wall_ms());
+    flo_shell_event(shell, &event);
+}
+
+void flo_shell_repair(struct flo_shell *shell,
+                      const struct flo_release_ref *release)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_DEPLOY};
+    char digest[FLO_DIGEST_TEXT];
+
+    flo_digest_text(&release->digest, digest);
+    if (shell->is_local || !shell->identity.is_there) {
+        flo_log(FLO_LOG_WARN, "store",
+                "release %s is damaged and there is no controller to fetch it "
+                "from",
+                digest);
+        return;
+    }
+    memset(&shell->repair, 0, sizeof(shell->repair));
+    shell->repair.release = *release;
+    name_own(shell, "repair", &shell->repair);
+    event.deploy.execution = &shell->repair;
+    event.deploy.is_denied =
+        flo_device_is_denied(&shell->device, &release->digest);
     flo_shell_event(shell, &event);
 }

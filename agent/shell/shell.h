@@ -167,8 +167,9 @@ struct flo_shell {
     struct event *timer, *heartbeat, *flush, *collect, *resume;
     struct event *signals[3];
     uint64_t heartbeat_ms;
-    bool is_local;                /* one command without a running agent */
-    json_t *local_answer;         /* its last word */
+    bool is_local;                     /* one command without a running agent */
+    json_t *local_answer;              /* its last word */
+    struct flo_agent_execution repair; /* while its event waits */
     struct flo_digest installing; /* what an operator at the device waits for */
     bool is_stopping;
     char boot_id[37];
@@ -235,6 +236,9 @@ void flo_shell_deny(struct flo_shell *shell,
 /* From a bundle; `execution` has release and bundle. */
 void flo_shell_install(struct flo_shell *shell,
                        const struct flo_agent_execution *execution);
+/* What the core asked for: the damaged release, from the controller. */
+void flo_shell_repair(struct flo_shell *shell,
+                      const struct flo_release_ref *release);
 /* link.c */
 FLO_MUST_USE int flo_shell_link_open(struct flo_shell *shell,
                                      struct flo_err *err);

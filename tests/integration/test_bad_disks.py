@@ -78,24 +78,42 @@ def test_damaged_records_are_told_and_the_fleet_heals_them(up, lab, data):
     serves(lab, "tiny@1")
 
 
-def test_a_bit_of_the_model_flipped_on_disk_is_not_served(up, lab):
+def damage(device):
+    """One bit of the model, while the agent is stopped; where its log ends."""
     digest = hashlib.sha256(open(OLD, "rb").read()).hexdigest()
-    path = in_state(lab, "blobs", "sha256-" + digest)
-    lab.stop()
+    path = in_state(device, "blobs", "sha256-" + digest)
+    device.stop()
     os.chmod(path, 0o644)
     overwrite(path, lambda d: flip(d, len(d) // 2))
-    begin = os.path.getsize(lab.log)
+    return path, os.path.getsize(device.log)
+
+
+def says(device, begin, word):
+    with open(device.log, errors="replace") as log:
+        return word in log.read()[begin:]
+
+
+def test_a_bit_of_the_model_flipped_on_disk_is_repaired(up, lab):  # LO03
+    path, begin = damage(lab)
     lab.start()
-    try:
-        F.wait_until("it is found", 5, lambda: "target.hash" in open(
-            lab.log, errors="replace").read()[begin:])
-        # LO03 also wants it to be fetched again; that is not built yet.
-    finally:
-        lab.stop()
-        shutil.copy(OLD, path)
-        os.chmod(path, 0o444)
-        lab.start()
+    F.wait_until("it is found", 5, lambda: says(lab, begin, "target.hash"))
     serves(lab, "tiny@1")
+    assert open(path, "rb").read() == open(OLD, "rb").read()
+    F.wait_until("it is told", 5, lambda: says(lab, begin, "end repair."))
+    assert says(lab, begin, "succeeded")
+
+
+def test_an_order_of_a_damaged_release_ends_when_it_serves(up, lab):
+    _, begin = damage(lab)
+    started = up.ask("rollout", "start", "tiny@1", "--group", "lab", "--phase",
+                     "100%", "--soak", "200ms")["id"]
+    lab.start()
+    up.cli("rollout", "wait", started, "--timeout", "30s", "-q")
+    assert up.rollout_device(started, "b")["state"] in (
+        "succeeded", "already-installed")
+    text, release, _ = lab.ask(QUESTION, "tiny")  # at once
+    assert release == "tiny@1" and text
+    assert says(lab, begin, "target.hash")
 
 
 def test_a_damaged_outbox_keeps_no_device_from_serving(up, lab):

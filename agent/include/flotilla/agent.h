@@ -40,6 +40,7 @@ struct flo_agent_engine {
     uint32_t losses; /* in a row */
     uint64_t retry_at_ms;
     uint64_t ready_at_ms;
+    bool is_damaged; /* its release cannot be loaded as it lies on the disk */
 };
 
 /* Slots as the core sees them; the record on disk has more. */
@@ -66,9 +67,9 @@ struct flo_agent_detail {
 
 #define FLO_EXECUTION_ID_MAX 80
 struct flo_agent_execution {
-    char id[FLO_EXECUTION_ID_MAX]; /* r-0001.1, bundle.0123abcd.1 */
+    char id[FLO_EXECUTION_ID_MAX]; /* r-0001.1, bundle.0123abcd.1, repair.… */
     char rollout[FLO_NAME_MAX + 1];
-    char order[FLO_NAME_MAX + 1]; /* empty: an operator at the device */
+    char order[FLO_NAME_MAX + 1]; /* empty: by bundle or repair */
     char bundle[256];             /* path; empty: over the network */
     uint32_t attempt;
     uint32_t phase;
@@ -120,6 +121,8 @@ struct flo_agent {
     bool has_execution;
     int live; /* enum flo_agent_role or -1 */
     uint32_t jobs;
+    uint32_t repairs;      /* asked for in a row */
+    uint64_t repair_at_ms; /* none before */
     struct flo_agent_slots slots;
     struct flo_agent_engine engines[FLO_AGENT_ROLES];
     struct flo_agent_execution execution;
@@ -192,6 +195,7 @@ enum flo_agent_action_kind {
     FLO_DO_DENY,        /* release; flag: by somebody's order and not by its
                            own fault: a deploy order issued after at_ms (0:
                            now) of a new rollout may bring it again */
+    FLO_DO_REPAIR,      /* release: answer DEPLOY of it, without an order */
     FLO_DO_FREEZE,      /* flag */
     FLO_DO_LOAD,        /* role, release */
     FLO_DO_UNLOAD,      /* role, flag: drain first */

@@ -105,7 +105,7 @@ static void forget_job(struct world *world, uint32_t job)
     }
 }
 
-static void run_job(struct world *world, uint32_t job)
+static void run_job(struct world *world, uint32_t job, int version)
 {
     struct flo_agent_event *event;
     bool fails = world->job_error.code != 0 &&
@@ -128,6 +128,9 @@ static void run_job(struct world *world, uint32_t job)
         world->job_failures -= world->job_failures > 0 ? 1 : 0;
         return;
     }
+    if (version == world->damaged) {
+        world->damaged = 0;
+    }
     event = later(world, 200, FLO_AGENT_PROGRESS);
     event->job = job;
     event->state = FLO_EXECUTION_APPLYING;
@@ -139,12 +142,16 @@ static void run_job(struct world *world, uint32_t job)
     event->fits_both = !world->fits_one_only;
 }
 
-static void load(struct world *world, enum flo_agent_role role)
+static void load(struct world *world, enum flo_agent_role role, int version)
 {
     int code = role == FLO_AGENT_BESIDE ? world->beside_load_error
                                         : world->current_load_error;
-    struct flo_agent_event *event =
-        later(world, 300, code == 0 ? FLO_AGENT_LOADED : FLO_AGENT_LOST);
+    struct flo_agent_event *event;
+
+    if (version == world->damaged) {
+        code = FLO_E_TARGET_HASH;
+    }
+    event = later(world, 300, code == 0 ? FLO_AGENT_LOADED : FLO_AGENT_LOST);
 
     event->role = role;
     event->error.code = code;
@@ -266,13 +273,28 @@ static void count_ack(struct world *world,
     world->acks_running += strcmp(action->word, "running") == 0;
 }
 
+/* As the shell does: an execution of its own, without an order. */
+static void repair(struct world *world, const struct flo_release_ref *release)
+{
+    struct flo_agent_event *event = later(world, 0, FLO_AGENT_DEPLOY);
+    int version = release->digest.bytes[0];
+
+    world->repair = world_execution(version, 0);
+    world->repair.order[0] = '\0';
+    snprintf(world->repair.rollout, sizeof(world->repair.rollout),
+             "repair.%02d", version);
+    snprintf(world->repair.id, sizeof(world->repair.id), "repair.%02d.%u",
+             version, ++world->repairs);
+    event->deploy.execution = &world->repair;
+}
+
 static void carry_out(struct world *world,
                       const struct flo_agent_action *action,
                       const struct flo_agent_execution *reported)
 {
     switch (action->kind) {
     case FLO_DO_JOB:
-        run_job(world, action->job);
+        run_job(world, action->job, action->release.digest.bytes[0]);
         break;
     case FLO_DO_CANCEL_JOB:
         forget_job(world, action->job);
@@ -290,11 +312,14 @@ static void carry_out(struct world *world,
     case FLO_DO_DENY:
         flo_device_deny(&world->device, &action->release.digest);
         break;
+    case FLO_DO_REPAIR:
+        repair(world, &action->release);
+        break;
     case FLO_DO_FREEZE:
         world->device.is_frozen = action->flag;
         break;
     case FLO_DO_LOAD:
-        load(world, action->role);
+        load(world, action->role, action->release.digest.bytes[0]);
         break;
     case FLO_DO_UNLOAD:
         if (action->role == FLO_AGENT_BESIDE) {

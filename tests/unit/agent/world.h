@@ -7,7 +7,7 @@
 #include <flotilla/updater.h>
 
 #define WORLD_QUEUE_MAX 64
-#define WORLD_STORIES_MAX 16
+#define WORLD_STORIES_MAX 128
 
 struct world_pending {
     uint64_t at_ms;
@@ -35,6 +35,8 @@ struct world {
     struct flo_device device;
     struct flo_agent_execution open;
     bool has_open;
+    struct flo_agent_execution repair; /* borrowed by its event */
+    unsigned repairs;
     size_t story_count;
     struct world_story stories[WORLD_STORIES_MAX];
 
@@ -47,6 +49,7 @@ struct world {
     unsigned beside_crashes; /* losses of the candidate after its load */
     int beside_load_error;   /* it cannot be loaded */
     int current_load_error;  /* once */
+    int damaged; /* version whose files are bad until the updater ran */
     bool fits_one_only;
     bool slots_fail;        /* writes of slots fail */
     bool lost_in_write;     /* the engine beside dies in a rotation */
