@@ -27,7 +27,10 @@ static const char *const schema[] = {
     "CREATE INDEX story_rollout ON story(rollout);"
     "CREATE TABLE answer (ord TEXT PRIMARY KEY, body TEXT NOT NULL);"
     "CREATE TABLE trace (id INTEGER PRIMARY KEY AUTOINCREMENT,"
-    " body TEXT NOT NULL);"};
+    " body TEXT NOT NULL);",
+    "CREATE TABLE used (number TEXT PRIMARY KEY, ord TEXT NOT NULL,"
+    " done INTEGER NOT NULL);"
+    "CREATE INDEX used_order ON used(ord);"};
 
 /* ---- small tools ------------------------------------------------------------
  */
@@ -268,34 +271,6 @@ char *flo_mailbox_get(struct flo_mailbox *mailbox, const char *key)
 {
     return flo_mailbox_text(mailbox, "SELECT text FROM value WHERE key = ?",
                             key);
-}
-
-/* Not synced: an answer that a power cut takes is given again. */
-void flo_mailbox_answer(struct flo_mailbox *mailbox, const char *order,
-                        const char *text)
-{
-    struct flo_err err = {0};
-
-    if (flo_mailbox_relax(mailbox, true) < 0 ||
-        flo_mailbox_run(
-            mailbox,
-            "INSERT INTO answer (ord, body) VALUES (?, ?) ON CONFLICT (ord) "
-            "DO UPDATE SET body = excluded.body",
-            "ab", order, 0, text, &err) < 0 ||
-        flo_mailbox_run(
-            mailbox,
-            "DELETE FROM answer WHERE rowid <= (SELECT max(rowid) FROM "
-            "answer) - ?",
-            "n", NULL, ANSWERS_MAX, NULL, &err) < 0) {
-        flo_mailbox_complain(&err);
-    }
-    (void)!flo_mailbox_relax(mailbox, false);
-}
-
-char *flo_mailbox_answer_of(struct flo_mailbox *mailbox, const char *order)
-{
-    return flo_mailbox_text(mailbox, "SELECT body FROM answer WHERE ord = ?",
-                            order);
 }
 
 /* ---- events

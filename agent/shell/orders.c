@@ -3,7 +3,8 @@
  * Verified, in scope, not expired, not of a superseded controller.  An order
  * that was used before is answered with its stored outcome; one that was used
  * but has no outcome yet (the power failed in between) is carried out, which
- * is harmless: the core is idempotent.  A deploy order stands for a state, not
+ * is harmless: the core is idempotent.  A number that another order used, or
+ * nobody knows which, acts never again.  A deploy order stands for a state, not
  * for an act: its rollout decides whether it was done. */
 #include <stdlib.h>
 #include <string.h>
@@ -72,14 +73,46 @@ static void answer(struct flo_shell *shell, const char *order,
 static bool answered_before(struct flo_shell *shell, const char *order)
 {
     char *text = flo_mailbox_answer_of(shell->mailbox, order);
-    bool is_final =
-        text != NULL && strstr(text, "\"outcome\":\"running\"") == NULL;
+    bool is_final = text != NULL && flo_mailbox_answer_is_final(text);
 
     if (is_final) {
         flo_shell_link_ack(shell, order, text);
     }
     free(text);
     return is_final;
+}
+
+/* It is done, whatever became of the stored outcome. */
+static void answer_again(struct flo_shell *shell, const char *order)
+{
+    if (!answered_before(shell, order)) {
+        answer(shell, order, "ignored", NULL);
+    }
+}
+
+/* ---- used numbers ------------------------------------------------------ */
+
+static void number_of(const struct flo_order_verified *verified, char *out,
+                      size_t out_bytes)
+{
+    snprintf(out, out_bytes, "%.16s.%u.%llu", verified->keyid,
+             verified->order.epoch, (unsigned long long)verified->order.seq);
+}
+
+/* The order's number is used from now on; the device record is written with
+ * the order's effect. */
+static void use(struct flo_shell *shell,
+                const struct flo_order_verified *verified, bool is_done)
+{
+    const struct flo_order *order = &verified->order;
+    char number[64];
+
+    number_of(verified, number, sizeof(number));
+    flo_mailbox_use(shell->mailbox, number, order->id, is_done);
+    if (flo_device_order_accept(&shell->device, verified->keyid, order->epoch,
+                                order->seq, order->issued_at_ms, NULL) == 0) {
+        shell->device_is_dirty = true;
+    }
 }
 
 /* ---- the deny list ---------------------------------------------------- */
@@ -159,7 +192,8 @@ static void execution_of(const struct flo_order *order, uint32_t attempt,
 }
 
 static void deploy(struct flo_shell *shell,
-                   const struct flo_order_verified *verified, bool is_used)
+                   const struct flo_order_verified *verified,
+                   enum flo_used used)
 {
     const struct flo_order *order = &verified->order;
     struct flo_agent_execution execution;
@@ -171,13 +205,15 @@ static void deploy(struct flo_shell *shell,
                                       &has_ended, &end);
 
     if (is_known && has_ended) {
+        use(shell, verified, true);
         if (!answered_before(shell, order->id)) {
             bool is_good = flo_execution_kind(end) == FLO_EXECUTION_END_GOOD;
             answer(shell, order->id, is_good ? "done" : "ignored", NULL);
         }
         return;
     }
-    if (is_used && !is_known && answered_before(shell, order->id)) {
+    if (!is_known && used == FLO_USED_DONE) {
+        answer_again(shell, order->id);
         return;
     }
     execution_of(order, is_known ? attempts : attempts + 1, &execution);
@@ -185,24 +221,21 @@ static void deploy(struct flo_shell *shell,
     event.deploy.is_denied =
         is_denied(shell, &order->release, order->issued_at_ms);
     flo_shell_event(shell, &event);
-    if (!is_used &&
-        flo_device_order_accept(&shell->device, verified->keyid, order->epoch,
-                                order->seq, order->issued_at_ms, NULL) == 0) {
-        shell->device_is_dirty = true;
-        flo_shell_device_write(shell);
-    }
+    use(shell, verified, is_known); /* signed anew: it begins nothing */
+    flo_shell_device_write(shell);
 }
 
 /* ---- everything else
  * ------------------------------------------------------------------ */
 
 static void act(struct flo_shell *shell,
-                const struct flo_order_verified *verified, bool is_used)
+                const struct flo_order_verified *verified, enum flo_used used)
 {
     const struct flo_order *order = &verified->order;
     struct flo_agent_event event = {.kind = FLO_AGENT_ORDER, .order = order};
 
-    if (is_used && answered_before(shell, order->id)) {
+    if (used == FLO_USED_DONE) {
+        answer_again(shell, order->id);
         return;
     }
     if (order->op == FLO_ORDER_CONFIG) {
@@ -210,31 +243,37 @@ static void act(struct flo_shell *shell,
     }
     event.fits_both = flo_shell_fits_both(shell, &shell->slots.current,
                                           &shell->slots.previous);
-    if (!is_used &&
-        flo_device_order_accept(&shell->device, verified->keyid, order->epoch,
-                                order->seq, order->issued_at_ms, NULL) == 0) {
-        shell->device_is_dirty = true; /* written with the order's effect */
-    }
+    use(shell, verified, false);
     flo_shell_event(shell, &event);
 }
 
-/* 0, FLO_E_CMD_NONCE_REUSED, or why it does not act. */
+/* 0: it may act, for the first time or (`used`) again; or why not. */
 static int check(struct flo_shell *shell,
-                 const struct flo_order_verified *verified, struct flo_err *err)
+                 const struct flo_order_verified *verified, enum flo_used *used,
+                 struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
     uint64_t wall_ms = flo_wall_ms();
     uint64_t trusted_ms = flo_device_time(&shell->device, wall_ms, BUILD_MS);
+    char number[64];
     int rv = flo_agent_order_admit(
         order, shell->identity.device,
         (const char(*)[FLO_NAME_MAX + 1]) shell->groups, shell->group_count,
         wall_ms < BUILD_MS ? 0 : wall_ms, trusted_ms, err);
 
-    if (rv == 0) {
-        rv = flo_device_order_check(&shell->device, verified->keyid,
-                                    order->epoch, order->seq, err);
+    if (rv < 0) {
+        return rv;
     }
-    return rv;
+    number_of(verified, number, sizeof(number));
+    *used = flo_mailbox_used(shell->mailbox, number, order->id);
+    rv = flo_device_order_check(&shell->device, verified->keyid, order->epoch,
+                                order->seq, err);
+    if (*used == FLO_USED_BY_ANOTHER) {
+        return flo_fail(err, FLO_E_CMD_NONCE_REUSED,
+                        "order %s: another order had its seq %llu", order->id,
+                        (unsigned long long)order->seq);
+    }
+    return rv == FLO_E_CMD_NONCE_REUSED && *used != FLO_USED_UNKNOWN ? 0 : rv;
 }
 
 static void refuse(struct flo_shell *shell, const char *order, int code,
@@ -258,6 +297,7 @@ void flo_shell_order(struct flo_shell *shell, const json_t *envelope)
 {
     static struct flo_order_verified verified; /* large, one thread */
     struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
+    enum flo_used used = FLO_USED_UNKNOWN;
     struct flo_err err = {0};
     int rv;
 
@@ -271,20 +311,18 @@ void flo_shell_order(struct flo_shell *shell, const json_t *envelope)
     flo_buf_deinit(&text);
     if (rv < 0) {
         refuse(shell, "", rv, &err);
-        return;
-    }
-    note_received(shell, verified.order.id);
-    rv = check(shell, &verified, &err);
-    if (rv < 0 && rv != FLO_E_CMD_NONCE_REUSED) {
-        refuse(shell, verified.order.id, rv, &err);
-        return;
-    }
-    if (verified.order.op == FLO_ORDER_DEPLOY) {
-        deploy(shell, &verified, rv == FLO_E_CMD_NONCE_REUSED);
     } else {
-        act(shell, &verified, rv == FLO_E_CMD_NONCE_REUSED);
+        note_received(shell, verified.order.id);
+        rv = check(shell, &verified, &used, &err);
+        if (rv < 0) {
+            refuse(shell, verified.order.id, rv, &err);
+        } else if (verified.order.op == FLO_ORDER_DEPLOY) {
+            deploy(shell, &verified, used);
+        } else {
+            act(shell, &verified, used);
+        }
     }
-    flo_shell_link_flush(shell);
+    flo_shell_resume(shell); /* what was noted and answered goes out soon */
 }
 
 /* ---- without an order

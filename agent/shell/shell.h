@@ -113,7 +113,20 @@ bool flo_mailbox_open_execution(struct flo_mailbox *mailbox,
 bool flo_mailbox_story(struct flo_mailbox *mailbox, const char *rollout,
                        uint32_t *attempts, bool *has_ended,
                        enum flo_execution *end);
+/* Who used a number: `number` is unique per key, epoch and sequence.  Stored
+ * durably before the order acts; one with a final answer is done. */
+enum flo_used {
+    FLO_USED_UNKNOWN,
+    FLO_USED_BY_ANOTHER,
+    FLO_USED_OPEN, /* by this order, which has no final answer yet */
+    FLO_USED_DONE,
+};
+void flo_mailbox_use(struct flo_mailbox *mailbox, const char *number,
+                     const char *order, bool is_done);
+enum flo_used flo_mailbox_used(struct flo_mailbox *mailbox, const char *number,
+                               const char *order);
 /* Answers to orders, for those that come again. */
+bool flo_mailbox_answer_is_final(const char *text);
 void flo_mailbox_answer(struct flo_mailbox *mailbox, const char *order,
                         const char *text);
 char *flo_mailbox_answer_of(struct flo_mailbox *mailbox, const char *order);

@@ -129,6 +129,30 @@ def test_an_order_sent_twice_acts_once(up):
         assert frozen(up) is False
 
 
+def test_a_number_is_used_by_one_order_only(up):
+    with Controller(up) as me:
+        body = me.order("freeze", args={})
+        me.send(me.signed(body))
+        assert me.told(body["id"], "done")
+        undo = me.order("unfreeze", args={})
+        me.send(me.signed(undo))
+        assert me.told(undo["id"], "done")
+        again = me.order("freeze", args={}, seq=body["seq"])
+        me.send(me.signed(again))  # signed too, but its number acted before
+        assert me.told(again["id"], "refused", "cmd.nonce_reused")
+        assert me.told("security", "cmd.nonce_reused", seconds=2), "soon"
+        assert frozen(up) is False
+
+
+def test_a_refused_order_is_told_to_the_controller_at_once(up):
+    with Controller(up) as me:
+        other = os.path.join(up.scratch, "unknown.key")
+        subprocess.run(["openssl", "ecparam", "-name", "prime256v1",
+                        "-genkey", "-noout", "-out", other], check=True)
+        me.send(me.signed(me.order("freeze"), other))
+        assert me.told("security", "sig.unknown_key", seconds=2)
+
+
 def test_an_order_of_the_far_future_does_not_stop_later_ones(up):
     with Controller(up) as me:
         far = int(time.time() * 1000) + 10 * 365 * 86400000

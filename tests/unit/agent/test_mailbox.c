@@ -279,11 +279,60 @@ static void any_cut_or_flipped_byte_neither_crashes_nor_alters(void **state)
     free(data);
 }
 
+static void accept_order(struct flo_mailbox *mailbox)
+{
+    flo_mailbox_use(mailbox, "key.1.7", "o-0007", false);
+}
+
+static void a_used_number_is_known_behind_a_kill(void **state)
+{
+    struct flo_mailbox *mailbox;
+    (void)state;
+
+    in_a_killed_process(accept_order);
+    mailbox = open_mailbox(1 << 20);
+
+    assert_int_equal(flo_mailbox_used(mailbox, "key.1.7", "o-0007"),
+                     FLO_USED_OPEN);
+    assert_int_equal(flo_mailbox_used(mailbox, "key.1.7", "o-0008"),
+                     FLO_USED_BY_ANOTHER);
+    assert_int_equal(flo_mailbox_used(mailbox, "key.1.8", "o-0008"),
+                     FLO_USED_UNKNOWN);
+    flo_mailbox_answer(mailbox, "o-0007", "{\"outcome\":\"running\"}");
+    assert_int_equal(flo_mailbox_used(mailbox, "key.1.7", "o-0007"),
+                     FLO_USED_OPEN);
+    flo_mailbox_close(mailbox);
+}
+
+static void a_done_order_stays_done_when_its_answer_is_gone(void **state)
+{
+    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    char order[16];
+    char *text;
+    int i;
+    (void)state;
+
+    accept_order(mailbox);
+    flo_mailbox_answer(mailbox, "o-0007", "{\"outcome\":\"done\"}");
+    for (i = 0; i < 300; i++) {
+        snprintf(order, sizeof(order), "o-1%03d", i);
+        flo_mailbox_answer(mailbox, order, "{\"outcome\":\"refused\"}");
+    }
+    text = flo_mailbox_answer_of(mailbox, "o-0007");
+
+    assert_null(text);
+    assert_int_equal(flo_mailbox_used(mailbox, "key.1.7", "o-0007"),
+                     FLO_USED_DONE);
+    flo_mailbox_close(mailbox);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_used_number_is_known_behind_a_kill),
+        TEST(a_done_order_stays_done_when_its_answer_is_gone),
         TEST(events_stories_and_telemetry_survive_kill_9),
         TEST(an_end_closes_the_story_in_the_same_write),
         TEST(what_is_acknowledged_is_gone_and_numbers_go_on),
