@@ -17,6 +17,7 @@
 #include <MQTTAsync.h>
 #include <event2/event.h>
 
+#include "base/host/crypto.h"
 #include "base/host/mqtt_queue.h"
 
 #define RECEIVE_MAX 65535
@@ -26,6 +27,7 @@
 #define STEADY_MS 30000    /* a connection that counts as good */
 #define IDENTITY_SHIFT 4   /* takeover: the window starts 16 times wider */
 #define CLOSE_WAIT_MS 1000
+#define AUTHORITY_BYTES_MAX (64u << 10)
 #define SHORT_LIVES_MAX 3
 
 /* A request whose end paho reports: its address is paho's context. */
@@ -378,10 +380,26 @@ static int code_of(const struct flo_mqtt *mqtt, int reason)
     }
 }
 
+/* paho does not tell an authority that it cannot read from a broker that is
+ * not there. */
+static int check_authority(const char *path, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *pem = NULL;
+    struct flo_certificate found;
+    size_t bytes = 0;
+    int rv = flo_file_read(path, AUTHORITY_BYTES_MAX, &pem, &bytes, err);
+
+    if (rv == 0) {
+        rv = flo_certificate_read(pem, bytes, &found, err);
+    }
+    return rv;
+}
+
 static void explain(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item,
                     struct flo_err *err)
 {
     const char *what = item->text[0] != '\0' ? item->text : "connection lost";
+    struct flo_err why = {0};
     int code;
 
     pthread_mutex_lock(&mqtt->mutex);
@@ -389,6 +407,12 @@ static void explain(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item,
     flo_fail(err, code, "broker %s: %s", mqtt->options.url,
              code == FLO_E_NET_TLS ? mqtt->tls_text : what);
     pthread_mutex_unlock(&mqtt->mutex);
+    if (code == FLO_E_NET_UNREACHABLE && item->kind == FLO_MQTT_FAILED &&
+        mqtt->options.ca_file != NULL &&
+        check_authority(mqtt->options.ca_file, &why) < 0) {
+        flo_fail(err, FLO_E_NET_TLS, "broker %s: authority %s: %s",
+                 mqtt->options.url, mqtt->options.ca_file, why.what);
+    }
 }
 
 static void on_retry(evutil_socket_t fd, short events, void *context)

@@ -356,6 +356,27 @@ static void a_broker_of_another_ca_is_refused(void **state)
     broker = mine;
 }
 
+static void an_authority_that_is_no_certificate_is_told(void **state)
+{
+    const char *path = broker_file(&broker, "ca.pem");
+    char line[600];
+    struct side *device;
+
+    (void)state;
+    snprintf(line, sizeof(line), "cp '%s' '%s.good' && printf x >'%s'", path,
+             path, path);
+    assert_int_equal(system(line), 0);
+    device = side_open(ID_A, NULL, 0, NULL);
+
+    UNTIL(device, NOBODY, device->losses >= 1);
+    assert_int_equal(device->last_code, FLO_E_NET_TLS);
+
+    side_close(device);
+    path = broker_file(&broker, "ca.pem");
+    snprintf(line, sizeof(line), "mv '%s.good' '%s'", path, path);
+    assert_int_equal(system(line), 0);
+}
+
 static void plain_mqtt_is_for_loopback_only(void **state)
 {
     struct event_base *base = event_base_new();
@@ -384,6 +405,7 @@ int main(void)
         cmocka_unit_test(two_clients_with_one_identity_are_told_and_back_off),
         cmocka_unit_test(a_large_message_is_dropped_and_counted),
         cmocka_unit_test(a_broker_of_another_ca_is_refused),
+        cmocka_unit_test(an_authority_that_is_no_certificate_is_told),
         cmocka_unit_test(plain_mqtt_is_for_loopback_only),
     };
 
