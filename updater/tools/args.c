@@ -199,3 +199,27 @@ json_t *tool_digest(const struct flo_digest *digest)
     flo_digest_text(digest, text);
     return json_string(text);
 }
+
+int tool_verify(int argc, char **argv, const char *usage,
+                int (*verify)(const char *path, const char *trust_path,
+                              bool wants_json, struct flo_err *err))
+{
+    const char *trust = NULL;
+    const char *json = NULL;
+    /* --root is the same until TUF's root takes its place. */
+    const struct tool_option options[] = {{"--trust", false, &trust},
+                                          {"--root", false, &trust},
+                                          {"--json", true, &json}};
+    const char *path = NULL;
+    struct flo_err err = {0};
+    int rv = tool_args(argc, argv, options, FLO_COUNT(options), &path, 1, usage,
+                       &err);
+
+    if (rv == 0 && trust == NULL) {
+        rv = flo_fail(&err, FLO_E_USAGE, "usage: flotilla-updater %s", usage);
+    }
+    if (rv == 0) {
+        rv = verify(path, trust, json != NULL, &err);
+    }
+    return rv == 0 ? 0 : tool_fail(json != NULL, &err);
+}

@@ -69,26 +69,8 @@ static int verify(const char *path, const char *trust_path, bool wants_json,
 
 static int command_verify(int argc, char **argv)
 {
-    const char *trust = NULL;
-    const char *json = NULL;
-    /* --root is the same until TUF's root takes its place. */
-    const struct tool_option options[] = {{"--trust", false, &trust},
-                                          {"--root", false, &trust},
-                                          {"--json", true, &json}};
-    const char *path = NULL;
-    struct flo_err err = {0};
-    static const char usage[] =
-        "bundle verify FILE --trust TRUST.json [--json]";
-    int rv = tool_args(argc, argv, options, FLO_COUNT(options), &path, 1, usage,
-                       &err);
-
-    if (rv == 0 && trust == NULL) {
-        rv = flo_fail(&err, FLO_E_USAGE, "usage: flotilla-updater %s", usage);
-    }
-    if (rv == 0) {
-        rv = verify(path, trust, json != NULL, &err);
-    }
-    return rv == 0 ? 0 : tool_fail(json != NULL, &err);
+    return tool_verify(
+        argc, argv, "bundle verify FILE --trust TRUST.json [--json]", verify);
 }
 
 /* ---- create ---- */

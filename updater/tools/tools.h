@@ -51,4 +51,10 @@ int tool_delta(int argc, char **argv);
 int tool_bundle(int argc, char **argv);
 int tool_release(int argc, char **argv);
 
+/* A whole "verify FILE --trust TRUST.json [--json]": reads the command line,
+ * calls `verify`, prints its error; the exit code. */
+int tool_verify(int argc, char **argv, const char *usage,
+                int (*verify)(const char *path, const char *trust_path,
+                              bool wants_json, struct flo_err *err));
+
 #endif
