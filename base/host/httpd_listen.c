@@ -12,7 +12,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ACCEPT_BACKLOG 128
+/* more than the connections of a busy second: a full queue makes connect()
+ * on a unix socket fail at once (EAGAIN) for clients that do not block */
+#define ACCEPT_BACKLOG 1024
 
 /* ---- TLS --------------------------------------------------------- */
 
