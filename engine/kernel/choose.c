@@ -115,8 +115,8 @@ static bool matmul_agrees(const struct flo_kernel *kernel, struct check *check,
     size_t row_bytes = flo_quant_bytes(type, CHECK_COLUMNS);
     for (size_t tokens = 1; tokens <= CHECK_TOKENS; tokens += 4) {
         struct flo_activations x = {
-            check->values, check->codes,  check->scales,
-            check->sums,   CHECK_COLUMNS, tokens,
+            check->values, check->codes, check->scales,    check->sums,
+            CHECK_COLUMNS, tokens,       FLO_PRECISION_16,
         };
         flo_kernel_ref.matmul[id](check->weights, row_bytes, CHECK_ROWS, &x,
                                   expected, CHECK_ROWS);
@@ -134,7 +134,8 @@ static bool codes_agree(const struct flo_kernel *kernel, struct check *check)
     int16_t codes[CHECK_COLUMNS];
     float scales[CHECK_BLOCKS], sums[CHECK_BLOCKS];
 
-    kernel->quantise(check->values, CHECK_COLUMNS, codes, scales, sums);
+    kernel->quantise(check->values, CHECK_COLUMNS, FLO_PRECISION_16, codes,
+                     scales, sums);
     for (size_t i = 0; i < CHECK_COLUMNS; i++) {
         if (abs(codes[i] - check->codes[i]) > 1) {
             return false;
@@ -250,10 +251,10 @@ bool flo_kernel_agrees(const struct flo_kernel *kernel, const char **what)
 
     fill(&check, check.values, FLO_COUNT(check.values));
     for (size_t t = 0; t < CHECK_TOKENS; t++) {
-        flo_kernel_ref.quantise(check.values + t * CHECK_COLUMNS, CHECK_COLUMNS,
-                                check.codes + t * CHECK_COLUMNS,
-                                check.scales + t * CHECK_BLOCKS,
-                                check.sums + t * CHECK_BLOCKS);
+        flo_kernel_ref.quantise(
+            check.values + t * CHECK_COLUMNS, CHECK_COLUMNS, FLO_PRECISION_16,
+            check.codes + t * CHECK_COLUMNS, check.scales + t * CHECK_BLOCKS,
+            check.sums + t * CHECK_BLOCKS);
     }
     *what = "quantise";
     if (!codes_agree(kernel, &check)) {

@@ -2,14 +2,13 @@
  *
  * A kernel computes on plain arrays and knows neither models nor files.
  * Weights are read in their GGUF block layout where they lie in the mapped
- * file; activations are float rows and, for quantised weights, also 16-bit
- * codes in blocks of 32 (flo_activations).  All sums over codes are exact
- * integers inside a block, float across blocks.
+ * file, or packed in strips of 16 rows (pack.h); activations are float rows
+ * and, for quantised weights, also codes in blocks of 32 (flo_activations).
+ * All sums over codes are exact integers inside a block, float across blocks.
  *
- * Why 16 bits and not the usual 8: on AVX2 two 16-bit products and an add
- * cost one instruction more than 8-bit ones, and the error against exact
- * arithmetic falls from 2e-2 to that of the f16 cache (4e-4 of the logits'
- * spread), so kernels and machines agree on close calls.
+ * Codes have 8 bits where that costs little accuracy (inputs of gate, up and
+ * of attention's output) and 16 elsewhere: 8 bits everywhere, as is usual,
+ * make the error that llama.cpp has; q, k, v and the logits cause most of it.
  *
  * NaN and infinity in weights or activations give NaN in the results, never
  * a trap, a hang or an access out of bounds.
@@ -23,19 +22,28 @@
 
 #include "base/quant/quant.h"
 
-#define FLO_CODE_BLOCK 32     /* activations that share a scale */
-#define FLO_CODE_MAX 32767.0f /* of a code */
-#define FLO_KV_BLOCK 16       /* positions whose keys stand together */
-#define FLO_ATTEND_ROWS 4     /* queries that share one pass over the cache */
+#define FLO_CODE_BLOCK 32 /* activations that share a scale */
+#define FLO_KV_BLOCK 16   /* positions whose keys stand together */
+#define FLO_ATTEND_ROWS 4 /* queries that share one pass over the cache */
 
-/* The input of a matrix product: one row per token. */
+/* What a product reads of its input; a finer one comes later. */
+enum flo_precision {
+    FLO_PRECISION_FLOAT, /* values, for float weights */
+    FLO_PRECISION_8,     /* codes of 8 bits */
+    FLO_PRECISION_16,
+};
+
+/* The input of a matrix product: one row per token.  Packed weights have a
+ * form of their own in the same memory, which their kernel defines. */
 struct flo_activations {
     float *values;  /* [tokens][columns] */
-    int16_t *codes; /* [tokens][columns], -127..127 */
+    int16_t *codes; /* [tokens][columns] */
     float *scales;  /* [tokens][columns / 32]: value ~ scale * code */
-    float *sums;    /* [tokens][columns / 32]: scale * sum of the codes */
+    float *sums;    /* [tokens][columns / 32]: scale * sum of the codes; packed
+                       form: anything, [tokens][columns / 16] */
     size_t columns;
     size_t tokens;
+    enum flo_precision precision; /* of the codes */
 };
 
 /* y[t * stride + r] = sum over columns of weights[r][c] * x[t][c], for all
@@ -43,6 +51,18 @@ struct flo_activations {
 typedef void flo_matmul_fn(const void *weights, size_t row_bytes, size_t rows,
                            const struct flo_activations *x, float *y,
                            size_t stride);
+
+/* One token's values -> codes, scales, sums, of FLO_PRECISION_8 or _16;
+ * columns a multiple of 32. */
+typedef void flo_quantise_fn(const float *values, size_t columns,
+                             enum flo_precision precision, int16_t *codes,
+                             float *scales, float *sums);
+
+/* The largest code. */
+static inline float flo_code_max(enum flo_precision precision)
+{
+    return precision == FLO_PRECISION_8 ? 127.0f : 32767.0f;
+}
 
 /* The KV cache of one head: blocks of FLO_KV_BLOCK positions, keys and values
  * apart.  In a block keys stand transposed, [head_size][16], values by rows,
@@ -102,9 +122,12 @@ struct flo_kernel {
     bool (*is_supported)(void);
     /* By tensor type id; NULL where the type is not computed. */
     flo_matmul_fn *matmul[FLO_QUANT_ID_COUNT];
-    /* values -> codes, scales, sums of one token; columns a multiple of 32. */
-    void (*quantise)(const float *values, size_t columns, int16_t *codes,
-                     float *scales, float *sums);
+    flo_quantise_fn *quantise;
+    /* The same over strips (pack.h): `weights` is a strip, `row_bytes` a
+     * strip's, and only the last strip of a matrix may have rows % 16 != 0.
+     * All NULL where a kernel does not read strips. */
+    flo_matmul_fn *matmul_packed[FLO_QUANT_ID_COUNT];
+    flo_quantise_fn *quantise_packed;
     /* out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]; norms may be in
      * place */
     void (*rms_norm)(const float *x, const float *weight, float epsilon,

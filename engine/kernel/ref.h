@@ -18,8 +18,7 @@ flo_matmul_fn flo_ref_matmul_q6_k;
 flo_matmul_fn flo_ref_matmul_iq4_nl;
 flo_matmul_fn flo_ref_matmul_iq4_xs;
 
-void flo_ref_quantise(const float *values, size_t columns, int16_t *codes,
-                      float *scales, float *sums);
+flo_quantise_fn flo_ref_quantise;
 void flo_ref_rms_norm(const float *x, const float *weight, float epsilon,
                       size_t count, float *out);
 void flo_ref_rope_pairs(float *x, const float *cosines, const float *sines,

@@ -18,7 +18,8 @@ static float poison_of(const float *x, size_t count)
     return poison;
 }
 
-static float quantise_block(const float *x, int16_t *codes, float *sum)
+static float quantise_block(const float *x, float code_max, int16_t *codes,
+                            float *sum)
 {
     float largest = 0, poison = poison_of(x, FLO_CODE_BLOCK);
     int total = 0;
@@ -32,7 +33,7 @@ static float quantise_block(const float *x, int16_t *codes, float *sum)
         float size = fabsf(x[i]);
         largest = size > largest ? size : largest;
     }
-    float scale = largest / FLO_CODE_MAX;
+    float scale = largest / code_max;
     /* A block of subnormals alone may have no finite inverse: it is 0. */
     float inverse = scale > 1e-38f ? 1.0f / scale : 0.0f;
     for (int i = 0; i < FLO_CODE_BLOCK; i++) {
@@ -43,12 +44,15 @@ static float quantise_block(const float *x, int16_t *codes, float *sum)
     return scale;
 }
 
-void flo_ref_quantise(const float *values, size_t columns, int16_t *codes,
+void flo_ref_quantise(const float *values, size_t columns,
+                      enum flo_precision precision, int16_t *codes,
                       float *scales, float *sums)
 {
+    float code_max = flo_code_max(precision);
+
     for (size_t b = 0; b < columns / FLO_CODE_BLOCK; b++) {
         size_t at = b * FLO_CODE_BLOCK;
-        scales[b] = quantise_block(values + at, codes + at, &sums[b]);
+        scales[b] = quantise_block(values + at, code_max, codes + at, &sums[b]);
     }
 }
 

@@ -41,8 +41,8 @@ static void output_of_attention(struct flo_pass *pass, unsigned thread,
         .columns = flo_width_q(&e->hparams),
         .count = pass->count,
     };
-    struct flo_activations in = flo_pass_prepare(
-        pass, thread, &source, flo_matrix_reads_codes(&layer->o));
+    struct flo_activations in =
+        flo_pass_prepare(pass, thread, &source, layer->o.precision);
 
     add_part(pass, thread, &layer->o, layer->o_bias, layer->attn_post_norm,
              &in);
@@ -56,8 +56,8 @@ static void down_from(struct flo_pass *pass, unsigned thread,
         .columns = pass->engine->hparams.n_ff,
         .count = pass->count,
     };
-    struct flo_activations in = flo_pass_prepare(
-        pass, thread, &source, flo_matrix_reads_codes(&layer->down));
+    struct flo_activations in =
+        flo_pass_prepare(pass, thread, &source, layer->down.precision);
 
     add_part(pass, thread, &layer->down, layer->down_bias, layer->ffn_post_norm,
              &in);
@@ -78,12 +78,14 @@ static struct flo_activations normed_input(struct flo_pass *pass,
         .columns = e->hparams.n_embd,
         .count = pass->count,
     };
-    bool needs_codes = false;
+    enum flo_precision finest = FLO_PRECISION_FLOAT;
 
     for (size_t i = 0; i < product_count; i++) {
-        needs_codes |= flo_matrix_reads_codes(products[i].matrix);
+        if (products[i].matrix->precision > finest) {
+            finest = products[i].matrix->precision;
+        }
     }
-    return flo_pass_prepare(pass, thread, &source, needs_codes);
+    return flo_pass_prepare(pass, thread, &source, finest);
 }
 
 static bool serial_block(struct flo_pass *pass, unsigned thread, uint32_t index)

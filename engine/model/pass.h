@@ -44,14 +44,12 @@ struct flo_product {
     enum flo_after after;
 };
 
-bool flo_matrix_reads_codes(const struct flo_matrix *matrix);
-
 /* The input of the next products.  What was written to source->values lies
  * behind a barrier already; for more than one token there is another inside.
  */
 struct flo_activations flo_pass_prepare(struct flo_pass *pass, unsigned thread,
                                         const struct flo_source *source,
-                                        bool needs_codes);
+                                        enum flo_precision precision);
 /* Some products with the same input. */
 void flo_pass_multiply(struct flo_pass *pass,
                        const struct flo_product *products, size_t product_count,

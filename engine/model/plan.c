@@ -24,7 +24,7 @@ static void lay_out_activations(struct flo_arena *arena, uint64_t tokens,
         .values = flo_arena_take(arena, tokens * width, sizeof(float)),
         .codes = flo_arena_take(arena, tokens * width, sizeof(int16_t)),
         .scales = flo_arena_take(arena, tokens * blocks, sizeof(float)),
-        .sums = flo_arena_take(arena, tokens * blocks, sizeof(float)),
+        .sums = flo_arena_take(arena, tokens * 2 * blocks, sizeof(float)),
     };
 }
 

@@ -4,14 +4,7 @@
  * costs less than a barrier; for a batch they are made together. */
 #include "engine/model/pass.h"
 
-enum { UNIT_ROWS_MIN = 16 }; /* of a matrix that a thread takes at once */
-
 /* ---- inputs ------------------------------------------------------------ */
-
-bool flo_matrix_reads_codes(const struct flo_matrix *matrix)
-{
-    return flo_weight_reads_codes(matrix->type->id);
-}
 
 void flo_pass_norm(const struct flo_engine *e, const float *x,
                    const float *weight, const float *bias, size_t count,
@@ -27,7 +20,7 @@ void flo_pass_norm(const struct flo_engine *e, const float *x,
 }
 
 static void make_row(const struct flo_pass *pass,
-                     const struct flo_source *source, bool needs_codes,
+                     const struct flo_source *source,
                      const struct flo_activations *out, size_t t)
 {
     const struct flo_engine *e = pass->engine;
@@ -39,15 +32,23 @@ static void make_row(const struct flo_pass *pass,
                       out->values + t * columns);
         values = out->values + t * columns;
     }
-    if (needs_codes) {
-        e->kernel->quantise(values, columns, out->codes + t * columns,
-                            out->scales + t * blocks, out->sums + t * blocks);
+    if (out->precision == FLO_PRECISION_FLOAT) {
+        return;
     }
+    if (e->weights.are_packed) {
+        e->kernel->quantise_packed(
+            values, columns, out->precision, out->codes + t * columns,
+            out->scales + t * blocks, out->sums + t * 2 * blocks);
+        return;
+    }
+    e->kernel->quantise(values, columns, out->precision,
+                        out->codes + t * columns, out->scales + t * blocks,
+                        out->sums + t * blocks);
 }
 
 struct flo_activations flo_pass_prepare(struct flo_pass *pass, unsigned thread,
                                         const struct flo_source *source,
-                                        bool needs_codes)
+                                        enum flo_precision precision)
 {
     struct flo_engine *e = pass->engine;
     bool is_alone = source->count == 1;
@@ -57,8 +58,9 @@ struct flo_activations flo_pass_prepare(struct flo_pass *pass, unsigned thread,
 
     out.columns = source->columns;
     out.tokens = source->count;
+    out.precision = precision;
     for (uint32_t t = is_alone ? 0 : thread; t < source->count; t += step) {
-        make_row(pass, source, needs_codes, &out, t);
+        make_row(pass, source, &out, t);
     }
     if (source->norm == NULL) {
         out.values = source->values;
@@ -76,12 +78,12 @@ struct flo_activations flo_pass_prepare(struct flo_pass *pass, unsigned thread,
 static uint32_t unit_rows(const struct flo_pass *pass, uint32_t rows)
 {
     uint32_t threads = flo_pool_threads(pass->engine->pool);
-    uint32_t unit = rows / (threads * 4) / 4 * 4;
+    uint32_t unit = rows / (threads * 4) / FLO_STRIP_ROWS * FLO_STRIP_ROWS;
 
     if (threads == 1) {
         return rows;
     }
-    return unit < UNIT_ROWS_MIN ? UNIT_ROWS_MIN : unit;
+    return unit < FLO_STRIP_ROWS ? FLO_STRIP_ROWS : unit;
 }
 
 static void finish_rows(const struct flo_engine *e, enum flo_after after,
@@ -101,8 +103,8 @@ static void multiply(const struct flo_pass *pass, const struct flo_product *p,
 {
     const struct flo_matrix *m = p->matrix;
 
-    m->matmul(m->data + first * m->row_bytes, m->row_bytes, rows, x,
-              p->y + first, m->rows);
+    m->matmul(m->data + first / m->strip_rows * m->row_bytes, m->row_bytes,
+              rows, x, p->y + first, m->rows);
     for (size_t t = 0; t < x->tokens; t++) {
         float *y = p->y + t * m->rows + first;
 

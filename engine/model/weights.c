@@ -75,6 +75,9 @@ static int bind_matrix(struct binding *b, const struct flo_gguf_tensor *tensor,
         .matmul = matmul,
         .type = type,
         .row_bytes = flo_quant_bytes(type, (size_t)tensor->dims[0]),
+        .strip_rows = 1,
+        .precision = flo_weight_reads_codes(tensor->type) ? FLO_PRECISION_16
+                                                          : FLO_PRECISION_FLOAT,
         .columns = (uint32_t)tensor->dims[0],
         .rows = (uint32_t)tensor->dims[1],
     };
@@ -215,6 +218,18 @@ static void split_fused(const struct flo_hparams *h, struct flo_layer *layer)
     }
 }
 
+/* Where 8 bits are enough; see kernel.h. */
+static void coarsen(struct flo_layer *layer)
+{
+    struct flo_matrix *some[] = {&layer->o, &layer->gate, &layer->up};
+
+    for (size_t i = 0; i < FLO_COUNT(some); i++) {
+        if (some[i]->precision == FLO_PRECISION_16) {
+            some[i]->precision = FLO_PRECISION_8;
+        }
+    }
+}
+
 /* ---- all of them ------------------------------------------------------- */
 
 static int bind_layer(struct binding *b, const struct flo_arch *arch,
@@ -235,6 +250,7 @@ static int bind_layer(struct binding *b, const struct flo_arch *arch,
     rv = check_parts(b, arch, index, layer);
     if (rv == 0) {
         split_fused(b->hparams, layer);
+        coarsen(layer);
     }
     return rv;
 }

@@ -6,14 +6,18 @@
 #define FLOTILLA_ENGINE_WEIGHTS_H
 
 #include "engine/kernel/kernel.h"
+#include "engine/kernel/pack.h"
 #include "engine/model/hparams.h"
 
-/* A matrix in the file: `rows` rows of `columns` weights. */
+/* A matrix: `rows` rows of `columns` weights, in the model file by rows or in
+ * a packed file by strips. */
 struct flo_matrix {
     const uint8_t *data; /* NULL: the model has none */
     flo_matmul_fn *matmul;
     const struct flo_quant_type *type;
-    size_t row_bytes;
+    size_t row_bytes;             /* of a row, or of a strip */
+    uint32_t strip_rows;          /* 1, or FLO_STRIP_ROWS: packed */
+    enum flo_precision precision; /* that its input needs */
     uint32_t columns;
     uint32_t rows;
 };
@@ -45,6 +49,7 @@ struct flo_weights {
     const float *rope_factors; /* [n_rope / 2], as the next two */
     const float *rope_factors_short, *rope_factors_long;
     struct flo_layer *layers; /* [n_layer], owned */
+    bool are_packed;          /* all matrices whose products read codes */
     uint64_t parameters;
     uint64_t bytes; /* of all tensors in the file */
 };

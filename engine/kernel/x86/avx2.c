@@ -7,7 +7,8 @@
 #include <math.h>
 
 /* One block of 32; returns its scale, NaN when a value is not finite. */
-FLO_INLINE float quantise_block(const float *x, int16_t *codes, float *sum)
+FLO_INLINE float quantise_block(const float *x, float code_max, int16_t *codes,
+                                float *sum)
 {
     const __m256 no_sign = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
     __m256 v[4], largest = _mm256_setzero_ps(), poison = _mm256_setzero_ps();
@@ -24,7 +25,7 @@ FLO_INLINE float quantise_block(const float *x, int16_t *codes, float *sum)
         *sum = NAN;
         return NAN;
     }
-    float scale = flo_max_8(largest) / FLO_CODE_MAX;
+    float scale = flo_max_8(largest) / code_max;
     __m256 inverse = _mm256_set1_ps(scale > 1e-38f ? 1.0f / scale : 0.0f);
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
@@ -43,12 +44,15 @@ FLO_INLINE float quantise_block(const float *x, int16_t *codes, float *sum)
     return scale;
 }
 
-static void quantise(const float *values, size_t columns, int16_t *codes,
+static void quantise(const float *values, size_t columns,
+                     enum flo_precision precision, int16_t *codes,
                      float *scales, float *sums)
 {
+    float code_max = flo_code_max(precision);
+
     for (size_t b = 0; b < columns / FLO_CODE_BLOCK; b++) {
         size_t at = b * FLO_CODE_BLOCK;
-        scales[b] = quantise_block(values + at, codes + at, &sums[b]);
+        scales[b] = quantise_block(values + at, code_max, codes + at, &sums[b]);
     }
 }
 

@@ -92,12 +92,13 @@ static struct flo_activations input_make(struct input *in,
         in->values[i] = noise(state) * (i % 61 == 0 ? 100.0f : 1.0f);
     }
     for (size_t t = 0; t < tokens; t++) {
-        kernel->quantise(in->values + t * COLUMNS, COLUMNS,
+        kernel->quantise(in->values + t * COLUMNS, COLUMNS, FLO_PRECISION_16,
                          in->codes + t * COLUMNS, in->scales + t * BLOCKS,
                          in->sums + t * BLOCKS);
     }
-    return (struct flo_activations){in->values, in->codes, in->scales,
-                                    in->sums,   COLUMNS,   tokens};
+    return (struct flo_activations){in->values,      in->codes, in->scales,
+                                    in->sums,        COLUMNS,   tokens,
+                                    FLO_PRECISION_16};
 }
 
 /* Largest difference to a double-precision product, relative to the sizes
@@ -219,7 +220,8 @@ static void a_token_has_the_same_bits_alone_and_in_a_batch(void **state)
                                           in.scales + t * BLOCKS,
                                           in.sums + t * BLOCKS,
                                           COLUMNS,
-                                          1};
+                                          1,
+                                          FLO_PRECISION_16};
 
             kernel->matmul[type](m.data, m.row_bytes, ROWS, &one, alone, ROWS);
             assert_memory_equal(alone, together + t * ROWS, sizeof(alone));
@@ -240,7 +242,8 @@ static void float_products_take_odd_lengths(void **state)
     for (size_t i = 0; i < FLO_COUNT(v); i++) {
         v[i] = 1.0f;
     }
-    struct flo_activations x = {v, NULL, NULL, NULL, 13, 5};
+    struct flo_activations x = {
+        v, NULL, NULL, NULL, 13, 5, FLO_PRECISION_FLOAT};
     for (size_t k = 0; k < FLO_COUNT(kernels); k++) {
         kernels[k]->matmul[FLO_QUANT_F32](w, 13 * 4, 2, &x, y, 2);
         for (size_t t = 0; t < 5; t++) {
@@ -266,8 +269,8 @@ static void a_nan_in_the_input_reaches_every_sum(void **state)
             matrix_make(&m, type, &seed);
             struct flo_activations x = input_make(&in, kernels[k], 1, &seed);
             in.values[77] = bad[i % FLO_COUNT(bad)];
-            kernels[k]->quantise(in.values, COLUMNS, in.codes, in.scales,
-                                 in.sums);
+            kernels[k]->quantise(in.values, COLUMNS, FLO_PRECISION_16, in.codes,
+                                 in.scales, in.sums);
             kernels[k]->matmul[type](m.data, m.row_bytes, ROWS, &x, y, ROWS);
             for (size_t r = 0; r < ROWS; r++) {
                 assert_false(isfinite(y[r]));
@@ -310,13 +313,13 @@ static void codes_of_zero_and_of_subnormals_are_harmless(void **state)
     (void)state;
     for (size_t k = 0; k < FLO_COUNT(kernels); k++) {
         memset(values, 0, sizeof(values));
-        kernels[k]->quantise(values, 32, codes, &scale, &sum);
+        kernels[k]->quantise(values, 32, FLO_PRECISION_16, codes, &scale, &sum);
         assert_true(scale == 0 && sum == 0 && codes[5] == 0);
         values[5] = 1e-44f;
-        kernels[k]->quantise(values, 32, codes, &scale, &sum);
+        kernels[k]->quantise(values, 32, FLO_PRECISION_16, codes, &scale, &sum);
         assert_true(isfinite(scale) && isfinite(sum));
         values[5] = 3e38f;
-        kernels[k]->quantise(values, 32, codes, &scale, &sum);
+        kernels[k]->quantise(values, 32, FLO_PRECISION_16, codes, &scale, &sum);
         assert_int_equal(codes[5], 32767);
         assert_true(isfinite(scale));
     }
