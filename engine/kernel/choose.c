@@ -12,11 +12,13 @@
 #include "engine/kernel/half.h"
 #if defined(__x86_64__)
 #include "engine/kernel/x86/avx2.h"
+#include "engine/kernel/x86/avx512.h"
 #endif
 
 /* Best first. */
 static const struct flo_kernel *const kernels[] = {
 #if defined(__x86_64__)
+    &flo_kernel_avx512,
     &flo_kernel_avx2,
 #endif
     &flo_kernel_ref,

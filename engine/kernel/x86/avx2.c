@@ -44,9 +44,9 @@ FLO_INLINE float quantise_block(const float *x, float code_max, int16_t *codes,
     return scale;
 }
 
-static void quantise(const float *values, size_t columns,
-                     enum flo_precision precision, int16_t *codes,
-                     float *scales, float *sums)
+void flo_avx2_quantise(const float *values, size_t columns,
+                       enum flo_precision precision, int16_t *codes,
+                       float *scales, float *sums)
 {
     float code_max = flo_code_max(precision);
 
@@ -56,8 +56,8 @@ static void quantise(const float *values, size_t columns,
     }
 }
 
-static void rms_norm(const float *x, const float *weight, float epsilon,
-                     size_t count, float *out)
+void flo_avx2_rms_norm(const float *x, const float *weight, float epsilon,
+                       size_t count, float *out)
 {
     __m256 acc[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
     float squares;
@@ -84,8 +84,8 @@ static void rms_norm(const float *x, const float *weight, float epsilon,
     }
 }
 
-static void layer_norm(const float *x, const float *weight, const float *bias,
-                       float epsilon, size_t count, float *out)
+void flo_avx2_layer_norm(const float *x, const float *weight, const float *bias,
+                         float epsilon, size_t count, float *out)
 {
     __m256 acc = _mm256_setzero_ps();
     float sum, squares;
@@ -123,8 +123,8 @@ static void layer_norm(const float *x, const float *weight, const float *bias,
     }
 }
 
-static void rope_halves(float *x, const float *cosines, const float *sines,
-                        size_t count)
+void flo_avx2_rope_halves(float *x, const float *cosines, const float *sines,
+                          size_t count)
 {
     size_t half = count / 2, j = 0;
 
@@ -147,8 +147,8 @@ static void rope_halves(float *x, const float *cosines, const float *sines,
     }
 }
 
-static void rope_pairs(float *x, const float *cosines, const float *sines,
-                       size_t count)
+void flo_avx2_rope_pairs(float *x, const float *cosines, const float *sines,
+                         size_t count)
 {
     size_t j = 0;
 
@@ -162,7 +162,7 @@ static void rope_pairs(float *x, const float *cosines, const float *sines,
     flo_ref_rope_pairs(x + j, cosines + j, sines + j, count - j);
 }
 
-static void silu_multiply(float *gate, const float *up, size_t count)
+void flo_avx2_silu_multiply(float *gate, const float *up, size_t count)
 {
     const __m256 one = _mm256_set1_ps(1), zero = _mm256_setzero_ps();
     size_t i = 0;
@@ -176,7 +176,7 @@ static void silu_multiply(float *gate, const float *up, size_t count)
     flo_ref_silu_multiply(gate + i, up + i, count - i);
 }
 
-static void gelu_multiply(float *gate, const float *up, size_t count)
+void flo_avx2_gelu_multiply(float *gate, const float *up, size_t count)
 {
     const __m256 one = _mm256_set1_ps(1);
     const __m256 cubic = _mm256_set1_ps(0.044715f);
@@ -197,7 +197,7 @@ static void gelu_multiply(float *gate, const float *up, size_t count)
     flo_ref_gelu_multiply(gate + i, up == NULL ? NULL : up + i, count - i);
 }
 
-static void soft_cap(float *x, float cap, size_t count)
+void flo_avx2_soft_cap(float *x, float cap, size_t count)
 {
     const __m256 by = _mm256_set1_ps(cap);
     const __m256 inverse = _mm256_set1_ps(1.0f / cap);
@@ -210,7 +210,7 @@ static void soft_cap(float *x, float cap, size_t count)
     flo_ref_soft_cap(x + i, cap, count - i);
 }
 
-static void add(float *x, const float *y, size_t count)
+void flo_avx2_add(float *x, const float *y, size_t count)
 {
     size_t i = 0;
 
@@ -221,9 +221,9 @@ static void add(float *x, const float *y, size_t count)
     flo_ref_add(x + i, y + i, count - i);
 }
 
-static void store(const float *key, const float *value, size_t head_size,
-                  size_t position, enum flo_cache type, void *keys,
-                  void *values)
+void flo_avx2_store(const float *key, const float *value, size_t head_size,
+                    size_t position, enum flo_cache type, void *keys,
+                    void *values)
 {
     size_t block = position / FLO_KV_BLOCK * FLO_KV_BLOCK * head_size;
     uint16_t *k = (uint16_t *)keys + block + position % FLO_KV_BLOCK;
@@ -283,15 +283,15 @@ const struct flo_kernel flo_kernel_avx2 = {
             [FLO_QUANT_IQ4_NL] = flo_avx2_matmul_iq4_nl,
             [FLO_QUANT_IQ4_XS] = flo_avx2_matmul_iq4_xs,
         },
-    .quantise = quantise,
-    .rms_norm = rms_norm,
-    .layer_norm = layer_norm,
-    .rope_pairs = rope_pairs,
-    .rope_halves = rope_halves,
-    .silu_multiply = silu_multiply,
-    .gelu_multiply = gelu_multiply,
-    .soft_cap = soft_cap,
-    .add = add,
-    .store = store,
+    .quantise = flo_avx2_quantise,
+    .rms_norm = flo_avx2_rms_norm,
+    .layer_norm = flo_avx2_layer_norm,
+    .rope_pairs = flo_avx2_rope_pairs,
+    .rope_halves = flo_avx2_rope_halves,
+    .silu_multiply = flo_avx2_silu_multiply,
+    .gelu_multiply = flo_avx2_gelu_multiply,
+    .soft_cap = flo_avx2_soft_cap,
+    .add = flo_avx2_add,
+    .store = flo_avx2_store,
     .attend = flo_avx2_attend,
 };
