@@ -223,8 +223,14 @@ static void punish(struct flo_sampler *s, struct candidate *by_token)
     }
 }
 
-/* All finite candidates as a heap; how many. */
-static size_t gather(struct flo_sampler *s, const float *logits)
+static bool is_allowed(const uint64_t *allowed, uint32_t token)
+{
+    return allowed == NULL || (allowed[token / 64] >> token % 64 & 1) != 0;
+}
+
+/* All finite candidates among the allowed ones; how many. */
+static size_t gather(struct flo_sampler *s, const float *logits,
+                     const uint64_t *allowed)
 {
     struct candidate *c = s->candidates;
     size_t count = 0;
@@ -234,7 +240,7 @@ static size_t gather(struct flo_sampler *s, const float *logits)
     }
     punish(s, c);
     for (uint32_t i = 0; i < s->n_vocab; i++) {
-        if (isfinite(c[i].logit)) {
+        if (isfinite(c[i].logit) && is_allowed(allowed, i)) {
             c[count++] = c[i];
         }
     }
@@ -309,8 +315,8 @@ static struct candidate best_of(const struct candidate *candidates,
     return best;
 }
 
-void flo_sampler_sample(struct flo_sampler *s, const float *logits,
-                        struct flo_sample *sample)
+void flo_sampler_choose(struct flo_sampler *s, const float *logits,
+                        const uint64_t *allowed, struct flo_sample *sample)
 {
     bool is_greedy = s->sampling.temperature == 0;
     bool has_penalty =
@@ -318,8 +324,8 @@ void flo_sampler_sample(struct flo_sampler *s, const float *logits,
     size_t count = 0;
 
     look(logits, s->n_vocab, sample);
-    if (!is_greedy || has_penalty) {
-        count = gather(s, logits);
+    if (!is_greedy || has_penalty || allowed != NULL) {
+        count = gather(s, logits, allowed);
     }
     if (count > 0) {
         struct candidate found;
@@ -333,6 +339,20 @@ void flo_sampler_sample(struct flo_sampler *s, const float *logits,
         sample->token = found.token;
         sample->logit = logits[found.token];
     }
+    /* All that is allowed is NaN or infinite: the first of it. */
+    for (uint32_t i = 0; count == 0 && allowed != NULL && i < s->n_vocab; i++) {
+        if (is_allowed(allowed, i)) {
+            sample->token = (int32_t)i;
+            sample->logit = logits[i];
+            break;
+        }
+    }
+}
+
+void flo_sampler_sample(struct flo_sampler *s, const float *logits,
+                        struct flo_sample *sample)
+{
+    flo_sampler_choose(s, logits, NULL, sample);
     flo_sampler_accept(s, sample->token);
 }
 
