@@ -34,7 +34,8 @@ enum flo_precision {
 };
 
 /* The input of a matrix product: one row per token.  Packed weights have a
- * form of their own in the same memory, which their kernel defines. */
+ * form of their own in the same memory, which their kernel defines: it may
+ * mix the tokens. */
 struct flo_activations {
     float *values;  /* [tokens][columns] */
     int16_t *codes; /* [tokens][columns] */
@@ -57,6 +58,14 @@ typedef void flo_matmul_fn(const void *weights, size_t row_bytes, size_t rows,
 typedef void flo_quantise_fn(const float *values, size_t columns,
                              enum flo_precision precision, int16_t *codes,
                              float *scales, float *sums);
+
+/* Token t's values -> its place in the packed form that the kernel's strip
+ * products read: out's codes, scales and sums, the columns, tokens and
+ * precision of which are set.  Tokens may be made in any order, by several
+ * threads at once. */
+typedef void flo_quantise_packed_fn(const float *values,
+                                    const struct flo_activations *out,
+                                    size_t t);
 
 /* The largest code. */
 static inline float flo_code_max(enum flo_precision precision)
@@ -127,7 +136,7 @@ struct flo_kernel {
      * strip's, and only the last strip of a matrix may have rows % 16 != 0.
      * All NULL where a kernel does not read strips. */
     flo_matmul_fn *matmul_packed[FLO_QUANT_ID_COUNT];
-    flo_quantise_fn *quantise_packed;
+    flo_quantise_packed_fn *quantise_packed;
     /* out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]; norms may be in
      * place */
     void (*rms_norm)(const float *x, const float *weight, float epsilon,

@@ -5,6 +5,19 @@
 
 #include "engine/kernel/kernel.h"
 
+/* 32 weights: w[i] = scale[i / 16] * codes[i] + offset[i / 16]. */
+struct flo_ref_block {
+    int8_t codes[FLO_CODE_BLOCK];
+    float scale[2];
+    float offset[2]; /* equal but for q2_k */
+};
+
+/* Unpack block `index` (of 32 weights) of a row. */
+typedef void flo_ref_unpack_fn(const uint8_t *row, size_t index,
+                               struct flo_ref_block *out);
+/* By tensor type; NULL for types that are not read by codes. */
+extern flo_ref_unpack_fn *const flo_ref_unpack[FLO_QUANT_ID_COUNT];
+
 flo_matmul_fn flo_ref_matmul_q4_0;
 flo_matmul_fn flo_ref_matmul_q4_1;
 flo_matmul_fn flo_ref_matmul_q5_0;

@@ -5,17 +5,8 @@
 #include "engine/kernel/half.h"
 #include "engine/kernel/ref.h"
 
-/* 32 weights: w[i] = scale[i / 16] * codes[i] + offset[i / 16]. */
-struct block {
-    int8_t codes[FLO_CODE_BLOCK];
-    float scale[2];
-    float offset[2]; /* equal but for q2_k */
-};
-
-/* Unpack block `index` (of 32 weights) of a row. */
-typedef void unpack_fn(const uint8_t *row, size_t index, struct block *out);
-
-static void unpack_q4_0(const uint8_t *row, size_t index, struct block *out)
+static void unpack_q4_0(const uint8_t *row, size_t index,
+                        struct flo_ref_block *out)
 {
     const uint8_t *p = row + index * 18;
 
@@ -27,7 +18,8 @@ static void unpack_q4_0(const uint8_t *row, size_t index, struct block *out)
     }
 }
 
-static void unpack_q4_1(const uint8_t *row, size_t index, struct block *out)
+static void unpack_q4_1(const uint8_t *row, size_t index,
+                        struct flo_ref_block *out)
 {
     const uint8_t *p = row + index * 20;
 
@@ -39,7 +31,8 @@ static void unpack_q4_1(const uint8_t *row, size_t index, struct block *out)
     }
 }
 
-static void unpack_q8_0(const uint8_t *row, size_t index, struct block *out)
+static void unpack_q8_0(const uint8_t *row, size_t index,
+                        struct flo_ref_block *out)
 {
     const uint8_t *p = row + index * 34;
 
@@ -62,7 +55,8 @@ static void unpack_fifth(const uint8_t *high, const uint8_t *nibbles, int minus,
     }
 }
 
-static void unpack_q5_0(const uint8_t *row, size_t index, struct block *out)
+static void unpack_q5_0(const uint8_t *row, size_t index,
+                        struct flo_ref_block *out)
 {
     const uint8_t *p = row + index * 22;
 
@@ -71,7 +65,8 @@ static void unpack_q5_0(const uint8_t *row, size_t index, struct block *out)
     unpack_fifth(p + 2, p + 6, 16, out->codes);
 }
 
-static void unpack_q5_1(const uint8_t *row, size_t index, struct block *out)
+static void unpack_q5_1(const uint8_t *row, size_t index,
+                        struct flo_ref_block *out)
 {
     const uint8_t *p = row + index * 24;
 
@@ -89,7 +84,8 @@ static void unpack_grid(const uint8_t *nibbles, int8_t *codes)
     }
 }
 
-static void unpack_iq4_nl(const uint8_t *row, size_t index, struct block *out)
+static void unpack_iq4_nl(const uint8_t *row, size_t index,
+                          struct flo_ref_block *out)
 {
     const uint8_t *p = row + index * 18;
 
@@ -99,7 +95,7 @@ static void unpack_iq4_nl(const uint8_t *row, size_t index, struct block *out)
 }
 
 /* Scale and offset of sub-block `sub` of a q4_k or q5_k. */
-static void scales_k4(const uint8_t *p, size_t sub, struct block *out)
+static void scales_k4(const uint8_t *p, size_t sub, struct flo_ref_block *out)
 {
     uint8_t scale, minimum;
 
@@ -110,7 +106,8 @@ static void scales_k4(const uint8_t *p, size_t sub, struct block *out)
 
 /* Block of 256: f16 d, f16 dmin, 12 bytes of 6-bit scales and minima, then
  * 128 bytes of nibbles: 32 bytes hold sub-blocks 2k (low) and 2k+1 (high). */
-static void unpack_q4_k(const uint8_t *row, size_t index, struct block *out)
+static void unpack_q4_k(const uint8_t *row, size_t index,
+                        struct flo_ref_block *out)
 {
     const uint8_t *p = row + index / 8 * 144;
     size_t sub = index % 8;
@@ -124,7 +121,8 @@ static void unpack_q4_k(const uint8_t *row, size_t index, struct block *out)
 
 /* Block of 256: 128 bytes of low nibbles, 64 of high 2 bits, 16 signed
  * scales, f16 d.  Each half of 128 holds four groups of 32. */
-static void unpack_q6_k(const uint8_t *row, size_t index, struct block *out)
+static void unpack_q6_k(const uint8_t *row, size_t index,
+                        struct flo_ref_block *out)
 {
     const uint8_t *p = row + index / 8 * 210;
     size_t half = index % 8 / 4, group = index % 4;
@@ -146,7 +144,8 @@ static void unpack_q6_k(const uint8_t *row, size_t index, struct block *out)
 
 /* As q4_k, with 32 bytes of fifth bits before the nibbles: bit k of byte i is
  * that of value i in sub-block k. */
-static void unpack_q5_k(const uint8_t *row, size_t index, struct block *out)
+static void unpack_q5_k(const uint8_t *row, size_t index,
+                        struct flo_ref_block *out)
 {
     const uint8_t *p = row + index / 8 * 176;
     size_t sub = index % 8;
@@ -163,7 +162,8 @@ static void unpack_q5_k(const uint8_t *row, size_t index, struct block *out)
 /* Block of 256: 16 bytes (scale in the low nibble, minimum in the high one)
  * for 16 values each, 64 bytes of 2 bits, f16 d and dmin.  Each half of 128
  * values lies in 32 bytes, four groups of 32 from the low bits up. */
-static void unpack_q2_k(const uint8_t *row, size_t index, struct block *out)
+static void unpack_q2_k(const uint8_t *row, size_t index,
+                        struct flo_ref_block *out)
 {
     const uint8_t *p = row + index / 8 * 84;
     size_t sub = index % 8;
@@ -183,7 +183,8 @@ static void unpack_q2_k(const uint8_t *row, size_t index, struct block *out)
 
 /* Block of 256: 32 bytes of third bits (bit k of byte i: value i of group k),
  * 64 bytes of 2 bits as in q2_k, 12 bytes of 6-bit scales, f16 d. */
-static void unpack_q3_k(const uint8_t *row, size_t index, struct block *out)
+static void unpack_q3_k(const uint8_t *row, size_t index,
+                        struct flo_ref_block *out)
 {
     const uint8_t *p = row + index / 8 * 110;
     size_t sub = index % 8;
@@ -203,7 +204,8 @@ static void unpack_q3_k(const uint8_t *row, size_t index, struct block *out)
 }
 
 /* Block of 256: eight groups of 32 as in iq4_nl, with 6-bit scales. */
-static void unpack_iq4_xs(const uint8_t *row, size_t index, struct block *out)
+static void unpack_iq4_xs(const uint8_t *row, size_t index,
+                          struct flo_ref_block *out)
 {
     const void *p = row + index / 8 * 136;
     const struct flo_block_iq4_xs *block = p;
@@ -236,8 +238,9 @@ static inline int sum_16(const int16_t *codes)
 }
 
 /* One block of weights times one of codes. */
-static inline float multiply_block(const struct block *w, const int16_t *codes,
-                                   float scale, float sum, bool has_halves)
+static inline float multiply_block(const struct flo_ref_block *w,
+                                   const int16_t *codes, float scale, float sum,
+                                   bool has_halves)
 {
     float low = (float)dot_16(w->codes, codes);
     float high = (float)dot_16(w->codes + 16, codes + 16);
@@ -252,7 +255,7 @@ static inline float multiply_block(const struct block *w, const int16_t *codes,
 }
 
 static inline __attribute__((always_inline)) void
-matmul_codes(unpack_fn *unpack, bool has_halves, const void *weights,
+matmul_codes(flo_ref_unpack_fn *unpack, bool has_halves, const void *weights,
              size_t row_bytes, size_t rows, const struct flo_activations *x,
              float *y, size_t stride)
 {
@@ -265,7 +268,7 @@ matmul_codes(unpack_fn *unpack, bool has_halves, const void *weights,
             y[t * stride + r] = 0;
         }
         for (size_t b = 0; b < blocks; b++) {
-            struct block w;
+            struct flo_ref_block w;
 
             unpack(row, b, &w);
             for (size_t t = 0; t < x->tokens; t++) {
@@ -299,3 +302,12 @@ MATMUL_CODES(q4_k, false)
 MATMUL_CODES(q5_k, false)
 MATMUL_CODES(q6_k, false)
 MATMUL_CODES(iq4_xs, false)
+
+flo_ref_unpack_fn *const flo_ref_unpack[FLO_QUANT_ID_COUNT] = {
+    [FLO_QUANT_Q4_0] = unpack_q4_0,     [FLO_QUANT_Q4_1] = unpack_q4_1,
+    [FLO_QUANT_Q5_0] = unpack_q5_0,     [FLO_QUANT_Q5_1] = unpack_q5_1,
+    [FLO_QUANT_Q8_0] = unpack_q8_0,     [FLO_QUANT_Q2_K] = unpack_q2_k,
+    [FLO_QUANT_Q3_K] = unpack_q3_k,     [FLO_QUANT_Q4_K] = unpack_q4_k,
+    [FLO_QUANT_Q5_K] = unpack_q5_k,     [FLO_QUANT_Q6_K] = unpack_q6_k,
+    [FLO_QUANT_IQ4_NL] = unpack_iq4_nl, [FLO_QUANT_IQ4_XS] = unpack_iq4_xs,
+};

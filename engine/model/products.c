@@ -36,9 +36,7 @@ static void make_row(const struct flo_pass *pass,
         return;
     }
     if (e->weights.are_packed) {
-        e->kernel->quantise_packed(
-            values, columns, out->precision, out->codes + t * columns,
-            out->scales + t * blocks, out->sums + t * 2 * blocks);
+        e->kernel->quantise_packed(values, out, t);
         return;
     }
     e->kernel->quantise(values, columns, out->precision,

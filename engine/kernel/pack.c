@@ -1,0 +1,178 @@
+/* Packing of weights into strips; the layout stands in pack.h.
+ *
+ * Codes are taken from the plain C kernel's unpacking, scales from the file's
+ * bytes: nothing is computed with floats. */
+#include "engine/kernel/pack.h"
+
+#include <string.h>
+
+#include "engine/kernel/ref.h"
+
+enum { GROUP = 4, REGISTER = FLO_STRIP_ALIGN };
+
+struct format {
+    uint16_t columns;  /* that share a half; 0: not packed */
+    uint8_t scales;    /* bytes for 32 columns of a row */
+    uint8_t high, low; /* bits of a code */
+    uint8_t minus;     /* what unpacking took from a code */
+};
+
+static const struct format formats[FLO_QUANT_ID_COUNT] = {
+    [FLO_QUANT_Q4_0] = {32, 0, 0, 4, 8},
+    [FLO_QUANT_Q4_1] = {32, 0, 0, 4, 0},
+    [FLO_QUANT_Q5_0] = {32, 0, 1, 4, 16},
+    [FLO_QUANT_Q5_1] = {32, 0, 1, 4, 0},
+    [FLO_QUANT_Q8_0] = {32, 0, 0, 8, 0},
+    [FLO_QUANT_Q2_K] = {256, 2, 0, 2, 0},
+    [FLO_QUANT_Q3_K] = {256, 2, 1, 2, 4},
+    [FLO_QUANT_Q4_K] = {256, 2, 0, 4, 0},
+    [FLO_QUANT_Q5_K] = {256, 2, 1, 4, 0},
+    [FLO_QUANT_Q6_K] = {256, 2, 2, 4, 32},
+    [FLO_QUANT_IQ4_NL] = {32, 0, 0, 4, 0},
+    [FLO_QUANT_IQ4_XS] = {256, 1, 0, 4, 0},
+};
+
+static size_t whole_registers(size_t bytes)
+{
+    return (bytes + REGISTER - 1) / REGISTER * REGISTER;
+}
+
+struct flo_strip flo_strip_layout(uint32_t type, size_t columns)
+{
+    static const struct flo_strip none = {0};
+    const struct format *f = &formats[type];
+    size_t blocks = columns / FLO_CODE_BLOCK;
+    struct flo_strip s;
+
+    if (f->columns == 0) {
+        return none;
+    }
+    s.scales = whole_registers(columns / f->columns *
+                               flo_quant_type(type)->scale_count *
+                               FLO_STRIP_ROWS * sizeof(uint16_t));
+    s.high = s.scales + whole_registers(blocks * f->scales * FLO_STRIP_ROWS);
+    s.low = s.high + blocks * f->high * REGISTER;
+    s.bytes = s.low + blocks * f->low * REGISTER;
+    return s;
+}
+
+size_t flo_pack_strip_bytes(uint32_t type, size_t columns)
+{
+    return type < FLO_QUANT_ID_COUNT ? flo_strip_layout(type, columns).bytes
+                                     : 0;
+}
+
+/* The bytes of 32 columns: sub-block `sub` of a block of 256. */
+static void read_scales(uint32_t type, const void *block, int sub,
+                        uint8_t out[2])
+{
+    const struct flo_block_q2_k *q2_k = block;
+    const struct flo_block_q3_k *q3_k = block;
+    const struct flo_block_q4_k *q4_k = block; /* q5_k begins alike */
+    const struct flo_block_q6_k *q6_k = block;
+
+    switch (type) {
+    case FLO_QUANT_Q2_K:
+        memcpy(out, q2_k->scales + sub * 2, 2);
+        break;
+    case FLO_QUANT_Q3_K:
+        out[0] = (uint8_t)flo_quant_k3_scale(q3_k->scales, sub * 2);
+        out[1] = (uint8_t)flo_quant_k3_scale(q3_k->scales, sub * 2 + 1);
+        break;
+    case FLO_QUANT_Q6_K:
+        memcpy(out, q6_k->scales + sub * 2, 2);
+        break;
+    case FLO_QUANT_IQ4_XS:
+        out[0] = (uint8_t)flo_quant_iq4_xs_scale(block, sub);
+        break;
+    default:
+        flo_quant_k4_scale(q4_k->scales, sub, &out[0], &out[1]);
+        break;
+    }
+}
+
+/* A code as it stands in the strip. */
+static unsigned raw_code(uint32_t type, int code)
+{
+    if (type == FLO_QUANT_IQ4_NL || type == FLO_QUANT_IQ4_XS) {
+        unsigned i = 0;
+
+        while (flo_quant_iq4_grid[i] != code) {
+            i++;
+        }
+        return i;
+    }
+    return (unsigned)(code + formats[type].minus) & 255;
+}
+
+/* `value` of group g to byte `at` of a plane's registers for 32 columns. */
+static void put(uint8_t *plane, unsigned bits, size_t g, size_t at,
+                unsigned value)
+{
+    uint8_t *to = plane + g % bits * REGISTER + at;
+
+    *to = (uint8_t)(*to | value << g / bits * bits);
+}
+
+static void pack_codes(uint32_t type, const uint8_t *row, size_t b, size_t r,
+                       uint8_t *high, uint8_t *low)
+{
+    const struct format *f = &formats[type];
+    struct flo_ref_block w;
+
+    flo_ref_unpack[type](row, b, &w);
+    for (size_t i = 0; i < FLO_CODE_BLOCK; i++) {
+        unsigned code = raw_code(type, w.codes[i]);
+        size_t g = i / GROUP, at = r * GROUP + i % GROUP;
+
+        put(low, f->low, g, at, code & ((1u << f->low) - 1));
+        if (f->high > 0) {
+            put(high, f->high, g, at, code >> f->low);
+        }
+    }
+}
+
+static void pack_halves(const struct flo_quant_type *type, const uint8_t *row,
+                        size_t columns, size_t r, uint8_t *halves)
+{
+    for (size_t i = 0; i < columns / type->block_values; i++) {
+        for (size_t s = 0; s < type->scale_count; s++) {
+            size_t at = (i * type->scale_count + s) * FLO_STRIP_ROWS + r;
+
+            memcpy(halves + at * sizeof(uint16_t),
+                   row + i * type->block_bytes + type->scale_offset[s],
+                   sizeof(uint16_t));
+        }
+    }
+}
+
+void flo_pack_strip(uint32_t type, const uint8_t *rows, size_t row_bytes,
+                    size_t count, size_t columns, uint8_t *strip)
+{
+    const struct format *f = &formats[type];
+    const struct flo_quant_type *quant = flo_quant_type(type);
+    struct flo_strip at = flo_strip_layout(type, columns);
+    size_t subs = f->columns / FLO_CODE_BLOCK;
+
+    memset(strip, 0, at.bytes);
+    for (size_t r = 0; r < count; r++) {
+        const uint8_t *row = rows + r * row_bytes;
+
+        pack_halves(quant, row, columns, r, strip);
+        for (size_t b = 0; b < columns / FLO_CODE_BLOCK; b++) {
+            uint8_t scales[2];
+
+            pack_codes(type, row, b, r,
+                       strip + at.high + b * f->high * REGISTER,
+                       strip + at.low + b * f->low * REGISTER);
+            if (f->scales > 0) {
+                read_scales(type, row + b / subs * quant->block_bytes,
+                            (int)(b % subs), scales);
+            }
+            for (size_t s = 0; s < f->scales; s++) {
+                strip[at.scales + (b * f->scales + s) * FLO_STRIP_ROWS + r] =
+                    scales[s];
+            }
+        }
+    }
+}
