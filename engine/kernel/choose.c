@@ -13,6 +13,8 @@
 #if defined(__x86_64__)
 #include "engine/kernel/x86/avx2.h"
 #include "engine/kernel/x86/avx512.h"
+#elif defined(__aarch64__)
+#include "engine/kernel/arm/neon.h"
 #endif
 
 /* Best first. */
@@ -20,6 +22,8 @@ static const struct flo_kernel *const kernels[] = {
 #if defined(__x86_64__)
     &flo_kernel_avx512,
     &flo_kernel_avx2,
+#elif defined(__aarch64__)
+    &flo_kernel_neon,
 #endif
     &flo_kernel_ref,
 };

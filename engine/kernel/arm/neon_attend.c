@@ -1,0 +1,289 @@
+/* NEON kernel: attention over the KV cache.
+ *
+ * Up to four queries that share a key and value head go through the cache
+ * together: every key and value is widened once, in registers, whatever the
+ * cache's type.  Keys stand transposed in blocks of 16 positions, so 16
+ * scores need no sum across lanes; softmax is online, block by block. */
+#include "engine/kernel/arm/neon.h"
+#include "engine/kernel/arm/neon_math.h"
+#include "engine/kernel/ref.h"
+
+#include <math.h>
+
+enum { R_MAX = FLO_ATTEND_ROWS, BLOCK = FLO_KV_BLOCK };
+
+struct rows {
+    float largest[R_MAX];
+    float total[R_MAX];
+    float correction[R_MAX];
+    size_t counts[R_MAX];        /* positions of this block */
+    size_t skips[R_MAX];         /* of them before the window */
+    float weights[R_MAX][BLOCK]; /* exp(score - largest) */
+};
+
+/* 16 numbers of a row of a block: floats, halves or, not yet scaled, codes.
+ * `is_high`: the nibbles' half. */
+FLO_INLINE struct flo_f32x16 load_16(const enum flo_cache type, const void *row,
+                                     size_t index, bool is_high)
+{
+    const uint8_t *bytes = (const uint8_t *)row + index;
+    struct flo_f32x16 out;
+
+    if (type == FLO_CACHE_Q8_0) {
+        return flo_floats_of_bytes(vreinterpretq_s8_u8(vld1q_u8(bytes)));
+    }
+    if (type == FLO_CACHE_Q4_0) {
+        uint8x16_t codes = vld1q_u8(bytes);
+
+        codes =
+            is_high ? vshrq_n_u8(codes, 4) : vandq_u8(codes, vdupq_n_u8(15));
+        return flo_floats_of_bytes(
+            vsubq_s8(vreinterpretq_s8_u8(codes), vdupq_n_s8(8)));
+    }
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; i++) {
+        out.v[i] = type == FLO_CACHE_F16
+                       ? flo_load_half_4((const uint16_t *)row + index + i * 4)
+                       : vld1q_f32((const float *)row + index + i * 4);
+    }
+    return out;
+}
+
+/* Component d of 16 keys. */
+FLO_INLINE struct flo_f32x16 load_keys(const enum flo_cache type,
+                                       const uint8_t *block, size_t head_size,
+                                       size_t d)
+{
+    struct flo_f32x16 out;
+
+    if (type == FLO_CACHE_Q4_0) { /* 8 bytes hold positions i and i + 8 */
+        uint8x8_t bytes = vld1_u8(block + d * BLOCK / 2);
+        uint8x16_t codes =
+            vcombine_u8(vand_u8(bytes, vdup_n_u8(15)), vshr_n_u8(bytes, 4));
+        out = flo_floats_of_bytes(
+            vsubq_s8(vreinterpretq_s8_u8(codes), vdupq_n_s8(8)));
+    } else {
+        out = load_16(type, block, d * BLOCK, false);
+    }
+    if (type == FLO_CACHE_Q8_0 || type == FLO_CACHE_Q4_0) {
+        const uint8_t *by =
+            block + flo_cache_code_bytes(type, head_size) + d / 32 * BLOCK * 2;
+
+#pragma GCC unroll 4
+        for (size_t i = 0; i < 4; i++) {
+            out.v[i] = vmulq_f32(out.v[i], flo_load_half_4(by + i * 8));
+        }
+    }
+    return out;
+}
+
+/* Components d .. d + 15 of the value of position i. */
+FLO_INLINE struct flo_f32x16 load_value(const enum flo_cache type,
+                                        const uint8_t *block, size_t head_size,
+                                        size_t i, size_t d)
+{
+    size_t half = head_size / 2;
+    size_t index =
+        type == FLO_CACHE_Q4_0 ? i * half + d % half : i * head_size + d;
+    struct flo_f32x16 out = load_16(type, block, index, d >= half);
+
+    if (type == FLO_CACHE_Q8_0 || type == FLO_CACHE_Q4_0) {
+        size_t scale = i * flo_cache_scales(head_size) + d / 32;
+        float by =
+            flo_half(block + flo_cache_code_bytes(type, head_size) + scale * 2);
+
+#pragma GCC unroll 4
+        for (size_t j = 0; j < 4; j++) {
+            out.v[j] = vmulq_n_f32(out.v[j], by);
+        }
+    }
+    return out;
+}
+
+/* 16 scores of each row: q . K, over one block of keys. */
+FLO_INLINE void block_scores(const int R, const enum flo_cache type,
+                             const struct flo_attention *a, const uint8_t *keys,
+                             struct rows *rows)
+{
+    struct flo_f32x16 acc[R_MAX] = {0};
+
+    for (size_t d = 0; d < a->head_size; d++) {
+        struct flo_f32x16 k = load_keys(type, keys, a->head_size, d);
+
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++) {
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++) {
+                acc[r].v[i] =
+                    vfmaq_n_f32(acc[r].v[i], k.v[i], a->queries[r][d]);
+            }
+        }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) {
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            float32x4_t score = vmulq_n_f32(acc[r].v[i], a->scale);
+
+            if (a->cap > 0) {
+                score = flo_tanh_4(vmulq_n_f32(score, 1.0f / a->cap));
+                score = vmulq_n_f32(score, a->cap);
+            }
+            vst1q_f32(rows->weights[r] + i * 4, score);
+        }
+    }
+}
+
+/* Scores of row r into weights; positions that it does not see weigh 0. */
+FLO_INLINE void block_softmax(struct rows *rows, int r)
+{
+    static const uint32_t lanes[BLOCK] = {0, 1, 2,  3,  4,  5,  6,  7,
+                                          8, 9, 10, 11, 12, 13, 14, 15};
+    const uint32x4_t skip = vdupq_n_u32((uint32_t)rows->skips[r]);
+    const uint32x4_t count = vdupq_n_u32((uint32_t)rows->counts[r]);
+    float *weights = rows->weights[r];
+    float32x4_t most = vdupq_n_f32(-INFINITY), sum = vdupq_n_f32(0);
+    float32x4_t score[4];
+
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        uint32x4_t lane = vld1q_u32(lanes + i * 4);
+        uint32x4_t is_seen =
+            vandq_u32(vcgeq_u32(lane, skip), vcltq_u32(lane, count));
+
+        score[i] = vbslq_f32(is_seen, vld1q_f32(weights + i * 4),
+                             vdupq_n_f32(-INFINITY));
+        most = vmaxnmq_f32(most, score[i]); /* passes over a NaN */
+    }
+    float before = rows->largest[r],
+          largest = fmaxf(vmaxnmvq_f32(most), before);
+    if (!(largest > -INFINITY)) { /* nothing but -inf or NaN so far */
+        largest = 0;
+    }
+    /* exp(-inf) is 0, so lanes behind the end add nothing. */
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        float32x4_t w = flo_exp_4(vsubq_f32(score[i], vdupq_n_f32(largest)));
+
+        sum = vaddq_f32(sum, w);
+        vst1q_f32(weights + i * 4, w);
+    }
+    rows->correction[r] = before == largest ? 1.0f : expf(before - largest);
+    rows->total[r] = rows->total[r] * rows->correction[r] + vaddvq_f32(sum);
+    rows->largest[r] = largest;
+}
+
+/* out = out * correction + weights . V; positions behind `count` are not
+ * read: their values may be left over from another sequence. */
+FLO_INLINE void block_values(const int R, const enum flo_cache type,
+                             const struct flo_attention *a,
+                             const uint8_t *values, size_t count,
+                             const struct rows *rows)
+{
+    for (size_t d = 0; d < a->head_size; d += 16) {
+        struct flo_f32x16 acc[R_MAX];
+
+#pragma GCC unroll 16
+        for (int j = 0; j < R * 4; j++) {
+            acc[j / 4].v[j % 4] =
+                vmulq_n_f32(vld1q_f32(a->out[j / 4] + d + j % 4 * 4),
+                            rows->correction[j / 4]);
+        }
+        for (size_t i = 0; i < count; i++) {
+            struct flo_f32x16 v = load_value(type, values, a->head_size, i, d);
+
+#pragma GCC unroll 16
+            for (int j = 0; j < R * 4; j++) {
+                acc[j / 4].v[j % 4] = vfmaq_n_f32(
+                    acc[j / 4].v[j % 4], v.v[j % 4], rows->weights[j / 4][i]);
+            }
+        }
+#pragma GCC unroll 16
+        for (int j = 0; j < R * 4; j++) {
+            vst1q_f32(a->out[j / 4] + d + j % 4 * 4, acc[j / 4].v[j % 4]);
+        }
+    }
+}
+
+FLO_INLINE void attend(const int R, const enum flo_cache type,
+                       const struct flo_attention *a)
+{
+    size_t block_bytes = flo_cache_block_bytes(type, a->head_size);
+    size_t longest = 0, first = a->firsts[0];
+    struct rows rows = {0};
+
+    for (int r = 0; r < R; r++) {
+        rows.largest[r] = -INFINITY;
+        longest = a->lengths[r] > longest ? a->lengths[r] : longest;
+        first = a->firsts[r] < first ? a->firsts[r] : first;
+        memset(a->out[r], 0, a->head_size * sizeof(*a->out[r]));
+    }
+    for (size_t p = first / BLOCK * BLOCK; p < longest; p += BLOCK) {
+        size_t at = p / BLOCK * block_bytes;
+        size_t count = longest - p < BLOCK ? longest - p : BLOCK;
+
+        block_scores(R, type, a, (const uint8_t *)a->keys + at, &rows);
+        for (int r = 0; r < R; r++) {
+            size_t left = a->lengths[r] > p ? a->lengths[r] - p : 0;
+
+            rows.counts[r] = left < BLOCK ? left : BLOCK;
+            rows.skips[r] = a->firsts[r] > p ? a->firsts[r] - p : 0;
+            if (rows.counts[r] > rows.skips[r]) {
+                block_softmax(&rows, r);
+            } else {
+                rows.correction[r] = 1.0f;
+                memset(rows.weights[r], 0, sizeof(rows.weights[r]));
+            }
+        }
+        block_values(R, type, a, (const uint8_t *)a->values + at, count, &rows);
+    }
+    for (int r = 0; r < R; r++) {
+        for (size_t d = 0; d < a->head_size; d += 4) {
+            vst1q_f32(a->out[r] + d, vdivq_f32(vld1q_f32(a->out[r] + d),
+                                               vdupq_n_f32(rows.total[r])));
+        }
+    }
+}
+
+FLO_INLINE void attend_rows(const enum flo_cache type,
+                            const struct flo_attention *a)
+{
+    switch (a->rows) {
+    case 1:
+        attend(1, type, a);
+        break;
+    case 2:
+        attend(2, type, a);
+        break;
+    case 3:
+        attend(3, type, a);
+        break;
+    default:
+        attend(4, type, a);
+        break;
+    }
+}
+
+void flo_neon_attend(const struct flo_attention *attention)
+{
+    size_t step = attention->type == FLO_CACHE_Q4_0 ? 32 : 16;
+
+    if (attention->head_size % step != 0) {
+        flo_ref_attend(attention);
+        return;
+    }
+    switch (attention->type) {
+    case FLO_CACHE_F16:
+        attend_rows(FLO_CACHE_F16, attention);
+        break;
+    case FLO_CACHE_F32:
+        attend_rows(FLO_CACHE_F32, attention);
+        break;
+    case FLO_CACHE_Q8_0:
+        attend_rows(FLO_CACHE_Q8_0, attention);
+        break;
+    case FLO_CACHE_Q4_0:
+        attend_rows(FLO_CACHE_Q4_0, attention);
+        break;
+    }
+}
