@@ -1,21 +1,21 @@
-/* Attention of a pass: rotate, store into the cache, attend; by heads. */
+/* Attention of a pass: rotate, store into the caches, attend; by heads and
+ * pieces of a session's rows. */
 #include "engine/model/pass.h"
 
-enum { UNIT_TOKENS = 8 }; /* of one head that a thread attends at once */
-
-static void *keys_of(const struct flo_pass *pass, uint32_t layer, uint32_t head)
+static void *keys_of(const struct flo_session *session, uint32_t layer,
+                     uint32_t head)
 {
-    const struct flo_engine *e = pass->engine;
+    const struct flo_engine *e = session->engine;
     uint64_t at = ((uint64_t)layer * 2 * e->hparams.n_head_kv + head) *
                   e->sizes.head_bytes;
 
-    return pass->session->kv + at;
+    return session->kv + at;
 }
 
-static void *values_of(const struct flo_pass *pass, uint32_t layer,
+static void *values_of(const struct flo_session *session, uint32_t layer,
                        uint32_t head)
 {
-    return keys_of(pass, layer, head + pass->engine->hparams.n_head_kv);
+    return keys_of(session, layer, head + session->engine->hparams.n_head_kv);
 }
 
 /* Norm (where the family has one) and rotate one head of one token. */
@@ -37,10 +37,11 @@ static void turn_head(const struct flo_engine *e, float *head,
     }
 }
 
-/* Turn the queries and the key of one key head and store key and value. */
-static void store_head(struct flo_pass *pass, uint32_t index, uint32_t head)
+/* Turn the queries and keys of a piece under one key head; store keys and
+ * values. */
+static void store_head(struct flo_engine *e, uint32_t index,
+                       const struct flo_piece *piece, uint32_t head)
 {
-    struct flo_engine *e = pass->engine;
     const struct flo_hparams *h = &e->hparams;
     const struct flo_layer *layer = &e->weights.layers[index];
     struct flo_scratch *s = &e->scratch;
@@ -48,17 +49,19 @@ static void store_head(struct flo_pass *pass, uint32_t index, uint32_t head)
         h->is_local[index] ? &s->local : &s->global;
     uint32_t group = h->n_head / h->n_head_kv;
 
-    for (size_t t = 0; t < pass->count; t++) {
+    for (size_t i = 0; i < piece->count; i++) {
+        size_t t = piece->first + i;
         float *q = s->q + t * flo_width_q(h) + head * group * h->head_size;
         size_t kv = t * flo_width_kv(h) + head * h->head_size;
 
-        for (uint32_t i = 0; i < group; i++) {
-            turn_head(e, q + i * h->head_size, layer->q_norm, by, t);
+        for (uint32_t g = 0; g < group; g++) {
+            turn_head(e, q + g * h->head_size, layer->q_norm, by, t);
         }
         turn_head(e, s->k + kv, layer->k_norm, by, t);
-        e->kernel->store(s->k + kv, s->v + kv, h->head_size, pass->position + t,
-                         e->sizes.cache, keys_of(pass, index, head),
-                         values_of(pass, index, head));
+        e->kernel->store(s->k + kv, s->v + kv, h->head_size,
+                         piece->position + i, e->sizes.cache,
+                         keys_of(piece->session, index, head),
+                         values_of(piece->session, index, head));
     }
 }
 
@@ -71,26 +74,25 @@ static size_t first_seen(const struct flo_hparams *h, uint32_t layer,
     return is_cut ? position - h->window + 1 : 0;
 }
 
-/* Tokens [first, end) of all query heads that share a key head. */
-static void attend_head(struct flo_pass *pass, uint32_t layer, uint32_t head,
-                        uint32_t first, uint32_t end)
+/* The rows of a piece, all query heads that share a key head. */
+static void attend_head(struct flo_engine *e, uint32_t layer,
+                        const struct flo_piece *piece, uint32_t head)
 {
-    struct flo_engine *e = pass->engine;
     const struct flo_hparams *h = &e->hparams;
     uint32_t group = h->n_head / h->n_head_kv;
+    uint32_t count = piece->count * group;
     struct flo_attention a = {
-        .keys = keys_of(pass, layer, head),
-        .values = values_of(pass, layer, head),
+        .keys = keys_of(piece->session, layer, head),
+        .values = values_of(piece->session, layer, head),
         .type = e->sizes.cache,
         .head_size = h->head_size,
         .scale = h->attention_scale,
         .cap = h->attention_cap,
     };
 
-    for (uint32_t i = first * group; i < end * group; i++) {
-        uint32_t t = i / group;
-        size_t position = (size_t)pass->position + t;
-        size_t at = (size_t)t * flo_width_q(h) +
+    for (uint32_t i = 0; i < count; i++) {
+        size_t position = (size_t)piece->position + i / group;
+        size_t at = (size_t)(piece->first + i / group) * flo_width_q(h) +
                     (head * group + i % group) * h->head_size;
 
         a.queries[a.rows] = e->scratch.q + at;
@@ -98,35 +100,48 @@ static void attend_head(struct flo_pass *pass, uint32_t layer, uint32_t head,
         a.firsts[a.rows] = first_seen(h, layer, position);
         a.lengths[a.rows] = position + 1;
         a.rows++;
-        if (a.rows == FLO_ATTEND_ROWS || i + 1 == end * group) {
+        if (a.rows == FLO_ATTEND_ROWS || i + 1 == count) {
             e->kernel->attend(&a);
             a.rows = 0;
         }
     }
 }
 
-void flo_pass_attention(struct flo_pass *pass, uint32_t layer)
+/* Each session has one row: it is attended where it was stored. */
+static void attend_singles(struct flo_pass *pass, uint32_t layer)
 {
-    struct flo_pool *pool = pass->engine->pool;
-    uint32_t heads = pass->engine->hparams.n_head_kv;
-    uint32_t pieces = (pass->count + UNIT_TOKENS - 1) / UNIT_TOKENS;
+    struct flo_engine *e = pass->engine;
+    uint32_t heads = e->hparams.n_head_kv;
     size_t unit;
 
-    while ((unit = flo_pool_take(pool)) < heads) {
-        store_head(pass, layer, (uint32_t)unit);
-        if (pass->count == 1) {
-            attend_head(pass, layer, (uint32_t)unit, 0, 1);
-        }
+    while ((unit = flo_pool_take(e->pool)) <
+           (size_t)heads * pass->piece_count) {
+        const struct flo_piece *piece = &pass->pieces[unit / heads];
+
+        store_head(e, layer, piece, (uint32_t)(unit % heads));
+        attend_head(e, layer, piece, (uint32_t)(unit % heads));
     }
-    if (pass->count == 1) {
+}
+
+void flo_pass_attention(struct flo_pass *pass, uint32_t layer)
+{
+    struct flo_engine *e = pass->engine;
+    uint32_t heads = e->hparams.n_head_kv, pieces = pass->piece_count;
+    size_t unit;
+
+    if (pass->count == pass->request->span_count) {
+        attend_singles(pass, layer);
         return;
     }
-    flo_pool_barrier(pool);
-    while ((unit = flo_pool_take(pool)) < (size_t)heads * pieces) {
-        uint32_t first = (uint32_t)(unit % pieces) * UNIT_TOKENS;
-        uint32_t end = first + UNIT_TOKENS;
-
-        attend_head(pass, layer, (uint32_t)(unit / pieces), first,
-                    end < pass->count ? end : pass->count);
+    /* By whole heads: positions of two pieces can share bytes of a cache. */
+    while ((unit = flo_pool_take(e->pool)) < heads) {
+        for (uint32_t i = 0; i < pieces; i++) {
+            store_head(e, layer, &pass->pieces[i], (uint32_t)unit);
+        }
+    }
+    flo_pool_barrier(e->pool);
+    while ((unit = flo_pool_take(e->pool)) < (size_t)heads * pieces) {
+        attend_head(e, layer, &pass->pieces[unit % pieces],
+                    (uint32_t)(unit / pieces));
     }
 }

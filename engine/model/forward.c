@@ -1,4 +1,5 @@
-/* Forward pass: tokens to logits, one job of the thread pool per batch. */
+/* Forward pass: rows of one or more sessions to logits, one job of the thread
+ * pool per batch. */
 #include "engine/model/pass.h"
 
 /* Logits of `count` tokens of the batch from `first` on. */
@@ -22,6 +23,17 @@ static void output_part(struct flo_pass *pass, unsigned thread, uint32_t first,
     flo_pass_multiply(pass, &product, 1, &in);
 }
 
+/* Asked by one thread, once a layer. */
+static bool is_stopped(const struct flo_request *in)
+{
+    bool stop = in->stops != NULL && in->stops(in->context);
+
+    for (uint32_t i = 0; i < in->span_count; i++) {
+        stop |= atomic_load(&in->spans[i].session->is_cancelled);
+    }
+    return stop;
+}
+
 static void forward_job(void *context, unsigned thread)
 {
     struct flo_pass *pass = context;
@@ -31,14 +43,15 @@ static void forward_job(void *context, unsigned thread)
         /* Read by all between this layer's first and last barrier, so every
          * thread sees the same. */
         if (thread == 0) {
-            pass->stop = atomic_load(&pass->session->is_cancelled);
+            pass->stop = is_stopped(pass->request);
         }
         if (!flo_pass_block(pass, thread, i)) {
             return;
         }
     }
-    if (pass->logits != NULL) {
-        output_part(pass, thread, pass->count - 1, 1, pass->logits);
+    if (pass->request->logits != NULL) {
+        output_part(pass, thread, pass->request->logits_row, 1,
+                    pass->request->logits);
     }
 }
 
@@ -49,13 +62,14 @@ static void rows_job(void *context, unsigned thread)
     output_part(pass, thread, pass->first, pass->count, pass->logits);
 }
 
-static void embed(struct flo_engine *e, const int32_t *tokens, uint32_t count)
+static void embed(struct flo_engine *e, uint32_t row, const int32_t *tokens,
+                  uint32_t count)
 {
     const struct flo_matrix *m = &e->weights.embedding;
     float scale = e->hparams.embedding_scale;
 
     for (size_t t = 0; t < count; t++) {
-        float *x = e->scratch.x + t * m->columns;
+        float *x = e->scratch.x + (row + t) * m->columns;
 
         m->type->decode(m->data + (size_t)tokens[t] * m->row_bytes, x,
                         m->columns);
@@ -65,25 +79,43 @@ static void embed(struct flo_engine *e, const int32_t *tokens, uint32_t count)
     }
 }
 
-int flo_forward(struct flo_session *session, const int32_t *tokens,
-                uint32_t count, float *logits, struct flo_err *err)
+/* The rows of a span behind those that are there. */
+static void add_span(struct flo_pass *pass, const struct flo_span *span)
 {
-    struct flo_engine *e = session->engine;
-    struct flo_pass pass = {
-        .engine = e,
-        .session = session,
-        .count = count,
-        .position = session->position,
-        .logits = logits,
-    };
+    uint32_t position = span->session->position;
 
-    embed(e, tokens, count);
-    flo_rope_make_tables(e, pass.position, count);
+    embed(pass->engine, pass->count, span->tokens, span->count);
+    flo_rope_make_tables(pass->engine, pass->count, position, span->count);
+    for (uint32_t t = 0; t < span->count; t += FLO_PIECE_ROWS) {
+        uint32_t left = span->count - t;
+
+        pass->pieces[pass->piece_count++] = (struct flo_piece){
+            .session = span->session,
+            .position = position + t,
+            .first = (uint16_t)(pass->count + t),
+            .count = (uint16_t)(left < FLO_PIECE_ROWS ? left : FLO_PIECE_ROWS),
+        };
+    }
+    pass->count += span->count;
+}
+
+int flo_forward(struct flo_engine *e, const struct flo_request *request,
+                struct flo_err *err)
+{
+    struct flo_pass pass;
+
+    pass.engine = e;
+    pass.request = request;
+    pass.piece_count = pass.count = 0;
+    pass.stop = false;
+    for (uint32_t i = 0; i < request->span_count; i++) {
+        add_span(&pass, &request->spans[i]);
+    }
     flo_pool_run(e->pool, forward_job, &pass);
     if (pass.stop) {
         return flo_fail(err, FLO_E_INFER_CANCELLED,
-                        "cancelled at token %u of %u", pass.position,
-                        e->sizes.context);
+                        "cancelled at token %u of %u",
+                        request->spans[0].session->position, e->sizes.context);
     }
     return 0;
 }
@@ -91,8 +123,11 @@ int flo_forward(struct flo_session *session, const int32_t *tokens,
 void flo_forward_rows(struct flo_engine *engine, uint32_t first, uint32_t count,
                       float *logits)
 {
-    struct flo_pass pass = {
-        .engine = engine, .count = count, .first = first, .logits = logits};
+    struct flo_pass pass;
 
+    pass.engine = engine;
+    pass.count = count;
+    pass.first = first;
+    pass.logits = logits;
     flo_pool_run(engine->pool, rows_job, &pass);
 }

@@ -16,9 +16,7 @@
 
 #define FLO_BATCH_DEFAULT 64u
 #define FLO_BATCH_MAX 512u
-#define FLO_ROWS_AT_ONCE                                                       \
-    4u /* logits rows that decode_rows computes together                       \
-        */
+#define FLO_ROWS_AT_ONCE 8u /* whose logits are computed together */
 
 /* Sizes that follow from model and options; pure arithmetic (plan.c). */
 struct flo_sizes {
@@ -54,6 +52,7 @@ struct flo_scratch {
     float *up;        /* [B][n_ff] */
     float *rows;      /* [FLO_ROWS_AT_ONCE][n_vocab] */
     float *logits;    /* [sessions][n_vocab] */
+    int32_t *tokens;  /* [sessions][context] */
     struct flo_rotations global, local; /* of layers that see all, a window */
     struct flo_activations shared;      /* of a batch: [B][W] */
     /* Of one token: each thread makes its own copy, which costs less than a
@@ -63,9 +62,10 @@ struct flo_scratch {
 
 struct flo_session {
     struct flo_engine *engine;
-    uint8_t *kv;    /* [layer][keys, values][key head][head_bytes] */
-    float *logits;  /* [n_vocab] */
-    uint32_t index; /* in engine->sessions */
+    uint8_t *kv;     /* [layer][keys, values][key head][head_bytes] */
+    float *logits;   /* [n_vocab] */
+    int32_t *tokens; /* [context]: what the cache holds, up to position */
+    uint32_t index;  /* in engine->sessions */
     uint32_t position;
     bool is_open;
     bool has_logits;
@@ -79,6 +79,7 @@ struct flo_engine {
     struct flo_hparams hparams;
     const struct flo_kernel *kernel;
     struct flo_weights weights;
+    struct flo_sidecar *sidecar; /* the weights' packed file; NULL: none */
     struct flo_sizes sizes;
     struct flo_scratch scratch;
     struct flo_pool *pool;
@@ -111,15 +112,48 @@ void flo_scratch_lay_out(const struct flo_hparams *hparams,
                          const struct flo_sizes *sizes, struct flo_arena *arena,
                          struct flo_scratch *out);
 
+/* ---- engine.c ---- */
+
+/* The name of the kernel that is asked for, here or by FLOTILLA_KERNEL; NULL:
+ * the best one. */
+const char *flo_kernel_wish(const char *name);
+
+/* ---- session.c ---- */
+
+/* Can these be appended?  FLO_E_INFER_PARAM, FLO_E_INFER_TOO_LONG. */
+FLO_MUST_USE int flo_session_check(const struct flo_session *session,
+                                   const int32_t *tokens, size_t count,
+                                   struct flo_err *err);
+/* These tokens are in the cache now: the position moves behind them. */
+void flo_session_keep(struct flo_session *session, const int32_t *tokens,
+                      uint32_t count);
+void flo_session_count_time(struct flo_session *session, size_t count,
+                            uint64_t spent_us);
+
 /* ---- forward.c ---- */
 
-/* Compute `count` <= batch tokens at session->position, filling the cache,
- * and (unless NULL) the last one's logits.  Position stays as it is.  The
- * engine's lock is held.  FLO_E_INFER_CANCELLED. */
-FLO_MUST_USE int flo_forward(struct flo_session *session, const int32_t *tokens,
-                             uint32_t count, float *logits,
+/* Neighbouring rows of a pass: tokens of one session, from its position on.
+ */
+struct flo_span {
+    struct flo_session *session; /* in one span of a request only */
+    const int32_t *tokens;
+    uint32_t count;
+};
+struct flo_request {
+    const struct flo_span *spans; /* with 1 to batch tokens together */
+    uint32_t span_count;
+    uint32_t logits_row;
+    float *logits;                /* [n_vocab] of that row; NULL: none */
+    bool (*stops)(void *context); /* asked once a layer; NULL: never */
+    void *context;
+};
+/* Compute the rows together, filling the caches.  Positions stay as they are.
+ * The engine's lock is held.  FLO_E_INFER_CANCELLED: `stops` said so, or one
+ * of the sessions is cancelled. */
+FLO_MUST_USE int flo_forward(struct flo_engine *engine,
+                             const struct flo_request *request,
                              struct flo_err *err);
-/* Logits [count][n_vocab] of tokens first.. of the batch just computed. */
+/* Logits [count][n_vocab] of rows first.. of the batch just computed. */
 void flo_forward_rows(struct flo_engine *engine, uint32_t first, uint32_t count,
                       float *logits);
 

@@ -9,14 +9,24 @@
 
 #include "engine/model/internal.h"
 
+/* Neighbouring rows of one session that a thread attends at once. */
+struct flo_piece {
+    struct flo_session *session;
+    uint32_t position; /* of row `first` */
+    uint16_t first;
+    uint16_t count;
+};
+#define FLO_PIECE_ROWS 8u
+
 struct flo_pass {
     struct flo_engine *engine;
-    struct flo_session *session;
-    uint32_t count;    /* tokens */
-    uint32_t position; /* of the first */
-    float *logits;     /* of the last token, or NULL */
-    uint32_t first;    /* rows job: of the first token */
-    bool stop;         /* cancelled; written by thread 0 between barriers */
+    const struct flo_request *request;
+    struct flo_piece pieces[FLO_BATCH_MAX]; /* all rows, in order */
+    uint32_t piece_count;
+    uint32_t count; /* rows: tokens, of one or more sessions */
+    uint32_t first; /* rows job: of the first row */
+    float *logits;  /* rows job: of them */
+    bool stop;      /* cancelled; written by thread 0 between barriers */
 };
 
 /* ---- products.c ---- */
@@ -82,8 +92,9 @@ bool flo_pass_block(struct flo_pass *pass, unsigned thread, uint32_t layer);
 
 /* scratch.rates, once at open. */
 void flo_rope_make_rates(struct flo_engine *engine);
-/* Sines and cosines of `count` positions from `position` on. */
-void flo_rope_make_tables(struct flo_engine *engine, uint32_t position,
-                          uint32_t count);
+/* Sines and cosines of the pass's rows from `row` on: `count` positions from
+ * `position` on. */
+void flo_rope_make_tables(struct flo_engine *engine, uint32_t row,
+                          uint32_t position, uint32_t count);
 
 #endif

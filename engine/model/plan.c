@@ -57,6 +57,8 @@ void flo_scratch_lay_out(const struct flo_hparams *h,
         .up = flo_arena_take(arena, batch * h->n_ff, f),
         .rows = flo_arena_take(arena, FLO_ROWS_AT_ONCE, h->n_vocab * f),
         .logits = flo_arena_take(arena, sizes->sessions, h->n_vocab * f),
+        .tokens = flo_arena_take(arena, sizes->sessions,
+                                 sizes->context * sizeof(int32_t)),
     };
     lay_out_rotations(arena, batch, h->n_rope, &out->global);
     lay_out_rotations(arena, batch, h->n_rope, &out->local);

@@ -71,8 +71,9 @@ void flo_rope_make_rates(struct flo_engine *e)
                e->scratch.local.rates);
 }
 
-static void make_table(const struct flo_engine *e, uint32_t position,
-                       uint32_t count, const struct flo_rotations *out)
+static void make_table(const struct flo_engine *e, size_t row,
+                       uint32_t position, uint32_t count,
+                       const struct flo_rotations *out)
 {
     size_t n = e->hparams.n_rope;
     bool is_pairs = e->arch->rotation == FLO_ROTATE_PAIRS;
@@ -83,7 +84,7 @@ static void make_table(const struct flo_engine *e, uint32_t position,
             double angle = (double)(position + t) * out->rates[i];
             float cosine = (float)(cos(angle) * magnitude);
             float sine = (float)(sin(angle) * magnitude);
-            size_t first = t * n + (is_pairs ? 2 * i : i);
+            size_t first = (row + t) * n + (is_pairs ? 2 * i : i);
             size_t second = first + (is_pairs ? 1 : n / 2);
 
             out->cosines[first] = out->cosines[second] = cosine;
@@ -93,11 +94,11 @@ static void make_table(const struct flo_engine *e, uint32_t position,
     }
 }
 
-void flo_rope_make_tables(struct flo_engine *e, uint32_t position,
+void flo_rope_make_tables(struct flo_engine *e, uint32_t row, uint32_t position,
                           uint32_t count)
 {
-    make_table(e, position, count, &e->scratch.global);
+    make_table(e, row, position, count, &e->scratch.global);
     if (e->hparams.window > 0) {
-        make_table(e, position, count, &e->scratch.local);
+        make_table(e, row, position, count, &e->scratch.local);
     }
 }

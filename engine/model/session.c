@@ -1,4 +1,6 @@
 /* Sessions: one timeline of tokens each. */
+#include <string.h>
+
 #include "engine/model/internal.h"
 
 int flo_session_open(struct flo_engine *engine, struct flo_session **session,
@@ -19,6 +21,8 @@ int flo_session_open(struct flo_engine *engine, struct flo_session **session,
                         engine->sizes.sessions);
     }
     flo_session_reset(found);
+    found->tokens = engine->scratch.tokens +
+                    (uint64_t)found->index * engine->sizes.context;
     found->timings = (struct flo_timings){0};
     *session = found;
     return 0;
@@ -79,8 +83,8 @@ void flo_session_timings(const struct flo_session *session,
     *timings = session->timings;
 }
 
-static int check(const struct flo_session *session, const int32_t *tokens,
-                 size_t count, struct flo_err *err)
+int flo_session_check(const struct flo_session *session, const int32_t *tokens,
+                      size_t count, struct flo_err *err)
 {
     const struct flo_engine *e = session->engine;
 
@@ -128,6 +132,14 @@ static int give_rows(struct flo_session *session, uint32_t count,
     return rv;
 }
 
+void flo_session_keep(struct flo_session *session, const int32_t *tokens,
+                      uint32_t count)
+{
+    memcpy(session->tokens + session->position, tokens,
+           count * sizeof(*tokens));
+    session->position += count;
+}
+
 /* Batch by batch; the session's position moves along. */
 static int decode_batches(struct flo_session *session, const int32_t *tokens,
                           size_t count, const struct wish *wish,
@@ -139,22 +151,28 @@ static int decode_batches(struct flo_session *session, const int32_t *tokens,
     for (size_t done = 0; rv == 0 && done < count;) {
         size_t left = count - done;
         uint32_t here = left < batch ? (uint32_t)left : batch;
-        float *logits = here == left ? wish->last : NULL;
+        struct flo_span span = {session, tokens + done, here};
+        struct flo_request request = {
+            .spans = &span,
+            .span_count = 1,
+            .logits_row = here - 1,
+            .logits = here == left ? wish->last : NULL,
+        };
 
-        rv = flo_forward(session, tokens + done, here, logits, err);
+        rv = flo_forward(session->engine, &request, err);
         if (rv == 0 && wish->row != NULL) {
             rv = give_rows(session, here, wish);
         }
         if (rv == 0) {
-            session->position += here;
+            flo_session_keep(session, tokens + done, here);
             done += here;
         }
     }
     return rv;
 }
 
-static void count_time(struct flo_session *session, size_t count,
-                       uint64_t spent_us)
+void flo_session_count_time(struct flo_session *session, size_t count,
+                            uint64_t spent_us)
 {
     struct flo_timings *t = &session->timings;
 
@@ -173,7 +191,7 @@ static int decode(struct flo_session *session, const int32_t *tokens,
 {
     uint32_t position = session->position;
     uint64_t started_us;
-    int rv = check(session, tokens, count, err);
+    int rv = flo_session_check(session, tokens, count, err);
 
     if (rv < 0) {
         return rv;
@@ -188,7 +206,7 @@ static int decode(struct flo_session *session, const int32_t *tokens,
         return rv;
     }
     session->has_logits = wish->last != NULL;
-    count_time(session, count, flo_now_us() - started_us);
+    flo_session_count_time(session, count, flo_now_us() - started_us);
     return 0;
 }
 

@@ -1,0 +1,201 @@
+/* Steps: one pass over tokens of several sessions, and what sessions can take
+ * from each other's caches. */
+#include <flotilla/engine_step.h>
+
+#include <string.h>
+
+#include "engine/model/internal.h"
+
+/* ---- one pass ----------------------------------------------------------- */
+
+static int check_steps(const struct flo_engine *e, const struct flo_step *steps,
+                       size_t count, struct flo_err *err)
+{
+    uint64_t seen = 0; /* sessions, by index */
+    size_t rows = 0;
+    int rv = 0;
+
+    for (size_t i = 0; rv == 0 && i < count; i++) {
+        uint64_t bit = 1ull << steps[i].session->index;
+
+        rows += steps[i].count;
+        if (rows > e->sizes.batch || (seen & bit) != 0) {
+            return flo_fail(err, FLO_E_INFER_PARAM,
+                            (seen & bit) != 0
+                                ? "step %zu is of a session that has one"
+                                : "step %zu makes more than %u tokens",
+                            i, e->sizes.batch);
+        }
+        seen |= bit;
+        rv = flo_session_check(steps[i].session, steps[i].tokens,
+                               steps[i].count, err);
+    }
+    return count == 0 ? flo_fail(err, FLO_E_INFER_PARAM, "no steps") : rv;
+}
+
+/* Rows whose logits are wanted, in the order of the steps. */
+struct wanted {
+    const struct flo_step *step;
+    uint32_t index; /* in the step */
+    uint32_t row;   /* of the pass */
+};
+
+static size_t list_wanted(const struct flo_step *steps, size_t count,
+                          struct wanted *out)
+{
+    uint32_t row = 0;
+    size_t n = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        uint32_t last = steps[i].count - 1;
+        uint32_t first = steps[i].rows == FLO_ROWS_ALL ? 0 : last;
+
+        for (uint32_t t = first; steps[i].rows != FLO_ROWS_NONE && t <= last;
+             t++) {
+            out[n++] = (struct wanted){&steps[i], t, row + t};
+        }
+        row += steps[i].count;
+    }
+    return n;
+}
+
+/* Move the rows of the residual stream that are wanted to its beginning. */
+static void gather(struct flo_engine *e, const struct wanted *wanted,
+                   size_t count)
+{
+    size_t n = e->hparams.n_embd;
+
+    for (size_t i = 0; i < count; i++) {
+        if (wanted[i].row != i) {
+            memcpy(e->scratch.x + i * n, e->scratch.x + wanted[i].row * n,
+                   n * sizeof(float));
+        }
+    }
+}
+
+/* Give the rows' logits, some rows at once.  Where a callback ends its step,
+ * the session forgets what is behind. */
+static void give_rows(struct flo_engine *e, const struct wanted *wanted,
+                      size_t count)
+{
+    const struct flo_step *ended = NULL;
+
+    for (size_t at = 0; at < count;) {
+        size_t left = count - at;
+        size_t here = left < FLO_ROWS_AT_ONCE ? left : FLO_ROWS_AT_ONCE;
+
+        if (count > 1) {
+            flo_forward_rows(e, (uint32_t)at, (uint32_t)here, e->scratch.rows);
+        }
+        for (size_t i = 0; i < here; i++) {
+            const struct flo_step *step = wanted[at + i].step;
+            const float *logits = e->scratch.rows + i * e->hparams.n_vocab;
+            uint32_t index = wanted[at + i].index;
+
+            if (step != ended && !step->row(step->context, index, logits)) {
+                step->session->position -= step->count - 1 - index;
+                ended = step;
+            }
+        }
+        at += here;
+        while (at < count && wanted[at].step == ended) {
+            at++;
+        }
+    }
+}
+
+static int run_steps(struct flo_engine *e, const struct flo_step *steps,
+                     size_t count, struct flo_request *request,
+                     struct flo_err *err)
+{
+    struct flo_span spans[FLO_ENGINE_SESSIONS_MAX];
+    struct wanted wanted[FLO_BATCH_MAX];
+    size_t wanted_count = list_wanted(steps, count, wanted);
+    uint64_t started_us = flo_now_us(), spent_us;
+    uint32_t rows = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        spans[i] = (struct flo_span){steps[i].session, steps[i].tokens,
+                                     steps[i].count};
+        rows += steps[i].count;
+    }
+    request->spans = spans;
+    request->span_count = (uint32_t)count;
+    if (wanted_count == 1) { /* in the same job: saves waking the threads */
+        request->logits = e->scratch.rows;
+        request->logits_row = wanted[0].row;
+    }
+    int rv = flo_forward(e, request, err);
+    if (rv < 0) {
+        return rv;
+    }
+    spent_us = flo_now_us() - started_us;
+    for (size_t i = 0; i < count; i++) {
+        steps[i].session->has_logits = false;
+        flo_session_keep(steps[i].session, steps[i].tokens, steps[i].count);
+        flo_session_count_time(steps[i].session, steps[i].count,
+                               spent_us * steps[i].count / rows);
+    }
+    gather(e, wanted, wanted_count);
+    give_rows(e, wanted, wanted_count);
+    return 0;
+}
+
+int flo_engine_step(struct flo_engine *engine, const struct flo_step *steps,
+                    size_t count, flo_stops_fn *stops, void *stops_context,
+                    struct flo_err *err)
+{
+    struct flo_request request = {.stops = stops, .context = stops_context};
+    int rv = check_steps(engine, steps, count, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    pthread_mutex_lock(&engine->lock);
+    rv = run_steps(engine, steps, count, &request, err);
+    pthread_mutex_unlock(&engine->lock);
+    return rv;
+}
+
+/* ---- caches of others --------------------------------------------------- */
+
+uint32_t flo_session_common(const struct flo_session *session,
+                            const int32_t *tokens, size_t count)
+{
+    uint32_t same = 0;
+
+    while (same < session->position && same < count &&
+           session->tokens[same] == tokens[same]) {
+        same++;
+    }
+    return same;
+}
+
+/* The blocks that hold the first positions, of all layers and heads. */
+static void copy_cache(struct flo_session *session,
+                       const struct flo_session *from, uint32_t count)
+{
+    const struct flo_engine *e = session->engine;
+    uint64_t blocks = (count + FLO_KV_BLOCK - 1) / FLO_KV_BLOCK;
+    uint64_t bytes =
+        e->sizes.head_bytes / (e->sizes.capacity / FLO_KV_BLOCK) * blocks;
+
+    for (uint64_t at = 0; at < e->sizes.session_kv_bytes;
+         at += e->sizes.head_bytes) {
+        memcpy(session->kv + at, from->kv + at, bytes);
+    }
+}
+
+void flo_session_begin_as(struct flo_session *session,
+                          const struct flo_session *from, uint32_t count)
+{
+    if (count > from->position) {
+        count = from->position;
+    }
+    if (session != from && count > 0) {
+        memcpy(session->tokens, from->tokens, count * sizeof(*from->tokens));
+        copy_cache(session, from, count);
+    }
+    flo_session_reset(session);
+    session->position = count;
+}

@@ -1,0 +1,365 @@
+/* Steps: tokens of several sessions in one pass, and caches shared. */
+#include <malloc.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <flotilla/engine_step.h>
+
+enum { COUNT = 48, SESSIONS = 4 };
+
+static const char tiny[] = "tests/oracle/tiny/smollm2-S-q4_1.gguf";
+static int32_t tokens[SESSIONS][COUNT];
+
+static struct flo_engine *open_model(const char *path,
+                                     struct flo_engine_options options)
+{
+    struct flo_engine *engine = NULL;
+    struct flo_err err = {0};
+
+    options.sessions = SESSIONS + 1;
+    options.context = COUNT + 2;
+    options.vocabulary = FLO_VOCABULARY_NONE;
+    if (flo_engine_open(path, &options, &engine, &err) < 0) {
+        fail_msg("%s: %s", path, err.what);
+    }
+    for (int s = 0; s < SESSIONS; s++) {
+        for (int i = 0; i < COUNT; i++) {
+            tokens[s][i] = (int32_t)((uint32_t)(i * (37 + s) + 11 * s + 3) %
+                                     flo_engine_info(engine)->n_vocab);
+        }
+    }
+    return engine;
+}
+
+static struct flo_session *session_of(struct flo_engine *engine)
+{
+    struct flo_session *session = NULL;
+
+    assert_int_equal(flo_session_open(engine, &session, NULL), 0);
+    return session;
+}
+
+/* Logits that a step gave, and when it shall end. */
+struct rows {
+    float *logits; /* [COUNT][n_vocab], by index */
+    size_t n_vocab;
+    uint32_t count;
+    uint32_t end_at;
+};
+
+static bool keep_row(void *context, uint32_t index, const float *logits)
+{
+    struct rows *rows = context;
+
+    memcpy(rows->logits + index * rows->n_vocab, logits,
+           rows->n_vocab * sizeof(*logits));
+    rows->count++;
+    return index != rows->end_at;
+}
+
+static struct rows rows_of(const struct flo_engine *engine)
+{
+    size_t n_vocab = flo_engine_info(engine)->n_vocab;
+    struct rows rows = {.n_vocab = n_vocab, .end_at = UINT32_MAX};
+
+    rows.logits = calloc(COUNT * n_vocab, sizeof(float));
+    assert_non_null(rows.logits);
+    return rows;
+}
+
+/* Are these, to the bit, the logits that a fresh session has behind the same
+ * tokens? */
+static void expect_alone(struct flo_engine *engine, const float *logits,
+                         const int32_t *ids, size_t count)
+{
+    struct flo_session *fresh = session_of(engine);
+
+    assert_int_equal(
+        flo_session_decode(fresh, ids, count, FLO_LOGITS_LAST, NULL), 0);
+    assert_memory_equal(logits, flo_session_logits(fresh),
+                        flo_engine_info(engine)->n_vocab * sizeof(*logits));
+    flo_session_close(fresh);
+}
+
+/* ---- one pass for several ---- */
+
+static void step_through(struct flo_engine *engine)
+{
+    /* Tokens of each session in each pass: prompts and single tokens, whole
+     * pieces and parts, some waiting. */
+    static const uint32_t takes[][SESSIONS] = {
+        {9, 0, 0, 0}, {1, 17, 0, 0}, {1, 1, 5, 12}, {1, 1, 1, 1},
+        {3, 0, 8, 1}, {1, 1, 0, 20}, {0, 1, 1, 1},
+    };
+    struct flo_session *sessions[SESSIONS];
+    struct rows rows[SESSIONS];
+
+    for (int s = 0; s < SESSIONS; s++) {
+        sessions[s] = session_of(engine);
+        rows[s] = rows_of(engine);
+    }
+    for (size_t p = 0; p < FLO_COUNT(takes); p++) {
+        struct flo_step steps[SESSIONS];
+        size_t n = 0;
+
+        for (int s = 0; s < SESSIONS; s++) {
+            if (takes[p][s] > 0) {
+                steps[n++] = (struct flo_step){
+                    sessions[s], tokens[s] + flo_session_position(sessions[s]),
+                    takes[p][s], FLO_ROWS_LAST,
+                    keep_row,    &rows[s]};
+            }
+        }
+        assert_int_equal(flo_engine_step(engine, steps, n, NULL, NULL, NULL),
+                         0);
+        for (int s = 0; s < SESSIONS; s++) {
+            if (takes[p][s] > 0) {
+                expect_alone(engine,
+                             rows[s].logits +
+                                 (takes[p][s] - 1) * rows[s].n_vocab,
+                             tokens[s], flo_session_position(sessions[s]));
+            }
+        }
+    }
+    for (int s = 0; s < SESSIONS; s++) {
+        free(rows[s].logits);
+        flo_session_close(sessions[s]);
+    }
+}
+
+static void a_token_has_the_same_bits_beside_other_sessions(void **state)
+{
+    static const enum flo_kv_type kinds[] = {FLO_KV_F16, FLO_KV_F32,
+                                             FLO_KV_Q8_0, FLO_KV_Q4_0};
+
+    (void)state;
+    for (size_t k = 0; k < FLO_COUNT(kinds); k++) {
+        for (uint32_t threads = 1; threads <= 3; threads++) {
+            struct flo_engine *engine =
+                open_model(tiny, (struct flo_engine_options){
+                                     .threads = threads, .kv_type = kinds[k]});
+
+            step_through(engine);
+            flo_engine_close(engine);
+        }
+    }
+}
+
+static void every_family_computes_sessions_together(void **state)
+{
+    static const char *const paths[] = {
+        "tests/oracle/tiny/gemma2-S-q4_1.gguf",
+        "tests/oracle/tiny/gemma3-S-q4_0.gguf",
+        "tests/oracle/tiny/phi2-S-q4_1.gguf",
+        "tests/oracle/tiny/phi3-S-q4_0.gguf",
+        "tests/oracle/tiny/qwen3-S-q4_1.gguf",
+        "tests/oracle/tiny/llama2-S-q8_0.gguf",
+        "tests/oracle/tiny/smollm2-K-mix.gguf",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(paths); i++) {
+        struct flo_engine *engine =
+            open_model(paths[i], (struct flo_engine_options){.threads = 2});
+
+        step_through(engine);
+        flo_engine_close(engine);
+    }
+}
+
+/* ---- all rows of a step ---- */
+
+static void rows_come_in_order_and_a_false_forgets_the_rest(void **state)
+{
+    struct flo_engine *engine =
+        open_model(tiny, (struct flo_engine_options){.threads = 2});
+    struct flo_session *a = session_of(engine), *b = session_of(engine);
+    struct rows rows_a = rows_of(engine), rows_b = rows_of(engine);
+    const struct flo_step steps[] = {
+        {a, tokens[0], 20, FLO_ROWS_ALL, keep_row, &rows_a},
+        {b, tokens[1], 3, FLO_ROWS_LAST, keep_row, &rows_b},
+    };
+
+    (void)state;
+    rows_a.end_at = 11;
+    assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, NULL), 0);
+
+    assert_int_equal(rows_a.count, 12);
+    assert_int_equal(rows_b.count, 1);
+    assert_int_equal(flo_session_position(a), 12);
+    assert_int_equal(flo_session_position(b), 3);
+    assert_null(flo_session_logits(a));
+    for (size_t i = 0; i < 12; i++) {
+        expect_alone(engine, rows_a.logits + i * rows_a.n_vocab, tokens[0],
+                     i + 1);
+    }
+    expect_alone(engine, rows_b.logits + 2 * rows_b.n_vocab, tokens[1], 3);
+    /* Goes on with other tokens as if the rest never was. */
+    memcpy(tokens[0] + 12, tokens[2], 8 * sizeof(int32_t));
+    assert_int_equal(
+        flo_session_decode(a, tokens[0] + 12, 8, FLO_LOGITS_LAST, NULL), 0);
+    expect_alone(engine, flo_session_logits(a), tokens[0], 20);
+    free(rows_a.logits);
+    free(rows_b.logits);
+    flo_session_close(a);
+    flo_session_close(b);
+    flo_engine_close(engine);
+}
+
+/* ---- what cannot be ---- */
+
+static bool stop_second(void *context)
+{
+    int *asked = context;
+
+    return ++*asked == 2;
+}
+
+static void a_step_that_cannot_be_changes_nothing(void **state)
+{
+    struct flo_engine *engine = open_model(
+        tiny, (struct flo_engine_options){.threads = 2, .batch = 32});
+    struct flo_session *a = session_of(engine), *b = session_of(engine);
+    struct rows rows = rows_of(engine);
+    const int32_t bad = -1;
+    struct flo_step steps[] = {
+        {a, tokens[0], 5, FLO_ROWS_LAST, keep_row, &rows},
+        {b, tokens[1], 5, FLO_ROWS_LAST, keep_row, &rows},
+    };
+    struct flo_err err = {0};
+    int asked = 0;
+
+    (void)state;
+    assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, NULL), 0);
+    rows.count = 0;
+    steps[0].tokens += 5;
+    steps[1].tokens += 5;
+
+    assert_int_equal(flo_engine_step(engine, steps, 0, NULL, NULL, NULL),
+                     FLO_E_INFER_PARAM);
+    steps[1].count = 28;
+    assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, &err),
+                     FLO_E_INFER_PARAM);
+    assert_string_equal(err.what, "step 1 makes more than 32 tokens");
+    steps[1].count = 5;
+    steps[1].session = a;
+    assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, &err),
+                     FLO_E_INFER_PARAM);
+    assert_string_equal(err.what, "step 1 is of a session that has one");
+    steps[1] = (struct flo_step){b, &bad, 1, FLO_ROWS_LAST, keep_row, &rows};
+    assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, NULL),
+                     FLO_E_INFER_PARAM);
+    steps[1].tokens = tokens[1] + 5;
+    steps[1].count = 0;
+    assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, NULL),
+                     FLO_E_INFER_PARAM);
+    steps[1].count = 5;
+    flo_session_cancel(b);
+    assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, NULL),
+                     FLO_E_INFER_CANCELLED);
+    flo_session_cancel_clear(b);
+    assert_int_equal(
+        flo_engine_step(engine, steps, 2, stop_second, &asked, NULL),
+        FLO_E_INFER_CANCELLED);
+    assert_int_equal(asked, 2); /* not one layer more was computed */
+    assert_int_equal(rows.count, 0);
+    assert_int_equal(flo_session_position(a), 5);
+    assert_int_equal(flo_session_position(b), 5);
+
+    assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, NULL), 0);
+    expect_alone(engine, rows.logits + 4 * rows.n_vocab, tokens[1], 10);
+    free(rows.logits);
+    flo_session_close(a);
+    flo_session_close(b);
+    flo_engine_close(engine);
+}
+
+/* ---- caches of others ---- */
+
+static void a_session_begins_with_what_another_holds(void **state)
+{
+    static const enum flo_kv_type kinds[] = {FLO_KV_F16, FLO_KV_Q4_0};
+
+    (void)state;
+    for (size_t k = 0; k < FLO_COUNT(kinds); k++) {
+        struct flo_engine *engine =
+            open_model(tiny, (struct flo_engine_options){.threads = 2,
+                                                         .kv_type = kinds[k]});
+        struct flo_session *a = session_of(engine), *b = session_of(engine);
+        int32_t other[COUNT];
+
+        memcpy(other, tokens[0], sizeof(other));
+        memcpy(other + 21, tokens[3], 10 * sizeof(int32_t));
+        assert_int_equal(
+            flo_session_decode(a, tokens[0], 40, FLO_LOGITS_LAST, NULL), 0);
+        assert_int_equal(
+            flo_session_decode(b, tokens[2], 30, FLO_LOGITS_LAST, NULL), 0);
+
+        assert_int_equal(flo_session_common(a, other, 31), 21);
+        assert_int_equal(flo_session_common(a, tokens[0], COUNT), 40);
+        assert_int_equal(flo_session_common(b, other, 31), 0);
+        flo_session_begin_as(b, a, 21);
+        assert_int_equal(flo_session_position(b), 21);
+        assert_int_equal(flo_session_common(b, tokens[0], COUNT), 21);
+        assert_int_equal(
+            flo_session_decode(b, other + 21, 10, FLO_LOGITS_LAST, NULL), 0);
+        expect_alone(engine, flo_session_logits(b), other, 31);
+        /* The one it was taken from goes on untouched. */
+        assert_int_equal(
+            flo_session_decode(a, tokens[0] + 40, 4, FLO_LOGITS_LAST, NULL), 0);
+        expect_alone(engine, flo_session_logits(a), tokens[0], 44);
+        /* From itself: the rest is forgotten. */
+        flo_session_begin_as(a, a, 7);
+        assert_int_equal(flo_session_position(a), 7);
+        flo_session_begin_as(a, b, 1000);
+        assert_int_equal(flo_session_position(a), 31);
+        flo_session_close(a);
+        flo_session_close(b);
+        flo_engine_close(engine);
+    }
+}
+
+static void steps_allocate_nothing(void **state)
+{
+    struct flo_engine *engine =
+        open_model(tiny, (struct flo_engine_options){.threads = 2});
+    struct flo_session *a = session_of(engine), *b = session_of(engine);
+    struct rows rows = rows_of(engine);
+    struct flo_step steps[] = {
+        {a, tokens[0], 3, FLO_ROWS_ALL, keep_row, &rows},
+        {b, tokens[1], 1, FLO_ROWS_LAST, keep_row, &rows},
+    };
+
+    (void)state;
+    assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, NULL), 0);
+    struct mallinfo2 before = mallinfo2();
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(flo_engine_step(engine, steps, 2, NULL, NULL, NULL),
+                         0);
+        flo_session_begin_as(b, a, 3);
+    }
+    struct mallinfo2 after = mallinfo2();
+    assert_int_equal(after.uordblks, before.uordblks);
+    free(rows.logits);
+    flo_session_close(a);
+    flo_session_close(b);
+    flo_engine_close(engine);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_token_has_the_same_bits_beside_other_sessions),
+        cmocka_unit_test(every_family_computes_sessions_together),
+        cmocka_unit_test(rows_come_in_order_and_a_false_forgets_the_rest),
+        cmocka_unit_test(a_step_that_cannot_be_changes_nothing),
+        cmocka_unit_test(a_session_begins_with_what_another_holds),
+        cmocka_unit_test(steps_allocate_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
