@@ -3,31 +3,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/model/packed.h"
 #include "engine/model/pass.h"
 
 static const struct flo_engine_options no_options;
 
-/* What the file's head tells: enough for a plan. */
-struct head {
-    struct flo_gguf *gguf;
-    const struct flo_arch *arch;
-    struct flo_hparams hparams;
-    struct flo_sizes sizes;
-};
-
-static int read_arch(struct head *head, struct flo_err *err)
+static int read_arch(struct flo_engine *e, struct flo_err *err)
 {
     struct flo_gguf_text name = {0};
-    int rv = flo_gguf_require(head->gguf, "general.architecture", err);
+    int rv = flo_gguf_require(e->gguf, "general.architecture", err);
 
     if (rv == 0) {
-        rv = flo_gguf_string(head->gguf, "general.architecture", &name, err);
+        rv = flo_gguf_string(e->gguf, "general.architecture", &name, err);
     }
     if (rv < 0) {
         return rv;
     }
-    head->arch = flo_arch_find(name);
-    if (head->arch == NULL) {
+    e->arch = flo_arch_find(name);
+    if (e->arch == NULL) {
         return flo_fail(err, FLO_E_MODEL_ARCH,
                         "architecture \"%.*s\" is not known",
                         (int)(name.bytes < 32 ? name.bytes : 32), name.data);
@@ -35,47 +28,110 @@ static int read_arch(struct head *head, struct flo_err *err)
     return 0;
 }
 
-/* `head->gguf` is open. */
-static int read_head(struct head *head,
+/* What the file's head tells: enough for a plan. */
+static int read_head(struct flo_engine *e,
                      const struct flo_engine_options *options,
                      struct flo_err *err)
 {
-    int rv = read_arch(head, err);
+    int rv = read_arch(e, err);
 
     if (rv == 0) {
-        rv = flo_hparams_read(head->gguf, head->arch, &head->hparams, err);
+        rv = flo_hparams_read(e->gguf, e->arch, &e->hparams, err);
     }
     if (rv == 0) {
-        rv = flo_sizes_make(head->gguf, &head->hparams, options, &head->sizes,
-                            err);
+        rv = flo_sizes_make(e->gguf, &e->hparams, options, &e->sizes, err);
     }
     return rv;
 }
 
-static int make_plan(const struct head *head, uint64_t memory_bytes_max,
+const char *flo_kernel_wish(const char *name)
+{
+    if (name == NULL) {
+        name = getenv("FLOTILLA_KERNEL");
+    }
+    return name != NULL && name[0] == '\0' ? NULL : name;
+}
+
+/* The weights' places: in the mapped model or the packed file.  `path` may be
+ * NULL. */
+static int bind_weights(struct flo_engine *e,
+                        const struct flo_engine_options *options,
+                        const char *path, int fd, struct flo_err *err)
+{
+    int rv = flo_kernel_choose(flo_kernel_wish(options->kernel),
+                               options->trusts_kernels, &e->kernel, err);
+
+    if (rv == 0) {
+        rv = flo_weights_bind(e->gguf, e->arch, &e->hparams, e->kernel,
+                              &e->weights, err);
+    }
+    return rv < 0 ? rv : flo_packed_attach(e, options, path, fd, err);
+}
+
+static int make_plan(const struct flo_engine *e, uint64_t memory_bytes_max,
                      struct flo_engine_plan *plan, struct flo_err *err)
 {
-    return flo_plan_make(&head->hparams, &head->sizes,
-                         flo_gguf_file_bytes(head->gguf), memory_bytes_max,
-                         plan, err);
+    int rv = flo_plan_make(&e->hparams, &e->sizes, flo_packed_weights_bytes(e),
+                           memory_bytes_max, plan, err);
+
+    plan->is_packed = e->weights.are_packed;
+    return rv;
+}
+
+/* An engine with its file open, that is all. */
+static int open_file(int fd, struct flo_engine **out, struct flo_err *err)
+{
+    struct flo_engine *e = calloc(1, sizeof(*e));
+    int rv;
+
+    if (e == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "an engine");
+    }
+    pthread_mutex_init(&e->lock, NULL);
+    rv = flo_gguf_open_fd(fd, &e->gguf, err);
+    if (rv < 0) {
+        flo_engine_close(e);
+        return rv;
+    }
+    *out = e;
+    return 0;
+}
+
+static int plan_file(int fd, const char *path,
+                     const struct flo_engine_options *options,
+                     struct flo_engine_plan *plan, struct flo_err *err)
+{
+    struct flo_engine *e = NULL;
+    int rv = open_file(fd, &e, err);
+
+    if (rv < 0) {
+        return flo_wrap(err, rv, "%s", path);
+    }
+    rv = read_head(e, options, err);
+    if (rv == 0) {
+        struct flo_err unbound = {0};
+        /* A model that could not be loaded has a plan all the same. */
+        rv = bind_weights(e, options, path, fd, &unbound);
+        if (rv < 0 && options->packed != NULL) {
+            *err = unbound;
+        } else {
+            rv = make_plan(e, options->memory_bytes_max, plan, err);
+        }
+    }
+    flo_engine_close(e);
+    return rv;
 }
 
 int flo_engine_plan(const char *path, const struct flo_engine_options *options,
                     struct flo_engine_plan *plan, struct flo_err *err)
 {
-    struct head head = {0};
-    int rv = flo_gguf_open_path(path, &head.gguf, err);
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    struct flo_err own = {0};
+    int rv = flo_file_open(path, &fd, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    options = options == NULL ? &no_options : options;
-    rv = read_head(&head, options, err);
-    if (rv == 0) {
-        rv = make_plan(&head, options->memory_bytes_max, plan, err);
-    }
-    flo_gguf_close(head.gguf);
-    return rv;
+    return rv < 0 ? rv
+                  : plan_file(fd, path, options == NULL ? &no_options : options,
+                              plan, err == NULL ? &own : err);
 }
 
 static int map_memory(struct flo_engine *e, struct flo_err *err)
@@ -162,6 +218,9 @@ static void copy_text(const struct flo_gguf *gguf, const char *key, char *out,
 
 static void fill_info(struct flo_engine *e)
 {
+    char why[sizeof(e->info.packed_why)];
+
+    memcpy(why, e->info.packed_why, sizeof(why));
     e->info = (struct flo_engine_info){
         .n_vocab = e->hparams.n_vocab,
         .n_layer = e->hparams.n_layer,
@@ -171,50 +230,29 @@ static void fill_info(struct flo_engine *e)
         .sessions = e->sizes.sessions,
         .threads = e->sizes.threads,
         .parameters = e->weights.parameters,
-        .weights_bytes = e->weights.bytes,
+        .weights_bytes = flo_packed_weights_bytes(e),
         .kv_bytes = e->sizes.kv_bytes,
         .scratch_bytes = e->sizes.scratch_bytes,
         .vocabulary_bytes = e->sizes.vocabulary_bytes,
         .has_vocabulary = e->vocab != NULL,
+        .is_packed = e->weights.are_packed,
     };
+    memcpy(e->info.packed_why, why, sizeof(why));
     snprintf(e->info.arch, sizeof(e->info.arch), "%s", e->arch->name);
     snprintf(e->info.kernel, sizeof(e->info.kernel), "%s", e->kernel->name);
     copy_text(e->gguf, "general.name", e->info.name, sizeof(e->info.name));
 }
 
-static int choose_kernel(struct flo_engine *e,
-                         const struct flo_engine_options *options,
-                         struct flo_err *err)
-{
-    const char *name = options->kernel;
-
-    if (name == NULL) {
-        name = getenv("FLOTILLA_KERNEL");
-    }
-    if (name != NULL && name[0] == '\0') {
-        name = NULL;
-    }
-    return flo_kernel_choose(name, options->trusts_kernels, &e->kernel, err);
-}
-
 /* Everything after the file is open; the caller closes after an error. */
 static int load(struct flo_engine *e, const struct flo_engine_options *options,
-                struct flo_err *err)
+                const char *path, int fd, struct flo_err *err)
 {
-    struct head head = {.gguf = e->gguf};
     struct flo_engine_plan plan;
     int rv;
 
-    if ((rv = read_head(&head, options, err)) < 0 ||
-        (rv = make_plan(&head, options->memory_bytes_max, &plan, err)) < 0 ||
-        (rv = choose_kernel(e, options, err)) < 0) {
-        return rv;
-    }
-    e->arch = head.arch;
-    e->hparams = head.hparams;
-    e->sizes = head.sizes;
-    if ((rv = flo_weights_bind(e->gguf, e->arch, &e->hparams, e->kernel,
-                               &e->weights, err)) < 0 ||
+    if ((rv = read_head(e, options, err)) < 0 ||
+        (rv = bind_weights(e, options, path, fd, err)) < 0 ||
+        (rv = make_plan(e, options->memory_bytes_max, &plan, err)) < 0 ||
         (rv = map_memory(e, err)) < 0 || (rv = make_sessions(e, err)) < 0 ||
         (rv = load_vocabulary(e, options->vocabulary, err)) < 0 ||
         (rv = flo_pool_open(e->sizes.threads, &e->pool, err)) < 0) {
@@ -225,22 +263,18 @@ static int load(struct flo_engine *e, const struct flo_engine_options *options,
     return 0;
 }
 
-/* Takes `gguf`, also on failure. */
-static int open_gguf(struct flo_gguf *gguf,
-                     const struct flo_engine_options *options,
-                     uint64_t started_us, struct flo_engine **out,
-                     struct flo_err *err)
+static int open_model(int fd, const char *path,
+                      const struct flo_engine_options *options,
+                      struct flo_engine **out, struct flo_err *err)
 {
-    struct flo_engine *e = calloc(1, sizeof(*e));
-    int rv;
+    uint64_t started_us = flo_now_us();
+    struct flo_engine *e = NULL;
+    int rv = open_file(fd, &e, err);
 
-    if (e == NULL) {
-        flo_gguf_close(gguf);
-        return flo_fail(err, FLO_E_MEMORY, "an engine");
+    if (rv < 0) {
+        return path == NULL ? rv : flo_wrap(err, rv, "%s", path);
     }
-    e->gguf = gguf;
-    pthread_mutex_init(&e->lock, NULL);
-    rv = load(e, options == NULL ? &no_options : options, err);
+    rv = load(e, options == NULL ? &no_options : options, path, fd, err);
     if (rv < 0) {
         flo_engine_close(e);
         return rv;
@@ -253,21 +287,16 @@ static int open_gguf(struct flo_gguf *gguf,
 int flo_engine_open(const char *path, const struct flo_engine_options *options,
                     struct flo_engine **engine, struct flo_err *err)
 {
-    uint64_t started_us = flo_now_us();
-    struct flo_gguf *gguf;
-    int rv = flo_gguf_open_path(path, &gguf, err);
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    int rv = flo_file_open(path, &fd, err);
 
-    return rv < 0 ? rv : open_gguf(gguf, options, started_us, engine, err);
+    return rv < 0 ? rv : open_model(fd, path, options, engine, err);
 }
 
 int flo_engine_open_fd(int fd, const struct flo_engine_options *options,
                        struct flo_engine **engine, struct flo_err *err)
 {
-    uint64_t started_us = flo_now_us();
-    struct flo_gguf *gguf;
-    int rv = flo_gguf_open_fd(fd, &gguf, err);
-
-    return rv < 0 ? rv : open_gguf(gguf, options, started_us, engine, err);
+    return open_model(fd, NULL, options, engine, err);
 }
 
 void flo_engine_close(struct flo_engine *e)
@@ -281,6 +310,7 @@ void flo_engine_close(struct flo_engine *e)
     flo_pages_unmap(e->kv_pages, e->sizes.kv_bytes);
     flo_pages_unmap(e->scratch_pages, e->scratch_bytes_mapped);
     flo_weights_deinit(&e->weights);
+    flo_sidecar_free(e->sidecar);
     flo_gguf_close(e->gguf);
     pthread_mutex_destroy(&e->lock);
     free(e);

@@ -339,6 +339,75 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
     return 0;
 }
 
+/* ---- packed ------------------------------------------------------- */
+
+enum { LAYER_MATRICES = 7 };
+
+/* Matrix `i` that products read: of all layers, then the output; NULL behind
+ * the last one. */
+static struct flo_matrix *matrix_at(struct flo_weights *weights,
+                                    const struct flo_hparams *hparams, size_t i)
+{
+    static const size_t places[LAYER_MATRICES] = {
+        offsetof(struct flo_layer, q),    offsetof(struct flo_layer, k),
+        offsetof(struct flo_layer, v),    offsetof(struct flo_layer, o),
+        offsetof(struct flo_layer, gate), offsetof(struct flo_layer, up),
+        offsetof(struct flo_layer, down),
+    };
+    size_t layer = i / LAYER_MATRICES;
+
+    if (layer == hparams->n_layer) {
+        return i % LAYER_MATRICES == 0 ? &weights->output : NULL;
+    }
+    return (struct flo_matrix *)(void *)((uint8_t *)&weights->layers[layer] +
+                                         places[i % LAYER_MATRICES]);
+}
+
+int flo_weights_can_pack(struct flo_weights *weights,
+                         const struct flo_hparams *hparams,
+                         const struct flo_kernel *kernel,
+                         const struct flo_sidecar *sidecar, struct flo_err *err)
+{
+    const struct flo_matrix *m;
+    size_t strip_bytes;
+
+    for (size_t i = 0; (m = matrix_at(weights, hparams, i)) != NULL; i++) {
+        if (m->data == NULL || m->precision == FLO_PRECISION_FLOAT) {
+            continue;
+        }
+        if (kernel != NULL && kernel->matmul_packed[m->type->id] == NULL) {
+            return flo_fail(err, FLO_E_NOT_BUILT,
+                            "kernel %s reads no packed %s weights",
+                            kernel->name, m->type->name);
+        }
+        if (flo_sidecar_find(sidecar, m->data, &strip_bytes) == 0) {
+            return flo_fail(err, FLO_E_NOT_BUILT,
+                            "a matrix of %u rows does not begin at a strip",
+                            m->rows);
+        }
+    }
+    return 0;
+}
+
+void flo_weights_pack(struct flo_weights *weights,
+                      const struct flo_hparams *hparams,
+                      const struct flo_kernel *kernel,
+                      const struct flo_sidecar *sidecar)
+{
+    struct flo_matrix *m;
+
+    for (size_t i = 0; (m = matrix_at(weights, hparams, i)) != NULL; i++) {
+        if (m->data != NULL && m->precision != FLO_PRECISION_FLOAT) {
+            uint64_t offset = flo_sidecar_find(sidecar, m->data, &m->row_bytes);
+
+            m->data = flo_sidecar_at(sidecar, offset);
+            m->matmul = kernel->matmul_packed[m->type->id];
+            m->strip_rows = FLO_STRIP_ROWS;
+        }
+    }
+    weights->are_packed = true;
+}
+
 void flo_weights_deinit(struct flo_weights *weights)
 {
     free(weights->layers);

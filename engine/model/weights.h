@@ -8,6 +8,7 @@
 #include "engine/kernel/kernel.h"
 #include "engine/kernel/pack.h"
 #include "engine/model/hparams.h"
+#include "engine/pack/sidecar.h"
 
 /* A matrix: `rows` rows of `columns` weights, in the model file by rows or in
  * a packed file by strips. */
@@ -69,6 +70,19 @@ FLO_MUST_USE int flo_weights_bind(const struct flo_gguf *gguf,
                                   const struct flo_kernel *kernel,
                                   struct flo_weights *weights,
                                   struct flo_err *err);
+/* Can the kernel (NULL: some kernel) read all of these from a sidecar?
+ * FLO_E_NOT_BUILT says which one it cannot: its type, or a part of a fused
+ * matrix that begins inside a strip. */
+FLO_MUST_USE int flo_weights_can_pack(struct flo_weights *weights,
+                                      const struct flo_hparams *hparams,
+                                      const struct flo_kernel *kernel,
+                                      const struct flo_sidecar *sidecar,
+                                      struct flo_err *err);
+/* Do so from here on: after flo_weights_can_pack(), with a mapped one. */
+void flo_weights_pack(struct flo_weights *weights,
+                      const struct flo_hparams *hparams,
+                      const struct flo_kernel *kernel,
+                      const struct flo_sidecar *sidecar);
 void flo_weights_deinit(struct flo_weights *weights);
 
 #endif

@@ -63,12 +63,19 @@ static int set(const struct flo_option *option, const char *value,
     return 0;
 }
 
-/* One argument that begins with "--"; *at moves over a value's argument. */
+/* "--name", or "-n" for a name of one letter. */
+static bool is_option(const char *word)
+{
+    return word[0] == '-' &&
+           (word[1] == '-' || (word[1] != '\0' && word[2] == '\0'));
+}
+
+/* One argument that is an option; *at moves over a value's argument. */
 static int read_one(int argc, char **argv, int *at,
                     const struct flo_option *options, size_t count,
                     struct flo_err *err)
 {
-    const char *name = argv[*at] + 2;
+    const char *name = argv[*at] + (argv[*at][1] == '-' ? 2 : 1);
     const char *value = strchr(name, '=');
     size_t chars = value != NULL ? (size_t)(value - name) : strlen(name);
     const struct flo_option *option = find(name, chars, options, count);
@@ -103,7 +110,7 @@ int flo_options_read(int argc, char **argv, const char *usage,
             print_help(usage, options, option_count);
             return FLO_EXIT_OK;
         }
-        if (strncmp(argv[i], "--", 2) == 0) {
+        if (is_option(argv[i])) {
             rv = read_one(argc, argv, &i, options, option_count, &err);
         } else if (filled < positional_count) {
             positionals[filled++] = argv[i];

@@ -17,7 +17,7 @@ int flo_outfile(const char *path, flo_outfile_write *write, void *context,
                         PATH_BYTES_MAX - 6);
     }
     int fd =
-        open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+        open(part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", part);
     }

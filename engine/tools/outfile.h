@@ -4,7 +4,7 @@
 
 #include <flotilla/base.h>
 
-/* Writes the content to a descriptor. */
+/* Writes the content to a descriptor of an empty file, which may be mapped. */
 typedef int flo_outfile_write(void *context, int fd, struct flo_err *err);
 
 /* Write `path`.part, sync it and rename it; it is removed when anything

@@ -51,11 +51,17 @@ struct flo_engine_options {
     enum flo_vocabulary vocabulary;
     const char *kernel;  /* "avx2", "ref"; NULL: FLOTILLA_KERNEL, or the best */
     bool trusts_kernels; /* skip the comparison with plain C at open (1 ms) */
+    /* Weights as `flotilla-engine pack` wrote them.  NULL: the file beside the
+     * model, MODEL.packed, if there is one that belongs to it; "": none.  What
+     * is named must belong to the model.  Read where the kernel can. */
+    const char *packed;
+    int packed_fd; /* the same open for reading, before `packed`; 0: none */
 };
 
 /* Bytes that a model will need, known before anything is loaded. */
 struct flo_engine_plan {
-    uint64_t weights_bytes; /* mapped file pages: shared, reclaimable */
+    uint64_t weights_bytes; /* mapped file pages: shared, reclaimable; packed:
+                               of the packed file and the rest of the model */
     uint64_t kv_bytes;      /* of all sessions, reserved; used as they grow */
     uint64_t scratch_bytes; /* activations, logits, sessions, threads */
     uint64_t vocabulary_bytes; /* upper bound of the tokenizer's tables */
@@ -66,6 +72,7 @@ struct flo_engine_plan {
     uint32_t sessions;
     uint32_t context_fitting; /* largest that fits the budget; 0: none */
     bool fits;
+    bool is_packed;
 };
 
 /* Reckon the bytes; reads the file's head only.
@@ -86,6 +93,7 @@ FLO_MUST_USE int flo_engine_plan(const char *path,
  * FLO_E_MODEL_ARCH                 an architecture this engine does not know
  * FLO_E_NOT_BUILT                  a tensor type this engine does not compute
  * FLO_E_MEMORY_BUDGET              it would need more than memory_bytes_max
+ * FLO_E_PACKED                     the named packed weights are not its own
  * FLO_E_USAGE                      an option is out of range
  * FLO_E_MEMORY                     the system gave no memory or no thread */
 FLO_MUST_USE int flo_engine_open(const char *path,
@@ -119,6 +127,8 @@ struct flo_engine_info {
     uint64_t vocabulary_bytes;
     uint64_t load_us; /* open until ready */
     bool has_vocabulary;
+    bool is_packed;       /* weights are read from the packed file */
+    char packed_why[128]; /* why the one beside the model is not used */
 };
 /* Borrowed; valid until flo_engine_close(). */
 const struct flo_engine_info *flo_engine_info(const struct flo_engine *engine);

@@ -1,0 +1,177 @@
+/* Packed weights of an engine: which file, and whether it is used. */
+#include "engine/model/packed.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define PATH_BYTES_MAX 4096
+
+/* Is the file at hand older than the model?  Then it was packed from another
+ * one: what is found by its name alone must look right in every way. */
+static int check_age(int fd, int model_fd, struct flo_err *err)
+{
+    struct stat packed, model;
+
+    if (fstat(fd, &packed) < 0 || fstat(model_fd, &model) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_READ, "the packed weights");
+    }
+    if (packed.st_mtim.tv_sec < model.st_mtim.tv_sec) {
+        return flo_fail(err, FLO_E_PACKED,
+                        "the packed weights are older than the model");
+    }
+    return 0;
+}
+
+/* The file beside the model; *fd stays -1 when there is none. */
+static int open_beside(const char *path, int model_fd, int *fd,
+                       struct flo_err *err)
+{
+    char beside[PATH_BYTES_MAX];
+    int rv;
+
+    if (snprintf(beside, sizeof(beside), "%s%s", path, FLO_SIDECAR_SUFFIX) >=
+        (int)sizeof(beside)) {
+        return 0;
+    }
+    rv = flo_file_open(beside, fd, err);
+    if (rv == FLO_E_ABSENT) {
+        return 0;
+    }
+    return rv < 0 ? rv : check_age(*fd, model_fd, err);
+}
+
+static int take(struct flo_engine *e, int fd, struct flo_err *err)
+{
+    int rv = flo_sidecar_map(e->sidecar, fd, err);
+
+    if (rv == 0) {
+        flo_weights_pack(&e->weights, &e->hparams, e->kernel, e->sidecar);
+    }
+    return rv;
+}
+
+static int attach(struct flo_engine *e,
+                  const struct flo_engine_options *options, const char *path,
+                  int model_fd, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int opened = -1;
+    int fd = options->packed_fd > 0 ? options->packed_fd : -1;
+    int rv = 0;
+
+    if (fd < 0 && options->packed != NULL) {
+        rv = flo_file_open(options->packed, &opened, err);
+    } else if (fd < 0 && path != NULL) {
+        rv = open_beside(path, model_fd, &opened, err);
+    }
+    fd = fd < 0 ? opened : fd;
+    if (rv < 0 || fd < 0 || e->kernel->quantise_packed == NULL) {
+        return rv;
+    }
+    rv = flo_sidecar_new(e->gguf, model_fd, &e->sidecar, err);
+    if (rv == 0) {
+        rv = flo_weights_can_pack(&e->weights, &e->hparams, e->kernel,
+                                  e->sidecar, err);
+    }
+    return rv < 0 ? rv : take(e, fd, err);
+}
+
+int flo_packed_attach(struct flo_engine *e,
+                      const struct flo_engine_options *options,
+                      const char *path, int model_fd, struct flo_err *err)
+{
+    struct flo_err why = {0};
+    bool is_named = options->packed != NULL || options->packed_fd > 0;
+    int rv = 0;
+
+    if (options->packed == NULL || options->packed[0] != '\0') {
+        rv = attach(e, options, path, model_fd, &why);
+    }
+    e->info.is_packed = e->weights.are_packed;
+    if (!e->info.is_packed) {
+        flo_sidecar_free(e->sidecar);
+        e->sidecar = NULL;
+    }
+    if (rv == 0 || rv == FLO_E_NOT_BUILT) {
+        return 0; /* this kernel, or this model, is not for strips */
+    }
+    if (is_named) {
+        if (err != NULL) {
+            *err = why;
+        }
+        return options->packed != NULL
+                   ? flo_wrap(err, rv, "%s", options->packed)
+                   : rv;
+    }
+    snprintf(e->info.packed_why, sizeof(e->info.packed_why), "%.127s",
+             why.what);
+    return 0;
+}
+
+uint64_t flo_packed_weights_bytes(const struct flo_engine *e)
+{
+    uint64_t bytes = flo_gguf_file_bytes(e->gguf);
+
+    return e->sidecar == NULL ? bytes
+                              : bytes - flo_sidecar_bytes_replaced(e->sidecar) +
+                                    flo_sidecar_bytes(e->sidecar);
+}
+
+/* ---- making ------------------------------------------------------- */
+
+static int check_use(struct flo_packing *packing, bool for_this_cpu,
+                     struct flo_err *err)
+{
+    const struct flo_kernel *kernel = &flo_kernel_ref;
+    struct flo_gguf_text name = {0};
+    struct flo_hparams hparams;
+    struct flo_weights weights = {0};
+    const struct flo_arch *arch;
+    int rv;
+
+    if ((rv = flo_gguf_require(packing->gguf, "general.architecture", err)) <
+            0 ||
+        (rv = flo_gguf_string(packing->gguf, "general.architecture", &name,
+                              err)) < 0) {
+        return rv;
+    }
+    arch = flo_arch_find(name);
+    if (arch == NULL) {
+        return flo_fail(err, FLO_E_MODEL_ARCH, "the architecture is not known");
+    }
+    if ((rv = flo_hparams_read(packing->gguf, arch, &hparams, err)) < 0 ||
+        (for_this_cpu && (rv = flo_kernel_choose(flo_kernel_wish(NULL), false,
+                                                 &kernel, err)) < 0)) {
+        return rv;
+    }
+    rv = flo_weights_bind(packing->gguf, arch, &hparams, kernel, &weights, err);
+    if (rv == 0) {
+        rv = flo_weights_can_pack(&weights, &hparams,
+                                  for_this_cpu ? kernel : NULL,
+                                  packing->sidecar, err);
+    }
+    flo_weights_deinit(&weights);
+    return rv;
+}
+
+int flo_packing_open(int model_fd, bool for_this_cpu,
+                     struct flo_packing *packing, struct flo_err *err)
+{
+    int rv;
+
+    *packing = (struct flo_packing){0};
+    if ((rv = flo_gguf_open_fd(model_fd, &packing->gguf, err)) < 0 ||
+        (rv = flo_sidecar_new(packing->gguf, model_fd, &packing->sidecar,
+                              err)) < 0 ||
+        (rv = check_use(packing, for_this_cpu, err)) < 0) {
+        flo_packing_close(packing);
+    }
+    return rv;
+}
+
+void flo_packing_close(struct flo_packing *packing)
+{
+    flo_sidecar_free(packing->sidecar);
+    flo_gguf_close(packing->gguf);
+    *packing = (struct flo_packing){0};
+}

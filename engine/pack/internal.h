@@ -1,0 +1,27 @@
+/* A reckoned sidecar as the files of this folder see it. */
+#ifndef FLOTILLA_ENGINE_PACK_INTERNAL_H
+#define FLOTILLA_ENGINE_PACK_INTERNAL_H
+
+#include "engine/pack/sidecar.h"
+
+struct flo_sidecar_row { /* of the table: one packed tensor */
+    const struct flo_gguf_tensor *tensor;
+    const uint8_t *source; /* its data in the model */
+    uint64_t offset, bytes;
+    size_t row_bytes, strip_bytes;
+};
+
+struct flo_sidecar {
+    const struct flo_gguf *gguf;
+    uint64_t bytes, replaced;
+    size_t count, head_bytes;
+    struct flo_sidecar_row *rows; /* by offset in the model */
+    uint8_t *head;                /* with the table */
+    const uint8_t *data;          /* the mapped file, or NULL */
+};
+
+uint64_t flo_sidecar_strips(const struct flo_sidecar_row *row);
+int flo_sidecar_check_size(const struct flo_sidecar *sidecar, int fd,
+                           struct flo_err *err);
+
+#endif
