@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "engine/kernel/half.h"
+#include "engine/kernel/pack.h"
 #if defined(__x86_64__)
 #include "engine/kernel/x86/avx2.h"
 #include "engine/kernel/x86/avx512.h"
@@ -43,6 +44,11 @@ struct check {
     float scales[CHECK_TOKENS * CHECK_BLOCKS];
     float sums[CHECK_TOKENS * CHECK_BLOCKS];
     uint8_t weights[CHECK_ROWS * CHECK_COLUMNS * 4];
+    /* The same packed: one strip, as a type of 8 bits needs it. */
+    _Alignas(FLO_STRIP_ALIGN) uint8_t strip[16 * CHECK_BLOCKS * (32 + 2)];
+    int16_t packed_codes[CHECK_TOKENS * CHECK_COLUMNS];
+    float packed_scales[CHECK_TOKENS * CHECK_BLOCKS];
+    float packed_sums[CHECK_TOKENS * CHECK_BLOCKS * 2];
     uint64_t random;
 };
 
@@ -129,6 +135,41 @@ static bool matmul_agrees(const struct flo_kernel *kernel, struct check *check,
         kernel->matmul[id](check->weights, row_bytes, CHECK_ROWS, &x, got,
                            CHECK_ROWS);
         if (!are_near(got, expected, tokens * CHECK_ROWS)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The strip product of the weights that matmul_agrees() has left; expected are
+ * its values for all tokens. */
+static bool packed_agrees(const struct flo_kernel *kernel, struct check *check,
+                          uint32_t id)
+{
+    size_t row_bytes = flo_quant_bytes(flo_quant_type(id), CHECK_COLUMNS);
+    float expected[CHECK_TOKENS * CHECK_ROWS];
+    float got[CHECK_TOKENS * CHECK_ROWS];
+    struct flo_activations plain = {
+        check->values, check->codes, check->scales,    check->sums,
+        CHECK_COLUMNS, CHECK_TOKENS, FLO_PRECISION_16,
+    };
+    struct flo_activations x = plain;
+
+    x.codes = check->packed_codes;
+    x.scales = check->packed_scales;
+    x.sums = check->packed_sums;
+    flo_kernel_ref.matmul[id](check->weights, row_bytes, CHECK_ROWS, &plain,
+                              expected, CHECK_ROWS);
+    flo_pack_strip(id, check->weights, row_bytes, CHECK_ROWS, CHECK_COLUMNS,
+                   check->strip);
+    for (x.tokens = 1; x.tokens <= CHECK_TOKENS; x.tokens += 4) {
+        for (size_t t = 0; t < x.tokens; t++) {
+            kernel->quantise_packed(check->values + t * CHECK_COLUMNS, &x, t);
+        }
+        kernel->matmul_packed[id](check->strip,
+                                  flo_pack_strip_bytes(id, CHECK_COLUMNS),
+                                  CHECK_ROWS, &x, got, CHECK_ROWS);
+        if (!are_near(got, expected, x.tokens * CHECK_ROWS)) {
             return false;
         }
     }
@@ -272,6 +313,11 @@ bool flo_kernel_agrees(const struct flo_kernel *kernel, const char **what)
         }
         *what = flo_quant_type(id)->name;
         if (!matmul_agrees(kernel, &check, id)) {
+            return false;
+        }
+        *what = "packed weights";
+        if (kernel->matmul_packed[id] != NULL &&
+            !packed_agrees(kernel, &check, id)) {
             return false;
         }
     }

@@ -1,0 +1,219 @@
+/* AVX-512 kernel: 32 columns of a strip, unpacked into registers.
+ *
+ * codes_<type>() gives the eight groups of four columns as unsigned bytes,
+ * 16 rows each: code + 2^shift, which makes signed codes unsigned as VNNI
+ * wants them.  scales_<kind>() gives what a row's sums are multiplied with. */
+#ifndef FLOTILLA_ENGINE_AVX512_PACKED_H
+#define FLOTILLA_ENGINE_AVX512_PACKED_H
+
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/quant/quant.h"
+
+#define FLO_INLINE static inline __attribute__((always_inline))
+
+enum { FLO_GROUPS = 8 }; /* of 4 columns */
+
+/* What scales a type has, and thereby how its sums are put together. */
+enum flo_scales_kind {
+    FLO_SCALES_HALF, /* f16 for 32 columns */
+    FLO_SCALES_PAIR, /* and an f16 that is added */
+    FLO_SCALES_BYTE, /* f16 for 256 columns times a byte for 32 */
+    FLO_SCALES_K4,   /* the same, and a minimum likewise */
+    FLO_SCALES_16,   /* f16 for 256 columns times a byte for 16 */
+    FLO_SCALES_K2,   /* the same, and a minimum likewise */
+};
+
+struct flo_weights_32 {
+    __m512i codes[FLO_GROUPS];
+    __m512 scales[2]; /* of the first and the last 16 columns, or of all */
+    __m512 minima[2]; /* taken off: times the sum of the activations' codes */
+};
+
+typedef void flo_codes_32_fn(const uint8_t *high, const uint8_t *low,
+                             __m512i *out);
+
+/* ---- codes ------------------------------------------------------------- */
+
+FLO_INLINE __m512i flo_load_64(const uint8_t *p)
+{
+    return _mm512_loadu_si512((const void *)p);
+}
+
+/* Shift bits up (or down) so that those from `from` on stand from `to` on;
+ * others come along. */
+FLO_INLINE __m512i flo_move_bits(__m512i v, const int from, const int to)
+{
+    if (to > from) {
+        return _mm512_slli_epi16(v, (unsigned)(to - from));
+    }
+    return to < from ? _mm512_srli_epi16(v, (unsigned)(from - to)) : v;
+}
+
+/* Codes of a plane of 2 or 4 bits. */
+FLO_INLINE void flo_codes_of_plane(const int bits, const uint8_t *low,
+                                   __m512i *out)
+{
+    const __m512i mask = _mm512_set1_epi8((char)((1 << bits) - 1));
+
+#pragma GCC unroll 4
+    for (int i = 0; i < bits; i++) {
+        __m512i v = flo_load_64(low + i * 64);
+
+#pragma GCC unroll 4
+        for (int g = i; g < FLO_GROUPS; g += bits) {
+            out[g] =
+                _mm512_and_si512(flo_move_bits(v, g / bits * bits, 0), mask);
+        }
+    }
+}
+
+/* Put a plane of 1 or 2 bits above codes of `below` bits. */
+FLO_INLINE void flo_add_plane(const int bits, const int below,
+                              const uint8_t *high, __m512i *out)
+{
+    const __m512i mask = _mm512_set1_epi8((char)(((1 << bits) - 1) << below));
+
+#pragma GCC unroll 2
+    for (int i = 0; i < bits; i++) {
+        __m512i v = flo_load_64(high + i * 64);
+
+#pragma GCC unroll 8
+        for (int g = i; g < FLO_GROUPS; g += bits) {
+            __m512i moved = flo_move_bits(v, g / bits * bits, below);
+            /* out | (moved & mask) */
+            out[g] = _mm512_ternarylogic_epi32(out[g], moved, mask, 0xf8);
+        }
+    }
+}
+
+FLO_INLINE void codes_2(const uint8_t *high, const uint8_t *low, __m512i *out)
+{
+    (void)high;
+    flo_codes_of_plane(2, low, out);
+}
+
+FLO_INLINE void codes_3(const uint8_t *high, const uint8_t *low, __m512i *out)
+{
+    flo_codes_of_plane(2, low, out);
+    flo_add_plane(1, 2, high, out);
+}
+
+FLO_INLINE void codes_4(const uint8_t *high, const uint8_t *low, __m512i *out)
+{
+    (void)high;
+    flo_codes_of_plane(4, low, out);
+}
+
+FLO_INLINE void codes_5(const uint8_t *high, const uint8_t *low, __m512i *out)
+{
+    flo_codes_of_plane(4, low, out);
+    flo_add_plane(1, 4, high, out);
+}
+
+FLO_INLINE void codes_6(const uint8_t *high, const uint8_t *low, __m512i *out)
+{
+    flo_codes_of_plane(4, low, out);
+    flo_add_plane(2, 4, high, out);
+}
+
+/* Signed bytes. */
+FLO_INLINE void codes_8(const uint8_t *high, const uint8_t *low, __m512i *out)
+{
+    const __m512i top = _mm512_set1_epi8((char)0x80);
+
+    (void)high;
+#pragma GCC unroll 8
+    for (int g = 0; g < FLO_GROUPS; g++) {
+        out[g] = _mm512_xor_si512(flo_load_64(low + g * 64), top);
+    }
+}
+
+/* Nibbles through the steps of the IQ4 types. */
+FLO_INLINE void codes_grid(const uint8_t *high, const uint8_t *low,
+                           __m512i *out)
+{
+    const __m512i grid =
+        _mm512_xor_si512(_mm512_broadcast_i32x4(
+                             _mm_loadu_si128((const void *)flo_quant_iq4_grid)),
+                         _mm512_set1_epi8((char)0x80));
+
+    (void)high;
+    flo_codes_of_plane(4, low, out);
+#pragma GCC unroll 8
+    for (int g = 0; g < FLO_GROUPS; g++) {
+        out[g] = _mm512_shuffle_epi8(grid, out[g]);
+    }
+}
+
+/* ---- scales ------------------------------------------------------------ */
+
+/* 16 f16. */
+FLO_INLINE __m512 flo_load_halves(const uint8_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)p));
+}
+
+/* 16 bytes times d. */
+FLO_INLINE __m512 flo_times_signed(__m512 d, __m128i bytes)
+{
+    return _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)));
+}
+
+FLO_INLINE __m128i flo_load_16(const uint8_t *p)
+{
+    return _mm_loadu_si128((const void *)p);
+}
+
+/* Block b of a strip. */
+FLO_INLINE void flo_scales_32(const enum flo_scales_kind kind,
+                              const uint8_t *halves, const uint8_t *scales,
+                              size_t b, struct flo_weights_32 *out)
+{
+    const __m128i nibble = _mm_set1_epi8(15);
+    __m512 d, dmin;
+    __m128i first, second;
+
+    switch (kind) {
+    case FLO_SCALES_HALF:
+        out->scales[0] = flo_load_halves(halves + b * 32);
+        break;
+    case FLO_SCALES_PAIR:
+        out->scales[0] = flo_load_halves(halves + b * 64);
+        out->minima[0] = _mm512_sub_ps(_mm512_setzero_ps(),
+                                       flo_load_halves(halves + b * 64 + 32));
+        break;
+    case FLO_SCALES_BYTE:
+        d = flo_load_halves(halves + b / 8 * 32);
+        out->scales[0] = flo_times_signed(d, flo_load_16(scales + b * 16));
+        break;
+    case FLO_SCALES_K4: /* below 64 */
+        d = flo_load_halves(halves + b / 8 * 64);
+        dmin = flo_load_halves(halves + b / 8 * 64 + 32);
+        out->scales[0] = flo_times_signed(d, flo_load_16(scales + b * 32));
+        out->minima[0] =
+            flo_times_signed(dmin, flo_load_16(scales + b * 32 + 16));
+        break;
+    case FLO_SCALES_16:
+        d = flo_load_halves(halves + b / 8 * 32);
+        out->scales[0] = flo_times_signed(d, flo_load_16(scales + b * 32));
+        out->scales[1] = flo_times_signed(d, flo_load_16(scales + b * 32 + 16));
+        break;
+    default:
+        d = flo_load_halves(halves + b / 8 * 64);
+        dmin = flo_load_halves(halves + b / 8 * 64 + 32);
+        first = flo_load_16(scales + b * 32);
+        second = flo_load_16(scales + b * 32 + 16);
+        out->scales[0] = flo_times_signed(d, _mm_and_si128(first, nibble));
+        out->scales[1] = flo_times_signed(d, _mm_and_si128(second, nibble));
+        first = _mm_srli_epi16(first, 4);
+        second = _mm_srli_epi16(second, 4);
+        out->minima[0] = flo_times_signed(dmin, _mm_and_si128(first, nibble));
+        out->minima[1] = flo_times_signed(dmin, _mm_and_si128(second, nibble));
+        break;
+    }
+}
+
+#endif
