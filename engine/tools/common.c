@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int fits_u32(const char *name, uint64_t value, uint32_t *out,
                     struct flo_err *err)
@@ -44,7 +45,12 @@ int flo_tool_engine_options(const struct flo_tool *tool,
     int rv;
 
     *options = (struct flo_engine_options){
-        .memory_bytes_max = tool->memory_bytes_max, .kernel = tool->kernel};
+        .memory_bytes_max = tool->memory_bytes_max,
+        .kernel = tool->kernel,
+        .packed = tool->packed != NULL && strcmp(tool->packed, "none") == 0
+                      ? ""
+                      : tool->packed,
+    };
     if ((rv = fits_u32("ctx", tool->context, &options->context, err)) < 0 ||
         (rv = fits_u32("threads", tool->threads, &options->threads, err)) < 0 ||
         (rv = fits_u32("batch", tool->batch, &options->batch, err)) < 0) {
@@ -84,7 +90,12 @@ int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
         return rv;
     }
     options.vocabulary = vocabulary;
-    return flo_engine_open(tool->model, &options, engine, err);
+    rv = flo_engine_open(tool->model, &options, engine, err);
+    if (rv == 0 && flo_engine_info(*engine)->packed_why[0] != '\0') {
+        fprintf(stderr, "warning: %s.packed is not used: %s\n", tool->model,
+                flo_engine_info(*engine)->packed_why);
+    }
+    return rv;
 }
 
 static int bad_tokens(struct flo_err *err)
@@ -127,6 +138,24 @@ int flo_tool_tokens(const struct flo_tool *tool, int32_t **tokens,
     *tokens = ids;
     *count = found;
     return 0;
+}
+
+void flo_tool_progress(const char *what, uint64_t done, uint64_t total,
+                       uint64_t started_us)
+{
+    if (!isatty(STDERR_FILENO)) {
+        return;
+    }
+    if (done == total) {
+        fputs("\r\033[K", stderr);
+    } else if (done > 0) {
+        uint64_t left_s =
+            (flo_now_us() - started_us) / done * (total - done) / 1000000;
+        fprintf(stderr, "\r%s %llu/%llu, %02llu:%02llu left\033[K", what,
+                (unsigned long long)done, (unsigned long long)total,
+                (unsigned long long)left_s / 60,
+                (unsigned long long)left_s % 60);
+    }
 }
 
 static void print_json_error(const struct flo_err *err)

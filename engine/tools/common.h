@@ -10,6 +10,7 @@
 /* Zero-initialise; filled by flo_options_read() through FLO_TOOL_OPTIONS. */
 struct flo_tool {
     const char *model;
+    const char *packed;
     const char *kernel;
     const char *kv;
     const char *temperature;
@@ -32,6 +33,8 @@ struct flo_tool {
          "N      threads (default: CPUs, at most 8)"},                         \
         {"kernel", FLO_OPTION_TEXT, &(tool).kernel,                            \
          "NAME    avx2 or ref (default: FLOTILLA_KERNEL, or the best)"},       \
+        {"packed", FLO_OPTION_TEXT, &(tool).packed,                            \
+         "FILE    packed weights, or none (default: MODEL.packed if there)"},  \
         {"kv", FLO_OPTION_TEXT, &(tool).kv,                                    \
          "TYPE        cache: f16 (default), f32, q8_0 or q4_0"},               \
         {"batch", FLO_OPTION_U64, &(tool).batch,                               \
@@ -63,6 +66,10 @@ FLO_MUST_USE int flo_tool_open(const struct flo_tool *tool,
 /* tool->tokens as ids into a malloc'ed array. */
 FLO_MUST_USE int flo_tool_tokens(const struct flo_tool *tool, int32_t **tokens,
                                  size_t *count, struct flo_err *err);
+/* "what 12/60, 00:42 left" on a terminal's stderr, over the line before; the
+ * line goes when all is done. */
+void flo_tool_progress(const char *what, uint64_t done, uint64_t total,
+                       uint64_t started_us);
 /* The exit code; errors printed on stderr and, with --json, on stdout. */
 int flo_tool_end(const struct flo_tool *tool, int rv,
                  const struct flo_err *err);

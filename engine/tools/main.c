@@ -28,6 +28,8 @@ static const struct command {
     {"plan", flo_cmd_plan, "the memory that a model would need"},
     {"quantize", flo_cmd_quantize, "write a model in a smaller type"},
     {"merge-lora", flo_cmd_merge_lora, "merge an adapter into its base"},
+    {"perplexity", flo_cmd_perplexity, "how well a model foretells a text"},
+    {"eval", flo_cmd_eval, "judge a model by a suite, and against another"},
     {"worker", flo_cmd_worker,
      "serve one model on descriptor 3 (by the agent)"},
 };

@@ -1,0 +1,456 @@
+/* flotilla-engine eval: a model judged by a suite, and against another.
+ *
+ * Every case is answered greedily.  With --against the other model answers
+ * too, in its own process, and then both compute the same tokens: the prompt
+ * and the suite's answer (where it has none, the other model's).  Their
+ * distributions are compared where they foretell the answer's tokens and
+ * what follows it. */
+#include "engine/tools/eval.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/tools/outfile.h"
+#include "engine/tools/sha256.h"
+#include "engine/tools/tools.h"
+
+#define TOKENS_DEFAULT 128
+
+struct eval {
+    struct flo_tool tool; /* count: tokens per answer at most */
+    const char *suite_path, *against, *report_path;
+    const char *min_exact, *max_kl;
+    struct flo_suite suite;
+    struct flo_eval_side side;
+    struct flo_eval_peer peer;
+    struct flo_eval_report report;
+    int32_t *forced; /* [context of the peer] */
+    float *row;      /* [n_vocab] of the peer */
+    uint32_t context;
+    struct flo_err *err; /* of the walk, for the rows' callback */
+};
+
+/* ---- distance ---------------------------------------------------- */
+
+/* Log of the sum of exponentials; the best token. */
+static double look(const float *row, uint32_t count, uint32_t *best)
+{
+    double total = 0;
+
+    *best = 0;
+    for (uint32_t i = 1; i < count; i++) {
+        *best = row[i] > row[*best] ? i : *best;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        total += exp((double)row[i] - (double)row[*best]);
+    }
+    return (double)row[*best] + log(total);
+}
+
+/* Of q from p, in nats. */
+static double divergence(const float *p, double p_total, const float *q,
+                         double q_total, uint32_t count)
+{
+    double sum = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        double log_p = (double)p[i] - p_total;
+        sum += exp(log_p) * (log_p - ((double)q[i] - q_total));
+    }
+    return sum < 0 ? 0 : sum; /* rounding */
+}
+
+static int distance_add(struct flo_eval_distance *d, double kl,
+                        struct flo_err *err)
+{
+    size_t n = d->kl_count;
+
+    if ((n & (n - 1)) == 0) { /* grows at powers of two */
+        double *grown = realloc(d->kls, (n == 0 ? 1 : 2 * n) * sizeof(*grown));
+        if (grown == NULL) {
+            return flo_fail(err, FLO_E_MEMORY, "%zu positions", 2 * n);
+        }
+        d->kls = grown;
+    }
+    d->kls[d->kl_count++] = kl;
+    return 0;
+}
+
+static int compare_row(void *context, uint32_t position, const float *logits)
+{
+    struct eval *e = context;
+    struct flo_eval_distance *d = &e->report.distance;
+    uint32_t n_vocab = e->report.model.about.n_vocab, p_best, q_best;
+    int rv = flo_eval_peer_row(&e->peer, e->row, n_vocab, e->err);
+
+    (void)position;
+    if (rv < 0) {
+        return rv;
+    }
+    double p_total = look(e->row, n_vocab, &p_best);
+    double q_total = look(logits, n_vocab, &q_best);
+    double kl = divergence(e->row, p_total, logits, q_total, n_vocab);
+    d->positions++;
+    if (!isfinite(kl)) {
+        d->nonfinite++;
+        return 0;
+    }
+    d->same_best += p_best == q_best;
+    return distance_add(d, kl, e->err);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+
+    return (left > right) - (left < right);
+}
+
+static void distance_end(struct flo_eval_distance *d)
+{
+    size_t n = d->kl_count;
+
+    if (n == 0) {
+        return;
+    }
+    qsort(d->kls, n, sizeof(*d->kls), by_value);
+    for (size_t i = 0; i < n; i++) {
+        d->kl_mean += d->kls[i] / (double)n;
+    }
+    d->kl_max = d->kls[n - 1];
+    d->kl_p99 = d->kls[(n * 99 + 99) / 100 - 1];
+}
+
+/* ---- the walk ---------------------------------------------------- */
+
+static void count_answer(struct flo_eval_score *score,
+                         const struct flo_suite_case *one,
+                         const struct flo_eval_answer *answer)
+{
+    score->exact += answer->is_exact;
+    score->task_exact[one->task] += answer->is_exact;
+    score->json += one->asks_json && answer->is_json;
+    score->tokens_in += answer->tokens_in;
+    score->tokens_out += answer->tokens_out;
+    score->nonfinite += answer->nonfinite;
+    score->rest_us += answer->rest_us;
+    score->steps += answer->steps;
+    flo_histogram_add(&score->ttft_us, answer->ttft_us);
+}
+
+/* The tokens that both are to foretell; of the peer's answer if the suite has
+ * none. */
+static int forced_tokens(struct eval *e, const struct flo_suite_case *one,
+                         size_t *count, struct flo_err *err)
+{
+    size_t room = e->context - e->side.n_prompt;
+
+    if (one->answer != NULL) {
+        return flo_engine_tokenise(e->side.engine, one->answer,
+                                   strlen(one->answer), false, e->forced, room,
+                                   count, err);
+    }
+    *count = *count < room ? *count : room;
+    return 0;
+}
+
+static int compare(struct eval *e, const struct flo_suite_case *one,
+                   size_t count, struct flo_err *err)
+{
+    int rv = forced_tokens(e, one, &count, err);
+
+    e->err = err;
+    rv = rv < 0
+             ? rv
+             : flo_eval_peer_force(&e->peer, e->forced, (uint32_t)count, err);
+    return rv < 0 ? rv
+                  : flo_eval_side_force(&e->side, e->forced, (uint32_t)count,
+                                        compare_row, e, err);
+}
+
+static int judge(struct eval *e, size_t index, struct flo_err *err)
+{
+    const struct flo_suite_case *one = &e->suite.cases[index];
+    struct flo_eval_report *r = &e->report;
+    uint32_t limit = one->tokens_max > 0 ? one->tokens_max : r->tokens_max;
+    struct flo_eval_answer answer, other = {0};
+    int rv = 0;
+
+    if (r->has_against) {
+        rv = flo_eval_peer_answer(&e->peer, index, limit, &other, e->forced,
+                                  err);
+    }
+    rv = rv < 0 ? rv : flo_eval_side_answer(&e->side, one, limit, &answer, err);
+    if (rv < 0) {
+        return rv;
+    }
+    count_answer(&r->model, one, &answer);
+    r->task_cases[one->task]++;
+    if (!answer.is_exact) {
+        r->failed[r->n_failed++] = one->number;
+    }
+    if (!r->has_against) {
+        return 0;
+    }
+    count_answer(&r->against, one, &other);
+    if (other.prompt_crc != answer.prompt_crc ||
+        e->side.n_prompt >= e->context) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "the models' tokens of a prompt differ: they cannot "
+                        "be compared");
+    }
+    return compare(e, one, other.tokens_out, err);
+}
+
+static int walk(struct eval *e, struct flo_err *err)
+{
+    uint64_t started_us = flo_now_us();
+    int rv = 0;
+
+    for (size_t i = 0; rv == 0 && i < e->suite.count; i++) {
+        rv = judge(e, i, err);
+        if (rv < 0) {
+            rv = flo_wrap(err, rv, "%s: case %u", e->suite_path,
+                          e->suite.cases[i].number);
+        }
+        flo_tool_progress("case", i + 1, e->suite.count, started_us);
+    }
+    return rv;
+}
+
+/* ---- gates ------------------------------------------------------- */
+
+static int read_limit(const char *name, const char *text, double max,
+                      double *out, struct flo_err *err)
+{
+    char *end;
+
+    *out = strtod(text, &end);
+    if (end == text || *end != '\0' || !(*out >= 0 && *out <= max)) {
+        return flo_fail(err, FLO_E_USAGE, "--%s is '%s', not 0 to %g", name,
+                        text, max);
+    }
+    return 0;
+}
+
+static void add_gate(struct flo_eval_report *r, const char *name, double limit,
+                     double value, bool has_passed)
+{
+    r->gates[r->n_gates++] =
+        (struct flo_eval_gate){name, limit, value, has_passed};
+    r->has_passed = r->has_passed && has_passed;
+}
+
+/* Numbers that are not finite break every other gate's meaning. */
+static void judge_gates(struct eval *e, double min_exact, double max_kl)
+{
+    struct flo_eval_report *r = &e->report;
+    double exact = (double)r->model.exact / (double)e->suite.count;
+    uint64_t nonfinite = r->model.nonfinite + r->distance.nonfinite;
+
+    r->has_passed = true;
+    if (e->min_exact != NULL) {
+        add_gate(r, "min_exact", min_exact, exact, exact >= min_exact);
+    }
+    if (e->max_kl != NULL) {
+        add_gate(r, "max_kl", max_kl, r->distance.kl_mean,
+                 r->distance.kl_mean <= max_kl);
+    }
+    if (r->n_gates > 0) {
+        add_gate(r, "max_nonfinite", 0, (double)nonfinite, nonfinite == 0);
+    }
+}
+
+/* ---- opening ----------------------------------------------------- */
+
+static int open_suite(struct eval *e, struct flo_err *err)
+{
+    char *text = NULL;
+    size_t bytes;
+    int rv =
+        flo_file_read(e->suite_path, FLO_SUITE_BYTES_MAX, &text, &bytes, err);
+
+    rv = rv < 0 ? rv : flo_suite_take(text, bytes, &e->suite, err);
+    if (rv < 0) {
+        return rv == FLO_E_META_JSON || rv == FLO_E_META_SCHEMA
+                   ? flo_wrap(err, rv, "%s", e->suite_path)
+                   : rv;
+    }
+    e->report.suite = &e->suite;
+    e->report.suite_file = e->suite_path;
+    return flo_tool_sha256(e->suite_path, &e->report.suite_digest,
+                           &e->report.suite_bytes, err);
+}
+
+static int describe(struct flo_eval_score *score, const char *file,
+                    struct flo_err *err)
+{
+    score->file = file;
+    return flo_tool_sha256(file, &score->digest, &score->file_bytes, err);
+}
+
+static int open_against(struct eval *e, struct flo_err *err)
+{
+    struct flo_tool tool = e->tool;
+    int rv = describe(&e->report.against, e->against, err);
+
+    tool.model = e->against;
+    return rv < 0 ? rv
+                  : flo_eval_peer_open(&e->peer, &tool, &e->suite,
+                                       &e->report.against.about, err);
+}
+
+/* The peer before the side: this process has no threads yet. */
+static int open_models(struct eval *e, struct flo_err *err)
+{
+    struct flo_eval_report *r = &e->report;
+    int rv = describe(&r->model, e->tool.model, err);
+
+    if (rv == 0 && r->has_against) {
+        rv = open_against(e, err);
+    }
+    rv = rv < 0 ? rv : flo_eval_side_open(&e->side, &e->tool, err);
+    if (rv < 0) {
+        return rv;
+    }
+    flo_eval_side_about(&e->side, &r->model.about);
+    e->context = r->model.about.context;
+    r->failed = calloc(e->suite.count, sizeof(*r->failed));
+    if (r->has_against) {
+        const struct flo_eval_about *other = &r->against.about;
+        if (other->n_vocab != r->model.about.n_vocab) {
+            return flo_fail(err, FLO_E_USAGE,
+                            "vocabularies of %u and %u tokens cannot be "
+                            "compared",
+                            r->model.about.n_vocab, other->n_vocab);
+        }
+        e->forced = calloc(other->context, sizeof(*e->forced));
+        e->row = calloc(other->n_vocab, sizeof(*e->row));
+        e->context = other->context < e->context ? other->context : e->context;
+    }
+    return r->failed == NULL ||
+                   (r->has_against && (e->forced == NULL || e->row == NULL))
+               ? flo_fail(err, FLO_E_MEMORY, "the evaluation")
+               : 0;
+}
+
+/* ---- the end ----------------------------------------------------- */
+
+static int write_text(void *context, int fd, struct flo_err *err)
+{
+    const struct flo_buf *text = context;
+
+    return flo_fd_write_all(fd, text->data, text->bytes, err);
+}
+
+static int put_report(struct eval *e, struct flo_err *err)
+{
+    struct flo_buf json = {0}, table = {0};
+    int rv = 0;
+
+    flo_eval_report_json(&e->report, &json);
+    flo_eval_report_table(&e->report, &table);
+    const struct flo_buf *shown = e->tool.is_json ? &json : &table;
+    if (json.failed || table.failed) {
+        rv = flo_fail(err, FLO_E_MEMORY, "the report");
+    } else if (fwrite(shown->data, 1, shown->bytes, stdout) != shown->bytes ||
+               fflush(stdout) != 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "stdout");
+    }
+    if (rv == 0 && e->report_path != NULL) {
+        rv = flo_outfile(e->report_path, write_text, &json, err);
+    }
+    flo_buf_deinit(&json);
+    flo_buf_deinit(&table);
+    return rv;
+}
+
+static int told_gate(struct eval *e, struct flo_err *err)
+{
+    for (size_t i = 0; i < e->report.n_gates; i++) {
+        const struct flo_eval_gate *gate = &e->report.gates[i];
+        if (!gate->has_passed) {
+            e->tool.is_json = false; /* the report is what stdout has */
+            return flo_fail(err, FLO_E_MODEL_GATE, "%s: %s is %g, limit %g",
+                            e->tool.model, gate->name, gate->value,
+                            gate->limit);
+        }
+    }
+    return 0;
+}
+
+static int run(struct eval *e, struct flo_err *err)
+{
+    struct flo_eval_report *r = &e->report;
+    double min_exact = 0, max_kl = 0;
+    int rv;
+
+    r->has_against = e->against != NULL;
+    r->tokens_max = e->tool.count < UINT32_MAX ? (uint32_t)e->tool.count : 0;
+    if (e->suite_path == NULL || e->tool.model == NULL || r->tokens_max == 0) {
+        return flo_fail(err, FLO_E_USAGE, "%s",
+                        r->tokens_max == 0 ? "--n is out of range"
+                                           : "SUITE and --model are needed");
+    }
+    if (e->max_kl != NULL && !r->has_against) {
+        return flo_fail(err, FLO_E_USAGE, "--max-kl needs --against");
+    }
+    if ((e->min_exact != NULL && (rv = read_limit("min-exact", e->min_exact, 1,
+                                                  &min_exact, err)) < 0) ||
+        (e->max_kl != NULL &&
+         (rv = read_limit("max-kl", e->max_kl, 1e9, &max_kl, err)) < 0) ||
+        (rv = open_suite(e, err)) < 0 || (rv = open_models(e, err)) < 0 ||
+        (rv = walk(e, err)) < 0) {
+        return rv;
+    }
+    flo_eval_side_about(&e->side, &r->model.about);
+    if (r->has_against) {
+        rv = flo_eval_peer_about(&e->peer, &r->against.about, err);
+        if (rv < 0) {
+            return rv;
+        }
+        distance_end(&r->distance);
+    }
+    judge_gates(e, min_exact, max_kl);
+    rv = put_report(e, err);
+    return rv < 0 ? rv : told_gate(e, err);
+}
+
+int flo_cmd_eval(int argc, char **argv)
+{
+    struct eval e = {.tool.count = TOKENS_DEFAULT};
+    const struct flo_option options[] = {
+        FLO_TOOL_OPTIONS(e.tool),
+        {"against", FLO_OPTION_TEXT, &e.against,
+         "FILE   another model: the unquantized one, the last release"},
+        {"n", FLO_OPTION_U64, &e.tool.count,
+         "N            tokens per answer where the suite is silent (128)"},
+        {"min-exact", FLO_OPTION_TEXT, &e.min_exact,
+         "P    gate: share of exact answers, 0 to 1"},
+        {"max-kl", FLO_OPTION_TEXT, &e.max_kl,
+         "X       gate: mean KL divergence in nats"},
+        {"report", FLO_OPTION_TEXT, &e.report_path,
+         "FILE    where the JSON report goes"},
+        {"o", FLO_OPTION_TEXT, &e.report_path, "FILE         the same"},
+        {"json", FLO_OPTION_FLAG, &e.tool.is_json, "the report on stdout"},
+    };
+    struct flo_err err = {0};
+    int code = flo_options_read(
+        argc, argv, "eval SUITE --model FILE [--against FILE] [OPTION...]",
+        options, FLO_COUNT(options), &e.suite_path, 1);
+    if (code >= 0) {
+        return code;
+    }
+    signal(SIGPIPE, SIG_IGN); /* a peer that ends is an error, told */
+    int rv = run(&e, &err);
+    flo_eval_side_close(&e.side);
+    flo_eval_peer_close(&e.peer);
+    flo_suite_deinit(&e.suite);
+    free(e.report.failed);
+    free(e.report.distance.kls);
+    free(e.forced);
+    free(e.row);
+    return flo_tool_end(&e.tool, rv, &err);
+}

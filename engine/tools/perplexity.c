@@ -1,0 +1,262 @@
+/* flotilla-engine perplexity: how well a model foretells a text.
+ *
+ * The text is cut into chunks of --ctx tokens that do not overlap; what is
+ * left behind the last is not used.  In each the second half is scored, so
+ * that every scored token has seen half a chunk at least; where the model
+ * begins texts with a token of its own, that stands in place of a chunk's
+ * first.  The result is e to the mean negative log-likelihood; its standard
+ * error comes from how the chunks' means differ. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/tools/common.h"
+#include "engine/tools/tools.h"
+
+#define TEXT_BYTES_MAX (1u << 30)
+#define CONTEXT_DEFAULT 512
+#define METHOD                                                                 \
+    "chunks of ctx tokens without overlap, the second half of each scored, "   \
+    "standard error over chunks"
+
+struct perplexity {
+    struct flo_tool tool;
+    const char *text;
+    struct flo_engine *engine;
+    struct flo_session *session;
+    int32_t *tokens;
+    size_t count;
+    int32_t begin; /* the model's first token of a text, or -1 */
+    uint32_t n_vocab;
+    /* of the chunk */
+    const int32_t *chunk;
+    double sum;
+    /* of all: sums of the chunks' means and of their squares */
+    uint64_t chunks, scored, nonfinite;
+    double means, squares;
+};
+
+/* ---- tokens ------------------------------------------------------ */
+
+/* Ids with blanks, commas or line ends between. */
+static int read_ids(struct perplexity *p, const char *text, struct flo_err *err)
+{
+    static const char between[] = " ,\t\r\n";
+
+    for (const char *at = text + strspn(text, between); *at != '\0';
+         at += strspn(at, between)) {
+        char *end;
+        unsigned long id = strtoul(at, &end, 10);
+
+        if (*at < '0' || *at > '9' || id > INT32_MAX ||
+            strchr(between, *end) == NULL) {
+            return flo_fail(err, FLO_E_USAGE, "%s: id %zu is no token id",
+                            p->tool.tokens, p->count + 1);
+        }
+        p->tokens[p->count++] = (int32_t)id;
+        at = end;
+    }
+    return 0;
+}
+
+static int read_tokens(struct perplexity *p, struct flo_err *err)
+{
+    bool has_text = p->text != NULL;
+    size_t bytes;
+    char *text = NULL;
+    int rv;
+
+    if (has_text == (p->tool.tokens != NULL)) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "one of --text and --tokens is needed");
+    }
+    rv = flo_file_read(has_text ? p->text : p->tool.tokens, TEXT_BYTES_MAX,
+                       &text, &bytes, err);
+    if (rv < 0) {
+        return rv;
+    }
+    p->tokens = malloc((bytes + 8) * sizeof(*p->tokens));
+    if (p->tokens == NULL) {
+        rv = flo_fail(err, FLO_E_MEMORY, "the tokens of %zu bytes", bytes);
+    } else if (has_text) {
+        rv = flo_engine_tokenise(p->engine, text, bytes, false, p->tokens,
+                                 bytes + 8, &p->count, err);
+    } else {
+        rv = read_ids(p, text, err);
+    }
+    free(text);
+    return rv;
+}
+
+/* What stands before a text's own first token when it is read as a prompt. */
+static void find_begin(struct perplexity *p)
+{
+    int32_t plain[8], read[8];
+    size_t n_plain, n_read;
+
+    p->begin = -1;
+    if (flo_engine_tokenise(p->engine, "a", 1, false, plain, 8, &n_plain,
+                            NULL) == 0 &&
+        flo_engine_tokenise(p->engine, "a", 1, true, read, 8, &n_read, NULL) ==
+            0 &&
+        n_read > n_plain && read[0] != plain[0]) {
+        p->begin = read[0];
+    }
+}
+
+/* ---- scoring ----------------------------------------------------- */
+
+static int score(void *context, uint32_t position, const float *logits)
+{
+    struct perplexity *p = context;
+    double total = 0, best = -INFINITY;
+
+    for (uint32_t i = 0; i < p->n_vocab; i++) {
+        best = (double)logits[i] > best ? (double)logits[i] : best;
+    }
+    for (uint32_t i = 0; i < p->n_vocab; i++) {
+        total += exp((double)logits[i] - best);
+    }
+    double nll = best + log(total) - (double)logits[p->chunk[position + 1]];
+    p->nonfinite += isfinite(nll) ? 0 : 1;
+    p->sum += nll;
+    return 0;
+}
+
+/* The token at `half` is foretold by the one before it. */
+static int score_chunk(struct perplexity *p, int32_t *chunk, uint32_t length,
+                       struct flo_err *err)
+{
+    uint32_t half = length / 2;
+    int32_t first = chunk[0];
+    int rv;
+
+    p->chunk = chunk;
+    p->sum = 0;
+    chunk[0] = p->begin >= 0 ? p->begin : first;
+    flo_session_reset(p->session);
+    rv = half < 2 ? 0
+                  : flo_session_decode(p->session, chunk, half - 1,
+                                       FLO_LOGITS_NONE, err);
+    if (rv == 0) {
+        uint32_t done = flo_session_position(p->session);
+        rv = flo_session_decode_rows(p->session, chunk + done,
+                                     length - 1 - done, score, p, err);
+    }
+    chunk[0] = first;
+    double mean = p->sum / (length - half);
+    p->means += mean;
+    p->squares += mean * mean;
+    p->scored += length - half;
+    p->chunks++;
+    return rv;
+}
+
+static int score_all(struct perplexity *p, uint32_t length, struct flo_err *err)
+{
+    uint64_t started_us = flo_now_us();
+    size_t chunks = p->count / length;
+    int rv = 0;
+
+    for (size_t i = 0; rv == 0 && i < chunks; i++) {
+        rv = score_chunk(p, p->tokens + i * length, length, err);
+        flo_tool_progress("chunk", i + 1, chunks, started_us);
+    }
+    return rv;
+}
+
+/* ---- result ------------------------------------------------------ */
+
+static int print_result(const struct perplexity *p, uint32_t length,
+                        struct flo_err *err)
+{
+    double n = (double)p->chunks, nll = p->means / n, perplexity = exp(nll);
+    double spread = n < 2 ? 0 : (p->squares - n * nll * nll) / (n - 1);
+    double nll_error = sqrt(spread > 0 ? spread / n : 0);
+
+    if (p->nonfinite > 0) {
+        return flo_fail(err, FLO_E_MODEL_NONFINITE,
+                        "%llu of %llu tokens have a probability that is not "
+                        "finite",
+                        (unsigned long long)p->nonfinite,
+                        (unsigned long long)p->scored);
+    }
+    if (!p->tool.is_json) {
+        printf("perplexity %.4f +/- %.4f\n", perplexity,
+               perplexity * nll_error);
+        printf("nll        %.6f +/- %.6f per token\n", nll, nll_error);
+        printf("tokens     %llu scored of %zu, %llu chunks of %u\n",
+               (unsigned long long)p->scored, p->count,
+               (unsigned long long)p->chunks, length);
+        puts("method     " METHOD);
+        return 0;
+    }
+    printf("{\"perplexity\":%.6f,\"nll\":%.8f,", perplexity, nll);
+    if (p->chunks > 1) {
+        printf("\"perplexity_error\":%.6f,\"nll_error\":%.8f,",
+               perplexity * nll_error, nll_error);
+    } else {
+        printf("\"perplexity_error\":null,\"nll_error\":null,");
+    }
+    printf("\"tokens\":%zu,\"tokens_scored\":%llu,\"chunks\":%llu,"
+           "\"ctx\":%u,\"kernel\":\"%s\",\"method\":\"" METHOD "\"}\n",
+           p->count, (unsigned long long)p->scored,
+           (unsigned long long)p->chunks, length,
+           flo_engine_info(p->engine)->kernel);
+    return 0;
+}
+
+static int run(struct perplexity *p, struct flo_err *err)
+{
+    bool is_chosen = p->tool.context != 0;
+    uint32_t length;
+    int rv;
+
+    rv = flo_tool_open(
+        &p->tool, p->text == NULL ? FLO_VOCABULARY_NONE : FLO_VOCABULARY_NEEDED,
+        &p->engine, err);
+    if (rv < 0 || (rv = read_tokens(p, err)) < 0 ||
+        (rv = flo_session_open(p->engine, &p->session, err)) < 0) {
+        return rv;
+    }
+    p->n_vocab = flo_engine_info(p->engine)->n_vocab;
+    length = flo_engine_info(p->engine)->context;
+    if (!is_chosen) {
+        length = length < CONTEXT_DEFAULT ? length : CONTEXT_DEFAULT;
+        length = p->count < length ? (uint32_t)p->count : length;
+    }
+    if (p->count < length || length < 2) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "the text has %zu tokens, a chunk needs %u", p->count,
+                        length < 2 ? 2 : length);
+    }
+    find_begin(p);
+    rv = score_all(p, length, err);
+    return rv < 0 ? rv : print_result(p, length, err);
+}
+
+int flo_cmd_perplexity(int argc, char **argv)
+{
+    struct perplexity p = {.begin = -1};
+    const struct flo_option options[] = {
+        FLO_TOOL_OPTIONS(p.tool),
+        {"text", FLO_OPTION_TEXT, &p.text, "FILE      plain text"},
+        {"file", FLO_OPTION_TEXT, &p.text, "FILE      the same"},
+        {"tokens", FLO_OPTION_TEXT, &p.tool.tokens,
+         "FILE    token ids, blanks or commas between"},
+        {"json", FLO_OPTION_FLAG, &p.tool.is_json, "one JSON object on stdout"},
+    };
+    struct flo_err err = {0};
+    int code = flo_options_read(
+        argc, argv, "perplexity --model FILE --text FILE [--ctx N] [--json]",
+        options, FLO_COUNT(options), NULL, 0);
+
+    if (code >= 0) {
+        return code;
+    }
+    int rv = run(&p, &err);
+    free(p.tokens);
+    flo_session_close(p.session);
+    flo_engine_close(p.engine);
+    return flo_tool_end(&p.tool, rv, &err);
+}

@@ -1,0 +1,57 @@
+/* A suite of test cases: what to ask a model and what it should answer.
+ *
+ * JSONL, one object a line: `prompt` and `answer`, perhaps `system`, `task`
+ * (or `skill`), `id`, `max_new_tokens`, `must_contain`, `json` (true: the
+ * answer must be JSON; by default it must when `answer` is an object or an
+ * array).  Or a document of the format flotilla-golden-1, whose cases have
+ * `expect_text` for `answer` and `raw_prompt` with the template in it.
+ * Members that nobody here knows are passed over. */
+#ifndef FLOTILLA_ENGINE_SUITE_H
+#define FLOTILLA_ENGINE_SUITE_H
+
+#include <flotilla/base.h>
+
+#define FLO_SUITE_BYTES_MAX (64u << 20)
+#define FLO_SUITE_CASES_MAX 100000
+#define FLO_SUITE_CONTAINS_MAX 16
+#define FLO_SUITE_TASKS_MAX 64
+#define FLO_SUITE_TASK_BYTES_MAX 64
+
+struct flo_suite_case {
+    uint32_t number; /* line of the file, or number of the golden case */
+    uint32_t task;   /* in the suite's tasks */
+    const char *id;  /* NULL: none */
+    const char *system;
+    const char *prompt;
+    bool is_raw;        /* the prompt holds the template */
+    const char *answer; /* NULL: must_contain alone decides */
+    uint32_t n_contains;
+    const char *contains[FLO_SUITE_CONTAINS_MAX];
+    bool asks_json;
+    uint32_t tokens_max; /* 0: not said */
+};
+struct flo_suite {
+    char *text; /* owns the strings */
+    struct flo_suite_case *cases;
+    size_t count;
+    size_t json_count; /* cases that ask for JSON */
+    const char *tasks[FLO_SUITE_TASKS_MAX];
+    uint32_t n_tasks; /* at least 1; "" is a task too */
+};
+
+/* `text` [bytes], NUL behind, malloc'ed, is taken, whatever comes out.
+ *
+ * FLO_E_META_JSON     a line is not strict JSON in UTF-8 (its number is told)
+ * FLO_E_META_SCHEMA   a member is missing, twice or of another kind; no case
+ * FLO_E_MEMORY */
+FLO_MUST_USE int flo_suite_take(char *text, size_t bytes,
+                                struct flo_suite *suite, struct flo_err *err);
+void flo_suite_deinit(struct flo_suite *suite);
+
+/* Does an answer pass?  White space around either text does not count. */
+bool flo_suite_is_exact(const struct flo_suite_case *one, const char *answer,
+                        size_t bytes);
+/* Is it a JSON object or array? */
+bool flo_suite_is_json(const char *answer, size_t bytes);
+
+#endif

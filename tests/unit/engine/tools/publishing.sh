@@ -1,0 +1,116 @@
+#!/bin/sh
+# flotilla-engine's commands of a publisher: perplexity and eval.
+#
+# usage: publishing.sh FLOTILLA-ENGINE [EMULATOR...]   (from the root folder)
+set -u
+engine=$1
+shift
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+models=tests/models
+golden=$models/golden-tiny-v2.json
+
+# expect CODE PATTERN ARGUMENT...: exit code, and a line of either output
+expect() {
+    code=$1
+    pattern=$2
+    shift 2
+    "$@" >"$work/out" 2>"$work/err" </dev/null
+    got=$?
+    if [ "$got" -ne "$code" ] ||
+        ! cat "$work/out" "$work/err" | grep -q -- "$pattern"; then
+        echo "exit $got, $code with '$pattern' expected: $*"
+        cat "$work/out" "$work/err"
+        failed=1
+    fi
+}
+
+# Perplexity: the number is that of the logits, by another program.
+seq 3 2 80 | tr '\n' ' ' >"$work/ids"
+"$@" "$engine" perplexity --model $models/tiny-v2.Q4_0.gguf \
+    --tokens "$work/ids" --ctx 16 --json >"$work/ppl" || failed=1
+for first in 3 35; do # the two chunks of 16 ids
+    ids=$(seq -s, $first 2 $((first + 30)))
+    "$@" "$engine" logits --model $models/tiny-v2.Q4_0.gguf --tokens "$ids" \
+        --ctx 16 --out "$work/logits.$first" || failed=1
+done
+python3 - "$work" <<'END' || failed=1
+import json, math, struct, sys
+work, n_vocab, means = sys.argv[1], 896, []
+for first in (3, 35):
+    data = open("%s/logits.%d" % (work, first), "rb").read()
+    rows = [struct.unpack_from("<%df" % n_vocab, data, 4 * n_vocab * i)
+            for i in range(16)]
+    def nll(i):  # of the token at i, foretold by the one before
+        row = rows[i - 1]
+        top = max(row)
+        return (top + math.log(math.fsum(math.exp(x - top) for x in row)) -
+                row[first + 2 * i])
+    means.append(sum(nll(i) for i in range(8, 16)) / 8)
+want = sum(means) / 2
+error = abs(means[0] - means[1]) / 2  # standard error of two means
+got = json.load(open(work + "/ppl"))
+assert got["chunks"] == 2 and got["tokens"] == 39, got
+assert got["tokens_scored"] == 16 and got["ctx"] == 16, got
+assert abs(got["nll"] - want) < 1e-6, (got, want)
+assert abs(got["nll_error"] - error) < 1e-6, (got, error)
+assert abs(got["perplexity"] / math.exp(want) - 1) < 1e-5, (got, want)
+END
+echo 'What should I do?' >"$work/text"
+expect 0 '^perplexity [0-9.]* +/- 0.0000' "$@" "$engine" perplexity \
+    --model $models/tiny-v2.Q4_0.gguf --file "$work/text"
+expect 2 'has 6 tokens, a chunk needs 64' "$@" "$engine" perplexity \
+    --model $models/tiny-v2.Q4_0.gguf --text "$work/text" --ctx 64
+expect 2 'one of --text and --tokens' "$@" "$engine" perplexity \
+    --model $models/tiny-v2.Q4_0.gguf
+expect 2 'id 2 is no token id' "$@" "$engine" perplexity \
+    --model $models/tiny-v2.Q4_0.gguf --tokens "$work/text.ids" \
+    --ctx "$(echo '5 x' >"$work/text.ids"; echo 2)"
+expect 7 '^error\[model.nonfinite\]' "$@" "$engine" perplexity \
+    --model $models/tiny-v3-bad-nan.Q4_0.gguf --text "$work/text"
+
+# Eval: counts, gates, the distance from another model.
+expect 0 '^exact  *26/26' "$@" "$engine" eval $golden \
+    --model $models/tiny-v2.Q4_0.gguf --min-exact 1
+expect 7 '^gate min_exact  *0.615385  limit 0.9: FAILED' "$@" "$engine" eval \
+    $golden --model $models/tiny-v1.Q4_0.gguf --min-exact 0.9
+expect 7 '^error\[model.gate\]' "$@" "$engine" eval $golden \
+    --model $models/tiny-v3-bad-nan.Q4_0.gguf --min-exact 0
+expect 2 '--max-kl needs --against' "$@" "$engine" eval $golden \
+    --model $models/tiny-v2.Q4_0.gguf --max-kl 1
+expect 2 "--min-exact is '2'" "$@" "$engine" eval $golden \
+    --model $models/tiny-v2.Q4_0.gguf --min-exact 2
+expect 7 '^error\[gguf.magic\]: --against: ' "$@" "$engine" eval $golden \
+    --model $models/tiny-v2.Q4_0.gguf --against $models/README.md
+expect 2 'vocabularies of 896 and 288' "$@" "$engine" eval $golden \
+    --model $models/tiny-v2.Q4_0.gguf \
+    --against tests/oracle/tiny/smollm2-S-q4_1.gguf
+printf '{"prompt":"a","answer":"b"}\n{"prompt":}\n' >"$work/bad.jsonl"
+expect 7 'bad.jsonl: line 2: not strict JSON' "$@" "$engine" eval \
+    "$work/bad.jsonl" --model $models/tiny-v2.Q4_0.gguf
+expect 0 '^top-1 agreement  *1.0000  of 338 positions' "$@" "$engine" eval \
+    $golden --model $models/tiny-v2.Q4_0.gguf --max-kl 0 \
+    --against $models/tiny-v2.Q4_0.gguf
+expect 7 '^error\[model.gate\]: .*: max_kl is ' "$@" "$engine" eval $golden \
+    --model $models/tiny-v1.Q4_0.gguf --against $models/tiny-v2.Q4_0.gguf \
+    --max-kl 0.1 -o "$work/report" --json
+python3 - "$work" <<'END' || failed=1
+import hashlib, json, sys
+report = json.load(open(sys.argv[1] + "/report"))
+assert report == json.load(open(sys.argv[1] + "/out"))
+assert report["format"] == "flotilla-eval-1" and not report["passed"]
+for who, exact in (("model", 16), ("against", 26)):
+    side = report[who]
+    data = open(side["file"], "rb").read()
+    assert side["digest"] == "sha256:" + hashlib.sha256(data).hexdigest()
+    assert side["bytes"] == len(data) and side["exact"] == exact
+    assert side["tokens_per_s"] > 0 and side["ttft_ms_p50"] > 0
+    assert side["rss_bytes_peak"] > len(data) / 2
+assert report["model"]["json_valid"] < report["against"]["json_valid"] == 6
+assert len(report["failed"]) == 10
+c = report["comparison"]
+assert c["positions"] == 338 and c["top1_agreement"] < 1
+assert 0.1 < c["kl_mean"] <= c["kl_p99"] <= c["kl_max"]
+END
+exit $failed

@@ -1,0 +1,217 @@
+/* Suites: what is read, what is refused and where, what passes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/tools/json_text.h"
+#include "engine/tools/sha256.h"
+#include "engine/tools/suite.h"
+
+static int take(const char *text, struct flo_suite *suite, struct flo_err *err)
+{
+    char *copy = strdup(text);
+
+    assert_non_null(copy);
+    return flo_suite_take(copy, strlen(text), suite, err);
+}
+
+static void lines_become_cases_with_their_tasks(void **state)
+{
+    struct flo_suite suite;
+
+    (void)state;
+    assert_int_equal(
+        take("{\"task\":\"json\",\"system\":\"s\",\"prompt\":\"p\\u00e9\\n\","
+             "\"answer\":\"{\\\"a\\\":1}\",\"severity\":\"info\"}\n\n"
+             "{\"skill\":\"echo\",\"prompt\":\"q\",\"answer\":\"\\ud83d"
+             "\\ude00\",\"max_new_tokens\":9,\"id\":\"x\"}",
+             &suite, NULL),
+        0);
+    assert_int_equal(suite.count, 2);
+    assert_int_equal(suite.n_tasks, 2);
+    assert_int_equal(suite.json_count, 1);
+    assert_string_equal(suite.tasks[suite.cases[0].task], "json");
+    assert_string_equal(suite.cases[0].system, "s");
+    assert_string_equal(suite.cases[0].prompt, "p\xc3\xa9\n");
+    assert_string_equal(suite.cases[0].answer, "{\"a\":1}");
+    assert_true(suite.cases[0].asks_json);
+    assert_int_equal(suite.cases[1].number, 3);
+    assert_string_equal(suite.cases[1].answer, "\xf0\x9f\x98\x80");
+    assert_int_equal(suite.cases[1].tokens_max, 9);
+    assert_string_equal(suite.cases[1].id, "x");
+    flo_suite_deinit(&suite);
+}
+
+static void a_golden_document_is_a_suite_too(void **state)
+{
+    struct flo_suite suite;
+    char *text;
+    size_t bytes;
+
+    (void)state;
+    assert_int_equal(flo_file_read("tests/models/golden-tiny-v2.json", 1 << 20,
+                                   &text, &bytes, NULL),
+                     0);
+    assert_int_equal(flo_suite_take(text, bytes, &suite, NULL), 0);
+    assert_int_equal(suite.count, 26);
+    assert_int_equal(suite.json_count, 6);
+    assert_true(suite.cases[0].is_raw);
+    assert_string_equal(suite.cases[0].answer, "severity: critical");
+    assert_int_equal(suite.cases[0].n_contains, 1);
+    assert_int_equal(suite.cases[25].number, 26);
+    flo_suite_deinit(&suite);
+}
+
+static void what_does_not_fit_is_refused_with_its_line(void **state)
+{
+#define GOOD "{\"prompt\":\"p\",\"answer\":\"a\"}\n"
+    static const struct {
+        const char *text, *says;
+        int code;
+    } cases[] = {
+        {"", "no case", FLO_E_META_SCHEMA},
+        {"\n \n", "no case", FLO_E_META_SCHEMA},
+        {GOOD "{", "line 2: not strict JSON", FLO_E_META_JSON},
+        {GOOD GOOD "{\"prompt\":\"p\",}", "line 3: not", FLO_E_META_JSON},
+        {"{\"prompt\":\"p\",\"answer\":\"\xff\"}", "line 1", FLO_E_META_JSON},
+        {"{\"prompt\":\"p\",\"answer\":\"\t\"}", "line 1", FLO_E_META_JSON},
+        {"{\"prompt\":\"p\",\"answer\":01}", "line 1", FLO_E_META_JSON},
+        {"{\"prompt\":\"p\",\"answer\":\"\\x\"}", "line 1", FLO_E_META_JSON},
+        {GOOD "7", "line 2: no object", FLO_E_META_SCHEMA},
+        {GOOD "{\"answer\":\"a\"}", "line 2: no prompt", FLO_E_META_SCHEMA},
+        {"{\"prompt\":\"\",\"answer\":\"a\"}", "no prompt", FLO_E_META_SCHEMA},
+        {"{\"prompt\":\"p\"}", "neither answer", FLO_E_META_SCHEMA},
+        {"{\"prompt\":7,\"answer\":\"a\"}", "prompt twice, or no text",
+         FLO_E_META_SCHEMA},
+        {"{\"prompt\":\"p\",\"prompt\":\"q\",\"answer\":\"a\"}", "prompt twice",
+         FLO_E_META_SCHEMA},
+        {"{\"prompt\":\"p\",\"answer\":\"\\u0000\"}", "answer twice, or no",
+         FLO_E_META_SCHEMA},
+        {"{\"prompt\":\"p\",\"answer\":\"\\ud800\"}", "answer twice, or no",
+         FLO_E_META_SCHEMA},
+        {"{\"prompt\":\"p\",\"must_contain\":[7]}", "must_contain",
+         FLO_E_META_SCHEMA},
+        {"{\"prompt\":\"p\",\"answer\":\"a\",\"max_new_tokens\":0}",
+         "max_new_tokens", FLO_E_META_SCHEMA},
+        {"{\"prompt\":\"p\",\"answer\":\"a\",\"max_new_tokens\":1e9}",
+         "max_new_tokens", FLO_E_META_SCHEMA},
+        {"{\"format\":\"flotilla-golden-1\",\n\"cases\":[\n{]}", "line 3: not",
+         FLO_E_META_JSON},
+        {"{\"format\":\"flotilla-golden-1\",\"cases\":[{\"prompt\":\"p\"}]}",
+         "case 1: neither", FLO_E_META_SCHEMA},
+        {"[\"flotilla-golden-1\",\"cases\"]", "no object", FLO_E_META_SCHEMA},
+    };
+    struct flo_suite suite;
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        struct flo_err err = {0};
+        if (take(cases[i].text, &suite, &err) != cases[i].code ||
+            strstr(err.what, cases[i].says) == NULL) {
+            fail_msg("%s gave %s", cases[i].text, err.what);
+        }
+    }
+}
+
+static bool passes(struct flo_suite_case one, const char *answer)
+{
+    return flo_suite_is_exact(&one, answer, strlen(answer));
+}
+
+static void exact_is_all_but_the_space_around(void **state)
+{
+    const struct flo_suite_case whole = {.answer = "a b"};
+    const struct flo_suite_case parts = {.n_contains = 2,
+                                         .contains = {"x", "y"}};
+
+    (void)state;
+    assert_true(passes(whole, "a b"));
+    assert_true(passes(whole, " a b\n"));
+    assert_false(passes(whole, "a  b"));
+    assert_false(passes(whole, "a b c"));
+    assert_false(passes(whole, ""));
+    assert_true(passes(parts, "yax"));
+    assert_false(passes(parts, "x"));
+}
+
+static void json_is_strict_and_an_object_or_a_list(void **state)
+{
+    static const char *const good[] = {"{}", " [1,2.5e+3,-0,null] \n",
+                                       "{\"a\":{\"b\":[true,\"\\u12aF\"]}}"};
+    static const char *const bad[] = {
+        "",      "7",        "\"a\"",  "{",         "{\"a\":1,}", "{'a':1}",
+        "{} {}", "[01]",     "[1.]",   "[.5]",      "[NaN]",      "{\"a\" 1}",
+        "[+1]",  "Sure: {}", "[\x01]", "[\"\xc3\"]"};
+    char deep[400];
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(good); i++) {
+        assert_true(flo_suite_is_json(good[i], strlen(good[i])));
+    }
+    for (size_t i = 0; i < FLO_COUNT(bad); i++) {
+        if (flo_suite_is_json(bad[i], strlen(bad[i]))) {
+            fail_msg("%s passes", bad[i]);
+        }
+    }
+    memset(deep, '[', sizeof(deep));
+    assert_false(flo_suite_is_json(deep, sizeof(deep)));
+}
+
+static void a_digest_is_the_published_one(void **state)
+{
+    /* FIPS 180-4's examples, and lengths around the ends of a block. */
+    static const struct {
+        size_t count;
+        const char *digest;
+    } cases[] = {
+        {0, "sha256:e3b0c44298fc1c149afbf4c8996fb924"
+            "27ae41e4649b934ca495991b7852b855"},
+        {55, "sha256:9f4390f8d30c2dd92ec9f095b65e2b9a"
+             "e9b0a925a5258e241c9f1e910f734318"},
+        {56, "sha256:b35439a4ac6f0948b6d6f9e3c6af0f5f"
+             "590ce20f1bde7090ef7970686ec6738a"},
+        {64, "sha256:ffe054fe7ae0cb6dc65c3af9b61d5209"
+             "f439851db43d0ba5997337df154668eb"},
+        {1000000, "sha256:cdc76e5c9914fb9281a1c7e284d73e67"
+                  "f1809a48a497200e046d39ccc7112cd0"},
+    };
+    char *text = malloc(1000000), got[FLO_DIGEST_TEXT];
+
+    (void)state;
+    assert_non_null(text);
+    memset(text, 'a', 1000000);
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        char path[] = "/tmp/flotilla-sha-XXXXXX";
+        struct flo_digest digest;
+        uint64_t bytes;
+        int fd = mkstemp(path);
+        assert_int_equal(flo_fd_write_all(fd, text, cases[i].count, NULL), 0);
+        assert_int_equal(flo_tool_sha256(path, &digest, &bytes, NULL), 0);
+        flo_digest_text(&digest, got);
+        assert_string_equal(got, cases[i].digest);
+        assert_int_equal(bytes, cases[i].count);
+        close(fd);
+        unlink(path);
+    }
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lines_become_cases_with_their_tasks),
+        cmocka_unit_test(a_golden_document_is_a_suite_too),
+        cmocka_unit_test(what_does_not_fit_is_refused_with_its_line),
+        cmocka_unit_test(exact_is_all_but_the_space_around),
+        cmocka_unit_test(json_is_strict_and_an_object_or_a_list),
+        cmocka_unit_test(a_digest_is_the_published_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
