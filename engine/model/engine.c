@@ -78,6 +78,31 @@ static int make_plan(const struct flo_engine *e, uint64_t memory_bytes_max,
     return rv;
 }
 
+/* The weights and what they will cost.  Packed ones that would not fit the
+ * budget (a tied embedding stands in both files) are not used. */
+static int bind_and_plan(struct flo_engine *e,
+                         const struct flo_engine_options *options,
+                         const char *path, int fd, struct flo_engine_plan *plan,
+                         struct flo_err *err)
+{
+    struct flo_engine_options plain = *options;
+    uint64_t bytes_max = options->memory_bytes_max;
+    int rv = bind_weights(e, options, path, fd, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (e->sidecar == NULL || make_plan(e, bytes_max, plan, NULL) == 0) {
+        return make_plan(e, bytes_max, plan, err);
+    }
+    plain.packed = "";
+    plain.packed_fd = 0;
+    flo_packed_detach(e);
+    flo_weights_deinit(&e->weights);
+    rv = bind_weights(e, &plain, NULL, fd, err);
+    return rv < 0 ? rv : make_plan(e, bytes_max, plan, err);
+}
+
 /* An engine with its file open, that is all. */
 static int open_file(int fd, struct flo_engine **out, struct flo_err *err)
 {
@@ -109,13 +134,13 @@ static int plan_file(int fd, const char *path,
     }
     rv = read_head(e, options, err);
     if (rv == 0) {
-        struct flo_err unbound = {0};
-        /* A model that could not be loaded has a plan all the same. */
-        rv = bind_weights(e, options, path, fd, &unbound);
-        if (rv < 0 && options->packed != NULL) {
-            *err = unbound;
-        } else {
+        struct flo_err own = {0};
+        rv = bind_and_plan(e, options, path, fd, plan, &own);
+        if (rv < 0 && rv != FLO_E_MEMORY_BUDGET && options->packed == NULL) {
+            /* A model that cannot be loaded has a plan all the same. */
             rv = make_plan(e, options->memory_bytes_max, plan, err);
+        } else if (rv < 0) {
+            *err = own;
         }
     }
     flo_engine_close(e);
@@ -251,8 +276,7 @@ static int load(struct flo_engine *e, const struct flo_engine_options *options,
     int rv;
 
     if ((rv = read_head(e, options, err)) < 0 ||
-        (rv = bind_weights(e, options, path, fd, err)) < 0 ||
-        (rv = make_plan(e, options->memory_bytes_max, &plan, err)) < 0 ||
+        (rv = bind_and_plan(e, options, path, fd, &plan, err)) < 0 ||
         (rv = map_memory(e, err)) < 0 || (rv = make_sessions(e, err)) < 0 ||
         (rv = load_vocabulary(e, options->vocabulary, err)) < 0 ||
         (rv = flo_pool_open(e->sizes.threads, &e->pool, err)) < 0) {

@@ -1,5 +1,6 @@
 /* Forward pass: rows of one or more sessions to logits, one job of the thread
  * pool per batch. */
+#include "engine/model/packed.h"
 #include "engine/model/pass.h"
 
 /* Logits of `count` tokens of the batch from `first` on. */
@@ -77,6 +78,7 @@ static void embed(struct flo_engine *e, uint32_t row, const int32_t *tokens,
             x[i] *= scale;
         }
     }
+    flo_packed_embedded(e, count);
 }
 
 /* The rows of a span behind those that are there. */

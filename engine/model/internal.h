@@ -80,6 +80,7 @@ struct flo_engine {
     const struct flo_kernel *kernel;
     struct flo_weights weights;
     struct flo_sidecar *sidecar; /* the weights' packed file; NULL: none */
+    uint32_t embedded; /* rows of the embedding read since its pages went */
     struct flo_sizes sizes;
     struct flo_scratch scratch;
     struct flo_pool *pool;

@@ -3,9 +3,13 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #define PATH_BYTES_MAX 4096
+#define PAGE_BYTES 4096u
+#define AROUND_BYTES 131072u /* of pages that reading a row may map */
+#define EMBEDDED_MAX 32u     /* rows, before their pages go */
 
 /* Is the file at hand older than the model?  Then it was packed from another
  * one: what is found by its name alone must look right in every way. */
@@ -89,8 +93,7 @@ int flo_packed_attach(struct flo_engine *e,
     }
     e->info.is_packed = e->weights.are_packed;
     if (!e->info.is_packed) {
-        flo_sidecar_free(e->sidecar);
-        e->sidecar = NULL;
+        flo_packed_detach(e);
     }
     if (rv == 0 || rv == FLO_E_NOT_BUILT) {
         return 0; /* this kernel, or this model, is not for strips */
@@ -108,13 +111,52 @@ int flo_packed_attach(struct flo_engine *e,
     return 0;
 }
 
+void flo_packed_detach(struct flo_engine *e)
+{
+    flo_sidecar_free(e->sidecar);
+    e->sidecar = NULL;
+    e->info.is_packed = false;
+}
+
+/* ---- memory ------------------------------------------------------- */
+
+static uint64_t embedding_bytes(const struct flo_engine *e)
+{
+    const struct flo_matrix *m = &e->weights.embedding;
+
+    return (uint64_t)m->rows * m->row_bytes;
+}
+
 uint64_t flo_packed_weights_bytes(const struct flo_engine *e)
 {
     uint64_t bytes = flo_gguf_file_bytes(e->gguf);
+    uint64_t embedding, touched;
 
-    return e->sidecar == NULL ? bytes
-                              : bytes - flo_sidecar_bytes_replaced(e->sidecar) +
-                                    flo_sidecar_bytes(e->sidecar);
+    if (e->sidecar == NULL) {
+        return bytes;
+    }
+    embedding = embedding_bytes(e);
+    touched = (uint64_t)(e->sizes.batch + EMBEDDED_MAX) * AROUND_BYTES;
+    touched = touched < embedding ? touched : embedding;
+    return bytes - flo_sidecar_bytes_replaced(e->sidecar) - embedding +
+           touched + flo_sidecar_bytes(e->sidecar);
+}
+
+void flo_packed_embedded(struct flo_engine *e, uint32_t count)
+{
+    uintptr_t first = (uintptr_t)e->weights.embedding.data;
+    uintptr_t end = first + (uintptr_t)embedding_bytes(e);
+
+    e->embedded += count;
+    if (e->sidecar == NULL || e->embedded < EMBEDDED_MAX) {
+        return;
+    }
+    e->embedded = 0;
+    first = (first + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    end = end / PAGE_BYTES * PAGE_BYTES;
+    if (first < end) {
+        (void)madvise((void *)first, end - first, MADV_DONTNEED);
+    }
 }
 
 /* ---- making ------------------------------------------------------- */

@@ -13,9 +13,15 @@ FLO_MUST_USE int flo_packed_attach(struct flo_engine *engine,
                                    const struct flo_engine_options *options,
                                    const char *path, int model_fd,
                                    struct flo_err *err);
-/* Bytes of files that the engine reads: the model without what is packed, and
- * the packed file. */
+/* Read the model's own rows after all: before flo_weights_bind(). */
+void flo_packed_detach(struct flo_engine *engine);
+/* Bytes of files that the engine keeps in memory: all of the model, or the
+ * packed file with the rest of the model. */
 uint64_t flo_packed_weights_bytes(const struct flo_engine *engine);
+/* So many rows of the embedding were read.  Each brings 64 KiB of pages with
+ * it, so where the packed file is in memory, too, they go again now and then.
+ * The engine's lock is held. */
+void flo_packed_embedded(struct flo_engine *engine, uint32_t count);
 
 /* A model that is to be packed. */
 struct flo_packing {

@@ -10,16 +10,18 @@ static void print_json(const struct flo_engine_plan *p)
            ",\"kv_bytes\":%" PRIu64 ",\"scratch_bytes\":%" PRIu64
            ",\"vocabulary_bytes\":%" PRIu64 ",\"memory_bytes_max\":%" PRIu64
            ",\"context\":%" PRIu32 ",\"context_trained\":%" PRIu32
-           ",\"context_fitting\":%" PRIu32 ",\"sessions\":%" PRIu32,
+           ",\"context_fitting\":%" PRIu32 ",\"sessions\":%" PRIu32
+           ",\"packed\":%s",
            p->fits ? "true" : "false", p->total_bytes, p->weights_bytes,
            p->kv_bytes, p->scratch_bytes, p->vocabulary_bytes,
            p->memory_bytes_max, p->context, p->context_trained,
-           p->context_fitting, p->sessions);
+           p->context_fitting, p->sessions, p->is_packed ? "true" : "false");
 }
 
 static void print_text(const struct flo_engine_plan *p)
 {
-    printf("weights     %12" PRIu64 " bytes, mapped\n", p->weights_bytes);
+    printf("weights     %12" PRIu64 " bytes, mapped%s\n", p->weights_bytes,
+           p->is_packed ? ", packed" : "");
     printf("cache       %12" PRIu64 " bytes, %" PRIu32 " tokens x %" PRIu32
            " sessions\n",
            p->kv_bytes, p->context, p->sessions);

@@ -26,6 +26,7 @@ static const struct command {
     {"bench", flo_cmd_bench, "measure speed and memory"},
     {"inspect", flo_cmd_inspect, "what a model file holds"},
     {"plan", flo_cmd_plan, "the memory that a model would need"},
+    {"pack", flo_cmd_pack, "write the weights as fast kernels read them"},
     {"quantize", flo_cmd_quantize, "write a model in a smaller type"},
     {"merge-lora", flo_cmd_merge_lora, "merge an adapter into its base"},
     {"perplexity", flo_cmd_perplexity, "how well a model foretells a text"},

@@ -1,7 +1,6 @@
 /* Options of a command, from a table: `--name VALUE`, `--name=VALUE`,
  * `--flag`, `-n VALUE` where the name is one letter; whatever else stands there
  * is a positional argument. */
- * is a positional argument. */
 #ifndef FLOTILLA_ENGINE_OPTIONS_H
 #define FLOTILLA_ENGINE_OPTIONS_H
 

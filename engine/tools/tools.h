@@ -10,6 +10,7 @@ int flo_cmd_tokenize(int argc, char **argv);
 int flo_cmd_bench(int argc, char **argv);
 int flo_cmd_inspect(int argc, char **argv);
 int flo_cmd_plan(int argc, char **argv);
+int flo_cmd_pack(int argc, char **argv);
 int flo_cmd_quantize(int argc, char **argv);
 int flo_cmd_merge_lora(int argc, char **argv);
 int flo_cmd_perplexity(int argc, char **argv);

@@ -1,0 +1,136 @@
+/* flotilla-engine pack: the weights once more, as fast kernels read them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/model/packed.h"
+#include "engine/tools/common.h"
+#include "engine/tools/outfile.h"
+#include "engine/tools/tools.h"
+
+#define THREADS_MAX 64
+#define PERCENT 100
+
+struct pack {
+    const char *model;
+    const char *out; /* NULL: beside the model */
+    uint64_t threads;
+    bool is_probe, is_json;
+    struct flo_packing packing;
+    uint64_t started_us, shown;
+};
+
+static void show(void *context, uint64_t done, uint64_t total)
+{
+    struct pack *pack = context;
+    uint64_t percent = done * PERCENT / total;
+
+    if (percent != pack->shown) {
+        pack->shown = percent;
+        flo_tool_progress("packed, percent", percent, PERCENT,
+                          pack->started_us);
+    }
+}
+
+static int write_packed(void *context, int fd, struct flo_err *err)
+{
+    struct pack *pack = context;
+    uint64_t bytes = flo_sidecar_bytes(pack->packing.sidecar);
+    int failure = posix_fallocate(fd, 0, (off_t)bytes);
+
+    if (failure != 0) {
+        errno = failure;
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%" PRIu64 " packed bytes",
+                              bytes);
+    }
+    return flo_sidecar_write(pack->packing.sidecar, fd, (uint32_t)pack->threads,
+                             show, pack, err);
+}
+
+static void report(const struct pack *pack, const char *path)
+{
+    const struct flo_sidecar *sidecar = pack->packing.sidecar;
+    uint64_t took_us = flo_now_us() - pack->started_us;
+
+    if (pack->is_json) {
+        printf(
+            "{\"packed_bytes\":%" PRIu64 ",\"model_bytes\":%" PRIu64
+            ",\"replaced_bytes\":%" PRIu64 ",\"tensors\":%zu,\"took_us\":"
+            "%" PRIu64 ",\"written\":%s}\n",
+            flo_sidecar_bytes(sidecar), flo_gguf_file_bytes(pack->packing.gguf),
+            flo_sidecar_bytes_replaced(sidecar), flo_sidecar_tensors(sidecar),
+            took_us, pack->is_probe ? "false" : "true");
+    } else if (pack->is_probe) {
+        printf("this machine reads packed weights; %zu tensors, %" PRIu64
+               " bytes\n",
+               flo_sidecar_tensors(sidecar), flo_sidecar_bytes(sidecar));
+    } else {
+        printf("%s: %zu tensors, %" PRIu64 " bytes in %" PRIu64 " ms\n", path,
+               flo_sidecar_tensors(sidecar), flo_sidecar_bytes(sidecar),
+               took_us / 1000);
+    }
+}
+
+static int run(struct pack *pack, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    char beside[4096];
+    int rv;
+
+    if (pack->model == NULL) {
+        return flo_fail(err, FLO_E_USAGE, "the model's path is missing");
+    }
+    if (pack->threads > THREADS_MAX ||
+        snprintf(beside, sizeof(beside), "%s%s", pack->model,
+                 FLO_SIDECAR_SUFFIX) >= (int)sizeof(beside)) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "a path is too long, or --threads more than %d",
+                        THREADS_MAX);
+    }
+    if (pack->threads == 0) {
+        long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+        pack->threads = cpus > 0 && cpus < THREADS_MAX ? (uint64_t)cpus : 1;
+    }
+    if ((rv = flo_file_open(pack->model, &fd, err)) < 0) {
+        return rv;
+    }
+    rv = flo_packing_open(fd, pack->is_probe, &pack->packing, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "%s", pack->model);
+    }
+    const char *path = pack->out != NULL ? pack->out : beside;
+    if (!pack->is_probe) {
+        rv = flo_outfile(path, write_packed, pack, err);
+    }
+    if (rv == 0) {
+        report(pack, path);
+    }
+    flo_packing_close(&pack->packing);
+    return rv;
+}
+
+int flo_cmd_pack(int argc, char **argv)
+{
+    struct pack pack = {.started_us = flo_now_us()};
+    const struct flo_option options[] = {
+        {"o", FLO_OPTION_TEXT, &pack.out,
+         "FILE         (default: MODEL.packed)"},
+        {"threads", FLO_OPTION_U64, &pack.threads,
+         "N      (default: all CPUs)"},
+        {"probe", FLO_OPTION_FLAG, &pack.is_probe,
+         "only tell whether this machine reads packed weights of the model"},
+        {"json", FLO_OPTION_FLAG, &pack.is_json, "one JSON object on stdout"},
+    };
+    struct flo_tool tool = {0};
+    struct flo_err err = {0};
+    int code = flo_options_read(argc, argv, "pack MODEL [-o FILE] [--probe]",
+                                options, FLO_COUNT(options), &pack.model, 1);
+
+    if (code >= 0) {
+        return code;
+    }
+    tool.is_json = pack.is_json;
+    return flo_tool_end(&tool, run(&pack, &err), &err);
+}
