@@ -144,6 +144,27 @@ int flo_fd_write_all(int fd, const void *data, size_t bytes,
     return 0;
 }
 
+int flo_fd_pwrite_all(int fd, const void *data, size_t bytes, uint64_t offset,
+                      struct flo_err *err)
+{
+    const char *p = data;
+
+    while (bytes > 0) {
+        ssize_t put = pwrite(fd, p, bytes, (off_t)offset);
+        if (put < 0 && errno == EINTR) {
+            continue;
+        }
+        if (put < 0) {
+            return flo_fail_errno(err, FLO_E_IO_WRITE, "write at %llu",
+                                  (unsigned long long)offset);
+        }
+        p += put;
+        offset += (size_t)put;
+        bytes -= (size_t)put;
+    }
+    return 0;
+}
+
 int flo_fd_pread_all(int fd, void *data, size_t bytes, uint64_t offset,
                      struct flo_err *err)
 {

@@ -1,9 +1,13 @@
-/* inject: a preloaded library that ends a process at its k-th change to disk.
+/* inject: a preloaded library that ends a process at its k-th change to disk,
+ * or lets the disk be full from there on.
  *
  * Every call that creates, changes, names, removes, syncs or locks a file is
  * counted, over all processes of a run (the count lives in a mapped file).  At
  * call FLO_INJECT_AT the process is killed with SIGKILL, as FLO_INJECT_MODE
  * says: `before` the call, `torn` (half of a write is done), or `after` it.
+ * In mode `full` nobody is killed: from that call on, what takes room (bytes,
+ * reservations, new files and folders) fails with ENOSPC, the first write with
+ * half of it done.
  * With FLO_INJECT_GROUP the whole process group dies, as in a power cut.
  *
  *   FLO_INJECT_COUNT=FILE   8 bytes: the counter (made by the driver)
@@ -30,7 +34,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum mode { OFF, BEFORE, TORN, AFTER };
+enum mode { OFF, BEFORE, TORN, AFTER, FULL };
 
 static atomic_ulong *counter;
 static unsigned long kill_at;
@@ -92,6 +96,7 @@ __attribute__((constructor)) static void start(void)
         mode = strcmp(word, "before") == 0  ? BEFORE
                : strcmp(word, "torn") == 0  ? TORN
                : strcmp(word, "after") == 0 ? AFTER
+               : strcmp(word, "full") == 0  ? FULL
                                             : OFF;
     }
     if (log_path != NULL) {
@@ -114,11 +119,14 @@ static void die(void)
     }
 }
 
-/* One more change is about to happen.  true: it is the one. */
-static bool counts(const char *name)
+/* What becomes of a call. */
+enum fate { PASSES, IS_IT, FAILS };
+
+/* One more change is about to happen. */
+static enum fate counts(const char *name)
 {
     if (counter == NULL) {
-        return false;
+        return PASSES;
     }
     unsigned long k = atomic_fetch_add(counter, 1) + 1;
 
@@ -127,20 +135,39 @@ static bool counts(const char *name)
         int chars = snprintf(line, sizeof(line), "%lu %s\n", k, name);
         raw(SYS_write, log_fd, (long)line, chars, 0);
     }
+    if (mode == FULL && k > kill_at) {
+        return FAILS;
+    }
     if (k != kill_at || mode == OFF) {
-        return false;
+        return PASSES;
     }
     if (mode == BEFORE) {
         die();
     }
-    return true;
+    return IS_IT;
 }
 
-static void done(bool is_it)
+static void done(enum fate fate)
 {
-    if (is_it) {
+    if (fate == IS_IT && mode != FULL) {
         die();
     }
+}
+
+/* Of a call that takes room: does it find the disk full? */
+static bool finds_no_room(enum fate fate)
+{
+    if (mode == FULL && fate != PASSES) {
+        errno = ENOSPC;
+        return true;
+    }
+    return false;
+}
+
+/* Of a write: does half of it still fit? */
+static bool is_half(enum fate fate)
+{
+    return fate == IS_IT && (mode == TORN || mode == FULL);
 }
 
 /* Only what can outlive the process: files and folders. */
@@ -166,9 +193,13 @@ ssize_t write(int fd, const void *data, size_t bytes)
     if (!lasts(fd)) {
         return next(fd, data, bytes);
     }
-    bool is_it = counts("write");
-    ssize_t rv = next(fd, data, is_it && mode == TORN ? bytes / 2 : bytes);
-    done(is_it);
+    enum fate fate = counts("write");
+    bool half = is_half(fate) && bytes > 1;
+    if (!half && finds_no_room(fate)) {
+        return -1;
+    }
+    ssize_t rv = next(fd, data, half ? bytes / 2 : bytes);
+    done(fate);
     return rv;
 }
 
@@ -178,10 +209,13 @@ static ssize_t pwrite_any(int fd, const void *data, size_t bytes, off_t offset)
     if (!lasts(fd)) {
         return next(fd, data, bytes, offset);
     }
-    bool is_it = counts("pwrite");
-    ssize_t rv =
-        next(fd, data, is_it && mode == TORN ? bytes / 2 : bytes, offset);
-    done(is_it);
+    enum fate fate = counts("pwrite");
+    bool half = is_half(fate) && bytes > 1;
+    if (!half && finds_no_room(fate)) {
+        return -1;
+    }
+    ssize_t rv = next(fd, data, half ? bytes / 2 : bytes, offset);
+    done(fate);
     return rv;
 }
 
@@ -198,10 +232,20 @@ ssize_t pwrite64(int fd, const void *data, size_t bytes, off64_t offset)
 ssize_t writev(int fd, const struct iovec *parts, int count)
 {
     NEXT(ssize_t, (int, const struct iovec *, int), "writev")
-    bool is_it = lasts(fd) && counts("writev");
-    ssize_t rv = next(fd, parts, is_it && mode == TORN ? count / 2 : count);
-    done(is_it);
+    enum fate fate = lasts(fd) ? counts("writev") : PASSES;
+    bool half = is_half(fate) && count > 1;
+    if (!half && finds_no_room(fate)) {
+        return -1;
+    }
+    ssize_t rv = next(fd, parts, half ? count / 2 : count);
+    done(fate);
     return rv;
+}
+
+/* What is there needs no room to be opened or made. */
+static bool makes_new(int dir, const char *path)
+{
+    return raw(SYS_faccessat, dir, (long)path, F_OK, 0) < 0;
 }
 
 /* ---- one call, one change ---- */
@@ -210,31 +254,45 @@ ssize_t writev(int fd, const struct iovec *parts, int count)
     type name parameters                                                       \
     {                                                                          \
         NEXT(type, parameters, #name)                                          \
-        bool is_it = (condition) && counts(#name);                             \
+        enum fate fate = (condition) ? counts(#name) : PASSES;                 \
         type rv = next arguments;                                              \
-        done(is_it);                                                           \
+        done(fate);                                                            \
+        return rv;                                                             \
+    }
+/* The same for what takes room; `full` is how it fails. */
+#define TAKING(type, name, condition, room, full, parameters, arguments)       \
+    type name parameters                                                       \
+    {                                                                          \
+        NEXT(type, parameters, #name)                                          \
+        enum fate fate = (condition) ? counts(#name) : PASSES;                 \
+        if (fate != PASSES && (room) && finds_no_room(fate)) {                 \
+            return full;                                                       \
+        }                                                                      \
+        type rv = next arguments;                                              \
+        done(fate);                                                            \
         return rv;                                                             \
     }
 
 CHANGE(int, ftruncate, lasts(fd), (int fd, off_t bytes), (fd, bytes))
 CHANGE(int, ftruncate64, lasts(fd), (int fd, off64_t bytes), (fd, bytes))
 CHANGE(int, truncate, true, (const char *path, off_t bytes), (path, bytes))
-CHANGE(int, fallocate, lasts(fd), (int fd, int how, off_t at, off_t bytes),
-       (fd, how, at, bytes))
-CHANGE(int, fallocate64, lasts(fd),
+TAKING(int, fallocate, lasts(fd), true, -1,
+       (int fd, int how, off_t at, off_t bytes), (fd, how, at, bytes))
+TAKING(int, fallocate64, lasts(fd), true, -1,
        (int fd, int how, off64_t at, off64_t bytes), (fd, how, at, bytes))
-CHANGE(int, posix_fallocate, lasts(fd), (int fd, off_t at, off_t bytes),
-       (fd, at, bytes))
-CHANGE(int, posix_fallocate64, lasts(fd), (int fd, off64_t at, off64_t bytes),
-       (fd, at, bytes))
+TAKING(int, posix_fallocate, lasts(fd), true, ENOSPC,
+       (int fd, off_t at, off_t bytes), (fd, at, bytes))
+TAKING(int, posix_fallocate64, lasts(fd), true, ENOSPC,
+       (int fd, off64_t at, off64_t bytes), (fd, at, bytes))
 CHANGE(int, fsync, lasts(fd), (int fd), (fd))
 CHANGE(int, fdatasync, lasts(fd), (int fd), (fd))
 CHANGE(int, flock, lasts(fd), (int fd, int how), (fd, how))
 CHANGE(int, fchmod, lasts(fd), (int fd, mode_t how), (fd, how))
 CHANGE(int, chmod, true, (const char *path, mode_t how), (path, how))
-CHANGE(int, mkdir, true, (const char *path, mode_t how), (path, how))
-CHANGE(int, mkdirat, true, (int dir, const char *path, mode_t how),
-       (dir, path, how))
+TAKING(int, mkdir, true, makes_new(AT_FDCWD, path), -1,
+       (const char *path, mode_t how), (path, how))
+TAKING(int, mkdirat, true, makes_new(dir, path), -1,
+       (int dir, const char *path, mode_t how), (dir, path, how))
 CHANGE(int, rmdir, true, (const char *path), (path))
 CHANGE(int, rename, true, (const char *from, const char *to), (from, to))
 CHANGE(int, renameat, true,
@@ -273,9 +331,12 @@ static mode_t mode_of(int flags, va_list list)
         va_start(list, flags);                                                 \
         mode_t how = mode_of(flags, list);                                     \
         va_end(list);                                                          \
-        bool is_it = creates(flags) && counts(#name);                          \
+        enum fate fate = creates(flags) ? counts(#name) : PASSES;              \
+        if (makes_new(AT_FDCWD, path) && finds_no_room(fate)) {                \
+            return -1;                                                         \
+        }                                                                      \
         int rv = next(path, flags, how);                                       \
-        done(is_it);                                                           \
+        done(fate);                                                            \
         return rv;                                                             \
     }
 #define OPENING_AT(name)                                                       \
@@ -286,9 +347,12 @@ static mode_t mode_of(int flags, va_list list)
         va_start(list, flags);                                                 \
         mode_t how = mode_of(flags, list);                                     \
         va_end(list);                                                          \
-        bool is_it = creates(flags) && counts(#name);                          \
+        enum fate fate = creates(flags) ? counts(#name) : PASSES;              \
+        if (makes_new(dir, path) && finds_no_room(fate)) {                     \
+            return -1;                                                         \
+        }                                                                      \
         int rv = next(dir, path, flags, how);                                  \
-        done(is_it);                                                           \
+        done(fate);                                                            \
         return rv;                                                             \
     }
 
@@ -309,15 +373,19 @@ long syscall(long number, ...)
         a[i] = va_arg(list, long);
     }
     va_end(list);
-    bool is_it = false;
+    enum fate fate = PASSES;
     if (number == SYS_openat2) {
         struct open_how how;
         void *from;
         memcpy(&from, &a[2], sizeof(from));
         memcpy(&how, from, sizeof(how));
-        is_it = creates((int)how.flags) && counts("openat2");
+        fate = creates((int)how.flags) ? counts("openat2") : PASSES;
+    }
+    if (number == SYS_openat2 && makes_new((int)a[0], (const char *)a[1]) &&
+        finds_no_room(fate)) {
+        return -1;
     }
     long rv = next(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-    done(is_it);
+    done(fate);
     return rv;
 }

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Kill an update at every change it makes to the disk, and look at the rest.
+"""Kill an update at every change it makes to the disk, and look at the rest;
+or let the disk be full from there on.
 
 One update, release A to release B, is run once with tests/crash/inject.c only
 counting.  Then it is run again for each point k and each way to die (before
 the call, with half of a write done, after it) from the same beginning, and
-killed there.  Each time, before anything is restarted, this program (not
+killed there.  For each change that takes room it is also run on a disk that is
+full from there on: nobody dies or hangs, and the update that fails says
+disk.full.  Each time, before anything is restarted, this program (not
 Flotilla) checks what a start would find:
 
   - the slot record has a valid image (magic, CRC-32C), and the release it says
@@ -50,7 +53,11 @@ NEW_MODEL = os.path.join(MODELS, "tiny-v2.1.Q4_0.gguf")
 OLD_GOLDEN = os.path.join(MODELS, "golden-tiny-v2.json")
 NEW_GOLDEN = os.path.join(MODELS, "golden-tiny-v2.1.json")
 TORN_CALLS = {"write", "pwrite", "writev"}
+TAKING_CALLS = TORN_CALLS | {
+    "fallocate", "fallocate64", "posix_fallocate", "posix_fallocate64",
+    "mkdir", "mkdirat", "open", "open64", "openat", "openat64", "openat2"}
 RUN_SECONDS_MAX = 30
+REFUSED = 10  # exit code of disk.full
 MODES = ["worker", "agent-bundle"]
 
 
@@ -191,6 +198,10 @@ class Killed(Exception):
     """A process of the run died by SIGKILL."""
 
 
+class NoRoom(Exception):
+    """The update ended, or waits, for a full disk."""
+
+
 class Sweep:
     def __init__(self, options, folder):
         self.options = options
@@ -280,8 +291,10 @@ class Sweep:
                 events += piece
             code = self.wait(pid)
         if code != 0:
-            raise RuntimeError("worker ended with %d: %s" %
-                               (code, events.decode(errors="replace")[-400:]))
+            said = events.decode(errors="replace")[-400:]
+            if "disk.full" in said:
+                raise NoRoom()
+            raise RuntimeError("worker ended with %d: %s" % (code, said))
 
     def update(self, state, release, environment):
         """The whole update; Killed, or RuntimeError when it fails."""
@@ -292,6 +305,8 @@ class Sweep:
         pid = self.spawn(self.options.slots,
                          [state, "tiny", "sha256:" + release], environment)
         code = self.wait(pid)
+        if code == REFUSED:
+            raise NoRoom()
         if code != 0:
             raise RuntimeError("the records ended with %d" % code)
 
@@ -313,10 +328,18 @@ class Sweep:
             code = self.wait(client)
             # 5: the execution that the agent went on with by itself was
             # superseded by this one, which goes on.
+            if code == REFUSED:
+                raise NoRoom()
             if code not in (0, 5):
                 time.sleep(0.2)  # an agent that was killed is found dead
                 self.wait_until(pid, lambda: True)
                 raise RuntimeError("flotilla-agent update ended with %d" % code)
+            if environment.get("FLO_INJECT_MODE") == "full":
+                # It serves on trial and tries again to say so on disk.
+                time.sleep(0.5)
+                self.wait_until(pid, lambda: True)
+                if not self.is_committed(state, release):
+                    raise NoRoom()
             self.wait_until(pid, lambda: self.is_committed(state, release))
             os.kill(pid, signal.SIGTERM)
             self.wait(pid)
@@ -517,9 +540,12 @@ class Sweep:
             try:
                 self.update(state, self.b, self.environment(
                     COUNT=counter, AT=k, MODE=mode))
-                self.missed += 1
+                # An update may end well without the last of its writes.
+                self.missed += 0 if mode == "full" else 1
             except Killed:
-                pass
+                faults += ["died"] if mode == "full" else []
+            except NoRoom:
+                faults += [] if mode == "full" else ["said disk.full"]
             except RuntimeError as error:
                 faults.append("first run: %s" % error)
             faults += self.look(state)
@@ -552,6 +578,10 @@ def points_of(calls, options):
         points += [(k, "before", 0), (k, "after", 0)]
         if call in TORN_CALLS:
             points.append((k, "torn", 0))
+        if call in TAKING_CALLS:
+            points.append((k, "full", 0))
+    if options.only:
+        points = [point for point in points if point[1] == options.only]
     chooser = random.Random(options.seed)
     part, _, whole = options.sample.partition("/")
     if int(part) < int(whole or 1):
@@ -571,6 +601,8 @@ def main():
         "FLOTILLA_BIN", os.path.join(ROOT, "build", "bin")))
     parser.add_argument("--inject", help="libinject.so; else beside --bin")
     parser.add_argument("--slots", help="crash_slots; else beside --bin")
+    parser.add_argument("--only", choices=["before", "after", "torn", "full"],
+                        help="this kind of point alone")
     parser.add_argument("--sample", default="1/1")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--double", type=int, default=0)

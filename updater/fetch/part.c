@@ -131,10 +131,10 @@ static int write_map(struct flo_part *part, uint64_t tail, struct flo_err *err)
     memcpy(record + 48, part->boot_id, 16);
     memcpy(record + 64, part->etag, sizeof(part->etag));
     flo_put_u32(record + 508, flo_crc32c(0, record, 508));
-    ssize_t put =
-        pwrite(part->map_fd, record, sizeof(record), which * FLO_RECORD_OFFSET);
-    if (put != (ssize_t)sizeof(record)) {
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "write the download's map");
+    int rv = flo_fd_pwrite_all(part->map_fd, record, sizeof(record),
+                               (uint64_t)which * FLO_RECORD_OFFSET, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "the download's map");
     }
     part->map_generation++;
     part->map_newest = which;
@@ -409,9 +409,8 @@ static void keep_tail(struct flo_part *part)
     if (part->fd < 0 || part->map_fd < 0 || part->buffered == 0) {
         return;
     }
-    ssize_t put =
-        pwrite(part->fd, part->buffer, part->buffered, (off_t)part->done);
-    if (put == (ssize_t)part->buffered &&
+    if (flo_fd_pwrite_all(part->fd, part->buffer, part->buffered, part->done,
+                          NULL) < 0 ||
         write_map(part, part->buffered, NULL) < 0) {
         flo_log(FLO_LOG_WARN, "fetch", "%zu bytes will be fetched again",
                 part->buffered);
@@ -456,7 +455,6 @@ void flo_part_set_etag(struct flo_part *part, const char *etag)
 static int flush(struct flo_part *part, struct flo_err *err)
 {
     size_t bytes = part->buffered;
-    size_t written = 0;
 
     part->buffered = 0;
     if (!is_right(part, part->done, part->buffer, bytes)) {
@@ -465,22 +463,12 @@ static int flush(struct flo_part *part, struct flo_err *err)
                         (unsigned long long)(part->done / part->unit),
                         part->artifact.chunk_count);
     }
-    while (written < bytes) {
-        ssize_t put = pwrite(part->fd, part->buffer + written, bytes - written,
-                             (off_t)(part->done + written));
-        if (put < 0 && errno == EINTR) {
-            continue;
-        }
-        if (put < 0) {
-            return flo_fail_errno(err, FLO_E_IO_WRITE,
-                                  "write the download at %llu",
-                                  (unsigned long long)part->done);
-        }
-        written += (size_t)put;
+    int rv = flo_fd_pwrite_all(part->fd, part->buffer, bytes, part->done, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "the download");
     }
     advance(part, part->buffer, bytes);
-    int rv = skip_present(part, err);
-
+    rv = skip_present(part, err);
     return rv < 0 ? rv : checkpoint(part, err);
 }
 

@@ -159,18 +159,11 @@ static int create(struct flo_store *store, const char *name,
 static int overwrite(int fd, const struct flo_record_kind *kind,
                      const uint8_t *record, int which, struct flo_err *err)
 {
-    size_t done = 0;
+    int rv = flo_fd_pwrite_all(fd, record, kind->bytes,
+                               (uint64_t)which * FLO_RECORD_OFFSET, err);
 
-    while (done < kind->bytes) {
-        ssize_t put = pwrite(fd, record + done, kind->bytes - done,
-                             which * FLO_RECORD_OFFSET + (off_t)done);
-        if (put < 0 && errno == EINTR) {
-            continue;
-        }
-        if (put < 0) {
-            return flo_fail_errno(err, FLO_E_IO_WRITE, "write the record");
-        }
-        done += (size_t)put;
+    if (rv < 0) {
+        return flo_wrap(err, rv, "the record");
     }
     if (fdatasync(fd) < 0) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "sync the record");

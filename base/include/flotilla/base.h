@@ -273,6 +273,8 @@ FLO_MUST_USE int flo_file_open_beneath(int dir_fd, const char *path, int flags,
 /* All bytes or an error; EINTR and short writes handled. */
 FLO_MUST_USE int flo_fd_write_all(int fd, const void *data, size_t bytes,
                                   struct flo_err *err);
+FLO_MUST_USE int flo_fd_pwrite_all(int fd, const void *data, size_t bytes,
+                                   uint64_t offset, struct flo_err *err);
 FLO_MUST_USE int flo_fd_pread_all(int fd, void *data, size_t bytes,
                                   uint64_t offset, struct flo_err *err);
 /* mkdir -p; existing folders are fine. */
