@@ -2,7 +2,9 @@
  *
  * A test is `p128` (a prompt of 128 tokens), `g32` (32 tokens one by one) or
  * `g32@2048` (the same behind 2048 tokens).  Each runs three times after a
- * warm-up; the median counts.  Tokens are fixed pseudo-random ids. */
+ * warm-up; the median counts.  Tokens are fixed pseudo-random ids.  With
+ * `--tests -` each line of stdin is a test that runs once, and its speed is
+ * told before the next is read: so another program can measure in turns. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -73,10 +75,16 @@ static int read_test(struct test *test, struct flo_err *err)
     return *at == '\0' ? 0 : bad_test(test->name, err);
 }
 
+/* Do the tests come one by one on stdin? */
+static bool is_asked(const struct bench *bench)
+{
+    return strcmp(bench->tests_text, "-") == 0;
+}
+
 /* The list; and the context that the longest needs. */
 static int read_tests(struct bench *bench, struct flo_err *err)
 {
-    const char *at = bench->tests_text;
+    const char *at = is_asked(bench) ? "" : bench->tests_text;
 
     while (*at != '\0') {
         size_t chars = strcspn(at, ",");
@@ -191,6 +199,34 @@ static void print_result(const struct bench *bench,
            info->threads, info->kernel);
 }
 
+/* Tests from stdin until it ends. */
+static int answer(struct bench *bench, uint32_t context,
+                  struct flo_session *session, struct flo_err *err)
+{
+    char line[sizeof(bench->tests[0].name)];
+    int rv = 0;
+
+    while (rv == 0 && fflush(stdout) == 0 &&
+           fgets(line, sizeof(line), stdin) != NULL) {
+        struct test test = {0};
+        double seconds = 0.0;
+
+        memcpy(test.name, line, strcspn(line, "\n"));
+        rv = read_test(&test, err);
+        if (rv == 0 && test.depth + test.count > context) {
+            rv = flo_fail(err, FLO_E_USAGE, "%s needs more than --ctx %u",
+                          test.name, context);
+        }
+        if (rv == 0) {
+            rv = run_once(bench, session, &test, &seconds, err);
+        }
+        if (rv == 0) {
+            printf("{\"%s\":%.3f}\n", test.name, test.count / seconds);
+        }
+    }
+    return rv;
+}
+
 static int run_all(struct bench *bench, struct flo_engine *engine,
                    struct flo_err *err)
 {
@@ -215,6 +251,9 @@ static int run_all(struct bench *bench, struct flo_engine *engine,
     }
     if (rv == 0) {
         print_result(bench, engine);
+        if (is_asked(bench)) {
+            rv = answer(bench, info->context, session, err);
+        }
     }
     flo_session_close(session);
     free(bench->tokens);
@@ -242,7 +281,7 @@ int flo_cmd_bench(int argc, char **argv)
     const struct flo_option options[] = {
         FLO_TOOL_OPTIONS(bench.tool),
         {"tests", FLO_OPTION_TEXT, &bench.tests_text,
-         "LIST     p128,p512,g32,g32@2048 (default p128,g32)"},
+         "LIST     p128,p512,g32,g32@2048 (default p128,g32); - reads stdin"},
         {"json", FLO_OPTION_FLAG, &bench.tool.is_json,
          "one JSON object on stdout"},
     };
