@@ -1,0 +1,522 @@
+/* Packed weights: a file is used only when it is exactly what its model asks
+ * for, and what an engine reads in it are the model's rows. */
+#include <fcntl.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/quant/quant.h"
+#include "engine/model/packed.h"
+
+#define MODEL "tests/oracle/tiny/smollm2-S-q4_1.gguf"
+#define OTHER "tests/oracle/tiny/nemo-S-q4_1.gguf"
+#define FUSED "tests/oracle/tiny/phi3-S-q4_0.gguf"
+#define FLOATS "tests/oracle/tiny/llama32-S-f32.gguf"
+
+static int open_file(const char *path)
+{
+    int fd = -1;
+
+    assert_int_equal(flo_file_open(path, &fd, NULL), 0);
+    return fd;
+}
+
+struct world {
+    int model;
+    struct flo_packing packing;
+    int packed;
+};
+
+static void world_open(struct world *w, const char *path, uint32_t threads)
+{
+    struct flo_err err = {0};
+
+    w->model = open_file(path);
+    if (flo_packing_open(w->model, false, &w->packing, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    w->packed = memfd_create("packed", MFD_CLOEXEC);
+    assert_int_equal(
+        ftruncate(w->packed, (off_t)flo_sidecar_bytes(w->packing.sidecar)), 0);
+    assert_int_equal(flo_sidecar_write(w->packing.sidecar, w->packed, threads,
+                                       NULL, NULL, NULL),
+                     0);
+}
+
+static void world_close(struct world *w)
+{
+    flo_packing_close(&w->packing);
+    close(w->model);
+    close(w->packed);
+}
+
+static size_t size_of(int fd)
+{
+    struct stat st;
+
+    assert_int_equal(fstat(fd, &st), 0);
+    return (size_t)st.st_size;
+}
+
+/* Maps anew each time: a sidecar that was refused stays usable. */
+static int map(struct world *w, int fd, struct flo_err *err)
+{
+    struct flo_sidecar *sidecar = NULL;
+    int rv = flo_sidecar_new(w->packing.gguf, w->model, &sidecar, err);
+
+    assert_int_equal(rv, 0);
+    rv = flo_sidecar_map(sidecar, fd, err);
+    flo_sidecar_free(sidecar);
+    return rv;
+}
+
+/* ---- the file ---- */
+
+static void the_bytes_do_not_depend_on_the_threads(void **state)
+{
+    struct world one, four;
+    (void)state;
+
+    world_open(&one, MODEL, 1);
+    world_open(&four, MODEL, 4);
+    size_t bytes = size_of(one.packed);
+    void *a = mmap(NULL, bytes, PROT_READ, MAP_SHARED, one.packed, 0);
+    void *b = mmap(NULL, bytes, PROT_READ, MAP_SHARED, four.packed, 0);
+
+    assert_memory_equal(a, b, bytes);
+    assert_int_equal(bytes % 4096, 0);
+    munmap(a, bytes);
+    munmap(b, bytes);
+    world_close(&one);
+    world_close(&four);
+}
+
+static void every_bit_of_the_head_counts(void **state)
+{
+    struct world w;
+    (void)state;
+
+    world_open(&w, MODEL, 2);
+    size_t head = 64 + 128 * flo_sidecar_tensors(w.packing.sidecar);
+    assert_int_equal(map(&w, w.packed, NULL), 0);
+    for (size_t bit = 0; bit < head * 8; bit++) {
+        uint8_t byte, flipped;
+
+        assert_int_equal(pread(w.packed, &byte, 1, (off_t)(bit / 8)), 1);
+        flipped = (uint8_t)(byte ^ 1u << bit % 8);
+        assert_int_equal(pwrite(w.packed, &flipped, 1, (off_t)(bit / 8)), 1);
+        assert_int_equal(map(&w, w.packed, NULL), FLO_E_PACKED);
+        assert_int_equal(pwrite(w.packed, &byte, 1, (off_t)(bit / 8)), 1);
+    }
+    assert_int_equal(map(&w, w.packed, NULL), 0);
+    world_close(&w);
+}
+
+static void a_file_of_any_other_size_is_refused(void **state)
+{
+    struct world w;
+    (void)state;
+
+    world_open(&w, MODEL, 2);
+    size_t bytes = size_of(w.packed);
+    for (size_t size = bytes + 3; size-- > 0;) {
+        if (size != bytes && (size < 9000 || size > bytes - 9000)) {
+            assert_int_equal(ftruncate(w.packed, (off_t)size), 0);
+            assert_int_equal(map(&w, w.packed, NULL), FLO_E_PACKED);
+        }
+    }
+    world_close(&w);
+}
+
+static void the_words_tell_what_is_wrong(void **state)
+{
+    static const uint8_t other_layout[4] = {99};
+    struct flo_err err = {0};
+    struct world w, other;
+    (void)state;
+
+    world_open(&w, MODEL, 2);
+    world_open(&other, OTHER, 2);
+
+    assert_int_equal(map(&w, other.packed, &err), FLO_E_PACKED);
+    assert_non_null(strstr(err.what, "this model has"));
+    assert_int_equal(map(&w, w.model, &err), FLO_E_PACKED);
+    assert_int_equal(pwrite(w.packed, other_layout, 4, 12), 4);
+    assert_int_equal(map(&w, w.packed, &err), FLO_E_PACKED);
+    assert_non_null(strstr(err.what, "layout 99"));
+    world_close(&w);
+    world_close(&other);
+}
+
+/* The same shapes and other weights: a model that was trained on. */
+static void a_model_that_was_trained_on_does_not_take_the_old_one(void **state)
+{
+    struct world w;
+    struct flo_err err = {0};
+    struct flo_gguf *gguf = NULL;
+    struct flo_sidecar *sidecar = NULL;
+    (void)state;
+
+    world_open(&w, MODEL, 2);
+    size_t bytes = size_of(w.model);
+    char *copy = malloc(bytes);
+    int trained = memfd_create("trained", MFD_CLOEXEC);
+    assert_int_equal(pread(w.model, copy, bytes, 0), bytes);
+    const struct flo_gguf_tensor *t =
+        flo_gguf_tensor_find(w.packing.gguf, "blk.0.ffn_up.weight");
+    for (size_t i = 0; i < t->bytes; i += 20) {
+        copy[t->offset + i + 7] ^= 1;
+    }
+    assert_int_equal(write(trained, copy, bytes), bytes);
+
+    assert_int_equal(flo_gguf_open_fd(trained, &gguf, NULL), 0);
+    assert_int_equal(flo_sidecar_new(gguf, trained, &sidecar, NULL), 0);
+    assert_int_equal(flo_sidecar_map(sidecar, w.packed, &err), FLO_E_PACKED);
+    assert_non_null(strstr(err.what, "another model"));
+    flo_sidecar_free(sidecar);
+    flo_gguf_close(gguf);
+    free(copy);
+    close(trained);
+    world_close(&w);
+}
+
+static void a_model_of_floats_has_nothing_to_pack(void **state)
+{
+    struct flo_packing packing;
+    int fd = open_file(FLOATS);
+    (void)state;
+
+    assert_int_equal(flo_packing_open(fd, false, &packing, NULL),
+                     FLO_E_NOT_BUILT);
+    close(fd);
+}
+
+static void a_cut_write_leaves_no_head(void **state)
+{
+    struct world w;
+    uint8_t head[64];
+    int small = memfd_create("small", MFD_CLOEXEC);
+    (void)state;
+
+    world_open(&w, MODEL, 2);
+    /* A file of another size is not written at all. */
+    assert_int_equal(ftruncate(small, 8192), 0);
+    assert_int_equal(
+        flo_sidecar_write(w.packing.sidecar, small, 1, NULL, NULL, NULL),
+        FLO_E_PACKED);
+    assert_int_equal(pread(small, head, sizeof(head), 0), sizeof(head));
+    for (size_t i = 0; i < sizeof(head); i++) {
+        assert_int_equal(head[i], 0);
+    }
+    close(small);
+    world_close(&w);
+}
+
+/* ---- what the engine reads ---- */
+
+static void no_matmul(const void *weights, size_t row_bytes, size_t rows,
+                      const struct flo_activations *x, float *y, size_t stride)
+{
+    (void)weights, (void)row_bytes, (void)rows, (void)x, (void)y, (void)stride;
+}
+
+static void expect_strips_of(const struct flo_matrix *plain,
+                             const struct flo_matrix *packed)
+{
+    size_t bytes = flo_pack_strip_bytes(plain->type->id, plain->columns);
+    uint8_t *strip = malloc(bytes);
+
+    assert_int_equal(packed->row_bytes, bytes);
+    assert_int_equal(packed->strip_rows, FLO_STRIP_ROWS);
+    assert_int_equal((uintptr_t)packed->data % FLO_STRIP_ALIGN, 0);
+    for (uint32_t r = 0; r < plain->rows / FLO_STRIP_ROWS; r++) {
+        flo_pack_strip(plain->type->id,
+                       plain->data + r * FLO_STRIP_ROWS * plain->row_bytes,
+                       plain->row_bytes, FLO_STRIP_ROWS, plain->columns, strip);
+        assert_memory_equal(packed->data + r * bytes, strip, bytes);
+    }
+    free(strip);
+}
+
+/* With a kernel that reads strips of every type, whatever CPU this is. */
+static void expect_model_packed(const char *path)
+{
+    struct flo_kernel kernel = flo_kernel_ref;
+    struct flo_weights plain = {0}, packed = {0};
+    struct flo_hparams hparams;
+    struct flo_gguf_text name = {0};
+    struct world w;
+
+    world_open(&w, path, 2);
+    for (size_t i = 0; i < FLO_QUANT_ID_COUNT; i++) {
+        kernel.matmul_packed[i] = no_matmul;
+    }
+    assert_int_equal(
+        flo_gguf_string(w.packing.gguf, "general.architecture", &name, NULL),
+        0);
+    const struct flo_arch *arch = flo_arch_find(name);
+    assert_int_equal(flo_hparams_read(w.packing.gguf, arch, &hparams, NULL), 0);
+    assert_int_equal(
+        flo_weights_bind(w.packing.gguf, arch, &hparams, &kernel, &plain, NULL),
+        0);
+    assert_int_equal(flo_weights_bind(w.packing.gguf, arch, &hparams, &kernel,
+                                      &packed, NULL),
+                     0);
+    assert_int_equal(flo_sidecar_map(w.packing.sidecar, w.packed, NULL), 0);
+    assert_int_equal(flo_weights_can_pack(&packed, &hparams, &kernel,
+                                          w.packing.sidecar, NULL),
+                     0);
+    flo_weights_pack(&packed, &hparams, &kernel, w.packing.sidecar);
+
+    assert_true(packed.are_packed);
+    for (uint32_t i = 0; i < hparams.n_layer; i++) {
+        const struct flo_layer *a = &plain.layers[i], *b = &packed.layers[i];
+        expect_strips_of(&a->q, &b->q);
+        expect_strips_of(&a->k, &b->k);
+        expect_strips_of(&a->v, &b->v);
+        expect_strips_of(&a->o, &b->o);
+        expect_strips_of(&a->up, &b->up);
+        expect_strips_of(&a->down, &b->down);
+    }
+    expect_strips_of(&plain.output, &packed.output);
+    /* Tokens are looked up by rows, in the model. */
+    assert_ptr_equal(plain.embedding.data, packed.embedding.data);
+    assert_int_equal(packed.embedding.strip_rows, 1);
+    flo_weights_deinit(&plain);
+    flo_weights_deinit(&packed);
+    world_close(&w);
+}
+
+static void every_matrix_finds_its_strips(void **state)
+{
+    (void)state;
+    expect_model_packed(MODEL);
+    expect_model_packed(OTHER);
+}
+
+static void parts_of_fused_matrices_find_theirs(void **state)
+{
+    (void)state;
+    expect_model_packed(FUSED);
+}
+
+static void rows_inside_a_strip_are_not_found(void **state)
+{
+    struct world w;
+    size_t bytes = 0;
+    (void)state;
+
+    world_open(&w, MODEL, 1);
+    const struct flo_gguf_tensor *t =
+        flo_gguf_tensor_find(w.packing.gguf, "blk.0.ffn_up.weight");
+    const uint8_t *data = flo_gguf_tensor_data(w.packing.gguf, t);
+    size_t row = flo_quant_bytes(flo_quant_type(t->type), (size_t)t->dims[0]);
+
+    uint64_t first = flo_sidecar_find(w.packing.sidecar, data, &bytes);
+    assert_true(first > 0);
+    assert_int_equal(
+        flo_sidecar_find(w.packing.sidecar, data + 16 * row, &bytes),
+        first + bytes);
+    assert_int_equal(flo_sidecar_find(w.packing.sidecar, data + row, &bytes),
+                     0);
+    const struct flo_gguf_tensor *norm =
+        flo_gguf_tensor_find(w.packing.gguf, "blk.0.ffn_norm.weight");
+    assert_int_equal(
+        flo_sidecar_find(w.packing.sidecar,
+                         flo_gguf_tensor_data(w.packing.gguf, norm), &bytes),
+        0);
+    world_close(&w);
+}
+
+static struct flo_engine *open_engine(int model, int packed, const char *kernel,
+                                      uint64_t budget)
+{
+    const struct flo_engine_options options = {.context = 64,
+                                               .threads = 1,
+                                               .packed_fd = packed,
+                                               .kernel = kernel,
+                                               .memory_bytes_max = budget};
+    struct flo_engine *engine = NULL;
+
+    assert_int_equal(flo_engine_open_fd(model, &options, &engine, NULL), 0);
+    return engine;
+}
+
+/* Of two engines' logits, against the logits' own spread: another order of
+ * sums and coarser codes cost a percent, a wrong row all. */
+static double distance(struct flo_engine *a, struct flo_engine *b)
+{
+    static const int32_t tokens[] = {3, 1, 4, 1, 5, 9, 2, 6};
+    struct flo_session *sa = NULL, *sb = NULL;
+    double far = 0, spread = 0;
+
+    assert_int_equal(flo_session_open(a, &sa, NULL), 0);
+    assert_int_equal(flo_session_open(b, &sb, NULL), 0);
+    assert_int_equal(flo_session_decode(sa, tokens, 8, FLO_LOGITS_LAST, NULL),
+                     0);
+    assert_int_equal(flo_session_decode(sb, tokens, 8, FLO_LOGITS_LAST, NULL),
+                     0);
+    for (uint32_t i = 0; i < flo_engine_info(a)->n_vocab; i++) {
+        double x = flo_session_logits(sa)[i], y = flo_session_logits(sb)[i];
+        far += (x - y) * (x - y);
+        spread += x * x;
+    }
+    flo_session_close(sa);
+    flo_session_close(sb);
+    return sqrt(far / spread);
+}
+
+static void packed_or_not_an_engine_answers_alike(void **state)
+{
+    struct world w;
+    struct flo_packing probe;
+    (void)state;
+
+    world_open(&w, MODEL, 2);
+    bool reads = flo_packing_open(w.model, true, &probe, NULL) == 0;
+    if (reads) {
+        flo_packing_close(&probe);
+    }
+    struct flo_engine *plain = open_engine(w.model, 0, NULL, 0);
+    struct flo_engine *packed = open_engine(w.model, w.packed, NULL, 0);
+    struct flo_engine *ref = open_engine(w.model, w.packed, "ref", 0);
+
+    assert_int_equal(flo_engine_info(packed)->is_packed, reads);
+    assert_false(flo_engine_info(plain)->is_packed);
+    assert_false(flo_engine_info(ref)->is_packed);
+    assert_true(distance(plain, packed) < 0.02);
+    flo_engine_close(plain);
+    flo_engine_close(packed);
+    flo_engine_close(ref);
+    world_close(&w);
+}
+
+static void a_named_file_that_is_not_the_models_fails_the_open(void **state)
+{
+    struct world w, other;
+    struct flo_engine *engine = NULL;
+    struct flo_packing probe;
+    (void)state;
+
+    world_open(&w, MODEL, 2);
+    world_open(&other, OTHER, 2);
+    const struct flo_engine_options options = {.packed_fd = other.packed};
+    int rv = flo_engine_open_fd(w.model, &options, &engine, NULL);
+    if (flo_packing_open(w.model, true, &probe, NULL) == 0) {
+        flo_packing_close(&probe);
+        assert_int_equal(rv, FLO_E_PACKED);
+    } else {
+        assert_int_equal(rv, 0); /* nothing here would read it */
+        flo_engine_close(engine);
+    }
+    world_close(&w);
+    world_close(&other);
+}
+
+static void a_budget_without_room_for_both_takes_the_models_rows(void **state)
+{
+    struct world w;
+    struct flo_packing probe;
+    (void)state;
+
+    world_open(&w, MODEL, 2);
+    if (flo_packing_open(w.model, true, &probe, NULL) < 0) {
+        world_close(&w);
+        skip();
+    }
+    flo_packing_close(&probe);
+    struct flo_engine *plain = open_engine(w.model, 0, NULL, 0);
+    const struct flo_engine_info *info = flo_engine_info(plain);
+    uint64_t needed = size_of(w.model) + info->kv_bytes + info->scratch_bytes +
+                      info->vocabulary_bytes;
+    flo_engine_close(plain);
+
+    struct flo_engine *tight = open_engine(w.model, w.packed, NULL, needed);
+    assert_false(flo_engine_info(tight)->is_packed);
+    flo_engine_close(tight);
+    struct flo_engine *wide =
+        open_engine(w.model, w.packed, NULL, needed + size_of(w.packed));
+    assert_true(flo_engine_info(wide)->is_packed);
+    flo_engine_close(wide);
+    world_close(&w);
+}
+
+/* ---- beside the model ---- */
+
+static void copy_to(int fd, const char *path)
+{
+    size_t bytes = size_of(fd);
+    char *data = malloc(bytes);
+
+    assert_int_equal(pread(fd, data, bytes, 0), bytes);
+    assert_int_equal(flo_file_write(path, data, bytes, 0600, NULL), 0);
+    free(data);
+}
+
+static void a_file_beside_the_model_is_found_unless_it_is_stale(void **state)
+{
+    char folder[] = "/tmp/flo-sidecar-XXXXXX";
+    char model[64], packed[80];
+    const struct flo_engine_options none = {.packed = ""}, normal = {0};
+    struct flo_engine *engine = NULL;
+    struct flo_packing probe;
+    struct world w;
+    (void)state;
+
+    world_open(&w, MODEL, 2);
+    bool reads = flo_packing_open(w.model, true, &probe, NULL) == 0;
+    flo_packing_close(&probe);
+    assert_non_null(mkdtemp(folder));
+    snprintf(model, sizeof(model), "%s/m.gguf", folder);
+    snprintf(packed, sizeof(packed), "%s.packed", model);
+    copy_to(w.model, model);
+    copy_to(w.packed, packed);
+
+    assert_int_equal(flo_engine_open(model, &normal, &engine, NULL), 0);
+    assert_int_equal(flo_engine_info(engine)->is_packed, reads);
+    assert_string_equal(flo_engine_info(engine)->packed_why, "");
+    flo_engine_close(engine);
+    assert_int_equal(flo_engine_open(model, &none, &engine, NULL), 0);
+    assert_false(flo_engine_info(engine)->is_packed);
+    flo_engine_close(engine);
+
+    const struct timespec old[2] = {{1000, 0}, {1000, 0}};
+    assert_int_equal(utimensat(AT_FDCWD, packed, old, 0), 0);
+    assert_int_equal(flo_engine_open(model, &normal, &engine, NULL), 0);
+    assert_false(flo_engine_info(engine)->is_packed);
+    assert_non_null(strstr(flo_engine_info(engine)->packed_why, "older"));
+    flo_engine_close(engine);
+    unlink(packed);
+    unlink(model);
+    rmdir(folder);
+    world_close(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_bytes_do_not_depend_on_the_threads),
+        cmocka_unit_test(every_bit_of_the_head_counts),
+        cmocka_unit_test(a_file_of_any_other_size_is_refused),
+        cmocka_unit_test(the_words_tell_what_is_wrong),
+        cmocka_unit_test(a_model_that_was_trained_on_does_not_take_the_old_one),
+        cmocka_unit_test(a_model_of_floats_has_nothing_to_pack),
+        cmocka_unit_test(a_cut_write_leaves_no_head),
+        cmocka_unit_test(every_matrix_finds_its_strips),
+        cmocka_unit_test(parts_of_fused_matrices_find_theirs),
+        cmocka_unit_test(rows_inside_a_strip_are_not_found),
+        cmocka_unit_test(packed_or_not_an_engine_answers_alike),
+        cmocka_unit_test(a_named_file_that_is_not_the_models_fails_the_open),
+        cmocka_unit_test(a_budget_without_room_for_both_takes_the_models_rows),
+        cmocka_unit_test(a_file_beside_the_model_is_found_unless_it_is_stale),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
