@@ -29,6 +29,7 @@ static const struct command {
     {"pack", flo_cmd_pack, "write the weights as fast kernels read them"},
     {"quantize", flo_cmd_quantize, "write a model in a smaller type"},
     {"merge-lora", flo_cmd_merge_lora, "merge an adapter into its base"},
+    {"embed", flo_cmd_embed, "a text as a vector"},
     {"perplexity", flo_cmd_perplexity, "how well a model foretells a text"},
     {"eval", flo_cmd_eval, "judge a model by a suite, and against another"},
     {"worker", flo_cmd_worker,

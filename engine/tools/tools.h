@@ -13,6 +13,7 @@ int flo_cmd_plan(int argc, char **argv);
 int flo_cmd_pack(int argc, char **argv);
 int flo_cmd_quantize(int argc, char **argv);
 int flo_cmd_merge_lora(int argc, char **argv);
+int flo_cmd_embed(int argc, char **argv);
 int flo_cmd_perplexity(int argc, char **argv);
 int flo_cmd_eval(int argc, char **argv);
 int flo_cmd_worker(int argc, char **argv);

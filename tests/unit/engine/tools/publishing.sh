@@ -113,4 +113,20 @@ c = report["comparison"]
 assert c["positions"] == 338 and c["top1_agreement"] < 1
 assert 0.1 < c["kl_mean"] <= c["kl_p99"] <= c["kl_max"]
 END
+# Embeddings: unit vectors, the same for the same text.
+"$@" "$engine" embed --model $models/tiny-v2.Q4_0.gguf 'motor-3 smoke' \
+    'fan-1 ok' 'motor-3 smoke' >"$work/vectors" || failed=1
+python3 - "$work" <<'END' || failed=1
+import json, sys
+rows = [json.loads(line) for line in open(sys.argv[1] + "/vectors")]
+assert rows[0] == rows[2] != rows[1] and rows[0]["tokens"] > 1
+assert all(len(row["embedding"]) == 256 for row in rows)
+assert all(abs(sum(x * x for x in row["embedding"]) - 1) < 1e-6
+           for row in rows)
+END
+expect 0 '^1.000000$' "$@" "$engine" embed --cosine --pooling last \
+    --model $models/tiny-v2.Q4_0.gguf 'motor-3 smoke'
+expect 7 '^error\[model.nonfinite\]' "$@" "$engine" embed hello \
+    --model $models/tiny-v3-bad-nan.Q4_0.gguf
+expect 2 'a text is needed' "$@" "$engine" embed --model $models/README.md
 exit $failed

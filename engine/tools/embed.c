@@ -1,0 +1,124 @@
+/* flotilla-engine embed: texts as unit vectors, a JSON object a line; with
+ * --cosine how near each is to the first. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <flotilla/engine_output.h>
+
+#include "engine/tools/common.h"
+#include "engine/tools/tools.h"
+
+enum { TEXTS_MAX = 64 };
+
+struct embed {
+    struct flo_tool tool;
+    const char *pooling_name;
+    enum flo_pooling pooling;
+    bool shows_cosine;
+    const char *texts[TEXTS_MAX];
+    struct flo_engine *engine;
+    struct flo_session *session;
+    int32_t *tokens; /* [context] */
+    float *vectors;  /* [2][n_embd]: the first text's, the present one's */
+};
+
+static void print_vector(const struct embed *e, const float *vector, size_t n,
+                         size_t tokens)
+{
+    double cosine = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        cosine += (double)e->vectors[i] * (double)vector[i];
+    }
+    if (e->shows_cosine) {
+        printf("%.6f\n", cosine);
+        return;
+    }
+    printf("{\"tokens\":%zu,\"embedding\":[", tokens);
+    for (size_t i = 0; i < n; i++) {
+        printf(i == 0 ? "%.9g" : ",%.9g", (double)vector[i]);
+    }
+    puts("]}");
+}
+
+static int embed_text(struct embed *e, size_t index, struct flo_err *err)
+{
+    const struct flo_engine_info *info = flo_engine_info(e->engine);
+    float *vector = e->vectors + (index > 0 ? info->n_embd : 0);
+    size_t count;
+    int rv =
+        flo_engine_tokenise(e->engine, e->texts[index], strlen(e->texts[index]),
+                            true, e->tokens, info->context, &count, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    memset(vector, 0, info->n_embd * sizeof(*vector));
+    flo_session_reset(e->session);
+    rv = flo_session_embed(e->session, e->tokens, count, e->pooling, vector,
+                           err);
+    if (rv == 0 && !flo_embedding_finish(vector, info->n_embd)) {
+        rv = flo_fail(err, FLO_E_MODEL_NONFINITE,
+                      "text %zu: its vector is not finite", index + 1);
+    }
+    if (rv == 0) {
+        print_vector(e, vector, info->n_embd, count);
+    }
+    return rv;
+}
+
+static int run(struct embed *e, struct flo_err *err)
+{
+    const struct flo_engine_info *info;
+    int rv;
+
+    e->pooling = strcmp(e->pooling_name, "last") == 0 ? FLO_POOLING_LAST
+                                                      : FLO_POOLING_MEAN;
+    if (e->texts[0] == NULL || (e->pooling == FLO_POOLING_MEAN &&
+                                strcmp(e->pooling_name, "mean") != 0)) {
+        return flo_fail(err, FLO_E_USAGE, "%s",
+                        e->texts[0] == NULL ? "a text is needed"
+                                            : "--pooling is mean or last");
+    }
+    if ((rv = flo_tool_open(&e->tool, FLO_VOCABULARY_NEEDED, &e->engine, err)) <
+            0 ||
+        (rv = flo_session_open(e->engine, &e->session, err)) < 0) {
+        return rv;
+    }
+    info = flo_engine_info(e->engine);
+    e->tokens = calloc(info->context, sizeof(*e->tokens));
+    e->vectors = calloc(2 * (size_t)info->n_embd, sizeof(*e->vectors));
+    if (e->tokens == NULL || e->vectors == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "the vectors");
+    }
+    for (size_t i = 0; rv == 0 && i < TEXTS_MAX && e->texts[i] != NULL; i++) {
+        rv = embed_text(e, i, err);
+    }
+    return rv;
+}
+
+int flo_cmd_embed(int argc, char **argv)
+{
+    struct embed e = {.pooling_name = "mean"};
+    const struct flo_option options[] = {
+        FLO_TOOL_OPTIONS(e.tool),
+        {"pooling", FLO_OPTION_TEXT, &e.pooling_name,
+         "HOW    mean (default) or last: of the tokens' final states"},
+        {"cosine", FLO_OPTION_FLAG, &e.shows_cosine,
+         "only each text's cosine with the first"},
+    };
+    struct flo_err err = {0};
+    int code =
+        flo_options_read(argc, argv, "embed --model FILE TEXT...", options,
+                         FLO_COUNT(options), e.texts, TEXTS_MAX);
+
+    if (code >= 0) {
+        return code;
+    }
+    int rv = run(&e, &err);
+    free(e.tokens);
+    free(e.vectors);
+    flo_session_close(e.session);
+    flo_engine_close(e.engine);
+    return flo_tool_end(&e.tool, rv, &err);
+}
