@@ -68,6 +68,7 @@ static const struct row rows_ready[] = {
     ROW(17, KIND_BOOL, ready, is_sandboxed),
 };
 
+    ROW(18, KIND_BOOL, ready, is_packed),
 static const struct row rows_token[] = {
     ROW(1, KIND_U32, token, index),      ROW(2, KIND_U32, token, token),
     ROW(3, KIND_TEXT, token, text),      ROW(4, KIND_REAL, token, gap),
@@ -117,6 +118,14 @@ static const struct shape {
     size_t n_rows;
 } shapes[] = {
     {FLO_WIRE_OPEN, "OPEN", rows_open, FLO_COUNT(rows_open)},
+static const struct row rows_pack[] = {
+    ROW(1, KIND_U32, pack, threads),
+};
+
+static const struct row rows_packed[] = {
+    ROW(1, KIND_U64, packed, bytes),
+};
+
     {FLO_WIRE_GENERATE, "GENERATE", rows_generate, FLO_COUNT(rows_generate)},
     {FLO_WIRE_CANCEL, "CANCEL", NULL, 0},
     {FLO_WIRE_STATS, "STATS", NULL, 0},
@@ -129,6 +138,8 @@ static const struct shape {
     {FLO_WIRE_STATS_ANSWER, "STATS", rows_stats, FLO_COUNT(rows_stats)},
     {FLO_WIRE_PONG, "PONG", NULL, 0},
     {FLO_WIRE_TOKENS, "TOKENS", rows_tokens, FLO_COUNT(rows_tokens)},
+    {FLO_WIRE_PACK, "PACK", rows_pack, FLO_COUNT(rows_pack)},
+    {FLO_WIRE_PACKED, "PACKED", rows_packed, FLO_COUNT(rows_packed)},
 };
 
 static const struct shape *shape_of(int type)

@@ -24,12 +24,18 @@
 
 enum flo_wire_type {
     /* agent -> engine */
-    FLO_WIRE_OPEN = 1,     /* with the model's descriptor (SCM_RIGHTS) */
+    FLO_WIRE_OPEN = 1,     /* with the model's descriptor (SCM_RIGHTS) and,
+                              behind it, that of its packed weights, if any */
     FLO_WIRE_GENERATE = 2, /* answered by TOKEN..., then DONE or FAILED */
     FLO_WIRE_CANCEL = 3,   /* of the request id; DONE follows all the same */
     FLO_WIRE_STATS = 4,
     FLO_WIRE_PING = 5,
     FLO_WIRE_TOKENISE = 6, /* answered by TOKENS or FAILED */
+    FLO_WIRE_PACK = 7,     /* in place of OPEN: with the model's descriptor,
+                              answered by PACKED: the room needed; then with
+                              that of a file of so many bytes, to be filled:
+                              PACKED again.  FAILED: not.built where this
+                              machine's kernel reads no packed weights */
     /* engine -> agent */
     FLO_WIRE_READY = 101,
     FLO_WIRE_TOKEN = 102,
@@ -38,6 +44,7 @@ enum flo_wire_type {
     FLO_WIRE_STATS_ANSWER = 105,
     FLO_WIRE_PONG = 106,
     FLO_WIRE_TOKENS = 107,
+    FLO_WIRE_PACKED = 108,
 };
 
 /* Borrowed bytes, not NUL-terminated. */
@@ -89,6 +96,7 @@ struct flo_wire_token {
     struct flo_wire_text text; /* whole UTF-8 characters; may be empty */
     double gap;                /* top-1 minus top-2 logit */
     bool is_finite;            /* all logits were */
+    bool is_packed;    /* the packed weights are in use */
     uint64_t cpu_us;  /* computing this token: CPU time of the worker ... */
     uint64_t wall_us; /* ... and wall time */
 };
@@ -138,6 +146,13 @@ struct flo_wire_message {
         struct flo_wire_failed failed;
         struct flo_wire_stats stats;
         struct flo_wire_tokenise tokenise;
+struct flo_wire_pack {
+    uint32_t threads; /* 0: 1 */
+};
+struct flo_wire_packed {
+    uint64_t bytes; /* of the whole file */
+};
+
         struct flo_wire_tokens tokens;
     };
 };
@@ -151,6 +166,8 @@ FLO_MUST_USE int flo_wire_write(struct flo_buf *out,
 /* Read one frame from the front of `data`.  Returns its bytes and fills
  * *message (texts point into data), 0 when more bytes are needed, or
  * FLO_E_WORKER_PROTOCOL: the connection is to be closed. */
+        struct flo_wire_pack pack;
+        struct flo_wire_packed packed;
 FLO_MUST_USE ptrdiff_t flo_wire_read(const void *data, size_t bytes,
                                      struct flo_wire_message *message,
                                      struct flo_err *err);
