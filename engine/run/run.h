@@ -77,3 +77,12 @@ void flo_job_fail(struct flo_buf *out, uint32_t request,
 int flo_worker_serve(int socket, void (*opened)(int socket));
 
 #endif
+/* ---- pack.c ------------------------------------------------------ */
+
+/* Answer a PACK: the first one with the model's descriptor, which stays the
+ * caller's as the next one's.  FLO_E_NOT_BUILT, errors of a model,
+ * FLO_E_IO_... */
+FLO_MUST_USE int flo_pack_step(int fd, const struct flo_wire_message *message,
+                               struct flo_buf *out, struct flo_err *err);
+void flo_pack_end(void);
+

@@ -120,6 +120,7 @@ static const struct rule rules[] = {
     {SYS_pread64, OPENING, ALWAYS, 0, 0},
     {SYS_fcntl, OPENING, ALWAYS, 0, 0},
     {SYS_fadvise64, OPENING, ALWAYS, 0, 0},
+    {SYS_msync, OPENING, ALWAYS, 0, 0},
     {SYS_prlimit64, OPENING, IF_EQUAL, 2, 0}, /* reading only */
     {SYS_sysinfo, OPENING, ALWAYS, 0, 0},
     {SYS_sched_setaffinity, OPENING, ALWAYS, 0, 0},

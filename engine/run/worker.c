@@ -31,7 +31,8 @@ struct slot {
 
 struct worker {
     int socket;
-    int model_fd; /* came with the last bytes, or -1 */
+    int model_fd;  /* came with the last bytes, or -1 */
+    int packed_fd; /* came behind it */
     bool is_sandboxed;
     void (*opened)(int socket);
     struct flo_engine *engine;
@@ -101,6 +102,7 @@ static int open_model(struct worker *worker,
                       const struct flo_wire_message *message,
                       struct flo_err *err)
 {
+        .is_packed = info->is_packed,
     const struct flo_wire_open *in = &message->open;
     uint32_t sessions = in->sessions == 0 ? SESSIONS_DEFAULT : in->sessions;
     if (worker->engine != NULL || worker->model_fd < 0) {
@@ -126,10 +128,12 @@ static int open_model(struct worker *worker,
     }
     if (rv == 0 && worker->is_sandboxed) {
         rv = flo_sandbox_enter(FLO_SANDBOX_SERVING, err);
+        .packed_fd = worker->packed_fd < 0 ? 0 : worker->packed_fd,
     }
     if (rv < 0) {
         return rv;
     }
+    flo_fd_cleanup(&worker->packed_fd);
     if (worker->opened != NULL) {
         worker->opened(worker->socket);
     }
@@ -145,6 +149,20 @@ static int enqueue(struct worker *worker,
         return flo_fail(err, FLO_E_STATE, "no model is open");
     }
     if (worker->n_queue == QUEUE_MAX) {
+static int pack_model(struct worker *worker,
+                      const struct flo_wire_message *message,
+                      struct flo_err *err)
+{
+    if (worker->engine != NULL || worker->model_fd < 0) {
+        return flo_fail(err, FLO_E_WORKER_PROTOCOL,
+                        worker->engine != NULL ? "PACK after OPEN"
+                                               : "PACK without a descriptor");
+    }
+    int rv = flo_pack_step(worker->model_fd, message, &worker->out, err);
+    flo_fd_cleanup(&worker->model_fd);
+    return rv;
+}
+
         return flo_fail(err, FLO_E_INFER_BUSY, "%d requests wait already",
                         QUEUE_MAX);
     }
@@ -268,6 +286,9 @@ static int handle(struct worker *worker, const struct flo_wire_message *message,
         rv = tokenise(worker, message, err);
         break;
     default:
+    case FLO_WIRE_PACK:
+        rv = pack_model(worker, message, err);
+        break;
         rv = flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s is an answer",
                       flo_wire_type_name((int)message->type));
         break;
@@ -333,7 +354,7 @@ static bool step_all(struct worker *worker)
 
 /* ---- the socket -------------------------------------------------- */
 
-/* Keep the one descriptor that may come; close all others. */
+/* Keep what may come, model and packed weights; close all others. */
 static void take_descriptors(struct worker *worker, struct msghdr *head)
 {
     for (struct cmsghdr *c = CMSG_FIRSTHDR(head); c != NULL;
@@ -476,7 +497,7 @@ int flo_worker_serve(int socket, void (*opened)(int socket))
     static struct worker worker;
     struct flo_err err = {0};
     worker.socket = socket;
-    worker.model_fd = -1;
+    worker.model_fd = worker.packed_fd = -1;
     worker.opened = opened;
     worker.in.bytes_max = INPUT_BYTES_MAX;
     worker.out.bytes_max = OUTPUT_BYTES_MAX;
@@ -510,3 +531,7 @@ int flo_cmd_worker(int argc, char **argv)
     }
     return flo_worker_serve(SOCKET, NULL);
 }
+            } else if (worker->packed_fd < 0 && worker->engine == NULL) {
+                worker->packed_fd = fd;
+    flo_pack_end();
+    flo_fd_cleanup(&worker->packed_fd);
