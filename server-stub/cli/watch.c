@@ -110,6 +110,12 @@ static int verdict(const json_t *rollout, const char *wanted,
     return flo_err_why(err, "%s", flo_out_text(rollout, "reason", "no reason"));
 }
 
+/* A controller that answered before and does not now may be back soon. */
+static bool may_come_back(int rv)
+{
+    return rv == FLO_E_NET_UNREACHABLE || rv == FLO_E_NET_TIMEOUT;
+}
+
 int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
                       uint64_t timeout_ms, struct flo_err *err)
 {
@@ -118,6 +124,7 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
     char path[256];
     struct flo_buf last = {0};
     uint64_t begin = flo_now_ms();
+    bool was_there = false, is_away = false;
 
     if (!flo_name_is_valid(id)) {
         return flo_fail(err, FLO_E_ROLLOUT_ABSENT, "no rollout `%.80s`", id);
@@ -127,7 +134,20 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
         FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
         int rv = flo_api_get(cli, path, &rollout, err);
         const char *state = flo_out_text(rollout, "state", "?");
+        if (was_there && may_come_back(rv) &&
+            flo_now_ms() - begin <= timeout_ms) {
+            if (!is_away && !cli->quiet) {
+                fputs("the controller cannot be reached; trying again\n",
+                      stderr);
+                flo_buf_deinit(&last);
+            }
+            is_away = true;
+            rest();
+            continue;
+        }
         if (rv == 0) {
+            was_there = true;
+            is_away = false;
             draw(cli, rollout, &last);
         }
         bool is_over =

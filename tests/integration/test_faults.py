@@ -60,14 +60,19 @@ def test_a_device_without_controller_serves_after_its_restart(up):
     up.online(["a", "b"])
 
 
-def test_a_rollout_goes_on_when_the_controller_is_killed_in_it(up):
+def test_a_rollout_and_its_watcher_outlast_a_killed_controller(up):
     started = up.ask("rollout", "start", "tiny@2", "--phase", "1", "--phase",
                      "100%", "--soak", "1s")
+    waiting = subprocess.Popen(
+        [up.path("flotilla"), "rollout", "wait", started["id"], "--timeout",
+         "60s"], env=up.env, stderr=subprocess.PIPE, text=True)
     time.sleep(0.7)
     up.controller.send_signal(signal.SIGKILL)
     up.controller.wait()
+    time.sleep(0.4)
     up.start_controller()
-    up.cli("rollout", "wait", started["id"], "--timeout", "60s", "-q")
+    _, said = waiting.communicate(timeout=60)
+    assert waiting.returncode == 0 and "trying again" in said, said
     for device in up.devices.values():
         serves(device, "tiny@2")
 
