@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/token/pieces.h"
 #include "engine/token/unicode.h"
 
 /* Spelled like the end of an answer, whatever the metadata says. */
@@ -418,6 +419,7 @@ void flo_vocab_close(struct flo_vocab *vocab)
     free(vocab->merge_next);
     free(vocab->first_rank);
     free(vocab->specials);
+    flo_pieces_free(atomic_load(&vocab->pieces));
     free(vocab);
 }
 

@@ -2,6 +2,8 @@
 #ifndef FLOTILLA_ENGINE_VOCAB_H
 #define FLOTILLA_ENGINE_VOCAB_H
 
+#include <stdatomic.h>
+
 #include "engine/token/split.h"
 #include "engine/token/token.h"
 
@@ -51,6 +53,7 @@ struct flo_vocab {
     bool adds_space;   /* SPM: a blank before a text behind a special */
     int32_t *specials; /* control, unknown, user: longest first */
     size_t special_count;
+    _Atomic(struct flo_pieces *) pieces; /* NULL: not asked for (pieces.c) */
 };
 
 /* The rank of making token `id` from its first `left_bytes` bytes and the

@@ -1,0 +1,256 @@
+/* Grammar: one answer followed token by token. */
+#include "engine/grammar/grammar.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/grammar/matcher.h"
+#include "engine/model/internal.h"
+#include "engine/sample/sampler.h"
+#include "engine/token/vocab.h"
+
+enum {
+    ENDS_MAX = 32,
+    FORCED_BYTES_MAX = 1024,
+    GBNF_BYTES_MAX = 1 << 22,
+};
+
+struct flo_grammar {
+    const struct flo_vocab *vocab;
+    struct flo_matcher *matcher;
+    uint32_t state;
+    int32_t ends[ENDS_MAX]; /* tokens that end an answer */
+    size_t end_count;
+    struct flo_buf piece; /* of the token looked at */
+};
+
+uint64_t flo_grammar_bytes(uint32_t n_vocab)
+{
+    return sizeof(struct flo_grammar) + flo_matcher_bytes(n_vocab) +
+           FLO_GRAMMAR_NODES_MAX * sizeof(struct flo_node);
+}
+
+/* ---- opening ----------------------------------------------------------- */
+
+static int compile(enum flo_grammar_kind kind, const char *text, size_t bytes,
+                   struct flo_program *program, struct flo_err *err)
+{
+    struct flo_buf gbnf = {.bytes_max = GBNF_BYTES_MAX};
+    int rv;
+
+    if (bytes > FLO_GRAMMAR_TEXT_BYTES_MAX) {
+        return flo_fail(err, FLO_E_INFER_PARAM,
+                        "a grammar of %zu bytes, at most %u are read", bytes,
+                        FLO_GRAMMAR_TEXT_BYTES_MAX);
+    }
+    if (kind == FLO_GRAMMAR_GBNF) {
+        return flo_gbnf_compile(text, bytes, program, err);
+    }
+    if (kind != FLO_GRAMMAR_SCHEMA && kind != FLO_GRAMMAR_JSON) {
+        return flo_fail(err, FLO_E_INFER_PARAM, "no grammar of kind %d",
+                        (int)kind);
+    }
+    rv = flo_schema_to_gbnf(kind == FLO_GRAMMAR_JSON ? NULL : text, bytes,
+                            &gbnf, err);
+    if (rv == 0) {
+        rv = flo_gbnf_compile(gbnf.data, gbnf.bytes, program, err);
+        rv = rv < 0 ? flo_wrap(err, rv, "the schema as a grammar") : 0;
+    }
+    flo_buf_deinit(&gbnf);
+    return rv;
+}
+
+static int need_pieces(struct flo_engine *engine,
+                       const struct flo_pieces **pieces, struct flo_err *err)
+{
+    if (engine->vocab != NULL) {
+        return flo_vocab_pieces(engine->vocab, pieces, err);
+    }
+    if (err != NULL) {
+        *err = engine->vocab_err;
+    }
+    return flo_wrap(err, engine->vocab_err.code, "this model reads no text");
+}
+
+int flo_grammar_open(struct flo_engine *engine, enum flo_grammar_kind kind,
+                     const char *text, size_t bytes, struct flo_grammar **out,
+                     struct flo_err *err)
+{
+    struct flo_program program = {0};
+    const struct flo_pieces *pieces;
+    struct flo_grammar *g;
+    int rv = need_pieces(engine, &pieces, err);
+
+    if (rv < 0 || (rv = compile(kind, text, bytes, &program, err)) < 0) {
+        return rv;
+    }
+    g = calloc(1, sizeof(*g));
+    if (g == NULL) {
+        flo_program_deinit(&program);
+        return flo_fail(err, FLO_E_MEMORY, "a grammar");
+    }
+    rv = flo_matcher_open(&program, pieces, engine->hparams.n_vocab,
+                          &g->matcher, err);
+    if (rv < 0) {
+        free(g);
+        return rv;
+    }
+    g->vocab = engine->vocab;
+    g->piece.bytes_max = FLO_TOKEN_BYTES_MAX;
+    for (int32_t id = 0; id < flo_vocab_facts(g->vocab)->count; id++) {
+        if (flo_vocab_is_end(g->vocab, id) && g->end_count < ENDS_MAX) {
+            g->ends[g->end_count++] = id;
+        }
+    }
+    flo_grammar_reset(g);
+    *out = g;
+    return 0;
+}
+
+void flo_grammar_close(struct flo_grammar *g)
+{
+    if (g != NULL) {
+        flo_matcher_close(g->matcher);
+        flo_buf_deinit(&g->piece);
+        free(g);
+    }
+}
+
+void flo_grammar_reset(struct flo_grammar *g)
+{
+    g->state = flo_matcher_start(g->matcher);
+}
+
+/* ---- what must come ---------------------------------------------------- */
+
+/* Bytes that can only come next; a blank at their end is left to the token
+ * that the model would join it with. */
+static size_t forced_bytes(struct flo_grammar *g, char *bytes)
+{
+    struct flo_matcher *m = g->matcher;
+    uint32_t at = g->state;
+    size_t count = 0;
+
+    while (count < FORCED_BYTES_MAX && m->states[at].forced >= 0) {
+        char byte = (char)m->states[at].forced;
+        uint32_t next = flo_matcher_step(m, at, (uint8_t)byte);
+
+        if (next == FLO_STATE_DEAD || next == FLO_STATE_FULL) {
+            break;
+        }
+        bytes[count++] = byte;
+        at = next;
+    }
+    bool is_whole = flo_matcher_must_end(m, at);
+    count = flo_utf8_valid(bytes, count);
+    while (count > 0 && !is_whole && bytes[count - 1] == ' ') {
+        count--;
+    }
+    return count;
+}
+
+/* As the model would have read them in a prompt. */
+static bool tokenise(const struct flo_grammar *g, const char *bytes,
+                     size_t count, struct flo_tokens *tokens)
+{
+    return g->vocab->is_spm
+               ? flo_spm_text(g->vocab, bytes, count, false, tokens)
+               : flo_tokenize(g->vocab, bytes, count, false, tokens, NULL) == 0;
+}
+
+/* The bytes of a token; false: it shows nothing, or too much. */
+static bool read_piece(struct flo_grammar *g, int32_t token)
+{
+    g->piece.bytes = 0;
+    flo_vocab_piece(g->vocab, token, false, &g->piece);
+    return g->piece.bytes > 0 && g->piece.bytes <= FLO_PIECE_BYTES_MAX &&
+           !g->piece.failed;
+}
+
+size_t flo_grammar_forced(struct flo_grammar *g, int32_t *tokens,
+                          size_t tokens_max)
+{
+    char bytes[FORCED_BYTES_MAX];
+    struct flo_tokens found = {0};
+    size_t count = forced_bytes(g, bytes), done = 0, taken = 0;
+    bool is_fine = count > 0 && tokenise(g, bytes, count, &found);
+
+    /* What the vocabulary cannot spell so is left to sampling. */
+    while (is_fine && taken < found.count && taken < tokens_max) {
+        int32_t id = found.ids[taken];
+
+        if (!read_piece(g, id) || g->piece.bytes > count - done ||
+            memcmp(g->piece.data, bytes + done, g->piece.bytes) != 0 ||
+            !flo_matcher_walk(g->matcher, &g->state, g->piece.data,
+                              g->piece.bytes)) {
+            break;
+        }
+        done += g->piece.bytes;
+        tokens[taken++] = id;
+    }
+    flo_tokens_deinit(&found);
+    return taken;
+}
+
+/* ---- what may come ----------------------------------------------------- */
+
+/* Go behind the token; false: it does not fit. */
+static bool accept(struct flo_grammar *g, int32_t token)
+{
+    if (flo_vocab_is_end(g->vocab, token)) {
+        return g->matcher->states[g->state].may_end;
+    }
+    return read_piece(g, token) &&
+           flo_matcher_walk(g->matcher, &g->state, g->piece.data,
+                            g->piece.bytes);
+}
+
+static const uint64_t *mask_of(struct flo_grammar *g)
+{
+    bool is_new;
+    uint64_t *mask = flo_matcher_mask(g->matcher, &g->state, &is_new);
+    bool may_end = g->matcher->states[g->state].may_end;
+    uint64_t any = 0;
+
+    for (size_t i = 0; is_new && i < g->end_count; i++) {
+        uint64_t bit = 1ull << g->ends[i] % 64;
+        mask[g->ends[i] / 64] &= ~bit;
+        mask[g->ends[i] / 64] |= may_end ? bit : 0;
+    }
+    for (size_t i = 0; i < (g->matcher->n_vocab + 63) / 64; i++) {
+        any |= mask[i];
+    }
+    return any != 0 ? mask : NULL;
+}
+
+int flo_grammar_sample(struct flo_grammar *g, struct flo_sampler *sampler,
+                       const float *logits, struct flo_sample *sample,
+                       struct flo_err *err)
+{
+    /* What the model wants mostly fits; a mask is made when it does not.  The
+     * answer does not depend on which masks are there. */
+    flo_sampler_choose(sampler, logits, NULL, sample);
+    if (!accept(g, sample->token)) {
+        const uint64_t *mask = mask_of(g);
+
+        if (mask == NULL) {
+            return flo_fail(err, FLO_E_INFER_PARAM,
+                            g->matcher->is_ambiguous
+                                ? "the grammar has too many readings here"
+                                : "the grammar allows no token of this model "
+                                  "here");
+        }
+        flo_sampler_choose(sampler, logits, mask, sample);
+        if (!accept(g, sample->token)) {
+            return flo_fail(err, FLO_E_INTERNAL,
+                            "a token of the mask does not fit");
+        }
+    }
+    flo_sampler_accept(sampler, sample->token);
+    return 0;
+}
+
+bool flo_grammar_is_done(const struct flo_grammar *g)
+{
+    return flo_matcher_must_end(g->matcher, g->state);
+}

@@ -1,0 +1,359 @@
+/* Matcher: readings, stacks and states; see matcher.h. */
+#include "engine/grammar/matcher.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint32_t hash_pair(uint32_t a, uint32_t b)
+{
+    uint64_t h = ((uint64_t)a << 32 | b) * 0x9e3779b97f4a7c15u;
+
+    return (uint32_t)(h >> 32) ^ (uint32_t)(h >> 52);
+}
+
+static size_t words_of(uint32_t n_vocab)
+{
+    return ((size_t)n_vocab + 63) / 64;
+}
+
+uint64_t flo_matcher_bytes(uint32_t n_vocab)
+{
+    return sizeof(struct flo_matcher) +
+           FLO_MASKS_MAX * words_of(n_vocab) * sizeof(uint64_t);
+}
+
+/* Nothing known but the empty stack and the dead state. */
+static void clear(struct flo_matcher *m)
+{
+    memset(m->state_slots, 0, sizeof(m->state_slots));
+    memset(m->stack_slots, 0, sizeof(m->stack_slots));
+    memset(m->mask_states, 0, sizeof(m->mask_states));
+    m->state_count = 1;
+    m->stack_count = 1;
+    m->reading_count = m->step_count = 0;
+}
+
+int flo_matcher_open(struct flo_program *program,
+                     const struct flo_pieces *pieces, uint32_t n_vocab,
+                     struct flo_matcher **out, struct flo_err *err)
+{
+    /* Zeroed pages: what is never met costs nothing. */
+    struct flo_matcher *m = calloc(1, flo_matcher_bytes(n_vocab));
+
+    if (m == NULL) {
+        flo_program_deinit(program);
+        return flo_fail(err, FLO_E_MEMORY, "a grammar's states");
+    }
+    m->program = *program;
+    m->pieces = pieces;
+    m->n_vocab = n_vocab;
+    clear(m);
+    *out = m;
+    return 0;
+}
+
+void flo_matcher_close(struct flo_matcher *m)
+{
+    if (m != NULL) {
+        flo_program_deinit(&m->program);
+        free(m);
+    }
+}
+
+/* ---- stacks ------------------------------------------------------------ */
+
+/* The stack of `node` on `below`: the one that is there, or a new one; 0: no
+ * room (0 itself is the empty stack). */
+static uint32_t find_stack(struct flo_matcher *m, uint32_t node, uint32_t below)
+{
+    const uint32_t mask = FLO_COUNT(m->stack_slots) - 1;
+    uint32_t at = hash_pair(node, below) & mask;
+
+    for (; m->stack_slots[at] != 0; at = (at + 1) & mask) {
+        const struct flo_stack *s = &m->stacks[0][m->stack_slots[at]];
+        if (s->node == node && s->below == below) {
+            return m->stack_slots[at];
+        }
+    }
+    if (m->stack_count == FLO_STACKS_MAX) {
+        return 0;
+    }
+    m->stacks[0][m->stack_count] = (struct flo_stack){
+        node, below, below == 0 ? 1 : m->stacks[0][below].depth + 1};
+    m->stack_slots[at] = (uint16_t)m->stack_count;
+    return m->stack_count++;
+}
+
+/* Does the rule end at this node, whatever comes? */
+static bool is_tail(const struct flo_program *p, uint32_t node)
+{
+    const struct flo_node *n = &p->nodes[node];
+
+    for (int i = 0; i < 8 && n->kind == FLO_NODE_FORK && n->next == n->other;
+         i++) {
+        n = &p->nodes[n->next];
+    }
+    return n->kind == FLO_NODE_END;
+}
+
+/* ---- closing a set over what needs no byte ------------------------------- */
+
+struct closure {
+    struct flo_matcher *m;
+    size_t todo, found, visits;
+    bool may_end, is_full;
+};
+
+static bool visit(struct closure *c, struct flo_reading r)
+{
+    struct flo_matcher *m = c->m;
+    const uint32_t mask = FLO_COUNT(m->visited) - 1;
+    uint32_t at = hash_pair(r.node, r.stack) & mask;
+
+    for (; m->visited[at].generation == m->generation; at = (at + 1) & mask) {
+        if (m->visited[at].reading.node == r.node &&
+            m->visited[at].reading.stack == r.stack) {
+            return false;
+        }
+    }
+    if (c->visits == FLO_VISITS_MAX) {
+        m->is_ambiguous = true;
+        return false;
+    }
+    m->visited[at].reading = r;
+    m->visited[at].generation = m->generation;
+    c->visits++;
+    return true;
+}
+
+static void push(struct closure *c, uint32_t node, uint32_t stack)
+{
+    struct flo_reading r = {node, stack};
+
+    if (visit(c, r)) {
+        c->m->todo[c->todo++] = r;
+    }
+}
+
+/* A call deeper than the limit is not followed: what needs it does not fit. */
+static void call(struct closure *c, const struct flo_node *n, uint32_t stack)
+{
+    struct flo_matcher *m = c->m;
+
+    if (!is_tail(&m->program, n->next)) {
+        if (stack != 0 && m->stacks[0][stack].depth == FLO_STACK_DEPTH_MAX) {
+            return;
+        }
+        stack = find_stack(m, n->next, stack);
+        if (stack == 0) {
+            c->is_full = true;
+            return;
+        }
+    }
+    push(c, m->program.starts[n->other], stack);
+}
+
+/* Everything that is reached from what was pushed. */
+static void close_over(struct closure *c)
+{
+    struct flo_matcher *m = c->m;
+
+    while (c->todo > 0 && !c->is_full) {
+        struct flo_reading r = m->todo[--c->todo];
+        const struct flo_node *n = &m->program.nodes[r.node];
+
+        switch ((enum flo_node_kind)n->kind) {
+        case FLO_NODE_OPEN:
+            break;
+        case FLO_NODE_BYTES:
+            m->found[c->found++] = r;
+            break;
+        case FLO_NODE_FORK:
+            push(c, n->next, r.stack);
+            push(c, n->other, r.stack);
+            break;
+        case FLO_NODE_CALL:
+            call(c, n, r.stack);
+            break;
+        case FLO_NODE_END:
+            if (r.stack == 0) {
+                c->may_end = true;
+            } else {
+                push(c, m->stacks[0][r.stack].node,
+                     m->stacks[0][r.stack].below);
+            }
+            break;
+        }
+    }
+}
+
+/* ---- states -------------------------------------------------------------- */
+
+static int by_node(const void *a, const void *b)
+{
+    const struct flo_reading *x = a, *y = b;
+
+    return x->node != y->node ? (x->node > y->node) - (x->node < y->node)
+           : x->stack != y->stack
+               ? (x->stack > y->stack) - (x->stack < y->stack)
+               : 0;
+}
+
+static int forced_byte(const struct closure *c)
+{
+    const struct flo_program *p = &c->m->program;
+    int byte = -1;
+
+    for (size_t i = 0; i < c->found && !c->may_end; i++) {
+        const struct flo_node *n = &p->nodes[c->m->found[i].node];
+        if (n->first != n->last || (byte >= 0 && byte != n->first)) {
+            return -1;
+        }
+        byte = n->first;
+    }
+    return byte;
+}
+
+/* The state of the set in m->found: the one that is there, or a new one. */
+static uint32_t find_state(struct closure *c)
+{
+    struct flo_matcher *m = c->m;
+    const uint32_t mask = FLO_COUNT(m->state_slots) - 1;
+    size_t bytes = c->found * sizeof(m->found[0]);
+    uint32_t at, classes = m->program.class_count;
+
+    if (c->is_full) {
+        return FLO_STATE_FULL;
+    }
+    if (c->found == 0 && !c->may_end) {
+        return FLO_STATE_DEAD;
+    }
+    qsort(m->found, c->found, sizeof(m->found[0]), by_node);
+    at = flo_crc32c(c->may_end, m->found, bytes) & mask;
+    for (; m->state_slots[at] != 0; at = (at + 1) & mask) {
+        const struct flo_state *s = &m->states[m->state_slots[at]];
+        if (s->count == c->found && s->may_end == c->may_end &&
+            memcmp(&m->readings[s->first], m->found, bytes) == 0) {
+            return m->state_slots[at];
+        }
+    }
+    if (m->state_count == FLO_STATES_MAX ||
+        m->reading_count + c->found > FLO_READINGS_MAX ||
+        m->step_count + classes > FLO_STEPS_MAX) {
+        return FLO_STATE_FULL;
+    }
+    m->states[m->state_count] = (struct flo_state){
+        .first = m->reading_count,
+        .count = (uint16_t)c->found,
+        .steps = m->step_count,
+        .forced = (int16_t)forced_byte(c),
+        .may_end = c->may_end,
+    };
+    memcpy(&m->readings[m->reading_count], m->found, bytes);
+    memset(&m->steps[m->step_count], 0xff, classes * sizeof(m->steps[0]));
+    m->reading_count += (uint32_t)c->found;
+    m->step_count += classes;
+    m->state_slots[at] = (uint16_t)m->state_count;
+    return m->state_count++;
+}
+
+uint32_t flo_matcher_start(struct flo_matcher *m)
+{
+    struct closure c = {.m = m};
+    uint32_t state;
+
+    m->generation++;
+    push(&c, m->program.starts[m->program.root], 0);
+    close_over(&c);
+    state = find_state(&c);
+    if (state != FLO_STATE_FULL) {
+        return state;
+    }
+    clear(m);
+    return flo_matcher_start(m);
+}
+
+uint32_t flo_matcher_step(struct flo_matcher *m, uint32_t state, uint8_t byte)
+{
+    const struct flo_state *s = &m->states[state];
+    uint16_t *step = &m->steps[s->steps + m->program.class_of[byte]];
+    struct closure c = {.m = m};
+
+    if (state == FLO_STATE_DEAD || *step != FLO_STATE_FULL) {
+        return state == FLO_STATE_DEAD ? FLO_STATE_DEAD : *step;
+    }
+    m->generation++;
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct flo_reading *r = &m->readings[s->first + i];
+        const struct flo_node *n = &m->program.nodes[r->node];
+
+        if (byte >= n->first && byte <= n->last) {
+            push(&c, n->next, r->stack);
+        }
+    }
+    close_over(&c);
+    return *step = (uint16_t)find_state(&c);
+}
+
+/* ---- making room -----------------------------------------------------------
+ */
+
+/* A stack of the other table in this one. */
+static uint32_t move_stack(struct flo_matcher *m, uint32_t old)
+{
+    uint32_t chain[FLO_STACK_DEPTH_MAX + 1], depth = 0, stack = 0;
+
+    for (; old != 0; old = m->stacks[1][old].below) {
+        chain[depth++] = m->stacks[1][old].node;
+    }
+    while (depth > 0) {
+        stack = find_stack(m, chain[--depth], stack);
+    }
+    return stack;
+}
+
+uint32_t flo_matcher_drop(struct flo_matcher *m, uint32_t state)
+{
+    const struct flo_state *s = &m->states[state];
+    struct closure c = {.m = m, .found = s->count, .may_end = s->may_end};
+
+    if (state == FLO_STATE_DEAD) {
+        clear(m);
+        return state;
+    }
+    memcpy(m->found, &m->readings[s->first], s->count * sizeof(m->found[0]));
+    memcpy(m->stacks[1], m->stacks[0], sizeof(m->stacks[0]));
+    clear(m);
+    for (size_t i = 0; i < c.found; i++) {
+        m->found[i].stack = move_stack(m, m->found[i].stack);
+    }
+    return find_state(&c);
+}
+
+bool flo_matcher_walk(struct flo_matcher *m, uint32_t *state, const void *bytes,
+                      size_t count)
+{
+    const uint8_t *b = bytes;
+    uint32_t at = *state;
+
+    for (size_t i = 0; i < count; i++) {
+        uint32_t next = flo_matcher_step(m, at, b[i]);
+
+        if (next == FLO_STATE_FULL) {
+            /* From the beginning again, so that *state keeps its number. */
+            *state = flo_matcher_drop(m, *state);
+            at = *state;
+            for (size_t k = 0; k < i && at != FLO_STATE_FULL; k++) {
+                at = flo_matcher_step(m, at, b[k]);
+            }
+            next = at == FLO_STATE_FULL ? at : flo_matcher_step(m, at, b[i]);
+        }
+        if (next == FLO_STATE_DEAD || next == FLO_STATE_FULL) {
+            m->is_ambiguous = m->is_ambiguous || next == FLO_STATE_FULL;
+            return false;
+        }
+        at = next;
+    }
+    *state = at;
+    return true;
+}

@@ -1,0 +1,434 @@
+/* Grammars as texts: what a GBNF grammar or a schema takes and what not, and
+ * how a bad one is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/grammar/grammar.h"
+#include "engine/grammar/matcher.h"
+
+enum { N_VOCAB = 64, TEXTS = 12 };
+
+static struct flo_matcher *compile(const char *gbnf)
+{
+    static const struct flo_pieces none;
+    struct flo_program program = {0};
+    struct flo_matcher *matcher = NULL;
+    struct flo_err err = {0};
+
+    if (flo_gbnf_compile(gbnf, strlen(gbnf), &program, &err) < 0) {
+        fail_msg("%s\n%s", err.what, gbnf);
+    }
+    assert_int_equal(flo_matcher_open(&program, &none, N_VOCAB, &matcher, NULL),
+                     0);
+    return matcher;
+}
+
+static bool takes(struct flo_matcher *matcher, const char *text)
+{
+    uint32_t state = flo_matcher_start(matcher);
+
+    return flo_matcher_walk(matcher, &state, text, strlen(text)) &&
+           matcher->states[state].may_end;
+}
+
+/* Texts that begin with '!' must not be taken. */
+static void expect(const char *gbnf, const char *const texts[TEXTS])
+{
+    struct flo_matcher *matcher = compile(gbnf);
+
+    for (size_t i = 0; i < TEXTS && texts[i] != NULL; i++) {
+        bool is_bad = texts[i][0] == '!';
+        if (takes(matcher, texts[i] + is_bad) == is_bad) {
+            fail_msg("%s\nof\n%s", texts[i], gbnf);
+        }
+    }
+    flo_matcher_close(matcher);
+}
+
+static void expect_schema(const char *schema, const char *const texts[TEXTS])
+{
+    struct flo_buf gbnf = {0};
+    struct flo_err err = {0};
+
+    if (flo_schema_to_gbnf(schema, schema == NULL ? 0 : strlen(schema), &gbnf,
+                           &err) < 0) {
+        fail_msg("%s\n%s", err.what, schema);
+    }
+    expect(gbnf.data, texts);
+    flo_buf_deinit(&gbnf);
+}
+
+static void gbnf_texts_take_what_they_say(void **state)
+{
+    static const struct {
+        const char *gbnf, *texts[TEXTS];
+    } rows[] = {
+        {"root ::= \"yes\" | \"no\"", {"yes", "no", "!", "!y", "!yesno"}},
+        {"root ::= [a-c]+ [^a-c] # to the end\n",
+         {"abcx", "a\xc3\xa9", "!abc", "!x", "!ax!", "!a\xc3"}},
+        {"root ::= \"a\"{2,3} (\"b\" | \"c\")? rest*\nrest ::= \"-\" [0-9]",
+         {"aa", "aaa", "aab", "aaac-1-2", "!a", "!aaaa", "!aabc", "!aa-"}},
+        {"root ::= \"x\"{2} | \"y\"{2,} | \"z\"{0,1}",
+         {"xx", "yy", "yyyyy", "", "z", "!x", "!xxx", "!y", "!zz"}},
+        {"root ::= . \"\\\"\\\\\\n\\x41\\u00e9\\U0001F600\"",
+         {"q\"\\\nA\xc3\xa9\xf0\x9f\x98\x80",
+          "\xe2\x82\xac\"\\\nA\xc3\xa9"
+          "\xf0\x9f\x98\x80",
+          "!\"\\\nA"}},
+        {"root ::= (\n  \"a\"\n  |\n  \"b\"\n)\n  \n# end", {"a", "b", "!ab"}},
+        {"root ::= item (\",\" item)* |\n  \"none\"\nitem ::= [\\]\\[\\-]",
+         {"]", "[,-", "none", "!,", "!],"}},
+        {"root ::= \"(\" root \")\" | \"\"", {"", "()", "((()))", "!(()"}},
+        {"root ::= list\nlist ::= \"a\" list | \"a\"",
+         {"a",
+          "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+          "!", "!b"}},
+        {"root ::= (\"a\"* \"b\"?)*", {"", "a", "abba", "!c"}},
+        {"root ::= [\\u00e0-\\u07ff\\u3000-\\U0001F600]",
+         {"\xc3\xa0", "\xdf\xbf", "\xe4\xb8\x80", "\xf0\x9f\x98\x80", "!a",
+          "!\xf0\x9f\x98\x81", "!\xed\xa0\x80"}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        expect(rows[i].gbnf, rows[i].texts);
+    }
+}
+
+static void a_bad_gbnf_text_is_refused_with_its_place(void **state)
+{
+    static const struct {
+        const char *gbnf, *says;
+    } rows[] = {
+        {"", "no rule 'root'"},
+        {"a ::= \"x\"", "no rule 'root'"},
+        {"root ::= other", "'other' is called, but not there"},
+        {"root ::= root \"a\" | \"b\"", "'root' is left recursive"},
+        {"root ::= \"x\" | a\na ::= \"\" b\nb ::= \"y\"? a", "left recursive"},
+        {"root ::= \"abc", "line 1: a literal or class does not end"},
+        {"root ::= \"x\"\nroot ::= \"y\"", "line 2: the rule is there already"},
+        {"root ::= (\"x\"", "a group does not end"},
+        {"root ::= \"x\")", "closes no group"},
+        {"root ::= [z-a]", "upside down"},
+        {"root ::= \"\\q\"", "not known"},
+        {"root ::= \"\\ud800\"", "no character"},
+        {"root ::= \"x\"{3,1}", "{m,n}"},
+        {"root ::= \"x\"{99999}", "at most 16384"},
+        {"root ::= ((\"x\"{9000}) \"y\"){9000}", NULL},
+        {"root ::= (\"x\" \"y\"){16000} (\"z\"){0,16384} \"a\"{0,16384} "
+         "\"b\"{0,16384}",
+         "more than 65536 nodes"},
+        {"root = \"x\"", "::= is missing"},
+        {"root ::= *", "no literal, class, rule or group"},
+        {"root ::= \"\xff\"", "not UTF-8"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        struct flo_program program = {0};
+        struct flo_err err = {0};
+        int rv = flo_gbnf_compile(rows[i].gbnf, strlen(rows[i].gbnf), &program,
+                                  &err);
+
+        if (rows[i].says == NULL) {
+            assert_int_equal(rv, 0);
+            flo_program_deinit(&program);
+        } else if (rv != FLO_E_INFER_PARAM ||
+                   strstr(err.what, rows[i].says) == NULL) {
+            fail_msg("%s: %s", rows[i].gbnf, err.what);
+        }
+    }
+}
+
+static void each_type_of_a_schema_takes_its_values(void **state)
+{
+    static const struct {
+        const char *schema, *texts[TEXTS];
+    } rows[] = {
+        {"{\"type\":\"string\"}",
+         {"\"\"", "\"h\xc3\xa9 \\n\\\"\"", "!\"", "!x", "!\"\n\"", "!\"\\q\""}},
+        {"{\"type\":\"string\",\"minLength\":2,\"maxLength\":3}",
+         {"\"ab\"", "\"a\xc3\xa9z\"", "\"\\n\\t\"", "!\"a\"", "!\"abcd\""}},
+        {"{\"type\":\"integer\"}",
+         {"0", "-7", "1234567890123456", "!01", "!1.5", "!-", "!"}},
+        {"{\"type\":\"integer\",\"minimum\":-15,\"maximum\":207}",
+         {"-15", "-1", "0", "9", "10", "199", "207", "!208", "!-16", "!300",
+          "!1000"}},
+        {"{\"type\":\"integer\",\"exclusiveMinimum\":9}",
+         {"10", "99999", "!9", "!-3", "!0"}},
+        {"{\"type\":\"number\"}",
+         {"0", "-1.5", "2e10", "3.25E-7", "!.5", "!1.", "!+1", "!01"}},
+        {"{\"type\":\"number\",\"minimum\":-1,\"exclusiveMaximum\":2}",
+         {"-1", "-0.5", "0", "0.25", "1.99", "1", "!2", "!-1.5", "!2.5",
+          "!-2"}},
+        {"{\"type\":[\"boolean\",\"null\"]}",
+         {"true", "false", "null", "!0", "!tru"}},
+        {"{\"enum\":[\"red\",\"a \\\"b\\\"\",3,null,[1,{\"x\":2}]]}",
+         {"\"red\"", "\"a \\\"b\\\"\"", "3", "null", "[1, {\"x\": 2}]",
+          "!\"blue\"", "!33"}},
+        {"{\"type\":\"string\",\"enum\":[\"a\",1]}", {"\"a\"", "!1"}},
+        {"{\"const\":\"only\"}", {"\"only\"", "!\"other\""}},
+        {"{\"type\":\"string\",\"format\":\"date\"}",
+         {"\"2024-02-28\"", "\"1999-12-31\"", "!\"2024-02-30\"",
+          "!\"2024-13-01\"", "!\"2024-1-1\""}},
+        {"{\"type\":\"string\",\"format\":\"date-time\"}",
+         {"\"2024-02-28T23:59:59Z\"", "\"2024-06-30T01:02:03.5+02:00\"",
+          "!\"2024-02-28\"", "!\"2024-02-28T24:00:00Z\""}},
+        {"{\"type\":\"string\",\"format\":\"time\"}",
+         {"\"10:20:30Z\"", "!\"10:20\""}},
+        {"{\"type\":\"string\",\"format\":\"uuid\"}",
+         {"\"123e4567-e89b-12d3-a456-426614174000\"", "!\"123e4567\""}},
+        {"{\"type\":\"string\",\"pattern\":\"^[A-Z]{2,3}-\\\\d+(\\\\.x)?$\"}",
+         {"\"AB-1\"", "\"ABC-42.x\"", "!\"A-1\"", "!\"AB-\"", "!\"AB-1.y\""}},
+        {"{\"type\":\"string\",\"pattern\":\"b[^a-z]|\\\"\"}",
+         {"\"b1\"", "\"aab!cc\"", "\"x\\\"y\"", "!\"ba\"", "!\"\""}},
+        {"{\"type\":\"array\",\"items\":{\"type\":\"integer\"},\"minItems\":1,"
+         "\"maxItems\":3}",
+         {"[1]", "[1, 2, 3]", "![]", "![1,2]", "![1, 2, 3, 4]", "![1, \"a\"]"}},
+        {"{\"type\":\"array\",\"prefixItems\":[{\"type\":\"integer\"},"
+         "{\"type\":\"string\"}],\"items\":false,\"minItems\":1}",
+         {"[1]", "[1, \"a\"]", "![]", "![\"a\"]", "![1, \"a\", 2]"}},
+        {"{\"type\":\"array\",\"maxItems\":0}", {"[]", "![1]"}},
+        {"{\"type\":\"array\"}", {"[]", "[1, \"a\", {}, [null]]", "![1,]"}},
+        {"true", {"1", "{\"a\": [true]}", "\"x\"", "!x"}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        expect_schema(rows[i].schema, rows[i].texts);
+    }
+}
+
+static void objects_keep_order_and_what_is_required(void **state)
+{
+    static const struct {
+        const char *schema, *texts[TEXTS];
+    } rows[] = {
+        {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},"
+         "\"b\":{\"type\":\"boolean\"},\"c\":{\"type\":\"null\"}},"
+         "\"required\":[\"b\"],\"additionalProperties\":false}",
+         {"{\"a\": 1, \"b\": true, \"c\": null}", "{\"b\": true}",
+          "{\"a\": 1, \"b\": false}", "{\"b\": true, \"c\": null}", "!{}",
+          "!{\"a\": 1}", "!{\"b\": true, \"a\": 1}",
+          "!{\"b\": true, \"d\": 1}"}},
+        {"{\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{}}}",
+         {"{}", "{\"a\": 1}", "{\"b\": [1]}", "{\"a\": 1, \"b\": {}}",
+          "!{\"c\": 1}", "!{, \"a\": 1}"}},
+        {"{\"type\":\"object\",\"additionalProperties\":{\"type\":\"integer\"}"
+         "}",
+         {"{}", "{\"x\": 1}", "{\"x\": 1, \"\": 2}", "!{\"x\": \"a\"}"}},
+        {"{\"type\":\"object\",\"properties\":{\"ab\":{\"type\":\"integer\"},"
+         "\"ac\":{\"type\":\"integer\"}},\"additionalProperties\":"
+         "{\"type\":\"string\"}}",
+         {"{\"ab\": 1}", "{\"a\": \"x\"}", "{\"abc\": \"x\", \"z\": \"\"}",
+          "{\"ab\": 1, \"ac\": 2, \"ad\": \"\"}", "!{\"ab\": \"x\"}",
+          "!{\"x\": 1}", "!{\"ac\": \"\"}"}},
+        {"{\"type\":\"object\",\"required\":[\"x\"]}",
+         {"{\"x\": 1}", "{\"x\": [], \"y\": 1}", "!{}", "!{\"y\": 1}"}},
+        {"{\"type\":\"object\",\"properties\":{}}", {"{}", "!{\"a\": 1}"}},
+        {"{\"$ref\":\"#/$defs/node\",\"$defs\":{\"node\":{\"type\":\"object\","
+         "\"properties\":{\"v\":{\"type\":\"integer\"},\"next\":{\"anyOf\":"
+         "[{\"$ref\":\"#/$defs/node\"},{\"type\":\"null\"}]}},"
+         "\"required\":[\"v\",\"next\"]}}}",
+         {"{\"v\": 1, \"next\": null}",
+          "{\"v\": 1, \"next\": {\"v\": 2, \"next\": null}}",
+          "!{\"v\": 1, \"next\": 2}", "!{\"v\": 1}"}},
+        {"{\"allOf\":[{\"properties\":{\"a\":{\"type\":\"integer\"}},"
+         "\"required\":[\"a\"]},{\"$ref\":\"#/definitions/b\"}],"
+         "\"definitions\":{\"b\":{\"type\":\"object\",\"properties\":"
+         "{\"b\":{\"const\":1}},\"required\":[\"b\"]}}}",
+         {"{\"a\": 5, \"b\": 1}", "!{\"a\": 5}", "!{\"b\": 1}"}},
+        {"{\"type\":\"object\",\"properties\":{\"k\":{\"type\":\"string\"}},"
+         "\"required\":[\"k\"],\"anyOf\":[{\"properties\":{\"k\":{\"const\":"
+         "\"x\"}}},{\"properties\":{\"k\":{\"maxLength\":1}}}]}",
+         {"{\"k\": \"a\"}", "!{\"k\": \"xy\"}", "!{}"}},
+        {"{\"oneOf\":[{\"type\":\"object\",\"properties\":{\"t\":{\"const\":"
+         "\"a\"}},\"required\":[\"t\"]},{\"type\":\"object\",\"properties\":"
+         "{\"t\":{\"const\":\"b\"}},\"required\":[\"t\"]},{\"type\":\"null\"}]"
+         "}",
+         {"{\"t\": \"a\"}", "{\"t\": \"b\"}", "null", "!{\"t\": \"c\"}"}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        expect_schema(rows[i].schema, rows[i].texts);
+    }
+}
+
+static void any_object_takes_json_with_blanks(void **state)
+{
+    static const char *const texts[TEXTS] = {
+        "{}",
+        "{\"a\":1}",
+        "{\n  \"a\": [1, {\"b\": null}]\n}",
+        "!",
+        "![]",
+        "!{\"a\"}",
+        "!{\"a\":1,}",
+        "!{\"a\":1} {}",
+        "!{a:1}",
+        "!{\"a\":1",
+        "!{\"a\":\"\\u\"}"};
+
+    (void)state;
+    expect_schema(NULL, texts);
+}
+
+static void a_bad_schema_is_refused_with_its_pointer(void **state)
+{
+    static const struct {
+        const char *schema, *says;
+    } rows[] = {
+        {"", "no JSON at byte 0"},
+        {"{\"type\":}", "no JSON at byte 8"},
+        {"{} x", "no JSON at byte 3"},
+        {"[]", "schema /: no schema"},
+        {"false", "schema /: no schema"},
+        {"{\"type\":\"text\"}", "schema /type: 'text' is no type"},
+        {"{\"properties\":{\"a\":{\"type\":\"integer\",\"multipleOf\":5}}}",
+         "schema /properties/a/multipleOf: is not supported"},
+        {"{\"properties\":{\"a\":{\"items\":{\"not\":{}}}}}",
+         "schema /properties/a/items/not: is not supported"},
+        {"{\"type\":\"object\",\"patternProperties\":{}}",
+         "/patternProperties: is not supported"},
+        {"{\"if\":{}}", "schema /if: is not supported"},
+        {"{\"$ref\":\"http://x/y\"}", "schema /$ref: 'http://x/y'"},
+        {"{\"$ref\":\"#/$defs/none\"}", "schema /$ref: '#/$defs/none'"},
+        {"{\"$ref\":\"#\"}", "schema /$ref: leads back to itself"},
+        {"{\"enum\":[]}", "schema /enum: has no value"},
+        {"{\"type\":\"integer\",\"enum\":[\"a\"]}", "/enum: has no value"},
+        {"{\"enum\":[1],\"minimum\":2}", "beside 'minimum'"},
+        {"{\"type\":\"integer\",\"minimum\":3,\"maximum\":2}", "/minimum: no"},
+        {"{\"type\":\"number\",\"minimum\":0.5}", "/minimum: other than"},
+        {"{\"type\":\"string\",\"pattern\":\"(?=a)\"}", "/pattern: only"},
+        {"{\"type\":\"string\",\"pattern\":\"(\"}", "/pattern: only"},
+        {"{\"type\":\"string\",\"pattern\":\"\\\\bx\"}", "/pattern: only"},
+        {"{\"type\":\"string\",\"pattern\":\"x\",\"maxLength\":2}",
+         "/pattern: beside a length"},
+        {"{\"type\":\"string\",\"format\":\"uri\"}", "/format: 'uri'"},
+        {"{\"type\":\"string\",\"minLength\":-1}", "/minLength: must be"},
+        {"{\"type\":\"array\",\"minItems\":3,\"maxItems\":2}", "/maxItems"},
+        {"{\"type\":\"array\",\"uniqueItems\":true}",
+         "/uniqueItems: is not supported"},
+        {"{\"anyOf\":[]}", "schema /anyOf: must be a list"},
+        {"{\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"number\"}]}",
+         "/oneOf: alternatives that may hold together"},
+        {"{\"allOf\":[{\"minimum\":1},{\"minimum\":2}]}",
+         "two different 'minimum'"},
+        {"{\"additionalProperties\":false,\"properties\":{\"a\":{}},"
+         "\"required\":[\"b\"]}",
+         "/required: 'b' is not among"},
+        {"{\"anyOf\":[{\"$ref\":\"#\"}]}", "left recursive"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        struct flo_buf gbnf = {0};
+        struct flo_program program = {0};
+        struct flo_err err = {0};
+        int rv = flo_schema_to_gbnf(rows[i].schema, strlen(rows[i].schema),
+                                    &gbnf, &err);
+
+        if (rv == 0) {
+            rv = flo_gbnf_compile(gbnf.data, gbnf.bytes, &program, &err);
+            flo_program_deinit(&program);
+        }
+        if (rv != FLO_E_INFER_PARAM || strstr(err.what, rows[i].says) == NULL) {
+            fail_msg("%s: %d %s", rows[i].schema, rv, err.what);
+        }
+        flo_buf_deinit(&gbnf);
+    }
+}
+
+static void one_continuation_is_forced(void **state)
+{
+    struct flo_matcher *m = compile("root ::= \"ab\" [cd] \"ef\" \"g\"?");
+    uint32_t at = flo_matcher_start(m);
+
+    (void)state;
+    assert_int_equal(m->states[at].forced, 'a');
+    assert_true(flo_matcher_walk(m, &at, "ab", 2));
+    assert_int_equal(m->states[at].forced, -1);
+    assert_true(flo_matcher_walk(m, &at, "ce", 2));
+    assert_int_equal(m->states[at].forced, 'f');
+    assert_true(flo_matcher_walk(m, &at, "f", 1));
+    assert_int_equal(m->states[at].forced, -1); /* it may end here */
+    assert_false(flo_matcher_must_end(m, at));
+    assert_true(flo_matcher_walk(m, &at, "g", 1));
+    assert_true(flo_matcher_must_end(m, at));
+    flo_matcher_close(m);
+}
+
+/* 2,000 readings of every text: equal ones are one. */
+static void ambiguity_costs_no_more_than_one_reading(void **state)
+{
+    struct flo_matcher *m =
+        compile("root ::= (a | b | c)*\na ::= \"x\"+\nb ::= \"x\" \"x\"?\n"
+                "c ::= (\"x\" | \"xx\" | \"xxx\")*");
+    char text[4096];
+    uint32_t at = flo_matcher_start(m);
+
+    (void)state;
+    memset(text, 'x', sizeof(text));
+    assert_true(flo_matcher_walk(m, &at, text, sizeof(text)));
+    assert_true(m->state_count < 20);
+    assert_false(m->is_ambiguous);
+    flo_matcher_close(m);
+}
+
+static void room_is_made_when_states_run_out(void **state)
+{
+    struct flo_matcher *m = compile("root ::= [a-z]{0,9000} \"!\"");
+    uint32_t at = flo_matcher_start(m);
+
+    (void)state;
+    for (int i = 0; i < 9000; i++) {
+        assert_true(flo_matcher_walk(m, &at, "q", 1));
+    }
+    assert_int_equal(m->states[at].forced, '!');
+    assert_false(flo_matcher_walk(m, &at, "q", 1));
+    assert_true(flo_matcher_walk(m, &at, "!", 1));
+    assert_true(flo_matcher_must_end(m, at));
+    flo_matcher_close(m);
+}
+
+static void nesting_beyond_the_limit_does_not_fit(void **state)
+{
+    struct flo_matcher *m = compile("root ::= \"(\" root \")\" | \"x\"");
+    uint32_t at = flo_matcher_start(m);
+    int depth = 0;
+
+    (void)state;
+    while (depth < 5000 && flo_matcher_walk(m, &at, "(", 1)) {
+        depth++;
+    }
+    assert_in_range(depth, 100, 200);
+    assert_true(flo_matcher_walk(m, &at, "x", 1));
+    for (int i = 0; i < depth; i++) {
+        assert_true(flo_matcher_walk(m, &at, ")", 1));
+    }
+    assert_true(flo_matcher_must_end(m, at));
+    flo_matcher_close(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gbnf_texts_take_what_they_say),
+        cmocka_unit_test(a_bad_gbnf_text_is_refused_with_its_place),
+        cmocka_unit_test(each_type_of_a_schema_takes_its_values),
+        cmocka_unit_test(objects_keep_order_and_what_is_required),
+        cmocka_unit_test(any_object_takes_json_with_blanks),
+        cmocka_unit_test(a_bad_schema_is_refused_with_its_pointer),
+        cmocka_unit_test(one_continuation_is_forced),
+        cmocka_unit_test(ambiguity_costs_no_more_than_one_reading),
+        cmocka_unit_test(room_is_made_when_states_run_out),
+        cmocka_unit_test(nesting_beyond_the_limit_does_not_fit),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
