@@ -19,7 +19,13 @@ struct row {
 };
 
 /* Tags of the fields that repeat; rows use 1..63. */
-enum { TAG_ROLE = 100, TAG_CONTENT = 101, TAG_STOP = 102 };
+enum {
+    TAG_ROLE = 100,
+    TAG_CONTENT = 101,
+    TAG_STOP = 102,
+    TAG_INPUT = 103,
+    TAG_INPUT_TOKENS = 104,
+};
 
 #define ROW(tag, kind, type, field)                                            \
     {                                                                          \
@@ -46,6 +52,9 @@ static const struct row rows_generate[] = {
     ROW(10, KIND_REAL, generate, repeat_penalty),
     ROW(11, KIND_U32, generate, top_k),
     ROW(12, KIND_U64, generate, seed),
+    ROW(20, KIND_U32, generate, logprobs),
+    ROW(13, KIND_BOOL, generate, shifts),
+    ROW(14, KIND_BOOL, generate, no_drafts),
 };
 
 static const struct row rows_ready[] = {
@@ -66,14 +75,14 @@ static const struct row rows_ready[] = {
     ROW(15, KIND_U64, ready, load_us),
     ROW(16, KIND_BOOL, ready, has_vocabulary),
     ROW(17, KIND_BOOL, ready, is_sandboxed),
+    ROW(18, KIND_BOOL, ready, is_packed),
 };
 
-    ROW(18, KIND_BOOL, ready, is_packed),
 static const struct row rows_token[] = {
     ROW(1, KIND_U32, token, index),      ROW(2, KIND_U32, token, token),
     ROW(3, KIND_TEXT, token, text),      ROW(4, KIND_REAL, token, gap),
     ROW(5, KIND_BOOL, token, is_finite), ROW(6, KIND_U64, token, cpu_us),
-    ROW(7, KIND_U64, token, wall_us),
+    ROW(7, KIND_U64, token, wall_us),    ROW(20, KIND_TEXT, token, logprobs),
 };
 
 static const struct row rows_done[] = {
@@ -85,6 +94,11 @@ static const struct row rows_done[] = {
     ROW(6, KIND_U64, done, queue_us),
     ROW(7, KIND_U64, done, prompt_cpu_us),
     ROW(8, KIND_U64, done, prompt_wall_us),
+    ROW(9, KIND_U32, done, cached_tokens),
+    ROW(10, KIND_U64, done, first_us),
+    ROW(11, KIND_U64, done, answer_us),
+    ROW(12, KIND_U32, done, guessed),
+    ROW(13, KIND_U32, done, guessed_right),
 };
 
 static const struct row rows_failed[] = {
@@ -111,13 +125,20 @@ static const struct row rows_tokens[] = {
     ROW(1, KIND_TEXT, tokens, tokens),
 };
 
-static const struct shape {
-    int type;
-    const char *name;
-    const struct row *rows;
-    size_t n_rows;
-} shapes[] = {
-    {FLO_WIRE_OPEN, "OPEN", rows_open, FLO_COUNT(rows_open)},
+static const struct row rows_string[] = {
+    ROW(1, KIND_TEXT, string, text),
+};
+
+static const struct row rows_embed[] = {
+    ROW(1, KIND_BOOL, embed, takes_last),
+};
+
+static const struct row rows_embedding[] = {
+    ROW(1, KIND_U32, embedding, index),
+    ROW(2, KIND_U32, embedding, tokens_in),
+    ROW(3, KIND_TEXT, embedding, vector),
+};
+
 static const struct row rows_pack[] = {
     ROW(1, KIND_U32, pack, threads),
 };
@@ -126,11 +147,22 @@ static const struct row rows_packed[] = {
     ROW(1, KIND_U64, packed, bytes),
 };
 
+static const struct shape {
+    int type;
+    const char *name;
+    const struct row *rows;
+    size_t n_rows;
+} shapes[] = {
+    {FLO_WIRE_OPEN, "OPEN", rows_open, FLO_COUNT(rows_open)},
     {FLO_WIRE_GENERATE, "GENERATE", rows_generate, FLO_COUNT(rows_generate)},
     {FLO_WIRE_CANCEL, "CANCEL", NULL, 0},
     {FLO_WIRE_STATS, "STATS", NULL, 0},
     {FLO_WIRE_PING, "PING", NULL, 0},
     {FLO_WIRE_TOKENISE, "TOKENISE", rows_tokenise, FLO_COUNT(rows_tokenise)},
+    {FLO_WIRE_PACK, "PACK", rows_pack, FLO_COUNT(rows_pack)},
+    {FLO_WIRE_PACKED, "PACKED", rows_packed, FLO_COUNT(rows_packed)},
+    {FLO_WIRE_DETOKENISE, "DETOKENISE", rows_tokens, FLO_COUNT(rows_tokens)},
+    {FLO_WIRE_EMBED, "EMBED", rows_embed, FLO_COUNT(rows_embed)},
     {FLO_WIRE_READY, "READY", rows_ready, FLO_COUNT(rows_ready)},
     {FLO_WIRE_TOKEN, "TOKEN", rows_token, FLO_COUNT(rows_token)},
     {FLO_WIRE_DONE, "DONE", rows_done, FLO_COUNT(rows_done)},
@@ -138,8 +170,9 @@ static const struct row rows_packed[] = {
     {FLO_WIRE_STATS_ANSWER, "STATS", rows_stats, FLO_COUNT(rows_stats)},
     {FLO_WIRE_PONG, "PONG", NULL, 0},
     {FLO_WIRE_TOKENS, "TOKENS", rows_tokens, FLO_COUNT(rows_tokens)},
-    {FLO_WIRE_PACK, "PACK", rows_pack, FLO_COUNT(rows_pack)},
-    {FLO_WIRE_PACKED, "PACKED", rows_packed, FLO_COUNT(rows_packed)},
+    {FLO_WIRE_TEXT, "TEXT", rows_string, FLO_COUNT(rows_string)},
+    {FLO_WIRE_EMBEDDING, "EMBEDDING", rows_embedding,
+     FLO_COUNT(rows_embedding)},
 };
 
 static const struct shape *shape_of(int type)
@@ -228,6 +261,15 @@ static void put_repeated(struct flo_buf *out,
     }
 }
 
+static void put_inputs(struct flo_buf *out, const struct flo_wire_embed *embed)
+{
+    for (uint32_t i = 0; i < embed->n_inputs; i++) {
+        put_field(out,
+                  embed->inputs[i].is_tokens ? TAG_INPUT_TOKENS : TAG_INPUT,
+                  embed->inputs[i].data.data, embed->inputs[i].data.bytes);
+    }
+}
+
 int flo_wire_write(struct flo_buf *out, const struct flo_wire_message *message,
                    struct flo_err *err)
 {
@@ -244,6 +286,9 @@ int flo_wire_write(struct flo_buf *out, const struct flo_wire_message *message,
     }
     if (message->type == FLO_WIRE_GENERATE) {
         put_repeated(out, &message->generate);
+    }
+    if (message->type == FLO_WIRE_EMBED) {
+        put_inputs(out, &message->embed);
     }
     size_t payload = out->bytes - start - sizeof(head);
     if (out->failed) {
@@ -332,6 +377,20 @@ static bool read_repeated(struct flo_wire_generate *generate, uint16_t tag,
     return true;
 }
 
+static bool read_input(struct flo_wire_embed *embed, uint16_t tag,
+                       const char *data, size_t bytes)
+{
+    if (tag != TAG_INPUT && tag != TAG_INPUT_TOKENS) {
+        return true;
+    }
+    if (embed->n_inputs == FLO_WIRE_INPUTS_MAX) {
+        return false;
+    }
+    embed->inputs[embed->n_inputs].data = (struct flo_wire_text){data, bytes};
+    embed->inputs[embed->n_inputs++].is_tokens = tag == TAG_INPUT_TOKENS;
+    return true;
+}
+
 static int read_fields(const struct shape *shape, const char *data,
                        size_t bytes, struct flo_wire_message *message,
                        struct flo_err *err)
@@ -366,6 +425,10 @@ static int read_fields(const struct shape *shape, const char *data,
             !read_repeated(&message->generate, tag, data, length,
                            &in_message)) {
             return broken(err, shape->name, "messages or stops do not fit");
+        }
+        if (shape->type == FLO_WIRE_EMBED &&
+            !read_input(&message->embed, tag, data, length)) {
+            return broken(err, shape->name, "more than 256 inputs");
         }
         data += length;
         bytes -= length;

@@ -19,6 +19,8 @@
 #define FLO_WIRE_PAYLOAD_BYTES_MAX (1u << 20)
 #define FLO_WIRE_MESSAGES_MAX 256 /* of one conversation */
 #define FLO_WIRE_STOPS_MAX 8
+#define FLO_WIRE_INPUTS_MAX 256 /* of one EMBED */
+#define FLO_WIRE_LOGPROBS_MAX 20
 #define FLO_WIRE_STOP_BYTES_MAX 256
 #define FLO_WIRE_TEXT_BYTES_MAX (FLO_WIRE_PAYLOAD_BYTES_MAX - 4096)
 
@@ -30,12 +32,14 @@ enum flo_wire_type {
     FLO_WIRE_CANCEL = 3,   /* of the request id; DONE follows all the same */
     FLO_WIRE_STATS = 4,
     FLO_WIRE_PING = 5,
-    FLO_WIRE_TOKENISE = 6, /* answered by TOKENS or FAILED */
-    FLO_WIRE_PACK = 7,     /* in place of OPEN: with the model's descriptor,
-                              answered by PACKED: the room needed; then with
-                              that of a file of so many bytes, to be filled:
-                              PACKED again.  FAILED: not.built where this
-                              machine's kernel reads no packed weights */
+    FLO_WIRE_TOKENISE = 6,   /* answered by TOKENS or FAILED */
+    FLO_WIRE_PACK = 7,       /* in place of OPEN: with the model's descriptor,
+                                answered by PACKED: the room needed; then with
+                                that of a file of so many bytes, to be filled:
+                                PACKED again.  FAILED: not.built where this
+                                machine's kernel reads no packed weights */
+    FLO_WIRE_DETOKENISE = 8, /* answered by TEXT or FAILED */
+    FLO_WIRE_EMBED = 9,      /* answered by EMBEDDING..., then DONE or FAILED */
     /* engine -> agent */
     FLO_WIRE_READY = 101,
     FLO_WIRE_TOKEN = 102,
@@ -45,6 +49,8 @@ enum flo_wire_type {
     FLO_WIRE_PONG = 106,
     FLO_WIRE_TOKENS = 107,
     FLO_WIRE_PACKED = 108,
+    FLO_WIRE_TEXT = 109,
+    FLO_WIRE_EMBEDDING = 110,
 };
 
 /* Borrowed bytes, not NUL-terminated. */
@@ -60,7 +66,12 @@ struct flo_wire_open {
     uint64_t memory_bytes_max;
 };
 
-enum flo_wire_priority { FLO_WIRE_USER = 0, FLO_WIRE_PROBE = 1 };
+enum flo_wire_priority {
+    FLO_WIRE_USER = 0, /* somebody waits: before all others */
+    FLO_WIRE_PROBE =
+        1, /* can wait; computed alone, so that times are its own */
+    FLO_WIRE_BATCH = 2, /* can wait */
+};
 
 /* One of messages, prompt and tokens says what to continue. */
 struct flo_wire_generate {
@@ -74,6 +85,10 @@ struct flo_wire_generate {
     uint32_t max_tokens;         /* 0: until the context is full */
     uint32_t priority;           /* enum flo_wire_priority */
     bool ignores_end;            /* go on behind end tokens (timing runs) */
+    bool shifts;       /* full context: drop the older half behind the system's
+                          turn and go on until max_tokens */
+    bool no_drafts;    /* no guesses of next tokens (they change no answer) */
+    uint32_t logprobs; /* 0: none; 1 + how many of the likeliest are told */
     double temperature, top_p, min_p, repeat_penalty;
     uint32_t top_k;
     uint64_t seed;
@@ -88,15 +103,16 @@ struct flo_wire_ready {
     uint64_t vocabulary_bytes, load_us;
     bool has_vocabulary;
     bool is_sandboxed; /* false: this kernel has no filter */
+    bool is_packed;    /* the packed weights are in use */
 };
 
 struct flo_wire_token {
-    uint32_t index;            /* from 0; an end token is not sent */
-    uint32_t token;            /* the id */
-    struct flo_wire_text text; /* whole UTF-8 characters; may be empty */
-    double gap;                /* top-1 minus top-2 logit */
-    bool is_finite;            /* all logits were */
-    bool is_packed;    /* the packed weights are in use */
+    uint32_t index;                /* from 0; an end token is not sent */
+    uint32_t token;                /* the id */
+    struct flo_wire_text text;     /* whole UTF-8 characters; may be empty */
+    double gap;                    /* top-1 minus top-2 logit */
+    bool is_finite;                /* all logits were */
+    struct flo_wire_text logprobs; /* flo_wire_logprob_next(); empty: none */
     uint64_t cpu_us;  /* computing this token: CPU time of the worker ... */
     uint64_t wall_us; /* ... and wall time */
 };
@@ -113,6 +129,10 @@ struct flo_wire_done {
     uint32_t nonfinite; /* tokens with a logit that is NaN or infinite */
     uint64_t queue_us;  /* waited for a session */
     uint64_t prompt_cpu_us, prompt_wall_us;
+    uint32_t cached_tokens; /* of tokens_in, taken from another request */
+    uint64_t first_us;      /* from the request's arrival to its first token */
+    uint64_t answer_us;     /* from the first token to the end */
+    uint32_t guessed, guessed_right; /* tokens computed as drafts */
 };
 
 struct flo_wire_failed {
@@ -130,8 +150,32 @@ struct flo_wire_tokenise {
     struct flo_wire_text text;
     bool reads_special;
 };
-struct flo_wire_tokens {
+struct flo_wire_tokens {         /* TOKENS, DETOKENISE */
     struct flo_wire_text tokens; /* i32 little-endian each */
+};
+struct flo_wire_string {
+    struct flo_wire_text text;
+};
+
+struct flo_wire_embed {
+    uint32_t n_inputs;
+    struct {
+        struct flo_wire_text data; /* text, or i32 little-endian each */
+        bool is_tokens;
+    } inputs[FLO_WIRE_INPUTS_MAX];
+    bool takes_last; /* the last token's state, not the mean of all */
+};
+struct flo_wire_embedding { /* one input's, in their order */
+    uint32_t index;
+    uint32_t tokens_in;
+    struct flo_wire_text vector; /* f32 little-endian each, of length 1 */
+};
+
+struct flo_wire_pack {
+    uint32_t threads; /* 0: 1 */
+};
+struct flo_wire_packed {
+    uint64_t bytes; /* of the whole file */
 };
 
 struct flo_wire_message {
@@ -146,16 +190,28 @@ struct flo_wire_message {
         struct flo_wire_failed failed;
         struct flo_wire_stats stats;
         struct flo_wire_tokenise tokenise;
-struct flo_wire_pack {
-    uint32_t threads; /* 0: 1 */
-};
-struct flo_wire_packed {
-    uint64_t bytes; /* of the whole file */
-};
-
         struct flo_wire_tokens tokens;
+        struct flo_wire_string string;
+        struct flo_wire_embed embed;
+        struct flo_wire_embedding embedding;
+        struct flo_wire_pack pack;
+        struct flo_wire_packed packed;
     };
 };
+
+/* One of a token's log-probabilities: first the token's own, then those of
+ * the likeliest.  In a TOKEN each is u32 token, f32, u32 bytes, bytes. */
+struct flo_wire_logprob {
+    uint32_t token;
+    float logprob;
+    struct flo_wire_text text; /* the bytes it stands for, of any kind */
+};
+void flo_wire_logprob_add(struct flo_buf *out,
+                          const struct flo_wire_logprob *logprob);
+/* The first of `rest`, which moves on.  false: there is none; when bytes are
+ * left then, they are no list. */
+bool flo_wire_logprob_next(struct flo_wire_text *rest,
+                           struct flo_wire_logprob *logprob);
 
 /* Append one frame.  FLO_E_REST_TOO_LARGE when the payload would pass 1 MiB;
  * nothing is appended then.  FLO_E_MEMORY when the buffer is full. */
@@ -166,8 +222,6 @@ FLO_MUST_USE int flo_wire_write(struct flo_buf *out,
 /* Read one frame from the front of `data`.  Returns its bytes and fills
  * *message (texts point into data), 0 when more bytes are needed, or
  * FLO_E_WORKER_PROTOCOL: the connection is to be closed. */
-        struct flo_wire_pack pack;
-        struct flo_wire_packed packed;
 FLO_MUST_USE ptrdiff_t flo_wire_read(const void *data, size_t bytes,
                                      struct flo_wire_message *message,
                                      struct flo_err *err);

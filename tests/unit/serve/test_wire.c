@@ -59,6 +59,64 @@ static void a_request_comes_back_as_it_was(void **state)
     flo_buf_deinit(&out);
 }
 
+static void texts_to_embed_come_back_in_their_order(void **state)
+{
+    struct flo_buf out = {0};
+    struct flo_wire_message in = {.type = FLO_WIRE_EMBED, .request = 3}, got;
+    (void)state;
+    in.embed.takes_last = true;
+    in.embed.n_inputs = 3;
+    in.embed.inputs[0].data = TEXT("one");
+    in.embed.inputs[1].data = TEXT("\1\0\0\0");
+    in.embed.inputs[1].is_tokens = true;
+    in.embed.inputs[2].data = TEXT("");
+    assert_int_equal(flo_wire_write(&out, &in, NULL), 0);
+    assert_int_equal(flo_wire_read(out.data, out.bytes, &got, NULL),
+                     (ptrdiff_t)out.bytes);
+    assert_int_equal(got.embed.n_inputs, 3);
+    assert_true(got.embed.takes_last);
+    assert_true(same(got.embed.inputs[0].data, "one"));
+    assert_true(got.embed.inputs[1].is_tokens);
+    assert_int_equal(got.embed.inputs[1].data.bytes, 4);
+    assert_false(got.embed.inputs[2].is_tokens);
+    assert_int_equal(got.embed.inputs[2].data.bytes, 0);
+    out.bytes = 0;
+    in.embed.n_inputs = FLO_WIRE_INPUTS_MAX;
+    assert_int_equal(flo_wire_write(&out, &in, NULL), 0);
+    char *more = malloc(out.bytes + 6); /* one input more than there may be */
+    assert_non_null(more);
+    memcpy(more, out.data, out.bytes);
+    memcpy(more + out.bytes, "\x67\0\0\0\0\0", 6);
+    flo_put_u32(more + 4, (uint32_t)(out.bytes + 6 - FLO_WIRE_HEAD_BYTES));
+    assert_int_equal(flo_wire_read(more, out.bytes + 6, &got, NULL),
+                     FLO_E_WORKER_PROTOCOL);
+    free(more);
+    flo_buf_deinit(&out);
+}
+
+static void log_probabilities_are_read_as_far_as_they_are_whole(void **state)
+{
+    struct flo_buf out = {0};
+    struct flo_wire_logprob one = {7, -0.5f, TEXT("a\xff")}, got;
+    (void)state;
+    flo_wire_logprob_add(&out, &one);
+    one = (struct flo_wire_logprob){.token = 9, .logprob = -9999.0f};
+    flo_wire_logprob_add(&out, &one);
+    for (size_t bytes = 0; bytes <= out.bytes; bytes++) {
+        struct flo_wire_text rest = {out.data, bytes};
+        int count = 0;
+        while (flo_wire_logprob_next(&rest, &got)) {
+            count++;
+        }
+        assert_int_equal(count, bytes < 14 ? 0 : bytes < 26 ? 1 : 2);
+        assert_int_equal(rest.bytes == 0,
+                         bytes == 0 || bytes == 14 || bytes == 26);
+    }
+    assert_int_equal(got.token, 9);
+    assert_true(got.logprob == -9999.0f);
+    flo_buf_deinit(&out);
+}
+
 static void an_error_keeps_its_code(void **state)
 {
     struct flo_buf out = {0};
@@ -158,6 +216,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_comes_back_as_it_was),
+        cmocka_unit_test(texts_to_embed_come_back_in_their_order),
+        cmocka_unit_test(log_probabilities_are_read_as_far_as_they_are_whole),
         cmocka_unit_test(an_error_keeps_its_code),
         cmocka_unit_test(a_cut_frame_waits_for_the_rest),
         cmocka_unit_test(every_flipped_byte_is_read_or_refused),
