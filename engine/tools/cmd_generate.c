@@ -30,20 +30,29 @@ static int print_token(const struct generate *g, struct flo_engine *engine,
 
 static int loop(const struct generate *g, struct flo_engine *engine,
                 struct flo_session *session, struct flo_sampler *sampler,
-                struct flo_err *err)
+                struct flo_grammar *grammar, struct flo_err *err)
 {
-    struct flo_sample sample;
-    int rv = 0;
+    struct flo_tool_next next;
+    uint64_t made = 0;
+    int rv =
+        flo_tool_next(grammar, sampler, session, g->tool.count, &next, err);
 
-    for (uint64_t i = 0; rv == 0 && i < g->tool.count; i++) {
-        flo_sampler_sample(sampler, flo_session_logits(session), &sample);
-        if (g->stops && flo_engine_is_end(engine, sample.token)) {
+    while (rv == 0 && next.count > 0) {
+        if ((g->stops || grammar != NULL) &&
+            flo_engine_is_end(engine, next.tokens[0])) {
             break;
         }
-        rv = print_token(g, engine, sample.token, i == 0, err);
-        if (rv == 0 && i + 1 < g->tool.count) {
-            rv = flo_session_decode(session, &sample.token, 1, FLO_LOGITS_LAST,
-                                    err);
+        for (size_t i = 0; rv == 0 && i < next.count; i++) {
+            rv = print_token(g, engine, next.tokens[i], made++ == 0, err);
+        }
+        if (rv == 0 && made < g->tool.count &&
+            (grammar == NULL || !flo_grammar_is_done(grammar))) {
+            rv = flo_session_decode(session, next.tokens, next.count,
+                                    FLO_LOGITS_LAST, err);
+        }
+        if (rv == 0) {
+            rv = flo_tool_next(grammar, sampler, session, g->tool.count - made,
+                               &next, err);
         }
     }
     putchar('\n');
@@ -55,13 +64,14 @@ static int generate(const struct generate *g, struct flo_err *err)
     struct flo_engine *engine = NULL;
     struct flo_session *session = NULL;
     struct flo_sampler *sampler = NULL;
+    struct flo_grammar *grammar = NULL;
     struct flo_sampling sampling;
     int32_t *tokens = NULL;
     size_t count = 0;
     enum flo_vocabulary vocabulary = FLO_VOCABULARY_NONE;
     int rv = 0;
 
-    if (!g->prints_ids) {
+    if (!g->prints_ids || g->tool.grammar != NULL || g->tool.schema != NULL) {
         vocabulary = FLO_VOCABULARY_NEEDED;
     } else if (g->stops) {
         vocabulary = FLO_VOCABULARY_IF_KNOWN;
@@ -70,7 +80,8 @@ static int generate(const struct generate *g, struct flo_err *err)
         (rv = flo_tool_tokens(&g->tool, &tokens, &count, err)) < 0 ||
         (rv = flo_tool_open(&g->tool, vocabulary, &engine, err)) < 0 ||
         (rv = flo_session_open(engine, &session, err)) < 0 ||
-        (rv = flo_sampler_open(engine, &sampling, &sampler, err)) < 0) {
+        (rv = flo_sampler_open(engine, &sampling, &sampler, err)) < 0 ||
+        (rv = flo_tool_grammar(&g->tool, engine, &grammar, err)) < 0) {
         goto out;
     }
     for (size_t i = 0; i < count; i++) {
@@ -78,10 +89,11 @@ static int generate(const struct generate *g, struct flo_err *err)
     }
     rv = flo_session_decode(session, tokens, count, FLO_LOGITS_LAST, err);
     if (rv == 0) {
-        rv = loop(g, engine, session, sampler, err);
+        rv = loop(g, engine, session, sampler, grammar, err);
     }
 out:
     free(tokens);
+    flo_grammar_close(grammar);
     flo_sampler_close(sampler);
     flo_session_close(session);
     flo_engine_close(engine);

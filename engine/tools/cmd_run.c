@@ -47,30 +47,45 @@ static int print(const struct flo_buf *text, struct flo_err *err)
     return 0;
 }
 
-static int stream(const struct run *run, struct flo_engine *engine,
-                  struct flo_session *session, struct flo_sampler *sampler,
-                  struct flo_err *err)
+/* A model at work. */
+struct answer {
+    struct flo_engine *engine;
+    struct flo_session *session;
+    struct flo_sampler *sampler;
+    struct flo_grammar *grammar; /* or NULL */
+    uint64_t made, made_us;      /* tokens of the answer */
+};
+
+static int stream(const struct run *run, struct answer *a, struct flo_err *err)
 {
-    uint32_t context = flo_engine_info(engine)->context;
+    uint32_t context = flo_engine_info(a->engine)->context;
     struct flo_engine_stream text = {0};
     struct flo_buf out = {0};
-    struct flo_sample sample;
-    int rv = 0;
+    struct flo_tool_next next;
+    uint64_t started_us = flo_now_us();
+    int rv = flo_tool_next(a->grammar, a->sampler, a->session,
+                           run->tool.count - a->made, &next, err);
 
-    for (uint64_t i = 0; rv == 0 && i < run->tool.count; i++) {
-        flo_sampler_sample(sampler, flo_session_logits(session), &sample);
-        if (flo_engine_is_end(engine, sample.token) ||
-            flo_session_position(session) == context) {
-            break;
-        }
+    while (rv == 0 && next.count > 0 &&
+           !flo_engine_is_end(a->engine, next.tokens[0]) &&
+           next.count <= context - flo_session_position(a->session)) {
+        a->made += next.count;
         out.bytes = 0;
-        flo_engine_stream_add(&text, engine, sample.token, &out);
+        for (size_t i = 0; i < next.count; i++) {
+            flo_engine_stream_add(&text, a->engine, next.tokens[i], &out);
+        }
         rv = print(&out, err);
-        if (rv == 0 && i + 1 < run->tool.count) {
-            rv = flo_session_decode(session, &sample.token, 1, FLO_LOGITS_LAST,
-                                    err);
+        if (rv == 0 && a->made < run->tool.count &&
+            (a->grammar == NULL || !flo_grammar_is_done(a->grammar))) {
+            rv = flo_session_decode(a->session, next.tokens, next.count,
+                                    FLO_LOGITS_LAST, err);
+        }
+        if (rv == 0) {
+            rv = flo_tool_next(a->grammar, a->sampler, a->session,
+                               run->tool.count - a->made, &next, err);
         }
     }
+    a->made_us = flo_now_us() - started_us;
     out.bytes = 0;
     flo_engine_stream_finish(&text, &out);
     flo_buf_text(&out, "\n");
@@ -79,56 +94,64 @@ static int stream(const struct run *run, struct flo_engine *engine,
     return rv;
 }
 
-static void print_stats(const struct flo_engine *engine,
-                        const struct flo_session *session)
+static void print_stats(const struct answer *a, size_t prompt_tokens,
+                        uint64_t prompt_us)
 {
-    struct flo_timings t;
+    const struct flo_engine_info *info = flo_engine_info(a->engine);
 
-    flo_session_timings(session, &t);
     fprintf(stderr,
-            "load %.1f ms, prompt %llu tokens in %.1f ms, "
-            "answer %.1f tokens/s, kernel %s\n",
-            (double)flo_engine_info(engine)->load_us / 1e3,
-            (unsigned long long)t.prompt_tokens, (double)t.prompt_us / 1e3,
-            t.generated_us == 0
-                ? 0
-                : (double)t.generated_tokens * 1e6 / (double)t.generated_us,
-            flo_engine_info(engine)->kernel);
+            "load %.1f ms, prompt %zu tokens in %.1f ms, "
+            "answer %llu tokens in %.1f ms: %.1f tokens/s, kernel %s\n",
+            (double)info->load_us / 1e3, prompt_tokens, (double)prompt_us / 1e3,
+            (unsigned long long)a->made, (double)a->made_us / 1e3,
+            a->made_us == 0 ? 0 : (double)a->made * 1e6 / (double)a->made_us,
+            info->kernel);
 }
 
-static int answer(const struct run *run, struct flo_engine *engine,
-                  struct flo_session *session, struct flo_sampler *sampler,
-                  struct flo_err *err)
+/* What a grammar forces at the beginning is computed with the prompt. */
+static int answer(const struct run *run, struct answer *a, struct flo_err *err)
 {
-    size_t count, tokens_max = flo_engine_info(engine)->context;
+    size_t count, forced = 0, tokens_max = flo_engine_info(a->engine)->context;
     int32_t *tokens = malloc(tokens_max * sizeof(*tokens));
+    struct flo_buf head = {0};
+    uint64_t started_us;
     int rv;
 
     if (tokens == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "a prompt");
     }
-    rv = read_prompt(run, engine, tokens, tokens_max, &count, err);
-    for (size_t i = 0; rv == 0 && i < count; i++) {
-        flo_sampler_accept(sampler, tokens[i]);
+    rv = read_prompt(run, a->engine, tokens, tokens_max, &count, err);
+    if (rv == 0 && a->grammar != NULL) {
+        size_t room = tokens_max - count;
+        forced =
+            flo_grammar_forced(a->grammar, tokens + count,
+                               room < run->tool.count ? room : run->tool.count);
+        rv = flo_engine_detokenise(a->engine, tokens + count, forced, false,
+                                   &head, err);
     }
+    for (size_t i = 0; rv == 0 && i < count + forced; i++) {
+        flo_sampler_accept(a->sampler, tokens[i]);
+    }
+    rv = rv < 0 ? rv : print(&head, err);
+    started_us = flo_now_us();
     if (rv == 0) {
-        rv = flo_session_decode(session, tokens, count, FLO_LOGITS_LAST, err);
+        rv = flo_session_decode(a->session, tokens, count + forced,
+                                FLO_LOGITS_LAST, err);
     }
-    free(tokens);
-    if (rv == 0) {
-        rv = stream(run, engine, session, sampler, err);
-    }
+    started_us = flo_now_us() - started_us;
+    a->made = forced;
+    rv = rv < 0 ? rv : stream(run, a, err);
     if (rv == 0 && run->shows_stats) {
-        print_stats(engine, session);
+        print_stats(a, count, started_us);
     }
+    flo_buf_deinit(&head);
+    free(tokens);
     return rv;
 }
 
 static int run_model(const struct run *run, struct flo_err *err)
 {
-    struct flo_engine *engine = NULL;
-    struct flo_session *session = NULL;
-    struct flo_sampler *sampler = NULL;
+    struct answer a = {0};
     struct flo_sampling sampling;
     int rv;
 
@@ -136,15 +159,17 @@ static int run_model(const struct run *run, struct flo_err *err)
         return flo_fail(err, FLO_E_USAGE, "--prompt is missing");
     }
     if ((rv = flo_tool_sampling(&run->tool, &sampling, err)) == 0 &&
-        (rv = flo_tool_open(&run->tool, FLO_VOCABULARY_NEEDED, &engine, err)) ==
-            0 &&
-        (rv = flo_session_open(engine, &session, err)) == 0 &&
-        (rv = flo_sampler_open(engine, &sampling, &sampler, err)) == 0) {
-        rv = answer(run, engine, session, sampler, err);
+        (rv = flo_tool_open(&run->tool, FLO_VOCABULARY_NEEDED, &a.engine,
+                            err)) == 0 &&
+        (rv = flo_session_open(a.engine, &a.session, err)) == 0 &&
+        (rv = flo_sampler_open(a.engine, &sampling, &a.sampler, err)) == 0 &&
+        (rv = flo_tool_grammar(&run->tool, a.engine, &a.grammar, err)) == 0) {
+        rv = answer(run, &a, err);
     }
-    flo_sampler_close(sampler);
-    flo_session_close(session);
-    flo_engine_close(engine);
+    flo_grammar_close(a.grammar);
+    flo_sampler_close(a.sampler);
+    flo_session_close(a.session);
+    flo_engine_close(a.engine);
     return rv;
 }
 

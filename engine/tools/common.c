@@ -98,6 +98,62 @@ int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
     return rv;
 }
 
+int flo_tool_grammar(const struct flo_tool *tool, struct flo_engine *engine,
+                     struct flo_grammar **grammar, struct flo_err *err)
+{
+    const char *path = tool->grammar != NULL ? tool->grammar : tool->schema;
+    char *text = NULL;
+    size_t bytes = 0;
+    int rv;
+
+    if (path == NULL) {
+        return 0;
+    }
+    if (tool->grammar != NULL && tool->schema != NULL) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--grammar and --json-schema exclude each other");
+    }
+    rv = flo_file_read(path, FLO_GRAMMAR_TEXT_BYTES_MAX, &text, &bytes, err);
+    if (rv == 0) {
+        rv = flo_grammar_open(engine,
+                              tool->grammar != NULL ? FLO_GRAMMAR_GBNF
+                                                    : FLO_GRAMMAR_SCHEMA,
+                              text, bytes, grammar, err);
+        rv = rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
+    }
+    free(text);
+    return rv;
+}
+
+int flo_tool_next(struct flo_grammar *grammar, struct flo_sampler *sampler,
+                  const struct flo_session *session, uint64_t most,
+                  struct flo_tool_next *next, struct flo_err *err)
+{
+    struct flo_sample sample;
+    int rv = 0;
+
+    next->count = 0;
+    if (most == 0 || (grammar != NULL && flo_grammar_is_done(grammar))) {
+        return 0;
+    }
+    if (grammar == NULL) {
+        flo_sampler_sample(sampler, flo_session_logits(session), &sample);
+    } else {
+        rv = flo_grammar_sample(grammar, sampler, flo_session_logits(session),
+                                &sample, err);
+    }
+    next->tokens[next->count++] = sample.token;
+    if (rv == 0 && grammar != NULL) {
+        size_t room = FLO_GRAMMAR_FORCED_MAX;
+        next->count += flo_grammar_forced(grammar, next->tokens + 1,
+                                          most <= room ? most - 1 : room);
+    }
+    for (size_t i = 1; i < next->count; i++) {
+        flo_sampler_accept(sampler, next->tokens[i]);
+    }
+    return rv;
+}
+
 static int bad_tokens(struct flo_err *err)
 {
     return flo_fail(err, FLO_E_USAGE,

@@ -3,7 +3,7 @@
 #ifndef FLOTILLA_ENGINE_TOOLS_COMMON_H
 #define FLOTILLA_ENGINE_TOOLS_COMMON_H
 
-#include <flotilla/engine.h>
+#include <flotilla/grammar.h>
 
 #include "engine/tools/options.h"
 
@@ -14,7 +14,8 @@ struct flo_tool {
     const char *kernel;
     const char *kv;
     const char *temperature;
-    const char *tokens; /* "1,2,3" */
+    const char *tokens;           /* "1,2,3" */
+    const char *grammar, *schema; /* files */
     uint64_t context;
     uint64_t threads;
     uint64_t batch;
@@ -48,6 +49,10 @@ struct flo_tool {
     {"n", FLO_OPTION_U64, &(tool).count, "N            tokens to generate"},   \
         {"temp", FLO_OPTION_TEXT, &(tool).temperature,                         \
          "T         temperature (default 0: the likeliest token)"},            \
+        {"grammar", FLO_OPTION_TEXT, &(tool).grammar,                          \
+         "FILE   the answer keeps this GBNF grammar"},                         \
+        {"json-schema", FLO_OPTION_TEXT, &(tool).schema,                       \
+         "FILE the answer is JSON of this schema"},                            \
     {                                                                          \
         "seed", FLO_OPTION_U64, &(tool).seed, "S         of the sampling"      \
     }
@@ -70,6 +75,22 @@ FLO_MUST_USE int flo_tool_tokens(const struct flo_tool *tool, int32_t **tokens,
  * line goes when all is done. */
 void flo_tool_progress(const char *what, uint64_t done, uint64_t total,
                        uint64_t started_us);
+/* The grammar of --grammar or --json-schema; *grammar is NULL without them. */
+FLO_MUST_USE int flo_tool_grammar(const struct flo_tool *tool,
+                                  struct flo_engine *engine,
+                                  struct flo_grammar **grammar,
+                                  struct flo_err *err);
+
+/* The next tokens of an answer. */
+struct flo_tool_next {
+    int32_t tokens[FLO_GRAMMAR_FORCED_MAX + 1];
+    size_t count; /* 0: the answer has ended */
+};
+/* Choose one and add what `grammar` (or NULL) forces, at most `most` in all. */
+FLO_MUST_USE int flo_tool_next(struct flo_grammar *grammar,
+                               struct flo_sampler *sampler,
+                               const struct flo_session *session, uint64_t most,
+                               struct flo_tool_next *next, struct flo_err *err);
 /* The exit code; errors printed on stderr and, with --json, on stdout. */
 int flo_tool_end(const struct flo_tool *tool, int rv,
                  const struct flo_err *err);

@@ -55,6 +55,8 @@ static const struct row rows_generate[] = {
     ROW(20, KIND_U32, generate, logprobs),
     ROW(13, KIND_BOOL, generate, shifts),
     ROW(14, KIND_BOOL, generate, no_drafts),
+    ROW(15, KIND_U32, generate, grammar_kind),
+    ROW(16, KIND_TEXT, generate, grammar),
 };
 
 static const struct row rows_ready[] = {

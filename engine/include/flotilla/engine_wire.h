@@ -89,6 +89,8 @@ struct flo_wire_generate {
                           turn and go on until max_tokens */
     bool no_drafts;    /* no guesses of next tokens (they change no answer) */
     uint32_t logprobs; /* 0: none; 1 + how many of the likeliest are told */
+    uint32_t grammar_kind; /* enum flo_grammar_kind; 0: none */
+    struct flo_wire_text grammar;
     double temperature, top_p, min_p, repeat_penalty;
     uint32_t top_k;
     uint64_t seed;
