@@ -1,37 +1,53 @@
 /* One request in the engine process: prompt in pieces, then token by token.
  *
- * A step is short, so that all requests go forward together and a cancel is
- * seen within one token. */
+ * Its tokens, prompt and answer, stand in one list; the session has computed
+ * the first of them.  So a request can lose its session and go on in another
+ * one, and a full context can be shortened: both compute again what is
+ * missing. */
 #include "engine/run/run.h"
+
+#include "engine/sample/sampler.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define PROMPT_PIECE 64 /* tokens of a prompt per step */
 #define TOKENS_MAX (1u << 21)
 #define ROLE_BYTES 24
 
 struct flo_job {
     uint32_t request;
-    bool is_probe;
+    enum flo_wire_priority priority;
     bool ignores_end;
+    bool shifts;  /* a full context loses its oldest half */
+    bool guesses; /* drafts are allowed */
     const struct flo_engine *engine;
     struct flo_session *session; /* borrowed from the worker */
     struct flo_sampler *sampler;
     struct flo_sampling sampling;
-    int32_t *tokens; /* the prompt */
-    size_t n_tokens, n_fed;
+    int32_t *tokens;   /* [context + FLO_DRAFT_MAX]: prompt, answer, guesses */
+    uint32_t n_prompt; /* tokens of the request */
+    uint32_t n_tokens; /* known; the session holds the first n_fed of them */
+    uint32_t n_fed;
+    uint32_t n_kept;     /* first ones that a shift leaves */
+    uint32_t n_guesses;  /* behind n_tokens, in the pass under way */
+    uint32_t n_left;     /* of them, not compared yet */
+    bool has_guess;      /* something was found, computed or not */
+    bool is_long;        /* kind of match it comes from */
     uint32_t tokens_max; /* to be made */
     uint32_t made;
-    uint32_t nonfinite;
-    int32_t last;
-    uint64_t made_at_us, started_at_us;
-    uint64_t prompt_cpu_us, prompt_wall_us;
+    struct flo_draft draft;
+    struct flo_wire_done counts; /* as they go out at the end */
+    bool has_ended;
+    uint64_t made_at_us, started_at_us, first_at_us;
+    uint64_t mark_cpu_us, mark_wall_us; /* since the last token or step */
+    struct flo_buf *out;                /* of the pass under way */
     struct flo_engine_stream stream;
     struct flo_stop stop;
     struct flo_buf piece;
+    uint32_t logprobs;   /* 0: none; 1 + how many of the likeliest */
+    struct flo_buf told; /* of the token, as its frame has them */
 };
 
 static uint64_t cpu_us(void)
@@ -98,12 +114,10 @@ static size_t tokens_bound(const struct flo_wire_generate *in)
     return max;
 }
 
-static int render_chat(struct flo_job *job, const struct flo_wire_generate *in,
-                       struct flo_err *err)
+static int read_messages(const struct flo_wire_generate *in,
+                         struct flo_engine_message *messages,
+                         char (*roles)[ROLE_BYTES], struct flo_err *err)
 {
-    size_t max = tokens_bound(in);
-    struct flo_engine_message messages[FLO_WIRE_MESSAGES_MAX];
-    char roles[FLO_WIRE_MESSAGES_MAX][ROLE_BYTES];
     for (uint32_t i = 0; i < in->n_messages; i++) {
         struct flo_wire_text role = in->messages[i].role;
         struct flo_wire_text content = in->messages[i].content;
@@ -117,50 +131,88 @@ static int render_chat(struct flo_job *job, const struct flo_wire_generate *in,
         messages[i] = (struct flo_engine_message){
             roles[i], content.bytes > 0 ? content.data : "", content.bytes};
     }
+    return 0;
+}
+
+/* A shift keeps the system's turn: as far as the tokens are those of the same
+ * conversation with nothing said. */
+static void find_kept(struct flo_job *job,
+                      const struct flo_engine_message *system, size_t max)
+{
+    const struct flo_engine_message head[2] = {*system, {"user", "", 0}};
+    int32_t *tokens = malloc(max * sizeof(*tokens));
+    size_t count = 0;
+    if (tokens != NULL && strcmp(system->role, "system") == 0 &&
+        flo_engine_chat(job->engine, head, 2, tokens, max, &count, NULL) == 0) {
+        while (job->n_kept < count && job->n_kept < job->n_prompt &&
+               tokens[job->n_kept] == job->tokens[job->n_kept]) {
+            job->n_kept++;
+        }
+    }
+    free(tokens);
+}
+
+static int render_chat(struct flo_job *job, const struct flo_wire_generate *in,
+                       struct flo_err *err)
+{
+    size_t max = tokens_bound(in), count = 0;
+    struct flo_engine_message messages[FLO_WIRE_MESSAGES_MAX];
+    char roles[FLO_WIRE_MESSAGES_MAX][ROLE_BYTES];
+    int rv = read_messages(in, messages, roles, err);
+    if (rv < 0) {
+        return rv;
+    }
     job->tokens = malloc(max * sizeof(*job->tokens));
     if (job->tokens == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for %zu tokens", max);
     }
-    return flo_engine_chat(job->engine, messages, in->n_messages, job->tokens,
-                           max, &job->n_tokens, err);
-}
-
-/* Token ids as they came. */
-static int copy_tokens(struct flo_job *job, struct flo_wire_text tokens,
-                       struct flo_err *err)
-{
-    if (tokens.bytes % 4 != 0) {
-        return flo_fail(err, FLO_E_INFER_PARAM, "tokens are not 32-bit ids");
+    rv = flo_engine_chat(job->engine, messages, in->n_messages, job->tokens,
+                         max, &count, err);
+    job->n_prompt = (uint32_t)count;
+    if (rv == 0 && in->shifts) {
+        find_kept(job, &messages[0], max);
     }
-    job->n_tokens = tokens.bytes / 4;
-    job->tokens = malloc(tokens.bytes);
-    if (job->tokens == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "no memory for tokens");
-    }
-    uint32_t n_vocab = flo_engine_info(job->engine)->n_vocab;
-    for (size_t i = 0; i < job->n_tokens; i++) {
-        uint32_t id = flo_get_u32(tokens.data + 4 * i);
-        if (id >= n_vocab) {
-            return flo_fail(err, FLO_E_INFER_PARAM,
-                            "token %u, the vocabulary has %u", id, n_vocab);
-        }
-        job->tokens[i] = (int32_t)id;
-    }
-    return 0;
+    return rv;
 }
 
 static int read_prompt(struct flo_job *job, const struct flo_wire_generate *in,
                        struct flo_err *err)
 {
-    if (in->tokens.bytes > 0) {
-        return copy_tokens(job, in->tokens, err);
-    }
     if (in->n_messages == 0) {
-        return flo_job_tokenise(job->engine, in->prompt.data, in->prompt.bytes,
-                                in->reads_special, &job->tokens, &job->n_tokens,
-                                err);
+        size_t count = 0;
+        int rv = in->tokens.bytes > 0
+                     ? flo_ids_take(job->engine, in->tokens, &job->tokens,
+                                    &count, err)
+                     : flo_job_tokenise(job->engine, in->prompt.data,
+                                        in->prompt.bytes, in->reads_special,
+                                        &job->tokens, &count, err);
+        job->n_prompt = (uint32_t)count;
+        return rv;
     }
     return render_chat(job, in, err);
+}
+
+/* One list for the prompt and all that follows: nothing is allocated later. */
+static int make_room(struct flo_job *job, uint32_t context, struct flo_err *err)
+{
+    size_t max = (size_t)context + FLO_DRAFT_MAX;
+    int32_t *grown;
+    if (job->n_prompt == 0) {
+        return flo_fail(err, FLO_E_INFER_PARAM, "the prompt is empty");
+    }
+    if (job->n_prompt >= context) {
+        return flo_fail(err, FLO_E_INFER_TOO_LONG,
+                        "the prompt has %u tokens, the context holds %u with "
+                        "the answer",
+                        job->n_prompt, context);
+    }
+    grown = realloc(job->tokens, max * sizeof(*grown));
+    if (grown == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for %zu tokens", max);
+    }
+    job->tokens = grown;
+    job->n_tokens = job->n_prompt;
+    return 0;
 }
 
 /* ---- life -------------------------------------------------------- */
@@ -176,8 +228,14 @@ static void read_settings(struct flo_job *job,
         .repeat_penalty = (float)in->repeat_penalty,
         .seed = in->seed,
     };
-    job->is_probe = in->priority == FLO_WIRE_PROBE;
+    job->priority = in->priority == FLO_WIRE_USER    ? FLO_WIRE_USER
+                    : in->priority == FLO_WIRE_PROBE ? FLO_WIRE_PROBE
+                                                     : FLO_WIRE_BATCH;
     job->ignores_end = in->ignores_end;
+    job->logprobs = in->logprobs;
+    job->shifts = in->shifts;
+    job->guesses = !in->no_drafts && job->priority != FLO_WIRE_PROBE;
+    flo_draft_begin(&job->draft);
     job->stop.n_texts = in->n_stops;
     for (uint32_t i = 0; i < in->n_stops; i++) {
         job->stop.texts[i].count = in->stops[i].bytes;
@@ -203,21 +261,16 @@ int flo_job_new(const struct flo_engine *engine,
         rv = read_prompt(job, in, err);
     }
     uint32_t context = flo_engine_info(engine)->context;
-    if (rv == 0 && job->n_tokens == 0) {
-        rv = flo_fail(err, FLO_E_INFER_PARAM, "the prompt is empty");
-    }
-    if (rv == 0 && job->n_tokens >= context) {
-        rv = flo_fail(err, FLO_E_INFER_TOO_LONG,
-                      "the prompt has %zu tokens, the context holds %u with "
-                      "the answer",
-                      job->n_tokens, context);
+    if (rv == 0) {
+        rv = make_room(job, context, err);
     }
     if (rv < 0) {
         flo_job_free(job);
         return rv;
     }
-    job->tokens_max = context - (uint32_t)job->n_tokens;
-    if (in->max_tokens > 0 && in->max_tokens < job->tokens_max) {
+    job->tokens_max = context - job->n_prompt;
+    if (in->max_tokens > 0 &&
+        (in->max_tokens < job->tokens_max || job->shifts)) {
         job->tokens_max = in->max_tokens;
     }
     *out = job;
@@ -232,6 +285,7 @@ void flo_job_free(struct flo_job *job)
     free(job->tokens);
     flo_buf_deinit(&job->stop.held);
     flo_buf_deinit(&job->piece);
+    flo_buf_deinit(&job->told);
     free(job);
 }
 
@@ -240,14 +294,14 @@ uint32_t flo_job_request(const struct flo_job *job)
     return job->request;
 }
 
-bool flo_job_is_probe(const struct flo_job *job)
+enum flo_wire_priority flo_job_priority(const struct flo_job *job)
 {
-    return job->is_probe;
+    return job->priority;
 }
 
 uint32_t flo_job_tokens_in(const struct flo_job *job)
 {
-    return (uint32_t)job->n_fed;
+    return job->counts.tokens_in;
 }
 
 uint32_t flo_job_tokens_out(const struct flo_job *job)
@@ -255,10 +309,17 @@ uint32_t flo_job_tokens_out(const struct flo_job *job)
     return job->made;
 }
 
-int flo_job_start(struct flo_job *job, struct flo_session *session,
-                  struct flo_sampler *sampler, struct flo_err *err)
+uint32_t flo_job_common(const struct flo_job *job,
+                        const struct flo_session *session)
 {
-    flo_session_reset(session);
+    /* The last one must be computed: its logits are needed. */
+    return flo_session_common(session, job->tokens, job->n_tokens - 1);
+}
+
+int flo_job_start(struct flo_job *job, struct flo_session *session,
+                  const struct flo_session *from, struct flo_sampler *sampler,
+                  struct flo_err *err)
+{
     int rv = flo_sampler_reset(sampler, &job->sampling, err);
     if (rv < 0) {
         return rv;
@@ -266,19 +327,34 @@ int flo_job_start(struct flo_job *job, struct flo_session *session,
     for (size_t i = 0; i < job->n_tokens; i++) {
         flo_sampler_accept(sampler, job->tokens[i]);
     }
+    flo_session_begin_as(session, from, flo_job_common(job, from));
+    job->n_fed = flo_session_position(session);
     job->session = session;
     job->sampler = sampler;
-    job->started_at_us = flo_now_us();
+    if (job->started_at_us == 0) {
+        job->started_at_us = flo_now_us();
+        job->counts.cached_tokens = job->n_fed;
+    }
     return 0;
 }
 
-/* ---- steps ------------------------------------------------------- */
+void flo_job_pause(struct flo_job *job)
+{
+    job->sampling.seed = flo_sampler_seed(job->sampler);
+    job->session = NULL;
+    job->sampler = NULL;
+    job->n_fed = 0;
+}
+
+/* ---- the end ----------------------------------------------------- */
 
 static void end(struct flo_job *job, enum flo_wire_reason reason,
                 struct flo_buf *out)
 {
-    struct flo_wire_message answer = {.type = FLO_WIRE_DONE,
-                                      .request = job->request};
+    struct flo_wire_message answer = {
+        .type = FLO_WIRE_DONE, .request = job->request, .done = job->counts};
+    uint64_t now_us = flo_now_us();
+    job->has_ended = true;
     job->piece.bytes = 0;
     if (reason != FLO_WIRE_STOP || job->stop.held.bytes > 0) {
         flo_buf_add(&job->piece, job->stop.held.data, job->stop.held.bytes);
@@ -286,14 +362,14 @@ static void end(struct flo_job *job, enum flo_wire_reason reason,
     answer.done.reason = reason;
     answer.done.text =
         (struct flo_wire_text){job->piece.data, job->piece.bytes};
-    answer.done.tokens_in = (uint32_t)job->n_fed;
     answer.done.tokens_out = job->made;
-    answer.done.nonfinite = job->nonfinite;
     answer.done.queue_us =
-        (job->started_at_us > 0 ? job->started_at_us : flo_now_us()) -
+        (job->started_at_us > 0 ? job->started_at_us : now_us) -
         job->made_at_us;
-    answer.done.prompt_cpu_us = job->prompt_cpu_us;
-    answer.done.prompt_wall_us = job->prompt_wall_us;
+    if (job->first_at_us > 0) {
+        answer.done.first_us = job->first_at_us - job->made_at_us;
+        answer.done.answer_us = now_us - job->first_at_us;
+    }
     put(out, &answer);
 }
 
@@ -320,18 +396,52 @@ void flo_job_cancel(struct flo_job *job, struct flo_buf *out)
     end(job, FLO_WIRE_CANCELLED, out);
 }
 
-/* Choose a token and tell of it.  true: the answer ends here. */
-static bool choose(struct flo_job *job, uint64_t used_cpu_us,
-                   uint64_t used_wall_us, struct flo_buf *out)
+/* ---- a pass ------------------------------------------------------ */
+
+/* CPU and wall time since the last call. */
+static void take_times(struct flo_job *job, uint64_t *used_cpu_us,
+                       uint64_t *used_wall_us)
+{
+    uint64_t cpu = cpu_us(), wall = flo_now_us();
+    *used_cpu_us = cpu - job->mark_cpu_us;
+    *used_wall_us = wall - job->mark_wall_us;
+    job->mark_cpu_us = cpu;
+    job->mark_wall_us = wall;
+}
+
+static void tell(struct flo_job *job, const struct flo_sample *sample)
+{
+    struct flo_wire_message answer = {.type = FLO_WIRE_TOKEN,
+                                      .request = job->request};
+    answer.token.index = job->made++;
+    answer.token.token = (uint32_t)sample->token;
+    answer.token.text =
+        (struct flo_wire_text){job->piece.data, job->piece.bytes};
+    answer.token.gap = isfinite(sample->gap) ? (double)sample->gap : 0.0;
+    answer.token.is_finite = sample->is_finite;
+    answer.token.logprobs =
+        (struct flo_wire_text){job->told.data, job->told.bytes};
+    take_times(job, &answer.token.cpu_us, &answer.token.wall_us);
+    if (job->first_at_us == 0) {
+        job->first_at_us = flo_now_us();
+        job->counts.prompt_cpu_us += answer.token.cpu_us;
+        job->counts.prompt_wall_us += answer.token.wall_us;
+        answer.token.cpu_us = answer.token.wall_us = 0;
+    }
+    put(job->out, &answer);
+}
+
+/* Choose a token and tell of it. */
+static void choose(struct flo_job *job, const float *logits)
 {
     struct flo_sample sample;
-    flo_sampler_sample(job->sampler, flo_session_logits(job->session), &sample);
-    job->nonfinite += sample.is_finite ? 0 : 1;
+    flo_sampler_sample(job->sampler, logits, &sample);
+    job->counts.nonfinite += sample.is_finite ? 0 : 1;
     if (!job->ignores_end && flo_engine_is_end(job->engine, sample.token)) {
-        end_text(job, FLO_WIRE_STOP, out);
-        return true;
+        end_text(job, FLO_WIRE_STOP, job->out);
+        return;
     }
-    job->last = sample.token;
+    job->tokens[job->n_tokens++] = sample.token;
     struct flo_buf text = {0};
     job->piece.bytes = 0;
     bool stops = false;
@@ -340,56 +450,125 @@ static bool choose(struct flo_job *job, uint64_t used_cpu_us,
         stops = flo_stop_add(&job->stop, text.data, text.bytes, &job->piece);
         flo_buf_deinit(&text);
     }
-    struct flo_wire_message answer = {.type = FLO_WIRE_TOKEN,
-                                      .request = job->request};
-    answer.token.index = job->made++;
-    answer.token.token = (uint32_t)sample.token;
-    answer.token.text =
-        (struct flo_wire_text){job->piece.data, job->piece.bytes};
-    answer.token.gap = isfinite(sample.gap) ? (double)sample.gap : 0.0;
-    answer.token.is_finite = sample.is_finite;
-    answer.token.cpu_us = used_cpu_us;
-    answer.token.wall_us = used_wall_us;
-    put(out, &answer);
+    job->told.bytes = 0;
+    if (job->logprobs > 0) {
+        flo_logprobs_put(job->engine, logits, sample.token, job->logprobs - 1,
+                         &job->told);
+    }
+    tell(job, &sample);
     if (stops) {
         job->stop.held.bytes = 0;
-        end(job, FLO_WIRE_STOP, out);
-        return true;
+        end(job, FLO_WIRE_STOP, job->out);
+    } else if (job->made == job->tokens_max) {
+        end_text(job, FLO_WIRE_LENGTH, job->out);
     }
-    if (job->made == job->tokens_max) {
-        end_text(job, FLO_WIRE_LENGTH, out);
-        return true;
-    }
-    return false;
 }
 
-bool flo_job_step(struct flo_job *job, struct flo_buf *out)
+/* The logits of one token of the step: the last pending one, or a guess. */
+static bool take_row(void *context, uint32_t index, const float *logits)
 {
-    struct flo_err err = {0};
-    uint64_t cpu = cpu_us(), wall = flo_now_us();
-    bool in_prompt = job->n_fed < job->n_tokens;
-    const int32_t *tokens = &job->last;
-    size_t count = 1;
-    if (in_prompt) {
-        tokens = job->tokens + job->n_fed;
-        count = job->n_tokens - job->n_fed;
-        count = count < PROMPT_PIECE ? count : PROMPT_PIECE;
+    struct flo_job *job = context;
+    int32_t guess = job->has_guess ? job->tokens[job->n_tokens] : -1;
+    (void)index;
+    choose(job, logits);
+    bool is_right = !job->has_ended && job->tokens[job->n_tokens - 1] == guess;
+    if (job->has_guess && job->n_guesses == job->n_left) {
+        flo_draft_learn(&job->draft, job->is_long, is_right);
     }
-    bool is_last = !in_prompt || job->n_fed + count == job->n_tokens;
-    int rv =
-        flo_session_decode(job->session, tokens, count,
-                           is_last ? FLO_LOGITS_LAST : FLO_LOGITS_NONE, &err);
-    if (rv < 0) {
-        flo_job_fail(out, job->request, &err);
-        return true;
+    if (job->n_left == 0 || !is_right) {
+        return false;
     }
-    cpu = cpu_us() - cpu;
-    wall = flo_now_us() - wall;
-    if (in_prompt) {
-        job->n_fed += count;
-        job->prompt_cpu_us += cpu;
-        job->prompt_wall_us += wall;
-        cpu = wall = 0;
+    job->n_left--;
+    job->counts.guessed_right++;
+    return true;
+}
+
+uint32_t flo_job_pending(const struct flo_job *job)
+{
+    return job->n_tokens - job->n_fed;
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Look the last tokens up, behind them in the list; how many to compute. */
+static void guess(struct flo_job *job, const struct flo_draft_costs *costs)
+{
+    uint32_t room = flo_engine_info(job->engine)->context - job->n_tokens;
+    uint32_t most =
+        smaller(job->tokens_max - job->made - 1, room > 0 ? room - 1 : 0);
+    uint32_t found = 0;
+    if (job->guesses) {
+        found = flo_draft_find(job->tokens, job->n_tokens,
+                               job->tokens + job->n_tokens,
+                               smaller(most, FLO_DRAFT_MAX), &job->is_long);
     }
-    return is_last && choose(job, cpu, wall, out);
+    job->has_guess = found > 0;
+    job->n_guesses =
+        costs == NULL ? 0
+                      : flo_draft_size(&job->draft, costs, job->is_long, found);
+    job->n_left = job->n_guesses;
+}
+
+void flo_job_prepare(struct flo_job *job, uint32_t rows,
+                     const struct flo_draft_costs *costs, struct flo_buf *out,
+                     struct flo_step *step)
+{
+    uint64_t ignored;
+    bool is_whole = rows == flo_job_pending(job);
+    job->n_guesses = job->n_left = 0;
+    job->has_guess = false;
+    if (is_whole && rows == 1) {
+        guess(job, costs);
+    }
+    job->out = out;
+    take_times(job, &ignored, &ignored);
+    *step = (struct flo_step){
+        .session = job->session,
+        .tokens = job->tokens + job->n_fed,
+        .count = rows + job->n_guesses,
+        .rows = !is_whole            ? FLO_ROWS_NONE
+                : job->n_guesses > 0 ? FLO_ROWS_ALL
+                                     : FLO_ROWS_LAST,
+        .row = take_row,
+        .context = job,
+    };
+}
+
+/* The context is full: the older half behind the head goes, and what stays is
+ * computed anew at its new place.  Turning the keys in the cache instead would
+ * cost less, but lose bits in the quantised caches each time, and keep traces
+ * of what was dropped: this way the answer goes on with the same bits as if
+ * it had been asked with what is left. */
+static void shift(struct flo_job *job, uint32_t context)
+{
+    uint32_t kept = smaller(job->n_kept > 0 ? job->n_kept : 1, context / 2);
+    uint32_t dropped = (job->n_tokens - kept + 1) / 2;
+    memmove(job->tokens + kept, job->tokens + kept + dropped,
+            (job->n_tokens - kept - dropped) * sizeof(*job->tokens));
+    job->n_tokens -= dropped;
+    flo_session_truncate(job->session, kept);
+    job->n_fed = flo_session_position(job->session);
+}
+
+bool flo_job_finish(struct flo_job *job)
+{
+    uint32_t context = flo_engine_info(job->engine)->context;
+    job->n_fed = flo_session_position(job->session);
+    job->counts.guessed += job->n_guesses;
+    if (job->counts.tokens_in < job->n_fed) {
+        job->counts.tokens_in = smaller(job->n_fed, job->n_prompt);
+    }
+    if (job->first_at_us == 0) {
+        uint64_t cpu, wall;
+        take_times(job, &cpu, &wall);
+        job->counts.prompt_cpu_us += cpu;
+        job->counts.prompt_wall_us += wall;
+    }
+    if (!job->has_ended && job->n_tokens >= context) {
+        shift(job, context);
+    }
+    return job->has_ended;
 }

@@ -2,7 +2,7 @@
 #ifndef FLOTILLA_ENGINE_RUN_H
 #define FLOTILLA_ENGINE_RUN_H
 
-#include <flotilla/engine.h>
+#include <flotilla/engine_step.h>
 #include <flotilla/engine_wire.h>
 
 /* ---- sandbox.c --------------------------------------------------- */
@@ -34,6 +34,53 @@ struct flo_stop {
 bool flo_stop_add(struct flo_stop *stop, const char *text, size_t bytes,
                   struct flo_buf *out);
 
+/* ---- schedule.c: who takes part in the next pass ----------------- */
+
+#define FLO_PASS_ROWS 64u /* tokens of one pass, at most */
+
+struct flo_turn {
+    enum flo_wire_priority priority;
+    uint32_t pending; /* tokens not computed yet; 1: an answer's last token */
+    uint32_t rows;    /* out: tokens of this pass */
+};
+/* Zero-initialise. */
+struct flo_schedule {
+    uint32_t waited; /* passes since work that can wait had one */
+    bool was_probe;
+};
+/* Fill `rows`, at most FLO_PASS_ROWS together; turns are in the order of
+ * arrival.  False: nobody waits for this pass, it can be broken off. */
+bool flo_schedule_pass(struct flo_schedule *schedule, struct flo_turn *turns,
+                       size_t count);
+
+/* ---- draft.c: guesses of the next tokens ------------------------- */
+
+#define FLO_DRAFT_MAX 8u
+
+/* Of one request: how often guesses are right, by kind of match. */
+struct flo_draft {
+    float right[2];
+};
+/* Of one engine; zero-initialise. */
+struct flo_draft_costs {
+    float single_us;     /* pass of one token */
+    float row_share;     /* of that, what one more token costs */
+    float prompt_row_us; /* one token of a prompt */
+};
+/* What followed the last tokens where they stood before: at most `most`. */
+uint32_t flo_draft_find(const int32_t *tokens, size_t count, int32_t *out,
+                        uint32_t most, bool *is_long);
+void flo_draft_begin(struct flo_draft *draft);
+/* Was the first guess the token that was chosen?  Told also of guesses that
+ * were not computed, so it costs nothing to know that guessing would pay. */
+void flo_draft_learn(struct flo_draft *draft, bool is_long, bool was_right);
+/* How many of `found` guesses are worth a pass; 0: none. */
+uint32_t flo_draft_size(const struct flo_draft *draft,
+                        const struct flo_draft_costs *costs, bool is_long,
+                        uint32_t found);
+/* A pass of one request alone took so long. */
+void flo_draft_cost(struct flo_draft_costs *costs, uint32_t rows, float us);
+
 /* ---- job.c: one request ------------------------------------------ */
 
 struct flo_job;
@@ -45,18 +92,33 @@ FLO_MUST_USE int flo_job_new(const struct flo_engine *engine,
                              struct flo_job **out, struct flo_err *err);
 void flo_job_free(struct flo_job *job);
 uint32_t flo_job_request(const struct flo_job *job);
-bool flo_job_is_probe(const struct flo_job *job);
-/* Give it a session and a sampler, reset by this call. */
+enum flo_wire_priority flo_job_priority(const struct flo_job *job);
+/* How many of its tokens does the session hold already? */
+uint32_t flo_job_common(const struct flo_job *job,
+                        const struct flo_session *session);
+/* Give it a session and a sampler, reset by this call; what `from` (or the
+ * session itself) holds of its tokens is taken over. */
 FLO_MUST_USE int flo_job_start(struct flo_job *job, struct flo_session *session,
+                               const struct flo_session *from,
                                struct flo_sampler *sampler,
                                struct flo_err *err);
-/* A part of the prompt, or one token; its frames go to `out`.  true: the job
- * has ended, and its DONE or FAILED is in `out`. */
-bool flo_job_step(struct flo_job *job, struct flo_buf *out);
+/* Take session and sampler away; it can be started again and goes on with the
+ * same tokens. */
+void flo_job_pause(struct flo_job *job);
+
+/* Its next tokens to be computed; 1: the last of the answer so far. */
+uint32_t flo_job_pending(const struct flo_job *job);
+/* Make `rows` of them a step, whose callback writes frames to `out`.  With
+ * `costs` one pending token can be followed by guesses. */
+void flo_job_prepare(struct flo_job *job, uint32_t rows,
+                     const struct flo_draft_costs *costs, struct flo_buf *out,
+                     struct flo_step *step);
+/* The pass is over: true: the job has ended, its DONE is in `out`. */
+bool flo_job_finish(struct flo_job *job);
 /* End it now: DONE (cancelled). */
 void flo_job_cancel(struct flo_job *job, struct flo_buf *out);
 
-/* Tokens out, for the counters. */
+/* For the counters. */
 uint32_t flo_job_tokens_in(const struct flo_job *job);
 uint32_t flo_job_tokens_out(const struct flo_job *job);
 
@@ -69,14 +131,6 @@ FLO_MUST_USE int flo_job_tokenise(const struct flo_engine *engine,
 void flo_job_fail(struct flo_buf *out, uint32_t request,
                   const struct flo_err *err);
 
-/* ---- worker.c ---------------------------------------------------- */
-
-/* Serve one model over `socket` until the agent closes it.  `opened` (may be
- * NULL) is called once the sandbox is closed: for tests of the sandbox and of
- * agents with hostile engines.  Returns an exit code. */
-int flo_worker_serve(int socket, void (*opened)(int socket));
-
-#endif
 /* ---- pack.c ------------------------------------------------------ */
 
 /* Answer a PACK: the first one with the model's descriptor, which stays the
@@ -86,3 +140,42 @@ FLO_MUST_USE int flo_pack_step(int fd, const struct flo_wire_message *message,
                                struct flo_buf *out, struct flo_err *err);
 void flo_pack_end(void);
 
+/* ---- logprobs.c: of a token, for its frame ------------------------ */
+
+/* Append the token's and those of the `count` likeliest. */
+void flo_logprobs_put(const struct flo_engine *engine, const float *logits,
+                      int32_t token, uint32_t count, struct flo_buf *out);
+
+/* ---- embed.c: texts to vectors ----------------------------------- */
+
+/* A list of requests, in the order of arrival; NULL: none. */
+struct flo_embed;
+/* FLO_E_INFER_PARAM, FLO_E_INFER_TOO_LONG, FLO_E_INFER_BUSY, FLO_E_MEMORY. */
+FLO_MUST_USE int flo_embeds_add(struct flo_embed **embeds,
+                                const struct flo_engine *engine,
+                                const struct flo_wire_message *message,
+                                struct flo_err *err);
+/* At most `piece` tokens of the first; between two inputs the session may
+ * change.  Frames go to `out`.  false: there was nothing to do. */
+bool flo_embeds_step(struct flo_embed **embeds, const struct flo_engine *engine,
+                     struct flo_session *session, size_t piece,
+                     struct flo_buf *out);
+bool flo_embeds_is_between(const struct flo_embed *embeds);
+/* false: there is no such request. */
+bool flo_embeds_cancel(struct flo_embed **embeds, uint32_t request,
+                       struct flo_buf *out);
+void flo_embeds_close(struct flo_embed **embeds);
+/* Ids of a frame, checked; the caller frees.  FLO_E_INFER_PARAM,
+ * FLO_E_MEMORY. */
+FLO_MUST_USE int flo_ids_take(const struct flo_engine *engine,
+                              struct flo_wire_text ids, int32_t **tokens,
+                              size_t *count, struct flo_err *err);
+
+/* ---- worker.c ---------------------------------------------------- */
+
+/* Serve one model over `socket` until the agent closes it.  `opened` (may be
+ * NULL) is called once the sandbox is closed: for tests of the sandbox and of
+ * agents with hostile engines.  Returns an exit code. */
+int flo_worker_serve(int socket, void (*opened)(int socket));
+
+#endif

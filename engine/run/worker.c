@@ -1,8 +1,10 @@
-/* The engine process: one model, one socket, many requests in turn.
+/* The engine process: one model, one socket, many requests together.
  *
- * A loop of: read what came, let every request take a short step, write.
- * User requests step in every round, a probe in every fourth while users are
- * served.  The process ends when the agent closes the socket. */
+ * A loop of: read what came, give waiting requests a session, compute one
+ * pass over the tokens of those that are due (schedule.c), write.  Sessions
+ * keep their caches behind an answer, so the next request with the same
+ * beginning does not compute it again.  The process ends when the agent
+ * closes the socket. */
 #include "engine/run/run.h"
 #include "engine/tools/tools.h"
 
@@ -20,13 +22,15 @@
 #define QUEUE_MAX 256
 #define INPUT_BYTES_MAX (2 * FLO_WIRE_PAYLOAD_BYTES_MAX)
 #define OUTPUT_BYTES_MAX (4 * FLO_WIRE_PAYLOAD_BYTES_MAX)
+#define EMBED_PIECE_BUSY 16      /* tokens */
 #define OUTPUT_BYTES_BUSY 262144 /* the agent is slow: wait for it */
-#define PROBE_ROUNDS 4
 
 struct slot {
     struct flo_session *session;
     struct flo_sampler *sampler;
     struct flo_job *job; /* NULL: free */
+    uint64_t began;      /* order in which jobs got their sessions */
+    uint64_t used;       /* pass in which it was last used */
 };
 
 struct worker {
@@ -36,13 +40,19 @@ struct worker {
     bool is_sandboxed;
     void (*opened)(int socket);
     struct flo_engine *engine;
-    struct slot slots[SESSIONS_MAX + 1]; /* the last one is the probes' */
+    struct slot slots[SESSIONS_MAX + 1]; /* users' but the last one */
     size_t n_slots;
     struct flo_job *queue[QUEUE_MAX]; /* in order of arrival */
     size_t n_queue;
+    struct flo_embed *embeds;
     struct flo_buf in, out;
     uint64_t requests, tokens_in, tokens_out;
-    uint32_t round;
+    struct flo_schedule schedule;
+    struct flo_draft_costs costs;
+    uint64_t pass;
+    uint64_t starts;
+    bool is_waited_for;  /* a user waits for this pass */
+    bool was_broken_off; /* the last pass; the next one will not be */
 };
 
 /* ---- opening ----------------------------------------------------- */
@@ -94,6 +104,7 @@ static int put_ready(struct worker *worker, uint32_t request,
         .load_us = info->load_us,
         .has_vocabulary = info->has_vocabulary,
         .is_sandboxed = worker->is_sandboxed,
+        .is_packed = info->is_packed,
     };
     return flo_wire_write(&worker->out, &answer, err);
 }
@@ -102,7 +113,6 @@ static int open_model(struct worker *worker,
                       const struct flo_wire_message *message,
                       struct flo_err *err)
 {
-        .is_packed = info->is_packed,
     const struct flo_wire_open *in = &message->open;
     uint32_t sessions = in->sessions == 0 ? SESSIONS_DEFAULT : in->sessions;
     if (worker->engine != NULL || worker->model_fd < 0) {
@@ -118,37 +128,29 @@ static int open_model(struct worker *worker,
         .context = in->context,
         .threads = in->threads,
         .sessions = sessions + 1,
+        .batch = FLO_PASS_ROWS,
         .memory_bytes_max = in->memory_bytes_max,
+        .packed_fd = worker->packed_fd < 0 ? 0 : worker->packed_fd,
     };
     int rv =
         flo_engine_open_fd(worker->model_fd, &options, &worker->engine, err);
     flo_fd_cleanup(&worker->model_fd);
+    flo_fd_cleanup(&worker->packed_fd);
     if (rv == 0) {
         rv = open_slots(worker, sessions + 1, err);
     }
     if (rv == 0 && worker->is_sandboxed) {
         rv = flo_sandbox_enter(FLO_SANDBOX_SERVING, err);
-        .packed_fd = worker->packed_fd < 0 ? 0 : worker->packed_fd,
     }
     if (rv < 0) {
         return rv;
     }
-    flo_fd_cleanup(&worker->packed_fd);
     if (worker->opened != NULL) {
         worker->opened(worker->socket);
     }
     return put_ready(worker, message->request, err);
 }
 
-/* ---- requests ---------------------------------------------------- */
-
-static int enqueue(struct worker *worker,
-                   const struct flo_wire_message *message, struct flo_err *err)
-{
-    if (worker->engine == NULL) {
-        return flo_fail(err, FLO_E_STATE, "no model is open");
-    }
-    if (worker->n_queue == QUEUE_MAX) {
 static int pack_model(struct worker *worker,
                       const struct flo_wire_message *message,
                       struct flo_err *err)
@@ -163,6 +165,15 @@ static int pack_model(struct worker *worker,
     return rv;
 }
 
+/* ---- requests ---------------------------------------------------- */
+
+static int enqueue(struct worker *worker,
+                   const struct flo_wire_message *message, struct flo_err *err)
+{
+    if (worker->engine == NULL) {
+        return flo_fail(err, FLO_E_STATE, "no model is open");
+    }
+    if (worker->n_queue == QUEUE_MAX) {
         return flo_fail(err, FLO_E_INFER_BUSY, "%d requests wait already",
                         QUEUE_MAX);
     }
@@ -182,17 +193,27 @@ static void queue_remove(struct worker *worker, size_t i)
             (worker->n_queue - i) * sizeof(worker->queue[0]));
 }
 
+static void queue_insert(struct worker *worker, size_t i, struct flo_job *job)
+{
+    memmove(&worker->queue[i + 1], &worker->queue[i],
+            (worker->n_queue - i) * sizeof(worker->queue[0]));
+    worker->queue[i] = job;
+    worker->n_queue++;
+}
+
 static void slot_free(struct worker *worker, struct slot *slot)
 {
     worker->tokens_in += flo_job_tokens_in(slot->job);
     worker->tokens_out += flo_job_tokens_out(slot->job);
     flo_job_free(slot->job);
     slot->job = NULL;
-    flo_session_reset(slot->session);
 }
 
 static void cancel(struct worker *worker, uint32_t request)
 {
+    if (flo_embeds_cancel(&worker->embeds, request, &worker->out)) {
+        return;
+    }
     for (size_t i = 0; i < worker->n_slots; i++) {
         struct slot *slot = &worker->slots[i];
         if (slot->job != NULL && flo_job_request(slot->job) == request) {
@@ -240,6 +261,41 @@ static int tokenise(struct worker *worker,
     return rv;
 }
 
+static int detokenise(struct worker *worker,
+                      const struct flo_wire_message *message,
+                      struct flo_err *err)
+{
+    struct flo_wire_message answer = {.type = FLO_WIRE_TEXT,
+                                      .request = message->request};
+    struct flo_buf text = {0};
+    int32_t *tokens = NULL;
+    size_t count = 0;
+    if (worker->engine == NULL) {
+        return flo_fail(err, FLO_E_STATE, "no model is open");
+    }
+    int rv = flo_ids_take(worker->engine, message->tokens.tokens, &tokens,
+                          &count, err);
+    rv = rv < 0 ? rv
+                : flo_engine_detokenise(worker->engine, tokens, count, true,
+                                        &text, err);
+    answer.string.text = (struct flo_wire_text){text.data, text.bytes};
+    rv = rv < 0 ? rv : flo_wire_write(&worker->out, &answer, err);
+    flo_buf_deinit(&text);
+    free(tokens);
+    return rv;
+}
+
+static int embed(struct worker *worker, const struct flo_wire_message *message,
+                 struct flo_err *err)
+{
+    if (worker->engine == NULL) {
+        return flo_fail(err, FLO_E_STATE, "no model is open");
+    }
+    int rv = flo_embeds_add(&worker->embeds, worker->engine, message, err);
+    worker->requests += rv == 0;
+    return rv;
+}
+
 static int put_stats(struct worker *worker, uint32_t request,
                      struct flo_err *err)
 {
@@ -270,6 +326,9 @@ static int handle(struct worker *worker, const struct flo_wire_message *message,
     case FLO_WIRE_OPEN:
         rv = open_model(worker, message, err);
         break;
+    case FLO_WIRE_PACK:
+        rv = pack_model(worker, message, err);
+        break;
     case FLO_WIRE_GENERATE:
         rv = enqueue(worker, message, err);
         break;
@@ -285,10 +344,13 @@ static int handle(struct worker *worker, const struct flo_wire_message *message,
     case FLO_WIRE_TOKENISE:
         rv = tokenise(worker, message, err);
         break;
-    default:
-    case FLO_WIRE_PACK:
-        rv = pack_model(worker, message, err);
+    case FLO_WIRE_DETOKENISE:
+        rv = detokenise(worker, message, err);
         break;
+    case FLO_WIRE_EMBED:
+        rv = embed(worker, message, err);
+        break;
+    default:
         rv = flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s is an answer",
                       flo_wire_type_name((int)message->type));
         break;
@@ -300,56 +362,224 @@ static int handle(struct worker *worker, const struct flo_wire_message *message,
     return rv;
 }
 
-/* ---- one round of work ------------------------------------------- */
+/* ---- sessions for those who wait --------------------------------- */
 
-/* Give waiting requests the free slots: users' in order, one for probes. */
-static void start_waiting(struct worker *worker)
+static bool is_user(const struct flo_job *job)
 {
-    for (size_t q = 0; q < worker->n_queue;) {
-        struct flo_job *job = worker->queue[q];
-        bool is_probe = flo_job_is_probe(job);
-        size_t from = is_probe ? worker->n_slots - 1 : 0;
-        size_t to = is_probe ? worker->n_slots : worker->n_slots - 1;
-        struct slot *slot = NULL;
-        for (size_t i = from; i < to && slot == NULL; i++) {
-            slot = worker->slots[i].job == NULL ? &worker->slots[i] : NULL;
-        }
-        if (slot == NULL) {
-            q++;
+    return flo_job_priority(job) == FLO_WIRE_USER;
+}
+
+/* The free session that holds most of the job's tokens; among equals the one
+ * that was not used for longest. */
+static struct slot *find_free(struct worker *worker, const struct flo_job *job)
+{
+    size_t count = worker->n_slots - (is_user(job) ? 1 : 0);
+    struct slot *best = NULL;
+    uint32_t best_common = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct slot *slot = &worker->slots[i];
+        bool is_embedding =
+            i + 1 == worker->n_slots && !flo_embeds_is_between(worker->embeds);
+        if (slot->job != NULL || is_embedding) {
             continue;
         }
-        struct flo_err err = {0};
-        queue_remove(worker, q);
-        if (flo_job_start(job, slot->session, slot->sampler, &err) < 0) {
-            flo_job_fail(&worker->out, flo_job_request(job), &err);
-            flo_job_free(job);
-        } else {
-            slot->job = job;
+        uint32_t common = flo_job_common(job, slot->session);
+        if (best == NULL || common > best_common ||
+            (common == best_common && slot->used < best->used)) {
+            best = slot;
+            best_common = common;
+        }
+    }
+    return best;
+}
+
+/* Work that can wait gives its session up: the newest one does. */
+static struct slot *find_preempted(struct worker *worker)
+{
+    struct slot *found = NULL;
+    for (size_t i = 0; i + 1 < worker->n_slots; i++) {
+        struct slot *slot = &worker->slots[i];
+        if (slot->job != NULL && !is_user(slot->job) &&
+            (found == NULL || slot->began > found->began)) {
+            found = slot;
+        }
+    }
+    if (found != NULL && worker->n_queue < QUEUE_MAX) {
+        flo_job_pause(found->job);
+        queue_insert(worker, 0, found->job);
+        found->job = NULL;
+        return found;
+    }
+    return NULL;
+}
+
+/* The session that holds most of the job's tokens, busy or not. */
+static struct flo_session *find_source(struct worker *worker,
+                                       const struct flo_job *job,
+                                       const struct slot *slot)
+{
+    struct flo_session *best = slot->session;
+    for (size_t i = 0; i < worker->n_slots; i++) {
+        struct flo_session *other = worker->slots[i].session;
+        if (flo_job_common(job, other) > flo_job_common(job, best)) {
+            best = other;
+        }
+    }
+    return best;
+}
+
+static void start(struct worker *worker, struct slot *slot, struct flo_job *job)
+{
+    struct flo_err err = {0};
+    if (flo_job_start(job, slot->session, find_source(worker, job, slot),
+                      slot->sampler, &err) < 0) {
+        flo_job_fail(&worker->out, flo_job_request(job), &err);
+        flo_job_free(job);
+        return;
+    }
+    slot->job = job;
+    slot->began = ++worker->starts;
+}
+
+/* Users before the others, each kind in the order of arrival. */
+static void start_waiting(struct worker *worker)
+{
+    for (int users = 1; users >= 0; users--) {
+        for (size_t q = 0; q < worker->n_queue;) {
+            struct flo_job *job = worker->queue[q];
+            if (is_user(job) != (users == 1)) {
+                q++;
+                continue;
+            }
+            queue_remove(worker, q);
+            struct slot *slot = find_free(worker, job);
+            bool makes_room = slot == NULL && users == 1;
+            slot = makes_room ? find_preempted(worker) : slot;
+            if (slot == NULL) {
+                queue_insert(worker, q, job);
+                break;
+            }
+            start(worker, slot, job);
+            q += makes_room ? 1 : 0; /* the one that made room is before it */
         }
     }
 }
 
-static bool step_all(struct worker *worker)
+/* ---- one pass ---------------------------------------------------- */
+
+/* The jobs that have a session, in the order in which they began. */
+static size_t list_jobs(struct worker *worker, struct slot **slots,
+                        struct flo_turn *turns)
 {
-    bool has_user = false;
-    bool has_work = false;
-    worker->round++;
+    size_t count = 0;
     for (size_t i = 0; i < worker->n_slots; i++) {
         struct slot *slot = &worker->slots[i];
         if (slot->job == NULL) {
             continue;
         }
-        has_work = true;
-        if (flo_job_is_probe(slot->job) && has_user &&
-            worker->round % PROBE_ROUNDS != 0) {
-            continue;
+        size_t at = count++;
+        for (; at > 0 && slots[at - 1]->began > slot->began; at--) {
+            slots[at] = slots[at - 1];
         }
-        has_user = has_user || !flo_job_is_probe(slot->job);
-        if (flo_job_step(slot->job, &worker->out)) {
-            slot_free(worker, slot);
+        slots[at] = slot;
+    }
+    for (size_t i = 0; i < count; i++) {
+        turns[i] = (struct flo_turn){flo_job_priority(slots[i]->job),
+                                     flo_job_pending(slots[i]->job), 0};
+    }
+    return count;
+}
+
+/* Asked between two layers.  A pass that nobody waits for ends when a request
+ * comes; any pass when something is cancelled. */
+static bool is_wanted(void *context)
+{
+    struct worker *worker = context;
+    uint8_t head[FLO_WIRE_HEAD_BYTES];
+    ssize_t n =
+        recv(worker->socket, head, sizeof(head), MSG_DONTWAIT | MSG_PEEK);
+    int type;
+    if (n < FLO_WIRE_HEAD_BYTES || worker->in.bytes > 0 ||
+        worker->was_broken_off) {
+        return false;
+    }
+    type = flo_get_u16(head + 8);
+    return type == FLO_WIRE_CANCEL ||
+           (type == FLO_WIRE_GENERATE && !worker->is_waited_for);
+}
+
+static void fail_all(struct worker *worker, struct slot **slots, size_t count,
+                     const struct flo_err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        flo_job_fail(&worker->out, flo_job_request(slots[i]->job), err);
+        slot_free(worker, slots[i]);
+    }
+}
+
+static void compute(struct worker *worker, struct slot **slots,
+                    const struct flo_step *steps, size_t count)
+{
+    struct flo_err err = {0};
+    uint64_t began_us = flo_now_us();
+    int rv =
+        flo_engine_step(worker->engine, steps, count, is_wanted, worker, &err);
+    worker->was_broken_off = rv == FLO_E_INFER_CANCELLED;
+    if (worker->was_broken_off) {
+        return;
+    }
+    if (rv < 0) {
+        fail_all(worker, slots, count, &err);
+        return;
+    }
+    if (count == 1) {
+        flo_draft_cost(&worker->costs, steps[0].count,
+                       (float)(flo_now_us() - began_us));
+    }
+    worker->pass++;
+    for (size_t i = 0; i < count; i++) {
+        slots[i]->used = worker->pass;
+        if (flo_job_finish(slots[i]->job)) {
+            slot_free(worker, slots[i]);
         }
     }
-    return has_work;
+}
+
+/* false: nothing to do. */
+static bool run_pass(struct worker *worker)
+{
+    struct slot *slots[SESSIONS_MAX + 1];
+    struct flo_turn turns[SESSIONS_MAX + 1];
+    struct flo_step steps[SESSIONS_MAX + 1];
+    size_t count = list_jobs(worker, slots, turns), n = 0;
+    if (count == 0) {
+        return false;
+    }
+    worker->is_waited_for = flo_schedule_pass(&worker->schedule, turns, count);
+    for (size_t i = 0; i < count; i++) {
+        if (turns[i].rows > 0) {
+            flo_job_prepare(slots[i]->job, turns[i].rows,
+                            count == 1 ? &worker->costs : NULL, &worker->out,
+                            &steps[n]);
+            slots[n++] = slots[i];
+        }
+    }
+    compute(worker, slots, steps, n);
+    return true;
+}
+
+/* Vectors are made in the session of those who can wait, when it is free;
+ * beside answers in pieces so small that nobody notices. */
+static bool step_embeds(struct worker *worker, bool has_answers)
+{
+    if (worker->embeds == NULL || worker->engine == NULL) {
+        return false;
+    }
+    struct slot *slot = &worker->slots[worker->n_slots - 1];
+    return slot->job != NULL ||
+           flo_embeds_step(&worker->embeds, worker->engine, slot->session,
+                           has_answers ? EMBED_PIECE_BUSY : FLO_PASS_ROWS,
+                           &worker->out);
 }
 
 /* ---- the socket -------------------------------------------------- */
@@ -368,6 +598,8 @@ static void take_descriptors(struct worker *worker, struct msghdr *head)
             memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
             if (worker->model_fd < 0 && worker->engine == NULL) {
                 worker->model_fd = fd;
+            } else if (worker->packed_fd < 0 && worker->engine == NULL) {
+                worker->packed_fd = fd;
             } else {
                 close(fd);
             }
@@ -466,7 +698,8 @@ static void run(struct worker *worker)
         }
         if (!is_full) {
             start_waiting(worker);
-            has_work = step_all(worker);
+            has_work = run_pass(worker);
+            has_work = step_embeds(worker, has_work) || has_work;
         }
         if (send_output(worker) < 0) {
             return;
@@ -486,10 +719,13 @@ static void close_all(struct worker *worker)
     for (size_t i = 0; i < worker->n_queue; i++) {
         flo_job_free(worker->queue[i]);
     }
+    flo_embeds_close(&worker->embeds);
     flo_engine_close(worker->engine);
     flo_buf_deinit(&worker->in);
     flo_buf_deinit(&worker->out);
+    flo_pack_end();
     flo_fd_cleanup(&worker->model_fd);
+    flo_fd_cleanup(&worker->packed_fd);
 }
 
 int flo_worker_serve(int socket, void (*opened)(int socket))
@@ -531,7 +767,3 @@ int flo_cmd_worker(int argc, char **argv)
     }
     return flo_worker_serve(SOCKET, NULL);
 }
-            } else if (worker->packed_fd < 0 && worker->engine == NULL) {
-                worker->packed_fd = fd;
-    flo_pack_end();
-    flo_fd_cleanup(&worker->packed_fd);

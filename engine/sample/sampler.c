@@ -119,6 +119,11 @@ int flo_sampler_reset(struct flo_sampler *sampler,
     return 0;
 }
 
+uint64_t flo_sampler_seed(const struct flo_sampler *sampler)
+{
+    return sampler->random.state;
+}
+
 void flo_sampler_accept(struct flo_sampler *sampler, int32_t token)
 {
     sampler->recent[sampler->recent_count++ % REPEAT_LAST_MAX] = token;

@@ -18,4 +18,8 @@ FLO_MUST_USE int flo_sampler_make(uint32_t n_vocab,
 void flo_sampler_choose(struct flo_sampler *sampler, const float *logits,
                         const uint64_t *allowed, struct flo_sample *sample);
 
+/* The seed with which a sampler that accepted the same tokens would go on as
+ * this one. */
+uint64_t flo_sampler_seed(const struct flo_sampler *sampler);
+
 #endif

@@ -1,0 +1,106 @@
+/* Drafts: what comes next, guessed from what stood before (prompt lookup).
+ *
+ * The last tokens are looked up in prompt and answer; what followed them there
+ * is computed together with the last token, and each guess is kept if it is
+ * the one that is chosen.  So the answer is the same as without, to the bit.
+ * How many are tried follows from two measured things: how often guesses were
+ * right, and what a pass of so many tokens costs.  Pure. */
+#include "engine/run/run.h"
+
+#include <string.h>
+
+enum { LONG = 4, SHORT = 2 }; /* tokens that must be the same */
+
+/* Weights of a new value in a mean; what must be gained by a guess. */
+static const float recent = 0.1f, cost_recent = 0.2f, forget = 0.002f;
+static const float gain_min = 1.03f;
+
+uint32_t flo_draft_find(const int32_t *tokens, size_t count, int32_t *out,
+                        uint32_t most, bool *is_long)
+{
+    const int32_t *last = tokens + count - SHORT;
+    size_t found = 0; /* behind the same tokens; 0: not found */
+
+    *is_long = false;
+    for (size_t at = count; count > LONG && !*is_long && --at >= LONG;) {
+        if (tokens[at - 1] != last[1] || tokens[at - 2] != last[0]) {
+            continue;
+        }
+        *is_long = memcmp(tokens + at - LONG, tokens + count - LONG,
+                          (LONG - SHORT) * sizeof(*tokens)) == 0;
+        if (found == 0 || *is_long) {
+            found = at;
+        }
+    }
+    if (found == 0) {
+        return 0;
+    }
+    if (most > count - found) {
+        most = (uint32_t)(count - found);
+    }
+    memcpy(out, tokens + found, most * sizeof(*out));
+    return most;
+}
+
+void flo_draft_begin(struct flo_draft *draft)
+{
+    *draft = (struct flo_draft){.right = {0.3f, 0.5f}};
+}
+
+void flo_draft_learn(struct flo_draft *draft, bool is_long, bool was_right)
+{
+    float *right = &draft->right[is_long];
+
+    *right += recent * ((was_right ? 1.0f : 0.0f) - *right);
+}
+
+uint32_t flo_draft_size(const struct flo_draft *draft,
+                        const struct flo_draft_costs *costs, bool is_long,
+                        uint32_t found)
+{
+    float p = draft->right[is_long], tokens = 1, chance = 1;
+    float best = gain_min;
+    uint32_t size = 0;
+
+    if (costs->row_share <= 0) {
+        return 0; /* nothing is measured yet */
+    }
+    for (uint32_t k = 1; k <= found && k <= FLO_DRAFT_MAX; k++) {
+        chance *= p;
+        tokens += chance;
+        float gain = tokens / (1 + (float)k * costs->row_share);
+        if (gain > best) {
+            best = gain;
+            size = k;
+        }
+    }
+    return size;
+}
+
+static void mix(float *mean, float value)
+{
+    *mean += *mean > 0 ? cost_recent * (value - *mean) : value;
+}
+
+void flo_draft_cost(struct flo_draft_costs *costs, uint32_t rows, float us)
+{
+    float from_prompt;
+
+    if (rows > FLO_DRAFT_MAX + 1) {
+        mix(&costs->prompt_row_us, us / (float)rows);
+        return;
+    }
+    if (rows > 1 && costs->single_us > 0) {
+        float share = (us / costs->single_us - 1) / (float)(rows - 1);
+        mix(&costs->row_share, share > 0.01f ? share : 0.01f);
+        return;
+    }
+    if (rows > 1) {
+        return;
+    }
+    mix(&costs->single_us, us);
+    from_prompt = costs->prompt_row_us / costs->single_us;
+    /* What seemed dear is tried again some day. */
+    costs->row_share +=
+        (costs->row_share > 0 ? forget : 1) * (from_prompt - costs->row_share);
+}

@@ -1,0 +1,369 @@
+/* One request: guesses, pauses, a full context, what it takes from others. */
+#include "engine/run/run.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define MODEL "tests/models/tiny-v2.Q4_0.gguf"
+#define TEXT(t) ((struct flo_wire_text){t, strlen(t)})
+
+enum { CONTEXT = 128, IDS_MAX = 512 };
+
+/* Guesses cost nothing, so they are always tried. */
+static const struct flo_draft_costs free_guesses = {
+    .single_us = 1000, .row_share = 0.01f, .prompt_row_us = 10};
+
+struct world {
+    struct flo_engine *engine;
+    struct flo_session *sessions[3];
+    struct flo_sampler *samplers[3];
+};
+
+static struct world world_open(void)
+{
+    static const struct flo_sampling greedy;
+    const struct flo_engine_options options = {
+        .context = CONTEXT, .sessions = 3, .threads = 2};
+    struct world world = {0};
+    struct flo_err err = {0};
+
+    if (flo_engine_open(MODEL, &options, &world.engine, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(
+            flo_session_open(world.engine, &world.sessions[i], NULL), 0);
+        assert_int_equal(
+            flo_sampler_open(world.engine, &greedy, &world.samplers[i], NULL),
+            0);
+    }
+    return world;
+}
+
+static void world_close(struct world *world)
+{
+    for (int i = 0; i < 3; i++) {
+        flo_session_close(world->sessions[i]);
+        flo_sampler_close(world->samplers[i]);
+    }
+    flo_engine_close(world->engine);
+}
+
+static struct flo_wire_message ask(const char *prompt, uint32_t max_tokens)
+{
+    struct flo_wire_message m = {.type = FLO_WIRE_GENERATE, .request = 1};
+
+    m.generate.n_messages = 1;
+    m.generate.messages[0].role = TEXT("user");
+    m.generate.messages[0].content = TEXT(prompt);
+    m.generate.max_tokens = max_tokens;
+    m.generate.ignores_end = true;
+    return m;
+}
+
+static struct flo_job *job_of(const struct world *world,
+                              const struct flo_wire_message *message)
+{
+    struct flo_job *job = NULL;
+    struct flo_err err = {0};
+
+    if (flo_job_new(world->engine, message, &job, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    return job;
+}
+
+static void start(const struct world *world, struct flo_job *job, int slot,
+                  int from)
+{
+    assert_int_equal(flo_job_start(job, world->sessions[slot],
+                                   world->sessions[from], world->samplers[slot],
+                                   NULL),
+                     0);
+}
+
+/* Up to `passes` passes; false: the job has ended. */
+static bool go_on(const struct world *world, struct flo_job *job,
+                  const struct flo_draft_costs *costs, struct flo_buf *out,
+                  int passes)
+{
+    for (int i = 0; i < passes; i++) {
+        struct flo_step step;
+        uint32_t pending = flo_job_pending(job);
+
+        flo_job_prepare(job, pending < 20 ? pending : 20, costs, out, &step);
+        assert_int_equal(
+            flo_engine_step(world->engine, &step, 1, NULL, NULL, NULL), 0);
+        if (flo_job_finish(job)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+struct answer {
+    uint32_t ids[IDS_MAX];
+    size_t count;
+    struct flo_wire_done done;
+};
+
+static struct answer read_answer(struct flo_buf *out)
+{
+    struct flo_wire_message got;
+    struct answer answer = {0};
+    size_t at = 0;
+
+    while (at < out->bytes) {
+        ptrdiff_t n =
+            flo_wire_read(out->data + at, out->bytes - at, &got, NULL);
+
+        assert_true(n > 0);
+        at += (size_t)n;
+        if (got.type == FLO_WIRE_DONE) {
+            answer.done = got.done;
+        } else {
+            assert_int_equal(got.type, FLO_WIRE_TOKEN);
+            assert_true(answer.count < IDS_MAX);
+            answer.ids[answer.count++] = got.token.token;
+        }
+    }
+    flo_buf_deinit(out);
+    return answer;
+}
+
+static struct answer run(const struct world *world,
+                         const struct flo_wire_message *message, int slot,
+                         int from, const struct flo_draft_costs *costs)
+{
+    struct flo_job *job = job_of(world, message);
+    struct flo_buf out = {0};
+
+    start(world, job, slot, from);
+    assert_false(go_on(world, job, costs, &out, 10000));
+    flo_job_free(job);
+    return read_answer(&out);
+}
+
+static void expect_same(const struct answer *a, const struct answer *b)
+{
+    assert_int_equal(a->count, b->count);
+    assert_memory_equal(a->ids, b->ids, a->count * sizeof(a->ids[0]));
+    assert_int_equal(a->done.reason, b->done.reason);
+    assert_int_equal(a->done.tokens_in, b->done.tokens_in);
+    assert_int_equal(a->done.tokens_out, b->done.tokens_out);
+}
+
+/* ---- tests ------------------------------------------------------- */
+
+static void guesses_change_no_answer(void **state)
+{
+    static const double temperatures[] = {0, 0.3, 0.8, 1.5};
+    struct world world = world_open();
+    uint32_t right = 0;
+
+    (void)state;
+    for (size_t t = 0; t < FLO_COUNT(temperatures); t++) {
+        for (uint64_t seed = 1; seed <= 6; seed++) {
+            struct flo_wire_message m =
+                ask("abc abc abc abc 1 2 3 1 2 3 1 2", 60);
+
+            m.generate.temperature = temperatures[t];
+            m.generate.repeat_penalty = seed % 2 == 0 ? 1.1 : 0;
+            m.generate.top_k = 40;
+            m.generate.seed = seed;
+            struct answer plain = run(&world, &m, 0, 0, NULL);
+            struct answer guessed = run(&world, &m, 1, 1, &free_guesses);
+            expect_same(&plain, &guessed);
+            assert_int_equal(plain.count, 60);
+            assert_int_equal(plain.done.guessed, 0);
+            assert_true(guessed.done.guessed >= guessed.done.guessed_right);
+            right += guessed.done.guessed_right;
+            m.generate.no_drafts = true;
+            guessed = run(&world, &m, 2, 2, &free_guesses);
+            assert_int_equal(guessed.done.guessed, 0);
+        }
+    }
+    assert_true(right > 50); /* else this would prove nothing */
+    world_close(&world);
+}
+
+static void a_stop_text_ends_an_answer_inside_a_guess(void **state)
+{
+    struct world world = world_open();
+    struct flo_wire_message m = ask("Classify: 23:45 oven-95 voltage drop", 40);
+
+    (void)state;
+    m.generate.ignores_end = false;
+    m.generate.n_stops = 1;
+    m.generate.stops[0] = TEXT("ty: cri");
+    struct answer plain = run(&world, &m, 0, 0, NULL);
+    struct answer guessed = run(&world, &m, 1, 1, &free_guesses);
+    expect_same(&plain, &guessed);
+    assert_int_equal(plain.done.reason, FLO_WIRE_STOP);
+    world_close(&world);
+}
+
+static void a_paused_answer_goes_on_as_if_nothing_was(void **state)
+{
+    struct world world = world_open();
+    struct flo_wire_message m = ask("hello", 50);
+
+    (void)state;
+    m.generate.temperature = 0.9;
+    m.generate.repeat_penalty = 1.1;
+    m.generate.seed = 7;
+    struct answer whole = run(&world, &m, 0, 0, NULL);
+    for (int passes = 1; passes < 50; passes += 6) {
+        struct flo_job *job = job_of(&world, &m);
+        struct flo_buf out = {0};
+
+        flo_session_reset(world.sessions[0]);
+        start(&world, job, 0, 0);
+        assert_true(go_on(&world, job, NULL, &out, passes));
+        flo_job_pause(job);
+        /* Another one took the session; nothing of ours is left there. */
+        flo_session_reset(world.sessions[0]);
+        flo_session_reset(world.sessions[1]);
+        start(&world, job, 1, 1);
+        assert_false(go_on(&world, job, NULL, &out, 1000));
+        flo_job_free(job);
+        struct answer paused = read_answer(&out);
+        expect_same(&whole, &paused);
+    }
+    world_close(&world);
+}
+
+static void a_common_beginning_is_not_computed_again(void **state)
+{
+    static const char before[] = "You are a careful assistant. One: ";
+    struct world world = world_open();
+    struct flo_wire_message first = ask(before, 10);
+    struct flo_wire_message next = ask("You are a careful assistant. Two", 10);
+
+    (void)state;
+    struct answer cold = run(&world, &next, 0, 0, NULL);
+    assert_int_equal(cold.done.cached_tokens, 0);
+    flo_session_reset(world.sessions[0]);
+    struct answer other = run(&world, &first, 1, 1, NULL);
+    assert_int_equal(other.done.cached_tokens, 0);
+
+    struct answer copied = run(&world, &next, 0, 1, NULL);
+    struct answer again = run(&world, &next, 0, 0, NULL);
+
+    expect_same(&cold, &copied);
+    expect_same(&cold, &again);
+    assert_true(copied.done.cached_tokens >= 8);
+    assert_true(copied.done.cached_tokens < copied.done.tokens_in);
+    assert_int_equal(again.done.cached_tokens, again.done.tokens_in - 1);
+    world_close(&world);
+}
+
+/* The same with the engine's plain calls: everything anew for each token. */
+static size_t shifted_answer(const struct world *world, const int32_t *prompt,
+                             size_t count, size_t kept, size_t wanted,
+                             uint32_t *ids)
+{
+    int32_t tokens[CONTEXT];
+    struct flo_sampler *sampler = world->samplers[2];
+    size_t made = 0;
+
+    memcpy(tokens, prompt, count * sizeof(*tokens));
+    while (made < wanted) {
+        struct flo_sample sample;
+
+        flo_session_reset(world->sessions[2]);
+        assert_int_equal(flo_session_decode(world->sessions[2], tokens, count,
+                                            FLO_LOGITS_LAST, NULL),
+                         0);
+        flo_sampler_sample(sampler, flo_session_logits(world->sessions[2]),
+                           &sample);
+        tokens[count++] = sample.token;
+        ids[made++] = (uint32_t)sample.token;
+        if (count == CONTEXT) {
+            size_t dropped = (count - kept + 1) / 2;
+            memmove(tokens + kept, tokens + kept + dropped,
+                    (count - kept - dropped) * sizeof(*tokens));
+            count -= dropped;
+        }
+    }
+    return made;
+}
+
+static void a_full_context_is_shifted_if_asked_for(void **state)
+{
+    static const struct flo_sampling greedy;
+    struct world world = world_open();
+    struct flo_wire_message m = ask("hello", 300);
+    int32_t prompt[CONTEXT];
+    uint32_t expected[300];
+    size_t count = 0, kept = 0;
+
+    (void)state;
+    m.generate.n_messages = 2;
+    m.generate.messages[1] = m.generate.messages[0];
+    m.generate.messages[0].role = TEXT("system");
+    m.generate.messages[0].content = TEXT("Be short.");
+    const struct flo_engine_message said[2] = {{"system", "Be short.", 9},
+                                               {"user", "hello", 5}};
+    const struct flo_engine_message nothing[2] = {{"system", "Be short.", 9},
+                                                  {"user", "", 0}};
+    int32_t head[CONTEXT];
+    size_t head_count = 0;
+    assert_int_equal(
+        flo_engine_chat(world.engine, said, 2, prompt, CONTEXT, &count, NULL),
+        0);
+    assert_int_equal(flo_engine_chat(world.engine, nothing, 2, head, CONTEXT,
+                                     &head_count, NULL),
+                     0);
+    while (kept < head_count && head[kept] == prompt[kept]) {
+        kept++;
+    }
+    assert_true(kept > 4);
+    struct answer cut = run(&world, &m, 0, 0, NULL);
+    assert_int_equal(cut.done.reason, FLO_WIRE_LENGTH);
+    assert_int_equal(cut.count, CONTEXT - count);
+
+    m.generate.shifts = true;
+    struct answer plain = run(&world, &m, 0, 0, NULL);
+    struct answer guessed = run(&world, &m, 1, 1, &free_guesses);
+
+    assert_int_equal(plain.count, 300);
+    assert_int_equal(plain.done.tokens_in, count);
+    expect_same(&plain, &guessed);
+    assert_int_equal(flo_sampler_reset(world.samplers[2], &greedy, NULL), 0);
+    shifted_answer(&world, prompt, count, kept, 300, expected);
+    assert_memory_equal(plain.ids, expected, sizeof(expected));
+    world_close(&world);
+}
+
+static void times_are_told_apart(void **state)
+{
+    struct world world = world_open();
+    struct flo_wire_message m = ask("hello", 20);
+    struct answer answer = run(&world, &m, 0, 0, NULL);
+
+    (void)state;
+    assert_true(answer.done.prompt_wall_us > 0);
+    assert_true(answer.done.first_us >=
+                answer.done.queue_us + answer.done.prompt_wall_us);
+    assert_true(answer.done.answer_us > 0);
+    world_close(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(guesses_change_no_answer),
+        cmocka_unit_test(a_stop_text_ends_an_answer_inside_a_guess),
+        cmocka_unit_test(a_paused_answer_goes_on_as_if_nothing_was),
+        cmocka_unit_test(a_common_beginning_is_not_computed_again),
+        cmocka_unit_test(a_full_context_is_shifted_if_asked_for),
+        cmocka_unit_test(times_are_told_apart),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
