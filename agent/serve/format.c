@@ -1,0 +1,119 @@
+/* Format: from `response_format` and `grammar` to the engine's grammars. */
+#include "agent/serve/format.h"
+
+#include <string.h>
+
+#include <flotilla/grammar.h>
+
+static int refuse(struct serve_params *params, const char *field,
+                  const char *what, struct flo_err *err)
+{
+    snprintf(params->param, sizeof(params->param), "%s", field);
+    return flo_fail(err, FLO_E_INFER_PARAM, "%s %s", field, what);
+}
+
+/* The schema as text, behind the token ids that may stand in `parts`. */
+static int put_schema(struct serve_params *params, const char *field,
+                      const json_t *schema, struct flo_err *err)
+{
+    struct flo_wire_generate *out = &params->message.generate;
+    size_t at = params->parts.bytes;
+
+    if (!json_is_object(schema)) {
+        return refuse(params, field, "has no schema as an object", err);
+    }
+    flo_json_dump(schema, &params->parts);
+    if (params->parts.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for a schema");
+    }
+    if (out->tokens.bytes > 0) {
+        out->tokens.data = params->parts.data;
+    }
+    out->grammar_kind = FLO_GRAMMAR_SCHEMA;
+    out->grammar = (struct flo_wire_text){params->parts.data + at,
+                                          params->parts.bytes - at};
+    return 0;
+}
+
+static int read_response_format(const json_t *format,
+                                struct serve_params *params,
+                                struct flo_err *err)
+{
+    static const char field[] = "response_format";
+    const char *type = json_string_value(json_object_get(format, "type"));
+    const json_t *schema = json_object_get(format, "schema");
+
+    if (type == NULL ||
+        (strcmp(type, "text") != 0 && strcmp(type, "json_object") != 0 &&
+         strcmp(type, "json_schema") != 0)) {
+        return refuse(params, field,
+                      "must have a type: text, json_object or json_schema",
+                      err);
+    }
+    if (strcmp(type, "json_schema") == 0) {
+        return put_schema(
+            params, field,
+            json_object_get(json_object_get(format, "json_schema"), "schema"),
+            err);
+    }
+    if (strcmp(type, "json_object") == 0 && schema != NULL) {
+        return put_schema(params, field, schema, err);
+    }
+    params->message.generate.grammar_kind =
+        strcmp(type, "text") == 0 ? FLO_GRAMMAR_NONE : FLO_GRAMMAR_JSON;
+    return 0;
+}
+
+int flo_format_read(const json_t *body, struct serve_params *params,
+                    struct flo_err *err)
+{
+    static const char *const fields[] = {"response_format", "json_schema",
+                                         "grammar"};
+    struct flo_wire_generate *out = &params->message.generate;
+
+    for (size_t i = 0; i < FLO_COUNT(fields); i++) {
+        const json_t *value = json_object_get(body, fields[i]);
+        int rv = 0;
+
+        if (value == NULL || json_is_null(value)) {
+            continue;
+        }
+        if (out->grammar_kind != FLO_GRAMMAR_NONE) {
+            return refuse(params, fields[i], "stands beside another form", err);
+        }
+        if (i == 0) {
+            rv = read_response_format(value, params, err);
+        } else if (i == 1) {
+            rv = put_schema(params, fields[i], value, err);
+        } else if (json_string_length(value) == 0) {
+            rv = refuse(params, fields[i], "must be a text in GBNF", err);
+        } else {
+            out->grammar_kind = FLO_GRAMMAR_GBNF;
+            out->grammar = (struct flo_wire_text){json_string_value(value),
+                                                  json_string_length(value)};
+        }
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    return 0;
+}
+
+const char *flo_format_param(const struct serve_params *params,
+                             const struct flo_err *err)
+{
+    if (params->message.type != FLO_WIRE_GENERATE ||
+        err->code != FLO_E_INFER_PARAM) {
+        return NULL;
+    }
+    if (params->message.generate.grammar_kind == FLO_GRAMMAR_GBNF) {
+        return strncmp(err->what, "grammar", 7) == 0 ? "grammar" : NULL;
+    }
+    if (params->message.generate.grammar_kind == FLO_GRAMMAR_NONE ||
+        strncmp(err->what, "schema", 6) != 0) {
+        return NULL;
+    }
+    return json_object_get(params->json, "json_schema") != NULL
+               ? "json_schema"
+               : "response_format";
+}
