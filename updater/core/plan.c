@@ -11,6 +11,8 @@
 #include <flotilla/release.h>
 #include <flotilla/updater.h>
 
+#define PACKED_BYTES_MORE (1u << 20) /* beside a sixteenth of the model */
+
 static bool holds(const struct flo_digest *list, size_t count,
                   const struct flo_digest *digest)
 {
@@ -233,6 +235,28 @@ static int plan_file(const struct flo_plan_input *input, uint32_t file,
     return 0;
 }
 
+/* Most that the packed weights of a model that comes anew will take.  They are
+ * no need: where there is no room for them, the model serves without. */
+static void add_packed(const struct flo_plan_input *input,
+                       const struct flo_release_variant *variant,
+                       struct flo_plan *plan)
+{
+    const struct flo_release_file *model =
+        flo_release_variant_file(input->release, variant, "model");
+    uint64_t bytes, all;
+
+    if (!input->profile->packs || model == NULL ||
+        holds(input->present, input->present_count, &model->digest) ||
+        !flo_add_u64(model->bytes, model->bytes / 16 + PACKED_BYTES_MORE,
+                     &bytes) ||
+        !flo_add_u64(plan->disk_bytes, bytes, &all) ||
+        all > input->profile->disk_free_bytes) {
+        return;
+    }
+    plan->packed_bytes = bytes;
+    plan->disk_bytes = all;
+}
+
 int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out,
                   struct flo_err *err)
 {
@@ -261,6 +285,7 @@ int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out,
                         title, (unsigned long long)plan.disk_bytes,
                         (unsigned long long)input->profile->disk_free_bytes);
     }
+    add_packed(input, variant, &plan);
     *out = plan;
     return 0;
 }

@@ -144,8 +144,8 @@ int flo_store_blob_open_verified(struct flo_store *store,
 
 /* Space is reserved before the first byte, so that a full disk shows at the
  * start and not at 99 %. */
-static int reserve(struct flo_store *store, int fd, uint64_t bytes,
-                   struct flo_err *err)
+int flo_store_reserve(struct flo_store *store, int fd, uint64_t bytes,
+                      struct flo_err *err)
 {
     if (bytes == 0) {
         return 0;
@@ -181,7 +181,7 @@ int flo_store_blob_create(struct flo_store *store, uint64_t bytes, int *fd,
         return flo_fail_errno(err, FLO_E_IO_OPEN,
                               "%s/blobs: make a nameless file", store->path);
     }
-    int rv = reserve(store, opened, bytes, err);
+    int rv = flo_store_reserve(store, opened, bytes, err);
 
     if (rv == 0) {
         *fd = opened;

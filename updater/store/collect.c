@@ -153,6 +153,7 @@ int flo_store_collect(struct flo_store *store, const struct flo_digest *extra,
     if (rv == 0) {
         (void)flo_store_each_name(store->blobs_fd, remove_blob, &keep);
         (void)flo_store_each_name(store->partial_fd, remove_partial, &keep);
+        flo_store_packed_keep(store, keep.digests, keep.count, &keep.collected);
         if (out != NULL) {
             *out = keep.collected;
         }

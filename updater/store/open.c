@@ -119,6 +119,7 @@ static int open_all(struct flo_store *store, const char *state_dir, bool lock,
     }
     if ((rv = open_folder(store, "blobs", &store->blobs_fd, err)) < 0 ||
         (rv = open_folder(store, "partial", &store->partial_fd, err)) < 0 ||
+        (rv = open_folder(store, "packed", &store->packed_fd, err)) < 0 ||
         (rv = open_folder(store, "slots", &store->slots_fd, err)) < 0) {
         return rv;
     }
@@ -149,6 +150,7 @@ int flo_store_open(const char *state_dir, bool lock, struct flo_store **out,
                                 .dir_fd = -1,
                                 .blobs_fd = -1,
                                 .partial_fd = -1,
+                                .packed_fd = -1,
                                 .slots_fd = -1,
                                 .lock_fd = -1};
     int rv = open_all(store, state_dir, lock, err);
@@ -168,6 +170,7 @@ void flo_store_close(struct flo_store *store)
     }
     flo_fd_cleanup(&store->lock_fd);
     flo_fd_cleanup(&store->slots_fd);
+    flo_fd_cleanup(&store->packed_fd);
     flo_fd_cleanup(&store->partial_fd);
     flo_fd_cleanup(&store->blobs_fd);
     flo_fd_cleanup(&store->dir_fd);

@@ -12,6 +12,7 @@ struct flo_store {
     int dir_fd;
     int blobs_fd;
     int partial_fd;
+    int packed_fd;
     int slots_fd;
     int lock_fd; /* -1: open without the lock */
 };
@@ -37,6 +38,13 @@ void flo_store_part_remove(struct flo_store *store,
 uint64_t flo_store_partials_keep(struct flo_store *store,
                                  const struct flo_digest *keep,
                                  size_t keep_count);
+/* Remove the packed weights of models other than these. */
+void flo_store_packed_keep(struct flo_store *store,
+                           const struct flo_digest *keep, size_t keep_count,
+                           struct flo_collected *collected);
+/* Reserve room for a new file. */
+FLO_MUST_USE int flo_store_reserve(struct flo_store *store, int fd,
+                                   uint64_t bytes, struct flo_err *err);
 /* One worker at a time: held until the store is closed.
  * FLO_E_STATE_LOCKED. */
 FLO_MUST_USE int flo_store_partials_lock(struct flo_store *store,

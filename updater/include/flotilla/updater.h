@@ -237,6 +237,31 @@ bool flo_store_blob_path(const struct flo_store *store,
                          const struct flo_digest *digest, char *out,
                          size_t out_bytes);
 
+/* Packed weights of a model blob, as the engine made them: a file
+ * packed/sha256-<model>.<its own digest>, so that one name is the record of
+ * both.  It can always be made again: nothing here may fail an update.
+ *
+ * Open for reading; is_verified: after hashing all of it.  Damaged ones are
+ * removed.  FLO_E_BLOB_ABSENT, FLO_E_TARGET_HASH, FLO_E_IO_... */
+FLO_MUST_USE int flo_store_packed_open(struct flo_store *store,
+                                       const struct flo_digest *model,
+                                       bool is_verified, int *fd,
+                                       struct flo_err *err);
+/* A nameless file of `bytes`, reserved, that may be mapped and written; gone
+ * by itself unless published.  FLO_E_DISK_FULL also when less than 32 MiB
+ * would be left. */
+FLO_MUST_USE int flo_store_packed_create(struct flo_store *store,
+                                         uint64_t bytes, int *fd,
+                                         struct flo_err *err);
+/* Give it its name, durably, in place of an older one.  The caller has hashed
+ * it. */
+FLO_MUST_USE int flo_store_packed_publish(struct flo_store *store, int fd,
+                                          const struct flo_digest *model,
+                                          const struct flo_digest *digest,
+                                          struct flo_err *err);
+void flo_store_packed_remove(struct flo_store *store,
+                             const struct flo_digest *model);
+
 /* Load a stored release document: digest checked, parsed; the signature was
  * checked when it was staged.  flo_release_deinit frees.  FLO_E_BLOB_ABSENT,
  * FLO_E_TARGET_HASH, meta.*. */
@@ -254,10 +279,10 @@ struct flo_collected {
     uint64_t bytes;
 };
 /* Remove every blob that no slot of any model, no baseline and none of `keep`
- * (release documents) names, and all partial downloads.  Call with the lock
- * and without a worker.  When a record or a named document cannot be read,
- * nothing is removed and its error is returned: better too much than too
- * little. */
+ * (release documents) names, their packed weights, and all partial downloads.
+ * Call with the lock and without a worker.  When a record or a named document
+ * cannot be read, nothing is removed and its error is returned: better too much
+ * than too little. */
 FLO_MUST_USE int flo_store_collect(struct flo_store *store,
                                    const struct flo_digest *keep,
                                    size_t keep_count, struct flo_collected *out,
@@ -273,6 +298,7 @@ struct flo_profile {
     char engine[4][16];    /* GGUF architectures it can run; empty: "llama" */
     uint64_t memory_bytes; /* for the model; 0: not known, not checked */
     uint64_t disk_free_bytes; /* at the state directory */
+    bool packs;               /* the model is packed, too: room for both */
 };
 struct flo_plan_input {
     const struct flo_release *release;
@@ -288,10 +314,12 @@ struct flo_plan_input {
 };
 struct flo_plan {
     uint32_t variant;
-    uint64_t fetch_bytes; /* over the network */
-    uint64_t full_bytes;  /* had every file been fetched raw */
-    uint64_t disk_bytes;  /* highest need at one time */
-    enum flo_codec codec; /* of the largest file that is fetched */
+    uint64_t fetch_bytes;  /* over the network */
+    uint64_t full_bytes;   /* had every file been fetched raw */
+    uint64_t disk_bytes;   /* highest need at one time, packed_bytes in it */
+    uint64_t packed_bytes; /* at most, for packed weights; 0: no room, or the
+                              device does not pack */
+    enum flo_codec codec;  /* of the largest file that is fetched */
     uint32_t step_count;
     struct {
         uint8_t file; /* index into release->files */

@@ -1,0 +1,218 @@
+/* Packed weights: what an engine made of a model blob, under a name that has
+ * both digests.
+ *
+ * One link is the record: a file that was cut off has no name, and a name that
+ * a power cut lost is made again.  Bytes that do not have the digest of their
+ * name are removed, because they can be made anew from the model. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/host/digest.h"
+#include "updater/store/store.h"
+
+#define NAME_BYTES (FLO_BLOB_NAME + 65) /* sha256-<hex>.<hex>, NUL */
+#define SPARE_BYTES (32u << 20)         /* of the disk, for everything else */
+
+static void name_of(const struct flo_digest *model,
+                    const struct flo_digest *digest, char out[NAME_BYTES])
+{
+    flo_store_blob_name(model, out);
+    out[FLO_BLOB_NAME - 1] = '.';
+    flo_hex_encode(digest->bytes, sizeof(digest->bytes), out + FLO_BLOB_NAME);
+}
+
+static bool read_name(const char *name, struct flo_digest *model,
+                      struct flo_digest *digest)
+{
+    char hex[65] = "";
+
+    if (strlen(name) != NAME_BYTES - 1 || strncmp(name, "sha256-", 7) != 0 ||
+        name[FLO_BLOB_NAME - 1] != '.') {
+        return false;
+    }
+    memcpy(hex, name + 7, 64);
+    return flo_hex_decode(hex, model->bytes, sizeof(model->bytes)) &&
+           flo_hex_decode(name + FLO_BLOB_NAME, digest->bytes,
+                          sizeof(digest->bytes));
+}
+
+/* ---- search ------------------------------------------------------- */
+
+struct search {
+    const struct flo_digest *model;
+    struct flo_digest digest;
+    bool is_found;
+};
+
+static int look_at(void *context, const char *name)
+{
+    struct search *search = context;
+    struct flo_digest model, digest;
+
+    if (read_name(name, &model, &digest) &&
+        flo_digest_equal(&model, search->model)) {
+        search->digest = digest;
+        search->is_found = true;
+    }
+    return search->is_found ? 1 : 0;
+}
+
+static bool find(struct flo_store *store, const struct flo_digest *model,
+                 struct flo_digest *digest, char name[NAME_BYTES])
+{
+    struct search search = {.model = model};
+
+    (void)flo_store_each_name(store->packed_fd, look_at, &search);
+    if (search.is_found) {
+        *digest = search.digest;
+        name_of(model, digest, name);
+    }
+    return search.is_found;
+}
+
+static int check(int fd, const struct flo_digest *digest, const char *name,
+                 struct flo_err *err)
+{
+    struct flo_digest actual;
+    int rv = flo_sha256_fd(fd, &actual, NULL, err);
+
+    if (rv < 0 || flo_digest_equal(&actual, digest)) {
+        return rv;
+    }
+    return flo_fail(err, FLO_E_TARGET_HASH,
+                    "packed/%s: the bytes on disk have another digest", name);
+}
+
+int flo_store_packed_open(struct flo_store *store,
+                          const struct flo_digest *model, bool is_verified,
+                          int *fd, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int opened = -1;
+    struct flo_digest digest;
+    char name[NAME_BYTES];
+
+    if (!find(store, model, &digest, name)) {
+        return flo_fail(err, FLO_E_BLOB_ABSENT, "no packed weights are here");
+    }
+    int rv = flo_file_open_beneath(store->packed_fd, name,
+                                   O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0,
+                                   &opened, err);
+    if (rv == 0 && is_verified) {
+        rv = check(opened, &digest, name, err);
+    }
+    if (rv < 0) {
+        unlinkat(store->packed_fd, name, 0);
+        return rv;
+    }
+    *fd = opened;
+    opened = -1;
+    return 0;
+}
+
+/* ---- making ------------------------------------------------------- */
+
+int flo_store_packed_create(struct flo_store *store, uint64_t bytes, int *fd,
+                            struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int opened = -1;
+    uint64_t free_bytes = flo_store_disk_free(store);
+
+    if (bytes > INT64_MAX - SPARE_BYTES || bytes + SPARE_BYTES > free_bytes) {
+        return flo_fail(err, FLO_E_DISK_FULL,
+                        "packed weights need %llu bytes and %u to spare, %llu "
+                        "free",
+                        (unsigned long long)bytes, SPARE_BYTES,
+                        (unsigned long long)free_bytes);
+    }
+    opened =
+        openat(store->packed_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400);
+    if (opened < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN,
+                              "%s/packed: make a nameless file", store->path);
+    }
+    int rv = flo_store_reserve(store, opened, bytes, err);
+
+    if (rv == 0 && ftruncate(opened, (off_t)bytes) < 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s/packed", store->path);
+    }
+    if (rv == 0) {
+        *fd = opened;
+        opened = -1;
+    }
+    return rv;
+}
+
+int flo_store_packed_publish(struct flo_store *store, int fd,
+                             const struct flo_digest *model,
+                             const struct flo_digest *digest,
+                             struct flo_err *err)
+{
+    char name[NAME_BYTES];
+    char self[40];
+
+    name_of(model, digest, name);
+    if (fdatasync(fd) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "sync packed/%s", name);
+    }
+    flo_store_packed_remove(store, model);
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    if (linkat(AT_FDCWD, self, store->packed_fd, name, AT_SYMLINK_FOLLOW) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "name packed/%s", name);
+    }
+    return flo_store_sync_dir(store->packed_fd, "packed", err);
+}
+
+/* ---- removing ----------------------------------------------------- */
+
+void flo_store_packed_remove(struct flo_store *store,
+                             const struct flo_digest *model)
+{
+    struct flo_digest digest;
+    char name[NAME_BYTES];
+
+    while (find(store, model, &digest, name) &&
+           unlinkat(store->packed_fd, name, 0) == 0) {
+    }
+}
+
+struct keep {
+    struct flo_store *store;
+    const struct flo_digest *digests;
+    size_t count;
+    struct flo_collected *collected;
+};
+
+static int remove_other(void *context, const char *name)
+{
+    struct keep *keep = context;
+    struct flo_digest model, digest;
+    struct stat st;
+
+    if (!read_name(name, &model, &digest)) {
+        return 0;
+    }
+    for (size_t i = 0; i < keep->count; i++) {
+        if (flo_digest_equal(&keep->digests[i], &model)) {
+            return 0;
+        }
+    }
+    if (fstatat(keep->store->packed_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        unlinkat(keep->store->packed_fd, name, 0) == 0) {
+        keep->collected->files++;
+        keep->collected->bytes += (uint64_t)st.st_size;
+    }
+    return 0;
+}
+
+void flo_store_packed_keep(struct flo_store *store,
+                           const struct flo_digest *keep, size_t keep_count,
+                           struct flo_collected *collected)
+{
+    struct keep all = {store, keep, keep_count, collected};
+
+    (void)flo_store_each_name(store->packed_fd, remove_other, &all);
+}
