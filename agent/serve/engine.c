@@ -25,6 +25,7 @@
 #define REAP_TICKS_MAX 20
 #define CALL_TEXT_BYTES_MAX (16u << 20)
 #define OUTPUT_BYTES_MAX (64u << 20)
+#define DESCRIPTORS_MAX 2 /* model, packed weights */
 
 /* ---- calls ------------------------------------------------------- */
 
@@ -421,25 +422,25 @@ static void on_event(struct bufferevent *bev, short what, void *context)
 
 /* ---- start ------------------------------------------------------- */
 
-/* The frame and the descriptor in one message: the socket is new and empty,
- * so that this cannot block. */
-static int send_open(int fd, const struct flo_wire_message *message, int model,
-                     struct flo_err *err)
+int flo_serve_engine_send(int fd, const struct flo_wire_message *message,
+                          const int *fds, size_t count, struct flo_err *err)
 {
     struct flo_buf out = {0};
     int rv = flo_wire_write(&out, message, err);
     if (rv == 0) {
-        _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+        _Alignas(struct cmsghdr) char
+            control[CMSG_SPACE(DESCRIPTORS_MAX * sizeof(int))] = {0};
         struct iovec vector = {out.data, out.bytes};
         struct msghdr head = {.msg_iov = &vector,
                               .msg_iovlen = 1,
                               .msg_control = control,
-                              .msg_controllen = sizeof(control)};
+                              .msg_controllen =
+                                  CMSG_SPACE(count * sizeof(int))};
         struct cmsghdr *c = CMSG_FIRSTHDR(&head);
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(c), &model, sizeof(model));
+        c->cmsg_len = CMSG_LEN(count * sizeof(int));
+        memcpy(CMSG_DATA(c), fds, count * sizeof(int));
         if (sendmsg(fd, &head, MSG_NOSIGNAL) != (ssize_t)out.bytes) {
             rv = flo_fail_errno(err, FLO_E_PROCESS, "send the model");
         }
@@ -448,14 +449,15 @@ static int send_open(int fd, const struct flo_wire_message *message, int model,
     return rv;
 }
 
-static int spawn(struct serve_engine *engine, int *out, struct flo_err *err)
+int flo_serve_engine_spawn(const struct flo_serve *serve, pid_t *pid, int *out,
+                           struct flo_err *err)
 {
     int pair[2];
-    const char *argv[] = {engine->serve->engine_path, "worker", NULL};
+    const char *argv[] = {serve->engine_path, "worker", NULL};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
         return flo_fail_errno(err, FLO_E_PROCESS, "socketpair");
     }
-    int rv = flo_process_spawn(argv, pair[1], &engine->pid, err);
+    int rv = flo_process_spawn(argv, pair[1], pid, err);
     close(pair[1]);
     if (rv < 0) {
         close(pair[0]);
@@ -500,14 +502,17 @@ int flo_serve_engine_start(struct flo_serve *serve, enum flo_serve_role role,
     engine->has_role = true;
     engine->started_ms = flo_now_ms();
     model_take(engine, model, &message.open);
-    int rv = spawn(engine, &fd, err);
+    const int fds[DESCRIPTORS_MAX] = {model->fd, model->packed_fd};
+    int rv = flo_serve_engine_spawn(serve, &engine->pid, &fd, err);
     if (rv < 0) {
         free(engine);
         return rv;
     }
-    rv = send_open(fd, &message, model->fd, err);
+    rv = flo_serve_engine_send(fd, &message, fds, model->packed_fd > 0 ? 2 : 1,
+                               err);
     if (rv == 0) {
         evutil_make_socket_nonblocking(fd);
+    engine->lacks_packed = model->lacks_packed;
         engine->bev =
             bufferevent_socket_new(serve->base, fd, BEV_OPT_CLOSE_ON_FREE);
         engine->tick = evtimer_new(serve->base, on_tick, engine);

@@ -69,8 +69,16 @@ struct serve_engine {
     struct flo_digest release;
     uint32_t context;
     char kernel[32];
+    bool lacks_packed; /* as in struct flo_serve_model */
 };
 
+/* Start the engine program with a socket, our end of which is *out. */
+int flo_serve_engine_spawn(const struct flo_serve *serve, pid_t *pid, int *out,
+                           struct flo_err *err);
+/* One frame and descriptors in one message, to a socket that is empty, so that
+ * this cannot block. */
+int flo_serve_engine_send(int fd, const struct flo_wire_message *message,
+                          const int *fds, size_t count, struct flo_err *err);
 int flo_serve_engine_start(struct flo_serve *serve, enum flo_serve_role role,
                            const struct flo_serve_model *model,
                            struct serve_engine **out, struct flo_err *err);

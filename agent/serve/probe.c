@@ -362,6 +362,13 @@ static void begin_timing(struct probe *probe)
         judge_memory(probe);
         return;
     }
+    if (live->lacks_packed != probe->candidate->lacks_packed) {
+        flo_log(FLO_LOG_WARN, "probe",
+                "speed is not compared: %s runs without packed weights",
+                live->lacks_packed ? live->name : probe->candidate->name);
+        judge_memory(probe);
+        return;
+    }
     probe->phase = PHASE_TIMING;
     probe->timing_since_ms = flo_now_ms();
     probe->n_prompts = probe->golden.n_cases < TIMING_PROMPTS_MAX

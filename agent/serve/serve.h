@@ -17,6 +17,9 @@ enum flo_serve_role { FLO_ROLE_CURRENT, FLO_ROLE_CANDIDATE, FLO_ROLE_COUNT };
 
 struct flo_serve_model {
     int fd;                         /* the GGUF, taken (closed by serve) */
+    int packed_fd;                  /* its packed weights, taken; 0: none */
+    bool lacks_packed;              /* it could have some, and would be faster:
+                                       its speed is not compared with others' */
     char model[FLO_NAME_MAX + 1];   /* "tiny": what clients name */
     char version[FLO_NAME_MAX + 1]; /* "2.1.0" */
     struct flo_digest release;
@@ -92,6 +95,29 @@ void flo_serve_promote(struct flo_serve *serve);
 /* No role is live: hold requests (stop-first swap). */
 void flo_serve_hold(struct flo_serve *serve);
 
+/* ---- packing ----------------------------------------------------- */
+
+struct serve_packer;
+struct flo_serve_packing {
+    int fd; /* the GGUF, taken */
+    uint64_t timeout_ms;
+    void *context;
+    /* Give a file of so many bytes that may be mapped and written; it stays
+     * the caller's. */
+    int (*reserve)(void *context, uint64_t bytes, int *fd, struct flo_err *err);
+    /* The end: NULL, the file is full and synced; FLO_E_NOT_BUILT, engines of
+     * this machine read no packed weights of this model; or what failed.  The
+     * packer is gone. */
+    void (*done)(void *context, const struct flo_err *err);
+};
+/* Have a sandboxed engine process pack a model, at low priority.  `done` is
+ * not called when starting fails. */
+FLO_MUST_USE int flo_serve_pack(struct flo_serve *serve,
+                                const struct flo_serve_packing *packing,
+                                struct serve_packer **out, struct flo_err *err);
+/* Kill it; nobody is told. NULL is fine. */
+void flo_serve_pack_cancel(struct serve_packer *packer);
+
 /* ---- probe ------------------------------------------------------- */
 
 struct flo_probe_limits {
@@ -103,7 +129,7 @@ struct flo_probe_result {
     uint32_t cases, passed;
     uint32_t nonfinite;        /* tokens with a non-finite logit */
     double token_us_candidate; /* p50 */
-    double token_us_current;   /* p50, 0 when nothing is live */
+    double token_us_current;   /* p50, 0 when nothing comparable is live */
     uint64_t memory_bytes;
     char failed_case[64]; /* id of the first failed case */
     int error;            /* 0: passed; FLO_E_PROBE_... */

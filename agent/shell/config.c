@@ -80,6 +80,18 @@ static int set_log(const struct flo_settings *settings, struct flo_err *err)
                     "log: `%s` is none of error, warn, info, debug", word);
 }
 
+static int check_packed(const struct flo_settings *settings,
+                        struct flo_err *err)
+{
+    const char *word = flo_config_text(settings->config, "packed_weights");
+
+    if (strcmp(word, "auto") == 0 || strcmp(word, "off") == 0) {
+        return 0;
+    }
+    return flo_fail(err, FLO_E_CFG_RANGE,
+                    "packed_weights: `%s` is neither auto nor off", word);
+}
+
 int flo_settings_load(const char *path, const char *state_dir,
                       struct flo_settings *out, struct flo_err *err)
 {
@@ -109,6 +121,9 @@ int flo_settings_load(const char *path, const char *state_dir,
     }
     if (rv == 0) {
         rv = set_log(out, err);
+    }
+    if (rv == 0) {
+        rv = check_packed(out, err);
     }
     if (rv < 0) {
         flo_settings_deinit(out);

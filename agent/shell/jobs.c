@@ -239,6 +239,8 @@ static json_t *job_json(struct flo_shell *shell)
     if (json == NULL) {
         return NULL;
     }
+    json_object_set_new(json_object_get(json, "profile"), "packs",
+                        json_boolean(flo_shell_packs(shell)));
     if (execution->bundle[0] != '\0') {
         json_object_set_new(json, "bundle", json_string(execution->bundle));
     } else {

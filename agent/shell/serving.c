@@ -12,8 +12,8 @@
     (16u << 20) /* what a model needs beside its file                          \
                  */
 
-static void lost(struct flo_shell *shell, enum flo_agent_role role,
-                 const struct flo_err *err)
+void flo_shell_lost(struct flo_shell *shell, enum flo_agent_role role,
+                    const struct flo_err *err)
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_LOST, .role = role};
 
@@ -27,8 +27,102 @@ static enum flo_agent_role agent_role(enum flo_serve_role role)
     return role == FLO_ROLE_CURRENT ? FLO_AGENT_CURRENT : FLO_AGENT_BESIDE;
 }
 
+/* ---- releases
+ * ------------------------------------------------------------------------ */
+
+static void release_free(struct flo_release **release)
+{
+    if (*release != NULL) {
+        flo_release_deinit(*release);
+        free(*release);
+    }
+}
+
+static int release_get(struct flo_shell *shell, const struct flo_digest *digest,
+                       struct flo_release **out, struct flo_err *err)
+{
+    struct flo_release *release = calloc(1, sizeof(*release));
+    int rv;
+
+    if (release == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "release");
+    }
+    rv = flo_store_release_load(shell->store, digest, release, err);
+    if (rv < 0) {
+        free(release);
+        return rv;
+    }
+    *out = release;
+    return 0;
+}
+
+void flo_shell_ref(struct flo_shell *shell, const struct flo_digest *digest,
+                   struct flo_release_ref *out)
+{
+    FLO_CLEANUP(release_free) struct flo_release *release = NULL;
+
+    memset(out, 0, sizeof(*out));
+    out->digest = *digest;
+    if (!flo_digest_is_zero(digest) &&
+        release_get(shell, digest, &release, NULL) == 0) {
+        memcpy(out->model, release->model, sizeof(out->model));
+        memcpy(out->version, release->version, sizeof(out->version));
+    }
+}
+
+/* Model file of the variant that is on this device. */
+static const struct flo_release_file *
+model_file(struct flo_shell *shell, const struct flo_release *release,
+           const struct flo_release_variant **variant)
+{
+    int index = flo_store_release_variant(shell->store, release);
+
+    if (index < 0) {
+        return NULL;
+    }
+    *variant = &release->variants[index];
+    return flo_release_variant_file(release, *variant, "model");
+}
+
+/* Digest of the model's file; false: it is not here. */
+static bool model_digest(struct flo_shell *shell,
+                         const struct flo_digest *release_digest,
+                         struct flo_digest *out)
+{
+    FLO_CLEANUP(release_free) struct flo_release *release = NULL;
+    const struct flo_release_variant *variant = NULL;
+    const struct flo_release_file *file = NULL;
+
+    if (release_get(shell, release_digest, &release, NULL) == 0) {
+        file = model_file(shell, release, &variant);
+    }
+    if (file != NULL) {
+        *out = file->digest;
+    }
+    return file != NULL;
+}
+
 /* ---- what serve tells
  * ---------------------------------------------------------- */
+
+/* The engine does not take the packed weights that it was given. */
+static void load_again(struct flo_shell *shell, enum flo_agent_role role,
+                       const struct flo_err *err)
+{
+    struct flo_agent_action again = {.kind = FLO_DO_LOAD,
+                                     .role = role,
+                                     .release =
+                                         shell->agent.engines[role].release};
+    struct flo_digest model;
+
+    flo_log_err(FLO_LOG_WARN, "serve", err);
+    if (model_digest(shell, &again.release.digest, &model)) {
+        flo_shell_packed_refused(shell, &model);
+        flo_shell_load(shell, &again);
+    } else {
+        flo_shell_lost(shell, role, err);
+    }
+}
 
 static void on_loaded(void *context, enum flo_serve_role role, uint64_t load_ms,
                       const struct flo_err *err)
@@ -37,8 +131,12 @@ static void on_loaded(void *context, enum flo_serve_role role, uint64_t load_ms,
     struct flo_agent_event event = {.kind = FLO_AGENT_LOADED,
                                     .role = agent_role(role)};
 
+    if (err != NULL && err->code == FLO_E_PACKED) {
+        load_again(shell, agent_role(role), err);
+        return;
+    }
     if (err != NULL) {
-        lost(shell, agent_role(role), err);
+        flo_shell_lost(shell, agent_role(role), err);
         return;
     }
     flo_log(FLO_LOG_INFO, "serve", "engine %s ready after %llu ms",
@@ -53,7 +151,7 @@ static void on_lost(void *context, enum flo_serve_role role,
     struct flo_shell *shell = context;
 
     shell->telemetry.engine_restarts++;
-    lost(shell, agent_role(role), err);
+    flo_shell_lost(shell, agent_role(role), err);
 }
 
 static void on_request(void *context,
@@ -123,62 +221,8 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
     return flo_serve_open(shell->base, &options, &handlers, &shell->serve, err);
 }
 
-/* ---- releases
+/* ---- memory and loading
  * ------------------------------------------------------------------------ */
-
-static void release_free(struct flo_release **release)
-{
-    if (*release != NULL) {
-        flo_release_deinit(*release);
-        free(*release);
-    }
-}
-
-static int release_get(struct flo_shell *shell, const struct flo_digest *digest,
-                       struct flo_release **out, struct flo_err *err)
-{
-    struct flo_release *release = calloc(1, sizeof(*release));
-    int rv;
-
-    if (release == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "release");
-    }
-    rv = flo_store_release_load(shell->store, digest, release, err);
-    if (rv < 0) {
-        free(release);
-        return rv;
-    }
-    *out = release;
-    return 0;
-}
-
-void flo_shell_ref(struct flo_shell *shell, const struct flo_digest *digest,
-                   struct flo_release_ref *out)
-{
-    FLO_CLEANUP(release_free) struct flo_release *release = NULL;
-
-    memset(out, 0, sizeof(*out));
-    out->digest = *digest;
-    if (!flo_digest_is_zero(digest) &&
-        release_get(shell, digest, &release, NULL) == 0) {
-        memcpy(out->model, release->model, sizeof(out->model));
-        memcpy(out->version, release->version, sizeof(out->version));
-    }
-}
-
-/* Model file of the variant that is on this device. */
-static const struct flo_release_file *
-model_file(struct flo_shell *shell, const struct flo_release *release,
-           const struct flo_release_variant **variant)
-{
-    int index = flo_store_release_variant(shell->store, release);
-
-    if (index < 0) {
-        return NULL;
-    }
-    *variant = &release->variants[index];
-    return flo_release_variant_file(release, *variant, "model");
-}
 
 static uint64_t memory_of(struct flo_shell *shell,
                           const struct flo_digest *digest)
@@ -218,9 +262,6 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action,
     const struct flo_release_variant *variant = NULL;
     const struct flo_release_file *file;
     const struct flo_config *config = shell->settings.config;
-    enum flo_serve_role role = action->role == FLO_AGENT_CURRENT
-                                   ? FLO_ROLE_CURRENT
-                                   : FLO_ROLE_CANDIDATE;
     struct flo_serve_model model = {.release = action->release.digest};
     bool is_fresh = flo_digest_equal(&shell->fresh, &action->release.digest);
     uint64_t bytes;
@@ -250,7 +291,8 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action,
     }
     model.threads = (uint32_t)flo_config_u64(config, "threads");
     model.memory_bytes_max = flo_config_u64(config, "memory_budget");
-    return flo_serve_load(shell->serve, role, &model, err);
+    flo_shell_load_model(shell, action->role, &model, &file->digest);
+    return 0;
 }
 
 void flo_shell_load(struct flo_shell *shell,
@@ -260,7 +302,7 @@ void flo_shell_load(struct flo_shell *shell,
 
     if (load(shell, action, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "serve", &err);
-        lost(shell, action->role, &err);
+        flo_shell_lost(shell, action->role, &err);
     }
 }
 

@@ -1,0 +1,188 @@
+/* Packing, seen from the agent: one engine process that packs a model into a
+ * file of ours and ends.  It is not trusted with the size, and the caller
+ * hashes what it wrote. */
+#include "agent/serve/internal.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define NICENESS 10
+#define ANSWER_BYTES_MAX 4096
+
+struct serve_packer {
+    struct flo_serve_packing packing;
+    pid_t pid;
+    int fd;
+    struct event *readable, *deadline;
+    bool has_room; /* the first answer came */
+    uint64_t bytes;
+    size_t got;
+    char answer[ANSWER_BYTES_MAX];
+};
+
+void flo_serve_pack_cancel(struct serve_packer *packer)
+{
+    if (packer == NULL) {
+        return;
+    }
+    if (packer->readable != NULL) {
+        event_free(packer->readable);
+    }
+    if (packer->deadline != NULL) {
+        event_free(packer->deadline);
+    }
+    if (packer->fd >= 0) {
+        close(packer->fd);
+    }
+    if (packer->pid > 0) {
+        kill(packer->pid, SIGKILL);
+        while (waitpid(packer->pid, NULL, 0) < 0 && errno == EINTR) {
+        }
+    }
+    flo_fd_cleanup(&packer->packing.fd);
+    free(packer);
+}
+
+static void end(struct serve_packer *packer, const struct flo_err *err)
+{
+    struct flo_serve_packing packing = packer->packing;
+
+    flo_serve_pack_cancel(packer);
+    packing.done(packing.context, err);
+}
+
+/* ---- answers ----------------------------------------------------- */
+
+static int on_failed(const struct flo_wire_failed *failed, struct flo_err *err)
+{
+    char what[256];
+
+    flo_text_clean(failed->what.data != NULL ? failed->what.data : "",
+                   failed->what.bytes, what, sizeof(what));
+    return flo_fail(err, failed->code < 0 ? failed->code : FLO_E_PROCESS, "%s",
+                    what);
+}
+
+static int give_file(struct serve_packer *packer, uint64_t bytes,
+                     struct flo_err *err)
+{
+    const struct flo_wire_message message = {.type = FLO_WIRE_PACK};
+    int fd = -1;
+    int rv = packer->packing.reserve(packer->packing.context, bytes, &fd, err);
+
+    packer->bytes = bytes;
+    packer->has_room = true;
+    return rv < 0 ? rv
+                  : flo_serve_engine_send(packer->fd, &message, &fd, 1, err);
+}
+
+/* 1: the end, well or with an error in `err`. */
+static int take_answer(struct serve_packer *packer,
+                       const struct flo_wire_message *message,
+                       struct flo_err *err)
+{
+    if (message->type == FLO_WIRE_FAILED) {
+        return on_failed(&message->failed, err);
+    }
+    if (message->type != FLO_WIRE_PACKED ||
+        (packer->has_room && message->packed.bytes != packer->bytes)) {
+        return flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s in answer to PACK",
+                        flo_wire_type_name((int)message->type));
+    }
+    return packer->has_room ? 1 : give_file(packer, message->packed.bytes, err);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *context)
+{
+    static struct flo_wire_message message;
+    struct serve_packer *packer = context;
+    struct flo_err err = {0};
+    ssize_t n = recv(fd, packer->answer + packer->got,
+                     sizeof(packer->answer) - packer->got, MSG_DONTWAIT);
+    (void)what;
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return;
+    }
+    packer->got += n > 0 ? (size_t)n : 0;
+    ptrdiff_t used = flo_wire_read(packer->answer, packer->got, &message, &err);
+    int rv = used > 0 ? take_answer(packer, &message, &err) : (int)used;
+    if (used == 0 && (n <= 0 || packer->got == sizeof(packer->answer))) {
+        rv = flo_fail(&err, FLO_E_ENGINE_CRASH,
+                      "the engine ended while it packed");
+    }
+    if (rv != 0) {
+        end(packer, rv < 0 ? &err : NULL);
+    } else if (used > 0) {
+        packer->got = 0;
+    }
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *context)
+{
+    struct serve_packer *packer = context;
+    struct flo_err err = {0};
+    (void)fd, (void)what;
+
+    flo_fail(&err, FLO_E_ENGINE_HANG, "packing took more than %llu ms",
+             (unsigned long long)packer->packing.timeout_ms);
+    end(packer, &err);
+}
+
+/* ---- start ------------------------------------------------------- */
+
+static int start(struct flo_serve *serve, struct serve_packer *packer,
+                 struct flo_err *err)
+{
+    const struct flo_wire_message message = {.type = FLO_WIRE_PACK};
+    uint64_t ms = packer->packing.timeout_ms;
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
+                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    int rv = flo_serve_engine_spawn(serve, &packer->pid, &packer->fd, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    (void)setpriority(PRIO_PROCESS, (id_t)packer->pid, NICENESS);
+    evutil_make_socket_nonblocking(packer->fd);
+    packer->readable = event_new(serve->base, packer->fd, EV_READ | EV_PERSIST,
+                                 on_readable, packer);
+    packer->deadline = evtimer_new(serve->base, on_deadline, packer);
+    if (packer->readable == NULL || packer->deadline == NULL ||
+        event_add(packer->readable, NULL) != 0 ||
+        event_add(packer->deadline, &tv) != 0) {
+        return flo_fail(err, FLO_E_MEMORY, "no event");
+    }
+    return flo_serve_engine_send(packer->fd, &message, &packer->packing.fd, 1,
+                                 err);
+}
+
+int flo_serve_pack(struct flo_serve *serve,
+                   const struct flo_serve_packing *packing,
+                   struct serve_packer **out, struct flo_err *err)
+{
+    struct serve_packer *packer = calloc(1, sizeof(*packer));
+    int model = packing->fd;
+
+    if (packer == NULL) {
+        close(model);
+        return flo_fail(err, FLO_E_MEMORY, "no memory to pack a model");
+    }
+    packer->packing = *packing;
+    packer->pid = -1;
+    packer->fd = -1;
+    int rv = start(serve, packer, err);
+    if (rv < 0) {
+        flo_serve_pack_cancel(packer);
+        return rv;
+    }
+    *out = packer;
+    return 0;
+}
