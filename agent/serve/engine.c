@@ -477,6 +477,7 @@ static void model_take(struct serve_engine *engine,
     snprintf(engine->name, sizeof(engine->name), "%s@%s", model->model,
              model->version);
     engine->release = model->release;
+    engine->lacks_packed = model->lacks_packed;
     open->context = model->context;
     open->threads = model->threads;
     open->sessions = USER_SESSIONS;
@@ -512,7 +513,6 @@ int flo_serve_engine_start(struct flo_serve *serve, enum flo_serve_role role,
                                err);
     if (rv == 0) {
         evutil_make_socket_nonblocking(fd);
-    engine->lacks_packed = model->lacks_packed;
         engine->bev =
             bufferevent_socket_new(serve->base, fd, BEV_OPT_CLOSE_ON_FREE);
         engine->tick = evtimer_new(serve->base, on_tick, engine);

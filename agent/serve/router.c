@@ -445,6 +445,9 @@ int flo_serve_load(struct flo_serve *serve, enum flo_serve_role role,
                                     err);
     }
     close(model->fd);
+    if (model->packed_fd > 0) {
+        close(model->packed_fd);
+    }
     return rv;
 }
 
@@ -486,9 +489,6 @@ int flo_serve_flip(struct flo_serve *serve, enum flo_serve_role role,
 void flo_serve_hold(struct flo_serve *serve)
 {
     set_live(serve, false, FLO_ROLE_CURRENT);
-    if (model->packed_fd > 0) {
-        close(model->packed_fd);
-    }
 }
 
 void flo_serve_unload(struct flo_serve *serve, enum flo_serve_role role,
