@@ -1,7 +1,7 @@
 # Flotilla: the commands that people type. CMake does the work.
 .DELETE_ON_ERROR:
-.PHONY: help deps build build-tests demo demo-real demo-clean quick test check bench sweep \
-        fuzz docs clean
+.PHONY: help deps build build-tests demo demo-real demo-clean quick test check bench bench-engine \
+        sweep fuzz docs clean
 
 BIN := build/bin
 JOBS ?= $(shell nproc)
@@ -48,6 +48,10 @@ fuzz: ## each fuzz target for SECONDS (default 60)
 
 bench: build ## benchmarks, JSON in build/bench
 	@mkdir -p build/bench && tests/bench/run.sh $(BIN) build/bench
+
+bench-engine: build ## speed beside llama.cpp, in turns (ONLY='smollm2-*' MINUTES=120)
+	@mkdir -p build/bench && python3 tests/bench/bench_engine.py $(BIN) \
+	    build/bench $(if $(ONLY),--only '$(ONLY)') $(if $(MINUTES),--minutes $(MINUTES))
 
 docs: ## write docs/reference from the tables
 	@python3 tools/docs.py

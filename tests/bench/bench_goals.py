@@ -1,0 +1,172 @@
+"""What the engine should reach beside llama.cpp, and the table of it."""
+
+REPACKED = ("Q4_0", "IQ4_NL", "Q4_K", "Q2_K")   # by llama.cpp on x86
+FLOATS = ("F16", "BF16", "F32")
+
+# Ratio to the best peer: (goal, floor), by the type of most weights.
+PROMPT = {"Q4_1": (4, 3), "Q5_1": (4, 3), "Q8_0": (3, 2), "Q5_0": (3, 2),
+          "Q4_0": (1.8, 1.3), "IQ4_NL": (1.8, 1.3), "F16": (1.2, 1.05),
+          "BF16": (1.2, 1.05), "F32": (1.2, 1.05)}
+PROMPT_K = (1.25, 1.05)
+SINGLE = {1: (1.5, 1.25), 2: (1.8, 1.4)}
+SINGLE_FLOAT = {1: (1.2, 1.15), 2: (1.4, 1.2)}
+DEEP, BUSY, LOAD = (2.8, 2), (8, 5), (10, 5)
+FIRST = {"first32": {"Q4_1": (4, 2), "Q4_0": (2.5, 2), "K": (1.5, 1.3)},
+         "first512": {"Q4_1": (4, 3), "Q4_0": (1.8, 1.5), "K": (1.3, 1.1)}}
+MEMORY_REPACKED, MEMORY = (0.6, 0.7), (0.75, 0.85)
+FORM = (0.0, 0.15)          # milliseconds added per token
+
+# Tokens per second of the better peer on 2 cores of a Zen 5 server
+# (design/engine.md, 2): {model: {(test, threads): speed}}.
+FIGURES = {
+    "smollm2-Q4_1": (257, 239, 156, 473, 456, 157),
+    "smollm2-Q4_0": (1002, 822, 221, 1706, 1552, 235),
+    "smollm2-Q8_0": (529, 505, 147, 987, 940, 159),
+    "smollm2-Q4_K_M": (510, 463, 158, 908, 860, 153),
+    "smollm2-F16": (661, 612, 105, 1188, 1144, 114),
+    "qwen05-Q4_0": (346, 318, 70, 632, 529, 90),
+    "qwen05-Q8_0": (181, 178, 49, 332, 329, 60),
+    "qwen05-Q4_K_M": (166, 164, 54, 301, 300, 61),
+    "llama1b-Q4_0": (138, 134, 31.3, 250, 236, 47.5),
+    "llama1b-Q8_0": (74, 74, 19.6, 138, 131, 29.8),
+    "llama1b-Q4_K_M": (203, 201, 31.4, 335, 361, 46.1),
+}
+COLUMNS = (("p128", 1), ("p512", 1), ("g128", 1), ("p128", 2), ("p512", 2),
+           ("g128", 2))
+
+TITLES = {
+    "p128": "Prompt of 128 tokens, tokens/s",
+    "p512": "Prompt of 512 tokens, tokens/s",
+    "g128": "Generation, 128 tokens, tokens/s",
+    "g32@2048": "Generation behind 2,048 tokens, tokens/s",
+    "busy": "Generation beside `stress-ng --cpu 8`, 2 threads, tokens/s",
+    "load": "Warm load to ready, ms",
+    "first32": "First token from process start, prompt of 32, ms",
+    "first512": "First token from process start, prompt of 512, ms",
+    "rss": "RSS after a prompt of 512 tokens, MB (share of the peer's)",
+    "form": "Choosing a token behind a JSON Schema, ms added per token",
+}
+
+
+def main_type(types):
+    """The type of most weights: a Q4_K_M file whose rows are no multiple of
+    256 is Q5_0 and Q8_0 inside, and counts as those."""
+    return max(types, key=types.get)
+
+
+def is_repacked(types):
+    return any(t in REPACKED for t in types)
+
+
+def targets(point):
+    """(goal, floor), or None where there is none."""
+    kind = main_type(point.model.types)
+    test = point.test
+    if test in ("p128", "p512"):
+        return PROMPT.get(kind, PROMPT_K)
+    if test == "g128":
+        table = SINGLE_FLOAT if kind in FLOATS else SINGLE
+        return table.get(point.threads, table[2])
+    if test in FIRST:
+        name = "K" if "_K" in kind or kind == "IQ4_XS" else kind
+        return FIRST[test].get(name)
+    if test == "rss":
+        return MEMORY_REPACKED if kind in REPACKED else MEMORY
+    return {"g32@2048": DEEP, "busy": BUSY, "load": LOAD, "form": FORM}[test]
+
+
+def verdict(point, result):
+    """Which of the two is met."""
+    wanted = targets(point)
+    got = result["ours"] if point.test == "form" and "ours" in result else \
+        result.get("ratio")
+    if wanted is None or got is None:
+        return {}
+    is_less = point.test in ("rss", "form")
+    met = [got <= w if is_less else got >= w for w in wanted]
+    if point.test == "busy" and result["ours"] < 0.95 * \
+            result["own_one_thread"]:
+        met = [False, False]
+    return {"goal": wanted[0], "floor": wanted[1],
+            "met": "goal" if met[0] else "floor" if met[1] else "missed"}
+
+
+def share_of_figure(point, result):
+    """What the peer reaches of its figure on the table's machine."""
+    row = FIGURES.get(point.model.name)
+    column = (point.test, point.threads)
+    if row is None or column not in COLUMNS or "value" not in result:
+        return None
+    return result["value"] / row[COLUMNS.index(column)]
+
+
+def number(test, value):
+    if test == "rss":
+        return "%.0f" % (value / 1e6)
+    if test == "form":
+        return "%.3f" % value
+    return ("%.1f" if value < 100 else "%.0f") % value
+
+
+def line(point, result):
+    """One line for people that wait."""
+    if "error" in result:
+        return "failed: " + result["error"]
+    text = "ours " + number(point.test, result["ours"])
+    if "value" in result:
+        text += "  peer %s [%s]" % (number(point.test, result["value"]),
+                                    result["peer"])
+    if "ratio" in result:
+        text += "  ratio %.2f (%.2f to %.2f)" % (
+            result["ratio"], result["low"], result["high"])
+    if "own_one_thread" in result:
+        text += "  own 1 thread %s" % number(point.test,
+                                             result["own_one_thread"])
+    met = verdict(point, result).get("met")
+    return text + ("  " + met if met else "")
+
+
+def cells(point, result):
+    told = verdict(point, result)
+    share = share_of_figure(point, result)
+    has_peer = "value" in result
+    ours = number(point.test, result["ours"])
+    if "own_one_thread" in result:
+        ours += " (1 thread %s)" % number(point.test,
+                                          result["own_one_thread"])
+    return [point.model.name, str(point.threads), ours,
+            number(point.test, result["value"]) if has_peer else "",
+            result.get("peer", ""),
+            "%.2f (%.2f–%.2f)" % (result["ratio"], result["low"],
+                                  result["high"])
+            if "ratio" in result else "",
+            "%g · %g" % (told["goal"], told["floor"]) if told else "",
+            told.get("met", ""),
+            "%.2f" % share if share else ""]
+
+
+def table(rows, flags, build):
+    """Markdown, a section for each test."""
+    lines = ["Build %s. Ratio: median of rounds in turns (lowest to highest)"
+             " against the peer and settings that do best against us."
+             % build, ""]
+    lines += ["Peer %s: %s" % item for item in sorted(flags.items())] + [""]
+    shares = [s for s in (share_of_figure(p, r) for p, r in rows) if s]
+    if shares:
+        lines += ["The peer reaches %.2f to %.2f of its figures on the Zen 5"
+                  " machine of design/engine.md (last column)."
+                  % (min(shares), max(shares)), ""]
+    for test, title in TITLES.items():
+        mine = [(p, r) for p, r in rows if p.test == test
+                and "error" not in r]
+        if not mine:
+            continue
+        lines += ["### " + title, "",
+                  "| model | threads | ours | peer | its best settings | "
+                  "ratio | goal · floor | met | of its figure |",
+                  "|---|---|---|---|---|---|---|---|---|"]
+        lines += ["| %s |" % " | ".join(cells(p, r)) for p, r in mine] + [""]
+    failed = ["- %s: %s" % (p.key, r["error"]) for p, r in rows
+              if "error" in r]
+    return "\n".join(lines + (["Not measured:", ""] + failed if failed
+                              else [])) + "\n"

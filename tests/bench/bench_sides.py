@@ -1,0 +1,232 @@
+"""The programs that bench_engine.py measures: ours and the peers."""
+import contextlib
+import glob
+import json
+import os
+import platform
+import select
+import statistics
+import subprocess
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ANSWER_SECONDS_MAX = 600
+
+
+class Stopped(Exception):
+    """A program did not do what it should; the point is left out."""
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def run(command, environment=None):
+    done = subprocess.run(command, capture_output=True, text=True,
+                          env=environment, timeout=ANSWER_SECONDS_MAX,
+                          check=False)
+    if done.returncode != 0:
+        raise Stopped("%s: %s" % (os.path.basename(command[0]),
+                                  done.stderr.strip()[-300:]))
+    return done.stdout
+
+
+class Side:
+    """A program that stays loaded and answers one test at a time."""
+
+    def __init__(self, command, environment):
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, env=environment)
+        self.rest = b""
+        self.header = self.line()
+
+    def line(self):
+        until = time.monotonic() + ANSWER_SECONDS_MAX
+        out = self.process.stdout.fileno()
+        while b"\n" not in self.rest:
+            wait = max(0.0, until - time.monotonic())
+            if not select.select([out], [], [], wait)[0]:
+                self.process.kill()
+                raise Stopped("no answer")
+            got = os.read(out, 65536)
+            if not got:
+                raise Stopped("%s ended with %s" % (
+                    self.process.args[0], self.process.wait()))
+            self.rest += got
+        text, self.rest = self.rest.split(b"\n", 1)
+        return json.loads(text)
+
+    def ask(self, test):
+        self.process.stdin.write(test.encode() + b"\n")
+        self.process.stdin.flush()
+        return self.line()[test]
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class Ours:
+    def __init__(self, program):
+        self.program = program
+        self.has_forms = "--schema" in run([program, "run", "--help"])
+        self.packed = set()
+
+    def base(self, model, threads, context):
+        return ["--model", model, "--threads", str(threads),
+                "--ctx", str(context)]
+
+    def serve(self, model, threads, context):
+        return Side([self.program, "bench", *self.base(model, threads,
+                                                       context),
+                     "--tests", "-", "--json"], None)
+
+    def bench(self, model, threads, context, tests):
+        return json.loads(run([self.program, "bench",
+                               *self.base(model, threads, context),
+                               "--tests", tests, "--json"]))
+
+    def start_command(self, model, threads, context, count):
+        ids = ",".join(str((i * 7919 + 13) % 200 + 20) for i in range(count))
+        return [self.program, "generate", *self.base(model, threads, context),
+                "--tokens", ids, "--n", "1"]
+
+    def types(self, model):
+        """{type: values}"""
+        told = json.loads(run([self.program, "inspect", model, "--quick",
+                               "--json"]))
+        return {k: v["values"] for k, v in told["types"].items()}
+
+    def pack(self, model):
+        """Packed weights beside the model, of this build and once."""
+        if model in self.packed:
+            return
+        self.packed.add(model)
+        packed = model + ".packed"
+        if os.path.exists(packed) and (os.path.getmtime(packed) >
+                                       os.path.getmtime(self.program)):
+            return
+        done = subprocess.run([self.program, "pack", model],
+                              capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            print("not packed:", done.stderr.strip().splitlines()[:1])
+
+
+class Peer:
+    """llama.cpp in a folder, or in the root of another system."""
+
+    def __init__(self, name, folder, out):
+        self.name = name
+        folder = os.path.abspath(folder)
+        loader = glob.glob(os.path.join(folder, "lib*/ld-linux-*.so.*"))
+        prefix = os.path.join(folder, "usr") if loader else folder
+        libs = [d for d in (
+            os.path.join(prefix, "lib", platform.machine() + "-linux-gnu"),
+            os.path.join(prefix, "lib"), os.path.join(prefix, "lib64"))
+            if os.path.exists(os.path.join(d, "libllama.so"))]
+        if not libs:
+            raise SystemExit("FLOTILLA_PEER_%s: no libllama.so below %s" % (
+                name, folder))
+        self.environment = dict(os.environ, LC_ALL="C")
+        runner = os.path.join(os.path.abspath(out), "bench_peer_" + name)
+        self.command = [runner]
+        if loader:
+            self.command = [loader[0], "--library-path", libs[0], runner]
+        else:
+            self.environment["LD_LIBRARY_PATH"] = libs[0]
+        backends = glob.glob(os.path.join(libs[0], "ggml/backends*"))
+        if backends:
+            self.environment["PEER_BACKENDS"] = backends[0]
+        run([os.environ.get("CC", "cc"), "-std=gnu17", "-O2",
+             os.path.join(HERE, "bench_peer.c"), "-o", runner,
+             "-I", os.path.join(prefix, "include"), "-L", libs[0], "-lllama",
+             "-lggml", "-lggml-base", "-Wl,--allow-shlib-undefined"])
+
+    def arguments(self, what, model, threads, flash, repack, context):
+        return [*self.command, what, model, str(threads), str(flash),
+                str(repack), "512", str(context)]
+
+    def serve(self, model, threads, flash, repack, context):
+        return Side(self.arguments("serve", model, threads, flash, repack,
+                                   context), self.environment)
+
+    def start_command(self, model, threads, repack, context, count):
+        return self.arguments("start", model, threads, -1, repack,
+                              context) + [str(count)]
+
+    def form(self, model, threads, context, path):
+        return json.loads(run(self.arguments(
+            "form", model, threads, -1, 1, context) + [path, "128"],
+            self.environment))
+
+
+def first_token(command, environment):
+    """Milliseconds from the process's start to its first output, and what
+    it tells after that, if anything."""
+    started = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, env=environment) as process:
+        first = os.read(process.stdout.fileno(), 1)
+        spent = (time.monotonic() - started) * 1e3
+        rest, errors = process.communicate(timeout=ANSWER_SECONDS_MAX)
+    if process.returncode != 0 or not first:
+        raise Stopped(errors.decode(errors="replace").strip()[-300:])
+    last = rest.strip().split(b"\n")[-1]
+    return spent, json.loads(last) if last.startswith(b"{") else {}
+
+
+AUTOGROUP = "/proc/self/autogroup"
+
+
+def priority(value):
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, value)
+    with contextlib.suppress(OSError):
+        with open(AUTOGROUP, "w", encoding="ascii") as f:
+            f.write(str(value))
+
+
+def raise_priority(value):
+    """Where that is allowed; returns what takes it back."""
+    priority(value)
+    return lambda: priority(0)
+
+
+@contextlib.contextmanager
+def usual_priority(raised):
+    """What starts in here competes with others as an equal."""
+    priority(0)
+    try:
+        yield
+    finally:
+        priority(raised)
+
+
+@contextlib.contextmanager
+def busy_neighbours(count, seconds):
+    """Load in the scheduler group of the measured programs; bounded,
+    whatever happens to us."""
+    try:
+        stress = subprocess.Popen(
+            ["stress-ng", "--cpu", str(count), "--timeout", "%ds" % seconds],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    except FileNotFoundError as missing:
+        raise Stopped("stress-ng is not installed") from missing
+    try:
+        time.sleep(1.0)
+        yield
+    finally:
+        stress.terminate()
+        stress.wait()
