@@ -122,6 +122,35 @@ static void without_the_base_the_compressed_file_is_taken(void **state)
     assert_string_equal(story.plan.reason, "the delta's base is not here");
 }
 
+static void packed_weights_are_counted_where_there_is_room(void **state)
+{
+    (void)state;
+    const uint64_t packed = 1000 + 1000 / 16 + (1 << 20);
+    struct story story;
+
+    begin(&story);
+    have(&story, BASE);
+    strcpy(story.release.files[0].role, "model");
+    story.profile.packs = true;
+    story.profile.disk_free_bytes = 1120 + packed;
+
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.packed_bytes, packed);
+    assert_int_equal(story.plan.disk_bytes, 1120 + packed);
+
+    /* They are no reason to refuse. */
+    story.profile.disk_free_bytes--;
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.packed_bytes, 0);
+    assert_int_equal(story.plan.disk_bytes, 1120);
+
+    /* A model that is here was packed already. */
+    story.profile.disk_free_bytes++;
+    have(&story, MODEL);
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.packed_bytes, 0);
+}
+
 static void a_delta_larger_than_the_file_loses(void **state)
 {
     (void)state;
@@ -311,6 +340,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_delta_whose_base_is_here_is_the_smallest_way),
         cmocka_unit_test(without_the_base_the_compressed_file_is_taken),
+        cmocka_unit_test(packed_weights_are_counted_where_there_is_room),
         cmocka_unit_test(a_delta_larger_than_the_file_loses),
         cmocka_unit_test(
             a_way_that_needs_more_memory_than_allowed_is_passed_over),

@@ -1,0 +1,232 @@
+/* Packing by an engine process, as the agent has it done. */
+#include "agent/serve/internal.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "engine/model/packed.h"
+
+#define MODEL "tests/models/tiny-v2.Q4_0.gguf"
+#define BROKEN "tests/unit/serve/test_pack_process.c"
+
+static struct {
+    struct event_base *base;
+    struct flo_serve *serve;
+    int fd; /* of the packed file */
+    uint64_t bytes;
+    bool has_ended;
+    int code;
+    int loaded, load_error;
+} world;
+
+static void on_loaded(void *context, enum flo_serve_role role, uint64_t ms,
+                      const struct flo_err *err)
+{
+    (void)context, (void)role, (void)ms;
+    world.loaded++;
+    world.load_error = err == NULL ? 0 : err->code;
+}
+
+static int set_up(void **state)
+{
+    static const char *const nowhere[] = {NULL};
+    const struct flo_serve_handlers handlers = {.on_loaded = on_loaded};
+    char engine[4096];
+    struct flo_serve_options options = {.engine_path = engine,
+                                        .listen = nowhere};
+    (void)state;
+
+    memset(&world, 0, sizeof(world));
+    world.fd = -1;
+    world.base = event_base_new();
+    return !flo_process_sibling("flotilla-engine", engine, sizeof(engine)) ||
+                   flo_serve_open(world.base, &options, &handlers, &world.serve,
+                                  NULL) < 0
+               ? -1
+               : 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    flo_serve_close(world.serve);
+    event_base_free(world.base);
+    if (world.fd >= 0) {
+        close(world.fd);
+    }
+    return 0;
+}
+
+static int reserve(void *context, uint64_t bytes, int *fd, struct flo_err *err)
+{
+    const int *code = context;
+
+    world.bytes = bytes;
+    if (*code < 0) {
+        return flo_fail(err, *code, "no room");
+    }
+    world.fd = memfd_create("packed", MFD_CLOEXEC);
+    assert_int_equal(ftruncate(world.fd, (off_t)bytes), 0);
+    *fd = world.fd;
+    return 0;
+}
+
+static void done(void *context, const struct flo_err *err)
+{
+    (void)context;
+    world.has_ended = true;
+    world.code = err == NULL ? 0 : err->code;
+}
+
+static struct serve_packer *start(const char *path, int *reserve_code,
+                                  uint64_t timeout_ms)
+{
+    const struct flo_serve_packing packing = {
+        .fd = open(path, O_RDONLY | O_CLOEXEC),
+        .timeout_ms = timeout_ms,
+        .context = reserve_code,
+        .reserve = reserve,
+        .done = done};
+    struct serve_packer *packer = NULL;
+
+    assert_int_equal(flo_serve_pack(world.serve, &packing, &packer, NULL), 0);
+    return packer;
+}
+
+static void pack(const char *path, int reserve_code)
+{
+    world.has_ended = false;
+    start(path, &reserve_code, 60000);
+    while (!world.has_ended) {
+        event_base_loop(world.base, EVLOOP_ONCE);
+    }
+}
+
+/* Skips the test where no kernel reads packed weights. */
+static void need_kernel(void)
+{
+    struct flo_packing packing;
+    int fd = open(MODEL, O_RDONLY | O_CLOEXEC);
+    int rv = flo_packing_open(fd, true, &packing, NULL);
+
+    close(fd);
+    if (rv < 0) {
+        assert_int_equal(rv, FLO_E_NOT_BUILT);
+        pack(MODEL, 0);
+        assert_int_equal(world.code, FLO_E_NOT_BUILT);
+        skip();
+    }
+    flo_packing_close(&packing);
+}
+
+static void load(int packed_fd)
+{
+    struct flo_serve_model model = {.fd = open(MODEL, O_RDONLY | O_CLOEXEC),
+                                    .packed_fd = packed_fd,
+                                    .model = "tiny",
+                                    .version = "1"};
+
+    assert_int_equal(
+        flo_serve_load(world.serve, FLO_ROLE_CURRENT, &model, NULL), 0);
+    while (world.loaded == 0) {
+        event_base_loop(world.base, EVLOOP_ONCE);
+    }
+}
+
+static void the_file_is_what_the_library_makes(void **state)
+{
+    struct flo_packing packing;
+    (void)state;
+
+    need_kernel();
+    pack(MODEL, 0);
+
+    assert_int_equal(world.code, 0);
+    int fd = open(MODEL, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(flo_packing_open(fd, true, &packing, NULL), 0);
+    assert_int_equal(flo_sidecar_bytes(packing.sidecar), world.bytes);
+    int own = memfd_create("own", MFD_CLOEXEC);
+    assert_int_equal(ftruncate(own, (off_t)world.bytes), 0);
+    assert_int_equal(
+        flo_sidecar_write(packing.sidecar, own, 1, NULL, NULL, NULL), 0);
+    size_t bytes = (size_t)world.bytes;
+    void *a = mmap(NULL, bytes, PROT_READ, MAP_SHARED, own, 0);
+    void *b = mmap(NULL, bytes, PROT_READ, MAP_SHARED, world.fd, 0);
+    assert_memory_equal(a, b, bytes);
+    munmap(a, bytes);
+    munmap(b, bytes);
+    flo_packing_close(&packing);
+    close(own);
+    close(fd);
+}
+
+static void an_engine_loads_it_and_refuses_another(void **state)
+{
+    (void)state;
+    need_kernel();
+    pack(MODEL, 0);
+    load(dup(world.fd));
+    assert_int_equal(world.load_error, 0);
+    flo_serve_unload(world.serve, FLO_ROLE_CURRENT, false);
+
+    world.loaded = 0;
+    assert_int_equal(pwrite(world.fd, "?", 1, 70), 1);
+    load(dup(world.fd));
+    assert_int_equal(world.load_error, FLO_E_PACKED);
+}
+
+static void what_is_no_model_fails(void **state)
+{
+    (void)state;
+    pack(BROKEN, 0);
+    assert_int_equal(world.code, FLO_E_GGUF_MAGIC);
+}
+
+static void no_room_ends_it(void **state)
+{
+    (void)state;
+    need_kernel();
+    pack(MODEL, FLO_E_DISK_FULL);
+    assert_int_equal(world.code, FLO_E_DISK_FULL);
+}
+
+static void it_can_be_cancelled_and_times_out(void **state)
+{
+    int fine = 0;
+    (void)state;
+
+    flo_serve_pack_cancel(start(MODEL, &fine, 60000));
+    event_base_loop(world.base, EVLOOP_NONBLOCK);
+    assert_false(world.has_ended);
+
+    struct serve_packer *packer = start(MODEL, &fine, 1);
+    (void)packer;
+    while (!world.has_ended) {
+        event_base_loop(world.base, EVLOOP_ONCE);
+    }
+    assert_int_equal(world.code, FLO_E_ENGINE_HANG);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(the_file_is_what_the_library_makes),
+        TEST(an_engine_loads_it_and_refuses_another),
+        TEST(what_is_no_model_fails),
+        TEST(no_room_ends_it),
+        TEST(it_can_be_cancelled_and_times_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
