@@ -24,6 +24,8 @@ static const struct flo_kernel *const kernels[] = {
     &flo_kernel_avx512,
     &flo_kernel_avx2,
 #elif defined(__aarch64__)
+    &flo_kernel_neon_i8mm,
+    &flo_kernel_neon_dot,
     &flo_kernel_neon,
 #endif
     &flo_kernel_ref,
@@ -332,6 +334,11 @@ bool flo_kernel_agrees(const struct flo_kernel *kernel, const char **what)
         }
     }
     return true;
+}
+
+const struct flo_kernel *flo_kernel_at(size_t index)
+{
+    return index < FLO_COUNT(kernels) ? kernels[index] : NULL;
 }
 
 static bool is_usable(const struct flo_kernel *kernel, bool trusts)

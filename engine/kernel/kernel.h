@@ -173,6 +173,10 @@ extern const struct flo_kernel flo_kernel_ref;
 /* Do products with this type read codes (else values)? */
 bool flo_weight_reads_codes(uint32_t type);
 
+/* Of the kernels that are built the one at `index`, best first, whether or not
+ * this CPU supports it; NULL behind the last. */
+const struct flo_kernel *flo_kernel_at(size_t index);
+
 /* The kernel of that name, or (NULL) the best that this CPU has.  Unless
  * `trusts` one is compared with plain C on a small block first and, if it
  * disagrees, logged and passed over.

@@ -92,6 +92,9 @@ static jmp_buf cross_end; /* of the test that runs: 1 failed, 2 skipped */
 #define cmocka_run_group_tests(tests, setup, teardown)                         \
     cross_run(tests, sizeof(tests) / sizeof((tests)[0]), setup, teardown)
 
+#define cmocka_run_group_tests_name(name, tests, setup, teardown)              \
+    (printf("%s:\n", name), cmocka_run_group_tests(tests, setup, teardown))
+
 static inline int cross_run_one(const struct CMUnitTest *test, void **state)
 {
     static const char *const words[] = {"OK", "FAILED", "SKIPPED"};

@@ -1,7 +1,4 @@
-/* NEON kernel (every 64-bit Arm): its table, and the small operations.
- *
- * Rotation and addition are the plain C ones: compilers make of them what one
- * would write by hand (ld2 and fmla). */
+/* NEON kernel (every 64-bit Arm): its table, and the small operations. */
 #include "engine/kernel/arm/neon.h"
 #include "engine/kernel/arm/neon_math.h"
 #include "engine/kernel/ref.h"
@@ -38,9 +35,9 @@ FLO_INLINE float quantise_block(const float *x, float code_max, int16_t *codes,
     return scale;
 }
 
-static void quantise(const float *values, size_t columns,
-                     enum flo_precision precision, int16_t *codes,
-                     float *scales, float *sums)
+void flo_neon_quantise(const float *values, size_t columns,
+                       enum flo_precision precision, int16_t *codes,
+                       float *scales, float *sums)
 {
     float code_max = flo_code_max(precision);
 
@@ -74,8 +71,8 @@ FLO_INLINE float sum_of_powers(const float *x, float mean, const int power,
     return sum;
 }
 
-static void rms_norm(const float *x, const float *weight, float epsilon,
-                     size_t count, float *out)
+void flo_neon_rms_norm(const float *x, const float *weight, float epsilon,
+                       size_t count, float *out)
 {
     float squares = sum_of_powers(x, 0, 2, count);
     float factor = 1.0f / sqrtf(squares / (float)count + epsilon);
@@ -90,8 +87,8 @@ static void rms_norm(const float *x, const float *weight, float epsilon,
     }
 }
 
-static void layer_norm(const float *x, const float *weight, const float *bias,
-                       float epsilon, size_t count, float *out)
+void flo_neon_layer_norm(const float *x, const float *weight, const float *bias,
+                         float epsilon, size_t count, float *out)
 {
     float mean = sum_of_powers(x, 0, 1, count) / (float)count;
     float squares = sum_of_powers(x, mean, 2, count);
@@ -109,7 +106,7 @@ static void layer_norm(const float *x, const float *weight, const float *bias,
     }
 }
 
-static void silu_multiply(float *gate, const float *up, size_t count)
+void flo_neon_silu_multiply(float *gate, const float *up, size_t count)
 {
     const float32x4_t one = vdupq_n_f32(1);
     size_t i = 0;
@@ -122,7 +119,7 @@ static void silu_multiply(float *gate, const float *up, size_t count)
     flo_ref_silu_multiply(gate + i, up + i, count - i);
 }
 
-static void gelu_multiply(float *gate, const float *up, size_t count)
+void flo_neon_gelu_multiply(float *gate, const float *up, size_t count)
 {
     const float32x4_t one = vdupq_n_f32(1);
     size_t i = 0;
@@ -138,7 +135,7 @@ static void gelu_multiply(float *gate, const float *up, size_t count)
     flo_ref_gelu_multiply(gate + i, up == NULL ? NULL : up + i, count - i);
 }
 
-static void soft_cap(float *x, float cap, size_t count)
+void flo_neon_soft_cap(float *x, float cap, size_t count)
 {
     size_t i = 0;
 
@@ -149,9 +146,9 @@ static void soft_cap(float *x, float cap, size_t count)
     flo_ref_soft_cap(x + i, cap, count - i);
 }
 
-static void store(const float *key, const float *value, size_t head_size,
-                  size_t position, enum flo_cache type, void *keys,
-                  void *values)
+void flo_neon_store(const float *key, const float *value, size_t head_size,
+                    size_t position, enum flo_cache type, void *keys,
+                    void *values)
 {
     size_t block = position / FLO_KV_BLOCK * FLO_KV_BLOCK * head_size;
     uint16_t *k = (uint16_t *)keys + block + position % FLO_KV_BLOCK;
@@ -179,34 +176,8 @@ static bool is_supported(void)
     return true;
 }
 
-/* What all tables of this family share. */
-#define OPERATIONS                                                             \
-    .matmul =                                                                  \
-        {                                                                      \
-            [FLO_QUANT_F32] = flo_neon_matmul_f32,                             \
-            [FLO_QUANT_F16] = flo_neon_matmul_f16,                             \
-            [FLO_QUANT_BF16] = flo_neon_matmul_bf16,                           \
-            [FLO_QUANT_Q4_0] = flo_neon_matmul_q4_0,                           \
-            [FLO_QUANT_Q4_1] = flo_neon_matmul_q4_1,                           \
-            [FLO_QUANT_Q5_0] = flo_neon_matmul_q5_0,                           \
-            [FLO_QUANT_Q5_1] = flo_neon_matmul_q5_1,                           \
-            [FLO_QUANT_Q8_0] = flo_neon_matmul_q8_0,                           \
-            [FLO_QUANT_Q2_K] = flo_neon_matmul_q2_k,                           \
-            [FLO_QUANT_Q3_K] = flo_neon_matmul_q3_k,                           \
-            [FLO_QUANT_Q4_K] = flo_neon_matmul_q4_k,                           \
-            [FLO_QUANT_Q5_K] = flo_neon_matmul_q5_k,                           \
-            [FLO_QUANT_Q6_K] = flo_neon_matmul_q6_k,                           \
-            [FLO_QUANT_IQ4_NL] = flo_neon_matmul_iq4_nl,                       \
-            [FLO_QUANT_IQ4_XS] = flo_neon_matmul_iq4_xs,                       \
-    },                                                                         \
-    .quantise = quantise, .rms_norm = rms_norm, .layer_norm = layer_norm,      \
-    .rope_pairs = flo_ref_rope_pairs, .rope_halves = flo_ref_rope_halves,      \
-    .silu_multiply = silu_multiply, .gelu_multiply = gelu_multiply,            \
-    .soft_cap = soft_cap, .add = flo_ref_add, .store = store,                  \
-    .attend = flo_neon_attend
-
 const struct flo_kernel flo_kernel_neon = {
     .name = "neon",
     .is_supported = is_supported,
-    OPERATIONS,
+    FLO_NEON_OPERATIONS,
 };

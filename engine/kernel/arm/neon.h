@@ -2,26 +2,62 @@
 #ifndef FLOTILLA_ENGINE_NEON_H
 #define FLOTILLA_ENGINE_NEON_H
 
-#include "engine/kernel/kernel.h"
+#include "engine/kernel/ref.h"
 
-extern const struct flo_kernel flo_kernel_neon;
+extern const struct flo_kernel flo_kernel_neon, flo_kernel_neon_dot,
+    flo_kernel_neon_i8mm;
 
-flo_matmul_fn flo_neon_matmul_f32;
-flo_matmul_fn flo_neon_matmul_f16;
-flo_matmul_fn flo_neon_matmul_bf16;
-flo_matmul_fn flo_neon_matmul_q4_0;
-flo_matmul_fn flo_neon_matmul_q4_1;
-flo_matmul_fn flo_neon_matmul_q5_0;
-flo_matmul_fn flo_neon_matmul_q5_1;
-flo_matmul_fn flo_neon_matmul_q8_0;
-flo_matmul_fn flo_neon_matmul_q2_k;
-flo_matmul_fn flo_neon_matmul_q3_k;
-flo_matmul_fn flo_neon_matmul_q4_k;
-flo_matmul_fn flo_neon_matmul_q5_k;
-flo_matmul_fn flo_neon_matmul_q6_k;
-flo_matmul_fn flo_neon_matmul_iq4_nl;
-flo_matmul_fn flo_neon_matmul_iq4_xs;
+/* Of GGUF blocks, and of strips by sdot. */
+flo_matmul_fn flo_neon_matmul_f32, flo_neon_matmul_f16, flo_neon_matmul_bf16;
+flo_matmul_fn flo_neon_matmul_q4_0, flo_neon_matmul_q4_1, flo_neon_matmul_q5_0,
+    flo_neon_matmul_q5_1, flo_neon_matmul_q8_0, flo_neon_matmul_q2_k,
+    flo_neon_matmul_q3_k, flo_neon_matmul_q4_k, flo_neon_matmul_q5_k,
+    flo_neon_matmul_q6_k, flo_neon_matmul_iq4_nl, flo_neon_matmul_iq4_xs;
+flo_matmul_fn flo_neon_dot_q4_0, flo_neon_dot_q4_1, flo_neon_dot_q5_0,
+    flo_neon_dot_q5_1, flo_neon_dot_q8_0, flo_neon_dot_q2_k, flo_neon_dot_q3_k,
+    flo_neon_dot_q4_k, flo_neon_dot_q5_k, flo_neon_dot_q6_k,
+    flo_neon_dot_iq4_nl, flo_neon_dot_iq4_xs;
 
+flo_quantise_fn flo_neon_quantise;
+flo_quantise_packed_fn flo_neon_quantise_packed;
+void flo_neon_rms_norm(const float *x, const float *weight, float epsilon,
+                       size_t count, float *out);
+void flo_neon_layer_norm(const float *x, const float *weight, const float *bias,
+                         float epsilon, size_t count, float *out);
+void flo_neon_silu_multiply(float *gate, const float *up, size_t count);
+void flo_neon_gelu_multiply(float *gate, const float *up, size_t count);
+void flo_neon_soft_cap(float *x, float cap, size_t count);
+void flo_neon_store(const float *key, const float *value, size_t head_size,
+                    size_t position, enum flo_cache type, void *keys,
+                    void *values);
 void flo_neon_attend(const struct flo_attention *attention);
+
+/* What all tables of this family share.  Rotation and addition are plain C:
+ * compilers make of them what one would write by hand (ld2 and fmla). */
+#define FLO_NEON_OPERATIONS                                                    \
+    .matmul =                                                                  \
+        {                                                                      \
+            [FLO_QUANT_F32] = flo_neon_matmul_f32,                             \
+            [FLO_QUANT_F16] = flo_neon_matmul_f16,                             \
+            [FLO_QUANT_BF16] = flo_neon_matmul_bf16,                           \
+            [FLO_QUANT_Q4_0] = flo_neon_matmul_q4_0,                           \
+            [FLO_QUANT_Q4_1] = flo_neon_matmul_q4_1,                           \
+            [FLO_QUANT_Q5_0] = flo_neon_matmul_q5_0,                           \
+            [FLO_QUANT_Q5_1] = flo_neon_matmul_q5_1,                           \
+            [FLO_QUANT_Q8_0] = flo_neon_matmul_q8_0,                           \
+            [FLO_QUANT_Q2_K] = flo_neon_matmul_q2_k,                           \
+            [FLO_QUANT_Q3_K] = flo_neon_matmul_q3_k,                           \
+            [FLO_QUANT_Q4_K] = flo_neon_matmul_q4_k,                           \
+            [FLO_QUANT_Q5_K] = flo_neon_matmul_q5_k,                           \
+            [FLO_QUANT_Q6_K] = flo_neon_matmul_q6_k,                           \
+            [FLO_QUANT_IQ4_NL] = flo_neon_matmul_iq4_nl,                       \
+            [FLO_QUANT_IQ4_XS] = flo_neon_matmul_iq4_xs,                       \
+    },                                                                         \
+    .quantise = flo_neon_quantise, .rms_norm = flo_neon_rms_norm,              \
+    .layer_norm = flo_neon_layer_norm, .rope_pairs = flo_ref_rope_pairs,       \
+    .rope_halves = flo_ref_rope_halves,                                        \
+    .silu_multiply = flo_neon_silu_multiply,                                   \
+    .gelu_multiply = flo_neon_gelu_multiply, .soft_cap = flo_neon_soft_cap,    \
+    .add = flo_ref_add, .store = flo_neon_store, .attend = flo_neon_attend
 
 #endif

@@ -124,14 +124,8 @@ static void quantise(const struct flo_kernel *kernel,
     }
 }
 
-/* The kernel that reads strips, or NULL where none does. */
-static const struct flo_kernel *best(void)
-{
-    const struct flo_kernel *kernel = NULL;
-
-    assert_int_equal(flo_kernel_choose(NULL, true, &kernel, NULL), 0);
-    return kernel->quantise_packed == NULL ? NULL : kernel;
-}
+/* Reads strips; main() goes through all that this CPU supports. */
+static const struct flo_kernel *chosen;
 
 /* Largest difference to a double-precision product, relative to the sizes
  * that were added up. */
@@ -172,9 +166,9 @@ static double product_error(const struct flo_kernel *kernel, uint32_t type,
 static void products_are_exact(enum flo_precision precision)
 {
     static const size_t widths[] = {COLUMNS, 32, 96};
-    const struct flo_kernel *kernel = best();
+    const struct flo_kernel *kernel = chosen;
 
-    for (size_t i = 0; kernel != NULL && i < FLO_COUNT(types) * 3; i++) {
+    for (size_t i = 0; i < FLO_COUNT(types) * 3; i++) {
         uint32_t type = types[i / 3];
         size_t columns = widths[i % 3];
         struct matrix m;
@@ -214,12 +208,12 @@ static void products_with_codes_of_16_bits_are_exact(void **state)
 
 static void a_token_has_the_same_bits_alone_and_in_a_batch(void **state)
 {
-    const struct flo_kernel *kernel = best();
+    const struct flo_kernel *kernel = chosen;
     static float together[TOKENS * ROWS];
 
     (void)state;
     fill_noise();
-    for (size_t i = 0; kernel != NULL && i < 2 * FLO_COUNT(types); i++) {
+    for (size_t i = 0; i < 2 * FLO_COUNT(types); i++) {
         uint32_t type = types[i / 2];
         struct flo_activations x = activations(
             COLUMNS, TOKENS, i % 2 ? FLO_PRECISION_16 : FLO_PRECISION_8);
@@ -247,12 +241,12 @@ static void a_token_has_the_same_bits_alone_and_in_a_batch(void **state)
 static void a_nan_in_a_token_reaches_all_its_sums_and_no_others(void **state)
 {
     static const float bad[] = {NAN, INFINITY, -INFINITY};
-    const struct flo_kernel *kernel = best();
+    const struct flo_kernel *kernel = chosen;
     enum { COUNT = 6 };
 
     (void)state;
     fill_noise();
-    for (size_t i = 0; kernel != NULL && i < 6 * FLO_COUNT(types); i++) {
+    for (size_t i = 0; i < 6 * FLO_COUNT(types); i++) {
         uint32_t type = types[i / 6];
         struct flo_activations x = activations(
             COLUMNS, COUNT, i % 2 ? FLO_PRECISION_16 : FLO_PRECISION_8);
@@ -278,12 +272,12 @@ static void a_nan_in_a_token_reaches_all_its_sums_and_no_others(void **state)
 static void a_scale_that_is_nan_reaches_its_row_alone(void **state)
 {
     static const uint16_t halves[] = {0x7e00, 0x7c00}; /* NaN, infinity */
-    const struct flo_kernel *kernel = best();
+    const struct flo_kernel *kernel = chosen;
     enum { COUNT = 5, ROW = 18 };
 
     (void)state;
     fill_noise();
-    for (size_t i = 0; kernel != NULL && i < 2 * FLO_COUNT(types); i++) {
+    for (size_t i = 0; i < 2 * FLO_COUNT(types); i++) {
         uint32_t type = types[i / 2];
         const struct flo_quant_type *quant = flo_quant_type(type);
         struct flo_activations x = activations(COLUMNS, COUNT, FLO_PRECISION_8);
@@ -369,15 +363,24 @@ static void a_strip_costs_few_bytes_more_than_its_rows(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
+    const struct CMUnitTest layout[] = {
         cmocka_unit_test(a_strip_holds_the_codes_of_its_rows),
         cmocka_unit_test(a_strip_costs_few_bytes_more_than_its_rows),
+    };
+    const struct CMUnitTest products[] = {
         cmocka_unit_test(products_with_codes_of_8_bits_are_exact),
         cmocka_unit_test(products_with_codes_of_16_bits_are_exact),
         cmocka_unit_test(a_token_has_the_same_bits_alone_and_in_a_batch),
         cmocka_unit_test(a_nan_in_a_token_reaches_all_its_sums_and_no_others),
         cmocka_unit_test(a_scale_that_is_nan_reaches_its_row_alone),
     };
+    int failed = cmocka_run_group_tests_name("layout", layout, NULL, NULL);
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    for (size_t i = 0; (chosen = flo_kernel_at(i)) != NULL; i++) {
+        if (chosen->is_supported() && chosen->quantise_packed != NULL) {
+            failed +=
+                cmocka_run_group_tests_name(chosen->name, products, NULL, NULL);
+        }
+    }
+    return failed;
 }

@@ -1,0 +1,362 @@
+/* NEON kernels: products with packed weights (strips, pack.h).
+ *
+ * Block by block: 32 columns of eight rows are unpacked into 16 registers of
+ * four rows x four columns, then multiplied with the codes of every token;
+ * a lane sums one row (sdot), or two rows and two tokens stand in a register
+ * (smmla).  Integer sums are exact and the floats' order is one, so results
+ * have the same bits by either way, alone and in a batch.
+ *
+ * The input's form, flo_neon_quantise_packed(): a slot for block b of token t
+ * at index b * tokens + t, so that a product walks through it: 32 bytes of
+ * codes, of FLO_PRECISION_16 the lower bytes (signed) and then the upper ones;
+ * a scale; the sums of the first and the last 16 codes, not scaled. */
+#ifndef FLOTILLA_ENGINE_NEON_STRIPS_H
+#define FLOTILLA_ENGINE_NEON_STRIPS_H
+
+#include "engine/kernel/arm/neon.h"
+#include "engine/kernel/arm/neon_math.h"
+#include "engine/kernel/pack.h"
+
+enum { FLO_QUARTERS = 4, FLO_PIECES = 8 }; /* of 16 rows, of 32 columns */
+
+/* What scales a type has, as in pack.h. */
+enum flo_form {
+    FLO_FORM_D,       /* of 32 columns */
+    FLO_FORM_D_M,     /* and an offset */
+    FLO_FORM_BYTE,    /* d of 256, a signed byte of 32 */
+    FLO_FORM_BYTES,   /* a signed byte of 16 */
+    FLO_FORM_K4,      /* d and dmin of 256, scale and min of 32 */
+    FLO_FORM_NIBBLES, /* both of 16 */
+};
+
+/* What a product knows of its type at compile time. */
+struct flo_packed {
+    uint32_t id;
+    enum flo_form form;
+    unsigned high, low; /* bits */
+    float minus;        /* what must be taken from a code */
+};
+
+FLO_INLINE bool flo_has_halves(enum flo_form form)
+{
+    return form == FLO_FORM_BYTES || form == FLO_FORM_NIBBLES;
+}
+
+struct flo_strip_scales { /* of 16 rows: scale * code + offset */
+    struct flo_f32x16 scale[2], offset[2];
+};
+
+struct flo_slot {
+    int8x16_t codes[2][2]; /* [lower, upper][half] */
+    float scale, sums[2];
+};
+
+/* sum[t] += w . codes[upper] of token t, halves from .. to - 1. */
+typedef void flo_dots_fn(const int8x16_t *w, const struct flo_slot *x,
+                         const int upper, const int from, const int to,
+                         int32x4_t *sum);
+
+/* ---- weights ------------------------------------------------------------ */
+
+/* Group g of a plane, four rows. */
+FLO_INLINE uint8x16_t flo_plane(const uint8_t *p, const unsigned bits,
+                                const unsigned g, size_t quarter)
+{
+    uint8x16_t v = vld1q_u8(p + g % bits * FLO_STRIP_ALIGN + quarter * 16);
+    const unsigned shift = g / bits * bits;
+
+    v = shift > 0 ? v >> (uint8_t)shift : v;
+    return shift + bits < 8 ? v & (uint8_t)((1u << bits) - 1) : v;
+}
+
+FLO_INLINE void flo_strip_codes(const struct flo_packed type,
+                                const uint8_t *high, const uint8_t *low,
+                                size_t quarter, int8x16_t out[FLO_PIECES])
+{
+#pragma GCC unroll 8
+    for (unsigned g = 0; g < FLO_PIECES; g++) {
+        uint8x16_t v = flo_plane(low, type.low, g, quarter);
+
+        if (type.high > 0) {
+            v |= flo_plane(high, type.high, g, quarter) << (uint8_t)type.low;
+        }
+        if (type.id == FLO_QUANT_IQ4_NL || type.id == FLO_QUANT_IQ4_XS) {
+            out[g] = vqtbl1q_s8(vld1q_s8(flo_quant_iq4_grid), v);
+        } else {
+            out[g] = vreinterpretq_s8_u8(v);
+        }
+    }
+}
+
+FLO_INLINE struct flo_f32x16 flo_times(struct flo_f32x16 a, uint8x16_t bytes)
+{
+    struct flo_f32x16 b = flo_floats_of_bytes(vreinterpretq_s8_u8(bytes));
+
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        b.v[i] = vmulq_f32(a.v[i], b.v[i]);
+    }
+    return b;
+}
+
+FLO_INLINE struct flo_f32x16 flo_load_halves(const uint8_t *p)
+{
+    return (struct flo_f32x16){{flo_load_half_4(p), flo_load_half_4(p + 8),
+                                flo_load_half_4(p + 16),
+                                flo_load_half_4(p + 24)}};
+}
+
+/* Scales of block b; `bytes` are the strip's second section. */
+FLO_INLINE void flo_load_scales(const enum flo_form form, const uint8_t *halves,
+                                const uint8_t *bytes, size_t b,
+                                struct flo_strip_scales *out)
+{
+    const bool is_k = form != FLO_FORM_D && form != FLO_FORM_D_M;
+    const bool has_m =
+        form == FLO_FORM_D_M || form == FLO_FORM_K4 || form == FLO_FORM_NIBBLES;
+    struct flo_f32x16 d, m;
+
+    halves += (is_k ? b / 8 : b) * (has_m ? 64 : 32);
+    bytes += b * (form == FLO_FORM_BYTE ? 16 : 32);
+    d = flo_load_halves(halves);
+    if (has_m) {
+        m = flo_load_halves(halves + 32);
+    }
+    if (!is_k) {
+        out->scale[0] = d;
+        out->offset[0] = form == FLO_FORM_D_M ? m : d;
+        return;
+    }
+    uint8x16_t first = vld1q_u8(bytes);
+    uint8x16_t second = form == FLO_FORM_BYTE ? first : vld1q_u8(bytes + 16);
+    if (form != FLO_FORM_NIBBLES) {
+        out->scale[0] = flo_times(d, first);
+        out->scale[1] = flo_times(d, second);
+    }
+    if (has_m) {
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            m.v[i] = vnegq_f32(m.v[i]);
+        }
+    }
+    if (form == FLO_FORM_K4) {
+        out->offset[0] = flo_times(m, second);
+    }
+    if (form == FLO_FORM_NIBBLES) {
+        const uint8x16_t nibble = vdupq_n_u8(15);
+
+        out->scale[0] = flo_times(d, vandq_u8(first, nibble));
+        out->scale[1] = flo_times(d, vandq_u8(second, nibble));
+        out->offset[0] = flo_times(m, vshrq_n_u8(first, 4));
+        out->offset[1] = flo_times(m, vshrq_n_u8(second, 4));
+    }
+}
+
+/* ---- products ----------------------------------------------------------- */
+
+FLO_INLINE struct flo_slot flo_load_slot(const enum flo_precision precision,
+                                         const struct flo_activations *x,
+                                         size_t index)
+{
+    const size_t bytes = precision == FLO_PRECISION_16 ? 64 : 32;
+    const int8_t *codes = (const int8_t *)x->codes + index * bytes;
+    struct flo_slot out = {
+        .scale = x->scales[index],
+        .sums = {x->sums[index * 2], x->sums[index * 2 + 1]},
+    };
+
+#pragma GCC unroll 4
+    for (size_t i = 0; i < bytes / 16; i++) {
+        out.codes[i / 2][i % 2] = vld1q_s8(codes + i * 16);
+    }
+    return out;
+}
+
+/* y[t] + four rows of a block times slot t, for T tokens. */
+FLO_INLINE void
+flo_add_rows(const int T, flo_dots_fn *dots, const struct flo_packed type,
+             const enum flo_precision precision, const int8x16_t *w,
+             const struct flo_strip_scales *scales, size_t quarter,
+             const struct flo_slot *x, float32x4_t *y)
+{
+    const int parts = flo_has_halves(type.form) ? 2 : 1;
+    float32x4_t s[2];
+
+#pragma GCC unroll 2
+    for (int h = 0; h < parts; h++) {
+        const int to = parts == 2 ? h + 1 : 2;
+        const float32x4_t scale = scales->scale[h].v[quarter];
+        int32x4_t sum[2], upper[2] = {vdupq_n_s32(0), vdupq_n_s32(0)};
+
+        for (int t = 0; t < T; t++) {
+            float codes = x[t].sums[h] + (parts == 2 ? 0 : x[t].sums[1]);
+
+            sum[t] = vdupq_n_s32((int32_t)(-type.minus * codes));
+        }
+        dots(w, x, 0, h, to, sum);
+        if (precision == FLO_PRECISION_16) {
+            dots(w, x, 1, h, to, upper);
+        }
+        for (int t = 0; t < T; t++) {
+            float32x4_t f =
+                vcvtq_f32_s32(vaddq_s32(sum[t], vshlq_n_s32(upper[t], 8)));
+
+            s[t] = h == 0 ? vmulq_f32(scale, f) : vfmaq_f32(s[t], scale, f);
+            if (type.form == FLO_FORM_D_M || type.form == FLO_FORM_K4) {
+                s[t] = vfmaq_n_f32(s[t], scales->offset[0].v[quarter],
+                                   x[t].sums[0] + x[t].sums[1]);
+            } else if (type.form == FLO_FORM_NIBBLES) {
+                s[t] = vfmaq_n_f32(s[t], scales->offset[h].v[quarter],
+                                   x[t].sums[h]);
+            }
+        }
+    }
+    for (int t = 0; t < T; t++) {
+        y[t] = vfmaq_n_f32(y[t], s[t], x[t].scale);
+    }
+}
+
+FLO_INLINE float32x4_t flo_load_rows(const float *y, size_t count)
+{
+    float part[4] = {0};
+
+    if (count >= 4) {
+        return vld1q_f32(y);
+    }
+    memcpy(part, y, count * sizeof(*y));
+    return vld1q_f32(part);
+}
+
+FLO_INLINE void flo_store_rows(float *y, size_t count, float32x4_t v)
+{
+    float part[4];
+
+    if (count >= 4) {
+        vst1q_f32(y, v);
+        return;
+    }
+    vst1q_f32(part, v);
+    memcpy(y, part, count * sizeof(*y));
+}
+
+/* Block b of eight rows, the first of them `pair` * 8 of the strip's, times
+ * all tokens; `rows` of them are there. */
+FLO_INLINE void flo_block_times_tokens(
+    const int T, flo_dots_fn *dots, const struct flo_packed type,
+    const enum flo_precision precision, int8x16_t (*w)[FLO_PIECES],
+    const struct flo_strip_scales *scales, size_t pair, size_t b, size_t rows,
+    const struct flo_activations *x, float *y, size_t stride)
+{
+    for (size_t t = 0; t < x->tokens; t += (size_t)T) {
+        /* A second token that is not there is the first one again. */
+        size_t second = T == 2 && t + 1 < x->tokens ? 1 : 0;
+        struct flo_slot slots[2];
+
+        slots[0] = flo_load_slot(precision, x, b * x->tokens + t);
+        if (T == 2) {
+            slots[1] = flo_load_slot(precision, x, b * x->tokens + t + second);
+        }
+#pragma GCC unroll 2
+        for (size_t q = 0; q < 2; q++) {
+            size_t count = rows > q * 4 ? rows - q * 4 : 0;
+            float *to = y + t * stride + q * 4;
+            float32x4_t sum[2] = {vdupq_n_f32(0), vdupq_n_f32(0)};
+
+            if (b > 0) {
+                sum[0] = flo_load_rows(to, count);
+                sum[1] = T == 2 ? flo_load_rows(to + second * stride, count)
+                                : sum[0];
+            }
+            flo_add_rows(T, dots, type, precision, w[q], scales, pair * 2 + q,
+                         slots, sum);
+            if (second == 1) {
+                flo_store_rows(to + stride, count, sum[1]);
+            }
+            flo_store_rows(to, count, sum[0]);
+        }
+    }
+}
+
+/* T 2: rows in pairs, eight columns each, as `dots` then reads them. */
+FLO_INLINE void flo_zip(int8x16_t w[FLO_PIECES])
+{
+#pragma GCC unroll 4
+    for (int i = 0; i < FLO_PIECES; i += 2) {
+        int32x4_t a = vreinterpretq_s32_s8(w[i]);
+        int32x4_t b = vreinterpretq_s32_s8(w[i + 1]);
+
+        w[i] = vreinterpretq_s8_s32(vzip1q_s32(a, b));
+        w[i + 1] = vreinterpretq_s8_s32(vzip2q_s32(a, b));
+    }
+}
+
+FLO_INLINE void flo_matmul_strips(const int T, flo_dots_fn *dots,
+                                  const struct flo_packed type,
+                                  const enum flo_precision precision,
+                                  const void *weights, size_t strip_bytes,
+                                  size_t rows, const struct flo_activations *x,
+                                  float *y, size_t stride)
+{
+    const struct flo_strip at = flo_strip_layout(type.id, x->columns);
+    const uint8_t *strip = weights;
+
+    for (size_t r = 0; r < rows; r += FLO_STRIP_ROWS, strip += strip_bytes) {
+        for (size_t b = 0; b < x->columns / FLO_CODE_BLOCK; b++) {
+            const uint8_t *high =
+                strip + at.high + b * type.high * FLO_STRIP_ALIGN;
+            const uint8_t *low =
+                strip + at.low + b * type.low * FLO_STRIP_ALIGN;
+            struct flo_strip_scales scales;
+
+            flo_load_scales(type.form, strip, strip + at.scales, b, &scales);
+            for (size_t i = 0; i < 2 && r + i * 8 < rows; i++) {
+                int8x16_t w[2][FLO_PIECES];
+
+                flo_strip_codes(type, high, low, i * 2, w[0]);
+                flo_strip_codes(type, high, low, i * 2 + 1, w[1]);
+                if (T == 2) {
+                    flo_zip(w[0]);
+                    flo_zip(w[1]);
+                }
+                flo_block_times_tokens(T, dots, type, precision, w, &scales, i,
+                                       b, rows - r - i * 8, x, y + r + i * 8,
+                                       stride);
+            }
+        }
+    }
+}
+
+/* name, form, bits of the high and the low plane, minus */
+#define FLO_PACKED_TYPES(X)                                                    \
+    X(q4_0, Q4_0, FLO_FORM_D, 0, 4, 8)                                         \
+    X(q4_1, Q4_1, FLO_FORM_D_M, 0, 4, 0)                                       \
+    X(q5_0, Q5_0, FLO_FORM_D, 1, 4, 16)                                        \
+    X(q5_1, Q5_1, FLO_FORM_D_M, 1, 4, 0)                                       \
+    X(q8_0, Q8_0, FLO_FORM_D, 0, 8, 0)                                         \
+    X(q2_k, Q2_K, FLO_FORM_NIBBLES, 0, 2, 0)                                   \
+    X(q3_k, Q3_K, FLO_FORM_BYTES, 1, 2, 4)                                     \
+    X(q4_k, Q4_K, FLO_FORM_K4, 0, 4, 0)                                        \
+    X(q5_k, Q5_K, FLO_FORM_K4, 1, 4, 0)                                        \
+    X(q6_k, Q6_K, FLO_FORM_BYTES, 2, 4, 32)                                    \
+    X(iq4_nl, IQ4_NL, FLO_FORM_D, 0, 4, 0)                                     \
+    X(iq4_xs, IQ4_XS, FLO_FORM_BYTE, 0, 4, 0)
+
+/* A product of both precisions, as flo_neon_<set>_<name>. */
+#define FLO_MATMUL_STRIPS(set, name, T, dots, id, form, high, low, minus)      \
+    void flo_neon_##set##_##name(const void *weights, size_t strip_bytes,      \
+                                 size_t rows, const struct flo_activations *x, \
+                                 float *y, size_t stride)                      \
+    {                                                                          \
+        const struct flo_packed type = {FLO_QUANT_##id, form, high, low,       \
+                                        minus};                                \
+                                                                               \
+        if (x->precision == FLO_PRECISION_8) {                                 \
+            flo_matmul_strips(T, dots, type, FLO_PRECISION_8, weights,         \
+                              strip_bytes, rows, x, y, stride);                \
+        } else {                                                               \
+            flo_matmul_strips(T, dots, type, FLO_PRECISION_16, weights,        \
+                              strip_bytes, rows, x, y, stride);                \
+        }                                                                      \
+    }
+
+#endif
