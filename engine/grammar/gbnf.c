@@ -303,8 +303,9 @@ static int read_times(struct parser *p, uint32_t *least, uint32_t *most,
 static int read_repeated(struct parser *p, uint32_t *at, int depth)
 {
     struct flo_program *program = p->program;
-    uint32_t start = flo_program_node(program), end = start, least, most;
-    bool found;
+    uint32_t start = flo_program_node(program), end = start;
+    uint32_t least = 0, most = 0;
+    bool found = false;
     int rv = read_item(p, &end, depth);
 
     if (rv == 0) {

@@ -54,13 +54,13 @@ static int compile(enum flo_grammar_kind kind, const char *text, size_t bytes,
                             &gbnf, err);
     if (rv == 0) {
         rv = flo_gbnf_compile(gbnf.data, gbnf.bytes, program, err);
-        rv = rv < 0 ? flo_wrap(err, rv, "the schema as a grammar") : 0;
+        rv = rv < 0 ? flo_wrap(err, rv, "schema") : 0;
     }
     flo_buf_deinit(&gbnf);
     return rv;
 }
 
-static int need_pieces(struct flo_engine *engine,
+static int need_pieces(const struct flo_engine *engine,
                        const struct flo_pieces **pieces, struct flo_err *err)
 {
     if (engine->vocab != NULL) {
@@ -72,9 +72,9 @@ static int need_pieces(struct flo_engine *engine,
     return flo_wrap(err, engine->vocab_err.code, "this model reads no text");
 }
 
-int flo_grammar_open(struct flo_engine *engine, enum flo_grammar_kind kind,
-                     const char *text, size_t bytes, struct flo_grammar **out,
-                     struct flo_err *err)
+int flo_grammar_open(const struct flo_engine *engine,
+                     enum flo_grammar_kind kind, const char *text, size_t bytes,
+                     struct flo_grammar **out, struct flo_err *err)
 {
     struct flo_program program = {0};
     const struct flo_pieces *pieces;

@@ -47,7 +47,7 @@ int flo_matcher_open(struct flo_program *program,
     m->program = *program;
     m->pieces = pieces;
     m->n_vocab = n_vocab;
-    clear(m);
+    m->state_count = m->stack_count = 1;
     *out = m;
     return 0;
 }

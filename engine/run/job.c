@@ -6,6 +6,8 @@
  * missing. */
 #include "engine/run/run.h"
 
+#include <flotilla/grammar.h>
+
 #include "engine/sample/sampler.h"
 
 #include <math.h>
@@ -45,6 +47,8 @@ struct flo_job {
     struct flo_buf *out;                /* of the pass under way */
     struct flo_engine_stream stream;
     struct flo_stop stop;
+    struct flo_grammar *grammar; /* or NULL */
+    uint32_t n_early; /* last tokens of the list: forced, not told yet */
     struct flo_buf piece;
     uint32_t logprobs;   /* 0: none; 1 + how many of the likeliest */
     struct flo_buf told; /* of the token, as its frame has them */
@@ -234,13 +238,46 @@ static void read_settings(struct flo_job *job,
     job->ignores_end = in->ignores_end;
     job->logprobs = in->logprobs;
     job->shifts = in->shifts;
-    job->guesses = !in->no_drafts && job->priority != FLO_WIRE_PROBE;
+    job->guesses = !in->no_drafts && job->priority != FLO_WIRE_PROBE &&
+                   in->grammar_kind == FLO_GRAMMAR_NONE;
     flo_draft_begin(&job->draft);
     job->stop.n_texts = in->n_stops;
     for (uint32_t i = 0; i < in->n_stops; i++) {
         job->stop.texts[i].count = in->stops[i].bytes;
         memcpy(job->stop.texts[i].bytes, in->stops[i].data, in->stops[i].bytes);
     }
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Tokens that the grammar forces, behind the others; how many. */
+static uint32_t put_forced(struct flo_job *job, uint32_t most)
+{
+    uint32_t context = flo_engine_info(job->engine)->context;
+    uint32_t room = context > job->n_tokens ? context - job->n_tokens : 0;
+    return (uint32_t)flo_grammar_forced(
+        job->grammar, job->tokens + job->n_tokens,
+        smaller(smaller(most, room), FLO_GRAMMAR_FORCED_MAX));
+}
+
+/* What the answer begins with is computed with the prompt. */
+static int open_grammar(struct flo_job *job, const struct flo_wire_generate *in,
+                        struct flo_err *err)
+{
+    if (in->grammar_kind == FLO_GRAMMAR_NONE) {
+        return 0;
+    }
+    int rv = flo_grammar_open(
+        job->engine, (enum flo_grammar_kind)in->grammar_kind, in->grammar.data,
+        in->grammar.bytes, &job->grammar, err);
+    if (rv == 0) {
+        job->n_early = put_forced(job, job->tokens_max - 1);
+        job->n_tokens += job->n_early;
+    }
+    return rv;
 }
 
 int flo_job_new(const struct flo_engine *engine,
@@ -273,6 +310,11 @@ int flo_job_new(const struct flo_engine *engine,
         (in->max_tokens < job->tokens_max || job->shifts)) {
         job->tokens_max = in->max_tokens;
     }
+    rv = open_grammar(job, in, err);
+    if (rv < 0) {
+        flo_job_free(job);
+        return rv;
+    }
     *out = job;
     return 0;
 }
@@ -286,6 +328,7 @@ void flo_job_free(struct flo_job *job)
     flo_buf_deinit(&job->stop.held);
     flo_buf_deinit(&job->piece);
     flo_buf_deinit(&job->told);
+    flo_grammar_close(job->grammar);
     free(job);
 }
 
@@ -431,36 +474,87 @@ static void tell(struct flo_job *job, const struct flo_sample *sample)
     put(job->out, &answer);
 }
 
-/* Choose a token and tell of it. */
+/* Tell of a token that is in the list; with the logits that it was chosen by,
+ * NULL: it was forced. */
+static void show(struct flo_job *job, const struct flo_sample *sample,
+                 const float *logits)
+{
+    struct flo_buf text = {0};
+    job->piece.bytes = 0;
+    bool stops = false;
+    if (flo_engine_info(job->engine)->has_vocabulary) {
+        flo_engine_stream_add(&job->stream, job->engine, sample->token, &text);
+        stops = flo_stop_add(&job->stop, text.data, text.bytes, &job->piece);
+        flo_buf_deinit(&text);
+    }
+    job->told.bytes = 0;
+    if (job->logprobs > 0 && logits != NULL) {
+        flo_logprobs_put(job->engine, logits, sample->token, job->logprobs - 1,
+                         &job->told);
+    }
+    tell(job, sample);
+    if (stops) {
+        job->stop.held.bytes = 0;
+        end(job, FLO_WIRE_STOP, job->out);
+    } else if (job->made == job->tokens_max) {
+        end_text(job, FLO_WIRE_LENGTH, job->out);
+    }
+}
+
+/* The last `count` tokens of the list are forced ones. */
+static void show_forced(struct flo_job *job, uint32_t count)
+{
+    for (uint32_t i = job->n_tokens - count;
+         i < job->n_tokens && !job->has_ended; i++) {
+        struct flo_sample sample = {.token = job->tokens[i], .is_finite = true};
+        show(job, &sample, NULL);
+    }
+    if (!job->has_ended && flo_grammar_is_done(job->grammar)) {
+        end_text(job, FLO_WIRE_STOP, job->out);
+    }
+}
+
+static int sample_next(struct flo_job *job, const float *logits,
+                       struct flo_sample *sample, struct flo_err *err)
+{
+    if (job->grammar != NULL) {
+        return flo_grammar_sample(job->grammar, job->sampler, logits, sample,
+                                  err);
+    }
+    flo_sampler_sample(job->sampler, logits, sample);
+    return 0;
+}
+
+/* Choose a token and tell of it, and of those that a grammar forces around. */
 static void choose(struct flo_job *job, const float *logits)
 {
     struct flo_sample sample;
-    flo_sampler_sample(job->sampler, logits, &sample);
+    struct flo_err err = {0};
+    if (job->grammar != NULL && job->n_early > 0) {
+        show_forced(job, job->n_early);
+        job->n_early = 0;
+    }
+    if (job->has_ended) {
+        return;
+    }
+    if (sample_next(job, logits, &sample, &err) < 0) {
+        flo_job_fail(job->out, job->request, &err);
+        job->has_ended = true;
+        return;
+    }
     job->counts.nonfinite += sample.is_finite ? 0 : 1;
     if (!job->ignores_end && flo_engine_is_end(job->engine, sample.token)) {
         end_text(job, FLO_WIRE_STOP, job->out);
         return;
     }
     job->tokens[job->n_tokens++] = sample.token;
-    struct flo_buf text = {0};
-    job->piece.bytes = 0;
-    bool stops = false;
-    if (flo_engine_info(job->engine)->has_vocabulary) {
-        flo_engine_stream_add(&job->stream, job->engine, sample.token, &text);
-        stops = flo_stop_add(&job->stop, text.data, text.bytes, &job->piece);
-        flo_buf_deinit(&text);
-    }
-    job->told.bytes = 0;
-    if (job->logprobs > 0) {
-        flo_logprobs_put(job->engine, logits, sample.token, job->logprobs - 1,
-                         &job->told);
-    }
-    tell(job, &sample);
-    if (stops) {
-        job->stop.held.bytes = 0;
-        end(job, FLO_WIRE_STOP, job->out);
-    } else if (job->made == job->tokens_max) {
-        end_text(job, FLO_WIRE_LENGTH, job->out);
+    show(job, &sample, logits);
+    if (job->grammar != NULL && !job->has_ended) {
+        uint32_t forced = put_forced(job, job->tokens_max - job->made);
+        for (uint32_t i = 0; i < forced; i++) {
+            flo_sampler_accept(job->sampler, job->tokens[job->n_tokens++]);
+        }
+        show_forced(job, forced);
     }
 }
 
@@ -486,11 +580,6 @@ static bool take_row(void *context, uint32_t index, const float *logits)
 uint32_t flo_job_pending(const struct flo_job *job)
 {
     return job->n_tokens - job->n_fed;
-}
-
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
 }
 
 /* Look the last tokens up, behind them in the list; how many to compute. */

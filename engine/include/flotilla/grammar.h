@@ -41,7 +41,7 @@ struct flo_grammar;
  *                      recursion, more rules than there is room for
  * FLO_E_GGUF_VOCAB, ... the model's vocabulary is not readable
  * FLO_E_MEMORY */
-FLO_MUST_USE int flo_grammar_open(struct flo_engine *engine,
+FLO_MUST_USE int flo_grammar_open(const struct flo_engine *engine,
                                   enum flo_grammar_kind kind, const char *text,
                                   size_t bytes, struct flo_grammar **grammar,
                                   struct flo_err *err);

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include <flotilla/engine_wire.h>
+#include <flotilla/grammar.h>
 
 #define MODEL "tests/models/tiny-v2.Q4_0.gguf"
 #define TEXT(t) ((struct flo_wire_text){t, strlen(t)})
@@ -181,6 +183,14 @@ static void answer(char *text, size_t size)
     }
 }
 
+/* Frames until the end of `request`, which stays in worker.got. */
+static void expect_end(uint32_t request)
+{
+    do {
+        assert_true(hear());
+    } while (worker.got.type != FLO_WIRE_DONE || worker.got.request != request);
+}
+
 #define SEVERITY "Classify: 23:45 oven-95 voltage drop temp=35C"
 
 /* ---- tests ------------------------------------------------------- */
@@ -313,6 +323,151 @@ static void max_tokens_ends_with_length(void **state)
     assert_int_equal(worker_end(), 0);
 }
 
+static void log_probabilities_come_with_tokens_that_ask(void **state)
+{
+    struct flo_wire_logprob one;
+    float best = 1, sum = 0;
+    uint32_t chosen = 0;
+    (void)state;
+    worker_open(MODEL);
+    struct flo_wire_message m = ask(1, SEVERITY);
+    m.generate.logprobs = 1 + 3;
+    say(&m, -1);
+    for (int i = 0; i < 3; i++) {
+        expect(FLO_WIRE_TOKEN);
+        struct flo_wire_text rest = worker.got.token.logprobs;
+        int n = 0;
+        for (; flo_wire_logprob_next(&rest, &one); n++) {
+            assert_true(one.logprob <= 0 && one.text.bytes > 0);
+            if (n == 0) {
+                chosen = one.token;
+                assert_int_equal(chosen, worker.got.token.token);
+            } else if (n == 1) { /* greedy: the likeliest is the chosen one */
+                assert_int_equal(one.token, chosen);
+                best = one.logprob;
+                sum = 0;
+            } else {
+                assert_true(one.logprob <= best);
+            }
+            sum += n > 0 ? expf(one.logprob) : 0;
+        }
+        assert_int_equal(n, 4);
+        assert_int_equal(rest.bytes, 0);
+        assert_true(sum > 0.5f && sum < 1.0001f);
+    }
+    expect(FLO_WIRE_DONE);
+    m = ask(2, SEVERITY); /* nobody asks: nothing comes */
+    say(&m, -1);
+    expect(FLO_WIRE_TOKEN);
+    assert_int_equal(worker.got.token.logprobs.bytes, 0);
+    worker_end();
+}
+
+static struct flo_wire_message vectors_of(uint32_t request, const char *a,
+                                          const char *b)
+{
+    struct flo_wire_message m = {.type = FLO_WIRE_EMBED, .request = request};
+    m.embed.n_inputs = b == NULL ? 1 : 2;
+    m.embed.inputs[0].data = TEXT(a);
+    if (b != NULL) {
+        m.embed.inputs[1].data = TEXT(b);
+    }
+    return m;
+}
+
+static void texts_become_vectors_while_answers_go_on(void **state)
+{
+    char first[256 * 4], other[256 * 4], text[512];
+    (void)state;
+    worker_open(MODEL);
+    struct flo_wire_message m = vectors_of(1, SEVERITY, "hello");
+    say(&m, -1);
+    for (uint32_t i = 0; i < 2; i++) {
+        expect(FLO_WIRE_EMBEDDING);
+        assert_int_equal(worker.got.embedding.index, i);
+        assert_int_equal(worker.got.embedding.vector.bytes, sizeof(first));
+        memcpy(i == 0 ? first : other, worker.got.embedding.vector.data,
+               sizeof(first));
+    }
+    assert_memory_not_equal(first, other, sizeof(first));
+    expect(FLO_WIRE_DONE);
+    assert_true(worker.got.done.tokens_in > 10);
+    assert_int_equal(worker.got.done.tokens_out, 0);
+    m = ask(2, "hello"); /* an answer, a vector beside it, a probe behind */
+    m.generate.ignores_end = true;
+    m.generate.max_tokens = 200;
+    say(&m, -1);
+    m = vectors_of(3, SEVERITY, NULL);
+    say(&m, -1);
+    uint32_t tokens = 0;
+    do {
+        assert_true(hear());
+        tokens += worker.got.type == FLO_WIRE_TOKEN;
+    } while (worker.got.type == FLO_WIRE_TOKEN);
+    assert_int_equal(worker.got.type, FLO_WIRE_EMBEDDING);
+    assert_true(tokens < 100); /* it did not wait for the answer's end */
+    /* ... and has the same bits as alone. */
+    assert_memory_equal(worker.got.embedding.vector.data, first, sizeof(first));
+    expect_end(3);
+    expect_end(2);
+    m = ask(4, SEVERITY);
+    m.generate.priority = FLO_WIRE_PROBE;
+    say(&m, -1);
+    answer(text, sizeof(text));
+    assert_string_equal(text, "severity: critical");
+    worker_end();
+}
+
+static void vectors_that_cannot_be_say_why(void **state)
+{
+    static char text[4096];
+    struct flo_wire_message stop = {.type = FLO_WIRE_CANCEL, .request = 9};
+    (void)state;
+    worker_open(MODEL);
+    struct flo_wire_message m = vectors_of(1, "a", "");
+    say(&m, -1);
+    expect(FLO_WIRE_FAILED);
+    assert_int_equal(worker.got.failed.code, FLO_E_INFER_PARAM);
+    memset(text, '1', 4095);
+    m = vectors_of(2, "a", text);
+    say(&m, -1);
+    expect(FLO_WIRE_FAILED);
+    assert_int_equal(worker.got.failed.code, FLO_E_INFER_TOO_LONG);
+    m = vectors_of(3, "\xff\xff\0\0", NULL);
+    m.embed.inputs[0] = (typeof(m.embed.inputs[0])){.data = {"\xff\xff\0\0", 4},
+                                                    .is_tokens = true};
+    say(&m, -1);
+    expect(FLO_WIRE_FAILED);
+    assert_int_equal(worker.got.failed.code, FLO_E_INFER_PARAM);
+    text[400] = '\0';
+    m = vectors_of(9, text, text);
+    m.embed.n_inputs = FLO_WIRE_INPUTS_MAX;
+    for (uint32_t i = 0; i < FLO_WIRE_INPUTS_MAX; i++) {
+        m.embed.inputs[i].data = TEXT(text);
+    }
+    say(&m, -1);
+    say(&stop, -1);
+    expect_end(9);
+    assert_int_equal(worker.got.done.reason, FLO_WIRE_CANCELLED);
+    worker_end();
+}
+
+static void ids_are_spelled_out(void **state)
+{
+    struct flo_wire_message m = {.type = FLO_WIRE_DETOKENISE, .request = 5};
+    (void)state;
+    worker_open(MODEL);
+    m.tokens.tokens = (struct flo_wire_text){"\x1a\1\0\0\x11\3\0\0", 8};
+    say(&m, -1);
+    expect(FLO_WIRE_TEXT);
+    assert_int_equal(worker.got.string.text.bytes, 5);
+    assert_memory_equal(worker.got.string.text.data, "hello", 5);
+    m.tokens.tokens.bytes = 7;
+    say(&m, -1);
+    expect(FLO_WIRE_FAILED);
+    worker_end();
+}
+
 static void too_long_prompts_and_bad_settings_are_answered(void **state)
 {
     char text[512];
@@ -344,6 +499,44 @@ static void too_long_prompts_and_bad_settings_are_answered(void **state)
     say(&m, -1);
     answer(text, sizeof(text));
     assert_string_equal(text, "severity: critical");
+    assert_int_equal(worker_end(), 0);
+}
+
+static void a_schema_is_kept_with_its_forced_text(void **state)
+{
+    static const char schema[] =
+        "{\"type\":\"object\",\"properties\":{\"severity\":{\"enum\":"
+        "[\"low\",\"critical\"]},\"ok\":{\"const\":true}},\"required\":"
+        "[\"severity\",\"ok\"]}";
+    char text[512];
+    (void)state;
+    worker_open(MODEL);
+    struct flo_wire_message m = ask(1, SEVERITY);
+    m.generate.grammar_kind = FLO_GRAMMAR_SCHEMA;
+    m.generate.grammar = TEXT(schema);
+    say(&m, -1);
+    answer(text, sizeof(text));
+    if (strcmp(text, "{\"severity\": \"low\", \"ok\": true}") != 0) {
+        assert_string_equal(text, "{\"severity\": \"critical\", \"ok\": true}");
+    }
+    assert_int_equal(worker.got.done.reason, FLO_WIRE_STOP);
+    uint32_t whole = worker.got.done.tokens_out;
+    m.generate.max_tokens = whole - 2;
+    say(&m, -1);
+    answer(text, sizeof(text));
+    assert_int_equal(worker.got.done.reason, FLO_WIRE_LENGTH);
+    assert_int_equal(worker.got.done.tokens_out, whole - 2);
+    m.generate.grammar = TEXT("{\"type\":7}");
+    say(&m, -1);
+    expect(FLO_WIRE_FAILED);
+    assert_int_equal(worker.got.failed.code, FLO_E_INFER_PARAM);
+    assert_memory_equal(worker.got.failed.what.data, "schema /type", 12);
+    m.generate.grammar_kind = FLO_GRAMMAR_GBNF;
+    m.generate.max_tokens = 0;
+    m.generate.grammar = TEXT("root ::= \"said\"");
+    say(&m, -1);
+    answer(text, sizeof(text));
+    assert_string_equal(text, "said");
     assert_int_equal(worker_end(), 0);
 }
 
@@ -464,7 +657,12 @@ int main(void)
         cmocka_unit_test(a_cancel_ends_an_answer_within_a_token),
         cmocka_unit_test(a_stop_text_ends_the_answer_and_is_not_in_it),
         cmocka_unit_test(max_tokens_ends_with_length),
+        cmocka_unit_test(log_probabilities_come_with_tokens_that_ask),
+        cmocka_unit_test(texts_become_vectors_while_answers_go_on),
+        cmocka_unit_test(vectors_that_cannot_be_say_why),
+        cmocka_unit_test(ids_are_spelled_out),
         cmocka_unit_test(too_long_prompts_and_bad_settings_are_answered),
+        cmocka_unit_test(a_schema_is_kept_with_its_forced_text),
         cmocka_unit_test(special_tokens_in_a_message_are_plain_text),
         cmocka_unit_test(a_nan_in_the_logits_is_reported),
         cmocka_unit_test(a_file_that_is_no_model_is_refused),
