@@ -1,0 +1,232 @@
+"""Packed weights on a device: made before a model serves, mapped by its engine,
+made again when they are damaged or of another layout, never in the way."""
+import hashlib
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "crash"))
+import sweep  # noqa: E402  the publisher
+
+
+class Device:
+    """An agent that trusts a publisher and is not enrolled."""
+
+    def __init__(self, bin_dir, folder):
+        self.bin = bin_dir
+        self.state = os.path.join(folder, "state")
+        self.config = os.path.join(folder, "agent.yaml")
+        self.log = os.path.join(folder, "agent.log")
+        self.process = None
+        publisher = sweep.Publisher(os.path.join(folder, "publisher"), bin_dir)
+        self.bundles = []
+        for number, model, golden in (
+                (2, sweep.OLD_MODEL, sweep.OLD_GOLDEN),
+                (3, sweep.NEW_MODEL, sweep.NEW_GOLDEN)):
+            release = publisher.release("%d.0.0" % number, number, [
+                publisher.file("model.gguf", "model", model),
+                publisher.file("golden.json", "golden", golden)])
+            self.bundles.append(os.path.join(folder, "%d.flb" % number))
+            publisher.bundle(release, self.bundles[-1])
+        identity = os.path.join(self.state, "identity")
+        os.makedirs(identity, 0o700)
+        os.chmod(self.state, 0o700)
+        with open(publisher.trust, "rb") as trust, \
+                open(os.path.join(identity, "trust.json"), "wb") as file:
+            file.write(trust.read())
+
+    def start(self, more="", limits=None):
+        write(self, more)
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(
+                [os.path.join(self.bin, "flotilla-agent"), "--config",
+                 self.config], stderr=log, preexec_fn=limits)
+        self.wait(lambda: self.answers("control.sock"))
+
+    def stop(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        self.process.wait(timeout=30)
+
+    def answers(self, name):
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(os.path.join(self.state, name))
+            except OSError:
+                return False
+        return True
+
+    def wait(self, condition, seconds=60):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert self.process.poll() is None, open(self.log).read()
+            assert time.monotonic() < deadline, open(self.log).read()
+            time.sleep(0.05)
+
+    def install(self, index):
+        subprocess.run([os.path.join(self.bin, "flotilla-agent"), "update",
+                        "--config", self.config, "--bundle",
+                        self.bundles[index]], check=True, timeout=120,
+                       stdout=subprocess.DEVNULL)
+
+    def packed(self):
+        folder = os.path.join(self.state, "packed")
+        return sorted(os.path.join(folder, name) for name in os.listdir(folder))
+
+    def mapped(self):
+        """Packed files that children of the agent have mapped."""
+        found = set()
+        pid = self.process.pid
+        with open("/proc/%d/task/%d/children" % (pid, pid)) as file:
+            children = file.read().split()
+        for child in children:
+            try:
+                with open("/proc/%s/maps" % child) as file:
+                    found |= {line.split()[-1] for line in file
+                              if "/packed/" in line}
+            except OSError:
+                pass
+        return found
+
+    def says(self, words):
+        with open(self.log) as file:
+            return words in file.read()
+
+    def serves(self):
+        return self.says("engine current ready") or self.says("engine beside")
+
+
+def write(device, more):
+    with open(device.config, "w") as file:
+        file.write("state_dir: %s\nbundle_soak: 50ms\n%s" %
+                   (device.state, more))
+    return device.config
+
+
+@pytest.fixture(scope="module")
+def device(folder, bin_dir):
+    probe = subprocess.run([os.path.join(bin_dir, "flotilla-engine"), "pack",
+                            "--probe", sweep.OLD_MODEL],
+                           capture_output=True, text=True)
+    if "not.built" in probe.stderr:
+        pytest.skip(probe.stderr)
+    assert probe.returncode == 0, probe.stderr
+    device = Device(bin_dir, folder)
+    yield device
+    if device.process.poll() is None:
+        device.stop(signal.SIGKILL)
+
+
+def test_a_release_is_packed_before_it_serves(device):
+    device.start()
+    device.install(0)
+
+    [path] = device.packed()
+    with open(path, "rb") as file:
+        data = file.read()
+    assert path.endswith("." + hashlib.sha256(data).hexdigest())
+    assert device.says("bytes packed after")
+    assert device.mapped() == {path}
+
+
+def test_the_next_one_too_and_speeds_are_compared(device):
+    [old] = device.packed()
+    device.install(1)
+
+    assert len(device.packed()) == 2
+    assert not device.says("speed is not compared")
+    device.wait(lambda: len(device.mapped()) == 1)
+    assert old not in device.mapped()
+
+
+def test_after_a_restart_it_is_taken_as_it_is(device):
+    before = device.packed()
+    device.stop(signal.SIGKILL)
+    device.start()
+    device.wait(device.serves)
+
+    assert device.packed() == before
+    assert not device.says("bytes packed after")
+    assert len(device.mapped()) == 1
+
+
+def damage(path, offset):
+    os.chmod(path, 0o600)
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 16]))
+
+
+def test_damaged_bytes_are_made_again(device):
+    before = device.packed()
+    [used] = device.mapped()
+    device.stop()
+    damage(used, os.path.getsize(used) // 2)
+    device.start()
+    device.wait(device.serves)
+
+    assert device.says("have another digest")
+    assert device.packed() == before
+    assert device.mapped() == {used}
+
+
+def test_another_layout_is_made_again(device):
+    before = device.packed()
+    [used] = device.mapped()
+    device.stop()
+    damage(used, 12)
+    with open(used, "rb") as file:
+        digest = hashlib.sha256(file.read()).hexdigest()
+    os.rename(used, used.rpartition(".")[0] + "." + digest)
+    device.start()
+    device.wait(device.serves)
+
+    assert device.says("this program reads")
+    assert device.packed() == before
+    assert device.mapped() == {used}
+
+
+def no_large_files():
+    """A file of more than 1 MiB cannot be made, as if the disk were full."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+
+
+def test_what_cannot_be_packed_serves_all_the_same(device):
+    device.stop()
+    for path in device.packed():
+        os.unlink(path)
+    device.start(limits=no_large_files)
+    device.wait(device.serves)
+
+    assert device.says("disk.full")
+    assert device.packed() == []
+    assert device.mapped() == set()
+    device.stop()
+
+
+def test_it_can_be_switched_off(device):
+    device.start("packed_weights: \"off\"\n")
+    device.wait(device.serves)
+
+    assert device.packed() == []
+    assert device.mapped() == set()
+    device.stop()
+
+
+def test_another_word_is_refused(device):
+    refused = subprocess.Popen(
+        [os.path.join(device.bin, "flotilla-agent"), "--config",
+         write(device, "packed_weights: always\n")],
+        stderr=subprocess.PIPE, text=True)
+    assert "neither auto nor off" in refused.communicate(timeout=30)[1]
+    assert refused.returncode == 2
