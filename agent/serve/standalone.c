@@ -29,6 +29,7 @@ struct standalone {
     size_t n_listen;
     uint32_t context, threads;
     struct flo_serve_model loaded;
+    bool skips_packed; /* the engine did not take them */
     uint32_t losses;
     uint64_t first_loss_ms;
     struct flo_err failure;
@@ -156,6 +157,27 @@ static void name_model(const char *path, char *out)
     }
 }
 
+/* The packed weights beside the model, unless they are older; 0: none. */
+static int open_packed(const struct standalone *s, int model_fd)
+{
+    char path[4096];
+    struct stat model, packed;
+    int fd = -1;
+    if (s->skips_packed ||
+        snprintf(path, sizeof(path), "%s.packed", s->model) >=
+            (int)sizeof(path) ||
+        flo_file_open(path, &fd, NULL) < 0) {
+        return 0;
+    }
+    if (fstat(model_fd, &model) < 0 || fstat(fd, &packed) < 0 ||
+        packed.st_mtim.tv_sec < model.st_mtim.tv_sec) {
+        flo_log(FLO_LOG_WARN, "serve", "%s is older than the model", path);
+        close(fd);
+        return 0;
+    }
+    return fd;
+}
+
 static int load(struct standalone *s, struct flo_err *err)
 {
     struct flo_serve_model model = s->loaded;
@@ -165,6 +187,7 @@ static int load(struct standalone *s, struct flo_err *err)
                               errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN,
                               "model %s", s->model);
     }
+    model.packed_fd = open_packed(s, model.fd);
     return flo_serve_load(s->serve, FLO_ROLE_CURRENT, &model, err);
 }
 
@@ -192,6 +215,13 @@ static void on_loaded(void *context, enum flo_serve_role role, uint64_t load_ms,
 {
     struct standalone *s = context;
     struct flo_err failure = {0};
+    if (err != NULL && err->code == FLO_E_PACKED && !s->skips_packed) {
+        s->skips_packed = true;
+        if (load(s, &failure) < 0) {
+            stop(s, &failure);
+        }
+        return;
+    }
     if (err == NULL && flo_serve_flip(s->serve, role, &failure) < 0) {
         err = &failure;
     }
