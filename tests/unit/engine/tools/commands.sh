@@ -52,6 +52,22 @@ printf '9\nhello' | "$@" "$engine" tokenize --model $tiny --framed \
     failed=1
 }
 
+# Packing: the same bytes on every CPU, whole or not at all; a stale file is
+# told and not used, a named one fails.
+expect 2 'path is missing' "$@" "$engine" pack
+expect 0 '"tensors":36,.*"written":true' \
+    "$@" "$engine" pack $tiny -o "$work/packed" --threads 3 --json
+digest=f40dce7d2d3fe5ea8d2e69032dc57fb48878643b6c4181b4b783751c0e553266
+[ "$(sha256sum <"$work/packed")" = "$digest  -" ] || {
+    echo "packed bytes changed: a new FLO_PACK_LAYOUT, and this digest"
+    failed=1
+}
+expect 7 'gguf.magic' "$@" "$engine" pack "$work/packed" -o "$work/none"
+expect 2 'not.built' "$@" "$engine" pack tests/models/tiny-v1.F16.gguf -o \
+    "$work/none"
+[ ! -e "$work/none" ] && [ ! -e "$work/none.part" ] || failed=1
+expect 0 'mapped' "$@" "$engine" plan --model $tiny --packed "$work/packed"
+
 # Quantizing: the report, the same bytes on every CPU, the pinned grid.
 f16=tests/models/tiny-v1.F16.gguf
 expect 2 "type 'Q9' is not known" "$@" "$engine" quantize $f16 "$work/q" Q9
