@@ -1,0 +1,120 @@
+/* The form of an answer: what of a request reaches the engine, and how a wrong
+ * one is told. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <flotilla/grammar.h>
+
+#include "agent/serve/format.h"
+
+#define WITH(fields) "{\"prompt\":[1,2]," fields "}"
+#define SCHEMA "{\"type\":\"object\",\"properties\":{\"z\":{},\"a\":{}}}"
+
+static void forms_reach_the_engine_in_their_own_order(void **state)
+{
+    static const struct {
+        const char *body;
+        enum flo_grammar_kind kind;
+        const char *text;
+    } rows[] = {
+        {WITH("\"response_format\":{\"type\":\"text\"}"), FLO_GRAMMAR_NONE, ""},
+        {WITH("\"response_format\":null,\"grammar\":null"), FLO_GRAMMAR_NONE,
+         ""},
+        {WITH("\"response_format\":{\"type\":\"json_object\"}"),
+         FLO_GRAMMAR_JSON, ""},
+        {WITH("\"response_format\":{\"type\":\"json_object\",\"schema\":" SCHEMA
+              "}"),
+         FLO_GRAMMAR_SCHEMA, SCHEMA},
+        {WITH("\"response_format\":{\"type\":\"json_schema\",\"json_schema\":"
+              "{\"name\":\"n\",\"strict\":true,\"schema\":" SCHEMA "}}"),
+         FLO_GRAMMAR_SCHEMA, SCHEMA},
+        {WITH("\"json_schema\":" SCHEMA), FLO_GRAMMAR_SCHEMA, SCHEMA},
+        {WITH("\"grammar\":\"root ::= [a]\""), FLO_GRAMMAR_GBNF,
+         "root ::= [a]"},
+    };
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        struct serve_params params;
+        struct flo_err err = {0};
+        if (flo_params_read(REQUEST_TEXT, rows[i].body, strlen(rows[i].body),
+                            &params, &err) < 0) {
+            fail_msg("%s: %s", rows[i].body, err.what);
+        }
+        const struct flo_wire_generate *g = &params.message.generate;
+        assert_int_equal(g->grammar_kind, rows[i].kind);
+        assert_int_equal(g->grammar.bytes, strlen(rows[i].text));
+        if (g->grammar.bytes > 0) {
+            assert_memory_equal(g->grammar.data, rows[i].text,
+                                g->grammar.bytes);
+        }
+        assert_int_equal(g->tokens.bytes, 8);
+        assert_int_equal(flo_get_u32(g->tokens.data + 4), 2);
+        flo_params_deinit(&params);
+    }
+}
+
+static void wrong_forms_name_their_parameter(void **state)
+{
+    static const struct {
+        const char *body, *param, *says;
+    } rows[] = {
+        {WITH("\"response_format\":\"json\""), "response_format", "a type"},
+        {WITH("\"response_format\":{\"type\":\"xml\"}"), "response_format",
+         "json_object or json_schema"},
+        {WITH("\"response_format\":{\"type\":\"json_schema\"}"),
+         "response_format", "no schema"},
+        {WITH("\"response_format\":{\"type\":\"json_schema\",\"json_schema\":"
+              "{\"schema\":[]}}"),
+         "response_format", "no schema"},
+        {WITH("\"grammar\":\"\""), "grammar", "GBNF"},
+        {WITH("\"grammar\":7"), "grammar", "GBNF"},
+        {WITH("\"json_schema\":7"), "json_schema", "no schema"},
+        {WITH("\"grammar\":\"x\",\"response_format\":{\"type\":"
+              "\"json_object\"}"),
+         "grammar", "beside another"},
+    };
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        struct serve_params params;
+        struct flo_err err = {0};
+        assert_int_equal(flo_params_read(REQUEST_TEXT, rows[i].body,
+                                         strlen(rows[i].body), &params, &err),
+                         FLO_E_INFER_PARAM);
+        assert_string_equal(params.param, rows[i].param);
+        if (strstr(err.what, rows[i].says) == NULL) {
+            fail_msg("%s: %s", rows[i].body, err.what);
+        }
+    }
+}
+
+static void the_engines_refusal_is_about_the_form(void **state)
+{
+    static const char body[] =
+        WITH("\"response_format\":{\"type\":\"json_object\"}");
+    struct serve_params params;
+    struct flo_err err = {0};
+    (void)state;
+    assert_int_equal(
+        flo_params_read(REQUEST_TEXT, body, strlen(body), &params, NULL), 0);
+    flo_fail(&err, FLO_E_INFER_PARAM, "schema /type: 'x' is no type");
+    assert_string_equal(flo_format_param(&params, &err), "response_format");
+    flo_fail(&err, FLO_E_INFER_PARAM, "top_k is 9");
+    assert_null(flo_format_param(&params, &err));
+    flo_fail(&err, FLO_E_INFER_BUSY, "schema");
+    assert_null(flo_format_param(&params, &err));
+    flo_params_deinit(&params);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(forms_reach_the_engine_in_their_own_order),
+        cmocka_unit_test(wrong_forms_name_their_parameter),
+        cmocka_unit_test(the_engines_refusal_is_about_the_form),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
