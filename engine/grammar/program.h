@@ -8,7 +8,7 @@
 
 #include <flotilla/base.h>
 
-#define FLO_GRAMMAR_NODES_MAX 65536u
+#define FLO_GRAMMAR_NODES_MAX 32768u
 #define FLO_GRAMMAR_RULES_MAX 16384u
 #define FLO_NOWHERE UINT32_MAX
 

@@ -4,6 +4,9 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "engine/grammar/grammar.h"
+#include "engine/token/pieces.h"
+
 static uint32_t at_least(uint32_t a, uint32_t b)
 {
     return a > b ? a : b;
@@ -88,16 +91,21 @@ static uint32_t smaller(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* Upper bound of what engine/token allocates for the lists in the file. */
-static uint64_t vocabulary_bytes(const struct flo_gguf *gguf)
+/* Upper bound of what engine/token allocates for the lists in the file, and of
+ * a grammar for each session. */
+static uint64_t vocabulary_bytes(const struct flo_gguf *gguf,
+                                 const struct flo_hparams *h, uint32_t sessions)
 {
-    static const char *const keys[] = {"tokenizer.ggml.tokens",
-                                       "tokenizer.ggml.merges"};
-    uint64_t bytes = 0;
+    static const struct {
+        const char *key;
+        uint64_t bytes; /* of each item */
+    } lists[] = {{"tokenizer.ggml.tokens", 48 + FLO_PIECES_TOKEN_BYTES},
+                 {"tokenizer.ggml.merges", 16}};
+    uint64_t bytes = sessions * flo_grammar_bytes(h->n_vocab);
 
-    for (size_t i = 0; i < FLO_COUNT(keys); i++) {
-        const struct flo_gguf_kv *kv = flo_gguf_find(gguf, keys[i]);
-        bytes += kv == NULL ? 0 : kv->count * 64;
+    for (size_t i = 0; i < FLO_COUNT(lists); i++) {
+        const struct flo_gguf_kv *kv = flo_gguf_find(gguf, lists[i].key);
+        bytes += kv == NULL ? 0 : kv->count * lists[i].bytes;
     }
     return bytes;
 }
@@ -161,7 +169,7 @@ int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
                       sizeof(struct flo_engine) +
                       h->n_layer * sizeof(struct flo_layer);
     if (options->vocabulary != FLO_VOCABULARY_NONE) {
-        s.vocabulary_bytes = vocabulary_bytes(gguf);
+        s.vocabulary_bytes = vocabulary_bytes(gguf, h, s.sessions);
     }
     *sizes = s;
     return 0;

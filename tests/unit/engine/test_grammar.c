@@ -121,7 +121,7 @@ static void a_bad_gbnf_text_is_refused_with_its_place(void **state)
         {"root ::= ((\"x\"{9000}) \"y\"){9000}", NULL},
         {"root ::= (\"x\" \"y\"){16000} (\"z\"){0,16384} \"a\"{0,16384} "
          "\"b\"{0,16384}",
-         "more than 65536 nodes"},
+         "more than 32768 nodes"},
         {"root = \"x\"", "::= is missing"},
         {"root ::= *", "no literal, class, rule or group"},
         {"root ::= \"\xff\"", "not UTF-8"},
