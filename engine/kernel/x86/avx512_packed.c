@@ -21,7 +21,7 @@
 enum {
     TILE = 32,
     CODE_MAX_16 = 127 * 256, /* so that the high byte ends at 127 */
-    AHEAD_BYTES = 8192,      /* how far prefetching looks */
+    AHEAD_BYTES = 3072,      /* how far prefetching looks */
 };
 
 /* Of one block of a tile. */
@@ -172,7 +172,7 @@ FLO_INLINE void read_block(flo_codes_32_fn *codes,
                            const struct strip *s, size_t b,
                            struct flo_weights_32 *out)
 {
-    const uint8_t *next = s->begin + AHEAD_BYTES + b * s->ahead;
+    const uint8_t *next = s->begin + s->at->low + AHEAD_BYTES + b * s->ahead;
 
     for (size_t i = 0; i < s->ahead; i += 64) {
         _mm_prefetch((const void *)(next + i), _MM_HINT_T0);
