@@ -293,6 +293,136 @@ static void a_cancel_ends_an_answer_within_a_token(void **state)
     assert_int_equal(worker_end(), 0);
 }
 
+/* Ids of the answers of requests 1..count until all are done; the order in
+ * which they ended. */
+struct heard {
+    uint32_t ids[8][200];
+    uint32_t made[8];
+    struct flo_wire_done done[8];
+    uint32_t order[8];
+};
+
+static void hear_all(struct heard *heard, int count)
+{
+    memset(heard, 0, sizeof(*heard));
+    for (int ended = 0; ended < count;) {
+        assert_true(hear());
+        uint32_t who = worker.got.request;
+        assert_true(who < 8);
+        if (worker.got.type == FLO_WIRE_TOKEN) {
+            assert_true(heard->made[who] < 200);
+            heard->ids[who][heard->made[who]++] = worker.got.token.token;
+        } else {
+            assert_int_equal(worker.got.type, FLO_WIRE_DONE);
+            heard->done[who] = worker.got.done;
+            heard->order[ended++] = who;
+        }
+    }
+}
+
+static struct flo_wire_message ask_many(uint32_t request, uint32_t tokens,
+                                        enum flo_wire_priority priority)
+{
+    static char prompts[8][600];
+    for (int i = 0; i < 590; i++) {
+        prompts[request][i] = (char)("abcdefgh "[(i * 7 + i / 9) % 9]);
+    }
+    prompts[request][request] = '1';
+    prompts[request][20 + 60 * request] = '\0';
+    struct flo_wire_message m = ask(request, prompts[request]);
+    m.generate.ignores_end = true;
+    m.generate.max_tokens = tokens;
+    m.generate.priority = (uint32_t)priority;
+    m.generate.temperature = request % 2 == 0 ? 0.8 : 0;
+    m.generate.seed = request;
+    return m;
+}
+
+static void answers_are_the_same_alone_and_together(void **state)
+{
+    static struct heard alone[8], together;
+    (void)state;
+    worker_open(MODEL);
+    for (uint32_t i = 1; i <= 6; i++) {
+        struct flo_wire_message m = ask_many(i, 60, FLO_WIRE_USER);
+        say(&m, -1);
+        hear_all(&alone[i], 1);
+    }
+    for (uint32_t i = 1; i <= 6; i++) { /* two more than sessions */
+        struct flo_wire_message m = ask_many(i, 60, FLO_WIRE_USER);
+        say(&m, -1);
+    }
+    hear_all(&together, 6);
+    for (uint32_t i = 1; i <= 6; i++) {
+        assert_int_equal(together.made[i], 60);
+        assert_memory_equal(together.ids[i], alone[i].ids[i],
+                            60 * sizeof(uint32_t));
+    }
+    assert_int_equal(worker_end(), 0);
+}
+
+static void a_user_takes_the_session_of_batch_work(void **state)
+{
+    static struct heard alone[8], together;
+    uint32_t batch_before = 0;
+    (void)state;
+    worker_open(MODEL);
+    for (uint32_t i = 1; i <= 6; i++) {
+        struct flo_wire_message m = ask_many(i, 100, FLO_WIRE_USER);
+        say(&m, -1);
+        hear_all(&alone[i], 1);
+    }
+    for (uint32_t i = 1; i <= 5; i++) { /* every session, the last one too */
+        struct flo_wire_message m = ask_many(i, 100, FLO_WIRE_BATCH);
+        say(&m, -1);
+    }
+    struct flo_wire_message m = ask_many(6, 100, FLO_WIRE_USER);
+    say(&m, -1);
+    hear_all(&together, 6);
+    for (; together.order[batch_before] != 6; batch_before++) {
+    }
+    assert_int_equal(batch_before, 0); /* the user's is the first to end */
+    for (uint32_t i = 1; i <= 6; i++) {
+        assert_int_equal(together.made[i], 100);
+        assert_memory_equal(together.ids[i], alone[i].ids[i],
+                            100 * sizeof(uint32_t));
+    }
+    assert_int_equal(worker_end(), 0);
+}
+
+static void the_same_beginning_is_computed_once(void **state)
+{
+    char first[512], again[512];
+    (void)state;
+    worker_open(MODEL);
+    struct flo_wire_message m = ask(1, SEVERITY);
+    say(&m, -1);
+    answer(first, sizeof(first));
+    assert_int_equal(worker.got.done.cached_tokens, 0);
+    m = ask(2, SEVERITY);
+    say(&m, -1);
+    answer(again, sizeof(again));
+    assert_string_equal(first, again);
+    assert_int_equal(worker.got.done.cached_tokens,
+                     worker.got.done.tokens_in - 1);
+    assert_true(worker.got.done.first_us >= worker.got.done.queue_us);
+    assert_int_equal(worker_end(), 0);
+}
+
+static void a_cancelled_prompt_ends_before_its_first_token(void **state)
+{
+    struct flo_wire_message stop = {.type = FLO_WIRE_CANCEL, .request = 5};
+    (void)state;
+    worker_open(MODEL);
+    struct flo_wire_message m = ask_many(5, 100, FLO_WIRE_USER);
+    say(&m, -1);
+    say(&stop, -1);
+    expect(FLO_WIRE_DONE);
+    assert_int_equal(worker.got.done.reason, FLO_WIRE_CANCELLED);
+    assert_int_equal(worker.got.done.tokens_out, 0);
+    assert_int_equal(worker_end(), 0);
+}
+
 static void a_stop_text_ends_the_answer_and_is_not_in_it(void **state)
 {
     char text[512];
@@ -360,7 +490,7 @@ static void log_probabilities_come_with_tokens_that_ask(void **state)
     say(&m, -1);
     expect(FLO_WIRE_TOKEN);
     assert_int_equal(worker.got.token.logprobs.bytes, 0);
-    worker_end();
+    assert_int_equal(worker_end(), 0);
 }
 
 static struct flo_wire_message vectors_of(uint32_t request, const char *a,
@@ -415,7 +545,7 @@ static void texts_become_vectors_while_answers_go_on(void **state)
     say(&m, -1);
     answer(text, sizeof(text));
     assert_string_equal(text, "severity: critical");
-    worker_end();
+    assert_int_equal(worker_end(), 0);
 }
 
 static void vectors_that_cannot_be_say_why(void **state)
@@ -449,7 +579,7 @@ static void vectors_that_cannot_be_say_why(void **state)
     say(&stop, -1);
     expect_end(9);
     assert_int_equal(worker.got.done.reason, FLO_WIRE_CANCELLED);
-    worker_end();
+    assert_int_equal(worker_end(), 0);
 }
 
 static void ids_are_spelled_out(void **state)
@@ -465,7 +595,7 @@ static void ids_are_spelled_out(void **state)
     m.tokens.tokens.bytes = 7;
     say(&m, -1);
     expect(FLO_WIRE_FAILED);
-    worker_end();
+    assert_int_equal(worker_end(), 0);
 }
 
 static void too_long_prompts_and_bad_settings_are_answered(void **state)
@@ -655,6 +785,10 @@ int main(void)
         cmocka_unit_test(four_requests_go_forward_together),
         cmocka_unit_test(a_probe_steps_behind_users),
         cmocka_unit_test(a_cancel_ends_an_answer_within_a_token),
+        cmocka_unit_test(answers_are_the_same_alone_and_together),
+        cmocka_unit_test(a_user_takes_the_session_of_batch_work),
+        cmocka_unit_test(the_same_beginning_is_computed_once),
+        cmocka_unit_test(a_cancelled_prompt_ends_before_its_first_token),
         cmocka_unit_test(a_stop_text_ends_the_answer_and_is_not_in_it),
         cmocka_unit_test(max_tokens_ends_with_length),
         cmocka_unit_test(log_probabilities_come_with_tokens_that_ask),
