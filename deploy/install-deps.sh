@@ -13,9 +13,28 @@ libcurl4-openssl-dev libarchive-dev libzstd-dev libbz2-dev libdivsufsort-dev
 libyaml-dev libssl-dev libcmocka-dev
 mosquitto mosquitto-clients bsdiff curl openssl procps python3 python3-pytest"
 optional="ccache clang-14 clang-format-14 libclang-rt-14-dev llvm-14
-gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static hyperfine"
+gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static hyperfine
+python3-venv"
 
-[ "${1:-}" = --optional ] && needed="$needed $optional"
+wants_optional=0
+[ "${1:-}" = --optional ] && wants_optional=1
+[ $wants_optional -eq 0 ] || needed="$needed $optional"
+
+# OpenAI's Python client for its test, into build/openai; without it (and
+# without a network) that test is skipped and says so.
+install_client() {
+    [ $wants_optional -eq 1 ] || return 0
+    folder=$(dirname "$0")/../build/openai
+    [ ! -f "$folder/installed" ] || return 0
+    python3 -c 'import openai' 2>/dev/null && return 0
+    echo "+ python3 -m venv build/openai && build/openai/bin/pip install openai"
+    { mkdir -p "$(dirname "$folder")" && python3 -m venv "$folder" &&
+        "$folder/bin/pip" -q install --timeout 20 --retries 1 openai &&
+        touch "$folder/installed"; } >/tmp/flotilla-pip.$$ 2>&1 ||
+        { tail -1 /tmp/flotilla-pip.$$
+          echo "skipped: the test with OpenAI's client has no client"; }
+    rm -f /tmp/flotilla-pip.$$
+}
 
 missing=
 for package in $needed; do
@@ -26,7 +45,7 @@ for package in $needed; do
     *) missing="$missing $package" ;;
     esac
 done
-[ -n "$missing" ] || exit 0
+[ -n "$missing" ] || { install_client; exit 0; }
 
 sudo=
 if [ "$(id -u)" -ne 0 ]; then
@@ -49,3 +68,4 @@ DEBIAN_FRONTEND=noninteractive $sudo apt-get install -qy \
     exit 3
 }
 rm -f /tmp/flotilla-deps.$$
+install_client

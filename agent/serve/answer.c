@@ -3,6 +3,7 @@
  * Nothing goes to a client before the engine's first token: until then an
  * error has its own HTTP status, and the request can move to another
  * engine. */
+#include "agent/serve/format.h"
 #include "agent/serve/internal.h"
 
 #include <string.h>
@@ -68,14 +69,16 @@ void flo_answer_fail(struct serve_request *request, const struct flo_err *err)
         err->code == FLO_E_INFER_CANCELLED || err->code == FLO_E_STATE) {
         status = 503; /* another try can help */
     }
+    const char *param = flo_format_param(&request->params, err);
     if (http == NULL) {
         return;
     }
+    param = param != NULL ? param : request->params.param;
     request->http = NULL;
     flo_httpd_set_user(http, NULL, NULL);
     if (request->has_begun) {
         flo_buf_text(&out, "data: ");
-        error_body(err, status, request->params.param, &out);
+        error_body(err, status, param, &out);
         flo_buf_text(&out, "\n\n");
         flo_httpd_stream_chunk(http, out.data, out.bytes, SIZE_MAX / 2);
         flo_httpd_stream_end(http);
@@ -83,7 +86,7 @@ void flo_answer_fail(struct serve_request *request, const struct flo_err *err)
         if (status == 503) {
             flo_httpd_add_header(http, "Retry-After", "1");
         }
-        error_body(err, status, request->params.param, &out);
+        error_body(err, status, param, &out);
         flo_buf_text(&out, "\n");
         flo_httpd_answer(http, status, "application/json", out.data, out.bytes);
     }
@@ -106,9 +109,22 @@ static void add_usage(const struct flo_wire_done *done, struct flo_buf *out)
 {
     flo_buf_printf(out,
                    "\"usage\":{\"prompt_tokens\":%u,\"completion_tokens\":%u,"
-                   "\"total_tokens\":%llu}",
+                   "\"total_tokens\":%llu,"
+                   "\"prompt_tokens_details\":{\"cached_tokens\":%u}},",
                    done->tokens_in, done->tokens_out,
-                   (unsigned long long)done->tokens_in + done->tokens_out);
+                   (unsigned long long)done->tokens_in + done->tokens_out,
+                   done->cached_tokens);
+    flo_buf_printf(out,
+                   "\"timings\":{\"queue_ms\":%.3f,\"prompt_ms\":%.3f,"
+                   "\"first_token_ms\":%.3f,\"per_token_ms\":%.3f,"
+                   "\"guessed\":%u,\"guessed_right\":%u}",
+                   (double)done->queue_us / 1e3,
+                   (double)done->prompt_wall_us / 1e3,
+                   (double)done->first_us / 1e3,
+                   done->tokens_out < 2
+                       ? 0.0
+                       : (double)done->answer_us / 1e3 / (done->tokens_out - 1),
+                   done->guessed, done->guessed_right);
 }
 
 static const char *finish_of(const struct flo_wire_done *done)
@@ -116,10 +132,10 @@ static const char *finish_of(const struct flo_wire_done *done)
     return done->reason == FLO_WIRE_LENGTH ? "length" : "stop";
 }
 
-/* One event; finish NULL: not the last one. */
-static void add_event(const struct serve_request *request,
-                      struct flo_wire_text text, const char *finish,
-                      struct flo_buf *out)
+/* One event, with the log-probabilities that are kept; finish NULL: not the
+ * last one. */
+static void add_event(struct serve_request *request, struct flo_wire_text text,
+                      const char *finish, struct flo_buf *out)
 {
     bool is_chat = request->kind == REQUEST_CHAT;
     flo_buf_text(out, "data: ");
@@ -129,14 +145,16 @@ static void add_event(const struct serve_request *request,
     if (!is_chat) {
         flo_buf_text(out, "\"text\":");
         add_text(out, text);
-    } else if (text.bytes > 0) {
+    } else if (text.bytes > 0 || request->logprobs.bytes > 0) {
         flo_buf_text(out, "\"delta\":{\"content\":");
         add_text(out, text);
         flo_buf_text(out, "}");
     } else {
         flo_buf_text(out, "\"delta\":{}");
     }
-    flo_buf_text(out, ",\"logprobs\":null,\"finish_reason\":");
+    flo_buf_text(out, ",\"logprobs\":");
+    flo_answer_logprobs_put(request, out);
+    flo_buf_text(out, ",\"finish_reason\":");
     flo_buf_printf(out, finish == NULL ? "null" : "\"%s\"", finish);
     flo_buf_text(out, request->params.wants_usage ? "}],\"usage\":null}\n\n"
                                                   : "}]}\n\n");
@@ -173,6 +191,10 @@ bool flo_answer_token(struct serve_request *request,
     if (request->http == NULL) {
         return true;
     }
+    if (token->logprobs.bytes > 0 &&
+        !flo_answer_logprobs_add(request, token->logprobs)) {
+        return false;
+    }
     if (!request->params.is_stream) {
         request->text.bytes_max = TEXT_BYTES_MAX;
         flo_buf_add(&request->text, token->text.data, token->text.bytes);
@@ -180,7 +202,7 @@ bool flo_answer_token(struct serve_request *request,
     }
     struct flo_buf out = {.bytes_max = 4 * FLO_WIRE_PAYLOAD_BYTES_MAX};
     begin(request, &out);
-    if (token->text.bytes > 0) {
+    if (token->text.bytes > 0 || request->logprobs.bytes > 0) {
         add_event(request, token->text, NULL, &out);
     }
     bool is_taken =
@@ -240,8 +262,9 @@ static void answer_whole(struct serve_request *request,
         flo_buf_text(&out, "\"text\":");
         add_text(&out, text);
     }
-    flo_buf_printf(&out, ",\"logprobs\":null,\"finish_reason\":\"%s\"}],",
-                   finish_of(done));
+    flo_buf_text(&out, ",\"logprobs\":");
+    flo_answer_logprobs_put(request, &out);
+    flo_buf_printf(&out, ",\"finish_reason\":\"%s\"}],", finish_of(done));
     add_usage(done, &out);
     flo_buf_text(&out, "}\n");
     if (out.failed || request->text.failed) {

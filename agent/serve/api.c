@@ -96,6 +96,16 @@ static void on_tokenise(void *context, struct flo_httpd_request *http)
     submit(context, http, REQUEST_TOKENISE);
 }
 
+static void on_detokenise(void *context, struct flo_httpd_request *http)
+{
+    submit(context, http, REQUEST_DETOKENISE);
+}
+
+static void on_embeddings(void *context, struct flo_httpd_request *http)
+{
+    submit(context, http, REQUEST_EMBED);
+}
+
 /* ---- models, health, numbers ------------------------------------- */
 
 static void add_model(const struct serve_engine *engine, const char *id,
@@ -274,7 +284,9 @@ static int add_routes(struct flo_serve *serve, struct flo_err *err)
     } routes[] = {
         {"POST", "/v1/chat/completions", BODY_BYTES_MAX, on_chat},
         {"POST", "/v1/completions", BODY_BYTES_MAX, on_completions},
+        {"POST", "/v1/embeddings", BODY_BYTES_MAX, on_embeddings},
         {"POST", "/tokenize", BODY_BYTES_MAX, on_tokenise},
+        {"POST", "/detokenize", BODY_BYTES_MAX, on_detokenise},
         {"GET", "/v1/models", 0, on_models},
         {"GET", "/v1/models/{id}", 0, on_model},
         {"GET", "/health", 0, on_health},

@@ -89,7 +89,8 @@ int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
 static void orphan_on_frame(void *context,
                             const struct flo_wire_message *message)
 {
-    if (message->type != FLO_WIRE_TOKEN) {
+    if (message->type != FLO_WIRE_TOKEN &&
+        message->type != FLO_WIRE_EMBEDDING) {
         free(context);
     }
 }
@@ -311,6 +312,37 @@ static int on_open_answer(struct serve_engine *engine,
     return 0;
 }
 
+static bool is_list(struct flo_wire_text logprobs)
+{
+    struct flo_wire_logprob one;
+    while (flo_wire_logprob_next(&logprobs, &one)) {
+    }
+    return logprobs.bytes == 0;
+}
+
+/* TOKEN and EMBEDDING count up, and are not more than can be asked for. */
+static bool part_fits(const struct serve_engine *engine,
+                      struct serve_call *call,
+                      const struct flo_wire_message *message, uint32_t *index)
+{
+    const struct flo_wire_token *token = &message->token;
+    const struct flo_wire_embedding *embedding = &message->embedding;
+    uint32_t max = engine->context + 1;
+    bool fits = true;
+    if (message->type == FLO_WIRE_TOKEN) {
+        *index = token->index;
+        call->text_bytes += token->text.bytes;
+        fits = is_list(token->logprobs);
+    } else {
+        *index = embedding->index;
+        max = FLO_WIRE_INPUTS_MAX;
+        call->text_bytes += embedding->vector.bytes;
+        fits = embedding->vector.bytes > 0 && embedding->vector.bytes % 4 == 0;
+    }
+    return fits && *index == call->tokens && call->tokens++ < max &&
+           call->text_bytes <= CALL_TEXT_BYTES_MAX;
+}
+
 /* A frame for a call: it must belong to one, and count up. */
 static int on_call_frame(struct serve_engine *engine,
                          const struct flo_wire_message *message,
@@ -323,7 +355,8 @@ static int on_call_frame(struct serve_engine *engine,
                         "%s for request %u, which is not under way", name,
                         message->request);
     }
-    if (message->type != FLO_WIRE_TOKEN) {
+    if (message->type != FLO_WIRE_TOKEN &&
+        message->type != FLO_WIRE_EMBEDDING) {
         call_unlist(engine, call);
         call->on_frame(call->context, message);
         if (engine->state != ENGINE_DYING && engine->n_calls == 0) {
@@ -331,13 +364,11 @@ static int on_call_frame(struct serve_engine *engine,
         }
         return 0;
     }
-    call->text_bytes += message->token.text.bytes;
-    if (message->token.index != call->tokens ||
-        call->tokens++ > engine->context ||
-        call->text_bytes > CALL_TEXT_BYTES_MAX) {
+    uint32_t index = 0;
+    if (!part_fits(engine, call, message, &index)) {
         return flo_fail(err, FLO_E_WORKER_PROTOCOL,
-                        "TOKEN %u of request %u out of order",
-                        message->token.index, message->request);
+                        "%s %u of request %u out of order", name, index,
+                        message->request);
     }
     call->on_frame(call->context, message);
     return 0;
@@ -358,6 +389,8 @@ static int on_frame(struct serve_engine *engine,
     case FLO_WIRE_DONE:
     case FLO_WIRE_FAILED:
     case FLO_WIRE_TOKENS:
+    case FLO_WIRE_TEXT:
+    case FLO_WIRE_EMBEDDING:
     case FLO_WIRE_STATS_ANSWER:
         return on_call_frame(engine, message, err);
     default:

@@ -1,7 +1,7 @@
 /* Serving: what its files share; see serve.h.
  *
  * Layers, each knowing only the one below:
- *   api      HTTP routes, OpenAI's shapes        api.c params.c answer.c
+ *   api      HTTP routes, OpenAI's shapes        api.c params*.c answer*.c
  *   router   which engine takes which request    router.c
  *   engine   one engine process and its calls    engine.c
  * and beside the router, the probe              probe.c golden.c */
@@ -96,7 +96,14 @@ void flo_serve_engine_free_all(struct flo_serve *serve);
 
 /* ---- router.c ---------------------------------------------------- */
 
-enum request_kind { REQUEST_CHAT, REQUEST_TEXT, REQUEST_TOKENISE };
+enum request_kind {
+    REQUEST_CHAT,
+    REQUEST_TEXT,
+    REQUEST_TOKENISE,
+    REQUEST_DETOKENISE,
+    REQUEST_EMBED,
+    REQUEST_KINDS
+};
 
 /* What a client asked for, checked; owns the JSON that texts point into. */
 struct serve_params {
@@ -106,6 +113,7 @@ struct serve_params {
     char model[2 * FLO_NAME_MAX + 2]; /* as named; empty: any */
     bool is_stream;
     bool wants_usage;
+    bool is_base64; /* vectors */
     char param[64]; /* the field that was wrong */
 };
 
@@ -121,13 +129,15 @@ struct serve_request {
     bool has_begun;     /* the HTTP answer has */
     struct event *hold; /* how long it may be held */
     uint64_t came_us, first_us, last_us;
-    uint64_t queue_us;
+    uint64_t queue_us, prompt_us;
     uint32_t tokens_out;
     uint64_t created_s;
     char id[48];
     char model_name[2 * FLO_NAME_MAX + 2]; /* of the engine that answers */
     struct flo_digest release;
-    struct flo_buf text; /* of an answer that is not streamed */
+    struct flo_buf text;     /* of an answer that is not streamed */
+    struct flo_buf logprobs; /* answer_logprobs.c */
+    size_t text_offset;      /* characters that logprobs were told of */
 };
 
 /* Take a request (and free it in the end). */
@@ -164,6 +174,18 @@ void flo_answer_done(struct serve_request *request,
                      const struct flo_wire_done *done);
 void flo_answer_tokens(struct serve_request *request,
                        const struct flo_wire_tokens *tokens);
+void flo_answer_text(struct serve_request *request, struct flo_wire_text text);
+/* One vector of several; then all of them as one answer. */
+void flo_answer_embedding(struct serve_request *request,
+                          const struct flo_wire_embedding *embedding);
+void flo_answer_embeddings_done(struct serve_request *request,
+                                const struct flo_wire_done *done);
+/* Keep a token's list; false: no memory.  Write what was kept, or null, as
+ * the value of "logprobs", and forget it. */
+bool flo_answer_logprobs_add(struct serve_request *request,
+                             struct flo_wire_text list);
+void flo_answer_logprobs_put(struct serve_request *request,
+                             struct flo_buf *out);
 
 int flo_api_open(struct flo_serve *serve,
                  const struct flo_serve_options *options, struct flo_err *err);
@@ -205,10 +227,18 @@ void flo_probe_close(struct probe *probe);
 
 /* ---- serve.c ----------------------------------------------------- */
 
+#define SERVE_TIMING_BOUNDS 15
+/* How long something took, as a Prometheus histogram. */
+struct serve_timing {
+    uint64_t count, sum_us;
+    uint64_t within[SERVE_TIMING_BOUNDS]; /* of metrics.c's bounds */
+};
+void flo_timing_add(struct serve_timing *timing, uint64_t us);
+
 struct serve_counters {
     uint64_t requests, errors, cancelled, lost;
     uint64_t tokens_in, tokens_out, engines_lost;
-    struct flo_histogram ttft_us, token_us, request_us, queue_us;
+    struct serve_timing queue, prompt, ttft, token, request;
 };
 
 struct flo_serve {

@@ -14,19 +14,35 @@ static void add_seconds(struct flo_buf *out, uint64_t us)
                    (unsigned long long)(us % 1000000));
 }
 
-static void add_summary(struct flo_buf *out, const char *name, const char *help,
-                        const struct flo_histogram *h)
+/* Upper ends in us: half a millisecond to a minute. */
+static const uint32_t bounds_us[SERVE_TIMING_BOUNDS] = {
+    500,    1000,   2500,    5000,    10000,   25000,    50000,   100000,
+    250000, 500000, 1000000, 2500000, 5000000, 10000000, 60000000};
+
+void flo_timing_add(struct serve_timing *timing, uint64_t us)
 {
-    static const char *const quantiles[] = {"0.5", "0.95", "0.99"};
-    static const double values[] = {0.5, 0.95, 0.99};
-    flo_buf_printf(out, "# HELP %s %s\n# TYPE %s summary\n", name, help, name);
-    for (size_t i = 0; i < FLO_COUNT(quantiles); i++) {
-        flo_buf_printf(out, "%s{quantile=\"%s\"}", name, quantiles[i]);
-        add_seconds(out, flo_histogram_quantile(h, values[i]));
+    timing->count++;
+    timing->sum_us += us;
+    for (size_t i = 0; i < SERVE_TIMING_BOUNDS; i++) {
+        timing->within[i] += us <= bounds_us[i];
     }
-    flo_buf_printf(out, "%s_sum", name);
-    add_seconds(out, h->sum);
-    flo_buf_printf(out, "%s_count %llu\n", name, (unsigned long long)h->count);
+}
+
+static void add_timing(struct flo_buf *out, const char *name, const char *help,
+                       const struct serve_timing *timing)
+{
+    flo_buf_printf(out, "# HELP %s %s\n# TYPE %s histogram\n", name, help,
+                   name);
+    for (size_t i = 0; i < SERVE_TIMING_BOUNDS; i++) {
+        flo_buf_printf(out, "%s_bucket{le=\"%g\"} %llu\n", name,
+                       (double)bounds_us[i] / 1e6,
+                       (unsigned long long)timing->within[i]);
+    }
+    flo_buf_printf(out, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum", name,
+                   (unsigned long long)timing->count, name);
+    add_seconds(out, timing->sum_us);
+    flo_buf_printf(out, "%s_count %llu\n", name,
+                   (unsigned long long)timing->count);
 }
 
 static void add_engines(const struct flo_serve *serve, struct flo_buf *out)
@@ -82,13 +98,14 @@ void flo_api_metrics(const struct flo_serve *serve, struct flo_buf *out)
                "requests on an engine", serve->n_running);
     add_number(out, "flotilla_requests_held", "gauge",
                "requests that wait for a model", serve->n_held);
-    add_summary(out, "flotilla_ttft_seconds", "from request to first token",
-                &c->ttft_us);
-    add_summary(out, "flotilla_token_seconds",
-                "time per token after the first, per request", &c->token_us);
-    add_summary(out, "flotilla_request_seconds", "whole requests",
-                &c->request_us);
-    add_summary(out, "flotilla_queue_seconds", "wait for an engine's session",
-                &c->queue_us);
+    add_timing(out, "flotilla_queue_seconds",
+               "wait for a model and for a session of its engine", &c->queue);
+    add_timing(out, "flotilla_prompt_seconds", "computing of the prompt",
+               &c->prompt);
+    add_timing(out, "flotilla_ttft_seconds", "from request to first token",
+               &c->ttft);
+    add_timing(out, "flotilla_token_seconds",
+               "from one token to the next, each", &c->token);
+    add_timing(out, "flotilla_request_seconds", "whole requests", &c->request);
     add_engines(serve, out);
 }

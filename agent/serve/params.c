@@ -3,6 +3,7 @@
  * Every number has a range, and a sentence that names field, value and range.
  * What would change the answer but is not built is refused, never ignored;
  * fields that nobody here knows are passed over, as clients send many. */
+#include "agent/serve/format.h"
 #include "agent/serve/internal.h"
 
 #include <limits.h>
@@ -184,7 +185,8 @@ static int read_messages(struct reader *reader)
     return 0;
 }
 
-static int read_token_ids(struct reader *reader, const json_t *list)
+/* Ids behind those that params->parts holds already. */
+static int add_ids(struct reader *reader, const char *field, const json_t *list)
 {
     struct serve_params *params = reader->params;
     const json_t *value;
@@ -196,18 +198,26 @@ static int read_token_ids(struct reader *reader, const json_t *list)
         int64_t number =
             json_is_integer(value) ? json_integer_value(value) : -1;
         if (number < 0 || number > INT32_MAX) {
-            return refuse(reader, "prompt",
+            return refuse(reader, field,
                           "[%zu] must be a token id of 0 or more", i);
         }
         flo_put_u32(id, (uint32_t)number);
         flo_buf_add(&params->parts, id, sizeof(id));
     }
-    if (params->parts.failed) {
-        return flo_fail(reader->err, FLO_E_MEMORY, "no memory for tokens");
+    return params->parts.failed
+               ? flo_fail(reader->err, FLO_E_MEMORY, "no memory for tokens")
+               : 0;
+}
+
+static int read_token_ids(struct reader *reader, const char *field,
+                          const json_t *list, struct flo_wire_text *out)
+{
+    const struct flo_buf *parts = &reader->params->parts;
+    int rv = add_ids(reader, field, list);
+    if (rv == 0) {
+        *out = (struct flo_wire_text){parts->data, parts->bytes};
     }
-    params->message.generate.tokens =
-        (struct flo_wire_text){params->parts.data, params->parts.bytes};
-    return 0;
+    return rv;
 }
 
 static int read_prompt(struct reader *reader)
@@ -227,7 +237,7 @@ static int read_prompt(struct reader *reader)
         return out->prompt.bytes > 0 ? 0 : refuse(reader, "prompt", "is empty");
     }
     if (json_array_size(prompt) > 0) {
-        return read_token_ids(reader, prompt);
+        return read_token_ids(reader, "prompt", prompt, &out->tokens);
     }
     return refuse(reader, "prompt", "must be one text or a list of token ids");
 }
@@ -306,6 +316,48 @@ static int read_length(struct reader *reader)
     return rv;
 }
 
+/* A chat says whether, and of how many; a completion says of how many. */
+static int read_logprobs(enum request_kind kind, struct reader *reader)
+{
+    bool wants = false;
+    int64_t count = -1;
+    int rv;
+    if (kind == REQUEST_TEXT) {
+        rv = read_whole(reader, "logprobs", 0, FLO_WIRE_LOGPROBS_MAX, &count);
+    } else {
+        rv = read_bool(reader, "logprobs", &wants);
+        rv = rv < 0 ? rv
+                    : read_whole(reader, "top_logprobs", 0,
+                                 FLO_WIRE_LOGPROBS_MAX, &count);
+        if (rv == 0 && count > 0 && !wants) {
+            return refuse(reader, "top_logprobs", "needs logprobs to be true");
+        }
+        count = !wants ? -1 : count < 0 ? 0 : count;
+    }
+    reader->params->message.generate.logprobs = (uint32_t)(count + 1);
+    return rv;
+}
+
+/* Who comes first, a context that fills, and guesses of next tokens. */
+static int read_serving(struct reader *reader)
+{
+    struct flo_wire_generate *out = &reader->params->message.generate;
+    const json_t *priority = field_of(reader, "priority");
+    const char *name =
+        priority == NULL ? "interactive" : json_string_value(priority);
+    bool is_batch = name != NULL && strcmp(name, "batch") == 0;
+    bool guesses = true;
+    if (!is_batch && (name == NULL || strcmp(name, "interactive") != 0)) {
+        return refuse(reader, "priority",
+                      "must be \"interactive\" or \"batch\"");
+    }
+    out->priority = is_batch ? FLO_WIRE_BATCH : FLO_WIRE_USER;
+    int rv = read_bool(reader, "context_shift", &out->shifts);
+    rv = rv < 0 ? rv : read_bool(reader, "speculative", &guesses);
+    out->no_drafts = !guesses;
+    return rv;
+}
+
 /* What OpenAI has and we have not: only values that ask for nothing. */
 static int read_not_built(struct reader *reader)
 {
@@ -324,10 +376,6 @@ static int read_not_built(struct reader *reader)
     if (off) {
         return refuse(reader, "echo", "is not built yet");
     }
-    const json_t *logprobs = field_of(reader, "logprobs");
-    if (logprobs != NULL && !json_is_false(logprobs)) {
-        return refuse(reader, "logprobs", "are not built yet");
-    }
     if (field_of(reader, "suffix") != NULL) {
         return refuse(reader, "suffix", "is not built yet");
     }
@@ -337,13 +385,7 @@ static int read_not_built(struct reader *reader)
             return refuse(reader, lists[i], "are not built yet");
         }
     }
-    const json_t *format = field_of(reader, "response_format");
-    const char *type = json_string_value(json_object_get(format, "type"));
-    if (format != NULL && (type == NULL || strcmp(type, "text") != 0)) {
-        return refuse(reader, "response_format",
-                      "other than text is not built yet");
-    }
-    return 0;
+    return flo_format_read(reader->body, reader->params, reader->err);
 }
 
 static int read_model(struct reader *reader)
@@ -387,11 +429,13 @@ static int read_generate(enum request_kind kind, struct reader *reader)
     rv = rv < 0 ? rv : read_model(reader);
     rv = rv < 0 ? rv : read_stream(reader);
     rv = rv < 0 ? rv : read_length(reader);
+    rv = rv < 0 ? rv : read_serving(reader);
     rv = rv < 0 ? rv
                 : read_bool(reader, "ignore_eos",
                             &reader->params->message.generate.ignores_end);
     rv = rv < 0 ? rv : read_sampling(reader);
     rv = rv < 0 ? rv : read_stop(reader);
+    rv = rv < 0 ? rv : read_logprobs(kind, reader);
     return rv < 0 ? rv : read_not_built(reader);
 }
 
@@ -410,6 +454,123 @@ static int read_tokenise(struct reader *reader)
     return rv < 0 ? rv : read_model(reader);
 }
 
+static int read_detokenise(struct reader *reader)
+{
+    const json_t *tokens = field_of(reader, "tokens");
+    reader->params->message.type = FLO_WIRE_DETOKENISE;
+    if (!json_is_array(tokens)) {
+        return refuse(reader, "tokens", "must be a list of token ids");
+    }
+    int rv = read_token_ids(reader, "tokens", tokens,
+                            &reader->params->message.tokens.tokens);
+    return rv < 0 ? rv : read_model(reader);
+}
+
+/* ---- embeddings -------------------------------------------------- */
+
+/* One of several inputs.  Ids are only counted in data.bytes: they stand in
+ * params->parts, one input behind the other. */
+static int add_input(struct reader *reader, const json_t *value)
+{
+    struct flo_wire_embed *out = &reader->params->message.embed;
+    if (out->n_inputs == FLO_WIRE_INPUTS_MAX) {
+        return refuse(reader, "input", "has more than %d texts",
+                      FLO_WIRE_INPUTS_MAX);
+    }
+    uint32_t i = out->n_inputs++;
+    if (json_is_string(value) && json_string_length(value) > 0) {
+        out->inputs[i].data = text_of(value);
+        return 0;
+    }
+    if (json_array_size(value) == 0) {
+        return refuse(reader, "input",
+                      "must be a text, a list of token ids, or a list of at "
+                      "most %d of these, none empty",
+                      FLO_WIRE_INPUTS_MAX);
+    }
+    out->inputs[i].is_tokens = true;
+    out->inputs[i].data.bytes = 4 * json_array_size(value);
+    return add_ids(reader, "input", value);
+}
+
+static void place_ids(struct serve_params *params)
+{
+    struct flo_wire_embed *out = &params->message.embed;
+    const char *at = params->parts.data;
+    for (uint32_t i = 0; i < out->n_inputs; i++) {
+        if (out->inputs[i].is_tokens) {
+            out->inputs[i].data.data = at;
+            at += out->inputs[i].data.bytes;
+        }
+    }
+}
+
+static int read_inputs(struct reader *reader)
+{
+    const json_t *input = field_of(reader, "input");
+    const json_t *value;
+    size_t i;
+    int rv = 0;
+    if (!json_is_array(input) || json_is_integer(json_array_get(input, 0))) {
+        rv = add_input(reader, input);
+    } else if (json_array_size(input) == 0) {
+        rv = refuse(reader, "input", "is empty");
+    } else {
+        json_array_foreach(input, i, value)
+        {
+            rv = rv < 0 ? rv : add_input(reader, value);
+        }
+    }
+    if (rv == 0) {
+        place_ids(reader->params);
+    }
+    return rv;
+}
+
+/* A text out of two; absent: the first. */
+static int read_choice(struct reader *reader, const char *field,
+                       const char *first, const char *second, bool *is_second)
+{
+    const json_t *value = field_of(reader, field);
+    const char *text = value == NULL ? first : json_string_value(value);
+    *is_second = text != NULL && strcmp(text, second) == 0;
+    return *is_second || (text != NULL && strcmp(text, first) == 0)
+               ? 0
+               : refuse(reader, field, "must be \"%s\" or \"%s\"", first,
+                        second);
+}
+
+static int read_embed(struct reader *reader)
+{
+    struct serve_params *params = reader->params;
+    params->message.type = FLO_WIRE_EMBED;
+    int rv = read_inputs(reader);
+    rv = rv < 0 ? rv
+                : read_choice(reader, "encoding_format", "float", "base64",
+                              &params->is_base64);
+    rv = rv < 0 ? rv
+                : read_choice(reader, "pooling", "mean", "last",
+                              &params->message.embed.takes_last);
+    if (rv == 0 && field_of(reader, "dimensions") != NULL) {
+        rv = refuse(reader, "dimensions", "are not built yet");
+    }
+    return rv < 0 ? rv : read_model(reader);
+}
+
+static int read_kind(enum request_kind kind, struct reader *reader)
+{
+    switch (kind) {
+    case REQUEST_TOKENISE:
+        return read_tokenise(reader);
+    case REQUEST_DETOKENISE:
+        return read_detokenise(reader);
+    case REQUEST_EMBED:
+        return read_embed(reader);
+    default:
+        return read_generate(kind, reader);
+    }
+}
+
 int flo_params_read(enum request_kind kind, const char *body, size_t bytes,
                     struct serve_params *params, struct flo_err *err)
 {
@@ -425,8 +586,7 @@ int flo_params_read(enum request_kind kind, const char *body, size_t bytes,
     if (!json_is_object(params->json)) {
         rv = flo_fail(err, FLO_E_REST_SCHEMA, "the body is no JSON object");
     } else {
-        rv = kind == REQUEST_TOKENISE ? read_tokenise(&reader)
-                                      : read_generate(kind, &reader);
+        rv = read_kind(kind, &reader);
     }
     if (rv < 0) {
         flo_params_deinit(params);

@@ -72,6 +72,7 @@ static void request_free(struct serve_request *request)
     }
     flo_params_deinit(&request->params);
     flo_buf_deinit(&request->text);
+    flo_buf_deinit(&request->logprobs);
     free(request);
 }
 
@@ -89,7 +90,8 @@ static void tell(struct serve_request *request, uint32_t tokens_in, int error)
         .tokens_out = request->tokens_out,
         .error = error,
     };
-    if (request->kind == REQUEST_TOKENISE) {
+    if (request->kind == REQUEST_TOKENISE ||
+        request->kind == REQUEST_DETOKENISE) {
         return; /* no inference */
     }
     if (request->first_us > 0) {
@@ -107,16 +109,15 @@ static void tell(struct serve_request *request, uint32_t tokens_in, int error)
     } else if (error != 0) {
         counters->errors++;
     } else {
-        flo_histogram_add(&counters->request_us, stats.total_us);
-        flo_histogram_add(&counters->queue_us, stats.queue_us);
+        flo_timing_add(&counters->request, stats.total_us);
+        flo_timing_add(&counters->queue, stats.queue_us);
+        flo_timing_add(&counters->prompt, request->prompt_us);
         if (request->first_us > 0) {
-            flo_histogram_add(&counters->ttft_us, stats.ttft_us);
-        }
-        if (request->tokens_out > 1) {
-            flo_histogram_add(&counters->token_us, stats.token_us);
+            flo_timing_add(&counters->ttft, stats.ttft_us);
         }
     }
-    if (serve->handlers.on_request != NULL) {
+    /* The release is judged by its answers alone. */
+    if (request->kind != REQUEST_EMBED && serve->handlers.on_request != NULL) {
         serve->handlers.on_request(serve->handlers.context, &stats);
     }
 }
@@ -157,10 +158,15 @@ static void first_token(struct serve_request *request,
 static void on_token(struct serve_request *request,
                      const struct flo_wire_token *token)
 {
+    uint64_t before_us = request->last_us;
     if (request->first_us == 0) {
         first_token(request, request->call.engine);
     }
     request->last_us = flo_now_us();
+    if (before_us > 0) {
+        flo_timing_add(&request->serve->counters.token,
+                       request->last_us - before_us);
+    }
     request->tokens_out++;
     if (!flo_answer_token(request, token)) {
         struct flo_err err = {0};
@@ -182,13 +188,18 @@ static void on_done(struct serve_request *request,
         return;
     }
     request->queue_us += done->queue_us;
+    request->prompt_us = done->prompt_wall_us;
     if (done->nonfinite > 0) {
         flo_fail(&err, FLO_E_PROBE_NONFINITE,
                  "%u of %u tokens came from NaN or infinity", done->nonfinite,
                  request->tokens_out);
         flo_log_err(FLO_LOG_WARN, "serve", &err);
     }
-    flo_answer_done(request, done);
+    if (request->kind == REQUEST_EMBED) {
+        flo_answer_embeddings_done(request, done);
+    } else {
+        flo_answer_done(request, done);
+    }
     tell(request, done->tokens_in, err.code);
     request_free(request);
 }
@@ -205,23 +216,51 @@ static void on_failed(struct serve_request *request,
     request_fail(request, &err);
 }
 
+/* Is this the kind of frame that the request is answered by? */
+static bool is_answer(enum request_kind kind, enum flo_wire_type type)
+{
+    static const enum flo_wire_type parts[REQUEST_KINDS] = {
+        [REQUEST_CHAT] = FLO_WIRE_TOKEN,
+        [REQUEST_TEXT] = FLO_WIRE_TOKEN,
+        [REQUEST_TOKENISE] = FLO_WIRE_TOKENS,
+        [REQUEST_DETOKENISE] = FLO_WIRE_TEXT,
+        [REQUEST_EMBED] = FLO_WIRE_EMBEDDING,
+    };
+    bool has_done = kind != REQUEST_TOKENISE && kind != REQUEST_DETOKENISE;
+    return type == parts[kind] || type == FLO_WIRE_FAILED ||
+           (type == FLO_WIRE_DONE && has_done);
+}
+
 static void on_frame(void *context, const struct flo_wire_message *message)
 {
     struct serve_request *request = context;
-    bool is_text = request->kind == REQUEST_TOKENISE;
     struct flo_err err = {0};
-    if (message->type == FLO_WIRE_TOKEN && !is_text) {
-        on_token(request, &message->token);
-    } else if (message->type == FLO_WIRE_DONE && !is_text) {
-        on_done(request, &message->done);
-    } else if (message->type == FLO_WIRE_TOKENS && is_text) {
-        flo_answer_tokens(request, &message->tokens);
-        request_free(request);
-    } else if (message->type == FLO_WIRE_FAILED) {
-        on_failed(request, &message->failed);
-    } else {
+    if (!is_answer(request->kind, message->type)) {
         flo_fail(&err, FLO_E_WORKER_PROTOCOL, "an answer of another kind");
         request_fail(request, &err);
+        return;
+    }
+    switch (message->type) {
+    case FLO_WIRE_TOKEN:
+        on_token(request, &message->token);
+        break;
+    case FLO_WIRE_EMBEDDING:
+        flo_answer_embedding(request, &message->embedding);
+        break;
+    case FLO_WIRE_DONE:
+        on_done(request, &message->done);
+        break;
+    case FLO_WIRE_TOKENS:
+        flo_answer_tokens(request, &message->tokens);
+        request_free(request);
+        break;
+    case FLO_WIRE_TEXT:
+        flo_answer_text(request, message->string.text);
+        request_free(request);
+        break;
+    default:
+        on_failed(request, &message->failed);
+        break;
     }
 }
 
@@ -237,7 +276,9 @@ static void on_lost(void *context, const struct flo_err *err)
     request->was_retried = true;
     request->tokens_out = 0;
     request->first_us = 0;
+    request->last_us = 0;
     request->text.bytes = 0;
+    request->logprobs.bytes = 0;
     unlist(request);
     list_running(request);
     request_dispatch(request);

@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static struct serve_params params;
-    for (int kind = REQUEST_CHAT; kind <= REQUEST_TOKENISE; kind++) {
+    for (int kind = REQUEST_CHAT; kind < REQUEST_KINDS; kind++) {
         struct flo_err err = {0};
         if (flo_params_read((enum request_kind)kind, (const char *)data, bytes,
                             &params, &err) < 0) {

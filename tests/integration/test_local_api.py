@@ -122,8 +122,10 @@ def test_chat_has_openais_shape(server):
     assert choice["finish_reason"] == "stop"
     assert choice["message"]["role"] == "assistant"
     assert choice["message"]["content"] == "severity: critical"
-    assert body["usage"] == {"prompt_tokens": 27, "completion_tokens": 3,
-                             "total_tokens": 30}
+    usage = body["usage"]
+    assert usage.pop("prompt_tokens_details").keys() == {"cached_tokens"}
+    assert usage == {"prompt_tokens": 27, "completion_tokens": 3,
+                     "total_tokens": 30}
 
 
 def test_a_stream_gives_the_same_text_in_pieces(server):
@@ -254,7 +256,17 @@ def test_metrics_are_prometheus_text(server):
     text = server.call("GET", "/metrics")[2]
     for line in text.splitlines():
         assert re.match(r"# (HELP|TYPE) \w+ .+$|\w+(\{[^}]*\})? \S+$", line)
-    assert server.metric('flotilla_ttft_seconds{quantile="0.5"}') > 0
+    assert server.metric("flotilla_ttft_seconds_sum") > 0
+    assert server.metric('flotilla_ttft_seconds_bucket{le="+Inf"}') == \
+        server.metric("flotilla_ttft_seconds_count")
+
+
+def test_ids_are_spelled_out(server):
+    ids = server.call("POST", "/tokenize", {"content": "caf\u00e9"})[2]["tokens"]
+    status, _, body = server.call("POST", "/detokenize", {"tokens": ids})
+    assert status == 200 and body["content"] == "caf\u00e9"
+    assert server.call("POST", "/detokenize", {"tokens": [2 ** 31]})[0] == 400
+    assert server.call("POST", "/detokenize", {"tokens": [896]})[0] == 400
 
 
 def test_tcp_wants_the_token_and_our_name(server):

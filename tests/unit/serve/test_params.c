@@ -90,7 +90,8 @@ static void wrong_parameters_are_named_with_their_range(void **state)
         {WITH("\"seed\":1.5"), "seed", "whole number"},
         {WITH("\"stop\":\"\""), "stop", "at most 4"},
         {WITH("\"stop\":[\"a\",\"b\",\"c\",\"d\",\"e\"]"), "stop", "at most 4"},
-        {WITH("\"logprobs\":3"), "logprobs", "not built"},
+        {WITH("\"logprobs\":21"), "logprobs", "from 0 to 20"},
+        {WITH("\"logprobs\":true"), "logprobs", "whole number"},
         {WITH("\"model\":7"), "model", "a name"},
         {"{\"prompt\":[]}", "prompt", "one text"},
         {"{\"prompt\":\"\"}", "prompt", "empty"},
@@ -147,6 +148,118 @@ static void bodies_that_are_no_requests_are_refused(void **state)
     }
 }
 
+static int read_kind(enum request_kind kind, const char *body,
+                     struct serve_params *params, struct flo_err *err)
+{
+    return flo_params_read(kind, body, strlen(body), params, err);
+}
+
+static void log_probabilities_are_asked_for_in_two_ways(void **state)
+{
+#define CHAT(field)                                                            \
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]" field "}"
+    static const struct {
+        enum request_kind kind;
+        const char *body;
+        uint32_t logprobs;
+    } cases[] = {
+        {REQUEST_TEXT, "{\"prompt\":\"a\"}", 0},
+        {REQUEST_TEXT, "{\"prompt\":\"a\",\"logprobs\":null}", 0},
+        {REQUEST_TEXT, "{\"prompt\":\"a\",\"logprobs\":0}", 1},
+        {REQUEST_TEXT, "{\"prompt\":\"a\",\"logprobs\":5}", 6},
+        {REQUEST_CHAT, CHAT(""), 0},
+        {REQUEST_CHAT, CHAT(",\"logprobs\":false"), 0},
+        {REQUEST_CHAT, CHAT(",\"logprobs\":true"), 1},
+        {REQUEST_CHAT, CHAT(",\"logprobs\":true,\"top_logprobs\":20"), 21},
+        {REQUEST_CHAT, CHAT(",\"top_logprobs\":0"), 0},
+    };
+    struct serve_params params;
+    struct flo_err err = {0};
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        assert_int_equal(read_kind(cases[i].kind, cases[i].body, &params, &err),
+                         0);
+        assert_int_equal(params.message.generate.logprobs, cases[i].logprobs);
+        flo_params_deinit(&params);
+    }
+    assert_int_equal(
+        read_kind(REQUEST_CHAT, CHAT(",\"top_logprobs\":2"), &params, &err),
+        FLO_E_INFER_PARAM);
+    assert_string_equal(params.param, "top_logprobs");
+}
+
+static void inputs_of_vectors_come_in_four_forms(void **state)
+{
+    struct serve_params params;
+    struct flo_wire_embed *out = &params.message.embed;
+    (void)state;
+    assert_int_equal(
+        read_kind(REQUEST_EMBED, "{\"input\":\"ab\"}", &params, NULL), 0);
+    assert_int_equal(out->n_inputs, 1);
+    assert_int_equal(out->inputs[0].data.bytes, 2);
+    assert_false(params.is_base64 || out->takes_last);
+    flo_params_deinit(&params);
+    assert_int_equal(
+        read_kind(REQUEST_EMBED, "{\"input\":[7,258]}", &params, NULL), 0);
+    assert_int_equal(out->n_inputs, 1);
+    assert_true(out->inputs[0].is_tokens);
+    assert_memory_equal(out->inputs[0].data.data, "\7\0\0\0\2\1\0\0", 8);
+    flo_params_deinit(&params);
+    assert_int_equal(
+        read_kind(REQUEST_EMBED,
+                  "{\"input\":[\"a\",[1],\"b\",[2,3]],\"pooling\":\"last\","
+                  "\"encoding_format\":\"base64\"}",
+                  &params, NULL),
+        0);
+    assert_int_equal(out->n_inputs, 4);
+    assert_true(params.is_base64 && out->takes_last);
+    assert_memory_equal(out->inputs[1].data.data, "\1\0\0\0", 4);
+    assert_memory_equal(out->inputs[3].data.data, "\2\0\0\0\3\0\0\0", 8);
+    assert_memory_equal(out->inputs[2].data.data, "b", 1);
+    flo_params_deinit(&params);
+}
+
+static void inputs_of_vectors_that_do_not_fit_are_refused(void **state)
+{
+    static const struct {
+        const char *body, *param;
+    } cases[] = {
+        {"{}", "input"},
+        {"{\"input\":\"\"}", "input"},
+        {"{\"input\":[]}", "input"},
+        {"{\"input\":7}", "input"},
+        {"{\"input\":[\"a\",\"\"]}", "input"},
+        {"{\"input\":[[]]}", "input"},
+        {"{\"input\":[1,\"a\"]}", "input"},
+        {"{\"input\":[[-1]]}", "input"},
+        {"{\"input\":[[[1]]]}", "input"},
+        {"{\"input\":\"a\",\"encoding_format\":\"hex\"}", "encoding_format"},
+        {"{\"input\":\"a\",\"encoding_format\":1}", "encoding_format"},
+        {"{\"input\":\"a\",\"dimensions\":8}", "dimensions"},
+        {"{\"input\":\"a\",\"pooling\":\"max\"}", "pooling"},
+    };
+    struct flo_buf many = {0};
+    struct serve_params params;
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        assert_int_equal(read_kind(REQUEST_EMBED, cases[i].body, &params, NULL),
+                         FLO_E_INFER_PARAM);
+        assert_string_equal(params.param, cases[i].param);
+    }
+    flo_buf_text(&many, "{\"input\":[\"a\"");
+    for (int i = 0; i < FLO_WIRE_INPUTS_MAX; i++) {
+        flo_buf_text(&many, ",\"a\"");
+    }
+    flo_buf_text(&many, "]}");
+    assert_int_equal(read_kind(REQUEST_EMBED, many.data, &params, NULL),
+                     FLO_E_INFER_PARAM);
+    flo_buf_deinit(&many);
+    assert_int_equal(
+        read_kind(REQUEST_DETOKENISE, "{\"tokens\":[1,-1]}", &params, NULL),
+        FLO_E_INFER_PARAM);
+    assert_string_equal(params.param, "tokens");
+}
+
 static void good_parameters_reach_the_message(void **state)
 {
     static const char body[] =
@@ -185,6 +298,9 @@ int main(void)
         cmocka_unit_test(exact_tokens_count_only_where_the_model_was_sure),
         cmocka_unit_test(wrong_parameters_are_named_with_their_range),
         cmocka_unit_test(bodies_that_are_no_requests_are_refused),
+        cmocka_unit_test(log_probabilities_are_asked_for_in_two_ways),
+        cmocka_unit_test(inputs_of_vectors_come_in_four_forms),
+        cmocka_unit_test(inputs_of_vectors_that_do_not_fit_are_refused),
         cmocka_unit_test(good_parameters_reach_the_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,261 @@
+"""OpenAI's own Python client, unmodified, against `flotilla-agent serve`.
+
+Runs where `openai` can be imported: from the system, or from build/openai,
+where `deploy/install-deps.sh --optional` puts it.  Otherwise skipped."""
+import glob
+import json
+import math
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from test_local_api import NAME, ROOT, SEVERITY, TOKEN, Server
+
+try:
+    import openai
+except ImportError:
+    sys.path += glob.glob(os.path.join(ROOT, "build", "openai", "lib",
+                                       "python3*", "site-packages"))
+    try:
+        import openai
+    except ImportError:
+        pytest.skip("no python package 'openai': "
+                    "deploy/install-deps.sh --optional",
+                    allow_module_level=True)
+# The HTTP library that the client came with: its name differs by version.
+httpx = sys.modules.get("httpx2") or sys.modules["httpx"]
+
+CHAT = [{"role": "user", "content": SEVERITY}]
+ANSWER = "severity: critical"
+
+
+@pytest.fixture(scope="module")
+def server(bin_dir, folder):
+    one = Server(bin_dir, folder)
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with openai.OpenAI(base_url="http://127.0.0.1:%d/v1" % server.port,
+                       api_key=TOKEN, max_retries=0, timeout=60) as one:
+        yield one
+
+
+def chat(client, **fields):
+    fields.setdefault("messages", CHAT)
+    fields.setdefault("temperature", 0)
+    return client.chat.completions.create(model=NAME, **fields)
+
+
+def until(what, seconds=20):
+    end = time.time() + seconds
+    while not what():
+        assert time.time() < end
+
+
+def test_models_are_listed_and_found(client):
+    assert {model.id for model in client.models.list()} == {
+        NAME, NAME + "@local"}
+    assert client.models.retrieve(NAME).owned_by == "flotilla"
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("none")
+
+
+def test_a_chat_is_answered(client):
+    answer = chat(client)
+    (choice,) = answer.choices
+    assert choice.message.content == ANSWER
+    assert choice.message.role == "assistant"
+    assert choice.finish_reason == "stop" and choice.logprobs is None
+    assert answer.usage.prompt_tokens == 27
+    assert answer.usage.completion_tokens == 3
+    assert answer.model == NAME + "@local"
+
+
+def test_a_chat_streams_with_its_usage(client):
+    chunks = list(chat(client, stream=True,
+                       stream_options={"include_usage": True}))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks
+                   if chunk.choices) == ANSWER
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert [chunk.choices[0].finish_reason for chunk in chunks
+            if chunk.choices][-1] == "stop"
+    assert chunks[-1].choices == [] and chunks[-1].usage.total_tokens == 30
+
+
+def test_the_unix_socket_needs_no_key(server):
+    transport = httpx.HTTPTransport(uds=server.socket)
+    with openai.OpenAI(base_url="http://localhost/v1", api_key="none",
+                       http_client=httpx.Client(transport=transport)) as one:
+        assert chat(one).choices[0].message.content == ANSWER
+
+
+def test_completions_whole_and_streamed(client):
+    fields = dict(model=NAME, prompt="What should I do about", max_tokens=6,
+                  temperature=0)
+    whole = client.completions.create(**fields).choices[0]
+    assert whole.finish_reason == "length" and whole.text
+    pieces = client.completions.create(stream=True, **fields)
+    assert "".join(piece.choices[0].text for piece in pieces) == whole.text
+
+
+def test_stop_and_seed(client):
+    choice = chat(client, stop=["ty: cri"]).choices[0]
+    assert choice.message.content == "severi"
+
+    def text(seed):
+        return chat(client, messages=[{"role": "user", "content": "a b c"}],
+                    temperature=2, seed=seed,
+                    max_tokens=30).choices[0].message.content
+    assert text(7) == text(7)
+    assert len({text(seed) for seed in range(5)}) > 1
+
+
+def test_log_probabilities_of_a_chat(client):
+    entries = chat(client, logprobs=True,
+                   top_logprobs=5).choices[0].logprobs.content
+    assert b"".join(bytes(entry.bytes) for entry in entries).decode() == ANSWER
+    for entry in entries:
+        assert len(entry.top_logprobs) == 5
+        best = entry.top_logprobs[0]
+        assert (best.token, best.logprob) == (entry.token, entry.logprob)
+        likely = [other.logprob for other in entry.top_logprobs]
+        assert likely == sorted(likely, reverse=True) and likely[0] <= 0
+        assert math.fsum(map(math.exp, likely)) <= 1 + 1e-6
+    streamed = [entry for chunk in chat(client, logprobs=True, top_logprobs=5,
+                                        stream=True)
+                if chunk.choices[0].logprobs
+                for entry in chunk.choices[0].logprobs.content]
+    assert streamed == entries
+    plain = chat(client, logprobs=True).choices[0].logprobs.content
+    assert [entry.top_logprobs for entry in plain] == [[]] * len(entries)
+
+
+def test_log_probabilities_of_a_completion(client):
+    fields = dict(model=NAME, prompt="What should I do about", max_tokens=6,
+                  temperature=0, logprobs=2)
+    choice = client.completions.create(**fields).choices[0]
+    told = choice.logprobs
+    assert "".join(told.tokens) == choice.text
+    assert told.text_offset == [len("".join(told.tokens[:i]))
+                                for i in range(len(told.tokens))]
+    for token, logprob, top in zip(told.tokens, told.token_logprobs,
+                                   told.top_logprobs):
+        assert len(top) <= 2 and top[token] == logprob == max(top.values())
+    streamed = [piece.choices[0].logprobs for piece in
+                client.completions.create(stream=True, **fields)]
+    streamed = [one for one in streamed if one]
+    assert [t for one in streamed for t in one.tokens] == told.tokens
+    assert [o for one in streamed for o in one.text_offset] == \
+        told.text_offset
+    none = client.completions.create(**dict(fields, logprobs=0))
+    assert none.choices[0].logprobs.top_logprobs is None
+
+
+def test_embeddings_of_texts_and_tokens(client, server):
+    def vectors(value, **more):
+        answer = client.embeddings.create(model=NAME, input=value, **more)
+        assert [one.index for one in answer.data] == \
+            list(range(len(answer.data)))
+        return [one.embedding for one in answer.data], answer.usage
+    (one, other), usage = vectors(["hello", "oven-95 smoke"])
+    assert len(one) == 256 and one != other
+    assert abs(math.fsum(x * x for x in one) - 1) < 1e-5
+    ids = server.call("POST", "/tokenize", {"content": "hello",
+                                            "parse_special": True})[2]
+    assert usage.prompt_tokens == usage.total_tokens > ids["count"]
+    # Alone, in a list, as ids, as floats or base64: the same vector.
+    assert vectors("hello")[0] == [one]
+    assert vectors(ids["tokens"])[0] == [one]
+    assert vectors([ids["tokens"], ids["tokens"]])[0] == [one, one]
+    (floats,), _ = vectors("hello", encoding_format="float")
+    assert max(abs(a - b) for a, b in zip(floats, one)) < 1e-7
+    with pytest.raises(openai.BadRequestError):
+        vectors("")
+    with pytest.raises(openai.BadRequestError) as error:
+        vectors("1 " * 2000)
+    assert error.value.code == "infer.prompt_too_long"
+
+
+def test_an_answer_keeps_a_json_schema(client):
+    schema = {"type": "object", "additionalProperties": False,
+              "properties": {"device": {"type": "string", "maxLength": 12},
+                             "severity": {"enum": ["info", "critical"]}},
+              "required": ["device", "severity"]}
+    answer = chat(client, max_tokens=100, response_format={
+        "type": "json_schema",
+        "json_schema": {"name": "alert", "strict": True, "schema": schema}})
+    value = json.loads(answer.choices[0].message.content)
+    assert set(value) == {"device", "severity"}
+    assert value["severity"] in ("info", "critical")
+
+
+def test_errors_become_the_clients_exceptions(client, server):
+    with pytest.raises(openai.BadRequestError) as error:
+        chat(client, max_tokens=-1)
+    assert error.value.param == "max_tokens"
+    assert error.value.code == "infer.param"
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(model="gpt-4", messages=CHAT)
+    with pytest.raises(openai.AuthenticationError):
+        chat(client.with_options(api_key="wrong"))
+    with pytest.raises(openai.BadRequestError):
+        chat(client, messages=[{"role": "user", "content": "1 " * 2000}])
+    with pytest.raises(openai.APIConnectionError):
+        chat(client.with_options(base_url="http://127.0.0.1:1/v1"))
+
+
+def test_a_timeout_and_a_full_queue_are_told(client, server):
+    os.kill(server.engine(), signal.SIGSTOP)
+    answers = []
+    try:
+        with pytest.raises(openai.APITimeoutError):
+            chat(client.with_options(timeout=0.3))
+        until(lambda: server.metric("flotilla_requests_running") == 0)
+        threads = [threading.Thread(target=lambda: answers.append(
+            chat(client).choices[0].message.content)) for _ in range(64)]
+        for thread in threads:
+            thread.start()
+        until(lambda: server.metric("flotilla_requests_running") == 64)
+        with pytest.raises(openai.InternalServerError) as error:
+            chat(client)
+        assert error.value.status_code == 503
+        assert error.value.response.headers["Retry-After"] == "1"
+        assert error.value.code == "infer.busy"
+    finally:
+        os.kill(server.engine(), signal.SIGCONT)
+    for thread in threads:
+        thread.join()
+    assert answers == [ANSWER] * 64
+
+
+def test_closing_a_stream_frees_its_session(client, server):
+    before = server.metric("flotilla_requests_cancelled_total")
+    stream = chat(client, stream=True, extra_body={"ignore_eos": True},
+                  messages=[{"role": "user", "content": "a"}])
+    next(iter(stream))
+    stream.close()
+    until(lambda: server.metric("flotilla_requests_running") == 0)
+    assert server.metric("flotilla_requests_cancelled_total") == before + 1
+    made = server.metric("flotilla_tokens_out_total")
+    assert chat(client).choices[0].message.content == ANSWER
+    assert server.metric("flotilla_tokens_out_total") == made + 3
+
+
+def test_timings_are_apart(client, server):
+    names = ["flotilla_%s_seconds" % name for name in (
+        "queue", "prompt", "ttft", "token", "request")]
+    before = {name: server.metric(name + "_count") for name in names}
+    chat(client)
+    after = {name: server.metric(name + "_count") for name in names}
+    for name in names:
+        more = 2 if "token" in name else 1  # three tokens have two gaps
+        assert after[name] == before[name] + more
+        assert server.metric(name + '_bucket{le="+Inf"}') == after[name]
+        assert server.metric(name + "_sum") > 0 or "queue" in name
