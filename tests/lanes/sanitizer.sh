@@ -9,9 +9,9 @@ names=.
 targets=all
 run=
 if [ "$preset" = tsan ]; then
-    names='^test_(mqtt|mqtt_queue|pool|session)$'
+    names='^test_(mqtt|mqtt_queue|pool|session|step|job)$'
     labels=.
-    targets='test_mqtt test_mqtt_queue test_pool test_session'
+    targets='test_mqtt test_mqtt_queue test_pool test_session test_step test_job'
     # Randomised addresses with many bits confuse the shadow memory.
     run="setarch $(uname -m) -R"
 fi
