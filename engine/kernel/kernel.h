@@ -6,9 +6,10 @@
  * and, for quantised weights, also codes in blocks of 32 (flo_activations).
  * All sums over codes are exact integers inside a block, float across blocks.
  *
- * Codes have 8 bits where that costs little accuracy (inputs of gate, up and
- * of attention's output) and 16 elsewhere: 8 bits everywhere, as is usual,
- * make the error that llama.cpp has; q, k, v and the logits cause most of it.
+ * Codes have 8 bits where that costs little accuracy (inputs of gate, up,
+ * down and of attention's output) and 16 elsewhere: 8 bits everywhere, as is
+ * usual, make the error that llama.cpp has; q, k, v and the logits cause most
+ * of it.
  *
  * NaN and infinity in weights or activations give NaN in the results, never
  * a trap, a hang or an access out of bounds.

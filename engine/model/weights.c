@@ -221,7 +221,8 @@ static void split_fused(const struct flo_hparams *h, struct flo_layer *layer)
 /* Where 8 bits are enough; see kernel.h. */
 static void coarsen(struct flo_layer *layer)
 {
-    struct flo_matrix *some[] = {&layer->o, &layer->gate, &layer->up};
+    struct flo_matrix *some[] = {&layer->o, &layer->gate, &layer->up,
+                                 &layer->down};
 
     for (size_t i = 0; i < FLO_COUNT(some); i++) {
         if (some[i]->precision == FLO_PRECISION_16) {
