@@ -64,5 +64,5 @@ const struct flo_kernel flo_kernel_avx512 = {
     .soft_cap = flo_avx2_soft_cap,
     .add = flo_avx2_add,
     .store = flo_avx2_store,
-    .attend = flo_avx2_attend,
+    .attend = flo_avx512_attend,
 };
