@@ -510,6 +510,10 @@ class Sweep:
                 faults.append("blobs/%s has no digest for a name" % name)
             elif sha256(os.path.join(state, "blobs", name)) != name[7:]:
                 faults.append("blobs/%s has other bytes" % name[:15])
+        packed = os.path.join(state, "packed")
+        for name in os.listdir(packed) if os.path.isdir(packed) else []:
+            if sha256(os.path.join(packed, name)) != name.rpartition(".")[2]:
+                faults.append("packed/%s has other bytes" % name[:15])
         return faults
 
     def look_finished(self, state):
