@@ -252,6 +252,27 @@ static size_t gather(struct flo_sampler *s, const float *logits,
     return count;
 }
 
+/* exp(), or 0 where a draw of 2^-40 steps cannot tell the difference. */
+static double share_of(double exponent)
+{
+    return exponent < -28 ? 0 : exp(exponent);
+}
+
+/* Nothing is left out: no order is needed, only the best one last. */
+static size_t choose_all(struct flo_sampler *s, size_t count)
+{
+    struct candidate *c = s->candidates;
+    size_t best = 0;
+
+    for (size_t i = 1; i < count; i++) {
+        best = is_better(c[i], c[best]) ? i : best;
+    }
+    struct candidate moved = c[best];
+    c[best] = c[count - 1];
+    c[count - 1] = moved;
+    return count;
+}
+
 /* Move the candidates that top-k, top-p and min-p leave to the array's end,
  * best last; returns how many (at least 1). */
 static size_t choose(struct flo_sampler *s, size_t count)
@@ -263,12 +284,15 @@ static size_t choose(struct flo_sampler *s, size_t count)
     double total = 0, sum = 0;
     size_t taken = 0;
 
+    if (most == count && !has_top_p && !(p->min_p > 0)) {
+        return choose_all(s, count);
+    }
     for (size_t i = count / 2; i-- > 0;) {
         sift_down(heap, count, i);
     }
     float best = heap[0].logit;
     for (size_t i = 0; has_top_p && i < count; i++) {
-        total += exp((double)heap[i].logit - (double)best);
+        total += share_of((double)heap[i].logit - (double)best);
     }
     while (taken < most) {
         struct candidate next = heap[0];
@@ -294,8 +318,8 @@ static struct candidate draw(struct flo_sampler *s,
     uint64_t total = 0, at;
 
     for (size_t i = 0; i < count; i++) {
-        double share = exp(((double)chosen[i].logit - best) /
-                           (double)s->sampling.temperature);
+        double share = share_of(((double)chosen[i].logit - best) /
+                                (double)s->sampling.temperature);
         s->weights[i] = (uint64_t)(share * 0x1p40);
         total += s->weights[i];
     }
