@@ -7,6 +7,19 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
+/* Every entry lies inside the field. */
+static void walk(struct flo_wire_text list)
+{
+    const char *end = list.data + list.bytes;
+    struct flo_wire_logprob one;
+
+    while (flo_wire_logprob_next(&list, &one)) {
+        if (one.text.bytes > (size_t)(end - one.text.data)) {
+            abort();
+        }
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static struct flo_wire_message message, again;
@@ -25,6 +38,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             first.bytes != second.bytes ||
             memcmp(first.data, second.data, first.bytes) != 0) {
             abort();
+        }
+        if (message.type == FLO_WIRE_TOKEN &&
+            message.token.logprobs.bytes > 0) {
+            walk(message.token.logprobs);
         }
         flo_buf_deinit(&first);
         flo_buf_deinit(&second);
