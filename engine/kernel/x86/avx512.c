@@ -22,9 +22,9 @@ const struct flo_kernel flo_kernel_avx512 = {
     .is_supported = is_supported,
     .matmul =
         {
-            [FLO_QUANT_F32] = flo_avx2_matmul_f32,
-            [FLO_QUANT_F16] = flo_avx2_matmul_f16,
-            [FLO_QUANT_BF16] = flo_avx2_matmul_bf16,
+            [FLO_QUANT_F32] = flo_avx512_matmul_f32,
+            [FLO_QUANT_F16] = flo_avx512_matmul_f16,
+            [FLO_QUANT_BF16] = flo_avx512_matmul_bf16,
             [FLO_QUANT_Q4_0] = flo_avx2_matmul_q4_0,
             [FLO_QUANT_Q4_1] = flo_avx2_matmul_q4_1,
             [FLO_QUANT_Q5_0] = flo_avx2_matmul_q5_0,

@@ -20,6 +20,9 @@ flo_matmul_fn flo_avx512_packed_iq4_nl;
 flo_matmul_fn flo_avx512_packed_iq4_xs;
 flo_quantise_packed_fn flo_avx512_quantise_packed;
 
+flo_matmul_fn flo_avx512_matmul_f32;
+flo_matmul_fn flo_avx512_matmul_f16;
+flo_matmul_fn flo_avx512_matmul_bf16;
 void flo_avx512_attend(const struct flo_attention *attention);
 
 #endif
