@@ -303,6 +303,7 @@ static int on_open_answer(struct serve_engine *engine,
     engine->state = ENGINE_READY;
     engine->context = message->ready.context;
     text_take(engine->kernel, sizeof(engine->kernel), message->ready.kernel);
+    engine->is_packed = message->ready.is_packed;
     if (!message->ready.is_sandboxed) {
         flo_log(FLO_LOG_WARN, "serve",
                 "the engine of %s runs without a system call filter",

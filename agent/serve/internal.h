@@ -70,6 +70,7 @@ struct serve_engine {
     uint32_t context;
     char kernel[32];
     bool lacks_packed; /* as in struct flo_serve_model */
+    bool is_packed;
 };
 
 /* Start the engine program with a socket, our end of which is *out. */

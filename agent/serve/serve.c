@@ -79,6 +79,7 @@ void flo_serve_get_status(const struct flo_serve *serve,
         out->roles[i].pid = engine->pid;
         out->roles[i].requests = engine->n_calls;
         out->roles[i].release = engine->release;
+        out->roles[i].is_packed = engine->is_packed;
         if (!flo_process_memory(engine->pid, &out->roles[i].rss_bytes, NULL,
                                 NULL)) {
             out->roles[i].rss_bytes = 0;

@@ -152,6 +152,7 @@ struct flo_serve_status {
     enum flo_serve_role live;
     struct {
         bool is_loaded;
+        bool is_packed; /* reads packed weights */
         pid_t pid;
         uint64_t rss_bytes;
         uint32_t requests;

@@ -130,6 +130,7 @@ static void on_loaded(void *context, enum flo_serve_role role, uint64_t load_ms,
     struct flo_shell *shell = context;
     struct flo_agent_event event = {.kind = FLO_AGENT_LOADED,
                                     .role = agent_role(role)};
+    struct flo_serve_status status;
 
     if (err != NULL && err->code == FLO_E_PACKED) {
         load_again(shell, agent_role(role), err);
@@ -139,9 +140,11 @@ static void on_loaded(void *context, enum flo_serve_role role, uint64_t load_ms,
         flo_shell_lost(shell, agent_role(role), err);
         return;
     }
-    flo_log(FLO_LOG_INFO, "serve", "engine %s ready after %llu ms",
+    flo_serve_get_status(shell->serve, &status);
+    flo_log(FLO_LOG_INFO, "serve", "engine %s ready after %llu ms%s",
             role == FLO_ROLE_CURRENT ? "current" : "beside",
-            (unsigned long long)load_ms);
+            (unsigned long long)load_ms,
+            status.roles[role].is_packed ? ", weights packed" : "");
     flo_shell_event(shell, &event);
 }
 

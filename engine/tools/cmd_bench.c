@@ -194,9 +194,9 @@ static void print_result(const struct bench *bench,
     printf(is_json ? "\"rss_bytes\":%llu,\"rss_anon_bytes\":%llu,"
                    : "rss        %10llu bytes (%llu anonymous)\n",
            (unsigned long long)rss, (unsigned long long)anonymous);
-    printf(is_json ? "\"threads\":%u,\"kernel\":\"%s\"}\n"
-                   : "threads    %10u, kernel %s\n",
-           info->threads, info->kernel);
+    printf(is_json ? "\"threads\":%u,\"kernel\":\"%s\",\"packed\":%s}\n"
+                   : "threads    %10u, kernel %s, packed %s\n",
+           info->threads, info->kernel, info->is_packed ? "true" : "false");
 }
 
 /* Tests from stdin until it ends. */

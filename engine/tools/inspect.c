@@ -7,6 +7,7 @@
 #include "base/quant/quant.h"
 #include "engine/kernel/kernel.h"
 #include "engine/model/hparams.h"
+#include "engine/model/packed.h"
 #include "engine/model/weights.h"
 #include "engine/token/template.h"
 #include "engine/token/token.h"
@@ -42,6 +43,8 @@ struct facts {
     uint32_t vocabulary;
     char tokenizer[72];
     struct flo_template chat;
+    uint64_t packed_bytes; /* 0: nothing to pack */
+    size_t packed_tensors;
     struct issues issues;
 };
 
@@ -118,6 +121,20 @@ static int try_weights(const struct flo_gguf *gguf, struct flo_err *err)
     rv = flo_weights_bind(gguf, arch, &hparams, &flo_kernel_ref, &weights, err);
     flo_weights_deinit(&weights);
     return rv;
+}
+
+/* What flotilla-engine pack would write. */
+static void learn_packed(const char *path, struct facts *facts)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    struct flo_packing packing;
+
+    if (flo_file_open(path, &fd, NULL) == 0 &&
+        flo_packing_open(fd, false, &packing, NULL) == 0) {
+        facts->packed_bytes = flo_sidecar_bytes(packing.sidecar);
+        facts->packed_tensors = flo_sidecar_tensors(packing.sidecar);
+        flo_packing_close(&packing);
+    }
 }
 
 static void learn(const struct flo_gguf *gguf, bool is_scanned,
@@ -274,6 +291,7 @@ static void write_json(struct flo_buf *out, const struct flo_gguf *gguf,
         facts->parameters, facts->layers, facts->context, facts->embedding,
         facts->heads, facts->kv_heads, facts->feed_forward, facts->vocabulary,
         facts->tokenizer, facts->chat.name);
+    flo_buf_printf(out, "\"packed_bytes\":%" PRIu64 ",", facts->packed_bytes);
     json_types(out, facts);
     json_keys(out, gguf);
     json_tensors(out, gguf);
@@ -317,6 +335,10 @@ static void write_text(struct flo_buf *out, const struct flo_gguf *gguf,
         }
     }
     flo_buf_text(out, "\n");
+    if (facts->packed_bytes > 0) {
+        flo_buf_printf(out, "%-11s%" PRIu64 " bytes, %zu tensors\n", "packed",
+                       facts->packed_bytes, facts->packed_tensors);
+    }
     for (size_t i = 0; i < facts->issues.count; i++) {
         flo_buf_printf(out, "%-11s%s: %s\n", "issue",
                        flo_error_id(facts->issues.items[i].code),
@@ -335,6 +357,7 @@ static int inspect(const char *path, bool is_json, bool is_scanned,
         return rv;
     }
     learn(gguf, is_scanned, &facts);
+    learn_packed(path, &facts);
     if (is_json) {
         write_json(&out, gguf, &facts);
     } else {
