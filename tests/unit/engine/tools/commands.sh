@@ -68,6 +68,21 @@ expect 2 'not.built' "$@" "$engine" pack tests/models/tiny-v1.F16.gguf -o \
 [ ! -e "$work/none" ] && [ ! -e "$work/none.part" ] || failed=1
 expect 0 'mapped' "$@" "$engine" plan --model $tiny --packed "$work/packed"
 
+# Answers of a form.
+printf '{"type":"object","properties":{"ok":{"type":"boolean"}},"required":["ok"]}' >"$work/schema"
+printf 'root ::= "a" root' >"$work/endless"
+printf 'root ::= root' >"$work/bad"
+expect 0 '^{"ok": [a-z]*e}$' "$@" "$engine" run --model $tiny --ctx 64 \
+    --raw --prompt hello --json-schema "$work/schema" --temp 2
+expect 0 '^{"ok": [a-z]*e}$' "$@" "$engine" generate --model $tiny --ctx 64 \
+    --tokens 1,2 --json-schema "$work/schema" --n 32
+expect 0 '^aaaaa*$' "$@" "$engine" run --model $tiny --ctx 64 \
+    --raw --prompt hello --grammar "$work/endless" --n 8
+expect 2 "rule 'root' is left recursive" "$@" "$engine" run --model $tiny \
+    --raw --prompt hello --grammar "$work/bad"
+expect 2 'exclude each other' "$@" "$engine" run --model $tiny --raw \
+    --prompt hello --grammar "$work/bad" --json-schema "$work/schema"
+
 # Quantizing: the report, the same bytes on every CPU, the pinned grid.
 f16=tests/models/tiny-v1.F16.gguf
 expect 2 "type 'Q9' is not known" "$@" "$engine" quantize $f16 "$work/q" Q9
