@@ -22,8 +22,6 @@ flo_quantise_fn flo_neon_quantise;
 flo_quantise_packed_fn flo_neon_quantise_packed;
 void flo_neon_rms_norm(const float *x, const float *weight, float epsilon,
                        size_t count, float *out);
-void flo_neon_layer_norm(const float *x, const float *weight, const float *bias,
-                         float epsilon, size_t count, float *out);
 void flo_neon_silu_multiply(float *gate, const float *up, size_t count);
 void flo_neon_gelu_multiply(float *gate, const float *up, size_t count);
 void flo_neon_soft_cap(float *x, float cap, size_t count);
@@ -54,7 +52,7 @@ void flo_neon_attend(const struct flo_attention *attention);
             [FLO_QUANT_IQ4_XS] = flo_neon_matmul_iq4_xs,                       \
     },                                                                         \
     .quantise = flo_neon_quantise, .rms_norm = flo_neon_rms_norm,              \
-    .layer_norm = flo_neon_layer_norm, .rope_pairs = flo_ref_rope_pairs,       \
+    .layer_norm = flo_ref_layer_norm, .rope_pairs = flo_ref_rope_pairs,        \
     .rope_halves = flo_ref_rope_halves,                                        \
     .silu_multiply = flo_neon_silu_multiply,                                   \
     .gelu_multiply = flo_neon_gelu_multiply, .soft_cap = flo_neon_soft_cap,    \

@@ -2,44 +2,29 @@
 #include "engine/kernel/arm/neon_strips.h"
 
 #include <asm/hwcap.h>
-#include <math.h>
 #include <sys/auxv.h>
 
 /* ---- the input ---------------------------------------------------------- */
 
 /* One block of 32 to slot `index`.  The largest code of 16 bits is such that
  * its upper byte, rounded, fits. */
-FLO_INLINE void quantise_slot(const float *v, const struct flo_activations *out,
+FLO_INLINE void quantise_slot(const float *x, const struct flo_activations *out,
                               size_t index)
 {
     const bool is_wide = out->precision == FLO_PRECISION_16;
     int8_t *codes = (int8_t *)out->codes + index * (is_wide ? 64 : 32);
-    float32x4_t largest = vdupq_n_f32(0);
+    int16x8_t n[4];
 
-    for (size_t i = 0; i < FLO_CODE_BLOCK; i += 4) {
-        largest = vmaxq_f32(largest, vabsq_f32(vld1q_f32(v + i)));
-    }
-    float scale = vmaxvq_f32(largest) / (is_wide ? 127.0f * 256 : 127.0f);
-    bool is_finite = isfinite(scale);
-    float inverse = is_finite && scale > 1e-38f ? 1.0f / scale : 0.0f;
-    out->scales[index] = is_finite ? scale : NAN;
-    for (size_t h = 0; h < 2; h++, v += 16, codes += 16) {
-        int16x8_t n[2];
+    out->scales[index] = flo_quantise_32(x, is_wide ? 127.0f * 256 : 127.0f, n);
+    for (size_t h = 0; h < 2; h++, codes += 16) {
+        int16x8_t a = n[h * 2], b = n[h * 2 + 1];
 
-        for (size_t i = 0; i < 2; i++) {
-            float32x4_t a = vmulq_n_f32(vld1q_f32(v + i * 8), inverse);
-            float32x4_t b = vmulq_n_f32(vld1q_f32(v + i * 8 + 4), inverse);
-
-            n[i] = vcombine_s16(vqmovn_s32(vcvtnq_s32_f32(a)),
-                                vqmovn_s32(vcvtnq_s32_f32(b)));
-        }
-        vst1q_s8(codes, vcombine_s8(vmovn_s16(n[0]), vmovn_s16(n[1])));
+        vst1q_s8(codes, vcombine_s8(vmovn_s16(a), vmovn_s16(b)));
         if (is_wide) {
             vst1q_s8(codes + 32,
-                     vcombine_s8(vrshrn_n_s16(n[0], 8), vrshrn_n_s16(n[1], 8)));
+                     vcombine_s8(vrshrn_n_s16(a, 8), vrshrn_n_s16(b, 8)));
         }
-        out->sums[index * 2 + h] =
-            (float)(vaddlvq_s16(n[0]) + vaddlvq_s16(n[1]));
+        out->sums[index * 2 + h] = (float)(vaddlvq_s16(a) + vaddlvq_s16(b));
     }
 }
 

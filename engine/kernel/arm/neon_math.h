@@ -3,6 +3,8 @@
 #define FLOTILLA_ENGINE_NEON_MATH_H
 
 #include <arm_neon.h>
+#include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -38,6 +40,59 @@ FLO_INLINE struct flo_f32x16 flo_floats_of_bytes(int8x16_t bytes)
                                 vcvtq_f32_s32(vmovl_high_s16(low)),
                                 vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))),
                                 vcvtq_f32_s32(vmovl_high_s16(high))}};
+}
+
+/* 32 values to codes up to code_max; returns their scale, NaN when a value is
+ * not finite. */
+FLO_INLINE float flo_quantise_32(const float *x, float code_max, int16x8_t n[4])
+{
+    float32x4_t v[8], largest = vdupq_n_f32(0);
+
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        v[i] = vld1q_f32(x + i * 4);
+        largest = vmaxq_f32(largest, vabsq_f32(v[i])); /* keeps a NaN */
+    }
+    float scale = vmaxvq_f32(largest) / code_max;
+    /* A block of subnormals alone may have no finite inverse: it is 0. */
+    float inverse = scale > 1e-38f ? 1.0f / scale : 0.0f;
+    if (!isfinite(scale)) {
+        scale = NAN;
+        inverse = 0;
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        float32x4_t a = vmulq_n_f32(v[i * 2], inverse);
+        float32x4_t b = vmulq_n_f32(v[i * 2 + 1], inverse);
+
+        n[i] = vcombine_s16(vqmovn_s32(vcvtnq_s32_f32(a)),
+                            vqmovn_s32(vcvtnq_s32_f32(b)));
+    }
+    return scale;
+}
+
+/* Up to four floats of an array of `count`. */
+FLO_INLINE float32x4_t flo_load_rows(const float *y, size_t count)
+{
+    float part[4] = {0};
+
+    if (count >= 4) {
+        return vld1q_f32(y);
+    }
+    memcpy(part, y, count * sizeof(*y));
+    return vld1q_f32(part);
+}
+
+FLO_INLINE void flo_store_rows(float *y, size_t count, float32x4_t v)
+{
+    float part[4];
+
+    if (count >= 4) {
+        vst1q_f32(y, v);
+        return;
+    }
+    vst1q_f32(part, v);
+    memcpy(y, part, count * sizeof(*y));
 }
 
 /* exp(x), relative error below 2e-7; 0 below -87.3; NaN stays NaN.

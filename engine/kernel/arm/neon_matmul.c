@@ -42,63 +42,41 @@ FLO_INLINE uint8x16_t bit_where(uint8x16_t bytes, uint8x16_t test, uint8_t bit)
 
 /* ---- types of 32 values ------------------------------------------------ */
 
-FLO_INLINE void nibbles(const uint8_t *p, int8_t less, struct block *out)
+/* Scale, offset (of some), fifth bits (of some: value i's in bit i of four
+ * bytes), nibbles of which `less` is to be taken. */
+FLO_INLINE void unpack_32(const uint8_t *p, const bool has_offset,
+                          const bool has_fifth, int8_t less, struct block *out)
 {
-    uint8x16_t bytes = vld1q_u8(p);
-
-    out->codes[0] = minus(low_bits(bytes, 15), less);
-    out->codes[1] = minus(vshrq_n_u8(bytes, 4), less);
-}
-
-FLO_INLINE void unpack_q4_0(const uint8_t *row, size_t index, struct block *out)
-{
-    const uint8_t *p = row + index * 18;
-
-    out->scale[0] = flo_half(p);
-    nibbles(p + 2, 8, out);
-}
-
-FLO_INLINE void unpack_q4_1(const uint8_t *row, size_t index, struct block *out)
-{
-    const uint8_t *p = row + index * 20;
-
-    out->scale[0] = flo_half(p);
-    out->offset[0] = flo_half(p + 2);
-    nibbles(p + 4, 0, out);
-}
-
-/* Nibbles with a fifth bit each, value i's in bit i of four bytes. */
-FLO_INLINE void fifths(const uint8_t *high, const uint8_t *p, int8_t less,
-                       struct block *out)
-{
+    const uint8_t *fifths = p + (has_offset ? 4 : 2);
     const uint8x16_t bits = vreinterpretq_u8_u64(
         vdupq_n_u64(0x8040201008040201u)); /* 1, 2, 4 ... 128, twice */
-    uint8x16_t bytes = vld1q_u8(p);
+    uint8x16_t bytes = vld1q_u8(fifths + (has_fifth ? 4 : 0));
+    uint8x16_t code[2] = {low_bits(bytes, 15), vshrq_n_u8(bytes, 4)};
 
+    out->scale[0] = flo_half(p);
+    out->offset[0] = has_offset ? flo_half(p + 2) : 0;
+#pragma GCC unroll 2
     for (int i = 0; i < 2; i++) {
-        uint8x16_t both =
-            vcombine_u8(vdup_n_u8(high[i * 2]), vdup_n_u8(high[i * 2 + 1]));
-        uint8x16_t low = i == 0 ? low_bits(bytes, 15) : vshrq_n_u8(bytes, 4);
-        out->codes[i] = minus(vorrq_u8(low, bit_where(both, bits, 16)), less);
+        if (has_fifth) {
+            uint8x16_t both = vcombine_u8(vdup_n_u8(fifths[i * 2]),
+                                          vdup_n_u8(fifths[i * 2 + 1]));
+            code[i] = vorrq_u8(code[i], bit_where(both, bits, 16));
+        }
+        out->codes[i] = minus(code[i], less);
     }
 }
 
-FLO_INLINE void unpack_q5_0(const uint8_t *row, size_t index, struct block *out)
-{
-    const uint8_t *p = row + index * 22;
+#define UNPACK_32(type, bytes, has_offset, has_fifth, less)                    \
+    FLO_INLINE void unpack_##type(const uint8_t *row, size_t index,            \
+                                  struct block *out)                           \
+    {                                                                          \
+        unpack_32(row + index * (bytes), has_offset, has_fifth, less, out);    \
+    }
 
-    out->scale[0] = flo_half(p);
-    fifths(p + 2, p + 6, 16, out);
-}
-
-FLO_INLINE void unpack_q5_1(const uint8_t *row, size_t index, struct block *out)
-{
-    const uint8_t *p = row + index * 24;
-
-    out->scale[0] = flo_half(p);
-    out->offset[0] = flo_half(p + 2);
-    fifths(p + 4, p + 8, 0, out);
-}
+UNPACK_32(q4_0, 18, false, false, 8)
+UNPACK_32(q4_1, 20, true, false, 0)
+UNPACK_32(q5_0, 22, false, true, 16)
+UNPACK_32(q5_1, 24, true, true, 0)
 
 FLO_INLINE void unpack_q8_0(const uint8_t *row, size_t index, struct block *out)
 {
@@ -149,31 +127,33 @@ FLO_INLINE int scale_k3(const uint8_t *scales, size_t s)
     return (low | (scales[8 + s % 4] >> s / 4 * 2 & 3) << 4) - 32;
 }
 
-FLO_INLINE void unpack_q4_k(const uint8_t *row, size_t index, struct block *out)
+/* q5_k has 32 bytes of fifth bits before the nibbles. */
+FLO_INLINE void unpack_k4(const uint8_t *p, size_t sub, const bool has_fifth,
+                          struct block *out)
 {
-    const uint8_t *p = row + index / 8 * 144;
-    size_t sub = index % 8;
-
-    scales_k4(p, sub, out);
-    for (size_t i = 0; i < 2; i++) {
-        uint8x16_t bytes = vld1q_u8(p + 16 + sub / 2 * 32 + i * 16);
-        out->codes[i] = minus(low_bits(shift_right(bytes, sub % 2 * 4), 15), 0);
-    }
-}
-
-FLO_INLINE void unpack_q5_k(const uint8_t *row, size_t index, struct block *out)
-{
-    const uint8_t *p = row + index / 8 * 176;
-    size_t sub = index % 8;
     const uint8x16_t bit = vdupq_n_u8((uint8_t)(1u << sub));
 
     scales_k4(p, sub, out);
     for (size_t i = 0; i < 2; i++) {
-        uint8x16_t bytes = vld1q_u8(p + 48 + sub / 2 * 32 + i * 16);
-        uint8x16_t low = low_bits(shift_right(bytes, sub % 2 * 4), 15);
-        uint8x16_t high = vld1q_u8(p + 16 + i * 16);
-        out->codes[i] = minus(vorrq_u8(low, bit_where(high, bit, 16)), 0);
+        const uint8_t *q = p + (has_fifth ? 48 : 16) + sub / 2 * 32 + i * 16;
+        uint8x16_t code = low_bits(shift_right(vld1q_u8(q), sub % 2 * 4), 15);
+
+        if (has_fifth) {
+            uint8x16_t high = vld1q_u8(p + 16 + i * 16);
+            code = vorrq_u8(code, bit_where(high, bit, 16));
+        }
+        out->codes[i] = minus(code, 0);
     }
+}
+
+FLO_INLINE void unpack_q4_k(const uint8_t *row, size_t index, struct block *out)
+{
+    unpack_k4(row + index / 8 * 144, index % 8, false, out);
+}
+
+FLO_INLINE void unpack_q5_k(const uint8_t *row, size_t index, struct block *out)
+{
+    unpack_k4(row + index / 8 * 176, index % 8, true, out);
 }
 
 FLO_INLINE void unpack_q6_k(const uint8_t *row, size_t index, struct block *out)
@@ -343,24 +323,14 @@ FLO_INLINE void matmul_codes(unpack_fn *unpack, const enum form form,
 
             unpack_four(unpack, form, row, b, &w);
             for (size_t t = 0; t < x->tokens; t++) {
-                float *to = y + t * stride + r, part[ROWS];
-                float32x4_t sum = vdupq_n_f32(0);
+                float *to = y + t * stride + r;
+                float32x4_t sum =
+                    b > 0 ? flo_load_rows(to, here) : vdupq_n_f32(0);
 
-                if (b > 0 && here == ROWS) {
-                    sum = vld1q_f32(to);
-                } else if (b > 0) {
-                    memcpy(part, to, here * sizeof(*to));
-                    sum = vld1q_f32(part);
-                }
                 sum = add_block(
                     form, &w, x->codes + t * x->columns + b * FLO_CODE_BLOCK,
                     x->scales[t * blocks + b], x->sums[t * blocks + b], sum);
-                if (here == ROWS) {
-                    vst1q_f32(to, sum);
-                } else {
-                    vst1q_f32(part, sum);
-                    memcpy(to, part, here * sizeof(*to));
-                }
+                flo_store_rows(to, here, sum);
             }
         }
     }

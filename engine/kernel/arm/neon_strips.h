@@ -216,63 +216,35 @@ flo_add_rows(const int T, flo_dots_fn *dots, const struct flo_packed type,
     }
 }
 
-FLO_INLINE float32x4_t flo_load_rows(const float *y, size_t count)
-{
-    float part[4] = {0};
-
-    if (count >= 4) {
-        return vld1q_f32(y);
-    }
-    memcpy(part, y, count * sizeof(*y));
-    return vld1q_f32(part);
-}
-
-FLO_INLINE void flo_store_rows(float *y, size_t count, float32x4_t v)
-{
-    float part[4];
-
-    if (count >= 4) {
-        vst1q_f32(y, v);
-        return;
-    }
-    vst1q_f32(part, v);
-    memcpy(y, part, count * sizeof(*y));
-}
-
-/* Block b of eight rows, the first of them `pair` * 8 of the strip's, times
- * all tokens; `rows` of them are there. */
+/* y += block b of eight rows, the first of them `pair` * 8 of the strip's,
+ * times tokens first .. last - 1; y begins with the first. */
 FLO_INLINE void flo_block_times_tokens(
     const int T, flo_dots_fn *dots, const struct flo_packed type,
     const enum flo_precision precision, int8x16_t (*w)[FLO_PIECES],
-    const struct flo_strip_scales *scales, size_t pair, size_t b, size_t rows,
-    const struct flo_activations *x, float *y, size_t stride)
+    const struct flo_strip_scales *scales, size_t pair, size_t b, size_t first,
+    size_t last, const struct flo_activations *x, float *y, size_t stride)
 {
-    for (size_t t = 0; t < x->tokens; t += (size_t)T) {
+    for (size_t t = first; t < last; t += (size_t)T, y += (size_t)T * stride) {
         /* A second token that is not there is the first one again. */
-        size_t second = T == 2 && t + 1 < x->tokens ? 1 : 0;
+        size_t second = T == 2 && t + 1 < last ? 1 : 0;
+        size_t index = b * x->tokens + t;
         struct flo_slot slots[2];
 
-        slots[0] = flo_load_slot(precision, x, b * x->tokens + t);
+        slots[0] = flo_load_slot(precision, x, index);
         if (T == 2) {
-            slots[1] = flo_load_slot(precision, x, b * x->tokens + t + second);
+            slots[1] = flo_load_slot(precision, x, index + second);
         }
 #pragma GCC unroll 2
         for (size_t q = 0; q < 2; q++) {
-            size_t count = rows > q * 4 ? rows - q * 4 : 0;
-            float *to = y + t * stride + q * 4;
-            float32x4_t sum[2] = {vdupq_n_f32(0), vdupq_n_f32(0)};
+            float *to = y + q * 4, *other = to + second * stride;
+            float32x4_t sum[2] = {vld1q_f32(to), vld1q_f32(other)};
 
-            if (b > 0) {
-                sum[0] = flo_load_rows(to, count);
-                sum[1] = T == 2 ? flo_load_rows(to + second * stride, count)
-                                : sum[0];
-            }
             flo_add_rows(T, dots, type, precision, w[q], scales, pair * 2 + q,
                          slots, sum);
-            if (second == 1) {
-                flo_store_rows(to + stride, count, sum[1]);
+            if (T == 2) {
+                vst1q_f32(other, sum[1]);
             }
-            flo_store_rows(to, count, sum[0]);
+            vst1q_f32(to, sum[0]);
         }
     }
 }
@@ -290,6 +262,39 @@ FLO_INLINE void flo_zip(int8x16_t w[FLO_PIECES])
     }
 }
 
+/* A strip times tokens first .. last - 1; y begins with the first. */
+FLO_INLINE void
+flo_strip_times_tokens(const int T, flo_dots_fn *dots,
+                       const struct flo_packed type,
+                       const enum flo_precision precision, const uint8_t *strip,
+                       const struct flo_strip *at, size_t first, size_t last,
+                       const struct flo_activations *x, float *y, size_t stride)
+{
+    for (size_t t = 0; t < last - first; t++) {
+        memset(y + t * stride, 0, FLO_STRIP_ROWS * sizeof(*y));
+    }
+    for (size_t b = 0; b < x->columns / FLO_CODE_BLOCK; b++) {
+        const uint8_t *high =
+            strip + at->high + b * type.high * FLO_STRIP_ALIGN;
+        const uint8_t *low = strip + at->low + b * type.low * FLO_STRIP_ALIGN;
+        struct flo_strip_scales scales;
+
+        flo_load_scales(type.form, strip, strip + at->scales, b, &scales);
+        for (size_t i = 0; i < 2; i++) {
+            int8x16_t w[2][FLO_PIECES];
+
+            flo_strip_codes(type, high, low, i * 2, w[0]);
+            flo_strip_codes(type, high, low, i * 2 + 1, w[1]);
+            if (T == 2) {
+                flo_zip(w[0]);
+                flo_zip(w[1]);
+            }
+            flo_block_times_tokens(T, dots, type, precision, w, &scales, i, b,
+                                   first, last, x, y + i * 8, stride);
+        }
+    }
+}
+
 FLO_INLINE void flo_matmul_strips(const int T, flo_dots_fn *dots,
                                   const struct flo_packed type,
                                   const enum flo_precision precision,
@@ -301,26 +306,20 @@ FLO_INLINE void flo_matmul_strips(const int T, flo_dots_fn *dots,
     const uint8_t *strip = weights;
 
     for (size_t r = 0; r < rows; r += FLO_STRIP_ROWS, strip += strip_bytes) {
-        for (size_t b = 0; b < x->columns / FLO_CODE_BLOCK; b++) {
-            const uint8_t *high =
-                strip + at.high + b * type.high * FLO_STRIP_ALIGN;
-            const uint8_t *low =
-                strip + at.low + b * type.low * FLO_STRIP_ALIGN;
-            struct flo_strip_scales scales;
+        /* A strip that is not full goes through a buffer, tile by tile. */
+        size_t here = rows - r < FLO_STRIP_ROWS ? rows - r : FLO_STRIP_ROWS;
+        bool is_full = here == FLO_STRIP_ROWS;
+        size_t step = is_full ? x->tokens : (size_t)T, last;
+        float part[2 * FLO_STRIP_ROWS];
 
-            flo_load_scales(type.form, strip, strip + at.scales, b, &scales);
-            for (size_t i = 0; i < 2 && r + i * 8 < rows; i++) {
-                int8x16_t w[2][FLO_PIECES];
-
-                flo_strip_codes(type, high, low, i * 2, w[0]);
-                flo_strip_codes(type, high, low, i * 2 + 1, w[1]);
-                if (T == 2) {
-                    flo_zip(w[0]);
-                    flo_zip(w[1]);
-                }
-                flo_block_times_tokens(T, dots, type, precision, w, &scales, i,
-                                       b, rows - r - i * 8, x, y + r + i * 8,
-                                       stride);
+        for (size_t t = 0; t < x->tokens; t = last) {
+            last = t + step < x->tokens ? t + step : x->tokens;
+            flo_strip_times_tokens(T, dots, type, precision, strip, &at, t,
+                                   last, x, is_full ? y + r : part,
+                                   is_full ? stride : FLO_STRIP_ROWS);
+            for (size_t i = t; i < last && !is_full; i++) {
+                memcpy(y + i * stride + r, part + (i - t) * FLO_STRIP_ROWS,
+                       here * sizeof(*y));
             }
         }
     }
