@@ -48,7 +48,8 @@ struct world {
     int load_error, lost_error;
     char lost_what[512];
     int stats, stats_errors;
-    bool reloads; /* a lost engine is loaded again */
+    bool reloads;      /* a lost engine is loaded again */
+    bool lacks_packed; /* models loaded from here on */
     bool has_result;
     struct flo_probe_result result;
 };
@@ -59,7 +60,8 @@ static struct world world;
 static void load(enum flo_serve_role role, const char *path,
                  const char *version)
 {
-    struct flo_serve_model model = {.fd = open(path, O_RDONLY | O_CLOEXEC)};
+    struct flo_serve_model model = {.fd = open(path, O_RDONLY | O_CLOEXEC),
+                                    .lacks_packed = world.lacks_packed};
     struct flo_err err = {0};
     assert_true(model.fd >= 0);
     strcpy(model.model, "tiny");
@@ -686,6 +688,19 @@ a_slow_candidate_fails_and_an_equal_one_passes_under_load(void **state)
     world_close();
 }
 
+/* A release whose weights could not be packed is no slower release. */
+static void
+speeds_with_and_without_packed_weights_are_not_compared(void **state)
+{
+    (void)state;
+    world_open();
+    open_current(V2, "2.0.0");
+    world.lacks_packed = true;
+    expect_verdict(SLOW, 0, 26);
+    assert_true(world.result.token_us_current == 0);
+    world_close();
+}
+
 static void memory_time_and_death_end_a_probe(void **state)
 {
     struct flo_probe_limits limits = {.memory_bytes_max = 1000000,
@@ -763,6 +778,8 @@ int main(void)
         cmocka_unit_test(probes_see_what_is_wrong),
         cmocka_unit_test(
             a_slow_candidate_fails_and_an_equal_one_passes_under_load),
+        cmocka_unit_test(
+            speeds_with_and_without_packed_weights_are_not_compared),
         cmocka_unit_test(memory_time_and_death_end_a_probe),
         cmocka_unit_test(tcp_without_a_token_does_not_open),
     };
