@@ -191,9 +191,8 @@ bool flo_answer_token(struct serve_request *request,
     if (request->http == NULL) {
         return true;
     }
-    if (token->logprobs.bytes > 0 &&
-        !flo_answer_logprobs_add(request, token->logprobs)) {
-        return false;
+    if (token->logprobs.bytes > 0) {
+        flo_answer_logprobs_add(request, token->logprobs);
     }
     if (!request->params.is_stream) {
         request->text.bytes_max = TEXT_BYTES_MAX;
@@ -267,7 +266,7 @@ static void answer_whole(struct serve_request *request,
     flo_buf_printf(&out, ",\"finish_reason\":\"%s\"}],", finish_of(done));
     add_usage(done, &out);
     flo_buf_text(&out, "}\n");
-    if (out.failed || request->text.failed) {
+    if (out.failed || request->text.failed || request->logprobs.failed) {
         struct flo_err err = {0};
         flo_fail(&err, FLO_E_MEMORY, "no memory for the answer");
         flo_httpd_answer_err(request->http, &err);

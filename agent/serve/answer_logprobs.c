@@ -10,7 +10,7 @@
 
 #define BYTES_MAX (64u << 20) /* of all tokens of an answer */
 
-bool flo_answer_logprobs_add(struct serve_request *request,
+void flo_answer_logprobs_add(struct serve_request *request,
                              struct flo_wire_text list)
 {
     uint8_t length[4];
@@ -18,14 +18,13 @@ bool flo_answer_logprobs_add(struct serve_request *request,
     request->logprobs.bytes_max = BYTES_MAX;
     flo_buf_add(&request->logprobs, length, sizeof(length));
     flo_buf_add(&request->logprobs, list.data, list.bytes);
-    return !request->logprobs.failed;
 }
 
 /* The next token's list; false: that was all. */
 static bool next_list(struct flo_wire_text *lists, struct flo_wire_text *list)
 {
-    if (lists->bytes < 4) {
-        return false;
+    if (lists->bytes < 4 || flo_get_u32(lists->data) > lists->bytes - 4) {
+        return false; /* or memory was gone in the middle of one */
     }
     uint32_t bytes = flo_get_u32(lists->data);
     *list = (struct flo_wire_text){lists->data + 4, bytes};

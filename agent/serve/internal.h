@@ -181,9 +181,9 @@ void flo_answer_embedding(struct serve_request *request,
                           const struct flo_wire_embedding *embedding);
 void flo_answer_embeddings_done(struct serve_request *request,
                                 const struct flo_wire_done *done);
-/* Keep a token's list; false: no memory.  Write what was kept, or null, as
- * the value of "logprobs", and forget it. */
-bool flo_answer_logprobs_add(struct serve_request *request,
+/* Keep a token's list (request->logprobs.failed: no memory).  Write what was
+ * kept, or null, as the value of "logprobs", and forget it. */
+void flo_answer_logprobs_add(struct serve_request *request,
                              struct flo_wire_text list);
 void flo_answer_logprobs_put(struct serve_request *request,
                              struct flo_buf *out);
