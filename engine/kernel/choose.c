@@ -35,7 +35,7 @@ enum {
     CHECK_COLUMNS = 512,
     CHECK_ROWS = 5, /* not a multiple of any tile */
     CHECK_TOKENS = 5,
-    CHECK_HEAD = 32,
+    CHECK_HEAD = 96,      /* wide and narrow steps */
     CHECK_POSITIONS = 37, /* over the end of a block of the cache */
     CHECK_BLOCKS = CHECK_COLUMNS / FLO_CODE_BLOCK,
 };
@@ -280,7 +280,7 @@ static bool attention_agrees(const struct flo_kernel *kernel,
         };
 
         for (size_t p = 0; p < CHECK_POSITIONS; p++) {
-            const float *from = check->values + p * CHECK_HEAD;
+            const float *from = check->values + p * (CHECK_HEAD / 2);
             pair[k]->store(from, from + 7, CHECK_HEAD, p, type, keys, values);
         }
         for (size_t r = 0; r < FLO_ATTEND_ROWS; r++) {

@@ -5,7 +5,6 @@
  * the first-level cache and a block of rows in the second; each piece is
  * summed across lanes.  The order is the same in all tiles, so a token's
  * results have the same bits alone and in a batch. */
-#include "engine/kernel/x86/avx2_row.h"
 #include "engine/kernel/x86/avx512.h"
 #include "engine/kernel/x86/avx512_math.h"
 
@@ -96,8 +95,6 @@ FLO_INLINE void step(const int R, const int T, const enum type type,
 FLO_INLINE void tile(const int R, const int T, const enum type type,
                      const struct part *part)
 {
-    const size_t bytes = 16 * size_of(type) * (size_t)R; /* of a step */
-    const size_t ahead = flo_bytes_ahead(part->row_bytes * (size_t)R);
     __m512 acc[TILE_TOKENS][TILE_ROWS];
     size_t c = 0;
 
@@ -109,9 +106,6 @@ FLO_INLINE void tile(const int R, const int T, const enum type type,
         }
     }
     for (; c + 16 <= part->count; c += 16) {
-        if (T == 1) { /* the next rows, in the order of memory */
-            flo_prefetch(part->rows + ahead + c / 16 * bytes, bytes);
-        }
         step(R, T, type, part, c, 0xffff, acc);
     }
     if (c < part->count) {
@@ -198,8 +192,9 @@ FLO_INLINE void matmul_float(const enum type type, const void *weights,
                              const struct flo_activations *x, float *y,
                              size_t stride)
 {
-    /* One token reads each weight once: in the order of memory. */
-    size_t block = x->tokens == 1 ? TILE_ROWS : BLOCK_ROWS;
+    /* One token reads each weight once.  Row after row is the order that the
+     * CPU foresees: four at once, prefetched, got 0.6 of the bandwidth. */
+    size_t block = x->tokens == 1 ? 1 : BLOCK_ROWS;
 
     for (size_t r = 0; r < rows; r += block) {
         size_t end = rows - r < block ? rows : r + block;

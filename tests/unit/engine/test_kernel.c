@@ -310,10 +310,13 @@ static void codes_of_zero_and_of_subnormals_are_harmless(void **state)
 
 /* ---- attention ---- */
 
-enum { HEAD = 16, POSITIONS = 40, ROOM = 48 * HEAD };
+/* 64 + 32: wide and narrow steps. */
+enum { HEAD = 96, POSITIONS = 40, ROOM = 48 * HEAD };
 
-static void attend_all(const struct flo_kernel *kernel, enum flo_cache type,
-                       float stale, float out[FLO_ATTEND_ROWS][HEAD])
+/* Queries of different lengths, `at_once` of them together. */
+static void attend_some(const struct flo_kernel *kernel, enum flo_cache type,
+                        float stale, size_t at_once,
+                        float out[FLO_ATTEND_ROWS][HEAD])
 {
     static const size_t lengths[] = {1, 17, 32, POSITIONS};
     float keys[ROOM], values[ROOM], k[HEAD], v[HEAD], q[FLO_ATTEND_ROWS][HEAD];
@@ -323,8 +326,7 @@ static void attend_all(const struct flo_kernel *kernel, enum flo_cache type,
         .values = values,
         .type = type,
         .head_size = HEAD,
-        .scale = 0.25f,
-        .rows = FLO_ATTEND_ROWS,
+        .scale = 0.1f,
     };
 
     for (size_t d = 0; d < HEAD; d++) {
@@ -344,11 +346,36 @@ static void attend_all(const struct flo_kernel *kernel, enum flo_cache type,
         for (size_t d = 0; d < HEAD; d++) {
             q[r][d] = noise(&seed) * 4;
         }
-        a.queries[r] = q[r];
-        a.out[r] = out[r];
-        a.lengths[r] = lengths[r];
+        a.queries[a.rows] = q[r];
+        a.out[a.rows] = out[r];
+        a.firsts[a.rows] = lengths[r] > 20 ? r + 1 : 0;
+        a.lengths[a.rows] = lengths[r];
+        a.rows++;
+        if (a.rows == at_once || r + 1 == FLO_ATTEND_ROWS) {
+            kernel->attend(&a);
+            a.rows = 0;
+        }
     }
-    kernel->attend(&a);
+}
+
+static void attend_all(const struct flo_kernel *kernel, enum flo_cache type,
+                       float stale, float out[FLO_ATTEND_ROWS][HEAD])
+{
+    attend_some(kernel, type, stale, FLO_ATTEND_ROWS, out);
+}
+
+static void a_query_has_the_same_bits_alone_and_beside_others(void **state)
+{
+    float together[FLO_ATTEND_ROWS][HEAD], apart[FLO_ATTEND_ROWS][HEAD];
+
+    (void)state;
+    for (int type = 0; type < FLO_CACHE_COUNT; type++) {
+        attend_all(chosen, (enum flo_cache)type, 0, together);
+        for (size_t at_once = 1; at_once < FLO_ATTEND_ROWS; at_once++) {
+            attend_some(chosen, (enum flo_cache)type, 0, at_once, apart);
+            assert_memory_equal(together, apart, sizeof(apart));
+        }
+    }
 }
 
 static void attention_agrees_and_ignores_what_lies_behind(void **state)
@@ -492,6 +519,7 @@ int main(void)
         cmocka_unit_test(a_nan_scale_reaches_its_row_alone),
         cmocka_unit_test(codes_of_zero_and_of_subnormals_are_harmless),
         cmocka_unit_test(attention_agrees_and_ignores_what_lies_behind),
+        cmocka_unit_test(a_query_has_the_same_bits_alone_and_beside_others),
         cmocka_unit_test(a_nan_goes_into_the_cache_and_comes_out),
         cmocka_unit_test(attention_over_one_position_is_its_value),
         cmocka_unit_test(a_kernel_that_is_wrong_somewhere_is_found),
