@@ -50,6 +50,7 @@ bench: build ## benchmarks, JSON in build/bench
 	@mkdir -p build/bench && tests/bench/run.sh $(BIN) build/bench
 
 bench-engine: build ## speed beside llama.cpp, in turns (ONLY='smollm2-*' MINUTES=120)
+	@cmake --build build/release --target bench_form
 	@mkdir -p build/bench && python3 tests/bench/bench_engine.py $(BIN) \
 	    build/bench $(if $(ONLY),--only '$(ONLY)') $(if $(MINUTES),--minutes $(MINUTES))
 

@@ -30,10 +30,11 @@ import time
 
 import bench_goals as goals
 from bench_sides import (Ours, Peer, Stopped, busy_neighbours, first_token,
-                         median, raise_priority, usual_priority)
+                         median, raise_priority, roof,
+                         usual_priority)
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
-    os.path.abspath(__file__))))
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
 CONTEXT = 2688      # of the speed tests
 START_CONTEXT = 1024
 PROMPTS, SINGLES = ("p128", "p512"), ("g128", "g32@2048")
@@ -53,10 +54,11 @@ class Run:
                            self.out) for name in "AB"
                       if os.environ.get("FLOTILLA_PEER_" + name)]
         self.state_path = os.path.join(self.out, "bench_engine.state")
-        self.state = {"points": {}, "scout": {}, "flags": {}}
+        self.state = {"points": {}, "scout": {}, "flags": {},
+                      "roof": {}}
         if os.path.exists(self.state_path):
             with open(self.state_path, encoding="utf-8") as f:
-                self.state = json.load(f)
+                self.state.update(json.load(f))
 
     def save(self):
         with open(self.state_path + ".new", "w", encoding="utf-8") as f:
@@ -157,7 +159,7 @@ class Run:
                 sides["ours"] = self.ours.serve(model.path, threads, CONTEXT)
                 sides["one"] = self.ours.serve(model.path, 1, CONTEXT)
                 with busy_neighbours(8, 600):
-                    values = self.in_turns(sides, "g16")
+                    values = self.in_turns(sides, "g8")
             finally:
                 for side in sides.values():
                     side.close()
@@ -170,7 +172,8 @@ class Run:
     def starts(self, point):
         """Load, first token or memory: a process for every value."""
         test, model, threads = point.test, point.model, point.threads
-        count = int(test[5:]) if test.startswith("first") else 512
+        count = int(test[5:]) if test.startswith("first") else \
+            512 if test == "rss" else 8
         repacks = (1, 0) if goals.is_repacked(model.types) and \
             test != "rss" else (1,)
         values, ours = {}, []
@@ -224,18 +227,23 @@ class Run:
 
     def form(self, point):
         """Milliseconds per token that keeping a JSON Schema adds."""
-        told = self.ours.form(point.model.path, point.threads,
-                              os.path.join(ROOT, "tests/bench/form.json"))
-        result = {"ours": told, "rounds": 1, "peers": {}}
-        for peer in self.peers:
-            their = peer.form(point.model.path, point.threads, CONTEXT,
-                              os.path.join(ROOT, "tests/bench/form.gbnf"))
-            result["peers"][peer.name] = {
-                "value": their["form_ms"] - their["free_ms"]}
-        if self.peers:
-            result["peer"] = min(result["peers"], key=lambda k:
-                                 result["peers"][k]["value"])
-            result["value"] = result["peers"][result["peer"]]["value"]
+        schema = os.path.join(HERE, "form.json")
+        grammar = os.path.join(HERE, "form.gbnf")
+        ours, told = [], {}
+        theirs = {peer.name: [] for peer in self.peers}
+        for _ in range(3):
+            added, told = self.ours.form(point.model.path, point.threads,
+                                         schema)
+            ours.append(added)
+            for peer in self.peers:
+                theirs[peer.name].append(peer.form(
+                    point.model.path, point.threads, CONTEXT, grammar))
+        result = {"ours": median(ours), "rounds": len(ours), "told": told,
+                  "peers": {k: {"value": median(v)}
+                            for k, v in theirs.items()}}
+        if theirs:
+            result["peer"] = min(theirs, key=lambda k: median(theirs[k]))
+            result["value"] = median(theirs[result["peer"]])
         return result
 
     # --- the loop ---
@@ -256,6 +264,10 @@ class Run:
 
     def go(self, points):
         self.points = points
+        if self.peers:
+            now = roof(self.out)
+            self.state["roof"] = {k: max(v, self.state["roof"].get(k, 0))
+                                  for k, v in now.items()}
         todo = [p for p in points if not self.is_done(p)]
         print("%d points, %d to measure, %d peers, at most %.0f minutes"
               % (len(points), len(todo), len(self.peers), self.args.minutes))
@@ -286,10 +298,12 @@ class Run:
                 if p.key in self.state["points"]]
         with open(os.path.join(self.out, "bench_engine.md"), "w",
                   encoding="utf-8") as f:
-            f.write(goals.table(rows, self.state["flags"], self.build))
+            f.write(goals.table(rows, self.state["flags"], self.build,
+                                self.state["roof"]))
         with open(os.path.join(self.out, "bench_engine.json"), "w",
                   encoding="utf-8") as f:
             json.dump({"flags": self.state["flags"], "build": self.build,
+                       "roof": self.state["roof"],
                        "points": {p.key: dict(r, **goals.verdict(p, r))
                                   for p, r in rows}}, f, indent=1)
 
@@ -367,7 +381,7 @@ def main():
     run = Run(args)
     points = [p for p in all_points(
         find_models(run.ours), [int(t) for t in args.threads.split(",")])
-        if p.test != "form" or run.ours.has_forms]
+        if p.test != "form" or os.path.exists(run.ours.former)]
     if args.only:
         points = [p for p in points
                   if any(fnmatch.fnmatch(p.key, o) for o in args.only)]

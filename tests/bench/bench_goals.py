@@ -31,6 +31,9 @@ FIGURES = {
     "llama1b-Q8_0": (74, 74, 19.6, 138, 131, 29.8),
     "llama1b-Q4_K_M": (203, 201, 31.4, 335, 361, 46.1),
 }
+# That machine on one thread (design/engine.md, 1).
+FIGURES_ROOF = {"integer_gops": 1037, "float_gflops": 257, "read_gbytes": 42}
+VOID_BELOW = 0.9
 COLUMNS = (("p128", 1), ("p512", 1), ("g128", 1), ("p128", 2), ("p512", 2),
            ("g128", 2))
 
@@ -91,13 +94,25 @@ def verdict(point, result):
             "met": "goal" if met[0] else "floor" if met[1] else "missed"}
 
 
-def share_of_figure(point, result):
-    """What the peer reaches of its figure on the table's machine."""
+def scale(point, roof):
+    """This machine's part of what the figures' machine can do at the bound of
+    this test: arithmetic for prompts, reading memory for generation."""
+    if not roof:
+        return 1.0
+    bound = "read_gbytes" if point.test[0] == "g" else \
+        "float_gflops" if main_type(point.model.types) in FLOATS else \
+        "integer_gops"
+    return min(1.0, roof[bound] / FIGURES_ROOF[bound])
+
+
+def share_of_figure(point, result, roof):
+    """What the peer reaches of its figure, scaled to this machine."""
     row = FIGURES.get(point.model.name)
     column = (point.test, point.threads)
     if row is None or column not in COLUMNS or "value" not in result:
         return None
-    return result["value"] / row[COLUMNS.index(column)]
+    return result["value"] / (row[COLUMNS.index(column)] *
+                              scale(point, roof))
 
 
 def number(test, value):
@@ -126,9 +141,9 @@ def line(point, result):
     return text + ("  " + met if met else "")
 
 
-def cells(point, result):
+def cells(point, result, roof):
     told = verdict(point, result)
-    share = share_of_figure(point, result)
+    share = share_of_figure(point, result, roof)
     has_peer = "value" in result
     ours = number(point.test, result["ours"])
     if "own_one_thread" in result:
@@ -142,20 +157,23 @@ def cells(point, result):
             if "ratio" in result else "",
             "%g · %g" % (told["goal"], told["floor"]) if told else "",
             told.get("met", ""),
-            "%.2f" % share if share else ""]
+            "" if share is None else "%.2f%s" % (
+                share, " void" if share < VOID_BELOW else "")]
 
 
-def table(rows, flags, build):
+def table(rows, flags, build, roof):
     """Markdown, a section for each test."""
     lines = ["Build %s. Ratio: median of rounds in turns (lowest to highest)"
              " against the peer and settings that do best against us."
              % build, ""]
     lines += ["Peer %s: %s" % item for item in sorted(flags.items())] + [""]
-    shares = [s for s in (share_of_figure(p, r) for p, r in rows) if s]
-    if shares:
-        lines += ["The peer reaches %.2f to %.2f of its figures on the Zen 5"
-                  " machine of design/engine.md (last column)."
-                  % (min(shares), max(shares)), ""]
+    if roof:
+        lines += ["One thread of this machine, and of the one that the peer's"
+                  " figures are from: " + ", ".join(
+                      "%s %g of %g" % (k, roof[k], FIGURES_ROOF[k])
+                      for k in FIGURES_ROOF) + ". The last column is the "
+                  "peer's part of its figure scaled by these; below 0.9 the "
+                  "point is void (busy machine, or a peer built badly).", ""]
     for test, title in TITLES.items():
         mine = [(p, r) for p, r in rows if p.test == test
                 and "error" not in r]
@@ -163,9 +181,10 @@ def table(rows, flags, build):
             continue
         lines += ["### " + title, "",
                   "| model | threads | ours | peer | its best settings | "
-                  "ratio | goal · floor | met | of its figure |",
+                  "ratio | goal · floor | met | of its scaled figure |",
                   "|---|---|---|---|---|---|---|---|---|"]
-        lines += ["| %s |" % " | ".join(cells(p, r)) for p, r in mine] + [""]
+        lines += ["| %s |" % " | ".join(cells(p, r, roof))
+                  for p, r in mine] + [""]
     failed = ["- %s: %s" % (p.key, r["error"]) for p, r in rows
               if "error" in r]
     return "\n".join(lines + (["Not measured:", ""] + failed if failed

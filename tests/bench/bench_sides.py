@@ -31,6 +31,18 @@ def run(command, environment=None):
     return done.stdout
 
 
+def compile_c(name, out, *options):
+    run([os.environ.get("CC", "cc"), "-std=gnu17", "-O2",
+         os.path.join(HERE, name), "-o", out, *options])
+
+
+def roof(out):
+    """What one thread of this machine can do; empty without AVX-512."""
+    program = os.path.join(os.path.abspath(out), "bench_roof")
+    compile_c("bench_roof.c", program, "-march=native")
+    return json.loads(run([program]))
+
+
 class Side:
     """A program that stays loaded and answers one test at a time."""
 
@@ -81,7 +93,7 @@ class Side:
 class Ours:
     def __init__(self, program):
         self.program = program
-        self.has_forms = "--schema" in run([program, "run", "--help"])
+        self.former = os.path.join(os.path.dirname(program), "bench_form")
         self.packed = set()
 
     def base(self, model, threads, context):
@@ -102,6 +114,12 @@ class Ours:
         ids = ",".join(str((i * 7919 + 13) % 200 + 20) for i in range(count))
         return [self.program, "generate", *self.base(model, threads, context),
                 "--tokens", ids, "--n", "1"]
+
+    def form(self, model, threads, schema):
+        """Milliseconds per token that a schema adds to free text."""
+        told = json.loads(run([self.former, model, schema, "128",
+                               str(threads)]))
+        return told["form_ms"] - told["free_ms"], told
 
     def types(self, model):
         """{type: values}"""
@@ -149,10 +167,9 @@ class Peer:
         backends = glob.glob(os.path.join(libs[0], "ggml/backends*"))
         if backends:
             self.environment["PEER_BACKENDS"] = backends[0]
-        run([os.environ.get("CC", "cc"), "-std=gnu17", "-O2",
-             os.path.join(HERE, "bench_peer.c"), "-o", runner,
-             "-I", os.path.join(prefix, "include"), "-L", libs[0], "-lllama",
-             "-lggml", "-lggml-base", "-Wl,--allow-shlib-undefined"])
+        compile_c("bench_peer.c", runner, "-I",
+                  os.path.join(prefix, "include"), "-L", libs[0], "-lllama",
+                  "-lggml", "-lggml-base", "-Wl,--allow-shlib-undefined")
 
     def arguments(self, what, model, threads, flash, repack, context):
         return [*self.command, what, model, str(threads), str(flash),
@@ -166,10 +183,11 @@ class Peer:
         return self.arguments("start", model, threads, -1, repack,
                               context) + [str(count)]
 
-    def form(self, model, threads, context, path):
-        return json.loads(run(self.arguments(
-            "form", model, threads, -1, 1, context) + [path, "128"],
+    def form(self, model, threads, context, grammar):
+        told = json.loads(run(self.arguments(
+            "form", model, threads, -1, 1, context) + [grammar, "128"],
             self.environment))
+        return told["form_ms"] - told["free_ms"]
 
 
 def first_token(command, environment):
