@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define USER_SESSIONS 4
+#define THREADS_MAX 8
 #define SMALL_MODEL_BYTES (256u << 20) /* a second thread does not help */
 #define LOAD_FACTOR 5 /* loading may take so many times hang_ms_max */
 #define TICK_MS_MAX 1000
@@ -519,6 +520,11 @@ static void model_take(struct serve_engine *engine,
     if (open->threads == 0 && fstat(model->fd, &st) == 0 &&
         st.st_size < (off_t)SMALL_MODEL_BYTES) {
         open->threads = 1;
+    }
+    if (open->threads == 0) {
+        /* The engine's own process may not look at its cgroup. */
+        unsigned cpus = flo_cpus_allowed();
+        open->threads = cpus < THREADS_MAX ? cpus : THREADS_MAX;
     }
 }
 

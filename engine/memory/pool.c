@@ -1,11 +1,11 @@
-/* Pool: see pool.h.  Two futex words: `job` counts jobs, `generation` counts
- * barriers.  Both are C11 atomics; the futex is only for sleeping. */
+/* Pool: see pool.h.  Two futex words: `job` counts jobs and says how many
+ * threads take part, `generation` counts barriers.  Both are C11 atomics; the
+ * futex is only for sleeping. */
 #include "engine/memory/pool.h"
 
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -16,11 +16,13 @@ enum {
     SPIN_US = 20,
     SPIN_ROUND = 64, /* pauses between two looks at the clock */
     STACK_BYTES = 1 << 20,
+    PART_BITS = 8, /* of `job`: threads that take part */
 };
 
 struct flo_pool {
     unsigned threads;
     unsigned started; /* threads - 1, less while opening */
+    unsigned part;    /* threads of the job, the caller of run among them */
     pthread_t *handles;
     flo_pool_fn *fn;
     void *context;
@@ -81,9 +83,9 @@ static void wait_change(atomic_uint *word, atomic_uint *sleepers,
     atomic_fetch_sub(sleepers, 1);
 }
 
-static void change(atomic_uint *word, atomic_uint *sleepers)
+static void change(atomic_uint *word, unsigned by, atomic_uint *sleepers)
 {
-    atomic_fetch_add(word, 1);
+    atomic_fetch_add(word, by);
     if (atomic_load(sleepers) != 0) {
         futex_wake_all(word);
     }
@@ -91,17 +93,19 @@ static void change(atomic_uint *word, atomic_uint *sleepers)
 
 void flo_pool_barrier(struct flo_pool *pool)
 {
-    unsigned generation;
+    /* Read before arriving: behind the last barrier of a job the caller may
+     * begin the next one with others. */
+    unsigned generation, part = pool->part;
 
-    if (pool->threads == 1) {
+    if (part == 1) {
         atomic_store_explicit(&pool->counter, 0, memory_order_relaxed);
         return;
     }
     generation = atomic_load(&pool->generation);
-    if (atomic_fetch_add(&pool->arrived, 1) + 1 == pool->threads) {
+    if (atomic_fetch_add(&pool->arrived, 1) + 1 == part) {
         atomic_store(&pool->arrived, 0);
         atomic_store(&pool->counter, 0);
-        change(&pool->generation, &pool->generation_sleepers);
+        change(&pool->generation, 1, &pool->generation_sleepers);
     } else {
         wait_change(&pool->generation, &pool->generation_sleepers, generation);
     }
@@ -120,21 +124,34 @@ static void *thread_main(void *argument)
 
     free(argument);
     for (;;) {
-        wait_change(&pool->job, &pool->job_sleepers, job++);
+        wait_change(&pool->job, &pool->job_sleepers, job);
+        /* A job that this thread takes part in can't end without it, so
+         * what it sees here is that job or one of others. */
+        job = atomic_load(&pool->job);
         if (atomic_load(&pool->is_closing)) {
             return NULL;
         }
-        pool->fn(pool->context, start.thread);
-        flo_pool_barrier(pool);
+        if (start.thread < (job & ((1u << PART_BITS) - 1))) {
+            pool->fn(pool->context, start.thread);
+            flo_pool_barrier(pool);
+        }
     }
 }
 
-void flo_pool_run(struct flo_pool *pool, flo_pool_fn *fn, void *context)
+void flo_pool_run(struct flo_pool *pool, unsigned threads, flo_pool_fn *fn,
+                  void *context)
 {
     pool->fn = fn;
     pool->context = context;
+    pool->part = threads;
     atomic_store(&pool->counter, 0);
-    change(&pool->job, &pool->job_sleepers);
+    if (threads > 1) {
+        unsigned job = atomic_load(&pool->job);
+        unsigned last = job & ((1u << PART_BITS) - 1);
+
+        change(&pool->job, (1u << PART_BITS) - last + threads,
+               &pool->job_sleepers);
+    }
     fn(context, 0);
     flo_pool_barrier(pool);
 }
@@ -177,7 +194,7 @@ int flo_pool_open(unsigned threads, struct flo_pool **out, struct flo_err *err)
     if (pool == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "engine threads");
     }
-    *pool = (struct flo_pool){.threads = threads};
+    *pool = (struct flo_pool){.threads = threads, .part = threads};
     pool->handles = calloc(threads, sizeof(*pool->handles));
     if (pool->handles == NULL) {
         free(pool);
@@ -200,7 +217,7 @@ void flo_pool_close(struct flo_pool *pool)
         return;
     }
     atomic_store(&pool->is_closing, true);
-    change(&pool->job, &pool->job_sleepers);
+    change(&pool->job, 1u << PART_BITS, &pool->job_sleepers);
     for (unsigned i = 0; i < pool->started; i++) {
         pthread_join(pool->handles[i], NULL);
     }
@@ -210,15 +227,5 @@ void flo_pool_close(struct flo_pool *pool)
 
 unsigned flo_pool_threads(const struct flo_pool *pool)
 {
-    return pool->threads;
-}
-
-unsigned flo_pool_cpus(void)
-{
-    cpu_set_t set;
-
-    if (sched_getaffinity(0, sizeof(set), &set) != 0 || CPU_COUNT(&set) < 1) {
-        return 1;
-    }
-    return (unsigned)CPU_COUNT(&set);
+    return pool->part;
 }

@@ -1,7 +1,7 @@
 /* Pool: the threads of one engine, woken together for one forward pass.
  *
- * A job is one function that every thread runs from begin to end; inside it
- * threads meet at barriers and share work out by a counter.  Waiting spins
+ * A job is one function that all or the first few run from begin to end; inside
+ * it threads meet at barriers and share work out by a counter.  Waiting spins
  * for at most 20 us and then sleeps in the kernel, so a pool on a busy machine
  * gives its CPU away instead of burning it. */
 #ifndef FLOTILLA_ENGINE_POOL_H
@@ -19,12 +19,13 @@ typedef void flo_pool_fn(void *context, unsigned thread);
 FLO_MUST_USE int flo_pool_open(unsigned threads, struct flo_pool **pool,
                                struct flo_err *err);
 void flo_pool_close(struct flo_pool *pool); /* NULL is fine */
-unsigned flo_pool_threads(const struct flo_pool *pool);
-/* CPUs that this process may run on, at least 1. */
-unsigned flo_pool_cpus(void);
 
-/* Run `fn` on all threads; returns when all are done.  One at a time. */
-void flo_pool_run(struct flo_pool *pool, flo_pool_fn *fn, void *context);
+/* Run `fn` on the first `threads` (1 to all) threads; returns when all are
+ * done.  One at a time. */
+void flo_pool_run(struct flo_pool *pool, unsigned threads, flo_pool_fn *fn,
+                  void *context);
+/* Inside a job: threads that take part. */
+unsigned flo_pool_threads(const struct flo_pool *pool);
 
 /* Inside a job: wait until every thread is here.  What they wrote before is
  * visible behind it, and the counter below begins at 0 again. */

@@ -229,8 +229,8 @@ static int load_vocabulary(struct flo_engine *e, enum flo_vocabulary wish,
     return 0;
 }
 
-static void copy_text(const struct flo_gguf *gguf, const char *key, char *out,
-                      size_t bytes)
+void flo_engine_copy_text(const struct flo_gguf *gguf, const char *key,
+                          char *out, size_t bytes)
 {
     struct flo_gguf_text text = {0};
 
@@ -265,7 +265,8 @@ static void fill_info(struct flo_engine *e)
     memcpy(e->info.packed_why, why, sizeof(why));
     snprintf(e->info.arch, sizeof(e->info.arch), "%s", e->arch->name);
     snprintf(e->info.kernel, sizeof(e->info.kernel), "%s", e->kernel->name);
-    copy_text(e->gguf, "general.name", e->info.name, sizeof(e->info.name));
+    flo_engine_copy_text(e->gguf, "general.name", e->info.name,
+                         sizeof(e->info.name));
 }
 
 /* Everything after the file is open; the caller closes after an error. */
@@ -282,6 +283,7 @@ static int load(struct flo_engine *e, const struct flo_engine_options *options,
         (rv = flo_pool_open(e->sizes.threads, &e->pool, err)) < 0) {
         return rv;
     }
+    e->pass_threads[0].most = e->pass_threads[1].most = e->sizes.threads;
     flo_rope_make_rates(e);
     fill_info(e);
     return 0;

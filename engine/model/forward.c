@@ -3,6 +3,8 @@
 #include "engine/model/packed.h"
 #include "engine/model/pass.h"
 
+enum { FEW_ROWS = 4 }; /* of a pass that is read from memory, not computed */
+
 /* Logits of `count` tokens of the batch from `first` on. */
 static void output_part(struct flo_pass *pass, unsigned thread, uint32_t first,
                         uint32_t count, float *logits)
@@ -88,6 +90,9 @@ static void add_span(struct flo_pass *pass, const struct flo_span *span)
 
     embed(pass->engine, pass->count, span->tokens, span->count);
     flo_rope_make_tables(pass->engine, pass->count, position, span->count);
+    for (uint32_t t = 0; t < span->count; t++) {
+        pass->sessions[pass->count + t] = span->session;
+    }
     for (uint32_t t = 0; t < span->count; t += FLO_PIECE_ROWS) {
         uint32_t left = span->count - t;
 
@@ -98,6 +103,7 @@ static void add_span(struct flo_pass *pass, const struct flo_span *span)
             .count = (uint16_t)(left < FLO_PIECE_ROWS ? left : FLO_PIECE_ROWS),
         };
     }
+    pass->has_adapters |= span->session->adapter != NULL;
     pass->count += span->count;
 }
 
@@ -109,16 +115,21 @@ int flo_forward(struct flo_engine *e, const struct flo_request *request,
     pass.engine = e;
     pass.request = request;
     pass.piece_count = pass.count = 0;
-    pass.stop = false;
+    pass.stop = pass.has_adapters = false;
     for (uint32_t i = 0; i < request->span_count; i++) {
         add_span(&pass, &request->spans[i]);
     }
-    flo_pool_run(e->pool, forward_job, &pass);
+    struct flo_threads *threads = &e->pass_threads[pass.count > FEW_ROWS];
+    uint64_t started_us = flo_now_us();
+
+    flo_pool_run(e->pool, flo_threads_next(threads), forward_job, &pass);
     if (pass.stop) {
         return flo_fail(err, FLO_E_INFER_CANCELLED,
                         "cancelled at token %u of %u",
                         request->spans[0].session->position, e->sizes.context);
     }
+    flo_threads_learn(threads,
+                      (double)(flo_now_us() - started_us) / pass.count);
     return 0;
 }
 
@@ -128,8 +139,11 @@ void flo_forward_rows(struct flo_engine *engine, uint32_t first, uint32_t count,
     struct flo_pass pass;
 
     pass.engine = engine;
+    pass.has_adapters = false; /* they do not change the output */
     pass.count = count;
     pass.first = first;
     pass.logits = logits;
-    flo_pool_run(engine->pool, rows_job, &pass);
+    flo_pool_run(engine->pool,
+                 flo_threads_next(&engine->pass_threads[count > FEW_ROWS]),
+                 rows_job, &pass);
 }

@@ -6,10 +6,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include <flotilla/engine.h>
+#include <flotilla/adapter.h>
 
 #include "engine/memory/arena.h"
 #include "engine/memory/pool.h"
+#include "engine/memory/threads.h"
 #include "engine/model/weights.h"
 #include "engine/token/template.h"
 #include "engine/token/token.h"
@@ -17,6 +18,7 @@
 #define FLO_BATCH_DEFAULT 64u
 #define FLO_BATCH_MAX 512u
 #define FLO_ROWS_AT_ONCE 8u /* whose logits are computed together */
+#define FLO_LOW_SLOTS 4u    /* products that read one input, at most */
 
 /* Sizes that follow from model and options; pure arithmetic (plan.c). */
 struct flo_sizes {
@@ -31,6 +33,7 @@ struct flo_sizes {
     uint64_t kv_bytes;
     uint64_t scratch_bytes;
     uint64_t vocabulary_bytes;
+    uint64_t adapter_bytes; /* 0: no room, no adapters */
 };
 
 /* Of the layers of one kind. */
@@ -67,6 +70,8 @@ struct flo_session {
     int32_t *tokens; /* [context]: what the cache holds, up to position */
     uint32_t index;  /* in engine->sessions */
     uint32_t position;
+    const struct flo_adapter *adapter; /* borrowed; NULL: none */
+    float adapter_scale;
     bool is_open;
     bool has_logits;
     atomic_bool is_cancelled;
@@ -84,13 +89,15 @@ struct flo_engine {
     struct flo_sizes sizes;
     struct flo_scratch scratch;
     struct flo_pool *pool;
+    struct flo_threads pass_threads[2]; /* of few rows, of many */
     void *scratch_pages;
     uint64_t scratch_bytes_mapped;
     void *kv_pages;
     struct flo_session *sessions; /* [sizes.sessions] */
-    pthread_mutex_t lock;         /* of pool, scratch and sessions[].is_open */
-    struct flo_vocab *vocab;      /* NULL: token ids alone */
-    struct flo_err vocab_err;     /* why, if it was looked for */
+    uint64_t adapter_bytes_used;  /* of sizes.adapter_bytes */
+    pthread_mutex_t lock; /* of pool, scratch, sessions[].is_open, the last */
+    struct flo_vocab *vocab;  /* NULL: token ids alone */
+    struct flo_err vocab_err; /* why, if it was looked for */
     struct flo_template chat;
     struct flo_err chat_err; /* code 0: the template is usable */
     struct flo_engine_info info;
@@ -118,6 +125,9 @@ void flo_scratch_lay_out(const struct flo_hparams *hparams,
 /* The name of the kernel that is asked for, here or by FLOTILLA_KERNEL; NULL:
  * the best one. */
 const char *flo_kernel_wish(const char *name);
+/* A text of the file, cut to whole characters; empty without the key. */
+void flo_engine_copy_text(const struct flo_gguf *gguf, const char *key,
+                          char *out, size_t bytes);
 
 /* ---- session.c ---- */
 

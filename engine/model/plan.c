@@ -7,6 +7,8 @@
 #include "engine/grammar/grammar.h"
 #include "engine/token/pieces.h"
 
+#define ADAPTER_BYTES_MAX ((uint64_t)1 << 48)
+
 static uint32_t at_least(uint32_t a, uint32_t b)
 {
     return a > b ? a : b;
@@ -19,8 +21,10 @@ static uint32_t width_of(const struct flo_hparams *h)
 }
 
 static void lay_out_activations(struct flo_arena *arena, uint64_t tokens,
-                                uint64_t width, struct flo_activations *out)
+                                uint64_t width, bool has_low,
+                                struct flo_activations *out)
 {
+    uint64_t low = has_low ? FLO_LOW_SLOTS * FLO_ADAPTER_RANK_MAX : 0;
     uint64_t blocks = (width + FLO_CODE_BLOCK - 1) / FLO_CODE_BLOCK;
 
     *out = (struct flo_activations){
@@ -28,6 +32,7 @@ static void lay_out_activations(struct flo_arena *arena, uint64_t tokens,
         .codes = flo_arena_take(arena, tokens * width, sizeof(int16_t)),
         .scales = flo_arena_take(arena, tokens * blocks, sizeof(float)),
         .sums = flo_arena_take(arena, tokens * 2 * blocks, sizeof(float)),
+        .low = flo_arena_take(arena, tokens * low, sizeof(float)),
     };
 }
 
@@ -47,6 +52,7 @@ void flo_scratch_lay_out(const struct flo_hparams *h,
 {
     uint64_t batch = sizes->batch, width = width_of(h);
     uint64_t q = flo_width_q(h), kv = flo_width_kv(h);
+    bool has_low = sizes->adapter_bytes > 0;
     size_t f = sizeof(float);
 
     *out = (struct flo_scratch){
@@ -65,9 +71,9 @@ void flo_scratch_lay_out(const struct flo_hparams *h,
     };
     lay_out_rotations(arena, batch, h->n_rope, &out->global);
     lay_out_rotations(arena, batch, h->n_rope, &out->local);
-    lay_out_activations(arena, batch, width, &out->shared);
+    lay_out_activations(arena, batch, width, has_low, &out->shared);
     for (uint32_t i = 0; i < sizes->threads; i++) {
-        lay_out_activations(arena, 1, width, &out->own[i]);
+        lay_out_activations(arena, 1, width, has_low, &out->own[i]);
     }
 }
 
@@ -146,10 +152,11 @@ int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
         default_to(options->context,
                    smaller(h->context_trained, FLO_ENGINE_CONTEXT_DEFAULT));
     struct flo_sizes s = {
-        .threads = default_to(options->threads, smaller(flo_pool_cpus(), 8)),
+        .threads = default_to(options->threads, smaller(flo_cpus_allowed(), 8)),
         .sessions = default_to(options->sessions, 1),
         .batch = default_to(options->batch, FLO_BATCH_DEFAULT),
         .cache = cache_of(options->kv_type),
+        .adapter_bytes = options->adapter_bytes,
     };
     struct flo_arena arena = {0};
     struct flo_scratch scratch;
@@ -162,6 +169,9 @@ int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
             0 ||
         (rv = in_range(s.batch, FLO_BATCH_MAX, "batch", err)) < 0) {
         return rv;
+    }
+    if (s.adapter_bytes > ADAPTER_BYTES_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "adapter_bytes is above 2^48");
     }
     kv_sizes(h, context, &s);
     flo_scratch_lay_out(h, &s, &arena, &scratch);
@@ -191,12 +201,12 @@ static int refuse(const struct flo_engine_plan *p, struct flo_err *err)
     flo_fail(err, FLO_E_MEMORY_BUDGET,
              "%" PRIu64 " bytes needed, %" PRIu64 " allowed", p->total_bytes,
              p->memory_bytes_max);
-    flo_err_why(err,
-                "weights %" PRIu64
-                ", cache for %u tokens x %u sessions %" PRIu64
-                ", scratch %" PRIu64 ", vocabulary %" PRIu64,
-                p->weights_bytes, p->context, p->sessions, p->kv_bytes,
-                p->scratch_bytes, p->vocabulary_bytes);
+    flo_err_why(
+        err,
+        "weights %" PRIu64 ", cache for %u tokens x %u sessions %" PRIu64
+        ", scratch %" PRIu64 ", vocabulary %" PRIu64 ", adapters %" PRIu64,
+        p->weights_bytes, p->context, p->sessions, p->kv_bytes,
+        p->scratch_bytes, p->vocabulary_bytes, p->adapter_bytes);
     if (p->context_fitting > 0) {
         flo_err_fix(err, "a context of %u tokens would fit",
                     p->context_fitting);
@@ -211,8 +221,8 @@ int flo_plan_make(const struct flo_hparams *hparams,
                   uint64_t memory_bytes_max, struct flo_engine_plan *plan,
                   struct flo_err *err)
 {
-    uint64_t fixed =
-        weights_bytes + sizes->scratch_bytes + sizes->vocabulary_bytes;
+    uint64_t fixed = weights_bytes + sizes->scratch_bytes +
+                     sizes->vocabulary_bytes + sizes->adapter_bytes;
     uint64_t room = UINT64_MAX / 2;
 
     if (memory_bytes_max != 0) {
@@ -223,6 +233,7 @@ int flo_plan_make(const struct flo_hparams *hparams,
         .kv_bytes = sizes->kv_bytes,
         .scratch_bytes = sizes->scratch_bytes,
         .vocabulary_bytes = sizes->vocabulary_bytes,
+        .adapter_bytes = sizes->adapter_bytes,
         .total_bytes = fixed + sizes->kv_bytes,
         .memory_bytes_max = memory_bytes_max,
         .context = sizes->context,

@@ -291,6 +291,16 @@ bool flo_path_join(char *out, size_t out_bytes, const char *dir,
 void flo_fd_cleanup(int *fd);
 void flo_free_cleanup(void *pointer_to_pointer);
 
+/* ---- CPUs ---------------------------------------------------------------- */
+
+/* CPUs that this process can keep busy: its affinity, or the CPU quota of its
+ * cgroups (version 2) where that is less; at least 1.  A process that may open
+ * no files sees its affinity alone. */
+unsigned flo_cpus_allowed(void);
+/* Whole CPUs of the text of a cpu.max ("150000 100000"), at least 1; 0 when
+ * there is no quota.  Pure. */
+unsigned flo_cpus_of_quota(const char *cpu_max);
+
 /* ---- processes ----------------------------------------------------------- */
 
 /* Start argv[0] (a path) with `fd` (or -1) as descriptor 3, every other

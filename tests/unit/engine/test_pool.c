@@ -7,6 +7,7 @@
 
 #include "engine/memory/arena.h"
 #include "engine/memory/pool.h"
+#include "engine/memory/threads.h"
 
 enum { UNITS = 100, PHASES = 50 };
 
@@ -45,8 +46,7 @@ static void every_unit_is_done_once_in_each_phase(void **state)
         struct work work = {0};
 
         assert_int_equal(flo_pool_open(threads, &work.pool, NULL), 0);
-        assert_int_equal(flo_pool_threads(work.pool), threads);
-        flo_pool_run(work.pool, phases, &work);
+        flo_pool_run(work.pool, threads, phases, &work);
         for (int i = 0; i < UNITS; i++) {
             assert_int_equal(work.done[i], PHASES);
         }
@@ -70,12 +70,79 @@ static void each_thread_runs_each_job_once(void **state)
     (void)state;
     assert_int_equal(flo_pool_open(3, &pool, NULL), 0);
     for (int i = 0; i < 500; i++) {
-        flo_pool_run(pool, count_me, counts);
+        flo_pool_run(pool, 3, count_me, counts);
     }
     for (int i = 0; i < 3; i++) {
         assert_int_equal(counts[i], 500);
     }
     flo_pool_close(pool);
+}
+
+static void a_job_of_fewer_threads_is_run_by_the_first_ones(void **state)
+{
+    int counts[4] = {0};
+    struct flo_pool *pool;
+
+    (void)state;
+    assert_int_equal(flo_pool_open(4, &pool, NULL), 0);
+    for (unsigned i = 0; i < 2000; i++) {
+        flo_pool_run(pool, i * 7 % 4 + 1, count_me, counts);
+    }
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(counts[i], 2000 - i * 500);
+    }
+    flo_pool_close(pool);
+}
+
+/* ---- how many threads ---- */
+
+/* A machine on which a pass takes `cost[count]`; the mean count chosen. */
+static double mean_count(struct flo_threads *threads, const double *cost,
+                         int passes)
+{
+    double sum = 0;
+
+    for (int i = 0; i < passes; i++) {
+        unsigned count = flo_threads_next(threads);
+
+        sum += count;
+        flo_threads_learn(threads, cost[count]);
+    }
+    return sum / passes;
+}
+
+static void threads_that_stall_are_left_alone_until_they_pay(void **state)
+{
+    static const double idle[] = {0, 100, 60}, busy[] = {0, 200, 1600};
+    struct flo_threads threads = {.most = 2};
+
+    (void)state;
+    assert_true(mean_count(&threads, idle, 200) > 1.9);
+    /* Learnt within some passes; then one in hundreds is a trial. */
+    assert_true(mean_count(&threads, busy, 30) < 1.5);
+    assert_true(mean_count(&threads, busy, 2000) < 1.02);
+    assert_true(mean_count(&threads, idle, 600) > 1.0);
+    assert_true(mean_count(&threads, idle, 600) > 1.9);
+}
+
+static void of_many_threads_the_best_number_is_found(void **state)
+{
+    static const double cost[] = {0, 100, 52, 0, 40, 0, 0, 0, 55};
+    struct flo_threads threads = {.most = 8};
+
+    (void)state;
+    (void)mean_count(&threads, cost, 100);
+    double mean = mean_count(&threads, cost, 2000);
+    assert_true(mean > 3.9 && mean < 4.1);
+}
+
+static void one_thread_is_always_one(void **state)
+{
+    struct flo_threads threads = {.most = 1};
+    static const double cost[] = {0, 1};
+
+    (void)state;
+    assert_true(mean_count(&threads, cost, 100) == 1);
 }
 
 static void a_pool_without_a_job_closes(void **state)
@@ -86,7 +153,6 @@ static void a_pool_without_a_job_closes(void **state)
     assert_int_equal(flo_pool_open(4, &pool, NULL), 0);
     flo_pool_close(pool);
     flo_pool_close(NULL);
-    assert_true(flo_pool_cpus() >= 1);
 }
 
 static void an_arena_counts_first_and_gives_the_same_then(void **state)
@@ -116,6 +182,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_unit_is_done_once_in_each_phase),
         cmocka_unit_test(each_thread_runs_each_job_once),
+        cmocka_unit_test(a_job_of_fewer_threads_is_run_by_the_first_ones),
+        cmocka_unit_test(threads_that_stall_are_left_alone_until_they_pay),
+        cmocka_unit_test(of_many_threads_the_best_number_is_found),
+        cmocka_unit_test(one_thread_is_always_one),
         cmocka_unit_test(a_pool_without_a_job_closes),
         cmocka_unit_test(an_arena_counts_first_and_gives_the_same_then),
     };
