@@ -205,31 +205,33 @@ def first_token(command, environment):
     return spent, json.loads(last) if last.startswith(b"{") else {}
 
 
-AUTOGROUP = "/proc/self/autogroup"
-
-
-def priority(value):
+def nice(value):
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, value)
+
+
+def group_nice(value):
+    """Of all that was started with us, as the scheduler groups it."""
     with contextlib.suppress(OSError):
-        with open(AUTOGROUP, "w", encoding="ascii") as f:
+        with open("/proc/self/autogroup", "w", encoding="ascii") as f:
             f.write(str(value))
 
 
 def raise_priority(value):
     """Where that is allowed; returns what takes it back."""
-    priority(value)
-    return lambda: priority(0)
+    nice(value)
+    group_nice(value)
+    return lambda: group_nice(0)
 
 
 @contextlib.contextmanager
 def usual_priority(raised):
-    """What starts in here competes with others as an equal."""
-    priority(0)
+    """What starts in here are equals; only their group stays raised."""
+    nice(0)
     try:
         yield
     finally:
-        priority(raised)
+        nice(raised)
 
 
 @contextlib.contextmanager
