@@ -167,9 +167,9 @@ static void guesses_change_no_answer(void **state)
 
     (void)state;
     for (size_t t = 0; t < FLO_COUNT(temperatures); t++) {
-        for (uint64_t seed = 1; seed <= 6; seed++) {
+        for (uint64_t seed = 1; seed <= 2; seed++) {
             struct flo_wire_message m =
-                ask("abc abc abc abc 1 2 3 1 2 3 1 2", 60);
+                ask("abc abc abc abc 1 2 3 1 2 3 1 2", 48);
 
             m.generate.temperature = temperatures[t];
             m.generate.repeat_penalty = seed % 2 == 0 ? 1.1 : 0;
@@ -178,7 +178,7 @@ static void guesses_change_no_answer(void **state)
             struct answer plain = run(&world, &m, 0, 0, NULL);
             struct answer guessed = run(&world, &m, 1, 1, &free_guesses);
             expect_same(&plain, &guessed);
-            assert_int_equal(plain.count, 60);
+            assert_int_equal(plain.count, 48);
             assert_int_equal(plain.done.guessed, 0);
             assert_true(guessed.done.guessed >= guessed.done.guessed_right);
             right += guessed.done.guessed_right;
@@ -187,7 +187,7 @@ static void guesses_change_no_answer(void **state)
             assert_int_equal(guessed.done.guessed, 0);
         }
     }
-    assert_true(right > 50); /* else this would prove nothing */
+    assert_true(right > 20); /* else this would prove nothing */
     world_close(&world);
 }
 
@@ -210,14 +210,14 @@ static void a_stop_text_ends_an_answer_inside_a_guess(void **state)
 static void a_paused_answer_goes_on_as_if_nothing_was(void **state)
 {
     struct world world = world_open();
-    struct flo_wire_message m = ask("hello", 50);
+    struct flo_wire_message m = ask("hello", 32);
 
     (void)state;
     m.generate.temperature = 0.9;
     m.generate.repeat_penalty = 1.1;
     m.generate.seed = 7;
     struct answer whole = run(&world, &m, 0, 0, NULL);
-    for (int passes = 1; passes < 50; passes += 6) {
+    for (int passes = 1; passes < 30; passes += 9) {
         struct flo_job *job = job_of(&world, &m);
         struct flo_buf out = {0};
 
@@ -262,25 +262,26 @@ static void a_common_beginning_is_not_computed_again(void **state)
     world_close(&world);
 }
 
-/* The same with the engine's plain calls: everything anew for each token. */
+/* The same with the engine's plain calls: everything anew after a shift. */
 static size_t shifted_answer(const struct world *world, const int32_t *prompt,
                              size_t count, size_t kept, size_t wanted,
                              uint32_t *ids)
 {
     int32_t tokens[CONTEXT];
     struct flo_sampler *sampler = world->samplers[2];
+    struct flo_session *session = world->sessions[2];
     size_t made = 0;
 
     memcpy(tokens, prompt, count * sizeof(*tokens));
+    flo_session_reset(session);
     while (made < wanted) {
         struct flo_sample sample;
 
-        flo_session_reset(world->sessions[2]);
-        assert_int_equal(flo_session_decode(world->sessions[2], tokens, count,
+        uint32_t at = flo_session_position(session);
+        assert_int_equal(flo_session_decode(session, tokens + at, count - at,
                                             FLO_LOGITS_LAST, NULL),
                          0);
-        flo_sampler_sample(sampler, flo_session_logits(world->sessions[2]),
-                           &sample);
+        flo_sampler_sample(sampler, flo_session_logits(session), &sample);
         tokens[count++] = sample.token;
         ids[made++] = (uint32_t)sample.token;
         if (count == CONTEXT) {
@@ -288,6 +289,7 @@ static size_t shifted_answer(const struct world *world, const int32_t *prompt,
             memmove(tokens + kept, tokens + kept + dropped,
                     (count - kept - dropped) * sizeof(*tokens));
             count -= dropped;
+            flo_session_reset(session);
         }
     }
     return made;
@@ -297,9 +299,9 @@ static void a_full_context_is_shifted_if_asked_for(void **state)
 {
     static const struct flo_sampling greedy;
     struct world world = world_open();
-    struct flo_wire_message m = ask("hello", 300);
+    struct flo_wire_message m = ask("hello", 200);
     int32_t prompt[CONTEXT];
-    uint32_t expected[300];
+    uint32_t expected[200];
     size_t count = 0, kept = 0;
 
     (void)state;
@@ -331,11 +333,11 @@ static void a_full_context_is_shifted_if_asked_for(void **state)
     struct answer plain = run(&world, &m, 0, 0, NULL);
     struct answer guessed = run(&world, &m, 1, 1, &free_guesses);
 
-    assert_int_equal(plain.count, 300);
+    assert_int_equal(plain.count, 200);
     assert_int_equal(plain.done.tokens_in, count);
     expect_same(&plain, &guessed);
     assert_int_equal(flo_sampler_reset(world.samplers[2], &greedy, NULL), 0);
-    shifted_answer(&world, prompt, count, kept, 300, expected);
+    shifted_answer(&world, prompt, count, kept, 200, expected);
     assert_memory_equal(plain.ids, expected, sizeof(expected));
     world_close(&world);
 }
