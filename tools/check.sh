@@ -33,8 +33,16 @@ check_headers() {
     for folder in base proto engine updater agent; do
         flags="$flags -I$folder/include"
     done
-    out=$(sources '*.h' | xargs -P "$(nproc)" -I{} sh -c \
-        "echo '#include \"{}\"' | gcc $flags - 2>&1 || echo 'not alone: {}'")
+    # Headers of a CPU family need its compiler.
+    arm=aarch64-linux-gnu-gcc
+    command -v $arm >/dev/null || arm=
+    out=$(sources '*.h' | xargs -P "$(nproc)" -I{} sh -c "
+        gcc=gcc
+        case {} in
+        */arm/*) gcc='${arm:+$arm -march=armv8.2-a+dotprod+i8mm}' ;;
+        esac
+        [ -z \"\$gcc\" ] || echo '#include \"{}\"' | \$gcc $flags - 2>&1 ||
+            echo 'not alone: {}'")
     [ -z "$out" ] && say headers ok || { echo "$out" | head -20; bad headers; }
 }
 
