@@ -171,6 +171,11 @@ struct flo_kernel {
 
 extern const struct flo_kernel flo_kernel_ref;
 
+/* y[i] += sum over r of low[r] * b[r * stride + i]; plain C.  A row has the
+ * same bits whatever rows are beside it. */
+void flo_low_rank_add(const float *b, size_t stride, size_t rank,
+                      const float *low, float *y, size_t rows);
+
 /* Do products with this type read codes (else values)? */
 bool flo_weight_reads_codes(uint32_t type);
 

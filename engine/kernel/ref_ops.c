@@ -144,3 +144,36 @@ void flo_ref_add(float *x, const float *y, size_t count)
         x[i] += y[i];
     }
 }
+
+/* ---- adapters ---------------------------------------------------------- */
+
+enum { LOW_ROWS = 16 };
+
+void flo_low_rank_add(const float *b, size_t stride, size_t rank,
+                      const float *low, float *y, size_t rows)
+{
+    size_t i = 0;
+
+    for (; i + LOW_ROWS <= rows; i += LOW_ROWS) {
+        float sums[LOW_ROWS] = {0};
+
+        for (size_t r = 0; r < rank; r++) {
+            const float *values = b + r * stride + i;
+
+            for (size_t j = 0; j < LOW_ROWS; j++) {
+                sums[j] += low[r] * values[j];
+            }
+        }
+        for (size_t j = 0; j < LOW_ROWS; j++) {
+            y[i + j] += sums[j];
+        }
+    }
+    for (; i < rows; i++) {
+        float sum = 0;
+
+        for (size_t r = 0; r < rank; r++) {
+            sum += low[r] * b[r * stride + i];
+        }
+        y[i] += sum;
+    }
+}

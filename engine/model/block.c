@@ -9,7 +9,7 @@
 /* x += what a part gave, normed first where the family norms it. */
 static void add_part(struct flo_pass *pass, unsigned thread,
                      const struct flo_matrix *matrix, const float *bias,
-                     const float *post_norm, const struct flo_activations *in)
+                     const float *post_norm, const struct flo_input *in)
 {
     struct flo_engine *e = pass->engine;
     struct flo_scratch *s = &e->scratch;
@@ -40,8 +40,9 @@ static void output_of_attention(struct flo_pass *pass, unsigned thread,
         .values = e->scratch.attention,
         .columns = flo_width_q(&e->hparams),
         .count = pass->count,
+        .matrices = {&layer->o},
     };
-    struct flo_activations in =
+    struct flo_input in =
         flo_pass_prepare(pass, thread, &source, layer->o.precision);
 
     add_part(pass, thread, &layer->o, layer->o_bias, layer->attn_post_norm,
@@ -55,8 +56,9 @@ static void down_from(struct flo_pass *pass, unsigned thread,
         .values = values,
         .columns = pass->engine->hparams.n_ff,
         .count = pass->count,
+        .matrices = {&layer->down},
     };
-    struct flo_activations in =
+    struct flo_input in =
         flo_pass_prepare(pass, thread, &source, layer->down.precision);
 
     add_part(pass, thread, &layer->down, layer->down_bias, layer->ffn_post_norm,
@@ -64,14 +66,13 @@ static void down_from(struct flo_pass *pass, unsigned thread,
 }
 
 /* The residual stream, normed, as input of some products. */
-static struct flo_activations normed_input(struct flo_pass *pass,
-                                           unsigned thread, const float *norm,
-                                           const float *norm_bias,
-                                           const struct flo_product *products,
-                                           size_t product_count)
+static struct flo_input normed_input(struct flo_pass *pass, unsigned thread,
+                                     const float *norm, const float *norm_bias,
+                                     const struct flo_product *products,
+                                     size_t product_count)
 {
     struct flo_engine *e = pass->engine;
-    const struct flo_source source = {
+    struct flo_source source = {
         .values = e->scratch.x,
         .norm = norm,
         .norm_bias = norm_bias,
@@ -81,6 +82,7 @@ static struct flo_activations normed_input(struct flo_pass *pass,
     enum flo_precision finest = FLO_PRECISION_FLOAT;
 
     for (size_t i = 0; i < product_count; i++) {
+        source.matrices[i] = products[i].matrix;
         if (products[i].matrix->precision > finest) {
             finest = products[i].matrix->precision;
         }
@@ -93,7 +95,7 @@ static bool serial_block(struct flo_pass *pass, unsigned thread, uint32_t index)
     struct flo_engine *e = pass->engine;
     struct flo_scratch *s = &e->scratch;
     const struct flo_layer *layer = &e->weights.layers[index];
-    struct flo_activations in;
+    struct flo_input in;
     const struct flo_product heads[] = {
         {&layer->q, layer->q_bias, s->q, FLO_AFTER_NOTHING},
         {&layer->k, layer->k_bias, s->k, FLO_AFTER_NOTHING},
@@ -128,7 +130,7 @@ static bool parallel_block(struct flo_pass *pass, unsigned thread,
     struct flo_engine *e = pass->engine;
     struct flo_scratch *s = &e->scratch;
     const struct flo_layer *layer = &e->weights.layers[index];
-    struct flo_activations in;
+    struct flo_input in;
     const struct flo_product products[] = {
         {&layer->q, layer->q_bias, s->q, FLO_AFTER_NOTHING},
         {&layer->k, layer->k_bias, s->k, FLO_AFTER_NOTHING},

@@ -20,7 +20,7 @@ static void output_part(struct flo_pass *pass, unsigned thread, uint32_t first,
         .columns = e->hparams.n_embd,
         .count = count,
     };
-    struct flo_activations in =
+    struct flo_input in =
         flo_pass_prepare(pass, thread, &source, w->output.precision);
 
     flo_pass_multiply(pass, &product, 1, &in);

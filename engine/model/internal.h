@@ -43,6 +43,12 @@ struct flo_rotations {
     float *sines;   /* [B][n_rope], signed for the pair's two halves */
 };
 
+/* What products read. */
+struct flo_input {
+    struct flo_activations x;
+    float *low; /* [tokens][FLO_LOW_SLOTS][FLO_ADAPTER_RANK_MAX]: adapters' */
+};
+
 /* Buffers of one forward pass; B = batch, W = widest input of a product. */
 struct flo_scratch {
     float *x;         /* [B][n_embd]: the residual stream */
@@ -57,10 +63,10 @@ struct flo_scratch {
     float *logits;    /* [sessions][n_vocab] */
     int32_t *tokens;  /* [sessions][context] */
     struct flo_rotations global, local; /* of layers that see all, a window */
-    struct flo_activations shared;      /* of a batch: [B][W] */
+    struct flo_input shared;            /* of a batch: [B][W] */
     /* Of one token: each thread makes its own copy, which costs less than a
      * barrier. */
-    struct flo_activations own[FLO_ENGINE_THREADS_MAX];
+    struct flo_input own[FLO_ENGINE_THREADS_MAX];
 };
 
 struct flo_session {

@@ -21,7 +21,9 @@ struct flo_piece {
 struct flo_pass {
     struct flo_engine *engine;
     const struct flo_request *request;
-    struct flo_piece pieces[FLO_BATCH_MAX]; /* all rows, in order */
+    struct flo_piece pieces[FLO_BATCH_MAX];            /* all rows, in order */
+    const struct flo_session *sessions[FLO_BATCH_MAX]; /* of rows, if ... */
+    bool has_adapters; /* ... some session of the pass has one */
     uint32_t piece_count;
     uint32_t count; /* rows: tokens, of one or more sessions */
     uint32_t first; /* rows job: of the first row */
@@ -38,6 +40,8 @@ struct flo_source {
     const float *norm_bias; /* of FLO_NORM_LAYER */
     uint32_t columns;
     uint32_t count;
+    /* Those of a layer that will read it, in the order of the products. */
+    const struct flo_matrix *matrices[FLO_LOW_SLOTS];
 };
 
 /* What happens to a product's rows right behind the bias. */
@@ -57,21 +61,21 @@ struct flo_product {
 /* The input of the next products.  What was written to source->values lies
  * behind a barrier already; for more than one token there is another inside.
  */
-struct flo_activations flo_pass_prepare(struct flo_pass *pass, unsigned thread,
-                                        const struct flo_source *source,
-                                        enum flo_precision precision);
+struct flo_input flo_pass_prepare(struct flo_pass *pass, unsigned thread,
+                                  const struct flo_source *source,
+                                  enum flo_precision precision);
 /* Some products with the same input. */
 void flo_pass_multiply(struct flo_pass *pass,
                        const struct flo_product *products, size_t product_count,
-                       const struct flo_activations *x);
+                       const struct flo_input *in);
 /* The residual stream += matrix * x. */
 void flo_pass_multiply_add(struct flo_pass *pass,
                            const struct flo_matrix *matrix, const float *bias,
-                           const struct flo_activations *x);
+                           const struct flo_input *in);
 /* scratch.gate = activation(gate * x) * (up * x). */
 void flo_pass_multiply_gated(struct flo_pass *pass,
                              const struct flo_layer *layer,
-                             const struct flo_activations *x);
+                             const struct flo_input *in);
 /* out = norm of x, of the architecture's kind; may be in place. */
 void flo_pass_norm(const struct flo_engine *engine, const float *x,
                    const float *weight, const float *bias, size_t count,

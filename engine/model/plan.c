@@ -20,20 +20,19 @@ static uint32_t width_of(const struct flo_hparams *h)
     return at_least(at_least(h->n_embd, flo_width_q(h)), h->n_ff);
 }
 
-static void lay_out_activations(struct flo_arena *arena, uint64_t tokens,
-                                uint64_t width, bool has_low,
-                                struct flo_activations *out)
+static void lay_out_input(struct flo_arena *arena, uint64_t tokens,
+                          uint64_t width, bool has_low, struct flo_input *out)
 {
-    uint64_t low = has_low ? FLO_LOW_SLOTS * FLO_ADAPTER_RANK_MAX : 0;
     uint64_t blocks = (width + FLO_CODE_BLOCK - 1) / FLO_CODE_BLOCK;
+    uint64_t low = has_low ? FLO_LOW_SLOTS * FLO_ADAPTER_RANK_MAX : 0;
 
-    *out = (struct flo_activations){
+    out->x = (struct flo_activations){
         .values = flo_arena_take(arena, tokens * width, sizeof(float)),
         .codes = flo_arena_take(arena, tokens * width, sizeof(int16_t)),
         .scales = flo_arena_take(arena, tokens * blocks, sizeof(float)),
         .sums = flo_arena_take(arena, tokens * 2 * blocks, sizeof(float)),
-        .low = flo_arena_take(arena, tokens * low, sizeof(float)),
     };
+    out->low = flo_arena_take(arena, tokens * low, sizeof(float));
 }
 
 static void lay_out_rotations(struct flo_arena *arena, uint64_t tokens,
@@ -71,9 +70,9 @@ void flo_scratch_lay_out(const struct flo_hparams *h,
     };
     lay_out_rotations(arena, batch, h->n_rope, &out->global);
     lay_out_rotations(arena, batch, h->n_rope, &out->local);
-    lay_out_activations(arena, batch, width, has_low, &out->shared);
+    lay_out_input(arena, batch, width, has_low, &out->shared);
     for (uint32_t i = 0; i < sizes->threads; i++) {
-        lay_out_activations(arena, 1, width, has_low, &out->own[i]);
+        lay_out_input(arena, 1, width, has_low, &out->own[i]);
     }
 }
 

@@ -2,7 +2,7 @@
  *
  * For one token each thread makes its own copy of the small inputs, which
  * costs less than a barrier; for a batch they are made together. */
-#include "engine/model/pass.h"
+#include "engine/model/adapter.h"
 
 /* ---- inputs ------------------------------------------------------------ */
 
@@ -21,8 +21,9 @@ void flo_pass_norm(const struct flo_engine *e, const float *x,
 
 static void make_row(const struct flo_pass *pass,
                      const struct flo_source *source,
-                     const struct flo_activations *out, size_t t)
+                     const struct flo_input *input, size_t t)
 {
+    const struct flo_activations *out = &input->x;
     const struct flo_engine *e = pass->engine;
     size_t columns = out->columns, blocks = columns / FLO_CODE_BLOCK;
     const float *values = source->values + t * columns;
@@ -31,6 +32,9 @@ static void make_row(const struct flo_pass *pass,
         flo_pass_norm(e, values, source->norm, source->norm_bias, columns,
                       out->values + t * columns);
         values = out->values + t * columns;
+    }
+    if (pass->has_adapters) {
+        flo_adapter_lower(pass, source, values, input, t);
     }
     if (out->precision == FLO_PRECISION_FLOAT) {
         return;
@@ -47,7 +51,7 @@ static void make_row(const struct flo_pass *pass,
 /* All rows of a batch: PREPARE_ROWS side by side by one thread, so that two
  * rarely write to one cache line. */
 static void make_rows(struct flo_pass *pass, const struct flo_source *source,
-                      const struct flo_activations *out)
+                      const struct flo_input *out)
 {
     enum { PREPARE_ROWS = 8 };
     struct flo_pool *pool = pass->engine->pool;
@@ -63,25 +67,25 @@ static void make_rows(struct flo_pass *pass, const struct flo_source *source,
     flo_pool_barrier(pool);
 }
 
-struct flo_activations flo_pass_prepare(struct flo_pass *pass, unsigned thread,
-                                        const struct flo_source *source,
-                                        enum flo_precision precision)
+struct flo_input flo_pass_prepare(struct flo_pass *pass, unsigned thread,
+                                  const struct flo_source *source,
+                                  enum flo_precision precision)
 {
     struct flo_engine *e = pass->engine;
     bool is_alone = source->count == 1;
-    struct flo_activations out =
+    struct flo_input out =
         is_alone ? e->scratch.own[thread] : e->scratch.shared;
 
-    out.columns = source->columns;
-    out.tokens = source->count;
-    out.precision = precision;
+    out.x.columns = source->columns;
+    out.x.tokens = source->count;
+    out.x.precision = precision;
     if (is_alone) {
         make_row(pass, source, &out, 0);
     } else {
         make_rows(pass, source, &out);
     }
     if (source->norm == NULL) {
-        out.values = source->values;
+        out.x.values = source->values;
     }
     return out;
 }
@@ -111,18 +115,21 @@ static void finish_rows(const struct flo_engine *e, enum flo_after after,
     }
 }
 
-/* Rows first.. of one product. */
+/* Rows first.. of one product, in place `slot` of those that read x. */
 static void multiply(const struct flo_pass *pass, const struct flo_product *p,
-                     uint32_t first, uint32_t rows,
-                     const struct flo_activations *x)
+                     size_t slot, uint32_t first, uint32_t rows,
+                     const struct flo_input *in)
 {
     const struct flo_matrix *m = p->matrix;
 
     m->matmul(m->data + first / m->strip_rows * m->row_bytes, m->row_bytes,
-              rows, x, p->y + first, m->rows);
-    for (size_t t = 0; t < x->tokens; t++) {
+              rows, &in->x, p->y + first, m->rows);
+    for (size_t t = 0; t < in->x.tokens; t++) {
         float *y = p->y + t * m->rows + first;
 
+        if (pass->has_adapters) {
+            flo_adapter_add(pass, m, slot, first, rows, in, t, y);
+        }
         if (p->bias != NULL) {
             pass->engine->kernel->add(y, p->bias + first, rows);
         }
@@ -132,7 +139,7 @@ static void multiply(const struct flo_pass *pass, const struct flo_product *p,
 
 void flo_pass_multiply(struct flo_pass *pass,
                        const struct flo_product *products, size_t product_count,
-                       const struct flo_activations *x)
+                       const struct flo_input *in)
 {
     uint32_t total = 0, unit;
     size_t taken, before = 0, i = 0;
@@ -153,14 +160,14 @@ void flo_pass_multiply(struct flo_pass *pass,
         }
         uint32_t first = (uint32_t)(taken - before) * unit;
         uint32_t left = p->matrix->rows - first;
-        multiply(pass, p, first, left < unit ? left : unit, x);
+        multiply(pass, p, i, first, left < unit ? left : unit, in);
         taken = flo_pool_take(pass->engine->pool);
     }
 }
 
 void flo_pass_multiply_add(struct flo_pass *pass,
                            const struct flo_matrix *matrix, const float *bias,
-                           const struct flo_activations *x)
+                           const struct flo_input *in)
 {
     struct flo_scratch *s = &pass->engine->scratch;
     const struct flo_product product = {matrix, bias, s->y, FLO_AFTER_NOTHING};
@@ -173,8 +180,8 @@ void flo_pass_multiply_add(struct flo_pass *pass,
         if (first >= matrix->rows) {
             break;
         }
-        multiply(pass, &product, (uint32_t)first, (uint32_t)rows, x);
-        for (size_t t = 0; t < x->tokens; t++) {
+        multiply(pass, &product, 0, (uint32_t)first, (uint32_t)rows, in);
+        for (size_t t = 0; t < in->x.tokens; t++) {
             size_t at = t * matrix->rows + first;
             pass->engine->kernel->add(s->x + at, s->y + at, rows);
         }
@@ -193,7 +200,7 @@ static void gate_rows(const struct flo_engine *e, float *gate, const float *up,
 
 void flo_pass_multiply_gated(struct flo_pass *pass,
                              const struct flo_layer *layer,
-                             const struct flo_activations *x)
+                             const struct flo_input *in)
 {
     struct flo_scratch *s = &pass->engine->scratch;
     const struct flo_product gate = {&layer->gate, layer->gate_bias, s->gate,
@@ -210,9 +217,9 @@ void flo_pass_multiply_gated(struct flo_pass *pass,
         if (first >= layer->gate.rows) {
             break;
         }
-        multiply(pass, &gate, (uint32_t)first, (uint32_t)rows, x);
-        multiply(pass, &up, (uint32_t)first, (uint32_t)rows, x);
-        for (size_t t = 0; t < x->tokens; t++) {
+        multiply(pass, &gate, 0, (uint32_t)first, (uint32_t)rows, in);
+        multiply(pass, &up, 1, (uint32_t)first, (uint32_t)rows, in);
+        for (size_t t = 0; t < in->x.tokens; t++) {
             size_t at = t * layer->gate.rows + first;
             gate_rows(pass->engine, s->gate + at, s->up + at, rows);
         }

@@ -21,6 +21,7 @@ int flo_session_open(struct flo_engine *engine, struct flo_session **session,
                         engine->sizes.sessions);
     }
     flo_session_reset(found);
+    found->adapter = NULL;
     found->tokens =
         engine->scratch.tokens + (uint64_t)found->index * engine->sizes.context;
     found->timings = (struct flo_timings){0};

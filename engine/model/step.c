@@ -197,5 +197,7 @@ void flo_session_begin_as(struct flo_session *session,
         copy_cache(session, from, count);
     }
     flo_session_reset(session);
+    session->adapter = from->adapter;
+    session->adapter_scale = from->adapter_scale;
     session->position = count;
 }

@@ -231,6 +231,35 @@ static void coarsen(struct flo_layer *layer)
     }
 }
 
+/* ---- those that products read ------------------------------------------ */
+
+enum { LAYER_MATRICES = 7 };
+
+/* Matrix `i` that products read: of all layers, then the output; NULL behind
+ * the last one. */
+static struct flo_matrix *matrix_at(struct flo_weights *weights,
+                                    const struct flo_hparams *hparams, size_t i)
+{
+    static const size_t places[LAYER_MATRICES] = {
+        offsetof(struct flo_layer, q),    offsetof(struct flo_layer, k),
+        offsetof(struct flo_layer, v),    offsetof(struct flo_layer, o),
+        offsetof(struct flo_layer, gate), offsetof(struct flo_layer, up),
+        offsetof(struct flo_layer, down),
+    };
+    size_t layer = i / LAYER_MATRICES;
+
+    if (layer == hparams->n_layer) {
+        return i % LAYER_MATRICES == 0 ? &weights->output : NULL;
+    }
+    return (struct flo_matrix *)(void *)((uint8_t *)&weights->layers[layer] +
+                                         places[i % LAYER_MATRICES]);
+}
+
+uint32_t flo_weights_count(const struct flo_hparams *hparams)
+{
+    return hparams->n_layer * LAYER_MATRICES + 1;
+}
+
 /* ---- all of them ------------------------------------------------------- */
 
 static int bind_layer(struct binding *b, const struct flo_arch *arch,
@@ -256,23 +285,33 @@ static int bind_layer(struct binding *b, const struct flo_arch *arch,
     return rv;
 }
 
+/* A layer's tensor by its name; NULL: it is none. */
+static const struct flo_tensor_spec *layer_spec(const struct flo_arch *arch,
+                                                uint32_t n_layer,
+                                                const char *name,
+                                                uint32_t *index)
+{
+    int end = 0;
+
+    if (sscanf(name, "blk.%3u.%n", index, &end) != 1 || end == 0 ||
+        *index >= n_layer) {
+        return NULL;
+    }
+    return find_spec(arch, name + end);
+}
+
 /* Is it one of the tensors that the architecture has? */
 static bool is_known(const struct flo_arch *arch, uint32_t n_layer,
                      const char *name)
 {
-    unsigned index;
-    int end = 0;
+    uint32_t index;
 
     for (size_t i = 0; i < arch->model_tensors->count; i++) {
         if (strcmp(name, arch->model_tensors->specs[i].name) == 0) {
             return true;
         }
     }
-    if (sscanf(name, "blk.%3u.%n", &index, &end) != 1 || end == 0 ||
-        index >= n_layer) {
-        return false;
-    }
-    return find_spec(arch, name + end) != NULL;
+    return layer_spec(arch, n_layer, name, &index) != NULL;
 }
 
 /* A tensor that nobody reads means that the answers would be wrong. */
@@ -336,33 +375,46 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
     if (weights->output.data == NULL) {
         weights->output = weights->embedding;
     }
+    for (uint32_t i = 0; i < flo_weights_count(hparams); i++) {
+        matrix_at(weights, hparams, i)->number = i;
+    }
     sum_up(gguf, weights);
     return 0;
 }
 
-/* ---- packed ------------------------------------------------------- */
-
-enum { LAYER_MATRICES = 7 };
-
-/* Matrix `i` that products read: of all layers, then the output; NULL behind
- * the last one. */
-static struct flo_matrix *matrix_at(struct flo_weights *weights,
-                                    const struct flo_hparams *hparams, size_t i)
+size_t flo_weights_places(struct flo_weights *weights,
+                          const struct flo_arch *arch,
+                          const struct flo_hparams *hparams, const char *name,
+                          struct flo_place *out)
 {
-    static const size_t places[LAYER_MATRICES] = {
-        offsetof(struct flo_layer, q),    offsetof(struct flo_layer, k),
-        offsetof(struct flo_layer, v),    offsetof(struct flo_layer, o),
-        offsetof(struct flo_layer, gate), offsetof(struct flo_layer, up),
-        offsetof(struct flo_layer, down),
-    };
-    size_t layer = i / LAYER_MATRICES;
+    uint32_t index;
+    const struct flo_tensor_spec *spec =
+        layer_spec(arch, hparams->n_layer, name, &index);
+    const struct flo_layer *layer;
 
-    if (layer == hparams->n_layer) {
-        return i % LAYER_MATRICES == 0 ? &weights->output : NULL;
+    if (spec == NULL || spec->kind != FLO_TENSOR_MATRIX) {
+        return 0;
     }
-    return (struct flo_matrix *)(void *)((uint8_t *)&weights->layers[layer] +
-                                         places[i % LAYER_MATRICES]);
+    layer = &weights->layers[index];
+    if (spec->offset == offsetof(struct flo_layer, qkv)) {
+        out[0] = (struct flo_place){&layer->q, 0};
+        out[1] = (struct flo_place){&layer->k, layer->q.rows};
+        out[2] = (struct flo_place){&layer->v, layer->q.rows + layer->k.rows};
+        return 3;
+    }
+    if (spec->offset == offsetof(struct flo_layer, gate_up)) {
+        out[0] = (struct flo_place){&layer->gate, 0};
+        out[1] = (struct flo_place){&layer->up, layer->gate.rows};
+        return 2;
+    }
+    out[0].matrix =
+        (const struct flo_matrix *)(const void *)((const uint8_t *)layer +
+                                                  spec->offset);
+    out[0].first = 0;
+    return 1;
 }
+
+/* ---- packed ------------------------------------------------------- */
 
 int flo_weights_can_pack(struct flo_weights *weights,
                          const struct flo_hparams *hparams,

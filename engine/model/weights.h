@@ -21,6 +21,7 @@ struct flo_matrix {
     enum flo_precision precision; /* that its input needs */
     uint32_t columns;
     uint32_t rows;
+    uint32_t number; /* of those that products read; see flo_place */
 };
 
 /* One block; what a family lacks is NULL.  Fused matrices are there only
@@ -83,6 +84,20 @@ void flo_weights_pack(struct flo_weights *weights,
                       const struct flo_hparams *hparams,
                       const struct flo_kernel *kernel,
                       const struct flo_sidecar *sidecar);
+/* How many matrices products read: of all layers, then the output. */
+uint32_t flo_weights_count(const struct flo_hparams *hparams);
+/* A matrix of a layer and the row of a tensor of the file that is its first.
+ */
+struct flo_place {
+    const struct flo_matrix *matrix;
+    uint32_t first;
+};
+#define FLO_PLACES_MAX 3
+/* Where products read that tensor, fused ones in parts; 0: in no layer. */
+size_t flo_weights_places(struct flo_weights *weights,
+                          const struct flo_arch *arch,
+                          const struct flo_hparams *hparams, const char *name,
+                          struct flo_place *out);
 void flo_weights_deinit(struct flo_weights *weights);
 
 #endif

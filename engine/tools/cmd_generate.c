@@ -63,6 +63,7 @@ static int generate(const struct generate *g, struct flo_err *err)
 {
     struct flo_engine *engine = NULL;
     struct flo_session *session = NULL;
+    struct flo_adapter *adapter = NULL;
     struct flo_sampler *sampler = NULL;
     struct flo_grammar *grammar = NULL;
     struct flo_sampling sampling;
@@ -79,7 +80,8 @@ static int generate(const struct generate *g, struct flo_err *err)
     if ((rv = flo_tool_sampling(&g->tool, &sampling, err)) < 0 ||
         (rv = flo_tool_tokens(&g->tool, &tokens, &count, err)) < 0 ||
         (rv = flo_tool_open(&g->tool, vocabulary, &engine, err)) < 0 ||
-        (rv = flo_session_open(engine, &session, err)) < 0 ||
+        (rv = flo_tool_session(&g->tool, engine, &adapter, &session, err)) <
+            0 ||
         (rv = flo_sampler_open(engine, &sampling, &sampler, err)) < 0 ||
         (rv = flo_tool_grammar(&g->tool, engine, &grammar, err)) < 0) {
         goto out;
@@ -96,6 +98,7 @@ out:
     flo_grammar_close(grammar);
     flo_sampler_close(sampler);
     flo_session_close(session);
+    flo_adapter_close(adapter);
     flo_engine_close(engine);
     return rv;
 }
@@ -105,6 +108,7 @@ int flo_cmd_generate(int argc, char **argv)
     struct generate g = {.tool.count = 16};
     const struct flo_option options[] = {
         FLO_TOOL_OPTIONS(g.tool),
+        FLO_LORA_OPTION(g.tool),
         FLO_SAMPLING_OPTIONS(g.tool),
         {"tokens", FLO_OPTION_TEXT, &g.tool.tokens,
          "IDS     the prompt, as 1,2,3"},

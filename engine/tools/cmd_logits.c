@@ -52,16 +52,18 @@ static int logits(const struct flo_tool *tool, const char *path,
 {
     struct flo_engine *engine = NULL;
     struct flo_session *session = NULL;
+    struct flo_adapter *adapter = NULL;
     int rv;
 
     if (path == NULL) {
         return flo_fail(err, FLO_E_USAGE, "--out is missing");
     }
     if ((rv = flo_tool_open(tool, FLO_VOCABULARY_NONE, &engine, err)) == 0 &&
-        (rv = flo_session_open(engine, &session, err)) == 0) {
+        (rv = flo_tool_session(tool, engine, &adapter, &session, err)) == 0) {
         rv = write_logits(tool, path, engine, session, err);
     }
     flo_session_close(session);
+    flo_adapter_close(adapter);
     flo_engine_close(engine);
     return rv;
 }
@@ -72,6 +74,7 @@ int flo_cmd_logits(int argc, char **argv)
     const char *path = NULL;
     const struct flo_option options[] = {
         FLO_TOOL_OPTIONS(tool),
+        FLO_LORA_OPTION(tool),
         {"tokens", FLO_OPTION_TEXT, &tool.tokens,
          "IDS     the prompt, as 1,2,3"},
         {"out", FLO_OPTION_TEXT, &path, "FILE       where the rows go"},

@@ -8,12 +8,12 @@ static void print_json(const struct flo_engine_plan *p)
 {
     printf("{\"fits\":%s,\"total_bytes\":%" PRIu64 ",\"weights_bytes\":%" PRIu64
            ",\"kv_bytes\":%" PRIu64 ",\"scratch_bytes\":%" PRIu64
-           ",\"vocabulary_bytes\":%" PRIu64 ",\"memory_bytes_max\":%" PRIu64
-           ",\"context\":%" PRIu32 ",\"context_trained\":%" PRIu32
-           ",\"context_fitting\":%" PRIu32 ",\"sessions\":%" PRIu32
-           ",\"packed\":%s",
+           ",\"vocabulary_bytes\":%" PRIu64 ",\"adapter_bytes\":%" PRIu64
+           ",\"memory_bytes_max\":%" PRIu64 ",\"context\":%" PRIu32
+           ",\"context_trained\":%" PRIu32 ",\"context_fitting\":%" PRIu32
+           ",\"sessions\":%" PRIu32 ",\"packed\":%s",
            p->fits ? "true" : "false", p->total_bytes, p->weights_bytes,
-           p->kv_bytes, p->scratch_bytes, p->vocabulary_bytes,
+           p->kv_bytes, p->scratch_bytes, p->vocabulary_bytes, p->adapter_bytes,
            p->memory_bytes_max, p->context, p->context_trained,
            p->context_fitting, p->sessions, p->is_packed ? "true" : "false");
 }
@@ -27,6 +27,9 @@ static void print_text(const struct flo_engine_plan *p)
            p->kv_bytes, p->context, p->sessions);
     printf("scratch     %12" PRIu64 " bytes\n", p->scratch_bytes);
     printf("vocabulary  %12" PRIu64 " bytes at most\n", p->vocabulary_bytes);
+    if (p->adapter_bytes > 0) {
+        printf("adapters    %12" PRIu64 " bytes at most\n", p->adapter_bytes);
+    }
     printf("total       %12" PRIu64 " bytes\n", p->total_bytes);
 }
 
@@ -53,6 +56,7 @@ int flo_cmd_plan(int argc, char **argv)
     uint64_t sessions = 0;
     const struct flo_option options[] = {
         FLO_TOOL_OPTIONS(tool),
+        FLO_LORA_OPTION(tool),
         {"sessions", FLO_OPTION_U64, &sessions,
          "N     open at once (default 1)"},
         {"json", FLO_OPTION_FLAG, &tool.is_json, "one JSON object on stdout"},

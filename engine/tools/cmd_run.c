@@ -51,6 +51,7 @@ static int print(const struct flo_buf *text, struct flo_err *err)
 struct answer {
     struct flo_engine *engine;
     struct flo_session *session;
+    struct flo_adapter *adapter; /* or NULL */
     struct flo_sampler *sampler;
     struct flo_grammar *grammar; /* or NULL */
     uint64_t made, made_us;      /* tokens of the answer */
@@ -161,7 +162,8 @@ static int run_model(const struct run *run, struct flo_err *err)
     if ((rv = flo_tool_sampling(&run->tool, &sampling, err)) == 0 &&
         (rv = flo_tool_open(&run->tool, FLO_VOCABULARY_NEEDED, &a.engine,
                             err)) == 0 &&
-        (rv = flo_session_open(a.engine, &a.session, err)) == 0 &&
+        (rv = flo_tool_session(&run->tool, a.engine, &a.adapter, &a.session,
+                               err)) == 0 &&
         (rv = flo_sampler_open(a.engine, &sampling, &a.sampler, err)) == 0 &&
         (rv = flo_tool_grammar(&run->tool, a.engine, &a.grammar, err)) == 0) {
         rv = answer(run, &a, err);
@@ -169,6 +171,7 @@ static int run_model(const struct run *run, struct flo_err *err)
     flo_grammar_close(a.grammar);
     flo_sampler_close(a.sampler);
     flo_session_close(a.session);
+    flo_adapter_close(a.adapter);
     flo_engine_close(a.engine);
     return rv;
 }
@@ -178,6 +181,7 @@ int flo_cmd_run(int argc, char **argv)
     struct run run = {.tool.count = 256};
     const struct flo_option options[] = {
         FLO_TOOL_OPTIONS(run.tool),
+        FLO_LORA_OPTION(run.tool),
         FLO_SAMPLING_OPTIONS(run.tool),
         {"prompt", FLO_OPTION_TEXT, &run.prompt, "TEXT    what to answer"},
         {"system", FLO_OPTION_TEXT, &run.system, "TEXT    a system message"},

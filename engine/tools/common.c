@@ -2,6 +2,7 @@
 #include "engine/tools/common.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,6 +39,33 @@ static int read_kv_type(const char *name, enum flo_kv_type *out,
                           "--kv is '%s', not f16, f32, q8_0 or q4_0", name);
 }
 
+/* "FILE:0.5" to its parts; without a number behind the last colon all of it is
+ * the file's name. */
+static int split_lora(const char *text, char *path, size_t bytes, float *scale,
+                      struct flo_err *err)
+{
+    const char *colon = strrchr(text, ':');
+    size_t chars = strlen(text);
+    char *end;
+
+    *scale = 1;
+    if (colon != NULL && colon[1] != '\0') {
+        float value = strtof(colon + 1, &end);
+
+        if (*end == '\0') {
+            *scale = value;
+            chars = (size_t)(colon - text);
+        }
+    }
+    if (chars == 0 || chars >= bytes) {
+        return flo_fail(err, FLO_E_USAGE, "--lora is '%s', not FILE[:SCALE]",
+                        text);
+    }
+    memcpy(path, text, chars);
+    path[chars] = '\0';
+    return 0;
+}
+
 int flo_tool_engine_options(const struct flo_tool *tool,
                             struct flo_engine_options *options,
                             struct flo_err *err)
@@ -55,6 +83,16 @@ int flo_tool_engine_options(const struct flo_tool *tool,
         (rv = fits_u32("threads", tool->threads, &options->threads, err)) < 0 ||
         (rv = fits_u32("batch", tool->batch, &options->batch, err)) < 0) {
         return rv;
+    }
+    if (tool->lora != NULL) {
+        char path[PATH_MAX];
+        float scale;
+
+        if ((rv = split_lora(tool->lora, path, sizeof(path), &scale, err)) <
+                0 ||
+            (rv = flo_adapter_reckon(path, &options->adapter_bytes, err)) < 0) {
+            return rv;
+        }
     }
     return read_kv_type(tool->kv, &options->kv_type, err);
 }
@@ -96,6 +134,22 @@ int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
                 flo_engine_info(*engine)->packed_why);
     }
     return rv;
+}
+
+int flo_tool_session(const struct flo_tool *tool, struct flo_engine *engine,
+                     struct flo_adapter **adapter, struct flo_session **session,
+                     struct flo_err *err)
+{
+    char path[PATH_MAX];
+    float scale;
+    int rv = flo_session_open(engine, session, err);
+
+    if (rv < 0 || tool->lora == NULL ||
+        (rv = split_lora(tool->lora, path, sizeof(path), &scale, err)) < 0 ||
+        (rv = flo_adapter_open(engine, path, adapter, err)) < 0) {
+        return rv;
+    }
+    return flo_session_set_adapter(*session, *adapter, scale, err);
 }
 
 int flo_tool_grammar(const struct flo_tool *tool, struct flo_engine *engine,

@@ -3,6 +3,7 @@
 #ifndef FLOTILLA_ENGINE_TOOLS_COMMON_H
 #define FLOTILLA_ENGINE_TOOLS_COMMON_H
 
+#include <flotilla/adapter.h>
 #include <flotilla/grammar.h>
 
 #include "engine/tools/options.h"
@@ -16,6 +17,7 @@ struct flo_tool {
     const char *temperature;
     const char *tokens;           /* "1,2,3" */
     const char *grammar, *schema; /* files */
+    const char *lora;             /* FILE[:SCALE] */
     uint64_t context;
     uint64_t threads;
     uint64_t batch;
@@ -45,6 +47,13 @@ struct flo_tool {
             "BYTES   refuse to load if it would need more"                     \
     }
 
+/* For commands that open their session by flo_tool_session(). */
+#define FLO_LORA_OPTION(tool)                                                  \
+    {                                                                          \
+        "lora", FLO_OPTION_TEXT, &(tool).lora,                                 \
+            "FILE[:SCALE]  an adapter of the model, and how much of it (1)"    \
+    }
+
 #define FLO_SAMPLING_OPTIONS(tool)                                             \
     {"n", FLO_OPTION_U64, &(tool).count, "N            tokens to generate"},   \
         {"temp", FLO_OPTION_TEXT, &(tool).temperature,                         \
@@ -68,6 +77,13 @@ FLO_MUST_USE int flo_tool_sampling(const struct flo_tool *tool,
 FLO_MUST_USE int flo_tool_open(const struct flo_tool *tool,
                                enum flo_vocabulary vocabulary,
                                struct flo_engine **engine, struct flo_err *err);
+/* A session of it with the adapter of tool->lora, which the caller closes
+ * before the engine, also after an error; NULL without one. */
+FLO_MUST_USE int flo_tool_session(const struct flo_tool *tool,
+                                  struct flo_engine *engine,
+                                  struct flo_adapter **adapter,
+                                  struct flo_session **session,
+                                  struct flo_err *err);
 /* tool->tokens as ids into a malloc'ed array. */
 FLO_MUST_USE int flo_tool_tokens(const struct flo_tool *tool, int32_t **tokens,
                                  size_t *count, struct flo_err *err);

@@ -297,6 +297,7 @@ static int open_against(struct eval *e, struct flo_err *err)
     int rv = describe(&e->report.against, e->against, err);
 
     tool.model = e->against;
+    tool.lora = NULL; /* the adapter is what is judged */
     return rv < 0 ? rv
                   : flo_eval_peer_open(&e->peer, &tool, &e->suite,
                                        &e->report.against.about, err);
@@ -423,6 +424,7 @@ int flo_cmd_eval(int argc, char **argv)
     struct eval e = {.tool.count = TOKENS_DEFAULT};
     const struct flo_option options[] = {
         FLO_TOOL_OPTIONS(e.tool),
+        FLO_LORA_OPTION(e.tool),
         {"against", FLO_OPTION_TEXT, &e.against,
          "FILE   another model: the unquantized one, the last release"},
         {"n", FLO_OPTION_U64, &e.tool.count,

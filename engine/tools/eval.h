@@ -31,6 +31,7 @@ struct flo_eval_about {
 struct flo_eval_side {
     struct flo_engine *engine;
     struct flo_session *session;
+    struct flo_adapter *adapter; /* or NULL */
     struct flo_sampler *sampler;
     int32_t *tokens; /* [context]: the prompt, then the answer */
     uint32_t n_prompt;

@@ -12,7 +12,8 @@ int flo_eval_side_open(struct flo_eval_side *side, const struct flo_tool *tool,
     int rv = flo_tool_open(tool, FLO_VOCABULARY_NEEDED, &side->engine, err);
 
     if (rv < 0 ||
-        (rv = flo_session_open(side->engine, &side->session, err)) < 0 ||
+        (rv = flo_tool_session(tool, side->engine, &side->adapter,
+                               &side->session, err)) < 0 ||
         (rv = flo_sampler_open(side->engine, &greedy, &side->sampler, err)) <
             0) {
         return rv;
@@ -28,6 +29,7 @@ void flo_eval_side_close(struct flo_eval_side *side)
     flo_buf_deinit(&side->text);
     flo_sampler_close(side->sampler);
     flo_session_close(side->session);
+    flo_adapter_close(side->adapter);
     flo_engine_close(side->engine);
 }
 

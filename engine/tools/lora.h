@@ -2,22 +2,14 @@
 #ifndef FLOTILLA_ENGINE_LORA_H
 #define FLOTILLA_ENGINE_LORA_H
 
-#include "base/gguf/gguf.h"
 #include "base/quant/dither.h"
+#include "engine/model/lora_file.h"
 
-#define FLO_LORA_RANK_MAX 4096
 #define FLO_MERGE_KEPT_MIN 0.93 /* less is FLO_E_MODEL_UPDATE_LOST */
 
 enum flo_merge_method {
     FLO_MERGE_DITHER,     /* the base's own scales; base/quant/dither.h */
     FLO_MERGE_REQUANTIZE, /* decode, add, encode: what usual tools do */
-};
-
-/* An adapter as a table of pairs. */
-struct flo_lora {
-    const struct flo_gguf *gguf;
-    float alpha;
-    size_t pair_count;
 };
 
 struct flo_merge_options {
@@ -32,9 +24,8 @@ struct flo_merge_result {
     size_t tensors;
 };
 
-/* Read the adapter's header and compare it with the base: every pair's
- * tensor exists, shapes fit, types can be changed.  FLO_E_MODEL_ADAPTER,
- * FLO_E_GGUF_TYPE, FLO_E_NOT_BUILT for a base type. */
+/* As flo_lora_check(), and that the base's tensors can be changed so:
+ * FLO_E_NOT_BUILT for a base type. */
 FLO_MUST_USE int flo_lora_read(const struct flo_gguf *adapter,
                                const struct flo_gguf *base,
                                enum flo_merge_method method,

@@ -56,6 +56,7 @@ struct flo_engine_options {
      * is named must belong to the model.  Read where the kernel can. */
     const char *packed;
     int packed_fd; /* the same open for reading, before `packed`; 0: none */
+    uint64_t adapter_bytes; /* room for adapters (adapter.h); 0: none */
 };
 
 /* Bytes that a model will need, known before anything is loaded. */
@@ -65,6 +66,7 @@ struct flo_engine_plan {
     uint64_t kv_bytes;      /* of all sessions, reserved; used as they grow */
     uint64_t scratch_bytes; /* activations, logits, sessions, threads */
     uint64_t vocabulary_bytes; /* upper bound of the tokenizer's tables */
+    uint64_t adapter_bytes;    /* of the options */
     uint64_t total_bytes;      /* sum of the above */
     uint64_t memory_bytes_max; /* of the options; 0: no budget */
     uint32_t context;          /* as it will be used */

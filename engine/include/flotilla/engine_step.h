@@ -49,14 +49,15 @@ FLO_MUST_USE int flo_engine_step(struct flo_engine *engine,
                                  flo_stops_fn *stops, void *stops_context,
                                  struct flo_err *err);
 
-/* How many of `tokens` are the first that the session holds? */
+/* How many of `tokens` are the first that the session holds, with whatever
+ * adapter it has? */
 uint32_t flo_session_common(const struct flo_session *session,
                             const int32_t *tokens, size_t count);
 
 /* Begin `session` anew with the first `count` tokens that `from` (of the same
  * engine; itself is fine) holds: their cache is copied, nothing is computed.
  * `from` must not be in use on another thread meanwhile.  More than `from`
- * has: as many as it has. */
+ * has: as many as it has.  Its adapter goes along. */
 void flo_session_begin_as(struct flo_session *session,
                           const struct flo_session *from, uint32_t count);
 

@@ -1,0 +1,387 @@
+/* Adapters: loading them, and their part of a product.
+ *
+ * Both halves lie in memory as f32.  B is kept transposed, so that a row's
+ * sum runs over neighbouring floats for 16 rows at once, always in the order
+ * of the rank: no result depends on how rows are shared out. */
+#include "engine/model/adapter.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/model/lora_file.h"
+
+#define SCALE_MAX 100.0f
+
+/* ---- room -------------------------------------------------------------- */
+
+/* Pointers into the arena, or (without memory) only its bytes. */
+static void *take_floats(struct flo_arena *arena, uint64_t count)
+{
+    return flo_arena_take(arena, count, sizeof(float));
+}
+
+int flo_adapter_reckon(const char *path, uint64_t *bytes, struct flo_err *err)
+{
+    struct flo_arena arena = {0};
+    struct flo_gguf *gguf = NULL;
+    int rv = flo_gguf_open_path(path, &gguf, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_arena_take(&arena, FLO_LAYERS_MAX * 7 + 1, sizeof(struct flo_low_rank));
+    for (size_t i = 0; i < flo_gguf_tensor_count(gguf); i++) {
+        take_floats(&arena, flo_gguf_tensor_at(gguf, i)->values);
+    }
+    if (arena.failed ||
+        !flo_add_u64(arena.used, flo_gguf_file_bytes(gguf), bytes)) {
+        rv = flo_fail(err, FLO_E_MODEL_ADAPTER, "%s: its size overflows", path);
+    }
+    flo_gguf_close(gguf);
+    return rv;
+}
+
+/* ---- loading ----------------------------------------------------------- */
+
+/* An adapter on its way in. */
+struct load {
+    struct flo_adapter *adapter;
+    struct flo_lora lora;
+    struct flo_arena arena;
+    struct flo_err *err;
+};
+
+/* Values of a row of a half, checked. */
+static int decode_row(struct load *load, const struct flo_gguf_tensor *half,
+                      size_t row, float *out)
+{
+    const struct flo_quant_type *type = flo_quant_type(half->type);
+    const uint8_t *data = flo_gguf_tensor_data(load->lora.gguf, half);
+    size_t columns = (size_t)half->dims[0];
+
+    type->decode(data + row * flo_quant_bytes(type, columns), out, columns);
+    for (size_t i = 0; i < columns; i++) {
+        if (!isfinite(out[i])) {
+            return flo_fail(load->err, FLO_E_MODEL_NONFINITE,
+                            "adapter tensor '%s': value %zu of row %zu is not "
+                            "finite",
+                            half->name, i, row);
+        }
+    }
+    return 0;
+}
+
+static int decode_halves(struct load *load, const struct flo_gguf_tensor *a,
+                         const struct flo_gguf_tensor *b, float *to_a,
+                         float *to_b)
+{
+    size_t rank = (size_t)a->dims[1], rows = (size_t)b->dims[1];
+    float row[FLO_ADAPTER_RANK_MAX];
+    int rv = 0;
+
+    for (size_t r = 0; rv == 0 && r < rank; r++) {
+        rv = decode_row(load, a, r, to_a + r * a->dims[0]);
+    }
+    for (size_t i = 0; rv == 0 && i < rows; i++) {
+        rv = decode_row(load, b, i, row);
+        for (size_t r = 0; r < rank; r++) {
+            to_b[r * rows + i] = row[r];
+        }
+    }
+    return rv;
+}
+
+/* Do the matrices of a tensor fit, and are they all of it? */
+static int check_places(struct load *load, const struct flo_gguf_tensor *a,
+                        const struct flo_gguf_tensor *b, const char *name,
+                        const struct flo_place *places, size_t count)
+{
+    uint64_t rows = 0;
+
+    if (count == 0) {
+        return flo_fail(load->err, FLO_E_NOT_BUILT,
+                        "an adapter of '%s' is not built yet: merge it", name);
+    }
+    if (a->dims[1] > FLO_ADAPTER_RANK_MAX) {
+        return flo_fail(load->err, FLO_E_MODEL_ADAPTER,
+                        "'%s' has rank %" PRIu64 ", at most %d", name,
+                        a->dims[1], FLO_ADAPTER_RANK_MAX);
+    }
+    for (size_t i = 0; i < count; i++) {
+        rows += places[i].matrix->rows;
+    }
+    if (a->dims[0] != places[0].matrix->columns || b->dims[1] != rows) {
+        return flo_fail(load->err, FLO_E_MODEL_ADAPTER,
+                        "'%s' has other sizes in the model", name);
+    }
+    return 0;
+}
+
+/* One tensor's pair; on an arena without memory only its bytes. */
+static int load_pair(struct load *load, const char *name)
+{
+    struct flo_adapter *adapter = load->adapter;
+    struct flo_engine *e = adapter->engine;
+    struct flo_place places[FLO_PLACES_MAX];
+    const struct flo_gguf_tensor *a, *b;
+    float *to_a, *to_b;
+    size_t count;
+    int rv;
+
+    if (!flo_lora_halves(&load->lora, name, &a, &b)) {
+        return 0;
+    }
+    count = flo_weights_places(&e->weights, e->arch, &e->hparams, name, places);
+    rv = check_places(load, a, b, name, places, count);
+    if (rv < 0) {
+        return rv;
+    }
+    to_a = take_floats(&load->arena, a->values);
+    to_b = take_floats(&load->arena, b->values);
+    if (to_a == NULL || to_b == NULL) {
+        return 0;
+    }
+    adapter->info.tensors++;
+    if (a->dims[1] > adapter->info.rank) {
+        adapter->info.rank = (uint32_t)a->dims[1];
+    }
+    for (size_t i = 0; i < count; i++) {
+        adapter->pairs[places[i].matrix->number] = (struct flo_low_rank){
+            .a = to_a,
+            .b = to_b + places[i].first,
+            .rank = (uint32_t)a->dims[1],
+            .stride = (uint32_t)b->dims[1],
+        };
+    }
+    return decode_halves(load, a, b, to_a, to_b);
+}
+
+static int load_pairs(struct load *load)
+{
+    struct flo_engine *e = load->adapter->engine;
+    int rv = 0;
+
+    load->adapter->pairs =
+        flo_arena_take(&load->arena, flo_weights_count(&e->hparams),
+                       sizeof(struct flo_low_rank));
+    for (size_t i = 0; rv == 0 && i < flo_gguf_tensor_count(e->gguf); i++) {
+        rv = load_pair(load, flo_gguf_tensor_at(e->gguf, i)->name);
+    }
+    return rv;
+}
+
+/* Take the bytes out of what was planned; while the file is read they count
+ * too. */
+static int take_room(struct flo_engine *e, uint64_t bytes, uint64_t file_bytes,
+                     struct flo_err *err)
+{
+    uint64_t left;
+
+    pthread_mutex_lock(&e->lock);
+    left = e->sizes.adapter_bytes - e->adapter_bytes_used;
+    if (bytes <= left && file_bytes <= left - bytes) {
+        e->adapter_bytes_used += bytes;
+        left = UINT64_MAX;
+    }
+    pthread_mutex_unlock(&e->lock);
+    return left == UINT64_MAX
+               ? 0
+               : flo_fail(err, FLO_E_MEMORY_BUDGET,
+                          "the adapter needs %" PRIu64 " bytes and %" PRIu64
+                          " while it is read; %" PRIu64 " of %" PRIu64
+                          " planned for adapters are left",
+                          bytes, file_bytes, left, e->sizes.adapter_bytes);
+}
+
+static int load_all(struct load *load)
+{
+    struct flo_adapter *adapter = load->adapter;
+    const struct flo_gguf *gguf = load->lora.gguf;
+    void *pages = NULL;
+    int rv =
+        flo_lora_check(gguf, adapter->engine->gguf, &load->lora, load->err);
+
+    rv = rv < 0 ? rv : load_pairs(load);
+    if (rv < 0) {
+        return rv;
+    }
+    if (load->arena.failed) {
+        return flo_fail(load->err, FLO_E_MODEL_ADAPTER, "its size overflows");
+    }
+    adapter->alpha = load->lora.alpha;
+    rv = take_room(adapter->engine, load->arena.used, flo_gguf_file_bytes(gguf),
+                   load->err);
+    if (rv < 0) {
+        return rv;
+    }
+    adapter->pages_bytes = load->arena.used;
+    rv = flo_pages_map(adapter->pages_bytes, &pages, load->err);
+    if (rv < 0) {
+        return rv;
+    }
+    adapter->pages = pages;
+    adapter->info.bytes = adapter->pages_bytes;
+    load->arena =
+        (struct flo_arena){.base = pages, .bytes = adapter->pages_bytes};
+    return load_pairs(load);
+}
+
+int flo_adapter_open_fd(struct flo_engine *engine, int fd,
+                        struct flo_adapter **adapter, struct flo_err *err)
+{
+    struct load load = {.err = err};
+    struct flo_gguf *gguf = NULL;
+    int rv = flo_gguf_open_fd(fd, &gguf, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    load.lora.gguf = gguf;
+    load.adapter = calloc(1, sizeof(*load.adapter));
+    if (load.adapter == NULL) {
+        rv = flo_fail(err, FLO_E_MEMORY, "an adapter");
+    } else {
+        load.adapter->engine = engine;
+        flo_engine_copy_text(gguf, "general.name", load.adapter->info.name,
+                             sizeof(load.adapter->info.name));
+        rv = load_all(&load);
+    }
+    flo_gguf_close(gguf);
+    if (rv < 0) {
+        flo_adapter_close(load.adapter);
+        return rv;
+    }
+    *adapter = load.adapter;
+    return 0;
+}
+
+int flo_adapter_open(struct flo_engine *engine, const char *path,
+                     struct flo_adapter **adapter, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    int rv = flo_file_open(path, &fd, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_adapter_open_fd(engine, fd, adapter, err);
+    return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
+}
+
+static void leave(struct flo_session *session)
+{
+    session->adapter = NULL;
+    session->adapter_scale = 0;
+    session->position = 0;
+    session->has_logits = false;
+}
+
+void flo_adapter_close(struct flo_adapter *adapter)
+{
+    struct flo_engine *e;
+
+    if (adapter == NULL) {
+        return;
+    }
+    e = adapter->engine;
+    pthread_mutex_lock(&e->lock);
+    for (uint32_t i = 0; i < e->sizes.sessions; i++) {
+        if (e->sessions[i].adapter == adapter) {
+            leave(&e->sessions[i]);
+        }
+    }
+    e->adapter_bytes_used -= adapter->pages_bytes;
+    pthread_mutex_unlock(&e->lock);
+    flo_pages_unmap(adapter->pages, adapter->pages_bytes);
+    free(adapter);
+}
+
+const struct flo_adapter_info *
+flo_adapter_info(const struct flo_adapter *adapter)
+{
+    return &adapter->info;
+}
+
+/* ---- sessions ---------------------------------------------------------- */
+
+bool flo_session_has_adapter(const struct flo_session *session,
+                             const struct flo_adapter *adapter, float scale)
+{
+    return session->adapter == adapter &&
+           (adapter == NULL || session->adapter_scale == scale);
+}
+
+int flo_session_set_adapter(struct flo_session *session,
+                            const struct flo_adapter *adapter, float scale,
+                            struct flo_err *err)
+{
+    if (adapter != NULL &&
+        (adapter->engine != session->engine || !(fabsf(scale) <= SCALE_MAX))) {
+        return flo_fail(err, FLO_E_INFER_PARAM,
+                        adapter->engine != session->engine
+                            ? "the adapter is of another engine"
+                            : "the adapter's scale is %g, not -%g to %g",
+                        (double)scale, (double)SCALE_MAX, (double)SCALE_MAX);
+    }
+    if (!flo_session_has_adapter(session, adapter, scale)) {
+        leave(session);
+        session->adapter = adapter;
+        session->adapter_scale = scale;
+    }
+    return 0;
+}
+
+/* ---- products ---------------------------------------------------------- */
+
+static float *low_of(const struct flo_input *in, size_t t, size_t slot)
+{
+    return in->low + (t * FLO_LOW_SLOTS + slot) * FLO_ADAPTER_RANK_MAX;
+}
+
+void flo_adapter_lower(const struct flo_pass *pass,
+                       const struct flo_source *source, const float *values,
+                       const struct flo_input *in, size_t t)
+{
+    const struct flo_session *session = pass->sessions[t];
+    const struct flo_adapter *adapter = session->adapter;
+    const struct flo_activations row = {
+        .values = (float *)(uintptr_t)values,
+        .columns = source->columns,
+        .tokens = 1,
+    };
+
+    for (size_t slot = 0; adapter != NULL && slot < FLO_LOW_SLOTS; slot++) {
+        const struct flo_matrix *m = source->matrices[slot];
+        const struct flo_low_rank *pair;
+        float *low = low_of(in, t, slot), scale;
+
+        if (m == NULL || adapter->pairs[m->number].rank == 0) {
+            continue;
+        }
+        pair = &adapter->pairs[m->number];
+        scale = session->adapter_scale * adapter->alpha / (float)pair->rank;
+        pass->engine->kernel->matmul[FLO_QUANT_F32](
+            pair->a, source->columns * sizeof(float), pair->rank, &row, low,
+            pair->rank);
+        for (uint32_t r = 0; r < pair->rank; r++) {
+            low[r] *= scale;
+        }
+    }
+}
+
+void flo_adapter_add(const struct flo_pass *pass, const struct flo_matrix *m,
+                     size_t slot, uint32_t first, uint32_t rows,
+                     const struct flo_input *in, size_t t, float *y)
+{
+    const struct flo_adapter *adapter = pass->sessions[t]->adapter;
+    const struct flo_low_rank *pair;
+
+    if (adapter == NULL || adapter->pairs[m->number].rank == 0) {
+        return;
+    }
+    pair = &adapter->pairs[m->number];
+    flo_low_rank_add(pair->b + first, pair->stride, pair->rank,
+                     low_of(in, t, slot), y, rows);
+}
