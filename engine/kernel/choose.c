@@ -14,6 +14,7 @@
 #if defined(__x86_64__)
 #include "engine/kernel/x86/avx2.h"
 #include "engine/kernel/x86/avx512.h"
+#include "engine/kernel/x86/avx_vnni.h"
 #elif defined(__aarch64__)
 #include "engine/kernel/arm/neon.h"
 #endif
@@ -22,6 +23,7 @@
 static const struct flo_kernel *const kernels[] = {
 #if defined(__x86_64__)
     &flo_kernel_avx512,
+    &flo_kernel_avx_vnni,
     &flo_kernel_avx2,
 #elif defined(__aarch64__)
     &flo_kernel_neon_i8mm,
@@ -129,8 +131,13 @@ static bool matmul_agrees(const struct flo_kernel *kernel, struct check *check,
     size_t row_bytes = flo_quant_bytes(type, CHECK_COLUMNS);
     for (size_t tokens = 1; tokens <= CHECK_TOKENS; tokens += 4) {
         struct flo_activations x = {
-            check->values, check->codes, check->scales,    check->sums,
-            CHECK_COLUMNS, tokens,       FLO_PRECISION_16,
+            .values = check->values,
+            .codes = check->codes,
+            .scales = check->scales,
+            .sums = check->sums,
+            .columns = CHECK_COLUMNS,
+            .tokens = tokens,
+            .precision = FLO_PRECISION_16,
         };
         flo_kernel_ref.matmul[id](check->weights, row_bytes, CHECK_ROWS, &x,
                                   expected, CHECK_ROWS);
@@ -152,8 +159,13 @@ static bool packed_agrees(const struct flo_kernel *kernel, struct check *check,
     float expected[CHECK_TOKENS * CHECK_ROWS];
     float got[CHECK_TOKENS * CHECK_ROWS];
     struct flo_activations plain = {
-        check->values, check->codes, check->scales,    check->sums,
-        CHECK_COLUMNS, CHECK_TOKENS, FLO_PRECISION_16,
+        .values = check->values,
+        .codes = check->codes,
+        .scales = check->scales,
+        .sums = check->sums,
+        .columns = CHECK_COLUMNS,
+        .tokens = CHECK_TOKENS,
+        .precision = FLO_PRECISION_16,
     };
     struct flo_activations x = plain;
 

@@ -90,8 +90,13 @@ static struct flo_activations activations(size_t columns, size_t tokens,
                                           enum flo_precision precision)
 {
     return (struct flo_activations){
-        input.values, input.codes, input.scales, input.sums,
-        columns,      tokens,      precision,
+        .values = input.values,
+        .codes = input.codes,
+        .scales = input.scales,
+        .sums = input.sums,
+        .columns = columns,
+        .tokens = tokens,
+        .precision = precision,
     };
 }
 

@@ -1,10 +1,14 @@
-/* AVX-512 kernel: 32 columns of a strip, unpacked into registers.
+/* 32 columns of a strip, unpacked into registers of whatever width.
+ *
+ * A file that includes this has said how wide: FLO_LANES rows (16 or 8), OP()
+ * for intrinsics, flo_ints, flo_floats, flo_halves, FLO_DPBUSD, FLO_REPEAT_16;
+ * for packed_strips.h also store_rows() and the names, FLO_PACKED_NAME(type).
  *
  * codes_<type>() gives the eight groups of four columns as unsigned bytes,
- * 16 rows each: code + 2^shift, which makes signed codes unsigned as VNNI
+ * of each row: code + 2^shift, which makes signed codes unsigned as VNNI
  * wants them.  scales_<kind>() gives what a row's sums are multiplied with. */
-#ifndef FLOTILLA_ENGINE_AVX512_PACKED_H
-#define FLOTILLA_ENGINE_AVX512_PACKED_H
+#ifndef FLOTILLA_ENGINE_PACKED_BLOCKS_H
+#define FLOTILLA_ENGINE_PACKED_BLOCKS_H
 
 #include <immintrin.h>
 #include <stdint.h>
@@ -27,144 +31,147 @@ enum flo_scales_kind {
 };
 
 struct flo_weights_32 {
-    __m512i codes[FLO_GROUPS];
-    __m512 scales[2]; /* of the first and the last 16 columns, or of all */
-    __m512 minima[2]; /* taken off: times the sum of the activations' codes */
+    flo_ints codes[FLO_GROUPS];
+    flo_floats scales[2]; /* of the first and the last 16 columns, or of all */
+    flo_floats
+        minima[2]; /* taken off: times the sum of the activations' codes */
 };
 
 typedef void flo_codes_32_fn(const uint8_t *high, const uint8_t *low,
-                             __m512i *out);
+                             flo_ints *out);
 
 /* ---- codes ------------------------------------------------------------- */
 
-FLO_INLINE __m512i flo_load_64(const uint8_t *p)
+FLO_INLINE flo_ints flo_load_ints(const uint8_t *p)
 {
-    return _mm512_loadu_si512((const void *)p);
+    flo_ints v;
+
+    memcpy(&v, p, sizeof(v));
+    return v;
+}
+
+FLO_INLINE __m128i flo_load_16(const uint8_t *p)
+{
+    return _mm_loadu_si128((const void *)p);
 }
 
 /* Shift bits up (or down) so that those from `from` on stand from `to` on;
  * others come along. */
-FLO_INLINE __m512i flo_move_bits(__m512i v, const int from, const int to)
+FLO_INLINE flo_ints flo_move_bits(flo_ints v, const int from, const int to)
 {
     if (to > from) {
-        return _mm512_slli_epi16(v, (unsigned)(to - from));
+        return OP(slli_epi16)(v, (unsigned)(to - from));
     }
-    return to < from ? _mm512_srli_epi16(v, (unsigned)(from - to)) : v;
+    return to < from ? OP(srli_epi16)(v, (unsigned)(from - to)) : v;
 }
 
 /* Codes of a plane of 2 or 4 bits. */
 FLO_INLINE void flo_codes_of_plane(const int bits, const uint8_t *low,
-                                   __m512i *out)
+                                   flo_ints *out)
 {
-    const __m512i mask = _mm512_set1_epi8((char)((1 << bits) - 1));
+    const flo_ints mask = OP(set1_epi8)((char)((1 << bits) - 1));
 
 #pragma GCC unroll 4
     for (int i = 0; i < bits; i++) {
-        __m512i v = flo_load_64(low + i * 64);
+        flo_ints v = flo_load_ints(low + i * 64);
 
 #pragma GCC unroll 4
         for (int g = i; g < FLO_GROUPS; g += bits) {
-            out[g] =
-                _mm512_and_si512(flo_move_bits(v, g / bits * bits, 0), mask);
+            out[g] = flo_move_bits(v, g / bits * bits, 0) & mask;
         }
     }
 }
 
 /* Put a plane of 1 or 2 bits above codes of `below` bits. */
 FLO_INLINE void flo_add_plane(const int bits, const int below,
-                              const uint8_t *high, __m512i *out)
+                              const uint8_t *high, flo_ints *out)
 {
-    const __m512i mask = _mm512_set1_epi8((char)(((1 << bits) - 1) << below));
+    const flo_ints mask = OP(set1_epi8)((char)(((1 << bits) - 1) << below));
 
 #pragma GCC unroll 2
     for (int i = 0; i < bits; i++) {
-        __m512i v = flo_load_64(high + i * 64);
+        flo_ints v = flo_load_ints(high + i * 64);
 
 #pragma GCC unroll 8
         for (int g = i; g < FLO_GROUPS; g += bits) {
-            __m512i moved = flo_move_bits(v, g / bits * bits, below);
-            /* out | (moved & mask) */
-            out[g] = _mm512_ternarylogic_epi32(out[g], moved, mask, 0xf8);
+            out[g] |= flo_move_bits(v, g / bits * bits, below) & mask;
         }
     }
 }
 
-FLO_INLINE void codes_2(const uint8_t *high, const uint8_t *low, __m512i *out)
+FLO_INLINE void codes_2(const uint8_t *high, const uint8_t *low, flo_ints *out)
 {
     (void)high;
     flo_codes_of_plane(2, low, out);
 }
 
-FLO_INLINE void codes_3(const uint8_t *high, const uint8_t *low, __m512i *out)
+FLO_INLINE void codes_3(const uint8_t *high, const uint8_t *low, flo_ints *out)
 {
     flo_codes_of_plane(2, low, out);
     flo_add_plane(1, 2, high, out);
 }
 
-FLO_INLINE void codes_4(const uint8_t *high, const uint8_t *low, __m512i *out)
+FLO_INLINE void codes_4(const uint8_t *high, const uint8_t *low, flo_ints *out)
 {
     (void)high;
     flo_codes_of_plane(4, low, out);
 }
 
-FLO_INLINE void codes_5(const uint8_t *high, const uint8_t *low, __m512i *out)
+FLO_INLINE void codes_5(const uint8_t *high, const uint8_t *low, flo_ints *out)
 {
     flo_codes_of_plane(4, low, out);
     flo_add_plane(1, 4, high, out);
 }
 
-FLO_INLINE void codes_6(const uint8_t *high, const uint8_t *low, __m512i *out)
+FLO_INLINE void codes_6(const uint8_t *high, const uint8_t *low, flo_ints *out)
 {
     flo_codes_of_plane(4, low, out);
     flo_add_plane(2, 4, high, out);
 }
 
 /* Signed bytes. */
-FLO_INLINE void codes_8(const uint8_t *high, const uint8_t *low, __m512i *out)
+FLO_INLINE void codes_8(const uint8_t *high, const uint8_t *low, flo_ints *out)
 {
-    const __m512i top = _mm512_set1_epi8((char)0x80);
+    const flo_ints top = OP(set1_epi8)((char)0x80);
 
     (void)high;
 #pragma GCC unroll 8
     for (int g = 0; g < FLO_GROUPS; g++) {
-        out[g] = _mm512_xor_si512(flo_load_64(low + g * 64), top);
+        out[g] = flo_load_ints(low + g * 64) ^ top;
     }
 }
 
 /* Nibbles through the steps of the IQ4 types. */
 FLO_INLINE void codes_grid(const uint8_t *high, const uint8_t *low,
-                           __m512i *out)
+                           flo_ints *out)
 {
-    const __m512i grid =
-        _mm512_xor_si512(_mm512_broadcast_i32x4(
-                             _mm_loadu_si128((const void *)flo_quant_iq4_grid)),
-                         _mm512_set1_epi8((char)0x80));
+    const flo_ints grid =
+        FLO_REPEAT_16(flo_load_16((const uint8_t *)flo_quant_iq4_grid)) ^
+        OP(set1_epi8)((char)0x80);
 
     (void)high;
     flo_codes_of_plane(4, low, out);
 #pragma GCC unroll 8
     for (int g = 0; g < FLO_GROUPS; g++) {
-        out[g] = _mm512_shuffle_epi8(grid, out[g]);
+        out[g] = OP(shuffle_epi8)(grid, out[g]);
     }
 }
 
 /* ---- scales ------------------------------------------------------------ */
 
-/* 16 f16. */
-FLO_INLINE __m512 flo_load_halves(const uint8_t *p)
+/* An f16 of each row. */
+FLO_INLINE flo_floats flo_load_halves(const uint8_t *p)
 {
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)p));
+    flo_halves v;
+
+    memcpy(&v, p, sizeof(v));
+    return OP(cvtph_ps)(v);
 }
 
-/* 16 bytes times d. */
-FLO_INLINE __m512 flo_times_signed(__m512 d, __m128i bytes)
+/* A byte of each row times d. */
+FLO_INLINE flo_floats flo_times_signed(flo_floats d, __m128i bytes)
 {
-    return _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)));
-}
-
-FLO_INLINE __m128i flo_load_16(const uint8_t *p)
-{
-    return _mm_loadu_si128((const void *)p);
+    return OP(mul_ps)(d, OP(cvtepi32_ps)(OP(cvtepi8_epi32)(bytes)));
 }
 
 /* Block b of a strip. */
@@ -173,7 +180,7 @@ FLO_INLINE void flo_scales_32(const enum flo_scales_kind kind,
                               size_t b, struct flo_weights_32 *out)
 {
     const __m128i nibble = _mm_set1_epi8(15);
-    __m512 d, dmin;
+    flo_floats d, dmin;
     __m128i first, second;
 
     switch (kind) {
@@ -182,8 +189,8 @@ FLO_INLINE void flo_scales_32(const enum flo_scales_kind kind,
         break;
     case FLO_SCALES_PAIR:
         out->scales[0] = flo_load_halves(halves + b * 64);
-        out->minima[0] = _mm512_sub_ps(_mm512_setzero_ps(),
-                                       flo_load_halves(halves + b * 64 + 32));
+        out->minima[0] =
+            OP(sub_ps)(OP(setzero_ps)(), flo_load_halves(halves + b * 64 + 32));
         break;
     case FLO_SCALES_BYTE:
         d = flo_load_halves(halves + b / 8 * 32);

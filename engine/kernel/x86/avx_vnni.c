@@ -1,0 +1,177 @@
+/* AVX-VNNI kernel: products with packed weights (packed_strips.h), 8 rows at a
+ * time; all else is the AVX2 kernel's.
+ *
+ * Built with FLO_VNNI_OF_AVX512 (a test) it uses the same instruction in the
+ * form that AVX-512 VL has, so that it runs on CPUs that have only that. */
+#include "engine/kernel/x86/avx_vnni.h"
+
+#include <cpuid.h>
+#include <immintrin.h>
+#include <string.h>
+
+#include "engine/kernel/x86/avx2.h"
+
+#define FLO_LANES 8
+#define OP(name) _mm256_##name
+#define FLO_REPEAT_16 _mm256_broadcastsi128_si256
+#define FLO_PACKED_NAME(type) flo_avx_vnni_packed_##type
+typedef __m256i flo_ints;
+typedef __m256 flo_floats;
+typedef __m128i flo_halves;
+
+#ifdef FLO_VNNI_OF_AVX512
+#define FLO_DPBUSD _mm256_dpbusd_epi32
+static bool has_vnni(void)
+{
+    return __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512vnni");
+}
+#else
+#define FLO_DPBUSD _mm256_dpbusd_avx_epi32
+static bool has_vnni(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & 1u << 4) != 0;
+}
+#endif
+
+static inline void store_rows(float *y, size_t rows, __m256 v)
+{
+    float all[FLO_LANES];
+
+    if (rows == FLO_LANES) {
+        _mm256_storeu_ps(y, v);
+    } else {
+        _mm256_storeu_ps(all, v);
+        memcpy(y, all, rows * sizeof(*y));
+    }
+}
+
+#include "engine/kernel/x86/packed_strips.h"
+
+FLO_INLINE int sum_8(__m256i v)
+{
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v),
+                              _mm256_extracti128_si256(v, 1));
+
+    s = _mm_add_epi32(s, _mm_unpackhi_epi64(s, s));
+    return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 1)));
+}
+
+/* The low bytes of 32 numbers. */
+FLO_INLINE void store_bytes(const __m256i *n, int8_t *out)
+{
+    const __m256i low = _mm256_set1_epi32(255);
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    __m256i a = _mm256_packus_epi32(n[0] & low, n[1] & low);
+    __m256i b = _mm256_packus_epi32(n[2] & low, n[3] & low);
+
+    a = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(a, b), order);
+    _mm256_storeu_si256((__m256i *)(void *)out, a);
+}
+
+FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes,
+                                int32_t *sums)
+{
+    const __m256i no_sign = _mm256_set1_epi32(0x7fffffff);
+    const __m256i round = _mm256_set1_epi32(128);
+    __m256i bits[4], n[4], high[4], most = _mm256_setzero_si256();
+    float most_of_8[8], largest = 0;
+
+    /* As whole numbers: what is not finite is the largest. */
+    for (int i = 0; i < 4; i++) {
+        bits[i] = _mm256_loadu_si256((const void *)(v + i * 8));
+        most = _mm256_max_epi32(most, bits[i] & no_sign);
+    }
+    if (_mm256_movemask_epi8(
+            _mm256_cmpgt_epi32(most, _mm256_set1_epi32(0x7f7fffff))) != 0) {
+        memset(codes, 0, (size_t)bytes * FLO_CODE_BLOCK);
+        sums[0] = sums[1] = 0;
+        return NAN;
+    }
+    _mm256_storeu_ps(most_of_8, _mm256_castsi256_ps(most));
+    for (int i = 0; i < 8; i++) {
+        largest = most_of_8[i] > largest ? most_of_8[i] : largest;
+    }
+    float scale = largest / (bytes == 1 ? 127.0f : (float)CODE_MAX_16);
+    __m256 inverse = _mm256_set1_ps(scale > 1e-38f ? 1.0f / scale : 0.0f);
+    for (int i = 0; i < 4; i++) {
+        n[i] = _mm256_cvtps_epi32(
+            _mm256_mul_ps(_mm256_castsi256_ps(bits[i]), inverse));
+        high[i] = _mm256_srai_epi32(_mm256_add_epi32(n[i], round), 8);
+    }
+    if (bytes == 2) {
+        store_bytes(high, codes);
+        codes += FLO_CODE_BLOCK;
+    }
+    store_bytes(n, codes);
+    sums[1] = -sum_8(_mm256_add_epi32(n[0], n[1]));
+    sums[0] = sums[1] - sum_8(_mm256_add_epi32(n[2], n[3]));
+    return scale;
+}
+
+static void quantise_packed(const float *values,
+                            const struct flo_activations *out, size_t t)
+{
+    if (out->precision == FLO_PRECISION_8) {
+        quantise(quantise_block, values, 1, out, t);
+    } else {
+        quantise(quantise_block, values, 2, out, t);
+    }
+}
+
+static bool is_supported(void)
+{
+    return flo_kernel_avx2.is_supported() && has_vnni();
+}
+
+const struct flo_kernel flo_kernel_avx_vnni = {
+    .name = "avx-vnni",
+    .is_supported = is_supported,
+    .matmul =
+        {
+            [FLO_QUANT_F32] = flo_avx2_matmul_f32,
+            [FLO_QUANT_F16] = flo_avx2_matmul_f16,
+            [FLO_QUANT_BF16] = flo_avx2_matmul_bf16,
+            [FLO_QUANT_Q4_0] = flo_avx2_matmul_q4_0,
+            [FLO_QUANT_Q4_1] = flo_avx2_matmul_q4_1,
+            [FLO_QUANT_Q5_0] = flo_avx2_matmul_q5_0,
+            [FLO_QUANT_Q5_1] = flo_avx2_matmul_q5_1,
+            [FLO_QUANT_Q8_0] = flo_avx2_matmul_q8_0,
+            [FLO_QUANT_Q2_K] = flo_avx2_matmul_q2_k,
+            [FLO_QUANT_Q3_K] = flo_avx2_matmul_q3_k,
+            [FLO_QUANT_Q4_K] = flo_avx2_matmul_q4_k,
+            [FLO_QUANT_Q5_K] = flo_avx2_matmul_q5_k,
+            [FLO_QUANT_Q6_K] = flo_avx2_matmul_q6_k,
+            [FLO_QUANT_IQ4_NL] = flo_avx2_matmul_iq4_nl,
+            [FLO_QUANT_IQ4_XS] = flo_avx2_matmul_iq4_xs,
+        },
+    .matmul_packed =
+        {
+            [FLO_QUANT_Q4_0] = flo_avx_vnni_packed_q4_0,
+            [FLO_QUANT_Q4_1] = flo_avx_vnni_packed_q4_1,
+            [FLO_QUANT_Q5_0] = flo_avx_vnni_packed_q5_0,
+            [FLO_QUANT_Q5_1] = flo_avx_vnni_packed_q5_1,
+            [FLO_QUANT_Q8_0] = flo_avx_vnni_packed_q8_0,
+            [FLO_QUANT_Q2_K] = flo_avx_vnni_packed_q2_k,
+            [FLO_QUANT_Q3_K] = flo_avx_vnni_packed_q3_k,
+            [FLO_QUANT_Q4_K] = flo_avx_vnni_packed_q4_k,
+            [FLO_QUANT_Q5_K] = flo_avx_vnni_packed_q5_k,
+            [FLO_QUANT_Q6_K] = flo_avx_vnni_packed_q6_k,
+            [FLO_QUANT_IQ4_NL] = flo_avx_vnni_packed_iq4_nl,
+            [FLO_QUANT_IQ4_XS] = flo_avx_vnni_packed_iq4_xs,
+        },
+    .quantise_packed = quantise_packed,
+    .quantise = flo_avx2_quantise,
+    .rms_norm = flo_avx2_rms_norm,
+    .layer_norm = flo_avx2_layer_norm,
+    .rope_pairs = flo_avx2_rope_pairs,
+    .rope_halves = flo_avx2_rope_halves,
+    .silu_multiply = flo_avx2_silu_multiply,
+    .gelu_multiply = flo_avx2_gelu_multiply,
+    .soft_cap = flo_avx2_soft_cap,
+    .add = flo_avx2_add,
+    .store = flo_avx2_store,
+    .attend = flo_avx2_attend,
+};

@@ -1,0 +1,340 @@
+/* Products with packed weights by VNNI, in registers of whatever width
+ * (packed_blocks.h).
+ *
+ * Rows of a strip meet a tile of tokens: 32 columns of weights are unpacked
+ * into eight registers, and each token's codes are broadcast from memory, four
+ * columns at a time.  Weights are unsigned there; what that adds is taken off
+ * by the integer that the sums start with, exactly.  Codes of 16 bits are a
+ * high and a low byte: the high sums are shifted under the low ones.  Each
+ * token has one float sum per row, to which every 32 columns add once, in
+ * order: the same bits alone and in a batch.
+ *
+ * The packed form of tokens: tiles of TILE, in a tile block after block, in a
+ * block token after token: codes (32 bytes; of 16 bits 32 high bytes, then 32
+ * low ones), scale, and two sums of codes, negative: all 32, the first 16. */
+#ifndef FLOTILLA_ENGINE_PACKED_STRIPS_H
+#define FLOTILLA_ENGINE_PACKED_STRIPS_H
+
+#include <math.h>
+
+#include "engine/kernel/kernel.h"
+#include "engine/kernel/pack.h"
+#include "engine/kernel/x86/packed_blocks.h"
+
+enum {
+    TILE = 32,
+    CODE_MAX_16 = 127 * 256, /* so that the high byte ends at 127 */
+    AHEAD_BYTES = 3072,      /* how far prefetching looks */
+};
+
+/* Of one block of a tile. */
+struct input {
+    const int8_t *codes;
+    const float *scales;
+    const int32_t *sums;
+};
+
+static size_t tile_tokens(const struct flo_activations *x, size_t first)
+{
+    return x->tokens - first < TILE ? x->tokens - first : TILE;
+}
+
+/* ---- one block --------------------------------------------------------- */
+
+FLO_INLINE flo_ints broadcast(const void *p)
+{
+    int32_t value;
+
+    memcpy(&value, p, sizeof(value));
+    return OP(set1_epi32)(value);
+}
+
+/* Sums of `groups` groups of N tokens that lie `step` bytes apart, added to
+ * acc. */
+FLO_INLINE void dot(const int N, const int groups, const size_t step,
+                    const flo_ints *w, const int8_t *x, flo_ints *acc)
+{
+#pragma GCC unroll 8
+    for (int g = 0; g < groups; g++) {
+#pragma GCC unroll 4
+        for (int t = 0; t < N; t++) {
+            acc[t] = FLO_DPBUSD(acc[t], w[g],
+                                broadcast(x + (size_t)t * step + g * 4));
+        }
+    }
+}
+
+/* The same for both bytes of codes; acc begins with what `start` says. */
+FLO_INLINE void dot_codes(const int N, const int groups, const int bytes,
+                          const flo_ints *w, const int8_t *x,
+                          const flo_ints *start, flo_ints *acc)
+{
+    const size_t step = (size_t)bytes * FLO_CODE_BLOCK;
+
+    if (bytes == 2) {
+#pragma GCC unroll 4
+        for (int t = 0; t < N; t++) {
+            acc[t] = OP(set1_epi32)(0);
+        }
+        dot(N, groups, step, w, x, acc);
+        x += FLO_CODE_BLOCK;
+    }
+#pragma GCC unroll 4
+    for (int t = 0; t < N; t++) {
+        acc[t] = bytes == 2 ? OP(add_epi32)(OP(slli_epi32)(acc[t], 8), start[t])
+                            : start[t];
+    }
+    dot(N, groups, step, w, x, acc);
+}
+
+FLO_INLINE bool has_halves(const enum flo_scales_kind kind)
+{
+    return kind == FLO_SCALES_16 || kind == FLO_SCALES_K2;
+}
+
+FLO_INLINE bool has_minima(const enum flo_scales_kind kind)
+{
+    return kind == FLO_SCALES_PAIR || kind == FLO_SCALES_K4 ||
+           kind == FLO_SCALES_K2;
+}
+
+/* -2^shift times the sum of a token's codes: `part` 0 of all, 1 of the first
+ * 16, 2 of the last. */
+FLO_INLINE flo_ints start_sum(const int shift, const int part,
+                              const int32_t *sums)
+{
+    flo_ints v = broadcast(sums + (part == 1));
+
+    if (part == 2) {
+        v = OP(sub_epi32)(v, broadcast(sums + 1));
+    }
+    return OP(slli_epi32)(v, (unsigned)shift);
+}
+
+/* One block for N tokens: acc += scale * (weights . codes). */
+FLO_INLINE void add_block(const int N, const enum flo_scales_kind kind,
+                          const int shift, const int bytes,
+                          const struct flo_weights_32 *w, struct input x,
+                          flo_floats *acc)
+{
+    const int halves = has_halves(kind) ? 2 : 1;
+    flo_floats sum[4];
+    flo_ints start[4], dots[4];
+
+#pragma GCC unroll 2
+    for (int h = halves - 1; h >= 0; h--) {
+#pragma GCC unroll 4
+        for (int t = 0; t < N; t++) {
+            start[t] = shift == 0 ? OP(set1_epi32)(0)
+                                  : start_sum(shift, halves == 2 ? h + 1 : 0,
+                                              x.sums + t * 2);
+        }
+        dot_codes(N, FLO_GROUPS / halves, bytes, w->codes + h * 4,
+                  x.codes + h * 16, start, dots);
+#pragma GCC unroll 4
+        for (int t = 0; t < N; t++) {
+            flo_floats v = OP(cvtepi32_ps)(dots[t]);
+
+            sum[t] = h == halves - 1 ? OP(mul_ps)(v, w->scales[h])
+                                     : OP(fmadd_ps)(v, w->scales[h], sum[t]);
+            if (has_minima(kind)) {
+                v = OP(cvtepi32_ps)(
+                    start_sum(0, halves == 2 ? h + 1 : 0, x.sums + t * 2));
+                sum[t] = OP(fmadd_ps)(v, w->minima[h], sum[t]);
+            }
+        }
+    }
+#pragma GCC unroll 4
+    for (int t = 0; t < N; t++) {
+        acc[t] = OP(fmadd_ps)(sum[t], OP(set1_ps)(x.scales[t]), acc[t]);
+    }
+}
+
+FLO_INLINE struct input skip(struct input x, size_t tokens, const int bytes)
+{
+    return (struct input){
+        x.codes + tokens * (size_t)bytes * FLO_CODE_BLOCK,
+        x.scales + tokens,
+        x.sums + tokens * 2,
+    };
+}
+
+/* ---- strips ------------------------------------------------------------ */
+
+struct strip {
+    const uint8_t *halves, *scales, *high, *low; /* of the rows at hand */
+    size_t blocks;
+    size_t high_bytes, low_bytes; /* of a block */
+    size_t ahead;                 /* bytes to prefetch per block */
+};
+
+FLO_INLINE void read_block(flo_codes_32_fn *codes,
+                           const enum flo_scales_kind kind,
+                           const struct strip *s, size_t b,
+                           struct flo_weights_32 *out)
+{
+    const uint8_t *next = s->low + AHEAD_BYTES + b * s->ahead;
+
+    for (size_t i = 0; i < s->ahead; i += 64) {
+        _mm_prefetch((const void *)(next + i), _MM_HINT_T0);
+    }
+    codes(s->high + b * s->high_bytes, s->low + b * s->low_bytes, out->codes);
+    flo_scales_32(kind, s->halves, s->scales, b, out);
+}
+
+/* One token: its sums stay in a register. */
+FLO_INLINE void strip_alone(flo_codes_32_fn *codes,
+                            const enum flo_scales_kind kind, const int shift,
+                            const int bytes, const struct strip *s,
+                            struct input x, flo_floats *acc)
+{
+    flo_floats sum = OP(setzero_ps)();
+
+    for (size_t b = 0; b < s->blocks; b++) {
+        struct flo_weights_32 w;
+
+        read_block(codes, kind, s, b, &w);
+        add_block(1, kind, shift, bytes, &w, x, &sum);
+        x = skip(x, 1, bytes);
+    }
+    acc[0] = sum;
+}
+
+FLO_INLINE void strip_tile(flo_codes_32_fn *codes,
+                           const enum flo_scales_kind kind, const int shift,
+                           const int bytes, const struct strip *s,
+                           struct input x, size_t tokens, flo_floats *acc)
+{
+    for (size_t t = 0; t < tokens; t++) {
+        acc[t] = OP(setzero_ps)();
+    }
+    for (size_t b = 0; b < s->blocks; b++) {
+        struct flo_weights_32 w;
+        size_t t = 0;
+
+        read_block(codes, kind, s, b, &w);
+        for (; t + 4 <= tokens; t += 4) {
+            add_block(4, kind, shift, bytes, &w, x, acc + t);
+            x = skip(x, 4, bytes);
+        }
+        for (; t < tokens; t++) {
+            add_block(1, kind, shift, bytes, &w, x, acc + t);
+            x = skip(x, 1, bytes);
+        }
+    }
+}
+
+/* FLO_LANES rows of the strip at `begin`, from row `part` on. */
+FLO_INLINE struct strip rows_of(const uint8_t *begin,
+                                const struct flo_strip *at, size_t blocks,
+                                size_t part)
+{
+    return (struct strip){
+        .halves = begin + part * sizeof(uint16_t),
+        .scales = begin + at->scales + part,
+        .high = begin + at->high + part * 4,
+        .low = begin + at->low + part * 4,
+        .blocks = blocks,
+        .high_bytes = (at->low - at->high) / blocks,
+        .low_bytes = (at->bytes - at->low) / blocks,
+        .ahead = part == 0 ? at->bytes / blocks : 0,
+    };
+}
+
+/* All tiles of tokens over all strips. */
+FLO_INLINE void matmul(flo_codes_32_fn *codes, const enum flo_scales_kind kind,
+                       const int shift, const int bytes, uint32_t type,
+                       const uint8_t *weights, size_t strip_bytes, size_t rows,
+                       const struct flo_activations *x, float *y, size_t stride)
+{
+    const struct flo_strip at = flo_strip_layout(type, x->columns);
+    size_t blocks = x->columns / FLO_CODE_BLOCK;
+    const struct input all = {(const int8_t *)x->codes, x->scales,
+                              (const int32_t *)x->sums};
+    flo_floats acc[TILE];
+
+    for (size_t r = 0; r < rows; r += FLO_LANES) {
+        size_t left = rows - r < FLO_LANES ? rows - r : FLO_LANES;
+        struct strip s = rows_of(weights + r / FLO_STRIP_ROWS * strip_bytes,
+                                 &at, blocks, r % FLO_STRIP_ROWS);
+
+        for (size_t first = 0; first < x->tokens; first += TILE) {
+            size_t tokens = tile_tokens(x, first);
+            struct input in = skip(all, first * blocks, bytes);
+
+            if (tokens == 1) {
+                strip_alone(codes, kind, shift, bytes, &s, in, acc);
+            } else {
+                strip_tile(codes, kind, shift, bytes, &s, in, tokens, acc);
+            }
+            for (size_t t = 0; t < tokens; t++) {
+                store_rows(y + (first + t) * stride + r, left, acc[t]);
+            }
+            s.ahead = 0;
+        }
+    }
+}
+#define FLO_MATMUL_PACKED(name, id, codes, kind, shift)                        \
+    flo_matmul_fn name;                                                        \
+    void name(const void *weights, size_t row_bytes, size_t rows,              \
+              const struct flo_activations *x, float *y, size_t stride)        \
+    {                                                                          \
+        if (x->precision == FLO_PRECISION_8) {                                 \
+            matmul(codes, kind, shift, 1, id, weights, row_bytes, rows, x, y,  \
+                   stride);                                                    \
+        } else {                                                               \
+            matmul(codes, kind, shift, 2, id, weights, row_bytes, rows, x, y,  \
+                   stride);                                                    \
+        }                                                                      \
+    }
+
+FLO_MATMUL_PACKED(FLO_PACKED_NAME(q4_0), FLO_QUANT_Q4_0, codes_4,
+                  FLO_SCALES_HALF, 3)
+FLO_MATMUL_PACKED(FLO_PACKED_NAME(q4_1), FLO_QUANT_Q4_1, codes_4,
+                  FLO_SCALES_PAIR, 0)
+FLO_MATMUL_PACKED(FLO_PACKED_NAME(q5_0), FLO_QUANT_Q5_0, codes_5,
+                  FLO_SCALES_HALF, 4)
+FLO_MATMUL_PACKED(FLO_PACKED_NAME(q5_1), FLO_QUANT_Q5_1, codes_5,
+                  FLO_SCALES_PAIR, 0)
+FLO_MATMUL_PACKED(FLO_PACKED_NAME(q8_0), FLO_QUANT_Q8_0, codes_8,
+                  FLO_SCALES_HALF, 7)
+FLO_MATMUL_PACKED(FLO_PACKED_NAME(q2_k), FLO_QUANT_Q2_K, codes_2, FLO_SCALES_K2,
+                  0)
+FLO_MATMUL_PACKED(FLO_PACKED_NAME(q3_k), FLO_QUANT_Q3_K, codes_3, FLO_SCALES_16,
+                  2)
+FLO_MATMUL_PACKED(FLO_PACKED_NAME(q4_k), FLO_QUANT_Q4_K, codes_4, FLO_SCALES_K4,
+                  0)
+FLO_MATMUL_PACKED(FLO_PACKED_NAME(q5_k), FLO_QUANT_Q5_K, codes_5, FLO_SCALES_K4,
+                  0)
+FLO_MATMUL_PACKED(FLO_PACKED_NAME(q6_k), FLO_QUANT_Q6_K, codes_6, FLO_SCALES_16,
+                  5)
+FLO_MATMUL_PACKED(FLO_PACKED_NAME(iq4_nl), FLO_QUANT_IQ4_NL, codes_grid,
+                  FLO_SCALES_HALF, 7)
+FLO_MATMUL_PACKED(FLO_PACKED_NAME(iq4_xs), FLO_QUANT_IQ4_XS, codes_grid,
+                  FLO_SCALES_BYTE, 7)
+
+/* ---- the tokens' form -------------------------------------------------- */
+
+/* One block of 32 as codes of 1 or 2 bytes, with their sums; returns its
+ * scale, NaN when a value is not finite. */
+typedef float flo_quantise_block_fn(const float *v, const int bytes,
+                                    int8_t *codes, int32_t *sums);
+
+FLO_INLINE void quantise(flo_quantise_block_fn *block, const float *values,
+                         const int bytes, const struct flo_activations *out,
+                         size_t t)
+{
+    size_t blocks = out->columns / FLO_CODE_BLOCK;
+    size_t first = t / TILE * TILE, step = tile_tokens(out, first);
+    size_t at = first * blocks + (t - first);
+    int8_t *codes = (int8_t *)out->codes;
+    int32_t *sums = (int32_t *)(void *)out->sums;
+
+    for (size_t b = 0; b < blocks; b++, at += step) {
+        out->scales[at] =
+            block(values + b * FLO_CODE_BLOCK, bytes,
+                  codes + at * (size_t)bytes * FLO_CODE_BLOCK, sums + at * 2);
+    }
+}
+
+#endif
