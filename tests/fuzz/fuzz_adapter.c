@@ -1,0 +1,55 @@
+/* A hostile adapter of a good model: opened and, if it opens, computed with.
+ * The model stays open; without it nothing is tried. */
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <flotilla/adapter.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+static struct flo_engine *base(void)
+{
+    static struct flo_engine *engine;
+    const struct flo_engine_options options = {
+        .context = 8,
+        .threads = 1,
+        .batch = 2,
+        .vocabulary = FLO_VOCABULARY_NONE,
+        .adapter_bytes = 4u << 20,
+    };
+
+    if (engine == NULL && flo_engine_open("tests/models/tiny-v1.Q4_1.gguf",
+                                          &options, &engine, NULL) < 0) {
+        engine = NULL;
+    }
+    return engine;
+}
+
+static void compute(struct flo_engine *engine,
+                    const struct flo_adapter *adapter)
+{
+    static const int32_t tokens[] = {0, 1, 0};
+    struct flo_session *session = NULL;
+
+    if (flo_session_open(engine, &session, NULL) == 0 &&
+        flo_session_set_adapter(session, adapter, 1, NULL) == 0) {
+        (void)flo_session_decode(session, tokens, 3, FLO_LOGITS_LAST, NULL);
+    }
+    flo_session_close(session);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    struct flo_engine *engine = base();
+    struct flo_adapter *adapter = NULL;
+    int fd = memfd_create("adapter", MFD_CLOEXEC);
+
+    if (engine != NULL && fd >= 0 &&
+        flo_fd_write_all(fd, data, bytes, NULL) == 0 &&
+        flo_adapter_open_fd(engine, fd, &adapter, NULL) == 0) {
+        compute(engine, adapter);
+    }
+    flo_adapter_close(adapter);
+    close(fd);
+    return 0;
+}

@@ -1,0 +1,573 @@
+/* Adapters beside a model: what they change, what they leave, what is
+ * refused. */
+#include <malloc.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <flotilla/adapter.h>
+#include <flotilla/engine_step.h>
+
+#include "base/quant/quant.h"
+#include "engine/model/lora_file.h"
+#include "unit/engine/gguf_make.h"
+
+#define BASE "tests/models/tiny-v1.F16.gguf"
+#define ADAPTER "tests/models/tiny-v1-site-lora.gguf"
+
+enum { COUNT = 24, SESSIONS = 3 };
+
+static int32_t tokens[SESSIONS][COUNT];
+
+static struct flo_engine *open_base(const char *path, uint32_t threads)
+{
+    const struct flo_engine_options options = {
+        .context = COUNT + 2,
+        .threads = threads,
+        .sessions = SESSIONS + 1,
+        .kv_type = FLO_KV_F32,
+        .vocabulary = FLO_VOCABULARY_NONE,
+        .adapter_bytes = 4u << 20,
+    };
+    struct flo_engine *engine = NULL;
+    struct flo_err err = {0};
+
+    if (flo_engine_open(path, &options, &engine, &err) < 0) {
+        fail_msg("%s: %s", path, err.what);
+    }
+    for (int s = 0; s < SESSIONS; s++) {
+        for (int i = 0; i < COUNT; i++) {
+            tokens[s][i] = (int32_t)((uint32_t)(i * (37 + s) + 11 * s + 3) %
+                                     flo_engine_info(engine)->n_vocab);
+        }
+    }
+    return engine;
+}
+
+static struct flo_session *session_of(struct flo_engine *engine,
+                                      const struct flo_adapter *adapter,
+                                      float scale)
+{
+    struct flo_session *session = NULL;
+
+    assert_int_equal(flo_session_open(engine, &session, NULL), 0);
+    assert_int_equal(flo_session_set_adapter(session, adapter, scale, NULL), 0);
+    return session;
+}
+
+static struct flo_adapter *adapter_of(struct flo_engine *engine)
+{
+    struct flo_adapter *adapter = NULL;
+    struct flo_err err = {0};
+
+    if (flo_adapter_open(engine, ADAPTER, &adapter, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    return adapter;
+}
+
+/* Logits behind `count` tokens; the caller frees. */
+static float *logits_of(struct flo_session *session, const int32_t *ids,
+                        size_t count, size_t n_vocab)
+{
+    float *out = malloc(n_vocab * sizeof(*out));
+
+    assert_non_null(out);
+    assert_int_equal(
+        flo_session_decode(session, ids, count, FLO_LOGITS_LAST, NULL), 0);
+    memcpy(out, flo_session_logits(session), n_vocab * sizeof(*out));
+    return out;
+}
+
+static double distance(const float *a, const float *b, size_t count)
+{
+    double sum = 0, whole = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        double d = (double)a[i] - (double)b[i];
+        sum += d * d;
+        whole += (double)a[i] * (double)a[i];
+    }
+    return sqrt(sum / whole);
+}
+
+/* ---- against a merged model ---- */
+
+struct merge {
+    const struct flo_gguf *base;
+    struct flo_lora lora;
+    float scale;
+    float *values; /* of the largest tensor */
+};
+
+/* F32 of a tensor, plus scale * alpha / rank * B A. */
+static int merge_one(void *context, const struct flo_gguf_tensor *tensor,
+                     const void **data, struct flo_err *err)
+{
+    struct merge *merge = context;
+    const struct flo_gguf *base = merge->base, *lora = merge->lora.gguf;
+    const struct flo_gguf_tensor *source =
+        flo_gguf_tensor_find(base, tensor->name);
+    const struct flo_gguf_tensor *a, *b;
+
+    (void)err;
+    flo_quant_type(source->type)
+        ->decode(flo_gguf_tensor_data(base, source), merge->values,
+                 source->values);
+    *data = merge->values;
+    if (!flo_lora_halves(&merge->lora, tensor->name, &a, &b)) {
+        return 0;
+    }
+    float *af = malloc(a->values * sizeof(*af));
+    float *bf = malloc(b->values * sizeof(*bf));
+    assert_true(af != NULL && bf != NULL);
+    flo_quant_type(a->type)->decode(flo_gguf_tensor_data(lora, a), af,
+                                    a->values);
+    flo_quant_type(b->type)->decode(flo_gguf_tensor_data(lora, b), bf,
+                                    b->values);
+    size_t columns = a->dims[0], rank = a->dims[1];
+    for (size_t i = 0; i < source->values; i++) {
+        double sum = 0;
+        for (size_t r = 0; r < rank; r++) {
+            sum += (double)bf[i / columns * rank + r] *
+                   (double)af[r * columns + i % columns];
+        }
+        merge->values[i] += (float)(sum * (double)merge->scale *
+                                    (double)merge->lora.alpha / (double)rank);
+    }
+    free(af);
+    free(bf);
+    return 0;
+}
+
+static struct flo_gguf *open_file(const char *path)
+{
+    struct flo_gguf *gguf = NULL;
+
+    assert_int_equal(flo_gguf_open_path(path, &gguf, NULL), 0);
+    return gguf;
+}
+
+/* An F32 file of base + scale * adapter. */
+static void write_merged(char *path, float scale)
+{
+    struct flo_gguf *base = open_file(BASE), *lora = open_file(ADAPTER);
+    struct merge merge = {.base = base, .scale = scale};
+    size_t count = flo_gguf_tensor_count(base);
+    uint32_t *types = calloc(count, sizeof(*types)); /* 0: F32 */
+    uint64_t most = 0;
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0 && types != NULL);
+    assert_int_equal(flo_lora_check(lora, base, &merge.lora, NULL), 0);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t values = flo_gguf_tensor_at(base, i)->values;
+        most = values > most ? values : most;
+    }
+    merge.values = malloc(most * sizeof(float));
+    assert_non_null(merge.values);
+    assert_int_equal(
+        flo_gguf_write_as(base, types, NULL, 0, merge_one, &merge, fd, NULL),
+        0);
+    free(merge.values);
+    free(types);
+    close(fd);
+    flo_gguf_close(lora);
+    flo_gguf_close(base);
+}
+
+static void an_adapter_beside_the_base_answers_as_merged_into_it(void **state)
+{
+    static const float scales[] = {1, 0.5f, -1.25f};
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(scales); i++) {
+        char plain_path[] = "/tmp/flotilla-adapter-XXXXXX";
+        char merged_path[] = "/tmp/flotilla-adapter-XXXXXX";
+        write_merged(plain_path, 0);
+        write_merged(merged_path, scales[i]);
+        struct flo_engine *plain = open_base(plain_path, 2);
+        struct flo_engine *merged = open_base(merged_path, 2);
+        size_t n = flo_engine_info(plain)->n_vocab;
+        struct flo_adapter *adapter = adapter_of(plain);
+        struct flo_session *base = session_of(plain, NULL, 0);
+        struct flo_session *with = session_of(plain, adapter, scales[i]);
+        struct flo_session *in = session_of(merged, NULL, 0);
+
+        float *x = logits_of(base, tokens[0], COUNT, n);
+        float *y = logits_of(with, tokens[0], COUNT, n);
+        float *z = logits_of(in, tokens[0], COUNT, n);
+
+        assert_true(distance(z, y, n) < 1e-5);
+        assert_true(distance(z, x, n) > 1e-2); /* it does change them */
+        free(x);
+        free(y);
+        free(z);
+        flo_adapter_close(adapter);
+        flo_engine_close(plain);
+        flo_engine_close(merged);
+        unlink(plain_path);
+        unlink(merged_path);
+    }
+}
+
+/* ---- switching ---- */
+
+static void switching_back_gives_the_bits_of_the_base(void **state)
+{
+    (void)state;
+    struct flo_engine *engine = open_base(BASE, 2);
+    size_t n = flo_engine_info(engine)->n_vocab;
+    struct flo_adapter *adapter = adapter_of(engine);
+    struct flo_session *session = session_of(engine, NULL, 0);
+    float *base = logits_of(session, tokens[0], COUNT, n);
+
+    /* Another adapter empties the session, the same one does not. */
+    assert_int_equal(flo_session_set_adapter(session, NULL, 7, NULL), 0);
+    assert_int_equal(flo_session_position(session), COUNT);
+    assert_int_equal(flo_session_set_adapter(session, adapter, 1, NULL), 0);
+    assert_int_equal(flo_session_position(session), 0);
+    assert_null(flo_session_logits(session));
+    float *with = logits_of(session, tokens[0], COUNT, n);
+    assert_memory_not_equal(with, base, n * sizeof(float));
+    assert_int_equal(flo_session_set_adapter(session, adapter, 1, NULL), 0);
+    assert_int_equal(flo_session_position(session), COUNT);
+    assert_int_equal(flo_session_set_adapter(session, adapter, 0.5f, NULL), 0);
+    assert_int_equal(flo_session_position(session), 0);
+    /* The adapter stays over a reset, and what is computed with it can be
+     * taken by another session. */
+    assert_int_equal(flo_session_set_adapter(session, adapter, 1, NULL), 0);
+    flo_session_reset(session);
+    float *again = logits_of(session, tokens[0], 10, n);
+    free(again);
+    struct flo_session *other = session_of(engine, NULL, 0);
+    flo_session_begin_as(other, session, 10);
+    assert_true(flo_session_has_adapter(other, adapter, 1));
+    again = logits_of(other, tokens[0] + 10, COUNT - 10, n);
+    assert_memory_equal(again, with, n * sizeof(float));
+    free(again);
+    /* Dropped: its sessions are the base's again, and the room is free. */
+    flo_adapter_close(adapter);
+    assert_true(flo_session_has_adapter(session, NULL, 0));
+    assert_int_equal(flo_session_position(session), 0);
+    again = logits_of(session, tokens[0], COUNT, n);
+    assert_memory_equal(again, base, n * sizeof(float));
+    for (int i = 0; i < 20; i++) {
+        flo_adapter_close(adapter_of(engine));
+    }
+    free(again);
+    free(with);
+    free(base);
+    flo_session_close(session);
+    flo_engine_close(engine);
+}
+
+/* ---- together ---- */
+
+struct row {
+    float *logits;
+    size_t n_vocab;
+};
+
+static bool keep_row(void *context, uint32_t index, const float *logits)
+{
+    struct row *row = context;
+
+    (void)index;
+    memcpy(row->logits, logits, row->n_vocab * sizeof(*logits));
+    return true;
+}
+
+static void expect_together_as_alone(const char *path, uint32_t threads)
+{
+    static const uint32_t takes[][SESSIONS] = {{9, 1, 5}, {1, 1, 1}, {3, 8, 1}};
+    struct flo_engine *engine = open_base(path, threads);
+    size_t n = flo_engine_info(engine)->n_vocab;
+    struct flo_adapter *adapters[] = {adapter_of(engine), adapter_of(engine),
+                                      NULL};
+    static const float scales[] = {1, -0.75f, 0};
+    struct flo_session *sessions[SESSIONS];
+    struct row rows[SESSIONS];
+
+    for (int s = 0; s < SESSIONS; s++) {
+        sessions[s] = session_of(engine, adapters[s], scales[s]);
+        rows[s] = (struct row){malloc(n * sizeof(float)), n};
+        assert_non_null(rows[s].logits);
+    }
+    for (size_t p = 0; p < FLO_COUNT(takes); p++) {
+        struct flo_step steps[SESSIONS];
+        for (int s = 0; s < SESSIONS; s++) {
+            steps[s] = (struct flo_step){
+                sessions[s], tokens[s] + flo_session_position(sessions[s]),
+                takes[p][s], FLO_ROWS_LAST,
+                keep_row,    &rows[s]};
+        }
+        struct mallinfo2 before = mallinfo2();
+        assert_int_equal(
+            flo_engine_step(engine, steps, SESSIONS, NULL, NULL, NULL), 0);
+        assert_true(p == 0 || mallinfo2().uordblks == before.uordblks);
+        for (int s = 0; s < SESSIONS; s++) {
+            struct flo_session *alone =
+                session_of(engine, adapters[s], scales[s]);
+            float *logits = logits_of(alone, tokens[s],
+                                      flo_session_position(sessions[s]), n);
+            assert_memory_equal(logits, rows[s].logits, n * sizeof(float));
+            free(logits);
+            flo_session_close(alone);
+        }
+    }
+    for (int s = 0; s < SESSIONS; s++) {
+        free(rows[s].logits);
+        flo_session_close(sessions[s]);
+        flo_adapter_close(adapters[s]);
+    }
+    flo_engine_close(engine);
+}
+
+static void
+sessions_with_other_adapters_have_the_bits_they_have_alone(void **state)
+{
+    (void)state;
+    for (uint32_t threads = 1; threads <= 3; threads++) {
+        expect_together_as_alone(BASE, threads);
+        expect_together_as_alone("tests/models/tiny-v1.Q4_1.gguf", threads);
+    }
+}
+
+static void threads_do_not_change_a_bit(void **state)
+{
+    float *logits[2];
+    size_t n = 0;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct flo_engine *engine = open_base(BASE, i == 0 ? 1 : 3);
+        struct flo_adapter *adapter = adapter_of(engine);
+        struct flo_session *session = session_of(engine, adapter, 1);
+        n = flo_engine_info(engine)->n_vocab;
+        logits[i] = logits_of(session, tokens[1], COUNT, n);
+        flo_adapter_close(adapter);
+        flo_engine_close(engine);
+    }
+    assert_memory_equal(logits[0], logits[1], n * sizeof(float));
+    free(logits[0]);
+    free(logits[1]);
+}
+
+/* ---- what is refused ---- */
+
+struct hostile {
+    const char *a, *b; /* names; NULL: as they should be */
+    uint64_t columns, rank, rows;
+    uint32_t type;    /* of both halves: F32 or F16 */
+    uint32_t alpha;   /* bits */
+    uint32_t value;   /* bits of the last float of the file */
+    const char *arch; /* NULL: llama */
+    const char *kind; /* NULL: lora */
+    size_t cut;       /* bytes off the end */
+    int code;
+    const char *says;
+};
+
+static void expect_hostile(struct flo_engine *engine, const struct hostile *h)
+{
+    struct flo_buf file = {0};
+    struct flo_adapter *adapter = NULL;
+    struct flo_err err = {0};
+    size_t value = h->type == FLO_QUANT_F32 ? 4 : 2;
+    size_t a_bytes = h->columns * h->rank * value;
+    size_t b_bytes = h->rank * h->rows * value;
+    size_t b_at = (a_bytes + 31) & ~(size_t)31;
+    uint8_t last[4];
+
+    put_head(&file, 2, 3);
+    put_key_text(&file, "general.architecture",
+                 h->arch == NULL ? "llama" : h->arch);
+    put_key_text(&file, "adapter.type", h->kind == NULL ? "lora" : h->kind);
+    put_key(&file, "adapter.lora.alpha", FLO_GGUF_F32);
+    put_u32(&file, h->alpha == 0 ? 0x41000000 : h->alpha);
+    put_tensor(&file, h->a == NULL ? "blk.0.attn_q.weight.lora_a" : h->a,
+               h->columns, h->rank, h->type, 0);
+    put_tensor(&file, h->b == NULL ? "blk.0.attn_q.weight.lora_b" : h->b,
+               h->rank, h->rows, h->type, b_at);
+    put_padding(&file);
+    put_zeros(&file, b_at + b_bytes - 4);
+    flo_put_u32(last, h->value);
+    flo_buf_add(&file, last, 4);
+    put_padding(&file);
+    int fd = memfd_create("adapter", MFD_CLOEXEC);
+    assert_true(fd >= 0 && !file.failed);
+    assert_int_equal(flo_fd_write_all(fd, file.data, file.bytes - h->cut, NULL),
+                     0);
+    int rv = flo_adapter_open_fd(engine, fd, &adapter, &err);
+    if (rv != h->code ||
+        (h->says != NULL && strstr(err.what, h->says) == NULL)) {
+        fail_msg("%s: %d, not %d", err.what, rv, h->code);
+    }
+    if (rv == 0) {
+        assert_int_equal(flo_adapter_info(adapter)->tensors, 1);
+        assert_int_equal(flo_adapter_info(adapter)->rank, h->rank);
+    }
+    flo_adapter_close(adapter);
+    close(fd);
+    flo_buf_deinit(&file);
+}
+
+static void a_hostile_file_is_refused_with_the_reason(void **state)
+{
+    const uint32_t nan = 0x7fc00000, infinite = 0x7f800000;
+    const struct hostile table[] = {
+        {.columns = 256, .rank = 3, .rows = 256, .code = 0},
+        {.columns = 256, .rank = 256, .rows = 256, .type = 1, .code = 0},
+        {.columns = 256,
+         .rank = 257,
+         .rows = 256,
+         .type = 1,
+         .code = FLO_E_MODEL_ADAPTER,
+         .says = "rank 257, at most 256"},
+        {.columns = 255,
+         .rank = 3,
+         .rows = 256,
+         .code = FLO_E_MODEL_ADAPTER,
+         .says = "'blk.0.attn_q.weight' is 256 x 256"},
+        {.columns = 256, .rank = 3, .rows = 64, .code = FLO_E_MODEL_ADAPTER},
+        {.columns = 256,
+         .rank = 3,
+         .rows = 256,
+         .value = nan,
+         .code = FLO_E_MODEL_NONFINITE,
+         .says = "blk.0.attn_q.weight.lora_b"},
+        {.columns = 256,
+         .rank = 3,
+         .rows = 256,
+         .value = infinite,
+         .code = FLO_E_MODEL_NONFINITE},
+        {.columns = 256,
+         .rank = 3,
+         .rows = 256,
+         .alpha = nan,
+         .code = FLO_E_MODEL_ADAPTER,
+         .says = "alpha"},
+        {.columns = 256,
+         .rank = 3,
+         .rows = 256,
+         .arch = "qwen2",
+         .code = FLO_E_MODEL_ADAPTER,
+         .says = "for 'qwen2'"},
+        {.columns = 256,
+         .rank = 3,
+         .rows = 256,
+         .kind = "dora",
+         .code = FLO_E_MODEL_ADAPTER,
+         .says = "'dora'"},
+        {.a = "blk.9.attn_q.weight.lora_a",
+         .columns = 256,
+         .rank = 3,
+         .rows = 256,
+         .code = FLO_E_MODEL_ADAPTER,
+         .says = "no tensor 'blk.9.attn_q.weight'"},
+        {.a = "blk.0.attn_q.weight",
+         .columns = 256,
+         .rank = 3,
+         .rows = 256,
+         .code = FLO_E_MODEL_ADAPTER,
+         .says = "no half of a LoRA pair"},
+        {.b = "blk.0.attn_k.weight.lora_b",
+         .columns = 256,
+         .rank = 3,
+         .rows = 64,
+         .code = FLO_E_MODEL_ADAPTER,
+         .says = "no other half"},
+        {.a = "token_embd.weight.lora_a",
+         .b = "token_embd.weight.lora_b",
+         .columns = 256,
+         .rank = 1,
+         .rows = 896,
+         .code = FLO_E_NOT_BUILT,
+         .says = "'token_embd.weight'"},
+        {.columns = 256,
+         .rank = 3,
+         .rows = 256,
+         .cut = 64,
+         .code = FLO_E_GGUF_BOUNDS},
+    };
+    struct flo_engine *engine = open_base(BASE, 1);
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(table); i++) {
+        expect_hostile(engine, &table[i]);
+    }
+    flo_engine_close(engine);
+}
+
+static void an_adapter_that_does_not_fit_the_plan_is_refused(void **state)
+{
+    struct flo_engine_options options = {
+        .context = 8, .threads = 1, .vocabulary = FLO_VOCABULARY_NONE};
+    struct flo_engine_plan plan;
+    struct flo_engine *engine = NULL;
+    struct flo_adapter *adapter = NULL, *second = NULL;
+    uint64_t bytes = 0;
+
+    (void)state;
+    /* Without room there is none. */
+    assert_int_equal(flo_engine_open(BASE, &options, &engine, NULL), 0);
+    assert_int_equal(flo_adapter_open(engine, ADAPTER, &adapter, NULL),
+                     FLO_E_MEMORY_BUDGET);
+    flo_engine_close(engine);
+    /* What is reckoned is enough for one, and in the plan. */
+    assert_int_equal(flo_adapter_reckon(ADAPTER, &bytes, NULL), 0);
+    options.adapter_bytes = bytes;
+    assert_int_equal(flo_engine_plan(BASE, &options, &plan, NULL), 0);
+    assert_int_equal(plan.adapter_bytes, bytes);
+    assert_int_equal(plan.total_bytes, plan.weights_bytes + plan.kv_bytes +
+                                           plan.scratch_bytes +
+                                           plan.vocabulary_bytes + bytes);
+    options.memory_bytes_max = plan.total_bytes - 1;
+    assert_int_equal(flo_engine_open(BASE, &options, &engine, NULL),
+                     FLO_E_MEMORY_BUDGET);
+    options.memory_bytes_max++;
+    assert_int_equal(flo_engine_open(BASE, &options, &engine, NULL), 0);
+    adapter = adapter_of(engine);
+    assert_true(flo_adapter_info(adapter)->bytes <= bytes);
+    assert_string_equal(flo_adapter_info(adapter)->name, "flotilla-tiny-site");
+    assert_int_equal(flo_adapter_info(adapter)->tensors, 35);
+    assert_int_equal(flo_adapter_info(adapter)->rank, 4);
+    assert_int_equal(flo_adapter_open(engine, ADAPTER, &second, NULL),
+                     FLO_E_MEMORY_BUDGET);
+    /* A scale must be a number; an adapter, of this engine. */
+    struct flo_session *session = session_of(engine, NULL, 0);
+    assert_int_equal(flo_session_set_adapter(session, adapter, NAN, NULL),
+                     FLO_E_INFER_PARAM);
+    assert_int_equal(flo_session_set_adapter(session, adapter, 101, NULL),
+                     FLO_E_INFER_PARAM);
+    struct flo_engine *other = open_base(BASE, 1);
+    struct flo_session *foreign = session_of(other, NULL, 0);
+    assert_int_equal(flo_session_set_adapter(foreign, adapter, 1, NULL),
+                     FLO_E_INFER_PARAM);
+    flo_engine_close(other);
+    flo_adapter_close(adapter);
+    flo_engine_close(engine);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_adapter_beside_the_base_answers_as_merged_into_it),
+        cmocka_unit_test(switching_back_gives_the_bits_of_the_base),
+        cmocka_unit_test(
+            sessions_with_other_adapters_have_the_bits_they_have_alone),
+        cmocka_unit_test(threads_do_not_change_a_bit),
+        cmocka_unit_test(a_hostile_file_is_refused_with_the_reason),
+        cmocka_unit_test(an_adapter_that_does_not_fit_the_plan_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
