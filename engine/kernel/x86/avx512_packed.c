@@ -2,22 +2,7 @@
  * time. */
 #include "engine/kernel/x86/avx512.h"
 
-#include <immintrin.h>
-
 #define FLO_LANES 16
-#define OP(name) _mm512_##name
-#define FLO_DPBUSD _mm512_dpbusd_epi32
-#define FLO_REPEAT_16 _mm512_broadcast_i32x4
-#define FLO_PACKED_NAME(type) flo_avx512_packed_##type
-typedef __m512i flo_ints;
-typedef __m512 flo_floats;
-typedef __m256i flo_halves;
-
-static inline void store_rows(float *y, size_t rows, __m512 v)
-{
-    _mm512_mask_storeu_ps(y, (__mmask16)((1u << rows) - 1), v);
-}
-
 #include "engine/kernel/x86/packed_strips.h"
 
 FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes,

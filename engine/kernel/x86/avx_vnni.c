@@ -6,28 +6,19 @@
 #include "engine/kernel/x86/avx_vnni.h"
 
 #include <cpuid.h>
-#include <immintrin.h>
-#include <string.h>
 
 #include "engine/kernel/x86/avx2.h"
 
 #define FLO_LANES 8
-#define OP(name) _mm256_##name
-#define FLO_REPEAT_16 _mm256_broadcastsi128_si256
-#define FLO_PACKED_NAME(type) flo_avx_vnni_packed_##type
-typedef __m256i flo_ints;
-typedef __m256 flo_floats;
-typedef __m128i flo_halves;
+#include "engine/kernel/x86/packed_strips.h"
 
 #ifdef FLO_VNNI_OF_AVX512
-#define FLO_DPBUSD _mm256_dpbusd_epi32
 static bool has_vnni(void)
 {
     return __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512vnni");
 }
 #else
-#define FLO_DPBUSD _mm256_dpbusd_avx_epi32
 static bool has_vnni(void)
 {
     unsigned a, b, c, d;
@@ -35,20 +26,6 @@ static bool has_vnni(void)
     return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & 1u << 4) != 0;
 }
 #endif
-
-static inline void store_rows(float *y, size_t rows, __m256 v)
-{
-    float all[FLO_LANES];
-
-    if (rows == FLO_LANES) {
-        _mm256_storeu_ps(y, v);
-    } else {
-        _mm256_storeu_ps(all, v);
-        memcpy(y, all, rows * sizeof(*y));
-    }
-}
-
-#include "engine/kernel/x86/packed_strips.h"
 
 FLO_INLINE int sum_8(__m256i v)
 {

@@ -1,8 +1,7 @@
 /* 32 columns of a strip, unpacked into registers of whatever width.
  *
- * A file that includes this has said how wide: FLO_LANES rows (16 or 8), OP()
- * for intrinsics, flo_ints, flo_floats, flo_halves, FLO_DPBUSD, FLO_REPEAT_16;
- * for packed_strips.h also store_rows() and the names, FLO_PACKED_NAME(type).
+ * A file says how wide before it includes this: FLO_LANES rows, 16 (AVX-512)
+ * or 8.
  *
  * codes_<type>() gives the eight groups of four columns as unsigned bytes,
  * of each row: code + 2^shift, which makes signed codes unsigned as VNNI
@@ -17,6 +16,31 @@
 #include "base/quant/quant.h"
 
 #define FLO_INLINE static inline __attribute__((always_inline))
+
+#ifndef FLO_LANES
+#define FLO_LANES 8
+#endif
+#if FLO_LANES == 16
+#define OP(name) _mm512_##name
+#define FLO_DPBUSD _mm512_dpbusd_epi32
+#define FLO_REPEAT_16 _mm512_broadcast_i32x4
+#define FLO_PACKED_NAME(type) flo_avx512_packed_##type
+typedef __m512i flo_ints;
+typedef __m512 flo_floats;
+typedef __m256i flo_halves;
+#else
+#define OP(name) _mm256_##name
+#ifdef FLO_VNNI_OF_AVX512
+#define FLO_DPBUSD _mm256_dpbusd_epi32
+#else
+#define FLO_DPBUSD _mm256_dpbusd_avx_epi32
+#endif
+#define FLO_REPEAT_16 _mm256_broadcastsi128_si256
+#define FLO_PACKED_NAME(type) flo_avx_vnni_packed_##type
+typedef __m256i flo_ints;
+typedef __m256 flo_floats;
+typedef __m128i flo_halves;
+#endif
 
 enum { FLO_GROUPS = 8 }; /* of 4 columns */
 

@@ -241,6 +241,15 @@ FLO_INLINE struct strip rows_of(const uint8_t *begin,
     };
 }
 
+FLO_INLINE void store_rows(float *y, size_t rows, flo_floats v)
+{
+    if (rows == FLO_LANES) {
+        OP(storeu_ps)(y, v);
+    } else {
+        memcpy(y, &v, rows * sizeof(*y));
+    }
+}
+
 /* All tiles of tokens over all strips. */
 FLO_INLINE void matmul(flo_codes_32_fn *codes, const enum flo_scales_kind kind,
                        const int shift, const int bytes, uint32_t type,
