@@ -12,8 +12,8 @@
 enum { LONG = 4, SHORT = 2 }; /* tokens that must be the same */
 
 /* Weights of a new value in a mean; what must be gained by a guess. */
-static const float recent = 0.1f, cost_recent = 0.2f, forget = 0.002f;
-static const float gain_min = 1.03f;
+static const float recent = 0.1f, cost_recent = 0.2f, forget = 0.0005f;
+static const float gain_min = 1.1f;
 
 uint32_t flo_draft_find(const int32_t *tokens, size_t count, int32_t *out,
                         uint32_t most, bool *is_long)
@@ -59,7 +59,7 @@ uint32_t flo_draft_size(const struct flo_draft *draft,
                         uint32_t found)
 {
     float p = draft->right[is_long], tokens = 1, chance = 1;
-    float best = gain_min;
+    float best = gain_min, extra = 0;
     uint32_t size = 0;
 
     if (costs->row_share <= 0) {
@@ -68,7 +68,10 @@ uint32_t flo_draft_size(const struct flo_draft *draft,
     for (uint32_t k = 1; k <= found && k <= FLO_DRAFT_MAX; k++) {
         chance *= p;
         tokens += chance;
-        float gain = tokens / (1 + (float)k * costs->row_share);
+        float mine =
+            costs->extra[k] > 0 ? costs->extra[k] : (float)k * costs->row_share;
+        extra = mine > extra ? mine : extra; /* more never costs less */
+        float gain = tokens / (1 + extra);
         if (gain > best) {
             best = gain;
             size = k;
@@ -84,23 +87,25 @@ static void mix(float *mean, float value)
 
 void flo_draft_cost(struct flo_draft_costs *costs, uint32_t rows, float us)
 {
-    float from_prompt;
-
     if (rows > FLO_DRAFT_MAX + 1) {
         mix(&costs->prompt_row_us, us / (float)rows);
         return;
     }
     if (rows > 1 && costs->single_us > 0) {
-        float share = (us / costs->single_us - 1) / (float)(rows - 1);
-        mix(&costs->row_share, share > 0.01f ? share : 0.01f);
+        float extra = us / costs->single_us - 1;
+        mix(&costs->extra[rows - 1], extra > 0.01f ? extra : 0.01f);
         return;
     }
     if (rows > 1) {
         return;
     }
     mix(&costs->single_us, us);
-    from_prompt = costs->prompt_row_us / costs->single_us;
+    costs->row_share = costs->prompt_row_us / costs->single_us;
     /* What seemed dear is tried again some day. */
-    costs->row_share +=
-        (costs->row_share > 0 ? forget : 1) * (from_prompt - costs->row_share);
+    for (uint32_t k = 1; k <= FLO_DRAFT_MAX; k++) {
+        if (costs->extra[k] > 0) {
+            costs->extra[k] +=
+                forget * ((float)k * costs->row_share - costs->extra[k]);
+        }
+    }
 }

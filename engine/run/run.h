@@ -63,9 +63,11 @@ struct flo_draft {
 };
 /* Of one engine; zero-initialise. */
 struct flo_draft_costs {
-    float single_us;     /* pass of one token */
-    float row_share;     /* of that, what one more token costs */
-    float prompt_row_us; /* one token of a prompt */
+    float single_us;                /* pass of one token */
+    float prompt_row_us;            /* one token of a prompt */
+    float row_share;                /* the latter as a share of the former */
+    float extra[FLO_DRAFT_MAX + 1]; /* share that so many guesses cost more,
+                                       as measured; 0: not known */
 };
 /* What followed the last tokens where they stood before: at most `most`. */
 uint32_t flo_draft_find(const int32_t *tokens, size_t count, int32_t *out,

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Several requests in one engine process: what they cost each other.
 
-usage: together.py BIN_DIR MODEL [--threads N] [--rounds N] [--json FILE]
+usage: together.py BIN_DIR MODEL [--packed FILE] [--threads N] [--rounds N]
+                   [--tokens N] [--only PART] [--json FILE]
 
   first token   of an interactive request beside four batch requests (whose
                 prompts and answers never end), against the same alone
@@ -38,7 +39,7 @@ def field(tag, value):
 class Engine:
     """One engine process."""
 
-    def __init__(self, path, model, threads, context, sessions):
+    def __init__(self, path, model, packed, threads, context, sessions):
         ours, theirs = socket.socketpair()
         self.fd, self.data, self.next = ours, b"", 1
 
@@ -48,12 +49,13 @@ class Engine:
         self.process = subprocess.Popen([path, "worker"], close_fds=False,
                                         preexec_fn=become_three)
         theirs.close()
-        model_fd = os.open(model, os.O_RDONLY)
+        files = [os.open(f, os.O_RDONLY) for f in (model, packed) if f]
         payload = field(1, context) + field(2, threads) + field(3, sessions)
         frame = HEAD.pack(0x31574c46, len(payload), OPEN, 0, 0) + payload
         ours.sendmsg([frame], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
-                                array.array("i", [model_fd]))])
-        os.close(model_fd)
+                                array.array("i", files))])
+        for fd in files:
+            os.close(fd)
         kind, _, fields = self.read()
         if kind != READY:
             raise SystemExit(fields.get(2, b"?").decode())
@@ -235,13 +237,14 @@ def main():
     parser.add_argument("bin")
     parser.add_argument("model")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--packed", help="the model's packed weights")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=120)
     parser.add_argument("--only", default="")
     parser.add_argument("--json")
     args = parser.parse_args()
     engine = Engine(os.path.join(args.bin, "flotilla-engine"), args.model,
-                    args.threads, 2048, 4)
+                    args.packed, args.threads, 2048, 4)
     result = {"model": os.path.basename(args.model), "threads": args.threads}
     parts = {
         "first_token_32": lambda: first_token(engine, args.rounds, 28),

@@ -98,11 +98,23 @@ static void costs_are_learned_from_passes(void **state)
     for (int i = 0; i < 50; i++) {
         flo_draft_cost(&costs, 5, 3000);
     }
-    assert_true(costs.row_share > 0.49f && costs.row_share < 0.51f);
-    for (int i = 0; i < 2000; i++) { /* forgotten some day */
+    assert_true(costs.extra[4] > 1.9f && costs.extra[4] < 2.1f);
+    for (int i = 0; i < 20000; i++) { /* forgotten some day */
         flo_draft_cost(&costs, 1, 1000);
     }
-    assert_true(costs.row_share < 0.12f);
+    assert_true(costs.extra[4] < 0.5f);
+}
+
+static void a_dear_second_token_needs_many_right_guesses(void **state)
+{
+    struct flo_draft draft = {.right = {0.5f, 0.7f}};
+    struct flo_draft_costs costs = {.row_share = 0.1f, .extra = {0, 1.5f}};
+
+    (void)state;
+    /* One guess alone costs 2.5 times; more cost no less than it. */
+    assert_int_equal(flo_draft_size(&draft, &costs, false, 8), 0);
+    assert_int_equal(flo_draft_size(&draft, &costs, true, 1), 0);
+    assert_true(flo_draft_size(&draft, &costs, true, 8) >= 4);
 }
 
 int main(void)
@@ -114,6 +126,7 @@ int main(void)
         cmocka_unit_test(a_repeating_end_guesses_up_to_itself),
         cmocka_unit_test(how_many_depends_on_being_right_and_on_the_cost),
         cmocka_unit_test(costs_are_learned_from_passes),
+        cmocka_unit_test(a_dear_second_token_needs_many_right_guesses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
