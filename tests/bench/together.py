@@ -11,7 +11,7 @@ usage: together.py BIN_DIR MODEL [--packed FILE] [--threads N] [--rounds N]
                 repeated with a change (JSON, summary) and on free text
   beginning     first token behind a system prompt that another request had
 
-All ratios are of runs in turns; the median counts.  The frames are those of
+Runs alternate; a ratio is the median of those of neighbours.  The frames are those of
 engine/include/flotilla/engine_wire.h.
 """
 import argparse
@@ -139,7 +139,8 @@ def words(count, seed):
 
 
 def ratio(a, b):
-    return statistics.median(a) / statistics.median(b)
+    """Median of the ratios of neighbouring runs."""
+    return statistics.median(x / y for x, y in zip(a, b))
 
 
 def first_token(engine, rounds, prompt_words):
