@@ -78,6 +78,23 @@ static int make_plan(const struct flo_engine *e, uint64_t memory_bytes_max,
     return rv;
 }
 
+/* The same, with sizes that shrink as far as the options let them. */
+static int fit_plan(struct flo_engine *e,
+                    const struct flo_engine_options *options,
+                    struct flo_engine_plan *plan, struct flo_err *err)
+{
+    const struct flo_sizes wished = e->sizes;
+    uint64_t bytes_max = options->memory_bytes_max;
+
+    while (make_plan(e, bytes_max, plan, NULL) < 0) {
+        if (!flo_sizes_shrink(&e->hparams, options, plan, &e->sizes)) {
+            e->sizes = wished; /* refused with the numbers of the wish */
+            break;
+        }
+    }
+    return make_plan(e, bytes_max, plan, err);
+}
+
 /* The weights and what they will cost.  Packed ones that would not fit the
  * budget (a tied embedding stands in both files) are not used. */
 static int bind_and_plan(struct flo_engine *e,
@@ -86,21 +103,21 @@ static int bind_and_plan(struct flo_engine *e,
                          struct flo_err *err)
 {
     struct flo_engine_options plain = *options;
-    uint64_t bytes_max = options->memory_bytes_max;
     int rv = bind_weights(e, options, path, fd, err);
 
     if (rv < 0) {
         return rv;
     }
-    if (e->sidecar == NULL || make_plan(e, bytes_max, plan, NULL) == 0) {
-        return make_plan(e, bytes_max, plan, err);
+    if (e->sidecar == NULL ||
+        make_plan(e, options->memory_bytes_max, plan, NULL) == 0) {
+        return fit_plan(e, options, plan, err);
     }
     plain.packed = "";
     plain.packed_fd = 0;
     flo_packed_detach(e);
     flo_weights_deinit(&e->weights);
     rv = bind_weights(e, &plain, NULL, fd, err);
-    return rv < 0 ? rv : make_plan(e, bytes_max, plan, err);
+    return rv < 0 ? rv : fit_plan(e, options, plan, err);
 }
 
 /* An engine with its file open, that is all. */

@@ -121,6 +121,14 @@ FLO_MUST_USE int
 flo_plan_make(const struct flo_hparams *hparams, const struct flo_sizes *sizes,
               uint64_t weights_bytes, uint64_t memory_bytes_max,
               struct flo_engine_plan *plan, struct flo_err *err);
+/* What a budget takes first from sizes whose plan does not fit: f16 keys and
+ * values become q8_0, then the context shrinks to what fits, but not below
+ * 512 tokens; only what the options leave open.  false: nothing is left to
+ * take. */
+bool flo_sizes_shrink(const struct flo_hparams *hparams,
+                      const struct flo_engine_options *options,
+                      const struct flo_engine_plan *plan,
+                      struct flo_sizes *sizes);
 /* Pointers into the arena, or (arena without memory) only its bytes. */
 void flo_scratch_lay_out(const struct flo_hparams *hparams,
                          const struct flo_sizes *sizes, struct flo_arena *arena,

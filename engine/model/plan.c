@@ -9,6 +9,11 @@
 
 #define ADAPTER_BYTES_MAX ((uint64_t)1 << 48)
 
+enum {
+    CONTEXT_MIN = 512,       /* that a budget may shrink it to */
+    PROGRAM_BYTES = 3 << 20, /* resident without any model, as measured */
+};
+
 static uint32_t at_least(uint32_t a, uint32_t b)
 {
     return a > b ? a : b;
@@ -138,6 +143,7 @@ static enum flo_cache cache_of(enum flo_kv_type type)
     case FLO_KV_Q4_0:
         return FLO_CACHE_Q4_0;
     case FLO_KV_F16:
+    case FLO_KV_AUTO:
         break;
     }
     return FLO_CACHE_F16;
@@ -174,14 +180,44 @@ int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
     }
     kv_sizes(h, context, &s);
     flo_scratch_lay_out(h, &s, &arena, &scratch);
-    s.scratch_bytes = arena.used + s.sessions * sizeof(struct flo_session) +
-                      sizeof(struct flo_engine) +
-                      h->n_layer * sizeof(struct flo_layer);
+    s.scratch_bytes =
+        PROGRAM_BYTES + arena.used + s.sessions * sizeof(struct flo_session) +
+        sizeof(struct flo_engine) + h->n_layer * sizeof(struct flo_layer);
     if (options->vocabulary != FLO_VOCABULARY_NONE) {
         s.vocabulary_bytes = vocabulary_bytes(gguf, h, s.sessions);
     }
     *sizes = s;
     return 0;
+}
+
+static enum flo_kv_type kv_type_of(enum flo_cache cache)
+{
+    static const enum flo_kv_type types[FLO_CACHE_COUNT] = {
+        [FLO_CACHE_F16] = FLO_KV_F16,
+        [FLO_CACHE_F32] = FLO_KV_F32,
+        [FLO_CACHE_Q8_0] = FLO_KV_Q8_0,
+        [FLO_CACHE_Q4_0] = FLO_KV_Q4_0,
+    };
+
+    return types[cache];
+}
+
+bool flo_sizes_shrink(const struct flo_hparams *h,
+                      const struct flo_engine_options *options,
+                      const struct flo_engine_plan *plan,
+                      struct flo_sizes *sizes)
+{
+    if (options->kv_type == FLO_KV_AUTO && sizes->cache == FLO_CACHE_F16) {
+        sizes->cache = FLO_CACHE_Q8_0;
+        kv_sizes(h, sizes->context, sizes);
+        return true;
+    }
+    if (options->context == 0 && plan->context_fitting >= CONTEXT_MIN &&
+        plan->context_fitting < sizes->context) {
+        kv_sizes(h, plan->context_fitting, sizes);
+        return true;
+    }
+    return false;
 }
 
 /* The largest context whose cache fits into `room` bytes; 0: none. */
@@ -238,6 +274,7 @@ int flo_plan_make(const struct flo_hparams *hparams,
         .context = sizes->context,
         .context_trained = hparams->context_trained,
         .sessions = sizes->sessions,
+        .kv_type = kv_type_of(sizes->cache),
         .context_fitting = context_fitting(hparams, sizes, room),
         .fits = sizes->kv_bytes <= room,
     };

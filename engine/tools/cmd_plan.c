@@ -11,20 +11,21 @@ static void print_json(const struct flo_engine_plan *p)
            ",\"vocabulary_bytes\":%" PRIu64 ",\"adapter_bytes\":%" PRIu64
            ",\"memory_bytes_max\":%" PRIu64 ",\"context\":%" PRIu32
            ",\"context_trained\":%" PRIu32 ",\"context_fitting\":%" PRIu32
-           ",\"sessions\":%" PRIu32 ",\"packed\":%s",
+           ",\"sessions\":%" PRIu32 ",\"kv\":\"%s\",\"packed\":%s",
            p->fits ? "true" : "false", p->total_bytes, p->weights_bytes,
            p->kv_bytes, p->scratch_bytes, p->vocabulary_bytes, p->adapter_bytes,
            p->memory_bytes_max, p->context, p->context_trained,
-           p->context_fitting, p->sessions, p->is_packed ? "true" : "false");
+           p->context_fitting, p->sessions, flo_tool_kv_names[p->kv_type],
+           p->is_packed ? "true" : "false");
 }
 
 static void print_text(const struct flo_engine_plan *p)
 {
     printf("weights     %12" PRIu64 " bytes, mapped%s\n", p->weights_bytes,
            p->is_packed ? ", packed" : "");
-    printf("cache       %12" PRIu64 " bytes, %" PRIu32 " tokens x %" PRIu32
+    printf("cache       %12" PRIu64 " bytes, %s, %" PRIu32 " tokens x %" PRIu32
            " sessions\n",
-           p->kv_bytes, p->context, p->sessions);
+           p->kv_bytes, flo_tool_kv_names[p->kv_type], p->context, p->sessions);
     printf("scratch     %12" PRIu64 " bytes\n", p->scratch_bytes);
     printf("vocabulary  %12" PRIu64 " bytes at most\n", p->vocabulary_bytes);
     if (p->adapter_bytes > 0) {

@@ -17,18 +17,16 @@ static int fits_u32(const char *name, uint64_t value, uint32_t *out,
     return 0;
 }
 
+const char *const flo_tool_kv_names[] = {
+    [FLO_KV_AUTO] = "auto", [FLO_KV_F16] = "f16",   [FLO_KV_F32] = "f32",
+    [FLO_KV_Q8_0] = "q8_0", [FLO_KV_Q4_0] = "q4_0",
+};
+
 static int read_kv_type(const char *name, enum flo_kv_type *out,
                         struct flo_err *err)
 {
-    static const char *const names[] = {
-        [FLO_KV_F16] = "f16",
-        [FLO_KV_F32] = "f32",
-        [FLO_KV_Q8_0] = "q8_0",
-        [FLO_KV_Q4_0] = "q4_0",
-    };
-
-    for (size_t i = 0; name != NULL && i < FLO_COUNT(names); i++) {
-        if (strcmp(name, names[i]) == 0) {
+    for (size_t i = 0; name != NULL && i < FLO_COUNT(flo_tool_kv_names); i++) {
+        if (strcmp(name, flo_tool_kv_names[i]) == 0) {
             *out = (enum flo_kv_type)i;
             return 0;
         }
@@ -36,7 +34,8 @@ static int read_kv_type(const char *name, enum flo_kv_type *out,
     return name == NULL
                ? 0
                : flo_fail(err, FLO_E_USAGE,
-                          "--kv is '%s', not f16, f32, q8_0 or q4_0", name);
+                          "--kv is '%s', not auto, f16, f32, q8_0 or q4_0",
+                          name);
 }
 
 /* "FILE:0.5" to its parts; without a number behind the last colon all of it is
@@ -85,13 +84,18 @@ int flo_tool_engine_options(const struct flo_tool *tool,
         return rv;
     }
     if (tool->lora != NULL) {
+        FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
         char path[PATH_MAX];
         float scale;
 
         if ((rv = split_lora(tool->lora, path, sizeof(path), &scale, err)) <
                 0 ||
-            (rv = flo_adapter_reckon(path, &options->adapter_bytes, err)) < 0) {
+            (rv = flo_file_open(path, &fd, err)) < 0) {
             return rv;
+        }
+        rv = flo_adapter_reckon(fd, &options->adapter_bytes, err);
+        if (rv < 0) {
+            return flo_wrap(err, rv, "%s", path);
         }
     }
     return read_kv_type(tool->kv, &options->kv_type, err);

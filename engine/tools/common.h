@@ -39,12 +39,13 @@ struct flo_tool {
         {"packed", FLO_OPTION_TEXT, &(tool).packed,                            \
          "FILE    packed weights, or none (default: MODEL.packed if there)"},  \
         {"kv", FLO_OPTION_TEXT, &(tool).kv,                                    \
-         "TYPE        cache: f16 (default), f32, q8_0 or q4_0"},               \
+         "TYPE        cache: auto (f16, or q8_0 to fit --memory), f16, f32, "  \
+         "q8_0, q4_0"},                                                        \
         {"batch", FLO_OPTION_U64, &(tool).batch,                               \
          "N        prompt tokens computed together (default 64)"},             \
     {                                                                          \
         "memory", FLO_OPTION_U64, &(tool).memory_bytes_max,                    \
-            "BYTES   refuse to load if it would need more"                     \
+            "BYTES   shrink cache and context to it, or refuse"                \
     }
 
 /* For commands that open their session by flo_tool_session(). */
@@ -73,6 +74,8 @@ FLO_MUST_USE int flo_tool_engine_options(const struct flo_tool *tool,
 FLO_MUST_USE int flo_tool_sampling(const struct flo_tool *tool,
                                    struct flo_sampling *sampling,
                                    struct flo_err *err);
+/* By enum flo_kv_type. */
+extern const char *const flo_tool_kv_names[];
 /* Open tool->model, with its name in front of errors. */
 FLO_MUST_USE int flo_tool_open(const struct flo_tool *tool,
                                enum flo_vocabulary vocabulary,

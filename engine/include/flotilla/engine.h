@@ -28,7 +28,8 @@ struct flo_sampler;
 /* ---- opening -------------------------------------------------------- */
 
 enum flo_kv_type {
-    FLO_KV_F16, /* half the memory; error about 1e-3 relative */
+    FLO_KV_AUTO, /* f16, or q8_0 where the budget asks for it */
+    FLO_KV_F16,  /* half the memory; error about 1e-3 relative */
     FLO_KV_F32,
     FLO_KV_Q8_0, /* 8.5 bits per value; error about 5e-3 */
     FLO_KV_Q4_0, /* 4.5 bits per value; error about 1e-1 */
@@ -46,14 +47,15 @@ struct flo_engine_options {
     uint32_t threads;  /* 0: CPUs that this process may use, at most 8 */
     uint32_t sessions; /* that can be open at once; 0: 1 */
     uint32_t batch;    /* prompt tokens computed together; 0: 64 */
-    uint64_t memory_bytes_max; /* 0: no budget */
+    /* 0: no budget.  What is left open shrinks to it: packed weights are not
+     * used, then AUTO is q8_0, then context 0 is what fits, 512 at least. */
+    uint64_t memory_bytes_max;
     enum flo_kv_type kv_type;
     enum flo_vocabulary vocabulary;
     const char *kernel;  /* "avx2", "ref"; NULL: FLOTILLA_KERNEL, or the best */
     bool trusts_kernels; /* skip the comparison with plain C at open (1 ms) */
-    /* Weights as `flotilla-engine pack` wrote them.  NULL: the file beside the
-     * model, MODEL.packed, if there is one that belongs to it; "": none.  What
-     * is named must belong to the model.  Read where the kernel can. */
+    /* Weights as `flotilla-engine pack` wrote them, read where the kernel can.
+     * NULL: MODEL.packed, if it is there and its own; "": none. */
     const char *packed;
     int packed_fd; /* the same open for reading, before `packed`; 0: none */
     uint64_t adapter_bytes; /* room for adapters (adapter.h); 0: none */
@@ -61,10 +63,9 @@ struct flo_engine_options {
 
 /* Bytes that a model will need, known before anything is loaded. */
 struct flo_engine_plan {
-    uint64_t weights_bytes; /* mapped file pages: shared, reclaimable; packed:
-                               of the packed file and the rest of the model */
+    uint64_t weights_bytes; /* mapped, of both files: shared, reclaimable */
     uint64_t kv_bytes;      /* of all sessions, reserved; used as they grow */
-    uint64_t scratch_bytes; /* activations, logits, sessions, threads */
+    uint64_t scratch_bytes; /* activations, logits, sessions, the program */
     uint64_t vocabulary_bytes; /* upper bound of the tokenizer's tables */
     uint64_t adapter_bytes;    /* of the options */
     uint64_t total_bytes;      /* sum of the above */
@@ -72,6 +73,7 @@ struct flo_engine_plan {
     uint32_t context;          /* as it will be used */
     uint32_t context_trained;  /* the model's own maximum */
     uint32_t sessions;
+    enum flo_kv_type kv_type;
     uint32_t context_fitting; /* largest that fits the budget; 0: none */
     bool fits;
     bool is_packed;
@@ -102,8 +104,7 @@ FLO_MUST_USE int flo_engine_open(const char *path,
                                  const struct flo_engine_options *options,
                                  struct flo_engine **engine,
                                  struct flo_err *err);
-/* The same from a descriptor open for reading, which stays the caller's and
- * may be closed right after. */
+/* From a descriptor, which stays the caller's and may be closed at once. */
 FLO_MUST_USE int flo_engine_open_fd(int fd,
                                     const struct flo_engine_options *options,
                                     struct flo_engine **engine,

@@ -401,7 +401,8 @@ static const char tiny[] = "tests/oracle/tiny/smollm2-S-q4_1.gguf";
 
 static void the_plan_adds_up_and_open_keeps_to_it(void **state)
 {
-    struct flo_engine_options options = {.context = 64, .sessions = 3};
+    struct flo_engine_options options = {
+        .context = 64, .sessions = 3, .kv_type = FLO_KV_F16};
     struct flo_engine_plan plan;
     struct flo_engine *engine = NULL;
     struct flo_err err = {0};
@@ -431,7 +432,7 @@ static void the_plan_adds_up_and_open_keeps_to_it(void **state)
 
 static void the_context_that_the_plan_offers_fits(void **state)
 {
-    struct flo_engine_options options = {.context = 512};
+    struct flo_engine_options options = {.context = 512, .kv_type = FLO_KV_F16};
     struct flo_engine_plan plan;
 
     (void)state;
@@ -447,6 +448,39 @@ static void the_context_that_the_plan_offers_fits(void **state)
     assert_int_equal(flo_engine_plan(tiny, &options, &plan, NULL),
                      FLO_E_MEMORY_BUDGET);
     assert_int_equal(plan.context_fitting, 0);
+}
+
+static void what_is_left_open_shrinks_to_the_budget(void **state)
+{
+    struct flo_engine_options options = {.sessions = 4};
+    struct flo_engine_plan whole, plan;
+    struct flo_engine *engine;
+
+    (void)state;
+    assert_int_equal(flo_engine_plan(tiny, &options, &whole, NULL), 0);
+    assert_true(whole.kv_type == FLO_KV_F16 && whole.context > 512);
+
+    /* First the cache's type, with the context whole ... */
+    options.memory_bytes_max = whole.total_bytes - 1;
+    assert_int_equal(flo_engine_plan(tiny, &options, &plan, NULL), 0);
+    assert_true(plan.kv_type == FLO_KV_Q8_0);
+    assert_int_equal(plan.context, whole.context);
+
+    /* ... then the context, to all that fits ... */
+    options.memory_bytes_max = plan.total_bytes - plan.kv_bytes / 4;
+    assert_int_equal(flo_engine_plan(tiny, &options, &plan, NULL), 0);
+    assert_true(plan.context >= 512 && plan.context < whole.context);
+    assert_true(plan.total_bytes <= options.memory_bytes_max);
+    assert_int_equal(flo_engine_open(tiny, &options, &engine, NULL), 0);
+    assert_int_equal(flo_engine_info(engine)->context, plan.context);
+    flo_engine_close(engine);
+
+    /* ... and no further: refused with the numbers of what was wished. */
+    options.memory_bytes_max = plan.total_bytes - plan.kv_bytes;
+    assert_int_equal(flo_engine_plan(tiny, &options, &plan, NULL),
+                     FLO_E_MEMORY_BUDGET);
+    assert_int_equal(plan.context, whole.context);
+    assert_int_equal(plan.total_bytes, whole.total_bytes);
 }
 
 static void a_file_that_is_not_there_is_absent(void **state)
@@ -477,6 +511,7 @@ int main(void)
         cmocka_unit_test(options_out_of_range_are_refused),
         cmocka_unit_test(the_plan_adds_up_and_open_keeps_to_it),
         cmocka_unit_test(the_context_that_the_plan_offers_fits),
+        cmocka_unit_test(what_is_left_open_shrinks_to_the_budget),
         cmocka_unit_test(a_file_that_is_not_there_is_absent),
     };
 

@@ -129,4 +129,21 @@ expect 0 '^1.000000$' "$@" "$engine" embed --cosine --pooling last \
 expect 7 '^error\[model.nonfinite\]' "$@" "$engine" embed hello \
     --model $models/tiny-v3-bad-nan.Q4_0.gguf
 expect 2 'a text is needed' "$@" "$engine" embed --model $models/README.md
+# Never more memory than the plan and 2 MB; a sanitizer's own does not count.
+if [ $# -eq 0 ] && ! grep -q __asan_init "$engine"; then
+    for kv in f16 q4_0; do
+        "$engine" plan --model $models/tiny-v2.Q4_0.gguf --ctx 512 --kv $kv \
+            --json >"$work/plan" || failed=1
+        "$engine" eval $golden --model $models/tiny-v2.Q4_0.gguf --ctx 512 \
+            --kv $kv --json >"$work/eval" 2>/dev/null || failed=1
+        python3 - "$work" <<'END' || failed=1
+import json, sys
+plan = json.load(open(sys.argv[1] + "/plan"))["total_bytes"]
+peak = json.load(open(sys.argv[1] + "/eval"))["model"]["rss_bytes_peak"]
+if not 0 < peak <= plan + (2 << 20):
+    sys.exit("peak of %d bytes, planned were %d" % (peak, plan))
+END
+    done
+fi
+
 exit $failed
