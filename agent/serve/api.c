@@ -141,6 +141,13 @@ static void on_models(void *context, struct flo_httpd_request *http)
         add_model(engine, engine->name, &out);
         flo_buf_text(&out, ",");
         add_model(engine, engine->model, &out);
+        for (uint32_t i = 0; i < engine->n_adapters; i++) {
+            char id[2 * FLO_NAME_MAX + 2];
+            snprintf(id, sizeof(id), "%s:%s", engine->model,
+                     engine->adapters[i]);
+            flo_buf_text(&out, ",");
+            add_model(engine, id, &out);
+        }
     }
     flo_buf_text(&out, "]}");
     answer_json(http, 200, &out);
@@ -150,13 +157,12 @@ static void on_model(void *context, struct flo_httpd_request *http)
 {
     struct flo_serve *serve = context;
     struct flo_buf out = {.bytes_max = 65536};
-    const char *id = flo_httpd_param(http, "id");
+    const char *adapter, *id = flo_httpd_param(http, "id");
     if (!is_allowed(serve, http)) {
         return;
     }
     const struct serve_engine *engine = flo_router_live(serve);
-    if (engine == NULL ||
-        (strcmp(id, engine->name) != 0 && strcmp(id, engine->model) != 0)) {
+    if (engine == NULL || !flo_router_names(engine, id, &adapter)) {
         struct flo_err err = {0};
         flo_fail(&err, FLO_E_INFER_MODEL, "model \"%.64s\" is not served", id);
         flo_httpd_answer_err(http, &err);

@@ -26,7 +26,7 @@
 #define REAP_TICKS_MAX 20
 #define CALL_TEXT_BYTES_MAX (16u << 20)
 #define OUTPUT_BYTES_MAX (64u << 20)
-#define DESCRIPTORS_MAX 2 /* model, packed weights */
+#define DESCRIPTORS_MAX (2 + FLO_SERVE_ADAPTERS_MAX) /* model, packed */
 
 /* ---- calls ------------------------------------------------------- */
 
@@ -517,6 +517,12 @@ static void model_take(struct serve_engine *engine,
     open->threads = model->threads;
     open->sessions = USER_SESSIONS;
     open->memory_bytes_max = model->memory_bytes_max;
+    engine->n_adapters = open->n_adapters = model->n_adapters;
+    for (uint32_t i = 0; i < model->n_adapters; i++) {
+        strcpy(engine->adapters[i], model->adapters[i].name);
+        open->adapters[i] = (struct flo_wire_text){engine->adapters[i],
+                                                   strlen(engine->adapters[i])};
+    }
     if (open->threads == 0 && fstat(model->fd, &st) == 0 &&
         st.st_size < (off_t)SMALL_MODEL_BYTES) {
         open->threads = 1;
@@ -543,14 +549,17 @@ int flo_serve_engine_start(struct flo_serve *serve, enum flo_serve_role role,
     engine->has_role = true;
     engine->started_ms = flo_now_ms();
     model_take(engine, model, &message.open);
-    const int fds[DESCRIPTORS_MAX] = {model->fd, model->packed_fd};
+    int fds[DESCRIPTORS_MAX] = {model->fd, model->packed_fd};
+    size_t n_fds = model->packed_fd > 0 ? 2 : 1;
+    for (uint32_t i = 0; i < model->n_adapters; i++) {
+        fds[n_fds++] = model->adapters[i].fd;
+    }
     int rv = flo_serve_engine_spawn(serve, &engine->pid, &fd, err);
     if (rv < 0) {
         free(engine);
         return rv;
     }
-    rv = flo_serve_engine_send(fd, &message, fds, model->packed_fd > 0 ? 2 : 1,
-                               err);
+    rv = flo_serve_engine_send(fd, &message, fds, n_fds, err);
     if (rv == 0) {
         evutil_make_socket_nonblocking(fd);
         engine->bev =

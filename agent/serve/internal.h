@@ -66,6 +66,8 @@ struct serve_engine {
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
     char name[2 * FLO_NAME_MAX + 2]; /* "tiny@2.1.0" */
+    char adapters[FLO_SERVE_ADAPTERS_MAX][FLO_NAME_MAX + 1];
+    uint32_t n_adapters;
     struct flo_digest release;
     uint32_t context;
     char kernel[32];
@@ -111,7 +113,7 @@ struct serve_params {
     json_t *json;
     struct flo_buf parts; /* contents put together, token ids */
     struct flo_wire_message message;
-    char model[2 * FLO_NAME_MAX + 2]; /* as named; empty: any */
+    char model[3 * FLO_NAME_MAX + 3]; /* as named; empty: any */
     bool is_stream;
     bool wants_usage;
     bool is_base64; /* vectors */
@@ -152,6 +154,10 @@ void flo_router_engine_ended(struct serve_engine *engine);
 void flo_router_engine_gone(struct serve_engine *engine);
 /* A call ended: a draining engine may be done. */
 void flo_router_engine_idle(struct serve_engine *engine);
+/* Is the engine's model meant, "tiny", "tiny@2.1.0", and behind a colon one of
+ * its adapters?  *adapter is its name, NULL: none is named. */
+bool flo_router_names(const struct serve_engine *engine, const char *name,
+                      const char **adapter);
 struct serve_engine *flo_router_live(const struct flo_serve *serve);
 void flo_router_close(struct flo_serve *serve);
 

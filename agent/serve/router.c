@@ -315,12 +315,48 @@ static void request_hold(struct serve_request *request)
     }
 }
 
-static bool model_fits(const struct serve_request *request,
-                       const struct serve_engine *engine)
+bool flo_router_names(const struct serve_engine *engine, const char *name,
+                      const char **adapter)
 {
-    const char *name = request->params.model;
-    return name[0] == '\0' || strcmp(name, engine->model) == 0 ||
-           strcmp(name, engine->name) == 0;
+    size_t chars = strcspn(name, ":");
+    *adapter = NULL;
+    if ((strlen(engine->model) != chars ||
+         memcmp(name, engine->model, chars) != 0) &&
+        (strlen(engine->name) != chars ||
+         memcmp(name, engine->name, chars) != 0)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < engine->n_adapters && name[chars] != '\0'; i++) {
+        if (strcmp(name + chars + 1, engine->adapters[i]) == 0) {
+            *adapter = engine->adapters[i];
+        }
+    }
+    return name[chars] == '\0' || *adapter != NULL;
+}
+
+/* The adapter that the request names is put into its message. */
+static int take_model(struct serve_request *request,
+                      const struct serve_engine *engine, struct flo_err *err)
+{
+    struct serve_params *params = &request->params;
+    const char *adapter = NULL;
+    if (params->model[0] != '\0' &&
+        !flo_router_names(engine, params->model, &adapter)) {
+        strcpy(params->param, "model");
+        return flo_fail(err, FLO_E_INFER_MODEL,
+                        "model \"%s\" is not served, %s is", params->model,
+                        engine->name);
+    }
+    if (adapter != NULL && params->message.type == FLO_WIRE_EMBED) {
+        strcpy(params->param, "model");
+        return flo_fail(err, FLO_E_NOT_BUILT,
+                        "vectors with an adapter are not built yet");
+    }
+    if (params->message.type == FLO_WIRE_GENERATE) {
+        params->message.generate.adapter = (struct flo_wire_text){
+            adapter, adapter == NULL ? 0 : strlen(adapter)};
+    }
+    return 0;
 }
 
 /* From the running list to the live engine, or to the held ones. */
@@ -332,10 +368,7 @@ static void request_dispatch(struct serve_request *request)
         request_hold(request);
         return;
     }
-    if (!model_fits(request, engine)) {
-        strcpy(request->params.param, "model");
-        flo_fail(&err, FLO_E_INFER_MODEL, "model \"%s\" is not served, %s is",
-                 request->params.model, engine->name);
+    if (take_model(request, engine, &err) < 0) {
         request_fail(request, &err);
         return;
     }
@@ -488,6 +521,9 @@ int flo_serve_load(struct flo_serve *serve, enum flo_serve_role role,
     close(model->fd);
     if (model->packed_fd > 0) {
         close(model->packed_fd);
+    }
+    for (uint32_t i = 0; i < model->n_adapters; i++) {
+        close(model->adapters[i].fd);
     }
     return rv;
 }

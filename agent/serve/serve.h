@@ -13,6 +13,8 @@
 struct event_base;
 struct flo_serve;
 
+#define FLO_SERVE_ADAPTERS_MAX 8
+
 enum flo_serve_role { FLO_ROLE_CURRENT, FLO_ROLE_CANDIDATE, FLO_ROLE_COUNT };
 
 struct flo_serve_model {
@@ -26,6 +28,12 @@ struct flo_serve_model {
     uint32_t context;          /* tokens; 0: the model's, at most 2048 */
     uint32_t threads;          /* 0: by the machine */
     uint64_t memory_bytes_max; /* 0: no budget */
+    /* Adapters of it; clients name "model:adapter". */
+    uint32_t n_adapters;
+    struct flo_serve_adapter {
+        char name[FLO_NAME_MAX + 1];
+        int fd; /* taken */
+    } adapters[FLO_SERVE_ADAPTERS_MAX];
 };
 
 /* What one finished (or failed) user request was like; no text in it. */

@@ -27,6 +27,7 @@ struct standalone {
     const char *token_file;
     const char *listen[LISTEN_MAX + 1];
     size_t n_listen;
+    const char *lora[FLO_SERVE_ADAPTERS_MAX]; /* files of the adapters */
     uint32_t context, threads;
     struct flo_serve_model loaded;
     bool skips_packed; /* the engine did not take them */
@@ -45,6 +46,8 @@ static const char usage[] =
     "  --listen ADDRESS   127.0.0.1:PORT or unix:PATH; may be repeated\n"
     "  --token-file FILE  bearer token for TCP (mode 0600); without it only\n"
     "                     loopback addresses are taken\n"
+    "  --lora NAME=FILE   an adapter of it, asked for as MODEL:NAME; may be\n"
+    "                     repeated\n"
     "  --context N        tokens per request (default: the model's, at most "
     "2048)\n"
     "  --threads N        default: by the machine\n";
@@ -64,6 +67,33 @@ static int read_number(const char *name, const char *text, uint32_t max,
     return 0;
 }
 
+/* "site=FILE" */
+static int add_lora(struct standalone *s, const char *text, struct flo_err *err)
+{
+    uint32_t n = s->loaded.n_adapters;
+    size_t chars = strcspn(text, "=");
+    struct flo_serve_adapter *adapter = &s->loaded.adapters[n];
+    if (n == FLO_SERVE_ADAPTERS_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "more than %d --lora",
+                        FLO_SERVE_ADAPTERS_MAX);
+    }
+    snprintf(adapter->name, sizeof(adapter->name), "%.*s",
+             chars > FLO_NAME_MAX ? 0 : (int)chars, text);
+    if (text[chars] != '=' || text[chars + 1] == '\0' ||
+        !flo_name_is_valid(adapter->name)) {
+        return flo_fail(err, FLO_E_USAGE, "--lora %.80s is not NAME=FILE",
+                        text);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (strcmp(s->loaded.adapters[i].name, adapter->name) == 0) {
+            return flo_fail(err, FLO_E_USAGE, "--lora %s twice", adapter->name);
+        }
+    }
+    s->lora[n] = text + chars + 1;
+    s->loaded.n_adapters++;
+    return 0;
+}
+
 static int read_options(int argc, char **argv, struct standalone *s,
                         bool *wants_help, struct flo_err *err)
 {
@@ -73,6 +103,7 @@ static int read_options(int argc, char **argv, struct standalone *s,
         {"token-file", required_argument, NULL, 't'},
         {"context", required_argument, NULL, 'c'},
         {"threads", required_argument, NULL, 'n'},
+        {"lora", required_argument, NULL, 'a'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -100,6 +131,9 @@ static int read_options(int argc, char **argv, struct standalone *s,
             break;
         case 'n':
             rv = read_number("threads", optarg, 64, &s->threads, err);
+            break;
+        case 'a':
+            rv = add_lora(s, optarg, err);
             break;
         case 'h':
             *wants_help = true;
@@ -178,6 +212,14 @@ static int open_packed(const struct standalone *s, int model_fd)
     return fd;
 }
 
+static void close_model(const struct flo_serve_model *model)
+{
+    close(model->fd);
+    for (uint32_t i = 0; i < model->n_adapters; i++) {
+        close(model->adapters[i].fd);
+    }
+}
+
 static int load(struct standalone *s, struct flo_err *err)
 {
     struct flo_serve_model model = s->loaded;
@@ -186,6 +228,14 @@ static int load(struct standalone *s, struct flo_err *err)
         return flo_fail_errno(err,
                               errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN,
                               "model %s", s->model);
+    }
+    for (uint32_t i = 0; i < model.n_adapters; i++) {
+        int rv = flo_file_open(s->lora[i], &model.adapters[i].fd, err);
+        if (rv < 0) {
+            model.n_adapters = i;
+            close_model(&model);
+            return rv;
+        }
     }
     model.packed_fd = open_packed(s, model.fd);
     return flo_serve_load(s->serve, FLO_ROLE_CURRENT, &model, err);

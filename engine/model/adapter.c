@@ -22,11 +22,11 @@ static void *take_floats(struct flo_arena *arena, uint64_t count)
     return flo_arena_take(arena, count, sizeof(float));
 }
 
-int flo_adapter_reckon(const char *path, uint64_t *bytes, struct flo_err *err)
+int flo_adapter_reckon(int fd, uint64_t *bytes, struct flo_err *err)
 {
     struct flo_arena arena = {0};
     struct flo_gguf *gguf = NULL;
-    int rv = flo_gguf_open_path(path, &gguf, err);
+    int rv = flo_gguf_open_fd(fd, &gguf, err);
 
     if (rv < 0) {
         return rv;
@@ -37,7 +37,7 @@ int flo_adapter_reckon(const char *path, uint64_t *bytes, struct flo_err *err)
     }
     if (arena.failed ||
         !flo_add_u64(arena.used, flo_gguf_file_bytes(gguf), bytes)) {
-        rv = flo_fail(err, FLO_E_MODEL_ADAPTER, "%s: its size overflows", path);
+        rv = flo_fail(err, FLO_E_MODEL_ADAPTER, "its size overflows");
     }
     flo_gguf_close(gguf);
     return rv;

@@ -27,6 +27,8 @@ struct flo_job {
     const struct flo_engine *engine;
     struct flo_session *session; /* borrowed from the worker */
     struct flo_sampler *sampler;
+    const struct flo_adapter *adapter; /* borrowed; NULL: none */
+    float adapter_scale;
     struct flo_sampling sampling;
     int32_t *tokens;   /* [context + FLO_DRAFT_MAX]: prompt, answer, guesses */
     uint32_t n_prompt; /* tokens of the request */
@@ -332,6 +334,13 @@ void flo_job_free(struct flo_job *job)
     free(job);
 }
 
+void flo_job_set_adapter(struct flo_job *job, const struct flo_adapter *adapter,
+                         float scale)
+{
+    job->adapter = adapter;
+    job->adapter_scale = scale;
+}
+
 uint32_t flo_job_request(const struct flo_job *job)
 {
     return job->request;
@@ -355,6 +364,9 @@ uint32_t flo_job_tokens_out(const struct flo_job *job)
 uint32_t flo_job_common(const struct flo_job *job,
                         const struct flo_session *session)
 {
+    if (!flo_session_has_adapter(session, job->adapter, job->adapter_scale)) {
+        return 0;
+    }
     /* The last one must be computed: its logits are needed. */
     return flo_session_common(session, job->tokens, job->n_tokens - 1);
 }
@@ -371,6 +383,11 @@ int flo_job_start(struct flo_job *job, struct flo_session *session,
         flo_sampler_accept(sampler, job->tokens[i]);
     }
     flo_session_begin_as(session, from, flo_job_common(job, from));
+    rv =
+        flo_session_set_adapter(session, job->adapter, job->adapter_scale, err);
+    if (rv < 0) {
+        return rv;
+    }
     job->n_fed = flo_session_position(session);
     job->session = session;
     job->sampler = sampler;

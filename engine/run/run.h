@@ -2,6 +2,7 @@
 #ifndef FLOTILLA_ENGINE_RUN_H
 #define FLOTILLA_ENGINE_RUN_H
 
+#include <flotilla/adapter.h>
 #include <flotilla/engine_step.h>
 #include <flotilla/engine_wire.h>
 
@@ -93,9 +94,13 @@ FLO_MUST_USE int flo_job_new(const struct flo_engine *engine,
                              const struct flo_wire_message *message,
                              struct flo_job **out, struct flo_err *err);
 void flo_job_free(struct flo_job *job);
+/* Before it starts: compute it with this adapter. */
+void flo_job_set_adapter(struct flo_job *job, const struct flo_adapter *adapter,
+                         float scale);
 uint32_t flo_job_request(const struct flo_job *job);
 enum flo_wire_priority flo_job_priority(const struct flo_job *job);
-/* How many of its tokens does the session hold already? */
+/* How many of its tokens does the session hold already, computed with the
+ * job's adapter? */
 uint32_t flo_job_common(const struct flo_job *job,
                         const struct flo_session *session);
 /* Give it a session and a sampler, reset by this call; what `from` (or the

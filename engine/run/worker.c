@@ -22,6 +22,7 @@
 #define QUEUE_MAX 256
 #define INPUT_BYTES_MAX (2 * FLO_WIRE_PAYLOAD_BYTES_MAX)
 #define OUTPUT_BYTES_MAX (4 * FLO_WIRE_PAYLOAD_BYTES_MAX)
+#define FDS_MAX (2 + FLO_WIRE_ADAPTERS_MAX)
 #define EMBED_PIECE_BUSY 16      /* tokens */
 #define OUTPUT_BYTES_BUSY 262144 /* the agent is slow: wait for it */
 
@@ -35,11 +36,16 @@ struct slot {
 
 struct worker {
     int socket;
-    int model_fd;  /* came with the last bytes, or -1 */
-    int packed_fd; /* came behind it */
+    int fds[FDS_MAX]; /* that came for OPEN or PACK, the model's first */
+    size_t n_fds;
     bool is_sandboxed;
     void (*opened)(int socket);
     struct flo_engine *engine;
+    struct {
+        char name[FLO_NAME_MAX + 1];
+        struct flo_adapter *adapter;
+    } adapters[FLO_WIRE_ADAPTERS_MAX];
+    size_t n_adapters;
     struct slot slots[SESSIONS_MAX + 1]; /* users' but the last one */
     size_t n_slots;
     struct flo_job *queue[QUEUE_MAX]; /* in order of arrival */
@@ -109,13 +115,63 @@ static int put_ready(struct worker *worker, uint32_t request,
     return flo_wire_write(&worker->out, &answer, err);
 }
 
+static void close_fds(struct worker *worker)
+{
+    while (worker->n_fds > 0) {
+        close(worker->fds[--worker->n_fds]);
+    }
+}
+
+/* The descriptors of the adapters are the last ones. */
+static int adapter_fd(const struct worker *worker,
+                      const struct flo_wire_open *in, uint32_t i)
+{
+    return worker->fds[worker->n_fds - in->n_adapters + i];
+}
+
+static int reckon_adapters(struct worker *worker,
+                           const struct flo_wire_open *in, uint64_t *bytes,
+                           struct flo_err *err)
+{
+    *bytes = 0;
+    for (uint32_t i = 0; i < in->n_adapters; i++) {
+        uint64_t one = 0;
+        int rv = flo_adapter_reckon(adapter_fd(worker, in, i), &one, err);
+        if (rv == 0 && !flo_add_u64(*bytes, one, bytes)) {
+            rv = flo_fail(err, FLO_E_MODEL_ADAPTER, "its size overflows");
+        }
+        if (rv < 0) {
+            return flo_wrap(err, rv, "adapter %.*s", (int)in->adapters[i].bytes,
+                            in->adapters[i].data);
+        }
+    }
+    return 0;
+}
+
+static int open_adapters(struct worker *worker, const struct flo_wire_open *in,
+                         struct flo_err *err)
+{
+    for (uint32_t i = 0; i < in->n_adapters; i++) {
+        struct flo_wire_text name = in->adapters[i];
+        int rv = flo_adapter_open_fd(worker->engine, adapter_fd(worker, in, i),
+                                     &worker->adapters[i].adapter, err);
+        if (rv < 0) {
+            return flo_wrap(err, rv, "adapter %.*s", (int)name.bytes,
+                            name.data);
+        }
+        memcpy(worker->adapters[i].name, name.data, name.bytes);
+        worker->n_adapters++;
+    }
+    return 0;
+}
+
 static int open_model(struct worker *worker,
                       const struct flo_wire_message *message,
                       struct flo_err *err)
 {
     const struct flo_wire_open *in = &message->open;
     uint32_t sessions = in->sessions == 0 ? SESSIONS_DEFAULT : in->sessions;
-    if (worker->engine != NULL || worker->model_fd < 0) {
+    if (worker->engine != NULL || worker->n_fds < 1 + in->n_adapters) {
         return flo_fail(err, FLO_E_WORKER_PROTOCOL,
                         worker->engine != NULL ? "OPEN came twice"
                                                : "OPEN without a descriptor");
@@ -130,12 +186,16 @@ static int open_model(struct worker *worker,
         .sessions = sessions + 1,
         .batch = FLO_PASS_ROWS,
         .memory_bytes_max = in->memory_bytes_max,
-        .packed_fd = worker->packed_fd < 0 ? 0 : worker->packed_fd,
+        .packed_fd = worker->n_fds > 1 + in->n_adapters ? worker->fds[1] : 0,
     };
-    int rv =
-        flo_engine_open_fd(worker->model_fd, &options, &worker->engine, err);
-    flo_fd_cleanup(&worker->model_fd);
-    flo_fd_cleanup(&worker->packed_fd);
+    int rv = reckon_adapters(worker, in, &options.adapter_bytes, err);
+    if (rv == 0) {
+        rv = flo_engine_open_fd(worker->fds[0], &options, &worker->engine, err);
+    }
+    if (rv == 0) {
+        rv = open_adapters(worker, in, err);
+    }
+    close_fds(worker);
     if (rv == 0) {
         rv = open_slots(worker, sessions + 1, err);
     }
@@ -155,17 +215,38 @@ static int pack_model(struct worker *worker,
                       const struct flo_wire_message *message,
                       struct flo_err *err)
 {
-    if (worker->engine != NULL || worker->model_fd < 0) {
+    if (worker->engine != NULL || worker->n_fds < 1) {
         return flo_fail(err, FLO_E_WORKER_PROTOCOL,
                         worker->engine != NULL ? "PACK after OPEN"
                                                : "PACK without a descriptor");
     }
-    int rv = flo_pack_step(worker->model_fd, message, &worker->out, err);
-    flo_fd_cleanup(&worker->model_fd);
+    int rv = flo_pack_step(worker->fds[0], message, &worker->out, err);
+    close_fds(worker);
     return rv;
 }
 
 /* ---- requests ---------------------------------------------------- */
+
+static int take_adapter(const struct worker *worker,
+                        const struct flo_wire_generate *in, struct flo_job *job,
+                        struct flo_err *err)
+{
+    double scale = in->adapter_scale == 0 ? 1 : in->adapter_scale;
+    for (size_t i = 0; i < worker->n_adapters; i++) {
+        const char *name = worker->adapters[i].name;
+        if (in->adapter.bytes == strlen(name) &&
+            memcmp(in->adapter.data, name, in->adapter.bytes) == 0) {
+            flo_job_set_adapter(job, worker->adapters[i].adapter, (float)scale);
+            return 0;
+        }
+    }
+    return in->adapter.bytes == 0
+               ? 0
+               : flo_fail(err, FLO_E_INFER_MODEL,
+                          "no adapter \"%.*s\" is loaded",
+                          in->adapter.bytes < 64 ? (int)in->adapter.bytes : 64,
+                          in->adapter.data);
+}
 
 static int enqueue(struct worker *worker,
                    const struct flo_wire_message *message, struct flo_err *err)
@@ -177,9 +258,15 @@ static int enqueue(struct worker *worker,
         return flo_fail(err, FLO_E_INFER_BUSY, "%d requests wait already",
                         QUEUE_MAX);
     }
-    int rv = flo_job_new(worker->engine, message,
-                         &worker->queue[worker->n_queue], err);
+    struct flo_job *job = NULL;
+    int rv = flo_job_new(worker->engine, message, &job, err);
     if (rv == 0) {
+        rv = take_adapter(worker, &message->generate, job, err);
+    }
+    if (rv < 0) {
+        flo_job_free(job);
+    } else {
+        worker->queue[worker->n_queue] = job;
         worker->n_queue++;
         worker->requests++;
     }
@@ -576,7 +663,11 @@ static bool step_embeds(struct worker *worker, bool has_answers)
         return false;
     }
     struct slot *slot = &worker->slots[worker->n_slots - 1];
-    return slot->job != NULL ||
+    if (slot->job != NULL) {
+        return true;
+    }
+    /* Vectors are the base's; only what a request left there goes. */
+    return flo_session_set_adapter(slot->session, NULL, 0, NULL) == 0 &&
            flo_embeds_step(&worker->embeds, worker->engine, slot->session,
                            has_answers ? EMBED_PIECE_BUSY : FLO_PASS_ROWS,
                            &worker->out);
@@ -584,7 +675,7 @@ static bool step_embeds(struct worker *worker, bool has_answers)
 
 /* ---- the socket -------------------------------------------------- */
 
-/* Keep what may come, model and packed weights; close all others. */
+/* Keep what may come for OPEN or PACK; close all others. */
 static void take_descriptors(struct worker *worker, struct msghdr *head)
 {
     for (struct cmsghdr *c = CMSG_FIRSTHDR(head); c != NULL;
@@ -596,10 +687,8 @@ static void take_descriptors(struct worker *worker, struct msghdr *head)
         for (size_t i = 0; i < count; i++) {
             int fd;
             memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-            if (worker->model_fd < 0 && worker->engine == NULL) {
-                worker->model_fd = fd;
-            } else if (worker->packed_fd < 0 && worker->engine == NULL) {
-                worker->packed_fd = fd;
+            if (worker->n_fds < FDS_MAX && worker->engine == NULL) {
+                worker->fds[worker->n_fds++] = fd;
             } else {
                 close(fd);
             }
@@ -611,7 +700,7 @@ static void take_descriptors(struct worker *worker, struct msghdr *head)
 static int receive(struct worker *worker)
 {
     static char piece[65536];
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(4 * sizeof(int))];
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(FDS_MAX * sizeof(int))];
     struct iovec vector = {piece, sizeof(piece)};
     struct msghdr head = {.msg_iov = &vector,
                           .msg_iovlen = 1,
@@ -720,12 +809,14 @@ static void close_all(struct worker *worker)
         flo_job_free(worker->queue[i]);
     }
     flo_embeds_close(&worker->embeds);
+    for (size_t i = 0; i < FLO_WIRE_ADAPTERS_MAX; i++) {
+        flo_adapter_close(worker->adapters[i].adapter);
+    }
     flo_engine_close(worker->engine);
     flo_buf_deinit(&worker->in);
     flo_buf_deinit(&worker->out);
     flo_pack_end();
-    flo_fd_cleanup(&worker->model_fd);
-    flo_fd_cleanup(&worker->packed_fd);
+    close_fds(worker);
 }
 
 int flo_worker_serve(int socket, void (*opened)(int socket))
@@ -733,7 +824,6 @@ int flo_worker_serve(int socket, void (*opened)(int socket))
     static struct worker worker;
     struct flo_err err = {0};
     worker.socket = socket;
-    worker.model_fd = worker.packed_fd = -1;
     worker.opened = opened;
     worker.in.bytes_max = INPUT_BYTES_MAX;
     worker.out.bytes_max = OUTPUT_BYTES_MAX;

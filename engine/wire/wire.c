@@ -25,6 +25,7 @@ enum {
     TAG_STOP = 102,
     TAG_INPUT = 103,
     TAG_INPUT_TOKENS = 104,
+    TAG_ADAPTER = 105,
 };
 
 #define ROW(tag, kind, type, field)                                            \
@@ -57,6 +58,8 @@ static const struct row rows_generate[] = {
     ROW(14, KIND_BOOL, generate, no_drafts),
     ROW(15, KIND_U32, generate, grammar_kind),
     ROW(16, KIND_TEXT, generate, grammar),
+    ROW(21, KIND_TEXT, generate, adapter),
+    ROW(22, KIND_REAL, generate, adapter_scale),
 };
 
 static const struct row rows_ready[] = {
@@ -292,6 +295,11 @@ int flo_wire_write(struct flo_buf *out, const struct flo_wire_message *message,
     if (message->type == FLO_WIRE_EMBED) {
         put_inputs(out, &message->embed);
     }
+    for (uint32_t i = 0;
+         message->type == FLO_WIRE_OPEN && i < message->open.n_adapters; i++) {
+        put_field(out, TAG_ADAPTER, message->open.adapters[i].data,
+                  message->open.adapters[i].bytes);
+    }
     size_t payload = out->bytes - start - sizeof(head);
     if (out->failed) {
         return flo_fail(err, FLO_E_MEMORY, "no room for a frame of %zu bytes",
@@ -393,6 +401,20 @@ static bool read_input(struct flo_wire_embed *embed, uint16_t tag,
     return true;
 }
 
+static bool read_adapter(struct flo_wire_open *open, uint16_t tag,
+                         const char *data, size_t bytes)
+{
+    if (tag != TAG_ADAPTER) {
+        return true;
+    }
+    if (open->n_adapters == FLO_WIRE_ADAPTERS_MAX || bytes == 0 ||
+        bytes > FLO_NAME_MAX) {
+        return false;
+    }
+    open->adapters[open->n_adapters++] = (struct flo_wire_text){data, bytes};
+    return true;
+}
+
 static int read_fields(const struct shape *shape, const char *data,
                        size_t bytes, struct flo_wire_message *message,
                        struct flo_err *err)
@@ -431,6 +453,10 @@ static int read_fields(const struct shape *shape, const char *data,
         if (shape->type == FLO_WIRE_EMBED &&
             !read_input(&message->embed, tag, data, length)) {
             return broken(err, shape->name, "more than 256 inputs");
+        }
+        if (shape->type == FLO_WIRE_OPEN &&
+            !read_adapter(&message->open, tag, data, length)) {
+            return broken(err, shape->name, "its adapters do not fit");
         }
         data += length;
         bytes -= length;

@@ -22,7 +22,7 @@ SEVERITY = "Classify: 23:45 oven-95 voltage drop temp=35C"
 class Server:
     """One `flotilla-agent serve` on a unix socket and on TCP."""
 
-    def __init__(self, bin_dir, folder):
+    def __init__(self, bin_dir, folder, model=MODEL, options=()):
         self.socket = os.path.join(folder, "api.sock")
         token = os.path.join(folder, "token")
         with open(token, "w") as file:
@@ -30,8 +30,8 @@ class Server:
         os.chmod(token, 0o600)
         self.process = subprocess.Popen(
             [os.path.join(bin_dir, "flotilla-agent"), "serve", "--model",
-             MODEL, "--listen", "127.0.0.1:0", "--listen",
-             "unix:" + self.socket, "--token-file", token],
+             model, "--listen", "127.0.0.1:0", "--listen",
+             "unix:" + self.socket, "--token-file", token, *options],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         seen = ""
         while "serving " not in seen:

@@ -24,7 +24,7 @@ struct flo_adapter_info {
 /* Room that an adapter needs in the option `adapter_bytes`, from the head of
  * its file: what it takes open, and the file while it is read.  Errors of a
  * GGUF file. */
-FLO_MUST_USE int flo_adapter_reckon(const char *path, uint64_t *bytes,
+FLO_MUST_USE int flo_adapter_reckon(int fd, uint64_t *bytes,
                                     struct flo_err *err);
 
 /* Load an adapter of the engine's model; its sessions may be computing

@@ -21,13 +21,15 @@
 #define FLO_WIRE_STOPS_MAX 8
 #define FLO_WIRE_INPUTS_MAX 256 /* of one EMBED */
 #define FLO_WIRE_LOGPROBS_MAX 20
+#define FLO_WIRE_ADAPTERS_MAX 8 /* of one OPEN */
 #define FLO_WIRE_STOP_BYTES_MAX 256
 #define FLO_WIRE_TEXT_BYTES_MAX (FLO_WIRE_PAYLOAD_BYTES_MAX - 4096)
 
 enum flo_wire_type {
     /* agent -> engine */
     FLO_WIRE_OPEN = 1,     /* with the model's descriptor (SCM_RIGHTS) and,
-                              behind it, that of its packed weights, if any */
+                              behind it, that of its packed weights, if any,
+                              then those of the adapters that it names */
     FLO_WIRE_GENERATE = 2, /* answered by TOKEN..., then DONE or FAILED */
     FLO_WIRE_CANCEL = 3,   /* of the request id; DONE follows all the same */
     FLO_WIRE_STATS = 4,
@@ -64,6 +66,8 @@ struct flo_wire_open {
     uint32_t threads;
     uint32_t sessions;
     uint64_t memory_bytes_max;
+    uint32_t n_adapters;
+    struct flo_wire_text adapters[FLO_WIRE_ADAPTERS_MAX]; /* their names */
 };
 
 enum flo_wire_priority {
@@ -91,6 +95,8 @@ struct flo_wire_generate {
     uint32_t logprobs; /* 0: none; 1 + how many of the likeliest are told */
     uint32_t grammar_kind; /* enum flo_grammar_kind; 0: none */
     struct flo_wire_text grammar;
+    struct flo_wire_text adapter; /* one that OPEN named; empty: none */
+    double adapter_scale;         /* 0: 1 */
     double temperature, top_p, min_p, repeat_penalty;
     uint32_t top_k;
     uint64_t seed;

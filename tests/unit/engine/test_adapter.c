@@ -523,17 +523,22 @@ static void an_adapter_that_does_not_fit_the_plan_is_refused(void **state)
                      FLO_E_MEMORY_BUDGET);
     flo_engine_close(engine);
     /* What is reckoned is enough for one, and in the plan. */
-    assert_int_equal(flo_adapter_reckon(ADAPTER, &bytes, NULL), 0);
+    int fd = -1;
+    assert_int_equal(flo_file_open(ADAPTER, &fd, NULL), 0);
+    assert_int_equal(flo_adapter_reckon(fd, &bytes, NULL), 0);
+    close(fd);
     options.adapter_bytes = bytes;
     assert_int_equal(flo_engine_plan(BASE, &options, &plan, NULL), 0);
     assert_int_equal(plan.adapter_bytes, bytes);
     assert_int_equal(plan.total_bytes, plan.weights_bytes + plan.kv_bytes +
                                            plan.scratch_bytes +
                                            plan.vocabulary_bytes + bytes);
-    options.memory_bytes_max = plan.total_bytes - 1;
+    /* No smaller cache can make up for it. */
+    options.memory_bytes_max = plan.total_bytes - 2 * plan.kv_bytes;
+    assert_true(2 * plan.kv_bytes < bytes);
     assert_int_equal(flo_engine_open(BASE, &options, &engine, NULL),
                      FLO_E_MEMORY_BUDGET);
-    options.memory_bytes_max++;
+    options.memory_bytes_max = plan.total_bytes;
     assert_int_equal(flo_engine_open(BASE, &options, &engine, NULL), 0);
     adapter = adapter_of(engine);
     assert_true(flo_adapter_info(adapter)->bytes <= bytes);

@@ -26,8 +26,10 @@ struct world {
 static struct world world_open(void)
 {
     static const struct flo_sampling greedy;
-    const struct flo_engine_options options = {
-        .context = CONTEXT, .sessions = 3, .threads = 2};
+    const struct flo_engine_options options = {.context = CONTEXT,
+                                               .sessions = 3,
+                                               .threads = 2,
+                                               .adapter_bytes = 4u << 20};
     struct world world = {0};
     struct flo_err err = {0};
 
@@ -262,6 +264,51 @@ static void a_common_beginning_is_not_computed_again(void **state)
     world_close(&world);
 }
 
+static void a_beginning_is_not_shared_by_jobs_of_other_adapters(void **state)
+{
+    struct world world = world_open();
+    struct flo_wire_message message = ask("temp=71C level=WARN", 6);
+    struct flo_adapter *adapter = NULL;
+    struct flo_err err = {0};
+    struct flo_buf out = {0};
+
+    (void)state;
+    if (flo_adapter_open(world.engine, "tests/models/tiny-v1-site-lora.gguf",
+                         &adapter, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    struct flo_job *base = job_of(&world, &message);
+    struct flo_job *site = job_of(&world, &message);
+    struct flo_job *half = job_of(&world, &message);
+    flo_job_set_adapter(site, adapter, 1);
+    flo_job_set_adapter(half, adapter, 0.5f);
+    start(&world, base, 0, 0);
+    assert_false(go_on(&world, base, NULL, &out, 100));
+
+    /* What the base computed is nothing to the others, and the reverse. */
+    assert_true(flo_job_common(base, world.sessions[0]) > 8);
+    assert_int_equal(flo_job_common(site, world.sessions[0]), 0);
+    start(&world, site, 1, 0);
+    assert_false(go_on(&world, site, NULL, &out, 100));
+    assert_true(flo_session_has_adapter(world.sessions[1], adapter, 1));
+    assert_true(flo_job_common(site, world.sessions[1]) > 8);
+    assert_int_equal(flo_job_common(base, world.sessions[1]), 0);
+    assert_int_equal(flo_job_common(half, world.sessions[1]), 0);
+    /* A session that had one is the base's for a job without. */
+    struct flo_job *again = job_of(&world, &message);
+    start(&world, again, 1, 0);
+    assert_true(flo_session_has_adapter(world.sessions[1], NULL, 0));
+    assert_true(flo_session_position(world.sessions[1]) > 8);
+
+    flo_job_free(base);
+    flo_job_free(site);
+    flo_job_free(half);
+    flo_job_free(again);
+    flo_buf_deinit(&out);
+    flo_adapter_close(adapter);
+    world_close(&world);
+}
+
 /* The same with the engine's plain calls: everything anew after a shift. */
 static size_t shifted_answer(const struct world *world, const int32_t *prompt,
                              size_t count, size_t kept, size_t wanted,
@@ -363,6 +410,7 @@ int main(void)
         cmocka_unit_test(a_stop_text_ends_an_answer_inside_a_guess),
         cmocka_unit_test(a_paused_answer_goes_on_as_if_nothing_was),
         cmocka_unit_test(a_common_beginning_is_not_computed_again),
+        cmocka_unit_test(a_beginning_is_not_shared_by_jobs_of_other_adapters),
         cmocka_unit_test(a_full_context_is_shifted_if_asked_for),
         cmocka_unit_test(times_are_told_apart),
     };
