@@ -74,10 +74,12 @@ class Run:
         """[(flash, repack)] of `peer` within a tenth of its best; they are
         looked for once, with the fewest threads."""
         threads = min(p.threads for p in self.points if p.model is model)
-        repacked = goals.is_repacked(model.types)
+        repacks = (1, 0) if goals.is_repacked(model.types) else (1,)
+        if test == "g32@2048" and len(repacks) > 1:  # long to fill: only one
+            repacks = (self.settings_of(peer, model, "g128")[0][1],)
         tried = {}
         for flash in (0, 1):
-            for repack in ((1, 0) if repacked else (1,)):
+            for repack in repacks:
                 tried["%d%d" % (flash, repack)] = self.scouted(
                     peer, model, test, threads, flash, repack)
         best = max(tried.values())
@@ -93,19 +95,14 @@ class Run:
                             CONTEXT) as side:
                 self.state["flags"][peer.name] = "%s: %s" % (
                     side.header["version"], side.header["system"])
-                # One load serves the scouting of every test.
-                for asked in sorted(set(SCOUT.values())):
-                    if self.is_wanted(model, asked):
-                        side.ask(asked)
-                        self.state["scout"][key.replace(
-                            SCOUT[test], asked)] = max(side.ask(asked)
-                                                       for _ in range(2))
+                # One load serves prompts and generation.
+                for asked in {SCOUT[test], "g16"}:
+                    side.ask(asked)
+                    self.state["scout"][key.replace(
+                        SCOUT[test], asked)] = max(side.ask(asked)
+                                                   for _ in range(2))
             self.save()
         return self.state["scout"][key]
-
-    def is_wanted(self, model, asked):
-        return any(SCOUT.get(p.test) == asked and p.model is model
-                   for p in self.points)
 
     # --- measuring ---
 
