@@ -262,13 +262,14 @@ class Run:
                 known.get("build") == self.build and "error" not in known and
                 bool(known["peers"]) == bool(self.peers))
 
-    def go(self, points):
-        self.points = points
+    def go(self, every, points):
+        self.every, self.points = every, points
         if self.peers:
             now = roof(self.out)
             self.state["roof"] = {k: max(v, self.state["roof"].get(k, 0))
                                   for k, v in now.items()}
         todo = [p for p in points if not self.is_done(p)]
+        self.write()
         print("%d points, %d to measure, %d peers, at most %.0f minutes"
               % (len(points), len(todo), len(self.peers), self.args.minutes))
         spent = []
@@ -291,11 +292,13 @@ class Run:
             print("%3d/%d %-34s %s  (%.0f s, load %.1f, %.0f min to go)" % (
                 i + 1, len(todo), point.key, goals.line(point, result),
                 spent[-1], load, min(left, self.time_left()) / 60), flush=True)
-            self.write(points)
+            self.write()
 
-    def write(self, points):
-        rows = [(p, self.state["points"][p.key]) for p in points
-                if p.key in self.state["points"]]
+    def write(self):
+        """All that is known of this build, chosen this time or not."""
+        known = self.state["points"]
+        rows = [(p, known[p.key]) for p in self.every if p.key in known
+                and known[p.key]["build"] == self.build]
         with open(os.path.join(self.out, "bench_engine.md"), "w",
                   encoding="utf-8") as f:
             f.write(goals.table(rows, self.state["flags"], self.build,
@@ -390,12 +393,11 @@ def main():
     os.makedirs(args.out, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     run = Run(args)
-    points = [p for p in all_points(
+    every = [p for p in all_points(
         find_models(run.ours), [int(t) for t in args.threads.split(",")])
         if p.test != "form" or os.path.exists(run.ours.former)]
-    if args.only:
-        points = [p for p in points
-                  if any(fnmatch.fnmatch(p.key, o) for o in args.only)]
+    points = [p for p in every if not args.only or
+              any(fnmatch.fnmatch(p.key, o) for o in args.only)]
     if args.list:
         print("\n".join(p.key for p in points))
         return
@@ -404,7 +406,7 @@ def main():
         print("warning: load average %.1f: others run beside this; ratios "
               "are in turns, single figures mean little" % os.getloadavg()[0])
     atexit.register(raise_priority(args.priority))
-    run.go(points)
+    run.go(every, points)
     lock.close()
 
 
