@@ -265,6 +265,12 @@ static bool rows_agree(const struct flo_kernel *kernel, struct check *check,
     *what = "add";
     ref->add(a, w, ODD);
     kernel->add(b, w, ODD);
+    if (!are_near(b, a, ODD)) {
+        return false;
+    }
+    *what = "low_rank_add";
+    ref->low_rank_add(w, 1, 3, x, a, ODD);
+    kernel->low_rank_add(w, 1, 3, x, b, ODD);
     return are_near(b, a, ODD);
 }
 

@@ -161,6 +161,10 @@ struct flo_kernel {
     void (*soft_cap)(float *x, float cap, size_t count);
     /* x[i] += y[i] */
     void (*add)(float *x, const float *y, size_t count);
+    /* y[i] += sum over r of low[r] * b[r * stride + i]; a row has the same
+     * bits whatever rows are beside it */
+    void (*low_rank_add)(const float *b, size_t stride, size_t rank,
+                         const float *low, float *y, size_t rows);
     /* Put one head's key and value at `position` of the cache. */
     void (*store)(const float *key, const float *value, size_t head_size,
                   size_t position, enum flo_cache type, void *keys,
@@ -170,11 +174,6 @@ struct flo_kernel {
 };
 
 extern const struct flo_kernel flo_kernel_ref;
-
-/* y[i] += sum over r of low[r] * b[r * stride + i]; plain C.  A row has the
- * same bits whatever rows are beside it. */
-void flo_low_rank_add(const float *b, size_t stride, size_t rank,
-                      const float *low, float *y, size_t rows);
 
 /* Do products with this type read codes (else values)? */
 bool flo_weight_reads_codes(uint32_t type);

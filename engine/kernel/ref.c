@@ -124,6 +124,7 @@ const struct flo_kernel flo_kernel_ref = {
     .gelu_multiply = flo_ref_gelu_multiply,
     .soft_cap = flo_ref_soft_cap,
     .add = flo_ref_add,
+    .low_rank_add = flo_ref_low_rank_add,
     .store = flo_ref_store,
     .attend = flo_ref_attend,
 };

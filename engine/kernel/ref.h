@@ -44,6 +44,8 @@ void flo_ref_rope_halves(float *x, const float *cosines, const float *sines,
 void flo_ref_gelu_multiply(float *gate, const float *up, size_t count);
 void flo_ref_soft_cap(float *x, float cap, size_t count);
 void flo_ref_add(float *x, const float *y, size_t count);
+void flo_ref_low_rank_add(const float *b, size_t stride, size_t rank,
+                          const float *low, float *y, size_t rows);
 void flo_ref_store(const float *key, const float *value, size_t head_size,
                    size_t position, enum flo_cache type, void *keys,
                    void *values);

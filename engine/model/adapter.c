@@ -1,7 +1,7 @@
 /* Adapters: loading them, and their part of a product.
  *
- * Both halves lie in memory as f32.  B is kept transposed, so that a row's
- * sum runs over neighbouring floats for 16 rows at once, always in the order
+ * Both halves lie in memory as f32.  B is kept transposed, so that
+ * sums run over neighbouring floats for many rows at once, always in the order
  * of the rank: no result depends on how rows are shared out. */
 #include "engine/model/adapter.h"
 
@@ -382,6 +382,7 @@ void flo_adapter_add(const struct flo_pass *pass, const struct flo_matrix *m,
         return;
     }
     pair = &adapter->pairs[m->number];
-    flo_low_rank_add(pair->b + first, pair->stride, pair->rank,
-                     low_of(in, t, slot), y, rows);
+    pass->engine->kernel->low_rank_add(pair->b + first, pair->stride,
+                                       pair->rank, low_of(in, t, slot), y,
+                                       rows);
 }

@@ -56,6 +56,7 @@ void flo_neon_attend(const struct flo_attention *attention);
     .rope_halves = flo_ref_rope_halves,                                        \
     .silu_multiply = flo_neon_silu_multiply,                                   \
     .gelu_multiply = flo_neon_gelu_multiply, .soft_cap = flo_neon_soft_cap,    \
-    .add = flo_ref_add, .store = flo_neon_store, .attend = flo_neon_attend
+    .add = flo_ref_add, .low_rank_add = flo_ref_low_rank_add,                  \
+    .store = flo_neon_store, .attend = flo_neon_attend
 
 #endif

@@ -221,6 +221,41 @@ void flo_avx2_add(float *x, const float *y, size_t count)
     flo_ref_add(x + i, y + i, count - i);
 }
 
+void flo_avx2_low_rank_add(const float *b, size_t stride, size_t rank,
+                           const float *low, float *y, size_t rows)
+{
+    size_t i = 0;
+
+    for (; i + 32 <= rows; i += 32) {
+        __m256 sums[4] = {0};
+
+        for (size_t r = 0; r < rank; r++) {
+            __m256 scale = _mm256_broadcast_ss(low + r);
+            const float *values = b + r * stride + i;
+
+#pragma GCC unroll 4
+            for (int j = 0; j < 4; j++) {
+                sums[j] = _mm256_fmadd_ps(
+                    scale, _mm256_loadu_ps(values + 8 * j), sums[j]);
+            }
+        }
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) {
+            float *at = y + i + 8 * j;
+
+            _mm256_storeu_ps(at, _mm256_add_ps(_mm256_loadu_ps(at), sums[j]));
+        }
+    }
+    for (; i < rows; i++) { /* in the same order, with the same rounding */
+        float sum = 0;
+
+        for (size_t r = 0; r < rank; r++) {
+            sum = fmaf(low[r], b[r * stride + i], sum);
+        }
+        y[i] += sum;
+    }
+}
+
 void flo_avx2_store(const float *key, const float *value, size_t head_size,
                     size_t position, enum flo_cache type, void *keys,
                     void *values)
@@ -292,6 +327,7 @@ const struct flo_kernel flo_kernel_avx2 = {
     .gelu_multiply = flo_avx2_gelu_multiply,
     .soft_cap = flo_avx2_soft_cap,
     .add = flo_avx2_add,
+    .low_rank_add = flo_avx2_low_rank_add,
     .store = flo_avx2_store,
     .attend = flo_avx2_attend,
 };

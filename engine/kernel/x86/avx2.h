@@ -35,6 +35,8 @@ void flo_avx2_silu_multiply(float *gate, const float *up, size_t count);
 void flo_avx2_gelu_multiply(float *gate, const float *up, size_t count);
 void flo_avx2_soft_cap(float *x, float cap, size_t count);
 void flo_avx2_add(float *x, const float *y, size_t count);
+void flo_avx2_low_rank_add(const float *b, size_t stride, size_t rank,
+                           const float *low, float *y, size_t rows);
 void flo_avx2_store(const float *key, const float *value, size_t head_size,
                     size_t position, enum flo_cache type, void *keys,
                     void *values);

@@ -63,6 +63,7 @@ const struct flo_kernel flo_kernel_avx512 = {
     .gelu_multiply = flo_avx2_gelu_multiply,
     .soft_cap = flo_avx2_soft_cap,
     .add = flo_avx2_add,
+    .low_rank_add = flo_avx2_low_rank_add,
     .store = flo_avx2_store,
     .attend = flo_avx512_attend,
 };
