@@ -150,7 +150,7 @@ void flo_ref_add(float *x, const float *y, size_t count)
 enum { LOW_ROWS = 16 };
 
 void flo_ref_low_rank_add(const float *b, size_t stride, size_t rank,
-                      const float *low, float *y, size_t rows)
+                          const float *low, float *y, size_t rows)
 {
     size_t i = 0;
 
