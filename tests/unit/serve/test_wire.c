@@ -59,6 +59,36 @@ static void a_request_comes_back_as_it_was(void **state)
     flo_buf_deinit(&out);
 }
 
+static void adapters_are_named_in_order_and_bounded(void **state)
+{
+    char name[FLO_NAME_MAX + 2];
+    struct flo_buf out = {0};
+    struct flo_wire_message in = {.type = FLO_WIRE_OPEN, .request = 1}, got;
+    (void)state;
+    in.open.context = 512;
+    in.open.n_adapters = 2;
+    in.open.adapters[0] = TEXT("site");
+    in.open.adapters[1] = TEXT("night");
+    assert_int_equal(flo_wire_write(&out, &in, NULL), 0);
+    assert_int_equal(flo_wire_read(out.data, out.bytes, &got, NULL),
+                     (ptrdiff_t)out.bytes);
+    assert_int_equal(got.open.context, 512);
+    assert_int_equal(got.open.n_adapters, 2);
+    assert_true(same(got.open.adapters[0], "site"));
+    assert_true(same(got.open.adapters[1], "night"));
+    /* A name that is too long, or empty, ends the connection. */
+    memset(name, 'a', sizeof(name));
+    for (size_t bytes = 0; bytes <= FLO_NAME_MAX + 1;
+         bytes += FLO_NAME_MAX + 1) {
+        out.bytes = 0;
+        in.open.adapters[1] = (struct flo_wire_text){name, bytes};
+        assert_int_equal(flo_wire_write(&out, &in, NULL), 0);
+        assert_int_equal(flo_wire_read(out.data, out.bytes, &got, NULL),
+                         FLO_E_WORKER_PROTOCOL);
+    }
+    flo_buf_deinit(&out);
+}
+
 static void texts_to_embed_come_back_in_their_order(void **state)
 {
     struct flo_buf out = {0};
@@ -216,6 +246,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_comes_back_as_it_was),
+        cmocka_unit_test(adapters_are_named_in_order_and_bounded),
         cmocka_unit_test(texts_to_embed_come_back_in_their_order),
         cmocka_unit_test(log_probabilities_are_read_as_far_as_they_are_whole),
         cmocka_unit_test(an_error_keeps_its_code),

@@ -112,4 +112,21 @@ done <tests/golden/quant/tiny-v1.sha256
 # A folder that is absent.
 expect 1 '^error\[io.open\]' "$@" "$engine" merge-lora --model $tiny \
     --lora tests/models/tiny-v1-site-lora.gguf --out "$work/no/folder"
+
+# Adapters at run time.
+site=tests/models/tiny-v1-site-lora.gguf
+ask="Classify: 23:45 oven-95 voltage drop temp=35C"
+for lora in "$site" "$site:1" "$site:0" none; do
+    [ $lora = none ] && lora= || lora="--lora $lora"
+    # shellcheck disable=SC2086
+    "$@" "$engine" run --model $f16 $lora --prompt "$ask" --n 24
+done >"$work/answers"
+printf 'severity: %s\n' P1 P1 critical critical | cmp - "$work/answers" ||
+    failed=1
+expect 7 '^error\[model.adapter\]' "$@" "$engine" generate --model $f16 \
+    --lora $tiny --tokens 1 --ids
+expect 3 '^error\[absent\]' "$@" "$engine" generate --model $f16 \
+    --lora "$work/none" --tokens 1 --ids
+expect 0 '"adapter_bytes":[1-9]' "$@" "$engine" plan --model $f16 \
+    --lora $site --json
 exit $failed
