@@ -505,12 +505,30 @@ static void engine_let_go(struct serve_engine *engine, bool drain)
     }
 }
 
+/* The role's engine that has died and is only waited for: from here on it has
+ * no role, so that its loss is told once.  NULL: there is none. */
+static struct serve_engine *take_dead(struct flo_serve *serve,
+                                      enum flo_serve_role role)
+{
+    struct serve_engine *engine = serve->engines;
+    while (engine != NULL &&
+           !(engine->state == ENGINE_DYING && engine->has_role &&
+             engine->role == role && !engine->is_expected)) {
+        engine = engine->next;
+    }
+    if (engine != NULL) {
+        engine->has_role = false;
+    }
+    return engine;
+}
+
 /* ---- the agent's calls ------------------------------------------- */
 
 int flo_serve_load(struct flo_serve *serve, enum flo_serve_role role,
                    const struct flo_serve_model *model, struct flo_err *err)
 {
     int rv;
+    (void)take_dead(serve, role);
     if (serve->roles[role] != NULL) {
         rv = flo_fail(err, FLO_E_STATE, "%s is loaded there already",
                       serve->roles[role]->name);
@@ -556,6 +574,12 @@ int flo_serve_flip(struct flo_serve *serve, enum flo_serve_role role,
 {
     struct serve_engine *engine = serve->roles[role];
     if (engine == NULL || engine->state != ENGINE_READY) {
+        engine = take_dead(serve, role);
+        if (engine != NULL) {
+            return flo_fail(err, FLO_E_ENGINE_CRASH,
+                            "the engine of %s ended before it was live",
+                            engine->name);
+        }
         return flo_fail(err, FLO_E_STATE, "no model is ready to be live");
     }
     set_live(serve, true, role);

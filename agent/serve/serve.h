@@ -94,7 +94,8 @@ FLO_MUST_USE int flo_serve_load(struct flo_serve *serve,
 void flo_serve_unload(struct flo_serve *serve, enum flo_serve_role role,
                       bool drain);
 /* New requests go to `role` from now on (it must be loaded: FLO_E_STATE);
- * held requests are released. */
+ * held requests are released.  FLO_E_ENGINE_CRASH: its engine has just ended;
+ * on_engine_lost does not tell it once more. */
 FLO_MUST_USE int flo_serve_flip(struct flo_serve *serve,
                                 enum flo_serve_role role, struct flo_err *err);
 /* After a commit: the candidate's engine becomes the current one (no process

@@ -63,12 +63,7 @@ static void flip(struct flo_shell *shell, const struct flo_agent_action *action)
         flo_telemetry_close(shell);
         shell->telemetry.release = action->release;
     } else {
-        struct flo_agent_event event = {.kind = FLO_AGENT_LOST,
-                                        .role = action->role};
-        event.error.code = err.code;
-        snprintf(event.error.what, sizeof(event.error.what), "%.255s",
-                 err.what);
-        flo_shell_event(shell, &event);
+        flo_shell_lost(shell, action->role, &err);
     }
 }
 

@@ -17,6 +17,15 @@ void flo_shell_lost(struct flo_shell *shell, enum flo_agent_role role,
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_LOST, .role = role};
 
+    /* An engine that ended while the core was busy has its event already;
+     * what fails for its absence in between is the same loss. */
+    for (size_t i = 0; i < shell->queue_count; i++) {
+        const struct flo_agent_event *waiting =
+            &shell->queue[(shell->queue_first + i) % FLO_COUNT(shell->queue)];
+        if (waiting->kind == FLO_AGENT_LOST && waiting->role == role) {
+            return;
+        }
+    }
     event.error.code = err->code == 0 ? FLO_E_ENGINE_CRASH : err->code;
     snprintf(event.error.what, sizeof(event.error.what), "%.255s", err->what);
     flo_shell_event(shell, &event);

@@ -238,7 +238,7 @@ def fails(up, lab, version, how, times, ids, *more):
            "30s", "-q")
     one = up.rollout_device(started, "b")
     assert one["state"] in ("failed", "rolled-back"), one
-    assert one["error"]["id"] in ids, one
+    assert one["error"]["id"] in ids, one["error"]
     assert one["error"]["what"]
     serves(lab, before)
     return one
@@ -250,7 +250,7 @@ def test_a_candidate_whose_engine_dies_is_refused(up, lab):
 
 def test_a_candidate_whose_engine_hangs_is_refused(up, lab):
     lab.stop()
-    lab.write_config("hang: 2s\n")
+    lab.write_config("hang: 2s\npacked_weights: off\n")
     lab.start()
     up.online(["b"])
     serves(lab, "tiny@1")
