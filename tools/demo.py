@@ -156,14 +156,17 @@ class Story:
         self.show_answers("answer")
 
     def start_clients(self):
-        # One agent serves four streaming clients from here to the end. Two of
-        # them ask for long answers, so that a swap always meets an open stream.
+        # One agent serves four streaming clients from here to the end. Three
+        # ask for long answers one after the other, so that a swap always
+        # meets an open stream.
+        cast = self.cast
+        lengths = [cast.long_tokens, cast.long_tokens * 5 // 6,
+                   cast.long_tokens * 2 // 3, cast.max_tokens]
         self.streamers = [
-            F.Streamer(self.fleet.devices["gw-1"], self.cast.model,
-                       self.cast.prompts[i:] + self.cast.prompts[:i],
-                       (self.cast.long_tokens, self.cast.long_tokens * 2 // 3,
-                        self.cast.max_tokens, self.cast.max_tokens)[i], self.cast.pause, i < 2)
-            for i in range(4)]
+            F.Streamer(self.fleet.devices["gw-1"], cast.model,
+                       cast.prompts[i:] + cast.prompts[:i], length,
+                       0 if i < 3 else cast.pause, i < 3)
+            for i, length in enumerate(lengths)]
         for streamer in self.streamers:
             streamer.start()
 
