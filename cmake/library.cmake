@@ -50,7 +50,12 @@ function(flotilla_test name)
     else()
         target_link_libraries(${name} PRIVATE cmocka)
     endif()
+    set(seconds 120)
+    if(CMAKE_CROSSCOMPILING)
+        set(seconds 400) # an emulator is ten to thirty times slower
+    endif()
     add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-    set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 120
+    set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}"
+        TIMEOUT ${seconds}
         ENVIRONMENT "FLOTILLA_BIN=${FLOTILLA_BIN}")
 endfunction()

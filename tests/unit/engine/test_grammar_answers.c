@@ -11,7 +11,14 @@
 
 #include "engine/grammar/json.h"
 
-enum { CONTEXT = 512, SEEDS = 200, PROMPT = 3 };
+enum { CONTEXT = 512, PROMPT = 3 };
+
+/* An emulated CPU takes a minute for fifty. */
+#ifdef __x86_64__
+#define SEEDS 200
+#else
+#define SEEDS 20
+#endif
 
 static const char model[] = "tests/models/tiny-v1.Q4_1.gguf";
 static const char person[] =
@@ -168,7 +175,7 @@ static void expect_person(const struct world *w)
     flo_tree_deinit(&tree);
 }
 
-static void wild_sampling_keeps_a_schema_for_200_seeds(void **state)
+static void wild_sampling_keeps_a_schema_for_every_seed(void **state)
 {
     struct world *w = *state;
     struct flo_grammar *grammar = open_grammar(w, FLO_GRAMMAR_SCHEMA, person);
@@ -305,7 +312,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
-            wild_sampling_keeps_a_schema_for_200_seeds, open_world,
+            wild_sampling_keeps_a_schema_for_every_seed, open_world,
             close_world),
         cmocka_unit_test_setup_teardown(wild_sampling_gives_json_objects,
                                         open_world, close_world),
