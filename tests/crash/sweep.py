@@ -198,8 +198,11 @@ class Killed(Exception):
     """A process of the run died by SIGKILL."""
 
 
-class NoRoom(Exception):
+class NoRoom(RuntimeError):
     """The update ended, or waits, for a full disk."""
+
+    def __init__(self):
+        super().__init__("refused, as by a full disk")
 
 
 class Sweep:
