@@ -31,6 +31,10 @@ function(flotilla_program name)
     add_dependencies(programs ${name})
 endfunction()
 
+# The longest tests begin first, so that no CPU idles at the end.
+set(FLOTILLA_LONG_TESTS test_serve test_worker test_bsdiff40 test_bundle
+    test_stage test_mqtt test_grammar_answers test_job test_pack)
+
 # flotilla_test(NAME SOURCES... LINK libs... [LABELS l...]): a cmocka program
 # that runs in the source folder, so that tests/models/... paths work.
 function(flotilla_test name)
@@ -58,4 +62,7 @@ function(flotilla_test name)
     set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}"
         TIMEOUT ${seconds}
         ENVIRONMENT "FLOTILLA_BIN=${FLOTILLA_BIN}")
+    if(name IN_LIST FLOTILLA_LONG_TESTS)
+        set_tests_properties(${name} PROPERTIES COST 10)
+    endif()
 endfunction()
