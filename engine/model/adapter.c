@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/model/lora_file.h"
 
@@ -172,27 +173,30 @@ static int load_pairs(struct load *load)
     return rv;
 }
 
-/* Take the bytes out of what was planned; while the file is read they count
- * too. */
-static int take_room(struct flo_engine *e, uint64_t bytes, uint64_t file_bytes,
+/* Take the bytes out of what was planned. */
+static int take_room(struct flo_engine *e, const char *what, uint64_t bytes,
                      struct flo_err *err)
 {
     uint64_t left;
+    bool fits;
 
     pthread_mutex_lock(&e->lock);
     left = e->sizes.adapter_bytes - e->adapter_bytes_used;
-    if (bytes <= left && file_bytes <= left - bytes) {
-        e->adapter_bytes_used += bytes;
-        left = UINT64_MAX;
-    }
+    fits = bytes <= left;
+    e->adapter_bytes_used += fits ? bytes : 0;
     pthread_mutex_unlock(&e->lock);
-    return left == UINT64_MAX
-               ? 0
-               : flo_fail(err, FLO_E_MEMORY_BUDGET,
-                          "the adapter needs %" PRIu64 " bytes and %" PRIu64
-                          " while it is read; %" PRIu64 " of %" PRIu64
-                          " planned for adapters are left",
-                          bytes, file_bytes, left, e->sizes.adapter_bytes);
+    return fits ? 0
+                : flo_fail(err, FLO_E_MEMORY_BUDGET,
+                           "the adapter%s needs %" PRIu64 " bytes; %" PRIu64
+                           " of %" PRIu64 " planned for adapters are left",
+                           what, bytes, left, e->sizes.adapter_bytes);
+}
+
+static void give_room_back(struct flo_engine *e, uint64_t bytes)
+{
+    pthread_mutex_lock(&e->lock);
+    e->adapter_bytes_used -= bytes;
+    pthread_mutex_unlock(&e->lock);
 }
 
 static int load_all(struct load *load)
@@ -211,8 +215,7 @@ static int load_all(struct load *load)
         return flo_fail(load->err, FLO_E_MODEL_ADAPTER, "its size overflows");
     }
     adapter->alpha = load->lora.alpha;
-    rv = take_room(adapter->engine, load->arena.used, flo_gguf_file_bytes(gguf),
-                   load->err);
+    rv = take_room(adapter->engine, "", load->arena.used, load->err);
     if (rv < 0) {
         return rv;
     }
@@ -228,12 +231,12 @@ static int load_all(struct load *load)
     return load_pairs(load);
 }
 
-int flo_adapter_open_fd(struct flo_engine *engine, int fd,
-                        struct flo_adapter **adapter, struct flo_err *err)
+static int open_data(struct flo_engine *engine, const void *data, size_t bytes,
+                     struct flo_adapter **adapter, struct flo_err *err)
 {
     struct load load = {.err = err};
     struct flo_gguf *gguf = NULL;
-    int rv = flo_gguf_open_fd(fd, &gguf, err);
+    int rv = flo_gguf_open(data, bytes, &gguf, err);
 
     if (rv < 0) {
         return rv;
@@ -255,6 +258,31 @@ int flo_adapter_open_fd(struct flo_engine *engine, int fd,
     }
     *adapter = load.adapter;
     return 0;
+}
+
+/* The file is read, not mapped: an engine that serves must not end because
+ * somebody shortens it meanwhile. */
+int flo_adapter_open_fd(struct flo_engine *engine, int fd,
+                        struct flo_adapter **adapter, struct flo_err *err)
+{
+    off_t end = lseek(fd, 0, SEEK_END);
+    uint64_t bytes = end < 0 ? 0 : (uint64_t)end;
+    void *data = NULL;
+    int rv;
+
+    if (end < 0) {
+        return flo_fail(err, FLO_E_IO_OPEN, "an adapter is a regular file");
+    }
+    rv = take_room(engine, "'s file", bytes, err);
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_pages_map(bytes, &data, err);
+    rv = rv < 0 ? rv : flo_fd_pread_all(fd, data, (size_t)bytes, 0, err);
+    rv = rv < 0 ? rv : open_data(engine, data, (size_t)bytes, adapter, err);
+    flo_pages_unmap(data, bytes);
+    give_room_back(engine, bytes);
+    return rv;
 }
 
 int flo_adapter_open(struct flo_engine *engine, const char *path,
@@ -292,8 +320,8 @@ void flo_adapter_close(struct flo_adapter *adapter)
             leave(&e->sessions[i]);
         }
     }
-    e->adapter_bytes_used -= adapter->pages_bytes;
     pthread_mutex_unlock(&e->lock);
+    give_room_back(e, adapter->pages_bytes);
     flo_pages_unmap(adapter->pages, adapter->pages_bytes);
     free(adapter);
 }

@@ -341,6 +341,12 @@ void flo_job_set_adapter(struct flo_job *job, const struct flo_adapter *adapter,
     job->adapter_scale = scale;
 }
 
+bool flo_job_has_adapter(const struct flo_job *job,
+                         const struct flo_adapter *adapter)
+{
+    return job->adapter == adapter;
+}
+
 uint32_t flo_job_request(const struct flo_job *job)
 {
     return job->request;

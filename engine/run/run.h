@@ -97,6 +97,8 @@ void flo_job_free(struct flo_job *job);
 /* Before it starts: compute it with this adapter. */
 void flo_job_set_adapter(struct flo_job *job, const struct flo_adapter *adapter,
                          float scale);
+bool flo_job_has_adapter(const struct flo_job *job,
+                         const struct flo_adapter *adapter);
 uint32_t flo_job_request(const struct flo_job *job);
 enum flo_wire_priority flo_job_priority(const struct flo_job *job);
 /* How many of its tokens does the session hold already, computed with the
@@ -137,6 +139,50 @@ FLO_MUST_USE int flo_job_tokenise(const struct flo_engine *engine,
 /* Append FAILED. */
 void flo_job_fail(struct flo_buf *out, uint32_t request,
                   const struct flo_err *err);
+
+/* ---- adapters.c: by name ----------------------------------------- */
+
+#define FLO_ADAPTERS_MAX (2 * FLO_WIRE_ADAPTERS_MAX) /* with dropped ones */
+
+/* Zero-initialise. */
+struct flo_adapters {
+    struct flo_named_adapter {
+        char name[FLO_NAME_MAX + 1]; /* empty: free, or dropped and in use */
+        struct flo_adapter *adapter; /* NULL: free */
+    } list[FLO_ADAPTERS_MAX];
+};
+/* The room that an OPEN asks for; its adapters' descriptors, in order. */
+FLO_MUST_USE int flo_adapters_reckon(const struct flo_wire_open *in,
+                                     const int *fds, uint64_t *bytes,
+                                     struct flo_err *err);
+FLO_MUST_USE int flo_adapters_open(struct flo_adapters *all,
+                                   struct flo_engine *engine,
+                                   const struct flo_wire_open *in,
+                                   const int *fds, struct flo_err *err);
+/* *adapter is borrowed.  One of the same name is dropped, when nothing failed.
+ * FLO_E_META_NAME, FLO_E_STATE (so many have names), FLO_E_INFER_BUSY (so many
+ * are dropped and in use), and the errors of flo_adapter_open(). */
+FLO_MUST_USE int flo_adapters_load(struct flo_adapters *all,
+                                   struct flo_engine *engine,
+                                   struct flo_wire_text name, int fd,
+                                   struct flo_adapter **adapter,
+                                   struct flo_err *err);
+/* It has no name any more; flo_adapters_sweep() closes it.  *bytes: that it
+ * takes.  FLO_E_INFER_MODEL: there is none. */
+FLO_MUST_USE int flo_adapters_drop(struct flo_adapters *all,
+                                   struct flo_wire_text name, uint64_t *bytes,
+                                   struct flo_err *err);
+/* Borrowed.  FLO_E_INFER_MODEL: there is none. */
+FLO_MUST_USE int flo_adapters_find(struct flo_adapters *all,
+                                   struct flo_wire_text name,
+                                   struct flo_adapter **adapter,
+                                   struct flo_err *err);
+/* Close the dropped ones that nobody uses. */
+void flo_adapters_sweep(struct flo_adapters *all,
+                        bool (*is_used)(const void *context,
+                                        const struct flo_adapter *adapter),
+                        const void *context);
+void flo_adapters_close(struct flo_adapters *all);
 
 /* ---- pack.c ------------------------------------------------------ */
 

@@ -75,6 +75,9 @@ static const struct rule rules[] = {
     {SYS_poll, BOTH, ALWAYS, 0, 0},
 #endif
     {SYS_close, BOTH, ALWAYS, 0, 0},
+    /* adapters, of descriptors that came over the socket */
+    {SYS_lseek, BOTH, ALWAYS, 0, 0},
+    {SYS_pread64, BOTH, ALWAYS, 0, 0},
     /* memory, never executable */
     {SYS_mmap, BOTH, IF_CLEAR, 2, PROT_EXEC},
     {SYS_mprotect, BOTH, IF_CLEAR, 2, PROT_EXEC},
@@ -117,8 +120,6 @@ static const struct rule rules[] = {
     {SYS_newfstatat, OPENING, ALWAYS, 0, 0},
     {SYS_fstat, OPENING, ALWAYS, 0, 0},
     {SYS_statx, OPENING, ALWAYS, 0, 0},
-    {SYS_lseek, OPENING, ALWAYS, 0, 0},
-    {SYS_pread64, OPENING, ALWAYS, 0, 0},
     {SYS_fcntl, OPENING, ALWAYS, 0, 0},
     {SYS_fadvise64, OPENING, ALWAYS, 0, 0},
     {SYS_msync, OPENING, ALWAYS, 0, 0},

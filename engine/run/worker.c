@@ -36,16 +36,12 @@ struct slot {
 
 struct worker {
     int socket;
-    int fds[FDS_MAX]; /* that came for OPEN or PACK, the model's first */
+    int fds[FDS_MAX]; /* that came and wait for their OPEN, PACK or LOAD */
     size_t n_fds;
     bool is_sandboxed;
     void (*opened)(int socket);
     struct flo_engine *engine;
-    struct {
-        char name[FLO_NAME_MAX + 1];
-        struct flo_adapter *adapter;
-    } adapters[FLO_WIRE_ADAPTERS_MAX];
-    size_t n_adapters;
+    struct flo_adapters adapters;
     struct slot slots[SESSIONS_MAX + 1]; /* users' but the last one */
     size_t n_slots;
     struct flo_job *queue[QUEUE_MAX]; /* in order of arrival */
@@ -122,49 +118,6 @@ static void close_fds(struct worker *worker)
     }
 }
 
-/* The descriptors of the adapters are the last ones. */
-static int adapter_fd(const struct worker *worker,
-                      const struct flo_wire_open *in, uint32_t i)
-{
-    return worker->fds[worker->n_fds - in->n_adapters + i];
-}
-
-static int reckon_adapters(struct worker *worker,
-                           const struct flo_wire_open *in, uint64_t *bytes,
-                           struct flo_err *err)
-{
-    *bytes = 0;
-    for (uint32_t i = 0; i < in->n_adapters; i++) {
-        uint64_t one = 0;
-        int rv = flo_adapter_reckon(adapter_fd(worker, in, i), &one, err);
-        if (rv == 0 && !flo_add_u64(*bytes, one, bytes)) {
-            rv = flo_fail(err, FLO_E_MODEL_ADAPTER, "its size overflows");
-        }
-        if (rv < 0) {
-            return flo_wrap(err, rv, "adapter %.*s", (int)in->adapters[i].bytes,
-                            in->adapters[i].data);
-        }
-    }
-    return 0;
-}
-
-static int open_adapters(struct worker *worker, const struct flo_wire_open *in,
-                         struct flo_err *err)
-{
-    for (uint32_t i = 0; i < in->n_adapters; i++) {
-        struct flo_wire_text name = in->adapters[i];
-        int rv = flo_adapter_open_fd(worker->engine, adapter_fd(worker, in, i),
-                                     &worker->adapters[i].adapter, err);
-        if (rv < 0) {
-            return flo_wrap(err, rv, "adapter %.*s", (int)name.bytes,
-                            name.data);
-        }
-        memcpy(worker->adapters[i].name, name.data, name.bytes);
-        worker->n_adapters++;
-    }
-    return 0;
-}
-
 static int open_model(struct worker *worker,
                       const struct flo_wire_message *message,
                       struct flo_err *err)
@@ -188,12 +141,14 @@ static int open_model(struct worker *worker,
         .memory_bytes_max = in->memory_bytes_max,
         .packed_fd = worker->n_fds > 1 + in->n_adapters ? worker->fds[1] : 0,
     };
-    int rv = reckon_adapters(worker, in, &options.adapter_bytes, err);
+    /* The descriptors of the adapters are the last ones. */
+    const int *fds = worker->fds + worker->n_fds - in->n_adapters;
+    int rv = flo_adapters_reckon(in, fds, &options.adapter_bytes, err);
     if (rv == 0) {
         rv = flo_engine_open_fd(worker->fds[0], &options, &worker->engine, err);
     }
     if (rv == 0) {
-        rv = open_adapters(worker, in, err);
+        rv = flo_adapters_open(&worker->adapters, worker->engine, in, fds, err);
     }
     close_fds(worker);
     if (rv == 0) {
@@ -227,25 +182,65 @@ static int pack_model(struct worker *worker,
 
 /* ---- requests ---------------------------------------------------- */
 
-static int take_adapter(const struct worker *worker,
+static int take_adapter(struct worker *worker,
                         const struct flo_wire_generate *in, struct flo_job *job,
                         struct flo_err *err)
 {
     double scale = in->adapter_scale == 0 ? 1 : in->adapter_scale;
-    for (size_t i = 0; i < worker->n_adapters; i++) {
-        const char *name = worker->adapters[i].name;
-        if (in->adapter.bytes == strlen(name) &&
-            memcmp(in->adapter.data, name, in->adapter.bytes) == 0) {
-            flo_job_set_adapter(job, worker->adapters[i].adapter, (float)scale);
-            return 0;
-        }
+    struct flo_adapter *adapter = NULL;
+    int rv =
+        in->adapter.bytes == 0
+            ? 0
+            : flo_adapters_find(&worker->adapters, in->adapter, &adapter, err);
+    flo_job_set_adapter(job, adapter, (float)scale);
+    return rv;
+}
+
+static bool is_used(const void *context, const struct flo_adapter *adapter)
+{
+    const struct worker *worker = context;
+    bool found = false;
+    for (size_t i = 0; i < worker->n_slots; i++) {
+        const struct flo_job *job = worker->slots[i].job;
+        found |= job != NULL && flo_job_has_adapter(job, adapter);
     }
-    return in->adapter.bytes == 0
-               ? 0
-               : flo_fail(err, FLO_E_INFER_MODEL,
-                          "no adapter \"%.*s\" is loaded",
-                          in->adapter.bytes < 64 ? (int)in->adapter.bytes : 64,
-                          in->adapter.data);
+    for (size_t i = 0; i < worker->n_queue; i++) {
+        found |= flo_job_has_adapter(worker->queue[i], adapter);
+    }
+    return found;
+}
+
+/* LOAD and DROP. */
+static int change_adapters(struct worker *worker,
+                           const struct flo_wire_message *message,
+                           struct flo_err *err)
+{
+    struct flo_wire_message answer = {.type = FLO_WIRE_ADAPTER,
+                                      .request = message->request,
+                                      .adapter.name = message->adapter.name};
+    struct flo_adapter *adapter = NULL;
+    int rv;
+    if (worker->engine == NULL) {
+        return flo_fail(err, FLO_E_STATE, "no model is open");
+    }
+    if (message->type == FLO_WIRE_DROP) {
+        rv = flo_adapters_drop(&worker->adapters, message->adapter.name,
+                               &answer.adapter.bytes, err);
+    } else {
+        if (worker->n_fds == 0) {
+            return flo_fail(err, FLO_E_WORKER_PROTOCOL,
+                            "LOAD without a descriptor");
+        }
+        int fd = worker->fds[0];
+        memmove(worker->fds, worker->fds + 1, --worker->n_fds * sizeof(fd));
+        rv = flo_adapters_load(&worker->adapters, worker->engine,
+                               message->adapter.name, fd, &adapter, err);
+        close(fd);
+        answer.adapter.bytes =
+            adapter == NULL ? 0 : flo_adapter_info(adapter)->bytes;
+    }
+    flo_adapters_sweep(&worker->adapters, is_used, worker);
+    return rv < 0 ? rv : flo_wire_write(&worker->out, &answer, err);
 }
 
 static int enqueue(struct worker *worker,
@@ -436,6 +431,10 @@ static int handle(struct worker *worker, const struct flo_wire_message *message,
         break;
     case FLO_WIRE_EMBED:
         rv = embed(worker, message, err);
+        break;
+    case FLO_WIRE_LOAD:
+    case FLO_WIRE_DROP:
+        rv = change_adapters(worker, message, err);
         break;
     default:
         rv = flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s is an answer",
@@ -675,7 +674,7 @@ static bool step_embeds(struct worker *worker, bool has_answers)
 
 /* ---- the socket -------------------------------------------------- */
 
-/* Keep what may come for OPEN or PACK; close all others. */
+/* Keep as many as OPEN may have; close all others. */
 static void take_descriptors(struct worker *worker, struct msghdr *head)
 {
     for (struct cmsghdr *c = CMSG_FIRSTHDR(head); c != NULL;
@@ -687,7 +686,7 @@ static void take_descriptors(struct worker *worker, struct msghdr *head)
         for (size_t i = 0; i < count; i++) {
             int fd;
             memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-            if (worker->n_fds < FDS_MAX && worker->engine == NULL) {
+            if (worker->n_fds < FDS_MAX) {
                 worker->fds[worker->n_fds++] = fd;
             } else {
                 close(fd);
@@ -789,6 +788,7 @@ static void run(struct worker *worker)
             start_waiting(worker);
             has_work = run_pass(worker);
             has_work = step_embeds(worker, has_work) || has_work;
+            flo_adapters_sweep(&worker->adapters, is_used, worker);
         }
         if (send_output(worker) < 0) {
             return;
@@ -809,9 +809,7 @@ static void close_all(struct worker *worker)
         flo_job_free(worker->queue[i]);
     }
     flo_embeds_close(&worker->embeds);
-    for (size_t i = 0; i < FLO_WIRE_ADAPTERS_MAX; i++) {
-        flo_adapter_close(worker->adapters[i].adapter);
-    }
+    flo_adapters_close(&worker->adapters);
     flo_engine_close(worker->engine);
     flo_buf_deinit(&worker->in);
     flo_buf_deinit(&worker->out);

@@ -38,6 +38,7 @@ static const struct row rows_open[] = {
     ROW(2, KIND_U32, open, threads),
     ROW(3, KIND_U32, open, sessions),
     ROW(4, KIND_U64, open, memory_bytes_max),
+    ROW(5, KIND_U64, open, adapter_bytes),
 };
 
 static const struct row rows_generate[] = {
@@ -152,6 +153,11 @@ static const struct row rows_packed[] = {
     ROW(1, KIND_U64, packed, bytes),
 };
 
+static const struct row rows_adapter[] = {
+    ROW(1, KIND_TEXT, adapter, name),
+    ROW(2, KIND_U64, adapter, bytes),
+};
+
 static const struct shape {
     int type;
     const char *name;
@@ -178,6 +184,9 @@ static const struct shape {
     {FLO_WIRE_TEXT, "TEXT", rows_string, FLO_COUNT(rows_string)},
     {FLO_WIRE_EMBEDDING, "EMBEDDING", rows_embedding,
      FLO_COUNT(rows_embedding)},
+    {FLO_WIRE_LOAD, "LOAD", rows_adapter, FLO_COUNT(rows_adapter)},
+    {FLO_WIRE_DROP, "DROP", rows_adapter, FLO_COUNT(rows_adapter)},
+    {FLO_WIRE_ADAPTER, "ADAPTER", rows_adapter, FLO_COUNT(rows_adapter)},
 };
 
 static const struct shape *shape_of(int type)

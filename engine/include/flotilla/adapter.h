@@ -30,14 +30,15 @@ FLO_MUST_USE int flo_adapter_reckon(int fd, uint64_t *bytes,
 /* Load an adapter of the engine's model; its sessions may be computing
  * meanwhile.  To be given to flo_adapter_close() before the engine is closed.
  *
- * FLO_E_ABSENT, FLO_E_IO_OPEN, FLO_E_GGUF_...   as flo_engine_open()
+ * FLO_E_ABSENT, FLO_E_IO_..., FLO_E_GGUF_...    as flo_engine_open()
  * FLO_E_MODEL_ADAPTER     it is for another model: kind, architecture, a
  *                         tensor or a shape, named in the sentence; a rank
  *                         above FLO_ADAPTER_RANK_MAX
  * FLO_E_MODEL_NONFINITE   NaN or infinity, in the named tensor
  * FLO_E_NOT_BUILT         it changes the embedding or the output, or is of a
  *                         type that is not decoded
- * FLO_E_MEMORY_BUDGET     more than is left of `adapter_bytes` */
+ * FLO_E_MEMORY_BUDGET     more than is left of `adapter_bytes`; the file counts
+ *                         while it is read */
 FLO_MUST_USE int flo_adapter_open(struct flo_engine *engine, const char *path,
                                   struct flo_adapter **adapter,
                                   struct flo_err *err);

@@ -21,7 +21,7 @@
 #define FLO_WIRE_STOPS_MAX 8
 #define FLO_WIRE_INPUTS_MAX 256 /* of one EMBED */
 #define FLO_WIRE_LOGPROBS_MAX 20
-#define FLO_WIRE_ADAPTERS_MAX 8 /* of one OPEN */
+#define FLO_WIRE_ADAPTERS_MAX 8 /* loaded at a time */
 #define FLO_WIRE_STOP_BYTES_MAX 256
 #define FLO_WIRE_TEXT_BYTES_MAX (FLO_WIRE_PAYLOAD_BYTES_MAX - 4096)
 
@@ -42,6 +42,12 @@ enum flo_wire_type {
                                 machine's kernel reads no packed weights */
     FLO_WIRE_DETOKENISE = 8, /* answered by TEXT or FAILED */
     FLO_WIRE_EMBED = 9,      /* answered by EMBEDDING..., then DONE or FAILED */
+    FLO_WIRE_LOAD = 10,      /* an adapter, with its descriptor; it takes the
+                                place of one of that name, which goes when its
+                                last request ends.  Answered by ADAPTER, or
+                                FAILED: nothing has changed */
+    FLO_WIRE_DROP = 11,      /* an adapter: no new request gets it, those that
+                                have it go on.  ADAPTER or FAILED */
     /* engine -> agent */
     FLO_WIRE_READY = 101,
     FLO_WIRE_TOKEN = 102,
@@ -53,6 +59,7 @@ enum flo_wire_type {
     FLO_WIRE_PACKED = 108,
     FLO_WIRE_TEXT = 109,
     FLO_WIRE_EMBEDDING = 110,
+    FLO_WIRE_ADAPTER = 111,
 };
 
 /* Borrowed bytes, not NUL-terminated. */
@@ -66,6 +73,7 @@ struct flo_wire_open {
     uint32_t threads;
     uint32_t sessions;
     uint64_t memory_bytes_max;
+    uint64_t adapter_bytes; /* room for LOAD, beside that of those named here */
     uint32_t n_adapters;
     struct flo_wire_text adapters[FLO_WIRE_ADAPTERS_MAX]; /* their names */
 };
@@ -95,7 +103,7 @@ struct flo_wire_generate {
     uint32_t logprobs; /* 0: none; 1 + how many of the likeliest are told */
     uint32_t grammar_kind; /* enum flo_grammar_kind; 0: none */
     struct flo_wire_text grammar;
-    struct flo_wire_text adapter; /* one that OPEN named; empty: none */
+    struct flo_wire_text adapter; /* of OPEN or LOAD; empty: none */
     double adapter_scale;         /* 0: 1 */
     double temperature, top_p, min_p, repeat_penalty;
     uint32_t top_k;
@@ -186,6 +194,11 @@ struct flo_wire_packed {
     uint64_t bytes; /* of the whole file */
 };
 
+struct flo_wire_adapter {      /* LOAD, DROP, ADAPTER */
+    struct flo_wire_text name; /* as flo_name_is_valid() has them */
+    uint64_t bytes;            /* in ADAPTER: that it takes, or took */
+};
+
 struct flo_wire_message {
     enum flo_wire_type type;
     uint32_t request;
@@ -204,6 +217,7 @@ struct flo_wire_message {
         struct flo_wire_embedding embedding;
         struct flo_wire_pack pack;
         struct flo_wire_packed packed;
+        struct flo_wire_adapter adapter;
     };
 };
 

@@ -89,6 +89,26 @@ static void adapters_are_named_in_order_and_bounded(void **state)
     flo_buf_deinit(&out);
 }
 
+static void a_change_of_adapters_comes_back(void **state)
+{
+    static const enum flo_wire_type types[] = {FLO_WIRE_LOAD, FLO_WIRE_DROP,
+                                               FLO_WIRE_ADAPTER};
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(types); i++) {
+        struct flo_buf out = {0};
+        struct flo_wire_message in = {.type = types[i], .request = 9}, got;
+        in.adapter.name = TEXT("night");
+        in.adapter.bytes = 1ull << 40;
+        assert_int_equal(flo_wire_write(&out, &in, NULL), 0);
+        assert_int_equal(flo_wire_read(out.data, out.bytes, &got, NULL),
+                         (ptrdiff_t)out.bytes);
+        assert_int_equal(got.type, types[i]);
+        assert_true(same(got.adapter.name, "night"));
+        assert_true(got.adapter.bytes == 1ull << 40);
+        flo_buf_deinit(&out);
+    }
+}
+
 static void texts_to_embed_come_back_in_their_order(void **state)
 {
     struct flo_buf out = {0};
@@ -247,6 +267,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_comes_back_as_it_was),
         cmocka_unit_test(adapters_are_named_in_order_and_bounded),
+        cmocka_unit_test(a_change_of_adapters_comes_back),
         cmocka_unit_test(texts_to_embed_come_back_in_their_order),
         cmocka_unit_test(log_probabilities_are_read_as_far_as_they_are_whole),
         cmocka_unit_test(an_error_keeps_its_code),
