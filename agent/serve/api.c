@@ -112,12 +112,19 @@ static void add_model(const struct serve_engine *engine, const char *id,
                       struct flo_buf *out)
 {
     char digest[FLO_DIGEST_TEXT];
+    const char *adapter;
+    bool is_model = flo_router_names(engine, id, &adapter) && adapter == NULL;
     flo_digest_text(&engine->release, digest);
     flo_buf_printf(out,
                    "{\"id\":\"%s\",\"object\":\"model\",\"created\":0,"
                    "\"owned_by\":\"flotilla\",\"release\":\"%s\","
-                   "\"context\":%u}",
+                   "\"context\":%u,\"parent\":",
                    id, digest, engine->context);
+    if (is_model) {
+        flo_buf_text(out, "null}");
+    } else {
+        flo_buf_printf(out, "\"%s\"}", engine->model);
+    }
 }
 
 static void answer_json(struct flo_httpd_request *http, int status,
@@ -147,6 +154,8 @@ static void on_models(void *context, struct flo_httpd_request *http)
                      engine->adapters[i]);
             flo_buf_text(&out, ",");
             add_model(engine, id, &out);
+            flo_buf_text(&out, ",");
+            add_model(engine, engine->adapters[i], &out);
         }
     }
     flo_buf_text(&out, "]}");

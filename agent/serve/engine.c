@@ -65,6 +65,18 @@ static int send_message(struct serve_engine *engine,
     return rv;
 }
 
+static void call_list(struct serve_engine *engine, struct serve_call *call,
+                      uint32_t id)
+{
+    call->id = id;
+    call->engine = engine;
+    call->tokens = 0;
+    call->text_bytes = 0;
+    call->next = engine->calls;
+    engine->calls = call;
+    engine->n_calls++;
+}
+
 int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
                           struct flo_wire_message *message, struct flo_err *err)
 {
@@ -76,13 +88,56 @@ int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
     if (rv < 0) {
         return rv;
     }
-    call->id = message->request;
-    call->engine = engine;
-    call->tokens = 0;
-    call->text_bytes = 0;
-    call->next = engine->calls;
-    engine->calls = call;
-    engine->n_calls++;
+    call_list(engine, call, message->request);
+    return 0;
+}
+
+/* A descriptor must not overtake what was said before, nor stand inside it:
+ * it goes when nothing else waits.  A full socket is tried again by the
+ * watchdog's tick. */
+static void send_change(struct serve_engine *engine)
+{
+    struct flo_wire_message message = {.type = FLO_WIRE_LOAD,
+                                       .request = engine->change.call.id};
+    struct flo_err err = {0};
+    if (engine->change.fd <= 0 ||
+        evbuffer_get_length(bufferevent_get_output(engine->bev)) > 0) {
+        return;
+    }
+    message.adapter.name = (struct flo_wire_text){engine->change.name,
+                                                  strlen(engine->change.name)};
+    errno = 0;
+    int rv = flo_serve_engine_send(bufferevent_getfd(engine->bev), &message,
+                                   &engine->change.fd, 1, &err);
+    if (rv < 0 && (errno == EAGAIN || errno == ETOOMANYREFS)) {
+        return;
+    }
+    close(engine->change.fd);
+    engine->change.fd = 0;
+    if (rv < 0) {
+        flo_serve_engine_kill(engine, &err);
+    }
+}
+
+static void on_written(struct bufferevent *bev, void *context)
+{
+    (void)bev;
+    send_change(context);
+}
+
+int flo_serve_engine_call_fd(struct serve_engine *engine,
+                             struct serve_call *call,
+                             struct flo_wire_message *message, int fd,
+                             struct flo_err *err)
+{
+    if (engine->state != ENGINE_READY || engine->change.fd > 0) {
+        close(fd);
+        return flo_fail(err, FLO_E_INFER_BUSY, "the engine is not ready");
+    }
+    message->request = ++engine->next_id;
+    engine->change.fd = fd;
+    call_list(engine, call, message->request);
+    bufferevent_trigger(engine->bev, EV_WRITE, BEV_OPT_DEFER_CALLBACKS);
     return 0;
 }
 
@@ -147,6 +202,9 @@ static void engine_free(struct serve_engine *engine)
     event_free(engine->tick);
     if (engine->bev != NULL) {
         bufferevent_free(engine->bev);
+    }
+    if (engine->change.fd > 0) {
+        close(engine->change.fd);
     }
     free(engine);
 }
@@ -260,6 +318,7 @@ static void watch(struct serve_engine *engine)
         engine->has_ping = send_message(engine, &ping, &err) == 0;
     }
     tick_after(engine, tick_ms(engine));
+    send_change(engine);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *context)
@@ -394,6 +453,7 @@ static int on_frame(struct serve_engine *engine,
     case FLO_WIRE_TEXT:
     case FLO_WIRE_EMBEDDING:
     case FLO_WIRE_STATS_ANSWER:
+    case FLO_WIRE_ADAPTER:
         return on_call_frame(engine, message, err);
     default:
         return flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s in between",
@@ -517,6 +577,7 @@ static void model_take(struct serve_engine *engine,
     open->threads = model->threads;
     open->sessions = USER_SESSIONS;
     open->memory_bytes_max = model->memory_bytes_max;
+    open->adapter_bytes = model->adapter_bytes;
     engine->n_adapters = open->n_adapters = model->n_adapters;
     for (uint32_t i = 0; i < model->n_adapters; i++) {
         strcpy(engine->adapters[i], model->adapters[i].name);
@@ -580,7 +641,7 @@ int flo_serve_engine_start(struct flo_serve *serve, enum flo_serve_role role,
         free(engine);
         return rv < 0 ? rv : flo_fail(err, FLO_E_MEMORY, "no event");
     }
-    bufferevent_setcb(engine->bev, on_read, NULL, on_event, engine);
+    bufferevent_setcb(engine->bev, on_read, on_written, on_event, engine);
     bufferevent_setwatermark(engine->bev, EV_READ, 0,
                              2 * FLO_WIRE_PAYLOAD_BYTES_MAX);
     bufferevent_enable(engine->bev, EV_READ | EV_WRITE);

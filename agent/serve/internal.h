@@ -3,7 +3,7 @@
  * Layers, each knowing only the one below:
  *   api      HTTP routes, OpenAI's shapes        api.c params*.c answer*.c
  *   router   which engine takes which request    router.c
- *   engine   one engine process and its calls    engine.c
+ *   engine   one engine process and its calls    engine.c adapters.c
  * and beside the router, the probe              probe.c golden.c */
 #ifndef FLOTILLA_SERVE_INTERNAL_H
 #define FLOTILLA_SERVE_INTERNAL_H
@@ -29,8 +29,8 @@ struct serve_call {
     uint32_t tokens; /* TOKEN frames so far: they must count up */
     uint64_t text_bytes;
     void *context;
-    /* TOKEN, DONE, FAILED, TOKENS, STATS_ANSWER.  All but TOKEN end the call:
-     * engine is NULL then already. */
+    /* TOKEN, DONE, FAILED, TOKENS, STATS_ANSWER ...  All but TOKEN end the
+     * call: engine is NULL then already. */
     void (*on_frame)(void *context, const struct flo_wire_message *message);
     /* The process is gone; the call has ended. */
     void (*on_lost)(void *context, const struct flo_err *err);
@@ -68,6 +68,12 @@ struct serve_engine {
     char name[2 * FLO_NAME_MAX + 2]; /* "tiny@2.1.0" */
     char adapters[FLO_SERVE_ADAPTERS_MAX][FLO_NAME_MAX + 1];
     uint32_t n_adapters;
+    struct { /* of the adapters; under way while call.engine is not NULL */
+        struct serve_call call;
+        char name[FLO_NAME_MAX + 1];
+        bool is_load;
+        int fd; /* waits to be sent; 0: none */
+    } change;
     struct flo_digest release;
     uint32_t context;
     char kernel[32];
@@ -89,6 +95,12 @@ int flo_serve_engine_start(struct flo_serve *serve, enum flo_serve_role role,
 int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
                           struct flo_wire_message *message,
                           struct flo_err *err);
+/* The same for a LOAD, with a descriptor, which is taken.  It goes out when
+ * all before it is out. */
+int flo_serve_engine_call_fd(struct serve_engine *engine,
+                             struct serve_call *call,
+                             struct flo_wire_message *message, int fd,
+                             struct flo_err *err);
 /* Nobody wants the call any more: it is cancelled in the engine, and its
  * frames are dropped.  The struct is free at once. */
 void flo_serve_engine_cancel(struct serve_call *call);
@@ -155,7 +167,8 @@ void flo_router_engine_gone(struct serve_engine *engine);
 /* A call ended: a draining engine may be done. */
 void flo_router_engine_idle(struct serve_engine *engine);
 /* Is the engine's model meant, "tiny", "tiny@2.1.0", and behind a colon one of
- * its adapters?  *adapter is its name, NULL: none is named. */
+ * its adapters, or such a one alone?  *adapter is its name, NULL: none is
+ * named. */
 bool flo_router_names(const struct serve_engine *engine, const char *name,
                       const char **adapter);
 struct serve_engine *flo_router_live(const struct flo_serve *serve);

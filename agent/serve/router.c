@@ -319,19 +319,21 @@ bool flo_router_names(const struct serve_engine *engine, const char *name,
                       const char **adapter)
 {
     size_t chars = strcspn(name, ":");
+    bool has_model = (strlen(engine->model) == chars &&
+                      memcmp(name, engine->model, chars) == 0) ||
+                     (strlen(engine->name) == chars &&
+                      memcmp(name, engine->name, chars) == 0);
     *adapter = NULL;
-    if ((strlen(engine->model) != chars ||
-         memcmp(name, engine->model, chars) != 0) &&
-        (strlen(engine->name) != chars ||
-         memcmp(name, engine->name, chars) != 0)) {
-        return false;
+    if (has_model && name[chars] == '\0') {
+        return true;
     }
-    for (uint32_t i = 0; i < engine->n_adapters && name[chars] != '\0'; i++) {
-        if (strcmp(name + chars + 1, engine->adapters[i]) == 0) {
+    name += has_model ? chars + 1 : 0;
+    for (uint32_t i = 0; i < engine->n_adapters; i++) {
+        if (strcmp(name, engine->adapters[i]) == 0) {
             *adapter = engine->adapters[i];
         }
     }
-    return name[chars] == '\0' || *adapter != NULL;
+    return *adapter != NULL;
 }
 
 /* The adapter that the request names is put into its message. */

@@ -28,7 +28,8 @@ struct flo_serve_model {
     uint32_t context;          /* tokens; 0: the model's, at most 2048 */
     uint32_t threads;          /* 0: by the machine */
     uint64_t memory_bytes_max; /* 0: no budget */
-    /* Adapters of it; clients name "model:adapter". */
+    /* Adapters of it; clients name "model:adapter", or the adapter alone. */
+    uint64_t adapter_bytes; /* room for those that are loaded later */
     uint32_t n_adapters;
     struct flo_serve_adapter {
         char name[FLO_NAME_MAX + 1];
@@ -50,6 +51,9 @@ struct flo_serve_handlers {
     /* Answer to flo_serve_load; err NULL: ready. */
     void (*on_loaded)(void *context, enum flo_serve_role role, uint64_t load_ms,
                       const struct flo_err *err);
+    /* Answer to flo_serve_adapter_load and _drop; err NULL: it is done. */
+    void (*on_adapter)(void *context, enum flo_serve_role role,
+                       const char *name, const struct flo_err *err);
     /* An engine process died or was killed for a hang after it was ready.
      * It is not restarted here. */
     void (*on_engine_lost)(void *context, enum flo_serve_role role,
@@ -88,6 +92,20 @@ FLO_MUST_USE int flo_serve_load(struct flo_serve *serve,
                                 enum flo_serve_role role,
                                 const struct flo_serve_model *model,
                                 struct flo_err *err);
+/* Load an adapter (its descriptor is taken) into a role's engine while that
+ * serves; one of the same name makes room for it.  Requests may name it from
+ * on_adapter on; those under way end with what they have.  One change at a
+ * time: FLO_E_STATE.  An engine that is loaded later does not have it: name it
+ * in its struct flo_serve_model. */
+FLO_MUST_USE int flo_serve_adapter_load(struct flo_serve *serve,
+                                        enum flo_serve_role role,
+                                        const struct flo_serve_adapter *adapter,
+                                        struct flo_err *err);
+/* No new request may name it from here on.  The same errors, and one for a
+ * name that the engine does not know. */
+FLO_MUST_USE int flo_serve_adapter_drop(struct flo_serve *serve,
+                                        enum flo_serve_role role,
+                                        const char *name, struct flo_err *err);
 /* Stop the role's engine.  drain: it ends by itself when its requests are
  * done.  Else requests that sent nothing yet go to the live engine (once),
  * the others end with an error. Either way the role is free at once. */

@@ -1,5 +1,6 @@
 /* flotilla-agent serve: the local API over one model file. */
 #include "agent/serve/standalone.h"
+#include "agent/serve/loras.h"
 #include "agent/serve/serve.h"
 #include "base/host/digest.h"
 
@@ -18,6 +19,7 @@
 #define LOSSES_MAX 5       /* engines lost ... */
 #define LOSSES_MS 60000    /* ... in so long: give up */
 #define RESTART_MS_MIN 100 /* doubles per loss */
+#define LORA_ROOM_MIB 256
 
 struct standalone {
     struct event_base *base;
@@ -27,8 +29,12 @@ struct standalone {
     const char *token_file;
     const char *listen[LISTEN_MAX + 1];
     size_t n_listen;
-    const char *lora[FLO_SERVE_ADAPTERS_MAX]; /* files of the adapters */
-    uint32_t context, threads;
+    struct lora_source source;
+    struct lora_list adapters; /* loaded */
+    struct lora_list wanted;   /* behind a SIGHUP, until all is done */
+    bool has_wanted, was_told; /* ... and to look at the files once more */
+    bool is_changing;
+    uint32_t context, threads, lora_room_mib;
     struct flo_serve_model loaded;
     bool skips_packed; /* the engine did not take them */
     uint32_t losses;
@@ -46,11 +52,16 @@ static const char usage[] =
     "  --listen ADDRESS   127.0.0.1:PORT or unix:PATH; may be repeated\n"
     "  --token-file FILE  bearer token for TCP (mode 0600); without it only\n"
     "                     loopback addresses are taken\n"
-    "  --lora NAME=FILE   an adapter of it, asked for as MODEL:NAME; may be\n"
-    "                     repeated\n"
+    "  --lora NAME=FILE   an adapter of it, asked for as NAME or MODEL:NAME;\n"
+    "                     may be repeated\n"
+    "  --lora-dir DIR     every NAME.gguf in it is such an adapter\n"
+    "  --lora-room MIB    memory for adapters that come later (default: 256)\n"
     "  --context N        tokens per request (default: the model's, at most "
     "2048)\n"
-    "  --threads N        default: by the machine\n";
+    "  --threads N        default: by the machine\n"
+    "\n"
+    "SIGHUP: look at the adapters' files again; new and changed ones are\n"
+    "loaded, those that are gone are dropped, and answers go on meanwhile.\n";
 
 static int read_number(const char *name, const char *text, uint32_t max,
                        uint32_t *out, struct flo_err *err)
@@ -67,33 +78,6 @@ static int read_number(const char *name, const char *text, uint32_t max,
     return 0;
 }
 
-/* "site=FILE" */
-static int add_lora(struct standalone *s, const char *text, struct flo_err *err)
-{
-    uint32_t n = s->loaded.n_adapters;
-    size_t chars = strcspn(text, "=");
-    struct flo_serve_adapter *adapter = &s->loaded.adapters[n];
-    if (n == FLO_SERVE_ADAPTERS_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "more than %d --lora",
-                        FLO_SERVE_ADAPTERS_MAX);
-    }
-    snprintf(adapter->name, sizeof(adapter->name), "%.*s",
-             chars > FLO_NAME_MAX ? 0 : (int)chars, text);
-    if (text[chars] != '=' || text[chars + 1] == '\0' ||
-        !flo_name_is_valid(adapter->name)) {
-        return flo_fail(err, FLO_E_USAGE, "--lora %.80s is not NAME=FILE",
-                        text);
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        if (strcmp(s->loaded.adapters[i].name, adapter->name) == 0) {
-            return flo_fail(err, FLO_E_USAGE, "--lora %s twice", adapter->name);
-        }
-    }
-    s->lora[n] = text + chars + 1;
-    s->loaded.n_adapters++;
-    return 0;
-}
-
 static int read_options(int argc, char **argv, struct standalone *s,
                         bool *wants_help, struct flo_err *err)
 {
@@ -104,6 +88,8 @@ static int read_options(int argc, char **argv, struct standalone *s,
         {"context", required_argument, NULL, 'c'},
         {"threads", required_argument, NULL, 'n'},
         {"lora", required_argument, NULL, 'a'},
+        {"lora-dir", required_argument, NULL, 'd'},
+        {"lora-room", required_argument, NULL, 'r'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -133,7 +119,14 @@ static int read_options(int argc, char **argv, struct standalone *s,
             rv = read_number("threads", optarg, 64, &s->threads, err);
             break;
         case 'a':
-            rv = add_lora(s, optarg, err);
+            rv = flo_loras_name(&s->source, optarg, err);
+            break;
+        case 'd':
+            s->source.folder = optarg;
+            break;
+        case 'r':
+            rv = read_number("lora-room", optarg, 1u << 20, &s->lora_room_mib,
+                             err);
             break;
         case 'h':
             *wants_help = true;
@@ -220,6 +213,16 @@ static void close_model(const struct flo_serve_model *model)
     }
 }
 
+static int adapter_of(const struct lora_file *file,
+                      struct flo_serve_adapter *out, struct flo_err *err)
+{
+    strcpy(out->name, file->name);
+    out->fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 3);
+    return out->fd >= 0
+               ? 0
+               : flo_fail_errno(err, FLO_E_IO_OPEN, "adapter %s", file->name);
+}
+
 static int load(struct standalone *s, struct flo_err *err)
 {
     struct flo_serve_model model = s->loaded;
@@ -229,13 +232,13 @@ static int load(struct standalone *s, struct flo_err *err)
                               errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN,
                               "model %s", s->model);
     }
-    for (uint32_t i = 0; i < model.n_adapters; i++) {
-        int rv = flo_file_open(s->lora[i], &model.adapters[i].fd, err);
+    for (uint32_t i = 0; i < s->adapters.count; i++) {
+        int rv = adapter_of(&s->adapters.files[i], &model.adapters[i], err);
         if (rv < 0) {
-            model.n_adapters = i;
             close_model(&model);
             return rv;
         }
+        model.n_adapters++;
     }
     model.packed_fd = open_packed(s, model.fd);
     return flo_serve_load(s->serve, FLO_ROLE_CURRENT, &model, err);
@@ -247,7 +250,97 @@ static int describe(struct standalone *s, struct flo_err *err)
     strcpy(s->loaded.version, "local");
     s->loaded.context = s->context;
     s->loaded.threads = s->threads;
+    if (s->source.count > 0 || s->source.folder != NULL) {
+        s->loaded.adapter_bytes = (uint64_t)s->lora_room_mib << 20;
+    }
     return flo_sha256_file(s->model, &s->loaded.release, NULL, err);
+}
+
+/* ---- adapters ---------------------------------------------------- */
+
+static int start_change(struct standalone *s, const struct lora_file *drop,
+                        const struct lora_file *file, struct flo_err *err)
+{
+    struct flo_serve_adapter adapter;
+    if (drop != NULL) {
+        return flo_serve_adapter_drop(s->serve, FLO_ROLE_CURRENT, drop->name,
+                                      err);
+    }
+    int rv = adapter_of(file, &adapter, err);
+    return rv < 0 ? rv
+                  : flo_serve_adapter_load(s->serve, FLO_ROLE_CURRENT, &adapter,
+                                           err);
+}
+
+static void tell_adapters(const struct standalone *s)
+{
+    printf("adapters:");
+    for (uint32_t i = 0; i < s->adapters.count; i++) {
+        printf(" %s", s->adapters.files[i].name);
+    }
+    printf("\n");
+    fflush(stdout);
+}
+
+/* Drop what goes, which makes room, then load what comes, one by one; while
+ * no engine is ready the rest waits for the next one. */
+static void change_next(struct standalone *s)
+{
+    struct flo_err err = {0};
+    if (s->is_changing) {
+        return;
+    }
+    if (s->was_told) {
+        s->was_told = false;
+        flo_loras_deinit(&s->wanted);
+        s->has_wanted =
+            flo_loras_open(&s->source, false, &s->wanted, &err) == 0;
+    }
+    if (s->has_wanted) {
+        const struct lora_file *drop =
+            flo_loras_to_drop(&s->adapters, &s->wanted);
+        const struct lora_file *file =
+            flo_loras_to_load(&s->adapters, &s->wanted);
+        if (drop == NULL && file == NULL) {
+            s->has_wanted = false;
+            flo_loras_deinit(&s->wanted);
+            tell_adapters(s);
+            return;
+        }
+        s->is_changing = start_change(s, drop, file, &err) == 0;
+    }
+    if (err.code != 0 && err.code != FLO_E_STATE) {
+        flo_log_err(FLO_LOG_WARN, "serve", &err);
+    }
+}
+
+static void on_adapter(void *context, enum flo_serve_role role,
+                       const char *name, const struct flo_err *err)
+{
+    struct standalone *s = context;
+    struct lora_file *file = flo_loras_find(&s->wanted, name);
+    (void)role;
+    if (err != NULL) {
+        flo_log_err(FLO_LOG_WARN, "serve", err);
+    }
+    if (file == NULL) {
+        flo_loras_remove(&s->adapters, name);
+    } else if (err == NULL) {
+        flo_loras_put(&s->adapters, file);
+    } else {
+        file->is_refused = true;
+    }
+    s->is_changing = false;
+    change_next(s);
+}
+
+static void on_hangup(evutil_socket_t fd, short what, void *context)
+{
+    struct standalone *s = context;
+    (void)fd;
+    (void)what;
+    s->was_told = true;
+    change_next(s);
 }
 
 /* ---- what happens ------------------------------------------------ */
@@ -284,6 +377,7 @@ static void on_loaded(void *context, enum flo_serve_role role, uint64_t load_ms,
     printf("serving %s@%s: loaded in %llu ms, kernel %s\n", s->loaded.model,
            s->loaded.version, (unsigned long long)load_ms, status.kernel);
     fflush(stdout);
+    change_next(s);
 }
 
 static void on_restart(evutil_socket_t fd, short what, void *context)
@@ -334,6 +428,7 @@ static int open_serve(struct standalone *s, struct flo_err *err)
         .context = s,
         .on_loaded = on_loaded,
         .on_engine_lost = on_engine_lost,
+        .on_adapter = on_adapter,
     };
     if (!flo_process_sibling("flotilla-engine", engine, sizeof(engine))) {
         return flo_fail(err, FLO_E_ABSENT,
@@ -361,14 +456,19 @@ static int run(struct standalone *s, struct flo_err *err)
     if (s->restart == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no event loop");
     }
-    struct event *interrupt = evsignal_new(s->base, SIGINT, on_signal, s);
-    struct event *terminate = evsignal_new(s->base, SIGTERM, on_signal, s);
-    int rv = interrupt == NULL || terminate == NULL ||
-                     event_add(interrupt, NULL) < 0 ||
-                     event_add(terminate, NULL) < 0
-                 ? flo_fail(err, FLO_E_MEMORY, "no signal events")
-                 : 0;
+    struct event *signals[] = {
+        evsignal_new(s->base, SIGINT, on_signal, s),
+        evsignal_new(s->base, SIGTERM, on_signal, s),
+        evsignal_new(s->base, SIGHUP, on_hangup, s),
+    };
+    int rv = 0;
+    for (size_t i = 0; i < FLO_COUNT(signals); i++) {
+        if (signals[i] == NULL || event_add(signals[i], NULL) < 0) {
+            rv = flo_fail(err, FLO_E_MEMORY, "no signal events");
+        }
+    }
     rv = rv < 0 ? rv : describe(s, err);
+    rv = rv < 0 ? rv : flo_loras_open(&s->source, true, &s->adapters, err);
     rv = rv < 0 ? rv : open_serve(s, err);
     rv = rv < 0 ? rv : load(s, err);
     if (rv == 0) {
@@ -388,18 +488,19 @@ static int run(struct standalone *s, struct flo_err *err)
         }
     }
     flo_serve_close(s->serve);
-    if (interrupt != NULL) {
-        event_free(interrupt);
+    for (size_t i = 0; i < FLO_COUNT(signals); i++) {
+        if (signals[i] != NULL) {
+            event_free(signals[i]);
+        }
     }
-    if (terminate != NULL) {
-        event_free(terminate);
-    }
+    flo_loras_deinit(&s->adapters);
+    flo_loras_deinit(&s->wanted);
     return rv;
 }
 
 int flo_serve_standalone(int argc, char **argv)
 {
-    struct standalone s = {0};
+    struct standalone s = {.lora_room_mib = LORA_ROOM_MIB};
     struct flo_err err = {0};
     bool wants_help = false;
     int rv = read_options(argc, argv, &s, &wants_help, &err);

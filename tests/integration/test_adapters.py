@@ -1,6 +1,10 @@
 """Adapters behind the local API: named by a request, beside each other."""
+import json
 import os
+import signal
+import struct
 import subprocess
+import tempfile
 import threading
 
 import pytest
@@ -42,6 +46,7 @@ def answer(server, model):
 def test_a_request_names_its_adapter(server, expected):
     for name, text in [(NAME, expected[0]), (NAME + ":site", expected[1]),
                        (NAME + "@local:site", expected[1]),
+                       ("site", expected[1]),
                        (NAME, expected[0])]:
         assert answer(server, name) == text
 
@@ -60,16 +65,19 @@ def test_requests_with_and_without_run_together(server, expected):
 
 
 def test_models_list_the_adapter_and_refuse_others(server):
-    models = [m["id"] for m in server.call("GET", "/v1/models")[2]["data"]]
-    assert NAME + ":site" in models
+    models = {m["id"]: m["parent"]
+              for m in server.call("GET", "/v1/models")[2]["data"]}
+    assert models == {NAME: None, NAME + "@local": None, NAME + ":site": NAME,
+                      "site": NAME}
     status, _, body = server.call("GET", "/v1/models/" + NAME + ":site")
     assert (status, body["id"]) == (200, NAME + ":site")
     for wrong in [NAME + ":", NAME + ":other", ":site", NAME + ":site:site"]:
         status, _, body = server.chat(model=wrong)
         assert (status, body["error"]["param"]) == (404, "model"), wrong
-    status, _, body = server.call("POST", "/v1/embeddings",
-                                  {"model": NAME + ":site", "input": "a"})
-    assert body["error"]["code"] == "not.built"
+    for name in [NAME + ":site", "site"]:
+        status, _, body = server.call("POST", "/v1/embeddings",
+                                      {"model": name, "input": "a"})
+        assert body["error"]["code"] == "not.built"
 
 
 @pytest.mark.parametrize("option,text", [
@@ -86,3 +94,139 @@ def test_what_is_no_adapter_is_refused_at_the_start(bin_dir, folder, option,
          option], capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
     assert text in done.stderr
+
+
+# ---- files that come and go while it serves ----------------------------
+
+class Folder:
+    """`serve --lora-dir` and its folder of adapters."""
+
+    def __init__(self, bin_dir, folder):
+        self.path = tempfile.mkdtemp(dir=folder)
+        self.server = Server(bin_dir, self.path, BASE,
+                             ["--lora-dir", self.path])
+
+    def put(self, name, data):
+        """As a tool does that wants no half files: by renaming."""
+        path = os.path.join(self.path, name)
+        with open(path + ".part", "wb") as file:
+            file.write(data)
+        os.rename(path + ".part", path)
+        return path
+
+    def look(self):
+        """SIGHUP; the names behind it."""
+        self.server.process.send_signal(signal.SIGHUP)
+        line = self.server.process.stdout.readline()
+        if line.startswith("serving "):  # it was between two engines
+            line = self.server.process.stdout.readline()
+        assert line.startswith("adapters:"), line
+        return sorted(line.split()[1:])
+
+
+@pytest.fixture
+def lora(bin_dir, folder):
+    one = Folder(bin_dir, folder)
+    yield one
+    one.server.close()
+
+
+SITE_DATA = open(SITE, "rb").read()
+
+
+def stronger():
+    """SITE with three times its alpha."""
+    at = SITE_DATA.index(b"adapter.lora.alpha") + 18 + 4
+    alpha, = struct.unpack("<f", SITE_DATA[at:at + 4])
+    return SITE_DATA[:at] + struct.pack("<f", 3 * alpha) + SITE_DATA[at + 4:]
+
+
+def status_of(server, model):
+    return server.chat(model=model, max_tokens=1)[0]
+
+
+def test_adapters_come_change_and_go_while_it_serves(lora, expected):
+    server, pid = lora.server, lora.server.engine()
+    assert status_of(server, "site") == 404
+    path = lora.put("site.gguf", SITE_DATA)
+    assert status_of(server, "site") == 404  # nobody said anything yet
+    assert lora.look() == ["site"]
+    assert answer(server, "site") == expected[1]
+    lora.put("also.gguf", SITE_DATA)
+    lora.put("site.gguf", stronger())
+    assert lora.look() == ["also", "site"]
+    changed = answer(server, "site")
+    assert changed not in expected
+    assert answer(server, "also") == expected[1]
+    assert answer(server, NAME) == expected[0]
+    # What is no adapter is left out; one that was there stays as it is.
+    lora.put("site.gguf", SITE_DATA[:5000])
+    lora.put("bad.gguf", b"GGUF" + bytes(100))
+    lora.put("Wrong name.gguf", SITE_DATA)
+    os.unlink(os.path.join(lora.path, "also.gguf"))
+    assert lora.look() == ["site"]
+    assert answer(server, "site") == changed
+    assert status_of(server, "also") == status_of(server, "bad") == 404
+    os.unlink(path)
+    os.unlink(os.path.join(lora.path, "bad.gguf"))
+    assert lora.look() == []
+    assert status_of(server, "site") == 404
+    assert answer(server, NAME) == expected[0]
+    assert server.engine() == pid  # the same process all the while
+
+
+def test_an_answer_keeps_the_adapter_that_is_dropped(lora):
+    server = lora.server
+    path = lora.put("site.gguf", SITE_DATA)
+    assert lora.look() == ["site"]
+    body = {"model": "site", "prompt": "a", "ignore_eos": True,
+            "max_tokens": 400, "temperature": 0}
+    whole = server.call("POST", "/v1/completions", body)[2]
+    connection = server.connect()
+    connection.request("POST", "/v1/completions",
+                       json.dumps(dict(body, stream=True)))
+    stream = connection.getresponse()
+    text, ended, is_dropped = "", None, False
+    for line in stream:
+        if not line.startswith(b"data: {"):
+            continue
+        choice = json.loads(line[6:])["choices"][0]
+        text += choice["text"]
+        ended = choice["finish_reason"] or ended
+        if not is_dropped:
+            os.unlink(path)
+            assert lora.look() == []
+            assert status_of(server, "site") == 404
+            is_dropped = True
+    connection.close()
+    assert (text, ended) == (whole["choices"][0]["text"], "length")
+
+
+def test_a_new_engine_has_the_adapters_of_the_old_one(lora, expected):
+    server = lora.server
+    path = lora.put("site.gguf", SITE_DATA)
+    assert lora.look() == ["site"]
+    os.unlink(path)  # its descriptor is still open
+    os.kill(server.engine(), signal.SIGKILL)
+    assert answer(server, "site") == expected[1]
+    assert "serving " in server.process.stdout.readline()
+    # Told while no engine is there: the next one hears of it.
+    lora.put("next.gguf", SITE_DATA)
+    os.kill(server.engine(), signal.SIGKILL)
+    assert lora.look() == ["next"]
+    assert answer(server, "next") == expected[1]
+    assert status_of(server, "site") == 404
+
+
+def test_a_room_that_is_too_small_is_said(bin_dir, folder):
+    path = tempfile.mkdtemp(dir=folder)
+    server = Server(bin_dir, path, BASE,
+                    ["--lora-dir", path, "--lora-room", "1"])
+    for name in "abc":  # 0.3 MB open each, and 0.2 MB while it is read
+        with open(os.path.join(path, name + ".gguf"), "wb") as file:
+            file.write(SITE_DATA)
+    server.process.send_signal(signal.SIGHUP)
+    assert server.process.stdout.readline() == "adapters: a b\n"
+    assert status_of(server, "b") == 200
+    assert status_of(server, "c") == 404
+    server.close()

@@ -1,0 +1,131 @@
+/* Adapters of an engine that serves: loaded and dropped one at a time.
+ *
+ * The engine says when one is there; only then may requests name it.  One that
+ * is to go is named by no request any more as soon as it is asked for. */
+#include "agent/serve/internal.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static bool is_listed(const struct serve_engine *engine, const char *name)
+{
+    for (uint32_t i = 0; i < engine->n_adapters; i++) {
+        if (strcmp(engine->adapters[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void list(struct serve_engine *engine, const char *name)
+{
+    if (!is_listed(engine, name) &&
+        engine->n_adapters < FLO_SERVE_ADAPTERS_MAX) {
+        strcpy(engine->adapters[engine->n_adapters++], name);
+    }
+}
+
+static void unlist(struct serve_engine *engine, const char *name)
+{
+    for (uint32_t i = 0; i < engine->n_adapters; i++) {
+        if (strcmp(engine->adapters[i], name) == 0) {
+            engine->n_adapters--;
+            memmove(engine->adapters + i, engine->adapters + i + 1,
+                    (engine->n_adapters - i) * sizeof(engine->adapters[0]));
+            return;
+        }
+    }
+}
+
+static void tell(struct serve_engine *engine, const struct flo_err *err)
+{
+    const struct flo_serve_handlers *handlers = &engine->serve->handlers;
+    if (handlers->on_adapter != NULL && !engine->serve->is_closing) {
+        handlers->on_adapter(handlers->context, engine->role,
+                             engine->change.name, err);
+    }
+}
+
+static void on_frame(void *context, const struct flo_wire_message *message)
+{
+    struct serve_engine *engine = context;
+    struct flo_err err = {0};
+    if (engine->change.call.engine != NULL) {
+        return; /* a token, say: not its end */
+    }
+    if (message->type == FLO_WIRE_ADAPTER) {
+        if (engine->change.is_load) {
+            list(engine, engine->change.name);
+        }
+        tell(engine, NULL);
+        return;
+    }
+    if (message->type == FLO_WIRE_FAILED && message->failed.code < 0) {
+        char what[400];
+        flo_text_clean(
+            message->failed.what.bytes > 0 ? message->failed.what.data : "",
+            message->failed.what.bytes, what, sizeof(what));
+        flo_fail(&err, message->failed.code, "%s", what);
+    } else {
+        flo_fail(&err, FLO_E_WORKER_PROTOCOL, "%s for an adapter",
+                 flo_wire_type_name((int)message->type));
+    }
+    tell(engine, &err);
+}
+
+static void on_lost(void *context, const struct flo_err *err)
+{
+    tell(context, err);
+}
+
+/* Send it; the descriptor (-1: none) is taken. */
+static int change(struct flo_serve *serve, enum flo_serve_role role,
+                  const char *name, int fd, struct flo_err *err)
+{
+    struct serve_engine *engine = serve->roles[role];
+    int rv = 0;
+    if (engine == NULL || engine->state != ENGINE_READY) {
+        rv = flo_fail(err, FLO_E_STATE, "no model is ready there");
+    } else if (engine->change.call.engine != NULL) {
+        rv = flo_fail(err, FLO_E_STATE, "adapter %s is being changed",
+                      engine->change.name);
+    } else if (!flo_name_is_valid(name)) {
+        rv = flo_fail(err, FLO_E_META_NAME, "an adapter's name");
+    }
+    if (rv < 0) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return rv;
+    }
+    struct flo_wire_message message = {.type = fd >= 0 ? FLO_WIRE_LOAD
+                                                       : FLO_WIRE_DROP};
+    strcpy(engine->change.name, name);
+    engine->change.is_load = fd >= 0;
+    engine->change.call.context = engine;
+    engine->change.call.on_frame = on_frame;
+    engine->change.call.on_lost = on_lost;
+    message.adapter.name =
+        (struct flo_wire_text){engine->change.name, strlen(name)};
+    return fd >= 0 ? flo_serve_engine_call_fd(engine, &engine->change.call,
+                                              &message, fd, err)
+                   : flo_serve_engine_call(engine, &engine->change.call,
+                                           &message, err);
+}
+
+int flo_serve_adapter_load(struct flo_serve *serve, enum flo_serve_role role,
+                           const struct flo_serve_adapter *adapter,
+                           struct flo_err *err)
+{
+    return change(serve, role, adapter->name, adapter->fd, err);
+}
+
+int flo_serve_adapter_drop(struct flo_serve *serve, enum flo_serve_role role,
+                           const char *name, struct flo_err *err)
+{
+    int rv = change(serve, role, name, -1, err);
+    if (rv == 0) {
+        unlist(serve->roles[role], name);
+    }
+    return rv;
+}
