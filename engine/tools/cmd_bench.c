@@ -30,6 +30,7 @@ struct test {
 
 struct bench {
     struct flo_tool tool;
+    struct flo_tool_model model;
     const char *tests_text;
     struct test tests[TESTS_MAX];
     size_t test_count;
@@ -108,28 +109,25 @@ static int read_tests(struct bench *bench, struct flo_err *err)
     return 0;
 }
 
-static int run_once(struct bench *bench, struct flo_session *session,
-                    const struct test *test, double *seconds,
-                    struct flo_err *err)
+static int run_once(struct bench *bench, const struct test *test,
+                    double *seconds, struct flo_err *err)
 {
-    uint32_t depth = test->depth;
+    const struct flo_tool_model *m = &bench->model;
+    struct flo_backend_stats stats;
     uint64_t started_us;
     int rv = 0;
 
-    flo_session_truncate(session, depth);
-    if (depth > flo_session_position(session)) {
-        rv = flo_session_decode(session, bench->tokens,
-                                depth - flo_session_position(session),
-                                FLO_LOGITS_NONE, err);
+    m->backend->reset(m->state, test->depth);
+    m->backend->stats(m->state, &stats);
+    if (test->depth > stats.position) {
+        rv = flo_tool_feed(m, bench->tokens, test->depth - stats.position, err);
     }
     started_us = flo_now_us();
     if (rv == 0 && test->is_prompt) {
-        rv = flo_session_decode(session, bench->tokens, test->count,
-                                FLO_LOGITS_LAST, err);
+        rv = flo_tool_feed(m, bench->tokens, test->count, err);
     }
     for (uint32_t i = 0; rv == 0 && !test->is_prompt && i < test->count; i++) {
-        rv = flo_session_decode(session, bench->tokens + i, 1, FLO_LOGITS_LAST,
-                                err);
+        rv = m->backend->decode(m->state, bench->tokens[i], err);
     }
     *seconds = (double)(flo_now_us() - started_us) / 1e6;
     return rv;
@@ -142,15 +140,14 @@ static int compare(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-static int run_test(struct bench *bench, struct flo_session *session,
-                    struct test *test, struct flo_err *err)
+static int run_test(struct bench *bench, struct test *test, struct flo_err *err)
 {
     double seconds[RUNS + 1];
     int rv = 0;
 
-    flo_session_reset(session);
+    bench->model.backend->reset(bench->model.state, 0);
     for (int i = 0; rv == 0 && i <= RUNS; i++) {
-        rv = run_once(bench, session, test, &seconds[i], err);
+        rv = run_once(bench, test, &seconds[i], err);
     }
     if (rv == 0) {
         qsort(seconds + 1, RUNS, sizeof(*seconds), compare);
@@ -160,25 +157,21 @@ static int run_test(struct bench *bench, struct flo_session *session,
 }
 
 /* From open to the first token of a short prompt, nothing warmed up. */
-static int first_token(struct bench *bench, const struct flo_engine *engine,
-                       struct flo_session *session, struct flo_err *err)
+static int first_token(struct bench *bench, struct flo_err *err)
 {
     uint64_t started_us = flo_now_us();
-    uint32_t context = flo_engine_info(engine)->context;
-    int rv = flo_session_decode(session, bench->tokens,
-                                context < TTFT_TOKENS ? context : TTFT_TOKENS,
-                                FLO_LOGITS_LAST, err);
+    uint32_t context = bench->model.info->context;
+    int rv = flo_tool_feed(&bench->model, bench->tokens,
+                           context < TTFT_TOKENS ? context : TTFT_TOKENS, err);
 
     bench->ttft_ms =
-        (double)(flo_now_us() - started_us + flo_engine_info(engine)->load_us) /
-        1e3;
+        (double)(flo_now_us() - started_us + bench->model.info->load_us) / 1e3;
     return rv;
 }
 
-static void print_result(const struct bench *bench,
-                         const struct flo_engine *engine)
+static void print_result(const struct bench *bench)
 {
-    const struct flo_engine_info *info = flo_engine_info(engine);
+    const struct flo_engine_info *info = bench->model.info;
     uint64_t rss = 0, anonymous = 0, peak = 0;
     bool is_json = bench->tool.is_json;
 
@@ -200,9 +193,9 @@ static void print_result(const struct bench *bench,
 }
 
 /* Tests from stdin until it ends. */
-static int answer(struct bench *bench, uint32_t context,
-                  struct flo_session *session, struct flo_err *err)
+static int answer(struct bench *bench, struct flo_err *err)
 {
+    uint32_t context = bench->model.info->context;
     char line[sizeof(bench->tests[0].name)];
     int rv = 0;
 
@@ -218,7 +211,7 @@ static int answer(struct bench *bench, uint32_t context,
                           test.name, context);
         }
         if (rv == 0) {
-            rv = run_once(bench, session, &test, &seconds, err);
+            rv = run_once(bench, &test, &seconds, err);
         }
         if (rv == 0) {
             printf("{\"%s\":%.3f}\n", test.name, test.count / seconds);
@@ -227,12 +220,10 @@ static int answer(struct bench *bench, uint32_t context,
     return rv;
 }
 
-static int run_all(struct bench *bench, struct flo_engine *engine,
-                   struct flo_err *err)
+static int run_all(struct bench *bench, struct flo_err *err)
 {
     struct flo_random_stream random = {.state = 1};
-    const struct flo_engine_info *info = flo_engine_info(engine);
-    struct flo_session *session = NULL;
+    const struct flo_engine_info *info = bench->model.info;
     int rv;
 
     bench->tokens = calloc(info->context, sizeof(*bench->tokens));
@@ -242,36 +233,32 @@ static int run_all(struct bench *bench, struct flo_engine *engine,
     for (uint32_t i = 0; i < info->context; i++) {
         bench->tokens[i] = (int32_t)flo_random_below(&random, info->n_vocab);
     }
-    rv = flo_session_open(engine, &session, err);
-    if (rv == 0) {
-        rv = first_token(bench, engine, session, err);
-    }
+    rv = first_token(bench, err);
     for (size_t i = 0; rv == 0 && i < bench->test_count; i++) {
-        rv = run_test(bench, session, &bench->tests[i], err);
+        rv = run_test(bench, &bench->tests[i], err);
     }
     if (rv == 0) {
-        print_result(bench, engine);
+        print_result(bench);
         if (is_asked(bench)) {
-            rv = answer(bench, info->context, session, err);
+            rv = answer(bench, err);
         }
     }
-    flo_session_close(session);
     free(bench->tokens);
     return rv;
 }
 
 static int run_bench(struct bench *bench, struct flo_err *err)
 {
-    struct flo_engine *engine = NULL;
     int rv = read_tests(bench, err);
 
     if (rv == 0) {
-        rv = flo_tool_open(&bench->tool, FLO_VOCABULARY_IF_KNOWN, &engine, err);
+        rv = flo_tool_open(&bench->tool, FLO_VOCABULARY_IF_KNOWN, &bench->model,
+                           err);
     }
     if (rv == 0) {
-        rv = run_all(bench, engine, err);
+        rv = run_all(bench, err);
     }
-    flo_engine_close(engine);
+    flo_tool_close(&bench->model);
     return rv;
 }
 
@@ -280,6 +267,7 @@ int flo_cmd_bench(int argc, char **argv)
     struct bench bench = {.tests_text = "p128,g32"};
     const struct flo_option options[] = {
         FLO_TOOL_OPTIONS(bench.tool),
+        FLO_BACKEND_OPTIONS(bench.tool),
         {"tests", FLO_OPTION_TEXT, &bench.tests_text,
          "LIST     p128,p512,g32,g32@2048 (default p128,g32); - reads stdin"},
         {"json", FLO_OPTION_FLAG, &bench.tool.is_json,

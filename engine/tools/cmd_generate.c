@@ -1,6 +1,7 @@
 /* flotilla-engine generate: continue token ids. */
 #include <stdlib.h>
 
+#include "engine/sample/sampler.h"
 #include "engine/tools/common.h"
 #include "engine/tools/tools.h"
 
@@ -28,30 +29,28 @@ static int print_token(const struct generate *g, struct flo_engine *engine,
     return rv;
 }
 
-static int loop(const struct generate *g, struct flo_engine *engine,
-                struct flo_session *session, struct flo_sampler *sampler,
-                struct flo_grammar *grammar, struct flo_err *err)
+static int loop(const struct generate *g, const struct flo_tool_model *model,
+                struct flo_sampler *sampler, struct flo_grammar *grammar,
+                struct flo_err *err)
 {
     struct flo_tool_next next;
     uint64_t made = 0;
-    int rv =
-        flo_tool_next(grammar, sampler, session, g->tool.count, &next, err);
+    int rv = flo_tool_next(grammar, sampler, model, g->tool.count, &next, err);
 
     while (rv == 0 && next.count > 0) {
-        if ((g->stops || grammar != NULL) &&
-            flo_engine_is_end(engine, next.tokens[0])) {
+        if ((g->stops || grammar != NULL) && model->text != NULL &&
+            flo_engine_is_end(model->text, next.tokens[0])) {
             break;
         }
         for (size_t i = 0; rv == 0 && i < next.count; i++) {
-            rv = print_token(g, engine, next.tokens[i], made++ == 0, err);
+            rv = print_token(g, model->text, next.tokens[i], made++ == 0, err);
         }
         if (rv == 0 && made < g->tool.count &&
             (grammar == NULL || !flo_grammar_is_done(grammar))) {
-            rv = flo_session_decode(session, next.tokens, next.count,
-                                    FLO_LOGITS_LAST, err);
+            rv = flo_tool_feed(model, next.tokens, next.count, err);
         }
         if (rv == 0) {
-            rv = flo_tool_next(grammar, sampler, session, g->tool.count - made,
+            rv = flo_tool_next(grammar, sampler, model, g->tool.count - made,
                                &next, err);
         }
     }
@@ -61,9 +60,7 @@ static int loop(const struct generate *g, struct flo_engine *engine,
 
 static int generate(const struct generate *g, struct flo_err *err)
 {
-    struct flo_engine *engine = NULL;
-    struct flo_session *session = NULL;
-    struct flo_adapter *adapter = NULL;
+    struct flo_tool_model model = {0};
     struct flo_sampler *sampler = NULL;
     struct flo_grammar *grammar = NULL;
     struct flo_sampling sampling;
@@ -79,27 +76,24 @@ static int generate(const struct generate *g, struct flo_err *err)
     }
     if ((rv = flo_tool_sampling(&g->tool, &sampling, err)) < 0 ||
         (rv = flo_tool_tokens(&g->tool, &tokens, &count, err)) < 0 ||
-        (rv = flo_tool_open(&g->tool, vocabulary, &engine, err)) < 0 ||
-        (rv = flo_tool_session(&g->tool, engine, &adapter, &session, err)) <
+        (rv = flo_tool_open(&g->tool, vocabulary, &model, err)) < 0 ||
+        (rv = flo_sampler_make(model.info->n_vocab, &sampling, &sampler, err)) <
             0 ||
-        (rv = flo_sampler_open(engine, &sampling, &sampler, err)) < 0 ||
-        (rv = flo_tool_grammar(&g->tool, engine, &grammar, err)) < 0) {
+        (rv = flo_tool_grammar(&g->tool, model.text, &grammar, err)) < 0) {
         goto out;
     }
     for (size_t i = 0; i < count; i++) {
         flo_sampler_accept(sampler, tokens[i]);
     }
-    rv = flo_session_decode(session, tokens, count, FLO_LOGITS_LAST, err);
+    rv = flo_tool_feed(&model, tokens, count, err);
     if (rv == 0) {
-        rv = loop(g, engine, session, sampler, grammar, err);
+        rv = loop(g, &model, sampler, grammar, err);
     }
 out:
     free(tokens);
     flo_grammar_close(grammar);
     flo_sampler_close(sampler);
-    flo_session_close(session);
-    flo_adapter_close(adapter);
-    flo_engine_close(engine);
+    flo_tool_close(&model);
     return rv;
 }
 
@@ -108,7 +102,7 @@ int flo_cmd_generate(int argc, char **argv)
     struct generate g = {.tool.count = 16};
     const struct flo_option options[] = {
         FLO_TOOL_OPTIONS(g.tool),
-        FLO_LORA_OPTION(g.tool),
+        FLO_BACKEND_OPTIONS(g.tool),
         FLO_SAMPLING_OPTIONS(g.tool),
         {"tokens", FLO_OPTION_TEXT, &g.tool.tokens,
          "IDS     the prompt, as 1,2,3"},

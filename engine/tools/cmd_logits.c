@@ -23,10 +23,9 @@ static int write_row(void *context, uint32_t position, const float *logits)
 }
 
 static int write_logits(const struct flo_tool *tool, const char *path,
-                        struct flo_engine *engine, struct flo_session *session,
-                        struct flo_err *err)
+                        const struct flo_tool_model *model, struct flo_err *err)
 {
-    struct output out = {.n_vocab = flo_engine_info(engine)->n_vocab};
+    struct output out = {.n_vocab = model->info->n_vocab};
     int32_t *tokens;
     size_t count;
     int rv = flo_tool_tokens(tool, &tokens, &count, err);
@@ -39,7 +38,8 @@ static int write_logits(const struct flo_tool *tool, const char *path,
         free(tokens);
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
     }
-    rv = flo_session_decode_rows(session, tokens, count, write_row, &out, err);
+    rv = model->backend->prefill(model->state, tokens, count, write_row, &out,
+                                 err);
     if ((fclose(out.file) != 0 && rv == 0) || rv == FLO_E_IO_WRITE) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
     }
@@ -50,21 +50,17 @@ static int write_logits(const struct flo_tool *tool, const char *path,
 static int logits(const struct flo_tool *tool, const char *path,
                   struct flo_err *err)
 {
-    struct flo_engine *engine = NULL;
-    struct flo_session *session = NULL;
-    struct flo_adapter *adapter = NULL;
+    struct flo_tool_model model = {0};
     int rv;
 
     if (path == NULL) {
         return flo_fail(err, FLO_E_USAGE, "--out is missing");
     }
-    if ((rv = flo_tool_open(tool, FLO_VOCABULARY_NONE, &engine, err)) == 0 &&
-        (rv = flo_tool_session(tool, engine, &adapter, &session, err)) == 0) {
-        rv = write_logits(tool, path, engine, session, err);
+    rv = flo_tool_open(tool, FLO_VOCABULARY_NONE, &model, err);
+    if (rv == 0) {
+        rv = write_logits(tool, path, &model, err);
     }
-    flo_session_close(session);
-    flo_adapter_close(adapter);
-    flo_engine_close(engine);
+    flo_tool_close(&model);
     return rv;
 }
 
@@ -74,7 +70,7 @@ int flo_cmd_logits(int argc, char **argv)
     const char *path = NULL;
     const struct flo_option options[] = {
         FLO_TOOL_OPTIONS(tool),
-        FLO_LORA_OPTION(tool),
+        FLO_BACKEND_OPTIONS(tool),
         {"tokens", FLO_OPTION_TEXT, &tool.tokens,
          "IDS     the prompt, as 1,2,3"},
         {"out", FLO_OPTION_TEXT, &path, "FILE       where the rows go"},

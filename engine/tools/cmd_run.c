@@ -49,28 +49,28 @@ static int print(const struct flo_buf *text, struct flo_err *err)
 
 /* A model at work. */
 struct answer {
-    struct flo_engine *engine;
-    struct flo_session *session;
-    struct flo_adapter *adapter; /* or NULL */
+    struct flo_tool_model model;
+    struct flo_engine *engine; /* the model's text */
     struct flo_sampler *sampler;
     struct flo_grammar *grammar; /* or NULL */
     uint64_t made, made_us;      /* tokens of the answer */
+    uint64_t room;               /* tokens that the context still takes */
 };
 
 static int stream(const struct run *run, struct answer *a, struct flo_err *err)
 {
-    uint32_t context = flo_engine_info(a->engine)->context;
     struct flo_engine_stream text = {0};
     struct flo_buf out = {0};
     struct flo_tool_next next;
     uint64_t started_us = flo_now_us();
-    int rv = flo_tool_next(a->grammar, a->sampler, a->session,
+    int rv = flo_tool_next(a->grammar, a->sampler, &a->model,
                            run->tool.count - a->made, &next, err);
 
     while (rv == 0 && next.count > 0 &&
            !flo_engine_is_end(a->engine, next.tokens[0]) &&
-           next.count <= context - flo_session_position(a->session)) {
+           next.count <= a->room) {
         a->made += next.count;
+        a->room -= next.count;
         out.bytes = 0;
         for (size_t i = 0; i < next.count; i++) {
             flo_engine_stream_add(&text, a->engine, next.tokens[i], &out);
@@ -78,11 +78,10 @@ static int stream(const struct run *run, struct answer *a, struct flo_err *err)
         rv = print(&out, err);
         if (rv == 0 && a->made < run->tool.count &&
             (a->grammar == NULL || !flo_grammar_is_done(a->grammar))) {
-            rv = flo_session_decode(a->session, next.tokens, next.count,
-                                    FLO_LOGITS_LAST, err);
+            rv = flo_tool_feed(&a->model, next.tokens, next.count, err);
         }
         if (rv == 0) {
-            rv = flo_tool_next(a->grammar, a->sampler, a->session,
+            rv = flo_tool_next(a->grammar, a->sampler, &a->model,
                                run->tool.count - a->made, &next, err);
         }
     }
@@ -98,7 +97,7 @@ static int stream(const struct run *run, struct answer *a, struct flo_err *err)
 static void print_stats(const struct answer *a, size_t prompt_tokens,
                         uint64_t prompt_us)
 {
-    const struct flo_engine_info *info = flo_engine_info(a->engine);
+    const struct flo_engine_info *info = a->model.info;
 
     fprintf(stderr,
             "load %.1f ms, prompt %zu tokens in %.1f ms, "
@@ -112,7 +111,7 @@ static void print_stats(const struct answer *a, size_t prompt_tokens,
 /* What a grammar forces at the beginning is computed with the prompt. */
 static int answer(const struct run *run, struct answer *a, struct flo_err *err)
 {
-    size_t count, forced = 0, tokens_max = flo_engine_info(a->engine)->context;
+    size_t count, forced = 0, tokens_max = a->model.info->context;
     int32_t *tokens = malloc(tokens_max * sizeof(*tokens));
     struct flo_buf head = {0};
     uint64_t started_us;
@@ -136,11 +135,11 @@ static int answer(const struct run *run, struct answer *a, struct flo_err *err)
     rv = rv < 0 ? rv : print(&head, err);
     started_us = flo_now_us();
     if (rv == 0) {
-        rv = flo_session_decode(a->session, tokens, count + forced,
-                                FLO_LOGITS_LAST, err);
+        rv = flo_tool_feed(&a->model, tokens, count + forced, err);
     }
     started_us = flo_now_us() - started_us;
     a->made = forced;
+    a->room = tokens_max - count - forced;
     rv = rv < 0 ? rv : stream(run, a, err);
     if (rv == 0 && run->shows_stats) {
         print_stats(a, count, started_us);
@@ -160,19 +159,16 @@ static int run_model(const struct run *run, struct flo_err *err)
         return flo_fail(err, FLO_E_USAGE, "--prompt is missing");
     }
     if ((rv = flo_tool_sampling(&run->tool, &sampling, err)) == 0 &&
-        (rv = flo_tool_open(&run->tool, FLO_VOCABULARY_NEEDED, &a.engine,
+        (rv = flo_tool_open(&run->tool, FLO_VOCABULARY_NEEDED, &a.model,
                             err)) == 0 &&
-        (rv = flo_tool_session(&run->tool, a.engine, &a.adapter, &a.session,
-                               err)) == 0 &&
+        (a.engine = a.model.text) != NULL &&
         (rv = flo_sampler_open(a.engine, &sampling, &a.sampler, err)) == 0 &&
         (rv = flo_tool_grammar(&run->tool, a.engine, &a.grammar, err)) == 0) {
         rv = answer(run, &a, err);
     }
     flo_grammar_close(a.grammar);
     flo_sampler_close(a.sampler);
-    flo_session_close(a.session);
-    flo_adapter_close(a.adapter);
-    flo_engine_close(a.engine);
+    flo_tool_close(&a.model);
     return rv;
 }
 
@@ -181,7 +177,7 @@ int flo_cmd_run(int argc, char **argv)
     struct run run = {.tool.count = 256};
     const struct flo_option options[] = {
         FLO_TOOL_OPTIONS(run.tool),
-        FLO_LORA_OPTION(run.tool),
+        FLO_BACKEND_OPTIONS(run.tool),
         FLO_SAMPLING_OPTIONS(run.tool),
         {"prompt", FLO_OPTION_TEXT, &run.prompt, "TEXT    what to answer"},
         {"system", FLO_OPTION_TEXT, &run.system, "TEXT    a system message"},

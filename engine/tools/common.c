@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/adapter.h>
+
 static int fits_u32(const char *name, uint64_t value, uint32_t *out,
                     struct flo_err *err)
 {
@@ -119,41 +121,54 @@ int flo_tool_sampling(const struct flo_tool *tool,
 }
 
 int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
-                  struct flo_engine **engine, struct flo_err *err)
+                  struct flo_tool_model *m, struct flo_err *err)
 {
-    struct flo_engine_options options;
+    struct flo_backend_options options = {0};
+    char adapter[PATH_MAX];
     int rv;
 
     if (tool->model == NULL) {
         return flo_fail(err, FLO_E_USAGE, "--model is missing");
     }
-    rv = flo_tool_engine_options(tool, &options, err);
+    if ((rv = flo_tool_engine_options(tool, &options.engine, err)) < 0 ||
+        (rv = flo_backend_find(tool->backend, &m->backend, err)) < 0) {
+        return rv;
+    }
+    if (tool->lora != NULL) {
+        options.adapter = adapter;
+        rv = split_lora(tool->lora, adapter, sizeof(adapter),
+                        &options.adapter_scale, err);
+    }
+    options.engine.vocabulary = vocabulary;
+    rv = rv < 0 ? rv : m->backend->open(tool->model, &options, &m->state, err);
     if (rv < 0) {
         return rv;
     }
-    options.vocabulary = vocabulary;
-    rv = flo_engine_open(tool->model, &options, engine, err);
-    if (rv == 0 && flo_engine_info(*engine)->packed_why[0] != '\0') {
+    m->info = m->backend->info(m->state);
+    m->text = m->backend->text(m->state);
+    if (m->info->packed_why[0] != '\0') {
         fprintf(stderr, "warning: %s.packed is not used: %s\n", tool->model,
-                flo_engine_info(*engine)->packed_why);
+                m->info->packed_why);
     }
-    return rv;
+    return m->text != NULL || vocabulary != FLO_VOCABULARY_NEEDED
+               ? 0
+               : flo_fail(err, FLO_E_USAGE, "backend '%s' reads no text",
+                          m->backend->name);
 }
 
-int flo_tool_session(const struct flo_tool *tool, struct flo_engine *engine,
-                     struct flo_adapter **adapter, struct flo_session **session,
-                     struct flo_err *err)
+void flo_tool_close(struct flo_tool_model *m)
 {
-    char path[PATH_MAX];
-    float scale;
-    int rv = flo_session_open(engine, session, err);
-
-    if (rv < 0 || tool->lora == NULL ||
-        (rv = split_lora(tool->lora, path, sizeof(path), &scale, err)) < 0 ||
-        (rv = flo_adapter_open(engine, path, adapter, err)) < 0) {
-        return rv;
+    if (m->backend != NULL) {
+        m->backend->close(m->state);
     }
-    return flo_session_set_adapter(*session, *adapter, scale, err);
+}
+
+int flo_tool_feed(const struct flo_tool_model *m, const int32_t *tokens,
+                  size_t count, struct flo_err *err)
+{
+    return count == 1
+               ? m->backend->decode(m->state, tokens[0], err)
+               : m->backend->prefill(m->state, tokens, count, NULL, NULL, err);
 }
 
 int flo_tool_grammar(const struct flo_tool *tool, struct flo_engine *engine,
@@ -184,9 +199,10 @@ int flo_tool_grammar(const struct flo_tool *tool, struct flo_engine *engine,
 }
 
 int flo_tool_next(struct flo_grammar *grammar, struct flo_sampler *sampler,
-                  const struct flo_session *session, uint64_t most,
+                  const struct flo_tool_model *model, uint64_t most,
                   struct flo_tool_next *next, struct flo_err *err)
 {
+    const float *logits = model->backend->logits(model->state);
     struct flo_sample sample;
     int rv = 0;
 
@@ -195,10 +211,9 @@ int flo_tool_next(struct flo_grammar *grammar, struct flo_sampler *sampler,
         return 0;
     }
     if (grammar == NULL) {
-        flo_sampler_sample(sampler, flo_session_logits(session), &sample);
+        flo_sampler_sample(sampler, logits, &sample);
     } else {
-        rv = flo_grammar_sample(grammar, sampler, flo_session_logits(session),
-                                &sample, err);
+        rv = flo_grammar_sample(grammar, sampler, logits, &sample, err);
     }
     next->tokens[next->count++] = sample.token;
     if (rv == 0 && grammar != NULL) {

@@ -3,7 +3,7 @@
 #ifndef FLOTILLA_ENGINE_TOOLS_COMMON_H
 #define FLOTILLA_ENGINE_TOOLS_COMMON_H
 
-#include <flotilla/adapter.h>
+#include <flotilla/backend.h>
 #include <flotilla/grammar.h>
 
 #include "engine/tools/options.h"
@@ -18,6 +18,7 @@ struct flo_tool {
     const char *tokens;           /* "1,2,3" */
     const char *grammar, *schema; /* files */
     const char *lora;             /* FILE[:SCALE] */
+    const char *backend;          /* NULL: native */
     uint64_t context;
     uint64_t threads;
     uint64_t batch;
@@ -48,11 +49,18 @@ struct flo_tool {
             "BYTES   shrink cache and context to it, or refuse"                \
     }
 
-/* For commands that open their session by flo_tool_session(). */
 #define FLO_LORA_OPTION(tool)                                                  \
     {                                                                          \
         "lora", FLO_OPTION_TEXT, &(tool).lora,                                 \
             "FILE[:SCALE]  an adapter of the model, and how much of it (1)"    \
+    }
+
+/* For commands that need tokens in and logits out only. */
+#define FLO_BACKEND_OPTIONS(tool)                                              \
+    FLO_LORA_OPTION(tool),                                                     \
+    {                                                                          \
+        "backend", FLO_OPTION_TEXT, &(tool).backend,                           \
+            "NAME   who computes (default: native, this engine)"               \
     }
 
 #define FLO_SAMPLING_OPTIONS(tool)                                             \
@@ -76,17 +84,22 @@ FLO_MUST_USE int flo_tool_sampling(const struct flo_tool *tool,
                                    struct flo_err *err);
 /* By enum flo_kv_type. */
 extern const char *const flo_tool_kv_names[];
-/* Open tool->model, with its name in front of errors. */
+/* tool->model as tool->backend opened it.  Zero-initialise. */
+struct flo_tool_model {
+    const struct flo_backend *backend;
+    struct flo_backend_model *state;
+    const struct flo_engine_info *info;
+    struct flo_engine *text; /* not NULL if the vocabulary is needed */
+};
 FLO_MUST_USE int flo_tool_open(const struct flo_tool *tool,
                                enum flo_vocabulary vocabulary,
-                               struct flo_engine **engine, struct flo_err *err);
-/* A session of it with the adapter of tool->lora, which the caller closes
- * before the engine, also after an error; NULL without one. */
-FLO_MUST_USE int flo_tool_session(const struct flo_tool *tool,
-                                  struct flo_engine *engine,
-                                  struct flo_adapter **adapter,
-                                  struct flo_session **session,
-                                  struct flo_err *err);
+                               struct flo_tool_model *model,
+                               struct flo_err *err);
+void flo_tool_close(struct flo_tool_model *model);
+/* Append tokens; the last one's logits follow. */
+FLO_MUST_USE int flo_tool_feed(const struct flo_tool_model *model,
+                               const int32_t *tokens, size_t count,
+                               struct flo_err *err);
 /* tool->tokens as ids into a malloc'ed array. */
 FLO_MUST_USE int flo_tool_tokens(const struct flo_tool *tool, int32_t **tokens,
                                  size_t *count, struct flo_err *err);
@@ -108,8 +121,9 @@ struct flo_tool_next {
 /* Choose one and add what `grammar` (or NULL) forces, at most `most` in all. */
 FLO_MUST_USE int flo_tool_next(struct flo_grammar *grammar,
                                struct flo_sampler *sampler,
-                               const struct flo_session *session, uint64_t most,
-                               struct flo_tool_next *next, struct flo_err *err);
+                               const struct flo_tool_model *model,
+                               uint64_t most, struct flo_tool_next *next,
+                               struct flo_err *err);
 /* The exit code; errors printed on stderr and, with --json, on stdout. */
 int flo_tool_end(const struct flo_tool *tool, int rv,
                  const struct flo_err *err);

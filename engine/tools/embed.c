@@ -16,7 +16,7 @@ struct embed {
     enum flo_pooling pooling;
     bool shows_cosine;
     const char *texts[TEXTS_MAX];
-    struct flo_engine *engine;
+    struct flo_tool_model model;
     struct flo_session *session;
     int32_t *tokens; /* [context] */
     float *vectors;  /* [2][n_embd]: the first text's, the present one's */
@@ -43,12 +43,12 @@ static void print_vector(const struct embed *e, const float *vector, size_t n,
 
 static int embed_text(struct embed *e, size_t index, struct flo_err *err)
 {
-    const struct flo_engine_info *info = flo_engine_info(e->engine);
+    const struct flo_engine_info *info = e->model.info;
     float *vector = e->vectors + (index > 0 ? info->n_embd : 0);
     size_t count;
-    int rv =
-        flo_engine_tokenise(e->engine, e->texts[index], strlen(e->texts[index]),
-                            true, e->tokens, info->context, &count, err);
+    int rv = flo_engine_tokenise(e->model.text, e->texts[index],
+                                 strlen(e->texts[index]), true, e->tokens,
+                                 info->context, &count, err);
 
     if (rv < 0) {
         return rv;
@@ -69,7 +69,6 @@ static int embed_text(struct embed *e, size_t index, struct flo_err *err)
 
 static int run(struct embed *e, struct flo_err *err)
 {
-    const struct flo_engine_info *info;
     int rv;
 
     e->pooling = strcmp(e->pooling_name, "last") == 0 ? FLO_POOLING_LAST
@@ -80,14 +79,13 @@ static int run(struct embed *e, struct flo_err *err)
                         e->texts[0] == NULL ? "a text is needed"
                                             : "--pooling is mean or last");
     }
-    if ((rv = flo_tool_open(&e->tool, FLO_VOCABULARY_NEEDED, &e->engine, err)) <
-            0 ||
-        (rv = flo_session_open(e->engine, &e->session, err)) < 0) {
+    rv = flo_tool_open(&e->tool, FLO_VOCABULARY_NEEDED, &e->model, err);
+    if (rv < 0) {
         return rv;
     }
-    info = flo_engine_info(e->engine);
-    e->tokens = calloc(info->context, sizeof(*e->tokens));
-    e->vectors = calloc(2 * (size_t)info->n_embd, sizeof(*e->vectors));
+    e->session = flo_backend_native_session(e->model.state);
+    e->tokens = calloc(e->model.info->context, sizeof(*e->tokens));
+    e->vectors = calloc(2 * (size_t)e->model.info->n_embd, sizeof(*e->vectors));
     if (e->tokens == NULL || e->vectors == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "the vectors");
     }
@@ -118,7 +116,6 @@ int flo_cmd_embed(int argc, char **argv)
     int rv = run(&e, &err);
     free(e.tokens);
     free(e.vectors);
-    flo_session_close(e.session);
-    flo_engine_close(e.engine);
+    flo_tool_close(&e.model);
     return flo_tool_end(&e.tool, rv, &err);
 }

@@ -148,7 +148,7 @@ static int forced_tokens(struct eval *e, const struct flo_suite_case *one,
     size_t room = e->context - e->side.n_prompt;
 
     if (one->answer != NULL) {
-        return flo_engine_tokenise(e->side.engine, one->answer,
+        return flo_engine_tokenise(e->side.model.text, one->answer,
                                    strlen(one->answer), false, e->forced, room,
                                    count, err);
     }
@@ -424,7 +424,7 @@ int flo_cmd_eval(int argc, char **argv)
     struct eval e = {.tool.count = TOKENS_DEFAULT};
     const struct flo_option options[] = {
         FLO_TOOL_OPTIONS(e.tool),
-        FLO_LORA_OPTION(e.tool),
+        FLO_BACKEND_OPTIONS(e.tool),
         {"against", FLO_OPTION_TEXT, &e.against,
          "FILE   another model: the unquantized one, the last release"},
         {"n", FLO_OPTION_U64, &e.tool.count,

@@ -29,9 +29,7 @@ struct flo_eval_about {
 };
 
 struct flo_eval_side {
-    struct flo_engine *engine;
-    struct flo_session *session;
-    struct flo_adapter *adapter; /* or NULL */
+    struct flo_tool_model model;
     struct flo_sampler *sampler;
     int32_t *tokens; /* [context]: the prompt, then the answer */
     uint32_t n_prompt;

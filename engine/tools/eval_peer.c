@@ -123,7 +123,7 @@ static void serve(struct child *child, const struct flo_tool *tool)
 
     while (rv == 0 && sent == 0 &&
            receive(child->socket, &order, sizeof(order), NULL) == 0) {
-        child->n_vocab = flo_engine_info(child->side.engine)->n_vocab;
+        child->n_vocab = child->side.model.info->n_vocab;
         sent = order.kind == ORDER_ANSWER  ? answer(child, &order)
                : order.kind == ORDER_FORCE ? force(child, &order)
                                            : about(child);

@@ -22,8 +22,7 @@
 struct perplexity {
     struct flo_tool tool;
     const char *text;
-    struct flo_engine *engine;
-    struct flo_session *session;
+    struct flo_tool_model model;
     int32_t *tokens;
     size_t count;
     int32_t begin; /* the model's first token of a text, or -1 */
@@ -79,7 +78,7 @@ static int read_tokens(struct perplexity *p, struct flo_err *err)
     if (p->tokens == NULL) {
         rv = flo_fail(err, FLO_E_MEMORY, "the tokens of %zu bytes", bytes);
     } else if (has_text) {
-        rv = flo_engine_tokenise(p->engine, text, bytes, false, p->tokens,
+        rv = flo_engine_tokenise(p->model.text, text, bytes, false, p->tokens,
                                  bytes + 8, &p->count, err);
     } else {
         rv = read_ids(p, text, err);
@@ -95,10 +94,11 @@ static void find_begin(struct perplexity *p)
     size_t n_plain, n_read;
 
     p->begin = -1;
-    if (flo_engine_tokenise(p->engine, "a", 1, false, plain, 8, &n_plain,
+    if (p->text != NULL &&
+        flo_engine_tokenise(p->model.text, "a", 1, false, plain, 8, &n_plain,
                             NULL) == 0 &&
-        flo_engine_tokenise(p->engine, "a", 1, true, read, 8, &n_read, NULL) ==
-            0 &&
+        flo_engine_tokenise(p->model.text, "a", 1, true, read, 8, &n_read,
+                            NULL) == 0 &&
         n_read > n_plain && read[0] != plain[0]) {
         p->begin = read[0];
     }
@@ -127,21 +127,21 @@ static int score(void *context, uint32_t position, const float *logits)
 static int score_chunk(struct perplexity *p, int32_t *chunk, uint32_t length,
                        struct flo_err *err)
 {
-    uint32_t half = length / 2;
+    const struct flo_backend *b = p->model.backend;
+    uint32_t half = length / 2, done = half < 2 ? 0 : half - 1;
     int32_t first = chunk[0];
-    int rv;
+    int rv = 0;
 
     p->chunk = chunk;
     p->sum = 0;
     chunk[0] = p->begin >= 0 ? p->begin : first;
-    flo_session_reset(p->session);
-    rv = half < 2 ? 0
-                  : flo_session_decode(p->session, chunk, half - 1,
-                                       FLO_LOGITS_NONE, err);
+    b->reset(p->model.state, 0);
+    if (done > 0) {
+        rv = b->prefill(p->model.state, chunk, done, NULL, NULL, err);
+    }
     if (rv == 0) {
-        uint32_t done = flo_session_position(p->session);
-        rv = flo_session_decode_rows(p->session, chunk + done,
-                                     length - 1 - done, score, p, err);
+        rv = b->prefill(p->model.state, chunk + done, length - 1 - done, score,
+                        p, err);
     }
     chunk[0] = first;
     double mean = p->sum / (length - half);
@@ -201,8 +201,7 @@ static int print_result(const struct perplexity *p, uint32_t length,
     printf("\"tokens\":%zu,\"tokens_scored\":%llu,\"chunks\":%llu,"
            "\"ctx\":%u,\"kernel\":\"%s\",\"method\":\"" METHOD "\"}\n",
            p->count, (unsigned long long)p->scored,
-           (unsigned long long)p->chunks, length,
-           flo_engine_info(p->engine)->kernel);
+           (unsigned long long)p->chunks, length, p->model.info->kernel);
     return 0;
 }
 
@@ -214,13 +213,12 @@ static int run(struct perplexity *p, struct flo_err *err)
 
     rv = flo_tool_open(
         &p->tool, p->text == NULL ? FLO_VOCABULARY_NONE : FLO_VOCABULARY_NEEDED,
-        &p->engine, err);
-    if (rv < 0 || (rv = read_tokens(p, err)) < 0 ||
-        (rv = flo_session_open(p->engine, &p->session, err)) < 0) {
+        &p->model, err);
+    if (rv < 0 || (rv = read_tokens(p, err)) < 0) {
         return rv;
     }
-    p->n_vocab = flo_engine_info(p->engine)->n_vocab;
-    length = flo_engine_info(p->engine)->context;
+    p->n_vocab = p->model.info->n_vocab;
+    length = p->model.info->context;
     if (!is_chosen) {
         length = length < CONTEXT_DEFAULT ? length : CONTEXT_DEFAULT;
         length = p->count < length ? (uint32_t)p->count : length;
@@ -240,6 +238,7 @@ int flo_cmd_perplexity(int argc, char **argv)
     struct perplexity p = {.begin = -1};
     const struct flo_option options[] = {
         FLO_TOOL_OPTIONS(p.tool),
+        FLO_BACKEND_OPTIONS(p.tool),
         {"text", FLO_OPTION_TEXT, &p.text, "FILE      plain text"},
         {"file", FLO_OPTION_TEXT, &p.text, "FILE      the same"},
         {"tokens", FLO_OPTION_TEXT, &p.tool.tokens,
@@ -256,7 +255,6 @@ int flo_cmd_perplexity(int argc, char **argv)
     }
     int rv = run(&p, &err);
     free(p.tokens);
-    flo_session_close(p.session);
-    flo_engine_close(p.engine);
+    flo_tool_close(&p.model);
     return flo_tool_end(&p.tool, rv, &err);
 }

@@ -83,6 +83,17 @@ expect 2 "rule 'root' is left recursive" "$@" "$engine" run --model $tiny \
 expect 2 'exclude each other' "$@" "$engine" run --model $tiny --raw \
     --prompt hello --grammar "$work/bad" --json-schema "$work/schema"
 
+# Who computes.
+for command in "run --prompt a" "generate --tokens 1" bench \
+    "logits --tokens 1 --out $work/none" "perplexity --tokens $work/none" \
+    "eval tests/models/golden-tiny-v2.json"; do
+    # shellcheck disable=SC2086
+    expect 2 "no backend 'onnx', there are: native" "$@" "$engine" $command \
+        --model $tiny --backend onnx
+done
+expect 0 '^[0-9]* [0-9]*$' "$@" "$engine" generate --model $tiny --ctx 64 \
+    --tokens 1,2 --ids --n 2 --backend native
+
 # Quantizing: the report, the same bytes on every CPU, the pinned grid.
 f16=tests/models/tiny-v1.F16.gguf
 expect 2 "type 'Q9' is not known" "$@" "$engine" quantize $f16 "$work/q" Q9
