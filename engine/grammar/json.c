@@ -6,17 +6,12 @@
 
 #include "engine/token/unicode.h"
 
-struct reader {
-    struct flo_tree *tree;
-    const char *at, *end;
-};
-
 struct flo_tree_node *flo_tree_new(struct flo_tree *tree,
                                    enum flo_tree_kind kind)
 {
     struct flo_tree_node *node;
 
-    if (tree->count == FLO_TREE_NODES_MAX) {
+    if (tree->count == tree->nodes_max) {
         return NULL;
     }
     node = &tree->nodes[tree->count++];
@@ -65,6 +60,28 @@ const struct flo_tree_node *flo_tree_get(const struct flo_tree_node *object,
     return n;
 }
 
+bool flo_tree_whole(const struct flo_tree_node *node, int64_t least,
+                    int64_t most, int64_t *out)
+{
+    int64_t value = 0;
+    bool is_negative = node->bytes > 0 && node->text[0] == '-';
+    size_t i = is_negative;
+
+    if (node->kind != FLO_TREE_NUMBER || node->bytes - i > 16) {
+        return false;
+    }
+    for (; i < node->bytes && node->text[i] >= '0' && node->text[i] <= '9';
+         i++) {
+        value = 10 * value + (node->text[i] - '0');
+    }
+    if (node->bytes - i >= 2 && node->text[i] == '.') { /* 5.0 is 5 */
+        for (i++; i < node->bytes && node->text[i] == '0'; i++) {
+        }
+    }
+    *out = is_negative ? -value : value;
+    return i == node->bytes && *out >= least && *out <= most;
+}
+
 bool flo_tree_same(const struct flo_tree_node *a, const struct flo_tree_node *b)
 {
     const struct flo_tree_node *x = a->first, *y = b->first;
@@ -83,13 +100,30 @@ bool flo_tree_same(const struct flo_tree_node *a, const struct flo_tree_node *b)
 
 /* ---- reading ------------------------------------------------------------- */
 
+/* Over a text that is only looked at, or that becomes a tree. */
+struct reader {
+    const char *begin, *at, *end;
+    char *text;                 /* `begin` to be written to, or NULL */
+    struct flo_tree *tree;      /* of `text` */
+    struct flo_tree_node spare; /* takes every value of one looked at */
+    uint32_t count;             /* of values */
+    bool is_odd, has_odd;       /* the last string; any */
+};
+
 static char peek(struct reader *r)
 {
-    while (r->at < r->end && strchr(" \t\r\n", *r->at) != NULL &&
-           *r->at != '\0') {
+    while (r->at < r->end && memchr(" \t\r\n", *r->at, 4) != NULL) {
         r->at++;
     }
     return r->at < r->end ? *r->at : '\0';
+}
+
+static bool take(struct reader *r, char wanted)
+{
+    bool is_there = r->at < r->end && *r->at == wanted;
+
+    r->at += is_there;
+    return is_there;
 }
 
 static bool read_hex4(struct reader *r, uint32_t *out)
@@ -108,8 +142,8 @@ static bool read_hex4(struct reader *r, uint32_t *out)
     return true;
 }
 
-/* Behind the backslash; one character to `out`. */
-static bool read_escape(struct reader *r, char **out)
+/* Behind the backslash; no bytes: what no text can hold. */
+static bool read_escape(struct reader *r, char out[4], size_t *bytes)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
     char c = r->at < r->end ? *r->at++ : '\0';
@@ -117,52 +151,84 @@ static bool read_escape(struct reader *r, char **out)
     uint32_t code, low;
 
     if (hit != NULL) {
-        *(*out)++ = to[hit - from];
+        *out = to[hit - from];
         return true;
     }
-    if (c != 'u' || !read_hex4(r, &code) || code == 0) {
+    if (c != 'u' || !read_hex4(r, &code)) {
         return false;
     }
-    if (code >= 0xd800 && code < 0xe000) {
-        if (code >= 0xdc00 || r->end - r->at < 2 || r->at[0] != '\\' ||
-            r->at[1] != 'u') {
-            return false;
-        }
+    if (code >= 0xd800 && code < 0xdc00 && r->end - r->at >= 2 &&
+        r->at[0] == '\\' && r->at[1] == 'u') {
         r->at += 2;
-        if (!read_hex4(r, &low) || low < 0xdc00 || low >= 0xe000) {
+        if (!read_hex4(r, &low)) {
             return false;
         }
-        code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+        code = low >= 0xdc00 && low < 0xe000
+                   ? 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00)
+                   : 0;
     }
-    char utf8[4];
-    size_t bytes = flo_utf8_put(code, utf8);
-    memcpy(*out, utf8, bytes);
-    *out += bytes;
+    *bytes = code == 0 || (code >= 0xd800 && code < 0xe000)
+                 ? 0
+                 : flo_utf8_put(code, out);
     return true;
 }
 
-/* At its quote.  The text without escapes is never longer than with them. */
+/* At its quote, where its text goes: that is never longer than with escapes
+ * and quotes. */
 static bool read_string(struct reader *r, const char **text, size_t *bytes)
 {
-    char *begin = r->tree->texts + r->tree->text_bytes, *out = begin;
+    char *first = r->text == NULL ? NULL : r->text + (r->at - r->begin);
+    char *out = first;
 
+    r->is_odd = false;
     for (r->at++; r->at < r->end && *r->at != '"';) {
-        if ((unsigned char)*r->at < 0x20) {
+        char some[4] = {*r->at++};
+        size_t n = 1;
+
+        if ((unsigned char)some[0] < 0x20 ||
+            (some[0] == '\\' && !read_escape(r, some, &n))) {
             return false;
         }
-        if (*r->at != '\\') {
-            *out++ = *r->at++;
-            continue;
-        }
-        r->at++;
-        if (!read_escape(r, &out)) {
-            return false;
+        r->is_odd = r->is_odd || n == 0;
+        if (out != NULL) {
+            memcpy(out, some, n);
+            out += n;
         }
     }
-    *text = begin;
-    *bytes = (size_t)(out - begin);
-    r->tree->text_bytes += *bytes;
-    return r->at++ < r->end;
+    r->has_odd = r->has_odd || r->is_odd;
+    if (out != NULL && !r->is_odd) {
+        *out = '\0';
+        *text = first;
+        *bytes = (size_t)(out - first);
+    }
+    return take(r, '"');
+}
+
+static bool read_digits(struct reader *r)
+{
+    const char *from = r->at;
+
+    while (r->at < r->end && *r->at >= '0' && *r->at <= '9') {
+        r->at++;
+    }
+    return r->at > from;
+}
+
+/* -? (0 | [1-9][0-9]*) (.[0-9]+)? ([eE][+-]?[0-9]+)? */
+static bool read_number(struct reader *r)
+{
+    take(r, '-');
+    if ((!take(r, '0') && !read_digits(r)) ||
+        (take(r, '.') && !read_digits(r))) {
+        return false;
+    }
+    if (take(r, 'e') || take(r, 'E')) {
+        if (!take(r, '+')) {
+            take(r, '-');
+        }
+        return read_digits(r);
+    }
+    return true;
 }
 
 /* true, false, null, or a number. */
@@ -174,56 +240,33 @@ static bool read_word(struct reader *r, struct flo_tree_node *node)
     } words[] = {{"true", FLO_TREE_BOOLEAN},
                  {"false", FLO_TREE_BOOLEAN},
                  {"null", FLO_TREE_NULL}};
-    const char *begin = r->at;
+    bool is_fine = false;
 
-    while (r->at < r->end && *r->at != '\0' &&
-           strchr("+-.0123456789abcdefghijklmnopqrstuvwxyzE", *r->at) != NULL) {
-        r->at++;
-    }
-    node->text = begin;
-    node->bytes = (size_t)(r->at - begin);
-    for (size_t i = 0; i < FLO_COUNT(words); i++) {
-        if (node->bytes == strlen(words[i].text) &&
-            memcmp(begin, words[i].text, node->bytes) == 0) {
+    node->text = r->at;
+    for (size_t i = 0; i < FLO_COUNT(words) && !is_fine; i++) {
+        size_t bytes = strlen(words[i].text);
+
+        if ((size_t)(r->end - r->at) >= bytes &&
+            memcmp(r->at, words[i].text, bytes) == 0) {
             node->kind = words[i].kind;
-            return true;
+            r->at += bytes;
+            is_fine = true;
         }
     }
-    /* -? (0 | [1-9][0-9]*) (.[0-9]+)? ([eE][+-]?[0-9]+)? */
-    const char *c = begin, *digits;
-    node->kind = FLO_TREE_NUMBER;
-    c += c < r->at && *c == '-';
-    for (digits = c; c < r->at && *c >= '0' && *c <= '9'; c++) {
+    if (!is_fine) {
+        node->kind = FLO_TREE_NUMBER;
+        is_fine = read_number(r);
     }
-    if (c == digits || (*digits == '0' && c > digits + 1)) {
-        return false;
-    }
-    if (c < r->at && *c == '.') {
-        for (digits = ++c; c < r->at && *c >= '0' && *c <= '9'; c++) {
-        }
-        if (c == digits) {
-            return false;
-        }
-    }
-    if (c < r->at && (*c | 32) == 'e') {
-        c++;
-        c += c < r->at && (*c == '+' || *c == '-');
-        for (digits = c; c < r->at && *c >= '0' && *c <= '9'; c++) {
-        }
-        if (c == digits) {
-            return false;
-        }
-    }
-    return c == r->at;
+    node->bytes = (size_t)(r->at - node->text);
+    return is_fine;
 }
 
 static struct flo_tree_node *read_value(struct reader *r, int depth);
 
 /* Members or elements, from behind the opening to behind the closing. */
 static bool read_children(struct reader *r, struct flo_tree_node *node,
-                          int depth)
+                          bool is_object, int depth)
 {
-    bool is_object = node->kind == FLO_TREE_OBJECT;
     char closing = is_object ? '}' : ']';
     struct flo_tree_node **last = &node->first;
 
@@ -236,12 +279,9 @@ static bool read_children(struct reader *r, struct flo_tree_node *node,
         const char *key = "";
         size_t key_bytes = 0;
 
-        if (is_object) {
-            if (peek(r) != '"' || !read_string(r, &key, &key_bytes) ||
-                peek(r) != ':') {
-                return false;
-            }
-            r->at++;
+        if (is_object && (peek(r) != '"' || !read_string(r, &key, &key_bytes) ||
+                          peek(r) != ':' || !take(r, ':'))) {
+            return false;
         }
         *last = read_value(r, depth + 1);
         if (*last == NULL) {
@@ -251,61 +291,84 @@ static bool read_children(struct reader *r, struct flo_tree_node *node,
         (*last)->key_bytes = key_bytes;
         last = &(*last)->next;
         char c = peek(r);
-        r->at += c != '\0';
         if (c != ',') {
-            return c == closing;
+            return take(r, closing);
         }
+        r->at++;
     }
 }
 
 static struct flo_tree_node *read_value(struct reader *r, int depth)
 {
+    struct flo_tree_node *node = &r->spare;
     char c = peek(r);
-    struct flo_tree_node *node = depth > FLO_TREE_DEPTH_MAX
-                                     ? NULL
-                                     : flo_tree_new(r->tree, FLO_TREE_NULL);
     bool is_fine;
 
-    if (node == NULL) {
+    if (depth == FLO_TREE_DEPTH_MAX || r->count++ == FLO_TREE_NODES_MAX) {
         return NULL;
+    }
+    if (r->tree != NULL) {
+        node = flo_tree_new(r->tree, FLO_TREE_NULL);
     }
     if (c == '{' || c == '[') {
         node->kind = c == '{' ? FLO_TREE_OBJECT : FLO_TREE_ARRAY;
-        is_fine = read_children(r, node, depth);
+        is_fine = read_children(r, node, c == '{', depth);
     } else if (c == '"') {
-        node->kind = FLO_TREE_STRING;
         is_fine = read_string(r, &node->text, &node->bytes);
+        node->kind = r->is_odd ? FLO_TREE_ODD : FLO_TREE_STRING;
     } else {
         is_fine = read_word(r, node);
     }
     return is_fine ? node : NULL;
 }
 
-int flo_tree_read(struct flo_tree *tree, const char *text, size_t bytes,
-                  struct flo_err *err)
+/* UTF-8, one value and nothing behind it. */
+static bool look(struct reader *r)
 {
-    struct reader r = {tree, text, text + bytes};
-    size_t good = flo_utf8_valid(text, bytes);
+    size_t bytes = (size_t)(r->end - r->begin);
+    size_t good = flo_utf8_valid(r->begin, bytes);
 
-    tree->nodes = calloc(FLO_TREE_NODES_MAX, sizeof(*tree->nodes));
-    tree->texts = malloc(bytes + 1);
-    if (tree->nodes == NULL || tree->texts == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "a schema");
+    if (good < bytes) {
+        r->at += good;
+        return false;
     }
-    r.at += good == bytes ? 0 : good;
-    if (good != bytes || read_value(&r, 0) == NULL || peek(&r) != '\0' ||
-        r.at != r.end) {
+    return read_value(r, 0) != NULL && peek(r) == '\0' && r->at == r->end;
+}
+
+bool flo_json_check(const char *text, size_t bytes)
+{
+    struct reader r = {.begin = text, .at = text, .end = text + bytes};
+
+    return look(&r);
+}
+
+int flo_tree_read(struct flo_tree *tree, char *text, size_t bytes,
+                  uint32_t room, size_t *bad, struct flo_err *err)
+{
+    struct reader r = {.begin = text, .at = text, .end = text + bytes};
+
+    if (!look(&r)) {
+        if (bad != NULL) {
+            *bad = (size_t)(r.at - text);
+        }
         return flo_fail(err, FLO_E_INFER_PARAM,
-                        "schema: no JSON at byte %zu, or more than %d levels",
+                        "no JSON at byte %zu, or more than %d levels",
                         (size_t)(r.at - text), FLO_TREE_DEPTH_MAX);
     }
+    *tree =
+        (struct flo_tree){.nodes_max = r.count + room, .has_odd = r.has_odd};
+    tree->nodes = calloc(tree->nodes_max, sizeof(*tree->nodes));
+    if (tree->nodes == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%u values", tree->nodes_max);
+    }
+    r = (struct reader){text, text, r.end, .text = text, .tree = tree};
+    (void)read_value(&r, 0); /* as it was looked at: it cannot fail */
     return 0;
 }
 
 void flo_tree_deinit(struct flo_tree *tree)
 {
     free(tree->nodes);
-    free(tree->texts);
     *tree = (struct flo_tree){0};
 }
 

@@ -1,5 +1,5 @@
-/* JSON as the engine reads it: a schema to a tree, in two blocks of memory.
- * The engine links no library, so it has its own small reader. */
+/* JSON (RFC 8259) as the engine reads it: schemas and suites to trees, answers
+ * only looked at.  The engine links no library, so it has its own reader. */
 #ifndef FLOTILLA_GRAMMAR_JSON_H
 #define FLOTILLA_GRAMMAR_JSON_H
 
@@ -12,33 +12,39 @@ enum flo_tree_kind {
     FLO_TREE_STRING,
     FLO_TREE_ARRAY,
     FLO_TREE_OBJECT,
+    FLO_TREE_ODD, /* a string that is no text: U+0000 or half a pair in it */
 };
 
 struct flo_tree_node {
     enum flo_tree_kind kind;
-    const char *text; /* of a string without escapes; of a number, true, false
-                         as they stand */
+    const char *text; /* of a string without escapes, NUL behind; of a number,
+                         true, false as they stand */
     size_t bytes;
-    const char *key; /* as a member of an object */
+    const char *key; /* as a member of an object, NUL behind; odd: empty */
     size_t key_bytes;
     struct flo_tree_node *first, *next; /* child; sibling */
 };
 
-#define FLO_TREE_NODES_MAX 32768u
+#define FLO_TREE_NODES_MAX (1u << 22)
 #define FLO_TREE_DEPTH_MAX 64
 
 /* Zero-initialise. */
 struct flo_tree {
-    struct flo_tree_node *nodes; /* [FLO_TREE_NODES_MAX], used as needed */
-    uint32_t count;
-    char *texts;
-    size_t text_bytes;
+    struct flo_tree_node *nodes; /* [nodes_max]; the first is the root */
+    uint32_t count, nodes_max;
+    bool has_odd; /* a key or a value */
 };
 
-/* Strict but for duplicate keys, of which the first counts.
- * FLO_E_INFER_PARAM with the offset, FLO_E_MEMORY. */
-FLO_MUST_USE int flo_tree_read(struct flo_tree *tree, const char *text,
-                               size_t bytes, struct flo_err *err);
+/* Is `text` one JSON value in UTF-8 with white space around, and nothing else?
+ */
+bool flo_json_check(const char *text, size_t bytes);
+/* Such a text to a tree with room for `room` nodes more.  Texts are decoded in
+ * place: `text` must outlive the tree.  On an error it is as it was.
+ *
+ * FLO_E_INFER_PARAM   no such text; *bad (may be NULL) is where
+ * FLO_E_MEMORY */
+FLO_MUST_USE int flo_tree_read(struct flo_tree *tree, char *text, size_t bytes,
+                               uint32_t room, size_t *bad, struct flo_err *err);
 void flo_tree_deinit(struct flo_tree *tree);
 
 /* A node beside those that were read; NULL: no room. */
@@ -49,9 +55,12 @@ bool flo_tree_add(struct flo_tree *tree, struct flo_tree_node *to,
                   const char *key, size_t key_bytes,
                   const struct flo_tree_node *value);
 
-/* NULL: no such member, or no object. */
+/* The first of that name; NULL: no such member, or no object. */
 const struct flo_tree_node *flo_tree_get(const struct flo_tree_node *object,
                                          const char *key, size_t key_bytes);
+/* A whole number from least to most; false: it is none. */
+bool flo_tree_whole(const struct flo_tree_node *node, int64_t least,
+                    int64_t most, int64_t *out);
 bool flo_tree_same(const struct flo_tree_node *a,
                    const struct flo_tree_node *b);
 /* As text, `, ` and `: ` between. */

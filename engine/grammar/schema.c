@@ -13,6 +13,8 @@
 
 #include "engine/grammar/grammar.h"
 
+enum { NODES_MORE = 32768 }; /* that merging may make */
+
 /* Rules that all schemas use; an answer of any JSON may have line ends. */
 static const char common[] =
     "plain ::= [^\"\\\\\\x00-\\x1f\\x7f]\n"
@@ -150,28 +152,6 @@ void flo_schema_literal(struct flo_buf *out, const char *text, size_t bytes)
     flo_buf_text(out, "\" ");
 }
 
-bool flo_schema_whole(const struct flo_tree_node *node, int64_t least,
-                      int64_t most, int64_t *out)
-{
-    int64_t value = 0;
-    bool is_negative = node->bytes > 0 && node->text[0] == '-';
-    size_t i = is_negative;
-
-    if (node->kind != FLO_TREE_NUMBER || node->bytes - i > 16) {
-        return false;
-    }
-    for (; i < node->bytes && node->text[i] >= '0' && node->text[i] <= '9';
-         i++) {
-        value = 10 * value + (node->text[i] - '0');
-    }
-    if (node->bytes - i >= 2 && node->text[i] == '.') { /* 5.0 is 5 */
-        for (i++; i < node->bytes && node->text[i] == '0'; i++) {
-        }
-    }
-    *out = is_negative ? -value : value;
-    return i == node->bytes && *out >= least && *out <= most;
-}
-
 /* ---- the list --------------------------------------------------------------
  */
 
@@ -246,7 +226,7 @@ static const struct flo_tree_node *resolve(const struct flo_schema *s,
 
 static int no_room(struct flo_schema *s)
 {
-    return flo_schema_refuse(s, "", "more than %u values", FLO_TREE_NODES_MAX);
+    return flo_schema_refuse(s, "", "more than %u values", s->tree.nodes_max);
 }
 
 /* Both must hold. */
@@ -463,7 +443,7 @@ static bool value_is(const struct flo_tree_node *value, int types)
 
     return (types & of[value->kind]) != 0 ||
            ((types & FLO_TYPE_INTEGER) != 0 &&
-            flo_schema_whole(value, INT64_MIN, INT64_MAX, &whole));
+            flo_tree_whole(value, INT64_MIN, INT64_MAX, &whole));
 }
 
 /* enum and const: these values and no others. */
@@ -650,19 +630,34 @@ static int put_rule(struct flo_schema *s, const struct flo_tree_node *schema)
     return rv;
 }
 
+static int read_tree(struct flo_tree *tree, char *text, size_t bytes,
+                     struct flo_err *err)
+{
+    int rv = flo_tree_read(tree, text, bytes, NODES_MORE, NULL, err);
+
+    if (rv == 0 && tree->has_odd) {
+        rv = flo_fail(err, FLO_E_INFER_PARAM,
+                      "a text with U+0000 or half of a surrogate pair");
+    }
+    return rv < 0 ? flo_wrap(err, rv, "schema") : 0;
+}
+
 int flo_schema_to_gbnf(const char *text, size_t bytes, struct flo_buf *gbnf,
                        struct flo_err *err)
 {
     struct flo_schema s = {
         .out = gbnf, .err = err, .tails.bytes_max = gbnf->bytes_max};
+    char *copy = NULL;
     int rv = 0;
 
     flo_buf_text(gbnf, common);
     flo_buf_text(gbnf, text == NULL ? "root ::= object\n" : "root ::= r0\n");
     if (text != NULL) {
         s.items = calloc(FLO_SCHEMA_ITEMS_MAX, sizeof(*s.items));
-        rv = s.items == NULL ? flo_fail(err, FLO_E_MEMORY, "a schema")
-                             : flo_tree_read(&s.tree, text, bytes, err);
+        copy = malloc(bytes + 1);
+        rv = s.items == NULL || copy == NULL
+                 ? flo_fail(err, FLO_E_MEMORY, "a schema")
+                 : read_tree(&s.tree, memcpy(copy, text, bytes), bytes, err);
     }
     if (rv == 0 && text != NULL) {
         s.root = s.tree.nodes;
@@ -683,5 +678,6 @@ int flo_schema_to_gbnf(const char *text, size_t bytes, struct flo_buf *gbnf,
     flo_tree_deinit(&s.tree);
     flo_buf_deinit(&s.tails);
     free(s.items);
+    free(copy);
     return rv;
 }

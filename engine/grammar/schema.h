@@ -50,9 +50,6 @@ FLO_MUST_USE int flo_schema_call(struct flo_schema *s,
                                  size_t name_bytes);
 /* The text as a literal of GBNF. */
 void flo_schema_literal(struct flo_buf *out, const char *text, size_t bytes);
-/* A whole number from least to most; false: it is none. */
-bool flo_schema_whole(const struct flo_tree_node *node, int64_t least,
-                      int64_t most, int64_t *out);
 /* One type of a schema without references, as the rest of a rule. */
 FLO_MUST_USE int flo_schema_value(struct flo_schema *s,
                                   const struct flo_tree_node *schema,

@@ -256,14 +256,14 @@ static int read_counts(struct flo_schema *s, const struct flo_tree_node *least,
     *from = 0;
     *to = UINT32_MAX;
     if (least != NULL) {
-        if (!flo_schema_whole(least, 0, TIMES_MAX, &value)) {
+        if (!flo_tree_whole(least, 0, TIMES_MAX, &value)) {
             return flo_schema_refuse(
                 s, places[0], "must be a whole number from 0 to %d", TIMES_MAX);
         }
         *from = (uint32_t)value;
     }
     if (most != NULL) {
-        if (!flo_schema_whole(most, 0, INT64_MAX, &value) ||
+        if (!flo_tree_whole(most, 0, INT64_MAX, &value) ||
             value < (int64_t)*from) {
             return flo_schema_refuse(
                 s, places[1], "must be a whole number, not below the least");
@@ -532,7 +532,7 @@ static int value_number(struct flo_schema *s,
         snprintf(place, sizeof(place), "/%s", names[i]);
         has_bounds = has_bounds || n != NULL;
         if (n != NULL &&
-            !flo_schema_whole(n, -WHOLE_MAX, WHOLE_MAX, &bounds[i])) {
+            !flo_tree_whole(n, -WHOLE_MAX, WHOLE_MAX, &bounds[i])) {
             return flo_schema_refuse(s, place,
                                      "other than a whole number of at most "
                                      "15 digits is not supported");

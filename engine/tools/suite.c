@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/tools/json_text.h"
+#include "engine/grammar/json.h"
 
 enum { TOKENS_MAX = 1 << 20 };
 
@@ -42,22 +42,17 @@ static int find_task(struct flo_suite *suite, const struct place *place,
 }
 
 static int read_contains(struct flo_suite_case *one, const struct place *place,
-                         char *value, char *end, struct flo_err *err)
+                         const struct flo_tree_node *list, struct flo_err *err)
 {
-    struct flo_json_walk walk;
-    struct flo_json_item item;
-    size_t bytes;
-
-    if (*value != '[') {
+    if (list->kind != FLO_TREE_ARRAY) {
         return misfit(place, "must_contain is no list of texts", err);
     }
-    flo_json_walk_begin(&walk, value, end);
-    while (flo_json_walk_next(&walk, &item)) {
-        const char *text = flo_json_string(item.value, &bytes);
-        if (text == NULL || one->n_contains == FLO_SUITE_CONTAINS_MAX) {
+    for (const struct flo_tree_node *n = list->first; n != NULL; n = n->next) {
+        if (n->kind != FLO_TREE_STRING ||
+            one->n_contains == FLO_SUITE_CONTAINS_MAX) {
             return misfit(place, "must_contain has over 16, or no text", err);
         }
-        one->contains[one->n_contains++] = text;
+        one->contains[one->n_contains++] = n->text;
     }
     return 0;
 }
@@ -69,56 +64,52 @@ static const char *const text_names[TEXTS] = {
     "answer", "expect_text", "task",   "skill"};
 
 static int read_member(struct flo_suite_case *one, const struct place *place,
-                       const struct flo_json_item *item, char *texts[TEXTS],
+                       const struct flo_tree_node *n, const char *texts[TEXTS],
                        int *says_json, struct flo_err *err)
 {
-    unsigned long count;
-    size_t bytes;
+    int64_t count;
 
     for (size_t i = 0; i < TEXTS; i++) {
-        if (strcmp(item->key, text_names[i]) != 0 || *item->value == 'n') {
+        if (strcmp(n->key, text_names[i]) != 0 || n->kind == FLO_TREE_NULL) {
             continue; /* null is as good as absent */
         }
-        if (texts[i] != NULL ||
-            (texts[i] = flo_json_string(item->value, &bytes)) == NULL) {
-            flo_fail(err, FLO_E_META_SCHEMA, "%s %u: %s twice, or no text",
-                     place->unit, place->number, text_names[i]);
-            return FLO_E_META_SCHEMA;
+        if (texts[i] != NULL || n->kind != FLO_TREE_STRING) {
+            return flo_fail(err, FLO_E_META_SCHEMA,
+                            "%s %u: %s twice, or no text", place->unit,
+                            place->number, text_names[i]);
         }
+        texts[i] = n->text;
     }
-    if (strcmp(item->key, "must_contain") == 0) {
-        return read_contains(one, place, item->value, item->end, err);
+    if (strcmp(n->key, "must_contain") == 0) {
+        return read_contains(one, place, n, err);
     }
-    if (strcmp(item->key, "max_new_tokens") == 0) {
-        if (!flo_json_count(item, TOKENS_MAX, &count) || count == 0) {
+    if (strcmp(n->key, "max_new_tokens") == 0) {
+        if (!flo_tree_whole(n, 1, TOKENS_MAX, &count)) {
             return misfit(place, "max_new_tokens is not from 1 to 1048576",
                           err);
         }
         one->tokens_max = (uint32_t)count;
     }
-    if (strcmp(item->key, "json") == 0) {
-        *says_json = *item->value == 't' ? 1 : 0;
+    if (strcmp(n->key, "json") == 0) {
+        *says_json = n->kind == FLO_TREE_BOOLEAN && n->text[0] == 't';
     }
     return 0;
 }
 
 static int read_case(struct flo_suite *suite, const struct place *place,
-                     char *value, char *end, struct flo_err *err)
+                     const struct flo_tree_node *object, struct flo_err *err)
 {
     struct flo_suite_case *one = &suite->cases[suite->count];
-    char *texts[TEXTS] = {NULL};
-    struct flo_json_walk walk;
-    struct flo_json_item item;
+    const char *texts[TEXTS] = {NULL};
     int says_json = -1, rv;
 
-    value += strspn(value, " \t\r\n");
-    if (*value != '{') {
+    if (object->kind != FLO_TREE_OBJECT) {
         return misfit(place, "no object", err);
     }
     *one = (struct flo_suite_case){.number = place->number};
-    flo_json_walk_begin(&walk, value, end);
-    while (flo_json_walk_next(&walk, &item)) {
-        rv = read_member(one, place, &item, texts, &says_json, err);
+    for (const struct flo_tree_node *n = object->first; n != NULL;
+         n = n->next) {
+        rv = read_member(one, place, n, texts, &says_json, err);
         if (rv < 0) {
             return rv;
         }
@@ -170,26 +161,26 @@ static int reserve(struct flo_suite *suite, const struct place *place,
 }
 
 static int add_case(struct flo_suite *suite, const struct place *place,
-                    char *value, char *end, struct flo_err *err)
+                    const struct flo_tree_node *object, struct flo_err *err)
 {
     int rv = reserve(suite, place, err);
 
-    return rv < 0 ? rv : read_case(suite, place, value, end, err);
+    return rv < 0 ? rv : read_case(suite, place, object, err);
 }
 
 /* ---- whole files ------------------------------------------------- */
 
-static int check(const char *text, size_t bytes, uint32_t line,
-                 struct flo_err *err)
+static int read_tree(struct flo_tree *tree, char *text, size_t bytes,
+                     uint32_t line, struct flo_err *err)
 {
-    const char *bad = text;
+    size_t bad;
+    int rv = flo_tree_read(tree, text, bytes, 0, &bad, err);
 
-    if (flo_utf8_valid(text, bytes) == bytes &&
-        flo_json_text_check(text, bytes, &bad)) {
-        return 0;
+    if (rv != FLO_E_INFER_PARAM) {
+        return rv;
     }
-    for (const char *at = text; at < bad; at++) {
-        line += *at == '\n';
+    for (size_t i = 0; i < bad; i++) {
+        line += text[i] == '\n';
     }
     return flo_fail(err, FLO_E_META_JSON, "line %u: not strict JSON in UTF-8",
                     line);
@@ -208,41 +199,40 @@ static int read_lines(struct flo_suite *suite, char *text, size_t bytes,
         *stop = '\0';
         place.number++;
         if (at + strspn(at, " \t\r") < stop) {
-            rv = check(at, (size_t)(stop - at), place.number, err);
-            rv = rv < 0 ? rv : add_case(suite, &place, at, stop, err);
+            struct flo_tree tree = {0};
+            rv = read_tree(&tree, at, (size_t)(stop - at), place.number, err);
+            rv = rv < 0 ? rv : add_case(suite, &place, tree.nodes, err);
+            flo_tree_deinit(&tree);
         }
         at = stop + 1;
     }
     return rv;
 }
 
-static int read_golden(struct flo_suite *suite, char *text, char *end,
+static int read_golden(struct flo_suite *suite,
+                       const struct flo_tree_node *document,
                        struct flo_err *err)
 {
-    struct flo_json_walk walk, list;
-    struct flo_json_item item;
+    const struct flo_tree_node *cases = NULL;
     struct place place = {"case", 0};
-    bool has_cases = false;
     int rv = 0;
 
-    text += strspn(text, " \t\r\n");
-    if (*text != '{') {
+    if (document->kind != FLO_TREE_OBJECT) {
         return flo_fail(err, FLO_E_META_SCHEMA, "the document is no object");
     }
-    flo_json_walk_begin(&walk, text, end);
-    while (rv == 0 && flo_json_walk_next(&walk, &item)) {
-        if (strcmp(item.key, "cases") != 0 || *item.value != '[') {
-            continue;
+    for (const struct flo_tree_node *n = document->first; n != NULL;
+         n = n->next) {
+        if (strcmp(n->key, "cases") == 0 && n->kind == FLO_TREE_ARRAY) {
+            if (cases != NULL) {
+                return misfit(&place, "cases stand twice", err);
+            }
+            cases = n;
         }
-        if (has_cases) {
-            return misfit(&place, "cases stand twice", err);
-        }
-        has_cases = true;
-        flo_json_walk_begin(&list, item.value, item.end);
-        while (rv == 0 && flo_json_walk_next(&list, &item)) {
-            place.number++;
-            rv = add_case(suite, &place, item.value, item.end, err);
-        }
+    }
+    for (const struct flo_tree_node *n = cases != NULL ? cases->first : NULL;
+         rv == 0 && n != NULL; n = n->next) {
+        place.number++;
+        rv = add_case(suite, &place, n, err);
     }
     return rv;
 }
@@ -257,8 +247,10 @@ int flo_suite_take(char *text, size_t bytes, struct flo_suite *suite,
 
     *suite = (struct flo_suite){.text = text};
     if (is_golden) {
-        rv = check(text, bytes, 1, err);
-        rv = rv < 0 ? rv : read_golden(suite, text, text + bytes, err);
+        struct flo_tree tree = {0};
+        rv = read_tree(&tree, text, bytes, 1, err);
+        rv = rv < 0 ? rv : read_golden(suite, tree.nodes, err);
+        flo_tree_deinit(&tree);
     } else {
         rv = read_lines(suite, text, bytes, err);
     }
@@ -316,6 +308,5 @@ bool flo_suite_is_json(const char *answer, size_t bytes)
 {
     trim(&answer, &bytes);
     return bytes > 0 && (*answer == '{' || *answer == '[') &&
-           flo_utf8_valid(answer, bytes) == bytes &&
-           flo_json_text_check(answer, bytes, NULL);
+           flo_json_check(answer, bytes);
 }

@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/tools/json_text.h"
 #include "engine/tools/suite.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);

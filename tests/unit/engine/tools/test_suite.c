@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/tools/json_text.h"
 #include "engine/tools/sha256.h"
 #include "engine/tools/suite.h"
 
@@ -106,6 +105,10 @@ static void what_does_not_fit_is_refused_with_its_line(void **state)
          FLO_E_META_JSON},
         {"{\"format\":\"flotilla-golden-1\",\"cases\":[{\"prompt\":\"p\"}]}",
          "case 1: neither", FLO_E_META_SCHEMA},
+        {"{\"format\":\"flotilla-golden-1\",\"cases\":[],\"cases\":[]}",
+         "cases stand twice", FLO_E_META_SCHEMA},
+        {GOOD "{\"pro\\u0000mpt\":\"p\",\"answer\":\"a\"}", "line 2: no prompt",
+         FLO_E_META_SCHEMA},
         {"[\"flotilla-golden-1\",\"cases\"]", "no object", FLO_E_META_SCHEMA},
     };
     struct flo_suite suite;
@@ -144,7 +147,8 @@ static void exact_is_all_but_the_space_around(void **state)
 static void json_is_strict_and_an_object_or_a_list(void **state)
 {
     static const char *const good[] = {"{}", " [1,2.5e+3,-0,null] \n",
-                                       "{\"a\":{\"b\":[true,\"\\u12aF\"]}}"};
+                                       "{\"a\":{\"b\":[true,\"\\u12aF\"]}}",
+                                       "[\"\\u0000\\ud800\"]"};
     static const char *const bad[] = {
         "",      "7",        "\"a\"",  "{",         "{\"a\":1,}", "{'a':1}",
         "{} {}", "[01]",     "[1.]",   "[.5]",      "[NaN]",      "{\"a\" 1}",
