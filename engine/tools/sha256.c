@@ -1,9 +1,8 @@
 /* SHA-256 of a file. */
 #include "engine/tools/sha256.h"
 
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 enum { BLOCK = 64, BUFFER = 1 << 16 };
 
@@ -68,58 +67,39 @@ static void finish(uint32_t state[8], const uint8_t *rest, size_t rest_bytes,
     }
 }
 
-/* As much as the buffer holds, or as the file has. */
-static ssize_t fill(int fd, uint8_t *buffer)
-{
-    size_t bytes = 0;
-
-    while (bytes < BUFFER) {
-        ssize_t n = read(fd, buffer + bytes, BUFFER - bytes);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return n < 0 ? n : (ssize_t)bytes;
-        }
-        bytes += (size_t)n;
-    }
-    return (ssize_t)bytes;
-}
-
 int flo_tool_sha256(const char *path, struct flo_digest *digest,
                     uint64_t *bytes, struct flo_err *err)
 {
     uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                          0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
     static uint8_t buffer[BUFFER];
-    uint64_t total = 0;
-    ssize_t n;
-    int fd, rv = flo_file_open(path, &fd, err);
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    struct stat stat;
+    int rv = flo_file_open(path, &fd, err);
 
     if (rv < 0) {
         return rv;
     }
-    while ((n = fill(fd, buffer)) == BUFFER) {
-        for (size_t i = 0; i < BUFFER; i += BLOCK) {
+    if (fstat(fd, &stat) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_READ, "%s", path);
+    }
+    *bytes = (uint64_t)stat.st_size;
+    for (uint64_t at = 0, left = *bytes; left > 0; at += BUFFER) {
+        size_t n = left < BUFFER ? (size_t)left : BUFFER;
+
+        rv = flo_fd_pread_all(fd, buffer, n, at, err);
+        if (rv < 0) {
+            return flo_wrap(err, rv, "%s", path);
+        }
+        for (size_t i = 0; i + BLOCK <= n; i += BLOCK) {
             add_block(state, buffer + i);
         }
-        total += BUFFER;
+        left -= n;
     }
-    if (n < 0) {
-        rv = flo_fail_errno(err, FLO_E_IO_READ, "%s", path);
-        close(fd);
-        return rv;
-    }
-    close(fd);
-    size_t whole = (size_t)n / BLOCK * BLOCK;
-    for (size_t i = 0; i < whole; i += BLOCK) {
-        add_block(state, buffer + i);
-    }
-    total += (uint64_t)n;
-    finish(state, buffer + whole, (size_t)n - whole, total);
+    size_t rest = *bytes % BLOCK;
+    finish(state, buffer + *bytes % BUFFER - rest, rest, *bytes);
     for (int i = 0; i < 8; i++) {
         flo_put_u32(digest->bytes + 4 * i, __builtin_bswap32(state[i]));
     }
-    *bytes = total;
     return 0;
 }
