@@ -6,20 +6,10 @@
  * scores need no sum across lanes; softmax is online, block by block. */
 #include "engine/kernel/arm/neon.h"
 #include "engine/kernel/arm/neon_math.h"
+#include "engine/kernel/attend.h"
 #include "engine/kernel/ref.h"
 
-#include <math.h>
-
 enum { R_MAX = FLO_ATTEND_ROWS, BLOCK = FLO_KV_BLOCK };
-
-struct rows {
-    float largest[R_MAX];
-    float total[R_MAX];
-    float correction[R_MAX];
-    size_t counts[R_MAX];        /* positions of this block */
-    size_t skips[R_MAX];         /* of them before the window */
-    float weights[R_MAX][BLOCK]; /* exp(score - largest) */
-};
 
 /* 16 numbers of a row of a block: floats, halves or, not yet scaled, codes.
  * `is_high`: the nibbles' half. */
@@ -103,7 +93,7 @@ FLO_INLINE struct flo_f32x16 load_value(const enum flo_cache type,
 /* 16 scores of each row: q . K, over one block of keys. */
 FLO_INLINE void block_scores(const int R, const enum flo_cache type,
                              const struct flo_attention *a, const uint8_t *keys,
-                             struct rows *rows)
+                             struct flo_attend_state *rows)
 {
     struct flo_f32x16 acc[R_MAX] = {0};
 
@@ -135,7 +125,7 @@ FLO_INLINE void block_scores(const int R, const enum flo_cache type,
 }
 
 /* Scores of row r into weights; positions that it does not see weigh 0. */
-FLO_INLINE void block_softmax(struct rows *rows, int r)
+FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
 {
     static const uint32_t lanes[BLOCK] = {0, 1, 2,  3,  4,  5,  6,  7,
                                           8, 9, 10, 11, 12, 13, 14, 15};
@@ -173,12 +163,11 @@ FLO_INLINE void block_softmax(struct rows *rows, int r)
     rows->largest[r] = largest;
 }
 
-/* out = out * correction + weights . V; positions behind `count` are not
- * read: their values may be left over from another sequence. */
+/* out = out * correction + weights . V. */
 FLO_INLINE void block_values(const int R, const enum flo_cache type,
                              const struct flo_attention *a,
                              const uint8_t *values, size_t count,
-                             const struct rows *rows)
+                             const struct flo_attend_state *rows)
 {
     for (size_t d = 0; d < a->head_size; d += 16) {
         struct flo_f32x16 acc[R_MAX];
@@ -208,60 +197,9 @@ FLO_INLINE void block_values(const int R, const enum flo_cache type,
 FLO_INLINE void attend(const int R, const enum flo_cache type,
                        const struct flo_attention *a)
 {
-    size_t block_bytes = flo_cache_block_bytes(type, a->head_size);
-    size_t longest = 0, first = a->firsts[0];
-    struct rows rows = {0};
-
-    for (int r = 0; r < R; r++) {
-        rows.largest[r] = -INFINITY;
-        longest = a->lengths[r] > longest ? a->lengths[r] : longest;
-        first = a->firsts[r] < first ? a->firsts[r] : first;
-        memset(a->out[r], 0, a->head_size * sizeof(*a->out[r]));
-    }
-    for (size_t p = first / BLOCK * BLOCK; p < longest; p += BLOCK) {
-        size_t at = p / BLOCK * block_bytes;
-        size_t count = longest - p < BLOCK ? longest - p : BLOCK;
-
-        block_scores(R, type, a, (const uint8_t *)a->keys + at, &rows);
-        for (int r = 0; r < R; r++) {
-            size_t left = a->lengths[r] > p ? a->lengths[r] - p : 0;
-
-            rows.counts[r] = left < BLOCK ? left : BLOCK;
-            rows.skips[r] = a->firsts[r] > p ? a->firsts[r] - p : 0;
-            if (rows.counts[r] > rows.skips[r]) {
-                block_softmax(&rows, r);
-            } else {
-                rows.correction[r] = 1.0f;
-                memset(rows.weights[r], 0, sizeof(rows.weights[r]));
-            }
-        }
-        block_values(R, type, a, (const uint8_t *)a->values + at, count, &rows);
-    }
-    for (int r = 0; r < R; r++) {
-        for (size_t d = 0; d < a->head_size; d += 4) {
-            vst1q_f32(a->out[r] + d, vdivq_f32(vld1q_f32(a->out[r] + d),
-                                               vdupq_n_f32(rows.total[r])));
-        }
-    }
-}
-
-FLO_INLINE void attend_rows(const enum flo_cache type,
-                            const struct flo_attention *a)
-{
-    switch (a->rows) {
-    case 1:
-        attend(1, type, a);
-        break;
-    case 2:
-        attend(2, type, a);
-        break;
-    case 3:
-        attend(3, type, a);
-        break;
-    default:
-        attend(4, type, a);
-        break;
-    }
+    flo_attend_blocks(
+        (struct flo_attend_steps){block_scores, block_softmax, block_values}, R,
+        type, a);
 }
 
 void flo_neon_attend(const struct flo_attention *attention)
@@ -272,18 +210,5 @@ void flo_neon_attend(const struct flo_attention *attention)
         flo_ref_attend(attention);
         return;
     }
-    switch (attention->type) {
-    case FLO_CACHE_F16:
-        attend_rows(FLO_CACHE_F16, attention);
-        break;
-    case FLO_CACHE_F32:
-        attend_rows(FLO_CACHE_F32, attention);
-        break;
-    case FLO_CACHE_Q8_0:
-        attend_rows(FLO_CACHE_Q8_0, attention);
-        break;
-    case FLO_CACHE_Q4_0:
-        attend_rows(FLO_CACHE_Q4_0, attention);
-        break;
-    }
+    flo_attend_each(attend, attention);
 }

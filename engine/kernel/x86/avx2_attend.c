@@ -4,136 +4,22 @@
  * together: every key and value is widened from f16 once.  Keys stand
  * transposed in blocks of 16 positions, so 16 scores are two vectors without
  * a sum across lanes; softmax is online, block by block. */
+#include "engine/kernel/attend.h"
 #include "engine/kernel/ref.h"
 #include "engine/kernel/x86/avx2.h"
 #include "engine/kernel/x86/avx2_math.h"
 
-#include <math.h>
-
 enum { R_MAX = FLO_ATTEND_ROWS, BLOCK = FLO_KV_BLOCK };
 
-struct rows {
-    float largest[R_MAX];
-    float total[R_MAX];
-    float correction[R_MAX];
-    size_t counts[R_MAX];                     /* positions of this block */
-    size_t skips[R_MAX];                      /* of them before the window */
-    _Alignas(32) float weights[R_MAX][BLOCK]; /* exp(score - largest) */
-};
+FLO_INLINE bool is_coded(const enum flo_cache type)
+{
+    return type == FLO_CACHE_Q8_0 || type == FLO_CACHE_Q4_0;
+}
 
 FLO_INLINE __m256 load_8(bool is_f16, const void *array, size_t index)
 {
     return is_f16 ? flo_load_half_8((const uint16_t *)array + index)
                   : _mm256_loadu_ps((const float *)array + index);
-}
-
-/* 16 scores of each row: q . K, over one block of keys. */
-FLO_INLINE void block_scores(const int R, bool is_f16,
-                             const struct flo_attention *a, const void *keys,
-                             struct rows *rows)
-{
-    __m256 acc[R_MAX][2];
-    const __m256 scale = _mm256_set1_ps(a->scale);
-    const __m256 cap = _mm256_set1_ps(a->cap);
-    const __m256 inverse = _mm256_set1_ps(a->cap > 0 ? 1.0f / a->cap : 0.0f);
-
-#pragma GCC unroll 4
-    for (int r = 0; r < R; r++) {
-        acc[r][0] = acc[r][1] = _mm256_setzero_ps();
-    }
-    for (size_t d = 0; d < a->head_size; d++) {
-        __m256 low = load_8(is_f16, keys, d * BLOCK);
-        __m256 high = load_8(is_f16, keys, d * BLOCK + 8);
-
-#pragma GCC unroll 4
-        for (int r = 0; r < R; r++) {
-            __m256 q = _mm256_broadcast_ss(&a->queries[r][d]);
-            acc[r][0] = _mm256_fmadd_ps(q, low, acc[r][0]);
-            acc[r][1] = _mm256_fmadd_ps(q, high, acc[r][1]);
-        }
-    }
-#pragma GCC unroll 4
-    for (int r = 0; r < R; r++) {
-        for (int i = 0; i < 2; i++) {
-            __m256 score = _mm256_mul_ps(acc[r][i], scale);
-
-            if (a->cap > 0) {
-                score = flo_tanh_8(_mm256_mul_ps(score, inverse));
-                score = _mm256_mul_ps(score, cap);
-            }
-            _mm256_store_ps(rows->weights[r] + i * 8, score);
-        }
-    }
-}
-
-/* Which of eight lanes, the first of them `at`, are in [skip, count)? */
-FLO_INLINE __m256 seen_lanes(int at, size_t skip, size_t count)
-{
-    const __m256i lanes = _mm256_add_epi32(
-        _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(at));
-    __m256i is_low = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)skip), lanes);
-    __m256i is_in = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)count), lanes);
-
-    return _mm256_castsi256_ps(_mm256_andnot_si256(is_low, is_in));
-}
-
-/* Scores of row r into weights; positions that it does not see weigh 0. */
-FLO_INLINE void block_softmax(struct rows *rows, int r)
-{
-    __m256 low = _mm256_load_ps(rows->weights[r]);
-    __m256 high = _mm256_load_ps(rows->weights[r] + 8);
-    __m256 is_low = seen_lanes(0, rows->skips[r], rows->counts[r]);
-    __m256 is_high = seen_lanes(8, rows->skips[r], rows->counts[r]);
-    const __m256 none = _mm256_set1_ps(-INFINITY);
-    float largest, before = rows->largest[r];
-
-    low = _mm256_blendv_ps(none, low, is_low);
-    high = _mm256_blendv_ps(none, high, is_high);
-    largest = flo_max_8(_mm256_max_ps(low, high));
-    largest = largest > before ? largest : before;
-    if (!(largest > -INFINITY)) { /* nothing but -inf or NaN so far */
-        largest = 0;
-    }
-    __m256 by = _mm256_set1_ps(largest);
-    /* exp(-inf) is 0, so lanes behind the end add nothing. */
-    low = flo_exp_8(_mm256_sub_ps(low, by));
-    high = flo_exp_8(_mm256_sub_ps(high, by));
-    rows->correction[r] = before == largest ? 1.0f : expf(before - largest);
-    rows->total[r] = rows->total[r] * rows->correction[r] +
-                     flo_sum_8(_mm256_add_ps(low, high));
-    rows->largest[r] = largest;
-    _mm256_store_ps(rows->weights[r], low);
-    _mm256_store_ps(rows->weights[r] + 8, high);
-}
-
-/* out = out * correction + weights . V; positions behind `count` are not
- * read: their values may be left over from another sequence. */
-FLO_INLINE void block_values(const int R, bool is_f16,
-                             const struct flo_attention *a, const void *values,
-                             size_t count, const struct rows *rows)
-{
-    for (size_t d = 0; d < a->head_size; d += 8) {
-        __m256 acc[R_MAX];
-
-#pragma GCC unroll 4
-        for (int r = 0; r < R; r++) {
-            acc[r] = _mm256_mul_ps(_mm256_loadu_ps(a->out[r] + d),
-                                   _mm256_set1_ps(rows->correction[r]));
-        }
-        for (size_t i = 0; i < count; i++) {
-            __m256 v = load_8(is_f16, values, i * a->head_size + d);
-
-#pragma GCC unroll 4
-            for (int r = 0; r < R; r++) {
-                acc[r] = _mm256_fmadd_ps(
-                    _mm256_broadcast_ss(&rows->weights[r][i]), v, acc[r]);
-            }
-        }
-#pragma GCC unroll 4
-        for (int r = 0; r < R; r++) {
-            _mm256_storeu_ps(a->out[r] + d, acc[r]);
-        }
-    }
 }
 
 /* Eight codes to floats. */
@@ -198,81 +84,137 @@ FLO_INLINE void unpack_values(const enum flo_cache type, const uint8_t *block,
     }
 }
 
-FLO_INLINE void attend(const int R, const enum flo_cache type,
-                       const struct flo_attention *a)
+/* 16 scores of each row: q . K, over one block of keys. */
+FLO_INLINE void block_scores(const int R, const enum flo_cache type,
+                             const struct flo_attention *a,
+                             const uint8_t *block,
+                             struct flo_attend_state *rows)
 {
     const bool is_f16 = type == FLO_CACHE_F16;
-    const bool is_coded = type == FLO_CACHE_Q8_0 || type == FLO_CACHE_Q4_0;
-    size_t block_bytes = flo_cache_block_bytes(type, a->head_size);
+    const void *keys = block;
     float floats[FLO_CACHE_HEAD_MAX * BLOCK]; /* of a block of codes */
-    struct rows rows = {0};
-    size_t longest = 0, first = a->firsts[0];
+    __m256 acc[R_MAX][2];
+    const __m256 scale = _mm256_set1_ps(a->scale);
+    const __m256 cap = _mm256_set1_ps(a->cap);
+    const __m256 inverse = _mm256_set1_ps(a->cap > 0 ? 1.0f / a->cap : 0.0f);
 
-    for (int r = 0; r < R; r++) {
-        rows.largest[r] = -INFINITY;
-        longest = a->lengths[r] > longest ? a->lengths[r] : longest;
-        first = a->firsts[r] < first ? a->firsts[r] : first;
-        memset(a->out[r], 0, a->head_size * sizeof(*a->out[r]));
+    if (is_coded(type)) {
+        unpack_keys(type, block, a->head_size, floats);
+        keys = floats;
     }
-    for (size_t p = first / BLOCK * BLOCK; p < longest; p += BLOCK) {
-        size_t count = longest - p < BLOCK ? longest - p : BLOCK;
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) {
+        acc[r][0] = acc[r][1] = _mm256_setzero_ps();
+    }
+    for (size_t d = 0; d < a->head_size; d++) {
+        __m256 low = load_8(is_f16, keys, d * BLOCK);
+        __m256 high = load_8(is_f16, keys, d * BLOCK + 8);
 
-        const uint8_t *keys =
-            (const uint8_t *)a->keys + p / BLOCK * block_bytes;
-        const uint8_t *values =
-            (const uint8_t *)a->values + p / BLOCK * block_bytes;
-
-        if (is_coded) {
-            unpack_keys(type, keys, a->head_size, floats);
-        }
-        block_scores(R, is_f16, a, is_coded ? (const void *)floats : keys,
-                     &rows);
+#pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
-            size_t left = a->lengths[r] > p ? a->lengths[r] - p : 0;
-
-            rows.counts[r] = left < BLOCK ? left : BLOCK;
-            rows.skips[r] = a->firsts[r] > p ? a->firsts[r] - p : 0;
-            if (rows.counts[r] > rows.skips[r]) {
-                block_softmax(&rows, r);
-            } else {
-                rows.correction[r] = 1.0f;
-                memset(rows.weights[r], 0, sizeof(rows.weights[r]));
-            }
+            __m256 q = _mm256_broadcast_ss(&a->queries[r][d]);
+            acc[r][0] = _mm256_fmadd_ps(q, low, acc[r][0]);
+            acc[r][1] = _mm256_fmadd_ps(q, high, acc[r][1]);
         }
-        if (is_coded) {
-            unpack_values(type, values, a->head_size, count, floats);
-        }
-        block_values(R, is_f16, a, is_coded ? (const void *)floats : values,
-                     count, &rows);
     }
+#pragma GCC unroll 4
     for (int r = 0; r < R; r++) {
-        __m256 total = _mm256_set1_ps(rows.total[r]);
+        for (int i = 0; i < 2; i++) {
+            __m256 score = _mm256_mul_ps(acc[r][i], scale);
 
-        for (size_t d = 0; d < a->head_size; d += 8) {
-            _mm256_storeu_ps(
-                a->out[r] + d,
-                _mm256_div_ps(_mm256_loadu_ps(a->out[r] + d), total));
+            if (a->cap > 0) {
+                score = flo_tanh_8(_mm256_mul_ps(score, inverse));
+                score = _mm256_mul_ps(score, cap);
+            }
+            _mm256_store_ps(rows->weights[r] + i * 8, score);
         }
     }
 }
 
-FLO_INLINE void attend_rows(const enum flo_cache type,
-                            const struct flo_attention *a)
+/* Which of eight lanes, the first of them `at`, are in [skip, count)? */
+FLO_INLINE __m256 seen_lanes(int at, size_t skip, size_t count)
 {
-    switch (a->rows) {
-    case 1:
-        attend(1, type, a);
-        break;
-    case 2:
-        attend(2, type, a);
-        break;
-    case 3:
-        attend(3, type, a);
-        break;
-    default:
-        attend(4, type, a);
-        break;
+    const __m256i lanes = _mm256_add_epi32(
+        _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(at));
+    __m256i is_low = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)skip), lanes);
+    __m256i is_in = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)count), lanes);
+
+    return _mm256_castsi256_ps(_mm256_andnot_si256(is_low, is_in));
+}
+
+/* Scores of row r into weights; positions that it does not see weigh 0. */
+FLO_INLINE void block_softmax(struct flo_attend_state *rows, int r)
+{
+    __m256 low = _mm256_load_ps(rows->weights[r]);
+    __m256 high = _mm256_load_ps(rows->weights[r] + 8);
+    __m256 is_low = seen_lanes(0, rows->skips[r], rows->counts[r]);
+    __m256 is_high = seen_lanes(8, rows->skips[r], rows->counts[r]);
+    const __m256 none = _mm256_set1_ps(-INFINITY);
+    float largest, before = rows->largest[r];
+
+    low = _mm256_blendv_ps(none, low, is_low);
+    high = _mm256_blendv_ps(none, high, is_high);
+    largest = flo_max_8(_mm256_max_ps(low, high));
+    largest = largest > before ? largest : before;
+    if (!(largest > -INFINITY)) { /* nothing but -inf or NaN so far */
+        largest = 0;
     }
+    __m256 by = _mm256_set1_ps(largest);
+    /* exp(-inf) is 0, so lanes behind the end add nothing. */
+    low = flo_exp_8(_mm256_sub_ps(low, by));
+    high = flo_exp_8(_mm256_sub_ps(high, by));
+    rows->correction[r] = before == largest ? 1.0f : expf(before - largest);
+    rows->total[r] = rows->total[r] * rows->correction[r] +
+                     flo_sum_8(_mm256_add_ps(low, high));
+    rows->largest[r] = largest;
+    _mm256_store_ps(rows->weights[r], low);
+    _mm256_store_ps(rows->weights[r] + 8, high);
+}
+
+/* out = out * correction + weights . V. */
+FLO_INLINE void block_values(const int R, const enum flo_cache type,
+                             const struct flo_attention *a,
+                             const uint8_t *block, size_t count,
+                             const struct flo_attend_state *rows)
+{
+    const bool is_f16 = type == FLO_CACHE_F16;
+    const void *values = block;
+    float floats[FLO_CACHE_HEAD_MAX * BLOCK]; /* of a block of codes */
+
+    if (is_coded(type)) {
+        unpack_values(type, block, a->head_size, count, floats);
+        values = floats;
+    }
+    for (size_t d = 0; d < a->head_size; d += 8) {
+        __m256 acc[R_MAX];
+
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++) {
+            acc[r] = _mm256_mul_ps(_mm256_loadu_ps(a->out[r] + d),
+                                   _mm256_set1_ps(rows->correction[r]));
+        }
+        for (size_t i = 0; i < count; i++) {
+            __m256 v = load_8(is_f16, values, i * a->head_size + d);
+
+#pragma GCC unroll 4
+            for (int r = 0; r < R; r++) {
+                acc[r] = _mm256_fmadd_ps(
+                    _mm256_broadcast_ss(&rows->weights[r][i]), v, acc[r]);
+            }
+        }
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++) {
+            _mm256_storeu_ps(a->out[r] + d, acc[r]);
+        }
+    }
+}
+
+FLO_INLINE void attend(const int R, const enum flo_cache type,
+                       const struct flo_attention *a)
+{
+    flo_attend_blocks(
+        (struct flo_attend_steps){block_scores, block_softmax, block_values}, R,
+        type, a);
 }
 
 void flo_avx2_attend(const struct flo_attention *attention)
@@ -281,18 +223,5 @@ void flo_avx2_attend(const struct flo_attention *attention)
         flo_ref_attend(attention);
         return;
     }
-    switch (attention->type) {
-    case FLO_CACHE_F16:
-        attend_rows(FLO_CACHE_F16, attention);
-        break;
-    case FLO_CACHE_F32:
-        attend_rows(FLO_CACHE_F32, attention);
-        break;
-    case FLO_CACHE_Q8_0:
-        attend_rows(FLO_CACHE_Q8_0, attention);
-        break;
-    case FLO_CACHE_Q4_0:
-        attend_rows(FLO_CACHE_Q4_0, attention);
-        break;
-    }
+    flo_attend_each(attend, attention);
 }

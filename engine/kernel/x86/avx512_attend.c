@@ -10,6 +10,7 @@
  * Keys and values are read from front to back in turns of about a page, which
  * the CPU foresees by itself: larger tiles, several blocks side by side and
  * every kind of prefetching by instruction measured 10 to 70 % slower. */
+#include "engine/kernel/attend.h"
 #include "engine/kernel/x86/avx2.h"
 #include "engine/kernel/x86/avx512.h"
 #include "engine/kernel/x86/avx512_math.h"
@@ -341,14 +342,9 @@ FLO_INLINE void attend(const int R, const enum flo_cache type,
         a->head_size <= 64 ? TILE_MAX : BLOCK,
     };
     struct rows rows = {0};
-    size_t longest = 0, first = a->firsts[0];
+    size_t longest, first;
 
-    for (int r = 0; r < R; r++) {
-        rows.largest[r] = -INFINITY;
-        longest = a->lengths[r] > longest ? a->lengths[r] : longest;
-        first = a->firsts[r] < first ? a->firsts[r] : first;
-        memset(a->out[r], 0, a->head_size * sizeof(*a->out[r]));
-    }
+    flo_attend_begin(R, a, rows.largest, &first, &longest);
     for (size_t p = first / cache.tile * cache.tile; p < longest;
          p += cache.tile) {
         attend_tile(R, type, a, &cache, p, &rows);
@@ -364,43 +360,11 @@ FLO_INLINE void attend(const int R, const enum flo_cache type,
     }
 }
 
-FLO_INLINE void attend_rows(const enum flo_cache type,
-                            const struct flo_attention *a)
-{
-    switch (a->rows) {
-    case 1:
-        attend(1, type, a);
-        break;
-    case 2:
-        attend(2, type, a);
-        break;
-    case 3:
-        attend(3, type, a);
-        break;
-    default:
-        attend(4, type, a);
-        break;
-    }
-}
-
 void flo_avx512_attend(const struct flo_attention *attention)
 {
     if (attention->head_size % 32 != 0) {
         flo_avx2_attend(attention);
         return;
     }
-    switch (attention->type) {
-    case FLO_CACHE_F16:
-        attend_rows(FLO_CACHE_F16, attention);
-        break;
-    case FLO_CACHE_F32:
-        attend_rows(FLO_CACHE_F32, attention);
-        break;
-    case FLO_CACHE_Q8_0:
-        attend_rows(FLO_CACHE_Q8_0, attention);
-        break;
-    case FLO_CACHE_Q4_0:
-        attend_rows(FLO_CACHE_Q4_0, attention);
-        break;
-    }
+    flo_attend_each(attend, attention);
 }

@@ -1,0 +1,134 @@
+/* What attention is in every instruction set: a function for each number of
+ * rows and type of cache, and the walk through a cache block by block with
+ * online softmax.  All of it is inlined into a kernel's own steps. */
+#ifndef FLOTILLA_ENGINE_ATTEND_H
+#define FLOTILLA_ENGINE_ATTEND_H
+
+#include <math.h>
+#include <string.h>
+
+#include "engine/kernel/kernel.h"
+
+#define FLO_ATTEND_INLINE static inline __attribute__((always_inline))
+
+/* Attention of `R` rows, a constant where it is called, as is `type`. */
+typedef void flo_attend_fn(const int R, const enum flo_cache type,
+                           const struct flo_attention *a);
+
+FLO_ATTEND_INLINE void flo_attend_rows(flo_attend_fn *attend,
+                                       const enum flo_cache type,
+                                       const struct flo_attention *a)
+{
+    switch (a->rows) {
+    case 1:
+        attend(1, type, a);
+        break;
+    case 2:
+        attend(2, type, a);
+        break;
+    case 3:
+        attend(3, type, a);
+        break;
+    default:
+        attend(4, type, a);
+        break;
+    }
+}
+
+FLO_ATTEND_INLINE void flo_attend_each(flo_attend_fn *attend,
+                                       const struct flo_attention *a)
+{
+    switch (a->type) {
+    case FLO_CACHE_F16:
+        flo_attend_rows(attend, FLO_CACHE_F16, a);
+        break;
+    case FLO_CACHE_F32:
+        flo_attend_rows(attend, FLO_CACHE_F32, a);
+        break;
+    case FLO_CACHE_Q8_0:
+        flo_attend_rows(attend, FLO_CACHE_Q8_0, a);
+        break;
+    case FLO_CACHE_Q4_0:
+        flo_attend_rows(attend, FLO_CACHE_Q4_0, a);
+        break;
+    }
+}
+
+/* The positions that any row sees; all results empty. */
+FLO_ATTEND_INLINE void flo_attend_begin(const int R,
+                                        const struct flo_attention *a,
+                                        float *largest, size_t *first,
+                                        size_t *longest)
+{
+    *longest = 0;
+    *first = a->firsts[0];
+    for (int r = 0; r < R; r++) {
+        largest[r] = -INFINITY;
+        *longest = a->lengths[r] > *longest ? a->lengths[r] : *longest;
+        *first = a->firsts[r] < *first ? a->firsts[r] : *first;
+        memset(a->out[r], 0, a->head_size * sizeof(*a->out[r]));
+    }
+}
+
+struct flo_attend_state {
+    float largest[FLO_ATTEND_ROWS];
+    float total[FLO_ATTEND_ROWS];
+    float correction[FLO_ATTEND_ROWS]; /* of what was summed before */
+    size_t counts[FLO_ATTEND_ROWS];    /* positions of this block */
+    size_t skips[FLO_ATTEND_ROWS];     /* of them before the window */
+    /* Scores, then exp(score - largest). */
+    _Alignas(32) float weights[FLO_ATTEND_ROWS][FLO_KV_BLOCK];
+};
+
+/* Of one block of 16 positions. */
+struct flo_attend_steps {
+    /* q . K of each row. */
+    void (*scores)(const int R, const enum flo_cache type,
+                   const struct flo_attention *a, const uint8_t *keys,
+                   struct flo_attend_state *state);
+    /* Of row r; positions that it does not see weigh 0. */
+    void (*softmax)(struct flo_attend_state *state, int r);
+    /* out = out * correction + weights . V; positions behind `count` are not
+     * read: their values may be left over from another sequence. */
+    void (*values)(const int R, const enum flo_cache type,
+                   const struct flo_attention *a, const uint8_t *values,
+                   size_t count, const struct flo_attend_state *state);
+};
+
+FLO_ATTEND_INLINE void flo_attend_blocks(const struct flo_attend_steps steps,
+                                         const int R, const enum flo_cache type,
+                                         const struct flo_attention *a)
+{
+    const size_t block_bytes = flo_cache_block_bytes(type, a->head_size);
+    struct flo_attend_state state = {0};
+    size_t first, longest;
+
+    flo_attend_begin(R, a, state.largest, &first, &longest);
+    for (size_t p = first / FLO_KV_BLOCK * FLO_KV_BLOCK; p < longest;
+         p += FLO_KV_BLOCK) {
+        size_t at = p / FLO_KV_BLOCK * block_bytes, count = longest - p;
+
+        steps.scores(R, type, a, (const uint8_t *)a->keys + at, &state);
+        for (int r = 0; r < R; r++) {
+            size_t left = a->lengths[r] > p ? a->lengths[r] - p : 0;
+
+            state.counts[r] = left < FLO_KV_BLOCK ? left : FLO_KV_BLOCK;
+            state.skips[r] = a->firsts[r] > p ? a->firsts[r] - p : 0;
+            if (state.counts[r] > state.skips[r]) {
+                steps.softmax(&state, r);
+            } else {
+                state.correction[r] = 1.0f;
+                memset(state.weights[r], 0, sizeof(state.weights[r]));
+            }
+        }
+        steps.values(R, type, a, (const uint8_t *)a->values + at,
+                     count < FLO_KV_BLOCK ? count : FLO_KV_BLOCK, &state);
+    }
+    for (int r = 0; r < R; r++) {
+        for (size_t d = 0; d < a->head_size; d++) {
+            a->out[r][d] /= state.total[r];
+        }
+    }
+}
+
+#endif
