@@ -67,10 +67,10 @@ static uint16_t code_values(enum flo_cache type, const float *x, size_t count,
 /* Set the low or the high nibble. */
 static void put_nibble(uint8_t *byte, bool is_high, int8_t code)
 {
-    uint8_t bits = (uint8_t)(code + 8);
+    unsigned bits = (unsigned)(code + 8) & 15;
 
-    *byte = is_high ? (uint8_t)((*byte & 15) | bits << 4)
-                    : (uint8_t)((*byte & 0xf0) | bits);
+    *byte =
+        (uint8_t)(is_high ? (*byte & 15u) | bits << 4 : (*byte & 0xf0u) | bits);
 }
 
 static void store_codes(enum flo_cache type, const float *key,
