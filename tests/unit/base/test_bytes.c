@@ -37,6 +37,22 @@ static void crc32c_goes_on_from_a_seed(void **state)
     assert_int_equal(flo_crc32c(head, "", 0), head);
 }
 
+static void crc32c_of_words_is_that_of_bytes(void **state)
+{
+    uint8_t data[67];
+    uint32_t crc = 0;
+    (void)state;
+
+    for (unsigned i = 0; i < sizeof(data); i++) {
+        data[i] = (uint8_t)(i * 89 + 3);
+        crc = flo_crc32c(crc, &data[i], 1);
+    }
+    for (size_t cut = 0; cut <= sizeof(data); cut++) {
+        uint32_t head = flo_crc32c(0, data, cut);
+        assert_int_equal(flo_crc32c(head, data + cut, sizeof(data) - cut), crc);
+    }
+}
+
 static void numbers_are_little_endian_on_any_address(void **state)
 {
     uint8_t room[9] = {0};
@@ -190,6 +206,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(crc32c_gives_the_known_answers),
         cmocka_unit_test(crc32c_goes_on_from_a_seed),
+        cmocka_unit_test(crc32c_of_words_is_that_of_bytes),
         cmocka_unit_test(numbers_are_little_endian_on_any_address),
         cmocka_unit_test(sums_and_products_that_do_not_fit_leave_the_result),
         cmocka_unit_test(hex_is_lower_case_and_exact),
