@@ -131,6 +131,9 @@ static int open_file(int fd, struct flo_engine **out, struct flo_err *err)
     }
     pthread_mutex_init(&e->lock, NULL);
     rv = flo_gguf_open_fd(fd, &e->gguf, err);
+    if (rv == 0 && fstat(fd, &e->file) < 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_READ, "the model");
+    }
     if (rv < 0) {
         flo_engine_close(e);
         return rv;

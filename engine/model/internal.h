@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include <flotilla/adapter.h>
 
@@ -86,6 +87,7 @@ struct flo_session {
 
 struct flo_engine {
     struct flo_gguf *gguf;
+    struct stat file; /* the model's, as it was opened */
     const struct flo_arch *arch;
     struct flo_hparams hparams;
     const struct flo_kernel *kernel;

@@ -159,6 +159,11 @@ int flo_engine_step(struct flo_engine *engine, const struct flo_step *steps,
 
 /* ---- caches of others --------------------------------------------------- */
 
+const int32_t *flo_session_tokens(const struct flo_session *session)
+{
+    return session->tokens;
+}
+
 uint32_t flo_session_common(const struct flo_session *session,
                             const int32_t *tokens, size_t count)
 {

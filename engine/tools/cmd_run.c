@@ -3,12 +3,14 @@
 #include <string.h>
 
 #include "engine/tools/common.h"
+#include "engine/tools/prefix_file.h"
 #include "engine/tools/tools.h"
 
 struct run {
     struct flo_tool tool;
     const char *prompt;
     const char *system;
+    const char *prefix_file;
     bool is_raw;
     bool shows_stats;
 };
@@ -55,6 +57,7 @@ struct answer {
     struct flo_grammar *grammar; /* or NULL */
     uint64_t made, made_us;      /* tokens of the answer */
     uint64_t room;               /* tokens that the context still takes */
+    struct flo_prefix_file prefix;
 };
 
 static int stream(const struct run *run, struct answer *a, struct flo_err *err)
@@ -99,6 +102,11 @@ static void print_stats(const struct answer *a, size_t prompt_tokens,
 {
     const struct flo_engine_info *info = a->model.info;
 
+    if (a->prefix.path != NULL) {
+        fprintf(stderr, "prefix %u tokens of the file in %.1f ms%s%s\n",
+                a->prefix.used, (double)a->prefix.read_us / 1e3,
+                a->prefix.why[0] != '\0' ? ": " : "", a->prefix.why);
+    }
     fprintf(stderr,
             "load %.1f ms, prompt %zu tokens in %.1f ms, "
             "answer %llu tokens in %.1f ms: %.1f tokens/s, kernel %s\n",
@@ -106,6 +114,33 @@ static void print_stats(const struct answer *a, size_t prompt_tokens,
             (unsigned long long)a->made, (double)a->made_us / 1e3,
             a->made_us == 0 ? 0 : (double)a->made * 1e6 / (double)a->made_us,
             info->kernel);
+}
+
+/* Worth keeping: the system's turn, or, without one, the whole prompt. */
+static int keep_prefix(const struct run *run, struct answer *a,
+                       const int32_t *tokens, size_t count, struct flo_err *err)
+{
+    const struct flo_engine_message turns[2] = {
+        {"system", run->system, run->system == NULL ? 0 : strlen(run->system)},
+        {"user", "", 0}};
+    size_t same = 0, other_count = 0, max = flo_engine_info(a->engine)->context;
+    int32_t *others;
+    int rv = 0;
+
+    if (run->system == NULL || run->is_raw) {
+        return flo_prefix_file_write(&a->prefix, count, err);
+    }
+    others = malloc(max * sizeof(*others));
+    if (others == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "a prompt");
+    }
+    rv = flo_engine_chat(a->engine, turns, 2, others, max, &other_count, err);
+    while (rv == 0 && same < count && same < other_count &&
+           tokens[same] == others[same]) {
+        same++;
+    }
+    free(others);
+    return rv < 0 ? rv : flo_prefix_file_write(&a->prefix, same, err);
 }
 
 /* What a grammar forces at the beginning is computed with the prompt. */
@@ -134,13 +169,21 @@ static int answer(const struct run *run, struct answer *a, struct flo_err *err)
     }
     rv = rv < 0 ? rv : print(&head, err);
     started_us = flo_now_us();
+    if (rv == 0 && a->prefix.path != NULL) {
+        rv = flo_prefix_file_read(&a->prefix, &a->model, tokens, count + forced,
+                                  err);
+    }
     if (rv == 0) {
-        rv = flo_tool_feed(&a->model, tokens, count + forced, err);
+        rv = flo_tool_feed(&a->model, tokens + a->prefix.used,
+                           count + forced - a->prefix.used, err);
     }
     started_us = flo_now_us() - started_us;
     a->made = forced;
     a->room = tokens_max - count - forced;
     rv = rv < 0 ? rv : stream(run, a, err);
+    if (rv == 0 && a->prefix.path != NULL) {
+        rv = keep_prefix(run, a, tokens, count, err);
+    }
     if (rv == 0 && run->shows_stats) {
         print_stats(a, count, started_us);
     }
@@ -151,12 +194,16 @@ static int answer(const struct run *run, struct answer *a, struct flo_err *err)
 
 static int run_model(const struct run *run, struct flo_err *err)
 {
-    struct answer a = {0};
+    struct answer a = {.prefix.path = run->prefix_file};
     struct flo_sampling sampling;
     int rv;
 
     if (run->prompt == NULL) {
         return flo_fail(err, FLO_E_USAGE, "--prompt is missing");
+    }
+    if (run->prefix_file != NULL && run->tool.lora != NULL) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--prefix-file and --lora exclude each other");
     }
     if ((rv = flo_tool_sampling(&run->tool, &sampling, err)) == 0 &&
         (rv = flo_tool_open(&run->tool, FLO_VOCABULARY_NEEDED, &a.model,
@@ -183,6 +230,8 @@ int flo_cmd_run(int argc, char **argv)
         {"system", FLO_OPTION_TEXT, &run.system, "TEXT    a system message"},
         {"raw", FLO_OPTION_FLAG, &run.is_raw,
          "no chat template: the text as it is, control tokens read"},
+        {"prefix-file", FLO_OPTION_TEXT, &run.prefix_file,
+         "FILE keep the prompt's beginning (the system's turn) for later runs"},
         {"stats", FLO_OPTION_FLAG, &run.shows_stats, "timings on stderr"},
     };
     struct flo_err err = {0};

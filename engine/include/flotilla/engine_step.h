@@ -49,6 +49,9 @@ FLO_MUST_USE int flo_engine_step(struct flo_engine *engine,
                                  flo_stops_fn *stops, void *stops_context,
                                  struct flo_err *err);
 
+/* The tokens that it holds, as many as its position says; borrowed, valid
+ * until its next change. */
+const int32_t *flo_session_tokens(const struct flo_session *session);
 /* How many of `tokens` are the first that the session holds, with whatever
  * adapter it has? */
 uint32_t flo_session_common(const struct flo_session *session,

@@ -140,4 +140,38 @@ expect 3 '^error\[absent\]' "$@" "$engine" generate --model $f16 \
     --lora "$work/none" --tokens 1 --ids
 expect 0 '"adapter_bytes":[1-9]' "$@" "$engine" plan --model $f16 \
     --lora $site --json
+
+# A prompt's beginning, kept between runs.
+q4=tests/models/tiny-v2.Q4_0.gguf
+kept() { # PATTERN: of the statistics; the answer is always the same
+    "$engine" run --model $q4 --prompt "$ask" --n 24 --stats \
+        --prefix-file "$work/prefix" >"$work/out" 2>"$work/err" &&
+        grep -q -- "$1" "$work/err" && grep -q '^severity: critical$' \
+        "$work/out" || {
+        echo "prefix: '$1' expected"
+        cat "$work/out" "$work/err"
+        failed=1
+    }
+}
+kept '^prefix 0 tokens .*No such file'
+kept '^prefix 16 tokens of the file in [0-9.]* ms$'
+printf x | dd of="$work/prefix" bs=1 seek=999 conv=notrunc 2>/dev/null
+kept '^prefix 0 tokens .*: the kept prefix is damaged$'
+kept '^prefix 16 tokens '
+truncate -s 500 "$work/prefix"
+kept '^prefix 0 tokens .*damaged'
+if ! grep -q 'kernel ref$' "$work/err"; then
+    FLOTILLA_KERNEL=ref kept '^prefix 0 tokens .*another kernel'
+    FLOTILLA_KERNEL=ref kept '^prefix 16 tokens '
+    kept '^prefix 0 tokens .*another kernel'
+fi
+: >"$work/prefix"
+kept '^prefix 0 tokens '
+kept '^prefix 16 tokens '
+cp tests/models/README.md "$work/other"
+expect 2 'holds no kept prefix' "$@" "$engine" run --model $q4 --prompt "$ask" \
+    --prefix-file "$work/other"
+cmp tests/models/README.md "$work/other" || failed=1
+expect 2 'exclude each other' "$@" "$engine" run --model $f16 --lora $site \
+    --prompt "$ask" --prefix-file "$work/prefix"
 exit $failed

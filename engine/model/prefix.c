@@ -1,0 +1,377 @@
+/* Prefixes: the beginning of a session in a file, and back.
+ *
+ *   head, 136 bytes
+ *    0 "FLOPREF\n"
+ *    8 u32 format of this file
+ *   12 u32 tokens
+ *   16 u64 bytes of this file
+ *   24 u32 crc32c of all behind the head
+ *   28 u32 crc32c of the head, with zero here
+ *   32 the model's file: u64 inode, u64 bytes, u64 seconds and u32 nanoseconds
+ *      of its mtime, u32 nanoseconds and u64 seconds of its ctime
+ *   72 u32 each: cache's type, layers, key heads, values of a head,
+ *      vocabulary, crc32c of the rotation's rates, packed weights or not, 0
+ *  104 kernel[16], version[16]: zeros behind the names
+ * Then the tokens, u32 each, and for each layer its heads' keys, then values:
+ * the first blocks of each, as the kernel laid them out.
+ *
+ * All from 32 on is reckoned from the engine and must be the same byte by
+ * byte; the number of tokens is the only one that is used. */
+#include <flotilla/prefix.h>
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "engine/model/internal.h"
+
+#define FORMAT 1u
+#define HEAD_BYTES 136u
+#define MODEL_AT 32u
+#define SETTINGS_AT 72u
+#define WINDOW_BYTES (1u << 20)
+#define IDS_AT_ONCE 256u
+
+static const char magic[8] = {'F', 'L', 'O', 'P', 'R', 'E', 'F', '\n'};
+
+_Static_assert(FLO_PREFIX_TOKENS == FLO_KV_BLOCK, "blocks of the cache");
+
+/* ---- sizes and the head ------------------------------------------- */
+
+/* Of so many tokens in the keys (or values) of one head. */
+static size_t row_bytes(const struct flo_engine *e, uint32_t count)
+{
+    return (size_t)(e->sizes.head_bytes / (e->sizes.capacity / FLO_KV_BLOCK) *
+                    (count / FLO_KV_BLOCK));
+}
+
+uint64_t flo_prefix_bytes(const struct flo_engine *engine, uint32_t count)
+{
+    uint64_t rows = engine->sizes.session_kv_bytes / engine->sizes.head_bytes;
+
+    count -= count % FLO_PREFIX_TOKENS;
+    return count == 0 ? 0
+                      : HEAD_BYTES + (uint64_t)count * 4 +
+                            rows * row_bytes(engine, count);
+}
+
+static uint32_t crc_of_rates(const struct flo_engine *e)
+{
+    size_t bytes = e->hparams.n_rope / 2 * sizeof(double);
+    uint32_t crc = flo_crc32c(0, e->scratch.global.rates, bytes);
+
+    return flo_crc32c(crc, e->scratch.local.rates, bytes);
+}
+
+/* The head of `count` tokens; the checksum of the rest is known later. */
+static void reckon_head(const struct flo_engine *e, uint32_t count,
+                        uint32_t payload_crc, uint8_t *head)
+{
+    const struct stat *file = &e->file;
+    const struct flo_hparams *h = &e->hparams;
+    const uint32_t settings[] = {
+        (uint32_t)e->sizes.cache,
+        h->n_layer,
+        h->n_head_kv,
+        h->head_size,
+        h->n_vocab,
+        crc_of_rates(e),
+        e->weights.are_packed,
+    };
+
+    memset(head, 0, HEAD_BYTES);
+    memcpy(head, magic, sizeof(magic));
+    flo_put_u32(head + 8, FORMAT);
+    flo_put_u32(head + 12, count);
+    flo_put_u64(head + 16, flo_prefix_bytes(e, count));
+    flo_put_u32(head + 24, payload_crc);
+    flo_put_u64(head + 32, (uint64_t)file->st_ino);
+    flo_put_u64(head + 40, (uint64_t)file->st_size);
+    flo_put_u64(head + 48, (uint64_t)file->st_mtim.tv_sec);
+    flo_put_u32(head + 56, (uint32_t)file->st_mtim.tv_nsec);
+    flo_put_u32(head + 60, (uint32_t)file->st_ctim.tv_nsec);
+    flo_put_u64(head + 64, (uint64_t)file->st_ctim.tv_sec);
+    for (size_t i = 0; i < FLO_COUNT(settings); i++) {
+        flo_put_u32(head + SETTINGS_AT + 4 * i, settings[i]);
+    }
+    memcpy(head + 104, e->info.kernel, sizeof(e->info.kernel));
+    memcpy(head + 120, FLO_VERSION, sizeof(FLO_VERSION));
+    flo_put_u32(head + 28, flo_crc32c(0, head, HEAD_BYTES));
+}
+
+/* ---- writing ------------------------------------------------------ */
+
+struct writer {
+    int fd;
+    uint64_t bytes; /* of the file */
+    uint64_t at;
+    uint8_t *window; /* around `at`, from a multiple of WINDOW_BYTES; or NULL */
+    uint32_t crc;
+    flo_stops_fn *stops;
+    void *context;
+};
+
+static size_t window_bytes(const struct writer *w, uint64_t first)
+{
+    uint64_t left = w->bytes - first;
+
+    return left < WINDOW_BYTES ? (size_t)left : WINDOW_BYTES;
+}
+
+static void close_window(struct writer *w)
+{
+    if (w->window != NULL) {
+        munmap(w->window,
+               window_bytes(w, (w->at - 1) / WINDOW_BYTES * WINDOW_BYTES));
+        w->window = NULL;
+    }
+}
+
+static int open_window(struct writer *w, struct flo_err *err)
+{
+    uint64_t first = w->at / WINDOW_BYTES * WINDOW_BYTES;
+    void *p;
+
+    if (w->stops != NULL && w->stops(w->context)) {
+        return flo_fail(err, FLO_E_INFER_CANCELLED,
+                        "ended at byte %llu of %llu", (unsigned long long)w->at,
+                        (unsigned long long)w->bytes);
+    }
+    p = mmap(NULL, window_bytes(w, first), PROT_READ | PROT_WRITE, MAP_SHARED,
+             w->fd, (off_t)first);
+    if (p == MAP_FAILED) {
+        return flo_fail_errno(err, FLO_E_IO_MAPPING, "a prefix of %llu bytes",
+                              (unsigned long long)w->bytes);
+    }
+    w->window = p;
+    return 0;
+}
+
+static int put(struct writer *w, const void *data, size_t bytes,
+               struct flo_err *err)
+{
+    const uint8_t *from = data;
+
+    w->crc = flo_crc32c(w->crc, data, bytes);
+    while (bytes > 0) {
+        size_t inside = (size_t)(w->at % WINDOW_BYTES);
+        size_t here =
+            bytes < WINDOW_BYTES - inside ? bytes : WINDOW_BYTES - inside;
+        int rv = w->window == NULL ? open_window(w, err) : 0;
+
+        if (rv < 0) {
+            return rv;
+        }
+        memcpy(w->window + inside, from, here);
+        from += here;
+        bytes -= here;
+        w->at += here;
+        if (w->at % WINDOW_BYTES == 0) {
+            close_window(w);
+        }
+    }
+    return 0;
+}
+
+static int put_session(struct writer *w, const struct flo_session *session,
+                       uint32_t count, struct flo_err *err)
+{
+    const struct flo_engine *e = session->engine;
+    int rv = 0;
+
+    for (uint32_t i = 0; rv == 0 && i < count; i++) {
+        uint8_t id[4];
+
+        flo_put_u32(id, (uint32_t)session->tokens[i]);
+        rv = put(w, id, sizeof(id), err);
+    }
+    for (uint64_t at = 0; rv == 0 && at < e->sizes.session_kv_bytes;
+         at += e->sizes.head_bytes) {
+        rv = put(w, session->kv + at, row_bytes(e, count), err);
+    }
+    return rv;
+}
+
+int flo_prefix_write(const struct flo_session *session, uint32_t count, int fd,
+                     flo_stops_fn *stops, void *stops_context,
+                     struct flo_err *err)
+{
+    struct writer w = {.fd = fd, .stops = stops, .context = stops_context};
+    uint8_t head[HEAD_BYTES] = {0};
+    int rv;
+
+    if (session->adapter != NULL) {
+        return flo_fail(err, FLO_E_STATE,
+                        "the prefix was computed with an "
+                        "adapter");
+    }
+    if (count > session->position || count < FLO_PREFIX_TOKENS) {
+        return flo_fail(err, FLO_E_INFER_PARAM,
+                        "a prefix of %u tokens, the session holds %u", count,
+                        session->position);
+    }
+    count -= count % FLO_PREFIX_TOKENS;
+    w.bytes = flo_prefix_bytes(session->engine, count);
+    rv = put(&w, head, sizeof(head), err);
+    w.crc = 0;
+    if (rv == 0) {
+        rv = put_session(&w, session, count, err);
+    }
+    close_window(&w);
+    if (rv == 0) {
+        reckon_head(session->engine, count, w.crc, head);
+        w.at = 0;
+        w.stops = NULL;
+        rv = put(&w, head, sizeof(head), err);
+        close_window(&w);
+    }
+    return rv;
+}
+
+/* ---- reading ------------------------------------------------------ */
+
+static int check_session(const struct flo_session *session, struct flo_err *err)
+{
+    if (session->position > 0) {
+        return flo_fail(err, FLO_E_STATE, "the session holds %u tokens",
+                        session->position);
+    }
+    return session->adapter == NULL
+               ? 0
+               : flo_fail(err, FLO_E_STATE, "the session has an adapter");
+}
+
+static bool is_zero(const uint8_t *data, size_t bytes)
+{
+    uint8_t any = 0;
+
+    for (size_t i = 0; i < bytes; i++) {
+        any |= data[i];
+    }
+    return any == 0;
+}
+
+/* FLO_E_ABSENT: nothing was written, or not to the end. */
+static int read_head(const struct flo_engine *e, int fd, uint8_t *head,
+                     struct flo_err *err)
+{
+    struct stat st;
+    uint64_t bytes;
+    int rv;
+
+    if (fstat(fd, &st) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_READ, "a kept prefix");
+    }
+    bytes = st.st_size < 0 ? 0 : (uint64_t)st.st_size;
+    if (!S_ISREG(st.st_mode) || (bytes > 0 && bytes < HEAD_BYTES)) {
+        return flo_fail(err, FLO_E_USAGE, "the file holds no kept prefix");
+    }
+    rv = bytes == 0 ? 0 : flo_fd_pread_all(fd, head, HEAD_BYTES, 0, err);
+    if (rv < 0) {
+        return rv;
+    }
+    if (bytes == 0 || is_zero(head, HEAD_BYTES)) {
+        return flo_fail(err, FLO_E_ABSENT, "no prefix is kept there yet");
+    }
+    if (memcmp(head, magic, sizeof(magic)) != 0) {
+        return flo_fail(err, FLO_E_USAGE, "the file holds no kept prefix");
+    }
+    uint32_t count = flo_get_u32(head + 12);
+    if (count < FLO_PREFIX_TOKENS || count % FLO_PREFIX_TOKENS != 0 ||
+        count > FLO_ENGINE_CONTEXT_MAX || bytes < flo_prefix_bytes(e, count)) {
+        return flo_fail(err, FLO_E_PREFIX, "the kept prefix is damaged");
+    }
+    return 0;
+}
+
+static int check_head(const struct flo_engine *e, const uint8_t *head,
+                      struct flo_err *err)
+{
+    uint8_t right[HEAD_BYTES];
+
+    reckon_head(e, flo_get_u32(head + 12), flo_get_u32(head + 24), right);
+    if (memcmp(head, right, HEAD_BYTES) == 0) {
+        return 0;
+    }
+    if (memcmp(head + MODEL_AT, right + MODEL_AT, SETTINGS_AT - MODEL_AT) !=
+        0) {
+        return flo_fail(err, FLO_E_PREFIX,
+                        "the kept prefix is of another model's file");
+    }
+    if (memcmp(head + SETTINGS_AT, right + SETTINGS_AT,
+               HEAD_BYTES - SETTINGS_AT) != 0) {
+        return flo_fail(err, FLO_E_PREFIX,
+                        "the kept prefix was computed with another kernel, "
+                        "cache or version");
+    }
+    return flo_fail(err, FLO_E_PREFIX, "the kept prefix is damaged");
+}
+
+static int read_tokens(struct flo_session *session, int fd, uint32_t count,
+                       uint32_t *crc, struct flo_err *err)
+{
+    uint8_t ids[IDS_AT_ONCE * 4];
+    int rv = 0;
+
+    for (uint32_t i = 0; rv == 0 && i < count; i += IDS_AT_ONCE) {
+        uint32_t here = count - i < IDS_AT_ONCE ? count - i : IDS_AT_ONCE;
+
+        rv = flo_fd_pread_all(fd, ids, here * 4, HEAD_BYTES + (uint64_t)i * 4,
+                              err);
+        for (uint32_t t = 0; rv == 0 && t < here; t++) {
+            session->tokens[i + t] = (int32_t)flo_get_u32(ids + 4 * t);
+        }
+        *crc = flo_crc32c(*crc, ids, here * 4);
+    }
+    return rv;
+}
+
+/* Behind an error the cache holds anything: position 0 says so. */
+static int read_session(struct flo_session *session, int fd, uint32_t count,
+                        uint32_t *crc, struct flo_err *err)
+{
+    const struct flo_engine *e = session->engine;
+    uint64_t from = HEAD_BYTES + (uint64_t)count * 4;
+    size_t bytes = row_bytes(e, count);
+    int rv = read_tokens(session, fd, count, crc, err);
+
+    for (uint64_t at = 0; rv == 0 && at < e->sizes.session_kv_bytes;
+         at += e->sizes.head_bytes) {
+        rv = flo_fd_pread_all(fd, session->kv + at, bytes, from, err);
+        *crc = flo_crc32c(*crc, session->kv + at, rv == 0 ? bytes : 0);
+        from += bytes;
+    }
+    return rv;
+}
+
+int flo_prefix_read(struct flo_session *session, int fd, struct flo_err *err)
+{
+    uint32_t count, crc = 0;
+    uint8_t head[HEAD_BYTES] = {0};
+    int rv;
+
+    if ((rv = check_session(session, err)) < 0 ||
+        (rv = read_head(session->engine, fd, head, err)) < 0 ||
+        (rv = check_head(session->engine, head, err)) < 0) {
+        return rv;
+    }
+    count = flo_get_u32(head + 12);
+    if (count > session->engine->sizes.context) {
+        return flo_fail(err, FLO_E_INFER_TOO_LONG,
+                        "a kept prefix of %u tokens, context is %u", count,
+                        session->engine->sizes.context);
+    }
+    rv = read_session(session, fd, count, &crc, err);
+    if (rv == 0 && crc != flo_get_u32(head + 24)) {
+        rv = flo_fail(err, FLO_E_PREFIX, "the kept prefix is damaged");
+    }
+    for (uint32_t i = 0; rv == 0 && i < count; i++) {
+        if ((uint32_t)session->tokens[i] >= session->engine->hparams.n_vocab) {
+            rv = flo_fail(err, FLO_E_PREFIX, "the kept prefix is damaged");
+        }
+    }
+    if (rv == 0) {
+        session->position = count;
+        session->has_logits = false;
+    }
+    return rv;
+}
