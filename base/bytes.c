@@ -108,7 +108,10 @@ crc_of_words(uint32_t *crc, const uint8_t *p, size_t bytes)
     uint64_t sum = *crc;
 
     for (size_t i = 0; i < end; i += 8) {
-        sum = __builtin_ia32_crc32di(sum, flo_get_u64(p + i));
+        uint64_t word; /* little-endian, as the CPU is */
+
+        memcpy(&word, p + i, sizeof(word));
+        sum = __builtin_ia32_crc32di(sum, word);
     }
     *crc = (uint32_t)sum;
     return end;
