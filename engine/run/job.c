@@ -357,6 +357,13 @@ enum flo_wire_priority flo_job_priority(const struct flo_job *job)
     return job->priority;
 }
 
+const int32_t *flo_job_prompt(const struct flo_job *job, uint32_t *count)
+{
+    bool is_own = job->adapter == NULL && job->priority != FLO_WIRE_PROBE;
+    *count = is_own ? job->n_prompt : 0;
+    return job->tokens;
+}
+
 uint32_t flo_job_tokens_in(const struct flo_job *job)
 {
     return job->counts.tokens_in;

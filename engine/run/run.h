@@ -3,8 +3,8 @@
 #define FLOTILLA_ENGINE_RUN_H
 
 #include <flotilla/adapter.h>
-#include <flotilla/engine_step.h>
 #include <flotilla/engine_wire.h>
+#include <flotilla/prefix.h>
 
 /* ---- sandbox.c --------------------------------------------------- */
 
@@ -127,6 +127,9 @@ bool flo_job_finish(struct flo_job *job);
 /* End it now: DONE (cancelled). */
 void flo_job_cancel(struct flo_job *job, struct flo_buf *out);
 
+/* Its prompt, borrowed; *count 0: it has an adapter, or is a probe, and is
+ * not like others. */
+const int32_t *flo_job_prompt(const struct flo_job *job, uint32_t *count);
 /* For the counters. */
 uint32_t flo_job_tokens_in(const struct flo_job *job);
 uint32_t flo_job_tokens_out(const struct flo_job *job);
@@ -192,6 +195,41 @@ void flo_adapters_close(struct flo_adapters *all);
 FLO_MUST_USE int flo_pack_step(int fd, const struct flo_wire_message *message,
                                struct flo_buf *out, struct flo_err *err);
 void flo_pack_end(void);
+
+/* ---- kept.c: the beginning that most requests share, on disk ----- */
+
+#define FLO_KEPT_REQUESTS 8u /* that are remembered */
+
+struct flo_beginning {
+    int32_t *tokens;
+    uint32_t count;
+};
+/* Of the beginnings (whole blocks) that two of the last requests share, the
+ * one that is worth most, if it is clearly better than what is written: its
+ * tokens, those of last[*index].  0: none.  Pure. */
+uint32_t flo_kept_choose(const struct flo_beginning *last, size_t n,
+                         const struct flo_beginning *written, uint32_t *index);
+
+struct flo_kept; /* NULL is fine: nothing is kept */
+/* With a file of a fixed size, open for reading and writing, which is taken;
+ * what it holds is read into the session.  NULL: no use can be made of it.
+ * While files may be looked at (FLO_SANDBOX_OPENING). */
+struct flo_kept *flo_kept_open(const struct flo_engine *engine, int fd,
+                               struct flo_session *session);
+void flo_kept_close(struct flo_kept *kept);
+/* Tokens that the file holds now. */
+uint32_t flo_kept_tokens(const struct flo_kept *kept);
+/* A request's prompt. */
+void flo_kept_note(struct flo_kept *kept, const int32_t *tokens,
+                   uint32_t count);
+/* How long nothing must happen before it is written; -1: nothing is due. */
+int flo_kept_wait_ms(struct flo_kept *kept);
+/* Write what is due, if this session holds it (false: it does not).  Input on
+ * the socket ends that; then it is due again. */
+bool flo_kept_write(struct flo_kept *kept, const struct flo_session *session,
+                    int socket);
+/* No session holds it any more: nothing is due until the next request. */
+void flo_kept_give_up(struct flo_kept *kept);
 
 /* ---- logprobs.c: of a token, for its frame ------------------------ */
 

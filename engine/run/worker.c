@@ -22,7 +22,7 @@
 #define QUEUE_MAX 256
 #define INPUT_BYTES_MAX (2 * FLO_WIRE_PAYLOAD_BYTES_MAX)
 #define OUTPUT_BYTES_MAX (4 * FLO_WIRE_PAYLOAD_BYTES_MAX)
-#define FDS_MAX (2 + FLO_WIRE_ADAPTERS_MAX)
+#define FDS_MAX (3 + FLO_WIRE_ADAPTERS_MAX)
 #define EMBED_PIECE_BUSY 16      /* tokens */
 #define OUTPUT_BYTES_BUSY 262144 /* the agent is slow: wait for it */
 
@@ -47,6 +47,7 @@ struct worker {
     struct flo_job *queue[QUEUE_MAX]; /* in order of arrival */
     size_t n_queue;
     struct flo_embed *embeds;
+    struct flo_kept *kept; /* NULL: none */
     struct flo_buf in, out;
     uint64_t requests, tokens_in, tokens_out;
     struct flo_schedule schedule;
@@ -107,6 +108,7 @@ static int put_ready(struct worker *worker, uint32_t request,
         .has_vocabulary = info->has_vocabulary,
         .is_sandboxed = worker->is_sandboxed,
         .is_packed = info->is_packed,
+        .prefix_tokens = flo_kept_tokens(worker->kept),
     };
     return flo_wire_write(&worker->out, &answer, err);
 }
@@ -124,6 +126,10 @@ static int open_model(struct worker *worker,
 {
     const struct flo_wire_open *in = &message->open;
     uint32_t sessions = in->sessions == 0 ? SESSIONS_DEFAULT : in->sessions;
+    FLO_CLEANUP(flo_fd_cleanup) int kept = -1;
+    if (in->keeps_prefix && worker->engine == NULL && worker->n_fds > 0) {
+        kept = worker->fds[--worker->n_fds];
+    }
     if (worker->engine != NULL || worker->n_fds < 1 + in->n_adapters) {
         return flo_fail(err, FLO_E_WORKER_PROTOCOL,
                         worker->engine != NULL ? "OPEN came twice"
@@ -153,6 +159,12 @@ static int open_model(struct worker *worker,
     close_fds(worker);
     if (rv == 0) {
         rv = open_slots(worker, sessions + 1, err);
+    }
+    if (rv == 0 && kept >= 0) { /* into the users' session taken last */
+        struct slot *slot = &worker->slots[sessions - 1];
+        worker->kept = flo_kept_open(worker->engine, kept, slot->session);
+        slot->used = 1;
+        kept = -1;
     }
     if (rv == 0 && worker->is_sandboxed) {
         rv = flo_sandbox_enter(FLO_SANDBOX_SERVING, err);
@@ -261,6 +273,9 @@ static int enqueue(struct worker *worker,
     if (rv < 0) {
         flo_job_free(job);
     } else {
+        uint32_t count;
+        const int32_t *prompt = flo_job_prompt(job, &count);
+        flo_kept_note(worker->kept, prompt, count);
         worker->queue[worker->n_queue] = job;
         worker->n_queue++;
         worker->requests++;
@@ -764,18 +779,35 @@ static int send_output(struct worker *worker)
     return worker->out.failed ? -1 : 0;
 }
 
+/* Nobody wants anything: write what requests share, until somebody does. */
+static void keep_prefix(struct worker *worker)
+{
+    bool is_written = false;
+    for (size_t i = 0; i < worker->n_slots && !is_written; i++) {
+        is_written = flo_kept_write(worker->kept, worker->slots[i].session,
+                                    worker->socket);
+    }
+    if (!is_written) {
+        flo_kept_give_up(worker->kept);
+    }
+}
+
 static void run(struct worker *worker)
 {
     bool has_work = false;
     for (;;) {
         bool is_full = worker->out.bytes > OUTPUT_BYTES_BUSY;
+        int quiet_ms = has_work ? -1 : flo_kept_wait_ms(worker->kept);
         struct pollfd wait = {.fd = worker->socket, .events = POLLIN};
         if (worker->out.bytes > 0) {
             wait.events |= POLLOUT;
         }
-        if (poll(&wait, 1, has_work && !is_full ? 0 : -1) < 0 &&
-            errno != EINTR) {
+        int ready = poll(&wait, 1, has_work && !is_full ? 0 : quiet_ms);
+        if (ready < 0 && errno != EINTR) {
             return;
+        }
+        if (ready == 0 && quiet_ms > 0) {
+            keep_prefix(worker);
         }
         int got = 1;
         while (got > 0 && (wait.revents & (POLLIN | POLLHUP)) != 0) {
@@ -809,6 +841,7 @@ static void close_all(struct worker *worker)
         flo_job_free(worker->queue[i]);
     }
     flo_embeds_close(&worker->embeds);
+    flo_kept_close(worker->kept);
     flo_adapters_close(&worker->adapters);
     flo_engine_close(worker->engine);
     flo_buf_deinit(&worker->in);

@@ -39,6 +39,7 @@ static const struct row rows_open[] = {
     ROW(3, KIND_U32, open, sessions),
     ROW(4, KIND_U64, open, memory_bytes_max),
     ROW(5, KIND_U64, open, adapter_bytes),
+    ROW(6, KIND_BOOL, open, keeps_prefix),
 };
 
 static const struct row rows_generate[] = {
@@ -82,6 +83,7 @@ static const struct row rows_ready[] = {
     ROW(16, KIND_BOOL, ready, has_vocabulary),
     ROW(17, KIND_BOOL, ready, is_sandboxed),
     ROW(18, KIND_BOOL, ready, is_packed),
+    ROW(19, KIND_U32, ready, prefix_tokens),
 };
 
 static const struct row rows_token[] = {

@@ -29,7 +29,8 @@ enum flo_wire_type {
     /* agent -> engine */
     FLO_WIRE_OPEN = 1,     /* with the model's descriptor (SCM_RIGHTS) and,
                               behind it, that of its packed weights, if any,
-                              then those of the adapters that it names */
+                              then those of the adapters that it names, then
+                              that of the file for a prefix, if it says so */
     FLO_WIRE_GENERATE = 2, /* answered by TOKEN..., then DONE or FAILED */
     FLO_WIRE_CANCEL = 3,   /* of the request id; DONE follows all the same */
     FLO_WIRE_STATS = 4,
@@ -74,6 +75,8 @@ struct flo_wire_open {
     uint32_t sessions;
     uint64_t memory_bytes_max;
     uint64_t adapter_bytes; /* room for LOAD, beside that of those named here */
+    bool keeps_prefix; /* the last descriptor is of a file of a fixed size, to
+                          be read and written: what requests share */
     uint32_t n_adapters;
     struct flo_wire_text adapters[FLO_WIRE_ADAPTERS_MAX]; /* their names */
 };
@@ -118,8 +121,9 @@ struct flo_wire_ready {
     uint64_t parameters, weights_bytes, kv_bytes, scratch_bytes;
     uint64_t vocabulary_bytes, load_us;
     bool has_vocabulary;
-    bool is_sandboxed; /* false: this kernel has no filter */
-    bool is_packed;    /* the packed weights are in use */
+    bool is_sandboxed;      /* false: this kernel has no filter */
+    bool is_packed;         /* the packed weights are in use */
+    uint32_t prefix_tokens; /* that the prefix's file held */
 };
 
 struct flo_wire_token {

@@ -1,0 +1,193 @@
+/* Kept: the beginning that most requests share, in a file that outlives the
+ * process.
+ *
+ * The last requests' prompts are remembered.  Of all beginnings that two of
+ * them have in common the best one is that which spares most tokens: its
+ * length times the requests that begin with it.  When the process has nothing
+ * to do and that is clearly better than what the file holds, it is written,
+ * from a session that still has it; a request ends that.  So a system's turn
+ * wins over one long conversation as soon as others come. */
+#include "engine/run/run.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TOKENS_MAX 4096u /* of a beginning */
+#define QUIET_MS 200
+
+struct flo_kept {
+    const struct flo_engine *engine;
+    int fd;
+    uint32_t tokens_max; /* that the file has room for */
+    struct flo_beginning last[FLO_KEPT_REQUESTS], written;
+    uint32_t next;      /* in last */
+    uint32_t due_index; /* in last */
+    uint32_t due;       /* tokens to be written; 0: nothing */
+    bool has_news;      /* since it was looked what is due */
+    int32_t tokens[];   /* [FLO_KEPT_REQUESTS + 1][tokens_max] */
+};
+
+/* ---- which one (pure) --------------------------------------------- */
+
+static uint32_t common(const struct flo_beginning *a,
+                       const struct flo_beginning *b)
+{
+    uint32_t n = 0;
+    while (n < a->count && n < b->count && a->tokens[n] == b->tokens[n]) {
+        n++;
+    }
+    return n - n % FLO_PREFIX_TOKENS;
+}
+
+/* Tokens that the first `count` of one would have spared all of them. */
+static uint64_t worth(const struct flo_beginning *last, size_t n,
+                      const struct flo_beginning *one, uint32_t count)
+{
+    uint64_t users = 0;
+    for (size_t i = 0; i < n; i++) {
+        users += common(&last[i], one) >= count;
+    }
+    return users * count;
+}
+
+uint32_t flo_kept_choose(const struct flo_beginning *last, size_t n,
+                         const struct flo_beginning *written, uint32_t *index)
+{
+    uint64_t best = 0;
+    uint32_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < i; j++) {
+            uint32_t shared = common(&last[i], &last[j]);
+            uint64_t value = worth(last, n, &last[i], shared);
+            if (value > best) {
+                best = value;
+                count = shared;
+                *index = (uint32_t)i;
+            }
+        }
+    }
+    /* Clearly better: half as much again. */
+    return 2 * best > 3 * worth(last, n, written, written->count) ? count : 0;
+}
+
+/* ---- the file ----------------------------------------------------- */
+
+/* Tokens of the largest prefix that fits. */
+static uint32_t tokens_fitting(const struct flo_engine *engine, uint64_t bytes)
+{
+    uint32_t context = flo_engine_info(engine)->context;
+    uint32_t most = context < TOKENS_MAX ? context : TOKENS_MAX;
+    while (most > 0 && flo_prefix_bytes(engine, most) > bytes) {
+        most = (most - 1) / FLO_PREFIX_TOKENS * FLO_PREFIX_TOKENS;
+    }
+    return flo_prefix_bytes(engine, most) == 0 ? 0 : most;
+}
+
+static struct flo_kept *make(const struct flo_engine *engine, int fd)
+{
+    struct stat st;
+    uint32_t most = 0;
+    struct flo_kept *kept = NULL;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        most = tokens_fitting(engine, (uint64_t)st.st_size);
+    }
+    if (most > 0) {
+        kept = calloc(1, sizeof(*kept) + (FLO_KEPT_REQUESTS + 1) *
+                                             (size_t)most * sizeof(int32_t));
+    }
+    if (kept != NULL) {
+        kept->engine = engine;
+        kept->fd = fd;
+        kept->tokens_max = most;
+        for (uint32_t i = 0; i < FLO_KEPT_REQUESTS; i++) {
+            kept->last[i].tokens = kept->tokens + (size_t)i * most;
+        }
+        kept->written.tokens = kept->tokens + (size_t)FLO_KEPT_REQUESTS * most;
+    }
+    return kept;
+}
+
+struct flo_kept *flo_kept_open(const struct flo_engine *engine, int fd,
+                               struct flo_session *session)
+{
+    struct flo_kept *kept = make(engine, fd);
+    if (kept == NULL) {
+        close(fd);
+        return NULL;
+    }
+    if (flo_prefix_read(session, fd, NULL) == 0) {
+        uint32_t count = flo_session_position(session);
+        kept->written.count =
+            count < kept->tokens_max ? count : kept->tokens_max;
+        memcpy(kept->written.tokens, flo_session_tokens(session),
+               kept->written.count * sizeof(int32_t));
+    }
+    return kept;
+}
+
+void flo_kept_close(struct flo_kept *kept)
+{
+    if (kept != NULL) {
+        close(kept->fd);
+        free(kept);
+    }
+}
+
+void flo_kept_note(struct flo_kept *kept, const int32_t *tokens, uint32_t count)
+{
+    struct flo_beginning *last;
+    if (kept == NULL || count < FLO_PREFIX_TOKENS) {
+        return;
+    }
+    last = &kept->last[kept->next++ % FLO_KEPT_REQUESTS];
+    last->count = count < kept->tokens_max ? count : kept->tokens_max;
+    memcpy(last->tokens, tokens, last->count * sizeof(*tokens));
+    kept->has_news = true;
+}
+
+uint32_t flo_kept_tokens(const struct flo_kept *kept)
+{
+    return kept == NULL ? 0 : kept->written.count;
+}
+
+int flo_kept_wait_ms(struct flo_kept *kept)
+{
+    if (kept != NULL && kept->has_news) {
+        kept->due = flo_kept_choose(kept->last, FLO_KEPT_REQUESTS,
+                                    &kept->written, &kept->due_index);
+        kept->has_news = false;
+    }
+    return kept != NULL && kept->due > 0 ? QUIET_MS : -1;
+}
+
+static bool has_input(void *context)
+{
+    const int *socket = context;
+    struct pollfd now = {.fd = *socket, .events = POLLIN};
+    return poll(&now, 1, 0) != 0;
+}
+
+bool flo_kept_write(struct flo_kept *kept, const struct flo_session *session,
+                    int socket)
+{
+    const struct flo_beginning *due = &kept->last[kept->due_index];
+    if (!flo_session_has_adapter(session, NULL, 0) ||
+        flo_session_common(session, due->tokens, kept->due) < kept->due) {
+        return false;
+    }
+    int rv = flo_prefix_write(session, kept->due, kept->fd, has_input, &socket,
+                              NULL);
+    memcpy(kept->written.tokens, due->tokens, kept->due * sizeof(int32_t));
+    kept->written.count = rv == 0 ? kept->due : 0;
+    kept->due = 0;
+    kept->has_news = rv == FLO_E_INFER_CANCELLED; /* later, once more */
+    return true;
+}
+
+void flo_kept_give_up(struct flo_kept *kept)
+{
+    kept->due = 0;
+}
