@@ -26,7 +26,9 @@
 #define REAP_TICKS_MAX 20
 #define CALL_TEXT_BYTES_MAX (16u << 20)
 #define OUTPUT_BYTES_MAX (64u << 20)
-#define DESCRIPTORS_MAX (2 + FLO_SERVE_ADAPTERS_MAX) /* model, packed */
+#define DESCRIPTORS_MAX                                                        \
+    (3 + FLO_SERVE_ADAPTERS_MAX) /* model, packed, prefix                      \
+                                  */
 
 /* ---- calls ------------------------------------------------------- */
 
@@ -364,6 +366,10 @@ static int on_open_answer(struct serve_engine *engine,
     engine->context = message->ready.context;
     text_take(engine->kernel, sizeof(engine->kernel), message->ready.kernel);
     engine->is_packed = message->ready.is_packed;
+    if (message->ready.prefix_tokens > 0) {
+        flo_log(FLO_LOG_INFO, "serve", "%s: a prefix of %u tokens was kept",
+                engine->name, message->ready.prefix_tokens);
+    }
     if (!message->ready.is_sandboxed) {
         flo_log(FLO_LOG_WARN, "serve",
                 "the engine of %s runs without a system call filter",
@@ -578,6 +584,7 @@ static void model_take(struct serve_engine *engine,
     open->sessions = USER_SESSIONS;
     open->memory_bytes_max = model->memory_bytes_max;
     open->adapter_bytes = model->adapter_bytes;
+    open->keeps_prefix = model->prefix_fd > 0;
     engine->n_adapters = open->n_adapters = model->n_adapters;
     for (uint32_t i = 0; i < model->n_adapters; i++) {
         strcpy(engine->adapters[i], model->adapters[i].name);
@@ -614,6 +621,9 @@ int flo_serve_engine_start(struct flo_serve *serve, enum flo_serve_role role,
     size_t n_fds = model->packed_fd > 0 ? 2 : 1;
     for (uint32_t i = 0; i < model->n_adapters; i++) {
         fds[n_fds++] = model->adapters[i].fd;
+    }
+    if (model->prefix_fd > 0) {
+        fds[n_fds++] = model->prefix_fd;
     }
     int rv = flo_serve_engine_spawn(serve, &engine->pid, &fd, err);
     if (rv < 0) {

@@ -542,6 +542,9 @@ int flo_serve_load(struct flo_serve *serve, enum flo_serve_role role,
     if (model->packed_fd > 0) {
         close(model->packed_fd);
     }
+    if (model->prefix_fd > 0) {
+        close(model->prefix_fd);
+    }
     for (uint32_t i = 0; i < model->n_adapters; i++) {
         close(model->adapters[i].fd);
     }

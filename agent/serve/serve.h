@@ -20,6 +20,8 @@ enum flo_serve_role { FLO_ROLE_CURRENT, FLO_ROLE_CANDIDATE, FLO_ROLE_COUNT };
 struct flo_serve_model {
     int fd;                         /* the GGUF, taken (closed by serve) */
     int packed_fd;                  /* its packed weights, taken; 0: none */
+    int prefix_fd;                  /* of flo_serve_prefix_open(), taken; 0:
+                                       none */
     bool lacks_packed;              /* it could have some, and would be faster:
                                        its speed is not compared with others' */
     char model[FLO_NAME_MAX + 1];   /* "tiny": what clients name */
@@ -121,6 +123,20 @@ FLO_MUST_USE int flo_serve_flip(struct flo_serve *serve,
 void flo_serve_promote(struct flo_serve *serve);
 /* No role is live: hold requests (stop-first swap). */
 void flo_serve_hold(struct flo_serve *serve);
+
+/* ---- kept prefixes ----------------------------------------------- */
+
+#define FLO_SERVE_PREFIX_BYTES (32u << 20) /* of a file */
+#define FLO_SERVE_PREFIXES_MAX 4           /* files in a folder */
+
+/* The file in which engines of a release keep the beginning that requests
+ * share, made where there is none (mode 0600, the folder 0700).  It holds text
+ * of prompts.  The folder has FLO_SERVE_PREFIXES_MAX of them; the one that was
+ * not used for longest goes.  One engine at a time has a release's file.
+ * FLO_E_STATE_LOCKED, FLO_E_DISK_FULL, FLO_E_IO_OPEN, FLO_E_IO_WRITE. */
+FLO_MUST_USE int flo_serve_prefix_open(const char *dir,
+                                       const struct flo_digest *release,
+                                       int *fd, struct flo_err *err);
 
 /* ---- packing ----------------------------------------------------- */
 

@@ -27,6 +27,7 @@ struct standalone {
     struct event *restart;
     const char *model;
     const char *token_file;
+    const char *prefix_dir;
     const char *listen[LISTEN_MAX + 1];
     size_t n_listen;
     struct lora_source source;
@@ -56,6 +57,8 @@ static const char usage[] =
     "                     may be repeated\n"
     "  --lora-dir DIR     every NAME.gguf in it is such an adapter\n"
     "  --lora-room MIB    memory for adapters that come later (default: 256)\n"
+    "  --prefix-cache DIR keep there what prompts begin with, for the next\n"
+    "                     start (32 MiB a model, at most 4; text of prompts)\n"
     "  --context N        tokens per request (default: the model's, at most "
     "2048)\n"
     "  --threads N        default: by the machine\n"
@@ -90,6 +93,7 @@ static int read_options(int argc, char **argv, struct standalone *s,
         {"lora", required_argument, NULL, 'a'},
         {"lora-dir", required_argument, NULL, 'd'},
         {"lora-room", required_argument, NULL, 'r'},
+        {"prefix-cache", required_argument, NULL, 'p'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -127,6 +131,9 @@ static int read_options(int argc, char **argv, struct standalone *s,
         case 'r':
             rv = read_number("lora-room", optarg, 1u << 20, &s->lora_room_mib,
                              err);
+            break;
+        case 'p':
+            s->prefix_dir = optarg;
             break;
         case 'h':
             *wants_help = true;
@@ -205,6 +212,19 @@ static int open_packed(const struct standalone *s, int model_fd)
     return fd;
 }
 
+/* 0: none, and why is logged. */
+static int open_prefix(const struct standalone *s)
+{
+    struct flo_err err = {0};
+    int fd = 0;
+    if (s->prefix_dir != NULL &&
+        flo_serve_prefix_open(s->prefix_dir, &s->loaded.release, &fd, &err) <
+            0) {
+        flo_log_err(FLO_LOG_WARN, "serve", &err);
+    }
+    return fd;
+}
+
 static void close_model(const struct flo_serve_model *model)
 {
     close(model->fd);
@@ -241,6 +261,7 @@ static int load(struct standalone *s, struct flo_err *err)
         model.n_adapters++;
     }
     model.packed_fd = open_packed(s, model.fd);
+    model.prefix_fd = open_prefix(s);
     return flo_serve_load(s->serve, FLO_ROLE_CURRENT, &model, err);
 }
 

@@ -80,16 +80,16 @@ static int set_log(const struct flo_settings *settings, struct flo_err *err)
                     "log: `%s` is none of error, warn, info, debug", word);
 }
 
-static int check_packed(const struct flo_settings *settings,
-                        struct flo_err *err)
+static int check_switch(const struct flo_settings *settings, const char *key,
+                        const char *yes, struct flo_err *err)
 {
-    const char *word = flo_config_text(settings->config, "packed_weights");
+    const char *word = flo_config_text(settings->config, key);
 
-    if (strcmp(word, "auto") == 0 || strcmp(word, "off") == 0) {
+    if (strcmp(word, yes) == 0 || strcmp(word, "off") == 0) {
         return 0;
     }
-    return flo_fail(err, FLO_E_CFG_RANGE,
-                    "packed_weights: `%s` is neither auto nor off", word);
+    return flo_fail(err, FLO_E_CFG_RANGE, "%s: `%s` is neither %s nor off", key,
+                    word, yes);
 }
 
 int flo_settings_load(const char *path, const char *state_dir,
@@ -123,7 +123,10 @@ int flo_settings_load(const char *path, const char *state_dir,
         rv = set_log(out, err);
     }
     if (rv == 0) {
-        rv = check_packed(out, err);
+        rv = check_switch(out, "packed_weights", "auto", err);
+    }
+    if (rv == 0) {
+        rv = check_switch(out, "prefix_cache", "on", err);
     }
     if (rv < 0) {
         flo_settings_deinit(out);

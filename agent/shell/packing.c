@@ -84,11 +84,30 @@ void flo_shell_pack_cancel(struct flo_shell *shell, enum flo_agent_role role)
     }
 }
 
-static void start_engine(struct flo_shell *shell, enum flo_agent_role role,
-                         const struct flo_serve_model *model)
+/* 0: none is wanted, or none can be had: a luxury, too. */
+static int open_prefix(struct flo_shell *shell,
+                       const struct flo_digest *release)
 {
+    const struct flo_settings *settings = &shell->settings;
+    struct flo_err err = {0};
+    char dir[sizeof(settings->state_dir) + 8];
+    int fd = 0;
+
+    if (strcmp(flo_config_text(settings->config, "prefix_cache"), "on") == 0 &&
+        flo_path_join(dir, sizeof(dir), settings->state_dir, "prefix") &&
+        flo_serve_prefix_open(dir, release, &fd, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "serve", &err);
+    }
+    return fd;
+}
+
+static void start_engine(struct flo_shell *shell, enum flo_agent_role role,
+                         const struct flo_serve_model *packed)
+{
+    struct flo_serve_model with_prefix = *packed, *model = &with_prefix;
     struct flo_err err = {0};
 
+    model->prefix_fd = open_prefix(shell, &model->release);
     if (flo_serve_load(shell->serve,
                        role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT
                                                  : FLO_ROLE_CANDIDATE,

@@ -1,0 +1,121 @@
+/* Files for the prefixes that engines keep: one for each release, of a fixed
+ * size whose room is taken at once, so that a full disk is seen here and not
+ * in an engine's mapping. */
+#include "agent/serve/serve.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SUFFIX ".prefix"
+#define DIGEST_CHARS (FLO_DIGEST_TEXT - 1)
+#define NAME_BYTES (DIGEST_CHARS + sizeof(SUFFIX))
+
+/* "sha256-<hex>.prefix" */
+static void name_of(const struct flo_digest *release, char *out)
+{
+    flo_digest_text(release, out);
+    out[strlen("sha256")] = '-';
+    memcpy(out + DIGEST_CHARS, SUFFIX, sizeof(SUFFIX));
+}
+
+static bool is_name(const char *name)
+{
+    return strlen(name) == NAME_BYTES - 1 &&
+           memcmp(name, "sha256-", strlen("sha256-")) == 0 &&
+           strcmp(name + DIGEST_CHARS, SUFFIX) == 0;
+}
+
+/* The oldest of the files but `kept`; how many there are with it. */
+static size_t find_oldest(int dir_fd, const char *kept, char *oldest)
+{
+    struct timespec least = {0};
+    size_t count = 0;
+    int fd = dup(dir_fd);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (dir == NULL) {
+        flo_fd_cleanup(&fd);
+        return 0;
+    }
+    rewinddir(dir);
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        struct stat st;
+        if (!is_name(entry->d_name) || strcmp(entry->d_name, kept) == 0 ||
+            fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+            continue;
+        }
+        if (count == 0 || st.st_mtim.tv_sec < least.tv_sec ||
+            (st.st_mtim.tv_sec == least.tv_sec &&
+             st.st_mtim.tv_nsec < least.tv_nsec)) {
+            least = st.st_mtim;
+            memcpy(oldest, entry->d_name, NAME_BYTES);
+        }
+        count++;
+    }
+    closedir(dir);
+    return count;
+}
+
+/* Room for one more: an engine that has one open loses its name only. */
+static void make_room(int dir_fd, const char *kept)
+{
+    char oldest[NAME_BYTES];
+    while (find_oldest(dir_fd, kept, oldest) >= FLO_SERVE_PREFIXES_MAX) {
+        if (unlinkat(dir_fd, oldest, 0) < 0) {
+            return;
+        }
+    }
+}
+
+static int take_file(int fd, struct flo_err *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "not a regular file");
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        return flo_fail(err, FLO_E_STATE_LOCKED,
+                        "another engine keeps its prefix there");
+    }
+    errno = posix_fallocate(fd, 0, FLO_SERVE_PREFIX_BYTES);
+    if (errno != 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%u bytes",
+                              FLO_SERVE_PREFIX_BYTES);
+    }
+    (void)futimens(fd, NULL); /* a wish: used now */
+    return 0;
+}
+
+int flo_serve_prefix_open(const char *dir, const struct flo_digest *release,
+                          int *out, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int dir_fd = -1;
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    char name[NAME_BYTES];
+    int rv = flo_dir_make(dir, 0700, err);
+    if (rv < 0) {
+        return rv;
+    }
+    dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", dir);
+    }
+    name_of(release, name);
+    make_room(dir_fd, name);
+    fd = openat(dir_fd, name,
+                O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    if (fd < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s/%s", dir, name);
+    }
+    rv = take_file(fd, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "%s/%s", dir, name);
+    }
+    *out = fd;
+    fd = -1;
+    return 0;
+}
