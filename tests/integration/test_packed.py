@@ -1,6 +1,8 @@
 """Packed weights on a device: made before a model serves, mapped by its engine,
-made again when they are damaged or of another layout, never in the way."""
+made again when they are damaged or of another layout, never in the way.
+And the prefixes that its engines keep."""
 import hashlib
+import json
 import os
 import resource
 import signal
@@ -233,3 +235,41 @@ def test_another_word_is_refused(device):
         stderr=subprocess.PIPE, text=True)
     assert "neither auto nor off" in refused.communicate(timeout=30)[1]
     assert refused.returncode == 2
+
+
+def ask(device):
+    """Answer of the local API, and how many tokens were not computed."""
+    body = json.dumps({"max_tokens": 8, "temperature": 0, "messages": [
+        {"role": "user", "content":
+         "Classify: 23:45 oven-95 voltage drop temp=35C"}]})
+    with socket.socket(socket.AF_UNIX) as api:
+        api.connect(os.path.join(device.state, "api.sock"))
+        api.sendall(("POST /v1/chat/completions HTTP/1.1\r\nHost: device\r\n"
+                     "Content-Type: application/json\r\nConnection: close\r\n"
+                     "Content-Length: %d\r\n\r\n%s" % (len(body), body)
+                     ).encode())
+        answer = json.loads(api.makefile("rb").read().split(b"\r\n\r\n")[1])
+    return (answer["choices"][0]["message"]["content"],
+            answer["usage"]["prompt_tokens_details"]["cached_tokens"])
+
+
+def test_what_prompts_begin_with_is_kept_over_a_kill(device):
+    def kept():
+        folder = os.path.join(device.state, "prefix")
+        (name,) = os.listdir(folder)
+        with open(os.path.join(folder, name), "rb") as file:
+            return file.read(8) == b"FLOPREF\n"
+
+    device.start("prefix_cache: \"on\"\n")
+    device.wait(device.serves)
+    text, cached = ask(device)
+    assert cached == 0
+    assert ask(device)[0] == text
+    device.wait(kept)
+    device.stop(signal.SIGKILL)
+
+    device.start("prefix_cache: \"on\"\n")
+    device.wait(device.serves)
+    assert device.says("a prefix of 16 tokens was kept")
+    assert ask(device) == (text, 16)
+    device.stop()
