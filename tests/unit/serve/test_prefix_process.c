@@ -1,0 +1,150 @@
+/* The engine process and the file in which it keeps what requests share. */
+#include "unit/serve/worker_talk.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+/* With a file for a prefix and, if it is not NULL, an adapter "site". */
+static void worker_open_keeping(const char *model, const char *lora, int kept)
+{
+    struct flo_wire_message m = {.type = FLO_WIRE_OPEN, .request = 1};
+    int fds[3] = {open(model, O_RDONLY)};
+    size_t n = 1;
+    m.open.threads = 1;
+    m.open.keeps_prefix = true;
+    if (lora != NULL) {
+        m.open.n_adapters = 1;
+        m.open.adapters[0] = TEXT("site");
+        fds[n++] = open(lora, O_RDONLY);
+    }
+    fds[n++] = kept;
+    worker_spawn(bin("flotilla-engine"));
+    say_with(&m, fds, n);
+    expect(FLO_WIRE_READY);
+    for (size_t i = 0; i + 1 < n; i++) {
+        close(fds[i]);
+    }
+}
+
+static uint32_t cached_of(uint32_t request, const char *prompt,
+                          const char *adapter)
+{
+    char text[512];
+    struct flo_wire_message m = ask(request, prompt);
+    m.generate.max_tokens = 4;
+    m.generate.adapter = TEXT(adapter);
+    say(&m, -1);
+    answer(text, sizeof(text));
+    return worker.got.done.cached_tokens;
+}
+
+/* Until the engine, which has nothing to do, has written a prefix. */
+static void wait_for_prefix(int kept)
+{
+    uint64_t until = flo_now_ms() + 60000;
+    char head[8] = {0};
+    while (memcmp(head, "FLOPREF\n", 8) != 0) {
+        struct pollfd quiet = {.fd = worker.fd, .events = POLLIN};
+        assert_int_equal(poll(&quiet, 1, 5), 0);
+        assert_true(flo_now_ms() < until);
+        assert_int_equal(flo_fd_pread_all(kept, head, 8, 0, NULL), 0);
+    }
+}
+
+static int room_for_prefix(void)
+{
+    int kept = memfd_create("prefix", MFD_CLOEXEC);
+    assert_true(kept >= 0);
+    assert_int_equal(ftruncate(kept, 2 << 20), 0);
+    return kept;
+}
+
+static void a_shared_beginning_is_kept_for_the_next_process(void **state)
+{
+    int kept = room_for_prefix();
+    uint8_t byte = 0x55;
+    (void)state;
+    for (int round = 0; round < 2; round++) {
+        /* Given nothing (or, then, something damaged) in the file */
+        worker_open_keeping(MODEL, NULL, kept);
+        assert_int_equal(worker.got.ready.prefix_tokens, 0);
+        assert_int_equal(cached_of(1, SEVERITY, ""), 0);
+        assert_int_equal(cached_of(2, SEVERITY, ""), 26);
+        wait_for_prefix(kept);
+        kill(worker.pid, SIGKILL);
+        (void)worker_end();
+
+        worker_open_keeping(MODEL, NULL, kept);
+        assert_int_equal(worker.got.ready.prefix_tokens, 16);
+        char text[512];
+        struct flo_wire_message m = ask(7, SEVERITY);
+        say(&m, -1);
+        answer(text, sizeof(text));
+        assert_string_equal(text, "severity: critical");
+        assert_int_equal(worker.got.done.cached_tokens, 16);
+        assert_int_equal(worker_end(), 0);
+
+        assert_int_equal(flo_fd_pwrite_all(kept, &byte, 1, 999, NULL), 0);
+        worker_open_keeping(MODEL, NULL, kept);
+        assert_int_equal(worker.got.ready.prefix_tokens, 0);
+        assert_int_equal(worker_end(), 0);
+        assert_int_equal(flo_fd_pwrite_all(kept, "\0\0\0\0\0\0\0", 8, 0, NULL),
+                         0);
+    }
+    close(kept);
+}
+
+static void what_an_adapter_computed_is_not_kept(void **state)
+{
+    static const char plain[] = "Tell me in a few words what a valve is, and "
+                                "where it is used in a plant";
+    int kept = room_for_prefix();
+    (void)state;
+    worker_open_keeping("tests/models/tiny-v1.F16.gguf",
+                        "tests/models/tiny-v1-site-lora.gguf", kept);
+    for (uint32_t i = 0; i < 4; i++) {
+        (void)cached_of(i, SEVERITY, "site");
+    }
+    (void)cached_of(5, plain, "");
+    (void)cached_of(6, plain, "");
+    wait_for_prefix(kept);
+    assert_int_equal(worker_end(), 0);
+
+    worker_open_keeping("tests/models/tiny-v1.F16.gguf",
+                        "tests/models/tiny-v1-site-lora.gguf", kept);
+    uint32_t tokens = worker.got.ready.prefix_tokens;
+    assert_true(tokens >= 16);
+    assert_int_equal(cached_of(1, SEVERITY, "site"), 0);
+    assert_int_equal(cached_of(2, plain, ""), tokens);
+    assert_int_equal(worker_end(), 0);
+    close(kept);
+}
+
+static void a_file_that_is_no_prefix_is_no_harm(void **state)
+{
+    int pair[2], kept = memfd_create("other", MFD_CLOEXEC);
+    (void)state;
+    assert_int_equal(flo_fd_write_all(kept, "something else", 14, NULL), 0);
+    worker_open_keeping(MODEL, NULL, kept);
+    assert_int_equal(worker.got.ready.prefix_tokens, 0);
+    assert_int_equal(cached_of(1, SEVERITY, ""), 0);
+    assert_int_equal(worker_end(), 0);
+    assert_int_equal(pipe(pair), 0);
+    worker_open_keeping(MODEL, NULL, pair[0]);
+    assert_int_equal(worker.got.ready.prefix_tokens, 0);
+    assert_int_equal(worker_end(), 0);
+    close(pair[0]);
+    close(pair[1]);
+    close(kept);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_shared_beginning_is_kept_for_the_next_process),
+        cmocka_unit_test(what_an_adapter_computed_is_not_kept),
+        cmocka_unit_test(a_file_that_is_no_prefix_is_no_harm),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
