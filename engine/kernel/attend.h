@@ -35,24 +35,39 @@ FLO_ATTEND_INLINE void flo_attend_rows(flo_attend_fn *attend,
     }
 }
 
-FLO_ATTEND_INLINE void flo_attend_each(flo_attend_fn *attend,
-                                       const struct flo_attention *a)
-{
-    switch (a->type) {
-    case FLO_CACHE_F16:
-        flo_attend_rows(attend, FLO_CACHE_F16, a);
-        break;
-    case FLO_CACHE_F32:
-        flo_attend_rows(attend, FLO_CACHE_F32, a);
-        break;
-    case FLO_CACHE_Q8_0:
-        flo_attend_rows(attend, FLO_CACHE_Q8_0, a);
-        break;
-    case FLO_CACHE_Q4_0:
-        flo_attend_rows(attend, FLO_CACHE_Q4_0, a);
-        break;
+/* One function for each type: under a sanitizer every inlined copy has its own
+ * arrays on the stack, and all together are more than a thread has. */
+#define FLO_ATTEND_TYPE(attend, type)                                          \
+    static __attribute__((noinline)) void attend_##type(                       \
+        const struct flo_attention *a)                                         \
+    {                                                                          \
+        flo_attend_rows(attend, FLO_CACHE_##type, a);                          \
     }
-}
+
+/* Defines attend_each(attention). */
+#define FLO_ATTEND_EACH(attend)                                                \
+    FLO_ATTEND_TYPE(attend, F16)                                               \
+    FLO_ATTEND_TYPE(attend, F32)                                               \
+    FLO_ATTEND_TYPE(attend, Q8_0)                                              \
+    FLO_ATTEND_TYPE(attend, Q4_0)                                              \
+                                                                               \
+    static void attend_each(const struct flo_attention *a)                     \
+    {                                                                          \
+        switch (a->type) {                                                     \
+        case FLO_CACHE_F16:                                                    \
+            attend_F16(a);                                                     \
+            break;                                                             \
+        case FLO_CACHE_F32:                                                    \
+            attend_F32(a);                                                     \
+            break;                                                             \
+        case FLO_CACHE_Q8_0:                                                   \
+            attend_Q8_0(a);                                                    \
+            break;                                                             \
+        case FLO_CACHE_Q4_0:                                                   \
+            attend_Q4_0(a);                                                    \
+            break;                                                             \
+        }                                                                      \
+    }
 
 /* The positions that any row sees; all results empty. */
 FLO_ATTEND_INLINE void flo_attend_begin(const int R,

@@ -202,6 +202,8 @@ FLO_INLINE void attend(const int R, const enum flo_cache type,
         type, a);
 }
 
+FLO_ATTEND_EACH(attend)
+
 void flo_neon_attend(const struct flo_attention *attention)
 {
     size_t step = attention->type == FLO_CACHE_Q4_0 ? 32 : 16;
@@ -210,5 +212,5 @@ void flo_neon_attend(const struct flo_attention *attention)
         flo_ref_attend(attention);
         return;
     }
-    flo_attend_each(attend, attention);
+    attend_each(attention);
 }

@@ -217,11 +217,13 @@ FLO_INLINE void attend(const int R, const enum flo_cache type,
         type, a);
 }
 
+FLO_ATTEND_EACH(attend)
+
 void flo_avx2_attend(const struct flo_attention *attention)
 {
     if (attention->head_size % 16 != 0) {
         flo_ref_attend(attention);
         return;
     }
-    flo_attend_each(attend, attention);
+    attend_each(attention);
 }

@@ -360,11 +360,13 @@ FLO_INLINE void attend(const int R, const enum flo_cache type,
     }
 }
 
+FLO_ATTEND_EACH(attend)
+
 void flo_avx512_attend(const struct flo_attention *attention)
 {
     if (attention->head_size % 32 != 0) {
         flo_avx2_attend(attention);
         return;
     }
-    flo_attend_each(attend, attention);
+    attend_each(attention);
 }
