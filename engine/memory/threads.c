@@ -1,16 +1,24 @@
 /* How many threads a pass is given: see threads.h. */
 #include "engine/memory/threads.h"
 
+#include <math.h>
+
 enum {
     TRIAL_PASSES = 3,
+    TRIAL_PASSES_BUSY = 64,
     INTERVAL_MIN = 16,
     INTERVAL_MAX = 512,
+    INTERVAL_MAX_BUSY = 4096, /* their trials are long */
     MEAN_OF = 16,
+    MEAN_OF_BUSY = 64,
     SLOW_PASSES = 4,
 };
 
 /* A trial must win by so much: changing back and forth is no gain. */
 #define WINS 0.95
+/* Costs that lie so far from their mean, as a share of it, are a busy
+ * machine's: passes run through or wait for a CPU several times as long. */
+#define BUSY_SPREAD 0.4
 
 static unsigned count_of(const struct flo_threads *t, unsigned halvings)
 {
@@ -39,12 +47,23 @@ unsigned flo_threads_next(const struct flo_threads *t)
     return count_of(t, t->trial_left > 0 ? tried(t) : t->halvings);
 }
 
+static bool is_busy(const struct flo_threads *t)
+{
+    return t->spread > BUSY_SPREAD * t->cost;
+}
+
+static uint32_t interval_max(const struct flo_threads *t)
+{
+    return is_busy(t) ? INTERVAL_MAX_BUSY : INTERVAL_MAX;
+}
+
 static void begin_trial(struct flo_threads *t)
 {
     t->passes = 0;
     t->slow_in_a_row = 0;
     t->tries_more = can_be_more(t) && (!t->tries_more || !can_be_fewer(t));
-    t->trial_left = TRIAL_PASSES;
+    t->trial_passes = is_busy(t) ? TRIAL_PASSES_BUSY : TRIAL_PASSES;
+    t->trial_left = t->trial_passes;
     t->trial_cost = 0;
 }
 
@@ -52,12 +71,13 @@ static void learn_of_trial(struct flo_threads *t, double cost)
 {
     t->trial_cost += cost;
     t->trial_left--;
-    if (t->trial_cost > TRIAL_PASSES * t->cost * WINS) {
+    if (t->trial_cost > t->trial_passes * t->cost * WINS) {
         t->trial_left = 0; /* lost, whatever comes */
-        t->interval *= t->interval < INTERVAL_MAX ? 2 : 1;
+        t->interval *= t->interval < interval_max(t) ? 2 : 1;
     } else if (t->trial_left == 0) {
         t->halvings = tried(t);
-        t->cost = t->trial_cost / TRIAL_PASSES;
+        t->cost = t->trial_cost / t->trial_passes;
+        t->spread = 0;
         t->interval = INTERVAL_MIN;
     }
 }
@@ -72,10 +92,16 @@ void flo_threads_learn(struct flo_threads *t, double cost)
         return;
     }
     t->interval = t->interval < INTERVAL_MIN ? INTERVAL_MIN : t->interval;
-    bool is_slow = t->cost > 0 && cost > 2 * t->cost;
+    if (t->interval > interval_max(t)) {
+        t->interval = interval_max(t);
+    }
+    bool is_slow = t->cost > 0 && cost > 2 * t->cost + 3 * t->spread;
 
     t->slow_in_a_row = is_slow ? (uint8_t)(t->slow_in_a_row + 1) : 0;
-    t->cost += t->cost == 0 ? cost : (cost - t->cost) / MEAN_OF;
+    t->spread += (fabs(cost - t->cost) - t->spread) / MEAN_OF;
+    t->cost += t->cost == 0
+                   ? cost
+                   : (cost - t->cost) / (is_busy(t) ? MEAN_OF_BUSY : MEAN_OF);
     if (++t->passes >= t->interval || t->slow_in_a_row >= SLOW_PASSES) {
         t->interval =
             t->slow_in_a_row >= SLOW_PASSES ? INTERVAL_MIN : t->interval;

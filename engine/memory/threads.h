@@ -4,8 +4,9 @@
  * thread that waits for a CPU holds up all others at the next barrier.  So the
  * time that passes take decides.  The count in use is compared now and then
  * with half and with twice as many; a count that loses is tried less and less
- * often, and a trial ends as soon as it has lost.  Results never depend on the
- * count.  Pure. */
+ * often, and a trial ends as soon as it has lost.  Passes whose times differ
+ * much, as they do among busy neighbours, are compared over many more of them.
+ * Results never depend on the count.  Pure. */
 #ifndef FLOTILLA_ENGINE_THREADS_H
 #define FLOTILLA_ENGINE_THREADS_H
 
@@ -16,12 +17,14 @@ struct flo_threads {
     unsigned most;
     unsigned halvings;     /* in use: most >> halvings, at least 1 */
     double cost;           /* of a pass with that many: a moving mean */
+    double spread;         /* of costs around it: a moving mean as well */
     uint32_t passes;       /* since the last trial */
     uint32_t interval;     /* passes until the next; 0: the shortest */
     uint32_t trial_left;   /* passes of the trial under way; 0: none */
+    uint32_t trial_passes; /* that it has in all */
     double trial_cost;     /* sum */
     bool tries_more;       /* the next trial is of twice as many */
-    uint8_t slow_in_a_row; /* passes of more than twice the mean */
+    uint8_t slow_in_a_row; /* passes far beyond the mean */
 };
 
 unsigned flo_threads_next(const struct flo_threads *threads);

@@ -125,6 +125,27 @@ static void threads_that_stall_are_left_alone_until_they_pay(void **state)
     assert_true(mean_count(&threads, idle, 600) > 1.9);
 }
 
+/* Among busy neighbours a pass runs through, or waits for a CPU: one thread in
+ * a fifth of the passes, two in two fifths. */
+static void few_lucky_passes_do_not_decide_among_busy_neighbours(void **state)
+{
+    static const double through[] = {0, 100, 60};
+    struct flo_threads threads = {.most = 2};
+    uint32_t random = 1;
+    double sum = 0;
+
+    (void)state;
+    for (int i = 0; i < 20000; i++) {
+        unsigned count = flo_threads_next(&threads);
+
+        random = random * 1664525u + 1013904223u;
+        sum += count;
+        flo_threads_learn(&threads,
+                          (random >> 16) % 5 < count ? 1000 : through[count]);
+    }
+    assert_true(sum / 20000 < 1.1);
+}
+
 static void of_many_threads_the_best_number_is_found(void **state)
 {
     static const double cost[] = {0, 100, 52, 0, 40, 0, 0, 0, 55};
@@ -184,6 +205,7 @@ int main(void)
         cmocka_unit_test(each_thread_runs_each_job_once),
         cmocka_unit_test(a_job_of_fewer_threads_is_run_by_the_first_ones),
         cmocka_unit_test(threads_that_stall_are_left_alone_until_they_pay),
+        cmocka_unit_test(few_lucky_passes_do_not_decide_among_busy_neighbours),
         cmocka_unit_test(of_many_threads_the_best_number_is_found),
         cmocka_unit_test(one_thread_is_always_one),
         cmocka_unit_test(a_pool_without_a_job_closes),
