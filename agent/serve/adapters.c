@@ -7,19 +7,19 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool is_listed(const struct serve_engine *engine, const char *name)
+/* n_adapters: it is not listed. */
+static uint32_t find(const struct serve_engine *engine, const char *name)
 {
-    for (uint32_t i = 0; i < engine->n_adapters; i++) {
-        if (strcmp(engine->adapters[i], name) == 0) {
-            return true;
-        }
+    uint32_t i = 0;
+    while (i < engine->n_adapters && strcmp(engine->adapters[i], name) != 0) {
+        i++;
     }
-    return false;
+    return i;
 }
 
 static void list(struct serve_engine *engine, const char *name)
 {
-    if (!is_listed(engine, name) &&
+    if (find(engine, name) == engine->n_adapters &&
         engine->n_adapters < FLO_SERVE_ADAPTERS_MAX) {
         strcpy(engine->adapters[engine->n_adapters++], name);
     }
@@ -27,13 +27,11 @@ static void list(struct serve_engine *engine, const char *name)
 
 static void unlist(struct serve_engine *engine, const char *name)
 {
-    for (uint32_t i = 0; i < engine->n_adapters; i++) {
-        if (strcmp(engine->adapters[i], name) == 0) {
-            engine->n_adapters--;
-            memmove(engine->adapters + i, engine->adapters + i + 1,
-                    (engine->n_adapters - i) * sizeof(engine->adapters[0]));
-            return;
-        }
+    uint32_t i = find(engine, name);
+    if (i < engine->n_adapters) {
+        engine->n_adapters--;
+        memmove(engine->adapters + i, engine->adapters + i + 1,
+                (engine->n_adapters - i) * sizeof(engine->adapters[0]));
     }
 }
 
@@ -98,19 +96,18 @@ static int change(struct flo_serve *serve, enum flo_serve_role role,
         }
         return rv;
     }
-    struct flo_wire_message message = {.type = fd >= 0 ? FLO_WIRE_LOAD
-                                                       : FLO_WIRE_DROP};
     strcpy(engine->change.name, name);
     engine->change.is_load = fd >= 0;
     engine->change.call.context = engine;
     engine->change.call.on_frame = on_frame;
     engine->change.call.on_lost = on_lost;
+    if (fd >= 0) {
+        return flo_serve_engine_call_load(engine, fd, err);
+    }
+    struct flo_wire_message message = {.type = FLO_WIRE_DROP};
     message.adapter.name =
         (struct flo_wire_text){engine->change.name, strlen(name)};
-    return fd >= 0 ? flo_serve_engine_call_fd(engine, &engine->change.call,
-                                              &message, fd, err)
-                   : flo_serve_engine_call(engine, &engine->change.call,
-                                           &message, err);
+    return flo_serve_engine_call(engine, &engine->change.call, &message, err);
 }
 
 int flo_serve_adapter_load(struct flo_serve *serve, enum flo_serve_role role,

@@ -127,18 +127,15 @@ static void on_written(struct bufferevent *bev, void *context)
     send_change(context);
 }
 
-int flo_serve_engine_call_fd(struct serve_engine *engine,
-                             struct serve_call *call,
-                             struct flo_wire_message *message, int fd,
-                             struct flo_err *err)
+int flo_serve_engine_call_load(struct serve_engine *engine, int fd,
+                               struct flo_err *err)
 {
     if (engine->state != ENGINE_READY || engine->change.fd > 0) {
         close(fd);
         return flo_fail(err, FLO_E_INFER_BUSY, "the engine is not ready");
     }
-    message->request = ++engine->next_id;
     engine->change.fd = fd;
-    call_list(engine, call, message->request);
+    call_list(engine, &engine->change.call, ++engine->next_id);
     bufferevent_trigger(engine->bev, EV_WRITE, BEV_OPT_DEFER_CALLBACKS);
     return 0;
 }

@@ -95,12 +95,10 @@ int flo_serve_engine_start(struct flo_serve *serve, enum flo_serve_role role,
 int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
                           struct flo_wire_message *message,
                           struct flo_err *err);
-/* The same for a LOAD, with a descriptor, which is taken.  It goes out when
- * all before it is out. */
-int flo_serve_engine_call_fd(struct serve_engine *engine,
-                             struct serve_call *call,
-                             struct flo_wire_message *message, int fd,
-                             struct flo_err *err);
+/* The same for a LOAD of engine->change, with its descriptor, which is taken.
+ * It goes out when all before it is out. */
+int flo_serve_engine_call_load(struct serve_engine *engine, int fd,
+                               struct flo_err *err);
 /* Nobody wants the call any more: it is cancelled in the engine, and its
  * frames are dropped.  The struct is free at once. */
 void flo_serve_engine_cancel(struct serve_call *call);
