@@ -164,16 +164,22 @@ const int32_t *flo_session_tokens(const struct flo_session *session)
     return session->tokens;
 }
 
-uint32_t flo_session_common(const struct flo_session *session,
-                            const int32_t *tokens, size_t count)
+size_t flo_tokens_common(const int32_t *a, size_t a_count, const int32_t *b,
+                         size_t b_count)
 {
-    uint32_t same = 0;
+    size_t same = 0;
 
-    while (same < session->position && same < count &&
-           session->tokens[same] == tokens[same]) {
+    while (same < a_count && same < b_count && a[same] == b[same]) {
         same++;
     }
     return same;
+}
+
+uint32_t flo_session_common(const struct flo_session *session,
+                            const int32_t *tokens, size_t count)
+{
+    return (uint32_t)flo_tokens_common(session->tokens, session->position,
+                                       tokens, count);
 }
 
 /* The blocks that hold the first positions, of all layers and heads. */

@@ -35,10 +35,8 @@ struct flo_kept {
 static uint32_t common(const struct flo_beginning *a,
                        const struct flo_beginning *b)
 {
-    uint32_t n = 0;
-    while (n < a->count && n < b->count && a->tokens[n] == b->tokens[n]) {
-        n++;
-    }
+    uint32_t n =
+        (uint32_t)flo_tokens_common(a->tokens, a->count, b->tokens, b->count);
     return n - n % FLO_PREFIX_TOKENS;
 }
 

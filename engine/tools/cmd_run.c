@@ -123,7 +123,7 @@ static int keep_prefix(const struct run *run, struct answer *a,
     const struct flo_engine_message turns[2] = {
         {"system", run->system, run->system == NULL ? 0 : strlen(run->system)},
         {"user", "", 0}};
-    size_t same = 0, other_count = 0, max = flo_engine_info(a->engine)->context;
+    size_t other_count = 0, max = flo_engine_info(a->engine)->context;
     int32_t *others;
     int rv = 0;
 
@@ -135,12 +135,13 @@ static int keep_prefix(const struct run *run, struct answer *a,
         return flo_fail(err, FLO_E_MEMORY, "a prompt");
     }
     rv = flo_engine_chat(a->engine, turns, 2, others, max, &other_count, err);
-    while (rv == 0 && same < count && same < other_count &&
-           tokens[same] == others[same]) {
-        same++;
+    if (rv == 0) {
+        rv = flo_prefix_file_write(
+            &a->prefix, flo_tokens_common(tokens, count, others, other_count),
+            err);
     }
     free(others);
-    return rv < 0 ? rv : flo_prefix_file_write(&a->prefix, same, err);
+    return rv;
 }
 
 /* What a grammar forces at the beginning is computed with the prompt. */

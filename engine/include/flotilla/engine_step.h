@@ -52,6 +52,9 @@ FLO_MUST_USE int flo_engine_step(struct flo_engine *engine,
 /* The tokens that it holds, as many as its position says; borrowed, valid
  * until its next change. */
 const int32_t *flo_session_tokens(const struct flo_session *session);
+/* How many tokens do both begin with? */
+size_t flo_tokens_common(const int32_t *a, size_t a_count, const int32_t *b,
+                         size_t b_count);
 /* How many of `tokens` are the first that the session holds, with whatever
  * adapter it has? */
 uint32_t flo_session_common(const struct flo_session *session,

@@ -316,99 +316,98 @@ static void a_writing_that_was_ended_leaves_nothing_that_is_read(void **state)
 
 /* ---- what is refused ---- */
 
+/* A file of the first tokens, and an empty session that could read it. */
+struct kept {
+    struct flo_engine *engine;
+    struct flo_session *session;
+    int fd;
+    uint8_t *data; /* of the file */
+    size_t bytes;
+};
+
+static struct kept keep(void)
+{
+    struct kept k = {.engine = open_tiny()};
+
+    k.fd = written_by(k.engine, KEPT);
+    k.session = session_with(k.engine, 0);
+    k.data = bytes_of(k.fd, &k.bytes);
+    return k;
+}
+
+static void forget(struct kept *k)
+{
+    free(k->data);
+    flo_session_close(k->session);
+    flo_engine_close(k->engine);
+    close(k->fd);
+}
+
 static void every_truncation_is_refused(void **state)
 {
-    struct flo_engine *engine = open_tiny();
-    int fd = written_by(engine, KEPT);
-    struct flo_session *session = session_with(engine, 0);
-    size_t bytes;
-    uint8_t *data = bytes_of(fd, &bytes);
+    struct kept k = keep();
 
     (void)state;
-    for (size_t cut = bytes; cut-- > 0;) {
-        assert_int_equal(ftruncate(fd, (off_t)cut), 0);
-        expect_refused(session, fd,
+    for (size_t cut = k.bytes; cut-- > 0;) {
+        assert_int_equal(ftruncate(k.fd, (off_t)cut), 0);
+        expect_refused(k.session, k.fd,
                        cut == 0           ? FLO_E_ABSENT
                        : cut < HEAD_BYTES ? FLO_E_USAGE
                                           : FLO_E_PREFIX);
     }
-    free(data);
-    flo_session_close(session);
-    flo_engine_close(engine);
-    close(fd);
+    forget(&k);
 }
 
 static void every_bit_of_the_head_counts(void **state)
 {
-    struct flo_engine *engine = open_tiny();
-    int fd = written_by(engine, KEPT);
-    struct flo_session *session = session_with(engine, 0);
-    size_t bytes;
-    uint8_t *data = bytes_of(fd, &bytes);
+    struct kept k = keep();
 
     (void)state;
     for (size_t bit = 0; bit < (size_t)HEAD_BYTES * 8; bit++) {
-        uint8_t byte = (uint8_t)(data[bit / 8] ^ (1u << bit % 8));
+        uint8_t byte = (uint8_t)(k.data[bit / 8] ^ (1u << bit % 8));
 
-        assert_int_equal(flo_fd_pwrite_all(fd, &byte, 1, bit / 8, NULL), 0);
-        expect_refused(session, fd, bit < 64 ? FLO_E_USAGE : FLO_E_PREFIX);
+        assert_int_equal(flo_fd_pwrite_all(k.fd, &byte, 1, bit / 8, NULL), 0);
+        expect_refused(k.session, k.fd, bit < 64 ? FLO_E_USAGE : FLO_E_PREFIX);
         assert_int_equal(
-            flo_fd_pwrite_all(fd, &data[bit / 8], 1, bit / 8, NULL), 0);
+            flo_fd_pwrite_all(k.fd, &k.data[bit / 8], 1, bit / 8, NULL), 0);
     }
-    assert_int_equal(flo_prefix_read(session, fd, NULL), 0);
-    free(data);
-    flo_session_close(session);
-    flo_engine_close(engine);
-    close(fd);
+    assert_int_equal(flo_prefix_read(k.session, k.fd, NULL), 0);
+    forget(&k);
 }
 
 static void every_byte_of_the_rest_is_checked(void **state)
 {
-    struct flo_engine *engine = open_tiny();
-    int fd = written_by(engine, KEPT);
-    struct flo_session *session = session_with(engine, 0);
-    size_t bytes;
-    uint8_t *data = bytes_of(fd, &bytes);
+    struct kept k = keep();
 
     (void)state;
-    for (size_t at = HEAD_BYTES; at < bytes; at++) {
-        uint8_t byte = (uint8_t)(data[at] ^ (1u << at % 8));
+    for (size_t at = HEAD_BYTES; at < k.bytes; at++) {
+        uint8_t byte = (uint8_t)(k.data[at] ^ (1u << at % 8));
 
-        assert_int_equal(flo_fd_pwrite_all(fd, &byte, 1, at, NULL), 0);
-        expect_refused(session, fd, FLO_E_PREFIX);
-        assert_int_equal(flo_fd_pwrite_all(fd, &data[at], 1, at, NULL), 0);
+        assert_int_equal(flo_fd_pwrite_all(k.fd, &byte, 1, at, NULL), 0);
+        expect_refused(k.session, k.fd, FLO_E_PREFIX);
+        assert_int_equal(flo_fd_pwrite_all(k.fd, &k.data[at], 1, at, NULL), 0);
     }
-    assert_int_equal(flo_prefix_read(session, fd, NULL), 0);
-    free(data);
-    flo_session_close(session);
-    flo_engine_close(engine);
-    close(fd);
+    assert_int_equal(flo_prefix_read(k.session, k.fd, NULL), 0);
+    forget(&k);
 }
 
 /* A file with a right checksum over tokens that there are none of. */
 static void a_token_outside_the_vocabulary_is_refused(void **state)
 {
-    struct flo_engine *engine = open_tiny();
-    int fd = written_by(engine, KEPT);
-    struct flo_session *session = session_with(engine, 0);
-    size_t bytes;
-    uint8_t *data = bytes_of(fd, &bytes);
+    struct kept k = keep();
 
     (void)state;
     for (int i = 0; i < 2; i++) {
-        flo_put_u32(data + HEAD_BYTES + 4 * 31,
-                    i == 0 ? flo_engine_info(engine)->n_vocab : UINT32_MAX);
-        flo_put_u32(data + 24,
-                    flo_crc32c(0, data + HEAD_BYTES, bytes - HEAD_BYTES));
-        flo_put_u32(data + 28, 0);
-        flo_put_u32(data + 28, flo_crc32c(0, data, HEAD_BYTES));
-        assert_int_equal(flo_fd_pwrite_all(fd, data, bytes, 0, NULL), 0);
-        expect_refused(session, fd, FLO_E_PREFIX);
+        flo_put_u32(k.data + HEAD_BYTES + 4 * 31,
+                    i == 0 ? flo_engine_info(k.engine)->n_vocab : UINT32_MAX);
+        flo_put_u32(k.data + 24,
+                    flo_crc32c(0, k.data + HEAD_BYTES, k.bytes - HEAD_BYTES));
+        flo_put_u32(k.data + 28, 0);
+        flo_put_u32(k.data + 28, flo_crc32c(0, k.data, HEAD_BYTES));
+        assert_int_equal(flo_fd_pwrite_all(k.fd, k.data, k.bytes, 0, NULL), 0);
+        expect_refused(k.session, k.fd, FLO_E_PREFIX);
     }
-    free(data);
-    flo_session_close(session);
-    flo_engine_close(engine);
-    close(fd);
+    forget(&k);
 }
 
 static void another_setting_is_refused(void **state)
