@@ -32,11 +32,6 @@ static const struct format formats[FLO_QUANT_ID_COUNT] = {
     [FLO_QUANT_IQ4_XS] = {256, 1, 0, 4, 0},
 };
 
-static size_t whole_registers(size_t bytes)
-{
-    return (bytes + REGISTER - 1) / REGISTER * REGISTER;
-}
-
 struct flo_strip flo_strip_layout(uint32_t type, size_t columns)
 {
     static const struct flo_strip none = {0};
@@ -47,12 +42,14 @@ struct flo_strip flo_strip_layout(uint32_t type, size_t columns)
     if (f->columns == 0) {
         return none;
     }
-    s.scales = whole_registers(columns / f->columns *
-                               flo_quant_type(type)->scale_count *
-                               FLO_STRIP_ROWS * sizeof(uint16_t));
-    s.high = s.scales + whole_registers(blocks * f->scales * FLO_STRIP_ROWS);
-    s.low = s.high + blocks * f->high * REGISTER;
-    s.bytes = s.low + blocks * f->low * REGISTER;
+    s.group = f->columns / FLO_CODE_BLOCK;
+    s.halves =
+        flo_quant_type(type)->scale_count * FLO_STRIP_ROWS * sizeof(uint16_t);
+    s.low = f->scales * FLO_STRIP_ROWS;
+    s.high = s.low + f->low * REGISTER;
+    s.block = s.high + f->high * REGISTER;
+    s.bytes = blocks / s.group * s.halves + blocks * s.block;
+    s.bytes = (s.bytes + REGISTER - 1) / REGISTER * REGISTER;
     return s;
 }
 
@@ -132,17 +129,12 @@ static void pack_codes(uint32_t type, const uint8_t *row, size_t b, size_t r,
     }
 }
 
-static void pack_halves(const struct flo_quant_type *type, const uint8_t *row,
-                        size_t columns, size_t r, uint8_t *halves)
+static void pack_halves(const struct flo_quant_type *type, const uint8_t *block,
+                        size_t r, uint8_t *halves)
 {
-    for (size_t i = 0; i < columns / type->block_values; i++) {
-        for (size_t s = 0; s < type->scale_count; s++) {
-            size_t at = (i * type->scale_count + s) * FLO_STRIP_ROWS + r;
-
-            memcpy(halves + at * sizeof(uint16_t),
-                   row + i * type->block_bytes + type->scale_offset[s],
-                   sizeof(uint16_t));
-        }
+    for (size_t s = 0; s < type->scale_count; s++) {
+        memcpy(halves + (s * FLO_STRIP_ROWS + r) * sizeof(uint16_t),
+               block + type->scale_offset[s], sizeof(uint16_t));
     }
 }
 
@@ -152,27 +144,26 @@ void flo_pack_strip(uint32_t type, const uint8_t *rows, size_t row_bytes,
     const struct format *f = &formats[type];
     const struct flo_quant_type *quant = flo_quant_type(type);
     struct flo_strip at = flo_strip_layout(type, columns);
-    size_t subs = f->columns / FLO_CODE_BLOCK;
 
     memset(strip, 0, at.bytes);
     for (size_t r = 0; r < count; r++) {
         const uint8_t *row = rows + r * row_bytes;
 
-        pack_halves(quant, row, columns, r, strip);
         for (size_t b = 0; b < columns / FLO_CODE_BLOCK; b++) {
+            const uint8_t *from = row + b / at.group * quant->block_bytes;
+            uint8_t *to = strip + flo_strip_block(&at, b);
             uint8_t scales[2];
 
-            pack_codes(type, row, b, r,
-                       strip + at.high + b * f->high * REGISTER,
-                       strip + at.low + b * f->low * REGISTER);
+            if (b % at.group == 0) {
+                pack_halves(quant, from, r, to - at.halves);
+            }
             if (f->scales > 0) {
-                read_scales(type, row + b / subs * quant->block_bytes,
-                            (int)(b % subs), scales);
+                read_scales(type, from, (int)(b % at.group), scales);
             }
             for (size_t s = 0; s < f->scales; s++) {
-                strip[at.scales + (b * f->scales + s) * FLO_STRIP_ROWS + r] =
-                    scales[s];
+                to[s * FLO_STRIP_ROWS + r] = scales[s];
             }
+            pack_codes(type, row, b, r, to + at.high, to + at.low);
         }
     }
 }

@@ -6,34 +6,49 @@
  * Packing changes the order of the bits, never a value.  Strips are made when
  * a release is staged (flotilla-engine pack) and mapped like the model itself.
  *
- * A strip is four sections, each of whole 64 bytes, some of them empty:
- *   halves  of 32 or 256 columns: f16 d[16], then f16 dmin (or m) [16]
- *   scales  of 32 columns: a byte for each row, then a second one each:
+ * A product reads a strip from its first byte to its last, in order: one
+ * stream, which CPUs fetch ahead by themselves.  Where scales stood apart from
+ * codes, one token's products got half of what memory can give.
+ *
+ * Columns that share a half (32 or 256) are a group:
+ *   halves  f16 d[16], then f16 dmin (or m) [16], of those types that have it
+ *   and for each block of 32 columns
+ *   scales  a byte for each row, then a second one each, or nothing:
  *           Q4_K Q5_K  scale, min      IQ4_XS  scale (signed)
  *           Q6_K Q3_K  scale of the first and of the last 16 columns (signed)
  *           Q2_K       the same, scale in the low nibble, min in the high one
- *   high    of 32 columns: the upper bits of the codes
- *   low     of 32 columns: the lower bits
- * Codes are unsigned as in the file (of IQ4 types: the nibble), those of Q8_0
- * signed.  A plane of `bits` bits (1, 2, 4 or 8) has `bits` registers of 64
- * bytes for 32 columns: column 4 * g + c of row r stands in register g % bits,
- * byte 4 * r + c, from bit g / bits * bits on. */
+ *   low     the lower bits of the codes
+ *   high    the upper bits, or nothing
+ * and behind the last group zeros to a whole 64 bytes.  Codes are unsigned as
+ * in the file (of IQ4 types: the nibble), those of Q8_0 signed.  A plane of
+ * `bits` bits (1, 2, 4 or 8) has `bits` registers of 64 bytes: column
+ * 4 * g + c of row r stands in register g % bits, byte 4 * r + c, from bit
+ * g / bits * bits on. */
 #ifndef FLOTILLA_ENGINE_PACK_H
 #define FLOTILLA_ENGINE_PACK_H
 
 #include <flotilla/base.h>
 
 /* Version of the bytes of strips: grows when pack.c writes others. */
-#define FLO_PACK_LAYOUT 1u
+#define FLO_PACK_LAYOUT 2u
 #define FLO_STRIP_ROWS 16u
 #define FLO_STRIP_ALIGN 64u /* bytes: of a strip and of its size */
 
-/* Where the sections begin: bytes from a strip's begin. */
+/* What a strip is made of, in bytes. */
 struct flo_strip {
-    size_t scales, high, low; /* halves: 0 */
-    size_t bytes;             /* of the strip; 0: the type is not packed */
+    size_t group;     /* blocks of a group, 1 or 8; 0: the type is not packed */
+    size_t halves;    /* of a group, in front of its blocks */
+    size_t low, high; /* where in a block the codes stand; the scales at 0 */
+    size_t block;
+    size_t bytes; /* of the strip */
 };
 struct flo_strip flo_strip_layout(uint32_t type, size_t columns);
+
+/* Where block b begins; the first of a group stands behind its halves. */
+static inline size_t flo_strip_block(const struct flo_strip *at, size_t b)
+{
+    return (b / at->group + 1) * at->halves + b * at->block;
+}
 
 /* Bytes of a strip; 0: this type is not packed (float types). */
 size_t flo_pack_strip_bytes(uint32_t type, size_t columns);

@@ -106,9 +106,9 @@ FLO_INLINE struct flo_f32x16 flo_load_halves(const uint8_t *p)
                                 flo_load_half_4(p + 24)}};
 }
 
-/* Scales of block b; `bytes` are the strip's second section. */
+/* Scales of a block, which begins with `bytes`, and of its group. */
 FLO_INLINE void flo_load_scales(const enum flo_form form, const uint8_t *halves,
-                                const uint8_t *bytes, size_t b,
+                                const uint8_t *bytes,
                                 struct flo_strip_scales *out)
 {
     const bool is_k = form != FLO_FORM_D && form != FLO_FORM_D_M;
@@ -116,8 +116,6 @@ FLO_INLINE void flo_load_scales(const enum flo_form form, const uint8_t *halves,
         form == FLO_FORM_D_M || form == FLO_FORM_K4 || form == FLO_FORM_NIBBLES;
     struct flo_f32x16 d, m;
 
-    halves += (is_k ? b / 8 : b) * (has_m ? 64 : 32);
-    bytes += b * (form == FLO_FORM_BYTE ? 16 : 32);
     d = flo_load_halves(halves);
     if (has_m) {
         m = flo_load_halves(halves + 32);
@@ -266,25 +264,32 @@ FLO_INLINE void flo_zip(int8x16_t w[FLO_PIECES])
 FLO_INLINE void
 flo_strip_times_tokens(const int T, flo_dots_fn *dots,
                        const struct flo_packed type,
-                       const enum flo_precision precision, const uint8_t *strip,
+                       const enum flo_precision precision, const uint8_t *block,
                        const struct flo_strip *at, size_t first, size_t last,
                        const struct flo_activations *x, float *y, size_t stride)
 {
+    const size_t group =
+        type.form == FLO_FORM_D || type.form == FLO_FORM_D_M ? 1 : 8;
+    const uint8_t *halves = block;
+
     for (size_t t = 0; t < last - first; t++) {
         memset(y + t * stride, 0, FLO_STRIP_ROWS * sizeof(*y));
     }
     for (size_t b = 0; b < x->columns / FLO_CODE_BLOCK; b++) {
-        const uint8_t *high =
-            strip + at->high + b * type.high * FLO_STRIP_ALIGN;
-        const uint8_t *low = strip + at->low + b * type.low * FLO_STRIP_ALIGN;
         struct flo_strip_scales scales;
 
-        flo_load_scales(type.form, strip, strip + at->scales, b, &scales);
+        if (b % group == 0) {
+            halves = block;
+            block += at->halves;
+        }
+        flo_load_scales(type.form, halves, block, &scales);
         for (size_t i = 0; i < 2; i++) {
             int8x16_t w[2][FLO_PIECES];
 
-            flo_strip_codes(type, high, low, i * 2, w[0]);
-            flo_strip_codes(type, high, low, i * 2 + 1, w[1]);
+            flo_strip_codes(type, block + at->high, block + at->low, i * 2,
+                            w[0]);
+            flo_strip_codes(type, block + at->high, block + at->low, i * 2 + 1,
+                            w[1]);
             if (T == 2) {
                 flo_zip(w[0]);
                 flo_zip(w[1]);
@@ -292,6 +297,7 @@ flo_strip_times_tokens(const int T, flo_dots_fn *dots,
             flo_block_times_tokens(T, dots, type, precision, w, &scales, i, b,
                                    first, last, x, y + i * 8, stride);
         }
+        block += at->block;
     }
 }
 

@@ -198,10 +198,10 @@ FLO_INLINE flo_floats flo_times_signed(flo_floats d, __m128i bytes)
     return OP(mul_ps)(d, OP(cvtepi32_ps)(OP(cvtepi8_epi32)(bytes)));
 }
 
-/* Block b of a strip. */
+/* Of a block, and of its group. */
 FLO_INLINE void flo_scales_32(const enum flo_scales_kind kind,
                               const uint8_t *halves, const uint8_t *scales,
-                              size_t b, struct flo_weights_32 *out)
+                              struct flo_weights_32 *out)
 {
     const __m128i nibble = _mm_set1_epi8(15);
     flo_floats d, dmin;
@@ -209,34 +209,33 @@ FLO_INLINE void flo_scales_32(const enum flo_scales_kind kind,
 
     switch (kind) {
     case FLO_SCALES_HALF:
-        out->scales[0] = flo_load_halves(halves + b * 32);
+        out->scales[0] = flo_load_halves(halves);
         break;
     case FLO_SCALES_PAIR:
-        out->scales[0] = flo_load_halves(halves + b * 64);
+        out->scales[0] = flo_load_halves(halves);
         out->minima[0] =
-            OP(sub_ps)(OP(setzero_ps)(), flo_load_halves(halves + b * 64 + 32));
+            OP(sub_ps)(OP(setzero_ps)(), flo_load_halves(halves + 32));
         break;
     case FLO_SCALES_BYTE:
-        d = flo_load_halves(halves + b / 8 * 32);
-        out->scales[0] = flo_times_signed(d, flo_load_16(scales + b * 16));
+        d = flo_load_halves(halves);
+        out->scales[0] = flo_times_signed(d, flo_load_16(scales));
         break;
     case FLO_SCALES_K4: /* below 64 */
-        d = flo_load_halves(halves + b / 8 * 64);
-        dmin = flo_load_halves(halves + b / 8 * 64 + 32);
-        out->scales[0] = flo_times_signed(d, flo_load_16(scales + b * 32));
-        out->minima[0] =
-            flo_times_signed(dmin, flo_load_16(scales + b * 32 + 16));
+        d = flo_load_halves(halves);
+        dmin = flo_load_halves(halves + 32);
+        out->scales[0] = flo_times_signed(d, flo_load_16(scales));
+        out->minima[0] = flo_times_signed(dmin, flo_load_16(scales + 16));
         break;
     case FLO_SCALES_16:
-        d = flo_load_halves(halves + b / 8 * 32);
-        out->scales[0] = flo_times_signed(d, flo_load_16(scales + b * 32));
-        out->scales[1] = flo_times_signed(d, flo_load_16(scales + b * 32 + 16));
+        d = flo_load_halves(halves);
+        out->scales[0] = flo_times_signed(d, flo_load_16(scales));
+        out->scales[1] = flo_times_signed(d, flo_load_16(scales + 16));
         break;
     default:
-        d = flo_load_halves(halves + b / 8 * 64);
-        dmin = flo_load_halves(halves + b / 8 * 64 + 32);
-        first = flo_load_16(scales + b * 32);
-        second = flo_load_16(scales + b * 32 + 16);
+        d = flo_load_halves(halves);
+        dmin = flo_load_halves(halves + 32);
+        first = flo_load_16(scales);
+        second = flo_load_16(scales + 16);
         out->scales[0] = flo_times_signed(d, _mm_and_si128(first, nibble));
         out->scales[1] = flo_times_signed(d, _mm_and_si128(second, nibble));
         first = _mm_srli_epi16(first, 4);

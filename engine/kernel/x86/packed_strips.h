@@ -24,7 +24,10 @@
 enum {
     TILE = 32,
     CODE_MAX_16 = 127 * 256, /* so that the high byte ends at 127 */
-    AHEAD_BYTES = 3072,      /* how far prefetching looks */
+    /* Up to so many tokens a strip is read as fast as memory allows, which
+     * CPUs foresee best; between the blocks of more it has to be fetched. */
+    FAST_TOKENS = 4,
+    AHEAD_BYTES = 3072,
 };
 
 /* Of one block of a tile. */
@@ -161,32 +164,37 @@ FLO_INLINE struct input skip(struct input x, size_t tokens, const int bytes)
 
 /* ---- strips ------------------------------------------------------------ */
 
+/* A strip, read from its begin to its end. */
 struct strip {
-    const uint8_t *halves, *scales, *high, *low; /* of the rows at hand */
+    const uint8_t *next;   /* block */
+    const uint8_t *halves; /* of the group at hand */
+    size_t part;           /* the first of the FLO_LANES rows */
     size_t blocks;
-    size_t high_bytes, low_bytes; /* of a block */
-    size_t ahead;                 /* bytes to prefetch per block */
+    struct flo_strip at;
 };
 
 FLO_INLINE void read_block(flo_codes_32_fn *codes,
-                           const enum flo_scales_kind kind,
-                           const struct strip *s, size_t b,
-                           struct flo_weights_32 *out)
+                           const enum flo_scales_kind kind, struct strip *s,
+                           size_t b, struct flo_weights_32 *out)
 {
-    const uint8_t *next = s->low + AHEAD_BYTES + b * s->ahead;
+    const size_t group =
+        kind == FLO_SCALES_HALF || kind == FLO_SCALES_PAIR ? 1 : 8;
 
-    for (size_t i = 0; i < s->ahead; i += 64) {
-        _mm_prefetch((const void *)(next + i), _MM_HINT_T0);
+    if (b % group == 0) {
+        s->halves = s->next + s->part * sizeof(uint16_t);
+        s->next += s->at.halves;
     }
-    codes(s->high + b * s->high_bytes, s->low + b * s->low_bytes, out->codes);
-    flo_scales_32(kind, s->halves, s->scales, b, out);
+    flo_scales_32(kind, s->halves, s->next + s->part, out);
+    codes(s->next + s->at.high + s->part * 4, s->next + s->at.low + s->part * 4,
+          out->codes);
+    s->next += s->at.block;
 }
 
 /* One token: its sums stay in a register. */
 FLO_INLINE void strip_alone(flo_codes_32_fn *codes,
                             const enum flo_scales_kind kind, const int shift,
-                            const int bytes, const struct strip *s,
-                            struct input x, flo_floats *acc)
+                            const int bytes, struct strip *s, struct input x,
+                            flo_floats *acc)
 {
     flo_floats sum = OP(setzero_ps)();
 
@@ -202,9 +210,11 @@ FLO_INLINE void strip_alone(flo_codes_32_fn *codes,
 
 FLO_INLINE void strip_tile(flo_codes_32_fn *codes,
                            const enum flo_scales_kind kind, const int shift,
-                           const int bytes, const struct strip *s,
-                           struct input x, size_t tokens, flo_floats *acc)
+                           const int bytes, struct strip *s, struct input x,
+                           size_t tokens, flo_floats *acc)
 {
+    const size_t ahead = tokens > FAST_TOKENS ? s->at.block : 0;
+
     for (size_t t = 0; t < tokens; t++) {
         acc[t] = OP(setzero_ps)();
     }
@@ -212,6 +222,10 @@ FLO_INLINE void strip_tile(flo_codes_32_fn *codes,
         struct flo_weights_32 w;
         size_t t = 0;
 
+        for (size_t i = 0; i < ahead; i += 64) {
+            _mm_prefetch((const void *)(s->next + AHEAD_BYTES + i),
+                         _MM_HINT_T0);
+        }
         read_block(codes, kind, s, b, &w);
         for (; t + 4 <= tokens; t += 4) {
             add_block(4, kind, shift, bytes, &w, x, acc + t);
@@ -222,23 +236,6 @@ FLO_INLINE void strip_tile(flo_codes_32_fn *codes,
             x = skip(x, 1, bytes);
         }
     }
-}
-
-/* FLO_LANES rows of the strip at `begin`, from row `part` on. */
-FLO_INLINE struct strip rows_of(const uint8_t *begin,
-                                const struct flo_strip *at, size_t blocks,
-                                size_t part)
-{
-    return (struct strip){
-        .halves = begin + part * sizeof(uint16_t),
-        .scales = begin + at->scales + part,
-        .high = begin + at->high + part * 4,
-        .low = begin + at->low + part * 4,
-        .blocks = blocks,
-        .high_bytes = (at->low - at->high) / blocks,
-        .low_bytes = (at->bytes - at->low) / blocks,
-        .ahead = part == 0 ? at->bytes / blocks : 0,
-    };
 }
 
 FLO_INLINE void store_rows(float *y, size_t rows, flo_floats v)
@@ -264,12 +261,17 @@ FLO_INLINE void matmul(flo_codes_32_fn *codes, const enum flo_scales_kind kind,
 
     for (size_t r = 0; r < rows; r += FLO_LANES) {
         size_t left = rows - r < FLO_LANES ? rows - r : FLO_LANES;
-        struct strip s = rows_of(weights + r / FLO_STRIP_ROWS * strip_bytes,
-                                 &at, blocks, r % FLO_STRIP_ROWS);
+        struct strip strip = {
+            .next = weights + r / FLO_STRIP_ROWS * strip_bytes,
+            .part = FLO_LANES == FLO_STRIP_ROWS ? 0 : r % FLO_STRIP_ROWS,
+            .blocks = blocks,
+            .at = at,
+        };
 
         for (size_t first = 0; first < x->tokens; first += TILE) {
             size_t tokens = tile_tokens(x, first);
             struct input in = skip(all, first * blocks, bytes);
+            struct strip s = strip;
 
             if (tokens == 1) {
                 strip_alone(codes, kind, shift, bytes, &s, in, acc);
@@ -279,7 +281,6 @@ FLO_INLINE void matmul(flo_codes_32_fn *codes, const enum flo_scales_kind kind,
             for (size_t t = 0; t < tokens; t++) {
                 store_rows(y + (first + t) * stride + r, left, acc[t]);
             }
-            s.ahead = 0;
         }
     }
 }

@@ -308,14 +308,13 @@ static void a_scale_that_is_nan_reaches_its_row_alone(void **state)
 
 /* ---- the bytes of a strip ---- */
 
-/* Column c of row r in a plane of `bits` bits. */
+/* Column c of row r in a block's plane of `bits` bits. */
 static unsigned plane_at(const uint8_t *plane, unsigned bits, size_t r,
                          size_t c)
 {
     size_t g = c % 32 / 4;
-    const uint8_t *block = plane + c / 32 * bits * 64;
 
-    return block[g % bits * 64 + r * 4 + c % 4] >> g / bits * bits &
+    return plane[g % bits * 64 + r * 4 + c % 4] >> g / bits * bits &
            ((1u << bits) - 1);
 }
 
@@ -335,12 +334,13 @@ static void a_strip_holds_the_codes_of_its_rows(void **state)
         matrix_make(&m, types[i], COLUMNS);
         for (size_t j = 0; j < ROWS * COLUMNS; j++) {
             size_t r = j / COLUMNS, c = j % COLUMNS;
-            const uint8_t *strip = m.strips + r / 16 * at.bytes;
-            unsigned code = plane_at(strip + at.low, lows[i], r % 16, c);
+            const uint8_t *block =
+                m.strips + r / 16 * at.bytes + flo_strip_block(&at, c / 32);
+            unsigned code = plane_at(block + at.low, lows[i], r % 16, c);
 
             flo_ref_unpack[types[i]](m.data + r * m.row_bytes, c / 32, &w);
             if (highs[i] > 0) {
-                code |= plane_at(strip + at.high, highs[i], r % 16, c)
+                code |= plane_at(block + at.high, highs[i], r % 16, c)
                         << lows[i];
             }
             if (types[i] == FLO_QUANT_IQ4_NL || types[i] == FLO_QUANT_IQ4_XS) {
