@@ -36,13 +36,12 @@ FLO_INLINE float load_1(enum type type, const uint8_t *row, size_t index)
     return value;
 }
 
+/* R rows that lie `row_bytes` apart, and their results `step` floats. */
 FLO_INLINE void tile(const int R, const int T, enum type type,
                      const uint8_t *rows, size_t row_bytes, const float *x,
-                     size_t columns, float *y, size_t stride)
+                     size_t columns, float *y, size_t step, size_t stride)
 {
     __m256 acc[4][4];
-    const size_t bytes = (type == F32 ? 32 : 16) * (size_t)R; /* of a step */
-    const size_t ahead = flo_bytes_ahead(row_bytes * (size_t)R);
     size_t c = 0;
 
 #pragma GCC unroll 4
@@ -54,10 +53,6 @@ FLO_INLINE void tile(const int R, const int T, enum type type,
     }
     for (; c + 8 <= columns; c += 8) {
         __m256 w[4];
-
-        if (T == 1) { /* the next rows, in the order of memory */
-            flo_prefetch(rows + ahead + c / 8 * bytes, bytes);
-        }
 
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
@@ -81,7 +76,7 @@ FLO_INLINE void tile(const int R, const int T, enum type type,
                 sum += load_1(type, rows + (size_t)r * row_bytes, i) *
                        x[(size_t)t * columns + i];
             }
-            y[(size_t)t * stride + (size_t)r] = sum;
+            y[(size_t)t * stride + (size_t)r * step] = sum;
         }
     }
 }
@@ -93,6 +88,7 @@ FLO_INLINE void matmul_float(enum type type, const void *weights,
 {
     const uint8_t *row = weights;
     size_t r = 0, columns = x->columns, batch = x->tokens / 4 * 4;
+    size_t quarter = rows / 4;
 
     for (; r < rows; r += 2, row += 2 * row_bytes) {
         for (size_t t = 0; t < batch; t += 4) {
@@ -100,9 +96,9 @@ FLO_INLINE void matmul_float(enum type type, const void *weights,
             float *out = y + t * stride + r;
 
             if (r + 1 < rows) {
-                tile(2, 4, type, row, row_bytes, v, columns, out, stride);
+                tile(2, 4, type, row, row_bytes, v, columns, out, 1, stride);
             } else {
-                tile(1, 4, type, row, row_bytes, v, columns, out, stride);
+                tile(1, 4, type, row, row_bytes, v, columns, out, 1, stride);
             }
         }
     }
@@ -110,12 +106,15 @@ FLO_INLINE void matmul_float(enum type type, const void *weights,
         const float *v = x->values + t * columns;
         float *out = y + t * stride;
 
+        /* Four long streams (avx2_row.h). */
         row = weights;
-        for (r = 0; r + 4 <= rows; r += 4, row += 4 * row_bytes) {
-            tile(4, 1, type, row, row_bytes, v, columns, out + r, stride);
+        for (r = 0; r < quarter; r++, row += row_bytes) {
+            tile(4, 1, type, row, quarter * row_bytes, v, columns, out + r,
+                 quarter, stride);
         }
-        for (; r < rows; r++, row += row_bytes) {
-            tile(1, 1, type, row, row_bytes, v, columns, out + r, stride);
+        row += 3 * quarter * row_bytes;
+        for (r = 4 * quarter; r < rows; r++, row += row_bytes) {
+            tile(1, 1, type, row, row_bytes, v, columns, out + r, 1, stride);
         }
     }
 }

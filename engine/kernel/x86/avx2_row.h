@@ -14,8 +14,8 @@
 
 enum {
     FLO_ROWS = 4,
-    FLO_PIECE_GROUPS = 8,   /* after so many the lanes are summed */
-    FLO_AHEAD_BYTES = 4096, /* how far prefetching looks, at least */
+    FLO_PIECE_GROUPS = 8, /* after so many the lanes are summed */
+    AHEAD_BYTES = 1024,   /* unpacking is slower than memory: fetch */
 };
 
 struct flo_row_sums {
@@ -122,19 +122,56 @@ FLO_INLINE __m128 flo_sum_rows(const struct flo_row_sums *acc,
     return sum;
 }
 
-FLO_INLINE void flo_prefetch(const uint8_t *p, size_t bytes)
+/* Up to FLO_ROWS rows that lie `apart` bytes from each other. */
+FLO_INLINE __m128 flo_avx2_few(flo_scales_fn *scales, flo_codes_fn *codes,
+                               flo_codes_fn *minima,
+                               const enum flo_offsets offsets,
+                               const size_t group_bytes, const uint8_t *p,
+                               size_t apart, const size_t count,
+                               const struct flo_activations *x)
 {
-    for (size_t i = 0; i < bytes; i += 64) {
-        _mm_prefetch((const void *)(p + i), _MM_HINT_T0);
+    size_t blocks = x->columns / FLO_CODE_BLOCK;
+    size_t groups = blocks / FLO_PARTS, rest = blocks % FLO_PARTS;
+    struct flo_row_sums acc[FLO_ROWS] = {0};
+    __m128 total = _mm_setzero_ps();
+
+    for (size_t g = 0; g < groups; g++, p += group_bytes) {
+        const int16_t *v = x->codes + g * FLO_PARTS * FLO_CODE_BLOCK;
+        __m256 dx = _mm256_loadu_ps(x->scales + g * FLO_PARTS);
+        __m256 sums = _mm256_loadu_ps(x->sums + g * FLO_PARTS);
+
+        for (size_t i = 0; i < count; i++) {
+            const uint8_t *q = p + i * apart;
+
+            for (size_t k = 0; k < group_bytes; k += 64) {
+                _mm_prefetch((const void *)(q + AHEAD_BYTES + k), _MM_HINT_T0);
+            }
+            flo_avx2_group(scales, codes, minima, offsets, q, FLO_PARTS, v, dx,
+                           sums, &acc[i]);
+        }
+        if ((g + 1) % FLO_PIECE_GROUPS == 0) {
+            total = _mm_add_ps(total, flo_sum_rows(acc, offsets));
+            memset(acc, 0, sizeof(acc));
+        }
     }
+    if (rest != 0) {
+        const int16_t *v = x->codes + groups * FLO_PARTS * FLO_CODE_BLOCK;
+        __m256 dx = flo_load_parts(x->scales + groups * FLO_PARTS, rest);
+        __m256 sums = flo_load_parts(x->sums + groups * FLO_PARTS, rest);
+
+        for (size_t i = 0; i < count; i++) {
+            flo_avx2_group(scales, codes, minima, offsets, p + i * apart, rest,
+                           v, dx, sums, &acc[i]);
+        }
+    }
+    if (blocks % (FLO_PARTS * FLO_PIECE_GROUPS) != 0) {
+        total = _mm_add_ps(total, flo_sum_rows(acc, offsets));
+    }
+    return total;
 }
 
-/* How far ahead: whole steps of some rows. */
-FLO_INLINE size_t flo_bytes_ahead(size_t step)
-{
-    return (FLO_AHEAD_BYTES + step - 1) / step * step;
-}
-
+/* One token.  Rows a quarter of all apart go together: CPUs fetch four long
+ * streams ahead by themselves, but not four rows side by side. */
 FLO_INLINE void flo_avx2_rows(flo_scales_fn *scales, flo_codes_fn *codes,
                               flo_codes_fn *minima,
                               const enum flo_offsets offsets,
@@ -142,59 +179,23 @@ FLO_INLINE void flo_avx2_rows(flo_scales_fn *scales, flo_codes_fn *codes,
                               size_t row_bytes, size_t rows,
                               const struct flo_activations *x, float *y)
 {
-    size_t blocks = x->columns / FLO_CODE_BLOCK;
-    size_t groups = blocks / FLO_PARTS, rest = blocks % FLO_PARTS;
-    size_t step = row_bytes * FLO_ROWS;
-    size_t ahead = flo_bytes_ahead(step);
-    /* Of the rows ahead, for each group: in the order of memory. */
-    size_t share = groups == 0 ? 0 : step / (groups * FLO_ROWS) + 1;
+    size_t quarter = rows / FLO_ROWS, rest = rows % FLO_ROWS;
     const uint8_t *p = weights;
+    float out[FLO_ROWS];
 
-    for (size_t r = 0; r < rows; r += FLO_ROWS, p += step) {
-        const uint8_t *next = p + ahead;
-        size_t here = rows - r < FLO_ROWS ? rows - r : FLO_ROWS;
-        struct flo_row_sums acc[FLO_ROWS] = {0};
-        __m128 total = _mm_setzero_ps();
-
-        for (size_t g = 0; g < groups; g++) {
-            const int16_t *v = x->codes + g * FLO_PARTS * FLO_CODE_BLOCK;
-            __m256 dx = _mm256_loadu_ps(x->scales + g * FLO_PARTS);
-            __m256 sums = _mm256_loadu_ps(x->sums + g * FLO_PARTS);
-            const uint8_t *q = p + g * group_bytes;
-
-            for (size_t i = 0; i < here; i++, q += row_bytes) {
-                flo_prefetch(next, share);
-                next += share;
-                flo_avx2_group(scales, codes, minima, offsets, q, FLO_PARTS, v,
-                               dx, sums, &acc[i]);
-            }
-            if ((g + 1) % FLO_PIECE_GROUPS == 0) {
-                total = _mm_add_ps(total, flo_sum_rows(acc, offsets));
-                memset(acc, 0, sizeof(acc));
-            }
+    for (size_t r = 0; r < quarter; r++, p += row_bytes) {
+        _mm_storeu_ps(out,
+                      flo_avx2_few(scales, codes, minima, offsets, group_bytes,
+                                   p, quarter * row_bytes, FLO_ROWS, x));
+        for (size_t i = 0; i < FLO_ROWS; i++) {
+            y[i * quarter + r] = out[i];
         }
-        if (rest != 0) {
-            const int16_t *v = x->codes + groups * FLO_PARTS * FLO_CODE_BLOCK;
-            __m256 dx = flo_load_parts(x->scales + groups * FLO_PARTS, rest);
-            __m256 sums = flo_load_parts(x->sums + groups * FLO_PARTS, rest);
-            const uint8_t *q = p + groups * group_bytes;
-
-            for (size_t i = 0; i < here; i++, q += row_bytes) {
-                flo_avx2_group(scales, codes, minima, offsets, q, rest, v, dx,
-                               sums, &acc[i]);
-            }
-        }
-        if (blocks % (FLO_PARTS * FLO_PIECE_GROUPS) != 0) {
-            total = _mm_add_ps(total, flo_sum_rows(acc, offsets));
-        }
-        if (here == FLO_ROWS) {
-            _mm_storeu_ps(y + r, total);
-        } else {
-            float out[FLO_ROWS];
-
-            _mm_storeu_ps(out, total);
-            memcpy(y + r, out, here * sizeof(*y));
-        }
+    }
+    if (rest != 0) {
+        p = (const uint8_t *)weights + (rows - rest) * row_bytes;
+        _mm_storeu_ps(out, flo_avx2_few(scales, codes, minima, offsets,
+                                        group_bytes, p, row_bytes, rest, x));
+        memcpy(y + rows - rest, out, rest * sizeof(*y));
     }
 }
 
