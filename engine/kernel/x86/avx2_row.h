@@ -1,9 +1,9 @@
 /* AVX2 kernel: products of one token with quantised weights.
  *
- * Four rows at a time; codes are unpacked in registers and multiplied at
- * once, so that memory sees each weight one time and nothing else.  The rows
- * that come next are prefetched: a row is too short for the CPU to notice the
- * stream by itself.  Sums are taken in the order of the tiles for several
+ * Four rows at a time, a quarter of the matrix apart: CPUs follow four long
+ * streams, but not four rows side by side.  Codes are unpacked in registers
+ * and multiplied at once, so that memory sees each weight one time and nothing
+ * else.  Sums are taken in the order of the tiles for several
  * tokens, so that a token's results have the same bits alone and in a batch.
  */
 #ifndef FLOTILLA_ENGINE_AVX2_ROW_H
@@ -170,8 +170,7 @@ FLO_INLINE __m128 flo_avx2_few(flo_scales_fn *scales, flo_codes_fn *codes,
     return total;
 }
 
-/* One token.  Rows a quarter of all apart go together: CPUs fetch four long
- * streams ahead by themselves, but not four rows side by side. */
+/* Any number of rows. */
 FLO_INLINE void flo_avx2_rows(flo_scales_fn *scales, flo_codes_fn *codes,
                               flo_codes_fn *minima,
                               const enum flo_offsets offsets,

@@ -1,0 +1,290 @@
+/* Who gets a session, and what is computed together: one pass over the tokens
+ * of those that are due (schedule.c).  Sessions keep their caches behind an
+ * answer, so the next request with the same beginning does not compute it
+ * again. */
+#include <string.h>
+#include <sys/socket.h>
+
+#include "engine/run/worker.h"
+
+#define EMBED_PIECE_BUSY 16 /* tokens */
+
+/* ---- queue and slots --------------------------------------------- */
+
+void flo_worker_unqueue(struct flo_worker *worker, size_t i)
+{
+    worker->n_queue--;
+    memmove(&worker->queue[i], &worker->queue[i + 1],
+            (worker->n_queue - i) * sizeof(worker->queue[0]));
+}
+
+static void queue_insert(struct flo_worker *worker, size_t i,
+                         struct flo_job *job)
+{
+    memmove(&worker->queue[i + 1], &worker->queue[i],
+            (worker->n_queue - i) * sizeof(worker->queue[0]));
+    worker->queue[i] = job;
+    worker->n_queue++;
+}
+
+void flo_worker_free_slot(struct flo_worker *worker, struct flo_slot *slot)
+{
+    worker->tokens_in += flo_job_tokens_in(slot->job);
+    worker->tokens_out += flo_job_tokens_out(slot->job);
+    flo_job_free(slot->job);
+    slot->job = NULL;
+}
+
+static bool is_used(const void *context, const struct flo_adapter *adapter)
+{
+    const struct flo_worker *worker = context;
+    bool found = false;
+    for (size_t i = 0; i < worker->n_slots; i++) {
+        const struct flo_job *job = worker->slots[i].job;
+        found |= job != NULL && flo_job_has_adapter(job, adapter);
+    }
+    for (size_t i = 0; i < worker->n_queue; i++) {
+        found |= flo_job_has_adapter(worker->queue[i], adapter);
+    }
+    return found;
+}
+
+void flo_worker_sweep_adapters(struct flo_worker *worker)
+{
+    flo_adapters_sweep(&worker->adapters, is_used, worker);
+}
+
+/* ---- sessions for those who wait --------------------------------- */
+
+static bool is_user(const struct flo_job *job)
+{
+    return flo_job_priority(job) == FLO_WIRE_USER;
+}
+
+/* The free session that holds most of the job's tokens; among equals the one
+ * that was not used for longest. */
+static struct flo_slot *find_free(struct flo_worker *worker,
+                                  const struct flo_job *job)
+{
+    size_t count = worker->n_slots - (is_user(job) ? 1 : 0);
+    struct flo_slot *best = NULL;
+    uint32_t best_common = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct flo_slot *slot = &worker->slots[i];
+        bool is_embedding =
+            i + 1 == worker->n_slots && !flo_embeds_is_between(worker->embeds);
+        if (slot->job != NULL || is_embedding) {
+            continue;
+        }
+        uint32_t common = flo_job_common(job, slot->session);
+        if (best == NULL || common > best_common ||
+            (common == best_common && slot->used < best->used)) {
+            best = slot;
+            best_common = common;
+        }
+    }
+    return best;
+}
+
+/* Work that can wait gives its session up: the newest one does. */
+static struct flo_slot *find_preempted(struct flo_worker *worker)
+{
+    struct flo_slot *found = NULL;
+    for (size_t i = 0; i + 1 < worker->n_slots; i++) {
+        struct flo_slot *slot = &worker->slots[i];
+        if (slot->job != NULL && !is_user(slot->job) &&
+            (found == NULL || slot->began > found->began)) {
+            found = slot;
+        }
+    }
+    if (found != NULL && worker->n_queue < FLO_QUEUE_MAX) {
+        flo_job_pause(found->job);
+        queue_insert(worker, 0, found->job);
+        found->job = NULL;
+        return found;
+    }
+    return NULL;
+}
+
+/* The session that holds most of the job's tokens, busy or not. */
+static struct flo_session *find_source(struct flo_worker *worker,
+                                       const struct flo_job *job,
+                                       const struct flo_slot *slot)
+{
+    struct flo_session *best = slot->session;
+    for (size_t i = 0; i < worker->n_slots; i++) {
+        struct flo_session *other = worker->slots[i].session;
+        if (flo_job_common(job, other) > flo_job_common(job, best)) {
+            best = other;
+        }
+    }
+    return best;
+}
+
+static void start(struct flo_worker *worker, struct flo_slot *slot,
+                  struct flo_job *job)
+{
+    struct flo_err err = {0};
+    if (flo_job_start(job, slot->session, find_source(worker, job, slot),
+                      slot->sampler, &err) < 0) {
+        flo_job_fail(&worker->out, flo_job_request(job), &err);
+        flo_job_free(job);
+        return;
+    }
+    slot->job = job;
+    slot->began = ++worker->starts;
+}
+
+/* Users before the others, each kind in the order of arrival. */
+static void start_waiting(struct flo_worker *worker)
+{
+    for (int users = 1; users >= 0; users--) {
+        for (size_t q = 0; q < worker->n_queue;) {
+            struct flo_job *job = worker->queue[q];
+            if (is_user(job) != (users == 1)) {
+                q++;
+                continue;
+            }
+            flo_worker_unqueue(worker, q);
+            struct flo_slot *slot = find_free(worker, job);
+            bool makes_room = slot == NULL && users == 1;
+            slot = makes_room ? find_preempted(worker) : slot;
+            if (slot == NULL) {
+                queue_insert(worker, q, job);
+                break;
+            }
+            start(worker, slot, job);
+            q += makes_room ? 1 : 0; /* the one that made room is before it */
+        }
+    }
+}
+
+/* ---- one pass ---------------------------------------------------- */
+
+/* The jobs that have a session, in the order in which they began. */
+static size_t list_jobs(struct flo_worker *worker, struct flo_slot **slots,
+                        struct flo_turn *turns)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < worker->n_slots; i++) {
+        struct flo_slot *slot = &worker->slots[i];
+        if (slot->job == NULL) {
+            continue;
+        }
+        size_t at = count++;
+        for (; at > 0 && slots[at - 1]->began > slot->began; at--) {
+            slots[at] = slots[at - 1];
+        }
+        slots[at] = slot;
+    }
+    for (size_t i = 0; i < count; i++) {
+        turns[i] = (struct flo_turn){flo_job_priority(slots[i]->job),
+                                     flo_job_pending(slots[i]->job), 0};
+    }
+    return count;
+}
+
+/* Asked between two layers.  A pass that nobody waits for ends when a request
+ * comes; any pass when something is cancelled. */
+static bool is_wanted(void *context)
+{
+    struct flo_worker *worker = context;
+    uint8_t head[FLO_WIRE_HEAD_BYTES];
+    ssize_t n =
+        recv(worker->socket, head, sizeof(head), MSG_DONTWAIT | MSG_PEEK);
+    int type;
+    if (n < FLO_WIRE_HEAD_BYTES || worker->in.bytes > 0 ||
+        worker->was_broken_off) {
+        return false;
+    }
+    type = flo_get_u16(head + 8);
+    return type == FLO_WIRE_CANCEL ||
+           (type == FLO_WIRE_GENERATE && !worker->is_waited_for);
+}
+
+static void fail_all(struct flo_worker *worker, struct flo_slot **slots,
+                     size_t count, const struct flo_err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        flo_job_fail(&worker->out, flo_job_request(slots[i]->job), err);
+        flo_worker_free_slot(worker, slots[i]);
+    }
+}
+
+static void compute(struct flo_worker *worker, struct flo_slot **slots,
+                    const struct flo_step *steps, size_t count)
+{
+    struct flo_err err = {0};
+    uint64_t began_us = flo_now_us();
+    int rv =
+        flo_engine_step(worker->engine, steps, count, is_wanted, worker, &err);
+    worker->was_broken_off = rv == FLO_E_INFER_CANCELLED;
+    if (worker->was_broken_off) {
+        return;
+    }
+    if (rv < 0) {
+        fail_all(worker, slots, count, &err);
+        return;
+    }
+    if (count == 1) {
+        flo_draft_cost(&worker->costs, steps[0].count,
+                       (float)(flo_now_us() - began_us));
+    }
+    worker->pass++;
+    for (size_t i = 0; i < count; i++) {
+        slots[i]->used = worker->pass;
+        if (flo_job_finish(slots[i]->job)) {
+            flo_worker_free_slot(worker, slots[i]);
+        }
+    }
+}
+
+/* false: nothing to do. */
+static bool run_pass(struct flo_worker *worker)
+{
+    struct flo_slot *slots[FLO_SESSIONS_MAX + 1];
+    struct flo_turn turns[FLO_SESSIONS_MAX + 1];
+    struct flo_step steps[FLO_SESSIONS_MAX + 1];
+    size_t count = list_jobs(worker, slots, turns), n = 0;
+    if (count == 0) {
+        return false;
+    }
+    worker->is_waited_for = flo_schedule_pass(&worker->schedule, turns, count);
+    for (size_t i = 0; i < count; i++) {
+        if (turns[i].rows > 0) {
+            flo_job_prepare(slots[i]->job, turns[i].rows,
+                            count == 1 ? &worker->costs : NULL, &worker->out,
+                            &steps[n]);
+            slots[n++] = slots[i];
+        }
+    }
+    compute(worker, slots, steps, n);
+    return true;
+}
+
+/* Vectors are made in the session of those who can wait, when it is free;
+ * beside answers in pieces so small that nobody notices. */
+static bool step_embeds(struct flo_worker *worker, bool has_answers)
+{
+    if (worker->embeds == NULL || worker->engine == NULL) {
+        return false;
+    }
+    struct flo_slot *slot = &worker->slots[worker->n_slots - 1];
+    if (slot->job != NULL) {
+        return true;
+    }
+    /* Vectors are the base's; only what a request left there goes. */
+    return flo_session_set_adapter(slot->session, NULL, 0, NULL) == 0 &&
+           flo_embeds_step(&worker->embeds, worker->engine, slot->session,
+                           has_answers ? EMBED_PIECE_BUSY : FLO_PASS_ROWS,
+                           &worker->out);
+}
+
+bool flo_worker_step(struct flo_worker *worker)
+{
+    start_waiting(worker);
+    bool has_answers = run_pass(worker);
+    bool has_vectors = step_embeds(worker, has_answers);
+    flo_worker_sweep_adapters(worker);
+    return has_answers || has_vectors;
+}

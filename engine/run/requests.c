@@ -1,0 +1,380 @@
+/* What the frames of a request ask for: opening, packing, answers, adapters,
+ * tokens, vectors, figures. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "engine/run/worker.h"
+
+#define SESSIONS_DEFAULT 4
+
+/* ---- opening ----------------------------------------------------- */
+
+static int open_slots(struct flo_worker *worker, size_t count,
+                      struct flo_err *err)
+{
+    static const struct flo_sampling greedy;
+    worker->n_slots = count;
+    for (size_t i = 0; i < count; i++) {
+        int rv =
+            flo_session_open(worker->engine, &worker->slots[i].session, err);
+        if (rv == 0) {
+            rv = flo_sampler_open(worker->engine, &greedy,
+                                  &worker->slots[i].sampler, err);
+        }
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    return 0;
+}
+
+static struct flo_wire_text text_of(const char *text)
+{
+    return (struct flo_wire_text){text, strlen(text)};
+}
+
+static int put_ready(struct flo_worker *worker, uint32_t request,
+                     struct flo_err *err)
+{
+    const struct flo_engine_info *info = flo_engine_info(worker->engine);
+    struct flo_wire_message answer = {.type = FLO_WIRE_READY,
+                                      .request = request};
+    answer.ready = (struct flo_wire_ready){
+        .arch = text_of(info->arch),
+        .name = text_of(info->name),
+        .kernel = text_of(info->kernel),
+        .n_vocab = info->n_vocab,
+        .n_layer = info->n_layer,
+        .context = info->context,
+        .context_trained = info->context_trained,
+        .sessions = info->sessions,
+        .threads = info->threads,
+        .parameters = info->parameters,
+        .weights_bytes = info->weights_bytes,
+        .kv_bytes = info->kv_bytes,
+        .scratch_bytes = info->scratch_bytes,
+        .vocabulary_bytes = info->vocabulary_bytes,
+        .load_us = info->load_us,
+        .has_vocabulary = info->has_vocabulary,
+        .is_sandboxed = worker->is_sandboxed,
+        .is_packed = info->is_packed,
+        .prefix_tokens = flo_kept_tokens(worker->kept),
+    };
+    return flo_wire_write(&worker->out, &answer, err);
+}
+
+void flo_worker_close_fds(struct flo_worker *worker)
+{
+    while (worker->n_fds > 0) {
+        close(worker->fds[--worker->n_fds]);
+    }
+}
+
+static int open_model(struct flo_worker *worker,
+                      const struct flo_wire_message *message,
+                      struct flo_err *err)
+{
+    const struct flo_wire_open *in = &message->open;
+    uint32_t sessions = in->sessions == 0 ? SESSIONS_DEFAULT : in->sessions;
+    FLO_CLEANUP(flo_fd_cleanup) int kept = -1;
+    if (in->keeps_prefix && worker->engine == NULL && worker->n_fds > 0) {
+        kept = worker->fds[--worker->n_fds];
+    }
+    if (worker->engine != NULL || worker->n_fds < 1 + in->n_adapters) {
+        return flo_fail(err, FLO_E_WORKER_PROTOCOL,
+                        worker->engine != NULL ? "OPEN came twice"
+                                               : "OPEN without a descriptor");
+    }
+    if (sessions > FLO_SESSIONS_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "%u sessions, at most %u", sessions,
+                        FLO_SESSIONS_MAX);
+    }
+    struct flo_engine_options options = {
+        .context = in->context,
+        .threads = in->threads,
+        .sessions = sessions + 1,
+        .batch = FLO_PASS_ROWS,
+        .memory_bytes_max = in->memory_bytes_max,
+        .packed_fd = worker->n_fds > 1 + in->n_adapters ? worker->fds[1] : 0,
+    };
+    /* The descriptors of the adapters are the last ones. */
+    const int *fds = worker->fds + worker->n_fds - in->n_adapters;
+    int rv = flo_adapters_reckon(in, fds, &options.adapter_bytes, err);
+    if (rv == 0) {
+        rv = flo_engine_open_fd(worker->fds[0], &options, &worker->engine, err);
+    }
+    if (rv == 0) {
+        rv = flo_adapters_open(&worker->adapters, worker->engine, in, fds, err);
+    }
+    flo_worker_close_fds(worker);
+    if (rv == 0) {
+        rv = open_slots(worker, sessions + 1, err);
+    }
+    if (rv == 0 && kept >= 0) { /* into the users' session taken last */
+        struct flo_slot *slot = &worker->slots[sessions - 1];
+        worker->kept = flo_kept_open(worker->engine, kept, slot->session);
+        slot->used = 1;
+        kept = -1;
+    }
+    if (rv == 0 && worker->is_sandboxed) {
+        rv = flo_sandbox_enter(FLO_SANDBOX_SERVING, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    if (worker->opened != NULL) {
+        worker->opened(worker->socket);
+    }
+    return put_ready(worker, message->request, err);
+}
+
+static int pack_model(struct flo_worker *worker,
+                      const struct flo_wire_message *message,
+                      struct flo_err *err)
+{
+    if (worker->engine != NULL || worker->n_fds < 1) {
+        return flo_fail(err, FLO_E_WORKER_PROTOCOL,
+                        worker->engine != NULL ? "PACK after OPEN"
+                                               : "PACK without a descriptor");
+    }
+    int rv = flo_pack_step(worker->fds[0], message, &worker->out, err);
+    flo_worker_close_fds(worker);
+    return rv;
+}
+
+/* ---- requests ---------------------------------------------------- */
+
+static int take_adapter(struct flo_worker *worker,
+                        const struct flo_wire_generate *in, struct flo_job *job,
+                        struct flo_err *err)
+{
+    double scale = in->adapter_scale == 0 ? 1 : in->adapter_scale;
+    struct flo_adapter *adapter = NULL;
+    int rv =
+        in->adapter.bytes == 0
+            ? 0
+            : flo_adapters_find(&worker->adapters, in->adapter, &adapter, err);
+    flo_job_set_adapter(job, adapter, (float)scale);
+    return rv;
+}
+
+/* LOAD and DROP. */
+static int change_adapters(struct flo_worker *worker,
+                           const struct flo_wire_message *message,
+                           struct flo_err *err)
+{
+    struct flo_wire_message answer = {.type = FLO_WIRE_ADAPTER,
+                                      .request = message->request,
+                                      .adapter.name = message->adapter.name};
+    struct flo_adapter *adapter = NULL;
+    int rv;
+    if (worker->engine == NULL) {
+        return flo_fail(err, FLO_E_STATE, "no model is open");
+    }
+    if (message->type == FLO_WIRE_DROP) {
+        rv = flo_adapters_drop(&worker->adapters, message->adapter.name,
+                               &answer.adapter.bytes, err);
+    } else {
+        if (worker->n_fds == 0) {
+            return flo_fail(err, FLO_E_WORKER_PROTOCOL,
+                            "LOAD without a descriptor");
+        }
+        int fd = worker->fds[0];
+        memmove(worker->fds, worker->fds + 1, --worker->n_fds * sizeof(fd));
+        rv = flo_adapters_load(&worker->adapters, worker->engine,
+                               message->adapter.name, fd, &adapter, err);
+        close(fd);
+        answer.adapter.bytes =
+            adapter == NULL ? 0 : flo_adapter_info(adapter)->bytes;
+    }
+    flo_worker_sweep_adapters(worker);
+    return rv < 0 ? rv : flo_wire_write(&worker->out, &answer, err);
+}
+
+static int enqueue(struct flo_worker *worker,
+                   const struct flo_wire_message *message, struct flo_err *err)
+{
+    if (worker->engine == NULL) {
+        return flo_fail(err, FLO_E_STATE, "no model is open");
+    }
+    if (worker->n_queue == FLO_QUEUE_MAX) {
+        return flo_fail(err, FLO_E_INFER_BUSY, "%d requests wait already",
+                        FLO_QUEUE_MAX);
+    }
+    struct flo_job *job = NULL;
+    int rv = flo_job_new(worker->engine, message, &job, err);
+    if (rv == 0) {
+        rv = take_adapter(worker, &message->generate, job, err);
+    }
+    if (rv < 0) {
+        flo_job_free(job);
+    } else {
+        uint32_t count;
+        const int32_t *prompt = flo_job_prompt(job, &count);
+        flo_kept_note(worker->kept, prompt, count);
+        worker->queue[worker->n_queue] = job;
+        worker->n_queue++;
+        worker->requests++;
+    }
+    return rv;
+}
+
+static void cancel(struct flo_worker *worker, uint32_t request)
+{
+    if (flo_embeds_cancel(&worker->embeds, request, &worker->out)) {
+        return;
+    }
+    for (size_t i = 0; i < worker->n_slots; i++) {
+        struct flo_slot *slot = &worker->slots[i];
+        if (slot->job != NULL && flo_job_request(slot->job) == request) {
+            flo_job_cancel(slot->job, &worker->out);
+            flo_worker_free_slot(worker, slot);
+            return;
+        }
+    }
+    for (size_t i = 0; i < worker->n_queue; i++) {
+        struct flo_job *job = worker->queue[i];
+        if (flo_job_request(job) == request) {
+            flo_job_cancel(job, &worker->out);
+            flo_job_free(job);
+            flo_worker_unqueue(worker, i);
+            return;
+        }
+    }
+}
+
+static int tokenise(struct flo_worker *worker,
+                    const struct flo_wire_message *message, struct flo_err *err)
+{
+    int32_t *tokens = NULL;
+    size_t count = 0;
+    if (worker->engine == NULL) {
+        return flo_fail(err, FLO_E_STATE, "no model is open");
+    }
+    int rv =
+        flo_job_tokenise(worker->engine, message->tokenise.text.data,
+                         message->tokenise.text.bytes,
+                         message->tokenise.reads_special, &tokens, &count, err);
+    if (rv < 0) {
+        return rv;
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint32_t id = (uint32_t)tokens[i];
+        flo_put_u32(&tokens[i], id);
+    }
+    struct flo_wire_message answer = {.type = FLO_WIRE_TOKENS,
+                                      .request = message->request};
+    answer.tokens.tokens =
+        (struct flo_wire_text){(const char *)tokens, 4 * count};
+    rv = flo_wire_write(&worker->out, &answer, err);
+    free(tokens);
+    return rv;
+}
+
+static int detokenise(struct flo_worker *worker,
+                      const struct flo_wire_message *message,
+                      struct flo_err *err)
+{
+    struct flo_wire_message answer = {.type = FLO_WIRE_TEXT,
+                                      .request = message->request};
+    struct flo_buf text = {0};
+    int32_t *tokens = NULL;
+    size_t count = 0;
+    if (worker->engine == NULL) {
+        return flo_fail(err, FLO_E_STATE, "no model is open");
+    }
+    int rv = flo_ids_take(worker->engine, message->tokens.tokens, &tokens,
+                          &count, err);
+    rv = rv < 0 ? rv
+                : flo_engine_detokenise(worker->engine, tokens, count, true,
+                                        &text, err);
+    answer.string.text = (struct flo_wire_text){text.data, text.bytes};
+    rv = rv < 0 ? rv : flo_wire_write(&worker->out, &answer, err);
+    flo_buf_deinit(&text);
+    free(tokens);
+    return rv;
+}
+
+static int embed(struct flo_worker *worker,
+                 const struct flo_wire_message *message, struct flo_err *err)
+{
+    if (worker->engine == NULL) {
+        return flo_fail(err, FLO_E_STATE, "no model is open");
+    }
+    int rv = flo_embeds_add(&worker->embeds, worker->engine, message, err);
+    worker->requests += rv == 0;
+    return rv;
+}
+
+static int put_stats(struct flo_worker *worker, uint32_t request,
+                     struct flo_err *err)
+{
+    struct flo_wire_message answer = {.type = FLO_WIRE_STATS_ANSWER,
+                                      .request = request};
+    struct rusage usage;
+    for (size_t i = 0; i < worker->n_slots; i++) {
+        answer.stats.running += worker->slots[i].job != NULL;
+    }
+    answer.stats.queued = (uint32_t)worker->n_queue;
+    answer.stats.requests = worker->requests;
+    answer.stats.tokens_in = worker->tokens_in;
+    answer.stats.tokens_out = worker->tokens_out;
+    if (getrusage(RUSAGE_SELF, &usage) == 0) {
+        answer.stats.rss_bytes_peak = (uint64_t)usage.ru_maxrss * 1024u;
+    }
+    return flo_wire_write(&worker->out, &answer, err);
+}
+
+/* One frame; only an error of the protocol is fatal, others are answered. */
+int flo_worker_handle(struct flo_worker *worker,
+                      const struct flo_wire_message *message,
+                      struct flo_err *err)
+{
+    struct flo_wire_message pong = {.type = FLO_WIRE_PONG,
+                                    .request = message->request};
+    int rv = 0;
+    switch (message->type) {
+    case FLO_WIRE_OPEN:
+        rv = open_model(worker, message, err);
+        break;
+    case FLO_WIRE_PACK:
+        rv = pack_model(worker, message, err);
+        break;
+    case FLO_WIRE_GENERATE:
+        rv = enqueue(worker, message, err);
+        break;
+    case FLO_WIRE_CANCEL:
+        cancel(worker, message->request);
+        break;
+    case FLO_WIRE_STATS:
+        rv = put_stats(worker, message->request, err);
+        break;
+    case FLO_WIRE_PING:
+        rv = flo_wire_write(&worker->out, &pong, err);
+        break;
+    case FLO_WIRE_TOKENISE:
+        rv = tokenise(worker, message, err);
+        break;
+    case FLO_WIRE_DETOKENISE:
+        rv = detokenise(worker, message, err);
+        break;
+    case FLO_WIRE_EMBED:
+        rv = embed(worker, message, err);
+        break;
+    case FLO_WIRE_LOAD:
+    case FLO_WIRE_DROP:
+        rv = change_adapters(worker, message, err);
+        break;
+    default:
+        rv = flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s is an answer",
+                      flo_wire_type_name((int)message->type));
+        break;
+    }
+    if (rv < 0 && rv != FLO_E_WORKER_PROTOCOL) {
+        flo_job_fail(&worker->out, message->request, err);
+        rv = 0;
+    }
+    return rv;
+}

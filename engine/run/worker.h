@@ -1,0 +1,64 @@
+/* The engine process, inside: what its three files share.
+ *
+ * worker.c    the socket, the loop, the end
+ * requests.c  what a frame asks for
+ * passes.c    who gets a session, and what is computed together */
+#ifndef FLOTILLA_ENGINE_WORKER_H
+#define FLOTILLA_ENGINE_WORKER_H
+
+#include "engine/run/run.h"
+
+#define FLO_SESSIONS_MAX 16 /* for users; one more is for probes */
+#define FLO_QUEUE_MAX 256
+#define FLO_FDS_MAX (3 + FLO_WIRE_ADAPTERS_MAX)
+
+struct flo_slot {
+    struct flo_session *session;
+    struct flo_sampler *sampler;
+    struct flo_job *job; /* NULL: free */
+    uint64_t began;      /* order in which jobs got their sessions */
+    uint64_t used;       /* pass in which it was last used */
+};
+
+struct flo_worker {
+    int socket;
+    int fds[FLO_FDS_MAX]; /* that came and wait for their OPEN, PACK or LOAD */
+    size_t n_fds;
+    bool is_sandboxed;
+    void (*opened)(int socket);
+    struct flo_engine *engine;
+    struct flo_adapters adapters;
+    struct flo_slot slots[FLO_SESSIONS_MAX + 1]; /* users' but the last one */
+    size_t n_slots;
+    struct flo_job *queue[FLO_QUEUE_MAX]; /* in order of arrival */
+    size_t n_queue;
+    struct flo_embed *embeds;
+    struct flo_kept *kept; /* NULL: none */
+    struct flo_buf in, out;
+    uint64_t requests, tokens_in, tokens_out;
+    struct flo_schedule schedule;
+    struct flo_draft_costs costs;
+    uint64_t pass;
+    uint64_t starts;
+    bool is_waited_for;  /* a user waits for this pass */
+    bool was_broken_off; /* the last pass; the next one will not be */
+};
+
+/* One frame; only an error of the protocol is fatal, others are answered. */
+FLO_MUST_USE int flo_worker_handle(struct flo_worker *worker,
+                                   const struct flo_wire_message *message,
+                                   struct flo_err *err);
+/* Close the descriptors that came and that nothing took. */
+void flo_worker_close_fds(struct flo_worker *worker);
+
+/* Take the i-th out of the queue. */
+void flo_worker_unqueue(struct flo_worker *worker, size_t i);
+/* The slot's job is over: count it and free the slot. */
+void flo_worker_free_slot(struct flo_worker *worker, struct flo_slot *slot);
+/* Close adapters that were dropped and that no job uses. */
+void flo_worker_sweep_adapters(struct flo_worker *worker);
+/* Give waiting jobs a session, then compute one pass over what is due.  false:
+ * nothing to do. */
+bool flo_worker_step(struct flo_worker *worker);
+
+#endif
