@@ -22,7 +22,6 @@
 #endif
 #if FLO_LANES == 16
 #define OP(name) _mm512_##name
-#define FLO_DPBUSD _mm512_dpbusd_epi32
 #define FLO_REPEAT_16 _mm512_broadcast_i32x4
 #define FLO_PACKED_NAME(type) flo_avx512_packed_##type
 typedef __m512i flo_ints;
@@ -30,11 +29,6 @@ typedef __m512 flo_floats;
 typedef __m256i flo_halves;
 #else
 #define OP(name) _mm256_##name
-#ifdef FLO_VNNI_OF_AVX512
-#define FLO_DPBUSD _mm256_dpbusd_epi32
-#else
-#define FLO_DPBUSD _mm256_dpbusd_avx_epi32
-#endif
 #define FLO_REPEAT_16 _mm256_broadcastsi128_si256
 #define FLO_PACKED_NAME(type) flo_avx_vnni_packed_##type
 typedef __m256i flo_ints;
@@ -63,6 +57,24 @@ struct flo_weights_32 {
 
 typedef void flo_codes_32_fn(const uint8_t *high, const uint8_t *low,
                              flo_ints *out);
+
+typedef int32_t flo_four_codes __attribute__((may_alias, aligned(1)));
+
+/* acc += w . the four codes at x, in every lane.  gcc 12 makes two
+ * instructions of a broadcast and a product where EVEX has one. */
+FLO_INLINE flo_ints flo_dot_4(flo_ints acc, flo_ints w, const int8_t *x)
+{
+    const flo_four_codes *codes = (const void *)x;
+
+#if FLO_LANES == 16 || defined(FLO_VNNI_OF_AVX512)
+    __asm__("vpdpbusd %2%{1to%c3%}, %1, %0"
+            : "+v"(acc)
+            : "v"(w), "m"(*codes), "i"(FLO_LANES));
+    return acc;
+#else
+    return _mm256_dpbusd_avx_epi32(acc, w, _mm256_set1_epi32(*codes));
+#endif
+}
 
 /* ---- codes ------------------------------------------------------------- */
 
@@ -198,42 +210,55 @@ FLO_INLINE flo_floats flo_times_signed(flo_floats d, __m128i bytes)
     return OP(mul_ps)(d, OP(cvtepi32_ps)(OP(cvtepi8_epi32)(bytes)));
 }
 
-/* Of a block, and of its group. */
+/* The halves of a group, of each row: d, and dmin (or -m) where there is. */
+struct flo_group {
+    flo_floats d, dmin;
+};
+
+FLO_INLINE struct flo_group flo_read_group(const enum flo_scales_kind kind,
+                                           const uint8_t *halves)
+{
+    struct flo_group g = {.d = flo_load_halves(halves)};
+
+    if (kind == FLO_SCALES_PAIR || kind == FLO_SCALES_K4 ||
+        kind == FLO_SCALES_K2) {
+        g.dmin = flo_load_halves(halves + 32);
+    }
+    if (kind == FLO_SCALES_PAIR) {
+        g.dmin = OP(sub_ps)(OP(setzero_ps)(), g.dmin);
+    }
+    return g;
+}
+
+/* Of a block, which begins with `scales`. */
 FLO_INLINE void flo_scales_32(const enum flo_scales_kind kind,
-                              const uint8_t *halves, const uint8_t *scales,
-                              struct flo_weights_32 *out)
+                              const struct flo_group *group,
+                              const uint8_t *scales, struct flo_weights_32 *out)
 {
     const __m128i nibble = _mm_set1_epi8(15);
-    flo_floats d, dmin;
+    const flo_floats d = group->d, dmin = group->dmin;
     __m128i first, second;
 
     switch (kind) {
     case FLO_SCALES_HALF:
-        out->scales[0] = flo_load_halves(halves);
+        out->scales[0] = d;
         break;
     case FLO_SCALES_PAIR:
-        out->scales[0] = flo_load_halves(halves);
-        out->minima[0] =
-            OP(sub_ps)(OP(setzero_ps)(), flo_load_halves(halves + 32));
+        out->scales[0] = d;
+        out->minima[0] = dmin;
         break;
     case FLO_SCALES_BYTE:
-        d = flo_load_halves(halves);
         out->scales[0] = flo_times_signed(d, flo_load_16(scales));
         break;
     case FLO_SCALES_K4: /* below 64 */
-        d = flo_load_halves(halves);
-        dmin = flo_load_halves(halves + 32);
         out->scales[0] = flo_times_signed(d, flo_load_16(scales));
         out->minima[0] = flo_times_signed(dmin, flo_load_16(scales + 16));
         break;
     case FLO_SCALES_16:
-        d = flo_load_halves(halves);
         out->scales[0] = flo_times_signed(d, flo_load_16(scales));
         out->scales[1] = flo_times_signed(d, flo_load_16(scales + 16));
         break;
     default:
-        d = flo_load_halves(halves);
-        dmin = flo_load_halves(halves + 32);
         first = flo_load_16(scales);
         second = flo_load_16(scales + 16);
         out->scales[0] = flo_times_signed(d, _mm_and_si128(first, nibble));

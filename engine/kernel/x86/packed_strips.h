@@ -61,8 +61,7 @@ FLO_INLINE void dot(const int N, const int groups, const size_t step,
     for (int g = 0; g < groups; g++) {
 #pragma GCC unroll 4
         for (int t = 0; t < N; t++) {
-            acc[t] = FLO_DPBUSD(acc[t], w[g],
-                                broadcast(x + (size_t)t * step + g * 4));
+            acc[t] = flo_dot_4(acc[t], w[g], x + (size_t)t * step + g * 4);
         }
     }
 }
@@ -166,9 +165,9 @@ FLO_INLINE struct input skip(struct input x, size_t tokens, const int bytes)
 
 /* A strip, read from its begin to its end. */
 struct strip {
-    const uint8_t *next;   /* block */
-    const uint8_t *halves; /* of the group at hand */
-    size_t part;           /* the first of the FLO_LANES rows */
+    const uint8_t *next;    /* block */
+    struct flo_group group; /* at hand */
+    size_t part;            /* the first of the FLO_LANES rows */
     size_t blocks;
     struct flo_strip at;
 };
@@ -181,12 +180,12 @@ FLO_INLINE void read_block(flo_codes_32_fn *codes,
         kind == FLO_SCALES_HALF || kind == FLO_SCALES_PAIR ? 1 : 8;
 
     if (b % group == 0) {
-        s->halves = s->next + s->part * sizeof(uint16_t);
+        s->group = flo_read_group(kind, s->next + s->part * sizeof(uint16_t));
         s->next += s->at.halves;
     }
-    flo_scales_32(kind, s->halves, s->next + s->part, out);
     codes(s->next + s->at.high + s->part * 4, s->next + s->at.low + s->part * 4,
           out->codes);
+    flo_scales_32(kind, &s->group, s->next + s->part, out);
     s->next += s->at.block;
 }
 
