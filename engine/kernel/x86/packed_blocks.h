@@ -10,6 +10,7 @@
 #define FLOTILLA_ENGINE_PACKED_BLOCKS_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -47,6 +48,12 @@ enum flo_scales_kind {
     FLO_SCALES_16,   /* f16 for 256 columns times a byte for 16 */
     FLO_SCALES_K2,   /* the same, and a minimum likewise */
 };
+
+FLO_INLINE bool flo_has_minima(const enum flo_scales_kind kind)
+{
+    return kind == FLO_SCALES_PAIR || kind == FLO_SCALES_K4 ||
+           kind == FLO_SCALES_K2;
+}
 
 struct flo_weights_32 {
     flo_ints codes[FLO_GROUPS];
@@ -220,8 +227,7 @@ FLO_INLINE struct flo_group flo_read_group(const enum flo_scales_kind kind,
 {
     struct flo_group g = {.d = flo_load_halves(halves)};
 
-    if (kind == FLO_SCALES_PAIR || kind == FLO_SCALES_K4 ||
-        kind == FLO_SCALES_K2) {
+    if (flo_has_minima(kind)) {
         g.dmin = flo_load_halves(halves + 32);
     }
     if (kind == FLO_SCALES_PAIR) {

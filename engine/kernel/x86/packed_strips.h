@@ -94,12 +94,6 @@ FLO_INLINE bool has_halves(const enum flo_scales_kind kind)
     return kind == FLO_SCALES_16 || kind == FLO_SCALES_K2;
 }
 
-FLO_INLINE bool has_minima(const enum flo_scales_kind kind)
-{
-    return kind == FLO_SCALES_PAIR || kind == FLO_SCALES_K4 ||
-           kind == FLO_SCALES_K2;
-}
-
 /* -2^shift times the sum of a token's codes: `part` 0 of all, 1 of the first
  * 16, 2 of the last. */
 FLO_INLINE flo_ints start_sum(const int shift, const int part,
@@ -139,7 +133,7 @@ FLO_INLINE void add_block(const int N, const enum flo_scales_kind kind,
 
             sum[t] = h == halves - 1 ? OP(mul_ps)(v, w->scales[h])
                                      : OP(fmadd_ps)(v, w->scales[h], sum[t]);
-            if (has_minima(kind)) {
+            if (flo_has_minima(kind)) {
                 v = OP(cvtepi32_ps)(
                     start_sum(0, halves == 2 ? h + 1 : 0, x.sums + t * 2));
                 sum[t] = OP(fmadd_ps)(v, w->minima[h], sum[t]);
