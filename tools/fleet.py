@@ -143,6 +143,9 @@ class Device:
             connection.close()
 
 
+READING = 0.002  # seconds a piece
+
+
 class Streamer(threading.Thread):
     """A client that streams answers until told to stop, and keeps count."""
 
@@ -195,6 +198,8 @@ class Streamer(threading.Thread):
                 if "error" in piece:
                     raise Failed(str(piece["error"]))
                 first = first or time.monotonic()
+                if self.is_long:  # read like people: the stream stays open
+                    time.sleep(READING)
             if not finished:
                 raise Failed("the stream ended without [DONE]")
             self.spans.append((begin, first or time.monotonic(),
