@@ -170,9 +170,6 @@ static int change_adapters(struct flo_worker *worker,
                                       .adapter.name = message->adapter.name};
     struct flo_adapter *adapter = NULL;
     int rv;
-    if (worker->engine == NULL) {
-        return flo_fail(err, FLO_E_STATE, "no model is open");
-    }
     if (message->type == FLO_WIRE_DROP) {
         rv = flo_adapters_drop(&worker->adapters, message->adapter.name,
                                &answer.adapter.bytes, err);
@@ -196,9 +193,6 @@ static int change_adapters(struct flo_worker *worker,
 static int enqueue(struct flo_worker *worker,
                    const struct flo_wire_message *message, struct flo_err *err)
 {
-    if (worker->engine == NULL) {
-        return flo_fail(err, FLO_E_STATE, "no model is open");
-    }
     if (worker->n_queue == FLO_QUEUE_MAX) {
         return flo_fail(err, FLO_E_INFER_BUSY, "%d requests wait already",
                         FLO_QUEUE_MAX);
@@ -250,9 +244,6 @@ static int tokenise(struct flo_worker *worker,
 {
     int32_t *tokens = NULL;
     size_t count = 0;
-    if (worker->engine == NULL) {
-        return flo_fail(err, FLO_E_STATE, "no model is open");
-    }
     int rv =
         flo_job_tokenise(worker->engine, message->tokenise.text.data,
                          message->tokenise.text.bytes,
@@ -282,9 +273,6 @@ static int detokenise(struct flo_worker *worker,
     struct flo_buf text = {0};
     int32_t *tokens = NULL;
     size_t count = 0;
-    if (worker->engine == NULL) {
-        return flo_fail(err, FLO_E_STATE, "no model is open");
-    }
     int rv = flo_ids_take(worker->engine, message->tokens.tokens, &tokens,
                           &count, err);
     rv = rv < 0 ? rv
@@ -300,9 +288,6 @@ static int detokenise(struct flo_worker *worker,
 static int embed(struct flo_worker *worker,
                  const struct flo_wire_message *message, struct flo_err *err)
 {
-    if (worker->engine == NULL) {
-        return flo_fail(err, FLO_E_STATE, "no model is open");
-    }
     int rv = flo_embeds_add(&worker->embeds, worker->engine, message, err);
     worker->requests += rv == 0;
     return rv;
@@ -327,10 +312,23 @@ static int put_stats(struct flo_worker *worker, uint32_t request,
     return flo_wire_write(&worker->out, &answer, err);
 }
 
-/* One frame; only an error of the protocol is fatal, others are answered. */
-int flo_worker_handle(struct flo_worker *worker,
-                      const struct flo_wire_message *message,
-                      struct flo_err *err)
+static bool needs_model(enum flo_wire_type type)
+{
+    switch (type) {
+    case FLO_WIRE_GENERATE:
+    case FLO_WIRE_TOKENISE:
+    case FLO_WIRE_DETOKENISE:
+    case FLO_WIRE_EMBED:
+    case FLO_WIRE_LOAD:
+    case FLO_WIRE_DROP:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int act(struct flo_worker *worker,
+               const struct flo_wire_message *message, struct flo_err *err)
 {
     struct flo_wire_message pong = {.type = FLO_WIRE_PONG,
                                     .request = message->request};
@@ -372,6 +370,16 @@ int flo_worker_handle(struct flo_worker *worker,
                       flo_wire_type_name((int)message->type));
         break;
     }
+    return rv;
+}
+
+int flo_worker_handle(struct flo_worker *worker,
+                      const struct flo_wire_message *message,
+                      struct flo_err *err)
+{
+    int rv = worker->engine == NULL && needs_model(message->type)
+                 ? flo_fail(err, FLO_E_STATE, "no model is open")
+                 : act(worker, message, err);
     if (rv < 0 && rv != FLO_E_WORKER_PROTOCOL) {
         flo_job_fail(&worker->out, message->request, err);
         rv = 0;
