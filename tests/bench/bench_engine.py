@@ -279,7 +279,7 @@ class Run:
                 break
             started = time.monotonic()
             try:
-                self.ours.pack(point.model.path)
+                self.ours.make_ready(point.model.path)
                 result = self.measure(point)
             except Stopped as stopped:
                 result = {"error": str(stopped), "peers": {}}

@@ -105,7 +105,7 @@ class Ours:
     def __init__(self, program):
         self.program = program
         self.former = os.path.join(os.path.dirname(program), "bench_form")
-        self.packed = set()
+        self.ready = set()
 
     def base(self, model, threads, context):
         return ["--model", model, "--threads", str(threads),
@@ -138,11 +138,12 @@ class Ours:
                                "--json"]))
         return {k: v["values"] for k, v in told["types"].items()}
 
-    def pack(self, model):
-        """Packed weights beside the model, of this build; once."""
-        if model in self.packed:
+    def make_ready(self, model):
+        """Once: the model in the page cache, packed weights of this build
+        beside it."""
+        if model in self.ready:
             return
-        self.packed.add(model)
+        self.ready.add(model)
         read_anew(model)
         packed = model + ".packed"
         if os.path.exists(packed) and (os.path.getmtime(packed) >
