@@ -9,11 +9,13 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define SUFFIX ".prefix"
 #define DIGEST_CHARS (FLO_DIGEST_TEXT - 1)
 #define NAME_BYTES (DIGEST_CHARS + sizeof(SUFFIX))
+#define SPARE_BYTES (32u << 20) /* of the disk, for everything else */
 
 /* "sha256-<hex>.prefix" */
 static void name_of(const struct flo_digest *release, char *out)
@@ -71,7 +73,7 @@ static void make_room(int dir_fd, const char *kept)
     }
 }
 
-static int take_file(int fd, struct flo_err *err)
+static int lock(int fd, struct flo_err *err)
 {
     struct stat st;
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
@@ -81,12 +83,31 @@ static int take_file(int fd, struct flo_err *err)
         return flo_fail(err, FLO_E_STATE_LOCKED,
                         "another engine keeps its prefix there");
     }
+    return 0;
+}
+
+/* Of a disk that is nearly full nothing is taken for this. */
+static int reserve(int fd, struct flo_err *err)
+{
+    struct statvfs disk;
+    struct stat st;
+    if (fstat(fd, &st) < 0 || fstatvfs(fd, &disk) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_READ, "room on the disk");
+    }
+    uint64_t has = (uint64_t)st.st_blocks * 512;
+    uint64_t free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
+    if (has < FLO_SERVE_PREFIX_BYTES &&
+        FLO_SERVE_PREFIX_BYTES - has + SPARE_BYTES > free_bytes) {
+        return flo_fail(err, FLO_E_DISK_FULL,
+                        "%u bytes and %u to spare, %llu free",
+                        FLO_SERVE_PREFIX_BYTES, SPARE_BYTES,
+                        (unsigned long long)free_bytes);
+    }
     errno = posix_fallocate(fd, 0, FLO_SERVE_PREFIX_BYTES);
     if (errno != 0) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "%u bytes",
                               FLO_SERVE_PREFIX_BYTES);
     }
-    (void)futimens(fd, NULL); /* a wish: used now */
     return 0;
 }
 
@@ -111,10 +132,14 @@ int flo_serve_prefix_open(const char *dir, const struct flo_digest *release,
     if (fd < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s/%s", dir, name);
     }
-    rv = take_file(fd, err);
+    rv = lock(fd, err);
+    if (rv == 0 && (rv = reserve(fd, err)) < 0) {
+        unlinkat(dir_fd, name, 0); /* a part of it would only take room */
+    }
     if (rv < 0) {
         return flo_wrap(err, rv, "%s/%s", dir, name);
     }
+    (void)futimens(fd, NULL); /* a wish: used now */
     *out = fd;
     fd = -1;
     return 0;

@@ -133,7 +133,8 @@ void flo_serve_hold(struct flo_serve *serve);
  * share, made where there is none (mode 0600, the folder 0700).  It holds text
  * of prompts.  The folder has FLO_SERVE_PREFIXES_MAX of them; the one that was
  * not used for longest goes.  One engine at a time has a release's file.
- * FLO_E_STATE_LOCKED, FLO_E_DISK_FULL, FLO_E_IO_OPEN, FLO_E_IO_WRITE. */
+ * FLO_E_STATE_LOCKED, FLO_E_DISK_FULL (also when less than 32 MiB would be
+ * left), FLO_E_IO_OPEN, FLO_E_IO_READ, FLO_E_IO_WRITE. */
 FLO_MUST_USE int flo_serve_prefix_open(const char *dir,
                                        const struct flo_digest *release,
                                        int *fd, struct flo_err *err);

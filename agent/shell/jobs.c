@@ -241,6 +241,10 @@ static json_t *job_json(struct flo_shell *shell)
     }
     json_object_set_new(json_object_get(json, "profile"), "packs",
                         json_boolean(flo_shell_packs(shell)));
+    json_object_set_new(json_object_get(json, "profile"), "prefix_bytes",
+                        json_integer(flo_shell_keeps_prefixes(shell)
+                                         ? FLO_SERVE_PREFIX_BYTES
+                                         : 0));
     if (execution->bundle[0] != '\0') {
         json_object_set_new(json, "bundle", json_string(execution->bundle));
     } else {

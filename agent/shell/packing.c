@@ -84,7 +84,14 @@ void flo_shell_pack_cancel(struct flo_shell *shell, enum flo_agent_role role)
     }
 }
 
-/* 0: none is wanted, or none can be had: a luxury, too. */
+bool flo_shell_keeps_prefixes(const struct flo_shell *shell)
+{
+    return strcmp(flo_config_text(shell->settings.config, "prefix_cache"),
+                  "on") == 0;
+}
+
+/* 0: none is wanted, or none can be had: a luxury, too.  No new one while an
+ * updater works: its plan of the disk stands. */
 static int open_prefix(struct flo_shell *shell,
                        const struct flo_digest *release)
 {
@@ -93,7 +100,8 @@ static int open_prefix(struct flo_shell *shell,
     char dir[sizeof(settings->state_dir) + 8];
     int fd = 0;
 
-    if (strcmp(flo_config_text(settings->config, "prefix_cache"), "on") == 0 &&
+    if (flo_shell_keeps_prefixes(shell) &&
+        (shell->job == NULL || flo_store_prefix_has(shell->store, release)) &&
         flo_path_join(dir, sizeof(dir), settings->state_dir, "prefix") &&
         flo_serve_prefix_open(dir, release, &fd, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "serve", &err);

@@ -267,6 +267,8 @@ void flo_shell_packed_refused(struct flo_shell *shell,
                               const struct flo_digest *digest);
 /* Would a new model be packed, as far as is known? */
 bool flo_shell_packs(const struct flo_shell *shell);
+/* Does an engine get a file for the prefix of its prompts? */
+bool flo_shell_keeps_prefixes(const struct flo_shell *shell);
 /* jobs.c */
 void flo_shell_job_start(struct flo_shell *shell, uint32_t job);
 void flo_shell_job_cancel(struct flo_shell *shell, uint32_t job);

@@ -235,26 +235,61 @@ static int plan_file(const struct flo_plan_input *input, uint32_t file,
     return 0;
 }
 
-/* Most that the packed weights of a model that comes anew will take.  They are
- * no need: where there is no room for them, the model serves without. */
+/* What is made of the release here is no need: it is counted where there is
+ * room for it, and left out where there is none. */
+static uint64_t add_derived(struct flo_plan *plan, uint64_t bytes,
+                            uint64_t room_bytes)
+{
+    uint64_t all;
+
+    if (!flo_add_u64(plan->disk_bytes, bytes, &all) || all > room_bytes) {
+        return 0;
+    }
+    plan->disk_bytes = all;
+    return bytes;
+}
+
+/* Most that the packed weights of a model that comes anew will take. */
 static void add_packed(const struct flo_plan_input *input,
                        const struct flo_release_variant *variant,
-                       struct flo_plan *plan)
+                       uint64_t room_bytes, struct flo_plan *plan)
 {
     const struct flo_release_file *model =
         flo_release_variant_file(input->release, variant, "model");
-    uint64_t bytes, all;
+    uint64_t bytes;
 
-    if (!input->profile->packs || model == NULL ||
-        holds(input->present, input->present_count, &model->digest) ||
-        !flo_add_u64(model->bytes, model->bytes / 16 + PACKED_BYTES_MORE,
-                     &bytes) ||
-        !flo_add_u64(plan->disk_bytes, bytes, &all) ||
-        all > input->profile->disk_free_bytes) {
-        return;
+    if (input->profile->packs && model != NULL &&
+        !holds(input->present, input->present_count, &model->digest) &&
+        flo_add_u64(model->bytes, model->bytes / 16 + PACKED_BYTES_MORE,
+                    &bytes)) {
+        plan->packed_bytes = add_derived(plan, bytes, room_bytes);
     }
-    plan->packed_bytes = bytes;
-    plan->disk_bytes = all;
+}
+
+/* Kept prefixes can be computed again: their room counts as free, and what
+ * must go for it goes before the first byte is fetched. */
+static int fit_disk(const struct flo_plan_input *input,
+                    const struct flo_release_variant *variant,
+                    const char *title, uint64_t largest_aside,
+                    struct flo_plan *plan, struct flo_err *err)
+{
+    const struct flo_profile *profile = input->profile;
+    uint64_t room_bytes = UINT64_MAX;
+
+    (void)flo_add_u64(profile->disk_free_bytes, profile->kept_bytes,
+                      &room_bytes);
+    if (!flo_add_u64(plan->disk_bytes, largest_aside, &plan->disk_bytes) ||
+        plan->disk_bytes > room_bytes) {
+        return flo_fail(err, FLO_E_DISK_FULL, "%s needs %llu bytes, %llu free",
+                        title, (unsigned long long)plan->disk_bytes,
+                        (unsigned long long)room_bytes);
+    }
+    add_packed(input, variant, room_bytes, plan);
+    plan->prefix_bytes = add_derived(plan, profile->prefix_bytes, room_bytes);
+    if (plan->disk_bytes > profile->disk_free_bytes) {
+        plan->drop_bytes = plan->disk_bytes - profile->disk_free_bytes;
+    }
+    return 0;
 }
 
 int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out,
@@ -279,13 +314,10 @@ int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out,
     if (rv < 0) {
         return flo_wrap(err, rv, "%s", title);
     }
-    if (!flo_add_u64(plan.disk_bytes, largest_aside, &plan.disk_bytes) ||
-        plan.disk_bytes > input->profile->disk_free_bytes) {
-        return flo_fail(err, FLO_E_DISK_FULL, "%s needs %llu bytes, %llu free",
-                        title, (unsigned long long)plan.disk_bytes,
-                        (unsigned long long)input->profile->disk_free_bytes);
+    rv = fit_disk(input, variant, title, largest_aside, &plan, err);
+    if (rv < 0) {
+        return rv;
     }
-    add_packed(input, variant, &plan);
     *out = plan;
     return 0;
 }

@@ -73,6 +73,7 @@ void flo_event_planned(int fd, const struct flo_release *release,
     add_number(&buf, "full_bytes", plan->full_bytes);
     add_number(&buf, "disk_bytes", plan->disk_bytes);
     add_number(&buf, "packed_bytes", plan->packed_bytes);
+    add_number(&buf, "prefix_bytes", plan->prefix_bytes);
     add_text(&buf, "reason", plan->reason);
     send_line(fd, &buf);
 }

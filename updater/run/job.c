@@ -61,6 +61,8 @@ static int read_profile(const json_t *json, struct flo_profile *out,
                                &out->memory_bytes, err)) < 0 ||
         (rv = flo_json_opt_bool(profile, "packs", false, &out->packs, err)) <
             0 ||
+        (rv = flo_json_opt_u64(profile, "prefix_bytes", 0, INT64_MAX, 0,
+                               &out->prefix_bytes, err)) < 0 ||
         (rv = flo_json_opt_array(profile, "engine", 4, &engines, err)) < 0) {
         return rv;
     }

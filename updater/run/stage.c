@@ -150,7 +150,8 @@ static void add_present(struct stage *stage, const struct flo_digest *digest,
 }
 
 /* Also removes downloads that this release does not want, and counts the room
- * that its own ones have already taken as free. */
+ * that its own ones have already taken as free.  A prefix that is kept of it
+ * already needs no room more. */
 static void look_at_disk(struct stage *stage)
 {
     const struct flo_release *release = &stage->verified.release;
@@ -173,13 +174,34 @@ static void look_at_disk(struct stage *stage)
     uint64_t taken =
         flo_store_partials_keep(stage->store, wanted, wanted_count);
     stage->profile.disk_free_bytes = flo_store_disk_free(stage->store) + taken;
+    stage->profile.kept_bytes = flo_store_prefixes_bytes(stage->store);
+    if (flo_store_prefix_has(stage->store, &stage->verified.digest)) {
+        stage->profile.prefix_bytes = 0;
+    }
+}
+
+static void make_room(const struct stage *stage)
+{
+    struct flo_collected dropped = {0};
+
+    if (stage->plan.drop_bytes > 0) {
+        flo_store_prefixes_drop(stage->store, stage->plan.drop_bytes, &dropped);
+        flo_log(FLO_LOG_INFO, "stage",
+                "the disk is short: removed %u kept prefixes, %llu bytes",
+                dropped.files, (unsigned long long)dropped.bytes);
+    }
 }
 
 static int make_plan(struct stage *stage, struct flo_err *err)
 {
     look_at_disk(stage);
     stage->done_before = 0;
-    return flo_plan_make(&stage->input, &stage->plan, err);
+    int rv = flo_plan_make(&stage->input, &stage->plan, err);
+
+    if (rv == 0) {
+        make_room(stage);
+    }
+    return rv;
 }
 
 /* The words are said for the last and largest file only, so that the agent

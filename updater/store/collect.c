@@ -73,40 +73,72 @@ static int keep_model(struct keep *keep, const char *model, struct flo_err *err)
     return 0;
 }
 
-static int remove_blob(void *context, const char *name)
+void flo_store_remove(int dir_fd, const char *name,
+                      struct flo_collected *collected)
 {
-    struct keep *keep = context;
-    struct flo_digest digest;
     struct stat st;
 
-    if (strlen(name) != FLO_BLOB_NAME - 1 || strncmp(name, "sha256-", 7) != 0 ||
-        !flo_hex_decode(name + 7, digest.bytes, sizeof(digest.bytes))) {
-        return 0;
+    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        unlinkat(dir_fd, name, 0) == 0) {
+        collected->files++;
+        collected->bytes += (uint64_t)st.st_blocks * 512;
+    }
+}
+
+static bool blob_digest(const char *name, struct flo_digest *digest)
+{
+    return strlen(name) == FLO_BLOB_NAME - 1 &&
+           strncmp(name, "sha256-", 7) == 0 &&
+           flo_hex_decode(name + 7, digest->bytes, sizeof(digest->bytes));
+}
+
+/* A folder whose files belong to what is kept, or go. */
+struct sweep {
+    struct keep *keep;
+    int dir_fd;
+    bool (*owner)(const char *name, struct flo_digest *digest);
+};
+
+static int remove_other(void *context, const char *name)
+{
+    struct sweep *sweep = context;
+    struct keep *keep = sweep->keep;
+    struct flo_digest digest;
+
+    if (!sweep->owner(name, &digest)) {
+        return 0; /* not ours to remove */
     }
     for (size_t i = 0; i < keep->count; i++) {
         if (flo_digest_equal(&keep->digests[i], &digest)) {
             return 0;
         }
     }
-    if (fstatat(keep->store->blobs_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-        unlinkat(keep->store->blobs_fd, name, 0) == 0) {
-        keep->collected.files++;
-        keep->collected.bytes += (uint64_t)st.st_size;
-    }
+    flo_store_remove(sweep->dir_fd, name, &keep->collected);
     return 0;
 }
 
 static int remove_partial(void *context, const char *name)
 {
     struct keep *keep = context;
-    struct stat st;
 
-    if (fstatat(keep->store->partial_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-        unlinkat(keep->store->partial_fd, name, 0) == 0) {
-        keep->collected.files++;
-        keep->collected.bytes += (uint64_t)st.st_blocks * 512;
-    }
+    flo_store_remove(keep->store->partial_fd, name, &keep->collected);
     return 0;
+}
+
+static void remove_others(struct keep *keep)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int prefixes_fd = -1;
+
+    (void)!flo_store_prefixes_open(keep->store, &prefixes_fd, NULL);
+    struct sweep sweeps[] = {
+        {keep, keep->store->blobs_fd, blob_digest},
+        {keep, keep->store->packed_fd, flo_store_packed_model},
+        {keep, prefixes_fd, flo_store_prefix_release},
+    };
+    for (size_t i = 0; i < FLO_COUNT(sweeps); i++) {
+        (void)flo_store_each_name(sweeps[i].dir_fd, remove_other, &sweeps[i]);
+    }
+    (void)flo_store_each_name(keep->store->partial_fd, remove_partial, keep);
 }
 
 static int decide(struct keep *keep, const struct flo_digest *extra,
@@ -151,9 +183,7 @@ int flo_store_collect(struct flo_store *store, const struct flo_digest *extra,
     int rv = decide(&keep, extra, extra_count, err);
 
     if (rv == 0) {
-        (void)flo_store_each_name(store->blobs_fd, remove_blob, &keep);
-        (void)flo_store_each_name(store->partial_fd, remove_partial, &keep);
-        flo_store_packed_keep(store, keep.digests, keep.count, &keep.collected);
+        remove_others(&keep);
         if (out != NULL) {
             *out = keep.collected;
         }

@@ -40,6 +40,13 @@ static bool read_name(const char *name, struct flo_digest *model,
                           sizeof(digest->bytes));
 }
 
+bool flo_store_packed_model(const char *name, struct flo_digest *model)
+{
+    struct flo_digest digest;
+
+    return read_name(name, model, &digest);
+}
+
 /* ---- search ------------------------------------------------------- */
 
 struct search {
@@ -177,42 +184,4 @@ void flo_store_packed_remove(struct flo_store *store,
     while (find(store, model, &digest, name) &&
            unlinkat(store->packed_fd, name, 0) == 0) {
     }
-}
-
-struct keep {
-    struct flo_store *store;
-    const struct flo_digest *digests;
-    size_t count;
-    struct flo_collected *collected;
-};
-
-static int remove_other(void *context, const char *name)
-{
-    struct keep *keep = context;
-    struct flo_digest model, digest;
-    struct stat st;
-
-    if (!read_name(name, &model, &digest)) {
-        return 0;
-    }
-    for (size_t i = 0; i < keep->count; i++) {
-        if (flo_digest_equal(&keep->digests[i], &model)) {
-            return 0;
-        }
-    }
-    if (fstatat(keep->store->packed_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-        unlinkat(keep->store->packed_fd, name, 0) == 0) {
-        keep->collected->files++;
-        keep->collected->bytes += (uint64_t)st.st_size;
-    }
-    return 0;
-}
-
-void flo_store_packed_keep(struct flo_store *store,
-                           const struct flo_digest *keep, size_t keep_count,
-                           struct flo_collected *collected)
-{
-    struct keep all = {store, keep, keep_count, collected};
-
-    (void)flo_store_each_name(store->packed_fd, remove_other, &all);
 }

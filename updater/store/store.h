@@ -38,10 +38,15 @@ void flo_store_part_remove(struct flo_store *store,
 uint64_t flo_store_partials_keep(struct flo_store *store,
                                  const struct flo_digest *keep,
                                  size_t keep_count);
-/* Remove the packed weights of models other than these. */
-void flo_store_packed_keep(struct flo_store *store,
-                           const struct flo_digest *keep, size_t keep_count,
-                           struct flo_collected *collected);
+/* Whose is a file of packed/, of prefix/?  false: not a name of ours. */
+bool flo_store_packed_model(const char *name, struct flo_digest *model);
+bool flo_store_prefix_release(const char *name, struct flo_digest *release);
+/* The folder prefix/, which is there only where one was ever kept. */
+FLO_MUST_USE int flo_store_prefixes_open(struct flo_store *store, int *dir_fd,
+                                         struct flo_err *err);
+/* Remove a file and count it. */
+void flo_store_remove(int dir_fd, const char *name,
+                      struct flo_collected *collected);
 /* Reserve room for a new file. */
 FLO_MUST_USE int flo_store_reserve(struct flo_store *store, int fd,
                                    uint64_t bytes, struct flo_err *err);

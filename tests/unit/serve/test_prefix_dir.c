@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -116,6 +117,26 @@ static void of_five_files_the_one_not_used_for_longest_goes(void **state)
     assert_int_equal(access(other, F_OK), 0);
 }
 
+static void a_disk_keeps_some_room_for_everything_else(void **state)
+{
+    struct flo_digest digest = release(2);
+    struct flo_err err = {0};
+    int fd = -1;
+    (void)state;
+    assert_int_equal(mkdir(dir, 0700), 0);
+    if (mount("tmpfs", dir, "tmpfs", 0, "size=80m,mode=0700") < 0) {
+        print_message("no right to mount a small disk here: skipped\n");
+        skip();
+    }
+    close(open_of(1));
+    assert_int_equal(flo_serve_prefix_open(dir, &digest, &fd, &err),
+                     FLO_E_DISK_FULL);
+    assert_non_null(strstr(err.what, "to spare"));
+    assert_false(is_there(2)); /* nor is a part of it */
+    close(open_of(1));         /* has its room */
+    assert_int_equal(umount(dir), 0);
+}
+
 static void what_is_no_file_is_refused(void **state)
 {
     struct flo_digest digest = release(1);
@@ -144,6 +165,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             of_five_files_the_one_not_used_for_longest_goes, make_dir,
             remove_dir),
+        cmocka_unit_test_setup_teardown(
+            a_disk_keeps_some_room_for_everything_else, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(what_is_no_file_is_refused, make_dir,
                                         remove_dir),
     };

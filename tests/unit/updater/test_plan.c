@@ -151,6 +151,68 @@ static void packed_weights_are_counted_where_there_is_room(void **state)
     assert_int_equal(story.plan.packed_bytes, 0);
 }
 
+static void kept_prefixes_give_way(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    have(&story, BASE);
+    story.profile.disk_free_bytes = 1000;
+    story.profile.kept_bytes = 120;
+
+    /* Their room is free room, and what is needed of it is said. */
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.disk_bytes, 1120);
+    assert_int_equal(story.plan.drop_bytes, 120);
+    story.profile.disk_free_bytes = 1120;
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.drop_bytes, 0);
+
+    /* They are not more than they are. */
+    story.profile.disk_free_bytes = 999;
+    assert_int_equal(plan(&story), FLO_E_DISK_FULL);
+    assert_non_null(strstr(story.err.what, "needs 1120 bytes, 1119 free"));
+
+    /* For packed weights they go, too. */
+    story.profile.packs = true;
+    strcpy(story.release.files[0].role, "model");
+    story.profile.disk_free_bytes = 1120;
+    story.profile.kept_bytes = 2 << 20;
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.packed_bytes, 1000 + 1000 / 16 + (1 << 20));
+    assert_int_equal(story.plan.drop_bytes, story.plan.packed_bytes);
+}
+
+static void
+the_prefix_that_will_be_kept_is_counted_where_there_is_room(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    have(&story, BASE);
+    story.profile.prefix_bytes = 4096;
+    story.profile.disk_free_bytes = 1120 + 4096;
+
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.prefix_bytes, 4096);
+    assert_int_equal(story.plan.disk_bytes, 1120 + 4096);
+
+    /* It is no reason to refuse, and comes behind packed weights. */
+    story.profile.disk_free_bytes--;
+    assert_int_equal(plan(&story), 0);
+    assert_int_equal(story.plan.prefix_bytes, 0);
+    assert_int_equal(story.plan.disk_bytes, 1120);
+    story.profile.packs = true;
+    strcpy(story.release.files[0].role, "model");
+    story.profile.disk_free_bytes = 3 << 19;
+    story.profile.prefix_bytes = 1 << 20;
+    assert_int_equal(plan(&story), 0);
+    assert_true(story.plan.packed_bytes > 0);
+    assert_int_equal(story.plan.prefix_bytes, 0);
+}
+
 static void a_delta_larger_than_the_file_loses(void **state)
 {
     (void)state;
@@ -341,6 +403,9 @@ int main(void)
         cmocka_unit_test(a_delta_whose_base_is_here_is_the_smallest_way),
         cmocka_unit_test(without_the_base_the_compressed_file_is_taken),
         cmocka_unit_test(packed_weights_are_counted_where_there_is_room),
+        cmocka_unit_test(kept_prefixes_give_way),
+        cmocka_unit_test(
+            the_prefix_that_will_be_kept_is_counted_where_there_is_room),
         cmocka_unit_test(a_delta_larger_than_the_file_loses),
         cmocka_unit_test(
             a_way_that_needs_more_memory_than_allowed_is_passed_over),

@@ -144,7 +144,8 @@ static void job_line(const struct world *world,
         out, 4096,
         "{\"v\":1,\"job\":\"stage\",\"state_dir\":\"%s\",\"urls\":[\"%s\"],"
         "\"release\":\"%s\",\"trust_file\":\"%s\",\"fleet\":\"demo\","
-        "\"profile\":{\"arch\":\"x86_64\"},\"have\":[],\"bundle\":%s,"
+        "\"profile\":{\"arch\":\"x86_64\",\"prefix_bytes\":8192},\"have\":[],"
+        "\"bundle\":%s,"
         "\"rate_bytes_per_s\":0,\"memory_bytes_max\":33554432,"
         "\"pause_ms_min\":1,\"pause_ms_max\":5}\n",
         world->state_dir, world->mirror.url, digest,
@@ -246,6 +247,7 @@ static void a_release_is_staged_by_its_delta(void **state)
 
     assert_staged(world, &digest);
     assert_event(world, "\"codec\":\"bsdiff40\"");
+    assert_event(world, "\"prefix_bytes\":8192");
     char bytes[64];
     snprintf(bytes, sizeof(bytes), "\"bytes\":%llu,",
              (unsigned long long)(patch_bytes + golden_bytes));
@@ -594,6 +596,26 @@ static void a_rotten_file_costs_one_chunk(void **state)
     assert_int_equal(world->mirror.sent_bytes, 1734464 - (1 << 20));
 }
 
+/* The state directory on a disk of its own, and empty. */
+static void open_small_disk(struct world *world, const char *options)
+{
+    flo_store_close(world->store);
+    world->store = NULL;
+    if (mount("tmpfs", world->state_dir, "tmpfs", 0, options) < 0) {
+        print_message("no right to mount a small disk here: skipped\n");
+        skip();
+    }
+    assert_int_equal(
+        flo_store_open(world->state_dir, true, &world->store, NULL), 0);
+}
+
+static void close_small_disk(struct world *world)
+{
+    flo_store_close(world->store);
+    world->store = NULL;
+    assert_int_equal(umount(world->state_dir), 0);
+}
+
 static void a_full_disk_is_told_with_numbers_and_passes(void **state)
 {
     struct world *world = *state;
@@ -601,23 +623,53 @@ static void a_full_disk_is_told_with_numbers_and_passes(void **state)
     struct flo_digest digest =
         publisher_sign(&world->publisher, world->publisher.key, &release);
 
-    flo_store_close(world->store);
-    world->store = NULL;
-    if (mount("tmpfs", world->state_dir, "tmpfs", 0, "size=1m,mode=0700") < 0) {
-        print_message("no right to mount a small disk here: skipped\n");
-        skip();
-    }
-    assert_int_equal(
-        flo_store_open(world->state_dir, true, &world->store, NULL), 0);
+    open_small_disk(world, "size=1m,mode=0700");
     stage(world, &digest, NULL);
 
     assert_event(world, "\"id\":\"disk.full\"");
     assert_event(world, "\"passing\":true");
     assert_int_equal(world->exit_code, FLO_EXIT_REFUSED);
     assert_int_equal(count_partials(world), 0);
-    flo_store_close(world->store);
-    world->store = NULL;
-    assert_int_equal(umount(world->state_dir), 0);
+    close_small_disk(world);
+}
+
+static int keep_prefix(const struct world *world, char digit)
+{
+    char path[256];
+    char hex[65] = "";
+
+    memset(hex, digit, 64);
+    snprintf(path, sizeof(path), "%s/prefix", world->state_dir);
+    (void)mkdir(path, 0700);
+    snprintf(path, sizeof(path), "%s/prefix/sha256-%s.prefix", world->state_dir,
+             hex);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(posix_fallocate(fd, 0, 1 << 20), 0);
+    return fd;
+}
+
+static void a_short_disk_gets_the_room_of_kept_prefixes(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+    struct flo_digest kept;
+
+    open_small_disk(world, "size=3m,mode=0700");
+    int used = keep_prefix(world, '1');
+    assert_int_equal(flock(used, LOCK_EX | LOCK_NB), 0);
+    close(keep_prefix(world, '2'));
+    stage(world, &digest, NULL);
+
+    assert_staged(world, &digest);
+    memset(kept.bytes, 0x22, sizeof(kept.bytes));
+    assert_false(flo_store_prefix_has(world->store, &kept));
+    memset(kept.bytes, 0x11, sizeof(kept.bytes));
+    assert_true(flo_store_prefix_has(world->store, &kept));
+    close(used);
+    close_small_disk(world);
 }
 
 /* `random_bytes` of each 4096 are random, the rest is zero. */
@@ -705,6 +757,7 @@ int main(void)
         with_world(a_second_worker_at_the_same_time_is_refused),
         with_world(a_rotten_file_costs_one_chunk),
         with_world(a_full_disk_is_told_with_numbers_and_passes),
+        with_world(a_short_disk_gets_the_room_of_kept_prefixes),
         with_world(private_memory_stays_below_32_mib_for_any_size),
     };
 

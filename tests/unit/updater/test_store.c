@@ -540,6 +540,18 @@ static struct flo_digest put_release(struct world *world, const char *version,
     return digest;
 }
 
+static void keep_prefix(struct world *world, const struct flo_digest *release)
+{
+    char name[128] = "prefix/sha256-";
+    size_t chars = strlen(name);
+
+    assert_int_equal(mkdirat(flo_store_dir_fd(world->store), "prefix", 0700),
+                     0);
+    flo_hex_encode(release->bytes, sizeof(release->bytes), name + chars);
+    strcat(name, ".prefix");
+    close(open_file(world, name, O_RDWR | O_CREAT));
+}
+
 static void collection_keeps_what_slots_and_baseline_name(void **state)
 {
     struct world *world = *state;
@@ -561,6 +573,7 @@ static void collection_keeps_what_slots_and_baseline_name(void **state)
     assert_int_equal(flo_store_slots_write(world->store, &slots, NULL), 0);
     int fd = open_file(world, "partial/x.part", O_RDWR | O_CREAT);
     close(fd);
+    keep_prefix(world, &documents[0]);
 
     assert_int_equal(flo_store_collect(world->store, &documents[3], 1,
                                        &collected, &world->err),
@@ -573,6 +586,7 @@ static void collection_keeps_what_slots_and_baseline_name(void **state)
     assert_false(flo_store_blob_has(world->store, &documents[4], 0));
     assert_false(flo_store_blob_has(world->store, &files[4], 0));
     assert_int_equal(collected.files, 3);
+    assert_true(flo_store_prefix_has(world->store, &documents[0]));
 
     /* A commit later the old previous goes, unless it is the baseline; and the
      * older record image no longer names what went. */
@@ -584,6 +598,7 @@ static void collection_keeps_what_slots_and_baseline_name(void **state)
                      0);
     assert_false(flo_store_blob_has(world->store, &files[0], 0));
     assert_false(flo_store_blob_has(world->store, &files[3], 0));
+    assert_false(flo_store_prefix_has(world->store, &documents[0]));
     for (off_t which = 0; which < 2; which++) {
         struct flo_slots either;
         uint8_t byte = 0;

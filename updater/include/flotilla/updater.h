@@ -262,6 +262,27 @@ FLO_MUST_USE int flo_store_packed_publish(struct flo_store *store, int fd,
 void flo_store_packed_remove(struct flo_store *store,
                              const struct flo_digest *model);
 
+/* What was removed. */
+struct flo_collected {
+    uint32_t files;
+    uint64_t bytes;
+};
+
+/* Kept prefixes: prefix/sha256-<release>.prefix, made for engines by whoever
+ * starts them (contracts section 12).  They can be computed again, so they are
+ * the first to go when the disk is short.  One that an engine has open is
+ * flock'ed: it stays, because its removal would bring no room.
+ *
+ * Is there one of that release? */
+bool flo_store_prefix_has(struct flo_store *store,
+                          const struct flo_digest *release);
+/* Bytes on disk of those that may go. */
+uint64_t flo_store_prefixes_bytes(struct flo_store *store);
+/* Remove them, the one not used for longest first, until so many bytes are
+ * free; adds to `collected`. */
+void flo_store_prefixes_drop(struct flo_store *store, uint64_t bytes,
+                             struct flo_collected *collected);
+
 /* Load a stored release document: digest checked, parsed; the signature was
  * checked when it was staged.  flo_release_deinit frees.  FLO_E_BLOB_ABSENT,
  * FLO_E_TARGET_HASH, meta.*. */
@@ -274,12 +295,9 @@ FLO_MUST_USE int flo_store_release_load(struct flo_store *store,
 int flo_store_release_variant(struct flo_store *store,
                               const struct flo_release *release);
 
-struct flo_collected {
-    uint32_t files;
-    uint64_t bytes;
-};
 /* Remove every blob that no slot of any model, no baseline and none of `keep`
- * (release documents) names, their packed weights, and all partial downloads.
+ * (release documents) names, with packed weights and kept prefixes of such, and
+ * all partial downloads.
  * Call with the lock and without a worker.  When a record or a named document
  * cannot be read, nothing is removed and its error is returned: better too much
  * than too little. */
@@ -298,6 +316,8 @@ struct flo_profile {
     char engine[4][16];    /* GGUF architectures it can run; empty: "llama" */
     uint64_t memory_bytes; /* for the model; 0: not known, not checked */
     uint64_t disk_free_bytes; /* at the state directory */
+    uint64_t kept_bytes;      /* beside them: kept prefixes that may go */
+    uint64_t prefix_bytes;    /* one more will be kept, of this release */
     bool packs;               /* the model is packed, too: room for both */
 };
 struct flo_plan_input {
@@ -316,9 +336,12 @@ struct flo_plan {
     uint32_t variant;
     uint64_t fetch_bytes;  /* over the network */
     uint64_t full_bytes;   /* had every file been fetched raw */
-    uint64_t disk_bytes;   /* highest need at one time, packed_bytes in it */
+    uint64_t disk_bytes;   /* highest need at one time, packed_bytes and
+                              prefix_bytes in it */
     uint64_t packed_bytes; /* at most, for packed weights; 0: no room, or the
                               device does not pack */
+    uint64_t prefix_bytes; /* for the prefix that will be kept; 0: no room */
+    uint64_t drop_bytes;   /* of kept prefixes that go first */
     enum flo_codec codec;  /* of the largest file that is fetched */
     uint32_t step_count;
     struct {

@@ -1,0 +1,119 @@
+/* Kept prefixes: files of engines that lie beside the store, one for a release.
+ *
+ * Whoever starts an engine makes its file (contracts section 12) and holds a
+ * lock on it as long as that lives.  Here they are room: counted, and removed
+ * when an update needs it. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "updater/store/store.h"
+
+#define SUFFIX ".prefix"
+#define NAME_BYTES (FLO_BLOB_NAME - 1 + sizeof(SUFFIX))
+
+bool flo_store_prefix_release(const char *name, struct flo_digest *release)
+{
+    char hex[65] = "";
+
+    if (strlen(name) != NAME_BYTES - 1 || strncmp(name, "sha256-", 7) != 0 ||
+        strcmp(name + FLO_BLOB_NAME - 1, SUFFIX) != 0) {
+        return false;
+    }
+    memcpy(hex, name + 7, 64);
+    return flo_hex_decode(hex, release->bytes, sizeof(release->bytes));
+}
+
+int flo_store_prefixes_open(struct flo_store *store, int *dir_fd,
+                            struct flo_err *err)
+{
+    return flo_file_open_beneath(store->dir_fd, "prefix",
+                                 O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, dir_fd,
+                                 err);
+}
+
+bool flo_store_prefix_has(struct flo_store *store,
+                          const struct flo_digest *release)
+{
+    char path[sizeof("prefix/") - 1 + NAME_BYTES] = "prefix/";
+    struct stat st;
+
+    flo_store_blob_name(release, path + strlen("prefix/"));
+    strcat(path, SUFFIX);
+    return fstatat(store->dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISREG(st.st_mode);
+}
+
+struct scan {
+    int dir_fd;
+    uint64_t bytes;          /* of all that may go */
+    char oldest[NAME_BYTES]; /* empty: none */
+    struct timespec used;    /* the oldest was */
+};
+
+static bool is_older(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec < b->tv_sec ||
+           (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
+}
+
+static int look(void *context, const char *name)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    struct scan *scan = context;
+    struct flo_digest release;
+    struct stat st;
+
+    if (!flo_store_prefix_release(name, &release) ||
+        flo_file_open_beneath(scan->dir_fd, name,
+                              O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, &fd,
+                              NULL) < 0 ||
+        fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+        flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        return 0;
+    }
+    scan->bytes += (uint64_t)st.st_blocks * 512;
+    if (scan->oldest[0] == '\0' || is_older(&st.st_mtim, &scan->used)) {
+        memcpy(scan->oldest, name, NAME_BYTES);
+        scan->used = st.st_mtim;
+    }
+    return 0;
+}
+
+uint64_t flo_store_prefixes_bytes(struct flo_store *store)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int dir_fd = -1;
+    struct scan scan = {0};
+
+    if (flo_store_prefixes_open(store, &dir_fd, NULL) == 0) {
+        scan.dir_fd = dir_fd;
+        (void)flo_store_each_name(dir_fd, look, &scan);
+    }
+    return scan.bytes;
+}
+
+void flo_store_prefixes_drop(struct flo_store *store, uint64_t bytes,
+                             struct flo_collected *collected)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int dir_fd = -1;
+    struct flo_collected dropped = {0};
+
+    if (flo_store_prefixes_open(store, &dir_fd, NULL) < 0) {
+        return;
+    }
+    while (dropped.bytes < bytes) {
+        struct scan scan = {.dir_fd = dir_fd};
+        uint32_t before = dropped.files;
+
+        (void)flo_store_each_name(dir_fd, look, &scan);
+        flo_store_remove(dir_fd, scan.oldest, &dropped);
+        if (dropped.files == before) {
+            break; /* there is none, or it cannot be removed */
+        }
+    }
+    collected->files += dropped.files;
+    collected->bytes += dropped.bytes;
+}
