@@ -173,7 +173,7 @@ static void carry_out(struct flo_shell *shell,
         flo_shell_load(shell, action);
         break;
     case FLO_DO_UNLOAD:
-        flo_shell_pack_cancel(shell, action->role);
+        flo_shell_load_cancel(shell, action->role);
         flo_serve_unload(shell->serve, role_of(action->role), action->flag);
         break;
     case FLO_DO_FLIP:
@@ -183,7 +183,7 @@ static void carry_out(struct flo_shell *shell,
         flo_serve_hold(shell->serve);
         break;
     case FLO_DO_PROMOTE:
-        flo_shell_pack_cancel(shell, FLO_AGENT_CURRENT);
+        flo_shell_load_cancel(shell, FLO_AGENT_CURRENT);
         flo_serve_promote(shell->serve);
         break;
     case FLO_DO_PROBE:

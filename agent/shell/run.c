@@ -354,7 +354,7 @@ void flo_shell_close(struct flo_shell *shell)
 
     flo_shell_job_cancel(shell, 0);
     for (i = 0; i < FLO_AGENT_ROLES; i++) {
-        flo_shell_pack_cancel(shell, (enum flo_agent_role)i);
+        flo_shell_load_cancel(shell, (enum flo_agent_role)i);
     }
     if (shell->mqtt != NULL) {
         flo_mqtt_close(shell->mqtt, "{\"v\":1,\"online\":false}");

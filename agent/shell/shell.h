@@ -161,7 +161,7 @@ void flo_telemetry_close(struct flo_shell *shell);
 
 struct flo_job_child;
 struct flo_control;
-struct flo_shell_packing;
+struct flo_shell_loading;
 
 /* Some model files, by digest; the oldest gives way. */
 struct flo_packing_notes {
@@ -201,7 +201,7 @@ struct flo_shell {
     size_t queue_first, queue_count;
     struct flo_digest fresh; /* staged in this life: it needs no new hash */
 
-    struct flo_shell_packing *packing[FLO_AGENT_ROLES]; /* before loading */
+    struct flo_shell_loading *loading[FLO_AGENT_ROLES]; /* before loading */
     struct flo_packing_notes unpackable; /* engines here read them by rows */
     struct flo_packing_notes unpacked;   /* it failed, and is not tried again */
     struct flo_digest packed_fresh;      /* packed in this life */
@@ -253,14 +253,14 @@ void flo_shell_ref(struct flo_shell *shell, const struct flo_digest *digest,
                    struct flo_release_ref *out);
 void flo_shell_lost(struct flo_shell *shell, enum flo_agent_role role,
                     const struct flo_err *err);
-/* packing.c */
+/* loading.c */
 /* Load a model (its descriptor is taken), packed where that pays: from the
  * store, or after packing it.  `digest` is that of its file. */
 void flo_shell_load_model(struct flo_shell *shell, enum flo_agent_role role,
                           const struct flo_serve_model *model,
                           const struct flo_digest *digest);
 /* Nobody waits for the role any more. */
-void flo_shell_pack_cancel(struct flo_shell *shell, enum flo_agent_role role);
+void flo_shell_load_cancel(struct flo_shell *shell, enum flo_agent_role role);
 /* The engine said that the packed file is not the model's: remove it.  Loading
  * again makes a new one, the second time it goes without. */
 void flo_shell_packed_refused(struct flo_shell *shell,

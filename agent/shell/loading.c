@@ -16,7 +16,7 @@
 #define SLICE_BYTES (4u << 20)
 #define READ_BYTES 65536u
 
-struct flo_shell_packing {
+struct flo_shell_loading {
     struct flo_shell *shell;
     enum flo_agent_role role;
     struct flo_serve_model model; /* its descriptor waits here */
@@ -64,23 +64,23 @@ bool flo_shell_packs(const struct flo_shell *shell)
 
 /* ---- the end of it ------------------------------------------------ */
 
-static void packing_free(struct flo_shell_packing *packing)
+static void loading_free(struct flo_shell_loading *loading)
 {
-    flo_serve_pack_cancel(packing->packer);
-    flo_sha256_deinit(&packing->sha);
-    if (packing->slice != NULL) {
-        event_free(packing->slice);
+    flo_serve_pack_cancel(loading->packer);
+    flo_sha256_deinit(&loading->sha);
+    if (loading->slice != NULL) {
+        event_free(loading->slice);
     }
-    flo_fd_cleanup(&packing->fd);
-    flo_fd_cleanup(&packing->model.fd);
-    free(packing);
+    flo_fd_cleanup(&loading->fd);
+    flo_fd_cleanup(&loading->model.fd);
+    free(loading);
 }
 
-void flo_shell_pack_cancel(struct flo_shell *shell, enum flo_agent_role role)
+void flo_shell_load_cancel(struct flo_shell *shell, enum flo_agent_role role)
 {
-    if (shell->packing[role] != NULL) {
-        packing_free(shell->packing[role]);
-        shell->packing[role] = NULL;
+    if (shell->loading[role] != NULL) {
+        loading_free(shell->loading[role]);
+        shell->loading[role] = NULL;
     }
 }
 
@@ -126,85 +126,85 @@ static void start_engine(struct flo_shell *shell, enum flo_agent_role role,
 
 /* Load what waited: with the packed file that is in the store now, or
  * without. */
-static void go_on(struct flo_shell_packing *packing, const struct flo_err *err)
+static void go_on(struct flo_shell_loading *loading, const struct flo_err *err)
 {
-    struct flo_shell *shell = packing->shell;
-    enum flo_agent_role role = packing->role;
-    struct flo_serve_model model = packing->model;
+    struct flo_shell *shell = loading->shell;
+    enum flo_agent_role role = loading->role;
+    struct flo_serve_model model = loading->model;
 
     if (err == NULL) {
         flo_log(FLO_LOG_INFO, "packing",
                 "%s@%s: %llu bytes packed after %llu ms", model.model,
-                model.version, (unsigned long long)packing->bytes,
-                (unsigned long long)(flo_now_ms() - packing->started_ms));
+                model.version, (unsigned long long)loading->bytes,
+                (unsigned long long)(flo_now_ms() - loading->started_ms));
         shell->has_packed = true;
-        shell->packed_fresh = packing->digest;
-        if (flo_store_packed_open(shell->store, &packing->digest, false,
+        shell->packed_fresh = loading->digest;
+        if (flo_store_packed_open(shell->store, &loading->digest, false,
                                   &model.packed_fd, NULL) < 0) {
             model.packed_fd = 0;
         }
     } else if (err->code == FLO_E_NOT_BUILT) {
         flo_log(FLO_LOG_INFO, "packing", "%s@%s: not packed: %s", model.model,
                 model.version, err->what);
-        note(&shell->unpackable, &packing->digest);
+        note(&shell->unpackable, &loading->digest);
     } else {
         flo_shell_note(shell, "note", err);
-        note(&shell->unpacked, &packing->digest);
+        note(&shell->unpacked, &loading->digest);
     }
-    model.lacks_packed = is_noted(&shell->unpacked, &packing->digest);
-    packing->model.fd = -1; /* the engine's from here on */
-    flo_shell_pack_cancel(shell, role);
+    model.lacks_packed = is_noted(&shell->unpacked, &loading->digest);
+    loading->model.fd = -1; /* the engine's from here on */
+    flo_shell_load_cancel(shell, role);
     start_engine(shell, role, &model);
 }
 
-static void fail(struct flo_shell_packing *packing, struct flo_err *err)
+static void fail(struct flo_shell_loading *loading, struct flo_err *err)
 {
-    flo_wrap(err, err->code, "packing %s@%s", packing->model.model,
-             packing->model.version);
-    go_on(packing, err);
+    flo_wrap(err, err->code, "packing %s@%s", loading->model.model,
+             loading->model.version);
+    go_on(loading, err);
 }
 
 /* ---- hashing ------------------------------------------------------ */
 
-static int publish(struct flo_shell_packing *packing, struct flo_err *err)
+static int publish(struct flo_shell_loading *loading, struct flo_err *err)
 {
     struct flo_digest digest;
 
-    flo_sha256_final(&packing->sha, &digest);
-    return flo_store_packed_publish(packing->shell->store, packing->fd,
-                                    &packing->digest, &digest, err);
+    flo_sha256_final(&loading->sha, &digest);
+    return flo_store_packed_publish(loading->shell->store, loading->fd,
+                                    &loading->digest, &digest, err);
 }
 
 static void on_slice(evutil_socket_t fd, short events, void *context)
 {
     static uint8_t piece[READ_BYTES];
-    struct flo_shell_packing *packing = context;
-    uint64_t end = packing->hashed + SLICE_BYTES;
+    struct flo_shell_loading *loading = context;
+    uint64_t end = loading->hashed + SLICE_BYTES;
     struct flo_err err = {0};
     int rv = 0;
 
     (void)fd, (void)events;
-    while (packing->hashed < packing->bytes && packing->hashed < end) {
-        uint64_t left = packing->bytes - packing->hashed;
+    while (loading->hashed < loading->bytes && loading->hashed < end) {
+        uint64_t left = loading->bytes - loading->hashed;
         size_t count = left < READ_BYTES ? (size_t)left : READ_BYTES;
 
-        rv = flo_fd_pread_all(packing->fd, piece, count, packing->hashed, &err);
+        rv = flo_fd_pread_all(loading->fd, piece, count, loading->hashed, &err);
         if (rv < 0) {
-            fail(packing, &err);
+            fail(loading, &err);
             return;
         }
-        flo_sha256_update(&packing->sha, piece, count);
-        packing->hashed += count;
+        flo_sha256_update(&loading->sha, piece, count);
+        loading->hashed += count;
     }
-    if (packing->hashed < packing->bytes) {
-        flo_shell_later(packing->slice, 0);
+    if (loading->hashed < loading->bytes) {
+        flo_shell_later(loading->slice, 0);
         return;
     }
-    rv = publish(packing, &err);
+    rv = publish(loading, &err);
     if (rv < 0) {
-        fail(packing, &err);
+        fail(loading, &err);
     } else {
-        go_on(packing, NULL);
+        go_on(loading, NULL);
     }
 }
 
@@ -212,32 +212,32 @@ static void on_slice(evutil_socket_t fd, short events, void *context)
 
 static int reserve(void *context, uint64_t bytes, int *fd, struct flo_err *err)
 {
-    struct flo_shell_packing *packing = context;
-    int rv = flo_store_packed_create(packing->shell->store, bytes, &packing->fd,
+    struct flo_shell_loading *loading = context;
+    int rv = flo_store_packed_create(loading->shell->store, bytes, &loading->fd,
                                      err);
 
-    packing->bytes = bytes;
-    *fd = packing->fd;
+    loading->bytes = bytes;
+    *fd = loading->fd;
     return rv;
 }
 
 static void packed(void *context, const struct flo_err *failure)
 {
-    struct flo_shell_packing *packing = context;
+    struct flo_shell_loading *loading = context;
     struct flo_err err = {0};
 
-    packing->packer = NULL;
+    loading->packer = NULL;
     if (failure != NULL && failure->code == FLO_E_NOT_BUILT) {
-        go_on(packing, failure);
+        go_on(loading, failure);
         return;
     }
     if (failure != NULL) {
         err = *failure;
-    } else if (flo_sha256_init(&packing->sha, &err) == 0) {
-        flo_shell_later(packing->slice, 0);
+    } else if (flo_sha256_init(&loading->sha, &err) == 0) {
+        flo_shell_later(loading->slice, 0);
         return;
     }
-    fail(packing, &err);
+    fail(loading, &err);
 }
 
 /* ---- start -------------------------------------------------------- */
@@ -246,36 +246,36 @@ static int begin(struct flo_shell *shell, enum flo_agent_role role,
                  const struct flo_serve_model *model,
                  const struct flo_digest *digest, struct flo_err *err)
 {
-    struct flo_shell_packing *packing = calloc(1, sizeof(*packing));
+    struct flo_shell_loading *loading = calloc(1, sizeof(*loading));
     struct flo_serve_packing request = {
         .timeout_ms = PACK_MS_MAX, .reserve = reserve, .done = packed};
     int rv;
 
-    if (packing == NULL) {
+    if (loading == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "packing");
     }
-    *packing = (struct flo_shell_packing){.shell = shell,
+    *loading = (struct flo_shell_loading){.shell = shell,
                                           .role = role,
                                           .model = *model,
                                           .digest = *digest,
                                           .fd = -1,
                                           .started_ms = flo_now_ms()};
-    packing->model.fd = -1; /* the caller's until all went well */
-    packing->slice = evtimer_new(shell->base, on_slice, packing);
-    request.context = packing;
+    loading->model.fd = -1; /* the caller's until all went well */
+    loading->slice = evtimer_new(shell->base, on_slice, loading);
+    request.context = loading;
     request.fd = dup(model->fd);
-    if (packing->slice == NULL || request.fd < 0) {
+    if (loading->slice == NULL || request.fd < 0) {
         rv = flo_fail_errno(err, FLO_E_MEMORY, "packing");
         flo_fd_cleanup(&request.fd);
     } else {
-        rv = flo_serve_pack(shell->serve, &request, &packing->packer, err);
+        rv = flo_serve_pack(shell->serve, &request, &loading->packer, err);
     }
     if (rv < 0) {
-        packing_free(packing);
+        loading_free(loading);
         return rv;
     }
-    packing->model.fd = model->fd;
-    shell->packing[role] = packing;
+    loading->model.fd = model->fd;
+    shell->loading[role] = loading;
     return 0;
 }
 
@@ -288,7 +288,7 @@ void flo_shell_load_model(struct flo_shell *shell, enum flo_agent_role role,
     struct flo_err err = {0};
     int rv;
 
-    flo_shell_pack_cancel(shell, role);
+    flo_shell_load_cancel(shell, role);
     if (!is_wanted(shell) || is_noted(&shell->unpackable, digest)) {
         start_engine(shell, role, &model);
         return;
