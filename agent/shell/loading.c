@@ -1,32 +1,31 @@
-/* Packing: before a model is loaded, its weights are packed once, if engines
- * of this machine read them faster so.
+/* Loading: what comes before an engine gets a model.
  *
- * A sandboxed engine process writes the file, this one hashes it, a piece at a
- * time so that answers go on, and gives it its name in the store.  It is a
- * luxury: whatever fails, the model is served from its own rows, and it is not
- * tried again in this life of the agent. */
+ *   the model's file hashed -> packed weights hashed, or made -> the engine
+ *
+ * Files that were staged or packed in this life of the agent need no new hash.
+ * Packing is done once, if engines of this machine read packed weights faster:
+ * a sandboxed engine process writes the file, this one hashes it and gives it
+ * its name in the store.  It is a luxury: whatever fails, the model is served
+ * from its own rows, and it is not tried again in this life of the agent. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/shell/hashing.h"
 #include "agent/shell/shell.h"
-#include "base/host/digest.h"
 
 #define PACK_MS_MAX 60000 /* half of what loading may take */
-#define SLICE_BYTES (4u << 20)
-#define READ_BYTES 65536u
 
 struct flo_shell_loading {
     struct flo_shell *shell;
     enum flo_agent_role role;
     struct flo_serve_model model; /* its descriptor waits here */
     struct flo_digest digest;     /* of the model's file */
+    struct flo_hashing *hashing;
     struct serve_packer *packer;
-    int fd; /* of the file that is made */
-    uint64_t bytes, hashed;
-    uint64_t started_ms;
-    struct flo_sha256 sha;
-    struct event *slice;
+    int packed_fd; /* that is hashed or made; -1: none */
+    uint64_t packed_bytes;
+    uint64_t started_ms; /* of packing */
 };
 
 /* ---- what is known ------------------------------------------------ */
@@ -67,11 +66,8 @@ bool flo_shell_packs(const struct flo_shell *shell)
 static void loading_free(struct flo_shell_loading *loading)
 {
     flo_serve_pack_cancel(loading->packer);
-    flo_sha256_deinit(&loading->sha);
-    if (loading->slice != NULL) {
-        event_free(loading->slice);
-    }
-    flo_fd_cleanup(&loading->fd);
+    flo_hashing_cancel(loading->hashing);
+    flo_fd_cleanup(&loading->packed_fd);
     flo_fd_cleanup(&loading->model.fd);
     free(loading);
 }
@@ -109,207 +105,253 @@ static int open_prefix(struct flo_shell *shell,
     return fd;
 }
 
-static void start_engine(struct flo_shell *shell, enum flo_agent_role role,
-                         const struct flo_serve_model *packed)
+/* The model's bytes are wrong, or cannot be read. */
+static void lose(struct flo_shell_loading *loading, const struct flo_err *why)
 {
-    struct flo_serve_model with_prefix = *packed, *model = &with_prefix;
-    struct flo_err err = {0};
+    struct flo_shell *shell = loading->shell;
+    enum flo_agent_role role = loading->role;
+    struct flo_err err = *why;
 
-    model->prefix_fd = open_prefix(shell, &model->release);
-    if (flo_serve_load(shell->serve,
-                       role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT
-                                                 : FLO_ROLE_CANDIDATE,
-                       model, &err) < 0) {
-        flo_shell_lost(shell, role, &err);
-    }
+    flo_shell_load_cancel(shell, role);
+    flo_log_err(FLO_LOG_ERROR, "serve", &err);
+    flo_shell_lost(shell, role, &err);
 }
 
-/* Load what waited: with the packed file that is in the store now, or
- * without. */
-static void go_on(struct flo_shell_loading *loading, const struct flo_err *err)
+/* With the packed weights of this descriptor (taken), or without: 0. */
+static void start_engine(struct flo_shell_loading *loading, int packed_fd)
 {
     struct flo_shell *shell = loading->shell;
     enum flo_agent_role role = loading->role;
     struct flo_serve_model model = loading->model;
+    struct flo_err err = {0};
 
-    if (err == NULL) {
-        flo_log(FLO_LOG_INFO, "packing",
-                "%s@%s: %llu bytes packed after %llu ms", model.model,
-                model.version, (unsigned long long)loading->bytes,
-                (unsigned long long)(flo_now_ms() - loading->started_ms));
-        shell->has_packed = true;
-        shell->packed_fresh = loading->digest;
-        if (flo_store_packed_open(shell->store, &loading->digest, false,
-                                  &model.packed_fd, NULL) < 0) {
-            model.packed_fd = 0;
-        }
-    } else if (err->code == FLO_E_NOT_BUILT) {
-        flo_log(FLO_LOG_INFO, "packing", "%s@%s: not packed: %s", model.model,
-                model.version, err->what);
-        note(&shell->unpackable, &loading->digest);
-    } else {
-        flo_shell_note(shell, "note", err);
-        note(&shell->unpacked, &loading->digest);
-    }
-    model.lacks_packed = is_noted(&shell->unpacked, &loading->digest);
+    model.packed_fd = packed_fd;
+    model.lacks_packed =
+        packed_fd == 0 && is_noted(&shell->unpacked, &loading->digest);
+    model.prefix_fd = open_prefix(shell, &model.release);
     loading->model.fd = -1; /* the engine's from here on */
     flo_shell_load_cancel(shell, role);
-    start_engine(shell, role, &model);
-}
-
-static void fail(struct flo_shell_loading *loading, struct flo_err *err)
-{
-    flo_wrap(err, err->code, "packing %s@%s", loading->model.model,
-             loading->model.version);
-    go_on(loading, err);
+    if (flo_serve_load(shell->serve,
+                       role == FLO_AGENT_CURRENT ? FLO_ROLE_CURRENT
+                                                 : FLO_ROLE_CANDIDATE,
+                       &model, &err) < 0) {
+        flo_shell_lost(shell, role, &err);
+    }
 }
 
 /* ---- hashing ------------------------------------------------------ */
 
-static int publish(struct flo_shell_loading *loading, struct flo_err *err)
+/* `done` is told in any case: at once where hashing cannot begin. */
+static void hash(struct flo_shell_loading *loading, int fd,
+                 flo_hashing_done *done)
 {
-    struct flo_digest digest;
+    struct flo_err err = {0};
 
-    flo_sha256_final(&loading->sha, &digest);
-    return flo_store_packed_publish(loading->shell->store, loading->fd,
-                                    &loading->digest, &digest, err);
+    if (flo_hashing_start(loading->shell->base, fd, done, loading,
+                          &loading->hashing, &err) < 0) {
+        done(loading, NULL, &err);
+    }
 }
 
-static void on_slice(evutil_socket_t fd, short events, void *context)
+/* ---- packing ------------------------------------------------------ */
+
+/* Nothing came of it: the model's own rows serve. */
+static void go_unpacked(struct flo_shell_loading *loading,
+                        const struct flo_err *why)
 {
-    static uint8_t piece[READ_BYTES];
-    struct flo_shell_loading *loading = context;
-    uint64_t end = loading->hashed + SLICE_BYTES;
-    struct flo_err err = {0};
-    int rv = 0;
+    struct flo_shell *shell = loading->shell;
+    const struct flo_serve_model *model = &loading->model;
+    struct flo_err err = *why;
 
-    (void)fd, (void)events;
-    while (loading->hashed < loading->bytes && loading->hashed < end) {
-        uint64_t left = loading->bytes - loading->hashed;
-        size_t count = left < READ_BYTES ? (size_t)left : READ_BYTES;
-
-        rv = flo_fd_pread_all(loading->fd, piece, count, loading->hashed, &err);
-        if (rv < 0) {
-            fail(loading, &err);
-            return;
-        }
-        flo_sha256_update(&loading->sha, piece, count);
-        loading->hashed += count;
+    if (err.code == FLO_E_NOT_BUILT) {
+        flo_log(FLO_LOG_INFO, "packing", "%s@%s: not packed: %s", model->model,
+                model->version, err.what);
+        note(&shell->unpackable, &loading->digest);
+    } else {
+        flo_wrap(&err, err.code, "packing %s@%s", model->model, model->version);
+        flo_shell_note(shell, "note", &err);
+        note(&shell->unpacked, &loading->digest);
     }
-    if (loading->hashed < loading->bytes) {
-        flo_shell_later(loading->slice, 0);
+    start_engine(loading, 0);
+}
+
+static void made_hashed(void *context, const struct flo_digest *digest,
+                        const struct flo_err *failure)
+{
+    struct flo_shell_loading *loading = context;
+    struct flo_shell *shell = loading->shell;
+    const struct flo_serve_model *model = &loading->model;
+    struct flo_err err = {0};
+    int packed_fd = 0;
+
+    loading->hashing = NULL;
+    if (failure != NULL ||
+        flo_store_packed_publish(shell->store, loading->packed_fd,
+                                 &loading->digest, digest, &err) < 0) {
+        go_unpacked(loading, failure != NULL ? failure : &err);
         return;
     }
-    rv = publish(loading, &err);
-    if (rv < 0) {
-        fail(loading, &err);
-    } else {
-        go_on(loading, NULL);
+    flo_log(FLO_LOG_INFO, "packing", "%s@%s: %llu bytes packed after %llu ms",
+            model->model, model->version,
+            (unsigned long long)loading->packed_bytes,
+            (unsigned long long)(flo_now_ms() - loading->started_ms));
+    shell->has_packed = true;
+    shell->packed_fresh = loading->digest;
+    if (flo_store_packed_open(shell->store, &loading->digest, &packed_fd,
+                              NULL) < 0) {
+        packed_fd = 0;
     }
+    start_engine(loading, packed_fd);
 }
-
-/* ---- what the packer says ----------------------------------------- */
 
 static int reserve(void *context, uint64_t bytes, int *fd, struct flo_err *err)
 {
     struct flo_shell_loading *loading = context;
-    int rv = flo_store_packed_create(loading->shell->store, bytes, &loading->fd,
-                                     err);
+    int rv = flo_store_packed_create(loading->shell->store, bytes,
+                                     &loading->packed_fd, err);
 
-    loading->bytes = bytes;
-    *fd = loading->fd;
+    loading->packed_bytes = bytes;
+    *fd = loading->packed_fd;
     return rv;
 }
 
 static void packed(void *context, const struct flo_err *failure)
 {
     struct flo_shell_loading *loading = context;
-    struct flo_err err = {0};
 
     loading->packer = NULL;
-    if (failure != NULL && failure->code == FLO_E_NOT_BUILT) {
-        go_on(loading, failure);
-        return;
-    }
     if (failure != NULL) {
-        err = *failure;
-    } else if (flo_sha256_init(&loading->sha, &err) == 0) {
-        flo_shell_later(loading->slice, 0);
-        return;
+        go_unpacked(loading, failure);
+    } else {
+        hash(loading, loading->packed_fd, made_hashed);
     }
-    fail(loading, &err);
 }
 
-/* ---- start -------------------------------------------------------- */
-
-static int begin(struct flo_shell *shell, enum flo_agent_role role,
-                 const struct flo_serve_model *model,
-                 const struct flo_digest *digest, struct flo_err *err)
+static void pack(struct flo_shell_loading *loading)
 {
-    struct flo_shell_loading *loading = calloc(1, sizeof(*loading));
-    struct flo_serve_packing request = {
-        .timeout_ms = PACK_MS_MAX, .reserve = reserve, .done = packed};
+    struct flo_serve_packing request = {.fd = dup(loading->model.fd),
+                                        .timeout_ms = PACK_MS_MAX,
+                                        .context = loading,
+                                        .reserve = reserve,
+                                        .done = packed};
+    struct flo_err err = {0};
+
+    loading->started_ms = flo_now_ms();
+    if (request.fd < 0) {
+        flo_fail_errno(&err, FLO_E_MEMORY, "descriptor");
+        go_unpacked(loading, &err);
+    } else if (flo_serve_pack(loading->shell->serve, &request, &loading->packer,
+                              &err) < 0) {
+        go_unpacked(loading, &err);
+    }
+}
+
+/* ---- packed weights that are here --------------------------------- */
+
+/* They are gone or wrong, and made anew. */
+static void pack_again(struct flo_shell_loading *loading,
+                       const struct flo_err *why)
+{
+    flo_shell_note(loading->shell, "note", why);
+    flo_store_packed_remove(loading->shell->store, &loading->digest);
+    flo_fd_cleanup(&loading->packed_fd);
+    pack(loading);
+}
+
+/* The descriptor goes to the engine. */
+static void take_packed(struct flo_shell_loading *loading)
+{
+    int packed_fd = loading->packed_fd;
+
+    loading->packed_fd = -1;
+    start_engine(loading, packed_fd);
+}
+
+static void packed_hashed(void *context, const struct flo_digest *digest,
+                          const struct flo_err *failure)
+{
+    struct flo_shell_loading *loading = context;
+    struct flo_err err = {0};
+
+    loading->hashing = NULL;
+    if (failure != NULL) {
+        pack_again(loading, failure);
+    } else if (flo_store_packed_check(loading->shell->store, &loading->digest,
+                                      digest, &err) < 0) {
+        pack_again(loading, &err);
+    } else {
+        take_packed(loading);
+    }
+}
+
+static void find_packed(struct flo_shell_loading *loading)
+{
+    struct flo_shell *shell = loading->shell;
+    const struct flo_digest *digest = &loading->digest;
+    struct flo_err err = {0};
     int rv;
 
+    if (!is_wanted(shell) || is_noted(&shell->unpackable, digest) ||
+        is_noted(&shell->unpacked, digest)) {
+        start_engine(loading, 0);
+        return;
+    }
+    rv = flo_store_packed_open(shell->store, digest, &loading->packed_fd, &err);
+    if (rv == FLO_E_BLOB_ABSENT) {
+        pack(loading);
+    } else if (rv < 0) {
+        pack_again(loading, &err);
+    } else if (flo_digest_equal(&shell->packed_fresh, digest)) {
+        take_packed(loading);
+    } else {
+        hash(loading, loading->packed_fd, packed_hashed);
+    }
+}
+
+/* ---- the model's file --------------------------------------------- */
+
+static void model_hashed(void *context, const struct flo_digest *digest,
+                         const struct flo_err *failure)
+{
+    struct flo_shell_loading *loading = context;
+    struct flo_err err = {0};
+
+    loading->hashing = NULL;
+    if (failure != NULL) {
+        lose(loading, failure);
+    } else if (flo_store_blob_check(loading->shell->store, &loading->digest,
+                                    digest, &err) < 0) {
+        lose(loading, &err);
+    } else {
+        find_packed(loading);
+    }
+}
+
+void flo_shell_load_model(struct flo_shell *shell, enum flo_agent_role role,
+                          const struct flo_serve_model *model,
+                          const struct flo_digest *digest, bool is_fresh)
+{
+    struct flo_shell_loading *loading = calloc(1, sizeof(*loading));
+
+    flo_shell_load_cancel(shell, role);
     if (loading == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "packing");
+        struct flo_err err = {0};
+        close(model->fd);
+        flo_fail(&err, FLO_E_MEMORY, "loading");
+        flo_shell_lost(shell, role, &err);
+        return;
     }
     *loading = (struct flo_shell_loading){.shell = shell,
                                           .role = role,
                                           .model = *model,
                                           .digest = *digest,
-                                          .fd = -1,
-                                          .started_ms = flo_now_ms()};
-    loading->model.fd = -1; /* the caller's until all went well */
-    loading->slice = evtimer_new(shell->base, on_slice, loading);
-    request.context = loading;
-    request.fd = dup(model->fd);
-    if (loading->slice == NULL || request.fd < 0) {
-        rv = flo_fail_errno(err, FLO_E_MEMORY, "packing");
-        flo_fd_cleanup(&request.fd);
-    } else {
-        rv = flo_serve_pack(shell->serve, &request, &loading->packer, err);
-    }
-    if (rv < 0) {
-        loading_free(loading);
-        return rv;
-    }
-    loading->model.fd = model->fd;
+                                          .packed_fd = -1};
     shell->loading[role] = loading;
-    return 0;
-}
-
-void flo_shell_load_model(struct flo_shell *shell, enum flo_agent_role role,
-                          const struct flo_serve_model *wanted,
-                          const struct flo_digest *digest)
-{
-    struct flo_serve_model model = *wanted;
-    bool is_fresh = flo_digest_equal(&shell->packed_fresh, digest);
-    struct flo_err err = {0};
-    int rv;
-
-    flo_shell_load_cancel(shell, role);
-    if (!is_wanted(shell) || is_noted(&shell->unpackable, digest)) {
-        start_engine(shell, role, &model);
-        return;
+    if (is_fresh) {
+        find_packed(loading);
+    } else {
+        hash(loading, loading->model.fd, model_hashed);
     }
-    rv = is_noted(&shell->unpacked, digest)
-             ? FLO_E_BLOB_ABSENT
-             : flo_store_packed_open(shell->store, digest, !is_fresh,
-                                     &model.packed_fd, &err);
-    if (rv < 0 && rv != FLO_E_BLOB_ABSENT) {
-        flo_shell_note(shell, "note", &err); /* removed; made anew */
-    }
-    if (rv < 0 && !is_noted(&shell->unpacked, digest)) {
-        if (begin(shell, role, &model, digest, &err) == 0) {
-            return;
-        }
-        flo_shell_note(shell, "note", &err);
-        note(&shell->unpacked, digest);
-    }
-    model.packed_fd = rv < 0 ? 0 : model.packed_fd;
-    model.lacks_packed = rv < 0;
-    start_engine(shell, role, &model);
 }
 
 void flo_shell_packed_refused(struct flo_shell *shell,

@@ -276,7 +276,6 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action,
     const struct flo_config *config = shell->settings.config;
     struct flo_serve_model model = {.release = action->release.digest};
     bool is_fresh = flo_digest_equal(&shell->fresh, &action->release.digest);
-    uint64_t bytes;
     int rv = release_get(shell, &action->release.digest, &release, err);
 
     if (rv < 0) {
@@ -288,10 +287,7 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action,
                         "%s@%s: a file of it is not on this device",
                         release->model, release->version);
     }
-    rv = is_fresh ? flo_store_blob_open(shell->store, &file->digest, &model.fd,
-                                        &bytes, err)
-                  : flo_store_blob_open_verified(shell->store, &file->digest,
-                                                 &model.fd, &bytes, err);
+    rv = flo_store_blob_open(shell->store, &file->digest, &model.fd, NULL, err);
     if (rv < 0) {
         return rv;
     }
@@ -303,7 +299,7 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action,
     }
     model.threads = (uint32_t)flo_config_u64(config, "threads");
     model.memory_bytes_max = flo_config_u64(config, "memory_budget");
-    flo_shell_load_model(shell, action->role, &model, &file->digest);
+    flo_shell_load_model(shell, action->role, &model, &file->digest, is_fresh);
     return 0;
 }
 

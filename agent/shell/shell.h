@@ -254,11 +254,12 @@ void flo_shell_ref(struct flo_shell *shell, const struct flo_digest *digest,
 void flo_shell_lost(struct flo_shell *shell, enum flo_agent_role role,
                     const struct flo_err *err);
 /* loading.c */
-/* Load a model (its descriptor is taken), packed where that pays: from the
- * store, or after packing it.  `digest` is that of its file. */
+/* Load a model (its descriptor is taken) when its file, whose digest is
+ * `digest`, was hashed (is_fresh: it was), packed where that pays: from the
+ * store, or after packing it. */
 void flo_shell_load_model(struct flo_shell *shell, enum flo_agent_role role,
                           const struct flo_serve_model *model,
-                          const struct flo_digest *digest);
+                          const struct flo_digest *digest, bool is_fresh);
 /* Nobody waits for the role any more. */
 void flo_shell_load_cancel(struct flo_shell *shell, enum flo_agent_role role);
 /* The engine said that the packed file is not the model's: remove it.  Loading

@@ -184,6 +184,26 @@ def test_damaged_bytes_are_made_again(device):
     assert device.mapped() == {used}
 
 
+def test_others_are_answered_while_it_is_hashed(device):
+    before = device.packed()
+    [used] = device.mapped()
+    device.stop()
+    os.chmod(used, 0o600)
+    os.truncate(used, 1 << 30)  # seconds of hashing on a slow device
+    device.start()
+    status = subprocess.run([os.path.join(device.bin, "flotilla-agent"),
+                             "status", "--config", device.config],
+                            capture_output=True, text=True, timeout=60)
+    was_hashed = device.says("have another digest")
+    device.wait(device.serves)
+
+    assert status.returncode == 0, status.stderr
+    assert not was_hashed
+    assert device.says("have another digest")
+    assert device.packed() == before
+    assert device.mapped() == {used}
+
+
 def test_another_layout_is_made_again(device):
     before = device.packed()
     [used] = device.mapped()

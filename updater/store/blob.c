@@ -107,6 +107,24 @@ static void set_aside(struct flo_store *store, const struct flo_digest *digest)
     fsync(store->blobs_fd);
 }
 
+int flo_store_blob_check(struct flo_store *store,
+                         const struct flo_digest *digest,
+                         const struct flo_digest *actual, struct flo_err *err)
+{
+    char name[FLO_BLOB_NAME];
+    char text[FLO_DIGEST_TEXT];
+
+    if (flo_digest_equal(actual, digest)) {
+        return 0;
+    }
+    flo_store_blob_name(digest, name);
+    flo_digest_text(actual, text);
+    set_aside(store, digest);
+    return flo_fail(err, FLO_E_TARGET_HASH,
+                    "%s/blobs/%s: the bytes on disk hash to %s", store->path,
+                    name, text);
+}
+
 int flo_store_blob_open_verified(struct flo_store *store,
                                  const struct flo_digest *digest, int *fd,
                                  uint64_t *bytes, struct flo_err *err)
@@ -116,23 +134,14 @@ int flo_store_blob_open_verified(struct flo_store *store,
     uint64_t size = 0;
     int rv = flo_store_blob_open(store, digest, &opened, NULL, err);
 
+    if (rv == 0) {
+        rv = flo_sha256_fd(opened, &actual, &size, err);
+    }
+    if (rv == 0) {
+        rv = flo_store_blob_check(store, digest, &actual, err);
+    }
     if (rv < 0) {
         return rv;
-    }
-    rv = flo_sha256_fd(opened, &actual, &size, err);
-    if (rv < 0) {
-        return rv;
-    }
-    if (!flo_digest_equal(&actual, digest)) {
-        char name[FLO_BLOB_NAME];
-        char text[FLO_DIGEST_TEXT];
-
-        flo_store_blob_name(digest, name);
-        flo_digest_text(&actual, text);
-        set_aside(store, digest);
-        return flo_fail(err, FLO_E_TARGET_HASH,
-                        "%s/blobs/%s: the bytes on disk hash to %s",
-                        store->path, name, text);
     }
     *fd = opened;
     opened = -1;

@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/host/digest.h"
 #include "updater/store/store.h"
 
 #define NAME_BYTES (FLO_BLOB_NAME + 65) /* sha256-<hex>.<hex>, NUL */
@@ -81,43 +80,36 @@ static bool find(struct flo_store *store, const struct flo_digest *model,
     return search.is_found;
 }
 
-static int check(int fd, const struct flo_digest *digest, const char *name,
-                 struct flo_err *err)
-{
-    struct flo_digest actual;
-    int rv = flo_sha256_fd(fd, &actual, NULL, err);
-
-    if (rv < 0 || flo_digest_equal(&actual, digest)) {
-        return rv;
-    }
-    return flo_fail(err, FLO_E_TARGET_HASH,
-                    "packed/%s: the bytes on disk have another digest", name);
-}
-
 int flo_store_packed_open(struct flo_store *store,
-                          const struct flo_digest *model, bool is_verified,
-                          int *fd, struct flo_err *err)
+                          const struct flo_digest *model, int *fd,
+                          struct flo_err *err)
 {
-    FLO_CLEANUP(flo_fd_cleanup) int opened = -1;
     struct flo_digest digest;
     char name[NAME_BYTES];
 
     if (!find(store, model, &digest, name)) {
         return flo_fail(err, FLO_E_BLOB_ABSENT, "no packed weights are here");
     }
-    int rv = flo_file_open_beneath(store->packed_fd, name,
-                                   O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0,
-                                   &opened, err);
-    if (rv == 0 && is_verified) {
-        rv = check(opened, &digest, name, err);
+    return flo_file_open_beneath(store->packed_fd, name,
+                                 O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, fd, err);
+}
+
+int flo_store_packed_check(struct flo_store *store,
+                           const struct flo_digest *model,
+                           const struct flo_digest *actual, struct flo_err *err)
+{
+    struct flo_digest digest;
+    char name[NAME_BYTES];
+
+    if (!find(store, model, &digest, name)) {
+        return flo_fail(err, FLO_E_BLOB_ABSENT, "no packed weights are here");
     }
-    if (rv < 0) {
-        unlinkat(store->packed_fd, name, 0);
-        return rv;
+    if (flo_digest_equal(actual, &digest)) {
+        return 0;
     }
-    *fd = opened;
-    opened = -1;
-    return 0;
+    unlinkat(store->packed_fd, name, 0);
+    return flo_fail(err, FLO_E_TARGET_HASH,
+                    "packed/%s: the bytes on disk have another digest", name);
 }
 
 /* ---- making ------------------------------------------------------- */

@@ -208,10 +208,14 @@ bool flo_store_blob_has(struct flo_store *store,
 FLO_MUST_USE int flo_store_blob_open(struct flo_store *store,
                                      const struct flo_digest *digest, int *fd,
                                      uint64_t *bytes, struct flo_err *err);
-/* The same after hashing all of it: before a model is loaded.  Bytes that do
- * not have their digest are FLO_E_TARGET_HASH; the file is then moved to
- * partial/, so that only its bad chunks are fetched again; readers that have
- * it open keep it. */
+/* Somebody hashed all of it to `actual`.  Bytes that do not have their digest
+ * are FLO_E_TARGET_HASH; the file is then moved to partial/, so that only its
+ * bad chunks are fetched again; readers that have it open keep it. */
+FLO_MUST_USE int flo_store_blob_check(struct flo_store *store,
+                                      const struct flo_digest *digest,
+                                      const struct flo_digest *actual,
+                                      struct flo_err *err);
+/* Open, hash and check: for what is small, or where nobody waits. */
 FLO_MUST_USE int flo_store_blob_open_verified(struct flo_store *store,
                                               const struct flo_digest *digest,
                                               int *fd, uint64_t *bytes,
@@ -241,12 +245,17 @@ bool flo_store_blob_path(const struct flo_store *store,
  * packed/sha256-<model>.<its own digest>, so that one name is the record of
  * both.  It can always be made again: nothing here may fail an update.
  *
- * Open for reading; is_verified: after hashing all of it.  Damaged ones are
- * removed.  FLO_E_BLOB_ABSENT, FLO_E_TARGET_HASH, FLO_E_IO_... */
+ * Open for reading; what was not made in this life of the caller is hashed
+ * before an engine gets it.  FLO_E_BLOB_ABSENT, FLO_E_IO_... */
 FLO_MUST_USE int flo_store_packed_open(struct flo_store *store,
-                                       const struct flo_digest *model,
-                                       bool is_verified, int *fd,
+                                       const struct flo_digest *model, int *fd,
                                        struct flo_err *err);
+/* Somebody hashed all of it to `actual`: FLO_E_TARGET_HASH, and the file is
+ * removed, when that is not the digest of its name; FLO_E_BLOB_ABSENT. */
+FLO_MUST_USE int flo_store_packed_check(struct flo_store *store,
+                                        const struct flo_digest *model,
+                                        const struct flo_digest *actual,
+                                        struct flo_err *err);
 /* A nameless file of `bytes`, reserved, that may be mapped and written; gone
  * by itself unless published.  FLO_E_DISK_FULL also when less than 32 MiB
  * would be left. */
