@@ -180,6 +180,31 @@ bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous,
     return true;
 }
 
+bool flo_process_work(pid_t pid, uint64_t *cpu_ms, bool *waits_for_disk)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    long ticks_per_s = sysconf(_SC_CLK_TCK);
+    unsigned long user, system;
+    char path[64], state;
+    size_t bytes;
+
+    snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
+    if (ticks_per_s <= 0 ||
+        flo_file_read(path, 64 << 10, &text, &bytes, NULL) < 0) {
+        return false;
+    }
+    /* Its name, in parentheses, may hold anything; fields 3, 14 and 15. */
+    const char *end = strrchr(text, ')');
+    if (end == NULL ||
+        sscanf(end, ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu",
+               &state, &user, &system) != 3) {
+        return false;
+    }
+    *cpu_ms = (uint64_t)(user + system) * 1000 / (uint64_t)ticks_per_s;
+    *waits_for_disk = state == 'D';
+    return true;
+}
+
 bool flo_process_sibling(const char *name, char *out, size_t out_bytes)
 {
     char self[PATH_MAX];

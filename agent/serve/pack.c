@@ -1,6 +1,6 @@
 /* Packing, seen from the agent: one engine process that packs a model into a
  * file of ours and ends.  It is not trusted with the size, and the caller
- * hashes what it wrote. */
+ * hashes what it wrote.  One that stands still is soon given up. */
 #include "agent/serve/internal.h"
 
 #include <errno.h>
@@ -20,7 +20,9 @@ struct serve_packer {
     struct flo_serve_packing packing;
     pid_t pid;
     int fd;
-    struct event *readable, *deadline;
+    struct event *readable, *tick;
+    uint64_t started_ms, worked_ms; /* it was last seen at work */
+    uint64_t cpu_ms;
     bool has_room; /* the first answer came */
     uint64_t bytes;
     size_t got;
@@ -35,8 +37,8 @@ void flo_serve_pack_cancel(struct serve_packer *packer)
     if (packer->readable != NULL) {
         event_free(packer->readable);
     }
-    if (packer->deadline != NULL) {
-        event_free(packer->deadline);
+    if (packer->tick != NULL) {
+        event_free(packer->tick);
     }
     if (packer->fd >= 0) {
         close(packer->fd);
@@ -125,15 +127,57 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
     }
 }
 
-static void on_deadline(evutil_socket_t fd, short what, void *context)
+/* ---- supervision ------------------------------------------------- */
+
+/* What cannot be told counts as work: the limit in all remains. */
+static bool works(struct serve_packer *packer)
+{
+    bool waits_for_disk;
+    uint64_t cpu_ms;
+
+    if (!flo_process_work(packer->pid, &cpu_ms, &waits_for_disk)) {
+        return true;
+    }
+    bool has_moved = cpu_ms != packer->cpu_ms;
+    packer->cpu_ms = cpu_ms;
+    return has_moved || waits_for_disk;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *context)
 {
     struct serve_packer *packer = context;
+    const struct flo_serve_packing *packing = &packer->packing;
+    uint64_t now = flo_now_ms();
     struct flo_err err = {0};
     (void)fd, (void)what;
 
-    flo_fail(&err, FLO_E_ENGINE_HANG, "packing took more than %llu ms",
-             (unsigned long long)packer->packing.timeout_ms);
-    end(packer, &err);
+    if (works(packer)) {
+        packer->worked_ms = now;
+    }
+    if (now - packer->started_ms >= packing->timeout_ms) {
+        flo_fail(&err, FLO_E_ENGINE_HANG, "packing took more than %llu ms",
+                 (unsigned long long)packing->timeout_ms);
+        end(packer, &err);
+    } else if (now - packer->worked_ms >= packing->idle_ms_max) {
+        flo_fail(&err, FLO_E_ENGINE_HANG, "packing stood still for %llu ms",
+                 (unsigned long long)(now - packer->worked_ms));
+        end(packer, &err);
+    }
+}
+
+/* Often enough for both limits. */
+static int start_ticks(struct serve_packer *packer)
+{
+    const struct flo_serve_packing *packing = &packer->packing;
+    uint64_t least = packing->timeout_ms < packing->idle_ms_max
+                         ? packing->timeout_ms
+                         : packing->idle_ms_max;
+    uint64_t ms = least / 8 + 1;
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
+                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+
+    packer->started_ms = packer->worked_ms = flo_now_ms();
+    return event_add(packer->tick, &tv);
 }
 
 /* ---- start ------------------------------------------------------- */
@@ -142,9 +186,6 @@ static int start(struct flo_serve *serve, struct serve_packer *packer,
                  struct flo_err *err)
 {
     const struct flo_wire_message message = {.type = FLO_WIRE_PACK};
-    uint64_t ms = packer->packing.timeout_ms;
-    struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
-                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
     int rv = flo_serve_engine_spawn(serve, &packer->pid, &packer->fd, err);
 
     if (rv < 0) {
@@ -154,10 +195,9 @@ static int start(struct flo_serve *serve, struct serve_packer *packer,
     evutil_make_socket_nonblocking(packer->fd);
     packer->readable = event_new(serve->base, packer->fd, EV_READ | EV_PERSIST,
                                  on_readable, packer);
-    packer->deadline = evtimer_new(serve->base, on_deadline, packer);
-    if (packer->readable == NULL || packer->deadline == NULL ||
-        event_add(packer->readable, NULL) != 0 ||
-        event_add(packer->deadline, &tv) != 0) {
+    packer->tick = event_new(serve->base, -1, EV_PERSIST, on_tick, packer);
+    if (packer->readable == NULL || packer->tick == NULL ||
+        event_add(packer->readable, NULL) != 0 || start_ticks(packer) != 0) {
         return flo_fail(err, FLO_E_MEMORY, "no event");
     }
     return flo_serve_engine_send(packer->fd, &message, &packer->packing.fd, 1,

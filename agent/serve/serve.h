@@ -145,13 +145,14 @@ struct serve_packer;
 struct flo_serve_packing {
     int fd; /* the GGUF, taken */
     uint64_t timeout_ms;
+    uint64_t idle_ms_max; /* neither computing nor waiting for a disk: a hang */
     void *context;
     /* Give a file of so many bytes that may be mapped and written; it stays
      * the caller's. */
     int (*reserve)(void *context, uint64_t bytes, int *fd, struct flo_err *err);
     /* The end: NULL, the file is full and synced; FLO_E_NOT_BUILT, engines of
-     * this machine read no packed weights of this model; or what failed.  The
-     * packer is gone. */
+     * this machine read no packed weights of this model; FLO_E_ENGINE_HANG; or
+     * what failed.  The packer is gone. */
     void (*done)(void *context, const struct flo_err *err);
 };
 /* Have a sandboxed engine process pack a model, at low priority.  `done` is

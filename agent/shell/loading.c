@@ -9,12 +9,19 @@
  * from its own rows, and it is not tried again in this life of the agent. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/shell/hashing.h"
 #include "agent/shell/shell.h"
 
-#define PACK_MS_MAX 60000 /* half of what loading may take */
+/* Packing may take so long, and a second for every 5 MB of the model (a slow
+ * processor that others use, too), but not more than half of what loading
+ * may. */
+#define PACK_MS_MIN 10000
+#define PACK_BYTES_PER_MS 5000
+#define PACK_MS_MAX 60000
+#define PACK_IDLE_MS_MAX 5000
 
 struct flo_shell_loading {
     struct flo_shell *shell;
@@ -227,10 +234,23 @@ static void packed(void *context, const struct flo_err *failure)
     }
 }
 
+static uint64_t pack_ms_max(int model_fd)
+{
+    struct stat st;
+    uint64_t ms = PACK_MS_MAX;
+
+    if (fstat(model_fd, &st) == 0) {
+        ms = PACK_MS_MIN + (uint64_t)st.st_size / PACK_BYTES_PER_MS;
+    }
+    return ms < PACK_MS_MAX ? ms : PACK_MS_MAX;
+}
+
 static void pack(struct flo_shell_loading *loading)
 {
     struct flo_serve_packing request = {.fd = dup(loading->model.fd),
-                                        .timeout_ms = PACK_MS_MAX,
+                                        .timeout_ms =
+                                            pack_ms_max(loading->model.fd),
+                                        .idle_ms_max = PACK_IDLE_MS_MAX,
                                         .context = loading,
                                         .reserve = reserve,
                                         .done = packed};

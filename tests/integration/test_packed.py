@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -237,6 +238,26 @@ def test_what_cannot_be_packed_serves_all_the_same(device):
     assert device.packed() == []
     assert device.mapped() == set()
     device.stop()
+
+
+def test_a_packer_that_stands_still_is_given_up(device, folder):
+    real, own = device.bin, os.path.join(folder, "bin")
+    os.makedirs(own)
+    for program in ("flotilla-agent", "flotilla-updater"):
+        shutil.copy(os.path.join(real, program), own)
+    engine = os.path.join(own, "flotilla-engine")
+    with open(engine, "w") as file:  # the first one stops
+        file.write("#!/bin/sh\nmkdir %s/first 2>/dev/null && kill -STOP $$\n"
+                   "exec %s/flotilla-engine \"$@\"\n" % (own, real))
+    os.chmod(engine, 0o755)
+    device.bin = own
+    device.start()
+    device.wait(device.serves, 30)
+
+    assert device.says("stood still")
+    assert device.packed() == []
+    device.stop()
+    device.bin = real
 
 
 def test_it_can_be_switched_off(device):

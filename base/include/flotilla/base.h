@@ -313,6 +313,9 @@ FLO_MUST_USE int flo_process_spawn(const char *const argv[], int fd, pid_t *pid,
  * /proc; false when it is gone. NULL out pointers are fine. */
 bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous,
                         uint64_t *peak);
+/* Processor time that a process used so far, in steps of 10 ms, and whether it
+ * waits for a disk right now, from /proc; false when that cannot be told. */
+bool flo_process_work(pid_t pid, uint64_t *cpu_ms, bool *waits_for_disk);
 /* Path of a sibling program: in the folder of this one or, when it is not
  * there, in the folder that the environment's FLOTILLA_BIN names (tests). */
 bool flo_process_sibling(const char *name, char *out, size_t out_bytes);

@@ -185,6 +185,31 @@ static void memory_of_a_process_is_known_until_it_is_gone(void **state)
     assert_false(flo_process_memory(pid, &rss, NULL, NULL));
 }
 
+static void work_of_a_process_is_told_from_waiting(void **state)
+{
+    const char *const argv[] = {"/bin/sh", "-c", "read x <&3", NULL};
+    uint64_t before, ms;
+    bool waits = true;
+    int pair[2];
+    pid_t pid = -1;
+    (void)state;
+
+    assert_true(flo_process_work(getpid(), &before, &waits));
+    assert_false(waits);
+    do { /* as long as it takes */
+        assert_true(flo_process_work(getpid(), &ms, &waits));
+    } while (ms < before + 20);
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    assert_int_equal(flo_process_spawn(argv, pair[1], &pid, NULL), 0);
+    close(pair[1]);
+    assert_true(flo_process_work(pid, &ms, &waits));
+    assert_true(ms < 1000);
+    close(pair[0]);
+    wait_exit(pid);
+    assert_false(flo_process_work(pid, &ms, &waits));
+}
+
 static void
 a_sibling_stands_beside_this_program_or_in_the_named_folder(void **state)
 {
@@ -210,6 +235,7 @@ int main(void)
         cmocka_unit_test(a_program_that_cannot_start_is_an_error),
         cmocka_unit_test(a_child_dies_with_its_parent),
         cmocka_unit_test(memory_of_a_process_is_known_until_it_is_gone),
+        cmocka_unit_test(work_of_a_process_is_told_from_waiting),
         cmocka_unit_test(
             a_sibling_stands_beside_this_program_or_in_the_named_folder),
     };

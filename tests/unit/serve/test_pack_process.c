@@ -10,6 +10,7 @@
 
 #include <event2/event.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -95,6 +96,7 @@ static struct serve_packer *start(const char *path, int *reserve_code,
     const struct flo_serve_packing packing = {
         .fd = open(path, O_RDONLY | O_CLOEXEC),
         .timeout_ms = timeout_ms,
+        .idle_ms_max = 1000,
         .context = reserve_code,
         .reserve = reserve,
         .done = done};
@@ -218,6 +220,55 @@ static void it_can_be_cancelled_and_times_out(void **state)
     assert_int_equal(world.code, FLO_E_ENGINE_HANG);
 }
 
+/* The engine process that was just started. */
+static pid_t child(void)
+{
+    char path[64];
+    char text[32] = "";
+
+    snprintf(path, sizeof(path), "/proc/self/task/%ld/children",
+             (long)getpid());
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        skip(); /* a kernel without */
+    }
+    assert_true(read(fd, text, sizeof(text) - 1) > 0);
+    close(fd);
+    return (pid_t)strtol(text, NULL, 10);
+}
+
+static void one_that_stands_still_is_soon_given_up(void **state)
+{
+    int fine = 0;
+    (void)state;
+
+    uint64_t started_ms = flo_now_ms();
+    start(MODEL, &fine, 60000);
+    pid_t pid = child();
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    while (!world.has_ended) {
+        event_base_loop(world.base, EVLOOP_ONCE);
+    }
+
+    assert_int_equal(world.code, FLO_E_ENGINE_HANG);
+    assert_true(flo_now_ms() - started_ms < 30000); /* not its whole time */
+    assert_int_equal(kill(pid, 0), -1);             /* and it is gone */
+}
+
+static void one_that_stands_still_is_cancelled_at_once(void **state)
+{
+    int fine = 0;
+    (void)state;
+
+    struct serve_packer *packer = start(MODEL, &fine, 60000);
+    pid_t pid = child();
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    flo_serve_pack_cancel(packer);
+
+    assert_int_equal(kill(pid, 0), -1);
+    assert_false(world.has_ended);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -227,6 +278,8 @@ int main(void)
         TEST(what_is_no_model_fails),
         TEST(no_room_ends_it),
         TEST(it_can_be_cancelled_and_times_out),
+        TEST(one_that_stands_still_is_soon_given_up),
+        TEST(one_that_stands_still_is_cancelled_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
