@@ -271,6 +271,9 @@ static void dispatch(struct step *s)
             flo_execution_unwritten(s);
         }
         break;
+    case FLO_AGENT_LOADING:
+        flo_engine_loading(s);
+        break;
     case FLO_AGENT_LOADED:
         flo_engine_loaded(s);
         break;

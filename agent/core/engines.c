@@ -145,6 +145,20 @@ static void current_loaded(struct step *s)
     flo_repair_loaded(s);
 }
 
+/* Files of gigabytes are hashed before: that takes as long as it takes. */
+void flo_engine_loading(struct step *s)
+{
+    struct flo_agent_engine *engine = &s->agent->engines[s->event->role];
+
+    if (engine->state != FLO_ENGINE_LOADING) {
+        return;
+    }
+    engine->retry_at_ms = s->now + LOAD_MS_MAX;
+    if (s->event->role == FLO_AGENT_BESIDE) {
+        flo_execution_loading(s);
+    }
+}
+
 void flo_engine_loaded(struct step *s)
 {
     struct flo_agent_engine *engine = &s->agent->engines[s->event->role];

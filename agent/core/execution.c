@@ -548,6 +548,20 @@ void flo_execution_unwritten(struct step *s)
  * ----------------------------------------------------------------------------
  */
 
+static uint64_t probe_ms_max(const struct flo_agent_execution *execution)
+{
+    return execution->policy.probe_timeout_ms + LOAD_MS_MAX;
+}
+
+void flo_execution_loading(struct step *s)
+{
+    struct flo_agent_execution *execution = execution_of(s);
+
+    if (execution != NULL && execution->state == FLO_EXECUTION_PROBING) {
+        execution->deadline_ms = s->now + probe_ms_max(execution);
+    }
+}
+
 void flo_execution_loaded(struct step *s)
 {
     struct flo_agent_execution *execution = execution_of(s);
@@ -799,8 +813,7 @@ static void start_probe(struct step *s)
     }
     execution->starts++;
     execution->is_probed = false;
-    enter(s, FLO_EXECUTION_PROBING,
-          execution->policy.probe_timeout_ms + LOAD_MS_MAX);
+    enter(s, FLO_EXECUTION_PROBING, probe_ms_max(execution));
     if (!has_current || execution->fits_both) {
         flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
         return;

@@ -4,7 +4,7 @@
 
 #include <flotilla/agent.h>
 
-#define LOAD_MS_MAX 120000    /* an engine that loads longer has failed */
+#define LOAD_MS_MAX 120000    /* since the last sign of life of a load */
 #define DRAIN_MS_MAX 5000     /* stop-first: answers under way may end */
 #define ACTIVATE_MS_MAX 30000 /* from trial record to flip */
 #define COMMIT_RETRY_MS 5000
@@ -57,6 +57,7 @@ void flo_engine_succeed(struct step *s);
 /* The current release serves again: flip when its engine is ready, start it
  * when it has none. */
 void flo_engine_restore(struct step *s);
+void flo_engine_loading(struct step *s); /* it gets on with it */
 void flo_engine_loaded(struct step *s);
 void flo_engine_lost(struct step *s);
 void flo_engine_due(struct step *s);
@@ -69,8 +70,9 @@ void flo_execution_staged(struct step *s);
 void flo_execution_job_failed(struct step *s);
 void flo_execution_written(struct step *s);
 void flo_execution_unwritten(struct step *s);
-void flo_execution_loaded(struct step *s); /* the engine beside is ready */
-void flo_execution_lost(struct step *s);   /* it died */
+void flo_execution_loading(struct step *s); /* the engine beside gets on */
+void flo_execution_loaded(struct step *s);  /* it is ready */
+void flo_execution_lost(struct step *s);    /* it died */
 void flo_execution_drained(struct step *s);
 void flo_execution_probed(struct step *s);
 void flo_execution_request(struct step *s);

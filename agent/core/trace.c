@@ -12,10 +12,10 @@ static const char *const event_words[FLO_AGENT_EVENT_COUNT] = {
     [FLO_AGENT_ORDER] = "order",        [FLO_AGENT_GO_BACK] = "operator",
     [FLO_AGENT_PROGRESS] = "updater",   [FLO_AGENT_STAGED] = "updater",
     [FLO_AGENT_JOB_FAILED] = "updater", [FLO_AGENT_WRITTEN] = "disk",
-    [FLO_AGENT_UNWRITTEN] = "disk",     [FLO_AGENT_LOADED] = "engine",
-    [FLO_AGENT_LOST] = "engine",        [FLO_AGENT_DRAINED] = "engine",
-    [FLO_AGENT_PROBED] = "probe",       [FLO_AGENT_REQUEST] = "request",
-    [FLO_AGENT_TIMER] = "timer",
+    [FLO_AGENT_UNWRITTEN] = "disk",     [FLO_AGENT_LOADING] = "engine",
+    [FLO_AGENT_LOADED] = "engine",      [FLO_AGENT_LOST] = "engine",
+    [FLO_AGENT_DRAINED] = "engine",     [FLO_AGENT_PROBED] = "probe",
+    [FLO_AGENT_REQUEST] = "request",    [FLO_AGENT_TIMER] = "timer",
 };
 
 static const char *role_word(enum flo_agent_role role)
@@ -140,6 +140,9 @@ static void add_event(struct flo_buf *out, const struct flo_agent_event *event)
     case FLO_AGENT_UNWRITTEN:
         flo_buf_text(out, "not written");
         add_error(out, &event->error);
+        break;
+    case FLO_AGENT_LOADING:
+        flo_buf_printf(out, "%s is loading", role_word(event->role));
         break;
     case FLO_AGENT_LOADED:
         flo_buf_printf(out, "%s is ready", role_word(event->role));
@@ -290,6 +293,7 @@ static bool is_quiet(const struct flo_agent_event *event,
     size_t i;
 
     if (event->kind != FLO_AGENT_TIMER && event->kind != FLO_AGENT_REQUEST &&
+        event->kind != FLO_AGENT_LOADING &&
         (event->kind != FLO_AGENT_PROGRESS ||
          event->state != FLO_EXECUTION_DOWNLOADING)) {
         return false;

@@ -16,12 +16,13 @@
 #include "agent/shell/shell.h"
 
 /* Packing may take so long, and a second for every 5 MB of the model (a slow
- * processor that others use, too), but not more than half of what loading
- * may. */
+ * processor that others use, too), but not more than half of what the core
+ * waits for a sign of life. */
 #define PACK_MS_MIN 10000
 #define PACK_BYTES_PER_MS 5000
 #define PACK_MS_MAX 60000
 #define PACK_IDLE_MS_MAX 5000
+#define BEAT_S 30 /* a quarter of what the core waits for a sign of life */
 
 struct flo_shell_loading {
     struct flo_shell *shell;
@@ -29,6 +30,7 @@ struct flo_shell_loading {
     struct flo_serve_model model; /* its descriptor waits here */
     struct flo_digest digest;     /* of the model's file */
     struct flo_hashing *hashing;
+    struct event *beat; /* while something is hashed */
     struct serve_packer *packer;
     int packed_fd; /* that is hashed or made; -1: none */
     uint64_t packed_bytes;
@@ -74,6 +76,9 @@ static void loading_free(struct flo_shell_loading *loading)
 {
     flo_serve_pack_cancel(loading->packer);
     flo_hashing_cancel(loading->hashing);
+    if (loading->beat != NULL) {
+        event_free(loading->beat);
+    }
     flo_fd_cleanup(&loading->packed_fd);
     flo_fd_cleanup(&loading->model.fd);
     free(loading);
@@ -112,6 +117,16 @@ static int open_prefix(struct flo_shell *shell,
     return fd;
 }
 
+/* A step begins, or gets on: the core's limit counts from here.  Say it last:
+ * the core may cancel the loading. */
+static void tell(struct flo_shell *shell, enum flo_agent_role role)
+{
+    const struct flo_agent_event event = {.kind = FLO_AGENT_LOADING,
+                                          .role = role};
+
+    flo_shell_event(shell, &event);
+}
+
 /* The model's bytes are wrong, or cannot be read. */
 static void lose(struct flo_shell_loading *loading, const struct flo_err *why)
 {
@@ -143,20 +158,52 @@ static void start_engine(struct flo_shell_loading *loading, int packed_fd)
                                                  : FLO_ROLE_CANDIDATE,
                        &model, &err) < 0) {
         flo_shell_lost(shell, role, &err);
+    } else {
+        tell(shell, role);
     }
 }
 
 /* ---- hashing ------------------------------------------------------ */
+
+static void on_beat(evutil_socket_t fd, short events, void *context)
+{
+    const struct flo_shell_loading *loading = context;
+
+    (void)fd, (void)events;
+    if (loading->hashing != NULL) {
+        tell(loading->shell, loading->role);
+    }
+}
+
+static int start_beat(struct flo_shell_loading *loading, struct flo_err *err)
+{
+    const struct timeval period = {.tv_sec = BEAT_S};
+
+    if (loading->beat == NULL) {
+        loading->beat =
+            event_new(loading->shell->base, -1, EV_PERSIST, on_beat, loading);
+    }
+    if (loading->beat == NULL || event_add(loading->beat, &period) != 0) {
+        return flo_fail(err, FLO_E_MEMORY, "no event");
+    }
+    return 0;
+}
 
 /* `done` is told in any case: at once where hashing cannot begin. */
 static void hash(struct flo_shell_loading *loading, int fd,
                  flo_hashing_done *done)
 {
     struct flo_err err = {0};
+    int rv = start_beat(loading, &err);
 
-    if (flo_hashing_start(loading->shell->base, fd, done, loading,
-                          &loading->hashing, &err) < 0) {
+    if (rv == 0) {
+        rv = flo_hashing_start(loading->shell->base, fd, done, loading,
+                               &loading->hashing, &err);
+    }
+    if (rv < 0) {
         done(loading, NULL, &err);
+    } else {
+        tell(loading->shell, loading->role);
     }
 }
 
@@ -263,6 +310,8 @@ static void pack(struct flo_shell_loading *loading)
     } else if (flo_serve_pack(loading->shell->serve, &request, &loading->packer,
                               &err) < 0) {
         go_unpacked(loading, &err);
+    } else {
+        tell(loading->shell, loading->role);
     }
 }
 

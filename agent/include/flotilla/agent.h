@@ -143,6 +143,7 @@ enum flo_agent_event_kind {
     FLO_AGENT_JOB_FAILED, /* job, error, is_passing */
     FLO_AGENT_WRITTEN,    /* the slot action that asked for it is on disk */
     FLO_AGENT_UNWRITTEN,  /* it is not: error */
+    FLO_AGENT_LOADING,    /* role: a step of it ended, or gets on */
     FLO_AGENT_LOADED,     /* role */
     FLO_AGENT_LOST,       /* role, error: died, hung or could not load */
     FLO_AGENT_DRAINED,    /* the engine that was to be emptied is gone */

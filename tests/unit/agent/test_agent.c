@@ -604,6 +604,56 @@ static void the_current_engine_is_started_again(void **state)
     assert_story("current-crashes");
 }
 
+static void say_loading(enum flo_agent_role role)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_LOADING, .role = role};
+
+    world_event(&world, &event);
+}
+
+static void a_load_that_gets_on_may_take_its_time(void **state)
+{
+    int i;
+
+    (void)state;
+    world.load_ms = 290000;
+    boot();
+    for (i = 0; i < 3; i++) {
+        world_run(&world, 100000);
+        say_loading(FLO_AGENT_CURRENT);
+    }
+    assert_true(is_current(2));
+    assert_int_equal(world.live_version, 2);
+
+    world_desire(&world, 3, 1);
+    for (i = 0; i < 3; i++) {
+        world_run(&world, 100000);
+        say_loading(FLO_AGENT_BESIDE);
+    }
+    world_run(&world, 60000);
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_null(strstr(world.trace.data, "is lost"));
+    assert_null(strstr(world.trace.data, "is loading")); /* nothing to tell */
+}
+
+static void a_load_without_a_sign_of_life_has_failed(void **state)
+{
+    (void)state;
+    world.load_ms = 290000;
+    boot();
+    world_run(&world, 125000);
+    assert_int_equal(world.live_version, 0);
+    world.load_ms = 0;
+    world_run(&world, 300000);
+    assert_int_equal(world.live_version, 2);
+
+    world.load_ms = 290000;
+    world_desire(&world, 3, 1);
+    world_run(&world, 200000);
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_FAILED);
+    assert_int_equal(world.live_version, 2);
+}
+
 static void a_damaged_current_release_gives_way_to_the_previous(void **state)
 {
     (void)state;
@@ -1046,6 +1096,8 @@ int main(void)
         STORY(a_rollback_works_while_frozen),
         STORY(a_rollback_ends_well_in_every_state),
         STORY(the_current_engine_is_started_again),
+        STORY(a_load_that_gets_on_may_take_its_time),
+        STORY(a_load_without_a_sign_of_life_has_failed),
         STORY(a_damaged_current_release_gives_way_to_the_previous),
         STORY(a_damaged_release_without_a_previous_one_is_repaired),
         STORY(a_repair_waits_for_the_network),

@@ -151,7 +151,8 @@ static void load(struct world *world, enum flo_agent_role role, int version)
     if (version == world->damaged) {
         code = FLO_E_TARGET_HASH;
     }
-    event = later(world, 300, code == 0 ? FLO_AGENT_LOADED : FLO_AGENT_LOST);
+    event = later(world, world->load_ms == 0 ? 300 : world->load_ms,
+                  code == 0 ? FLO_AGENT_LOADED : FLO_AGENT_LOST);
 
     event->role = role;
     event->error.code = code;

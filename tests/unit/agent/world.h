@@ -47,6 +47,7 @@ struct world {
     bool job_is_silent;      /* never says anything */
     int probe_error;         /* FLO_E_PROBE_... */
     unsigned beside_crashes; /* losses of the candidate after its load */
+    uint64_t load_ms;        /* of every load; 0: 300 */
     int beside_load_error;   /* it cannot be loaded */
     int current_load_error;  /* once */
     int damaged; /* version whose files are bad until the updater ran */
