@@ -1,5 +1,8 @@
 /* Execution: from an order to a committed release, or to an end with a reason.
  *
+ * Here is what begins, ends and lets it go on; fetching is in
+ * execution_fetch.c, probe and trial in execution_trial.c.
+ *
  * Three kinds of wait are kept apart: for a worker or an engine (a deadline
  * runs), for the disk (is_writing; the answer is an event), and for permission
  * (a reason on the state, no deadline).  flo_execution_consider() is the one
@@ -9,7 +12,7 @@
 
 #include "agent/core/internal.h"
 
-static struct flo_agent_execution *execution_of(struct step *s)
+struct flo_agent_execution *flo_execution_of(struct step *s)
 {
     return s->agent->has_execution ? &s->agent->execution : NULL;
 }
@@ -29,7 +32,7 @@ static void report(struct step *s)
     s->agent->revision++;
 }
 
-static void set_reason(struct step *s, const char *reason)
+void flo_execution_set_reason(struct step *s, const char *reason)
 {
     struct flo_agent_execution *execution = &s->agent->execution;
 
@@ -40,8 +43,8 @@ static void set_reason(struct step *s, const char *reason)
     }
 }
 
-static void enter(struct step *s, enum flo_execution state,
-                  uint64_t deadline_in_ms)
+void flo_execution_enter(struct step *s, enum flo_execution state,
+                         uint64_t deadline_in_ms)
 {
     struct flo_agent_execution *execution = &s->agent->execution;
 
@@ -49,11 +52,11 @@ static void enter(struct step *s, enum flo_execution state,
     execution->since_ms = s->now;
     execution->deadline_ms = deadline_in_ms == 0 ? 0 : s->now + deadline_in_ms;
     execution->retry_at_ms = 0;
-    set_reason(s, "");
+    flo_execution_set_reason(s, "");
     report(s);
 }
 
-static bool is_fetching(const struct flo_agent_execution *execution)
+bool flo_execution_is_fetching(const struct flo_agent_execution *execution)
 {
     return execution->state <= FLO_EXECUTION_VERIFYING;
 }
@@ -115,7 +118,7 @@ static void finish(struct step *s, enum flo_execution end)
     execution->deadline_ms = 0;
     execution->since_ms = s->now;
     execution->is_writing = false;
-    set_reason(s, execution->error.what);
+    flo_execution_set_reason(s, execution->error.what);
     report(s);
     acknowledge(s);
 }
@@ -168,7 +171,7 @@ void flo_execution_serves(struct step *s, enum flo_execution end)
 void flo_execution_repaired(struct step *s)
 {
     memset(&s->agent->execution.error, 0, sizeof(s->agent->execution.error));
-    enter(s, FLO_EXECUTION_STAGED, 0);
+    flo_execution_enter(s, FLO_EXECUTION_STAGED, 0);
 }
 
 /* ---- begin
@@ -184,8 +187,7 @@ static void reject(struct step *s, enum flo_execution end, int code,
     s->agent->has_execution = false;
 }
 
-/* A repair: neither an order nor an operator began it. */
-static bool is_own(const struct flo_agent_execution *execution)
+bool flo_execution_is_own(const struct flo_agent_execution *execution)
 {
     return execution->order[0] == '\0' && execution->bundle[0] == '\0';
 }
@@ -225,7 +227,7 @@ static void begin(struct step *s)
         if (execution->order[0] != '\0') {
             flo_do_ack(s, execution->order, "running", NULL);
         }
-        enter(s, FLO_EXECUTION_ACCEPTED, 0);
+        flo_execution_enter(s, FLO_EXECUTION_ACCEPTED, 0);
     }
 }
 
@@ -257,13 +259,14 @@ void flo_execution_deploy(struct step *s)
 {
     struct flo_agent *agent = s->agent;
     const struct flo_agent_execution *wanted = s->event->deploy.execution;
-    struct flo_agent_execution *execution = execution_of(s);
+    struct flo_agent_execution *execution = flo_execution_of(s);
 
     if (wanted == NULL) {
         return;
     }
     if (execution != NULL) {
-        if (is_own(wanted) || strcmp(execution->id, wanted->id) == 0 ||
+        if (flo_execution_is_own(wanted) ||
+            strcmp(execution->id, wanted->id) == 0 ||
             (wanted->order[0] != '\0' &&
              strcmp(execution->order, wanted->order) == 0)) {
             return; /* told again, or a repair that can wait */
@@ -360,372 +363,12 @@ void flo_execution_boot(struct step *s)
     }
 }
 
-/* ---- updater
+/* ---- the clock
  * -------------------------------------------------------------------------- */
-
-static bool is_of_job(struct step *s)
-{
-    const struct flo_agent_execution *execution = execution_of(s);
-
-    return execution != NULL && execution->job != 0 &&
-           execution->job == s->event->job;
-}
-
-static void take_plan(struct flo_agent_detail *detail,
-                      const struct flo_agent_detail *told)
-{
-    if (told->codec[0] != '\0') {
-        memcpy(detail->codec, told->codec, sizeof(detail->codec));
-    }
-    if (told->bytes != 0) {
-        detail->bytes = told->bytes;
-    }
-    if (told->full_bytes != 0) {
-        detail->full_bytes = told->full_bytes;
-    }
-    if (told->took_ms != 0) {
-        detail->took_ms = told->took_ms;
-    }
-}
-
-void flo_execution_progress(struct step *s)
-{
-    struct flo_agent_execution *execution = execution_of(s);
-
-    if (!is_of_job(s)) {
-        return;
-    }
-    take_plan(&execution->detail, &s->event->detail);
-    /* A second file may be downloaded after the first was verified: states
-     * only go forward. */
-    if (s->event->state > execution->state &&
-        s->event->state <= FLO_EXECUTION_VERIFYING) {
-        enter(s, s->event->state, execution->policy.step_timeout_ms);
-    }
-}
-
-void flo_execution_staged(struct step *s)
-{
-    struct flo_agent_execution *execution = execution_of(s);
-
-    if (!is_of_job(s)) {
-        return;
-    }
-    take_plan(&execution->detail, &s->event->detail);
-    execution->job = 0;
-    if (flo_repair_staged(s)) {
-        return;
-    }
-    execution->fits_both = s->event->fits_both;
-    execution->is_writing = true;
-    execution->deadline_ms = 0;
-    flo_do_release(s, FLO_DO_SLOT_STAGE, &execution->release);
-}
-
-/* Worth another try?  No room is told at once, with its numbers, and a bundle
- * stands beside the operator. */
-static bool may_pass(struct step *s, const struct flo_agent_error *error)
-{
-    return s->event->is_passing &&
-           flo_error_exit(error->code) != FLO_EXIT_REFUSED &&
-           s->agent->execution.bundle[0] == '\0';
-}
-
-void flo_execution_job_failed(struct step *s)
-{
-    struct flo_agent_execution *execution = execution_of(s);
-    const struct flo_agent_error *error = &s->event->error;
-
-    if (!is_of_job(s)) {
-        return;
-    }
-    execution->job = 0;
-    if (may_pass(s, error)) {
-        uint64_t delay_ms =
-            flo_retry_delay_ms(execution->retries++, JOB_RETRY_MS_MIN,
-                               JOB_RETRY_MS_MAX, flo_agent_random(s->agent));
-        char reason[128];
-
-        execution->error = *error;
-        execution->retry_at_ms = s->now + delay_ms + 1;
-        if (is_own(execution)) {
-            execution->deadline_ms = 0; /* nobody waits: each try has its own */
-        }
-        snprintf(reason, sizeof(reason), "%s, again in %llu ms",
-                 flo_error_id(error->code), (unsigned long long)delay_ms);
-        set_reason(s, reason);
-        return;
-    }
-    /* Refused while planning: nothing was tried. */
-    if (execution->state <= FLO_EXECUTION_ACCEPTED &&
-        (flo_error_exit(error->code) == FLO_EXIT_REFUSED ||
-         flo_error_exit(error->code) == FLO_EXIT_VERIFY)) {
-        flo_execution_end(s, FLO_EXECUTION_REJECTED, error->code, "%s",
-                          error->what);
-    } else {
-        flo_execution_end(s, FLO_EXECUTION_FAILED, error->code, "%s",
-                          error->what);
-    }
-}
-
-/* ---- slots
- * -----------------------------------------------------------------------------
- */
-
-static void committed(struct step *s)
-{
-    struct flo_agent *agent = s->agent;
-
-    agent->slots.previous = agent->slots.current;
-    agent->slots.current = agent->slots.candidate;
-    memset(&agent->slots.candidate, 0, sizeof(agent->slots.candidate));
-    agent->slots.is_trial = false;
-    agent->slots.tries_left = 0;
-    flo_engine_succeed(s);
-    memset(&agent->execution.error, 0, sizeof(agent->execution.error));
-    finish(s, FLO_EXECUTION_SUCCEEDED);
-    agent->has_execution = false;
-    flo_do(s, FLO_DO_COLLECT);
-}
-
-static void activated(struct step *s)
-{
-    struct flo_agent *agent = s->agent;
-    struct flo_agent_execution *execution = &agent->execution;
-
-    agent->slots.is_trial = true;
-    agent->slots.tries_left = (uint32_t)execution->policy.tries - 1;
-    if (!flo_engine_is(agent, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
-        return; /* after a restart: it is being loaded */
-    }
-    flo_engine_flip(s, FLO_AGENT_BESIDE);
-    execution->soak_end_ms = s->now + execution->policy.soak_ms;
-    enter(s, FLO_EXECUTION_SOAKING, 0);
-}
-
-void flo_execution_written(struct step *s)
-{
-    struct flo_agent_execution *execution = execution_of(s);
-
-    if (execution == NULL || !execution->is_writing) {
-        return;
-    }
-    execution->is_writing = false;
-    if (is_fetching(execution)) {
-        s->agent->slots.candidate = execution->release;
-        s->agent->slots.is_trial = false;
-        memset(&execution->error, 0, sizeof(execution->error));
-        enter(s, FLO_EXECUTION_STAGED, 0);
-    } else if (execution->state == FLO_EXECUTION_ACTIVATING) {
-        activated(s);
-    } else if (execution->state == FLO_EXECUTION_SOAKING) {
-        committed(s);
-    }
-}
-
-void flo_execution_unwritten(struct step *s)
-{
-    struct flo_agent_execution *execution = execution_of(s);
-    const struct flo_agent_error *error = &s->event->error;
-
-    if (execution == NULL) {
-        return;
-    }
-    if (execution->state == FLO_EXECUTION_SOAKING && execution->is_writing) {
-        execution->is_writing = false; /* the commit: it serves, try later */
-        execution->retry_at_ms = s->now + COMMIT_RETRY_MS;
-        set_reason(s, "the commit could not be written");
-        return;
-    }
-    flo_execution_end(s,
-                      flo_execution_has_served(s->agent)
-                          ? FLO_EXECUTION_ROLLED_BACK
-                          : FLO_EXECUTION_FAILED,
-                      error->code, "%s", error->what);
-}
-
-/* ---- engines
- * ----------------------------------------------------------------------------
- */
-
-static uint64_t probe_ms_max(const struct flo_agent_execution *execution)
-{
-    return execution->policy.probe_timeout_ms + LOAD_MS_MAX;
-}
-
-void flo_execution_loading(struct step *s)
-{
-    struct flo_agent_execution *execution = execution_of(s);
-
-    if (execution != NULL && execution->state == FLO_EXECUTION_PROBING) {
-        execution->deadline_ms = s->now + probe_ms_max(execution);
-    }
-}
-
-void flo_execution_loaded(struct step *s)
-{
-    struct flo_agent_execution *execution = execution_of(s);
-
-    if (execution == NULL) {
-        flo_engine_unload(s, FLO_AGENT_BESIDE, false);
-    } else if (execution->state == FLO_EXECUTION_PROBING) {
-        flo_do_release(s, FLO_DO_PROBE, &execution->release);
-    } else if (execution->state == FLO_EXECUTION_ACTIVATING) {
-        flo_engine_flip(s, FLO_AGENT_BESIDE); /* after a restart */
-        enter(s, FLO_EXECUTION_SOAKING, 0);
-    } else if (execution->state == FLO_EXECUTION_SOAKING) {
-        flo_engine_flip(s, FLO_AGENT_BESIDE);
-        flo_do_serving(s, "restarted", &execution->release);
-    }
-}
-
-static void lost_on_trial(struct step *s)
-{
-    struct flo_agent *agent = s->agent;
-    struct flo_agent_execution *execution = &agent->execution;
-    const struct flo_agent_error *error = &s->event->error;
-
-    if (agent->live == -1 &&
-        flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY)) {
-        flo_engine_flip(s, FLO_AGENT_CURRENT);
-    }
-    if (execution->is_writing) {
-        return; /* the commit is on its way: it is started behind it */
-    }
-    execution->crashes++;
-    if (execution->crashes > execution->policy.soak_crashes_max) {
-        flo_execution_end(
-            s, FLO_EXECUTION_ROLLED_BACK, error->code,
-            "lost %llu times on trial, at most %llu: %s",
-            (unsigned long long)execution->crashes,
-            (unsigned long long)execution->policy.soak_crashes_max,
-            error->what);
-        return;
-    }
-    if (agent->slots.tries_left == 0) {
-        flo_execution_end(s, FLO_EXECUTION_ROLLED_BACK, error->code,
-                          "no start is left after %llu: %s",
-                          (unsigned long long)execution->policy.tries,
-                          error->what);
-        return;
-    }
-    agent->slots.tries_left--;
-    flo_do_release(s, FLO_DO_SLOT_TRY, &agent->slots.candidate);
-    flo_engine_load(s, FLO_AGENT_BESIDE, &agent->slots.candidate);
-}
-
-void flo_execution_lost(struct step *s)
-{
-    struct flo_agent_execution *execution = execution_of(s);
-    const struct flo_agent_error *error = &s->event->error;
-
-    if (execution == NULL) {
-        return;
-    }
-    switch (execution->state) {
-    case FLO_EXECUTION_PROBING:
-    case FLO_EXECUTION_ACTIVATING:
-        flo_execution_end(s,
-                          s->agent->slots.is_trial ? FLO_EXECUTION_ROLLED_BACK
-                                                   : FLO_EXECUTION_FAILED,
-                          error->code, "%s", error->what);
-        break;
-    case FLO_EXECUTION_SOAKING:
-        lost_on_trial(s);
-        break;
-    default:
-        break;
-    }
-}
-
-void flo_execution_drained(struct step *s)
-{
-    struct flo_agent_execution *execution = execution_of(s);
-
-    if (execution != NULL && execution->is_draining) {
-        execution->is_draining = false;
-        execution->retry_at_ms = 0;
-        flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
-    }
-}
-
-/* ---- probe, trial
- * ------------------------------------------------------------------------ */
-
-void flo_execution_probed(struct step *s)
-{
-    struct flo_agent_execution *execution = execution_of(s);
-    const struct flo_agent_detail *told = &s->event->detail;
-
-    if (execution == NULL || execution->state != FLO_EXECUTION_PROBING ||
-        execution->is_probed ||
-        !flo_engine_is(s->agent, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
-        return;
-    }
-    execution->detail.cases = told->cases;
-    execution->detail.passed = told->passed;
-    execution->detail.ratio = told->ratio;
-    execution->detail.memory_bytes = told->memory_bytes;
-    if (s->event->error.code != 0) {
-        flo_execution_end(s, FLO_EXECUTION_FAILED, s->event->error.code, "%s",
-                          s->event->error.what);
-        return;
-    }
-    execution->is_probed = true;
-    execution->deadline_ms = 0;
-}
-
-void flo_execution_request(struct step *s)
-{
-    struct flo_agent_execution *execution = execution_of(s);
-
-    if (execution == NULL || execution->state != FLO_EXECUTION_SOAKING ||
-        !flo_digest_equal(&s->event->release, &execution->release.digest)) {
-        return;
-    }
-    execution->requests++;
-    if (!flo_agent_blames_serving(s->event->error.code)) {
-        return;
-    }
-    execution->errors++;
-    if (execution->errors > execution->policy.soak_errors_max) {
-        flo_execution_end(s, FLO_EXECUTION_ROLLED_BACK, FLO_E_SOAK_FAILED,
-                          "%llu of %llu requests failed, at most %llu (%s)",
-                          (unsigned long long)execution->errors,
-                          (unsigned long long)execution->requests,
-                          (unsigned long long)execution->policy.soak_errors_max,
-                          flo_error_id(s->event->error.code));
-    }
-}
-
-static void soak_due(struct step *s)
-{
-    struct flo_agent *agent = s->agent;
-    struct flo_agent_execution *execution = &agent->execution;
-    uint64_t wanted = execution->policy.soak_requests;
-
-    if (s->now < execution->soak_end_ms || execution->is_writing ||
-        s->now < execution->retry_at_ms || agent->live != FLO_AGENT_BESIDE ||
-        agent->going_back.is_active) {
-        return;
-    }
-    if (execution->requests >= wanted) {
-        execution->soak_end_ms = 0;
-        execution->retry_at_ms = 0;
-        execution->deadline_ms = 0;
-        execution->is_writing = true;
-        flo_do_release(s, FLO_DO_SLOT_COMMIT, &execution->release);
-        return;
-    }
-    if (execution->deadline_ms == 0) {
-        execution->deadline_ms = s->now + execution->policy.step_timeout_ms;
-        set_reason(s, "not enough requests yet");
-    }
-}
 
 void flo_execution_due(struct step *s)
 {
-    struct flo_agent_execution *execution = execution_of(s);
+    struct flo_agent_execution *execution = flo_execution_of(s);
 
     if (execution == NULL) {
         return;
@@ -749,7 +392,7 @@ void flo_execution_due(struct step *s)
         flo_execution_drained(s);
     }
     if (execution->state == FLO_EXECUTION_SOAKING) {
-        soak_due(s);
+        flo_execution_soak_due(s);
     }
 }
 
@@ -784,58 +427,11 @@ static const char *in_the_way(struct step *s)
     return NULL;
 }
 
-static void start_job(struct step *s)
-{
-    struct flo_agent_execution *execution = &s->agent->execution;
-
-    execution->job = ++s->agent->jobs;
-    execution->start_at_ms = 0;
-    execution->retry_at_ms = 0;
-    if (execution->deadline_ms == 0) {
-        execution->deadline_ms = s->now + execution->policy.step_timeout_ms;
-    }
-    flo_do_release(s, FLO_DO_JOB, &execution->release);
-    s->actions->list[s->actions->count - 1].job = execution->job;
-}
-
-static void start_probe(struct step *s)
-{
-    struct flo_agent *agent = s->agent;
-    struct flo_agent_execution *execution = &agent->execution;
-    bool has_current =
-        flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY);
-
-    if (execution->starts >= PROBES_PER_TRY * execution->policy.tries) {
-        flo_execution_end(s, FLO_EXECUTION_FAILED, FLO_E_ENGINE_CRASH,
-                          "%u probes were begun and none came to an end",
-                          execution->starts);
-        return;
-    }
-    execution->starts++;
-    execution->is_probed = false;
-    enter(s, FLO_EXECUTION_PROBING, probe_ms_max(execution));
-    if (!has_current || execution->fits_both) {
-        flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
-        return;
-    }
-    flo_engine_hold(s);
-    flo_engine_unload(s, FLO_AGENT_CURRENT, true);
-    execution->is_draining = true;
-    execution->retry_at_ms = s->now + DRAIN_MS_MAX;
-}
-
-static void activate(struct step *s)
-{
-    enter(s, FLO_EXECUTION_ACTIVATING, ACTIVATE_MS_MAX);
-    s->agent->execution.is_writing = true;
-    flo_do_release(s, FLO_DO_SLOT_TRIAL, &s->agent->execution.release);
-}
-
 void flo_execution_freeze(struct step *s)
 {
-    struct flo_agent_execution *execution = execution_of(s);
+    struct flo_agent_execution *execution = flo_execution_of(s);
 
-    if (execution != NULL && is_fetching(execution)) {
+    if (execution != NULL && flo_execution_is_fetching(execution)) {
         cancel_job(s);
         execution->deadline_ms = 0;
         execution->retry_at_ms = 0;
@@ -845,7 +441,7 @@ void flo_execution_freeze(struct step *s)
 void flo_execution_consider(struct step *s)
 {
     struct flo_agent *agent = s->agent;
-    struct flo_agent_execution *execution = execution_of(s);
+    struct flo_agent_execution *execution = flo_execution_of(s);
     const char *reason;
 
     if (execution == NULL || execution->is_writing || execution->job != 0 ||
@@ -858,17 +454,17 @@ void flo_execution_consider(struct step *s)
                  ? "a rollback comes first"
                  : in_the_way(s);
     if (reason != NULL) {
-        set_reason(s, reason);
+        flo_execution_set_reason(s, reason);
         return;
     }
-    if (is_fetching(execution)) {
+    if (flo_execution_is_fetching(execution)) {
         if (s->now >= execution->retry_at_ms) {
-            set_reason(s, "");
-            start_job(s);
+            flo_execution_set_reason(s, "");
+            flo_execution_fetch(s);
         }
     } else if (execution->state == FLO_EXECUTION_STAGED) {
-        start_probe(s);
+        flo_execution_probe(s);
     } else {
-        activate(s);
+        flo_execution_activate(s);
     }
 }

@@ -65,17 +65,6 @@ void flo_engine_due(struct step *s);
 /* ---- execution (execution.c) ---- */
 void flo_execution_boot(struct step *s);
 void flo_execution_deploy(struct step *s);
-void flo_execution_progress(struct step *s);
-void flo_execution_staged(struct step *s);
-void flo_execution_job_failed(struct step *s);
-void flo_execution_written(struct step *s);
-void flo_execution_unwritten(struct step *s);
-void flo_execution_loading(struct step *s); /* the engine beside gets on */
-void flo_execution_loaded(struct step *s);  /* it is ready */
-void flo_execution_lost(struct step *s);    /* it died */
-void flo_execution_drained(struct step *s);
-void flo_execution_probed(struct step *s);
-void flo_execution_request(struct step *s);
 void flo_execution_due(struct step *s);
 /* Go on where nothing is in the way any more. */
 void flo_execution_consider(struct step *s);
@@ -86,8 +75,37 @@ bool flo_execution_has_served(const struct flo_agent *agent);
 void flo_execution_freeze(struct step *s);
 /* The files of the current release are whole again. */
 void flo_execution_repaired(struct step *s);
-/* A good end without a commit: the release was current before. */
+/* A good end: the release is current. */
 void flo_execution_serves(struct step *s, enum flo_execution end);
+/* For the two files below.  NULL: there is none. */
+struct flo_agent_execution *flo_execution_of(struct step *s);
+/* Change the state and report it; 0: no deadline. */
+void flo_execution_enter(struct step *s, enum flo_execution state,
+                         uint64_t deadline_in_ms);
+/* Why it waits; empty: it does not. */
+void flo_execution_set_reason(struct step *s, const char *reason);
+bool flo_execution_is_fetching(const struct flo_agent_execution *execution);
+/* A repair: neither an order nor an operator began it. */
+bool flo_execution_is_own(const struct flo_agent_execution *execution);
+
+/* ---- its files come (execution_fetch.c) ---- */
+void flo_execution_fetch(struct step *s); /* start the updater */
+void flo_execution_progress(struct step *s);
+void flo_execution_staged(struct step *s);
+void flo_execution_job_failed(struct step *s);
+
+/* ---- its trial (execution_trial.c) ---- */
+void flo_execution_probe(struct step *s);
+void flo_execution_activate(struct step *s);
+void flo_execution_written(struct step *s);
+void flo_execution_unwritten(struct step *s);
+void flo_execution_loading(struct step *s); /* the engine beside gets on */
+void flo_execution_loaded(struct step *s);  /* it is ready */
+void flo_execution_lost(struct step *s);    /* it died */
+void flo_execution_drained(struct step *s);
+void flo_execution_probed(struct step *s);
+void flo_execution_request(struct step *s);
+void flo_execution_soak_due(struct step *s);
 
 /* ---- repair (repair.c) ---- */
 bool flo_repair_is_needed(const struct flo_agent *agent,

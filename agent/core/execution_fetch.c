@@ -1,0 +1,129 @@
+/* Fetching: the updater's job of an execution, from its start to the staged
+ * candidate, or to another try. */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/core/internal.h"
+
+void flo_execution_fetch(struct step *s)
+{
+    struct flo_agent_execution *execution = &s->agent->execution;
+
+    execution->job = ++s->agent->jobs;
+    execution->start_at_ms = 0;
+    execution->retry_at_ms = 0;
+    if (execution->deadline_ms == 0) {
+        execution->deadline_ms = s->now + execution->policy.step_timeout_ms;
+    }
+    flo_do_release(s, FLO_DO_JOB, &execution->release);
+    s->actions->list[s->actions->count - 1].job = execution->job;
+}
+
+/* ---- what it says
+ * -------------------------------------------------------------------------- */
+
+static bool is_of_job(struct step *s)
+{
+    const struct flo_agent_execution *execution = flo_execution_of(s);
+
+    return execution != NULL && execution->job != 0 &&
+           execution->job == s->event->job;
+}
+
+static void take_plan(struct flo_agent_detail *detail,
+                      const struct flo_agent_detail *told)
+{
+    if (told->codec[0] != '\0') {
+        memcpy(detail->codec, told->codec, sizeof(detail->codec));
+    }
+    if (told->bytes != 0) {
+        detail->bytes = told->bytes;
+    }
+    if (told->full_bytes != 0) {
+        detail->full_bytes = told->full_bytes;
+    }
+    if (told->took_ms != 0) {
+        detail->took_ms = told->took_ms;
+    }
+}
+
+void flo_execution_progress(struct step *s)
+{
+    struct flo_agent_execution *execution = flo_execution_of(s);
+
+    if (!is_of_job(s)) {
+        return;
+    }
+    take_plan(&execution->detail, &s->event->detail);
+    /* A second file may be downloaded after the first was verified: states
+     * only go forward. */
+    if (s->event->state > execution->state &&
+        s->event->state <= FLO_EXECUTION_VERIFYING) {
+        flo_execution_enter(s, s->event->state,
+                            execution->policy.step_timeout_ms);
+    }
+}
+
+void flo_execution_staged(struct step *s)
+{
+    struct flo_agent_execution *execution = flo_execution_of(s);
+
+    if (!is_of_job(s)) {
+        return;
+    }
+    take_plan(&execution->detail, &s->event->detail);
+    execution->job = 0;
+    if (flo_repair_staged(s)) {
+        return;
+    }
+    execution->fits_both = s->event->fits_both;
+    execution->is_writing = true;
+    execution->deadline_ms = 0;
+    flo_do_release(s, FLO_DO_SLOT_STAGE, &execution->release);
+}
+
+/* Worth another try?  No room is told at once, with its numbers, and a bundle
+ * stands beside the operator. */
+static bool may_pass(struct step *s, const struct flo_agent_error *error)
+{
+    return s->event->is_passing &&
+           flo_error_exit(error->code) != FLO_EXIT_REFUSED &&
+           s->agent->execution.bundle[0] == '\0';
+}
+
+void flo_execution_job_failed(struct step *s)
+{
+    struct flo_agent_execution *execution = flo_execution_of(s);
+    const struct flo_agent_error *error = &s->event->error;
+
+    if (!is_of_job(s)) {
+        return;
+    }
+    execution->job = 0;
+    if (may_pass(s, error)) {
+        uint64_t delay_ms =
+            flo_retry_delay_ms(execution->retries++, JOB_RETRY_MS_MIN,
+                               JOB_RETRY_MS_MAX, flo_agent_random(s->agent));
+        char reason[128];
+
+        execution->error = *error;
+        execution->retry_at_ms = s->now + delay_ms + 1;
+        if (flo_execution_is_own(execution)) {
+            execution->deadline_ms = 0; /* nobody waits: each try has its own */
+        }
+        snprintf(reason, sizeof(reason), "%s, again in %llu ms",
+                 flo_error_id(error->code), (unsigned long long)delay_ms);
+        flo_execution_set_reason(s, reason);
+        return;
+    }
+    /* Refused while planning: nothing was tried. */
+    if (execution->state <= FLO_EXECUTION_ACCEPTED &&
+        (flo_error_exit(error->code) == FLO_EXIT_REFUSED ||
+         flo_error_exit(error->code) == FLO_EXIT_VERIFY)) {
+        flo_execution_end(s, FLO_EXECUTION_REJECTED, error->code, "%s",
+                          error->what);
+    } else {
+        flo_execution_end(s, FLO_EXECUTION_FAILED, error->code, "%s",
+                          error->what);
+    }
+}

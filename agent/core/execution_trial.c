@@ -1,0 +1,295 @@
+/* Probe and trial: a staged candidate on its way to the commit.
+ *
+ *   staged -> engine beside -> probed -> activated -> soaked -> committed
+ *
+ * Whatever fails here ends the execution: failed before it served, rolled back
+ * after. */
+#include <string.h>
+
+#include "agent/core/internal.h"
+
+/* ---- begin ----------------------------------------------------------------
+ */
+
+static uint64_t probe_ms_max(const struct flo_agent_execution *execution)
+{
+    return execution->policy.probe_timeout_ms + LOAD_MS_MAX;
+}
+
+void flo_execution_probe(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_execution *execution = &agent->execution;
+    bool has_current =
+        flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY);
+
+    if (execution->starts >= PROBES_PER_TRY * execution->policy.tries) {
+        flo_execution_end(s, FLO_EXECUTION_FAILED, FLO_E_ENGINE_CRASH,
+                          "%u probes were begun and none came to an end",
+                          execution->starts);
+        return;
+    }
+    execution->starts++;
+    execution->is_probed = false;
+    flo_execution_enter(s, FLO_EXECUTION_PROBING, probe_ms_max(execution));
+    if (!has_current || execution->fits_both) {
+        flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
+        return;
+    }
+    flo_engine_hold(s);
+    flo_engine_unload(s, FLO_AGENT_CURRENT, true);
+    execution->is_draining = true;
+    execution->retry_at_ms = s->now + DRAIN_MS_MAX;
+}
+
+void flo_execution_activate(struct step *s)
+{
+    flo_execution_enter(s, FLO_EXECUTION_ACTIVATING, ACTIVATE_MS_MAX);
+    s->agent->execution.is_writing = true;
+    flo_do_release(s, FLO_DO_SLOT_TRIAL, &s->agent->execution.release);
+}
+
+/* ---- slots
+ * -----------------------------------------------------------------------------
+ */
+
+static void committed(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+
+    agent->slots.previous = agent->slots.current;
+    agent->slots.current = agent->slots.candidate;
+    memset(&agent->slots.candidate, 0, sizeof(agent->slots.candidate));
+    agent->slots.is_trial = false;
+    agent->slots.tries_left = 0;
+    flo_engine_succeed(s);
+    flo_execution_serves(s, FLO_EXECUTION_SUCCEEDED);
+}
+
+static void activated(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_execution *execution = &agent->execution;
+
+    agent->slots.is_trial = true;
+    agent->slots.tries_left = (uint32_t)execution->policy.tries - 1;
+    if (!flo_engine_is(agent, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
+        return; /* after a restart: it is being loaded */
+    }
+    flo_engine_flip(s, FLO_AGENT_BESIDE);
+    execution->soak_end_ms = s->now + execution->policy.soak_ms;
+    flo_execution_enter(s, FLO_EXECUTION_SOAKING, 0);
+}
+
+void flo_execution_written(struct step *s)
+{
+    struct flo_agent_execution *execution = flo_execution_of(s);
+
+    if (execution == NULL || !execution->is_writing) {
+        return;
+    }
+    execution->is_writing = false;
+    if (flo_execution_is_fetching(execution)) {
+        s->agent->slots.candidate = execution->release;
+        s->agent->slots.is_trial = false;
+        memset(&execution->error, 0, sizeof(execution->error));
+        flo_execution_enter(s, FLO_EXECUTION_STAGED, 0);
+    } else if (execution->state == FLO_EXECUTION_ACTIVATING) {
+        activated(s);
+    } else if (execution->state == FLO_EXECUTION_SOAKING) {
+        committed(s);
+    }
+}
+
+void flo_execution_unwritten(struct step *s)
+{
+    struct flo_agent_execution *execution = flo_execution_of(s);
+    const struct flo_agent_error *error = &s->event->error;
+
+    if (execution == NULL) {
+        return;
+    }
+    if (execution->state == FLO_EXECUTION_SOAKING && execution->is_writing) {
+        execution->is_writing = false; /* the commit: it serves, try later */
+        execution->retry_at_ms = s->now + COMMIT_RETRY_MS;
+        flo_execution_set_reason(s, "the commit could not be written");
+        return;
+    }
+    flo_execution_end(s,
+                      flo_execution_has_served(s->agent)
+                          ? FLO_EXECUTION_ROLLED_BACK
+                          : FLO_EXECUTION_FAILED,
+                      error->code, "%s", error->what);
+}
+/* ---- engines
+ * ----------------------------------------------------------------------------
+ */
+
+void flo_execution_loading(struct step *s)
+{
+    struct flo_agent_execution *execution = flo_execution_of(s);
+
+    if (execution != NULL && execution->state == FLO_EXECUTION_PROBING) {
+        execution->deadline_ms = s->now + probe_ms_max(execution);
+    }
+}
+
+void flo_execution_loaded(struct step *s)
+{
+    struct flo_agent_execution *execution = flo_execution_of(s);
+
+    if (execution == NULL) {
+        flo_engine_unload(s, FLO_AGENT_BESIDE, false);
+    } else if (execution->state == FLO_EXECUTION_PROBING) {
+        flo_do_release(s, FLO_DO_PROBE, &execution->release);
+    } else if (execution->state == FLO_EXECUTION_ACTIVATING) {
+        flo_engine_flip(s, FLO_AGENT_BESIDE); /* after a restart */
+        flo_execution_enter(s, FLO_EXECUTION_SOAKING, 0);
+    } else if (execution->state == FLO_EXECUTION_SOAKING) {
+        flo_engine_flip(s, FLO_AGENT_BESIDE);
+        flo_do_serving(s, "restarted", &execution->release);
+    }
+}
+
+static void lost_on_trial(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_execution *execution = &agent->execution;
+    const struct flo_agent_error *error = &s->event->error;
+
+    if (agent->live == -1 &&
+        flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY)) {
+        flo_engine_flip(s, FLO_AGENT_CURRENT);
+    }
+    if (execution->is_writing) {
+        return; /* the commit is on its way: it is started behind it */
+    }
+    execution->crashes++;
+    if (execution->crashes > execution->policy.soak_crashes_max) {
+        flo_execution_end(
+            s, FLO_EXECUTION_ROLLED_BACK, error->code,
+            "lost %llu times on trial, at most %llu: %s",
+            (unsigned long long)execution->crashes,
+            (unsigned long long)execution->policy.soak_crashes_max,
+            error->what);
+        return;
+    }
+    if (agent->slots.tries_left == 0) {
+        flo_execution_end(s, FLO_EXECUTION_ROLLED_BACK, error->code,
+                          "no start is left after %llu: %s",
+                          (unsigned long long)execution->policy.tries,
+                          error->what);
+        return;
+    }
+    agent->slots.tries_left--;
+    flo_do_release(s, FLO_DO_SLOT_TRY, &agent->slots.candidate);
+    flo_engine_load(s, FLO_AGENT_BESIDE, &agent->slots.candidate);
+}
+
+void flo_execution_lost(struct step *s)
+{
+    struct flo_agent_execution *execution = flo_execution_of(s);
+    const struct flo_agent_error *error = &s->event->error;
+
+    if (execution == NULL) {
+        return;
+    }
+    switch (execution->state) {
+    case FLO_EXECUTION_PROBING:
+    case FLO_EXECUTION_ACTIVATING:
+        flo_execution_end(s,
+                          s->agent->slots.is_trial ? FLO_EXECUTION_ROLLED_BACK
+                                                   : FLO_EXECUTION_FAILED,
+                          error->code, "%s", error->what);
+        break;
+    case FLO_EXECUTION_SOAKING:
+        lost_on_trial(s);
+        break;
+    default:
+        break;
+    }
+}
+
+void flo_execution_drained(struct step *s)
+{
+    struct flo_agent_execution *execution = flo_execution_of(s);
+
+    if (execution != NULL && execution->is_draining) {
+        execution->is_draining = false;
+        execution->retry_at_ms = 0;
+        flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
+    }
+}
+/* ---- probe, trial
+ * ------------------------------------------------------------------------ */
+
+void flo_execution_probed(struct step *s)
+{
+    struct flo_agent_execution *execution = flo_execution_of(s);
+    const struct flo_agent_detail *told = &s->event->detail;
+
+    if (execution == NULL || execution->state != FLO_EXECUTION_PROBING ||
+        execution->is_probed ||
+        !flo_engine_is(s->agent, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
+        return;
+    }
+    execution->detail.cases = told->cases;
+    execution->detail.passed = told->passed;
+    execution->detail.ratio = told->ratio;
+    execution->detail.memory_bytes = told->memory_bytes;
+    if (s->event->error.code != 0) {
+        flo_execution_end(s, FLO_EXECUTION_FAILED, s->event->error.code, "%s",
+                          s->event->error.what);
+        return;
+    }
+    execution->is_probed = true;
+    execution->deadline_ms = 0;
+}
+
+void flo_execution_request(struct step *s)
+{
+    struct flo_agent_execution *execution = flo_execution_of(s);
+
+    if (execution == NULL || execution->state != FLO_EXECUTION_SOAKING ||
+        !flo_digest_equal(&s->event->release, &execution->release.digest)) {
+        return;
+    }
+    execution->requests++;
+    if (!flo_agent_blames_serving(s->event->error.code)) {
+        return;
+    }
+    execution->errors++;
+    if (execution->errors > execution->policy.soak_errors_max) {
+        flo_execution_end(s, FLO_EXECUTION_ROLLED_BACK, FLO_E_SOAK_FAILED,
+                          "%llu of %llu requests failed, at most %llu (%s)",
+                          (unsigned long long)execution->errors,
+                          (unsigned long long)execution->requests,
+                          (unsigned long long)execution->policy.soak_errors_max,
+                          flo_error_id(s->event->error.code));
+    }
+}
+
+void flo_execution_soak_due(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_execution *execution = &agent->execution;
+    uint64_t wanted = execution->policy.soak_requests;
+
+    if (s->now < execution->soak_end_ms || execution->is_writing ||
+        s->now < execution->retry_at_ms || agent->live != FLO_AGENT_BESIDE ||
+        agent->going_back.is_active) {
+        return;
+    }
+    if (execution->requests >= wanted) {
+        execution->soak_end_ms = 0;
+        execution->retry_at_ms = 0;
+        execution->deadline_ms = 0;
+        execution->is_writing = true;
+        flo_do_release(s, FLO_DO_SLOT_COMMIT, &execution->release);
+        return;
+    }
+    if (execution->deadline_ms == 0) {
+        execution->deadline_ms = s->now + execution->policy.step_timeout_ms;
+        flo_execution_set_reason(s, "not enough requests yet");
+    }
+}
