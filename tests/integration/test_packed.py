@@ -240,17 +240,28 @@ def test_what_cannot_be_packed_serves_all_the_same(device):
     device.stop()
 
 
-def test_a_packer_that_stands_still_is_given_up(device, folder):
-    real, own = device.bin, os.path.join(folder, "bin")
-    os.makedirs(own)
-    for program in ("flotilla-agent", "flotilla-updater"):
-        shutil.copy(os.path.join(real, program), own)
-    engine = os.path.join(own, "flotilla-engine")
-    with open(engine, "w") as file:  # the first one stops
-        file.write("#!/bin/sh\nmkdir %s/first 2>/dev/null && kill -STOP $$\n"
-                   "exec %s/flotilla-engine \"$@\"\n" % (own, real))
-    os.chmod(engine, 0o755)
-    device.bin = own
+def programs(device, folder, name, script):
+    """The programs in a folder of their own, one of them in a script."""
+    for program in ("flotilla-agent", "flotilla-engine", "flotilla-updater"):
+        shutil.copy(os.path.join(device.bin, program), folder)
+    path = os.path.join(folder, name)
+    os.rename(path, path + ".real")
+    with open(path, "w") as file:
+        file.write(script % {"folder": folder, "real": path + ".real"})
+    os.chmod(path, 0o755)
+    return folder
+
+
+FIRST_ONE_STOPS = """#!/bin/sh
+mkdir %(folder)s/first 2>/dev/null && kill -STOP $$
+exec %(real)s "$@"
+"""
+
+
+def test_a_packer_that_stands_still_is_given_up(device, tmp_path):
+    real = device.bin
+    device.bin = programs(device, str(tmp_path), "flotilla-engine",
+                          FIRST_ONE_STOPS)
     device.start()
     device.wait(device.serves, 30)
 
@@ -314,3 +325,54 @@ def test_what_prompts_begin_with_is_kept_over_a_kill(device):
     assert device.says("a prefix of 16 tokens was kept")
     assert ask(device) == (text, 16)
     device.stop()
+
+
+# The job is written down, then the updater stops before it works.
+STOPS_BEFORE_WORK = """#!/usr/bin/python3
+import os, signal, socket, sys
+agent = socket.fromfd(3, socket.AF_UNIX, socket.SOCK_STREAM)
+job = agent.recv(65536, socket.MSG_PEEK)
+with open("%(folder)s/job.new", "wb") as file:
+    file.write(job)
+os.rename("%(folder)s/job.new", "%(folder)s/job")
+os.kill(os.getpid(), signal.SIGSTOP)
+os.set_inheritable(3, True)
+os.execv("%(real)s", sys.argv)
+"""
+
+
+def test_no_prefix_is_begun_while_an_update_counts_the_disk(device, tmp_path):
+    def children(name):
+        return [int(pid) for pid in subprocess.run(
+            ["pgrep", "-P", str(device.process.pid), "-f", name],
+            capture_output=True, text=True).stdout.split()]
+
+    def prefixes():
+        return os.listdir(os.path.join(device.state, "prefix"))
+
+    real = device.bin
+    device.bin = programs(device, str(tmp_path), "flotilla-updater",
+                          STOPS_BEFORE_WORK)
+    device.start("prefix_cache: \"on\"\n")
+    device.wait(device.serves)
+    for name in prefixes():
+        os.unlink(os.path.join(device.state, "prefix", name))
+    update = subprocess.Popen(
+        [os.path.join(device.bin, "flotilla-agent"), "update", "--config",
+         device.config, "--bundle", device.bundles[0]],
+        stdout=subprocess.DEVNULL)
+    device.wait(lambda: os.path.exists(tmp_path / "job"))
+    [engine] = children("flotilla-engine")
+    os.kill(engine, signal.SIGKILL)
+    device.wait(lambda: device.mapped() and
+                children("flotilla-engine") not in ([], [engine]))
+    assert prefixes() == []
+
+    [updater] = children("flotilla-updater")
+    os.kill(updater, signal.SIGCONT)
+    assert update.wait(timeout=60) == 0
+    assert len(prefixes()) == 1
+    with open(tmp_path / "job") as file:
+        assert json.load(file)["profile"]["prefix_bytes"] == 32 << 20
+    device.stop()
+    device.bin = real
