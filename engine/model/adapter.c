@@ -97,7 +97,7 @@ static int decode_halves(struct load *load, const struct flo_gguf_tensor *a,
 /* Do the matrices of a tensor fit, and are they all of it? */
 static int check_places(struct load *load, const struct flo_gguf_tensor *a,
                         const struct flo_gguf_tensor *b, const char *name,
-                        const struct flo_place *places, size_t count)
+                        const struct flo_matrix *const *places, size_t count)
 {
     uint64_t rows = 0;
 
@@ -111,9 +111,9 @@ static int check_places(struct load *load, const struct flo_gguf_tensor *a,
                         a->dims[1], FLO_ADAPTER_RANK_MAX);
     }
     for (size_t i = 0; i < count; i++) {
-        rows += places[i].matrix->rows;
+        rows += places[i]->rows;
     }
-    if (a->dims[0] != places[0].matrix->columns || b->dims[1] != rows) {
+    if (a->dims[0] != places[0]->columns || b->dims[1] != rows) {
         return flo_fail(load->err, FLO_E_MODEL_ADAPTER,
                         "'%s' has other sizes in the model", name);
     }
@@ -121,21 +121,21 @@ static int check_places(struct load *load, const struct flo_gguf_tensor *a,
 }
 
 /* One tensor's pair; on an arena without memory only its bytes. */
-static int load_pair(struct load *load, const char *name)
+static int load_pair(struct load *load, const struct flo_gguf_tensor *tensor)
 {
     struct flo_adapter *adapter = load->adapter;
     struct flo_engine *e = adapter->engine;
-    struct flo_place places[FLO_PLACES_MAX];
+    const struct flo_matrix *places[FLO_PLACES_MAX];
     const struct flo_gguf_tensor *a, *b;
     float *to_a, *to_b;
     size_t count;
     int rv;
 
-    if (!flo_lora_halves(&load->lora, name, &a, &b)) {
+    if (!flo_lora_halves(&load->lora, tensor->name, &a, &b)) {
         return 0;
     }
-    count = flo_weights_places(&e->weights, e->arch, &e->hparams, name, places);
-    rv = check_places(load, a, b, name, places, count);
+    count = flo_weights_places(&e->weights, &e->hparams, tensor, places);
+    rv = check_places(load, a, b, tensor->name, places, count);
     if (rv < 0) {
         return rv;
     }
@@ -149,9 +149,9 @@ static int load_pair(struct load *load, const char *name)
         adapter->info.rank = (uint32_t)a->dims[1];
     }
     for (size_t i = 0; i < count; i++) {
-        adapter->pairs[places[i].matrix->number] = (struct flo_low_rank){
+        adapter->pairs[places[i]->number] = (struct flo_low_rank){
             .a = to_a,
-            .b = to_b + places[i].first,
+            .b = to_b + places[i]->tensor_row,
             .rank = (uint32_t)a->dims[1],
             .stride = (uint32_t)b->dims[1],
         };
@@ -168,7 +168,7 @@ static int load_pairs(struct load *load)
         flo_arena_take(&load->arena, flo_weights_count(&e->hparams),
                        sizeof(struct flo_low_rank));
     for (size_t i = 0; rv == 0 && i < flo_gguf_tensor_count(e->gguf); i++) {
-        rv = load_pair(load, flo_gguf_tensor_at(e->gguf, i)->name);
+        rv = load_pair(load, flo_gguf_tensor_at(e->gguf, i));
     }
     return rv;
 }
@@ -376,22 +376,23 @@ void flo_adapter_lower(const struct flo_pass *pass,
     const struct flo_adapter *adapter = session->adapter;
     const struct flo_activations row = {
         .values = (float *)(uintptr_t)values,
-        .columns = source->columns,
+        .columns = in->x.columns,
         .tokens = 1,
     };
 
-    for (size_t slot = 0; adapter != NULL && slot < FLO_LOW_SLOTS; slot++) {
-        const struct flo_matrix *m = source->matrices[slot];
+    for (size_t slot = 0; adapter != NULL && slot < source->product_count;
+         slot++) {
+        const struct flo_matrix *m = source->products[slot].matrix;
         const struct flo_low_rank *pair;
         float *low = low_of(in, t, slot), scale;
 
-        if (m == NULL || adapter->pairs[m->number].rank == 0) {
+        if (adapter->pairs[m->number].rank == 0) {
             continue;
         }
         pair = &adapter->pairs[m->number];
         scale = session->adapter_scale * adapter->alpha / (float)pair->rank;
         pass->engine->kernel->matmul[FLO_QUANT_F32](
-            pair->a, source->columns * sizeof(float), pair->rank, &row, low,
+            pair->a, row.columns * sizeof(float), pair->rank, &row, low,
             pair->rank);
         for (uint32_t r = 0; r < pair->rank; r++) {
             low[r] *= scale;

@@ -1,37 +1,30 @@
-/* The table of architectures: how each computes. */
+/* The architectures: how each computes, and which tensors it has. */
 #include "engine/model/arch.h"
 
-static const struct flo_arch archs[] = {
+#include "engine/model/weights.h"
+
+/* In the order of the letters below. */
+static const struct flo_arch archs[FLO_ARCHS] = {
     {
         .name = "llama",
-        .model_tensors = &flo_llama_model,
-        .layer_tensors = &flo_llama_layer,
         .rotation = FLO_ROTATE_PAIRS,
     },
     {
         .name = "qwen2",
-        .model_tensors = &flo_qwen_model,
-        .layer_tensors = &flo_qwen2_layer,
         .rotation = FLO_ROTATE_HALVES,
     },
     {
         .name = "qwen3",
-        .model_tensors = &flo_qwen_model,
-        .layer_tensors = &flo_qwen3_layer,
         .rotation = FLO_ROTATE_HALVES,
     },
     {
         .name = "gemma",
-        .model_tensors = &flo_gemma_model,
-        .layer_tensors = &flo_gemma_layer,
         .rotation = FLO_ROTATE_HALVES,
         .activation = FLO_GELU,
         .scales_embedding = true,
     },
     {
         .name = "gemma2",
-        .model_tensors = &flo_gemma_model,
-        .layer_tensors = &flo_gemma2_layer,
         .rotation = FLO_ROTATE_HALVES,
         .activation = FLO_GELU,
         .scales_embedding = true,
@@ -44,8 +37,6 @@ static const struct flo_arch archs[] = {
     },
     {
         .name = "gemma3",
-        .model_tensors = &flo_gemma_model,
-        .layer_tensors = &flo_gemma3_layer,
         .rotation = FLO_ROTATE_HALVES,
         .activation = FLO_GELU,
         .scales_embedding = true,
@@ -57,8 +48,6 @@ static const struct flo_arch archs[] = {
     },
     {
         .name = "phi2",
-        .model_tensors = &flo_phi2_model,
-        .layer_tensors = &flo_phi2_layer,
         .norm = FLO_NORM_LAYER,
         .rotation = FLO_ROTATE_HALVES,
         .activation = FLO_GELU,
@@ -66,11 +55,74 @@ static const struct flo_arch archs[] = {
     },
     {
         .name = "phi3",
-        .model_tensors = &flo_phi3_model,
-        .layer_tensors = &flo_phi3_layer,
         .rotation = FLO_ROTATE_HALVES,
     },
 };
+
+/* Each row begins with a letter (enum flo_need) for each family.  Norm weights
+ * of gemma hold the 1 that the paper adds to them; gemma2 and gemma3 norm also
+ * what attention and feed-forward give, before it is added.  phi3 has gate and
+ * up in one matrix, gate first. */
+#define ROW(need, type, name, member, columns, rows)                           \
+    {                                                                          \
+        need, name, offsetof(struct type, member), FLO_DIM_##columns,          \
+            FLO_DIM_##rows                                                     \
+    }
+#define MODEL(need, name, member, columns, rows)                               \
+    ROW(need, flo_weights, name, member, columns, rows)
+#define LAYER(need, name, member, columns, rows)                               \
+    ROW(need, flo_layer, name, member, columns, rows)
+
+/* clang-format off */
+static const struct flo_tensor_spec model[] = {
+    /*     llama
+     *     |qwen2
+     *     ||qwen3
+     *     |||gemma
+     *     ||||gemma2
+     *     |||||gemma3
+     *     ||||||phi2
+     *     |||||||phi3 */
+    MODEL("nnnnnnnn", "token_embd.weight",   embedding,        EMBD,  VOCAB),
+    MODEL("nnnnnnnn", "output_norm.weight",  output_norm,      EMBD,  NONE),
+    MODEL("......n.", "output_norm.bias",    output_norm_bias, EMBD,  NONE),
+    MODEL("oooooono", "output.weight",       output,           EMBD,  VOCAB),
+    MODEL(".oo...n.", "output.bias",         output.bias,      VOCAB, NONE),
+    MODEL("o.......", "rope_freqs.weight",   rope_factors,     HALF_ROPE, NONE),
+    MODEL("o......o", "rope_factors_short.weight", rope_short, HALF_ROPE, NONE),
+    MODEL("o......o", "rope_factors_long.weight", rope_long, HALF_ROPE, NONE),
+};
+
+static const struct flo_tensor_spec layer[] = {
+    LAYER("nnnnnnnn", "attn_norm.weight",    attn_norm,      EMBD,  NONE),
+    LAYER("......n.", "attn_norm.bias",      attn_norm_bias, EMBD,  NONE),
+    LAYER("ffffffff", "attn_q.weight",       q,              EMBD,  Q),
+    LAYER("ffffffff", "attn_k.weight",       k,              EMBD,  KV),
+    LAYER("ffffffff", "attn_v.weight",       v,              EMBD,  KV),
+    LAYER("of....f.", "attn_q.bias",         q.bias,         Q,     NONE),
+    LAYER("of....f.", "attn_k.bias",         k.bias,         KV,    NONE),
+    LAYER("of....f.", "attn_v.bias",         v.bias,         KV,    NONE),
+    LAYER("oooooooo", "attn_qkv.weight",     qkv,            EMBD,  QKV),
+    LAYER("oo....o.", "attn_qkv.bias",       qkv.bias,       QKV,   NONE),
+    LAYER("..n..n..", "attn_q_norm.weight",  q_norm,         HEAD,  NONE),
+    LAYER("..n..n..", "attn_k_norm.weight",  k_norm,         HEAD,  NONE),
+    LAYER("nnnnnnnn", "attn_output.weight",  o,              Q,     EMBD),
+    LAYER("o.....n.", "attn_output.bias",    o.bias,         EMBD,  NONE),
+    LAYER("....nn..", "post_attention_norm.weight", attn_post_norm, EMBD, NONE),
+    LAYER("nnnnnn.n", "ffn_norm.weight",     ffn_norm,       EMBD,  NONE),
+    LAYER("nnnnnn..", "ffn_gate.weight",     gate,           EMBD,  FF),
+    LAYER("o.......", "ffn_gate.bias",       gate.bias,      FF,    NONE),
+    LAYER("nnnnnnn.", "ffn_up.weight",       up,             EMBD,  FF),
+    LAYER(".......n", "ffn_up.weight",       gate_up,        EMBD,  FF_TWICE),
+    LAYER("o.....n.", "ffn_up.bias",         up.bias,        FF,    NONE),
+    LAYER("nnnnnnnn", "ffn_down.weight",     down,           FF,    EMBD),
+    LAYER("o.....n.", "ffn_down.bias",       down.bias,      EMBD,  NONE),
+    LAYER("....nn..", "post_ffw_norm.weight", ffn_post_norm, EMBD, NONE),
+};
+/* clang-format on */
+
+const struct flo_tensor_list flo_model_tensors = {model, FLO_COUNT(model)};
+const struct flo_tensor_list flo_layer_tensors = {layer, FLO_COUNT(layer)};
 
 const struct flo_arch *flo_arch_find(struct flo_gguf_text name)
 {
@@ -80,4 +132,10 @@ const struct flo_arch *flo_arch_find(struct flo_gguf_text name)
         }
     }
     return NULL;
+}
+
+enum flo_need flo_arch_need(const struct flo_arch *arch,
+                            const struct flo_tensor_spec *spec)
+{
+    return (enum flo_need)spec->need[arch - archs];
 }

@@ -1,8 +1,8 @@
-/* Architectures: what each model family has, as tables.
+/* Architectures: what each model family has, as two tables in arch.c.
  *
- * A family is a row of traits in arch.c and a list of its tensors in
- * arch_<family>.c.  Reading hyper-parameters, binding weights and the forward
- * pass follow the row; none of them asks for a family's name. */
+ * A family is a row of traits and a column of the list of all tensors.
+ * Reading hyper-parameters, binding weights and the forward pass follow them;
+ * none of them asks for a family's name. */
 #ifndef FLOTILLA_ENGINE_ARCH_H
 #define FLOTILLA_ENGINE_ARCH_H
 
@@ -34,21 +34,22 @@ enum flo_dim {
     FLO_DIM_HALF_ROPE,
 };
 
-enum flo_tensor_kind { FLO_TENSOR_MATRIX, FLO_TENSOR_VECTOR };
-
+/* Has a family this tensor? */
 enum flo_need {
-    FLO_NEEDED,
-    FLO_OPTIONAL,
-    FLO_UNLESS_FUSED, /* needed unless attn_qkv stands in its place */
+    FLO_NO_TENSOR = '.', /* the family has none */
+    FLO_NEEDED = 'n',
+    FLO_OPTIONAL = 'o',
+    FLO_UNLESS_FUSED = 'f', /* needed unless attn_qkv stands in its place */
 };
 
+#define FLO_ARCHS 8
+
 struct flo_tensor_spec {
-    const char *name; /* behind "blk.N." for those of a layer */
-    enum flo_tensor_kind kind;
+    char need[FLO_ARCHS + 1]; /* of each family: a letter of enum flo_need */
+    const char *name;         /* behind "blk.N." for those of a layer */
     size_t offset; /* of its member in flo_layer, or in flo_weights */
     enum flo_dim columns;
-    enum flo_dim rows; /* FLO_DIM_NONE for vectors */
-    enum flo_need need;
+    enum flo_dim rows; /* FLO_DIM_NONE: a vector */
 };
 
 struct flo_tensor_list {
@@ -58,8 +59,6 @@ struct flo_tensor_list {
 
 struct flo_arch {
     const char *name; /* general.architecture */
-    const struct flo_tensor_list *model_tensors;
-    const struct flo_tensor_list *layer_tensors;
     enum flo_norm_kind norm;
     enum flo_rotation rotation;
     enum flo_activation activation;
@@ -79,16 +78,12 @@ struct flo_arch {
     uint32_t wide_scale_layers;
 };
 
-extern const struct flo_tensor_list flo_llama_model, flo_llama_layer;
-extern const struct flo_tensor_list flo_qwen_model;
-extern const struct flo_tensor_list flo_qwen2_layer, flo_qwen3_layer;
-extern const struct flo_tensor_list flo_gemma_model;
-extern const struct flo_tensor_list flo_gemma_layer, flo_gemma2_layer;
-extern const struct flo_tensor_list flo_gemma3_layer;
-extern const struct flo_tensor_list flo_phi2_model, flo_phi2_layer;
-extern const struct flo_tensor_list flo_phi3_model, flo_phi3_layer;
+/* Of the model, and of each of its layers. */
+extern const struct flo_tensor_list flo_model_tensors, flo_layer_tensors;
 
 /* NULL when this engine does not know the architecture. */
 const struct flo_arch *flo_arch_find(struct flo_gguf_text name);
+enum flo_need flo_arch_need(const struct flo_arch *arch,
+                            const struct flo_tensor_spec *spec);
 
 #endif

@@ -11,19 +11,18 @@ static void output_part(struct flo_pass *pass, unsigned thread, uint32_t first,
 {
     struct flo_engine *e = pass->engine;
     const struct flo_weights *w = &e->weights;
-    const struct flo_product product = {&w->output, w->output_bias, logits,
+    const struct flo_product product = {&w->output, logits,
                                         FLO_AFTER_OUTPUT_CAP};
     const struct flo_source source = {
         .values = e->scratch.x + (size_t)first * e->hparams.n_embd,
         .norm = w->output_norm,
         .norm_bias = w->output_norm_bias,
-        .columns = e->hparams.n_embd,
+        .products = &product,
+        .product_count = 1,
         .count = count,
     };
-    struct flo_input in =
-        flo_pass_prepare(pass, thread, &source, w->output.precision);
 
-    flo_pass_multiply(pass, &product, 1, &in);
+    flo_pass_multiply(pass, thread, &source);
 }
 
 /* Asked by one thread, once a layer. */

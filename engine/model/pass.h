@@ -33,49 +33,38 @@ struct flo_pass {
 
 /* ---- products.c ---- */
 
-/* [count][columns], normed first when `norm` is there. */
-struct flo_source {
-    float *values;
-    const float *norm;
-    const float *norm_bias; /* of FLO_NORM_LAYER */
-    uint32_t columns;
-    uint32_t count;
-    /* Those of a layer that will read it, in the order of the products. */
-    const struct flo_matrix *matrices[FLO_LOW_SLOTS];
-};
-
 /* What happens to a product's rows right behind the bias. */
 enum flo_after {
     FLO_AFTER_NOTHING,
+    FLO_AFTER_ADD, /* to the residual stream */
     FLO_AFTER_GELU,
     FLO_AFTER_OUTPUT_CAP,
 };
 
 struct flo_product {
     const struct flo_matrix *matrix;
-    const float *bias;
     float *y;
     enum flo_after after;
 };
 
-/* The input of the next products.  What was written to source->values lies
- * behind a barrier already; for more than one token there is another inside.
- */
-struct flo_input flo_pass_prepare(struct flo_pass *pass, unsigned thread,
-                                  const struct flo_source *source,
-                                  enum flo_precision precision);
-/* Some products with the same input. */
-void flo_pass_multiply(struct flo_pass *pass,
-                       const struct flo_product *products, size_t product_count,
-                       const struct flo_input *in);
-/* The residual stream += matrix * x. */
-void flo_pass_multiply_add(struct flo_pass *pass,
-                           const struct flo_matrix *matrix, const float *bias,
-                           const struct flo_input *in);
-/* scratch.gate = activation(gate * x) * (up * x). */
-void flo_pass_multiply_gated(struct flo_pass *pass,
-                             const struct flo_layer *layer,
-                             const struct flo_input *in);
+/* Products with the same input: values, normed first when `norm` is there.
+ * What was written to them lies behind a barrier already. */
+struct flo_source {
+    float *values; /* [count][columns of the matrices] */
+    const float *norm;
+    const float *norm_bias;             /* of FLO_NORM_LAYER */
+    const struct flo_product *products; /* FLO_LOW_SLOTS at most */
+    uint32_t product_count;
+    uint32_t count;
+};
+
+/* All of them.  For more than one token there is a barrier inside, when the
+ * input is made. */
+void flo_pass_multiply(struct flo_pass *pass, unsigned thread,
+                       const struct flo_source *source);
+/* The first of two becomes activation(first) * second. */
+void flo_pass_multiply_gated(struct flo_pass *pass, unsigned thread,
+                             const struct flo_source *source);
 /* out = norm of x, of the architecture's kind; may be in place. */
 void flo_pass_norm(const struct flo_engine *engine, const float *x,
                    const float *weight, const float *bias, size_t count,

@@ -67,18 +67,24 @@ static void make_rows(struct flo_pass *pass, const struct flo_source *source,
     flo_pool_barrier(pool);
 }
 
-struct flo_input flo_pass_prepare(struct flo_pass *pass, unsigned thread,
-                                  const struct flo_source *source,
-                                  enum flo_precision precision)
+static struct flo_input prepare(struct flo_pass *pass, unsigned thread,
+                                const struct flo_source *source)
 {
     struct flo_engine *e = pass->engine;
     bool is_alone = source->count == 1;
     struct flo_input out =
         is_alone ? e->scratch.own[thread] : e->scratch.shared;
 
-    out.x.columns = source->columns;
+    out.x.columns = source->products[0].matrix->columns;
     out.x.tokens = source->count;
-    out.x.precision = precision;
+    out.x.precision = FLO_PRECISION_FLOAT;
+    for (size_t i = 0; i < source->product_count; i++) {
+        enum flo_precision precision = source->products[i].matrix->precision;
+
+        if (precision > out.x.precision) {
+            out.x.precision = precision; /* the finest that one needs */
+        }
+    }
     if (is_alone) {
         make_row(pass, source, &out, 0);
     } else {
@@ -105,12 +111,16 @@ static uint32_t unit_rows(const struct flo_pass *pass, uint32_t rows)
     return unit < FLO_STRIP_ROWS ? FLO_STRIP_ROWS : unit;
 }
 
-static void finish_rows(const struct flo_engine *e, enum flo_after after,
-                        float *y, size_t rows)
+static void finish_rows(const struct flo_engine *e, const struct flo_product *p,
+                        size_t at, size_t rows)
 {
-    if (after == FLO_AFTER_GELU) {
+    float *y = p->y + at;
+
+    if (p->after == FLO_AFTER_ADD) {
+        e->kernel->add(e->scratch.x + at, y, rows);
+    } else if (p->after == FLO_AFTER_GELU) {
         e->kernel->gelu_multiply(y, NULL, rows);
-    } else if (after == FLO_AFTER_OUTPUT_CAP && e->hparams.output_cap > 0) {
+    } else if (p->after == FLO_AFTER_OUTPUT_CAP && e->hparams.output_cap > 0) {
         e->kernel->soft_cap(y, e->hparams.output_cap, rows);
     }
 }
@@ -125,32 +135,32 @@ static void multiply(const struct flo_pass *pass, const struct flo_product *p,
     m->matmul(m->data + first / m->strip_rows * m->row_bytes, m->row_bytes,
               rows, &in->x, p->y + first, m->rows);
     for (size_t t = 0; t < in->x.tokens; t++) {
-        float *y = p->y + t * m->rows + first;
+        size_t at = t * m->rows + first;
 
         if (pass->has_adapters) {
-            flo_adapter_add(pass, m, slot, first, rows, in, t, y);
+            flo_adapter_add(pass, m, slot, first, rows, in, t, p->y + at);
         }
-        if (p->bias != NULL) {
-            pass->engine->kernel->add(y, p->bias + first, rows);
+        if (m->bias != NULL) {
+            pass->engine->kernel->add(p->y + at, m->bias + first, rows);
         }
-        finish_rows(pass->engine, p->after, y, rows);
+        finish_rows(pass->engine, p, at, rows);
     }
 }
 
-void flo_pass_multiply(struct flo_pass *pass,
-                       const struct flo_product *products, size_t product_count,
-                       const struct flo_input *in)
+void flo_pass_multiply(struct flo_pass *pass, unsigned thread,
+                       const struct flo_source *source)
 {
+    const struct flo_input in = prepare(pass, thread, source);
     uint32_t total = 0, unit;
     size_t taken, before = 0, i = 0;
 
-    for (size_t p = 0; p < product_count; p++) {
-        total += products[p].matrix->rows;
+    for (size_t p = 0; p < source->product_count; p++) {
+        total += source->products[p].matrix->rows;
     }
     unit = unit_rows(pass, total);
     taken = flo_pool_take(pass->engine->pool);
-    while (i < product_count) {
-        const struct flo_product *p = &products[i];
+    while (i < source->product_count) {
+        const struct flo_product *p = &source->products[i];
         size_t units = (p->matrix->rows + unit - 1) / unit;
 
         if (taken >= before + units) {
@@ -160,31 +170,8 @@ void flo_pass_multiply(struct flo_pass *pass,
         }
         uint32_t first = (uint32_t)(taken - before) * unit;
         uint32_t left = p->matrix->rows - first;
-        multiply(pass, p, i, first, left < unit ? left : unit, in);
+        multiply(pass, p, i, first, left < unit ? left : unit, &in);
         taken = flo_pool_take(pass->engine->pool);
-    }
-}
-
-void flo_pass_multiply_add(struct flo_pass *pass,
-                           const struct flo_matrix *matrix, const float *bias,
-                           const struct flo_input *in)
-{
-    struct flo_scratch *s = &pass->engine->scratch;
-    const struct flo_product product = {matrix, bias, s->y, FLO_AFTER_NOTHING};
-    uint32_t unit = unit_rows(pass, matrix->rows);
-
-    for (;;) {
-        size_t first = flo_pool_take(pass->engine->pool) * unit;
-        size_t rows = matrix->rows - first < unit ? matrix->rows - first : unit;
-
-        if (first >= matrix->rows) {
-            break;
-        }
-        multiply(pass, &product, 0, (uint32_t)first, (uint32_t)rows, in);
-        for (size_t t = 0; t < in->x.tokens; t++) {
-            size_t at = t * matrix->rows + first;
-            pass->engine->kernel->add(s->x + at, s->y + at, rows);
-        }
     }
 }
 
@@ -198,30 +185,23 @@ static void gate_rows(const struct flo_engine *e, float *gate, const float *up,
     }
 }
 
-void flo_pass_multiply_gated(struct flo_pass *pass,
-                             const struct flo_layer *layer,
-                             const struct flo_input *in)
+void flo_pass_multiply_gated(struct flo_pass *pass, unsigned thread,
+                             const struct flo_source *source)
 {
-    struct flo_scratch *s = &pass->engine->scratch;
-    const struct flo_product gate = {&layer->gate, layer->gate_bias, s->gate,
-                                     FLO_AFTER_NOTHING};
-    const struct flo_product up = {&layer->up, layer->up_bias, s->up,
-                                   FLO_AFTER_NOTHING};
-    uint32_t unit = unit_rows(pass, layer->gate.rows);
+    const struct flo_input in = prepare(pass, thread, source);
+    const struct flo_product *gate = &source->products[0], *up = gate + 1;
+    uint32_t total = gate->matrix->rows, unit = unit_rows(pass, total);
+    size_t first;
 
-    for (;;) {
-        size_t first = flo_pool_take(pass->engine->pool) * unit;
-        size_t left = layer->gate.rows - first;
-        size_t rows = left < unit ? left : unit;
+    while ((first = flo_pool_take(pass->engine->pool) * unit) < total) {
+        size_t rows = total - first < unit ? total - first : unit;
 
-        if (first >= layer->gate.rows) {
-            break;
-        }
-        multiply(pass, &gate, 0, (uint32_t)first, (uint32_t)rows, in);
-        multiply(pass, &up, 1, (uint32_t)first, (uint32_t)rows, in);
-        for (size_t t = 0; t < in->x.tokens; t++) {
-            size_t at = t * layer->gate.rows + first;
-            gate_rows(pass->engine, s->gate + at, s->up + at, rows);
+        multiply(pass, gate, 0, (uint32_t)first, (uint32_t)rows, &in);
+        multiply(pass, up, 1, (uint32_t)first, (uint32_t)rows, &in);
+        for (size_t t = 0; t < in.x.tokens; t++) {
+            size_t at = t * total + first;
+
+            gate_rows(pass->engine, gate->y + at, up->y + at, rows);
         }
     }
 }

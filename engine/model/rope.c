@@ -38,9 +38,8 @@ static const float *factors_of(const struct flo_engine *e)
     if (w->rope_factors != NULL) {
         return w->rope_factors;
     }
-    return e->sizes.context > e->hparams.rope.original_context
-               ? w->rope_factors_long
-               : w->rope_factors_short;
+    return e->sizes.context > e->hparams.rope.original_context ? w->rope_long
+                                                               : w->rope_short;
 }
 
 static void make_rates(const struct flo_engine *e, double base, double factor,

@@ -6,6 +6,7 @@
 
 struct binding {
     const struct flo_gguf *gguf;
+    const struct flo_arch *arch;
     const struct flo_hparams *hparams;
     const struct flo_kernel *kernel;
     size_t used; /* tensors of the file that found their place */
@@ -71,6 +72,8 @@ static int bind_matrix(struct binding *b, const struct flo_gguf_tensor *tensor,
                         type == NULL ? "?" : type->name);
     }
     *out = (struct flo_matrix){
+        .tensor = tensor,
+        .bias = out->bias, /* it may have been before */
         .data = flo_gguf_tensor_data(b->gguf, tensor),
         .matmul = matmul,
         .type = type,
@@ -106,37 +109,37 @@ static int missing(const struct binding *b, const char *name)
     return flo_fail(b->err, FLO_E_GGUF_MISSING, "tensor %s is missing", name);
 }
 
-static int bind_one(struct binding *b, const char *name,
-                    const struct flo_tensor_spec *spec, void *object)
+/* All tensors of a list that the architecture has; `prefix` is that of their
+ * names in the file. */
+static int bind_list(struct binding *b, const struct flo_tensor_list *list,
+                     const char *prefix, void *object)
 {
-    const struct flo_gguf_tensor *tensor = flo_gguf_tensor_find(b->gguf, name);
-    void *member = (uint8_t *)object + spec->offset;
-    int rv;
+    char name[FLO_GGUF_NAME_BYTES_MAX + 1];
+    int rv = 0;
 
-    if (tensor == NULL) {
-        return spec->need == FLO_NEEDED ? missing(b, name) : 0;
+    for (size_t i = 0; rv == 0 && i < list->count; i++) {
+        const struct flo_tensor_spec *spec = &list->specs[i];
+        enum flo_need need = flo_arch_need(b->arch, spec);
+        void *member = (uint8_t *)object + spec->offset;
+        const struct flo_gguf_tensor *tensor;
+
+        snprintf(name, sizeof(name), "%s%s", prefix, spec->name);
+        tensor = flo_gguf_tensor_find(b->gguf, name);
+        if (need == FLO_NO_TENSOR || tensor == NULL) {
+            rv = need == FLO_NEEDED ? missing(b, name) : 0;
+            continue;
+        }
+        rv = check_shape(b, tensor, spec);
+        if (rv == 0) {
+            rv = spec->rows == FLO_DIM_NONE ? bind_vector(b, tensor, member)
+                                            : bind_matrix(b, tensor, member);
+        }
+        b->used++;
     }
-    rv = check_shape(b, tensor, spec);
-    if (rv < 0) {
-        return rv;
-    }
-    b->used++;
-    return spec->kind == FLO_TENSOR_VECTOR ? bind_vector(b, tensor, member)
-                                           : bind_matrix(b, tensor, member);
+    return rv;
 }
 
 /* ---- fused matrices ---------------------------------------------------- */
-
-static const struct flo_tensor_spec *find_spec(const struct flo_arch *arch,
-                                               const char *name)
-{
-    for (size_t i = 0; i < arch->layer_tensors->count; i++) {
-        if (strcmp(arch->layer_tensors->specs[i].name, name) == 0) {
-            return &arch->layer_tensors->specs[i];
-        }
-    }
-    return NULL;
-}
 
 /* Is the part there that the architecture has in one of two forms? */
 static bool is_bound(const struct flo_tensor_spec *spec, const void *layer)
@@ -144,58 +147,57 @@ static bool is_bound(const struct flo_tensor_spec *spec, const void *layer)
     const uint8_t *member = (const uint8_t *)layer + spec->offset;
     const void *data;
 
-    if (spec->kind == FLO_TENSOR_MATRIX) {
-        data = ((const struct flo_matrix *)(const void *)member)->data;
-    } else {
-        memcpy(&data, member, sizeof(data));
+    if (spec->rows != FLO_DIM_NONE) {
+        return ((const struct flo_matrix *)(const void *)member)->data != NULL;
     }
+    memcpy(&data, member, sizeof(data));
     return data != NULL;
 }
 
 /* Each part is there exactly once: by itself or in attn_qkv. */
-static int check_parts(struct binding *b, const struct flo_arch *arch,
-                       uint32_t index, const struct flo_layer *layer)
+static int check_parts(struct binding *b, const char *prefix,
+                       const struct flo_layer *layer)
 {
-    const struct flo_tensor_spec *bias = find_spec(arch, "attn_q.bias");
-    bool is_fused = layer->qkv.data != NULL;
+    const struct flo_tensor_list *list = &flo_layer_tensors;
+    bool is_fused = layer->qkv.data != NULL, needs_bias = false;
     char name[FLO_GGUF_NAME_BYTES_MAX + 1];
 
-    for (size_t i = 0; i < arch->layer_tensors->count; i++) {
-        const struct flo_tensor_spec *spec = &arch->layer_tensors->specs[i];
+    for (size_t i = 0; i < list->count; i++) {
+        const struct flo_tensor_spec *spec = &list->specs[i];
 
-        if (spec->need != FLO_UNLESS_FUSED ||
-            is_bound(spec, layer) == !is_fused) {
+        if (flo_arch_need(b->arch, spec) != FLO_UNLESS_FUSED) {
             continue;
         }
-        snprintf(name, sizeof(name), "blk.%u.%s", index, spec->name);
-        if (!is_fused) {
-            return missing(b, name);
+        needs_bias |= spec->offset == offsetof(struct flo_layer, q.bias);
+        if (is_bound(spec, layer) == !is_fused) {
+            continue;
         }
-        return flo_fail(b->err, FLO_E_MODEL_ARCH,
-                        "tensor %s stands beside blk.%u.attn_qkv.weight", name,
-                        index);
+        snprintf(name, sizeof(name), "%s%s", prefix, spec->name);
+        return is_fused ? flo_fail(b->err, FLO_E_MODEL_ARCH,
+                                   "tensor %s stands beside %sattn_qkv.weight",
+                                   name, prefix)
+                        : missing(b, name);
     }
-    if (!is_fused && layer->qkv_bias != NULL) {
-        return flo_fail(b->err, FLO_E_MODEL_ARCH,
-                        "tensor blk.%u.attn_qkv.bias stands alone", index);
+    snprintf(name, sizeof(name), "%sattn_qkv.bias", prefix);
+    if (!is_fused && layer->qkv.bias != NULL) {
+        return flo_fail(b->err, FLO_E_MODEL_ARCH, "tensor %s stands alone",
+                        name);
     }
-    if (is_fused && layer->qkv_bias == NULL && bias != NULL &&
-        bias->need == FLO_UNLESS_FUSED) {
-        snprintf(name, sizeof(name), "blk.%u.attn_qkv.bias", index);
-        return missing(b, name);
-    }
-    return 0;
+    return is_fused && needs_bias && layer->qkv.bias == NULL ? missing(b, name)
+                                                             : 0;
 }
 
-/* Rows first.. of a matrix as one of its own. */
-static struct flo_matrix view(const struct flo_matrix *of, uint32_t first,
-                              uint32_t rows)
+/* Rows first.. of a matrix as one of its own, which may have a bias. */
+static void take_part(const struct flo_matrix *of, uint32_t first,
+                      uint32_t rows, struct flo_matrix *part)
 {
-    struct flo_matrix out = *of;
+    const float *bias = of->bias != NULL ? of->bias + first : part->bias;
 
-    out.data += first * of->row_bytes;
-    out.rows = rows;
-    return out;
+    *part = *of;
+    part->data += first * of->row_bytes;
+    part->rows = rows;
+    part->tensor_row = first;
+    part->bias = bias;
 }
 
 static void split_fused(const struct flo_hparams *h, struct flo_layer *layer)
@@ -203,18 +205,13 @@ static void split_fused(const struct flo_hparams *h, struct flo_layer *layer)
     uint32_t q = flo_width_q(h), kv = flo_width_kv(h);
 
     if (layer->qkv.data != NULL) {
-        layer->q = view(&layer->qkv, 0, q);
-        layer->k = view(&layer->qkv, q, kv);
-        layer->v = view(&layer->qkv, q + kv, kv);
-    }
-    if (layer->qkv_bias != NULL) {
-        layer->q_bias = layer->qkv_bias;
-        layer->k_bias = layer->qkv_bias + q;
-        layer->v_bias = layer->qkv_bias + q + kv;
+        take_part(&layer->qkv, 0, q, &layer->q);
+        take_part(&layer->qkv, q, kv, &layer->k);
+        take_part(&layer->qkv, q + kv, kv, &layer->v);
     }
     if (layer->gate_up.data != NULL) {
-        layer->gate = view(&layer->gate_up, 0, h->n_ff);
-        layer->up = view(&layer->gate_up, h->n_ff, h->n_ff);
+        take_part(&layer->gate_up, 0, h->n_ff, &layer->gate);
+        take_part(&layer->gate_up, h->n_ff, h->n_ff, &layer->up);
     }
 }
 
@@ -262,22 +259,17 @@ uint32_t flo_weights_count(const struct flo_hparams *hparams)
 
 /* ---- all of them ------------------------------------------------------- */
 
-static int bind_layer(struct binding *b, const struct flo_arch *arch,
-                      uint32_t index, struct flo_layer *layer)
+static int bind_layer(struct binding *b, uint32_t index,
+                      struct flo_layer *layer)
 {
-    int rv = 0;
+    char prefix[16];
+    int rv;
 
-    for (size_t i = 0; i < arch->layer_tensors->count; i++) {
-        const struct flo_tensor_spec *spec = &arch->layer_tensors->specs[i];
-        char name[FLO_GGUF_NAME_BYTES_MAX + 1];
-
-        snprintf(name, sizeof(name), "blk.%u.%s", index, spec->name);
-        rv = bind_one(b, name, spec, layer);
-        if (rv < 0) {
-            return rv;
-        }
+    snprintf(prefix, sizeof(prefix), "blk.%u.", index);
+    rv = bind_list(b, &flo_layer_tensors, prefix, layer);
+    if (rv == 0) {
+        rv = check_parts(b, prefix, layer);
     }
-    rv = check_parts(b, arch, index, layer);
     if (rv == 0) {
         split_fused(b->hparams, layer);
         coarsen(layer);
@@ -285,47 +277,39 @@ static int bind_layer(struct binding *b, const struct flo_arch *arch,
     return rv;
 }
 
-/* A layer's tensor by its name; NULL: it is none. */
-static const struct flo_tensor_spec *layer_spec(const struct flo_arch *arch,
-                                                uint32_t n_layer,
-                                                const char *name,
-                                                uint32_t *index)
+/* Has the architecture a tensor of this name? */
+static bool is_known(const struct binding *b, const char *name)
 {
+    const struct flo_tensor_list *list = &flo_model_tensors;
+    uint32_t index;
     int end = 0;
 
-    if (sscanf(name, "blk.%3u.%n", index, &end) != 1 || end == 0 ||
-        *index >= n_layer) {
-        return NULL;
+    if (sscanf(name, "blk.%3u.%n", &index, &end) == 1 && end > 0 &&
+        index < b->hparams->n_layer) {
+        list = &flo_layer_tensors;
+        name += end;
     }
-    return find_spec(arch, name + end);
-}
-
-/* Is it one of the tensors that the architecture has? */
-static bool is_known(const struct flo_arch *arch, uint32_t n_layer,
-                     const char *name)
-{
-    uint32_t index;
-
-    for (size_t i = 0; i < arch->model_tensors->count; i++) {
-        if (strcmp(name, arch->model_tensors->specs[i].name) == 0) {
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(name, list->specs[i].name) == 0 &&
+            flo_arch_need(b->arch, &list->specs[i]) != FLO_NO_TENSOR) {
             return true;
         }
     }
-    return layer_spec(arch, n_layer, name, &index) != NULL;
+    return false;
 }
 
 /* A tensor that nobody reads means that the answers would be wrong. */
-static int check_unused(struct binding *b, const struct flo_arch *arch)
+static int check_unused(struct binding *b)
 {
     size_t count = flo_gguf_tensor_count(b->gguf);
 
     for (size_t i = 0; b->used < count && i < count; i++) {
         const char *name = flo_gguf_tensor_at(b->gguf, i)->name;
 
-        if (!is_known(arch, b->hparams->n_layer, name)) {
+        if (!is_known(b, name)) {
             return flo_fail(b->err, FLO_E_MODEL_ARCH,
                             "tensor %s is not part of architecture %s", name,
-                            arch->name);
+                            b->arch->name);
         }
     }
     return 0;
@@ -345,35 +329,31 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
                      const struct flo_kernel *kernel,
                      struct flo_weights *weights, struct flo_err *err)
 {
-    struct binding b = {gguf, hparams, kernel, 0, err};
-    int rv = 0;
+    struct binding b = {gguf, arch, hparams, kernel, 0, err};
+    int rv;
 
     *weights = (struct flo_weights){0};
     weights->layers = calloc(hparams->n_layer, sizeof(*weights->layers));
     if (weights->layers == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%u layers", hparams->n_layer);
     }
-    for (size_t i = 0; rv == 0 && i < arch->model_tensors->count; i++) {
-        const struct flo_tensor_spec *spec = &arch->model_tensors->specs[i];
-        rv = bind_one(&b, spec->name, spec, weights);
-    }
+    rv = bind_list(&b, &flo_model_tensors, "", weights);
     for (uint32_t i = 0; rv == 0 && i < hparams->n_layer; i++) {
-        rv = bind_layer(&b, arch, i, &weights->layers[i]);
+        rv = bind_layer(&b, i, &weights->layers[i]);
     }
     if (rv == 0) {
-        rv = check_unused(&b, arch);
+        rv = check_unused(&b);
     }
     if (rv < 0) {
         return rv;
     }
-    if ((weights->rope_factors_short == NULL) !=
-        (weights->rope_factors_long == NULL)) {
-        return missing(&b, weights->rope_factors_short == NULL
+    if ((weights->rope_short == NULL) != (weights->rope_long == NULL)) {
+        return missing(&b, weights->rope_short == NULL
                                ? "rope_factors_short.weight"
                                : "rope_factors_long.weight");
     }
     if (weights->output.data == NULL) {
-        weights->output = weights->embedding;
+        take_part(&weights->embedding, 0, hparams->n_vocab, &weights->output);
     }
     for (uint32_t i = 0; i < flo_weights_count(hparams); i++) {
         matrix_at(weights, hparams, i)->number = i;
@@ -383,35 +363,20 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
 }
 
 size_t flo_weights_places(struct flo_weights *weights,
-                          const struct flo_arch *arch,
-                          const struct flo_hparams *hparams, const char *name,
-                          struct flo_place *out)
+                          const struct flo_hparams *hparams,
+                          const struct flo_gguf_tensor *tensor,
+                          const struct flo_matrix **out)
 {
-    uint32_t index;
-    const struct flo_tensor_spec *spec =
-        layer_spec(arch, hparams->n_layer, name, &index);
-    const struct flo_layer *layer;
+    size_t count = 0;
 
-    if (spec == NULL || spec->kind != FLO_TENSOR_MATRIX) {
-        return 0;
+    for (size_t i = 0; i < (size_t)hparams->n_layer * LAYER_MATRICES; i++) {
+        const struct flo_matrix *m = matrix_at(weights, hparams, i);
+
+        if (m->tensor == tensor) {
+            out[count++] = m;
+        }
     }
-    layer = &weights->layers[index];
-    if (spec->offset == offsetof(struct flo_layer, qkv)) {
-        out[0] = (struct flo_place){&layer->q, 0};
-        out[1] = (struct flo_place){&layer->k, layer->q.rows};
-        out[2] = (struct flo_place){&layer->v, layer->q.rows + layer->k.rows};
-        return 3;
-    }
-    if (spec->offset == offsetof(struct flo_layer, gate_up)) {
-        out[0] = (struct flo_place){&layer->gate, 0};
-        out[1] = (struct flo_place){&layer->up, layer->gate.rows};
-        return 2;
-    }
-    out[0].matrix =
-        (const struct flo_matrix *)(const void *)((const uint8_t *)layer +
-                                                  spec->offset);
-    out[0].first = 0;
-    return 1;
+    return count;
 }
 
 /* ---- packed ------------------------------------------------------- */

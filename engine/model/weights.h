@@ -21,7 +21,10 @@ struct flo_matrix {
     enum flo_precision precision; /* that its input needs */
     uint32_t columns;
     uint32_t rows;
-    uint32_t number; /* of those that products read; see flo_place */
+    const float *bias;                    /* [rows], added to a product */
+    const struct flo_gguf_tensor *tensor; /* of the model file ... */
+    uint32_t tensor_row;                  /* ... the first of its rows there */
+    uint32_t number;                      /* of those that products read */
 };
 
 /* One block; what a family lacks is NULL.  Fused matrices are there only
@@ -37,21 +40,17 @@ struct flo_layer {
     struct flo_matrix q, k, v, o;
     struct flo_matrix gate_up;
     struct flo_matrix gate, up, down;
-    const float *qkv_bias;
-    const float *q_bias, *k_bias, *v_bias, *o_bias;
-    const float *gate_bias, *up_bias, *down_bias;
 };
 
 struct flo_weights {
     struct flo_matrix embedding; /* [n_vocab][n_embd] */
     struct flo_matrix output;    /* the embedding's where tied */
-    const float *output_bias;    /* [n_vocab] */
     const float *output_norm;    /* [n_embd] */
     const float *output_norm_bias;
-    const float *rope_factors; /* [n_rope / 2], as the next two */
-    const float *rope_factors_short, *rope_factors_long;
-    struct flo_layer *layers; /* [n_layer], owned */
-    bool are_packed;          /* all matrices whose products read codes */
+    const float *rope_factors;           /* [n_rope / 2], as the next two */
+    const float *rope_short, *rope_long; /* for contexts of that kind */
+    struct flo_layer *layers;            /* [n_layer], owned */
+    bool are_packed; /* all matrices whose products read codes */
     uint64_t parameters;
     uint64_t bytes; /* of all tensors in the file */
 };
@@ -86,18 +85,13 @@ void flo_weights_pack(struct flo_weights *weights,
                       const struct flo_sidecar *sidecar);
 /* How many matrices products read: of all layers, then the output. */
 uint32_t flo_weights_count(const struct flo_hparams *hparams);
-/* A matrix of a layer and the row of a tensor of the file that is its first.
- */
-struct flo_place {
-    const struct flo_matrix *matrix;
-    uint32_t first;
-};
 #define FLO_PLACES_MAX 3
-/* Where products read that tensor, fused ones in parts; 0: in no layer. */
+/* The matrices of layers that are this tensor, or its parts in their order
+ * where it is fused; 0: it is of no layer. */
 size_t flo_weights_places(struct flo_weights *weights,
-                          const struct flo_arch *arch,
-                          const struct flo_hparams *hparams, const char *name,
-                          struct flo_place *out);
+                          const struct flo_hparams *hparams,
+                          const struct flo_gguf_tensor *tensor,
+                          const struct flo_matrix **out);
 void flo_weights_deinit(struct flo_weights *weights);
 
 #endif
