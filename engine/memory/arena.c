@@ -21,6 +21,17 @@ void *flo_arena_take(struct flo_arena *arena, uint64_t count,
     return arena->base == NULL ? NULL : arena->base + at;
 }
 
+int flo_arena_map(struct flo_arena *arena, struct flo_err *err)
+{
+    void *pages = NULL;
+    int rv = flo_pages_map(arena->used, &pages, err);
+
+    if (rv == 0) {
+        *arena = (struct flo_arena){.base = pages, .bytes = arena->used};
+    }
+    return rv;
+}
+
 int flo_pages_map(uint64_t bytes, void **pages, struct flo_err *err)
 {
     void *p;

@@ -50,7 +50,6 @@ int flo_adapter_reckon(int fd, uint64_t *bytes, struct flo_err *err)
 struct load {
     struct flo_adapter *adapter;
     struct flo_lora lora;
-    struct flo_arena arena;
     struct flo_err *err;
 };
 
@@ -139,8 +138,8 @@ static int load_pair(struct load *load, const struct flo_gguf_tensor *tensor)
     if (rv < 0) {
         return rv;
     }
-    to_a = take_floats(&load->arena, a->values);
-    to_b = take_floats(&load->arena, b->values);
+    to_a = take_floats(&load->adapter->arena, a->values);
+    to_b = take_floats(&load->adapter->arena, b->values);
     if (to_a == NULL || to_b == NULL) {
         return 0;
     }
@@ -165,7 +164,7 @@ static int load_pairs(struct load *load)
     int rv = 0;
 
     load->adapter->pairs =
-        flo_arena_take(&load->arena, flo_weights_count(&e->hparams),
+        flo_arena_take(&load->adapter->arena, flo_weights_count(&e->hparams),
                        sizeof(struct flo_low_rank));
     for (size_t i = 0; rv == 0 && i < flo_gguf_tensor_count(e->gguf); i++) {
         rv = load_pair(load, flo_gguf_tensor_at(e->gguf, i));
@@ -202,33 +201,22 @@ static void give_room_back(struct flo_engine *e, uint64_t bytes)
 static int load_all(struct load *load)
 {
     struct flo_adapter *adapter = load->adapter;
-    const struct flo_gguf *gguf = load->lora.gguf;
-    void *pages = NULL;
-    int rv =
-        flo_lora_check(gguf, adapter->engine->gguf, &load->lora, load->err);
+    struct flo_arena *arena = &adapter->arena;
+    int rv = flo_lora_check(load->lora.gguf, adapter->engine->gguf, &load->lora,
+                            load->err);
 
     rv = rv < 0 ? rv : load_pairs(load);
-    if (rv < 0) {
-        return rv;
+    if (rv == 0 && arena->failed) {
+        rv = flo_fail(load->err, FLO_E_MODEL_ADAPTER, "its size overflows");
     }
-    if (load->arena.failed) {
-        return flo_fail(load->err, FLO_E_MODEL_ADAPTER, "its size overflows");
+    if (rv < 0 ||
+        (rv = take_room(adapter->engine, "", arena->used, load->err)) < 0) {
+        return rv;
     }
     adapter->alpha = load->lora.alpha;
-    rv = take_room(adapter->engine, "", load->arena.used, load->err);
-    if (rv < 0) {
-        return rv;
-    }
-    adapter->pages_bytes = load->arena.used;
-    rv = flo_pages_map(adapter->pages_bytes, &pages, load->err);
-    if (rv < 0) {
-        return rv;
-    }
-    adapter->pages = pages;
-    adapter->info.bytes = adapter->pages_bytes;
-    load->arena =
-        (struct flo_arena){.base = pages, .bytes = adapter->pages_bytes};
-    return load_pairs(load);
+    adapter->info.bytes = arena->used;
+    rv = flo_arena_map(arena, load->err);
+    return rv < 0 ? rv : load_pairs(load);
 }
 
 static int open_data(struct flo_engine *engine, const void *data, size_t bytes,
@@ -321,8 +309,8 @@ void flo_adapter_close(struct flo_adapter *adapter)
         }
     }
     pthread_mutex_unlock(&e->lock);
-    give_room_back(e, adapter->pages_bytes);
-    flo_pages_unmap(adapter->pages, adapter->pages_bytes);
+    give_room_back(e, adapter->info.bytes);
+    flo_pages_unmap(adapter->arena.base, adapter->arena.bytes);
     free(adapter);
 }
 

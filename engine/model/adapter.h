@@ -16,8 +16,7 @@ struct flo_low_rank {
 
 struct flo_adapter {
     struct flo_engine *engine;
-    uint8_t *pages; /* the table, then all halves */
-    uint64_t pages_bytes;
+    struct flo_arena arena;     /* the table, then all halves */
     struct flo_low_rank *pairs; /* by flo_matrix.number */
     float alpha;
     struct flo_adapter_info info;

@@ -134,6 +134,26 @@ const struct flo_arch *flo_arch_find(struct flo_gguf_text name)
     return NULL;
 }
 
+int flo_arch_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
+                  struct flo_err *err)
+{
+    struct flo_gguf_text name = {0};
+    int rv = flo_gguf_require(gguf, "general.architecture", err);
+
+    if (rv == 0) {
+        rv = flo_gguf_string(gguf, "general.architecture", &name, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    *arch = flo_arch_find(name);
+    return *arch != NULL
+               ? 0
+               : flo_fail(err, FLO_E_MODEL_ARCH,
+                          "architecture \"%.*s\" is not known",
+                          (int)(name.bytes < 32 ? name.bytes : 32), name.data);
+}
+
 enum flo_need flo_arch_need(const struct flo_arch *arch,
                             const struct flo_tensor_spec *spec)
 {

@@ -83,6 +83,10 @@ extern const struct flo_tensor_list flo_model_tensors, flo_layer_tensors;
 
 /* NULL when this engine does not know the architecture. */
 const struct flo_arch *flo_arch_find(struct flo_gguf_text name);
+/* That of the file.  FLO_E_GGUF_..., FLO_E_MODEL_ARCH: it is not known. */
+FLO_MUST_USE int flo_arch_read(const struct flo_gguf *gguf,
+                               const struct flo_arch **arch,
+                               struct flo_err *err);
 enum flo_need flo_arch_need(const struct flo_arch *arch,
                             const struct flo_tensor_spec *spec);
 

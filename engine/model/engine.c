@@ -8,32 +8,12 @@
 
 static const struct flo_engine_options no_options;
 
-static int read_arch(struct flo_engine *e, struct flo_err *err)
-{
-    struct flo_gguf_text name = {0};
-    int rv = flo_gguf_require(e->gguf, "general.architecture", err);
-
-    if (rv == 0) {
-        rv = flo_gguf_string(e->gguf, "general.architecture", &name, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
-    e->arch = flo_arch_find(name);
-    if (e->arch == NULL) {
-        return flo_fail(err, FLO_E_MODEL_ARCH,
-                        "architecture \"%.*s\" is not known",
-                        (int)(name.bytes < 32 ? name.bytes : 32), name.data);
-    }
-    return 0;
-}
-
 /* What the file's head tells: enough for a plan. */
 static int read_head(struct flo_engine *e,
                      const struct flo_engine_options *options,
                      struct flo_err *err)
 {
-    int rv = read_arch(e, err);
+    int rv = flo_arch_read(e->gguf, &e->arch, err);
 
     if (rv == 0) {
         rv = flo_hparams_read(e->gguf, e->arch, &e->hparams, err);
@@ -50,22 +30,6 @@ const char *flo_kernel_wish(const char *name)
         name = getenv("FLOTILLA_KERNEL");
     }
     return name != NULL && name[0] == '\0' ? NULL : name;
-}
-
-/* The weights' places: in the mapped model or the packed file.  `path` may be
- * NULL. */
-static int bind_weights(struct flo_engine *e,
-                        const struct flo_engine_options *options,
-                        const char *path, int fd, struct flo_err *err)
-{
-    int rv = flo_kernel_choose(flo_kernel_wish(options->kernel),
-                               options->trusts_kernels, &e->kernel, err);
-
-    if (rv == 0) {
-        rv = flo_weights_bind(e->gguf, e->arch, &e->hparams, e->kernel,
-                              &e->weights, err);
-    }
-    return rv < 0 ? rv : flo_packed_attach(e, options, path, fd, err);
 }
 
 static int make_plan(const struct flo_engine *e, uint64_t memory_bytes_max,
@@ -95,28 +59,30 @@ static int fit_plan(struct flo_engine *e,
     return make_plan(e, bytes_max, plan, err);
 }
 
-/* The weights and what they will cost.  Packed ones that would not fit the
- * budget (a tied embedding stands in both files) are not used. */
+/* The weights, in the mapped model or the packed file, and what they will
+ * cost.  Packed ones that would not fit the budget (a tied embedding stands in
+ * both files) are not used.  `path` may be NULL. */
 static int bind_and_plan(struct flo_engine *e,
                          const struct flo_engine_options *options,
                          const char *path, int fd, struct flo_engine_plan *plan,
                          struct flo_err *err)
 {
-    struct flo_engine_options plain = *options;
-    int rv = bind_weights(e, options, path, fd, err);
+    int rv = flo_kernel_choose(flo_kernel_wish(options->kernel),
+                               options->trusts_kernels, &e->kernel, err);
 
-    if (rv < 0) {
+    if (rv < 0 ||
+        (rv = flo_weights_bind(e->gguf, e->arch, &e->hparams, e->kernel,
+                               &e->weights, err)) < 0 ||
+        (rv = flo_packed_attach(e, options, path, fd, err)) < 0) {
         return rv;
     }
-    if (e->sidecar == NULL ||
-        make_plan(e, options->memory_bytes_max, plan, NULL) == 0) {
-        return fit_plan(e, options, plan, err);
+    if (e->sidecar != NULL &&
+        make_plan(e, options->memory_bytes_max, plan, NULL) < 0) {
+        flo_packed_detach(e);
+        flo_weights_deinit(&e->weights);
+        rv = flo_weights_bind(e->gguf, e->arch, &e->hparams, e->kernel,
+                              &e->weights, err);
     }
-    plain.packed = "";
-    plain.packed_fd = 0;
-    flo_packed_detach(e);
-    flo_weights_deinit(&e->weights);
-    rv = bind_weights(e, &plain, NULL, fd, err);
     return rv < 0 ? rv : fit_plan(e, options, plan, err);
 }
 
@@ -181,22 +147,17 @@ int flo_engine_plan(const char *path, const struct flo_engine_options *options,
 
 static int map_memory(struct flo_engine *e, struct flo_err *err)
 {
-    struct flo_arena arena = {0};
     int rv;
 
-    flo_scratch_lay_out(&e->hparams, &e->sizes, &arena, &e->scratch);
-    if (arena.failed) {
+    flo_scratch_lay_out(&e->hparams, &e->sizes, &e->arena, &e->scratch);
+    if (e->arena.failed) {
         return flo_fail(err, FLO_E_MEMORY, "the scratch memory overflows");
     }
-    arena.bytes = arena.used;
-    arena.used = 0;
-    rv = flo_pages_map(arena.bytes, &e->scratch_pages, err);
+    rv = flo_arena_map(&e->arena, err);
     if (rv < 0) {
         return rv;
     }
-    e->scratch_bytes_mapped = arena.bytes;
-    arena.base = e->scratch_pages;
-    flo_scratch_lay_out(&e->hparams, &e->sizes, &arena, &e->scratch);
+    flo_scratch_lay_out(&e->hparams, &e->sizes, &e->arena, &e->scratch);
     return flo_pages_map(e->sizes.kv_bytes, &e->kv_pages, err);
 }
 
@@ -214,6 +175,7 @@ static int make_sessions(struct flo_engine *e, struct flo_err *err)
         session->kv =
             (uint8_t *)e->kv_pages + (uint64_t)i * e->sizes.session_kv_bytes;
         session->logits = e->scratch.logits + (uint64_t)i * e->hparams.n_vocab;
+        session->tokens = e->scratch.tokens + (uint64_t)i * e->sizes.context;
     }
     return 0;
 }
@@ -263,10 +225,7 @@ void flo_engine_copy_text(const struct flo_gguf *gguf, const char *key,
 
 static void fill_info(struct flo_engine *e)
 {
-    char why[sizeof(e->info.packed_why)];
-
-    memcpy(why, e->info.packed_why, sizeof(why));
-    e->info = (struct flo_engine_info){
+    struct flo_engine_info info = {
         .n_vocab = e->hparams.n_vocab,
         .n_layer = e->hparams.n_layer,
         .n_embd = e->hparams.n_embd,
@@ -282,11 +241,11 @@ static void fill_info(struct flo_engine *e)
         .has_vocabulary = e->vocab != NULL,
         .is_packed = e->weights.are_packed,
     };
-    memcpy(e->info.packed_why, why, sizeof(why));
-    snprintf(e->info.arch, sizeof(e->info.arch), "%s", e->arch->name);
-    snprintf(e->info.kernel, sizeof(e->info.kernel), "%s", e->kernel->name);
-    flo_engine_copy_text(e->gguf, "general.name", e->info.name,
-                         sizeof(e->info.name));
+    memcpy(info.packed_why, e->info.packed_why, sizeof(info.packed_why));
+    snprintf(info.arch, sizeof(info.arch), "%s", e->arch->name);
+    snprintf(info.kernel, sizeof(info.kernel), "%s", e->kernel->name);
+    flo_engine_copy_text(e->gguf, "general.name", info.name, sizeof(info.name));
+    e->info = info;
 }
 
 /* Everything after the file is open; the caller closes after an error. */
@@ -354,7 +313,7 @@ void flo_engine_close(struct flo_engine *e)
     flo_vocab_close(e->vocab);
     free(e->sessions);
     flo_pages_unmap(e->kv_pages, e->sizes.kv_bytes);
-    flo_pages_unmap(e->scratch_pages, e->scratch_bytes_mapped);
+    flo_pages_unmap(e->arena.base, e->arena.bytes);
     flo_weights_deinit(&e->weights);
     flo_sidecar_free(e->sidecar);
     flo_gguf_close(e->gguf);

@@ -23,19 +23,26 @@
 
 /* Sizes that follow from model and options; pure arithmetic (plan.c). */
 struct flo_sizes {
-    uint32_t context;  /* tokens per session */
-    uint32_t capacity; /* the same, in whole blocks of the cache */
+    uint32_t context; /* tokens per session */
     uint32_t threads;
     uint32_t sessions;
     uint32_t batch;
     enum flo_cache cache;
-    uint64_t head_bytes; /* keys (or values) of one head of one layer */
+    uint64_t block_bytes; /* FLO_KV_BLOCK keys (or values) of one head */
+    uint64_t head_bytes;  /* all of them, in one layer */
     uint64_t session_kv_bytes;
     uint64_t kv_bytes;
     uint64_t scratch_bytes;
     uint64_t vocabulary_bytes;
     uint64_t adapter_bytes; /* 0: no room, no adapters */
 };
+
+/* So many tokens in the keys (or values) of one head, in whole blocks. */
+static inline uint64_t flo_sizes_bytes(const struct flo_sizes *sizes,
+                                       uint32_t tokens)
+{
+    return (tokens + FLO_KV_BLOCK - 1) / FLO_KV_BLOCK * sizes->block_bytes;
+}
 
 /* Of the layers of one kind. */
 struct flo_rotations {
@@ -98,8 +105,7 @@ struct flo_engine {
     struct flo_scratch scratch;
     struct flo_pool *pool;
     struct flo_threads pass_threads[2]; /* of few rows, of many */
-    void *scratch_pages;
-    uint64_t scratch_bytes_mapped;
+    struct flo_arena arena;             /* of scratch */
     void *kv_pages;
     struct flo_session *sessions; /* [sizes.sessions] */
     uint64_t adapter_bytes_used;  /* of sizes.adapter_bytes */
@@ -156,6 +162,17 @@ void flo_session_keep(struct flo_session *session, const int32_t *tokens,
                       uint32_t count);
 void flo_session_count_time(struct flo_session *session, size_t count,
                             uint64_t spent_us);
+/* A batch's rows were computed, from the session's position on; not 0 stops
+ * and becomes the result. */
+typedef int flo_batch_fn(void *context, struct flo_session *session,
+                         uint32_t count);
+/* Append the tokens, batch by batch: each is given to `take` (or NULL), and
+ * the logits of the last token to `last` (or NULL).  After an error the
+ * session stands where it was. */
+FLO_MUST_USE int flo_session_append(struct flo_session *session,
+                                    const int32_t *tokens, size_t count,
+                                    float *last, flo_batch_fn *take,
+                                    void *context, struct flo_err *err);
 
 /* ---- forward.c ---- */
 

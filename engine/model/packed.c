@@ -165,23 +165,13 @@ static int check_use(struct flo_packing *packing, bool for_this_cpu,
                      struct flo_err *err)
 {
     const struct flo_kernel *kernel = &flo_kernel_ref;
-    struct flo_gguf_text name = {0};
     struct flo_hparams hparams;
     struct flo_weights weights = {0};
     const struct flo_arch *arch;
     int rv;
 
-    if ((rv = flo_gguf_require(packing->gguf, "general.architecture", err)) <
-            0 ||
-        (rv = flo_gguf_string(packing->gguf, "general.architecture", &name,
-                              err)) < 0) {
-        return rv;
-    }
-    arch = flo_arch_find(name);
-    if (arch == NULL) {
-        return flo_fail(err, FLO_E_MODEL_ARCH, "the architecture is not known");
-    }
-    if ((rv = flo_hparams_read(packing->gguf, arch, &hparams, err)) < 0 ||
+    if ((rv = flo_arch_read(packing->gguf, &arch, err)) < 0 ||
+        (rv = flo_hparams_read(packing->gguf, arch, &hparams, err)) < 0 ||
         (for_this_cpu && (rv = flo_kernel_choose(flo_kernel_wish(NULL), false,
                                                  &kernel, err)) < 0)) {
         return rv;

@@ -81,16 +81,6 @@ void flo_scratch_lay_out(const struct flo_hparams *h,
     }
 }
 
-static int in_range(uint32_t value, uint32_t maximum, const char *what,
-                    struct flo_err *err)
-{
-    if (value >= 1 && value <= maximum) {
-        return 0;
-    }
-    return flo_fail(err, FLO_E_USAGE, "%s is %u, not 1 to %u", what, value,
-                    maximum);
-}
-
 static uint32_t default_to(uint32_t value, uint32_t otherwise)
 {
     return value == 0 ? otherwise : value;
@@ -123,40 +113,62 @@ static uint64_t vocabulary_bytes(const struct flo_gguf *gguf,
 static void kv_sizes(const struct flo_hparams *h, uint32_t context,
                      struct flo_sizes *s)
 {
-    uint64_t block_bytes = flo_cache_block_bytes(s->cache, h->head_size);
-
     s->context = context;
-    s->capacity = (context + FLO_KV_BLOCK - 1) / FLO_KV_BLOCK * FLO_KV_BLOCK;
+    s->block_bytes = flo_cache_block_bytes(s->cache, h->head_size);
     /* At most 2^20 * 2^9 * 2^2 * 2^9 * 2^10 * 2 = 2^51: nothing overflows. */
-    s->head_bytes = s->capacity / FLO_KV_BLOCK * block_bytes;
+    s->head_bytes = flo_sizes_bytes(s, context);
     s->session_kv_bytes = s->head_bytes * 2 * h->n_head_kv * h->n_layer;
     s->kv_bytes = s->session_kv_bytes * s->sessions;
 }
 
+static const enum flo_kv_type kv_types[FLO_CACHE_COUNT] = {
+    [FLO_CACHE_F16] = FLO_KV_F16,
+    [FLO_CACHE_F32] = FLO_KV_F32,
+    [FLO_CACHE_Q8_0] = FLO_KV_Q8_0,
+    [FLO_CACHE_Q4_0] = FLO_KV_Q4_0,
+};
+
 static enum flo_cache cache_of(enum flo_kv_type type)
 {
-    switch (type) {
-    case FLO_KV_F32:
-        return FLO_CACHE_F32;
-    case FLO_KV_Q8_0:
-        return FLO_CACHE_Q8_0;
-    case FLO_KV_Q4_0:
-        return FLO_CACHE_Q4_0;
-    case FLO_KV_F16:
-    case FLO_KV_AUTO:
-        break;
+    for (size_t i = 0; i < FLO_COUNT(kv_types); i++) {
+        if (kv_types[i] == type) {
+            return (enum flo_cache)i;
+        }
     }
-    return FLO_CACHE_F16;
+    return FLO_CACHE_F16; /* FLO_KV_AUTO */
+}
+
+static int check_sizes(const struct flo_sizes *s, struct flo_err *err)
+{
+    const struct {
+        const char *what;
+        uint32_t value, maximum;
+    } limits[] = {
+        {"context", s->context, FLO_ENGINE_CONTEXT_MAX},
+        {"threads", s->threads, FLO_ENGINE_THREADS_MAX},
+        {"sessions", s->sessions, FLO_ENGINE_SESSIONS_MAX},
+        {"batch", s->batch, FLO_BATCH_MAX},
+    };
+
+    for (size_t i = 0; i < FLO_COUNT(limits); i++) {
+        if (limits[i].value < 1 || limits[i].value > limits[i].maximum) {
+            return flo_fail(err, FLO_E_USAGE, "%s is %u, not 1 to %u",
+                            limits[i].what, limits[i].value, limits[i].maximum);
+        }
+    }
+    return s->adapter_bytes <= ADAPTER_BYTES_MAX
+               ? 0
+               : flo_fail(err, FLO_E_USAGE, "adapter_bytes is above 2^48");
 }
 
 int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
                    const struct flo_engine_options *options,
                    struct flo_sizes *sizes, struct flo_err *err)
 {
-    uint32_t context =
-        default_to(options->context,
-                   smaller(h->context_trained, FLO_ENGINE_CONTEXT_DEFAULT));
     struct flo_sizes s = {
+        .context =
+            default_to(options->context,
+                       smaller(h->context_trained, FLO_ENGINE_CONTEXT_DEFAULT)),
         .threads = default_to(options->threads, smaller(flo_cpus_allowed(), 8)),
         .sessions = default_to(options->sessions, 1),
         .batch = default_to(options->batch, FLO_BATCH_DEFAULT),
@@ -165,20 +177,12 @@ int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
     };
     struct flo_arena arena = {0};
     struct flo_scratch scratch;
-    int rv;
+    int rv = check_sizes(&s, err);
 
-    if ((rv = in_range(context, FLO_ENGINE_CONTEXT_MAX, "context", err)) < 0 ||
-        (rv = in_range(s.threads, FLO_ENGINE_THREADS_MAX, "threads", err)) <
-            0 ||
-        (rv = in_range(s.sessions, FLO_ENGINE_SESSIONS_MAX, "sessions", err)) <
-            0 ||
-        (rv = in_range(s.batch, FLO_BATCH_MAX, "batch", err)) < 0) {
+    if (rv < 0) {
         return rv;
     }
-    if (s.adapter_bytes > ADAPTER_BYTES_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "adapter_bytes is above 2^48");
-    }
-    kv_sizes(h, context, &s);
+    kv_sizes(h, s.context, &s);
     flo_scratch_lay_out(h, &s, &arena, &scratch);
     s.scratch_bytes =
         PROGRAM_BYTES + arena.used + s.sessions * sizeof(struct flo_session) +
@@ -188,18 +192,6 @@ int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
     }
     *sizes = s;
     return 0;
-}
-
-static enum flo_kv_type kv_type_of(enum flo_cache cache)
-{
-    static const enum flo_kv_type types[FLO_CACHE_COUNT] = {
-        [FLO_CACHE_F16] = FLO_KV_F16,
-        [FLO_CACHE_F32] = FLO_KV_F32,
-        [FLO_CACHE_Q8_0] = FLO_KV_Q8_0,
-        [FLO_CACHE_Q4_0] = FLO_KV_Q4_0,
-    };
-
-    return types[cache];
 }
 
 bool flo_sizes_shrink(const struct flo_hparams *h,
@@ -224,8 +216,8 @@ bool flo_sizes_shrink(const struct flo_hparams *h,
 static uint32_t context_fitting(const struct flo_hparams *h,
                                 const struct flo_sizes *sizes, uint64_t room)
 {
-    uint64_t block_bytes = sizes->kv_bytes / (sizes->capacity / FLO_KV_BLOCK);
-    uint64_t context = room / block_bytes * FLO_KV_BLOCK;
+    uint64_t heads = sizes->kv_bytes / sizes->head_bytes; /* of all sessions */
+    uint64_t context = room / (heads * sizes->block_bytes) * FLO_KV_BLOCK;
     uint32_t maximum = smaller(h->context_trained, FLO_ENGINE_CONTEXT_MAX);
 
     return context > maximum ? maximum : (uint32_t)context;
@@ -274,7 +266,7 @@ int flo_plan_make(const struct flo_hparams *hparams,
         .context = sizes->context,
         .context_trained = hparams->context_trained,
         .sessions = sizes->sessions,
-        .kv_type = kv_type_of(sizes->cache),
+        .kv_type = kv_types[sizes->cache],
         .context_fitting = context_fitting(hparams, sizes, room),
         .fits = sizes->kv_bytes <= room,
     };

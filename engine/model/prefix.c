@@ -29,20 +29,12 @@
 #define MODEL_AT 32u
 #define SETTINGS_AT 72u
 #define WINDOW_BYTES (1u << 20)
-#define IDS_AT_ONCE 256u
 
 static const char magic[8] = {'F', 'L', 'O', 'P', 'R', 'E', 'F', '\n'};
 
 _Static_assert(FLO_PREFIX_TOKENS == FLO_KV_BLOCK, "blocks of the cache");
 
 /* ---- sizes and the head ------------------------------------------- */
-
-/* Of so many tokens in the keys (or values) of one head. */
-static size_t row_bytes(const struct flo_engine *e, uint32_t count)
-{
-    return (size_t)(e->sizes.head_bytes / (e->sizes.capacity / FLO_KV_BLOCK) *
-                    (count / FLO_KV_BLOCK));
-}
 
 uint64_t flo_prefix_bytes(const struct flo_engine *engine, uint32_t count)
 {
@@ -51,7 +43,7 @@ uint64_t flo_prefix_bytes(const struct flo_engine *engine, uint32_t count)
     count -= count % FLO_PREFIX_TOKENS;
     return count == 0 ? 0
                       : HEAD_BYTES + (uint64_t)count * 4 +
-                            rows * row_bytes(engine, count);
+                            rows * flo_sizes_bytes(&engine->sizes, count);
 }
 
 static uint32_t crc_of_rates(const struct flo_engine *e)
@@ -105,23 +97,16 @@ struct writer {
     uint64_t bytes; /* of the file */
     uint64_t at;
     uint8_t *window; /* around `at`, from a multiple of WINDOW_BYTES; or NULL */
+    size_t window_bytes;
     uint32_t crc;
     flo_stops_fn *stops;
     void *context;
 };
 
-static size_t window_bytes(const struct writer *w, uint64_t first)
-{
-    uint64_t left = w->bytes - first;
-
-    return left < WINDOW_BYTES ? (size_t)left : WINDOW_BYTES;
-}
-
 static void close_window(struct writer *w)
 {
     if (w->window != NULL) {
-        munmap(w->window,
-               window_bytes(w, (w->at - 1) / WINDOW_BYTES * WINDOW_BYTES));
+        munmap(w->window, w->window_bytes);
         w->window = NULL;
     }
 }
@@ -129,6 +114,7 @@ static void close_window(struct writer *w)
 static int open_window(struct writer *w, struct flo_err *err)
 {
     uint64_t first = w->at / WINDOW_BYTES * WINDOW_BYTES;
+    uint64_t left = w->bytes - first;
     void *p;
 
     if (w->stops != NULL && w->stops(w->context)) {
@@ -136,8 +122,9 @@ static int open_window(struct writer *w, struct flo_err *err)
                         "ended at byte %llu of %llu", (unsigned long long)w->at,
                         (unsigned long long)w->bytes);
     }
-    p = mmap(NULL, window_bytes(w, first), PROT_READ | PROT_WRITE, MAP_SHARED,
-             w->fd, (off_t)first);
+    w->window_bytes = left < WINDOW_BYTES ? (size_t)left : WINDOW_BYTES;
+    p = mmap(NULL, w->window_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, w->fd,
+             (off_t)first);
     if (p == MAP_FAILED) {
         return flo_fail_errno(err, FLO_E_IO_MAPPING, "a prefix of %llu bytes",
                               (unsigned long long)w->bytes);
@@ -186,7 +173,7 @@ static int put_session(struct writer *w, const struct flo_session *session,
     }
     for (uint64_t at = 0; rv == 0 && at < e->sizes.session_kv_bytes;
          at += e->sizes.head_bytes) {
-        rv = put(w, session->kv + at, row_bytes(e, count), err);
+        rv = put(w, session->kv + at, flo_sizes_bytes(&e->sizes, count), err);
     }
     return rv;
 }
@@ -306,46 +293,47 @@ static int check_head(const struct flo_engine *e, const uint8_t *head,
     return flo_fail(err, FLO_E_PREFIX, "the kept prefix is damaged");
 }
 
-static int read_tokens(struct flo_session *session, int fd, uint32_t count,
-                       uint32_t *crc, struct flo_err *err)
+/* Bytes from *at on, in the file's checksum. */
+static int take(int fd, void *out, size_t bytes, uint64_t *at, uint32_t *crc,
+                struct flo_err *err)
 {
-    uint8_t ids[IDS_AT_ONCE * 4];
-    int rv = 0;
+    int rv = flo_fd_pread_all(fd, out, bytes, *at, err);
 
-    for (uint32_t i = 0; rv == 0 && i < count; i += IDS_AT_ONCE) {
-        uint32_t here = count - i < IDS_AT_ONCE ? count - i : IDS_AT_ONCE;
-
-        rv = flo_fd_pread_all(fd, ids, here * 4, HEAD_BYTES + (uint64_t)i * 4,
-                              err);
-        for (uint32_t t = 0; rv == 0 && t < here; t++) {
-            session->tokens[i + t] = (int32_t)flo_get_u32(ids + 4 * t);
-        }
-        *crc = flo_crc32c(*crc, ids, here * 4);
-    }
+    *at += bytes;
+    *crc = rv == 0 ? flo_crc32c(*crc, out, bytes) : 0;
     return rv;
 }
 
 /* Behind an error the cache holds anything: position 0 says so. */
 static int read_session(struct flo_session *session, int fd, uint32_t count,
-                        uint32_t *crc, struct flo_err *err)
+                        uint32_t right_crc, struct flo_err *err)
 {
     const struct flo_engine *e = session->engine;
-    uint64_t from = HEAD_BYTES + (uint64_t)count * 4;
-    size_t bytes = row_bytes(e, count);
-    int rv = read_tokens(session, fd, count, crc, err);
+    size_t bytes = flo_sizes_bytes(&e->sizes, count);
+    uint64_t from = HEAD_BYTES;
+    uint32_t crc = 0;
+    int rv = take(fd, session->tokens, count * sizeof(*session->tokens), &from,
+                  &crc, err);
 
     for (uint64_t at = 0; rv == 0 && at < e->sizes.session_kv_bytes;
          at += e->sizes.head_bytes) {
-        rv = flo_fd_pread_all(fd, session->kv + at, bytes, from, err);
-        *crc = flo_crc32c(*crc, session->kv + at, rv == 0 ? bytes : 0);
-        from += bytes;
+        rv = take(fd, session->kv + at, bytes, &from, &crc, err);
     }
-    return rv;
+    bool is_right = crc == right_crc;
+    for (uint32_t i = 0; rv == 0 && i < count; i++) {
+        uint32_t id = flo_get_u32(&session->tokens[i]);
+
+        is_right = is_right && id < e->hparams.n_vocab;
+        session->tokens[i] = (int32_t)id;
+    }
+    return rv < 0 || is_right
+               ? rv
+               : flo_fail(err, FLO_E_PREFIX, "the kept prefix is damaged");
 }
 
 int flo_prefix_read(struct flo_session *session, int fd, struct flo_err *err)
 {
-    uint32_t count, crc = 0;
+    uint32_t count;
     uint8_t head[HEAD_BYTES] = {0};
     int rv;
 
@@ -360,15 +348,7 @@ int flo_prefix_read(struct flo_session *session, int fd, struct flo_err *err)
                         "a kept prefix of %u tokens, context is %u", count,
                         session->engine->sizes.context);
     }
-    rv = read_session(session, fd, count, &crc, err);
-    if (rv == 0 && crc != flo_get_u32(head + 24)) {
-        rv = flo_fail(err, FLO_E_PREFIX, "the kept prefix is damaged");
-    }
-    for (uint32_t i = 0; rv == 0 && i < count; i++) {
-        if ((uint32_t)session->tokens[i] >= session->engine->hparams.n_vocab) {
-            rv = flo_fail(err, FLO_E_PREFIX, "the kept prefix is damaged");
-        }
-    }
+    rv = read_session(session, fd, count, flo_get_u32(head + 24), err);
     if (rv == 0) {
         session->position = count;
         session->has_logits = false;

@@ -22,8 +22,6 @@ int flo_session_open(struct flo_engine *engine, struct flo_session **session,
     }
     flo_session_reset(found);
     found->adapter = NULL;
-    found->tokens =
-        engine->scratch.tokens + (uint64_t)found->index * engine->sizes.context;
     found->timings = (struct flo_timings){0};
     *session = found;
     return 0;
@@ -107,69 +105,12 @@ int flo_session_check(const struct flo_session *session, const int32_t *tokens,
     return 0;
 }
 
-/* What a decode gives beside the cache. */
-struct wish {
-    float *last; /* logits of the last token, or NULL */
-    flo_logits_fn *row;
-    void *context;
-};
-
-static int give_rows(struct flo_session *session, uint32_t count,
-                     const struct wish *wish)
-{
-    struct flo_engine *e = session->engine;
-    int rv = 0;
-
-    for (uint32_t t = 0; rv == 0 && t < count; t += FLO_ROWS_AT_ONCE) {
-        uint32_t left = count - t;
-        uint32_t here = left < FLO_ROWS_AT_ONCE ? left : FLO_ROWS_AT_ONCE;
-
-        flo_forward_rows(e, t, here, e->scratch.rows);
-        for (uint32_t i = 0; rv == 0 && i < here; i++) {
-            rv = wish->row(wish->context, session->position + t + i,
-                           e->scratch.rows + (size_t)i * e->hparams.n_vocab);
-        }
-    }
-    return rv;
-}
-
 void flo_session_keep(struct flo_session *session, const int32_t *tokens,
                       uint32_t count)
 {
     memcpy(session->tokens + session->position, tokens,
            count * sizeof(*tokens));
     session->position += count;
-}
-
-/* Batch by batch; the session's position moves along. */
-static int decode_batches(struct flo_session *session, const int32_t *tokens,
-                          size_t count, const struct wish *wish,
-                          struct flo_err *err)
-{
-    uint32_t batch = session->engine->sizes.batch;
-    int rv = 0;
-
-    for (size_t done = 0; rv == 0 && done < count;) {
-        size_t left = count - done;
-        uint32_t here = left < batch ? (uint32_t)left : batch;
-        struct flo_span span = {session, tokens + done, here};
-        struct flo_request request = {
-            .spans = &span,
-            .span_count = 1,
-            .logits_row = here - 1,
-            .logits = here == left ? wish->last : NULL,
-        };
-
-        rv = flo_forward(session->engine, &request, err);
-        if (rv == 0 && wish->row != NULL) {
-            rv = give_rows(session, here, wish);
-        }
-        if (rv == 0) {
-            flo_session_keep(session, tokens + done, here);
-            done += here;
-        }
-    }
-    return rv;
 }
 
 void flo_session_count_time(struct flo_session *session, size_t count,
@@ -187,8 +128,39 @@ void flo_session_count_time(struct flo_session *session, size_t count,
     }
 }
 
-static int decode(struct flo_session *session, const int32_t *tokens,
-                  size_t count, const struct wish *wish, struct flo_err *err)
+static int append_batches(struct flo_session *session, const int32_t *tokens,
+                          size_t count, float *last, flo_batch_fn *take,
+                          void *context, struct flo_err *err)
+{
+    uint32_t batch = session->engine->sizes.batch;
+    int rv = 0;
+
+    for (size_t done = 0; rv == 0 && done < count;) {
+        size_t left = count - done;
+        uint32_t here = left < batch ? (uint32_t)left : batch;
+        struct flo_span span = {session, tokens + done, here};
+        struct flo_request request = {
+            .spans = &span,
+            .span_count = 1,
+            .logits_row = here - 1,
+            .logits = here == left ? last : NULL,
+        };
+
+        rv = flo_forward(session->engine, &request, err);
+        if (rv == 0 && take != NULL) {
+            rv = take(context, session, here);
+        }
+        if (rv == 0) {
+            flo_session_keep(session, tokens + done, here);
+            done += here;
+        }
+    }
+    return rv;
+}
+
+int flo_session_append(struct flo_session *session, const int32_t *tokens,
+                       size_t count, float *last, flo_batch_fn *take,
+                       void *context, struct flo_err *err)
 {
     uint32_t position = session->position;
     uint64_t started_us;
@@ -200,13 +172,13 @@ static int decode(struct flo_session *session, const int32_t *tokens,
     session->has_logits = false;
     pthread_mutex_lock(&session->engine->lock);
     started_us = flo_now_us();
-    rv = decode_batches(session, tokens, count, wish, err);
+    rv = append_batches(session, tokens, count, last, take, context, err);
     pthread_mutex_unlock(&session->engine->lock);
     if (rv != 0) {
         session->position = position;
         return rv;
     }
-    session->has_logits = wish->last != NULL;
+    session->has_logits = last != NULL;
     flo_session_count_time(session, count, flo_now_us() - started_us);
     return 0;
 }
@@ -215,17 +187,41 @@ int flo_session_decode(struct flo_session *session, const int32_t *tokens,
                        size_t count, enum flo_logits logits,
                        struct flo_err *err)
 {
-    struct wish wish = {.last =
-                            logits == FLO_LOGITS_LAST ? session->logits : NULL};
+    float *last = logits == FLO_LOGITS_LAST ? session->logits : NULL;
 
-    return decode(session, tokens, count, &wish, err);
+    return flo_session_append(session, tokens, count, last, NULL, NULL, err);
+}
+
+struct row_wish {
+    flo_logits_fn *row;
+    void *context;
+};
+
+static int give_rows(void *context, struct flo_session *session, uint32_t count)
+{
+    const struct row_wish *wish = context;
+    struct flo_engine *e = session->engine;
+    int rv = 0;
+
+    for (uint32_t t = 0; rv == 0 && t < count; t += FLO_ROWS_AT_ONCE) {
+        uint32_t left = count - t;
+        uint32_t here = left < FLO_ROWS_AT_ONCE ? left : FLO_ROWS_AT_ONCE;
+
+        flo_forward_rows(e, t, here, e->scratch.rows);
+        for (uint32_t i = 0; rv == 0 && i < here; i++) {
+            rv = wish->row(wish->context, session->position + t + i,
+                           e->scratch.rows + (size_t)i * e->hparams.n_vocab);
+        }
+    }
+    return rv;
 }
 
 int flo_session_decode_rows(struct flo_session *session, const int32_t *tokens,
                             size_t count, flo_logits_fn *row, void *context,
                             struct flo_err *err)
 {
-    struct wish wish = {.row = row, .context = context};
+    struct row_wish wish = {row, context};
 
-    return decode(session, tokens, count, &wish, err);
+    return flo_session_append(session, tokens, count, NULL, give_rows, &wish,
+                              err);
 }

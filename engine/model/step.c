@@ -187,9 +187,7 @@ static void copy_cache(struct flo_session *session,
                        const struct flo_session *from, uint32_t count)
 {
     const struct flo_engine *e = session->engine;
-    uint64_t blocks = (count + FLO_KV_BLOCK - 1) / FLO_KV_BLOCK;
-    uint64_t bytes =
-        e->sizes.head_bytes / (e->sizes.capacity / FLO_KV_BLOCK) * blocks;
+    uint64_t bytes = flo_sizes_bytes(&e->sizes, count);
 
     for (uint64_t at = 0; at < e->sizes.session_kv_bytes;
          at += e->sizes.head_bytes) {
