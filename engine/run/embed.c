@@ -26,13 +26,6 @@ struct flo_embed {
     struct input inputs[];
 };
 
-static void put(struct flo_buf *out, const struct flo_wire_message *message)
-{
-    if (flo_wire_write(out, message, NULL) < 0) {
-        out->failed = true;
-    }
-}
-
 static void embed_free(struct flo_embed *embed)
 {
     for (uint32_t i = 0; embed != NULL && i < embed->n_inputs; i++) {
@@ -46,46 +39,15 @@ static void embed_free(struct flo_embed *embed)
 
 /* ---- a request --------------------------------------------------- */
 
-int flo_ids_take(const struct flo_engine *engine, struct flo_wire_text ids,
-                 int32_t **tokens, size_t *count, struct flo_err *err)
-{
-    uint32_t n_vocab = flo_engine_info(engine)->n_vocab;
-    size_t n = ids.bytes / 4;
-    int32_t *out;
-
-    if (ids.bytes % 4 != 0) {
-        return flo_fail(err, FLO_E_INFER_PARAM, "tokens are not 32-bit ids");
-    }
-    for (size_t i = 0; i < n; i++) {
-        uint32_t id = flo_get_u32(ids.data + 4 * i);
-        if (id >= n_vocab) {
-            return flo_fail(err, FLO_E_INFER_PARAM,
-                            "token %u, the vocabulary has %u", id, n_vocab);
-        }
-    }
-    out = malloc(n * sizeof(*out) + 1);
-    if (out == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "no memory for %zu tokens", n);
-    }
-    for (size_t i = 0; i < n; i++) {
-        out[i] = (int32_t)flo_get_u32(ids.data + 4 * i);
-    }
-    *tokens = out;
-    *count = n;
-    return 0;
-}
-
 static int read_input(const struct flo_engine *engine,
                       const struct flo_wire_embed *in, uint32_t i,
                       struct input *out, struct flo_err *err)
 {
     uint32_t context = flo_engine_info(engine)->context;
-    struct flo_wire_text data = in->inputs[i].data;
-    int rv = in->inputs[i].is_tokens
-                 ? flo_ids_take(engine, data, &out->tokens, &out->count, err)
-                 : flo_job_tokenise(engine, data.bytes > 0 ? data.data : "",
-                                    data.bytes, true, &out->tokens, &out->count,
-                                    err);
+    int rv = flo_tokens_read(engine, in->inputs[i].data,
+                             in->inputs[i].is_tokens ? FLO_TEXT_IDS
+                                                     : FLO_TEXT_SPECIAL,
+                             &out->tokens, &out->count, err);
 
     if (rv == 0 && out->count == 0) {
         rv = flo_fail(err, FLO_E_INFER_PARAM, "input %u is empty", i);
@@ -153,7 +115,7 @@ static void end(struct flo_embed **embeds, enum flo_wire_reason reason,
     answer.done.tokens_in = embed->tokens_in;
     answer.done.queue_us = started_us - embed->made_at_us;
     answer.done.prompt_wall_us = embed->spent_us;
-    put(out, &answer);
+    flo_frame_put(out, &answer);
     *embeds = embed->next;
     embed_free(embed);
 }
@@ -226,7 +188,7 @@ bool flo_embeds_step(struct flo_embed **embeds, const struct flo_engine *engine,
         embed->at++;
     }
     if (rv < 0) {
-        flo_job_fail(out, embed->request, &err);
+        flo_frame_fail(out, embed->request, &err);
         *embeds = embed->next;
         embed_free(embed);
     } else if (embed->at == embed->n_inputs) {

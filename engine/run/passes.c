@@ -29,8 +29,8 @@ static void queue_insert(struct flo_worker *worker, size_t i,
 
 void flo_worker_free_slot(struct flo_worker *worker, struct flo_slot *slot)
 {
-    worker->tokens_in += flo_job_tokens_in(slot->job);
-    worker->tokens_out += flo_job_tokens_out(slot->job);
+    worker->tokens_in += slot->job->counts.tokens_in;
+    worker->tokens_out += slot->job->made;
     flo_job_free(slot->job);
     slot->job = NULL;
 }
@@ -41,10 +41,10 @@ static bool is_used(const void *context, const struct flo_adapter *adapter)
     bool found = false;
     for (size_t i = 0; i < worker->n_slots; i++) {
         const struct flo_job *job = worker->slots[i].job;
-        found |= job != NULL && flo_job_has_adapter(job, adapter);
+        found |= job != NULL && job->adapter == adapter;
     }
     for (size_t i = 0; i < worker->n_queue; i++) {
-        found |= flo_job_has_adapter(worker->queue[i], adapter);
+        found |= worker->queue[i]->adapter == adapter;
     }
     return found;
 }
@@ -58,7 +58,7 @@ void flo_worker_sweep_adapters(struct flo_worker *worker)
 
 static bool is_user(const struct flo_job *job)
 {
-    return flo_job_priority(job) == FLO_WIRE_USER;
+    return job->priority == FLO_WIRE_USER;
 }
 
 /* The free session that holds most of the job's tokens; among equals the one
@@ -127,7 +127,7 @@ static void start(struct flo_worker *worker, struct flo_slot *slot,
     struct flo_err err = {0};
     if (flo_job_start(job, slot->session, find_source(worker, job, slot),
                       slot->sampler, &err) < 0) {
-        flo_job_fail(&worker->out, flo_job_request(job), &err);
+        flo_frame_fail(&worker->out, job->request, &err);
         flo_job_free(job);
         return;
     }
@@ -178,7 +178,7 @@ static size_t list_jobs(struct flo_worker *worker, struct flo_slot **slots,
         slots[at] = slot;
     }
     for (size_t i = 0; i < count; i++) {
-        turns[i] = (struct flo_turn){flo_job_priority(slots[i]->job),
+        turns[i] = (struct flo_turn){slots[i]->job->priority,
                                      flo_job_pending(slots[i]->job), 0};
     }
     return count;
@@ -206,7 +206,7 @@ static void fail_all(struct flo_worker *worker, struct flo_slot **slots,
                      size_t count, const struct flo_err *err)
 {
     for (size_t i = 0; i < count; i++) {
-        flo_job_fail(&worker->out, flo_job_request(slots[i]->job), err);
+        flo_frame_fail(&worker->out, slots[i]->job->request, err);
         flo_worker_free_slot(worker, slots[i]);
     }
 }

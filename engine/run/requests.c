@@ -30,11 +30,6 @@ static int open_slots(struct flo_worker *worker, size_t count,
     return 0;
 }
 
-static struct flo_wire_text text_of(const char *text)
-{
-    return (struct flo_wire_text){text, strlen(text)};
-}
-
 static int put_ready(struct flo_worker *worker, uint32_t request,
                      struct flo_err *err)
 {
@@ -42,9 +37,9 @@ static int put_ready(struct flo_worker *worker, uint32_t request,
     struct flo_wire_message answer = {.type = FLO_WIRE_READY,
                                       .request = request};
     answer.ready = (struct flo_wire_ready){
-        .arch = text_of(info->arch),
-        .name = text_of(info->name),
-        .kernel = text_of(info->kernel),
+        .arch = flo_wire_text_of(info->arch),
+        .name = flo_wire_text_of(info->name),
+        .kernel = flo_wire_text_of(info->kernel),
         .n_vocab = info->n_vocab,
         .n_layer = info->n_layer,
         .context = info->context,
@@ -139,26 +134,27 @@ static int pack_model(struct flo_worker *worker,
                         worker->engine != NULL ? "PACK after OPEN"
                                                : "PACK without a descriptor");
     }
-    int rv = flo_pack_step(worker->fds[0], message, &worker->out, err);
+    /* The first one tells how long the file must be; the agent makes it, since
+     * this process can make no file longer, and the next one fills it through
+     * a mapping. */
+    struct flo_packing *packing = &worker->packing;
+    uint32_t threads = message->pack.threads == 0 ? 1 : message->pack.threads;
+    int rv = packing->sidecar == NULL
+                 ? flo_packing_open(worker->fds[0], true, packing, err)
+                 : flo_sidecar_write(packing->sidecar, worker->fds[0], threads,
+                                     NULL, NULL, err);
     flo_worker_close_fds(worker);
-    return rv;
+    if (rv < 0) {
+        return rv;
+    }
+    struct flo_wire_message answer = {.type = FLO_WIRE_PACKED,
+                                      .request = message->request,
+                                      .packed.bytes =
+                                          flo_sidecar_bytes(packing->sidecar)};
+    return flo_wire_write(&worker->out, &answer, err);
 }
 
 /* ---- requests ---------------------------------------------------- */
-
-static int take_adapter(struct flo_worker *worker,
-                        const struct flo_wire_generate *in, struct flo_job *job,
-                        struct flo_err *err)
-{
-    double scale = in->adapter_scale == 0 ? 1 : in->adapter_scale;
-    struct flo_adapter *adapter = NULL;
-    int rv =
-        in->adapter.bytes == 0
-            ? 0
-            : flo_adapters_find(&worker->adapters, in->adapter, &adapter, err);
-    flo_job_set_adapter(job, adapter, (float)scale);
-    return rv;
-}
 
 /* LOAD and DROP. */
 static int change_adapters(struct flo_worker *worker,
@@ -197,46 +193,53 @@ static int enqueue(struct flo_worker *worker,
         return flo_fail(err, FLO_E_INFER_BUSY, "%d requests wait already",
                         FLO_QUEUE_MAX);
     }
+    const struct flo_wire_generate *in = &message->generate;
+    struct flo_adapter *adapter = NULL;
     struct flo_job *job = NULL;
     int rv = flo_job_new(worker->engine, message, &job, err);
-    if (rv == 0) {
-        rv = take_adapter(worker, &message->generate, job, err);
+    if (rv == 0 && in->adapter.bytes > 0) {
+        rv = flo_adapters_find(&worker->adapters, in->adapter, &adapter, err);
     }
     if (rv < 0) {
         flo_job_free(job);
-    } else {
-        uint32_t count;
-        const int32_t *prompt = flo_job_prompt(job, &count);
-        flo_kept_note(worker->kept, prompt, count);
-        worker->queue[worker->n_queue] = job;
-        worker->n_queue++;
-        worker->requests++;
+        return rv;
     }
-    return rv;
+    job->adapter = adapter;
+    job->adapter_scale = in->adapter_scale == 0 ? 1 : (float)in->adapter_scale;
+    if (adapter == NULL && job->priority != FLO_WIRE_PROBE) {
+        flo_kept_note(worker->kept, job->tokens, job->n_prompt);
+    }
+    worker->queue[worker->n_queue++] = job;
+    worker->requests++;
+    return 0;
 }
 
-static void cancel(struct flo_worker *worker, uint32_t request)
+static int cancel(struct flo_worker *worker,
+                  const struct flo_wire_message *message, struct flo_err *err)
 {
+    uint32_t request = message->request;
+    (void)err; /* it may have ended: nothing to say then */
     if (flo_embeds_cancel(&worker->embeds, request, &worker->out)) {
-        return;
+        return 0;
     }
     for (size_t i = 0; i < worker->n_slots; i++) {
         struct flo_slot *slot = &worker->slots[i];
-        if (slot->job != NULL && flo_job_request(slot->job) == request) {
+        if (slot->job != NULL && slot->job->request == request) {
             flo_job_cancel(slot->job, &worker->out);
             flo_worker_free_slot(worker, slot);
-            return;
+            return 0;
         }
     }
     for (size_t i = 0; i < worker->n_queue; i++) {
         struct flo_job *job = worker->queue[i];
-        if (flo_job_request(job) == request) {
+        if (job->request == request) {
             flo_job_cancel(job, &worker->out);
             flo_job_free(job);
             flo_worker_unqueue(worker, i);
-            return;
+            return 0;
         }
     }
+    return 0;
 }
 
 static int tokenise(struct flo_worker *worker,
@@ -244,10 +247,10 @@ static int tokenise(struct flo_worker *worker,
 {
     int32_t *tokens = NULL;
     size_t count = 0;
-    int rv =
-        flo_job_tokenise(worker->engine, message->tokenise.text.data,
-                         message->tokenise.text.bytes,
-                         message->tokenise.reads_special, &tokens, &count, err);
+    int rv = flo_tokens_read(worker->engine, message->tokenise.text,
+                             message->tokenise.reads_special ? FLO_TEXT_SPECIAL
+                                                             : FLO_TEXT_PLAIN,
+                             &tokens, &count, err);
     if (rv < 0) {
         return rv;
     }
@@ -273,8 +276,8 @@ static int detokenise(struct flo_worker *worker,
     struct flo_buf text = {0};
     int32_t *tokens = NULL;
     size_t count = 0;
-    int rv = flo_ids_take(worker->engine, message->tokens.tokens, &tokens,
-                          &count, err);
+    int rv = flo_tokens_read(worker->engine, message->tokens.tokens,
+                             FLO_TEXT_IDS, &tokens, &count, err);
     rv = rv < 0 ? rv
                 : flo_engine_detokenise(worker->engine, tokens, count, true,
                                         &text, err);
@@ -293,11 +296,12 @@ static int embed(struct flo_worker *worker,
     return rv;
 }
 
-static int put_stats(struct flo_worker *worker, uint32_t request,
+static int put_stats(struct flo_worker *worker,
+                     const struct flo_wire_message *message,
                      struct flo_err *err)
 {
     struct flo_wire_message answer = {.type = FLO_WIRE_STATS_ANSWER,
-                                      .request = request};
+                                      .request = message->request};
     struct rusage usage;
     for (size_t i = 0; i < worker->n_slots; i++) {
         answer.stats.running += worker->slots[i].job != NULL;
@@ -312,76 +316,48 @@ static int put_stats(struct flo_worker *worker, uint32_t request,
     return flo_wire_write(&worker->out, &answer, err);
 }
 
-static bool needs_model(enum flo_wire_type type)
+static int put_pong(struct flo_worker *worker,
+                    const struct flo_wire_message *message, struct flo_err *err)
 {
-    switch (type) {
-    case FLO_WIRE_GENERATE:
-    case FLO_WIRE_TOKENISE:
-    case FLO_WIRE_DETOKENISE:
-    case FLO_WIRE_EMBED:
-    case FLO_WIRE_LOAD:
-    case FLO_WIRE_DROP:
-        return true;
-    default:
-        return false;
-    }
+    struct flo_wire_message answer = {.type = FLO_WIRE_PONG,
+                                      .request = message->request};
+    return flo_wire_write(&worker->out, &answer, err);
 }
 
-static int act(struct flo_worker *worker,
-               const struct flo_wire_message *message, struct flo_err *err)
-{
-    struct flo_wire_message pong = {.type = FLO_WIRE_PONG,
-                                    .request = message->request};
-    int rv = 0;
-    switch (message->type) {
-    case FLO_WIRE_OPEN:
-        rv = open_model(worker, message, err);
-        break;
-    case FLO_WIRE_PACK:
-        rv = pack_model(worker, message, err);
-        break;
-    case FLO_WIRE_GENERATE:
-        rv = enqueue(worker, message, err);
-        break;
-    case FLO_WIRE_CANCEL:
-        cancel(worker, message->request);
-        break;
-    case FLO_WIRE_STATS:
-        rv = put_stats(worker, message->request, err);
-        break;
-    case FLO_WIRE_PING:
-        rv = flo_wire_write(&worker->out, &pong, err);
-        break;
-    case FLO_WIRE_TOKENISE:
-        rv = tokenise(worker, message, err);
-        break;
-    case FLO_WIRE_DETOKENISE:
-        rv = detokenise(worker, message, err);
-        break;
-    case FLO_WIRE_EMBED:
-        rv = embed(worker, message, err);
-        break;
-    case FLO_WIRE_LOAD:
-    case FLO_WIRE_DROP:
-        rv = change_adapters(worker, message, err);
-        break;
-    default:
-        rv = flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s is an answer",
-                      flo_wire_type_name((int)message->type));
-        break;
-    }
-    return rv;
-}
+/* ---- all of them ------------------------------------------------- */
+
+static const struct {
+    int (*act)(struct flo_worker *worker,
+               const struct flo_wire_message *message, struct flo_err *err);
+    bool needs_model;
+} requests[] = {
+    [FLO_WIRE_OPEN] = {open_model, false},
+    [FLO_WIRE_GENERATE] = {enqueue, true},
+    [FLO_WIRE_CANCEL] = {cancel, false},
+    [FLO_WIRE_STATS] = {put_stats, false},
+    [FLO_WIRE_PING] = {put_pong, false},
+    [FLO_WIRE_TOKENISE] = {tokenise, true},
+    [FLO_WIRE_PACK] = {pack_model, false},
+    [FLO_WIRE_DETOKENISE] = {detokenise, true},
+    [FLO_WIRE_EMBED] = {embed, true},
+    [FLO_WIRE_LOAD] = {change_adapters, true},
+    [FLO_WIRE_DROP] = {change_adapters, true},
+};
 
 int flo_worker_handle(struct flo_worker *worker,
                       const struct flo_wire_message *message,
                       struct flo_err *err)
 {
-    int rv = worker->engine == NULL && needs_model(message->type)
+    size_t type = (size_t)message->type;
+    if (type >= FLO_COUNT(requests) || requests[type].act == NULL) {
+        return flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s is an answer",
+                        flo_wire_type_name((int)message->type));
+    }
+    int rv = worker->engine == NULL && requests[type].needs_model
                  ? flo_fail(err, FLO_E_STATE, "no model is open")
-                 : act(worker, message, err);
+                 : requests[type].act(worker, message, err);
     if (rv < 0 && rv != FLO_E_WORKER_PROTOCOL) {
-        flo_job_fail(&worker->out, message->request, err);
+        flo_frame_fail(&worker->out, message->request, err);
         rv = 0;
     }
     return rv;

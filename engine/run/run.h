@@ -6,6 +6,11 @@
 #include <flotilla/engine_wire.h>
 #include <flotilla/prefix.h>
 
+static inline uint32_t flo_smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
 /* ---- sandbox.c --------------------------------------------------- */
 
 /* First thing in the process: keep descriptor `socket` (3) only, no core
@@ -86,21 +91,51 @@ void flo_draft_cost(struct flo_draft_costs *costs, uint32_t rows, float us);
 
 /* ---- job.c: one request ------------------------------------------ */
 
-struct flo_job;
+struct flo_job {
+    uint32_t request;
+    enum flo_wire_priority priority;
+    bool ignores_end;
+    bool shifts;  /* a full context loses its oldest half */
+    bool guesses; /* drafts are allowed */
+    const struct flo_engine *engine;
+    struct flo_session *session; /* borrowed from the worker */
+    struct flo_sampler *sampler;
+    const struct flo_adapter *adapter; /* borrowed; NULL: none */
+    float adapter_scale;
+    struct flo_sampling sampling;
+    int32_t *tokens;   /* [context + FLO_DRAFT_MAX]: prompt, answer, guesses */
+    uint32_t n_prompt; /* tokens of the request */
+    uint32_t n_tokens; /* known; the session holds the first n_fed of them */
+    uint32_t n_fed;
+    uint32_t n_kept;     /* first ones that a shift leaves */
+    uint32_t n_guesses;  /* behind n_tokens, in the pass under way */
+    uint32_t n_left;     /* of them, not compared yet */
+    bool has_guess;      /* something was found, computed or not */
+    bool is_long;        /* kind of match it comes from */
+    uint32_t tokens_max; /* to be made */
+    uint32_t made;
+    struct flo_draft draft;
+    struct flo_wire_done counts; /* as they go out at the end */
+    bool has_ended;
+    uint64_t made_at_us, started_at_us, first_at_us;
+    uint64_t mark_cpu_us, mark_wall_us; /* since the last token or step */
+    struct flo_buf *out;                /* of the pass under way */
+    struct flo_engine_stream stream;
+    struct flo_stop stop;
+    struct flo_grammar *grammar; /* or NULL */
+    uint32_t n_early; /* last tokens of the list: forced, not told yet */
+    struct flo_buf piece;
+    uint32_t logprobs;   /* 0: none; 1 + how many of the likeliest */
+    struct flo_buf told; /* of the token, as its frame has them */
+};
 
-/* Tokenise the request and check it; it waits then.  FLO_E_INFER_PARAM,
- * FLO_E_INFER_TOO_LONG (with the counts), FLO_E_GGUF_VOCAB, FLO_E_MEMORY. */
+/* Tokenise the request and check it; it waits then, without adapter.
+ * FLO_E_INFER_PARAM, FLO_E_INFER_TOO_LONG (with the counts),
+ * FLO_E_GGUF_VOCAB, FLO_E_MEMORY. */
 FLO_MUST_USE int flo_job_new(const struct flo_engine *engine,
                              const struct flo_wire_message *message,
                              struct flo_job **out, struct flo_err *err);
 void flo_job_free(struct flo_job *job);
-/* Before it starts: compute it with this adapter. */
-void flo_job_set_adapter(struct flo_job *job, const struct flo_adapter *adapter,
-                         float scale);
-bool flo_job_has_adapter(const struct flo_job *job,
-                         const struct flo_adapter *adapter);
-uint32_t flo_job_request(const struct flo_job *job);
-enum flo_wire_priority flo_job_priority(const struct flo_job *job);
 /* How many of its tokens does the session hold already, computed with the
  * job's adapter? */
 uint32_t flo_job_common(const struct flo_job *job,
@@ -115,6 +150,8 @@ FLO_MUST_USE int flo_job_start(struct flo_job *job, struct flo_session *session,
  * same tokens. */
 void flo_job_pause(struct flo_job *job);
 
+/* ---- answer.c: its passes ---------------------------------------- */
+
 /* Its next tokens to be computed; 1: the last of the answer so far. */
 uint32_t flo_job_pending(const struct flo_job *job);
 /* Make `rows` of them a step, whose callback writes frames to `out`.  With
@@ -122,26 +159,30 @@ uint32_t flo_job_pending(const struct flo_job *job);
 void flo_job_prepare(struct flo_job *job, uint32_t rows,
                      const struct flo_draft_costs *costs, struct flo_buf *out,
                      struct flo_step *step);
+/* Tokens that its grammar forces, at most `most`, behind the others in the
+ * list; how many. */
+uint32_t flo_job_force(struct flo_job *job, uint32_t most);
 /* The pass is over: true: the job has ended, its DONE is in `out`. */
 bool flo_job_finish(struct flo_job *job);
 /* End it now: DONE (cancelled). */
 void flo_job_cancel(struct flo_job *job, struct flo_buf *out);
 
-/* Its prompt, borrowed; *count 0: it has an adapter, or is a probe, and is
- * not like others. */
-const int32_t *flo_job_prompt(const struct flo_job *job, uint32_t *count);
-/* For the counters. */
-uint32_t flo_job_tokens_in(const struct flo_job *job);
-uint32_t flo_job_tokens_out(const struct flo_job *job);
+/* ---- frames.c: what requests of all kinds read and write --------- */
 
-/* Tokens of a text, as many as they are; the caller frees. */
-FLO_MUST_USE int flo_job_tokenise(const struct flo_engine *engine,
-                                  const char *text, size_t bytes,
-                                  bool reads_special, int32_t **tokens,
-                                  size_t *count, struct flo_err *err);
+/* Tokens of a frame's text or ids, as many as they are, checked; the caller
+ * frees.  FLO_E_INFER_PARAM, FLO_E_GGUF_VOCAB, FLO_E_MEMORY. */
+enum flo_text_kind { FLO_TEXT_PLAIN, FLO_TEXT_SPECIAL, FLO_TEXT_IDS };
+FLO_MUST_USE int flo_tokens_read(const struct flo_engine *engine,
+                                 struct flo_wire_text text,
+                                 enum flo_text_kind kind, int32_t **tokens,
+                                 size_t *count, struct flo_err *err);
+struct flo_wire_text flo_wire_text_of(const char *text);
+/* Append a frame.  If that fails memory is gone: `out` is failed then, and the
+ * worker ends. */
+void flo_frame_put(struct flo_buf *out, const struct flo_wire_message *message);
 /* Append FAILED. */
-void flo_job_fail(struct flo_buf *out, uint32_t request,
-                  const struct flo_err *err);
+void flo_frame_fail(struct flo_buf *out, uint32_t request,
+                    const struct flo_err *err);
 
 /* ---- adapters.c: by name ----------------------------------------- */
 
@@ -187,15 +228,6 @@ void flo_adapters_sweep(struct flo_adapters *all,
                         const void *context);
 void flo_adapters_close(struct flo_adapters *all);
 
-/* ---- pack.c ------------------------------------------------------ */
-
-/* Answer a PACK: the first one with the model's descriptor, which stays the
- * caller's as the next one's.  FLO_E_NOT_BUILT, errors of a model,
- * FLO_E_IO_... */
-FLO_MUST_USE int flo_pack_step(int fd, const struct flo_wire_message *message,
-                               struct flo_buf *out, struct flo_err *err);
-void flo_pack_end(void);
-
 /* ---- kept.c: the beginning that most requests share, on disk ----- */
 
 #define FLO_KEPT_REQUESTS 8u /* that are remembered */
@@ -231,12 +263,6 @@ bool flo_kept_write(struct flo_kept *kept, const struct flo_session *session,
 /* No session holds it any more: nothing is due until the next request. */
 void flo_kept_give_up(struct flo_kept *kept);
 
-/* ---- logprobs.c: of a token, for its frame ------------------------ */
-
-/* Append the token's and those of the `count` likeliest. */
-void flo_logprobs_put(const struct flo_engine *engine, const float *logits,
-                      int32_t token, uint32_t count, struct flo_buf *out);
-
 /* ---- embed.c: texts to vectors ----------------------------------- */
 
 /* A list of requests, in the order of arrival; NULL: none. */
@@ -256,11 +282,6 @@ bool flo_embeds_is_between(const struct flo_embed *embeds);
 bool flo_embeds_cancel(struct flo_embed **embeds, uint32_t request,
                        struct flo_buf *out);
 void flo_embeds_close(struct flo_embed **embeds);
-/* Ids of a frame, checked; the caller frees.  FLO_E_INFER_PARAM,
- * FLO_E_MEMORY. */
-FLO_MUST_USE int flo_ids_take(const struct flo_engine *engine,
-                              struct flo_wire_text ids, int32_t **tokens,
-                              size_t *count, struct flo_err *err);
 
 /* ---- worker.c ---------------------------------------------------- */
 

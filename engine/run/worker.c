@@ -174,7 +174,7 @@ static void close_all(struct flo_worker *worker)
     flo_engine_close(worker->engine);
     flo_buf_deinit(&worker->in);
     flo_buf_deinit(&worker->out);
-    flo_pack_end();
+    flo_packing_close(&worker->packing);
     flo_worker_close_fds(worker);
 }
 
@@ -189,7 +189,7 @@ int flo_worker_serve(int socket, void (*opened)(int socket))
     flo_sandbox_prepare(socket);
     int rv = flo_sandbox_enter(FLO_SANDBOX_OPENING, &err);
     if (rv < 0) {
-        flo_job_fail(&worker.out, 0, &err);
+        flo_frame_fail(&worker.out, 0, &err);
         rv = send_output(&worker);
         return FLO_EXIT_OTHER;
     }

@@ -6,6 +6,7 @@
 #ifndef FLOTILLA_ENGINE_WORKER_H
 #define FLOTILLA_ENGINE_WORKER_H
 
+#include "engine/model/packed.h"
 #include "engine/run/run.h"
 
 #define FLO_SESSIONS_MAX 16 /* for users; one more is for probes */
@@ -26,6 +27,7 @@ struct flo_worker {
     size_t n_fds;
     bool is_sandboxed;
     void (*opened)(int socket);
+    struct flo_packing packing; /* of the first PACK on */
     struct flo_engine *engine;
     struct flo_adapters adapters;
     struct flo_slot slots[FLO_SESSIONS_MAX + 1]; /* users' but the last one */

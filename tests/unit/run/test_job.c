@@ -280,8 +280,9 @@ static void a_beginning_is_not_shared_by_jobs_of_other_adapters(void **state)
     struct flo_job *base = job_of(&world, &message);
     struct flo_job *site = job_of(&world, &message);
     struct flo_job *half = job_of(&world, &message);
-    flo_job_set_adapter(site, adapter, 1);
-    flo_job_set_adapter(half, adapter, 0.5f);
+    site->adapter = half->adapter = adapter;
+    site->adapter_scale = 1;
+    half->adapter_scale = 0.5f;
     start(&world, base, 0, 0);
     assert_false(go_on(&world, base, NULL, &out, 100));
 

@@ -1,0 +1,330 @@
+/* The passes of one request: prompt in pieces, then token by token, with
+ * guesses and with what a grammar forces, until the end. */
+#include "engine/run/run.h"
+
+#include <flotilla/engine_output.h>
+#include <flotilla/grammar.h>
+
+#include "engine/sample/sampler.h"
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+_Static_assert(FLO_WIRE_LOGPROBS_MAX == FLO_LOGPROBS_MAX, "told = known");
+
+static uint64_t cpu_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
+}
+
+/* ---- the end ----------------------------------------------------- */
+
+static void end(struct flo_job *job, enum flo_wire_reason reason,
+                struct flo_buf *out)
+{
+    struct flo_wire_message answer = {
+        .type = FLO_WIRE_DONE, .request = job->request, .done = job->counts};
+    uint64_t now_us = flo_now_us();
+    job->has_ended = true;
+    job->piece.bytes = 0;
+    if (reason != FLO_WIRE_STOP || job->stop.held.bytes > 0) {
+        flo_buf_add(&job->piece, job->stop.held.data, job->stop.held.bytes);
+    }
+    answer.done.reason = reason;
+    answer.done.text =
+        (struct flo_wire_text){job->piece.data, job->piece.bytes};
+    answer.done.tokens_out = job->made;
+    answer.done.queue_us =
+        (job->started_at_us > 0 ? job->started_at_us : now_us) -
+        job->made_at_us;
+    if (job->first_at_us > 0) {
+        answer.done.first_us = job->first_at_us - job->made_at_us;
+        answer.done.answer_us = now_us - job->first_at_us;
+    }
+    flo_frame_put(out, &answer);
+}
+
+/* The stream's last bytes, and the stop texts' say in them. */
+static void end_text(struct flo_job *job, enum flo_wire_reason reason,
+                     struct flo_buf *out)
+{
+    struct flo_buf tail = {0};
+    struct flo_buf shown = {0};
+    flo_engine_stream_finish(&job->stream, &tail);
+    if (flo_stop_add(&job->stop, tail.data, tail.bytes, &shown)) {
+        reason = FLO_WIRE_STOP;
+    }
+    flo_buf_add(&shown, job->stop.held.data, job->stop.held.bytes);
+    flo_buf_deinit(&job->stop.held);
+    job->stop.held = shown;
+    flo_buf_deinit(&tail);
+    end(job, reason, out);
+}
+
+void flo_job_cancel(struct flo_job *job, struct flo_buf *out)
+{
+    job->stop.held.bytes = 0;
+    end(job, FLO_WIRE_CANCELLED, out);
+}
+
+/* ---- a pass ------------------------------------------------------ */
+
+/* CPU and wall time since the last call. */
+static void take_times(struct flo_job *job, uint64_t *used_cpu_us,
+                       uint64_t *used_wall_us)
+{
+    uint64_t cpu = cpu_us(), wall = flo_now_us();
+    *used_cpu_us = cpu - job->mark_cpu_us;
+    *used_wall_us = wall - job->mark_wall_us;
+    job->mark_cpu_us = cpu;
+    job->mark_wall_us = wall;
+}
+
+static void tell(struct flo_job *job, const struct flo_sample *sample)
+{
+    struct flo_wire_message answer = {.type = FLO_WIRE_TOKEN,
+                                      .request = job->request};
+    answer.token.index = job->made++;
+    answer.token.token = (uint32_t)sample->token;
+    answer.token.text =
+        (struct flo_wire_text){job->piece.data, job->piece.bytes};
+    answer.token.gap = isfinite(sample->gap) ? (double)sample->gap : 0.0;
+    answer.token.is_finite = sample->is_finite;
+    answer.token.logprobs =
+        (struct flo_wire_text){job->told.data, job->told.bytes};
+    take_times(job, &answer.token.cpu_us, &answer.token.wall_us);
+    if (job->first_at_us == 0) {
+        job->first_at_us = flo_now_us();
+        job->counts.prompt_cpu_us += answer.token.cpu_us;
+        job->counts.prompt_wall_us += answer.token.wall_us;
+        answer.token.cpu_us = answer.token.wall_us = 0;
+    }
+    flo_frame_put(job->out, &answer);
+}
+
+/* Append a token's log-probability, as its frame has it. */
+static void add_logprob(const struct flo_engine *engine, struct flo_logprob one,
+                        struct flo_buf *out)
+{
+    struct flo_buf text = {0};
+    struct flo_wire_logprob told = {(uint32_t)one.token, one.logprob, {0}};
+    /* Without a vocabulary there is no text. */
+    if (flo_engine_info(engine)->has_vocabulary &&
+        flo_engine_detokenise(engine, &one.token, 1, true, &text, NULL) == 0) {
+        told.text = (struct flo_wire_text){text.data, text.bytes};
+    }
+    flo_wire_logprob_add(out, &told);
+    flo_buf_deinit(&text);
+}
+
+/* The token's own and those of the likeliest, into job->told. */
+static void take_logprobs(struct flo_job *job, const float *logits,
+                          int32_t token)
+{
+    struct flo_logprob list[1 + FLO_LOGPROBS_MAX];
+    uint32_t n = 0;
+    if (job->logprobs > 0 && logits != NULL) {
+        n = flo_logprobs(logits, flo_engine_info(job->engine)->n_vocab, token,
+                         job->logprobs - 1, list);
+    }
+    job->told.bytes = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        add_logprob(job->engine, list[i], &job->told);
+    }
+}
+
+/* Tell of a token that is in the list; with the logits that it was chosen by,
+ * NULL: it was forced. */
+static void show(struct flo_job *job, const struct flo_sample *sample,
+                 const float *logits)
+{
+    struct flo_buf text = {0};
+    job->piece.bytes = 0;
+    bool stops = false;
+    if (flo_engine_info(job->engine)->has_vocabulary) {
+        flo_engine_stream_add(&job->stream, job->engine, sample->token, &text);
+        stops = flo_stop_add(&job->stop, text.data, text.bytes, &job->piece);
+        flo_buf_deinit(&text);
+    }
+    take_logprobs(job, logits, sample->token);
+    tell(job, sample);
+    if (stops) {
+        job->stop.held.bytes = 0;
+        end(job, FLO_WIRE_STOP, job->out);
+    } else if (job->made == job->tokens_max) {
+        end_text(job, FLO_WIRE_LENGTH, job->out);
+    }
+}
+
+uint32_t flo_job_force(struct flo_job *job, uint32_t most)
+{
+    uint32_t context = flo_engine_info(job->engine)->context;
+    uint32_t room = context > job->n_tokens ? context - job->n_tokens : 0;
+    return (uint32_t)flo_grammar_forced(
+        job->grammar, job->tokens + job->n_tokens,
+        flo_smaller(flo_smaller(most, room), FLO_GRAMMAR_FORCED_MAX));
+}
+
+/* The last `count` tokens of the list are forced ones. */
+static void show_forced(struct flo_job *job, uint32_t count)
+{
+    for (uint32_t i = job->n_tokens - count;
+         i < job->n_tokens && !job->has_ended; i++) {
+        struct flo_sample sample = {.token = job->tokens[i], .is_finite = true};
+        show(job, &sample, NULL);
+    }
+    if (!job->has_ended && flo_grammar_is_done(job->grammar)) {
+        end_text(job, FLO_WIRE_STOP, job->out);
+    }
+}
+
+static int sample_next(struct flo_job *job, const float *logits,
+                       struct flo_sample *sample, struct flo_err *err)
+{
+    if (job->grammar != NULL) {
+        return flo_grammar_sample(job->grammar, job->sampler, logits, sample,
+                                  err);
+    }
+    flo_sampler_sample(job->sampler, logits, sample);
+    return 0;
+}
+
+/* Choose a token and tell of it, and of those that a grammar forces around. */
+static void choose(struct flo_job *job, const float *logits)
+{
+    struct flo_sample sample;
+    struct flo_err err = {0};
+    if (job->grammar != NULL && job->n_early > 0) {
+        show_forced(job, job->n_early);
+        job->n_early = 0;
+    }
+    if (job->has_ended) {
+        return;
+    }
+    if (sample_next(job, logits, &sample, &err) < 0) {
+        flo_frame_fail(job->out, job->request, &err);
+        job->has_ended = true;
+        return;
+    }
+    job->counts.nonfinite += sample.is_finite ? 0 : 1;
+    if (!job->ignores_end && flo_engine_is_end(job->engine, sample.token)) {
+        end_text(job, FLO_WIRE_STOP, job->out);
+        return;
+    }
+    job->tokens[job->n_tokens++] = sample.token;
+    show(job, &sample, logits);
+    if (job->grammar != NULL && !job->has_ended) {
+        uint32_t forced = flo_job_force(job, job->tokens_max - job->made);
+        for (uint32_t i = 0; i < forced; i++) {
+            flo_sampler_accept(job->sampler, job->tokens[job->n_tokens++]);
+        }
+        show_forced(job, forced);
+    }
+}
+
+/* The logits of one token of the step: the last pending one, or a guess. */
+static bool take_row(void *context, uint32_t index, const float *logits)
+{
+    struct flo_job *job = context;
+    int32_t guess = job->has_guess ? job->tokens[job->n_tokens] : -1;
+    (void)index;
+    choose(job, logits);
+    bool is_right = !job->has_ended && job->tokens[job->n_tokens - 1] == guess;
+    if (job->has_guess && job->n_guesses == job->n_left) {
+        flo_draft_learn(&job->draft, job->is_long, is_right);
+    }
+    if (job->n_left == 0 || !is_right) {
+        return false;
+    }
+    job->n_left--;
+    job->counts.guessed_right++;
+    return true;
+}
+
+uint32_t flo_job_pending(const struct flo_job *job)
+{
+    return job->n_tokens - job->n_fed;
+}
+
+/* Look the last tokens up, behind them in the list; how many to compute. */
+static void guess(struct flo_job *job, const struct flo_draft_costs *costs)
+{
+    uint32_t room = flo_engine_info(job->engine)->context - job->n_tokens;
+    uint32_t most =
+        flo_smaller(job->tokens_max - job->made - 1, room > 0 ? room - 1 : 0);
+    uint32_t found = 0;
+    if (job->guesses) {
+        found = flo_draft_find(job->tokens, job->n_tokens,
+                               job->tokens + job->n_tokens,
+                               flo_smaller(most, FLO_DRAFT_MAX), &job->is_long);
+    }
+    job->has_guess = found > 0;
+    job->n_guesses =
+        costs == NULL ? 0
+                      : flo_draft_size(&job->draft, costs, job->is_long, found);
+    job->n_left = job->n_guesses;
+}
+
+void flo_job_prepare(struct flo_job *job, uint32_t rows,
+                     const struct flo_draft_costs *costs, struct flo_buf *out,
+                     struct flo_step *step)
+{
+    uint64_t ignored;
+    bool is_whole = rows == flo_job_pending(job);
+    job->n_guesses = job->n_left = 0;
+    job->has_guess = false;
+    if (is_whole && rows == 1) {
+        guess(job, costs);
+    }
+    job->out = out;
+    take_times(job, &ignored, &ignored);
+    *step = (struct flo_step){
+        .session = job->session,
+        .tokens = job->tokens + job->n_fed,
+        .count = rows + job->n_guesses,
+        .rows = !is_whole            ? FLO_ROWS_NONE
+                : job->n_guesses > 0 ? FLO_ROWS_ALL
+                                     : FLO_ROWS_LAST,
+        .row = take_row,
+        .context = job,
+    };
+}
+
+/* The context is full: the older half behind the head goes, and what stays is
+ * computed anew at its new place.  Turning the keys in the cache instead would
+ * cost less, but lose bits in the quantised caches each time, and keep traces
+ * of what was dropped: this way the answer goes on with the same bits as if
+ * it had been asked with what is left. */
+static void shift(struct flo_job *job, uint32_t context)
+{
+    uint32_t kept = flo_smaller(job->n_kept > 0 ? job->n_kept : 1, context / 2);
+    uint32_t dropped = (job->n_tokens - kept + 1) / 2;
+    memmove(job->tokens + kept, job->tokens + kept + dropped,
+            (job->n_tokens - kept - dropped) * sizeof(*job->tokens));
+    job->n_tokens -= dropped;
+    flo_session_truncate(job->session, kept);
+    job->n_fed = flo_session_position(job->session);
+}
+
+bool flo_job_finish(struct flo_job *job)
+{
+    uint32_t context = flo_engine_info(job->engine)->context;
+    job->n_fed = flo_session_position(job->session);
+    job->counts.guessed += job->n_guesses;
+    if (job->counts.tokens_in < job->n_fed) {
+        job->counts.tokens_in = flo_smaller(job->n_fed, job->n_prompt);
+    }
+    if (job->first_at_us == 0) {
+        uint64_t cpu, wall;
+        take_times(job, &cpu, &wall);
+        job->counts.prompt_cpu_us += cpu;
+        job->counts.prompt_wall_us += wall;
+    }
+    if (!job->has_ended && job->n_tokens >= context) {
+        shift(job, context);
+    }
+    return job->has_ended;
+}

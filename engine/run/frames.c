@@ -1,0 +1,71 @@
+/* What requests of all kinds read and write: tokens of a text or of ids, and
+ * frames that must not fail. */
+#include "engine/run/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int read_ids(const struct flo_engine *engine, struct flo_wire_text ids,
+                    int32_t *out, size_t *count, struct flo_err *err)
+{
+    uint32_t n_vocab = flo_engine_info(engine)->n_vocab;
+    if (ids.bytes % 4 != 0) {
+        return flo_fail(err, FLO_E_INFER_PARAM, "tokens are not 32-bit ids");
+    }
+    *count = ids.bytes / 4;
+    for (size_t i = 0; i < *count; i++) {
+        uint32_t id = flo_get_u32(ids.data + 4 * i);
+        if (id >= n_vocab) {
+            return flo_fail(err, FLO_E_INFER_PARAM,
+                            "token %u, the vocabulary has %u", id, n_vocab);
+        }
+        out[i] = (int32_t)id;
+    }
+    return 0;
+}
+
+int flo_tokens_read(const struct flo_engine *engine, struct flo_wire_text text,
+                    enum flo_text_kind kind, int32_t **tokens, size_t *count,
+                    struct flo_err *err)
+{
+    /* A token of a text has a byte at least; some more for begin and end. */
+    size_t max = kind == FLO_TEXT_IDS ? text.bytes / 4 + 1 : text.bytes + 16;
+    int32_t *room = malloc(max * sizeof(*room));
+    if (room == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for %zu tokens", max);
+    }
+    int rv = kind == FLO_TEXT_IDS
+                 ? read_ids(engine, text, room, count, err)
+                 : flo_engine_tokenise(engine, text.bytes > 0 ? text.data : "",
+                                       text.bytes, kind == FLO_TEXT_SPECIAL,
+                                       room, max, count, err);
+    if (rv < 0) {
+        free(room);
+        return rv;
+    }
+    *tokens = room;
+    return 0;
+}
+
+struct flo_wire_text flo_wire_text_of(const char *text)
+{
+    return (struct flo_wire_text){text, strlen(text)};
+}
+
+void flo_frame_put(struct flo_buf *out, const struct flo_wire_message *message)
+{
+    if (flo_wire_write(out, message, NULL) < 0) {
+        out->failed = true;
+    }
+}
+
+void flo_frame_fail(struct flo_buf *out, uint32_t request,
+                    const struct flo_err *err)
+{
+    struct flo_wire_message answer = {.type = FLO_WIRE_FAILED,
+                                      .request = request};
+    answer.failed.code = err->code;
+    answer.failed.what = flo_wire_text_of(err->what);
+    answer.failed.why = flo_wire_text_of(err->why);
+    flo_frame_put(out, &answer);
+}
