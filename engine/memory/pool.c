@@ -19,11 +19,17 @@ enum {
     PART_BITS = 8, /* of `job`: threads that take part */
 };
 
+struct member { /* a thread that was started */
+    pthread_t handle;
+    struct flo_pool *pool;
+    unsigned thread;
+};
+
 struct flo_pool {
     unsigned threads;
     unsigned started; /* threads - 1, less while opening */
     unsigned part;    /* threads of the job, the caller of run among them */
-    pthread_t *handles;
+    struct member *members; /* [threads] */
     flo_pool_fn *fn;
     void *context;
     atomic_bool is_closing;
@@ -33,11 +39,6 @@ struct flo_pool {
     atomic_uint generation_sleepers;
     atomic_uint arrived;
     _Alignas(64) atomic_size_t counter;
-};
-
-struct start { /* what a new thread is told; its own to free */
-    struct flo_pool *pool;
-    unsigned thread;
 };
 
 static void pause_cpu(void)
@@ -118,11 +119,10 @@ size_t flo_pool_take(struct flo_pool *pool)
 
 static void *thread_main(void *argument)
 {
-    struct start start = *(struct start *)argument;
-    struct flo_pool *pool = start.pool;
+    const struct member *self = argument;
+    struct flo_pool *pool = self->pool;
     unsigned job = 0;
 
-    free(argument);
     for (;;) {
         wait_change(&pool->job, &pool->job_sleepers, job);
         /* A job that this thread takes part in can't end without it, so
@@ -131,8 +131,8 @@ static void *thread_main(void *argument)
         if (atomic_load(&pool->is_closing)) {
             return NULL;
         }
-        if (start.thread < (job & ((1u << PART_BITS) - 1))) {
-            pool->fn(pool->context, start.thread);
+        if (self->thread < (job & ((1u << PART_BITS) - 1))) {
+            pool->fn(pool->context, self->thread);
             flo_pool_barrier(pool);
         }
     }
@@ -158,25 +158,20 @@ void flo_pool_run(struct flo_pool *pool, unsigned threads, flo_pool_fn *fn,
 
 static int start_thread(struct flo_pool *pool, struct flo_err *err)
 {
-    struct start *start = malloc(sizeof(*start));
+    struct member *member = &pool->members[pool->started];
     pthread_attr_t attributes;
     sigset_t all, before;
     int rv;
 
-    if (start == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "start an engine thread");
-    }
-    *start = (struct start){pool, pool->started + 1};
+    *member = (struct member){.pool = pool, .thread = pool->started + 1};
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    rv = pthread_create(&pool->handles[pool->started], &attributes, thread_main,
-                        start);
+    rv = pthread_create(&member->handle, &attributes, thread_main, member);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     if (rv != 0) {
-        free(start);
         errno = rv;
         return flo_fail_errno(err, FLO_E_MEMORY, "start engine thread %u of %u",
                               pool->started + 1, pool->threads);
@@ -195,8 +190,8 @@ int flo_pool_open(unsigned threads, struct flo_pool **out, struct flo_err *err)
         return flo_fail(err, FLO_E_MEMORY, "engine threads");
     }
     *pool = (struct flo_pool){.threads = threads, .part = threads};
-    pool->handles = calloc(threads, sizeof(*pool->handles));
-    if (pool->handles == NULL) {
+    pool->members = calloc(threads, sizeof(*pool->members));
+    if (pool->members == NULL) {
         free(pool);
         return flo_fail(err, FLO_E_MEMORY, "engine threads");
     }
@@ -219,9 +214,9 @@ void flo_pool_close(struct flo_pool *pool)
     atomic_store(&pool->is_closing, true);
     change(&pool->job, 1u << PART_BITS, &pool->job_sleepers);
     for (unsigned i = 0; i < pool->started; i++) {
-        pthread_join(pool->handles[i], NULL);
+        pthread_join(pool->members[i].handle, NULL);
     }
-    free(pool->handles);
+    free(pool->members);
     free(pool);
 }
 

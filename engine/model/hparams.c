@@ -18,16 +18,44 @@ static const char *key_of(struct reader *r, const char *name)
     return r->key;
 }
 
-/* An absent key leaves *out as it is (its default); then the range. */
-static void read_u32(struct reader *r, const char *name, uint32_t minimum,
-                     uint32_t maximum, uint32_t *out)
+/* The value that all items of a list have, one for each of `count` layers;
+ * layers that differ are not built. */
+static int read_list(struct reader *r, const struct flo_gguf_kv *kv,
+                     uint32_t count, uint32_t *out)
 {
+    uint64_t item_bytes;
+
+    if ((kv->item_type != FLO_GGUF_U32 && kv->item_type != FLO_GGUF_I32) ||
+        kv->count != count) {
+        return flo_fail(r->err, FLO_E_GGUF_HPARAM,
+                        "%s is no list of %u numbers", r->key, count);
+    }
+    item_bytes = kv->bytes / kv->count;
+    for (uint64_t i = 1; i < kv->count; i++) {
+        if (memcmp(kv->data, kv->data + i * item_bytes, item_bytes) != 0) {
+            return flo_fail(r->err, FLO_E_NOT_BUILT,
+                            "%s differs from layer to layer: not built yet",
+                            r->key);
+        }
+    }
+    *out = flo_get_u32(kv->data);
+    return 0;
+}
+
+/* The same where a list of `n_layer` values may stand; 0: no list may. */
+static void read_u32_or_list(struct reader *r, const char *name,
+                             uint32_t minimum, uint32_t maximum,
+                             uint32_t n_layer, uint32_t *out)
+{
+    const struct flo_gguf_kv *kv = flo_gguf_find(r->gguf, key_of(r, name));
+    bool is_list = n_layer > 0 && kv != NULL && kv->type == FLO_GGUF_ARRAY;
     uint32_t value = *out;
 
     if (r->rv < 0) {
         return;
     }
-    r->rv = flo_gguf_u32(r->gguf, key_of(r, name), &value, r->err);
+    r->rv = is_list ? read_list(r, kv, n_layer, &value)
+                    : flo_gguf_u32(r->gguf, r->key, &value, r->err);
     if (r->rv == 0 && (value < minimum || value > maximum)) {
         r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM, "%s is %u, not %u to %u",
                          r->key, value, minimum, maximum);
@@ -35,42 +63,11 @@ static void read_u32(struct reader *r, const char *name, uint32_t minimum,
     *out = value;
 }
 
-/* The same where a list with a value for each layer may stand; layers that
- * differ are not built. */
-static void read_u32_or_list(struct reader *r, const char *name,
-                             uint32_t maximum, uint32_t n_layer, uint32_t *out)
+/* An absent key leaves *out as it is (its default); then the range. */
+static void read_u32(struct reader *r, const char *name, uint32_t minimum,
+                     uint32_t maximum, uint32_t *out)
 {
-    const struct flo_gguf_kv *kv;
-    uint64_t value_bytes;
-
-    if (r->rv < 0) {
-        return;
-    }
-    kv = flo_gguf_find(r->gguf, key_of(r, name));
-    if (kv == NULL || kv->type != FLO_GGUF_ARRAY) {
-        read_u32(r, name, 1, maximum, out);
-        return;
-    }
-    if ((kv->item_type != FLO_GGUF_U32 && kv->item_type != FLO_GGUF_I32) ||
-        kv->count != n_layer) {
-        r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM,
-                         "%s is no list of %u numbers", r->key, n_layer);
-        return;
-    }
-    value_bytes = kv->bytes / kv->count;
-    for (uint64_t i = 1; i < kv->count; i++) {
-        if (memcmp(kv->data, kv->data + i * value_bytes, value_bytes) != 0) {
-            r->rv = flo_fail(r->err, FLO_E_NOT_BUILT,
-                             "%s differs from layer to layer: not built yet",
-                             r->key);
-            return;
-        }
-    }
-    *out = flo_get_u32(kv->data);
-    if (*out < 1 || *out > maximum) {
-        r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM, "%s is %u, not 1 to %u",
-                         r->key, *out, maximum);
-    }
+    read_u32_or_list(r, name, minimum, maximum, 0, out);
 }
 
 static void need(struct reader *r, const char *name)
@@ -257,7 +254,7 @@ static void read_heads(struct reader *r, struct flo_hparams *h)
 
     need_u32(r, "attention.head_count", FLO_HEADS_MAX, &h->n_head);
     h->n_head_kv = h->n_head;
-    read_u32_or_list(r, "attention.head_count_kv", FLO_HEADS_MAX, h->n_layer,
+    read_u32_or_list(r, "attention.head_count_kv", 1, FLO_HEADS_MAX, h->n_layer,
                      &h->n_head_kv);
     if (r->rv < 0) {
         return;
@@ -283,7 +280,7 @@ int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch *arch,
     need_u32(&r, "block_count", FLO_LAYERS_MAX, &h.n_layer);
     need_u32(&r, "embedding_length", FLO_WIDTH_MAX, &h.n_embd);
     need(&r, "feed_forward_length");
-    read_u32_or_list(&r, "feed_forward_length", FLO_WIDTH_MAX, h.n_layer,
+    read_u32_or_list(&r, "feed_forward_length", 1, FLO_WIDTH_MAX, h.n_layer,
                      &h.n_ff);
     need_u32(&r, "context_length", UINT32_MAX, &h.context_trained);
     read_heads(&r, &h);

@@ -13,22 +13,21 @@
 
 /* Is the file at hand older than the model?  Then it was packed from another
  * one: what is found by its name alone must look right in every way. */
-static int check_age(int fd, int model_fd, struct flo_err *err)
+static int check_age(const struct flo_engine *e, int fd, struct flo_err *err)
 {
-    struct stat packed, model;
+    struct stat packed;
 
-    if (fstat(fd, &packed) < 0 || fstat(model_fd, &model) < 0) {
+    if (fstat(fd, &packed) < 0) {
         return flo_fail_errno(err, FLO_E_IO_READ, "the packed weights");
     }
-    if (packed.st_mtim.tv_sec < model.st_mtim.tv_sec) {
-        return flo_fail(err, FLO_E_PACKED,
-                        "the packed weights are older than the model");
-    }
-    return 0;
+    return packed.st_mtim.tv_sec >= e->file.st_mtim.tv_sec
+               ? 0
+               : flo_fail(err, FLO_E_PACKED,
+                          "the packed weights are older than the model");
 }
 
 /* The file beside the model; *fd stays -1 when there is none. */
-static int open_beside(const char *path, int model_fd, int *fd,
+static int open_beside(const struct flo_engine *e, const char *path, int *fd,
                        struct flo_err *err)
 {
     char beside[PATH_BYTES_MAX];
@@ -42,17 +41,7 @@ static int open_beside(const char *path, int model_fd, int *fd,
     if (rv == FLO_E_ABSENT) {
         return 0;
     }
-    return rv < 0 ? rv : check_age(*fd, model_fd, err);
-}
-
-static int take(struct flo_engine *e, int fd, struct flo_err *err)
-{
-    int rv = flo_sidecar_map(e->sidecar, fd, err);
-
-    if (rv == 0) {
-        flo_weights_pack(&e->weights, &e->hparams, e->kernel, e->sidecar);
-    }
-    return rv;
+    return rv < 0 ? rv : check_age(e, *fd, err);
 }
 
 static int attach(struct flo_engine *e,
@@ -60,24 +49,25 @@ static int attach(struct flo_engine *e,
                   int model_fd, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int opened = -1;
-    int fd = options->packed_fd > 0 ? options->packed_fd : -1;
-    int rv = 0;
+    int fd = options->packed_fd, rv = 0;
 
-    if (fd < 0 && options->packed != NULL) {
+    if (fd <= 0 && options->packed != NULL) {
         rv = flo_file_open(options->packed, &opened, err);
-    } else if (fd < 0 && path != NULL) {
-        rv = open_beside(path, model_fd, &opened, err);
+    } else if (fd <= 0 && path != NULL) {
+        rv = open_beside(e, path, &opened, err);
     }
-    fd = fd < 0 ? opened : fd;
+    fd = fd <= 0 ? opened : fd;
     if (rv < 0 || fd < 0 || e->kernel->quantise_packed == NULL) {
         return rv;
     }
-    rv = flo_sidecar_new(e->gguf, model_fd, &e->sidecar, err);
-    if (rv == 0) {
-        rv = flo_weights_can_pack(&e->weights, &e->hparams, e->kernel,
-                                  e->sidecar, err);
+    if ((rv = flo_sidecar_new(e->gguf, model_fd, &e->sidecar, err)) < 0 ||
+        (rv = flo_weights_can_pack(&e->weights, &e->hparams, e->kernel,
+                                   e->sidecar, err)) < 0 ||
+        (rv = flo_sidecar_map(e->sidecar, fd, err)) < 0) {
+        return rv;
     }
-    return rv < 0 ? rv : take(e, fd, err);
+    flo_weights_pack(&e->weights, &e->hparams, e->kernel, e->sidecar);
+    return 0;
 }
 
 int flo_packed_attach(struct flo_engine *e,
@@ -91,8 +81,7 @@ int flo_packed_attach(struct flo_engine *e,
     if (options->packed == NULL || options->packed[0] != '\0') {
         rv = attach(e, options, path, model_fd, &why);
     }
-    e->info.is_packed = e->weights.are_packed;
-    if (!e->info.is_packed) {
+    if (!e->weights.are_packed) {
         flo_packed_detach(e);
     }
     if (rv == 0 || rv == FLO_E_NOT_BUILT) {
@@ -115,7 +104,6 @@ void flo_packed_detach(struct flo_engine *e)
 {
     flo_sidecar_free(e->sidecar);
     e->sidecar = NULL;
-    e->info.is_packed = false;
 }
 
 /* ---- memory ------------------------------------------------------- */

@@ -398,7 +398,8 @@ int flo_weights_can_pack(struct flo_weights *weights,
                             "kernel %s reads no packed %s weights",
                             kernel->name, m->type->name);
         }
-        if (flo_sidecar_find(sidecar, m->data, &strip_bytes) == 0) {
+        if (flo_sidecar_find(sidecar, m->tensor, m->tensor_row, &strip_bytes) ==
+            0) {
             return flo_fail(err, FLO_E_NOT_BUILT,
                             "a matrix of %u rows does not begin at a strip",
                             m->rows);
@@ -416,7 +417,8 @@ void flo_weights_pack(struct flo_weights *weights,
 
     for (size_t i = 0; (m = matrix_at(weights, hparams, i)) != NULL; i++) {
         if (m->data != NULL && m->precision != FLO_PRECISION_FLOAT) {
-            uint64_t offset = flo_sidecar_find(sidecar, m->data, &m->row_bytes);
+            uint64_t offset = flo_sidecar_find(sidecar, m->tensor,
+                                               m->tensor_row, &m->row_bytes);
 
             m->data = flo_sidecar_at(sidecar, offset);
             m->matmul = kernel->matmul_packed[m->type->id];

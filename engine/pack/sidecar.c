@@ -278,30 +278,20 @@ int flo_sidecar_map(struct flo_sidecar *s, int fd, struct flo_err *err)
     return 0;
 }
 
-uint64_t flo_sidecar_find(const struct flo_sidecar *s, const uint8_t *at,
+uint64_t flo_sidecar_find(const struct flo_sidecar *s,
+                          const struct flo_gguf_tensor *tensor, uint32_t first,
                           size_t *strip_bytes)
 {
-    size_t first = 0, count = s->count;
+    const struct flo_sidecar_row *row = s->rows, *end = s->rows + s->count;
 
-    while (count > 0) { /* the last row that begins at or before `at` */
-        size_t half = (count + 1) / 2;
-        bool is_before = s->rows[first + half - 1].source <= at;
-
-        first += is_before ? half : 0;
-        count = is_before ? count - half : half - 1;
+    while (row < end && row->tensor != tensor) {
+        row++;
     }
-    if (first == 0) {
-        return 0;
-    }
-    const struct flo_sidecar_row *row = &s->rows[first - 1];
-    uint64_t inside = (uint64_t)(at - row->source);
-    if (inside >= row->tensor->bytes ||
-        inside % (row->row_bytes * FLO_STRIP_ROWS) != 0) {
+    if (row == end || first % FLO_STRIP_ROWS != 0) {
         return 0;
     }
     *strip_bytes = row->strip_bytes;
-    return row->offset +
-           inside / (row->row_bytes * FLO_STRIP_ROWS) * row->strip_bytes;
+    return row->offset + first / FLO_STRIP_ROWS * row->strip_bytes;
 }
 
 const uint8_t *flo_sidecar_at(const struct flo_sidecar *s, uint64_t offset)

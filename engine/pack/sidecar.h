@@ -57,10 +57,11 @@ FLO_MUST_USE int flo_sidecar_write(const struct flo_sidecar *sidecar, int fd,
 FLO_MUST_USE int flo_sidecar_map(struct flo_sidecar *sidecar, int fd,
                                  struct flo_err *err);
 
-/* Where the rows of the model that begin at `row` (in the GGUF's memory) lie
- * in the sidecar: the offset of their strip, 0 when they are not packed or do
- * not begin a strip.  *strip_bytes is written if not 0. */
-uint64_t flo_sidecar_find(const struct flo_sidecar *sidecar, const uint8_t *row,
+/* Where a tensor of the model lies in the sidecar, from its row `first` on: the
+ * offset of the strip, 0 when it is not packed or no strip begins there.
+ * *strip_bytes is written if not 0. */
+uint64_t flo_sidecar_find(const struct flo_sidecar *sidecar,
+                          const struct flo_gguf_tensor *tensor, uint32_t first,
                           size_t *strip_bytes);
 /* Bytes at an offset of flo_sidecar_find(), once mapped. */
 const uint8_t *flo_sidecar_at(const struct flo_sidecar *sidecar,

@@ -18,21 +18,22 @@ struct flo_embed {
     struct flo_embed *next;
     uint32_t request;
     enum flo_pooling pooling;
-    uint64_t made_at_us, started_at_us, spent_us;
-    uint32_t tokens_in;
-    uint32_t n_inputs, at; /* at: the one under way */
-    size_t n_fed;          /* of its tokens */
-    float *vector;         /* [n_embd] */
+    uint64_t made_at_us, started_at_us;
+    struct flo_wire_done counts; /* as they go out at the end */
+    uint32_t n_inputs, at;       /* at: the one under way */
+    size_t n_fed;                /* of its tokens */
+    float *vector;               /* [n_embd], behind the inputs */
     struct input inputs[];
 };
 
-static void embed_free(struct flo_embed *embed)
+/* Take it out of the list. */
+static void drop(struct flo_embed **place)
 {
-    for (uint32_t i = 0; embed != NULL && i < embed->n_inputs; i++) {
+    struct flo_embed *embed = *place;
+
+    *place = embed->next;
+    for (uint32_t i = 0; i < embed->n_inputs; i++) {
         free(embed->inputs[i].tokens);
-    }
-    if (embed != NULL) {
-        free(embed->vector);
     }
     free(embed);
 }
@@ -76,7 +77,8 @@ int flo_embeds_add(struct flo_embed **embeds, const struct flo_engine *engine,
                               "%d requests for vectors wait already", waiting)
                    : flo_fail(err, FLO_E_INFER_PARAM, "no input");
     }
-    embed = calloc(1, sizeof(*embed) + in->n_inputs * sizeof(struct input));
+    embed = calloc(1, sizeof(*embed) + in->n_inputs * sizeof(*embed->inputs) +
+                          flo_engine_info(engine)->n_embd * sizeof(float));
     if (embed == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for a request");
     }
@@ -84,16 +86,12 @@ int flo_embeds_add(struct flo_embed **embeds, const struct flo_engine *engine,
     embed->pooling = in->takes_last ? FLO_POOLING_LAST : FLO_POOLING_MEAN;
     embed->made_at_us = flo_now_us();
     embed->n_inputs = in->n_inputs;
-    embed->vector =
-        calloc(flo_engine_info(engine)->n_embd, sizeof(*embed->vector));
-    if (embed->vector == NULL) {
-        rv = flo_fail(err, FLO_E_MEMORY, "no memory for a vector");
-    }
+    embed->vector = (float *)(embed->inputs + in->n_inputs);
     for (uint32_t i = 0; rv == 0 && i < in->n_inputs; i++) {
         rv = read_input(engine, in, i, &embed->inputs[i], err);
     }
     if (rv < 0) {
-        embed_free(embed);
+        drop(&embed);
         return rv;
     }
     *place = embed;
@@ -109,15 +107,13 @@ static void end(struct flo_embed **embeds, enum flo_wire_reason reason,
     uint64_t started_us =
         embed->started_at_us > 0 ? embed->started_at_us : flo_now_us();
     struct flo_wire_message answer = {.type = FLO_WIRE_DONE,
-                                      .request = embed->request};
+                                      .request = embed->request,
+                                      .done = embed->counts};
 
     answer.done.reason = reason;
-    answer.done.tokens_in = embed->tokens_in;
     answer.done.queue_us = started_us - embed->made_at_us;
-    answer.done.prompt_wall_us = embed->spent_us;
     flo_frame_put(out, &answer);
-    *embeds = embed->next;
-    embed_free(embed);
+    drop(embeds);
 }
 
 static int put_vector(struct flo_embed *embed, uint32_t n_embd,
@@ -163,9 +159,9 @@ static int step(struct flo_embed *embed, struct flo_session *session,
     piece = piece < left ? piece : left;
     int rv = flo_session_embed(session, input->tokens + embed->n_fed, piece,
                                embed->pooling, embed->vector, err);
-    embed->spent_us += flo_now_us() - began_us;
     embed->n_fed += piece;
-    embed->tokens_in += (uint32_t)piece;
+    embed->counts.prompt_wall_us += flo_now_us() - began_us;
+    embed->counts.tokens_in += (uint32_t)piece;
     return rv;
 }
 
@@ -189,8 +185,7 @@ bool flo_embeds_step(struct flo_embed **embeds, const struct flo_engine *engine,
     }
     if (rv < 0) {
         flo_frame_fail(out, embed->request, &err);
-        *embeds = embed->next;
-        embed_free(embed);
+        drop(embeds);
     } else if (embed->at == embed->n_inputs) {
         end(embeds, FLO_WIRE_STOP, out);
     }
@@ -212,8 +207,6 @@ bool flo_embeds_cancel(struct flo_embed **embeds, uint32_t request,
 void flo_embeds_close(struct flo_embed **embeds)
 {
     while (*embeds != NULL) {
-        struct flo_embed *embed = *embeds;
-        *embeds = embed->next;
-        embed_free(embed);
+        drop(embeds);
     }
 }

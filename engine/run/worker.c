@@ -40,6 +40,15 @@ static void take_descriptors(struct flo_worker *worker, struct msghdr *head)
     }
 }
 
+/* The first bytes of a buffer are done with. */
+static void drop_front(struct flo_buf *buf, size_t bytes)
+{
+    if (bytes > 0) {
+        buf->bytes -= bytes;
+        memmove(buf->data, buf->data + bytes, buf->bytes);
+    }
+}
+
 /* 1: something came, 0: nothing now, -1: the end. */
 static int receive(struct flo_worker *worker)
 {
@@ -80,8 +89,7 @@ static int handle_input(struct flo_worker *worker)
         }
         at += (size_t)used;
     }
-    memmove(worker->in.data, worker->in.data + at, worker->in.bytes - at);
-    worker->in.bytes -= at;
+    drop_front(&worker->in, at);
     return 0;
 }
 
@@ -102,11 +110,7 @@ static int send_output(struct flo_worker *worker)
         }
         at += (size_t)n;
     }
-    if (at > 0) {
-        memmove(worker->out.data, worker->out.data + at,
-                worker->out.bytes - at);
-        worker->out.bytes -= at;
-    }
+    drop_front(&worker->out, at);
     return worker->out.failed ? -1 : 0;
 }
 

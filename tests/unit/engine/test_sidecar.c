@@ -317,22 +317,15 @@ static void rows_inside_a_strip_are_not_found(void **state)
     world_open(&w, MODEL, 1);
     const struct flo_gguf_tensor *t =
         flo_gguf_tensor_find(w.packing.gguf, "blk.0.ffn_up.weight");
-    const uint8_t *data = flo_gguf_tensor_data(w.packing.gguf, t);
-    size_t row = flo_quant_bytes(flo_quant_type(t->type), (size_t)t->dims[0]);
 
-    uint64_t first = flo_sidecar_find(w.packing.sidecar, data, &bytes);
+    uint64_t first = flo_sidecar_find(w.packing.sidecar, t, 0, &bytes);
     assert_true(first > 0);
-    assert_int_equal(
-        flo_sidecar_find(w.packing.sidecar, data + 16 * row, &bytes),
-        first + bytes);
-    assert_int_equal(flo_sidecar_find(w.packing.sidecar, data + row, &bytes),
-                     0);
+    assert_int_equal(flo_sidecar_find(w.packing.sidecar, t, 16, &bytes),
+                     first + bytes);
+    assert_int_equal(flo_sidecar_find(w.packing.sidecar, t, 1, &bytes), 0);
     const struct flo_gguf_tensor *norm =
         flo_gguf_tensor_find(w.packing.gguf, "blk.0.ffn_norm.weight");
-    assert_int_equal(
-        flo_sidecar_find(w.packing.sidecar,
-                         flo_gguf_tensor_data(w.packing.gguf, norm), &bytes),
-        0);
+    assert_int_equal(flo_sidecar_find(w.packing.sidecar, norm, 0, &bytes), 0);
     world_close(&w);
 }
 
