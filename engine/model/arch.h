@@ -40,6 +40,7 @@ enum flo_need {
     FLO_NEEDED = 'n',
     FLO_OPTIONAL = 'o',
     FLO_UNLESS_FUSED = 'f', /* needed unless attn_qkv stands in its place */
+    FLO_WITH_FUSED = 'w',   /* needed with attn_qkv */
 };
 
 #define FLO_ARCHS 8

@@ -9,7 +9,8 @@ struct binding {
     const struct flo_arch *arch;
     const struct flo_hparams *hparams;
     const struct flo_kernel *kernel;
-    size_t used; /* tensors of the file that found their place */
+    bool is_fused; /* the layer at hand has attn_qkv */
+    size_t used;   /* tensors of the file that found their place */
     struct flo_err *err;
 };
 
@@ -109,6 +110,23 @@ static int missing(const struct binding *b, const char *name)
     return flo_fail(b->err, FLO_E_GGUF_MISSING, "tensor %s is missing", name);
 }
 
+/* What the architecture says of a tensor that is there, or is not: parts stand
+ * by themselves or in attn_qkv, exactly once. */
+static int check_need(const struct binding *b, enum flo_need need,
+                      const char *prefix, const char *name, bool is_there)
+{
+    bool is_needed = need == FLO_NEEDED ||
+                     (need == FLO_UNLESS_FUSED && !b->is_fused) ||
+                     (need == FLO_WITH_FUSED && b->is_fused);
+
+    if (is_there && need == FLO_UNLESS_FUSED && b->is_fused) {
+        return flo_fail(b->err, FLO_E_MODEL_ARCH,
+                        "tensor %s stands beside %sattn_qkv.weight", name,
+                        prefix);
+    }
+    return is_needed && !is_there ? missing(b, name) : 0;
+}
+
 /* All tensors of a list that the architecture has; `prefix` is that of their
  * names in the file. */
 static int bind_list(struct binding *b, const struct flo_tensor_list *list,
@@ -125,8 +143,8 @@ static int bind_list(struct binding *b, const struct flo_tensor_list *list,
 
         snprintf(name, sizeof(name), "%s%s", prefix, spec->name);
         tensor = flo_gguf_tensor_find(b->gguf, name);
-        if (need == FLO_NO_TENSOR || tensor == NULL) {
-            rv = need == FLO_NEEDED ? missing(b, name) : 0;
+        rv = check_need(b, need, prefix, name, tensor != NULL);
+        if (rv < 0 || tensor == NULL || need == FLO_NO_TENSOR) {
             continue;
         }
         rv = check_shape(b, tensor, spec);
@@ -140,52 +158,6 @@ static int bind_list(struct binding *b, const struct flo_tensor_list *list,
 }
 
 /* ---- fused matrices ---------------------------------------------------- */
-
-/* Is the part there that the architecture has in one of two forms? */
-static bool is_bound(const struct flo_tensor_spec *spec, const void *layer)
-{
-    const uint8_t *member = (const uint8_t *)layer + spec->offset;
-    const void *data;
-
-    if (spec->rows != FLO_DIM_NONE) {
-        return ((const struct flo_matrix *)(const void *)member)->data != NULL;
-    }
-    memcpy(&data, member, sizeof(data));
-    return data != NULL;
-}
-
-/* Each part is there exactly once: by itself or in attn_qkv. */
-static int check_parts(struct binding *b, const char *prefix,
-                       const struct flo_layer *layer)
-{
-    const struct flo_tensor_list *list = &flo_layer_tensors;
-    bool is_fused = layer->qkv.data != NULL, needs_bias = false;
-    char name[FLO_GGUF_NAME_BYTES_MAX + 1];
-
-    for (size_t i = 0; i < list->count; i++) {
-        const struct flo_tensor_spec *spec = &list->specs[i];
-
-        if (flo_arch_need(b->arch, spec) != FLO_UNLESS_FUSED) {
-            continue;
-        }
-        needs_bias |= spec->offset == offsetof(struct flo_layer, q.bias);
-        if (is_bound(spec, layer) == !is_fused) {
-            continue;
-        }
-        snprintf(name, sizeof(name), "%s%s", prefix, spec->name);
-        return is_fused ? flo_fail(b->err, FLO_E_MODEL_ARCH,
-                                   "tensor %s stands beside %sattn_qkv.weight",
-                                   name, prefix)
-                        : missing(b, name);
-    }
-    snprintf(name, sizeof(name), "%sattn_qkv.bias", prefix);
-    if (!is_fused && layer->qkv.bias != NULL) {
-        return flo_fail(b->err, FLO_E_MODEL_ARCH, "tensor %s stands alone",
-                        name);
-    }
-    return is_fused && needs_bias && layer->qkv.bias == NULL ? missing(b, name)
-                                                             : 0;
-}
 
 /* Rows first.. of a matrix as one of its own, which may have a bias. */
 static void take_part(const struct flo_matrix *of, uint32_t first,
@@ -262,13 +234,16 @@ uint32_t flo_weights_count(const struct flo_hparams *hparams)
 static int bind_layer(struct binding *b, uint32_t index,
                       struct flo_layer *layer)
 {
-    char prefix[16];
+    char prefix[16], fused[FLO_GGUF_NAME_BYTES_MAX + 1];
     int rv;
 
     snprintf(prefix, sizeof(prefix), "blk.%u.", index);
+    snprintf(fused, sizeof(fused), "%sattn_qkv.weight", prefix);
+    b->is_fused = flo_gguf_tensor_find(b->gguf, fused) != NULL;
     rv = bind_list(b, &flo_layer_tensors, prefix, layer);
-    if (rv == 0) {
-        rv = check_parts(b, prefix, layer);
+    if (rv == 0 && !b->is_fused && layer->qkv.bias != NULL) {
+        rv = flo_fail(b->err, FLO_E_MODEL_ARCH,
+                      "tensor %sattn_qkv.bias stands alone", prefix);
     }
     if (rv == 0) {
         split_fused(b->hparams, layer);
@@ -329,7 +304,11 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
                      const struct flo_kernel *kernel,
                      struct flo_weights *weights, struct flo_err *err)
 {
-    struct binding b = {gguf, arch, hparams, kernel, 0, err};
+    struct binding b = {.gguf = gguf,
+                        .arch = arch,
+                        .hparams = hparams,
+                        .kernel = kernel,
+                        .err = err};
     int rv;
 
     *weights = (struct flo_weights){0};
