@@ -133,7 +133,7 @@ static int load_pair(struct load *load, const struct flo_gguf_tensor *tensor)
     if (!flo_lora_halves(&load->lora, tensor->name, &a, &b)) {
         return 0;
     }
-    count = flo_weights_places(&e->weights, &e->hparams, tensor, places);
+    count = flo_weights_places(&e->weights, tensor, places);
     rv = check_places(load, a, b, tensor->name, places, count);
     if (rv < 0) {
         return rv;
@@ -164,7 +164,7 @@ static int load_pairs(struct load *load)
     int rv = 0;
 
     load->adapter->pairs =
-        flo_arena_take(&load->adapter->arena, flo_weights_count(&e->hparams),
+        flo_arena_take(&load->adapter->arena, flo_weights_count(&e->weights),
                        sizeof(struct flo_low_rank));
     for (size_t i = 0; rv == 0 && i < flo_gguf_tensor_count(e->gguf); i++) {
         rv = load_pair(load, flo_gguf_tensor_at(e->gguf, i));

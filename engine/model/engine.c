@@ -32,31 +32,31 @@ const char *flo_kernel_wish(const char *name)
     return name != NULL && name[0] == '\0' ? NULL : name;
 }
 
-static int make_plan(const struct flo_engine *e, uint64_t memory_bytes_max,
-                     struct flo_engine_plan *plan, struct flo_err *err)
+static int make_plan(struct flo_engine *e,
+                     const struct flo_engine_options *options,
+                     struct flo_err *err)
 {
     int rv = flo_plan_make(&e->hparams, &e->sizes, flo_packed_weights_bytes(e),
-                           memory_bytes_max, plan, err);
+                           options->memory_bytes_max, &e->plan, err);
 
-    plan->is_packed = e->weights.are_packed;
+    e->plan.is_packed = e->weights.are_packed;
     return rv;
 }
 
 /* The same, with sizes that shrink as far as the options let them. */
 static int fit_plan(struct flo_engine *e,
                     const struct flo_engine_options *options,
-                    struct flo_engine_plan *plan, struct flo_err *err)
+                    struct flo_err *err)
 {
     const struct flo_sizes wished = e->sizes;
-    uint64_t bytes_max = options->memory_bytes_max;
 
-    while (make_plan(e, bytes_max, plan, NULL) < 0) {
-        if (!flo_sizes_shrink(&e->hparams, options, plan, &e->sizes)) {
+    while (make_plan(e, options, NULL) < 0) {
+        if (!flo_sizes_shrink(&e->hparams, options, &e->plan, &e->sizes)) {
             e->sizes = wished; /* refused with the numbers of the wish */
             break;
         }
     }
-    return make_plan(e, bytes_max, plan, err);
+    return make_plan(e, options, err);
 }
 
 /* The weights, in the mapped model or the packed file, and what they will
@@ -64,8 +64,7 @@ static int fit_plan(struct flo_engine *e,
  * both files) are not used.  `path` may be NULL. */
 static int bind_and_plan(struct flo_engine *e,
                          const struct flo_engine_options *options,
-                         const char *path, int fd, struct flo_engine_plan *plan,
-                         struct flo_err *err)
+                         const char *path, int fd, struct flo_err *err)
 {
     int rv = flo_kernel_choose(flo_kernel_wish(options->kernel),
                                options->trusts_kernels, &e->kernel, err);
@@ -76,14 +75,13 @@ static int bind_and_plan(struct flo_engine *e,
         (rv = flo_packed_attach(e, options, path, fd, err)) < 0) {
         return rv;
     }
-    if (e->sidecar != NULL &&
-        make_plan(e, options->memory_bytes_max, plan, NULL) < 0) {
+    if (e->sidecar != NULL && make_plan(e, options, NULL) < 0) {
         flo_packed_detach(e);
         flo_weights_deinit(&e->weights);
         rv = flo_weights_bind(e->gguf, e->arch, &e->hparams, e->kernel,
                               &e->weights, err);
     }
-    return rv < 0 ? rv : fit_plan(e, options, plan, err);
+    return rv < 0 ? rv : fit_plan(e, options, err);
 }
 
 /* An engine with its file open, that is all. */
@@ -121,12 +119,15 @@ static int plan_file(int fd, const char *path,
     rv = read_head(e, options, err);
     if (rv == 0) {
         struct flo_err own = {0};
-        rv = bind_and_plan(e, options, path, fd, plan, &own);
+        rv = bind_and_plan(e, options, path, fd, &own);
         if (rv < 0 && rv != FLO_E_MEMORY_BUDGET && options->packed == NULL) {
             /* A model that cannot be loaded has a plan all the same. */
-            rv = make_plan(e, options->memory_bytes_max, plan, err);
+            rv = make_plan(e, options, err);
         } else if (rv < 0) {
             *err = own;
+        }
+        if (rv == 0 || rv == FLO_E_MEMORY_BUDGET) {
+            *plan = e->plan;
         }
     }
     flo_engine_close(e);
@@ -229,17 +230,17 @@ static void fill_info(struct flo_engine *e)
         .n_vocab = e->hparams.n_vocab,
         .n_layer = e->hparams.n_layer,
         .n_embd = e->hparams.n_embd,
-        .context = e->sizes.context,
-        .context_trained = e->hparams.context_trained,
-        .sessions = e->sizes.sessions,
+        .context = e->plan.context,
+        .context_trained = e->plan.context_trained,
+        .sessions = e->plan.sessions,
         .threads = e->sizes.threads,
         .parameters = e->weights.parameters,
-        .weights_bytes = flo_packed_weights_bytes(e),
-        .kv_bytes = e->sizes.kv_bytes,
-        .scratch_bytes = e->sizes.scratch_bytes,
-        .vocabulary_bytes = e->sizes.vocabulary_bytes,
+        .weights_bytes = e->plan.weights_bytes,
+        .kv_bytes = e->plan.kv_bytes,
+        .scratch_bytes = e->plan.scratch_bytes,
+        .vocabulary_bytes = e->plan.vocabulary_bytes,
         .has_vocabulary = e->vocab != NULL,
-        .is_packed = e->weights.are_packed,
+        .is_packed = e->plan.is_packed,
     };
     memcpy(info.packed_why, e->info.packed_why, sizeof(info.packed_why));
     snprintf(info.arch, sizeof(info.arch), "%s", e->arch->name);
@@ -252,11 +253,10 @@ static void fill_info(struct flo_engine *e)
 static int load(struct flo_engine *e, const struct flo_engine_options *options,
                 const char *path, int fd, struct flo_err *err)
 {
-    struct flo_engine_plan plan;
     int rv;
 
     if ((rv = read_head(e, options, err)) < 0 ||
-        (rv = bind_and_plan(e, options, path, fd, &plan, err)) < 0 ||
+        (rv = bind_and_plan(e, options, path, fd, err)) < 0 ||
         (rv = map_memory(e, err)) < 0 || (rv = make_sessions(e, err)) < 0 ||
         (rv = load_vocabulary(e, options->vocabulary, err)) < 0 ||
         (rv = flo_pool_open(e->sizes.threads, &e->pool, err)) < 0) {

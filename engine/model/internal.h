@@ -102,6 +102,7 @@ struct flo_engine {
     struct flo_sidecar *sidecar; /* the weights' packed file; NULL: none */
     uint32_t embedded; /* rows of the embedding read since its pages went */
     struct flo_sizes sizes;
+    struct flo_engine_plan plan; /* of these sizes and weights */
     struct flo_scratch scratch;
     struct flo_pool *pool;
     struct flo_threads pass_threads[2]; /* of few rows, of many */

@@ -61,12 +61,12 @@ static int attach(struct flo_engine *e,
         return rv;
     }
     if ((rv = flo_sidecar_new(e->gguf, model_fd, &e->sidecar, err)) < 0 ||
-        (rv = flo_weights_can_pack(&e->weights, &e->hparams, e->kernel,
-                                   e->sidecar, err)) < 0 ||
+        (rv = flo_weights_can_pack(&e->weights, e->kernel, e->sidecar, err)) <
+            0 ||
         (rv = flo_sidecar_map(e->sidecar, fd, err)) < 0) {
         return rv;
     }
-    flo_weights_pack(&e->weights, &e->hparams, e->kernel, e->sidecar);
+    flo_weights_pack(&e->weights, e->kernel, e->sidecar);
     return 0;
 }
 
@@ -166,8 +166,7 @@ static int check_use(struct flo_packing *packing, bool for_this_cpu,
     }
     rv = flo_weights_bind(packing->gguf, arch, &hparams, kernel, &weights, err);
     if (rv == 0) {
-        rv = flo_weights_can_pack(&weights, &hparams,
-                                  for_this_cpu ? kernel : NULL,
+        rv = flo_weights_can_pack(&weights, for_this_cpu ? kernel : NULL,
                                   packing->sidecar, err);
     }
     flo_weights_deinit(&weights);

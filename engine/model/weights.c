@@ -206,8 +206,7 @@ enum { LAYER_MATRICES = 7 };
 
 /* Matrix `i` that products read: of all layers, then the output; NULL behind
  * the last one. */
-static struct flo_matrix *matrix_at(struct flo_weights *weights,
-                                    const struct flo_hparams *hparams, size_t i)
+static struct flo_matrix *matrix_at(struct flo_weights *weights, size_t i)
 {
     static const size_t places[LAYER_MATRICES] = {
         offsetof(struct flo_layer, q),    offsetof(struct flo_layer, k),
@@ -217,16 +216,16 @@ static struct flo_matrix *matrix_at(struct flo_weights *weights,
     };
     size_t layer = i / LAYER_MATRICES;
 
-    if (layer == hparams->n_layer) {
+    if (layer == weights->n_layer) {
         return i % LAYER_MATRICES == 0 ? &weights->output : NULL;
     }
     return (struct flo_matrix *)(void *)((uint8_t *)&weights->layers[layer] +
                                          places[i % LAYER_MATRICES]);
 }
 
-uint32_t flo_weights_count(const struct flo_hparams *hparams)
+uint32_t flo_weights_count(const struct flo_weights *weights)
 {
-    return hparams->n_layer * LAYER_MATRICES + 1;
+    return weights->n_layer * LAYER_MATRICES + 1;
 }
 
 /* ---- all of them ------------------------------------------------------- */
@@ -311,7 +310,7 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
                         .err = err};
     int rv;
 
-    *weights = (struct flo_weights){0};
+    *weights = (struct flo_weights){.n_layer = hparams->n_layer};
     weights->layers = calloc(hparams->n_layer, sizeof(*weights->layers));
     if (weights->layers == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%u layers", hparams->n_layer);
@@ -334,22 +333,21 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
     if (weights->output.data == NULL) {
         take_part(&weights->embedding, 0, hparams->n_vocab, &weights->output);
     }
-    for (uint32_t i = 0; i < flo_weights_count(hparams); i++) {
-        matrix_at(weights, hparams, i)->number = i;
+    for (uint32_t i = 0; i < flo_weights_count(weights); i++) {
+        matrix_at(weights, i)->number = i;
     }
     sum_up(gguf, weights);
     return 0;
 }
 
 size_t flo_weights_places(struct flo_weights *weights,
-                          const struct flo_hparams *hparams,
                           const struct flo_gguf_tensor *tensor,
                           const struct flo_matrix **out)
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < (size_t)hparams->n_layer * LAYER_MATRICES; i++) {
-        const struct flo_matrix *m = matrix_at(weights, hparams, i);
+    for (size_t i = 0; i + 1 < flo_weights_count(weights); i++) {
+        const struct flo_matrix *m = matrix_at(weights, i);
 
         if (m->tensor == tensor) {
             out[count++] = m;
@@ -361,14 +359,13 @@ size_t flo_weights_places(struct flo_weights *weights,
 /* ---- packed ------------------------------------------------------- */
 
 int flo_weights_can_pack(struct flo_weights *weights,
-                         const struct flo_hparams *hparams,
                          const struct flo_kernel *kernel,
                          const struct flo_sidecar *sidecar, struct flo_err *err)
 {
     const struct flo_matrix *m;
     size_t strip_bytes;
 
-    for (size_t i = 0; (m = matrix_at(weights, hparams, i)) != NULL; i++) {
+    for (size_t i = 0; (m = matrix_at(weights, i)) != NULL; i++) {
         if (m->data == NULL || m->precision == FLO_PRECISION_FLOAT) {
             continue;
         }
@@ -388,13 +385,12 @@ int flo_weights_can_pack(struct flo_weights *weights,
 }
 
 void flo_weights_pack(struct flo_weights *weights,
-                      const struct flo_hparams *hparams,
                       const struct flo_kernel *kernel,
                       const struct flo_sidecar *sidecar)
 {
     struct flo_matrix *m;
 
-    for (size_t i = 0; (m = matrix_at(weights, hparams, i)) != NULL; i++) {
+    for (size_t i = 0; (m = matrix_at(weights, i)) != NULL; i++) {
         if (m->data != NULL && m->precision != FLO_PRECISION_FLOAT) {
             uint64_t offset = flo_sidecar_find(sidecar, m->tensor,
                                                m->tensor_row, &m->row_bytes);

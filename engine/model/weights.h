@@ -50,6 +50,7 @@ struct flo_weights {
     const float *rope_factors;           /* [n_rope / 2], as the next two */
     const float *rope_short, *rope_long; /* for contexts of that kind */
     struct flo_layer *layers;            /* [n_layer], owned */
+    uint32_t n_layer;
     bool are_packed; /* all matrices whose products read codes */
     uint64_t parameters;
     uint64_t bytes; /* of all tensors in the file */
@@ -74,22 +75,19 @@ FLO_MUST_USE int flo_weights_bind(const struct flo_gguf *gguf,
  * FLO_E_NOT_BUILT says which one it cannot: its type, or a part of a fused
  * matrix that begins inside a strip. */
 FLO_MUST_USE int flo_weights_can_pack(struct flo_weights *weights,
-                                      const struct flo_hparams *hparams,
                                       const struct flo_kernel *kernel,
                                       const struct flo_sidecar *sidecar,
                                       struct flo_err *err);
 /* Do so from here on: after flo_weights_can_pack(), with a mapped one. */
 void flo_weights_pack(struct flo_weights *weights,
-                      const struct flo_hparams *hparams,
                       const struct flo_kernel *kernel,
                       const struct flo_sidecar *sidecar);
 /* How many matrices products read: of all layers, then the output. */
-uint32_t flo_weights_count(const struct flo_hparams *hparams);
+uint32_t flo_weights_count(const struct flo_weights *weights);
 #define FLO_PLACES_MAX 3
 /* The matrices of layers that are this tensor, or its parts in their order
  * where it is fused; 0: it is of no layer. */
 size_t flo_weights_places(struct flo_weights *weights,
-                          const struct flo_hparams *hparams,
                           const struct flo_gguf_tensor *tensor,
                           const struct flo_matrix **out);
 void flo_weights_deinit(struct flo_weights *weights);

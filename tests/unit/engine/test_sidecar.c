@@ -271,10 +271,9 @@ static void expect_model_packed(const char *path)
                                       &packed, NULL),
                      0);
     assert_int_equal(flo_sidecar_map(w.packing.sidecar, w.packed, NULL), 0);
-    assert_int_equal(flo_weights_can_pack(&packed, &hparams, &kernel,
-                                          w.packing.sidecar, NULL),
-                     0);
-    flo_weights_pack(&packed, &hparams, &kernel, w.packing.sidecar);
+    assert_int_equal(
+        flo_weights_can_pack(&packed, &kernel, w.packing.sidecar, NULL), 0);
+    flo_weights_pack(&packed, &kernel, w.packing.sidecar);
 
     assert_true(packed.are_packed);
     for (uint32_t i = 0; i < hparams.n_layer; i++) {
