@@ -11,7 +11,6 @@
 
 #include "engine/sample/random.h"
 #include "engine/tools/common.h"
-#include "engine/tools/tools.h"
 
 enum {
     TESTS_MAX = 16,
@@ -133,13 +132,6 @@ static int run_once(struct bench *bench, const struct test *test,
     return rv;
 }
 
-static int compare(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-
-    return (left > right) - (left < right);
-}
-
 static int run_test(struct bench *bench, struct test *test, struct flo_err *err)
 {
     double seconds[RUNS + 1];
@@ -150,7 +142,7 @@ static int run_test(struct bench *bench, struct test *test, struct flo_err *err)
         rv = run_once(bench, test, &seconds[i], err);
     }
     if (rv == 0) {
-        qsort(seconds + 1, RUNS, sizeof(*seconds), compare);
+        qsort(seconds + 1, RUNS, sizeof(*seconds), flo_tool_by_value);
         test->speed = test->count / seconds[1 + RUNS / 2];
     }
     return rv;
@@ -220,12 +212,17 @@ static int answer(struct bench *bench, struct flo_err *err)
     return rv;
 }
 
-static int run_all(struct bench *bench, struct flo_err *err)
+static int run_bench(void *context, struct flo_err *err)
 {
+    struct bench *bench = context;
     struct flo_random_stream random = {.state = 1};
-    const struct flo_engine_info *info = bench->model.info;
-    int rv;
+    int rv = read_tests(bench, err);
 
+    if (rv < 0 || (rv = flo_tool_open(&bench->tool, FLO_VOCABULARY_IF_KNOWN,
+                                      &bench->model, err)) < 0) {
+        return rv;
+    }
+    const struct flo_engine_info *info = bench->model.info;
     bench->tokens = calloc(info->context, sizeof(*bench->tokens));
     if (bench->tokens == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "the tokens");
@@ -239,47 +236,24 @@ static int run_all(struct bench *bench, struct flo_err *err)
     }
     if (rv == 0) {
         print_result(bench);
-        if (is_asked(bench)) {
-            rv = answer(bench, err);
-        }
+        rv = is_asked(bench) ? answer(bench, err) : 0;
     }
-    free(bench->tokens);
     return rv;
 }
 
-static int run_bench(struct bench *bench, struct flo_err *err)
-{
-    int rv = read_tests(bench, err);
-
-    if (rv == 0) {
-        rv = flo_tool_open(&bench->tool, FLO_VOCABULARY_IF_KNOWN, &bench->model,
-                           err);
-    }
-    if (rv == 0) {
-        rv = run_all(bench, err);
-    }
-    flo_tool_close(&bench->model);
-    return rv;
-}
-
-int flo_cmd_bench(int argc, char **argv)
-{
-    struct bench bench = {.tests_text = "p128,g32"};
-    const struct flo_option options[] = {
-        FLO_TOOL_OPTIONS(bench.tool),
-        FLO_BACKEND_OPTIONS(bench.tool),
-        {"tests", FLO_OPTION_TEXT, &bench.tests_text,
-         "LIST     p128,p512,g32,g32@2048 (default p128,g32); - reads stdin"},
-        {"json", FLO_OPTION_FLAG, &bench.tool.is_json,
-         "one JSON object on stdout"},
-    };
-    struct flo_err err = {0};
-    int code = flo_options_read(argc, argv,
-                                "bench --model FILE [--tests LIST] [--json]",
-                                options, FLO_COUNT(options), NULL, 0);
-
-    if (code >= 0) {
-        return code;
-    }
-    return flo_tool_end(&bench.tool, run_bench(&bench, &err), &err);
-}
+static struct bench state = {.tests_text = "p128,g32"};
+static const struct flo_option options[] = {
+    {"tests", FLO_OPTION_TEXT, &state.tests_text,
+     "LIST     p128,p512,g32,g32@2048 (default p128,g32); - reads stdin"},
+    {"json", FLO_OPTION_FLAG, &state.tool.is_json, "one JSON object on stdout"},
+};
+const struct flo_command flo_command_bench = {
+    .name = "bench",
+    .help = "measure speed and memory",
+    .usage = "--model FILE [--tests LIST] [--json]",
+    .shared = FLO_SHARED_BACKEND,
+    .options = options,
+    .option_count = FLO_COUNT(options),
+    .state = &state,
+    .run = run_bench,
+};

@@ -1,18 +1,18 @@
 /* flotilla-engine generate: continue token ids. */
 #include <stdlib.h>
 
-#include "engine/sample/sampler.h"
 #include "engine/tools/common.h"
-#include "engine/tools/tools.h"
 
 struct generate {
     struct flo_tool tool;
     bool prints_ids;
     bool stops; /* at the model's end tokens */
+    struct flo_tool_answer answer;
+    int32_t *tokens; /* the prompt */
 };
 
-static int print_token(const struct generate *g, struct flo_engine *engine,
-                       int32_t token, bool is_first, struct flo_err *err)
+static int print_token(const struct generate *g, int32_t token, bool is_first,
+                       struct flo_err *err)
 {
     struct flo_buf text = {0};
     int rv;
@@ -21,7 +21,8 @@ static int print_token(const struct generate *g, struct flo_engine *engine,
         printf("%s%d", is_first ? "" : " ", token);
         return 0;
     }
-    rv = flo_engine_detokenise(engine, &token, 1, false, &text, err);
+    rv = flo_engine_detokenise(g->answer.model.text, &token, 1, false, &text,
+                               err);
     if (rv == 0 && text.bytes > 0) {
         fwrite(text.data, 1, text.bytes, stdout);
     }
@@ -29,94 +30,65 @@ static int print_token(const struct generate *g, struct flo_engine *engine,
     return rv;
 }
 
-static int loop(const struct generate *g, const struct flo_tool_model *model,
-                struct flo_sampler *sampler, struct flo_grammar *grammar,
-                struct flo_err *err)
+static int loop(struct generate *g, struct flo_err *err)
 {
-    struct flo_tool_next next;
+    struct flo_tool_answer *a = &g->answer;
+    bool stops = (g->stops || a->grammar != NULL) && a->model.text != NULL;
     uint64_t made = 0;
-    int rv = flo_tool_next(grammar, sampler, model, g->tool.count, &next, err);
+    int rv = flo_tool_answer_next(a, g->tool.count, err);
 
-    while (rv == 0 && next.count > 0) {
-        if ((g->stops || grammar != NULL) && model->text != NULL &&
-            flo_engine_is_end(model->text, next.tokens[0])) {
-            break;
-        }
-        for (size_t i = 0; rv == 0 && i < next.count; i++) {
-            rv = print_token(g, model->text, next.tokens[i], made++ == 0, err);
-        }
-        if (rv == 0 && made < g->tool.count &&
-            (grammar == NULL || !flo_grammar_is_done(grammar))) {
-            rv = flo_tool_feed(model, next.tokens, next.count, err);
+    while (rv == 0 && a->count > 0 &&
+           !(stops && flo_engine_is_end(a->model.text, a->tokens[0]))) {
+        for (size_t i = 0; rv == 0 && i < a->count; i++) {
+            rv = print_token(g, a->tokens[i], made++ == 0, err);
         }
         if (rv == 0) {
-            rv = flo_tool_next(grammar, sampler, model, g->tool.count - made,
-                               &next, err);
+            rv = flo_tool_answer_next(a, g->tool.count - made, err);
         }
     }
     putchar('\n');
     return rv;
 }
 
-static int generate(const struct generate *g, struct flo_err *err)
+static int generate(void *context, struct flo_err *err)
 {
-    struct flo_tool_model model = {0};
-    struct flo_sampler *sampler = NULL;
-    struct flo_grammar *grammar = NULL;
-    struct flo_sampling sampling;
-    int32_t *tokens = NULL;
-    size_t count = 0;
+    struct generate *g = context;
     enum flo_vocabulary vocabulary = FLO_VOCABULARY_NONE;
-    int rv = 0;
+    size_t count;
+    int rv;
 
     if (!g->prints_ids || g->tool.grammar != NULL || g->tool.schema != NULL) {
         vocabulary = FLO_VOCABULARY_NEEDED;
     } else if (g->stops) {
         vocabulary = FLO_VOCABULARY_IF_KNOWN;
     }
-    if ((rv = flo_tool_sampling(&g->tool, &sampling, err)) < 0 ||
-        (rv = flo_tool_tokens(&g->tool, &tokens, &count, err)) < 0 ||
-        (rv = flo_tool_open(&g->tool, vocabulary, &model, err)) < 0 ||
-        (rv = flo_sampler_make(model.info->n_vocab, &sampling, &sampler, err)) <
-            0 ||
-        (rv = flo_tool_grammar(&g->tool, model.text, &grammar, err)) < 0) {
-        goto out;
+    if ((rv = flo_tool_tokens(&g->tool, &g->tokens, &count, err)) < 0 ||
+        (rv = flo_tool_answer_open(&g->tool, vocabulary, &g->answer, err)) <
+            0) {
+        return rv;
     }
     for (size_t i = 0; i < count; i++) {
-        flo_sampler_accept(sampler, tokens[i]);
+        flo_sampler_accept(g->answer.sampler, g->tokens[i]);
     }
-    rv = flo_tool_feed(&model, tokens, count, err);
-    if (rv == 0) {
-        rv = loop(g, &model, sampler, grammar, err);
-    }
-out:
-    free(tokens);
-    flo_grammar_close(grammar);
-    flo_sampler_close(sampler);
-    flo_tool_close(&model);
-    return rv;
+    rv = flo_tool_feed(&g->answer.model, g->tokens, count, err);
+    return rv < 0 ? rv : loop(g, err);
 }
 
-int flo_cmd_generate(int argc, char **argv)
-{
-    struct generate g = {.tool.count = 16};
-    const struct flo_option options[] = {
-        FLO_TOOL_OPTIONS(g.tool),
-        FLO_BACKEND_OPTIONS(g.tool),
-        FLO_SAMPLING_OPTIONS(g.tool),
-        {"tokens", FLO_OPTION_TEXT, &g.tool.tokens,
-         "IDS     the prompt, as 1,2,3"},
-        {"ids", FLO_OPTION_FLAG, &g.prints_ids,
-         "print ids, blanks between (else text)"},
-        {"stop", FLO_OPTION_FLAG, &g.stops, "end at the model's end tokens"},
-    };
-    struct flo_err err = {0};
-    int code = flo_options_read(
-        argc, argv, "generate --model FILE --tokens IDS [--n N] [--ids]",
-        options, FLO_COUNT(options), NULL, 0);
-
-    if (code >= 0) {
-        return code;
-    }
-    return flo_tool_end(&g.tool, generate(&g, &err), &err);
-}
+static struct generate state = {.tool.count = 16};
+static const struct flo_option options[] = {
+    {"tokens", FLO_OPTION_TEXT, &state.tool.tokens,
+     "IDS     the prompt, as 1,2,3"},
+    {"ids", FLO_OPTION_FLAG, &state.prints_ids,
+     "print ids, blanks between (else text)"},
+    {"stop", FLO_OPTION_FLAG, &state.stops, "end at the model's end tokens"},
+};
+const struct flo_command flo_command_generate = {
+    .name = "generate",
+    .help = "continue token ids",
+    .usage = "--model FILE --tokens IDS [--n N] [--ids]",
+    .shared = FLO_SHARED_SAMPLING,
+    .options = options,
+    .option_count = FLO_COUNT(options),
+    .state = &state,
+    .run = generate,
+};

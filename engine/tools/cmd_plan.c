@@ -2,7 +2,11 @@
 #include <inttypes.h>
 
 #include "engine/tools/common.h"
-#include "engine/tools/tools.h"
+
+struct plan {
+    struct flo_tool tool;
+    uint64_t sessions;
+};
 
 static void print_json(const struct flo_engine_plan *p)
 {
@@ -34,57 +38,48 @@ static void print_text(const struct flo_engine_plan *p)
     printf("total       %12" PRIu64 " bytes\n", p->total_bytes);
 }
 
-static int plan(const struct flo_tool *tool, uint64_t sessions,
-                struct flo_engine_plan *out, struct flo_err *err)
+static int plan(void *context, struct flo_err *err)
 {
-    struct flo_engine_options options;
-    int rv;
+    struct plan *plan = context;
+    struct flo_tool_setup setup;
+    struct flo_engine_plan p = {0};
+    int rv = flo_tool_setup(&plan->tool, &setup, err);
 
-    if (tool->model == NULL) {
-        return flo_fail(err, FLO_E_USAGE, "--model is missing");
+    if (rv == 0) {
+        setup.options.engine.sessions =
+            plan->sessions > UINT32_MAX ? UINT32_MAX : (uint32_t)plan->sessions;
+        rv = flo_engine_plan(plan->tool.model, &setup.options.engine, &p, err);
     }
-    rv = flo_tool_engine_options(tool, &options, err);
-    if (rv < 0) {
+    if (rv < 0 && rv != FLO_E_MEMORY_BUDGET) {
         return rv;
     }
-    options.sessions = sessions > UINT32_MAX ? UINT32_MAX : (uint32_t)sessions;
-    return flo_engine_plan(tool->model, &options, out, err);
-}
-
-int flo_cmd_plan(int argc, char **argv)
-{
-    struct flo_tool tool = {0};
-    uint64_t sessions = 0;
-    const struct flo_option options[] = {
-        FLO_TOOL_OPTIONS(tool),
-        FLO_LORA_OPTION(tool),
-        {"sessions", FLO_OPTION_U64, &sessions,
-         "N     open at once (default 1)"},
-        {"json", FLO_OPTION_FLAG, &tool.is_json, "one JSON object on stdout"},
-    };
-    struct flo_err err = {0};
-    struct flo_engine_plan p = {0};
-    int rv, code = flo_options_read(argc, argv,
-                                    "plan --model FILE [--ctx N] [--json]",
-                                    options, FLO_COUNT(options), NULL, 0);
-
-    if (code >= 0) {
-        return code;
-    }
-    rv = plan(&tool, sessions, &p, &err);
-    if (rv < 0 && rv != FLO_E_MEMORY_BUDGET) {
-        return flo_tool_end(&tool, rv, &err);
+    if (!plan->tool.is_json) {
+        print_text(&p);
+        return rv;
     }
     /* One object, also when it does not fit: the numbers are in both. */
-    if (tool.is_json) {
-        print_json(&p);
-        if (rv < 0) {
-            printf(",\"error\":{\"id\":\"%s\"}", flo_error_id(rv));
-        }
-        puts("}");
-    } else {
-        print_text(&p);
+    print_json(&p);
+    if (rv < 0) {
+        printf(",\"error\":{\"id\":\"%s\"}", flo_error_id(rv));
     }
-    tool.is_json = false;
-    return flo_tool_end(&tool, rv, &err);
+    puts("}");
+    plan->tool.is_json = false;
+    return rv;
 }
+
+static struct plan state;
+static const struct flo_option options[] = {
+    {"sessions", FLO_OPTION_U64, &state.sessions,
+     "N     open at once (default 1)"},
+    {"json", FLO_OPTION_FLAG, &state.tool.is_json, "one JSON object on stdout"},
+};
+const struct flo_command flo_command_plan = {
+    .name = "plan",
+    .help = "the memory that a model would need",
+    .usage = "--model FILE [--ctx N] [--json]",
+    .shared = FLO_SHARED_ADAPTER,
+    .options = options,
+    .option_count = FLO_COUNT(options),
+    .state = &state,
+    .run = plan,
+};

@@ -1,13 +1,16 @@
-/* What the inference commands share. */
+/* What commands share. */
 #include "engine/tools/common.h"
 
-#include <errno.h>
-#include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <flotilla/adapter.h>
+
+#include "base/gguf/gguf.h"
+#include "base/quant/quant.h"
+#include "engine/sample/sampler.h"
 
 static int fits_u32(const char *name, uint64_t value, uint32_t *out,
                     struct flo_err *err)
@@ -40,71 +43,69 @@ static int read_kv_type(const char *name, enum flo_kv_type *out,
                           name);
 }
 
-/* "FILE:0.5" to its parts; without a number behind the last colon all of it is
- * the file's name. */
-static int split_lora(const char *text, char *path, size_t bytes, float *scale,
-                      struct flo_err *err)
+/* --lora "FILE:0.5": without a number behind the last colon all of it is the
+ * file's name. */
+static int read_lora(const char *text, struct flo_tool_setup *setup,
+                     struct flo_err *err)
 {
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     const char *colon = strrchr(text, ':');
     size_t chars = strlen(text);
-    char *end;
+    struct flo_backend_options *options = &setup->options;
 
-    *scale = 1;
+    options->adapter_scale = 1;
     if (colon != NULL && colon[1] != '\0') {
-        float value = strtof(colon + 1, &end);
+        char *end;
+        float scale = strtof(colon + 1, &end);
 
         if (*end == '\0') {
-            *scale = value;
+            options->adapter_scale = scale;
             chars = (size_t)(colon - text);
         }
     }
-    if (chars == 0 || chars >= bytes) {
+    if (chars == 0 || chars >= sizeof(setup->adapter)) {
         return flo_fail(err, FLO_E_USAGE, "--lora is '%s', not FILE[:SCALE]",
                         text);
     }
-    memcpy(path, text, chars);
-    path[chars] = '\0';
-    return 0;
+    memcpy(setup->adapter, text, chars);
+    setup->adapter[chars] = '\0';
+    options->adapter = setup->adapter;
+    int rv = flo_file_open(setup->adapter, &fd, err);
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_adapter_reckon(fd, &options->engine.adapter_bytes, err);
+    return rv < 0 ? flo_wrap(err, rv, "%s", setup->adapter) : 0;
 }
 
-int flo_tool_engine_options(const struct flo_tool *tool,
-                            struct flo_engine_options *options,
-                            struct flo_err *err)
+int flo_tool_setup(const struct flo_tool *tool, struct flo_tool_setup *setup,
+                   struct flo_err *err)
 {
+    struct flo_engine_options *options = &setup->options.engine;
     int rv;
 
-    *options = (struct flo_engine_options){
-        .memory_bytes_max = tool->memory_bytes_max,
-        .kernel = tool->kernel,
-        .packed = tool->packed != NULL && strcmp(tool->packed, "none") == 0
-                      ? ""
-                      : tool->packed,
+    if (tool->model == NULL) {
+        return flo_fail(err, FLO_E_USAGE, "--model is missing");
+    }
+    setup->options = (struct flo_backend_options){
+        .engine.memory_bytes_max = tool->memory_bytes_max,
+        .engine.kernel = tool->kernel,
+        .engine.packed =
+            tool->packed != NULL && strcmp(tool->packed, "none") == 0
+                ? ""
+                : tool->packed,
     };
     if ((rv = fits_u32("ctx", tool->context, &options->context, err)) < 0 ||
         (rv = fits_u32("threads", tool->threads, &options->threads, err)) < 0 ||
-        (rv = fits_u32("batch", tool->batch, &options->batch, err)) < 0) {
+        (rv = fits_u32("batch", tool->batch, &options->batch, err)) < 0 ||
+        (tool->lora != NULL && (rv = read_lora(tool->lora, setup, err)) < 0)) {
         return rv;
-    }
-    if (tool->lora != NULL) {
-        FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-        char path[PATH_MAX];
-        float scale;
-
-        if ((rv = split_lora(tool->lora, path, sizeof(path), &scale, err)) <
-                0 ||
-            (rv = flo_file_open(path, &fd, err)) < 0) {
-            return rv;
-        }
-        rv = flo_adapter_reckon(fd, &options->adapter_bytes, err);
-        if (rv < 0) {
-            return flo_wrap(err, rv, "%s", path);
-        }
     }
     return read_kv_type(tool->kv, &options->kv_type, err);
 }
 
-int flo_tool_sampling(const struct flo_tool *tool,
-                      struct flo_sampling *sampling, struct flo_err *err)
+static int read_sampling(const struct flo_tool *tool,
+                         struct flo_sampling *sampling, struct flo_err *err)
 {
     char *end;
 
@@ -123,24 +124,15 @@ int flo_tool_sampling(const struct flo_tool *tool,
 int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
                   struct flo_tool_model *m, struct flo_err *err)
 {
-    struct flo_backend_options options = {0};
-    char adapter[PATH_MAX];
-    int rv;
+    struct flo_tool_setup setup;
+    int rv = flo_tool_setup(tool, &setup, err);
 
-    if (tool->model == NULL) {
-        return flo_fail(err, FLO_E_USAGE, "--model is missing");
-    }
-    if ((rv = flo_tool_engine_options(tool, &options.engine, err)) < 0 ||
+    if (rv < 0 ||
         (rv = flo_backend_find(tool->backend, &m->backend, err)) < 0) {
         return rv;
     }
-    if (tool->lora != NULL) {
-        options.adapter = adapter;
-        rv = split_lora(tool->lora, adapter, sizeof(adapter),
-                        &options.adapter_scale, err);
-    }
-    options.engine.vocabulary = vocabulary;
-    rv = rv < 0 ? rv : m->backend->open(tool->model, &options, &m->state, err);
+    setup.options.engine.vocabulary = vocabulary;
+    rv = m->backend->open(tool->model, &setup.options, &m->state, err);
     if (rv < 0) {
         return rv;
     }
@@ -171,8 +163,8 @@ int flo_tool_feed(const struct flo_tool_model *m, const int32_t *tokens,
                : m->backend->prefill(m->state, tokens, count, NULL, NULL, err);
 }
 
-int flo_tool_grammar(const struct flo_tool *tool, struct flo_engine *engine,
-                     struct flo_grammar **grammar, struct flo_err *err)
+static int open_grammar(const struct flo_tool *tool, struct flo_engine *engine,
+                        struct flo_grammar **grammar, struct flo_err *err)
 {
     const char *path = tool->grammar != NULL ? tool->grammar : tool->schema;
     char *text = NULL;
@@ -198,75 +190,150 @@ int flo_tool_grammar(const struct flo_tool *tool, struct flo_engine *engine,
     return rv;
 }
 
-int flo_tool_next(struct flo_grammar *grammar, struct flo_sampler *sampler,
-                  const struct flo_tool_model *model, uint64_t most,
-                  struct flo_tool_next *next, struct flo_err *err)
+int flo_tool_answer_open(const struct flo_tool *tool,
+                         enum flo_vocabulary vocabulary,
+                         struct flo_tool_answer *a, struct flo_err *err)
 {
-    const float *logits = model->backend->logits(model->state);
+    struct flo_sampling sampling;
+    int rv = read_sampling(tool, &sampling, err);
+
+    if (rv < 0 || (rv = flo_tool_open(tool, vocabulary, &a->model, err)) < 0 ||
+        (rv = flo_sampler_make(a->model.info->n_vocab, &sampling, &a->sampler,
+                               err)) < 0) {
+        return rv;
+    }
+    return open_grammar(tool, a->model.text, &a->grammar, err);
+}
+
+void flo_tool_answer_close(struct flo_tool_answer *a)
+{
+    flo_grammar_close(a->grammar);
+    flo_sampler_close(a->sampler);
+    flo_tool_close(&a->model);
+}
+
+int flo_tool_answer_next(struct flo_tool_answer *a, uint64_t most,
+                         struct flo_err *err)
+{
     struct flo_sample sample;
     int rv = 0;
 
-    next->count = 0;
-    if (most == 0 || (grammar != NULL && flo_grammar_is_done(grammar))) {
+    if (most == 0 || (a->grammar != NULL && flo_grammar_is_done(a->grammar))) {
+        a->count = 0;
         return 0;
     }
-    if (grammar == NULL) {
-        flo_sampler_sample(sampler, logits, &sample);
+    if (a->count > 0) {
+        rv = flo_tool_feed(&a->model, a->tokens, a->count, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    const float *logits = a->model.backend->logits(a->model.state);
+    if (a->grammar == NULL) {
+        flo_sampler_sample(a->sampler, logits, &sample);
     } else {
-        rv = flo_grammar_sample(grammar, sampler, logits, &sample, err);
+        rv = flo_grammar_sample(a->grammar, a->sampler, logits, &sample, err);
     }
-    next->tokens[next->count++] = sample.token;
-    if (rv == 0 && grammar != NULL) {
+    if (rv < 0) {
+        return rv;
+    }
+    a->tokens[0] = sample.token;
+    a->is_finite = sample.is_finite;
+    a->count = 1;
+    if (a->grammar != NULL) {
         size_t room = FLO_GRAMMAR_FORCED_MAX;
-        next->count += flo_grammar_forced(grammar, next->tokens + 1,
-                                          most <= room ? most - 1 : room);
+        a->count += flo_grammar_forced(a->grammar, a->tokens + 1,
+                                       most <= room ? most - 1 : room);
     }
-    for (size_t i = 1; i < next->count; i++) {
-        flo_sampler_accept(sampler, next->tokens[i]);
+    for (size_t i = 1; i < a->count; i++) {
+        flo_sampler_accept(a->sampler, a->tokens[i]);
     }
-    return rv;
-}
-
-static int bad_tokens(struct flo_err *err)
-{
-    return flo_fail(err, FLO_E_USAGE,
-                    "--tokens takes ids with commas between, as 1,2,3");
+    return 0;
 }
 
 int flo_tool_tokens(const struct flo_tool *tool, int32_t **tokens,
                     size_t *count, struct flo_err *err)
 {
-    const char *at = tool->tokens;
+    const char *at = tool->tokens != NULL ? tool->tokens : "";
+    int32_t *ids = malloc((strlen(at) / 2 + 1) * sizeof(*ids));
+    bool is_list = true;
     size_t found = 0;
-    int32_t *ids;
 
-    if (at == NULL) {
-        return bad_tokens(err);
-    }
-    ids = malloc((strlen(at) / 2 + 1) * sizeof(*ids));
     if (ids == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "the tokens");
     }
-    for (;;) {
+    do {
         char *end;
-        unsigned long id;
+        unsigned long id = strtoul(at, &end, 10);
 
-        errno = 0;
-        id = strtoul(at, &end, 10);
-        if (*at < '0' || *at > '9' || errno != 0 || id > INT32_MAX ||
-            (*end != ',' && *end != '\0')) {
-            free(ids);
-            return bad_tokens(err);
-        }
+        is_list = *at >= '0' && *at <= '9' && id <= INT32_MAX &&
+                  (*end == ',' || *end == '\0');
         ids[found++] = (int32_t)id;
-        if (*end == '\0') {
-            break;
-        }
         at = end + 1;
+    } while (is_list && at[-1] == ',');
+    if (!is_list) {
+        free(ids);
+        return flo_fail(err, FLO_E_USAGE,
+                        "--tokens takes ids with commas between, as 1,2,3");
     }
     *tokens = ids;
     *count = found;
     return 0;
+}
+
+int flo_tool_prompt(struct flo_engine *engine,
+                    const struct flo_tool_prompt *prompt, int32_t *tokens,
+                    size_t tokens_max, size_t *count, struct flo_err *err)
+{
+    const char *user = prompt->prompt, *system = prompt->system;
+    struct flo_engine_message messages[2];
+    size_t n = 0;
+
+    if (prompt->is_raw) {
+        return flo_engine_tokenise(engine, user, strlen(user), true, tokens,
+                                   tokens_max, count, err);
+    }
+    if (system != NULL) {
+        messages[n++] =
+            (struct flo_engine_message){"system", system, strlen(system)};
+    }
+    messages[n++] = (struct flo_engine_message){"user", user, strlen(user)};
+    return flo_engine_chat(engine, messages, n, tokens, tokens_max, count, err);
+}
+
+double flo_tool_log_sum(const float *logits, uint32_t count, uint32_t *best)
+{
+    uint32_t most = 0;
+    double total = 0;
+
+    for (uint32_t i = 1; i < count; i++) {
+        most = logits[i] > logits[most] ? i : most;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        total += exp((double)logits[i] - (double)logits[most]);
+    }
+    if (best != NULL) {
+        *best = most;
+    }
+    return (double)logits[most] + log(total);
+}
+
+int flo_tool_by_value(const void *a, const void *b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+
+    return (left > right) - (left < right);
+}
+
+int flo_tool_gguf(const char *path, struct flo_gguf **gguf, struct flo_err *err)
+{
+    int rv = path != NULL ? flo_gguf_open_path(path, gguf, err) : 0;
+
+    if (rv == 0 && path != NULL) {
+        rv = flo_gguf_scan_nonfinite(*gguf, err);
+        rv = rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
+    }
+    return rv;
 }
 
 void flo_tool_progress(const char *what, uint64_t done, uint64_t total,
@@ -287,38 +354,35 @@ void flo_tool_progress(const char *what, uint64_t done, uint64_t total,
     }
 }
 
-static void print_json_error(const struct flo_err *err)
+void flo_tool_json(struct flo_buf *out, const char *before, const char *text)
 {
-    struct flo_buf out = {0};
-    const char *fix = err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code);
-
-    flo_buf_printf(&out, "{\"error\":{\"id\":\"%s\",\"what\":\"",
-                   flo_error_id(err->code));
-    flo_buf_json_text(&out, err->what, strlen(err->what));
-    flo_buf_text(&out, "\",\"why\":\"");
-    flo_buf_json_text(&out, err->why, strlen(err->why));
-    flo_buf_text(&out, "\",\"fix\":\"");
-    flo_buf_json_text(&out, fix, strlen(fix));
-    flo_buf_text(&out, "\"}}\n");
-    if (!out.failed) {
-        fwrite(out.data, 1, out.bytes, stdout);
-    }
-    flo_buf_deinit(&out);
+    flo_buf_text(out, before);
+    flo_buf_text(out, "\"");
+    flo_buf_json_text(out, text, strlen(text));
+    flo_buf_text(out, "\"");
 }
 
-int flo_tool_end(const struct flo_tool *tool, int rv, const struct flo_err *err)
+void flo_tool_types(const size_t *counts, struct flo_buf *out)
 {
-    struct flo_err late = {0};
+    for (uint32_t id = 0; id < FLO_QUANT_ID_COUNT; id++) {
+        if (counts[id] > 0) {
+            flo_buf_printf(out, " %zu %s", counts[id],
+                           flo_quant_type(id)->name);
+        }
+    }
+    flo_buf_text(out, "\n");
+}
 
-    if (rv >= 0 && fflush(stdout) != 0) {
-        rv = flo_fail_errno(&late, FLO_E_IO_WRITE, "stdout");
-        err = &late;
+int flo_tool_print(const struct flo_buf *text, const char *what,
+                   struct flo_err *err)
+{
+    if (text->failed) {
+        return flo_fail(err, FLO_E_MEMORY, "%s", what);
     }
-    if (rv >= 0) {
-        return FLO_EXIT_OK;
+    if (text->bytes > 0 &&
+        (fwrite(text->data, 1, text->bytes, stdout) != text->bytes ||
+         fflush(stdout) != 0)) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "stdout");
     }
-    if (tool->is_json) {
-        print_json_error(err);
-    }
-    return flo_err_print(stderr, err);
+    return 0;
 }

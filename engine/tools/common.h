@@ -1,14 +1,19 @@
-/* What the inference commands share: their options, opening the engine, and
- * ending with the right words and exit code. */
+/* What commands share: the values of options, opening a model, tokens in and
+ * out, and putting results on stdout. */
 #ifndef FLOTILLA_ENGINE_TOOLS_COMMON_H
 #define FLOTILLA_ENGINE_TOOLS_COMMON_H
+
+#include <limits.h>
 
 #include <flotilla/backend.h>
 #include <flotilla/grammar.h>
 
-#include "engine/tools/options.h"
+#include "engine/tools/tools.h"
 
-/* Zero-initialise; filled by flo_options_read() through FLO_TOOL_OPTIONS. */
+#define FLO_WORDS_MAX 64
+
+/* What was typed behind a command's name: values of the shared options, and
+ * what is no option.  Zero-initialise. */
 struct flo_tool {
     const char *model;
     const char *packed;
@@ -26,62 +31,19 @@ struct flo_tool {
     uint64_t seed;
     uint64_t count; /* tokens to generate */
     bool is_json;
+    const char *words[FLO_WORDS_MAX]; /* in order, then NULL */
 };
 
-/* Rows of an option table for a `struct flo_tool tool`. */
-#define FLO_TOOL_OPTIONS(tool)                                                 \
-    {"model", FLO_OPTION_TEXT, &(tool).model, "FILE     the GGUF"},            \
-        {"ctx", FLO_OPTION_U64, &(tool).context,                               \
-         "N          tokens of context (default: the model's, at most 2048)"}, \
-        {"threads", FLO_OPTION_U64, &(tool).threads,                           \
-         "N      threads (default: CPUs, at most 8)"},                         \
-        {"kernel", FLO_OPTION_TEXT, &(tool).kernel,                            \
-         "NAME    avx2 or ref (default: FLOTILLA_KERNEL, or the best)"},       \
-        {"packed", FLO_OPTION_TEXT, &(tool).packed,                            \
-         "FILE    packed weights, or none (default: MODEL.packed if there)"},  \
-        {"kv", FLO_OPTION_TEXT, &(tool).kv,                                    \
-         "TYPE        cache: auto (f16, or q8_0 to fit --memory), f16, f32, "  \
-         "q8_0, q4_0"},                                                        \
-        {"batch", FLO_OPTION_U64, &(tool).batch,                               \
-         "N        prompt tokens computed together (default 64)"},             \
-    {                                                                          \
-        "memory", FLO_OPTION_U64, &(tool).memory_bytes_max,                    \
-            "BYTES   shrink cache and context to it, or refuse"                \
-    }
-
-#define FLO_LORA_OPTION(tool)                                                  \
-    {                                                                          \
-        "lora", FLO_OPTION_TEXT, &(tool).lora,                                 \
-            "FILE[:SCALE]  an adapter of the model, and how much of it (1)"    \
-    }
-
-/* For commands that need tokens in and logits out only. */
-#define FLO_BACKEND_OPTIONS(tool)                                              \
-    FLO_LORA_OPTION(tool),                                                     \
-    {                                                                          \
-        "backend", FLO_OPTION_TEXT, &(tool).backend,                           \
-            "NAME   who computes (default: native, this engine)"               \
-    }
-
-#define FLO_SAMPLING_OPTIONS(tool)                                             \
-    {"n", FLO_OPTION_U64, &(tool).count, "N            tokens to generate"},   \
-        {"temp", FLO_OPTION_TEXT, &(tool).temperature,                         \
-         "T         temperature (default 0: the likeliest token)"},            \
-        {"grammar", FLO_OPTION_TEXT, &(tool).grammar,                          \
-         "FILE   the answer keeps this GBNF grammar"},                         \
-        {"json-schema", FLO_OPTION_TEXT, &(tool).schema,                       \
-         "FILE the answer is JSON of this schema"},                            \
-    {                                                                          \
-        "seed", FLO_OPTION_U64, &(tool).seed, "S         of the sampling"      \
-    }
-
-/* Numbers checked and put into the engine's form. FLO_E_USAGE. */
-FLO_MUST_USE int flo_tool_engine_options(const struct flo_tool *tool,
-                                         struct flo_engine_options *options,
-                                         struct flo_err *err);
-FLO_MUST_USE int flo_tool_sampling(const struct flo_tool *tool,
-                                   struct flo_sampling *sampling,
-                                   struct flo_err *err);
+/* The options in the form that opens a model. */
+struct flo_tool_setup {
+    struct flo_backend_options options; /* may point to the tool's texts */
+    char adapter[PATH_MAX];             /* of --lora */
+};
+/* FLO_E_USAGE: --model is missing, or a value is out of range; errors of
+ * reading the adapter. */
+FLO_MUST_USE int flo_tool_setup(const struct flo_tool *tool,
+                                struct flo_tool_setup *setup,
+                                struct flo_err *err);
 /* By enum flo_kv_type. */
 extern const char *const flo_tool_kv_names[];
 /* tool->model as tool->backend opened it.  Zero-initialise. */
@@ -103,29 +65,57 @@ FLO_MUST_USE int flo_tool_feed(const struct flo_tool_model *model,
 /* tool->tokens as ids into a malloc'ed array. */
 FLO_MUST_USE int flo_tool_tokens(const struct flo_tool *tool, int32_t **tokens,
                                  size_t *count, struct flo_err *err);
+/* A prompt as tokens: of the chat, or `is_raw` as it stands, control tokens
+ * read.  `system` may be NULL. */
+struct flo_tool_prompt {
+    const char *system, *prompt;
+    bool is_raw;
+};
+FLO_MUST_USE int flo_tool_prompt(struct flo_engine *engine,
+                                 const struct flo_tool_prompt *prompt,
+                                 int32_t *tokens, size_t tokens_max,
+                                 size_t *count, struct flo_err *err);
+/* Log of the sum of exponentials of a row of logits; *best (may be NULL) is
+ * the largest one's index.  Not finite if one of them is not. */
+double flo_tool_log_sum(const float *logits, uint32_t count, uint32_t *best);
+/* For qsort() of doubles. */
+int flo_tool_by_value(const void *a, const void *b);
+/* Open a GGUF whose floats and scales are all finite; without a path *gguf
+ * stays as it is. */
+struct flo_gguf;
+FLO_MUST_USE int flo_tool_gguf(const char *path, struct flo_gguf **gguf,
+                               struct flo_err *err);
 /* "what 12/60, 00:42 left" on a terminal's stderr, over the line before; the
  * line goes when all is done. */
 void flo_tool_progress(const char *what, uint64_t done, uint64_t total,
                        uint64_t started_us);
-/* The grammar of --grammar or --json-schema; *grammar is NULL without them. */
-FLO_MUST_USE int flo_tool_grammar(const struct flo_tool *tool,
-                                  struct flo_engine *engine,
-                                  struct flo_grammar **grammar,
-                                  struct flo_err *err);
 
-/* The next tokens of an answer. */
-struct flo_tool_next {
-    int32_t tokens[FLO_GRAMMAR_FORCED_MAX + 1];
-    size_t count; /* 0: the answer has ended */
+/* A model that answers as the shared options say.  Zero-initialise. */
+struct flo_tool_answer {
+    struct flo_tool_model model;
+    struct flo_sampler *sampler;
+    struct flo_grammar *grammar; /* of --grammar or --json-schema, or NULL */
+    int32_t tokens[FLO_GRAMMAR_FORCED_MAX + 1]; /* chosen last */
+    size_t count;   /* of them; 0: none yet, or the answer has ended */
+    bool is_finite; /* were the first one's logits? */
 };
-/* Choose one and add what `grammar` (or NULL) forces, at most `most` in all. */
-FLO_MUST_USE int flo_tool_next(struct flo_grammar *grammar,
-                               struct flo_sampler *sampler,
-                               const struct flo_tool_model *model,
-                               uint64_t most, struct flo_tool_next *next,
-                               struct flo_err *err);
-/* The exit code; errors printed on stderr and, with --json, on stdout. */
-int flo_tool_end(const struct flo_tool *tool, int rv,
-                 const struct flo_err *err);
+FLO_MUST_USE int flo_tool_answer_open(const struct flo_tool *tool,
+                                      enum flo_vocabulary vocabulary,
+                                      struct flo_tool_answer *answer,
+                                      struct flo_err *err);
+void flo_tool_answer_close(struct flo_tool_answer *answer);
+/* Feed what was chosen last, choose a token and add what the grammar forces,
+ * at most `most` in all. */
+FLO_MUST_USE int flo_tool_answer_next(struct flo_tool_answer *answer,
+                                      uint64_t most, struct flo_err *err);
+
+/* `before` as it is, then `text` as a JSON string. */
+void flo_tool_json(struct flo_buf *out, const char *before, const char *text);
+/* " 11 F32 36 Q4_1" and a line's end, of [FLO_QUANT_ID_COUNT] counts. */
+void flo_tool_types(const size_t *counts, struct flo_buf *out);
+/* All of it to stdout, which is flushed; `what` names it when memory had no
+ * room for it. */
+FLO_MUST_USE int flo_tool_print(const struct flo_buf *text, const char *what,
+                                struct flo_err *err);
 
 #endif

@@ -6,16 +6,12 @@
 #include <flotilla/engine_output.h>
 
 #include "engine/tools/common.h"
-#include "engine/tools/tools.h"
-
-enum { TEXTS_MAX = 64 };
 
 struct embed {
     struct flo_tool tool;
     const char *pooling_name;
     enum flo_pooling pooling;
     bool shows_cosine;
-    const char *texts[TEXTS_MAX];
     struct flo_tool_model model;
     struct flo_session *session;
     int32_t *tokens; /* [context] */
@@ -46,8 +42,8 @@ static int embed_text(struct embed *e, size_t index, struct flo_err *err)
     const struct flo_engine_info *info = e->model.info;
     float *vector = e->vectors + (index > 0 ? info->n_embd : 0);
     size_t count;
-    int rv = flo_engine_tokenise(e->model.text, e->texts[index],
-                                 strlen(e->texts[index]), true, e->tokens,
+    int rv = flo_engine_tokenise(e->model.text, e->tool.words[index],
+                                 strlen(e->tool.words[index]), true, e->tokens,
                                  info->context, &count, err);
 
     if (rv < 0) {
@@ -67,17 +63,18 @@ static int embed_text(struct embed *e, size_t index, struct flo_err *err)
     return rv;
 }
 
-static int run(struct embed *e, struct flo_err *err)
+static int embed(void *context, struct flo_err *err)
 {
+    struct embed *e = context;
     int rv;
 
     e->pooling = strcmp(e->pooling_name, "last") == 0 ? FLO_POOLING_LAST
                                                       : FLO_POOLING_MEAN;
-    if (e->texts[0] == NULL || (e->pooling == FLO_POOLING_MEAN &&
-                                strcmp(e->pooling_name, "mean") != 0)) {
+    if (e->tool.words[0] == NULL || (e->pooling == FLO_POOLING_MEAN &&
+                                     strcmp(e->pooling_name, "mean") != 0)) {
         return flo_fail(err, FLO_E_USAGE, "%s",
-                        e->texts[0] == NULL ? "a text is needed"
-                                            : "--pooling is mean or last");
+                        e->tool.words[0] == NULL ? "a text is needed"
+                                                 : "--pooling is mean or last");
     }
     rv = flo_tool_open(&e->tool, FLO_VOCABULARY_NEEDED, &e->model, err);
     if (rv < 0) {
@@ -89,33 +86,28 @@ static int run(struct embed *e, struct flo_err *err)
     if (e->tokens == NULL || e->vectors == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "the vectors");
     }
-    for (size_t i = 0; rv == 0 && i < TEXTS_MAX && e->texts[i] != NULL; i++) {
+    for (size_t i = 0; rv == 0 && i < FLO_WORDS_MAX && e->tool.words[i] != NULL;
+         i++) {
         rv = embed_text(e, i, err);
     }
     return rv;
 }
 
-int flo_cmd_embed(int argc, char **argv)
-{
-    struct embed e = {.pooling_name = "mean"};
-    const struct flo_option options[] = {
-        FLO_TOOL_OPTIONS(e.tool),
-        {"pooling", FLO_OPTION_TEXT, &e.pooling_name,
-         "HOW    mean (default) or last: of the tokens' final states"},
-        {"cosine", FLO_OPTION_FLAG, &e.shows_cosine,
-         "only each text's cosine with the first"},
-    };
-    struct flo_err err = {0};
-    int code =
-        flo_options_read(argc, argv, "embed --model FILE TEXT...", options,
-                         FLO_COUNT(options), e.texts, TEXTS_MAX);
-
-    if (code >= 0) {
-        return code;
-    }
-    int rv = run(&e, &err);
-    free(e.tokens);
-    free(e.vectors);
-    flo_tool_close(&e.model);
-    return flo_tool_end(&e.tool, rv, &err);
-}
+static struct embed state = {.pooling_name = "mean"};
+static const struct flo_option options[] = {
+    {"pooling", FLO_OPTION_TEXT, &state.pooling_name,
+     "HOW    mean (default) or last: of the tokens' final states"},
+    {"cosine", FLO_OPTION_FLAG, &state.shows_cosine,
+     "only each text's cosine with the first"},
+};
+const struct flo_command flo_command_embed = {
+    .name = "embed",
+    .help = "a text as a vector",
+    .usage = "--model FILE TEXT...",
+    .shared = FLO_SHARED_MODEL,
+    .options = options,
+    .option_count = FLO_COUNT(options),
+    .words_max = FLO_WORDS_MAX,
+    .state = &state,
+    .run = embed,
+};

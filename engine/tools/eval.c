@@ -14,17 +14,16 @@
 
 #include "engine/tools/outfile.h"
 #include "engine/tools/sha256.h"
-#include "engine/tools/tools.h"
 
 #define TOKENS_DEFAULT 128
 
 struct eval {
     struct flo_tool tool; /* count: tokens per answer at most */
-    const char *suite_path, *against, *report_path;
+    const char *against, *report_path;
     const char *min_exact, *max_kl;
     struct flo_suite suite;
     struct flo_eval_side side;
-    struct flo_eval_peer peer;
+    int peer; /* its socket */
     struct flo_eval_report report;
     int32_t *forced; /* [context of the peer] */
     float *row;      /* [n_vocab] of the peer */
@@ -33,21 +32,6 @@ struct eval {
 };
 
 /* ---- distance ---------------------------------------------------- */
-
-/* Log of the sum of exponentials; the best token. */
-static double look(const float *row, uint32_t count, uint32_t *best)
-{
-    double total = 0;
-
-    *best = 0;
-    for (uint32_t i = 1; i < count; i++) {
-        *best = row[i] > row[*best] ? i : *best;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        total += exp((double)row[i] - (double)row[*best]);
-    }
-    return (double)row[*best] + log(total);
-}
 
 /* Of q from p, in nats. */
 static double divergence(const float *p, double p_total, const float *q,
@@ -62,35 +46,19 @@ static double divergence(const float *p, double p_total, const float *q,
     return sum < 0 ? 0 : sum; /* rounding */
 }
 
-static int distance_add(struct flo_eval_distance *d, double kl,
-                        struct flo_err *err)
-{
-    size_t n = d->kl_count;
-
-    if ((n & (n - 1)) == 0) { /* grows at powers of two */
-        double *grown = realloc(d->kls, (n == 0 ? 1 : 2 * n) * sizeof(*grown));
-        if (grown == NULL) {
-            return flo_fail(err, FLO_E_MEMORY, "%zu positions", 2 * n);
-        }
-        d->kls = grown;
-    }
-    d->kls[d->kl_count++] = kl;
-    return 0;
-}
-
 static int compare_row(void *context, uint32_t position, const float *logits)
 {
     struct eval *e = context;
     struct flo_eval_distance *d = &e->report.distance;
-    uint32_t n_vocab = e->report.model.about.n_vocab, p_best, q_best;
-    int rv = flo_eval_peer_row(&e->peer, e->row, n_vocab, e->err);
+    uint32_t n_vocab = e->report.model.about.info.n_vocab, p_best, q_best;
+    int rv = flo_eval_peer_row(e->peer, e->row, n_vocab, e->err);
 
     (void)position;
     if (rv < 0) {
         return rv;
     }
-    double p_total = look(e->row, n_vocab, &p_best);
-    double q_total = look(logits, n_vocab, &q_best);
+    double p_total = flo_tool_log_sum(e->row, n_vocab, &p_best);
+    double q_total = flo_tool_log_sum(logits, n_vocab, &q_best);
     double kl = divergence(e->row, p_total, logits, q_total, n_vocab);
     d->positions++;
     if (!isfinite(kl)) {
@@ -98,29 +66,26 @@ static int compare_row(void *context, uint32_t position, const float *logits)
         return 0;
     }
     d->same_best += p_best == q_best;
-    return distance_add(d, kl, e->err);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-
-    return (left > right) - (left < right);
+    flo_buf_add(&d->kls, &kl, sizeof(kl));
+    return d->kls.failed ? flo_fail(e->err, FLO_E_MEMORY, "%llu positions",
+                                    (unsigned long long)d->positions)
+                         : 0;
 }
 
 static void distance_end(struct flo_eval_distance *d)
 {
-    size_t n = d->kl_count;
+    size_t n = d->kls.bytes / sizeof(double);
+    double *kls = (void *)d->kls.data;
 
     if (n == 0) {
         return;
     }
-    qsort(d->kls, n, sizeof(*d->kls), by_value);
+    qsort(kls, n, sizeof(*kls), flo_tool_by_value);
     for (size_t i = 0; i < n; i++) {
-        d->kl_mean += d->kls[i] / (double)n;
+        d->kl_mean += kls[i] / (double)n;
     }
-    d->kl_max = d->kls[n - 1];
-    d->kl_p99 = d->kls[(n * 99 + 99) / 100 - 1];
+    d->kl_max = kls[n - 1];
+    d->kl_p99 = kls[(n * 99 + 99) / 100 - 1];
 }
 
 /* ---- the walk ---------------------------------------------------- */
@@ -148,7 +113,7 @@ static int forced_tokens(struct eval *e, const struct flo_suite_case *one,
     size_t room = e->context - e->side.n_prompt;
 
     if (one->answer != NULL) {
-        return flo_engine_tokenise(e->side.model.text, one->answer,
+        return flo_engine_tokenise(e->side.model->text, one->answer,
                                    strlen(one->answer), false, e->forced, room,
                                    count, err);
     }
@@ -162,9 +127,8 @@ static int compare(struct eval *e, const struct flo_suite_case *one,
     int rv = forced_tokens(e, one, &count, err);
 
     e->err = err;
-    rv = rv < 0
-             ? rv
-             : flo_eval_peer_force(&e->peer, e->forced, (uint32_t)count, err);
+    rv = rv < 0 ? rv
+                : flo_eval_peer_force(e->peer, e->forced, (uint32_t)count, err);
     return rv < 0 ? rv
                   : flo_eval_side_force(&e->side, e->forced, (uint32_t)count,
                                         compare_row, e, err);
@@ -179,8 +143,8 @@ static int judge(struct eval *e, size_t index, struct flo_err *err)
     int rv = 0;
 
     if (r->has_against) {
-        rv = flo_eval_peer_answer(&e->peer, index, limit, &other, e->forced,
-                                  err);
+        rv =
+            flo_eval_peer_answer(e->peer, index, limit, &other, e->forced, err);
     }
     rv = rv < 0 ? rv : flo_eval_side_answer(&e->side, one, limit, &answer, err);
     if (rv < 0) {
@@ -212,7 +176,7 @@ static int walk(struct eval *e, struct flo_err *err)
     for (size_t i = 0; rv == 0 && i < e->suite.count; i++) {
         rv = judge(e, i, err);
         if (rv < 0) {
-            rv = flo_wrap(err, rv, "%s: case %u", e->suite_path,
+            rv = flo_wrap(err, rv, "%s: case %u", e->tool.words[0],
                           e->suite.cases[i].number);
         }
         flo_tool_progress("case", i + 1, e->suite.count, started_us);
@@ -269,18 +233,18 @@ static int open_suite(struct eval *e, struct flo_err *err)
 {
     char *text = NULL;
     size_t bytes;
-    int rv =
-        flo_file_read(e->suite_path, FLO_SUITE_BYTES_MAX, &text, &bytes, err);
+    int rv = flo_file_read(e->tool.words[0], FLO_SUITE_BYTES_MAX, &text, &bytes,
+                           err);
 
     rv = rv < 0 ? rv : flo_suite_take(text, bytes, &e->suite, err);
     if (rv < 0) {
         return rv == FLO_E_META_JSON || rv == FLO_E_META_SCHEMA
-                   ? flo_wrap(err, rv, "%s", e->suite_path)
+                   ? flo_wrap(err, rv, "%s", e->tool.words[0])
                    : rv;
     }
     e->report.suite = &e->suite;
-    e->report.suite_file = e->suite_path;
-    return flo_tool_sha256(e->suite_path, &e->report.suite_digest,
+    e->report.suite_file = e->tool.words[0];
+    return flo_tool_sha256(e->tool.words[0], &e->report.suite_digest,
                            &e->report.suite_bytes, err);
 }
 
@@ -299,7 +263,7 @@ static int open_against(struct eval *e, struct flo_err *err)
     tool.model = e->against;
     tool.lora = NULL; /* the adapter is what is judged */
     return rv < 0 ? rv
-                  : flo_eval_peer_open(&e->peer, &tool, &e->suite,
+                  : flo_eval_peer_open(&tool, &e->suite, &e->peer,
                                        &e->report.against.about, err);
 }
 
@@ -317,15 +281,15 @@ static int open_models(struct eval *e, struct flo_err *err)
         return rv;
     }
     flo_eval_side_about(&e->side, &r->model.about);
-    e->context = r->model.about.context;
+    e->context = r->model.about.info.context;
     r->failed = calloc(e->suite.count, sizeof(*r->failed));
     if (r->has_against) {
-        const struct flo_eval_about *other = &r->against.about;
-        if (other->n_vocab != r->model.about.n_vocab) {
+        const struct flo_engine_info *other = &r->against.about.info;
+        if (other->n_vocab != r->model.about.info.n_vocab) {
             return flo_fail(err, FLO_E_USAGE,
                             "vocabularies of %u and %u tokens cannot be "
                             "compared",
-                            r->model.about.n_vocab, other->n_vocab);
+                            r->model.about.info.n_vocab, other->n_vocab);
         }
         e->forced = calloc(other->context, sizeof(*e->forced));
         e->row = calloc(other->n_vocab, sizeof(*e->row));
@@ -352,14 +316,12 @@ static int put_report(struct eval *e, struct flo_err *err)
     int rv = 0;
 
     flo_eval_report_json(&e->report, &json);
-    flo_eval_report_table(&e->report, &table);
-    const struct flo_buf *shown = e->tool.is_json ? &json : &table;
-    if (json.failed || table.failed) {
-        rv = flo_fail(err, FLO_E_MEMORY, "the report");
-    } else if (fwrite(shown->data, 1, shown->bytes, stdout) != shown->bytes ||
-               fflush(stdout) != 0) {
-        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "stdout");
+    if (!e->tool.is_json) {
+        flo_eval_report_table(&e->report, &table);
     }
+    rv = json.failed ? flo_fail(err, FLO_E_MEMORY, "the report")
+                     : flo_tool_print(e->tool.is_json ? &json : &table,
+                                      "the report", err);
     if (rv == 0 && e->report_path != NULL) {
         rv = flo_outfile(e->report_path, write_text, &json, err);
     }
@@ -382,15 +344,18 @@ static int told_gate(struct eval *e, struct flo_err *err)
     return 0;
 }
 
-static int run(struct eval *e, struct flo_err *err)
+static int eval(void *context, struct flo_err *err)
 {
+    struct eval *e = context;
     struct flo_eval_report *r = &e->report;
     double min_exact = 0, max_kl = 0;
     int rv;
 
+    signal(SIGPIPE, SIG_IGN); /* a peer that ends is an error, told */
     r->has_against = e->against != NULL;
     r->tokens_max = e->tool.count < UINT32_MAX ? (uint32_t)e->tool.count : 0;
-    if (e->suite_path == NULL || e->tool.model == NULL || r->tokens_max == 0) {
+    if (e->tool.words[0] == NULL || e->tool.model == NULL ||
+        r->tokens_max == 0) {
         return flo_fail(err, FLO_E_USAGE, "%s",
                         r->tokens_max == 0 ? "--n is out of range"
                                            : "SUITE and --model are needed");
@@ -408,7 +373,7 @@ static int run(struct eval *e, struct flo_err *err)
     }
     flo_eval_side_about(&e->side, &r->model.about);
     if (r->has_against) {
-        rv = flo_eval_peer_about(&e->peer, &r->against.about, err);
+        rv = flo_eval_peer_about(e->peer, &r->against.about, err);
         if (rv < 0) {
             return rv;
         }
@@ -419,40 +384,30 @@ static int run(struct eval *e, struct flo_err *err)
     return rv < 0 ? rv : told_gate(e, err);
 }
 
-int flo_cmd_eval(int argc, char **argv)
-{
-    struct eval e = {.tool.count = TOKENS_DEFAULT};
-    const struct flo_option options[] = {
-        FLO_TOOL_OPTIONS(e.tool),
-        FLO_BACKEND_OPTIONS(e.tool),
-        {"against", FLO_OPTION_TEXT, &e.against,
-         "FILE   another model: the unquantized one, the last release"},
-        {"n", FLO_OPTION_U64, &e.tool.count,
-         "N            tokens per answer where the suite is silent (128)"},
-        {"min-exact", FLO_OPTION_TEXT, &e.min_exact,
-         "P    gate: share of exact answers, 0 to 1"},
-        {"max-kl", FLO_OPTION_TEXT, &e.max_kl,
-         "X       gate: mean KL divergence in nats"},
-        {"report", FLO_OPTION_TEXT, &e.report_path,
-         "FILE    where the JSON report goes"},
-        {"o", FLO_OPTION_TEXT, &e.report_path, "FILE         the same"},
-        {"json", FLO_OPTION_FLAG, &e.tool.is_json, "the report on stdout"},
-    };
-    struct flo_err err = {0};
-    int code = flo_options_read(
-        argc, argv, "eval SUITE --model FILE [--against FILE] [OPTION...]",
-        options, FLO_COUNT(options), &e.suite_path, 1);
-    if (code >= 0) {
-        return code;
-    }
-    signal(SIGPIPE, SIG_IGN); /* a peer that ends is an error, told */
-    int rv = run(&e, &err);
-    flo_eval_side_close(&e.side);
-    flo_eval_peer_close(&e.peer);
-    flo_suite_deinit(&e.suite);
-    free(e.report.failed);
-    free(e.report.distance.kls);
-    free(e.forced);
-    free(e.row);
-    return flo_tool_end(&e.tool, rv, &err);
-}
+static struct eval state = {.tool.count = TOKENS_DEFAULT,
+                            .report.distance.kls.bytes_max = SIZE_MAX / 2};
+static const struct flo_option options[] = {
+    {"against", FLO_OPTION_TEXT, &state.against,
+     "FILE   another model: the unquantized one, the last release"},
+    {"n", FLO_OPTION_U64, &state.tool.count,
+     "N            tokens per answer where the suite is silent (128)"},
+    {"min-exact", FLO_OPTION_TEXT, &state.min_exact,
+     "P    gate: share of exact answers, 0 to 1"},
+    {"max-kl", FLO_OPTION_TEXT, &state.max_kl,
+     "X       gate: mean KL divergence in nats"},
+    {"report", FLO_OPTION_TEXT, &state.report_path,
+     "FILE    where the JSON report goes"},
+    {"o", FLO_OPTION_TEXT, &state.report_path, "FILE         the same"},
+    {"json", FLO_OPTION_FLAG, &state.tool.is_json, "the report on stdout"},
+};
+const struct flo_command flo_command_eval = {
+    .name = "eval",
+    .help = "judge a model by a suite, and against another",
+    .usage = "SUITE --model FILE [--against FILE] [OPTION...]",
+    .shared = FLO_SHARED_BACKEND,
+    .options = options,
+    .option_count = FLO_COUNT(options),
+    .words_max = 1,
+    .state = &state,
+    .run = eval,
+};

@@ -23,15 +23,14 @@ struct flo_eval_answer {
 };
 
 struct flo_eval_about {
-    char arch[32], name[64], kernel[16];
-    uint32_t n_vocab, context, threads;
-    uint64_t parameters, load_us, rss_bytes_peak;
+    struct flo_engine_info info;
+    uint64_t rss_bytes_peak;
 };
 
 struct flo_eval_side {
-    struct flo_tool_model model;
-    struct flo_sampler *sampler;
-    int32_t *tokens; /* [context]: the prompt, then the answer */
+    struct flo_tool_answer greedy;
+    struct flo_tool_model *model; /* greedy's */
+    int32_t *tokens;              /* [context]: the prompt, then the answer */
     uint32_t n_prompt;
     struct flo_buf text;
 };
@@ -39,7 +38,6 @@ struct flo_eval_side {
 FLO_MUST_USE int flo_eval_side_open(struct flo_eval_side *side,
                                     const struct flo_tool *tool,
                                     struct flo_err *err);
-void flo_eval_side_close(struct flo_eval_side *side);
 void flo_eval_side_about(const struct flo_eval_side *side,
                          struct flo_eval_about *about);
 /* Greedy answer to a case; side->tokens holds prompt and answer then. */
@@ -57,31 +55,24 @@ FLO_MUST_USE int flo_eval_side_force(struct flo_eval_side *side,
 
 /* ---- eval_peer.c ------------------------------------------------- */
 
-/* A model in a child process, so that each has its own peak of memory. */
-struct flo_eval_peer {
-    int socket;
-    pid_t pid;
-};
-/* Before this process has threads.  The suite is shared by the fork. */
-FLO_MUST_USE int flo_eval_peer_open(struct flo_eval_peer *peer,
-                                    const struct flo_tool *tool,
-                                    const struct flo_suite *suite,
+/* A model in a child process, so that each has its own peak of memory; *peer
+ * is the socket to it, and it ends with this process.  Before this one has
+ * threads.  The suite is shared by the fork. */
+FLO_MUST_USE int flo_eval_peer_open(const struct flo_tool *tool,
+                                    const struct flo_suite *suite, int *peer,
                                     struct flo_eval_about *about,
                                     struct flo_err *err);
-void flo_eval_peer_close(struct flo_eval_peer *peer);
 /* As of a side; `tokens` [tokens_out] gets the answer's ids. */
-FLO_MUST_USE int flo_eval_peer_answer(struct flo_eval_peer *peer, size_t index,
+FLO_MUST_USE int flo_eval_peer_answer(int peer, size_t index,
                                       uint32_t tokens_max,
                                       struct flo_eval_answer *answer,
                                       int32_t *tokens, struct flo_err *err);
 /* Let it compute the rows; each is then to be taken in turn. */
-FLO_MUST_USE int flo_eval_peer_force(struct flo_eval_peer *peer,
-                                     const int32_t *tokens, uint32_t count,
-                                     struct flo_err *err);
-FLO_MUST_USE int flo_eval_peer_row(struct flo_eval_peer *peer, float *row,
-                                   uint32_t n_vocab, struct flo_err *err);
-FLO_MUST_USE int flo_eval_peer_about(struct flo_eval_peer *peer,
-                                     struct flo_eval_about *about,
+FLO_MUST_USE int flo_eval_peer_force(int peer, const int32_t *tokens,
+                                     uint32_t count, struct flo_err *err);
+FLO_MUST_USE int flo_eval_peer_row(int peer, float *row, uint32_t n_vocab,
+                                   struct flo_err *err);
+FLO_MUST_USE int flo_eval_peer_about(int peer, struct flo_eval_about *about,
                                      struct flo_err *err);
 
 /* ---- eval_report.c ----------------------------------------------- */
@@ -100,8 +91,7 @@ struct flo_eval_score {
 /* Of the model's distributions q against the other's p. */
 struct flo_eval_distance {
     uint64_t positions, same_best, nonfinite;
-    double *kls; /* [positions - nonfinite], sorted for the report */
-    size_t kl_count;
+    struct flo_buf kls; /* double [positions - nonfinite] */
     double kl_mean, kl_max, kl_p99;
 };
 struct flo_eval_gate {

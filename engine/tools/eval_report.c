@@ -26,39 +26,32 @@ static double ttft_ms(const struct flo_eval_score *score, double q)
 
 /* ---- JSON -------------------------------------------------------- */
 
-static void put_text(struct flo_buf *out, const char *key, const char *text)
-{
-    flo_buf_printf(out, "\"%s\":\"", key);
-    flo_buf_json_text(out, text, strlen(text));
-    flo_buf_text(out, "\",");
-}
-
 static void put_file(struct flo_buf *out, const char *file,
                      const struct flo_digest *digest, uint64_t bytes)
 {
     char text[FLO_DIGEST_TEXT];
 
     flo_digest_text(digest, text);
-    put_text(out, "file", file);
-    flo_buf_printf(out, "\"digest\":\"%s\",\"bytes\":%llu,", text,
+    flo_tool_json(out, "\"file\":", file);
+    flo_buf_printf(out, ",\"digest\":\"%s\",\"bytes\":%llu,", text,
                    (unsigned long long)bytes);
 }
 
 static void put_score(struct flo_buf *out, const struct flo_eval_score *score,
                       const struct flo_suite *suite)
 {
-    const struct flo_eval_about *about = &score->about;
+    const struct flo_engine_info *info = &score->about.info;
 
     flo_buf_text(out, "{");
     put_file(out, score->file, &score->digest, score->file_bytes);
-    put_text(out, "arch", about->arch);
-    put_text(out, "name", about->name);
-    put_text(out, "kernel", about->kernel);
+    flo_tool_json(out, "\"arch\":", info->arch);
+    flo_tool_json(out, ",\"name\":", info->name);
+    flo_tool_json(out, ",\"kernel\":", info->kernel);
     flo_buf_printf(out,
-                   "\"parameters\":%llu,\"context\":%u,\"threads\":%u,"
+                   ",\"parameters\":%llu,\"context\":%u,\"threads\":%u,"
                    "\"exact\":%u,\"exact_match\":%.6f,\"json_valid\":%u,",
-                   (unsigned long long)about->parameters, about->context,
-                   about->threads, score->exact,
+                   (unsigned long long)info->parameters, info->context,
+                   info->threads, score->exact,
                    share(score->exact, suite->count), score->json);
     if (suite->json_count > 0) {
         flo_buf_printf(out, "\"json_validity\":%.6f,",
@@ -74,9 +67,9 @@ static void put_score(struct flo_buf *out, const struct flo_eval_score *score,
                    (unsigned long long)score->nonfinite,
                    (unsigned long long)score->tokens_in,
                    (unsigned long long)score->tokens_out,
-                   (double)about->load_us / 1e3, ttft_ms(score, 0.5),
+                   (double)info->load_us / 1e3, ttft_ms(score, 0.5),
                    ttft_ms(score, 0.95), speed(score),
-                   (unsigned long long)about->rss_bytes_peak);
+                   (unsigned long long)score->about.rss_bytes_peak);
 }
 
 static void put_distance(struct flo_buf *out, const struct flo_eval_distance *d)
@@ -95,9 +88,9 @@ static void put_distance(struct flo_buf *out, const struct flo_eval_distance *d)
 static void put_tasks(struct flo_buf *out, const struct flo_eval_report *r)
 {
     for (uint32_t i = 0; i < r->suite->n_tasks; i++) {
-        flo_buf_text(out, i == 0 ? "{" : ",{");
-        put_text(out, "task", r->suite->tasks[i]);
-        flo_buf_printf(out, "\"cases\":%u,\"exact\":%u,\"against_exact\":",
+        flo_tool_json(
+            out, i == 0 ? "{\"task\":" : ",{\"task\":", r->suite->tasks[i]);
+        flo_buf_printf(out, ",\"cases\":%u,\"exact\":%u,\"against_exact\":",
                        r->task_cases[i], r->model.task_exact[i]);
         if (r->has_against) {
             flo_buf_printf(out, "%u}", r->against.task_exact[i]);
@@ -169,8 +162,8 @@ static void put_numbers(struct flo_buf *out, const struct flo_eval_report *r)
         bool is_whole;
     } rows[] = {
         {"not finite", (double)m->nonfinite, (double)a->nonfinite, true},
-        {"load ms", (double)m->about.load_us / 1e3,
-         (double)a->about.load_us / 1e3, false},
+        {"load ms", (double)m->about.info.load_us / 1e3,
+         (double)a->about.info.load_us / 1e3, false},
         {"first token ms p50", ttft_ms(m, 0.5), ttft_ms(a, 0.5), false},
         {"first token ms p95", ttft_ms(m, 0.95), ttft_ms(a, 0.95), false},
         {"tokens/s", speed(m), speed(a), false},

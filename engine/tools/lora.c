@@ -6,11 +6,11 @@
 #include "engine/tools/lora.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/quant/quant.h"
+#include "engine/memory/pool.h"
 
 #define THREADS_MAX 16
 
@@ -119,8 +119,6 @@ struct job {
     int64_t *sum;
     float *floats; /* 2 rows, when requantizing */
     struct flo_dither_result result;
-    pthread_t thread;
-    bool is_started;
 };
 
 static void sum_row(const struct factors *factors, size_t row, size_t columns,
@@ -163,9 +161,9 @@ static void requantize_row(struct job *job, void *row, size_t columns)
     job->result.codes += columns;
 }
 
-static void *run_job(void *context)
+static void run_job(void *context, unsigned thread)
 {
-    struct job *job = context;
+    struct job *job = (struct job *)context + thread;
     size_t columns = (size_t)job->tensor->dims[0];
     size_t row_bytes =
         flo_quant_bytes(flo_quant_type(job->tensor->type), columns);
@@ -180,7 +178,6 @@ static void *run_job(void *context)
             requantize_row(job, data, columns);
         }
     }
-    return NULL;
 }
 
 static void add_result(struct flo_dither_result *into,
@@ -192,44 +189,38 @@ static void add_result(struct flo_dither_result *into,
     into->codes += from->codes;
 }
 
-/* All rows, in as many threads as asked for (and can be had). */
+/* All rows, each thread its share. */
 static int run_jobs(const struct job *model, uint32_t threads,
                     struct flo_merge_result *result, struct flo_err *err)
 {
     struct job jobs[THREADS_MAX];
+    struct flo_pool *pool = NULL;
     size_t columns = (size_t)model->tensor->dims[0];
     size_t rows = (size_t)model->tensor->dims[1];
     size_t count = threads < rows ? threads : rows;
     int64_t *sums = malloc(count * columns * sizeof(*sums));
     float *floats = malloc(count * columns * 2 * sizeof(*floats));
-    if (sums == NULL || floats == NULL) {
-        free(sums);
-        free(floats);
-        return flo_fail(err, FLO_E_MEMORY, "rows of %zu values", columns);
-    }
-    for (size_t i = 0; i < count; i++) {
+    int rv = sums == NULL || floats == NULL
+                 ? flo_fail(err, FLO_E_MEMORY, "rows of %zu values", columns)
+                 : flo_pool_open((unsigned)count, &pool, err);
+    for (size_t i = 0; rv == 0 && i < count; i++) {
         jobs[i] = *model;
         jobs[i].first = rows * i / count;
         jobs[i].end = rows * (i + 1) / count;
         jobs[i].sum = sums + i * columns;
         jobs[i].change.sum = jobs[i].sum;
         jobs[i].floats = floats + i * columns * 2;
-        jobs[i].is_started =
-            i + 1 < count &&
-            pthread_create(&jobs[i].thread, NULL, run_job, &jobs[i]) == 0;
-        if (!jobs[i].is_started) {
-            run_job(&jobs[i]);
-        }
     }
-    for (size_t i = 0; i < count; i++) {
-        if (jobs[i].is_started) {
-            pthread_join(jobs[i].thread, NULL);
-        }
+    if (rv == 0) {
+        flo_pool_run(pool, (unsigned)count, run_job, jobs);
+    }
+    for (size_t i = 0; rv == 0 && i < count; i++) {
         add_result(&result->dither, &jobs[i].result);
     }
+    flo_pool_close(pool);
     free(sums);
     free(floats);
-    return 0;
+    return rv;
 }
 
 static uint64_t count_changes(const uint8_t *a, const uint8_t *b, size_t bytes)

@@ -7,20 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/tools/common.h"
 #include "engine/tools/lora.h"
-#include "engine/tools/options.h"
 #include "engine/tools/outfile.h"
-#include "engine/tools/tools.h"
 
 #define VERSION_BYTES_MAX 256
 
 struct merge {
+    struct flo_tool tool;
     const char *model;
     const char *adapter;
     const char *out;
     const char *method;
     const char *version; /* general.version; NULL: the adapter's */
-    uint64_t seed;
     uint64_t threads;
     bool is_forced;
     bool is_json;
@@ -42,18 +41,11 @@ static double kept(const struct merge *merge)
 
 static int open_both(struct merge *merge, struct flo_err *err)
 {
-    struct flo_gguf *const *files[] = {&merge->base, &merge->lora_file};
-    const char *const paths[] = {merge->model, merge->adapter};
     uint64_t most = 0;
     int rv;
-    if ((rv = flo_gguf_open_path(merge->model, &merge->base, err)) < 0 ||
-        (rv = flo_gguf_open_path(merge->adapter, &merge->lora_file, err)) < 0) {
+    if ((rv = flo_tool_gguf(merge->model, &merge->base, err)) < 0 ||
+        (rv = flo_tool_gguf(merge->adapter, &merge->lora_file, err)) < 0) {
         return rv;
-    }
-    for (int i = 0; i < 2; i++) {
-        if ((rv = flo_gguf_scan_nonfinite(*files[i], err)) < 0) {
-            return flo_wrap(err, rv, "%s", paths[i]);
-        }
     }
     for (size_t i = 0; i < flo_gguf_tensor_count(merge->base); i++) {
         uint64_t bytes = flo_gguf_tensor_at(merge->base, i)->bytes;
@@ -147,7 +139,7 @@ static void report(const struct merge *merge)
                "\"tensors\":%zu,\"codes\":%" PRIu64
                ",\"codes_changed\":%" PRIu64 ",\"bytes_changed\":%" PRIu64
                "}\n",
-               merge->method, merge->seed, kept(merge), r->tensors,
+               merge->method, merge->options.seed, kept(merge), r->tensors,
                r->dither.codes, r->dither.codes_changed, r->bytes_changed);
         return;
     }
@@ -176,47 +168,45 @@ static int check_options(struct merge *merge, struct flo_err *err)
         return flo_fail(err, FLO_E_USAGE, "--threads is 1 to 16");
     }
     merge->options.threads = (uint32_t)merge->threads;
-    merge->options.seed = merge->seed;
     return 0;
 }
 
-int flo_cmd_merge_lora(int argc, char **argv)
+static int merge_lora(void *context, struct flo_err *err)
 {
-    struct merge merge = {.method = "dither", .seed = 1, .threads = 2};
-    const struct flo_option options[] = {
-        {"model", FLO_OPTION_TEXT, &merge.model, "FILE  the base"},
-        {"lora", FLO_OPTION_TEXT, &merge.adapter, "FILE  the adapter"},
-        {"out", FLO_OPTION_TEXT, &merge.out, "FILE  the merged model"},
-        {"method", FLO_OPTION_TEXT, &merge.method,
-         "dither (default) or requantize"},
-        {"seed", FLO_OPTION_U64, &merge.seed,
-         "N  of the dither (1); the same seed gives the same bytes anywhere"},
-        {"release-version", FLO_OPTION_TEXT, &merge.version,
-         "TEXT  general.version of the new file (the adapter's)"},
-        {"threads", FLO_OPTION_U64, &merge.threads, "N  (2)"},
-        {"force", FLO_OPTION_FLAG, &merge.is_forced,
-         "write it even if the update is lost"},
-        {"json", FLO_OPTION_FLAG, &merge.is_json, "one JSON object"},
-    };
-    struct flo_err err = {0};
-    int code = flo_options_read(
-        argc, argv, "merge-lora --model FILE --lora FILE --out FILE", options,
-        FLO_COUNT(options), NULL, 0);
-    if (code >= 0) {
-        return code;
+    struct merge *merge = context;
+    int rv;
+    if ((rv = check_options(merge, err)) < 0 ||
+        (rv = open_both(merge, err)) < 0 ||
+        (rv = flo_outfile(merge->out, write_merged, merge, err)) < 0) {
+        return rv;
     }
-    int rv = check_options(&merge, &err);
-    if (rv == 0) {
-        rv = open_both(&merge, &err);
-    }
-    if (rv == 0) {
-        rv = flo_outfile(merge.out, write_merged, &merge, &err);
-    }
-    if (rv == 0) {
-        report(&merge);
-    }
-    free(merge.data);
-    flo_gguf_close(merge.base);
-    flo_gguf_close(merge.lora_file);
-    return rv < 0 ? (int)flo_err_print(stderr, &err) : FLO_EXIT_OK;
+    report(merge);
+    return 0;
 }
+
+static struct merge state = {
+    .method = "dither", .options.seed = 1, .threads = 2};
+static const struct flo_option options[] = {
+    {"model", FLO_OPTION_TEXT, &state.model, "FILE  the base"},
+    {"lora", FLO_OPTION_TEXT, &state.adapter, "FILE  the adapter"},
+    {"out", FLO_OPTION_TEXT, &state.out, "FILE  the merged model"},
+    {"method", FLO_OPTION_TEXT, &state.method,
+     "dither (default) or requantize"},
+    {"seed", FLO_OPTION_U64, &state.options.seed,
+     "N  of the dither (1); the same seed gives the same bytes anywhere"},
+    {"release-version", FLO_OPTION_TEXT, &state.version,
+     "TEXT  general.version of the new file (the adapter's)"},
+    {"threads", FLO_OPTION_U64, &state.threads, "N  (2)"},
+    {"force", FLO_OPTION_FLAG, &state.is_forced,
+     "write it even if the update is lost"},
+    {"json", FLO_OPTION_FLAG, &state.is_json, "one JSON object"},
+};
+const struct flo_command flo_command_merge_lora = {
+    .name = "merge-lora",
+    .help = "merge an adapter into its base",
+    .usage = "--model FILE --lora FILE --out FILE",
+    .options = options,
+    .option_count = FLO_COUNT(options),
+    .state = &state,
+    .run = merge_lora,
+};

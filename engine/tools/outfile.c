@@ -1,6 +1,7 @@
 /* A file that appears whole or not at all. */
 #include "engine/tools/outfile.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -35,4 +36,13 @@ int flo_outfile(const char *path, flo_outfile_write *write, void *context,
         unlink(part);
     }
     return rv;
+}
+
+int flo_outfile_reserve(int fd, uint64_t bytes, const char *what,
+                        struct flo_err *err)
+{
+    errno = posix_fallocate(fd, 0, (off_t)bytes);
+    return errno == 0 ? 0
+                      : flo_fail_errno(err, FLO_E_IO_WRITE, "%llu %s",
+                                       (unsigned long long)bytes, what);
 }

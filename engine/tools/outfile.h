@@ -13,4 +13,8 @@ typedef int flo_outfile_write(void *context, int fd, struct flo_err *err);
 FLO_MUST_USE int flo_outfile(const char *path, flo_outfile_write *write,
                              void *context, struct flo_err *err);
 
+/* Room on the disk for so many `what`.  FLO_E_IO_WRITE, FLO_E_DISK_FULL. */
+FLO_MUST_USE int flo_outfile_reserve(int fd, uint64_t bytes, const char *what,
+                                     struct flo_err *err);
+
 #endif

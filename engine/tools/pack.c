@@ -1,23 +1,19 @@
 /* flotilla-engine pack: the weights once more, as fast kernels read them. */
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "engine/model/packed.h"
 #include "engine/tools/common.h"
 #include "engine/tools/outfile.h"
-#include "engine/tools/tools.h"
 
 #define THREADS_MAX 64
 #define PERCENT 100
 
 struct pack {
-    const char *model;
-    const char *out; /* NULL: beside the model */
+    struct flo_tool tool; /* words: MODEL */
+    const char *out;      /* NULL: beside the model */
     uint64_t threads;
-    bool is_probe, is_json;
+    bool is_probe;
     struct flo_packing packing;
     uint64_t started_us, shown;
 };
@@ -38,15 +34,11 @@ static int write_packed(void *context, int fd, struct flo_err *err)
 {
     struct pack *pack = context;
     uint64_t bytes = flo_sidecar_bytes(pack->packing.sidecar);
-    int failure = posix_fallocate(fd, 0, (off_t)bytes);
+    int rv = flo_outfile_reserve(fd, bytes, "packed bytes", err);
 
-    if (failure != 0) {
-        errno = failure;
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "%" PRIu64 " packed bytes",
-                              bytes);
-    }
-    return flo_sidecar_write(pack->packing.sidecar, fd, (uint32_t)pack->threads,
-                             show, pack, err);
+    return rv < 0 ? rv
+                  : flo_sidecar_write(pack->packing.sidecar, fd,
+                                      (uint32_t)pack->threads, show, pack, err);
 }
 
 static void report(const struct pack *pack, const char *path)
@@ -54,7 +46,7 @@ static void report(const struct pack *pack, const char *path)
     const struct flo_sidecar *sidecar = pack->packing.sidecar;
     uint64_t took_us = flo_now_us() - pack->started_us;
 
-    if (pack->is_json) {
+    if (pack->tool.is_json) {
         printf(
             "{\"packed_bytes\":%" PRIu64 ",\"model_bytes\":%" PRIu64
             ",\"replaced_bytes\":%" PRIu64 ",\"tensors\":%zu,\"took_us\":"
@@ -73,17 +65,18 @@ static void report(const struct pack *pack, const char *path)
     }
 }
 
-static int run(struct pack *pack, struct flo_err *err)
+static int run(void *context, struct flo_err *err)
 {
+    struct pack *pack = context;
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     char beside[4096];
     int rv;
 
-    if (pack->model == NULL) {
+    if (pack->tool.words[0] == NULL) {
         return flo_fail(err, FLO_E_USAGE, "the model's path is missing");
     }
     if (pack->threads > THREADS_MAX ||
-        snprintf(beside, sizeof(beside), "%s%s", pack->model,
+        snprintf(beside, sizeof(beside), "%s%s", pack->tool.words[0],
                  FLO_SIDECAR_SUFFIX) >= (int)sizeof(beside)) {
         return flo_fail(err, FLO_E_USAGE,
                         "a path is too long, or --threads more than %d",
@@ -93,12 +86,13 @@ static int run(struct pack *pack, struct flo_err *err)
         long cpus = sysconf(_SC_NPROCESSORS_ONLN);
         pack->threads = cpus > 0 && cpus < THREADS_MAX ? (uint64_t)cpus : 1;
     }
-    if ((rv = flo_file_open(pack->model, &fd, err)) < 0) {
+    pack->started_us = flo_now_us();
+    if ((rv = flo_file_open(pack->tool.words[0], &fd, err)) < 0) {
         return rv;
     }
     rv = flo_packing_open(fd, pack->is_probe, &pack->packing, err);
     if (rv < 0) {
-        return flo_wrap(err, rv, "%s", pack->model);
+        return flo_wrap(err, rv, "%s", pack->tool.words[0]);
     }
     const char *path = pack->out != NULL ? pack->out : beside;
     if (!pack->is_probe) {
@@ -111,26 +105,21 @@ static int run(struct pack *pack, struct flo_err *err)
     return rv;
 }
 
-int flo_cmd_pack(int argc, char **argv)
-{
-    struct pack pack = {.started_us = flo_now_us()};
-    const struct flo_option options[] = {
-        {"o", FLO_OPTION_TEXT, &pack.out,
-         "FILE         (default: MODEL.packed)"},
-        {"threads", FLO_OPTION_U64, &pack.threads,
-         "N      (default: all CPUs)"},
-        {"probe", FLO_OPTION_FLAG, &pack.is_probe,
-         "only tell whether this machine reads packed weights of the model"},
-        {"json", FLO_OPTION_FLAG, &pack.is_json, "one JSON object on stdout"},
-    };
-    struct flo_tool tool = {0};
-    struct flo_err err = {0};
-    int code = flo_options_read(argc, argv, "pack MODEL [-o FILE] [--probe]",
-                                options, FLO_COUNT(options), &pack.model, 1);
-
-    if (code >= 0) {
-        return code;
-    }
-    tool.is_json = pack.is_json;
-    return flo_tool_end(&tool, run(&pack, &err), &err);
-}
+static struct pack state;
+static const struct flo_option options[] = {
+    {"o", FLO_OPTION_TEXT, &state.out, "FILE         (default: MODEL.packed)"},
+    {"threads", FLO_OPTION_U64, &state.threads, "N      (default: all CPUs)"},
+    {"probe", FLO_OPTION_FLAG, &state.is_probe,
+     "only tell whether this machine reads packed weights of the model"},
+    {"json", FLO_OPTION_FLAG, &state.tool.is_json, "one JSON object on stdout"},
+};
+const struct flo_command flo_command_pack = {
+    .name = "pack",
+    .help = "write the weights as fast kernels read them",
+    .usage = "MODEL [-o FILE] [--probe]",
+    .options = options,
+    .option_count = FLO_COUNT(options),
+    .words_max = 1,
+    .state = &state,
+    .run = run,
+};

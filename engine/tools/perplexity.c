@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "engine/tools/common.h"
-#include "engine/tools/tools.h"
 
 #define TEXT_BYTES_MAX (1u << 30)
 #define CONTEXT_DEFAULT 512
@@ -109,15 +108,9 @@ static void find_begin(struct perplexity *p)
 static int score(void *context, uint32_t position, const float *logits)
 {
     struct perplexity *p = context;
-    double total = 0, best = -INFINITY;
+    double nll = flo_tool_log_sum(logits, p->n_vocab, NULL) -
+                 (double)logits[p->chunk[position + 1]];
 
-    for (uint32_t i = 0; i < p->n_vocab; i++) {
-        best = (double)logits[i] > best ? (double)logits[i] : best;
-    }
-    for (uint32_t i = 0; i < p->n_vocab; i++) {
-        total += exp((double)logits[i] - best);
-    }
-    double nll = best + log(total) - (double)logits[p->chunk[position + 1]];
     p->nonfinite += isfinite(nll) ? 0 : 1;
     p->sum += nll;
     return 0;
@@ -149,19 +142,6 @@ static int score_chunk(struct perplexity *p, int32_t *chunk, uint32_t length,
     p->squares += mean * mean;
     p->scored += length - half;
     p->chunks++;
-    return rv;
-}
-
-static int score_all(struct perplexity *p, uint32_t length, struct flo_err *err)
-{
-    uint64_t started_us = flo_now_us();
-    size_t chunks = p->count / length;
-    int rv = 0;
-
-    for (size_t i = 0; rv == 0 && i < chunks; i++) {
-        rv = score_chunk(p, p->tokens + i * length, length, err);
-        flo_tool_progress("chunk", i + 1, chunks, started_us);
-    }
     return rv;
 }
 
@@ -205,15 +185,17 @@ static int print_result(const struct perplexity *p, uint32_t length,
     return 0;
 }
 
-static int run(struct perplexity *p, struct flo_err *err)
+static int perplexity(void *context, struct flo_err *err)
 {
+    struct perplexity *p = context;
     bool is_chosen = p->tool.context != 0;
+    uint64_t started_us;
     uint32_t length;
-    int rv;
-
-    rv = flo_tool_open(
+    size_t chunks;
+    int rv = flo_tool_open(
         &p->tool, p->text == NULL ? FLO_VOCABULARY_NONE : FLO_VOCABULARY_NEEDED,
         &p->model, err);
+
     if (rv < 0 || (rv = read_tokens(p, err)) < 0) {
         return rv;
     }
@@ -229,32 +211,30 @@ static int run(struct perplexity *p, struct flo_err *err)
                         length < 2 ? 2 : length);
     }
     find_begin(p);
-    rv = score_all(p, length, err);
+    chunks = p->count / length;
+    started_us = flo_now_us();
+    for (size_t i = 0; rv == 0 && i < chunks; i++) {
+        rv = score_chunk(p, p->tokens + i * length, length, err);
+        flo_tool_progress("chunk", i + 1, chunks, started_us);
+    }
     return rv < 0 ? rv : print_result(p, length, err);
 }
 
-int flo_cmd_perplexity(int argc, char **argv)
-{
-    struct perplexity p = {.begin = -1};
-    const struct flo_option options[] = {
-        FLO_TOOL_OPTIONS(p.tool),
-        FLO_BACKEND_OPTIONS(p.tool),
-        {"text", FLO_OPTION_TEXT, &p.text, "FILE      plain text"},
-        {"file", FLO_OPTION_TEXT, &p.text, "FILE      the same"},
-        {"tokens", FLO_OPTION_TEXT, &p.tool.tokens,
-         "FILE    token ids, blanks or commas between"},
-        {"json", FLO_OPTION_FLAG, &p.tool.is_json, "one JSON object on stdout"},
-    };
-    struct flo_err err = {0};
-    int code = flo_options_read(
-        argc, argv, "perplexity --model FILE --text FILE [--ctx N] [--json]",
-        options, FLO_COUNT(options), NULL, 0);
-
-    if (code >= 0) {
-        return code;
-    }
-    int rv = run(&p, &err);
-    free(p.tokens);
-    flo_tool_close(&p.model);
-    return flo_tool_end(&p.tool, rv, &err);
-}
+static struct perplexity state = {.begin = -1};
+static const struct flo_option options[] = {
+    {"text", FLO_OPTION_TEXT, &state.text, "FILE      plain text"},
+    {"file", FLO_OPTION_TEXT, &state.text, "FILE      the same"},
+    {"tokens", FLO_OPTION_TEXT, &state.tool.tokens,
+     "FILE    token ids, blanks or commas between"},
+    {"json", FLO_OPTION_FLAG, &state.tool.is_json, "one JSON object on stdout"},
+};
+const struct flo_command flo_command_perplexity = {
+    .name = "perplexity",
+    .help = "how well a model foretells a text",
+    .usage = "--model FILE --text FILE [--ctx N] [--json]",
+    .shared = FLO_SHARED_BACKEND,
+    .options = options,
+    .option_count = FLO_COUNT(options),
+    .state = &state,
+    .run = perplexity,
+};

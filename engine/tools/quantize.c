@@ -9,17 +9,15 @@
  * else estimated by nudging each new weight and looking who moves. */
 #include <inttypes.h>
 #include <math.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/quant/quant.h"
+#include "engine/memory/pool.h"
+#include "engine/tools/common.h"
 #include "engine/tools/mix.h"
-#include "engine/tools/options.h"
 #include "engine/tools/outfile.h"
-#include "engine/tools/tools.h"
 
 #define KEPT_MIN 0.93
 #define PIECE_VALUES 16384 /* of one step of a thread; a multiple of 256 */
@@ -40,8 +38,7 @@ struct tally {
 };
 
 struct quantize {
-    const char *in;
-    const char *out;
+    struct flo_tool tool; /* words: IN, OUT, TYPE */
     const char *pin;
     const char *pin_floats;
     uint64_t threads;
@@ -52,9 +49,10 @@ struct quantize {
     struct flo_gguf *source;
     struct flo_gguf *old;        /* or NULL */
     struct flo_gguf *old_floats; /* or NULL */
-    uint32_t *types;             /* by index of the source's tensors */
-    struct tally *tallies;       /* the same */
-    uint8_t *data;               /* of the largest new tensor */
+    struct flo_pool *pool;
+    uint32_t *types;       /* by index of the source's tensors */
+    struct tally *tallies; /* the same */
+    uint8_t *data;         /* of the largest new tensor */
     struct tally all;
     uint64_t bytes;
     size_t done;
@@ -71,7 +69,7 @@ struct work {
     const uint8_t *floats; /* its floats, or NULL */
     uint8_t *data;
     uint64_t values;
-    atomic_size_t next_piece;
+    struct flo_pool *pool;
     size_t piece_count;
     struct tally *pieces;
 };
@@ -197,34 +195,20 @@ static void do_piece(struct work *work, size_t piece, struct room *room)
     tally_values(work, room, count, tally);
 }
 
-static void *do_pieces(void *context)
+/* On each thread; what none of them did stays not finite. */
+static void do_pieces(void *context, unsigned thread)
 {
     struct work *work = context;
     struct room *room = malloc(sizeof(*room));
+    (void)thread;
     while (room != NULL) {
-        size_t piece = atomic_fetch_add(&work->next_piece, 1);
+        size_t piece = flo_pool_take(work->pool);
         if (piece >= work->piece_count) {
             break;
         }
         do_piece(work, piece, room);
     }
     free(room);
-    return NULL;
-}
-
-/* On as many threads as can be had; what none of them did stays not finite. */
-static void run(struct work *work, uint64_t threads)
-{
-    pthread_t others[THREADS_MAX];
-    size_t count = 0;
-    while (count + 1 < threads && count + 1 < work->piece_count &&
-           pthread_create(&others[count], NULL, do_pieces, work) == 0) {
-        count++;
-    }
-    do_pieces(work);
-    for (size_t i = 0; i < count; i++) {
-        pthread_join(others[i], NULL);
-    }
 }
 
 static void add_tally(struct tally *to, const struct tally *from)
@@ -250,18 +234,18 @@ same_tensor(const struct flo_gguf *gguf, const struct flo_gguf_tensor *tensor)
     return is_same ? other : NULL;
 }
 
-static int fill_work(const struct quantize *quantize,
+static int fill_work(const struct quantize *q,
                      const struct flo_gguf_tensor *tensor,
                      const struct flo_gguf_tensor *source, struct work *work,
                      struct flo_err *err)
 {
-    const struct flo_gguf_tensor *old = same_tensor(quantize->old, tensor);
-    const struct flo_gguf_tensor *floats =
-        same_tensor(quantize->old_floats, tensor);
+    const struct flo_gguf_tensor *old = same_tensor(q->old, tensor);
+    const struct flo_gguf_tensor *floats = same_tensor(q->old_floats, tensor);
     work->from = flo_quant_type(source->type);
     work->to = flo_quant_type(tensor->type);
-    work->source = flo_gguf_tensor_data(quantize->source, source);
-    work->data = quantize->data;
+    work->source = flo_gguf_tensor_data(q->source, source);
+    work->data = q->data;
+    work->pool = q->pool;
     work->values = tensor->values;
     work->piece_count =
         (size_t)((tensor->values + PIECE_VALUES - 1) / PIECE_VALUES);
@@ -271,11 +255,11 @@ static int fill_work(const struct quantize *quantize,
                         tensor->name, work->from->name, work->to->name);
     }
     if (old != NULL && old->type == tensor->type && work->to->pin != NULL) {
-        work->old = flo_gguf_tensor_data(quantize->old, old);
+        work->old = flo_gguf_tensor_data(q->old, old);
     }
     if (floats != NULL && flo_quant_type(floats->type)->decode != NULL) {
         work->floats_type = flo_quant_type(floats->type);
-        work->floats = flo_gguf_tensor_data(quantize->old_floats, floats);
+        work->floats = flo_gguf_tensor_data(q->old_floats, floats);
     }
     work->pieces = calloc(work->piece_count + 1, sizeof(*work->pieces));
     return work->pieces != NULL
@@ -283,39 +267,39 @@ static int fill_work(const struct quantize *quantize,
                : flo_fail(err, FLO_E_MEMORY, "tensor '%s'", tensor->name);
 }
 
-static void show_progress(const struct quantize *quantize,
+static void show_progress(const struct quantize *q,
                           const struct flo_gguf_tensor *tensor)
 {
     if (isatty(STDERR_FILENO)) {
-        fprintf(stderr, "\r\x1b[K%zu/%zu %s", quantize->done,
-                flo_gguf_tensor_count(quantize->source), tensor->name);
+        fprintf(stderr, "\r\x1b[K%zu/%zu %s", q->done,
+                flo_gguf_tensor_count(q->source), tensor->name);
     }
 }
 
 static int replace(void *context, const struct flo_gguf_tensor *tensor,
                    const void **data, struct flo_err *err)
 {
-    struct quantize *quantize = context;
+    struct quantize *q = context;
     const struct flo_gguf_tensor *source =
-        flo_gguf_tensor_find(quantize->source, tensor->name);
-    size_t index = (size_t)(source - flo_gguf_tensor_at(quantize->source, 0));
-    struct tally *tally = &quantize->tallies[index];
+        flo_gguf_tensor_find(q->source, tensor->name);
+    size_t index = (size_t)(source - flo_gguf_tensor_at(q->source, 0));
+    struct tally *tally = &q->tallies[index];
     struct work work = {0};
-    quantize->done++;
-    quantize->bytes += tensor->bytes;
-    show_progress(quantize, tensor);
-    if (source->type == tensor->type && quantize->old == NULL) {
+    q->done++;
+    q->bytes += tensor->bytes;
+    show_progress(q, tensor);
+    if (source->type == tensor->type &&
+        (q->old == NULL || flo_quant_type(tensor->type)->scale_count == 0)) {
         return 0; /* its bytes as they are */
     }
-    if (flo_quant_type(tensor->type)->scale_count == 0 &&
-        source->type == tensor->type) {
-        return 0;
-    }
-    int rv = fill_work(quantize, tensor, source, &work, err);
+    int rv = fill_work(q, tensor, source, &work, err);
     if (rv < 0) {
         return rv;
     }
-    run(&work, quantize->threads);
+    flo_pool_run(q->pool,
+                 work.piece_count < q->threads ? (unsigned)work.piece_count
+                                               : (unsigned)q->threads,
+                 do_pieces, &work);
     for (size_t i = 0; rv == 0 && i < work.piece_count; i++) {
         if (!work.pieces[i].is_finite) {
             rv = flo_fail(err, FLO_E_MODEL_NONFINITE,
@@ -326,23 +310,23 @@ static int replace(void *context, const struct flo_gguf_tensor *tensor,
         add_tally(tally, &work.pieces[i]);
     }
     free(work.pieces);
-    add_tally(&quantize->all, tally);
-    *data = quantize->data;
+    add_tally(&q->all, tally);
+    *data = q->data;
     return rv;
 }
 
 /* ---- the file ---- */
 
-static bool is_measured(const struct quantize *quantize)
+static bool is_measured(const struct quantize *q)
 {
-    return quantize->all.change_squares > 0;
+    return q->all.change_squares > 0;
 }
 
 /* The share of the update that is kept; blocks on a new grid keep theirs. */
-static double kept(const struct quantize *quantize)
+static double kept(const struct quantize *q)
 {
-    const struct tally *all = &quantize->all;
-    if (is_measured(quantize)) {
+    const struct tally *all = &q->all;
+    if (is_measured(q)) {
         return all->moved_dot_change / all->change_squares;
     }
     if (!(all->nudge_squares > 0)) {
@@ -352,83 +336,59 @@ static double kept(const struct quantize *quantize)
     return 1 - share * (1 - all->moved_dot_nudge / all->nudge_squares);
 }
 
-static int check_kept(const struct quantize *quantize, struct flo_err *err)
+static int check_kept(const struct quantize *q, struct flo_err *err)
 {
-    if (quantize->old == NULL || quantize->is_forced) {
+    if (q->old == NULL || q->is_forced) {
         return 0;
     }
-    if (quantize->all.blocks_pinned == 0) {
+    if (q->all.blocks_pinned == 0) {
         return flo_fail(err, FLO_E_USAGE,
                         "%s has no tensor whose grid could be kept for %s",
-                        quantize->pin, quantize->mix->name);
+                        q->pin, q->mix->name);
     }
-    if (kept(quantize) >= KEPT_MIN) {
+    if (kept(q) >= KEPT_MIN) {
         return 0;
     }
     flo_fail(err, FLO_E_MODEL_UPDATE_LOST,
              "the pinned grid keeps %.3f of the update, %.2f is needed",
-             kept(quantize), KEPT_MIN);
+             kept(q), KEPT_MIN);
     return flo_err_fix(err, "quantize without --pin-grid, or write it anyway "
                             "with --force");
 }
 
 static int write_model(void *context, int fd, struct flo_err *err)
 {
-    struct quantize *quantize = context;
+    struct quantize *q = context;
     const struct flo_gguf_edit edits[] = {
         {.key = "general.file_type",
          .type = FLO_GGUF_U32,
-         .u32 = quantize->mix->file_type},
+         .u32 = q->mix->file_type},
         {.key = "general.quantization_version", .type = FLO_GGUF_U32, .u32 = 2},
     };
-    int rv = flo_gguf_write_as(quantize->source, quantize->types, edits,
-                               FLO_COUNT(edits), replace, quantize, fd, err);
+    int rv = flo_gguf_write_as(q->source, q->types, edits, FLO_COUNT(edits),
+                               replace, q, fd, err);
     if (isatty(STDERR_FILENO)) {
         fputs("\r\x1b[K", stderr);
     }
-    return rv < 0 ? rv : check_kept(quantize, err);
+    return rv < 0 ? rv : check_kept(q, err);
 }
 
-static int open_files(struct quantize *quantize, struct flo_err *err)
+static int choose_types(struct quantize *q, struct flo_err *err)
 {
-    const struct {
-        const char *path;
-        struct flo_gguf **out;
-    } files[] = {
-        {quantize->in, &quantize->source},
-        {quantize->pin, &quantize->old},
-        {quantize->pin_floats, &quantize->old_floats},
-    };
-    int rv = 0;
-    for (size_t i = 0; rv == 0 && i < FLO_COUNT(files); i++) {
-        if (files[i].path != NULL) {
-            rv = flo_gguf_open_path(files[i].path, files[i].out, err);
-        }
-        if (rv == 0 && files[i].path != NULL) {
-            rv = flo_gguf_scan_nonfinite(*files[i].out, err);
-            rv = rv < 0 ? flo_wrap(err, rv, "%s", files[i].path) : 0;
-        }
-    }
-    return rv;
-}
-
-static int choose_types(struct quantize *quantize, struct flo_err *err)
-{
-    size_t count = flo_gguf_tensor_count(quantize->source);
-    struct flo_mix_model model = flo_mix_learn(quantize->source);
+    size_t count = flo_gguf_tensor_count(q->source);
+    struct flo_mix_model model = flo_mix_learn(q->source);
     uint64_t most = 0;
-    quantize->types = calloc(count + 1, sizeof(*quantize->types));
-    quantize->tallies = calloc(count + 1, sizeof(*quantize->tallies));
-    if (quantize->types == NULL || quantize->tallies == NULL) {
+    q->types = calloc(count + 1, sizeof(*q->types));
+    q->tallies = calloc(count + 1, sizeof(*q->tallies));
+    if (q->types == NULL || q->tallies == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%zu tensors", count);
     }
     for (size_t i = 0; i < count; i++) {
-        const struct flo_gguf_tensor *tensor =
-            flo_gguf_tensor_at(quantize->source, i);
-        uint32_t id = flo_mix_type(quantize->mix, &model, tensor);
+        const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(q->source, i);
+        uint32_t id = flo_mix_type(q->mix, &model, tensor);
         const struct flo_quant_type *type = flo_quant_type(id);
         uint64_t bytes;
-        quantize->types[i] = id;
+        q->types[i] = id;
         if (!flo_mul_u64(tensor->values / type->block_values, type->block_bytes,
                          &bytes) ||
             bytes > SIZE_MAX / 2) {
@@ -436,8 +396,8 @@ static int choose_types(struct quantize *quantize, struct flo_err *err)
         }
         most = bytes > most ? bytes : most;
     }
-    quantize->data = malloc((size_t)most + 1);
-    return quantize->data != NULL
+    q->data = malloc((size_t)most + 1);
+    return q->data != NULL
                ? 0
                : flo_fail(err, FLO_E_MEMORY,
                           "%" PRIu64 " bytes for the largest tensor", most);
@@ -457,137 +417,106 @@ static double relative(const struct tally *tally)
                : 0;
 }
 
-static void report_json(const struct quantize *quantize)
+static void report_json(const struct quantize *q, struct flo_buf *out)
 {
-    struct flo_buf out = {0};
-    flo_buf_printf(&out,
+    flo_buf_printf(out,
                    "{\"type\":\"%s\",\"bytes_before\":%" PRIu64
                    ",\"tensor_bytes\":%" PRIu64 ",\"rms_relative\":%.6g,",
-                   quantize->mix->name, flo_gguf_file_bytes(quantize->source),
-                   quantize->bytes, relative(&quantize->all));
-    if (quantize->old != NULL) {
-        flo_buf_printf(&out,
+                   q->mix->name, flo_gguf_file_bytes(q->source), q->bytes,
+                   relative(&q->all));
+    if (q->old != NULL) {
+        flo_buf_printf(out,
                        "\"kept\":%.4f,\"kept_is\":\"%s\",\"blocks\":%" PRIu64
                        ",\"blocks_pinned\":%" PRIu64 ",",
-                       kept(quantize),
-                       is_measured(quantize) ? "measured" : "estimated",
-                       quantize->all.blocks, quantize->all.blocks_pinned);
+                       kept(q), is_measured(q) ? "measured" : "estimated",
+                       q->all.blocks, q->all.blocks_pinned);
     }
-    flo_buf_text(&out, "\"tensors\":[");
-    for (size_t i = 0; i < flo_gguf_tensor_count(quantize->source); i++) {
-        const struct flo_gguf_tensor *tensor =
-            flo_gguf_tensor_at(quantize->source, i);
-        const struct flo_quant_type *to = flo_quant_type(quantize->types[i]);
-        const struct tally *tally = &quantize->tallies[i];
-        flo_buf_printf(&out, "%s{\"name\":\"", i == 0 ? "" : ",");
-        flo_buf_json_text(&out, tensor->name, strlen(tensor->name));
-        flo_buf_printf(&out,
-                       "\",\"from\":\"%s\",\"type\":\"%s\",\"bytes\":%zu,"
+    flo_buf_text(out, "\"tensors\":[");
+    for (size_t i = 0; i < flo_gguf_tensor_count(q->source); i++) {
+        const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(q->source, i);
+        const struct flo_quant_type *to = flo_quant_type(q->types[i]);
+        const struct tally *tally = &q->tallies[i];
+        flo_tool_json(out, i == 0 ? "{\"name\":" : ",{\"name\":", tensor->name);
+        flo_buf_printf(out,
+                       ",\"from\":\"%s\",\"type\":\"%s\",\"bytes\":%zu,"
                        "\"rms\":%.6g,\"rms_relative\":%.6g}",
                        flo_quant_type(tensor->type)->name, to->name,
                        flo_quant_bytes(to, (size_t)tensor->values),
                        rms(tally, tensor->values), relative(tally));
     }
-    flo_buf_text(&out, "]}\n");
-    fwrite(out.data, 1, out.bytes, stdout);
-    flo_buf_deinit(&out);
+    flo_buf_text(out, "]}\n");
 }
 
-static void report_text(const struct quantize *quantize)
+static void report_text(const struct quantize *q, struct flo_buf *out)
 {
     size_t counts[FLO_QUANT_ID_COUNT] = {0};
-    for (size_t i = 0; i < flo_gguf_tensor_count(quantize->source); i++) {
-        counts[quantize->types[i]]++;
+    for (size_t i = 0; i < flo_gguf_tensor_count(q->source); i++) {
+        counts[q->types[i]]++;
     }
-    printf("%s: %" PRIu64 " bytes of tensors from a file of %" PRIu64
-           "; rms error %.3f %% of the weights' rms\ntensors:",
-           quantize->mix->name, quantize->bytes,
-           flo_gguf_file_bytes(quantize->source),
-           100 * relative(&quantize->all));
-    for (uint32_t id = 0; id < FLO_QUANT_ID_COUNT; id++) {
-        if (counts[id] > 0) {
-            printf(" %zu %s", counts[id], flo_quant_type(id)->name);
-        }
-    }
-    putchar('\n');
-    if (quantize->old != NULL) {
-        printf("kept %.3f of the update (%s), %" PRIu64 " of %" PRIu64
-               " blocks on their old grid\n",
-               kept(quantize), is_measured(quantize) ? "measured" : "estimated",
-               quantize->all.blocks_pinned, quantize->all.blocks);
+    flo_buf_printf(out,
+                   "%s: %" PRIu64 " bytes of tensors from a file of %" PRIu64
+                   "; rms error %.3f %% of the weights' rms\ntensors:",
+                   q->mix->name, q->bytes, flo_gguf_file_bytes(q->source),
+                   100 * relative(&q->all));
+    flo_tool_types(counts, out);
+    if (q->old != NULL) {
+        flo_buf_printf(out,
+                       "kept %.3f of the update (%s), %" PRIu64 " of %" PRIu64
+                       " blocks on their old grid\n",
+                       kept(q), is_measured(q) ? "measured" : "estimated",
+                       q->all.blocks_pinned, q->all.blocks);
     }
 }
 
-static int quantize_file(struct quantize *quantize, struct flo_err *err)
+static int quantize(void *context, struct flo_err *err)
 {
-    int rv = open_files(quantize, err);
-    if (rv == 0) {
-        rv = choose_types(quantize, err);
+    struct quantize *q = context;
+    struct flo_buf report = {0};
+    int rv;
+    if (q->tool.words[2] == NULL) {
+        return flo_fail(err, FLO_E_USAGE, "IN, OUT and TYPE are needed");
     }
-    if (rv == 0) {
-        rv = flo_outfile(quantize->out, write_model, quantize, err);
+    q->mix = flo_mix_find(q->tool.words[2]);
+    if (q->mix == NULL) {
+        flo_fail(err, FLO_E_USAGE, "type '%s' is not known", q->tool.words[2]);
+        return flo_err_fix(err, "one of %s", flo_mix_names());
     }
-    if (rv == 0 && quantize->is_json) {
-        report_json(quantize);
-    } else if (rv == 0) {
-        report_text(quantize);
+    if (q->threads < 1 || q->threads > THREADS_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "--threads is 1 to %d", THREADS_MAX);
     }
-    free(quantize->types);
-    free(quantize->tallies);
-    free(quantize->data);
-    flo_gguf_close(quantize->source);
-    flo_gguf_close(quantize->old);
-    flo_gguf_close(quantize->old_floats);
+    if ((rv = flo_tool_gguf(q->tool.words[0], &q->source, err)) < 0 ||
+        (rv = flo_tool_gguf(q->pin, &q->old, err)) < 0 ||
+        (rv = flo_tool_gguf(q->pin_floats, &q->old_floats, err)) < 0 ||
+        (rv = flo_pool_open((unsigned)q->threads, &q->pool, err)) < 0 ||
+        (rv = choose_types(q, err)) < 0 ||
+        (rv = flo_outfile(q->tool.words[1], write_model, q, err)) < 0) {
+        return rv;
+    }
+    (q->is_json ? report_json : report_text)(q, &report);
+    rv = flo_tool_print(&report, "the report", err);
+    flo_buf_deinit(&report);
     return rv;
 }
 
-static int check_options(struct quantize *quantize,
-                         const char *const positionals[3], struct flo_err *err)
-{
-    if (positionals[2] == NULL) {
-        return flo_fail(err, FLO_E_USAGE, "IN, OUT and TYPE are needed");
-    }
-    quantize->in = positionals[0];
-    quantize->out = positionals[1];
-    quantize->mix = flo_mix_find(positionals[2]);
-    if (quantize->mix == NULL) {
-        flo_fail(err, FLO_E_USAGE, "type '%s' is not known", positionals[2]);
-        return flo_err_fix(err, "one of %s", flo_mix_names());
-    }
-    if (quantize->threads < 1 || quantize->threads > THREADS_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "--threads is 1 to %d", THREADS_MAX);
-    }
-    return 0;
-}
-
-int flo_cmd_quantize(int argc, char **argv)
-{
-    struct quantize quantize = {.threads = 2};
-    const char *positionals[3] = {NULL, NULL, NULL};
-    const struct flo_option options[] = {
-        {"pin-grid", FLO_OPTION_TEXT, &quantize.pin,
-         "OLD  keep the scales of this release, round codes anew"},
-        {"old-floats", FLO_OPTION_TEXT, &quantize.pin_floats,
-         "FILE  the floats OLD was made from: measures what is kept"},
-        {"threads", FLO_OPTION_U64, &quantize.threads, "N  (2)"},
-        {"force", FLO_OPTION_FLAG, &quantize.is_forced,
-         "write it even if the update is lost"},
-        {"json", FLO_OPTION_FLAG, &quantize.is_json,
-         "one JSON object with each tensor's rms error"},
-    };
-    struct flo_err err = {0};
-    int code = flo_options_read(argc, argv, "quantize IN OUT TYPE", options,
-                                FLO_COUNT(options), positionals,
-                                FLO_COUNT(positionals));
-    if (code >= 0) {
-        return code;
-    }
-    int rv = check_options(&quantize, positionals, &err);
-    if (rv == 0) {
-        rv = quantize_file(&quantize, &err);
-    }
-    if (fflush(stdout) != 0 && rv == 0) {
-        rv = flo_fail_errno(&err, FLO_E_IO_WRITE, "stdout");
-    }
-    return rv < 0 ? (int)flo_err_print(stderr, &err) : FLO_EXIT_OK;
-}
+static struct quantize state = {.threads = 2};
+static const struct flo_option options[] = {
+    {"pin-grid", FLO_OPTION_TEXT, &state.pin,
+     "OLD  keep the scales of this release, round codes anew"},
+    {"old-floats", FLO_OPTION_TEXT, &state.pin_floats,
+     "FILE  the floats OLD was made from: measures what is kept"},
+    {"threads", FLO_OPTION_U64, &state.threads, "N  (2)"},
+    {"force", FLO_OPTION_FLAG, &state.is_forced,
+     "write it even if the update is lost"},
+    {"json", FLO_OPTION_FLAG, &state.is_json,
+     "one JSON object with each tensor's rms error"},
+};
+const struct flo_command flo_command_quantize = {
+    .name = "quantize",
+    .help = "write a model in a smaller type",
+    .usage = "IN OUT TYPE",
+    .options = options,
+    .option_count = FLO_COUNT(options),
+    .words_max = 3,
+    .state = &state,
+    .run = quantize,
+};

@@ -52,27 +52,12 @@ static void add_block(uint32_t state[8], const uint8_t *data)
     }
 }
 
-/* The last bytes, a one bit, zeros and the length in bits. */
-static void finish(uint32_t state[8], const uint8_t *rest, size_t rest_bytes,
-                   uint64_t bytes)
-{
-    uint8_t last[2 * BLOCK] = {0};
-    size_t blocks = rest_bytes + 9 > BLOCK ? 2 : 1;
-
-    memcpy(last, rest, rest_bytes);
-    last[rest_bytes] = 0x80;
-    flo_put_u64(last + blocks * BLOCK - 8, __builtin_bswap64(bytes * 8));
-    for (size_t i = 0; i < blocks; i++) {
-        add_block(state, last + i * BLOCK);
-    }
-}
-
 int flo_tool_sha256(const char *path, struct flo_digest *digest,
                     uint64_t *bytes, struct flo_err *err)
 {
     uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                          0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-    static uint8_t buffer[BUFFER];
+    static uint8_t buffer[BUFFER + BLOCK];
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct stat stat;
     int rv = flo_file_open(path, &fd, err);
@@ -84,20 +69,25 @@ int flo_tool_sha256(const char *path, struct flo_digest *digest,
         return flo_fail_errno(err, FLO_E_IO_READ, "%s", path);
     }
     *bytes = (uint64_t)stat.st_size;
-    for (uint64_t at = 0, left = *bytes; left > 0; at += BUFFER) {
+    for (uint64_t at = 0; at <= *bytes; at += BUFFER) {
+        uint64_t left = *bytes - at;
         size_t n = left < BUFFER ? (size_t)left : BUFFER;
 
         rv = flo_fd_pread_all(fd, buffer, n, at, err);
         if (rv < 0) {
             return flo_wrap(err, rv, "%s", path);
         }
-        for (size_t i = 0; i + BLOCK <= n; i += BLOCK) {
+        if (left < BUFFER) { /* a one bit, zeros and the length in bits */
+            size_t end = (n + 9 + BLOCK - 1) / BLOCK * BLOCK;
+            memset(buffer + n, 0, end - n);
+            buffer[n] = 0x80;
+            flo_put_u64(buffer + end - 8, __builtin_bswap64(*bytes * 8));
+            n = end;
+        }
+        for (size_t i = 0; i < n; i += BLOCK) {
             add_block(state, buffer + i);
         }
-        left -= n;
     }
-    size_t rest = *bytes % BLOCK;
-    finish(state, buffer + *bytes % BUFFER - rest, rest, *bytes);
     for (int i = 0; i < 8; i++) {
         flo_put_u32(digest->bytes + 4 * i, __builtin_bswap32(state[i]));
     }

@@ -1,19 +1,38 @@
-/* flotilla-engine tokenize: framed texts on stdin, a line of ids for each. */
+/* flotilla-engine tokenize: texts on stdin, a line of ids for each. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "engine/token/token.h"
-#include "engine/tools/options.h"
-#include "engine/tools/tools.h"
+#include "engine/tools/common.h"
 
 #define TEXT_BYTES_MAX (64u << 20)
 
+struct tokenize {
+    struct flo_tool tool;
+    bool is_special, is_framed;
+    struct flo_gguf *gguf;
+    struct flo_vocab *vocab;
+    struct flo_buf text;
+};
+
+/* At most so many bytes of stdin, in place of the text before. */
+static void read_text(struct tokenize *t, size_t bytes_max)
+{
+    char block[4096];
+    size_t left = bytes_max, some = 1;
+    t->text.bytes = 0;
+    for (; left > 0 && some > 0; left -= some) {
+        some =
+            fread(block, 1, left < sizeof(block) ? left : sizeof(block), stdin);
+        flo_buf_add(&t->text, block, some);
+    }
+}
+
 /* "<bytes>\n" then that many bytes; 1 read, 0 at the end. */
-static int read_frame(FILE *in, char **text, size_t *bytes, struct flo_err *err)
+static int read_frame(struct tokenize *t, struct flo_err *err)
 {
     char line[32];
     char *end;
-    if (fgets(line, sizeof(line), in) == NULL) {
+    if (fgets(line, sizeof(line), stdin) == NULL) {
         return 0;
     }
     unsigned long long count = strtoull(line, &end, 10);
@@ -24,42 +43,31 @@ static int read_frame(FILE *in, char **text, size_t *bytes, struct flo_err *err)
                         " on a line",
                         TEXT_BYTES_MAX);
     }
-    char *grown = realloc(*text, (size_t)count + 1);
-    if (grown == NULL) {
+    read_text(t, (size_t)count);
+    if (t->text.failed) {
         return flo_fail(err, FLO_E_MEMORY, "a text of %llu bytes", count);
     }
-    *text = grown;
-    *bytes = (size_t)count;
-    if (fread(grown, 1, *bytes, in) != *bytes) {
+    if (t->text.bytes < count) {
         return flo_fail(err, FLO_E_USAGE,
-                        "the input ends inside a frame of %zu bytes", *bytes);
+                        "the input ends inside a frame of %llu bytes", count);
     }
     return 1;
 }
 
-static int read_all(FILE *in, char **text, size_t *bytes, struct flo_err *err)
+static int read_all(struct tokenize *t, struct flo_err *err)
 {
-    struct flo_buf all = {.bytes_max = TEXT_BYTES_MAX};
-    char block[4096];
-    size_t some;
-    while ((some = fread(block, 1, sizeof(block), in)) > 0) {
-        flo_buf_add(&all, block, some);
-    }
-    if (all.failed) {
-        flo_buf_deinit(&all);
-        return flo_fail(err, FLO_E_INFER_TOO_LONG,
-                        "the input has more than %u bytes", TEXT_BYTES_MAX);
-    }
-    *text = all.data;
-    *bytes = all.bytes;
-    return 1;
+    read_text(t, SIZE_MAX);
+    return !t->text.failed
+               ? 1
+               : flo_fail(err, FLO_E_INFER_TOO_LONG,
+                          "the input has more than %u bytes", TEXT_BYTES_MAX);
 }
 
-static int print_ids(const struct flo_vocab *vocab, const char *text,
-                     size_t bytes, bool is_special, struct flo_err *err)
+static int print_ids(const struct tokenize *t, struct flo_err *err)
 {
     struct flo_tokens tokens = {0};
-    int rv = flo_tokenize(vocab, text, bytes, is_special, &tokens, err);
+    int rv = flo_tokenize(t->vocab, t->text.data, t->text.bytes, t->is_special,
+                          &tokens, err);
     for (size_t i = 0; rv == 0 && i < tokens.count; i++) {
         printf("%s%d", i == 0 ? "" : " ", tokens.ids[i]);
     }
@@ -70,57 +78,43 @@ static int print_ids(const struct flo_vocab *vocab, const char *text,
     return rv;
 }
 
-static int tokenize(const char *model, bool is_special, bool is_framed,
-                    struct flo_err *err)
+static int tokenize(void *context, struct flo_err *err)
 {
-    struct flo_gguf *gguf = NULL;
-    struct flo_vocab *vocab = NULL;
-    char *text = NULL;
-    size_t bytes = 0;
-    int rv = flo_gguf_open_path(model, &gguf, err);
-    if (rv == 0 && (rv = flo_vocab_open(gguf, &vocab, err)) < 0) {
-        rv = flo_wrap(err, rv, "%s", model);
+    struct tokenize *t = context;
+    int rv;
+    if (t->tool.model == NULL) {
+        return flo_fail(err, FLO_E_USAGE, "--model is missing");
     }
-    if (rv == 0 && !is_framed) {
-        rv = read_all(stdin, &text, &bytes, err);
-        rv = rv < 0 ? rv : print_ids(vocab, text, bytes, is_special, err);
-    } else if (rv == 0) {
-        while ((rv = read_frame(stdin, &text, &bytes, err)) > 0) {
-            rv = print_ids(vocab, text, bytes, is_special, err);
-            if (rv < 0) {
-                break;
-            }
+    if ((rv = flo_gguf_open_path(t->tool.model, &t->gguf, err)) < 0) {
+        return rv;
+    }
+    if ((rv = flo_vocab_open(t->gguf, &t->vocab, err)) < 0) {
+        return flo_wrap(err, rv, "%s", t->tool.model);
+    }
+    do {
+        rv = t->is_framed ? read_frame(t, err) : read_all(t, err);
+        if (rv <= 0) {
+            return rv;
         }
-    }
-    free(text);
-    flo_vocab_close(vocab);
-    flo_gguf_close(gguf);
+        rv = print_ids(t, err);
+    } while (rv == 0 && t->is_framed);
     return rv;
 }
 
-int flo_cmd_tokenize(int argc, char **argv)
-{
-    const char *model = NULL;
-    bool is_special = false;
-    bool is_framed = false;
-    const struct flo_option options[] = {
-        {"model", FLO_OPTION_TEXT, &model, "FILE  the GGUF"},
-        {"special", FLO_OPTION_FLAG, &is_special,
-         "recognise control tokens, add BOS and EOS as the model says"},
-        {"framed", FLO_OPTION_FLAG, &is_framed,
-         "stdin is '<bytes>\\n<text>' repeated (else one text)"},
-    };
-    struct flo_err err = {0};
-    int code = flo_options_read(argc, argv,
-                                "tokenize --model FILE [--special] [--framed]",
-                                options, FLO_COUNT(options), NULL, 0);
-    if (code >= 0) {
-        return code;
-    }
-    int rv = model == NULL ? flo_fail(&err, FLO_E_USAGE, "--model is missing")
-                           : tokenize(model, is_special, is_framed, &err);
-    if (fflush(stdout) != 0 && rv >= 0) {
-        rv = flo_fail_errno(&err, FLO_E_IO_WRITE, "stdout");
-    }
-    return rv < 0 ? (int)flo_err_print(stderr, &err) : FLO_EXIT_OK;
-}
+static struct tokenize state = {.text.bytes_max = TEXT_BYTES_MAX};
+static const struct flo_option options[] = {
+    {"model", FLO_OPTION_TEXT, &state.tool.model, "FILE  the GGUF"},
+    {"special", FLO_OPTION_FLAG, &state.is_special,
+     "recognise control tokens, add BOS and EOS as the model says"},
+    {"framed", FLO_OPTION_FLAG, &state.is_framed,
+     "stdin is '<bytes>\\n<text>' repeated (else one text)"},
+};
+const struct flo_command flo_command_tokenize = {
+    .name = "tokenize",
+    .help = "text to token ids",
+    .usage = "--model FILE [--special] [--framed]",
+    .options = options,
+    .option_count = FLO_COUNT(options),
+    .state = &state,
+    .run = tokenize,
+};

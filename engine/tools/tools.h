@@ -1,21 +1,57 @@
-/* The commands of flotilla-engine; each returns an exit code. */
+/* The commands of flotilla-engine: each is a row of what it takes and one
+ * function that does it. */
 #ifndef FLOTILLA_ENGINE_TOOLS_H
 #define FLOTILLA_ENGINE_TOOLS_H
 
-/* argv[0] is the command's own name. */
-int flo_cmd_run(int argc, char **argv);
-int flo_cmd_generate(int argc, char **argv);
-int flo_cmd_logits(int argc, char **argv);
-int flo_cmd_tokenize(int argc, char **argv);
-int flo_cmd_bench(int argc, char **argv);
-int flo_cmd_inspect(int argc, char **argv);
-int flo_cmd_plan(int argc, char **argv);
-int flo_cmd_pack(int argc, char **argv);
-int flo_cmd_quantize(int argc, char **argv);
-int flo_cmd_merge_lora(int argc, char **argv);
-int flo_cmd_embed(int argc, char **argv);
-int flo_cmd_perplexity(int argc, char **argv);
-int flo_cmd_eval(int argc, char **argv);
+#include <flotilla/base.h>
+
+/* `--name VALUE`, `--name=VALUE`, `--flag`; `-n VALUE` where the name is one
+ * letter. */
+enum flo_option_kind {
+    FLO_OPTION_TEXT, /* const char * */
+    FLO_OPTION_FLAG, /* bool */
+    FLO_OPTION_U64,  /* uint64_t, decimal */
+};
+struct flo_option {
+    const char *name; /* without the dashes */
+    enum flo_option_kind kind;
+    void *out;
+    const char *help; /* one line, begins with the value's name if any */
+};
+
+/* How many of the shared options (command.c) a command has before its own;
+ * each set has those of the sets above as well. */
+enum flo_shared {
+    FLO_SHARED_NONE = 0,
+    FLO_SHARED_MODEL = 8,     /* which file, and how it is opened */
+    FLO_SHARED_ADAPTER = 9,   /* --lora */
+    FLO_SHARED_BACKEND = 10,  /* tokens in and logits out only */
+    FLO_SHARED_SAMPLING = 15, /* how an answer is chosen */
+};
+
+struct flo_command {
+    const char *name;
+    const char *help;  /* in the list of commands */
+    const char *usage; /* what stands behind its name */
+    enum flo_shared shared;
+    const struct flo_option *options; /* its own */
+    size_t option_count;
+    size_t words_max; /* what is no option, at most FLO_WORDS_MAX */
+    void *state;      /* begins with a struct flo_tool */
+    /* What it opens is its process's, and ends with it. */
+    int (*run)(void *state, struct flo_err *err);
+};
+/* Read the options in argv[1..], run it, print its error on stderr and, with
+ * tool.is_json, on stdout.  Returns the exit code. */
+int flo_command_main(const struct flo_command *command, int argc, char **argv);
+
+extern const struct flo_command flo_command_run, flo_command_generate,
+    flo_command_logits, flo_command_tokenize, flo_command_bench,
+    flo_command_inspect, flo_command_plan, flo_command_pack,
+    flo_command_quantize, flo_command_merge_lora, flo_command_embed,
+    flo_command_perplexity, flo_command_eval;
+
+/* Of engine/run; argv[0] is the command's own name. */
 int flo_cmd_worker(int argc, char **argv);
 
 #endif
