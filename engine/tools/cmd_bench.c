@@ -43,36 +43,31 @@ static int bad_test(const char *name, struct flo_err *err)
                     "--tests has '%s', not p128, g32 or g32@2048", name);
 }
 
-static bool read_number(const char **at, uint32_t *out)
+/* One to TOKENS_MAX, at *at, which moves behind it; 0: it is none. */
+static uint32_t read_number(const char **at)
 {
     char *end;
-    unsigned long value;
+    unsigned long value = strtoul(*at, &end, 10);
+    bool is_number = **at >= '0' && **at <= '9' && value <= TOKENS_MAX;
 
-    if (**at < '0' || **at > '9') {
-        return false;
-    }
-    value = strtoul(*at, &end, 10);
     *at = end;
-    *out = (uint32_t)value;
-    return value >= 1 && value <= TOKENS_MAX;
+    return is_number ? (uint32_t)value : 0;
 }
 
 static int read_test(struct test *test, struct flo_err *err)
 {
     const char *at = test->name + 1;
+    bool is_test = test->name[0] == 'p' || test->name[0] == 'g';
 
     test->is_prompt = test->name[0] == 'p';
-    if ((test->name[0] != 'p' && test->name[0] != 'g') ||
-        !read_number(&at, &test->count)) {
-        return bad_test(test->name, err);
-    }
-    if (*at == '@') {
+    test->count = is_test ? read_number(&at) : 0;
+    is_test = test->count > 0;
+    if (is_test && *at == '@') {
         at++;
-        if (!read_number(&at, &test->depth)) {
-            return bad_test(test->name, err);
-        }
+        test->depth = read_number(&at);
+        is_test = test->depth > 0;
     }
-    return *at == '\0' ? 0 : bad_test(test->name, err);
+    return is_test && *at == '\0' ? 0 : bad_test(test->name, err);
 }
 
 /* Do the tests come one by one on stdin? */

@@ -148,13 +148,6 @@ int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
                           m->backend->name);
 }
 
-void flo_tool_close(struct flo_tool_model *m)
-{
-    if (m->backend != NULL) {
-        m->backend->close(m->state);
-    }
-}
-
 int flo_tool_feed(const struct flo_tool_model *m, const int32_t *tokens,
                   size_t count, struct flo_err *err)
 {
@@ -203,13 +196,6 @@ int flo_tool_answer_open(const struct flo_tool *tool,
         return rv;
     }
     return open_grammar(tool, a->model.text, &a->grammar, err);
-}
-
-void flo_tool_answer_close(struct flo_tool_answer *a)
-{
-    flo_grammar_close(a->grammar);
-    flo_sampler_close(a->sampler);
-    flo_tool_close(&a->model);
 }
 
 int flo_tool_answer_next(struct flo_tool_answer *a, uint64_t most,

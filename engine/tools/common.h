@@ -31,7 +31,7 @@ struct flo_tool {
     uint64_t seed;
     uint64_t count; /* tokens to generate */
     bool is_json;
-    const char *words[FLO_WORDS_MAX]; /* in order, then NULL */
+    const char *words[FLO_WORDS_MAX]; /* in order; NULL behind */
 };
 
 /* The options in the form that opens a model. */
@@ -57,7 +57,6 @@ FLO_MUST_USE int flo_tool_open(const struct flo_tool *tool,
                                enum flo_vocabulary vocabulary,
                                struct flo_tool_model *model,
                                struct flo_err *err);
-void flo_tool_close(struct flo_tool_model *model);
 /* Append tokens; the last one's logits follow. */
 FLO_MUST_USE int flo_tool_feed(const struct flo_tool_model *model,
                                const int32_t *tokens, size_t count,
@@ -103,7 +102,6 @@ FLO_MUST_USE int flo_tool_answer_open(const struct flo_tool *tool,
                                       enum flo_vocabulary vocabulary,
                                       struct flo_tool_answer *answer,
                                       struct flo_err *err);
-void flo_tool_answer_close(struct flo_tool_answer *answer);
 /* Feed what was chosen last, choose a token and add what the grammar forces,
  * at most `most` in all. */
 FLO_MUST_USE int flo_tool_answer_next(struct flo_tool_answer *answer,

@@ -105,33 +105,29 @@ static void count_answer(struct flo_eval_score *score,
     flo_histogram_add(&score->ttft_us, answer->ttft_us);
 }
 
-/* The tokens that both are to foretell; of the peer's answer if the suite has
+/* Both foretell the suite's answer, or the peer's `count` tokens if there is
  * none. */
-static int forced_tokens(struct eval *e, const struct flo_suite_case *one,
-                         size_t *count, struct flo_err *err)
-{
-    size_t room = e->context - e->side.n_prompt;
-
-    if (one->answer != NULL) {
-        return flo_engine_tokenise(e->side.model->text, one->answer,
-                                   strlen(one->answer), false, e->forced, room,
-                                   count, err);
-    }
-    *count = *count < room ? *count : room;
-    return 0;
-}
-
 static int compare(struct eval *e, const struct flo_suite_case *one,
                    size_t count, struct flo_err *err)
 {
-    int rv = forced_tokens(e, one, &count, err);
+    size_t room = e->context - e->side.n_prompt;
+    uint32_t forced;
+    int rv = 0;
 
+    count = count < room ? count : room;
+    if (one->answer != NULL) {
+        rv = flo_engine_tokenise(e->side.model->text, one->answer,
+                                 strlen(one->answer), false, e->forced, room,
+                                 &count, err);
+    }
     e->err = err;
-    rv = rv < 0 ? rv
-                : flo_eval_peer_force(e->peer, e->forced, (uint32_t)count, err);
-    return rv < 0 ? rv
-                  : flo_eval_side_force(&e->side, e->forced, (uint32_t)count,
-                                        compare_row, e, err);
+    forced = (uint32_t)count;
+    if (rv < 0 ||
+        (rv = flo_eval_peer_force(e->peer, e->forced, forced, err)) < 0) {
+        return rv;
+    }
+    return flo_eval_side_force(&e->side, e->forced, forced, compare_row, e,
+                               err);
 }
 
 static int judge(struct eval *e, size_t index, struct flo_err *err)
@@ -229,36 +225,34 @@ static void judge_gates(struct eval *e, double min_exact, double max_kl)
 
 /* ---- opening ----------------------------------------------------- */
 
+static int describe(struct flo_eval_file *file, const char *path,
+                    struct flo_err *err)
+{
+    file->path = path;
+    return flo_tool_sha256(path, &file->digest, &file->bytes, err);
+}
+
 static int open_suite(struct eval *e, struct flo_err *err)
 {
+    const char *path = e->tool.words[0];
     char *text = NULL;
     size_t bytes;
-    int rv = flo_file_read(e->tool.words[0], FLO_SUITE_BYTES_MAX, &text, &bytes,
-                           err);
+    int rv = flo_file_read(path, FLO_SUITE_BYTES_MAX, &text, &bytes, err);
 
     rv = rv < 0 ? rv : flo_suite_take(text, bytes, &e->suite, err);
     if (rv < 0) {
         return rv == FLO_E_META_JSON || rv == FLO_E_META_SCHEMA
-                   ? flo_wrap(err, rv, "%s", e->tool.words[0])
+                   ? flo_wrap(err, rv, "%s", path)
                    : rv;
     }
     e->report.suite = &e->suite;
-    e->report.suite_file = e->tool.words[0];
-    return flo_tool_sha256(e->tool.words[0], &e->report.suite_digest,
-                           &e->report.suite_bytes, err);
-}
-
-static int describe(struct flo_eval_score *score, const char *file,
-                    struct flo_err *err)
-{
-    score->file = file;
-    return flo_tool_sha256(file, &score->digest, &score->file_bytes, err);
+    return describe(&e->report.suite_file, path, err);
 }
 
 static int open_against(struct eval *e, struct flo_err *err)
 {
     struct flo_tool tool = e->tool;
-    int rv = describe(&e->report.against, e->against, err);
+    int rv = describe(&e->report.against.file, e->against, err);
 
     tool.model = e->against;
     tool.lora = NULL; /* the adapter is what is judged */
@@ -271,7 +265,7 @@ static int open_against(struct eval *e, struct flo_err *err)
 static int open_models(struct eval *e, struct flo_err *err)
 {
     struct flo_eval_report *r = &e->report;
-    int rv = describe(&r->model, e->tool.model, err);
+    int rv = describe(&r->model.file, e->tool.model, err);
 
     if (rv == 0 && r->has_against) {
         rv = open_against(e, err);

@@ -77,11 +77,14 @@ FLO_MUST_USE int flo_eval_peer_about(int peer, struct flo_eval_about *about,
 
 /* ---- eval_report.c ----------------------------------------------- */
 
+struct flo_eval_file {
+    const char *path;
+    struct flo_digest digest;
+    uint64_t bytes;
+};
 /* Of one model over the suite. */
 struct flo_eval_score {
-    const char *file;
-    struct flo_digest digest;
-    uint64_t file_bytes;
+    struct flo_eval_file file;
     struct flo_eval_about about;
     uint32_t exact, json;
     uint32_t task_exact[FLO_SUITE_TASKS_MAX];
@@ -101,9 +104,7 @@ struct flo_eval_gate {
 };
 enum { FLO_EVAL_GATES = 3 };
 struct flo_eval_report {
-    const char *suite_file;
-    struct flo_digest suite_digest;
-    uint64_t suite_bytes;
+    struct flo_eval_file suite_file;
     const struct flo_suite *suite;
     uint32_t task_cases[FLO_SUITE_TASKS_MAX];
     uint32_t tokens_max;

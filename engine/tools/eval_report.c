@@ -26,15 +26,14 @@ static double ttft_ms(const struct flo_eval_score *score, double q)
 
 /* ---- JSON -------------------------------------------------------- */
 
-static void put_file(struct flo_buf *out, const char *file,
-                     const struct flo_digest *digest, uint64_t bytes)
+static void put_file(struct flo_buf *out, const struct flo_eval_file *file)
 {
     char text[FLO_DIGEST_TEXT];
 
-    flo_digest_text(digest, text);
-    flo_tool_json(out, "\"file\":", file);
+    flo_digest_text(&file->digest, text);
+    flo_tool_json(out, "{\"file\":", file->path);
     flo_buf_printf(out, ",\"digest\":\"%s\",\"bytes\":%llu,", text,
-                   (unsigned long long)bytes);
+                   (unsigned long long)file->bytes);
 }
 
 static void put_score(struct flo_buf *out, const struct flo_eval_score *score,
@@ -42,8 +41,7 @@ static void put_score(struct flo_buf *out, const struct flo_eval_score *score,
 {
     const struct flo_engine_info *info = &score->about.info;
 
-    flo_buf_text(out, "{");
-    put_file(out, score->file, &score->digest, score->file_bytes);
+    put_file(out, &score->file);
     flo_tool_json(out, "\"arch\":", info->arch);
     flo_tool_json(out, ",\"name\":", info->name);
     flo_tool_json(out, ",\"kernel\":", info->kernel);
@@ -103,8 +101,8 @@ static void put_tasks(struct flo_buf *out, const struct flo_eval_report *r)
 void flo_eval_report_json(const struct flo_eval_report *r, struct flo_buf *out)
 {
     flo_buf_text(out, "{\"format\":\"flotilla-eval-1\",\"engine\":"
-                      "\"" FLO_VERSION "\",\"suite\":{");
-    put_file(out, r->suite_file, &r->suite_digest, r->suite_bytes);
+                      "\"" FLO_VERSION "\",\"suite\":");
+    put_file(out, &r->suite_file);
     flo_buf_printf(out,
                    "\"cases\":%zu,\"json_cases\":%zu},\"decode\":\"greedy\","
                    "\"max_new_tokens\":%u,\"model\":",
@@ -167,8 +165,8 @@ static void put_numbers(struct flo_buf *out, const struct flo_eval_report *r)
         {"first token ms p50", ttft_ms(m, 0.5), ttft_ms(a, 0.5), false},
         {"first token ms p95", ttft_ms(m, 0.95), ttft_ms(a, 0.95), false},
         {"tokens/s", speed(m), speed(a), false},
-        {"file MiB", (double)m->file_bytes / 0x1p20,
-         (double)a->file_bytes / 0x1p20, false},
+        {"file MiB", (double)m->file.bytes / 0x1p20,
+         (double)a->file.bytes / 0x1p20, false},
         {"peak RSS MiB", (double)m->about.rss_bytes_peak / 0x1p20,
          (double)a->about.rss_bytes_peak / 0x1p20, false},
     };

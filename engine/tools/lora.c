@@ -12,22 +12,7 @@
 #include "base/quant/quant.h"
 #include "engine/memory/pool.h"
 
-#define THREADS_MAX 16
-
 /* ---- the adapter ---- */
-
-static int check_method(const struct flo_gguf_tensor *base,
-                        enum flo_merge_method method, struct flo_err *err)
-{
-    const struct flo_quant_type *type = flo_quant_type(base->type);
-    bool can = method == FLO_MERGE_DITHER
-                   ? flo_dither_can(base->type)
-                   : type->decode != NULL && type->encode != NULL;
-    return can ? 0
-               : flo_fail(err, FLO_E_NOT_BUILT,
-                          "merging into %s ('%s') is not built yet", type->name,
-                          base->name);
-}
 
 int flo_lora_read(const struct flo_gguf *adapter, const struct flo_gguf *base,
                   enum flo_merge_method method, struct flo_lora *out,
@@ -38,8 +23,14 @@ int flo_lora_read(const struct flo_gguf *adapter, const struct flo_gguf *base,
     int rv = flo_lora_check(adapter, base, &lora, err);
     for (size_t i = 0; rv == 0 && i < flo_gguf_tensor_count(base); i++) {
         const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(base, i);
-        if (flo_lora_halves(&lora, tensor->name, &a, &b)) {
-            rv = check_method(tensor, method, err);
+        const struct flo_quant_type *type = flo_quant_type(tensor->type);
+        bool can = method == FLO_MERGE_DITHER
+                       ? flo_dither_can(tensor->type)
+                       : type->decode != NULL && type->encode != NULL;
+        if (!can && flo_lora_halves(&lora, tensor->name, &a, &b)) {
+            rv = flo_fail(err, FLO_E_NOT_BUILT,
+                          "merging into %s ('%s') is not built yet", type->name,
+                          tensor->name);
         }
     }
     if (rv == 0) {
@@ -193,7 +184,7 @@ static void add_result(struct flo_dither_result *into,
 static int run_jobs(const struct job *model, uint32_t threads,
                     struct flo_merge_result *result, struct flo_err *err)
 {
-    struct job jobs[THREADS_MAX];
+    struct job jobs[FLO_MERGE_THREADS_MAX];
     struct flo_pool *pool = NULL;
     size_t columns = (size_t)model->tensor->dims[0];
     size_t rows = (size_t)model->tensor->dims[1];
@@ -258,11 +249,8 @@ int flo_lora_merge_tensor(const struct flo_lora *lora,
                            flo_fixed_from(lora->alpha, (uint32_t)factors.rank),
                        .key = flo_dither_key(options->seed, tensor->name)},
         };
-        uint32_t threads = options->threads < 1             ? 1
-                           : options->threads > THREADS_MAX ? THREADS_MAX
-                                                            : options->threads;
         memcpy(data, old, (size_t)tensor->bytes);
-        rv = run_jobs(&model, threads, result, err);
+        rv = run_jobs(&model, options->threads, result, err);
         result->bytes_changed +=
             count_changes(data, old, (size_t)tensor->bytes);
         result->tensors++;

@@ -5,6 +5,7 @@
 #include "base/quant/dither.h"
 #include "engine/model/lora_file.h"
 
+#define FLO_MERGE_THREADS_MAX 16
 #define FLO_MERGE_KEPT_MIN 0.93 /* less is FLO_E_MODEL_UPDATE_LOST */
 
 enum flo_merge_method {
@@ -15,7 +16,7 @@ enum flo_merge_method {
 struct flo_merge_options {
     enum flo_merge_method method;
     uint64_t seed;
-    uint32_t threads; /* 1..16 */
+    uint32_t threads; /* 1 to FLO_MERGE_THREADS_MAX */
 };
 
 struct flo_merge_result {

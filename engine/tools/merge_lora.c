@@ -164,8 +164,9 @@ static int check_options(struct merge *merge, struct flo_err *err)
                         "--method is '%s'; dither and requantize are known",
                         merge->method);
     }
-    if (merge->threads < 1 || merge->threads > 16) {
-        return flo_fail(err, FLO_E_USAGE, "--threads is 1 to 16");
+    if (merge->threads < 1 || merge->threads > FLO_MERGE_THREADS_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "--threads is 1 to %d",
+                        FLO_MERGE_THREADS_MAX);
     }
     merge->options.threads = (uint32_t)merge->threads;
     return 0;

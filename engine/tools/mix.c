@@ -7,66 +7,83 @@
 
 #include "base/quant/quant.h"
 
-enum mix_index {
-    F32,
-    F16,
-    BF16,
-    Q8_0,
-    Q4_0,
-    Q4_1,
-    Q5_0,
-    Q5_1,
-    IQ4_NL,
-    IQ4_XS,
-    Q2_K,
-    Q3_K_S,
-    Q3_K_M,
-    Q3_K_L,
-    Q4_K_S,
-    Q4_K_M,
-    Q5_K_S,
-    Q5_K_M,
-    Q6_K,
-    MIX_COUNT
+/* When a rule gives its first type. */
+enum {
+    PLAIN, /* never, and not the other either: the mix's own */
+    ALWAYS,
+    SHARED, /* four queries or more have one key and value */
+    FIRST_TWO,
+    FIRST_FOUR,
+    FIRST_16TH,
+    FIRST_8TH,
+    DESERVING, /* deserves_more() */
 };
 
-static const struct flo_mix mixes[MIX_COUNT] = {
-    [F32] = {"F32", FLO_QUANT_F32, 0},
-    [F16] = {"F16", FLO_QUANT_F16, 1},
-    [BF16] = {"BF16", FLO_QUANT_BF16, 32},
-    [Q8_0] = {"Q8_0", FLO_QUANT_Q8_0, 7},
-    [Q4_0] = {"Q4_0", FLO_QUANT_Q4_0, 2},
-    [Q4_1] = {"Q4_1", FLO_QUANT_Q4_1, 3},
-    [Q5_0] = {"Q5_0", FLO_QUANT_Q5_0, 8},
-    [Q5_1] = {"Q5_1", FLO_QUANT_Q5_1, 9},
-    [IQ4_NL] = {"IQ4_NL", FLO_QUANT_IQ4_NL, 25},
-    [IQ4_XS] = {"IQ4_XS", FLO_QUANT_IQ4_XS, 30},
-    [Q2_K] = {"Q2_K", FLO_QUANT_Q2_K, 10},
-    [Q3_K_S] = {"Q3_K_S", FLO_QUANT_Q3_K, 11},
-    [Q3_K_M] = {"Q3_K_M", FLO_QUANT_Q3_K, 12},
-    [Q3_K_L] = {"Q3_K_L", FLO_QUANT_Q3_K, 13},
-    [Q4_K_S] = {"Q4_K_S", FLO_QUANT_Q4_K, 14},
-    [Q4_K_M] = {"Q4_K_M", FLO_QUANT_Q4_K, 15},
-    [Q5_K_S] = {"Q5_K_S", FLO_QUANT_Q5_K, 16},
-    [Q5_K_M] = {"Q5_K_M", FLO_QUANT_Q5_K, 17},
-    [Q6_K] = {"Q6_K", FLO_QUANT_Q6_K, 18},
+static const struct flo_mix mixes[] = {
+    {.name = "F32", .type = FLO_QUANT_F32, .file_type = 0},
+    {.name = "F16", .type = FLO_QUANT_F16, .file_type = 1},
+    {.name = "BF16", .type = FLO_QUANT_BF16, .file_type = 32},
+    {.name = "Q8_0", .type = FLO_QUANT_Q8_0, .file_type = 7},
+    {.name = "Q4_0", .type = FLO_QUANT_Q4_0, .file_type = 2},
+    {.name = "Q4_1", .type = FLO_QUANT_Q4_1, .file_type = 3},
+    {.name = "Q5_0", .type = FLO_QUANT_Q5_0, .file_type = 8},
+    {.name = "Q5_1", .type = FLO_QUANT_Q5_1, .file_type = 9},
+    {.name = "IQ4_NL",
+     .type = FLO_QUANT_IQ4_NL,
+     .file_type = 25,
+     .value = {SHARED, FLO_QUANT_Q5_K, FLO_QUANT_IQ4_NL},
+     .down = {FIRST_8TH, FLO_QUANT_Q5_K, FLO_QUANT_IQ4_NL}},
+    {.name = "IQ4_XS",
+     .type = FLO_QUANT_IQ4_XS,
+     .file_type = 30,
+     .value = {SHARED, FLO_QUANT_Q5_K, FLO_QUANT_IQ4_XS},
+     .down = {FIRST_8TH, FLO_QUANT_Q5_K, FLO_QUANT_IQ4_XS}},
+    {.name = "Q2_K",
+     .type = FLO_QUANT_Q2_K,
+     .file_type = 10,
+     .value = {SHARED, FLO_QUANT_Q4_K, FLO_QUANT_Q3_K},
+     .down = {ALWAYS, FLO_QUANT_Q3_K},
+     .attention = {ALWAYS, FLO_QUANT_Q3_K}},
+    {.name = "Q3_K_S", .type = FLO_QUANT_Q3_K, .file_type = 11},
+    {.name = "Q3_K_M",
+     .type = FLO_QUANT_Q3_K,
+     .file_type = 12,
+     .value = {FIRST_TWO, FLO_QUANT_Q5_K, FLO_QUANT_Q4_K},
+     .down = {FIRST_16TH, FLO_QUANT_Q5_K, FLO_QUANT_Q4_K},
+     .attention = {ALWAYS, FLO_QUANT_Q4_K}},
+    {.name = "Q3_K_L",
+     .type = FLO_QUANT_Q3_K,
+     .file_type = 13,
+     .value = {ALWAYS, FLO_QUANT_Q5_K},
+     .down = {ALWAYS, FLO_QUANT_Q5_K},
+     .attention = {ALWAYS, FLO_QUANT_Q5_K}},
+    {.name = "Q4_K_S",
+     .type = FLO_QUANT_Q4_K,
+     .file_type = 14,
+     .value = {FIRST_FOUR, FLO_QUANT_Q5_K, FLO_QUANT_Q4_K},
+     .down = {FIRST_8TH, FLO_QUANT_Q5_K, FLO_QUANT_Q4_K}},
+    {.name = "Q4_K_M",
+     .type = FLO_QUANT_Q4_K,
+     .file_type = 15,
+     .value = {DESERVING, FLO_QUANT_Q6_K, FLO_QUANT_Q4_K},
+     .down = {DESERVING, FLO_QUANT_Q6_K, FLO_QUANT_Q4_K}},
+    {.name = "Q5_K_S", .type = FLO_QUANT_Q5_K, .file_type = 16},
+    {.name = "Q5_K_M",
+     .type = FLO_QUANT_Q5_K,
+     .file_type = 17,
+     .value = {DESERVING, FLO_QUANT_Q6_K, FLO_QUANT_Q5_K},
+     .down = {DESERVING, FLO_QUANT_Q6_K, FLO_QUANT_Q5_K}},
+    {.name = "Q6_K", .type = FLO_QUANT_Q6_K, .file_type = 18},
 };
 
-/* The types without a letter are the medium mixes. */
-static const struct {
-    const char *name;
-    enum mix_index index;
-} aliases[] = {{"Q3_K", Q3_K_M}, {"Q4_K", Q4_K_M}, {"Q5_K", Q5_K_M}};
-
+/* A type without a letter is the medium mix of it. */
 const struct flo_mix *flo_mix_find(const char *name)
 {
-    for (size_t i = 0; i < FLO_COUNT(aliases); i++) {
-        if (strcasecmp(aliases[i].name, name) == 0) {
-            return &mixes[aliases[i].index];
-        }
-    }
-    for (size_t i = 0; i < MIX_COUNT; i++) {
-        if (strcasecmp(mixes[i].name, name) == 0) {
+    size_t chars = strlen(name);
+    for (size_t i = 0; i < FLO_COUNT(mixes); i++) {
+        if (strncasecmp(mixes[i].name, name, chars) == 0 &&
+            (mixes[i].name[chars] == '\0' ||
+             strcmp(mixes[i].name + chars, "_M") == 0)) {
             return &mixes[i];
         }
     }
@@ -89,13 +106,20 @@ static bool is_value(const struct flo_gguf_tensor *tensor)
     return has(tensor, "attn_v.weight") || has(tensor, "attn_qkv.weight");
 }
 
+/* What cannot be read here is refused by who runs the model. */
+static uint32_t arch_u32(const struct flo_gguf *gguf, struct flo_gguf_text arch,
+                         const char *tail, uint32_t absent)
+{
+    char key[128];
+    uint32_t value = absent;
+    snprintf(key, sizeof(key), "%.*s.%s", (int)arch.bytes, arch.data, tail);
+    return flo_gguf_u32(gguf, key, &value, NULL) < 0 ? absent : value;
+}
+
 struct flo_mix_model flo_mix_learn(const struct flo_gguf *gguf)
 {
     struct flo_mix_model model = {.is_tied = true, .queries_per_key = 1};
     struct flo_gguf_text arch = {"", 0};
-    uint32_t heads = 1;
-    uint32_t key_heads = 0;
-    char key[128];
     for (size_t i = 0; i < flo_gguf_tensor_count(gguf); i++) {
         const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(gguf, i);
         model.value_count += is_value(tensor) ? 1 : 0;
@@ -103,22 +127,13 @@ struct flo_mix_model flo_mix_learn(const struct flo_gguf *gguf)
         model.is_tied =
             model.is_tied && strcmp(tensor->name, "output.weight") != 0;
     }
-    /* What cannot be read here is refused by who runs the model. */
     if (flo_gguf_string(gguf, "general.architecture", &arch, NULL) == 0 &&
         arch.bytes < 64) {
-        snprintf(key, sizeof(key), "%.*s.attention.head_count", (int)arch.bytes,
-                 arch.data);
-        if (flo_gguf_u32(gguf, key, &heads, NULL) < 0) {
-            heads = 1;
-        }
-        key_heads = heads;
-        snprintf(key, sizeof(key), "%.*s.attention.head_count_kv",
-                 (int)arch.bytes, arch.data);
-        if (flo_gguf_u32(gguf, key, &key_heads, NULL) < 0) {
-            key_heads = heads;
-        }
+        uint32_t heads = arch_u32(gguf, arch, "attention.head_count", 1);
+        uint32_t key_heads =
+            arch_u32(gguf, arch, "attention.head_count_kv", heads);
+        model.queries_per_key = key_heads > 0 ? heads / key_heads : 1;
     }
-    model.queries_per_key = key_heads > 0 ? heads / key_heads : 1;
     return model;
 }
 
@@ -137,96 +152,42 @@ static bool deserves_more(uint32_t layer, uint32_t count)
            (layer - count / 8) % 3 == 2;
 }
 
-static uint32_t value_type(enum mix_index mix,
-                           const struct flo_mix_model *model, uint32_t layer)
+/* The type in a layer, of `count` that have such a tensor. */
+static uint32_t by_rule(const struct flo_mix *mix,
+                        const struct flo_mix_rule *rule,
+                        const struct flo_mix_model *model, uint32_t layer,
+                        uint32_t count)
 {
-    bool is_shared = model->queries_per_key >= 4;
-    switch (mix) {
-    case Q2_K:
-        return is_shared ? FLO_QUANT_Q4_K : FLO_QUANT_Q3_K;
-    case Q3_K_M:
-        return layer < 2 ? FLO_QUANT_Q5_K : FLO_QUANT_Q4_K;
-    case Q3_K_L:
-        return FLO_QUANT_Q5_K;
-    case IQ4_NL:
-    case IQ4_XS:
-        return is_shared ? FLO_QUANT_Q5_K : mixes[mix].type;
-    case Q4_K_S:
-        return layer < 4 ? FLO_QUANT_Q5_K : FLO_QUANT_Q4_K;
-    case Q4_K_M:
-    case Q5_K_M:
-        return deserves_more(layer, model->value_count) ? FLO_QUANT_Q6_K
-                                                        : mixes[mix].type;
-    default:
-        return mixes[mix].type;
+    const bool holds[] = {
+        [ALWAYS] = true,
+        [SHARED] = model->queries_per_key >= 4,
+        [FIRST_TWO] = layer < 2,
+        [FIRST_FOUR] = layer < 4,
+        [FIRST_16TH] = layer < count / 16,
+        [FIRST_8TH] = layer < count / 8,
+        [DESERVING] = deserves_more(layer, count),
+    };
+    if (rule->when == PLAIN) {
+        return mix->type;
     }
-}
-
-static uint32_t down_type(enum mix_index mix, const struct flo_mix_model *model,
-                          uint32_t layer)
-{
-    uint32_t count = model->down_count;
-    switch (mix) {
-    case Q2_K:
-        return FLO_QUANT_Q3_K;
-    case Q3_K_M:
-        return layer < count / 16 ? FLO_QUANT_Q5_K : FLO_QUANT_Q4_K;
-    case Q3_K_L:
-        return FLO_QUANT_Q5_K;
-    case IQ4_NL:
-    case IQ4_XS:
-    case Q4_K_S:
-        return layer < count / 8 ? FLO_QUANT_Q5_K : mixes[mix].type;
-    case Q4_K_M:
-    case Q5_K_M:
-        return deserves_more(layer, count) ? FLO_QUANT_Q6_K : mixes[mix].type;
-    default:
-        return mixes[mix].type;
-    }
-}
-
-static uint32_t attention_output_type(enum mix_index mix)
-{
-    switch (mix) {
-    case Q2_K:
-        return FLO_QUANT_Q3_K;
-    case Q3_K_M:
-        return FLO_QUANT_Q4_K;
-    case Q3_K_L:
-        return FLO_QUANT_Q5_K;
-    default:
-        return mixes[mix].type;
-    }
+    return holds[rule->when] ? rule->type : rule->other;
 }
 
 /* The type for rows of another length than its blocks ask for. */
 static uint32_t fitting(uint32_t type, uint64_t row)
 {
-    if (row % flo_quant_type(type)->block_values == 0) {
-        return type;
+    static const uint32_t smaller[][2] = {
+        {FLO_QUANT_Q2_K, FLO_QUANT_Q4_0}, {FLO_QUANT_Q3_K, FLO_QUANT_Q4_0},
+        {FLO_QUANT_Q4_K, FLO_QUANT_Q5_0}, {FLO_QUANT_Q5_K, FLO_QUANT_Q5_1},
+        {FLO_QUANT_Q6_K, FLO_QUANT_Q8_0}, {FLO_QUANT_IQ4_XS, FLO_QUANT_IQ4_NL},
+    };
+    for (size_t i = 0; row % flo_quant_type(type)->block_values != 0; i++) {
+        if (i == FLO_COUNT(smaller)) {
+            return FLO_QUANT_F16;
+        }
+        type = smaller[i][0] == type ? smaller[i][1] : type;
     }
-    switch (type) {
-    case FLO_QUANT_Q2_K:
-    case FLO_QUANT_Q3_K:
-        type = FLO_QUANT_Q4_0;
-        break;
-    case FLO_QUANT_IQ4_XS:
-        type = FLO_QUANT_IQ4_NL;
-        break;
-    case FLO_QUANT_Q4_K:
-        type = FLO_QUANT_Q5_0;
-        break;
-    case FLO_QUANT_Q5_K:
-        type = FLO_QUANT_Q5_1;
-        break;
-    case FLO_QUANT_Q6_K:
-        type = FLO_QUANT_Q8_0;
-        break;
-    default:
-        break;
-    }
-    bool fits = row % flo_quant_type(type)->block_values == 0;
-    return fits ? type : FLO_QUANT_F16;
+    return type;
 }
 
 static bool is_matrix(const struct flo_gguf_tensor *tensor)
@@ -241,13 +202,12 @@ uint32_t flo_mix_type(const struct flo_mix *mix,
                       const struct flo_mix_model *model,
                       const struct flo_gguf_tensor *tensor)
 {
-    enum mix_index index = (enum mix_index)(mix - mixes);
     uint32_t layer = layer_of(tensor);
     uint32_t type = mix->type;
     if (!is_matrix(tensor)) {
         return tensor->type;
     }
-    if (index <= BF16) {
+    if (flo_quant_type(type)->block_values == 1) {
         return type;
     }
     if (strcmp(tensor->name, "output.weight") == 0 ||
@@ -255,11 +215,11 @@ uint32_t flo_mix_type(const struct flo_mix *mix,
         bool fits = tensor->dims[0] % flo_quant_type(type)->block_values == 0;
         type = fits && type != FLO_QUANT_Q8_0 ? FLO_QUANT_Q6_K : FLO_QUANT_Q8_0;
     } else if (is_value(tensor)) {
-        type = value_type(index, model, layer);
+        type = by_rule(mix, &mix->value, model, layer, model->value_count);
     } else if (has(tensor, "ffn_down")) {
-        type = down_type(index, model, layer);
+        type = by_rule(mix, &mix->down, model, layer, model->down_count);
     } else if (has(tensor, "attn_output.weight")) {
-        type = attention_output_type(index);
+        type = by_rule(mix, &mix->attention, model, layer, 0);
     }
     return fitting(type, tensor->dims[0]);
 }

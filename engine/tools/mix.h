@@ -10,10 +10,16 @@
 
 #include "base/gguf/gguf.h"
 
+/* The type of some tensors. */
+struct flo_mix_rule {
+    int when; /* 0: the mix's own; else as mix.c lists */
+    uint32_t type, other;
+};
 struct flo_mix {
     const char *name;   /* "Q4_K_M" */
     uint32_t type;      /* of most tensors */
     uint32_t file_type; /* general.file_type */
+    struct flo_mix_rule value, down, attention;
 };
 
 /* NULL for an unknown name; upper or lower case. */

@@ -96,13 +96,37 @@ static int read_member(struct flo_suite_case *one, const struct place *place,
     return 0;
 }
 
-static int read_case(struct flo_suite *suite, const struct place *place,
-                     const struct flo_tree_node *object, struct flo_err *err)
+/* Room for one more. */
+static int reserve(struct flo_suite *suite, const struct place *place,
+                   struct flo_err *err)
 {
-    struct flo_suite_case *one = &suite->cases[suite->count];
-    const char *texts[TEXTS] = {NULL};
-    int says_json = -1, rv;
+    size_t n = suite->count;
+    struct flo_suite_case *grown;
 
+    if (n == FLO_SUITE_CASES_MAX) {
+        return misfit(place, "more than 100000 cases", err);
+    }
+    if (n > 0 && (n & (n - 1)) != 0) {
+        return 0; /* grows at powers of two */
+    }
+    grown = realloc(suite->cases, (n == 0 ? 1 : 2 * n) * sizeof(*grown));
+    if (grown == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%zu cases", 2 * n);
+    }
+    suite->cases = grown;
+    return 0;
+}
+
+static int add_case(struct flo_suite *suite, const struct place *place,
+                    const struct flo_tree_node *object, struct flo_err *err)
+{
+    const char *texts[TEXTS] = {NULL};
+    int says_json = -1, rv = reserve(suite, place, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    struct flo_suite_case *one = &suite->cases[suite->count];
     if (object->kind != FLO_TREE_OBJECT) {
         return misfit(place, "no object", err);
     }
@@ -137,35 +161,6 @@ static int read_case(struct flo_suite *suite, const struct place *place,
     suite->count += rv == 0;
     suite->json_count += rv == 0 && one->asks_json;
     return rv;
-}
-
-/* Room for one more. */
-static int reserve(struct flo_suite *suite, const struct place *place,
-                   struct flo_err *err)
-{
-    size_t n = suite->count;
-    struct flo_suite_case *grown;
-
-    if (n == FLO_SUITE_CASES_MAX) {
-        return misfit(place, "more than 100000 cases", err);
-    }
-    if (n > 0 && (n & (n - 1)) != 0) {
-        return 0; /* grows at powers of two */
-    }
-    grown = realloc(suite->cases, (n == 0 ? 1 : 2 * n) * sizeof(*grown));
-    if (grown == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "%zu cases", 2 * n);
-    }
-    suite->cases = grown;
-    return 0;
-}
-
-static int add_case(struct flo_suite *suite, const struct place *place,
-                    const struct flo_tree_node *object, struct flo_err *err)
-{
-    int rv = reserve(suite, place, err);
-
-    return rv < 0 ? rv : read_case(suite, place, object, err);
 }
 
 /* ---- whole files ------------------------------------------------- */
