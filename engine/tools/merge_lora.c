@@ -14,13 +14,10 @@
 #define VERSION_BYTES_MAX 256
 
 struct merge {
-    struct flo_tool tool;
-    const char *model;
-    const char *adapter;
+    struct flo_tool tool; /* --model and --lora are files, --threads */
     const char *out;
     const char *method;
     const char *version; /* general.version; NULL: the adapter's */
-    uint64_t threads;
     bool is_forced;
     bool is_json;
 
@@ -43,8 +40,8 @@ static int open_both(struct merge *merge, struct flo_err *err)
 {
     uint64_t most = 0;
     int rv;
-    if ((rv = flo_tool_gguf(merge->model, &merge->base, err)) < 0 ||
-        (rv = flo_tool_gguf(merge->adapter, &merge->lora_file, err)) < 0) {
+    if ((rv = flo_tool_gguf(merge->tool.model, &merge->base, err)) < 0 ||
+        (rv = flo_tool_gguf(merge->tool.lora, &merge->lora_file, err)) < 0) {
         return rv;
     }
     for (size_t i = 0; i < flo_gguf_tensor_count(merge->base); i++) {
@@ -58,7 +55,7 @@ static int open_both(struct merge *merge, struct flo_err *err)
     }
     rv = flo_lora_read(merge->lora_file, merge->base, merge->options.method,
                        &merge->lora, err);
-    return rv < 0 ? flo_wrap(err, rv, "%s", merge->adapter) : 0;
+    return rv < 0 ? flo_wrap(err, rv, "%s", merge->tool.lora) : 0;
 }
 
 static int replace(void *context, const struct flo_gguf_tensor *tensor,
@@ -151,7 +148,8 @@ static void report(const struct merge *merge)
 
 static int check_options(struct merge *merge, struct flo_err *err)
 {
-    if (merge->model == NULL || merge->adapter == NULL || merge->out == NULL) {
+    if (merge->tool.model == NULL || merge->tool.lora == NULL ||
+        merge->out == NULL) {
         return flo_fail(err, FLO_E_USAGE,
                         "--model, --lora and --out are needed");
     }
@@ -164,11 +162,12 @@ static int check_options(struct merge *merge, struct flo_err *err)
                         "--method is '%s'; dither and requantize are known",
                         merge->method);
     }
-    if (merge->threads < 1 || merge->threads > FLO_MERGE_THREADS_MAX) {
+    if (merge->tool.threads < 1 ||
+        merge->tool.threads > FLO_MERGE_THREADS_MAX) {
         return flo_fail(err, FLO_E_USAGE, "--threads is 1 to %d",
                         FLO_MERGE_THREADS_MAX);
     }
-    merge->options.threads = (uint32_t)merge->threads;
+    merge->options.threads = (uint32_t)merge->tool.threads;
     return 0;
 }
 
@@ -186,10 +185,10 @@ static int merge_lora(void *context, struct flo_err *err)
 }
 
 static struct merge state = {
-    .method = "dither", .options.seed = 1, .threads = 2};
+    .method = "dither", .options.seed = 1, .tool.threads = 2};
 static const struct flo_option options[] = {
-    {"model", FLO_OPTION_TEXT, &state.model, "FILE  the base"},
-    {"lora", FLO_OPTION_TEXT, &state.adapter, "FILE  the adapter"},
+    {"model", FLO_OPTION_TEXT, &state.tool.model, "FILE  the base"},
+    {"lora", FLO_OPTION_TEXT, &state.tool.lora, "FILE  the adapter"},
     {"out", FLO_OPTION_TEXT, &state.out, "FILE  the merged model"},
     {"method", FLO_OPTION_TEXT, &state.method,
      "dither (default) or requantize"},
@@ -197,7 +196,7 @@ static const struct flo_option options[] = {
      "N  of the dither (1); the same seed gives the same bytes anywhere"},
     {"release-version", FLO_OPTION_TEXT, &state.version,
      "TEXT  general.version of the new file (the adapter's)"},
-    {"threads", FLO_OPTION_U64, &state.threads, "N  (2)"},
+    {"threads", FLO_OPTION_U64, &state.tool.threads, "N  (2)"},
     {"force", FLO_OPTION_FLAG, &state.is_forced,
      "write it even if the update is lost"},
     {"json", FLO_OPTION_FLAG, &state.is_json, "one JSON object"},

@@ -12,7 +12,6 @@
 struct pack {
     struct flo_tool tool; /* words: MODEL */
     const char *out;      /* NULL: beside the model */
-    uint64_t threads;
     bool is_probe;
     struct flo_packing packing;
     uint64_t started_us, shown;
@@ -38,7 +37,8 @@ static int write_packed(void *context, int fd, struct flo_err *err)
 
     return rv < 0 ? rv
                   : flo_sidecar_write(pack->packing.sidecar, fd,
-                                      (uint32_t)pack->threads, show, pack, err);
+                                      (uint32_t)pack->tool.threads, show, pack,
+                                      err);
 }
 
 static void report(const struct pack *pack, const char *path)
@@ -75,16 +75,17 @@ static int run(void *context, struct flo_err *err)
     if (pack->tool.words[0] == NULL) {
         return flo_fail(err, FLO_E_USAGE, "the model's path is missing");
     }
-    if (pack->threads > THREADS_MAX ||
+    if (pack->tool.threads > THREADS_MAX ||
         snprintf(beside, sizeof(beside), "%s%s", pack->tool.words[0],
                  FLO_SIDECAR_SUFFIX) >= (int)sizeof(beside)) {
         return flo_fail(err, FLO_E_USAGE,
                         "a path is too long, or --threads more than %d",
                         THREADS_MAX);
     }
-    if (pack->threads == 0) {
+    if (pack->tool.threads == 0) {
         long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-        pack->threads = cpus > 0 && cpus < THREADS_MAX ? (uint64_t)cpus : 1;
+        pack->tool.threads =
+            cpus > 0 && cpus < THREADS_MAX ? (uint64_t)cpus : 1;
     }
     pack->started_us = flo_now_us();
     if ((rv = flo_file_open(pack->tool.words[0], &fd, err)) < 0) {
@@ -108,7 +109,8 @@ static int run(void *context, struct flo_err *err)
 static struct pack state;
 static const struct flo_option options[] = {
     {"o", FLO_OPTION_TEXT, &state.out, "FILE         (default: MODEL.packed)"},
-    {"threads", FLO_OPTION_U64, &state.threads, "N      (default: all CPUs)"},
+    {"threads", FLO_OPTION_U64, &state.tool.threads,
+     "N      (default: all CPUs)"},
     {"probe", FLO_OPTION_FLAG, &state.is_probe,
      "only tell whether this machine reads packed weights of the model"},
     {"json", FLO_OPTION_FLAG, &state.tool.is_json, "one JSON object on stdout"},

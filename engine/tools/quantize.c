@@ -41,7 +41,6 @@ struct quantize {
     struct flo_tool tool; /* words: IN, OUT, TYPE */
     const char *pin;
     const char *pin_floats;
-    uint64_t threads;
     bool is_json;
     bool is_forced;
 
@@ -195,7 +194,7 @@ static void do_piece(struct work *work, size_t piece, struct room *room)
     tally_values(work, room, count, tally);
 }
 
-/* On each thread; what none of them did stays not finite. */
+/* On each thread; what none of them had room for stays not finite. */
 static void do_pieces(void *context, unsigned thread)
 {
     struct work *work = context;
@@ -296,10 +295,7 @@ static int replace(void *context, const struct flo_gguf_tensor *tensor,
     if (rv < 0) {
         return rv;
     }
-    flo_pool_run(q->pool,
-                 work.piece_count < q->threads ? (unsigned)work.piece_count
-                                               : (unsigned)q->threads,
-                 do_pieces, &work);
+    flo_pool_run(q->pool, (unsigned)q->tool.threads, do_pieces, &work);
     for (size_t i = 0; rv == 0 && i < work.piece_count; i++) {
         if (!work.pieces[i].is_finite) {
             rv = flo_fail(err, FLO_E_MODEL_NONFINITE,
@@ -481,13 +477,13 @@ static int quantize(void *context, struct flo_err *err)
         flo_fail(err, FLO_E_USAGE, "type '%s' is not known", q->tool.words[2]);
         return flo_err_fix(err, "one of %s", flo_mix_names());
     }
-    if (q->threads < 1 || q->threads > THREADS_MAX) {
+    if (q->tool.threads < 1 || q->tool.threads > THREADS_MAX) {
         return flo_fail(err, FLO_E_USAGE, "--threads is 1 to %d", THREADS_MAX);
     }
     if ((rv = flo_tool_gguf(q->tool.words[0], &q->source, err)) < 0 ||
         (rv = flo_tool_gguf(q->pin, &q->old, err)) < 0 ||
         (rv = flo_tool_gguf(q->pin_floats, &q->old_floats, err)) < 0 ||
-        (rv = flo_pool_open((unsigned)q->threads, &q->pool, err)) < 0 ||
+        (rv = flo_pool_open((unsigned)q->tool.threads, &q->pool, err)) < 0 ||
         (rv = choose_types(q, err)) < 0 ||
         (rv = flo_outfile(q->tool.words[1], write_model, q, err)) < 0) {
         return rv;
@@ -498,13 +494,13 @@ static int quantize(void *context, struct flo_err *err)
     return rv;
 }
 
-static struct quantize state = {.threads = 2};
+static struct quantize state = {.tool.threads = 2};
 static const struct flo_option options[] = {
     {"pin-grid", FLO_OPTION_TEXT, &state.pin,
      "OLD  keep the scales of this release, round codes anew"},
     {"old-floats", FLO_OPTION_TEXT, &state.pin_floats,
      "FILE  the floats OLD was made from: measures what is kept"},
-    {"threads", FLO_OPTION_U64, &state.threads, "N  (2)"},
+    {"threads", FLO_OPTION_U64, &state.tool.threads, "N  (2)"},
     {"force", FLO_OPTION_FLAG, &state.is_forced,
      "write it even if the update is lost"},
     {"json", FLO_OPTION_FLAG, &state.is_json,
