@@ -30,17 +30,17 @@ const char *const flo_tool_kv_names[] = {
 static int read_kv_type(const char *name, enum flo_kv_type *out,
                         struct flo_err *err)
 {
-    for (size_t i = 0; name != NULL && i < FLO_COUNT(flo_tool_kv_names); i++) {
+    if (name == NULL) {
+        return 0;
+    }
+    for (size_t i = 0; i < FLO_COUNT(flo_tool_kv_names); i++) {
         if (strcmp(name, flo_tool_kv_names[i]) == 0) {
             *out = (enum flo_kv_type)i;
             return 0;
         }
     }
-    return name == NULL
-               ? 0
-               : flo_fail(err, FLO_E_USAGE,
-                          "--kv is '%s', not auto, f16, f32, q8_0 or q4_0",
-                          name);
+    return flo_fail(err, FLO_E_USAGE,
+                    "--kv is '%s', not auto, f16, f32, q8_0 or q4_0", name);
 }
 
 /* --lora "FILE:0.5": without a number behind the last colon all of it is the
@@ -313,13 +313,16 @@ int flo_tool_by_value(const void *a, const void *b)
 
 int flo_tool_gguf(const char *path, struct flo_gguf **gguf, struct flo_err *err)
 {
-    int rv = path != NULL ? flo_gguf_open_path(path, gguf, err) : 0;
+    int rv;
 
-    if (rv == 0 && path != NULL) {
-        rv = flo_gguf_scan_nonfinite(*gguf, err);
-        rv = rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
+    if (path == NULL) {
+        return 0;
     }
-    return rv;
+    if ((rv = flo_gguf_open_path(path, gguf, err)) < 0) {
+        return rv;
+    }
+    rv = flo_gguf_scan_nonfinite(*gguf, err);
+    return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 
 void flo_tool_progress(const char *what, uint64_t done, uint64_t total,
