@@ -168,9 +168,9 @@ struct strip {
     struct flo_strip at;
 };
 
-/* For products with so many tokens; 0: nothing.  Zen 3 and 4 foresee one long
- * stream best by themselves.  Zen 5 got 28 of the 42 GB/s of its memory so for
- * K types, of whose blocks less is in flight at once, and gets 45 when told. */
+/* For products with so many tokens; 0: nothing.  Zen 4 (family 19h) foresees
+ * one long stream best by itself.  Zen 5 got 28 of the 42 GB/s of its memory so
+ * for K types, of whose blocks less is in flight at once, and 45 when told. */
 FLO_INLINE size_t bytes_ahead(size_t tokens)
 {
     if (tokens > FEW_TOKENS) {
