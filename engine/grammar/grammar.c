@@ -12,7 +12,6 @@
 enum {
     ENDS_MAX = 32,
     FORCED_BYTES_MAX = 1024,
-    GBNF_BYTES_MAX = 1 << 22,
 };
 
 struct flo_grammar {
@@ -35,29 +34,22 @@ uint64_t flo_grammar_bytes(uint32_t n_vocab)
 static int compile(enum flo_grammar_kind kind, const char *text, size_t bytes,
                    struct flo_program *program, struct flo_err *err)
 {
-    struct flo_buf gbnf = {.bytes_max = GBNF_BYTES_MAX};
-    int rv;
-
     if (bytes > FLO_GRAMMAR_TEXT_BYTES_MAX) {
         return flo_fail(err, FLO_E_INFER_PARAM,
                         "a grammar of %zu bytes, at most %u are read", bytes,
                         FLO_GRAMMAR_TEXT_BYTES_MAX);
     }
-    if (kind == FLO_GRAMMAR_GBNF) {
+    switch (kind) {
+    case FLO_GRAMMAR_GBNF:
         return flo_gbnf_compile(text, bytes, program, err);
+    case FLO_GRAMMAR_SCHEMA:
+        return flo_schema_compile(text, bytes, program, err);
+    case FLO_GRAMMAR_JSON:
+        return flo_schema_compile(NULL, 0, program, err);
+    case FLO_GRAMMAR_NONE:
+        break;
     }
-    if (kind != FLO_GRAMMAR_SCHEMA && kind != FLO_GRAMMAR_JSON) {
-        return flo_fail(err, FLO_E_INFER_PARAM, "no grammar of kind %d",
-                        (int)kind);
-    }
-    rv = flo_schema_to_gbnf(kind == FLO_GRAMMAR_JSON ? NULL : text, bytes,
-                            &gbnf, err);
-    if (rv == 0) {
-        rv = flo_gbnf_compile(gbnf.data, gbnf.bytes, program, err);
-        rv = rv < 0 ? flo_wrap(err, rv, "schema") : 0;
-    }
-    flo_buf_deinit(&gbnf);
-    return rv;
+    return flo_fail(err, FLO_E_INFER_PARAM, "no grammar of kind %d", (int)kind);
 }
 
 static int need_pieces(const struct flo_engine *engine,

@@ -1,8 +1,10 @@
 /* Grammar from the inside: a text becomes a program (program.h), whose states
  * (matcher.h) are followed byte by byte.
  *
- *   schema.c pattern.c   JSON Schema to GBNF text (json.c reads it)
- *   gbnf.c program.c     GBNF text to a checked program
+ *   program.c            rules as a graph: built, checked
+ *   parser.c             expressions of texts into it
+ *   gbnf.c pattern.c     their two syntaxes
+ *   schema.c             JSON Schema into it (json.c reads it)
  *   matcher.c mask.c     states, and which tokens fit them
  *   grammar.c            the public functions */
 #ifndef FLOTILLA_ENGINE_GRAMMAR_H
@@ -10,22 +12,36 @@
 
 #include <flotilla/grammar.h>
 
-#include "engine/grammar/program.h"
+#include "engine/grammar/parser.h"
 
-/* To a checked program.  FLO_E_INFER_PARAM with the line, FLO_E_MEMORY. */
+/* To a checked program; nothing is left of it on failure.  FLO_E_INFER_PARAM
+ * with the line, FLO_E_MEMORY. */
 FLO_MUST_USE int flo_gbnf_compile(const char *text, size_t bytes,
                                   struct flo_program *program,
                                   struct flo_err *err);
+/* A JSON Schema; a NULL text is any object.  FLO_E_INFER_PARAM with the JSON
+ * pointer, FLO_E_MEMORY. */
+FLO_MUST_USE int flo_schema_compile(const char *text, size_t bytes,
+                                    struct flo_program *program,
+                                    struct flo_err *err);
 
-/* A JSON Schema as GBNF text; a NULL text is any object.  FLO_E_INFER_PARAM
- * with the JSON pointer, FLO_E_MEMORY. */
-FLO_MUST_USE int flo_schema_to_gbnf(const char *text, size_t bytes,
-                                    struct flo_buf *gbnf, struct flo_err *err);
+/* GBNF into a program that others build too.  Names and texts must live until
+ * the close; what is wrong with a text stays in the parser.  FLO_E_MEMORY. */
+FLO_MUST_USE int flo_gbnf_open(struct flo_parser *parser,
+                               struct flo_program *program,
+                               struct flo_err *err);
+void flo_gbnf_close(struct flo_parser *parser);
+void flo_gbnf_read(struct flo_parser *parser, const char *text, size_t bytes);
+/* An expression, where building is. */
+void flo_gbnf_put(struct flo_parser *parser, const char *text);
+/* The rule of that name, which may be defined later. */
+uint32_t flo_gbnf_rule(struct flo_parser *parser, const char *name);
 
-/* The texts of a JSON string that a regular expression allows, as GBNF without
- * the quotes; NULL, or what in it is not supported. */
-const char *flo_pattern_to_gbnf(const char *pattern, size_t bytes,
-                                struct flo_buf *gbnf);
+/* The texts of a JSON string that a regular expression allows, without the
+ * quotes; `any` is the rule of any character of it.  false: something in it is
+ * not supported. */
+bool flo_pattern_put(struct flo_program *program, const char *text,
+                     size_t bytes, uint32_t any);
 
 /* Bytes that an open grammar has at most while it is used. */
 uint64_t flo_grammar_bytes(uint32_t n_vocab);

@@ -46,18 +46,24 @@ bool flo_tree_add(struct flo_tree *tree, struct flo_tree_node *to,
     return true;
 }
 
-const struct flo_tree_node *flo_tree_get(const struct flo_tree_node *object,
-                                         const char *key, size_t key_bytes)
+struct flo_tree_node *flo_tree_get(const struct flo_tree_node *object,
+                                   const char *key, size_t key_bytes)
 {
-    const struct flo_tree_node *n =
-        object != NULL && object->kind == FLO_TREE_OBJECT ? object->first
-                                                          : NULL;
+    struct flo_tree_node *n = object != NULL && object->kind == FLO_TREE_OBJECT
+                                  ? object->first
+                                  : NULL;
 
     while (n != NULL &&
            (n->key_bytes != key_bytes || memcmp(n->key, key, key_bytes) != 0)) {
         n = n->next;
     }
     return n;
+}
+
+bool flo_tree_is(const struct flo_tree_node *node, const char *text)
+{
+    return node->kind == FLO_TREE_STRING && node->bytes == strlen(text) &&
+           memcmp(node->text, text, node->bytes) == 0;
 }
 
 bool flo_tree_whole(const struct flo_tree_node *node, int64_t least,

@@ -56,8 +56,16 @@ bool flo_tree_add(struct flo_tree *tree, struct flo_tree_node *to,
                   const struct flo_tree_node *value);
 
 /* The first of that name; NULL: no such member, or no object. */
-const struct flo_tree_node *flo_tree_get(const struct flo_tree_node *object,
-                                         const char *key, size_t key_bytes);
+struct flo_tree_node *flo_tree_get(const struct flo_tree_node *object,
+                                   const char *key, size_t key_bytes);
+/* NULL: it has no children, or is none itself. */
+static inline const struct flo_tree_node *
+flo_tree_first(const struct flo_tree_node *node)
+{
+    return node != NULL ? node->first : NULL;
+}
+/* Is it this string? */
+bool flo_tree_is(const struct flo_tree_node *node, const char *text);
 /* A whole number from least to most; false: it is none. */
 bool flo_tree_whole(const struct flo_tree_node *node, int64_t least,
                     int64_t most, int64_t *out);

@@ -169,6 +169,7 @@ static void close_over(struct closure *c)
             m->found[c->found++] = r;
             break;
         case FLO_NODE_FORK:
+        case FLO_NODE_AGAIN:
             push(c, n->next, r.stack);
             push(c, n->other, r.stack);
             break;

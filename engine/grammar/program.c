@@ -1,8 +1,10 @@
 /* Program: rules as a graph of bytes, built forwards and checked at the end. */
+#include "engine/grammar/program.h"
+
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/grammar/program.h"
 #include "engine/token/unicode.h"
 
 enum { SWEEPS_MAX = 256, LAST_CODE = 0x10ffff };
@@ -15,8 +17,8 @@ static bool grow(struct flo_program *p, void *items, uint32_t count,
 {
     void *old, *more;
 
-    if (count < *capacity) {
-        return true;
+    if (p->failed || count < *capacity) {
+        return !p->failed;
     }
     memcpy(&old, items, sizeof(old));
     uint32_t wanted = *capacity == 0 ? 64 : 2 * *capacity;
@@ -32,8 +34,8 @@ static bool grow(struct flo_program *p, void *items, uint32_t count,
 
 uint32_t flo_program_node(struct flo_program *p)
 {
-    if (p->failed || !grow(p, &p->nodes, p->node_count, &p->node_capacity,
-                           FLO_GRAMMAR_NODES_MAX, sizeof(*p->nodes))) {
+    if (!grow(p, &p->nodes, p->node_count, &p->node_capacity,
+              FLO_GRAMMAR_NODES_MAX, sizeof(*p->nodes))) {
         return 0;
     }
     p->nodes[p->node_count] = (struct flo_node){.kind = FLO_NODE_OPEN};
@@ -42,93 +44,107 @@ uint32_t flo_program_node(struct flo_program *p)
 
 uint32_t flo_program_rule(struct flo_program *p)
 {
-    if (p->failed || !grow(p, &p->starts, p->rule_count, &p->rule_capacity,
-                           FLO_GRAMMAR_RULES_MAX, sizeof(*p->starts))) {
+    if (!grow(p, &p->starts, p->rule_count, &p->rule_capacity,
+              FLO_GRAMMAR_RULES_MAX, sizeof(*p->starts))) {
         return 0;
     }
     p->starts[p->rule_count] = FLO_NOWHERE;
     return p->rule_count++;
 }
 
-static uint32_t fill(struct flo_program *p, uint32_t at, struct flo_node node)
+/* What the open node is; it is not moved on. */
+static void set(struct flo_program *p, enum flo_node_kind kind, uint32_t next,
+                uint32_t other)
+{
+    if (!p->failed) {
+        p->nodes[p->at] = (struct flo_node){
+            .kind = (uint8_t)kind, .next = next, .other = other};
+    }
+}
+
+uint32_t flo_program_begin(struct flo_program *p, uint32_t rule)
+{
+    uint32_t back = p->at;
+
+    p->at = flo_program_node(p);
+    if (!p->failed) {
+        p->starts[rule] = p->at;
+    }
+    return back;
+}
+
+void flo_program_end(struct flo_program *p, uint32_t back)
+{
+    set(p, FLO_NODE_END, 0, 0);
+    p->at = back;
+}
+
+void flo_program_range(struct flo_program *p, uint8_t first, uint8_t last)
 {
     uint32_t next = flo_program_node(p);
 
+    set(p, FLO_NODE_BYTES, next, 0);
     if (!p->failed) {
-        node.next = next;
-        p->nodes[at] = node;
+        p->nodes[p->at].first = first;
+        p->nodes[p->at].last = last;
     }
-    return next;
+    p->at = next;
 }
 
-static uint32_t add_range(struct flo_program *p, uint32_t at, uint8_t first,
-                          uint8_t last)
-{
-    return fill(p, at,
-                (struct flo_node){
-                    .kind = FLO_NODE_BYTES, .first = first, .last = last});
-}
-
-uint32_t flo_program_bytes(struct flo_program *p, uint32_t at,
-                           const void *bytes, size_t count)
+void flo_program_bytes(struct flo_program *p, const void *bytes, size_t count)
 {
     const uint8_t *b = bytes;
 
     for (size_t i = 0; i < count; i++) {
-        at = add_range(p, at, b[i], b[i]);
-    }
-    return at;
-}
-
-uint32_t flo_program_call(struct flo_program *p, uint32_t at, uint32_t rule)
-{
-    return fill(p, at, (struct flo_node){.kind = FLO_NODE_CALL, .other = rule});
-}
-
-uint32_t flo_program_fork(struct flo_program *p, uint32_t at, uint32_t *other)
-{
-    *other = flo_program_node(p);
-    return fill(p, at,
-                (struct flo_node){.kind = FLO_NODE_FORK, .other = *other});
-}
-
-void flo_program_join(struct flo_program *p, uint32_t at, uint32_t to)
-{
-    if (!p->failed) {
-        p->nodes[at] =
-            (struct flo_node){.kind = FLO_NODE_FORK, .next = to, .other = to};
+        flo_program_range(p, b[i], b[i]);
     }
 }
 
-void flo_program_end(struct flo_program *p, uint32_t at)
+void flo_program_text(struct flo_program *p, const char *text)
 {
-    if (!p->failed) {
-        p->nodes[at].kind = FLO_NODE_END;
-    }
+    flo_program_bytes(p, text, strlen(text));
 }
 
-uint32_t flo_program_repeat(struct flo_program *p, uint32_t at, uint32_t rule,
-                            uint32_t least, uint32_t most)
+void flo_program_call(struct flo_program *p, uint32_t rule)
 {
-    uint32_t out;
+    uint32_t next = flo_program_node(p);
 
+    set(p, FLO_NODE_CALL, next, rule);
+    p->at = next;
+}
+
+void flo_program_fork(struct flo_program *p, uint32_t other)
+{
+    uint32_t next = flo_program_node(p);
+
+    set(p, FLO_NODE_FORK, next, other);
+    p->at = next;
+}
+
+void flo_program_join(struct flo_program *p, uint32_t to)
+{
+    set(p, FLO_NODE_FORK, to, to);
+}
+
+void flo_program_repeat(struct flo_program *p, uint32_t rule, uint32_t least,
+                        uint32_t most)
+{
     for (uint32_t i = 0; i < least && !p->failed; i++) {
-        at = flo_program_call(p, at, rule);
+        flo_program_call(p, rule);
     }
+    uint32_t from = p->at, out = flo_program_node(p);
     if (most == UINT32_MAX) {
-        uint32_t again = flo_program_fork(p, at, &out);
-        flo_program_join(p, flo_program_call(p, again, rule), at);
-        return out;
+        flo_program_fork(p, out);
+        flo_program_call(p, rule);
+        set(p, FLO_NODE_AGAIN, from, from);
+    } else {
+        for (uint32_t i = least; i < most && !p->failed; i++) {
+            flo_program_fork(p, out);
+            flo_program_call(p, rule);
+        }
+        flo_program_join(p, out);
     }
-    out = flo_program_node(p);
-    for (uint32_t i = least; i < most && !p->failed; i++) {
-        uint32_t skip;
-        at = flo_program_fork(p, at, &skip);
-        flo_program_join(p, skip, out);
-        at = flo_program_call(p, at, rule);
-    }
-    flo_program_join(p, at, out);
-    return out;
+    p->at = out;
 }
 
 void flo_program_deinit(struct flo_program *p)
@@ -138,105 +154,155 @@ void flo_program_deinit(struct flo_program *p)
     *p = (struct flo_program){0};
 }
 
-/* ---- characters ---------------------------------------------------------- */
+void flo_choice_begin(struct flo_program *p, struct flo_choice *choice)
+{
+    *choice = (struct flo_choice){.rest = p->at, .out = flo_program_node(p)};
+}
+
+void flo_choice_next(struct flo_program *p, struct flo_choice *choice)
+{
+    if (choice->count++ > 0) {
+        flo_program_join(p, choice->out);
+    }
+    p->at = choice->rest;
+    choice->rest = flo_program_node(p);
+    flo_program_fork(p, choice->rest);
+}
+
+/* `rest` stays open: nothing matches there. */
+void flo_choice_end(struct flo_program *p, struct flo_choice *choice)
+{
+    if (choice->count > 0) {
+        flo_program_join(p, choice->out);
+    }
+    p->at = choice->out;
+}
+
+/* ---- characters and numbers ---------------------------------------------- */
+
+void flo_code_set_add(struct flo_code_set *set, uint32_t first, uint32_t last)
+{
+    set->failed =
+        set->failed || last < first || set->count == FLO_CODE_RANGES_MAX;
+    if (!set->failed) {
+        set->ranges[set->count].first = first;
+        set->ranges[set->count++].last = last;
+    }
+}
 
 static int by_first(const void *a, const void *b)
 {
-    const struct flo_code_range *x = a, *y = b;
+    uint32_t x, y;
 
-    return (x->first > y->first) - (x->first < y->first);
+    memcpy(&x, a, sizeof(x));
+    memcpy(&y, b, sizeof(y));
+    return (x > y) - (x < y);
 }
 
-size_t flo_code_ranges_sort(struct flo_code_range *ranges, size_t count)
+/* What lies between its ranges, in order. */
+void flo_code_set_negate(struct flo_code_set *set)
 {
-    size_t kept = 0;
-
-    qsort(ranges, count, sizeof(*ranges), by_first);
-    for (size_t i = 0; i < count; i++) {
-        struct flo_code_range *before = &ranges[kept - (kept > 0)];
-
-        if (kept > 0 && ranges[i].first <= before->last + 1) {
-            before->last =
-                ranges[i].last > before->last ? ranges[i].last : before->last;
-        } else {
-            ranges[kept++] = ranges[i];
-        }
-    }
-    return kept;
-}
-
-size_t flo_code_ranges_negate(const struct flo_code_range *ranges, size_t count,
-                              struct flo_code_range *out)
-{
+    size_t count = set->count;
     uint32_t from = 0;
-    size_t kept = 0;
 
+    qsort(set->ranges, count, sizeof(set->ranges[0]), by_first);
+    set->count = 0;
     for (size_t i = 0; i < count; i++) {
-        if (ranges[i].first > from) {
-            out[kept++] = (struct flo_code_range){from, ranges[i].first - 1};
+        uint32_t first = set->ranges[i].first, last = set->ranges[i].last;
+
+        if (first > from) {
+            set->ranges[set->count].first = from;
+            set->ranges[set->count++].last = first - 1;
         }
-        from = ranges[i].last + 1;
+        from = last >= from ? last + 1 : from;
     }
     if (from <= LAST_CODE) {
-        out[kept++] = (struct flo_code_range){from, LAST_CODE};
+        set->ranges[set->count].first = from;
+        set->ranges[set->count++].last = LAST_CODE;
     }
-    return kept;
 }
 
-/* Both ends have the same length in UTF-8; from `at` to `out`. */
-static uint32_t add_sequences(struct flo_program *p, uint32_t at, uint32_t out,
-                              uint32_t first, uint32_t last)
+typedef size_t write_fn(uint64_t number, char out[24]);
+
+static size_t write_utf8(uint64_t number, char out[24])
 {
-    char a[4], b[4];
-    size_t bytes = flo_utf8_put(first, a);
-
-    for (size_t i = 1; i < bytes; i++) {
-        uint32_t low = (1u << 6 * i) - 1;
-
-        if ((first & ~low) == (last & ~low)) {
-            continue;
-        }
-        if ((first & low) != 0) {
-            at = add_sequences(p, at, out, first, first | low);
-            return add_sequences(p, at, out, (first | low) + 1, last);
-        }
-        if ((last & low) != low) {
-            at = add_sequences(p, at, out, first, (last & ~low) - 1);
-            return add_sequences(p, at, out, last & ~low, last);
-        }
-    }
-    flo_utf8_put(last, b);
-    uint32_t rest, here = flo_program_fork(p, at, &rest);
-    for (size_t i = 0; i < bytes; i++) {
-        here = add_range(p, here, (uint8_t)a[i], (uint8_t)b[i]);
-    }
-    flo_program_join(p, here, out);
-    return rest;
+    return flo_utf8_put((uint32_t)number, out);
 }
 
-uint32_t flo_program_class(struct flo_program *p, uint32_t at,
-                           const struct flo_code_range *ranges, size_t count)
+static size_t write_decimal(uint64_t number, char out[24])
+{
+    return (size_t)snprintf(out, 24, "%" PRIu64, number);
+}
+
+/* The numbers from first to last, written with the same count of digits of
+ * `base`: split until each digit has a range of its own. */
+static void add_span(struct flo_program *p, struct flo_choice *choice,
+                     uint64_t first, uint64_t last, uint32_t base,
+                     write_fn *write)
+{
+    char a[24], b[24];
+    size_t digits = write(first, a);
+    uint64_t unit = base;
+
+    for (size_t i = 1; i < digits && first / unit != last / unit;
+         i++, unit *= base) {
+        uint64_t split = first % unit != 0        ? first + unit - first % unit
+                         : (last + 1) % unit != 0 ? last - last % unit
+                                                  : 0;
+
+        if (split != 0) {
+            add_span(p, choice, first, split - 1, base, write);
+            add_span(p, choice, split, last, base, write);
+            return;
+        }
+    }
+    write(last, b);
+    flo_choice_next(p, choice);
+    for (size_t i = 0; i < digits; i++) {
+        flo_program_range(p, (uint8_t)a[i], (uint8_t)b[i]);
+    }
+}
+
+void flo_program_class(struct flo_program *p, struct flo_code_set *set)
 {
     /* Where the length in UTF-8 changes, and the surrogates. */
-    static const struct flo_code_range lengths[] = {{0, 0x7f},
-                                                    {0x80, 0x7ff},
-                                                    {0x800, 0xd7ff},
-                                                    {0xe000, 0xffff},
-                                                    {0x10000, LAST_CODE}};
-    uint32_t out = flo_program_node(p);
+    static const uint32_t lengths[][2] = {{0, 0x7f},
+                                          {0x80, 0x7ff},
+                                          {0x800, 0xd7ff},
+                                          {0xe000, 0xffff},
+                                          {0x10000, LAST_CODE}};
+    struct flo_choice choice;
 
-    for (size_t i = 0; i < count; i++) {
+    flo_code_set_negate(set);
+    flo_code_set_negate(set); /* now each is there once, in order */
+    flo_choice_begin(p, &choice);
+    for (size_t i = 0; i < set->count; i++) {
         for (size_t k = 0; k < FLO_COUNT(lengths); k++) {
-            uint32_t first = ranges[i].first, last = ranges[i].last;
+            uint32_t first = set->ranges[i].first, last = set->ranges[i].last;
 
-            first = first > lengths[k].first ? first : lengths[k].first;
-            last = last < lengths[k].last ? last : lengths[k].last;
+            first = first > lengths[k][0] ? first : lengths[k][0];
+            last = last < lengths[k][1] ? last : lengths[k][1];
             if (first <= last) {
-                at = add_sequences(p, at, out, first, last);
+                add_span(p, &choice, first, last, 64, write_utf8);
             }
         }
     }
-    return out;
+    flo_choice_end(p, &choice);
+}
+
+void flo_program_decimal(struct flo_program *p, uint64_t low, uint64_t high)
+{
+    struct flo_choice choice;
+    uint64_t first = low, next = 10;
+
+    flo_choice_begin(p, &choice);
+    for (; first <= high; first = next > low ? next : low, next *= 10) {
+        if (first < next) {
+            add_span(p, &choice, first, high < next ? high : next - 1, 10,
+                     write_decimal);
+        }
+    }
+    flo_choice_end(p, &choice);
 }
 
 /* ---- checking ------------------------------------------------------------ */
@@ -262,124 +328,110 @@ static void make_classes(struct flo_program *p)
     p->class_count = found + 1;
 }
 
-/* Which nodes can reach the end of their rule without a byte; false when the
- * rules hang together in too long a chain. */
-static bool find_empty(const struct flo_program *p, bool *is_empty)
+enum {
+    MARK_EMPTY = 1,    /* the end of the rule can be reached without a byte */
+    MARK_GROUNDED = 2, /* each way on comes to a byte or the end */
+};
+
+static bool marked(const struct flo_program *p, uint32_t node, uint8_t mark)
+{
+    return (p->nodes[node].marks & mark) != 0;
+}
+
+/* Where the other way of a FORK, or the CALL, begins. */
+static uint32_t other_of(const struct flo_program *p, const struct flo_node *n)
+{
+    return n->kind == FLO_NODE_CALL ? p->starts[n->other] : n->other;
+}
+
+static bool is_empty(const struct flo_program *p, const struct flo_node *n)
+{
+    bool next = marked(p, n->next, MARK_EMPTY);
+    bool other = marked(p, other_of(p, n), MARK_EMPTY);
+
+    return n->kind == FLO_NODE_END ||
+           (n->kind == FLO_NODE_CALL && next && other) ||
+           ((n->kind == FLO_NODE_FORK || n->kind == FLO_NODE_AGAIN) &&
+            (next || other));
+}
+
+/* Going again leads only to where the way came from. */
+static bool is_grounded(const struct flo_program *p, const struct flo_node *n)
+{
+    bool next = marked(p, n->next, MARK_GROUNDED);
+    bool other = marked(p, other_of(p, n), MARK_GROUNDED);
+
+    if (n->kind == FLO_NODE_CALL) {
+        return other && (next || !marked(p, other_of(p, n), MARK_EMPTY));
+    }
+    return n->kind != FLO_NODE_FORK || (next && other);
+}
+
+/* Mark the nodes that it holds for, as far as that follows from each other;
+ * false when the rules hang together in too long a chain. */
+static bool mark_all(struct flo_program *p, uint8_t mark,
+                     bool (*holds)(const struct flo_program *,
+                                   const struct flo_node *))
 {
     for (int sweep = 0; sweep < SWEEPS_MAX; sweep++) {
-        bool changed = false;
+        bool has_changed = false;
 
         for (uint32_t i = p->node_count; i-- > 0;) {
-            const struct flo_node *n = &p->nodes[i];
-            bool now = n->kind == FLO_NODE_END ||
-                       (n->kind == FLO_NODE_FORK &&
-                        (is_empty[n->next] || is_empty[n->other])) ||
-                       (n->kind == FLO_NODE_CALL && is_empty[n->next] &&
-                        is_empty[p->starts[n->other]]);
-
-            changed = changed || now != is_empty[i];
-            is_empty[i] = now;
+            if (!marked(p, i, mark) && holds(p, &p->nodes[i])) {
+                p->nodes[i].marks |= mark;
+                has_changed = true;
+            }
         }
-        if (!changed) {
+        if (!has_changed) {
             return true;
         }
     }
     return false;
 }
 
-/* Rules that `rule` may call before its first byte, to `out`; how many.  Each
- * node is in one rule, so all calls of this together take linear time. */
-static uint32_t first_calls(const struct flo_program *p, uint32_t rule,
-                            const bool *is_empty, bool *was_seen,
-                            uint32_t *stack, uint32_t *out)
+/* The first rule of those that reach themselves, from one that is not
+ * grounded: there is always a way on to what is not, and after so many steps
+ * it goes round. */
+static uint32_t find_cycle(const struct flo_program *p, uint32_t rule)
 {
-    uint32_t depth = 0, found = 0;
+    uint32_t at = p->starts[rule], found = FLO_NOWHERE;
 
-    stack[depth++] = p->starts[rule];
-    while (depth > 0) {
-        uint32_t at = stack[--depth];
+    for (uint32_t i = 0; i < 2 * p->node_count; i++) {
         const struct flo_node *n = &p->nodes[at];
 
-        if (was_seen[at]) {
-            continue;
-        }
-        was_seen[at] = true;
-        if (n->kind == FLO_NODE_CALL) {
-            out[found++] = n->other;
-        }
-        if (n->kind == FLO_NODE_FORK ||
-            (n->kind == FLO_NODE_CALL && is_empty[p->starts[n->other]])) {
-            stack[depth++] = n->next;
-        }
-        if (n->kind == FLO_NODE_FORK) {
-            stack[depth++] = n->other;
+        at = other_of(p, n);
+        if (marked(p, at, MARK_GROUNDED)) {
+            at = n->next;
+        } else if (n->kind == FLO_NODE_CALL && i >= p->node_count &&
+                   n->other < found) {
+            found = n->other;
         }
     }
     return found;
 }
 
-/* A rule that is on a cycle of first calls or called from one, or none. */
-static uint32_t find_cycle(const struct flo_program *p, const uint32_t *edges,
-                           const uint32_t *begins, uint32_t *called,
-                           uint32_t *queue)
+const char *flo_program_finish(struct flo_program *p, uint32_t *rule)
 {
-    uint32_t waiting = 0, done = 0;
-
-    for (uint32_t e = 0; e < begins[p->rule_count]; e++) {
-        called[edges[e]]++;
+    *rule = FLO_NOWHERE;
+    if (p->failed) {
+        return "more than 32768 nodes or 16384 rules";
     }
     for (uint32_t r = 0; r < p->rule_count; r++) {
-        if (called[r] == 0) {
-            queue[waiting++] = r;
+        if (p->starts[r] == FLO_NOWHERE) {
+            *rule = r;
+            return "is called, but not there";
         }
     }
-    for (; done < waiting; done++) {
-        uint32_t rule = queue[done];
-        for (uint32_t e = begins[rule]; e < begins[rule + 1]; e++) {
-            if (--called[edges[e]] == 0) {
-                queue[waiting++] = edges[e];
-            }
-        }
+    if (!mark_all(p, MARK_EMPTY, is_empty) ||
+        !mark_all(p, MARK_GROUNDED, is_grounded)) {
+        return "rules refer to each other in a chain of more than 256";
     }
     for (uint32_t r = 0; r < p->rule_count; r++) {
-        if (called[r] != 0) {
-            return r;
+        if (!marked(p, p->starts[r], MARK_GROUNDED)) {
+            *rule = find_cycle(p, r);
+            return "is left recursive";
         }
     }
-    return FLO_NOWHERE;
-}
-
-int flo_program_finish(struct flo_program *p, struct flo_err *err)
-{
-    size_t nodes = p->node_count + 1, rules = p->rule_count + 1;
-    bool *is_empty = calloc(2 * nodes, sizeof(*is_empty));
-    uint32_t *room = calloc(3 * nodes + 3 * rules, sizeof(*room));
-    int rv = 0;
-
-    if (is_empty == NULL || room == NULL) {
-        rv = flo_fail(err, FLO_E_MEMORY, "a grammar of %zu nodes", nodes);
-    } else if (!find_empty(p, is_empty)) {
-        rv = flo_fail(err, FLO_E_INFER_PARAM,
-                      "rules refer to each other in a chain of more than %d",
-                      SWEEPS_MAX);
-    } else {
-        uint32_t *edges = room, *stack = room + nodes;
-        uint32_t *begins = room + 3 * nodes;
-
-        for (uint32_t r = 0; r < p->rule_count; r++) {
-            begins[r + 1] =
-                begins[r] + first_calls(p, r, is_empty, is_empty + nodes, stack,
-                                        edges + begins[r]);
-        }
-        p->cycle =
-            find_cycle(p, edges, begins, begins + rules, begins + 2 * rules);
-        make_classes(p);
-        if (p->cycle != FLO_NOWHERE) {
-            rv = flo_fail(err, FLO_E_INFER_PARAM,
-                          "left recursion: a rule begins with itself");
-        }
-    }
-    free(is_empty);
-    free(room);
-    return rv;
+    make_classes(p);
+    return NULL;
 }

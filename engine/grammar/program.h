@@ -1,8 +1,8 @@
 /* Program: rules as a graph of bytes.
  *
- * Building goes from an open node to the open node behind what was added.
- * Nothing of it needs checking on the way: after a failure `failed` stays set
- * and all calls do nothing. */
+ * Building goes on at the open node `at`; what is added leads from there to
+ * the next open node.  Nothing of it needs checking on the way: after a
+ * failure `failed` stays set and all calls do nothing. */
 #ifndef FLOTILLA_GRAMMAR_PROGRAM_H
 #define FLOTILLA_GRAMMAR_PROGRAM_H
 
@@ -16,6 +16,7 @@ enum flo_node_kind {
     FLO_NODE_OPEN,  /* being built; in a program: nothing matches */
     FLO_NODE_BYTES, /* one byte from first to last, then next */
     FLO_NODE_FORK,  /* next or other */
+    FLO_NODE_AGAIN, /* a FORK back to where a repetition began */
     FLO_NODE_CALL,  /* rule `other`, then next */
     FLO_NODE_END,   /* of a rule */
 };
@@ -23,6 +24,7 @@ enum flo_node_kind {
 struct flo_node {
     uint8_t kind; /* enum flo_node_kind */
     uint8_t first, last;
+    uint8_t marks; /* of flo_program_finish() */
     uint32_t next, other;
 };
 
@@ -32,9 +34,9 @@ struct flo_program {
     uint32_t *starts; /* of rules: a node, or FLO_NOWHERE: not defined */
     uint32_t node_count, node_capacity;
     uint32_t rule_count, rule_capacity;
-    uint32_t root;  /* a rule */
-    uint32_t cycle; /* a rule at fault for left recursion */
-    bool failed;    /* too many nodes or rules, or no memory */
+    uint32_t root; /* a rule */
+    uint32_t at;   /* the open node where building goes on */
+    bool failed;   /* too many nodes or rules, or no memory */
     /* Bytes that no node tells apart are one class. */
     uint8_t class_of[256];
     uint8_t byte_of[256]; /* the first byte of a class */
@@ -42,38 +44,58 @@ struct flo_program {
 };
 void flo_program_deinit(struct flo_program *program);
 
-uint32_t flo_program_node(struct flo_program *program);
 uint32_t flo_program_rule(struct flo_program *program);
-uint32_t flo_program_bytes(struct flo_program *program, uint32_t at,
-                           const void *bytes, size_t count);
-uint32_t flo_program_call(struct flo_program *program, uint32_t at,
-                          uint32_t rule);
-/* One way goes on at the returned node, one at *other. */
-uint32_t flo_program_fork(struct flo_program *program, uint32_t at,
-                          uint32_t *other);
-void flo_program_join(struct flo_program *program, uint32_t at, uint32_t to);
-void flo_program_end(struct flo_program *program, uint32_t at);
+/* Go to where the rule begins; returns where building was. */
+uint32_t flo_program_begin(struct flo_program *program, uint32_t rule);
+/* End the rule and go on at `back`. */
+void flo_program_end(struct flo_program *program, uint32_t back);
+
+void flo_program_range(struct flo_program *program, uint8_t first,
+                       uint8_t last);
+void flo_program_bytes(struct flo_program *program, const void *bytes,
+                       size_t count);
+void flo_program_text(struct flo_program *program, const char *text);
+void flo_program_call(struct flo_program *program, uint32_t rule);
 /* `rule` least to most times (most UINT32_MAX: without end). */
-uint32_t flo_program_repeat(struct flo_program *program, uint32_t at,
-                            uint32_t rule, uint32_t least, uint32_t most);
+void flo_program_repeat(struct flo_program *program, uint32_t rule,
+                        uint32_t least, uint32_t most);
 
-/* Code points, both ends included. */
-struct flo_code_range {
-    uint32_t first, last;
+/* An open node elsewhere, for these two: from here there may be gone on at
+ * `other` too; there is gone on at `to`, and nothing is added here. */
+uint32_t flo_program_node(struct flo_program *program);
+void flo_program_fork(struct flo_program *program, uint32_t other);
+void flo_program_join(struct flo_program *program, uint32_t to);
+
+/* Alternatives: begin, next before each of them, end. */
+struct flo_choice {
+    uint32_t rest, out; /* where the next begins; where all lead to */
+    uint32_t count;     /* of alternatives so far */
 };
-/* Sort and join; returns the new count. */
-size_t flo_code_ranges_sort(struct flo_code_range *ranges, size_t count);
-/* What a sorted list leaves out, to `out` [count + 1]. */
-size_t flo_code_ranges_negate(const struct flo_code_range *ranges, size_t count,
-                              struct flo_code_range *out);
-/* One character of sorted ranges, as UTF-8 (surrogates never). */
-uint32_t flo_program_class(struct flo_program *program, uint32_t at,
-                           const struct flo_code_range *ranges, size_t count);
+void flo_choice_begin(struct flo_program *program, struct flo_choice *choice);
+void flo_choice_next(struct flo_program *program, struct flo_choice *choice);
+void flo_choice_end(struct flo_program *program, struct flo_choice *choice);
 
-/* Make the classes of bytes; all rules must be defined.
- * FLO_E_INFER_PARAM when a rule reaches itself without a byte, or the rules
- * hang together in too long a chain; FLO_E_MEMORY. */
-FLO_MUST_USE int flo_program_finish(struct flo_program *program,
-                                    struct flo_err *err);
+#define FLO_CODE_RANGES_MAX 256u
+
+/* A set of characters.  Zero-initialise. */
+struct flo_code_set {
+    struct {
+        uint32_t first, last; /* both included */
+    } ranges[FLO_CODE_RANGES_MAX + 1];
+    size_t count;
+    bool failed; /* a range upside down, or too many */
+};
+void flo_code_set_add(struct flo_code_set *set, uint32_t first, uint32_t last);
+void flo_code_set_negate(struct flo_code_set *set);
+/* One character of the set, as UTF-8 (surrogates never). */
+void flo_program_class(struct flo_program *program, struct flo_code_set *set);
+/* The digits of a whole number from low to high; 0 <= low <= high. */
+void flo_program_decimal(struct flo_program *program, uint64_t low,
+                         uint64_t high);
+
+/* Check, and make the classes of bytes.  NULL, or what is wrong, and with
+ * which *rule (FLO_NOWHERE: with the whole): one is not defined or reaches
+ * itself without a byte, they hang together in too long a chain, `failed`. */
+const char *flo_program_finish(struct flo_program *program, uint32_t *rule);
 
 #endif

@@ -1,19 +1,21 @@
-/* JSON Schema to GBNF text: one rule for each schema in it.
+/* JSON Schema to a program: one rule for each schema in it.
  *
- * Rules are written one after the other from a list that grows as schemas are
+ * Rules are built one after the other from a list that grows as schemas are
  * called, so that recursion in a schema is only a rule that calls itself.  An
  * answer may be narrower than the schema (order and blanks are fixed, a
  * number has at most 16 digits), never wider: what cannot be kept is refused.
  */
 #include "engine/grammar/schema.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/grammar/grammar.h"
 
-enum { NODES_MORE = 32768 }; /* that merging may make */
+enum {
+    NODES_MORE = 32768, /* that merging may make */
+    REFS_MAX = 32,
+};
 
 /* Rules that all schemas use; an answer of any JSON may have line ends. */
 static const char common[] =
@@ -32,48 +34,23 @@ static const char common[] =
 static const char *const type_names[] = {
     "object", "array", "string", "number", "integer", "boolean", "null"};
 
-/* What is understood, and the types it is about; 0: it says nothing about the
- * answer, or is read elsewhere. */
-static const struct keyword {
-    const char *name;
+/* What is understood, and the types that it is about; 0: it says nothing about
+ * the answer, or is read elsewhere. */
+static const struct keywords {
     int types;
+    const char *names[16];
 } keywords[] = {
-    {"type", 0},
-    {"enum", 0},
-    {"const", 0},
-    {"anyOf", 0},
-    {"oneOf", 0},
-    {"allOf", 0},
-    {"$ref", 0},
-    {"$defs", 0},
-    {"definitions", 0},
-    {"$schema", 0},
-    {"$id", 0},
-    {"$comment", 0},
-    {"title", 0},
-    {"description", 0},
-    {"default", 0},
-    {"example", 0},
-    {"examples", 0},
-    {"deprecated", 0},
-    {"readOnly", 0},
-    {"writeOnly", 0},
-    {"discriminator", 0},
-    {"properties", FLO_TYPE_OBJECT},
-    {"required", FLO_TYPE_OBJECT},
-    {"additionalProperties", FLO_TYPE_OBJECT},
-    {"items", FLO_TYPE_ARRAY},
-    {"prefixItems", FLO_TYPE_ARRAY},
-    {"minItems", FLO_TYPE_ARRAY},
-    {"maxItems", FLO_TYPE_ARRAY},
-    {"minLength", FLO_TYPE_STRING},
-    {"maxLength", FLO_TYPE_STRING},
-    {"pattern", FLO_TYPE_STRING},
-    {"format", FLO_TYPE_STRING},
-    {"minimum", FLO_TYPE_NUMBER | FLO_TYPE_INTEGER},
-    {"maximum", FLO_TYPE_NUMBER | FLO_TYPE_INTEGER},
-    {"exclusiveMinimum", FLO_TYPE_NUMBER | FLO_TYPE_INTEGER},
-    {"exclusiveMaximum", FLO_TYPE_NUMBER | FLO_TYPE_INTEGER},
+    {FLO_TYPE_ANY,
+     {"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"}},
+    {FLO_TYPE_OBJECT, {"properties", "required", "additionalProperties"}},
+    {FLO_TYPE_ARRAY, {"items", "prefixItems", "minItems", "maxItems"}},
+    {FLO_TYPE_STRING, {"minLength", "maxLength", "pattern", "format"}},
+    {FLO_TYPE_NUMBER | FLO_TYPE_INTEGER,
+     {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}},
+    {0,
+     {"$defs", "definitions", "$schema", "$id", "$comment", "title",
+      "description", "default", "example", "examples", "deprecated", "readOnly",
+      "writeOnly", "discriminator"}},
 };
 
 static bool key_is(const struct flo_tree_node *n, const char *name)
@@ -82,34 +59,28 @@ static bool key_is(const struct flo_tree_node *n, const char *name)
            memcmp(name, n->key, n->key_bytes) == 0;
 }
 
-static const struct keyword *keyword_of(const struct flo_tree_node *n)
+/* The types that a member of a schema is about; -1: it is not understood. */
+static int keyword_types(const struct flo_tree_node *n)
 {
     for (size_t i = 0; i < FLO_COUNT(keywords); i++) {
-        if (key_is(n, keywords[i].name)) {
-            return &keywords[i];
+        for (size_t k = 0; keywords[i].names[k] != NULL; k++) {
+            if (key_is(n, keywords[i].names[k])) {
+                return keywords[i].types;
+            }
         }
     }
-    return NULL;
+    return -1;
 }
 
-/* Does it constrain the answer? */
+/* Does it constrain the answer?  Whether it can be kept is asked later. */
 static bool is_constraint(const struct flo_tree_node *n)
 {
-    static const char *const also[] = {"type",  "enum",  "const", "anyOf",
-                                       "oneOf", "allOf", "$ref"};
-    const struct keyword *keyword = keyword_of(n);
+    bool is_private = n->key_bytes >= 2 && memcmp(n->key, "x-", 2) == 0;
 
-    for (size_t i = 0; i < FLO_COUNT(also); i++) {
-        if (key_is(n, also[i])) {
-            return true;
-        }
-    }
-    return keyword == NULL ? n->key_bytes < 2 || memcmp(n->key, "x-", 2) != 0
-                           : keyword->types != 0;
+    return keyword_types(n) != 0 && !is_private;
 }
 
-/* ---- telling ---------------------------------------------------------------
- */
+/* ---- telling ------------------------------------------------------------ */
 
 static void put_place(const struct flo_schema *s, uint32_t item,
                       struct flo_buf *out)
@@ -120,79 +91,77 @@ static void put_place(const struct flo_schema *s, uint32_t item,
     flo_buf_text(out, s->items[item].place);
 }
 
-int flo_schema_refuse(struct flo_schema *s, const char *place,
-                      const char *format, ...)
+void flo_schema_refuse(struct flo_schema *s, const char *place,
+                       const char *format, ...)
 {
     struct flo_buf pointer = {.bytes_max = 4096};
     char text[256];
     va_list list;
 
+    if (s->rv < 0) {
+        return;
+    }
     va_start(list, format);
     vsnprintf(text, sizeof(text), format, list);
     va_end(list);
     put_place(s, s->at, &pointer);
     flo_buf_text(&pointer, place);
-    flo_fail(s->err, FLO_E_INFER_PARAM, "schema %s: %s",
-             pointer.bytes > 0 ? pointer.data : "/", text);
+    s->rv = flo_fail(s->err, FLO_E_INFER_PARAM, "schema %s: %s",
+                     pointer.bytes > 0 ? pointer.data : "/", text);
     flo_buf_deinit(&pointer);
-    return FLO_E_INFER_PARAM;
 }
 
-void flo_schema_literal(struct flo_buf *out, const char *text, size_t bytes)
+static void no_room(struct flo_schema *s)
 {
-    flo_buf_text(out, "\"");
-    for (size_t i = 0; i < bytes; i++) {
-        if ((unsigned char)text[i] < 0x20) {
-            flo_buf_printf(out, "\\x%02x", (unsigned)text[i]);
-            continue;
-        }
-        flo_buf_text(out, text[i] == '"' || text[i] == '\\' ? "\\" : "");
-        flo_buf_add(out, &text[i], 1);
-    }
-    flo_buf_text(out, "\" ");
+    flo_schema_refuse(s, "", "more than %u values", s->tree.nodes_max);
 }
 
-/* ---- the list --------------------------------------------------------------
- */
+/* ---- the list ----------------------------------------------------------- */
 
-int flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema,
-                    const char *keyword, const char *name, size_t name_bytes)
+void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema,
+                     const char *keyword, const char *name, size_t name_bytes)
 {
     uint32_t i = 0;
 
     if (schema == NULL) {
-        flo_buf_text(s->out, "value ");
-        return 0;
+        flo_program_call(s->program, flo_gbnf_rule(&s->gbnf, "value"));
+        return;
     }
     while (i < s->count && s->items[i].schema != schema) {
         i++;
     }
+    if (i == FLO_SCHEMA_ITEMS_MAX) {
+        flo_schema_refuse(s, "", "more than %u schemas", FLO_SCHEMA_ITEMS_MAX);
+        return;
+    }
     if (i == s->count) {
-        struct flo_schema_item *item = &s->items[i];
+        struct flo_schema_item *item = &s->items[s->count++];
 
-        if (s->count == FLO_SCHEMA_ITEMS_MAX) {
-            return flo_schema_refuse(s, "", "more than %u schemas",
-                                     FLO_SCHEMA_ITEMS_MAX);
-        }
         item->schema = schema;
+        item->rule = flo_program_rule(s->program);
         item->parent = s->at;
         snprintf(item->place, sizeof(item->place), "/%s%s%.*s", keyword,
                  name_bytes > 0 ? "/" : "",
                  name_bytes < 40 ? (int)name_bytes : 40, name);
-        s->count++;
     }
-    flo_buf_printf(s->out, "r%u ", i);
-    return 0;
+    flo_program_call(s->program, s->items[i].rule);
 }
 
-/* ---- references and merging
- * -------------------------------------------------- */
+void flo_schema_literal(struct flo_schema *s, const struct flo_tree_node *value)
+{
+    s->text.bytes = 0;
+    flo_tree_print(value, &s->text);
+    flo_program_bytes(s->program, s->text.data, s->text.bytes);
+    s->program->failed = s->program->failed || s->text.failed;
+}
+
+/* ---- references and merging --------------------------------------------- */
 
 /* "#/$defs/address": a path of keys, ~0 and ~1 for ~ and /. */
 static const struct flo_tree_node *resolve(const struct flo_schema *s,
                                            const struct flo_tree_node *ref)
 {
-    const struct flo_tree_node *at = s->root;
+    const struct flo_tree_node *at = s->tree.nodes;
     const char *p = ref->text, *end = p + ref->bytes;
 
     if (ref->kind != FLO_TREE_STRING || p == end || *p++ != '#') {
@@ -224,25 +193,53 @@ static const struct flo_tree_node *resolve(const struct flo_schema *s,
     return p == end ? at : NULL;
 }
 
-static int no_room(struct flo_schema *s)
+/* Where a schema's references lead; NULL: nowhere. */
+static const struct flo_tree_node *target_of(const struct flo_schema *s,
+                                             const struct flo_tree_node *schema)
 {
-    return flo_schema_refuse(s, "", "more than %u values", s->tree.nodes_max);
+    for (int i = 0; i < REFS_MAX && FLO_GET(schema, "$ref") != NULL; i++) {
+        schema = resolve(s, FLO_GET(schema, "$ref"));
+    }
+    return schema;
 }
 
-/* Both must hold. */
+static struct flo_tree_node *new_node(struct flo_schema *s,
+                                      enum flo_tree_kind kind)
+{
+    struct flo_tree_node *node = flo_tree_new(&s->tree, kind);
+
+    if (node == NULL) {
+        no_room(s);
+        s->spare = (struct flo_tree_node){.kind = kind, .text = "", .key = ""};
+        node = &s->spare;
+    }
+    return node;
+}
+
+/* A copy of `value` under the name of `named`. */
+static void add(struct flo_schema *s, struct flo_tree_node *to,
+                const struct flo_tree_node *named,
+                const struct flo_tree_node *value)
+{
+    if (!flo_tree_add(&s->tree, to, named->key, named->key_bytes, value)) {
+        no_room(s);
+    }
+}
+
+/* {"allOf": [a, b]} */
 static const struct flo_tree_node *both(struct flo_schema *s,
                                         const struct flo_tree_node *a,
                                         const struct flo_tree_node *b)
 {
-    struct flo_tree_node *list = flo_tree_new(&s->tree, FLO_TREE_ARRAY);
-    struct flo_tree_node *all = flo_tree_new(&s->tree, FLO_TREE_OBJECT);
+    static const struct flo_tree_node none = {.key = ""};
+    static const struct flo_tree_node name = {.key = "allOf", .key_bytes = 5};
+    struct flo_tree_node *list = new_node(s, FLO_TREE_ARRAY);
+    struct flo_tree_node *all = new_node(s, FLO_TREE_OBJECT);
 
-    return list != NULL && all != NULL &&
-                   flo_tree_add(&s->tree, list, "", 0, a) &&
-                   flo_tree_add(&s->tree, list, "", 0, b) &&
-                   flo_tree_add(&s->tree, all, "allOf", 5, list)
-               ? all
-               : NULL;
+    add(s, list, &none, a);
+    add(s, list, &none, b);
+    add(s, all, &name, list);
+    return all;
 }
 
 /* The union of two objects of schemas, or of two lists of names. */
@@ -250,183 +247,151 @@ static const struct flo_tree_node *join(struct flo_schema *s,
                                         const struct flo_tree_node *a,
                                         const struct flo_tree_node *b)
 {
-    struct flo_tree_node *out = flo_tree_new(&s->tree, a->kind);
-    bool is_object = a->kind == FLO_TREE_OBJECT;
+    struct flo_tree_node *out = new_node(s, a->kind);
+    const struct flo_tree_node *n, *other;
 
-    for (int side = 0; side < 2 && out != NULL; side++) {
-        const struct flo_tree_node *n = side == 0 ? a->first : b->first;
-
-        for (; n != NULL; n = n->next) {
-            const struct flo_tree_node *value = n, *other = NULL;
-
-            if (is_object) {
-                other = flo_tree_get(side == 0 ? b : a, n->key, n->key_bytes);
-            }
-            if (other != NULL && side == 1) {
-                continue;
-            }
-            if (other != NULL && !flo_tree_same(n, other)) {
-                value = both(s, n, other);
-            }
-            if (value == NULL ||
-                !flo_tree_add(&s->tree, out, n->key, n->key_bytes, value)) {
-                return NULL;
-            }
+    for (n = a->first; n != NULL; n = n->next) {
+        other = flo_tree_get(b, n->key, n->key_bytes);
+        add(s, out, n,
+            other == NULL || flo_tree_same(n, other) ? n : both(s, n, other));
+    }
+    for (n = b->first; n != NULL; n = n->next) {
+        if (flo_tree_get(a, n->key, n->key_bytes) == NULL) {
+            add(s, out, n, n);
         }
     }
     return out;
 }
 
 /* Add the constraints of `from` to `to`. */
-static int merge(struct flo_schema *s, struct flo_tree_node *to,
-                 const struct flo_tree_node *from)
+static void merge(struct flo_schema *s, struct flo_tree_node *to,
+                  const struct flo_tree_node *from)
 {
-    const struct flo_tree_node *n;
-
-    for (n = from->first; n != NULL; n = n->next) {
-        struct flo_tree_node *there = NULL;
-        const struct flo_tree_node *joined;
+    for (const struct flo_tree_node *n = from->first; n != NULL; n = n->next) {
+        struct flo_tree_node *there = flo_tree_get(to, n->key, n->key_bytes);
 
         if (key_is(n, "$ref") || key_is(n, "allOf") || !is_constraint(n)) {
             continue;
         }
-        for (there = to->first; there != NULL; there = there->next) {
-            if (there->key_bytes == n->key_bytes &&
-                memcmp(there->key, n->key, n->key_bytes) == 0) {
-                break;
-            }
-        }
         if (there == NULL) {
-            if (!flo_tree_add(&s->tree, to, n->key, n->key_bytes, n)) {
-                return no_room(s);
-            }
+            add(s, to, n, n);
+        } else if (flo_tree_same(there, n)) {
             continue;
+        } else if (n->kind == there->kind &&
+                   ((key_is(n, "properties") && n->kind == FLO_TREE_OBJECT) ||
+                    (key_is(n, "required") && n->kind == FLO_TREE_ARRAY))) {
+            there->first = join(s, there, n)->first;
+        } else {
+            flo_schema_refuse(s, "/allOf",
+                              "two different '%.*s' are not merged",
+                              flo_schema_cut(n->key_bytes), n->key);
         }
-        if (flo_tree_same(there, n)) {
-            continue;
-        }
-        bool joins = (key_is(n, "properties") && n->kind == there->kind &&
-                      n->kind == FLO_TREE_OBJECT) ||
-                     (key_is(n, "required") && n->kind == there->kind &&
-                      n->kind == FLO_TREE_ARRAY);
-        if (!joins) {
-            return flo_schema_refuse(
-                s, "/allOf", "two different '%.*s' are not merged",
-                n->key_bytes < 32 ? (int)n->key_bytes : 32, n->key);
-        }
-        joined = join(s, there, n);
-        if (joined == NULL) {
-            return no_room(s);
-        }
-        there->first = joined->first;
     }
-    return 0;
 }
 
 /* All that holds, through references and allOf, into `to`. */
-static int flatten(struct flo_schema *s, const struct flo_tree_node *schema,
-                   struct flo_tree_node *to, int depth)
+static void flatten(struct flo_schema *s, const struct flo_tree_node *schema,
+                    struct flo_tree_node *to, int depth)
 {
     const struct flo_tree_node *ref = FLO_GET(schema, "$ref");
     const struct flo_tree_node *all = FLO_GET(schema, "allOf");
     const struct flo_tree_node *extra = FLO_GET(to, "additionalProperties");
-    int rv;
+    const struct flo_tree_node *properties = FLO_GET(schema, "properties");
 
     if (schema->kind == FLO_TREE_BOOLEAN && schema->text[0] == 't') {
-        return 0;
+        return;
     }
     if (schema->kind != FLO_TREE_OBJECT) {
-        return flo_schema_refuse(s, "", "no schema that something fits");
+        flo_schema_refuse(s, "", "no schema that something fits");
+    } else if (depth > REFS_MAX) {
+        flo_schema_refuse(s, ref != NULL ? "/$ref" : "/allOf",
+                          "leads back to itself");
+    } else if (ref != NULL && resolve(s, ref) == NULL) {
+        flo_schema_refuse(s, "/$ref", "'%.*s' is not in this schema",
+                          flo_schema_cut(ref->bytes), ref->text);
+    } else if (all != NULL &&
+               (all->kind != FLO_TREE_ARRAY || all->first == NULL)) {
+        flo_schema_refuse(s, "/allOf", "must be a list of schemas");
     }
-    if (depth > 32) {
-        return flo_schema_refuse(s, ref != NULL ? "/$ref" : "/allOf",
-                                 "leads back to itself");
+    if (s->rv == 0 && ref != NULL) {
+        flatten(s, resolve(s, ref), to, depth + 1);
     }
-    if (ref != NULL) {
-        const struct flo_tree_node *target = resolve(s, ref);
-        if (target == NULL) {
-            return flo_schema_refuse(s, "/$ref", "'%.*s' is not in this schema",
-                                     ref->bytes < 64 ? (int)ref->bytes : 64,
-                                     ref->text);
-        }
-        rv = flatten(s, target, to, depth + 1);
-        if (rv < 0) {
-            return rv;
-        }
-    }
-    if (all != NULL && (all->kind != FLO_TREE_ARRAY || all->first == NULL)) {
-        return flo_schema_refuse(s, "/allOf", "must be a list of schemas");
-    }
-    for (all = all != NULL ? all->first : NULL; all != NULL; all = all->next) {
-        rv = flatten(s, all, to, depth + 1);
-        if (rv < 0) {
-            return rv;
-        }
+    for (all = flo_tree_first(all); s->rv == 0 && all != NULL;
+         all = all->next) {
+        flatten(s, all, to, depth + 1);
     }
     /* Another part's properties would be extra ones of a closed object. */
-    bool is_merged = FLO_GET(to, "properties") != NULL &&
-                     FLO_GET(schema, "properties") != NULL;
-    if (is_merged &&
+    if (properties != NULL && FLO_GET(to, "properties") != NULL &&
         (extra != NULL || FLO_GET(schema, "additionalProperties") != NULL) &&
-        !flo_tree_same(FLO_GET(to, "properties"),
-                       FLO_GET(schema, "properties"))) {
-        return flo_schema_refuse(
-            s, "/additionalProperties",
-            "is not merged with the properties of another part");
+        !flo_tree_same(FLO_GET(to, "properties"), properties)) {
+        flo_schema_refuse(s, "/additionalProperties",
+                          "is not merged with the properties of another part");
     }
-    return merge(s, to, schema);
+    if (s->rv == 0) {
+        merge(s, to, schema);
+    }
 }
 
-/* ---- one rule
- * ----------------------------------------------------------------- */
+/* ---- one rule ----------------------------------------------------------- */
 
-static int read_types(struct flo_schema *s, const struct flo_tree_node *schema,
-                      int *out)
+/* The types of "type", which is a name or a list; *odd: what is none. */
+static int named_types(const struct flo_tree_node *type,
+                       const struct flo_tree_node **odd)
 {
-    const struct flo_tree_node *type = FLO_GET(schema, "type"), *n;
+    bool is_list = type->kind == FLO_TREE_ARRAY;
+    const struct flo_tree_node *n = is_list ? type->first : type;
+    int types = 0;
 
-    *out = 0;
-    if (type == NULL) {
-        for (n = schema->first; n != NULL; n = n->next) {
-            const struct keyword *keyword = keyword_of(n);
-            *out |= keyword != NULL ? keyword->types & ~FLO_TYPE_INTEGER : 0;
-        }
-        *out = *out == 0 ? FLO_TYPE_ANY : *out;
-        return 0;
-    }
-    for (n = type->kind == FLO_TREE_ARRAY ? type->first : type; n != NULL;
-         n = type->kind == FLO_TREE_ARRAY ? n->next : NULL) {
+    for (*odd = NULL; n != NULL; n = is_list ? n->next : NULL) {
         size_t i = 0;
 
-        while (i < FLO_COUNT(type_names) &&
-               (n->kind != FLO_TREE_STRING ||
-                strlen(type_names[i]) != n->bytes ||
-                memcmp(type_names[i], n->text, n->bytes) != 0)) {
+        while (i < FLO_COUNT(type_names) && !flo_tree_is(n, type_names[i])) {
             i++;
         }
         if (i == FLO_COUNT(type_names)) {
-            return flo_schema_refuse(s, "/type", "'%.*s' is no type",
-                                     n->bytes < 32 ? (int)n->bytes : 32,
-                                     n->text);
+            *odd = n;
+            break;
         }
-        *out |= 1 << i;
+        types |= 1 << i;
     }
-    return *out != 0 ? 0 : flo_schema_refuse(s, "/type", "is empty");
+    return types;
 }
 
-static int check_keywords(struct flo_schema *s,
-                          const struct flo_tree_node *schema)
+/* Those that a schema names, or that its keywords are about. */
+static int read_types(struct flo_schema *s, const struct flo_tree_node *schema)
+{
+    const struct flo_tree_node *type = FLO_GET(schema, "type"), *odd;
+    int types = 0;
+
+    if (type == NULL) {
+        for (odd = schema->first; odd != NULL; odd = odd->next) {
+            int about = keyword_types(odd);
+            types |= about == FLO_TYPE_ANY ? 0 : about & ~FLO_TYPE_INTEGER;
+        }
+        return types == 0 ? FLO_TYPE_ANY : types;
+    }
+    types = named_types(type, &odd);
+    if (odd != NULL) {
+        flo_schema_refuse(s, "/type", "'%.*s' is no type",
+                          flo_schema_cut(odd->bytes), odd->text);
+    } else if (types == 0) {
+        flo_schema_refuse(s, "/type", "is empty");
+    }
+    return types;
+}
+
+static void check_keywords(struct flo_schema *s,
+                           const struct flo_tree_node *schema)
 {
     for (const struct flo_tree_node *n = schema->first; n != NULL;
          n = n->next) {
-        if (keyword_of(n) == NULL) {
+        if (keyword_types(n) < 0) {
             char place[64];
             snprintf(place, sizeof(place), "/%.*s",
                      n->key_bytes < 40 ? (int)n->key_bytes : 40, n->key);
-            return flo_schema_refuse(s, place, "is not supported");
+            flo_schema_refuse(s, place, "is not supported");
         }
     }
-    return 0;
 }
 
 static bool value_is(const struct flo_tree_node *value, int types)
@@ -447,102 +412,90 @@ static bool value_is(const struct flo_tree_node *value, int types)
 }
 
 /* enum and const: these values and no others. */
-static int put_values(struct flo_schema *s, const struct flo_tree_node *schema,
-                      int types)
+static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
+                       int types)
 {
     const struct flo_tree_node *one = FLO_GET(schema, "const");
-    const struct flo_tree_node *list = FLO_GET(schema, "enum");
-    const struct flo_tree_node *n;
-    struct flo_buf text = {.bytes_max = FLO_GRAMMAR_TEXT_BYTES_MAX};
-    size_t found = 0;
+    const struct flo_tree_node *list = FLO_GET(schema, "enum"), *n;
+    const char *place = one != NULL ? "/const" : "/enum";
+    struct flo_choice choice;
 
     for (n = schema->first; n != NULL; n = n->next) {
         if (is_constraint(n) && n != one && n != list && !key_is(n, "type")) {
-            return flo_schema_refuse(s, one != NULL ? "/const" : "/enum",
-                                     "beside '%.*s' is not supported",
-                                     n->key_bytes < 32 ? (int)n->key_bytes : 32,
-                                     n->key);
+            flo_schema_refuse(s, place, "beside '%.*s' is not supported",
+                              flo_schema_cut(n->key_bytes), n->key);
         }
     }
     if (list != NULL && list->kind != FLO_TREE_ARRAY) {
-        return flo_schema_refuse(s, "/enum", "must be a list");
+        flo_schema_refuse(s, "/enum", "must be a list");
     }
+    flo_choice_begin(s->program, &choice);
     for (n = one != NULL ? one : list->first; n != NULL;
          n = one != NULL ? NULL : n->next) {
-        if (!value_is(n, types)) {
-            continue;
+        if (value_is(n, types)) {
+            flo_choice_next(s->program, &choice);
+            flo_schema_literal(s, n);
         }
-        text.bytes = 0;
-        flo_tree_print(n, &text);
-        flo_buf_text(s->out, found++ > 0 ? "| " : "");
-        flo_schema_literal(s->out, text.data, text.bytes);
     }
-    if (text.failed) {
-        s->out->failed = true;
+    flo_choice_end(s->program, &choice);
+    if (choice.count == 0) {
+        flo_schema_refuse(s, place, "has no value of the type");
     }
-    flo_buf_deinit(&text);
-    return found > 0 ? 0
-                     : flo_schema_refuse(s, one != NULL ? "/const" : "/enum",
-                                         "has no value of the type");
 }
 
 /* Types of a schema as far as can be said without merging; for oneOf. */
-static int types_of(struct flo_schema *s, const struct flo_tree_node *schema)
+static int types_of(const struct flo_tree_node *schema)
 {
-    int types = 0;
+    const struct flo_tree_node *type = FLO_GET(schema, "type"), *odd;
+    const struct flo_tree_node *one = FLO_GET(schema, "const");
+    int types = FLO_TYPE_OBJECT;
 
-    for (int i = 0; i < 32 && FLO_GET(schema, "$ref") != NULL; i++) {
-        schema = resolve(s, FLO_GET(schema, "$ref"));
-        if (schema == NULL) {
-            return FLO_TYPE_ANY;
+    if (type == NULL && one != NULL) {
+        while (!value_is(one, types)) {
+            types *= 2;
         }
+        return types;
     }
-    if (FLO_GET(schema, "type") == NULL && FLO_GET(schema, "const") != NULL) {
-        for (types = 1; types < FLO_TYPE_ANY; types *= 2) {
-            if (value_is(FLO_GET(schema, "const"), types)) {
-                return types;
-            }
-        }
-    }
-    if (FLO_GET(schema, "type") == NULL || read_types(s, schema, &types) < 0) {
+    types = type == NULL ? 0 : named_types(type, &odd);
+    if (types == 0 || odd != NULL) {
         return FLO_TYPE_ANY;
     }
     return (types & FLO_TYPE_NUMBER) != 0 ? types | FLO_TYPE_INTEGER : types;
 }
 
+static const struct flo_tree_node *const_of(const struct flo_tree_node *schema,
+                                            const struct flo_tree_node *name)
+{
+    return FLO_GET(
+        flo_tree_get(FLO_GET(schema, "properties"), name->text, name->bytes),
+        "const");
+}
+
 /* Do two alternatives have no value in common?  Told by their types, by const,
  * or by a property that both must have and whose const differs. */
-static bool are_apart(struct flo_schema *s, const struct flo_tree_node *a,
+static bool are_apart(const struct flo_schema *s, const struct flo_tree_node *a,
                       const struct flo_tree_node *b)
 {
-    const struct flo_tree_node *x = a, *y = b, *n;
+    const struct flo_tree_node *n, *other, *x, *y;
 
-    if ((types_of(s, a) & types_of(s, b)) == 0) {
+    a = target_of(s, a);
+    b = target_of(s, b);
+    if ((types_of(a) & types_of(b)) == 0) {
         return true;
     }
-    for (int i = 0; i < 32 && x != NULL && FLO_GET(x, "$ref") != NULL; i++) {
-        x = resolve(s, FLO_GET(x, "$ref"));
+    x = FLO_GET(a, "const");
+    y = FLO_GET(b, "const");
+    if (x != NULL && y != NULL) {
+        return !flo_tree_same(x, y);
     }
-    for (int i = 0; i < 32 && y != NULL && FLO_GET(y, "$ref") != NULL; i++) {
-        y = resolve(s, FLO_GET(y, "$ref"));
-    }
-    a = FLO_GET(x, "const");
-    b = FLO_GET(y, "const");
-    if (a != NULL && b != NULL) {
-        return !flo_tree_same(a, b);
-    }
-    n = FLO_GET(x, "required");
-    for (n = n != NULL ? n->first : NULL; n != NULL; n = n->next) {
-        const struct flo_tree_node *other = FLO_GET(y, "required");
-
-        for (other = other != NULL ? other->first : NULL;
-             other != NULL && !flo_tree_same(n, other); other = other->next) {
+    for (n = flo_tree_first(FLO_GET(a, "required")); n != NULL; n = n->next) {
+        other = flo_tree_first(FLO_GET(b, "required"));
+        while (other != NULL && !flo_tree_same(n, other)) {
+            other = other->next;
         }
-        a = FLO_GET(flo_tree_get(FLO_GET(x, "properties"), n->text, n->bytes),
-                    "const");
-        b = FLO_GET(flo_tree_get(FLO_GET(y, "properties"), n->text, n->bytes),
-                    "const");
-        if (other != NULL && a != NULL && b != NULL && !flo_tree_same(a, b)) {
+        x = const_of(a, n);
+        y = const_of(b, n);
+        if (other != NULL && x != NULL && y != NULL && !flo_tree_same(x, y)) {
             return true;
         }
     }
@@ -550,85 +503,81 @@ static bool are_apart(struct flo_schema *s, const struct flo_tree_node *a,
 }
 
 /* anyOf and oneOf, each alternative together with what stands beside it. */
-static int put_choices(struct flo_schema *s, const struct flo_tree_node *schema,
-                       const struct flo_tree_node *list)
+static void put_choices(struct flo_schema *s,
+                        const struct flo_tree_node *schema,
+                        const struct flo_tree_node *list)
 {
-    const char *keyword = key_is(list, "anyOf") ? "anyOf" : "oneOf";
-    struct flo_tree_node *rest = flo_tree_new(&s->tree, FLO_TREE_OBJECT);
-    char place[16], index[16];
-    int rv = 0, i = 0;
+    bool is_one = key_is(list, "oneOf");
+    const char *place = is_one ? "/oneOf" : "/anyOf";
+    struct flo_tree_node *rest = new_node(s, FLO_TREE_OBJECT);
+    struct flo_choice choice;
 
-    snprintf(place, sizeof(place), "/%s", keyword);
     if (list->kind != FLO_TREE_ARRAY || list->first == NULL) {
-        return flo_schema_refuse(s, place, "must be a list of schemas");
+        flo_schema_refuse(s, place, "must be a list of schemas");
+        return;
     }
-    for (const struct flo_tree_node *n = schema->first;
-         n != NULL && rest != NULL; n = n->next) {
-        if (is_constraint(n) && n != list &&
-            !flo_tree_add(&s->tree, rest, n->key, n->key_bytes, n)) {
-            rest = NULL;
+    for (const struct flo_tree_node *n = schema->first; n != NULL;
+         n = n->next) {
+        if (is_constraint(n) && n != list) {
+            add(s, rest, n, n);
         }
     }
-    for (const struct flo_tree_node *n = list->first;
-         rv == 0 && n != NULL && rest != NULL; n = n->next, i++) {
-        const struct flo_tree_node *whole = n;
+    flo_choice_begin(s->program, &choice);
+    for (const struct flo_tree_node *n = list->first; s->rv == 0 && n != NULL;
+         n = n->next) {
+        char index[16];
 
-        for (const struct flo_tree_node *m = list->first;
-             m != n && keyword[0] == 'o'; m = m->next) {
+        for (const struct flo_tree_node *m = list->first; is_one && m != n;
+             m = m->next) {
             if (!are_apart(s, m, n)) {
-                return flo_schema_refuse(
-                    s, place,
-                    "alternatives that may hold together are not "
-                    "supported; anyOf is");
+                flo_schema_refuse(s, place,
+                                  "alternatives that may hold together are "
+                                  "not supported; anyOf is");
             }
         }
-        if (rest->first != NULL) {
-            whole = both(s, rest, n);
-        }
-        if (whole == NULL) {
-            return no_room(s);
-        }
-        flo_buf_text(s->out, i > 0 ? "| " : "");
-        snprintf(index, sizeof(index), "%d", i);
-        rv = flo_schema_call(s, whole, keyword, index, strlen(index));
+        flo_choice_next(s->program, &choice);
+        snprintf(index, sizeof(index), "%u", choice.count - 1);
+        flo_schema_call(s, rest->first == NULL ? n : both(s, rest, n),
+                        place + 1, index, strlen(index));
     }
-    return rest == NULL ? no_room(s) : rv;
+    flo_choice_end(s->program, &choice);
 }
 
-static int put_rule(struct flo_schema *s, const struct flo_tree_node *schema)
+static void put_item(struct flo_schema *s, const struct flo_tree_node *schema)
 {
-    struct flo_tree_node *flat = flo_tree_new(&s->tree, FLO_TREE_OBJECT);
+    struct flo_tree_node *flat = new_node(s, FLO_TREE_OBJECT);
     const struct flo_tree_node *list;
-    int types, rv, found = 0;
+    struct flo_choice choice;
+    int types;
 
-    if (flat == NULL) {
-        return no_room(s);
-    }
-    if ((rv = flatten(s, schema, flat, 0)) < 0 ||
-        (rv = check_keywords(s, flat)) < 0 ||
-        (rv = read_types(s, flat, &types)) < 0) {
-        return rv;
+    flatten(s, schema, flat, 0);
+    check_keywords(s, flat);
+    types = read_types(s, flat);
+    if (s->rv < 0) {
+        return;
     }
     list = FLO_GET(flat, "anyOf");
     list = list != NULL ? list : FLO_GET(flat, "oneOf");
     if (list != NULL) {
-        return put_choices(s, flat, list);
-    }
-    if (FLO_GET(flat, "const") != NULL || FLO_GET(flat, "enum") != NULL) {
-        return put_values(s, flat, types);
-    }
-    if (types == FLO_TYPE_ANY) {
-        flo_buf_text(s->out, "value ");
-        return 0;
-    }
-    for (int type = 1; rv == 0 && type <= FLO_TYPE_NULL; type *= 2) {
-        if ((types & type) != 0) {
-            flo_buf_text(s->out, found++ > 0 ? "| " : "");
-            rv = flo_schema_value(s, flat, (enum flo_schema_types)type);
+        put_choices(s, flat, list);
+    } else if (FLO_GET(flat, "const") != NULL ||
+               FLO_GET(flat, "enum") != NULL) {
+        put_values(s, flat, types);
+    } else if (types == FLO_TYPE_ANY) {
+        flo_schema_call(s, NULL, "", "", 0);
+    } else {
+        flo_choice_begin(s->program, &choice);
+        for (int type = 1; type <= FLO_TYPE_NULL; type *= 2) {
+            if ((types & type) != 0) {
+                flo_choice_next(s->program, &choice);
+                flo_schema_value(s, flat, (enum flo_schema_types)type);
+            }
         }
+        flo_choice_end(s->program, &choice);
     }
-    return rv;
 }
+
+/* ---- the whole ---------------------------------------------------------- */
 
 static int read_tree(struct flo_tree *tree, char *text, size_t bytes,
                      struct flo_err *err)
@@ -642,42 +591,70 @@ static int read_tree(struct flo_tree *tree, char *text, size_t bytes,
     return rv < 0 ? flo_wrap(err, rv, "schema") : 0;
 }
 
-int flo_schema_to_gbnf(const char *text, size_t bytes, struct flo_buf *gbnf,
-                       struct flo_err *err)
+/* One rule for each item, from the root on. */
+static void put_items(struct flo_schema *s)
 {
-    struct flo_schema s = {
-        .out = gbnf, .err = err, .tails.bytes_max = gbnf->bytes_max};
-    char *copy = NULL;
-    int rv = 0;
+    struct flo_program *p = s->program;
 
-    flo_buf_text(gbnf, common);
-    flo_buf_text(gbnf, text == NULL ? "root ::= object\n" : "root ::= r0\n");
-    if (text != NULL) {
-        s.items = calloc(FLO_SCHEMA_ITEMS_MAX, sizeof(*s.items));
-        copy = malloc(bytes + 1);
-        rv = s.items == NULL || copy == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "a schema")
-                 : read_tree(&s.tree, memcpy(copy, text, bytes), bytes, err);
+    s->items[s->count++] = (struct flo_schema_item){
+        .schema = s->tree.nodes, .rule = flo_program_rule(p)};
+    p->root = s->items[0].rule;
+    for (; s->rv == 0 && !p->failed && s->at < s->count; s->at++) {
+        uint32_t back = flo_program_begin(p, s->items[s->at].rule);
+
+        put_item(s, s->items[s->at].schema);
+        flo_program_end(p, back);
     }
-    if (rv == 0 && text != NULL) {
-        s.root = s.tree.nodes;
-        s.items[s.count++].schema = s.root;
+}
+
+static void finish(struct flo_schema *s)
+{
+    uint32_t rule;
+    const char *problem = flo_program_finish(s->program, &rule);
+
+    for (s->at = 0; problem != NULL && s->at < s->count; s->at++) {
+        if (s->items[s->at].rule == rule) {
+            flo_schema_refuse(s, "", "%s", problem);
+        }
     }
-    for (s.at = 0; rv == 0 && s.at < s.count; s.at++) {
-        flo_buf_printf(gbnf, "r%" PRIu32 " ::= ", s.at);
-        rv = put_rule(&s, s.items[s.at].schema);
-        flo_buf_text(gbnf, "\n");
-        flo_buf_add(gbnf, s.tails.data, s.tails.bytes);
-        s.tails.bytes = 0;
+    if (problem != NULL && s->rv == 0) {
+        s->rv = flo_fail(s->err, FLO_E_INFER_PARAM, "schema: %s", problem);
     }
-    if (rv == 0 && (gbnf->failed || s.tails.failed)) {
-        rv = flo_fail(err, FLO_E_INFER_PARAM,
-                      "schema: its grammar would have more than %zu bytes",
-                      gbnf->bytes_max);
+}
+
+int flo_schema_compile(const char *text, size_t bytes,
+                       struct flo_program *program, struct flo_err *err)
+{
+    struct flo_schema s = {.program = program,
+                           .text.bytes_max = FLO_GRAMMAR_TEXT_BYTES_MAX,
+                           .err = err};
+    char *copy = malloc(bytes + 1);
+
+    s.items = calloc(FLO_SCHEMA_ITEMS_MAX, sizeof(*s.items));
+    s.rv = s.items == NULL || copy == NULL
+               ? flo_fail(err, FLO_E_MEMORY, "a schema")
+               : flo_gbnf_open(&s.gbnf, program, err);
+    if (s.rv == 0) {
+        flo_gbnf_read(&s.gbnf, common, sizeof(common) - 1);
+        program->root = flo_gbnf_rule(&s.gbnf, "object");
     }
+    if (s.rv == 0 && text != NULL) {
+        memcpy(copy, text, bytes);
+        s.rv = read_tree(&s.tree, copy, bytes, err);
+    }
+    if (s.rv == 0 && text != NULL) {
+        put_items(&s);
+    }
+    if (s.rv == 0) {
+        finish(&s);
+    }
+    flo_gbnf_close(&s.gbnf);
     flo_tree_deinit(&s.tree);
-    flo_buf_deinit(&s.tails);
+    flo_buf_deinit(&s.text);
     free(s.items);
     free(copy);
-    return rv;
+    if (s.rv < 0) {
+        flo_program_deinit(program);
+    }
+    return s.rv;
 }

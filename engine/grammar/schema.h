@@ -1,11 +1,14 @@
 /* A schema being turned into rules: what its two files share.
  *
  *   schema.c        references, alternatives, merging, what is supported
- *   schema_value.c  objects, arrays, strings, numbers */
+ *   schema_value.c  objects, arrays, strings, numbers
+ *
+ * The first refusal stays in `rv`; what is built behind it is thrown away. */
 #ifndef FLOTILLA_GRAMMAR_SCHEMA_H
 #define FLOTILLA_GRAMMAR_SCHEMA_H
 
 #include "engine/grammar/json.h"
+#include "engine/grammar/parser.h"
 
 #define FLO_SCHEMA_ITEMS_MAX 4096u
 
@@ -20,39 +23,44 @@ enum flo_schema_types {
     FLO_TYPE_ANY = 127,
 };
 
-/* A schema that has a rule, `r<index>`, and where it stands. */
+/* A schema that has a rule, and where it stands. */
 struct flo_schema_item {
     const struct flo_tree_node *schema;
-    uint32_t parent;
+    uint32_t rule, parent;
     char place[64]; /* behind the parent's: "/properties/name" */
 };
 
 struct flo_schema {
     struct flo_tree tree;
-    const struct flo_tree_node *root;
+    struct flo_tree_node spare;    /* for when the tree is full */
     struct flo_schema_item *items; /* [FLO_SCHEMA_ITEMS_MAX] */
-    uint32_t count, at;            /* `at` is being written */
-    struct flo_buf *out;
-    struct flo_buf tails; /* rules beside the one being written */
+    uint32_t count, at;            /* `at` is being built */
+    struct flo_program *program;
+    struct flo_parser gbnf; /* the rules that all schemas use */
+    struct flo_buf text;    /* of a literal */
+    int rv;
     struct flo_err *err;
 };
 
 #define FLO_GET(schema, key) flo_tree_get(schema, key, sizeof(key) - 1)
 
 /* FLO_E_INFER_PARAM: "schema <pointer of the item at hand><place>: ...". */
-int flo_schema_refuse(struct flo_schema *s, const char *place,
-                      const char *format, ...) FLO_PRINTF(3, 4);
-/* Put a call of the rule of a schema (NULL: any value) that stands at
- * /keyword/name of the item at hand; it is written later. */
-FLO_MUST_USE int flo_schema_call(struct flo_schema *s,
-                                 const struct flo_tree_node *schema,
-                                 const char *keyword, const char *name,
-                                 size_t name_bytes);
-/* The text as a literal of GBNF. */
-void flo_schema_literal(struct flo_buf *out, const char *text, size_t bytes);
-/* One type of a schema without references, as the rest of a rule. */
-FLO_MUST_USE int flo_schema_value(struct flo_schema *s,
-                                  const struct flo_tree_node *schema,
-                                  enum flo_schema_types type);
+void flo_schema_refuse(struct flo_schema *s, const char *place,
+                       const char *format, ...) FLO_PRINTF(3, 4);
+/* Bytes of a text of the schema that a refusal shows. */
+static inline int flo_schema_cut(size_t bytes)
+{
+    return bytes < 64 ? (int)bytes : 64;
+}
+/* Call the rule of a schema (NULL: any value) that stands at /keyword/name of
+ * the item at hand; it is built later. */
+void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema,
+                     const char *keyword, const char *name, size_t name_bytes);
+/* This value as JSON. */
+void flo_schema_literal(struct flo_schema *s,
+                        const struct flo_tree_node *value);
+/* One type of a schema without references. */
+void flo_schema_value(struct flo_schema *s, const struct flo_tree_node *schema,
+                      enum flo_schema_types type);
 
 #endif

@@ -1,5 +1,4 @@
-/* Values of a schema: objects, arrays, strings and numbers as rules. */
-#include <inttypes.h>
+/* Values of a schema: objects, arrays, strings and numbers in a program. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +9,17 @@
 #define TIMES_MAX 8192 /* a larger maximum is narrowed to this */
 #define WHOLE_MAX 999999999999999
 #define NAME_CHARS_MAX 60
+
+static size_t count_of(const struct flo_tree_node *list)
+{
+    size_t count = 0;
+
+    for (const struct flo_tree_node *n = flo_tree_first(list); n != NULL;
+         n = n->next) {
+        count++;
+    }
+    return count;
+}
 
 /* ---- objects ------------------------------------------------------------- */
 
@@ -27,25 +37,21 @@ struct object {
     const struct flo_tree_node *extra;
 };
 
-static int read_members(struct flo_schema *s,
-                        const struct flo_tree_node *schema, struct object *o)
+static void read_members(struct flo_schema *s,
+                         const struct flo_tree_node *schema, struct object *o)
 {
-    const struct flo_tree_node *required = FLO_GET(schema, "required"), *n;
-    const struct flo_tree_node *properties = FLO_GET(schema, "properties");
-    size_t known;
+    const struct flo_tree_node *properties = FLO_GET(schema, "properties"), *n;
 
-    for (n = properties != NULL ? properties->first : NULL; n != NULL;
-         n = n->next) {
+    for (n = flo_tree_first(properties); n != NULL; n = n->next) {
         o->members[o->count++] =
             (struct member){n->key, n->key_bytes, n, false};
     }
-    known = o->count;
-    for (n = required != NULL ? required->first : NULL; n != NULL;
+    for (n = flo_tree_first(FLO_GET(schema, "required")); n != NULL;
          n = n->next) {
         size_t i = 0;
 
         if (n->kind != FLO_TREE_STRING) {
-            return flo_schema_refuse(s, "/required", "must be a list of names");
+            flo_schema_refuse(s, "/required", "must be a list of names");
         }
         while (i < o->count &&
                (o->members[i].bytes != n->bytes ||
@@ -57,26 +63,14 @@ static int read_members(struct flo_schema *s,
                 (struct member){n->text, n->bytes, o->extra, true};
         }
         o->members[i].is_required = true;
-        if (i >= known && known > 0 && !o->has_extra &&
-            FLO_GET(schema, "additionalProperties") != NULL) {
-            return flo_schema_refuse(
-                s, "/required", "'%.*s' is not among the properties",
-                n->bytes < 64 ? (int)n->bytes : 64, n->text);
+        if (flo_tree_first(properties) != NULL && !o->has_extra &&
+            FLO_GET(schema, "additionalProperties") != NULL &&
+            flo_tree_get(properties, n->text, n->bytes) == NULL) {
+            flo_schema_refuse(s, "/required",
+                              "'%.*s' is not among the properties",
+                              flo_schema_cut(n->bytes), n->text);
         }
     }
-    return 0;
-}
-
-static int put_member(struct flo_schema *s, const struct member *m)
-{
-    struct flo_buf name = {0};
-
-    flo_buf_text(&name, "\"");
-    flo_buf_json_text(&name, m->name, m->bytes);
-    flo_buf_text(&name, "\": ");
-    flo_schema_literal(s->out, name.data, name.bytes);
-    flo_buf_deinit(&name);
-    return flo_schema_call(s, m->schema, "properties", m->name, m->bytes);
 }
 
 static int by_name(const void *a, const void *b)
@@ -90,49 +84,57 @@ static int by_name(const void *a, const void *b)
 
 /* A name that is none of the sorted members from their byte `at` on, which
  * have the same bytes before. */
-static void put_other_name(struct flo_buf *out, const struct member *members,
+static void put_other_name(struct flo_schema *s, const struct member *members,
                            size_t count, size_t at)
 {
-    bool is_name = count > 0 && members[0].bytes == at;
-    size_t first = 0, taken;
+    struct flo_program *p = s->program;
+    struct flo_code_set set = {.count = 0};
+    struct flo_choice choice;
 
-    while (first < count && members[first].bytes == at) {
-        first++;
+    flo_choice_begin(p, &choice);
+    if (count == 0 || members->bytes > at) {
+        flo_choice_next(p, &choice); /* it may end here */
     }
-    flo_buf_text(out, "([^\"\\\\\\x00-\\x1f\\x7f");
-    for (size_t i = first; i < count; i++) {
-        flo_buf_printf(
-            out, "\\U%08x",
-            flo_utf8_next(members[i].name + at, members[i].bytes - at, &taken));
+    for (; count > 0 && members->bytes == at; count--) {
+        members++;
     }
-    flo_buf_text(out, "] plain*");
-    while (first < count) {
-        const struct member *m = &members[first];
-        size_t end = first;
+    while (count > 0) {
+        const char *rest = members->name + at;
+        size_t taken, same = 1;
+        uint32_t code = flo_utf8_next(rest, members->bytes - at, &taken);
 
-        flo_utf8_next(m->name + at, m->bytes - at, &taken);
-        while (end < count && members[end].bytes >= at + taken &&
-               memcmp(members[end].name + at, m->name + at, taken) == 0) {
-            end++;
+        while (same < count && members[same].bytes >= at + taken &&
+               memcmp(members[same].name + at, rest, taken) == 0) {
+            same++;
         }
-        flo_buf_text(out, " | ");
-        flo_schema_literal(out, m->name + at, taken);
-        put_other_name(out, m, end - first, at + taken);
-        first = end;
+        flo_code_set_add(&set, code, code);
+        flo_choice_next(p, &choice);
+        flo_program_bytes(p, rest, taken);
+        put_other_name(s, members, same, at + taken);
+        members += same;
+        count -= same;
     }
-    flo_buf_text(out, is_name ? ") " : ")? ");
+    flo_code_set_add(&set, 0, 0x1f);
+    flo_code_set_add(&set, '"', '"');
+    flo_code_set_add(&set, '\\', '\\');
+    flo_code_set_add(&set, 0x7f, 0x7f);
+    flo_code_set_negate(&set);
+    if (set.failed) {
+        flo_schema_refuse(s, "/additionalProperties",
+                          "beside more than %u names that begin otherwise",
+                          FLO_CODE_RANGES_MAX - 4);
+    }
+    flo_choice_next(p, &choice);
+    flo_program_class(p, &set);
+    flo_program_repeat(p, flo_gbnf_rule(&s->gbnf, "plain"), 0, UINT32_MAX);
+    flo_choice_end(p, &choice);
 }
 
-/* The rule of a member of another name, and of what may follow the last
- * known one. */
-static int put_extra(struct flo_schema *s, struct object *o)
+/* A member of another name; the order of the known ones is lost. */
+static void put_extra(struct flo_schema *s, struct object *o)
 {
     size_t plain = 0;
 
-    if (!o->has_extra) {
-        flo_buf_printf(s->out, "r%ut%zu ::= \"\"\n", s->at, o->count);
-        return 0;
-    }
     for (size_t i = 0; i < o->count; i++) {
         const struct member *m = &o->members[i];
         bool is_plain = true;
@@ -143,212 +145,209 @@ static int put_extra(struct flo_schema *s, struct object *o)
                 is_plain && c >= 0x20 && c != '"' && c != '\\' && c != 0x7f;
         }
         if (is_plain && m->bytes > NAME_CHARS_MAX) {
-            return flo_schema_refuse(s, "/additionalProperties",
-                                     "beside a name of more than %d bytes",
-                                     NAME_CHARS_MAX);
+            flo_schema_refuse(s, "/additionalProperties",
+                              "beside a name of more than %d bytes",
+                              NAME_CHARS_MAX);
+            return;
         }
         if (is_plain) { /* others cannot be met: no escapes there */
             o->members[plain++] = *m;
         }
     }
     qsort(o->members, plain, sizeof(*o->members), by_name);
-    flo_buf_printf(s->out, "r%ux ::= \"\\\"\" ", s->at);
-    put_other_name(s->out, o->members, plain, 0);
-    flo_buf_text(s->out, "\"\\\": \" ");
-    int rv = flo_schema_call(s, o->extra, "additionalProperties", "", 0);
-    flo_buf_printf(s->out, "\nr%ut%zu ::= (\", \" r%ux)*\n", s->at, o->count,
-                   s->at);
-    return rv;
+    flo_program_text(s->program, "\"");
+    put_other_name(s, o->members, plain, 0);
+    flo_program_text(s->program, "\": ");
+    flo_schema_call(s, o->extra, "additionalProperties", "", 0);
 }
 
-/* Behind member j - 1: a rule for each j, so that the text stays linear. */
-static int put_tails(struct flo_schema *s, struct object *o)
+/* From `at`, if that is anywhere, by `text` to a member; or on at `without`,
+ * if that is. */
+static void lead(struct flo_program *p, uint32_t at, const char *text,
+                 uint32_t member, uint32_t without)
 {
-    struct flo_buf *out = s->out;
-    int rv = 0;
-
-    s->out = &s->tails;
-    for (size_t j = 1; rv == 0 && j < o->count; j++) {
-        bool is_required = o->members[j].is_required;
-
-        flo_buf_printf(s->out, "r%ut%zu ::= %s\", \" ", s->at, j,
-                       is_required ? "" : "(");
-        rv = put_member(s, &o->members[j]);
-        flo_buf_printf(s->out, "%sr%ut%zu\n", is_required ? "" : ")? ", s->at,
-                       j + 1);
-    }
-    rv = rv < 0 ? rv : put_extra(s, o);
-    s->out = out;
-    return rv;
-}
-
-static int put_object(struct flo_schema *s, struct object *o)
-{
-    int rv = 0;
-    size_t i = 0;
-
-    flo_buf_text(s->out, "\"{\" (");
-    for (; rv == 0 && i < o->count; i++) {
-        flo_buf_text(s->out, i > 0 ? "| " : "");
-        rv = put_member(s, &o->members[i]);
-        flo_buf_printf(s->out, "r%ut%zu ", s->at, i + 1);
-        if (o->members[i].is_required) {
-            break;
+    if (at != FLO_NOWHERE) {
+        p->at = at;
+        if (without != FLO_NOWHERE) {
+            flo_program_fork(p, without);
         }
+        flo_program_text(p, text);
+        flo_program_join(p, member);
     }
-    if (i == o->count && o->has_extra) {
-        flo_buf_printf(s->out, "%sr%ux r%ut%zu ", i > 0 ? "| " : "", s->at,
-                       s->at, o->count);
-    }
-    flo_buf_text(s->out, i < o->count                   ? ""
-                         : o->count > 0 || o->has_extra ? "| "
-                                                        : "");
-    flo_buf_text(s->out, ") \"}\" ");
-    return rv < 0 ? rv : put_tails(s, o);
 }
 
-static int value_object(struct flo_schema *s,
-                        const struct flo_tree_node *schema)
+/* Every member is built once; it is come to from where none is yet, and from
+ * behind another. */
+static void put_object(struct flo_schema *s, struct object *o)
+{
+    struct flo_program *p = s->program;
+    uint32_t none, behind = FLO_NOWHERE, end;
+
+    flo_program_text(p, "{");
+    none = p->at;
+    for (size_t i = 0; i < o->count; i++) {
+        const struct member *m = &o->members[i];
+        struct flo_tree_node name = {
+            .kind = FLO_TREE_STRING, .text = m->name, .bytes = m->bytes};
+        uint32_t member = flo_program_node(p), next = flo_program_node(p);
+        uint32_t none_yet = m->is_required ? FLO_NOWHERE : flo_program_node(p);
+
+        lead(p, none, "", member, none_yet);
+        lead(p, behind, ", ", member, m->is_required ? FLO_NOWHERE : next);
+        p->at = member;
+        flo_schema_literal(s, &name);
+        flo_program_text(p, ": ");
+        flo_schema_call(s, m->schema, "properties", m->name, m->bytes);
+        flo_program_join(p, next);
+        none = none_yet;
+        behind = next;
+    }
+    end = flo_program_node(p);
+    if (o->has_extra) {
+        uint32_t member = flo_program_node(p);
+
+        behind = behind == FLO_NOWHERE ? flo_program_node(p) : behind;
+        lead(p, none, "", member, end);
+        lead(p, behind, ", ", member, end);
+        p->at = member;
+        put_extra(s, o);
+        flo_program_join(p, behind);
+    } else {
+        lead(p, none, "", end, FLO_NOWHERE);
+        lead(p, behind, "", end, FLO_NOWHERE);
+    }
+    p->at = end;
+    flo_program_text(p, "}");
+}
+
+static bool is_false(const struct flo_tree_node *schema)
+{
+    return schema->kind == FLO_TREE_BOOLEAN && schema->text[0] == 'f';
+}
+
+/* true is as good as no schema: NULL. */
+static const struct flo_tree_node *schema_of(const struct flo_tree_node *schema)
+{
+    return schema == NULL || schema->kind == FLO_TREE_BOOLEAN ? NULL : schema;
+}
+
+static void value_object(struct flo_schema *s,
+                         const struct flo_tree_node *schema)
 {
     const struct flo_tree_node *extra = FLO_GET(schema, "additionalProperties");
-    const struct flo_tree_node *lists[] = {FLO_GET(schema, "properties"),
-                                           FLO_GET(schema, "required")};
-    struct object o = {0};
-    size_t room = 1;
-    int rv;
+    const struct flo_tree_node *properties = FLO_GET(schema, "properties");
+    const struct flo_tree_node *required = FLO_GET(schema, "required");
+    size_t room = count_of(properties) + count_of(required) + 1;
+    struct object o = {.extra = schema_of(extra)};
 
-    for (size_t i = 0; i < FLO_COUNT(lists); i++) {
-        if (lists[i] != NULL &&
-            lists[i]->kind != (i == 0 ? FLO_TREE_OBJECT : FLO_TREE_ARRAY)) {
-            return flo_schema_refuse(s, i == 0 ? "/properties" : "/required",
-                                     "must be %s",
-                                     i == 0 ? "an object" : "a list of names");
-        }
-        for (const struct flo_tree_node *n = lists[i] != NULL ? lists[i]->first
-                                                              : NULL;
-             n != NULL; n = n->next) {
-            room++;
-        }
+    if (properties != NULL && properties->kind != FLO_TREE_OBJECT) {
+        flo_schema_refuse(s, "/properties", "must be an object");
+    } else if (required != NULL && required->kind != FLO_TREE_ARRAY) {
+        flo_schema_refuse(s, "/required", "must be a list of names");
     }
-    o.has_extra = extra == NULL ? lists[0] == NULL
-                                : extra->kind != FLO_TREE_BOOLEAN ||
-                                      extra->text[0] == 't';
-    o.extra = extra != NULL && extra->kind != FLO_TREE_BOOLEAN ? extra : NULL;
+    o.has_extra = extra == NULL ? properties == NULL : !is_false(extra);
     o.members = calloc(room, sizeof(*o.members));
     if (o.members == NULL) {
-        return flo_fail(s->err, FLO_E_MEMORY, "%zu properties", room);
+        s->program->failed = true;
+        return;
     }
-    rv = read_members(s, schema, &o);
-    rv = rv < 0 ? rv : put_object(s, &o);
+    read_members(s, schema, &o);
+    if (s->rv == 0) {
+        put_object(s, &o);
+    }
     free(o.members);
-    return rv;
-}
-
-/* ---- counts -------------------------------------------------------------- */
-
-/* A pair such as minItems and maxItems. */
-static int read_counts(struct flo_schema *s, const struct flo_tree_node *least,
-                       const struct flo_tree_node *most, const char *places[2],
-                       uint32_t *from, uint32_t *to)
-{
-    int64_t value;
-
-    *from = 0;
-    *to = UINT32_MAX;
-    if (least != NULL) {
-        if (!flo_tree_whole(least, 0, TIMES_MAX, &value)) {
-            return flo_schema_refuse(
-                s, places[0], "must be a whole number from 0 to %d", TIMES_MAX);
-        }
-        *from = (uint32_t)value;
-    }
-    if (most != NULL) {
-        if (!flo_tree_whole(most, 0, INT64_MAX, &value) ||
-            value < (int64_t)*from) {
-            return flo_schema_refuse(
-                s, places[1], "must be a whole number, not below the least");
-        }
-        *to = value < TIMES_MAX ? (uint32_t)value : TIMES_MAX;
-    }
-    return 0;
-}
-
-static void put_times(struct flo_buf *out, uint32_t from, uint32_t to)
-{
-    flo_buf_printf(out, to == UINT32_MAX ? "{%u,} " : "{%u,%u} ", from, to);
 }
 
 /* ---- arrays -------------------------------------------------------------- */
 
-static int put_element(struct flo_schema *s, const struct flo_tree_node *prefix,
-                       const struct flo_tree_node *items, size_t i)
+static const struct flo_tree_node *get(const struct flo_tree_node *schema,
+                                       const char *place)
 {
-    char index[24];
-
-    snprintf(index, sizeof(index), "%zu", i);
-    return prefix != NULL
-               ? flo_schema_call(s, prefix, "prefixItems", index, strlen(index))
-               : flo_schema_call(s, items, "items", "", 0);
+    return flo_tree_get(schema, place + 1, strlen(place + 1));
 }
 
-static int value_array(struct flo_schema *s, const struct flo_tree_node *schema)
+/* A pair such as /minItems and /maxItems. */
+static void read_counts(struct flo_schema *s,
+                        const struct flo_tree_node *schema, const char *least,
+                        const char *most, uint32_t *from, uint32_t *to)
+{
+    const struct flo_tree_node *n = get(schema, least);
+    int64_t value = 0;
+
+    *to = UINT32_MAX;
+    if (n != NULL && !flo_tree_whole(n, 0, TIMES_MAX, &value)) {
+        flo_schema_refuse(s, least, "must be a whole number from 0 to %d",
+                          TIMES_MAX);
+    }
+    *from = (uint32_t)value;
+    n = get(schema, most);
+    if (n != NULL && !flo_tree_whole(n, *from, INT64_MAX, &value)) {
+        flo_schema_refuse(s, most,
+                          "must be a whole number, not below the least");
+    }
+    if (n != NULL) {
+        *to = value < TIMES_MAX ? (uint32_t)value : TIMES_MAX;
+    }
+}
+
+static void put_element(struct flo_schema *s, const char *before,
+                        const struct flo_tree_node *prefix,
+                        const struct flo_tree_node *items, uint32_t i)
+{
+    char index[16];
+
+    flo_program_text(s->program, before);
+    snprintf(index, sizeof(index), "%u", i);
+    if (prefix != NULL) {
+        flo_schema_call(s, prefix, "prefixItems", index, strlen(index));
+    } else {
+        flo_schema_call(s, items, "items", "", 0);
+    }
+}
+
+static void value_array(struct flo_schema *s,
+                        const struct flo_tree_node *schema)
 {
     const struct flo_tree_node *items = FLO_GET(schema, "items");
     const struct flo_tree_node *prefix = FLO_GET(schema, "prefixItems");
-    const char *places[] = {"/minItems", "/maxItems"};
-    struct flo_buf *out = s->out;
-    uint32_t least, most, count = 0, j = 1;
-    int rv = read_counts(s, FLO_GET(schema, "minItems"),
-                         FLO_GET(schema, "maxItems"), places, &least, &most);
+    struct flo_program *p = s->program;
+    uint32_t least, most, count = (uint32_t)count_of(prefix), i = 0, out;
 
-    if (rv < 0) {
-        return rv;
+    read_counts(s, schema, "/minItems", "/maxItems", &least, &most);
+    if (prefix != NULL && prefix->kind != FLO_TREE_ARRAY) {
+        flo_schema_refuse(s, "/prefixItems", "must be a list of schemas");
+    } else if (items != NULL && items->kind != FLO_TREE_OBJECT &&
+               items->kind != FLO_TREE_BOOLEAN) {
+        flo_schema_refuse(s, "/items", "must be a schema");
     }
-    if ((prefix != NULL && prefix->kind != FLO_TREE_ARRAY) ||
-        (items != NULL && items->kind != FLO_TREE_OBJECT &&
-         items->kind != FLO_TREE_BOOLEAN)) {
-        return flo_schema_refuse(
-            s, prefix != NULL ? "/prefixItems" : "/items", "must be %s",
-            prefix != NULL ? "a list of schemas" : "a schema");
-    }
-    prefix = prefix != NULL ? prefix->first : NULL;
-    for (const struct flo_tree_node *n = prefix; n != NULL; n = n->next) {
-        count++;
-    }
-    if (items != NULL && items->kind == FLO_TREE_BOOLEAN) {
-        most = items->text[0] == 'f' && most > count ? count : most;
-        items = NULL;
+    if (items != NULL && is_false(items) && most > count) {
+        most = count;
     }
     if (most < least) {
-        return flo_schema_refuse(s, places[0], "more than there may be");
+        flo_schema_refuse(s, "/minItems", "more than there may be");
     }
-    if (most == 0) {
-        flo_buf_text(out, "\"[]\" ");
-        return 0;
+    items = schema_of(items);
+    prefix = flo_tree_first(prefix);
+    out = flo_program_node(p);
+    flo_program_text(p, "[");
+    for (; i < most && (i == 0 || prefix != NULL); i++) {
+        if (i >= least) {
+            flo_program_fork(p, out);
+        }
+        put_element(s, i == 0 ? "" : ", ", prefix, items, i);
+        prefix = prefix == NULL ? NULL : prefix->next;
     }
-    flo_buf_text(out, "\"[\" (");
-    rv = put_element(s, prefix, items, 0);
-    flo_buf_printf(out, "r%ua1 %s) \"]\" ", s->at, least == 0 ? "| " : "");
-    s->out = &s->tails;
-    for (; rv == 0 && j < count && j < most; j++) {
-        prefix = prefix->next;
-        flo_buf_printf(s->out, "r%ua%u ::= (\", \" ", s->at, j);
-        rv = put_element(s, prefix, items, j);
-        flo_buf_printf(s->out, "r%ua%u)%s\n", s->at, j + 1,
-                       j < least ? "" : "?");
+    if (i < most) {
+        uint32_t rule = flo_program_rule(p), back = flo_program_begin(p, rule);
+
+        put_element(s, ", ", NULL, items, i);
+        flo_program_end(p, back);
+        flo_program_repeat(p, rule, least > i ? least - i : 0,
+                           most == UINT32_MAX ? most : most - i);
     }
-    if (rv == 0 && most == j) {
-        flo_buf_printf(s->out, "r%ua%u ::= \"\"\n", s->at, j);
-    } else if (rv == 0) {
-        flo_buf_printf(s->out, "r%ua%u ::= (\", \" ", s->at, j);
-        rv = put_element(s, NULL, items, j);
-        flo_buf_text(s->out, ")");
-        put_times(s->out, least > j ? least - j : 0,
-                  most == UINT32_MAX ? most : most - j);
-        flo_buf_text(s->out, "\n");
-    }
-    s->out = out;
-    return rv;
+    flo_program_join(p, out);
+    p->at = out;
+    flo_program_text(p, "]");
 }
 
 /* ---- strings ------------------------------------------------------------- */
@@ -380,128 +379,51 @@ static const struct {
               "\"@\" " HOST},
 };
 
-static int value_string(struct flo_schema *s,
-                        const struct flo_tree_node *schema)
+static void put_format(struct flo_schema *s, const struct flo_tree_node *format)
+{
+    for (size_t i = 0; i < FLO_COUNT(formats); i++) {
+        if (flo_tree_is(format, formats[i].name)) {
+            flo_gbnf_put(&s->gbnf, formats[i].gbnf);
+            return;
+        }
+    }
+    flo_schema_refuse(s, "/format", "'%.*s' is not supported",
+                      flo_schema_cut(format->bytes), format->text);
+}
+
+static void value_string(struct flo_schema *s,
+                         const struct flo_tree_node *schema)
 {
     const struct flo_tree_node *pattern = FLO_GET(schema, "pattern");
     const struct flo_tree_node *format = FLO_GET(schema, "format");
-    const char *places[] = {"/minLength", "/maxLength"};
     bool has_length = FLO_GET(schema, "minLength") != NULL ||
                       FLO_GET(schema, "maxLength") != NULL;
-    uint32_t least, most;
-    int rv = read_counts(s, FLO_GET(schema, "minLength"),
-                         FLO_GET(schema, "maxLength"), places, &least, &most);
+    uint32_t least, most, any = flo_gbnf_rule(&s->gbnf, "char");
 
-    if (rv < 0) {
-        return rv;
-    }
+    read_counts(s, schema, "/minLength", "/maxLength", &least, &most);
     if ((pattern != NULL) + (format != NULL) + has_length > 1) {
-        return flo_schema_refuse(s, pattern != NULL ? "/pattern" : "/format",
-                                 "beside %s is not supported",
-                                 has_length ? "a length" : "a format");
+        flo_schema_refuse(s, pattern != NULL ? "/pattern" : "/format",
+                          "beside %s is not supported",
+                          has_length ? "a length" : "a format");
     }
-    flo_buf_text(s->out, "\"\\\"\" ");
-    if (pattern != NULL) {
-        const char *problem =
-            pattern->kind == FLO_TREE_STRING
-                ? flo_pattern_to_gbnf(pattern->text, pattern->bytes, s->out)
-                : "must be a text";
-        if (problem != NULL) {
-            return flo_schema_refuse(s, "/pattern", "%s", problem);
+    flo_program_text(s->program, "\"");
+    if (pattern != NULL && pattern->kind != FLO_TREE_STRING) {
+        flo_schema_refuse(s, "/pattern", "must be a text");
+    } else if (pattern != NULL) {
+        if (!flo_pattern_put(s->program, pattern->text, pattern->bytes, any)) {
+            flo_schema_refuse(s, "/pattern",
+                              "only literals, classes, groups, | and * + ? {} "
+                              "are built");
         }
     } else if (format != NULL) {
-        size_t i = 0;
-        while (i < FLO_COUNT(formats) &&
-               (strlen(formats[i].name) != format->bytes ||
-                memcmp(formats[i].name, format->text, format->bytes) != 0)) {
-            i++;
-        }
-        if (i == FLO_COUNT(formats)) {
-            return flo_schema_refuse(
-                s, "/format", "'%.*s' is not supported",
-                format->bytes < 32 ? (int)format->bytes : 32, format->text);
-        }
-        flo_buf_text(s->out, formats[i].gbnf);
+        put_format(s, format);
     } else {
-        flo_buf_text(s->out, "char");
-        put_times(s->out, least, most);
+        flo_program_repeat(s->program, any, least, most);
     }
-    flo_buf_text(s->out, "\"\\\"\" ");
-    return 0;
+    flo_program_text(s->program, "\"");
 }
 
 /* ---- numbers ------------------------------------------------------------- */
-
-/* Decimal numbers of the same length, from a to b. */
-static void put_same_length(struct flo_buf *out, const char *a, const char *b)
-{
-    char low[20] = "", high[20] = "";
-    size_t rest = strlen(a);
-
-    while (rest > 0 && *a == *b) {
-        flo_buf_printf(out, "\"%c\" ", *a++);
-        b++;
-        rest--;
-    }
-    if (rest-- == 0) {
-        return;
-    }
-    memset(low, '0', rest);
-    memset(high, '9', rest);
-    bool is_low = strcmp(a + 1, low) == 0, is_high = strcmp(b + 1, high) == 0;
-    char first = (char)(*a + !is_low), last = (char)(*b - !is_high);
-    bool has_middle = first <= last;
-    flo_buf_text(out, "(");
-    if (has_middle) {
-        flo_buf_printf(out, "[%c-%c] [0-9]{%zu} ", first, last, rest);
-    }
-    if (!is_low) {
-        flo_buf_printf(out, "%s\"%c\" ", has_middle ? "| " : "", *a);
-        put_same_length(out, a + 1, high);
-    }
-    if (!is_high) {
-        flo_buf_printf(out, "%s\"%c\" ", has_middle || !is_low ? "| " : "", *b);
-        put_same_length(out, low, b + 1);
-    }
-    flo_buf_text(out, ") ");
-}
-
-/* 0 <= low <= high. */
-static void put_digits(struct flo_buf *out, int64_t low, int64_t high)
-{
-    int64_t next = 10;
-
-    flo_buf_text(out, "(");
-    while (low >= next) {
-        next *= 10;
-    }
-    for (;; low = next, next *= 10) {
-        char a[24], b[24];
-
-        snprintf(a, sizeof(a), "%" PRId64, low);
-        snprintf(b, sizeof(b), "%" PRId64, high < next ? high : next - 1);
-        put_same_length(out, a, b);
-        if (high < next) {
-            break;
-        }
-        flo_buf_text(out, "| ");
-    }
-    flo_buf_text(out, ") ");
-}
-
-/* From low to high by their absolute values, `behind` each; *any: an
- * alternative stands there already. */
-static void put_signed(struct flo_buf *out, int64_t low, int64_t high,
-                       bool is_negative, const char *behind, bool *any)
-{
-    if (low <= high) {
-        flo_buf_text(out, *any ? "| " : "");
-        flo_buf_text(out, is_negative ? "\"-\" " : "");
-        put_digits(out, low, high);
-        flo_buf_text(out, behind);
-        *any = true;
-    }
-}
 
 static int64_t larger(int64_t a, int64_t b)
 {
@@ -513,70 +435,88 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* Absolute values from low to high, if there are any. */
+static void put_signed(struct flo_schema *s, struct flo_choice *choice,
+                       const char *sign, int64_t low, int64_t high,
+                       const char *behind)
+{
+    if (low <= high) {
+        flo_choice_next(s->program, choice);
+        flo_program_text(s->program, sign);
+        flo_program_decimal(s->program, (uint64_t)low, (uint64_t)high);
+        flo_gbnf_put(&s->gbnf, behind);
+    }
+}
+
 /* Bounds are whole.  A fraction that is not zero lies strictly between two
  * whole numbers, so both must be within. */
-static int value_number(struct flo_schema *s,
-                        const struct flo_tree_node *schema, bool is_whole)
+static void value_number(struct flo_schema *s,
+                         const struct flo_tree_node *schema, bool is_whole)
 {
-    static const char *const names[] = {"minimum", "exclusiveMinimum",
-                                        "maximum", "exclusiveMaximum"};
+    static const char *const places[] = {"/minimum", "/exclusiveMinimum",
+                                         "/maximum", "/exclusiveMaximum"};
     static const char fraction[] = "\".\" [0-9]{0,14} [1-9] ";
     int64_t bounds[] = {-WHOLE_MAX, -WHOLE_MAX - 1, WHOLE_MAX, WHOLE_MAX + 1};
-    bool has_bounds = false, any = false;
+    bool has_bounds = false;
+    struct flo_choice choice;
 
-    for (size_t i = 0; i < FLO_COUNT(names); i++) {
-        const struct flo_tree_node *n =
-            flo_tree_get(schema, names[i], strlen(names[i]));
-        char place[24];
+    for (size_t i = 0; i < FLO_COUNT(places); i++) {
+        const struct flo_tree_node *n = get(schema, places[i]);
 
-        snprintf(place, sizeof(place), "/%s", names[i]);
         has_bounds = has_bounds || n != NULL;
         if (n != NULL &&
             !flo_tree_whole(n, -WHOLE_MAX, WHOLE_MAX, &bounds[i])) {
-            return flo_schema_refuse(s, place,
-                                     "other than a whole number of at most "
-                                     "15 digits is not supported");
+            flo_schema_refuse(s, places[i],
+                              "other than a whole number of at most 15 digits "
+                              "is not supported");
         }
     }
     if (!has_bounds) {
-        flo_buf_text(s->out, is_whole ? "integer " : "number ");
-        return 0;
+        flo_program_call(
+            s->program,
+            flo_gbnf_rule(&s->gbnf, is_whole ? "integer" : "number"));
+        return;
     }
     int64_t low = larger(bounds[0], bounds[1] + 1);
     int64_t high = smaller(bounds[2], bounds[3] - 1);
-    flo_buf_text(s->out, "(");
-    put_signed(s->out, larger(1, -high), -low, true, "", &any);
-    put_signed(s->out, larger(low, 0), high, false, "", &any);
+    flo_choice_begin(s->program, &choice);
+    put_signed(s, &choice, "-", larger(1, -high), -low, "");
+    put_signed(s, &choice, "", larger(low, 0), high, "");
     if (!is_whole) {
         low = larger(bounds[0], bounds[1]);
         high = smaller(bounds[2], bounds[3]);
-        put_signed(s->out, larger(0, -high), -low - 1, true, fraction, &any);
-        put_signed(s->out, larger(low, 0), high - 1, false, fraction, &any);
+        put_signed(s, &choice, "-", larger(0, -high), -low - 1, fraction);
+        put_signed(s, &choice, "", larger(low, 0), high - 1, fraction);
     }
-    flo_buf_text(s->out, ") ");
-    return any ? 0 : flo_schema_refuse(s, "/minimum", "no number lies within");
+    flo_choice_end(s->program, &choice);
+    if (choice.count == 0) {
+        flo_schema_refuse(s, "/minimum", "no number lies within");
+    }
 }
 
-int flo_schema_value(struct flo_schema *s, const struct flo_tree_node *schema,
-                     enum flo_schema_types type)
+void flo_schema_value(struct flo_schema *s, const struct flo_tree_node *schema,
+                      enum flo_schema_types type)
 {
     switch (type) {
     case FLO_TYPE_OBJECT:
-        return value_object(s, schema);
+        value_object(s, schema);
+        break;
     case FLO_TYPE_ARRAY:
-        return value_array(s, schema);
+        value_array(s, schema);
+        break;
     case FLO_TYPE_STRING:
-        return value_string(s, schema);
+        value_string(s, schema);
+        break;
     case FLO_TYPE_NUMBER:
     case FLO_TYPE_INTEGER:
-        return value_number(s, schema, type == FLO_TYPE_INTEGER);
+        value_number(s, schema, type == FLO_TYPE_INTEGER);
+        break;
     case FLO_TYPE_BOOLEAN:
-        flo_buf_text(s->out, "\"true\" | \"false\" ");
-        return 0;
+        flo_gbnf_put(&s->gbnf, "\"true\" | \"false\"");
+        break;
     case FLO_TYPE_NULL:
     case FLO_TYPE_ANY:
+        flo_program_text(s->program, "null");
         break;
     }
-    flo_buf_text(s->out, "\"null\" ");
-    return 0;
 }
