@@ -52,9 +52,6 @@ static uint32_t find_rule(struct flo_parser *p, const char *text, size_t bytes)
     }
     if (slot->text == NULL) {
         uint32_t rule = flo_program_rule(p->program);
-        if (p->program->failed) {
-            return 0;
-        }
         *slot = (struct flo_gbnf_name){text, bytes, rule};
     }
     return slot->rule;
@@ -201,7 +198,7 @@ static void read_rule(struct flo_parser *p)
         flo_parser_refuse(p, p->at, "::= is missing");
         return;
     }
-    if (!p->program->failed && p->program->starts[rule] != FLO_NOWHERE) {
+    if (p->program->starts[rule] != FLO_NOWHERE && !p->program->failed) {
         flo_parser_refuse(p, begin, "the rule is there already");
         return;
     }
@@ -242,58 +239,62 @@ void flo_gbnf_put(struct flo_parser *p, const char *text)
     flo_parser_choices(p);
 }
 
-int flo_gbnf_open(struct flo_parser *p, struct flo_program *program,
-                  struct flo_err *err)
+int flo_gbnf_open(struct flo_parser *p, struct flo_err *err)
 {
-    *p = (struct flo_parser){.syntax = &gbnf, .program = program, .err = err};
+    *p = (struct flo_parser){.syntax = &gbnf, .err = err};
     p->names = calloc(NAME_SLOTS, sizeof(*p->names));
-    return p->names == NULL ? flo_fail(err, FLO_E_MEMORY, "a grammar's names")
-                            : 0;
+    p->program = malloc(sizeof(*p->program));
+    if (p->names == NULL || p->program == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "a grammar");
+    }
+    flo_program_init(p->program);
+    return 0;
 }
 
-void flo_gbnf_close(struct flo_parser *p)
+int flo_gbnf_close(struct flo_parser *p, int rv, struct flo_program **out)
 {
     free(p->names);
+    if (rv == 0) {
+        *out = p->program;
+    } else {
+        free(p->program);
+    }
+    return rv;
 }
 
-/* `what` is wrong with the rule, or with the whole. */
-static int refuse_rule(struct flo_parser *p, uint32_t rule, const char *what)
+static int check(struct flo_parser *p)
 {
+    uint32_t rule;
+    const char *problem = flo_program_finish(p->program, &rule);
+
+    if (problem == NULL) {
+        return 0;
+    }
+    if (rule == p->program->root && p->program->starts[rule] == FLO_NOWHERE) {
+        return flo_fail(p->err, FLO_E_INFER_PARAM, "grammar: no rule 'root'");
+    }
     for (size_t i = 0; i < NAME_SLOTS; i++) {
         const struct flo_gbnf_name *n = &p->names[i];
 
         if (n->text != NULL && n->rule == rule) {
-            return flo_fail(p->err, FLO_E_INFER_PARAM,
-                            "grammar: rule '%.*s' %s",
-                            n->bytes < 64 ? (int)n->bytes : 64, n->text, what);
+            return flo_fail(
+                p->err, FLO_E_INFER_PARAM, "grammar: rule '%.*s' %s",
+                n->bytes < 64 ? (int)n->bytes : 64, n->text, problem);
         }
     }
-    return flo_fail(p->err, FLO_E_INFER_PARAM, "grammar: %s%s",
-                    rule == FLO_NOWHERE ? "" : "a rule ", what);
+    return flo_fail(p->err, FLO_E_INFER_PARAM, "grammar: %s", problem);
 }
 
 int flo_gbnf_compile(const char *text, size_t bytes,
-                     struct flo_program *program, struct flo_err *err)
+                     struct flo_program **program, struct flo_err *err)
 {
     struct flo_parser p;
-    const char *problem = NULL;
-    uint32_t rule;
-    int rv = flo_gbnf_open(&p, program, err);
+    int rv = flo_gbnf_open(&p, err);
 
     if (rv == 0) {
         flo_gbnf_read(&p, text, bytes);
-        program->root = flo_gbnf_rule(&p, "root");
-        problem = flo_program_finish(program, &rule);
-        rv = p.rv;
+        p.program->root = flo_gbnf_rule(&p, "root");
+        rv = p.rv == 0 ? check(&p) : p.rv;
     }
-    if (rv == 0 && problem != NULL) {
-        rv = rule == program->root && program->starts[rule] == FLO_NOWHERE
-                 ? flo_fail(err, FLO_E_INFER_PARAM, "grammar: no rule 'root'")
-                 : refuse_rule(&p, rule, problem);
-    }
-    flo_gbnf_close(&p);
-    if (rv < 0) {
-        flo_program_deinit(program);
-    }
-    return rv;
+    return flo_gbnf_close(&p, rv, program);
 }

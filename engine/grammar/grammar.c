@@ -25,14 +25,14 @@ struct flo_grammar {
 
 uint64_t flo_grammar_bytes(uint32_t n_vocab)
 {
-    return sizeof(struct flo_grammar) + flo_matcher_bytes(n_vocab) +
-           FLO_GRAMMAR_NODES_MAX * sizeof(struct flo_node);
+    return sizeof(struct flo_grammar) + sizeof(struct flo_program) +
+           flo_matcher_bytes(n_vocab);
 }
 
 /* ---- opening ----------------------------------------------------------- */
 
 static int compile(enum flo_grammar_kind kind, const char *text, size_t bytes,
-                   struct flo_program *program, struct flo_err *err)
+                   struct flo_program **program, struct flo_err *err)
 {
     if (bytes > FLO_GRAMMAR_TEXT_BYTES_MAX) {
         return flo_fail(err, FLO_E_INFER_PARAM,
@@ -68,8 +68,8 @@ int flo_grammar_open(const struct flo_engine *engine,
                      enum flo_grammar_kind kind, const char *text, size_t bytes,
                      struct flo_grammar **out, struct flo_err *err)
 {
-    struct flo_program program = {0};
     const struct flo_pieces *pieces;
+    struct flo_program *program = NULL;
     struct flo_grammar *g;
     int rv = need_pieces(engine, &pieces, err);
 
@@ -78,11 +78,11 @@ int flo_grammar_open(const struct flo_engine *engine,
     }
     g = calloc(1, sizeof(*g));
     if (g == NULL) {
-        flo_program_deinit(&program);
+        free(program);
         return flo_fail(err, FLO_E_MEMORY, "a grammar");
     }
-    rv = flo_matcher_open(&program, pieces, engine->hparams.n_vocab,
-                          &g->matcher, err);
+    rv = flo_matcher_open(program, pieces, engine->hparams.n_vocab, &g->matcher,
+                          err);
     if (rv < 0) {
         free(g);
         return rv;

@@ -14,23 +14,23 @@
 
 #include "engine/grammar/parser.h"
 
-/* To a checked program; nothing is left of it on failure.  FLO_E_INFER_PARAM
- * with the line, FLO_E_MEMORY. */
+/* To a checked program, for free().  FLO_E_INFER_PARAM with the line,
+ * FLO_E_MEMORY. */
 FLO_MUST_USE int flo_gbnf_compile(const char *text, size_t bytes,
-                                  struct flo_program *program,
+                                  struct flo_program **program,
                                   struct flo_err *err);
 /* A JSON Schema; a NULL text is any object.  FLO_E_INFER_PARAM with the JSON
  * pointer, FLO_E_MEMORY. */
 FLO_MUST_USE int flo_schema_compile(const char *text, size_t bytes,
-                                    struct flo_program *program,
+                                    struct flo_program **program,
                                     struct flo_err *err);
 
-/* GBNF into a program that others build too.  Names and texts must live until
- * the close; what is wrong with a text stays in the parser.  FLO_E_MEMORY. */
-FLO_MUST_USE int flo_gbnf_open(struct flo_parser *parser,
-                               struct flo_program *program,
-                               struct flo_err *err);
-void flo_gbnf_close(struct flo_parser *parser);
+/* GBNF into a new program that others build too, the parser's `program`.
+ * Names and texts must live until the close, which gives that program when
+ * `rv`, as all went, is 0; what is wrong with a text stays in the parser.
+ * FLO_E_MEMORY. */
+FLO_MUST_USE int flo_gbnf_open(struct flo_parser *parser, struct flo_err *err);
+int flo_gbnf_close(struct flo_parser *parser, int rv, struct flo_program **out);
 void flo_gbnf_read(struct flo_parser *parser, const char *text, size_t bytes);
 /* An expression, where building is. */
 void flo_gbnf_put(struct flo_parser *parser, const char *text);

@@ -41,10 +41,10 @@ int flo_matcher_open(struct flo_program *program,
     struct flo_matcher *m = calloc(1, flo_matcher_bytes(n_vocab));
 
     if (m == NULL) {
-        flo_program_deinit(program);
+        free(program);
         return flo_fail(err, FLO_E_MEMORY, "a grammar's states");
     }
-    m->program = *program;
+    m->program = program;
     m->pieces = pieces;
     m->n_vocab = n_vocab;
     m->state_count = m->stack_count = 1;
@@ -55,7 +55,7 @@ int flo_matcher_open(struct flo_program *program,
 void flo_matcher_close(struct flo_matcher *m)
 {
     if (m != NULL) {
-        flo_program_deinit(&m->program);
+        free(m->program);
         free(m);
     }
 }
@@ -140,7 +140,7 @@ static void call(struct closure *c, const struct flo_node *n, uint32_t stack)
 {
     struct flo_matcher *m = c->m;
 
-    if (!is_tail(&m->program, n->next)) {
+    if (!is_tail(m->program, n->next)) {
         if (stack != 0 && m->stacks[0][stack].depth == FLO_STACK_DEPTH_MAX) {
             return;
         }
@@ -150,7 +150,7 @@ static void call(struct closure *c, const struct flo_node *n, uint32_t stack)
             return;
         }
     }
-    push(c, m->program.starts[n->other], stack);
+    push(c, m->program->starts[n->other], stack);
 }
 
 /* Everything that is reached from what was pushed. */
@@ -160,7 +160,7 @@ static void close_over(struct closure *c)
 
     while (c->todo > 0 && !c->is_full) {
         struct flo_reading r = m->todo[--c->todo];
-        const struct flo_node *n = &m->program.nodes[r.node];
+        const struct flo_node *n = &m->program->nodes[r.node];
 
         switch ((enum flo_node_kind)n->kind) {
         case FLO_NODE_OPEN:
@@ -202,7 +202,7 @@ static int by_node(const void *a, const void *b)
 
 static int forced_byte(const struct closure *c)
 {
-    const struct flo_program *p = &c->m->program;
+    const struct flo_program *p = c->m->program;
     int byte = -1;
 
     for (size_t i = 0; i < c->found && !c->may_end; i++) {
@@ -221,7 +221,7 @@ static uint32_t find_state(struct closure *c)
     struct flo_matcher *m = c->m;
     const uint32_t mask = FLO_COUNT(m->state_slots) - 1;
     size_t bytes = c->found * sizeof(m->found[0]);
-    uint32_t at, classes = m->program.class_count;
+    uint32_t at, classes = m->program->class_count;
 
     if (c->is_full) {
         return FLO_STATE_FULL;
@@ -264,7 +264,7 @@ uint32_t flo_matcher_start(struct flo_matcher *m)
     uint32_t state;
 
     m->generation++;
-    push(&c, m->program.starts[m->program.root], 0);
+    push(&c, m->program->starts[m->program->root], 0);
     close_over(&c);
     state = find_state(&c);
     if (state != FLO_STATE_FULL) {
@@ -277,7 +277,7 @@ uint32_t flo_matcher_start(struct flo_matcher *m)
 uint32_t flo_matcher_step(struct flo_matcher *m, uint32_t state, uint8_t byte)
 {
     const struct flo_state *s = &m->states[state];
-    uint16_t *step = &m->steps[s->steps + m->program.class_of[byte]];
+    uint16_t *step = &m->steps[s->steps + m->program->class_of[byte]];
     struct closure c = {.m = m};
 
     if (state == FLO_STATE_DEAD || *step != FLO_STATE_FULL) {
@@ -286,7 +286,7 @@ uint32_t flo_matcher_step(struct flo_matcher *m, uint32_t state, uint8_t byte)
     m->generation++;
     for (uint32_t i = 0; i < s->count; i++) {
         const struct flo_reading *r = &m->readings[s->first + i];
-        const struct flo_node *n = &m->program.nodes[r->node];
+        const struct flo_node *n = &m->program->nodes[r->node];
 
         if (byte >= n->first && byte <= n->last) {
             push(&c, n->next, r->stack);

@@ -39,7 +39,7 @@ struct flo_state {
 };
 
 struct flo_matcher {
-    struct flo_program program;
+    struct flo_program *program;
     const struct flo_pieces *pieces; /* borrowed */
     uint32_t state_count, reading_count, stack_count, step_count;
     uint32_t generation; /* of visits */

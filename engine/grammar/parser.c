@@ -79,9 +79,7 @@ static void read_repeated(struct flo_parser *p)
     if (read_times(p, &least, &most)) {
         uint32_t rule = flo_program_rule(program);
 
-        if (!program->failed) {
-            program->starts[rule] = start;
-        }
+        program->starts[rule] = start;
         flo_program_end(program, from);
         flo_program_repeat(program, rule, least, most);
     } else {

@@ -11,31 +11,15 @@ enum { SWEEPS_MAX = 256, LAST_CODE = 0x10ffff };
 
 /* ---- building ---------------------------------------------------------- */
 
-/* Room for one more item of 4-byte-aligned `bytes`; false sets failed. */
-static bool grow(struct flo_program *p, void *items, uint32_t count,
-                 uint32_t *capacity, uint32_t most, size_t bytes)
+void flo_program_init(struct flo_program *p)
 {
-    void *old, *more;
-
-    if (p->failed || count < *capacity) {
-        return !p->failed;
-    }
-    memcpy(&old, items, sizeof(old));
-    uint32_t wanted = *capacity == 0 ? 64 : 2 * *capacity;
-    more = count < most ? realloc(old, wanted * bytes) : NULL;
-    if (more == NULL) {
-        p->failed = true;
-        return false;
-    }
-    memcpy(items, &more, sizeof(more));
-    *capacity = wanted;
-    return true;
+    memset(p, 0, offsetof(struct flo_program, nodes));
 }
 
 uint32_t flo_program_node(struct flo_program *p)
 {
-    if (!grow(p, &p->nodes, p->node_count, &p->node_capacity,
-              FLO_GRAMMAR_NODES_MAX, sizeof(*p->nodes))) {
+    p->failed = p->failed || p->node_count == FLO_GRAMMAR_NODES_MAX;
+    if (p->failed) {
         return 0;
     }
     p->nodes[p->node_count] = (struct flo_node){.kind = FLO_NODE_OPEN};
@@ -44,8 +28,8 @@ uint32_t flo_program_node(struct flo_program *p)
 
 uint32_t flo_program_rule(struct flo_program *p)
 {
-    if (!grow(p, &p->starts, p->rule_count, &p->rule_capacity,
-              FLO_GRAMMAR_RULES_MAX, sizeof(*p->starts))) {
+    p->failed = p->failed || p->rule_count == FLO_GRAMMAR_RULES_MAX;
+    if (p->failed) {
         return 0;
     }
     p->starts[p->rule_count] = FLO_NOWHERE;
@@ -57,8 +41,9 @@ static void set(struct flo_program *p, enum flo_node_kind kind, uint32_t next,
                 uint32_t other)
 {
     if (!p->failed) {
-        p->nodes[p->at] = (struct flo_node){
-            .kind = (uint8_t)kind, .next = next, .other = other};
+        p->nodes[p->at].kind = (uint8_t)kind;
+        p->nodes[p->at].next = next;
+        p->nodes[p->at].other = other;
     }
 }
 
@@ -66,10 +51,7 @@ uint32_t flo_program_begin(struct flo_program *p, uint32_t rule)
 {
     uint32_t back = p->at;
 
-    p->at = flo_program_node(p);
-    if (!p->failed) {
-        p->starts[rule] = p->at;
-    }
+    p->at = p->starts[rule] = flo_program_node(p);
     return back;
 }
 
@@ -83,11 +65,9 @@ void flo_program_range(struct flo_program *p, uint8_t first, uint8_t last)
 {
     uint32_t next = flo_program_node(p);
 
+    p->nodes[p->at].first = first;
+    p->nodes[p->at].last = last;
     set(p, FLO_NODE_BYTES, next, 0);
-    if (!p->failed) {
-        p->nodes[p->at].first = first;
-        p->nodes[p->at].last = last;
-    }
     p->at = next;
 }
 
@@ -145,13 +125,6 @@ void flo_program_repeat(struct flo_program *p, uint32_t rule, uint32_t least,
         flo_program_join(p, out);
     }
     p->at = out;
-}
-
-void flo_program_deinit(struct flo_program *p)
-{
-    free(p->nodes);
-    free(p->starts);
-    *p = (struct flo_program){0};
 }
 
 void flo_choice_begin(struct flo_program *p, struct flo_choice *choice)

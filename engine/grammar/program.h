@@ -28,21 +28,20 @@ struct flo_node {
     uint32_t next, other;
 };
 
-/* Zero-initialise. */
 struct flo_program {
-    struct flo_node *nodes;
-    uint32_t *starts; /* of rules: a node, or FLO_NOWHERE: not defined */
-    uint32_t node_count, node_capacity;
-    uint32_t rule_count, rule_capacity;
+    uint32_t node_count, rule_count;
     uint32_t root; /* a rule */
     uint32_t at;   /* the open node where building goes on */
-    bool failed;   /* too many nodes or rules, or no memory */
+    bool failed;   /* too many nodes or rules */
     /* Bytes that no node tells apart are one class. */
     uint8_t class_of[256];
     uint8_t byte_of[256]; /* the first byte of a class */
     uint32_t class_count;
+    /* Begun at the front; what is not used has no pages. */
+    struct flo_node nodes[FLO_GRAMMAR_NODES_MAX];
+    uint32_t starts[FLO_GRAMMAR_RULES_MAX]; /* nodes; FLO_NOWHERE: undefined */
 };
-void flo_program_deinit(struct flo_program *program);
+void flo_program_init(struct flo_program *program);
 
 uint32_t flo_program_rule(struct flo_program *program);
 /* Go to where the rule begins; returns where building was. */

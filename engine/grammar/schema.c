@@ -623,20 +623,21 @@ static void finish(struct flo_schema *s)
 }
 
 int flo_schema_compile(const char *text, size_t bytes,
-                       struct flo_program *program, struct flo_err *err)
+                       struct flo_program **program, struct flo_err *err)
 {
-    struct flo_schema s = {.program = program,
-                           .text.bytes_max = FLO_GRAMMAR_TEXT_BYTES_MAX,
+    struct flo_schema s = {.text.bytes_max = FLO_GRAMMAR_TEXT_BYTES_MAX,
                            .err = err};
     char *copy = malloc(bytes + 1);
 
+    s.rv = flo_gbnf_open(&s.gbnf, err);
+    s.program = s.gbnf.program;
     s.items = calloc(FLO_SCHEMA_ITEMS_MAX, sizeof(*s.items));
-    s.rv = s.items == NULL || copy == NULL
-               ? flo_fail(err, FLO_E_MEMORY, "a schema")
-               : flo_gbnf_open(&s.gbnf, program, err);
+    if (s.rv == 0 && (s.items == NULL || copy == NULL)) {
+        s.rv = flo_fail(err, FLO_E_MEMORY, "a schema");
+    }
     if (s.rv == 0) {
         flo_gbnf_read(&s.gbnf, common, sizeof(common) - 1);
-        program->root = flo_gbnf_rule(&s.gbnf, "object");
+        s.program->root = flo_gbnf_rule(&s.gbnf, "object");
     }
     if (s.rv == 0 && text != NULL) {
         memcpy(copy, text, bytes);
@@ -648,13 +649,9 @@ int flo_schema_compile(const char *text, size_t bytes,
     if (s.rv == 0) {
         finish(&s);
     }
-    flo_gbnf_close(&s.gbnf);
     flo_tree_deinit(&s.tree);
     flo_buf_deinit(&s.text);
     free(s.items);
     free(copy);
-    if (s.rv < 0) {
-        flo_program_deinit(program);
-    }
-    return s.rv;
+    return flo_gbnf_close(&s.gbnf, s.rv, program);
 }

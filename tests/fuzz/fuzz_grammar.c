@@ -45,14 +45,14 @@ static void walk(struct flo_matcher *m, const uint8_t *data, size_t bytes)
 /* A grammar, a NUL, the bytes to walk along. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-    struct flo_program program = {0};
+    struct flo_program *program = NULL;
     struct flo_matcher *matcher = NULL;
     struct flo_err err = {0};
     const uint8_t *end = memchr(data, 0, bytes);
     size_t grammar = end != NULL ? (size_t)(end - data) : bytes;
     size_t rest = end != NULL ? bytes - grammar - 1 : 0;
     if (flo_gbnf_compile((const char *)data, grammar, &program, &err) == 0 &&
-        flo_matcher_open(&program, &pieces, 4, &matcher, &err) == 0) {
+        flo_matcher_open(program, &pieces, 4, &matcher, &err) == 0) {
         walk(matcher, data + bytes - rest, rest < 256 ? rest : 256);
     }
     flo_matcher_close(matcher);

@@ -41,12 +41,12 @@ static void answer(struct flo_matcher *m, uint32_t lean)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static const struct flo_pieces none;
-    struct flo_program program = {0};
+    struct flo_program *program = NULL;
     struct flo_matcher *matcher = NULL;
     struct flo_err err = {0};
 
     if (flo_schema_compile((const char *)data, bytes, &program, &err) == 0 &&
-        flo_matcher_open(&program, &none, 1, &matcher, &err) == 0) {
+        flo_matcher_open(program, &none, 1, &matcher, &err) == 0) {
         answer(matcher, 0);
         answer(matcher, '"');
         answer(matcher, 0xe0);
