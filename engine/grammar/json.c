@@ -9,41 +9,34 @@
 struct flo_tree_node *flo_tree_new(struct flo_tree *tree,
                                    enum flo_tree_kind kind)
 {
-    struct flo_tree_node *node;
+    struct flo_tree_node *node = &tree->spare;
 
-    if (tree->count == tree->nodes_max) {
-        return NULL;
+    tree->is_full = tree->count == tree->nodes_max;
+    if (!tree->is_full) {
+        node = &tree->nodes[tree->count++];
     }
-    node = &tree->nodes[tree->count++];
     *node = (struct flo_tree_node){.kind = kind, .text = "", .key = ""};
     return node;
 }
 
-static void append(struct flo_tree_node *to, struct flo_tree_node *node)
-{
-    struct flo_tree_node **last = &to->first;
-
-    while (*last != NULL) {
-        last = &(*last)->next;
-    }
-    *last = node;
-}
-
-bool flo_tree_add(struct flo_tree *tree, struct flo_tree_node *to,
+void flo_tree_add(struct flo_tree *tree, struct flo_tree_node *to,
                   const char *key, size_t key_bytes,
                   const struct flo_tree_node *value)
 {
-    struct flo_tree_node *copy = flo_tree_new(tree, value->kind);
+    struct flo_tree_node **last = &to->first, *copy;
 
-    if (copy == NULL) {
-        return false;
+    copy = flo_tree_new(tree, value->kind);
+    if (tree->is_full) {
+        return;
     }
     *copy = *value;
     copy->key = key;
     copy->key_bytes = key_bytes;
     copy->next = NULL;
-    append(to, copy);
-    return true;
+    while (*last != NULL) {
+        last = &(*last)->next;
+    }
+    *last = copy;
 }
 
 struct flo_tree_node *flo_tree_get(const struct flo_tree_node *object,

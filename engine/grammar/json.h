@@ -33,6 +33,8 @@ struct flo_tree {
     struct flo_tree_node *nodes; /* [nodes_max]; the first is the root */
     uint32_t count, nodes_max;
     bool has_odd; /* a key or a value */
+    bool is_full; /* something was left out */
+    struct flo_tree_node spare;
 };
 
 /* Is `text` one JSON value in UTF-8 with white space around, and nothing else?
@@ -47,11 +49,12 @@ FLO_MUST_USE int flo_tree_read(struct flo_tree *tree, char *text, size_t bytes,
                                uint32_t room, size_t *bad, struct flo_err *err);
 void flo_tree_deinit(struct flo_tree *tree);
 
-/* A node beside those that were read; NULL: no room. */
+/* A node beside those that were read; when it is full, one that goes away with
+ * the next. */
 struct flo_tree_node *flo_tree_new(struct flo_tree *tree,
                                    enum flo_tree_kind kind);
 /* A copy of `value` as a member (or, without a key, an element) at the end. */
-bool flo_tree_add(struct flo_tree *tree, struct flo_tree_node *to,
+void flo_tree_add(struct flo_tree *tree, struct flo_tree_node *to,
                   const char *key, size_t key_bytes,
                   const struct flo_tree_node *value);
 

@@ -7,21 +7,6 @@
 
 #include <string.h>
 
-/* The states of `count` bytes from *state on, after making room. */
-static void walk_again(struct flo_matcher *m, uint32_t *state,
-                       const uint8_t *bytes, size_t count, uint32_t *path)
-{
-    *state = flo_matcher_drop(m, *state);
-    path[0] = *state;
-    for (size_t i = 0; i < count; i++) {
-        path[i + 1] = flo_matcher_step(m, path[i], bytes[i]);
-        if (path[i + 1] == FLO_STATE_FULL) {
-            path[i + 1] = FLO_STATE_DEAD;
-            m->is_ambiguous = true;
-        }
-    }
-}
-
 static void fill(struct flo_matcher *m, uint32_t *state, uint64_t *mask)
 {
     const struct flo_pieces *p = m->pieces;
@@ -31,18 +16,24 @@ static void fill(struct flo_matcher *m, uint32_t *state, uint64_t *mask)
     path[0] = *state;
     for (uint32_t i = 0; i < p->count;) {
         uint32_t at = p->shared[i], count = p->lengths[i];
+        bool has_room = false;
 
         memcpy(bytes + at, p->text + p->places[i], count - at);
-        for (; at < count; at++) {
+        while (at < count) {
             uint32_t next = flo_matcher_step(m, path[at], bytes[at]);
-            if (next == FLO_STATE_FULL) {
-                walk_again(m, state, bytes, at + 1, path);
-                next = path[at + 1];
+
+            if (next == FLO_STATE_FULL && !has_room) {
+                /* Once for a piece, which then begins anew. */
+                path[0] = *state = flo_matcher_drop(m, *state);
+                has_room = true;
+                at = 0;
+                continue;
             }
-            if (next == FLO_STATE_DEAD) {
+            m->is_ambiguous = m->is_ambiguous || next == FLO_STATE_FULL;
+            if (next == FLO_STATE_DEAD || next == FLO_STATE_FULL) {
                 break;
             }
-            path[at + 1] = next;
+            path[++at] = next;
         }
         if (at == count) {
             mask[p->ids[i] / 64] |= 1ull << p->ids[i] % 64;

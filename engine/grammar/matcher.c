@@ -267,11 +267,11 @@ uint32_t flo_matcher_start(struct flo_matcher *m)
     push(&c, m->program->starts[m->program->root], 0);
     close_over(&c);
     state = find_state(&c);
-    if (state != FLO_STATE_FULL) {
-        return state;
+    if (state == FLO_STATE_FULL) {
+        clear(m);
+        return flo_matcher_start(m);
     }
-    clear(m);
-    return flo_matcher_start(m);
+    return state;
 }
 
 uint32_t flo_matcher_step(struct flo_matcher *m, uint32_t state, uint8_t byte)
@@ -335,25 +335,21 @@ bool flo_matcher_walk(struct flo_matcher *m, uint32_t *state, const void *bytes,
                       size_t count)
 {
     const uint8_t *b = bytes;
-    uint32_t at = *state;
+    uint32_t at = FLO_STATE_FULL;
 
-    for (size_t i = 0; i < count; i++) {
-        uint32_t next = flo_matcher_step(m, at, b[i]);
-
-        if (next == FLO_STATE_FULL) {
-            /* From the beginning again, so that *state keeps its number. */
+    for (int attempt = 0; attempt < 2 && at == FLO_STATE_FULL; attempt++) {
+        if (attempt > 0) {
             *state = flo_matcher_drop(m, *state);
-            at = *state;
-            for (size_t k = 0; k < i && at != FLO_STATE_FULL; k++) {
-                at = flo_matcher_step(m, at, b[k]);
-            }
-            next = at == FLO_STATE_FULL ? at : flo_matcher_step(m, at, b[i]);
         }
-        if (next == FLO_STATE_DEAD || next == FLO_STATE_FULL) {
-            m->is_ambiguous = m->is_ambiguous || next == FLO_STATE_FULL;
-            return false;
+        at = *state;
+        for (size_t i = 0;
+             i < count && at != FLO_STATE_DEAD && at != FLO_STATE_FULL; i++) {
+            at = flo_matcher_step(m, at, b[i]);
         }
-        at = next;
+    }
+    if (at == FLO_STATE_DEAD || at == FLO_STATE_FULL) {
+        m->is_ambiguous = m->is_ambiguous || at == FLO_STATE_FULL;
+        return false;
     }
     *state = at;
     return true;

@@ -111,11 +111,6 @@ void flo_schema_refuse(struct flo_schema *s, const char *place,
     flo_buf_deinit(&pointer);
 }
 
-static void no_room(struct flo_schema *s)
-{
-    flo_schema_refuse(s, "", "more than %u values", s->tree.nodes_max);
-}
-
 /* ---- the list ----------------------------------------------------------- */
 
 void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema,
@@ -203,27 +198,12 @@ static const struct flo_tree_node *target_of(const struct flo_schema *s,
     return schema;
 }
 
-static struct flo_tree_node *new_node(struct flo_schema *s,
-                                      enum flo_tree_kind kind)
-{
-    struct flo_tree_node *node = flo_tree_new(&s->tree, kind);
-
-    if (node == NULL) {
-        no_room(s);
-        s->spare = (struct flo_tree_node){.kind = kind, .text = "", .key = ""};
-        node = &s->spare;
-    }
-    return node;
-}
-
 /* A copy of `value` under the name of `named`. */
 static void add(struct flo_schema *s, struct flo_tree_node *to,
                 const struct flo_tree_node *named,
                 const struct flo_tree_node *value)
 {
-    if (!flo_tree_add(&s->tree, to, named->key, named->key_bytes, value)) {
-        no_room(s);
-    }
+    flo_tree_add(&s->tree, to, named->key, named->key_bytes, value);
 }
 
 /* {"allOf": [a, b]} */
@@ -231,14 +211,12 @@ static const struct flo_tree_node *both(struct flo_schema *s,
                                         const struct flo_tree_node *a,
                                         const struct flo_tree_node *b)
 {
-    static const struct flo_tree_node none = {.key = ""};
-    static const struct flo_tree_node name = {.key = "allOf", .key_bytes = 5};
-    struct flo_tree_node *list = new_node(s, FLO_TREE_ARRAY);
-    struct flo_tree_node *all = new_node(s, FLO_TREE_OBJECT);
+    struct flo_tree_node *list = flo_tree_new(&s->tree, FLO_TREE_ARRAY);
+    struct flo_tree_node *all = flo_tree_new(&s->tree, FLO_TREE_OBJECT);
 
-    add(s, list, &none, a);
-    add(s, list, &none, b);
-    add(s, all, &name, list);
+    flo_tree_add(&s->tree, list, "", 0, a);
+    flo_tree_add(&s->tree, list, "", 0, b);
+    flo_tree_add(&s->tree, all, "allOf", 5, list);
     return all;
 }
 
@@ -247,7 +225,7 @@ static const struct flo_tree_node *join(struct flo_schema *s,
                                         const struct flo_tree_node *a,
                                         const struct flo_tree_node *b)
 {
-    struct flo_tree_node *out = new_node(s, a->kind);
+    struct flo_tree_node *out = flo_tree_new(&s->tree, a->kind);
     const struct flo_tree_node *n, *other;
 
     for (n = a->first; n != NULL; n = n->next) {
@@ -509,7 +487,7 @@ static void put_choices(struct flo_schema *s,
 {
     bool is_one = key_is(list, "oneOf");
     const char *place = is_one ? "/oneOf" : "/anyOf";
-    struct flo_tree_node *rest = new_node(s, FLO_TREE_OBJECT);
+    struct flo_tree_node *rest = flo_tree_new(&s->tree, FLO_TREE_OBJECT);
     struct flo_choice choice;
 
     if (list->kind != FLO_TREE_ARRAY || list->first == NULL) {
@@ -545,7 +523,7 @@ static void put_choices(struct flo_schema *s,
 
 static void put_item(struct flo_schema *s, const struct flo_tree_node *schema)
 {
-    struct flo_tree_node *flat = new_node(s, FLO_TREE_OBJECT);
+    struct flo_tree_node *flat = flo_tree_new(&s->tree, FLO_TREE_OBJECT);
     const struct flo_tree_node *list;
     struct flo_choice choice;
     int types;
@@ -603,6 +581,9 @@ static void put_items(struct flo_schema *s)
         uint32_t back = flo_program_begin(p, s->items[s->at].rule);
 
         put_item(s, s->items[s->at].schema);
+        if (s->tree.is_full) {
+            flo_schema_refuse(s, "", "more than %u values", s->tree.nodes_max);
+        }
         flo_program_end(p, back);
     }
 }

@@ -32,7 +32,6 @@ struct flo_schema_item {
 
 struct flo_schema {
     struct flo_tree tree;
-    struct flo_tree_node spare;    /* for when the tree is full */
     struct flo_schema_item *items; /* [FLO_SCHEMA_ITEMS_MAX] */
     uint32_t count, at;            /* `at` is being built */
     struct flo_program *program;

@@ -8,7 +8,7 @@
 
 #define TIMES_MAX 8192 /* a larger maximum is narrowed to this */
 #define WHOLE_MAX 999999999999999
-#define NAME_CHARS_MAX 60
+#define NAME_BYTES_MAX 60
 
 static size_t count_of(const struct flo_tree_node *list)
 {
@@ -83,36 +83,46 @@ static int by_name(const void *a, const void *b)
 }
 
 /* A name that is none of the sorted members from their byte `at` on, which
- * have the same bytes before. */
+ * have the same bytes before.  What JSON escapes is in no name here, so that
+ * members with such a character cannot be met from there on. */
 static void put_other_name(struct flo_schema *s, const struct member *members,
                            size_t count, size_t at)
 {
     struct flo_program *p = s->program;
     struct flo_code_set set = {.count = 0};
     struct flo_choice choice;
+    bool may_end = true;
+    size_t same, taken;
 
+    if (at > NAME_BYTES_MAX) {
+        flo_schema_refuse(s, "/additionalProperties",
+                          "beside a name of more than %d bytes",
+                          NAME_BYTES_MAX);
+        return;
+    }
     flo_choice_begin(p, &choice);
-    if (count == 0 || members->bytes > at) {
-        flo_choice_next(p, &choice); /* it may end here */
-    }
-    for (; count > 0 && members->bytes == at; count--) {
-        members++;
-    }
-    while (count > 0) {
+    for (; count > 0; members += same, count -= same) {
         const char *rest = members->name + at;
-        size_t taken, same = 1;
-        uint32_t code = flo_utf8_next(rest, members->bytes - at, &taken);
 
+        same = 1;
+        if (members->bytes == at) {
+            may_end = false;
+            continue;
+        }
+        uint32_t code = flo_utf8_next(rest, members->bytes - at, &taken);
         while (same < count && members[same].bytes >= at + taken &&
                memcmp(members[same].name + at, rest, taken) == 0) {
             same++;
         }
         flo_code_set_add(&set, code, code);
+        if (code >= 0x20 && code != '"' && code != '\\' && code != 0x7f) {
+            flo_choice_next(p, &choice);
+            flo_program_bytes(p, rest, taken);
+            put_other_name(s, members, same, at + taken);
+        }
+    }
+    if (may_end) {
         flo_choice_next(p, &choice);
-        flo_program_bytes(p, rest, taken);
-        put_other_name(s, members, same, at + taken);
-        members += same;
-        count -= same;
     }
     flo_code_set_add(&set, 0, 0x1f);
     flo_code_set_add(&set, '"', '"');
@@ -128,37 +138,6 @@ static void put_other_name(struct flo_schema *s, const struct member *members,
     flo_program_class(p, &set);
     flo_program_repeat(p, flo_gbnf_rule(&s->gbnf, "plain"), 0, UINT32_MAX);
     flo_choice_end(p, &choice);
-}
-
-/* A member of another name; the order of the known ones is lost. */
-static void put_extra(struct flo_schema *s, struct object *o)
-{
-    size_t plain = 0;
-
-    for (size_t i = 0; i < o->count; i++) {
-        const struct member *m = &o->members[i];
-        bool is_plain = true;
-
-        for (size_t k = 0; k < m->bytes; k++) {
-            unsigned char c = (unsigned char)m->name[k];
-            is_plain =
-                is_plain && c >= 0x20 && c != '"' && c != '\\' && c != 0x7f;
-        }
-        if (is_plain && m->bytes > NAME_CHARS_MAX) {
-            flo_schema_refuse(s, "/additionalProperties",
-                              "beside a name of more than %d bytes",
-                              NAME_CHARS_MAX);
-            return;
-        }
-        if (is_plain) { /* others cannot be met: no escapes there */
-            o->members[plain++] = *m;
-        }
-    }
-    qsort(o->members, plain, sizeof(*o->members), by_name);
-    flo_program_text(s->program, "\"");
-    put_other_name(s, o->members, plain, 0);
-    flo_program_text(s->program, "\": ");
-    flo_schema_call(s, o->extra, "additionalProperties", "", 0);
 }
 
 /* From `at`, if that is anywhere, by `text` to a member; or on at `without`,
@@ -210,7 +189,11 @@ static void put_object(struct flo_schema *s, struct object *o)
         lead(p, none, "", member, end);
         lead(p, behind, ", ", member, end);
         p->at = member;
-        put_extra(s, o);
+        qsort(o->members, o->count, sizeof(*o->members), by_name);
+        flo_program_text(p, "\"");
+        put_other_name(s, o->members, o->count, 0);
+        flo_program_text(p, "\": ");
+        flo_schema_call(s, o->extra, "additionalProperties", "", 0);
         flo_program_join(p, behind);
     } else {
         lead(p, none, "", end, FLO_NOWHERE);
