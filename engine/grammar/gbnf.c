@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/grammar/grammar.h"
+#include "engine/grammar/json.h"
 #include "engine/token/unicode.h"
 
 enum { NAME_SLOTS = 32768 }; /* twice FLO_GRAMMAR_RULES_MAX, a power of 2 */
@@ -52,6 +53,9 @@ static uint32_t find_rule(struct flo_parser *p, const char *text, size_t bytes)
     }
     if (slot->text == NULL) {
         uint32_t rule = flo_program_rule(p->program);
+        if (p->program->failed) {
+            return 0; /* half of the slots stay free */
+        }
         *slot = (struct flo_gbnf_name){text, bytes, rule};
     }
     return slot->rule;
@@ -75,39 +79,24 @@ static uint32_t read_name(struct flo_parser *p)
 
 /* ---- items ------------------------------------------------------------- */
 
-static uint32_t read_hex(struct flo_parser *p, int digits)
-{
-    static const char hex[] = "0123456789abcdef";
-    uint32_t value = 0;
-
-    for (int i = 0; i < digits && p->rv == 0; i++, p->at++) {
-        char c = flo_parser_peek(p);
-        const char *hit = strchr(hex, c >= 'A' && c <= 'F' ? c | 32 : c);
-
-        if (c == '\0' || hit == NULL) {
-            flo_parser_refuse(p, p->at, "an escape needs hexadecimal digits");
-            break;
-        }
-        value = value << 4 | (uint32_t)(hit - hex);
-    }
-    return value;
-}
-
 static uint32_t read_escape(struct flo_parser *p)
 {
     static const char from[] = "nrt\\\"[]-^/", to[] = "\n\r\t\\\"[]-^/";
     char c = flo_parser_peek(p);
     const char *hit = c == '\0' ? NULL : strchr(from, c);
+    int digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
+    uint32_t code = 0;
 
     p->at += p->at < p->end;
     if (hit != NULL) {
         return (uint32_t)to[hit - from];
     }
-    if (c == 'x' || c == 'u' || c == 'U') {
-        return read_hex(p, c == 'x' ? 2 : c == 'u' ? 4 : 8);
+    if (digits == 0) {
+        flo_parser_refuse(p, p->at, "an escape that is not known");
+    } else if (!flo_hex_read(&p->at, p->end, digits, &code)) {
+        flo_parser_refuse(p, p->at, "an escape needs hexadecimal digits");
     }
-    flo_parser_refuse(p, p->at, "an escape that is not known");
-    return 0;
+    return code;
 }
 
 /* One character of a literal or class, escaped or not.  The text is valid

@@ -20,18 +20,15 @@ struct flo_tree_node *flo_tree_new(struct flo_tree *tree,
 }
 
 void flo_tree_add(struct flo_tree *tree, struct flo_tree_node *to,
-                  const char *key, size_t key_bytes,
                   const struct flo_tree_node *value)
 {
-    struct flo_tree_node **last = &to->first, *copy;
+    struct flo_tree_node **last = &to->first;
+    struct flo_tree_node *copy = flo_tree_new(tree, value->kind);
 
-    copy = flo_tree_new(tree, value->kind);
     if (tree->is_full) {
         return;
     }
     *copy = *value;
-    copy->key = key;
-    copy->key_bytes = key_bytes;
     copy->next = NULL;
     while (*last != NULL) {
         last = &(*last)->next;
@@ -102,11 +99,10 @@ bool flo_tree_same(const struct flo_tree_node *a, const struct flo_tree_node *b)
 /* Over a text that is only looked at, or that becomes a tree. */
 struct reader {
     const char *begin, *at, *end;
-    char *text;                 /* `begin` to be written to, or NULL */
-    struct flo_tree *tree;      /* of `text` */
-    struct flo_tree_node spare; /* takes every value of one looked at */
-    uint32_t count;             /* of values */
-    bool is_odd, has_odd;       /* the last string; any */
+    char *text;            /* `begin` to be written to, or NULL */
+    struct flo_tree *tree; /* of `text`; a full one takes what is looked at */
+    uint32_t count;        /* of values */
+    bool is_odd, has_odd;  /* the last string; any */
 };
 
 static char peek(struct reader *r)
@@ -125,18 +121,18 @@ static bool take(struct reader *r, char wanted)
     return is_there;
 }
 
-static bool read_hex4(struct reader *r, uint32_t *out)
+bool flo_hex_read(const char **at, const char *end, int digits, uint32_t *out)
 {
-    *out = 0;
-    for (int i = 0; i < 4; i++, r->at++) {
-        char c = r->at < r->end ? *r->at : '\0';
-        char low = (char)(c | 32);
-        bool is_digit = c >= '0' && c <= '9';
+    static const char hex[] = "0123456789abcdefABCDEF";
+    const char *hit;
 
-        if (!is_digit && (low < 'a' || low > 'f')) {
+    *out = 0;
+    for (int i = 0; i < digits; i++, (*at)++) {
+        hit = *at < end ? memchr(hex, **at, sizeof(hex) - 1) : NULL;
+        if (hit == NULL) {
             return false;
         }
-        *out = *out << 4 | (uint32_t)(is_digit ? c - '0' : low - 'a' + 10);
+        *out = *out << 4 | (uint32_t)(hit - hex - (hit - hex > 15 ? 6 : 0));
     }
     return true;
 }
@@ -153,13 +149,13 @@ static bool read_escape(struct reader *r, char out[4], size_t *bytes)
         *out = to[hit - from];
         return true;
     }
-    if (c != 'u' || !read_hex4(r, &code)) {
+    if (c != 'u' || !flo_hex_read(&r->at, r->end, 4, &code)) {
         return false;
     }
     if (code >= 0xd800 && code < 0xdc00 && r->end - r->at >= 2 &&
         r->at[0] == '\\' && r->at[1] == 'u') {
         r->at += 2;
-        if (!read_hex4(r, &low)) {
+        if (!flo_hex_read(&r->at, r->end, 4, &low)) {
             return false;
         }
         code = low >= 0xdc00 && low < 0xe000
@@ -233,24 +229,17 @@ static bool read_number(struct reader *r)
 /* true, false, null, or a number. */
 static bool read_word(struct reader *r, struct flo_tree_node *node)
 {
-    static const struct {
-        const char *text;
-        enum flo_tree_kind kind;
-    } words[] = {{"true", FLO_TREE_BOOLEAN},
-                 {"false", FLO_TREE_BOOLEAN},
-                 {"null", FLO_TREE_NULL}};
+    static const char *const words[] = {"null", "true", "false"};
+    size_t left = (size_t)(r->end - r->at);
     bool is_fine = false;
 
     node->text = r->at;
     for (size_t i = 0; i < FLO_COUNT(words) && !is_fine; i++) {
-        size_t bytes = strlen(words[i].text);
+        size_t bytes = strlen(words[i]);
 
-        if ((size_t)(r->end - r->at) >= bytes &&
-            memcmp(r->at, words[i].text, bytes) == 0) {
-            node->kind = words[i].kind;
-            r->at += bytes;
-            is_fine = true;
-        }
+        is_fine = left >= bytes && memcmp(r->at, words[i], bytes) == 0;
+        node->kind = i == 0 ? FLO_TREE_NULL : FLO_TREE_BOOLEAN;
+        r->at += is_fine ? bytes : 0;
     }
     if (!is_fine) {
         node->kind = FLO_TREE_NUMBER;
@@ -299,16 +288,14 @@ static bool read_children(struct reader *r, struct flo_tree_node *node,
 
 static struct flo_tree_node *read_value(struct reader *r, int depth)
 {
-    struct flo_tree_node *node = &r->spare;
+    struct flo_tree_node *node;
     char c = peek(r);
     bool is_fine;
 
     if (depth == FLO_TREE_DEPTH_MAX || r->count++ == FLO_TREE_NODES_MAX) {
         return NULL;
     }
-    if (r->tree != NULL) {
-        node = flo_tree_new(r->tree, FLO_TREE_NULL);
-    }
+    node = flo_tree_new(r->tree, FLO_TREE_NULL);
     if (c == '{' || c == '[') {
         node->kind = c == '{' ? FLO_TREE_OBJECT : FLO_TREE_ARRAY;
         is_fine = read_children(r, node, c == '{', depth);
@@ -336,7 +323,8 @@ static bool look(struct reader *r)
 
 bool flo_json_check(const char *text, size_t bytes)
 {
-    struct reader r = {.begin = text, .at = text, .end = text + bytes};
+    struct flo_tree none = {0};
+    struct reader r = {text, text, text + bytes, .tree = &none};
 
     return look(&r);
 }
@@ -344,7 +332,8 @@ bool flo_json_check(const char *text, size_t bytes)
 int flo_tree_read(struct flo_tree *tree, char *text, size_t bytes,
                   uint32_t room, size_t *bad, struct flo_err *err)
 {
-    struct reader r = {.begin = text, .at = text, .end = text + bytes};
+    struct flo_tree none = {0};
+    struct reader r = {text, text, text + bytes, .tree = &none};
 
     if (!look(&r)) {
         if (bad != NULL) {

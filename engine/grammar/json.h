@@ -37,6 +37,10 @@ struct flo_tree {
     struct flo_tree_node spare;
 };
 
+/* The number of so many hexadecimal digits at *at, which is moved behind them;
+ * false: there are less. */
+bool flo_hex_read(const char **at, const char *end, int digits, uint32_t *out);
+
 /* Is `text` one JSON value in UTF-8 with white space around, and nothing else?
  */
 bool flo_json_check(const char *text, size_t bytes);
@@ -53,9 +57,8 @@ void flo_tree_deinit(struct flo_tree *tree);
  * the next. */
 struct flo_tree_node *flo_tree_new(struct flo_tree *tree,
                                    enum flo_tree_kind kind);
-/* A copy of `value` as a member (or, without a key, an element) at the end. */
+/* A copy of `value`, under its key, at the end. */
 void flo_tree_add(struct flo_tree *tree, struct flo_tree_node *to,
-                  const char *key, size_t key_bytes,
                   const struct flo_tree_node *value);
 
 /* The first of that name; NULL: no such member, or no object. */

@@ -36,15 +36,20 @@ uint32_t flo_program_rule(struct flo_program *p)
     return p->rule_count++;
 }
 
-/* What the open node is; it is not moved on. */
-static void set(struct flo_program *p, enum flo_node_kind kind, uint32_t next,
-                uint32_t other)
+/* What the open node is. */
+static void put(struct flo_program *p, struct flo_node node)
 {
     if (!p->failed) {
-        p->nodes[p->at].kind = (uint8_t)kind;
-        p->nodes[p->at].next = next;
-        p->nodes[p->at].other = other;
+        p->nodes[p->at] = node;
     }
+}
+
+/* And go on behind it. */
+static void extend(struct flo_program *p, struct flo_node node)
+{
+    node.next = flo_program_node(p);
+    put(p, node);
+    p->at = node.next;
 }
 
 uint32_t flo_program_begin(struct flo_program *p, uint32_t rule)
@@ -57,18 +62,14 @@ uint32_t flo_program_begin(struct flo_program *p, uint32_t rule)
 
 void flo_program_end(struct flo_program *p, uint32_t back)
 {
-    set(p, FLO_NODE_END, 0, 0);
+    put(p, (struct flo_node){.kind = FLO_NODE_END});
     p->at = back;
 }
 
 void flo_program_range(struct flo_program *p, uint8_t first, uint8_t last)
 {
-    uint32_t next = flo_program_node(p);
-
-    p->nodes[p->at].first = first;
-    p->nodes[p->at].last = last;
-    set(p, FLO_NODE_BYTES, next, 0);
-    p->at = next;
+    extend(p, (struct flo_node){
+                  .kind = FLO_NODE_BYTES, .first = first, .last = last});
 }
 
 void flo_program_bytes(struct flo_program *p, const void *bytes, size_t count)
@@ -87,23 +88,17 @@ void flo_program_text(struct flo_program *p, const char *text)
 
 void flo_program_call(struct flo_program *p, uint32_t rule)
 {
-    uint32_t next = flo_program_node(p);
-
-    set(p, FLO_NODE_CALL, next, rule);
-    p->at = next;
+    extend(p, (struct flo_node){.kind = FLO_NODE_CALL, .other = rule});
 }
 
 void flo_program_fork(struct flo_program *p, uint32_t other)
 {
-    uint32_t next = flo_program_node(p);
-
-    set(p, FLO_NODE_FORK, next, other);
-    p->at = next;
+    extend(p, (struct flo_node){.kind = FLO_NODE_FORK, .other = other});
 }
 
 void flo_program_join(struct flo_program *p, uint32_t to)
 {
-    set(p, FLO_NODE_FORK, to, to);
+    put(p, (struct flo_node){.kind = FLO_NODE_FORK, .next = to, .other = to});
 }
 
 void flo_program_repeat(struct flo_program *p, uint32_t rule, uint32_t least,
@@ -116,7 +111,8 @@ void flo_program_repeat(struct flo_program *p, uint32_t rule, uint32_t least,
     if (most == UINT32_MAX) {
         flo_program_fork(p, out);
         flo_program_call(p, rule);
-        set(p, FLO_NODE_AGAIN, from, from);
+        put(p, (struct flo_node){
+                   .kind = FLO_NODE_AGAIN, .next = from, .other = from});
     } else {
         for (uint32_t i = least; i < most && !p->failed; i++) {
             flo_program_fork(p, out);
@@ -158,41 +154,36 @@ void flo_code_set_add(struct flo_code_set *set, uint32_t first, uint32_t last)
     set->failed =
         set->failed || last < first || set->count == FLO_CODE_RANGES_MAX;
     if (!set->failed) {
-        set->ranges[set->count].first = first;
-        set->ranges[set->count++].last = last;
+        set->ranges[set->count++] = (struct flo_code_range){first, last};
     }
 }
 
 static int by_first(const void *a, const void *b)
 {
-    uint32_t x, y;
+    const struct flo_code_range *x = a, *y = b;
 
-    memcpy(&x, a, sizeof(x));
-    memcpy(&y, b, sizeof(y));
-    return (x > y) - (x < y);
+    return (x->first > y->first) - (x->first < y->first);
 }
 
-/* What lies between its ranges, in order. */
+/* What lies between its ranges, in order; never more than one range more. */
 void flo_code_set_negate(struct flo_code_set *set)
 {
-    size_t count = set->count;
+    size_t count = set->count, kept = 0;
     uint32_t from = 0;
 
     qsort(set->ranges, count, sizeof(set->ranges[0]), by_first);
-    set->count = 0;
     for (size_t i = 0; i < count; i++) {
-        uint32_t first = set->ranges[i].first, last = set->ranges[i].last;
+        struct flo_code_range r = set->ranges[i];
 
-        if (first > from) {
-            set->ranges[set->count].first = from;
-            set->ranges[set->count++].last = first - 1;
+        if (r.first > from) {
+            set->ranges[kept++] = (struct flo_code_range){from, r.first - 1};
         }
-        from = last >= from ? last + 1 : from;
+        from = r.last >= from ? r.last + 1 : from;
     }
     if (from <= LAST_CODE) {
-        set->ranges[set->count].first = from;
-        set->ranges[set->count++].last = LAST_CODE;
+        set->ranges[kept++] = (struct flo_code_range){from, LAST_CODE};
     }
+    set->count = kept;
 }
 
 typedef size_t write_fn(uint64_t number, char out[24]);

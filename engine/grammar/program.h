@@ -76,11 +76,12 @@ void flo_choice_end(struct flo_program *program, struct flo_choice *choice);
 
 #define FLO_CODE_RANGES_MAX 256u
 
+struct flo_code_range {
+    uint32_t first, last; /* code points, both included */
+};
 /* A set of characters.  Zero-initialise. */
 struct flo_code_set {
-    struct {
-        uint32_t first, last; /* both included */
-    } ranges[FLO_CODE_RANGES_MAX + 1];
+    struct flo_code_range ranges[FLO_CODE_RANGES_MAX + 1];
     size_t count;
     bool failed; /* a range upside down, or too many */
 };

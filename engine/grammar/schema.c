@@ -198,15 +198,7 @@ static const struct flo_tree_node *target_of(const struct flo_schema *s,
     return schema;
 }
 
-/* A copy of `value` under the name of `named`. */
-static void add(struct flo_schema *s, struct flo_tree_node *to,
-                const struct flo_tree_node *named,
-                const struct flo_tree_node *value)
-{
-    flo_tree_add(&s->tree, to, named->key, named->key_bytes, value);
-}
-
-/* {"allOf": [a, b]} */
+/* {"allOf": [a, b]}, under the key of a. */
 static const struct flo_tree_node *both(struct flo_schema *s,
                                         const struct flo_tree_node *a,
                                         const struct flo_tree_node *b)
@@ -214,9 +206,13 @@ static const struct flo_tree_node *both(struct flo_schema *s,
     struct flo_tree_node *list = flo_tree_new(&s->tree, FLO_TREE_ARRAY);
     struct flo_tree_node *all = flo_tree_new(&s->tree, FLO_TREE_OBJECT);
 
-    flo_tree_add(&s->tree, list, "", 0, a);
-    flo_tree_add(&s->tree, list, "", 0, b);
-    flo_tree_add(&s->tree, all, "allOf", 5, list);
+    flo_tree_add(&s->tree, list, a);
+    flo_tree_add(&s->tree, list, b);
+    list->key = "allOf";
+    list->key_bytes = strlen(list->key);
+    flo_tree_add(&s->tree, all, list);
+    all->key = a->key;
+    all->key_bytes = a->key_bytes;
     return all;
 }
 
@@ -230,12 +226,13 @@ static const struct flo_tree_node *join(struct flo_schema *s,
 
     for (n = a->first; n != NULL; n = n->next) {
         other = flo_tree_get(b, n->key, n->key_bytes);
-        add(s, out, n,
+        flo_tree_add(
+            &s->tree, out,
             other == NULL || flo_tree_same(n, other) ? n : both(s, n, other));
     }
     for (n = b->first; n != NULL; n = n->next) {
         if (flo_tree_get(a, n->key, n->key_bytes) == NULL) {
-            add(s, out, n, n);
+            flo_tree_add(&s->tree, out, n);
         }
     }
     return out;
@@ -252,7 +249,7 @@ static void merge(struct flo_schema *s, struct flo_tree_node *to,
             continue;
         }
         if (there == NULL) {
-            add(s, to, n, n);
+            flo_tree_add(&s->tree, to, n);
         } else if (flo_tree_same(there, n)) {
             continue;
         } else if (n->kind == there->kind &&
@@ -497,7 +494,7 @@ static void put_choices(struct flo_schema *s,
     for (const struct flo_tree_node *n = schema->first; n != NULL;
          n = n->next) {
         if (is_constraint(n) && n != list) {
-            add(s, rest, n, n);
+            flo_tree_add(&s->tree, rest, n);
         }
     }
     flo_choice_begin(s->program, &choice);

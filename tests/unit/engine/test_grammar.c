@@ -140,6 +140,24 @@ static void a_bad_gbnf_text_is_refused_with_its_place(void **state)
     }
 }
 
+/* Also in one rule, where the first that is too many does not end reading. */
+static void more_names_than_there_may_be_are_refused(void **state)
+{
+    struct flo_program *program = NULL;
+    struct flo_buf text = {0};
+    struct flo_err err = {0};
+
+    (void)state;
+    flo_buf_text(&text, "root ::=");
+    for (int i = 0; i < 40000; i++) {
+        flo_buf_printf(&text, " n%d", i);
+    }
+    assert_int_equal(flo_gbnf_compile(text.data, text.bytes, &program, &err),
+                     FLO_E_INFER_PARAM);
+    assert_non_null(strstr(err.what, "16384 rules"));
+    flo_buf_deinit(&text);
+}
+
 static void each_type_of_a_schema_takes_its_values(void **state)
 {
     static const struct {
@@ -226,6 +244,10 @@ static void objects_keep_order_and_what_is_required(void **state)
         {"{\"type\":\"object\",\"required\":[\"x\"]}",
          {"{\"x\": 1}", "{\"x\": [], \"y\": 1}", "!{}", "!{\"y\": 1}"}},
         {"{\"type\":\"object\",\"properties\":{}}", {"{}", "!{\"a\": 1}"}},
+        {"{\"type\":\"object\",\"required\":[\"a\\\"b\",\"a\"]}",
+         {"{\"a\\\"b\": 1, \"a\": 2}", "{\"a\\\"b\": 1, \"a\": 2, \"ab\": 3}",
+          "!{\"a\\\"b\": 1, \"a\": 2, \"a\": 3}",
+          "!{\"a\\\"b\": 1, \"a\": 2, \"a\\\"b\": 3}"}},
         {"{\"$ref\":\"#/$defs/node\",\"$defs\":{\"node\":{\"type\":\"object\","
          "\"properties\":{\"v\":{\"type\":\"integer\"},\"next\":{\"anyOf\":"
          "[{\"$ref\":\"#/$defs/node\"},{\"type\":\"null\"}]}},"
@@ -417,6 +439,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gbnf_texts_take_what_they_say),
         cmocka_unit_test(a_bad_gbnf_text_is_refused_with_its_place),
+        cmocka_unit_test(more_names_than_there_may_be_are_refused),
         cmocka_unit_test(each_type_of_a_schema_takes_its_values),
         cmocka_unit_test(objects_keep_order_and_what_is_required),
         cmocka_unit_test(any_object_takes_json_with_blanks),
