@@ -230,11 +230,12 @@ static void value_object(struct flo_schema *s,
     }
     o.has_extra = extra == NULL ? properties == NULL : !is_false(extra);
     o.members = calloc(room, sizeof(*o.members));
-    if (o.members == NULL) {
-        s->program->failed = true;
-        return;
+    if (o.members == NULL && s->rv == 0) {
+        s->rv = flo_fail(s->err, FLO_E_MEMORY, "%zu properties", room);
     }
-    read_members(s, schema, &o);
+    if (s->rv == 0) {
+        read_members(s, schema, &o);
+    }
     if (s->rv == 0) {
         put_object(s, &o);
     }
