@@ -1,42 +1,264 @@
-/* Pre-tokenizers as scanners.
- *
- * GPT-2:  's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+
- *         |\s+(?!\S)|\s+
- * Llama 3 and Qwen 2 (\p{N}{1,3} and \p{N}):
- *         (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}
- *         | ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
- * Tekken: as Llama 3, but its words are
- *         [^\r\n\p{L}\p{N}]?U*L+|[^\r\n\p{L}\p{N}]?U+L*
- *         (U: letters but a-z, L: letters but A-Z), digits one by one, and
- *         [\r\n/]* behind others.
- * The first alternative that matches wins, as in the expressions. */
+/* Pre-tokenizers as tables of their regular expressions. */
 #include "engine/token/split.h"
 
 #include <string.h>
 
 #include "engine/token/unicode.h"
 
-#define END UINT32_MAX /* behind the last code point */
+enum {
+    UPPER = FLO_UNICODE_UPPER,
+    LOWER = FLO_UNICODE_LOWER,
+    LETTER = FLO_UNICODE_LETTER,
+    NUMBER = FLO_UNICODE_NUMBER,
+    NEWLINE = FLO_UNICODE_NEWLINE,
+    BLANK = FLO_UNICODE_BLANK,
+    SPACE = FLO_UNICODE_SPACE,
+    SIGN = FLO_UNICODE_SIGN,
+    BEFORE_WORD = FLO_UNICODE_INLINE | SIGN, /* [^\r\n\p{L}\p{N}] */
+};
+
+struct text {
+    const char *data;
+    size_t bytes;
+};
+
+/* A place in a text: the sets of the character there, none at the end. */
+struct place {
+    size_t at;
+    size_t next;
+    unsigned is;
+};
+
+enum form {
+    NONE,                 /* behind the last rule */
+    RUN,                  /* lead?body+tail* */
+    RUN_BY_CASE,          /* lead?U*L+|lead?U+L* */
+    CONTRACTION,          /* 's|'t|'m|'d|'re|'ve|'ll */
+    CONTRACTION_ANY_CASE, /* the same of S, T ... too */
+    BLANKS,               /* \s+(?!\S)|\s+ */
+    LINES_OR_BLANKS,      /* \s*[\r\n]+|\s+(?!\S)|\s+ */
+    BLANKS_AT_END,        /* \s+$ */
+};
+
+struct rule {
+    enum form form;
+    uint16_t lead; /* one of these may come first */
+    uint16_t body; /* one or more of these, */
+    uint16_t most; /* 0: any number */
+    uint16_t tail; /* any number of these behind */
+};
+
+/* Its alternatives; the first that matches counts. */
+struct flo_split_expression {
+    struct rule rules[6];
+};
+
+static inline struct place place_at(const struct text *text, size_t at)
+{
+    size_t taken = 1;
+    if (at >= text->bytes) {
+        return (struct place){at, at, 0};
+    }
+    uint32_t code = (uint8_t)text->data[at];
+    if (code >= 0x80) {
+        code = flo_utf8_next(text->data + at, text->bytes - at, &taken);
+    }
+    return (struct place){at, at + taken, flo_unicode_sets(code)};
+}
+
+static inline struct place skip(const struct text *text, struct place p,
+                                unsigned set)
+{
+    while ((p.is & set) != 0) {
+        p = place_at(text, p.next);
+    }
+    return p;
+}
+
+/* ---- what matches: the end of it, or 0 ---- */
+
+static size_t run(const struct text *text, const struct rule *rule,
+                  struct place p)
+{
+    for (int i = 0; (p.is & rule->body) != 0 && (i == 0 || i != rule->most);
+         i++) {
+        p = place_at(text, p.next);
+    }
+    return skip(text, p, rule->tail).at;
+}
+
+/* Letters without ASCII case are U and L: U takes them first and gives back
+ * the last one for L to begin with. */
+static size_t run_by_case(const struct text *text, struct place p)
+{
+    struct place lower = p; /* where L+ may begin last */
+    for (; (p.is & UPPER) != 0; p = place_at(text, p.next)) {
+        lower = (p.is & LOWER) != 0 ? p : lower;
+    }
+    lower = (p.is & LOWER) != 0 ? p : lower;
+    return (lower.is & LOWER) != 0 ? skip(text, lower, LOWER).at : p.at;
+}
+
+/* `fold` is the bit that tells S from s where case does not count, else 0. */
+static size_t contraction(const struct text *text, struct place start,
+                          char fold)
+{
+    static const char *const tails[] = {"s", "t", "m", "d", "re", "ve", "ll"};
+    const char *tail = text->data + start.next;
+    size_t left = text->bytes - start.next;
+    if (text->data[start.at] != '\'') {
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof(tails) / sizeof(tails[0]); i++) {
+        size_t bytes = strlen(tails[i]);
+        if (left >= bytes && (tail[0] | fold) == tails[i][0] &&
+            (bytes == 1 || (tail[1] | fold) == tails[i][1])) {
+            return start.next + bytes;
+        }
+    }
+    return 0;
+}
+
+/* The last blank before a word is left to the word when there are more. */
+static size_t blanks(const struct text *text, enum form form, struct place p)
+{
+    size_t first = p.at;
+    size_t last = first;
+    size_t line_end = 0;
+    for (; (p.is & BLANK) != 0; p = place_at(text, p.next)) {
+        last = p.at;
+        line_end = (p.is & NEWLINE) != 0 ? p.next : line_end;
+    }
+    if (form == BLANKS_AT_END) {
+        return p.is == 0 ? p.at : 0;
+    }
+    if (form == LINES_OR_BLANKS && line_end != 0) {
+        return line_end;
+    }
+    return p.is != 0 && last > first ? last : p.at;
+}
+
+static size_t match_rule(const struct text *text, const struct rule *rule,
+                         struct place start, struct place second)
+{
+    struct place body = (start.is & rule->lead) != 0 ? second : start;
+    if (rule->body != 0 && (body.is & rule->body) == 0) {
+        return 0;
+    }
+    switch (rule->form) {
+    case RUN:
+        return run(text, rule, body);
+    case RUN_BY_CASE:
+        return run_by_case(text, body);
+    case CONTRACTION:
+        return contraction(text, start, 0);
+    case CONTRACTION_ANY_CASE:
+        return contraction(text, start, 'S' ^ 's');
+    case BLANKS:
+    case LINES_OR_BLANKS:
+    case BLANKS_AT_END:
+        return blanks(text, rule->form, start);
+    case NONE:
+        break;
+    }
+    return 0;
+}
+
+/* Where the piece that begins at `at` ends for an expression: behind its
+ * match if one begins there, else where the next match begins. */
+static size_t piece_end(const struct text *text, const struct rule *rules,
+                        size_t at)
+{
+    struct place p = place_at(text, at);
+    while (p.is != 0) {
+        struct place second = place_at(text, p.next);
+        size_t end = 0;
+        for (const struct rule *r = rules; end == 0 && r->form != NONE; r++) {
+            end = match_rule(text, r, p, second);
+        }
+        if (end != 0) {
+            return p.at > at ? p.at : end;
+        }
+        /* What fails within a run fails in all of it. */
+        p = (p.is & rules->body) != 0 ? skip(text, p, rules->body) : second;
+    }
+    return p.at;
+}
+
+/* ---- the expressions ---- */
+
+/* smollm: \p{N}, and between numbers as gpt-2:
+ * 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+
+ * |\s+(?!\S)|\s+ */
+static const struct flo_split_expression smollm[] = {
+    {{{RUN, 0, NUMBER, 1, 0}}},
+    {{{CONTRACTION, 0, 0, 0, 0},
+      {RUN, SPACE, LETTER, 0, 0},
+      {RUN, SPACE, NUMBER, 0, 0},
+      {RUN, SPACE, SIGN, 0, 0},
+      {BLANKS, 0, BLANK, 0, 0}}},
+};
+#define GPT2 (&smollm[1])
+
+/* (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}
+ * | ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+ */
+static const struct flo_split_expression llama3 = {
+    {{CONTRACTION_ANY_CASE, 0, 0, 0, 0},
+     {RUN, BEFORE_WORD, LETTER, 0, 0},
+     {RUN, 0, NUMBER, 3, 0},
+     {RUN, SPACE, SIGN, 0, NEWLINE},
+     {LINES_OR_BLANKS, 0, BLANK, 0, 0}},
+};
+
+/* As llama3 with \p{N}. */
+static const struct flo_split_expression qwen2 = {
+    {{CONTRACTION_ANY_CASE, 0, 0, 0, 0},
+     {RUN, BEFORE_WORD, LETTER, 0, 0},
+     {RUN, 0, NUMBER, 1, 0},
+     {RUN, SPACE, SIGN, 0, NEWLINE},
+     {LINES_OR_BLANKS, 0, BLANK, 0, 0}},
+};
+
+/* [^\r\n\p{L}\p{N}]?U*L+|[^\r\n\p{L}\p{N}]?U+L*|\p{N}
+ * | ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+
+ * (U: letters but a-z, L: letters but A-Z) */
+static const struct flo_split_expression tekken = {
+    {{RUN_BY_CASE, BEFORE_WORD, LETTER, 0, 0},
+     {RUN, 0, NUMBER, 1, 0},
+     {RUN, SPACE, SIGN, 0, NEWLINE | FLO_UNICODE_SLASH},
+     {LINES_OR_BLANKS, 0, BLANK, 0, 0}},
+};
+
+/* [\r\n] and \s?[cased letters]+ and \s?[marks]+ and \s+$ and
+ * [ideographs]+ and \p{N}+ */
+static const struct flo_split_expression deepseek[] = {
+    {{{RUN, 0, NEWLINE, 1, 0}}},
+    {{{RUN, BLANK, FLO_UNICODE_CASED, 0, 0}}},
+    {{{RUN, BLANK, FLO_UNICODE_MARK, 0, 0}}},
+    {{{BLANKS_AT_END, 0, BLANK, 0, 0}}},
+    {{{RUN, 0, FLO_UNICODE_IDEOGRAPH, 0, 0}}},
+    {{{RUN, 0, NUMBER, 0, 0}}},
+};
 
 static const struct flo_split_name names[] = {
-    {"gpt-2", FLO_SPLIT_GPT2, false, false},
-    {"phi-2", FLO_SPLIT_GPT2, false, false},
-    {"mpt", FLO_SPLIT_GPT2, false, false},
-    {"olmo", FLO_SPLIT_GPT2, false, false},
-    {"smollm", FLO_SPLIT_DIGITS, false, false},
-    {"starcoder", FLO_SPLIT_DIGITS, false, false},
-    {"refact", FLO_SPLIT_DIGITS, false, false},
-    {"command-r", FLO_SPLIT_DIGITS, false, false},
-    {"codeshell", FLO_SPLIT_DIGITS, false, false},
-    {"exaone", FLO_SPLIT_DIGITS, false, false},
-    {"llama-bpe", FLO_SPLIT_LLAMA3, true, true},
-    {"llama3", FLO_SPLIT_LLAMA3, true, true},
-    {"llama-v3", FLO_SPLIT_LLAMA3, true, true},
-    {"qwen2", FLO_SPLIT_QWEN2, false, false},
-    {"tekken", FLO_SPLIT_TEKKEN, true, true},
-    {"deepseek-llm", FLO_SPLIT_DEEPSEEK, false, false},
-    {"stablelm2", FLO_SPLIT_QWEN2, false, false},
-    {"deepseek-r1-qwen", FLO_SPLIT_QWEN2, false, false},
+    {"gpt-2", GPT2, 1, false, false},
+    {"phi-2", GPT2, 1, false, false},
+    {"mpt", GPT2, 1, false, false},
+    {"olmo", GPT2, 1, false, false},
+    {"smollm", smollm, 2, false, false},
+    {"starcoder", smollm, 2, false, false},
+    {"refact", smollm, 2, false, false},
+    {"command-r", smollm, 2, false, false},
+    {"codeshell", smollm, 2, false, false},
+    {"exaone", smollm, 2, false, false},
+    {"llama-bpe", &llama3, 1, true, true},
+    {"llama3", &llama3, 1, true, true},
+    {"llama-v3", &llama3, 1, true, true},
+    {"qwen2", &qwen2, 1, false, false},
+    {"tekken", &tekken, 1, true, true},
+    {"deepseek-llm", deepseek, 6, false, false},
+    {"stablelm2", &qwen2, 1, false, false},
+    {"deepseek-r1-qwen", &qwen2, 1, false, false},
 };
 
 const struct flo_split_name *flo_split_find(const char *name, size_t bytes)
@@ -50,268 +272,29 @@ const struct flo_split_name *flo_split_find(const char *name, size_t bytes)
     return NULL;
 }
 
-/* A place in a text: the code point there, its class and its end. */
-struct place {
-    const char *text;
-    size_t bytes;
-    size_t at;
-    size_t next;
-    uint32_t code; /* or END */
-    enum flo_unicode_class is;
-};
-
-static struct place place_at(const char *text, size_t bytes, size_t at)
-{
-    struct place p = {text, bytes, at, at, END, FLO_UNICODE_OTHER};
-    if (at < bytes) {
-        size_t taken;
-        p.code = flo_utf8_next(text + at, bytes - at, &taken);
-        p.next = at + taken;
-        p.is = flo_unicode_class(p.code);
-    }
-    return p;
-}
-
-static struct place after(const struct place *p)
-{
-    return place_at(p->text, p->bytes, p->next);
-}
-
-static bool is_other(const struct place *p)
-{
-    return p->code != END && p->is == FLO_UNICODE_OTHER;
-}
-
-static struct place skip_class(struct place p, enum flo_unicode_class is)
-{
-    while (p.code != END && p.is == is) {
-        p = after(&p);
-    }
-    return p;
-}
-
-static bool is_newline(const struct place *p)
-{
-    return p->code == '\r' || p->code == '\n';
-}
-
-/* End of 's 't 'm 'd 're 've 'll at an apostrophe, else 0. */
-static size_t contraction(const struct place *start, bool any_case)
-{
-    static const char *const tails[] = {"s", "t", "m", "d", "re", "ve", "ll"};
-    char fold = any_case ? 32 : 0;
-    if (start->code != '\'') {
-        return 0;
-    }
-    const char *tail = start->text + start->next;
-    size_t left = start->bytes - start->next;
-    for (size_t i = 0; i < sizeof(tails) / sizeof(tails[0]); i++) {
-        size_t bytes = strlen(tails[i]);
-        if (left >= bytes && (tail[0] | fold) == tails[i][0] &&
-            (bytes == 1 || (tail[1] | fold) == tails[i][1])) {
-            return start->next + bytes;
-        }
-    }
-    return 0;
-}
-
-/* A run of blanks: `\s+(?!\S)|\s+`; the last blank before a word is left to
- * the word when there are more. */
-static size_t blanks(const struct place *start)
-{
-    size_t last = start->at;
-    struct place p = *start;
-    while (p.code != END && p.is == FLO_UNICODE_BLANK) {
-        last = p.at;
-        p = after(&p);
-    }
-    return p.code != END && last > start->at ? last : p.at;
-}
-
-static size_t word_gpt2(const char *text, size_t bytes, size_t at)
-{
-    struct place start = place_at(text, bytes, at);
-    size_t end = contraction(&start, false);
-    if (end != 0) {
-        return end;
-    }
-    struct place p = start.code == ' ' ? after(&start) : start;
-    if (p.code != END && p.is != FLO_UNICODE_BLANK) {
-        return skip_class(p, p.is).at;
-    }
-    return blanks(&start);
-}
-
-/* `\s*[\r\n]+`: the end behind the last newline of a run of blanks, or 0. */
-static size_t blanks_to_newline(const struct place *start)
-{
-    size_t end = 0;
-    struct place p = *start;
-    while (p.code != END && p.is == FLO_UNICODE_BLANK) {
-        if (is_newline(&p)) {
-            end = p.next;
-        }
-        p = after(&p);
-    }
-    return end;
-}
-
-static size_t word_llama3(const char *text, size_t bytes, size_t at,
-                          int digits_max)
-{
-    struct place start = place_at(text, bytes, at);
-    struct place second = after(&start);
-    size_t end = contraction(&start, true);
-    if (end != 0) {
-        return end;
-    }
-    if (start.is == FLO_UNICODE_LETTER) {
-        return skip_class(start, FLO_UNICODE_LETTER).at;
-    }
-    if (start.is != FLO_UNICODE_NUMBER && !is_newline(&start) &&
-        second.code != END && second.is == FLO_UNICODE_LETTER) {
-        return skip_class(second, FLO_UNICODE_LETTER).at;
-    }
-    if (start.is == FLO_UNICODE_NUMBER) {
-        struct place p = start;
-        for (int i = 0;
-             i < digits_max && p.code != END && p.is == FLO_UNICODE_NUMBER;
-             i++) {
-            p = after(&p);
-        }
-        return p.at;
-    }
-    struct place p = start.code == ' ' ? second : start;
-    if (is_other(&p)) {
-        p = skip_class(p, FLO_UNICODE_OTHER);
-        while (is_newline(&p)) {
-            p = after(&p);
-        }
-        return p.at;
-    }
-    end = blanks_to_newline(&start);
-    return end != 0 ? end : blanks(&start);
-}
-
-static bool is_upper(const struct place *p)
-{
-    return p->is == FLO_UNICODE_LETTER && !(p->code >= 'a' && p->code <= 'z');
-}
-
-static bool is_lower(const struct place *p)
-{
-    return p->is == FLO_UNICODE_LETTER && !(p->code >= 'A' && p->code <= 'Z');
-}
-
-/* `U*L+|U+L*` at a letter.  Letters without ASCII case are both: U takes them
- * first and gives back the last one for L to begin with. */
-static size_t word_by_case(struct place p)
-{
-    struct place lower = p; /* where L+ may begin last within U's run */
-    bool has_lower = false;
-    while (is_upper(&p)) {
-        if (is_lower(&p)) {
-            lower = p;
-            has_lower = true;
-        }
-        p = after(&p);
-    }
-    if (is_lower(&p)) {
-        lower = p;
-        has_lower = true;
-    }
-    if (!has_lower) {
-        return p.at;
-    }
-    while (is_lower(&lower)) {
-        lower = after(&lower);
-    }
-    return lower.at;
-}
-
-static size_t word_tekken(const char *text, size_t bytes, size_t at)
-{
-    struct place start = place_at(text, bytes, at);
-    struct place second = after(&start);
-    if (start.is == FLO_UNICODE_LETTER) {
-        return word_by_case(start);
-    }
-    if (start.is == FLO_UNICODE_NUMBER) {
-        return start.next;
-    }
-    if (!is_newline(&start) && second.is == FLO_UNICODE_LETTER) {
-        return word_by_case(second);
-    }
-    struct place p = start.code == ' ' ? second : start;
-    if (is_other(&p)) {
-        p = skip_class(p, FLO_UNICODE_OTHER);
-        while (is_newline(&p) || p.code == '/') {
-            p = after(&p);
-        }
-        return p.at;
-    }
-    size_t end = blanks_to_newline(&start);
-    return end != 0 ? end : blanks(&start);
-}
-
-/* Numbers stand alone; what lies between them is cut by itself. */
-static size_t word_digits(struct flo_split *split)
-{
-    struct place p = place_at(split->text, split->bytes, split->position);
-    if (split->position >= split->segment_end) {
-        if (p.is == FLO_UNICODE_NUMBER) {
-            return p.next;
-        }
-        while (p.code != END && p.is != FLO_UNICODE_NUMBER) {
-            p = after(&p);
-        }
-        split->segment_end = p.at;
-    }
-    return word_gpt2(split->text, split->segment_end, split->position);
-}
-
-void flo_split_init(struct flo_split *split, enum flo_split_kind kind,
+void flo_split_init(struct flo_split *split, const struct flo_split_name *name,
                     const char *text, size_t bytes)
 {
-    memset(split, 0, sizeof(*split));
-    split->kind = kind;
-    split->text = text;
-    split->bytes = bytes;
+    *split = (struct flo_split){.name = name, .text = text, .bytes = bytes};
 }
 
 bool flo_split_next(struct flo_split *split, const char **word,
                     size_t *word_bytes)
 {
     size_t start = split->position;
-    size_t end = start;
-    if (start >= split->bytes) {
+    struct text piece = {split->text, split->bytes};
+    if (start >= piece.bytes) {
         return false;
     }
-    switch (split->kind) {
-    case FLO_SPLIT_GPT2:
-        end = word_gpt2(split->text, split->bytes, start);
-        break;
-    case FLO_SPLIT_DIGITS:
-        end = word_digits(split);
-        break;
-    case FLO_SPLIT_LLAMA3:
-        end = word_llama3(split->text, split->bytes, start, 3);
-        break;
-    case FLO_SPLIT_QWEN2:
-        end = word_llama3(split->text, split->bytes, start, 1);
-        break;
-    case FLO_SPLIT_TEKKEN:
-        end = word_tekken(split->text, split->bytes, start);
-        break;
-    case FLO_SPLIT_DEEPSEEK:
-        end = flo_split_deepseek(split);
-        break;
-    case FLO_SPLIT_WHOLE:
-        end = split->bytes;
-        break;
+    for (size_t i = 0; i < split->name->expression_count; i++) {
+        if (split->ends[i] <= start) {
+            split->ends[i] =
+                piece_end(&piece, split->name->expressions[i].rules, start);
+        }
+        piece.bytes = split->ends[i];
     }
     *word = split->text + start;
-    *word_bytes = end - start;
-    split->position = end;
+    *word_bytes = piece.bytes - start;
+    split->position = piece.bytes;
     return true;
 }

@@ -211,8 +211,8 @@ static bool merge_words(const struct work *work, struct piece raw,
     struct flo_split split;
     const char *word;
     size_t bytes;
-    flo_split_init(&split, work->vocab->split->kind,
-                   work->text.data + raw.start, raw.bytes);
+    flo_split_init(&split, work->vocab->split, work->text.data + raw.start,
+                   raw.bytes);
     while (!tokens->failed && flo_split_next(&split, &word, &bytes)) {
         if (!flo_bpe_word(bpe, word, bytes, tokens)) {
             return false;

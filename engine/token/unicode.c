@@ -1,37 +1,24 @@
-/* Unicode classes by binary search; strict UTF-8, one code point at a time. */
+/* Unicode sets by binary search; strict UTF-8, one code point at a time. */
 #include "engine/token/unicode.h"
 
-static enum flo_unicode_class ascii_class(uint32_t code)
-{
-    if ((code | 32) >= 'a' && (code | 32) <= 'z') {
-        return FLO_UNICODE_LETTER;
-    }
-    if (code >= '0' && code <= '9') {
-        return FLO_UNICODE_NUMBER;
-    }
-    return code == ' ' || (code >= 9 && code <= 13) ? FLO_UNICODE_BLANK
-                                                    : FLO_UNICODE_OTHER;
-}
+#include <stdbool.h>
 
-enum flo_unicode_class flo_unicode_class(uint32_t code)
+unsigned flo_unicode_sets_beyond_ascii(uint32_t code)
 {
     size_t low = 0;
-    size_t high = flo_unicode_range_count;
-    if (code < 128) {
-        return ascii_class(code);
-    }
-    while (low < high) {
+    size_t high = flo_unicode_change_count;
+    while (low < high) { /* low: the first change behind the code point */
         size_t middle = low + (high - low) / 2;
-        const struct flo_unicode_range *range = &flo_unicode_ranges[middle];
-        if (code < range->first) {
-            high = middle;
-        } else if (code > range->last) {
+        if (flo_unicode_changes[middle] >> 8 <= code) {
             low = middle + 1;
         } else {
-            return range->is;
+            high = middle;
         }
     }
-    return FLO_UNICODE_OTHER;
+    unsigned sets = low > 0 ? flo_unicode_changes[low - 1] & 0xff : 0;
+    bool is_sign = (sets & (FLO_UNICODE_LETTER | FLO_UNICODE_NUMBER |
+                            FLO_UNICODE_BLANK)) == 0;
+    return is_sign ? sets | FLO_UNICODE_SIGN : sets;
 }
 
 /* Length of the sequence that this byte begins, 0 when it begins none. */

@@ -1,4 +1,4 @@
-/* Unicode as tokenizers need it: UTF-8, and letter, number or blank.
+/* Unicode as tokenizers need it: UTF-8, and letters, numbers and blanks.
  * Own tables; the C locale is never asked. */
 #ifndef FLOTILLA_ENGINE_UNICODE_H
 #define FLOTILLA_ENGINE_UNICODE_H
@@ -6,22 +6,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum flo_unicode_class {
-    FLO_UNICODE_OTHER,
-    FLO_UNICODE_LETTER,
-    FLO_UNICODE_NUMBER,
-    FLO_UNICODE_BLANK,
+/* Sets that a character may be in. */
+enum flo_unicode_set {
+    FLO_UNICODE_UPPER = 1, /* a letter but a-z */
+    FLO_UNICODE_LOWER = 2, /* a letter but A-Z */
+    FLO_UNICODE_LETTER = FLO_UNICODE_UPPER | FLO_UNICODE_LOWER,
+    FLO_UNICODE_NUMBER = 4,
+    FLO_UNICODE_INLINE = 8, /* a blank that ends no line */
+    FLO_UNICODE_NEWLINE = 16,
+    FLO_UNICODE_BLANK = FLO_UNICODE_INLINE | FLO_UNICODE_NEWLINE,
+    FLO_UNICODE_CASED = 32, /* the character classes of deepseek-llm */
+    FLO_UNICODE_MARK = 64,
+    FLO_UNICODE_IDEOGRAPH = 128,
+    FLO_UNICODE_SIGN = 256, /* no letter, number or blank */
+    FLO_UNICODE_SPACE = 512,
+    FLO_UNICODE_SLASH = 1024,
 };
 
-struct flo_unicode_range {
-    uint32_t first;
-    uint32_t last;
-    enum flo_unicode_class is;
-};
-extern const size_t flo_unicode_range_count;
-extern const struct flo_unicode_range flo_unicode_ranges[];
+/* unicode_table.c: the sets of ASCII, and behind it the first eight, changing
+ * from a code point on: code << 8 | sets. */
+extern const uint16_t flo_unicode_ascii[128];
+extern const size_t flo_unicode_change_count;
+extern const uint32_t flo_unicode_changes[];
 
-enum flo_unicode_class flo_unicode_class(uint32_t code);
+unsigned flo_unicode_sets_beyond_ascii(uint32_t code);
+static inline unsigned flo_unicode_sets(uint32_t code)
+{
+    return code < 128 ? flo_unicode_ascii[code]
+                      : flo_unicode_sets_beyond_ascii(code);
+}
 
 /* The code point at `text`, which has `bytes` > 0 left, and its length in
  * *taken.  A byte that begins no complete, shortest, allowed sequence is

@@ -344,8 +344,8 @@ static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf,
 }
 
 /* SPM takes a text as a whole. */
-static const struct flo_split_name spm_split = {"default", FLO_SPLIT_WHOLE,
-                                                false, true};
+static const struct flo_split_name spm_split = {.name = "default",
+                                                .adds_bos = true};
 
 static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf,
                      struct flo_err *err)

@@ -70,7 +70,7 @@ static void pre_tokenizers_cut_like_their_expressions(void **state)
         const char *word;
         size_t word_bytes;
         assert_non_null(name);
-        flo_split_init(&split, name->kind, text, text_bytes);
+        flo_split_init(&split, name, text, text_bytes);
         while (flo_split_next(&split, &word, &word_bytes)) {
             char *end;
             if (strtoul(lengths, &end, 10) != word_bytes) {
@@ -415,24 +415,39 @@ static void an_enormous_token_is_refused(void **state)
     free(text);
 }
 
-static void characters_have_their_classes_in_any_locale(void **state)
+static void characters_are_in_their_sets_in_any_locale(void **state)
 {
     (void)state;
     static const struct {
         uint32_t code;
-        enum flo_unicode_class is;
+        unsigned are;
     } cases[] = {
-        {'a', FLO_UNICODE_LETTER},     {'_', FLO_UNICODE_OTHER},
-        {'7', FLO_UNICODE_NUMBER},     {0xe9, FLO_UNICODE_LETTER},
-        {0x663, FLO_UNICODE_NUMBER},   {0xbd, FLO_UNICODE_NUMBER},
-        {0x85, FLO_UNICODE_BLANK},     {0xa0, FLO_UNICODE_BLANK},
-        {0x2003, FLO_UNICODE_BLANK},   {0x3000, FLO_UNICODE_BLANK},
-        {0x200b, FLO_UNICODE_OTHER},   {0x301, FLO_UNICODE_OTHER},
-        {0x6f22, FLO_UNICODE_LETTER},  {0x1f600, FLO_UNICODE_OTHER},
-        {0x10ffff, FLO_UNICODE_OTHER}, {0xad, FLO_UNICODE_OTHER},
+        {'a', FLO_UNICODE_LOWER | FLO_UNICODE_CASED | FLO_UNICODE_MARK},
+        {'Z', FLO_UNICODE_UPPER | FLO_UNICODE_CASED | FLO_UNICODE_MARK},
+        {'_', FLO_UNICODE_SIGN | FLO_UNICODE_MARK},
+        {'7', FLO_UNICODE_NUMBER},
+        {' ', FLO_UNICODE_INLINE | FLO_UNICODE_SPACE},
+        {'\n', FLO_UNICODE_NEWLINE},
+        {0xe9, FLO_UNICODE_LETTER | FLO_UNICODE_CASED},
+        {0x5d0, FLO_UNICODE_LETTER},
+        {0x663, FLO_UNICODE_NUMBER},
+        {0x966, FLO_UNICODE_NUMBER | FLO_UNICODE_IDEOGRAPH},
+        {0xbd, FLO_UNICODE_NUMBER},
+        {0x85, FLO_UNICODE_INLINE},
+        {0xa0, FLO_UNICODE_INLINE},
+        {0x2003, FLO_UNICODE_INLINE},
+        {0x3000, FLO_UNICODE_INLINE},
+        {'/', FLO_UNICODE_SIGN | FLO_UNICODE_SLASH | FLO_UNICODE_MARK},
+        {0x3001, FLO_UNICODE_SIGN | FLO_UNICODE_MARK | FLO_UNICODE_IDEOGRAPH},
+        {0x200b, FLO_UNICODE_SIGN | FLO_UNICODE_IDEOGRAPH},
+        {0x301, FLO_UNICODE_SIGN},
+        {0x6f22, FLO_UNICODE_LETTER | FLO_UNICODE_IDEOGRAPH},
+        {0x1f600, FLO_UNICODE_SIGN},
+        {0x10ffff, FLO_UNICODE_SIGN},
+        {0xad, FLO_UNICODE_SIGN},
     };
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
-        assert_int_equal(flo_unicode_class(cases[i].code), cases[i].is);
+        assert_int_equal(flo_unicode_sets(cases[i].code), cases[i].are);
     }
     for (uint32_t code = 0; code < 0x110000; code++) {
         char text[4];
@@ -641,7 +656,7 @@ int main(void)
         cmocka_unit_test(phi3_takes_the_blanks_behind_its_marks_away),
         cmocka_unit_test(a_mark_in_a_message_is_text_even_when_user_defined),
         cmocka_unit_test(spm_pieces_come_back_as_text),
-        cmocka_unit_test(characters_have_their_classes_in_any_locale),
+        cmocka_unit_test(characters_are_in_their_sets_in_any_locale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
