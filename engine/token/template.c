@@ -1,9 +1,9 @@
-/* Chat templates, a few lines for each family.
+/* Chat templates, a row for each family.
  *
  * A conversation becomes a list of spans, which are tokenised as one text:
  * so words next to a marker are cut exactly as the model was trained on,
  * while only the template's own spans may hold control tokens. */
-#include "engine/token/template_script.h"
+#include "engine/token/template.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,18 +11,92 @@
 #include "engine/token/vocab.h"
 
 #define MESSAGES_MAX 4096
-#define TEMPLATE_BYTES_MAX (256u << 10)
+#define SPANS_PER_MESSAGE 10
 
-void flo_script_say(struct flo_script *script, const char *text)
-{
-    script->spans[script->count++] =
-        (struct flo_text_span){text, strlen(text), true, false};
-}
+/* Spans being collected; flushed to ids where an id stands by itself. */
+struct script {
+    const struct flo_template *chat;
+    const struct family *family;
+    const struct flo_vocab *vocab;
+    struct flo_tokens *tokens;
+    struct flo_text_span *spans;
+    size_t count;
+    int rv; /* of what failed; nothing more is added then */
+    struct flo_err *err;
+};
 
-void flo_script_quote(struct flo_script *script, const char *text, size_t bytes)
+typedef void render(struct script *script, const struct flo_message *m,
+                    size_t count);
+static render plain, turns, chatml, llama3, llama2, mistral, gemma;
+
+/* Parts of a turn that stand for something else. */
+static const char ROLE[] = "the family's name of the role";
+static const char TEXT[] = "the message's text";
+static const char TRIMMED[] = "the same without blanks at its ends";
+static const char EOS[] = "the vocabulary's id";
+static const char BOS[] = "the vocabulary's id";
+
+static const char *const roles[] = {"system", "user", "assistant", "tool"};
+
+/* Each string of a turn is a span, and a control token must lie within one. */
+static const struct family {
+    render *render;
+    bool has_bos;           /* even when the metadata does not say so */
+    const char *markers[3]; /* single special tokens of the vocabulary */
+    const char *names[4];   /* of roles */
+    const char *turn[7];
+    const char *answer[5]; /* what opens it */
+} families[] = {
+    [FLO_TEMPLATE_NONE] = {.render = plain},
+    [FLO_TEMPLATE_CHATML] = {.render = chatml,
+                             .markers = {"<|im_start|>", "<|im_end|>"},
+                             .names = {"system", "user", "assistant", "tool"},
+                             .turn = {"<|im_start|>", ROLE, "\n", TEXT,
+                                      "<|im_end|>", "\n"},
+                             .answer = {"<|im_start|>", "assistant\n"}},
+    [FLO_TEMPLATE_LLAMA3] =
+        {.render = llama3,
+         .has_bos = true,
+         .markers = {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"},
+         .names = {"system", "user", "assistant", "ipython"},
+         .turn = {"<|start_header_id|>", ROLE, "<|end_header_id|>", "\n\n",
+                  TRIMMED, "<|eot_id|>"},
+         .answer = {"<|start_header_id|>", "assistant", "<|end_header_id|>",
+                    "\n\n"}},
+    [FLO_TEMPLATE_GEMMA] = {.render = gemma,
+                            .has_bos = true,
+                            .markers = {"<start_of_turn>", "<end_of_turn>"},
+                            .names = {"", "user\n", "model\n", "user\n"},
+                            .turn = {TRIMMED, "<end_of_turn>", "\n"},
+                            .answer = {"<start_of_turn>", "model\n"}},
+    [FLO_TEMPLATE_PHI3] = {.render = turns,
+                           .markers = {"<|assistant|>", "<|user|>", "<|end|>"},
+                           .names = {"<|system|>", "<|user|>", "<|assistant|>",
+                                     "<|user|>"},
+                           .turn = {ROLE, "\n", TEXT, "<|end|>", "\n"},
+                           .answer = {"<|assistant|>", "\n"}},
+    /* Here the marks of the roles are plain text. */
+    [FLO_TEMPLATE_ZEPHYR] = {.render = turns,
+                             .names = {"<|system|>", "<|user|>",
+                                       "<|assistant|>", "<|user|>"},
+                             .turn = {ROLE, "\n", TEXT, EOS, "\n"},
+                             .answer = {"<|assistant|>", "\n"}},
+    [FLO_TEMPLATE_PHI2] = {.render = turns,
+                           .names = {"",
+                                     "Instruct: ", "Output: ", "Instruct: "},
+                           .turn = {ROLE, TEXT, "\n"},
+                           .answer = {"Output:"}},
+    [FLO_TEMPLATE_LLAMA2] = {.render = llama2, .has_bos = true},
+    [FLO_TEMPLATE_MISTRAL] = {.render = mistral, .has_bos = true},
+};
+
+/* ---- a script ---- */
+
+static void add_span(struct script *script, const char *text, size_t bytes,
+                     bool is_message)
 {
-    script->spans[script->count++] =
-        (struct flo_text_span){text, bytes, false, true};
+    script->spans[script->count++] = (struct flo_text_span){
+        text, bytes, .is_special = !is_message, .is_message = is_message};
 }
 
 static bool is_blank(char c)
@@ -30,112 +104,214 @@ static bool is_blank(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-void flo_script_quote_trimmed(struct flo_script *script,
-                              const struct flo_message *message)
+static void add_trimmed(struct script *script, const struct flo_message *m)
 {
-    const char *text = message->text;
-    size_t bytes = message->bytes;
-    while (bytes > 0 && is_blank(text[0])) {
+    const char *text = m->text;
+    const char *end = text + m->bytes;
+    while (text < end && is_blank(text[0])) {
         text++;
-        bytes--;
     }
-    while (bytes > 0 && is_blank(text[bytes - 1])) {
-        bytes--;
+    while (text < end && is_blank(end[-1])) {
+        end--;
     }
-    flo_script_quote(script, text, bytes);
+    add_span(script, text, (size_t)(end - text), true);
 }
 
-int flo_script_flush(struct flo_script *script)
+static void flush(struct script *script)
 {
-    size_t count = script->count;
+    if (script->rv == 0) {
+        script->rv =
+            flo_tokenize_spans(script->vocab, script->spans, script->count,
+                               script->tokens, script->err);
+    }
     script->count = 0;
-    return flo_tokenize_spans(script->vocab, script->spans, count,
-                              script->tokens, script->err);
 }
 
-int flo_script_put_id(struct flo_script *script, int32_t id)
+/* What was added so far, then one id (or nothing when it is -1). */
+static void put_id(struct script *script, int32_t id)
 {
-    int rv = flo_script_flush(script);
-    if (rv == 0 && id >= 0) {
+    flush(script);
+    if (script->rv == 0 && id >= 0) {
         flo_tokens_add(script->tokens, id);
     }
-    return rv;
 }
 
-bool flo_message_is(const struct flo_message *message, const char *role)
+static bool is_of(const struct flo_message *message, const char *role)
 {
     return strcmp(message->role, role) == 0;
 }
 
-/* What makes a family.  Its template holds both words; its markers must be
- * single special tokens of the vocabulary. */
-static const struct family {
-    enum flo_template_kind kind;
-    const char *name;
-    const char *words[2];
-    const char *markers[3];
-    flo_template_family *render;
-    bool has_bos; /* even when the metadata does not say so */
-} families[] = {
-    {FLO_TEMPLATE_CHATML,
-     "chatml",
-     {"<|im_start|>", ""},
-     {"<|im_start|>", "<|im_end|>"},
-     flo_template_chatml,
-     false},
-    {FLO_TEMPLATE_LLAMA3,
-     "llama3",
-     {"<|start_header_id|>", ""},
-     {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"},
-     flo_template_llama3,
-     true},
-    {FLO_TEMPLATE_GEMMA,
-     "gemma",
-     {"<start_of_turn>", ""},
-     {"<start_of_turn>", "<end_of_turn>"},
-     flo_template_gemma,
-     true},
-    {FLO_TEMPLATE_PHI3,
-     "phi3",
-     {"<|assistant|>", "<|end|>"},
-     {"<|assistant|>", "<|user|>", "<|end|>"},
-     flo_template_phi3,
-     false},
-    {FLO_TEMPLATE_LLAMA2,
-     "llama2",
-     {"[INST]", "<<SYS>>"},
-     {NULL},
-     flo_template_llama2,
-     true},
-    {FLO_TEMPLATE_MISTRAL,
-     "mistral",
-     {"[INST]", ""},
-     {NULL},
-     flo_template_mistral,
-     true},
-    {FLO_TEMPLATE_ZEPHYR,
-     "zephyr",
-     {"<|user|>", "<|assistant|>"},
-     {NULL},
-     flo_template_zephyr,
-     false},
-    {FLO_TEMPLATE_PHI2,
-     "phi2",
-     {"Instruct:", "Output:"},
-     {NULL},
-     flo_template_phi2,
-     false},
-};
-
-static const struct family *family_of(enum flo_template_kind kind)
+static size_t role_of(const struct flo_message *message)
 {
-    for (size_t i = 0; i < FLO_COUNT(families); i++) {
-        if (families[i].kind == kind) {
-            return &families[i];
+    size_t role = 0;
+    while (role < FLO_COUNT(roles) && !is_of(message, roles[role])) {
+        role++;
+    }
+    return role;
+}
+
+/* Parts up to NULL, for this message if they are of one. */
+static void put(struct script *script, const char *const *parts,
+                const struct flo_message *m)
+{
+    const struct flo_vocab_facts *facts = flo_vocab_facts(script->vocab);
+    for (; *parts != NULL; parts++) {
+        const char *part = *parts;
+        if (part == EOS || part == BOS) {
+            put_id(script, part == EOS ? facts->eos : facts->bos);
+        } else if (part == TEXT) {
+            add_span(script, m->text, m->bytes, true);
+        } else if (part == TRIMMED) {
+            add_trimmed(script, m);
+        } else {
+            part = part == ROLE ? script->family->names[role_of(m)] : part;
+            add_span(script, part, strlen(part), false);
         }
     }
-    return NULL;
 }
+
+/* ---- conversations, the answer opened at the end ---- */
+
+static void plain(struct script *script, const struct flo_message *m,
+                  size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0) {
+            add_span(script, "\n\n", 2, false);
+        }
+        add_span(script, m[i].text, m[i].bytes, true);
+    }
+}
+
+static void turns(struct script *script, const struct flo_message *m,
+                  size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        put(script, script->family->turn, &m[i]);
+    }
+    put(script, script->family->answer, NULL);
+}
+
+static void chatml(struct script *script, const struct flo_message *m,
+                   size_t count)
+{
+    const char *text = script->chat->default_system;
+    const struct flo_message system = {"system", text, strlen(text)};
+    if (system.bytes > 0 && (count == 0 || !is_of(&m[0], "system"))) {
+        put(script, script->family->turn, &system);
+    }
+    turns(script, m, count);
+}
+
+/* From 3.1 on the system turn is always there and begins with two dates. */
+static void llama3(struct script *script, const struct flo_message *m,
+                   size_t count)
+{
+    const struct flo_template *chat = script->chat;
+    const char *const opening[] = {"<|start_header_id|>", "system",
+                                   "<|end_header_id|>", "\n\n", NULL};
+    const char *const dates[] = {"Cutting Knowledge Date: ",
+                                 chat->knowledge_date,
+                                 "\nToday Date: ",
+                                 chat->today,
+                                 "\n\n",
+                                 NULL};
+    bool has_system = count > 0 && is_of(&m[0], "system");
+    const char *const rest[] = {has_system ? TRIMMED : "", "<|eot_id|>", NULL};
+    if (chat->knowledge_date[0] != '\0') {
+        put(script, opening, NULL);
+        put(script, dates, NULL);
+        put(script, rest, m);
+        m += has_system;
+        count -= has_system;
+    }
+    turns(script, m, count);
+}
+
+/* There is no system role: its text goes in front of the next question. */
+static void gemma(struct script *script, const struct flo_message *m,
+                  size_t count)
+{
+    static const char *const opening[] = {"<start_of_turn>", ROLE, NULL};
+    static const char *const context[] = {TRIMMED, "\n\n", NULL};
+    const struct flo_message *system = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (is_of(&m[i], "system")) {
+            system = &m[i];
+            continue;
+        }
+        put(script, opening, &m[i]);
+        if (system != NULL && !is_of(&m[i], "assistant")) {
+            put(script, context, system);
+            system = NULL;
+        }
+        put(script, script->family->turn, &m[i]);
+    }
+    put(script, script->family->answer, NULL);
+}
+
+/* Pairs of user and assistant; a system message goes into the first pair. */
+static void llama2(struct script *script, const struct flo_message *m,
+                   size_t count)
+{
+    static const char *const opening[] = {"[INST] ", NULL};
+    static const char *const system[] = {"<<SYS>>\n", TEXT, "\n<</SYS>>\n\n",
+                                         NULL};
+    static const char *const question[] = {TEXT, " [/INST]", NULL};
+    static const char *const answer[] = {" ", TEXT, " ", EOS, BOS, NULL};
+    size_t first = count > 0 && is_of(&m[0], "system") ? 1 : 0;
+    for (size_t i = first; script->rv == 0 && i < count; i++) {
+        bool is_user = (i - first) % 2 == 0;
+        if (!is_of(&m[i], is_user ? "user" : "assistant")) {
+            script->rv = flo_fail(script->err, FLO_E_INFER_PARAM,
+                                  "message %zu is '%s'; this model takes user "
+                                  "and assistant in turn",
+                                  i, m[i].role);
+            return;
+        }
+        if (is_user) {
+            put(script, opening, NULL);
+        }
+        if (i == 1 && first == 1) {
+            put(script, system, &m[0]);
+        }
+        put(script, is_user ? question : answer, &m[i]);
+    }
+}
+
+/* The same marks, blanks around them by version, and the system's text at the
+ * beginning of the next question, or in marks of its own. */
+static void mistral(struct script *script, const struct flo_message *m,
+                    size_t count)
+{
+    const struct flo_template *chat = script->chat;
+    const char *before = chat->blank_before ? " " : "";
+    const char *behind = chat->blank_behind ? " " : "";
+    const char *const system[] = {"[SYSTEM_PROMPT]", behind, TEXT,
+                                  "[/SYSTEM_PROMPT]", NULL};
+    const char *const opening[] = {before, "[INST]", behind, NULL};
+    const char *const context[] = {TEXT, "\n\n", NULL};
+    const char *const question[] = {TEXT, before, "[/INST]", NULL};
+    const char *const answer[] = {behind, TEXT, EOS, NULL};
+    bool is_open = false;
+    for (size_t i = 0; i < count; i++) {
+        bool is_system = is_of(&m[i], "system");
+        if (is_system && chat->has_system_marks) {
+            put(script, system, &m[i]);
+        } else if (is_of(&m[i], "assistant")) {
+            put(script, answer, &m[i]);
+            is_open = false;
+        } else {
+            if (!is_open) {
+                put(script, opening, NULL);
+            }
+            put(script, is_system ? context : question, &m[i]);
+            is_open = is_system;
+        }
+    }
+}
+
+/* ---- what is given ---- */
 
 static int check_markers(const struct flo_vocab *vocab,
                          const struct family *family, struct flo_err *err)
@@ -159,18 +335,12 @@ static int check_markers(const struct flo_vocab *vocab,
 static int check_messages(const struct flo_message *messages, size_t count,
                           struct flo_err *err)
 {
-    static const char *const roles[] = {"system", "user", "assistant", "tool"};
     if (count > MESSAGES_MAX) {
         return flo_fail(err, FLO_E_INFER_PARAM, "%zu messages, at most %d",
                         count, MESSAGES_MAX);
     }
     for (size_t i = 0; i < count; i++) {
-        size_t k = 0;
-        while (k < FLO_COUNT(roles) &&
-               !flo_message_is(&messages[i], roles[k])) {
-            k++;
-        }
-        if (k == FLO_COUNT(roles)) {
+        if (role_of(&messages[i]) == FLO_COUNT(roles)) {
             return flo_fail(err, FLO_E_INFER_PARAM,
                             "message %zu has role '%s'; system, user, "
                             "assistant and tool are known",
@@ -187,164 +357,31 @@ int flo_template_render(const struct flo_template *chat,
                         struct flo_err *err)
 {
     const struct flo_vocab_facts *facts = flo_vocab_facts(vocab);
-    const struct family *family = family_of(chat->kind);
-    struct flo_script script = {
-        .chat = chat, .vocab = vocab, .tokens = tokens, .err = err};
-    bool has_bos = facts->adds_bos || (family != NULL && family->has_bos);
+    const struct family *family = &families[chat->kind];
+    struct script script = {.chat = chat,
+                            .family = family,
+                            .vocab = vocab,
+                            .tokens = tokens,
+                            .err = err};
     int rv = check_messages(messages, message_count, err);
-    if (rv == 0 && family != NULL) {
-        rv = check_markers(vocab, family, err);
-    }
-    if (rv < 0) {
+    if (rv < 0 || (rv = check_markers(vocab, family, err)) < 0) {
         return rv;
     }
-    script.spans = calloc((message_count + 2) * FLO_SPANS_PER_MESSAGE,
-                          sizeof(*script.spans));
+    script.spans =
+        calloc((message_count + 2) * SPANS_PER_MESSAGE, sizeof(*script.spans));
     if (script.spans == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%zu messages", message_count);
     }
-    if (has_bos && facts->bos >= 0) {
+    if ((facts->adds_bos || family->has_bos) && facts->bos >= 0) {
         flo_tokens_add(tokens, facts->bos);
     }
-    rv = (family != NULL ? family->render : flo_template_plain)(
-        &script, messages, message_count);
+    family->render(&script, messages, message_count);
+    flush(&script);
+    rv = script.rv;
     if (rv == 0 && tokens->failed) {
         rv = flo_fail(err, FLO_E_INFER_TOO_LONG, "more than %zu tokens",
                       tokens->count);
     }
     free(script.spans);
     return rv;
-}
-
-/* ---- recognising ---- */
-
-static const char *find_in(struct flo_gguf_text text, size_t from,
-                           const char *word)
-{
-    return memmem(text.data + from, text.bytes - from, word, strlen(word));
-}
-
-/* The literal system turn that the template puts first, if it has one:
- * what stands between its opening and <|im_end|> without any Jinja in it. */
-static void find_default_system(struct flo_gguf_text text,
-                                struct flo_template *out)
-{
-    static const char opening[] = "<|im_start|>system";
-    size_t from = 0;
-    const char *hit;
-    while ((hit = find_in(text, from, opening)) != NULL) {
-        const char *start = hit + strlen(opening);
-        const char *limit = text.data + text.bytes;
-        from = (size_t)(start - text.data);
-        if (start < limit && *start == '\n') {
-            start++;
-        } else if (limit - start >= 2 && memcmp(start, "\\n", 2) == 0) {
-            start += 2;
-        } else {
-            continue;
-        }
-        const char *end =
-            find_in(text, (size_t)(start - text.data), "<|im_end|>");
-        size_t bytes = end != NULL ? (size_t)(end - start) : 0;
-        if (bytes == 0 || bytes >= sizeof(out->default_system)) {
-            continue;
-        }
-        memcpy(out->default_system, start, bytes);
-        out->default_system[bytes] = '\0';
-        if (strlen(out->default_system) == bytes &&
-            strpbrk(out->default_system, "'\"{}\\") == NULL) {
-            return;
-        }
-        out->default_system[0] = '\0';
-    }
-}
-
-/* What stands behind `word` up to the end of a line or of a Jinja string. */
-static void find_word(struct flo_gguf_text text, const char *word, char *out,
-                      size_t out_bytes)
-{
-    const char *hit = find_in(text, 0, word);
-    size_t count = 0;
-    if (hit == NULL) {
-        return;
-    }
-    const char *limit = text.data + text.bytes;
-    for (hit += strlen(word); hit + count < limit && count + 1 < out_bytes;
-         count++) {
-        char c = hit[count];
-        if (c == '\\' || c == '"' || c == '\'' || c == '{' || c < ' ') {
-            break;
-        }
-        out[count] = c;
-    }
-    out[count] = '\0';
-}
-
-static void learn_variant(struct flo_gguf_text text, struct flo_template *out)
-{
-    switch (out->kind) {
-    case FLO_TEMPLATE_CHATML:
-        find_default_system(text, out);
-        break;
-    case FLO_TEMPLATE_LLAMA3:
-        find_word(text, "Cutting Knowledge Date: ", out->knowledge_date,
-                  sizeof(out->knowledge_date));
-        find_word(text, "date_string = \"", out->today, sizeof(out->today));
-        if (out->today[0] == '\0') {
-            snprintf(out->today, sizeof(out->today), "26 Jul 2024");
-        }
-        break;
-    case FLO_TEMPLATE_MISTRAL:
-        out->has_system_marks = find_in(text, 0, "[SYSTEM_PROMPT]") != NULL;
-        out->blank_before = find_in(text, 0, " [INST]") != NULL;
-        /* The Tekken versions put no blank behind their marks. */
-        out->blank_behind =
-            out->has_system_marks
-                ? find_in(text, 0, "[INST] ") != NULL
-                : out->blank_before || find_in(text, 0, "\"[INST]\"") == NULL;
-        break;
-    default:
-        break;
-    }
-}
-
-int flo_template_find(const struct flo_gguf *gguf, struct flo_template *out,
-                      struct flo_err *err)
-{
-    struct flo_gguf_text text = {"", 0};
-    struct flo_gguf_text arch = {"", 0};
-    const struct family *family = NULL;
-    int rv = flo_gguf_string(gguf, "tokenizer.chat_template", &text, err);
-    if (rv < 0 ||
-        (rv = flo_gguf_string(gguf, "general.architecture", &arch, err)) < 0) {
-        return rv;
-    }
-    if (text.bytes > TEMPLATE_BYTES_MAX) {
-        return flo_fail(err, FLO_E_GGUF_LIMIT,
-                        "the chat template has %zu bytes, at most %u",
-                        text.bytes, TEMPLATE_BYTES_MAX);
-    }
-    memset(out, 0, sizeof(*out));
-    snprintf(out->name, sizeof(out->name), "none");
-    for (size_t i = 0; family == NULL && i < FLO_COUNT(families); i++) {
-        if (find_in(text, 0, families[i].words[0]) != NULL &&
-            find_in(text, 0, families[i].words[1]) != NULL) {
-            family = &families[i];
-        }
-    }
-    if (text.bytes == 0) { /* Phi-2 came without one */
-        family = flo_gguf_text_is(arch, "phi2") ? family_of(FLO_TEMPLATE_PHI2)
-                                                : NULL;
-    } else if (family == NULL) {
-        return flo_fail(err, FLO_E_NOT_BUILT,
-                        "this model's chat template is of no known family; "
-                        "ChatML, Llama 2 and 3, Mistral, Gemma, Phi-2, Phi-3 "
-                        "and Zephyr are");
-    }
-    if (family != NULL) {
-        out->kind = family->kind;
-        snprintf(out->name, sizeof(out->name), "%s", family->name);
-        learn_variant(text, out);
-    }
-    return 0;
 }
