@@ -1,46 +1,8 @@
-/* Byte-level BPE of one pre-split word (`tokenizer.ggml.model` = gpt2): its
- * bytes as printable stand-ins, merged by the list of merges. */
+/* Byte-level BPE (`tokenizer.ggml.model` = gpt2): a text's words as printable
+ * stand-ins of their bytes, merged by the list of merges. */
 #include <stdlib.h>
 
 #include "engine/token/merge.h"
-
-struct flo_bpe {
-    struct flo_merger merger;
-    char *text; /* the word in stand-in characters */
-    size_t capacity;
-};
-
-struct flo_bpe *flo_bpe_new(const struct flo_vocab *vocab)
-{
-    struct flo_bpe *bpe = calloc(1, sizeof(*bpe));
-    if (bpe != NULL) {
-        bpe->merger.vocab = vocab;
-    }
-    return bpe;
-}
-
-void flo_bpe_free(struct flo_bpe *bpe)
-{
-    if (bpe != NULL) {
-        flo_merger_deinit(&bpe->merger);
-        free(bpe->text);
-        free(bpe);
-    }
-}
-
-static bool reserve(struct flo_bpe *bpe, size_t bytes)
-{
-    if (bytes <= bpe->capacity) {
-        return true;
-    }
-    if (bytes > FLO_MERGE_TEXT_BYTES_MAX) {
-        return false;
-    }
-    free(bpe->text);
-    bpe->text = malloc(2 * bytes + 64);
-    bpe->capacity = bpe->text != NULL ? 2 * bytes + 64 : 0;
-    return bpe->text != NULL;
-}
 
 /* Every stand-in is below U+0800: one or two bytes. */
 static size_t stand_in(char *out, const char *word, size_t bytes)
@@ -57,34 +19,29 @@ static size_t stand_in(char *out, const char *word, size_t bytes)
     return length;
 }
 
-bool flo_bpe_word(struct flo_bpe *bpe, const char *word, size_t bytes,
+bool flo_bpe_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
                   struct flo_tokens *tokens)
 {
-    const struct flo_vocab *vocab = bpe->merger.vocab;
-    if (bytes == 0) {
-        return true;
-    }
-    if (!reserve(bpe, 2 * bytes)) {
-        return false;
-    }
-    size_t length = stand_in(bpe->text, word, bytes);
-    if (vocab->split->prefers_whole) {
-        int32_t id = flo_vocab_find(vocab, bpe->text, length);
+    struct flo_merger merger = {.vocab = vocab};
+    struct flo_split split;
+    const char *word;
+    size_t word_bytes;
+    char *shown = malloc(2 * bytes + 1); /* of the longest word */
+    bool is_fine = shown != NULL;
+    flo_split_init(&split, vocab->split, text, bytes);
+    while (is_fine && !tokens->failed &&
+           flo_split_next(&split, &word, &word_bytes)) {
+        size_t length = stand_in(shown, word, word_bytes);
+        int32_t id = vocab->split->prefers_whole
+                         ? flo_vocab_find(vocab, shown, length)
+                         : -1;
         if (id >= 0) {
             flo_tokens_add(tokens, id);
-            return true;
+        } else {
+            is_fine = flo_merger_run(&merger, shown, length, tokens);
         }
     }
-    if (!flo_merger_run(&bpe->merger, bpe->text, length)) {
-        return false;
-    }
-    const struct flo_symbol *symbols = bpe->merger.symbols;
-    for (uint32_t i = 0; i != FLO_SYMBOL_NONE; i = symbols[i].next) {
-        int32_t id = symbols[i].id; /* or no token for this byte */
-        id = id >= 0 ? id : vocab->facts.unknown;
-        if (id >= 0) {
-            flo_tokens_add(tokens, id);
-        }
-    }
-    return true;
+    flo_merger_deinit(&merger);
+    free(shown);
+    return is_fine;
 }

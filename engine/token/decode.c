@@ -6,24 +6,18 @@
 
 #include "engine/token/unicode.h"
 
-static const char replacement[] = "\xef\xbf\xbd";
-
-/* SPM: U+2581 to a blank, the rest as it is. */
-static void add_unescaped(const struct flo_vocab_token *token,
-                          struct flo_buf *out)
+void flo_text_replace(struct flo_buf *out, const char *text, size_t bytes,
+                      const char *from, const char *to)
 {
-    const char *at = token->text;
-    const char *end = token->text + token->bytes;
-    while (at < end) {
-        const char *mark = memmem(at, (size_t)(end - at), FLO_SPM_BLANK, 3);
-        const char *stop = mark != NULL ? mark : end;
-        flo_buf_add(out, at, (size_t)(stop - at));
-        if (mark != NULL) {
-            flo_buf_add(out, " ", 1);
-            stop += 3;
-        }
-        at = stop;
+    const char *end = text + bytes;
+    const char *hit;
+    while ((hit = memmem(text, (size_t)(end - text), from, strlen(from))) !=
+           NULL) {
+        flo_buf_add(out, text, (size_t)(hit - text));
+        flo_buf_text(out, to);
+        text = hit + strlen(from);
     }
+    flo_buf_add(out, text, (size_t)(end - text));
 }
 
 /* Stand-in characters to bytes; what stands for no byte is kept as it is. */
@@ -53,8 +47,7 @@ void flo_vocab_piece(const struct flo_vocab *vocab, int32_t id,
         return;
     }
     const struct flo_vocab_token *token = &vocab->tokens[id];
-    uint8_t byte = 0;
-    char digits[3] = {0};
+    char byte;
     switch ((enum flo_token_type)token->type) {
     case FLO_TOKEN_CONTROL:
     case FLO_TOKEN_UNKNOWN:
@@ -66,40 +59,19 @@ void flo_vocab_piece(const struct flo_vocab *vocab, int32_t id,
         flo_buf_add(out, token->text, token->bytes);
         break;
     case FLO_TOKEN_BYTE: /* "<0x0A>", checked at load */
-        digits[0] = (char)(token->text[3] | 32);
-        digits[1] = (char)(token->text[4] | 32);
-        if (flo_hex_decode(digits, &byte, 1)) {
-            flo_buf_add(out, &byte, 1);
-        }
+        byte = (char)flo_token_byte(token);
+        flo_buf_add(out, &byte, 1);
         break;
     case FLO_TOKEN_NORMAL:
     case FLO_TOKEN_UNUSED:
         if (vocab->is_spm) {
-            add_unescaped(token, out);
+            flo_text_replace(out, token->text, token->bytes, FLO_SPM_BLANK,
+                             " ");
         } else {
             add_decoded(token, out);
         }
         break;
     }
-}
-
-/* Is this the beginning of a sequence that more bytes could complete? */
-static bool may_grow(const char *text, size_t bytes)
-{
-    unsigned char lead = (unsigned char)text[0];
-    size_t need = lead >= 0xc2 && lead <= 0xdf   ? 2
-                  : lead >= 0xe0 && lead <= 0xef ? 3
-                  : lead >= 0xf0 && lead <= 0xf4 ? 4
-                                                 : 0;
-    if (bytes >= need) {
-        return false;
-    }
-    for (size_t i = 1; i < bytes; i++) {
-        if (((unsigned char)text[i] & 0xc0) != 0x80) {
-            return false;
-        }
-    }
-    return true;
 }
 
 void flo_text_stream_add(struct flo_text_stream *stream,
@@ -109,33 +81,18 @@ void flo_text_stream_add(struct flo_text_stream *stream,
     struct flo_buf all = {0};
     flo_buf_add(&all, stream->held, stream->held_bytes);
     flo_vocab_piece(vocab, id, false, &all);
-    stream->held_bytes = 0;
-    size_t at = 0;
-    while (at < all.bytes) {
-        size_t good = flo_utf8_valid(all.data + at, all.bytes - at);
-        flo_buf_add(out, all.data + at, good);
-        at += good;
-        if (at == all.bytes) {
-            break;
-        }
-        if (may_grow(all.data + at, all.bytes - at)) {
-            stream->held_bytes = all.bytes - at;
-            memcpy(stream->held, all.data + at, stream->held_bytes);
-            break;
-        }
-        flo_buf_add(out, replacement, 3);
-        at++;
+    stream->held_bytes = flo_utf8_add(out, all.data, all.bytes, true);
+    for (size_t i = 0; i < stream->held_bytes; i++) {
+        stream->held[i] = all.data[all.bytes - stream->held_bytes + i];
     }
-    if (all.failed) {
-        out->failed = true;
-    }
+    out->failed = out->failed || all.failed;
     flo_buf_deinit(&all);
 }
 
 void flo_text_stream_finish(struct flo_text_stream *stream, struct flo_buf *out)
 {
     if (stream->held_bytes > 0) {
-        flo_buf_add(out, replacement, 3);
+        flo_buf_text(out, FLO_UTF8_REPLACEMENT);
     }
     stream->held_bytes = 0;
 }

@@ -3,7 +3,16 @@
 
 #include <stdlib.h>
 
-#define UNKNOWN_YET (-2)
+#define NONE UINT32_MAX /* no symbol */
+
+struct flo_symbol {
+    uint32_t start;
+    uint32_t bytes; /* 0: became part of its left neighbour */
+    uint32_t previous;
+    uint32_t next;
+    int32_t id; /* NOT_MERGED: looked up at the end */
+};
+#define NOT_MERGED (-2)
 
 struct flo_pair {
     uint32_t rank;
@@ -84,8 +93,7 @@ static bool reserve(struct flo_merger *merger, size_t count)
 static void offer(struct flo_merger *merger, uint32_t left)
 {
     const struct flo_vocab *vocab = merger->vocab;
-    if (left == FLO_SYMBOL_NONE ||
-        merger->symbols[left].next == FLO_SYMBOL_NONE) {
+    if (left == NONE || merger->symbols[left].next == NONE) {
         return;
     }
     const struct flo_symbol *a = &merger->symbols[left];
@@ -105,7 +113,7 @@ static void offer(struct flo_merger *merger, uint32_t left)
 static void join(struct flo_merger *merger, struct flo_pair pair)
 {
     struct flo_symbol *left = &merger->symbols[pair.left];
-    if (left->bytes == 0 || left->next == FLO_SYMBOL_NONE) {
+    if (left->bytes == 0 || left->next == NONE) {
         return;
     }
     struct flo_symbol *right = &merger->symbols[left->next];
@@ -116,7 +124,7 @@ static void join(struct flo_merger *merger, struct flo_pair pair)
     left->id = pair.id;
     left->next = right->next;
     right->bytes = 0;
-    if (left->next != FLO_SYMBOL_NONE) {
+    if (left->next != NONE) {
         merger->symbols[left->next].previous = pair.left;
     }
     offer(merger, left->previous);
@@ -137,15 +145,44 @@ static uint32_t cut(struct flo_merger *merger, uint32_t total)
         uint32_t bytes = bytes_claimed(merger->text[at]);
         bytes = bytes < total - at ? bytes : total - at;
         merger->symbols[count] =
-            (struct flo_symbol){at, bytes, count - 1, count + 1, UNKNOWN_YET};
+            (struct flo_symbol){at, bytes, count - 1, count + 1, NOT_MERGED};
         at += bytes;
     }
-    merger->symbols[0].previous = FLO_SYMBOL_NONE;
-    merger->symbols[count - 1].next = FLO_SYMBOL_NONE;
+    merger->symbols[0].previous = NONE;
+    merger->symbols[count - 1].next = NONE;
     return count;
 }
 
-bool flo_merger_run(struct flo_merger *merger, const char *text, size_t bytes)
+static void put(const struct flo_vocab *vocab, int32_t id,
+                struct flo_tokens *tokens)
+{
+    id = id >= 0 ? id : vocab->facts.unknown;
+    if (id >= 0) {
+        flo_tokens_add(tokens, id);
+    }
+}
+
+/* What is no token: SPM has the tokens of its bytes. */
+static void put_symbol(const struct flo_merger *merger,
+                       const struct flo_symbol *symbol,
+                       struct flo_tokens *tokens)
+{
+    const struct flo_vocab *vocab = merger->vocab;
+    const char *text = merger->text + symbol->start;
+    int32_t id = symbol->id == NOT_MERGED
+                     ? flo_vocab_find(vocab, text, symbol->bytes)
+                     : symbol->id;
+    if (id >= 0 || !vocab->is_spm) {
+        put(vocab, id, tokens);
+        return;
+    }
+    for (uint32_t i = 0; i < symbol->bytes; i++) {
+        put(vocab, vocab->byte_ids[(uint8_t)text[i]], tokens);
+    }
+}
+
+bool flo_merger_run(struct flo_merger *merger, const char *text, size_t bytes,
+                    struct flo_tokens *tokens)
 {
     if (!reserve(merger, bytes)) {
         return false;
@@ -159,12 +196,8 @@ bool flo_merger_run(struct flo_merger *merger, const char *text, size_t bytes)
     while (merger->pair_count > 0) {
         join(merger, pop(merger));
     }
-    for (uint32_t i = 0; i != FLO_SYMBOL_NONE; i = merger->symbols[i].next) {
-        struct flo_symbol *symbol = &merger->symbols[i];
-        if (symbol->id == UNKNOWN_YET) {
-            symbol->id = flo_vocab_find(merger->vocab, text + symbol->start,
-                                        symbol->bytes);
-        }
+    for (uint32_t i = 0; i != NONE; i = merger->symbols[i].next) {
+        put_symbol(merger, &merger->symbols[i], tokens);
     }
     return true;
 }

@@ -11,31 +11,23 @@
 
 #include "engine/token/vocab.h"
 
-#define FLO_SYMBOL_NONE UINT32_MAX
 #define FLO_MERGE_TEXT_BYTES_MAX (UINT32_MAX / 4)
-
-struct flo_symbol {
-    uint32_t start;
-    uint32_t bytes; /* 0: became part of its left neighbour */
-    uint32_t previous;
-    uint32_t next;
-    int32_t id; /* or -1: no token */
-};
 
 /* Zero-initialise with the vocabulary; may be used for many texts. */
 struct flo_merger {
     const struct flo_vocab *vocab;
     const char *text;
-    struct flo_symbol *symbols; /* [0] is the first, follow `next` */
+    struct flo_symbol *symbols; /* [0] is the first */
     struct flo_pair *pairs;
     size_t pair_count;
     size_t capacity; /* of symbols; twice as many pairs */
 };
 
-/* Merge `bytes` > 0 of text, which must stay as long as the symbols are read.
- * A byte that begins no character claims as many bytes as its upper half
- * says, as the common engines do.  false when there is no memory. */
-bool flo_merger_run(struct flo_merger *merger, const char *text, size_t bytes);
+/* Merge `bytes` > 0 of text and append the ids.  A byte that begins no
+ * character claims as many bytes as its upper half says, as the common engines
+ * do.  false when there is no memory. */
+bool flo_merger_run(struct flo_merger *merger, const char *text, size_t bytes,
+                    struct flo_tokens *tokens);
 void flo_merger_deinit(struct flo_merger *merger);
 
 #endif

@@ -33,8 +33,8 @@ static render plain, turns, chatml, llama3, llama2, mistral, gemma;
 static const char ROLE[] = "the family's name of the role";
 static const char TEXT[] = "the message's text";
 static const char TRIMMED[] = "the same without blanks at its ends";
-static const char EOS[] = "the vocabulary's id";
-static const char BOS[] = "the vocabulary's id";
+static const char EOS[] = "the vocabulary's end";
+static const char BOS[] = "its beginning";
 
 static const char *const roles[] = {"system", "user", "assistant", "tool"};
 

@@ -48,28 +48,16 @@ struct piece {
     int32_t id;
 };
 
-struct pieces {
-    struct piece *items;
-    size_t count;
-    size_t capacity;
-};
+/* Pieces in order, in a buffer. */
+#define PIECES_BYTES_MAX ((size_t)TEXT_BYTES_MAX * sizeof(struct piece))
 
-static bool pieces_add(struct pieces *pieces, struct piece piece)
+static void add_piece(struct flo_buf *pieces, size_t start, size_t end,
+                      int32_t id)
 {
-    if (piece.bytes == 0) {
-        return true;
+    struct piece piece = {start, end - start, id};
+    if (end > start) {
+        flo_buf_add(pieces, &piece, sizeof(piece));
     }
-    if (pieces->count == pieces->capacity) {
-        size_t capacity = pieces->capacity != 0 ? 2 * pieces->capacity : 32;
-        struct piece *items = realloc(pieces->items, capacity * sizeof(*items));
-        if (items == NULL) {
-            return false;
-        }
-        pieces->items = items;
-        pieces->capacity = capacity;
-    }
-    pieces->items[pieces->count++] = piece;
-    return true;
 }
 
 /* The text being cut and, for each special span, where it lies in it. */
@@ -107,74 +95,56 @@ static bool is_blank(char c)
 }
 
 /* Cut every allowed occurrence of one special out of one raw piece. */
-static bool cut(const struct work *work, int32_t id, struct piece raw,
-                struct pieces *out)
+static void cut(const struct work *work, int32_t id, const struct piece *raw,
+                struct flo_buf *out)
 {
     const struct flo_vocab_token *token = &work->vocab->tokens[id];
-    size_t end = raw.start + raw.bytes;
-    size_t from = raw.start;   /* of what is not yet given out */
-    size_t search = raw.start; /* where to look next */
-    while (search < end) {
-        const char *hit = memmem(work->text.data + search, end - search,
-                                 token->text, token->bytes);
-        if (hit == NULL) {
-            break;
-        }
-        size_t at = (size_t)(hit - work->text.data);
+    const char *text = work->text.data;
+    const char *hit;
+    size_t end = raw->start + raw->bytes;
+    size_t from = raw->start; /* of what is not yet given out */
+    size_t search = from;     /* where to look next */
+    while ((hit = memmem(text + search, end - search, token->text,
+                         token->bytes)) != NULL) {
+        size_t at = (size_t)(hit - text);
         if (must_be_special(work, token) &&
             !is_in_special(work, at, token->bytes)) {
             search = at + 1;
             continue;
         }
-        if (!pieces_add(out, (struct piece){from, at - from, -1}) ||
-            !pieces_add(out, (struct piece){at, token->bytes, id})) {
-            return false;
-        }
+        add_piece(out, from, at, -1);
         from = at + token->bytes;
-        while (token->strips_right && from < end &&
-               is_blank(work->text.data[from])) {
+        add_piece(out, at, from, id);
+        while (token->strips_right && from < end && is_blank(text[from])) {
             from++;
         }
         search = from;
     }
-    return pieces_add(out, (struct piece){from, end - from, -1});
+    add_piece(out, from, end, -1);
 }
 
 /* One special over all pieces. */
-static bool cut_all(const struct work *work, int32_t id, struct pieces *pieces)
+static void cut_all(const struct work *work, int32_t id, struct flo_buf *pieces)
 {
     const struct flo_vocab_token *token = &work->vocab->tokens[id];
     if (token->bytes > work->text.bytes ||
         (token->type != FLO_TOKEN_USER && work->span_count == 0) ||
         memmem(work->text.data, work->text.bytes, token->text, token->bytes) ==
             NULL) {
-        return true;
+        return;
     }
-    struct pieces next = {0};
-    bool is_fine = true;
-    for (size_t i = 0; is_fine && i < pieces->count; i++) {
-        is_fine = pieces->items[i].id >= 0
-                      ? pieces_add(&next, pieces->items[i])
-                      : cut(work, id, pieces->items[i], &next);
-    }
-    free(pieces->items);
-    *pieces = next;
-    return is_fine;
-}
-
-/* Append with every bad byte as U+FFFD. */
-static void add_valid(struct flo_buf *out, const char *text, size_t bytes)
-{
-    size_t at = 0;
-    while (at < bytes) {
-        size_t good = flo_utf8_valid(text + at, bytes - at);
-        flo_buf_add(out, text + at, good);
-        at += good;
-        if (at < bytes) {
-            flo_buf_add(out, "\xef\xbf\xbd", 3);
-            at++;
+    struct flo_buf next = {.bytes_max = PIECES_BYTES_MAX};
+    const struct piece *piece = (const void *)pieces->data;
+    for (size_t i = 0; i < pieces->bytes / sizeof(*piece); i++) {
+        if (piece[i].id >= 0) {
+            flo_buf_add(&next, &piece[i], sizeof(piece[i]));
+        } else {
+            cut(work, id, &piece[i], &next);
         }
     }
+    next.failed = next.failed || pieces->failed;
+    flo_buf_deinit(pieces);
+    *pieces = next;
 }
 
 static int join_spans(struct work *work, const struct flo_text_span *spans,
@@ -190,7 +160,7 @@ static int join_spans(struct work *work, const struct flo_text_span *spans,
         if (work->vocab->is_spm) { /* bad bytes have tokens of their own */
             flo_buf_add(&work->text, spans[i].data, spans[i].bytes);
         } else {
-            add_valid(&work->text, spans[i].data, spans[i].bytes);
+            flo_utf8_add(&work->text, spans[i].data, spans[i].bytes, false);
         }
         work->has_message = work->has_message || spans[i].is_message;
         if (spans[i].is_special) {
@@ -205,48 +175,33 @@ static int join_spans(struct work *work, const struct flo_text_span *spans,
     return 0;
 }
 
-static bool merge_words(const struct work *work, struct piece raw,
-                        struct flo_bpe *bpe, struct flo_tokens *tokens)
-{
-    struct flo_split split;
-    const char *word;
-    size_t bytes;
-    flo_split_init(&split, work->vocab->split, work->text.data + raw.start,
-                   raw.bytes);
-    while (!tokens->failed && flo_split_next(&split, &word, &bytes)) {
-        if (!flo_bpe_word(bpe, word, bytes, tokens)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static int convert(const struct work *work, struct flo_tokens *tokens,
                    struct flo_err *err)
 {
-    struct pieces pieces = {0};
-    struct flo_bpe *bpe = flo_bpe_new(work->vocab);
-    bool is_fine = bpe != NULL &&
-                   pieces_add(&pieces, (struct piece){0, work->text.bytes, -1});
-    for (size_t i = 0; is_fine && i < work->vocab->special_count; i++) {
-        is_fine = cut_all(work, work->vocab->specials[i], &pieces);
+    const struct flo_vocab *vocab = work->vocab;
+    struct flo_buf pieces = {.bytes_max = PIECES_BYTES_MAX};
+    add_piece(&pieces, 0, work->text.bytes, -1);
+    for (size_t i = 0; i < vocab->specials.count; i++) {
+        cut_all(work, vocab->specials.ids[i], &pieces);
     }
+    bool is_fine = !pieces.failed;
     bool is_after_special = true; /* the beginning counts as one */
-    for (size_t i = 0; is_fine && i < pieces.count; i++) {
-        const struct piece *piece = &pieces.items[i];
-        if (piece->id >= 0) {
-            flo_tokens_add(tokens, piece->id);
-        } else if (work->vocab->is_spm) {
-            is_fine = flo_spm_text(
-                work->vocab, work->text.data + piece->start, piece->bytes,
-                work->vocab->adds_space && is_after_special, tokens);
+    const struct piece *piece = (const void *)pieces.data;
+    for (size_t i = 0; is_fine && i < pieces.bytes / sizeof(*piece); i++) {
+        const char *text = work->text.data + piece[i].start;
+        size_t bytes = piece[i].bytes;
+        if (piece[i].id >= 0) {
+            flo_tokens_add(tokens, piece[i].id);
+        } else if (vocab->is_spm) {
+            is_fine =
+                flo_spm_text(vocab, text, bytes,
+                             vocab->adds_space && is_after_special, tokens);
         } else {
-            is_fine = merge_words(work, *piece, bpe, tokens);
+            is_fine = flo_bpe_text(vocab, text, bytes, tokens);
         }
-        is_after_special = piece->id >= 0;
+        is_after_special = piece[i].id >= 0;
     }
-    free(pieces.items);
-    flo_bpe_free(bpe);
+    flo_buf_deinit(&pieces);
     if (!is_fine) {
         return flo_fail(err, FLO_E_MEMORY, "tokens of %zu bytes",
                         work->text.bytes);

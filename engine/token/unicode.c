@@ -1,8 +1,6 @@
 /* Unicode sets by binary search; strict UTF-8, one code point at a time. */
 #include "engine/token/unicode.h"
 
-#include <stdbool.h>
-
 unsigned flo_unicode_sets_beyond_ascii(uint32_t code)
 {
     size_t low = 0;
@@ -62,24 +60,43 @@ uint32_t flo_utf8_next(const char *text, size_t bytes, size_t *taken)
 
 size_t flo_utf8_put(uint32_t code, char out[4])
 {
-    if (code < 0x80) {
-        out[0] = (char)code;
-        return 1;
+    static const uint8_t leads[5] = {0, 0, 0xc0, 0xe0, 0xf0};
+    size_t bytes = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    for (size_t i = bytes - 1; i > 0; i--) {
+        out[i] = (char)(0x80 | (code & 0x3f));
+        code >>= 6;
     }
-    if (code < 0x800) {
-        out[0] = (char)(0xc0 | code >> 6);
-        out[1] = (char)(0x80 | (code & 0x3f));
-        return 2;
+    out[0] = (char)(leads[bytes] | code);
+    return bytes;
+}
+
+/* Is this the beginning of a sequence that more bytes could complete? */
+static bool may_grow(const char *text, size_t bytes)
+{
+    if (bytes >= sequence_bytes((unsigned char)text[0])) {
+        return false;
     }
-    if (code < 0x10000) {
-        out[0] = (char)(0xe0 | code >> 12);
-        out[1] = (char)(0x80 | (code >> 6 & 0x3f));
-        out[2] = (char)(0x80 | (code & 0x3f));
-        return 3;
+    for (size_t i = 1; i < bytes; i++) {
+        if (((unsigned char)text[i] & 0xc0) != 0x80) {
+            return false;
+        }
     }
-    out[0] = (char)(0xf0 | code >> 18);
-    out[1] = (char)(0x80 | (code >> 12 & 0x3f));
-    out[2] = (char)(0x80 | (code >> 6 & 0x3f));
-    out[3] = (char)(0x80 | (code & 0x3f));
-    return 4;
+    return true;
+}
+
+size_t flo_utf8_add(struct flo_buf *out, const char *text, size_t bytes,
+                    bool holds)
+{
+    for (size_t at = 0; at < bytes; at++) {
+        size_t good = flo_utf8_valid(text + at, bytes - at);
+        flo_buf_add(out, text + at, good);
+        at += good;
+        if (at < bytes && holds && may_grow(text + at, bytes - at)) {
+            return bytes - at;
+        }
+        if (at < bytes) {
+            flo_buf_text(out, FLO_UTF8_REPLACEMENT);
+        }
+    }
+    return 0;
 }

@@ -3,8 +3,7 @@
 #ifndef FLOTILLA_ENGINE_UNICODE_H
 #define FLOTILLA_ENGINE_UNICODE_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include <flotilla/base.h>
 
 /* Sets that a character may be in. */
 enum flo_unicode_set {
@@ -42,5 +41,10 @@ static inline unsigned flo_unicode_sets(uint32_t code)
 uint32_t flo_utf8_next(const char *text, size_t bytes, size_t *taken);
 /* Write a code point below 0x110000; returns 1 to 4. */
 size_t flo_utf8_put(uint32_t code, char out[4]);
+/* Append text with each bad byte as U+FFFD.  With `holds` the beginning of a
+ * sequence at the end is left out; returns how many bytes that are. */
+#define FLO_UTF8_REPLACEMENT "\xef\xbf\xbd"
+size_t flo_utf8_add(struct flo_buf *out, const char *text, size_t bytes,
+                    bool holds);
 
 #endif

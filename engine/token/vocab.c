@@ -48,8 +48,7 @@ int flo_code_to_byte(uint32_t code)
 
 /* ---- loading ---- */
 
-/* "<0x0A>" of a byte token; -1 when it is not. */
-static int byte_token(const struct flo_vocab_token *token)
+int flo_token_byte(const struct flo_vocab_token *token)
 {
     uint8_t byte;
     char digits[3] = {0};
@@ -64,19 +63,13 @@ static int byte_token(const struct flo_vocab_token *token)
     return flo_hex_decode(digits, &byte, 1) ? byte : -1;
 }
 
-static bool token_is(const struct flo_vocab_token *token, const char *text,
-                     size_t bytes)
-{
-    return token->bytes == bytes && memcmp(token->text, text, bytes) == 0;
-}
-
 static bool is_end_text(const struct flo_vocab_token *token)
 {
     if (token->text[0] != '<' && token->text[0] != '_') {
         return false; /* nearly all of them */
     }
     for (size_t i = 0; i < FLO_COUNT(ends); i++) {
-        if (token_is(token, ends[i], strlen(ends[i]))) {
+        if (flo_token_is(token, ends[i], strlen(ends[i]))) {
             return true;
         }
     }
@@ -91,9 +84,17 @@ static bool looks_like_mark(const struct flo_vocab_token *token)
     bool has_bars = bytes > 4 && memcmp(text, "<|", 2) == 0 &&
                     memcmp(text + bytes - 2, "|>", 2) == 0;
     bool has_brackets = bytes > 2 && text[0] == '[' && text[bytes - 1] == ']';
-    return has_bars || has_brackets || token_is(token, "<s>", 3) ||
-           token_is(token, "<bos>", 5) || token_is(token, "<eos>", 5) ||
-           token_is(token, "<start_of_turn>", 15);
+    return has_bars || has_brackets || flo_token_is(token, "<s>", 3) ||
+           flo_token_is(token, "<bos>", 5) || flo_token_is(token, "<eos>", 5) ||
+           flo_token_is(token, "<start_of_turn>", 15);
+}
+
+int flo_vocab_list(const struct flo_gguf *gguf, const char *key,
+                   uint32_t item_type, const struct flo_gguf_kv **out,
+                   struct flo_err *err)
+{
+    int rv = flo_gguf_require(gguf, key, err);
+    return rv < 0 ? rv : flo_gguf_array(gguf, key, item_type, out, err);
 }
 
 static int load_token(struct flo_vocab *vocab, uint32_t id,
@@ -115,7 +116,7 @@ static int load_token(struct flo_vocab *vocab, uint32_t id,
     token->text = text.data;
     token->bytes = (uint16_t)text.bytes;
     token->type = (uint8_t)type;
-    if (type == FLO_TOKEN_BYTE && byte_token(token) < 0) {
+    if (type == FLO_TOKEN_BYTE && flo_token_byte(token) < 0) {
         return flo_fail(err, FLO_E_GGUF_VOCAB,
                         "byte token %" PRIu32 " is '%.*s', not '<0x..>'", id,
                         text.bytes < 16 ? (int)text.bytes : 16, text.data);
@@ -138,12 +139,10 @@ static int load_tokens(struct flo_vocab *vocab, const struct flo_gguf *gguf,
 {
     const struct flo_gguf_kv *list;
     const struct flo_gguf_kv *types;
-    int rv = flo_gguf_require(gguf, "tokenizer.ggml.tokens", err);
-    if (rv < 0 ||
-        (rv = flo_gguf_array(gguf, "tokenizer.ggml.tokens", FLO_GGUF_STRING,
-                             &list, err)) < 0 ||
-        (rv = flo_gguf_array(gguf, "tokenizer.ggml.token_type", FLO_GGUF_I32,
-                             &types, err)) < 0) {
+    int rv = flo_vocab_list(gguf, "tokenizer.ggml.tokens", FLO_GGUF_STRING,
+                            &list, err);
+    if (rv < 0 || (rv = flo_gguf_array(gguf, "tokenizer.ggml.token_type",
+                                       FLO_GGUF_I32, &types, err)) < 0) {
         return rv;
     }
     if (list->count == 0 || list->count > FLO_VOCAB_COUNT_MAX) {
@@ -180,9 +179,9 @@ static int load_scores(struct flo_vocab *vocab, const struct flo_gguf *gguf,
                        struct flo_err *err)
 {
     const struct flo_gguf_kv *list;
-    int rv = flo_gguf_require(gguf, "tokenizer.ggml.scores", err);
-    if (rv < 0 || (rv = flo_gguf_array(gguf, "tokenizer.ggml.scores",
-                                       FLO_GGUF_F32, &list, err)) < 0) {
+    int rv =
+        flo_vocab_list(gguf, "tokenizer.ggml.scores", FLO_GGUF_F32, &list, err);
+    if (rv < 0) {
         return rv;
     }
     if (list->count != (uint64_t)vocab->facts.count) {
@@ -191,28 +190,14 @@ static int load_scores(struct flo_vocab *vocab, const struct flo_gguf *gguf,
                         list->count, vocab->facts.count);
     }
     vocab->scores = list->data;
-    return 0;
-}
-
-/* "<0x0A>", or the character itself where a vocabulary has no such token. */
-static void load_spm_bytes(struct flo_vocab *vocab)
-{
     for (int byte = 0; byte < 256; byte++) {
         char text[8];
-        char alone = (char)byte;
+        char alone = (char)byte; /* where there is no token "<0x..>" */
         snprintf(text, sizeof(text), "<0x%02X>", (unsigned)byte);
         int32_t id = flo_vocab_find(vocab, text, 6);
         vocab->byte_ids[byte] = id >= 0 ? id : flo_vocab_find(vocab, &alone, 1);
     }
-}
-
-static void load_bytes(struct flo_vocab *vocab)
-{
-    for (int byte = 0; byte < 256; byte++) {
-        char text[4];
-        size_t bytes = flo_utf8_put(flo_byte_to_code((uint8_t)byte), text);
-        vocab->byte_ids[byte] = flo_vocab_find(vocab, text, bytes);
-    }
+    return 0;
 }
 
 static int longest_first(const void *a, const void *b, void *context)
@@ -226,30 +211,23 @@ static int longest_first(const void *a, const void *b, void *context)
 
 static int load_specials(struct flo_vocab *vocab, struct flo_err *err)
 {
-    size_t count = 0;
-    for (int pass = 0; pass < 2; pass++) {
-        count = 0;
-        for (int32_t id = 0; id < vocab->facts.count; id++) {
-            const struct flo_vocab_token *token = &vocab->tokens[id];
-            bool is_special =
-                token->bytes > 0 && (token->type == FLO_TOKEN_CONTROL ||
-                                     token->type == FLO_TOKEN_UNKNOWN ||
-                                     token->type == FLO_TOKEN_USER);
-            if (is_special && pass == 1) {
-                vocab->specials[count] = id;
-            }
-            count += is_special;
-        }
-        if (pass == 0) {
-            vocab->specials = calloc(count + 1, sizeof(*vocab->specials));
-            if (vocab->specials == NULL) {
-                return flo_fail(err, FLO_E_MEMORY, "%zu special tokens", count);
-            }
+    struct flo_tokens *specials = &vocab->specials;
+    for (int32_t id = 0; id < vocab->facts.count; id++) {
+        const struct flo_vocab_token *token = &vocab->tokens[id];
+        if (token->bytes > 0 && (token->type == FLO_TOKEN_CONTROL ||
+                                 token->type == FLO_TOKEN_UNKNOWN ||
+                                 token->type == FLO_TOKEN_USER)) {
+            flo_tokens_add(specials, id);
         }
     }
-    vocab->special_count = count;
-    qsort_r(vocab->specials, count, sizeof(*vocab->specials), longest_first,
-            vocab);
+    if (specials->failed) {
+        return flo_fail(err, FLO_E_MEMORY, "%zu special tokens",
+                        specials->count);
+    }
+    if (specials->count > 0) {
+        qsort_r(specials->ids, specials->count, sizeof(*specials->ids),
+                longest_first, vocab);
+    }
     return 0;
 }
 
@@ -271,8 +249,8 @@ static int load_strips(struct flo_vocab *vocab, const struct flo_gguf *gguf,
         (strstr(lower, "phi-3") == NULL && strstr(lower, "phi3") == NULL)) {
         return rv;
     }
-    for (size_t i = 0; i < vocab->special_count; i++) {
-        vocab->tokens[vocab->specials[i]].strips_right = true;
+    for (size_t i = 0; i < vocab->specials.count; i++) {
+        vocab->tokens[vocab->specials.ids[i]].strips_right = true;
     }
     for (size_t i = 0; i < FLO_COUNT(keeping); i++) {
         int32_t id = flo_vocab_find(vocab, keeping[i], strlen(keeping[i]));
@@ -399,11 +377,6 @@ int flo_vocab_open(const struct flo_gguf *gguf, struct flo_vocab **out,
         flo_vocab_close(vocab);
         return rv;
     }
-    if (vocab->is_spm) {
-        load_spm_bytes(vocab);
-    } else {
-        load_bytes(vocab);
-    }
     *out = vocab;
     return 0;
 }
@@ -418,7 +391,7 @@ void flo_vocab_close(struct flo_vocab *vocab)
     free(vocab->merge_left_bytes);
     free(vocab->merge_next);
     free(vocab->first_rank);
-    free(vocab->specials);
+    flo_tokens_deinit(&vocab->specials);
     flo_pieces_free(atomic_load(&vocab->pieces));
     free(vocab);
 }

@@ -3,6 +3,7 @@
 #define FLOTILLA_ENGINE_VOCAB_H
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "engine/token/split.h"
 #include "engine/token/token.h"
@@ -46,21 +47,34 @@ struct flo_vocab {
     uint32_t *merge_next;       /* [merge_count] of the same token */
     uint32_t *first_rank;       /* [count] */
     uint32_t merge_count;
-    int32_t byte_ids[256];    /* the token of each single byte, or -1 */
+    int32_t byte_ids[256];    /* of SPM: each byte's token, or -1 */
     uint32_t token_bytes_max; /* of the longest token */
     const uint8_t *scores;    /* of SPM: f32 little endian, in the file */
     bool is_spm;
-    bool adds_space;   /* SPM: a blank before a text behind a special */
-    int32_t *specials; /* control, unknown, user: longest first */
-    size_t special_count;
+    bool adds_space; /* SPM: a blank before a text behind a special */
+    struct flo_tokens specials; /* control, unknown, user: longest first */
     _Atomic(struct flo_pieces *) pieces; /* NULL: not asked for (pieces.c) */
 };
+
+/* Is this its text? */
+static inline bool flo_token_is(const struct flo_vocab_token *token,
+                                const char *text, size_t bytes)
+{
+    return token->bytes == bytes && memcmp(token->text, text, bytes) == 0;
+}
+/* The byte of a token "<0x0A>"; -1 when it is not spelled so. */
+int flo_token_byte(const struct flo_vocab_token *token);
 
 /* The rank of making token `id` from its first `left_bytes` bytes and the
  * rest: lower merges first; false when there is no such merge. */
 bool flo_vocab_rank(const struct flo_vocab *vocab, int32_t id,
                     uint32_t left_bytes, uint32_t *rank);
 
+/* A list of the metadata that must be there. */
+FLO_MUST_USE int flo_vocab_list(const struct flo_gguf *gguf, const char *key,
+                                uint32_t item_type,
+                                const struct flo_gguf_kv **out,
+                                struct flo_err *err);
 /* Make by_text of the tokens; two that are the same are FLO_E_GGUF_VOCAB. */
 FLO_MUST_USE int flo_vocab_index(struct flo_vocab *vocab, struct flo_err *err);
 /* Read the list of merges; by_text must be there. */
@@ -72,18 +86,17 @@ FLO_MUST_USE int flo_vocab_load_merges(struct flo_vocab *vocab,
 uint32_t flo_byte_to_code(uint8_t byte);
 int flo_code_to_byte(uint32_t code);
 
-/* Append the ids of one pre-split word (token/bpe.c). */
-struct flo_bpe;
-struct flo_bpe *flo_bpe_new(const struct flo_vocab *vocab);
-void flo_bpe_free(struct flo_bpe *bpe);
-/* Appends to `tokens`; false when there is no memory. */
-bool flo_bpe_word(struct flo_bpe *bpe, const char *word, size_t bytes,
+/* Append the ids of a text without specials: by its words (token/bpe.c), or as
+ * one with a blank in front of it if `has_prefix` (token/spm.c).  false when
+ * there is no memory. */
+bool flo_bpe_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
                   struct flo_tokens *tokens);
-
-/* Append the ids of a text by scores (token/spm.c), a blank in front of it if
- * `has_prefix`; false when there is no memory. */
-#define FLO_SPM_BLANK "\xe2\x96\x81"
 bool flo_spm_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
                   bool has_prefix, struct flo_tokens *tokens);
+
+/* Append a text in which `to` stands for each `from`. */
+#define FLO_SPM_BLANK "\xe2\x96\x81" /* stands for a blank in SPM's tokens */
+void flo_text_replace(struct flo_buf *out, const char *text, size_t bytes,
+                      const char *from, const char *to);
 
 #endif

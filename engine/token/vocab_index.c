@@ -58,12 +58,6 @@ static uint32_t slot_value(uint64_t hash, uint32_t id)
     return (uint32_t)(hash >> 32) << ID_BITS | (id + 1);
 }
 
-static bool token_is(const struct flo_vocab_token *token, const char *text,
-                     size_t bytes)
-{
-    return token->bytes == bytes && memcmp(token->text, text, bytes) == 0;
-}
-
 int32_t flo_vocab_find(const struct flo_vocab *vocab, const char *text,
                        size_t bytes)
 {
@@ -75,7 +69,7 @@ int32_t flo_vocab_find(const struct flo_vocab *vocab, const char *text,
         uint32_t slot = index->slots[at];
         uint32_t id = (slot & ID_MASK) - 1;
         if ((slot & ~ID_MASK) == wanted &&
-            token_is(&vocab->tokens[id], text, bytes)) {
+            flo_token_is(&vocab->tokens[id], text, bytes)) {
             return (int32_t)id;
         }
     }
@@ -93,7 +87,7 @@ static int insert(struct flo_vocab *vocab, uint32_t id, uint64_t hash,
         uint32_t slot = index->slots[at];
         uint32_t other = (slot & ID_MASK) - 1;
         if (((slot ^ value) & ~ID_MASK) == 0 &&
-            token_is(&vocab->tokens[other], token->text, token->bytes)) {
+            flo_token_is(&vocab->tokens[other], token->text, token->bytes)) {
             return flo_fail(err, FLO_E_GGUF_VOCAB,
                             "tokens %" PRIu32 " and %" PRIu32 " are the same",
                             other, id);
@@ -260,9 +254,9 @@ int flo_vocab_load_merges(struct flo_vocab *vocab, const struct flo_gguf *gguf,
 {
     const struct flo_gguf_kv *list;
     size_t tokens = (size_t)vocab->facts.count;
-    int rv = flo_gguf_require(gguf, "tokenizer.ggml.merges", err);
-    if (rv < 0 || (rv = flo_gguf_array(gguf, "tokenizer.ggml.merges",
-                                       FLO_GGUF_STRING, &list, err)) < 0) {
+    int rv = flo_vocab_list(gguf, "tokenizer.ggml.merges", FLO_GGUF_STRING,
+                            &list, err);
+    if (rv < 0) {
         return rv;
     }
     if (list->count > MERGES_MAX) {
