@@ -167,6 +167,14 @@ static bool is_better(struct candidate a, struct candidate b)
     return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
 }
 
+static void swap(struct candidate *a, struct candidate *b)
+{
+    struct candidate moved = *a;
+
+    *a = *b;
+    *b = moved;
+}
+
 static void sift_down(struct candidate *heap, size_t count, size_t at)
 {
     for (;;) {
@@ -181,27 +189,19 @@ static void sift_down(struct candidate *heap, size_t count, size_t at)
         if (!is_better(heap[child], heap[at])) {
             return;
         }
-        struct candidate moved = heap[at];
-        heap[at] = heap[child];
-        heap[child] = moved;
+        swap(&heap[at], &heap[child]);
         at = child;
     }
 }
 
-static bool was_recent(const struct flo_sampler *s, int32_t token,
-                       uint32_t *back)
+static int32_t recent_at(const struct flo_sampler *s, uint32_t back)
 {
-    uint32_t count = s->recent_count < s->sampling.repeat_last
-                         ? s->recent_count
-                         : s->sampling.repeat_last;
+    return s->recent[(s->recent_count - 1 - back) % REPEAT_LAST_MAX];
+}
 
-    for (; *back < count; (*back)++) {
-        uint32_t at = (s->recent_count - 1 - *back) % REPEAT_LAST_MAX;
-        if (s->recent[at] == token) {
-            return true;
-        }
-    }
-    return false;
+static bool has_penalty(const struct flo_sampler *s)
+{
+    return s->sampling.repeat_penalty != 0 && s->sampling.repeat_penalty != 1;
 }
 
 /* Each token among the recent ones is punished once. */
@@ -212,15 +212,14 @@ static void punish(struct flo_sampler *s, struct candidate *by_token)
                          ? s->recent_count
                          : s->sampling.repeat_last;
 
-    if (penalty == 0 || penalty == 1) {
-        return;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        int32_t token = s->recent[(s->recent_count - 1 - i) % REPEAT_LAST_MAX];
-        uint32_t later = i + 1;
+    for (uint32_t i = 0; has_penalty(s) && i < count; i++) {
+        int32_t token = recent_at(s, i);
+        uint32_t later = 0;
 
-        if (token < 0 || (uint32_t)token >= s->n_vocab ||
-            was_recent(s, token, &later)) {
+        while (later < i && recent_at(s, later) != token) {
+            later++;
+        }
+        if (later < i || token < 0 || (uint32_t)token >= s->n_vocab) {
             continue;
         }
         float *logit = &by_token[token].logit;
@@ -258,19 +257,14 @@ static double share_of(double exponent)
     return exponent < -28 ? 0 : exp(exponent);
 }
 
-/* Nothing is left out: no order is needed, only the best one last. */
-static size_t choose_all(struct flo_sampler *s, size_t count)
+static size_t best_of(const struct candidate *candidates, size_t count)
 {
-    struct candidate *c = s->candidates;
     size_t best = 0;
 
     for (size_t i = 1; i < count; i++) {
-        best = is_better(c[i], c[best]) ? i : best;
+        best = is_better(candidates[i], candidates[best]) ? i : best;
     }
-    struct candidate moved = c[best];
-    c[best] = c[count - 1];
-    c[count - 1] = moved;
-    return count;
+    return best;
 }
 
 /* Move the candidates that top-k, top-p and min-p leave to the array's end,
@@ -285,7 +279,9 @@ static size_t choose(struct flo_sampler *s, size_t count)
     size_t taken = 0;
 
     if (most == count && !has_top_p && !(p->min_p > 0)) {
-        return choose_all(s, count);
+        /* No order is needed, only the best one last. */
+        swap(&heap[best_of(heap, count)], &heap[count - 1]);
+        return count;
     }
     for (size_t i = count / 2; i-- > 0;) {
         sift_down(heap, count, i);
@@ -333,34 +329,21 @@ static struct candidate draw(struct flo_sampler *s,
     return chosen[count - 1];
 }
 
-static struct candidate best_of(const struct candidate *candidates,
-                                size_t count)
-{
-    struct candidate best = candidates[0];
-
-    for (size_t i = 1; i < count; i++) {
-        best = is_better(candidates[i], best) ? candidates[i] : best;
-    }
-    return best;
-}
-
 void flo_sampler_choose(struct flo_sampler *s, const float *logits,
                         const uint64_t *allowed, struct flo_sample *sample)
 {
     bool is_greedy = s->sampling.temperature == 0;
-    bool has_penalty =
-        s->sampling.repeat_penalty != 0 && s->sampling.repeat_penalty != 1;
     size_t count = 0;
 
     look(logits, s->n_vocab, sample);
-    if (!is_greedy || has_penalty || allowed != NULL) {
+    if (!is_greedy || has_penalty(s) || allowed != NULL) {
         count = gather(s, logits, allowed);
     }
     if (count > 0) {
         struct candidate found;
 
         if (is_greedy) {
-            found = best_of(s->candidates, count);
+            found = s->candidates[best_of(s->candidates, count)];
         } else {
             size_t taken = choose(s, count);
             found = draw(s, s->candidates + count - taken, taken);
