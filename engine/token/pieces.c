@@ -58,12 +58,11 @@ static uint32_t collect(const struct flo_vocab *vocab, struct entry *entries,
             text->bytes = place;
             continue;
         }
-        entries[count++] = (struct entry){
-            .id = (uint32_t)id, .place = (uint32_t)place, .bytes = bytes};
-    }
-    for (uint32_t i = 0; i < count && !text->failed; i++) {
-        struct entry *e = &entries[i];
-        e->key = key_of(text->data + e->place, e->bytes);
+        entries[count++] =
+            (struct entry){.key = key_of(text->data + place, bytes),
+                           .id = (uint32_t)id,
+                           .place = (uint32_t)place,
+                           .bytes = bytes};
     }
     return count;
 }

@@ -35,8 +35,8 @@ struct flo_vocab_facts {
     int32_t bos, eos, eot, unknown, padding;
     bool adds_bos;
     bool adds_eos;
-    char model[32]; /* "gpt2" */
-    char pre[32];   /* "smollm" */
+    const char *model; /* "gpt2" */
+    const char *pre;   /* "smollm" */
 };
 
 /* FLO_E_GGUF_MISSING no token list; FLO_E_GGUF_VOCAB something in it does not

@@ -350,10 +350,8 @@ static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf,
                         "pre-tokenizer '%.*s' is not built yet",
                         pre.bytes < 32 ? (int)pre.bytes : 32, pre.data);
     }
-    snprintf(vocab->facts.model, sizeof(vocab->facts.model), "%s",
-             vocab->is_spm ? "llama" : "gpt2");
-    snprintf(vocab->facts.pre, sizeof(vocab->facts.pre), "%s",
-             vocab->split->name);
+    vocab->facts.model = vocab->is_spm ? "llama" : "gpt2";
+    vocab->facts.pre = vocab->split->name;
     vocab->adds_space = vocab->is_spm;
     return flo_gguf_bool(gguf, "tokenizer.ggml.add_space_prefix",
                          &vocab->adds_space, err);
