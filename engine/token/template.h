@@ -1,9 +1,10 @@
 /* Chat templates: messages to token ids.
  *
  * The Jinja text in a model is not run; its family is recognised by the words
- * that mark turns, and each family is a few lines of C.  The template's own
- * text is tokenised with control tokens, a message's text as plain text: no
- * message can open a turn or end one, whatever it contains. */
+ * that mark turns (template_find.c), and each family is a row of the parts of
+ * its turn (template.c).  The template's own text is tokenised with control
+ * tokens, a message's text as plain text: no message can open a turn or end
+ * one, whatever it contains. */
 #ifndef FLOTILLA_ENGINE_TEMPLATE_H
 #define FLOTILLA_ENGINE_TEMPLATE_H
 
