@@ -264,14 +264,26 @@ static void merge(struct flo_schema *s, struct flo_tree_node *to,
     }
 }
 
+/* Does `part` have properties that are extra ones of `closed`? */
+static bool names_extra(const struct flo_tree_node *closed,
+                        const struct flo_tree_node *part)
+{
+    const struct flo_tree_node *extra = FLO_GET(closed, "additionalProperties");
+    const struct flo_tree_node *own = FLO_GET(closed, "properties");
+    const struct flo_tree_node *other = FLO_GET(part, "properties");
+    bool is_open = extra == NULL ||
+                   (extra->kind == FLO_TREE_BOOLEAN && extra->text[0] == 't');
+
+    return !is_open && other != NULL &&
+           (own == NULL || !flo_tree_same(own, other));
+}
+
 /* All that holds, through references and allOf, into `to`. */
 static void flatten(struct flo_schema *s, const struct flo_tree_node *schema,
                     struct flo_tree_node *to, int depth)
 {
     const struct flo_tree_node *ref = FLO_GET(schema, "$ref");
     const struct flo_tree_node *all = FLO_GET(schema, "allOf");
-    const struct flo_tree_node *extra = FLO_GET(to, "additionalProperties");
-    const struct flo_tree_node *properties = FLO_GET(schema, "properties");
 
     if (schema->kind == FLO_TREE_BOOLEAN && schema->text[0] == 't') {
         return;
@@ -295,10 +307,7 @@ static void flatten(struct flo_schema *s, const struct flo_tree_node *schema,
          all = all->next) {
         flatten(s, all, to, depth + 1);
     }
-    /* Another part's properties would be extra ones of a closed object. */
-    if (properties != NULL && FLO_GET(to, "properties") != NULL &&
-        (extra != NULL || FLO_GET(schema, "additionalProperties") != NULL) &&
-        !flo_tree_same(FLO_GET(to, "properties"), properties)) {
+    if (s->rv == 0 && (names_extra(to, schema) || names_extra(schema, to))) {
         flo_schema_refuse(s, "/additionalProperties",
                           "is not merged with the properties of another part");
     }
@@ -423,11 +432,11 @@ static int types_of(const struct flo_tree_node *schema)
 {
     const struct flo_tree_node *type = FLO_GET(schema, "type"), *odd;
     const struct flo_tree_node *one = FLO_GET(schema, "const");
-    int types = FLO_TYPE_OBJECT;
+    int types = 0;
 
     if (type == NULL && one != NULL) {
-        while (!value_is(one, types)) {
-            types *= 2;
+        for (int t = 1; t <= FLO_TYPE_NULL; t *= 2) {
+            types |= value_is(one, t) ? t : 0;
         }
         return types;
     }

@@ -338,6 +338,14 @@ static void a_bad_schema_is_refused_with_its_pointer(void **state)
         {"{\"anyOf\":[]}", "schema /anyOf: must be a list"},
         {"{\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"number\"}]}",
          "/oneOf: alternatives that may hold together"},
+        {"{\"oneOf\":[{\"const\":5},{\"type\":\"integer\"}]}",
+         "/oneOf: alternatives that may hold together"},
+        {"{\"allOf\":[{\"additionalProperties\":false,\"properties\":"
+         "{\"a\":{}}}],\"properties\":{\"b\":{}}}",
+         "/additionalProperties: is not merged"},
+        {"{\"additionalProperties\":false,\"allOf\":[{\"properties\":"
+         "{\"a\":{}}}]}",
+         "/additionalProperties: is not merged"},
         {"{\"allOf\":[{\"minimum\":1},{\"minimum\":2}]}",
          "two different 'minimum'"},
         {"{\"additionalProperties\":false,\"properties\":{\"a\":{}},"
