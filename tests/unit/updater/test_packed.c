@@ -8,51 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include <flotilla/updater.h>
-
 #include "base/host/digest.h"
+#include "store_world.h"
 
 #define BYTES 8192
 
-struct world {
-    char dir[64];
-    struct flo_store *store;
-    struct flo_digest model;
-};
-
-static int set_up(void **state)
-{
-    struct world *world = calloc(1, sizeof(*world));
-
-    snprintf(world->dir, sizeof(world->dir), "/tmp/flo-packed-XXXXXX");
-    if (mkdtemp(world->dir) == NULL ||
-        flo_store_open(world->dir, true, &world->store, NULL) < 0) {
-        return -1;
-    }
-    memset(world->model.bytes, 7, sizeof(world->model.bytes));
-    *state = world;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct world *world = *state;
-    pid_t pid = fork();
-
-    flo_store_close(world->store);
-    if (pid == 0) {
-        execlp("rm", "rm", "-rf", world->dir, (char *)NULL);
-        _exit(127);
-    }
-    waitpid(pid, NULL, 0);
-    free(world);
-    return 0;
-}
+static const struct flo_digest model = {{7}};
 
 /* Names in packed/; the last one as a path. */
 static size_t names(const struct world *world, char path[512])
@@ -85,9 +50,8 @@ static void publish(struct world *world, uint8_t byte)
                      0);
     assert_int_equal(pwrite(fd, data, BYTES, 0), BYTES);
     assert_int_equal(flo_sha256_fd(fd, &digest, NULL, NULL), 0);
-    assert_int_equal(flo_store_packed_publish(world->store, fd, &world->model,
-                                              &digest, NULL),
-                     0);
+    assert_int_equal(
+        flo_store_packed_publish(world->store, fd, &model, &digest, NULL), 0);
     close(fd);
 }
 
@@ -96,12 +60,12 @@ static int look(struct world *world, uint8_t *byte)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct flo_digest actual;
-    int rv = flo_store_packed_open(world->store, &world->model, &fd, NULL);
+    int rv = flo_store_packed_open(world->store, &model, &fd, NULL);
 
     if (rv == 0) {
         assert_int_equal(pread(fd, byte, 1, BYTES / 2), 1);
         assert_int_equal(flo_sha256_fd(fd, &actual, NULL, NULL), 0);
-        rv = flo_store_packed_check(world->store, &world->model, &actual, NULL);
+        rv = flo_store_packed_check(world->store, &model, &actual, NULL);
     }
     return rv;
 }
@@ -206,7 +170,8 @@ static void collection_takes_what_belongs_to_no_model(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                             \
+    cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(what_is_published_is_found_by_its_model),
         TEST(a_new_one_takes_the_place_of_the_old),

@@ -8,59 +8,17 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include <flotilla/updater.h>
+#include "store_world.h"
 
 #define BYTES 65536
 
-struct world {
-    char dir[64];
-    struct flo_store *store;
-};
-
-static int set_up(void **state)
-{
-    struct world *world = calloc(1, sizeof(*world));
-
-    snprintf(world->dir, sizeof(world->dir), "/tmp/flo-prefixes-XXXXXX");
-    if (mkdtemp(world->dir) == NULL ||
-        flo_store_open(world->dir, true, &world->store, NULL) < 0) {
-        return -1;
-    }
-    *state = world;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct world *world = *state;
-    pid_t pid = fork();
-
-    flo_store_close(world->store);
-    if (pid == 0) {
-        execlp("rm", "rm", "-rf", world->dir, (char *)NULL);
-        _exit(127);
-    }
-    waitpid(pid, NULL, 0);
-    free(world);
-    return 0;
-}
-
-static struct flo_digest release(uint8_t n)
-{
-    struct flo_digest digest;
-
-    memset(digest.bytes, n, sizeof(digest.bytes));
-    return digest;
-}
-
 static void path_of(const struct world *world, uint8_t n, char path[512])
 {
-    struct flo_digest digest = release(n);
+    struct flo_digest digest = digest_of(n);
     char hex[65];
 
     flo_hex_encode(digest.bytes, sizeof(digest.bytes), hex);
@@ -85,7 +43,7 @@ static int keep(const struct world *world, uint8_t n)
 
 static bool has(const struct world *world, uint8_t n)
 {
-    struct flo_digest digest = release(n);
+    struct flo_digest digest = digest_of(n);
 
     return flo_store_prefix_has(world->store, &digest);
 }
@@ -166,7 +124,8 @@ static void collection_takes_what_belongs_to_no_release(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                             \
+    cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(without_the_folder_there_is_nothing),
         TEST(those_that_no_engine_has_are_room),

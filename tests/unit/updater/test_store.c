@@ -9,62 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include <flotilla/updater.h>
-
 #include "base/host/digest.h"
-
-struct world {
-    char dir[64];
-    struct flo_store *store;
-    struct flo_err err;
-};
-
-static int set_up(void **state)
-{
-    struct world *world = calloc(1, sizeof(*world));
-
-    snprintf(world->dir, sizeof(world->dir), "/tmp/flo-store-XXXXXX");
-    if (mkdtemp(world->dir) == NULL ||
-        flo_store_open(world->dir, true, &world->store, &world->err) < 0) {
-        return -1;
-    }
-    *state = world;
-    return 0;
-}
-
-static void remove_tree(const char *dir)
-{
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        execlp("rm", "rm", "-rf", dir, (char *)NULL);
-        _exit(127);
-    }
-    waitpid(pid, NULL, 0);
-}
-
-static int tear_down(void **state)
-{
-    struct world *world = *state;
-
-    flo_store_close(world->store);
-    remove_tree(world->dir);
-    free(world);
-    return 0;
-}
-
-static struct flo_digest digest_of(uint8_t n)
-{
-    struct flo_digest digest;
-
-    memset(digest.bytes, n, sizeof(digest.bytes));
-    return digest;
-}
+#include "store_world.h"
 
 static void path_of(const struct world *world, const char *name, char out[256])
 {
@@ -683,7 +633,7 @@ static void models_are_listed_in_order(void **state)
 }
 
 #define with_store(test)                                                       \
-    cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    cmocka_unit_test_setup_teardown(test, world_set_up, world_tear_down)
 
 int main(void)
 {
