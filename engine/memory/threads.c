@@ -16,6 +16,8 @@ enum {
 
 /* A trial must win by so much: changing back and forth is no gain. */
 #define WINS 0.95
+/* So far beyond the mean, and thrice the spread, a trial has lost already. */
+#define LOSES 1.25
 /* Costs that lie so far from their mean, as a share of it, are a busy
  * machine's: passes run through or wait for a CPU several times as long. */
 #define BUSY_SPREAD 0.4
@@ -71,12 +73,14 @@ static void learn_of_trial(struct flo_threads *t, double cost)
 {
     t->trial_cost += cost;
     t->trial_left--;
-    if (t->trial_cost > t->trial_passes * t->cost * WINS) {
-        t->trial_left = 0; /* lost, whatever comes */
+    if (t->trial_cost > t->trial_passes * t->cost * WINS ||
+        (!is_busy(t) && cost > t->cost * LOSES + 3 * t->spread)) {
+        t->trial_left = 0;
         t->interval *= t->interval < interval_max(t) ? 2 : 1;
     } else if (t->trial_left == 0) {
         t->halvings = tried(t);
         t->cost = t->trial_cost / t->trial_passes;
+        t->known = t->trial_passes;
         t->spread = 0;
         t->interval = INTERVAL_MIN;
     }
@@ -98,10 +102,13 @@ void flo_threads_learn(struct flo_threads *t, double cost)
     bool is_slow = t->cost > 0 && cost > 2 * t->cost + 3 * t->spread;
 
     t->slow_in_a_row = is_slow ? (uint8_t)(t->slow_in_a_row + 1) : 0;
-    t->spread += (fabs(cost - t->cost) - t->spread) / MEAN_OF;
-    t->cost += t->cost == 0
-                   ? cost
-                   : (cost - t->cost) / (is_busy(t) ? MEAN_OF_BUSY : MEAN_OF);
+    uint32_t most = is_busy(t) ? MEAN_OF_BUSY : MEAN_OF;
+
+    t->known = t->known < most ? t->known + 1 : most;
+    t->spread += t->known == 1 ? 0
+                               : (fabs(cost - t->cost) - t->spread) /
+                                     (t->known < MEAN_OF ? t->known : MEAN_OF);
+    t->cost += (cost - t->cost) / t->known;
     if (++t->passes >= t->interval || t->slow_in_a_row >= SLOW_PASSES) {
         t->interval =
             t->slow_in_a_row >= SLOW_PASSES ? INTERVAL_MIN : t->interval;

@@ -18,6 +18,7 @@ struct flo_threads {
     unsigned halvings;     /* in use: most >> halvings, at least 1 */
     double cost;           /* of a pass with that many: a moving mean */
     double spread;         /* of costs around it: a moving mean as well */
+    uint32_t known;        /* passes in the means, to a limit */
     uint32_t passes;       /* since the last trial */
     uint32_t interval;     /* passes until the next; 0: the shortest */
     uint32_t trial_left;   /* passes of the trial under way; 0: none */

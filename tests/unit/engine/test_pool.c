@@ -125,6 +125,15 @@ static void threads_that_stall_are_left_alone_until_they_pay(void **state)
     assert_true(mean_count(&threads, idle, 600) > 1.9);
 }
 
+static void a_trial_that_has_clearly_lost_costs_one_pass(void **state)
+{
+    static const double idle[] = {0, 175, 100};
+    struct flo_threads threads = {.most = 2};
+
+    (void)state;
+    assert_int_equal(200 - (int)(mean_count(&threads, idle, 100) * 100), 2);
+}
+
 /* Among busy neighbours a pass runs through, or waits for a CPU: one thread in
  * a fifth of the passes, two in two fifths. */
 static void few_lucky_passes_do_not_decide_among_busy_neighbours(void **state)
@@ -205,6 +214,7 @@ int main(void)
         cmocka_unit_test(each_thread_runs_each_job_once),
         cmocka_unit_test(a_job_of_fewer_threads_is_run_by_the_first_ones),
         cmocka_unit_test(threads_that_stall_are_left_alone_until_they_pay),
+        cmocka_unit_test(a_trial_that_has_clearly_lost_costs_one_pass),
         cmocka_unit_test(few_lucky_passes_do_not_decide_among_busy_neighbours),
         cmocka_unit_test(of_many_threads_the_best_number_is_found),
         cmocka_unit_test(one_thread_is_always_one),
