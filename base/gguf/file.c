@@ -43,3 +43,11 @@ int flo_gguf_open_path(const char *path, struct flo_gguf **out,
     flo_fd_cleanup(&fd);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
+
+void flo_gguf_drop_pages(const struct flo_gguf *gguf)
+{
+    if (gguf->is_mapped) {
+        (void)madvise((void *)(uintptr_t)gguf->data, gguf->available,
+                      MADV_DONTNEED);
+    }
+}

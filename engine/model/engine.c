@@ -94,6 +94,7 @@ static int open_file(int fd, struct flo_engine **out, struct flo_err *err)
         return flo_fail(err, FLO_E_MEMORY, "an engine");
     }
     pthread_mutex_init(&e->lock, NULL);
+    e->model_fd = -1;
     rv = flo_gguf_open_fd(fd, &e->gguf, err);
     if (rv == 0 && fstat(fd, &e->file) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_READ, "the model");
@@ -315,7 +316,7 @@ void flo_engine_close(struct flo_engine *e)
     flo_pages_unmap(e->kv_pages, e->sizes.kv_bytes);
     flo_pages_unmap(e->arena.base, e->arena.bytes);
     flo_weights_deinit(&e->weights);
-    flo_sidecar_free(e->sidecar);
+    flo_packed_detach(e);
     flo_gguf_close(e->gguf);
     pthread_mutex_destroy(&e->lock);
     free(e);

@@ -64,30 +64,39 @@ static void rows_job(void *context, unsigned thread)
     output_part(pass, thread, pass->first, pass->count, pass->logits);
 }
 
-static void embed(struct flo_engine *e, uint32_t row, const int32_t *tokens,
-                  uint32_t count)
+static int embed(struct flo_engine *e, uint32_t row, const int32_t *tokens,
+                 uint32_t count, struct flo_err *err)
 {
+    uint8_t *room = (uint8_t *)e->scratch.y;
     const struct flo_matrix *m = &e->weights.embedding;
     float scale = e->hparams.embedding_scale;
 
     for (size_t t = 0; t < count; t++) {
         float *x = e->scratch.x + (row + t) * m->columns;
+        const uint8_t *values;
+        int rv = flo_packed_embedding(e, tokens[t], room, &values, err);
 
-        m->type->decode(m->data + (size_t)tokens[t] * m->row_bytes, x,
-                        m->columns);
+        if (rv < 0) {
+            return rv;
+        }
+        m->type->decode(values, x, m->columns);
         for (size_t i = 0; scale != 1 && i < m->columns; i++) {
             x[i] *= scale;
         }
     }
-    flo_packed_embedded(e, count);
+    return 0;
 }
 
 /* The rows of a span behind those that are there. */
-static void add_span(struct flo_pass *pass, const struct flo_span *span)
+static int add_span(struct flo_pass *pass, const struct flo_span *span,
+                    struct flo_err *err)
 {
     uint32_t position = span->session->position;
+    int rv = embed(pass->engine, pass->count, span->tokens, span->count, err);
 
-    embed(pass->engine, pass->count, span->tokens, span->count);
+    if (rv < 0) {
+        return rv;
+    }
     flo_rope_make_tables(pass->engine, pass->count, position, span->count);
     for (uint32_t t = 0; t < span->count; t++) {
         pass->sessions[pass->count + t] = span->session;
@@ -104,6 +113,7 @@ static void add_span(struct flo_pass *pass, const struct flo_span *span)
     }
     pass->has_adapters |= span->session->adapter != NULL;
     pass->count += span->count;
+    return 0;
 }
 
 int flo_forward(struct flo_engine *e, const struct flo_request *request,
@@ -116,7 +126,11 @@ int flo_forward(struct flo_engine *e, const struct flo_request *request,
     pass.piece_count = pass.count = 0;
     pass.stop = pass.has_adapters = false;
     for (uint32_t i = 0; i < request->span_count; i++) {
-        add_span(&pass, &request->spans[i]);
+        int rv = add_span(&pass, &request->spans[i], err);
+
+        if (rv < 0) {
+            return rv;
+        }
     }
     struct flo_threads *threads = &e->pass_threads[pass.count > FEW_ROWS];
     uint64_t started_us = flo_now_us();

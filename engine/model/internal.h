@@ -100,7 +100,7 @@ struct flo_engine {
     const struct flo_kernel *kernel;
     struct flo_weights weights;
     struct flo_sidecar *sidecar; /* the weights' packed file; NULL: none */
-    uint32_t embedded; /* rows of the embedding read since its pages went */
+    int model_fd; /* for rows of the embedding beside a sidecar; -1: none */
     struct flo_sizes sizes;
     struct flo_engine_plan plan; /* of these sizes and weights */
     struct flo_scratch scratch;

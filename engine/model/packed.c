@@ -1,15 +1,12 @@
 /* Packed weights of an engine: which file, and whether it is used. */
 #include "engine/model/packed.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
 #define PATH_BYTES_MAX 4096
-#define PAGE_BYTES 4096u
-#define AROUND_BYTES 131072u /* of pages that reading a row may map */
-#define EMBEDDED_MAX 32u     /* rows, before their pages go */
 
 /* Is the file at hand older than the model?  Then it was packed from another
  * one: what is found by its name alone must look right in every way. */
@@ -66,7 +63,12 @@ static int attach(struct flo_engine *e,
         (rv = flo_sidecar_map(e->sidecar, fd, err)) < 0) {
         return rv;
     }
+    e->model_fd = fcntl(model_fd, F_DUPFD_CLOEXEC, 3);
+    if (e->model_fd < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "the model once more");
+    }
     flo_weights_pack(&e->weights, e->kernel, e->sidecar);
+    flo_gguf_drop_pages(e->gguf);
     return 0;
 }
 
@@ -104,47 +106,36 @@ void flo_packed_detach(struct flo_engine *e)
 {
     flo_sidecar_free(e->sidecar);
     e->sidecar = NULL;
+    flo_fd_cleanup(&e->model_fd);
 }
 
 /* ---- memory ------------------------------------------------------- */
 
-static uint64_t embedding_bytes(const struct flo_engine *e)
-{
-    const struct flo_matrix *m = &e->weights.embedding;
-
-    return (uint64_t)m->rows * m->row_bytes;
-}
-
 uint64_t flo_packed_weights_bytes(const struct flo_engine *e)
 {
+    const struct flo_matrix *m = &e->weights.embedding;
     uint64_t bytes = flo_gguf_file_bytes(e->gguf);
-    uint64_t embedding, touched;
 
-    if (e->sidecar == NULL) {
-        return bytes;
-    }
-    embedding = embedding_bytes(e);
-    touched = (uint64_t)(e->sizes.batch + EMBEDDED_MAX) * AROUND_BYTES;
-    touched = touched < embedding ? touched : embedding;
-    return bytes - flo_sidecar_bytes_replaced(e->sidecar) - embedding +
-           touched + flo_sidecar_bytes(e->sidecar);
+    return e->sidecar == NULL ? bytes + e->weights.vector_bytes
+                              : bytes - flo_sidecar_bytes_replaced(e->sidecar) -
+                                    (uint64_t)m->rows * m->row_bytes +
+                                    flo_sidecar_bytes(e->sidecar);
 }
 
-void flo_packed_embedded(struct flo_engine *e, uint32_t count)
+int flo_packed_embedding(const struct flo_engine *e, int32_t token,
+                         uint8_t *room, const uint8_t **row,
+                         struct flo_err *err)
 {
-    uintptr_t first = (uintptr_t)e->weights.embedding.data;
-    uintptr_t end = first + (uintptr_t)embedding_bytes(e);
+    const struct flo_matrix *m = &e->weights.embedding;
+    uint64_t at = (uint64_t)token * m->row_bytes;
 
-    e->embedded += count;
-    if (e->sidecar == NULL || e->embedded < EMBEDDED_MAX) {
-        return;
+    if (e->sidecar == NULL) {
+        *row = m->data + at;
+        return 0;
     }
-    e->embedded = 0;
-    first = (first + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
-    end = end / PAGE_BYTES * PAGE_BYTES;
-    if (first < end) {
-        (void)madvise((void *)first, end - first, MADV_DONTNEED);
-    }
+    *row = room;
+    return flo_fd_pread_all(e->model_fd, room, m->row_bytes,
+                            m->tensor->offset + at, err);
 }
 
 /* ---- making ------------------------------------------------------- */

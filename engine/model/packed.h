@@ -18,10 +18,12 @@ void flo_packed_detach(struct flo_engine *engine);
 /* Bytes of files that the engine keeps in memory: all of the model, or the
  * packed file with the rest of the model. */
 uint64_t flo_packed_weights_bytes(const struct flo_engine *engine);
-/* So many rows of the embedding were read.  Each brings 64 KiB of pages with
- * it, so where the packed file is in memory, too, they go again now and then.
- * The engine's lock is held. */
-void flo_packed_embedded(struct flo_engine *engine, uint32_t count);
+/* The row of a token as the model has it: in the mapped file or, where the
+ * packed one is in memory instead, read into `room` (row_bytes): pages of a
+ * mapping come with up to 2 MiB of their neighbours.  FLO_E_IO_READ. */
+FLO_MUST_USE int flo_packed_embedding(const struct flo_engine *engine,
+                                      int32_t token, uint8_t *room,
+                                      const uint8_t **row, struct flo_err *err);
 
 /* A model that is to be packed. */
 struct flo_packing {

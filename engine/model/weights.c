@@ -12,6 +12,7 @@ struct binding {
     bool is_fused; /* the layer at hand has attn_qkv */
     size_t used;   /* tensors of the file that found their place */
     struct flo_err *err;
+    float *vector; /* where the next one is copied to */
 };
 
 static uint64_t dim(const struct flo_hparams *h, enum flo_dim which)
@@ -88,6 +89,7 @@ static int bind_matrix(struct binding *b, const struct flo_gguf_tensor *tensor,
     return 0;
 }
 
+/* Copied behind those before it. */
 static int bind_vector(struct binding *b, const struct flo_gguf_tensor *tensor,
                        const float **out)
 {
@@ -101,7 +103,8 @@ static int bind_vector(struct binding *b, const struct flo_gguf_tensor *tensor,
         return flo_fail(b->err, FLO_E_GGUF_BOUNDS,
                         "%s does not begin at a multiple of 4", tensor->name);
     }
-    *out = data;
+    *out = memcpy(b->vector, data, tensor->bytes);
+    b->vector += tensor->values;
     return 0;
 }
 
@@ -295,6 +298,10 @@ static void sum_up(const struct flo_gguf *gguf, struct flo_weights *weights)
         const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(gguf, i);
         weights->parameters += tensor->values;
         weights->bytes += tensor->bytes;
+        if (tensor->type == FLO_QUANT_F32 &&
+            tensor->dims[0] == tensor->values) {
+            weights->vector_bytes += tensor->bytes;
+        }
     }
 }
 
@@ -311,10 +318,13 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
     int rv;
 
     *weights = (struct flo_weights){.n_layer = hparams->n_layer};
+    sum_up(gguf, weights);
     weights->layers = calloc(hparams->n_layer, sizeof(*weights->layers));
-    if (weights->layers == NULL) {
+    weights->vectors = malloc((size_t)weights->vector_bytes + 1);
+    if (weights->layers == NULL || weights->vectors == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%u layers", hparams->n_layer);
     }
+    b.vector = weights->vectors;
     rv = bind_list(&b, &flo_model_tensors, "", weights);
     for (uint32_t i = 0; rv == 0 && i < hparams->n_layer; i++) {
         rv = bind_layer(&b, i, &weights->layers[i]);
@@ -336,7 +346,6 @@ int flo_weights_bind(const struct flo_gguf *gguf, const struct flo_arch *arch,
     for (uint32_t i = 0; i < flo_weights_count(weights); i++) {
         matrix_at(weights, i)->number = i;
     }
-    sum_up(gguf, weights);
     return 0;
 }
 
@@ -406,5 +415,7 @@ void flo_weights_pack(struct flo_weights *weights,
 void flo_weights_deinit(struct flo_weights *weights)
 {
     free(weights->layers);
+    free(weights->vectors);
     weights->layers = NULL;
+    weights->vectors = NULL;
 }

@@ -51,6 +51,9 @@ struct flo_weights {
     const float *rope_short, *rope_long; /* for contexts of that kind */
     struct flo_layer *layers;            /* [n_layer], owned */
     uint32_t n_layer;
+    float *vectors; /* all of them, copied and owned: what else is read of the
+                       file where packed weights are in use is little */
+    uint64_t vector_bytes;
     bool are_packed; /* all matrices whose products read codes */
     uint64_t parameters;
     uint64_t bytes; /* of all tensors in the file */
