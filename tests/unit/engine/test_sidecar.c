@@ -441,6 +441,47 @@ static void a_budget_without_room_for_both_takes_the_models_rows(void **state)
     world_close(&w);
 }
 
+/* What products read is in the packed file, and vectors are copied: only rows
+ * of the embedding are missed. */
+static void
+a_model_that_is_cut_off_under_packed_weights_is_an_error(void **state)
+{
+    static const int32_t tokens[] = {3, 1, 4};
+    struct flo_session *session = NULL;
+    struct flo_err err = {0};
+    struct flo_packing probe;
+    struct world w;
+    char data[4096];
+    (void)state;
+
+    world_open(&w, MODEL, 2);
+    if (flo_packing_open(w.model, true, &probe, NULL) < 0) {
+        world_close(&w);
+        skip();
+    }
+    flo_packing_close(&probe);
+    int copy = memfd_create("model", MFD_CLOEXEC);
+    for (size_t at = 0, got; at < size_of(w.model); at += got) {
+        got = (size_t)pread(w.model, data, sizeof(data), (off_t)at);
+        assert_int_equal(pwrite(copy, data, got, (off_t)at), got);
+    }
+    struct flo_engine *engine = open_engine(copy, w.packed, NULL, 0);
+    assert_int_equal(flo_session_open(engine, &session, NULL), 0);
+    assert_int_equal(
+        flo_session_decode(session, tokens, 3, FLO_LOGITS_LAST, NULL), 0);
+
+    assert_int_equal(
+        ftruncate(copy, (off_t)flo_gguf_data_offset(w.packing.gguf)), 0);
+    assert_int_equal(
+        flo_session_decode(session, tokens, 3, FLO_LOGITS_LAST, &err),
+        FLO_E_IO_READ);
+    assert_non_null(strstr(err.what, "the file ends at"));
+    flo_session_close(session);
+    flo_engine_close(engine);
+    close(copy);
+    world_close(&w);
+}
+
 /* ---- beside the model ---- */
 
 static void copy_to(int fd, const char *path)
@@ -508,6 +549,8 @@ int main(void)
         cmocka_unit_test(packed_or_not_an_engine_answers_alike),
         cmocka_unit_test(a_named_file_that_is_not_the_models_fails_the_open),
         cmocka_unit_test(a_budget_without_room_for_both_takes_the_models_rows),
+        cmocka_unit_test(
+            a_model_that_is_cut_off_under_packed_weights_is_an_error),
         cmocka_unit_test(a_file_beside_the_model_is_found_unless_it_is_stale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
