@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -342,6 +343,16 @@ static struct flo_engine *open_engine(int model, int packed, const char *kernel,
     return engine;
 }
 
+/* Does an engine of this machine read packed weights of the model? */
+static bool is_read_here(const struct world *w)
+{
+    struct flo_packing probe;
+    bool reads = flo_packing_open(w->model, true, &probe, NULL) == 0;
+
+    flo_packing_close(&probe);
+    return reads;
+}
+
 /* Of two engines' logits, against the logits' own spread: another order of
  * sums and coarser codes cost a percent, a wrong row all. */
 static double distance(struct flo_engine *a, struct flo_engine *b)
@@ -369,14 +380,10 @@ static double distance(struct flo_engine *a, struct flo_engine *b)
 static void packed_or_not_an_engine_answers_alike(void **state)
 {
     struct world w;
-    struct flo_packing probe;
     (void)state;
 
     world_open(&w, MODEL, 2);
-    bool reads = flo_packing_open(w.model, true, &probe, NULL) == 0;
-    if (reads) {
-        flo_packing_close(&probe);
-    }
+    bool reads = is_read_here(&w);
     struct flo_engine *plain = open_engine(w.model, 0, NULL, 0);
     struct flo_engine *packed = open_engine(w.model, w.packed, NULL, 0);
     struct flo_engine *ref = open_engine(w.model, w.packed, "ref", 0);
@@ -395,15 +402,13 @@ static void a_named_file_that_is_not_the_models_fails_the_open(void **state)
 {
     struct world w, other;
     struct flo_engine *engine = NULL;
-    struct flo_packing probe;
     (void)state;
 
     world_open(&w, MODEL, 2);
     world_open(&other, OTHER, 2);
     const struct flo_engine_options options = {.packed_fd = other.packed};
     int rv = flo_engine_open_fd(w.model, &options, &engine, NULL);
-    if (flo_packing_open(w.model, true, &probe, NULL) == 0) {
-        flo_packing_close(&probe);
+    if (is_read_here(&w)) {
         assert_int_equal(rv, FLO_E_PACKED);
     } else {
         assert_int_equal(rv, 0); /* nothing here would read it */
@@ -416,15 +421,13 @@ static void a_named_file_that_is_not_the_models_fails_the_open(void **state)
 static void a_budget_without_room_for_both_takes_the_models_rows(void **state)
 {
     struct world w;
-    struct flo_packing probe;
     (void)state;
 
     world_open(&w, MODEL, 2);
-    if (flo_packing_open(w.model, true, &probe, NULL) < 0) {
+    if (!is_read_here(&w)) {
         world_close(&w);
         skip();
     }
-    flo_packing_close(&probe);
     struct flo_engine *plain = open_engine(w.model, 0, NULL, 0);
     const struct flo_engine_info *info = flo_engine_info(plain);
     uint64_t needed = size_of(w.model) + info->kv_bytes + info->scratch_bytes +
@@ -449,22 +452,18 @@ a_model_that_is_cut_off_under_packed_weights_is_an_error(void **state)
     static const int32_t tokens[] = {3, 1, 4};
     struct flo_session *session = NULL;
     struct flo_err err = {0};
-    struct flo_packing probe;
     struct world w;
-    char data[4096];
+    off_t from = 0;
     (void)state;
 
     world_open(&w, MODEL, 2);
-    if (flo_packing_open(w.model, true, &probe, NULL) < 0) {
+    if (!is_read_here(&w)) {
         world_close(&w);
         skip();
     }
-    flo_packing_close(&probe);
     int copy = memfd_create("model", MFD_CLOEXEC);
-    for (size_t at = 0, got; at < size_of(w.model); at += got) {
-        got = (size_t)pread(w.model, data, sizeof(data), (off_t)at);
-        assert_int_equal(pwrite(copy, data, got, (off_t)at), got);
-    }
+    assert_int_equal(sendfile(copy, w.model, &from, size_of(w.model)),
+                     size_of(w.model));
     struct flo_engine *engine = open_engine(copy, w.packed, NULL, 0);
     assert_int_equal(flo_session_open(engine, &session, NULL), 0);
     assert_int_equal(
@@ -500,13 +499,11 @@ static void a_file_beside_the_model_is_found_unless_it_is_stale(void **state)
     char model[64], packed[80];
     const struct flo_engine_options none = {.packed = ""}, normal = {0};
     struct flo_engine *engine = NULL;
-    struct flo_packing probe;
     struct world w;
     (void)state;
 
     world_open(&w, MODEL, 2);
-    bool reads = flo_packing_open(w.model, true, &probe, NULL) == 0;
-    flo_packing_close(&probe);
+    bool reads = is_read_here(&w);
     assert_non_null(mkdtemp(folder));
     snprintf(model, sizeof(model), "%s/m.gguf", folder);
     snprintf(packed, sizeof(packed), "%s.packed", model);
