@@ -390,16 +390,25 @@ int flo_dir_make(const char *path, mode_t mode, struct flo_err *err)
     return 0;
 }
 
+static uint64_t free_of(const struct statvfs *vfs)
+{
+    uint64_t bytes = 0;
+
+    return flo_mul_u64(vfs->f_bavail, vfs->f_frsize, &bytes) ? bytes : 0;
+}
+
 uint64_t flo_disk_free(const char *path)
 {
     struct statvfs vfs;
-    uint64_t bytes = 0;
 
-    if (statvfs(path, &vfs) < 0 ||
-        !flo_mul_u64(vfs.f_bavail, vfs.f_frsize, &bytes)) {
-        return 0;
-    }
-    return bytes;
+    return statvfs(path, &vfs) < 0 ? 0 : free_of(&vfs);
+}
+
+uint64_t flo_fd_disk_free(int fd)
+{
+    struct statvfs vfs;
+
+    return fstatvfs(fd, &vfs) < 0 ? 0 : free_of(&vfs);
 }
 
 bool flo_path_join(char *out, size_t out_bytes, const char *dir,

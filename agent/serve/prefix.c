@@ -9,13 +9,11 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define SUFFIX ".prefix"
 #define DIGEST_CHARS (FLO_DIGEST_TEXT - 1)
 #define NAME_BYTES (DIGEST_CHARS + sizeof(SUFFIX))
-#define SPARE_BYTES (32u << 20) /* of the disk, for everything else */
 
 /* "sha256-<hex>.prefix" */
 static void name_of(const struct flo_digest *release, char *out)
@@ -89,18 +87,17 @@ static int lock(int fd, struct flo_err *err)
 /* Of a disk that is nearly full nothing is taken for this. */
 static int reserve(int fd, struct flo_err *err)
 {
-    struct statvfs disk;
+    uint64_t free_bytes = flo_fd_disk_free(fd);
     struct stat st;
-    if (fstat(fd, &st) < 0 || fstatvfs(fd, &disk) < 0) {
+    if (fstat(fd, &st) < 0) {
         return flo_fail_errno(err, FLO_E_IO_READ, "room on the disk");
     }
     uint64_t has = (uint64_t)st.st_blocks * 512;
-    uint64_t free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
     if (has < FLO_SERVE_PREFIX_BYTES &&
-        FLO_SERVE_PREFIX_BYTES - has + SPARE_BYTES > free_bytes) {
+        FLO_SERVE_PREFIX_BYTES - has + FLO_DISK_SPARE_BYTES > free_bytes) {
         return flo_fail(err, FLO_E_DISK_FULL,
                         "%u bytes and %u to spare, %llu free",
-                        FLO_SERVE_PREFIX_BYTES, SPARE_BYTES,
+                        FLO_SERVE_PREFIX_BYTES, FLO_DISK_SPARE_BYTES,
                         (unsigned long long)free_bytes);
     }
     errno = posix_fallocate(fd, 0, FLO_SERVE_PREFIX_BYTES);

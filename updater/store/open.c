@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "updater/store/store.h"
@@ -190,10 +189,5 @@ int flo_store_dir_fd(const struct flo_store *store)
 
 uint64_t flo_store_disk_free(const struct flo_store *store)
 {
-    struct statvfs st;
-
-    if (fstatvfs(store->dir_fd, &st) < 0) {
-        return 0;
-    }
-    return (uint64_t)st.f_bavail * st.f_frsize;
+    return flo_fd_disk_free(store->dir_fd);
 }

@@ -14,7 +14,6 @@
 #include "updater/store/store.h"
 
 #define NAME_BYTES (FLO_BLOB_NAME + 65) /* sha256-<hex>.<hex>, NUL */
-#define SPARE_BYTES (32u << 20)         /* of the disk, for everything else */
 
 static void name_of(const struct flo_digest *model,
                     const struct flo_digest *digest, char out[NAME_BYTES])
@@ -120,11 +119,12 @@ int flo_store_packed_create(struct flo_store *store, uint64_t bytes, int *fd,
     FLO_CLEANUP(flo_fd_cleanup) int opened = -1;
     uint64_t free_bytes = flo_store_disk_free(store);
 
-    if (bytes > INT64_MAX - SPARE_BYTES || bytes + SPARE_BYTES > free_bytes) {
+    if (bytes > INT64_MAX - FLO_DISK_SPARE_BYTES ||
+        bytes + FLO_DISK_SPARE_BYTES > free_bytes) {
         return flo_fail(err, FLO_E_DISK_FULL,
                         "packed weights need %llu bytes and %u to spare, %llu "
                         "free",
-                        (unsigned long long)bytes, SPARE_BYTES,
+                        (unsigned long long)bytes, FLO_DISK_SPARE_BYTES,
                         (unsigned long long)free_bytes);
     }
     opened =

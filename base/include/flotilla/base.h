@@ -283,6 +283,9 @@ FLO_MUST_USE int flo_dir_make(const char *path, mode_t mode,
 FLO_MUST_USE int flo_dir_sync(const char *path, struct flo_err *err);
 /* Free bytes of the file system that holds `path`; 0 when unknown. */
 uint64_t flo_disk_free(const char *path);
+uint64_t flo_fd_disk_free(int fd); /* of the disk that it lies on */
+/* What files that can be made again leave of it, for everything else. */
+#define FLO_DISK_SPARE_BYTES (32u << 20)
 /* "/dir/name" into `out`; false when it does not fit. */
 bool flo_path_join(char *out, size_t out_bytes, const char *dir,
                    const char *name);
