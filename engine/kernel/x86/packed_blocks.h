@@ -67,19 +67,35 @@ typedef void flo_codes_32_fn(const uint8_t *high, const uint8_t *low,
 
 typedef int32_t flo_four_codes __attribute__((may_alias, aligned(1)));
 
-/* acc += w . the four codes at x, in every lane.  gcc 12 makes two
+#if FLO_LANES == 16 || defined(FLO_VNNI_OF_AVX512)
+#define FLO_HAS_EVEX true
+#else
+#define FLO_HAS_EVEX false
+#endif
+
+/* acc += w . x, four columns in every lane. */
+FLO_INLINE flo_ints flo_dot(flo_ints acc, flo_ints w, flo_ints x)
+{
+#if FLO_HAS_EVEX
+    return OP(dpbusd_epi32)(acc, w, x);
+#else
+    return _mm256_dpbusd_avx_epi32(acc, w, x);
+#endif
+}
+
+/* The same with the four codes at x for all lanes.  gcc 12 makes two
  * instructions of a broadcast and a product where EVEX has one. */
 FLO_INLINE flo_ints flo_dot_4(flo_ints acc, flo_ints w, const int8_t *x)
 {
     const flo_four_codes *codes = (const void *)x;
 
-#if FLO_LANES == 16 || defined(FLO_VNNI_OF_AVX512)
+#if FLO_HAS_EVEX
     __asm__("vpdpbusd %2%{1to%c3%}, %1, %0"
             : "+v"(acc)
             : "v"(w), "m"(*codes), "i"(FLO_LANES));
     return acc;
 #else
-    return _mm256_dpbusd_avx_epi32(acc, w, _mm256_set1_epi32(*codes));
+    return flo_dot(acc, w, OP(set1_epi32)(*codes));
 #endif
 }
 

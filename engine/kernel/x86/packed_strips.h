@@ -1,9 +1,9 @@
 /* Products with packed weights by VNNI, in registers of whatever width
  * (packed_blocks.h).
  *
- * Rows of a strip meet a tile of tokens: 32 columns of weights are unpacked
- * into eight registers, and each token's codes are broadcast from memory, four
- * columns at a time.  Weights are unsigned there; what that adds is taken off
+ * Rows of a strip, or of two at once, meet a tile of tokens: 32 columns of
+ * weights are unpacked into eight registers a strip, and each token's codes are
+ * broadcast from memory, four columns at a time.  Weights are unsigned there; what that adds is taken off
  * by the integer that the sums start with, exactly.  Codes of 16 bits are a
  * high and a low byte: the high sums are shifted under the low ones.  Each
  * token has one float sum per row, to which every 32 columns add once, in
@@ -22,13 +22,16 @@
 #include "engine/kernel/x86/packed_blocks.h"
 
 enum {
-    TILE = 32,
+    TILE = 64,
     CODE_MAX_16 = 127 * 256, /* so that the high byte ends at 127 */
     /* How far ahead of the block in work weights are fetched.  Up to
      * FEW_TOKENS a strip is read as fast as memory allows: further. */
     FEW_TOKENS = 4,
     AHEAD_OF_FEW = 8192, /* bytes */
     AHEAD_OF_MANY = 3072,
+    /* Strips at once, which share what is loaded of a token: a load for every
+     * product was the bound.  16 registers have room for one. */
+    STRIPS = FLO_LANES == 16 ? 2 : 1,
 };
 
 /* Of one block of a tile. */
@@ -53,41 +56,61 @@ FLO_INLINE flo_ints broadcast(const void *p)
     return OP(set1_epi32)(value);
 }
 
-/* Sums of `groups` groups of N tokens that lie `step` bytes apart, added to
- * acc. */
-FLO_INLINE void dot(const int N, const int groups, const size_t step,
-                    const flo_ints *w, const int8_t *x, flo_ints *acc)
+/* Sums of `groups` groups of N tokens that lie `step` bytes apart and of S
+ * strips, added to acc. */
+FLO_INLINE void dot(const int S, const int N, const int groups,
+                    const size_t step, const struct flo_weights_32 *w,
+                    const int from, const int8_t *x, flo_ints acc[][4])
 {
 #pragma GCC unroll 8
     for (int g = 0; g < groups; g++) {
 #pragma GCC unroll 4
         for (int t = 0; t < N; t++) {
-            acc[t] = flo_dot_4(acc[t], w[g], x + (size_t)t * step + g * 4);
+            const int8_t *codes = x + (size_t)t * step + g * 4;
+
+            if (S == 1) {
+                acc[0][t] = flo_dot_4(acc[0][t], w->codes[from + g], codes);
+            } else {
+                flo_ints four = broadcast(codes);
+
+#pragma GCC unroll 2
+                for (int s = 0; s < S; s++) {
+                    acc[s][t] = flo_dot(acc[s][t], w[s].codes[from + g], four);
+                }
+            }
         }
     }
 }
 
 /* The same for both bytes of codes; acc begins with what `start` says. */
-FLO_INLINE void dot_codes(const int N, const int groups, const int bytes,
-                          const flo_ints *w, const int8_t *x,
-                          const flo_ints *start, flo_ints *acc)
+FLO_INLINE void dot_codes(const int S, const int N, const int groups,
+                          const int bytes, const struct flo_weights_32 *w,
+                          const int from, const int8_t *x,
+                          const flo_ints *start, flo_ints acc[][4])
 {
     const size_t step = (size_t)bytes * FLO_CODE_BLOCK;
 
     if (bytes == 2) {
+#pragma GCC unroll 2
+        for (int s = 0; s < S; s++) {
 #pragma GCC unroll 4
-        for (int t = 0; t < N; t++) {
-            acc[t] = OP(set1_epi32)(0);
+            for (int t = 0; t < N; t++) {
+                acc[s][t] = OP(set1_epi32)(0);
+            }
         }
-        dot(N, groups, step, w, x, acc);
+        dot(S, N, groups, step, w, from, x, acc);
         x += FLO_CODE_BLOCK;
     }
+#pragma GCC unroll 2
+    for (int s = 0; s < S; s++) {
 #pragma GCC unroll 4
-    for (int t = 0; t < N; t++) {
-        acc[t] = bytes == 2 ? OP(add_epi32)(OP(slli_epi32)(acc[t], 8), start[t])
-                            : start[t];
+        for (int t = 0; t < N; t++) {
+            acc[s][t] = bytes == 2 ? OP(add_epi32)(OP(slli_epi32)(acc[s][t], 8),
+                                                   start[t])
+                                   : start[t];
+        }
     }
-    dot(N, groups, step, w, x, acc);
+    dot(S, N, groups, step, w, from, x, acc);
 }
 
 FLO_INLINE bool has_halves(const enum flo_scales_kind kind)
@@ -108,43 +131,66 @@ FLO_INLINE flo_ints start_sum(const int shift, const int part,
     return OP(slli_epi32)(v, (unsigned)shift);
 }
 
-/* One block for N tokens: acc += scale * (weights . codes). */
-FLO_INLINE void add_block(const int N, const enum flo_scales_kind kind,
-                          const int shift, const int bytes,
-                          const struct flo_weights_32 *w, struct input x,
-                          flo_floats *acc)
+/* One block for N tokens and S strips: acc += scale * (weights . codes). */
+FLO_INLINE void add_block(const int S, const int N,
+                          const enum flo_scales_kind kind, const int shift,
+                          const int bytes, const struct flo_weights_32 *w,
+                          struct input x, flo_floats *acc)
 {
     const int halves = has_halves(kind) ? 2 : 1;
-    flo_floats sum[4];
-    flo_ints start[4], dots[4];
+    flo_floats sum[STRIPS][4];
+    flo_ints start[4], dots[STRIPS][4];
 
 #pragma GCC unroll 2
     for (int h = halves - 1; h >= 0; h--) {
+        const int part = halves == 2 ? h + 1 : 0;
+
 #pragma GCC unroll 4
         for (int t = 0; t < N; t++) {
             start[t] = shift == 0 ? OP(set1_epi32)(0)
-                                  : start_sum(shift, halves == 2 ? h + 1 : 0,
-                                              x.sums + t * 2);
+                                  : start_sum(shift, part, x.sums + t * 2);
         }
-        dot_codes(N, FLO_GROUPS / halves, bytes, w->codes + h * 4,
-                  x.codes + h * 16, start, dots);
+        dot_codes(S, N, FLO_GROUPS / halves, bytes, w, h * 4, x.codes + h * 16,
+                  start, dots);
 #pragma GCC unroll 4
         for (int t = 0; t < N; t++) {
-            flo_floats v = OP(cvtepi32_ps)(dots[t]);
+            flo_floats of_minima;
 
-            sum[t] = h == halves - 1 ? OP(mul_ps)(v, w->scales[h])
-                                     : OP(fmadd_ps)(v, w->scales[h], sum[t]);
             if (flo_has_minima(kind)) {
-                v = OP(cvtepi32_ps)(
-                    start_sum(0, halves == 2 ? h + 1 : 0, x.sums + t * 2));
-                sum[t] = OP(fmadd_ps)(v, w->minima[h], sum[t]);
+                of_minima =
+                    OP(cvtepi32_ps)(start_sum(0, part, x.sums + t * 2));
+            }
+#pragma GCC unroll 2
+            for (int s = 0; s < S; s++) {
+                flo_floats v = OP(cvtepi32_ps)(dots[s][t]);
+
+                sum[s][t] = h == halves - 1
+                                ? OP(mul_ps)(v, w[s].scales[h])
+                                : OP(fmadd_ps)(v, w[s].scales[h], sum[s][t]);
+                if (flo_has_minima(kind)) {
+                    sum[s][t] =
+                        OP(fmadd_ps)(of_minima, w[s].minima[h], sum[s][t]);
+                }
             }
         }
     }
 #pragma GCC unroll 4
     for (int t = 0; t < N; t++) {
-        acc[t] = OP(fmadd_ps)(sum[t], OP(set1_ps)(x.scales[t]), acc[t]);
+        flo_floats scale = OP(set1_ps)(x.scales[t]);
+
+#pragma GCC unroll 2
+        for (int s = 0; s < S; s++) {
+            flo_floats *to = acc + s * TILE + t;
+
+            *to = OP(fmadd_ps)(sum[s][t], scale, *to);
+        }
     }
+}
+
+FLO_INLINE struct input input_of(const struct flo_activations *x)
+{
+    return (struct input){(const int8_t *)x->codes, x->scales,
+                          (const int32_t *)x->sums};
 }
 
 FLO_INLINE struct input skip(struct input x, size_t tokens, const int bytes)
@@ -158,15 +204,34 @@ FLO_INLINE struct input skip(struct input x, size_t tokens, const int bytes)
 
 /* ---- strips ------------------------------------------------------------ */
 
-/* A strip, read from its begin to its end. */
+/* The strips of a matrix. */
+struct strips {
+    const uint8_t *weights;
+    size_t bytes; /* of one */
+    size_t rows;
+    size_t blocks; /* of a row */
+    struct flo_strip at;
+};
+
+/* FLO_LANES rows of a strip, read from their begin to their end. */
 struct strip {
     const uint8_t *next;    /* block */
     struct flo_group group; /* at hand */
-    size_t part;            /* the first of the FLO_LANES rows */
-    size_t blocks;
-    size_t ahead; /* bytes; 0: nothing is fetched ahead */
+    size_t part;            /* the first of the rows */
+    size_t ahead;           /* bytes; 0: nothing is fetched ahead */
+    const uint8_t *end;     /* behind it come .. */
+    size_t skip;            /* .. bytes of the strips beside it: not fetched */
     struct flo_strip at;
 };
+
+FLO_INLINE struct strip strip_of(const struct strips *all, size_t row)
+{
+    return (struct strip){
+        .next = all->weights + row / FLO_STRIP_ROWS * all->bytes,
+        .part = FLO_LANES == FLO_STRIP_ROWS ? 0 : row % FLO_STRIP_ROWS,
+        .at = all->at,
+    };
+}
 
 /* For products with so many tokens; 0: nothing.  Zen 4 (family 19h) foresees
  * one long stream best by itself.  Zen 5 got 28 of the 42 GB/s of its memory so
@@ -186,8 +251,13 @@ FLO_INLINE void read_block(flo_codes_32_fn *codes,
     const size_t group =
         kind == FLO_SCALES_HALF || kind == FLO_SCALES_PAIR ? 1 : 8;
 
-    for (size_t i = 0; s->ahead != 0 && i < s->at.block; i += 64) {
-        _mm_prefetch((const void *)(s->next + s->ahead + i), _MM_HINT_T0);
+    if (s->ahead != 0) {
+        const uint8_t *from = s->next + s->ahead;
+
+        from += from < s->end ? 0 : s->skip;
+        for (size_t i = 0; i < s->at.block; i += 64) {
+            _mm_prefetch((const void *)(from + i), _MM_HINT_T0);
+        }
     }
     if (b % group == 0) {
         s->group = flo_read_group(kind, s->next + s->part * sizeof(uint16_t));
@@ -199,93 +269,124 @@ FLO_INLINE void read_block(flo_codes_32_fn *codes,
     s->next += s->at.block;
 }
 
-/* One token: its sums stay in a register. */
-FLO_INLINE void strip_alone(flo_codes_32_fn *codes,
-                            const enum flo_scales_kind kind, const int shift,
-                            const int bytes, struct strip *s, struct input x,
-                            flo_floats *acc)
-{
-    flo_floats sum = OP(setzero_ps)();
-
-    for (size_t b = 0; b < s->blocks; b++) {
-        struct flo_weights_32 w;
-
-        read_block(codes, kind, s, b, &w);
-        add_block(1, kind, shift, bytes, &w, x, &sum);
-        x = skip(x, 1, bytes);
-    }
-    acc[0] = sum;
-}
-
-FLO_INLINE void strip_tile(flo_codes_32_fn *codes,
-                           const enum flo_scales_kind kind, const int shift,
-                           const int bytes, struct strip *s, struct input x,
-                           size_t tokens, flo_floats *acc)
-{
-    for (size_t t = 0; t < tokens; t++) {
-        acc[t] = OP(setzero_ps)();
-    }
-    for (size_t b = 0; b < s->blocks; b++) {
-        struct flo_weights_32 w;
-        size_t t = 0;
-
-        read_block(codes, kind, s, b, &w);
-        for (; t + 4 <= tokens; t += 4) {
-            add_block(4, kind, shift, bytes, &w, x, acc + t);
-            x = skip(x, 4, bytes);
-        }
-        for (; t < tokens; t++) {
-            add_block(1, kind, shift, bytes, &w, x, acc + t);
-            x = skip(x, 1, bytes);
-        }
-    }
-}
-
 FLO_INLINE void store_rows(float *y, size_t rows, flo_floats v)
 {
-    if (rows == FLO_LANES) {
+    if (rows >= FLO_LANES) {
         OP(storeu_ps)(y, v);
     } else {
         memcpy(y, &v, rows * sizeof(*y));
     }
 }
 
-/* All tiles of tokens over all strips. */
+/* One token: its sums stay in a register. */
+FLO_INLINE void multiply_alone(flo_codes_32_fn *codes,
+                               const enum flo_scales_kind kind, const int shift,
+                               const int bytes, const struct strips *all,
+                               const struct flo_activations *x, float *y)
+{
+    for (size_t r = 0; r < all->rows; r += FLO_LANES) {
+        struct strip s = strip_of(all, r);
+        struct input in = input_of(x);
+        flo_floats sum = OP(setzero_ps)();
+
+        s.ahead = bytes_ahead(1);
+        for (size_t b = 0; b < all->blocks; b++) {
+            struct flo_weights_32 w;
+
+            read_block(codes, kind, &s, b, &w);
+            add_block(1, 1, kind, shift, bytes, &w, in, &sum);
+            in = skip(in, 1, bytes);
+        }
+        store_rows(y + r, all->rows - r, sum);
+    }
+}
+
+/* A tile of tokens and the S strips of rows from `r` on, whose sums lie TILE
+ * apart in acc. */
+FLO_INLINE void multiply_tile(const int S, flo_codes_32_fn *codes,
+                              const enum flo_scales_kind kind, const int shift,
+                              const int bytes, const struct strips *all,
+                              size_t r, struct input x, size_t tokens,
+                              flo_floats *acc)
+{
+    struct strip strips[STRIPS];
+
+    for (int s = 0; s < S; s++) {
+        strips[s] = strip_of(all, r + (size_t)s * FLO_LANES);
+        strips[s].ahead = bytes_ahead(tokens);
+        strips[s].end = strips[s].next + all->bytes;
+        strips[s].skip = (size_t)(S - 1) * all->bytes;
+        for (size_t t = 0; t < tokens; t++) {
+            acc[(size_t)s * TILE + t] = OP(setzero_ps)();
+        }
+    }
+    for (size_t b = 0; b < all->blocks; b++) {
+        struct flo_weights_32 w[STRIPS];
+        size_t t = 0;
+
+        for (int s = 0; s < S; s++) {
+            read_block(codes, kind, strips + s, b, w + s);
+        }
+        for (; t + 4 <= tokens; t += 4) {
+            add_block(S, 4, kind, shift, bytes, w, x, acc + t);
+            x = skip(x, 4, bytes);
+        }
+        for (; t < tokens; t++) {
+            add_block(S, 1, kind, shift, bytes, w, x, acc + t);
+            x = skip(x, 1, bytes);
+        }
+    }
+}
+
+/* All tiles of tokens over the S strips of rows from `r` on. */
+FLO_INLINE void multiply_tiles(const int S, flo_codes_32_fn *codes,
+                               const enum flo_scales_kind kind, const int shift,
+                               const int bytes, const struct strips *all,
+                               size_t r, const struct flo_activations *x,
+                               float *y, size_t stride)
+{
+    flo_floats acc[STRIPS * TILE];
+
+    for (size_t first = 0; first < x->tokens; first += TILE) {
+        size_t tokens = tile_tokens(x, first);
+
+        multiply_tile(S, codes, kind, shift, bytes, all, r,
+                      skip(input_of(x), first * all->blocks, bytes), tokens,
+                      acc);
+        for (int s = 0; s < S; s++) {
+            size_t row = r + (size_t)s * FLO_LANES;
+
+            for (size_t t = 0; t < tokens; t++) {
+                store_rows(y + (first + t) * stride + row, all->rows - row,
+                           acc[(size_t)s * TILE + t]);
+            }
+        }
+    }
+}
+
 FLO_INLINE void matmul(flo_codes_32_fn *codes, const enum flo_scales_kind kind,
                        const int shift, const int bytes, uint32_t type,
                        const uint8_t *weights, size_t strip_bytes, size_t rows,
                        const struct flo_activations *x, float *y, size_t stride)
 {
-    const struct flo_strip at = flo_strip_layout(type, x->columns);
-    size_t blocks = x->columns / FLO_CODE_BLOCK;
-    const struct input all = {(const int8_t *)x->codes, x->scales,
-                              (const int32_t *)x->sums};
-    flo_floats acc[TILE];
+    const struct strips all = {weights, strip_bytes, rows,
+                               x->columns / FLO_CODE_BLOCK,
+                               flo_strip_layout(type, x->columns)};
+    size_t r = 0;
 
-    for (size_t r = 0; r < rows; r += FLO_LANES) {
-        size_t left = rows - r < FLO_LANES ? rows - r : FLO_LANES;
-        struct strip strip = {
-            .next = weights + r / FLO_STRIP_ROWS * strip_bytes,
-            .part = FLO_LANES == FLO_STRIP_ROWS ? 0 : r % FLO_STRIP_ROWS,
-            .blocks = blocks,
-            .at = at,
-        };
-
-        for (size_t first = 0; first < x->tokens; first += TILE) {
-            size_t tokens = tile_tokens(x, first);
-            struct input in = skip(all, first * blocks, bytes);
-            struct strip s = strip;
-
-            s.ahead = bytes_ahead(tokens);
-            if (tokens == 1) {
-                strip_alone(codes, kind, shift, bytes, &s, in, acc);
-            } else {
-                strip_tile(codes, kind, shift, bytes, &s, in, tokens, acc);
-            }
-            for (size_t t = 0; t < tokens; t++) {
-                store_rows(y + (first + t) * stride + r, left, acc[t]);
-            }
+    if (x->tokens == 1) {
+        multiply_alone(codes, kind, shift, bytes, &all, x, y);
+        return;
+    }
+    if (x->tokens > FEW_TOKENS) {
+        for (; STRIPS > 1 && r + (STRIPS - 1) * FLO_LANES < rows;
+             r += STRIPS * FLO_LANES) {
+            multiply_tiles(STRIPS, codes, kind, shift, bytes, &all, r, x, y,
+                           stride);
         }
+    }
+    for (; r < rows; r += FLO_LANES) {
+        multiply_tiles(1, codes, kind, shift, bytes, &all, r, x, y, stride);
     }
 }
 #define FLO_MATMUL_PACKED(name, id, codes, kind, shift)                        \
