@@ -28,7 +28,7 @@ enum {
      * FEW_TOKENS a strip is read as fast as memory allows: further. */
     FEW_TOKENS = 4,
     AHEAD_OF_FEW = 8192, /* bytes */
-    AHEAD_OF_MANY = 3072,
+    AHEAD_OF_MANY = 4608,
     /* Strips at once, which share what is loaded of a token: a load for every
      * product was the bound.  16 registers have room for one. */
     STRIPS = FLO_LANES == 16 ? 2 : 1,
