@@ -3,11 +3,11 @@
  *
  * Rows of a strip, or of two at once, meet a tile of tokens: 32 columns of
  * weights are unpacked into eight registers a strip, and each token's codes are
- * broadcast from memory, four columns at a time.  Weights are unsigned there; what that adds is taken off
- * by the integer that the sums start with, exactly.  Codes of 16 bits are a
- * high and a low byte: the high sums are shifted under the low ones.  Each
- * token has one float sum per row, to which every 32 columns add once, in
- * order: the same bits alone and in a batch.
+ * broadcast from memory, four columns at a time.  Weights are unsigned there;
+ * what that adds is taken off by the integer that the sums start with, exactly.
+ * Codes of 16 bits are a high and a low byte: the high sums are shifted under
+ * the low ones.  Each token has one float sum per row, to which every 32
+ * columns add once, in order: the same bits alone and in a batch.
  *
  * The packed form of tokens: tiles of TILE, in a tile block after block, in a
  * block token after token: codes (32 bytes; of 16 bits 32 high bytes, then 32
@@ -19,6 +19,7 @@
 
 #include "engine/kernel/kernel.h"
 #include "engine/kernel/pack.h"
+#include "engine/kernel/x86/ahead.h"
 #include "engine/kernel/x86/packed_blocks.h"
 
 enum {
@@ -157,8 +158,7 @@ FLO_INLINE void add_block(const int S, const int N,
             flo_floats of_minima;
 
             if (flo_has_minima(kind)) {
-                of_minima =
-                    OP(cvtepi32_ps)(start_sum(0, part, x.sums + t * 2));
+                of_minima = OP(cvtepi32_ps)(start_sum(0, part, x.sums + t * 2));
             }
 #pragma GCC unroll 2
             for (int s = 0; s < S; s++) {
@@ -233,15 +233,13 @@ FLO_INLINE struct strip strip_of(const struct strips *all, size_t row)
     };
 }
 
-/* For products with so many tokens; 0: nothing.  Zen 4 (family 19h) foresees
- * one long stream best by itself.  Zen 5 got 28 of the 42 GB/s of its memory so
- * for K types, of whose blocks less is in flight at once, and 45 when told. */
+/* For products with so many tokens; 0: nothing. */
 FLO_INLINE size_t bytes_ahead(size_t tokens)
 {
     if (tokens > FEW_TOKENS) {
         return AHEAD_OF_MANY;
     }
-    return __builtin_cpu_is("amdfam19h") ? 0 : AHEAD_OF_FEW;
+    return flo_fetches_ahead() ? AHEAD_OF_FEW : 0;
 }
 
 FLO_INLINE void read_block(flo_codes_32_fn *codes,
