@@ -67,6 +67,22 @@ static int send_message(struct serve_engine *engine,
     return rv;
 }
 
+/* TOKEN or EMBEDDING frames that can answer the message, at most. */
+static uint32_t parts_max(const struct serve_engine *engine,
+                          const struct flo_wire_message *message)
+{
+    const struct flo_wire_generate *in = &message->generate;
+    uint32_t max = engine->context + 1;
+    if (message->type == FLO_WIRE_EMBED) {
+        return FLO_WIRE_INPUTS_MAX;
+    }
+    if (message->type == FLO_WIRE_GENERATE && in->shifts &&
+        in->max_tokens > max) {
+        return in->max_tokens; /* the context does not end the answer */
+    }
+    return max;
+}
+
 static void call_list(struct serve_engine *engine, struct serve_call *call,
                       uint32_t id)
 {
@@ -90,6 +106,7 @@ int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
     if (rv < 0) {
         return rv;
     }
+    call->tokens_max = parts_max(engine, message);
     call_list(engine, call, message->request);
     return 0;
 }
@@ -384,14 +401,12 @@ static bool is_list(struct flo_wire_text logprobs)
     return logprobs.bytes == 0;
 }
 
-/* TOKEN and EMBEDDING count up, and are not more than can be asked for. */
-static bool part_fits(const struct serve_engine *engine,
-                      struct serve_call *call,
+/* TOKEN and EMBEDDING count up, and are not more than were asked for. */
+static bool part_fits(struct serve_call *call,
                       const struct flo_wire_message *message, uint32_t *index)
 {
     const struct flo_wire_token *token = &message->token;
     const struct flo_wire_embedding *embedding = &message->embedding;
-    uint32_t max = engine->context + 1;
     bool fits = true;
     if (message->type == FLO_WIRE_TOKEN) {
         *index = token->index;
@@ -399,11 +414,11 @@ static bool part_fits(const struct serve_engine *engine,
         fits = is_list(token->logprobs);
     } else {
         *index = embedding->index;
-        max = FLO_WIRE_INPUTS_MAX;
         call->text_bytes += embedding->vector.bytes;
         fits = embedding->vector.bytes > 0 && embedding->vector.bytes % 4 == 0;
     }
-    return fits && *index == call->tokens && call->tokens++ < max &&
+    return fits && *index == call->tokens &&
+           call->tokens++ < call->tokens_max &&
            call->text_bytes <= CALL_TEXT_BYTES_MAX;
 }
 
@@ -429,7 +444,7 @@ static int on_call_frame(struct serve_engine *engine,
         return 0;
     }
     uint32_t index = 0;
-    if (!part_fits(engine, call, message, &index)) {
+    if (!part_fits(call, message, &index)) {
         return flo_fail(err, FLO_E_WORKER_PROTOCOL,
                         "%s %u of request %u out of order", name, index,
                         message->request);

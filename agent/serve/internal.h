@@ -27,6 +27,7 @@ struct serve_call {
     struct serve_engine *engine; /* NULL: not under way */
     uint32_t id;
     uint32_t tokens; /* TOKEN frames so far: they must count up */
+    uint32_t tokens_max;
     uint64_t text_bytes;
     void *context;
     /* TOKEN, DONE, FAILED, TOKENS, STATS_ANSWER ...  All but TOKEN end the

@@ -437,6 +437,21 @@ static void a_model_name_is_checked(void **state)
     world_close();
 }
 
+static void a_shifted_context_gives_more_tokens_than_it_holds(void **state)
+{
+    static struct client client;
+    (void)state;
+    world_open();
+    open_current(V2, "2.0.0"); /* 512 tokens of context */
+    ask(&client, "/v1/completions",
+        "{\"prompt\":\"a\",\"context_shift\":true,\"ignore_eos\":true,"
+        "\"max_tokens\":1100}");
+    assert_int_equal(client.status, 200);
+    assert_non_null(strstr(client.text, "\"completion_tokens\":1100,"));
+    assert_int_equal(world.lost, 0);
+    world_close();
+}
+
 static void a_client_that_leaves_frees_its_session(void **state)
 {
     char text[64];
@@ -768,6 +783,7 @@ int main(void)
         cmocka_unit_test(four_streams_across_flips_lose_nothing),
         cmocka_unit_test(a_request_waits_for_a_model_then_gets_503),
         cmocka_unit_test(a_model_name_is_checked),
+        cmocka_unit_test(a_shifted_context_gives_more_tokens_than_it_holds),
         cmocka_unit_test(a_client_that_leaves_frees_its_session),
         cmocka_unit_test(a_killed_engine_takes_no_unanswered_request_along),
         cmocka_unit_test(a_stream_that_has_begun_ends_with_an_error_event),
