@@ -83,6 +83,15 @@ static void take_times(struct flo_job *job, uint64_t *used_cpu_us,
     job->mark_wall_us = wall;
 }
 
+/* Until there is a token, all time is the prompt's. */
+static void take_prompt_times(struct flo_job *job)
+{
+    uint64_t cpu, wall;
+    take_times(job, &cpu, &wall);
+    job->counts.prompt_cpu_us += cpu;
+    job->counts.prompt_wall_us += wall;
+}
+
 static void tell(struct flo_job *job, const struct flo_sample *sample)
 {
     struct flo_wire_message answer = {.type = FLO_WIRE_TOKEN,
@@ -95,12 +104,11 @@ static void tell(struct flo_job *job, const struct flo_sample *sample)
     answer.token.is_finite = sample->is_finite;
     answer.token.logprobs =
         (struct flo_wire_text){job->told.data, job->told.bytes};
-    take_times(job, &answer.token.cpu_us, &answer.token.wall_us);
     if (job->first_at_us == 0) {
+        take_prompt_times(job);
         job->first_at_us = flo_now_us();
-        job->counts.prompt_cpu_us += answer.token.cpu_us;
-        job->counts.prompt_wall_us += answer.token.wall_us;
-        answer.token.cpu_us = answer.token.wall_us = 0;
+    } else {
+        take_times(job, &answer.token.cpu_us, &answer.token.wall_us);
     }
     flo_frame_put(job->out, &answer);
 }
@@ -211,6 +219,9 @@ static void choose(struct flo_job *job, const float *logits)
     }
     job->counts.nonfinite += sample.is_finite ? 0 : 1;
     if (!job->ignores_end && flo_engine_is_end(job->engine, sample.token)) {
+        if (job->first_at_us == 0) {
+            take_prompt_times(job);
+        }
         end_text(job, FLO_WIRE_STOP, job->out);
         return;
     }
@@ -231,6 +242,9 @@ static bool take_row(void *context, uint32_t index, const float *logits)
     struct flo_job *job = context;
     int32_t guess = job->has_guess ? job->tokens[job->n_tokens] : -1;
     (void)index;
+    /* The answer may end here, and tells these then. */
+    job->counts.tokens_in = job->n_prompt;
+    job->counts.guessed += job->n_left == job->n_guesses ? job->n_guesses : 0;
     choose(job, logits);
     bool is_right = !job->has_ended && job->tokens[job->n_tokens - 1] == guess;
     if (job->has_guess && job->n_guesses == job->n_left) {
@@ -313,15 +327,11 @@ bool flo_job_finish(struct flo_job *job)
 {
     uint32_t context = flo_engine_info(job->engine)->context;
     job->n_fed = flo_session_position(job->session);
-    job->counts.guessed += job->n_guesses;
     if (job->counts.tokens_in < job->n_fed) {
         job->counts.tokens_in = flo_smaller(job->n_fed, job->n_prompt);
     }
     if (job->first_at_us == 0) {
-        uint64_t cpu, wall;
-        take_times(job, &cpu, &wall);
-        job->counts.prompt_cpu_us += cpu;
-        job->counts.prompt_wall_us += wall;
+        take_prompt_times(job);
     }
     if (!job->has_ended && job->n_tokens >= context) {
         shift(job, context);

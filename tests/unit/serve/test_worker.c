@@ -297,6 +297,34 @@ static void max_tokens_ends_with_length(void **state)
     assert_int_equal(worker_end(), 0);
 }
 
+static void an_answer_that_ends_at_once_tells_of_its_whole_prompt(void **state)
+{
+    static const char prompt[] =
+        "<|im_start|>user\n" SEVERITY "<|im_end|>\n<|im_start|>assistant\n"
+        "severity: critical";
+    static const uint32_t lengths[] = {4, 1, 0};
+    uint32_t whole = 0;
+    char text[512];
+    (void)state;
+    worker_open(MODEL);
+    for (uint32_t i = 0; i < 3; i++) { /* the third: nothing but the end */
+        struct flo_wire_message m = {.type = FLO_WIRE_GENERATE,
+                                     .request = 1 + i};
+        m.generate.prompt = TEXT(prompt);
+        m.generate.reads_special = true;
+        m.generate.max_tokens = lengths[i];
+        m.generate.ignores_end = lengths[i] > 0;
+        say(&m, -1);
+        answer(text, sizeof(text));
+        assert_int_equal(worker.got.done.tokens_out, lengths[i]);
+        whole = i == 0 ? worker.got.done.tokens_in : whole;
+        assert_int_equal(worker.got.done.tokens_in, whole);
+        assert_int_equal(worker.got.done.cached_tokens, i == 0 ? 0 : whole - 1);
+        assert_true(worker.got.done.prompt_wall_us > 0);
+    }
+    assert_int_equal(worker_end(), 0);
+}
+
 static void log_probabilities_come_with_tokens_that_ask(void **state)
 {
     struct flo_wire_logprob one;
@@ -973,6 +1001,7 @@ int main(void)
         cmocka_unit_test(a_cancelled_prompt_ends_before_its_first_token),
         cmocka_unit_test(a_stop_text_ends_the_answer_and_is_not_in_it),
         cmocka_unit_test(max_tokens_ends_with_length),
+        cmocka_unit_test(an_answer_that_ends_at_once_tells_of_its_whole_prompt),
         cmocka_unit_test(log_probabilities_come_with_tokens_that_ask),
         cmocka_unit_test(texts_become_vectors_while_answers_go_on),
         cmocka_unit_test(vectors_that_cannot_be_say_why),
