@@ -6,8 +6,6 @@
  * missing. */
 #include "engine/run/run.h"
 
-#include <flotilla/grammar.h>
-
 #include "engine/sample/sampler.h"
 
 #include <stdlib.h>
@@ -162,16 +160,29 @@ static void read_settings(struct flo_job *job,
     }
 }
 
-/* What the answer begins with is computed with the prompt. */
-static int open_grammar(struct flo_job *job, const struct flo_wire_generate *in,
+static int keep_grammar(struct flo_job *job, const struct flo_wire_generate *in,
                         struct flo_err *err)
 {
-    if (in->grammar_kind == FLO_GRAMMAR_NONE) {
+    job->grammar_kind = (enum flo_grammar_kind)in->grammar_kind;
+    if (in->grammar.bytes > 0) {
+        flo_buf_add(&job->grammar_text, in->grammar.data, in->grammar.bytes);
+    }
+    return job->grammar_text.failed
+               ? flo_fail(err, FLO_E_MEMORY, "no memory for a grammar")
+               : 0;
+}
+
+/* Only those that have a session are open: so many are in the plan.  What the
+ * answer begins with is computed with the prompt. */
+static int open_grammar(struct flo_job *job, struct flo_err *err)
+{
+    if (job->grammar_kind == FLO_GRAMMAR_NONE || job->grammar != NULL) {
         return 0;
     }
-    int rv = flo_grammar_open(
-        job->engine, (enum flo_grammar_kind)in->grammar_kind, in->grammar.data,
-        in->grammar.bytes, &job->grammar, err);
+    int rv =
+        flo_grammar_open(job->engine, job->grammar_kind, job->grammar_text.data,
+                         job->grammar_text.bytes, &job->grammar, err);
+    flo_buf_deinit(&job->grammar_text);
     if (rv == 0) {
         job->n_early = flo_job_force(job, job->tokens_max - 1);
         job->n_tokens += job->n_early;
@@ -196,7 +207,7 @@ int flo_job_new(const struct flo_engine *engine,
     if ((rv = flo_sampling_check(&job->sampling, err)) < 0 ||
         (rv = read_prompt(job, in, err)) < 0 ||
         (rv = make_room(job, in, err)) < 0 ||
-        (rv = open_grammar(job, in, err)) < 0) {
+        (rv = keep_grammar(job, in, err)) < 0) {
         flo_job_free(job);
         return rv;
     }
@@ -213,6 +224,7 @@ void flo_job_free(struct flo_job *job)
     flo_buf_deinit(&job->stop.held);
     flo_buf_deinit(&job->piece);
     flo_buf_deinit(&job->told);
+    flo_buf_deinit(&job->grammar_text);
     flo_grammar_close(job->grammar);
     free(job);
 }
@@ -232,6 +244,7 @@ int flo_job_start(struct flo_job *job, struct flo_session *session,
                   struct flo_err *err)
 {
     int rv = flo_sampler_reset(sampler, &job->sampling, err);
+    rv = rv < 0 ? rv : open_grammar(job, err);
     if (rv < 0) {
         return rv;
     }

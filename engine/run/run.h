@@ -4,6 +4,7 @@
 
 #include <flotilla/adapter.h>
 #include <flotilla/engine_wire.h>
+#include <flotilla/grammar.h>
 #include <flotilla/prefix.h>
 
 static inline uint32_t flo_smaller(uint32_t a, uint32_t b)
@@ -122,6 +123,8 @@ struct flo_job {
     struct flo_buf *out;                /* of the pass under way */
     struct flo_engine_stream stream;
     struct flo_stop stop;
+    enum flo_grammar_kind grammar_kind;
+    struct flo_buf grammar_text; /* until there is a session */
     struct flo_grammar *grammar; /* or NULL */
     uint32_t n_early; /* last tokens of the list: forced, not told yet */
     struct flo_buf piece;
@@ -141,7 +144,8 @@ void flo_job_free(struct flo_job *job);
 uint32_t flo_job_common(const struct flo_job *job,
                         const struct flo_session *session);
 /* Give it a session and a sampler, reset by this call; what `from` (or the
- * session itself) holds of its tokens is taken over. */
+ * session itself) holds of its tokens is taken over.  Its grammar is read now:
+ * FLO_E_INFER_PARAM. */
 FLO_MUST_USE int flo_job_start(struct flo_job *job, struct flo_session *session,
                                const struct flo_session *from,
                                struct flo_sampler *sampler,

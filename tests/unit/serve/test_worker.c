@@ -542,6 +542,36 @@ static void a_schema_is_kept_with_its_forced_text(void **state)
     assert_int_equal(worker_end(), 0);
 }
 
+/* Every grammar takes most of a megabyte; the plan has one a session. */
+static void requests_that_wait_take_no_grammars_memory(void **state)
+{
+    struct flo_wire_message stats = {.type = FLO_WIRE_STATS, .request = 99};
+    (void)state;
+    worker_open(MODEL);
+    uint64_t plan = worker.got.ready.weights_bytes + worker.got.ready.kv_bytes +
+                    worker.got.ready.scratch_bytes +
+                    worker.got.ready.vocabulary_bytes;
+    for (uint32_t i = 1; i <= 50; i++) {
+        struct flo_wire_message m = ask(i, SEVERITY);
+        m.generate.grammar_kind = FLO_GRAMMAR_JSON;
+        m.generate.max_tokens = 20;
+        say(&m, -1);
+    }
+    for (int ended = 0; ended < 50;) {
+        assert_true(hear());
+        assert_true(worker.got.type == FLO_WIRE_TOKEN ||
+                    worker.got.type == FLO_WIRE_DONE);
+        ended += worker.got.type == FLO_WIRE_DONE;
+    }
+    say(&stats, -1);
+    expect(FLO_WIRE_STATS_ANSWER);
+#ifndef __SANITIZE_ADDRESS__
+    assert_in_range(worker.got.stats.rss_bytes_peak, 1, plan + (2u << 20));
+#endif
+    assert_true(plan > 0);
+    assert_int_equal(worker_end(), 0);
+}
+
 /* ---- adapters ---------------------------------------------------- */
 
 /* Room for so many adapters like SITE; nothing is loaded yet. */
@@ -1008,6 +1038,7 @@ int main(void)
         cmocka_unit_test(ids_are_spelled_out),
         cmocka_unit_test(too_long_prompts_and_bad_settings_are_answered),
         cmocka_unit_test(a_schema_is_kept_with_its_forced_text),
+        cmocka_unit_test(requests_that_wait_take_no_grammars_memory),
         cmocka_unit_test(an_adapter_is_loaded_beside_answers_and_dropped),
         cmocka_unit_test(a_name_that_changes_hands_mixes_nothing),
         cmocka_unit_test(room_for_adapters_comes_back),
