@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "engine/tools/common.h"
+#include "engine/tools/outfile.h"
 
 struct logits {
     struct flo_tool tool;
@@ -32,7 +33,8 @@ static int logits(void *context, struct flo_err *err)
     if (l->path == NULL) {
         return flo_fail(err, FLO_E_USAGE, "--out is missing");
     }
-    if ((rv = flo_tool_open(&l->tool, FLO_VOCABULARY_NONE, &l->model, err)) <
+    if ((rv = flo_outfile_spares(l->path, l->tool.model, err)) < 0 ||
+        (rv = flo_tool_open(&l->tool, FLO_VOCABULARY_NONE, &l->model, err)) <
             0 ||
         (rv = flo_tool_tokens(&l->tool, &l->tokens, &count, err)) < 0) {
         return rv;

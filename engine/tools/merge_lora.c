@@ -176,6 +176,8 @@ static int merge_lora(void *context, struct flo_err *err)
     struct merge *merge = context;
     int rv;
     if ((rv = check_options(merge, err)) < 0 ||
+        (rv = flo_outfile_spares(merge->out, merge->tool.model, err)) < 0 ||
+        (rv = flo_outfile_spares(merge->out, merge->tool.lora, err)) < 0 ||
         (rv = open_both(merge, err)) < 0 ||
         (rv = flo_outfile(merge->out, write_merged, merge, err)) < 0) {
         return rv;

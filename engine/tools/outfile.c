@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PATH_BYTES_MAX 4096
@@ -16,6 +17,11 @@ int flo_outfile(const char *path, flo_outfile_write *write, void *context,
         return flo_fail(err, FLO_E_USAGE,
                         "the output's path is longer than %d bytes",
                         PATH_BYTES_MAX - 6);
+    }
+    /* A rename would put the file in the place of a device. */
+    struct stat there;
+    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "%s: not a regular file", path);
     }
     int fd =
         open(part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -36,6 +42,18 @@ int flo_outfile(const char *path, flo_outfile_write *write, void *context,
         unlink(part);
     }
     return rv;
+}
+
+int flo_outfile_spares(const char *path, const char *input, struct flo_err *err)
+{
+    struct stat out, in;
+    bool is_same = input != NULL && stat(path, &out) == 0 &&
+                   stat(input, &in) == 0 && out.st_dev == in.st_dev &&
+                   out.st_ino == in.st_ino;
+    return is_same ? flo_fail(err, FLO_E_USAGE,
+                              "%s would be written over %s, which is read",
+                              path, input)
+                   : 0;
 }
 
 int flo_outfile_reserve(int fd, uint64_t bytes, const char *what,

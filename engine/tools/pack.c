@@ -87,15 +87,16 @@ static int run(void *context, struct flo_err *err)
         pack->tool.threads =
             cpus > 0 && cpus < THREADS_MAX ? (uint64_t)cpus : 1;
     }
+    const char *path = pack->out != NULL ? pack->out : beside;
     pack->started_us = flo_now_us();
-    if ((rv = flo_file_open(pack->tool.words[0], &fd, err)) < 0) {
+    if ((rv = flo_outfile_spares(path, pack->tool.words[0], err)) < 0 ||
+        (rv = flo_file_open(pack->tool.words[0], &fd, err)) < 0) {
         return rv;
     }
     rv = flo_packing_open(fd, pack->is_probe, &pack->packing, err);
     if (rv < 0) {
         return flo_wrap(err, rv, "%s", pack->tool.words[0]);
     }
-    const char *path = pack->out != NULL ? pack->out : beside;
     if (!pack->is_probe) {
         rv = flo_outfile(path, write_packed, pack, err);
     }

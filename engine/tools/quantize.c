@@ -480,12 +480,16 @@ static int quantize(void *context, struct flo_err *err)
     if (q->tool.threads < 1 || q->tool.threads > THREADS_MAX) {
         return flo_fail(err, FLO_E_USAGE, "--threads is 1 to %d", THREADS_MAX);
     }
-    if ((rv = flo_tool_gguf(q->tool.words[0], &q->source, err)) < 0 ||
+    const char *out = q->tool.words[1];
+    if ((rv = flo_outfile_spares(out, q->tool.words[0], err)) < 0 ||
+        (rv = flo_outfile_spares(out, q->pin, err)) < 0 ||
+        (rv = flo_outfile_spares(out, q->pin_floats, err)) < 0 ||
+        (rv = flo_tool_gguf(q->tool.words[0], &q->source, err)) < 0 ||
         (rv = flo_tool_gguf(q->pin, &q->old, err)) < 0 ||
         (rv = flo_tool_gguf(q->pin_floats, &q->old_floats, err)) < 0 ||
         (rv = flo_pool_open((unsigned)q->tool.threads, &q->pool, err)) < 0 ||
         (rv = choose_types(q, err)) < 0 ||
-        (rv = flo_outfile(q->tool.words[1], write_model, q, err)) < 0) {
+        (rv = flo_outfile(out, write_model, q, err)) < 0) {
         return rv;
     }
     (q->is_json ? report_json : report_text)(q, &report);

@@ -68,6 +68,30 @@ expect 2 'not.built' "$@" "$engine" pack tests/models/tiny-v1.F16.gguf -o \
 [ ! -e "$work/none" ] && [ ! -e "$work/none.part" ] || failed=1
 expect 0 'mapped' "$@" "$engine" plan --model $tiny --packed "$work/packed"
 
+# What a command reads is never written over, nor what is no file.
+cp $tiny "$work/own.gguf"
+cp tests/models/tiny-v1-site-lora.gguf "$work/lora.gguf"
+ln -s own.gguf "$work/link.gguf"
+mkfifo "$work/pipe"
+expect 2 'which is read' "$@" "$engine" quantize "$work/own.gguf" \
+    "$work/own.gguf" Q8_0
+expect 2 'which is read' "$@" "$engine" quantize "$work/own.gguf" \
+    "$work/link.gguf" Q8_0
+expect 2 'which is read' "$@" "$engine" quantize $tiny "$work/own.gguf" Q4_1 \
+    --pin-grid "$work/own.gguf"
+expect 2 'which is read' "$@" "$engine" pack "$work/own.gguf" -o \
+    "$work/own.gguf"
+expect 2 'which is read' "$@" "$engine" merge-lora --model "$work/own.gguf" \
+    --lora "$work/lora.gguf" --out "$work/own.gguf"
+expect 2 'which is read' "$@" "$engine" merge-lora --model $tiny \
+    --lora "$work/lora.gguf" --out "$work/lora.gguf"
+expect 2 'which is read' "$@" "$engine" logits --model "$work/own.gguf" \
+    --tokens 1 --out "$work/own.gguf"
+expect 1 'not a regular file' "$@" "$engine" quantize $tiny "$work/pipe" Q8_0
+cmp $tiny "$work/own.gguf" &&
+    cmp tests/models/tiny-v1-site-lora.gguf "$work/lora.gguf" &&
+    [ -L "$work/link.gguf" ] && [ -p "$work/pipe" ] || failed=1
+
 # Answers of a form.
 printf '{"type":"object","properties":{"ok":{"type":"boolean"}},"required":["ok"]}' >"$work/schema"
 printf 'root ::= "a" root' >"$work/endless"
