@@ -362,6 +362,7 @@ static int read_serving(struct reader *reader)
 static int read_not_built(struct reader *reader)
 {
     static const char *const lists[] = {"tools", "functions", "logit_bias"};
+    static const char *const choices[] = {"tool_choice", "function_call"};
     int64_t one = 1;
     double zero = 0;
     bool off = false;
@@ -381,8 +382,18 @@ static int read_not_built(struct reader *reader)
     }
     for (size_t i = 0; i < FLO_COUNT(lists); i++) {
         const json_t *list = field_of(reader, lists[i]);
-        if (json_array_size(list) > 0 || json_object_size(list) > 0) {
+        bool is_empty = (json_is_array(list) && json_array_size(list) == 0) ||
+                        (json_is_object(list) && json_object_size(list) == 0);
+        if (list != NULL && !is_empty) {
             return refuse(reader, lists[i], "are not built yet");
+        }
+    }
+    for (size_t i = 0; i < FLO_COUNT(choices); i++) {
+        const json_t *choice = field_of(reader, choices[i]);
+        const char *name = json_string_value(choice);
+        if (choice != NULL && (name == NULL || (strcmp(name, "none") != 0 &&
+                                                strcmp(name, "auto") != 0))) {
+            return refuse(reader, choices[i], "needs tools: not built yet");
         }
     }
     return flo_format_read(reader->body, reader->params, reader->err);

@@ -93,6 +93,13 @@ static void wrong_parameters_are_named_with_their_range(void **state)
         {WITH("\"logprobs\":21"), "logprobs", "from 0 to 20"},
         {WITH("\"logprobs\":true"), "logprobs", "whole number"},
         {WITH("\"model\":7"), "model", "a name"},
+        {WITH("\"tools\":[{}]"), "tools", "not built"},
+        {WITH("\"tools\":\"search\""), "tools", "not built"},
+        {WITH("\"functions\":true"), "functions", "not built"},
+        {WITH("\"logit_bias\":5"), "logit_bias", "not built"},
+        {WITH("\"tool_choice\":\"required\""), "tool_choice", "not built"},
+        {WITH("\"tool_choice\":{}"), "tool_choice", "not built"},
+        {WITH("\"function_call\":{\"name\":\"f\"}"), "function_call", "tools"},
         {"{\"prompt\":[]}", "prompt", "one text"},
         {"{\"prompt\":\"\"}", "prompt", "empty"},
         {"{\"prompt\":[1,-2]}", "prompt", "token id"},
@@ -269,6 +276,7 @@ static void good_parameters_reach_the_message(void **state)
         "\"max_completion_tokens\":7,\"temperature\":null,\"top_p\":0.5,"
         "\"seed\":-1,\"stop\":[\"x\",\"yy\"],\"stream\":true,\"user\":\"u\","
         "\"stream_options\":{\"include_usage\":true},\"logit_bias\":{},"
+        "\"tools\":[],\"tool_choice\":\"auto\","
         "\"response_format\":{\"type\":\"text\"},\"unheard\":1}";
     struct serve_params params;
     struct flo_err err = {0};
