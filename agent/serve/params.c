@@ -426,8 +426,12 @@ static int read_stream(struct reader *reader)
     if (options != NULL && !json_is_object(options)) {
         return refuse(reader, "stream_options", "must be an object");
     }
-    params->wants_usage =
-        json_is_true(json_object_get(options, "include_usage"));
+    const json_t *usage = json_object_get(options, "include_usage");
+    if (usage != NULL && !json_is_null(usage) && !json_is_boolean(usage)) {
+        return refuse(reader, "stream_options",
+                      "has an include_usage that is not true or false");
+    }
+    params->wants_usage = json_is_true(usage);
     return 0;
 }
 

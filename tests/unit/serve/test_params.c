@@ -87,6 +87,8 @@ static void wrong_parameters_are_named_with_their_range(void **state)
         {WITH("\"top_p\":2"), "top_p", "from 0 to 1"},
         {WITH("\"n\":2"), "n", "from 1 to 1"},
         {WITH("\"stream\":1"), "stream", "true or false"},
+        {WITH("\"stream_options\":{\"include_usage\":1}"), "stream_options",
+         "true or false"},
         {WITH("\"seed\":1.5"), "seed", "whole number"},
         {WITH("\"stop\":\"\""), "stop", "at most 4"},
         {WITH("\"stop\":[\"a\",\"b\",\"c\",\"d\",\"e\"]"), "stop", "at most 4"},
