@@ -236,7 +236,7 @@ static int read_prompt(struct reader *reader)
         out->prompt = text_of(prompt);
         return out->prompt.bytes > 0 ? 0 : refuse(reader, "prompt", "is empty");
     }
-    if (json_array_size(prompt) > 0) {
+    if (json_is_integer(json_array_get(prompt, 0))) {
         return read_token_ids(reader, "prompt", prompt, &out->tokens);
     }
     return refuse(reader, "prompt", "must be one text or a list of token ids");

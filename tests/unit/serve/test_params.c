@@ -103,6 +103,8 @@ static void wrong_parameters_are_named_with_their_range(void **state)
         {WITH("\"tool_choice\":{}"), "tool_choice", "not built"},
         {WITH("\"function_call\":{\"name\":\"f\"}"), "function_call", "tools"},
         {"{\"prompt\":[]}", "prompt", "one text"},
+        {"{\"prompt\":[\"a\",\"b\"]}", "prompt", "one text"},
+        {"{\"prompt\":[[1],[2]]}", "prompt", "one text"},
         {"{\"prompt\":\"\"}", "prompt", "empty"},
         {"{\"prompt\":[1,-2]}", "prompt", "token id"},
         {"{}", "prompt", "one text"},
