@@ -132,6 +132,14 @@ static const char *finish_of(const struct flo_wire_done *done)
     return done->reason == FLO_WIRE_LENGTH ? "length" : "stop";
 }
 
+/* A client that wants the usage has it in every event, null but in the last
+ * one. */
+static void end_event(const struct serve_request *request, struct flo_buf *out)
+{
+    flo_buf_text(out, request->params.wants_usage ? "}],\"usage\":null}\n\n"
+                                                  : "}]}\n\n");
+}
+
 /* One event, with the log-probabilities that are kept; finish NULL: not the
  * last one. */
 static void add_event(struct serve_request *request, struct flo_wire_text text,
@@ -156,8 +164,7 @@ static void add_event(struct serve_request *request, struct flo_wire_text text,
     flo_answer_logprobs_put(request, out);
     flo_buf_text(out, ",\"finish_reason\":");
     flo_buf_printf(out, finish == NULL ? "null" : "\"%s\"", finish);
-    flo_buf_text(out, request->params.wants_usage ? "}],\"usage\":null}\n\n"
-                                                  : "}]}\n\n");
+    end_event(request, out);
 }
 
 static void begin(struct serve_request *request, struct flo_buf *out)
@@ -178,7 +185,8 @@ static void begin(struct serve_request *request, struct flo_buf *out)
             flo_buf_text(out,
                          "\"choices\":[{\"index\":0,\"delta\":{\"role\":"
                          "\"assistant\",\"content\":\"\"},\"logprobs\":null,"
-                         "\"finish_reason\":null}]}\n\n");
+                         "\"finish_reason\":null");
+            end_event(request, out);
         }
     }
 }

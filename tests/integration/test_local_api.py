@@ -149,6 +149,7 @@ def test_a_stream_gives_the_same_text_in_pieces(server):
             for chunk in chunks[:-1]][-1] == "stop"
     assert chunks[-1]["choices"] == []
     assert chunks[-1]["usage"]["total_tokens"] == 30
+    assert all(chunk["usage"] is None for chunk in chunks[:-1])
 
 
 def test_completions_whole_and_streamed(server):
