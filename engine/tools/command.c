@@ -24,7 +24,7 @@ static struct options options_of(const struct flo_command *command)
         {"threads", FLO_OPTION_U64, &tool->threads,
          "N      threads (default: CPUs, at most 8)"},
         {"kernel", FLO_OPTION_TEXT, &tool->kernel,
-         "NAME    avx2 or ref (default: FLOTILLA_KERNEL, or the best)"},
+         "NAME    ref, avx2 ... (default: FLOTILLA_KERNEL, or the best)"},
         {"packed", FLO_OPTION_TEXT, &tool->packed,
          "FILE    packed weights, or none (default: MODEL.packed if there)"},
         {"kv", FLO_OPTION_TEXT, &tool->kv,
@@ -59,7 +59,14 @@ static void print_help(const struct flo_command *command,
 {
     printf("usage: flotilla-engine %s %s\n", command->name, command->usage);
     for (size_t i = 0; i < options->count; i++) {
-        printf("  --%-16s %s\n", options->rows[i].name, options->rows[i].help);
+        const struct flo_option *option = &options->rows[i];
+        const char *help = option->help;
+        size_t chars = option->kind == FLO_OPTION_FLAG ? 0 : strcspn(help, " ");
+        char left[64];
+
+        snprintf(left, sizeof(left), "%s %.*s", option->name, (int)chars, help);
+        help += chars;
+        printf("  --%-22s %s\n", left, help + strspn(help, " "));
     }
 }
 

@@ -193,7 +193,7 @@ static const struct flo_option options[] = {
     {"lora", FLO_OPTION_TEXT, &state.tool.lora, "FILE  the adapter"},
     {"out", FLO_OPTION_TEXT, &state.out, "FILE  the merged model"},
     {"method", FLO_OPTION_TEXT, &state.method,
-     "dither (default) or requantize"},
+     "HOW  dither (default) or requantize"},
     {"seed", FLO_OPTION_U64, &state.options.seed,
      "N  of the dither (1); the same seed gives the same bytes anywhere"},
     {"release-version", FLO_OPTION_TEXT, &state.version,

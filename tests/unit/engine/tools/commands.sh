@@ -33,6 +33,11 @@ expect 2 "did you mean 'inspect'" "$@" "$engine" inspekt
 expect 2 "did you mean '--model'" "$@" "$engine" tokenize --modell x
 expect 2 '^error\[cli.usage\]' "$@" "$engine" tokenize
 expect 0 '^usage' "$@" "$engine" tokenize --help
+# Help stands in two columns: the option with its value, what it is.
+for command in run bench eval quantize pack merge-lora embed; do
+    "$@" "$engine" "$command" --help | sed 1d | grep -v '^  --.\{23\}[^ ]' &&
+        failed=1
+done
 expect 3 '^error\[absent\]' "$@" "$engine" inspect "$work/none"
 expect 7 '^error\[gguf.magic\]' "$@" "$engine" inspect tests/models/README.md
 expect 0 '^tensors    47 in bounds: 11 F32 36 Q4_1' "$@" "$engine" inspect $tiny
