@@ -46,8 +46,10 @@ static int plan(void *context, struct flo_err *err)
     int rv = flo_tool_setup(&plan->tool, &setup, err);
 
     if (rv == 0) {
-        setup.options.engine.sessions =
-            plan->sessions > UINT32_MAX ? UINT32_MAX : (uint32_t)plan->sessions;
+        rv = flo_tool_u32("sessions", plan->sessions,
+                          &setup.options.engine.sessions, err);
+    }
+    if (rv == 0) {
         rv = flo_engine_plan(plan->tool.model, &setup.options.engine, &p, err);
     }
     if (rv < 0 && rv != FLO_E_MEMORY_BUDGET) {

@@ -102,9 +102,13 @@ static int set(const struct flo_option *option, const char *value,
     char *end;
     errno = 0;
     unsigned long long number = strtoull(value, &end, 10);
-    if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0) {
+    if (value[0] < '0' || value[0] > '9' || *end != '\0') {
         return flo_fail(err, FLO_E_USAGE, "--%s is '%s', a number is needed",
                         option->name, value);
+    }
+    if (errno != 0) {
+        return flo_fail(err, FLO_E_USAGE, "--%s is %s, at most %llu",
+                        option->name, value, ULLONG_MAX);
     }
     *(uint64_t *)option->out = number;
     return 0;
@@ -196,7 +200,9 @@ int flo_command_main(const struct flo_command *command, int argc, char **argv)
         } else if (words < command->words_max) {
             tool->words[words++] = *at;
         } else {
-            rv = flo_fail(&err, FLO_E_USAGE, "unexpected argument '%s'", *at);
+            rv = flo_fail(&err, FLO_E_USAGE,
+                          "unexpected argument '%s', at most %zu are taken",
+                          *at, command->words_max);
         }
     }
     return rv < 0 ? (int)flo_err_print(stderr, &err) : carry_out(command);

@@ -12,11 +12,12 @@
 #include "base/quant/quant.h"
 #include "engine/sample/sampler.h"
 
-static int fits_u32(const char *name, uint64_t value, uint32_t *out,
-                    struct flo_err *err)
+int flo_tool_u32(const char *name, uint64_t value, uint32_t *out,
+                 struct flo_err *err)
 {
     if (value > UINT32_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "--%s is too large", name);
+        return flo_fail(err, FLO_E_USAGE, "--%s is %llu, at most %u", name,
+                        (unsigned long long)value, UINT32_MAX);
     }
     *out = (uint32_t)value;
     return 0;
@@ -95,9 +96,10 @@ int flo_tool_setup(const struct flo_tool *tool, struct flo_tool_setup *setup,
                 ? ""
                 : tool->packed,
     };
-    if ((rv = fits_u32("ctx", tool->context, &options->context, err)) < 0 ||
-        (rv = fits_u32("threads", tool->threads, &options->threads, err)) < 0 ||
-        (rv = fits_u32("batch", tool->batch, &options->batch, err)) < 0 ||
+    if ((rv = flo_tool_u32("ctx", tool->context, &options->context, err)) < 0 ||
+        (rv = flo_tool_u32("threads", tool->threads, &options->threads, err)) <
+            0 ||
+        (rv = flo_tool_u32("batch", tool->batch, &options->batch, err)) < 0 ||
         (tool->lora != NULL && (rv = read_lora(tool->lora, setup, err)) < 0)) {
         return rv;
     }

@@ -44,6 +44,9 @@ struct flo_tool_setup {
 FLO_MUST_USE int flo_tool_setup(const struct flo_tool *tool,
                                 struct flo_tool_setup *setup,
                                 struct flo_err *err);
+/* An option's number in 32 bits, or FLO_E_USAGE. */
+FLO_MUST_USE int flo_tool_u32(const char *name, uint64_t value, uint32_t *out,
+                              struct flo_err *err);
 /* By enum flo_kv_type. */
 extern const char *const flo_tool_kv_names[];
 /* tool->model as tool->backend opened it.  Zero-initialise. */

@@ -164,8 +164,9 @@ static int check_options(struct merge *merge, struct flo_err *err)
     }
     if (merge->tool.threads < 1 ||
         merge->tool.threads > FLO_MERGE_THREADS_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "--threads is 1 to %d",
-                        FLO_MERGE_THREADS_MAX);
+        return flo_fail(err, FLO_E_USAGE,
+                        "--threads is %" PRIu64 ", not 1 to %d",
+                        merge->tool.threads, FLO_MERGE_THREADS_MAX);
     }
     merge->options.threads = (uint32_t)merge->tool.threads;
     return 0;

@@ -478,7 +478,9 @@ static int quantize(void *context, struct flo_err *err)
         return flo_err_fix(err, "one of %s", flo_mix_names());
     }
     if (q->tool.threads < 1 || q->tool.threads > THREADS_MAX) {
-        return flo_fail(err, FLO_E_USAGE, "--threads is 1 to %d", THREADS_MAX);
+        return flo_fail(err, FLO_E_USAGE,
+                        "--threads is %" PRIu64 ", not 1 to %d",
+                        q->tool.threads, THREADS_MAX);
     }
     const char *out = q->tool.words[1];
     if ((rv = flo_outfile_spares(out, q->tool.words[0], err)) < 0 ||

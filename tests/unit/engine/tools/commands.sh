@@ -33,6 +33,16 @@ expect 2 "did you mean 'inspect'" "$@" "$engine" inspekt
 expect 2 "did you mean '--model'" "$@" "$engine" tokenize --modell x
 expect 2 '^error\[cli.usage\]' "$@" "$engine" tokenize
 expect 0 '^usage' "$@" "$engine" tokenize --help
+# Numbers that are too large are told with their limit.
+huge=99999999999999999999
+expect 2 "ctx is $huge, at most 18446744073709551615" "$@" "$engine" plan \
+    --model $tiny --ctx $huge
+expect 2 'ctx is 4294967296, at most 4294967295' "$@" "$engine" plan \
+    --model $tiny --ctx 4294967296
+expect 2 'sessions is 4294967297, at most' "$@" "$engine" plan \
+    --model $tiny --sessions 4294967297
+expect 2 'threads is 65, not 1 to 64' "$@" "$engine" quantize $tiny \
+    "$work/none" Q8_0 --threads 65
 # Help stands in two columns: the option with its value, what it is.
 for command in run bench eval quantize pack merge-lora embed; do
     "$@" "$engine" "$command" --help | sed 1d | grep -v '^  --.\{23\}[^ ]' &&
