@@ -4,10 +4,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define PATH_BYTES_MAX 4096
+
+/* Locked, and not renamed by whoever had the lock before. */
+static bool is_ours(int fd, const char *part)
+{
+    struct stat opened, named;
+    return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &opened) == 0 &&
+           stat(part, &named) == 0 && opened.st_dev == named.st_dev &&
+           opened.st_ino == named.st_ino;
+}
 
 int flo_outfile(const char *path, flo_outfile_write *write, void *context,
                 struct flo_err *err)
@@ -23,17 +33,20 @@ int flo_outfile(const char *path, flo_outfile_write *write, void *context,
     if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) {
         return flo_fail(err, FLO_E_IO_OPEN, "%s: not a regular file", path);
     }
-    int fd =
-        open(part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", part);
     }
-    int rv = write(context, fd, err);
+    if (!is_ours(fd, part)) {
+        close(fd);
+        return flo_fail(err, FLO_E_IO_OPEN, "%s: another process is writing it",
+                        part);
+    }
+    int rv = ftruncate(fd, 0) == 0
+                 ? write(context, fd, err)
+                 : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", part);
     if (rv == 0 && fsync(fd) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "sync of %s", part);
-    }
-    if (close(fd) < 0 && rv == 0) {
-        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", part);
     }
     if (rv == 0 && rename(part, path) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
@@ -41,6 +54,7 @@ int flo_outfile(const char *path, flo_outfile_write *write, void *context,
     if (rv < 0) {
         unlink(part);
     }
+    close(fd); /* and with it the lock, when the name is not ours any more */
     return rv;
 }
 

@@ -9,7 +9,8 @@ typedef int flo_outfile_write(void *context, int fd, struct flo_err *err);
 
 /* Write `path`.part, sync it and rename it; it is removed when anything
  * fails.  FLO_E_USAGE for a path that is too long, FLO_E_IO_OPEN (also for one
- * that is there and no file), FLO_E_IO_WRITE, or what `write` returned. */
+ * that is there and no file, or written by another process), FLO_E_IO_WRITE, or
+ * what `write` returned. */
 FLO_MUST_USE int flo_outfile(const char *path, flo_outfile_write *write,
                              void *context, struct flo_err *err);
 

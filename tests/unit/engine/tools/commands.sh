@@ -107,6 +107,12 @@ cmp $tiny "$work/own.gguf" &&
     cmp tests/models/tiny-v1-site-lora.gguf "$work/lora.gguf" &&
     [ -L "$work/link.gguf" ] && [ -p "$work/pipe" ] || failed=1
 
+# Of two that write the same output one is refused.
+expect 1 'another process is writing it' flock "$work/held.gguf.part" \
+    "$@" "$engine" quantize $tiny "$work/held.gguf" Q8_0
+[ ! -e "$work/held.gguf" ] || failed=1
+expect 0 'Q8_0' "$@" "$engine" quantize $tiny "$work/held.gguf" Q8_0
+
 # Answers of a form.
 printf '{"type":"object","properties":{"ok":{"type":"boolean"}},"required":["ok"]}' >"$work/schema"
 printf 'root ::= "a" root' >"$work/endless"
