@@ -124,7 +124,8 @@ static const struct flo_tensor_spec layer[] = {
 const struct flo_tensor_list flo_model_tensors = {model, FLO_COUNT(model)};
 const struct flo_tensor_list flo_layer_tensors = {layer, FLO_COUNT(layer)};
 
-const struct flo_arch *flo_arch_find(struct flo_gguf_text name)
+/* NULL when this engine does not know it. */
+static const struct flo_arch *find(struct flo_gguf_text name)
 {
     for (size_t i = 0; i < FLO_COUNT(archs); i++) {
         if (flo_gguf_text_is(name, archs[i].name)) {
@@ -146,7 +147,7 @@ int flo_arch_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
     if (rv < 0) {
         return rv;
     }
-    *arch = flo_arch_find(name);
+    *arch = find(name);
     return *arch != NULL
                ? 0
                : flo_fail(err, FLO_E_MODEL_ARCH,

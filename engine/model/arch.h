@@ -82,8 +82,6 @@ struct flo_arch {
 /* Of the model, and of each of its layers. */
 extern const struct flo_tensor_list flo_model_tensors, flo_layer_tensors;
 
-/* NULL when this engine does not know the architecture. */
-const struct flo_arch *flo_arch_find(struct flo_gguf_text name);
 /* That of the file.  FLO_E_GGUF_..., FLO_E_MODEL_ARCH: it is not known. */
 FLO_MUST_USE int flo_arch_read(const struct flo_gguf *gguf,
                                const struct flo_arch **arch,

@@ -109,21 +109,12 @@ static void learn_vocabulary(struct inspect *f)
 /* Would this engine take it?  Parameters, then every tensor's shape. */
 static int try_weights(const struct flo_gguf *gguf, struct flo_err *err)
 {
-    struct flo_gguf_text name = {"", 0};
+    const struct flo_arch *arch;
     struct flo_hparams hparams;
     struct flo_weights weights = {0};
     int rv;
-    if ((rv = flo_gguf_require(gguf, "general.architecture", err)) < 0 ||
-        (rv = flo_gguf_string(gguf, "general.architecture", &name, err)) < 0) {
-        return rv;
-    }
-    const struct flo_arch *arch = flo_arch_find(name);
-    if (arch == NULL) {
-        return flo_fail(err, FLO_E_MODEL_ARCH,
-                        "architecture '%.*s' is not supported yet",
-                        name.bytes < 64 ? (int)name.bytes : 64, name.data);
-    }
-    if ((rv = flo_hparams_read(gguf, arch, &hparams, err)) < 0) {
+    if ((rv = flo_arch_read(gguf, &arch, err)) < 0 ||
+        (rv = flo_hparams_read(gguf, arch, &hparams, err)) < 0) {
         return rv;
     }
     rv = flo_weights_bind(gguf, arch, &hparams, &flo_kernel_ref, &weights, err);

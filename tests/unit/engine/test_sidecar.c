@@ -253,17 +253,14 @@ static void expect_model_packed(const char *path)
     struct flo_kernel kernel = flo_kernel_ref;
     struct flo_weights plain = {0}, packed = {0};
     struct flo_hparams hparams;
-    struct flo_gguf_text name = {0};
+    const struct flo_arch *arch;
     struct world w;
 
     world_open(&w, path, 2);
     for (size_t i = 0; i < FLO_QUANT_ID_COUNT; i++) {
         kernel.matmul_packed[i] = no_matmul;
     }
-    assert_int_equal(
-        flo_gguf_string(w.packing.gguf, "general.architecture", &name, NULL),
-        0);
-    const struct flo_arch *arch = flo_arch_find(name);
+    assert_int_equal(flo_arch_read(w.packing.gguf, &arch, NULL), 0);
     assert_int_equal(flo_hparams_read(w.packing.gguf, arch, &hparams, NULL), 0);
     assert_int_equal(
         flo_weights_bind(w.packing.gguf, arch, &hparams, &kernel, &plain, NULL),
