@@ -93,17 +93,12 @@ static int bind_matrix(struct binding *b, const struct flo_gguf_tensor *tensor,
 static int bind_vector(struct binding *b, const struct flo_gguf_tensor *tensor,
                        const float **out)
 {
-    const void *data = flo_gguf_tensor_data(b->gguf, tensor);
-
     if (tensor->type != FLO_QUANT_F32) {
         return flo_fail(b->err, FLO_E_GGUF_TYPE, "%s: expected F32, got %s",
                         tensor->name, flo_quant_type(tensor->type)->name);
     }
-    if ((uintptr_t)data % sizeof(float) != 0) {
-        return flo_fail(b->err, FLO_E_GGUF_BOUNDS,
-                        "%s does not begin at a multiple of 4", tensor->name);
-    }
-    *out = memcpy(b->vector, data, tensor->bytes);
+    *out =
+        memcpy(b->vector, flo_gguf_tensor_data(b->gguf, tensor), tensor->bytes);
     b->vector += tensor->values;
     return 0;
 }
