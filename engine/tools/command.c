@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/kernel/kernel.h"
 #include "engine/tools/common.h"
 
 #define OPTIONS_MAX 32
@@ -12,6 +13,22 @@ struct options {
     struct flo_option rows[OPTIONS_MAX];
     size_t count;
 };
+
+/* With the names of all kernels that are built, best first. */
+static const char *kernel_help(void)
+{
+    static struct flo_buf help;
+    const struct flo_kernel *kernel;
+    const char *before = "NAME    ";
+
+    for (size_t i = 0; (kernel = flo_kernel_at(i)) != NULL; i++) {
+        flo_buf_text(&help, before);
+        flo_buf_text(&help, kernel->name);
+        before = ", ";
+    }
+    flo_buf_text(&help, " (default: FLOTILLA_KERNEL, or the best)");
+    return help.failed ? "" : help.data;
+}
 
 static struct options options_of(const struct flo_command *command)
 {
@@ -23,8 +40,7 @@ static struct options options_of(const struct flo_command *command)
          "N          tokens of context (default: the model's, at most 2048)"},
         {"threads", FLO_OPTION_U64, &tool->threads,
          "N      threads (default: CPUs, at most 8)"},
-        {"kernel", FLO_OPTION_TEXT, &tool->kernel,
-         "NAME    ref, avx2 ... (default: FLOTILLA_KERNEL, or the best)"},
+        {"kernel", FLO_OPTION_TEXT, &tool->kernel, kernel_help()},
         {"packed", FLO_OPTION_TEXT, &tool->packed,
          "FILE    packed weights, or none (default: MODEL.packed if there)"},
         {"kv", FLO_OPTION_TEXT, &tool->kv,

@@ -52,7 +52,7 @@ struct flo_engine_options {
     uint64_t memory_bytes_max;
     enum flo_kv_type kv_type;
     enum flo_vocabulary vocabulary;
-    const char *kernel;  /* "avx2", "ref"; NULL: FLOTILLA_KERNEL, or the best */
+    const char *kernel;  /* its name; NULL: FLOTILLA_KERNEL, or the best */
     bool trusts_kernels; /* skip the comparison with plain C at open (1 ms) */
     /* Weights as `flotilla-engine pack` wrote them, read where the kernel can.
      * NULL: MODEL.packed, if it is there and its own; "": none. */
