@@ -1,9 +1,18 @@
 /* The engine process and the file in which it keeps what requests share. */
-#include "unit/serve/worker_talk.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 
+#include <cmocka.h>
+
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <unistd.h>
+
+#include "unit/serve/worker_talk.h"
 
 /* With a file for a prefix and, if it is not NULL, an adapter "site". */
 static void worker_open_keeping(const char *model, const char *lora, int kept)

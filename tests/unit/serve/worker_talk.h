@@ -2,19 +2,8 @@
 #ifndef FLOTILLA_TESTS_WORKER_TALK_H
 #define FLOTILLA_TESTS_WORKER_TALK_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <sys/types.h>
 
 #include <flotilla/engine_wire.h>
 
@@ -22,7 +11,7 @@
 #define TEXT(t) ((struct flo_wire_text){t, strlen(t)})
 #define SEVERITY "Classify: 23:45 oven-95 voltage drop temp=35C"
 
-/* An engine process and the agent's end of its socket. */
+/* The engine process at hand and the agent's end of its socket. */
 struct worker {
     pid_t pid;
     int fd;
@@ -30,159 +19,47 @@ struct worker {
     size_t bytes, used;
     struct flo_wire_message got;
 };
-static struct worker worker;
+extern struct worker worker;
 
-static inline void worker_spawn(const char *path)
-{
-    int pair[2];
-    struct flo_err err = {0};
-    struct timeval limit = {.tv_sec = 60};
-    const char *argv[] = {path, "worker", NULL};
-    worker.bytes = worker.used = 0;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair),
-                     0);
-    if (flo_process_spawn(argv, pair[1], &worker.pid, &err) < 0) {
-        fail_msg("%s: %s", path, err.what);
-    }
-    close(pair[1]);
-    worker.fd = pair[0];
-    setsockopt(worker.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-}
-
+/* Path of a program of the build; valid until the next call. */
+const char *bin(const char *name);
+void worker_spawn(const char *path);
+/* With a model, until it is READY. */
+void worker_open(const char *model);
 /* Close the socket and give the exit status. */
-static inline int worker_end(void)
-{
-    int status = -1;
-    close(worker.fd);
-    assert_int_equal(waitpid(worker.pid, &status, 0), worker.pid);
-    return status;
-}
+int worker_end(void);
 
-static inline void say_with(const struct flo_wire_message *message,
-                            const int *fds, size_t count)
-{
-    struct flo_buf out = {0};
-    assert_int_equal(flo_wire_write(&out, message, NULL), 0);
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(4 * sizeof(int))] = {0};
-    struct iovec vector = {out.data, out.bytes};
-    struct msghdr head = {.msg_iov = &vector, .msg_iovlen = 1};
-    if (count > 0) {
-        head.msg_control = control;
-        head.msg_controllen = CMSG_SPACE(count * sizeof(int));
-        struct cmsghdr *c = CMSG_FIRSTHDR(&head);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(count * sizeof(int));
-        memcpy(CMSG_DATA(c), fds, count * sizeof(int));
-    }
-    assert_int_equal(sendmsg(worker.fd, &head, MSG_NOSIGNAL),
-                     (ssize_t)out.bytes);
-    flo_buf_deinit(&out);
-}
+/* A frame, with descriptors beside it. */
+void say_with(const struct flo_wire_message *message, const int *fds,
+              size_t count);
+/* The same with one, or (-1) none. */
+void say(const struct flo_wire_message *message, int fd);
+void say_open(const char *path);
 
-static inline void say(const struct flo_wire_message *message, int model)
-{
-    say_with(message, &model, model >= 0 ? 1 : 0);
-}
-
-/* The next frame; false: the process closed its end. */
-static inline bool hear(void)
-{
-    struct flo_err err = {0};
-    memmove(worker.data, worker.data + worker.used, worker.bytes - worker.used);
-    worker.bytes -= worker.used;
-    worker.used = 0;
-    for (;;) {
-        ptrdiff_t n =
-            flo_wire_read(worker.data, worker.bytes, &worker.got, &err);
-        if (n < 0) {
-            fail_msg("%s", err.what);
-        }
-        if (n > 0) {
-            worker.used = (size_t)n;
-            return true;
-        }
-        ssize_t got = recv(worker.fd, worker.data + worker.bytes,
-                           sizeof(worker.data) - worker.bytes, 0);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got <= 0) {
-            return false;
-        }
-        worker.bytes += (size_t)got;
-    }
-}
-
-static inline void expect(enum flo_wire_type type)
-{
-    assert_true(hear());
-    if (worker.got.type != type) {
-        fail_msg("got %s %.*s", flo_wire_type_name((int)worker.got.type),
-                 worker.got.type == FLO_WIRE_FAILED
-                     ? (int)worker.got.failed.what.bytes
-                     : 0,
-                 worker.got.failed.what.data);
-    }
-}
-
-static inline void say_open(const char *path)
-{
-    struct flo_wire_message open_it = {.type = FLO_WIRE_OPEN, .request = 1};
-    open_it.open.threads = 1;
-    int fd = open(path, O_RDONLY);
-    assert_true(fd >= 0);
-    say(&open_it, fd);
-    close(fd);
-}
-
-static inline const char *bin(const char *name)
-{
-    static char path[512];
-    assert_true(flo_process_sibling(name, path, sizeof(path)));
-    return path;
-}
-
-static inline void worker_open(const char *model)
-{
-    worker_spawn(bin("flotilla-engine"));
-    say_open(model);
-    expect(FLO_WIRE_READY);
-}
-
-static inline struct flo_wire_message ask(uint32_t request, const char *prompt)
-{
-    struct flo_wire_message m = {.type = FLO_WIRE_GENERATE, .request = request};
-    m.generate.n_messages = 1;
-    m.generate.messages[0].role = TEXT("user");
-    m.generate.messages[0].content = TEXT(prompt);
-    return m;
-}
-
+/* The next frame, in worker.got; false: the process closed its end. */
+bool hear(void);
+/* The next frame is one of this type. */
+void expect(enum flo_wire_type type);
+/* Frames until the end of `request`, which stays in worker.got. */
+void expect_end(uint32_t request);
 /* Text of one answer until DONE, which stays in worker.got. */
-static inline void answer(char *text, size_t size)
-{
-    size_t n = 0;
-    for (;;) {
-        assert_true(hear());
-        struct flo_wire_text piece = worker.got.type == FLO_WIRE_DONE
-                                         ? worker.got.done.text
-                                         : worker.got.token.text;
-        if (worker.got.type == FLO_WIRE_FAILED) {
-            fail_msg("%.*s", (int)worker.got.failed.what.bytes,
-                     worker.got.failed.what.data);
-        }
-        assert_true(n + piece.bytes < size);
-        if (piece.bytes > 0) {
-            memcpy(text + n, piece.data, piece.bytes);
-        }
-        n += piece.bytes;
-        text[n] = '\0';
-        if (worker.got.type == FLO_WIRE_DONE) {
-            return;
-        }
-        assert_int_equal(worker.got.type, FLO_WIRE_TOKEN);
-    }
-}
+void answer(char *text, size_t size);
+
+/* A request of one message. */
+struct flo_wire_message ask(uint32_t request, const char *prompt);
+/* A request, below 8, of so many tokens, with a prompt and a seed of its own;
+ * every other one at a temperature. */
+struct flo_wire_message ask_many(uint32_t request, uint32_t tokens,
+                                 enum flo_wire_priority priority);
+
+/* Answers of requests below 8, and the order in which they ended. */
+struct heard {
+    uint32_t ids[8][200];
+    uint32_t made[8];
+    struct flo_wire_done done[8];
+    uint32_t order[8];
+};
+/* Until `count` of them are done. */
+void hear_all(struct heard *heard, int count);
 
 #endif

@@ -1,9 +1,19 @@
 /* Compressed full downloads: round trips, bombs, windows, leftovers. */
-#include "delta_help.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <zstd.h>
 
 #include "base/host/digest.h"
+#include "delta_help.h"
 
 /* A frame by libzstd itself, so that heads differ from ours. */
 static void compress_with(const void *data, size_t bytes, int window_log,

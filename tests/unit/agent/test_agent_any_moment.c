@@ -1,0 +1,199 @@
+/* Nothing is lost whenever it happens: power cuts behind every action, a
+ * process that dies, timers that fire early, any event at any time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "unit/agent/story.h"
+
+/* ---- power ---- */
+
+/* Cut the power behind action `cut`, boot, tell the order again, wait. */
+static bool live_through_a_cut(uint64_t cut)
+{
+    world_deinit(&world);
+    world_init(&world, 2, 1);
+    world.cut_after = cut;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+    if (!world.is_off) {
+        return false;
+    }
+    world.cut_after = 0;
+    world_boot(&world);
+    world_run(&world, 200);
+    world_desire(&world, 3, 1);
+    world_run(&world, 120000);
+    return true;
+}
+
+static void power_may_fail_behind_any_action(void **state)
+{
+    uint64_t cut;
+
+    (void)state;
+    for (cut = 1; live_through_a_cut(cut); cut++) {
+        assert_int_equal(world_story(&world, "r-0001.1")->ends, 1);
+        assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+        assert_true(is_current(3));
+    }
+    assert_true(cut > 20);
+}
+
+static void power_may_fail_behind_any_action_of_a_bad_update(void **state)
+{
+    uint64_t cut;
+
+    (void)state;
+    for (cut = 1; cut < 60; cut++) {
+        bool was_cut;
+
+        world_deinit(&world);
+        world_init(&world, 2, 1);
+        world.cut_after = cut;
+        world.beside_crashes = 1000;
+        boot();
+        world_desire(&world, 3, 1);
+        world_run(&world, 60000);
+        was_cut = world.is_off;
+        world.cut_after = 0;
+        if (was_cut) {
+            world_boot(&world);
+            world_run(&world, 200);
+            world_desire(&world, 3, 1);
+            world_run(&world, 120000);
+        }
+        assert_int_equal(world_story(&world, "r-0001.1")->ends, 1);
+        assert_true(is_current(2));
+        assert_true(flo_digest_is_zero(&world.slots.candidate));
+    }
+}
+
+static void power_may_fail_behind_any_action_of_a_rollback(void **state)
+{
+    uint64_t cut;
+
+    (void)state;
+    for (cut = 1; cut < 30; cut++) {
+        world_deinit(&world);
+        world_init(&world, 2, 1);
+        world.cut_after = cut;
+        boot();
+        world_order(&world, FLO_ORDER_ROLLBACK, 2);
+        world_run(&world, 60000);
+        if (world.is_off) {
+            world.cut_after = 0;
+            world_boot(&world);
+            world_run(&world, 2000);
+            world_order(&world, FLO_ORDER_ROLLBACK, 2); /* retained */
+            world_run(&world, 60000);
+        }
+        assert_true(is_current(1));
+        assert_true(is_denied(2));
+    }
+}
+
+static void an_agent_that_dies_of_the_probe_stops_probing(void **state)
+{
+    int i;
+
+    (void)state;
+    boot();
+    world_desire(&world, 3, 1);
+    for (i = 0; i < 10; i++) {
+        world_run(&world, 1000); /* the probe has begun, not ended */
+        world_boot(&world);
+    }
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_FAILED);
+    assert_true(is_current(2));
+    assert_story("probe-kills-agent");
+}
+
+/* ---- total ---- */
+
+static void any_event_is_fine_at_any_time(void **state)
+{
+    uint64_t random = 1;
+    int i;
+
+    (void)state;
+    boot();
+    for (i = 0; i < 200000; i++) {
+        struct flo_agent_event event = {0};
+        struct flo_agent_execution execution;
+        struct flo_order order = {.to_previous = true, .from_count = 1};
+
+        random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
+        event.kind =
+            (enum flo_agent_event_kind)((random >> 33) % FLO_AGENT_EVENT_COUNT);
+        if (event.kind == FLO_AGENT_BOOT) {
+            continue;
+        }
+        event.role = (enum flo_agent_role)((random >> 40) & 1);
+        event.state =
+            (enum flo_execution)((random >> 41) % FLO_EXECUTION_COUNT);
+        event.job = world.agent.execution.job;
+        event.fits_both = ((random >> 45) & 1) != 0;
+        event.is_passing = ((random >> 46) & 1) != 0;
+        event.error.code = ((random >> 47) & 1) ? 0 : FLO_E_PROBE_GOLDEN;
+        execution =
+            world_execution((int)((random >> 48) % 5) + 1, (random >> 51) % 64);
+        event.deploy.execution = &execution;
+        event.release = execution.release.digest;
+        order.op = (enum flo_order_op)((random >> 52) % FLO_ORDER_COUNT);
+        order.from[0] = world_digest((int)((random >> 55) % 5) + 1);
+        snprintf(order.id, sizeof(order.id), "o-1");
+        snprintf(order.rollout, sizeof(order.rollout), "r-%04u",
+                 (unsigned)(random >> 57));
+        event.order = &order;
+        world.pending_count = 0; /* chance decides what comes next */
+        world.story_count = 0;
+        world.now_ms += (random >> 60) * 100;
+        world_event(&world, &event);
+        assert_in_range(world.agent.live + 1, 0, FLO_AGENT_ROLES);
+        if (world.agent.live >= 0) {
+            assert_int_equal(world.agent.engines[world.agent.live].state,
+                             FLO_ENGINE_READY);
+        }
+        world.trace.bytes = 0;
+    }
+}
+
+static void a_timer_that_fires_early_is_set_again(void **state)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_TIMER};
+    static struct flo_agent_actions actions;
+
+    (void)state;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 5000);
+    event.now_ms = world.agent.timer_ms - 1;
+
+    flo_agent_step(&world.agent, &event, &actions);
+
+    assert_int_equal(actions.count, 1);
+    assert_int_equal(actions.list[0].kind, FLO_DO_TIMER);
+    assert_int_equal(actions.list[0].at_ms, event.now_ms + 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORY(power_may_fail_behind_any_action),
+        STORY(power_may_fail_behind_any_action_of_a_bad_update),
+        STORY(power_may_fail_behind_any_action_of_a_rollback),
+        STORY(an_agent_that_dies_of_the_probe_stops_probing),
+        STORY(a_timer_that_fires_early_is_set_again),
+        STORY(any_event_is_fine_at_any_time),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,132 @@
+/* Engines that crash, take long or do not come back: the device goes on
+ * serving a release that works. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "unit/agent/story.h"
+
+static void the_current_engine_is_started_again(void **state)
+{
+    struct flo_agent_event event = {
+        .kind = FLO_AGENT_LOST,
+        .role = FLO_AGENT_CURRENT,
+        .error = {.code = FLO_E_ENGINE_CRASH, .what = "signal 9"}};
+    int i;
+
+    (void)state;
+    boot();
+    for (i = 0; i < 4; i++) {
+        world_event(&world, &event);
+        world_run(&world, 5000);
+        assert_true(is_current(2));
+    }
+    assert_story("current-crashes");
+}
+
+static void say_loading(enum flo_agent_role role)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_LOADING, .role = role};
+
+    world_event(&world, &event);
+}
+
+static void a_load_that_gets_on_may_take_its_time(void **state)
+{
+    int i;
+
+    (void)state;
+    world.load_ms = 290000;
+    boot();
+    for (i = 0; i < 3; i++) {
+        world_run(&world, 100000);
+        say_loading(FLO_AGENT_CURRENT);
+    }
+    assert_true(is_current(2));
+    assert_int_equal(world.live_version, 2);
+
+    world_desire(&world, 3, 1);
+    for (i = 0; i < 3; i++) {
+        world_run(&world, 100000);
+        say_loading(FLO_AGENT_BESIDE);
+    }
+    world_run(&world, 60000);
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_null(strstr(world.trace.data, "is lost"));
+    assert_null(strstr(world.trace.data, "is loading")); /* nothing to tell */
+}
+
+static void a_load_without_a_sign_of_life_has_failed(void **state)
+{
+    (void)state;
+    world.load_ms = 290000;
+    boot();
+    world_run(&world, 125000);
+    assert_int_equal(world.live_version, 0);
+    world.load_ms = 0;
+    world_run(&world, 300000);
+    assert_int_equal(world.live_version, 2);
+
+    world.load_ms = 290000;
+    world_desire(&world, 3, 1);
+    world_run(&world, 200000);
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_FAILED);
+    assert_int_equal(world.live_version, 2);
+}
+
+static void a_damaged_current_release_gives_way_to_the_previous(void **state)
+{
+    (void)state;
+    world.current_load_error = FLO_E_TARGET_HASH;
+    world.job_is_silent = true;
+    boot();
+    world_run(&world, 5000);
+
+    assert_true(is_current(1));
+    assert_story("current-damaged");
+}
+
+static void an_engine_lost_in_the_commit_is_started_behind_it(void **state)
+{
+    (void)state;
+    world.lost_in_write = true;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(3));
+    assert_story("lost-in-commit");
+}
+
+static void an_engine_lost_in_a_rollback_is_started_behind_it(void **state)
+{
+    (void)state;
+    world.lost_in_write = true;
+    boot();
+    world_order(&world, FLO_ORDER_ROLLBACK, 2);
+    world_run(&world, 5000);
+
+    assert_true(is_current(1));
+    assert_true(is_denied(2));
+    assert_int_equal(world.acks_done, 1);
+    assert_story("lost-in-rollback");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORY(the_current_engine_is_started_again),
+        STORY(a_load_that_gets_on_may_take_its_time),
+        STORY(a_load_without_a_sign_of_life_has_failed),
+        STORY(a_damaged_current_release_gives_way_to_the_previous),
+        STORY(an_engine_lost_in_the_commit_is_started_behind_it),
+        STORY(an_engine_lost_in_a_rollback_is_started_behind_it),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

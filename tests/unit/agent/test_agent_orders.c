@@ -1,0 +1,289 @@
+/* What operators order beside an update, and in the middle of one: newer
+ * releases, freeze, pause, abort, rollback. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "unit/agent/story.h"
+
+/* ---- beside an update ---- */
+
+static void a_newer_order_supersedes_a_download(void **state)
+{
+    (void)state;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 150);
+    world_desire(&world, 4, 2);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUPERSEDED);
+    assert_int_equal(end_of("r-0002.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(4));
+    assert_story("superseded");
+}
+
+static void a_newer_order_supersedes_a_trial(void **state)
+{
+    (void)state;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 5000);
+    assert_int_equal(world.live_version, 3);
+    world_desire(&world, 4, 2);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUPERSEDED);
+    assert_int_equal(end_of("r-0002.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(4));
+    assert_story("superseded-trial");
+}
+
+static void an_older_order_is_ignored(void **state)
+{
+    (void)state;
+    boot();
+    world_desire(&world, 4, 2);
+    world_run(&world, 150);
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0002.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_int_equal(world_story(&world, "r-0001.1")->ends, 0);
+    assert_int_equal(world.acks_ignored, 1);
+}
+
+static void a_freeze_stops_a_download_until_unfreeze(void **state)
+{
+    (void)state;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 150);
+    world_order(&world, FLO_ORDER_FREEZE, 0);
+    world_run(&world, 300000);
+    assert_int_equal(world.live_version, 2);
+    world_order(&world, FLO_ORDER_UNFREEZE, 0);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_story("freeze");
+}
+
+static void a_freeze_holds_a_probed_candidate_back(void **state)
+{
+    (void)state;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 800);
+    world_order(&world, FLO_ORDER_FREEZE, 0);
+    world_run(&world, 300000);
+    assert_int_equal(world.live_version, 2);
+    world_order(&world, FLO_ORDER_UNFREEZE, 0);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_story("freeze-probed");
+}
+
+static void a_paused_rollout_starts_nothing(void **state)
+{
+    (void)state;
+    boot();
+    world_order(&world, FLO_ORDER_PAUSE, 0);
+    world_desire(&world, 3, 1);
+    world_run(&world, 300000);
+    assert_int_equal(world_story(&world, "r-0001.1")->ends, 0);
+    world_order(&world, FLO_ORDER_RESUME, 0);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_story("pause");
+}
+
+static void an_abort_cancels_what_has_not_served(void **state)
+{
+    (void)state;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 600);
+    world_order(&world, FLO_ORDER_ABORT, 0);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_CANCELLED);
+    assert_true(is_current(2));
+    assert_false(is_denied(3));
+    assert_story("abort");
+}
+
+/* ---- rollback ---- */
+
+static void a_rollback_behind_a_commit_loads_the_previous_release(void **state)
+{
+    (void)state;
+    boot();
+    world_order(&world, FLO_ORDER_ROLLBACK, 2);
+    world_run(&world, 5000);
+
+    assert_true(is_current(1));
+    assert_true(is_denied(2));
+    assert_int_equal(world.acks_done, 1);
+    assert_int_equal(world.held, 0);
+    assert_story("rollback-committed");
+}
+
+static void a_rollback_without_room_for_two_stops_first(void **state)
+{
+    (void)state;
+    world.fits_one_only = true;
+    boot();
+    world_order(&world, FLO_ORDER_ROLLBACK, 2);
+    world_run(&world, 5000);
+
+    assert_true(is_current(1));
+    assert_int_equal(world.acks_done, 1);
+    assert_int_equal(world.held, 1);
+}
+
+static void a_rollback_on_trial_is_one_flip(void **state)
+{
+    (void)state;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 5000);
+    assert_int_equal(world.live_version, 3);
+    world_order(&world, FLO_ORDER_ROLLBACK, 3);
+    assert_int_equal(world.live_version, 2); /* at once */
+    world_run(&world, 5000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_ROLLED_BACK);
+    assert_true(is_current(2));
+    assert_true(is_denied(3));
+    assert_int_equal(world.acks_done, 1);
+    assert_story("rollback-trial");
+}
+
+static void a_rollback_of_something_else_is_ignored_but_remembered(void **state)
+{
+    (void)state;
+    boot();
+    world_order(&world, FLO_ORDER_ROLLBACK, 9);
+    world_run(&world, 5000);
+
+    assert_true(is_current(2));
+    assert_true(is_denied(9));
+    assert_int_equal(world.acks_ignored, 1);
+}
+
+static void a_rollback_without_a_previous_release_is_refused(void **state)
+{
+    (void)state;
+    world_init(&world, 2, 0);
+    boot();
+    world_order(&world, FLO_ORDER_ROLLBACK, 2);
+    world_run(&world, 5000);
+
+    assert_true(is_current(2));
+    assert_int_equal(world.acks_refused, 1);
+}
+
+static void a_previous_release_that_cannot_load_changes_nothing(void **state)
+{
+    (void)state;
+    boot();
+    world.beside_load_error = FLO_E_TARGET_HASH;
+    world_order(&world, FLO_ORDER_ROLLBACK, 2);
+    world_run(&world, 5000);
+
+    assert_true(is_current(2));
+    assert_false(is_denied(2));
+    assert_int_equal(world.acks_refused, 1);
+    assert_story("rollback-broken-previous");
+}
+
+static void a_rollback_works_while_frozen(void **state)
+{
+    (void)state;
+    boot();
+    world_order(&world, FLO_ORDER_FREEZE, 0);
+    world_order(&world, FLO_ORDER_ROLLBACK, 2);
+    world_run(&world, 5000);
+
+    assert_true(is_current(1));
+}
+
+static void a_rollback_ends_well_in_every_state(void **state)
+{
+    bool is_committed = false;
+    uint64_t at_ms;
+
+    (void)state;
+    for (at_ms = 0; at_ms < 12500; at_ms += 50) {
+        world_deinit(&world);
+        world_init(&world, 2, 1);
+        boot();
+        world_desire(&world, 3, 1);
+        world_run(&world, at_ms);
+        is_committed = world_story(&world, "r-0001.1")->ends == 1;
+        world_order(&world, FLO_ORDER_ROLLBACK, 3);
+        world_run(&world, 60000);
+
+        /* Before the commit 2 was current; behind it 2 was the previous. */
+        assert_true(is_current(2));
+        assert_true(is_denied(3));
+        assert_int_equal(world_story(&world, "r-0001.1")->ends, 1);
+        assert_int_equal(world.acks_done, is_committed ? 2 : 1);
+    }
+    assert_true(is_committed);
+}
+
+/* ---- admission ---- */
+
+static int admit(uint64_t issued_ms, uint64_t clock_ms, uint64_t trusted_ms)
+{
+    static struct flo_order order = {.scope.group = "all"};
+    struct flo_err err = {0};
+
+    order.issued_at_ms = issued_ms;
+    order.expires_at_ms = issued_ms + 1000;
+    return flo_agent_order_admit(&order, "device", NULL, 0, clock_ms,
+                                 trusted_ms, &err);
+}
+
+static void an_order_of_the_far_future_is_not_admitted(void **state)
+{
+    const uint64_t now = UINT64_C(1800000000000);
+    const uint64_t far = now + FLO_ORDER_AHEAD_MS + 1;
+    (void)state;
+
+    assert_int_equal(admit(far, now, now), FLO_E_CMD_FUTURE);
+    assert_int_equal(admit(far - 1, now, now), 0);
+    assert_int_equal(admit(far, 0, now), 0); /* no clock of its own */
+    assert_int_equal(admit(now, now, now + 1000), FLO_E_CMD_EXPIRED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORY(a_newer_order_supersedes_a_download),
+        STORY(a_newer_order_supersedes_a_trial),
+        STORY(an_older_order_is_ignored),
+        STORY(a_freeze_stops_a_download_until_unfreeze),
+        STORY(a_freeze_holds_a_probed_candidate_back),
+        STORY(a_paused_rollout_starts_nothing),
+        STORY(an_abort_cancels_what_has_not_served),
+        STORY(a_rollback_behind_a_commit_loads_the_previous_release),
+        STORY(a_rollback_without_room_for_two_stops_first),
+        STORY(a_rollback_on_trial_is_one_flip),
+        STORY(a_rollback_of_something_else_is_ignored_but_remembered),
+        STORY(a_rollback_without_a_previous_release_is_refused),
+        STORY(a_previous_release_that_cannot_load_changes_nothing),
+        STORY(a_rollback_works_while_frozen),
+        STORY(a_rollback_ends_well_in_every_state),
+        cmocka_unit_test(an_order_of_the_far_future_is_not_admitted),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

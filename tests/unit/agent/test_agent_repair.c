@@ -1,0 +1,185 @@
+/* A release whose files are damaged is fetched once more, when nothing else
+ * is to be done, as often as it takes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "unit/agent/story.h"
+
+static void a_damaged_release_without_a_previous_one_is_repaired(void **state)
+{
+    (void)state;
+    world_init(&world, 2, 0);
+    world.damaged = 2;
+    boot();
+    world_run(&world, 5000);
+
+    assert_int_equal(end_of("repair.02.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(2));
+    assert_false(is_denied(2));
+    assert_true(flo_digest_is_zero(&world.slots.candidate));
+    assert_story("repair");
+}
+
+static void a_repair_waits_for_the_network(void **state)
+{
+    (void)state;
+    world_init(&world, 2, 0);
+    world.damaged = 2;
+    world.job_error.code = FLO_E_NET_UNREACHABLE;
+    world.job_is_passing = true;
+    world.job_failures = 12;
+    boot();
+    world_run(&world, 3600000);
+
+    assert_int_equal(end_of("repair.02.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_int_equal(world.repairs, 1);
+    assert_true(is_current(2));
+}
+
+static void
+a_repair_that_fails_is_tried_again_more_and_more_seldom(void **state)
+{
+    (void)state;
+    world_init(&world, 2, 0);
+    world.damaged = 2;
+    world.job_error.code = FLO_E_SIG_BAD;
+    boot();
+    world_run(&world, 24 * 3600000);
+    assert_in_range(world.repairs, 5, 100);
+    world.job_error.code = 0;
+    world_run(&world, 2 * 3600000);
+
+    assert_true(is_current(2));
+    assert_false(is_denied(2));
+}
+
+static void a_damaged_release_comes_back_behind_the_previous(void **state)
+{
+    (void)state;
+    world.damaged = 2;
+    world_boot(&world);
+    world_run(&world, 700);
+    assert_int_equal(world.live_version, 1);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("repair.02.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(2));
+    assert_int_equal(world.slots.previous.bytes[0], 1);
+    assert_story("repair-behind-previous");
+}
+
+static void an_order_of_a_damaged_release_repairs_it(void **state)
+{
+    (void)state;
+    world_init(&world, 2, 0);
+    world.damaged = 2;
+    world.job_error.code = FLO_E_NET_UNREACHABLE;
+    world.job_is_passing = true;
+    world.job_failures = 1000;
+    boot();
+    world_run(&world, 1000);
+    world_desire(&world, 2, 1);
+    assert_int_equal(world_story(&world, "r-0001.1")->ends, 0);
+    world.job_failures = 0;
+    world_run(&world, 120000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_int_equal(world.acks_done, 1);
+    assert_true(is_current(2));
+    assert_story("repair-ordered");
+}
+
+static void another_order_comes_before_a_repair(void **state)
+{
+    (void)state;
+    world_init(&world, 2, 0);
+    world.damaged = 2;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(3));
+}
+
+static void a_repair_waits_while_frozen(void **state)
+{
+    (void)state;
+    world_init(&world, 2, 0);
+    world.damaged = 2;
+    world.device.is_frozen = true;
+    boot();
+    world_run(&world, 300000);
+    assert_int_equal(world.live_version, 0);
+    world_order(&world, FLO_ORDER_UNFREEZE, 0);
+    world_run(&world, 60000);
+
+    assert_true(is_current(2));
+}
+
+static void
+a_trial_whose_current_release_is_damaged_ends_in_a_repair(void **state)
+{
+    (void)state;
+    world_init(&world, 2, 0);
+    world.fits_one_only = true;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 5000);
+    assert_int_equal(world.live_version, 3);
+    world.damaged = 2;
+    world_order(&world, FLO_ORDER_ROLLBACK, 3);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("repair.02.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(2));
+    assert_true(is_denied(3));
+}
+
+static void power_may_fail_behind_any_action_of_a_repair(void **state)
+{
+    int previous;
+    uint64_t cut;
+
+    (void)state;
+    for (previous = 0; previous < 2; previous++) {
+        for (cut = 1; cut < 40; cut++) {
+            world_deinit(&world);
+            world_init(&world, 2, previous);
+            world.damaged = 2;
+            world.cut_after = cut;
+            boot();
+            world_run(&world, 60000);
+            if (world.is_off) {
+                world.cut_after = 0;
+                world_boot(&world);
+                world_run(&world, 120000);
+            }
+            /* Cut between fallback and request, the previous one stays. */
+            assert_true(is_current(2) || (previous == 1 && is_current(1)));
+            assert_true(flo_digest_is_zero(&world.slots.candidate));
+            assert_false(world.has_open);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORY(a_damaged_release_without_a_previous_one_is_repaired),
+        STORY(a_repair_waits_for_the_network),
+        STORY(a_repair_that_fails_is_tried_again_more_and_more_seldom),
+        STORY(a_damaged_release_comes_back_behind_the_previous),
+        STORY(an_order_of_a_damaged_release_repairs_it),
+        STORY(another_order_comes_before_a_repair),
+        STORY(a_repair_waits_while_frozen),
+        STORY(a_trial_whose_current_release_is_damaged_ends_in_a_repair),
+        STORY(power_may_fail_behind_any_action_of_a_repair),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

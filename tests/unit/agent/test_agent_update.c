@@ -1,0 +1,307 @@
+/* An update from the order to its end: good releases, releases that a probe
+ * or the updater refuses, and releases on trial. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "unit/agent/story.h"
+
+/* ---- good ways ---- */
+
+static void a_good_release_is_probed_soaked_and_committed(void **state)
+{
+    (void)state;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(3));
+    assert_int_equal(world.slots.previous.bytes[0], 2);
+    assert_int_equal(world.held, 0);
+    assert_story("good");
+}
+
+static void the_first_release_of_a_device_is_installed(void **state)
+{
+    (void)state;
+    world_init(&world, 0, 0);
+    boot();
+    world_desire(&world, 1, 1);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(1));
+    assert_story("first");
+}
+
+static void without_room_for_two_the_old_engine_stops_first(void **state)
+{
+    (void)state;
+    world.fits_one_only = true;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(3));
+    assert_int_equal(world.held, 1);
+    assert_story("stop-first");
+}
+
+static void the_release_that_serves_is_already_installed(void **state)
+{
+    (void)state;
+    boot();
+    world_desire(&world, 2, 1);
+    world_run(&world, 1000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_ALREADY_INSTALLED);
+    assert_story("already-installed");
+}
+
+static void an_order_told_twice_is_carried_out_once(void **state)
+{
+    (void)state;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 150);
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_story("duplicate");
+}
+
+static void a_network_that_comes_back_is_waited_for(void **state)
+{
+    (void)state;
+    boot();
+    world.job_error.code = FLO_E_NET_UNREACHABLE;
+    snprintf(world.job_error.what, sizeof(world.job_error.what),
+             "no route to host");
+    world.job_is_passing = true;
+    world.job_failures = 3;
+    world_desire(&world, 3, 1);
+    world_run(&world, 120000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_story("network-returns");
+}
+
+/* ---- bad releases ---- */
+
+static void probe_fails(int code, const char *name)
+{
+    boot();
+    world.probe_error = code;
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_FAILED);
+    assert_true(is_current(2));
+    assert_true(is_denied(3));
+    assert_true(flo_digest_is_zero(&world.slots.candidate));
+    assert_story(name);
+}
+
+static void a_wrong_golden_answer_stops_it_before_it_serves(void **state)
+{
+    (void)state;
+    probe_fails(FLO_E_PROBE_GOLDEN, "bad-golden");
+}
+
+static void a_nan_in_a_logit_stops_it_before_it_serves(void **state)
+{
+    (void)state;
+    probe_fails(FLO_E_PROBE_NONFINITE, "bad-nonfinite");
+}
+
+static void a_slow_release_is_stopped_before_it_serves(void **state)
+{
+    (void)state;
+    probe_fails(FLO_E_PROBE_SPEED, "bad-slow");
+}
+
+static void a_release_that_needs_too_much_memory_is_stopped(void **state)
+{
+    (void)state;
+    probe_fails(FLO_E_PROBE_MEMORY, "bad-memory");
+}
+
+static void a_nan_in_a_weight_is_found_by_the_updater(void **state)
+{
+    (void)state;
+    boot();
+    world.job_error.code = FLO_E_MODEL_NONFINITE;
+    snprintf(world.job_error.what, sizeof(world.job_error.what),
+             "tensor blk.3.ffn_norm.weight element 17 is NaN");
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_FAILED);
+    assert_true(is_current(2));
+    assert_true(is_denied(3));
+    assert_story("bad-nan");
+}
+
+static void a_candidate_that_crashes_at_load_never_serves(void **state)
+{
+    (void)state;
+    boot();
+    world.beside_load_error = FLO_E_ENGINE_CRASH;
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_FAILED);
+    assert_true(is_current(2));
+    assert_true(is_denied(3));
+    assert_story("bad-crash-at-load");
+}
+
+static void a_denied_release_is_rejected(void **state)
+{
+    struct flo_digest digest = world_digest(3);
+
+    (void)state;
+    boot();
+    flo_device_deny(&world.device, &digest);
+    world_desire(&world, 3, 1);
+    world_run(&world, 1000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_REJECTED);
+    assert_int_equal(world.acks_refused, 1);
+    assert_story("denied");
+}
+
+static void a_silent_updater_times_out(void **state)
+{
+    (void)state;
+    boot();
+    world.job_is_silent = true;
+    world_desire(&world, 3, 1);
+    world_run(&world, 120000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_TIMED_OUT);
+    assert_false(is_denied(3));
+    assert_story("timed-out");
+}
+
+static void a_disk_that_refuses_the_record_fails_it(void **state)
+{
+    (void)state;
+    boot();
+    world.slots_fail = true;
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_FAILED);
+    assert_true(is_current(2));
+    assert_false(is_denied(3));
+    assert_story("disk-full");
+}
+
+/* ---- on trial ---- */
+
+static void one_crash_on_trial_is_survived(void **state)
+{
+    (void)state;
+    boot();
+    world.beside_crashes = 1;
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(3));
+    assert_story("one-crash");
+}
+
+static void a_crash_loop_is_rolled_back(void **state)
+{
+    (void)state;
+    boot();
+    world.beside_crashes = 100;
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_ROLLED_BACK);
+    assert_true(is_current(2));
+    assert_true(is_denied(3));
+    assert_story("crash-loop");
+}
+
+static void too_many_failed_requests_are_rolled_back(void **state)
+{
+    (void)state;
+    boot();
+    world.requests_fail = 4;
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_ROLLED_BACK);
+    assert_true(is_current(2));
+    assert_true(is_denied(3));
+    assert_story("errors");
+}
+
+static void a_client_that_asks_nonsense_is_not_the_release_s_fault(void **state)
+{
+    (void)state;
+    assert_false(flo_agent_blames_serving(FLO_E_INFER_PARAM));
+    assert_false(flo_agent_blames_serving(FLO_E_INFER_TOO_LONG));
+    assert_true(flo_agent_blames_serving(FLO_E_ENGINE_CRASH));
+    assert_false(flo_agent_blames_release(FLO_E_NET_UNREACHABLE));
+    assert_false(flo_agent_blames_release(FLO_E_DISK_FULL));
+    assert_true(flo_agent_blames_release(FLO_E_MODEL_NONFINITE));
+}
+
+static void too_few_requests_never_count_as_success(void **state)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_DEPLOY};
+    struct flo_agent_execution execution = world_execution(3, 1);
+
+    (void)state;
+    boot();
+    execution.policy.soak_requests = 10;
+    event.deploy.execution = &execution;
+    world_event(&world, &event);
+    world_run(&world, 200000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_ROLLED_BACK);
+    assert_true(is_current(2));
+    assert_story("no-requests");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORY(a_good_release_is_probed_soaked_and_committed),
+        STORY(the_first_release_of_a_device_is_installed),
+        STORY(without_room_for_two_the_old_engine_stops_first),
+        STORY(the_release_that_serves_is_already_installed),
+        STORY(an_order_told_twice_is_carried_out_once),
+        STORY(a_network_that_comes_back_is_waited_for),
+        STORY(a_wrong_golden_answer_stops_it_before_it_serves),
+        STORY(a_nan_in_a_logit_stops_it_before_it_serves),
+        STORY(a_slow_release_is_stopped_before_it_serves),
+        STORY(a_release_that_needs_too_much_memory_is_stopped),
+        STORY(a_nan_in_a_weight_is_found_by_the_updater),
+        STORY(a_candidate_that_crashes_at_load_never_serves),
+        STORY(a_denied_release_is_rejected),
+        STORY(a_silent_updater_times_out),
+        STORY(a_disk_that_refuses_the_record_fails_it),
+        STORY(one_crash_on_trial_is_survived),
+        STORY(a_crash_loop_is_rolled_back),
+        STORY(too_many_failed_requests_are_rolled_back),
+        STORY(a_client_that_asks_nonsense_is_not_the_release_s_fault),
+        STORY(too_few_requests_never_count_as_success),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

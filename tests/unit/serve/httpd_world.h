@@ -1,0 +1,48 @@
+/* An HTTP server for tests, with a folder, certificates and routes of its own,
+ * and a client that blocks. */
+#ifndef FLOTILLA_TESTS_HTTPD_WORLD_H
+#define FLOTILLA_TESTS_HTTPD_WORLD_H
+
+#include <pthread.h>
+
+#include "base/host/httpd.h"
+
+#define FILE_BYTES 300000 /* of GET /file: 'a' + i % 23 */
+
+/* The server, on its own thread. */
+struct world {
+    struct event_base *base;
+    struct flo_httpd *httpd;
+    struct event *stop;
+    int control[2]; /* a byte: 'e' ends the stream that is kept, else stop */
+    pthread_t thread;
+    char folder[64]; /* of the file, the socket, NAME.pem and NAME.key */
+    uint16_t port;
+    uint16_t tls_port;      /* client certificate required */
+    uint16_t optional_port; /* ... or not */
+    struct flo_httpd_request *kept;
+    int closed;  /* on_closed calls */
+    int streams; /* chunks that stream_chunk took */
+    uint64_t uploaded;
+};
+extern struct world world;
+
+/* cmocka's set-up and tear-down of a group. */
+int world_open(void **state);
+int world_close(void **state);
+
+/* Behind the first line and the headers of a request. */
+#define END "Host: localhost\r\nConnection: close\r\n\r\n"
+
+int dial(uint16_t port);
+void say(int fd, const char *text);
+/* Everything until the server closes, and the descriptor with it; *bytes may
+ * be NULL.  The caller frees. */
+char *hear(int fd, size_t *bytes);
+/* One request on a connection of its own. */
+char *ask(const char *request);
+void expect(const char *request, const char *begins, const char *contains);
+/* It still answers. */
+void alive(void);
+
+#endif

@@ -1,0 +1,173 @@
+/* Where the HTTP server listens and whom it lets in: ports, a socket's peer,
+ * TLS with certificates of clients, too many of them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <openssl/ssl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "unit/serve/httpd_world.h"
+
+static void idle_connections_make_room_for_a_new_client(void **state)
+{
+    int held[20];
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(held); i++) {
+        held[i] = dial(world.port);
+        say(held[i], "GET /slow");
+    }
+    uint64_t from = flo_now_ms();
+    alive();
+    assert_true(flo_now_ms() - from < 1000);
+    for (size_t i = 0; i < FLO_COUNT(held); i++) {
+        close(held[i]);
+    }
+}
+
+static void the_unix_socket_knows_its_peer(void **state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat st;
+    (void)state;
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/sock",
+             world.folder);
+    assert_int_equal(stat(address.sun_path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0660);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)),
+                     0);
+    say(fd, "GET /v1/things/1 HTTP/1.1\r\nHost: any\r\n"
+            "Connection: close\r\n\r\n");
+    char *text = hear(fd, NULL);
+    assert_non_null(strstr(text, "from=unix tag=2"));
+    free(text);
+}
+
+static void a_port_in_use_is_named(void **state)
+{
+    char address[32];
+    struct flo_err err = {0};
+    (void)state;
+    snprintf(address, sizeof(address), "127.0.0.1:%u", world.port);
+    assert_int_equal(
+        flo_httpd_listen(world.httpd, address, NULL, 0, NULL, &err),
+        FLO_E_PORT_IN_USE);
+    assert_non_null(strstr(err.what, address));
+}
+
+static void a_port_that_is_none_is_not_another_one(void **state)
+{
+    static const char *const addresses[] = {"127.0.0.1:65536",
+                                            "127.0.0.1:99999", "127.0.0.1:-1",
+                                            "127.0.0.1:", "127.0.0.1:0x50"};
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(addresses); i++) {
+        struct flo_err err = {0};
+        assert_int_equal(
+            flo_httpd_listen(world.httpd, addresses[i], NULL, 0, NULL, &err),
+            FLO_E_CFG_RANGE);
+    }
+}
+
+/* GET over TLS; "" when the server refuses. */
+static char *ask_tls_for(uint16_t port, const char *client, const char *what)
+{
+    char path[96];
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    snprintf(path, sizeof(path), "%s/ca.pem", world.folder);
+    SSL_CTX_load_verify_locations(context, path, NULL);
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    if (client != NULL) {
+        snprintf(path, sizeof(path), "%s/%s.pem", world.folder, client);
+        SSL_CTX_use_certificate_file(context, path, SSL_FILETYPE_PEM);
+        snprintf(path, sizeof(path), "%s/%s.key", world.folder, client);
+        SSL_CTX_use_PrivateKey_file(context, path, SSL_FILETYPE_PEM);
+    }
+    SSL *ssl = SSL_new(context);
+    int fd = dial(port);
+    SSL_set_fd(ssl, fd);
+    enum { TEXT_BYTES = FILE_BYTES + 4096 };
+    char request[128];
+    char *text = calloc(1, TEXT_BYTES);
+    snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\n" END, what);
+    if (SSL_connect(ssl) == 1 &&
+        SSL_write(ssl, request, (int)strlen(request)) > 0) {
+        int n = 0, got;
+        while (n < TEXT_BYTES - 1 &&
+               (got = SSL_read(ssl, text + n, TEXT_BYTES - 1 - n)) > 0) {
+            n += got;
+        }
+    }
+    SSL_free(ssl);
+    SSL_CTX_free(context);
+    close(fd);
+    return text;
+}
+
+static char *ask_tls(uint16_t port, const char *client)
+{
+    return ask_tls_for(port, client, "/v1/things/1");
+}
+
+static void a_file_comes_whole_over_tls(void **state)
+{
+    (void)state;
+    char *text = ask_tls_for(world.tls_port, "device", "/file");
+    const char *body = strstr(text, "\r\n\r\n");
+    assert_non_null(body);
+    assert_int_equal(strlen(body + 4), FILE_BYTES);
+    for (int i = 0; i < FILE_BYTES; i++) {
+        assert_int_equal(body[4 + i], 'a' + i % 23);
+    }
+    free(text);
+}
+
+static void client_certificates_are_required_or_optional(void **state)
+{
+    (void)state;
+    char *text = ask_tls(world.tls_port, "device");
+    assert_non_null(strstr(text, "peer=device"));
+    free(text);
+    text = ask_tls(world.tls_port, NULL);
+    assert_string_equal(text, "");
+    free(text);
+    text = ask_tls(world.tls_port, "other");
+    assert_string_equal(text, "");
+    free(text);
+    text = ask_tls(world.optional_port, NULL);
+    assert_non_null(strstr(text, "peer=-"));
+    free(text);
+    text = ask_tls(world.optional_port, "device");
+    assert_non_null(strstr(text, "peer=device"));
+    free(text);
+    text = ask_tls(world.optional_port, "other");
+    assert_string_equal(text, "");
+    free(text);
+    alive();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(idle_connections_make_room_for_a_new_client),
+        cmocka_unit_test(the_unix_socket_knows_its_peer),
+        cmocka_unit_test(a_port_in_use_is_named),
+        cmocka_unit_test(a_port_that_is_none_is_not_another_one),
+        cmocka_unit_test(a_file_comes_whole_over_tls),
+        cmocka_unit_test(client_certificates_are_required_or_optional),
+    };
+
+    signal(SIGPIPE, SIG_IGN);
+    return cmocka_run_group_tests(tests, world_open, world_close);
+}

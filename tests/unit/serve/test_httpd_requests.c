@@ -1,0 +1,193 @@
+/* The HTTP server, over real sockets: requests that it answers, requests that
+ * it refuses, and that it stays alive for the next client. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/host/httpd_parse.h"
+#include "unit/serve/httpd_world.h"
+
+static void routes_give_parameters_query_and_token(void **state)
+{
+    (void)state;
+    expect("GET /v1/things/sha256:ab%2Dc?q=a+b%26&x=1 HTTP/1.1\r\n"
+           "Authorization: Bearer secret\r\n" END,
+           "HTTP/1.1 200 OK\r\n",
+           "id=sha256:ab-c q=a b& bearer=secret peer=- from=127.0.0.1 tag=1");
+    expect("GET /v1/things/7/more HTTP/1.1\r\n" END, "HTTP/1.1 200", "id=7 ");
+    expect("GET /app/a/b.js HTTP/1.1\r\n" END, "HTTP/1.1 200", "a/b.js");
+    expect("HEAD /v1/things/7 HTTP/1.1\r\n" END, "HTTP/1.1 200",
+           "Content-Length: ");
+}
+
+static void unknown_paths_methods_and_hosts_are_refused(void **state)
+{
+    (void)state;
+    expect("GET /nothing HTTP/1.1\r\n" END, "HTTP/1.1 404",
+           "\"code\":\"rest.not_found\"");
+    expect("GET /v1/things/ HTTP/1.1\r\n" END, "HTTP/1.1 404", "rest.not");
+    expect("DELETE /echo HTTP/1.1\r\n" END, "HTTP/1.1 405",
+           "\"code\":\"rest.method\"");
+    expect("GET /v1/things/1 HTTP/1.1\r\nHost: evil.example\r\n"
+           "Connection: close\r\n\r\n",
+           "HTTP/1.1 421", "rest.header");
+}
+
+static void malformed_heads_are_refused_and_the_server_lives(void **state)
+{
+    static const char *const heads[][2] = {
+        {"nonsense\r\n\r\n", "HTTP/1.1 400"},
+        {"GET /echo\r\n\r\n", "HTTP/1.1 400"},
+        {"GET /echo HTTP/2.0\r\nHost: localhost\r\n\r\n", "HTTP/1.1 505"},
+        {"GET /echo HTTP/1.1\r\n\r\n", "HTTP/1.1 400"},
+        {"GET /echo HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "HTTP/1.1 400"},
+        {"GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 400"},
+        {"GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 400"},
+        {"GET /echo HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n", "HTTP/1.1 400"},
+        {"GET /echo HTTP/1.1\r\nHost : a\r\n\r\n", "HTTP/1.1 400"},
+        {"GET /echo HTTP/1.1\r\nHost: a\r\n folded: 1\r\n\r\n", "HTTP/1.1 400"},
+        {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
+         "Content-Length: 6\r\n\r\n",
+         "HTTP/1.1 400"},
+        {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n",
+         "HTTP/1.1 400"},
+        {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
+         "Transfer-Encoding: chunked\r\n\r\n",
+         "HTTP/1.1 400"},
+        {"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+         "HTTP/1.1 501"},
+        {"POST /echo HTTP/1.1\r\nHost: localhost\r\n"
+         "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+         "HTTP/1.1 400"},
+    };
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(heads); i++) {
+        expect(heads[i][0], heads[i][1], "\"code\":\"rest.");
+    }
+    alive();
+}
+
+static void a_head_that_is_too_long_gets_431(void **state)
+{
+    struct flo_buf head = {.bytes_max = 1u << 20};
+    (void)state;
+    flo_buf_text(&head, "GET /echo HTTP/1.1\r\nHost: localhost\r\nX: ");
+    for (int i = 0; i < 40000; i++) {
+        flo_buf_text(&head, "x");
+    }
+    expect(head.data, "HTTP/1.1 431", "rest.header");
+    head.bytes = 0;
+    flo_buf_text(&head, "GET /echo HTTP/1.1\r\nHost: localhost\r\n");
+    for (int i = 0; i < 101; i++) {
+        flo_buf_text(&head, "a: b\r\n");
+    }
+    flo_buf_text(&head, "\r\n");
+    expect(head.data, "HTTP/1.1 431", "more than 100 headers");
+    flo_buf_deinit(&head);
+    alive();
+}
+
+static void a_slow_head_gets_408(void **state)
+{
+    (void)state;
+    expect("GET /echo HTT", "HTTP/1.1 408", "net.timeout");
+}
+
+static void a_slow_body_gets_408(void **state)
+{
+    (void)state;
+    expect("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+           "100\r\n\r\nabc",
+           "HTTP/1.1 408", "net.timeout");
+}
+
+static void a_body_over_the_limit_gets_413(void **state)
+{
+    struct flo_buf body = {.bytes_max = 1u << 22};
+    (void)state;
+    expect("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+           "1001\r\n\r\n",
+           "HTTP/1.1 413", "\"code\":\"rest.too_large\"");
+    flo_buf_text(&body, "POST /echo HTTP/1.1\r\nHost: localhost\r\n"
+                        "Transfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 500; i++) {
+        flo_buf_text(&body, "4\r\nabcd\r\n"); /* it never ends */
+    }
+    expect(body.data, "HTTP/1.1 413", "rest.too_large");
+    flo_buf_deinit(&body);
+}
+
+static void chunked_bodies_are_put_together(void **state)
+{
+    (void)state;
+    expect("POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" END
+           "3;ext=1\r\nabc\r\n0a\r\n0123456789\r\n0\r\nTrailer: 1\r\n\r\n",
+           "HTTP/1.1 200", "\r\n\r\nabc0123456789");
+}
+
+static void pipelined_requests_are_answered_in_order(void **state)
+{
+    (void)state;
+    char *text =
+        ask("POST /echo HTTP/1.1\r\nHost: localhost\r\n"
+            "Content-Length: 3\r\n\r\none"
+            "GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            "POST /echo HTTP/1.1\r\nContent-Length: 5\r\n" END "three");
+    const char *one = strstr(text, "\r\n\r\none");
+    const char *two = strstr(text, "6\r\npiece\n\r\n0\r\n\r\n");
+    const char *three = strstr(text, "\r\n\r\nthree");
+    assert_true(one != NULL && two != NULL && three != NULL);
+    assert_true(one < two && two < three);
+    free(text);
+}
+
+static void any_cut_of_a_chunked_body_gives_the_same(void **state)
+{
+    static const char body[] = "5\r\nhello\r\n1;x\r\n!\r\n0\r\nA: b\r\n\r\n";
+    (void)state;
+    for (size_t step = 1; step < sizeof(body); step++) {
+        struct httpd_chunked chunked = {0};
+        char out[16] = "";
+        size_t at = 0, n = 0;
+        while (!chunked.is_done && at < sizeof(body) - 1) {
+            size_t left = sizeof(body) - 1 - at;
+            const char *piece;
+            size_t piece_bytes;
+            ptrdiff_t used = flo_httpd_chunked_next(&chunked, body + at,
+                                                    left < step ? left : step,
+                                                    &piece, &piece_bytes);
+            assert_true(used > 0);
+            memcpy(out + n, piece, piece_bytes);
+            n += piece_bytes;
+            at += (size_t)used;
+        }
+        assert_true(chunked.is_done);
+        assert_string_equal(out, "hello!");
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(routes_give_parameters_query_and_token),
+        cmocka_unit_test(unknown_paths_methods_and_hosts_are_refused),
+        cmocka_unit_test(malformed_heads_are_refused_and_the_server_lives),
+        cmocka_unit_test(a_head_that_is_too_long_gets_431),
+        cmocka_unit_test(a_slow_head_gets_408),
+        cmocka_unit_test(a_slow_body_gets_408),
+        cmocka_unit_test(a_body_over_the_limit_gets_413),
+        cmocka_unit_test(chunked_bodies_are_put_together),
+        cmocka_unit_test(pipelined_requests_are_answered_in_order),
+        cmocka_unit_test(any_cut_of_a_chunked_body_gives_the_same),
+    };
+
+    signal(SIGPIPE, SIG_IGN);
+    return cmocka_run_group_tests(tests, world_open, world_close);
+}

@@ -1,0 +1,147 @@
+/* Requests that share an engine process: who goes first, and that nobody's
+ * answer depends on the others. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "unit/serve/worker_talk.h"
+
+static void four_requests_go_forward_together(void **state)
+{
+    uint32_t made[5] = {0}, first_end_least = UINT32_MAX;
+    (void)state;
+    worker_open(MODEL);
+    for (uint32_t i = 1; i <= 4; i++) {
+        struct flo_wire_message m = ask(i, "hello");
+        m.generate.ignores_end = true;
+        m.generate.max_tokens = 64;
+        say(&m, -1);
+    }
+    for (int ended = 0; ended < 4;) {
+        assert_true(hear());
+        if (worker.got.type == FLO_WIRE_TOKEN) {
+            made[worker.got.request]++;
+            continue;
+        }
+        assert_int_equal(worker.got.type, FLO_WIRE_DONE);
+        if (ended++ == 0) {
+            for (int i = 1; i <= 4; i++) {
+                first_end_least =
+                    made[i] < first_end_least ? made[i] : first_end_least;
+            }
+        }
+    }
+    assert_true(first_end_least > 48); /* all near the end by then */
+    for (int i = 1; i <= 4; i++) {
+        assert_int_equal(made[i], 64);
+    }
+    assert_int_equal(worker_end(), 0);
+}
+
+static void a_probe_steps_behind_users(void **state)
+{
+    uint32_t made[3] = {0};
+    (void)state;
+    worker_open(MODEL);
+    for (uint32_t i = 1; i <= 2; i++) {
+        struct flo_wire_message m = ask(i, "hello");
+        m.generate.ignores_end = true;
+        m.generate.max_tokens = 100;
+        m.generate.priority = i == 1 ? FLO_WIRE_PROBE : FLO_WIRE_USER;
+        say(&m, -1);
+    }
+    do {
+        assert_true(hear());
+        made[worker.got.request] += worker.got.type == FLO_WIRE_TOKEN;
+    } while (worker.got.type != FLO_WIRE_DONE);
+    assert_int_equal(worker.got.request, 2); /* the user's ends first */
+    assert_true(made[1] > 10 && made[1] < 60);
+    assert_int_equal(worker_end(), 0);
+}
+
+static void answers_are_the_same_alone_and_together(void **state)
+{
+    static struct heard alone[8], together;
+    (void)state;
+    worker_open(MODEL);
+    for (uint32_t i = 1; i <= 6; i++) {
+        struct flo_wire_message m = ask_many(i, 60, FLO_WIRE_USER);
+        say(&m, -1);
+        hear_all(&alone[i], 1);
+    }
+    for (uint32_t i = 1; i <= 6; i++) { /* two more than sessions */
+        struct flo_wire_message m = ask_many(i, 60, FLO_WIRE_USER);
+        say(&m, -1);
+    }
+    hear_all(&together, 6);
+    for (uint32_t i = 1; i <= 6; i++) {
+        assert_int_equal(together.made[i], 60);
+        assert_memory_equal(together.ids[i], alone[i].ids[i],
+                            60 * sizeof(uint32_t));
+    }
+    assert_int_equal(worker_end(), 0);
+}
+
+static void a_user_takes_the_session_of_batch_work(void **state)
+{
+    static struct heard alone[8], together;
+    uint32_t batch_before = 0;
+    (void)state;
+    worker_open(MODEL);
+    for (uint32_t i = 1; i <= 6; i++) {
+        struct flo_wire_message m = ask_many(i, 100, FLO_WIRE_USER);
+        say(&m, -1);
+        hear_all(&alone[i], 1);
+    }
+    for (uint32_t i = 1; i <= 5; i++) { /* every session, the last one too */
+        struct flo_wire_message m = ask_many(i, 100, FLO_WIRE_BATCH);
+        say(&m, -1);
+    }
+    struct flo_wire_message m = ask_many(6, 100, FLO_WIRE_USER);
+    say(&m, -1);
+    hear_all(&together, 6);
+    for (; together.order[batch_before] != 6; batch_before++) {
+    }
+    assert_int_equal(batch_before, 0); /* the user's is the first to end */
+    for (uint32_t i = 1; i <= 6; i++) {
+        assert_int_equal(together.made[i], 100);
+        assert_memory_equal(together.ids[i], alone[i].ids[i],
+                            100 * sizeof(uint32_t));
+    }
+    assert_int_equal(worker_end(), 0);
+}
+
+static void the_same_beginning_is_computed_once(void **state)
+{
+    char first[512], again[512];
+    (void)state;
+    worker_open(MODEL);
+    struct flo_wire_message m = ask(1, SEVERITY);
+    say(&m, -1);
+    answer(first, sizeof(first));
+    assert_int_equal(worker.got.done.cached_tokens, 0);
+    m = ask(2, SEVERITY);
+    say(&m, -1);
+    answer(again, sizeof(again));
+    assert_string_equal(first, again);
+    assert_int_equal(worker.got.done.cached_tokens,
+                     worker.got.done.tokens_in - 1);
+    assert_true(worker.got.done.first_us >= worker.got.done.queue_us);
+    assert_int_equal(worker_end(), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(four_requests_go_forward_together),
+        cmocka_unit_test(a_probe_steps_behind_users),
+        cmocka_unit_test(answers_are_the_same_alone_and_together),
+        cmocka_unit_test(a_user_takes_the_session_of_batch_work),
+        cmocka_unit_test(the_same_beginning_is_computed_once),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
