@@ -68,4 +68,22 @@ void flo_fit_block(const float *x, struct flo_fit_block *block);
 /* Only the codes, for the halves and integers that stand in it. */
 void flo_fit_block_codes(const float *x, struct flo_fit_block *block);
 
+/* A type that has such blocks in a file. */
+struct flo_fit_type {
+    struct flo_fit_block shape; /* levels, parts and bounds of scales */
+    size_t block_bytes;
+    /* A fitted block into one of zeros. */
+    void (*pack)(const struct flo_fit_block *fit, void *block);
+    /* The halves and integers that stand in one. */
+    void (*read)(const void *block, struct flo_fit_block *fit);
+};
+/* Scales and mins of a q4_k or q5_k: into zeros, and back. */
+void flo_fit_k4_pack(const struct flo_fit_block *fit, uint8_t scales[12]);
+void flo_fit_k4_read(const uint8_t scales[12], struct flo_fit_block *fit);
+/* flo_quant_encode and flo_quant_pin of a type. */
+void flo_fit_encode(const struct flo_fit_type *type, const float *in,
+                    void *blocks, size_t values);
+void flo_fit_pin(const struct flo_fit_type *type, const float *in, void *blocks,
+                 size_t values);
+
 #endif

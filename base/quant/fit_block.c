@@ -4,6 +4,7 @@
 #include "base/quant/fit.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/quant/quant.h"
 
@@ -203,4 +204,35 @@ void flo_fit_block(const float *x, struct flo_fit_block *block)
         block->mins[s] = best.parts[s].min;
     }
     flo_fit_block_codes(x, block);
+}
+
+/* ---- types of them ---- */
+
+static void encode(const struct flo_fit_type *type, const float *in,
+                   uint8_t *block, size_t values, bool keeps_scales)
+{
+    for (size_t v = 0; v < values; v += FLO_FIT_VALUES_MAX) {
+        struct flo_fit_block fit = type->shape;
+        if (keeps_scales) {
+            type->read(block, &fit);
+            flo_fit_block_codes(in + v, &fit);
+        } else {
+            flo_fit_block(in + v, &fit);
+        }
+        memset(block, 0, type->block_bytes);
+        type->pack(&fit, block);
+        block += type->block_bytes;
+    }
+}
+
+void flo_fit_encode(const struct flo_fit_type *type, const float *in,
+                    void *blocks, size_t values)
+{
+    encode(type, in, blocks, values, false);
+}
+
+void flo_fit_pin(const struct flo_fit_type *type, const float *in, void *blocks,
+                 size_t values)
+{
+    encode(type, in, blocks, values, true);
 }

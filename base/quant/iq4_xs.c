@@ -2,8 +2,6 @@
  * signed 6-bit scale: x = d * scale * grid[q]. */
 #include "base/quant/formats.h"
 
-#include <string.h>
-
 #include "base/quant/fit.h"
 
 int flo_quant_iq4_xs_scale(const struct flo_block_iq4_xs *block, int k)
@@ -29,16 +27,9 @@ void flo_quant_iq4_xs_decode(const void *blocks, float *out, size_t values)
     }
 }
 
-static const struct flo_fit_block shape = {
-    .levels = {.least = -127, .most = 113, .is_grid = true},
-    .parts = 8,
-    .scale_least = -32,
-    .scale_most = 31,
-};
-
-static void pack(const struct flo_fit_block *fit, struct flo_block_iq4_xs *out)
+static void pack(const struct flo_fit_block *fit, void *block)
 {
-    memset(out, 0, sizeof(*out));
+    struct flo_block_iq4_xs *out = block;
     out->d = fit->d;
     for (int k = 0; k < 8; k++) {
         int scale = fit->scales[k] + 32;
@@ -51,31 +42,31 @@ static void pack(const struct flo_fit_block *fit, struct flo_block_iq4_xs *out)
     }
 }
 
-void flo_quant_iq4_xs_encode(const float *in, void *blocks, size_t values)
+static void read(const void *block, struct flo_fit_block *fit)
 {
-    struct flo_block_iq4_xs *out = blocks;
-    for (size_t i = 0; i < values / 256; i++) {
-        struct flo_fit_block fit = shape;
-        flo_fit_block(in + 256 * i, &fit);
-        pack(&fit, &out[i]);
+    const struct flo_block_iq4_xs *in = block;
+    fit->d = in->d;
+    for (int k = 0; k < 8; k++) {
+        fit->scales[k] = flo_quant_iq4_xs_scale(in, k);
     }
 }
 
-static void pin_block(const float *in, struct flo_block_iq4_xs *out)
+static const struct flo_fit_type type = {
+    .shape.levels = {.least = -127, .most = 113, .is_grid = true},
+    .shape.parts = 8,
+    .shape.scale_least = -32,
+    .shape.scale_most = 31,
+    .block_bytes = sizeof(struct flo_block_iq4_xs),
+    .pack = pack,
+    .read = read,
+};
+
+void flo_quant_iq4_xs_encode(const float *in, void *blocks, size_t values)
 {
-    struct flo_fit_block fit = shape;
-    fit.d = out->d;
-    for (int k = 0; k < 8; k++) {
-        fit.scales[k] = flo_quant_iq4_xs_scale(out, k);
-    }
-    flo_fit_block_codes(in, &fit);
-    pack(&fit, out);
+    flo_fit_encode(&type, in, blocks, values);
 }
 
 void flo_quant_iq4_xs_pin(const float *in, void *blocks, size_t values)
 {
-    struct flo_block_iq4_xs *out = blocks;
-    for (size_t i = 0; i < values / 256; i++) {
-        pin_block(in + 256 * i, &out[i]);
-    }
+    flo_fit_pin(&type, in, blocks, values);
 }

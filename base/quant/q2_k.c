@@ -2,8 +2,6 @@
  * 4-bit minimum: x = d * scale * q - dmin * min, q of 2 bits. */
 #include "base/quant/formats.h"
 
-#include <string.h>
-
 #include "base/quant/fit.h"
 
 void flo_quant_q2_k_decode(const void *blocks, float *out, size_t values)
@@ -21,15 +19,9 @@ void flo_quant_q2_k_decode(const void *blocks, float *out, size_t values)
     }
 }
 
-static const struct flo_fit_block shape = {
-    .levels = {.most = 3, .has_offset = true},
-    .parts = 16,
-    .scale_most = 15,
-};
-
-static void pack(const struct flo_fit_block *fit, struct flo_block_q2_k *out)
+static void pack(const struct flo_fit_block *fit, void *block)
 {
-    memset(out, 0, sizeof(*out));
+    struct flo_block_q2_k *out = block;
     out->d = fit->d;
     out->dmin = fit->dmin;
     for (int s = 0; s < 16; s++) {
@@ -41,33 +33,32 @@ static void pack(const struct flo_fit_block *fit, struct flo_block_q2_k *out)
     }
 }
 
-void flo_quant_q2_k_encode(const float *in, void *blocks, size_t values)
+static void read(const void *block, struct flo_fit_block *fit)
 {
-    struct flo_block_q2_k *out = blocks;
-    for (size_t i = 0; i < values / 256; i++) {
-        struct flo_fit_block fit = shape;
-        flo_fit_block(in + 256 * i, &fit);
-        pack(&fit, &out[i]);
+    const struct flo_block_q2_k *in = block;
+    fit->d = in->d;
+    fit->dmin = in->dmin;
+    for (int s = 0; s < 16; s++) {
+        fit->scales[s] = in->scales[s] & 15;
+        fit->mins[s] = in->scales[s] >> 4;
     }
 }
 
-static void pin_block(const float *in, struct flo_block_q2_k *out)
+static const struct flo_fit_type type = {
+    .shape.levels = {.most = 3, .has_offset = true},
+    .shape.parts = 16,
+    .shape.scale_most = 15,
+    .block_bytes = sizeof(struct flo_block_q2_k),
+    .pack = pack,
+    .read = read,
+};
+
+void flo_quant_q2_k_encode(const float *in, void *blocks, size_t values)
 {
-    struct flo_fit_block fit = shape;
-    fit.d = out->d;
-    fit.dmin = out->dmin;
-    for (int s = 0; s < 16; s++) {
-        fit.scales[s] = out->scales[s] & 15;
-        fit.mins[s] = out->scales[s] >> 4;
-    }
-    flo_fit_block_codes(in, &fit);
-    pack(&fit, out);
+    flo_fit_encode(&type, in, blocks, values);
 }
 
 void flo_quant_q2_k_pin(const float *in, void *blocks, size_t values)
 {
-    struct flo_block_q2_k *out = blocks;
-    for (size_t i = 0; i < values / 256; i++) {
-        pin_block(in + 256 * i, &out[i]);
-    }
+    flo_fit_pin(&type, in, blocks, values);
 }

@@ -2,8 +2,6 @@
  * signed 6-bit scale and a 3-bit q whose high bits lie apart. */
 #include "base/quant/formats.h"
 
-#include <string.h>
-
 #include "base/quant/fit.h"
 
 int flo_quant_k3_scale(const uint8_t scales[12], int s)
@@ -27,16 +25,9 @@ void flo_quant_q3_k_decode(const void *blocks, float *out, size_t values)
     }
 }
 
-static const struct flo_fit_block shape = {
-    .levels = {.least = -4, .most = 3},
-    .parts = 16,
-    .scale_least = -32,
-    .scale_most = 31,
-};
-
-static void pack(const struct flo_fit_block *fit, struct flo_block_q3_k *out)
+static void pack(const struct flo_fit_block *fit, void *block)
 {
-    memset(out, 0, sizeof(*out));
+    struct flo_block_q3_k *out = block;
     out->d = fit->d;
     for (int s = 0; s < 16; s++) {
         int scale = fit->scales[s] + 32;
@@ -50,31 +41,31 @@ static void pack(const struct flo_fit_block *fit, struct flo_block_q3_k *out)
     }
 }
 
-void flo_quant_q3_k_encode(const float *in, void *blocks, size_t values)
+static void read(const void *block, struct flo_fit_block *fit)
 {
-    struct flo_block_q3_k *out = blocks;
-    for (size_t i = 0; i < values / 256; i++) {
-        struct flo_fit_block fit = shape;
-        flo_fit_block(in + 256 * i, &fit);
-        pack(&fit, &out[i]);
+    const struct flo_block_q3_k *in = block;
+    fit->d = in->d;
+    for (int s = 0; s < 16; s++) {
+        fit->scales[s] = flo_quant_k3_scale(in->scales, s);
     }
 }
 
-static void pin_block(const float *in, struct flo_block_q3_k *out)
+static const struct flo_fit_type type = {
+    .shape.levels = {.least = -4, .most = 3},
+    .shape.parts = 16,
+    .shape.scale_least = -32,
+    .shape.scale_most = 31,
+    .block_bytes = sizeof(struct flo_block_q3_k),
+    .pack = pack,
+    .read = read,
+};
+
+void flo_quant_q3_k_encode(const float *in, void *blocks, size_t values)
 {
-    struct flo_fit_block fit = shape;
-    fit.d = out->d;
-    for (int s = 0; s < 16; s++) {
-        fit.scales[s] = flo_quant_k3_scale(out->scales, s);
-    }
-    flo_fit_block_codes(in, &fit);
-    pack(&fit, out);
+    flo_fit_encode(&type, in, blocks, values);
 }
 
 void flo_quant_q3_k_pin(const float *in, void *blocks, size_t values)
 {
-    struct flo_block_q3_k *out = blocks;
-    for (size_t i = 0; i < values / 256; i++) {
-        pin_block(in + 256 * i, &out[i]);
-    }
+    flo_fit_pin(&type, in, blocks, values);
 }

@@ -2,8 +2,6 @@
  * and a 6-bit minimum of the block's d and dmin. */
 #include "base/quant/formats.h"
 
-#include <string.h>
-
 #include "base/quant/fit.h"
 
 void flo_quant_k4_scale(const uint8_t scales[12], int k, uint8_t *scale,
@@ -18,15 +16,30 @@ void flo_quant_k4_scale(const uint8_t scales[12], int k, uint8_t *scale,
     }
 }
 
-void flo_quant_k4_set_scale(uint8_t scales[12], int k, int scale, int min)
+void flo_fit_k4_pack(const struct flo_fit_block *fit, uint8_t scales[12])
 {
-    if (k < 4) {
-        scales[k] |= (uint8_t)scale;
-        scales[k + 4] |= (uint8_t)min;
-    } else {
-        scales[k + 4] |= (uint8_t)((scale & 15) | (min & 15) << 4);
-        scales[k - 4] |= (uint8_t)((scale >> 4) << 6);
-        scales[k] |= (uint8_t)((min >> 4) << 6);
+    for (int k = 0; k < 8; k++) {
+        int scale = fit->scales[k];
+        int min = fit->mins[k];
+        if (k < 4) {
+            scales[k] |= (uint8_t)scale;
+            scales[k + 4] |= (uint8_t)min;
+        } else {
+            scales[k + 4] |= (uint8_t)((scale & 15) | (min & 15) << 4);
+            scales[k - 4] |= (uint8_t)((scale >> 4) << 6);
+            scales[k] |= (uint8_t)((min >> 4) << 6);
+        }
+    }
+}
+
+void flo_fit_k4_read(const uint8_t scales[12], struct flo_fit_block *fit)
+{
+    for (int k = 0; k < 8; k++) {
+        uint8_t scale;
+        uint8_t min;
+        flo_quant_k4_scale(scales, k, &scale, &min);
+        fit->scales[k] = scale;
+        fit->mins[k] = min;
     }
 }
 
@@ -49,56 +62,41 @@ void flo_quant_q4_k_decode(const void *blocks, float *out, size_t values)
     }
 }
 
-static const struct flo_fit_block shape = {
-    .levels = {.most = 15, .has_offset = true},
-    .parts = 8,
-    .scale_most = 63,
-};
-
-static void pack(const struct flo_fit_block *fit, struct flo_block_q4_k *out)
+static void pack(const struct flo_fit_block *fit, void *block)
 {
-    memset(out, 0, sizeof(*out));
+    struct flo_block_q4_k *out = block;
     out->d = fit->d;
     out->dmin = fit->dmin;
-    for (int k = 0; k < 8; k++) {
-        flo_quant_k4_set_scale(out->scales, k, fit->scales[k], fit->mins[k]);
-    }
+    flo_fit_k4_pack(fit, out->scales);
     for (size_t v = 0; v < 256; v++) {
         out->q[v / 64 * 32 + v % 32] |=
             (uint8_t)(fit->codes[v] << (v / 32 % 2 * 4));
     }
 }
 
-void flo_quant_q4_k_encode(const float *in, void *blocks, size_t values)
+static void read(const void *block, struct flo_fit_block *fit)
 {
-    struct flo_block_q4_k *out = blocks;
-    for (size_t i = 0; i < values / 256; i++) {
-        struct flo_fit_block fit = shape;
-        flo_fit_block(in + 256 * i, &fit);
-        pack(&fit, &out[i]);
-    }
+    const struct flo_block_q4_k *in = block;
+    fit->d = in->d;
+    fit->dmin = in->dmin;
+    flo_fit_k4_read(in->scales, fit);
 }
 
-static void pin_block(const float *in, struct flo_block_q4_k *out)
+static const struct flo_fit_type type = {
+    .shape.levels = {.most = 15, .has_offset = true},
+    .shape.parts = 8,
+    .shape.scale_most = 63,
+    .block_bytes = sizeof(struct flo_block_q4_k),
+    .pack = pack,
+    .read = read,
+};
+
+void flo_quant_q4_k_encode(const float *in, void *blocks, size_t values)
 {
-    struct flo_fit_block fit = shape;
-    fit.d = out->d;
-    fit.dmin = out->dmin;
-    for (int k = 0; k < 8; k++) {
-        uint8_t scale;
-        uint8_t min;
-        flo_quant_k4_scale(out->scales, k, &scale, &min);
-        fit.scales[k] = scale;
-        fit.mins[k] = min;
-    }
-    flo_fit_block_codes(in, &fit);
-    pack(&fit, out);
+    flo_fit_encode(&type, in, blocks, values);
 }
 
 void flo_quant_q4_k_pin(const float *in, void *blocks, size_t values)
 {
-    struct flo_block_q4_k *out = blocks;
-    for (size_t i = 0; i < values / 256; i++) {
-        pin_block(in + 256 * i, &out[i]);
-    }
+    flo_fit_pin(&type, in, blocks, values);
 }

@@ -1,8 +1,6 @@
 /* Q6_K: 256 values in 16 sub-blocks of 16, x = d * scale * (q - 32). */
 #include "base/quant/formats.h"
 
-#include <string.h>
-
 #include "base/quant/fit.h"
 
 /* Value v of a block: half h, group j of 32 in it, place l. */
@@ -34,16 +32,9 @@ void flo_quant_q6_k_decode(const void *blocks, float *out, size_t values)
     }
 }
 
-static const struct flo_fit_block shape = {
-    .levels = {.least = -32, .most = 31},
-    .parts = 16,
-    .scale_least = -128,
-    .scale_most = 127,
-};
-
-static void pack(const struct flo_fit_block *fit, struct flo_block_q6_k *out)
+static void pack(const struct flo_fit_block *fit, void *block)
 {
-    memset(out, 0, sizeof(*out));
+    struct flo_block_q6_k *out = block;
     out->d = fit->d;
     for (int s = 0; s < 16; s++) {
         out->scales[s] = (int8_t)fit->scales[s];
@@ -58,31 +49,31 @@ static void pack(const struct flo_fit_block *fit, struct flo_block_q6_k *out)
     }
 }
 
-void flo_quant_q6_k_encode(const float *in, void *blocks, size_t values)
+static void read(const void *block, struct flo_fit_block *fit)
 {
-    struct flo_block_q6_k *out = blocks;
-    for (size_t i = 0; i < values / 256; i++) {
-        struct flo_fit_block fit = shape;
-        flo_fit_block(in + 256 * i, &fit);
-        pack(&fit, &out[i]);
+    const struct flo_block_q6_k *in = block;
+    fit->d = in->d;
+    for (int s = 0; s < 16; s++) {
+        fit->scales[s] = in->scales[s];
     }
 }
 
-static void pin_block(const float *in, struct flo_block_q6_k *out)
+static const struct flo_fit_type type = {
+    .shape.levels = {.least = -32, .most = 31},
+    .shape.parts = 16,
+    .shape.scale_least = -128,
+    .shape.scale_most = 127,
+    .block_bytes = sizeof(struct flo_block_q6_k),
+    .pack = pack,
+    .read = read,
+};
+
+void flo_quant_q6_k_encode(const float *in, void *blocks, size_t values)
 {
-    struct flo_fit_block fit = shape;
-    fit.d = out->d;
-    for (int s = 0; s < 16; s++) {
-        fit.scales[s] = out->scales[s];
-    }
-    flo_fit_block_codes(in, &fit);
-    pack(&fit, out);
+    flo_fit_encode(&type, in, blocks, values);
 }
 
 void flo_quant_q6_k_pin(const float *in, void *blocks, size_t values)
 {
-    struct flo_block_q6_k *out = blocks;
-    for (size_t i = 0; i < values / 256; i++) {
-        pin_block(in + 256 * i, &out[i]);
-    }
+    flo_fit_pin(&type, in, blocks, values);
 }

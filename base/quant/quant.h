@@ -168,8 +168,6 @@ uint16_t flo_f32_to_bf16(float value);
 /* Scale and min (6 bits each) of sub-block k (0..7) of a q4_k or q5_k. */
 void flo_quant_k4_scale(const uint8_t scales[12], int k, uint8_t *scale,
                         uint8_t *min);
-/* Put them into scales that are all zero yet at k. */
-void flo_quant_k4_set_scale(uint8_t scales[12], int k, int scale, int min);
 /* Scale (-32..31) of sub-block s (0..15) of a q3_k. */
 int flo_quant_k3_scale(const uint8_t scales[12], int s);
 /* Scale (-32..31) of sub-block k (0..7) of an iq4_xs. */
