@@ -21,13 +21,6 @@ void flo_quant_iq4_nl_decode(const void *blocks, float *out, size_t values)
 static const struct flo_levels levels = {
     .least = -127, .most = 113, .is_grid = true};
 
-static void pack(const uint8_t codes[32], struct flo_block_iq4_nl *out)
-{
-    for (int j = 0; j < 16; j++) {
-        out->q[j] = (uint8_t)(codes[j] | codes[j + 16] << 4);
-    }
-}
-
 void flo_quant_iq4_nl_encode(const float *in, void *blocks, size_t values)
 {
     struct flo_block_iq4_nl *out = blocks;
@@ -35,7 +28,7 @@ void flo_quant_iq4_nl_encode(const float *in, void *blocks, size_t values)
         uint8_t codes[32];
         uint16_t none;
         flo_fit_values(in, &levels, &out->d, &none, codes);
-        pack(codes, out);
+        flo_quant_pack_4(codes, out->q);
     }
 }
 
@@ -45,6 +38,6 @@ void flo_quant_iq4_nl_pin(const float *in, void *blocks, size_t values)
     for (size_t i = 0; i < values / 32; i++, out++, in += 32) {
         uint8_t codes[32];
         flo_fit_codes(in, 32, &levels, flo_f16_to_f32(out->d), 0, codes);
-        pack(codes, out);
+        flo_quant_pack_4(codes, out->q);
     }
 }

@@ -35,10 +35,7 @@ static void pack(const struct flo_fit_block *fit, void *block)
         int scale = fit->scales[k] + 32;
         out->scales_low[k / 2] |= (uint8_t)((scale & 15) << (k % 2 * 4));
         out->scales_high |= (uint16_t)((scale >> 4) << (2 * k));
-        for (int j = 0; j < 16; j++) {
-            const uint8_t *codes = fit->codes + 32 * k;
-            out->q[16 * k + j] = (uint8_t)(codes[j] | codes[j + 16] << 4);
-        }
+        flo_quant_pack_4(fit->codes + 32 * k, out->q + 16 * k);
     }
 }
 

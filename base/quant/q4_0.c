@@ -50,10 +50,10 @@ void flo_quant_q4_0_encode(const float *in, void *blocks, size_t values)
     }
 }
 
-static void pack(const uint8_t codes[32], struct flo_block_q4_0 *out)
+void flo_quant_pack_4(const uint8_t codes[32], uint8_t q[16])
 {
     for (int j = 0; j < 16; j++) {
-        out->q[j] = (uint8_t)(codes[j] | codes[j + 16] << 4);
+        q[j] = (uint8_t)(codes[j] | codes[j + 16] << 4);
     }
 }
 
@@ -64,6 +64,6 @@ void flo_quant_q4_0_pin(const float *in, void *blocks, size_t values)
     for (size_t i = 0; i < values / 32; i++, out++, in += 32) {
         uint8_t codes[32];
         flo_fit_codes(in, 32, &levels, flo_f16_to_f32(out->d), 0, codes);
-        pack(codes, out);
+        flo_quant_pack_4(codes, out->q);
     }
 }

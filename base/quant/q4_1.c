@@ -47,13 +47,6 @@ void flo_quant_q4_1_encode(const float *in, void *blocks, size_t values)
     }
 }
 
-static void pack(const uint8_t codes[32], struct flo_block_q4_1 *out)
-{
-    for (int j = 0; j < 16; j++) {
-        out->q[j] = (uint8_t)(codes[j] | codes[j + 16] << 4);
-    }
-}
-
 void flo_quant_q4_1_pin(const float *in, void *blocks, size_t values)
 {
     static const struct flo_levels levels = {.most = 15, .has_offset = true};
@@ -62,6 +55,6 @@ void flo_quant_q4_1_pin(const float *in, void *blocks, size_t values)
         uint8_t codes[32];
         flo_fit_codes(in, 32, &levels, flo_f16_to_f32(out->d),
                       flo_f16_to_f32(out->m), codes);
-        pack(codes, out);
+        flo_quant_pack_4(codes, out->q);
     }
 }

@@ -5,33 +5,26 @@
 
 #include "base/quant/fit.h"
 
-/* The 5-bit code of value j (0..31). */
-static int code(const uint8_t high[4], const uint8_t q[16], int j)
-{
-    int nibble = j < 16 ? q[j] & 15 : q[j - 16] >> 4;
-    return nibble | ((high[j / 8] >> (j % 8)) & 1) << 4;
-}
-
 void flo_quant_q5_0_decode(const void *blocks, float *out, size_t values)
 {
     const struct flo_block_q5_0 *in = blocks;
     for (size_t i = 0; i < values / 32; i++, in++, out += 32) {
         float d = flo_f16_to_f32(in->d);
         for (int j = 0; j < 32; j++) {
-            out[j] = d * (float)(code(in->high, in->q, j) - 16);
+            out[j] = d * (float)(flo_quant_code_5(in->high, in->q, j) - 16);
         }
     }
 }
 
 static const struct flo_levels levels = {.least = -16, .most = 15};
 
-static void pack(const uint8_t codes[32], struct flo_block_q5_0 *out)
+void flo_quant_pack_5(const uint8_t codes[32], uint8_t high[4], uint8_t q[16])
 {
-    memset(out->q, 0, sizeof(out->q));
-    memset(out->high, 0, sizeof(out->high));
+    memset(q, 0, 16);
+    memset(high, 0, 4);
     for (int j = 0; j < 32; j++) {
-        out->q[j % 16] |= (uint8_t)((codes[j] & 15) << (j / 16 * 4));
-        out->high[j / 8] |= (uint8_t)((codes[j] >> 4) << (j % 8));
+        q[j % 16] |= (uint8_t)((codes[j] & 15) << (j / 16 * 4));
+        high[j / 8] |= (uint8_t)((codes[j] >> 4) << (j % 8));
     }
 }
 
@@ -42,7 +35,7 @@ void flo_quant_q5_0_encode(const float *in, void *blocks, size_t values)
         uint8_t codes[32];
         uint16_t none;
         flo_fit_values(in, &levels, &out->d, &none, codes);
-        pack(codes, out);
+        flo_quant_pack_5(codes, out->high, out->q);
     }
 }
 
@@ -52,6 +45,6 @@ void flo_quant_q5_0_pin(const float *in, void *blocks, size_t values)
     for (size_t i = 0; i < values / 32; i++, out++, in += 32) {
         uint8_t codes[32];
         flo_fit_codes(in, 32, &levels, flo_f16_to_f32(out->d), 0, codes);
-        pack(codes, out);
+        flo_quant_pack_5(codes, out->high, out->q);
     }
 }
