@@ -15,13 +15,26 @@
 
 #define BLOCK_BYTES_MAX 512
 
-/* What a run of whole blocks is tested with. */
-typedef bool is_broken(const struct flo_quant_type *type, const uint8_t *data,
-                       size_t blocks);
+/* The floats of eight bytes: their exponents, the lowest bit of each, and where
+ * that bit carries to when it is added to an exponent of ones. */
+struct float_masks {
+    uint64_t exponents, lowest, carries;
+};
+static const struct float_masks plain[] = {
+    [FLO_QUANT_FLOATS_F16] = {0x7c007c007c007c00u, 0x0400040004000400u,
+                              0x8000800080008000u},
+    [FLO_QUANT_FLOATS_BF16] = {0x7f807f807f807f80u, 0x0080008000800080u,
+                               0x8000800080008000u},
+    [FLO_QUANT_FLOATS_F32] = {0x7f8000007f800000u, 0x0080000000800000u,
+                              0x8000000080000000u},
+    [FLO_QUANT_FLOATS_F64] = {0x7ff0000000000000u, 0x0010000000000000u,
+                              0x8000000000000000u},
+};
 
-static bool words_carry(const uint8_t *data, size_t bytes, uint64_t field,
-                        uint64_t lowest, uint64_t carry)
+static bool floats_broken(const struct float_masks *masks, const uint8_t *data,
+                          size_t bytes)
 {
+    uint64_t field = masks->exponents, lowest = masks->lowest;
     uint64_t hits[4] = {0};
     size_t i = 0;
     for (; i + 32 <= bytes; i += 32) {
@@ -36,35 +49,7 @@ static bool words_carry(const uint8_t *data, size_t bytes, uint64_t field,
         memcpy(&word, data + i, bytes - i < 8 ? bytes - i : 8);
         hits[0] |= (word & field) + lowest;
     }
-    return ((hits[0] | hits[1] | hits[2] | hits[3]) & carry) != 0;
-}
-
-static bool f32_broken(const struct flo_quant_type *type, const uint8_t *data,
-                       size_t blocks)
-{
-    return words_carry(data, blocks * type->block_bytes, 0x7f8000007f800000u,
-                       0x0080000000800000u, 0x8000000080000000u);
-}
-
-static bool f16_broken(const struct flo_quant_type *type, const uint8_t *data,
-                       size_t blocks)
-{
-    return words_carry(data, blocks * type->block_bytes, 0x7c007c007c007c00u,
-                       0x0400040004000400u, 0x8000800080008000u);
-}
-
-static bool bf16_broken(const struct flo_quant_type *type, const uint8_t *data,
-                        size_t blocks)
-{
-    return words_carry(data, blocks * type->block_bytes, 0x7f807f807f807f80u,
-                       0x0080008000800080u, 0x8000800080008000u);
-}
-
-static bool f64_broken(const struct flo_quant_type *type, const uint8_t *data,
-                       size_t blocks)
-{
-    return words_carry(data, blocks * type->block_bytes, 0x7ff0000000000000u,
-                       0x0010000000000000u, 0x8000000000000000u);
+    return ((hits[0] | hits[1] | hits[2] | hits[3]) & masks->carries) != 0;
 }
 
 static bool scales_broken(const struct flo_quant_type *type,
@@ -96,24 +81,27 @@ static bool e8m0_broken(const struct flo_quant_type *type, const uint8_t *data,
     return is_hit;
 }
 
-static is_broken *test_of(const struct flo_quant_type *type)
+static bool is_broken(const struct flo_quant_type *type, const uint8_t *data,
+                      size_t blocks)
 {
     switch ((enum flo_quant_floats)type->floats) {
     case FLO_QUANT_FLOATS_F16:
-        return type->scale_count > 0 ? scales_broken : f16_broken;
+        if (type->scale_count > 0) {
+            return scales_broken(type, data, blocks);
+        }
+        /* fall through */
     case FLO_QUANT_FLOATS_BF16:
-        return bf16_broken;
     case FLO_QUANT_FLOATS_F32:
-        return f32_broken;
     case FLO_QUANT_FLOATS_F64:
-        return f64_broken;
+        return floats_broken(&plain[type->floats], data,
+                             blocks * type->block_bytes);
     case FLO_QUANT_FLOATS_E8M0:
-        return e8m0_broken;
+        return e8m0_broken(type, data, blocks);
     case FLO_QUANT_FLOATS_NONE:
     case FLO_QUANT_FLOATS_UNKNOWN:
         break;
     }
-    return NULL;
+    return false;
 }
 
 /* Test whole blocks, the first of which is block `index` of the tensor. */
@@ -126,12 +114,11 @@ static int test_blocks(const struct flo_gguf_tensor *tensor, uint64_t index,
                         "tensor '%s': the scales of type %s cannot be checked",
                         tensor->name, type->name);
     }
-    is_broken *test = test_of(type);
-    if (test == NULL || !test(type, data, blocks)) {
+    if (!is_broken(type, data, blocks)) {
         return 0;
     }
     size_t i = 0;
-    while (!test(type, data + i * type->block_bytes, 1)) {
+    while (!is_broken(type, data + i * type->block_bytes, 1)) {
         i++;
     }
     return flo_fail(err, FLO_E_MODEL_NONFINITE,
