@@ -96,16 +96,22 @@ static const char *type_name(const json_t *json)
     }
 }
 
-static int missing(struct flo_err *err, const char *key)
+/* object[key], which must be there and of one of these types (a bit for each
+ * json_type), which are called `wanted`. */
+static int find(const json_t *object, const char *key, unsigned types,
+                const char *wanted, json_t **out, struct flo_err *err)
 {
-    return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: missing", key);
-}
+    json_t *value = json_object_get(object, key);
 
-static int wrong_type(struct flo_err *err, const char *key, const json_t *value,
-                      const char *wanted)
-{
-    return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: %s, not %s", key,
-                    type_name(value), wanted);
+    if (value == NULL) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: missing", key);
+    }
+    if ((types >> json_typeof(value) & 1) == 0) {
+        return flo_fail(err, FLO_E_META_SCHEMA, "field `%s`: %s, not %s", key,
+                        type_name(value), wanted);
+    }
+    *out = value;
+    return 0;
 }
 
 /* Is there nothing to read, so that the standard value stands? */
@@ -119,13 +125,11 @@ static bool is_left_out(const json_t *object, const char *key)
 int flo_json_get_text(const json_t *object, const char *key, size_t bytes_max,
                       const char **out, struct flo_err *err)
 {
-    const json_t *value = json_object_get(object, key);
+    json_t *value;
+    int rv = find(object, key, 1u << JSON_STRING, "a text", &value, err);
 
-    if (value == NULL) {
-        return missing(err, key);
-    }
-    if (!json_is_string(value)) {
-        return wrong_type(err, key, value, "a text");
+    if (rv < 0) {
+        return rv;
     }
     if (json_string_length(value) > bytes_max) {
         return flo_fail(err, FLO_E_META_SCHEMA,
@@ -150,13 +154,12 @@ int flo_json_opt_text(const json_t *object, const char *key, size_t bytes_max,
 int flo_json_get_u64(const json_t *object, const char *key, uint64_t min,
                      uint64_t max, uint64_t *out, struct flo_err *err)
 {
-    const json_t *value = json_object_get(object, key);
+    json_t *value;
+    int rv =
+        find(object, key, 1u << JSON_INTEGER, "a whole number", &value, err);
 
-    if (value == NULL) {
-        return missing(err, key);
-    }
-    if (!json_is_integer(value)) {
-        return wrong_type(err, key, value, "a whole number");
+    if (rv < 0) {
+        return rv;
     }
     json_int_t number = json_integer_value(value);
     if (number < 0 || (uint64_t)number < min) {
@@ -187,13 +190,12 @@ int flo_json_opt_u64(const json_t *object, const char *key, uint64_t min,
 int flo_json_get_i64(const json_t *object, const char *key, int64_t min,
                      int64_t max, int64_t *out, struct flo_err *err)
 {
-    const json_t *value = json_object_get(object, key);
+    json_t *value;
+    int rv =
+        find(object, key, 1u << JSON_INTEGER, "a whole number", &value, err);
 
-    if (value == NULL) {
-        return missing(err, key);
-    }
-    if (!json_is_integer(value)) {
-        return wrong_type(err, key, value, "a whole number");
+    if (rv < 0) {
+        return rv;
     }
     json_int_t number = json_integer_value(value);
     if (number < min || number > max) {
@@ -219,13 +221,12 @@ int flo_json_opt_i64(const json_t *object, const char *key, int64_t min,
 int flo_json_get_real(const json_t *object, const char *key, double min,
                       double max, double *out, struct flo_err *err)
 {
-    const json_t *value = json_object_get(object, key);
+    json_t *value;
+    int rv = find(object, key, 1u << JSON_INTEGER | 1u << JSON_REAL, "a number",
+                  &value, err);
 
-    if (value == NULL) {
-        return missing(err, key);
-    }
-    if (!json_is_number(value)) {
-        return wrong_type(err, key, value, "a number");
+    if (rv < 0) {
+        return rv;
     }
     double number = json_number_value(value);
     if (!isfinite(number) || number < min || number > max) {
@@ -251,13 +252,12 @@ int flo_json_opt_real(const json_t *object, const char *key, double min,
 int flo_json_get_bool(const json_t *object, const char *key, bool *out,
                       struct flo_err *err)
 {
-    const json_t *value = json_object_get(object, key);
+    json_t *value;
+    int rv = find(object, key, 1u << JSON_TRUE | 1u << JSON_FALSE, "a boolean",
+                  &value, err);
 
-    if (value == NULL) {
-        return missing(err, key);
-    }
-    if (!json_is_boolean(value)) {
-        return wrong_type(err, key, value, "a boolean");
+    if (rv < 0) {
+        return rv;
     }
     *out = json_is_true(value);
     return 0;
@@ -276,16 +276,7 @@ int flo_json_opt_bool(const json_t *object, const char *key, bool standard,
 int flo_json_get_object(const json_t *object, const char *key, json_t **out,
                         struct flo_err *err)
 {
-    json_t *value = json_object_get(object, key);
-
-    if (value == NULL) {
-        return missing(err, key);
-    }
-    if (!json_is_object(value)) {
-        return wrong_type(err, key, value, "an object");
-    }
-    *out = value;
-    return 0;
+    return find(object, key, 1u << JSON_OBJECT, "an object", out, err);
 }
 
 int flo_json_opt_object(const json_t *object, const char *key, json_t **out,
@@ -301,13 +292,11 @@ int flo_json_opt_object(const json_t *object, const char *key, json_t **out,
 int flo_json_get_array(const json_t *object, const char *key, size_t count_max,
                        json_t **out, struct flo_err *err)
 {
-    json_t *value = json_object_get(object, key);
+    json_t *value;
+    int rv = find(object, key, 1u << JSON_ARRAY, "an array", &value, err);
 
-    if (value == NULL) {
-        return missing(err, key);
-    }
-    if (!json_is_array(value)) {
-        return wrong_type(err, key, value, "an array");
+    if (rv < 0) {
+        return rv;
     }
     if (json_array_size(value) > count_max) {
         return flo_fail(err, FLO_E_META_SCHEMA,
