@@ -10,20 +10,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-static const char *const controls[] = {"<|im_start|>",
-                                       "<|im_end|>",
-                                       "<|start_header_id|>",
-                                       "<|end_header_id|>",
-                                       "<|eot_id|>",
-                                       "<s>",
-                                       "</s>",
-                                       "<start_of_turn>",
-                                       "<end_of_turn>",
-                                       "<|user|>",
-                                       "<|assistant|>",
-                                       "<|system|>",
-                                       "<|end|>"};
-
 /* A byte vocabulary with the controls of all families (user-defined ones when
  * `type` is 4) and this template. */
 static void make(struct flo_buf *file, bool is_spm, uint32_t type,

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "unit/remove_tree.h"
+
 static const char *mosquitto_path(void)
 {
     static const char *const paths[] = {"/usr/sbin/mosquitto",
@@ -185,11 +187,8 @@ void broker_kill(struct broker *broker)
 
 void broker_remove(struct broker *broker)
 {
-    char line[256];
-
     broker_kill(broker);
-    snprintf(line, sizeof(line), "rm -rf '%s'", broker->dir);
-    if (system(line) != 0) {
+    if (remove_tree(broker->dir) != 0) {
         abort();
     }
 }

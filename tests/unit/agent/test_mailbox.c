@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "agent/shell/shell.h"
+#include "unit/remove_tree.h"
 
 static char dir[64];
 
@@ -24,11 +25,8 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    char line[128];
-
     (void)state;
-    snprintf(line, sizeof(line), "rm -rf '%s'", dir);
-    return system(line);
+    return remove_tree(dir);
 }
 
 static struct flo_mailbox *open_mailbox(uint64_t bytes_max)

@@ -18,6 +18,8 @@
 
 #include <flotilla/base.h>
 
+#include "unit/remove_tree.h"
+
 struct folder {
     char path[64];
     int fd;
@@ -37,10 +39,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct folder *folder = *state;
-    char command[100];
     close(folder->fd);
-    snprintf(command, sizeof(command), "rm -rf '%s'", folder->path);
-    int rv = system(command);
+    int rv = remove_tree(folder->path);
     free(folder);
     return rv;
 }

@@ -7,6 +7,21 @@
 
 #include "base/gguf/gguf.h"
 
+/* Control tokens of all families of chat templates. */
+static const char *const controls[] = {"<|im_start|>",
+                                       "<|im_end|>",
+                                       "<|start_header_id|>",
+                                       "<|end_header_id|>",
+                                       "<|eot_id|>",
+                                       "<s>",
+                                       "</s>",
+                                       "<start_of_turn>",
+                                       "<end_of_turn>",
+                                       "<|user|>",
+                                       "<|assistant|>",
+                                       "<|system|>",
+                                       "<|end|>"};
+
 static inline void put_u32(struct flo_buf *out, uint32_t value)
 {
     uint8_t bytes[4];

@@ -22,20 +22,6 @@ struct world {
     struct flo_template chat;
 };
 
-static const char *const controls[] = {"<|im_start|>",
-                                       "<|im_end|>",
-                                       "<|start_header_id|>",
-                                       "<|end_header_id|>",
-                                       "<|eot_id|>",
-                                       "<s>",
-                                       "</s>",
-                                       "<start_of_turn>",
-                                       "<end_of_turn>",
-                                       "<|user|>",
-                                       "<|assistant|>",
-                                       "<|system|>",
-                                       "<|end|>"};
-
 static void world_open(struct world *world, const char *template_text)
 {
     size_t control_count = FLO_COUNT(controls);

@@ -21,6 +21,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "unit/remove_tree.h"
+
 struct world world;
 
 static void answer_text(struct flo_httpd_request *request, const char *text)
@@ -280,7 +282,6 @@ int world_open(void **state)
 
 int world_close(void **state)
 {
-    char command[128];
     (void)state;
     assert_int_equal(write(world.control[1], "x", 1), 1);
     pthread_join(world.thread, NULL);
@@ -291,8 +292,7 @@ int world_close(void **state)
     event_base_free(world.base);
     close(world.control[0]);
     close(world.control[1]);
-    snprintf(command, sizeof(command), "rm -r %s", world.folder);
-    return system(command);
+    return remove_tree(world.folder);
 }
 
 /* ---- a client ---------------------------------------------------- */

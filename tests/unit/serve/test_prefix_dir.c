@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent/serve/serve.h"
+#include "unit/remove_tree.h"
 
 static char dir[64];
 
@@ -59,10 +60,8 @@ static int make_dir(void **state)
 
 static int remove_dir(void **state)
 {
-    char command[128];
     (void)state;
-    snprintf(command, sizeof(command), "rm -rf %s", dir);
-    return system(command);
+    return remove_tree(dir);
 }
 
 static void a_file_has_its_room_at_once_and_one_engine(void **state)

@@ -3,8 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
+
+#include "unit/remove_tree.h"
 
 int world_set_up(void **state)
 {
@@ -19,25 +20,14 @@ int world_set_up(void **state)
     return 0;
 }
 
-void remove_tree(const char *dir)
-{
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        execlp("rm", "rm", "-rf", dir, (char *)NULL);
-        _exit(127);
-    }
-    waitpid(pid, NULL, 0);
-}
-
 int world_tear_down(void **state)
 {
     struct world *world = *state;
 
     flo_store_close(world->store);
-    remove_tree(world->dir);
+    int rv = remove_tree(world->dir);
     free(world);
-    return 0;
+    return rv;
 }
 
 struct flo_digest digest_of(uint8_t n)

@@ -14,7 +14,6 @@ struct world {
 int world_set_up(void **state);
 int world_tear_down(void **state);
 
-void remove_tree(const char *dir);
 /* All bytes `n`. */
 struct flo_digest digest_of(uint8_t n);
 

@@ -14,6 +14,7 @@
 #include <flotilla/release.h>
 
 #include "base/host/digest.h"
+#include "unit/remove_tree.h"
 
 #define MODELS "tests/models/"
 
@@ -55,10 +56,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct world *world = *state;
-    char command[128];
 
-    snprintf(command, sizeof command, "rm -rf '%s'", world->dir);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(remove_tree(world->dir), 0);
     flo_author_result_deinit(&world->result);
     free(world);
     return 0;

@@ -19,6 +19,7 @@
 
 #include "base/host/crypto.h"
 #include "base/host/digest.h"
+#include "unit/remove_tree.h"
 
 #define HELLO "hello"
 #define WORLD "other bytes"
@@ -94,10 +95,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct world *world = *state;
-    char command[128];
 
-    snprintf(command, sizeof command, "rm -rf '%s'", world->dir);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(remove_tree(world->dir), 0);
     flo_trust_free(world->trust);
     flo_buf_deinit(&world->envelope);
     flo_buf_deinit(&world->tar);

@@ -18,6 +18,7 @@
 
 #include "base/host/digest.h"
 #include "mirror.h"
+#include "unit/remove_tree.h"
 #include "updater/fetch/fetch.h"
 
 #define CHUNK (1u << 20)
@@ -107,12 +108,7 @@ static int tear_down(void **state)
     mirror_close(&world->mirrors[0]);
     mirror_close(&world->mirrors[1]);
     flo_store_close(world->store);
-    pid_t pid = fork();
-    if (pid == 0) {
-        execlp("rm", "rm", "-rf", world->dir, (char *)NULL);
-        _exit(127);
-    }
-    waitpid(pid, NULL, 0);
+    assert_int_equal(remove_tree(world->dir), 0);
     free(world->data);
     free(world);
     return 0;

@@ -24,6 +24,7 @@
 #include "base/host/digest.h"
 #include "mirror.h"
 #include "publisher.h"
+#include "unit/remove_tree.h"
 #include "updater/store/store.h"
 
 #define OLD "tests/models/tiny-v2.Q4_0.gguf"
@@ -44,17 +45,6 @@ struct world {
     int exit_code;
     struct rusage usage;
 };
-
-static void run_rm(const char *dir)
-{
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        execlp("rm", "rm", "-rf", dir, (char *)NULL);
-        _exit(127);
-    }
-    waitpid(pid, NULL, 0);
-}
 
 static int set_up(void **state)
 {
@@ -85,7 +75,7 @@ static int tear_down(void **state)
     mirror_close(&world->mirror);
     publisher_close(&world->publisher);
     flo_store_close(world->store);
-    run_rm(world->dir);
+    assert_int_equal(remove_tree(world->dir), 0);
     free(world);
     return 0;
 }
@@ -454,7 +444,7 @@ static void a_bundle_needs_no_network(void **state)
 
     /* Without the base it cannot be installed, and says so. */
     flo_store_close(world->store);
-    run_rm(world->state_dir);
+    assert_int_equal(remove_tree(world->state_dir), 0);
     assert_int_equal(
         flo_store_open(world->state_dir, true, &world->store, NULL), 0);
     stage(world, &none, bundle);

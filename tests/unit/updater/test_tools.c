@@ -17,6 +17,7 @@
 
 #include "base/host/crypto.h"
 #include "base/host/json.h"
+#include "unit/remove_tree.h"
 
 #define OLD "tests/models/tiny-v2.Q4_0.gguf"
 #define NEW "tests/models/tiny-v2.1.Q4_0.gguf"
@@ -42,10 +43,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct world *world = *state;
-    char command[128];
 
-    snprintf(command, sizeof command, "rm -rf '%s'", world->dir);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(remove_tree(world->dir), 0);
     free(world);
     return 0;
 }

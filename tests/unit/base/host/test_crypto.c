@@ -14,6 +14,7 @@
 
 #include "base/host/crypto.h"
 #include "base/host/digest.h"
+#include "unit/remove_tree.h"
 
 /* RFC 6979 A.2.5, curve P-256, SHA-256: the key and its signature of
  * "sample". */
@@ -35,10 +36,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    char command[100];
     (void)state;
-    snprintf(command, sizeof(command), "rm -rf '%s'", folder);
-    return system(command);
+    return remove_tree(folder);
 }
 
 static const char *path_in(const char *name)

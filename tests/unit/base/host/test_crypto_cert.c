@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/host/crypto.h"
+#include "unit/remove_tree.h"
 
 #define DAY_MS UINT64_C(86400000)
 
@@ -149,8 +150,7 @@ static int openssl(struct world *world, const char *arguments)
     snprintf(command, sizeof(command), "cd %s && openssl %s >/dev/null 2>&1",
              folder, arguments);
     int rv = system(command);
-    snprintf(command, sizeof(command), "rm -r %s", folder);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(remove_tree(folder), 0);
     return rv;
 }
 

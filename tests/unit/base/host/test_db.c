@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/host/db.h"
+#include "unit/remove_tree.h"
 
 static char folder[64];
 static char path[100];
@@ -27,10 +28,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    char command[100];
     (void)state;
-    snprintf(command, sizeof(command), "rm -rf '%s'", folder);
-    return system(command);
+    return remove_tree(folder);
 }
 
 static struct flo_db *opened(void)
