@@ -239,7 +239,7 @@ static int run_bench(void *context, struct flo_err *err)
 static struct bench state = {.tests_text = "p128,g32"};
 static const struct flo_option options[] = {
     {"tests", FLO_OPTION_TEXT, &state.tests_text,
-     "LIST     p128,p512,g32,g32@2048 (default p128,g32); - reads stdin"},
+     "LIST p128,p512,g32,g32@2048 (default p128,g32); - reads stdin"},
     {"json", FLO_OPTION_FLAG, &state.tool.is_json, "one JSON object on stdout"},
 };
 const struct flo_command flo_command_bench = {

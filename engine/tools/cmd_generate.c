@@ -76,8 +76,7 @@ static int generate(void *context, struct flo_err *err)
 
 static struct generate state = {.tool.count = 16};
 static const struct flo_option options[] = {
-    {"tokens", FLO_OPTION_TEXT, &state.tool.tokens,
-     "IDS     the prompt, as 1,2,3"},
+    {"tokens", FLO_OPTION_TEXT, &state.tool.tokens, "IDS the prompt, as 1,2,3"},
     {"ids", FLO_OPTION_FLAG, &state.prints_ids,
      "print ids, blanks between (else text)"},
     {"stop", FLO_OPTION_FLAG, &state.stops, "end at the model's end tokens"},

@@ -53,9 +53,8 @@ static int logits(void *context, struct flo_err *err)
 
 static struct logits state;
 static const struct flo_option options[] = {
-    {"tokens", FLO_OPTION_TEXT, &state.tool.tokens,
-     "IDS     the prompt, as 1,2,3"},
-    {"out", FLO_OPTION_TEXT, &state.path, "FILE       where the rows go"},
+    {"tokens", FLO_OPTION_TEXT, &state.tool.tokens, "IDS the prompt, as 1,2,3"},
+    {"out", FLO_OPTION_TEXT, &state.path, "FILE where the rows go"},
 };
 const struct flo_command flo_command_logits = {
     .name = "logits",

@@ -71,8 +71,7 @@ static int plan(void *context, struct flo_err *err)
 
 static struct plan state;
 static const struct flo_option options[] = {
-    {"sessions", FLO_OPTION_U64, &state.sessions,
-     "N     open at once (default 1)"},
+    {"sessions", FLO_OPTION_U64, &state.sessions, "N open at once (default 1)"},
     {"json", FLO_OPTION_FLAG, &state.tool.is_json, "one JSON object on stdout"},
 };
 const struct flo_command flo_command_plan = {

@@ -224,9 +224,8 @@ static int run_model(void *context, struct flo_err *err)
 
 static struct run state = {.tool.count = 256};
 static const struct flo_option options[] = {
-    {"prompt", FLO_OPTION_TEXT, &state.prompt.prompt, "TEXT    what to answer"},
-    {"system", FLO_OPTION_TEXT, &state.prompt.system,
-     "TEXT    a system message"},
+    {"prompt", FLO_OPTION_TEXT, &state.prompt.prompt, "TEXT what to answer"},
+    {"system", FLO_OPTION_TEXT, &state.prompt.system, "TEXT a system message"},
     {"raw", FLO_OPTION_FLAG, &state.prompt.is_raw,
      "no chat template: the text as it is, control tokens read"},
     {"prefix-file", FLO_OPTION_TEXT, &state.prefix_path,

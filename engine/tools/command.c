@@ -7,6 +7,7 @@
 #include "engine/tools/common.h"
 
 #define OPTIONS_MAX 32
+#define HELP_COLUMN 27 /* behind "  --release-version TEXT " */
 
 /* What a command takes: the shared options, then its own. */
 struct options {
@@ -19,7 +20,7 @@ static const char *kernel_help(void)
 {
     static struct flo_buf help;
     const struct flo_kernel *kernel;
-    const char *before = "NAME    ";
+    const char *before = "NAME ";
 
     for (size_t i = 0; (kernel = flo_kernel_at(i)) != NULL; i++) {
         flo_buf_text(&help, before);
@@ -27,7 +28,7 @@ static const char *kernel_help(void)
         before = ", ";
     }
     flo_buf_text(&help, " (default: FLOTILLA_KERNEL, or the best)");
-    return help.failed ? "" : help.data;
+    return help.failed ? "NAME " : help.data;
 }
 
 static struct options options_of(const struct flo_command *command)
@@ -35,33 +36,33 @@ static struct options options_of(const struct flo_command *command)
     struct flo_tool *tool = command->state;
     struct options all = {.count = command->shared + command->option_count};
     const struct flo_option shared[] = {
-        {"model", FLO_OPTION_TEXT, &tool->model, "FILE     the GGUF"},
+        {"model", FLO_OPTION_TEXT, &tool->model, "FILE the GGUF"},
         {"ctx", FLO_OPTION_U64, &tool->context,
-         "N          tokens of context (default: the model's, at most 2048)"},
+         "N tokens of context (default: the model's, at most 2048)"},
         {"threads", FLO_OPTION_U64, &tool->threads,
-         "N      threads (default: CPUs, at most 8)"},
+         "N threads (default: CPUs, at most 8)"},
         {"kernel", FLO_OPTION_TEXT, &tool->kernel, kernel_help()},
         {"packed", FLO_OPTION_TEXT, &tool->packed,
-         "FILE    packed weights, or none (default: MODEL.packed if there)"},
+         "FILE packed weights, or none (default: MODEL.packed if there)"},
         {"kv", FLO_OPTION_TEXT, &tool->kv,
-         "TYPE        cache: auto (f16, or q8_0 to fit --memory), f16, f32, "
+         "TYPE cache: auto (f16, or q8_0 to fit --memory), f16, f32, "
          "q8_0, q4_0"},
         {"batch", FLO_OPTION_U64, &tool->batch,
-         "N        prompt tokens computed together (default 64)"},
+         "N prompt tokens computed together (default 64)"},
         {"memory", FLO_OPTION_U64, &tool->memory_bytes_max,
-         "BYTES   shrink cache and context to it, or refuse"},
+         "BYTES shrink cache and context to it, or refuse"},
         {"lora", FLO_OPTION_TEXT, &tool->lora,
-         "FILE[:SCALE]  an adapter of the model, and how much of it (1)"},
+         "FILE[:SCALE] an adapter of the model, and how much of it (1)"},
         {"backend", FLO_OPTION_TEXT, &tool->backend,
-         "NAME   who computes (default: native, this engine)"},
-        {"n", FLO_OPTION_U64, &tool->count, "N            tokens to generate"},
+         "NAME who computes (default: native, this engine)"},
+        {"n", FLO_OPTION_U64, &tool->count, "N tokens to generate"},
         {"temp", FLO_OPTION_TEXT, &tool->temperature,
-         "T         temperature (default 0: the likeliest token)"},
+         "T temperature (default 0: the likeliest token)"},
         {"grammar", FLO_OPTION_TEXT, &tool->grammar,
-         "FILE   the answer keeps this GBNF grammar"},
+         "FILE the answer keeps this GBNF grammar"},
         {"json-schema", FLO_OPTION_TEXT, &tool->schema,
          "FILE the answer is JSON of this schema"},
-        {"seed", FLO_OPTION_U64, &tool->seed, "S         of the sampling"},
+        {"seed", FLO_OPTION_U64, &tool->seed, "S of the sampling"},
     };
     _Static_assert(FLO_COUNT(shared) == FLO_SHARED_SAMPLING, "all of them");
     memcpy(all.rows, shared, command->shared * sizeof(*shared));
@@ -76,13 +77,13 @@ static void print_help(const struct flo_command *command,
     printf("usage: flotilla-engine %s %s\n", command->name, command->usage);
     for (size_t i = 0; i < options->count; i++) {
         const struct flo_option *option = &options->rows[i];
-        const char *help = option->help;
-        size_t chars = option->kind == FLO_OPTION_FLAG ? 0 : strcspn(help, " ");
-        char left[64];
+        int value = option->kind == FLO_OPTION_FLAG
+                        ? 0
+                        : (int)strcspn(option->help, " ") + 1;
+        int chars = printf("  --%s %.*s", option->name, value, option->help);
 
-        snprintf(left, sizeof(left), "%s %.*s", option->name, (int)chars, help);
-        help += chars;
-        printf("  --%-22s %s\n", left, help + strspn(help, " "));
+        printf("%*s%s\n", chars < HELP_COLUMN ? HELP_COLUMN - chars : 0, "",
+               option->help + value);
     }
 }
 

@@ -96,7 +96,7 @@ static int embed(void *context, struct flo_err *err)
 static struct embed state = {.pooling_name = "mean"};
 static const struct flo_option options[] = {
     {"pooling", FLO_OPTION_TEXT, &state.pooling_name,
-     "HOW    mean (default) or last: of the tokens' final states"},
+     "HOW mean (default) or last: of the tokens' final states"},
     {"cosine", FLO_OPTION_FLAG, &state.shows_cosine,
      "only each text's cosine with the first"},
 };

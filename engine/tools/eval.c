@@ -382,16 +382,16 @@ static struct eval state = {.tool.count = TOKENS_DEFAULT,
                             .report.distance.kls.bytes_max = SIZE_MAX / 2};
 static const struct flo_option options[] = {
     {"against", FLO_OPTION_TEXT, &state.against,
-     "FILE   another model: the unquantized one, the last release"},
+     "FILE another model: the unquantized one, the last release"},
     {"n", FLO_OPTION_U64, &state.tool.count,
-     "N            tokens per answer where the suite is silent (128)"},
+     "N tokens per answer where the suite is silent (128)"},
     {"min-exact", FLO_OPTION_TEXT, &state.min_exact,
-     "P    gate: share of exact answers, 0 to 1"},
+     "P gate: share of exact answers, 0 to 1"},
     {"max-kl", FLO_OPTION_TEXT, &state.max_kl,
-     "X       gate: mean KL divergence in nats"},
+     "X gate: mean KL divergence in nats"},
     {"report", FLO_OPTION_TEXT, &state.report_path,
-     "FILE    where the JSON report goes"},
-    {"o", FLO_OPTION_TEXT, &state.report_path, "FILE         the same"},
+     "FILE where the JSON report goes"},
+    {"o", FLO_OPTION_TEXT, &state.report_path, "FILE the same"},
     {"json", FLO_OPTION_FLAG, &state.tool.is_json, "the report on stdout"},
 };
 const struct flo_command flo_command_eval = {

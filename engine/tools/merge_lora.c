@@ -190,16 +190,16 @@ static int merge_lora(void *context, struct flo_err *err)
 static struct merge state = {
     .method = "dither", .options.seed = 1, .tool.threads = 2};
 static const struct flo_option options[] = {
-    {"model", FLO_OPTION_TEXT, &state.tool.model, "FILE  the base"},
-    {"lora", FLO_OPTION_TEXT, &state.tool.lora, "FILE  the adapter"},
-    {"out", FLO_OPTION_TEXT, &state.out, "FILE  the merged model"},
+    {"model", FLO_OPTION_TEXT, &state.tool.model, "FILE the base"},
+    {"lora", FLO_OPTION_TEXT, &state.tool.lora, "FILE the adapter"},
+    {"out", FLO_OPTION_TEXT, &state.out, "FILE the merged model"},
     {"method", FLO_OPTION_TEXT, &state.method,
-     "HOW  dither (default) or requantize"},
+     "HOW dither (default) or requantize"},
     {"seed", FLO_OPTION_U64, &state.options.seed,
-     "N  of the dither (1); the same seed gives the same bytes anywhere"},
+     "N of the dither (1); the same seed gives the same bytes anywhere"},
     {"release-version", FLO_OPTION_TEXT, &state.version,
-     "TEXT  general.version of the new file (the adapter's)"},
-    {"threads", FLO_OPTION_U64, &state.tool.threads, "N  (2)"},
+     "TEXT general.version of the new file (the adapter's)"},
+    {"threads", FLO_OPTION_U64, &state.tool.threads, "N (2)"},
     {"force", FLO_OPTION_FLAG, &state.is_forced,
      "write it even if the update is lost"},
     {"json", FLO_OPTION_FLAG, &state.is_json, "one JSON object"},

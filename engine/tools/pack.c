@@ -109,9 +109,8 @@ static int run(void *context, struct flo_err *err)
 
 static struct pack state;
 static const struct flo_option options[] = {
-    {"o", FLO_OPTION_TEXT, &state.out, "FILE         (default: MODEL.packed)"},
-    {"threads", FLO_OPTION_U64, &state.tool.threads,
-     "N      (default: all CPUs)"},
+    {"o", FLO_OPTION_TEXT, &state.out, "FILE (default: MODEL.packed)"},
+    {"threads", FLO_OPTION_U64, &state.tool.threads, "N (default: all CPUs)"},
     {"probe", FLO_OPTION_FLAG, &state.is_probe,
      "only tell whether this machine reads packed weights of the model"},
     {"json", FLO_OPTION_FLAG, &state.tool.is_json, "one JSON object on stdout"},

@@ -222,10 +222,10 @@ static int perplexity(void *context, struct flo_err *err)
 
 static struct perplexity state = {.begin = -1};
 static const struct flo_option options[] = {
-    {"text", FLO_OPTION_TEXT, &state.text, "FILE      plain text"},
-    {"file", FLO_OPTION_TEXT, &state.text, "FILE      the same"},
+    {"text", FLO_OPTION_TEXT, &state.text, "FILE plain text"},
+    {"file", FLO_OPTION_TEXT, &state.text, "FILE the same"},
     {"tokens", FLO_OPTION_TEXT, &state.tool.tokens,
-     "FILE    token ids, blanks or commas between"},
+     "FILE token ids, blanks or commas between"},
     {"json", FLO_OPTION_FLAG, &state.tool.is_json, "one JSON object on stdout"},
 };
 const struct flo_command flo_command_perplexity = {

@@ -503,10 +503,10 @@ static int quantize(void *context, struct flo_err *err)
 static struct quantize state = {.tool.threads = 2};
 static const struct flo_option options[] = {
     {"pin-grid", FLO_OPTION_TEXT, &state.pin,
-     "OLD  keep the scales of this release, round codes anew"},
+     "OLD keep the scales of this release, round codes anew"},
     {"old-floats", FLO_OPTION_TEXT, &state.pin_floats,
-     "FILE  the floats OLD was made from: measures what is kept"},
-    {"threads", FLO_OPTION_U64, &state.tool.threads, "N  (2)"},
+     "FILE the floats OLD was made from: measures what is kept"},
+    {"threads", FLO_OPTION_U64, &state.tool.threads, "N (2)"},
     {"force", FLO_OPTION_FLAG, &state.is_forced,
      "write it even if the update is lost"},
     {"json", FLO_OPTION_FLAG, &state.is_json,

@@ -103,7 +103,7 @@ static int tokenize(void *context, struct flo_err *err)
 
 static struct tokenize state = {.text.bytes_max = TEXT_BYTES_MAX};
 static const struct flo_option options[] = {
-    {"model", FLO_OPTION_TEXT, &state.tool.model, "FILE  the GGUF"},
+    {"model", FLO_OPTION_TEXT, &state.tool.model, "FILE the GGUF"},
     {"special", FLO_OPTION_FLAG, &state.is_special,
      "recognise control tokens, add BOS and EOS as the model says"},
     {"framed", FLO_OPTION_FLAG, &state.is_framed,

@@ -16,7 +16,7 @@ struct flo_option {
     const char *name; /* without the dashes */
     enum flo_option_kind kind;
     void *out;
-    const char *help; /* one line; a value's name, blanks, then the rest */
+    const char *help; /* one line; begins with the value's name, if any */
 };
 
 /* How many of the shared options (command.c) a command has before its own;
