@@ -209,7 +209,7 @@ static const uint64_t *mask_of(struct flo_grammar *g)
         mask[g->ends[i] / 64] &= ~bit;
         mask[g->ends[i] / 64] |= may_end ? bit : 0;
     }
-    for (size_t i = 0; i < (g->matcher->n_vocab + 63) / 64; i++) {
+    for (size_t i = 0; i < flo_mask_words(g->matcher->n_vocab); i++) {
         any |= mask[i];
     }
     return any != 0 ? mask : NULL;

@@ -48,7 +48,7 @@ static void fill(struct flo_matcher *m, uint32_t *state, uint64_t *mask)
 
 uint64_t *flo_matcher_mask(struct flo_matcher *m, uint32_t *state, bool *is_new)
 {
-    size_t words = ((size_t)m->n_vocab + 63) / 64;
+    size_t words = flo_mask_words(m->n_vocab);
     uint32_t slot = m->states[*state].mask;
     uint64_t *mask;
 

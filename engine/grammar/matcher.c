@@ -11,15 +11,10 @@ static uint32_t hash_pair(uint32_t a, uint32_t b)
     return (uint32_t)(h >> 32) ^ (uint32_t)(h >> 52);
 }
 
-static size_t words_of(uint32_t n_vocab)
-{
-    return ((size_t)n_vocab + 63) / 64;
-}
-
 uint64_t flo_matcher_bytes(uint32_t n_vocab)
 {
     return sizeof(struct flo_matcher) +
-           FLO_MASKS_MAX * words_of(n_vocab) * sizeof(uint64_t);
+           FLO_MASKS_MAX * flo_mask_words(n_vocab) * sizeof(uint64_t);
 }
 
 /* Nothing known but the empty stack and the dead state. */

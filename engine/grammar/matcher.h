@@ -58,8 +58,14 @@ struct flo_matcher {
     } visited[2 * FLO_VISITS_MAX];
     struct flo_reading todo[2 * FLO_VISITS_MAX + 2], found[FLO_VISITS_MAX];
     uint16_t mask_states[FLO_MASKS_MAX];
-    uint64_t masks[]; /* [FLO_MASKS_MAX][words of n_vocab] */
+    uint64_t masks[]; /* [FLO_MASKS_MAX][flo_mask_words()] */
 };
+
+/* Of a mask: a bit for each token. */
+static inline size_t flo_mask_words(uint32_t n_vocab)
+{
+    return ((size_t)n_vocab + 63) / 64;
+}
 
 /* Takes the program, also on failure.  FLO_E_MEMORY. */
 FLO_MUST_USE int flo_matcher_open(struct flo_program *program,

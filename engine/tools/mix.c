@@ -90,10 +90,12 @@ const struct flo_mix *flo_mix_find(const char *name)
     return NULL;
 }
 
-const char *flo_mix_names(void)
+void flo_mix_names(struct flo_buf *out)
 {
-    return "F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 IQ4_NL IQ4_XS Q2_K Q3_K_S "
-           "Q3_K_M Q3_K_L Q4_K_S Q4_K_M Q5_K_S Q5_K_M Q6_K";
+    for (size_t i = 0; i < FLO_COUNT(mixes); i++) {
+        flo_buf_text(out, i == 0 ? "" : " ");
+        flo_buf_text(out, mixes[i].name);
+    }
 }
 
 static bool has(const struct flo_gguf_tensor *tensor, const char *word)

@@ -24,8 +24,8 @@ struct flo_mix {
 
 /* NULL for an unknown name; upper or lower case. */
 const struct flo_mix *flo_mix_find(const char *name);
-/* All names, blanks between, for help and errors. */
-const char *flo_mix_names(void);
+/* All names, blanks between, for errors. */
+void flo_mix_names(struct flo_buf *out);
 
 /* What the rules ask of a model. */
 struct flo_mix_model {

@@ -1,6 +1,5 @@
 /* flotilla-engine pack: the weights once more, as fast kernels read them. */
 #include <inttypes.h>
-#include <unistd.h>
 
 #include "engine/model/packed.h"
 #include "engine/tools/common.h"
@@ -83,9 +82,8 @@ static int run(void *context, struct flo_err *err)
                         THREADS_MAX);
     }
     if (pack->tool.threads == 0) {
-        long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-        pack->tool.threads =
-            cpus > 0 && cpus < THREADS_MAX ? (uint64_t)cpus : 1;
+        unsigned cpus = flo_cpus_allowed();
+        pack->tool.threads = cpus < THREADS_MAX ? cpus : THREADS_MAX;
     }
     const char *path = pack->out != NULL ? pack->out : beside;
     pack->started_us = flo_now_us();
@@ -110,7 +108,8 @@ static int run(void *context, struct flo_err *err)
 static struct pack state;
 static const struct flo_option options[] = {
     {"o", FLO_OPTION_TEXT, &state.out, "FILE (default: MODEL.packed)"},
-    {"threads", FLO_OPTION_U64, &state.tool.threads, "N (default: all CPUs)"},
+    {"threads", FLO_OPTION_U64, &state.tool.threads,
+     "N (default: CPUs, at most 64)"},
     {"probe", FLO_OPTION_FLAG, &state.is_probe,
      "only tell whether this machine reads packed weights of the model"},
     {"json", FLO_OPTION_FLAG, &state.tool.is_json, "one JSON object on stdout"},

@@ -11,7 +11,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/quant/quant.h"
 #include "engine/memory/pool.h"
@@ -54,7 +53,8 @@ struct quantize {
     uint8_t *data;         /* of the largest new tensor */
     struct tally all;
     uint64_t bytes;
-    size_t done;
+    uint64_t done; /* tensors */
+    uint64_t started_us;
 };
 
 /* ---- one tensor ---- */
@@ -266,15 +266,6 @@ static int fill_work(const struct quantize *q,
                : flo_fail(err, FLO_E_MEMORY, "tensor '%s'", tensor->name);
 }
 
-static void show_progress(const struct quantize *q,
-                          const struct flo_gguf_tensor *tensor)
-{
-    if (isatty(STDERR_FILENO)) {
-        fprintf(stderr, "\r\x1b[K%zu/%zu %s", q->done,
-                flo_gguf_tensor_count(q->source), tensor->name);
-    }
-}
-
 static int replace(void *context, const struct flo_gguf_tensor *tensor,
                    const void **data, struct flo_err *err)
 {
@@ -284,9 +275,9 @@ static int replace(void *context, const struct flo_gguf_tensor *tensor,
     size_t index = (size_t)(source - flo_gguf_tensor_at(q->source, 0));
     struct tally *tally = &q->tallies[index];
     struct work work = {0};
-    q->done++;
+    flo_tool_progress("tensor", q->done++, flo_gguf_tensor_count(q->source),
+                      q->started_us);
     q->bytes += tensor->bytes;
-    show_progress(q, tensor);
     if (source->type == tensor->type &&
         (q->old == NULL || flo_quant_type(tensor->type)->scale_count == 0)) {
         return 0; /* its bytes as they are */
@@ -361,11 +352,10 @@ static int write_model(void *context, int fd, struct flo_err *err)
          .u32 = q->mix->file_type},
         {.key = "general.quantization_version", .type = FLO_GGUF_U32, .u32 = 2},
     };
+    q->started_us = flo_now_us();
     int rv = flo_gguf_write_as(q->source, q->types, edits, FLO_COUNT(edits),
                                replace, q, fd, err);
-    if (isatty(STDERR_FILENO)) {
-        fputs("\r\x1b[K", stderr);
-    }
+    flo_tool_progress("tensor", 1, 1, q->started_us);
     return rv < 0 ? rv : check_kept(q, err);
 }
 
@@ -464,6 +454,23 @@ static void report_text(const struct quantize *q, struct flo_buf *out)
     }
 }
 
+static int find_mix(struct quantize *q, struct flo_err *err)
+{
+    struct flo_buf names = {0};
+
+    q->mix = flo_mix_find(q->tool.words[2]);
+    if (q->mix != NULL) {
+        return 0;
+    }
+    flo_mix_names(&names);
+    flo_fail(err, FLO_E_USAGE, "type '%s' is not known", q->tool.words[2]);
+    if (!names.failed) {
+        flo_err_fix(err, "one of %s", names.data);
+    }
+    flo_buf_deinit(&names);
+    return FLO_E_USAGE;
+}
+
 static int quantize(void *context, struct flo_err *err)
 {
     struct quantize *q = context;
@@ -472,10 +479,8 @@ static int quantize(void *context, struct flo_err *err)
     if (q->tool.words[2] == NULL) {
         return flo_fail(err, FLO_E_USAGE, "IN, OUT and TYPE are needed");
     }
-    q->mix = flo_mix_find(q->tool.words[2]);
-    if (q->mix == NULL) {
-        flo_fail(err, FLO_E_USAGE, "type '%s' is not known", q->tool.words[2]);
-        return flo_err_fix(err, "one of %s", flo_mix_names());
+    if ((rv = find_mix(q, err)) < 0) {
+        return rv;
     }
     if (q->tool.threads < 1 || q->tool.threads > THREADS_MAX) {
         return flo_fail(err, FLO_E_USAGE,
