@@ -515,14 +515,7 @@ static void turn_away(const struct httpd_listener *listener, int fd)
 static void describe_peer(struct httpd_connection *connection, int fd,
                           const struct sockaddr *address)
 {
-    connection->peer_uid = (uid_t)-1;
     if (address->sa_family == AF_UNIX) {
-        struct ucred credentials;
-        socklen_t bytes = sizeof(credentials);
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &bytes) ==
-            0) {
-            connection->peer_uid = credentials.uid;
-        }
         strcpy(connection->peer_address, "unix");
         return;
     }

@@ -96,8 +96,6 @@ const char *flo_httpd_bearer(const struct flo_httpd_request *request);
 /* CN of the verified client certificate; NULL when none. */
 const char *flo_httpd_peer_name(const struct flo_httpd_request *request);
 int flo_httpd_listener_tag(const struct flo_httpd_request *request);
-/* Peer uid on a unix socket, or (uid_t)-1. */
-uid_t flo_httpd_peer_uid(const struct flo_httpd_request *request);
 /* "127.0.0.1" or "unix", for logs. */
 const char *flo_httpd_peer_address(const struct flo_httpd_request *request);
 /* A pointer of the handler's, and a call when the client goes away before the

@@ -67,7 +67,6 @@ struct httpd_connection {
     uint64_t file_offset, file_left;
     char peer_address[64];
     char peer_name[FLO_NAME_MAX + 1];
-    uid_t peer_uid;
 };
 
 struct flo_httpd_request {

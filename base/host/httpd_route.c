@@ -213,11 +213,6 @@ int flo_httpd_listener_tag(const struct flo_httpd_request *request)
     return request->connection->listener->tag;
 }
 
-uid_t flo_httpd_peer_uid(const struct flo_httpd_request *request)
-{
-    return request->connection->peer_uid;
-}
-
 const char *flo_httpd_peer_address(const struct flo_httpd_request *request)
 {
     return request->connection->peer_address;

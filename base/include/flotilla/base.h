@@ -19,7 +19,6 @@
 
 #define FLO_MUST_USE __attribute__((warn_unused_result))
 #define FLO_PRINTF(f, a) __attribute__((format(printf, f, a)))
-#define FLO_NORETURN __attribute__((noreturn))
 /* Run `fn` on the variable's address when it leaves its scope. */
 #define FLO_CLEANUP(fn) __attribute__((cleanup(fn)))
 #define FLO_COUNT(array) (sizeof(array) / sizeof((array)[0]))
