@@ -411,6 +411,14 @@ uint64_t flo_fd_disk_free(int fd)
     return fstatvfs(fd, &vfs) < 0 ? 0 : free_of(&vfs);
 }
 
+bool flo_fd_is_older(int fd, int than_fd)
+{
+    struct stat one, other;
+
+    return fstat(fd, &one) < 0 || fstat(than_fd, &other) < 0 ||
+           one.st_mtim.tv_sec < other.st_mtim.tv_sec;
+}
+
 bool flo_path_join(char *out, size_t out_bytes, const char *dir,
                    const char *name)
 {

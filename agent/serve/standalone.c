@@ -195,7 +195,6 @@ static void name_model(const char *path, char *out)
 static int open_packed(const struct standalone *s, int model_fd)
 {
     char path[4096];
-    struct stat model, packed;
     int fd = -1;
     if (s->skips_packed ||
         snprintf(path, sizeof(path), "%s.packed", s->model) >=
@@ -203,8 +202,7 @@ static int open_packed(const struct standalone *s, int model_fd)
         flo_file_open(path, &fd, NULL) < 0) {
         return 0;
     }
-    if (fstat(model_fd, &model) < 0 || fstat(fd, &packed) < 0 ||
-        packed.st_mtim.tv_sec < model.st_mtim.tv_sec) {
+    if (flo_fd_is_older(fd, model_fd)) {
         flo_log(FLO_LOG_WARN, "serve", "%s is older than the model", path);
         close(fd);
         return 0;

@@ -4,27 +4,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define PATH_BYTES_MAX 4096
 
-/* Is the file at hand older than the model?  Then it was packed from another
- * one: what is found by its name alone must look right in every way. */
-static int check_age(const struct flo_engine *e, int fd, struct flo_err *err)
-{
-    struct stat packed;
-
-    if (fstat(fd, &packed) < 0) {
-        return flo_fail_errno(err, FLO_E_IO_READ, "the packed weights");
-    }
-    return packed.st_mtim.tv_sec >= e->file.st_mtim.tv_sec
-               ? 0
-               : flo_fail(err, FLO_E_PACKED,
-                          "the packed weights are older than the model");
-}
-
-/* The file beside the model; *fd stays -1 when there is none. */
-static int open_beside(const struct flo_engine *e, const char *path, int *fd,
+/* The file beside the model; *fd stays -1 when there is none.  Found by its
+ * name alone, it must look right in every way. */
+static int open_beside(const char *path, int model_fd, int *fd,
                        struct flo_err *err)
 {
     char beside[PATH_BYTES_MAX];
@@ -38,7 +23,11 @@ static int open_beside(const struct flo_engine *e, const char *path, int *fd,
     if (rv == FLO_E_ABSENT) {
         return 0;
     }
-    return rv < 0 ? rv : check_age(e, *fd, err);
+    if (rv == 0 && flo_fd_is_older(*fd, model_fd)) {
+        rv = flo_fail(err, FLO_E_PACKED,
+                      "the packed weights are older than the model");
+    }
+    return rv;
 }
 
 static int attach(struct flo_engine *e,
@@ -51,7 +40,7 @@ static int attach(struct flo_engine *e,
     if (fd <= 0 && options->packed != NULL) {
         rv = flo_file_open(options->packed, &opened, err);
     } else if (fd <= 0 && path != NULL) {
-        rv = open_beside(e, path, &opened, err);
+        rv = open_beside(path, model_fd, &opened, err);
     }
     fd = fd <= 0 ? opened : fd;
     if (rv < 0 || fd < 0 || e->kernel->quantise_packed == NULL) {

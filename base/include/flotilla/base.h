@@ -276,6 +276,10 @@ FLO_MUST_USE int flo_fd_pwrite_all(int fd, const void *data, size_t bytes,
                                    uint64_t offset, struct flo_err *err);
 FLO_MUST_USE int flo_fd_pread_all(int fd, void *data, size_t bytes,
                                   uint64_t offset, struct flo_err *err);
+/* Was it written before the other one, by whole seconds?  What is made from a
+ * file and found by its name alone is of another one then.  Also true when
+ * that cannot be told. */
+bool flo_fd_is_older(int fd, int than_fd);
 /* mkdir -p; existing folders are fine. */
 FLO_MUST_USE int flo_dir_make(const char *path, mode_t mode,
                               struct flo_err *err);

@@ -274,6 +274,26 @@ static void folders_are_made_with_their_parents(void **state)
     assert_int_equal(flo_disk_free("/no/such/folder"), 0);
 }
 
+static void a_file_is_older_by_whole_seconds_or_when_nobody_knows(void **state)
+{
+    struct folder *folder = *state;
+    struct timespec times[2] = {{.tv_sec = 100}, {.tv_sec = 100}};
+    int one = open(path_in(folder, "one"), O_WRONLY | O_CREAT, 0600);
+    int other = open(path_in(folder, "other"), O_WRONLY | O_CREAT, 0600);
+
+    assert_int_equal(futimens(one, times), 0);
+    times[1].tv_nsec = 1000;
+    assert_int_equal(futimens(other, times), 0);
+    assert_false(flo_fd_is_older(one, other));
+    times[1] = (struct timespec){.tv_sec = 101};
+    assert_int_equal(futimens(other, times), 0);
+    assert_true(flo_fd_is_older(one, other));
+    assert_false(flo_fd_is_older(other, one));
+    assert_true(flo_fd_is_older(other, -1));
+    close(one);
+    close(other);
+}
+
 static void paths_that_do_not_fit_are_told(void **state)
 {
     char out[8];
@@ -300,6 +320,7 @@ int main(void)
         WITH_FOLDER(symbolic_links_lead_nowhere),
         WITH_FOLDER(a_read_beyond_the_end_is_an_error),
         WITH_FOLDER(folders_are_made_with_their_parents),
+        WITH_FOLDER(a_file_is_older_by_whole_seconds_or_when_nobody_knows),
         WITH_FOLDER(paths_that_do_not_fit_are_told),
     };
 
