@@ -6,21 +6,15 @@
 struct execution_fact {
     const char *word;
     enum flo_execution_kind kind;
-    const char *meaning;
 };
 static const struct execution_fact executions[] = {
-#define FLO_EXECUTION(name, word, kind, meaning)                               \
-    {word, FLO_EXECUTION_##kind, meaning},
+#define FLO_EXECUTION(name, word, kind, meaning) {word, FLO_EXECUTION_##kind},
 #include "proto/execution.def"
 #undef FLO_EXECUTION
 };
 
-struct op_fact {
-    const char *word;
-    const char *role;
-};
-static const struct op_fact ops[] = {
-#define FLO_ORDER(name, word, role, meaning) {word, role},
+static const char *const ops[] = {
+#define FLO_ORDER(name, word, role, meaning) word,
 #include "proto/orders.def"
 #undef FLO_ORDER
 };
@@ -39,11 +33,6 @@ _Static_assert(FLO_COUNT(codecs) == FLO_CODEC_COUNT, "a word per codec");
 const char *flo_execution_word(enum flo_execution state)
 {
     return executions[state].word;
-}
-
-const char *flo_execution_meaning(enum flo_execution state)
-{
-    return executions[state].meaning;
 }
 
 enum flo_execution_kind flo_execution_kind(enum flo_execution state)
@@ -69,18 +58,13 @@ bool flo_execution_parse(const char *word, enum flo_execution *out)
 
 const char *flo_order_op_word(enum flo_order_op op)
 {
-    return ops[op].word;
-}
-
-const char *flo_order_op_role(enum flo_order_op op)
-{
-    return ops[op].role;
+    return ops[op];
 }
 
 bool flo_order_op_parse(const char *word, enum flo_order_op *out)
 {
     for (size_t i = 0; i < FLO_COUNT(ops); i++) {
-        if (strcmp(ops[i].word, word) == 0) {
+        if (strcmp(ops[i], word) == 0) {
             *out = (enum flo_order_op)i;
             return true;
         }

@@ -207,17 +207,6 @@ int flo_json_get_i64(const json_t *object, const char *key, int64_t min,
     return 0;
 }
 
-int flo_json_opt_i64(const json_t *object, const char *key, int64_t min,
-                     int64_t max, int64_t standard, int64_t *out,
-                     struct flo_err *err)
-{
-    if (is_left_out(object, key)) {
-        *out = standard;
-        return 0;
-    }
-    return flo_json_get_i64(object, key, min, max, out, err);
-}
-
 int flo_json_get_real(const json_t *object, const char *key, double min,
                       double max, double *out, struct flo_err *err)
 {
@@ -399,15 +388,6 @@ int flo_json_get_time(const json_t *object, const char *key, uint64_t *wall_ms,
     return rv;
 }
 
-int flo_json_opt_time(const json_t *object, const char *key, uint64_t standard,
-                      uint64_t *wall_ms, struct flo_err *err)
-{
-    if (is_left_out(object, key)) {
-        *wall_ms = standard;
-        return 0;
-    }
-    return flo_json_get_time(object, key, wall_ms, err);
-}
 
 /* ---- writing ------------------------------------------------------------ */
 

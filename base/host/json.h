@@ -61,9 +61,6 @@ FLO_MUST_USE int flo_json_opt_u64(const json_t *object, const char *key,
 FLO_MUST_USE int flo_json_get_i64(const json_t *object, const char *key,
                                   int64_t min, int64_t max, int64_t *out,
                                   struct flo_err *err);
-FLO_MUST_USE int flo_json_opt_i64(const json_t *object, const char *key,
-                                  int64_t min, int64_t max, int64_t standard,
-                                  int64_t *out, struct flo_err *err);
 
 /* A number, with or without fraction, from min to max. */
 FLO_MUST_USE int flo_json_get_real(const json_t *object, const char *key,
@@ -115,9 +112,6 @@ FLO_MUST_USE int flo_json_get_uuid(const json_t *object, const char *key,
 /* RFC 3339 in UTC, as milliseconds since 1970. */
 FLO_MUST_USE int flo_json_get_time(const json_t *object, const char *key,
                                    uint64_t *wall_ms, struct flo_err *err);
-FLO_MUST_USE int flo_json_opt_time(const json_t *object, const char *key,
-                                   uint64_t standard, uint64_t *wall_ms,
-                                   struct flo_err *err);
 
 /* ---- writing ----------------------------------------------------------- */
 

@@ -377,8 +377,3 @@ void flo_broker_close(struct flo_controller *controller)
     free(broker);
     controller->broker = NULL;
 }
-
-pid_t flo_broker_pid(const struct flo_controller *controller)
-{
-    return controller->broker != NULL ? controller->broker->pid : 0;
-}

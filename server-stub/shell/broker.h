@@ -21,6 +21,5 @@ FLO_MUST_USE int flo_broker_acl(struct flo_controller *controller,
 /* Text of the ACL, appended: controller, patterns of devices, the retired. */
 FLO_MUST_USE int flo_broker_acl_text(struct flo_controller *controller,
                                      struct flo_buf *out, struct flo_err *err);
-pid_t flo_broker_pid(const struct flo_controller *controller);
 
 #endif

@@ -23,7 +23,6 @@
 #define FLO_WIRE_LOGPROBS_MAX 20
 #define FLO_WIRE_ADAPTERS_MAX 8 /* loaded at a time */
 #define FLO_WIRE_STOP_BYTES_MAX 256
-#define FLO_WIRE_TEXT_BYTES_MAX (FLO_WIRE_PAYLOAD_BYTES_MAX - 4096)
 
 enum flo_wire_type {
     /* agent -> engine */

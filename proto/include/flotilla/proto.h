@@ -25,7 +25,6 @@ enum flo_execution_kind {
     FLO_EXECUTION_END_OTHER
 };
 const char *flo_execution_word(enum flo_execution state);
-const char *flo_execution_meaning(enum flo_execution state);
 enum flo_execution_kind flo_execution_kind(enum flo_execution state);
 bool flo_execution_is_end(enum flo_execution state);
 bool flo_execution_parse(const char *word, enum flo_execution *out);
@@ -37,7 +36,6 @@ enum flo_order_op {
     FLO_ORDER_COUNT
 };
 const char *flo_order_op_word(enum flo_order_op op);
-const char *flo_order_op_role(enum flo_order_op op);
 bool flo_order_op_parse(const char *word, enum flo_order_op *out);
 
 enum flo_metric_kind {
