@@ -388,7 +388,6 @@ int flo_json_get_time(const json_t *object, const char *key, uint64_t *wall_ms,
     return rv;
 }
 
-
 /* ---- writing ------------------------------------------------------------ */
 
 static int add_to_buf(const char *text, size_t bytes, void *data)

@@ -25,6 +25,10 @@ struct member { /* a thread that was started */
     unsigned thread;
 };
 
+struct share { /* of the units */
+    _Alignas(64) atomic_size_t taken;
+};
+
 struct flo_pool {
     unsigned threads;
     unsigned started; /* threads - 1, less while opening */
@@ -38,7 +42,7 @@ struct flo_pool {
     _Alignas(64) atomic_uint generation;
     atomic_uint generation_sleepers;
     atomic_uint arrived;
-    _Alignas(64) atomic_size_t counter;
+    struct share shares[]; /* of each thread */
 };
 
 static void pause_cpu(void)
@@ -92,6 +96,13 @@ static void change(atomic_uint *word, unsigned by, atomic_uint *sleepers)
     }
 }
 
+static void begin_shares(struct flo_pool *pool)
+{
+    for (unsigned i = 0; i < pool->part; i++) {
+        atomic_store_explicit(&pool->shares[i].taken, 0, memory_order_relaxed);
+    }
+}
+
 void flo_pool_barrier(struct flo_pool *pool)
 {
     /* Read before arriving: behind the last barrier of a job the caller may
@@ -99,22 +110,34 @@ void flo_pool_barrier(struct flo_pool *pool)
     unsigned generation, part = pool->part;
 
     if (part == 1) {
-        atomic_store_explicit(&pool->counter, 0, memory_order_relaxed);
+        begin_shares(pool);
         return;
     }
     generation = atomic_load(&pool->generation);
     if (atomic_fetch_add(&pool->arrived, 1) + 1 == part) {
         atomic_store(&pool->arrived, 0);
-        atomic_store(&pool->counter, 0);
+        begin_shares(pool);
         change(&pool->generation, 1, &pool->generation_sleepers);
     } else {
         wait_change(&pool->generation, &pool->generation_sleepers, generation);
     }
 }
 
-size_t flo_pool_take(struct flo_pool *pool)
+size_t flo_pool_take(struct flo_pool *pool, unsigned thread, size_t units)
 {
-    return atomic_fetch_add_explicit(&pool->counter, 1, memory_order_relaxed);
+    unsigned part = pool->part;
+
+    for (unsigned i = 0; i < part; i++) {
+        unsigned of = (thread + i) % part;
+        size_t begin = units * of / part, end = units * (of + 1) / part;
+        size_t taken = atomic_fetch_add_explicit(&pool->shares[of].taken, 1,
+                                                 memory_order_relaxed);
+
+        if (taken < end - begin) {
+            return begin + taken;
+        }
+    }
+    return units;
 }
 
 static void *thread_main(void *argument)
@@ -144,7 +167,7 @@ void flo_pool_run(struct flo_pool *pool, unsigned threads, flo_pool_fn *fn,
     pool->fn = fn;
     pool->context = context;
     pool->part = threads;
-    atomic_store(&pool->counter, 0);
+    begin_shares(pool);
     if (threads > 1) {
         unsigned job = atomic_load(&pool->job);
         unsigned last = job & ((1u << PART_BITS) - 1);
@@ -182,7 +205,7 @@ static int start_thread(struct flo_pool *pool, struct flo_err *err)
 
 int flo_pool_open(unsigned threads, struct flo_pool **out, struct flo_err *err)
 {
-    size_t bytes = (sizeof(struct flo_pool) + 63) / 64 * 64;
+    size_t bytes = sizeof(struct flo_pool) + threads * sizeof(struct share);
     struct flo_pool *pool = aligned_alloc(64, bytes);
     int rv = 0;
 

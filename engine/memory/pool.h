@@ -1,7 +1,7 @@
 /* Pool: the threads of one engine, woken together for one forward pass.
  *
  * A job is one function that all or the first few run from begin to end; inside
- * it threads meet at barriers and share work out by a counter.  Waiting spins
+ * it threads meet at barriers and share work out by units.  Waiting spins
  * for at most 20 us and then sleeps in the kernel, so a pool on a busy machine
  * gives its CPU away instead of burning it. */
 #ifndef FLOTILLA_ENGINE_POOL_H
@@ -28,9 +28,11 @@ void flo_pool_run(struct flo_pool *pool, unsigned threads, flo_pool_fn *fn,
 unsigned flo_pool_threads(const struct flo_pool *pool);
 
 /* Inside a job: wait until every thread is here.  What they wrote before is
- * visible behind it, and the counter below begins at 0 again. */
+ * visible behind it, and the units below begin anew. */
 void flo_pool_barrier(struct flo_pool *pool);
-/* Inside a job: the next number, each given to one thread only. */
-size_t flo_pool_take(struct flo_pool *pool);
+/* Inside a job: the next of `units`, each given to one thread only; `units`
+ * when none is left.  Each thread has a share of its own, in order, so that it
+ * reads memory from front to back, and then helps with those of the others. */
+size_t flo_pool_take(struct flo_pool *pool, unsigned thread, size_t units);
 
 #endif

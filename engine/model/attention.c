@@ -108,14 +108,14 @@ static void attend_head(struct flo_engine *e, uint32_t layer,
 }
 
 /* Each session has one row: it is attended where it was stored. */
-static void attend_singles(struct flo_pass *pass, uint32_t layer)
+static void attend_singles(struct flo_pass *pass, unsigned thread,
+                           uint32_t layer)
 {
     struct flo_engine *e = pass->engine;
     uint32_t heads = e->hparams.n_head_kv;
-    size_t unit;
+    size_t units = (size_t)heads * pass->piece_count, unit;
 
-    while ((unit = flo_pool_take(e->pool)) <
-           (size_t)heads * pass->piece_count) {
+    while ((unit = flo_pool_take(e->pool, thread, units)) < units) {
         const struct flo_piece *piece = &pass->pieces[unit / heads];
 
         store_head(e, layer, piece, (uint32_t)(unit % heads));
@@ -123,24 +123,24 @@ static void attend_singles(struct flo_pass *pass, uint32_t layer)
     }
 }
 
-void flo_pass_attention(struct flo_pass *pass, uint32_t layer)
+void flo_pass_attention(struct flo_pass *pass, unsigned thread, uint32_t layer)
 {
     struct flo_engine *e = pass->engine;
     uint32_t heads = e->hparams.n_head_kv, pieces = pass->piece_count;
-    size_t unit;
+    size_t units = (size_t)heads * pieces, unit;
 
     if (pass->count == pass->request->span_count) {
-        attend_singles(pass, layer);
+        attend_singles(pass, thread, layer);
         return;
     }
     /* By whole heads: positions of two pieces can share bytes of a cache. */
-    while ((unit = flo_pool_take(e->pool)) < heads) {
+    while ((unit = flo_pool_take(e->pool, thread, heads)) < heads) {
         for (uint32_t i = 0; i < pieces; i++) {
             store_head(e, layer, &pass->pieces[i], (uint32_t)unit);
         }
     }
     flo_pool_barrier(e->pool);
-    while ((unit = flo_pool_take(e->pool)) < (size_t)heads * pieces) {
+    while ((unit = flo_pool_take(e->pool, thread, units)) < units) {
         attend_head(e, layer, &pass->pieces[unit % pieces],
                     (uint32_t)(unit / pieces));
     }

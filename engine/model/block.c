@@ -65,7 +65,7 @@ bool flo_pass_block(struct flo_pass *pass, unsigned thread, uint32_t index)
 
     flo_pass_multiply(pass, thread, &source);
     flo_pool_barrier(e->pool);
-    flo_pass_attention(pass, index);
+    flo_pass_attention(pass, thread, index);
     flo_pool_barrier(e->pool);
     add_part(pass, thread, &layer->o, s->attention, layer->attn_post_norm);
     if (pass->stop) {

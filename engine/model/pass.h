@@ -73,7 +73,7 @@ void flo_pass_norm(const struct flo_engine *engine, const float *x,
 /* ---- attention.c ---- */
 
 /* From scratch.q, k, v to scratch.attention, through the cache. */
-void flo_pass_attention(struct flo_pass *pass, uint32_t layer);
+void flo_pass_attention(struct flo_pass *pass, unsigned thread, uint32_t layer);
 
 /* ---- block.c ---- */
 

@@ -50,15 +50,16 @@ static void make_row(const struct flo_pass *pass,
 
 /* All rows of a batch: PREPARE_ROWS side by side by one thread, so that two
  * rarely write to one cache line. */
-static void make_rows(struct flo_pass *pass, const struct flo_source *source,
+static void make_rows(struct flo_pass *pass, unsigned thread,
+                      const struct flo_source *source,
                       const struct flo_input *out)
 {
     enum { PREPARE_ROWS = 8 };
     struct flo_pool *pool = pass->engine->pool;
-    size_t t;
+    size_t units = (source->count + PREPARE_ROWS - 1) / PREPARE_ROWS, unit;
 
-    while ((t = flo_pool_take(pool) * PREPARE_ROWS) < source->count) {
-        size_t end = t + PREPARE_ROWS;
+    while ((unit = flo_pool_take(pool, thread, units)) < units) {
+        size_t t = unit * PREPARE_ROWS, end = t + PREPARE_ROWS;
 
         for (; t < end && t < source->count; t++) {
             make_row(pass, source, out, t);
@@ -88,7 +89,7 @@ static struct flo_input prepare(struct flo_pass *pass, unsigned thread,
     if (is_alone) {
         make_row(pass, source, &out, 0);
     } else {
-        make_rows(pass, source, &out);
+        make_rows(pass, thread, source, &out);
     }
     if (source->norm == NULL) {
         out.x.values = source->values;
@@ -99,16 +100,23 @@ static struct flo_input prepare(struct flo_pass *pass, unsigned thread,
 /* ---- products ---------------------------------------------------------- */
 
 /* Rows that a thread takes at once: several units per thread, so that one
- * that is held up by another process does not hold up all. */
+ * that is held up by another process does not hold up all.  Kernels take strips
+ * by twos. */
 static uint32_t unit_rows(const struct flo_pass *pass, uint32_t rows)
 {
+    const uint32_t least = 2 * FLO_STRIP_ROWS;
     uint32_t threads = flo_pool_threads(pass->engine->pool);
-    uint32_t unit = rows / (threads * 4) / FLO_STRIP_ROWS * FLO_STRIP_ROWS;
+    uint32_t unit = rows / (threads * 8) / least * least;
 
     if (threads == 1) {
         return rows;
     }
-    return unit < FLO_STRIP_ROWS ? FLO_STRIP_ROWS : unit;
+    return unit < least ? least : unit;
+}
+
+static uint32_t units_of(uint32_t rows, uint32_t unit)
+{
+    return (rows + unit - 1) / unit;
 }
 
 static void finish_rows(const struct flo_engine *e, const struct flo_product *p,
@@ -151,27 +159,27 @@ void flo_pass_multiply(struct flo_pass *pass, unsigned thread,
                        const struct flo_source *source)
 {
     const struct flo_input in = prepare(pass, thread, source);
-    uint32_t total = 0, unit;
-    size_t taken, before = 0, i = 0;
+    const struct flo_product *products = source->products;
+    uint32_t rows = 0, units = 0, unit;
+    size_t taken;
 
-    for (size_t p = 0; p < source->product_count; p++) {
-        total += source->products[p].matrix->rows;
+    for (size_t i = 0; i < source->product_count; i++) {
+        rows += products[i].matrix->rows;
     }
-    unit = unit_rows(pass, total);
-    taken = flo_pool_take(pass->engine->pool);
-    while (i < source->product_count) {
-        const struct flo_product *p = &source->products[i];
-        size_t units = (p->matrix->rows + unit - 1) / unit;
+    unit = unit_rows(pass, rows);
+    for (size_t i = 0; i < source->product_count; i++) {
+        units += units_of(products[i].matrix->rows, unit);
+    }
+    while ((taken = flo_pool_take(pass->engine->pool, thread, units)) < units) {
+        size_t i = 0;
+        uint32_t first, left;
 
-        if (taken >= before + units) {
-            before += units;
-            i++;
-            continue;
+        while (taken >= units_of(products[i].matrix->rows, unit)) {
+            taken -= units_of(products[i++].matrix->rows, unit);
         }
-        uint32_t first = (uint32_t)(taken - before) * unit;
-        uint32_t left = p->matrix->rows - first;
-        multiply(pass, p, i, first, left < unit ? left : unit, &in);
-        taken = flo_pool_take(pass->engine->pool);
+        first = (uint32_t)taken * unit;
+        left = products[i].matrix->rows - first;
+        multiply(pass, &products[i], i, first, left < unit ? left : unit, &in);
     }
 }
 
@@ -191,9 +199,10 @@ void flo_pass_multiply_gated(struct flo_pass *pass, unsigned thread,
     const struct flo_input in = prepare(pass, thread, source);
     const struct flo_product *gate = &source->products[0], *up = gate + 1;
     uint32_t total = gate->matrix->rows, unit = unit_rows(pass, total);
-    size_t first;
+    size_t units = units_of(total, unit), taken;
 
-    while ((first = flo_pool_take(pass->engine->pool) * unit) < total) {
+    while ((taken = flo_pool_take(pass->engine->pool, thread, units)) < units) {
+        size_t first = taken * unit;
         size_t rows = total - first < unit ? total - first : unit;
 
         multiply(pass, gate, 0, (uint32_t)first, (uint32_t)rows, &in);

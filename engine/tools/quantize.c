@@ -198,13 +198,12 @@ static void do_piece(struct work *work, size_t piece, struct room *room)
 static void do_pieces(void *context, unsigned thread)
 {
     struct work *work = context;
+    size_t count = work->piece_count, piece;
     struct room *room = malloc(sizeof(*room));
-    (void)thread;
-    while (room != NULL) {
-        size_t piece = flo_pool_take(work->pool);
-        if (piece >= work->piece_count) {
-            break;
-        }
+    if (room == NULL) {
+        return;
+    }
+    while ((piece = flo_pool_take(work->pool, thread, count)) < count) {
         do_piece(work, piece, room);
     }
     free(room);

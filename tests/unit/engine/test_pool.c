@@ -25,7 +25,7 @@ static void phases(void *context, unsigned thread)
     for (int phase = 0; phase < PHASES; phase++) {
         size_t unit;
 
-        while ((unit = flo_pool_take(work->pool)) < UNITS) {
+        while ((unit = flo_pool_take(work->pool, thread, UNITS)) < UNITS) {
             if (work->done[unit] != phase) {
                 work->wrong++;
             }
