@@ -5,13 +5,15 @@
 #include <math.h>
 
 #include "engine/grammar/grammar.h"
+#include "engine/token/merge.h"
 #include "engine/token/pieces.h"
 
 #define ADAPTER_BYTES_MAX ((uint64_t)1 << 48)
 
 enum {
-    CONTEXT_MIN = 512,       /* that a budget may shrink it to */
-    PROGRAM_BYTES = 3 << 20, /* resident without any model, as measured */
+    CONTEXT_MIN = 512,        /* that a budget may shrink it to */
+    PROGRAM_BYTES = 3 << 20,  /* resident without any model, as measured */
+    TEXT_BYTES_MAX = 1 << 20, /* that a request can have */
 };
 
 static uint32_t at_least(uint32_t a, uint32_t b)
@@ -89,6 +91,29 @@ static uint32_t default_to(uint32_t value, uint32_t otherwise)
 static uint32_t smaller(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
+}
+
+/* Upper bound of what reading one text takes whose tokens may fill the
+ * context: a copy of it, at most three times as much where others stand for
+ * its blanks or bytes, and merging. */
+static uint64_t text_bytes(const struct flo_gguf *gguf, uint32_t context)
+{
+    const struct flo_gguf_kv *list =
+        flo_gguf_find(gguf, "tokenizer.ggml.tokens");
+    uint64_t longest = 0;
+
+    if (list == NULL || list->type != FLO_GGUF_ARRAY ||
+        list->item_type != FLO_GGUF_STRING) {
+        return 0;
+    }
+    const uint8_t *cursor = list->data;
+    for (uint64_t i = 0; i < list->count; i++) {
+        struct flo_gguf_text token = flo_gguf_next_string(&cursor);
+        longest = token.bytes > longest ? token.bytes : longest;
+    }
+    uint64_t bytes = longest < TEXT_BYTES_MAX ? longest * context : UINT64_MAX;
+    bytes = bytes < TEXT_BYTES_MAX ? bytes : TEXT_BYTES_MAX;
+    return bytes * (4 + FLO_MERGE_BYTES_PER_BYTE);
 }
 
 /* Upper bound of what engine/token allocates for the lists in the file, and of
@@ -188,7 +213,8 @@ int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
         PROGRAM_BYTES + arena.used + s.sessions * sizeof(struct flo_session) +
         sizeof(struct flo_engine) + h->n_layer * sizeof(struct flo_layer);
     if (options->vocabulary != FLO_VOCABULARY_NONE) {
-        s.vocabulary_bytes = vocabulary_bytes(gguf, h, s.sessions);
+        s.vocabulary_bytes =
+            vocabulary_bytes(gguf, h, s.sessions) + text_bytes(gguf, s.context);
     }
     *sizes = s;
     return 0;

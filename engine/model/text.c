@@ -19,31 +19,27 @@ static int need_vocabulary(const struct flo_engine *engine, struct flo_err *err)
     return flo_wrap(err, engine->vocab_err.code, "this model reads no text");
 }
 
-/* Copy out and free; FLO_E_INFER_TOO_LONG was said by the tokenizer. */
-static int take_tokens(struct flo_tokens *from, int rv, int32_t *tokens,
-                       size_t *count)
+/* A list in the caller's array: it never grows. */
+static struct flo_tokens list_in(int32_t *tokens, size_t tokens_max)
 {
-    if (rv == 0 && from->count > 0) {
-        memcpy(tokens, from->ids, from->count * sizeof(*tokens));
-    }
-    if (rv == 0) {
-        *count = from->count;
-    }
-    flo_tokens_deinit(from);
-    return rv;
+    return (struct flo_tokens){
+        .ids = tokens, .capacity = tokens_max, .count_max = tokens_max};
 }
 
 int flo_engine_tokenise(const struct flo_engine *engine, const char *text,
                         size_t bytes, bool reads_special, int32_t *tokens,
                         size_t tokens_max, size_t *count, struct flo_err *err)
 {
-    struct flo_tokens ids = {.count_max = tokens_max};
+    struct flo_tokens ids = list_in(tokens, tokens_max);
     int rv = need_vocabulary(engine, err);
 
     if (rv == 0) {
         rv = flo_tokenize(engine->vocab, text, bytes, reads_special, &ids, err);
     }
-    return take_tokens(&ids, rv, tokens, count);
+    if (rv == 0) {
+        *count = ids.count;
+    }
+    return rv;
 }
 
 int flo_engine_detokenise(const struct flo_engine *engine,
@@ -134,7 +130,7 @@ int flo_engine_chat(const struct flo_engine *engine,
                     size_t message_count, int32_t *tokens, size_t tokens_max,
                     size_t *count, struct flo_err *err)
 {
-    struct flo_tokens ids = {.count_max = tokens_max};
+    struct flo_tokens ids = list_in(tokens, tokens_max);
     struct flo_message *in;
     int rv = need_chat(engine, err);
 
@@ -148,5 +144,8 @@ int flo_engine_chat(const struct flo_engine *engine,
     rv = flo_template_render(&engine->chat, engine->vocab, in, message_count,
                              &ids, err);
     free(in);
-    return take_tokens(&ids, rv, tokens, count);
+    if (rv == 0) {
+        *count = ids.count;
+    }
+    return rv;
 }

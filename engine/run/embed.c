@@ -44,21 +44,15 @@ static int read_input(const struct flo_engine *engine,
                       const struct flo_wire_embed *in, uint32_t i,
                       struct input *out, struct flo_err *err)
 {
-    uint32_t context = flo_engine_info(engine)->context;
-    int rv = flo_tokens_read(engine, in->inputs[i].data,
-                             in->inputs[i].is_tokens ? FLO_TEXT_IDS
-                                                     : FLO_TEXT_SPECIAL,
-                             &out->tokens, &out->count, err);
+    int rv = flo_tokens_read(
+        engine, in->inputs[i].data,
+        in->inputs[i].is_tokens ? FLO_TEXT_IDS : FLO_TEXT_SPECIAL,
+        flo_engine_info(engine)->context, &out->tokens, &out->count, err);
 
     if (rv == 0 && out->count == 0) {
-        rv = flo_fail(err, FLO_E_INFER_PARAM, "input %u is empty", i);
+        rv = flo_fail(err, FLO_E_INFER_PARAM, "it is empty");
     }
-    if (rv == 0 && out->count > context) {
-        rv = flo_fail(err, FLO_E_INFER_TOO_LONG,
-                      "input %u has %zu tokens, the context holds %u", i,
-                      out->count, context);
-    }
-    return rv;
+    return rv < 0 ? flo_wrap(err, rv, "input %u", i) : 0;
 }
 
 int flo_embeds_add(struct flo_embed **embeds, const struct flo_engine *engine,

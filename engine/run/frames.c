@@ -9,9 +9,6 @@ static int read_ids(const struct flo_engine *engine, struct flo_wire_text ids,
                     int32_t *out, size_t *count, struct flo_err *err)
 {
     uint32_t n_vocab = flo_engine_info(engine)->n_vocab;
-    if (ids.bytes % 4 != 0) {
-        return flo_fail(err, FLO_E_INFER_PARAM, "tokens are not 32-bit ids");
-    }
     *count = ids.bytes / 4;
     for (size_t i = 0; i < *count; i++) {
         uint32_t id = flo_get_u32(ids.data + 4 * i);
@@ -25,11 +22,22 @@ static int read_ids(const struct flo_engine *engine, struct flo_wire_text ids,
 }
 
 int flo_tokens_read(const struct flo_engine *engine, struct flo_wire_text text,
-                    enum flo_text_kind kind, int32_t **tokens, size_t *count,
-                    struct flo_err *err)
+                    enum flo_text_kind kind, size_t tokens_max,
+                    int32_t **tokens, size_t *count, struct flo_err *err)
 {
-    /* A token of a text has a byte at least; some more for begin and end. */
-    size_t max = kind == FLO_TEXT_IDS ? text.bytes / 4 + 1 : text.bytes + 16;
+    /* A byte is a token at most, a bad one three, as U+FFFD; some more for
+     * begin and end. */
+    size_t max =
+        kind == FLO_TEXT_IDS ? text.bytes / 4 + 1 : 3 * text.bytes + 16;
+    if (kind == FLO_TEXT_IDS && text.bytes % 4 != 0) {
+        return flo_fail(err, FLO_E_INFER_PARAM, "tokens are not 32-bit ids");
+    }
+    if (kind == FLO_TEXT_IDS && text.bytes / 4 > tokens_max) {
+        return flo_fail(err, FLO_E_INFER_TOO_LONG,
+                        "%zu tokens, at most %zu fit", text.bytes / 4,
+                        tokens_max);
+    }
+    max = max < tokens_max ? max : tokens_max;
     int32_t *room = malloc(max * sizeof(*room));
     if (room == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for %zu tokens", max);

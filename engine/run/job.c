@@ -15,16 +15,6 @@
 
 /* ---- from text to tokens ----------------------------------------- */
 
-/* A token has a byte at least; a message has some around it. */
-static size_t tokens_bound(const struct flo_wire_generate *in)
-{
-    size_t max = 64;
-    for (uint32_t i = 0; i < in->n_messages; i++) {
-        max += in->messages[i].content.bytes + 64;
-    }
-    return max;
-}
-
 static int read_messages(const struct flo_wire_generate *in,
                          struct flo_engine_message *messages,
                          char (*roles)[ROLE_BYTES], struct flo_err *err)
@@ -64,7 +54,7 @@ static void find_kept(struct flo_job *job,
 static int render_chat(struct flo_job *job, const struct flo_wire_generate *in,
                        struct flo_err *err)
 {
-    size_t max = tokens_bound(in), count = 0;
+    size_t max = flo_engine_info(job->engine)->context, count = 0;
     struct flo_engine_message messages[FLO_WIRE_MESSAGES_MAX];
     char roles[FLO_WIRE_MESSAGES_MAX][ROLE_BYTES];
     int rv = read_messages(in, messages, roles, err);
@@ -84,21 +74,27 @@ static int render_chat(struct flo_job *job, const struct flo_wire_generate *in,
     return rv;
 }
 
-static int read_prompt(struct flo_job *job, const struct flo_wire_generate *in,
-                       struct flo_err *err)
+static int read_text(struct flo_job *job, const struct flo_wire_generate *in,
+                     struct flo_err *err)
 {
     bool is_ids = in->tokens.bytes > 0;
     size_t count = 0;
-    if (in->n_messages > 0) {
-        return render_chat(job, in, err);
-    }
     int rv = flo_tokens_read(job->engine, is_ids ? in->tokens : in->prompt,
                              is_ids              ? FLO_TEXT_IDS
                              : in->reads_special ? FLO_TEXT_SPECIAL
                                                  : FLO_TEXT_PLAIN,
+                             flo_engine_info(job->engine)->context,
                              &job->tokens, &count, err);
     job->n_prompt = (uint32_t)count;
     return rv;
+}
+
+static int read_prompt(struct flo_job *job, const struct flo_wire_generate *in,
+                       struct flo_err *err)
+{
+    int rv = in->n_messages > 0 ? render_chat(job, in, err)
+                                : read_text(job, in, err);
+    return rv == FLO_E_INFER_TOO_LONG ? flo_wrap(err, rv, "the prompt") : rv;
 }
 
 /* One list for the prompt and all that follows: nothing is allocated later. */

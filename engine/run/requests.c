@@ -247,10 +247,10 @@ static int tokenise(struct flo_worker *worker,
 {
     int32_t *tokens = NULL;
     size_t count = 0;
-    int rv = flo_tokens_read(worker->engine, message->tokenise.text,
-                             message->tokenise.reads_special ? FLO_TEXT_SPECIAL
-                                                             : FLO_TEXT_PLAIN,
-                             &tokens, &count, err);
+    int rv = flo_tokens_read(
+        worker->engine, message->tokenise.text,
+        message->tokenise.reads_special ? FLO_TEXT_SPECIAL : FLO_TEXT_PLAIN,
+        FLO_WIRE_PAYLOAD_BYTES_MAX / 4, &tokens, &count, err);
     if (rv < 0) {
         return rv;
     }
@@ -273,11 +273,12 @@ static int detokenise(struct flo_worker *worker,
 {
     struct flo_wire_message answer = {.type = FLO_WIRE_TEXT,
                                       .request = message->request};
-    struct flo_buf text = {0};
+    struct flo_buf text = {.bytes_max = FLO_WIRE_PAYLOAD_BYTES_MAX};
     int32_t *tokens = NULL;
     size_t count = 0;
-    int rv = flo_tokens_read(worker->engine, message->tokens.tokens,
-                             FLO_TEXT_IDS, &tokens, &count, err);
+    int rv =
+        flo_tokens_read(worker->engine, message->tokens.tokens, FLO_TEXT_IDS,
+                        FLO_WIRE_PAYLOAD_BYTES_MAX / 4, &tokens, &count, err);
     rv = rv < 0 ? rv
                 : flo_engine_detokenise(worker->engine, tokens, count, true,
                                         &text, err);

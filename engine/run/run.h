@@ -173,13 +173,15 @@ void flo_job_cancel(struct flo_job *job, struct flo_buf *out);
 
 /* ---- frames.c: what requests of all kinds read and write --------- */
 
-/* Tokens of a frame's text or ids, as many as they are, checked; the caller
- * frees.  FLO_E_INFER_PARAM, FLO_E_GGUF_VOCAB, FLO_E_MEMORY. */
+/* Tokens of a frame's text or ids, at most `tokens_max`, checked; the caller
+ * frees.  FLO_E_INFER_PARAM, FLO_E_INFER_TOO_LONG, FLO_E_GGUF_VOCAB,
+ * FLO_E_MEMORY. */
 enum flo_text_kind { FLO_TEXT_PLAIN, FLO_TEXT_SPECIAL, FLO_TEXT_IDS };
 FLO_MUST_USE int flo_tokens_read(const struct flo_engine *engine,
                                  struct flo_wire_text text,
-                                 enum flo_text_kind kind, int32_t **tokens,
-                                 size_t *count, struct flo_err *err);
+                                 enum flo_text_kind kind, size_t tokens_max,
+                                 int32_t **tokens, size_t *count,
+                                 struct flo_err *err);
 struct flo_wire_text flo_wire_text_of(const char *text);
 /* Append a frame.  If that fails memory is gone: `out` is failed then, and the
  * worker ends. */

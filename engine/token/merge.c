@@ -1,156 +1,168 @@
-/* A linked list of symbols and a heap of the pairs that may still merge. */
+/* Symbols side by side in arrays by byte, and a tree over the ranks of their
+ * pairs that tells the lowest one. */
 #include "engine/token/merge.h"
 
 #include <stdlib.h>
 
-#define NONE UINT32_MAX /* no symbol */
+#define BLOCK 16u /* ranks under a leaf of the tree */
 
-struct flo_symbol {
-    uint32_t start;
-    uint32_t bytes; /* 0: became part of its left neighbour */
-    uint32_t previous;
-    uint32_t next;
-    int32_t id; /* NOT_MERGED: looked up at the end */
-};
-#define NOT_MERGED (-2)
+_Static_assert(FLO_TOKEN_BYTES_MAX <= UINT16_MAX, "a length fits");
+_Static_assert(sizeof(uint32_t) + sizeof(uint16_t) +
+                       4 * sizeof(uint32_t) / BLOCK <=
+                   FLO_MERGE_BYTES_PER_BYTE,
+               "ranks, lengths, at most four nodes of the tree for a block");
 
-struct flo_pair {
-    uint32_t rank;
-    uint32_t left;  /* symbol; its right neighbour is looked up */
-    uint32_t bytes; /* of both, to tell an entry that is out of date */
-    int32_t id;     /* of the joined text */
-};
+/* ---- the ranks of pairs ---- */
 
-static bool before(const struct flo_pair *a, const struct flo_pair *b)
+static uint32_t lowest_of_block(const uint32_t *ranks)
 {
-    return a->rank != b->rank ? a->rank < b->rank : a->left < b->left;
+    uint32_t lowest = ranks[0];
+    for (size_t i = 1; i < BLOCK; i++) {
+        lowest = ranks[i] < lowest ? ranks[i] : lowest;
+    }
+    return lowest;
 }
 
-static void push(struct flo_merger *merger, struct flo_pair pair)
+static uint32_t lowest_of_two(const uint32_t *pair)
 {
-    struct flo_pair *pairs = merger->pairs;
-    size_t at = merger->pair_count++;
-    while (at > 0) {
-        size_t parent = (at - 1) / 2;
-        if (!before(&pair, &pairs[parent])) {
-            break;
-        }
-        pairs[at] = pairs[parent];
-        at = parent;
-    }
-    pairs[at] = pair;
+    return pair[0] < pair[1] ? pair[0] : pair[1];
 }
 
-static struct flo_pair pop(struct flo_merger *merger)
+static void set_rank(struct flo_merger *merger, size_t at, uint32_t rank)
 {
-    struct flo_pair *pairs = merger->pairs;
-    struct flo_pair top = pairs[0];
-    struct flo_pair last = pairs[--merger->pair_count];
-    size_t at = 0;
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child >= merger->pair_count) {
-            break;
-        }
-        if (child + 1 < merger->pair_count &&
-            before(&pairs[child + 1], &pairs[child])) {
-            child++;
-        }
-        if (!before(&pairs[child], &last)) {
-            break;
-        }
-        pairs[at] = pairs[child];
-        at = child;
+    uint32_t *lowest = merger->lowest;
+    size_t node = merger->leaves + at / BLOCK;
+    uint32_t before = merger->ranks[at];
+    merger->ranks[at] = rank;
+    if (before == lowest[node]) {
+        rank = lowest_of_block(&merger->ranks[at / BLOCK * BLOCK]);
+    } else if (rank >= lowest[node]) {
+        return;
     }
-    pairs[at] = last;
-    return top;
+    while (lowest[node] != rank) {
+        lowest[node] = rank;
+        if (node == 1) {
+            break;
+        }
+        node /= 2;
+        rank = lowest_of_two(&lowest[2 * node]);
+    }
+}
+
+static void make_tree(struct flo_merger *merger, size_t blocks)
+{
+    uint32_t *lowest = merger->lowest;
+    for (size_t i = 0; i < merger->leaves; i++) {
+        lowest[merger->leaves + i] =
+            i < blocks ? lowest_of_block(&merger->ranks[i * BLOCK])
+                       : FLO_RANK_NONE;
+    }
+    for (size_t node = merger->leaves - 1; node > 0; node--) {
+        lowest[node] = lowest_of_two(&lowest[2 * node]);
+    }
+}
+
+/* Where the leftmost pair of the lowest rank begins; there is one. */
+static size_t find_lowest(const struct flo_merger *merger)
+{
+    const uint32_t *lowest = merger->lowest;
+    size_t node = 1;
+    while (node < merger->leaves) {
+        node = 2 * node + (lowest[2 * node] != lowest[1]);
+    }
+    size_t at = (node - merger->leaves) * BLOCK;
+    while (merger->ranks[at] != lowest[1]) {
+        at++;
+    }
+    return at;
 }
 
 /* ---- symbols ---- */
 
-static bool reserve(struct flo_merger *merger, size_t count)
+static bool reserve(struct flo_merger *merger, size_t bytes)
 {
-    size_t capacity = merger->capacity != 0 ? merger->capacity : 64;
-    if (count <= merger->capacity) {
+    size_t capacity = merger->capacity != 0 ? merger->capacity : 4 * BLOCK;
+    if (bytes <= merger->capacity) {
         return true;
     }
-    if (count > FLO_MERGE_TEXT_BYTES_MAX) {
+    if (bytes > FLO_MERGE_TEXT_BYTES_MAX) {
         return false;
     }
-    while (capacity < count) {
+    while (capacity < bytes) {
         capacity *= 2;
     }
     flo_merger_deinit(merger);
-    merger->symbols = malloc(capacity * sizeof(*merger->symbols));
-    /* n - 1 first pairs and at most two per merge, n - 1 merges, of which
-     * each has taken one pair out. */
-    merger->pairs = malloc(2 * capacity * sizeof(*merger->pairs));
-    bool is_whole = merger->symbols != NULL && merger->pairs != NULL;
+    merger->ranks = malloc(capacity * sizeof(*merger->ranks));
+    merger->lengths = malloc(capacity * sizeof(*merger->lengths));
+    merger->lowest = malloc(2 * (capacity / BLOCK) * sizeof(*merger->lowest));
+    bool is_whole = merger->ranks != NULL && merger->lengths != NULL &&
+                    merger->lowest != NULL;
     merger->capacity = is_whole ? capacity : 0;
     return is_whole;
 }
 
-static void offer(struct flo_merger *merger, uint32_t left)
+static void set_length(struct flo_merger *merger, size_t at, size_t bytes)
+{
+    merger->lengths[at] = (uint16_t)bytes;
+    merger->lengths[at + bytes - 1] = (uint16_t)bytes;
+}
+
+/* Of the symbol there and the next one. */
+static uint32_t rank_of(const struct flo_merger *merger, size_t at)
 {
     const struct flo_vocab *vocab = merger->vocab;
-    if (left == NONE || merger->symbols[left].next == NONE) {
-        return;
+    size_t left_bytes = merger->lengths[at];
+    if (at + left_bytes == merger->bytes) {
+        return FLO_RANK_NONE;
     }
-    const struct flo_symbol *a = &merger->symbols[left];
-    uint32_t bytes = a->bytes + merger->symbols[a->next].bytes;
+    size_t bytes = left_bytes + merger->lengths[at + left_bytes];
     if (bytes > vocab->token_bytes_max) {
-        return;
+        return FLO_RANK_NONE;
     }
-    struct flo_pair pair = {.left = left, .bytes = bytes};
-    pair.id = flo_vocab_find(vocab, merger->text + a->start, bytes);
-    if (pair.id >= 0 && flo_vocab_rank(vocab, pair.id, a->bytes, &pair.rank)) {
-        push(merger, pair);
-    }
+    uint32_t rank = FLO_RANK_NONE;
+    int32_t id = flo_vocab_find(vocab, merger->text + at, bytes);
+    return id >= 0 && flo_vocab_rank(vocab, id, (uint32_t)left_bytes, &rank)
+               ? rank
+               : FLO_RANK_NONE;
 }
 
-/* Join the pair if both of its halves are still what they were: a symbol
- * only ever grows, so the bytes tell. */
-static void join(struct flo_merger *merger, struct flo_pair pair)
+static void join(struct flo_merger *merger, size_t left)
 {
-    struct flo_symbol *left = &merger->symbols[pair.left];
-    if (left->bytes == 0 || left->next == NONE) {
-        return;
+    size_t right = left + merger->lengths[left];
+    set_length(merger, left, right - left + merger->lengths[right]);
+    set_rank(merger, right, FLO_RANK_NONE);
+    set_rank(merger, left, rank_of(merger, left));
+    if (left > 0) {
+        size_t before = left - merger->lengths[left - 1];
+        set_rank(merger, before, rank_of(merger, before));
     }
-    struct flo_symbol *right = &merger->symbols[left->next];
-    if (left->bytes + right->bytes != pair.bytes) {
-        return;
-    }
-    left->bytes = pair.bytes;
-    left->id = pair.id;
-    left->next = right->next;
-    right->bytes = 0;
-    if (left->next != NONE) {
-        merger->symbols[left->next].previous = pair.left;
-    }
-    offer(merger, left->previous);
-    offer(merger, pair.left);
 }
 
-static uint32_t bytes_claimed(char lead)
+static size_t bytes_claimed(char lead)
 {
     static const uint8_t claims[16] = {1, 1, 1, 1, 1, 1, 1, 1,
                                        1, 1, 1, 1, 2, 2, 3, 4};
     return claims[(uint8_t)lead >> 4];
 }
 
-static uint32_t cut(struct flo_merger *merger, uint32_t total)
+/* The text's characters, each a symbol, and their pairs. */
+static void cut(struct flo_merger *merger)
 {
-    uint32_t count = 0;
-    for (uint32_t at = 0; at < total; count++) {
-        uint32_t bytes = bytes_claimed(merger->text[at]);
-        bytes = bytes < total - at ? bytes : total - at;
-        merger->symbols[count] =
-            (struct flo_symbol){at, bytes, count - 1, count + 1, NOT_MERGED};
-        at += bytes;
+    size_t blocks = (merger->bytes + BLOCK - 1) / BLOCK;
+    for (size_t at = 0; at < merger->bytes; at += merger->lengths[at]) {
+        size_t bytes = bytes_claimed(merger->text[at]);
+        size_t left = merger->bytes - at;
+        set_length(merger, at, bytes < left ? bytes : left);
     }
-    merger->symbols[0].previous = NONE;
-    merger->symbols[count - 1].next = NONE;
-    return count;
+    memset(merger->ranks, 0xff, blocks * BLOCK * sizeof(*merger->ranks));
+    for (size_t at = 0; at < merger->bytes; at += merger->lengths[at]) {
+        merger->ranks[at] = rank_of(merger, at);
+    }
+    merger->leaves = 1;
+    while (merger->leaves < blocks) {
+        merger->leaves *= 2;
+    }
+    make_tree(merger, blocks);
 }
 
 static void put(const struct flo_vocab *vocab, int32_t id,
@@ -163,20 +175,15 @@ static void put(const struct flo_vocab *vocab, int32_t id,
 }
 
 /* What is no token: SPM has the tokens of its bytes. */
-static void put_symbol(const struct flo_merger *merger,
-                       const struct flo_symbol *symbol,
-                       struct flo_tokens *tokens)
+static void put_symbol(const struct flo_vocab *vocab, const char *text,
+                       size_t bytes, struct flo_tokens *tokens)
 {
-    const struct flo_vocab *vocab = merger->vocab;
-    const char *text = merger->text + symbol->start;
-    int32_t id = symbol->id == NOT_MERGED
-                     ? flo_vocab_find(vocab, text, symbol->bytes)
-                     : symbol->id;
+    int32_t id = flo_vocab_find(vocab, text, bytes);
     if (id >= 0 || !vocab->is_spm) {
         put(vocab, id, tokens);
         return;
     }
-    for (uint32_t i = 0; i < symbol->bytes; i++) {
+    for (size_t i = 0; i < bytes; i++) {
         put(vocab, vocab->byte_ids[(uint8_t)text[i]], tokens);
     }
 }
@@ -184,29 +191,31 @@ static void put_symbol(const struct flo_merger *merger,
 bool flo_merger_run(struct flo_merger *merger, const char *text, size_t bytes,
                     struct flo_tokens *tokens)
 {
+    if (!flo_tokens_have_room(tokens, merger->vocab, bytes)) {
+        return true;
+    }
     if (!reserve(merger, bytes)) {
         return false;
     }
     merger->text = text;
-    merger->pair_count = 0;
-    uint32_t count = cut(merger, (uint32_t)bytes);
-    for (uint32_t i = 0; i < count; i++) {
-        offer(merger, i);
+    merger->bytes = bytes;
+    cut(merger);
+    while (merger->lowest[1] != FLO_RANK_NONE) {
+        join(merger, find_lowest(merger));
     }
-    while (merger->pair_count > 0) {
-        join(merger, pop(merger));
-    }
-    for (uint32_t i = 0; i != NONE; i = merger->symbols[i].next) {
-        put_symbol(merger, &merger->symbols[i], tokens);
+    for (size_t at = 0; at < bytes; at += merger->lengths[at]) {
+        put_symbol(merger->vocab, text + at, merger->lengths[at], tokens);
     }
     return true;
 }
 
 void flo_merger_deinit(struct flo_merger *merger)
 {
-    free(merger->symbols);
-    free(merger->pairs);
-    merger->symbols = NULL;
-    merger->pairs = NULL;
+    free(merger->ranks);
+    free(merger->lengths);
+    free(merger->lowest);
+    merger->ranks = NULL;
+    merger->lengths = NULL;
+    merger->lowest = NULL;
     merger->capacity = 0;
 }

@@ -8,7 +8,13 @@ bool flo_spm_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
 {
     struct flo_buf escaped = {.bytes_max = FLO_MERGE_TEXT_BYTES_MAX};
     struct flo_merger merger = {.vocab = vocab};
-    if (bytes == 0) {
+    size_t blanks = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        blanks += text[i] == ' ';
+    }
+    if (bytes == 0 ||
+        !flo_tokens_have_room(
+            tokens, vocab, bytes + blanks * strlen(FLO_SPM_BLANK) - blanks)) {
         return true;
     }
     if (has_prefix) {

@@ -22,6 +22,7 @@ struct flo_tokens {
     size_t count;
     size_t capacity;
     size_t count_max;
+    size_t count_least; /* of failed: so many there would have been at least */
     bool failed;
 };
 void flo_tokens_add(struct flo_tokens *tokens, int32_t id);
@@ -73,7 +74,8 @@ struct flo_text_span {
 /* Append the ids of the joined spans: the same ids as for the whole string,
  * except that a control token is only taken when it lies wholly inside one
  * special span.  No BOS, no EOS.  FLO_E_MEMORY, FLO_E_INFER_TOO_LONG when
- * tokens->count_max is reached. */
+ * tokens->count_max is passed: found before anything is allocated where the
+ * text's bytes alone say so. */
 FLO_MUST_USE int flo_tokenize_spans(const struct flo_vocab *vocab,
                                     const struct flo_text_span *spans,
                                     size_t span_count,

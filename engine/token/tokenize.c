@@ -15,11 +15,32 @@
 #define TOKENS_MAX (16u << 20)
 #define TEXT_BYTES_MAX (64u << 20)
 
-void flo_tokens_add(struct flo_tokens *tokens, int32_t id)
+static size_t room_of(const struct flo_tokens *tokens)
 {
     size_t most = tokens->count_max != 0 ? tokens->count_max : TOKENS_MAX;
-    if (tokens->failed || tokens->count >= most) {
+    return most - tokens->count;
+}
+
+/* Will `count` more be too many? */
+static bool refuse(struct flo_tokens *tokens, size_t count)
+{
+    if (!tokens->failed && count > room_of(tokens)) {
         tokens->failed = true;
+        tokens->count_least = tokens->count + count;
+    }
+    return tokens->failed;
+}
+
+bool flo_tokens_have_room(struct flo_tokens *tokens,
+                          const struct flo_vocab *vocab, size_t bytes)
+{
+    size_t most = vocab->id_bytes_max;
+    return !refuse(tokens, bytes / most + (bytes % most != 0));
+}
+
+void flo_tokens_add(struct flo_tokens *tokens, int32_t id)
+{
+    if (refuse(tokens, 1)) {
         return;
     }
     if (tokens->count == tokens->capacity) {
@@ -47,9 +68,6 @@ struct piece {
     size_t bytes;
     int32_t id;
 };
-
-/* Pieces in order, in a buffer. */
-#define PIECES_BYTES_MAX ((size_t)TEXT_BYTES_MAX * sizeof(struct piece))
 
 static void add_piece(struct flo_buf *pieces, size_t start, size_t end,
                       int32_t id)
@@ -123,7 +141,7 @@ static void cut(const struct work *work, int32_t id, const struct piece *raw,
     add_piece(out, from, end, -1);
 }
 
-/* One special over all pieces. */
+/* One special over all pieces, in order in a buffer. */
 static void cut_all(const struct work *work, int32_t id, struct flo_buf *pieces)
 {
     const struct flo_vocab_token *token = &work->vocab->tokens[id];
@@ -133,7 +151,7 @@ static void cut_all(const struct work *work, int32_t id, struct flo_buf *pieces)
             NULL) {
         return;
     }
-    struct flo_buf next = {.bytes_max = PIECES_BYTES_MAX};
+    struct flo_buf next = {.bytes_max = pieces->bytes_max};
     const struct piece *piece = (const void *)pieces->data;
     for (size_t i = 0; i < pieces->bytes / sizeof(*piece); i++) {
         if (piece[i].id >= 0) {
@@ -145,6 +163,33 @@ static void cut_all(const struct work *work, int32_t id, struct flo_buf *pieces)
     next.failed = next.failed || pieces->failed;
     flo_buf_deinit(pieces);
     *pieces = next;
+}
+
+static int too_long(const struct flo_tokens *tokens, size_t bytes,
+                    struct flo_err *err)
+{
+    return flo_fail(err, FLO_E_INFER_TOO_LONG,
+                    "a text of %zu bytes has at least %zu tokens, at most %zu "
+                    "fit",
+                    bytes, tokens->count_least,
+                    tokens->count + room_of(tokens));
+}
+
+/* A text that surely has too many tokens is not even copied. */
+static int check_bytes(const struct flo_vocab *vocab,
+                       const struct flo_text_span *spans, size_t span_count,
+                       struct flo_tokens *tokens, struct flo_err *err)
+{
+    size_t bytes = 0, stripped = 0;
+    for (size_t i = 0; i < span_count; i++) {
+        bytes += spans[i].bytes;
+        for (size_t at = 0; vocab->strips && at < spans[i].bytes; at++) {
+            stripped += is_blank(spans[i].data[at]);
+        }
+    }
+    return flo_tokens_have_room(tokens, vocab, bytes - stripped)
+               ? 0
+               : too_long(tokens, bytes, err);
 }
 
 static int join_spans(struct work *work, const struct flo_text_span *spans,
@@ -179,15 +224,21 @@ static int convert(const struct work *work, struct flo_tokens *tokens,
                    struct flo_err *err)
 {
     const struct flo_vocab *vocab = work->vocab;
-    struct flo_buf pieces = {.bytes_max = PIECES_BYTES_MAX};
+    /* So many specials as there is room for, and what lies between. */
+    struct flo_buf pieces = {.bytes_max = (2 * room_of(tokens) + 1) *
+                                          sizeof(struct piece)};
     add_piece(&pieces, 0, work->text.bytes, -1);
     for (size_t i = 0; i < vocab->specials.count; i++) {
         cut_all(work, vocab->specials.ids[i], &pieces);
     }
-    bool is_fine = !pieces.failed;
+    bool is_fine = true;
     bool is_after_special = true; /* the beginning counts as one */
     const struct piece *piece = (const void *)pieces.data;
-    for (size_t i = 0; is_fine && i < pieces.bytes / sizeof(*piece); i++) {
+    if (pieces.failed) {
+        refuse(tokens, room_of(tokens) + 1);
+    }
+    for (size_t i = 0;
+         is_fine && !tokens->failed && i < pieces.bytes / sizeof(*piece); i++) {
         const char *text = work->text.data + piece[i].start;
         size_t bytes = piece[i].bytes;
         if (piece[i].id >= 0) {
@@ -206,12 +257,7 @@ static int convert(const struct work *work, struct flo_tokens *tokens,
         return flo_fail(err, FLO_E_MEMORY, "tokens of %zu bytes",
                         work->text.bytes);
     }
-    if (tokens->failed) {
-        return flo_fail(err, FLO_E_INFER_TOO_LONG,
-                        "a text of %zu bytes has more than %zu tokens",
-                        work->text.bytes, tokens->count);
-    }
-    return 0;
+    return tokens->failed ? too_long(tokens, work->text.bytes, err) : 0;
 }
 
 int flo_tokenize_spans(const struct flo_vocab *vocab,
@@ -219,7 +265,8 @@ int flo_tokenize_spans(const struct flo_vocab *vocab,
                        struct flo_tokens *tokens, struct flo_err *err)
 {
     struct work work = {.vocab = vocab};
-    int rv = join_spans(&work, spans, span_count, err);
+    int rv = check_bytes(vocab, spans, span_count, tokens, err);
+    rv = rv < 0 ? rv : join_spans(&work, spans, span_count, err);
     if (rv == 0 && work.text.bytes > 0) {
         rv = convert(&work, tokens, err);
     }
@@ -243,8 +290,7 @@ int flo_tokenize(const struct flo_vocab *vocab, const char *text, size_t bytes,
         flo_tokens_add(tokens, facts->eos);
     }
     if (rv == 0 && tokens->failed) {
-        rv = flo_fail(err, FLO_E_INFER_TOO_LONG, "more than %zu tokens",
-                      tokens->count);
+        rv = too_long(tokens, bytes, err);
     }
     return rv;
 }

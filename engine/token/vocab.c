@@ -252,6 +252,7 @@ static int load_strips(struct flo_vocab *vocab, const struct flo_gguf *gguf,
     for (size_t i = 0; i < vocab->specials.count; i++) {
         vocab->tokens[vocab->specials.ids[i]].strips_right = true;
     }
+    vocab->strips = vocab->specials.count > 0;
     for (size_t i = 0; i < FLO_COUNT(keeping); i++) {
         int32_t id = flo_vocab_find(vocab, keeping[i], strlen(keeping[i]));
         if (id >= 0) {
@@ -357,6 +358,24 @@ static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf,
                          &vocab->adds_space, err);
 }
 
+/* The bytes of one id: a token's, or those of a character that is none; but
+ * without `unknown` a byte that is no token vanishes. */
+static size_t id_bytes_max(const struct flo_vocab *vocab)
+{
+    for (int byte = 0; vocab->facts.unknown < 0 && byte < 256; byte++) {
+        uint32_t code = flo_byte_to_code((uint8_t)byte);
+        char text[2] = {(char)(0xc0 | code >> 6), (char)(0x80 | (code & 0x3f))};
+        char alone = (char)code;
+        int32_t id = vocab->is_spm ? vocab->byte_ids[byte]
+                     : code < 0x80 ? flo_vocab_find(vocab, &alone, 1)
+                                   : flo_vocab_find(vocab, text, 2);
+        if (id < 0) {
+            return SIZE_MAX;
+        }
+    }
+    return vocab->token_bytes_max > 4 ? vocab->token_bytes_max : 4;
+}
+
 int flo_vocab_open(const struct flo_gguf *gguf, struct flo_vocab **out,
                    struct flo_err *err)
 {
@@ -375,6 +394,7 @@ int flo_vocab_open(const struct flo_gguf *gguf, struct flo_vocab **out,
         flo_vocab_close(vocab);
         return rv;
     }
+    vocab->id_bytes_max = id_bytes_max(vocab);
     *out = vocab;
     return 0;
 }

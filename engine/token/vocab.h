@@ -49,9 +49,12 @@ struct flo_vocab {
     uint32_t merge_count;
     int32_t byte_ids[256];    /* of SPM: each byte's token, or -1 */
     uint32_t token_bytes_max; /* of the longest token */
-    const uint8_t *scores;    /* of SPM: f32 little endian, in the file */
+    size_t
+        id_bytes_max; /* of a text that become one id; SIZE_MAX: any number */
+    const uint8_t *scores; /* of SPM: f32 little endian, in the file */
     bool is_spm;
     bool adds_space; /* SPM: a blank before a text behind a special */
+    bool strips;     /* some token strips_right */
     struct flo_tokens specials; /* control, unknown, user: longest first */
     _Atomic(struct flo_pieces *) pieces; /* NULL: not asked for (pieces.c) */
 };
@@ -85,6 +88,10 @@ FLO_MUST_USE int flo_vocab_load_merges(struct flo_vocab *vocab,
 /* The printable stand-in of a byte in byte-level BPE, and back (-1: none). */
 uint32_t flo_byte_to_code(uint8_t byte);
 int flo_code_to_byte(uint32_t code);
+
+/* Do the ids of so many bytes perhaps fit?  If not, tokens->failed is set. */
+bool flo_tokens_have_room(struct flo_tokens *tokens,
+                          const struct flo_vocab *vocab, size_t bytes);
 
 /* Append the ids of a text without specials: by its words (token/bpe.c), or as
  * one with a blank in front of it if `has_prefix` (token/spm.c).  false when

@@ -66,7 +66,8 @@ struct flo_engine_plan {
     uint64_t weights_bytes; /* mapped, of both files: shared, reclaimable */
     uint64_t kv_bytes;      /* of all sessions, reserved; used as they grow */
     uint64_t scratch_bytes; /* activations, logits, sessions, the program */
-    uint64_t vocabulary_bytes; /* upper bound of the tokenizer's tables */
+    uint64_t vocabulary_bytes; /* upper bound: the tokenizer's tables, and
+                                  reading a text that fills the context */
     uint64_t adapter_bytes;    /* of the options */
     uint64_t total_bytes;      /* sum of the above */
     uint64_t memory_bytes_max; /* of the options; 0: no budget */
@@ -251,7 +252,8 @@ void flo_sampler_sample(struct flo_sampler *sampler, const float *logits,
 
 /* Text to token ids.  `reads_special`: begin and end tokens as the file says,
  * "<|im_end|>" is one token; else plain text.  *count is written on success.
- * FLO_E_INFER_TOO_LONG: more than tokens_max. */
+ * FLO_E_INFER_TOO_LONG: more than tokens_max, which is at least 1; found
+ * early, so that the error tells how many there are at least. */
 FLO_MUST_USE int flo_engine_tokenise(const struct flo_engine *engine,
                                      const char *text, size_t bytes,
                                      bool reads_special, int32_t *tokens,

@@ -247,6 +247,32 @@ static void a_megabyte_without_a_blank_is_tokenised(void **state)
     close_tiny(&tiny);
 }
 
+/* The first by the text's bytes alone, the second by its first tokens. */
+static void a_text_that_cannot_fit_says_how_many_tokens_it_has(void **state)
+{
+    (void)state;
+    static const char words[] = "1234 1234 1234 1234";
+    struct tiny tiny = open_tiny();
+    struct flo_tokens tokens = {.count_max = 4};
+    struct flo_err err = {0};
+    size_t bytes = 13 << 16; /* the longest token has 13 */
+    char *text = calloc(1, bytes);
+    assert_non_null(text);
+    assert_int_equal(
+        flo_tokenize(tiny.vocab, text, bytes, false, &tokens, &err),
+        FLO_E_INFER_TOO_LONG);
+    assert_non_null(strstr(err.what, "at least 65536 tokens, at most 4 fit"));
+    assert_null(tokens.ids);
+    tokens.failed = false;
+    assert_int_equal(
+        flo_tokenize(tiny.vocab, words, strlen(words), false, &tokens, &err),
+        FLO_E_INFER_TOO_LONG);
+    assert_non_null(strstr(err.what, "at least 5 tokens, at most 4 fit"));
+    flo_tokens_deinit(&tokens);
+    free(text);
+    close_tiny(&tiny);
+}
+
 static void a_stream_never_shows_half_a_character(void **state)
 {
     (void)state;
@@ -648,6 +674,7 @@ int main(void)
         cmocka_unit_test(each_bad_byte_counts_as_a_replacement_character),
         cmocka_unit_test(a_list_of_ids_has_its_bound),
         cmocka_unit_test(a_megabyte_without_a_blank_is_tokenised),
+        cmocka_unit_test(a_text_that_cannot_fit_says_how_many_tokens_it_has),
         cmocka_unit_test(a_stream_never_shows_half_a_character),
         cmocka_unit_test(a_vocabulary_that_does_not_fit_is_refused),
         cmocka_unit_test(an_enormous_token_is_refused),

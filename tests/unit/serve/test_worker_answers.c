@@ -420,6 +420,57 @@ static void a_nan_in_the_logits_is_reported(void **state)
     assert_int_equal(worker_end(), 0);
 }
 
+static void say_text(size_t kind, uint32_t request, const char *text)
+{
+    struct flo_wire_message m = ask(request, text);
+    if (kind == 1) {
+        m = vectors_of(request, text, NULL);
+    } else if (kind == 2) {
+        m = (struct flo_wire_message){.type = FLO_WIRE_TOKENISE,
+                                      .request = request};
+        m.tokenise.text = (struct flo_wire_text){text, 65536};
+    }
+    say(&m, -1);
+}
+
+static void texts_of_a_megabyte_keep_to_the_plan(void **state)
+{
+    static const char *const pieces[] = {
+        "oven-95 is hot ",  "a",   " ", "\n", "\xe7\x94\xb5",
+        "\xf0\x9f\x98\x80", "\xff"};
+    static const char *const models[] = {
+        MODEL, "tests/oracle/tiny/llama2-S-q8_0.gguf"};
+    struct flo_wire_message stats = {.type = FLO_WIRE_STATS, .request = 99};
+    enum { BYTES = 1000000 };
+    char *text = malloc(BYTES + 1);
+    (void)state;
+    assert_non_null(text);
+    text[BYTES] = '\0';
+    for (size_t i = 0; i < FLO_COUNT(models) * FLO_COUNT(pieces) * 3; i++) {
+        const char *piece = pieces[i / 3 % FLO_COUNT(pieces)];
+        worker_open(models[i / 3 / FLO_COUNT(pieces)]);
+        uint64_t plan = worker.got.ready.weights_bytes +
+                        worker.got.ready.scratch_bytes +
+                        worker.got.ready.vocabulary_bytes;
+        for (size_t at = 0; at < BYTES; at++) {
+            text[at] = piece[at % strlen(piece)];
+        }
+        say_text(i % 3, 1, text);
+        expect(i % 3 == 2 ? FLO_WIRE_TOKENS : FLO_WIRE_FAILED);
+        if (i % 3 != 2) {
+            assert_int_equal(worker.got.failed.code, FLO_E_INFER_TOO_LONG);
+        }
+        say(&stats, -1);
+        expect(FLO_WIRE_STATS_ANSWER);
+#ifndef __SANITIZE_ADDRESS__
+        assert_in_range(worker.got.stats.rss_bytes_peak, 1, plan);
+#endif
+        assert_true(plan > 0);
+        assert_int_equal(worker_end(), 0);
+    }
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -436,6 +487,7 @@ int main(void)
         cmocka_unit_test(too_long_prompts_and_bad_settings_are_answered),
         cmocka_unit_test(a_schema_is_kept_with_its_forced_text),
         cmocka_unit_test(requests_that_wait_take_no_grammars_memory),
+        cmocka_unit_test(texts_of_a_megabyte_keep_to_the_plan),
         cmocka_unit_test(special_tokens_in_a_message_are_plain_text),
         cmocka_unit_test(a_nan_in_the_logits_is_reported),
     };
