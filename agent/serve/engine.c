@@ -24,7 +24,6 @@
 #define TICK_MS_MAX 1000
 #define REAP_TICK_MS 10
 #define REAP_TICKS_MAX 20
-#define CALL_TEXT_BYTES_MAX (16u << 20)
 #define OUTPUT_BYTES_MAX (64u << 20)
 #define DESCRIPTORS_MAX                                                        \
     (3 + FLO_SERVE_ADAPTERS_MAX) /* model, packed, prefix                      \
@@ -89,7 +88,6 @@ static void call_list(struct serve_engine *engine, struct serve_call *call,
     call->id = id;
     call->engine = engine;
     call->tokens = 0;
-    call->text_bytes = 0;
     call->next = engine->calls;
     engine->calls = call;
     engine->n_calls++;
@@ -410,16 +408,12 @@ static bool part_fits(struct serve_call *call,
     bool fits = true;
     if (message->type == FLO_WIRE_TOKEN) {
         *index = token->index;
-        call->text_bytes += token->text.bytes;
         fits = is_list(token->logprobs);
     } else {
         *index = embedding->index;
-        call->text_bytes += embedding->vector.bytes;
         fits = embedding->vector.bytes > 0 && embedding->vector.bytes % 4 == 0;
     }
-    return fits && *index == call->tokens &&
-           call->tokens++ < call->tokens_max &&
-           call->text_bytes <= CALL_TEXT_BYTES_MAX;
+    return fits && *index == call->tokens && call->tokens++ < call->tokens_max;
 }
 
 /* A frame for a call: it must belong to one, and count up. */

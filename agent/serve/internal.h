@@ -28,7 +28,6 @@ struct serve_call {
     uint32_t id;
     uint32_t tokens; /* TOKEN frames so far: they must count up */
     uint32_t tokens_max;
-    uint64_t text_bytes;
     void *context;
     /* TOKEN, DONE, FAILED, TOKENS, STATS_ANSWER ...  All but TOKEN end the
      * call: engine is NULL then already. */
@@ -149,7 +148,8 @@ struct serve_request {
     char id[48];
     char model_name[2 * FLO_NAME_MAX + 2]; /* of the engine that answers */
     struct flo_digest release;
-    struct flo_buf text;     /* of an answer that is not streamed */
+    struct flo_buf text;     /* of an answer that is not streamed; failed: it
+                                got too long */
     struct flo_buf logprobs; /* answer_logprobs.c */
     size_t text_offset;      /* characters that logprobs were told of */
 };

@@ -168,12 +168,19 @@ static void on_token(struct serve_request *request,
                        request->last_us - before_us);
     }
     request->tokens_out++;
+    struct flo_err err = {0};
     if (!flo_answer_token(request, token)) {
-        struct flo_err err = {0};
         flo_fail(&err, FLO_E_INFER_CANCELLED, "the client reads too slowly");
         flo_log_err(FLO_LOG_INFO, "serve", &err);
         tell(request, 0, err.code);
         request_free(request);
+    } else if (request->text.failed || request->logprobs.failed) {
+        strcpy(request->params.param, "max_tokens");
+        flo_fail(&err, FLO_E_INFER_PARAM,
+                 "an answer of %u tokens is too long to be kept; \"stream\" "
+                 "has no limit",
+                 request->tokens_out);
+        request_fail(request, &err);
     }
 }
 

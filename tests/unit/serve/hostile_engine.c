@@ -13,6 +13,60 @@
 
 static const char *deed;
 
+static void send_frame(int fd, const struct flo_wire_message *message)
+{
+    struct flo_buf out = {0};
+    if (flo_wire_write(&out, message, NULL) == 0) {
+        for (size_t at = 0; at < out.bytes;) {
+            ssize_t n = send(fd, out.data + at, out.bytes - at, MSG_NOSIGNAL);
+            if (n <= 0) {
+                _exit(0);
+            }
+            at += (size_t)n;
+        }
+    }
+    flo_buf_deinit(&out);
+}
+
+/* An engine whose every token has most of a megabyte of text. */
+static void flood(int fd)
+{
+    static char text[1000000];
+    static struct flo_wire_message got;
+    struct flo_buf in = {0};
+    char piece[4096];
+    ssize_t n;
+    memset(text, 'a', sizeof(text));
+    send_frame(fd, &(struct flo_wire_message){.type = FLO_WIRE_READY,
+                                              .ready.context = 512});
+    while ((n = recv(fd, piece, sizeof(piece), 0)) > 0) {
+        flo_buf_add(&in, piece, (size_t)n);
+        ptrdiff_t used = flo_wire_read(in.data, in.bytes, &got, NULL);
+        if (used <= 0) {
+            continue;
+        }
+        struct flo_wire_message answer = {.type = FLO_WIRE_PONG};
+        if (got.type == FLO_WIRE_GENERATE) {
+            answer.type = FLO_WIRE_TOKEN;
+            answer.request = got.request;
+            answer.token.text = (struct flo_wire_text){text, sizeof(text)};
+            answer.token.is_finite = true;
+            for (; answer.token.index < 20; answer.token.index++) {
+                send_frame(fd, &answer);
+            }
+            answer = (struct flo_wire_message){.type = FLO_WIRE_DONE,
+                                               .request = got.request};
+            answer.done.tokens_in = answer.done.tokens_out = 20;
+        }
+        if (got.type == FLO_WIRE_GENERATE || got.type == FLO_WIRE_PING) {
+            send_frame(fd, &answer);
+        }
+        in.bytes -= (size_t)used;
+        memmove(in.data, in.data + used, in.bytes);
+    }
+    _exit(0);
+}
+
 static void misbehave(int fd)
 {
     static char garbage[64] = "this is no frame at all, whatever you think";
@@ -43,6 +97,8 @@ static void misbehave(int fd)
         if (flo_wire_write(&out, &message, NULL) == 0) {
             send(fd, out.data, out.bytes, 0);
         }
+    } else if (strcmp(deed, "flood") == 0) {
+        flood(fd);
     } else if (strcmp(deed, "crash") == 0) {
         abort();
     } else if (strcmp(deed, "hang") == 0) {

@@ -577,6 +577,24 @@ static void a_hostile_engine_is_killed_and_replaced(void **state)
     }
 }
 
+static void an_answer_too_long_to_be_kept_ends_alone(void **state)
+{
+    static struct client client;
+    (void)state;
+    world_open_with(HOSTILE_ENGINE, 60000, 0);
+    setenv("FLOTILLA_HOSTILE", "flood", 1);
+    open_current(V2, "2.0.0");
+    unsetenv("FLOTILLA_HOSTILE");
+    for (int i = 0; i < 2; i++) {
+        ask(&client, "/v1/chat/completions", CHAT);
+        assert_int_equal(client.status, 400);
+        assert_non_null(strstr(client.text, "\"param\":\"max_tokens\""));
+        assert_non_null(strstr(client.text, "an answer of 17 tokens"));
+    }
+    assert_int_equal(world.lost, 0);
+    world_close();
+}
+
 static void a_file_that_is_no_model_says_why(void **state)
 {
     (void)state;
@@ -789,6 +807,7 @@ int main(void)
         cmocka_unit_test(a_stream_that_has_begun_ends_with_an_error_event),
         cmocka_unit_test(a_hanging_engine_is_killed_and_its_requests_live),
         cmocka_unit_test(a_hostile_engine_is_killed_and_replaced),
+        cmocka_unit_test(an_answer_too_long_to_be_kept_ends_alone),
         cmocka_unit_test(a_file_that_is_no_model_says_why),
         cmocka_unit_test(an_unloaded_engine_gives_its_requests_away),
         cmocka_unit_test(probes_see_what_is_wrong),
