@@ -128,12 +128,29 @@ static bool host_is_allowed(const struct httpd_connection *connection)
     return false;
 }
 
+/* The path, or the method for it, is not served. */
+static void refuse_route(struct httpd_connection *connection)
+{
+    struct flo_httpd_request *request = connection->request;
+    struct flo_buf methods = {0};
+    struct flo_err err = {0};
+    flo_httpd_route_methods(connection->httpd, request, &methods);
+    if (methods.bytes > 0) {
+        flo_httpd_add_header(request, "Allow", methods.data);
+        flo_fail(&err, FLO_E_REST_METHOD, "%s is not for %s",
+                 request->head.method, request->head.path);
+    } else {
+        flo_fail(&err, FLO_E_REST_NOT_FOUND, "no path %s", request->head.path);
+    }
+    refuse(connection, methods.bytes > 0 ? 405 : 404, &err);
+    flo_buf_deinit(&methods);
+}
+
 /* Find the route; its limits; let an upload begin. */
 static void route_request(struct httpd_connection *connection)
 {
     struct flo_httpd_request *request = connection->request;
     struct flo_err err = {0};
-    bool knows_path = false;
     connection->body_ended =
         !request->head.is_chunked && request->head.content_bytes == 0;
     if (!host_is_allowed(connection)) {
@@ -141,17 +158,9 @@ static void route_request(struct httpd_connection *connection)
         refuse(connection, 421, &err);
         return;
     }
-    request->route =
-        flo_httpd_route_find(connection->httpd, request, &knows_path);
+    request->route = flo_httpd_route_find(connection->httpd, request);
     if (request->route == NULL) {
-        if (knows_path) {
-            flo_fail(&err, FLO_E_REST_METHOD, "%s is not for %s",
-                     request->head.method, request->head.path);
-        } else {
-            flo_fail(&err, FLO_E_REST_NOT_FOUND, "no path %s",
-                     request->head.path);
-        }
-        refuse(connection, knows_path ? 405 : 404, &err);
+        refuse_route(connection);
         return;
     }
     uint64_t max = request->route->body_bytes_max;

@@ -57,7 +57,7 @@ FLO_MUST_USE int flo_httpd_listen(struct flo_httpd *httpd, const char *address,
 
 /* `pattern`: "/v1/devices/{id}"; a final "/..." matches any rest (as "...").
  * More than one method may share a pattern.  Unknown path: 404
- * rest.not_found, known path with other method: 405. */
+ * rest.not_found, known path with other method: 405 with `Allow`. */
 FLO_MUST_USE int flo_httpd_route(struct flo_httpd *httpd, const char *method,
                                  const char *pattern, size_t body_bytes_max,
                                  flo_httpd_handler handler, void *context,

@@ -96,11 +96,13 @@ struct flo_httpd {
 };
 
 /* httpd_route.c */
-/* The route of method and path, filling the request's params; NULL: none,
- * and *knows_path says whether another method would fit. */
+/* The route of method and path, filling the request's params; NULL: none. */
 struct httpd_route *flo_httpd_route_find(struct flo_httpd *httpd,
-                                         struct flo_httpd_request *request,
-                                         bool *knows_path);
+                                         struct flo_httpd_request *request);
+/* Then: append the methods that the path has, as `Allow` lists them. */
+void flo_httpd_route_methods(const struct flo_httpd *httpd,
+                             struct flo_httpd_request *request,
+                             struct flo_buf *out);
 void flo_httpd_routes_free(struct flo_httpd *httpd);
 
 /* httpd_answer.c */

@@ -113,8 +113,7 @@ static void params_cut(struct flo_httpd_request *request)
 }
 
 struct httpd_route *flo_httpd_route_find(struct flo_httpd *httpd,
-                                         struct flo_httpd_request *request,
-                                         bool *knows_path)
+                                         struct flo_httpd_request *request)
 {
     const char *method = request->head.method;
     if (strcmp(method, "HEAD") == 0) {
@@ -126,18 +125,33 @@ struct httpd_route *flo_httpd_route_find(struct flo_httpd *httpd,
     }
     for (struct httpd_route *route = httpd->routes; route != NULL;
          route = route->next) {
-        if (!pattern_fits(route->pattern, request->param_text, request->params,
-                          &request->n_params)) {
-            continue;
-        }
-        *knows_path = true;
-        if (strcmp(route->method, method) == 0) {
+        if (strcmp(route->method, method) == 0 &&
+            pattern_fits(route->pattern, request->param_text, request->params,
+                         &request->n_params)) {
             params_cut(request);
             return route;
         }
     }
     request->n_params = 0;
     return NULL;
+}
+
+void flo_httpd_route_methods(const struct flo_httpd *httpd,
+                             struct flo_httpd_request *request,
+                             struct flo_buf *out)
+{
+    const struct httpd_route *route = httpd->routes;
+    for (; request->param_text != NULL && route != NULL; route = route->next) {
+        bool is_listed =
+            out->data != NULL && strstr(out->data, route->method) != NULL;
+        if (!is_listed && pattern_fits(route->pattern, request->param_text,
+                                       request->params, &request->n_params)) {
+            flo_buf_printf(out, "%s%s", out->bytes > 0 ? ", " : "",
+                           strcmp(route->method, "GET") == 0 ? "GET, HEAD"
+                                                             : route->method);
+        }
+    }
+    request->n_params = 0;
 }
 
 /* ---- the request ------------------------------------------------- */

@@ -40,6 +40,15 @@ static void unknown_paths_methods_and_hosts_are_refused(void **state)
            "HTTP/1.1 421", "rest.header");
 }
 
+static void a_refused_method_is_told_what_is_allowed(void **state)
+{
+    (void)state;
+    expect("DELETE /echo HTTP/1.1\r\n" END, "HTTP/1.1 405",
+           "\r\nAllow: POST\r\n");
+    expect("PUT /v1/things/7/more HTTP/1.1\r\n" END, "HTTP/1.1 405",
+           "\r\nAllow: GET, HEAD\r\n");
+}
+
 static void malformed_heads_are_refused_and_the_server_lives(void **state)
 {
     static const char *const heads[][2] = {
@@ -178,6 +187,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(routes_give_parameters_query_and_token),
         cmocka_unit_test(unknown_paths_methods_and_hosts_are_refused),
+        cmocka_unit_test(a_refused_method_is_told_what_is_allowed),
         cmocka_unit_test(malformed_heads_are_refused_and_the_server_lives),
         cmocka_unit_test(a_head_that_is_too_long_gets_431),
         cmocka_unit_test(a_slow_head_gets_408),
