@@ -7,6 +7,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,8 @@
 #define LINGER_MS 2000
 #define BODY_WINDOW_BYTES 16384
 #define INPUT_BYTES_MAX 262144
+#define HALF_CLOSED_MS 20
+#define GO_ON "HTTP/1.1 100 Continue\r\n\r\n"
 
 static void connection_process(struct httpd_connection *connection);
 
@@ -191,8 +194,7 @@ static void route_request(struct httpd_connection *connection)
     if (request->head.is_chunked || request->head.content_bytes > 0) {
         arm(connection, head_timeout(connection));
         if (request->head.expects_continue) {
-            static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-            bufferevent_write(connection->bev, go_on, sizeof(go_on) - 1);
+            bufferevent_write(connection->bev, GO_ON, strlen(GO_ON));
         }
     }
 }
@@ -436,6 +438,36 @@ static void on_write(struct bufferevent *bev, void *context)
     }
 }
 
+/* The client sends nothing more: it is gone, or reads on.  A unix socket tells;
+ * over TCP it shows in how the client's kernel takes what is sent, so that
+ * bytes go out which are no part of an answer: an interim response, or in a
+ * stream a zero in front of the next chunk's size.  false: there are none. */
+static bool sound_out(struct httpd_connection *connection)
+{
+    const struct flo_httpd_request *request = connection->request;
+    const char *bytes = request->is_begun ? "0" : GO_ON;
+    if (connection->listener->unix_path != NULL) {
+        return true;
+    }
+    if (connection->listener->tls != NULL || request->head.minor == 0 ||
+        (request->is_begun && !request->is_chunked)) {
+        return false;
+    }
+    bufferevent_write(connection->bev, bytes, strlen(bytes));
+    return true;
+}
+
+/* A client that sends nothing more is looked after until its answer is out. */
+static void look_after(struct httpd_connection *connection)
+{
+    struct pollfd client = {.fd = bufferevent_getfd(connection->bev)};
+    if (poll(&client, 1, 0) > 0) { /* both ways are closed, or an error */
+        connection_free(connection);
+    } else {
+        arm(connection, HALF_CLOSED_MS);
+    }
+}
+
 static void on_event(struct bufferevent *bev, short what, void *context)
 {
     struct httpd_connection *connection = context;
@@ -451,6 +483,12 @@ static void on_event(struct bufferevent *bev, short what, void *context)
         connection->saw_eof = true; /* it may still read the answer */
         return;
     }
+    if ((what & BEV_EVENT_EOF) != 0 && connection->state == HTTPD_HANDLER &&
+        sound_out(connection)) {
+        connection->saw_eof = true;
+        look_after(connection);
+        return;
+    }
     connection_free(connection);
 }
 
@@ -460,6 +498,10 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     (void)what;
     struct httpd_connection *connection = context;
     struct flo_err err = {0};
+    if (connection->state == HTTPD_HANDLER) {
+        look_after(connection);
+        return;
+    }
     if (connection->state == HTTPD_BODY) {
         if (connection->window_bytes >= BODY_WINDOW_BYTES) {
             connection->window_bytes = 0;

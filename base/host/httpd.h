@@ -5,7 +5,8 @@
  * for each 16 KiB of a body, a cap on connections (at the cap the connection
  * that has waited longest without a request makes room).  A handler answers
  * at once or keeps the request and answers later; when the client goes away
- * first, on_closed is called and the request must not be touched again.
+ * first, on_closed is called and the request must not be touched again; one
+ * that only sends no more gets its answer (but for TLS, and over TCP HTTP/1.0).
  * Opening ignores SIGPIPE for the process.  HEAD uses the route of GET. */
 #ifndef FLOTILLA_HOST_HTTPD_H
 #define FLOTILLA_HOST_HTTPD_H

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "unit/remove_tree.h"
@@ -82,6 +83,14 @@ static void on_keep(void *context, struct flo_httpd_request *request)
     flo_httpd_set_user(request, &world.closed, on_gone);
     flo_httpd_stream_begin(request, 200, "text/event-stream");
     flo_httpd_stream_chunk(request, "hello\n", 6, 0);
+    world.kept = request;
+}
+
+/* Answered when told from outside. */
+static void on_later(void *context, struct flo_httpd_request *request)
+{
+    (void)context;
+    flo_httpd_set_user(request, &world.closed, on_gone);
     world.kept = request;
 }
 
@@ -153,6 +162,7 @@ static void on_stop(evutil_socket_t fd, short what, void *context)
     (void)context;
     char byte;
     if (read((int)fd, &byte, 1) == 1 && byte == 'e' && world.kept != NULL) {
+        flo_httpd_stream_begin(world.kept, 200, "text/plain");
         flo_httpd_stream_end(world.kept); /* asked for from the test */
         world.kept = NULL;
         return;
@@ -267,6 +277,7 @@ int world_open(void **state)
     ROUTE("GET", "/app/...", 0, on_rest);
     ROUTE("GET", "/file", 0, on_file);
     ROUTE("GET", "/keep", 0, on_keep);
+    ROUTE("GET", "/later", 0, on_later);
     ROUTE("GET", "/stream", 0, on_stream);
     ROUTE("GET", "/flood", 0, on_flood);
     assert_int_equal(flo_httpd_route_upload(h, "PUT", "/up", &upload,
@@ -305,6 +316,17 @@ int dial(uint16_t port)
     struct timeval limit = {.tv_sec = 20};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)),
+                     0);
+    return fd;
+}
+
+int dial_unix(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/sock",
+             world.folder);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)),
                      0);
     return fd;

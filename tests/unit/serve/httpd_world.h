@@ -14,7 +14,7 @@ struct world {
     struct event_base *base;
     struct flo_httpd *httpd;
     struct event *stop;
-    int control[2]; /* a byte: 'e' ends the stream that is kept, else stop */
+    int control[2]; /* a byte: 'e' ends the answer that is kept, else stop */
     pthread_t thread;
     char folder[64]; /* of the file, the socket, NAME.pem and NAME.key */
     uint16_t port;
@@ -35,6 +35,7 @@ int world_close(void **state);
 #define END "Host: localhost\r\nConnection: close\r\n\r\n"
 
 int dial(uint16_t port);
+int dial_unix(void);
 void say(int fd, const char *text);
 /* Everything until the server closes, and the descriptor with it; *bytes may
  * be NULL.  The caller frees. */

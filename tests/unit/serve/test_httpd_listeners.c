@@ -37,16 +37,13 @@ static void idle_connections_make_room_for_a_new_client(void **state)
 
 static void the_unix_socket_knows_its_peer(void **state)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char path[96];
     struct stat st;
     (void)state;
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s/sock",
-             world.folder);
-    assert_int_equal(stat(address.sun_path, &st), 0);
+    snprintf(path, sizeof(path), "%s/sock", world.folder);
+    assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0660);
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)),
-                     0);
+    int fd = dial_unix();
     say(fd, "GET /v1/things/1 HTTP/1.1\r\nHost: any\r\n"
             "Connection: close\r\n\r\n");
     char *text = hear(fd, NULL);

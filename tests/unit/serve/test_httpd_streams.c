@@ -72,21 +72,57 @@ static void an_upload_streams_and_its_refusal_is_heard(void **state)
 
 static void a_client_that_leaves_is_noticed(void **state)
 {
-    char text[512];
+    static const char *const heads[] = {
+        "GET /keep HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /later HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /later HTTP/1.0\r\nHost: localhost\r\n\r\n",
+    };
     (void)state;
-    int before = __atomic_load_n(&world.closed, __ATOMIC_SEQ_CST);
-    int fd = dial(world.port);
-    say(fd, "GET /keep HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    assert_true(recv(fd, text, sizeof(text), 0) > 0);
-    close(fd);
-    for (int i = 0;
-         i < 5000 && __atomic_load_n(&world.closed, __ATOMIC_SEQ_CST) == before;
-         i++) {
-        poll(NULL, 0, 1);
+    for (size_t i = 0; i < 2 * FLO_COUNT(heads); i++) {
+        int before = __atomic_load_n(&world.closed, __ATOMIC_SEQ_CST);
+        int fd = i % 2 == 0 ? dial(world.port) : dial_unix();
+        __atomic_store_n(&world.kept, NULL, __ATOMIC_SEQ_CST);
+        say(fd, heads[i / 2]);
+        while (__atomic_load_n(&world.kept, __ATOMIC_SEQ_CST) == NULL) {
+            poll(NULL, 0, 1);
+        }
+        close(fd);
+        for (int ms = 0;
+             ms < 5000 &&
+             __atomic_load_n(&world.closed, __ATOMIC_SEQ_CST) == before;
+             ms++) {
+            poll(NULL, 0, 1);
+        }
+        assert_int_equal(__atomic_load_n(&world.closed, __ATOMIC_SEQ_CST),
+                         before + 1);
     }
-    assert_int_equal(__atomic_load_n(&world.closed, __ATOMIC_SEQ_CST),
-                     before + 1);
     world.kept = NULL;
+}
+
+/* Over TCP and a unix socket, before and in a stream. */
+static void a_client_that_only_sends_no_more_gets_its_answer(void **state)
+{
+    static const char *const paths[] = {"/later", "/keep"};
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        char head[128];
+        char text[512];
+        int before = __atomic_load_n(&world.closed, __ATOMIC_SEQ_CST);
+        int fd = i < 2 ? dial(world.port) : dial_unix();
+        snprintf(head, sizeof(head), "GET %s HTTP/1.1\r\n" END, paths[i % 2]);
+        say(fd, head);
+        if (i % 2 == 1) {
+            assert_true(recv(fd, text, sizeof(text), 0) > 0);
+        }
+        assert_int_equal(shutdown(fd, SHUT_WR), 0);
+        poll(NULL, 0, 100); /* its silence is looked at more than once */
+        assert_int_equal(write(world.control[1], "e", 1), 1);
+        char *rest = hear(fd, NULL);
+        assert_non_null(strstr(rest, "0\r\n\r\n"));
+        free(rest);
+        assert_int_equal(__atomic_load_n(&world.closed, __ATOMIC_SEQ_CST),
+                         before);
+    }
 }
 
 static void a_stream_can_end_from_outside_the_handler(void **state)
@@ -118,6 +154,7 @@ int main(void)
         cmocka_unit_test(a_file_answers_ranges_and_etags),
         cmocka_unit_test(an_upload_streams_and_its_refusal_is_heard),
         cmocka_unit_test(a_client_that_leaves_is_noticed),
+        cmocka_unit_test(a_client_that_only_sends_no_more_gets_its_answer),
         cmocka_unit_test(a_stream_can_end_from_outside_the_handler),
         cmocka_unit_test(a_slow_reader_stops_a_stream_at_its_backlog),
     };
