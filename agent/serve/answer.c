@@ -35,6 +35,13 @@ static const char *error_type(int status)
     }
 }
 
+/* OpenAI's name where clients act on it. */
+static const char *error_code(int code)
+{
+    return code == FLO_E_INFER_TOO_LONG ? "context_length_exceeded"
+                                        : flo_error_id(code);
+}
+
 static void error_body(const struct flo_err *err, int status, const char *param,
                        struct flo_buf *out)
 {
@@ -42,7 +49,7 @@ static void error_body(const struct flo_err *err, int status, const char *param,
     flo_buf_text(out, "{\"error\":{\"message\":");
     add_text(out, (struct flo_wire_text){err->what, strlen(err->what)});
     flo_buf_printf(out, ",\"type\":\"%s\",\"code\":\"%s\",\"param\":",
-                   error_type(status), flo_error_id(err->code));
+                   error_type(status), error_code(err->code));
     if (param != NULL && param[0] != '\0') {
         add_text(out, (struct flo_wire_text){param, strlen(param)});
     } else {

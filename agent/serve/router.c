@@ -214,12 +214,21 @@ static void on_done(struct serve_request *request,
 static void on_failed(struct serve_request *request,
                       const struct flo_wire_failed *failed)
 {
+    /* The agent has looked at all other fields. */
+    static const char *const texts[REQUEST_KINDS] = {
+        [REQUEST_CHAT] = "messages",     [REQUEST_TEXT] = "prompt",
+        [REQUEST_TOKENISE] = "content",  [REQUEST_EMBED] = "input",
+        [REQUEST_DETOKENISE] = "tokens",
+    };
     struct flo_err err = {0};
     char what[400];
     flo_text_clean(failed->what.data != NULL ? failed->what.data : "",
                    failed->what.bytes, what, sizeof(what));
     flo_fail(&err, failed->code < 0 ? failed->code : FLO_E_INTERNAL, "%s",
              what);
+    if (err.code == FLO_E_INFER_PARAM || err.code == FLO_E_INFER_TOO_LONG) {
+        strcpy(request->params.param, texts[request->kind]);
+    }
     request_fail(request, &err);
 }
 

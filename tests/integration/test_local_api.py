@@ -209,7 +209,7 @@ def test_a_prompt_longer_than_the_context_is_refused_with_counts(server):
     status, _, body = server.chat(
         messages=[{"role": "user", "content": "1 " * 300}])
     assert status == 400
-    assert body["error"]["code"] == "infer.prompt_too_long"
+    assert body["error"]["code"] == "context_length_exceeded"
     assert "512" in body["error"]["message"]
 
 

@@ -180,7 +180,7 @@ def test_embeddings_of_texts_and_tokens(client, server):
         vectors("")
     with pytest.raises(openai.BadRequestError) as error:
         vectors("1 " * 2000)
-    assert error.value.code == "infer.prompt_too_long"
+    assert error.value.code == "context_length_exceeded"
 
 
 def test_an_answer_keeps_a_json_schema(client):

@@ -452,6 +452,42 @@ static void a_shifted_context_gives_more_tokens_than_it_holds(void **state)
     world_close();
 }
 
+static void what_the_engine_refuses_names_its_field(void **state)
+{
+    static const struct {
+        const char *path, *body, *code, *param;
+    } cases[] = {
+        {"/v1/chat/completions",
+         "{\"messages\":[{\"role\":\"robot\",\"content\":\"a\"}]}",
+         "infer.param", "messages"},
+        {"/v1/completions", "{\"prompt\":[99999]}", "infer.param", "prompt"},
+        {"/v1/embeddings", "{\"input\":[99999]}", "infer.param", "input"},
+        {"/detokenize", "{\"tokens\":[99999]}", "infer.param", "tokens"},
+        {"/v1/completions", NULL, "context_length_exceeded", "prompt"},
+        {"/v1/embeddings", NULL, "context_length_exceeded", "input"},
+        {"/v1/completions", "{\"prompt\":\"a\",\"grammar\":\"root = 1\"}",
+         "infer.param", "grammar"},
+    };
+    static struct client client;
+    static char body[9000], want[128];
+    (void)state;
+    world_open();
+    open_current(V2, "2.0.0");
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        int n = snprintf(body, sizeof(body), "{\"%s\":\"", cases[i].param);
+        memset(body + n, '1', 8000);
+        strcpy(body + n + 8000, "\"}");
+        ask(&client, cases[i].path, cases[i].body ? cases[i].body : body);
+        snprintf(want, sizeof(want), "\"code\":\"%s\",\"param\":\"%s\"",
+                 cases[i].code, cases[i].param);
+        assert_int_equal(client.status, 400);
+        if (strstr(client.text, want) == NULL) {
+            fail_msg("%s is not in %s", want, client.text);
+        }
+    }
+    world_close();
+}
+
 static void a_client_that_leaves_frees_its_session(void **state)
 {
     char text[64];
@@ -802,6 +838,7 @@ int main(void)
         cmocka_unit_test(a_request_waits_for_a_model_then_gets_503),
         cmocka_unit_test(a_model_name_is_checked),
         cmocka_unit_test(a_shifted_context_gives_more_tokens_than_it_holds),
+        cmocka_unit_test(what_the_engine_refuses_names_its_field),
         cmocka_unit_test(a_client_that_leaves_frees_its_session),
         cmocka_unit_test(a_killed_engine_takes_no_unanswered_request_along),
         cmocka_unit_test(a_stream_that_has_begun_ends_with_an_error_event),
