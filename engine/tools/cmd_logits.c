@@ -1,5 +1,6 @@
 /* flotilla-engine logits: float32 little-endian, a row of n_vocab for every
  * token of the prompt. */
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "engine/tools/common.h"
@@ -10,6 +11,7 @@ struct logits {
     const char *path;
     struct flo_tool_model model;
     int32_t *tokens;
+    size_t count;
     FILE *file;
 };
 
@@ -24,10 +26,26 @@ static int write_row(void *context, uint32_t position, const float *logits)
                : FLO_E_IO_WRITE;
 }
 
+static int write_rows(void *context, int fd, struct flo_err *err)
+{
+    struct logits *l = context;
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+    l->file = copy < 0 ? NULL : fdopen(copy, "wb");
+    if (l->file == NULL) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", l->path);
+    }
+    int rv = l->model.backend->prefill(l->model.state, l->tokens, l->count,
+                                       write_row, l, err);
+    if ((fclose(l->file) != 0 && rv == 0) || rv == FLO_E_IO_WRITE) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", l->path);
+    }
+    return rv;
+}
+
 static int logits(void *context, struct flo_err *err)
 {
     struct logits *l = context;
-    size_t count;
     int rv;
 
     if (l->path == NULL) {
@@ -36,19 +54,10 @@ static int logits(void *context, struct flo_err *err)
     if ((rv = flo_outfile_spares(l->path, l->tool.model, err)) < 0 ||
         (rv = flo_tool_open(&l->tool, FLO_VOCABULARY_NONE, &l->model, err)) <
             0 ||
-        (rv = flo_tool_tokens(&l->tool, &l->tokens, &count, err)) < 0) {
+        (rv = flo_tool_tokens(&l->tool, &l->tokens, &l->count, err)) < 0) {
         return rv;
     }
-    l->file = fopen(l->path, "wb");
-    if (l->file == NULL) {
-        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", l->path);
-    }
-    rv = l->model.backend->prefill(l->model.state, l->tokens, count, write_row,
-                                   l, err);
-    if ((fclose(l->file) != 0 && rv == 0) || rv == FLO_E_IO_WRITE) {
-        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", l->path);
-    }
-    return rv;
+    return flo_outfile(l->path, write_rows, l, err);
 }
 
 static struct logits state;

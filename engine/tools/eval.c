@@ -21,6 +21,7 @@ struct eval {
     struct flo_tool tool; /* count: tokens per answer at most */
     const char *against, *report_path;
     const char *min_exact, *max_kl;
+    double exact_least, kl_most; /* what they say */
     struct flo_suite suite;
     struct flo_eval_side side;
     int peer; /* its socket */
@@ -204,7 +205,7 @@ static void add_gate(struct flo_eval_report *r, const char *name, double limit,
 }
 
 /* Numbers that are not finite break every other gate's meaning. */
-static void judge_gates(struct eval *e, double min_exact, double max_kl)
+static void judge_gates(struct eval *e)
 {
     struct flo_eval_report *r = &e->report;
     double exact = (double)r->model.exact / (double)e->suite.count;
@@ -212,11 +213,12 @@ static void judge_gates(struct eval *e, double min_exact, double max_kl)
 
     r->has_passed = true;
     if (e->min_exact != NULL) {
-        add_gate(r, "min_exact", min_exact, exact, exact >= min_exact);
+        add_gate(r, "min_exact", e->exact_least, exact,
+                 exact >= e->exact_least);
     }
     if (e->max_kl != NULL) {
-        add_gate(r, "max_kl", max_kl, r->distance.kl_mean,
-                 r->distance.kl_mean <= max_kl);
+        add_gate(r, "max_kl", e->kl_most, r->distance.kl_mean,
+                 r->distance.kl_mean <= e->kl_most);
     }
     if (r->n_gates > 0) {
         add_gate(r, "max_nonfinite", 0, (double)nonfinite, nonfinite == 0);
@@ -297,14 +299,8 @@ static int open_models(struct eval *e, struct flo_err *err)
 
 /* ---- the end ----------------------------------------------------- */
 
-static int write_text(void *context, int fd, struct flo_err *err)
-{
-    const struct flo_buf *text = context;
-
-    return flo_fd_write_all(fd, text->data, text->bytes, err);
-}
-
-static int put_report(struct eval *e, struct flo_err *err)
+/* To stdout, and to a file's descriptor unless it is -1. */
+static int put_report(struct eval *e, int fd, struct flo_err *err)
 {
     struct flo_buf json = {0}, table = {0};
     int rv = 0;
@@ -316,8 +312,8 @@ static int put_report(struct eval *e, struct flo_err *err)
     rv = json.failed ? flo_fail(err, FLO_E_MEMORY, "the report")
                      : flo_tool_print(e->tool.is_json ? &json : &table,
                                       "the report", err);
-    if (rv == 0 && e->report_path != NULL) {
-        rv = flo_outfile(e->report_path, write_text, &json, err);
+    if (rv == 0 && fd >= 0) {
+        rv = flo_fd_write_all(fd, json.data, json.bytes, err);
     }
     flo_buf_deinit(&json);
     flo_buf_deinit(&table);
@@ -338,11 +334,32 @@ static int told_gate(struct eval *e, struct flo_err *err)
     return 0;
 }
 
+/* All of the work: the report's file is open before it, or fd is -1. */
+static int carry_out(void *context, int fd, struct flo_err *err)
+{
+    struct eval *e = context;
+    struct flo_eval_report *r = &e->report;
+    int rv = walk(e, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_eval_side_about(&e->side, &r->model.about);
+    if (r->has_against) {
+        rv = flo_eval_peer_about(e->peer, &r->against.about, err);
+        if (rv < 0) {
+            return rv;
+        }
+        distance_end(&r->distance);
+    }
+    judge_gates(e);
+    return put_report(e, fd, err);
+}
+
 static int eval(void *context, struct flo_err *err)
 {
     struct eval *e = context;
     struct flo_eval_report *r = &e->report;
-    double min_exact = 0, max_kl = 0;
     int rv;
 
     signal(SIGPIPE, SIG_IGN); /* a peer that ends is an error, told */
@@ -358,23 +375,14 @@ static int eval(void *context, struct flo_err *err)
         return flo_fail(err, FLO_E_USAGE, "--max-kl needs --against");
     }
     if ((e->min_exact != NULL && (rv = read_limit("min-exact", e->min_exact, 1,
-                                                  &min_exact, err)) < 0) ||
+                                                  &e->exact_least, err)) < 0) ||
         (e->max_kl != NULL &&
-         (rv = read_limit("max-kl", e->max_kl, 1e9, &max_kl, err)) < 0) ||
-        (rv = open_suite(e, err)) < 0 || (rv = open_models(e, err)) < 0 ||
-        (rv = walk(e, err)) < 0) {
+         (rv = read_limit("max-kl", e->max_kl, 1e9, &e->kl_most, err)) < 0) ||
+        (rv = open_suite(e, err)) < 0 || (rv = open_models(e, err)) < 0) {
         return rv;
     }
-    flo_eval_side_about(&e->side, &r->model.about);
-    if (r->has_against) {
-        rv = flo_eval_peer_about(e->peer, &r->against.about, err);
-        if (rv < 0) {
-            return rv;
-        }
-        distance_end(&r->distance);
-    }
-    judge_gates(e, min_exact, max_kl);
-    rv = put_report(e, err);
+    rv = e->report_path != NULL ? flo_outfile(e->report_path, carry_out, e, err)
+                                : carry_out(e, -1, err);
     return rv < 0 ? rv : told_gate(e, err);
 }
 

@@ -113,6 +113,20 @@ c = report["comparison"]
 assert c["positions"] == 338 and c["top1_agreement"] < 1
 assert 0.1 < c["kl_mean"] <= c["kl_p99"] <= c["kl_max"]
 END
+# Outputs are looked at before the work, and appear whole or not at all.
+expect 1 "^error\[io.open\]: $work/none/x" "$@" "$engine" eval $golden \
+    --model $models/tiny-v2.Q4_0.gguf --report "$work/none/x" --json
+if grep -q '"model"' "$work/out"; then
+    echo 'eval worked before it saw that its report has no place'
+    failed=1
+fi
+expect 1 '^error\[io.write\]' sh -c 'trap "" XFSZ; ulimit -f 4; exec "$@"' sh \
+    "$@" "$engine" logits --model $models/tiny-v2.Q4_0.gguf --tokens 1,2,3 \
+    --out "$work/half"
+if [ -e "$work/half" ] || [ -e "$work/half.part" ]; then
+    echo 'logits left half a file'
+    failed=1
+fi
 # Embeddings: unit vectors, the same for the same text.
 "$@" "$engine" embed --model $models/tiny-v2.Q4_0.gguf 'motor-3 smoke' \
     'fan-1 ok' 'motor-3 smoke' >"$work/vectors" || failed=1
