@@ -31,7 +31,7 @@ static const struct {
 
 struct inspect {
     struct flo_tool tool; /* words: FILE */
-    bool is_json, is_quick;
+    bool is_quick;
     struct flo_gguf *gguf;
     uint64_t parameters;
     uint64_t type_values[FLO_QUANT_ID_COUNT];
@@ -340,13 +340,13 @@ static int inspect(void *context, struct flo_err *err)
         return rv;
     }
     learn(f);
-    (f->is_json ? write_json : write_text)(&f->out, f);
+    (f->tool.is_json ? write_json : write_text)(&f->out, f);
     return flo_tool_print(&f->out, "the report", err);
 }
 
 static struct inspect state = {.out.bytes_max = 1u << 30};
 static const struct flo_option options[] = {
-    {"json", FLO_OPTION_FLAG, &state.is_json, "one JSON object"},
+    {"json", FLO_OPTION_FLAG, &state.tool.is_json, "one JSON object"},
     {"quick", FLO_OPTION_FLAG, &state.is_quick,
      "the header only: do not search the weights for NaN"},
 };

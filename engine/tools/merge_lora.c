@@ -19,7 +19,6 @@ struct merge {
     const char *method;
     const char *version; /* general.version; NULL: the adapter's */
     bool is_forced;
-    bool is_json;
 
     struct flo_gguf *base;
     struct flo_gguf *lora_file;
@@ -131,7 +130,7 @@ static int write_merged(void *context, int fd, struct flo_err *err)
 static void report(const struct merge *merge)
 {
     const struct flo_merge_result *r = &merge->result;
-    if (merge->is_json) {
+    if (merge->tool.is_json) {
         printf("{\"method\":\"%s\",\"seed\":%" PRIu64 ",\"kept\":%.4f,"
                "\"tensors\":%zu,\"codes\":%" PRIu64
                ",\"codes_changed\":%" PRIu64 ",\"bytes_changed\":%" PRIu64
@@ -202,7 +201,7 @@ static const struct flo_option options[] = {
     {"threads", FLO_OPTION_U64, &state.tool.threads, "N (2)"},
     {"force", FLO_OPTION_FLAG, &state.is_forced,
      "write it even if the update is lost"},
-    {"json", FLO_OPTION_FLAG, &state.is_json, "one JSON object"},
+    {"json", FLO_OPTION_FLAG, &state.tool.is_json, "one JSON object"},
 };
 const struct flo_command flo_command_merge_lora = {
     .name = "merge-lora",

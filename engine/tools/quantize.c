@@ -40,7 +40,6 @@ struct quantize {
     struct flo_tool tool; /* words: IN, OUT, TYPE */
     const char *pin;
     const char *pin_floats;
-    bool is_json;
     bool is_forced;
 
     const struct flo_mix *mix;
@@ -498,7 +497,7 @@ static int quantize(void *context, struct flo_err *err)
         (rv = flo_outfile(out, write_model, q, err)) < 0) {
         return rv;
     }
-    (q->is_json ? report_json : report_text)(q, &report);
+    (q->tool.is_json ? report_json : report_text)(q, &report);
     rv = flo_tool_print(&report, "the report", err);
     flo_buf_deinit(&report);
     return rv;
@@ -513,7 +512,7 @@ static const struct flo_option options[] = {
     {"threads", FLO_OPTION_U64, &state.tool.threads, "N (2)"},
     {"force", FLO_OPTION_FLAG, &state.is_forced,
      "write it even if the update is lost"},
-    {"json", FLO_OPTION_FLAG, &state.is_json,
+    {"json", FLO_OPTION_FLAG, &state.tool.is_json,
      "one JSON object with each tensor's rms error"},
 };
 const struct flo_command flo_command_quantize = {

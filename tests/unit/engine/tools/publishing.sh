@@ -127,6 +127,15 @@ if [ -e "$work/half" ] || [ -e "$work/half.part" ]; then
     echo 'logits left half a file'
     failed=1
 fi
+# Errors of every command are JSON where that is asked for.
+for command in "inspect $work/none" "quantize $work/none $work/q Q4_0" \
+    "merge-lora --model $work/none --lora $work/none --out $work/m"; do
+    "$@" "$engine" $command --json 2>/dev/null |
+        grep -q '^{"error":{"id":"absent",' || {
+        echo "no JSON: $command"
+        failed=1
+    }
+done
 # Embeddings: unit vectors, the same for the same text.
 "$@" "$engine" embed --model $models/tiny-v2.Q4_0.gguf 'motor-3 smoke' \
     'fan-1 ok' 'motor-3 smoke' >"$work/vectors" || failed=1
