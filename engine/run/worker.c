@@ -15,7 +15,7 @@
 #define SOCKET 3
 #define INPUT_BYTES_MAX (2 * FLO_WIRE_PAYLOAD_BYTES_MAX)
 #define OUTPUT_BYTES_MAX (4 * FLO_WIRE_PAYLOAD_BYTES_MAX)
-#define OUTPUT_BYTES_BUSY 262144 /* the agent is slow: wait for it */
+#define OUTPUT_BYTES_BUSY 262144 /* the agent is slow: nothing new */
 
 /* ---- the socket -------------------------------------------------- */
 
@@ -72,12 +72,18 @@ static int receive(struct flo_worker *worker)
     return worker->in.failed ? -1 : 1;
 }
 
-/* Whole frames from the front of the input. */
+static bool is_busy(const struct flo_worker *worker)
+{
+    return worker->out.bytes > OUTPUT_BYTES_BUSY;
+}
+
+/* Whole frames from the front of the input; 1: answers must go out before the
+ * next one. */
 static int handle_input(struct flo_worker *worker)
 {
     static struct flo_wire_message message;
     size_t at = 0;
-    while (at < worker->in.bytes) {
+    while (at < worker->in.bytes && !is_busy(worker)) {
         struct flo_err err = {0};
         ptrdiff_t used = flo_wire_read(worker->in.data + at,
                                        worker->in.bytes - at, &message, &err);
@@ -90,7 +96,7 @@ static int handle_input(struct flo_worker *worker)
         at += (size_t)used;
     }
     drop_front(&worker->in, at);
-    return 0;
+    return is_busy(worker);
 }
 
 static int send_output(struct flo_worker *worker)
@@ -130,14 +136,17 @@ static void keep_prefix(struct flo_worker *worker)
 static void run(struct flo_worker *worker)
 {
     bool has_work = false;
+    int left = 0; /* input that was not handled */
     for (;;) {
-        bool is_full = worker->out.bytes > OUTPUT_BYTES_BUSY;
-        int quiet_ms = has_work ? -1 : flo_kept_wait_ms(worker->kept);
-        struct pollfd wait = {.fd = worker->socket, .events = POLLIN};
+        bool is_full = is_busy(worker);
+        bool is_idle = !has_work && left == 0;
+        int quiet_ms = is_idle ? flo_kept_wait_ms(worker->kept) : -1;
+        struct pollfd wait = {.fd = worker->socket,
+                              .events = is_full ? 0 : POLLIN};
         if (worker->out.bytes > 0) {
             wait.events |= POLLOUT;
         }
-        int ready = poll(&wait, 1, has_work && !is_full ? 0 : quiet_ms);
+        int ready = poll(&wait, 1, is_idle || is_full ? quiet_ms : 0);
         if (ready < 0 && errno != EINTR) {
             return;
         }
@@ -145,11 +154,14 @@ static void run(struct flo_worker *worker)
             keep_prefix(worker);
         }
         int got = 1;
-        while (got > 0 && (wait.revents & (POLLIN | POLLHUP)) != 0) {
+        left = handle_input(worker);
+        while (got > 0 && left == 0 &&
+               (wait.revents & (POLLIN | POLLHUP)) != 0) {
             got = receive(worker);
-            if (got < 0 || handle_input(worker) < 0) {
-                return;
-            }
+            left = handle_input(worker);
+        }
+        if (got < 0 || left < 0) {
+            return;
         }
         if (!is_full) {
             has_work = flo_worker_step(worker);

@@ -488,6 +488,28 @@ static void what_the_engine_refuses_names_its_field(void **state)
     world_close();
 }
 
+/* Each answer has 256 KiB; all of them more than the engine may put aside. */
+static void many_long_answers_at_once_all_arrive(void **state)
+{
+    enum { CLIENTS = 40, BYTES = 65536 };
+    static struct client clients[CLIENTS];
+    static char body[BYTES + 32] = "{\"content\":\"";
+    (void)state;
+    memset(body + 12, '1', BYTES);
+    strcpy(body + 12 + BYTES, "\"}");
+    world_open();
+    open_current(V2, "2.0.0");
+    for (int i = 0; i < CLIENTS; i++) {
+        client_start(&clients[i], "/tokenize", body, false);
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        client_end(&clients[i]);
+        assert_int_equal(clients[i].good, 1);
+    }
+    assert_int_equal(world.lost, 0);
+    world_close();
+}
+
 static void a_client_that_leaves_frees_its_session(void **state)
 {
     char text[64];
@@ -839,6 +861,7 @@ int main(void)
         cmocka_unit_test(a_model_name_is_checked),
         cmocka_unit_test(a_shifted_context_gives_more_tokens_than_it_holds),
         cmocka_unit_test(what_the_engine_refuses_names_its_field),
+        cmocka_unit_test(many_long_answers_at_once_all_arrive),
         cmocka_unit_test(a_client_that_leaves_frees_its_session),
         cmocka_unit_test(a_killed_engine_takes_no_unanswered_request_along),
         cmocka_unit_test(a_stream_that_has_begun_ends_with_an_error_event),
