@@ -76,7 +76,9 @@ static void learn_of_trial(struct flo_threads *t, double cost)
     if (t->trial_cost > t->trial_passes * t->cost * WINS ||
         (!is_busy(t) && cost > t->cost * LOSES + 3 * t->spread)) {
         t->trial_left = 0;
-        t->interval *= t->interval < interval_max(t) ? 2 : 1;
+        if (t->interval < interval_max(t)) {
+            t->interval *= is_busy(t) ? 4 : 2; /* its trials are long */
+        }
     } else if (t->trial_left == 0) {
         t->halvings = tried(t);
         t->cost = t->trial_cost / t->trial_passes;
