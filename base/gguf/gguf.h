@@ -54,6 +54,7 @@ struct flo_gguf_kv {
     uint64_t count;      /* of an array; else 1 */
     const uint8_t *data; /* of the value; of an array, its first item */
     uint64_t bytes;      /* of the value without type (array: of its items) */
+    uint64_t longest;    /* bytes of an item, in an array of strings; else 0 */
 };
 
 struct flo_gguf_tensor {

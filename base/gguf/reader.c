@@ -18,19 +18,20 @@
 #define ALIGNMENT_DEFAULT 32
 #define ALIGNMENT_MIN 8
 
-/* Skip as many of `count` strings as lie here whole, quickly; the caller's
- * careful walk says what is wrong with the next one. */
-static uint64_t skip_texts(struct flo_cursor *at, uint64_t count)
+/* Skip as many strings of `kv` as lie here whole, quickly; the caller's careful
+ * walk says what is wrong with the next one. */
+static uint64_t skip_texts(struct flo_cursor *at, struct flo_gguf_kv *kv)
 {
     const uint8_t *data = at->gguf->data;
     uint64_t position = at->position;
     uint64_t end = at->gguf->available;
     uint64_t i = 0;
-    for (; i < count && end - position >= 8; i++) {
+    for (; i < kv->count && end - position >= 8; i++) {
         uint64_t bytes = flo_get_u64(data + position);
         if (bytes > end - position - 8) {
             break;
         }
+        kv->longest = bytes > kv->longest ? bytes : kv->longest;
         position += 8 + bytes;
     }
     at->position = position;
@@ -57,7 +58,7 @@ static int take_items(struct flo_cursor *at, struct flo_gguf_kv *kv,
         kv->bytes = bytes;
         return flo_cursor_take(at, bytes, &kv->data, err);
     }
-    for (uint64_t i = skip_texts(at, kv->count); i < kv->count; i++) {
+    for (uint64_t i = skip_texts(at, kv); i < kv->count; i++) {
         struct flo_gguf_text text;
         int rv = flo_cursor_text(at, &text, err);
         if (rv < 0) {

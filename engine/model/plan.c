@@ -98,19 +98,9 @@ static uint32_t smaller(uint32_t a, uint32_t b)
  * its blanks or bytes, and merging. */
 static uint64_t text_bytes(const struct flo_gguf *gguf, uint32_t context)
 {
-    const struct flo_gguf_kv *list =
+    const struct flo_gguf_kv *tokens =
         flo_gguf_find(gguf, "tokenizer.ggml.tokens");
-    uint64_t longest = 0;
-
-    if (list == NULL || list->type != FLO_GGUF_ARRAY ||
-        list->item_type != FLO_GGUF_STRING) {
-        return 0;
-    }
-    const uint8_t *cursor = list->data;
-    for (uint64_t i = 0; i < list->count; i++) {
-        struct flo_gguf_text token = flo_gguf_next_string(&cursor);
-        longest = token.bytes > longest ? token.bytes : longest;
-    }
+    uint64_t longest = tokens == NULL ? 0 : tokens->longest;
     uint64_t bytes = longest < TEXT_BYTES_MAX ? longest * context : UINT64_MAX;
     bytes = bytes < TEXT_BYTES_MAX ? bytes : TEXT_BYTES_MAX;
     return bytes * (4 + FLO_MERGE_BYTES_PER_BYTE);

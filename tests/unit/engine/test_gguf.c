@@ -90,6 +90,7 @@ static void a_real_file_opens_with_its_keys_and_tensors(void **state)
                                     FLO_GGUF_STRING, &tokens, &err),
                      0);
     assert_int_equal(tokens->count, 896);
+    assert_int_equal(tokens->longest, 13);
     const uint8_t *cursor = tokens->data;
     assert_true(
         flo_gguf_text_is(flo_gguf_next_string(&cursor), "<|endoftext|>"));
