@@ -224,15 +224,6 @@ struct strip {
     struct flo_strip at;
 };
 
-FLO_INLINE struct strip strip_of(const struct strips *all, size_t row)
-{
-    return (struct strip){
-        .next = all->weights + row / FLO_STRIP_ROWS * all->bytes,
-        .part = FLO_LANES == FLO_STRIP_ROWS ? 0 : row % FLO_STRIP_ROWS,
-        .at = all->at,
-    };
-}
-
 /* For products with so many tokens; 0: nothing. */
 FLO_INLINE size_t bytes_ahead(size_t tokens)
 {
@@ -240,6 +231,22 @@ FLO_INLINE size_t bytes_ahead(size_t tokens)
         return AHEAD_OF_MANY;
     }
     return flo_fetches_ahead() ? AHEAD_OF_FEW : 0;
+}
+
+/* One of S strips that are read side by side, for so many tokens. */
+FLO_INLINE struct strip strip_of(const int S, const struct strips *all,
+                                 size_t row, size_t tokens)
+{
+    const uint8_t *begin = all->weights + row / FLO_STRIP_ROWS * all->bytes;
+
+    return (struct strip){
+        .next = begin,
+        .part = FLO_LANES == FLO_STRIP_ROWS ? 0 : row % FLO_STRIP_ROWS,
+        .ahead = bytes_ahead(tokens),
+        .end = begin + all->bytes,
+        .skip = (size_t)(S - 1) * all->bytes,
+        .at = all->at,
+    };
 }
 
 FLO_INLINE void read_block(flo_codes_32_fn *codes,
@@ -283,11 +290,10 @@ FLO_INLINE void multiply_alone(flo_codes_32_fn *codes,
                                const struct flo_activations *x, float *y)
 {
     for (size_t r = 0; r < all->rows; r += FLO_LANES) {
-        struct strip s = strip_of(all, r);
+        struct strip s = strip_of(1, all, r, 1);
         struct input in = input_of(x);
         flo_floats sum = OP(setzero_ps)();
 
-        s.ahead = bytes_ahead(1);
         for (size_t b = 0; b < all->blocks; b++) {
             struct flo_weights_32 w;
 
@@ -310,10 +316,7 @@ FLO_INLINE void multiply_tile(const int S, flo_codes_32_fn *codes,
     struct strip strips[STRIPS];
 
     for (int s = 0; s < S; s++) {
-        strips[s] = strip_of(all, r + (size_t)s * FLO_LANES);
-        strips[s].ahead = bytes_ahead(tokens);
-        strips[s].end = strips[s].next + all->bytes;
-        strips[s].skip = (size_t)(S - 1) * all->bytes;
+        strips[s] = strip_of(S, all, r + (size_t)s * FLO_LANES, tokens);
         for (size_t t = 0; t < tokens; t++) {
             acc[(size_t)s * TILE + t] = OP(setzero_ps)();
         }
