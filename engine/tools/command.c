@@ -15,22 +15,6 @@ struct options {
     size_t count;
 };
 
-/* With the names of all kernels that are built, best first. */
-static const char *kernel_help(void)
-{
-    static struct flo_buf help;
-    const struct flo_kernel *kernel;
-    const char *before = "NAME ";
-
-    for (size_t i = 0; (kernel = flo_kernel_at(i)) != NULL; i++) {
-        flo_buf_text(&help, before);
-        flo_buf_text(&help, kernel->name);
-        before = ", ";
-    }
-    flo_buf_text(&help, " (default: FLOTILLA_KERNEL, or the best)");
-    return help.failed ? "NAME " : help.data;
-}
-
 static struct options options_of(const struct flo_command *command)
 {
     struct flo_tool *tool = command->state;
@@ -41,7 +25,8 @@ static struct options options_of(const struct flo_command *command)
          "N tokens of context (default: the model's, at most 2048)"},
         {"threads", FLO_OPTION_U64, &tool->threads,
          "N threads (default: CPUs, at most 8)"},
-        {"kernel", FLO_OPTION_TEXT, &tool->kernel, kernel_help()},
+        {"kernel", FLO_OPTION_TEXT, &tool->kernel,
+         "NAME default: FLOTILLA_KERNEL, or the best of"},
         {"packed", FLO_OPTION_TEXT, &tool->packed,
          "FILE packed weights, or none (default: MODEL.packed if there)"},
         {"kv", FLO_OPTION_TEXT, &tool->kv,
@@ -71,6 +56,16 @@ static struct options options_of(const struct flo_command *command)
     return all;
 }
 
+/* The names of all kernels that are built, best first. */
+static void print_kernels(void)
+{
+    const struct flo_kernel *kernel;
+
+    for (size_t i = 0; (kernel = flo_kernel_at(i)) != NULL; i++) {
+        printf(" %s", kernel->name);
+    }
+}
+
 static void print_help(const struct flo_command *command,
                        const struct options *options)
 {
@@ -82,8 +77,12 @@ static void print_help(const struct flo_command *command,
                         : (int)strcspn(option->help, " ") + 1;
         int chars = printf("  --%s %.*s", option->name, value, option->help);
 
-        printf("%*s%s\n", chars < HELP_COLUMN ? HELP_COLUMN - chars : 0, "",
+        printf("%*s%s", chars < HELP_COLUMN ? HELP_COLUMN - chars : 0, "",
                option->help + value);
+        if (strcmp(option->name, "kernel") == 0) {
+            print_kernels();
+        }
+        printf("\n");
     }
 }
 

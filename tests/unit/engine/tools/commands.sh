@@ -33,7 +33,7 @@ expect 2 "did you mean 'inspect'" "$@" "$engine" inspekt
 expect 2 "did you mean '--model'" "$@" "$engine" tokenize --modell x
 expect 2 '^error\[cli.usage\]' "$@" "$engine" tokenize
 expect 0 '^usage' "$@" "$engine" tokenize --help
-expect 0 '--kernel *NAME    .*, ref (default' "$@" "$engine" run --help
+expect 0 '--kernel NAME .* avx2 .*ref$\|--kernel NAME .* neon .*ref$' "$@" "$engine" run --help
 # Numbers that are too large are told with their limit.
 huge=99999999999999999999
 expect 2 "ctx is $huge, at most 18446744073709551615" "$@" "$engine" plan \
