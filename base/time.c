@@ -27,6 +27,11 @@ uint64_t flo_now_us(void)
     return clock_us(CLOCK_MONOTONIC);
 }
 
+uint64_t flo_thread_us(void)
+{
+    return clock_us(CLOCK_THREAD_CPUTIME_ID);
+}
+
 uint64_t flo_wall_ms(void)
 {
     return clock_us(CLOCK_REALTIME) / 1000;

@@ -18,9 +18,9 @@ enum {
 #define WINS 0.95
 /* So far beyond the mean, and thrice the spread, a trial has lost already. */
 #define LOSES 1.25
-/* Costs that lie so far from their mean, as a share of it, are a busy
- * machine's: passes run through or wait for a CPU several times as long. */
-#define BUSY_SPREAD 0.4
+/* A thread that has a CPU for less of its time shares it with others, or waits
+ * for threads that do. */
+#define RUNS 0.8
 
 static unsigned count_of(const struct flo_threads *t, unsigned halvings)
 {
@@ -51,7 +51,7 @@ unsigned flo_threads_next(const struct flo_threads *t)
 
 static bool is_busy(const struct flo_threads *t)
 {
-    return t->spread > BUSY_SPREAD * t->cost;
+    return t->ran < RUNS;
 }
 
 static uint32_t interval_max(const struct flo_threads *t)
@@ -63,10 +63,13 @@ static void begin_trial(struct flo_threads *t)
 {
     t->passes = 0;
     t->slow_in_a_row = 0;
-    t->tries_more = can_be_more(t) && (!t->tries_more || !can_be_fewer(t));
-    t->trial_passes = is_busy(t) ? TRIAL_PASSES_BUSY : TRIAL_PASSES;
-    t->trial_left = t->trial_passes;
-    t->trial_cost = 0;
+    t->tries_more =
+        can_be_more(t) && !is_busy(t) && (!t->tries_more || !can_be_fewer(t));
+    if (t->tries_more || can_be_fewer(t)) {
+        t->trial_passes = is_busy(t) ? TRIAL_PASSES_BUSY : TRIAL_PASSES;
+        t->trial_left = t->trial_passes;
+        t->trial_cost = 0;
+    }
 }
 
 static void learn_of_trial(struct flo_threads *t, double cost)
@@ -88,7 +91,7 @@ static void learn_of_trial(struct flo_threads *t, double cost)
     }
 }
 
-void flo_threads_learn(struct flo_threads *t, double cost)
+void flo_threads_learn(struct flo_threads *t, double cost, double ran)
 {
     if (t->most <= 1) {
         return;
@@ -107,10 +110,12 @@ void flo_threads_learn(struct flo_threads *t, double cost)
     uint32_t most = is_busy(t) ? MEAN_OF_BUSY : MEAN_OF;
 
     t->known = t->known < most ? t->known + 1 : most;
-    t->spread += t->known == 1 ? 0
-                               : (fabs(cost - t->cost) - t->spread) /
-                                     (t->known < MEAN_OF ? t->known : MEAN_OF);
+    uint32_t recent = t->known < MEAN_OF ? t->known : MEAN_OF;
+
+    t->spread +=
+        t->known == 1 ? 0 : (fabs(cost - t->cost) - t->spread) / recent;
     t->cost += (cost - t->cost) / t->known;
+    t->ran += (ran - t->ran) / recent;
     if (++t->passes >= t->interval || t->slow_in_a_row >= SLOW_PASSES) {
         t->interval =
             t->slow_in_a_row >= SLOW_PASSES ? INTERVAL_MIN : t->interval;

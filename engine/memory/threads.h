@@ -4,8 +4,8 @@
  * thread that waits for a CPU holds up all others at the next barrier.  So the
  * time that passes take decides.  The count in use is compared now and then
  * with half and with twice as many; a count that loses is tried less and less
- * often, and a trial ends as soon as it has lost.  Passes whose times differ
- * much, as they do among busy neighbours, are compared over many more of them.
+ * often, and a trial ends as soon as it has lost.  Where others want the CPUs
+ * as well, more threads are not tried, and fewer over many more passes.
  * Results never depend on the count.  Pure. */
 #ifndef FLOTILLA_ENGINE_THREADS_H
 #define FLOTILLA_ENGINE_THREADS_H
@@ -18,6 +18,7 @@ struct flo_threads {
     unsigned halvings;     /* in use: most >> halvings, at least 1 */
     double cost;           /* of a pass with that many: a moving mean */
     double spread;         /* of costs around it: a moving mean as well */
+    double ran;            /* share of a pass that had a CPU: another */
     uint32_t known;        /* passes in the means, to a limit */
     uint32_t passes;       /* since the last trial */
     uint32_t interval;     /* passes until the next; 0: the shortest */
@@ -30,7 +31,8 @@ struct flo_threads {
 
 unsigned flo_threads_next(const struct flo_threads *threads);
 /* A pass with flo_threads_next() threads has taken so long (any unit, the
- * same for all passes of a kind). */
-void flo_threads_learn(struct flo_threads *threads, double cost);
+ * same for all passes of a kind); for a share of it, 0 to 1, the first of them
+ * had a CPU. */
+void flo_threads_learn(struct flo_threads *threads, double cost, double ran);
 
 #endif

@@ -133,7 +133,7 @@ int flo_forward(struct flo_engine *e, const struct flo_request *request,
         }
     }
     struct flo_threads *threads = &e->pass_threads[pass.count > FEW_ROWS];
-    uint64_t started_us = flo_now_us();
+    uint64_t started_us = flo_now_us(), ran_us = flo_thread_us();
 
     flo_pool_run(e->pool, flo_threads_next(threads), forward_job, &pass);
     if (pass.stop) {
@@ -141,8 +141,10 @@ int flo_forward(struct flo_engine *e, const struct flo_request *request,
                         "cancelled at token %u of %u",
                         request->spans[0].session->position, e->sizes.context);
     }
-    flo_threads_learn(threads,
-                      (double)(flo_now_us() - started_us) / pass.count);
+    double took_us = (double)(flo_now_us() - started_us) + 1;
+
+    flo_threads_learn(threads, took_us / pass.count,
+                      (double)(flo_thread_us() - ran_us) / took_us);
     return 0;
 }
 

@@ -200,6 +200,8 @@ void flo_random(void *out, size_t bytes);
 uint64_t flo_now_ms(void);
 /* Microseconds of CLOCK_MONOTONIC: latencies. */
 uint64_t flo_now_us(void);
+/* Microseconds that the calling thread had a CPU. */
+uint64_t flo_thread_us(void);
 /* Wall clock, milliseconds since 1970: for people and expiry only. */
 uint64_t flo_wall_ms(void);
 /* "2026-11-20T07:00:00.123Z"; `out` holds 25. */

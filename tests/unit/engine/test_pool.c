@@ -96,9 +96,10 @@ static void a_job_of_fewer_threads_is_run_by_the_first_ones(void **state)
 
 /* ---- how many threads ---- */
 
-/* A machine on which a pass takes `cost[count]`; the mean count chosen. */
-static double mean_count(struct flo_threads *threads, const double *cost,
-                         int passes)
+/* A machine on which a pass takes `cost[count]` and has a CPU for the share
+ * `ran` of it; the mean count chosen. */
+static double mean_on(struct flo_threads *threads, const double *cost,
+                      double ran, int passes)
 {
     double sum = 0;
 
@@ -106,23 +107,40 @@ static double mean_count(struct flo_threads *threads, const double *cost,
         unsigned count = flo_threads_next(threads);
 
         sum += count;
-        flo_threads_learn(threads, cost[count]);
+        flo_threads_learn(threads, cost[count], ran);
     }
     return sum / passes;
 }
 
+static double mean_count(struct flo_threads *threads, const double *cost,
+                         int passes)
+{
+    return mean_on(threads, cost, 1, passes);
+}
+
 static void threads_that_stall_are_left_alone_until_they_pay(void **state)
 {
-    static const double idle[] = {0, 100, 60}, busy[] = {0, 200, 1600};
+    static const double idle[] = {0, 100, 60}, stalls[] = {0, 200, 1600};
     struct flo_threads threads = {.most = 2};
 
     (void)state;
     assert_true(mean_count(&threads, idle, 200) > 1.9);
     /* Learnt within some passes; then one in hundreds is a trial. */
-    assert_true(mean_count(&threads, busy, 30) < 1.5);
-    assert_true(mean_count(&threads, busy, 2000) < 1.02);
+    assert_true(mean_count(&threads, stalls, 30) < 1.5);
+    assert_true(mean_count(&threads, stalls, 2000) < 1.02);
     assert_true(mean_count(&threads, idle, 600) > 1.0);
     assert_true(mean_count(&threads, idle, 600) > 1.9);
+}
+
+static void a_thread_that_shares_its_cpu_gets_no_company(void **state)
+{
+    static const double idle[] = {0, 100, 60}, busy[] = {0, 400, 450};
+    struct flo_threads threads = {.most = 2};
+
+    (void)state;
+    (void)mean_on(&threads, busy, 0.4, 200);
+    assert_true(mean_on(&threads, busy, 0.25, 20000) == 1);
+    assert_true(mean_on(&threads, idle, 1, 600) > 1.9);
 }
 
 static void a_trial_that_has_clearly_lost_costs_one_pass(void **state)
@@ -149,8 +167,8 @@ static void few_lucky_passes_do_not_decide_among_busy_neighbours(void **state)
 
         random = random * 1664525u + 1013904223u;
         sum += count;
-        flo_threads_learn(&threads,
-                          (random >> 16) % 5 < count ? 1000 : through[count]);
+        flo_threads_learn(
+            &threads, (random >> 16) % 5 < count ? 1000 : through[count], 0.4);
     }
     assert_true(sum / 20000 < 1.1);
 }
@@ -214,6 +232,7 @@ int main(void)
         cmocka_unit_test(each_thread_runs_each_job_once),
         cmocka_unit_test(a_job_of_fewer_threads_is_run_by_the_first_ones),
         cmocka_unit_test(threads_that_stall_are_left_alone_until_they_pay),
+        cmocka_unit_test(a_thread_that_shares_its_cpu_gets_no_company),
         cmocka_unit_test(a_trial_that_has_clearly_lost_costs_one_pass),
         cmocka_unit_test(few_lucky_passes_do_not_decide_among_busy_neighbours),
         cmocka_unit_test(of_many_threads_the_best_number_is_found),
