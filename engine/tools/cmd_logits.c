@@ -51,13 +51,13 @@ static int logits(void *context, struct flo_err *err)
     if (l->path == NULL) {
         return flo_fail(err, FLO_E_USAGE, "--out is missing");
     }
-    if ((rv = flo_outfile_spares(l->path, l->tool.model, err)) < 0 ||
-        (rv = flo_tool_open(&l->tool, FLO_VOCABULARY_NONE, &l->model, err)) <
+    if ((rv = flo_tool_open(&l->tool, FLO_VOCABULARY_NONE, &l->model, err)) <
             0 ||
         (rv = flo_tool_tokens(&l->tool, &l->tokens, &l->count, err)) < 0) {
         return rv;
     }
-    return flo_outfile(l->path, write_rows, l, err);
+    return flo_outfile(l->path, (struct flo_inputs){{l->tool.model}},
+                       write_rows, l, err);
 }
 
 static struct logits state;

@@ -93,7 +93,10 @@ static int keep_prefix(struct run *run, struct flo_err *err)
     run->kept = (uint32_t)(count - count % FLO_PREFIX_TOKENS);
     return rv < 0 || run->kept <= run->held
                ? rv
-               : flo_outfile(run->prefix_path, write_prefix, run, err);
+               : flo_outfile(
+                     run->prefix_path,
+                     (struct flo_inputs){{run->tool.model, run->tool.lora}},
+                     write_prefix, run, err);
 }
 
 /* ---- the answer -------------------------------------------------- */

@@ -381,8 +381,11 @@ static int eval(void *context, struct flo_err *err)
         (rv = open_suite(e, err)) < 0 || (rv = open_models(e, err)) < 0) {
         return rv;
     }
-    rv = e->report_path != NULL ? flo_outfile(e->report_path, carry_out, e, err)
-                                : carry_out(e, -1, err);
+    const struct flo_inputs inputs = {
+        {e->tool.words[0], e->tool.model, e->against, e->tool.lora}};
+    rv = e->report_path != NULL
+             ? flo_outfile(e->report_path, inputs, carry_out, e, err)
+             : carry_out(e, -1, err);
     return rv < 0 ? rv : told_gate(e, err);
 }
 

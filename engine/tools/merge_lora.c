@@ -174,12 +174,11 @@ static int check_options(struct merge *merge, struct flo_err *err)
 static int merge_lora(void *context, struct flo_err *err)
 {
     struct merge *merge = context;
+    const struct flo_inputs inputs = {{merge->tool.model, merge->tool.lora}};
     int rv;
     if ((rv = check_options(merge, err)) < 0 ||
-        (rv = flo_outfile_spares(merge->out, merge->tool.model, err)) < 0 ||
-        (rv = flo_outfile_spares(merge->out, merge->tool.lora, err)) < 0 ||
         (rv = open_both(merge, err)) < 0 ||
-        (rv = flo_outfile(merge->out, write_merged, merge, err)) < 0) {
+        (rv = flo_outfile(merge->out, inputs, write_merged, merge, err)) < 0) {
         return rv;
     }
     report(merge);

@@ -10,17 +10,44 @@
 
 #define PATH_BYTES_MAX 4096
 
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
 /* Locked, and not renamed by whoever had the lock before. */
 static bool is_ours(int fd, const char *part)
 {
     struct stat opened, named;
     return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &opened) == 0 &&
-           stat(part, &named) == 0 && opened.st_dev == named.st_dev &&
-           opened.st_ino == named.st_ino;
+           stat(part, &named) == 0 && is_same(&opened, &named);
 }
 
-int flo_outfile(const char *path, flo_outfile_write *write, void *context,
-                struct flo_err *err)
+/* What is there already may be replaced: a file, and none of the inputs. */
+static int check_old(const char *path, struct flo_inputs inputs,
+                     struct flo_err *err)
+{
+    struct stat old, input;
+    if (stat(path, &old) < 0) {
+        return 0;
+    }
+    /* A rename would put the file in the place of a device. */
+    if (!S_ISREG(old.st_mode)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "%s: not a regular file", path);
+    }
+    for (size_t i = 0; i < FLO_COUNT(inputs.paths); i++) {
+        if (inputs.paths[i] != NULL && stat(inputs.paths[i], &input) == 0 &&
+            is_same(&old, &input)) {
+            return flo_fail(err, FLO_E_USAGE,
+                            "%s would be written over %s, which is read", path,
+                            inputs.paths[i]);
+        }
+    }
+    return 0;
+}
+
+int flo_outfile(const char *path, struct flo_inputs inputs,
+                flo_outfile_write *write, void *context, struct flo_err *err)
 {
     char part[PATH_BYTES_MAX];
     if (snprintf(part, sizeof(part), "%s.part", path) >= (int)sizeof(part)) {
@@ -28,10 +55,9 @@ int flo_outfile(const char *path, flo_outfile_write *write, void *context,
                         "the output's path is longer than %d bytes",
                         PATH_BYTES_MAX - 6);
     }
-    /* A rename would put the file in the place of a device. */
-    struct stat there;
-    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) {
-        return flo_fail(err, FLO_E_IO_OPEN, "%s: not a regular file", path);
+    int rv = check_old(path, inputs, err);
+    if (rv < 0) {
+        return rv;
     }
     int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0) {
@@ -42,9 +68,9 @@ int flo_outfile(const char *path, flo_outfile_write *write, void *context,
         return flo_fail(err, FLO_E_IO_OPEN, "%s: another process is writing it",
                         part);
     }
-    int rv = ftruncate(fd, 0) == 0
-                 ? write(context, fd, err)
-                 : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", part);
+    rv = ftruncate(fd, 0) == 0
+             ? write(context, fd, err)
+             : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", part);
     if (rv == 0 && fsync(fd) < 0) {
         rv = flo_fail_errno(err, FLO_E_IO_WRITE, "sync of %s", part);
     }
@@ -56,18 +82,6 @@ int flo_outfile(const char *path, flo_outfile_write *write, void *context,
     }
     close(fd); /* and with it the lock, when the name is not ours any more */
     return rv;
-}
-
-int flo_outfile_spares(const char *path, const char *input, struct flo_err *err)
-{
-    struct stat out, in;
-    bool is_same = input != NULL && stat(path, &out) == 0 &&
-                   stat(input, &in) == 0 && out.st_dev == in.st_dev &&
-                   out.st_ino == in.st_ino;
-    return is_same ? flo_fail(err, FLO_E_USAGE,
-                              "%s would be written over %s, which is read",
-                              path, input)
-                   : 0;
 }
 
 int flo_outfile_reserve(int fd, uint64_t bytes, const char *what,

@@ -87,8 +87,7 @@ static int run(void *context, struct flo_err *err)
     }
     const char *path = pack->out != NULL ? pack->out : beside;
     pack->started_us = flo_now_us();
-    if ((rv = flo_outfile_spares(path, pack->tool.words[0], err)) < 0 ||
-        (rv = flo_file_open(pack->tool.words[0], &fd, err)) < 0) {
+    if ((rv = flo_file_open(pack->tool.words[0], &fd, err)) < 0) {
         return rv;
     }
     rv = flo_packing_open(fd, pack->is_probe, &pack->packing, err);
@@ -96,7 +95,8 @@ static int run(void *context, struct flo_err *err)
         return flo_wrap(err, rv, "%s", pack->tool.words[0]);
     }
     if (!pack->is_probe) {
-        rv = flo_outfile(path, write_packed, pack, err);
+        rv = flo_outfile(path, (struct flo_inputs){{pack->tool.words[0]}},
+                         write_packed, pack, err);
     }
     if (rv == 0) {
         report(pack, path);

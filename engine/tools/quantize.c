@@ -485,16 +485,14 @@ static int quantize(void *context, struct flo_err *err)
                         "--threads is %" PRIu64 ", not 1 to %d",
                         q->tool.threads, THREADS_MAX);
     }
-    const char *out = q->tool.words[1];
-    if ((rv = flo_outfile_spares(out, q->tool.words[0], err)) < 0 ||
-        (rv = flo_outfile_spares(out, q->pin, err)) < 0 ||
-        (rv = flo_outfile_spares(out, q->pin_floats, err)) < 0 ||
-        (rv = flo_tool_gguf(q->tool.words[0], &q->source, err)) < 0 ||
+    const struct flo_inputs inputs = {
+        {q->tool.words[0], q->pin, q->pin_floats}};
+    if ((rv = flo_tool_gguf(q->tool.words[0], &q->source, err)) < 0 ||
         (rv = flo_tool_gguf(q->pin, &q->old, err)) < 0 ||
         (rv = flo_tool_gguf(q->pin_floats, &q->old_floats, err)) < 0 ||
         (rv = flo_pool_open((unsigned)q->tool.threads, &q->pool, err)) < 0 ||
         (rv = choose_types(q, err)) < 0 ||
-        (rv = flo_outfile(out, write_model, q, err)) < 0) {
+        (rv = flo_outfile(q->tool.words[1], inputs, write_model, q, err)) < 0) {
         return rv;
     }
     (q->tool.is_json ? report_json : report_text)(q, &report);

@@ -103,6 +103,11 @@ expect 2 'which is read' "$@" "$engine" merge-lora --model $tiny \
     --lora "$work/lora.gguf" --out "$work/lora.gguf"
 expect 2 'which is read' "$@" "$engine" logits --model "$work/own.gguf" \
     --tokens 1 --out "$work/own.gguf"
+head -n 1 tests/models/ops-eval.jsonl >"$work/own.jsonl"
+expect 2 'which is read' "$@" "$engine" eval "$work/own.jsonl" \
+    --model "$work/own.gguf" --report "$work/own.jsonl"
+expect 2 'which is read' "$@" "$engine" eval "$work/own.jsonl" \
+    --model "$work/own.gguf" --report "$work/own.gguf"
 expect 1 'not a regular file' "$@" "$engine" quantize $tiny "$work/pipe" Q8_0
 cmp $tiny "$work/own.gguf" &&
     cmp tests/models/tiny-v1-site-lora.gguf "$work/lora.gguf" &&
