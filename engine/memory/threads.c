@@ -51,7 +51,7 @@ unsigned flo_threads_next(const struct flo_threads *t)
 
 static bool is_busy(const struct flo_threads *t)
 {
-    return t->ran < RUNS;
+    return t->ran < RUNS * t->cost;
 }
 
 static uint32_t interval_max(const struct flo_threads *t)
@@ -68,13 +68,14 @@ static void begin_trial(struct flo_threads *t)
     if (t->tries_more || can_be_fewer(t)) {
         t->trial_passes = is_busy(t) ? TRIAL_PASSES_BUSY : TRIAL_PASSES;
         t->trial_left = t->trial_passes;
-        t->trial_cost = 0;
+        t->trial_cost = t->trial_ran = 0;
     }
 }
 
-static void learn_of_trial(struct flo_threads *t, double cost)
+static void learn_of_trial(struct flo_threads *t, double cost, double ran)
 {
     t->trial_cost += cost;
+    t->trial_ran += ran;
     t->trial_left--;
     if (t->trial_cost > t->trial_passes * t->cost * WINS ||
         (!is_busy(t) && cost > t->cost * LOSES + 3 * t->spread)) {
@@ -85,6 +86,7 @@ static void learn_of_trial(struct flo_threads *t, double cost)
     } else if (t->trial_left == 0) {
         t->halvings = tried(t);
         t->cost = t->trial_cost / t->trial_passes;
+        t->ran = t->trial_ran / t->trial_passes;
         t->known = t->trial_passes;
         t->spread = 0;
         t->interval = INTERVAL_MIN;
@@ -97,7 +99,7 @@ void flo_threads_learn(struct flo_threads *t, double cost, double ran)
         return;
     }
     if (t->trial_left > 0) {
-        learn_of_trial(t, cost);
+        learn_of_trial(t, cost, ran);
         return;
     }
     t->interval = t->interval < INTERVAL_MIN ? INTERVAL_MIN : t->interval;
@@ -110,12 +112,11 @@ void flo_threads_learn(struct flo_threads *t, double cost, double ran)
     uint32_t most = is_busy(t) ? MEAN_OF_BUSY : MEAN_OF;
 
     t->known = t->known < most ? t->known + 1 : most;
-    uint32_t recent = t->known < MEAN_OF ? t->known : MEAN_OF;
-
-    t->spread +=
-        t->known == 1 ? 0 : (fabs(cost - t->cost) - t->spread) / recent;
+    t->spread += t->known == 1 ? 0
+                               : (fabs(cost - t->cost) - t->spread) /
+                                     (t->known < MEAN_OF ? t->known : MEAN_OF);
     t->cost += (cost - t->cost) / t->known;
-    t->ran += (ran - t->ran) / recent;
+    t->ran += (ran - t->ran) / t->known;
     if (++t->passes >= t->interval || t->slow_in_a_row >= SLOW_PASSES) {
         t->interval =
             t->slow_in_a_row >= SLOW_PASSES ? INTERVAL_MIN : t->interval;

@@ -18,21 +18,22 @@ struct flo_threads {
     unsigned halvings;     /* in use: most >> halvings, at least 1 */
     double cost;           /* of a pass with that many: a moving mean */
     double spread;         /* of costs around it: a moving mean as well */
-    double ran;            /* share of a pass that had a CPU: another */
+    double ran;            /* what of the cost had a CPU: as the cost */
     uint32_t known;        /* passes in the means, to a limit */
     uint32_t passes;       /* since the last trial */
     uint32_t interval;     /* passes until the next; 0: the shortest */
     uint32_t trial_left;   /* passes of the trial under way; 0: none */
     uint32_t trial_passes; /* that it has in all */
     double trial_cost;     /* sum */
+    double trial_ran;      /* sum */
     bool tries_more;       /* the next trial is of twice as many */
     uint8_t slow_in_a_row; /* passes far beyond the mean */
 };
 
 unsigned flo_threads_next(const struct flo_threads *threads);
 /* A pass with flo_threads_next() threads has taken so long (any unit, the
- * same for all passes of a kind); for a share of it, 0 to 1, the first of them
- * had a CPU. */
+ * same for all passes of a kind); for `ran` of it the first of them had a CPU.
+ */
 void flo_threads_learn(struct flo_threads *threads, double cost, double ran);
 
 #endif

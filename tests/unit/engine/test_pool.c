@@ -107,7 +107,7 @@ static double mean_on(struct flo_threads *threads, const double *cost,
         unsigned count = flo_threads_next(threads);
 
         sum += count;
-        flo_threads_learn(threads, cost[count], ran);
+        flo_threads_learn(threads, cost[count], ran * cost[count]);
     }
     return sum / passes;
 }
@@ -140,7 +140,8 @@ static void a_thread_that_shares_its_cpu_gets_no_company(void **state)
     (void)state;
     (void)mean_on(&threads, busy, 0.4, 200);
     assert_true(mean_on(&threads, busy, 0.25, 20000) == 1);
-    assert_true(mean_on(&threads, idle, 1, 600) > 1.9);
+    (void)mean_count(&threads, idle, 600);
+    assert_true(mean_count(&threads, idle, 600) > 1.9);
 }
 
 static void a_trial_that_has_clearly_lost_costs_one_pass(void **state)
@@ -167,8 +168,9 @@ static void few_lucky_passes_do_not_decide_among_busy_neighbours(void **state)
 
         random = random * 1664525u + 1013904223u;
         sum += count;
-        flo_threads_learn(
-            &threads, (random >> 16) % 5 < count ? 1000 : through[count], 0.4);
+        bool waits = (random >> 16) % 5 < count;
+        flo_threads_learn(&threads, waits ? 1000 : through[count],
+                          through[count]);
     }
     assert_true(sum / 20000 < 1.1);
 }
