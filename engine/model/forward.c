@@ -141,8 +141,7 @@ int flo_forward(struct flo_engine *e, const struct flo_request *request,
                         "cancelled at token %u of %u",
                         request->spans[0].session->position, e->sizes.context);
     }
-    flo_threads_learn(threads,
-                      (double)(flo_now_us() - started_us) / pass.count,
+    flo_threads_learn(threads, (double)(flo_now_us() - started_us) / pass.count,
                       (double)(flo_thread_us() - ran_us) / pass.count);
     return 0;
 }

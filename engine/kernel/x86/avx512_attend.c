@@ -7,10 +7,11 @@
  * sum across lanes; sums taken in four parts hide the latency.  Softmax is
  * online, tile by tile.
  *
- * Keys and values are read from front to back in turns of about a page, which
- * the CPU foresees by itself: larger tiles, several blocks side by side and
- * every kind of prefetching by instruction measured 10 to 70 % slower. */
+ * Keys and values are read from front to back in turns of about a page.  Zen 4
+ * foresees that by itself: larger tiles, several blocks side by side and every
+ * kind of prefetching by instruction measured 10 to 70 % slower there. */
 #include "engine/kernel/attend.h"
+#include "engine/kernel/x86/ahead.h"
 #include "engine/kernel/x86/avx2.h"
 #include "engine/kernel/x86/avx512.h"
 #include "engine/kernel/x86/avx512_math.h"
@@ -21,7 +22,8 @@ enum {
     R_MAX = FLO_ATTEND_ROWS,
     BLOCK = FLO_KV_BLOCK,
     TILE_MAX = 2 * BLOCK,
-    PARTS = 4, /* of a score */
+    PARTS = 4,    /* of a score */
+    AHEAD = 4096, /* bytes: fetched of keys, and of values */
 };
 
 struct rows {
@@ -37,7 +39,26 @@ struct cache {
     size_t scales_at; /* in a block */
     size_t scales;    /* of a position */
     size_t tile;      /* positions */
+    bool is_fetched;  /* ahead of what is read */
 };
+
+/* What comes AHEAD behind so many values of a block, the first of them its
+ * `at`th; not of nibbles, which are slower to unpack than to read. */
+FLO_INLINE void fetch(const enum flo_cache type, const struct cache *cache,
+                      const uint8_t *block, size_t at, const size_t values)
+{
+    const size_t bytes = type == FLO_CACHE_F32   ? 4
+                         : type == FLO_CACHE_F16 ? 2
+                                                 : 1;
+
+    if (cache->is_fetched && type != FLO_CACHE_Q4_0) {
+#pragma GCC unroll 4
+        for (size_t i = 0; i < values * bytes; i += 64) {
+            _mm_prefetch((const void *)(block + at * bytes + AHEAD + i),
+                         _MM_HINT_T0);
+        }
+    }
+}
 
 FLO_INLINE __m512 of_codes(__m128i codes)
 {
@@ -117,6 +138,7 @@ FLO_INLINE void score_block(const int R, const enum flo_cache type,
     for (size_t d = 0; d < a->head_size; d += PARTS) {
         __m512 k[PARTS];
 
+        fetch(type, cache, block, d * BLOCK, PARTS * BLOCK);
         if (is_coded && d % 32 == 0) {
             scales =
                 flo_load_half_16(block + cache->scales_at + d * BLOCK / 16);
@@ -234,6 +256,7 @@ FLO_INLINE void add_values(const int R, const int D, const enum flo_cache type,
         const uint8_t *block = values + p / BLOCK * cache->block_bytes;
         __m512 v[4];
 
+        fetch(type, cache, block, p % BLOCK * a->head_size + d, D * 16);
 #pragma GCC unroll 4
         for (int i = 0; i < D; i++) {
             v[i] = load_values(type, cache, block, a->head_size, p % BLOCK,
@@ -340,6 +363,7 @@ FLO_INLINE void attend(const int R, const enum flo_cache type,
         flo_cache_code_bytes(type, a->head_size),
         flo_cache_scales(a->head_size),
         a->head_size <= 64 ? TILE_MAX : BLOCK,
+        flo_fetches_ahead(),
     };
     struct rows rows = {0};
     size_t longest, first;
