@@ -115,7 +115,8 @@ static uint32_t vocab_default(const struct flo_gguf *gguf)
     return count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
 }
 
-/* "linear" is what an absent type means. */
+/* "linear" is what an absent type means; the first converters had no type and
+ * called the factor otherwise. */
 static void read_scaling(struct reader *r, struct flo_rope *rope)
 {
     struct flo_gguf_text type = {"linear", 6};
@@ -140,6 +141,7 @@ static void read_scaling(struct reader *r, struct flo_rope *rope)
                          (int)(type.bytes < 32 ? type.bytes : 32), type.data);
         return;
     }
+    read_f32(r, "rope.scale_linear", 0, 1e6f, &rope->factor);
     read_f32(r, "rope.scaling.factor", 0, 1e6f, &rope->factor);
     read_f32(r, "rope.scaling.attn_factor", 0, 1e3f, &rope->magnitude);
     read_f32(r, "rope.scaling.yarn_beta_fast", 1e-3f, 1e6f, &rope->beta_fast);
@@ -252,7 +254,9 @@ static void read_heads(struct reader *r, struct flo_hparams *h)
 {
     uint32_t value_length;
 
-    need_u32(r, "attention.head_count", FLO_HEADS_MAX, &h->n_head);
+    need(r, "attention.head_count");
+    read_u32_or_list(r, "attention.head_count", 1, FLO_HEADS_MAX, h->n_layer,
+                     &h->n_head);
     h->n_head_kv = h->n_head;
     read_u32_or_list(r, "attention.head_count_kv", 1, FLO_HEADS_MAX, h->n_layer,
                      &h->n_head_kv);

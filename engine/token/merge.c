@@ -165,26 +165,23 @@ static void cut(struct flo_merger *merger)
     make_tree(merger, blocks);
 }
 
-static void put(const struct flo_vocab *vocab, int32_t id,
-                struct flo_tokens *tokens)
-{
-    id = id >= 0 ? id : vocab->facts.unknown;
-    if (id >= 0) {
-        flo_tokens_add(tokens, id);
-    }
-}
-
-/* What is no token: SPM has the tokens of its bytes. */
+/* What is no token: SPM has the tokens of its bytes, and `unknown` for what
+ * they lack; in BPE it vanishes, as in training: many small vocabularies lack
+ * the bytes of rare planes, and their `unknown` is the end of a text. */
 static void put_symbol(const struct flo_vocab *vocab, const char *text,
                        size_t bytes, struct flo_tokens *tokens)
 {
     int32_t id = flo_vocab_find(vocab, text, bytes);
-    if (id >= 0 || !vocab->is_spm) {
-        put(vocab, id, tokens);
+    if (id >= 0) {
+        flo_tokens_add(tokens, id);
         return;
     }
-    for (size_t i = 0; i < bytes; i++) {
-        put(vocab, vocab->byte_ids[(uint8_t)text[i]], tokens);
+    for (size_t i = 0; vocab->is_spm && i < bytes; i++) {
+        id = vocab->byte_ids[(uint8_t)text[i]];
+        id = id >= 0 ? id : vocab->facts.unknown;
+        if (id >= 0) {
+            flo_tokens_add(tokens, id);
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/token/unicode.h"
 #include "engine/token/vocab.h"
 
 #define MESSAGES_MAX 4096
@@ -27,7 +28,7 @@ struct script {
 
 typedef void render(struct script *script, const struct flo_message *m,
                     size_t count);
-static render plain, turns, chatml, llama3, llama2, mistral, gemma;
+static render plain, turns, chatml, llama3, llama2, mistral, gemma, phi3;
 
 /* Parts of a turn that stand for something else. */
 static const char ROLE[] = "the family's name of the role";
@@ -69,12 +70,10 @@ static const struct family {
                             .names = {"", "user\n", "model\n", "user\n"},
                             .turn = {TRIMMED, "<end_of_turn>", "\n"},
                             .answer = {"<start_of_turn>", "model\n"}},
-    [FLO_TEMPLATE_PHI3] = {.render = turns,
+    [FLO_TEMPLATE_PHI3] = {.render = phi3,
                            .markers = {"<|assistant|>", "<|user|>", "<|end|>"},
                            .names = {"<|system|>", "<|user|>", "<|assistant|>",
-                                     "<|user|>"},
-                           .turn = {ROLE, "\n", TEXT, "<|end|>", "\n"},
-                           .answer = {"<|assistant|>", "\n"}},
+                                     "<|user|>"}},
     /* Here the marks of the roles are plain text. */
     [FLO_TEMPLATE_ZEPHYR] = {.render = turns,
                              .names = {"<|system|>", "<|user|>",
@@ -99,22 +98,25 @@ static void add_span(struct script *script, const char *text, size_t bytes,
         text, bytes, .is_special = !is_message, .is_message = is_message};
 }
 
-static bool is_blank(char c)
+/* To Python, whose strip() a template's trim is: four more than Unicode's. */
+static bool is_blank(uint32_t code)
 {
-    return c == ' ' || (c >= '\t' && c <= '\r');
+    return (flo_unicode_sets(code) & FLO_UNICODE_BLANK) != 0 ||
+           (code >= 0x1c && code <= 0x1f);
 }
 
-static void add_trimmed(struct script *script, const struct flo_message *m)
+static struct flo_message trimmed(const struct flo_message *m)
 {
-    const char *text = m->text;
-    const char *end = text + m->bytes;
-    while (text < end && is_blank(text[0])) {
-        text++;
+    size_t taken, start = m->bytes, end = 0;
+    for (size_t at = 0; at < m->bytes; at += taken) {
+        uint32_t code = flo_utf8_next(m->text + at, m->bytes - at, &taken);
+        if (!is_blank(code)) {
+            start = at < start ? at : start;
+            end = at + taken;
+        }
     }
-    while (text < end && is_blank(end[-1])) {
-        end--;
-    }
-    add_span(script, text, (size_t)(end - text), true);
+    start = start < end ? start : end;
+    return (struct flo_message){m->role, m->text + start, end - start};
 }
 
 static void flush(struct script *script)
@@ -162,7 +164,8 @@ static void put(struct script *script, const char *const *parts,
         } else if (part == TEXT) {
             add_span(script, m->text, m->bytes, true);
         } else if (part == TRIMMED) {
-            add_trimmed(script, m);
+            struct flo_message text = trimmed(m);
+            add_span(script, text.text, text.bytes, true);
         } else {
             part = part == ROLE ? script->family->names[role_of(m)] : part;
             add_span(script, part, strlen(part), false);
@@ -192,15 +195,65 @@ static void turns(struct script *script, const struct flo_message *m,
     put(script, script->family->answer, NULL);
 }
 
+/* What tools said one after the other is one turn of the user. */
+static void responses(struct script *script, const struct flo_message *m,
+                      bool is_first, bool is_last)
+{
+    static const char *const opening[] = {"<|im_start|>", "user", NULL};
+    static const char *const response[] = {"\n<tool_response>\n", TEXT,
+                                           "\n</tool_response>", NULL};
+    static const char *const closing[] = {"<|im_end|>", "\n", NULL};
+    if (is_first) {
+        put(script, opening, NULL);
+    }
+    put(script, response, m);
+    if (is_last) {
+        put(script, closing, NULL);
+    }
+}
+
+/* An answer's text behind its thoughts. */
+static struct flo_message without_thoughts(const struct flo_message *m)
+{
+    static const char mark[] = "</think>";
+    const char *end = m->text + m->bytes;
+    const char *start = m->text, *hit;
+    while ((hit = memmem(start, (size_t)(end - start), mark, strlen(mark))) !=
+           NULL) {
+        start = hit + strlen(mark);
+    }
+    while (start > m->text && start < end && *start == '\n') {
+        start++;
+    }
+    return (struct flo_message){m->role, start, (size_t)(end - start)};
+}
+
 static void chatml(struct script *script, const struct flo_message *m,
                    size_t count)
 {
-    const char *text = script->chat->default_system;
+    const struct flo_template *chat = script->chat;
+    const char *text = chat->default_system;
     const struct flo_message system = {"system", text, strlen(text)};
+    size_t question = count; /* the last one */
     if (system.bytes > 0 && (count == 0 || !is_of(&m[0], "system"))) {
         put(script, script->family->turn, &system);
     }
-    turns(script, m, count);
+    while (question > 0 && !is_of(&m[question - 1], "user")) {
+        question--;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct flo_message turn = m[i];
+        if (chat->wraps_tools && is_of(&turn, "tool")) {
+            responses(script, &turn, i == 0 || !is_of(&m[i - 1], "tool"),
+                      i + 1 == count || !is_of(&m[i + 1], "tool"));
+            continue;
+        }
+        if (chat->drops_thoughts && is_of(&turn, "assistant") && i < question) {
+            turn = without_thoughts(&turn);
+        }
+        put(script, script->family->turn, &turn);
+    }
+    put(script, script->family->answer, NULL);
 }
 
 /* From 3.1 on the system turn is always there and begins with two dates. */
@@ -233,7 +286,8 @@ static void gemma(struct script *script, const struct flo_message *m,
                   size_t count)
 {
     static const char *const opening[] = {"<start_of_turn>", ROLE, NULL};
-    static const char *const context[] = {TRIMMED, "\n\n", NULL};
+    const char *const context[] = {script->chat->keeps_system ? TEXT : TRIMMED,
+                                   "\n\n", NULL};
     const struct flo_message *system = NULL;
     for (size_t i = 0; i < count; i++) {
         if (is_of(&m[i], "system")) {
@@ -250,18 +304,36 @@ static void gemma(struct script *script, const struct flo_message *m,
     put(script, script->family->answer, NULL);
 }
 
-/* Pairs of user and assistant; a system message goes into the first pair. */
+static void phi3(struct script *script, const struct flo_message *m,
+                 size_t count)
+{
+    const struct flo_template *chat = script->chat;
+    const char *line = chat->has_one_line ? "" : "\n";
+    const char *const turn[] = {ROLE, line, TEXT, "<|end|>", line, NULL};
+    const char *const answer[] = {"<|assistant|>", line, NULL};
+    for (size_t i = 0; i < count; i++) {
+        if (!(chat->skips_no_system && m[i].bytes == 0 &&
+              is_of(&m[i], "system"))) {
+            put(script, turn, &m[i]);
+        }
+    }
+    put(script, answer, NULL);
+}
+
+/* Pairs of user and assistant; a system message goes into the first pair, of
+ * which then only the end is trimmed. */
 static void llama2(struct script *script, const struct flo_message *m,
                    size_t count)
 {
     static const char *const opening[] = {"[INST] ", NULL};
-    static const char *const system[] = {"<<SYS>>\n", TEXT, "\n<</SYS>>\n\n",
-                                         NULL};
+    static const char *const system[] = {"<<SYS>>\n", TEXT, "\n<</SYS>>", NULL};
+    static const char *const lines[] = {"\n\n", NULL};
     static const char *const question[] = {TEXT, " [/INST]", NULL};
     static const char *const answer[] = {" ", TEXT, " ", EOS, BOS, NULL};
     size_t first = count > 0 && is_of(&m[0], "system") ? 1 : 0;
     for (size_t i = first; script->rv == 0 && i < count; i++) {
         bool is_user = (i - first) % 2 == 0;
+        struct flo_message turn = script->chat->trims ? trimmed(&m[i]) : m[i];
         if (!is_of(&m[i], is_user ? "user" : "assistant")) {
             script->rv = flo_fail(script->err, FLO_E_INFER_PARAM,
                                   "message %zu is '%s'; this model takes user "
@@ -274,39 +346,49 @@ static void llama2(struct script *script, const struct flo_message *m,
         }
         if (i == 1 && first == 1) {
             put(script, system, &m[0]);
+            if (turn.bytes > 0 || !script->chat->trims) {
+                put(script, lines, NULL);
+                turn.bytes += (size_t)(turn.text - m[i].text);
+                turn.text = m[i].text;
+            }
         }
-        put(script, is_user ? question : answer, &m[i]);
+        put(script, is_user ? question : answer, &turn);
     }
 }
 
 /* The same marks, blanks around them by version, and the system's text at the
- * beginning of the next question, or in marks of its own. */
+ * beginning of the next question or of the last one, or in marks of its own. */
 static void mistral(struct script *script, const struct flo_message *m,
                     size_t count)
 {
     const struct flo_template *chat = script->chat;
     const char *before = chat->blank_before ? " " : "";
     const char *behind = chat->blank_behind ? " " : "";
-    const char *const system[] = {"[SYSTEM_PROMPT]", behind, TEXT,
+    const char *const marked[] = {"[SYSTEM_PROMPT]", behind, TEXT,
                                   "[/SYSTEM_PROMPT]", NULL};
     const char *const opening[] = {before, "[INST]", behind, NULL};
     const char *const context[] = {TEXT, "\n\n", NULL};
-    const char *const question[] = {TEXT, before, "[/INST]", NULL};
-    const char *const answer[] = {behind, TEXT, EOS, NULL};
-    bool is_open = false;
+    const char *const question[] = {TEXT, chat->blank_before_end ? " " : "",
+                                    "[/INST]", NULL};
+    const char *const answer[] = {chat->blank_before_answer ? " " : "",
+                                  chat->trims ? TRIMMED : TEXT, EOS,
+                                  chat->blank_behind_answer ? " " : "", NULL};
+    const struct flo_message *system = NULL; /* not said yet */
     for (size_t i = 0; i < count; i++) {
-        bool is_system = is_of(&m[i], "system");
-        if (is_system && chat->has_system_marks) {
-            put(script, system, &m[i]);
-        } else if (is_of(&m[i], "assistant")) {
+        bool is_last = i + 1 == count;
+        if (is_of(&m[i], "assistant")) {
             put(script, answer, &m[i]);
-            is_open = false;
-        } else {
-            if (!is_open) {
-                put(script, opening, NULL);
+        } else if (!is_of(&m[i], "system")) {
+            put(script, opening, NULL);
+            if (system != NULL && (is_last || !chat->has_system_last)) {
+                put(script, context, system);
+                system = NULL;
             }
-            put(script, is_system ? context : question, &m[i]);
-            is_open = is_system;
+            put(script, question, &m[i]);
+        } else if (chat->has_system_marks) {
+            put(script, marked, &m[i]);
+        } else {
+            system = &m[i];
         }
     }
 }

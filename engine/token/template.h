@@ -30,10 +30,20 @@ struct flo_template {
      * the template's own date; who knows a better one may put it here. */
     char knowledge_date[32];
     char today[32];
-    /* Mistral: how its versions differ. */
-    bool has_system_marks;
-    bool blank_before;
+    /* How the versions of a family differ. */
+    bool trims;            /* Llama 2: all texts; Mistral: answers */
+    bool wraps_tools;      /* ChatML: a tool's text as a response to the user */
+    bool drops_thoughts;   /* ChatML: of answers before the last question */
+    bool keeps_system;     /* Gemma: does not trim its text */
+    bool skips_no_system;  /* Phi-3: no turn for a system text of no bytes */
+    bool has_one_line;     /* Phi-3: none of the newlines */
+    bool has_system_marks; /* Mistral, from here on */
+    bool has_system_last;  /* in the last question */
+    bool blank_before;     /* "[INST]", and so on */
     bool blank_behind;
+    bool blank_before_end;
+    bool blank_before_answer;
+    bool blank_behind_answer;
 };
 
 /* One message. The role is "system", "user", "assistant" or "tool". */

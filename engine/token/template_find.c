@@ -85,11 +85,47 @@ static void find_word(struct flo_gguf_text text, const char *word, char *out,
     out[count] = '\0';
 }
 
+static bool has(struct flo_gguf_text text, const char *word)
+{
+    return find_in(text, 0, word) != NULL;
+}
+
+/* Is there a blank in front of an answer?  By what is added to its text; where
+ * that cannot be seen, as behind [INST]. */
+static bool has_blank_answer(struct flo_gguf_text text, bool otherwise)
+{
+    static const char *const answers[] = {"message['content'] + eos_token",
+                                          "message[\"content\"] + eos_token"};
+    for (size_t i = 0; i < FLO_COUNT(answers); i++) {
+        const char *hit = find_in(text, 0, answers[i]);
+        if (hit != NULL) {
+            return hit - text.data >= 6 &&
+                   (memcmp(hit - 6, "' ' + ", 6) == 0 ||
+                    memcmp(hit - 6, "\" \" + ", 6) == 0);
+        }
+    }
+    return otherwise;
+}
+
+static void learn_mistral(struct flo_gguf_text text, struct flo_template *out)
+{
+    out->has_system_marks = has(text, "[SYSTEM_PROMPT]");
+    out->has_system_last = has(text, "loop.last and system_message");
+    out->trims = has(text, "|trim");
+    out->blank_before = has(text, " [INST]");
+    out->blank_behind = has(text, "[INST] ");
+    out->blank_before_end = has(text, " [/INST]");
+    out->blank_before_answer = has_blank_answer(text, out->blank_behind);
+    out->blank_behind_answer = has(text, "eos_token + ' '");
+}
+
 static void learn_variant(struct flo_gguf_text text, struct flo_template *out)
 {
     switch (out->kind) {
     case FLO_TEMPLATE_CHATML:
         find_default_system(text, out);
+        out->wraps_tools = has(text, "<tool_response>");
+        out->drops_thoughts = has(text, "split('</think>')");
         break;
     case FLO_TEMPLATE_LLAMA3:
         find_word(text, "Cutting Knowledge Date: ", out->knowledge_date,
@@ -99,14 +135,19 @@ static void learn_variant(struct flo_gguf_text text, struct flo_template *out)
             snprintf(out->today, sizeof(out->today), "26 Jul 2024");
         }
         break;
+    case FLO_TEMPLATE_LLAMA2:
+        out->trims = has(text, ".strip()");
+        break;
+    case FLO_TEMPLATE_GEMMA:
+        out->keeps_system = has(text, "first_user_prefix");
+        break;
+    case FLO_TEMPLATE_PHI3:
+        out->skips_no_system =
+            has(text, "message['role'] == 'system' and message['content'] %}");
+        out->has_one_line = !has(text, "\n") && !has(text, "\\n");
+        break;
     case FLO_TEMPLATE_MISTRAL:
-        out->has_system_marks = find_in(text, 0, "[SYSTEM_PROMPT]") != NULL;
-        out->blank_before = find_in(text, 0, " [INST]") != NULL;
-        /* The Tekken versions put no blank behind their marks. */
-        out->blank_behind =
-            out->has_system_marks
-                ? find_in(text, 0, "[INST] ") != NULL
-                : out->blank_before || find_in(text, 0, "\"[INST]\"") == NULL;
+        learn_mistral(text, out);
         break;
     default:
         break;

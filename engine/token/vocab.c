@@ -359,7 +359,9 @@ static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf,
 }
 
 /* The bytes of one id: a token's, or those of a character that is none; but
- * without `unknown` a byte that is no token vanishes. */
+ * without `unknown` a byte that is no token vanishes.  In BPE it always does:
+ * where there is an `unknown`, what lacks a token are control characters and
+ * rare planes, and a text that long of nothing else may be refused. */
 static size_t id_bytes_max(const struct flo_vocab *vocab)
 {
     for (int byte = 0; vocab->facts.unknown < 0 && byte < 256; byte++) {

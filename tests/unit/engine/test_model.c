@@ -9,6 +9,7 @@
 
 #include <flotilla/engine.h>
 
+#include "engine/model/hparams.h"
 #include "tests/unit/engine/gguf_make.h"
 
 /* A model of one layer: embedding 32, two heads of 16, one key head,
@@ -376,6 +377,47 @@ static void every_known_kind_of_rope_scaling_opens(void **state)
     }
 }
 
+static void put_key_f32(struct flo_buf *out, const char *key, float value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof(bits));
+    put_key(out, key, FLO_GGUF_F32);
+    put_u32(out, bits);
+}
+
+/* As converters before 2023-11 and those for layers of their own write it. */
+static void older_names_and_lists_say_the_same(void **state)
+{
+    struct flo_buf file = {0};
+    struct flo_gguf *gguf = NULL;
+    const struct flo_arch *arch;
+    struct flo_hparams h;
+
+    (void)state;
+    put_head(&file, 0, 8);
+    put_key_text(&file, "general.architecture", "llama");
+    put_key_u32(&file, "llama.block_count", 2);
+    put_key_u32(&file, "llama.embedding_length", 64);
+    put_key_u32(&file, "llama.feed_forward_length", 96);
+    put_key_u32(&file, "llama.context_length", 128);
+    put_key_u32(&file, "llama.vocab_size", 10);
+    put_key(&file, "llama.attention.head_count", FLO_GGUF_ARRAY);
+    put_u32(&file, FLO_GGUF_I32);
+    put_u64(&file, 2);
+    put_u32(&file, 4);
+    put_u32(&file, 4);
+    put_key_f32(&file, "llama.rope.scale_linear", 4);
+    assert_int_equal(flo_gguf_open(file.data, file.bytes, &gguf, NULL), 0);
+    assert_int_equal(flo_arch_read(gguf, &arch, NULL), 0);
+    assert_int_equal(flo_hparams_read(gguf, arch, &h, NULL), 0);
+    assert_int_equal(h.n_head, 4);
+    assert_int_equal(h.n_head_kv, 4);
+    assert_true(h.rope.factor == 4);
+    flo_gguf_close(gguf);
+    flo_buf_deinit(&file);
+}
+
 static void options_out_of_range_are_refused(void **state)
 {
     const struct flo_engine_options bad[] = {
@@ -508,6 +550,7 @@ int main(void)
         cmocka_unit_test(what_a_family_needs_is_asked_for),
         cmocka_unit_test(layers_of_different_shapes_are_not_built),
         cmocka_unit_test(every_known_kind_of_rope_scaling_opens),
+        cmocka_unit_test(older_names_and_lists_say_the_same),
         cmocka_unit_test(options_out_of_range_are_refused),
         cmocka_unit_test(the_plan_adds_up_and_open_keeps_to_it),
         cmocka_unit_test(the_context_that_the_plan_offers_fits),

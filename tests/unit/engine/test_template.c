@@ -31,7 +31,7 @@ static void world_open(struct world *world, const char *template_text)
     put_key_text(&world->file, "tokenizer.ggml.pre", "gpt-2");
     put_key(&world->file, "tokenizer.ggml.tokens", FLO_GGUF_ARRAY);
     put_u32(&world->file, FLO_GGUF_STRING);
-    put_u64(&world->file, control_count + 96);
+    put_u64(&world->file, control_count + 98);
     for (size_t i = 0; i < control_count; i++) {
         put_text(&world->file, controls[i]);
     }
@@ -41,10 +41,12 @@ static void world_open(struct world *world, const char *template_text)
     }
     put_text(&world->file, "\xc4\xa0"); /* blank */
     put_text(&world->file, "\xc4\x8a"); /* newline */
+    put_text(&world->file, "\xc3\x82"); /* c2, */
+    put_text(&world->file, "\xc5\x82"); /* a0: a blank that breaks no line */
     put_key(&world->file, "tokenizer.ggml.token_type", FLO_GGUF_ARRAY);
     put_u32(&world->file, FLO_GGUF_I32);
-    put_u64(&world->file, control_count + 96);
-    for (size_t i = 0; i < control_count + 96; i++) {
+    put_u64(&world->file, control_count + 98);
+    for (size_t i = 0; i < control_count + 98; i++) {
         put_u32(&world->file, i < control_count ? 3 : 1);
     }
     put_key_texts(&world->file, "tokenizer.ggml.merges", NULL, 0);
@@ -252,6 +254,110 @@ static void other_families_have_their_forms(void **state)
     }
 }
 
+static void blanks_are_trimmed_as_python_does(void **state)
+{
+    (void)state;
+    struct world world;
+    const struct flo_message messages[] = {say("user",
+                                               " \xc2\xa0\x1c"
+                                               "A\xc2\xa0"
+                                               "B\xe3\x80\x80\xc2\xa0\n"),
+                                           say("assistant", "\xc2\xa0 ")};
+    world_open(&world, "{{ '<|start_header_id|>' + role }}");
+    expect(&world, messages, 2,
+           "{5}{2}user{3}\n\nA\xc2\xa0"
+           "B{4}{2}assistant{3}\n\n{4}{2}assistant{3}\n\n");
+    world_close(&world);
+}
+
+/* What jinja2 makes of the templates that the models were published with;
+ * here only what tells their versions apart. */
+static void versions_of_a_family_differ_as_their_templates_do(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        /* Mistral 7B v0.1, v0.2, v0.3; Nemo */
+        {"{{ '[INST] ' + message['content'] + ' [/INST]' }}"
+         "{{ message['content'] + eos_token + ' ' }}",
+         "{5}[INST] S\n\n A  [/INST] B {6} [INST]  C [/INST]"},
+        {"{{- \" [INST] \" + message[\"content\"] + \" [/INST]\" }}"
+         "{{- \" \" + message[\"content\"] + eos_token}}",
+         "{5} [INST] S\n\n A  [/INST]  B {6} [INST]  C [/INST]"},
+        {"{%- if loop.last and system_message is defined %}"
+         "{{- \"[INST] \" + message[\"content\"] + \"[/INST]\" }}"
+         "{{- \" \" + message[\"content\"]|trim + eos_token}}",
+         "{5}[INST]  A [/INST] B{6}[INST] S\n\n C[/INST]"},
+        {"{%- if loop.last and system_message is defined %}"
+         "{{- \"[INST]\" + message[\"content\"] + \"[/INST]\" }}"
+         "{{- message[\"content\"] + eos_token}}",
+         "{5}[INST] A [/INST] B {6}[INST]S\n\n C[/INST]"},
+        /* Llama 2: the first question's beginning is no end of a text. */
+        {"{{ '[INST] ' + '<<SYS>>' + content.strip() + ' [/INST]' }}",
+         "{5}[INST] <<SYS>>\nS\n<</SYS>>\n\n A [/INST] B {6}{5}[INST] C "
+         "[/INST]"},
+        /* Gemma 3, Phi-4 mini, Qwen 3 */
+        {"{%- set first_user_prefix = x -%}<start_of_turn>",
+         "{5}{7}user\nS\n\nA{8}\n{7}model\nB{8}\n{7}user\nC{8}\n{7}model\n"},
+        {"{{ '<|' + message['role'] + '|>' + m + '<|end|>' }}<|assistant|>",
+         "{11}S{12}{9} A {12}{10} B {12}{9} C{12}{10}"},
+        {"{{ '<|im_start|>' }}<tool_response>{{ split('</think>') }}",
+         "{0}system\nS{1}\n{0}user\n A {1}\n{0}assistant\n B {1}\n"
+         "{0}user\n C{1}\n{0}assistant\n"},
+    };
+    const struct flo_message messages[] = {
+        say("system", "S"), say("user", " A "), say("assistant", " B "),
+        say("user", " C")};
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        struct world world;
+        world_open(&world, cases[i][0]);
+        expect(&world, messages, 4, cases[i][1]);
+        world_close(&world);
+    }
+}
+
+static void an_empty_system_text_goes_as_its_template_says(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"{% if message['role'] == 'system' and message['content'] %}"
+         "{{'<|user|>\n<|end|>\n<|assistant|>\n'}}",
+         "{9}\nA{12}\n{10}\n"},
+        {"{% if message['role'] == 'system' %}"
+         "{{'<|user|>\n<|end|>\n<|assistant|>\n'}}",
+         "{11}\n{12}\n{9}\nA{12}\n{10}\n"},
+        {"{%- set first_user_prefix = x -%}<start_of_turn>",
+         "{5}{7}user\n\n\nA{8}\n{7}model\n"},
+        {"[INST] <<SYS>>", "{5}[INST] <<SYS>>\n\n<</SYS>>\n\nA [/INST]"},
+    };
+    const struct flo_message messages[] = {say("system", ""), say("user", "A")};
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        struct world world;
+        world_open(&world, cases[i][0]);
+        expect(&world, messages, 2, cases[i][1]);
+        world_close(&world);
+    }
+}
+
+static void qwen_wraps_what_tools_say_and_forgets_old_thoughts(void **state)
+{
+    (void)state;
+    struct world world;
+    const struct flo_message messages[] = {
+        say("user", "A"), say("assistant", "<think>\nno\n</think>\n\nB"),
+        say("user", "C"), say("assistant", "<think>\nhm\n</think>\n\nD"),
+        say("tool", "1"), say("tool", "2")};
+    world_open(&world,
+               "{{ '<|im_start|>' }}{{ '\\n<tool_response>\\n' }}"
+               "{%- set content = "
+               "message.content.split('</think>')[-1].lstrip('\\n') %}");
+    expect(&world, messages, 6,
+           "{0}user\nA{1}\n{0}assistant\nB{1}\n{0}user\nC{1}\n"
+           "{0}assistant\n<think>\nhm\n</think>\n\nD{1}\n"
+           "{0}user\n<tool_response>\n1\n</tool_response>"
+           "\n<tool_response>\n2\n</tool_response>{1}\n{0}assistant\n");
+    world_close(&world);
+}
+
 static void without_a_template_the_texts_stand_alone(void **state)
 {
     (void)state;
@@ -313,6 +419,10 @@ int main(void)
         cmocka_unit_test(llama2_puts_the_system_message_into_the_first_turn),
         cmocka_unit_test(llama31_always_has_a_system_turn_with_dates),
         cmocka_unit_test(other_families_have_their_forms),
+        cmocka_unit_test(blanks_are_trimmed_as_python_does),
+        cmocka_unit_test(versions_of_a_family_differ_as_their_templates_do),
+        cmocka_unit_test(an_empty_system_text_goes_as_its_template_says),
+        cmocka_unit_test(qwen_wraps_what_tools_say_and_forgets_old_thoughts),
         cmocka_unit_test(without_a_template_the_texts_stand_alone),
         cmocka_unit_test(no_message_can_open_or_close_a_turn),
         cmocka_unit_test(unknown_roles_and_templates_are_refused),

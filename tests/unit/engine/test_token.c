@@ -213,6 +213,43 @@ static void each_bad_byte_counts_as_a_replacement_character(void **state)
     close_tiny(&tiny);
 }
 
+/* SmolLM's vocabulary has no token for 0xf1, and its unknown ends a text. */
+static void a_byte_without_a_token_vanishes_in_bpe(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"<|endoftext|>", "a", "b", "ab"};
+    static const char *const merges[] = {"a b"};
+    static const struct {
+        const char *text, *ids;
+    } cases[] = {{"ab", "3"},
+                 {"a\xf1\x80\x80\x80", "1"},
+                 {"a\xf1\x80\x80\x80"
+                  "b",
+                  "1,2"},
+                 {"\xf1\x80\x80\x80", ""}};
+    struct flo_buf file = {0};
+    struct tiny tiny = {0};
+    put_head(&file, 0, 5);
+    put_key_text(&file, "tokenizer.ggml.model", "gpt2");
+    put_key_text(&file, "tokenizer.ggml.pre", "gpt-2");
+    put_key_texts(&file, "tokenizer.ggml.tokens", tokens, FLO_COUNT(tokens));
+    put_key_texts(&file, "tokenizer.ggml.merges", merges, FLO_COUNT(merges));
+    put_key(&file, "tokenizer.ggml.unknown_token_id", FLO_GGUF_U32);
+    put_u32(&file, 0);
+    assert_int_equal(flo_gguf_open(file.data, file.bytes, &tiny.gguf, NULL), 0);
+    assert_int_equal(flo_vocab_open(tiny.gguf, &tiny.vocab, NULL), 0);
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        struct flo_tokens ids = {.count_max = 4};
+        assert_int_equal(flo_tokenize(tiny.vocab, cases[i].text,
+                                      strlen(cases[i].text), false, &ids, NULL),
+                         0);
+        assert_true(ids_are(&ids, cases[i].ids));
+        flo_tokens_deinit(&ids);
+    }
+    close_tiny(&tiny);
+    flo_buf_deinit(&file);
+}
+
 static void a_list_of_ids_has_its_bound(void **state)
 {
     (void)state;
@@ -672,6 +709,7 @@ int main(void)
         cmocka_unit_test(control_tokens_are_text_unless_asked_for),
         cmocka_unit_test(a_marker_that_crosses_spans_is_not_taken),
         cmocka_unit_test(each_bad_byte_counts_as_a_replacement_character),
+        cmocka_unit_test(a_byte_without_a_token_vanishes_in_bpe),
         cmocka_unit_test(a_list_of_ids_has_its_bound),
         cmocka_unit_test(a_megabyte_without_a_blank_is_tokenised),
         cmocka_unit_test(a_text_that_cannot_fit_says_how_many_tokens_it_has),
