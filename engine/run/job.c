@@ -218,6 +218,7 @@ void flo_job_free(struct flo_job *job)
     }
     free(job->tokens);
     flo_buf_deinit(&job->stop.held);
+    flo_buf_deinit(&job->text);
     flo_buf_deinit(&job->piece);
     flo_buf_deinit(&job->told);
     flo_buf_deinit(&job->grammar_text);
