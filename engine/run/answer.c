@@ -25,26 +25,21 @@ static uint64_t cpu_us(void)
 static void end(struct flo_job *job, enum flo_wire_reason reason,
                 struct flo_buf *out)
 {
-    struct flo_wire_message answer = {
-        .type = FLO_WIRE_DONE, .request = job->request, .done = job->counts};
-    uint64_t now_us = flo_now_us();
+    struct flo_wire_done done = job->counts;
     job->has_ended = true;
     job->piece.bytes = 0;
     if (reason != FLO_WIRE_STOP || job->stop.held.bytes > 0) {
         flo_buf_add(&job->piece, job->stop.held.data, job->stop.held.bytes);
     }
-    answer.done.reason = reason;
-    answer.done.text =
-        (struct flo_wire_text){job->piece.data, job->piece.bytes};
-    answer.done.tokens_out = job->made;
-    answer.done.queue_us =
-        (job->started_at_us > 0 ? job->started_at_us : now_us) -
-        job->made_at_us;
+    done.reason = reason;
+    done.text = (struct flo_wire_text){job->piece.data, job->piece.bytes};
+    done.tokens_out = job->made;
     if (job->first_at_us > 0) {
-        answer.done.first_us = job->first_at_us - job->made_at_us;
-        answer.done.answer_us = now_us - job->first_at_us;
+        done.first_us = job->first_at_us - job->made_at_us;
+        done.answer_us = flo_now_us() - job->first_at_us;
     }
-    flo_frame_put(out, &answer);
+    flo_frame_done(out, job->request, &done, job->made_at_us,
+                   job->started_at_us);
 }
 
 /* The stream's last bytes, and the stop texts' say in them. */
