@@ -40,15 +40,63 @@ static struct serve_call **call_place(struct serve_engine *engine, uint32_t id)
     return place;
 }
 
+static bool waits(const struct serve_call *call)
+{
+    return call->frame.bytes > 0;
+}
+
+static void count_waiting(struct serve_call *call, size_t bytes)
+{
+    call->engine->bytes_waiting[call->kind] += bytes - call->bytes_waiting;
+    call->bytes_waiting = bytes;
+}
+
+/* Those that the engine has room for, of each kind in the order in which they
+ * came. */
+static void send_waiting(struct serve_engine *engine)
+{
+    struct evbuffer *output = bufferevent_get_output(engine->bev);
+    bool is_full[CALL_KINDS] = {false};
+    for (struct serve_call *call = engine->calls; call != NULL;
+         call = call->next) {
+        size_t bytes = call->frame.bytes;
+        if (!waits(call) || is_full[call->kind]) {
+            continue;
+        }
+        if (engine->bytes_waiting[call->kind] + bytes >
+            FLO_WIRE_FRAME_BYTES_MAX) {
+            is_full[call->kind] = true;
+            continue;
+        }
+        evbuffer_add(output, call->frame.data, bytes);
+        count_waiting(call, bytes);
+        flo_buf_deinit(&call->frame);
+    }
+}
+
+/* It has begun or ended in the engine, and makes room there. */
+static void make_room(struct serve_engine *engine, struct serve_call *call)
+{
+    if (call->bytes_waiting > 0) {
+        count_waiting(call, 0);
+        send_waiting(engine);
+    }
+}
+
 static void call_unlist(struct serve_engine *engine, struct serve_call *call)
 {
     struct serve_call **place = call_place(engine, call->id);
     *place = call->next;
+    engine->n_calls--;
+    flo_buf_deinit(&call->frame);
+    if (engine->bev != NULL) {
+        make_room(engine, call);
+    }
     call->next = NULL;
     call->engine = NULL;
-    engine->n_calls--;
 }
 
+/* Control frames and what is answered at once. */
 static int send_message(struct serve_engine *engine,
                         const struct flo_wire_message *message,
                         struct flo_err *err)
@@ -88,8 +136,9 @@ static void call_list(struct serve_engine *engine, struct serve_call *call,
     call->id = id;
     call->engine = engine;
     call->tokens = 0;
-    call->next = engine->calls;
-    engine->calls = call;
+    call->bytes_waiting = 0;
+    call->next = NULL;
+    *call_place(engine, id) = call; /* at the end: the id is new */
     engine->n_calls++;
 }
 
@@ -99,13 +148,23 @@ int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
     if (engine->state != ENGINE_READY) {
         return flo_fail(err, FLO_E_INFER_BUSY, "the engine is not ready");
     }
+    bool is_embed = message->type == FLO_WIRE_EMBED;
+    bool is_answer = message->type == FLO_WIRE_GENERATE;
     message->request = ++engine->next_id;
-    int rv = send_message(engine, message, err);
+    call->frame = (struct flo_buf){.bytes_max = 2 * FLO_WIRE_FRAME_BYTES_MAX};
+    int rv = is_embed || is_answer ? flo_wire_write(&call->frame, message, err)
+                                   : send_message(engine, message, err);
     if (rv < 0) {
+        flo_buf_deinit(&call->frame);
         return rv;
     }
+    call->kind = is_embed ? CALL_VECTORS
+                 : is_answer && message->generate.priority == FLO_WIRE_BATCH
+                     ? CALL_BATCH
+                     : CALL_USER;
     call->tokens_max = parts_max(engine, message);
     call_list(engine, call, message->request);
+    send_waiting(engine);
     return 0;
 }
 
@@ -174,7 +233,10 @@ static void orphan_on_lost(void *context, const struct flo_err *err)
 void flo_serve_engine_cancel(struct serve_call *call)
 {
     struct serve_engine *engine = call->engine;
-    if (engine == NULL) {
+    if (engine == NULL || waits(call)) {
+        if (engine != NULL) {
+            call_unlist(engine, call);
+        }
         return;
     }
     struct flo_wire_message message = {.type = FLO_WIRE_CANCEL,
@@ -438,6 +500,9 @@ static int on_call_frame(struct serve_engine *engine,
         return 0;
     }
     uint32_t index = 0;
+    if (message->type == FLO_WIRE_TOKEN) {
+        make_room(engine, call);
+    }
     if (!part_fits(call, message, &index)) {
         return flo_fail(err, FLO_E_WORKER_PROTOCOL,
                         "%s %u of request %u out of order", name, index,

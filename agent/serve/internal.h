@@ -21,6 +21,14 @@ struct bufferevent;
 
 struct serve_engine;
 
+/* Each has its own share of what the engine has room for. */
+enum call_kind {
+    CALL_USER, /* and probes, and what is answered at once */
+    CALL_BATCH,
+    CALL_VECTORS,
+    CALL_KINDS
+};
+
 /* One request to an engine.  The owner keeps the struct until `ended`. */
 struct serve_call {
     struct serve_call *next;     /* of the engine's list */
@@ -28,6 +36,10 @@ struct serve_call {
     uint32_t id;
     uint32_t tokens; /* TOKEN frames so far: they must count up */
     uint32_t tokens_max;
+    enum call_kind kind;
+    struct flo_buf frame; /* until the engine has room for it */
+    size_t bytes_waiting; /* its frame's, in the engine, until an answer
+                             begins */
     void *context;
     /* TOKEN, DONE, FAILED, TOKENS, STATS_ANSWER ...  All but TOKEN end the
      * call: engine is NULL then already. */
@@ -58,8 +70,9 @@ struct serve_engine {
     uint32_t reap_ticks;
     bool has_ping;
     uint64_t started_ms;
-    struct serve_call *calls;
+    struct serve_call *calls; /* in the order in which they came */
     uint32_t n_calls;
+    size_t bytes_waiting[CALL_KINDS]; /* of all of them */
     uint32_t next_id;
     struct flo_err end; /* why it ends */
     /* the model */
@@ -91,7 +104,8 @@ int flo_serve_engine_send(int fd, const struct flo_wire_message *message,
 int flo_serve_engine_start(struct flo_serve *serve, enum flo_serve_role role,
                            const struct flo_serve_model *model,
                            struct serve_engine **out, struct flo_err *err);
-/* Send `message` (its request id is set here) and list the call. */
+/* List the call and send `message` (its request id is set here), at once or,
+ * when others wait in the engine already, when it has room. */
 int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
                           struct flo_wire_message *message,
                           struct flo_err *err);

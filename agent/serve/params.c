@@ -12,7 +12,6 @@
 
 #define BODY_BYTES_MAX (1u << 20)
 #define TOKENS_MAX 1048576
-#define TOKENISE_BYTES_MAX 65536 /* and as many ids the other way */
 #define TEMPERATURE_DEFAULT 0.8
 
 struct reader {
@@ -461,9 +460,9 @@ static int read_tokenise(struct reader *reader)
     const json_t *text = field_of(reader, "content");
     reader->params->message.type = FLO_WIRE_TOKENISE;
     if (!json_is_string(text) ||
-        json_string_length(text) > TOKENISE_BYTES_MAX) {
+        json_string_length(text) > FLO_WIRE_TOKENISE_MAX) {
         return refuse(reader, "content", "must be a text of at most %d bytes",
-                      TOKENISE_BYTES_MAX);
+                      FLO_WIRE_TOKENISE_MAX);
     }
     out->text = text_of(text);
     int rv = read_bool(reader, "parse_special", &out->reads_special);
@@ -475,10 +474,10 @@ static int read_detokenise(struct reader *reader)
     const json_t *tokens = field_of(reader, "tokens");
     reader->params->message.type = FLO_WIRE_DETOKENISE;
     if (!json_is_array(tokens) ||
-        json_array_size(tokens) > TOKENISE_BYTES_MAX) {
+        json_array_size(tokens) > FLO_WIRE_TOKENISE_MAX) {
         return refuse(reader, "tokens",
                       "must be a list of at most %d token ids",
-                      TOKENISE_BYTES_MAX);
+                      FLO_WIRE_TOKENISE_MAX);
     }
     int rv = read_token_ids(reader, "tokens", tokens,
                             &reader->params->message.tokens.tokens);

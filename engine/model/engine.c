@@ -240,6 +240,7 @@ static void fill_info(struct flo_engine *e)
         .kv_bytes = e->plan.kv_bytes,
         .scratch_bytes = e->plan.scratch_bytes,
         .vocabulary_bytes = e->plan.vocabulary_bytes,
+        .request_bytes = e->plan.request_bytes,
         .has_vocabulary = e->vocab != NULL,
         .is_packed = e->plan.is_packed,
     };

@@ -35,6 +35,7 @@ struct flo_sizes {
     uint64_t scratch_bytes;
     uint64_t vocabulary_bytes;
     uint64_t adapter_bytes; /* 0: no room, no adapters */
+    uint64_t request_bytes;
 };
 
 /* So many tokens in the keys (or values) of one head, in whole blocks. */

@@ -5,10 +5,11 @@
 #include <math.h>
 
 #include "engine/grammar/grammar.h"
+#include "engine/sample/sampler.h"
 #include "engine/token/merge.h"
 #include "engine/token/pieces.h"
 
-#define ADAPTER_BYTES_MAX ((uint64_t)1 << 48)
+#define OPTION_BYTES_MAX ((uint64_t)1 << 48)
 
 enum {
     CONTEXT_MIN = 512,        /* that a budget may shrink it to */
@@ -83,6 +84,15 @@ void flo_scratch_lay_out(const struct flo_hparams *h,
     }
 }
 
+/* What the caller has beside each session: a sampler, and its tokens, twice
+ * when the answer of another one waits for a session. */
+static uint64_t caller_bytes(const struct flo_hparams *h,
+                             const struct flo_sizes *sizes)
+{
+    return sizes->sessions * (flo_sampler_bytes(h->n_vocab) +
+                              2 * sizes->context * sizeof(int32_t));
+}
+
 static uint32_t default_to(uint32_t value, uint32_t otherwise)
 {
     return value == 0 ? otherwise : value;
@@ -107,7 +117,8 @@ static uint64_t text_bytes(const struct flo_gguf *gguf, uint32_t context)
 }
 
 /* Upper bound of what engine/token allocates for the lists in the file, and of
- * a grammar for each session. */
+ * a grammar for each session and for each answer that gave one up to a user:
+ * all of them can but the last, which users do not get. */
 static uint64_t vocabulary_bytes(const struct flo_gguf *gguf,
                                  const struct flo_hparams *h, uint32_t sessions)
 {
@@ -116,7 +127,8 @@ static uint64_t vocabulary_bytes(const struct flo_gguf *gguf,
         uint64_t bytes; /* of each item */
     } lists[] = {{"tokenizer.ggml.tokens", 48 + FLO_PIECES_TOKEN_BYTES},
                  {"tokenizer.ggml.merges", 16}};
-    uint64_t bytes = sessions * flo_grammar_bytes(h->n_vocab);
+    uint64_t bytes =
+        (2 * (uint64_t)sessions - 1) * flo_grammar_bytes(h->n_vocab);
 
     for (size_t i = 0; i < FLO_COUNT(lists); i++) {
         const struct flo_gguf_kv *kv = flo_gguf_find(gguf, lists[i].key);
@@ -171,9 +183,11 @@ static int check_sizes(const struct flo_sizes *s, struct flo_err *err)
                             limits[i].what, limits[i].value, limits[i].maximum);
         }
     }
-    return s->adapter_bytes <= ADAPTER_BYTES_MAX
+    return s->adapter_bytes <= OPTION_BYTES_MAX &&
+                   s->request_bytes <= OPTION_BYTES_MAX
                ? 0
-               : flo_fail(err, FLO_E_USAGE, "adapter_bytes is above 2^48");
+               : flo_fail(err, FLO_E_USAGE,
+                          "adapter_bytes or request_bytes is above 2^48");
 }
 
 int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
@@ -189,6 +203,7 @@ int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
         .batch = default_to(options->batch, FLO_BATCH_DEFAULT),
         .cache = cache_of(options->kv_type),
         .adapter_bytes = options->adapter_bytes,
+        .request_bytes = options->request_bytes,
     };
     struct flo_arena arena = {0};
     struct flo_scratch scratch;
@@ -201,7 +216,8 @@ int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
     flo_scratch_lay_out(h, &s, &arena, &scratch);
     s.scratch_bytes =
         PROGRAM_BYTES + arena.used + s.sessions * sizeof(struct flo_session) +
-        sizeof(struct flo_engine) + h->n_layer * sizeof(struct flo_layer);
+        sizeof(struct flo_engine) + h->n_layer * sizeof(struct flo_layer) +
+        caller_bytes(h, &s);
     if (options->vocabulary != FLO_VOCABULARY_NONE) {
         s.vocabulary_bytes =
             vocabulary_bytes(gguf, h, s.sessions) + text_bytes(gguf, s.context);
@@ -244,12 +260,14 @@ static int refuse(const struct flo_engine_plan *p, struct flo_err *err)
     flo_fail(err, FLO_E_MEMORY_BUDGET,
              "%" PRIu64 " bytes needed, %" PRIu64 " allowed", p->total_bytes,
              p->memory_bytes_max);
-    flo_err_why(
-        err,
-        "weights %" PRIu64 ", cache for %u tokens x %u sessions %" PRIu64
-        ", scratch %" PRIu64 ", vocabulary %" PRIu64 ", adapters %" PRIu64,
-        p->weights_bytes, p->context, p->sessions, p->kv_bytes,
-        p->scratch_bytes, p->vocabulary_bytes, p->adapter_bytes);
+    flo_err_why(err,
+                "weights %" PRIu64
+                ", cache for %u tokens x %u sessions %" PRIu64
+                ", scratch %" PRIu64 ", vocabulary %" PRIu64
+                ", adapters %" PRIu64 ", requests %" PRIu64,
+                p->weights_bytes, p->context, p->sessions, p->kv_bytes,
+                p->scratch_bytes, p->vocabulary_bytes, p->adapter_bytes,
+                p->request_bytes);
     if (p->context_fitting > 0) {
         flo_err_fix(err, "a context of %u tokens would fit",
                     p->context_fitting);
@@ -265,7 +283,8 @@ int flo_plan_make(const struct flo_hparams *hparams,
                   struct flo_err *err)
 {
     uint64_t fixed = weights_bytes + sizes->scratch_bytes +
-                     sizes->vocabulary_bytes + sizes->adapter_bytes;
+                     sizes->vocabulary_bytes + sizes->adapter_bytes +
+                     sizes->request_bytes;
     uint64_t room = UINT64_MAX / 2;
 
     if (memory_bytes_max != 0) {
@@ -277,6 +296,7 @@ int flo_plan_make(const struct flo_hparams *hparams,
         .scratch_bytes = sizes->scratch_bytes,
         .vocabulary_bytes = sizes->vocabulary_bytes,
         .adapter_bytes = sizes->adapter_bytes,
+        .request_bytes = sizes->request_bytes,
         .total_bytes = fixed + sizes->kv_bytes,
         .memory_bytes_max = memory_bytes_max,
         .context = sizes->context,

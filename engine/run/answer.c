@@ -25,26 +25,21 @@ static uint64_t cpu_us(void)
 static void end(struct flo_job *job, enum flo_wire_reason reason,
                 struct flo_buf *out)
 {
-    struct flo_wire_message answer = {
-        .type = FLO_WIRE_DONE, .request = job->request, .done = job->counts};
-    uint64_t now_us = flo_now_us();
+    struct flo_wire_done done = job->counts;
     job->has_ended = true;
     job->piece.bytes = 0;
     if (reason != FLO_WIRE_STOP || job->stop.held.bytes > 0) {
         flo_buf_add(&job->piece, job->stop.held.data, job->stop.held.bytes);
     }
-    answer.done.reason = reason;
-    answer.done.text =
-        (struct flo_wire_text){job->piece.data, job->piece.bytes};
-    answer.done.tokens_out = job->made;
-    answer.done.queue_us =
-        (job->started_at_us > 0 ? job->started_at_us : now_us) -
-        job->made_at_us;
+    done.reason = reason;
+    done.text = (struct flo_wire_text){job->piece.data, job->piece.bytes};
+    done.tokens_out = job->made;
     if (job->first_at_us > 0) {
-        answer.done.first_us = job->first_at_us - job->made_at_us;
-        answer.done.answer_us = now_us - job->first_at_us;
+        done.first_us = job->first_at_us - job->made_at_us;
+        done.answer_us = flo_now_us() - job->first_at_us;
     }
-    flo_frame_put(out, &answer);
+    flo_frame_done(out, job->request, &done, job->made_at_us,
+                   job->started_at_us);
 }
 
 /* The stream's last bytes, and the stop texts' say in them. */
@@ -113,19 +108,19 @@ static void tell(struct flo_job *job, const struct flo_sample *sample)
     flo_frame_put(job->out, &answer);
 }
 
-/* Append a token's log-probability, as its frame has it. */
-static void add_logprob(const struct flo_engine *engine, struct flo_logprob one,
-                        struct flo_buf *out)
+/* Add a token's log-probability to job->told, as its frame has it. */
+static void add_logprob(struct flo_job *job, struct flo_logprob one)
 {
-    struct flo_buf text = {0};
+    struct flo_buf *text = &job->text;
     struct flo_wire_logprob told = {(uint32_t)one.token, one.logprob, {0}};
+    text->bytes = 0;
     /* Without a vocabulary there is no text. */
-    if (flo_engine_info(engine)->has_vocabulary &&
-        flo_engine_detokenise(engine, &one.token, 1, true, &text, NULL) == 0) {
-        told.text = (struct flo_wire_text){text.data, text.bytes};
+    if (flo_engine_info(job->engine)->has_vocabulary &&
+        flo_engine_detokenise(job->engine, &one.token, 1, true, text, NULL) ==
+            0) {
+        told.text = (struct flo_wire_text){text->data, text->bytes};
     }
-    flo_wire_logprob_add(out, &told);
-    flo_buf_deinit(&text);
+    flo_wire_logprob_add(&job->told, &told);
 }
 
 /* The token's own and those of the likeliest, into job->told. */
@@ -140,7 +135,7 @@ static void take_logprobs(struct flo_job *job, const float *logits,
     }
     job->told.bytes = 0;
     for (uint32_t i = 0; i < n; i++) {
-        add_logprob(job->engine, list[i], &job->told);
+        add_logprob(job, list[i]);
     }
 }
 
@@ -149,13 +144,13 @@ static void take_logprobs(struct flo_job *job, const float *logits,
 static void show(struct flo_job *job, const struct flo_sample *sample,
                  const float *logits)
 {
-    struct flo_buf text = {0};
-    job->piece.bytes = 0;
+    job->text.bytes = job->piece.bytes = 0;
     bool stops = false;
     if (flo_engine_info(job->engine)->has_vocabulary) {
-        flo_engine_stream_add(&job->stream, job->engine, sample->token, &text);
-        stops = flo_stop_add(&job->stop, text.data, text.bytes, &job->piece);
-        flo_buf_deinit(&text);
+        flo_engine_stream_add(&job->stream, job->engine, sample->token,
+                              &job->text);
+        stops = flo_stop_add(&job->stop, job->text.data, job->text.bytes,
+                             &job->piece);
     }
     take_logprobs(job, logits, sample->token);
     tell(job, sample);

@@ -7,114 +7,80 @@
 
 #include <flotilla/engine_output.h>
 
-enum { EMBEDS_MAX = 64 };
-
-struct input {
-    int32_t *tokens;
-    size_t count;
-};
-
-struct flo_embed {
-    struct flo_embed *next;
-    uint32_t request;
-    enum flo_pooling pooling;
-    uint64_t made_at_us, started_at_us;
-    struct flo_wire_done counts; /* as they go out at the end */
-    uint32_t n_inputs, at;       /* at: the one under way */
-    size_t n_fed;                /* of its tokens */
-    float *vector;               /* [n_embd], behind the inputs */
-    struct input inputs[];
-};
-
-/* Take it out of the list. */
-static void drop(struct flo_embed **place)
-{
-    struct flo_embed *embed = *place;
-
-    *place = embed->next;
-    for (uint32_t i = 0; i < embed->n_inputs; i++) {
-        free(embed->inputs[i].tokens);
-    }
-    free(embed);
-}
-
-/* ---- a request --------------------------------------------------- */
-
 static int read_input(const struct flo_engine *engine,
                       const struct flo_wire_embed *in, uint32_t i,
-                      struct input *out, struct flo_err *err)
+                      int32_t **tokens, size_t *count, struct flo_err *err)
 {
     int rv = flo_tokens_read(
         engine, in->inputs[i].data,
         in->inputs[i].is_tokens ? FLO_TEXT_IDS : FLO_TEXT_SPECIAL,
-        flo_engine_info(engine)->context, &out->tokens, &out->count, err);
+        flo_engine_info(engine)->context, tokens, count, err);
 
-    if (rv == 0 && out->count == 0) {
+    if (rv == 0 && *count == 0) {
+        free(*tokens);
+        *tokens = NULL;
         rv = flo_fail(err, FLO_E_INFER_PARAM, "it is empty");
     }
     return rv < 0 ? flo_wrap(err, rv, "input %u", i) : 0;
 }
 
-int flo_embeds_add(struct flo_embed **embeds, const struct flo_engine *engine,
-                   const struct flo_wire_message *message, struct flo_err *err)
+/* Before the first vector all inputs are read once: one that cannot be fails
+ * the request before anything is computed, and the tokens of all of them
+ * together would be more than is planned. */
+static int check_inputs(const struct flo_engine *engine,
+                        const struct flo_wire_embed *in, struct flo_err *err)
 {
-    const struct flo_wire_embed *in = &message->embed;
-    struct flo_embed **place = embeds, *embed;
-    int waiting = 0, rv = 0;
+    int rv = 0;
 
-    for (; *place != NULL; place = &(*place)->next) {
-        waiting++;
-    }
-    if (waiting == EMBEDS_MAX || in->n_inputs == 0) {
-        return waiting == EMBEDS_MAX
-                   ? flo_fail(err, FLO_E_INFER_BUSY,
-                              "%d requests for vectors wait already", waiting)
-                   : flo_fail(err, FLO_E_INFER_PARAM, "no input");
-    }
-    embed = calloc(1, sizeof(*embed) + in->n_inputs * sizeof(*embed->inputs) +
-                          flo_engine_info(engine)->n_embd * sizeof(float));
-    if (embed == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "no memory for a request");
-    }
-    embed->request = message->request;
-    embed->pooling = in->takes_last ? FLO_POOLING_LAST : FLO_POOLING_MEAN;
-    embed->made_at_us = flo_now_us();
-    embed->n_inputs = in->n_inputs;
-    embed->vector = (float *)(embed->inputs + in->n_inputs);
     for (uint32_t i = 0; rv == 0 && i < in->n_inputs; i++) {
-        rv = read_input(engine, in, i, &embed->inputs[i], err);
+        int32_t *tokens = NULL;
+        size_t count;
+        rv = read_input(engine, in, i, &tokens, &count, err);
+        free(tokens);
     }
-    if (rv < 0) {
-        drop(&embed);
-        return rv;
-    }
-    *place = embed;
-    return 0;
+    return rv;
 }
 
-/* ---- steps ------------------------------------------------------- */
-
-static void end(struct flo_embed **embeds, enum flo_wire_reason reason,
-                struct flo_buf *out)
+static int begin_input(struct flo_embed *embed, const struct flo_engine *engine,
+                       struct flo_session *session,
+                       const struct flo_wire_embed *in, struct flo_err *err)
 {
-    struct flo_embed *embed = *embeds;
-    uint64_t started_us =
-        embed->started_at_us > 0 ? embed->started_at_us : flo_now_us();
-    struct flo_wire_message answer = {.type = FLO_WIRE_DONE,
-                                      .request = embed->request,
-                                      .done = embed->counts};
+    int rv = 0;
 
-    answer.done.reason = reason;
-    answer.done.queue_us = started_us - embed->made_at_us;
-    flo_frame_put(out, &answer);
-    drop(embeds);
+    if (embed->started_at_us == 0) {
+        embed->started_at_us = flo_now_us();
+        rv = check_inputs(engine, in, err);
+    }
+    if (rv == 0) {
+        rv = read_input(engine, in, embed->at, &embed->tokens, &embed->count,
+                        err);
+    }
+    flo_session_reset(session);
+    memset(embed->vector, 0,
+           flo_engine_info(engine)->n_embd * sizeof(*embed->vector));
+    return rv;
 }
 
-static int put_vector(struct flo_embed *embed, uint32_t n_embd,
-                      struct flo_buf *out, struct flo_err *err)
+static int compute(struct flo_embed *embed, struct flo_session *session,
+                   enum flo_pooling pooling, size_t piece, struct flo_err *err)
+{
+    size_t left = embed->count - embed->n_fed;
+    uint64_t began_us = flo_now_us();
+
+    piece = piece < left ? piece : left;
+    int rv = flo_session_embed(session, embed->tokens + embed->n_fed, piece,
+                               pooling, embed->vector, err);
+    embed->n_fed += piece;
+    embed->counts.prompt_wall_us += flo_now_us() - began_us;
+    embed->counts.tokens_in += (uint32_t)piece;
+    return rv;
+}
+
+static int put_vector(struct flo_embed *embed, uint32_t request,
+                      uint32_t n_embd, struct flo_buf *out, struct flo_err *err)
 {
     struct flo_wire_message answer = {.type = FLO_WIRE_EMBEDDING,
-                                      .request = embed->request};
+                                      .request = request};
 
     if (!flo_embedding_finish(embed->vector, n_embd)) {
         return flo_fail(err, FLO_E_MODEL_NONFINITE,
@@ -126,81 +92,46 @@ static int put_vector(struct flo_embed *embed, uint32_t n_embd,
         flo_put_u32(&embed->vector[i], bits);
     }
     answer.embedding.index = embed->at;
-    answer.embedding.tokens_in = (uint32_t)embed->inputs[embed->at].count;
+    answer.embedding.tokens_in = (uint32_t)embed->count;
     answer.embedding.vector =
         (struct flo_wire_text){(const char *)embed->vector, 4 * (size_t)n_embd};
     return flo_wire_write(out, &answer, err);
 }
 
-bool flo_embeds_is_between(const struct flo_embed *embeds)
+static void end_input(struct flo_embed *embed)
 {
-    return embeds == NULL || embeds->n_fed == 0;
+    free(embed->tokens);
+    embed->tokens = NULL;
+    embed->n_fed = 0;
 }
 
-static int step(struct flo_embed *embed, struct flo_session *session,
-                size_t piece, struct flo_err *err)
+void flo_embed_reset(struct flo_embed *embed)
 {
-    const struct input *input = &embed->inputs[embed->at];
-    size_t left = input->count - embed->n_fed;
-    uint64_t began_us = flo_now_us();
+    end_input(embed);
+    *embed = (struct flo_embed){.vector = embed->vector};
+}
+
+bool flo_embed_step(struct flo_embed *embed, const struct flo_engine *engine,
+                    struct flo_session *session,
+                    const struct flo_wire_message *message, size_t piece,
+                    struct flo_buf *out, struct flo_err *err)
+{
+    const struct flo_wire_embed *in = &message->embed;
+    int rv = 0;
 
     if (embed->n_fed == 0) {
-        flo_session_reset(session);
+        rv = begin_input(embed, engine, session, in, err);
     }
-    if (embed->started_at_us == 0) {
-        embed->started_at_us = began_us;
+    if (rv == 0) {
+        rv = compute(embed, session,
+                     in->takes_last ? FLO_POOLING_LAST : FLO_POOLING_MEAN,
+                     piece, err);
     }
-    piece = piece < left ? piece : left;
-    int rv = flo_session_embed(session, input->tokens + embed->n_fed, piece,
-                               embed->pooling, embed->vector, err);
-    embed->n_fed += piece;
-    embed->counts.prompt_wall_us += flo_now_us() - began_us;
-    embed->counts.tokens_in += (uint32_t)piece;
-    return rv;
-}
-
-bool flo_embeds_step(struct flo_embed **embeds, const struct flo_engine *engine,
-                     struct flo_session *session, size_t piece,
-                     struct flo_buf *out)
-{
-    uint32_t n_embd = flo_engine_info(engine)->n_embd;
-    struct flo_embed *embed = *embeds;
-    struct flo_err err = {0};
-
-    if (embed == NULL) {
-        return false;
-    }
-    int rv = step(embed, session, piece, &err);
-    if (rv == 0 && embed->n_fed == embed->inputs[embed->at].count) {
-        rv = put_vector(embed, n_embd, out, &err);
-        memset(embed->vector, 0, n_embd * sizeof(*embed->vector));
-        embed->n_fed = 0;
+    if (rv == 0 && embed->n_fed == embed->count) {
+        rv = put_vector(embed, message->request,
+                        flo_engine_info(engine)->n_embd, out, err);
+        end_input(embed);
         embed->at++;
     }
-    if (rv < 0) {
-        flo_frame_fail(out, embed->request, &err);
-        drop(embeds);
-    } else if (embed->at == embed->n_inputs) {
-        end(embeds, FLO_WIRE_STOP, out);
-    }
-    return true;
-}
-
-bool flo_embeds_cancel(struct flo_embed **embeds, uint32_t request,
-                       struct flo_buf *out)
-{
-    for (; *embeds != NULL; embeds = &(*embeds)->next) {
-        if ((*embeds)->request == request) {
-            end(embeds, FLO_WIRE_CANCELLED, out);
-            return true;
-        }
-    }
-    return false;
-}
-
-void flo_embeds_close(struct flo_embed **embeds)
-{
-    while (*embeds != NULL) {
-        drop(embeds);
-    }
+    return rv < 0 || embed->at == in->n_inputs;
 }

@@ -67,6 +67,16 @@ void flo_frame_put(struct flo_buf *out, const struct flo_wire_message *message)
     }
 }
 
+void flo_frame_done(struct flo_buf *out, uint32_t request,
+                    const struct flo_wire_done *done, uint64_t came_us,
+                    uint64_t began_us)
+{
+    struct flo_wire_message answer = {
+        .type = FLO_WIRE_DONE, .request = request, .done = *done};
+    answer.done.queue_us = (began_us > 0 ? began_us : flo_now_us()) - came_us;
+    flo_frame_put(out, &answer);
+}
+
 void flo_frame_fail(struct flo_buf *out, uint32_t request,
                     const struct flo_err *err)
 {

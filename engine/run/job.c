@@ -143,6 +143,7 @@ static void read_settings(struct flo_job *job,
     job->priority = in->priority == FLO_WIRE_USER    ? FLO_WIRE_USER
                     : in->priority == FLO_WIRE_PROBE ? FLO_WIRE_PROBE
                                                      : FLO_WIRE_BATCH;
+    job->adapter_scale = in->adapter_scale == 0 ? 1 : (float)in->adapter_scale;
     job->ignores_end = in->ignores_end;
     job->logprobs = in->logprobs;
     job->shifts = in->shifts;
@@ -156,29 +157,17 @@ static void read_settings(struct flo_job *job,
     }
 }
 
-static int keep_grammar(struct flo_job *job, const struct flo_wire_generate *in,
+/* Only those that have, or had, a session are open: so many are in the plan.
+ * What the answer begins with is computed with the prompt. */
+static int open_grammar(struct flo_job *job, const struct flo_wire_generate *in,
                         struct flo_err *err)
 {
-    job->grammar_kind = (enum flo_grammar_kind)in->grammar_kind;
-    if (in->grammar.bytes > 0) {
-        flo_buf_add(&job->grammar_text, in->grammar.data, in->grammar.bytes);
-    }
-    return job->grammar_text.failed
-               ? flo_fail(err, FLO_E_MEMORY, "no memory for a grammar")
-               : 0;
-}
-
-/* Only those that have a session are open: so many are in the plan.  What the
- * answer begins with is computed with the prompt. */
-static int open_grammar(struct flo_job *job, struct flo_err *err)
-{
-    if (job->grammar_kind == FLO_GRAMMAR_NONE || job->grammar != NULL) {
+    if (in->grammar_kind == FLO_GRAMMAR_NONE) {
         return 0;
     }
-    int rv =
-        flo_grammar_open(job->engine, job->grammar_kind, job->grammar_text.data,
-                         job->grammar_text.bytes, &job->grammar, err);
-    flo_buf_deinit(&job->grammar_text);
+    int rv = flo_grammar_open(
+        job->engine, (enum flo_grammar_kind)in->grammar_kind, in->grammar.data,
+        in->grammar.bytes, &job->grammar, err);
     if (rv == 0) {
         job->n_early = flo_job_force(job, job->tokens_max - 1);
         job->n_tokens += job->n_early;
@@ -203,7 +192,7 @@ int flo_job_new(const struct flo_engine *engine,
     if ((rv = flo_sampling_check(&job->sampling, err)) < 0 ||
         (rv = read_prompt(job, in, err)) < 0 ||
         (rv = make_room(job, in, err)) < 0 ||
-        (rv = keep_grammar(job, in, err)) < 0) {
+        (rv = open_grammar(job, in, err)) < 0) {
         flo_job_free(job);
         return rv;
     }
@@ -218,9 +207,9 @@ void flo_job_free(struct flo_job *job)
     }
     free(job->tokens);
     flo_buf_deinit(&job->stop.held);
+    flo_buf_deinit(&job->text);
     flo_buf_deinit(&job->piece);
     flo_buf_deinit(&job->told);
-    flo_buf_deinit(&job->grammar_text);
     flo_grammar_close(job->grammar);
     free(job);
 }
@@ -240,7 +229,6 @@ int flo_job_start(struct flo_job *job, struct flo_session *session,
                   struct flo_err *err)
 {
     int rv = flo_sampler_reset(sampler, &job->sampling, err);
-    rv = rv < 0 ? rv : open_grammar(job, err);
     if (rv < 0) {
         return rv;
     }

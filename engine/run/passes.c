@@ -9,23 +9,7 @@
 
 #define EMBED_PIECE_BUSY 16 /* tokens */
 
-/* ---- queue and slots --------------------------------------------- */
-
-void flo_worker_unqueue(struct flo_worker *worker, size_t i)
-{
-    worker->n_queue--;
-    memmove(&worker->queue[i], &worker->queue[i + 1],
-            (worker->n_queue - i) * sizeof(worker->queue[0]));
-}
-
-static void queue_insert(struct flo_worker *worker, size_t i,
-                         struct flo_job *job)
-{
-    memmove(&worker->queue[i + 1], &worker->queue[i],
-            (worker->n_queue - i) * sizeof(worker->queue[0]));
-    worker->queue[i] = job;
-    worker->n_queue++;
-}
+/* ---- slots ------------------------------------------------------- */
 
 void flo_worker_free_slot(struct flo_worker *worker, struct flo_slot *slot)
 {
@@ -43,8 +27,11 @@ static bool is_used(const void *context, const struct flo_adapter *adapter)
         const struct flo_job *job = worker->slots[i].job;
         found |= job != NULL && job->adapter == adapter;
     }
-    for (size_t i = 0; i < worker->n_queue; i++) {
-        found |= worker->queue[i]->adapter == adapter;
+    for (size_t i = 0; i < worker->n_paused; i++) {
+        found |= worker->paused[i]->adapter == adapter;
+    }
+    for (size_t i = 0; i < worker->waiting.count; i++) {
+        found |= worker->waiting.list[i].adapter == adapter;
     }
     return found;
 }
@@ -61,19 +48,24 @@ static bool is_user(const struct flo_job *job)
     return job->priority == FLO_WIRE_USER;
 }
 
+/* The last session is for those who can wait, and for vectors. */
+static bool is_free(const struct flo_worker *worker, size_t i, bool for_user)
+{
+    bool is_last = i + 1 == worker->n_slots;
+    return worker->slots[i].job == NULL &&
+           !(is_last && (for_user || worker->embed.n_fed > 0));
+}
+
 /* The free session that holds most of the job's tokens; among equals the one
  * that was not used for longest. */
 static struct flo_slot *find_free(struct flo_worker *worker,
                                   const struct flo_job *job)
 {
-    size_t count = worker->n_slots - (is_user(job) ? 1 : 0);
     struct flo_slot *best = NULL;
     uint32_t best_common = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < worker->n_slots; i++) {
         struct flo_slot *slot = &worker->slots[i];
-        bool is_embedding =
-            i + 1 == worker->n_slots && !flo_embeds_is_between(worker->embeds);
-        if (slot->job != NULL || is_embedding) {
+        if (!is_free(worker, i, is_user(job))) {
             continue;
         }
         uint32_t common = flo_job_common(job, slot->session);
@@ -87,23 +79,34 @@ static struct flo_slot *find_free(struct flo_worker *worker,
 }
 
 /* Work that can wait gives its session up: the newest one does. */
-static struct flo_slot *find_preempted(struct flo_worker *worker)
+static bool preempt(struct flo_worker *worker)
 {
     struct flo_slot *found = NULL;
     for (size_t i = 0; i + 1 < worker->n_slots; i++) {
         struct flo_slot *slot = &worker->slots[i];
-        if (slot->job != NULL && !is_user(slot->job) &&
+        if (!is_user(slot->job) &&
             (found == NULL || slot->began > found->began)) {
             found = slot;
         }
     }
-    if (found != NULL && worker->n_queue < FLO_QUEUE_MAX) {
-        flo_job_pause(found->job);
-        queue_insert(worker, 0, found->job);
-        found->job = NULL;
-        return found;
+    if (found == NULL) {
+        return false;
     }
-    return NULL;
+    flo_job_pause(found->job);
+    worker->paused[worker->n_paused++] = found->job;
+    found->job = NULL;
+    return true;
+}
+
+/* Is a session free, or can one be? */
+static bool has_room(struct flo_worker *worker, bool for_user)
+{
+    for (size_t i = 0; i < worker->n_slots; i++) {
+        if (is_free(worker, i, for_user)) {
+            return true;
+        }
+    }
+    return for_user && preempt(worker);
 }
 
 /* The session that holds most of the job's tokens, busy or not. */
@@ -121,9 +124,9 @@ static struct flo_session *find_source(struct flo_worker *worker,
     return best;
 }
 
-static void start(struct flo_worker *worker, struct flo_slot *slot,
-                  struct flo_job *job)
+static void start(struct flo_worker *worker, struct flo_job *job)
 {
+    struct flo_slot *slot = find_free(worker, job);
     struct flo_err err = {0};
     if (flo_job_start(job, slot->session, find_source(worker, job, slot),
                       slot->sampler, &err) < 0) {
@@ -135,28 +138,49 @@ static void start(struct flo_worker *worker, struct flo_slot *slot,
     slot->began = ++worker->starts;
 }
 
-/* Users before the others, each kind in the order of arrival. */
+/* The i-th that waits becomes a job. */
+static void start_waiter(struct flo_worker *worker, size_t i)
+{
+    const struct flo_waiter *waiter = &worker->waiting.list[i];
+    struct flo_job *job = NULL;
+    struct flo_err err = {0};
+    flo_waiting_read(&worker->waiting, i, &worker->message);
+    if (flo_job_new(worker->engine, &worker->message, &job, &err) < 0) {
+        flo_frame_fail(&worker->out, waiter->request, &err);
+    } else {
+        job->adapter = waiter->adapter;
+        job->made_at_us = waiter->came_us;
+        if (job->adapter == NULL && job->priority != FLO_WIRE_PROBE) {
+            flo_kept_note(worker->kept, job->tokens, job->n_prompt);
+        }
+        start(worker, job);
+    }
+    flo_waiting_remove(&worker->waiting, i);
+}
+
+/* Users or the others, in the order of arrival. */
+static void start_waiters(struct flo_worker *worker, bool users)
+{
+    for (size_t i = 0; i < worker->waiting.count;) {
+        const struct flo_waiter *waiter = &worker->waiting.list[i];
+        if (waiter->type != FLO_WIRE_GENERATE || waiter->is_user != users) {
+            i++;
+            continue;
+        }
+        if (!has_room(worker, users)) {
+            return;
+        }
+        start_waiter(worker, i);
+    }
+}
+
 static void start_waiting(struct flo_worker *worker)
 {
-    for (int users = 1; users >= 0; users--) {
-        for (size_t q = 0; q < worker->n_queue;) {
-            struct flo_job *job = worker->queue[q];
-            if (is_user(job) != (users == 1)) {
-                q++;
-                continue;
-            }
-            flo_worker_unqueue(worker, q);
-            struct flo_slot *slot = find_free(worker, job);
-            bool makes_room = slot == NULL && users == 1;
-            slot = makes_room ? find_preempted(worker) : slot;
-            if (slot == NULL) {
-                queue_insert(worker, q, job);
-                break;
-            }
-            start(worker, slot, job);
-            q += makes_room ? 1 : 0; /* the one that made room is before it */
-        }
+    start_waiters(worker, true);
+    while (worker->n_paused > 0 && has_room(worker, false)) {
+        start(worker, worker->paused[--worker->n_paused]);
     }
+    start_waiters(worker, false);
 }
 
 /* ---- one pass ---------------------------------------------------- */
@@ -262,11 +286,44 @@ static bool run_pass(struct flo_worker *worker)
     return true;
 }
 
+size_t flo_worker_first_embed(const struct flo_worker *worker)
+{
+    size_t i = 0;
+    while (i < worker->waiting.count &&
+           worker->waiting.list[i].type != FLO_WIRE_EMBED) {
+        i++;
+    }
+    return i;
+}
+
+void flo_worker_end_waiting(struct flo_worker *worker, size_t i)
+{
+    if (i == flo_worker_first_embed(worker)) {
+        flo_embed_reset(&worker->embed);
+    }
+    flo_waiting_remove(&worker->waiting, i);
+}
+
+static void end_embed(struct flo_worker *worker, size_t i,
+                      const struct flo_err *err)
+{
+    const struct flo_waiter *waiter = &worker->waiting.list[i];
+    if (err->code != 0) {
+        flo_frame_fail(&worker->out, waiter->request, err);
+    } else {
+        flo_frame_done(&worker->out, waiter->request, &worker->embed.counts,
+                       waiter->came_us, worker->embed.started_at_us);
+    }
+    flo_worker_end_waiting(worker, i);
+}
+
 /* Vectors are made in the session of those who can wait, when it is free;
  * beside answers in pieces so small that nobody notices. */
-static bool step_embeds(struct flo_worker *worker, bool has_answers)
+static bool step_embed(struct flo_worker *worker, bool has_answers)
 {
-    if (worker->embeds == NULL || worker->engine == NULL) {
+    size_t i = flo_worker_first_embed(worker);
+    struct flo_err err = {0};
+    if (i == worker->waiting.count) {
         return false;
     }
     struct flo_slot *slot = &worker->slots[worker->n_slots - 1];
@@ -274,17 +331,24 @@ static bool step_embeds(struct flo_worker *worker, bool has_answers)
         return true;
     }
     /* Vectors are the base's; only what a request left there goes. */
-    return flo_session_set_adapter(slot->session, NULL, 0, NULL) == 0 &&
-           flo_embeds_step(&worker->embeds, worker->engine, slot->session,
-                           has_answers ? EMBED_PIECE_BUSY : FLO_PASS_ROWS,
-                           &worker->out);
+    if (flo_session_set_adapter(slot->session, NULL, 0, NULL) < 0) {
+        return false;
+    }
+    flo_waiting_read(&worker->waiting, i, &worker->message);
+    if (flo_embed_step(&worker->embed, worker->engine, slot->session,
+                       &worker->message,
+                       has_answers ? EMBED_PIECE_BUSY : FLO_PASS_ROWS,
+                       &worker->out, &err)) {
+        end_embed(worker, i, &err);
+    }
+    return true;
 }
 
 bool flo_worker_step(struct flo_worker *worker)
 {
     start_waiting(worker);
     bool has_answers = run_pass(worker);
-    bool has_vectors = step_embeds(worker, has_answers);
+    bool has_vectors = step_embed(worker, has_answers);
     flo_worker_sweep_adapters(worker);
     return has_answers || has_vectors;
 }

@@ -15,6 +15,11 @@ static int open_slots(struct flo_worker *worker, size_t count,
                       struct flo_err *err)
 {
     static const struct flo_sampling greedy;
+    worker->embed.vector = calloc(flo_engine_info(worker->engine)->n_embd,
+                                  sizeof(*worker->embed.vector));
+    if (worker->embed.vector == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for a vector");
+    }
     worker->n_slots = count;
     for (size_t i = 0; i < count; i++) {
         int rv =
@@ -51,6 +56,7 @@ static int put_ready(struct flo_worker *worker, uint32_t request,
         .kv_bytes = info->kv_bytes,
         .scratch_bytes = info->scratch_bytes,
         .vocabulary_bytes = info->vocabulary_bytes,
+        .request_bytes = info->request_bytes,
         .load_us = info->load_us,
         .has_vocabulary = info->has_vocabulary,
         .is_sandboxed = worker->is_sandboxed,
@@ -92,6 +98,7 @@ static int open_model(struct flo_worker *worker,
         .sessions = sessions + 1,
         .batch = FLO_PASS_ROWS,
         .memory_bytes_max = in->memory_bytes_max,
+        .request_bytes = FLO_REQUEST_BYTES,
         .packed_fd = worker->n_fds > 1 + in->n_adapters ? worker->fds[1] : 0,
     };
     /* The descriptors of the adapters are the last ones. */
@@ -186,32 +193,44 @@ static int change_adapters(struct flo_worker *worker,
     return rv < 0 ? rv : flo_wire_write(&worker->out, &answer, err);
 }
 
+/* GENERATE: it waits until a session is free. */
 static int enqueue(struct flo_worker *worker,
                    const struct flo_wire_message *message, struct flo_err *err)
 {
-    if (worker->n_queue == FLO_QUEUE_MAX) {
-        return flo_fail(err, FLO_E_INFER_BUSY, "%d requests wait already",
-                        FLO_QUEUE_MAX);
-    }
-    const struct flo_wire_generate *in = &message->generate;
     struct flo_adapter *adapter = NULL;
-    struct flo_job *job = NULL;
-    int rv = flo_job_new(worker->engine, message, &job, err);
-    if (rv == 0 && in->adapter.bytes > 0) {
-        rv = flo_adapters_find(&worker->adapters, in->adapter, &adapter, err);
+    int rv = 0;
+    if (message->generate.adapter.bytes > 0) {
+        rv = flo_adapters_find(&worker->adapters, message->generate.adapter,
+                               &adapter, err);
     }
-    if (rv < 0) {
-        flo_job_free(job);
-        return rv;
+    rv = rv < 0 ? rv : flo_waiting_add(&worker->waiting, message, adapter, err);
+    worker->requests += rv == 0;
+    return rv;
+}
+
+static int embed(struct flo_worker *worker,
+                 const struct flo_wire_message *message, struct flo_err *err)
+{
+    int rv = message->embed.n_inputs == 0
+                 ? flo_fail(err, FLO_E_INFER_PARAM, "no input")
+                 : flo_waiting_add(&worker->waiting, message, NULL, err);
+    worker->requests += rv == 0;
+    return rv;
+}
+
+static void cancel_waiting(struct flo_worker *worker, size_t i)
+{
+    const struct flo_waiter *waiter = &worker->waiting.list[i];
+    struct flo_wire_done done = {0};
+    uint64_t began_us = 0;
+    if (i == flo_worker_first_embed(worker)) {
+        done = worker->embed.counts;
+        began_us = worker->embed.started_at_us;
     }
-    job->adapter = adapter;
-    job->adapter_scale = in->adapter_scale == 0 ? 1 : (float)in->adapter_scale;
-    if (adapter == NULL && job->priority != FLO_WIRE_PROBE) {
-        flo_kept_note(worker->kept, job->tokens, job->n_prompt);
-    }
-    worker->queue[worker->n_queue++] = job;
-    worker->requests++;
-    return 0;
+    done.reason = FLO_WIRE_CANCELLED;
+    flo_frame_done(&worker->out, waiter->request, &done, waiter->came_us,
+                   began_us);
+    flo_worker_end_waiting(worker, i);
 }
 
 static int cancel(struct flo_worker *worker,
@@ -219,8 +238,11 @@ static int cancel(struct flo_worker *worker,
 {
     uint32_t request = message->request;
     (void)err; /* it may have ended: nothing to say then */
-    if (flo_embeds_cancel(&worker->embeds, request, &worker->out)) {
-        return 0;
+    for (size_t i = 0; i < worker->waiting.count; i++) {
+        if (worker->waiting.list[i].request == request) {
+            cancel_waiting(worker, i);
+            return 0;
+        }
     }
     for (size_t i = 0; i < worker->n_slots; i++) {
         struct flo_slot *slot = &worker->slots[i];
@@ -230,12 +252,14 @@ static int cancel(struct flo_worker *worker,
             return 0;
         }
     }
-    for (size_t i = 0; i < worker->n_queue; i++) {
-        struct flo_job *job = worker->queue[i];
+    for (size_t i = 0; i < worker->n_paused; i++) {
+        struct flo_job *job = worker->paused[i];
         if (job->request == request) {
             flo_job_cancel(job, &worker->out);
             flo_job_free(job);
-            flo_worker_unqueue(worker, i);
+            worker->n_paused--;
+            memmove(&worker->paused[i], &worker->paused[i + 1],
+                    (worker->n_paused - i) * sizeof(worker->paused[0]));
             return 0;
         }
     }
@@ -247,10 +271,17 @@ static int tokenise(struct flo_worker *worker,
 {
     int32_t *tokens = NULL;
     size_t count = 0;
-    int rv = flo_tokens_read(
-        worker->engine, message->tokenise.text,
-        message->tokenise.reads_special ? FLO_TEXT_SPECIAL : FLO_TEXT_PLAIN,
-        FLO_WIRE_PAYLOAD_BYTES_MAX / 4, &tokens, &count, err);
+    int rv = 0;
+    if (message->tokenise.text.bytes > FLO_WIRE_TOKENISE_MAX) {
+        rv = flo_fail(err, FLO_E_INFER_TOO_LONG,
+                      "a text of %zu bytes, at most %d are read",
+                      message->tokenise.text.bytes, FLO_WIRE_TOKENISE_MAX);
+    } else {
+        rv = flo_tokens_read(
+            worker->engine, message->tokenise.text,
+            message->tokenise.reads_special ? FLO_TEXT_SPECIAL : FLO_TEXT_PLAIN,
+            FLO_WIRE_PAYLOAD_BYTES_MAX / 4, &tokens, &count, err);
+    }
     if (rv < 0) {
         return rv;
     }
@@ -278,7 +309,7 @@ static int detokenise(struct flo_worker *worker,
     size_t count = 0;
     int rv =
         flo_tokens_read(worker->engine, message->tokens.tokens, FLO_TEXT_IDS,
-                        FLO_WIRE_PAYLOAD_BYTES_MAX / 4, &tokens, &count, err);
+                        FLO_WIRE_TOKENISE_MAX, &tokens, &count, err);
     rv = rv < 0 ? rv
                 : flo_engine_detokenise(worker->engine, tokens, count, true,
                                         &text, err);
@@ -286,14 +317,6 @@ static int detokenise(struct flo_worker *worker,
     rv = rv < 0 ? rv : flo_wire_write(&worker->out, &answer, err);
     flo_buf_deinit(&text);
     free(tokens);
-    return rv;
-}
-
-static int embed(struct flo_worker *worker,
-                 const struct flo_wire_message *message, struct flo_err *err)
-{
-    int rv = flo_embeds_add(&worker->embeds, worker->engine, message, err);
-    worker->requests += rv == 0;
     return rv;
 }
 
@@ -307,7 +330,11 @@ static int put_stats(struct flo_worker *worker,
     for (size_t i = 0; i < worker->n_slots; i++) {
         answer.stats.running += worker->slots[i].job != NULL;
     }
-    answer.stats.queued = (uint32_t)worker->n_queue;
+    for (size_t i = 0; i < worker->waiting.count; i++) {
+        answer.stats.queued +=
+            worker->waiting.list[i].type == FLO_WIRE_GENERATE;
+    }
+    answer.stats.queued += (uint32_t)worker->n_paused;
     answer.stats.requests = worker->requests;
     answer.stats.tokens_in = worker->tokens_in;
     answer.stats.tokens_out = worker->tokens_out;

@@ -12,6 +12,26 @@ static inline uint32_t flo_smaller(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
+/* ---- worker.c ----------------------------------------------------- */
+
+#define FLO_INPUT_BYTES 65536   /* read from the socket at a time */
+#define FLO_OUTPUT_BYTES 262144 /* unsent: the agent is slow, nothing new */
+
+/* Bytes that requests take in the process, at most, beside what the engine
+ * plans for its sessions: frames that wait, one on its way in, answers on
+ * their way out (what was there, one of the largest, those of a pass), and a
+ * text or a list of tokens that becomes the other. */
+#define FLO_REQUEST_BYTES                                                      \
+    ((uint64_t)FLO_WIRE_WAITING_BYTES_MAX +                                    \
+     (FLO_WIRE_FRAME_BYTES_MAX + FLO_INPUT_BYTES) +                            \
+     (2 * FLO_OUTPUT_BYTES + FLO_WIRE_FRAME_BYTES_MAX) +                       \
+     (FLO_WIRE_FRAME_BYTES_MAX + FLO_WIRE_TOKENISE_MAX * sizeof(int32_t)))
+
+/* Serve one model over `socket` until the agent closes it.  `opened` (may be
+ * NULL) is called once the sandbox is closed: for tests of the sandbox and of
+ * agents with hostile engines.  Returns an exit code. */
+int flo_worker_serve(int socket, void (*opened)(int socket));
+
 /* ---- sandbox.c --------------------------------------------------- */
 
 /* First thing in the process: keep descriptor `socket` (3) only, no core
@@ -123,17 +143,16 @@ struct flo_job {
     struct flo_buf *out;                /* of the pass under way */
     struct flo_engine_stream stream;
     struct flo_stop stop;
-    enum flo_grammar_kind grammar_kind;
-    struct flo_buf grammar_text; /* until there is a session */
     struct flo_grammar *grammar; /* or NULL */
-    uint32_t n_early; /* last tokens of the list: forced, not told yet */
-    struct flo_buf piece;
-    uint32_t logprobs;   /* 0: none; 1 + how many of the likeliest */
-    struct flo_buf told; /* of the token, as its frame has them */
+    uint32_t n_early;     /* last tokens of the list: forced, not told yet */
+    struct flo_buf text;  /* of one token; kept, so that none is allocated */
+    struct flo_buf piece; /* what is certain of it and of those before */
+    uint32_t logprobs;    /* 0: none; 1 + how many of the likeliest */
+    struct flo_buf told;  /* of the token, as its frame has them */
 };
 
-/* Tokenise the request and check it; it waits then, without adapter.
- * FLO_E_INFER_PARAM, FLO_E_INFER_TOO_LONG (with the counts),
+/* Tokenise the request and check it, and read its grammar; it has no
+ * adapter yet.  FLO_E_INFER_PARAM, FLO_E_INFER_TOO_LONG (with the counts),
  * FLO_E_GGUF_VOCAB, FLO_E_MEMORY. */
 FLO_MUST_USE int flo_job_new(const struct flo_engine *engine,
                              const struct flo_wire_message *message,
@@ -144,8 +163,7 @@ void flo_job_free(struct flo_job *job);
 uint32_t flo_job_common(const struct flo_job *job,
                         const struct flo_session *session);
 /* Give it a session and a sampler, reset by this call; what `from` (or the
- * session itself) holds of its tokens is taken over.  Its grammar is read now:
- * FLO_E_INFER_PARAM. */
+ * session itself) holds of its tokens is taken over. */
 FLO_MUST_USE int flo_job_start(struct flo_job *job, struct flo_session *session,
                                const struct flo_session *from,
                                struct flo_sampler *sampler,
@@ -186,6 +204,10 @@ struct flo_wire_text flo_wire_text_of(const char *text);
 /* Append a frame.  If that fails memory is gone: `out` is failed then, and the
  * worker ends. */
 void flo_frame_put(struct flo_buf *out, const struct flo_wire_message *message);
+/* Append DONE of a request that came, and began (0: did not), then. */
+void flo_frame_done(struct flo_buf *out, uint32_t request,
+                    const struct flo_wire_done *done, uint64_t came_us,
+                    uint64_t began_us);
 /* Append FAILED. */
 void flo_frame_fail(struct flo_buf *out, uint32_t request,
                     const struct flo_err *err);
@@ -269,31 +291,52 @@ bool flo_kept_write(struct flo_kept *kept, const struct flo_session *session,
 /* No session holds it any more: nothing is due until the next request. */
 void flo_kept_give_up(struct flo_kept *kept);
 
+/* ---- waiting.c: requests that wait ------------------------------- */
+
+#define FLO_QUEUE_MAX 256 /* for answers */
+#define FLO_EMBEDS_MAX 64 /* for vectors */
+
+/* In the order of arrival.  Zero-initialise; frames for flo_buf_deinit(). */
+struct flo_waiting {
+    struct flo_buf frames; /* one behind the other */
+    size_t count;
+    struct flo_waiter {
+        enum flo_wire_type type; /* GENERATE or EMBED */
+        uint32_t request;
+        bool is_user;
+        size_t bytes; /* of its frame */
+        uint64_t came_us;
+        const struct flo_adapter *adapter; /* borrowed; NULL: none */
+    } list[FLO_QUEUE_MAX + FLO_EMBEDS_MAX];
+};
+/* FLO_E_INFER_BUSY: so many, or so many bytes, wait already. */
+FLO_MUST_USE int flo_waiting_add(struct flo_waiting *waiting,
+                                 const struct flo_wire_message *message,
+                                 const struct flo_adapter *adapter,
+                                 struct flo_err *err);
+/* The i-th; its texts are valid until the next change. */
+void flo_waiting_read(const struct flo_waiting *waiting, size_t i,
+                      struct flo_wire_message *message);
+void flo_waiting_remove(struct flo_waiting *waiting, size_t i);
+
 /* ---- embed.c: texts to vectors ----------------------------------- */
 
-/* A list of requests, in the order of arrival; NULL: none. */
-struct flo_embed;
-/* FLO_E_INFER_PARAM, FLO_E_INFER_TOO_LONG, FLO_E_INFER_BUSY, FLO_E_MEMORY. */
-FLO_MUST_USE int flo_embeds_add(struct flo_embed **embeds,
-                                const struct flo_engine *engine,
-                                const struct flo_wire_message *message,
-                                struct flo_err *err);
-/* At most `piece` tokens of the first; between two inputs the session may
- * change.  Frames go to `out`.  false: there was nothing to do. */
-bool flo_embeds_step(struct flo_embed **embeds, const struct flo_engine *engine,
-                     struct flo_session *session, size_t piece,
-                     struct flo_buf *out);
-bool flo_embeds_is_between(const struct flo_embed *embeds);
-/* false: there is no such request. */
-bool flo_embeds_cancel(struct flo_embed **embeds, uint32_t request,
-                       struct flo_buf *out);
-void flo_embeds_close(struct flo_embed **embeds);
-
-/* ---- worker.c ---------------------------------------------------- */
-
-/* Serve one model over `socket` until the agent closes it.  `opened` (may be
- * NULL) is called once the sandbox is closed: for tests of the sandbox and of
- * agents with hostile engines.  Returns an exit code. */
-int flo_worker_serve(int socket, void (*opened)(int socket));
+/* What is computed of one request, whose frame still waits. */
+struct flo_embed {
+    uint64_t started_at_us;      /* 0: it has not begun */
+    struct flo_wire_done counts; /* as they go out at the end */
+    uint32_t at;                 /* the input under way */
+    int32_t *tokens;             /* of it */
+    size_t count, n_fed;         /* n_fed is 0 between two inputs */
+    float *vector;               /* [n_embd], of the worker */
+};
+/* At most `piece` tokens of it; between two inputs the session may change.
+ * EMBEDDING goes to `out`.  true: that was all, or *err says what is wrong. */
+bool flo_embed_step(struct flo_embed *embed, const struct flo_engine *engine,
+                    struct flo_session *session,
+                    const struct flo_wire_message *message, size_t piece,
+                    struct flo_buf *out, struct flo_err *err);
+/* For the next request. */
+void flo_embed_reset(struct flo_embed *embed);
 
 #endif

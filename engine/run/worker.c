@@ -8,14 +8,14 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define SOCKET 3
-#define INPUT_BYTES_MAX (2 * FLO_WIRE_PAYLOAD_BYTES_MAX)
+#define INPUT_BYTES_MAX (FLO_WIRE_FRAME_BYTES_MAX + FLO_INPUT_BYTES)
 #define OUTPUT_BYTES_MAX (4 * FLO_WIRE_PAYLOAD_BYTES_MAX)
-#define OUTPUT_BYTES_BUSY 262144 /* the agent is slow: nothing new */
 
 /* ---- the socket -------------------------------------------------- */
 
@@ -52,7 +52,7 @@ static void drop_front(struct flo_buf *buf, size_t bytes)
 /* 1: something came, 0: nothing now, -1: the end. */
 static int receive(struct flo_worker *worker)
 {
-    static char piece[65536];
+    static char piece[FLO_INPUT_BYTES];
     _Alignas(
         struct cmsghdr) char control[CMSG_SPACE(FLO_FDS_MAX * sizeof(int))];
     struct iovec vector = {piece, sizeof(piece)};
@@ -74,7 +74,7 @@ static int receive(struct flo_worker *worker)
 
 static bool is_busy(const struct flo_worker *worker)
 {
-    return worker->out.bytes > OUTPUT_BYTES_BUSY;
+    return worker->out.bytes > FLO_OUTPUT_BYTES;
 }
 
 /* Whole frames from the front of the input; 1: answers must go out before the
@@ -181,10 +181,12 @@ static void close_all(struct flo_worker *worker)
         flo_sampler_close(worker->slots[i].sampler);
         flo_session_close(worker->slots[i].session);
     }
-    for (size_t i = 0; i < worker->n_queue; i++) {
-        flo_job_free(worker->queue[i]);
+    for (size_t i = 0; i < worker->n_paused; i++) {
+        flo_job_free(worker->paused[i]);
     }
-    flo_embeds_close(&worker->embeds);
+    flo_embed_reset(&worker->embed);
+    free(worker->embed.vector);
+    flo_buf_deinit(&worker->waiting.frames);
     flo_kept_close(worker->kept);
     flo_adapters_close(&worker->adapters);
     flo_engine_close(worker->engine);

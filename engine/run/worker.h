@@ -10,7 +10,6 @@
 #include "engine/run/run.h"
 
 #define FLO_SESSIONS_MAX 16 /* for users; one more is for probes */
-#define FLO_QUEUE_MAX 256
 #define FLO_FDS_MAX (3 + FLO_WIRE_ADAPTERS_MAX)
 
 struct flo_slot {
@@ -32,10 +31,12 @@ struct flo_worker {
     struct flo_adapters adapters;
     struct flo_slot slots[FLO_SESSIONS_MAX + 1]; /* users' but the last one */
     size_t n_slots;
-    struct flo_job *queue[FLO_QUEUE_MAX]; /* in order of arrival */
-    size_t n_queue;
-    struct flo_embed *embeds;
-    struct flo_kept *kept; /* NULL: none */
+    struct flo_job *paused[FLO_SESSIONS_MAX + 1]; /* the next to go on last */
+    size_t n_paused;
+    struct flo_waiting waiting;
+    struct flo_embed embed;          /* of the first that waits for vectors */
+    struct flo_wire_message message; /* one of those that wait, while read */
+    struct flo_kept *kept;           /* NULL: none */
     struct flo_buf in, out;
     uint64_t requests, tokens_in, tokens_out;
     struct flo_schedule schedule;
@@ -53,10 +54,12 @@ FLO_MUST_USE int flo_worker_handle(struct flo_worker *worker,
 /* Close the descriptors that came and that nothing took. */
 void flo_worker_close_fds(struct flo_worker *worker);
 
-/* Take the i-th out of the queue. */
-void flo_worker_unqueue(struct flo_worker *worker, size_t i);
 /* The slot's job is over: count it and free the slot. */
 void flo_worker_free_slot(struct flo_worker *worker, struct flo_slot *slot);
+/* The first that waits for vectors; waiting.count: there is none. */
+size_t flo_worker_first_embed(const struct flo_worker *worker);
+/* The i-th that waits is over. */
+void flo_worker_end_waiting(struct flo_worker *worker, size_t i);
 /* Close adapters that were dropped and that no job uses. */
 void flo_worker_sweep_adapters(struct flo_worker *worker);
 /* Give waiting jobs a session, then compute one pass over what is due.  false:

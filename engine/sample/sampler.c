@@ -65,6 +65,14 @@ struct flo_sampler {
     struct candidate candidates[];   /* [n_vocab] */
 };
 
+uint64_t flo_sampler_bytes(uint32_t n_vocab)
+{
+    const struct flo_sampler *s = NULL;
+
+    return sizeof(*s) +
+           n_vocab * (uint64_t)(sizeof(s->candidates[0]) + sizeof(*s->weights));
+}
+
 int flo_sampler_make(uint32_t n_vocab, const struct flo_sampling *sampling,
                      struct flo_sampler **out, struct flo_err *err)
 {

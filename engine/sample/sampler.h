@@ -12,6 +12,9 @@ FLO_MUST_USE int flo_sampler_make(uint32_t n_vocab,
                                   struct flo_sampler **sampler,
                                   struct flo_err *err);
 
+/* Bytes that one has. */
+uint64_t flo_sampler_bytes(uint32_t n_vocab);
+
 /* As flo_sampler_sample(), among the tokens whose bit is set in `allowed`
  * [n_vocab / 64, rounded up] (NULL: all), and without accepting the token.
  * At least one bit must be set. */

@@ -1,6 +1,7 @@
 /* flotilla-engine plan: the memory that a model would need. */
 #include <inttypes.h>
 
+#include "engine/run/run.h"
 #include "engine/tools/common.h"
 
 struct plan {
@@ -13,14 +14,15 @@ static void print_json(const struct flo_engine_plan *p)
     printf("{\"fits\":%s,\"total_bytes\":%" PRIu64 ",\"weights_bytes\":%" PRIu64
            ",\"kv_bytes\":%" PRIu64 ",\"scratch_bytes\":%" PRIu64
            ",\"vocabulary_bytes\":%" PRIu64 ",\"adapter_bytes\":%" PRIu64
-           ",\"memory_bytes_max\":%" PRIu64 ",\"context\":%" PRIu32
-           ",\"context_trained\":%" PRIu32 ",\"context_fitting\":%" PRIu32
-           ",\"sessions\":%" PRIu32 ",\"kv\":\"%s\",\"packed\":%s",
+           ",\"request_bytes\":%" PRIu64 ",\"memory_bytes_max\":%" PRIu64
+           ",\"context\":%" PRIu32 ",\"context_trained\":%" PRIu32
+           ",\"context_fitting\":%" PRIu32 ",\"sessions\":%" PRIu32
+           ",\"kv\":\"%s\",\"packed\":%s",
            p->fits ? "true" : "false", p->total_bytes, p->weights_bytes,
            p->kv_bytes, p->scratch_bytes, p->vocabulary_bytes, p->adapter_bytes,
-           p->memory_bytes_max, p->context, p->context_trained,
-           p->context_fitting, p->sessions, flo_tool_kv_names[p->kv_type],
-           p->is_packed ? "true" : "false");
+           p->request_bytes, p->memory_bytes_max, p->context,
+           p->context_trained, p->context_fitting, p->sessions,
+           flo_tool_kv_names[p->kv_type], p->is_packed ? "true" : "false");
 }
 
 static void print_text(const struct flo_engine_plan *p)
@@ -34,6 +36,9 @@ static void print_text(const struct flo_engine_plan *p)
     printf("vocabulary  %12" PRIu64 " bytes at most\n", p->vocabulary_bytes);
     if (p->adapter_bytes > 0) {
         printf("adapters    %12" PRIu64 " bytes at most\n", p->adapter_bytes);
+    }
+    if (p->request_bytes > 0) {
+        printf("requests    %12" PRIu64 " bytes at most\n", p->request_bytes);
     }
     printf("total       %12" PRIu64 " bytes\n", p->total_bytes);
 }
@@ -49,6 +54,9 @@ static int plan(void *context, struct flo_err *err)
         rv = flo_tool_u32("sessions", plan->sessions,
                           &setup.options.engine.sessions, err);
     }
+    /* More than one are of a process that serves. */
+    setup.options.engine.request_bytes =
+        plan->sessions > 1 ? FLO_REQUEST_BYTES : 0;
     if (rv == 0) {
         rv = flo_engine_plan(plan->tool.model, &setup.options.engine, &p, err);
     }
@@ -71,7 +79,9 @@ static int plan(void *context, struct flo_err *err)
 
 static struct plan state;
 static const struct flo_option options[] = {
-    {"sessions", FLO_OPTION_U64, &state.sessions, "N open at once (default 1)"},
+    {"sessions", FLO_OPTION_U64, &state.sessions,
+     "N open at once (default 1); more: of a process that serves, with its "
+     "room for requests"},
     {"json", FLO_OPTION_FLAG, &state.tool.is_json, "one JSON object on stdout"},
 };
 const struct flo_command flo_command_plan = {

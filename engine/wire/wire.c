@@ -79,6 +79,7 @@ static const struct row rows_ready[] = {
     ROW(12, KIND_U64, ready, kv_bytes),
     ROW(13, KIND_U64, ready, scratch_bytes),
     ROW(14, KIND_U64, ready, vocabulary_bytes),
+    ROW(20, KIND_U64, ready, request_bytes),
     ROW(15, KIND_U64, ready, load_us),
     ROW(16, KIND_BOOL, ready, has_vocabulary),
     ROW(17, KIND_BOOL, ready, is_sandboxed),

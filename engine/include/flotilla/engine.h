@@ -59,6 +59,7 @@ struct flo_engine_options {
     const char *packed;
     int packed_fd; /* the same open for reading, before `packed`; 0: none */
     uint64_t adapter_bytes; /* room for adapters (adapter.h); 0: none */
+    uint64_t request_bytes; /* that the caller takes for requests; 0: none */
 };
 
 /* Bytes that a model will need, known before anything is loaded. */
@@ -66,9 +67,11 @@ struct flo_engine_plan {
     uint64_t weights_bytes; /* mapped, of both files: shared, reclaimable */
     uint64_t kv_bytes;      /* of all sessions, reserved; used as they grow */
     uint64_t scratch_bytes; /* activations, logits, sessions, the program */
-    uint64_t vocabulary_bytes; /* upper bound: the tokenizer's tables, and
-                                  reading a text that fills the context */
+    uint64_t vocabulary_bytes; /* upper bound: the tokenizer's tables, reading
+                                  a text that fills the context, and choosing
+                                  tokens, by a grammar too */
     uint64_t adapter_bytes;    /* of the options */
+    uint64_t request_bytes;    /* of the options */
     uint64_t total_bytes;      /* sum of the above */
     uint64_t memory_bytes_max; /* of the options; 0: no budget */
     uint32_t context;          /* as it will be used */
@@ -129,6 +132,7 @@ struct flo_engine_info {
     uint64_t kv_bytes;
     uint64_t scratch_bytes;
     uint64_t vocabulary_bytes;
+    uint64_t request_bytes;
     uint64_t load_us; /* open until ready */
     bool has_vocabulary;
     bool is_packed;       /* weights are read from the packed file */

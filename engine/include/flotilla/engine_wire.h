@@ -17,6 +17,16 @@
 
 #define FLO_WIRE_HEAD_BYTES 16
 #define FLO_WIRE_PAYLOAD_BYTES_MAX (1u << 20)
+#define FLO_WIRE_FRAME_BYTES_MAX                                               \
+    (FLO_WIRE_HEAD_BYTES + FLO_WIRE_PAYLOAD_BYTES_MAX)
+/* GENERATE and EMBED frames that were sent and not answered yet: the engine has
+ * room for so many bytes of them and refuses more (FLO_E_INFER_BUSY).  So the
+ * agent sends as much as one frame can have to each of users, batch requests
+ * and vectors; nobody waits there behind others. */
+#define FLO_WIRE_WAITING_BYTES_MAX (3 * FLO_WIRE_FRAME_BYTES_MAX)
+#define FLO_WIRE_TOKENISE_MAX                                                  \
+    65536                         /* bytes, and as many ids the other way      \
+                                   */
 #define FLO_WIRE_MESSAGES_MAX 256 /* of one conversation */
 #define FLO_WIRE_STOPS_MAX 8
 #define FLO_WIRE_INPUTS_MAX 256 /* of one EMBED */
@@ -118,7 +128,7 @@ struct flo_wire_ready {
     struct flo_wire_text arch, name, kernel;
     uint32_t n_vocab, n_layer, context, context_trained, sessions, threads;
     uint64_t parameters, weights_bytes, kv_bytes, scratch_bytes;
-    uint64_t vocabulary_bytes, load_us;
+    uint64_t vocabulary_bytes, request_bytes, load_us;
     bool has_vocabulary;
     bool is_sandboxed;      /* false: this kernel has no filter */
     bool is_packed;         /* the packed weights are in use */

@@ -421,8 +421,9 @@ static void older_names_and_lists_say_the_same(void **state)
 static void options_out_of_range_are_refused(void **state)
 {
     const struct flo_engine_options bad[] = {
-        {.threads = 65},      {.sessions = 65},     {.batch = 513},
-        {.context = 1 << 21}, {.kernel = "abacus"},
+        {.threads = 65},      {.sessions = 65},
+        {.batch = 513},       {.context = 1 << 21},
+        {.kernel = "abacus"}, {.request_bytes = 1ull << 49},
     };
     struct spec spec = good();
     int fd = model_make(&spec);
@@ -444,7 +445,11 @@ static const char tiny[] = "tests/oracle/tiny/smollm2-S-q4_1.gguf";
 static void the_plan_adds_up_and_open_keeps_to_it(void **state)
 {
     struct flo_engine_options options = {
-        .context = 64, .sessions = 3, .kv_type = FLO_KV_F16};
+        .context = 64,
+        .sessions = 3,
+        .kv_type = FLO_KV_F16,
+        .request_bytes = 12345,
+    };
     struct flo_engine_plan plan;
     struct flo_engine *engine = NULL;
     struct flo_err err = {0};
@@ -452,9 +457,10 @@ static void the_plan_adds_up_and_open_keeps_to_it(void **state)
     (void)state;
     assert_int_equal(flo_engine_plan(tiny, &options, &plan, NULL), 0);
     assert_true(plan.fits);
-    assert_int_equal(plan.total_bytes, plan.weights_bytes + plan.kv_bytes +
-                                           plan.scratch_bytes +
-                                           plan.vocabulary_bytes);
+    assert_int_equal(plan.request_bytes, 12345);
+    assert_int_equal(plan.total_bytes,
+                     plan.weights_bytes + plan.kv_bytes + plan.scratch_bytes +
+                         plan.vocabulary_bytes + plan.request_bytes);
     assert_int_equal(plan.context, 64);
 
     options.memory_bytes_max = plan.total_bytes;

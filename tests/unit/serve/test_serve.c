@@ -510,6 +510,46 @@ static void many_long_answers_at_once_all_arrive(void **state)
     world_close();
 }
 
+/* What all of them say is more than the engine has room for: the agent gives
+ * it as much as that, and those that left meanwhile are not told of. */
+static void requests_larger_than_the_engines_room_wait_and_arrive(void **state)
+{
+    enum { CLIENTS = 40, SCHEMA_BYTES = 240000 };
+    static struct client clients[CLIENTS];
+    static char body[SCHEMA_BYTES + 200];
+    const char *head = "{\"prompt\":\"a\",\"max_tokens\":4,\"grammar\":"
+                       "\"root ::= [a-z]+ #";
+    (void)state;
+    strcpy(body, head);
+    memset(body + strlen(head), 'c', SCHEMA_BYTES);
+    strcpy(body + strlen(head) + SCHEMA_BYTES, "\"}");
+    world_open();
+    open_current(V2, "2.0.0");
+    struct serve_engine *engine = flo_router_live(world.serve);
+    size_t sent = 0, n_waiting = 0;
+    for (int i = 0; i < CLIENTS; i++) {
+        client_start(&clients[i], "/v1/completions", body, false);
+    }
+    int left = say("/v1/completions", "{\"prompt\":\"a\"}");
+    RUN_UNTIL(world.serve->n_running > CLIENTS / 2);
+    for (struct serve_call *call = engine->calls; call; call = call->next) {
+        sent += call->bytes_waiting;
+        n_waiting += call->frame.bytes > 0;
+    }
+    assert_int_equal(sent, engine->bytes_waiting[CALL_USER]);
+    assert_in_range(sent, SCHEMA_BYTES, FLO_WIRE_FRAME_BYTES_MAX);
+    assert_true(n_waiting > 10);
+    close(left);
+    for (int i = 0; i < CLIENTS; i++) {
+        client_end(&clients[i]);
+        assert_int_equal(clients[i].good, 1);
+    }
+    RUN_UNTIL(engine->n_calls == 0);
+    assert_int_equal(engine->bytes_waiting[CALL_USER], 0);
+    assert_int_equal(world.lost, 0);
+    world_close();
+}
+
 static void a_client_that_leaves_frees_its_session(void **state)
 {
     char text[64];
@@ -862,6 +902,7 @@ int main(void)
         cmocka_unit_test(a_shifted_context_gives_more_tokens_than_it_holds),
         cmocka_unit_test(what_the_engine_refuses_names_its_field),
         cmocka_unit_test(many_long_answers_at_once_all_arrive),
+        cmocka_unit_test(requests_larger_than_the_engines_room_wait_and_arrive),
         cmocka_unit_test(a_client_that_leaves_frees_its_session),
         cmocka_unit_test(a_killed_engine_takes_no_unanswered_request_along),
         cmocka_unit_test(a_stream_that_has_begun_ends_with_an_error_event),

@@ -189,6 +189,8 @@ expect 7 '^error\[model.adapter\]' "$@" "$engine" generate --model $f16 \
     --lora $tiny --tokens 1 --ids
 expect 3 '^error\[absent\]' "$@" "$engine" generate --model $f16 \
     --lora "$work/none" --tokens 1 --ids
+expect 0 '^requests  *[1-9]' "$@" "$engine" plan --model $f16 --sessions 5
+expect 0 '"request_bytes":0,' "$@" "$engine" plan --model $f16 --json
 expect 0 '"adapter_bytes":[1-9]' "$@" "$engine" plan --model $f16 \
     --lora $site --json
 
