@@ -104,11 +104,13 @@ the_bytes_of_all_are_bounded_and_three_of_the_largest_fit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(
-            each_is_read_as_it_came_whatever_went_before_it, empty),
-        cmocka_unit_test_teardown(so_many_of_each_kind_wait_and_no_more, empty),
-        cmocka_unit_test_teardown(
-            the_bytes_of_all_are_bounded_and_three_of_the_largest_fit, empty),
+        cmocka_unit_test_setup_teardown(
+            each_is_read_as_it_came_whatever_went_before_it, NULL, empty),
+        cmocka_unit_test_setup_teardown(so_many_of_each_kind_wait_and_no_more,
+                                        NULL, empty),
+        cmocka_unit_test_setup_teardown(
+            the_bytes_of_all_are_bounded_and_three_of_the_largest_fit, NULL,
+            empty),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
