@@ -233,10 +233,11 @@ static void orphan_on_lost(void *context, const struct flo_err *err)
 void flo_serve_engine_cancel(struct serve_call *call)
 {
     struct serve_engine *engine = call->engine;
-    if (engine == NULL || waits(call)) {
-        if (engine != NULL) {
-            call_unlist(engine, call);
-        }
+    if (engine == NULL) {
+        return;
+    }
+    if (waits(call)) {
+        call_unlist(engine, call);
         return;
     }
     struct flo_wire_message message = {.type = FLO_WIRE_CANCEL,

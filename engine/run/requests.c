@@ -330,11 +330,9 @@ static int put_stats(struct flo_worker *worker,
     for (size_t i = 0; i < worker->n_slots; i++) {
         answer.stats.running += worker->slots[i].job != NULL;
     }
-    for (size_t i = 0; i < worker->waiting.count; i++) {
-        answer.stats.queued +=
-            worker->waiting.list[i].type == FLO_WIRE_GENERATE;
-    }
-    answer.stats.queued += (uint32_t)worker->n_paused;
+    answer.stats.queued =
+        (uint32_t)(worker->n_paused +
+                   flo_waiting_count(&worker->waiting, FLO_WIRE_GENERATE));
     answer.stats.requests = worker->requests;
     answer.stats.tokens_in = worker->tokens_in;
     answer.stats.tokens_out = worker->tokens_out;

@@ -318,6 +318,9 @@ FLO_MUST_USE int flo_waiting_add(struct flo_waiting *waiting,
 void flo_waiting_read(const struct flo_waiting *waiting, size_t i,
                       struct flo_wire_message *message);
 void flo_waiting_remove(struct flo_waiting *waiting, size_t i);
+/* GENERATE or EMBED. */
+size_t flo_waiting_count(const struct flo_waiting *waiting,
+                         enum flo_wire_type type);
 
 /* ---- embed.c: texts to vectors ----------------------------------- */
 

@@ -6,8 +6,8 @@
 #include <assert.h>
 #include <string.h>
 
-static size_t count_of(const struct flo_waiting *waiting,
-                       enum flo_wire_type type)
+size_t flo_waiting_count(const struct flo_waiting *waiting,
+                         enum flo_wire_type type)
 {
     size_t count = 0;
     for (size_t i = 0; i < waiting->count; i++) {
@@ -31,7 +31,8 @@ int flo_waiting_add(struct flo_waiting *waiting,
                     const struct flo_adapter *adapter, struct flo_err *err)
 {
     struct flo_buf *frames = &waiting->frames;
-    size_t before = frames->bytes, count = count_of(waiting, message->type);
+    size_t before = frames->bytes;
+    size_t count = flo_waiting_count(waiting, message->type);
     bool is_embed = message->type == FLO_WIRE_EMBED;
     if (count == (is_embed ? FLO_EMBEDS_MAX : FLO_QUEUE_MAX)) {
         return flo_fail(err, FLO_E_INFER_BUSY, "%zu requests%s wait already",

@@ -92,6 +92,17 @@ static void expect(const struct world *world,
     flo_tokens_deinit(&tokens);
 }
 
+/* The same of a model with that template. */
+static void expect_of(const char *template_text,
+                      const struct flo_message *messages, size_t count,
+                      const char *wanted)
+{
+    struct world world;
+    world_open(&world, template_text);
+    expect(&world, messages, count, wanted);
+    world_close(&world);
+}
+
 static struct flo_message say(const char *role, const char *text)
 {
     return (struct flo_message){role, text, strlen(text)};
@@ -308,10 +319,7 @@ static void versions_of_a_family_differ_as_their_templates_do(void **state)
         say("system", "S"), say("user", " A "), say("assistant", " B "),
         say("user", " C")};
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
-        struct world world;
-        world_open(&world, cases[i][0]);
-        expect(&world, messages, 4, cases[i][1]);
-        world_close(&world);
+        expect_of(cases[i][0], messages, 4, cases[i][1]);
     }
 }
 
@@ -331,10 +339,7 @@ static void an_empty_system_text_goes_as_its_template_says(void **state)
     };
     const struct flo_message messages[] = {say("system", ""), say("user", "A")};
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
-        struct world world;
-        world_open(&world, cases[i][0]);
-        expect(&world, messages, 2, cases[i][1]);
-        world_close(&world);
+        expect_of(cases[i][0], messages, 2, cases[i][1]);
     }
 }
 
