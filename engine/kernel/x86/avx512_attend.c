@@ -23,7 +23,7 @@ enum {
     BLOCK = FLO_KV_BLOCK,
     TILE_MAX = 2 * BLOCK,
     PARTS = 4,    /* of a score */
-    AHEAD = 4096, /* bytes: fetched of keys, and of values */
+    AHEAD = 4096, /* bytes: fetched of keys, and of values, at least */
 };
 
 struct rows {
@@ -39,11 +39,11 @@ struct cache {
     size_t scales_at; /* in a block */
     size_t scales;    /* of a position */
     size_t tile;      /* positions */
-    bool is_fetched;  /* ahead of what is read */
+    size_t ahead;     /* bytes: fetched before they are read */
 };
 
-/* What comes AHEAD behind so many values of a block, the first of them its
- * `at`th; not of nibbles, which are slower to unpack than to read. */
+/* What comes ahead of so many values of a block, the first of them its `at`th;
+ * not of nibbles, which are slower to unpack than to read. */
 FLO_INLINE void fetch(const enum flo_cache type, const struct cache *cache,
                       const uint8_t *block, size_t at, const size_t values)
 {
@@ -51,10 +51,10 @@ FLO_INLINE void fetch(const enum flo_cache type, const struct cache *cache,
                          : type == FLO_CACHE_F16 ? 2
                                                  : 1;
 
-    if (cache->is_fetched && type != FLO_CACHE_Q4_0) {
+    if (cache->ahead > 0 && type != FLO_CACHE_Q4_0) {
 #pragma GCC unroll 4
         for (size_t i = 0; i < values * bytes; i += 64) {
-            _mm_prefetch((const void *)(block + at * bytes + AHEAD + i),
+            _mm_prefetch((const void *)(block + at * bytes + cache->ahead + i),
                          _MM_HINT_T0);
         }
     }
@@ -358,12 +358,15 @@ FLO_INLINE void attend_tile(const int R, const enum flo_cache type,
 FLO_INLINE void attend(const int R, const enum flo_cache type,
                        const struct flo_attention *a)
 {
+    const size_t block_bytes = flo_cache_block_bytes(type, a->head_size);
+    /* Less than the block at hand takes twice as long: heads of 256. */
+    const size_t ahead = block_bytes > AHEAD ? block_bytes : AHEAD;
     const struct cache cache = {
-        flo_cache_block_bytes(type, a->head_size),
+        block_bytes,
         flo_cache_code_bytes(type, a->head_size),
         flo_cache_scales(a->head_size),
         a->head_size <= 64 ? TILE_MAX : BLOCK,
-        flo_fetches_ahead(),
+        flo_fetches_ahead() ? ahead : 0,
     };
     struct rows rows = {0};
     size_t longest, first;
