@@ -20,20 +20,33 @@ static void skip(struct flo_parser *p, bool over_lines)
     (void)over_lines;
 }
 
-/* \d and the like; false: it is none. */
+static uint32_t next_code(const char **at)
+{
+    size_t taken;
+    uint32_t code = flo_utf8_next(*at, strlen(*at), &taken);
+
+    *at += taken;
+    return code;
+}
+
+/* \d and the like, as ECMA-262 has them; false: it is none. */
 static bool read_named(struct flo_parser *p, struct flo_code_set *set)
 {
     static const struct {
         char name;
-        const char *ranges;
-    } named[] = {{'d', "09"}, {'w', "09AZ__az"}, {'s', "\t\r  "}};
+        const char *ranges; /* pairs of characters */
+    } named[] = {{'d', "09"},
+                 {'w', "09AZ__az"},
+                 {'s', "\t\r  \u00a0\u00a0\u1680\u1680\u2000\u200a\u2028\u2029"
+                       "\u202f\u202f\u205f\u205f\u3000\u3000\ufeff\ufeff"}};
     struct flo_code_set one = {.count = 0};
     char name = *p->at == '\\' && p->at + 1 < p->end ? p->at[1] : '\0';
 
     for (size_t i = 0; i < FLO_COUNT(named); i++) {
         const char *r = named[i].name == (name | 32) ? named[i].ranges : "";
-        for (; *r != '\0'; r += 2) {
-            flo_code_set_add(&one, (unsigned char)r[0], (unsigned char)r[1]);
+        while (*r != '\0') {
+            uint32_t first = next_code(&r), last = next_code(&r);
+            flo_code_set_add(&one, first, last);
         }
     }
     if (one.count == 0) {
@@ -119,6 +132,7 @@ static void read_item(struct flo_parser *p)
     } else if (*p->at == '.') {
         p->at++;
         flo_code_set_add(&set, '\n', '\n');
+        flo_code_set_add(&set, 0x2028, 0x2029); /* line ends as well */
         flo_code_set_negate(&set);
         put_set(p, &set);
     } else if (*p->at == '(') {

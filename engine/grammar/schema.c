@@ -395,6 +395,18 @@ static bool value_is(const struct flo_tree_node *value, int types)
             flo_tree_whole(value, INT64_MIN, INT64_MAX, &whole));
 }
 
+/* Is it in the list?  Without a list it is. */
+static bool is_among(const struct flo_tree_node *value,
+                     const struct flo_tree_node *list)
+{
+    const struct flo_tree_node *n = flo_tree_first(list);
+
+    while (n != NULL && !flo_tree_same(n, value)) {
+        n = n->next;
+    }
+    return list == NULL || n != NULL;
+}
+
 /* enum and const: these values and no others. */
 static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
                        int types)
@@ -416,7 +428,7 @@ static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
     flo_choice_begin(s->program, &choice);
     for (n = one != NULL ? one : list->first; n != NULL;
          n = one != NULL ? NULL : n->next) {
-        if (value_is(n, types)) {
+        if (value_is(n, types) && is_among(n, list)) {
             flo_choice_next(s->program, &choice);
             flo_schema_literal(s, n);
         }
@@ -447,6 +459,37 @@ static int types_of(const struct flo_tree_node *schema)
     return (types & FLO_TYPE_NUMBER) != 0 ? types | FLO_TYPE_INTEGER : types;
 }
 
+/* Is every answer of an alternative, together with what stands beside the list
+ * (`rest`), an object? */
+static bool makes_objects(const struct flo_tree_node *rest,
+                          const struct flo_tree_node *schema)
+{
+    int named = types_of(rest) & types_of(schema), about = 0;
+
+    for (const struct flo_tree_node *n = rest->first; n != NULL; n = n->next) {
+        about |= keyword_types(n);
+    }
+    for (const struct flo_tree_node *n = flo_tree_first(schema); n != NULL;
+         n = n->next) {
+        about |= keyword_types(n);
+    }
+    return (named == FLO_TYPE_ANY ? about : named) == FLO_TYPE_OBJECT;
+}
+
+/* Two constants that are surely not the same value; 1 and 1.0 are. */
+static bool differ(const struct flo_tree_node *x, const struct flo_tree_node *y)
+{
+    if (x == NULL || y == NULL) {
+        return false;
+    }
+    if (x->kind == FLO_TREE_NUMBER && y->kind == FLO_TREE_NUMBER) {
+        return strtod(x->text, NULL) != strtod(y->text, NULL);
+    }
+    /* Members of an object may stand in another order. */
+    return x->kind != y->kind ||
+           (x->first == NULL && y->first == NULL && !flo_tree_same(x, y));
+}
+
 static const struct flo_tree_node *const_of(const struct flo_tree_node *schema,
                                             const struct flo_tree_node *name)
 {
@@ -457,29 +500,28 @@ static const struct flo_tree_node *const_of(const struct flo_tree_node *schema,
 
 /* Do two alternatives have no value in common?  Told by their types, by const,
  * or by a property that both must have and whose const differs. */
-static bool are_apart(const struct flo_schema *s, const struct flo_tree_node *a,
+static bool are_apart(const struct flo_schema *s,
+                      const struct flo_tree_node *rest,
+                      const struct flo_tree_node *a,
                       const struct flo_tree_node *b)
 {
-    const struct flo_tree_node *n, *other, *x, *y;
+    const struct flo_tree_node *n, *other;
 
     a = target_of(s, a);
     b = target_of(s, b);
-    if ((types_of(a) & types_of(b)) == 0) {
+    if ((types_of(a) & types_of(b)) == 0 ||
+        differ(FLO_GET(a, "const"), FLO_GET(b, "const"))) {
         return true;
     }
-    x = FLO_GET(a, "const");
-    y = FLO_GET(b, "const");
-    if (x != NULL && y != NULL) {
-        return !flo_tree_same(x, y);
+    if (!makes_objects(rest, a) || !makes_objects(rest, b)) {
+        return false;
     }
     for (n = flo_tree_first(FLO_GET(a, "required")); n != NULL; n = n->next) {
         other = flo_tree_first(FLO_GET(b, "required"));
         while (other != NULL && !flo_tree_same(n, other)) {
             other = other->next;
         }
-        x = const_of(a, n);
-        y = const_of(b, n);
-        if (other != NULL && x != NULL && y != NULL && !flo_tree_same(x, y)) {
+        if (other != NULL && differ(const_of(a, n), const_of(b, n))) {
             return true;
         }
     }
@@ -513,7 +555,7 @@ static void put_choices(struct flo_schema *s,
 
         for (const struct flo_tree_node *m = list->first; is_one && m != n;
              m = m->next) {
-            if (!are_apart(s, m, n)) {
+            if (!are_apart(s, rest, m, n)) {
                 flo_schema_refuse(s, place,
                                   "alternatives that may hold together are "
                                   "not supported; anyOf is");

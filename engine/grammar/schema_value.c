@@ -63,8 +63,7 @@ static void read_members(struct flo_schema *s,
                 (struct member){n->text, n->bytes, o->extra, true};
         }
         o->members[i].is_required = true;
-        if (flo_tree_first(properties) != NULL && !o->has_extra &&
-            FLO_GET(schema, "additionalProperties") != NULL &&
+        if (!o->has_extra && FLO_GET(schema, "additionalProperties") != NULL &&
             flo_tree_get(properties, n->text, n->bytes) == NULL) {
             flo_schema_refuse(s, "/required",
                               "'%.*s' is not among the properties",

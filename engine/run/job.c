@@ -169,7 +169,13 @@ static int open_grammar(struct flo_job *job, const struct flo_wire_generate *in,
         job->engine, (enum flo_grammar_kind)in->grammar_kind, in->grammar.data,
         in->grammar.bytes, &job->grammar, err);
     if (rv == 0) {
-        job->n_early = flo_job_force(job, job->tokens_max - 1);
+        /* One place is left: a full context would be shifted before the
+         * prompt is computed. */
+        job->n_early = flo_job_force(
+            job,
+            flo_smaller(job->tokens_max,
+                        flo_engine_info(job->engine)->context - job->n_prompt) -
+                1);
         job->n_tokens += job->n_early;
     }
     return rv;

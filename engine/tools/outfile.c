@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -10,13 +11,39 @@
 
 #define PATH_BYTES_MAX 4096
 
+/* The name of the file while it is written. */
+static char part[PATH_BYTES_MAX];
+
+/* Whoever ends the process gets no half file. */
+static void on_signal(int number)
+{
+    unlink(part);
+    raise(number); /* as it is without this function */
+}
+
+static void catch_signals(bool is_writing)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    const struct sigaction ours = {.sa_handler = on_signal,
+                                   .sa_flags = (int)SA_RESETHAND};
+    const struct sigaction none = {.sa_handler = SIG_DFL};
+    struct sigaction old;
+    for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
+        /* nohup's stays. */
+        if (sigaction(numbers[i], NULL, &old) == 0 &&
+            old.sa_handler != SIG_IGN) {
+            sigaction(numbers[i], is_writing ? &ours : &none, NULL);
+        }
+    }
+}
+
 static bool is_same(const struct stat *a, const struct stat *b)
 {
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
 /* Locked, and not renamed by whoever had the lock before. */
-static bool is_ours(int fd, const char *part)
+static bool is_ours(int fd)
 {
     struct stat opened, named;
     return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &opened) == 0 &&
@@ -49,7 +76,6 @@ static int check_old(const char *path, struct flo_inputs inputs,
 int flo_outfile(const char *path, struct flo_inputs inputs,
                 flo_outfile_write *write, void *context, struct flo_err *err)
 {
-    char part[PATH_BYTES_MAX];
     if (snprintf(part, sizeof(part), "%s.part", path) >= (int)sizeof(part)) {
         return flo_fail(err, FLO_E_USAGE,
                         "the output's path is longer than %d bytes",
@@ -63,11 +89,12 @@ int flo_outfile(const char *path, struct flo_inputs inputs,
     if (fd < 0) {
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", part);
     }
-    if (!is_ours(fd, part)) {
+    if (!is_ours(fd)) {
         close(fd);
         return flo_fail(err, FLO_E_IO_OPEN, "%s: another process is writing it",
                         part);
     }
+    catch_signals(true);
     rv = ftruncate(fd, 0) == 0
              ? write(context, fd, err)
              : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", part);
@@ -80,6 +107,7 @@ int flo_outfile(const char *path, struct flo_inputs inputs,
     if (rv < 0) {
         unlink(part);
     }
+    catch_signals(false);
     close(fd); /* and with it the lock, when the name is not ours any more */
     return rv;
 }

@@ -13,9 +13,10 @@ struct flo_inputs {
 };
 
 /* Write `path`.part, sync it and rename it; it is removed when anything
- * fails.  FLO_E_USAGE for a path that is too long or one of the inputs,
- * FLO_E_IO_OPEN (also for one that is there and no file, or written by another
- * process), FLO_E_IO_WRITE, or what `write` returned. */
+ * fails and when SIGINT, SIGTERM or SIGHUP ends the process.  FLO_E_USAGE for a
+ * path that is too long or one of the inputs, FLO_E_IO_OPEN (also for one that
+ * is there and no file, or written by another process), FLO_E_IO_WRITE, or what
+ * `write` returned. */
 FLO_MUST_USE int flo_outfile(const char *path, struct flo_inputs inputs,
                              flo_outfile_write *write, void *context,
                              struct flo_err *err);

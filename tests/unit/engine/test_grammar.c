@@ -186,6 +186,7 @@ static void each_type_of_a_schema_takes_its_values(void **state)
           "!\"blue\"", "!33"}},
         {"{\"type\":\"string\",\"enum\":[\"a\",1]}", {"\"a\"", "!1"}},
         {"{\"const\":\"only\"}", {"\"only\"", "!\"other\""}},
+        {"{\"const\":\"a\",\"enum\":[\"b\",\"a\"]}", {"\"a\"", "!\"b\""}},
         {"{\"type\":\"string\",\"format\":\"date\"}",
          {"\"2024-02-28\"", "\"1999-12-31\"", "!\"2024-02-30\"",
           "!\"2024-13-01\"", "!\"2024-1-1\""}},
@@ -200,6 +201,11 @@ static void each_type_of_a_schema_takes_its_values(void **state)
          {"\"AB-1\"", "\"ABC-42.x\"", "!\"A-1\"", "!\"AB-\"", "!\"AB-1.y\""}},
         {"{\"type\":\"string\",\"pattern\":\"b[^a-z]|\\\"\"}",
          {"\"b1\"", "\"aab!cc\"", "\"x\\\"y\"", "!\"ba\"", "!\"\""}},
+        {"{\"pattern\":\"^(\\\\S|[^\\\\s\\\\d]x)$\"}",
+         {"\"a\"", "\"\u00e9\"", "\"ax\"", "!\"\u00a0\"", "!\"\u2009\"",
+          "!\"\u3000x\"", "!\"\ufeff\"", "!\"1x\"", "!\" \""}},
+        {"{\"pattern\":\"^.\\\\s$\"}",
+         {"\"a \"", "\"\u00a0\u00a0\"", "!\"\u2028 \"", "!\"ab\""}},
         {"{\"type\":\"array\",\"items\":{\"type\":\"integer\"},\"minItems\":1,"
          "\"maxItems\":3}",
          {"[1]", "[1, 2, 3]", "![]", "![1,2]", "![1, 2, 3, 4]", "![1, \"a\"]"}},
@@ -322,6 +328,7 @@ static void a_bad_schema_is_refused_with_its_pointer(void **state)
         {"{\"$ref\":\"#\"}", "schema /$ref: leads back to itself"},
         {"{\"enum\":[]}", "schema /enum: has no value"},
         {"{\"type\":\"integer\",\"enum\":[\"a\"]}", "/enum: has no value"},
+        {"{\"const\":1,\"enum\":[2]}", "/const: has no value"},
         {"{\"enum\":[1],\"minimum\":2}", "beside 'minimum'"},
         {"{\"type\":\"integer\",\"minimum\":3,\"maximum\":2}", "/minimum: no"},
         {"{\"type\":\"number\",\"minimum\":0.5}", "/minimum: other than"},
@@ -340,6 +347,22 @@ static void a_bad_schema_is_refused_with_its_pointer(void **state)
          "/oneOf: alternatives that may hold together"},
         {"{\"oneOf\":[{\"const\":5},{\"type\":\"integer\"}]}",
          "/oneOf: alternatives that may hold together"},
+        {"{\"oneOf\":[{\"const\":1},{\"const\":1.0}]}",
+         "/oneOf: alternatives that may hold together"},
+        {"{\"oneOf\":[{\"const\":{\"a\":1,\"b\":2}},"
+         "{\"const\":{\"b\":2,\"a\":1}}]}",
+         "/oneOf: alternatives that may hold together"},
+        {"{\"type\":[\"object\",\"null\"],\"oneOf\":["
+         "{\"properties\":{\"t\":{\"const\":1}},\"required\":[\"t\"]},"
+         "{\"properties\":{\"t\":{\"const\":2}},\"required\":[\"t\"]}]}",
+         "/oneOf: alternatives that may hold together"},
+        {"{\"oneOf\":[{\"properties\":{\"t\":{\"const\":1}},"
+         "\"required\":[\"t\"],\"minLength\":1},{\"properties\":{\"t\":"
+         "{\"const\":2}},\"required\":[\"t\"],\"minLength\":1}]}",
+         "/oneOf: alternatives that may hold together"},
+        {"{\"oneOf\":[{\"$ref\":\"#/none\"},{\"$ref\":\"#/none\"}]}", "/oneOf"},
+        {"{\"additionalProperties\":false,\"required\":[\"b\"]}",
+         "/required: 'b' is not among"},
         {"{\"allOf\":[{\"additionalProperties\":false,\"properties\":"
          "{\"a\":{}}}],\"properties\":{\"b\":{}}}",
          "/additionalProperties: is not merged"},

@@ -390,6 +390,36 @@ static void a_full_context_is_shifted_if_asked_for(void **state)
     world_close(&world);
 }
 
+/* A grammar whose beginning would fill the context before the prompt is
+ * computed: the shift comes behind it. */
+static void a_forced_beginning_is_told_whole_before_a_shift(void **state)
+{
+    struct world world = world_open();
+    struct flo_wire_message m =
+        ask("Classify: 23:45 oven-95 voltage drop", 140);
+    char grammar[256] = "root ::= \"";
+    struct flo_buf text = {0};
+
+    (void)state;
+    for (size_t i = 0; i < 110; i++) {
+        strcat(grammar, i % 2 == 0 ? "~" : "^");
+    }
+    strcat(grammar, "\" [a-z]*");
+    m.generate.shifts = true;
+    m.generate.grammar_kind = FLO_GRAMMAR_GBNF;
+    m.generate.grammar = TEXT(grammar);
+    struct answer answer = run(&world, &m, 0, 0, NULL);
+
+    assert_true(answer.count > 110);
+    assert_int_equal(flo_engine_detokenise(world.engine, (int32_t *)answer.ids,
+                                           110, true, &text, NULL),
+                     0);
+    assert_int_equal(text.bytes, 110);
+    assert_memory_equal(text.data, strchr(grammar, '"') + 1, 110);
+    flo_buf_deinit(&text);
+    world_close(&world);
+}
+
 static void times_are_told_apart(void **state)
 {
     struct world world = world_open();
@@ -413,6 +443,7 @@ int main(void)
         cmocka_unit_test(a_common_beginning_is_not_computed_again),
         cmocka_unit_test(a_beginning_is_not_shared_by_jobs_of_other_adapters),
         cmocka_unit_test(a_full_context_is_shifted_if_asked_for),
+        cmocka_unit_test(a_forced_beginning_is_told_whole_before_a_shift),
         cmocka_unit_test(times_are_told_apart),
     };
 

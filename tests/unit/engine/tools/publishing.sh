@@ -127,6 +127,15 @@ if [ -e "$work/half" ] || [ -e "$work/half.part" ]; then
     echo 'logits left half a file'
     failed=1
 fi
+FLOTILLA_KERNEL=ref "$@" "$engine" logits --model $models/tiny-v2.Q4_0.gguf \
+    --tokens "$(seq -s, 1 500)" --ctx 512 --out "$work/ended" &
+until [ -e "$work/ended" ] || [ -e "$work/ended.part" ]; do :; done
+kill -s TERM $!
+wait $! 2>/dev/null
+if [ -e "$work/ended.part" ]; then
+    echo 'logits left half a file when it was ended'
+    failed=1
+fi
 # Errors of every command are JSON where that is asked for.
 for command in "inspect $work/none" "quantize $work/none $work/q Q4_0" \
     "merge-lora --model $work/none --lora $work/none --out $work/m"; do
