@@ -30,6 +30,12 @@ void load(enum flo_serve_role role, const char *path, const char *version)
     strcpy(model.model, "tiny");
     strcpy(model.version, version);
     memset(model.release.bytes, version[0], sizeof(model.release.bytes));
+    if (world.adapter_path != NULL) {
+        model.n_adapters = 1;
+        strcpy(model.adapters[0].name, "site");
+        model.adapters[0].fd = open(world.adapter_path, O_RDONLY | O_CLOEXEC);
+        assert_true(model.adapters[0].fd >= 0);
+    }
     if (flo_serve_load(world.serve, role, &model, &err) < 0) {
         fail_msg("%s", err.what);
     }
@@ -50,6 +56,15 @@ static void on_loaded(void *context, enum flo_serve_role role, uint64_t ms,
     if (role == FLO_ROLE_CURRENT) {
         assert_int_equal(flo_serve_flip(world.serve, role, &failure), 0);
     }
+}
+
+static void on_adapter(void *context, enum flo_serve_role role,
+                       const char *name, const struct flo_err *err)
+{
+    (void)context;
+    (void)role;
+    (void)name;
+    world.adapters_changed += err == NULL;
 }
 
 static void on_engine_lost(void *context, enum flo_serve_role role,
@@ -106,6 +121,7 @@ void world_open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms)
     char usual[512];
     const struct flo_serve_handlers handlers = {
         .on_loaded = on_loaded,
+        .on_adapter = on_adapter,
         .on_engine_lost = on_engine_lost,
         .on_request = on_request,
         .on_first_answer = on_first_answer,

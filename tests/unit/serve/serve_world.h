@@ -32,9 +32,11 @@ struct world {
     int loaded, failed, lost, drained, first_answers;
     int load_error, lost_error;
     char lost_what[512];
-    int stats_errors;
-    bool reloads;      /* a lost engine is loaded again */
-    bool lacks_packed; /* models loaded from here on */
+    int stats_errors, adapters_changed;
+    bool reloads; /* a lost engine is loaded again */
+    /* Of models loaded from here on: */
+    bool lacks_packed;
+    const char *adapter_path; /* of the adapter "site"; NULL: none */
 };
 extern struct world world;
 

@@ -122,19 +122,30 @@ static void many_long_answers_at_once_all_arrive(void **state)
     world_close();
 }
 
+enum { LARGE_BYTES = 240000 };
+
+/* A request that has at least so many, and these fields before its others;
+ * valid until the next call. */
+static const char *large_body(const char *fields)
+{
+    static char body[LARGE_BYTES + 200];
+    int n = snprintf(body, 200,
+                     "{%s\"prompt\":\"a\",\"max_tokens\":4,\"grammar\":"
+                     "\"root ::= [a-z]+ #",
+                     fields);
+    memset(body + n, 'c', LARGE_BYTES);
+    strcpy(body + n + LARGE_BYTES, "\"}");
+    return body;
+}
+
 /* What all of them say is more than the engine has room for: the agent gives
  * it as much as that, and those that left meanwhile are not told of. */
 static void requests_larger_than_the_engines_room_wait_and_arrive(void **state)
 {
-    enum { CLIENTS = 40, SCHEMA_BYTES = 240000 };
+    enum { CLIENTS = 40 };
     static struct client clients[CLIENTS];
-    static char body[SCHEMA_BYTES + 200];
-    const char *head = "{\"prompt\":\"a\",\"max_tokens\":4,\"grammar\":"
-                       "\"root ::= [a-z]+ #";
+    const char *body = large_body("");
     (void)state;
-    strcpy(body, head);
-    memset(body + strlen(head), 'c', SCHEMA_BYTES);
-    strcpy(body + strlen(head) + SCHEMA_BYTES, "\"}");
     world_open();
     open_current(V2, "2.0.0");
     struct serve_engine *engine = flo_router_live(world.serve);
@@ -149,7 +160,7 @@ static void requests_larger_than_the_engines_room_wait_and_arrive(void **state)
         n_waiting += call->frame.bytes > 0;
     }
     assert_int_equal(sent, engine->bytes_waiting[CALL_USER]);
-    assert_in_range(sent, SCHEMA_BYTES, FLO_WIRE_FRAME_BYTES_MAX);
+    assert_in_range(sent, LARGE_BYTES, FLO_WIRE_FRAME_BYTES_MAX);
     assert_true(n_waiting > 10);
     close(left);
     for (int i = 0; i < CLIENTS; i++) {
@@ -158,6 +169,37 @@ static void requests_larger_than_the_engines_room_wait_and_arrive(void **state)
     }
     RUN_UNTIL(engine->n_calls == 0);
     assert_int_equal(engine->bytes_waiting[CALL_USER], 0);
+    assert_int_equal(world.lost, 0);
+    world_close();
+}
+
+/* Most of them are still in the agent when their adapter is dropped. */
+static void those_who_wait_get_the_adapter_that_they_named(void **state)
+{
+    enum { CLIENTS = 20 };
+    static struct client clients[CLIENTS], late;
+    const char *body = large_body("\"model\":\"site\",");
+    struct flo_err err = {0};
+    (void)state;
+    world_open();
+    world.adapter_path = "tests/models/tiny-v1-site-lora.gguf";
+    open_current("tests/models/tiny-v1.F16.gguf", "1.0.0");
+    pid_t pid = status_now().roles[FLO_ROLE_CURRENT].pid;
+    kill(pid, SIGSTOP);
+    for (int i = 0; i < CLIENTS; i++) {
+        client_start(&clients[i], "/v1/completions", body, false);
+    }
+    RUN_UNTIL(status_now().roles[FLO_ROLE_CURRENT].requests == CLIENTS);
+    assert_int_equal(
+        flo_serve_adapter_drop(world.serve, FLO_ROLE_CURRENT, "site", &err), 0);
+    ask(&late, "/v1/completions", body);
+    assert_int_equal(late.status, 404);
+    kill(pid, SIGCONT);
+    for (int i = 0; i < CLIENTS; i++) {
+        client_end(&clients[i]);
+        assert_int_equal(clients[i].good, 1);
+    }
+    RUN_UNTIL(world.adapters_changed == 1);
     assert_int_equal(world.lost, 0);
     world_close();
 }
@@ -217,6 +259,7 @@ int main(void)
         cmocka_unit_test(what_the_engine_refuses_names_its_field),
         cmocka_unit_test(many_long_answers_at_once_all_arrive),
         cmocka_unit_test(requests_larger_than_the_engines_room_wait_and_arrive),
+        cmocka_unit_test(those_who_wait_get_the_adapter_that_they_named),
         cmocka_unit_test(a_client_that_leaves_frees_its_session),
         cmocka_unit_test(tcp_without_a_token_does_not_open),
     };
