@@ -32,8 +32,9 @@ function(flotilla_program name)
 endfunction()
 
 # The longest tests begin first, so that no CPU idles at the end.
-set(FLOTILLA_LONG_TESTS test_serve test_bsdiff40_exchange test_bsdiff40_limits
-    test_bundle test_stage test_mqtt test_grammar_answers test_job test_pack)
+set(FLOTILLA_LONG_TESTS test_serve_probes test_bsdiff40_exchange
+    test_bsdiff40_limits test_bundle test_stage test_mqtt test_grammar_answers
+    test_job test_pack)
 
 # flotilla_test(NAME SOURCES... LINK libs... [LABELS l...]): a cmocka program
 # that runs in the source folder, so that tests/models/... paths work.

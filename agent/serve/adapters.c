@@ -101,13 +101,7 @@ static int change(struct flo_serve *serve, enum flo_serve_role role,
     engine->change.call.context = engine;
     engine->change.call.on_frame = on_frame;
     engine->change.call.on_lost = on_lost;
-    if (fd >= 0) {
-        return flo_serve_engine_call_load(engine, fd, err);
-    }
-    struct flo_wire_message message = {.type = FLO_WIRE_DROP};
-    message.adapter.name =
-        (struct flo_wire_text){engine->change.name, strlen(name)};
-    return flo_serve_engine_call(engine, &engine->change.call, &message, err);
+    return flo_serve_engine_call_change(engine, fd, err);
 }
 
 int flo_serve_adapter_load(struct flo_serve *serve, enum flo_serve_role role,

@@ -163,33 +163,60 @@ int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
                      ? CALL_BATCH
                      : CALL_USER;
     call->tokens_max = parts_max(engine, message);
+    call->adapter[0] = '\0';
+    if (is_answer && message->generate.adapter.bytes > 0) {
+        strcpy(call->adapter, message->generate.adapter.data);
+    }
     call_list(engine, call, message->request);
     send_waiting(engine);
     return 0;
 }
 
+static void close_change(struct serve_engine *engine)
+{
+    if (engine->change.fd > 0) {
+        close(engine->change.fd);
+    }
+    engine->change.fd = 0;
+}
+
+/* Would the change take an adapter from a request that came before it and
+ * still waits here? */
+static bool is_too_early(const struct serve_engine *engine)
+{
+    const struct serve_call *call = engine->calls;
+    while (call != &engine->change.call &&
+           !(waits(call) && strcmp(call->adapter, engine->change.name) == 0)) {
+        call = call->next;
+    }
+    return call != &engine->change.call;
+}
+
 /* A descriptor must not overtake what was said before, nor stand inside it:
- * it goes when nothing else waits.  A full socket is tried again by the
- * watchdog's tick. */
+ * it goes when nothing else waits.  What did not go, for a full socket too, is
+ * tried again when something is out and by the watchdog's tick. */
 static void send_change(struct serve_engine *engine)
 {
-    struct flo_wire_message message = {.type = FLO_WIRE_LOAD,
-                                       .request = engine->change.call.id};
+    struct flo_wire_message message = {
+        .type = engine->change.is_load ? FLO_WIRE_LOAD : FLO_WIRE_DROP,
+        .request = engine->change.call.id};
     struct flo_err err = {0};
-    if (engine->change.fd <= 0 ||
-        evbuffer_get_length(bufferevent_get_output(engine->bev)) > 0) {
+    if (engine->change.fd == 0 ||
+        evbuffer_get_length(bufferevent_get_output(engine->bev)) > 0 ||
+        is_too_early(engine)) {
         return;
     }
     message.adapter.name = (struct flo_wire_text){engine->change.name,
                                                   strlen(engine->change.name)};
     errno = 0;
-    int rv = flo_serve_engine_send(bufferevent_getfd(engine->bev), &message,
-                                   &engine->change.fd, 1, &err);
+    int rv = engine->change.is_load
+                 ? flo_serve_engine_send(bufferevent_getfd(engine->bev),
+                                         &message, &engine->change.fd, 1, &err)
+                 : send_message(engine, &message, &err);
     if (rv < 0 && (errno == EAGAIN || errno == ETOOMANYREFS)) {
         return;
     }
-    close(engine->change.fd);
-    engine->change.fd = 0;
+    close_change(engine);
     if (rv < 0) {
         flo_serve_engine_kill(engine, &err);
     }
@@ -201,11 +228,11 @@ static void on_written(struct bufferevent *bev, void *context)
     send_change(context);
 }
 
-int flo_serve_engine_call_load(struct serve_engine *engine, int fd,
-                               struct flo_err *err)
+int flo_serve_engine_call_change(struct serve_engine *engine, int fd,
+                                 struct flo_err *err)
 {
-    if (engine->state != ENGINE_READY || engine->change.fd > 0) {
-        close(fd);
+    if (engine->state != ENGINE_READY || engine->change.fd != 0) {
+        flo_fd_cleanup(&fd);
         return flo_fail(err, FLO_E_INFER_BUSY, "the engine is not ready");
     }
     engine->change.fd = fd;
@@ -280,9 +307,7 @@ static void engine_free(struct serve_engine *engine)
     if (engine->bev != NULL) {
         bufferevent_free(engine->bev);
     }
-    if (engine->change.fd > 0) {
-        close(engine->change.fd);
-    }
+    close_change(engine);
     free(engine);
 }
 

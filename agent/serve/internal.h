@@ -37,7 +37,8 @@ struct serve_call {
     uint32_t tokens; /* TOKEN frames so far: they must count up */
     uint32_t tokens_max;
     enum call_kind kind;
-    struct flo_buf frame; /* until the engine has room for it */
+    struct flo_buf frame;           /* until the engine has room for it */
+    char adapter[FLO_NAME_MAX + 1]; /* that the frame names; empty: none */
     size_t bytes_waiting; /* its frame's, in the engine, until an answer
                              begins */
     void *context;
@@ -85,7 +86,7 @@ struct serve_engine {
         struct serve_call call;
         char name[FLO_NAME_MAX + 1];
         bool is_load;
-        int fd; /* waits to be sent; 0: none */
+        int fd; /* of a LOAD that waits to be sent; -1: a DROP does; 0: none */
     } change;
     struct flo_digest release;
     uint32_t context;
@@ -109,10 +110,11 @@ int flo_serve_engine_start(struct flo_serve *serve, enum flo_serve_role role,
 int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
                           struct flo_wire_message *message,
                           struct flo_err *err);
-/* The same for a LOAD of engine->change, with its descriptor, which is taken.
- * It goes out when all before it is out. */
-int flo_serve_engine_call_load(struct serve_engine *engine, int fd,
-                               struct flo_err *err);
+/* The same for engine->change, a LOAD with its descriptor, which is taken, or
+ * (-1) a DROP.  It goes out when all before it is out, and no request waits
+ * here that came before and names this adapter. */
+int flo_serve_engine_call_change(struct serve_engine *engine, int fd,
+                                 struct flo_err *err);
 /* Nobody wants the call any more: it is cancelled in the engine, and its
  * frames are dropped.  The struct is free at once. */
 void flo_serve_engine_cancel(struct serve_call *call);

@@ -95,9 +95,6 @@ static void learn_of_trial(struct flo_threads *t, double cost, double ran)
 
 void flo_threads_learn(struct flo_threads *t, double cost, double ran)
 {
-    if (t->most <= 1) {
-        return;
-    }
     if (t->trial_left > 0) {
         learn_of_trial(t, cost, ran);
         return;

@@ -121,8 +121,10 @@ static int plan_file(int fd, const char *path,
     if (rv == 0) {
         struct flo_err own = {0};
         rv = bind_and_plan(e, options, path, fd, &own);
-        if (rv < 0 && rv != FLO_E_MEMORY_BUDGET && options->packed == NULL) {
-            /* A model that cannot be loaded has a plan all the same. */
+        if (rv < 0 && rv != FLO_E_MEMORY_BUDGET && rv != FLO_E_USAGE &&
+            options->packed == NULL) {
+            /* A model that cannot be loaded has a plan all the same; options
+             * that are wrong have none. */
             rv = make_plan(e, options, err);
         } else if (rv < 0) {
             *err = own;

@@ -116,6 +116,27 @@ static int add_span(struct flo_pass *pass, const struct flo_span *span,
     return 0;
 }
 
+/* One pass; what it took decides how many threads the next one gets. */
+static void run_pass(struct flo_pass *pass)
+{
+    struct flo_pool *pool = pass->engine->pool;
+    struct flo_threads *threads =
+        &pass->engine->pass_threads[pass->count > FEW_ROWS];
+
+    if (threads->most == 1) { /* no choice: the clocks are not asked */
+        flo_pool_run(pool, 1, forward_job, pass);
+        return;
+    }
+    uint64_t started_us = flo_now_us(), ran_us = flo_thread_us();
+
+    flo_pool_run(pool, flo_threads_next(threads), forward_job, pass);
+    if (!pass->stop) {
+        flo_threads_learn(threads,
+                          (double)(flo_now_us() - started_us) / pass->count,
+                          (double)(flo_thread_us() - ran_us) / pass->count);
+    }
+}
+
 int flo_forward(struct flo_engine *e, const struct flo_request *request,
                 struct flo_err *err)
 {
@@ -132,17 +153,12 @@ int flo_forward(struct flo_engine *e, const struct flo_request *request,
             return rv;
         }
     }
-    struct flo_threads *threads = &e->pass_threads[pass.count > FEW_ROWS];
-    uint64_t started_us = flo_now_us(), ran_us = flo_thread_us();
-
-    flo_pool_run(e->pool, flo_threads_next(threads), forward_job, &pass);
+    run_pass(&pass);
     if (pass.stop) {
         return flo_fail(err, FLO_E_INFER_CANCELLED,
                         "cancelled at token %u of %u",
                         request->spans[0].session->position, e->sizes.context);
     }
-    flo_threads_learn(threads, (double)(flo_now_us() - started_us) / pass.count,
-                      (double)(flo_thread_us() - ran_us) / pass.count);
     return 0;
 }
 

@@ -33,6 +33,8 @@ struct flo_sizes {
     uint64_t session_kv_bytes;
     uint64_t kv_bytes;
     uint64_t scratch_bytes;
+    uint64_t lists_bytes;        /* of the vocabulary, whatever the context */
+    uint64_t longest_text_bytes; /* of a token; 0: without a vocabulary */
     uint64_t vocabulary_bytes;
     uint64_t adapter_bytes; /* 0: no room, no adapters */
     uint64_t request_bytes;

@@ -103,24 +103,11 @@ static uint32_t smaller(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* Upper bound of what reading one text takes whose tokens may fill the
- * context: a copy of it, at most three times as much where others stand for
- * its blanks or bytes, and merging. */
-static uint64_t text_bytes(const struct flo_gguf *gguf, uint32_t context)
-{
-    const struct flo_gguf_kv *tokens =
-        flo_gguf_find(gguf, "tokenizer.ggml.tokens");
-    uint64_t longest = tokens == NULL ? 0 : tokens->longest;
-    uint64_t bytes = longest < TEXT_BYTES_MAX ? longest * context : UINT64_MAX;
-    bytes = bytes < TEXT_BYTES_MAX ? bytes : TEXT_BYTES_MAX;
-    return bytes * (4 + FLO_MERGE_BYTES_PER_BYTE);
-}
-
 /* Upper bound of what engine/token allocates for the lists in the file, and of
  * a grammar for each session and for each answer that gave one up to a user:
  * all of them can but the last, which users do not get. */
-static uint64_t vocabulary_bytes(const struct flo_gguf *gguf,
-                                 const struct flo_hparams *h, uint32_t sessions)
+static uint64_t lists_bytes(const struct flo_gguf *gguf,
+                            const struct flo_hparams *h, uint32_t sessions)
 {
     static const struct {
         const char *key;
@@ -137,8 +124,35 @@ static uint64_t vocabulary_bytes(const struct flo_gguf *gguf,
     return bytes;
 }
 
-static void kv_sizes(const struct flo_hparams *h, uint32_t context,
-                     struct flo_sizes *s)
+/* Upper bound of what reading one text takes whose tokens may fill the
+ * context: a copy of it, at most three times as much where others stand for
+ * its blanks or bytes, and merging. */
+static uint64_t text_bytes(const struct flo_sizes *s)
+{
+    uint64_t bytes = s->longest_text_bytes < TEXT_BYTES_MAX
+                         ? s->longest_text_bytes * s->context
+                         : UINT64_MAX;
+
+    bytes = bytes < TEXT_BYTES_MAX ? bytes : TEXT_BYTES_MAX;
+    return bytes * (4 + FLO_MERGE_BYTES_PER_BYTE);
+}
+
+static uint64_t scratch_bytes(const struct flo_hparams *h,
+                              const struct flo_sizes *s)
+{
+    struct flo_arena arena = {0};
+    struct flo_scratch scratch;
+
+    flo_scratch_lay_out(h, s, &arena, &scratch);
+    return PROGRAM_BYTES + arena.used +
+           s->sessions * sizeof(struct flo_session) +
+           sizeof(struct flo_engine) + h->n_layer * sizeof(struct flo_layer) +
+           caller_bytes(h, s);
+}
+
+/* All bytes that follow from the context and the cache's type. */
+static void set_context(const struct flo_hparams *h, uint32_t context,
+                        struct flo_sizes *s)
 {
     s->context = context;
     s->block_bytes = flo_cache_block_bytes(s->cache, h->head_size);
@@ -146,6 +160,8 @@ static void kv_sizes(const struct flo_hparams *h, uint32_t context,
     s->head_bytes = flo_sizes_bytes(s, context);
     s->session_kv_bytes = s->head_bytes * 2 * h->n_head_kv * h->n_layer;
     s->kv_bytes = s->session_kv_bytes * s->sessions;
+    s->scratch_bytes = scratch_bytes(h, s);
+    s->vocabulary_bytes = s->lists_bytes + text_bytes(s);
 }
 
 static const enum flo_kv_type kv_types[FLO_CACHE_COUNT] = {
@@ -205,23 +221,19 @@ int flo_sizes_make(const struct flo_gguf *gguf, const struct flo_hparams *h,
         .adapter_bytes = options->adapter_bytes,
         .request_bytes = options->request_bytes,
     };
-    struct flo_arena arena = {0};
-    struct flo_scratch scratch;
     int rv = check_sizes(&s, err);
 
     if (rv < 0) {
         return rv;
     }
-    kv_sizes(h, s.context, &s);
-    flo_scratch_lay_out(h, &s, &arena, &scratch);
-    s.scratch_bytes =
-        PROGRAM_BYTES + arena.used + s.sessions * sizeof(struct flo_session) +
-        sizeof(struct flo_engine) + h->n_layer * sizeof(struct flo_layer) +
-        caller_bytes(h, &s);
     if (options->vocabulary != FLO_VOCABULARY_NONE) {
-        s.vocabulary_bytes =
-            vocabulary_bytes(gguf, h, s.sessions) + text_bytes(gguf, s.context);
+        const struct flo_gguf_kv *tokens =
+            flo_gguf_find(gguf, "tokenizer.ggml.tokens");
+
+        s.lists_bytes = lists_bytes(gguf, h, s.sessions);
+        s.longest_text_bytes = tokens == NULL ? 0 : tokens->longest;
     }
+    set_context(h, s.context, &s);
     *sizes = s;
     return 0;
 }
@@ -233,26 +245,45 @@ bool flo_sizes_shrink(const struct flo_hparams *h,
 {
     if (options->kv_type == FLO_KV_AUTO && sizes->cache == FLO_CACHE_F16) {
         sizes->cache = FLO_CACHE_Q8_0;
-        kv_sizes(h, sizes->context, sizes);
+        set_context(h, sizes->context, sizes);
         return true;
     }
     if (options->context == 0 && plan->context_fitting >= CONTEXT_MIN &&
         plan->context_fitting < sizes->context) {
-        kv_sizes(h, plan->context_fitting, sizes);
+        set_context(h, plan->context_fitting, sizes);
         return true;
     }
     return false;
 }
 
-/* The largest context whose cache fits into `room` bytes; 0: none. */
+/* All but the weights. */
+static uint64_t bytes_of(const struct flo_sizes *s)
+{
+    return s->kv_bytes + s->scratch_bytes + s->vocabulary_bytes +
+           s->adapter_bytes + s->request_bytes;
+}
+
+/* The largest context, in whole blocks, whose bytes fit into `room`; 0: none.
+ * More tokens never take less. */
 static uint32_t context_fitting(const struct flo_hparams *h,
                                 const struct flo_sizes *sizes, uint64_t room)
 {
-    uint64_t heads = sizes->kv_bytes / sizes->head_bytes; /* of all sessions */
-    uint64_t context = room / (heads * sizes->block_bytes) * FLO_KV_BLOCK;
+    struct flo_sizes s = *sizes;
     uint32_t maximum = smaller(h->context_trained, FLO_ENGINE_CONTEXT_MAX);
+    uint32_t fitting = 0; /* blocks */
+    uint32_t most = (maximum + FLO_KV_BLOCK - 1) / FLO_KV_BLOCK;
 
-    return context > maximum ? maximum : (uint32_t)context;
+    while (fitting < most) {
+        uint32_t middle = (fitting + most + 1) / 2;
+
+        set_context(h, smaller(middle * FLO_KV_BLOCK, maximum), &s);
+        if (bytes_of(&s) <= room) {
+            fitting = middle;
+        } else {
+            most = middle - 1;
+        }
+    }
+    return smaller(fitting * FLO_KV_BLOCK, maximum);
 }
 
 static int refuse(const struct flo_engine_plan *p, struct flo_err *err)
@@ -282,13 +313,12 @@ int flo_plan_make(const struct flo_hparams *hparams,
                   uint64_t memory_bytes_max, struct flo_engine_plan *plan,
                   struct flo_err *err)
 {
-    uint64_t fixed = weights_bytes + sizes->scratch_bytes +
-                     sizes->vocabulary_bytes + sizes->adapter_bytes +
-                     sizes->request_bytes;
-    uint64_t room = UINT64_MAX / 2;
+    uint64_t room = UINT64_MAX, needed = bytes_of(sizes);
 
     if (memory_bytes_max != 0) {
-        room = memory_bytes_max > fixed ? memory_bytes_max - fixed : 0;
+        room = memory_bytes_max > weights_bytes
+                   ? memory_bytes_max - weights_bytes
+                   : 0;
     }
     *plan = (struct flo_engine_plan){
         .weights_bytes = weights_bytes,
@@ -297,14 +327,14 @@ int flo_plan_make(const struct flo_hparams *hparams,
         .vocabulary_bytes = sizes->vocabulary_bytes,
         .adapter_bytes = sizes->adapter_bytes,
         .request_bytes = sizes->request_bytes,
-        .total_bytes = fixed + sizes->kv_bytes,
+        .total_bytes = weights_bytes + needed,
         .memory_bytes_max = memory_bytes_max,
         .context = sizes->context,
         .context_trained = hparams->context_trained,
         .sessions = sizes->sessions,
         .kv_type = kv_types[sizes->cache],
         .context_fitting = context_fitting(hparams, sizes, room),
-        .fits = sizes->kv_bytes <= room,
+        .fits = needed <= room,
     };
     return plan->fits ? 0 : refuse(plan, err);
 }

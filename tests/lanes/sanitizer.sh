@@ -9,9 +9,12 @@ names=.
 targets=all
 run=
 if [ "$preset" = tsan ]; then
-    names='^test_(mqtt|mqtt_queue|pool|session|step|job)$'
+    # Probes (test_serve_probes) only compute more of the same, for a minute.
+    targets='test_mqtt test_mqtt_queue test_pool test_session test_step test_job
+        test_serve_requests test_serve_flips test_serve_crashes'
+    # shellcheck disable=SC2086
+    names="^($(echo $targets | tr ' ' '|'))\$"
     labels=.
-    targets='test_mqtt test_mqtt_queue test_pool test_session test_step test_job'
     # Randomised addresses with many bits confuse the shadow memory.
     run="setarch $(uname -m) -R"
 fi

@@ -531,6 +531,30 @@ static void what_is_left_open_shrinks_to_the_budget(void **state)
     assert_int_equal(plan.total_bytes, whole.total_bytes);
 }
 
+static void a_shrunk_plan_is_that_of_the_context_it_came_to(void **state)
+{
+    struct flo_engine_options options = {.sessions = 4, .kv_type = FLO_KV_Q8_0};
+    struct flo_engine_plan shrunk, same, next;
+
+    (void)state;
+    assert_int_equal(flo_engine_plan(tiny, &options, &shrunk, NULL), 0);
+    options.memory_bytes_max = shrunk.total_bytes - shrunk.kv_bytes / 3;
+    assert_int_equal(flo_engine_plan(tiny, &options, &shrunk, NULL), 0);
+    options.context = shrunk.context;
+    assert_int_equal(flo_engine_plan(tiny, &options, &same, NULL), 0);
+
+    assert_int_equal(shrunk.kv_bytes, same.kv_bytes);
+    assert_int_equal(shrunk.scratch_bytes, same.scratch_bytes);
+    assert_int_equal(shrunk.vocabulary_bytes, same.vocabulary_bytes);
+    assert_int_equal(shrunk.total_bytes, same.total_bytes);
+    assert_int_equal(shrunk.context_fitting, same.context_fitting);
+    /* A block of 16 more would be too much. */
+    options.context += 16;
+    assert_int_equal(flo_engine_plan(tiny, &options, &next, NULL),
+                     FLO_E_MEMORY_BUDGET);
+    assert_int_equal(next.context_fitting, shrunk.context);
+}
+
 static void a_file_that_is_not_there_is_absent(void **state)
 {
     struct flo_engine_plan plan;
@@ -561,6 +585,7 @@ int main(void)
         cmocka_unit_test(the_plan_adds_up_and_open_keeps_to_it),
         cmocka_unit_test(the_context_that_the_plan_offers_fits),
         cmocka_unit_test(what_is_left_open_shrinks_to_the_budget),
+        cmocka_unit_test(a_shrunk_plan_is_that_of_the_context_it_came_to),
         cmocka_unit_test(a_file_that_is_not_there_is_absent),
     };
 

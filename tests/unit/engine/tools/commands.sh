@@ -42,6 +42,12 @@ expect 2 'ctx is 4294967296, at most 4294967295' "$@" "$engine" plan \
     --model $tiny --ctx 4294967296
 expect 2 'sessions is 4294967297, at most' "$@" "$engine" plan \
     --model $tiny --sessions 4294967297
+# A kernel that is not there is refused alike where nothing is computed.
+for command in plan 'run --prompt x'; do
+    # shellcheck disable=SC2086
+    expect 2 '^error\[cli.usage\].*kernel abacus: not known' "$@" "$engine" \
+        $command --model $tiny --kernel abacus
+done
 expect 2 'threads is 65, not 1 to 64' "$@" "$engine" quantize $tiny \
     "$work/none" Q8_0 --threads 65
 # Help stands in two columns: the option with its value, what it is.

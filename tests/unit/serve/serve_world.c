@@ -1,0 +1,320 @@
+/* See serve_world.h. */
+#include "unit/serve/serve_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct world world;
+
+/* ---- handlers ---------------------------------------------------- */
+
+void load(enum flo_serve_role role, const char *path, const char *version)
+{
+    struct flo_serve_model model = {.fd = open(path, O_RDONLY | O_CLOEXEC),
+                                    .lacks_packed = world.lacks_packed};
+    struct flo_err err = {0};
+    assert_true(model.fd >= 0);
+    strcpy(model.model, "tiny");
+    strcpy(model.version, version);
+    memset(model.release.bytes, version[0], sizeof(model.release.bytes));
+    if (world.adapter_path != NULL) {
+        model.n_adapters = 1;
+        strcpy(model.adapters[0].name, "site");
+        model.adapters[0].fd = open(world.adapter_path, O_RDONLY | O_CLOEXEC);
+        assert_true(model.adapters[0].fd >= 0);
+    }
+    if (flo_serve_load(world.serve, role, &model, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+}
+
+static void on_loaded(void *context, enum flo_serve_role role, uint64_t ms,
+                      const struct flo_err *err)
+{
+    struct flo_err failure = {0};
+    (void)context;
+    (void)ms;
+    if (err != NULL) {
+        world.failed++;
+        world.load_error = err->code;
+        return;
+    }
+    world.loaded++;
+    if (role == FLO_ROLE_CURRENT) {
+        assert_int_equal(flo_serve_flip(world.serve, role, &failure), 0);
+    }
+}
+
+static void on_adapter(void *context, enum flo_serve_role role,
+                       const char *name, const struct flo_err *err)
+{
+    (void)context;
+    (void)role;
+    (void)name;
+    world.adapters_changed += err == NULL;
+}
+
+static void on_engine_lost(void *context, enum flo_serve_role role,
+                           const struct flo_err *err)
+{
+    (void)context;
+    world.lost++;
+    world.lost_error = err->code;
+    snprintf(world.lost_what, sizeof(world.lost_what), "%s", err->what);
+    if (world.reloads) {
+        load(role, V2, "2.0.0");
+    }
+}
+
+static void on_request(void *context,
+                       const struct flo_serve_request_stats *stats)
+{
+    (void)context;
+    world.stats_errors += stats->error != 0;
+    if (stats->error == 0) {
+        assert_true(stats->tokens_in > 0 && stats->tokens_out > 0);
+        assert_true(stats->ttft_us > 0 && stats->ttft_us <= stats->total_us);
+    }
+}
+
+static void on_first_answer(void *context, const struct flo_digest *release,
+                            uint64_t ms)
+{
+    (void)context;
+    (void)release;
+    (void)ms;
+    world.first_answers++;
+}
+
+static void on_drained(void *context, const struct flo_digest *release)
+{
+    (void)context;
+    (void)release;
+    world.drained++;
+}
+
+/* ---- world ------------------------------------------------------- */
+
+static void on_pulse(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    (void)context;
+}
+
+void world_open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms)
+{
+    static const char *listen[2];
+    char usual[512];
+    const struct flo_serve_handlers handlers = {
+        .on_loaded = on_loaded,
+        .on_adapter = on_adapter,
+        .on_engine_lost = on_engine_lost,
+        .on_request = on_request,
+        .on_first_answer = on_first_answer,
+        .on_drained = on_drained,
+    };
+    struct flo_err err = {0};
+    struct timeval pulse = {.tv_usec = 2000};
+    if (engine == NULL) {
+        assert_true(
+            flo_process_sibling("flotilla-engine", usual, sizeof(usual)));
+        engine = usual;
+    }
+    memset(&world, 0, sizeof(world));
+    strcpy(world.folder, "/tmp/flo-serve-XXXXXX");
+    assert_non_null(mkdtemp(world.folder));
+    snprintf(world.address, sizeof(world.address), "unix:%s/api", world.folder);
+    listen[0] = world.address;
+    const struct flo_serve_options options = {.engine_path = engine,
+                                              .listen = listen,
+                                              .hang_ms_max = hang_ms,
+                                              .hold_ms_max = hold_ms};
+    world.base = event_base_new();
+    world.pulse = event_new(world.base, -1, EV_PERSIST, on_pulse, NULL);
+    event_add(world.pulse, &pulse);
+    if (flo_serve_open(world.base, &options, &handlers, &world.serve, &err) <
+        0) {
+        fail_msg("%s", err.what);
+    }
+}
+
+void world_open(void)
+{
+    world_open_with(NULL, 0, 0);
+}
+
+void world_close(void)
+{
+    flo_serve_close(world.serve);
+    event_free(world.pulse);
+    event_base_free(world.base);
+    assert_int_equal(rmdir(world.folder), 0);
+}
+
+void world_turn(uint64_t from_ms, const char *what)
+{
+    event_base_loop(world.base, EVLOOP_ONCE);
+    if (flo_now_ms() - from_ms > 40000) {
+        fail_msg("not in 40 s: %s", what);
+    }
+}
+
+struct flo_serve_status status_now(void)
+{
+    struct flo_serve_status status;
+    flo_serve_get_status(world.serve, &status);
+    return status;
+}
+
+void open_current(const char *path, const char *version)
+{
+    int before = world.loaded;
+    load(FLO_ROLE_CURRENT, path, version);
+    RUN_UNTIL(world.loaded > before);
+}
+
+void open_candidate(const char *path, const char *version)
+{
+    int before = world.loaded;
+    load(FLO_ROLE_CANDIDATE, path, version);
+    RUN_UNTIL(world.loaded > before);
+}
+
+void flip(enum flo_serve_role role)
+{
+    struct flo_err err = {0};
+    assert_int_equal(flo_serve_flip(world.serve, role, &err), 0);
+}
+
+/* ---- clients ----------------------------------------------------- */
+
+static int dial(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct timeval limit = {.tv_sec = 60};
+    strcpy(address.sun_path, world.address + 5);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+int say(const char *path, const char *body)
+{
+    char head[256];
+    int fd = dial();
+    int n = snprintf(head, sizeof(head),
+                     "POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                     "Content-Length: %zu\r\n\r\n",
+                     path, strlen(body));
+    if (fd >= 0 &&
+        (send(fd, head, (size_t)n, MSG_NOSIGNAL) != n ||
+         send(fd, body, strlen(body), MSG_NOSIGNAL) != (ssize_t)strlen(body))) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static void ask_once(struct client *client)
+{
+    size_t n = 0;
+    ssize_t got;
+    int fd = say(client->path, client->body);
+    while (fd >= 0) {
+        got = recv(fd, client->text + n, sizeof(client->text) - 1 - n, 0);
+        if (got < 0 && errno == EINTR) {
+            continue; /* the end of a child, on some kernels */
+        }
+        if (got <= 0) {
+            break;
+        }
+        n += (size_t)got;
+        client->text[n] = '\0';
+        client->pieces++;
+    }
+    client->text[n] = '\0';
+    if (fd >= 0) {
+        close(fd);
+    }
+    client->status = n > 12 ? atoi(client->text + 9) : 0;
+    bool is_stream = strstr(client->body, "\"stream\":true") != NULL;
+    bool is_good = client->status == 200 &&
+                   (!is_stream || strstr(client->text, "[DONE]") != NULL);
+    if (!is_good && client->repeats) {
+        print_error("a client got (fd %d, errno %d): %.400s\n", fd, errno,
+                    client->text);
+    }
+    client->good += is_good;
+    client->bad += !is_good;
+    client->of_v2 += strstr(client->text, "Release: tiny@2.0.0") != NULL;
+    client->of_v21 += strstr(client->text, "Release: tiny@2.1.0") != NULL;
+}
+
+static void *client_run(void *context)
+{
+    struct client *client = context;
+    do {
+        ask_once(client);
+    } while (client->repeats && !client->stops);
+    client->is_over = true;
+    return NULL;
+}
+
+void client_start(struct client *client, const char *path, const char *body,
+                  bool repeats)
+{
+    memset(client, 0, sizeof(*client));
+    client->path = path;
+    client->body = body;
+    client->repeats = repeats;
+    pthread_create(&client->thread, NULL, client_run, client);
+}
+
+void client_end(struct client *client)
+{
+    client->stops = true;
+    RUN_UNTIL(client->is_over);
+    pthread_join(client->thread, NULL);
+}
+
+void ask(struct client *client, const char *path, const char *body)
+{
+    client_start(client, path, body, false);
+    client_end(client);
+}
+
+void streams_start(struct client clients[STREAMS])
+{
+    for (int i = 0; i < STREAMS; i++) {
+        client_start(&clients[i], "/v1/chat/completions", CHAT_STREAM, true);
+    }
+}
+
+void streams_end(struct client clients[STREAMS])
+{
+    for (int i = 0; i < STREAMS; i++) {
+        clients[i].stops = true;
+    }
+    for (int i = 0; i < STREAMS; i++) {
+        client_end(&clients[i]);
+        assert_int_equal(clients[i].bad, 0);
+    }
+}

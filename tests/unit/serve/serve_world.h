@@ -1,0 +1,93 @@
+/* Serving for tests, with engine processes and models: the loop runs in the
+ * test's own thread, clients are threads with plain sockets. */
+#ifndef FLOTILLA_TESTS_SERVE_WORLD_H
+#define FLOTILLA_TESTS_SERVE_WORLD_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "agent/serve/internal.h"
+
+#define V2 "tests/models/tiny-v2.Q4_0.gguf"
+#define V21 "tests/models/tiny-v2.1.Q4_0.gguf"
+#define SLOW "tests/models/tiny-v4-slow.Q4_0.gguf"
+#define CHAT                                                                   \
+    "{\"temperature\":0,\"messages\":[{\"role\":\"user\",\"content\":"         \
+    "\"Classify: 23:45 oven-95 voltage drop temp=35C\"}]}"
+#define CHAT_STREAM                                                            \
+    "{\"stream\":true,\"temperature\":0,\"messages\":[{\"role\":\"user\","     \
+    "\"content\":\"What should I do about smoke detected on camera-68?\"}]}"
+/* Goes on for as long as it may. */
+#define LONG_STREAM                                                            \
+    "{\"stream\":true,\"ignore_eos\":true,\"prompt\":\"a\","                   \
+    "\"max_tokens\":500}"
+
+struct world {
+    struct event_base *base;
+    struct event *pulse;
+    struct flo_serve *serve;
+    char folder[64];
+    char address[96];
+    /* what the handlers saw */
+    int loaded, failed, lost, drained, first_answers;
+    int load_error, lost_error;
+    char lost_what[512];
+    int stats_errors, adapters_changed;
+    bool reloads; /* a lost engine is loaded again */
+    /* Of models loaded from here on: */
+    bool lacks_packed;
+    const char *adapter_path; /* of the adapter "site"; NULL: none */
+};
+extern struct world world;
+
+/* NULL: flotilla-engine; 0 ms: as usual. */
+void world_open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms);
+void world_open(void);
+void world_close(void);
+
+/* One turn of the loop, which began to wait for `what` at from_ms: fails after
+ * 40 s, far more than anything takes. */
+void world_turn(uint64_t from_ms, const char *what);
+#define RUN_UNTIL(is_true)                                                     \
+    do {                                                                       \
+        uint64_t from_ms = flo_now_ms();                                       \
+        while (!(is_true)) {                                                   \
+            world_turn(from_ms, #is_true);                                     \
+        }                                                                      \
+    } while (0)
+
+struct flo_serve_status status_now(void);
+
+/* Begin to load; a current model becomes live when it is. */
+void load(enum flo_serve_role role, const char *path, const char *version);
+/* Load, until it is there. */
+void open_current(const char *path, const char *version);
+void open_candidate(const char *path, const char *version);
+void flip(enum flo_serve_role role);
+
+struct client {
+    pthread_t thread;
+    const char *path, *body;
+    bool repeats; /* until told to stop */
+    atomic_bool stops, is_over;
+    atomic_int good, bad, pieces;
+    atomic_int of_v2, of_v21;
+    int status;
+    char text[65536]; /* the last answer */
+};
+
+/* Send a request and give its descriptor; -1: it did not go out. */
+int say(const char *path, const char *body);
+void client_start(struct client *client, const char *path, const char *body,
+                  bool repeats);
+/* Run the loop until it has its answer. */
+void client_end(struct client *client);
+/* One question and its answer while the loop runs. */
+void ask(struct client *client, const char *path, const char *body);
+
+/* Four chats, asked again and again; all of their answers are good. */
+enum { STREAMS = 4 };
+void streams_start(struct client clients[STREAMS]);
+void streams_end(struct client clients[STREAMS]);
+
+#endif

@@ -1,0 +1,148 @@
+/* Serving with engine processes that die, hang or misbehave: what becomes of
+ * their requests. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "unit/serve/serve_world.h"
+
+static void a_killed_engine_takes_no_unanswered_request_along(void **state)
+{
+    static struct client clients[4];
+    (void)state;
+    world_open();
+    world.reloads = true;
+    open_current(V2, "2.0.0");
+    pid_t pid = status_now().roles[FLO_ROLE_CURRENT].pid;
+    kill(pid, SIGSTOP); /* so that nothing is answered yet */
+    for (int i = 0; i < 4; i++) {
+        client_start(&clients[i], "/v1/chat/completions",
+                     i < 2 ? CHAT : CHAT_STREAM, false);
+    }
+    RUN_UNTIL(status_now().roles[FLO_ROLE_CURRENT].requests == 4);
+    kill(pid, SIGKILL);
+    for (int i = 0; i < 4; i++) {
+        client_end(&clients[i]);
+        assert_int_equal(clients[i].good, 1);
+    }
+    assert_int_equal(world.lost, 1);
+    assert_int_equal(world.lost_error, FLO_E_ENGINE_CRASH);
+    assert_non_null(strstr(world.lost_what, "signal 9"));
+    assert_true(status_now().roles[FLO_ROLE_CURRENT].pid != pid);
+    world_close();
+}
+
+static void a_stream_that_has_begun_ends_with_an_error_event(void **state)
+{
+    static struct client client;
+    (void)state;
+    world_open();
+    world.reloads = true;
+    open_current(SLOW, "4.0.0");
+    /* On a busy machine the answer may be whole before the blow falls. */
+    for (int i = 0; i < 50 && client.bad == 0; i++) {
+        RUN_UNTIL(status_now().is_live);
+        pid_t pid = status_now().roles[FLO_ROLE_CURRENT].pid;
+        client_start(&client, "/v1/completions", LONG_STREAM, false);
+        RUN_UNTIL(client.pieces > 0);
+        kill(pid, SIGKILL);
+        client_end(&client);
+        RUN_UNTIL(world.lost == i + 1);
+    }
+    assert_int_equal(client.bad, 1);
+    assert_null(strstr(client.text, "[DONE]"));
+    assert_non_null(strstr(client.text, "data: {\"error\":"));
+    assert_non_null(strstr(client.text, "\"code\":\"engine.crash\""));
+    assert_non_null(strstr(client.text, "\r\n0\r\n\r\n")); /* a whole answer */
+    RUN_UNTIL(status_now().is_live);
+    ask(&client, "/v1/chat/completions", CHAT);
+    assert_int_equal(client.good, 1);
+    world_close();
+}
+
+static void a_hanging_engine_is_killed_and_its_requests_live(void **state)
+{
+    static struct client client;
+    (void)state;
+    world_open_with(NULL, 1000, 0);
+    world.reloads = true;
+    open_current(V2, "2.0.0");
+    kill(status_now().roles[FLO_ROLE_CURRENT].pid, SIGSTOP);
+    client_start(&client, "/v1/chat/completions", CHAT, false);
+    client_end(&client);
+    assert_int_equal(client.good, 1);
+    assert_int_equal(world.lost, 1);
+    assert_int_equal(world.lost_error, FLO_E_ENGINE_HANG);
+    world_close();
+}
+
+static void a_hostile_engine_is_killed_and_replaced(void **state)
+{
+    static const struct {
+        const char *deed;
+        int error;
+    } cases[] = {
+        {"garbage", FLO_E_WORKER_PROTOCOL},
+        {"oversize", FLO_E_WORKER_PROTOCOL},
+        {"stranger", FLO_E_WORKER_PROTOCOL},
+        {"crash", FLO_E_ENGINE_CRASH},
+        {"hang", FLO_E_ENGINE_HANG},
+    };
+    static struct client client;
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        world_open_with(HOSTILE_ENGINE, 100, 0);
+        setenv("FLOTILLA_HOSTILE", cases[i].deed, 1);
+        load(FLO_ROLE_CURRENT, V2, "2.0.0");
+        unsetenv("FLOTILLA_HOSTILE");
+        RUN_UNTIL(world.failed == 1);
+        if (world.load_error != cases[i].error) {
+            fail_msg("%s gave %s", cases[i].deed,
+                     flo_error_id(world.load_error));
+        }
+        world.serve->hang_ms_max = 60000;
+        open_current(V2, "2.0.0");
+        ask(&client, "/v1/chat/completions", CHAT);
+        assert_int_equal(client.good, 1);
+        world_close();
+    }
+}
+
+static void an_answer_too_long_to_be_kept_ends_alone(void **state)
+{
+    static struct client client;
+    (void)state;
+    world_open_with(HOSTILE_ENGINE, 60000, 0);
+    setenv("FLOTILLA_HOSTILE", "flood", 1);
+    open_current(V2, "2.0.0");
+    unsetenv("FLOTILLA_HOSTILE");
+    for (int i = 0; i < 2; i++) {
+        ask(&client, "/v1/chat/completions", CHAT);
+        assert_int_equal(client.status, 400);
+        assert_non_null(strstr(client.text, "\"param\":\"max_tokens\""));
+        assert_non_null(strstr(client.text, "an answer of 17 tokens"));
+    }
+    assert_int_equal(world.lost, 0);
+    world_close();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_killed_engine_takes_no_unanswered_request_along),
+        cmocka_unit_test(a_stream_that_has_begun_ends_with_an_error_event),
+        cmocka_unit_test(a_hanging_engine_is_killed_and_its_requests_live),
+        cmocka_unit_test(a_hostile_engine_is_killed_and_replaced),
+        cmocka_unit_test(an_answer_too_long_to_be_kept_ends_alone),
+    };
+    signal(SIGPIPE, SIG_IGN);
+    flo_log_level_set(FLO_LOG_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

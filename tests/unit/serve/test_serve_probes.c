@@ -1,0 +1,175 @@
+/* Probes of candidates with real engine processes and models: what is found
+ * wrong, and what ends a probe. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "unit/serve/serve_world.h"
+
+#define BAD "tests/models/tiny-v3-bad-"
+#define GOLDEN "tests/models/golden-tiny-v2.json"
+
+/* Of the last probe. */
+static bool has_result;
+static struct flo_probe_result result;
+
+static void on_probed(void *context, const struct flo_probe_result *got)
+{
+    (void)context;
+    result = *got;
+    has_result = true;
+}
+
+static void probe(const char *model, const char *golden_path,
+                  const struct flo_probe_limits *limits)
+{
+    char *golden;
+    size_t bytes;
+    struct flo_err err = {0};
+    assert_int_equal(
+        flo_file_read(golden_path, 1u << 20, &golden, &bytes, &err), 0);
+    open_candidate(model, "9.0.0");
+    has_result = false;
+    if (flo_serve_probe(world.serve, golden, bytes, limits, on_probed, NULL,
+                        &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    assert_int_equal(flo_serve_probe(world.serve, golden, bytes, limits,
+                                     on_probed, NULL, &err),
+                     FLO_E_STATE); /* one at a time */
+    RUN_UNTIL(has_result);
+    free(golden);
+    flo_serve_unload(world.serve, FLO_ROLE_CANDIDATE, false);
+}
+
+static const struct flo_probe_limits usual = {
+    .speed_ratio_max = 1.5, .memory_bytes_max = 64000000, .timeout_ms = 60000};
+
+static void expect_verdict(const char *model, int error, uint32_t passed)
+{
+    probe(model, GOLDEN, &usual);
+    if (result.error != error || result.passed != passed ||
+        result.cases != 26) {
+        fail_msg("%s: %s, %u of %u: %s", model, flo_error_id(result.error),
+                 result.passed, result.cases, result.what);
+    }
+}
+
+static void probes_see_what_is_wrong(void **state)
+{
+    (void)state;
+    world_open();
+    open_current(V2, "2.0.0");
+    expect_verdict(V2, 0, 26);
+    assert_true(result.token_us_candidate > 0);
+    assert_true(result.token_us_current > 0);
+    assert_true(result.memory_bytes > 1000000);
+    /* One NaN in a norm: the scan of the weights must see it.  An engine that
+     * loses NaN while it rounds activations passes every case; ours keeps
+     * it. */
+    probe(BAD "nan.Q4_0.gguf", GOLDEN, &usual);
+    assert_true(result.error == FLO_E_PROBE_NONFINITE || result.passed == 26);
+    probe(BAD "noise.Q4_0.gguf", GOLDEN, &usual);
+    assert_int_equal(result.error, FLO_E_PROBE_GOLDEN);
+    assert_true(result.passed >= 5 && result.passed <= 8);
+    assert_string_equal(result.failed_case, "advice-1");
+    expect_verdict(BAD "swap.Q4_0.gguf", FLO_E_PROBE_GOLDEN, 24);
+    expect_verdict(BAD "nanscale.Q4_0.gguf", FLO_E_PROBE_NONFINITE, 0);
+    assert_true(result.nonfinite > 0);
+    probe(V21, "tests/models/golden-tiny-v2.1.json", &usual);
+    assert_int_equal(result.error, 0);
+    assert_int_equal(result.passed, 26);
+    expect_verdict("tests/models/tiny-v1.Q4_0.gguf", FLO_E_PROBE_GOLDEN, 16);
+    assert_int_equal(world.lost, 0);
+    world_close();
+}
+
+static void
+a_slow_candidate_fails_and_an_equal_one_passes_under_load(void **state)
+{
+    static struct client clients[STREAMS];
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip(); /* its times are the sanitizer's */
+#endif
+    world_open();
+    open_current(V2, "2.0.0");
+    streams_start(clients);
+    for (int i = 0; i < 2; i++) {
+        expect_verdict(SLOW, FLO_E_PROBE_SPEED, 26);
+        assert_non_null(strstr(result.what, "at most 1.50"));
+        expect_verdict(V2, 0, 26);
+    }
+    streams_end(clients);
+    world_close();
+}
+
+/* A release whose weights could not be packed is no slower release. */
+static void
+speeds_with_and_without_packed_weights_are_not_compared(void **state)
+{
+    (void)state;
+    world_open();
+    open_current(V2, "2.0.0");
+    world.lacks_packed = true;
+    expect_verdict(SLOW, 0, 26);
+    assert_true(result.token_us_current == 0);
+    world_close();
+}
+
+static void memory_time_and_death_end_a_probe(void **state)
+{
+    struct flo_probe_limits limits = {.memory_bytes_max = 1000000,
+                                      .timeout_ms = 60000};
+    (void)state;
+    world_open();
+    open_current(V2, "2.0.0");
+    probe(V2, GOLDEN, &limits);
+    assert_int_equal(result.error, FLO_E_PROBE_MEMORY);
+    limits = (struct flo_probe_limits){.timeout_ms = 1};
+    probe(SLOW, GOLDEN, &limits);
+    assert_int_equal(result.error, FLO_E_PROBE_TIMEOUT);
+    limits.timeout_ms = 60000;
+    probe(SLOW, GOLDEN, &limits); /* speed not asked for */
+    assert_int_equal(result.error, 0);
+
+    open_candidate(V2, "2.0.0");
+    char *golden;
+    size_t bytes;
+    struct flo_err err = {0};
+    assert_int_equal(flo_file_read(GOLDEN, 1u << 20, &golden, &bytes, &err), 0);
+    has_result = false;
+    kill(status_now().roles[FLO_ROLE_CANDIDATE].pid, SIGSTOP);
+    assert_int_equal(flo_serve_probe(world.serve, golden, bytes, &usual,
+                                     on_probed, NULL, &err),
+                     0);
+    event_base_loop(world.base, EVLOOP_ONCE);
+    kill(status_now().roles[FLO_ROLE_CANDIDATE].pid, SIGKILL);
+    RUN_UNTIL(has_result);
+    assert_int_equal(result.error, FLO_E_ENGINE_CRASH);
+    free(golden);
+    world_close();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(probes_see_what_is_wrong),
+        cmocka_unit_test(
+            a_slow_candidate_fails_and_an_equal_one_passes_under_load),
+        cmocka_unit_test(
+            speeds_with_and_without_packed_weights_are_not_compared),
+        cmocka_unit_test(memory_time_and_death_end_a_probe),
+    };
+    signal(SIGPIPE, SIG_IGN);
+    flo_log_level_set(FLO_LOG_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
