@@ -35,6 +35,33 @@ static void close_tiny(struct tiny *tiny)
     flo_gguf_close(tiny->gguf);
 }
 
+/* What the code under test allocates comes here first (the linker's --wrap). */
+static size_t allocations;
+void *__real_malloc(size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+void *__real_realloc(void *old, size_t bytes);
+void *__wrap_malloc(size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
+void *__wrap_realloc(void *old, size_t bytes);
+
+void *__wrap_malloc(size_t bytes)
+{
+    allocations++;
+    return __real_malloc(bytes);
+}
+
+void *__wrap_calloc(size_t count, size_t bytes)
+{
+    allocations++;
+    return __real_calloc(count, bytes);
+}
+
+void *__wrap_realloc(void *old, size_t bytes)
+{
+    allocations++;
+    return __real_realloc(old, bytes);
+}
+
 /* "1,2,3" equals the list. */
 static bool ids_are(const struct flo_tokens *tokens, const char *text)
 {
@@ -346,6 +373,29 @@ static void a_stream_never_shows_half_a_character(void **state)
     flo_buf_deinit(&cut);
     flo_buf_deinit(&out);
     flo_tokens_deinit(&tokens);
+    close_tiny(&tiny);
+}
+
+static void a_generated_tokens_text_allocates_nothing(void **state)
+{
+    (void)state;
+    struct tiny tiny = open_tiny();
+    struct flo_text_stream stream = {0};
+    struct flo_buf out = {0};
+    size_t replaced = 0;
+    assert_true(allocations > 0);             /* they are counted */
+    for (int round = 0; round < 2; round++) { /* `out` grows in the first */
+        allocations = 0;
+        for (int32_t id = 0; id < flo_vocab_facts(tiny.vocab)->count; id++) {
+            out.bytes = 0;
+            flo_text_stream_add(&stream, tiny.vocab, id, &out);
+            replaced += out.bytes > 0 &&
+                        memmem(out.data, out.bytes, "\xef\xbf\xbd", 3) != NULL;
+        }
+    }
+    assert_int_equal(allocations, 0);
+    assert_true(replaced > 100); /* bytes that begin no character are there */
+    flo_buf_deinit(&out);
     close_tiny(&tiny);
 }
 
@@ -714,6 +764,7 @@ int main(void)
         cmocka_unit_test(a_megabyte_without_a_blank_is_tokenised),
         cmocka_unit_test(a_text_that_cannot_fit_says_how_many_tokens_it_has),
         cmocka_unit_test(a_stream_never_shows_half_a_character),
+        cmocka_unit_test(a_generated_tokens_text_allocates_nothing),
         cmocka_unit_test(a_vocabulary_that_does_not_fit_is_refused),
         cmocka_unit_test(an_enormous_token_is_refused),
         cmocka_unit_test(spm_merges_by_score_and_falls_back_to_bytes),
