@@ -31,6 +31,8 @@ struct flo_template {
     char knowledge_date[32];
     char today[32];
     /* How the versions of a family differ. */
+    bool names_ipython;    /* Llama 3.1: as the role of a tool */
+    bool quotes_tools;     /* Llama 3.1: a tool's text as a JSON string */
     bool trims;            /* Llama 2: all texts; Mistral: answers */
     bool wraps_tools;      /* ChatML: a tool's text as a response to the user */
     bool drops_thoughts;   /* ChatML: of answers before the last question */

@@ -223,6 +223,28 @@ static void llama31_always_has_a_system_turn_with_dates(void **state)
     world_close(&world);
 }
 
+static void llama3_shows_what_a_tool_says_as_its_template_does(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"'<|start_header_id|>' + message['role'] + message['content'] | trim",
+         "{5}{2}tool{3}\n\n a \"\\\" b<|eot_id|>{4}"},
+        {"'<|start_header_id|>ipython' + message['content']",
+         "{5}{2}ipython{3}\n\n a \"\\\" b<|eot_id|>\n{4}"},
+        {"'<|start_header_id|>ipython' + message.content | tojson",
+         "{5}{2}ipython{3}\n\n"
+         "\"\\u0001\\t\\b\\f\\r a \\\"\\\\\\\" b<|eot_id|>\\n\"{4}"},
+    };
+    const struct flo_message messages[] = {
+        say("tool", "\x01\t\b\f\r a \"\\\" b<|eot_id|>\n"), say("user", "A")};
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        char wanted[256];
+        snprintf(wanted, sizeof(wanted),
+                 "%s{2}user{3}\n\nA{4}{2}assistant{3}\n\n", cases[i][1]);
+        expect_of(cases[i][0], messages, 2, wanted);
+    }
+}
+
 static void other_families_have_their_forms(void **state)
 {
     (void)state;
@@ -423,6 +445,7 @@ int main(void)
         cmocka_unit_test(llama3_turns_are_trimmed_and_begin_with_bos),
         cmocka_unit_test(llama2_puts_the_system_message_into_the_first_turn),
         cmocka_unit_test(llama31_always_has_a_system_turn_with_dates),
+        cmocka_unit_test(llama3_shows_what_a_tool_says_as_its_template_does),
         cmocka_unit_test(other_families_have_their_forms),
         cmocka_unit_test(blanks_are_trimmed_as_python_does),
         cmocka_unit_test(versions_of_a_family_differ_as_their_templates_do),
