@@ -190,8 +190,10 @@ static void plain(struct script *script, const struct flo_message *m,
 static void turns(struct script *script, const struct flo_message *m,
                   size_t count)
 {
+    static const char *const endless[] = {ROLE, "\n", TEXT, "\n", NULL};
     for (size_t i = 0; i < count; i++) {
-        put(script, script->family->turn, &m[i]);
+        bool ends = !script->chat->ends_answers || is_of(&m[i], "assistant");
+        put(script, ends ? script->family->turn : endless, &m[i]);
     }
     put(script, script->family->answer, NULL);
 }

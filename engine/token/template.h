@@ -39,6 +39,7 @@ struct flo_template {
     bool keeps_system;     /* Gemma: does not trim its text */
     bool skips_no_system;  /* Phi-3: no turn for a system text of no bytes */
     bool has_one_line;     /* Phi-3: none of the newlines */
+    bool ends_answers;     /* Falcon 3, of Zephyr's form: nothing else */
     bool has_system_marks; /* Mistral, from here on */
     bool has_system_last;  /* in the last question */
     bool blank_before;     /* "[INST]", and so on */

@@ -148,6 +148,10 @@ static void learn_variant(struct flo_gguf_text text, struct flo_template *out)
             has(text, "message['role'] == 'system' and message['content'] %}");
         out->has_one_line = !has(text, "\n") && !has(text, "\\n");
         break;
+    case FLO_TEMPLATE_ZEPHYR:
+        out->ends_answers = has(text, "message['content'] + '\\n'") ||
+                            has(text, "message['content'] + '\n'");
+        break;
     case FLO_TEMPLATE_MISTRAL:
         learn_mistral(text, out);
         break;

@@ -328,6 +328,10 @@ static void versions_of_a_family_differ_as_their_templates_do(void **state)
         {"{{ '[INST] ' + '<<SYS>>' + content.strip() + ' [/INST]' }}",
          "{5}[INST] <<SYS>>\nS\n<</SYS>>\n\n A [/INST] B {6}{5}[INST] C "
          "[/INST]"},
+        /* Falcon 3 */
+        {"{{ '<|user|>\\n' + message['content'] + '\\n' }}"
+         "{{ '<|assistant|>\\n' + message['content'] + eos_token + '\\n' }}",
+         "{11}\nS\n{9}\n A \n{10}\n B {6}\n{9}\n C\n{10}\n"},
         /* Gemma 3, Phi-4 mini, Qwen 3 */
         {"{%- set first_user_prefix = x -%}<start_of_turn>",
          "{5}{7}user\nS\n\nA{8}\n{7}model\nB{8}\n{7}user\nC{8}\n{7}model\n"},
