@@ -24,9 +24,9 @@ enum flo_unicode_set {
     FLO_UNICODE_DIGIT = 4096, /* 0-9 */
 };
 
-/* unicode_table.c: the sets of ASCII, and behind it the first nine, changing
+/* unicode_table.c: the sets of ASCII, and behind it the first ten, changing
  * from a code point on: code << FLO_UNICODE_TABLE_BITS | sets. */
-#define FLO_UNICODE_TABLE_BITS 9
+#define FLO_UNICODE_TABLE_BITS 10
 extern const uint16_t flo_unicode_ascii[128];
 extern const size_t flo_unicode_change_count;
 extern const uint32_t flo_unicode_changes[];
