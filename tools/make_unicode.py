@@ -6,8 +6,8 @@ and so on, as pre-tokenizers ask.
       > engine/token/unicode_table.c
   python3 tools/make_unicode.py --check    # the table against the rules below
 
-Letters and numbers are the general categories L* and N*, blanks are the
-White_Space property.  The table names the Unicode version that this Python
+Letters, numbers and punctuation are the general categories L*, N* and P*,
+blanks are the White_Space property.  The table names the Unicode version that this Python
 carries (15.1 is in Python 3.13); the check passes over characters that only
 the newer one of the table and this Python knows."""
 import pathlib
@@ -17,8 +17,10 @@ import unicodedata
 
 TABLE = pathlib.Path(__file__).parent / "../engine/token/unicode_table.c"
 # As in enum flo_unicode_set of engine/token/unicode.h.
-(UPPER, LOWER, NUMBER, INLINE, NEWLINE, CASED, MARK, IDEOGRAPH, SIGN, SPACE,
- SLASH) = (1 << bit for bit in range(11))
+(UPPER, LOWER, NUMBER, INLINE, NEWLINE, CASED, MARK, IDEOGRAPH, PUNCTUATION,
+ SIGN, SPACE, SLASH, DIGIT) = (1 << bit for bit in range(13))
+TABLE_BITS = 10  # those up to SIGN are in the table behind ASCII
+IN_TABLE = (1 << TABLE_BITS) - 1
 BLANKS = [*range(0x09, 0x0E), 0x20, 0x85, 0xA0, 0x1680,
           *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000]
 # As published with deepseek-llm, of which llama.cpp does not count a blank.
@@ -57,7 +59,8 @@ def sets(code):
                  (0 if "A" <= char <= "Z" else LOWER))
     else:
         found = NUMBER if category == "N" else SIGN
-    found |= SLASH * (char == "/")
+    found |= SLASH * (char == "/") | DIGIT * ("0" <= char <= "9")
+    found |= PUNCTUATION * (category == "P" or char in "$+<=>^~|")
     for bit, expression in DEEPSEEK:
         found |= bit if expression.match(char) else 0
     return found
@@ -66,16 +69,16 @@ def sets(code):
 def write():
     changes, before = [], 0
     for code in range(0x110000):
-        now = sets(code) & 0xFF
+        now = sets(code) & IN_TABLE
         if code >= 0x80 and now != before:
-            changes.append(code << 8 | now)
+            changes.append(code << TABLE_BITS | now)
             before = now
     version = unicodedata.unidata_version
     print(f"""/* Made by tools/make_unicode.py from Unicode {version}; do not edit. */
 #include "engine/token/unicode.h"
 
 const uint16_t flo_unicode_ascii[128] = {{""")
-    print(", ".join(f"0x{sets(code):03x}" for code in range(128)))
+    print(", ".join(f"0x{sets(code):04x}" for code in range(128)))
     print(f"""}};
 
 const size_t flo_unicode_change_count = {len(changes)};
@@ -92,16 +95,16 @@ def check():
         for body in re.findall("{(.*?)}", text, re.S))
     wrong, now = [], 0
     for code in range(0x110000):
-        while changes and changes[0] >> 8 <= code:
-            now = changes.pop(0) & 0xFF
+        while changes and changes[0] >> TABLE_BITS <= code:
+            now = changes.pop(0) & IN_TABLE
         if code < 0x80:
             have, wanted = ascii_sets[code], sets(code)
         else:
-            have, wanted = now, sets(code) & 0xFF
-        known = UPPER | LOWER | NUMBER
+            have, wanted = now, sets(code) & IN_TABLE
+        known = UPPER | LOWER | NUMBER | PUNCTUATION
         is_new = (have & known == 0 if is_newer else
                   unicodedata.category(chr(code)) == "Cn")
-        if (have ^ wanted) & ~(known if is_new else 0):
+        if (have ^ wanted) & ~(known | SIGN if is_new else 0):
             wrong.append(f"U+{code:04X} is {have:#x}, not {wanted:#x}")
     print("\n".join(wrong[:20]) or "the table is right")
     return 1 if wrong else 0

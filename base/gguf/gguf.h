@@ -1,4 +1,4 @@
-/* GGUF v3 files: a bounded reader, a writer, a search for broken floats.
+/* GGUF v2 and v3 files: a bounded reader, a writer, a search for broken floats.
  *
  * The reader works on memory (usually a mapped file) that must stay as it is
  * until flo_gguf_close().  Before anything is allocated or kept, every count,
@@ -16,7 +16,8 @@
 
 #include <flotilla/base.h>
 
-#define FLO_GGUF_VERSION 3
+#define FLO_GGUF_VERSION 3     /* of what is written */
+#define FLO_GGUF_VERSION_MIN 2 /* the same layout: 3 may be big-endian too */
 #define FLO_GGUF_KV_COUNT_MAX 65536
 #define FLO_GGUF_TENSOR_COUNT_MAX 65536
 #define FLO_GGUF_KEY_BYTES_MAX 65535

@@ -367,7 +367,8 @@ static int read_magic(struct flo_cursor *at, struct flo_err *err)
                         "the first four bytes are not 'GGUF'");
     }
     int rv = flo_cursor_u32(at, &version, err);
-    if (rv == 0 && version != FLO_GGUF_VERSION) {
+    if (rv == 0 &&
+        (version < FLO_GGUF_VERSION_MIN || version > FLO_GGUF_VERSION)) {
         rv = flo_fail(err, FLO_E_GGUF_VERSION,
                       "version %" PRIu32 "%s, %d is "
                       "supported",

@@ -6,87 +6,65 @@
 
 #include "engine/token/unicode.h"
 
-void flo_text_replace(struct flo_buf *out, const char *text, size_t bytes,
-                      const char *from, const char *to)
+/* What the character of an id's text at `*at`, which moves on, stands for: 1 to
+ * 4 bytes, none at the end.  What stands for nothing else is kept as it is. */
+static size_t next_part(const struct flo_vocab *vocab, int32_t id, size_t *at,
+                        char part[4])
 {
-    const char *end = text + bytes;
-    const char *hit;
-    while ((hit = memmem(text, (size_t)(end - text), from, strlen(from))) !=
-           NULL) {
-        flo_buf_add(out, text, (size_t)(hit - text));
-        flo_buf_text(out, to);
-        text = hit + strlen(from);
+    if (id < 0 || id >= vocab->facts.count || *at == vocab->tokens[id].bytes) {
+        return 0;
     }
-    flo_buf_add(out, text, (size_t)(end - text));
-}
-
-/* Stand-in characters to bytes; what stands for no byte is kept as it is. */
-static void add_decoded(const struct flo_vocab_token *token,
-                        struct flo_buf *out)
-{
-    size_t at = 0;
-    while (at < token->bytes) {
-        size_t taken;
-        uint32_t code =
-            flo_utf8_next(token->text + at, token->bytes - at, &taken);
-        int byte = flo_code_to_byte(code);
-        if (byte >= 0) {
-            char c = (char)byte;
-            flo_buf_add(out, &c, 1);
-        } else {
-            flo_buf_add(out, token->text + at, taken);
-        }
-        at += taken;
+    const struct flo_vocab_token *token = &vocab->tokens[id];
+    int byte = -1;
+    size_t taken;
+    const char *text = token->text + *at;
+    uint32_t code = flo_utf8_next(text, token->bytes - *at, &taken);
+    if (token->type == FLO_TOKEN_BYTE) { /* "<0x0A>", checked at load */
+        byte = flo_token_byte(token);
+        taken = token->bytes;
+    } else if (token->type == FLO_TOKEN_NORMAL ||
+               token->type == FLO_TOKEN_UNUSED) {
+        byte = !vocab->is_spm               ? flo_code_to_byte(code)
+               : code == FLO_SPM_BLANK_CODE ? ' '
+                                            : -1;
     }
+    *at += taken;
+    if (byte >= 0) {
+        part[0] = (char)byte;
+        return 1;
+    }
+    memcpy(part, text, taken);
+    return taken;
 }
 
 void flo_vocab_piece(const struct flo_vocab *vocab, int32_t id,
                      bool with_control, struct flo_buf *out)
 {
-    if (id < 0 || id >= vocab->facts.count) {
+    char part[4];
+    size_t at = 0, bytes;
+    if (flo_vocab_is_control(vocab, id) && !with_control) {
         return;
     }
-    const struct flo_vocab_token *token = &vocab->tokens[id];
-    char byte;
-    switch ((enum flo_token_type)token->type) {
-    case FLO_TOKEN_CONTROL:
-    case FLO_TOKEN_UNKNOWN:
-        if (with_control) {
-            flo_buf_add(out, token->text, token->bytes);
-        }
-        break;
-    case FLO_TOKEN_USER:
-        flo_buf_add(out, token->text, token->bytes);
-        break;
-    case FLO_TOKEN_BYTE: /* "<0x0A>", checked at load */
-        byte = (char)flo_token_byte(token);
-        flo_buf_add(out, &byte, 1);
-        break;
-    case FLO_TOKEN_NORMAL:
-    case FLO_TOKEN_UNUSED:
-        if (vocab->is_spm) {
-            flo_text_replace(out, token->text, token->bytes, FLO_SPM_BLANK,
-                             " ");
-        } else {
-            add_decoded(token, out);
-        }
-        break;
+    while ((bytes = next_part(vocab, id, &at, part)) > 0) {
+        flo_buf_add(out, part, bytes);
     }
 }
 
+/* Part by part, so that nothing is allocated for a token. */
 void flo_text_stream_add(struct flo_text_stream *stream,
                          const struct flo_vocab *vocab, int32_t id,
                          struct flo_buf *out)
 {
-    struct flo_buf all = {0};
-    flo_buf_add(&all, stream->held, stream->held_bytes);
-    flo_vocab_piece(vocab, id, false, &all);
-    stream->held_bytes = flo_utf8_add(out, all.data, all.bytes, true);
-    for (size_t i = 0; i < stream->held_bytes; i++) {
-        stream->held[i] = all.data[all.bytes - stream->held_bytes + i];
+    char *held = stream->held;
+    size_t at = 0, bytes;
+    if (flo_vocab_is_control(vocab, id)) {
+        return;
     }
-    out->failed = out->failed || all.failed;
-    flo_buf_deinit(&all);
+    while ((bytes = next_part(vocab, id, &at, held + stream->held_bytes)) > 0) {
+        bytes += stream->held_bytes;
+        stream->held_bytes = flo_utf8_add(out, held, bytes, true);
+        memmove(held, held + bytes - stream->held_bytes, stream->held_bytes);
+    }
 }
 
 void flo_text_stream_finish(struct flo_text_stream *stream, struct flo_buf *out)

@@ -32,6 +32,7 @@ struct place {
 enum form {
     NONE,                 /* behind the last rule */
     RUN,                  /* lead?body+tail* */
+    FULL_RUN,             /* not fewer than `most` */
     RUN_BY_CASE,          /* lead?U*L+|lead?U+L* */
     CONTRACTION,          /* 's|'t|'m|'d|'re|'ve|'ll */
     CONTRACTION_ANY_CASE, /* the same of S, T ... too */
@@ -80,9 +81,12 @@ static inline struct place skip(const struct text *text, struct place p,
 static size_t run(const struct text *text, const struct rule *rule,
                   struct place p)
 {
-    for (int i = 0; (p.is & rule->body) != 0 && (i == 0 || i != rule->most);
-         i++) {
+    int i = 0;
+    for (; (p.is & rule->body) != 0 && (i == 0 || i != rule->most); i++) {
         p = place_at(text, p.next);
+    }
+    if (rule->form == FULL_RUN && i < rule->most) {
+        return 0;
     }
     return skip(text, p, rule->tail).at;
 }
@@ -147,6 +151,7 @@ static size_t match_rule(const struct text *text, const struct rule *rule,
     }
     switch (rule->form) {
     case RUN:
+    case FULL_RUN:
         return run(text, rule, body);
     case RUN_BY_CASE:
         return run_by_case(text, body);
@@ -200,6 +205,18 @@ static const struct flo_split_expression smollm[] = {
 };
 #define GPT2 (&smollm[1])
 
+/* [\p{P}$+<=>^~|]+ and as gpt-2 and \p{N}+ and [0-9][0-9][0-9] */
+static const struct flo_split_expression unnamed[] = {
+    {{{RUN, 0, FLO_UNICODE_PUNCTUATION, 0, 0}}},
+    {{{CONTRACTION, 0, 0, 0, 0},
+      {RUN, SPACE, LETTER, 0, 0},
+      {RUN, SPACE, NUMBER, 0, 0},
+      {RUN, SPACE, SIGN, 0, 0},
+      {BLANKS, 0, BLANK, 0, 0}}},
+    {{{RUN, 0, NUMBER, 0, 0}}},
+    {{{FULL_RUN, 0, FLO_UNICODE_DIGIT, 3, 0}}},
+};
+
 /* (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}
  * | ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+ */
 static const struct flo_split_expression llama3 = {
@@ -240,25 +257,53 @@ static const struct flo_split_expression deepseek[] = {
     {{{RUN, 0, NUMBER, 0, 0}}},
 };
 
+/* As the common engines map them; a file without a name is "default". */
 static const struct flo_split_name names[] = {
+    {"default", unnamed, 4, false, false},
     {"gpt-2", GPT2, 1, false, false},
     {"phi-2", GPT2, 1, false, false},
     {"mpt", GPT2, 1, false, false},
     {"olmo", GPT2, 1, false, false},
+    {"jais", GPT2, 1, false, false},
+    {"gigachat", GPT2, 1, false, false},
+    {"a.x-4.0", GPT2, 1, false, false},
+    {"mellum", GPT2, 1, false, false},
+    {"exaone4", GPT2, 1, false, false},
+    {"trillion", GPT2, 1, false, false},
+    {"granite-docling", GPT2, 1, false, false},
     {"smollm", smollm, 2, false, false},
     {"starcoder", smollm, 2, false, false},
     {"refact", smollm, 2, false, false},
     {"command-r", smollm, 2, false, false},
     {"codeshell", smollm, 2, false, false},
     {"exaone", smollm, 2, false, false},
+    {"minerva-7b", smollm, 2, false, false},
+    {"mellum2", smollm, 2, false, false},
     {"llama-bpe", &llama3, 1, true, true},
     {"llama3", &llama3, 1, true, true},
     {"llama-v3", &llama3, 1, true, true},
+    {"falcon3", &llama3, 1, true, true},
+    {"falcon-h1", &llama3, 1, true, true},
+    {"pixtral", &llama3, 1, true, true},
+    {"midm-2.0", &llama3, 1, true, true},
+    {"lfm2", &llama3, 1, true, true},
+    {"jina-v5-nano", &llama3, 1, true, true},
+    {"glm4", &llama3, 1, true, false},
+    {"glm5", &llama3, 1, true, false},
+    {"chatglm-bpe", &llama3, 1, false, false},
+    {"dbrx", &llama3, 1, false, false},
+    {"smaug-bpe", &llama3, 1, false, false},
     {"qwen2", &qwen2, 1, false, false},
+    {"deepseek-r1-qwen", &qwen2, 1, false, false},
+    {"stablelm2", &qwen2, 1, false, false},
+    {"megrez", &qwen2, 1, false, false},
+    {"kormo", &qwen2, 1, false, false},
+    {"f2llmv2", &qwen2, 1, false, false},
+    {"hunyuan", &qwen2, 1, false, false},
+    {"solar-open", &qwen2, 1, false, false},
+    {"grok-2", &qwen2, 1, false, false},
     {"tekken", &tekken, 1, true, true},
     {"deepseek-llm", deepseek, 6, false, false},
-    {"stablelm2", &qwen2, 1, false, false},
-    {"deepseek-r1-qwen", &qwen2, 1, false, false},
 };
 
 const struct flo_split_name *flo_split_find(const char *name, size_t bytes)

@@ -3,6 +3,18 @@
  * what is no token in the end goes out as its bytes' tokens. */
 #include "engine/token/merge.h"
 
+static void add_escaped(struct flo_buf *out, const char *text, size_t bytes)
+{
+    const char *end = text + bytes;
+    const char *blank;
+    while ((blank = memchr(text, ' ', (size_t)(end - text))) != NULL) {
+        flo_buf_add(out, text, (size_t)(blank - text));
+        flo_buf_text(out, FLO_SPM_BLANK);
+        text = blank + 1;
+    }
+    flo_buf_add(out, text, (size_t)(end - text));
+}
+
 bool flo_spm_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
                   bool has_prefix, struct flo_tokens *tokens)
 {
@@ -20,7 +32,7 @@ bool flo_spm_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
     if (has_prefix) {
         flo_buf_text(&escaped, FLO_SPM_BLANK);
     }
-    flo_text_replace(&escaped, text, bytes, " ", FLO_SPM_BLANK);
+    add_escaped(&escaped, text, bytes);
     bool is_fine = !escaped.failed &&
                    flo_merger_run(&merger, escaped.data, escaped.bytes, tokens);
     flo_merger_deinit(&merger);

@@ -55,15 +55,16 @@ static const struct family {
                              .turn = {"<|im_start|>", ROLE, "\n", TEXT,
                                       "<|im_end|>", "\n"},
                              .answer = {"<|im_start|>", "assistant\n"}},
-    [FLO_TEMPLATE_LLAMA3] =
-        {.render = llama3,
-         .has_bos = true,
-         .markers = {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"},
-         .names = {"system", "user", "assistant", "ipython"},
-         .turn = {"<|start_header_id|>", ROLE, "<|end_header_id|>", "\n\n",
-                  TRIMMED, "<|eot_id|>"},
-         .answer = {"<|start_header_id|>", "assistant", "<|end_header_id|>",
-                    "\n\n"}},
+    [FLO_TEMPLATE_LLAMA3] = {.render = llama3,
+                             .has_bos = true,
+                             .markers = {"<|start_header_id|>",
+                                         "<|end_header_id|>", "<|eot_id|>"},
+                             .names = {"system", "user", "assistant", "tool"},
+                             .turn = {"<|start_header_id|>", ROLE,
+                                      "<|end_header_id|>", "\n\n", TRIMMED,
+                                      "<|eot_id|>"},
+                             .answer = {"<|start_header_id|>", "assistant",
+                                        "<|end_header_id|>", "\n\n"}},
     [FLO_TEMPLATE_GEMMA] = {.render = gemma,
                             .has_bos = true,
                             .markers = {"<start_of_turn>", "<end_of_turn>"},
@@ -189,8 +190,10 @@ static void plain(struct script *script, const struct flo_message *m,
 static void turns(struct script *script, const struct flo_message *m,
                   size_t count)
 {
+    static const char *const endless[] = {ROLE, "\n", TEXT, "\n", NULL};
     for (size_t i = 0; i < count; i++) {
-        put(script, script->family->turn, &m[i]);
+        bool ends = !script->chat->ends_answers || is_of(&m[i], "assistant");
+        put(script, ends ? script->family->turn : endless, &m[i]);
     }
     put(script, script->family->answer, NULL);
 }
@@ -256,6 +259,47 @@ static void chatml(struct script *script, const struct flo_message *m,
     put(script, script->family->answer, NULL);
 }
 
+/* As Python's json.dumps() without ensure_ascii, which is what a template's
+ * `tojson` does. */
+static void add_json(struct flo_buf *out, const struct flo_message *m)
+{
+    static const char escaped[] = "\"\\\b\f\n\r\t";
+    static const char letters[] = "\"\\bfnrt";
+    flo_buf_text(out, "\"");
+    for (size_t i = 0; i < m->bytes; i++) {
+        const char *hit = memchr(escaped, m->text[i], sizeof(escaped) - 1);
+        if (hit != NULL) {
+            flo_buf_printf(out, "\\%c", letters[hit - escaped]);
+        } else if ((unsigned char)m->text[i] < ' ') {
+            flo_buf_printf(out, "\\u%04x", (unsigned)m->text[i]);
+        } else {
+            flo_buf_add(out, &m->text[i], 1);
+        }
+    }
+    flo_buf_text(out, "\"");
+}
+
+/* What a tool said, from 3.1 on.  A quoted text lives as long as its turn. */
+static void ipython(struct script *script, const struct flo_message *m)
+{
+    static const char *const turn[] = {
+        "<|start_header_id|>", "ipython", "<|end_header_id|>", "\n\n", TEXT,
+        "<|eot_id|>",          NULL};
+    struct flo_buf json = {0};
+    if (!script->chat->quotes_tools) {
+        put(script, turn, m);
+        return;
+    }
+    add_json(&json, m);
+    put(script, turn, &(struct flo_message){m->role, json.data, json.bytes});
+    flush(script);
+    if (script->rv == 0 && json.failed) {
+        script->rv = flo_fail(script->err, FLO_E_MEMORY,
+                              "a tool's text of %zu bytes", m->bytes);
+    }
+    flo_buf_deinit(&json);
+}
+
 /* From 3.1 on the system turn is always there and begins with two dates. */
 static void llama3(struct script *script, const struct flo_message *m,
                    size_t count)
@@ -278,7 +322,14 @@ static void llama3(struct script *script, const struct flo_message *m,
         m += has_system;
         count -= has_system;
     }
-    turns(script, m, count);
+    for (size_t i = 0; i < count; i++) {
+        if (chat->names_ipython && is_of(&m[i], "tool")) {
+            ipython(script, &m[i]);
+        } else {
+            put(script, script->family->turn, &m[i]);
+        }
+    }
+    put(script, script->family->answer, NULL);
 }
 
 /* There is no system role: its text goes in front of the next question. */

@@ -31,12 +31,15 @@ struct flo_template {
     char knowledge_date[32];
     char today[32];
     /* How the versions of a family differ. */
+    bool names_ipython;    /* Llama 3.1: as the role of a tool */
+    bool quotes_tools;     /* Llama 3.1: a tool's text as a JSON string */
     bool trims;            /* Llama 2: all texts; Mistral: answers */
     bool wraps_tools;      /* ChatML: a tool's text as a response to the user */
     bool drops_thoughts;   /* ChatML: of answers before the last question */
     bool keeps_system;     /* Gemma: does not trim its text */
     bool skips_no_system;  /* Phi-3: no turn for a system text of no bytes */
     bool has_one_line;     /* Phi-3: none of the newlines */
+    bool ends_answers;     /* Falcon 3, of Zephyr's form: nothing else */
     bool has_system_marks; /* Mistral, from here on */
     bool has_system_last;  /* in the last question */
     bool blank_before;     /* "[INST]", and so on */

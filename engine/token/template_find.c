@@ -134,6 +134,8 @@ static void learn_variant(struct flo_gguf_text text, struct flo_template *out)
         if (out->today[0] == '\0') {
             snprintf(out->today, sizeof(out->today), "26 Jul 2024");
         }
+        out->names_ipython = has(text, "<|start_header_id|>ipython");
+        out->quotes_tools = has(text, "message.content | tojson");
         break;
     case FLO_TEMPLATE_LLAMA2:
         out->trims = has(text, ".strip()");
@@ -145,6 +147,10 @@ static void learn_variant(struct flo_gguf_text text, struct flo_template *out)
         out->skips_no_system =
             has(text, "message['role'] == 'system' and message['content'] %}");
         out->has_one_line = !has(text, "\n") && !has(text, "\\n");
+        break;
+    case FLO_TEMPLATE_ZEPHYR:
+        out->ends_answers = has(text, "message['content'] + '\\n'") ||
+                            has(text, "message['content'] + '\n'");
         break;
     case FLO_TEMPLATE_MISTRAL:
         learn_mistral(text, out);

@@ -90,7 +90,7 @@ FLO_MUST_USE int flo_tokenize(const struct flo_vocab *vocab, const char *text,
 /* Ids to text as they come: bytes of an incomplete UTF-8 sequence are held
  * back until the rest arrives.  Zero-initialise. */
 struct flo_text_stream {
-    char held[4];
+    char held[8]; /* 3 bytes, and the next character of a token */
     size_t held_bytes;
 };
 /* Append to `out` what can be shown after this id (perhaps nothing).  `out`

@@ -7,16 +7,14 @@ unsigned flo_unicode_sets_beyond_ascii(uint32_t code)
     size_t high = flo_unicode_change_count;
     while (low < high) { /* low: the first change behind the code point */
         size_t middle = low + (high - low) / 2;
-        if (flo_unicode_changes[middle] >> 8 <= code) {
+        if (flo_unicode_changes[middle] >> FLO_UNICODE_TABLE_BITS <= code) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    unsigned sets = low > 0 ? flo_unicode_changes[low - 1] & 0xff : 0;
-    bool is_sign = (sets & (FLO_UNICODE_LETTER | FLO_UNICODE_NUMBER |
-                            FLO_UNICODE_BLANK)) == 0;
-    return is_sign ? sets | FLO_UNICODE_SIGN : sets;
+    /* The first change of all is at 0x80. */
+    return flo_unicode_changes[low - 1] & ((1u << FLO_UNICODE_TABLE_BITS) - 1);
 }
 
 /* Length of the sequence that this byte begins, 0 when it begins none. */

@@ -17,13 +17,16 @@ enum flo_unicode_set {
     FLO_UNICODE_CASED = 32, /* the character classes of deepseek-llm */
     FLO_UNICODE_MARK = 64,
     FLO_UNICODE_IDEOGRAPH = 128,
-    FLO_UNICODE_SIGN = 256, /* no letter, number or blank */
-    FLO_UNICODE_SPACE = 512,
-    FLO_UNICODE_SLASH = 1024,
+    FLO_UNICODE_PUNCTUATION = 256, /* and $+<=>^~| */
+    FLO_UNICODE_SIGN = 512,        /* no letter, number or blank */
+    FLO_UNICODE_SPACE = 1024,
+    FLO_UNICODE_SLASH = 2048,
+    FLO_UNICODE_DIGIT = 4096, /* 0-9 */
 };
 
-/* unicode_table.c: the sets of ASCII, and behind it the first eight, changing
- * from a code point on: code << 8 | sets. */
+/* unicode_table.c: the sets of ASCII, and behind it the first ten, changing
+ * from a code point on: code << FLO_UNICODE_TABLE_BITS | sets. */
+#define FLO_UNICODE_TABLE_BITS 10
 extern const uint16_t flo_unicode_ascii[128];
 extern const size_t flo_unicode_change_count;
 extern const uint32_t flo_unicode_changes[];

@@ -344,6 +344,9 @@ static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf,
                         "(SPM) and 'gpt2' (BPE) are",
                         model.bytes < 32 ? (int)model.bytes : 32, model.data);
     }
+    if (pre.bytes == 0) {
+        pre = (struct flo_gguf_text){"default", 7};
+    }
     vocab->split =
         vocab->is_spm ? &spm_split : flo_split_find(pre.data, pre.bytes);
     if (vocab->split == NULL) {

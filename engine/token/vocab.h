@@ -101,9 +101,8 @@ bool flo_bpe_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
 bool flo_spm_text(const struct flo_vocab *vocab, const char *text, size_t bytes,
                   bool has_prefix, struct flo_tokens *tokens);
 
-/* Append a text in which `to` stands for each `from`. */
-#define FLO_SPM_BLANK "\xe2\x96\x81" /* stands for a blank in SPM's tokens */
-void flo_text_replace(struct flo_buf *out, const char *text, size_t bytes,
-                      const char *from, const char *to);
+/* Stands for a blank in SPM's tokens. */
+#define FLO_SPM_BLANK "\xe2\x96\x81"
+#define FLO_SPM_BLANK_CODE 0x2581
 
 #endif

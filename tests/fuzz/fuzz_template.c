@@ -60,21 +60,24 @@ static size_t controls_in(const struct flo_tokens *tokens)
 
 /* The message's own text must not change how many controls there are. */
 static void check(const struct flo_template *chat,
-                  const struct flo_vocab *vocab, const char *text, size_t bytes)
+                  const struct flo_vocab *vocab, const char *text, size_t bytes,
+                  size_t count)
 {
     const struct flo_message messages[] = {{"system", text, bytes},
                                            {"user", text, bytes},
                                            {"assistant", text, bytes},
-                                           {"user", text, bytes}};
+                                           {"user", text, bytes},
+                                           {"tool", text, bytes}};
     const struct flo_message plain[] = {{"system", "x", 1},
                                         {"user", "x", 1},
                                         {"assistant", "x", 1},
-                                        {"user", "x", 1}};
+                                        {"user", "x", 1},
+                                        {"tool", "x", 1}};
     struct flo_tokens one = {.count_max = 1u << 20};
     struct flo_tokens other = {.count_max = 1u << 20};
     struct flo_err err = {0};
-    if (flo_template_render(chat, vocab, messages, 4, &one, &err) == 0 &&
-        flo_template_render(chat, vocab, plain, 4, &other, &err) == 0 &&
+    if (flo_template_render(chat, vocab, messages, count, &one, &err) == 0 &&
+        flo_template_render(chat, vocab, plain, count, &other, &err) == 0 &&
         controls_in(&one) != controls_in(&other)) {
         abort();
     }
@@ -102,7 +105,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     if (flo_gguf_open(file.data, file.bytes, &gguf, &err) == 0 &&
         flo_vocab_open(gguf, &vocab, &err) == 0 &&
         flo_template_find(gguf, &chat, &err) == 0) {
-        check(&chat, vocab, text + template_bytes, rest);
+        check(&chat, vocab, text + template_bytes, rest, 4);
+        check(&chat, vocab, text + template_bytes, rest, 5); /* not Llama 2's */
     }
     flo_vocab_close(vocab);
     flo_gguf_close(gguf);

@@ -140,7 +140,7 @@ an_absent_key_leaves_the_default_and_a_wrong_type_is_named(void **state)
 static void magic_and_version_are_checked_first(void **state)
 {
     (void)state;
-    static const uint32_t versions[] = {0, 1, 2, 4, 0x03000000};
+    static const uint32_t versions[] = {0, 1, 4, 0x02000000, 0x03000000};
     struct flo_buf file = {0};
     flo_buf_add(&file, "GGUG\3\0\0\0", 8);
     put_zeros(&file, 64);
@@ -155,6 +155,30 @@ static void magic_and_version_are_checked_first(void **state)
     }
     flo_buf_add(&file, "GGUF\3\0\0\0", 8);
     expect(&file, FLO_E_GGUF_TRUNCATED);
+}
+
+static void version_2_reads_as_version_3(void **state)
+{
+    (void)state;
+    size_t bytes;
+    struct flo_gguf *v2 = NULL, *v3 = NULL;
+    char *file = read_whole(TINY, &bytes);
+    char *old = read_whole(TINY, &bytes);
+    assert_non_null(file);
+    assert_non_null(old);
+    old[4] = 2;
+
+    assert_int_equal(flo_gguf_open(file, bytes, &v3, NULL), 0);
+    assert_int_equal(flo_gguf_open(old, bytes, &v2, NULL), 0);
+
+    assert_int_equal(flo_gguf_data_offset(v2), flo_gguf_data_offset(v3));
+    assert_int_equal(flo_gguf_kv_count(v2), flo_gguf_kv_count(v3));
+    assert_int_equal(flo_gguf_tensor_count(v2), flo_gguf_tensor_count(v3));
+    assert_int_equal(flo_gguf_scan_nonfinite(v2, NULL), 0);
+    flo_gguf_close(v2);
+    flo_gguf_close(v3);
+    free(file);
+    free(old);
 }
 
 static void absurd_counts_are_refused_before_memory_is_taken(void **state)
@@ -330,6 +354,7 @@ int main(void)
         cmocka_unit_test(
             an_absent_key_leaves_the_default_and_a_wrong_type_is_named),
         cmocka_unit_test(magic_and_version_are_checked_first),
+        cmocka_unit_test(version_2_reads_as_version_3),
         cmocka_unit_test(absurd_counts_are_refused_before_memory_is_taken),
         cmocka_unit_test(an_array_whose_size_wraps_is_out_of_bounds),
         cmocka_unit_test(unknown_types_and_arrays_of_arrays_are_refused),

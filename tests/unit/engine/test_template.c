@@ -223,6 +223,28 @@ static void llama31_always_has_a_system_turn_with_dates(void **state)
     world_close(&world);
 }
 
+static void llama3_shows_what_a_tool_says_as_its_template_does(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"'<|start_header_id|>' + message['role'] + message['content'] | trim",
+         "{5}{2}tool{3}\n\n a \"\\\" b<|eot_id|>{4}"},
+        {"'<|start_header_id|>ipython' + message['content']",
+         "{5}{2}ipython{3}\n\n a \"\\\" b<|eot_id|>\n{4}"},
+        {"'<|start_header_id|>ipython' + message.content | tojson",
+         "{5}{2}ipython{3}\n\n"
+         "\"\\u0001\\t\\b\\f\\r a \\\"\\\\\\\" b<|eot_id|>\\n\"{4}"},
+    };
+    const struct flo_message messages[] = {
+        say("tool", "\x01\t\b\f\r a \"\\\" b<|eot_id|>\n"), say("user", "A")};
+    for (size_t i = 0; i < FLO_COUNT(cases); i++) {
+        char wanted[256];
+        snprintf(wanted, sizeof(wanted),
+                 "%s{2}user{3}\n\nA{4}{2}assistant{3}\n\n", cases[i][1]);
+        expect_of(cases[i][0], messages, 2, wanted);
+    }
+}
+
 static void other_families_have_their_forms(void **state)
 {
     (void)state;
@@ -306,6 +328,10 @@ static void versions_of_a_family_differ_as_their_templates_do(void **state)
         {"{{ '[INST] ' + '<<SYS>>' + content.strip() + ' [/INST]' }}",
          "{5}[INST] <<SYS>>\nS\n<</SYS>>\n\n A [/INST] B {6}{5}[INST] C "
          "[/INST]"},
+        /* Falcon 3 */
+        {"{{ '<|user|>\\n' + message['content'] + '\\n' }}"
+         "{{ '<|assistant|>\\n' + message['content'] + eos_token + '\\n' }}",
+         "{11}\nS\n{9}\n A \n{10}\n B {6}\n{9}\n C\n{10}\n"},
         /* Gemma 3, Phi-4 mini, Qwen 3 */
         {"{%- set first_user_prefix = x -%}<start_of_turn>",
          "{5}{7}user\nS\n\nA{8}\n{7}model\nB{8}\n{7}user\nC{8}\n{7}model\n"},
@@ -423,6 +449,7 @@ int main(void)
         cmocka_unit_test(llama3_turns_are_trimmed_and_begin_with_bos),
         cmocka_unit_test(llama2_puts_the_system_message_into_the_first_turn),
         cmocka_unit_test(llama31_always_has_a_system_turn_with_dates),
+        cmocka_unit_test(llama3_shows_what_a_tool_says_as_its_template_does),
         cmocka_unit_test(other_families_have_their_forms),
         cmocka_unit_test(blanks_are_trimmed_as_python_does),
         cmocka_unit_test(versions_of_a_family_differ_as_their_templates_do),

@@ -35,6 +35,33 @@ static void close_tiny(struct tiny *tiny)
     flo_gguf_close(tiny->gguf);
 }
 
+/* What the code under test allocates comes here first (the linker's --wrap). */
+static size_t allocations;
+void *__real_malloc(size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+void *__real_realloc(void *old, size_t bytes);
+void *__wrap_malloc(size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
+void *__wrap_realloc(void *old, size_t bytes);
+
+void *__wrap_malloc(size_t bytes)
+{
+    allocations++;
+    return __real_malloc(bytes);
+}
+
+void *__wrap_calloc(size_t count, size_t bytes)
+{
+    allocations++;
+    return __real_calloc(count, bytes);
+}
+
+void *__wrap_realloc(void *old, size_t bytes)
+{
+    allocations++;
+    return __real_realloc(old, bytes);
+}
+
 /* "1,2,3" equals the list. */
 static bool ids_are(const struct flo_tokens *tokens, const char *text)
 {
@@ -83,7 +110,7 @@ static void pre_tokenizers_cut_like_their_expressions(void **state)
         free(text);
         lines++;
     }
-    assert_int_equal(lines, 552);
+    assert_int_equal(lines, 701);
     free(data);
 }
 
@@ -349,6 +376,29 @@ static void a_stream_never_shows_half_a_character(void **state)
     close_tiny(&tiny);
 }
 
+static void a_generated_tokens_text_allocates_nothing(void **state)
+{
+    (void)state;
+    struct tiny tiny = open_tiny();
+    struct flo_text_stream stream = {0};
+    struct flo_buf out = {0};
+    size_t replaced = 0;
+    assert_true(allocations > 0);             /* they are counted */
+    for (int round = 0; round < 2; round++) { /* `out` grows in the first */
+        allocations = 0;
+        for (int32_t id = 0; id < flo_vocab_facts(tiny.vocab)->count; id++) {
+            out.bytes = 0;
+            flo_text_stream_add(&stream, tiny.vocab, id, &out);
+            replaced += out.bytes > 0 &&
+                        memmem(out.data, out.bytes, "\xef\xbf\xbd", 3) != NULL;
+        }
+    }
+    assert_int_equal(allocations, 0);
+    assert_true(replaced > 100); /* bytes that begin no character are there */
+    flo_buf_deinit(&out);
+    close_tiny(&tiny);
+}
+
 /* ---- bad vocabularies ---- */
 
 static const char *const good_tokens[] = {"a", "b", "ab", "<|end|>"};
@@ -356,7 +406,7 @@ static const char *const good_merges[] = {"a b"};
 
 struct parts {
     const char *model;
-    const char *pre;
+    const char *pre; /* NULL: the key is absent */
     const char *const *tokens;
     size_t token_count;
     int32_t type; /* of the last token; the list has one_less types */
@@ -386,7 +436,8 @@ static int open_parts(const struct parts *parts)
     size_t types = parts->token_count - parts->one_less;
     put_head(&file, 0, 6);
     put_key_text(&file, "tokenizer.ggml.model", parts->model);
-    put_key_text(&file, "tokenizer.ggml.pre", parts->pre);
+    put_key_text(&file, parts->pre != NULL ? "tokenizer.ggml.pre" : "unused",
+                 parts->pre != NULL ? parts->pre : "");
     put_key_texts(&file, "tokenizer.ggml.tokens", parts->tokens,
                   parts->token_count);
     put_key(&file, "tokenizer.ggml.token_type", FLO_GGUF_ARRAY);
@@ -462,6 +513,38 @@ static void a_vocabulary_that_does_not_fit_is_refused(void **state)
     assert_int_equal(open_parts(&parts), FLO_E_NOT_BUILT);
 }
 
+static void a_vocabulary_without_a_pre_tokenizer_takes_the_default(void **state)
+{
+    (void)state;
+    static const char *const names[] = {NULL, "", "default"};
+    struct parts parts = good;
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
+        parts.pre = names[i];
+        assert_int_equal(open_parts(&parts), 0);
+    }
+}
+
+static void other_names_of_a_pre_tokenizer_cut_as_it_does(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {
+        {"falcon3", "llama-bpe"}, {"pixtral", "llama-bpe"},
+        {"lfm2", "llama-bpe"},    {"megrez", "qwen2"},
+        {"grok-2", "qwen2"},      {"jais", "gpt-2"},
+        {"mellum2", "smollm"},
+    };
+    for (size_t i = 0; i < FLO_COUNT(pairs); i++) {
+        const struct flo_split_name *name =
+            flo_split_find(pairs[i][0], strlen(pairs[i][0]));
+        const struct flo_split_name *same =
+            flo_split_find(pairs[i][1], strlen(pairs[i][1]));
+        assert_non_null(name);
+        assert_ptr_equal(name->expressions, same->expressions);
+        assert_int_equal(name->prefers_whole, same->prefers_whole);
+        assert_int_equal(name->adds_bos, same->adds_bos);
+    }
+}
+
 static void an_enormous_token_is_refused(void **state)
 {
     (void)state;
@@ -487,8 +570,13 @@ static void characters_are_in_their_sets_in_any_locale(void **state)
     } cases[] = {
         {'a', FLO_UNICODE_LOWER | FLO_UNICODE_CASED | FLO_UNICODE_MARK},
         {'Z', FLO_UNICODE_UPPER | FLO_UNICODE_CASED | FLO_UNICODE_MARK},
-        {'_', FLO_UNICODE_SIGN | FLO_UNICODE_MARK},
-        {'7', FLO_UNICODE_NUMBER},
+        {'_', FLO_UNICODE_SIGN | FLO_UNICODE_MARK | FLO_UNICODE_PUNCTUATION},
+        {'~', FLO_UNICODE_SIGN | FLO_UNICODE_MARK | FLO_UNICODE_PUNCTUATION},
+        {'`', FLO_UNICODE_SIGN | FLO_UNICODE_MARK},
+        {0x2014,
+         FLO_UNICODE_SIGN | FLO_UNICODE_PUNCTUATION | FLO_UNICODE_IDEOGRAPH},
+
+        {'7', FLO_UNICODE_NUMBER | FLO_UNICODE_DIGIT},
         {' ', FLO_UNICODE_INLINE | FLO_UNICODE_SPACE},
         {'\n', FLO_UNICODE_NEWLINE},
         {0xe9, FLO_UNICODE_LETTER | FLO_UNICODE_CASED},
@@ -500,8 +588,10 @@ static void characters_are_in_their_sets_in_any_locale(void **state)
         {0xa0, FLO_UNICODE_INLINE},
         {0x2003, FLO_UNICODE_INLINE},
         {0x3000, FLO_UNICODE_INLINE},
-        {'/', FLO_UNICODE_SIGN | FLO_UNICODE_SLASH | FLO_UNICODE_MARK},
-        {0x3001, FLO_UNICODE_SIGN | FLO_UNICODE_MARK | FLO_UNICODE_IDEOGRAPH},
+        {'/', FLO_UNICODE_SIGN | FLO_UNICODE_SLASH | FLO_UNICODE_MARK |
+                  FLO_UNICODE_PUNCTUATION},
+        {0x3001, FLO_UNICODE_SIGN | FLO_UNICODE_MARK | FLO_UNICODE_IDEOGRAPH |
+                     FLO_UNICODE_PUNCTUATION},
         {0x200b, FLO_UNICODE_SIGN | FLO_UNICODE_IDEOGRAPH},
         {0x301, FLO_UNICODE_SIGN},
         {0x6f22, FLO_UNICODE_LETTER | FLO_UNICODE_IDEOGRAPH},
@@ -714,7 +804,11 @@ int main(void)
         cmocka_unit_test(a_megabyte_without_a_blank_is_tokenised),
         cmocka_unit_test(a_text_that_cannot_fit_says_how_many_tokens_it_has),
         cmocka_unit_test(a_stream_never_shows_half_a_character),
+        cmocka_unit_test(a_generated_tokens_text_allocates_nothing),
         cmocka_unit_test(a_vocabulary_that_does_not_fit_is_refused),
+        cmocka_unit_test(
+            a_vocabulary_without_a_pre_tokenizer_takes_the_default),
+        cmocka_unit_test(other_names_of_a_pre_tokenizer_cut_as_it_does),
         cmocka_unit_test(an_enormous_token_is_refused),
         cmocka_unit_test(spm_merges_by_score_and_falls_back_to_bytes),
         cmocka_unit_test(spm_puts_a_blank_in_front_only_when_told),
