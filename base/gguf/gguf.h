@@ -96,6 +96,7 @@ uint64_t flo_gguf_file_bytes(const struct flo_gguf *gguf);
 /* What is mapped of the file goes; it comes again where it is read. */
 void flo_gguf_drop_pages(const struct flo_gguf *gguf);
 uint64_t flo_gguf_data_offset(const struct flo_gguf *gguf);
+uint32_t flo_gguf_version(const struct flo_gguf *gguf);
 uint32_t flo_gguf_alignment(const struct flo_gguf *gguf);
 size_t flo_gguf_kv_count(const struct flo_gguf *gguf);
 const struct flo_gguf_kv *flo_gguf_kv_at(const struct flo_gguf *gguf,

@@ -9,6 +9,7 @@ struct flo_gguf {
     size_t available;
     uint64_t file_bytes;
     bool is_mapped; /* by us, `available` bytes */
+    uint32_t version;
     uint32_t alignment;
     uint64_t data_offset;
     size_t kv_count;

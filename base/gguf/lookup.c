@@ -15,6 +15,11 @@ uint64_t flo_gguf_data_offset(const struct flo_gguf *gguf)
     return gguf->data_offset;
 }
 
+uint32_t flo_gguf_version(const struct flo_gguf *gguf)
+{
+    return gguf->version;
+}
+
 uint32_t flo_gguf_alignment(const struct flo_gguf *gguf)
 {
     return gguf->alignment;

@@ -357,23 +357,22 @@ static int read_alignment(struct flo_gguf *gguf, struct flo_err *err)
     return 0;
 }
 
-static int read_magic(struct flo_cursor *at, struct flo_err *err)
+static int read_magic(struct flo_cursor *at, uint32_t *version,
+                      struct flo_err *err)
 {
     const uint8_t *magic;
-    uint32_t version = 0;
     if (flo_cursor_left(at) < 4 || flo_cursor_take(at, 4, &magic, err) < 0 ||
         memcmp(magic, "GGUF", 4) != 0) {
         return flo_fail(err, FLO_E_GGUF_MAGIC,
                         "the first four bytes are not 'GGUF'");
     }
-    int rv = flo_cursor_u32(at, &version, err);
+    int rv = flo_cursor_u32(at, version, err);
     if (rv == 0 &&
-        (version < FLO_GGUF_VERSION_MIN || version > FLO_GGUF_VERSION)) {
+        (*version < FLO_GGUF_VERSION_MIN || *version > FLO_GGUF_VERSION)) {
         rv = flo_fail(err, FLO_E_GGUF_VERSION,
-                      "version %" PRIu32 "%s, %d is "
-                      "supported",
-                      version, version == 0x03000000 ? " (big-endian 3)" : "",
-                      FLO_GGUF_VERSION);
+                      "version %" PRIu32 "%s; %d and %d are read", *version,
+                      *version == 0x03000000 ? " (big-endian 3)" : "",
+                      FLO_GGUF_VERSION_MIN, FLO_GGUF_VERSION);
     }
     return rv;
 }
@@ -383,7 +382,7 @@ static int read_header(struct flo_gguf *gguf, struct flo_err *err)
     struct flo_cursor at = {.gguf = gguf, .part = "the header"};
     uint64_t tensor_count = 0;
     uint64_t kv_count = 0;
-    int rv = read_magic(&at, err);
+    int rv = read_magic(&at, &gguf->version, err);
     if (rv < 0 || (rv = flo_cursor_u64(&at, &tensor_count, err)) < 0 ||
         (rv = flo_cursor_u64(&at, &kv_count, err)) < 0) {
         return rv;

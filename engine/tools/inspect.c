@@ -254,9 +254,10 @@ static void write_json(struct flo_buf *out, const struct inspect *f)
         {"license", "general.license"},
     };
     flo_buf_printf(out,
-                   "{\"format\":\"gguf\",\"version\":%d,\"bytes\":%" PRIu64
-                   ",\"data_offset\":%" PRIu64 ",\"alignment\":%" PRIu32 ",",
-                   FLO_GGUF_VERSION, flo_gguf_file_bytes(f->gguf),
+                   "{\"format\":\"gguf\",\"version\":%" PRIu32
+                   ",\"bytes\":%" PRIu64 ",\"data_offset\":%" PRIu64
+                   ",\"alignment\":%" PRIu32 ",",
+                   flo_gguf_version(f->gguf), flo_gguf_file_bytes(f->gguf),
                    flo_gguf_data_offset(f->gguf), flo_gguf_alignment(f->gguf));
     for (size_t i = 0; i < FLO_COUNT(texts); i++) {
         struct flo_gguf_text text = text_of(f->gguf, texts[i][1]);
@@ -305,17 +306,18 @@ static void write_text(struct flo_buf *out, const struct inspect *f)
         flo_buf_json_text(out, text.data, text.bytes); /* controls escaped */
         flo_buf_text(out, text.bytes > 0 ? "\n" : "-\n");
     }
-    flo_buf_printf(
-        out,
-        "%-11s%" PRIu64 " bytes, gguf v%d\n"
-        "%-11s%" PRIu64 " parameters, %" PRIu32 " layers, ctx %" PRIu32
-        ", width %" PRIu32 ", heads %" PRIu32 "/%" PRIu32 ", ffn %" PRIu32 "\n"
-        "%-11s%s, %" PRIu32 " tokens\n%-11s%s\n",
-        "file", flo_gguf_file_bytes(f->gguf), FLO_GGUF_VERSION, "shape",
-        f->parameters, f->shape[LAYERS], f->shape[CONTEXT], f->shape[EMBEDDING],
-        f->shape[HEADS], f->shape[KV_HEADS], f->shape[FEED_FORWARD],
-        "tokenizer", f->tokenizer[0] != '\0' ? f->tokenizer : "-",
-        f->vocabulary, "template", f->chat.name);
+    flo_buf_printf(out,
+                   "%-11s%" PRIu64 " bytes, gguf v%" PRIu32 "\n"
+                   "%-11s%" PRIu64 " parameters, %" PRIu32
+                   " layers, ctx %" PRIu32 ", width %" PRIu32 ", heads %" PRIu32
+                   "/%" PRIu32 ", ffn %" PRIu32 "\n"
+                   "%-11s%s, %" PRIu32 " tokens\n%-11s%s\n",
+                   "file", flo_gguf_file_bytes(f->gguf),
+                   flo_gguf_version(f->gguf), "shape", f->parameters,
+                   f->shape[LAYERS], f->shape[CONTEXT], f->shape[EMBEDDING],
+                   f->shape[HEADS], f->shape[KV_HEADS], f->shape[FEED_FORWARD],
+                   "tokenizer", f->tokenizer[0] != '\0' ? f->tokenizer : "-",
+                   f->vocabulary, "template", f->chat.name);
     flo_buf_printf(out, "%-11s%zu in bounds:", "tensors",
                    flo_gguf_tensor_count(f->gguf));
     flo_tool_types(f->type_tensors, out);

@@ -485,6 +485,9 @@ static int quantize(void *context, struct flo_err *err)
                         "--threads is %" PRIu64 ", not 1 to %d",
                         q->tool.threads, THREADS_MAX);
     }
+    if (q->pin_floats != NULL && q->pin == NULL) {
+        return flo_fail(err, FLO_E_USAGE, "--old-floats needs --pin-grid");
+    }
     const struct flo_inputs inputs = {
         {q->tool.words[0], q->pin, q->pin_floats}};
     if ((rv = flo_tool_gguf(q->tool.words[0], &q->source, err)) < 0 ||

@@ -171,6 +171,8 @@ static void version_2_reads_as_version_3(void **state)
     assert_int_equal(flo_gguf_open(file, bytes, &v3, NULL), 0);
     assert_int_equal(flo_gguf_open(old, bytes, &v2, NULL), 0);
 
+    assert_int_equal(flo_gguf_version(v2), 2);
+    assert_int_equal(flo_gguf_version(v3), 3);
     assert_int_equal(flo_gguf_data_offset(v2), flo_gguf_data_offset(v3));
     assert_int_equal(flo_gguf_kv_count(v2), flo_gguf_kv_count(v3));
     assert_int_equal(flo_gguf_tensor_count(v2), flo_gguf_tensor_count(v3));

@@ -50,6 +50,8 @@ for command in plan 'run --prompt x'; do
 done
 expect 2 'threads is 65, not 1 to 64' "$@" "$engine" quantize $tiny \
     "$work/none" Q8_0 --threads 65
+expect 2 'old-floats needs --pin-grid' "$@" "$engine" quantize $tiny \
+    "$work/none" Q8_0 --old-floats $tiny
 # Help stands in two columns: the option with its value, what it is.
 for command in run bench eval quantize pack merge-lora embed; do
     "$@" "$engine" "$command" --help | sed 1d | grep -v '^  --.\{23\}[^ ]' &&
