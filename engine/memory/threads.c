@@ -16,7 +16,8 @@ enum {
 
 /* A trial must win by so much: changing back and forth is no gain. */
 #define WINS 0.95
-/* So far beyond the mean, and thrice the spread, a trial has lost already. */
+/* So far beyond the mean, and what thrice the spread makes of so many passes,
+ * a trial has lost already. */
 #define LOSES 1.25
 /* A thread that has a CPU for less of its time shares it with others, or waits
  * for threads that do. */
@@ -77,8 +78,10 @@ static void learn_of_trial(struct flo_threads *t, double cost, double ran)
     t->trial_cost += cost;
     t->trial_ran += ran;
     t->trial_left--;
+    uint32_t done = t->trial_passes - t->trial_left;
+
     if (t->trial_cost > t->trial_passes * t->cost * WINS ||
-        (!is_busy(t) && cost > t->cost * LOSES + 3 * t->spread)) {
+        t->trial_cost > done * t->cost * LOSES + 3 * t->spread * sqrt(done)) {
         t->trial_left = 0;
         if (t->interval < interval_max(t)) {
             t->interval *= is_busy(t) ? 4 : 2; /* its trials are long */
@@ -99,12 +102,20 @@ void flo_threads_learn(struct flo_threads *t, double cost, double ran)
         learn_of_trial(t, cost, ran);
         return;
     }
-    t->interval = t->interval < INTERVAL_MIN ? INTERVAL_MIN : t->interval;
+    if (t->interval == 0) { /* the first pass may read the model from a disk */
+        t->interval = INTERVAL_MIN;
+        return;
+    }
     if (t->interval > interval_max(t)) {
         t->interval = interval_max(t);
     }
-    bool is_slow = t->cost > 0 && cost > 2 * t->cost + 3 * t->spread;
+    double far = 2 * t->cost + 3 * t->spread;
+    bool is_slow = t->known > 0 && cost > far;
 
+    if (is_slow) { /* one that waited for a disk says little of threads */
+        ran *= far / cost;
+        cost = far;
+    }
     t->slow_in_a_row = is_slow ? (uint8_t)(t->slow_in_a_row + 1) : 0;
     uint32_t most = is_busy(t) ? MEAN_OF_BUSY : MEAN_OF;
 

@@ -5,8 +5,10 @@
  * time that passes take decides.  The count in use is compared now and then
  * with half and with twice as many; a count that loses is tried less and less
  * often, and a trial ends as soon as it has lost.  Where others want the CPUs
- * as well, more threads are not tried, and fewer over many more passes.
- * Results never depend on the count.  Pure. */
+ * as well, more threads are not tried, and fewer over many more passes.  The
+ * first pass is not learned of, and one far beyond the mean counts as little
+ * more than that: they wait for a disk.  Results never depend on
+ * the count.  Pure. */
 #ifndef FLOTILLA_ENGINE_THREADS_H
 #define FLOTILLA_ENGINE_THREADS_H
 

@@ -153,6 +153,32 @@ static void a_trial_that_has_clearly_lost_costs_one_pass(void **state)
     assert_int_equal(200 - (int)(mean_count(&threads, idle, 100) * 100), 2);
 }
 
+static void a_pass_that_waited_for_the_disk_takes_no_thread_away(void **state)
+{
+    static const double idle[] = {0, 175, 100};
+    struct flo_threads threads = {.most = 2};
+    double few = 0;
+
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        unsigned count = flo_threads_next(&threads);
+
+        few += 2 - count;
+        flo_threads_learn(&threads, i % 300 == 0 ? 50000 : idle[count],
+                          idle[count]);
+    }
+    assert_true(few < 10);
+}
+
+static void a_long_trial_ends_when_it_has_lost(void **state)
+{
+    static const double shared[] = {0, 190, 100};
+    struct flo_threads threads = {.most = 2};
+
+    (void)state;
+    assert_true(mean_on(&threads, shared, 0.7, 1000) > 1.99);
+}
+
 /* Among busy neighbours a pass runs through, or waits for a CPU: one thread in
  * a fifth of the passes, two in two fifths. */
 static void few_lucky_passes_do_not_decide_among_busy_neighbours(void **state)
@@ -236,6 +262,8 @@ int main(void)
         cmocka_unit_test(threads_that_stall_are_left_alone_until_they_pay),
         cmocka_unit_test(a_thread_that_shares_its_cpu_gets_no_company),
         cmocka_unit_test(a_trial_that_has_clearly_lost_costs_one_pass),
+        cmocka_unit_test(a_pass_that_waited_for_the_disk_takes_no_thread_away),
+        cmocka_unit_test(a_long_trial_ends_when_it_has_lost),
         cmocka_unit_test(few_lucky_passes_do_not_decide_among_busy_neighbours),
         cmocka_unit_test(of_many_threads_the_best_number_is_found),
         cmocka_unit_test(one_thread_is_always_one),
