@@ -19,8 +19,6 @@
 #define IDLE_TIMEOUT_MS 60000
 #define WRITE_TIMEOUT_S 60
 #define LINGER_MS 2000
-/* A client gets so long before its place is given away. */
-#define FRESH_MS 100
 #define BODY_WINDOW_BYTES 16384
 #define INPUT_BYTES_MAX 262144
 #define HALF_CLOSED_MS 20
@@ -358,7 +356,6 @@ static void flushed(struct httpd_connection *connection)
         return;
     }
     connection->state = HTTPD_LINGER;
-    connection->since_ms = flo_now_ms();
     {
         struct evbuffer *input = bufferevent_get_input(connection->bev);
         evbuffer_drain(input, evbuffer_get_length(input));
@@ -537,15 +534,13 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 /* ---- accept ------------------------------------------------------ */
 
 /* Close the connection that has waited longest without a whole request;
- * false: all are at work, or came just now and are about to ask. */
+ * false: all are at work. */
 static bool make_room(struct flo_httpd *httpd)
 {
-    uint64_t now_ms = flo_now_ms();
     struct httpd_connection *oldest = NULL;
     for (struct httpd_connection *c = httpd->connections; c != NULL;
          c = c->next) {
         if ((c->state == HTTPD_HEAD || c->state == HTTPD_LINGER) &&
-            c->since_ms + FRESH_MS <= now_ms &&
             (oldest == NULL || c->since_ms <= oldest->since_ms)) {
             oldest = c;
         }
@@ -556,35 +551,16 @@ static bool make_room(struct flo_httpd *httpd)
     return oldest != NULL;
 }
 
-/* 503, and what came is read: else closing would take the answer back. */
 static void turn_away(const struct httpd_listener *listener, int fd)
 {
-    const struct flo_httpd_options *options = &listener->httpd->options;
-    struct flo_buf body = {0}, answer = {0};
-    struct flo_err err = {0};
-    char ignored[4096];
-    flo_fail(&err, FLO_E_REST_LIMIT, "%zu connections are open",
-             options->connections_max);
-    if (options->error_body != NULL) {
-        options->error_body(&err, 503, &body);
-    }
-    flo_buf_printf(&answer,
-                   "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
-                   "Content-Type: application/json\r\nContent-Length: %zu\r\n"
-                   "Connection: close\r\n\r\n",
-                   body.bytes);
-    flo_buf_add(&answer, body.data, body.bytes);
-    if (listener->tls == NULL && !answer.failed) {
-        ssize_t n =
-            send(fd, answer.data, answer.bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
-        shutdown(fd, SHUT_WR);
-        for (int i = 0; i < 8 && n > 0; i++) {
-            n = recv(fd, ignored, sizeof(ignored), MSG_DONTWAIT);
-        }
+    static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\n"
+                               "Retry-After: 1\r\nContent-Length: 0\r\n"
+                               "Connection: close\r\n\r\n";
+    if (listener->tls == NULL) {
+        ssize_t n = send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL);
+        (void)n; /* it is a courtesy */
     }
     evutil_closesocket(fd);
-    flo_buf_deinit(&body);
-    flo_buf_deinit(&answer);
 }
 
 static void describe_peer(struct httpd_connection *connection, int fd,
