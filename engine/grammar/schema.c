@@ -395,16 +395,16 @@ static bool value_is(const struct flo_tree_node *value, int types)
             flo_tree_whole(value, INT64_MIN, INT64_MAX, &whole));
 }
 
-/* Is it in the list?  Without a list it is. */
-static bool is_among(const struct flo_tree_node *value,
-                     const struct flo_tree_node *list)
+/* Without a list it is not in one. */
+static bool is_in(const struct flo_tree_node *value,
+                  const struct flo_tree_node *list)
 {
     const struct flo_tree_node *n = flo_tree_first(list);
 
     while (n != NULL && !flo_tree_same(n, value)) {
         n = n->next;
     }
-    return list == NULL || n != NULL;
+    return n != NULL;
 }
 
 /* enum and const: these values and no others. */
@@ -414,6 +414,7 @@ static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
     const struct flo_tree_node *one = FLO_GET(schema, "const");
     const struct flo_tree_node *list = FLO_GET(schema, "enum"), *n;
     const char *place = one != NULL ? "/const" : "/enum";
+    bool has_value = one == NULL || list == NULL || is_in(one, list);
     struct flo_choice choice;
 
     for (n = schema->first; n != NULL; n = n->next) {
@@ -428,7 +429,7 @@ static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
     flo_choice_begin(s->program, &choice);
     for (n = one != NULL ? one : list->first; n != NULL;
          n = one != NULL ? NULL : n->next) {
-        if (value_is(n, types) && is_among(n, list)) {
+        if (has_value && value_is(n, types)) {
             flo_choice_next(s->program, &choice);
             flo_schema_literal(s, n);
         }
@@ -505,7 +506,7 @@ static bool are_apart(const struct flo_schema *s,
                       const struct flo_tree_node *a,
                       const struct flo_tree_node *b)
 {
-    const struct flo_tree_node *n, *other;
+    const struct flo_tree_node *n;
 
     a = target_of(s, a);
     b = target_of(s, b);
@@ -517,11 +518,8 @@ static bool are_apart(const struct flo_schema *s,
         return false;
     }
     for (n = flo_tree_first(FLO_GET(a, "required")); n != NULL; n = n->next) {
-        other = flo_tree_first(FLO_GET(b, "required"));
-        while (other != NULL && !flo_tree_same(n, other)) {
-            other = other->next;
-        }
-        if (other != NULL && differ(const_of(a, n), const_of(b, n))) {
+        if (is_in(n, FLO_GET(b, "required")) &&
+            differ(const_of(a, n), const_of(b, n))) {
             return true;
         }
     }
