@@ -7,8 +7,8 @@
  * often, and a trial ends as soon as it has lost.  Where others want the CPUs
  * as well, more threads are not tried, and fewer over many more passes.  The
  * first pass is not learned of, and one far beyond the mean counts as little
- * more than that: they wait for a disk.  Results never depend on
- * the count.  Pure. */
+ * more than that: they wait for a disk.  Results never depend on the count.
+ * Pure. */
 #ifndef FLOTILLA_ENGINE_THREADS_H
 #define FLOTILLA_ENGINE_THREADS_H
 

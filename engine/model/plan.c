@@ -156,7 +156,8 @@ static void set_context(const struct flo_hparams *h, uint32_t context,
 {
     s->context = context;
     s->block_bytes = flo_cache_block_bytes(s->cache, h->head_size);
-    /* At most 2^20 * 2^9 * 2^2 * 2^9 * 2^10 * 2 = 2^51: nothing overflows. */
+    /* At most 2^20 tokens * 2^9 values * 4 bytes * 2 * 2^10 heads * 2^9 layers
+     * * 2^6 sessions = 2^57: nothing overflows. */
     s->head_bytes = flo_sizes_bytes(s, context);
     s->session_kv_bytes = s->head_bytes * 2 * h->n_head_kv * h->n_layer;
     s->kv_bytes = s->session_kv_bytes * s->sessions;
