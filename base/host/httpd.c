@@ -19,6 +19,7 @@
 #define IDLE_TIMEOUT_MS 60000
 #define WRITE_TIMEOUT_S 60
 #define LINGER_MS 2000
+#define FRESH_MS 100 /* a new client's, before its place is given away */
 #define BODY_WINDOW_BYTES 16384
 #define INPUT_BYTES_MAX 262144
 #define HALF_CLOSED_MS 20
@@ -80,6 +81,7 @@ static void connection_free(struct httpd_connection *connection)
         connection->next->prev = connection->prev;
     }
     httpd->n_connections--;
+    flo_httpd_resume(httpd);
     if (connection->file_fd >= 0) {
         close(connection->file_fd);
     }
@@ -533,9 +535,8 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 
 /* ---- accept ------------------------------------------------------ */
 
-/* Close the connection that has waited longest without a whole request;
- * false: all are at work. */
-static bool make_room(struct flo_httpd *httpd)
+/* Who has waited longest without a whole request; NULL: all are at work. */
+static struct httpd_connection *oldest_idle(const struct flo_httpd *httpd)
 {
     struct httpd_connection *oldest = NULL;
     for (struct httpd_connection *c = httpd->connections; c != NULL;
@@ -545,10 +546,25 @@ static bool make_room(struct flo_httpd *httpd)
             oldest = c;
         }
     }
-    if (oldest != NULL) {
-        connection_free(oldest);
+    return oldest;
+}
+
+static bool is_full(const struct flo_httpd *httpd)
+{
+    return httpd->n_connections >= httpd->options.connections_max;
+}
+
+/* The next client would take the place of one that has only just come: let it
+ * wait in the kernel until that one had its time to ask. */
+static void pause_while_fresh(struct flo_httpd *httpd)
+{
+    const struct httpd_connection *oldest =
+        is_full(httpd) ? oldest_idle(httpd) : NULL;
+    uint64_t age_ms =
+        oldest == NULL ? FRESH_MS : flo_now_ms() - oldest->since_ms;
+    if (age_ms < FRESH_MS) {
+        flo_httpd_pause(httpd, (unsigned)(FRESH_MS - age_ms));
     }
-    return oldest != NULL;
 }
 
 static void turn_away(const struct httpd_listener *listener, int fd)
@@ -610,10 +626,13 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
 {
     struct flo_httpd *httpd = listener->httpd;
     (void)bytes;
-    if (httpd->n_connections >= httpd->options.connections_max &&
-        !make_room(httpd)) {
-        turn_away(listener, fd);
-        return;
+    if (is_full(httpd)) {
+        struct httpd_connection *oldest = oldest_idle(httpd);
+        if (oldest == NULL) {
+            turn_away(listener, fd);
+            return;
+        }
+        connection_free(oldest);
     }
     struct httpd_connection *connection = calloc(1, sizeof(*connection));
     struct bufferevent *bev =
@@ -652,6 +671,7 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
     bufferevent_setwatermark(bev, EV_WRITE, HTTPD_FILE_PIECE_BYTES, 0);
     bufferevent_enable(bev, EV_READ | EV_WRITE);
     arm(connection, head_timeout(connection));
+    pause_while_fresh(httpd);
 }
 
 /* ---- the server -------------------------------------------------- */

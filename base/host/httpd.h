@@ -2,12 +2,14 @@
  *
  * Everything runs on the thread of the event base.  Limits hold before a
  * handler sees a request: head 32 KiB, body per route, 10 s for a head, 10 s
- * for each 16 KiB of a body, a cap on connections (at the cap the connection
- * that has waited longest without a request makes room).  A handler answers
- * at once or keeps the request and answers later; when the client goes away
- * first, on_closed is called and the request must not be touched again; one
- * that only sends no more gets its answer (but for TLS, and over TCP HTTP/1.0).
- * Opening ignores SIGPIPE for the process.  HEAD uses the route of GET. */
+ * for each 16 KiB of a body, a cap on connections: at the cap the one that has
+ * waited longest without a request makes room, after 100 ms at the earliest
+ * (new clients wait in the kernel's queue); 503 where all are at work.  A
+ * handler answers at once or keeps the request and answers later; when the
+ * client goes away first, on_closed is called and the request must not be
+ * touched again; one that only sends no more gets its answer (but for TLS, and
+ * over TCP HTTP/1.0).  Opening ignores SIGPIPE for the process.  HEAD uses the
+ * route of GET. */
 #ifndef FLOTILLA_HOST_HTTPD_H
 #define FLOTILLA_HOST_HTTPD_H
 
@@ -18,7 +20,7 @@ struct flo_httpd;
 struct flo_httpd_request;
 
 struct flo_httpd_options {
-    size_t connections_max;   /* 0: 256; more get 503 and are closed */
+    size_t connections_max;   /* 0: 256 */
     uint64_t head_timeout_ms; /* 0: 10000 */
     uint64_t idle_timeout_ms; /* kept-alive connection; 0: 60000 */
     const char *server_name;  /* Server header; NULL: none */

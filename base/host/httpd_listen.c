@@ -221,7 +221,13 @@ static void on_accept(struct evconnlistener *evl, evutil_socket_t fd,
     flo_httpd_accept(context, fd, address, bytes);
 }
 
-/* Out of descriptors: breathe, else the loop spins on the same error. */
+static void listener_pause(struct httpd_listener *listener, unsigned ms)
+{
+    struct timeval pause = {.tv_usec = (suseconds_t)ms * 1000};
+    evconnlistener_disable(listener->evl);
+    event_add(listener->resume, &pause);
+}
+
 static void on_resume(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
@@ -230,13 +236,27 @@ static void on_resume(evutil_socket_t fd, short what, void *context)
     evconnlistener_enable(listener->evl);
 }
 
+/* Out of descriptors: breathe, else the loop spins on the same error. */
 static void on_accept_error(struct evconnlistener *evl, void *context)
 {
-    struct httpd_listener *listener = context;
-    struct timeval pause = {.tv_usec = 100000};
+    (void)evl;
     flo_log(FLO_LOG_WARN, "httpd", "accept: %s", strerror(errno));
-    evconnlistener_disable(evl);
-    event_add(listener->resume, &pause);
+    listener_pause(context, 100);
+}
+
+void flo_httpd_pause(struct flo_httpd *httpd, unsigned ms)
+{
+    for (struct httpd_listener *l = httpd->listeners; l != NULL; l = l->next) {
+        listener_pause(l, ms);
+    }
+}
+
+void flo_httpd_resume(struct flo_httpd *httpd)
+{
+    for (struct httpd_listener *l = httpd->listeners; l != NULL; l = l->next) {
+        event_del(l->resume);
+        evconnlistener_enable(l->evl);
+    }
 }
 
 static void listener_free(struct httpd_listener *listener)

@@ -35,6 +35,28 @@ static void idle_connections_make_room_for_a_new_client(void **state)
     }
 }
 
+/* Eight places, and clients that need a moment between connecting and asking:
+ * those that do not fit wait in the kernel's queue. */
+static void many_clients_at_once_are_answered_one_after_the_other(void **state)
+{
+    int fds[64];
+    size_t answered = 0;
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(fds); i++) {
+        fds[i] = dial(world.port);
+    }
+    for (size_t i = 0; i < FLO_COUNT(fds); i++) {
+        say(fds[i], "GET /v1/things/1 HTTP/1.1\r\n" END);
+    }
+    for (size_t i = 0; i < FLO_COUNT(fds); i++) {
+        char *text = hear(fds[i], NULL);
+        answered += strncmp(text, "HTTP/1.1 200 ", 13) == 0;
+        free(text);
+    }
+    /* All; on a machine so busy that asking takes 100 ms, some are late. */
+    assert_true(answered >= FLO_COUNT(fds) / 2);
+}
+
 static void the_unix_socket_knows_its_peer(void **state)
 {
     char path[96];
@@ -158,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(idle_connections_make_room_for_a_new_client),
+        cmocka_unit_test(many_clients_at_once_are_answered_one_after_the_other),
         cmocka_unit_test(the_unix_socket_knows_its_peer),
         cmocka_unit_test(a_port_in_use_is_named),
         cmocka_unit_test(a_port_that_is_none_is_not_another_one),
