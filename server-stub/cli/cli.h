@@ -107,7 +107,14 @@ FLO_MUST_USE int flo_api_get_blob(struct flo_cli *cli,
 struct flo_column {
     const char *head;
     const char *path;
-    enum { CELL_TEXT, CELL_BYTES, CELL_MS, CELL_AGO, CELL_RELEASE } form;
+    enum {
+        CELL_TEXT,
+        CELL_BYTES,
+        CELL_MS,
+        CELL_AGO,
+        CELL_RELEASE,
+        CELL_ERROR, /* "id: what" */
+    } form;
 };
 /* What a command did: with -o json the object, else the line.  Takes the
  * object. */

@@ -68,7 +68,7 @@ static int show_timeline(struct flo_cli *cli, const char *path,
         {"VERSION", "version", CELL_TEXT},
         {"BYTES", "detail.bytes", CELL_BYTES},
         {"TOOK", "detail.took_ms", CELL_MS},
-        {"ERROR", "error.what", CELL_TEXT},
+        {"ERROR", "error", CELL_ERROR},
     };
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
     int rv = flo_api_list(cli, path, &items, err);

@@ -37,10 +37,10 @@ static int rollout_path(const char *id, const char *rest, char *out,
 static void print_rollout(const struct flo_cli *cli, const json_t *rollout)
 {
     static const struct flo_column devices[] = {
-        {"DEVICE", "name", CELL_TEXT},      {"PHASE", "phase", CELL_TEXT},
-        {"STATE", "state", CELL_TEXT},      {"CODEC", "codec", CELL_TEXT},
-        {"BYTES", "bytes", CELL_BYTES},     {"TOOK", "took_ms", CELL_MS},
-        {"ERROR", "error.what", CELL_TEXT},
+        {"DEVICE", "name", CELL_TEXT},  {"PHASE", "phase", CELL_TEXT},
+        {"STATE", "state", CELL_TEXT},  {"CODEC", "codec", CELL_TEXT},
+        {"BYTES", "bytes", CELL_BYTES}, {"TOOK", "took_ms", CELL_MS},
+        {"ERROR", "error", CELL_ERROR},
     };
     static const struct flo_column gates[] = {
         {"GATE", "name", CELL_TEXT},
@@ -194,7 +194,7 @@ static int rollout_spec(const struct flo_args *args, json_t *spec,
         rv = add_u64(args, "max-failed", 100, failed, "max_pct", err);
     }
     if (rv == 0) {
-        rv = add_ms(args, "silence", spec, "silence_ms", err);
+        rv = add_ms(args, "silence", failed, "silence_ms_max", err);
     }
     return rv;
 }
@@ -288,6 +288,30 @@ int flo_cmd_rollout_abort(struct flo_cli *cli, struct flo_err *err)
 /* ---- orders: the fast path at 3 a.m.
  * -------------------------------------------- */
 
+/* Who did not get there (yet). */
+static void print_missing(const struct flo_cli *cli, const json_t *order)
+{
+    static const struct flo_column columns[] = {
+        {"DEVICE", "name", CELL_TEXT},
+        {"ONLINE", "online", CELL_TEXT},
+        {"OUTCOME", "outcome", CELL_TEXT},
+    };
+    FLO_CLEANUP(flo_json_cleanup) json_t *missing = json_array();
+    size_t i;
+    json_t *device;
+
+    json_array_foreach(json_object_get(order, "devices"), i, device)
+    {
+        const char *outcome = flo_out_text(device, "outcome", "");
+        if (strcmp(outcome, "done") != 0 && strcmp(outcome, "ignored") != 0) {
+            json_array_append(missing, device);
+        }
+    }
+    if (json_array_size(missing) > 0) {
+        flo_out_table(cli, missing, columns, FLO_COUNT(columns));
+    }
+}
+
 static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *order = NULL;
@@ -317,6 +341,8 @@ static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)
     }
     if (cli->json && ended != NULL) {
         flo_out_json(ended);
+    } else if (ended != NULL) {
+        print_missing(cli, ended);
     }
     return rv;
 }

@@ -98,6 +98,12 @@ static void cell(const json_t *item, const struct flo_column *column, char *out)
                  model[0] != '\0' ? "@" : "",
                  flo_out_text(value, "version", "?"));
         plain(title, out);
+    } else if (column->form == CELL_ERROR && json_is_object(value)) {
+        char text[256];
+        snprintf(text, sizeof(text), "%.64s: %.180s",
+                 flo_out_text(value, "id", "?"),
+                 flo_out_text(value, "what", "?"));
+        plain(text, out);
     } else if (json_is_string(value)) {
         plain(json_string_value(value), out);
     } else if (json_is_integer(value) && column->form == CELL_BYTES) {

@@ -6,6 +6,7 @@
 #include "server-stub/shell/run.h"
 
 #define HEARTBEAT_MS 5000
+#define RESTORED_SKIP 100000 /* more orders than come between backups */
 
 static int settings_load(struct flo_controller *controller, struct flo_err *err)
 {
@@ -77,6 +78,39 @@ static int load(struct flo_controller *controller, struct flo_err *err)
     return rv < 0 ? rv : flo_rollouts_load(controller, err);
 }
 
+/* Devices take no number twice; what ran at the time of the backup may have
+ * been taken back since. */
+static int restore(struct flo_controller *controller, struct flo_err *err)
+{
+    int rv = flo_controller_begin(controller, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_records_skip(controller->store, "order", RESTORED_SKIP, err);
+    if (rv == 0) {
+        rv = flo_records_skip(controller->store, "rollout", RESTORED_SKIP, err);
+    }
+    for (size_t i = 0; i < controller->rollout_count && rv == 0; i++) {
+        if (controller->rollouts[i]->core.state == FLO_ROLLOUT_RUNNING) {
+            rv = flo_rollouts_step(
+                controller, controller->rollouts[i],
+                (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PAUSE,
+                                           .note = "data from a backup"},
+                err);
+        }
+    }
+    if (rv == 0) {
+        rv = flo_controller_audit(controller, "controller", "data.restore",
+                                  controller->dir, "ok", "--restored", err);
+    }
+    if (rv < 0) {
+        flo_controller_cancel(controller);
+        return rv;
+    }
+    return flo_controller_commit(controller, err);
+}
+
 int flo_controller_open(const struct flo_controller_options *options,
                         struct flo_controller **out, struct flo_err *err)
 {
@@ -105,6 +139,9 @@ int flo_controller_open(const struct flo_controller_options *options,
     }
     if (rv == 0) {
         rv = load(controller, err);
+    }
+    if (rv == 0 && options->is_restored) {
+        rv = restore(controller, err);
     }
     if (rv < 0) {
         flo_controller_close(controller);

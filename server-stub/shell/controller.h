@@ -36,6 +36,9 @@ struct flo_controller_options {
                                    of listen_devices */
     const char *fleet;
     uint64_t heartbeat_ms; /* 0: keep, 5000 at first */
+    bool is_restored; /* the data come from a backup: new orders and rollouts
+                         are numbered behind all that devices may have seen,
+                         and what ran then is paused */
 };
 
 /* Keys and certificates in memory; files below DIR (pki.c). */

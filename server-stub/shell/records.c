@@ -204,6 +204,15 @@ int flo_records_setting_set(struct flo_records *store, const char *name,
                            "tt", name, value);
 }
 
+int flo_records_skip(struct flo_records *store, const char *counter,
+                     uint64_t count, struct flo_err *err)
+{
+    return flo_records_run(store->control, err,
+                           "INSERT INTO counter VALUES (?1, ?2) ON CONFLICT"
+                           " DO UPDATE SET value = value + ?2",
+                           "tu", counter, count);
+}
+
 int flo_records_next(struct flo_records *store, const char *counter,
                      uint64_t *out, struct flo_err *err)
 {

@@ -42,6 +42,10 @@ FLO_MUST_USE int flo_records_setting_get(struct flo_records *store,
 FLO_MUST_USE int flo_records_setting_set(struct flo_records *store,
                                          const char *name, const char *value,
                                          struct flo_err *err);
+/* So many numbers of a counter are not given out. */
+FLO_MUST_USE int flo_records_skip(struct flo_records *store,
+                                  const char *counter, uint64_t count,
+                                  struct flo_err *err);
 /* Next number of a counter, from 1. */
 FLO_MUST_USE int flo_records_next(struct flo_records *store,
                                   const char *counter, uint64_t *out,

@@ -235,6 +235,15 @@ def test_nothing_that_is_typed_wrong_does_anything(up):
     assert up.ask("audit", "verify")["records"] == audit
 
 
+def test_every_flag_of_a_rollout_is_understood(up):
+    plan = up.ask("rollout", "start", "tiny@2", "--dry-run", "--group", "all",
+                  "--phase", "1", "--phase", "100%", "--soak", "1m",
+                  "--soak-requests", "5", "--on-fail", "pause",
+                  "--max-failed", "2", "--silence", "30m", "--rate", "1000000",
+                  "--probe-timeout", "10s", "--reason", "why")
+    assert len(plan["phases"]) == 2, plan
+
+
 def test_format_strings_are_printed_as_they_are(up):
     text = "%n%s%x%99999d"
     for args in (("flotilla", "device", "get", text),

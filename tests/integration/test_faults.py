@@ -309,6 +309,30 @@ def test_telemetry_of_an_absent_broker_comes_later(up):
     F.wait_until("the counts arrive", 30, lambda: requests() >= before + 7)
 
 
+def test_devices_obey_a_controller_whose_data_come_from_a_backup(up):
+    data = os.path.join(up.dir, "controller", "control.db")
+    device = up.devices["a"]
+    up.publish("tiny@30", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    before = answer(device)[1]
+    running = up.ask("rollout", "start", "tiny@30", "--soak", "1h")["id"]
+    up.controller.terminate()
+    up.controller.wait()
+    shutil.copy(data, data + ".backup")
+    up.start_controller()
+    up.cli("rollout", "abort", running)
+    up.roll("tiny@30")
+    serves(device, "tiny@30")
+    up.controller.terminate()
+    up.controller.wait()
+    os.replace(data + ".backup", data)
+    up.start_controller("--restored")
+    up.online(["a", "b"])
+    assert up.ask("rollout", "get", running)["state"] == "paused"
+    up.cli("rollout", "rollback", "--release", "tiny@30", "--everywhere",
+           "--confirm", "tiny@30", "--wait")
+    serves(device, before)
+
+
 def test_prompts_and_answers_are_in_no_log_and_no_database(up):
     canary = "zebra-canary-7741"
     device = up.devices["a"]

@@ -24,6 +24,9 @@ static const char help[] =
     "  --broker URL|embedded  MQTT broker (embedded: starts mosquitto)\n"
     "  --fleet NAME           name of the fleet, at first start (demo)\n"
     "  --heartbeat DURATION   how often devices report (5s)\n"
+    "  --restored             DIR comes from a backup: give new orders "
+    "numbers\n"
+    "                         that no device has seen, pause what ran then\n"
     "  --check                open DIR and check options, start nothing\n"
     "  --version, --help\n";
 
@@ -43,6 +46,7 @@ static int read_line(int argc, char **argv, struct line *out,
         {"broker", required_argument, NULL, 'b'},
         {"fleet", required_argument, NULL, 'f'},
         {"heartbeat", required_argument, NULL, 'H'},
+        {"restored", no_argument, NULL, 'r'},
         {"check", no_argument, NULL, 'c'},
         {"version", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
@@ -79,6 +83,9 @@ static int read_line(int argc, char **argv, struct line *out,
                                 "--heartbeat %s: 100ms to 24h are possible",
                                 optarg);
             }
+            break;
+        case 'r':
+            out->options.is_restored = true;
             break;
         case 'c':
             out->check = true;
