@@ -63,6 +63,59 @@ static void request_abandon(struct flo_httpd_request *request)
     }
 }
 
+/* ---- room -------------------------------------------------------- */
+
+static bool is_full(const struct flo_httpd *httpd)
+{
+    return httpd->n_connections >= httpd->options.connections_max;
+}
+
+/* A request's beginning is there and will be read in this turn of the loop. */
+static bool has_unread(const struct httpd_connection *connection)
+{
+    return connection->state == HTTPD_HEAD && !connection->head_begun &&
+           evbuffer_get_length(bufferevent_get_input(connection->bev)) > 0;
+}
+
+/* Who has waited longest without a whole request; NULL: all are at work. */
+static struct httpd_connection *oldest_idle(const struct flo_httpd *httpd)
+{
+    struct httpd_connection *oldest = NULL;
+    for (struct httpd_connection *c = httpd->connections; c != NULL;
+         c = c->next) {
+        if ((c->state == HTTPD_HEAD || c->state == HTTPD_LINGER) &&
+            !has_unread(c) &&
+            (oldest == NULL || c->since_ms <= oldest->since_ms)) {
+            oldest = c;
+        }
+    }
+    return oldest;
+}
+
+/* While the next client would take the place of one that has only just come,
+ * or has only just got an answer, new ones wait in the kernel. */
+static void mind_room(struct flo_httpd *httpd)
+{
+    const struct httpd_connection *oldest =
+        is_full(httpd) ? oldest_idle(httpd) : NULL;
+    uint64_t age_ms =
+        oldest == NULL ? FRESH_MS : flo_now_ms() - oldest->since_ms;
+    if (age_ms >= FRESH_MS) {
+        flo_httpd_resume(httpd);
+        return;
+    }
+    struct timeval left = {.tv_usec = (suseconds_t)(FRESH_MS - age_ms) * 1000};
+    flo_httpd_pause(httpd);
+    event_add(httpd->room, &left);
+}
+
+static void on_room(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    mind_room(context);
+}
+
 static void connection_free(struct httpd_connection *connection)
 {
     struct flo_httpd *httpd = connection->httpd;
@@ -81,7 +134,7 @@ static void connection_free(struct httpd_connection *connection)
         connection->next->prev = connection->prev;
     }
     httpd->n_connections--;
-    flo_httpd_resume(httpd);
+    mind_room(httpd);
     if (connection->file_fd >= 0) {
         close(connection->file_fd);
     }
@@ -350,6 +403,7 @@ static void flushed(struct httpd_connection *connection)
         connection->state = HTTPD_HEAD;
         connection->since_ms = flo_now_ms();
         arm(connection, connection->httpd->options.idle_timeout_ms);
+        mind_room(connection->httpd);
         connection_process(connection);
         return;
     }
@@ -522,6 +576,7 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
         if (request != NULL) {
             request->connection = connection;
             connection->request = request;
+            connection->body_ended = false; /* the head's rest may come yet */
             flo_fail(&err, FLO_E_NET_TIMEOUT, "no whole head in %llu ms",
                      (unsigned long long)head_timeout(connection));
             refuse(connection, 408, &err);
@@ -534,38 +589,6 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 }
 
 /* ---- accept ------------------------------------------------------ */
-
-/* Who has waited longest without a whole request; NULL: all are at work. */
-static struct httpd_connection *oldest_idle(const struct flo_httpd *httpd)
-{
-    struct httpd_connection *oldest = NULL;
-    for (struct httpd_connection *c = httpd->connections; c != NULL;
-         c = c->next) {
-        if ((c->state == HTTPD_HEAD || c->state == HTTPD_LINGER) &&
-            (oldest == NULL || c->since_ms <= oldest->since_ms)) {
-            oldest = c;
-        }
-    }
-    return oldest;
-}
-
-static bool is_full(const struct flo_httpd *httpd)
-{
-    return httpd->n_connections >= httpd->options.connections_max;
-}
-
-/* The next client would take the place of one that has only just come: let it
- * wait in the kernel until that one had its time to ask. */
-static void pause_while_fresh(struct flo_httpd *httpd)
-{
-    const struct httpd_connection *oldest =
-        is_full(httpd) ? oldest_idle(httpd) : NULL;
-    uint64_t age_ms =
-        oldest == NULL ? FRESH_MS : flo_now_ms() - oldest->since_ms;
-    if (age_ms < FRESH_MS) {
-        flo_httpd_pause(httpd, (unsigned)(FRESH_MS - age_ms));
-    }
-}
 
 static void turn_away(const struct httpd_listener *listener, int fd)
 {
@@ -671,7 +694,7 @@ void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
     bufferevent_setwatermark(bev, EV_WRITE, HTTPD_FILE_PIECE_BYTES, 0);
     bufferevent_enable(bev, EV_READ | EV_WRITE);
     arm(connection, head_timeout(connection));
-    pause_while_fresh(httpd);
+    mind_room(httpd);
 }
 
 /* ---- the server -------------------------------------------------- */
@@ -681,10 +704,16 @@ int flo_httpd_open(struct event_base *base,
                    struct flo_httpd **out, struct flo_err *err)
 {
     struct flo_httpd *httpd = calloc(1, sizeof(*httpd));
-    if (httpd == NULL) {
+    struct event *room = evtimer_new(base, on_room, httpd);
+    if (httpd == NULL || room == NULL) {
+        if (room != NULL) {
+            event_free(room);
+        }
+        free(httpd);
         return flo_fail(err, FLO_E_MEMORY, "no memory for the HTTP server");
     }
     httpd->base = base;
+    httpd->room = room;
     if (options != NULL) {
         httpd->options = *options;
     }
@@ -712,5 +741,6 @@ void flo_httpd_close(struct flo_httpd *httpd)
     }
     flo_httpd_listeners_free(httpd);
     flo_httpd_routes_free(httpd);
+    event_free(httpd->room);
     free(httpd);
 }

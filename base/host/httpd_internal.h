@@ -30,7 +30,7 @@ struct httpd_listener {
     struct httpd_listener *next;
     struct flo_httpd *httpd;
     struct evconnlistener *evl;
-    struct event *resume; /* accept again after a pause */
+    struct event *resume; /* accept again after an error */
     SSL_CTX *tls;
     int tag;
     char *unix_path; /* to unlink; NULL: TCP */
@@ -93,6 +93,8 @@ struct flo_httpd {
     struct httpd_listener *listeners;
     struct httpd_connection *connections; /* newest first */
     size_t n_connections;
+    struct event *room; /* look again whether there is room */
+    bool is_paused;     /* clients wait in the kernel's queues */
 };
 
 /* httpd_route.c */
@@ -113,8 +115,8 @@ bool flo_httpd_file_pump(struct httpd_connection *connection);
 
 /* httpd_listen.c */
 void flo_httpd_listeners_free(struct flo_httpd *httpd);
-/* Leave new clients in the kernel's queue for so long, or until resumed. */
-void flo_httpd_pause(struct flo_httpd *httpd, unsigned ms);
+/* Leave new clients in the kernel's queues until resumed. */
+void flo_httpd_pause(struct flo_httpd *httpd);
 void flo_httpd_resume(struct flo_httpd *httpd);
 /* CN of the verified client certificate, or "". */
 void flo_httpd_tls_peer_name(struct bufferevent *bev, char *out, size_t bytes);

@@ -221,41 +221,60 @@ static void on_accept(struct evconnlistener *evl, evutil_socket_t fd,
     flo_httpd_accept(context, fd, address, bytes);
 }
 
-static void listener_pause(struct httpd_listener *listener, unsigned ms)
-{
-    struct timeval pause = {.tv_usec = (suseconds_t)ms * 1000};
-    evconnlistener_disable(listener->evl);
-    event_add(listener->resume, &pause);
-}
-
 static void on_resume(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
     (void)what;
     struct httpd_listener *listener = context;
-    evconnlistener_enable(listener->evl);
+    if (!listener->httpd->is_paused) {
+        evconnlistener_enable(listener->evl);
+    }
 }
 
 /* Out of descriptors: breathe, else the loop spins on the same error. */
 static void on_accept_error(struct evconnlistener *evl, void *context)
 {
-    (void)evl;
+    struct httpd_listener *listener = context;
+    struct timeval pause = {.tv_usec = 100000};
     flo_log(FLO_LOG_WARN, "httpd", "accept: %s", strerror(errno));
-    listener_pause(context, 100);
+    evconnlistener_disable(evl);
+    event_add(listener->resume, &pause);
 }
 
-void flo_httpd_pause(struct flo_httpd *httpd, unsigned ms)
+/* The first in the list is served first when clients wait for all of them. */
+static void put_last(struct flo_httpd *httpd)
 {
-    for (struct httpd_listener *l = httpd->listeners; l != NULL; l = l->next) {
-        listener_pause(l, ms);
+    struct httpd_listener *first = httpd->listeners, **end = &first->next;
+    while (*end != NULL) {
+        end = &(*end)->next;
     }
+    *end = first;
+    httpd->listeners = first->next;
+    first->next = NULL;
+}
+
+void flo_httpd_pause(struct flo_httpd *httpd)
+{
+    if (httpd->is_paused || httpd->listeners == NULL) {
+        return;
+    }
+    httpd->is_paused = true;
+    for (struct httpd_listener *l = httpd->listeners; l != NULL; l = l->next) {
+        evconnlistener_disable(l->evl);
+    }
+    put_last(httpd);
 }
 
 void flo_httpd_resume(struct flo_httpd *httpd)
 {
+    if (!httpd->is_paused) {
+        return;
+    }
+    httpd->is_paused = false;
     for (struct httpd_listener *l = httpd->listeners; l != NULL; l = l->next) {
-        event_del(l->resume);
-        evconnlistener_enable(l->evl);
+        if (evtimer_pending(l->resume, NULL) == 0) {
+            evconnlistener_enable(l->evl);
+        }
     }
 }
 

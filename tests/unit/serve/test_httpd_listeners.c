@@ -57,6 +57,25 @@ static void many_clients_at_once_are_answered_one_after_the_other(void **state)
     assert_true(answered >= FLO_COUNT(fds) / 2);
 }
 
+static void a_crowd_at_one_listener_leaves_room_at_another(void **state)
+{
+    int crowd[200]; /* they would take places for 2.5 s */
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(crowd); i++) {
+        crowd[i] = dial(world.port);
+    }
+    uint64_t from = flo_now_ms();
+    int fd = dial_unix();
+    say(fd, "GET /v1/things/1 HTTP/1.1\r\n" END);
+    char *text = hear(fd, NULL);
+    assert_non_null(strstr(text, "HTTP/1.1 200 "));
+    assert_true(flo_now_ms() - from < 1000);
+    free(text);
+    for (size_t i = 0; i < FLO_COUNT(crowd); i++) {
+        close(crowd[i]);
+    }
+}
+
 static void the_unix_socket_knows_its_peer(void **state)
 {
     char path[96];
@@ -181,6 +200,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(idle_connections_make_room_for_a_new_client),
         cmocka_unit_test(many_clients_at_once_are_answered_one_after_the_other),
+        cmocka_unit_test(a_crowd_at_one_listener_leaves_room_at_another),
         cmocka_unit_test(the_unix_socket_knows_its_peer),
         cmocka_unit_test(a_port_in_use_is_named),
         cmocka_unit_test(a_port_that_is_none_is_not_another_one),

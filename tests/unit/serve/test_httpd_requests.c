@@ -109,6 +109,17 @@ static void a_slow_head_gets_408(void **state)
     expect("GET /echo HTT", "HTTP/1.1 408", "net.timeout");
 }
 
+static void a_slow_head_behind_an_answer_ends_the_connection(void **state)
+{
+    (void)state;
+    char *text = ask("GET /v1/things/1 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                     "GET /v1/thi");
+    const char *second = strstr(text, "HTTP/1.1 408");
+    assert_non_null(second);
+    assert_non_null(strstr(second, "Connection: close"));
+    free(text);
+}
+
 static void a_slow_body_gets_408(void **state)
 {
     (void)state;
@@ -191,6 +202,7 @@ int main(void)
         cmocka_unit_test(malformed_heads_are_refused_and_the_server_lives),
         cmocka_unit_test(a_head_that_is_too_long_gets_431),
         cmocka_unit_test(a_slow_head_gets_408),
+        cmocka_unit_test(a_slow_head_behind_an_answer_ends_the_connection),
         cmocka_unit_test(a_slow_body_gets_408),
         cmocka_unit_test(a_body_over_the_limit_gets_413),
         cmocka_unit_test(chunked_bodies_are_put_together),
