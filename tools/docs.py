@@ -2,6 +2,7 @@
 """Write docs/reference/*.md from the .def tables.  --check: only compare."""
 import os
 import re
+import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -104,13 +105,15 @@ def api():
               ["`PUT`", "`/v1/blobs/{digest}`", "releaser", "people's",
                "blob.put"],
               ["`GET`", "`/v1/events`", "viewer", "people's", "–"],
-              ["`GET`", "`/metrics`", "none", "people's", "–"]]
+              ["`GET`", "`/metrics`", "none", "people's", "–"],
+              ["`GET`", "`/`, `/app/…` (dashboard)", "none", "people's",
+               "–"]]
     return ("# REST of the controller\n\n" + NOTE %
             "server-stub/shell/rest_routes.def" +
             "Bodies and answers: docs/internals/contracts.md section 8. "
             "Errors are RFC 9457 problem documents whose `code` stands in "
             "errors.md. POSTs may carry `Idempotency-Key`; rollouts have an "
-            "`ETag` and take `If-Match`.\n\n" +
+            "`ETag` and take `If-Match`. HEAD works where GET does.\n\n" +
             table(["method", "path", "least role", "listener", "in the audit"],
                   lines))
 
@@ -138,9 +141,13 @@ def cli():
             r'\{"([^"]+)",\s*(NULL|"[^"]*"),\s*"([^"]*)"\}', block.group(2))
     out = ("# The command line: flotilla\n\n" + NOTE %
            "server-stub/cli/commands.def` and `flags.c" +
-           "Every command takes `--output table|json|name`, `--controller`, "
-           "`--token-file`, `--context`, `--confirm`, `--timeout`, "
-           "`--quiet`, `--help`. Exit codes: errors.md.\n")
+           "Every command takes `--output table|json|name` (`-o`), "
+           "`--controller`, `--token-file`, `--context`, `--confirm`, "
+           "`--timeout`, `--quiet` (`-q`), `--no-headers`, `--help` (`-h`). "
+           "`FLOTILLA_CONTROLLER`, `FLOTILLA_TOKEN_FILE` and "
+           "`FLOTILLA_CONTEXT` stand for the flags; what `login` remembers "
+           "lies in `~/.config/flotilla`. Exit codes: errors.md. The other "
+           "programs: programs.md.\n")
     for noun, verb, name, usage, about in rows("server-stub/cli/commands.def",
                                                "FLO_COMMAND"):
         out += "\n## flotilla %s\n\n%s.\n\n```\nflotilla %s\n```\n" % (
@@ -153,9 +160,36 @@ def cli():
     return out
 
 
+def programs():
+    """What each program says of itself; kept as it is before a build."""
+    here = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
+    if not os.path.exists(os.path.join(here, "flotilla-engine")):
+        return None
+
+    def ask(*words):
+        got = subprocess.run([os.path.join(here, words[0]), *words[1:],
+                              "--help"], capture_output=True, text=True)
+        return got.stdout.strip() or got.stderr.strip()
+
+    engine = re.findall(r"^  (\S+) ", ask("flotilla-engine"), re.M)
+    calls = [["flotilla-controller"], ["flotilla-agent"],
+             ["flotilla-agent", "serve"], ["flotilla-engine"],
+             *(["flotilla-engine", c] for c in engine if c != "worker"),
+             ["flotilla-updater"],
+             *(["flotilla-updater", *c.split()] for c in (
+                 "delta create", "delta apply", "delta info", "bundle create",
+                 "bundle verify", "release sign", "release verify",
+                 "release inspect"))]
+    return ("# The other programs\n\n" +
+            NOTE.replace("`%s`", "%s") % "each program's `--help`" +
+            "`flotilla` itself: cli.md.\n" + "".join(
+                "\n## %s\n\n```\n%s\n```\n" % (" ".join(c), ask(*c))
+                for c in calls))
+
+
 PAGES = {"errors.md": errors, "topics.md": topics, "states.md": states,
          "metrics.md": metrics, "orders.md": orders, "config.md": config, "cli.md": cli, "api.md": api,
-         "rollouts.md": rollouts}
+         "rollouts.md": rollouts, "programs.md": programs}
 
 
 def main():

@@ -40,7 +40,8 @@ FLAGS(rollout_list) = {END};
 FLAGS(rollout_get) = {END};
 FLAGS(rollout_start) = {
     {"group", "G", "devices of this group (all)"},
-    {"phase", "N|N%", "devices or share up to here; several times"},
+    {"phase", "N|N%",
+     "devices or share up to here; several times (1% 10% 100%)"},
     {"soak", "DURATION", "time a device serves on trial (15m)"},
     {"soak-requests", "N", "requests it must serve on trial"},
     {"on-fail", "rollback|halt|pause", "when a gate fails (rollback)"},
