@@ -63,19 +63,6 @@ static void list_running(struct serve_request *request)
     request->serve->n_running++;
 }
 
-static void request_free(struct serve_request *request)
-{
-    unlist(request);
-    flo_serve_engine_cancel(&request->call);
-    if (request->hold != NULL) {
-        event_free(request->hold);
-    }
-    flo_params_deinit(&request->params);
-    flo_buf_deinit(&request->text);
-    flo_buf_deinit(&request->logprobs);
-    free(request);
-}
-
 /* ---- the end of a request ---------------------------------------- */
 
 static void tell(struct serve_request *request, uint32_t tokens_in, int error)
@@ -122,19 +109,33 @@ static void tell(struct serve_request *request, uint32_t tokens_in, int error)
     }
 }
 
+/* Who is told may unload this very engine: the request is nobody's by then. */
+static void request_end(struct serve_request *request, uint32_t tokens_in,
+                        int error)
+{
+    unlist(request);
+    flo_serve_engine_cancel(&request->call);
+    if (request->hold != NULL) {
+        event_free(request->hold);
+    }
+    tell(request, tokens_in, error);
+    flo_params_deinit(&request->params);
+    flo_buf_deinit(&request->text);
+    flo_buf_deinit(&request->logprobs);
+    free(request);
+}
+
 static void request_fail(struct serve_request *request,
                          const struct flo_err *err)
 {
     flo_answer_fail(request, err);
-    tell(request, 0, err->code);
-    request_free(request);
+    request_end(request, 0, err->code);
 }
 
 void flo_router_abandon(struct serve_request *request)
 {
     request->http = NULL;
-    tell(request, 0, FLO_E_INFER_CANCELLED);
-    request_free(request);
+    request_end(request, 0, FLO_E_INFER_CANCELLED);
 }
 
 /* ---- frames ------------------------------------------------------ */
@@ -172,8 +173,7 @@ static void on_token(struct serve_request *request,
     if (!flo_answer_token(request, token)) {
         flo_fail(&err, FLO_E_INFER_CANCELLED, "the client reads too slowly");
         flo_log_err(FLO_LOG_INFO, "serve", &err);
-        tell(request, 0, err.code);
-        request_free(request);
+        request_end(request, 0, err.code);
     } else if (request->text.failed || request->logprobs.failed) {
         strcpy(request->params.param, "max_tokens");
         flo_fail(&err, FLO_E_INFER_PARAM,
@@ -207,8 +207,7 @@ static void on_done(struct serve_request *request,
     } else {
         flo_answer_done(request, done);
     }
-    tell(request, done->tokens_in, err.code);
-    request_free(request);
+    request_end(request, done->tokens_in, err.code);
 }
 
 static void on_failed(struct serve_request *request,
@@ -268,11 +267,11 @@ static void on_frame(void *context, const struct flo_wire_message *message)
         break;
     case FLO_WIRE_TOKENS:
         flo_answer_tokens(request, &message->tokens);
-        request_free(request);
+        request_end(request, 0, 0);
         break;
     case FLO_WIRE_TEXT:
         flo_answer_text(request, message->string.text);
-        request_free(request);
+        request_end(request, 0, 0);
         break;
     default:
         on_failed(request, &message->failed);

@@ -84,6 +84,10 @@ static void on_request(void *context,
 {
     (void)context;
     world.stats_errors += stats->error != 0;
+    if (world.unloads && stats->error != 0) {
+        world.unloads = false;
+        flo_serve_unload(world.serve, FLO_ROLE_CURRENT, false);
+    }
     if (stats->error == 0) {
         assert_true(stats->tokens_in > 0 && stats->tokens_out > 0);
         assert_true(stats->ttft_us > 0 && stats->ttft_us <= stats->total_us);

@@ -34,6 +34,7 @@ struct world {
     char lost_what[512];
     int stats_errors, adapters_changed;
     bool reloads; /* a lost engine is loaded again */
+    bool unloads; /* the first error unloads the current one by force */
     /* Of models loaded from here on: */
     bool lacks_packed;
     const char *adapter_path; /* of the adapter "site"; NULL: none */

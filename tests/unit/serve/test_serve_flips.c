@@ -7,7 +7,10 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "unit/serve/serve_world.h"
 
@@ -93,12 +96,38 @@ static void an_unloaded_engine_gives_its_requests_away(void **state)
     world_close();
 }
 
+/* As the agent does when a release on trial fails too often. */
+static void an_engine_is_unloaded_by_who_hears_of_its_request(void **state)
+{
+    char text[64];
+    (void)state;
+    world_open();
+    /* On a busy machine the answer may be whole before the client leaves. */
+    for (int i = 0; i < 50 && world.stats_errors == 0; i++) {
+        if (!status_now().is_live) {
+            open_current(SLOW, "4.0.0");
+        }
+        world.unloads = true;
+        int fd = say("/v1/completions", LONG_STREAM);
+        fcntl(fd, F_SETFL, O_NONBLOCK);
+        RUN_UNTIL(recv(fd, text, sizeof(text), 0) > 0);
+        close(fd);
+        RUN_UNTIL(world.serve->running == NULL);
+    }
+    assert_int_equal(world.stats_errors, 1);
+    assert_int_equal(world.serve->n_running, 0);
+    RUN_UNTIL(world.serve->engines == NULL);
+    assert_int_equal(world.lost, 0); /* it was asked for */
+    world_close();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(four_streams_across_flips_lose_nothing),
         cmocka_unit_test(a_file_that_is_no_model_says_why),
         cmocka_unit_test(an_unloaded_engine_gives_its_requests_away),
+        cmocka_unit_test(an_engine_is_unloaded_by_who_hears_of_its_request),
     };
     signal(SIGPIPE, SIG_IGN);
     flo_log_level_set(FLO_LOG_ERROR);
