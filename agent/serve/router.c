@@ -493,6 +493,11 @@ static void end_quietly(struct serve_engine *engine, int code, const char *why)
     flo_serve_engine_kill(engine, &err);
 }
 
+static void take_away(struct serve_engine *engine)
+{
+    end_quietly(engine, FLO_E_INFER_BUSY, "the model is being taken away");
+}
+
 void flo_router_engine_idle(struct serve_engine *engine)
 {
     struct flo_serve *serve = engine->serve;
@@ -516,7 +521,7 @@ static void engine_let_go(struct serve_engine *engine, bool drain)
     engine->has_role = false;
     engine->drains = true;
     if (!drain) {
-        end_quietly(engine, FLO_E_INFER_BUSY, "the model is being taken away");
+        take_away(engine);
     } else if (engine->n_calls == 0) {
         flo_router_engine_idle(engine);
     }
@@ -612,11 +617,25 @@ void flo_serve_hold(struct flo_serve *serve)
     set_live(serve, false, FLO_ROLE_CURRENT);
 }
 
+static void end_drains(struct flo_serve *serve, enum flo_serve_role role)
+{
+    for (struct serve_engine *engine = serve->engines; engine != NULL;
+         engine = engine->next) {
+        if (engine->drains && engine->role == role &&
+            engine->state != ENGINE_DYING) {
+            take_away(engine);
+        }
+    }
+}
+
 void flo_serve_unload(struct flo_serve *serve, enum flo_serve_role role,
                       bool drain)
 {
     struct serve_engine *engine = serve->roles[role];
     if (engine == NULL) {
+        if (!drain) {
+            end_drains(serve, role);
+        }
         return;
     }
     if (serve->is_live && serve->live == role) {

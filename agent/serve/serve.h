@@ -110,7 +110,8 @@ FLO_MUST_USE int flo_serve_adapter_drop(struct flo_serve *serve,
                                         const char *name, struct flo_err *err);
 /* Stop the role's engine.  drain: it ends by itself when its requests are
  * done.  Else requests that sent nothing yet go to the live engine (once),
- * the others end with an error. Either way the role is free at once. */
+ * the others end with an error; so do those of engines that still drain from
+ * the role, when no other is in it.  Either way the role is free at once. */
 void flo_serve_unload(struct flo_serve *serve, enum flo_serve_role role,
                       bool drain);
 /* New requests go to `role` from now on (it must be loaded: FLO_E_STATE);

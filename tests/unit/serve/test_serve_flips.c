@@ -121,6 +121,51 @@ static void an_engine_is_unloaded_by_who_hears_of_its_request(void **state)
     world_close();
 }
 
+/* A drain that takes too long: the memory is needed now. */
+static void force_ends_an_engine_that_still_drains(void **state)
+{
+    static struct client client;
+    (void)state;
+    world_open();
+    open_current(V2, "2.0.0");
+    pid_t pid = status_now().roles[FLO_ROLE_CURRENT].pid;
+    kill(pid, SIGSTOP);
+    client_start(&client, "/v1/chat/completions", CHAT, false);
+    RUN_UNTIL(status_now().roles[FLO_ROLE_CURRENT].requests == 1);
+    flo_serve_unload(world.serve, FLO_ROLE_CURRENT, true);
+    assert_int_equal(world.serve->engines->state, ENGINE_READY);
+
+    flo_serve_unload(world.serve, FLO_ROLE_CURRENT, false);
+
+    assert_int_equal(world.serve->engines->state, ENGINE_DYING);
+    assert_int_equal(status_now().held, 1); /* nothing of it was sent yet */
+    open_current(V21, "2.1.0");
+    client_end(&client);
+    assert_int_equal(client.of_v21, 1);
+    assert_int_equal(world.lost, 0); /* it was asked for */
+    world_close();
+}
+
+static void a_drain_of_one_role_outlives_force_on_the_other(void **state)
+{
+    static struct client client;
+    (void)state;
+    world_open();
+    open_current(V2, "2.0.0");
+    open_candidate(V21, "2.1.0");
+    pid_t pid = status_now().roles[FLO_ROLE_CURRENT].pid;
+    kill(pid, SIGSTOP);
+    client_start(&client, "/v1/chat/completions", CHAT, false);
+    RUN_UNTIL(status_now().roles[FLO_ROLE_CURRENT].requests == 1);
+    flo_serve_unload(world.serve, FLO_ROLE_CURRENT, true);
+    flo_serve_unload(world.serve, FLO_ROLE_CANDIDATE, false);
+    flo_serve_unload(world.serve, FLO_ROLE_CANDIDATE, false);
+    kill(pid, SIGCONT);
+    client_end(&client);
+    assert_int_equal(client.of_v2, 1);
+    world_close();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -128,6 +173,8 @@ int main(void)
         cmocka_unit_test(a_file_that_is_no_model_says_why),
         cmocka_unit_test(an_unloaded_engine_gives_its_requests_away),
         cmocka_unit_test(an_engine_is_unloaded_by_who_hears_of_its_request),
+        cmocka_unit_test(force_ends_an_engine_that_still_drains),
+        cmocka_unit_test(a_drain_of_one_role_outlives_force_on_the_other),
     };
     signal(SIGPIPE, SIG_IGN);
     flo_log_level_set(FLO_LOG_ERROR);
