@@ -384,7 +384,7 @@ void flo_serve_engine_free_all(struct flo_serve *serve)
     while (serve->engines != NULL) {
         struct serve_engine *engine = serve->engines;
         engine->is_expected = true;
-        flo_fail(&engine->end, FLO_E_STATE, "serving ends");
+        flo_fail(&engine->end, FLO_E_INFER_BUSY, "the agent stops");
         flo_serve_engine_kill(engine, NULL);
         while (waitpid(engine->pid, NULL, 0) < 0 && errno == EINTR) {
         }

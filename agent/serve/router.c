@@ -103,8 +103,10 @@ static void tell(struct serve_request *request, uint32_t tokens_in, int error)
             flo_timing_add(&counters->ttft, stats.ttft_us);
         }
     }
-    /* The release is judged by its answers alone. */
-    if (request->kind != REQUEST_EMBED && serve->handlers.on_request != NULL) {
+    /* The release is judged by its answers alone, and by none that the agent
+     * itself breaks off. */
+    if (request->kind != REQUEST_EMBED && !serve->is_closing &&
+        serve->handlers.on_request != NULL) {
         serve->handlers.on_request(serve->handlers.context, &stats);
     }
 }

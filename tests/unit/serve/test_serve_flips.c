@@ -166,6 +166,24 @@ static void a_drain_of_one_role_outlives_force_on_the_other(void **state)
     world_close();
 }
 
+static void a_stop_is_nobodys_failure(void **state)
+{
+    static struct client client;
+    (void)state;
+    world_open();
+    open_current(V2, "2.0.0");
+    kill(status_now().roles[FLO_ROLE_CURRENT].pid, SIGSTOP);
+    client_start(&client, "/v1/chat/completions", CHAT, false);
+    RUN_UNTIL(status_now().roles[FLO_ROLE_CURRENT].requests == 1);
+
+    flo_serve_close(world.serve);
+    world.serve = NULL;
+
+    client_end(&client);
+    assert_int_equal(world.stats_errors, 0);
+    world_close();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +193,7 @@ int main(void)
         cmocka_unit_test(an_engine_is_unloaded_by_who_hears_of_its_request),
         cmocka_unit_test(force_ends_an_engine_that_still_drains),
         cmocka_unit_test(a_drain_of_one_role_outlives_force_on_the_other),
+        cmocka_unit_test(a_stop_is_nobodys_failure),
     };
     signal(SIGPIPE, SIG_IGN);
     flo_log_level_set(FLO_LOG_ERROR);
