@@ -151,7 +151,7 @@ int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
     bool is_embed = message->type == FLO_WIRE_EMBED;
     bool is_answer = message->type == FLO_WIRE_GENERATE;
     message->request = ++engine->next_id;
-    call->frame = (struct flo_buf){.bytes_max = 2 * FLO_WIRE_FRAME_BYTES_MAX};
+    call->frame = (struct flo_buf){0}; /* flo_wire_write has the limit */
     int rv = is_embed || is_answer ? flo_wire_write(&call->frame, message, err)
                                    : send_message(engine, message, err);
     if (rv < 0) {

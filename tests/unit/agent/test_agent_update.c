@@ -255,6 +255,7 @@ static void a_client_that_asks_nonsense_is_not_the_release_s_fault(void **state)
     (void)state;
     assert_false(flo_agent_blames_serving(FLO_E_INFER_PARAM));
     assert_false(flo_agent_blames_serving(FLO_E_INFER_TOO_LONG));
+    assert_false(flo_agent_blames_serving(FLO_E_REST_TOO_LARGE));
     assert_true(flo_agent_blames_serving(FLO_E_ENGINE_CRASH));
     assert_false(flo_agent_blames_release(FLO_E_NET_UNREACHABLE));
     assert_false(flo_agent_blames_release(FLO_E_DISK_FULL));

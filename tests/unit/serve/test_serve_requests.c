@@ -100,6 +100,28 @@ static void what_the_engine_refuses_names_its_field(void **state)
     world_close();
 }
 
+/* Ids are two bytes of JSON and four of a frame, which may have 1 MiB. */
+static void more_ids_than_a_frame_holds_are_the_clients_doing(void **state)
+{
+    static const size_t counts[] = {300000, 524280};
+    static char body[1 << 20];
+    static struct client client;
+    (void)state;
+    world_open();
+    open_current(V2, "2.0.0");
+    for (size_t i = 0; i < FLO_COUNT(counts); i++) {
+        char *at = body + sprintf(body, "{\"prompt\":[1");
+        for (size_t n = 1; n < counts[i]; n++) {
+            memcpy(at + 2 * (n - 1), ",1", 2);
+        }
+        strcpy(at + 2 * (counts[i] - 1), "]}");
+        ask(&client, "/v1/completions", body);
+        assert_int_equal(client.status, 413);
+        assert_non_null(strstr(client.text, "rest.too_large"));
+    }
+    world_close();
+}
+
 /* Each answer has 256 KiB; all of them more than the engine may put aside. */
 static void many_long_answers_at_once_all_arrive(void **state)
 {
@@ -257,6 +279,7 @@ int main(void)
         cmocka_unit_test(a_model_name_is_checked),
         cmocka_unit_test(a_shifted_context_gives_more_tokens_than_it_holds),
         cmocka_unit_test(what_the_engine_refuses_names_its_field),
+        cmocka_unit_test(more_ids_than_a_frame_holds_are_the_clients_doing),
         cmocka_unit_test(many_long_answers_at_once_all_arrive),
         cmocka_unit_test(requests_larger_than_the_engines_room_wait_and_arrive),
         cmocka_unit_test(those_who_wait_get_the_adapter_that_they_named),
