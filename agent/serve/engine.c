@@ -504,6 +504,14 @@ static bool part_fits(struct serve_call *call,
     return fits && *index == call->tokens && call->tokens++ < call->tokens_max;
 }
 
+/* Can the engine know of it? */
+static bool was_sent(const struct serve_engine *engine,
+                     const struct serve_call *call)
+{
+    return !waits(call) &&
+           (call != &engine->change.call || engine->change.fd == 0);
+}
+
 /* A frame for a call: it must belong to one, and count up. */
 static int on_call_frame(struct serve_engine *engine,
                          const struct flo_wire_message *message,
@@ -511,7 +519,7 @@ static int on_call_frame(struct serve_engine *engine,
 {
     struct serve_call *call = *call_place(engine, message->request);
     const char *name = flo_wire_type_name((int)message->type);
-    if (call == NULL) {
+    if (call == NULL || !was_sent(engine, call)) {
         return flo_fail(err, FLO_E_WORKER_PROTOCOL,
                         "%s for request %u, which is not under way", name,
                         message->request);

@@ -67,6 +67,24 @@ static void flood(int fd)
     _exit(0);
 }
 
+/* READY, and in the same breath an answer to the first call, which cannot
+ * have been sent. */
+static void answer_early(int fd)
+{
+    struct flo_wire_message ready = {.type = FLO_WIRE_READY,
+                                     .ready.context = 512};
+    struct flo_wire_message answer = {.type = FLO_WIRE_ADAPTER, .request = 1};
+    struct flo_buf out = {0};
+    char ignored[4096];
+    if (flo_wire_write(&out, &ready, NULL) == 0 &&
+        flo_wire_write(&out, &answer, NULL) == 0) {
+        send(fd, out.data, out.bytes, 0);
+    }
+    while (recv(fd, ignored, sizeof(ignored), 0) > 0) {
+    }
+    _exit(0);
+}
+
 static void misbehave(int fd)
 {
     static char garbage[64] = "this is no frame at all, whatever you think";
@@ -99,6 +117,8 @@ static void misbehave(int fd)
         }
     } else if (strcmp(deed, "flood") == 0) {
         flood(fd);
+    } else if (strcmp(deed, "early") == 0) {
+        answer_early(fd);
     } else if (strcmp(deed, "crash") == 0) {
         abort();
     } else if (strcmp(deed, "hang") == 0) {

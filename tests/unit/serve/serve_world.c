@@ -41,6 +41,19 @@ void load(enum flo_serve_role role, const char *path, const char *version)
     }
 }
 
+static void load_adapter(void)
+{
+    struct flo_serve_adapter adapter = {
+        .name = "site",
+        .fd = open("tests/models/tiny-v1-site-lora.gguf", O_RDONLY | O_CLOEXEC),
+    };
+    struct flo_err err = {0};
+    assert_true(adapter.fd >= 0);
+    assert_int_equal(
+        flo_serve_adapter_load(world.serve, FLO_ROLE_CURRENT, &adapter, &err),
+        0);
+}
+
 static void on_loaded(void *context, enum flo_serve_role role, uint64_t ms,
                       const struct flo_err *err)
 {
@@ -55,6 +68,10 @@ static void on_loaded(void *context, enum flo_serve_role role, uint64_t ms,
     world.loaded++;
     if (role == FLO_ROLE_CURRENT) {
         assert_int_equal(flo_serve_flip(world.serve, role, &failure), 0);
+    }
+    if (world.loads_adapter) {
+        world.loads_adapter = false;
+        load_adapter();
     }
 }
 

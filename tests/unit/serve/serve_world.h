@@ -33,8 +33,9 @@ struct world {
     int load_error, lost_error;
     char lost_what[512];
     int stats_errors, adapters_changed;
-    bool reloads; /* a lost engine is loaded again */
-    bool unloads; /* the first error unloads the current one by force */
+    bool reloads;       /* a lost engine is loaded again */
+    bool unloads;       /* the first error unloads the current one by force */
+    bool loads_adapter; /* as soon as the next model is there */
     /* Of models loaded from here on: */
     bool lacks_packed;
     const char *adapter_path; /* of the adapter "site"; NULL: none */

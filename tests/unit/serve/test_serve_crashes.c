@@ -115,6 +115,20 @@ static void a_hostile_engine_is_killed_and_replaced(void **state)
     }
 }
 
+static void an_answer_before_its_question_ends_the_engine(void **state)
+{
+    (void)state;
+    world_open_with(HOSTILE_ENGINE, 60000, 0);
+    setenv("FLOTILLA_HOSTILE", "early", 1);
+    world.loads_adapter = true;
+    open_current(V2, "2.0.0");
+    unsetenv("FLOTILLA_HOSTILE");
+    RUN_UNTIL(world.lost == 1);
+    assert_int_equal(world.lost_error, FLO_E_WORKER_PROTOCOL);
+    assert_int_equal(world.adapters_changed, 0);
+    world_close();
+}
+
 static void an_answer_too_long_to_be_kept_ends_alone(void **state)
 {
     static struct client client;
@@ -140,6 +154,7 @@ int main(void)
         cmocka_unit_test(a_stream_that_has_begun_ends_with_an_error_event),
         cmocka_unit_test(a_hanging_engine_is_killed_and_its_requests_live),
         cmocka_unit_test(a_hostile_engine_is_killed_and_replaced),
+        cmocka_unit_test(an_answer_before_its_question_ends_the_engine),
         cmocka_unit_test(an_answer_too_long_to_be_kept_ends_alone),
     };
     signal(SIGPIPE, SIG_IGN);
