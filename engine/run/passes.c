@@ -48,12 +48,13 @@ static bool is_user(const struct flo_job *job)
     return job->priority == FLO_WIRE_USER;
 }
 
-/* The last session is for those who can wait, and for vectors. */
+/* The last session is for those who can wait, and for vectors: from the first
+ * to the last input of a request. */
 static bool is_free(const struct flo_worker *worker, size_t i, bool for_user)
 {
     bool is_last = i + 1 == worker->n_slots;
     return worker->slots[i].job == NULL &&
-           !(is_last && (for_user || worker->embed.n_fed > 0));
+           !(is_last && (for_user || worker->embed.started_at_us > 0));
 }
 
 /* The free session that holds most of the job's tokens; among equals the one

@@ -114,6 +114,43 @@ static void a_user_takes_the_session_of_batch_work(void **state)
     assert_int_equal(worker_end(), 0);
 }
 
+static void say_embed(uint32_t request, uint32_t n_inputs)
+{
+    static struct flo_wire_message m;
+    m = (struct flo_wire_message){.type = FLO_WIRE_EMBED, .request = request};
+    for (m.embed.n_inputs = 0; m.embed.n_inputs < n_inputs;) {
+        m.embed.inputs[m.embed.n_inputs++].data = TEXT(SEVERITY);
+    }
+    say(&m, -1);
+}
+
+static void vectors_do_not_wait_for_batch_work_between_two_inputs(void **state)
+{
+    enum { ANSWERS = 4, EMBED = 6, LATE = 7 }; /* requests */
+    uint32_t vectors = 0;
+    (void)state;
+    worker_open(MODEL);
+    for (uint32_t i = 1; i <= ANSWERS; i++) { /* only the last one is left */
+        struct flo_wire_message m = ask_many(i, 200, FLO_WIRE_BATCH);
+        say(&m, -1);
+    }
+    expect(FLO_WIRE_TOKEN);
+    say_embed(EMBED, 20);
+    do {
+        assert_true(hear());
+        assert_int_not_equal(worker.got.request, LATE);
+        if (worker.got.type == FLO_WIRE_EMBEDDING && vectors++ == 0) {
+            struct flo_wire_message m = ask_many(LATE, 50, FLO_WIRE_BATCH);
+            say(&m, -1);
+        }
+    } while (worker.got.type != FLO_WIRE_DONE);
+    assert_int_equal(worker.got.request, EMBED);
+    assert_int_equal(vectors, 20);
+    expect_end(LATE);
+    assert_int_equal(worker.got.type, FLO_WIRE_DONE);
+    assert_int_equal(worker_end(), 0);
+}
+
 static void the_same_beginning_is_computed_once(void **state)
 {
     char first[512], again[512];
@@ -140,6 +177,7 @@ int main(void)
         cmocka_unit_test(a_probe_steps_behind_users),
         cmocka_unit_test(answers_are_the_same_alone_and_together),
         cmocka_unit_test(a_user_takes_the_session_of_batch_work),
+        cmocka_unit_test(vectors_do_not_wait_for_batch_work_between_two_inputs),
         cmocka_unit_test(the_same_beginning_is_computed_once),
     };
 
