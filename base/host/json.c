@@ -4,11 +4,12 @@
 #include <math.h>
 #include <string.h>
 
-/* Offset of the bracket that opens one level too many, or -1.  Brackets
- * inside strings do not count. */
-static ptrdiff_t too_deep_at(const char *text, size_t bytes)
+/* What the tree would take is bounded before it is built: brackets are
+ * counted, those inside strings are none. */
+static int check_parts(const char *text, size_t bytes, struct flo_err *err)
 {
-    size_t depth = 0;
+    size_t depth = 0, parts = 0;
+    size_t parts_max = FLO_JSON_PARTS_MAX * (1 + (bytes >> 20));
     bool in_text = false;
 
     for (size_t i = 0; i < bytes; i++) {
@@ -23,13 +24,19 @@ static ptrdiff_t too_deep_at(const char *text, size_t bytes)
             in_text = true;
         } else if (c == '{' || c == '[') {
             if (++depth > FLO_JSON_DEPTH_MAX) {
-                return (ptrdiff_t)i;
+                return flo_fail(err, FLO_E_META_JSON_DEPTH,
+                                "deeper than %d levels at byte %zu",
+                                FLO_JSON_DEPTH_MAX, i);
+            }
+            if (++parts > parts_max) {
+                return flo_fail(err, FLO_E_META_TOO_LARGE,
+                                "more than %zu objects and arrays", parts_max);
             }
         } else if ((c == '}' || c == ']') && depth > 0) {
             depth--;
         }
     }
-    return -1;
+    return 0;
 }
 
 int flo_json_parse(const char *text, size_t bytes, size_t bytes_max,
@@ -48,11 +55,9 @@ int flo_json_parse(const char *text, size_t bytes, size_t bytes_max,
     if (valid < bytes) {
         return flo_fail(err, FLO_E_META_JSON, "not UTF-8 at byte %zu", valid);
     }
-    ptrdiff_t deep = too_deep_at(text, bytes);
-    if (deep >= 0) {
-        return flo_fail(err, FLO_E_META_JSON_DEPTH,
-                        "deeper than %d levels at byte %td", FLO_JSON_DEPTH_MAX,
-                        deep);
+    int rv = check_parts(text, bytes, err);
+    if (rv < 0) {
+        return rv;
     }
     json_t *json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &why);
     if (json == NULL) {

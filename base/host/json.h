@@ -13,17 +13,21 @@
 
 /* Nesting of objects and arrays that a document may have. */
 #define FLO_JSON_DEPTH_MAX 16
+/* Objects and arrays of a document of less than 1 MiB, and as many for each MiB
+ * more: an empty one is 2 bytes of text and more than 200 of memory. */
+#define FLO_JSON_PARTS_MAX 65536
 
 /* Parse one object or array of at most bytes_max bytes into *out, which the
  * caller releases (json_decref or flo_json_cleanup).
  *
  * Strict: UTF-8 without BOM, no duplicate keys, no bytes behind the document
  * but white space, no NUL in a string, integers within int64, depth at most
- * FLO_JSON_DEPTH_MAX.
+ * FLO_JSON_DEPTH_MAX, objects and arrays at most FLO_JSON_PARTS_MAX.
  *
  * FLO_E_META_JSON        not strict JSON; the sentence has the byte offset
  * FLO_E_META_JSON_DEPTH  nested deeper; found before anything is built
- * FLO_E_META_TOO_LARGE   more than bytes_max bytes
+ * FLO_E_META_TOO_LARGE   more than bytes_max bytes, or so many parts; found
+ *                        before anything is built, too
  * FLO_E_MEMORY */
 FLO_MUST_USE int flo_json_parse(const char *text, size_t bytes,
                                 size_t bytes_max, json_t **out,

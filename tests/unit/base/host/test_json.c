@@ -129,6 +129,34 @@ static void size_and_depth_are_bounded_before_anything_is_built(void **state)
     free(deep);
 }
 
+/* An empty object is 2 bytes of text and more than 200 of memory. */
+static void objects_and_arrays_are_counted_before_they_are_built(void **state)
+{
+    enum { BYTES = 3 * (FLO_JSON_PARTS_MAX - 1) + 1 };
+    char *many = malloc(BYTES + 4);
+    json_t *json = NULL;
+    struct flo_err err = {0};
+    (void)state;
+    many[0] = '[';
+    for (size_t at = 1; at < BYTES; at += 3) {
+        memcpy(many + at, at % 2 == 0 ? "{}," : "[],", 3);
+    }
+
+    memcpy(many + BYTES - 1, "]", 1);
+    assert_int_equal(flo_json_parse(many, BYTES, BYTES, &json, NULL), 0);
+    flo_json_cleanup(&json);
+    memcpy(many + BYTES - 1, ",{}]", 4);
+    assert_int_equal(flo_json_parse(many, BYTES + 3, BYTES + 3, &json, &err),
+                     FLO_E_META_TOO_LARGE);
+    assert_string_equal(err.what, "more than 65536 objects and arrays");
+    memset(many, '[', BYTES);
+    many[1] = many[BYTES - 2] = '"'; /* those in a text do not count */
+    many[BYTES - 1] = ']';
+    assert_int_equal(flo_json_parse(many, BYTES, BYTES, &json, NULL), 0);
+    flo_json_cleanup(&json);
+    free(many);
+}
+
 static void fields_are_read_by_type_and_range(void **state)
 {
     FLO_CLEANUP(flo_json_cleanup)
@@ -285,6 +313,7 @@ int main(void)
         cmocka_unit_test(a_nul_behind_the_document_is_refused),
         cmocka_unit_test(the_place_of_bad_utf8_is_told),
         cmocka_unit_test(size_and_depth_are_bounded_before_anything_is_built),
+        cmocka_unit_test(objects_and_arrays_are_counted_before_they_are_built),
         cmocka_unit_test(fields_are_read_by_type_and_range),
         cmocka_unit_test(a_refusal_names_field_value_and_limit),
         cmocka_unit_test(an_optional_field_may_be_missing_but_not_wrong),
