@@ -95,6 +95,9 @@ int flo_format_read(const json_t *body, struct serve_params *params,
         if (rv < 0) {
             return rv;
         }
+        if (out->grammar_kind != FLO_GRAMMAR_NONE) {
+            params->form = fields[i];
+        }
     }
     return 0;
 }
@@ -102,18 +105,9 @@ int flo_format_read(const json_t *body, struct serve_params *params,
 const char *flo_format_param(const struct serve_params *params,
                              const struct flo_err *err)
 {
-    if (params->message.type != FLO_WIRE_GENERATE ||
-        err->code != FLO_E_INFER_PARAM) {
-        return NULL;
-    }
-    if (params->message.generate.grammar_kind == FLO_GRAMMAR_GBNF) {
-        return strncmp(err->what, "grammar", 7) == 0 ? "grammar" : NULL;
-    }
-    if (params->message.generate.grammar_kind == FLO_GRAMMAR_NONE ||
-        strncmp(err->what, "schema", 6) != 0) {
-        return NULL;
-    }
-    return json_object_get(params->json, "json_schema") != NULL
-               ? "json_schema"
-               : "response_format";
+    bool is_about_it = err->code == FLO_E_INFER_PARAM &&
+                       (strncmp(err->what, "grammar", 7) == 0 ||
+                        strncmp(err->what, "schema", 6) == 0);
+
+    return is_about_it ? params->form : NULL;
 }

@@ -134,11 +134,13 @@ enum request_kind {
     REQUEST_KINDS
 };
 
-/* What a client asked for, checked; owns the JSON that texts point into. */
+/* What a client asked for, checked. */
 struct serve_params {
-    json_t *json;
-    struct flo_buf parts; /* contents put together, token ids */
+    json_t *json;         /* while it is read */
+    struct flo_buf parts; /* ids and a schema, while it is read; then the
+                             message as a frame, which its texts stand in */
     struct flo_wire_message message;
+    const char *form; /* the field that gave its grammar, or NULL */
     char model[3 * FLO_NAME_MAX + 3]; /* as named; empty: any */
     bool is_stream;
     bool wants_usage;
@@ -192,7 +194,8 @@ void flo_router_close(struct flo_serve *serve);
 /* ---- params.c, answer.c, api.c ----------------------------------- */
 
 /* Read a body.  FLO_E_REST_SCHEMA (no JSON object), FLO_E_INFER_PARAM with
- * params->param and a sentence that has the field and its range. */
+ * params->param and a sentence that has the field and its range,
+ * FLO_E_REST_TOO_LARGE (for a frame). */
 FLO_MUST_USE int flo_params_read(enum request_kind kind, const char *body,
                                  size_t bytes, struct serve_params *params,
                                  struct flo_err *err);

@@ -589,6 +589,23 @@ static int read_kind(enum request_kind kind, struct reader *reader)
     }
 }
 
+/* A request may be held for long: what of its JSON the answer needs stays, as
+ * the frame that it becomes; a tree can have 80 times the bytes of its text. */
+static int keep_message(struct serve_params *params, struct flo_err *err)
+{
+    struct flo_buf frame = {0};
+    int rv = flo_wire_write(&frame, &params->message, err);
+    json_decref(params->json);
+    params->json = NULL;
+    flo_buf_deinit(&params->parts);
+    params->parts = frame;
+    if (rv == 0 &&
+        flo_wire_read(frame.data, frame.bytes, &params->message, err) < 0) {
+        rv = flo_fail(err, FLO_E_INTERNAL, "a frame that cannot be read back");
+    }
+    return rv;
+}
+
 int flo_params_read(enum request_kind kind, const char *body, size_t bytes,
                     struct serve_params *params, struct flo_err *err)
 {
@@ -606,6 +623,7 @@ int flo_params_read(enum request_kind kind, const char *body, size_t bytes,
     } else {
         rv = read_kind(kind, &reader);
     }
+    rv = rv < 0 ? rv : keep_message(params, err);
     if (rv < 0) {
         flo_params_deinit(params);
     }

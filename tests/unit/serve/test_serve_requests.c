@@ -119,6 +119,7 @@ static void more_ids_than_a_frame_holds_are_the_clients_doing(void **state)
         assert_int_equal(client.status, 413);
         assert_non_null(strstr(client.text, "rest.too_large"));
     }
+    assert_int_equal(world.stats_errors, 0);
     world_close();
 }
 
