@@ -445,9 +445,6 @@ static int read_generate(enum request_kind kind, struct reader *reader)
     rv = rv < 0 ? rv : read_stream(reader);
     rv = rv < 0 ? rv : read_length(reader);
     rv = rv < 0 ? rv : read_serving(reader);
-    rv = rv < 0 ? rv
-                : read_bool(reader, "ignore_eos",
-                            &reader->params->message.generate.ignores_end);
     rv = rv < 0 ? rv : read_sampling(reader);
     rv = rv < 0 ? rv : read_stop(reader);
     rv = rv < 0 ? rv : read_logprobs(kind, reader);
