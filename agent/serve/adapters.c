@@ -48,9 +48,6 @@ static void on_frame(void *context, const struct flo_wire_message *message)
 {
     struct serve_engine *engine = context;
     struct flo_err err = {0};
-    if (engine->change.call.engine != NULL) {
-        return; /* a token, say: not its end */
-    }
     if (message->type == FLO_WIRE_ADAPTER) {
         if (engine->change.is_load) {
             list(engine, engine->change.name);
@@ -58,12 +55,8 @@ static void on_frame(void *context, const struct flo_wire_message *message)
         tell(engine, NULL);
         return;
     }
-    if (message->type == FLO_WIRE_FAILED && message->failed.code < 0) {
-        char what[400];
-        flo_text_clean(
-            message->failed.what.bytes > 0 ? message->failed.what.data : "",
-            message->failed.what.bytes, what, sizeof(what));
-        flo_fail(&err, message->failed.code, "%s", what);
+    if (message->type == FLO_WIRE_FAILED) {
+        flo_serve_engine_failure(&message->failed, &err);
     } else {
         flo_fail(&err, FLO_E_WORKER_PROTOCOL, "%s for an adapter",
                  flo_wire_type_name((int)message->type));

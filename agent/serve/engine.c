@@ -442,21 +442,29 @@ static void text_take(char *out, size_t size, struct flo_wire_text text)
     flo_text_clean(text.data != NULL ? text.data : "", text.bytes, out, size);
 }
 
+int flo_serve_engine_failure(const struct flo_wire_failed *failed,
+                             struct flo_err *err)
+{
+    char what[400], why[200];
+    if (failed->code >= 0) {
+        return flo_fail(err, FLO_E_WORKER_PROTOCOL, "FAILED of nothing");
+    }
+    text_take(what, sizeof(what), failed->what);
+    text_take(why, sizeof(why), failed->why);
+    flo_fail(err, failed->code, "%s", what);
+    if (why[0] != '\0') {
+        flo_err_why(err, "%s", why);
+    }
+    return failed->code;
+}
+
 static int on_open_answer(struct serve_engine *engine,
                           const struct flo_wire_message *message,
                           struct flo_err *err)
 {
     if (message->type == FLO_WIRE_FAILED) {
-        char what[400], why[200];
-        text_take(what, sizeof(what), message->failed.what);
-        text_take(why, sizeof(why), message->failed.why);
-        flo_fail(err, message->failed.code, "%s: %s", engine->name, what);
-        if (why[0] != '\0') {
-            flo_err_why(err, "%s", why);
-        }
-        return message->failed.code < 0
-                   ? message->failed.code
-                   : flo_fail(err, FLO_E_WORKER_PROTOCOL, "FAILED of nothing");
+        int rv = flo_serve_engine_failure(&message->failed, err);
+        return flo_wrap(err, rv, "%s", engine->name);
     }
     if (message->type != FLO_WIRE_READY || message->ready.context == 0) {
         return flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s before READY",

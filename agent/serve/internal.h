@@ -122,6 +122,10 @@ void flo_serve_engine_cancel(struct serve_call *call);
 void flo_serve_engine_kill(struct serve_engine *engine,
                            const struct flo_err *err);
 void flo_serve_engine_free_all(struct flo_serve *serve);
+/* What a FAILED says, made fit to be shown; its code, which is also returned.
+ * FLO_E_WORKER_PROTOCOL: it has none. */
+int flo_serve_engine_failure(const struct flo_wire_failed *failed,
+                             struct flo_err *err);
 
 /* ---- router.c ---------------------------------------------------- */
 

@@ -62,16 +62,6 @@ static void end(struct serve_packer *packer, const struct flo_err *err)
 
 /* ---- answers ----------------------------------------------------- */
 
-static int on_failed(const struct flo_wire_failed *failed, struct flo_err *err)
-{
-    char what[256];
-
-    flo_text_clean(failed->what.data != NULL ? failed->what.data : "",
-                   failed->what.bytes, what, sizeof(what));
-    return flo_fail(err, failed->code < 0 ? failed->code : FLO_E_PROCESS, "%s",
-                    what);
-}
-
 static int give_file(struct serve_packer *packer, uint64_t bytes,
                      struct flo_err *err)
 {
@@ -91,7 +81,7 @@ static int take_answer(struct serve_packer *packer,
                        struct flo_err *err)
 {
     if (message->type == FLO_WIRE_FAILED) {
-        return on_failed(&message->failed, err);
+        return flo_serve_engine_failure(&message->failed, err);
     }
     if (message->type != FLO_WIRE_PACKED ||
         (packer->has_room && message->packed.bytes != packer->bytes)) {

@@ -232,15 +232,15 @@ static void end_run(struct probe *probe)
 static void on_failed(struct probe *probe, const struct flo_wire_failed *failed)
 {
     const struct golden_case *c = &probe->golden.cases[probe->next_case];
-    char what[160];
-    flo_text_clean(failed->what.data != NULL ? failed->what.data : "",
-                   failed->what.bytes, what, sizeof(what));
+    struct flo_err err = {0};
+    flo_serve_engine_failure(failed, &err);
     if (probe->phase == PHASE_GOLDEN) {
         fail_case(probe, c);
         finish(probe, FLO_E_PROBE_GOLDEN, "case %s cannot run: %s", c->id,
-               what);
+               err.what);
     } else {
-        finish(probe, FLO_E_PROBE_SPEED, "speed cannot be measured: %s", what);
+        finish(probe, FLO_E_PROBE_SPEED, "speed cannot be measured: %s",
+               err.what);
     }
 }
 

@@ -190,8 +190,7 @@ static void on_done(struct serve_request *request,
                     const struct flo_wire_done *done)
 {
     struct flo_err err = {0};
-    if (done->reason == FLO_WIRE_CANCELLED ||
-        done->reason > FLO_WIRE_CANCELLED) {
+    if (done->reason >= FLO_WIRE_CANCELLED) {
         flo_fail(&err, FLO_E_INFER_CANCELLED, "the engine gave up");
         request_fail(request, &err);
         return;
@@ -222,11 +221,7 @@ static void on_failed(struct serve_request *request,
         [REQUEST_DETOKENISE] = "tokens",
     };
     struct flo_err err = {0};
-    char what[400];
-    flo_text_clean(failed->what.data != NULL ? failed->what.data : "",
-                   failed->what.bytes, what, sizeof(what));
-    flo_fail(&err, failed->code < 0 ? failed->code : FLO_E_INTERNAL, "%s",
-             what);
+    flo_serve_engine_failure(failed, &err);
     if (err.code == FLO_E_INFER_PARAM || err.code == FLO_E_INFER_TOO_LONG) {
         strcpy(request->params.param, texts[request->kind]);
     }
