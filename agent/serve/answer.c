@@ -11,7 +11,7 @@
 #define BACKLOG_BYTES_MAX 262144 /* of a client that reads slowly */
 #define TEXT_BYTES_MAX (16u << 20)
 
-static void add_text(struct flo_buf *out, struct flo_wire_text text)
+void flo_answer_add_text(struct flo_buf *out, struct flo_wire_text text)
 {
     flo_buf_text(out, "\"");
     if (text.bytes > 0) {
@@ -47,16 +47,17 @@ static void error_body(const struct flo_err *err, int status, const char *param,
 {
     const char *fix = err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code);
     flo_buf_text(out, "{\"error\":{\"message\":");
-    add_text(out, (struct flo_wire_text){err->what, strlen(err->what)});
+    flo_answer_add_text(out,
+                        (struct flo_wire_text){err->what, strlen(err->what)});
     flo_buf_printf(out, ",\"type\":\"%s\",\"code\":\"%s\",\"param\":",
                    error_type(status), error_code(err->code));
     if (param != NULL && param[0] != '\0') {
-        add_text(out, (struct flo_wire_text){param, strlen(param)});
+        flo_answer_add_text(out, (struct flo_wire_text){param, strlen(param)});
     } else {
         flo_buf_text(out, "null");
     }
     flo_buf_text(out, ",\"fix\":");
-    add_text(out, (struct flo_wire_text){fix, strlen(fix)});
+    flo_answer_add_text(out, (struct flo_wire_text){fix, strlen(fix)});
     flo_buf_text(out, "}}");
 }
 
@@ -159,10 +160,10 @@ static void add_event(struct serve_request *request, struct flo_wire_text text,
     flo_buf_text(out, "\"choices\":[{\"index\":0,");
     if (!is_chat) {
         flo_buf_text(out, "\"text\":");
-        add_text(out, text);
+        flo_answer_add_text(out, text);
     } else if (text.bytes > 0 || request->logprobs.bytes > 0) {
         flo_buf_text(out, "\"delta\":{\"content\":");
-        add_text(out, text);
+        flo_answer_add_text(out, text);
         flo_buf_text(out, "}");
     } else {
         flo_buf_text(out, "\"delta\":{}");
@@ -270,11 +271,11 @@ static void answer_whole(struct serve_request *request,
     flo_buf_text(&out, "\"choices\":[{\"index\":0,");
     if (is_chat) {
         flo_buf_text(&out, "\"message\":{\"role\":\"assistant\",\"content\":");
-        add_text(&out, text);
+        flo_answer_add_text(&out, text);
         flo_buf_text(&out, ",\"refusal\":null}");
     } else {
         flo_buf_text(&out, "\"text\":");
-        add_text(&out, text);
+        flo_answer_add_text(&out, text);
     }
     flo_buf_text(&out, ",\"logprobs\":");
     flo_answer_logprobs_put(request, &out);

@@ -87,11 +87,8 @@ void flo_answer_text(struct serve_request *request, struct flo_wire_text text)
     if (request->http == NULL) {
         return;
     }
-    flo_buf_printf(&out, "{\"model\":\"%s\",\"content\":\"",
-                   request->model_name);
-    if (text.bytes > 0) {
-        flo_buf_json_text(&out, text.data, text.bytes);
-    }
-    flo_buf_text(&out, "\"}\n");
+    flo_buf_printf(&out, "{\"model\":\"%s\",\"content\":", request->model_name);
+    flo_answer_add_text(&out, text);
+    flo_buf_text(&out, "}\n");
     finish(request, &out);
 }

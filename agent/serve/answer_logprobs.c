@@ -33,15 +33,6 @@ static bool next_list(struct flo_wire_text *lists, struct flo_wire_text *list)
     return true;
 }
 
-static void add_text(struct flo_buf *out, struct flo_wire_text text)
-{
-    flo_buf_text(out, "\"");
-    if (text.bytes > 0) {
-        flo_buf_json_text(out, text.data, text.bytes);
-    }
-    flo_buf_text(out, "\"");
-}
-
 static void add_number(struct flo_buf *out, float logprob)
 {
     flo_buf_printf(out, "%.9g", isfinite(logprob) ? (double)logprob : -9999.0);
@@ -51,7 +42,7 @@ static void add_number(struct flo_buf *out, float logprob)
 static void add_entry(struct flo_buf *out, const struct flo_wire_logprob *one)
 {
     flo_buf_text(out, "{\"token\":");
-    add_text(out, one->text);
+    flo_answer_add_text(out, one->text);
     flo_buf_text(out, ",\"logprob\":");
     add_number(out, one->logprob);
     flo_buf_text(out, ",\"bytes\":[");
@@ -105,7 +96,7 @@ static void add_tops(struct flo_wire_text list, struct flo_buf *out)
     flo_buf_text(out, "{");
     for (int i = 0; flo_wire_logprob_next(&list, &one); i++) {
         flo_buf_text(out, i == 0 ? "" : ",");
-        add_text(out, one.text);
+        flo_answer_add_text(out, one.text);
         flo_buf_text(out, ":");
         add_number(out, one.logprob);
     }
@@ -127,7 +118,7 @@ static void add_column(enum column column, struct flo_wire_text lists,
         is_first = false;
         switch (column) {
         case TOKENS:
-            add_text(out, one.text);
+            flo_answer_add_text(out, one.text);
             break;
         case LOGPROBS:
             add_number(out, one.logprob);

@@ -205,6 +205,8 @@ FLO_MUST_USE int flo_params_read(enum request_kind kind, const char *body,
                                  struct flo_err *err);
 void flo_params_deinit(struct serve_params *params);
 
+/* As a JSON string. */
+void flo_answer_add_text(struct flo_buf *out, struct flo_wire_text text);
 void flo_answer_error_body(const struct flo_err *err, int status,
                            struct flo_buf *body);
 /* Each finishes or goes on with the HTTP answer. */
