@@ -28,9 +28,7 @@ static void end(struct flo_job *job, enum flo_wire_reason reason,
     struct flo_wire_done done = job->counts;
     job->has_ended = true;
     job->piece.bytes = 0;
-    if (reason != FLO_WIRE_STOP || job->stop.held.bytes > 0) {
-        flo_buf_add(&job->piece, job->stop.held.data, job->stop.held.bytes);
-    }
+    flo_buf_add(&job->piece, job->stop.held.data, job->stop.held.bytes);
     done.reason = reason;
     done.text = (struct flo_wire_text){job->piece.data, job->piece.bytes};
     done.tokens_out = job->made;
@@ -155,7 +153,6 @@ static void show(struct flo_job *job, const struct flo_sample *sample,
     take_logprobs(job, logits, sample->token);
     tell(job, sample);
     if (stops) {
-        job->stop.held.bytes = 0;
         end(job, FLO_WIRE_STOP, job->out);
     } else if (job->made == job->tokens_max) {
         end_text(job, FLO_WIRE_LENGTH, job->out);

@@ -192,7 +192,6 @@ int flo_job_new(const struct flo_engine *engine,
     }
     job->engine = engine;
     job->request = message->request;
-    job->made_at_us = flo_now_us();
     read_settings(job, in);
     int rv;
     if ((rv = flo_sampling_check(&job->sampling, err)) < 0 ||

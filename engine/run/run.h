@@ -152,8 +152,8 @@ struct flo_job {
 };
 
 /* Tokenise the request and check it, and read its grammar; it has no
- * adapter yet.  FLO_E_INFER_PARAM, FLO_E_INFER_TOO_LONG (with the counts),
- * FLO_E_GGUF_VOCAB, FLO_E_MEMORY. */
+ * adapter and no made_at_us yet.  FLO_E_INFER_PARAM, FLO_E_INFER_TOO_LONG (with
+ * the counts), FLO_E_GGUF_VOCAB, FLO_E_MEMORY. */
 FLO_MUST_USE int flo_job_new(const struct flo_engine *engine,
                              const struct flo_wire_message *message,
                              struct flo_job **out, struct flo_err *err);
