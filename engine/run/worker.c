@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -232,5 +233,6 @@ int flo_cmd_worker(int argc, char **argv)
         flo_err_fix(&err, "flotilla-agent serve --model FILE");
         return flo_err_print(stderr, &err);
     }
+    signal(SIGINT, SIG_IGN); /* Ctrl-C is for the agent, which ends us */
     return flo_worker_serve(SOCKET, NULL);
 }

@@ -39,6 +39,19 @@ static void a_killed_engine_takes_no_unanswered_request_along(void **state)
     world_close();
 }
 
+static void an_interrupt_at_the_terminal_is_the_agents(void **state)
+{
+    static struct client client;
+    (void)state;
+    world_open();
+    open_current(V2, "2.0.0");
+    kill(status_now().roles[FLO_ROLE_CURRENT].pid, SIGINT);
+    ask(&client, "/v1/chat/completions", CHAT);
+    assert_int_equal(client.good, 1);
+    assert_int_equal(world.lost, 0);
+    world_close();
+}
+
 static void a_stream_that_has_begun_ends_with_an_error_event(void **state)
 {
     static struct client client;
@@ -151,6 +164,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_killed_engine_takes_no_unanswered_request_along),
+        cmocka_unit_test(an_interrupt_at_the_terminal_is_the_agents),
         cmocka_unit_test(a_stream_that_has_begun_ends_with_an_error_event),
         cmocka_unit_test(a_hanging_engine_is_killed_and_its_requests_live),
         cmocka_unit_test(a_hostile_engine_is_killed_and_replaced),
