@@ -228,13 +228,18 @@ uint32_t flo_weights_count(const struct flo_weights *weights)
 
 /* ---- all of them ------------------------------------------------------- */
 
+static size_t layer_prefix(uint32_t index, char prefix[16])
+{
+    return (size_t)snprintf(prefix, 16, "blk.%u.", index);
+}
+
 static int bind_layer(struct binding *b, uint32_t index,
                       struct flo_layer *layer)
 {
     char prefix[16], fused[FLO_GGUF_NAME_BYTES_MAX + 1];
     int rv;
 
-    snprintf(prefix, sizeof(prefix), "blk.%u.", index);
+    layer_prefix(index, prefix);
     snprintf(fused, sizeof(fused), "%sattn_qkv.weight", prefix);
     b->is_fused = flo_gguf_tensor_find(b->gguf, fused) != NULL;
     rv = bind_list(b, &flo_layer_tensors, prefix, layer);
@@ -254,12 +259,16 @@ static bool is_known(const struct binding *b, const char *name)
 {
     const struct flo_tensor_list *list = &flo_model_tensors;
     uint32_t index;
-    int end = 0;
+    char prefix[16];
 
-    if (sscanf(name, "blk.%3u.%n", &index, &end) == 1 && end > 0 &&
-        index < b->hparams->n_layer) {
-        list = &flo_layer_tensors;
-        name += end;
+    /* Spelled as bind_layer() does: 01 is no layer. */
+    if (sscanf(name, "blk.%3u.", &index) == 1 && index < b->hparams->n_layer) {
+        size_t bytes = layer_prefix(index, prefix);
+
+        if (strncmp(name, prefix, bytes) == 0) {
+            list = &flo_layer_tensors;
+            name += bytes;
+        }
     }
     for (size_t i = 0; i < list->count; i++) {
         if (strcmp(name, list->specs[i].name) == 0 &&

@@ -261,6 +261,22 @@ static void tensors_that_do_not_fit_are_named(void **state)
     expect_refusal(s, FLO_E_GGUF_MISSING, "blk.1.attn_norm.weight");
 }
 
+/* Nobody would bind it, so the answers would be without it. */
+static void a_layer_spelled_in_another_way_is_none(void **state)
+{
+    static const char *const names[] = {
+        "blk.00.attn_q.bias", "blk.+0.attn_q.bias", "blk. 0.attn_q.bias",
+        "blk.-0.attn_q.bias", "blk.000.attn_q.bias"};
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
+        struct spec s = good();
+
+        s.more_tensor = names[i];
+        expect_refusal(s, FLO_E_MODEL_ARCH, names[i]);
+    }
+}
+
 static void optional_biases_are_taken(void **state)
 {
     const struct flo_engine_options options = {.threads = 1};
@@ -575,6 +591,7 @@ int main(void)
         cmocka_unit_test(hyper_parameters_that_do_not_fit_are_named),
         cmocka_unit_test(what_is_not_built_says_so),
         cmocka_unit_test(tensors_that_do_not_fit_are_named),
+        cmocka_unit_test(a_layer_spelled_in_another_way_is_none),
         cmocka_unit_test(optional_biases_are_taken),
         cmocka_unit_test(a_fused_matrix_stands_in_place_of_its_parts_alone),
         cmocka_unit_test(what_a_family_needs_is_asked_for),
