@@ -19,20 +19,29 @@ static int need_vocabulary(const struct flo_engine *engine, struct flo_err *err)
     return flo_wrap(err, engine->vocab_err.code, "this model reads no text");
 }
 
-/* A list in the caller's array: it never grows. */
-static struct flo_tokens list_in(int32_t *tokens, size_t tokens_max)
+/* A list in the caller's array: it never grows.  One without room, which as a
+ * maximum would mean any, is not filled at all. */
+static int list_in(int32_t *tokens, size_t tokens_max, struct flo_tokens *list,
+                   struct flo_err *err)
 {
-    return (struct flo_tokens){
+    *list = (struct flo_tokens){
         .ids = tokens, .capacity = tokens_max, .count_max = tokens_max};
+    return tokens_max > 0
+               ? 0
+               : flo_fail(err, FLO_E_INFER_TOO_LONG,
+                          "a text has at least 1 token, at most 0 fit");
 }
 
 int flo_engine_tokenise(const struct flo_engine *engine, const char *text,
                         size_t bytes, bool reads_special, int32_t *tokens,
                         size_t tokens_max, size_t *count, struct flo_err *err)
 {
-    struct flo_tokens ids = list_in(tokens, tokens_max);
+    struct flo_tokens ids;
     int rv = need_vocabulary(engine, err);
 
+    if (rv == 0) {
+        rv = list_in(tokens, tokens_max, &ids, err);
+    }
     if (rv == 0) {
         rv = flo_tokenize(engine->vocab, text, bytes, reads_special, &ids, err);
     }
@@ -130,11 +139,11 @@ int flo_engine_chat(const struct flo_engine *engine,
                     size_t message_count, int32_t *tokens, size_t tokens_max,
                     size_t *count, struct flo_err *err)
 {
-    struct flo_tokens ids = list_in(tokens, tokens_max);
+    struct flo_tokens ids;
     struct flo_message *in;
     int rv = need_chat(engine, err);
 
-    if (rv < 0) {
+    if (rv < 0 || (rv = list_in(tokens, tokens_max, &ids, err)) < 0) {
         return rv;
     }
     in = inner_messages(messages, message_count);

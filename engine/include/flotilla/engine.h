@@ -256,8 +256,8 @@ void flo_sampler_sample(struct flo_sampler *sampler, const float *logits,
 
 /* Text to token ids.  `reads_special`: begin and end tokens as the file says,
  * "<|im_end|>" is one token; else plain text.  *count is written on success.
- * FLO_E_INFER_TOO_LONG: more than tokens_max, which is at least 1; found
- * early, so that the error tells how many there are at least. */
+ * FLO_E_INFER_TOO_LONG: more than tokens_max; found early, so that the error
+ * tells how many there are at least.  Into 0 nothing fits, not even "". */
 FLO_MUST_USE int flo_engine_tokenise(const struct flo_engine *engine,
                                      const char *text, size_t bytes,
                                      bool reads_special, int32_t *tokens,
@@ -296,7 +296,7 @@ struct flo_engine_message {
  * text: no message can end a turn.
  * FLO_E_INFER_PARAM      a role or an order that the form does not know
  * FLO_E_NOT_BUILT        a template of no known family
- * FLO_E_INFER_TOO_LONG   more than tokens_max */
+ * FLO_E_INFER_TOO_LONG   more than tokens_max, or that is 0 */
 FLO_MUST_USE int flo_engine_chat(const struct flo_engine *engine,
                                  const struct flo_engine_message *messages,
                                  size_t message_count, int32_t *tokens,

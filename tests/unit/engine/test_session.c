@@ -359,6 +359,28 @@ static void text_goes_to_tokens_and_back(void **state)
     flo_engine_close(engine);
 }
 
+/* The list is the caller's: it never grows. */
+static void nothing_fits_into_a_list_of_no_tokens(void **state)
+{
+    const struct flo_engine_message message = {"user", "a", 1};
+    struct flo_engine *engine =
+        open_model(helper, (struct flo_engine_options){.threads = 1});
+    struct flo_err err = {0};
+    int32_t ids[1] = {-7};
+    size_t count = 9;
+
+    (void)state;
+    assert_int_equal(
+        flo_engine_tokenise(engine, "a", 1, false, ids, 0, &count, &err),
+        FLO_E_INFER_TOO_LONG);
+    assert_non_null(strstr(err.what, "at most 0 fit"));
+    assert_int_equal(flo_engine_chat(engine, &message, 1, ids, 0, &count, NULL),
+                     FLO_E_INFER_TOO_LONG);
+    assert_int_equal(ids[0], -7);
+    assert_int_equal(count, 9);
+    flo_engine_close(engine);
+}
+
 static void without_a_vocabulary_text_fails_and_ids_work(void **state)
 {
     struct flo_engine *engine = open_model(
@@ -419,6 +441,7 @@ int main(void)
         cmocka_unit_test(nothing_is_allocated_per_token),
         cmocka_unit_test(a_conversation_is_answered),
         cmocka_unit_test(text_goes_to_tokens_and_back),
+        cmocka_unit_test(nothing_fits_into_a_list_of_no_tokens),
         cmocka_unit_test(without_a_vocabulary_text_fails_and_ids_work),
         cmocka_unit_test(broken_weights_are_seen_in_the_logits),
     };

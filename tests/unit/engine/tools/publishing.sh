@@ -71,6 +71,8 @@ expect 7 '^error\[model.nonfinite\]' "$@" "$engine" perplexity \
     --model $models/tiny-v3-bad-nan.Q4_0.gguf --text "$work/text"
 
 # Eval: counts, gates, the distance from another model.
+expect 2 '^error\[infer.prompt_too_long\].*at most 0 fit' "$@" "$engine" eval \
+    $golden --model $models/tiny-v2.Q4_0.gguf --ctx 1
 expect 0 '^exact  *26/26' "$@" "$engine" eval $golden \
     --model $models/tiny-v2.Q4_0.gguf --min-exact 1
 expect 7 '^gate min_exact  *0.615385  limit 0.9: FAILED' "$@" "$engine" eval \
