@@ -51,6 +51,11 @@ static int read_ids(struct perplexity *p, const char *text, struct flo_err *err)
             return flo_fail(err, FLO_E_USAGE, "%s: id %zu is no token id",
                             p->tool.tokens, p->count + 1);
         }
+        if (id >= p->n_vocab) { /* a last one is foretold, not computed */
+            return flo_fail(err, FLO_E_USAGE,
+                            "%s: id %zu is %lu, the model has %u tokens",
+                            p->tool.tokens, p->count + 1, id, p->n_vocab);
+        }
         p->tokens[p->count++] = (int32_t)id;
         at = end;
     }
@@ -196,10 +201,13 @@ static int perplexity(void *context, struct flo_err *err)
         &p->tool, p->text == NULL ? FLO_VOCABULARY_NONE : FLO_VOCABULARY_NEEDED,
         &p->model, err);
 
-    if (rv < 0 || (rv = read_tokens(p, err)) < 0) {
+    if (rv < 0) {
         return rv;
     }
     p->n_vocab = p->model.info->n_vocab;
+    if ((rv = read_tokens(p, err)) < 0) {
+        return rv;
+    }
     length = p->model.info->context;
     if (!is_chosen) {
         length = length < CONTEXT_DEFAULT ? length : CONTEXT_DEFAULT;

@@ -67,6 +67,13 @@ expect 2 'one of --text and --tokens' "$@" "$engine" perplexity \
 expect 2 'id 2 is no token id' "$@" "$engine" perplexity \
     --model $models/tiny-v2.Q4_0.gguf --tokens "$work/text.ids" \
     --ctx "$(echo '5 x' >"$work/text.ids"; echo 2)"
+# Also one that is only foretold.
+for ids in '1 2 3 896' '896 1 2 3' '1 2 3 2147483647'; do
+    echo "$ids" >"$work/text.ids"
+    expect 2 'id [14] is \(896\|2147483647\), the model has 896 tokens' "$@" \
+        "$engine" perplexity --model $models/tiny-v2.Q4_0.gguf \
+        --tokens "$work/text.ids" --ctx 4
+done
 expect 7 '^error\[model.nonfinite\]' "$@" "$engine" perplexity \
     --model $models/tiny-v3-bad-nan.Q4_0.gguf --text "$work/text"
 
