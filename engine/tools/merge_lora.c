@@ -4,6 +4,7 @@
  * when the update has really arrived in it: a merge that lost the update is
  * refused, because it looks like a release and answers like the old one. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,8 +98,14 @@ static int find_version(const struct merge *merge, char *out,
     return 0;
 }
 
+/* No weight that is not finite is written, whoever wants it. */
 static int check_kept(const struct merge *merge, struct flo_err *err)
 {
+    if (!isfinite(kept(merge))) {
+        return flo_fail(err, FLO_E_MODEL_NONFINITE,
+                        "base and adapter together are more than a weight of "
+                        "the base's type can be");
+    }
     if (merge->is_forced || kept(merge) >= FLO_MERGE_KEPT_MIN) {
         return 0;
     }

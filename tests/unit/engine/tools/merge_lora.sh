@@ -31,3 +31,27 @@ then
 fi
 grep -q '^error\[model.adapter\]' "$work/report"
 [ ! -e "$work/x" ] && [ ! -e "$work/x.part" ]
+
+# Weights that are no numbers are never written, also with --force.
+strong=$work/strong
+cp tests/models/tiny-v1-site-lora.gguf "$strong"
+key=adapter.lora.alpha
+at=$(grep -abo $key "$strong" | cut -d: -f1)
+put() { # BYTES OFFSET
+    # shellcheck disable=SC2059
+    printf "$1" | dd of="$strong" bs=1 seek="$2" conv=notrunc 2>/dev/null
+}
+put '\000\000\200\111' $((at + ${#key} + 4)) # 2^20
+put '\377\173' $(($(wc -c <"$strong") - 2))    # 65504, of a half
+for force in '' --force; do
+    # shellcheck disable=SC2086
+    if "$@" "$engine" merge-lora --model tests/models/tiny-v1.F16.gguf \
+        --lora "$strong" --method requantize $force --out "$work/x" \
+        >"$work/report" 2>&1; then
+        cat "$work/report"
+        echo "weights that are not finite were written"
+        exit 1
+    fi
+    grep -q '^error\[model.nonfinite\]' "$work/report"
+done
+[ ! -e "$work/x" ] && [ ! -e "$work/x.part" ]
