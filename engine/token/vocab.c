@@ -8,6 +8,8 @@
 #include "engine/token/pieces.h"
 #include "engine/token/unicode.h"
 
+#define SPECIALS_MAX 65536 /* each is looked for in a whole text */
+
 /* Spelled like the end of an answer, whatever the metadata says. */
 static const char *const ends[] = {
     "<|eot_id|>",
@@ -223,6 +225,11 @@ static int load_specials(struct flo_vocab *vocab, struct flo_err *err)
     if (specials->failed) {
         return flo_fail(err, FLO_E_MEMORY, "%zu special tokens",
                         specials->count);
+    }
+    if (specials->count > SPECIALS_MAX) {
+        return flo_fail(err, FLO_E_GGUF_VOCAB,
+                        "%zu special tokens, %d are allowed", specials->count,
+                        SPECIALS_MAX);
     }
     if (specials->count > 0) {
         qsort_r(specials->ids, specials->count, sizeof(*specials->ids),

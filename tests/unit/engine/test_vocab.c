@@ -21,7 +21,8 @@ struct parts {
     const char *pre; /* NULL: the key is absent */
     const char *const *tokens;
     size_t token_count;
-    int32_t type; /* of the last token; the list has one_less types */
+    uint32_t types; /* of all tokens but the last */
+    int32_t type;   /* of the last token; the list has one_less types */
     size_t one_less;
     const char *const *merges;
     size_t merge_count;
@@ -34,6 +35,7 @@ static const struct parts good = {
     .pre = "gpt-2",
     .tokens = good_tokens,
     .token_count = 4,
+    .types = 1,
     .type = 3,
     .merges = good_merges,
     .merge_count = 1,
@@ -56,7 +58,7 @@ static int open_parts(const struct parts *parts)
     put_u32(&file, FLO_GGUF_I32);
     put_u64(&file, types);
     for (size_t i = 0; i < types; i++) {
-        put_u32(&file, i + 1 == types ? (uint32_t)parts->type : 1);
+        put_u32(&file, i + 1 == types ? (uint32_t)parts->type : parts->types);
     }
     put_key_texts(&file, "tokenizer.ggml.merges", parts->merges,
                   parts->merge_count);
@@ -173,6 +175,32 @@ static void an_enormous_token_is_refused(void **state)
     free(text);
 }
 
+/* Each is looked for in the whole text. */
+static void more_specials_than_are_looked_for_are_refused(void **state)
+{
+    (void)state;
+    enum { MOST = 65536 };
+    char(*texts)[8] = calloc(MOST + 1, sizeof(*texts));
+    const char **tokens = calloc(MOST + 1, sizeof(*tokens));
+    struct parts parts = good;
+    assert_true(texts != NULL && tokens != NULL);
+    for (int i = 0; i <= MOST; i++) {
+        snprintf(texts[i], sizeof(texts[i]), "%d", i);
+        tokens[i] = texts[i];
+    }
+    parts.tokens = tokens;
+    parts.merge_count = 0;
+    parts.type = parts.types = 4;
+    parts.token_count = MOST;
+    assert_int_equal(open_parts(&parts), 0);
+    parts.token_count = MOST + 1;
+    assert_int_equal(open_parts(&parts), FLO_E_GGUF_VOCAB);
+    parts.types = 1;
+    assert_int_equal(open_parts(&parts), 0);
+    free(tokens);
+    free(texts);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +209,7 @@ int main(void)
             a_vocabulary_without_a_pre_tokenizer_takes_the_default),
         cmocka_unit_test(other_names_of_a_pre_tokenizer_cut_as_it_does),
         cmocka_unit_test(an_enormous_token_is_refused),
+        cmocka_unit_test(more_specials_than_are_looked_for_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
