@@ -152,7 +152,7 @@ void flo_choice_end(struct flo_program *p, struct flo_choice *choice)
 void flo_code_set_add(struct flo_code_set *set, uint32_t first, uint32_t last)
 {
     set->failed =
-        set->failed || last < first || set->count == FLO_CODE_RANGES_MAX;
+        set->failed || last < first || set->count >= FLO_CODE_RANGES_MAX;
     if (!set->failed) {
         set->ranges[set->count++] = (struct flo_code_range){first, last};
     }
@@ -165,7 +165,9 @@ static int by_first(const void *a, const void *b)
     return (x->first > y->first) - (x->first < y->first);
 }
 
-/* What lies between its ranges, in order; never more than one range more. */
+/* What lies between its ranges, in order: one range more when it touches
+ * neither end, so a negated set, which touches both, may have one more than
+ * can be added; negated again it has one less. */
 void flo_code_set_negate(struct flo_code_set *set)
 {
     size_t count = set->count, kept = 0;

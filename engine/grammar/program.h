@@ -81,7 +81,7 @@ struct flo_code_range {
 };
 /* A set of characters.  Zero-initialise. */
 struct flo_code_set {
-    struct flo_code_range ranges[FLO_CODE_RANGES_MAX + 1];
+    struct flo_code_range ranges[FLO_CODE_RANGES_MAX + 1]; /* when negated */
     size_t count;
     bool failed; /* a range upside down, or too many */
 };

@@ -9,6 +9,7 @@
 
 #include "engine/grammar/grammar.h"
 #include "engine/grammar/matcher.h"
+#include "engine/token/unicode.h"
 
 enum { N_VOCAB = 64, TEXTS = 12 };
 
@@ -394,6 +395,46 @@ static void a_bad_schema_is_refused_with_its_pointer(void **state)
     }
 }
 
+static int compile_schema(const char *text, size_t bytes, struct flo_err *err)
+{
+    struct flo_program *program = NULL;
+    int rv = flo_schema_compile(text, bytes, &program, err);
+
+    free(program);
+    return rv;
+}
+
+/* Refused with a text in which `says` is; without one it is taken. */
+static void expect_schema(struct flo_buf *schema, const char *says)
+{
+    struct flo_err err = {0};
+    int rv = compile_schema(schema->data, schema->bytes, &err);
+
+    assert_false(schema->failed);
+    if (says == NULL
+            ? rv != 0
+            : rv != FLO_E_INFER_PARAM || strstr(err.what, says) == NULL) {
+        fail_msg("%d %s, not %s", rv, err.what, says);
+    }
+    flo_buf_deinit(schema);
+}
+
+static void a_class_of_too_many_characters_is_refused(void **state)
+{
+    (void)state;
+    for (uint32_t count = 250; count <= 260; count++) {
+        struct flo_buf schema = {0};
+        char utf8[4];
+
+        flo_buf_text(&schema, "{\"pattern\":\"^[");
+        for (uint32_t i = 0; i < count; i++) {
+            flo_buf_add(&schema, utf8, flo_utf8_put(0x100 + 2 * i, utf8));
+        }
+        flo_buf_text(&schema, "]$\"}");
+        expect_schema(&schema, count <= 252 ? NULL : "schema /pattern: only");
+    }
+}
+
 static void one_continuation_is_forced(void **state)
 {
     struct flo_matcher *m = compile("root ::= \"ab\" [cd] \"ef\" \"g\"?");
@@ -475,6 +516,7 @@ int main(void)
         cmocka_unit_test(objects_keep_order_and_what_is_required),
         cmocka_unit_test(any_object_takes_json_with_blanks),
         cmocka_unit_test(a_bad_schema_is_refused_with_its_pointer),
+        cmocka_unit_test(a_class_of_too_many_characters_is_refused),
         cmocka_unit_test(one_continuation_is_forced),
         cmocka_unit_test(ambiguity_costs_no_more_than_one_reading),
         cmocka_unit_test(room_is_made_when_states_run_out),
