@@ -19,35 +19,19 @@ struct flo_tree_node *flo_tree_new(struct flo_tree *tree,
     return node;
 }
 
-void flo_tree_add(struct flo_tree *tree, struct flo_tree_node *to,
-                  const struct flo_tree_node *value)
+struct flo_tree_node **flo_tree_add(struct flo_tree *tree,
+                                    struct flo_tree_node **last,
+                                    const struct flo_tree_node *value)
 {
-    struct flo_tree_node **last = &to->first;
     struct flo_tree_node *copy = flo_tree_new(tree, value->kind);
 
     if (tree->is_full) {
-        return;
+        return last;
     }
     *copy = *value;
     copy->next = NULL;
-    while (*last != NULL) {
-        last = &(*last)->next;
-    }
     *last = copy;
-}
-
-struct flo_tree_node *flo_tree_get(const struct flo_tree_node *object,
-                                   const char *key, size_t key_bytes)
-{
-    struct flo_tree_node *n = object != NULL && object->kind == FLO_TREE_OBJECT
-                                  ? object->first
-                                  : NULL;
-
-    while (n != NULL &&
-           (n->key_bytes != key_bytes || memcmp(n->key, key, key_bytes) != 0)) {
-        n = n->next;
-    }
-    return n;
+    return &copy->next;
 }
 
 bool flo_tree_is(const struct flo_tree_node *node, const char *text)
@@ -76,22 +60,6 @@ bool flo_tree_whole(const struct flo_tree_node *node, int64_t least,
     }
     *out = is_negative ? -value : value;
     return i == node->bytes && *out >= least && *out <= most;
-}
-
-bool flo_tree_same(const struct flo_tree_node *a, const struct flo_tree_node *b)
-{
-    const struct flo_tree_node *x = a->first, *y = b->first;
-
-    if (a->kind != b->kind || a->bytes != b->bytes ||
-        memcmp(a->text, b->text, a->bytes) != 0) {
-        return false;
-    }
-    while (x != NULL && y != NULL && x->key_bytes == y->key_bytes &&
-           memcmp(x->key, y->key, x->key_bytes) == 0 && flo_tree_same(x, y)) {
-        x = x->next;
-        y = y->next;
-    }
-    return x == NULL && y == NULL;
 }
 
 /* ---- reading ------------------------------------------------------------- */

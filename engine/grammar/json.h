@@ -57,13 +57,12 @@ void flo_tree_deinit(struct flo_tree *tree);
  * the next. */
 struct flo_tree_node *flo_tree_new(struct flo_tree *tree,
                                    enum flo_tree_kind kind);
-/* A copy of `value`, under its key, at the end. */
-void flo_tree_add(struct flo_tree *tree, struct flo_tree_node *to,
-                  const struct flo_tree_node *value);
+/* A copy of `value`, under its key, at *last, which ends a list; where that
+ * ends now. */
+struct flo_tree_node **flo_tree_add(struct flo_tree *tree,
+                                    struct flo_tree_node **last,
+                                    const struct flo_tree_node *value);
 
-/* The first of that name; NULL: no such member, or no object. */
-struct flo_tree_node *flo_tree_get(const struct flo_tree_node *object,
-                                   const char *key, size_t key_bytes);
 /* NULL: it has no children, or is none itself. */
 static inline const struct flo_tree_node *
 flo_tree_first(const struct flo_tree_node *node)
@@ -75,8 +74,6 @@ bool flo_tree_is(const struct flo_tree_node *node, const char *text);
 /* A whole number from least to most; false: it is none. */
 bool flo_tree_whole(const struct flo_tree_node *node, int64_t least,
                     int64_t most, int64_t *out);
-bool flo_tree_same(const struct flo_tree_node *a,
-                   const struct flo_tree_node *b);
 /* As text, `, ` and `: ` between. */
 void flo_tree_print(const struct flo_tree_node *node, struct flo_buf *out);
 

@@ -239,6 +239,9 @@ void flo_program_class(struct flo_program *p, struct flo_code_set *set)
                                           {0x10000, LAST_CODE}};
     struct flo_choice choice;
 
+    if (p->failed) {
+        return; /* sorting takes long */
+    }
     flo_code_set_negate(set);
     flo_code_set_negate(set); /* now each is there once, in order */
     flo_choice_begin(p, &choice);

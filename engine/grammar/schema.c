@@ -15,6 +15,8 @@
 enum {
     NODES_MORE = 32768, /* that merging may make */
     REFS_MAX = 32,
+    ALTERNATIVES_MAX = 256, /* each is compared with all others */
+    KEYWORD_STEPS = 16,     /* looking one up takes as long as so many */
 };
 
 /* Rules that all schemas use; an answer of any JSON may have line ends. */
@@ -60,8 +62,9 @@ static bool key_is(const struct flo_tree_node *n, const char *name)
 }
 
 /* The types that a member of a schema is about; -1: it is not understood. */
-static int keyword_types(const struct flo_tree_node *n)
+static int keyword_types(struct flo_schema *s, const struct flo_tree_node *n)
 {
+    flo_schema_walk(s, KEYWORD_STEPS);
     for (size_t i = 0; i < FLO_COUNT(keywords); i++) {
         for (size_t k = 0; keywords[i].names[k] != NULL; k++) {
             if (key_is(n, keywords[i].names[k])) {
@@ -73,11 +76,11 @@ static int keyword_types(const struct flo_tree_node *n)
 }
 
 /* Does it constrain the answer?  Whether it can be kept is asked later. */
-static bool is_constraint(const struct flo_tree_node *n)
+static bool is_constraint(struct flo_schema *s, const struct flo_tree_node *n)
 {
     bool is_private = n->key_bytes >= 2 && memcmp(n->key, "x-", 2) == 0;
 
-    return keyword_types(n) != 0 && !is_private;
+    return keyword_types(s, n) != 0 && !is_private;
 }
 
 /* ---- telling ------------------------------------------------------------ */
@@ -111,6 +114,63 @@ void flo_schema_refuse(struct flo_schema *s, const char *place,
     flo_buf_deinit(&pointer);
 }
 
+/* ---- walking ------------------------------------------------------------- */
+
+bool flo_schema_walk(struct flo_schema *s, size_t steps)
+{
+    if (steps > FLO_SCHEMA_STEPS_MAX - s->steps) {
+        s->steps = FLO_SCHEMA_STEPS_MAX;
+        flo_schema_refuse(s, "", "takes more than %u steps to read",
+                          FLO_SCHEMA_STEPS_MAX);
+        return false;
+    }
+    s->steps += (uint32_t)steps;
+    return true;
+}
+
+struct flo_tree_node *flo_schema_get(struct flo_schema *s,
+                                     const struct flo_tree_node *object,
+                                     const char *key, size_t key_bytes)
+{
+    struct flo_tree_node *n = object != NULL && object->kind == FLO_TREE_OBJECT
+                                  ? object->first
+                                  : NULL;
+
+    while (n != NULL &&
+           (n->key_bytes != key_bytes || memcmp(n->key, key, key_bytes) != 0)) {
+        n = flo_schema_walk(s, 1) ? n->next : NULL;
+    }
+    return n;
+}
+
+size_t flo_schema_count(struct flo_schema *s, const struct flo_tree_node *list)
+{
+    const struct flo_tree_node *n = flo_tree_first(list);
+    size_t count = 0;
+
+    for (; n != NULL && flo_schema_walk(s, 1); n = n->next) {
+        count++;
+    }
+    return count;
+}
+
+static bool is_same(struct flo_schema *s, const struct flo_tree_node *a,
+                    const struct flo_tree_node *b)
+{
+    const struct flo_tree_node *x = a->first, *y = b->first;
+
+    if (!flo_schema_walk(s, 1) || a->kind != b->kind || a->bytes != b->bytes ||
+        memcmp(a->text, b->text, a->bytes) != 0) {
+        return false;
+    }
+    while (x != NULL && y != NULL && x->key_bytes == y->key_bytes &&
+           memcmp(x->key, y->key, x->key_bytes) == 0 && is_same(s, x, y)) {
+        x = x->next;
+        y = y->next;
+    }
+    return x == NULL && y == NULL;
+}
+
 /* ---- the list ----------------------------------------------------------- */
 
 void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema,
@@ -122,7 +182,7 @@ void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema,
         flo_program_call(s->program, flo_gbnf_rule(&s->gbnf, "value"));
         return;
     }
-    while (i < s->count && s->items[i].schema != schema) {
+    while (s->rv == 0 && i < s->count && s->items[i].schema != schema) {
         i++;
     }
     if (i == FLO_SCHEMA_ITEMS_MAX) {
@@ -153,7 +213,7 @@ void flo_schema_literal(struct flo_schema *s, const struct flo_tree_node *value)
 /* ---- references and merging --------------------------------------------- */
 
 /* "#/$defs/address": a path of keys, ~0 and ~1 for ~ and /. */
-static const struct flo_tree_node *resolve(const struct flo_schema *s,
+static const struct flo_tree_node *resolve(struct flo_schema *s,
                                            const struct flo_tree_node *ref)
 {
     const struct flo_tree_node *at = s->tree.nodes;
@@ -178,24 +238,36 @@ static const struct flo_tree_node *resolve(const struct flo_schema *s,
             for (size_t k = 0; k < bytes && k < 6; k++) {
                 i = 10 * i + (unsigned long)(key[k] - '0');
             }
-            for (at = at->first; at != NULL && i > 0; i--) {
+            for (at = at->first; at != NULL && i > 0 && flo_schema_walk(s, 1);
+                 i--) {
                 at = at->next;
             }
         } else {
-            at = flo_tree_get(at, key, bytes);
+            at = flo_schema_get(s, at, key, bytes);
         }
     }
     return p == end ? at : NULL;
 }
 
 /* Where a schema's references lead; NULL: nowhere. */
-static const struct flo_tree_node *target_of(const struct flo_schema *s,
+static const struct flo_tree_node *target_of(struct flo_schema *s,
                                              const struct flo_tree_node *schema)
 {
-    for (int i = 0; i < REFS_MAX && FLO_GET(schema, "$ref") != NULL; i++) {
-        schema = resolve(s, FLO_GET(schema, "$ref"));
+    for (int i = 0; i < REFS_MAX && FLO_GET(s, schema, "$ref") != NULL; i++) {
+        schema = resolve(s, FLO_GET(s, schema, "$ref"));
     }
     return schema;
+}
+
+static void add(struct flo_schema *s, struct flo_tree_node *to,
+                const struct flo_tree_node *value)
+{
+    struct flo_tree_node **last = &to->first;
+
+    while (*last != NULL) {
+        last = &(*last)->next;
+    }
+    flo_tree_add(&s->tree, last, value);
 }
 
 /* {"allOf": [a, b]}, under the key of a. */
@@ -206,11 +278,11 @@ static const struct flo_tree_node *both(struct flo_schema *s,
     struct flo_tree_node *list = flo_tree_new(&s->tree, FLO_TREE_ARRAY);
     struct flo_tree_node *all = flo_tree_new(&s->tree, FLO_TREE_OBJECT);
 
-    flo_tree_add(&s->tree, list, a);
-    flo_tree_add(&s->tree, list, b);
+    add(s, list, a);
+    add(s, list, b);
     list->key = "allOf";
     list->key_bytes = strlen(list->key);
-    flo_tree_add(&s->tree, all, list);
+    add(s, all, list);
     all->key = a->key;
     all->key_bytes = a->key_bytes;
     return all;
@@ -222,35 +294,45 @@ static const struct flo_tree_node *join(struct flo_schema *s,
                                         const struct flo_tree_node *b)
 {
     struct flo_tree_node *out = flo_tree_new(&s->tree, a->kind);
+    struct flo_tree_node **last = &out->first;
     const struct flo_tree_node *n, *other;
 
     for (n = a->first; n != NULL; n = n->next) {
-        other = flo_tree_get(b, n->key, n->key_bytes);
-        flo_tree_add(
-            &s->tree, out,
-            other == NULL || flo_tree_same(n, other) ? n : both(s, n, other));
+        other = flo_schema_get(s, b, n->key, n->key_bytes);
+        last = flo_tree_add(
+            &s->tree, last,
+            other == NULL || is_same(s, n, other) ? n : both(s, n, other));
     }
     for (n = b->first; n != NULL; n = n->next) {
-        if (flo_tree_get(a, n->key, n->key_bytes) == NULL) {
-            flo_tree_add(&s->tree, out, n);
+        if (flo_schema_get(s, a, n->key, n->key_bytes) == NULL) {
+            last = flo_tree_add(&s->tree, last, n);
         }
     }
     return out;
 }
 
-/* Add the constraints of `from` to `to`. */
+/* Add the constraints of `from` to `to`, which has only such as are known. */
 static void merge(struct flo_schema *s, struct flo_tree_node *to,
                   const struct flo_tree_node *from)
 {
-    for (const struct flo_tree_node *n = from->first; n != NULL; n = n->next) {
-        struct flo_tree_node *there = flo_tree_get(to, n->key, n->key_bytes);
+    const struct flo_tree_node *n;
 
-        if (key_is(n, "$ref") || key_is(n, "allOf") || !is_constraint(n)) {
+    for (n = from->first; s->rv == 0 && n != NULL; n = n->next) {
+        struct flo_tree_node *there;
+
+        if (key_is(n, "$ref") || key_is(n, "allOf") || !is_constraint(s, n)) {
             continue;
         }
-        if (there == NULL) {
-            flo_tree_add(&s->tree, to, n);
-        } else if (flo_tree_same(there, n)) {
+        there = flo_schema_get(s, to, n->key, n->key_bytes);
+        if (keyword_types(s, n) < 0) {
+            char place[64];
+
+            snprintf(place, sizeof(place), "/%.*s",
+                     n->key_bytes < 40 ? (int)n->key_bytes : 40, n->key);
+            flo_schema_refuse(s, place, "is not supported");
+        } else if (there == NULL) {
+            add(s, to, n);
+        } else if (is_same(s, there, n)) {
             continue;
         } else if (n->kind == there->kind &&
                    ((key_is(n, "properties") && n->kind == FLO_TREE_OBJECT) ||
@@ -265,25 +347,27 @@ static void merge(struct flo_schema *s, struct flo_tree_node *to,
 }
 
 /* Does `part` have properties that are extra ones of `closed`? */
-static bool names_extra(const struct flo_tree_node *closed,
+static bool names_extra(struct flo_schema *s,
+                        const struct flo_tree_node *closed,
                         const struct flo_tree_node *part)
 {
-    const struct flo_tree_node *extra = FLO_GET(closed, "additionalProperties");
-    const struct flo_tree_node *own = FLO_GET(closed, "properties");
-    const struct flo_tree_node *other = FLO_GET(part, "properties");
+    const struct flo_tree_node *extra =
+        FLO_GET(s, closed, "additionalProperties");
+    const struct flo_tree_node *own = FLO_GET(s, closed, "properties");
+    const struct flo_tree_node *other = FLO_GET(s, part, "properties");
     bool is_open = extra == NULL ||
                    (extra->kind == FLO_TREE_BOOLEAN && extra->text[0] == 't');
 
     return !is_open && other != NULL &&
-           (own == NULL || !flo_tree_same(own, other));
+           (own == NULL || !is_same(s, own, other));
 }
 
 /* All that holds, through references and allOf, into `to`. */
 static void flatten(struct flo_schema *s, const struct flo_tree_node *schema,
                     struct flo_tree_node *to, int depth)
 {
-    const struct flo_tree_node *ref = FLO_GET(schema, "$ref");
-    const struct flo_tree_node *all = FLO_GET(schema, "allOf");
+    const struct flo_tree_node *ref = FLO_GET(s, schema, "$ref");
+    const struct flo_tree_node *all = FLO_GET(s, schema, "allOf");
 
     if (schema->kind == FLO_TREE_BOOLEAN && schema->text[0] == 't') {
         return;
@@ -307,7 +391,8 @@ static void flatten(struct flo_schema *s, const struct flo_tree_node *schema,
          all = all->next) {
         flatten(s, all, to, depth + 1);
     }
-    if (s->rv == 0 && (names_extra(to, schema) || names_extra(schema, to))) {
+    if (s->rv == 0 &&
+        (names_extra(s, to, schema) || names_extra(s, schema, to))) {
         flo_schema_refuse(s, "/additionalProperties",
                           "is not merged with the properties of another part");
     }
@@ -319,14 +404,15 @@ static void flatten(struct flo_schema *s, const struct flo_tree_node *schema,
 /* ---- one rule ----------------------------------------------------------- */
 
 /* The types of "type", which is a name or a list; *odd: what is none. */
-static int named_types(const struct flo_tree_node *type,
+static int named_types(struct flo_schema *s, const struct flo_tree_node *type,
                        const struct flo_tree_node **odd)
 {
     bool is_list = type->kind == FLO_TREE_ARRAY;
     const struct flo_tree_node *n = is_list ? type->first : type;
     int types = 0;
 
-    for (*odd = NULL; n != NULL; n = is_list ? n->next : NULL) {
+    for (*odd = NULL; n != NULL && flo_schema_walk(s, FLO_COUNT(type_names));
+         n = is_list ? n->next : NULL) {
         size_t i = 0;
 
         while (i < FLO_COUNT(type_names) && !flo_tree_is(n, type_names[i])) {
@@ -344,17 +430,17 @@ static int named_types(const struct flo_tree_node *type,
 /* Those that a schema names, or that its keywords are about. */
 static int read_types(struct flo_schema *s, const struct flo_tree_node *schema)
 {
-    const struct flo_tree_node *type = FLO_GET(schema, "type"), *odd;
+    const struct flo_tree_node *type = FLO_GET(s, schema, "type"), *odd;
     int types = 0;
 
     if (type == NULL) {
         for (odd = schema->first; odd != NULL; odd = odd->next) {
-            int about = keyword_types(odd);
+            int about = keyword_types(s, odd);
             types |= about == FLO_TYPE_ANY ? 0 : about & ~FLO_TYPE_INTEGER;
         }
         return types == 0 ? FLO_TYPE_ANY : types;
     }
-    types = named_types(type, &odd);
+    types = named_types(s, type, &odd);
     if (odd != NULL) {
         flo_schema_refuse(s, "/type", "'%.*s' is no type",
                           flo_schema_cut(odd->bytes), odd->text);
@@ -362,20 +448,6 @@ static int read_types(struct flo_schema *s, const struct flo_tree_node *schema)
         flo_schema_refuse(s, "/type", "is empty");
     }
     return types;
-}
-
-static void check_keywords(struct flo_schema *s,
-                           const struct flo_tree_node *schema)
-{
-    for (const struct flo_tree_node *n = schema->first; n != NULL;
-         n = n->next) {
-        if (keyword_types(n) < 0) {
-            char place[64];
-            snprintf(place, sizeof(place), "/%.*s",
-                     n->key_bytes < 40 ? (int)n->key_bytes : 40, n->key);
-            flo_schema_refuse(s, place, "is not supported");
-        }
-    }
 }
 
 static bool value_is(const struct flo_tree_node *value, int types)
@@ -396,12 +468,12 @@ static bool value_is(const struct flo_tree_node *value, int types)
 }
 
 /* Without a list it is not in one. */
-static bool is_in(const struct flo_tree_node *value,
+static bool is_in(struct flo_schema *s, const struct flo_tree_node *value,
                   const struct flo_tree_node *list)
 {
     const struct flo_tree_node *n = flo_tree_first(list);
 
-    while (n != NULL && !flo_tree_same(n, value)) {
+    while (s->rv == 0 && n != NULL && !is_same(s, n, value)) {
         n = n->next;
     }
     return n != NULL;
@@ -411,14 +483,15 @@ static bool is_in(const struct flo_tree_node *value,
 static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
                        int types)
 {
-    const struct flo_tree_node *one = FLO_GET(schema, "const");
-    const struct flo_tree_node *list = FLO_GET(schema, "enum"), *n;
+    const struct flo_tree_node *one = FLO_GET(s, schema, "const");
+    const struct flo_tree_node *list = FLO_GET(s, schema, "enum"), *n;
     const char *place = one != NULL ? "/const" : "/enum";
-    bool has_value = one == NULL || list == NULL || is_in(one, list);
+    bool has_value = one == NULL || list == NULL || is_in(s, one, list);
     struct flo_choice choice;
 
     for (n = schema->first; n != NULL; n = n->next) {
-        if (is_constraint(n) && n != one && n != list && !key_is(n, "type")) {
+        if (is_constraint(s, n) && n != one && n != list &&
+            !key_is(n, "type")) {
             flo_schema_refuse(s, place, "beside '%.*s' is not supported",
                               flo_schema_cut(n->key_bytes), n->key);
         }
@@ -427,8 +500,8 @@ static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
         flo_schema_refuse(s, "/enum", "must be a list");
     }
     flo_choice_begin(s->program, &choice);
-    for (n = one != NULL ? one : list->first; n != NULL;
-         n = one != NULL ? NULL : n->next) {
+    for (n = one != NULL ? one : list->first;
+         n != NULL && flo_schema_walk(s, 1); n = one != NULL ? NULL : n->next) {
         if (has_value && value_is(n, types)) {
             flo_choice_next(s->program, &choice);
             flo_schema_literal(s, n);
@@ -440,11 +513,20 @@ static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
     }
 }
 
-/* Types of a schema as far as can be said without merging; for oneOf. */
-static int types_of(const struct flo_tree_node *schema)
+/* ---- alternatives -------------------------------------------------------- */
+
+/* Of oneOf. */
+struct alternative {
+    const struct flo_tree_node *schema; /* behind its references */
+    int types;                          /* that it may have */
+    bool is_object; /* every answer of it, with what stands beside oneOf, is */
+};
+
+/* Types of a schema as far as can be said without merging. */
+static int types_of(struct flo_schema *s, const struct flo_tree_node *schema)
 {
-    const struct flo_tree_node *type = FLO_GET(schema, "type"), *odd;
-    const struct flo_tree_node *one = FLO_GET(schema, "const");
+    const struct flo_tree_node *type = FLO_GET(s, schema, "type"), *odd;
+    const struct flo_tree_node *one = FLO_GET(s, schema, "const");
     int types = 0;
 
     if (type == NULL && one != NULL) {
@@ -453,32 +535,41 @@ static int types_of(const struct flo_tree_node *schema)
         }
         return types;
     }
-    types = type == NULL ? 0 : named_types(type, &odd);
+    types = type == NULL ? 0 : named_types(s, type, &odd);
     if (types == 0 || odd != NULL) {
         return FLO_TYPE_ANY;
     }
     return (types & FLO_TYPE_NUMBER) != 0 ? types | FLO_TYPE_INTEGER : types;
 }
 
-/* Is every answer of an alternative, together with what stands beside the list
- * (`rest`), an object? */
-static bool makes_objects(const struct flo_tree_node *rest,
-                          const struct flo_tree_node *schema)
+/* What the members of a schema are about. */
+static int about(struct flo_schema *s, const struct flo_tree_node *schema)
 {
-    int named = types_of(rest) & types_of(schema), about = 0;
+    const struct flo_tree_node *n = flo_tree_first(schema);
+    int types = 0;
 
-    for (const struct flo_tree_node *n = rest->first; n != NULL; n = n->next) {
-        about |= keyword_types(n);
+    for (; s->rv == 0 && n != NULL; n = n->next) {
+        types |= keyword_types(s, n);
     }
-    for (const struct flo_tree_node *n = flo_tree_first(schema); n != NULL;
-         n = n->next) {
-        about |= keyword_types(n);
+    return types;
+}
+
+static struct alternative read_alternative(struct flo_schema *s,
+                                           const struct flo_tree_node *rest,
+                                           const struct flo_tree_node *schema)
+{
+    const struct flo_tree_node *target = target_of(s, schema);
+    int types = types_of(s, target), named = types_of(s, rest) & types;
+
+    if (named == FLO_TYPE_ANY) {
+        named = about(s, rest) | about(s, target);
     }
-    return (named == FLO_TYPE_ANY ? about : named) == FLO_TYPE_OBJECT;
+    return (struct alternative){target, types, named == FLO_TYPE_OBJECT};
 }
 
 /* Two constants that are surely not the same value; 1 and 1.0 are. */
-static bool differ(const struct flo_tree_node *x, const struct flo_tree_node *y)
+static bool differ(struct flo_schema *s, const struct flo_tree_node *x,
+                   const struct flo_tree_node *y)
 {
     if (x == NULL || y == NULL) {
         return false;
@@ -488,42 +579,65 @@ static bool differ(const struct flo_tree_node *x, const struct flo_tree_node *y)
     }
     /* Members of an object may stand in another order. */
     return x->kind != y->kind ||
-           (x->first == NULL && y->first == NULL && !flo_tree_same(x, y));
+           (x->first == NULL && y->first == NULL && !is_same(s, x, y));
 }
 
-static const struct flo_tree_node *const_of(const struct flo_tree_node *schema,
+static const struct flo_tree_node *const_of(struct flo_schema *s,
+                                            const struct flo_tree_node *schema,
                                             const struct flo_tree_node *name)
 {
-    return FLO_GET(
-        flo_tree_get(FLO_GET(schema, "properties"), name->text, name->bytes),
-        "const");
+    const struct flo_tree_node *properties = FLO_GET(s, schema, "properties");
+
+    return FLO_GET(s, flo_schema_get(s, properties, name->text, name->bytes),
+                   "const");
 }
 
 /* Do two alternatives have no value in common?  Told by their types, by const,
  * or by a property that both must have and whose const differs. */
-static bool are_apart(const struct flo_schema *s,
-                      const struct flo_tree_node *rest,
-                      const struct flo_tree_node *a,
-                      const struct flo_tree_node *b)
+static bool are_apart(struct flo_schema *s, const struct alternative *a,
+                      const struct alternative *b)
 {
     const struct flo_tree_node *n;
 
-    a = target_of(s, a);
-    b = target_of(s, b);
-    if ((types_of(a) & types_of(b)) == 0 ||
-        differ(FLO_GET(a, "const"), FLO_GET(b, "const"))) {
+    if ((a->types & b->types) == 0 || differ(s, FLO_GET(s, a->schema, "const"),
+                                             FLO_GET(s, b->schema, "const"))) {
         return true;
     }
-    if (!makes_objects(rest, a) || !makes_objects(rest, b)) {
-        return false;
-    }
-    for (n = flo_tree_first(FLO_GET(a, "required")); n != NULL; n = n->next) {
-        if (is_in(n, FLO_GET(b, "required")) &&
-            differ(const_of(a, n), const_of(b, n))) {
+    n = a->is_object && b->is_object
+            ? flo_tree_first(FLO_GET(s, a->schema, "required"))
+            : NULL;
+    for (; s->rv == 0 && n != NULL; n = n->next) {
+        if (is_in(s, n, FLO_GET(s, b->schema, "required")) &&
+            differ(s, const_of(s, a->schema, n), const_of(s, b->schema, n))) {
             return true;
         }
     }
     return false;
+}
+
+/* At most one alternative of oneOf may hold, beside what stands there too
+ * (`rest`): each is compared with all before it. */
+static void check_apart(struct flo_schema *s, const struct flo_tree_node *rest,
+                        const struct flo_tree_node *list)
+{
+    struct alternative all[ALTERNATIVES_MAX];
+    const struct flo_tree_node *n = list->first;
+    size_t count = flo_schema_count(s, list);
+
+    if (count > ALTERNATIVES_MAX) {
+        flo_schema_refuse(s, "/oneOf", "%zu alternatives, at most %d", count,
+                          ALTERNATIVES_MAX);
+    }
+    for (size_t i = 0; s->rv == 0 && n != NULL; i++, n = n->next) {
+        all[i] = read_alternative(s, rest, n);
+        for (size_t k = 0; s->rv == 0 && k < i; k++) {
+            if (!are_apart(s, &all[k], &all[i])) {
+                flo_schema_refuse(s, "/oneOf",
+                                  "alternatives that may hold together are "
+                                  "not supported; anyOf is");
+            }
+        }
+    }
 }
 
 /* anyOf and oneOf, each alternative together with what stands beside it. */
@@ -542,23 +656,18 @@ static void put_choices(struct flo_schema *s,
     }
     for (const struct flo_tree_node *n = schema->first; n != NULL;
          n = n->next) {
-        if (is_constraint(n) && n != list) {
-            flo_tree_add(&s->tree, rest, n);
+        if (is_constraint(s, n) && n != list) {
+            add(s, rest, n);
         }
+    }
+    if (is_one) {
+        check_apart(s, rest, list);
     }
     flo_choice_begin(s->program, &choice);
     for (const struct flo_tree_node *n = list->first; s->rv == 0 && n != NULL;
          n = n->next) {
         char index[16];
 
-        for (const struct flo_tree_node *m = list->first; is_one && m != n;
-             m = m->next) {
-            if (!are_apart(s, rest, m, n)) {
-                flo_schema_refuse(s, place,
-                                  "alternatives that may hold together are "
-                                  "not supported; anyOf is");
-            }
-        }
         flo_choice_next(s->program, &choice);
         snprintf(index, sizeof(index), "%u", choice.count - 1);
         flo_schema_call(s, rest->first == NULL ? n : both(s, rest, n),
@@ -575,17 +684,16 @@ static void put_item(struct flo_schema *s, const struct flo_tree_node *schema)
     int types;
 
     flatten(s, schema, flat, 0);
-    check_keywords(s, flat);
     types = read_types(s, flat);
     if (s->rv < 0) {
         return;
     }
-    list = FLO_GET(flat, "anyOf");
-    list = list != NULL ? list : FLO_GET(flat, "oneOf");
+    list = FLO_GET(s, flat, "anyOf");
+    list = list != NULL ? list : FLO_GET(s, flat, "oneOf");
     if (list != NULL) {
         put_choices(s, flat, list);
-    } else if (FLO_GET(flat, "const") != NULL ||
-               FLO_GET(flat, "enum") != NULL) {
+    } else if (FLO_GET(s, flat, "const") != NULL ||
+               FLO_GET(s, flat, "enum") != NULL) {
         put_values(s, flat, types);
     } else if (types == FLO_TYPE_ANY) {
         flo_schema_call(s, NULL, "", "", 0);

@@ -11,6 +11,7 @@
 #include "engine/grammar/parser.h"
 
 #define FLO_SCHEMA_ITEMS_MAX 4096u
+#define FLO_SCHEMA_STEPS_MAX (1u << 25) /* 0.2 s */
 
 enum flo_schema_types {
     FLO_TYPE_OBJECT = 1,
@@ -34,14 +35,13 @@ struct flo_schema {
     struct flo_tree tree;
     struct flo_schema_item *items; /* [FLO_SCHEMA_ITEMS_MAX] */
     uint32_t count, at;            /* `at` is being built */
+    uint32_t steps;                /* of all walks along lists */
     struct flo_program *program;
     struct flo_parser gbnf; /* the rules that all schemas use */
     struct flo_buf text;    /* of a literal */
     int rv;
     struct flo_err *err;
 };
-
-#define FLO_GET(schema, key) flo_tree_get(schema, key, sizeof(key) - 1)
 
 /* FLO_E_INFER_PARAM: "schema <pointer of the item at hand><place>: ...". */
 void flo_schema_refuse(struct flo_schema *s, const char *place,
@@ -51,6 +51,19 @@ static inline int flo_schema_cut(size_t bytes)
 {
     return bytes < 64 ? (int)bytes : 64;
 }
+/* So many steps more along a list of the schema; false: all together are too
+ * many.  One list may be walked along for each of many others, and a
+ * reference leads to one again and again: what is short to write can be
+ * endless to read. */
+bool flo_schema_walk(struct flo_schema *s, size_t steps);
+/* The first of that name; NULL: no such member, or no object. */
+struct flo_tree_node *flo_schema_get(struct flo_schema *s,
+                                     const struct flo_tree_node *object,
+                                     const char *key, size_t key_bytes);
+#define FLO_GET(s, object, key) flo_schema_get(s, object, key, sizeof(key) - 1)
+/* Members or elements; NULL has none. */
+size_t flo_schema_count(struct flo_schema *s, const struct flo_tree_node *list);
+
 /* Call the rule of a schema (NULL: any value) that stands at /keyword/name of
  * the item at hand; it is built later. */
 void flo_schema_call(struct flo_schema *s, const struct flo_tree_node *schema,

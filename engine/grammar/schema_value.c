@@ -10,17 +10,6 @@
 #define WHOLE_MAX 999999999999999
 #define NAME_BYTES_MAX 60
 
-static size_t count_of(const struct flo_tree_node *list)
-{
-    size_t count = 0;
-
-    for (const struct flo_tree_node *n = flo_tree_first(list); n != NULL;
-         n = n->next) {
-        count++;
-    }
-    return count;
-}
-
 /* ---- objects ------------------------------------------------------------- */
 
 struct member {
@@ -40,13 +29,14 @@ struct object {
 static void read_members(struct flo_schema *s,
                          const struct flo_tree_node *schema, struct object *o)
 {
-    const struct flo_tree_node *properties = FLO_GET(schema, "properties"), *n;
+    const struct flo_tree_node *properties = FLO_GET(s, schema, "properties"),
+                               *n;
 
     for (n = flo_tree_first(properties); n != NULL; n = n->next) {
         o->members[o->count++] =
             (struct member){n->key, n->key_bytes, n, false};
     }
-    for (n = flo_tree_first(FLO_GET(schema, "required")); n != NULL;
+    for (n = flo_tree_first(FLO_GET(s, schema, "required")); n != NULL;
          n = n->next) {
         size_t i = 0;
 
@@ -63,8 +53,9 @@ static void read_members(struct flo_schema *s,
                 (struct member){n->text, n->bytes, o->extra, true};
         }
         o->members[i].is_required = true;
-        if (!o->has_extra && FLO_GET(schema, "additionalProperties") != NULL &&
-            flo_tree_get(properties, n->text, n->bytes) == NULL) {
+        if (!o->has_extra &&
+            FLO_GET(s, schema, "additionalProperties") != NULL &&
+            flo_schema_get(s, properties, n->text, n->bytes) == NULL) {
             flo_schema_refuse(s, "/required",
                               "'%.*s' is not among the properties",
                               flo_schema_cut(n->bytes), n->text);
@@ -93,6 +84,9 @@ static void put_other_name(struct flo_schema *s, const struct member *members,
     bool may_end = true;
     size_t same, taken;
 
+    if (p->failed) {
+        return;
+    }
     if (at > NAME_BYTES_MAX) {
         flo_schema_refuse(s, "/additionalProperties",
                           "beside a name of more than %d bytes",
@@ -216,21 +210,30 @@ static const struct flo_tree_node *schema_of(const struct flo_tree_node *schema)
 static void value_object(struct flo_schema *s,
                          const struct flo_tree_node *schema)
 {
-    const struct flo_tree_node *extra = FLO_GET(schema, "additionalProperties");
-    const struct flo_tree_node *properties = FLO_GET(schema, "properties");
-    const struct flo_tree_node *required = FLO_GET(schema, "required");
-    size_t room = count_of(properties) + count_of(required) + 1;
+    const struct flo_tree_node *extra =
+        FLO_GET(s, schema, "additionalProperties");
+    const struct flo_tree_node *properties = FLO_GET(s, schema, "properties");
+    const struct flo_tree_node *required = FLO_GET(s, schema, "required");
+    size_t names = flo_schema_count(s, required);
+    size_t members = flo_schema_count(s, properties);
     struct object o = {.extra = schema_of(extra)};
 
     if (properties != NULL && properties->kind != FLO_TREE_OBJECT) {
         flo_schema_refuse(s, "/properties", "must be an object");
     } else if (required != NULL && required->kind != FLO_TREE_ARRAY) {
         flo_schema_refuse(s, "/required", "must be a list of names");
+    } else if (members > FLO_SCHEMA_ITEMS_MAX) {
+        flo_schema_refuse(s, "/properties", "%zu members, at most %u", members,
+                          FLO_SCHEMA_ITEMS_MAX);
+    } else if (names > FLO_SCHEMA_ITEMS_MAX) { /* each is looked for in them */
+        flo_schema_refuse(s, "/required", "%zu names, at most %u", names,
+                          FLO_SCHEMA_ITEMS_MAX);
     }
     o.has_extra = extra == NULL ? properties == NULL : !is_false(extra);
-    o.members = calloc(room, sizeof(*o.members));
+    o.members = calloc(members + names + 1, sizeof(*o.members));
     if (o.members == NULL && s->rv == 0) {
-        s->rv = flo_fail(s->err, FLO_E_MEMORY, "%zu properties", room);
+        s->rv =
+            flo_fail(s->err, FLO_E_MEMORY, "%zu properties", members + names);
     }
     if (s->rv == 0) {
         read_members(s, schema, &o);
@@ -243,10 +246,10 @@ static void value_object(struct flo_schema *s,
 
 /* ---- arrays -------------------------------------------------------------- */
 
-static const struct flo_tree_node *get(const struct flo_tree_node *schema,
-                                       const char *place)
+static const struct flo_tree_node *
+get(struct flo_schema *s, const struct flo_tree_node *schema, const char *place)
 {
-    return flo_tree_get(schema, place + 1, strlen(place + 1));
+    return flo_schema_get(s, schema, place + 1, strlen(place + 1));
 }
 
 /* A pair such as /minItems and /maxItems. */
@@ -254,7 +257,7 @@ static void read_counts(struct flo_schema *s,
                         const struct flo_tree_node *schema, const char *least,
                         const char *most, uint32_t *from, uint32_t *to)
 {
-    const struct flo_tree_node *n = get(schema, least);
+    const struct flo_tree_node *n = get(s, schema, least);
     int64_t value = 0;
 
     *to = UINT32_MAX;
@@ -263,7 +266,7 @@ static void read_counts(struct flo_schema *s,
                           TIMES_MAX);
     }
     *from = (uint32_t)value;
-    n = get(schema, most);
+    n = get(s, schema, most);
     if (n != NULL && !flo_tree_whole(n, *from, INT64_MAX, &value)) {
         flo_schema_refuse(s, most,
                           "must be a whole number, not below the least");
@@ -291,10 +294,11 @@ static void put_element(struct flo_schema *s, const char *before,
 static void value_array(struct flo_schema *s,
                         const struct flo_tree_node *schema)
 {
-    const struct flo_tree_node *items = FLO_GET(schema, "items");
-    const struct flo_tree_node *prefix = FLO_GET(schema, "prefixItems");
+    const struct flo_tree_node *items = FLO_GET(s, schema, "items");
+    const struct flo_tree_node *prefix = FLO_GET(s, schema, "prefixItems");
     struct flo_program *p = s->program;
-    uint32_t least, most, count = (uint32_t)count_of(prefix), i = 0, out;
+    uint32_t least, most, count = (uint32_t)flo_schema_count(s, prefix), i = 0,
+                          out;
 
     read_counts(s, schema, "/minItems", "/maxItems", &least, &most);
     if (prefix != NULL && prefix->kind != FLO_TREE_ARRAY) {
@@ -377,10 +381,10 @@ static void put_format(struct flo_schema *s, const struct flo_tree_node *format)
 static void value_string(struct flo_schema *s,
                          const struct flo_tree_node *schema)
 {
-    const struct flo_tree_node *pattern = FLO_GET(schema, "pattern");
-    const struct flo_tree_node *format = FLO_GET(schema, "format");
-    bool has_length = FLO_GET(schema, "minLength") != NULL ||
-                      FLO_GET(schema, "maxLength") != NULL;
+    const struct flo_tree_node *pattern = FLO_GET(s, schema, "pattern");
+    const struct flo_tree_node *format = FLO_GET(s, schema, "format");
+    bool has_length = FLO_GET(s, schema, "minLength") != NULL ||
+                      FLO_GET(s, schema, "maxLength") != NULL;
     uint32_t least, most, any = flo_gbnf_rule(&s->gbnf, "char");
 
     read_counts(s, schema, "/minLength", "/maxLength", &least, &most);
@@ -444,7 +448,7 @@ static void value_number(struct flo_schema *s,
     struct flo_choice choice;
 
     for (size_t i = 0; i < FLO_COUNT(places); i++) {
-        const struct flo_tree_node *n = get(schema, places[i]);
+        const struct flo_tree_node *n = get(s, schema, places[i]);
 
         has_bounds = has_bounds || n != NULL;
         if (n != NULL &&

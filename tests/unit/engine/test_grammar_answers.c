@@ -134,7 +134,12 @@ static void answer(struct world *w, struct flo_grammar *grammar, uint64_t seed,
 static const struct flo_tree_node *get(const struct flo_tree_node *object,
                                        const char *key)
 {
-    return flo_tree_get(object, key, strlen(key));
+    const struct flo_tree_node *n = object->first;
+
+    while (n != NULL && strcmp(n->key, key) != 0) {
+        n = n->next;
+    }
+    return n;
 }
 
 static bool is_one_of(const struct flo_tree_node *value,
