@@ -15,6 +15,7 @@
 enum {
     NODES_MORE = 32768, /* that merging may make */
     REFS_MAX = 32,
+    PARTS_MAX = 4096,       /* merged into one */
     ALTERNATIVES_MAX = 256, /* each is compared with all others */
     KEYWORD_STEPS = 16,     /* looking one up takes as long as so many */
 };
@@ -377,6 +378,8 @@ static void flatten(struct flo_schema *s, const struct flo_tree_node *schema,
     } else if (depth > REFS_MAX) {
         flo_schema_refuse(s, ref != NULL ? "/$ref" : "/allOf",
                           "leads back to itself");
+    } else if (s->parts++ == PARTS_MAX) {
+        flo_schema_refuse(s, "/allOf", "more than %d parts", PARTS_MAX);
     } else if (ref != NULL && resolve(s, ref) == NULL) {
         flo_schema_refuse(s, "/$ref", "'%.*s' is not in this schema",
                           flo_schema_cut(ref->bytes), ref->text);
@@ -683,6 +686,7 @@ static void put_item(struct flo_schema *s, const struct flo_tree_node *schema)
     struct flo_choice choice;
     int types;
 
+    s->parts = 0;
     flatten(s, schema, flat, 0);
     types = read_types(s, flat);
     if (s->rv < 0) {

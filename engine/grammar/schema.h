@@ -35,6 +35,7 @@ struct flo_schema {
     struct flo_tree tree;
     struct flo_schema_item *items; /* [FLO_SCHEMA_ITEMS_MAX] */
     uint32_t count, at;            /* `at` is being built */
+    uint32_t parts;                /* of allOf, merged into that */
     uint32_t steps;                /* of all walks along lists */
     struct flo_program *program;
     struct flo_parser gbnf; /* the rules that all schemas use */

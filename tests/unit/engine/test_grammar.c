@@ -454,6 +454,23 @@ static void a_class_of_too_many_characters_is_refused(void **state)
     }
 }
 
+static void parts_of_parts_are_counted_before_they_are_merged(void **state)
+{
+    struct flo_buf schema = {0};
+
+    (void)state;
+    flo_buf_text(&schema, "{\"$ref\":\"#/$defs/d0\",\"$defs\":{");
+    for (int i = 0; i < 6; i++) {
+        char part[64];
+
+        snprintf(part, sizeof(part), "{\"$ref\":\"#/$defs/d%d\"}", i + 1);
+        flo_buf_printf(&schema, "\"d%d\":{\"allOf\":", i);
+        put_many(&schema, "[", part, 8, "]},");
+    }
+    flo_buf_text(&schema, "\"d6\":{\"type\":\"object\"}}}");
+    expect_schema(&schema, "schema /allOf: more than 4096 parts");
+}
+
 static void a_list_that_would_take_long_is_refused_with_its_length(void **state)
 {
     static const char one[] = "{\"const\":@}", *name = "\"n@\"";
@@ -593,6 +610,7 @@ int main(void)
         cmocka_unit_test(any_object_takes_json_with_blanks),
         cmocka_unit_test(a_bad_schema_is_refused_with_its_pointer),
         cmocka_unit_test(a_class_of_too_many_characters_is_refused),
+        cmocka_unit_test(parts_of_parts_are_counted_before_they_are_merged),
         cmocka_unit_test(
             a_list_that_would_take_long_is_refused_with_its_length),
         cmocka_unit_test(a_schema_is_read_in_a_bounded_number_of_steps),
