@@ -298,7 +298,8 @@ bool flo_json_check(const char *text, size_t bytes)
 }
 
 int flo_tree_read(struct flo_tree *tree, char *text, size_t bytes,
-                  uint32_t room, size_t *bad, struct flo_err *err)
+                  uint32_t values_max, uint32_t room, size_t *bad,
+                  struct flo_err *err)
 {
     struct flo_tree none = {0};
     struct reader r = {text, text, text + bytes, .tree = &none};
@@ -310,6 +311,10 @@ int flo_tree_read(struct flo_tree *tree, char *text, size_t bytes,
         return flo_fail(err, FLO_E_INFER_PARAM,
                         "no JSON at byte %zu, or more than %d levels",
                         (size_t)(r.at - text), FLO_TREE_DEPTH_MAX);
+    }
+    if (values_max != 0 && r.count > values_max) {
+        return flo_fail(err, FLO_E_INFER_PARAM, "%u values, at most %u",
+                        r.count, values_max);
     }
     *tree =
         (struct flo_tree){.nodes_max = r.count + room, .has_odd = r.has_odd};

@@ -44,13 +44,15 @@ bool flo_hex_read(const char **at, const char *end, int digits, uint32_t *out);
 /* Is `text` one JSON value in UTF-8 with white space around, and nothing else?
  */
 bool flo_json_check(const char *text, size_t bytes);
-/* Such a text to a tree with room for `room` nodes more.  Texts are decoded in
- * place: `text` must outlive the tree.  On an error it is as it was.
+/* Such a text of at most `values_max` values (0: as many as there can be) to a
+ * tree with room for `room` nodes more.  Texts are decoded in place: `text`
+ * must outlive the tree.  On an error it is as it was.
  *
  * FLO_E_INFER_PARAM   no such text; *bad (may be NULL) is where
  * FLO_E_MEMORY */
 FLO_MUST_USE int flo_tree_read(struct flo_tree *tree, char *text, size_t bytes,
-                               uint32_t room, size_t *bad, struct flo_err *err);
+                               uint32_t values_max, uint32_t room, size_t *bad,
+                               struct flo_err *err);
 void flo_tree_deinit(struct flo_tree *tree);
 
 /* A node beside those that were read; when it is full, one that goes away with

@@ -718,7 +718,8 @@ static void put_item(struct flo_schema *s, const struct flo_tree_node *schema)
 static int read_tree(struct flo_tree *tree, char *text, size_t bytes,
                      struct flo_err *err)
 {
-    int rv = flo_tree_read(tree, text, bytes, NODES_MORE, NULL, err);
+    int rv = flo_tree_read(tree, text, bytes, FLO_SCHEMA_VALUES_MAX, NODES_MORE,
+                           NULL, err);
 
     if (rv == 0 && tree->has_odd) {
         rv = flo_fail(err, FLO_E_INFER_PARAM,
@@ -759,6 +760,15 @@ static void finish(struct flo_schema *s)
     if (problem != NULL && s->rv == 0) {
         s->rv = flo_fail(s->err, FLO_E_INFER_PARAM, "schema: %s", problem);
     }
+}
+
+uint64_t flo_schema_bytes(void)
+{
+    return (uint64_t)(FLO_SCHEMA_VALUES_MAX + NODES_MORE) *
+               sizeof(struct flo_tree_node) +
+           FLO_SCHEMA_ITEMS_MAX * sizeof(struct flo_schema_item) +
+           3 * FLO_GRAMMAR_TEXT_BYTES_MAX /* of it, and of a literal */ +
+           2 * FLO_GRAMMAR_RULES_MAX * 24 /* names of rules */;
 }
 
 int flo_schema_compile(const char *text, size_t bytes,

@@ -11,6 +11,7 @@
 #include "engine/grammar/parser.h"
 
 #define FLO_SCHEMA_ITEMS_MAX 4096u
+#define FLO_SCHEMA_VALUES_MAX 32768u    /* of its text */
 #define FLO_SCHEMA_STEPS_MAX (1u << 25) /* 0.2 s */
 
 enum flo_schema_types {

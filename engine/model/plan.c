@@ -103,9 +103,9 @@ static uint32_t smaller(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* Upper bound of what engine/token allocates for the lists in the file, and of
- * a grammar for each session and for each answer that gave one up to a user:
- * all of them can but the last, which users do not get. */
+/* Upper bound of what engine/token allocates for the lists in the file, of a
+ * grammar for each session and for each answer that gave one up to a user (all
+ * of them can but the last, which users do not get), and of compiling one. */
 static uint64_t lists_bytes(const struct flo_gguf *gguf,
                             const struct flo_hparams *h, uint32_t sessions)
 {
@@ -115,7 +115,8 @@ static uint64_t lists_bytes(const struct flo_gguf *gguf,
     } lists[] = {{"tokenizer.ggml.tokens", 48 + FLO_PIECES_TOKEN_BYTES},
                  {"tokenizer.ggml.merges", 16}};
     uint64_t bytes =
-        (2 * (uint64_t)sessions - 1) * flo_grammar_bytes(h->n_vocab);
+        (2 * (uint64_t)sessions - 1) * flo_grammar_bytes(h->n_vocab) +
+        flo_schema_bytes();
 
     for (size_t i = 0; i < FLO_COUNT(lists); i++) {
         const struct flo_gguf_kv *kv = flo_gguf_find(gguf, lists[i].key);

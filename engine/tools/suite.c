@@ -169,7 +169,7 @@ static int read_tree(struct flo_tree *tree, char *text, size_t bytes,
                      uint32_t line, struct flo_err *err)
 {
     size_t bad;
-    int rv = flo_tree_read(tree, text, bytes, 0, &bad, err);
+    int rv = flo_tree_read(tree, text, bytes, 0, 0, &bad, err);
 
     if (rv != FLO_E_INFER_PARAM) {
         return rv;

@@ -528,6 +528,17 @@ static void a_schema_is_read_in_a_bounded_number_of_steps(void **state)
     expect_schema(&schema, says);
 }
 
+static void a_schema_of_too_many_values_is_refused(void **state)
+{
+    struct flo_buf schema = {0};
+
+    (void)state;
+    put_many(&schema, "{\"default\":[", "0", 32766, "]}");
+    expect_schema(&schema, NULL);
+    put_many(&schema, "{\"default\":[", "0", 32767, "]}");
+    expect_schema(&schema, "schema: 32769 values, at most 32768");
+}
+
 static void one_continuation_is_forced(void **state)
 {
     struct flo_matcher *m = compile("root ::= \"ab\" [cd] \"ef\" \"g\"?");
@@ -614,6 +625,7 @@ int main(void)
         cmocka_unit_test(
             a_list_that_would_take_long_is_refused_with_its_length),
         cmocka_unit_test(a_schema_is_read_in_a_bounded_number_of_steps),
+        cmocka_unit_test(a_schema_of_too_many_values_is_refused),
         cmocka_unit_test(one_continuation_is_forced),
         cmocka_unit_test(ambiguity_costs_no_more_than_one_reading),
         cmocka_unit_test(room_is_made_when_states_run_out),

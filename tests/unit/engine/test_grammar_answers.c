@@ -162,7 +162,8 @@ static void expect_person(const struct world *w)
     struct flo_err err = {0};
     size_t count = 0;
 
-    if (flo_tree_read(&tree, w->text.data, w->text.bytes, 0, NULL, &err) < 0) {
+    if (flo_tree_read(&tree, w->text.data, w->text.bytes, 0, 0, NULL, &err) <
+        0) {
         fail_msg("%s: %s", err.what, w->text.data);
     }
     assert_non_null(get(tree.nodes, "name"));
@@ -210,7 +211,7 @@ static void wild_sampling_gives_json_objects(void **state)
         answer(w, grammar, seed, 2, true, 150);
         if (w->has_ended) {
             struct flo_err err = {0};
-            if (flo_tree_read(&tree, w->text.data, w->text.bytes, 0, NULL,
+            if (flo_tree_read(&tree, w->text.data, w->text.bytes, 0, 0, NULL,
                               &err) < 0) {
                 fail_msg("%s: %s", err.what, w->text.data);
             }
