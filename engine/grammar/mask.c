@@ -2,30 +2,49 @@
  *
  * The vocabulary's pieces stand in order, so that the states of the bytes that
  * a token shares with the one before are there already, and all that begin
- * with what does not fit are passed over together. */
+ * with what does not fit are passed over together.
+ *
+ * Where nearly each byte leads to a state of its own, each of many readings,
+ * that takes seconds.  So behind FLO_MASK_WORK_MAX tokens of one byte are still
+ * looked at, with which any text can be spelled, and others only until
+ * something fits.  Work is counted from nothing known on, as soon as there is
+ * no room for all states: a mask does not depend on what was met before. */
 #include "engine/grammar/matcher.h"
 
 #include <string.h>
 
-static void fill(struct flo_matcher *m, uint32_t *state, uint64_t *mask)
+/* false: there was no room, and what is known is more than this state. */
+static bool fill(struct flo_matcher *m, uint32_t *state, bool is_alone,
+                 uint64_t *mask)
 {
     const struct flo_pieces *p = m->pieces;
     uint32_t path[FLO_PIECE_BYTES_MAX + 1];
     uint8_t bytes[FLO_PIECE_BYTES_MAX];
+    uint64_t work_max = UINT64_MAX, begin = m->work;
+    bool is_empty = true;
 
     path[0] = *state;
     for (uint32_t i = 0; i < p->count;) {
         uint32_t at = p->shared[i], count = p->lengths[i];
         bool has_room = false;
 
+        if (count > 1 && !is_empty && m->work - begin > work_max) {
+            m->is_ambiguous = true;
+            i++;
+            continue;
+        }
         memcpy(bytes + at, p->text + p->places[i], count - at);
         while (at < count) {
             uint32_t next = flo_matcher_step(m, path[at], bytes[at]);
 
+            if (next == FLO_STATE_FULL && !is_alone) {
+                return false;
+            }
             if (next == FLO_STATE_FULL && !has_room) {
                 /* Once for a piece, which then begins anew. */
                 path[0] = *state = flo_matcher_drop(m, *state);
                 has_room = true;
+                work_max = FLO_MASK_WORK_MAX;
                 at = 0;
                 continue;
             }
@@ -37,6 +56,7 @@ static void fill(struct flo_matcher *m, uint32_t *state, uint64_t *mask)
         }
         if (at == count) {
             mask[p->ids[i] / 64] |= 1ull << p->ids[i] % 64;
+            is_empty = false;
             i++;
             continue;
         }
@@ -44,6 +64,7 @@ static void fill(struct flo_matcher *m, uint32_t *state, uint64_t *mask)
             i++;
         } while (i < p->count && p->shared[i] > at);
     }
+    return true;
 }
 
 uint64_t *flo_matcher_mask(struct flo_matcher *m, uint32_t *state, bool *is_new)
@@ -60,7 +81,11 @@ uint64_t *flo_matcher_mask(struct flo_matcher *m, uint32_t *state, bool *is_new)
     mask = m->masks + slot * words;
     memset(mask, 0, words * sizeof(*mask));
     m->mask_states[slot] = 0;
-    fill(m, state, mask);
+    if (!fill(m, state, false, mask)) {
+        *state = flo_matcher_drop(m, *state);
+        memset(mask, 0, words * sizeof(*mask));
+        (void)fill(m, state, true, mask);
+    }
     m->mask_states[slot] = (uint16_t)*state;
     m->states[*state].mask = (uint16_t)slot;
     return mask;

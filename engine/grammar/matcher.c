@@ -288,6 +288,7 @@ uint32_t flo_matcher_step(struct flo_matcher *m, uint32_t state, uint8_t byte)
         }
     }
     close_over(&c);
+    m->work += s->count + c.visits;
     return *step = (uint16_t)find_state(&c);
 }
 

@@ -21,6 +21,7 @@
 #define FLO_STACK_DEPTH_MAX 160u
 #define FLO_STEPS_MAX 65536u
 #define FLO_MASKS_MAX 16u
+#define FLO_MASK_WORK_MAX (1u << 24) /* 0.15 s; common grammars need 40,000 */
 
 struct flo_reading {
     uint32_t node, stack;
@@ -43,6 +44,7 @@ struct flo_matcher {
     const struct flo_pieces *pieces; /* borrowed */
     uint32_t state_count, reading_count, stack_count, step_count;
     uint32_t generation; /* of visits */
+    uint64_t work;       /* readings looked at and nodes passed, of all steps */
     uint32_t mask_next;
     uint32_t n_vocab;
     bool is_ambiguous; /* some state had more readings than are followed */
@@ -95,8 +97,9 @@ static inline bool flo_matcher_must_end(const struct flo_matcher *matcher,
     return matcher->states[state].may_end && matcher->states[state].count == 0;
 }
 
-/* A bit per token that fits behind *state, which may get a new number.  Valid
- * until the next call; may be changed by the caller when *is_new. */
+/* A bit per token that fits behind *state, which may get a new number; where
+ * that takes too long fewer, but one if any.  Valid until the next call; may be
+ * changed by the caller when *is_new. */
 uint64_t *flo_matcher_mask(struct flo_matcher *matcher, uint32_t *state,
                            bool *is_new);
 

@@ -591,6 +591,169 @@ static void room_is_made_when_states_run_out(void **state)
     flo_matcher_close(m);
 }
 
+/* ---- masks --------------------------------------------------------------- */
+
+enum { LETTERS = 36, WORDS_MAX = 48000, WORD = 5 };
+
+static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+
+/* A vocabulary: words in order, each whole. */
+struct words {
+    struct flo_pieces pieces;
+    uint32_t ids[WORDS_MAX], places[WORDS_MAX];
+    uint8_t lengths[WORDS_MAX], shared[WORDS_MAX];
+    char text[WORDS_MAX * WORD];
+};
+
+static void add_word(struct words *w, const char *word)
+{
+    uint32_t i = w->pieces.count++;
+    const char *before = i == 0 ? "" : w->text + w->places[i - 1];
+    size_t bytes = strlen(word);
+
+    assert_true(i < WORDS_MAX && bytes < WORD);
+    w->ids[i] = i;
+    w->lengths[i] = (uint8_t)bytes;
+    w->places[i] = i * WORD;
+    memcpy(w->text + w->places[i], word, bytes);
+    while (w->shared[i] < bytes && before[w->shared[i]] == word[w->shared[i]]) {
+        w->shared[i]++;
+    }
+}
+
+/* As struct flo_pieces wants them: places are those of the rest. */
+static void finish_words(struct words *w)
+{
+    for (uint32_t i = 0; i < w->pieces.count; i++) {
+        w->places[i] += w->shared[i];
+    }
+    w->pieces.ids = w->ids;
+    w->pieces.places = w->places;
+    w->pieces.lengths = w->lengths;
+    w->pieces.shared = w->shared;
+    w->pieces.text = w->text;
+}
+
+/* Words of one to three letters; or of three and `behind`, then "~". */
+static struct words *make_words(char behind)
+{
+    struct words *w = calloc(1, sizeof(*w));
+
+    assert_non_null(w);
+    for (int i = 0; i < LETTERS * LETTERS * LETTERS; i++) {
+        char word[WORD] = {letters[i / LETTERS / LETTERS],
+                           letters[i / LETTERS % LETTERS], letters[i % LETTERS],
+                           behind};
+        char first[2] = {word[0]}, two[3] = {word[0], word[1]};
+
+        if (behind == '\0' && i % (LETTERS * LETTERS) == 0) {
+            add_word(w, first);
+        }
+        if (behind == '\0' && i % LETTERS == 0) {
+            add_word(w, two);
+        }
+        add_word(w, word);
+    }
+    if (behind != '\0') {
+        add_word(w, "~");
+    }
+    finish_words(w);
+    return w;
+}
+
+/* Behind each text of letters other readings are left: each of these rules
+ * asks for one of its own half of them at one place. */
+static struct flo_matcher *make_ambiguous(const struct words *w)
+{
+    struct flo_program *program = NULL;
+    struct flo_matcher *matcher = NULL;
+    struct flo_buf text = {0};
+    uint32_t random = 1;
+
+    flo_buf_text(&text, "root ::= \"~\"");
+    for (int rule = 0; rule < 40; rule++) {
+        flo_buf_printf(&text, " | [a-z0-9]{%d} [", rule / 10);
+        for (int i = 0; i < LETTERS; i++) {
+            random = random * 1664525 + 1013904223;
+            if (random >> 31 != 0) {
+                flo_buf_add(&text, &letters[i], 1);
+            }
+        }
+        flo_buf_text(&text, "] [a-z0-9]*");
+    }
+    assert_int_equal(flo_gbnf_compile(text.data, text.bytes, &program, NULL),
+                     0);
+    assert_int_equal(
+        flo_matcher_open(program, &w->pieces, w->pieces.count, &matcher, NULL),
+        0);
+    flo_buf_deinit(&text);
+    return matcher;
+}
+
+static bool has(const uint64_t *mask, uint32_t id)
+{
+    return (mask[id / 64] >> id % 64 & 1) != 0;
+}
+
+static void a_mask_of_many_readings_is_narrow_and_soon_there(void **state)
+{
+    struct words *w = make_words('\0');
+    struct flo_matcher *m = make_ambiguous(w);
+    uint32_t at = flo_matcher_start(m), count = w->pieces.count;
+    uint64_t *mask, *kept = calloc(flo_mask_words(count), sizeof(*kept));
+    uint32_t found = 0;
+    bool is_new;
+
+    (void)state;
+    assert_false(m->is_ambiguous);
+    mask = flo_matcher_mask(m, &at, &is_new);
+    assert_true(is_new && kept != NULL);
+    assert_in_range(m->work, FLO_MASK_WORK_MAX, FLO_MASK_WORK_MAX * 9ull / 8);
+    memcpy(kept, mask, flo_mask_words(count) * sizeof(*kept));
+    for (uint32_t i = 0; i < count; i++) {
+        bool is_letter = w->lengths[i] == 1;
+        const char *word = w->text + w->places[i] - w->shared[i];
+        uint32_t behind = at;
+
+        found += has(kept, i);
+        assert_true(!is_letter || has(kept, i)); /* each text can be spelled */
+        if (has(kept, i) && (is_letter || i % 64 == 0)) {
+            assert_true(flo_matcher_walk(m, &behind, word, w->lengths[i]));
+            at = flo_matcher_start(m);
+        }
+    }
+    assert_in_range(found, count / 20, count - 1);
+    /* Whatever was followed before. */
+    for (int i = 0; i < 300; i++) {
+        at = flo_matcher_start(m);
+        assert_true(flo_matcher_walk(m, &at, letters + i % LETTERS, 1));
+        assert_true(flo_matcher_walk(m, &at, letters + i % 7, 1));
+    }
+    at = flo_matcher_start(m);
+    mask = flo_matcher_mask(m, &at, &is_new);
+    assert_memory_equal(mask, kept, flo_mask_words(count) * sizeof(*kept));
+    flo_matcher_close(m);
+    free(kept);
+    free(w);
+}
+
+static void a_mask_is_not_empty_while_something_fits(void **state)
+{
+    struct words *w = make_words('!');
+    struct flo_matcher *m = make_ambiguous(w);
+    uint32_t at = flo_matcher_start(m), last = w->pieces.count - 1;
+    bool is_new;
+    const uint64_t *mask = flo_matcher_mask(m, &at, &is_new);
+
+    (void)state;
+    assert_true(m->work > FLO_MASK_WORK_MAX);
+    for (uint32_t i = 0; i <= last; i++) {
+        assert_int_equal(has(mask, i), i == last);
+    }
+    flo_matcher_close(m);
+    free(w);
+}
+
 static void nesting_beyond_the_limit_does_not_fit(void **state)
 {
     struct flo_matcher *m = compile("root ::= \"(\" root \")\" | \"x\"");
@@ -629,6 +792,8 @@ int main(void)
         cmocka_unit_test(one_continuation_is_forced),
         cmocka_unit_test(ambiguity_costs_no_more_than_one_reading),
         cmocka_unit_test(room_is_made_when_states_run_out),
+        cmocka_unit_test(a_mask_of_many_readings_is_narrow_and_soon_there),
+        cmocka_unit_test(a_mask_is_not_empty_while_something_fits),
         cmocka_unit_test(nesting_beyond_the_limit_does_not_fit),
     };
 
