@@ -4,22 +4,12 @@
 
 #include "base/quant/quant.h"
 
-flo_quant_decode flo_quant_f32_decode, flo_quant_f16_decode,
-    flo_quant_bf16_decode, flo_quant_q4_0_decode, flo_quant_q4_1_decode,
-    flo_quant_q5_0_decode, flo_quant_q5_1_decode, flo_quant_q8_0_decode,
-    flo_quant_q2_k_decode, flo_quant_q3_k_decode, flo_quant_q4_k_decode,
-    flo_quant_q5_k_decode, flo_quant_q6_k_decode, flo_quant_iq4_nl_decode,
-    flo_quant_iq4_xs_decode;
-flo_quant_encode flo_quant_f32_encode, flo_quant_f16_encode,
-    flo_quant_bf16_encode, flo_quant_q4_0_encode, flo_quant_q4_1_encode,
-    flo_quant_q5_0_encode, flo_quant_q5_1_encode, flo_quant_q8_0_encode,
-    flo_quant_q2_k_encode, flo_quant_q3_k_encode, flo_quant_q4_k_encode,
-    flo_quant_q5_k_encode, flo_quant_q6_k_encode, flo_quant_iq4_nl_encode,
-    flo_quant_iq4_xs_encode;
-flo_quant_pin flo_quant_q4_0_pin, flo_quant_q4_1_pin, flo_quant_q5_0_pin,
-    flo_quant_q5_1_pin, flo_quant_q8_0_pin, flo_quant_q2_k_pin,
-    flo_quant_q3_k_pin, flo_quant_q4_k_pin, flo_quant_q5_k_pin,
-    flo_quant_q6_k_pin, flo_quant_iq4_nl_pin, flo_quant_iq4_xs_pin;
+#define FLO_QUANT_DECLARE(with, name, id)                                      \
+    flo_quant_decode flo_quant_##name##_decode;                                \
+    flo_quant_encode flo_quant_##name##_encode;                                \
+    flo_quant_pin flo_quant_##name##_pin; /* not of plain floats */
+FLO_QUANT_FLOAT_TYPES(FLO_QUANT_DECLARE, )
+FLO_QUANT_CODE_TYPES(FLO_QUANT_DECLARE, )
 
 /* The codes of 32 values as they stand in a block: of 4 bits, and of 5 bits
  * whose highest stand apart. */

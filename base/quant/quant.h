@@ -33,6 +33,24 @@ enum flo_quant_id {
     FLO_QUANT_ID_COUNT = 40, /* ids in a file are below this */
 };
 
+/* X(with, name, id) for each type of codes and scales that is computed with,
+ * and for each type of plain floats. */
+#define FLO_QUANT_CODE_TYPES(X, with)                                          \
+    X(with, q4_0, Q4_0)                                                        \
+    X(with, q4_1, Q4_1)                                                        \
+    X(with, q5_0, Q5_0)                                                        \
+    X(with, q5_1, Q5_1)                                                        \
+    X(with, q8_0, Q8_0)                                                        \
+    X(with, q2_k, Q2_K)                                                        \
+    X(with, q3_k, Q3_K)                                                        \
+    X(with, q4_k, Q4_K)                                                        \
+    X(with, q5_k, Q5_K)                                                        \
+    X(with, q6_k, Q6_K)                                                        \
+    X(with, iq4_nl, IQ4_NL)                                                    \
+    X(with, iq4_xs, IQ4_XS)
+#define FLO_QUANT_FLOAT_TYPES(X, with)                                         \
+    X(with, f32, F32) X(with, f16, F16) X(with, bf16, BF16)
+
 /* Blocks as they lie in a file, little endian; `d`, `m`, `dmin` are f16.
  * A nibble byte j holds value j in its low half and value j + 16 in its high
  * half (32-value types). */

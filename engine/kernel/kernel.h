@@ -173,6 +173,11 @@ struct flo_kernel {
     void (*attend)(const struct flo_attention *attention);
 };
 
+/* For FLO_QUANT_FLOAT_TYPES and _CODE_TYPES: a type's product `prefix`<type>,
+ * declared and entered in a table. */
+#define FLO_MATMUL_DECLARE(prefix, type, id) flo_matmul_fn prefix##type;
+#define FLO_MATMUL_ROW(prefix, type, id) [FLO_QUANT_##id] = prefix##type,
+
 extern const struct flo_kernel flo_kernel_ref;
 
 /* Do products with this type read codes (else values)? */

@@ -77,9 +77,9 @@ matmul_float(load_fn *load, size_t value_bytes, const void *weights,
 }
 
 #define MATMUL_FLOAT(type, value_bytes)                                        \
-    static void matmul_##type(const void *weights, size_t row_bytes,           \
-                              size_t rows, const struct flo_activations *x,    \
-                              float *y, size_t stride)                         \
+    void flo_ref_matmul_##type(const void *weights, size_t row_bytes,          \
+                               size_t rows, const struct flo_activations *x,   \
+                               float *y, size_t stride)                        \
     {                                                                          \
         matmul_float(load_##type, value_bytes, weights, row_bytes, rows, x, y, \
                      stride);                                                  \
@@ -97,24 +97,8 @@ static bool is_supported(void)
 const struct flo_kernel flo_kernel_ref = {
     .name = "ref",
     .is_supported = is_supported,
-    .matmul =
-        {
-            [FLO_QUANT_F32] = matmul_f32,
-            [FLO_QUANT_F16] = matmul_f16,
-            [FLO_QUANT_BF16] = matmul_bf16,
-            [FLO_QUANT_Q4_0] = flo_ref_matmul_q4_0,
-            [FLO_QUANT_Q4_1] = flo_ref_matmul_q4_1,
-            [FLO_QUANT_Q5_0] = flo_ref_matmul_q5_0,
-            [FLO_QUANT_Q5_1] = flo_ref_matmul_q5_1,
-            [FLO_QUANT_Q8_0] = flo_ref_matmul_q8_0,
-            [FLO_QUANT_Q2_K] = flo_ref_matmul_q2_k,
-            [FLO_QUANT_Q3_K] = flo_ref_matmul_q3_k,
-            [FLO_QUANT_Q4_K] = flo_ref_matmul_q4_k,
-            [FLO_QUANT_Q5_K] = flo_ref_matmul_q5_k,
-            [FLO_QUANT_Q6_K] = flo_ref_matmul_q6_k,
-            [FLO_QUANT_IQ4_NL] = flo_ref_matmul_iq4_nl,
-            [FLO_QUANT_IQ4_XS] = flo_ref_matmul_iq4_xs,
-        },
+    .matmul = {FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_ROW, flo_ref_matmul_)
+                   FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, flo_ref_matmul_)},
     .quantise = flo_ref_quantise,
     .rms_norm = flo_ref_rms_norm,
     .layer_norm = flo_ref_layer_norm,

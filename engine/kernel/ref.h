@@ -18,18 +18,8 @@ typedef void flo_ref_unpack_fn(const uint8_t *row, size_t index,
 /* By tensor type; NULL for types that are not read by codes. */
 extern flo_ref_unpack_fn *const flo_ref_unpack[FLO_QUANT_ID_COUNT];
 
-flo_matmul_fn flo_ref_matmul_q4_0;
-flo_matmul_fn flo_ref_matmul_q4_1;
-flo_matmul_fn flo_ref_matmul_q5_0;
-flo_matmul_fn flo_ref_matmul_q5_1;
-flo_matmul_fn flo_ref_matmul_q8_0;
-flo_matmul_fn flo_ref_matmul_q2_k;
-flo_matmul_fn flo_ref_matmul_q3_k;
-flo_matmul_fn flo_ref_matmul_q4_k;
-flo_matmul_fn flo_ref_matmul_q5_k;
-flo_matmul_fn flo_ref_matmul_q6_k;
-flo_matmul_fn flo_ref_matmul_iq4_nl;
-flo_matmul_fn flo_ref_matmul_iq4_xs;
+FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_DECLARE, flo_ref_matmul_)
+FLO_QUANT_CODE_TYPES(FLO_MATMUL_DECLARE, flo_ref_matmul_)
 
 flo_quantise_fn flo_ref_quantise;
 void flo_ref_rms_norm(const float *x, const float *weight, float epsilon,

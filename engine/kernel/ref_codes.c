@@ -281,33 +281,16 @@ matmul_codes(flo_ref_unpack_fn *unpack, bool has_halves, const void *weights,
     }
 }
 
-#define MATMUL_CODES(type, has_halves)                                         \
+#define MATMUL_CODES(has_halves, type, id)                                     \
     void flo_ref_matmul_##type(const void *weights, size_t row_bytes,          \
                                size_t rows, const struct flo_activations *x,   \
                                float *y, size_t stride)                        \
     {                                                                          \
-        matmul_codes(unpack_##type, has_halves, weights, row_bytes, rows, x,   \
-                     y, stride);                                               \
+        matmul_codes(unpack_##type, FLO_QUANT_##id == FLO_QUANT_Q2_K, weights, \
+                     row_bytes, rows, x, y, stride);                           \
     }
 
-MATMUL_CODES(q4_0, false)
-MATMUL_CODES(q4_1, false)
-MATMUL_CODES(q5_0, false)
-MATMUL_CODES(q5_1, false)
-MATMUL_CODES(q8_0, false)
-MATMUL_CODES(iq4_nl, false)
-MATMUL_CODES(q2_k, true)
-MATMUL_CODES(q3_k, false)
-MATMUL_CODES(q4_k, false)
-MATMUL_CODES(q5_k, false)
-MATMUL_CODES(q6_k, false)
-MATMUL_CODES(iq4_xs, false)
+FLO_QUANT_CODE_TYPES(MATMUL_CODES, )
 
 flo_ref_unpack_fn *const flo_ref_unpack[FLO_QUANT_ID_COUNT] = {
-    [FLO_QUANT_Q4_0] = unpack_q4_0,     [FLO_QUANT_Q4_1] = unpack_q4_1,
-    [FLO_QUANT_Q5_0] = unpack_q5_0,     [FLO_QUANT_Q5_1] = unpack_q5_1,
-    [FLO_QUANT_Q8_0] = unpack_q8_0,     [FLO_QUANT_Q2_K] = unpack_q2_k,
-    [FLO_QUANT_Q3_K] = unpack_q3_k,     [FLO_QUANT_Q4_K] = unpack_q4_k,
-    [FLO_QUANT_Q5_K] = unpack_q5_k,     [FLO_QUANT_Q6_K] = unpack_q6_k,
-    [FLO_QUANT_IQ4_NL] = unpack_iq4_nl, [FLO_QUANT_IQ4_XS] = unpack_iq4_xs,
-};
+    FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, unpack_)};

@@ -8,15 +8,9 @@ extern const struct flo_kernel flo_kernel_neon, flo_kernel_neon_dot,
     flo_kernel_neon_i8mm;
 
 /* Of GGUF blocks, and of strips by sdot. */
-flo_matmul_fn flo_neon_matmul_f32, flo_neon_matmul_f16, flo_neon_matmul_bf16;
-flo_matmul_fn flo_neon_matmul_q4_0, flo_neon_matmul_q4_1, flo_neon_matmul_q5_0,
-    flo_neon_matmul_q5_1, flo_neon_matmul_q8_0, flo_neon_matmul_q2_k,
-    flo_neon_matmul_q3_k, flo_neon_matmul_q4_k, flo_neon_matmul_q5_k,
-    flo_neon_matmul_q6_k, flo_neon_matmul_iq4_nl, flo_neon_matmul_iq4_xs;
-flo_matmul_fn flo_neon_dot_q4_0, flo_neon_dot_q4_1, flo_neon_dot_q5_0,
-    flo_neon_dot_q5_1, flo_neon_dot_q8_0, flo_neon_dot_q2_k, flo_neon_dot_q3_k,
-    flo_neon_dot_q4_k, flo_neon_dot_q5_k, flo_neon_dot_q6_k,
-    flo_neon_dot_iq4_nl, flo_neon_dot_iq4_xs;
+FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_DECLARE, flo_neon_matmul_)
+FLO_QUANT_CODE_TYPES(FLO_MATMUL_DECLARE, flo_neon_matmul_)
+FLO_QUANT_CODE_TYPES(FLO_MATMUL_DECLARE, flo_neon_dot_)
 
 flo_quantise_fn flo_neon_quantise;
 flo_quantise_packed_fn flo_neon_quantise_packed;
@@ -33,24 +27,8 @@ void flo_neon_attend(const struct flo_attention *attention);
 /* What all tables of this family share.  Rotation and addition are plain C:
  * compilers make of them what one would write by hand (ld2 and fmla). */
 #define FLO_NEON_OPERATIONS                                                    \
-    .matmul =                                                                  \
-        {                                                                      \
-            [FLO_QUANT_F32] = flo_neon_matmul_f32,                             \
-            [FLO_QUANT_F16] = flo_neon_matmul_f16,                             \
-            [FLO_QUANT_BF16] = flo_neon_matmul_bf16,                           \
-            [FLO_QUANT_Q4_0] = flo_neon_matmul_q4_0,                           \
-            [FLO_QUANT_Q4_1] = flo_neon_matmul_q4_1,                           \
-            [FLO_QUANT_Q5_0] = flo_neon_matmul_q5_0,                           \
-            [FLO_QUANT_Q5_1] = flo_neon_matmul_q5_1,                           \
-            [FLO_QUANT_Q8_0] = flo_neon_matmul_q8_0,                           \
-            [FLO_QUANT_Q2_K] = flo_neon_matmul_q2_k,                           \
-            [FLO_QUANT_Q3_K] = flo_neon_matmul_q3_k,                           \
-            [FLO_QUANT_Q4_K] = flo_neon_matmul_q4_k,                           \
-            [FLO_QUANT_Q5_K] = flo_neon_matmul_q5_k,                           \
-            [FLO_QUANT_Q6_K] = flo_neon_matmul_q6_k,                           \
-            [FLO_QUANT_IQ4_NL] = flo_neon_matmul_iq4_nl,                       \
-            [FLO_QUANT_IQ4_XS] = flo_neon_matmul_iq4_xs,                       \
-    },                                                                         \
+    .matmul = {FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_ROW, flo_neon_matmul_)         \
+                   FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, flo_neon_matmul_)},    \
     .quantise = flo_neon_quantise, .rms_norm = flo_neon_rms_norm,              \
     .layer_norm = flo_ref_layer_norm, .rope_pairs = flo_ref_rope_pairs,        \
     .rope_halves = flo_ref_rope_halves,                                        \

@@ -63,12 +63,10 @@ static bool is_supported(void)
     return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
 }
 
-#define ENTRY(name, id, ...) [FLO_QUANT_##id] = flo_neon_dot_##name,
-
 const struct flo_kernel flo_kernel_neon_dot = {
     .name = "neon-dotprod",
     .is_supported = is_supported,
     FLO_NEON_OPERATIONS,
-    .matmul_packed = {FLO_PACKED_TYPES(ENTRY)},
+    .matmul_packed = {FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, flo_neon_dot_)},
     .quantise_packed = flo_neon_quantise_packed,
 };

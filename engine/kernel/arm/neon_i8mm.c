@@ -51,12 +51,10 @@ static bool is_supported(void)
            (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
 }
 
-#define ENTRY(name, id, ...) [FLO_QUANT_##id] = matmul_##name,
-
 const struct flo_kernel flo_kernel_neon_i8mm = {
     .name = "neon-i8mm",
     .is_supported = is_supported,
     FLO_NEON_OPERATIONS,
-    .matmul_packed = {FLO_PACKED_TYPES(ENTRY)},
+    .matmul_packed = {FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, matmul_)},
     .quantise_packed = flo_neon_quantise_packed,
 };

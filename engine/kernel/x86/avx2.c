@@ -300,13 +300,8 @@ static bool is_supported(void)
 const struct flo_kernel flo_kernel_avx2 = {
     .name = "avx2",
     .is_supported = is_supported,
-    .matmul =
-        {
-            [FLO_QUANT_F32] = flo_avx2_matmul_f32,
-            [FLO_QUANT_F16] = flo_avx2_matmul_f16,
-            [FLO_QUANT_BF16] = flo_avx2_matmul_bf16,
-            FLO_AVX2_MATMUL_CODES,
-        },
+    .matmul = {FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_ROW, flo_avx2_matmul_)
+                   FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, flo_avx2_matmul_)},
     FLO_AVX2_OPERATIONS,
     .attend = flo_avx2_attend,
 };

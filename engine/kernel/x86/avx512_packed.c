@@ -40,12 +40,8 @@ FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes,
     return scale;
 }
 
-void flo_avx512_quantise_packed(const float *values,
+void flo_avx512_packed_quantise(const float *values,
                                 const struct flo_activations *out, size_t t)
 {
-    if (out->precision == FLO_PRECISION_8) {
-        quantise(quantise_block, values, 1, out, t);
-    } else {
-        quantise(quantise_block, values, 2, out, t);
-    }
+    quantise(quantise_block, values, out, t);
 }

@@ -91,11 +91,7 @@ FLO_INLINE float quantise_block(const float *v, const int bytes, int8_t *codes,
 static void quantise_packed(const float *values,
                             const struct flo_activations *out, size_t t)
 {
-    if (out->precision == FLO_PRECISION_8) {
-        quantise(quantise_block, values, 1, out, t);
-    } else {
-        quantise(quantise_block, values, 2, out, t);
-    }
+    quantise(quantise_block, values, out, t);
 }
 
 static bool is_supported(void)
@@ -106,28 +102,10 @@ static bool is_supported(void)
 const struct flo_kernel flo_kernel_avx_vnni = {
     .name = "avx-vnni",
     .is_supported = is_supported,
-    .matmul =
-        {
-            [FLO_QUANT_F32] = flo_avx2_matmul_f32,
-            [FLO_QUANT_F16] = flo_avx2_matmul_f16,
-            [FLO_QUANT_BF16] = flo_avx2_matmul_bf16,
-            FLO_AVX2_MATMUL_CODES,
-        },
-    .matmul_packed =
-        {
-            [FLO_QUANT_Q4_0] = flo_avx_vnni_packed_q4_0,
-            [FLO_QUANT_Q4_1] = flo_avx_vnni_packed_q4_1,
-            [FLO_QUANT_Q5_0] = flo_avx_vnni_packed_q5_0,
-            [FLO_QUANT_Q5_1] = flo_avx_vnni_packed_q5_1,
-            [FLO_QUANT_Q8_0] = flo_avx_vnni_packed_q8_0,
-            [FLO_QUANT_Q2_K] = flo_avx_vnni_packed_q2_k,
-            [FLO_QUANT_Q3_K] = flo_avx_vnni_packed_q3_k,
-            [FLO_QUANT_Q4_K] = flo_avx_vnni_packed_q4_k,
-            [FLO_QUANT_Q5_K] = flo_avx_vnni_packed_q5_k,
-            [FLO_QUANT_Q6_K] = flo_avx_vnni_packed_q6_k,
-            [FLO_QUANT_IQ4_NL] = flo_avx_vnni_packed_iq4_nl,
-            [FLO_QUANT_IQ4_XS] = flo_avx_vnni_packed_iq4_xs,
-        },
+    .matmul = {FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_ROW, flo_avx2_matmul_)
+                   FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW, flo_avx2_matmul_)},
+    .matmul_packed = {FLO_QUANT_CODE_TYPES(FLO_MATMUL_ROW,
+                                           flo_avx_vnni_packed_)},
     .quantise_packed = quantise_packed,
     FLO_AVX2_OPERATIONS,
     .attend = flo_avx2_attend,

@@ -390,44 +390,34 @@ FLO_INLINE void matmul(flo_codes_32_fn *codes, const enum flo_scales_kind kind,
         multiply_tiles(1, codes, kind, shift, bytes, &all, r, x, y, stride);
     }
 }
-#define FLO_MATMUL_PACKED(name, id, codes, kind, shift)                        \
-    flo_matmul_fn name;                                                        \
-    void name(const void *weights, size_t row_bytes, size_t rows,              \
-              const struct flo_activations *x, float *y, size_t stride)        \
+
+#define MATMUL(name, id, codes, kind, shift)                                   \
+    flo_matmul_fn FLO_PACKED_NAME(name);                                       \
+    void FLO_PACKED_NAME(name)(const void *weights, size_t row_bytes,          \
+                               size_t rows, const struct flo_activations *x,   \
+                               float *y, size_t stride)                        \
     {                                                                          \
         if (x->precision == FLO_PRECISION_8) {                                 \
-            matmul(codes, kind, shift, 1, id, weights, row_bytes, rows, x, y,  \
-                   stride);                                                    \
+            matmul(codes, FLO_SCALES_##kind, shift, 1, FLO_QUANT_##id,         \
+                   weights, row_bytes, rows, x, y, stride);                    \
         } else {                                                               \
-            matmul(codes, kind, shift, 2, id, weights, row_bytes, rows, x, y,  \
-                   stride);                                                    \
+            matmul(codes, FLO_SCALES_##kind, shift, 2, FLO_QUANT_##id,         \
+                   weights, row_bytes, rows, x, y, stride);                    \
         }                                                                      \
     }
 
-FLO_MATMUL_PACKED(FLO_PACKED_NAME(q4_0), FLO_QUANT_Q4_0, codes_4,
-                  FLO_SCALES_HALF, 3)
-FLO_MATMUL_PACKED(FLO_PACKED_NAME(q4_1), FLO_QUANT_Q4_1, codes_4,
-                  FLO_SCALES_PAIR, 0)
-FLO_MATMUL_PACKED(FLO_PACKED_NAME(q5_0), FLO_QUANT_Q5_0, codes_5,
-                  FLO_SCALES_HALF, 4)
-FLO_MATMUL_PACKED(FLO_PACKED_NAME(q5_1), FLO_QUANT_Q5_1, codes_5,
-                  FLO_SCALES_PAIR, 0)
-FLO_MATMUL_PACKED(FLO_PACKED_NAME(q8_0), FLO_QUANT_Q8_0, codes_8,
-                  FLO_SCALES_HALF, 7)
-FLO_MATMUL_PACKED(FLO_PACKED_NAME(q2_k), FLO_QUANT_Q2_K, codes_2, FLO_SCALES_K2,
-                  0)
-FLO_MATMUL_PACKED(FLO_PACKED_NAME(q3_k), FLO_QUANT_Q3_K, codes_3, FLO_SCALES_16,
-                  2)
-FLO_MATMUL_PACKED(FLO_PACKED_NAME(q4_k), FLO_QUANT_Q4_K, codes_4, FLO_SCALES_K4,
-                  0)
-FLO_MATMUL_PACKED(FLO_PACKED_NAME(q5_k), FLO_QUANT_Q5_K, codes_5, FLO_SCALES_K4,
-                  0)
-FLO_MATMUL_PACKED(FLO_PACKED_NAME(q6_k), FLO_QUANT_Q6_K, codes_6, FLO_SCALES_16,
-                  5)
-FLO_MATMUL_PACKED(FLO_PACKED_NAME(iq4_nl), FLO_QUANT_IQ4_NL, codes_grid,
-                  FLO_SCALES_HALF, 7)
-FLO_MATMUL_PACKED(FLO_PACKED_NAME(iq4_xs), FLO_QUANT_IQ4_XS, codes_grid,
-                  FLO_SCALES_BYTE, 7)
+MATMUL(q4_0, Q4_0, codes_4, HALF, 3)
+MATMUL(q4_1, Q4_1, codes_4, PAIR, 0)
+MATMUL(q5_0, Q5_0, codes_5, HALF, 4)
+MATMUL(q5_1, Q5_1, codes_5, PAIR, 0)
+MATMUL(q8_0, Q8_0, codes_8, HALF, 7)
+MATMUL(q2_k, Q2_K, codes_2, K2, 0)
+MATMUL(q3_k, Q3_K, codes_3, 16, 2)
+MATMUL(q4_k, Q4_K, codes_4, K4, 0)
+MATMUL(q5_k, Q5_K, codes_5, K4, 0)
+MATMUL(q6_k, Q6_K, codes_6, 16, 5)
+MATMUL(iq4_nl, IQ4_NL, codes_grid, HALF, 7)
+MATMUL(iq4_xs, IQ4_XS, codes_grid, BYTE, 7)
 
 /* ---- the tokens' form -------------------------------------------------- */
 
@@ -436,9 +426,9 @@ FLO_MATMUL_PACKED(FLO_PACKED_NAME(iq4_xs), FLO_QUANT_IQ4_XS, codes_grid,
 typedef float flo_quantise_block_fn(const float *v, const int bytes,
                                     int8_t *codes, int32_t *sums);
 
-FLO_INLINE void quantise(flo_quantise_block_fn *block, const float *values,
-                         const int bytes, const struct flo_activations *out,
-                         size_t t)
+FLO_INLINE void quantise_as(flo_quantise_block_fn *block, const float *values,
+                            const int bytes, const struct flo_activations *out,
+                            size_t t)
 {
     size_t blocks = out->columns / FLO_CODE_BLOCK;
     size_t first = t / TILE * TILE, step = tile_tokens(out, first);
@@ -450,6 +440,16 @@ FLO_INLINE void quantise(flo_quantise_block_fn *block, const float *values,
         out->scales[at] =
             block(values + b * FLO_CODE_BLOCK, bytes,
                   codes + at * (size_t)bytes * FLO_CODE_BLOCK, sums + at * 2);
+    }
+}
+
+FLO_INLINE void quantise(flo_quantise_block_fn *block, const float *values,
+                         const struct flo_activations *out, size_t t)
+{
+    if (out->precision == FLO_PRECISION_8) {
+        quantise_as(block, values, 1, out, t);
+    } else {
+        quantise_as(block, values, 2, out, t);
     }
 }
 
