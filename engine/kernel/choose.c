@@ -35,7 +35,8 @@ static const struct flo_kernel *const kernels[] = {
 
 enum {
     CHECK_COLUMNS = 512,
-    CHECK_ROWS = 5, /* not a multiple of any tile */
+    CHECK_ODD = CHECK_COLUMNS - 6, /* even, but no multiple of 4 */
+    CHECK_ROWS = 5,                /* not a multiple of any tile */
     CHECK_TOKENS = 5,
     CHECK_HEAD = 96,      /* wide and narrow steps */
     CHECK_POSITIONS = 37, /* over the end of a block of the cache */
@@ -48,6 +49,7 @@ struct check {
     float scales[CHECK_TOKENS * CHECK_BLOCKS];
     float sums[CHECK_TOKENS * CHECK_BLOCKS];
     uint8_t weights[CHECK_ROWS * CHECK_COLUMNS * 4];
+    float expected[CHECK_TOKENS * CHECK_ROWS]; /* products with them */
     /* The same packed: one strip, as a type of 8 bits needs it. */
     _Alignas(FLO_STRIP_ALIGN) uint8_t strip[16 * CHECK_BLOCKS * (32 + 2)];
     int16_t packed_codes[CHECK_TOKENS * CHECK_COLUMNS];
@@ -124,41 +126,8 @@ static bool matmul_agrees(const struct flo_kernel *kernel, struct check *check,
                           uint32_t id)
 {
     const struct flo_quant_type *type = flo_quant_type(id);
-    float expected[CHECK_TOKENS * CHECK_ROWS];
-    float got[CHECK_TOKENS * CHECK_ROWS];
-
-    fill_weights(check, type);
     size_t row_bytes = flo_quant_bytes(type, CHECK_COLUMNS);
-    for (size_t tokens = 1; tokens <= CHECK_TOKENS; tokens += 4) {
-        struct flo_activations x = {
-            .values = check->values,
-            .codes = check->codes,
-            .scales = check->scales,
-            .sums = check->sums,
-            .columns = CHECK_COLUMNS,
-            .tokens = tokens,
-            .precision = FLO_PRECISION_16,
-        };
-        flo_kernel_ref.matmul[id](check->weights, row_bytes, CHECK_ROWS, &x,
-                                  expected, CHECK_ROWS);
-        kernel->matmul[id](check->weights, row_bytes, CHECK_ROWS, &x, got,
-                           CHECK_ROWS);
-        if (!are_near(got, expected, tokens * CHECK_ROWS)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* The strip product of the weights that matmul_agrees() has left; expected are
- * its values for all tokens. */
-static bool packed_agrees(const struct flo_kernel *kernel, struct check *check,
-                          uint32_t id)
-{
-    size_t row_bytes = flo_quant_bytes(flo_quant_type(id), CHECK_COLUMNS);
-    float expected[CHECK_TOKENS * CHECK_ROWS];
-    float got[CHECK_TOKENS * CHECK_ROWS];
-    struct flo_activations plain = {
+    struct flo_activations x = {
         .values = check->values,
         .codes = check->codes,
         .scales = check->scales,
@@ -167,15 +136,37 @@ static bool packed_agrees(const struct flo_kernel *kernel, struct check *check,
         .tokens = CHECK_TOKENS,
         .precision = FLO_PRECISION_16,
     };
-    struct flo_activations x = plain;
+    float got[CHECK_TOKENS * CHECK_ROWS];
 
-    x.codes = check->packed_codes;
-    x.scales = check->packed_scales;
-    x.sums = check->packed_sums;
-    flo_kernel_ref.matmul[id](check->weights, row_bytes, CHECK_ROWS, &plain,
-                              expected, CHECK_ROWS);
-    flo_pack_strip(id, check->weights, row_bytes, CHECK_ROWS, CHECK_COLUMNS,
-                   check->strip);
+    fill_weights(check, type);
+    flo_kernel_ref.matmul[id](check->weights, row_bytes, CHECK_ROWS, &x,
+                              check->expected, CHECK_ROWS);
+    for (x.tokens = 1; x.tokens <= CHECK_TOKENS; x.tokens += 4) {
+        kernel->matmul[id](check->weights, row_bytes, CHECK_ROWS, &x, got,
+                           CHECK_ROWS);
+        if (!are_near(got, check->expected, x.tokens * CHECK_ROWS)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The strip product of the weights that matmul_agrees() has left. */
+static bool packed_agrees(const struct flo_kernel *kernel, struct check *check,
+                          uint32_t id)
+{
+    struct flo_activations x = {
+        .codes = check->packed_codes,
+        .scales = check->packed_scales,
+        .sums = check->packed_sums,
+        .columns = CHECK_COLUMNS,
+        .precision = FLO_PRECISION_16,
+    };
+    float got[CHECK_TOKENS * CHECK_ROWS];
+
+    flo_pack_strip(id, check->weights,
+                   flo_quant_bytes(flo_quant_type(id), CHECK_COLUMNS),
+                   CHECK_ROWS, CHECK_COLUMNS, check->strip);
     for (x.tokens = 1; x.tokens <= CHECK_TOKENS; x.tokens += 4) {
         for (size_t t = 0; t < x.tokens; t++) {
             kernel->quantise_packed(check->values + t * CHECK_COLUMNS, &x, t);
@@ -183,7 +174,7 @@ static bool packed_agrees(const struct flo_kernel *kernel, struct check *check,
         kernel->matmul_packed[id](check->strip,
                                   flo_pack_strip_bytes(id, CHECK_COLUMNS),
                                   CHECK_ROWS, &x, got, CHECK_ROWS);
-        if (!are_near(got, expected, x.tokens * CHECK_ROWS)) {
+        if (!are_near(got, check->expected, x.tokens * CHECK_ROWS)) {
             return false;
         }
     }
@@ -205,73 +196,47 @@ static bool codes_agree(const struct flo_kernel *kernel, struct check *check)
     return are_near(scales, check->scales, CHECK_BLOCKS);
 }
 
-static bool rows_agree(const struct flo_kernel *kernel, struct check *check,
-                       const char **what)
-{
-    const struct flo_kernel *ref = &flo_kernel_ref;
-    float a[CHECK_COLUMNS], b[CHECK_COLUMNS];
-    const float *x = check->values, *w = check->values + CHECK_COLUMNS;
-    enum { ODD = CHECK_COLUMNS - 6 }; /* even, but no multiple of 4 */
+static const char *const row_operations[] = {
+    "rms_norm", "layer_norm", "rope", "rope",         "silu",
+    "gelu",     "soft_cap",   "add",  "low_rank_add",
+};
 
-    *what = "rms_norm";
-    ref->rms_norm(x, w, 1e-5f, ODD, a);
-    kernel->rms_norm(x, w, 1e-5f, ODD, b);
-    if (!are_near(b, a, ODD)) {
-        return false;
+/* Each of them on x and w, to a row of its own. */
+static void run_rows(const struct flo_kernel *kernel, const float *x,
+                     const float *w, float (*out)[CHECK_COLUMNS])
+{
+
+    for (size_t i = 0; i < FLO_COUNT(row_operations); i++) {
+        memcpy(out[i], x, sizeof(*out));
     }
-    *what = "layer_norm";
-    ref->layer_norm(x, w, w + 1, 1e-5f, ODD, a);
-    kernel->layer_norm(x, w, w + 1, 1e-5f, ODD, b);
-    if (!are_near(b, a, ODD)) {
-        return false;
+    kernel->rms_norm(x, w, 1e-5f, CHECK_ODD, out[0]);
+    kernel->layer_norm(x, w, w + 1, 1e-5f, CHECK_ODD, out[1]);
+    kernel->rope_pairs(out[2], w, w + 8, CHECK_ODD);
+    kernel->rope_halves(out[3], w, w + 8, CHECK_ODD);
+    kernel->silu_multiply(out[4], w, CHECK_ODD);
+    kernel->gelu_multiply(out[5], w, CHECK_ODD);
+    kernel->gelu_multiply(out[5], NULL, CHECK_ODD);
+    kernel->soft_cap(out[6], 0.7f, CHECK_ODD);
+    kernel->add(out[7], w, CHECK_ODD);
+    kernel->low_rank_add(w, 1, 3, x, out[8], CHECK_ODD);
+}
+
+static bool rows_agree(const struct flo_kernel *kernel,
+                       const struct check *check, const char **what)
+{
+    const float *x = check->values, *w = check->values + CHECK_COLUMNS;
+    float expected[FLO_COUNT(row_operations)][CHECK_COLUMNS];
+    float got[FLO_COUNT(row_operations)][CHECK_COLUMNS];
+
+    run_rows(&flo_kernel_ref, x, w, expected);
+    run_rows(kernel, x, w, got);
+    for (size_t i = 0; i < FLO_COUNT(row_operations); i++) {
+        *what = row_operations[i];
+        if (!are_near(got[i], expected[i], CHECK_ODD)) {
+            return false;
+        }
     }
-    *what = "rope";
-    memcpy(a, x, sizeof(a));
-    memcpy(b, x, sizeof(b));
-    ref->rope_pairs(a, w, w + 8, ODD);
-    kernel->rope_pairs(b, w, w + 8, ODD);
-    if (!are_near(b, a, ODD)) {
-        return false;
-    }
-    ref->rope_halves(a, w, w + 8, ODD);
-    kernel->rope_halves(b, w, w + 8, ODD);
-    if (!are_near(b, a, ODD)) {
-        return false;
-    }
-    *what = "silu";
-    ref->silu_multiply(a, w, ODD);
-    kernel->silu_multiply(b, w, ODD);
-    if (!are_near(b, a, ODD)) {
-        return false;
-    }
-    *what = "gelu";
-    memcpy(a, x, sizeof(a));
-    memcpy(b, x, sizeof(b));
-    ref->gelu_multiply(a, w, ODD);
-    kernel->gelu_multiply(b, w, ODD);
-    ref->gelu_multiply(a, NULL, ODD);
-    kernel->gelu_multiply(b, NULL, ODD);
-    if (!are_near(b, a, ODD)) {
-        return false;
-    }
-    *what = "soft_cap";
-    memcpy(a, x, sizeof(a));
-    memcpy(b, x, sizeof(b));
-    ref->soft_cap(a, 0.7f, ODD);
-    kernel->soft_cap(b, 0.7f, ODD);
-    if (!are_near(b, a, ODD)) {
-        return false;
-    }
-    *what = "add";
-    ref->add(a, w, ODD);
-    kernel->add(b, w, ODD);
-    if (!are_near(b, a, ODD)) {
-        return false;
-    }
-    *what = "low_rank_add";
-    ref->low_rank_add(w, 1, 3, x, a, ODD);
-    kernel->low_rank_add(w, 1, 3, x, b, ODD);
-    return are_near(b, a, ODD);
+    return true;
 }
 
 /* Everything seen, or (`is_local`) a window and capped scores. */
