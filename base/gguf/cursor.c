@@ -46,13 +46,6 @@ int flo_cursor_take(struct flo_cursor *at, uint64_t bytes, const uint8_t **out,
                         " bytes, %" PRIu64 " left in the file",
                         at->part, at->position, bytes, flo_cursor_left(at));
     }
-    if (bytes > gguf->available - at->position) {
-        return flo_fail(err, FLO_E_GGUF_TRUNCATED,
-                        "%s at byte %" PRIu64 " is not here yet (%zu bytes of "
-                        "%" PRIu64 ")",
-                        at->part, at->position, gguf->available,
-                        gguf->file_bytes);
-    }
     *out = gguf->data + at->position;
     at->position += bytes;
     return 0;

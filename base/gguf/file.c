@@ -47,7 +47,7 @@ int flo_gguf_open_path(const char *path, struct flo_gguf **out,
 void flo_gguf_drop_pages(const struct flo_gguf *gguf)
 {
     if (gguf->is_mapped) {
-        (void)madvise((void *)(uintptr_t)gguf->data, gguf->available,
+        (void)madvise((void *)(uintptr_t)gguf->data, gguf->file_bytes,
                       MADV_DONTNEED);
     }
 }

@@ -73,13 +73,6 @@ struct flo_gguf; /* an open file */
 /* Open what lies in memory. */
 FLO_MUST_USE int flo_gguf_open(const void *data, size_t bytes,
                                struct flo_gguf **out, struct flo_err *err);
-/* Open by the first `available` bytes of a file of `file_bytes`: for readers
- * that stream.  FLO_E_GGUF_TRUNCATED when the header is longer than that;
- * flo_gguf_tensor_data() must not be used. */
-FLO_MUST_USE int flo_gguf_open_prefix(const void *data, size_t available,
-                                      uint64_t file_bytes,
-                                      struct flo_gguf **out,
-                                      struct flo_err *err);
 /* Map a regular file read-only and open it; the descriptor may be closed
  * afterwards.  Also FLO_E_IO_READ, FLO_E_IO_MAPPING. */
 FLO_MUST_USE int flo_gguf_open_fd(int fd, struct flo_gguf **out,

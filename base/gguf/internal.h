@@ -5,10 +5,9 @@
 #include "base/gguf/gguf.h"
 
 struct flo_gguf {
-    const uint8_t *data; /* the first `available` bytes of the file */
-    size_t available;
+    const uint8_t *data;
     uint64_t file_bytes;
-    bool is_mapped; /* by us, `available` bytes */
+    bool is_mapped; /* by us */
     uint32_t version;
     uint32_t alignment;
     uint64_t data_offset;
@@ -37,6 +36,9 @@ int flo_cursor_text(struct flo_cursor *at, struct flo_gguf_text *out,
 /* A text of 1..bytes_max bytes without control characters. */
 int flo_cursor_name(struct flo_cursor *at, size_t bytes_max,
                     struct flo_gguf_text *out, struct flo_err *err);
+
+/* As memcmp() and strcmp() do. */
+int flo_gguf_text_order(struct flo_gguf_text a, struct flo_gguf_text b);
 
 #define FLO_GGUF_VALUE_TYPE_COUNT 13
 /* Bytes of a value type; 0 for strings, arrays and unknown types. */

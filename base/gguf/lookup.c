@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 uint64_t flo_gguf_file_bytes(const struct flo_gguf *gguf)
@@ -36,35 +37,33 @@ const struct flo_gguf_kv *flo_gguf_kv_at(const struct flo_gguf *gguf,
     return index < gguf->kv_count ? &gguf->kvs[index] : NULL;
 }
 
-static int compare_text(const char *word, size_t word_bytes,
-                        const struct flo_gguf_text *text)
+int flo_gguf_text_order(struct flo_gguf_text a, struct flo_gguf_text b)
 {
-    size_t least = word_bytes < text->bytes ? word_bytes : text->bytes;
-    int order = memcmp(word, text->data, least);
-    return order != 0 ? order
-                      : (word_bytes > text->bytes) - (word_bytes < text->bytes);
+    int order = memcmp(a.data, b.data, a.bytes < b.bytes ? a.bytes : b.bytes);
+    return order != 0 ? order : (a.bytes > b.bytes) - (a.bytes < b.bytes);
+}
+
+/* What is searched for among the sorted indices of a file. */
+struct wanted {
+    const struct flo_gguf *gguf;
+    const char *name;
+};
+
+static int key_order(const void *a, const void *index)
+{
+    const struct wanted *wanted = a;
+    const struct flo_gguf_text key = {wanted->name, strlen(wanted->name)};
+    return flo_gguf_text_order(key,
+                               wanted->gguf->kvs[*(const uint32_t *)index].key);
 }
 
 const struct flo_gguf_kv *flo_gguf_find(const struct flo_gguf *gguf,
                                         const char *key)
 {
-    size_t bytes = strlen(key);
-    size_t low = 0;
-    size_t high = gguf->kv_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const struct flo_gguf_kv *kv = &gguf->kvs[gguf->kv_by_key[middle]];
-        int order = compare_text(key, bytes, &kv->key);
-        if (order == 0) {
-            return kv;
-        }
-        if (order < 0) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    return NULL;
+    const struct wanted wanted = {gguf, key};
+    const uint32_t *index = bsearch(&wanted, gguf->kv_by_key, gguf->kv_count,
+                                    sizeof(*index), key_order);
+    return index == NULL ? NULL : &gguf->kvs[*index];
 }
 
 static int wrong_type(const struct flo_gguf_kv *kv, const char *key,
@@ -112,13 +111,11 @@ static bool integer(const struct flo_gguf_kv *kv, uint64_t *bits,
 }
 
 static int unsigned_at_most(const struct flo_gguf *gguf, const char *key,
-                            uint64_t most, uint64_t *out, bool *is_found,
-                            struct flo_err *err)
+                            uint64_t most, uint64_t *out, struct flo_err *err)
 {
     const struct flo_gguf_kv *kv = flo_gguf_find(gguf, key);
     uint64_t bits;
     bool is_signed;
-    *is_found = false;
     if (kv == NULL) {
         return 0;
     }
@@ -136,30 +133,22 @@ static int unsigned_at_most(const struct flo_gguf *gguf, const char *key,
                         key, bits, most);
     }
     *out = bits;
-    *is_found = true;
     return 0;
-}
-
-int flo_gguf_u32(const struct flo_gguf *gguf, const char *key, uint32_t *out,
-                 struct flo_err *err)
-{
-    uint64_t value;
-    bool is_found;
-    int rv = unsigned_at_most(gguf, key, UINT32_MAX, &value, &is_found, err);
-    if (rv == 0 && is_found) {
-        *out = (uint32_t)value;
-    }
-    return rv;
 }
 
 int flo_gguf_u64(const struct flo_gguf *gguf, const char *key, uint64_t *out,
                  struct flo_err *err)
 {
-    uint64_t value;
-    bool is_found;
-    int rv = unsigned_at_most(gguf, key, UINT64_MAX, &value, &is_found, err);
-    if (rv == 0 && is_found) {
-        *out = value;
+    return unsigned_at_most(gguf, key, UINT64_MAX, out, err);
+}
+
+int flo_gguf_u32(const struct flo_gguf *gguf, const char *key, uint32_t *out,
+                 struct flo_err *err)
+{
+    uint64_t value = UINT64_MAX; /* stays so when the key is absent */
+    int rv = unsigned_at_most(gguf, key, UINT32_MAX, &value, err);
+    if (value <= UINT32_MAX) {
+        *out = (uint32_t)value;
     }
     return rv;
 }
@@ -273,26 +262,21 @@ const struct flo_gguf_tensor *flo_gguf_tensor_at(const struct flo_gguf *gguf,
     return index < gguf->tensor_count ? &gguf->tensors[index] : NULL;
 }
 
+static int name_order(const void *a, const void *index)
+{
+    const struct wanted *wanted = a;
+    return strcmp(wanted->name,
+                  wanted->gguf->tensors[*(const uint32_t *)index].name);
+}
+
 const struct flo_gguf_tensor *flo_gguf_tensor_find(const struct flo_gguf *gguf,
                                                    const char *name)
 {
-    size_t low = 0;
-    size_t high = gguf->tensor_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const struct flo_gguf_tensor *tensor =
-            &gguf->tensors[gguf->tensor_by_name[middle]];
-        int order = strcmp(name, tensor->name);
-        if (order == 0) {
-            return tensor;
-        }
-        if (order < 0) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    return NULL;
+    const struct wanted wanted = {gguf, name};
+    const uint32_t *index =
+        bsearch(&wanted, gguf->tensor_by_name, gguf->tensor_count,
+                sizeof(*index), name_order);
+    return index == NULL ? NULL : &gguf->tensors[*index];
 }
 
 const void *flo_gguf_tensor_data(const struct flo_gguf *gguf,

@@ -24,7 +24,7 @@ static uint64_t skip_texts(struct flo_cursor *at, struct flo_gguf_kv *kv)
 {
     const uint8_t *data = at->gguf->data;
     uint64_t position = at->position;
-    uint64_t end = at->gguf->available;
+    uint64_t end = at->gguf->file_bytes;
     uint64_t i = 0;
     for (; i < kv->count && end - position >= 8; i++) {
         uint64_t bytes = flo_get_u64(data + position);
@@ -215,11 +215,8 @@ static int place(const struct flo_gguf *gguf, struct flo_gguf_tensor *tensor,
 static int by_key(const void *a, const void *b, void *context)
 {
     const struct flo_gguf *gguf = context;
-    const struct flo_gguf_text *x = &gguf->kvs[*(const uint32_t *)a].key;
-    const struct flo_gguf_text *y = &gguf->kvs[*(const uint32_t *)b].key;
-    size_t least = x->bytes < y->bytes ? x->bytes : y->bytes;
-    int order = memcmp(x->data, y->data, least);
-    return order != 0 ? order : (x->bytes > y->bytes) - (x->bytes < y->bytes);
+    return flo_gguf_text_order(gguf->kvs[*(const uint32_t *)a].key,
+                               gguf->kvs[*(const uint32_t *)b].key);
 }
 
 static int by_name(const void *a, const void *b, void *context)
@@ -410,22 +407,15 @@ static int read_header(struct flo_gguf *gguf, struct flo_err *err)
     return place_tensors(gguf, err);
 }
 
-int flo_gguf_open_prefix(const void *data, size_t available,
-                         uint64_t file_bytes, struct flo_gguf **out,
-                         struct flo_err *err)
+int flo_gguf_open(const void *data, size_t bytes, struct flo_gguf **out,
+                  struct flo_err *err)
 {
-    if (file_bytes > INT64_MAX || available > file_bytes) {
-        return flo_fail(err, FLO_E_GGUF_BOUNDS,
-                        "%zu bytes of a file of %" PRIu64, available,
-                        file_bytes);
-    }
     struct flo_gguf *gguf = calloc(1, sizeof(*gguf));
     if (gguf == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "a GGUF");
     }
     gguf->data = data;
-    gguf->available = available;
-    gguf->file_bytes = file_bytes;
+    gguf->file_bytes = bytes;
     int rv = read_header(gguf, err);
     if (rv < 0) {
         flo_gguf_close(gguf);
@@ -435,12 +425,6 @@ int flo_gguf_open_prefix(const void *data, size_t available,
     return 0;
 }
 
-int flo_gguf_open(const void *data, size_t bytes, struct flo_gguf **out,
-                  struct flo_err *err)
-{
-    return flo_gguf_open_prefix(data, bytes, bytes, out, err);
-}
-
 void flo_gguf_close(struct flo_gguf *gguf)
 {
     if (gguf == NULL) {
@@ -448,7 +432,7 @@ void flo_gguf_close(struct flo_gguf *gguf)
     }
     if (gguf->is_mapped) {
         /* munmap takes a plain pointer; nobody writes through it. */
-        munmap((void *)(uintptr_t)gguf->data, gguf->available);
+        munmap((void *)(uintptr_t)gguf->data, gguf->file_bytes);
     }
     free(gguf->kvs);
     free(gguf->tensors);

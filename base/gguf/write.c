@@ -234,23 +234,6 @@ static int copy_tensors(const struct flo_gguf *source,
     return 0;
 }
 
-int flo_gguf_write(const struct flo_gguf *source,
-                   const struct flo_gguf_edit *edits, size_t edit_count,
-                   flo_gguf_tensor_source *replace, void *context, int fd,
-                   struct flo_err *err)
-{
-    struct flo_gguf_tensor *tensors = NULL;
-    int rv = copy_tensors(source, &tensors, err);
-    if (rv == 0) {
-        /* Up to the source's own end: usually the last tensor's padding. */
-        rv = write_file(source, tensors,
-                        source->file_bytes - source->data_offset, edits,
-                        edit_count, replace, context, fd, err);
-    }
-    free(tensors);
-    return rv;
-}
-
 /* New types, bytes and places, one behind the other. */
 static int place_anew(const struct flo_gguf *source, const uint32_t *types,
                       struct flo_gguf_tensor *tensors, uint64_t *data_bytes,
@@ -288,9 +271,10 @@ int flo_gguf_write_as(const struct flo_gguf *source, const uint32_t *types,
                       struct flo_err *err)
 {
     struct flo_gguf_tensor *tensors = NULL;
-    uint64_t data_bytes = 0;
+    /* Up to the source's own end: usually the last tensor's padding. */
+    uint64_t data_bytes = source->file_bytes - source->data_offset;
     int rv = copy_tensors(source, &tensors, err);
-    if (rv == 0) {
+    if (rv == 0 && types != NULL) {
         rv = place_anew(source, types, tensors, &data_bytes, err);
     }
     if (rv == 0) {
@@ -299,4 +283,13 @@ int flo_gguf_write_as(const struct flo_gguf *source, const uint32_t *types,
     }
     free(tensors);
     return rv;
+}
+
+int flo_gguf_write(const struct flo_gguf *source,
+                   const struct flo_gguf_edit *edits, size_t edit_count,
+                   flo_gguf_tensor_source *replace, void *context, int fd,
+                   struct flo_err *err)
+{
+    return flo_gguf_write_as(source, NULL, edits, edit_count, replace, context,
+                             fd, err);
 }

@@ -320,21 +320,6 @@ static void the_alignment_is_a_power_of_two_in_its_range(void **state)
     expect(&file, FLO_E_GGUF_TYPE);
 }
 
-static void a_prefix_tells_that_more_is_needed(void **state)
-{
-    (void)state;
-    size_t bytes;
-    char *data = read_whole(TINY, &bytes);
-    struct flo_gguf *gguf = NULL;
-    assert_non_null(data);
-    assert_int_equal(flo_gguf_open_prefix(data, 20000, bytes, &gguf, NULL),
-                     FLO_E_GGUF_TRUNCATED);
-    assert_int_equal(flo_gguf_open_prefix(data, 27456, bytes, &gguf, NULL), 0);
-    assert_int_equal(flo_gguf_tensor_count(gguf), 47);
-    flo_gguf_close(gguf);
-    free(data);
-}
-
 static void what_is_no_regular_file_is_refused(void **state)
 {
     (void)state;
@@ -364,7 +349,6 @@ int main(void)
         cmocka_unit_test(tensors_lie_inside_aligned_and_apart),
         cmocka_unit_test(names_and_keys_are_clean_and_stand_once),
         cmocka_unit_test(the_alignment_is_a_power_of_two_in_its_range),
-        cmocka_unit_test(a_prefix_tells_that_more_is_needed),
         cmocka_unit_test(what_is_no_regular_file_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
