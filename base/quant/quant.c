@@ -2,7 +2,6 @@
 #include "base/quant/formats.h"
 
 #include <stdbool.h>
-#include <strings.h>
 
 #define F16 FLO_QUANT_FLOATS_F16
 #define UNKNOWN FLO_QUANT_FLOATS_UNKNOWN
@@ -66,14 +65,4 @@ const struct flo_quant_type *flo_quant_type(uint32_t id)
 {
     bool is_known = id < FLO_QUANT_ID_COUNT && types[id].name != NULL;
     return is_known ? &types[id] : NULL;
-}
-
-const struct flo_quant_type *flo_quant_type_named(const char *name)
-{
-    for (uint32_t i = 0; i < FLO_QUANT_ID_COUNT; i++) {
-        if (types[i].name != NULL && strcasecmp(types[i].name, name) == 0) {
-            return &types[i];
-        }
-    }
-    return NULL;
 }

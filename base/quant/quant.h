@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/quant/half.h"
+
 /* Tensor type ids as they stand in files.  Those that are not listed here may
  * still have a row in the table (size known, no decoder). */
 enum flo_quant_id {
@@ -167,21 +169,12 @@ struct flo_quant_type {
 
 /* The row of a type id; NULL when the id is unknown or was removed. */
 const struct flo_quant_type *flo_quant_type(uint32_t id);
-/* The row of a name, upper or lower case; NULL when there is none. */
-const struct flo_quant_type *flo_quant_type_named(const char *name);
 /* Bytes of `values` values (a multiple of block_values). */
 static inline size_t flo_quant_bytes(const struct flo_quant_type *type,
                                      size_t values)
 {
     return values / type->block_values * type->block_bytes;
 }
-
-/* Exact conversions, subnormals and NaN included; to f16 and bf16 by round to
- * nearest even, overflow to infinity, NaN stays NaN (quiet). */
-float flo_f16_to_f32(uint16_t half);
-uint16_t flo_f32_to_f16(float value);
-float flo_bf16_to_f32(uint16_t half);
-uint16_t flo_f32_to_bf16(float value);
 
 /* Scale and min (6 bits each) of sub-block k (0..7) of a q4_k or q5_k. */
 void flo_quant_k4_scale(const uint8_t scales[12], int k, uint8_t *scale,

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/kernel/half.h"
 #include "engine/kernel/pack.h"
 #if defined(__x86_64__)
 #include "engine/kernel/x86/avx2.h"
@@ -106,7 +105,7 @@ static void fill_weights(struct check *check, const struct flo_quant_type *type)
     }
     for (size_t b = 0; b < blocks; b++, p += type->block_bytes) {
         float value = next_float(check);
-        uint16_t half = flo_half_of_float(value);
+        uint16_t half = flo_f32_to_f16(value);
 
         if (type->block_values == 1) {
             uint32_t bits = flo_bits_of_float(value);

@@ -5,7 +5,6 @@
  * vectorise them without reordering floats. */
 #include "engine/kernel/kernel.h"
 
-#include "engine/kernel/half.h"
 #include "engine/kernel/ref.h"
 
 typedef float load_fn(const uint8_t *p, size_t index);
@@ -20,12 +19,12 @@ static inline float load_f32(const uint8_t *p, size_t index)
 
 static inline float load_f16(const uint8_t *p, size_t index)
 {
-    return flo_half_at(p + index * 2);
+    return flo_f16_at(p + index * 2);
 }
 
 static inline float load_bf16(const uint8_t *p, size_t index)
 {
-    return flo_bfloat_at(p + index * 2);
+    return flo_bf16_at(p + index * 2);
 }
 
 static inline float dot_float(const float *a, const float *b, size_t count)

@@ -6,8 +6,6 @@
 
 #include <math.h>
 
-#include "engine/kernel/half.h"
-
 /* ---- storing ------------------------------------------------------------ */
 
 static void *block_of(void *blocks, enum flo_cache type, size_t head_size,
@@ -30,8 +28,8 @@ static void store_f16(const float *key, const float *value, size_t head_size,
                       size_t lane, uint16_t *keys, uint16_t *values)
 {
     for (size_t d = 0; d < head_size; d++) {
-        keys[d * FLO_KV_BLOCK + lane] = flo_half_of_float(key[d]);
-        values[lane * head_size + d] = flo_half_of_float(value[d]);
+        keys[d * FLO_KV_BLOCK + lane] = flo_f32_to_f16(key[d]);
+        values[lane * head_size + d] = flo_f32_to_f16(value[d]);
     }
 }
 
@@ -53,8 +51,8 @@ static uint16_t code_values(enum flo_cache type, const float *x, size_t count,
     }
     bool is_wide = type == FLO_CACHE_Q8_0;
     uint16_t half =
-        flo_half_of_float(is_wide ? fabsf(largest) / 127.0f : largest / -8.0f);
-    float scale = flo_half_to_float(half);
+        flo_f32_to_f16(is_wide ? fabsf(largest) / 127.0f : largest / -8.0f);
+    float scale = flo_f16_to_f32(half);
     float inverse = scale != 0 ? 1.0f / scale : 0.0f;
     float most = is_wide ? 127 : 7, least = is_wide ? -127 : -8;
     for (size_t i = 0; i < count; i++) {
@@ -150,9 +148,9 @@ static void unpack_keys(enum flo_cache type, const uint8_t *block,
         if (type == FLO_CACHE_F32) {
             memcpy(&out[i], block + i * 4, 4);
         } else if (type == FLO_CACHE_F16) {
-            out[i] = flo_half_at(block + i * 2);
+            out[i] = flo_f16_at(block + i * 2);
         } else {
-            out[i] = flo_half_at(scales + scale * 2) *
+            out[i] = flo_f16_at(scales + scale * 2) *
                      (float)code_at(type, block, byte, lane >= 8);
         }
     }
@@ -173,9 +171,9 @@ static void unpack_value(enum flo_cache type, const uint8_t *block,
         if (type == FLO_CACHE_F32) {
             memcpy(&out[d], block + at * 4, 4);
         } else if (type == FLO_CACHE_F16) {
-            out[d] = flo_half_at(block + at * 2);
+            out[d] = flo_f16_at(block + at * 2);
         } else {
-            out[d] = flo_half_at(scales + scale * 2) *
+            out[d] = flo_f16_at(scales + scale * 2) *
                      (float)code_at(type, block, byte, d >= half);
         }
     }

@@ -2,7 +2,6 @@
  *
  * Each type is unpacked block by block into 32 signed codes with a scale and
  * an offset per half, so a new type is one small function here. */
-#include "engine/kernel/half.h"
 #include "engine/kernel/ref.h"
 
 static void unpack_q4_0(const uint8_t *row, size_t index,
@@ -10,7 +9,7 @@ static void unpack_q4_0(const uint8_t *row, size_t index,
 {
     const uint8_t *p = row + index * 18;
 
-    out->scale[0] = out->scale[1] = flo_half_at(p);
+    out->scale[0] = out->scale[1] = flo_f16_at(p);
     out->offset[0] = out->offset[1] = 0;
     for (int i = 0; i < 16; i++) {
         out->codes[i] = (int8_t)((p[2 + i] & 15) - 8);
@@ -23,8 +22,8 @@ static void unpack_q4_1(const uint8_t *row, size_t index,
 {
     const uint8_t *p = row + index * 20;
 
-    out->scale[0] = out->scale[1] = flo_half_at(p);
-    out->offset[0] = out->offset[1] = flo_half_at(p + 2);
+    out->scale[0] = out->scale[1] = flo_f16_at(p);
+    out->offset[0] = out->offset[1] = flo_f16_at(p + 2);
     for (int i = 0; i < 16; i++) {
         out->codes[i] = (int8_t)(p[4 + i] & 15);
         out->codes[i + 16] = (int8_t)(p[4 + i] >> 4);
@@ -36,7 +35,7 @@ static void unpack_q8_0(const uint8_t *row, size_t index,
 {
     const uint8_t *p = row + index * 34;
 
-    out->scale[0] = out->scale[1] = flo_half_at(p);
+    out->scale[0] = out->scale[1] = flo_f16_at(p);
     out->offset[0] = out->offset[1] = 0;
     memcpy(out->codes, p + 2, sizeof(out->codes));
 }
@@ -60,7 +59,7 @@ static void unpack_q5_0(const uint8_t *row, size_t index,
 {
     const uint8_t *p = row + index * 22;
 
-    out->scale[0] = out->scale[1] = flo_half_at(p);
+    out->scale[0] = out->scale[1] = flo_f16_at(p);
     out->offset[0] = out->offset[1] = 0;
     unpack_fifth(p + 2, p + 6, 16, out->codes);
 }
@@ -70,8 +69,8 @@ static void unpack_q5_1(const uint8_t *row, size_t index,
 {
     const uint8_t *p = row + index * 24;
 
-    out->scale[0] = out->scale[1] = flo_half_at(p);
-    out->offset[0] = out->offset[1] = flo_half_at(p + 2);
+    out->scale[0] = out->scale[1] = flo_f16_at(p);
+    out->offset[0] = out->offset[1] = flo_f16_at(p + 2);
     unpack_fifth(p + 4, p + 8, 0, out->codes);
 }
 
@@ -89,7 +88,7 @@ static void unpack_iq4_nl(const uint8_t *row, size_t index,
 {
     const uint8_t *p = row + index * 18;
 
-    out->scale[0] = out->scale[1] = flo_half_at(p);
+    out->scale[0] = out->scale[1] = flo_f16_at(p);
     out->offset[0] = out->offset[1] = 0;
     unpack_grid(p + 2, out->codes);
 }
@@ -100,8 +99,8 @@ static void scales_k4(const uint8_t *p, size_t sub, struct flo_ref_block *out)
     uint8_t scale, minimum;
 
     flo_quant_k4_scale(p + 4, (int)sub, &scale, &minimum);
-    out->scale[0] = out->scale[1] = flo_half_at(p) * (float)scale;
-    out->offset[0] = out->offset[1] = -flo_half_at(p + 2) * (float)minimum;
+    out->scale[0] = out->scale[1] = flo_f16_at(p) * (float)scale;
+    out->offset[0] = out->offset[1] = -flo_f16_at(p + 2) * (float)minimum;
 }
 
 /* Block of 256: f16 d, f16 dmin, 12 bytes of 6-bit scales and minima, then
@@ -130,7 +129,7 @@ static void unpack_q6_k(const uint8_t *row, size_t index,
     const uint8_t *high = p + 128 + half * 32;
     const uint8_t *scales = p + 192 + half * 8 + group * 2;
     size_t low_shift = group / 2 * 4, high_shift = group * 2;
-    float d = flo_half_at(p + 208);
+    float d = flo_f16_at(p + 208);
 
     out->scale[0] = d * (float)(int8_t)scales[0];
     out->scale[1] = d * (float)(int8_t)scales[1];
@@ -168,7 +167,7 @@ static void unpack_q2_k(const uint8_t *row, size_t index,
     const uint8_t *p = row + index / 8 * 84;
     size_t sub = index % 8;
     const uint8_t *q = p + 16 + sub / 4 * 32;
-    float d = flo_half_at(p + 80), dmin = flo_half_at(p + 82);
+    float d = flo_f16_at(p + 80), dmin = flo_f16_at(p + 82);
 
     for (int i = 0; i < 2; i++) {
         uint8_t scale = p[sub * 2 + (size_t)i];
@@ -189,7 +188,7 @@ static void unpack_q3_k(const uint8_t *row, size_t index,
     const uint8_t *p = row + index / 8 * 110;
     size_t sub = index % 8;
     const uint8_t *q = p + 32 + sub / 4 * 32;
-    float d = flo_half_at(p + 108);
+    float d = flo_f16_at(p + 108);
 
     for (int i = 0; i < 2; i++) {
         int scale = flo_quant_k3_scale(p + 96, (int)sub * 2 + i);
@@ -212,7 +211,7 @@ static void unpack_iq4_xs(const uint8_t *row, size_t index,
     size_t sub = index % 8;
     float scale = (float)flo_quant_iq4_xs_scale(block, (int)sub);
 
-    out->scale[0] = out->scale[1] = flo_half_at(p) * scale;
+    out->scale[0] = out->scale[1] = flo_f16_at(p) * scale;
     out->offset[0] = out->offset[1] = 0;
     unpack_grid(block->q + sub * 16, out->codes);
 }

@@ -5,8 +5,6 @@
 
 #include <math.h>
 
-#include "engine/kernel/half.h"
-
 /* 0 when all are finite, else NaN: x * 0 is NaN for infinity and NaN. */
 static float poison_of(const float *x, size_t count)
 {

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -165,8 +166,7 @@ static void bench_shape(struct bench *b, const struct shape *shape)
 
 int main(int argc, char **argv)
 {
-    const struct flo_quant_type *only =
-        argc > 1 ? flo_quant_type_named(argv[1]) : NULL;
+    const char *only = argc > 1 ? argv[1] : NULL;
     struct bench b = {0};
     struct flo_err err = {0};
 
@@ -178,7 +178,8 @@ int main(int argc, char **argv)
     printf("kernel %s\n", b.kernel->name);
     for (b.type = 0; b.type < FLO_QUANT_ID_COUNT; b.type++) {
         if (b.kernel->matmul_packed[b.type] == NULL ||
-            (only != NULL && only->id != b.type)) {
+            (only != NULL &&
+             strcasecmp(only, flo_quant_type(b.type)->name) != 0)) {
             continue;
         }
         for (size_t i = 0; i < FLO_COUNT(shapes); i++) {

@@ -2,9 +2,9 @@
  *
  * Tiles of 4 rows x 4 tokens or 1; weights are widened in registers.  Each
  * sum is taken in the same order in all of them. */
+#include "base/quant/half.h"
 #include "engine/kernel/arm/neon.h"
 #include "engine/kernel/arm/neon_math.h"
-#include "engine/kernel/half.h"
 
 #include <math.h>
 
@@ -31,7 +31,7 @@ FLO_INLINE float load_1(enum type type, const uint8_t *row, size_t index)
         return flo_half(row + index * 2);
     }
     if (type == BF16) {
-        return flo_bfloat_at(row + index * 2);
+        return flo_bf16_at(row + index * 2);
     }
     memcpy(&value, row + index * 4, sizeof(value));
     return value;

@@ -2,7 +2,7 @@
  *
  * Tiles of 2 rows x 4 tokens, 4 rows for one token; weights are widened in
  * registers.  Each sum is taken in the same order in all of them. */
-#include "engine/kernel/half.h"
+#include "base/quant/half.h"
 #include "engine/kernel/x86/avx2.h"
 #include "engine/kernel/x86/avx2_math.h"
 #include "engine/kernel/x86/avx2_row.h"
@@ -30,7 +30,7 @@ FLO_INLINE float load_1(enum type type, const uint8_t *row, size_t index)
         return flo_half(row + index * 2);
     }
     if (type == BF16) {
-        return flo_bfloat_at(row + index * 2);
+        return flo_bf16_at(row + index * 2);
     }
     memcpy(&value, row + index * 4, sizeof(value));
     return value;

@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include "engine/kernel/half.h"
 #include "engine/kernel/kernel.h"
 
 /* More than one piece of 2048 columns. */
@@ -57,7 +56,7 @@ static void matrix_make(struct matrix *m, uint32_t id, uint32_t *state)
         }
         for (size_t b = 0; b < bytes / type->block_bytes; b++) {
             for (int s = 0; s < type->scale_count; s++) {
-                uint16_t half = flo_half_of_float(noise(state));
+                uint16_t half = flo_f32_to_f16(noise(state));
                 memcpy(m->data + b * type->block_bytes + type->scale_offset[s],
                        &half, sizeof(half));
             }
@@ -487,27 +486,6 @@ static void each_kernel_agrees_and_unknown_names_are_refused(void **state)
                      FLO_E_USAGE);
 }
 
-static void half_floats_go_there_and_back(void **state)
-{
-    (void)state;
-    for (uint32_t half = 0; half < 65536; half++) {
-        float value = flo_half_to_float((uint16_t)half);
-
-        assert_int_equal(flo_bits_of_float(value),
-                         flo_bits_of_float(flo_f16_to_f32((uint16_t)half)));
-        if (!isnan(value)) {
-            assert_int_equal(flo_half_of_float(value), half);
-        }
-    }
-    for (uint32_t i = 0; i < 2000000; i++) {
-        float value = flo_float_of_bits(i * 2147u);
-
-        if (!isnan(value)) {
-            assert_int_equal(flo_half_of_float(value), flo_f32_to_f16(value));
-        }
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -524,7 +502,6 @@ int main(void)
         cmocka_unit_test(attention_over_one_position_is_its_value),
         cmocka_unit_test(a_kernel_that_is_wrong_somewhere_is_found),
         cmocka_unit_test(each_kernel_agrees_and_unknown_names_are_refused),
-        cmocka_unit_test(half_floats_go_there_and_back),
     };
 
     int failed = 0;

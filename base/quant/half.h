@@ -1,7 +1,10 @@
 /* Half floats: IEEE binary16 and bfloat16 to float and back, inline because
- * the plain C kernels do it per block. */
-#ifndef FLOTILLA_ENGINE_HALF_H
-#define FLOTILLA_ENGINE_HALF_H
+ * decoders and kernels do it per block.
+ *
+ * Exact, subnormals and NaN included; to f16 and bf16 by round to nearest
+ * even, overflow to infinity, NaN stays NaN (quiet). */
+#ifndef FLOTILLA_BASE_QUANT_HALF_H
+#define FLOTILLA_BASE_QUANT_HALF_H
 
 #include <stdint.h>
 #include <string.h>
@@ -22,13 +25,13 @@ static inline uint32_t flo_bits_of_float(float value)
     return bits;
 }
 
-static inline float flo_half_to_float(uint16_t half)
+static inline float flo_f16_to_f32(uint16_t half)
 {
     uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
     uint32_t rest = (uint32_t)(half & 0x7fffu) << 13;
     uint32_t bits;
 
-    if (rest >= 0x7c00u << 13) { /* infinity and NaN */
+    if (rest >= 0x7c00u << 13) { /* infinity, NaN with its payload */
         bits = rest | 0x7f800000u;
     } else { /* a product with 2^112 mends the exponent, subnormals too */
         bits = flo_bits_of_float(flo_float_of_bits(rest) * 0x1p112f);
@@ -36,16 +39,15 @@ static inline float flo_half_to_float(uint16_t half)
     return flo_float_of_bits(bits | sign);
 }
 
-/* Round to nearest, ties to even; overflow to infinity; NaN stays NaN. */
-static inline uint16_t flo_half_of_float(float value)
+static inline uint16_t flo_f32_to_f16(float value)
 {
     uint32_t bits = flo_bits_of_float(value);
     uint32_t sign = (bits >> 16) & 0x8000u;
     uint32_t rest = bits & 0x7fffffffu;
     uint32_t half;
 
-    if (rest > 0x7f800000u) {
-        half = 0x7e00u;
+    if (rest > 0x7f800000u) { /* NaN, with the payload's top */
+        half = 0x7e00u | ((rest >> 13) & 0x1ffu);
     } else if (rest >= 0x477ff000u) { /* 65520 and more */
         half = 0x7c00u;
     } else if (rest < 0x38800000u) { /* below 2^-14: let an add do it */
@@ -58,20 +60,36 @@ static inline uint16_t flo_half_of_float(float value)
     return (uint16_t)(sign | half);
 }
 
-static inline float flo_half_at(const void *p)
+static inline float flo_bf16_to_f32(uint16_t half)
 {
-    uint16_t half;
-
-    memcpy(&half, p, sizeof(half));
-    return flo_half_to_float(half);
+    return flo_float_of_bits((uint32_t)half << 16);
 }
 
-static inline float flo_bfloat_at(const void *p)
+static inline uint16_t flo_f32_to_bf16(float value)
+{
+    uint32_t bits = flo_bits_of_float(value);
+
+    if ((bits & 0x7fffffffu) > 0x7f800000u) {
+        return (uint16_t)(bits >> 16 | 0x40u);
+    }
+    return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1)) >> 16);
+}
+
+/* Of bytes in a file, aligned or not. */
+static inline float flo_f16_at(const void *p)
 {
     uint16_t half;
 
     memcpy(&half, p, sizeof(half));
-    return flo_float_of_bits((uint32_t)half << 16);
+    return flo_f16_to_f32(half);
+}
+
+static inline float flo_bf16_at(const void *p)
+{
+    uint16_t half;
+
+    memcpy(&half, p, sizeof(half));
+    return flo_bf16_to_f32(half);
 }
 
 #endif
