@@ -104,7 +104,6 @@ flo_backend_native_session(const struct flo_backend_model *model)
 }
 
 const struct flo_backend flo_backend_native = {
-    .abi = FLO_BACKEND_ABI,
     .name = "native",
     .open = native_open,
     .info = native_info,

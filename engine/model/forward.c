@@ -25,17 +25,6 @@ static void output_part(struct flo_pass *pass, unsigned thread, uint32_t first,
     flo_pass_multiply(pass, thread, &source);
 }
 
-/* Asked by one thread, once a layer. */
-static bool is_stopped(const struct flo_request *in)
-{
-    bool stop = in->stops != NULL && in->stops(in->context);
-
-    for (uint32_t i = 0; i < in->span_count; i++) {
-        stop |= atomic_load(&in->spans[i].session->is_cancelled);
-    }
-    return stop;
-}
-
 static void forward_job(void *context, unsigned thread)
 {
     struct flo_pass *pass = context;
@@ -44,8 +33,8 @@ static void forward_job(void *context, unsigned thread)
     for (uint32_t i = 0; i < e->hparams.n_layer; i++) {
         /* Read by all between this layer's first and last barrier, so every
          * thread sees the same. */
-        if (thread == 0) {
-            pass->stop = is_stopped(pass->request);
+        if (thread == 0 && pass->request->stops != NULL) {
+            pass->stop = pass->request->stops(pass->request->context);
         }
         if (!flo_pass_block(pass, thread, i)) {
             return;

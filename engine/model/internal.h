@@ -4,7 +4,6 @@
 #define FLOTILLA_ENGINE_MODEL_INTERNAL_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <sys/stat.h>
 
 #include <flotilla/adapter.h>
@@ -91,7 +90,6 @@ struct flo_session {
     float adapter_scale;
     bool is_open;
     bool has_logits;
-    atomic_bool is_cancelled;
     struct flo_timings timings;
 };
 
@@ -196,8 +194,7 @@ struct flo_request {
     void *context;
 };
 /* Compute the rows together, filling the caches.  Positions stay as they are.
- * The engine's lock is held.  FLO_E_INFER_CANCELLED: `stops` said so, or one
- * of the sessions is cancelled. */
+ * The engine's lock is held.  FLO_E_INFER_CANCELLED: `stops` said so. */
 FLO_MUST_USE int flo_forward(struct flo_engine *engine,
                              const struct flo_request *request,
                              struct flo_err *err);

@@ -45,7 +45,6 @@ void flo_session_reset(struct flo_session *session)
 {
     session->position = 0;
     session->has_logits = false;
-    flo_session_cancel_clear(session);
 }
 
 void flo_session_truncate(struct flo_session *session, uint32_t position)
@@ -59,16 +58,6 @@ void flo_session_truncate(struct flo_session *session, uint32_t position)
 uint32_t flo_session_position(const struct flo_session *session)
 {
     return session->position;
-}
-
-void flo_session_cancel(struct flo_session *session)
-{
-    atomic_store(&session->is_cancelled, true);
-}
-
-void flo_session_cancel_clear(struct flo_session *session)
-{
-    atomic_store(&session->is_cancelled, false);
 }
 
 const float *flo_session_logits(const struct flo_session *session)

@@ -16,9 +16,6 @@
 
 #include <flotilla/engine.h>
 
-/* Grows with every change of this table or of a struct that it hands over. */
-#define FLO_BACKEND_ABI 1u
-
 struct flo_backend_model; /* opened; each backend has its own */
 
 /* All zero is a good default; a backend refuses what it cannot do with
@@ -35,7 +32,6 @@ struct flo_backend_stats {
 };
 
 struct flo_backend {
-    uint32_t abi; /* FLO_BACKEND_ABI */
     const char *name;
 
     /* Load a model file; errors as flo_engine_open() and, for the adapter,
@@ -85,9 +81,5 @@ flo_backend_native_session(const struct flo_backend_model *model);
 FLO_MUST_USE int flo_backend_find(const char *name,
                                   const struct flo_backend **backend,
                                   struct flo_err *err);
-/* Before a table from elsewhere is used.
- * FLO_E_USAGE: it is of another ABI, or a function is missing. */
-FLO_MUST_USE int flo_backend_check(const struct flo_backend *backend,
-                                   struct flo_err *err);
 
 #endif

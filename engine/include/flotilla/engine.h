@@ -149,7 +149,7 @@ FLO_MUST_USE int flo_session_open(struct flo_engine *engine,
                                   struct flo_err *err);
 /* Give it back, with the pages of its KV cache; NULL is fine. */
 void flo_session_close(struct flo_session *session);
-/* Forget all tokens and a cancel; the memory stays. */
+/* Forget all tokens; the memory stays. */
 void flo_session_reset(struct flo_session *session);
 /* Forget the tokens from `position` on (keep a common prefix).  Larger than
  * the present position: nothing happens. */
@@ -168,8 +168,7 @@ enum flo_logits {
  * After an error the session stands where it was before the call.
  *
  * FLO_E_INFER_TOO_LONG    position + count would pass the context
- * FLO_E_INFER_PARAM       a token is outside the vocabulary, count is 0
- * FLO_E_INFER_CANCELLED   flo_session_cancel() */
+ * FLO_E_INFER_PARAM       a token is outside the vocabulary, count is 0 */
 FLO_MUST_USE int flo_session_decode(struct flo_session *session,
                                     const int32_t *tokens, size_t count,
                                     enum flo_logits logits,
@@ -188,12 +187,6 @@ FLO_MUST_USE int flo_session_decode_rows(struct flo_session *session,
                                          const int32_t *tokens, size_t count,
                                          flo_logits_fn *row, void *context,
                                          struct flo_err *err);
-
-/* Let a running or the next decode end with FLO_E_INFER_CANCELLED, within one
- * layer's time.  From any thread or signal handler.  Stays until
- * flo_session_reset() or flo_session_cancel_clear(). */
-void flo_session_cancel(struct flo_session *session);
-void flo_session_cancel_clear(struct flo_session *session);
 
 /* Sums since flo_session_open(); a decode of one token counts as generated. */
 struct flo_timings {

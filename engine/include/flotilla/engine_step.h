@@ -43,7 +43,7 @@ typedef bool flo_stops_fn(void *context);
  * FLO_E_INFER_PARAM       no steps, more tokens than the engine's batch, a
  *                         session twice, a token outside the vocabulary
  * FLO_E_INFER_TOO_LONG    one session's context would be passed
- * FLO_E_INFER_CANCELLED   `stops` said so, or one session is cancelled */
+ * FLO_E_INFER_CANCELLED   `stops` said so */
 FLO_MUST_USE int flo_engine_step(struct flo_engine *engine,
                                  const struct flo_step *steps, size_t count,
                                  flo_stops_fn *stops, void *stops_context,

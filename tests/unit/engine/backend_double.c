@@ -157,7 +157,6 @@ static void double_close(struct flo_backend_model *m)
 }
 
 const struct flo_backend flo_backend_double = {
-    .abi = FLO_BACKEND_ABI,
     .name = "double",
     .open = double_open,
     .info = double_info,

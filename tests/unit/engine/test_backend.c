@@ -298,22 +298,6 @@ static void a_backend_is_found_by_its_name(void **state)
     assert_string_equal(err.what, "no backend 'onnx', there are: native");
 }
 
-static void a_table_of_another_abi_or_with_a_gap_is_refused(void **state)
-{
-    struct flo_backend table = flo_backend_double;
-    struct flo_err err = {0};
-
-    (void)state;
-    assert_int_equal(flo_backend_check(&table, NULL), 0);
-    table.abi++;
-    assert_int_equal(flo_backend_check(&table, &err), FLO_E_USAGE);
-    assert_string_equal(err.what, "a backend of ABI 2, this is 1");
-    table.abi = FLO_BACKEND_ABI;
-    table.reset = NULL;
-    assert_int_equal(flo_backend_check(&table, &err), FLO_E_USAGE);
-    assert_string_equal(err.what, "backend 'double' lacks a function");
-}
-
 static void what_cannot_be_opened_is_told(void **state)
 {
     static const struct {
@@ -351,7 +335,6 @@ int main(void)
         cmocka_unit_test(nan_comes_out_and_is_told),
         cmocka_unit_test(slow_work_shows_in_its_times),
         cmocka_unit_test(a_backend_is_found_by_its_name),
-        cmocka_unit_test(a_table_of_another_abi_or_with_a_gap_is_refused),
         cmocka_unit_test(what_cannot_be_opened_is_told),
     };
 

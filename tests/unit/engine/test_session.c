@@ -150,28 +150,6 @@ static void a_decode_that_cannot_be_changes_nothing(void **state)
     flo_engine_close(engine);
 }
 
-static void a_cancelled_decode_changes_nothing(void **state)
-{
-    struct flo_engine *engine =
-        open_tiny((struct flo_engine_options){.sessions = 2, .threads = 3});
-    struct flo_session *session = session_of(engine);
-
-    (void)state;
-    decode(session, tokens, 10);
-    flo_session_cancel(session);
-    for (int i = 0; i < 20; i++) {
-        assert_int_equal(
-            flo_session_decode(session, tokens + 10, 5, FLO_LOGITS_LAST, NULL),
-            FLO_E_INFER_CANCELLED);
-        assert_int_equal(flo_session_position(session), 10);
-    }
-    flo_session_cancel_clear(session);
-    decode(session, tokens + 10, 5);
-    expect_logits_of(session, engine, tokens, 15);
-    flo_session_close(session);
-    flo_engine_close(engine);
-}
-
 static void sessions_are_counted_and_given_back(void **state)
 {
     struct flo_engine *engine =
@@ -434,7 +412,6 @@ int main(void)
         cmocka_unit_test(one_by_one_gives_the_same_as_together),
         cmocka_unit_test(a_cut_session_goes_on_as_if_the_rest_never_was),
         cmocka_unit_test(a_decode_that_cannot_be_changes_nothing),
-        cmocka_unit_test(a_cancelled_decode_changes_nothing),
         cmocka_unit_test(sessions_are_counted_and_given_back),
         cmocka_unit_test(sessions_of_two_threads_do_not_mix),
         cmocka_unit_test(rows_come_in_order_and_can_stop_the_decode),
