@@ -15,11 +15,5 @@ FLO_QUANT_CODE_TYPES(FLO_QUANT_DECLARE, )
  * whose highest stand apart. */
 void flo_quant_pack_4(const uint8_t codes[32], uint8_t q[16]);
 void flo_quant_pack_5(const uint8_t codes[32], uint8_t high[4], uint8_t q[16]);
-static inline int flo_quant_code_5(const uint8_t high[4], const uint8_t q[16],
-                                   int j)
-{
-    int nibble = j < 16 ? q[j] & 15 : q[j - 16] >> 4;
-    return nibble | ((high[j / 8] >> (j % 8)) & 1) << 4;
-}
 
 #endif

@@ -6,18 +6,6 @@
 const int8_t flo_quant_iq4_grid[16] = {
     -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
-void flo_quant_iq4_nl_decode(const void *blocks, float *out, size_t values)
-{
-    const struct flo_block_iq4_nl *in = blocks;
-    for (size_t i = 0; i < values / 32; i++, in++, out += 32) {
-        float d = flo_f16_to_f32(in->d);
-        for (int j = 0; j < 16; j++) {
-            out[j] = d * (float)flo_quant_iq4_grid[in->q[j] & 15];
-            out[j + 16] = d * (float)flo_quant_iq4_grid[in->q[j] >> 4];
-        }
-    }
-}
-
 static const struct flo_levels levels = {
     .least = -127, .most = 113, .is_grid = true};
 

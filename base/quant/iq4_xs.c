@@ -11,22 +11,6 @@ int flo_quant_iq4_xs_scale(const struct flo_block_iq4_xs *block, int k)
     return (low | high << 4) - 32;
 }
 
-void flo_quant_iq4_xs_decode(const void *blocks, float *out, size_t values)
-{
-    const struct flo_block_iq4_xs *in = blocks;
-    for (size_t i = 0; i < values / 256; i++, in++) {
-        float d = flo_f16_to_f32(in->d);
-        for (int k = 0; k < 8; k++, out += 32) {
-            float step = d * (float)flo_quant_iq4_xs_scale(in, k);
-            const uint8_t *q = in->q + 16 * k;
-            for (int j = 0; j < 16; j++) {
-                out[j] = step * (float)flo_quant_iq4_grid[q[j] & 15];
-                out[j + 16] = step * (float)flo_quant_iq4_grid[q[j] >> 4];
-            }
-        }
-    }
-}
-
 static void pack(const struct flo_fit_block *fit, void *block)
 {
     struct flo_block_iq4_xs *out = block;

@@ -11,20 +11,6 @@ int flo_quant_k3_scale(const uint8_t scales[12], int s)
     return (low | high << 4) - 32;
 }
 
-void flo_quant_q3_k_decode(const void *blocks, float *out, size_t values)
-{
-    const struct flo_block_q3_k *in = blocks;
-    for (size_t i = 0; i < values / 256; i++, in++) {
-        float d = flo_f16_to_f32(in->d);
-        for (size_t v = 0; v < 256; v++) {
-            int scale = flo_quant_k3_scale(in->scales, (int)(v / 16));
-            int low = in->q[v / 128 * 32 + v % 32] >> (v / 32 % 4 * 2) & 3;
-            int high = in->high[v % 32] >> (v / 32) & 1;
-            *out++ = d * (float)scale * (float)((low | high << 2) - 4);
-        }
-    }
-}
-
 static void pack(const struct flo_fit_block *fit, void *block)
 {
     struct flo_block_q3_k *out = block;

@@ -3,19 +3,6 @@
 
 #include "base/quant/fit.h"
 
-void flo_quant_q4_1_decode(const void *blocks, float *out, size_t values)
-{
-    const struct flo_block_q4_1 *in = blocks;
-    for (size_t i = 0; i < values / 32; i++, in++, out += 32) {
-        float d = flo_f16_to_f32(in->d);
-        float m = flo_f16_to_f32(in->m);
-        for (int j = 0; j < 16; j++) {
-            out[j] = d * (float)(in->q[j] & 15) + m;
-            out[j + 16] = d * (float)(in->q[j] >> 4) + m;
-        }
-    }
-}
-
 /* Not fitted for the least error, which would be a tenth smaller: a fitted
  * grid keeps values away from the places where they round the other way, so
  * that a later release rounded on it (flo_quant_pin) would lose half of its

@@ -5,17 +5,6 @@
 
 #include "base/quant/fit.h"
 
-void flo_quant_q5_0_decode(const void *blocks, float *out, size_t values)
-{
-    const struct flo_block_q5_0 *in = blocks;
-    for (size_t i = 0; i < values / 32; i++, in++, out += 32) {
-        float d = flo_f16_to_f32(in->d);
-        for (int j = 0; j < 32; j++) {
-            out[j] = d * (float)(flo_quant_code_5(in->high, in->q, j) - 16);
-        }
-    }
-}
-
 static const struct flo_levels levels = {.least = -16, .most = 15};
 
 void flo_quant_pack_5(const uint8_t codes[32], uint8_t high[4], uint8_t q[16])

@@ -4,18 +4,6 @@
 
 #include "base/quant/fit.h"
 
-void flo_quant_q5_1_decode(const void *blocks, float *out, size_t values)
-{
-    const struct flo_block_q5_1 *in = blocks;
-    for (size_t i = 0; i < values / 32; i++, in++, out += 32) {
-        float d = flo_f16_to_f32(in->d);
-        float m = flo_f16_to_f32(in->m);
-        for (int j = 0; j < 32; j++) {
-            out[j] = d * (float)flo_quant_code_5(in->high, in->q, j) + m;
-        }
-    }
-}
-
 static const struct flo_levels levels = {.most = 31, .has_offset = true};
 
 void flo_quant_q5_1_encode(const float *in, void *blocks, size_t values)

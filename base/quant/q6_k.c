@@ -15,23 +15,6 @@ static int place(size_t v, size_t *low, int *low_shift, size_t *high)
     return (int)(2 * j);
 }
 
-void flo_quant_q6_k_decode(const void *blocks, float *out, size_t values)
-{
-    const struct flo_block_q6_k *in = blocks;
-    for (size_t i = 0; i < values / 256; i++, in++) {
-        float d = flo_f16_to_f32(in->d);
-        for (size_t v = 0; v < 256; v++) {
-            size_t low;
-            size_t high;
-            int low_shift;
-            int high_shift = place(v, &low, &low_shift, &high);
-            int code = ((in->low[low] >> low_shift) & 15) |
-                       ((in->high[high] >> high_shift) & 3) << 4;
-            *out++ = d * in->scales[v / 16] * (float)(code - 32);
-        }
-    }
-}
-
 static void pack(const struct flo_fit_block *fit, void *block)
 {
     struct flo_block_q6_k *out = block;

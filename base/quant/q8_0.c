@@ -5,17 +5,6 @@
 
 #include "base/quant/fit.h"
 
-void flo_quant_q8_0_decode(const void *blocks, float *out, size_t values)
-{
-    const struct flo_block_q8_0 *in = blocks;
-    for (size_t i = 0; i < values / 32; i++, in++, out += 32) {
-        float d = flo_f16_to_f32(in->d);
-        for (int j = 0; j < 32; j++) {
-            out[j] = d * (float)in->q[j];
-        }
-    }
-}
-
 void flo_quant_q8_0_encode(const float *in, void *blocks, size_t values)
 {
     struct flo_block_q8_0 *out = blocks;

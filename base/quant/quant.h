@@ -143,6 +143,16 @@ typedef void flo_quant_encode(const float *in, void *blocks, size_t values);
  * codes change, so that a delta between two releases stays small. */
 typedef void flo_quant_pin(const float *in, void *blocks, size_t values);
 
+/* 32 values: scale[i / 16] * codes[i] + offset[i / 16]. */
+struct flo_quant_unpacked {
+    int8_t codes[32];
+    float scale[2];
+    float offset[2]; /* equal but for q2_k; -0 where a type has none */
+};
+/* Values 32 * index and on of a row. */
+typedef void flo_quant_unpack(const void *row, size_t index,
+                              struct flo_quant_unpacked *out);
+
 /* Where the floats of a block lie, for the search of NaN and infinity. */
 enum flo_quant_floats {
     FLO_QUANT_FLOATS_NONE,    /* integers only */
@@ -165,6 +175,7 @@ struct flo_quant_type {
     flo_quant_decode *decode; /* NULL: not built yet */
     flo_quant_encode *encode; /* NULL: not built yet */
     flo_quant_pin *pin;       /* NULL: no scales, or not built yet */
+    flo_quant_unpack *unpack; /* the same */
 };
 
 /* The row of a type id; NULL when the id is unknown or was removed. */

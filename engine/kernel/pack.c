@@ -115,9 +115,9 @@ static void pack_codes(uint32_t type, const uint8_t *row, size_t b, size_t r,
                        uint8_t *high, uint8_t *low)
 {
     const struct format *f = &formats[type];
-    struct flo_ref_block w;
+    struct flo_quant_unpacked w;
 
-    flo_ref_unpack[type](row, b, &w);
+    flo_quant_type(type)->unpack(row, b, &w);
     for (size_t i = 0; i < FLO_CODE_BLOCK; i++) {
         unsigned code = raw_code(type, w.codes[i]);
         size_t g = i / GROUP, at = r * GROUP + i % GROUP;

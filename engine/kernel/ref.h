@@ -5,19 +5,6 @@
 
 #include "engine/kernel/kernel.h"
 
-/* 32 weights: w[i] = scale[i / 16] * codes[i] + offset[i / 16]. */
-struct flo_ref_block {
-    int8_t codes[FLO_CODE_BLOCK];
-    float scale[2];
-    float offset[2]; /* equal but for q2_k */
-};
-
-/* Unpack block `index` (of 32 weights) of a row. */
-typedef void flo_ref_unpack_fn(const uint8_t *row, size_t index,
-                               struct flo_ref_block *out);
-/* By tensor type; NULL for types that are not read by codes. */
-extern flo_ref_unpack_fn *const flo_ref_unpack[FLO_QUANT_ID_COUNT];
-
 FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_DECLARE, flo_ref_matmul_)
 FLO_QUANT_CODE_TYPES(FLO_MATMUL_DECLARE, flo_ref_matmul_)
 

@@ -327,7 +327,7 @@ static void a_strip_holds_the_codes_of_its_rows(void **state)
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(types); i++) {
         struct flo_strip at = flo_strip_layout(types[i], COLUMNS);
-        struct flo_ref_block w;
+        struct flo_quant_unpacked w;
         struct matrix m;
 
         assert_int_equal(at.bytes % FLO_STRIP_ALIGN, 0);
@@ -338,7 +338,8 @@ static void a_strip_holds_the_codes_of_its_rows(void **state)
                 m.strips + r / 16 * at.bytes + flo_strip_block(&at, c / 32);
             unsigned code = plane_at(block + at.low, lows[i], r % 16, c);
 
-            flo_ref_unpack[types[i]](m.data + r * m.row_bytes, c / 32, &w);
+            flo_quant_type(types[i])->unpack(m.data + r * m.row_bytes, c / 32,
+                                             &w);
             if (highs[i] > 0) {
                 code |= plane_at(block + at.high, highs[i], r % 16, c)
                         << lows[i];

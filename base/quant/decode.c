@@ -1,0 +1,30 @@
+/* Decoders of codes and scales, one loop over unpack.h for all of them. */
+#include "base/quant/formats.h"
+#include "base/quant/unpack.h"
+
+static inline __attribute__((always_inline)) void
+decode(flo_quant_unpack *unpack, const void *blocks, float *out, size_t values)
+{
+    for (size_t b = 0; b < values / 32; b++) {
+        struct flo_quant_unpacked w;
+
+        unpack(blocks, b, &w);
+        for (size_t h = 0; h < 2; h++) {
+            float scale = w.scale[h], offset = w.offset[h];
+
+            for (size_t i = 0; i < 16; i++) {
+                out[i] = scale * (float)w.codes[h * 16 + i] + offset;
+            }
+            out += 16;
+        }
+    }
+}
+
+#define DECODE(with, name, id)                                                 \
+    void flo_quant_##name##_decode(const void *blocks, float *out,             \
+                                   size_t values)                              \
+    {                                                                          \
+        decode(flo_unpack_##name, blocks, out, values);                        \
+    }
+
+FLO_QUANT_CODE_TYPES(DECODE, )

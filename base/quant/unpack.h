@@ -1,0 +1,225 @@
+/* Blocks of each type as codes with scales: all that is known of how a block
+ * is read.  Inline, so that decoders and kernels get loops of their own.
+ *
+ * A type without an offset has -0, which changes nothing that it is added to.
+ */
+#ifndef FLOTILLA_BASE_QUANT_UNPACK_H
+#define FLOTILLA_BASE_QUANT_UNPACK_H
+
+#include <string.h>
+
+#include "base/quant/quant.h"
+
+#define FLO_NO_OFFSET (-0.0f)
+#define FLO_UNPACK static inline __attribute__((always_inline)) void
+
+FLO_UNPACK flo_unpack_scale(struct flo_quant_unpacked *out, float scale,
+                            float offset)
+{
+    out->scale[0] = out->scale[1] = scale;
+    out->offset[0] = out->offset[1] = offset;
+}
+
+/* ---- blocks of 32 ------------------------------------------------------- */
+
+FLO_UNPACK flo_unpack_q4_0(const void *row, size_t index,
+                           struct flo_quant_unpacked *out)
+{
+    const struct flo_block_q4_0 *p = (const struct flo_block_q4_0 *)row + index;
+
+    flo_unpack_scale(out, flo_f16_to_f32(p->d), FLO_NO_OFFSET);
+    for (int i = 0; i < 16; i++) {
+        out->codes[i] = (int8_t)((p->q[i] & 15) - 8);
+        out->codes[i + 16] = (int8_t)((p->q[i] >> 4) - 8);
+    }
+}
+
+FLO_UNPACK flo_unpack_q4_1(const void *row, size_t index,
+                           struct flo_quant_unpacked *out)
+{
+    const struct flo_block_q4_1 *p = (const struct flo_block_q4_1 *)row + index;
+
+    flo_unpack_scale(out, flo_f16_to_f32(p->d), flo_f16_to_f32(p->m));
+    for (int i = 0; i < 16; i++) {
+        out->codes[i] = (int8_t)(p->q[i] & 15);
+        out->codes[i + 16] = (int8_t)(p->q[i] >> 4);
+    }
+}
+
+/* Codes of 5 bits. */
+FLO_UNPACK flo_unpack_fifth(const uint8_t *high, const uint8_t *q, int minus,
+                            int8_t *codes)
+{
+    for (int i = 0; i < 16; i++) {
+        int low = high[i / 8] >> i % 8 & 1;
+        int top = high[2 + i / 8] >> i % 8 & 1;
+
+        codes[i] = (int8_t)((q[i] & 15) + (low << 4) - minus);
+        codes[i + 16] = (int8_t)((q[i] >> 4) + (top << 4) - minus);
+    }
+}
+
+FLO_UNPACK flo_unpack_q5_0(const void *row, size_t index,
+                           struct flo_quant_unpacked *out)
+{
+    const struct flo_block_q5_0 *p = (const struct flo_block_q5_0 *)row + index;
+
+    flo_unpack_scale(out, flo_f16_to_f32(p->d), FLO_NO_OFFSET);
+    flo_unpack_fifth(p->high, p->q, 16, out->codes);
+}
+
+FLO_UNPACK flo_unpack_q5_1(const void *row, size_t index,
+                           struct flo_quant_unpacked *out)
+{
+    const struct flo_block_q5_1 *p = (const struct flo_block_q5_1 *)row + index;
+
+    flo_unpack_scale(out, flo_f16_to_f32(p->d), flo_f16_to_f32(p->m));
+    flo_unpack_fifth(p->high, p->q, 0, out->codes);
+}
+
+FLO_UNPACK flo_unpack_q8_0(const void *row, size_t index,
+                           struct flo_quant_unpacked *out)
+{
+    const struct flo_block_q8_0 *p = (const struct flo_block_q8_0 *)row + index;
+
+    flo_unpack_scale(out, flo_f16_to_f32(p->d), FLO_NO_OFFSET);
+    memcpy(out->codes, p->q, sizeof(out->codes));
+}
+
+FLO_UNPACK flo_unpack_grid(const uint8_t *q, int8_t *codes)
+{
+    for (int i = 0; i < 16; i++) {
+        codes[i] = flo_quant_iq4_grid[q[i] & 15];
+        codes[i + 16] = flo_quant_iq4_grid[q[i] >> 4];
+    }
+}
+
+FLO_UNPACK flo_unpack_iq4_nl(const void *row, size_t index,
+                             struct flo_quant_unpacked *out)
+{
+    const struct flo_block_iq4_nl *p =
+        (const struct flo_block_iq4_nl *)row + index;
+
+    flo_unpack_scale(out, flo_f16_to_f32(p->d), FLO_NO_OFFSET);
+    flo_unpack_grid(p->q, out->codes);
+}
+
+/* ---- of blocks of 256, the eighth `index % 8` --------------------------- */
+
+/* Of a q4_k or q5_k. */
+FLO_UNPACK flo_unpack_k4(uint16_t d, uint16_t dmin, const uint8_t *scales,
+                         size_t sub, struct flo_quant_unpacked *out)
+{
+    uint8_t scale, min;
+
+    flo_quant_k4_scale(scales, (int)sub, &scale, &min);
+    flo_unpack_scale(out, flo_f16_to_f32(d) * (float)scale,
+                     -flo_f16_to_f32(dmin) * (float)min);
+}
+
+FLO_UNPACK flo_unpack_q4_k(const void *row, size_t index,
+                           struct flo_quant_unpacked *out)
+{
+    const struct flo_block_q4_k *p =
+        (const struct flo_block_q4_k *)row + index / 8;
+    size_t sub = index % 8;
+    const uint8_t *q = p->q + sub / 2 * 32;
+
+    flo_unpack_k4(p->d, p->dmin, p->scales, sub, out);
+    for (int i = 0; i < 32; i++) {
+        out->codes[i] = (int8_t)(sub % 2 ? q[i] >> 4 : q[i] & 15);
+    }
+}
+
+FLO_UNPACK flo_unpack_q5_k(const void *row, size_t index,
+                           struct flo_quant_unpacked *out)
+{
+    const struct flo_block_q5_k *p =
+        (const struct flo_block_q5_k *)row + index / 8;
+    size_t sub = index % 8;
+    const uint8_t *q = p->q + sub / 2 * 32;
+
+    flo_unpack_k4(p->d, p->dmin, p->scales, sub, out);
+    for (int i = 0; i < 32; i++) {
+        int low = sub % 2 ? q[i] >> 4 : q[i] & 15;
+        out->codes[i] = (int8_t)(low + ((p->high[i] >> sub & 1) << 4));
+    }
+}
+
+FLO_UNPACK flo_unpack_q2_k(const void *row, size_t index,
+                           struct flo_quant_unpacked *out)
+{
+    const struct flo_block_q2_k *p =
+        (const struct flo_block_q2_k *)row + index / 8;
+    size_t sub = index % 8;
+    const uint8_t *q = p->q + sub / 4 * 32;
+    float d = flo_f16_to_f32(p->d), dmin = flo_f16_to_f32(p->dmin);
+
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t scale = p->scales[sub * 2 + i];
+
+        out->scale[i] = d * (float)(scale & 15);
+        out->offset[i] = -dmin * (float)(scale >> 4);
+    }
+    for (int i = 0; i < 32; i++) {
+        out->codes[i] = (int8_t)(q[i] >> sub % 4 * 2 & 3);
+    }
+}
+
+FLO_UNPACK flo_unpack_q3_k(const void *row, size_t index,
+                           struct flo_quant_unpacked *out)
+{
+    const struct flo_block_q3_k *p =
+        (const struct flo_block_q3_k *)row + index / 8;
+    size_t sub = index % 8;
+    const uint8_t *q = p->q + sub / 4 * 32;
+
+    for (int i = 0; i < 2; i++) {
+        int scale = flo_quant_k3_scale(p->scales, (int)sub * 2 + i);
+
+        out->scale[i] = flo_f16_to_f32(p->d) * (float)scale;
+        out->offset[i] = FLO_NO_OFFSET;
+    }
+    for (int i = 0; i < 32; i++) {
+        int code = (q[i] >> sub % 4 * 2 & 3) + ((p->high[i] >> sub & 1) << 2);
+        out->codes[i] = (int8_t)(code - 4);
+    }
+}
+
+/* Each half of 128 holds four groups of 32. */
+FLO_UNPACK flo_unpack_q6_k(const void *row, size_t index,
+                           struct flo_quant_unpacked *out)
+{
+    const struct flo_block_q6_k *p =
+        (const struct flo_block_q6_k *)row + index / 8;
+    size_t half = index % 8 / 4, group = index % 4;
+    const uint8_t *low = p->low + half * 64 + group % 2 * 32;
+    const uint8_t *high = p->high + half * 32;
+    size_t low_shift = group / 2 * 4, high_shift = group * 2;
+
+    for (size_t i = 0; i < 2; i++) {
+        int8_t scale = p->scales[half * 8 + group * 2 + i];
+
+        out->scale[i] = flo_f16_to_f32(p->d) * (float)scale;
+        out->offset[i] = FLO_NO_OFFSET;
+    }
+    for (int i = 0; i < 32; i++) {
+        int code = (low[i] >> low_shift & 15) | (high[i] >> high_shift & 3)
+                                                    << 4;
+        out->codes[i] = (int8_t)(code - 32);
+    }
+}
+
+FLO_UNPACK flo_unpack_iq4_xs(const void *row, size_t index,
+                             struct flo_quant_unpacked *out)
+{
+    const struct flo_block_iq4_xs *p =
+        (const struct flo_block_iq4_xs *)row + index / 8;
+    size_t sub = index % 8;
+    float scale = (float)flo_quant_iq4_xs_scale(p, (int)sub);
+
+    flo_unpack_scale(out, flo_f16_to_f32(p->d) * scale, FLO_NO_OFFSET);
+    flo_unpack_grid(p->q + sub * 16, out->codes);
+}
+
+#endif
