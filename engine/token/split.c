@@ -258,69 +258,44 @@ static const struct flo_split_expression deepseek[] = {
 };
 
 /* As the common engines map them; a file without a name is "default". */
-static const struct flo_split_name names[] = {
-    {"default", unnamed, 4, false, false},
-    {"gpt-2", GPT2, 1, false, false},
-    {"phi-2", GPT2, 1, false, false},
-    {"mpt", GPT2, 1, false, false},
-    {"olmo", GPT2, 1, false, false},
-    {"jais", GPT2, 1, false, false},
-    {"gigachat", GPT2, 1, false, false},
-    {"a.x-4.0", GPT2, 1, false, false},
-    {"mellum", GPT2, 1, false, false},
-    {"exaone4", GPT2, 1, false, false},
-    {"trillion", GPT2, 1, false, false},
-    {"granite-docling", GPT2, 1, false, false},
-    {"smollm", smollm, 2, false, false},
-    {"starcoder", smollm, 2, false, false},
-    {"refact", smollm, 2, false, false},
-    {"command-r", smollm, 2, false, false},
-    {"codeshell", smollm, 2, false, false},
-    {"exaone", smollm, 2, false, false},
-    {"minerva-7b", smollm, 2, false, false},
-    {"mellum2", smollm, 2, false, false},
-    {"llama-bpe", &llama3, 1, true, true},
-    {"llama3", &llama3, 1, true, true},
-    {"llama-v3", &llama3, 1, true, true},
-    {"falcon3", &llama3, 1, true, true},
-    {"falcon-h1", &llama3, 1, true, true},
-    {"pixtral", &llama3, 1, true, true},
-    {"midm-2.0", &llama3, 1, true, true},
-    {"lfm2", &llama3, 1, true, true},
-    {"jina-v5-nano", &llama3, 1, true, true},
-    {"glm4", &llama3, 1, true, false},
-    {"glm5", &llama3, 1, true, false},
-    {"chatglm-bpe", &llama3, 1, false, false},
-    {"dbrx", &llama3, 1, false, false},
-    {"smaug-bpe", &llama3, 1, false, false},
-    {"qwen2", &qwen2, 1, false, false},
-    {"deepseek-r1-qwen", &qwen2, 1, false, false},
-    {"stablelm2", &qwen2, 1, false, false},
-    {"megrez", &qwen2, 1, false, false},
-    {"kormo", &qwen2, 1, false, false},
-    {"f2llmv2", &qwen2, 1, false, false},
-    {"hunyuan", &qwen2, 1, false, false},
-    {"solar-open", &qwen2, 1, false, false},
-    {"grok-2", &qwen2, 1, false, false},
-    {"tekken", &tekken, 1, true, true},
-    {"deepseek-llm", deepseek, 6, false, false},
+static const struct flo_split_kind kinds[] = {
+    {unnamed, 4, .names = {"default"}},
+    {GPT2, 1,
+     .names = {"gpt-2", "phi-2", "mpt", "olmo", "jais", "gigachat", "a.x-4.0",
+               "mellum", "exaone4", "trillion", "granite-docling"}},
+    {smollm, 2,
+     .names = {"smollm", "starcoder", "refact", "command-r", "codeshell",
+               "exaone", "minerva-7b", "mellum2"}},
+    {&llama3, 1, .prefers_whole = true, .adds_bos = true,
+     .names = {"llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1",
+               "pixtral", "midm-2.0", "lfm2", "jina-v5-nano"}},
+    {&llama3, 1, .prefers_whole = true, .names = {"glm4", "glm5"}},
+    {&llama3, 1, .names = {"chatglm-bpe", "dbrx", "smaug-bpe"}},
+    {&qwen2, 1,
+     .names = {"qwen2", "deepseek-r1-qwen", "stablelm2", "megrez", "kormo",
+               "f2llmv2", "hunyuan", "solar-open", "grok-2"}},
+    {&tekken, 1, .prefers_whole = true, .adds_bos = true, .names = {"tekken"}},
+    {deepseek, 6, .names = {"deepseek-llm"}},
 };
 
-const struct flo_split_name *flo_split_find(const char *name, size_t bytes)
+const struct flo_split_kind *flo_split_find(const char *name, size_t bytes,
+                                            const char **found)
 {
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strlen(names[i].name) == bytes &&
-            memcmp(names[i].name, name, bytes) == 0) {
-            return &names[i];
+    for (size_t i = 0; i < FLO_COUNT(kinds); i++) {
+        for (const char *const *n = kinds[i].names; *n != NULL; n++) {
+            if (strlen(*n) == bytes && memcmp(*n, name, bytes) == 0) {
+                *found = *n;
+                return &kinds[i];
+            }
         }
     }
     return NULL;
 }
 
-void flo_split_init(struct flo_split *split, const struct flo_split_name *name,
+void flo_split_init(struct flo_split *split, const struct flo_split_kind *kind,
                     const char *text, size_t bytes)
 {
-    *split = (struct flo_split){.name = name, .text = text, .bytes = bytes};
+    *split = (struct flo_split){.kind = kind, .text = text, .bytes = bytes};
 }
 
 bool flo_split_next(struct flo_split *split, const char **word,
@@ -331,10 +306,10 @@ bool flo_split_next(struct flo_split *split, const char **word,
     if (start >= piece.bytes) {
         return false;
     }
-    for (size_t i = 0; i < split->name->expression_count; i++) {
+    for (size_t i = 0; i < split->kind->expression_count; i++) {
         if (split->ends[i] <= start) {
             split->ends[i] =
-                piece_end(&piece, split->name->expressions[i].rules, start);
+                piece_end(&piece, split->kind->expressions[i].rules, start);
         }
         piece.bytes = split->ends[i];
     }

@@ -10,21 +10,23 @@
 
 struct flo_split_expression;
 
-/* What a name of `tokenizer.ggml.pre` stands for. */
-struct flo_split_name {
-    const char *name;
+/* What some names of `tokenizer.ggml.pre` stand for. */
+struct flo_split_kind {
     /* Each cuts the pieces that those before it left. */
     const struct flo_split_expression *expressions;
     size_t expression_count;
-    bool prefers_whole; /* a word that is a token is not merged from bytes */
-    bool adds_bos;      /* when the metadata does not say */
+    bool prefers_whole;    /* a word that is a token is not merged from bytes */
+    bool adds_bos;         /* when the metadata does not say */
+    const char *names[12]; /* NULL behind the last */
 };
-const struct flo_split_name *flo_split_find(const char *name, size_t bytes);
+/* NULL when there is none of that name, which *found gives for ever. */
+const struct flo_split_kind *flo_split_find(const char *name, size_t bytes,
+                                            const char **found);
 
 #define FLO_SPLIT_EXPRESSIONS_MAX 6
 
 struct flo_split {
-    const struct flo_split_name *name;
+    const struct flo_split_kind *kind;
     const char *text;
     size_t bytes;
     size_t position;
@@ -32,7 +34,7 @@ struct flo_split {
      * number of times. */
     size_t ends[FLO_SPLIT_EXPRESSIONS_MAX];
 };
-void flo_split_init(struct flo_split *split, const struct flo_split_name *name,
+void flo_split_init(struct flo_split *split, const struct flo_split_kind *kind,
                     const char *text, size_t bytes);
 /* The next word; false at the end. */
 bool flo_split_next(struct flo_split *split, const char **word,

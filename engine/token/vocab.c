@@ -330,8 +330,7 @@ static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf,
 }
 
 /* SPM takes a text as a whole. */
-static const struct flo_split_name spm_split = {.name = "default",
-                                                .adds_bos = true};
+static const struct flo_split_kind spm_split = {.adds_bos = true};
 
 static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf,
                      struct flo_err *err)
@@ -354,15 +353,16 @@ static int load_kind(struct flo_vocab *vocab, const struct flo_gguf *gguf,
     if (pre.bytes == 0) {
         pre = (struct flo_gguf_text){"default", 7};
     }
-    vocab->split =
-        vocab->is_spm ? &spm_split : flo_split_find(pre.data, pre.bytes);
+    vocab->facts.pre = "default";
+    vocab->split = vocab->is_spm
+                       ? &spm_split
+                       : flo_split_find(pre.data, pre.bytes, &vocab->facts.pre);
     if (vocab->split == NULL) {
         return flo_fail(err, FLO_E_NOT_BUILT,
                         "pre-tokenizer '%.*s' is not built yet",
                         pre.bytes < 32 ? (int)pre.bytes : 32, pre.data);
     }
     vocab->facts.model = vocab->is_spm ? "llama" : "gpt2";
-    vocab->facts.pre = vocab->split->name;
     vocab->adds_space = vocab->is_spm;
     return flo_gguf_bool(gguf, "tokenizer.ggml.add_space_prefix",
                          &vocab->adds_space, err);

@@ -38,7 +38,7 @@ struct flo_index {
 
 struct flo_vocab {
     struct flo_vocab_facts facts;
-    const struct flo_split_name *split;
+    const struct flo_split_kind *split;
     struct flo_vocab_token *tokens;
     struct flo_index by_text; /* of tokens */
     /* Of BPE: the list of merges, by rank, and for each token the rank of

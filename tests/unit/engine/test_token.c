@@ -75,7 +75,9 @@ static void pre_tokenizers_cut_like_their_expressions(void **state)
         char *hex = strtok(NULL, " ");
         char *lengths = strtok(NULL, "\n");
         assert_non_null(lengths);
-        const struct flo_split_name *name = flo_split_find(kind, strlen(kind));
+        const char *found;
+        const struct flo_split_kind *name =
+            flo_split_find(kind, strlen(kind), &found);
         size_t text_bytes;
         char *text = from_hex(hex, strlen(hex), &text_bytes);
         struct flo_split split;

@@ -148,11 +148,13 @@ static void other_names_of_a_pre_tokenizer_cut_as_it_does(void **state)
         {"mellum2", "smollm"},
     };
     for (size_t i = 0; i < FLO_COUNT(pairs); i++) {
-        const struct flo_split_name *name =
-            flo_split_find(pairs[i][0], strlen(pairs[i][0]));
-        const struct flo_split_name *same =
-            flo_split_find(pairs[i][1], strlen(pairs[i][1]));
+        const char *found = NULL;
+        const struct flo_split_kind *same =
+            flo_split_find(pairs[i][1], strlen(pairs[i][1]), &found);
+        const struct flo_split_kind *name =
+            flo_split_find(pairs[i][0], strlen(pairs[i][0]), &found);
         assert_non_null(name);
+        assert_string_equal(found, pairs[i][0]);
         assert_ptr_equal(name->expressions, same->expressions);
         assert_int_equal(name->prefers_whole, same->prefers_whole);
         assert_int_equal(name->adds_bos, same->adds_bos);
