@@ -13,15 +13,11 @@ static int read_head(struct flo_engine *e,
                      const struct flo_engine_options *options,
                      struct flo_err *err)
 {
-    int rv = flo_arch_read(e->gguf, &e->arch, err);
+    int rv = flo_hparams_read(e->gguf, &e->arch, &e->hparams, err);
 
-    if (rv == 0) {
-        rv = flo_hparams_read(e->gguf, e->arch, &e->hparams, err);
-    }
-    if (rv == 0) {
-        rv = flo_sizes_make(e->gguf, &e->hparams, options, &e->sizes, err);
-    }
-    return rv;
+    return rv < 0
+               ? rv
+               : flo_sizes_make(e->gguf, &e->hparams, options, &e->sizes, err);
 }
 
 const char *flo_kernel_wish(const char *name)

@@ -274,13 +274,17 @@ static void read_heads(struct reader *r, struct flo_hparams *h)
     }
 }
 
-int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch *arch,
+int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
                      struct flo_hparams *out, struct flo_err *err)
 {
-    struct reader r = {.gguf = gguf, .arch = arch, .err = err};
+    struct reader r = {.gguf = gguf, .err = err};
     struct flo_hparams h = {.n_vocab = vocab_default(gguf), .epsilon = 1e-5f};
     uint32_t experts = 0;
+    int rv = flo_arch_read(gguf, &r.arch, err);
 
+    if (rv < 0) {
+        return rv;
+    }
     need_u32(&r, "block_count", FLO_LAYERS_MAX, &h.n_layer);
     need_u32(&r, "embedding_length", FLO_WIDTH_MAX, &h.n_embd);
     need(&r, "feed_forward_length");
@@ -290,8 +294,9 @@ int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch *arch,
     read_heads(&r, &h);
     read_u32(&r, "vocab_size", 1, FLO_VOCAB_MAX, &h.n_vocab);
     read_f32(&r,
-             arch->norm == FLO_NORM_LAYER ? "attention.layer_norm_epsilon"
-                                          : "attention.layer_norm_rms_epsilon",
+             r.arch->norm == FLO_NORM_LAYER
+                 ? "attention.layer_norm_epsilon"
+                 : "attention.layer_norm_rms_epsilon",
              1e-12f, 1.0f, &h.epsilon);
     read_rope(&r, &h);
     read_window(&r, &h);
@@ -307,6 +312,7 @@ int flo_hparams_read(const struct flo_gguf *gguf, const struct flo_arch *arch,
     if (r.rv < 0) {
         return r.rv;
     }
+    *arch = r.arch;
     *out = h;
     return 0;
 }

@@ -55,14 +55,15 @@ static inline uint32_t flo_width_kv(const struct flo_hparams *h)
     return h->n_head_kv * h->head_size;
 }
 
-/* Read `<arch>.*`.
+/* Read which architecture it is, and `<arch>.*`.
  *
+ * FLO_E_MODEL_ARCH    it is not known
  * FLO_E_GGUF_MISSING, FLO_E_GGUF_TYPE   a key is absent or of another type
  * FLO_E_GGUF_HPARAM   a value is out of range, or two do not fit together
  * FLO_E_NOT_BUILT     experts, layers of different shapes, or a rope scaling
  *                     this engine lacks */
 FLO_MUST_USE int flo_hparams_read(const struct flo_gguf *gguf,
-                                  const struct flo_arch *arch,
+                                  const struct flo_arch **arch,
                                   struct flo_hparams *out, struct flo_err *err);
 
 #endif

@@ -129,8 +129,8 @@ int flo_packed_embedding(const struct flo_engine *e, int32_t token,
 
 /* ---- making ------------------------------------------------------- */
 
-static int check_use(struct flo_packing *packing, bool for_this_cpu,
-                     struct flo_err *err)
+int flo_model_check(const struct flo_gguf *gguf, bool for_this_cpu,
+                    const struct flo_sidecar *sidecar, struct flo_err *err)
 {
     const struct flo_kernel *kernel = &flo_kernel_ref;
     struct flo_hparams hparams;
@@ -138,16 +138,15 @@ static int check_use(struct flo_packing *packing, bool for_this_cpu,
     const struct flo_arch *arch;
     int rv;
 
-    if ((rv = flo_arch_read(packing->gguf, &arch, err)) < 0 ||
-        (rv = flo_hparams_read(packing->gguf, arch, &hparams, err)) < 0 ||
+    if ((rv = flo_hparams_read(gguf, &arch, &hparams, err)) < 0 ||
         (for_this_cpu && (rv = flo_kernel_choose(flo_kernel_wish(NULL), false,
                                                  &kernel, err)) < 0)) {
         return rv;
     }
-    rv = flo_weights_bind(packing->gguf, arch, &hparams, kernel, &weights, err);
-    if (rv == 0) {
+    rv = flo_weights_bind(gguf, arch, &hparams, kernel, &weights, err);
+    if (rv == 0 && sidecar != NULL) {
         rv = flo_weights_can_pack(&weights, for_this_cpu ? kernel : NULL,
-                                  packing->sidecar, err);
+                                  sidecar, err);
     }
     flo_weights_deinit(&weights);
     return rv;
@@ -162,7 +161,8 @@ int flo_packing_open(int model_fd, bool for_this_cpu,
     if ((rv = flo_gguf_open_fd(model_fd, &packing->gguf, err)) < 0 ||
         (rv = flo_sidecar_new(packing->gguf, model_fd, &packing->sidecar,
                               err)) < 0 ||
-        (rv = check_use(packing, for_this_cpu, err)) < 0) {
+        (rv = flo_model_check(packing->gguf, for_this_cpu, packing->sidecar,
+                              err)) < 0) {
         flo_packing_close(packing);
     }
     return rv;

@@ -25,6 +25,13 @@ FLO_MUST_USE int flo_packed_embedding(const struct flo_engine *engine,
                                       int32_t token, uint8_t *room,
                                       const uint8_t **row, struct flo_err *err);
 
+/* Would an engine compute it, by plain C or (`for_this_cpu`) as one would here;
+ * with `sidecar` also: can its weights be packed?  Errors as in
+ * flo_engine_open(). */
+FLO_MUST_USE int flo_model_check(const struct flo_gguf *gguf, bool for_this_cpu,
+                                 const struct flo_sidecar *sidecar,
+                                 struct flo_err *err);
+
 /* A model that is to be packed. */
 struct flo_packing {
     struct flo_gguf *gguf;

@@ -5,10 +5,7 @@
 
 #include "base/gguf/gguf.h"
 #include "base/quant/quant.h"
-#include "engine/kernel/kernel.h"
-#include "engine/model/hparams.h"
 #include "engine/model/packed.h"
-#include "engine/model/weights.h"
 #include "engine/token/template.h"
 #include "engine/token/token.h"
 #include "engine/tools/common.h"
@@ -106,22 +103,6 @@ static void learn_vocabulary(struct inspect *f)
     }
 }
 
-/* Would this engine take it?  Parameters, then every tensor's shape. */
-static int try_weights(const struct flo_gguf *gguf, struct flo_err *err)
-{
-    const struct flo_arch *arch;
-    struct flo_hparams hparams;
-    struct flo_weights weights = {0};
-    int rv;
-    if ((rv = flo_arch_read(gguf, &arch, err)) < 0 ||
-        (rv = flo_hparams_read(gguf, arch, &hparams, err)) < 0) {
-        return rv;
-    }
-    rv = flo_weights_bind(gguf, arch, &hparams, &flo_kernel_ref, &weights, err);
-    flo_weights_deinit(&weights);
-    return rv;
-}
-
 /* What flotilla-engine pack would write. */
 static void learn_packed(struct inspect *f)
 {
@@ -149,7 +130,7 @@ static void learn(struct inspect *f)
     note(f, flo_template_find(f->gguf, &f->chat, next_issue(f)));
     note(f, flo_gguf_string(f->gguf, "general.type", &type, next_issue(f)));
     if (!flo_gguf_text_is(type, "adapter")) {
-        note(f, try_weights(f->gguf, next_issue(f)));
+        note(f, flo_model_check(f->gguf, false, NULL, next_issue(f)));
     }
     if (!f->is_quick) {
         note(f, flo_gguf_scan_nonfinite(f->gguf, next_issue(f)));

@@ -425,8 +425,7 @@ static void older_names_and_lists_say_the_same(void **state)
     put_u32(&file, 4);
     put_key_f32(&file, "llama.rope.scale_linear", 4);
     assert_int_equal(flo_gguf_open(file.data, file.bytes, &gguf, NULL), 0);
-    assert_int_equal(flo_arch_read(gguf, &arch, NULL), 0);
-    assert_int_equal(flo_hparams_read(gguf, arch, &h, NULL), 0);
+    assert_int_equal(flo_hparams_read(gguf, &arch, &h, NULL), 0);
     assert_int_equal(h.n_head, 4);
     assert_int_equal(h.n_head_kv, 4);
     assert_true(h.rope.factor == 4);

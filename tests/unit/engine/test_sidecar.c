@@ -260,8 +260,8 @@ static void expect_model_packed(const char *path)
     for (size_t i = 0; i < FLO_QUANT_ID_COUNT; i++) {
         kernel.matmul_packed[i] = no_matmul;
     }
-    assert_int_equal(flo_arch_read(w.packing.gguf, &arch, NULL), 0);
-    assert_int_equal(flo_hparams_read(w.packing.gguf, arch, &hparams, NULL), 0);
+    assert_int_equal(flo_hparams_read(w.packing.gguf, &arch, &hparams, NULL),
+                     0);
     assert_int_equal(
         flo_weights_bind(w.packing.gguf, arch, &hparams, &kernel, &plain, NULL),
         0);
