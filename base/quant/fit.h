@@ -80,10 +80,19 @@ struct flo_fit_type {
 /* Scales and mins of a q4_k or q5_k: into zeros, and back. */
 void flo_fit_k4_pack(const struct flo_fit_block *fit, uint8_t scales[12]);
 void flo_fit_k4_read(const uint8_t scales[12], struct flo_fit_block *fit);
-/* flo_quant_encode and flo_quant_pin of a type. */
+/* `keeps_scales`: those that stand in the blocks, only codes change. */
 void flo_fit_encode(const struct flo_fit_type *type, const float *in,
-                    void *blocks, size_t values);
-void flo_fit_pin(const struct flo_fit_type *type, const float *in, void *blocks,
-                 size_t values);
+                    void *blocks, size_t values, bool keeps_scales);
+/* flo_quant_encode and flo_quant_pin of a type. */
+#define FLO_FIT_FUNCTIONS(name, type)                                          \
+    void flo_quant_##name##_encode(const float *in, void *blocks,              \
+                                   size_t values)                              \
+    {                                                                          \
+        flo_fit_encode(&type, in, blocks, values, false);                      \
+    }                                                                          \
+    void flo_quant_##name##_pin(const float *in, void *blocks, size_t values)  \
+    {                                                                          \
+        flo_fit_encode(&type, in, blocks, values, true);                       \
+    }
 
 #endif

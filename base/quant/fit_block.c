@@ -208,9 +208,10 @@ void flo_fit_block(const float *x, struct flo_fit_block *block)
 
 /* ---- types of them ---- */
 
-static void encode(const struct flo_fit_type *type, const float *in,
-                   uint8_t *block, size_t values, bool keeps_scales)
+void flo_fit_encode(const struct flo_fit_type *type, const float *in,
+                    void *blocks, size_t values, bool keeps_scales)
 {
+    uint8_t *block = blocks;
     for (size_t v = 0; v < values; v += FLO_FIT_VALUES_MAX) {
         struct flo_fit_block fit = type->shape;
         if (keeps_scales) {
@@ -223,16 +224,4 @@ static void encode(const struct flo_fit_type *type, const float *in,
         type->pack(&fit, block);
         block += type->block_bytes;
     }
-}
-
-void flo_fit_encode(const struct flo_fit_type *type, const float *in,
-                    void *blocks, size_t values)
-{
-    encode(type, in, blocks, values, false);
-}
-
-void flo_fit_pin(const struct flo_fit_type *type, const float *in, void *blocks,
-                 size_t values)
-{
-    encode(type, in, blocks, values, true);
 }

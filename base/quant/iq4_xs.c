@@ -42,12 +42,4 @@ static const struct flo_fit_type type = {
     .read = read,
 };
 
-void flo_quant_iq4_xs_encode(const float *in, void *blocks, size_t values)
-{
-    flo_fit_encode(&type, in, blocks, values);
-}
-
-void flo_quant_iq4_xs_pin(const float *in, void *blocks, size_t values)
-{
-    flo_fit_pin(&type, in, blocks, values);
-}
+FLO_FIT_FUNCTIONS(iq4_xs, type)

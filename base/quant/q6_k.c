@@ -51,12 +51,4 @@ static const struct flo_fit_type type = {
     .read = read,
 };
 
-void flo_quant_q6_k_encode(const float *in, void *blocks, size_t values)
-{
-    flo_fit_encode(&type, in, blocks, values);
-}
-
-void flo_quant_q6_k_pin(const float *in, void *blocks, size_t values)
-{
-    flo_fit_pin(&type, in, blocks, values);
-}
+FLO_FIT_FUNCTIONS(q6_k, type)
