@@ -178,6 +178,23 @@ struct flo_quant_type {
     flo_quant_unpack *unpack; /* the same */
 };
 
+/* Value `index` of a row of FLO_QUANT_F32, _F16 or _BF16. */
+static inline float flo_quant_float_at(uint32_t id, const void *row,
+                                       size_t index)
+{
+    const uint8_t *p = row;
+    float value;
+
+    if (id == FLO_QUANT_F16) {
+        return flo_f16_at(p + index * 2);
+    }
+    if (id == FLO_QUANT_BF16) {
+        return flo_bf16_at(p + index * 2);
+    }
+    memcpy(&value, p + index * 4, sizeof(value));
+    return value;
+}
+
 /* The row of a type id; NULL when the id is unknown or was removed. */
 const struct flo_quant_type *flo_quant_type(uint32_t id);
 /* Bytes of `values` values (a multiple of block_values). */

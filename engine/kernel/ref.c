@@ -7,26 +7,6 @@
 
 #include "engine/kernel/ref.h"
 
-typedef float load_fn(const uint8_t *p, size_t index);
-
-static inline float load_f32(const uint8_t *p, size_t index)
-{
-    float value;
-
-    memcpy(&value, p + index * 4, sizeof(value));
-    return value;
-}
-
-static inline float load_f16(const uint8_t *p, size_t index)
-{
-    return flo_f16_at(p + index * 2);
-}
-
-static inline float load_bf16(const uint8_t *p, size_t index)
-{
-    return flo_bf16_at(p + index * 2);
-}
-
 static inline float dot_float(const float *a, const float *b, size_t count)
 {
     float lanes[8] = {0};
@@ -48,11 +28,12 @@ static inline float dot_float(const float *a, const float *b, size_t count)
 }
 
 static inline __attribute__((always_inline)) void
-matmul_float(load_fn *load, size_t value_bytes, const void *weights,
-             size_t row_bytes, size_t rows, const struct flo_activations *x,
-             float *y, size_t stride)
+matmul_float(const uint32_t id, const void *weights, size_t row_bytes,
+             size_t rows, const struct flo_activations *x, float *y,
+             size_t stride)
 {
     enum { PIECE = 256 };
+    const size_t value_bytes = id == FLO_QUANT_F32 ? 4 : 2;
     float w[PIECE];
 
     for (size_t r = 0; r < rows; r++) {
@@ -65,7 +46,7 @@ matmul_float(load_fn *load, size_t value_bytes, const void *weights,
             size_t count = x->columns - c < PIECE ? x->columns - c : PIECE;
 
             for (size_t i = 0; i < count; i++) {
-                w[i] = load(row + c * value_bytes, i);
+                w[i] = flo_quant_float_at(id, row + c * value_bytes, i);
             }
             for (size_t t = 0; t < x->tokens; t++) {
                 y[t * stride + r] +=
@@ -75,18 +56,15 @@ matmul_float(load_fn *load, size_t value_bytes, const void *weights,
     }
 }
 
-#define MATMUL_FLOAT(type, value_bytes)                                        \
+#define MATMUL_FLOAT(with, type, id)                                           \
     void flo_ref_matmul_##type(const void *weights, size_t row_bytes,          \
                                size_t rows, const struct flo_activations *x,   \
                                float *y, size_t stride)                        \
     {                                                                          \
-        matmul_float(load_##type, value_bytes, weights, row_bytes, rows, x, y, \
-                     stride);                                                  \
+        matmul_float(FLO_QUANT_##id, weights, row_bytes, rows, x, y, stride);  \
     }
 
-MATMUL_FLOAT(f32, 4)
-MATMUL_FLOAT(f16, 2)
-MATMUL_FLOAT(bf16, 2)
+FLO_QUANT_FLOAT_TYPES(MATMUL_FLOAT, )
 
 static bool is_supported(void)
 {

@@ -2,43 +2,28 @@
  *
  * Tiles of 4 rows x 4 tokens or 1; weights are widened in registers.  Each
  * sum is taken in the same order in all of them. */
-#include "base/quant/half.h"
 #include "engine/kernel/arm/neon.h"
 #include "engine/kernel/arm/neon_math.h"
 
 #include <math.h>
 
-enum type { F32, F16, BF16 };
 enum { ROWS = 4, TOKENS = 4 };
 
-FLO_INLINE float32x4_t load_4(enum type type, const uint8_t *row, size_t index)
+FLO_INLINE float32x4_t load_4(const uint32_t type, const uint8_t *row,
+                              size_t index)
 {
-    if (type == F32) {
+    if (type == FLO_QUANT_F32) {
         return vreinterpretq_f32_u8(vld1q_u8(row + index * 4));
     }
-    if (type == F16) {
+    if (type == FLO_QUANT_F16) {
         return flo_load_half_4(row + index * 2);
     }
     uint16x4_t halves = vreinterpret_u16_u8(vld1_u8(row + index * 2));
     return vreinterpretq_f32_u32(vshll_n_u16(halves, 16));
 }
 
-FLO_INLINE float load_1(enum type type, const uint8_t *row, size_t index)
-{
-    float value;
-
-    if (type == F16) {
-        return flo_half(row + index * 2);
-    }
-    if (type == BF16) {
-        return flo_bf16_at(row + index * 2);
-    }
-    memcpy(&value, row + index * 4, sizeof(value));
-    return value;
-}
-
 /* Rows behind the last are the last again, and not stored. */
-FLO_INLINE void tile(const size_t T, enum type type,
+FLO_INLINE void tile(const size_t T, const uint32_t type,
                      const uint8_t *const row[ROWS], size_t here,
                      const float *x, size_t columns, float *y, size_t stride)
 {
@@ -73,7 +58,8 @@ FLO_INLINE void tile(const size_t T, enum type type,
             float sum = vaddvq_f32(acc[r][t]);
 
             for (size_t i = c; i < columns; i++) {
-                sum = fmaf(load_1(type, row[r], i), x[t * columns + i], sum);
+                sum = fmaf(flo_quant_float_at(type, row[r], i),
+                           x[t * columns + i], sum);
             }
             if (r < here) {
                 y[t * stride + r] = sum;
@@ -82,7 +68,7 @@ FLO_INLINE void tile(const size_t T, enum type type,
     }
 }
 
-FLO_INLINE void matmul_float(enum type type, const void *weights,
+FLO_INLINE void matmul_float(const uint32_t type, const void *weights,
                              size_t row_bytes, size_t rows,
                              const struct flo_activations *x, float *y,
                              size_t stride)
@@ -106,14 +92,12 @@ FLO_INLINE void matmul_float(enum type type, const void *weights,
     }
 }
 
-#define MATMUL_FLOAT(name, type)                                               \
+#define MATMUL_FLOAT(with, name, id)                                           \
     void flo_neon_matmul_##name(const void *weights, size_t row_bytes,         \
                                 size_t rows, const struct flo_activations *x,  \
                                 float *y, size_t stride)                       \
     {                                                                          \
-        matmul_float(type, weights, row_bytes, rows, x, y, stride);            \
+        matmul_float(FLO_QUANT_##id, weights, row_bytes, rows, x, y, stride);  \
     }
 
-MATMUL_FLOAT(f32, F32)
-MATMUL_FLOAT(f16, F16)
-MATMUL_FLOAT(bf16, BF16)
+FLO_QUANT_FLOAT_TYPES(MATMUL_FLOAT, )

@@ -2,19 +2,16 @@
  *
  * Tiles of 2 rows x 4 tokens, 4 rows for one token; weights are widened in
  * registers.  Each sum is taken in the same order in all of them. */
-#include "base/quant/half.h"
 #include "engine/kernel/x86/avx2.h"
 #include "engine/kernel/x86/avx2_math.h"
 #include "engine/kernel/x86/avx2_row.h"
 
-enum type { F32, F16, BF16 };
-
-FLO_INLINE __m256 load_8(enum type type, const uint8_t *row, size_t index)
+FLO_INLINE __m256 load_8(const uint32_t type, const uint8_t *row, size_t index)
 {
-    if (type == F32) {
+    if (type == FLO_QUANT_F32) {
         return _mm256_loadu_ps((const float *)(const void *)(row + index * 4));
     }
-    if (type == F16) {
+    if (type == FLO_QUANT_F16) {
         return flo_load_half_8(row + index * 2);
     }
     __m128i halves = _mm_loadu_si128((const void *)(row + index * 2));
@@ -22,22 +19,8 @@ FLO_INLINE __m256 load_8(enum type type, const uint8_t *row, size_t index)
         _mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
 }
 
-FLO_INLINE float load_1(enum type type, const uint8_t *row, size_t index)
-{
-    float value;
-
-    if (type == F16) {
-        return flo_half(row + index * 2);
-    }
-    if (type == BF16) {
-        return flo_bf16_at(row + index * 2);
-    }
-    memcpy(&value, row + index * 4, sizeof(value));
-    return value;
-}
-
 /* R rows that lie `row_bytes` apart, and their results `step` floats. */
-FLO_INLINE void tile(const int R, const int T, enum type type,
+FLO_INLINE void tile(const int R, const int T, const uint32_t type,
                      const uint8_t *rows, size_t row_bytes, const float *x,
                      size_t columns, float *y, size_t step, size_t stride)
 {
@@ -73,15 +56,16 @@ FLO_INLINE void tile(const int R, const int T, enum type type,
             float sum = flo_sum_8(acc[r][t]);
 
             for (size_t i = c; i < columns; i++) {
-                sum += load_1(type, rows + (size_t)r * row_bytes, i) *
-                       x[(size_t)t * columns + i];
+                sum +=
+                    flo_quant_float_at(type, rows + (size_t)r * row_bytes, i) *
+                    x[(size_t)t * columns + i];
             }
             y[(size_t)t * stride + (size_t)r * step] = sum;
         }
     }
 }
 
-FLO_INLINE void matmul_float(enum type type, const void *weights,
+FLO_INLINE void matmul_float(const uint32_t type, const void *weights,
                              size_t row_bytes, size_t rows,
                              const struct flo_activations *x, float *y,
                              size_t stride)
@@ -119,14 +103,12 @@ FLO_INLINE void matmul_float(enum type type, const void *weights,
     }
 }
 
-#define MATMUL_FLOAT(name, type)                                               \
+#define MATMUL_FLOAT(with, name, id)                                           \
     void flo_avx2_matmul_##name(const void *weights, size_t row_bytes,         \
                                 size_t rows, const struct flo_activations *x,  \
                                 float *y, size_t stride)                       \
     {                                                                          \
-        matmul_float(type, weights, row_bytes, rows, x, y, stride);            \
+        matmul_float(FLO_QUANT_##id, weights, row_bytes, rows, x, y, stride);  \
     }
 
-MATMUL_FLOAT(f32, F32)
-MATMUL_FLOAT(f16, F16)
-MATMUL_FLOAT(bf16, BF16)
+FLO_QUANT_FLOAT_TYPES(MATMUL_FLOAT, )

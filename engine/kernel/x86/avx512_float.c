@@ -9,8 +9,6 @@
 #include "engine/kernel/x86/avx512.h"
 #include "engine/kernel/x86/avx512_math.h"
 
-enum type { F32, F16, BF16 };
-
 enum {
     TILE_ROWS = 4,
     TILE_TOKENS = 6,
@@ -32,14 +30,14 @@ struct part {
     bool is_ahead; /* rows are fetched before they are read */
 };
 
-FLO_INLINE size_t size_of(const enum type type)
+FLO_INLINE size_t size_of(const uint32_t type)
 {
-    return type == F32 ? 4 : 2;
+    return type == FLO_QUANT_F32 ? 4 : 2;
 }
 
-FLO_INLINE __m512 widen(const enum type type, __m256i halves)
+FLO_INLINE __m512 widen(const uint32_t type, __m256i halves)
 {
-    if (type == F16) {
+    if (type == FLO_QUANT_F16) {
         return _mm512_cvtph_ps(halves);
     }
     return _mm512_castsi512_ps(
@@ -47,11 +45,12 @@ FLO_INLINE __m512 widen(const enum type type, __m256i halves)
 }
 
 /* 16 weights, or (at the end of a row) those of `lanes`. */
-FLO_INLINE __m512 load_weights(const enum type type, const uint8_t *p,
+FLO_INLINE __m512 load_weights(const uint32_t type, const uint8_t *p,
                                __mmask16 lanes)
 {
-    return type == F32 ? _mm512_maskz_loadu_ps(lanes, p)
-                       : widen(type, _mm256_maskz_loadu_epi16(lanes, p));
+    return type == FLO_QUANT_F32
+               ? _mm512_maskz_loadu_ps(lanes, p)
+               : widen(type, _mm256_maskz_loadu_epi16(lanes, p));
 }
 
 /* Sums of four registers, each as flo_sum_16(). */
@@ -72,7 +71,7 @@ FLO_INLINE __m128 sum_4(const __m512 *v)
     return _mm_add_ps(_mm_movelh_ps(a, b), _mm_movehl_ps(b, a));
 }
 
-FLO_INLINE void step(const int R, const int T, const enum type type,
+FLO_INLINE void step(const int R, const int T, const uint32_t type,
                      const struct part *part, size_t c, __mmask16 lanes,
                      __m512 acc[TILE_TOKENS][TILE_ROWS])
 {
@@ -103,7 +102,7 @@ FLO_INLINE void step(const int R, const int T, const enum type type,
     }
 }
 
-FLO_INLINE void tile(const int R, const int T, const enum type type,
+FLO_INLINE void tile(const int R, const int T, const uint32_t type,
                      const struct part *part)
 {
     __m512 acc[TILE_TOKENS][TILE_ROWS];
@@ -142,7 +141,7 @@ FLO_INLINE void tile(const int R, const int T, const enum type type,
     }
 }
 
-FLO_INLINE void tile_tokens(const int R, const enum type type, size_t tokens,
+FLO_INLINE void tile_tokens(const int R, const uint32_t type, size_t tokens,
                             const struct part *part)
 {
     switch (tokens) {
@@ -169,7 +168,7 @@ FLO_INLINE void tile_tokens(const int R, const enum type type, size_t tokens,
 
 /* Rows [first, end) times up to TILE_TOKENS tokens from `t` on, columns from
  * `c` on. */
-FLO_INLINE void multiply(const enum type type, const uint8_t *weights,
+FLO_INLINE void multiply(const uint32_t type, const uint8_t *weights,
                          size_t row_bytes, size_t first, size_t end, size_t c,
                          const struct flo_activations *x, size_t t, float *y,
                          size_t stride)
@@ -202,7 +201,7 @@ FLO_INLINE void multiply(const enum type type, const uint8_t *weights,
  * `quarter` rows apart.  CPUs foresee four long streams better than four rows
  * side by side, which got 0.4 of the bandwidth (and one row after the other
  * 0.7). */
-FLO_INLINE void multiply_alone(const enum type type, const uint8_t *weights,
+FLO_INLINE void multiply_alone(const uint32_t type, const uint8_t *weights,
                                size_t row_bytes, size_t quarter,
                                const struct flo_activations *x, float *y)
 {
@@ -232,7 +231,7 @@ FLO_INLINE void multiply_alone(const enum type type, const uint8_t *weights,
     }
 }
 
-FLO_INLINE void matmul_float(const enum type type, const void *weights,
+FLO_INLINE void matmul_float(const uint32_t type, const void *weights,
                              size_t row_bytes, size_t rows,
                              const struct flo_activations *x, float *y,
                              size_t stride)
@@ -254,14 +253,12 @@ FLO_INLINE void matmul_float(const enum type type, const void *weights,
     }
 }
 
-#define MATMUL_FLOAT(name, type)                                               \
+#define MATMUL_FLOAT(with, name, id)                                           \
     void flo_avx512_matmul_##name(                                             \
         const void *weights, size_t row_bytes, size_t rows,                    \
         const struct flo_activations *x, float *y, size_t stride)              \
     {                                                                          \
-        matmul_float(type, weights, row_bytes, rows, x, y, stride);            \
+        matmul_float(FLO_QUANT_##id, weights, row_bytes, rows, x, y, stride);  \
     }
 
-MATMUL_FLOAT(f32, F32)
-MATMUL_FLOAT(f16, F16)
-MATMUL_FLOAT(bf16, BF16)
+FLO_QUANT_FLOAT_TYPES(MATMUL_FLOAT, )
