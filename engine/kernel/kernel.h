@@ -127,6 +127,34 @@ struct flo_attention {
     size_t lengths[FLO_ATTEND_ROWS];       /* behind the last position seen */
 };
 
+/* out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]; norms may be in
+ * place */
+typedef void flo_rms_norm_fn(const float *x, const float *weight, float epsilon,
+                             size_t count, float *out);
+/* out[i] = (x[i] - mean) / sqrt(variance + epsilon) * weight[i] + bias[i] */
+typedef void flo_layer_norm_fn(const float *x, const float *weight,
+                               const float *bias, float epsilon, size_t count,
+                               float *out);
+/* Rotate one head in place. */
+typedef void flo_rope_fn(float *x, const float *cosines, const float *sines,
+                         size_t count);
+/* gate[i] = f(gate[i]) * up[i] */
+typedef void flo_gate_fn(float *gate, const float *up, size_t count);
+/* x[i] = cap * tanh(x[i] / cap) */
+typedef void flo_soft_cap_fn(float *x, float cap, size_t count);
+/* x[i] += y[i] */
+typedef void flo_add_fn(float *x, const float *y, size_t count);
+/* y[i] += sum over r of low[r] * b[r * stride + i]; a row has the same bits
+ * whatever rows are beside it */
+typedef void flo_low_rank_add_fn(const float *b, size_t stride, size_t rank,
+                                 const float *low, float *y, size_t rows);
+/* Put one head's key and value at `position` of the cache. */
+typedef void flo_store_fn(const float *key, const float *value,
+                          size_t head_size, size_t position,
+                          enum flo_cache type, void *keys, void *values);
+/* out = softmax(scale * q . K) V over the positions seen. */
+typedef void flo_attention_fn(const struct flo_attention *attention);
+
 struct flo_kernel {
     const char *name;
     bool (*is_supported)(void);
@@ -138,39 +166,20 @@ struct flo_kernel {
      * All NULL where a kernel does not read strips. */
     flo_matmul_fn *matmul_packed[FLO_QUANT_ID_COUNT];
     flo_quantise_packed_fn *quantise_packed;
-    /* out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]; norms may be in
-     * place */
-    void (*rms_norm)(const float *x, const float *weight, float epsilon,
-                     size_t count, float *out);
-    /* out[i] = (x[i] - mean) / sqrt(variance + epsilon) * weight[i] + bias[i]
-     */
-    void (*layer_norm)(const float *x, const float *weight, const float *bias,
-                       float epsilon, size_t count, float *out);
-    /* Rotate one head in place: x[j] = x[j] * cos[j] + x[j ^ 1] * sin[j] for
-     * j < count (even); the tables hold each pair twice, sines signed. */
-    void (*rope_pairs)(float *x, const float *cosines, const float *sines,
-                       size_t count);
+    flo_rms_norm_fn *rms_norm;
+    flo_layer_norm_fn *layer_norm;
+    /* x[j] = x[j] * cos[j] + x[j ^ 1] * sin[j] for j < count (even); the
+     * tables hold each pair twice, sines signed. */
+    flo_rope_fn *rope_pairs;
     /* The same for pairs (j, j + count / 2); tables in the order of x. */
-    void (*rope_halves)(float *x, const float *cosines, const float *sines,
-                        size_t count);
-    /* gate[i] = silu(gate[i]) * up[i] */
-    void (*silu_multiply)(float *gate, const float *up, size_t count);
-    /* gate[i] = gelu(gate[i]) * up[i] (the tanh form); up NULL: times 1 */
-    void (*gelu_multiply)(float *gate, const float *up, size_t count);
-    /* x[i] = cap * tanh(x[i] / cap) */
-    void (*soft_cap)(float *x, float cap, size_t count);
-    /* x[i] += y[i] */
-    void (*add)(float *x, const float *y, size_t count);
-    /* y[i] += sum over r of low[r] * b[r * stride + i]; a row has the same
-     * bits whatever rows are beside it */
-    void (*low_rank_add)(const float *b, size_t stride, size_t rank,
-                         const float *low, float *y, size_t rows);
-    /* Put one head's key and value at `position` of the cache. */
-    void (*store)(const float *key, const float *value, size_t head_size,
-                  size_t position, enum flo_cache type, void *keys,
-                  void *values);
-    /* out = softmax(scale * q . K) V over the positions seen. */
-    void (*attend)(const struct flo_attention *attention);
+    flo_rope_fn *rope_halves;
+    flo_gate_fn *silu_multiply;
+    flo_gate_fn *gelu_multiply; /* the tanh form; up NULL: times 1 */
+    flo_soft_cap_fn *soft_cap;
+    flo_add_fn *add;
+    flo_low_rank_add_fn *low_rank_add;
+    flo_store_fn *store;
+    flo_attention_fn *attend;
 };
 
 /* For FLO_QUANT_FLOAT_TYPES and _CODE_TYPES: a type's product `prefix`<type>,

@@ -14,15 +14,11 @@ FLO_QUANT_CODE_TYPES(FLO_MATMUL_DECLARE, flo_neon_dot_)
 
 flo_quantise_fn flo_neon_quantise;
 flo_quantise_packed_fn flo_neon_quantise_packed;
-void flo_neon_rms_norm(const float *x, const float *weight, float epsilon,
-                       size_t count, float *out);
-void flo_neon_silu_multiply(float *gate, const float *up, size_t count);
-void flo_neon_gelu_multiply(float *gate, const float *up, size_t count);
-void flo_neon_soft_cap(float *x, float cap, size_t count);
-void flo_neon_store(const float *key, const float *value, size_t head_size,
-                    size_t position, enum flo_cache type, void *keys,
-                    void *values);
-void flo_neon_attend(const struct flo_attention *attention);
+flo_rms_norm_fn flo_neon_rms_norm;
+flo_gate_fn flo_neon_silu_multiply, flo_neon_gelu_multiply;
+flo_soft_cap_fn flo_neon_soft_cap;
+flo_store_fn flo_neon_store;
+flo_attention_fn flo_neon_attend;
 
 /* What all tables of this family share.  Rotation and addition are plain C:
  * compilers make of them what one would write by hand (ld2 and fmla). */

@@ -10,24 +10,15 @@ FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_DECLARE, flo_avx2_matmul_)
 FLO_QUANT_CODE_TYPES(FLO_MATMUL_DECLARE, flo_avx2_matmul_)
 
 flo_quantise_fn flo_avx2_quantise;
-void flo_avx2_rms_norm(const float *x, const float *weight, float epsilon,
-                       size_t count, float *out);
-void flo_avx2_layer_norm(const float *x, const float *weight, const float *bias,
-                         float epsilon, size_t count, float *out);
-void flo_avx2_rope_pairs(float *x, const float *cosines, const float *sines,
-                         size_t count);
-void flo_avx2_rope_halves(float *x, const float *cosines, const float *sines,
-                          size_t count);
-void flo_avx2_silu_multiply(float *gate, const float *up, size_t count);
-void flo_avx2_gelu_multiply(float *gate, const float *up, size_t count);
-void flo_avx2_soft_cap(float *x, float cap, size_t count);
-void flo_avx2_add(float *x, const float *y, size_t count);
-void flo_avx2_low_rank_add(const float *b, size_t stride, size_t rank,
-                           const float *low, float *y, size_t rows);
-void flo_avx2_store(const float *key, const float *value, size_t head_size,
-                    size_t position, enum flo_cache type, void *keys,
-                    void *values);
-void flo_avx2_attend(const struct flo_attention *attention);
+flo_rms_norm_fn flo_avx2_rms_norm;
+flo_layer_norm_fn flo_avx2_layer_norm;
+flo_rope_fn flo_avx2_rope_pairs, flo_avx2_rope_halves;
+flo_gate_fn flo_avx2_silu_multiply, flo_avx2_gelu_multiply;
+flo_soft_cap_fn flo_avx2_soft_cap;
+flo_add_fn flo_avx2_add;
+flo_low_rank_add_fn flo_avx2_low_rank_add;
+flo_store_fn flo_avx2_store;
+flo_attention_fn flo_avx2_attend;
 
 /* The operations that wider kernels take over as they are. */
 #define FLO_AVX2_OPERATIONS                                                    \

@@ -9,6 +9,6 @@ extern const struct flo_kernel flo_kernel_avx512;
 FLO_QUANT_FLOAT_TYPES(FLO_MATMUL_DECLARE, flo_avx512_matmul_)
 FLO_QUANT_CODE_TYPES(FLO_MATMUL_DECLARE, flo_avx512_packed_)
 flo_quantise_packed_fn flo_avx512_packed_quantise;
-void flo_avx512_attend(const struct flo_attention *attention);
+flo_attention_fn flo_avx512_attend;
 
 #endif
