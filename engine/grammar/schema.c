@@ -13,9 +13,7 @@
 #include "engine/grammar/grammar.h"
 
 enum {
-    NODES_MORE = 32768, /* that merging may make */
-    REFS_MAX = 32,
-    PARTS_MAX = 4096,       /* merged into one */
+    NODES_MORE = 32768,     /* that merging may make */
     ALTERNATIVES_MAX = 256, /* each is compared with all others */
     KEYWORD_STEPS = 16,     /* looking one up takes as long as so many */
 };
@@ -56,19 +54,19 @@ static const struct keywords {
       "writeOnly", "discriminator"}},
 };
 
-static bool key_is(const struct flo_tree_node *n, const char *name)
+bool flo_schema_key_is(const struct flo_tree_node *n, const char *name)
 {
     return strlen(name) == n->key_bytes &&
            memcmp(name, n->key, n->key_bytes) == 0;
 }
 
-/* The types that a member of a schema is about; -1: it is not understood. */
-static int keyword_types(struct flo_schema *s, const struct flo_tree_node *n)
+int flo_schema_keyword_types(struct flo_schema *s,
+                             const struct flo_tree_node *n)
 {
     flo_schema_walk(s, KEYWORD_STEPS);
     for (size_t i = 0; i < FLO_COUNT(keywords); i++) {
         for (size_t k = 0; keywords[i].names[k] != NULL; k++) {
-            if (key_is(n, keywords[i].names[k])) {
+            if (flo_schema_key_is(n, keywords[i].names[k])) {
                 return keywords[i].types;
             }
         }
@@ -76,12 +74,11 @@ static int keyword_types(struct flo_schema *s, const struct flo_tree_node *n)
     return -1;
 }
 
-/* Does it constrain the answer?  Whether it can be kept is asked later. */
-static bool is_constraint(struct flo_schema *s, const struct flo_tree_node *n)
+bool flo_schema_constrains(struct flo_schema *s, const struct flo_tree_node *n)
 {
     bool is_private = n->key_bytes >= 2 && memcmp(n->key, "x-", 2) == 0;
 
-    return keyword_types(s, n) != 0 && !is_private;
+    return flo_schema_keyword_types(s, n) != 0 && !is_private;
 }
 
 /* ---- telling ------------------------------------------------------------ */
@@ -155,8 +152,8 @@ size_t flo_schema_count(struct flo_schema *s, const struct flo_tree_node *list)
     return count;
 }
 
-static bool is_same(struct flo_schema *s, const struct flo_tree_node *a,
-                    const struct flo_tree_node *b)
+bool flo_schema_same(struct flo_schema *s, const struct flo_tree_node *a,
+                     const struct flo_tree_node *b)
 {
     const struct flo_tree_node *x = a->first, *y = b->first;
 
@@ -165,7 +162,8 @@ static bool is_same(struct flo_schema *s, const struct flo_tree_node *a,
         return false;
     }
     while (x != NULL && y != NULL && x->key_bytes == y->key_bytes &&
-           memcmp(x->key, y->key, x->key_bytes) == 0 && is_same(s, x, y)) {
+           memcmp(x->key, y->key, x->key_bytes) == 0 &&
+           flo_schema_same(s, x, y)) {
         x = x->next;
         y = y->next;
     }
@@ -211,199 +209,6 @@ void flo_schema_literal(struct flo_schema *s, const struct flo_tree_node *value)
     s->program->failed = s->program->failed || s->text.failed;
 }
 
-/* ---- references and merging --------------------------------------------- */
-
-/* "#/$defs/address": a path of keys, ~0 and ~1 for ~ and /. */
-static const struct flo_tree_node *resolve(struct flo_schema *s,
-                                           const struct flo_tree_node *ref)
-{
-    const struct flo_tree_node *at = s->tree.nodes;
-    const char *p = ref->text, *end = p + ref->bytes;
-
-    if (ref->kind != FLO_TREE_STRING || p == end || *p++ != '#') {
-        return NULL;
-    }
-    while (p < end && *p == '/' && at != NULL) {
-        char key[256];
-        size_t bytes = 0;
-
-        for (p++; p < end && *p != '/' && bytes < sizeof(key); p++) {
-            char c = *p;
-            if (c == '~' && p + 1 < end) {
-                c = *++p == '1' ? '/' : '~';
-            }
-            key[bytes++] = c;
-        }
-        if (at->kind == FLO_TREE_ARRAY) {
-            unsigned long i = 0;
-            for (size_t k = 0; k < bytes && k < 6; k++) {
-                i = 10 * i + (unsigned long)(key[k] - '0');
-            }
-            for (at = at->first; at != NULL && i > 0 && flo_schema_walk(s, 1);
-                 i--) {
-                at = at->next;
-            }
-        } else {
-            at = flo_schema_get(s, at, key, bytes);
-        }
-    }
-    return p == end ? at : NULL;
-}
-
-/* Where a schema's references lead; NULL: nowhere. */
-static const struct flo_tree_node *target_of(struct flo_schema *s,
-                                             const struct flo_tree_node *schema)
-{
-    for (int i = 0; i < REFS_MAX && FLO_GET(s, schema, "$ref") != NULL; i++) {
-        schema = resolve(s, FLO_GET(s, schema, "$ref"));
-    }
-    return schema;
-}
-
-static void add(struct flo_schema *s, struct flo_tree_node *to,
-                const struct flo_tree_node *value)
-{
-    struct flo_tree_node **last = &to->first;
-
-    while (*last != NULL) {
-        last = &(*last)->next;
-    }
-    flo_tree_add(&s->tree, last, value);
-}
-
-/* {"allOf": [a, b]}, under the key of a. */
-static const struct flo_tree_node *both(struct flo_schema *s,
-                                        const struct flo_tree_node *a,
-                                        const struct flo_tree_node *b)
-{
-    struct flo_tree_node *list = flo_tree_new(&s->tree, FLO_TREE_ARRAY);
-    struct flo_tree_node *all = flo_tree_new(&s->tree, FLO_TREE_OBJECT);
-
-    add(s, list, a);
-    add(s, list, b);
-    list->key = "allOf";
-    list->key_bytes = strlen(list->key);
-    add(s, all, list);
-    all->key = a->key;
-    all->key_bytes = a->key_bytes;
-    return all;
-}
-
-/* The union of two objects of schemas, or of two lists of names. */
-static const struct flo_tree_node *join(struct flo_schema *s,
-                                        const struct flo_tree_node *a,
-                                        const struct flo_tree_node *b)
-{
-    struct flo_tree_node *out = flo_tree_new(&s->tree, a->kind);
-    struct flo_tree_node **last = &out->first;
-    const struct flo_tree_node *n, *other;
-
-    for (n = a->first; n != NULL; n = n->next) {
-        other = flo_schema_get(s, b, n->key, n->key_bytes);
-        last = flo_tree_add(
-            &s->tree, last,
-            other == NULL || is_same(s, n, other) ? n : both(s, n, other));
-    }
-    for (n = b->first; n != NULL; n = n->next) {
-        if (flo_schema_get(s, a, n->key, n->key_bytes) == NULL) {
-            last = flo_tree_add(&s->tree, last, n);
-        }
-    }
-    return out;
-}
-
-/* Add the constraints of `from` to `to`, which has only such as are known. */
-static void merge(struct flo_schema *s, struct flo_tree_node *to,
-                  const struct flo_tree_node *from)
-{
-    const struct flo_tree_node *n;
-
-    for (n = from->first; s->rv == 0 && n != NULL; n = n->next) {
-        struct flo_tree_node *there;
-
-        if (key_is(n, "$ref") || key_is(n, "allOf") || !is_constraint(s, n)) {
-            continue;
-        }
-        there = flo_schema_get(s, to, n->key, n->key_bytes);
-        if (keyword_types(s, n) < 0) {
-            char place[64];
-
-            snprintf(place, sizeof(place), "/%.*s",
-                     n->key_bytes < 40 ? (int)n->key_bytes : 40, n->key);
-            flo_schema_refuse(s, place, "is not supported");
-        } else if (there == NULL) {
-            add(s, to, n);
-        } else if (is_same(s, there, n)) {
-            continue;
-        } else if (n->kind == there->kind &&
-                   ((key_is(n, "properties") && n->kind == FLO_TREE_OBJECT) ||
-                    (key_is(n, "required") && n->kind == FLO_TREE_ARRAY))) {
-            there->first = join(s, there, n)->first;
-        } else {
-            flo_schema_refuse(s, "/allOf",
-                              "two different '%.*s' are not merged",
-                              flo_schema_cut(n->key_bytes), n->key);
-        }
-    }
-}
-
-/* Does `part` have properties that are extra ones of `closed`? */
-static bool names_extra(struct flo_schema *s,
-                        const struct flo_tree_node *closed,
-                        const struct flo_tree_node *part)
-{
-    const struct flo_tree_node *extra =
-        FLO_GET(s, closed, "additionalProperties");
-    const struct flo_tree_node *own = FLO_GET(s, closed, "properties");
-    const struct flo_tree_node *other = FLO_GET(s, part, "properties");
-    bool is_open = extra == NULL ||
-                   (extra->kind == FLO_TREE_BOOLEAN && extra->text[0] == 't');
-
-    return !is_open && other != NULL &&
-           (own == NULL || !is_same(s, own, other));
-}
-
-/* All that holds, through references and allOf, into `to`. */
-static void flatten(struct flo_schema *s, const struct flo_tree_node *schema,
-                    struct flo_tree_node *to, int depth)
-{
-    const struct flo_tree_node *ref = FLO_GET(s, schema, "$ref");
-    const struct flo_tree_node *all = FLO_GET(s, schema, "allOf");
-
-    if (schema->kind == FLO_TREE_BOOLEAN && schema->text[0] == 't') {
-        return;
-    }
-    if (schema->kind != FLO_TREE_OBJECT) {
-        flo_schema_refuse(s, "", "no schema that something fits");
-    } else if (depth > REFS_MAX) {
-        flo_schema_refuse(s, ref != NULL ? "/$ref" : "/allOf",
-                          "leads back to itself");
-    } else if (s->parts++ == PARTS_MAX) {
-        flo_schema_refuse(s, "/allOf", "more than %d parts", PARTS_MAX);
-    } else if (ref != NULL && resolve(s, ref) == NULL) {
-        flo_schema_refuse(s, "/$ref", "'%.*s' is not in this schema",
-                          flo_schema_cut(ref->bytes), ref->text);
-    } else if (all != NULL &&
-               (all->kind != FLO_TREE_ARRAY || all->first == NULL)) {
-        flo_schema_refuse(s, "/allOf", "must be a list of schemas");
-    }
-    if (s->rv == 0 && ref != NULL) {
-        flatten(s, resolve(s, ref), to, depth + 1);
-    }
-    for (all = flo_tree_first(all); s->rv == 0 && all != NULL;
-         all = all->next) {
-        flatten(s, all, to, depth + 1);
-    }
-    if (s->rv == 0 &&
-        (names_extra(s, to, schema) || names_extra(s, schema, to))) {
-        flo_schema_refuse(s, "/additionalProperties",
-                          "is not merged with the properties of another part");
-    }
-    if (s->rv == 0) {
-        merge(s, to, schema);
-    }
-}
-
 /* ---- one rule ----------------------------------------------------------- */
 
 /* The types of "type", which is a name or a list; *odd: what is none. */
@@ -438,7 +243,7 @@ static int read_types(struct flo_schema *s, const struct flo_tree_node *schema)
 
     if (type == NULL) {
         for (odd = schema->first; odd != NULL; odd = odd->next) {
-            int about = keyword_types(s, odd);
+            int about = flo_schema_keyword_types(s, odd);
             types |= about == FLO_TYPE_ANY ? 0 : about & ~FLO_TYPE_INTEGER;
         }
         return types == 0 ? FLO_TYPE_ANY : types;
@@ -476,7 +281,7 @@ static bool is_in(struct flo_schema *s, const struct flo_tree_node *value,
 {
     const struct flo_tree_node *n = flo_tree_first(list);
 
-    while (s->rv == 0 && n != NULL && !is_same(s, n, value)) {
+    while (s->rv == 0 && n != NULL && !flo_schema_same(s, n, value)) {
         n = n->next;
     }
     return n != NULL;
@@ -493,8 +298,8 @@ static void put_values(struct flo_schema *s, const struct flo_tree_node *schema,
     struct flo_choice choice;
 
     for (n = schema->first; n != NULL; n = n->next) {
-        if (is_constraint(s, n) && n != one && n != list &&
-            !key_is(n, "type")) {
+        if (flo_schema_constrains(s, n) && n != one && n != list &&
+            !flo_schema_key_is(n, "type")) {
             flo_schema_refuse(s, place, "beside '%.*s' is not supported",
                               flo_schema_cut(n->key_bytes), n->key);
         }
@@ -552,7 +357,7 @@ static int about(struct flo_schema *s, const struct flo_tree_node *schema)
     int types = 0;
 
     for (; s->rv == 0 && n != NULL; n = n->next) {
-        types |= keyword_types(s, n);
+        types |= flo_schema_keyword_types(s, n);
     }
     return types;
 }
@@ -561,7 +366,7 @@ static struct alternative read_alternative(struct flo_schema *s,
                                            const struct flo_tree_node *rest,
                                            const struct flo_tree_node *schema)
 {
-    const struct flo_tree_node *target = target_of(s, schema);
+    const struct flo_tree_node *target = flo_schema_target(s, schema);
     int types = types_of(s, target), named = types_of(s, rest) & types;
 
     if (named == FLO_TYPE_ANY) {
@@ -582,7 +387,7 @@ static bool differ(struct flo_schema *s, const struct flo_tree_node *x,
     }
     /* Members of an object may stand in another order. */
     return x->kind != y->kind ||
-           (x->first == NULL && y->first == NULL && !is_same(s, x, y));
+           (x->first == NULL && y->first == NULL && !flo_schema_same(s, x, y));
 }
 
 static const struct flo_tree_node *const_of(struct flo_schema *s,
@@ -648,7 +453,7 @@ static void put_choices(struct flo_schema *s,
                         const struct flo_tree_node *schema,
                         const struct flo_tree_node *list)
 {
-    bool is_one = key_is(list, "oneOf");
+    bool is_one = flo_schema_key_is(list, "oneOf");
     const char *place = is_one ? "/oneOf" : "/anyOf";
     struct flo_tree_node *rest = flo_tree_new(&s->tree, FLO_TREE_OBJECT);
     struct flo_choice choice;
@@ -659,8 +464,8 @@ static void put_choices(struct flo_schema *s,
     }
     for (const struct flo_tree_node *n = schema->first; n != NULL;
          n = n->next) {
-        if (is_constraint(s, n) && n != list) {
-            add(s, rest, n);
+        if (flo_schema_constrains(s, n) && n != list) {
+            flo_schema_add(s, rest, n);
         }
     }
     if (is_one) {
@@ -673,7 +478,8 @@ static void put_choices(struct flo_schema *s,
 
         flo_choice_next(s->program, &choice);
         snprintf(index, sizeof(index), "%u", choice.count - 1);
-        flo_schema_call(s, rest->first == NULL ? n : both(s, rest, n),
+        flo_schema_call(s,
+                        rest->first == NULL ? n : flo_schema_both(s, rest, n),
                         place + 1, index, strlen(index));
     }
     flo_choice_end(s->program, &choice);
@@ -686,8 +492,7 @@ static void put_item(struct flo_schema *s, const struct flo_tree_node *schema)
     struct flo_choice choice;
     int types;
 
-    s->parts = 0;
-    flatten(s, schema, flat, 0);
+    flo_schema_flatten(s, schema, flat);
     types = read_types(s, flat);
     if (s->rv < 0) {
         return;

@@ -1,6 +1,7 @@
-/* A schema being turned into rules: what its two files share.
+/* A schema being turned into rules: what its files share.
  *
- *   schema.c        references, alternatives, merging, what is supported
+ *   schema.c        what is supported, alternatives, the whole
+ *   schema_merge.c  references, merging
  *   schema_value.c  objects, arrays, strings, numbers
  *
  * The first refusal stays in `rv`; what is built behind it is thrown away. */
@@ -63,8 +64,34 @@ struct flo_tree_node *flo_schema_get(struct flo_schema *s,
                                      const struct flo_tree_node *object,
                                      const char *key, size_t key_bytes);
 #define FLO_GET(s, object, key) flo_schema_get(s, object, key, sizeof(key) - 1)
+/* Equal in kind, text and order of members. */
+bool flo_schema_same(struct flo_schema *s, const struct flo_tree_node *a,
+                     const struct flo_tree_node *b);
 /* Members or elements; NULL has none. */
 size_t flo_schema_count(struct flo_schema *s, const struct flo_tree_node *list);
+
+bool flo_schema_key_is(const struct flo_tree_node *n, const char *name);
+/* The types that a member of a schema is about; 0: it says nothing about the
+ * answer; -1: it is not understood. */
+int flo_schema_keyword_types(struct flo_schema *s,
+                             const struct flo_tree_node *n);
+/* Does it constrain the answer?  Whether it can be kept is asked later. */
+bool flo_schema_constrains(struct flo_schema *s, const struct flo_tree_node *n);
+
+/* Where a schema's references lead; NULL: nowhere. */
+const struct flo_tree_node *
+flo_schema_target(struct flo_schema *s, const struct flo_tree_node *schema);
+/* A copy of the value behind the last member or element. */
+void flo_schema_add(struct flo_schema *s, struct flo_tree_node *to,
+                    const struct flo_tree_node *value);
+/* {"allOf": [a, b]}, under the key of a. */
+const struct flo_tree_node *flo_schema_both(struct flo_schema *s,
+                                            const struct flo_tree_node *a,
+                                            const struct flo_tree_node *b);
+/* All that holds, through references and allOf, into `to`. */
+void flo_schema_flatten(struct flo_schema *s,
+                        const struct flo_tree_node *schema,
+                        struct flo_tree_node *to);
 
 /* Call the rule of a schema (NULL: any value) that stands at /keyword/name of
  * the item at hand; it is built later. */
