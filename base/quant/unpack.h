@@ -106,12 +106,17 @@ FLO_UNPACK flo_unpack_iq4_nl(const void *row, size_t index,
 
 /* ---- of blocks of 256, the eighth `index % 8` --------------------------- */
 
-/* Of a q4_k or q5_k. */
+/* Of a q4_k or q5_k, but for the fifth bits. */
 FLO_UNPACK flo_unpack_k4(uint16_t d, uint16_t dmin, const uint8_t *scales,
-                         size_t sub, struct flo_quant_unpacked *out)
+                         const uint8_t *q, size_t sub,
+                         struct flo_quant_unpacked *out)
 {
     uint8_t scale, min;
 
+    q += sub / 2 * 32;
+    for (int i = 0; i < 32; i++) {
+        out->codes[i] = (int8_t)(sub % 2 ? q[i] >> 4 : q[i] & 15);
+    }
     flo_quant_k4_scale(scales, (int)sub, &scale, &min);
     flo_unpack_scale(out, flo_f16_to_f32(d) * (float)scale,
                      -flo_f16_to_f32(dmin) * (float)min);
@@ -122,13 +127,8 @@ FLO_UNPACK flo_unpack_q4_k(const void *row, size_t index,
 {
     const struct flo_block_q4_k *p =
         (const struct flo_block_q4_k *)row + index / 8;
-    size_t sub = index % 8;
-    const uint8_t *q = p->q + sub / 2 * 32;
 
-    flo_unpack_k4(p->d, p->dmin, p->scales, sub, out);
-    for (int i = 0; i < 32; i++) {
-        out->codes[i] = (int8_t)(sub % 2 ? q[i] >> 4 : q[i] & 15);
-    }
+    flo_unpack_k4(p->d, p->dmin, p->scales, p->q, index % 8, out);
 }
 
 FLO_UNPACK flo_unpack_q5_k(const void *row, size_t index,
@@ -137,12 +137,11 @@ FLO_UNPACK flo_unpack_q5_k(const void *row, size_t index,
     const struct flo_block_q5_k *p =
         (const struct flo_block_q5_k *)row + index / 8;
     size_t sub = index % 8;
-    const uint8_t *q = p->q + sub / 2 * 32;
 
-    flo_unpack_k4(p->d, p->dmin, p->scales, sub, out);
+    flo_unpack_k4(p->d, p->dmin, p->scales, p->q, sub, out);
     for (int i = 0; i < 32; i++) {
-        int low = sub % 2 ? q[i] >> 4 : q[i] & 15;
-        out->codes[i] = (int8_t)(low + ((p->high[i] >> sub & 1) << 4));
+        int fifth = p->high[i] >> sub & 1;
+        out->codes[i] = (int8_t)(out->codes[i] + (fifth << 4));
     }
 }
 

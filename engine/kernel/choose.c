@@ -204,7 +204,6 @@ static const char *const row_operations[] = {
 static void run_rows(const struct flo_kernel *kernel, const float *x,
                      const float *w, float (*out)[CHECK_COLUMNS])
 {
-
     for (size_t i = 0; i < FLO_COUNT(row_operations); i++) {
         memcpy(out[i], x, sizeof(*out));
     }
