@@ -91,14 +91,12 @@ static int restore(struct flo_controller *controller, struct flo_err *err)
     if (rv == 0) {
         rv = flo_records_skip(controller->store, "rollout", RESTORED_SKIP, err);
     }
-    for (size_t i = 0; i < controller->rollout_count && rv == 0; i++) {
-        if (controller->rollouts[i]->core.state == FLO_ROLLOUT_RUNNING) {
-            rv = flo_rollouts_step(
-                controller, controller->rollouts[i],
-                (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PAUSE,
-                                           .note = "data from a backup"},
-                err);
-        }
+    if (rv == 0) {
+        rv = flo_rollouts_step_running(
+            controller,
+            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PAUSE,
+                                       .note = "data from a backup"},
+            err);
     }
     if (rv == 0) {
         rv = flo_controller_audit(controller, "controller", "data.restore",

@@ -229,6 +229,10 @@ FLO_MUST_USE int flo_rollouts_step(struct flo_controller *controller,
 FLO_MUST_USE int flo_rollouts_step_all(struct flo_controller *controller,
                                        struct flo_rollout_event event,
                                        struct flo_err *err);
+/* Only to those that run. */
+FLO_MUST_USE int flo_rollouts_step_running(struct flo_controller *controller,
+                                           struct flo_rollout_event event,
+                                           struct flo_err *err);
 /* A device came to its groups. */
 FLO_MUST_USE int flo_rollouts_join(struct flo_controller *controller,
                                    const char *device,

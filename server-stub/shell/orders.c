@@ -452,16 +452,12 @@ int flo_orders_fleet(struct flo_controller *controller, enum flo_order_op op,
     }
     struct scope_list list = {.controller = controller, .order = id};
     rv = scope_open(&list, "all", err);
-    for (size_t i = 0; i < controller->rollout_count && rv == 0; i++) {
-        struct flo_rollout_entry *entry = controller->rollouts[i];
-        if (op == FLO_ORDER_FREEZE &&
-            entry->core.state == FLO_ROLLOUT_RUNNING) {
-            rv = flo_rollouts_step(
-                controller, entry,
-                (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_FREEZE,
-                                           .note = id},
-                err);
-        }
+    if (rv == 0 && op == FLO_ORDER_FREEZE) {
+        rv = flo_rollouts_step_running(
+            controller,
+            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_FREEZE,
+                                       .note = id},
+            err);
     }
     flo_effect_live(controller, "order", id);
     return rv;

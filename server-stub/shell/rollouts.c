@@ -313,6 +313,21 @@ int flo_rollouts_step_all(struct flo_controller *controller,
     return rv;
 }
 
+int flo_rollouts_step_running(struct flo_controller *controller,
+                              struct flo_rollout_event event,
+                              struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < controller->rollout_count && rv == 0; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts[i];
+        if (entry->core.state == FLO_ROLLOUT_RUNNING) {
+            rv = flo_rollouts_step(controller, entry, event, err);
+        }
+    }
+    return rv;
+}
+
 /* ---- joining ---- */
 
 static int state_of_release(void *context,
