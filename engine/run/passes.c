@@ -8,6 +8,7 @@
 #include "engine/run/worker.h"
 
 #define EMBED_PIECE_BUSY 16 /* tokens */
+#define LOST_MAX 64         /* tokens of others, for a session in place */
 
 /* ---- slots ------------------------------------------------------- */
 
@@ -57,23 +58,41 @@ static bool is_free(const struct flo_worker *worker, size_t i, bool for_user)
            !(is_last && (for_user || worker->embed.started_at_us > 0));
 }
 
-/* The free session that holds most of the job's tokens; among equals the one
- * that was not used for longest. */
+/* Tokens that the job goes on from in this session, if it takes no more from
+ * others than the end of an answer; else 0: a copy leaves them what they have.
+ */
+static uint32_t continued(const struct flo_job *job,
+                          const struct flo_session *session)
+{
+    uint32_t common = flo_job_common(job, session);
+    uint32_t lost = flo_session_position(session) - common;
+    return lost <= flo_smaller(common, LOST_MAX) ? common : 0;
+}
+
+static bool is_older(const struct flo_slot *a, const struct flo_slot *b)
+{
+    bool is_empty = flo_session_position(a->session) == 0;
+    bool other_is_empty = flo_session_position(b->session) == 0;
+    return is_empty == other_is_empty ? a->used < b->used : is_empty;
+}
+
+/* The free session that the job continues; if there is none, an empty one, or
+ * the one that was not used for longest. */
 static struct flo_slot *find_free(struct flo_worker *worker,
                                   const struct flo_job *job)
 {
     struct flo_slot *best = NULL;
-    uint32_t best_common = 0;
+    uint32_t best_count = 0;
     for (size_t i = 0; i < worker->n_slots; i++) {
         struct flo_slot *slot = &worker->slots[i];
         if (!is_free(worker, i, is_user(job))) {
             continue;
         }
-        uint32_t common = flo_job_common(job, slot->session);
-        if (best == NULL || common > best_common ||
-            (common == best_common && slot->used < best->used)) {
+        uint32_t count = continued(job, slot->session);
+        if (best == NULL || count > best_count ||
+            (count == best_count && is_older(slot, best))) {
             best = slot;
-            best_common = common;
+            best_count = count;
         }
     }
     return best;

@@ -114,10 +114,9 @@ static int open_model(struct flo_worker *worker,
     if (rv == 0) {
         rv = open_slots(worker, sessions + 1, err);
     }
-    if (rv == 0 && kept >= 0) { /* into the users' session taken last */
-        struct flo_slot *slot = &worker->slots[sessions - 1];
-        worker->kept = flo_kept_open(worker->engine, kept, slot->session);
-        slot->used = 1;
+    if (rv == 0 && kept >= 0) { /* into a user's session */
+        worker->kept = flo_kept_open(worker->engine, kept,
+                                     worker->slots[sessions - 1].session);
         kept = -1;
     }
     if (rv == 0 && worker->is_sandboxed) {

@@ -170,6 +170,56 @@ static void the_same_beginning_is_computed_once(void **state)
     assert_int_equal(worker_end(), 0);
 }
 
+/* A long prompt; all of them begin with the same words. */
+static const char *conversation(char letter)
+{
+    static char text[300] = "You see to a plant. ";
+    for (size_t i = 20; i < sizeof(text) - 1; i++) {
+        text[i] = i % 7 == 0 ? ' ' : (char)(letter + i % 5);
+    }
+    return text;
+}
+
+/* Its answer is over; tokens that were there already. */
+static uint32_t cached_of(uint32_t request, const char *prompt)
+{
+    struct flo_wire_message m = ask(request, prompt);
+    m.generate.max_tokens = 4;
+    say(&m, -1);
+    expect_end(request);
+    return worker.got.done.cached_tokens;
+}
+
+static void conversations_in_turn_keep_their_sessions(void **state)
+{
+    (void)state;
+    worker_open(MODEL);
+    assert_int_equal(cached_of(1, conversation('a')), 0);
+    for (uint32_t i = 0; i < 3; i++) { /* as many as there are sessions */
+        uint32_t cached = cached_of(10 + i, conversation((char)('b' + i)));
+        assert_in_range(cached, 4, 40); /* how it begins, copied */
+    }
+    for (uint32_t i = 0; i < 4; i++) {
+        uint32_t cached = cached_of(20 + i, conversation((char)('a' + i)));
+        assert_true(worker.got.done.tokens_in > 100);
+        assert_int_equal(cached, worker.got.done.tokens_in - 1);
+    }
+    assert_int_equal(worker_end(), 0);
+}
+
+static void the_conversation_of_longest_ago_gives_way(void **state)
+{
+    (void)state;
+    worker_open(MODEL);
+    for (uint32_t i = 0; i < 5; i++) { /* one more than sessions */
+        (void)cached_of(1 + i, conversation((char)('a' + i)));
+    }
+    uint32_t cached = cached_of(12, conversation('c'));
+    assert_int_equal(cached, worker.got.done.tokens_in - 1);
+    assert_in_range(cached_of(11, conversation('a')), 4, 40);
+    assert_int_equal(worker_end(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +229,8 @@ int main(void)
         cmocka_unit_test(a_user_takes_the_session_of_batch_work),
         cmocka_unit_test(vectors_do_not_wait_for_batch_work_between_two_inputs),
         cmocka_unit_test(the_same_beginning_is_computed_once),
+        cmocka_unit_test(conversations_in_turn_keep_their_sessions),
+        cmocka_unit_test(the_conversation_of_longest_ago_gives_way),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
