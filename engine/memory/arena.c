@@ -2,6 +2,7 @@
 #include "engine/memory/arena.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { ALIGN = 64 };
 
@@ -59,5 +60,12 @@ void flo_pages_unmap(void *pages, uint64_t bytes)
 
 void flo_pages_drop(void *pages, uint64_t bytes)
 {
-    (void)madvise(pages, (size_t)bytes, MADV_DONTNEED);
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)pages;
+    uintptr_t first = (at + page - 1) / page * page;
+    uintptr_t end = (at + (uintptr_t)bytes) / page * page;
+
+    if (first < end) {
+        (void)madvise((uint8_t *)pages + (first - at), end - first,
+                      MADV_DONTNEED);
+    }
 }

@@ -26,7 +26,7 @@ FLO_MUST_USE int flo_arena_map(struct flo_arena *arena, struct flo_err *err);
 FLO_MUST_USE int flo_pages_map(uint64_t bytes, void **pages,
                                struct flo_err *err);
 void flo_pages_unmap(void *pages, uint64_t bytes); /* NULL is fine */
-/* Give the memory back; it reads as zero again. */
+/* Give those pages back that are all its own; they read as zero again. */
 void flo_pages_drop(void *pages, uint64_t bytes);
 
 #endif

@@ -171,6 +171,24 @@ static void sessions_are_counted_and_given_back(void **state)
     flo_engine_close(engine);
 }
 
+static void a_closed_session_leaves_its_neighbours_cache(void **state)
+{
+    struct flo_engine *engine = open_tiny((struct flo_engine_options){
+        .sessions = 2, .threads = 1, .context = 48, .kv_type = FLO_KV_Q8_0});
+    struct flo_session *a = session_of(engine), *b = session_of(engine);
+
+    (void)state;
+    /* They meet inside of a page. */
+    assert_int_not_equal(flo_engine_info(engine)->kv_bytes / 2 % 4096, 0);
+    decode(a, tokens, COUNT);
+    decode(b, tokens, COUNT - 1);
+    flo_session_close(a);
+    decode(b, tokens + COUNT - 1, 1);
+    expect_logits_of(b, engine, tokens, COUNT);
+    flo_session_close(b);
+    flo_engine_close(engine);
+}
+
 struct user {
     struct flo_session *session;
     size_t offset;
@@ -413,6 +431,7 @@ int main(void)
         cmocka_unit_test(a_cut_session_goes_on_as_if_the_rest_never_was),
         cmocka_unit_test(a_decode_that_cannot_be_changes_nothing),
         cmocka_unit_test(sessions_are_counted_and_given_back),
+        cmocka_unit_test(a_closed_session_leaves_its_neighbours_cache),
         cmocka_unit_test(sessions_of_two_threads_do_not_mix),
         cmocka_unit_test(rows_come_in_order_and_can_stop_the_decode),
         cmocka_unit_test(nothing_is_allocated_per_token),
