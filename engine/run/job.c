@@ -251,7 +251,7 @@ int flo_job_start(struct flo_job *job, struct flo_session *session,
     job->sampler = sampler;
     if (job->started_at_us == 0) {
         job->started_at_us = flo_now_us();
-        job->counts.cached_tokens = job->n_fed;
+        job->counts.cached_tokens = flo_smaller(job->n_fed, job->n_prompt);
     }
     return 0;
 }

@@ -334,6 +334,7 @@ static void a_schema_is_kept_with_its_forced_text(void **state)
     m.generate.max_tokens = whole - 2;
     say(&m, -1);
     answer(text, sizeof(text));
+    assert_int_equal(worker.got.done.cached_tokens, worker.got.done.tokens_in);
     assert_int_equal(worker.got.done.reason, FLO_WIRE_LENGTH);
     assert_int_equal(worker.got.done.tokens_out, whole - 2);
     m.generate.grammar = TEXT("{\"type\":7}");
