@@ -120,8 +120,9 @@ static int make_room(struct flo_job *job, const struct flo_wire_generate *in,
     job->tokens = grown;
     job->n_tokens = job->n_prompt;
     job->tokens_max = context - job->n_prompt;
+    /* A shift keeps one token and needs two behind it. */
     if (in->max_tokens > 0 &&
-        (in->max_tokens < job->tokens_max || job->shifts)) {
+        (in->max_tokens < job->tokens_max || (in->shifts && context > 2))) {
         job->tokens_max = in->max_tokens;
     }
     return 0;
@@ -146,7 +147,6 @@ static void read_settings(struct flo_job *job,
     job->adapter_scale = in->adapter_scale == 0 ? 1 : (float)in->adapter_scale;
     job->ignores_end = in->ignores_end;
     job->logprobs = in->logprobs;
-    job->shifts = in->shifts;
     job->guesses = !in->no_drafts && job->priority != FLO_WIRE_PROBE &&
                    in->grammar_kind == FLO_GRAMMAR_NONE;
     flo_draft_begin(&job->draft);

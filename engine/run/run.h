@@ -116,7 +116,6 @@ struct flo_job {
     uint32_t request;
     enum flo_wire_priority priority;
     bool ignores_end;
-    bool shifts;  /* a full context loses its oldest half */
     bool guesses; /* drafts are allowed */
     const struct flo_engine *engine;
     struct flo_session *session; /* borrowed from the worker */

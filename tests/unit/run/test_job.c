@@ -23,10 +23,10 @@ struct world {
     struct flo_sampler *samplers[3];
 };
 
-static struct world world_open(void)
+static struct world world_of(uint32_t context)
 {
     static const struct flo_sampling greedy;
-    const struct flo_engine_options options = {.context = CONTEXT,
+    const struct flo_engine_options options = {.context = context,
                                                .sessions = 3,
                                                .threads = 2,
                                                .adapter_bytes = 4u << 20};
@@ -44,6 +44,11 @@ static struct world world_open(void)
             0);
     }
     return world;
+}
+
+static struct world world_open(void)
+{
+    return world_of(CONTEXT);
 }
 
 static void world_close(struct world *world)
@@ -390,6 +395,25 @@ static void a_full_context_is_shifted_if_asked_for(void **state)
     world_close(&world);
 }
 
+static void a_context_without_room_for_a_shift_ends_the_answer(void **state)
+{
+    static const char token[4] = {5};
+
+    (void)state;
+    for (uint32_t context = 2; context <= 3; context++) {
+        struct world world = world_of(context);
+        struct flo_wire_message m = {.type = FLO_WIRE_GENERATE};
+
+        m.generate.tokens = (struct flo_wire_text){token, sizeof(token)};
+        m.generate.max_tokens = 20;
+        m.generate.ignores_end = m.generate.shifts = true;
+        struct answer answer = run(&world, &m, 0, 0, NULL);
+        assert_int_equal(answer.done.reason, FLO_WIRE_LENGTH);
+        assert_int_equal(answer.count, context == 2 ? 1 : 20);
+        world_close(&world);
+    }
+}
+
 /* A grammar whose beginning would fill the context before the prompt is
  * computed: the shift comes behind it. */
 static void a_forced_beginning_is_told_whole_before_a_shift(void **state)
@@ -443,6 +467,7 @@ int main(void)
         cmocka_unit_test(a_common_beginning_is_not_computed_again),
         cmocka_unit_test(a_beginning_is_not_shared_by_jobs_of_other_adapters),
         cmocka_unit_test(a_full_context_is_shifted_if_asked_for),
+        cmocka_unit_test(a_context_without_room_for_a_shift_ends_the_answer),
         cmocka_unit_test(a_forced_beginning_is_told_whole_before_a_shift),
         cmocka_unit_test(times_are_told_apart),
     };
