@@ -4,6 +4,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+
+#define PEEK_BYTES 256
 
 static int read_ids(const struct flo_engine *engine, struct flo_wire_text ids,
                     int32_t *out, size_t *count, struct flo_err *err)
@@ -58,6 +61,21 @@ int flo_tokens_read(const struct flo_engine *engine, struct flo_wire_text text,
 struct flo_wire_text flo_wire_text_of(const char *text)
 {
     return (struct flo_wire_text){text, strlen(text)};
+}
+
+bool flo_frames_wait(int socket, uint32_t types)
+{
+    uint8_t data[PEEK_BYTES];
+    ssize_t n = recv(socket, data, sizeof(data), MSG_DONTWAIT | MSG_PEEK);
+    for (int64_t at = 0; at + FLO_WIRE_HEAD_BYTES <= n;) {
+        const uint8_t *head = data + at;
+        uint32_t type = flo_get_u16(head + 8);
+        if (type < 32 && (types >> type & 1) != 0) {
+            return true;
+        }
+        at += FLO_WIRE_HEAD_BYTES + flo_get_u32(head + 4);
+    }
+    return false;
 }
 
 void flo_frame_put(struct flo_buf *out, const struct flo_wire_message *message)

@@ -2,9 +2,6 @@
  * of those that are due (schedule.c).  Sessions keep their caches behind an
  * answer, so the next request with the same beginning does not compute it
  * again. */
-#include <string.h>
-#include <sys/socket.h>
-
 #include "engine/run/worker.h"
 
 #define EMBED_PIECE_BUSY 16 /* tokens */
@@ -232,18 +229,13 @@ static size_t list_jobs(struct flo_worker *worker, struct flo_slot **slots,
  * comes; any pass when something is cancelled. */
 static bool is_wanted(void *context)
 {
-    struct flo_worker *worker = context;
-    uint8_t head[FLO_WIRE_HEAD_BYTES];
-    ssize_t n =
-        recv(worker->socket, head, sizeof(head), MSG_DONTWAIT | MSG_PEEK);
-    int type;
-    if (n < FLO_WIRE_HEAD_BYTES || worker->in.bytes > 0 ||
-        worker->was_broken_off) {
-        return false;
+    const struct flo_worker *worker = context;
+    uint32_t types = 1u << FLO_WIRE_CANCEL;
+    if (!worker->is_waited_for) {
+        types |= 1u << FLO_WIRE_GENERATE;
     }
-    type = flo_get_u16(head + 8);
-    return type == FLO_WIRE_CANCEL ||
-           (type == FLO_WIRE_GENERATE && !worker->is_waited_for);
+    return worker->in.bytes == 0 && !worker->was_broken_off &&
+           flo_frames_wait(worker->socket, types);
 }
 
 static void fail_all(struct flo_worker *worker, struct flo_slot **slots,

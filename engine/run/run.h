@@ -200,6 +200,9 @@ FLO_MUST_USE int flo_tokens_read(const struct flo_engine *engine,
                                  int32_t **tokens, size_t *count,
                                  struct flo_err *err);
 struct flo_wire_text flo_wire_text_of(const char *text);
+/* Does a frame of one of these types, 1 << type each, wait in the socket?  It
+ * is looked for where the first 256 bytes have the heads; nothing is read. */
+bool flo_frames_wait(int socket, uint32_t types);
 /* Append a frame.  If that fails memory is gone: `out` is failed then, and the
  * worker ends. */
 void flo_frame_put(struct flo_buf *out, const struct flo_wire_message *message);
