@@ -9,7 +9,6 @@
  * wins over one long conversation as soon as others come. */
 #include "engine/run/run.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -151,37 +150,32 @@ uint32_t flo_kept_tokens(const struct flo_kept *kept)
     return kept == NULL ? 0 : kept->written.count;
 }
 
-int flo_kept_wait_ms(struct flo_kept *kept)
+int flo_kept_wait_ms(struct flo_kept *kept, uint64_t quiet_ms)
 {
     if (kept != NULL && kept->has_news) {
         kept->due = flo_kept_choose(kept->last, FLO_KEPT_REQUESTS,
                                     &kept->written, &kept->due_index);
         kept->has_news = false;
     }
-    return kept != NULL && kept->due > 0 ? QUIET_MS : -1;
-}
-
-static bool has_input(void *context)
-{
-    const int *socket = context;
-    struct pollfd now = {.fd = *socket, .events = POLLIN};
-    return poll(&now, 1, 0) != 0;
+    if (kept == NULL || kept->due == 0) {
+        return -1;
+    }
+    return quiet_ms < QUIET_MS ? (int)(QUIET_MS - quiet_ms) : 0;
 }
 
 bool flo_kept_write(struct flo_kept *kept, const struct flo_session *session,
-                    int socket)
+                    flo_stops_fn *stops, void *context)
 {
     const struct flo_beginning *due = &kept->last[kept->due_index];
     if (!flo_session_has_adapter(session, NULL, 0) ||
         flo_session_common(session, due->tokens, kept->due) < kept->due) {
         return false;
     }
-    int rv = flo_prefix_write(session, kept->due, kept->fd, has_input, &socket,
-                              NULL);
+    int rv =
+        flo_prefix_write(session, kept->due, kept->fd, stops, context, NULL);
     memcpy(kept->written.tokens, due->tokens, kept->due * sizeof(int32_t));
     kept->written.count = rv == 0 ? kept->due : 0;
-    kept->due = 0;
-    kept->has_news = rv == FLO_E_INFER_CANCELLED; /* later, once more */
+    kept->due = 0; /* ended or not: until the next request */
     return true;
 }
 

@@ -284,12 +284,14 @@ uint32_t flo_kept_tokens(const struct flo_kept *kept);
 /* A request's prompt. */
 void flo_kept_note(struct flo_kept *kept, const int32_t *tokens,
                    uint32_t count);
-/* How long nothing must happen before it is written; -1: nothing is due. */
-int flo_kept_wait_ms(struct flo_kept *kept);
-/* Write what is due, if this session holds it (false: it does not).  Input on
- * the socket ends that; then it is due again. */
+/* How long nothing must be computed, behind quiet_ms without, before it is
+ * written; -1: nothing is due. */
+int flo_kept_wait_ms(struct flo_kept *kept, uint64_t quiet_ms);
+/* Write what is due, if this session holds it (false: it does not).  When
+ * `stops`, asked for each MiB, ends that, nothing is kept and nothing is due
+ * until the next request. */
 bool flo_kept_write(struct flo_kept *kept, const struct flo_session *session,
-                    int socket);
+                    flo_stops_fn *stops, void *context);
 /* No session holds it any more: nothing is due until the next request. */
 void flo_kept_give_up(struct flo_kept *kept);
 

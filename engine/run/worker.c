@@ -121,13 +121,34 @@ static int send_output(struct flo_worker *worker)
     return worker->out.failed ? -1 : 0;
 }
 
+/* All that came.  1: answers must go out before more is handled, -1: the
+ * end. */
+static int read_input(struct flo_worker *worker)
+{
+    int got = 1, left = handle_input(worker);
+    while (got > 0 && left == 0) {
+        got = receive(worker);
+        left = handle_input(worker);
+    }
+    return got < 0 ? -1 : left;
+}
+
+/* Asked while a prefix is written: what takes no time, as a PING, is answered;
+ * what waits ends it. */
+static bool ends_writing(void *context)
+{
+    struct flo_worker *worker = context;
+    return read_input(worker) != 0 || send_output(worker) < 0 ||
+           worker->in.bytes > 0 || worker->waiting.count > 0;
+}
+
 /* Nobody wants anything: write what requests share, until somebody does. */
 static void keep_prefix(struct flo_worker *worker)
 {
     bool is_written = false;
     for (size_t i = 0; i < worker->n_slots && !is_written; i++) {
         is_written = flo_kept_write(worker->kept, worker->slots[i].session,
-                                    worker->socket);
+                                    ends_writing, worker);
     }
     if (!is_written) {
         flo_kept_give_up(worker->kept);
@@ -138,30 +159,28 @@ static void run(struct flo_worker *worker)
 {
     bool has_work = false;
     int left = 0; /* input that was not handled */
+    uint64_t worked_ms = 0;
     for (;;) {
         bool is_full = is_busy(worker);
         bool is_idle = !has_work && left == 0;
-        int quiet_ms = is_idle ? flo_kept_wait_ms(worker->kept) : -1;
+        uint64_t now_ms = flo_now_ms();
+        worked_ms = is_idle ? worked_ms : now_ms;
+        int wait_ms =
+            is_idle ? flo_kept_wait_ms(worker->kept, now_ms - worked_ms) : -1;
         struct pollfd wait = {.fd = worker->socket,
                               .events = is_full ? 0 : POLLIN};
         if (worker->out.bytes > 0) {
             wait.events |= POLLOUT;
         }
-        int ready = poll(&wait, 1, is_idle || is_full ? quiet_ms : 0);
+        int ready = poll(&wait, 1, is_idle || is_full ? wait_ms : 0);
         if (ready < 0 && errno != EINTR) {
             return;
         }
-        if (ready == 0 && quiet_ms > 0) {
+        if (ready == 0 && wait_ms >= 0) {
             keep_prefix(worker);
         }
-        int got = 1;
-        left = handle_input(worker);
-        while (got > 0 && left == 0 &&
-               (wait.revents & (POLLIN | POLLHUP)) != 0) {
-            got = receive(worker);
-            left = handle_input(worker);
-        }
-        if (got < 0 || left < 0) {
+        left = read_input(worker);
+        if (left < 0) {
             return;
         }
         if (!is_full) {

@@ -48,14 +48,18 @@ static uint32_t cached_of(uint32_t request, const char *prompt,
     return worker.got.done.cached_tokens;
 }
 
-/* Until the engine, which has nothing to do, has written a prefix. */
+/* Until the engine, which has nothing to do but to say that it lives, has
+ * written a prefix. */
 static void wait_for_prefix(int kept)
 {
+    const struct flo_wire_message ping = {.type = FLO_WIRE_PING};
     uint64_t until = flo_now_ms() + 60000;
     char head[8] = {0};
     while (memcmp(head, "FLOPREF\n", 8) != 0) {
         struct pollfd quiet = {.fd = worker.fd, .events = POLLIN};
         assert_int_equal(poll(&quiet, 1, 5), 0);
+        say(&ping, -1);
+        expect(FLO_WIRE_PONG);
         assert_true(flo_now_ms() < until);
         assert_int_equal(flo_fd_pread_all(kept, head, 8, 0, NULL), 0);
     }
