@@ -301,7 +301,6 @@ static void sum_up(const struct flo_gguf *gguf, struct flo_weights *weights)
     for (size_t i = 0; i < flo_gguf_tensor_count(gguf); i++) {
         const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(gguf, i);
         weights->parameters += tensor->values;
-        weights->bytes += tensor->bytes;
         if (tensor->type == FLO_QUANT_F32 &&
             tensor->dims[0] == tensor->values) {
             weights->vector_bytes += tensor->bytes;

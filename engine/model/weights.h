@@ -56,7 +56,6 @@ struct flo_weights {
     uint64_t vector_bytes;
     bool are_packed; /* all matrices whose products read codes */
     uint64_t parameters;
-    uint64_t bytes; /* of all tensors in the file */
 };
 
 /* Fills *weights; the caller gives it to flo_weights_deinit(), also after an

@@ -65,22 +65,14 @@ static const struct row rows_generate[] = {
 };
 
 static const struct row rows_ready[] = {
-    ROW(1, KIND_TEXT, ready, arch),
-    ROW(2, KIND_TEXT, ready, name),
     ROW(3, KIND_TEXT, ready, kernel),
     ROW(4, KIND_U32, ready, n_vocab),
-    ROW(5, KIND_U32, ready, n_layer),
     ROW(6, KIND_U32, ready, context),
-    ROW(7, KIND_U32, ready, context_trained),
-    ROW(8, KIND_U32, ready, sessions),
-    ROW(9, KIND_U32, ready, threads),
-    ROW(10, KIND_U64, ready, parameters),
     ROW(11, KIND_U64, ready, weights_bytes),
     ROW(12, KIND_U64, ready, kv_bytes),
     ROW(13, KIND_U64, ready, scratch_bytes),
     ROW(14, KIND_U64, ready, vocabulary_bytes),
     ROW(20, KIND_U64, ready, request_bytes),
-    ROW(15, KIND_U64, ready, load_us),
     ROW(16, KIND_BOOL, ready, has_vocabulary),
     ROW(17, KIND_BOOL, ready, is_sandboxed),
     ROW(18, KIND_BOOL, ready, is_packed),

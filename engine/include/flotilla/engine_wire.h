@@ -125,10 +125,10 @@ struct flo_wire_generate {
 };
 
 struct flo_wire_ready {
-    struct flo_wire_text arch, name, kernel;
-    uint32_t n_vocab, n_layer, context, context_trained, sessions, threads;
-    uint64_t parameters, weights_bytes, kv_bytes, scratch_bytes;
-    uint64_t vocabulary_bytes, request_bytes, load_us;
+    struct flo_wire_text kernel;
+    uint32_t n_vocab, context;
+    uint64_t weights_bytes, kv_bytes, scratch_bytes; /* what is planned */
+    uint64_t vocabulary_bytes, request_bytes;
     bool has_vocabulary;
     bool is_sandboxed;      /* false: this kernel has no filter */
     bool is_packed;         /* the packed weights are in use */
