@@ -128,6 +128,9 @@ int flo_settings_load(const char *path, const char *state_dir,
     if (rv == 0) {
         rv = check_switch(out, "prefix_cache", "on", err);
     }
+    if (rv == 0) {
+        rv = flo_process_as_owner(out->state_dir, err);
+    }
     if (rv < 0) {
         flo_settings_deinit(out);
     }

@@ -251,6 +251,9 @@ static int enroll(const struct wish *wish, struct flo_err *err)
     int rv =
         read_token(wish->token_file, token, sizeof(token), fingerprint, err);
 
+    if (rv == 0) { /* the token may be root's alone, the key must not */
+        rv = flo_process_as_owner(wish->state_dir, err);
+    }
     if (rv < 0) {
         return rv;
     }

@@ -31,6 +31,7 @@ struct flo_settings {
     const char *listen[9];
     char listen_standard[4200];
 };
+/* The process goes on as the owner of state_dir: see flo_process_as_owner. */
 FLO_MUST_USE int flo_settings_load(const char *path, const char *state_dir,
                                    struct flo_settings *out,
                                    struct flo_err *err);

@@ -1,10 +1,78 @@
-"""The agent as a service: what its unit says."""
+"""The agent as a service: its unit, and what commands of root leave behind.
+
+systemd gives the state directory to a user of the unit's own, below a folder
+that only root may enter (/var/lib/private); here 65534 is that user.
+"""
 import os
 
+import pytest
+
+import fleet as F
 from conftest import ROOT
+
+SERVICE = 65534
 
 
 def test_the_agent_starts_without_waiting_for_a_network():
     unit = os.path.join(ROOT, "deploy", "systemd", "flotilla-agent.service")
     with open(unit, encoding="utf-8") as text:
         assert "network-online.target" not in text.read()
+
+
+@pytest.fixture(scope="module")
+def up(fleet):
+    if os.geteuid() != 0:
+        pytest.skip("only root can own a folder of another user")
+    fleet.up([])
+    fleet.publish("tiny@1", "tiny-v2.Q4_0.gguf")
+    return fleet
+
+
+@pytest.fixture(scope="module")
+def device(up):
+    """Enrolled by root into a state directory of the service's."""
+    device = F.Device(up, "served")
+    device.write_config()
+    os.chown(device.state, SERVICE, SERVICE)
+    assert os.stat(up.dir).st_mode & 0o077 == 0
+    device.enroll(up.token)
+    return device
+
+
+def others(device):
+    """What below the state directory the service would not own."""
+    found = []
+    for folder, folders, files in os.walk(device.state):
+        for name in folders + files:
+            path = os.path.join(folder, name)
+            info = os.lstat(path)
+            if (info.st_uid, info.st_gid) != (SERVICE, SERVICE):
+                found.append(path)
+    return found
+
+
+def test_what_root_enrols_belongs_to_the_service(device):
+    assert os.path.exists(os.path.join(device.state, "identity",
+                                       "identity.json"))
+    assert others(device) == []
+
+
+def test_root_sees_that_the_device_is_enrolled(up, device):
+    _, said, _ = up.program("flotilla-agent", "doctor", "--config",
+                            device.config, check=False)
+    assert "key closed to others" in said
+    code, _, err = up.program(
+        "flotilla-agent", "enroll", "--controller", up.devices_url,
+        "--token-file", up.token, "--state-dir", device.state, "--name",
+        "again", check=False)
+    assert code == 5 and "enrolled already" in err
+
+
+def test_what_root_updates_without_the_service_belongs_to_it(up, device):
+    bundle = os.path.join(up.dir, "tiny1.tar")
+    up.cli("bundle", "create", "tiny@1", "--to", bundle)
+    up.program("flotilla-agent", "update", "--bundle", bundle, "--config",
+               device.config)
+    up.program("flotilla-agent", "explain", "--config", device.config)
+    assert os.path.exists(os.path.join(device.state, "slots", "tiny.bin"))
+    assert others(device) == []
