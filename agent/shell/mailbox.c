@@ -8,7 +8,9 @@
  * Telemetry is written with NORMAL, capped, and the oldest goes first.  Each
  * row carries the CRC-32C of its text: a damaged row is reported as such and
  * never sent altered.  No file at all is no obstacle: a damaged one is set
- * aside, and without room events wait in memory. */
+ * aside, and without room events are sent from memory.  Their numbers may be
+ * given a second time after the next start, so they bear a boot of their own;
+ * it becomes the file's with the first of them that is stored. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -82,6 +84,32 @@ int64_t flo_mailbox_number(struct flo_mailbox *mailbox, const char *sql)
     return value;
 }
 
+static int value_store(struct flo_mailbox *mailbox, const char *key,
+                       const char *value, struct flo_err *err)
+{
+    return flo_mailbox_run(
+        mailbox,
+        "INSERT INTO value (key, text) VALUES (?, ?) ON CONFLICT (key) "
+        "DO UPDATE SET text = excluded.text",
+        "ab", key, 0, value, err);
+}
+
+static int begin(struct flo_mailbox *mailbox, struct flo_err *err)
+{
+    return mailbox->db == NULL ? flo_fail(err, FLO_E_DB, "there is no outbox")
+                               : flo_db_begin(mailbox->db, err);
+}
+
+/* The end of what began: all of it, or nothing when `rv` says so. */
+static int commit(struct flo_mailbox *mailbox, int rv, struct flo_err *err)
+{
+    if (rv == 0) {
+        return flo_db_commit(mailbox->db, err);
+    }
+    flo_db_roll_back(mailbox->db);
+    return rv;
+}
+
 /* Without syncs (NORMAL) or with (FULL). */
 int flo_mailbox_relax(struct flo_mailbox *mailbox, bool is_relaxed)
 {
@@ -150,11 +178,11 @@ static void read_start(struct flo_mailbox *mailbox)
     char *boot = flo_mailbox_get(mailbox, "boot");
     char *acked = flo_mailbox_get(mailbox, "acked");
 
-    if (boot != NULL && flo_uuid_is_valid(boot)) {
+    mailbox->is_boot_stored = boot != NULL && flo_uuid_is_valid(boot);
+    if (mailbox->is_boot_stored) {
         snprintf(mailbox->boot, sizeof(mailbox->boot), "%s", boot);
     } else {
         flo_uuid_make(mailbox->boot);
-        flo_mailbox_set(mailbox, "boot", mailbox->boot);
     }
     mailbox->outbox.acked = acked == NULL ? 0 : strtoull(acked, NULL, 10);
     mailbox->outbox.last =
@@ -239,11 +267,7 @@ void flo_mailbox_set(struct flo_mailbox *mailbox, const char *key,
 {
     struct flo_err err = {0};
 
-    if (flo_mailbox_run(
-            mailbox,
-            "INSERT INTO value (key, text) VALUES (?, ?) ON CONFLICT (key) "
-            "DO UPDATE SET text = excluded.text",
-            "ab", key, 0, value, &err) < 0) {
+    if (value_store(mailbox, key, value, &err) < 0) {
         flo_mailbox_complain(&err);
     }
 }
@@ -300,23 +324,40 @@ static int event_store(struct flo_mailbox *mailbox,
 static int store_all(struct flo_mailbox *mailbox, struct flo_err *err)
 {
     size_t i;
-    int rv;
+    int rv = begin(mailbox, err);
 
-    if (mailbox->db == NULL) {
-        return flo_fail(err, FLO_E_DB, "there is no outbox");
-    }
-    rv = flo_db_begin(mailbox->db, err);
     if (rv < 0) {
         return rv;
+    }
+    if (!mailbox->is_boot_stored) {
+        rv = value_store(mailbox, "boot", mailbox->boot, err);
     }
     for (i = 0; rv == 0 && i < mailbox->memory_count; i++) {
         rv = event_store(mailbox, &mailbox->memory[i], err);
     }
-    if (rv == 0) {
-        return flo_db_commit(mailbox->db, err);
-    }
-    flo_db_roll_back(mailbox->db);
+    rv = commit(mailbox, rv, err);
+    mailbox->is_boot_stored = mailbox->is_boot_stored || rv == 0;
     return rv;
+}
+
+/* What waits was never sent, and will be although it is not stored: after a
+ * start its numbers are free again under the boot of the file. */
+static void leave_boot(struct flo_mailbox *mailbox)
+{
+    char old[64];
+    size_t i;
+
+    snprintf(old, sizeof(old), "\"boot\":\"%s\"", mailbox->boot);
+    flo_uuid_make(mailbox->boot);
+    mailbox->is_boot_stored = false;
+    for (i = 0; i < mailbox->memory_count; i++) {
+        /* No text inside can look so: its quotes are escaped. */
+        char *member = strstr(mailbox->memory[i].text, old);
+        if (member != NULL) {
+            memcpy(member + strlen("\"boot\":\""), mailbox->boot,
+                   strlen(mailbox->boot));
+        }
+    }
 }
 
 static struct memory_event *remember(struct flo_mailbox *mailbox)
@@ -359,6 +400,9 @@ void flo_mailbox_flush(struct flo_mailbox *mailbox)
     }
     flo_outbox_stored(&mailbox->outbox, last);
     if (rv < 0) {
+        if (mailbox->is_boot_stored) {
+            leave_boot(mailbox);
+        }
         flo_mailbox_complain(
             &err); /* they are sent from memory, and tried again */
         return;
@@ -452,19 +496,34 @@ char *flo_mailbox_event_text(struct flo_mailbox *mailbox, uint64_t sequence)
     return text != NULL ? text : damaged_event(mailbox, sequence);
 }
 
-void flo_mailbox_acked(struct flo_mailbox *mailbox, uint64_t sequence)
+/* In one transaction: a number that is gone from both is given again. */
+static int acked_store(struct flo_mailbox *mailbox, uint64_t sequence,
+                       struct flo_err *err)
 {
     char number[24];
+    int rv = begin(mailbox, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    snprintf(number, sizeof(number), "%llu", (unsigned long long)sequence);
+    rv = value_store(mailbox, "acked", number, err);
+    if (rv == 0) {
+        rv = flo_mailbox_run(mailbox, "DELETE FROM event WHERE seq <= ?", "n",
+                             NULL, (int64_t)sequence, NULL, err);
+    }
+    return commit(mailbox, rv, err);
+}
+
+void flo_mailbox_acked(struct flo_mailbox *mailbox, uint64_t sequence)
+{
     struct flo_err err = {0};
     size_t i = 0;
 
     if (!flo_outbox_acked(&mailbox->outbox, sequence)) {
         return;
     }
-    snprintf(number, sizeof(number), "%llu", (unsigned long long)sequence);
-    flo_mailbox_set(mailbox, "acked", number);
-    if (flo_mailbox_run(mailbox, "DELETE FROM event WHERE seq <= ?", "n", NULL,
-                        (int64_t)sequence, NULL, &err) < 0) {
+    if (acked_store(mailbox, sequence, &err) < 0) {
         flo_mailbox_complain(&err);
     }
     while (i < mailbox->memory_count) {

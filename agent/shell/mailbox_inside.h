@@ -25,6 +25,7 @@ struct memory_event {
 struct flo_mailbox {
     struct flo_db *db; /* NULL: no database could be had */
     char boot[37];
+    bool is_boot_stored; /* so nothing under it was sent before it was stored */
     struct flo_outbox outbox;
     uint64_t sequence; /* of the last event, stored or not */
     uint64_t rows_max;

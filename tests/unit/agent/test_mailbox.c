@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -173,6 +174,96 @@ static void what_is_acknowledged_is_gone_and_numbers_go_on(void **state)
     flo_mailbox_close(mailbox);
 }
 
+/* The disk takes nothing (RLIMIT_FSIZE), or everything again. */
+static void let_disk_fail(bool fails)
+{
+    struct rlimit limit;
+
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = fails ? 0 : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* Boot and number of the newest event, as they are sent. */
+static void sent_as(struct flo_mailbox *mailbox, char *out, size_t out_bytes)
+{
+    uint64_t last = flo_mailbox_outbox(mailbox)->last;
+    char *text = flo_mailbox_event_text(mailbox, last);
+    json_t *json = json_loads(text, 0, NULL);
+
+    assert_int_equal(json_integer_value(json_object_get(json, "seq")), last);
+    snprintf(out, out_bytes, "%s %llu",
+             json_string_value(json_object_get(json, "boot")),
+             (unsigned long long)last);
+    json_decref(json);
+    free(text);
+}
+
+static void a_number_sent_without_a_disk_is_not_used_again(void **state)
+{
+    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    char sent[6][64];
+    size_t count = 0;
+    size_t i;
+    size_t k;
+
+    (void)state;
+    note(mailbox, "on disk");
+    flo_mailbox_flush(mailbox);
+    sent_as(mailbox, sent[count++], sizeof(sent[0]));
+
+    flo_log_level_set(FLO_LOG_ERROR);
+    let_disk_fail(true);
+    for (i = 0; i < 2; i++) {
+        note(mailbox, "from memory");
+        flo_mailbox_flush(mailbox);
+        sent_as(mailbox, sent[count++], sizeof(sent[0]));
+    }
+    flo_mailbox_acked(mailbox, 3);
+    flo_mailbox_close(mailbox);
+    let_disk_fail(false);
+    flo_log_level_set(FLO_LOG_INFO);
+
+    mailbox = open_mailbox(1 << 20);
+    for (i = 0; i < 3; i++) {
+        note(mailbox, "on disk again");
+        flo_mailbox_flush(mailbox);
+        sent_as(mailbox, sent[count++], sizeof(sent[0]));
+    }
+    flo_mailbox_close(mailbox);
+    for (i = 0; i < count; i++) {
+        for (k = 0; k < i; k++) {
+            assert_string_not_equal(sent[i], sent[k]);
+        }
+    }
+}
+
+static void a_disk_that_recovers_keeps_the_numbers_sent_without_it(void **state)
+{
+    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    char before[64];
+    char after[64];
+
+    (void)state;
+    flo_log_level_set(FLO_LOG_ERROR);
+    let_disk_fail(true);
+    note(mailbox, "from memory");
+    flo_mailbox_flush(mailbox);
+    sent_as(mailbox, before, sizeof(before));
+    let_disk_fail(false);
+    flo_log_level_set(FLO_LOG_INFO);
+    note(mailbox, "on disk again");
+    flo_mailbox_close(mailbox);
+
+    mailbox = open_mailbox(1 << 20);
+    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 2);
+    assert_memory_equal(flo_mailbox_boot(mailbox), before, 36);
+    sent_as(mailbox, after, sizeof(after));
+    assert_memory_equal(after, before, 36);
+    flo_mailbox_close(mailbox);
+}
+
 static void the_oldest_telemetry_goes_first_and_is_counted(void **state)
 {
     struct flo_mailbox *mailbox = open_mailbox(8 * 1024); /* eight windows */
@@ -334,6 +425,8 @@ int main(void)
         TEST(events_stories_and_telemetry_survive_kill_9),
         TEST(an_end_closes_the_story_in_the_same_write),
         TEST(what_is_acknowledged_is_gone_and_numbers_go_on),
+        TEST(a_number_sent_without_a_disk_is_not_used_again),
+        TEST(a_disk_that_recovers_keeps_the_numbers_sent_without_it),
         TEST(the_oldest_telemetry_goes_first_and_is_counted),
         TEST(a_file_of_noise_is_set_aside_and_counted),
         TEST(any_cut_or_flipped_byte_neither_crashes_nor_alters),
