@@ -8,9 +8,10 @@
  * Telemetry is written with NORMAL, capped, and the oldest goes first.  Each
  * row carries the CRC-32C of its text: a damaged row is reported as such and
  * never sent altered.  No file at all is no obstacle: a damaged one is set
- * aside, and without room events are sent from memory.  Their numbers may be
- * given a second time after the next start, so they bear a boot of their own;
- * it becomes the file's with the first of them that is stored. */
+ * aside, and while it cannot be opened or has no room events are sent from
+ * memory.  Their numbers may be given a second time after the next start, so
+ * they bear a boot of their own; it becomes the file's with the first of them
+ * that is stored. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -215,13 +216,14 @@ int flo_mailbox_open(const char *state_dir, uint64_t bytes_max,
     mailbox->rows_max = bytes_max / TELEMETRY_ROW_BYTES;
     if (open_db(mailbox, path, &why) < 0) {
         flo_mailbox_complain(&why);
-        if (why.code != FLO_E_DISK_FULL) {
+        /* Any other reason passes and the file is sound: it is left, and
+         * serving comes first. */
+        if (why.code == FLO_E_DB_DAMAGED) {
             mailbox->corrupt++;
             set_aside(path);
-        }
-        if (open_db(mailbox, path, &why) < 0) {
-            flo_mailbox_complain(
-                &why); /* in memory then: serving comes first */
+            if (open_db(mailbox, path, &why) < 0) {
+                flo_mailbox_complain(&why);
+            }
         }
     }
     read_start(mailbox);

@@ -1,6 +1,7 @@
 /* Database: SQLite behind bounded, typed calls. */
 #include "base/host/db.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ static int db_fail(struct flo_db *db, int result, const char *what,
                    struct flo_err *err)
 {
     int code = FLO_E_DB;
+    int number;
 
     switch (result & 0xff) {
     case SQLITE_FULL:
@@ -36,12 +38,21 @@ static int db_fail(struct flo_db *db, int result, const char *what,
     case SQLITE_NOMEM:
         code = FLO_E_MEMORY;
         break;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        code = FLO_E_DB_DAMAGED;
+        break;
+    case SQLITE_IOERR: /* so it calls a full disk where its index should grow */
+        number = sqlite3_system_errno(db->handle);
+        if (number == ENOSPC || number == EDQUOT) {
+            code = FLO_E_DISK_FULL;
+        }
+        break;
     default:
         break;
     }
     const char *why = sqlite3_errstr(result);
-    if (db != NULL && db->handle != NULL &&
-        sqlite3_extended_errcode(db->handle) == result) {
+    if (db->handle != NULL && sqlite3_extended_errcode(db->handle) == result) {
         why = sqlite3_errmsg(db->handle);
     }
     return flo_fail(err, code, "%.200s: %s", what, why);
@@ -50,9 +61,11 @@ static int db_fail(struct flo_db *db, int result, const char *what,
 /* ---- opening
  * ------------------------------------------------------------------ */
 
-/* The first line that a PRAGMA answers, compared with what it must be. */
+/* The first line that a PRAGMA answers, compared with what it must be; `code`
+ * when it is something else. */
 static int expect_answer(struct flo_db *db, const char *sql,
-                         const char *const *wanted, struct flo_err *err)
+                         const char *const *wanted, int code,
+                         struct flo_err *err)
 {
     sqlite3_stmt *stmt = NULL;
     int rv = 0;
@@ -70,7 +83,7 @@ static int expect_answer(struct flo_db *db, const char *sql,
             fits = fits || strcmp(text, wanted[i]) == 0;
         }
         if (!fits) {
-            rv = flo_fail(err, FLO_E_DB, "%s: %s", sql,
+            rv = flo_fail(err, code, "%s: %s", sql,
                           text != NULL ? text : "no answer");
         }
     }
@@ -93,9 +106,10 @@ static int db_set_up(struct flo_db *db, enum flo_db_sync sync,
         return db_fail(db, result, "configure", err);
     }
     sqlite3_limit(db->handle, SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX);
-    int rv = expect_answer(db, "PRAGMA quick_check(1)", ok, err);
+    int rv =
+        expect_answer(db, "PRAGMA quick_check(1)", ok, FLO_E_DB_DAMAGED, err);
     if (rv == 0) {
-        rv = expect_answer(db, "PRAGMA journal_mode=WAL", wal, err);
+        rv = expect_answer(db, "PRAGMA journal_mode=WAL", wal, FLO_E_DB, err);
     }
     if (rv == 0) {
         rv = flo_db_exec(db,

@@ -2,8 +2,8 @@
  *
  * One handle belongs to one thread.  Statements are prepared once per handle
  * and text and live as long as it.  Every failure is FLO_E_DB with SQLite's
- * sentence, but no room (FLO_E_DISK_FULL) and no memory (FLO_E_MEMORY); a
- * damaged file is reported so, it never ends the process. */
+ * sentence, but no room (FLO_E_DISK_FULL), no memory (FLO_E_MEMORY) and proof
+ * that the file is damaged (FLO_E_DB_DAMAGED), which never ends the process. */
 #ifndef FLOTILLA_HOST_DB_H
 #define FLOTILLA_HOST_DB_H
 

@@ -19,6 +19,14 @@ void flo_ingest_dump(const json_t *json, struct flo_buf *out)
     }
 }
 
+/* true: the store failed or a step did, the batch cannot go on. */
+static bool is_ours(int code)
+{
+    return code == FLO_E_DB || code == FLO_E_DB_DAMAGED ||
+           code == FLO_E_DISK_FULL || code == FLO_E_MEMORY ||
+           code == FLO_E_INTERNAL;
+}
+
 /* A step that fails half way has changed the rollout in memory: whatever the
  * reason, the batch has to be taken back. */
 int flo_ingest_step(const struct flo_message *message,
@@ -27,8 +35,7 @@ int flo_ingest_step(const struct flo_message *message,
 {
     int rv = flo_rollouts_step(message->controller, entry, event, err);
 
-    if (rv < 0 && rv != FLO_E_DB && rv != FLO_E_DISK_FULL &&
-        rv != FLO_E_MEMORY) {
+    if (rv < 0 && !is_ours(rv)) {
         flo_wrap(err, rv, "%s", flo_error_id(rv));
         rv = FLO_E_INTERNAL;
         if (err != NULL) {
@@ -335,13 +342,6 @@ static int dispatch(const struct flo_message *message, enum flo_topic topic,
     default:
         return flo_fail(err, FLO_E_MQTT_TOPIC, "no device writes this topic");
     }
-}
-
-/* true: the store failed or a step did, the batch cannot go on. */
-static bool is_ours(int code)
-{
-    return code == FLO_E_DB || code == FLO_E_DISK_FULL ||
-           code == FLO_E_MEMORY || code == FLO_E_INTERNAL;
 }
 
 static int heard(const struct flo_message *message, struct flo_err *err)

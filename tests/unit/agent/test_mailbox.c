@@ -308,6 +308,59 @@ static void a_file_of_noise_is_set_aside_and_counted(void **state)
     flo_mailbox_close(mailbox);
 }
 
+/* One event on disk; then an open that fails, which must leave it there. */
+static void check_kept(void (*spoil)(bool is_spoilt))
+{
+    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    char *text;
+
+    note(mailbox, "kept");
+    flo_mailbox_close(mailbox);
+    flo_log_level_set(FLO_LOG_ERROR);
+    spoil(true);
+    mailbox = open_mailbox(1 << 20);
+    assert_int_equal(flo_mailbox_corrupt(mailbox), 0);
+    note(mailbox, "in memory");
+    flo_mailbox_flush(mailbox);
+    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 1);
+    flo_mailbox_close(mailbox);
+    spoil(false);
+    flo_log_level_set(FLO_LOG_INFO);
+
+    mailbox = open_mailbox(1 << 20);
+    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 1);
+    text = flo_mailbox_event_text(mailbox, 1);
+    assert_non_null(strstr(text, "\"what\":\"kept\""));
+    free(text);
+    flo_mailbox_close(mailbox);
+}
+
+static void a_sound_file_outlives_a_start_on_a_failing_disk(void **state)
+{
+    (void)state;
+    check_kept(let_disk_fail);
+}
+
+static void set_version(bool is_newer)
+{
+    struct flo_db *db = NULL;
+
+    assert_int_equal(
+        flo_db_open(path_of("outbox.db"), FLO_DB_SYNC_FULL, 0, &db, NULL), 0);
+    assert_int_equal(flo_db_exec(db,
+                                 is_newer ? "PRAGMA user_version=99"
+                                          : "PRAGMA user_version=2",
+                                 NULL),
+                     0);
+    flo_db_close(db);
+}
+
+static void the_file_of_a_newer_agent_is_left_to_it(void **state)
+{
+    (void)state;
+    check_kept(set_version);
+}
+
 static void write_many(struct flo_mailbox *mailbox)
 {
     int i;
@@ -429,6 +482,8 @@ int main(void)
         TEST(a_disk_that_recovers_keeps_the_numbers_sent_without_it),
         TEST(the_oldest_telemetry_goes_first_and_is_counted),
         TEST(a_file_of_noise_is_set_aside_and_counted),
+        TEST(a_sound_file_outlives_a_start_on_a_failing_disk),
+        TEST(the_file_of_a_newer_agent_is_left_to_it),
         TEST(any_cut_or_flipped_byte_neither_crashes_nor_alters),
     };
 

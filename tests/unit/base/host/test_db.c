@@ -6,8 +6,10 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,6 +31,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
+    (void)umount2(folder, MNT_DETACH); /* of the test that has a disk */
     return remove_tree(folder);
 }
 
@@ -246,7 +249,7 @@ static void a_damaged_file_is_an_error_and_no_crash(void **state)
         free(bad);
         struct flo_err err = {0};
         int rv = flo_db_open(path, FLO_DB_SYNC_NORMAL, 0, &db, &err);
-        assert_true(rv == 0 || rv == FLO_E_DB);
+        assert_true(rv == 0 || rv == FLO_E_DB_DAMAGED);
         if (rv == 0) {
             flo_db_close(db);
         } else {
@@ -255,7 +258,7 @@ static void a_damaged_file_is_an_error_and_no_crash(void **state)
         }
         assert_int_equal(flo_file_write(path, good, at, 0600, NULL), 0);
         rv = flo_db_open(path, FLO_DB_SYNC_NORMAL, 0, &db, NULL);
-        assert_true(rv == 0 || rv == FLO_E_DB);
+        assert_true(rv == 0 || rv == FLO_E_DB_DAMAGED);
         if (rv == 0) {
             flo_db_close(db);
         }
@@ -268,10 +271,38 @@ static void a_damaged_file_is_an_error_and_no_crash(void **state)
                                     63, 0600, NULL),
                      0);
     assert_int_equal(flo_db_open(path, FLO_DB_SYNC_FULL, 0, &db, NULL),
-                     FLO_E_DB);
+                     FLO_E_DB_DAMAGED);
     assert_int_equal(flo_db_open(folder, FLO_DB_SYNC_FULL, 0, &db, NULL),
                      FLO_E_DB);
     free(good);
+}
+
+static void a_full_disk_is_told_as_such_and_harms_nothing(void **state)
+{
+    struct flo_db *db = NULL;
+    char filler[100];
+    static char zeros[4096];
+    (void)state;
+    if (mount("tmpfs", folder, "tmpfs", 0, "size=256k") != 0) {
+        skip(); /* only root may */
+    }
+    db = opened();
+    assert_int_equal(
+        flo_db_exec(db, "CREATE TABLE t(a); INSERT INTO t VALUES(7)", NULL), 0);
+    flo_db_close(db); /* its journal and index go, and another takes the room */
+    snprintf(filler, sizeof(filler), "%s/filler", folder);
+    int fd = open(filler, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    while (write(fd, zeros, sizeof(zeros)) > 0) {
+    }
+    close(fd);
+
+    assert_int_equal(flo_db_open(path, FLO_DB_SYNC_FULL, 0, &db, NULL),
+                     FLO_E_DISK_FULL);
+
+    assert_int_equal(unlink(filler), 0);
+    db = opened();
+    assert_int_equal(number_of(db, "SELECT a FROM t"), 7);
+    flo_db_close(db);
 }
 
 int main(void)
@@ -287,6 +318,7 @@ int main(void)
         WITH_FILE(a_failed_migration_leaves_the_version_before),
         WITH_FILE(the_file_is_ours_alone_and_in_wal_mode),
         WITH_FILE(a_damaged_file_is_an_error_and_no_crash),
+        WITH_FILE(a_full_disk_is_told_as_such_and_harms_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
