@@ -331,11 +331,6 @@ void flo_db_bind_blob(struct flo_db_statement *statement, int index,
                                                bytes, SQLITE_TRANSIENT));
 }
 
-void flo_db_bind_null(struct flo_db_statement *statement, int index)
-{
-    keep_result(statement, sqlite3_bind_null(statement->stmt, index));
-}
-
 int flo_db_step(struct flo_db_statement *statement, bool *has_row,
                 struct flo_err *err)
 {
@@ -402,11 +397,6 @@ const void *flo_db_column_blob(struct flo_db_statement *statement, int column,
 
     *bytes = (size_t)sqlite3_column_bytes(statement->stmt, column);
     return data;
-}
-
-bool flo_db_column_is_null(struct flo_db_statement *statement, int column)
-{
-    return sqlite3_column_type(statement->stmt, column) == SQLITE_NULL;
 }
 
 int64_t flo_db_changes(struct flo_db *db)

@@ -60,7 +60,6 @@ void flo_db_bind_real(struct flo_db_statement *statement, int index,
                       double value);
 void flo_db_bind_blob(struct flo_db_statement *statement, int index,
                       const void *data, size_t bytes);
-void flo_db_bind_null(struct flo_db_statement *statement, int index);
 
 /* *has_row says whether there is a row to read.  After the last one, and
  * after an error, the statement is reset. */
@@ -79,7 +78,6 @@ int64_t flo_db_column_i64(struct flo_db_statement *statement, int column);
 double flo_db_column_real(struct flo_db_statement *statement, int column);
 const void *flo_db_column_blob(struct flo_db_statement *statement, int column,
                                size_t *bytes);
-bool flo_db_column_is_null(struct flo_db_statement *statement, int column);
 
 /* Rows that the last statement changed, and the last row id it made. */
 int64_t flo_db_changes(struct flo_db *db);
