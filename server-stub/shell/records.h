@@ -385,9 +385,12 @@ flo_records_telemetry_list(struct flo_records *store,
                            const struct flo_telemetry_query *query,
                            uint64_t from_ms, flo_records_telemetry_fn fn,
                            void *context, struct flo_err *err);
-/* Forget what is older than the resolutions' lives. */
+/* Forget what is older than the resolutions' lives, at most so many rows a
+ * call: some 20 ms, for which an order waits.  *more: call again.  A
+ * transaction of its own. */
+#define FLO_TELEMETRY_PRUNE_ROWS 1000
 FLO_MUST_USE int flo_records_telemetry_prune(struct flo_records *store,
-                                             uint64_t now_ms,
+                                             uint64_t now_ms, bool *more,
                                              struct flo_err *err);
 
 #endif

@@ -29,6 +29,11 @@ static inline uint64_t flo_column_u64(struct flo_db_statement *statement,
 void flo_column_digest(struct flo_db_statement *statement, int column,
                        struct flo_digest *out);
 
+/* What prunes telemetry; a test looks at the plans. */
+extern const char flo_records_prune_histogram[];
+extern const char flo_records_prune_number[];
+extern const char flo_records_prune_merged[];
+
 extern const char *const flo_records_control_schema[];
 extern const size_t flo_records_control_schema_count;
 extern const char *const flo_records_telemetry_schema[];

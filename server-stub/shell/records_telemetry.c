@@ -189,25 +189,83 @@ int flo_records_telemetry_list(struct flo_records *store,
     return rv;
 }
 
-int flo_records_telemetry_prune(struct flo_records *store, uint64_t now_ms,
-                                struct flo_err *err)
+/* The first `limit` rows that fit, found by their key: no row that stays is
+ * read.  They end before the key of the row behind them or, where fewer fit,
+ * before the first key that does not.  A list of keys (IN, or LIMIT where
+ * SQLite has it) would be looked up in all rows of the step. */
+#define FIRST(table, fits, key, end, limit)                                    \
+    "DELETE FROM " table " WHERE " fits " AND (" key ") <"                     \
+    " (SELECT " key " FROM (SELECT " key " FROM " table " WHERE " fits         \
+    " ORDER BY " key " LIMIT 1 OFFSET " limit ")"                              \
+    " UNION ALL SELECT " end " ORDER BY " key " LIMIT 1)"
+#define FIRST_OF_METRIC(table)                                                 \
+    FIRST(table, "step = ?1 AND metric = ?2 AND at < ?3",                      \
+          "at, release, device", "?3, '', ''", "?4")
+
+const char flo_records_prune_histogram[] = FIRST_OF_METRIC("histogram");
+const char flo_records_prune_number[] = FIRST_OF_METRIC("number");
+const char flo_records_prune_merged[] =
+    FIRST("merged", "received_at < ?1", "received_at, device, at, seq",
+          "?1, '', 0, 0", "?2");
+
+static int prune_metric(struct flo_records *store, uint64_t step,
+                        enum flo_metric metric, uint64_t before_ms,
+                        uint64_t *left, struct flo_err *err)
+{
+    const struct flo_metric_fact *fact = flo_metric_fact(metric);
+    int rv = flo_records_run(store->telemetry, err,
+                             fact->kind == FLO_METRIC_HISTOGRAM
+                                 ? flo_records_prune_histogram
+                                 : flo_records_prune_number,
+                             "utuu", step, fact->word, before_ms, *left);
+
+    if (rv == 0) {
+        *left -= (uint64_t)flo_db_changes(store->telemetry);
+    }
+    return rv;
+}
+
+static uint64_t since(uint64_t now_ms, uint64_t life_ms)
+{
+    return now_ms > life_ms ? now_ms - life_ms : 0;
+}
+
+static int prune(struct flo_records *store, uint64_t now_ms, uint64_t *left,
+                 struct flo_err *err)
 {
     static const uint64_t lives[] = {FLO_TELEMETRY_FINE_LIFE_MS,
                                      FLO_TELEMETRY_COARSE_LIFE_MS};
-    int rv = flo_records_run(store->telemetry, err,
-                             "DELETE FROM merged WHERE received_at < ?", "u",
-                             now_ms - FLO_TELEMETRY_FINE_LIFE_MS);
+    int rv =
+        flo_records_run(store->telemetry, err, flo_records_prune_merged, "uu",
+                        since(now_ms, FLO_TELEMETRY_FINE_LIFE_MS), *left);
 
-    for (size_t i = 0; i < FLO_COUNT(steps) && rv == 0; i++) {
-        uint64_t before = now_ms > lives[i] ? now_ms - lives[i] : 0;
-        rv = flo_records_run(store->telemetry, err,
-                             "DELETE FROM histogram WHERE step = ? AND at < ?",
-                             "uu", steps[i], before);
-        if (rv == 0) {
-            rv = flo_records_run(store->telemetry, err,
-                                 "DELETE FROM number WHERE step = ? AND at < ?",
-                                 "uu", steps[i], before);
+    if (rv < 0) {
+        return rv;
+    }
+    *left -= (uint64_t)flo_db_changes(store->telemetry);
+    for (size_t s = 0; s < FLO_COUNT(steps); s++) {
+        for (int m = 0; m < FLO_METRIC_COUNT && rv == 0 && *left > 0; m++) {
+            rv = prune_metric(store, steps[s], (enum flo_metric)m,
+                              since(now_ms, lives[s]), left, err);
         }
     }
     return rv;
+}
+
+int flo_records_telemetry_prune(struct flo_records *store, uint64_t now_ms,
+                                bool *more, struct flo_err *err)
+{
+    uint64_t left = FLO_TELEMETRY_PRUNE_ROWS;
+    int rv = flo_db_begin(store->telemetry, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = prune(store, now_ms, &left, err);
+    if (rv < 0) {
+        flo_db_roll_back(store->telemetry);
+        return rv;
+    }
+    *more = left == 0;
+    return flo_db_commit(store->telemetry, err);
 }

@@ -15,10 +15,12 @@
 
 #define TICK_MS 1000
 #define HOUR_MS (UINT64_C(3600) * 1000)
+#define PRUNE_PAUSE_MS 20 /* between two pieces, for everything else */
 
 struct flo_run {
     struct flo_controller *controller;
     struct event *tick;
+    struct event *prune;
     struct event *signals[2];
     uint64_t hourly_at_ms;
 };
@@ -47,11 +49,8 @@ static int tick(struct flo_run *run, struct flo_err *err)
     }
     if (rv == 0 && hourly) {
         run->hourly_at_ms = flo_now_ms() + HOUR_MS;
+        event_active(run->prune, EV_TIMEOUT, 0);
         rv = flo_orders_renew(controller, err);
-        if (rv == 0) {
-            rv = flo_records_telemetry_prune(controller->store, flo_wall_ms(),
-                                             err);
-        }
     }
     if (rv < 0) {
         flo_controller_cancel(controller);
@@ -71,6 +70,23 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     }
 }
 
+static void on_prune(evutil_socket_t fd, short what, void *context)
+{
+    static const struct timeval pause = {.tv_usec = PRUNE_PAUSE_MS * 1000};
+    struct flo_run *run = context;
+    struct flo_err err = {0};
+    bool more = false;
+
+    (void)fd;
+    (void)what;
+    if (flo_records_telemetry_prune(run->controller->store, flo_wall_ms(),
+                                    &more, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "telemetry", &err);
+    } else if (more) {
+        event_add(run->prune, &pause);
+    }
+}
+
 static void on_signal(evutil_socket_t number, short what, void *context)
 {
     struct flo_run *run = context;
@@ -87,7 +103,9 @@ static int timers_open(struct flo_run *run, struct flo_err *err)
     struct event_base *base = run->controller->base;
 
     run->tick = event_new(base, -1, EV_PERSIST, on_tick, run);
-    if (run->tick == NULL || event_add(run->tick, &every) < 0) {
+    run->prune = event_new(base, -1, 0, on_prune, run);
+    if (run->tick == NULL || run->prune == NULL ||
+        event_add(run->tick, &every) < 0) {
         return flo_fail(err, FLO_E_MEMORY, "timer");
     }
     for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
@@ -304,6 +322,9 @@ static void close_all(struct flo_run *run)
     flo_live_close(controller);
     if (run->tick != NULL) {
         event_free(run->tick);
+    }
+    if (run->prune != NULL) {
+        event_free(run->prune);
     }
     for (size_t i = 0; i < FLO_COUNT(run->signals); i++) {
         if (run->signals[i] != NULL) {

@@ -148,6 +148,31 @@ def test_an_external_broker_is_used(folder):
         mosquitto.wait(10)
 
 
+def test_old_telemetry_is_gone_soon_after_the_start(folder):
+    place = os.path.join(folder, "old")
+    os.makedirs(place)
+    one = Controller(place).start()
+    one.stop()
+    with sqlite3.connect(os.path.join(one.dir, "telemetry.db")) as base:
+        base.executemany(
+            "INSERT INTO number VALUES (5000,'requests',?,'r',?,1,1,1,1)",
+            ((5000 * n, "d%d" % d) for n in range(50) for d in range(100)))
+        base.execute("INSERT INTO number VALUES (5000,'requests',?,'r','d',"
+                     "1,1,1,1)", (int(time.time()) * 1000,))
+    base.close()
+    one.start()
+
+    def left():
+        base = sqlite3.connect(os.path.join(one.dir, "telemetry.db"))
+        rows = base.execute("SELECT count(*) FROM number").fetchone()[0]
+        base.close()
+        return rows
+    try:
+        until("only the new row", 10, lambda: left() == 1)
+    finally:
+        one.stop()
+
+
 def name_of_this_machine():
     """A name other than 127.0.0.1; a bare system knows no localhost."""
     try:

@@ -9,7 +9,7 @@
 
 #include "base/host/db.h"
 
-#include "server-stub/shell/records.h"
+#include "server-stub/shell/records_inside.h"
 
 #define DEVICE "11111111-1111-4111-8111-111111111111"
 #define OTHER "22222222-2222-4222-8222-222222222222"
@@ -304,9 +304,12 @@ static void windows_are_merged_per_bucket_and_pruned(void **state)
     assert_int_equal(sums.rows, 2);
     assert_int_equal(sums.count, 10);
 
-    assert_int_equal(flo_records_telemetry_prune(
-                         store, base + FLO_TELEMETRY_FINE_LIFE_MS * 2, &err),
-                     0);
+    bool more = true;
+    assert_int_equal(
+        flo_records_telemetry_prune(
+            store, base + FLO_TELEMETRY_FINE_LIFE_MS * 2, &more, &err),
+        0);
+    assert_false(more);
     sums = (struct sums){0};
     assert_int_equal(flo_records_telemetry_list(store, &query, base - 60000,
                                                 add_row, &sums, &err),
@@ -318,6 +321,105 @@ static void windows_are_merged_per_bucket_and_pruned(void **state)
                      0);
     assert_int_equal(sums.count, 10);
     free(histograms);
+    flo_records_close(store);
+}
+
+static int64_t rows_of(struct flo_records *store, const char *table)
+{
+    char sql[64];
+    struct flo_db_statement *row;
+    struct flo_err err = {0};
+    bool has_row;
+
+    snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s", table);
+    assert_int_equal(flo_db_prepare(store->telemetry, sql, &row, &err), 0);
+    assert_int_equal(flo_db_step(row, &has_row, &err), 0);
+    int64_t count = flo_db_column_i64(row, 0);
+    flo_db_reset(row);
+    return count;
+}
+
+static int64_t telemetry_rows(struct flo_records *store)
+{
+    return rows_of(store, "merged") + rows_of(store, "number") +
+           rows_of(store, "histogram");
+}
+
+static void old_windows_go_in_pieces_until_none_is_left(void **state)
+{
+    (void)state;
+    struct flo_records *store = store_new();
+    struct flo_telemetry window = {.seq = 1};
+    struct flo_err err = {0};
+    uint64_t base = 1700000100000;
+    int64_t windows = FLO_TELEMETRY_PRUNE_ROWS;
+    bool more = true;
+    int pieces = 0;
+
+    window.has[FLO_METRIC_NAME_REQUESTS] = true;
+    for (int64_t i = 0; i < windows; i++) {
+        window.at_ms = base + (uint64_t)i * FLO_TELEMETRY_FINE_MS;
+        assert_int_equal(flo_records_telemetry_add(store, DEVICE, window.at_ms,
+                                                   &window, &(bool){false},
+                                                   &err),
+                         0);
+    }
+    uint64_t now = window.at_ms + FLO_TELEMETRY_FINE_LIFE_MS * 2;
+    for (; more; pieces++) {
+        int64_t before = telemetry_rows(store);
+        assert_int_equal(flo_records_telemetry_prune(store, now, &more, &err),
+                         0);
+        assert_in_range(before - telemetry_rows(store), 0,
+                        FLO_TELEMETRY_PRUNE_ROWS);
+    }
+
+    assert_int_equal(pieces, 3); /* merged, the fine ones, nothing */
+    assert_int_equal(rows_of(store, "merged"), 0);
+    assert_int_equal(rows_of(store, "number"), /* the coarse ones live on */
+                     windows * (int64_t)FLO_TELEMETRY_FINE_MS /
+                             (int64_t)FLO_TELEMETRY_COARSE_MS +
+                         1);
+    flo_records_close(store);
+}
+
+/* Tables are only searched, by `expected`. */
+static void plan_is(struct flo_records *store, const char *sql,
+                    const char *expected)
+{
+    char explain[1024];
+    struct flo_db_statement *row;
+    struct flo_err err = {0};
+    bool has_row = true;
+    int searches = 0;
+
+    snprintf(explain, sizeof(explain), "EXPLAIN QUERY PLAN %s", sql);
+    assert_int_equal(flo_db_prepare(store->telemetry, explain, &row, &err), 0);
+    while (flo_db_step(row, &has_row, &err) == 0 && has_row) {
+        const char *text = flo_db_column_text(row, 3);
+        if (strncmp(text, "SEARCH", 6) == 0) {
+            assert_string_equal(text, expected);
+            searches++;
+        } else if (strncmp(text, "SCAN", 4) == 0) {
+            assert_true(strcmp(text, "SCAN CONSTANT ROW") == 0 ||
+                        strcmp(text, "SCAN (subquery-1)") == 0);
+        }
+    }
+    assert_int_equal(searches, 2);
+}
+
+static void what_prunes_reads_no_row_that_stays(void **state)
+{
+    (void)state;
+    struct flo_records *store = store_new();
+
+    plan_is(store, flo_records_prune_histogram,
+            "SEARCH histogram USING PRIMARY KEY"
+            " (step=? AND metric=? AND at<?)");
+    plan_is(store, flo_records_prune_number,
+            "SEARCH number USING PRIMARY KEY (step=? AND metric=? AND at<?)");
+    plan_is(store, flo_records_prune_merged,
+            "SEARCH merged USING COVERING INDEX merged_received"
+            " (received_at<?)");
     flo_records_close(store);
 }
 
@@ -380,6 +482,8 @@ int main(void)
         cmocka_unit_test(a_token_has_as_many_uses_as_it_was_made_for),
         cmocka_unit_test(an_edited_audit_file_is_found),
         cmocka_unit_test(windows_are_merged_per_bucket_and_pruned),
+        cmocka_unit_test(old_windows_go_in_pieces_until_none_is_left),
+        cmocka_unit_test(what_prunes_reads_no_row_that_stays),
         cmocka_unit_test(a_window_with_an_impossible_clock_counts_as_of_now),
         cmocka_unit_test(what_is_rolled_back_never_was),
     };
