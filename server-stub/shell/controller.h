@@ -93,6 +93,7 @@ struct flo_controller_counters {
     uint64_t broker_starts;
     uint64_t orders_signed;
     uint64_t http_requests;
+    uint64_t strangers_refused; /* writes without a token of ours */
 };
 
 struct flo_controller {
@@ -124,6 +125,7 @@ struct flo_controller {
     bool rollouts_changed;            /* in the present transaction */
     struct flo_histogram *histograms; /* [FLO_METRIC_COUNT] scratch */
     struct flo_controller_counters counters;
+    uint64_t strangers_log_at_ms; /* not before */
 };
 
 /* ---- controller.c ---- */

@@ -209,11 +209,32 @@ static bool replayed(struct flo_rest_call *call, const char *key,
 
 /* ---- writing ---- */
 
+#define STRANGERS_LOG_MS 60000
+
+/* Anybody reaches the devices' port: what a stranger sends costs no row and
+ * no sync, the disk would fill.  Counted, and a line a minute. */
+static void stranger_refused(const struct flo_rest_call *call,
+                             const struct flo_err *why)
+{
+    struct flo_controller *controller = call->controller;
+
+    controller->counters.strangers_refused++;
+    if (flo_now_ms() >= controller->strangers_log_at_ms) {
+        controller->strangers_log_at_ms = flo_now_ms() + STRANGERS_LOG_MS;
+        flo_log(FLO_LOG_WARN, "rest", "%s on %s refused: %s", call->who,
+                flo_httpd_path(call->request), why->what);
+    }
+}
+
 static void audit_refusal(struct flo_rest_call *call, const struct route *route,
                           const struct flo_err *why)
 {
     struct flo_err err = {0};
 
+    if (call->token_id[0] == '\0') {
+        stranger_refused(call, why);
+        return;
+    }
     if (flo_controller_begin(call->controller, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "rest", &err);
         return;

@@ -18,7 +18,7 @@ struct flo_rest_call {
     struct flo_httpd_request *request;
     char who[96];      /* "<token id> <name>", for audit */
     char name[65];     /* of the token: `by` of orders */
-    char token_id[64]; /* scope of idempotency keys */
+    char token_id[64]; /* scope of idempotency keys; "": a stranger */
     json_t *in;        /* body, or NULL */
     int status;        /* 200 unless the handler says */
     json_t *out;       /* taken */

@@ -53,17 +53,23 @@ static int take_enrol_token(void *context,
     return 0;
 }
 
-static int use_token(struct flo_controller *controller, struct enrol *enrol,
+static int use_token(struct flo_rest_call *call, struct enrol *enrol,
                      struct flo_err *err)
 {
+    struct flo_records *store = call->controller->store;
     struct flo_digest secret;
     struct flo_err absent = {0};
     int rv = FLO_E_ABSENT;
 
     if (flo_enrol_token_is_valid(enrol->token)) {
         flo_sha256(enrol->token, strlen(enrol->token), &secret);
-        rv = flo_records_token_get(controller->store, NULL, &secret,
-                                   take_enrol_token, enrol, &absent);
+        rv = flo_records_token_get(store, NULL, &secret, take_enrol_token,
+                                   enrol, &absent);
+    }
+    if (rv == 0) { /* who has one of ours is no stranger */
+        snprintf(call->token_id, sizeof(call->token_id), "%s", enrol->token_id);
+        snprintf(call->who, sizeof(call->who), "enrolment %.12s",
+                 enrol->token_id);
     }
     if (rv == FLO_E_ABSENT || (rv == 0 && !enrol->is_enrol)) {
         return flo_fail(err, FLO_E_ENROL_TOKEN,
@@ -77,7 +83,7 @@ static int use_token(struct flo_controller *controller, struct enrol *enrol,
         return flo_fail(err, FLO_E_ENROL_TOKEN,
                         "the enrolment token has expired");
     }
-    return flo_records_token_use(controller->store, enrol->token_id, err);
+    return flo_records_token_use(store, enrol->token_id, err);
 }
 
 static int issue(struct flo_controller *controller, const struct enrol *enrol,
@@ -173,7 +179,7 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in,
         return rv;
     }
     flo_uuid_make(enrol.id);
-    if ((rv = use_token(controller, &enrol, err)) < 0 ||
+    if ((rv = use_token(call, &enrol, err)) < 0 ||
         (rv = issue(controller, &enrol, &pem, err)) < 0) {
         return rv;
     }
@@ -189,7 +195,6 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in,
     }
     flo_effect_desired(controller, enrol.id);
     flo_effect_live(controller, "device", enrol.id);
-    snprintf(call->who, sizeof(call->who), "enrolment %.12s", enrol.token_id);
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++) {
         json_array_append_new(list, json_string(groups[i]));

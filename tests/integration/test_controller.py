@@ -51,6 +51,12 @@ def devices(controller, folder):
         device.client.close()
 
 
+def metric(controller, name):
+    text = controller.ask("GET", "/metrics", token="").body.decode()
+    return int([line for line in text.split("\n") if
+                line.startswith("flotilla_%s " % name)][0].split()[1])
+
+
 # ---- enrolment -----------------------------------------------------------
 
 def test_token_pins_the_authority(controller):
@@ -84,6 +90,37 @@ def test_a_malformed_request_does_not_use_up_a_token(controller, folder):
         assert 400 <= answer.status < 500, answer.body
     assert Device(controller, folder, "later", token).answer.status == 201
     assert controller.ask("DELETE", "/v1/devices/later").status == 200
+
+
+def test_a_stranger_leaves_no_trace_in_the_audit(controller, folder):
+    context = ssl.create_default_context(cafile=controller.ca)
+
+    def refused(body):
+        answer = controller.ask("POST", "/v1/enroll", body, token="",
+                                base=controller.facts["devices"],
+                                context=context)
+        assert 400 <= answer.status < 500, answer.body
+
+    def records():
+        return controller.ask("GET", "/v1/audit/verify").json["records"]
+    known = controller.enrol_token(uses=1)
+    Device(controller, folder, "known", known)
+    before, counted = records(), metric(controller, "strangers_refused_total")
+    stranger = {"token": "flt1." + "a" * 26 + "." + known.split(".")[2],
+                "csr": "x"}
+    for body in (b"", b"{", b"[]", stranger) * 25:
+        refused(body)
+    assert records() == before
+    assert metric(controller, "strangers_refused_total") == counted + 100
+    assert open(controller.dir + ".log").read().count("/v1/enroll refused") \
+        == 1, "a line a minute"
+    # Who holds a token of ours is known, even when it is used up.
+    refused({"token": known, "csr": "x"})
+    assert records() == before + 1
+    last = controller.ask("GET", "/v1/audit?cursor=%d" % records()).json
+    assert last["items"][0]["who"].startswith("enrolment ")
+    assert last["items"][0]["result"] == "enrol.token"
+    assert controller.ask("DELETE", "/v1/devices/known").status == 200
 
 
 # ---- ACL -----------------------------------------------------------------
@@ -146,10 +183,7 @@ def test_bad_messages_are_dropped_and_counted(controller, devices):
     one = devices[0]
 
     def dropped():
-        text = controller.ask("GET", "/metrics", token="").body.decode()
-        return int([line for line in text.split("\n") if
-                    line.startswith("flotilla_messages_dropped_total ")]
-                   [0].split()[1])
+        return metric(controller, "messages_dropped_total")
     before = dropped()
     bad = [b"", b"{", b"\xff\xfe", b'{"v":1', b"[1]", b'{"v":2}',
            b'{"v":1,"v":1}', b'{"v":1,"x":' + b"[" * 40 + b"]" * 40 + b"}",
