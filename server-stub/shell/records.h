@@ -367,6 +367,11 @@ FLO_MUST_USE int flo_records_audit_list(struct flo_records *store,
                                         uint64_t from, uint64_t limit,
                                         flo_records_audit_fn fn, void *context,
                                         struct flo_err *err);
+/* The same descending. */
+FLO_MUST_USE int flo_records_audit_newest(struct flo_records *store,
+                                          uint64_t from, uint64_t limit,
+                                          flo_records_audit_fn fn,
+                                          void *context, struct flo_err *err);
 
 /* ---- telemetry ---- */
 

@@ -199,19 +199,19 @@ int flo_records_audit_add(struct flo_records *store,
         &hash);
 }
 
-int flo_records_audit_list(struct flo_records *store, uint64_t from,
-                           uint64_t limit, flo_records_audit_fn fn,
-                           void *context, struct flo_err *err)
+#define AUDIT_ROWS                                                             \
+    "SELECT n, at, who, what, object, result, detail, previous, hash FROM "    \
+    "audit"
+
+static int audit_rows(struct flo_records *store, const char *sql, uint64_t from,
+                      uint64_t limit, flo_records_audit_fn fn, void *context,
+                      struct flo_err *err)
 {
     struct flo_db_statement *row;
     struct flo_digest hash;
     bool has_row = true;
-    int rv = flo_records_query(
-        store->control, err, &row,
-        "SELECT n, at, who, what, object, result, detail,"
-        " previous, hash FROM audit WHERE n >= ?"
-        " ORDER BY n LIMIT ?",
-        "ui", from, limit == 0 ? INT64_C(-1) : (int64_t)limit);
+    int rv = flo_records_query(store->control, err, &row, sql, "ui", from,
+                               limit == 0 ? INT64_C(-1) : (int64_t)limit);
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         struct flo_audit_record record = {
@@ -231,4 +231,20 @@ int flo_records_audit_list(struct flo_records *store, uint64_t from,
         flo_db_reset(row);
     }
     return rv;
+}
+
+int flo_records_audit_list(struct flo_records *store, uint64_t from,
+                           uint64_t limit, flo_records_audit_fn fn,
+                           void *context, struct flo_err *err)
+{
+    return audit_rows(store, AUDIT_ROWS " WHERE n >= ? ORDER BY n LIMIT ?",
+                      from, limit, fn, context, err);
+}
+
+int flo_records_audit_newest(struct flo_records *store, uint64_t from,
+                             uint64_t limit, flo_records_audit_fn fn,
+                             void *context, struct flo_err *err)
+{
+    return audit_rows(store, AUDIT_ROWS " WHERE n <= ? ORDER BY n DESC LIMIT ?",
+                      from, limit, fn, context, err);
 }

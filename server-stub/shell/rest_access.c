@@ -198,21 +198,28 @@ static int add_record(void *context, const struct flo_audit_record *record,
 
 int flo_rest_audit(struct flo_rest_call *call, struct flo_err *err)
 {
+    const char *order = flo_httpd_query(call->request, "order");
+    bool is_newest = order != NULL && strcmp(order, "newest") == 0;
     struct audit_list list = {0};
     uint64_t from;
     uint64_t limit;
     char next[32];
     int rv;
 
-    if ((rv = flo_rest_number(call, "cursor", 0, INT64_MAX, 0, &from, err)) <
-            0 ||
+    if (order != NULL && !is_newest) {
+        return flo_fail(err, FLO_E_REST_SCHEMA,
+                        "order: newest, or nothing for oldest first");
+    }
+    if ((rv = flo_rest_number(call, "cursor", 0, INT64_MAX,
+                              is_newest ? INT64_MAX : 0, &from, err)) < 0 ||
         (rv = flo_rest_number(call, "limit", 1, 1000, 1000, &limit, err)) < 0) {
         return rv;
     }
     list.items = json_array();
-    rv = flo_records_audit_list(call->controller->store, from, limit,
-                                add_record, &list, err);
-    snprintf(next, sizeof(next), "%llu", (unsigned long long)list.last + 1);
+    rv = (is_newest ? flo_records_audit_newest : flo_records_audit_list)(
+        call->controller->store, from, limit, add_record, &list, err);
+    snprintf(next, sizeof(next), "%llu",
+             (unsigned long long)(is_newest ? list.last - 1 : list.last + 1));
     bool more = json_array_size(list.items) == limit;
     call->out = flo_rest_list(list.items, more ? next : NULL);
     return rv;

@@ -8,7 +8,8 @@ import * as views from "/app/views.js";
 
 const main = document.getElementById("main");
 const live = document.getElementById("live");
-const data = { devices: [], rollouts: [], releases: [], audit: [], shown: null };
+const data = { rollouts: [], releases: [], audit: [], shown: null };
+const fleet = new Map(); // devices by id
 const dirty = new Set(["devices", "rollouts", "releases", "audit", "telemetry"]);
 const slots = {};
 let stop = null;
@@ -22,9 +23,46 @@ function setLive(state, text) {
 
 // ---- reading --------------------------------------------------------------
 
+// All devices, page by page.  Where one page is not enough, they are read at
+// most a page in five seconds and drawn less often; live events tell between.
+const PAGE = 1000; // most that the controller gives
+const pace = { read: 0, draw: 0 };
+let heard = new Map(); // by events since the last reading began
+
+function pages() {
+  return Math.ceil(fleet.size / PAGE);
+}
+
+async function readFleet() {
+  const found = [];
+  let next = "";
+  heard = new Map();
+  do {
+    const page = await call("GET", `/v1/devices?limit=${PAGE}${next}`);
+    found.push(...page.items);
+    next = page.next ? `&cursor=${encodeURIComponent(page.next)}` : "";
+  } while (next);
+  fleet.clear();
+  found.forEach((d) => fleet.set(d.id, d));
+  heard.forEach(hear);
+  pace.read = pages() > 1 ? Date.now() + 5000 * pages() : 0;
+}
+
+function hear(device) {
+  heard.set(device.id, device);
+  if (device.state === "retired") {
+    fleet.delete(device.id);
+  } else {
+    fleet.set(device.id, device);
+  }
+}
+
 const readers = {
   async devices() {
-    data.devices = (await call("GET", "/v1/devices?limit=1000")).items;
+    if (Date.now() >= pace.read) {
+      await readFleet();
+    }
+    pace.draw = pages() > 1 ? Date.now() + 500 * pages() : 0;
   },
   async rollouts() {
     data.rollouts = (await call("GET", "/v1/rollouts?limit=50")).items;
@@ -35,8 +73,7 @@ const readers = {
     data.releases = (await call("GET", "/v1/releases?limit=100")).items;
   },
   async audit() {
-    const items = (await call("GET", "/v1/audit?limit=1000")).items;
-    data.audit = items.sort((a, b) => b.number - a.number);
+    data.audit = (await call("GET", "/v1/audit?order=newest&limit=12")).items;
   },
   async telemetry() {
     data.charts = await views.telemetry(data.releases);
@@ -44,12 +81,12 @@ const readers = {
 };
 
 async function refresh() {
-  if (drawing || dirty.size === 0 || !session.token) {
+  const names = [...dirty].filter((n) => n !== "devices" || Date.now() >= pace.draw);
+  if (drawing || names.length === 0 || !session.token) {
     return;
   }
   drawing = true;
-  const names = [...dirty];
-  dirty.clear();
+  names.forEach((n) => dirty.delete(n));
   try {
     for (const name of names) {
       await readers[name]();
@@ -72,6 +109,7 @@ async function refresh() {
 function put(name, ...elements) {
   const old = slots[name];
   const focus = document.activeElement?.textContent;
+  const scrolled = old?.[0].querySelector(".cells")?.scrollTop;
   if (old) {
     old[0].before(...elements);
     old.forEach((e) => e.remove());
@@ -81,6 +119,10 @@ function put(name, ...elements) {
   const opened = old && old[0].querySelector("details[open]");
   if (opened) {
     elements[0].querySelector("details")?.setAttribute("open", "");
+  }
+  const cells = elements[0].querySelector(".cells");
+  if (cells && scrolled) {
+    cells.scrollTop = scrolled;
   }
   slots[name] = elements;
   if (old && focus && document.activeElement === document.body) {
@@ -92,10 +134,10 @@ function put(name, ...elements) {
 function draw(names) {
   const changed = new Set(names);
   if (changed.has("devices") || changed.has("rollouts")) {
-    put("summary", views.summary(data.devices, data.rollouts));
+    put("summary", views.summary([...fleet.values()], data.rollouts));
   }
   if (changed.has("devices")) {
-    put("fleet", views.fleet(data.devices));
+    put("fleet", views.fleet([...fleet.values()]));
   }
   if (changed.has("rollouts")) {
     put("rollout", views.rollout(data.shown, act));
@@ -118,7 +160,7 @@ function draw(names) {
 
 async function act(rollout, action) {
   if (action === "rollback") {
-    openEmergency(data.devices, rollout.release);
+    openEmergency([...fleet.values()], rollout.release);
     return;
   }
   if (action === "abort" && !await ask(
@@ -155,6 +197,11 @@ const TOUCHES = { device: ["devices"], rollout: ["rollouts", "devices"],
   order: ["rollouts", "devices", "audit", "releases"], release: ["releases"],
   telemetry: ["telemetry", "devices"], audit: ["audit"] };
 
+function readAll() {
+  pace.read = pace.draw = 0;
+  Object.keys(readers).forEach((k) => dirty.add(k));
+}
+
 async function start() {
   const version = await call("GET", "/v1/version");
   await call("GET", "/v1/devices?limit=1");
@@ -164,15 +211,22 @@ async function start() {
   document.getElementById("sign-out").hidden = false;
   main.replaceChildren();
   Object.keys(slots).forEach((k) => delete slots[k]);
-  Object.keys(readers).forEach((k) => dirty.add(k));
+  readAll();
   stop = follow({
     open() {
       setLive("live", "live");
-      Object.keys(readers).forEach((k) => dirty.add(k));
+      readAll();
     },
     closed(why) { setLive("stale", `stale: ${why}`); },
-    event(name) {
-      (TOUCHES[name] || Object.keys(readers)).forEach((k) => dirty.add(k));
+    event(name, value) {
+      if (!TOUCHES[name]) {
+        readAll();
+        return;
+      }
+      if (name === "device" && value?.id) {
+        hear(value);
+      }
+      TOUCHES[name].forEach((k) => dirty.add(k));
       if (name === "rollout" && data.rollouts[0]?.state === "running") {
         data.wanted = null;
       }
@@ -214,7 +268,7 @@ function signIn(why) {
 }
 
 document.getElementById("emergency").addEventListener("click", () =>
-  openEmergency(data.devices, title(data.devices[0]?.serving)));
+  openEmergency([...fleet.values()], title([...fleet.values()][0]?.serving)));
 document.getElementById("sign-out").addEventListener("click", () => signOut(""));
 setInterval(refresh, 500);
 setInterval(() => { dirty.add("devices"); dirty.add("telemetry"); }, 5000);

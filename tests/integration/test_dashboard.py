@@ -1,0 +1,81 @@
+"""The dashboard in a real browser (Debian's chromium-headless-shell; skipped
+without one): a fleet of more than a page, an audit of more than a page."""
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
+
+import pytest
+
+import chromium
+from controller_parts import Controller
+
+pytestmark = pytest.mark.skipif(not chromium.PROGRAM, reason="no chromium")
+DEVICES = 1001
+AUDIT = 1500
+
+
+@pytest.fixture(scope="module")
+def controller():
+    folder = tempfile.mkdtemp(prefix="flo-c-", dir="/tmp")
+    one = Controller(folder).start()
+    one.stop()
+    with sqlite3.connect(os.path.join(one.dir, "control.db")) as base:
+        for i in range(DEVICES):
+            version = "9" if i == DEVICES - 1 else "1"
+            base.execute(
+                "INSERT INTO device (id, name, labels, profile, groups,"
+                " enrolled_at, reported) VALUES (?,?,'{}','{}','[\"all\"]',1,"
+                "?)", ("00000000-0000-4000-8000-%012x" % i, "n%d" % i,
+                       json.dumps({"serving": {"model": "tiny",
+                                               "version": version}})))
+        for n in range(AUDIT):
+            base.execute("INSERT INTO audit VALUES (?,1,'ops','x',?,'ok','',"
+                         "zeroblob(32), zeroblob(32))", (n + 1, "o-%d" % n))
+    base.close()
+    yield one.start()
+    one.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def page(controller):
+    one = chromium.Page(os.path.dirname(controller.dir))
+    one.open(controller.rest)
+    one.run("sessionStorage.setItem('flotilla.token', %s)"
+            % json.dumps(controller.token))
+    one.open(controller.rest)
+    one.until("document.querySelector('[aria-label=Audit] tbody tr')")
+    yield one
+    one.close()
+
+
+def test_devices_behind_the_first_page_are_counted(page):
+    assert page.text(".tile").split() == [str(DEVICES), "devices"]
+    assert "serve tiny@9" in page.text("[aria-label=Summary]")
+
+
+def test_a_release_behind_the_first_page_can_be_taken_back(page):
+    page.run("document.getElementById('emergency').click()")
+    assert page.text("dialog .danger") == "■ Roll back %d devices" % (
+        DEVICES - 1)
+    page.run("(s => { s.value = 'tiny@9';"
+             " s.dispatchEvent(new Event('change')) })"
+             "(document.querySelector('dialog select'))")
+    assert page.text("dialog .danger") == "■ Roll back 1 devices"
+    page.run("document.querySelector('dialog').close()")
+
+
+def test_the_audit_shows_the_newest_records(page, controller):
+    first = "document.querySelector('[aria-label=Audit] tbody tr').innerText"
+    assert "o-%d" % (AUDIT - 1) in page.run(first)
+    assert controller.ask("POST", "/v1/tokens", {
+        "kind": "enroll"}).status == 201
+    page.until(first + ".includes('token.create')", 5)
+
+
+def test_a_device_that_leaves_is_gone_from_the_page(page, controller):
+    assert controller.ask("DELETE", "/v1/devices/n5").status == 200
+    page.until("document.querySelector('.tile').innerText.startsWith('%d')"
+               % (DEVICES - 1), 10)
