@@ -177,7 +177,7 @@ int flo_cmd_token_list(struct flo_cli *cli, struct flo_err *err)
     static const struct flo_column columns[] = {
         {"ID", "id", CELL_TEXT},       {"KIND", "kind", CELL_TEXT},
         {"ROLE", "role", CELL_TEXT},   {"NAME", "name", CELL_TEXT},
-        {"GROUP", "group", CELL_TEXT}, {"USES", "uses", CELL_TEXT},
+        {"GROUP", "group", CELL_TEXT}, {"USES", "uses_left", CELL_TEXT},
     };
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
     int rv = flo_api_list(cli, "/v1/tokens", &items, err);
