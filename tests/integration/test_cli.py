@@ -1,6 +1,8 @@
 """What `flotilla` says and how it ends, against a real controller."""
+import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import tempfile
 
@@ -43,3 +45,16 @@ def test_the_uses_that_a_token_has_left_are_listed(controller):
     row = [line.split() for line in out.split("\n")
            if line.startswith(made.json["id"])][0]
     assert row[-1] == "7", out
+
+
+def test_a_broken_audit_chain_ends_with_seven(controller):
+    assert cli(controller, "audit", "verify")[0] == 0
+    controller.stop()
+    with sqlite3.connect(os.path.join(controller.dir, "control.db")) as base:
+        base.execute("UPDATE audit SET who = 'nobody' WHERE n = 2")
+    base.close()
+    controller.start()
+    code, out, err = cli(controller, "audit", "verify")
+    assert code == 7
+    assert json.loads(out)["ok"] is False
+    assert "error[audit.chain]: audit record 2 was changed" in err
