@@ -244,21 +244,27 @@ int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)
 /* ---- actions
  * ------------------------------------------------------------------ */
 
-static int act(struct flo_cli *cli, const char *action, struct flo_err *err)
+static int ask(struct flo_cli *cli, const char *action, json_t **rollout,
+               struct flo_err *err)
 {
     char path[256];
     const char *id;
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *body = json_pack("{s:s}", "action", action);
-    FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
+    json_t *body = json_pack("{s:s,s:s}", "action", action, "reason",
+                             flo_args_text(&cli->args, "reason", ""));
     int rv = flo_args_word(&cli->args, "rollout id", &id, err);
 
     if (rv == 0) {
         rv = rollout_path(id, "/actions", path, sizeof(path), err);
     }
-    if (rv == 0) {
-        rv = flo_api_call(cli, "POST", path, body, &rollout, err);
-    }
+    return rv < 0 ? rv : flo_api_call(cli, "POST", path, body, rollout, err);
+}
+
+static int act(struct flo_cli *cli, const char *action, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
+    int rv = ask(cli, action, &rollout, err);
+
     if (rv == 0) {
         print_rollout(cli, rollout);
     }
@@ -347,6 +353,31 @@ static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)
     return rv;
 }
 
+/* One rollout, all of it. */
+static int take_back(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
+    uint64_t timeout_ms;
+
+    if (flo_args_has(&cli->args, "group") ||
+        flo_args_has(&cli->args, "everywhere")) {
+        flo_fail(err, FLO_E_USAGE,
+                 "a rollout goes back as a whole: --group and --everywhere "
+                 "belong to --release");
+        return flo_err_fix(err, "--release MODEL@VERSION --group G");
+    }
+    if (!flo_args_has(&cli->args, "wait")) {
+        return act(cli, "rollback", err);
+    }
+    int rv = flo_args_ms(&cli->args, "timeout", 60000, &timeout_ms, err);
+    if (rv == 0) {
+        rv = ask(cli, "rollback", &rollout, err);
+    }
+    return rv < 0 ? rv
+                  : flo_watch_rollout(cli, flo_out_text(rollout, "id", ""),
+                                      "rolled-back", timeout_ms, err);
+}
+
 int flo_cmd_rollout_rollback(struct flo_cli *cli, struct flo_err *err)
 {
     const char *title = flo_args_text(&cli->args, "release", NULL);
@@ -355,7 +386,7 @@ int flo_cmd_rollout_rollback(struct flo_cli *cli, struct flo_err *err)
     char version[FLO_NAME_MAX + 1];
 
     if (title == NULL) {
-        return act(cli, "rollback", err);
+        return take_back(cli, err);
     }
     if (!flo_args_has(&cli->args, "everywhere") &&
         !flo_args_has(&cli->args, "group")) {

@@ -62,8 +62,8 @@ FLAGS(rollout_promote) = {END};
 FLAGS(rollout_abort) = {END};
 FLAGS(rollout_rollback) = {
     {"release", "MODEL@VERSION", "take this release back everywhere"},
-    {"everywhere", NULL, "in the whole fleet"},
-    {"group", "G", "in this group only"},
+    {"everywhere", NULL, "with --release: in the whole fleet"},
+    {"group", "G", "with --release: in this group only"},
     {"reason", "TEXT", "why, for the audit"},
     {"wait", NULL, "wait until every online device is back"},
     END};

@@ -1,4 +1,5 @@
-"""What `flotilla` says and how it ends, against a real controller."""
+"""What `flotilla` says and how it ends, against a real controller and devices
+made of Python."""
 import json
 import os
 import shutil
@@ -8,7 +9,8 @@ import tempfile
 
 import pytest
 
-from controller_parts import BIN, Controller
+from controller_parts import (BIN, Controller, Device, Publisher, start,
+                              until)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,50 @@ def test_the_uses_that_a_token_has_left_are_listed(controller):
     row = [line.split() for line in out.split("\n")
            if line.startswith(made.json["id"])][0]
     assert row[-1] == "7", out
+
+
+@pytest.fixture(scope="module")
+def served(controller, folder):
+    """A completed rollout of two devices."""
+    token = controller.enrol_token()
+    devices = [Device(controller, folder, name, token).connect()
+               for name in ("a", "b")]
+    until("two online", 10, lambda: len(controller.ask(
+        "GET", "/v1/devices?state=online").json["items"]) == 2)
+    digest = Publisher(controller, folder).publish("1.0.0")
+    rollout = start(controller, "tiny@1.0.0",
+                    phases=[{"share_pct": 100}])["id"]
+    for device in devices:
+        assert device.order("deploy", 10, digest)[0]
+        device.event(rollout, digest, "succeeded")
+    until("the end", 10, lambda: controller.ask(
+        "GET", "/v1/rollouts/" + rollout).json["state"] == "completed")
+    yield rollout, digest, devices
+    for device in devices:
+        device.client.close()
+
+
+def test_a_rollout_does_not_go_back_in_one_group(controller, served):
+    for flag in (["--group", "lab"], ["--everywhere"]):
+        code, _, err = cli(controller, "rollout", "rollback", served[0],
+                           *flag)
+        assert code == 2 and "cli.usage" in err, (code, err)
+    state = controller.ask("GET", "/v1/rollouts/" + served[0]).json["state"]
+    assert state == "completed"
+
+
+def test_the_rollback_of_a_rollout_is_waited_for(controller, served):
+    rollout, digest, devices = served
+    process = begin(controller, "rollout", "rollback", rollout, "--wait",
+                    "--reason", "too slow", "-o", "json")
+    for device in devices:
+        assert device.order("rollback", 10)[0]
+        assert process.poll() is None
+        device.event(rollout, digest, "rolled-back")
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    assert json.loads(out)["state"] == "rolled-back"
+    assert "too slow" in json.loads(out)["reason"]
 
 
 def test_a_broken_audit_chain_ends_with_seven(controller):
