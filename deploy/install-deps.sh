@@ -4,7 +4,7 @@
 # usage: install-deps.sh [--optional]
 # Does nothing when everything is there, so it needs no network then. Prints
 # the one apt-get line before it runs it. --optional adds the tools of the
-# test lanes that are skipped without them (arm64, fuzzing, format check).
+# test lanes that are skipped without them (arm64, fuzzing, format check, the page in a browser).
 set -eu
 
 needed="gcc libc6-dev make cmake ninja-build pkg-config
@@ -14,7 +14,7 @@ libyaml-dev libssl-dev libcmocka-dev
 mosquitto mosquitto-clients bsdiff curl openssl procps python3 python3-pytest"
 optional="ccache clang-14 clang-format-14 libclang-rt-14-dev llvm-14
 gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static hyperfine
-python3-venv"
+python3-venv chromium-headless-shell"
 
 wants_optional=0
 [ "${1:-}" = --optional ] && wants_optional=1
