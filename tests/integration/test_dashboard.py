@@ -11,7 +11,9 @@ import pytest
 import chromium
 from controller_parts import Controller
 
-pytestmark = pytest.mark.skipif(not chromium.PROGRAM, reason="no chromium")
+if not chromium.PROGRAM:
+    pytest.skip("chromium-headless-shell is not installed",
+                allow_module_level=True)
 DEVICES = 1001
 AUDIT = 1500
 
