@@ -39,9 +39,9 @@ static int sign(struct flo_controller *controller,
     return rv;
 }
 
-int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
-                     bool is_tracked, uint64_t release_bytes, char *id,
-                     struct flo_err *err)
+/* Complete, sign and store: `row` says how it travels. */
+static int issue(struct flo_controller *controller, struct flo_order *order,
+                 struct flo_records_order row, char *id, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) envelope = {0};
@@ -68,31 +68,37 @@ int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
     } else if (order->op == FLO_ORDER_ROLLBACK) {
         flo_digest_text(&order->from[0], release);
     }
-    struct flo_records_order row = {
-        .id = order->id,
-        .op = flo_order_op_word(order->op),
-        .group = order->scope.group,
-        .envelope = envelope.data,
-        .body = body.data,
-        .rollout = order->rollout,
-        .release = release,
-        .phase = order->phase,
-        .seq = order->seq,
-        .issued_at_ms = order->issued_at_ms,
-        .expires_at_ms = order->expires_at_ms,
-        .is_tracked = is_tracked,
-        .release_bytes = release_bytes,
-    };
+    row.id = order->id;
+    row.op = flo_order_op_word(order->op);
+    row.group = order->scope.group;
+    row.envelope = envelope.data;
+    row.body = body.data;
+    row.rollout = order->rollout;
+    row.release = release;
+    row.phase = order->phase;
+    row.seq = order->seq;
+    row.issued_at_ms = order->issued_at_ms;
+    row.expires_at_ms = order->expires_at_ms;
     if ((rv = flo_records_order_add(controller->store, &row, err)) < 0) {
         return rv;
     }
     controller->counters.orders_signed++;
     snprintf(id, FLO_NAME_MAX + 1, "%s", order->id);
-    if (order->op != FLO_ORDER_DEPLOY) {
+    if (order->op != FLO_ORDER_DEPLOY && !row.is_desired_only) {
         flo_effect_group(controller, order->scope.group);
     }
     return flo_controller_audit(controller, order->by, "order.issue", order->id,
                                 "ok", body.data, err);
+}
+
+int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
+                     bool is_tracked, uint64_t release_bytes, char *id,
+                     struct flo_err *err)
+{
+    return issue(controller, order,
+                 (struct flo_records_order){.is_tracked = is_tracked,
+                                            .release_bytes = release_bytes},
+                 id, err);
 }
 
 /* ---- renewing ---- */
@@ -115,7 +121,7 @@ static int collect_aged(void *context, const struct flo_records_order *order)
 
 struct parsed {
     struct flo_order order;
-    uint64_t release_bytes;
+    struct flo_records_order row;
     const char *fleet;
     struct flo_err *err;
 };
@@ -124,7 +130,7 @@ static int parse_order(void *context, const struct flo_records_order *order)
 {
     struct parsed *parsed = context;
 
-    parsed->release_bytes = order->release_bytes;
+    parsed->row.release_bytes = order->release_bytes;
     return flo_order_parse(order->body, strlen(order->body), parsed->fleet,
                            &parsed->order, parsed->err);
 }
@@ -135,17 +141,19 @@ static int holder(void *context, const char *device)
     return 0;
 }
 
+/* For its holders alone: members of the scope that were since brought forward
+ * hold something newer, and must not hear of it again by their group's list. */
 static int renew(struct flo_controller *controller, const char *old,
                  struct flo_err *err)
 {
-    struct parsed parsed = {.fleet = controller->fleet, .err = err};
+    struct parsed parsed = {
+        .row.is_desired_only = true, .fleet = controller->fleet, .err = err};
     char id[FLO_NAME_MAX + 1];
     int rv = flo_records_order_get(controller->store, old, parse_order, &parsed,
                                    err);
 
     if (rv == 0) {
-        rv = flo_orders_issue(controller, &parsed.order, false,
-                              parsed.release_bytes, id, err);
+        rv = issue(controller, &parsed.order, parsed.row, id, err);
     }
     if (rv == 0) {
         rv = flo_records_desired_swap(controller->store, old, id, err);

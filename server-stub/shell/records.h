@@ -258,6 +258,8 @@ struct flo_records_order {
     uint64_t expires_at_ms;
     bool is_tracked; /* asked for by POST /v1/orders */
     uint64_t release_bytes;
+    bool is_desired_only; /* signed anew for those whose desired holds it: not
+                             in its group's list */
 };
 typedef int (*flo_records_order_fn)(void *context,
                                     const struct flo_records_order *order);
@@ -274,8 +276,8 @@ FLO_MUST_USE int flo_records_order_of(struct flo_records *store,
                                       const char *rollout, const char *op,
                                       uint64_t phase, flo_records_order_fn fn,
                                       void *context, struct flo_err *err);
-/* Orders of a group that are not expired at `now_ms`, by ascending seq; group
- * NULL: of all groups. */
+/* Orders in a group's list that are not expired at `now_ms`, by ascending seq;
+ * group NULL: of all groups. */
 FLO_MUST_USE int flo_records_order_list(struct flo_records *store,
                                         const char *group, uint64_t now_ms,
                                         flo_records_order_fn fn, void *context,

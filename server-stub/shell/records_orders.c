@@ -3,7 +3,7 @@
 
 #define ORDER_COLUMNS                                                          \
     "ord.id, op, grp, envelope, body, rollout, release, phase, seq,"           \
-    " issued_at, expires_at, tracked, release_bytes"
+    " issued_at, expires_at, tracked, release_bytes, desired_only"
 
 static void order_row(struct flo_db_statement *row,
                       struct flo_records_order *out)
@@ -22,6 +22,7 @@ static void order_row(struct flo_db_statement *row,
         .expires_at_ms = flo_column_u64(row, 10),
         .is_tracked = flo_db_column_i64(row, 11) != 0,
         .release_bytes = flo_column_u64(row, 12),
+        .is_desired_only = flo_db_column_i64(row, 13) != 0,
     };
 }
 
@@ -31,11 +32,11 @@ int flo_records_order_add(struct flo_records *store,
 {
     return flo_records_run(
         store->control, err,
-        "INSERT INTO ord VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        "tttttttuuuuiu", order->id, order->op, order->group, order->envelope,
+        "INSERT INTO ord VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "tttttttuuuuiui", order->id, order->op, order->group, order->envelope,
         order->body, order->rollout, order->release, order->phase, order->seq,
         order->issued_at_ms, order->expires_at_ms, (int64_t)order->is_tracked,
-        order->release_bytes);
+        order->release_bytes, (int64_t)order->is_desired_only);
 }
 
 static int one(struct flo_db_statement *row, const char *what,
@@ -109,6 +110,7 @@ int flo_records_order_list(struct flo_records *store, const char *group,
     int rv = flo_records_query(store->control, err, &row,
                                "SELECT " ORDER_COLUMNS " FROM ord"
                                " WHERE (?1 IS NULL OR grp = ?1)"
+                               " AND desired_only = 0"
                                " AND expires_at > ?2 ORDER BY seq",
                                "tu", group, now_ms);
 

@@ -66,6 +66,7 @@ const char *const flo_records_control_schema[] = {
     " result TEXT NOT NULL, detail TEXT NOT NULL, previous BLOB NOT NULL,"
     " hash BLOB NOT NULL);",
     "CREATE INDEX event_device ON event(device, id);",
+    "ALTER TABLE ord ADD COLUMN desired_only INTEGER NOT NULL DEFAULT 0;",
 };
 const size_t flo_records_control_schema_count =
     FLO_COUNT(flo_records_control_schema);

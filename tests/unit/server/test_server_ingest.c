@@ -332,7 +332,19 @@ static void an_emergency_order_rewrites_yanks_and_stops(void **state)
     json_decref(view);
 }
 
-static void old_orders_are_signed_anew_while_desired_holds_them(void **state)
+static char *list_of_all(struct world *world)
+{
+    struct flo_buf text = {0};
+
+    assert_int_equal(
+        flo_orders_group_text(world->controller, "all", &text, &world->err), 0);
+    return text.data;
+}
+
+/* For those who hold it: a device that a newer rollout brought forward must
+ * not hear of it again, nor may a pause come behind its resume. */
+static void
+old_orders_are_signed_anew_for_those_whose_desired_holds_them(void **state)
 {
     struct world *world = *state;
     struct flo_rollout_entry *entry =
@@ -365,9 +377,15 @@ static void old_orders_are_signed_anew_while_desired_holds_them(void **state)
                                              ids[canary], "o-0900",
                                              &world->err),
                      0);
+    char *before = list_of_all(world);
     assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
 
     assert_string_equal(order_of(world, canary), "o-0002");
+    char *after = list_of_all(world);
+    assert_string_equal(after, before);
+    assert_int_equal(world->controller->effects.groups.count, 0);
+    free(before);
+    free(after);
     assert_int_equal(flo_orders_desired_text(world->controller, ids[canary],
                                              &text, &world->err),
                      0);
@@ -439,7 +457,8 @@ int main(void)
         WITH_WORLD(a_refused_order_is_a_rejected_execution),
         WITH_WORLD(an_aborted_rollout_ends_though_no_execution_began),
         WITH_WORLD(an_emergency_order_rewrites_yanks_and_stops),
-        WITH_WORLD(old_orders_are_signed_anew_while_desired_holds_them),
+        WITH_WORLD(
+            old_orders_are_signed_anew_for_those_whose_desired_holds_them),
         WITH_WORLD(a_newcomer_gets_what_its_group_was_brought_to),
         WITH_WORLD(specifications_with_typos_are_refused),
     };
