@@ -76,6 +76,9 @@ static void resume(struct flo_rollout *rollout, uint64_t now_ms,
         if (phase->state == FLO_PHASE_FAILED && i == rollout->phase) {
             phase->state = FLO_PHASE_RUNNING;
         }
+        if (phase->bucket_from == phase->bucket_to) {
+            continue; /* nobody is in it, nothing was signed for it */
+        }
         flo_rollout_do(actions, (struct flo_rollout_action){
                                     .kind = FLO_ROLLOUT_DO_DESIRED,
                                     .op = FLO_ORDER_DEPLOY,

@@ -298,6 +298,44 @@ static void an_aborted_rollout_ends_though_no_execution_began(void **state)
     assert_int_equal(entry->core.state, FLO_ROLLOUT_ABORTED);
 }
 
+static void does(struct world *world, struct flo_rollout_entry *entry,
+                 enum flo_rollout_event_kind kind)
+{
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    if (flo_rollouts_step(
+            world->controller, entry,
+            (struct flo_rollout_event){.kind = kind, .note = "ops"},
+            &world->err) < 0) {
+        fail_msg("%s: %s", flo_rollout_event_word(kind), world->err.what);
+    }
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+/* The first two devices lie above bucket 1: the second phase has none. */
+static void a_pause_behind_a_phase_without_buckets_is_resumed(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"devices\":2},"
+                     "{\"share_pct\":0.01},{\"share_pct\":100}]}");
+    assert_non_null(entry);
+    size_t last = device_in_phase(entry, 2);
+
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        if (i != last) {
+            event(world, i, "succeeded");
+        }
+    }
+    assert_int_equal(entry->core.phases[1].bucket_from,
+                     entry->core.phases[1].bucket_to);
+    does(world, entry, FLO_ROLLOUT_EVENT_PAUSE);
+    assert_string_equal(order_of(world, last), "o-0003");
+    does(world, entry, FLO_ROLLOUT_EVENT_RESUME);
+
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
+    assert_string_equal(order_of(world, last), "o-0002");
+}
+
 static void an_emergency_order_rewrites_yanks_and_stops(void **state)
 {
     struct world *world = *state;
@@ -456,6 +494,7 @@ int main(void)
         WITH_WORLD(a_device_speaks_only_for_itself),
         WITH_WORLD(a_refused_order_is_a_rejected_execution),
         WITH_WORLD(an_aborted_rollout_ends_though_no_execution_began),
+        WITH_WORLD(a_pause_behind_a_phase_without_buckets_is_resumed),
         WITH_WORLD(an_emergency_order_rewrites_yanks_and_stops),
         WITH_WORLD(
             old_orders_are_signed_anew_for_those_whose_desired_holds_them),
