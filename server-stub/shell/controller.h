@@ -120,6 +120,7 @@ struct flo_controller {
     struct flo_live *live;     /* SSE; NULL in tests */
     struct flo_glue *glue;     /* MQTT queue; NULL in tests */
     struct flo_effects effects;
+    /* The oldest first. */
     struct flo_rollout_entry *rollouts[FLO_CONTROLLER_ROLLOUTS_MAX];
     size_t rollout_count;
     bool rollouts_changed;            /* in the present transaction */

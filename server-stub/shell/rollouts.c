@@ -49,7 +49,18 @@ int flo_rollouts_grow(struct flo_rollout_entry *entry, struct flo_err *err)
     return 0;
 }
 
-/* Keep it; the first finished one makes room.  Entry is taken. */
+/* Ids are numbers of at least four digits: r-9999 is older than r-10000. */
+static bool is_older(const char *id, const char *other)
+{
+    size_t length = strlen(id);
+    size_t other_length = strlen(other);
+
+    return length != other_length ? length < other_length
+                                  : strcmp(id, other) < 0;
+}
+
+/* Keep it in its place by age, also one that was read again; the oldest
+ * finished one makes room.  Entry is taken. */
 int flo_rollouts_keep(struct flo_controller *controller,
                       struct flo_rollout_entry *entry, struct flo_err *err)
 {
@@ -72,7 +83,13 @@ int flo_rollouts_keep(struct flo_controller *controller,
                     sizeof(controller->rollouts[0]));
         controller->rollout_count--;
     }
-    controller->rollouts[controller->rollout_count++] = entry;
+    size_t place = controller->rollout_count++;
+    for (; place > 0 &&
+           is_older(entry->core.id, controller->rollouts[place - 1]->core.id);
+         place--) {
+        controller->rollouts[place] = controller->rollouts[place - 1];
+    }
+    controller->rollouts[place] = entry;
     return 0;
 }
 
@@ -337,32 +354,42 @@ static int state_of_release(void *context,
     return 0;
 }
 
+static int is_published(struct flo_controller *controller,
+                        const struct flo_rollout_entry *entry, bool *out,
+                        struct flo_err *err)
+{
+    return flo_records_release_get(controller->store, entry->model,
+                                   entry->version, state_of_release, out, err);
+}
+
 /* A newcomer gets what its group was brought to last, and what is under way
- * now: per model the newest completed rollout and those that run. */
+ * now: per model the newest completed rollout whose release was not withdrawn,
+ * and those that run. */
 static int joins(struct flo_controller *controller, size_t index, bool *out,
                  struct flo_err *err)
 {
     const struct flo_rollout_entry *entry = controller->rollouts[index];
     enum flo_rollout_state state = entry->core.state;
-    int rv =
-        flo_records_release_get(controller->store, entry->model, entry->version,
-                                state_of_release, out, err);
+    int rv = is_published(controller, entry, out, err);
 
     if (rv < 0 || !*out) {
         return rv;
     }
     *out = state == FLO_ROLLOUT_RUNNING || state == FLO_ROLLOUT_PAUSED ||
            state == FLO_ROLLOUT_COMPLETED;
-    for (size_t i = index + 1;
-         state == FLO_ROLLOUT_COMPLETED && i < controller->rollout_count; i++) {
+    for (size_t i = index + 1; state == FLO_ROLLOUT_COMPLETED && rv == 0 &&
+                               i < controller->rollout_count;
+         i++) {
         const struct flo_rollout_entry *later = controller->rollouts[i];
+        bool replaces = false;
         if (later->core.state == FLO_ROLLOUT_COMPLETED &&
             strcmp(later->model, entry->model) == 0 &&
             strcmp(later->group, entry->group) == 0) {
-            *out = false;
+            rv = is_published(controller, later, &replaces, err);
         }
+        *out = *out && !replaces;
     }
-    return 0;
+    return rv;
 }
 
 int flo_rollouts_join(struct flo_controller *controller, const char *device,

@@ -11,6 +11,9 @@
 #define DIGEST                                                                 \
     "sha256:"                                                                  \
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define NEXT_DIGEST                                                            \
+    "sha256:"                                                                  \
+    "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 
 static const char *const ids[] = {"11111111-1111-4111-8111-111111111111",
                                   "22222222-2222-4222-8222-222222222222",
@@ -110,16 +113,22 @@ static struct flo_rollout_entry *start(struct world *world, const char *spec)
     return entry;
 }
 
-static void event(struct world *world, size_t device, const char *state)
+static void event_of(struct world *world, const char *rollout,
+                     const char *release, size_t device, const char *state)
 {
     char text[512];
 
     snprintf(text, sizeof(text),
              "{\"v\":1,\"boot\":\"44444444-4444-4444-8444-444444444444\","
-             "\"seq\":%llu,\"type\":\"execution\",\"execution\":\"r-0001.1\","
-             "\"release\":\"" DIGEST "\",\"state\":\"%s\"}",
-             (unsigned long long)++world->seq, state);
+             "\"seq\":%llu,\"type\":\"execution\",\"execution\":\"%s.1\","
+             "\"release\":\"%s\",\"state\":\"%s\"}",
+             (unsigned long long)++world->seq, rollout, release, state);
     send(world, device, "event", text);
+}
+
+static void event(struct world *world, size_t device, const char *state)
+{
+    event_of(world, "r-0001", DIGEST, device, state);
 }
 
 static size_t device_in_phase(const struct flo_rollout_entry *entry,
@@ -431,28 +440,95 @@ old_orders_are_signed_anew_for_those_whose_desired_holds_them(void **state)
     flo_buf_deinit(&text);
 }
 
+#define NEWCOMER "55555555-5555-4555-8555-555555555555"
+
+/* The order of a device that came just now. */
+static const char *order_of_newcomer(struct world *world)
+{
+    static char order[FLO_NAME_MAX + 1];
+    uint64_t rev;
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(enrol(world, NEWCOMER, "gw-9"), 0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    assert_int_equal(flo_records_desired_get(world->controller->store, NEWCOMER,
+                                             &rev, order, &world->err),
+                     0);
+    return order;
+}
+
 static void a_newcomer_gets_what_its_group_was_brought_to(void **state)
 {
     struct world *world = *state;
     struct flo_rollout_entry *entry =
         start(world, "{\"release\":\"tiny@2.1.0\"}");
-    const char *newcomer = "55555555-5555-4555-8555-555555555555";
-    char order[FLO_NAME_MAX + 1];
-    uint64_t rev;
 
     event(world, device_in_phase(entry, 0), "succeeded");
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
         event(world, i, "succeeded");
     }
     assert_int_equal(entry->core.state, FLO_ROLLOUT_COMPLETED);
+
+    const char *order = order_of_newcomer(world);
+    assert_true(strcmp(order, "o-0001") == 0 || strcmp(order, "o-0002") == 0);
+}
+
+/* Everybody has 2.1.0 by r-0001 (o-0001), then 2.2.0 by r-0002 (o-0002). */
+static void bring_to_two_releases(struct world *world)
+{
+    struct flo_records_release release = {.model = "tiny",
+                                          .version = "2.2.0",
+                                          .number = 2,
+                                          .digest = NEXT_DIGEST,
+                                          .state = "published",
+                                          .body = "{}",
+                                          .bytes = 100};
+    const char *const digests[] = {DIGEST, NEXT_DIGEST};
+    const char *const specs[] = {
+        "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"share_pct\":100}]}",
+        "{\"release\":\"tiny@2.2.0\",\"phases\":[{\"share_pct\":100}]}"};
+
+    assert_int_equal(flo_records_release_add(world->controller->store, &release,
+                                             &world->err),
+                     0);
+    for (size_t i = 0; i < FLO_COUNT(specs); i++) {
+        struct flo_rollout_entry *entry = start(world, specs[i]);
+        assert_non_null(entry);
+        for (size_t device = 0; device < FLO_COUNT(ids); device++) {
+            event_of(world, entry->core.id, digests[i], device, "succeeded");
+        }
+        assert_int_equal(entry->core.state, FLO_ROLLOUT_COMPLETED);
+    }
+}
+
+static void reading_an_old_rollout_does_not_make_it_the_newest(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry;
+
+    bring_to_two_releases(world);
+    flo_rollouts_forget(world->controller);
+    assert_int_equal(
+        flo_rollouts_find(world->controller, "r-0002", &entry, &world->err), 0);
+    assert_int_equal(
+        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+
+    assert_string_equal(order_of_newcomer(world), "o-0002");
+}
+
+static void a_release_taken_back_leaves_newcomers_the_one_before(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+
+    bring_to_two_releases(world);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(enrol(world, newcomer, "gw-9"), 0);
+    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.2.0",
+                                          "all", "ops", "bad", id, &world->err),
+                     0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 
-    assert_int_equal(flo_records_desired_get(world->controller->store, newcomer,
-                                             &rev, order, &world->err),
-                     0);
-    assert_true(strcmp(order, "o-0001") == 0 || strcmp(order, "o-0002") == 0);
+    assert_string_equal(order_of_newcomer(world), "o-0001");
 }
 
 static void specifications_with_typos_are_refused(void **state)
@@ -499,6 +575,8 @@ int main(void)
         WITH_WORLD(
             old_orders_are_signed_anew_for_those_whose_desired_holds_them),
         WITH_WORLD(a_newcomer_gets_what_its_group_was_brought_to),
+        WITH_WORLD(reading_an_old_rollout_does_not_make_it_the_newest),
+        WITH_WORLD(a_release_taken_back_leaves_newcomers_the_one_before),
         WITH_WORLD(specifications_with_typos_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
