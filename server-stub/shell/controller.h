@@ -194,12 +194,21 @@ FLO_MUST_USE int flo_orders_desired_text(struct flo_controller *controller,
 FLO_MUST_USE int flo_orders_group_text(struct flo_controller *controller,
                                        const char *group, struct flo_buf *out,
                                        struct flo_err *err);
-/* Emergency: order, rewrite desired, yank, stop rollouts. */
+/* Emergency: order, yank, stop rollouts, rewrite desired.
+ *
+ * FLO_E_GROUP_ABSENT  the group has no device; nothing changed */
 FLO_MUST_USE int flo_orders_take_back(struct flo_controller *controller,
                                       const char *release_title,
                                       const char *group, const char *by,
                                       const char *reason, char *id,
                                       struct flo_err *err);
+/* Yank a release: nobody starts it any more.  Its rollouts end, those that the
+ * rollback `note` of `group` ("" none) covers as taken back, the others
+ * aborted; desired documents that said to run it say nothing. */
+FLO_MUST_USE int flo_orders_withdraw(struct flo_controller *controller,
+                                     const struct flo_digest *release,
+                                     const char *group, const char *note,
+                                     struct flo_err *err);
 /* freeze, unfreeze, config. */
 FLO_MUST_USE int flo_orders_fleet(struct flo_controller *controller,
                                   enum flo_order_op op, const char *by,

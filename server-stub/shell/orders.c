@@ -371,25 +371,114 @@ static int scope_open(struct scope_list *list, const char *group,
     return rv;
 }
 
+/* ---- withdrawing ---- */
+
+/* A rollout that the rollback covers waits for its devices to come back; of
+ * another one nobody takes its devices back, so it is aborted: what is not yet
+ * active ends, what is stays. */
 static int stop_rollouts(struct flo_controller *controller,
-                         const struct flo_digest *release, const char *note,
-                         struct flo_err *err)
+                         const struct flo_digest *release, const char *group,
+                         const char *note, struct flo_err *err)
 {
     int rv = 0;
 
     for (size_t i = 0; i < controller->rollout_count && rv == 0; i++) {
         struct flo_rollout_entry *entry = controller->rollouts[i];
-        struct flo_rollout_event event = {.kind = FLO_ROLLOUT_EVENT_TAKEN_BACK,
-                                          .note = note};
         enum flo_rollout_state state = entry->core.state;
+        bool is_covered =
+            strcmp(group, "all") == 0 || strcmp(group, entry->group) == 0;
+        bool goes_on = state == FLO_ROLLOUT_RUNNING ||
+                       state == FLO_ROLLOUT_PAUSED ||
+                       state == FLO_ROLLOUT_DRAFT;
+        bool is_stopped =
+            state == FLO_ROLLOUT_HALTED || state == FLO_ROLLOUT_ABORTING;
         if (flo_digest_equal(&entry->release, release) &&
-            (state == FLO_ROLLOUT_RUNNING || state == FLO_ROLLOUT_PAUSED ||
-             state == FLO_ROLLOUT_HALTED || state == FLO_ROLLOUT_ABORTING ||
-             state == FLO_ROLLOUT_DRAFT)) {
-            rv = flo_rollouts_step(controller, entry, event, err);
+            (goes_on || (is_stopped && is_covered))) {
+            rv = flo_rollouts_step(
+                controller, entry,
+                (struct flo_rollout_event){
+                    .kind = is_covered ? FLO_ROLLOUT_EVENT_TAKEN_BACK
+                                       : FLO_ROLLOUT_EVENT_ABORT,
+                    .note = note},
+                err);
         }
     }
     return rv;
+}
+
+struct deploys {
+    struct flo_text_list ids;
+    const char *release;
+};
+
+static int collect_deploy(void *context, const struct flo_records_order *order)
+{
+    struct deploys *deploys = context;
+
+    if (strcmp(order->op, "deploy") == 0 &&
+        strcmp(order->release, deploys->release) == 0) {
+        flo_text_list_add(&deploys->ids, order->id);
+    }
+    return 0;
+}
+
+/* Also a device that comes back to a completed rollout begins nothing. */
+static int let_go(struct flo_controller *controller, const char *release,
+                  struct flo_err *err)
+{
+    struct deploys deploys = {.release = release};
+    int rv = flo_records_order_held(controller->store, collect_deploy, &deploys,
+                                    err);
+
+    for (size_t i = 0; i < deploys.ids.count && rv == 0; i++) {
+        const char *order = deploys.ids.items[i];
+        rv = flo_records_desired_holders(controller->store, order, holder,
+                                         controller, err);
+        if (rv == 0) {
+            rv = flo_records_desired_swap(controller->store, order, "", err);
+        }
+    }
+    flo_text_list_clear(&deploys.ids);
+    return rv;
+}
+
+int flo_orders_withdraw(struct flo_controller *controller,
+                        const struct flo_digest *release, const char *group,
+                        const char *note, struct flo_err *err)
+{
+    char digest[FLO_DIGEST_TEXT];
+    int rv;
+
+    flo_digest_text(release, digest);
+    rv = flo_records_release_state(controller->store, digest, "yanked", err);
+    if (rv == 0) {
+        rv = stop_rollouts(controller, release, group, note, err);
+    }
+    return rv < 0 ? rv : let_go(controller, digest, err);
+}
+
+/* ---- taking back ---- */
+
+static int count_device(void *context, const struct flo_records_device *device)
+{
+    (void)device;
+    ++*(size_t *)context;
+    return 0;
+}
+
+/* A group with a typo must not withdraw a release and stop nothing. */
+static int check_group(struct flo_controller *controller, const char *group,
+                       struct flo_err *err)
+{
+    struct flo_records_device_filter filter = {
+        .group = group, .online = -1, .limit = 1};
+    size_t count = 0;
+    int rv = flo_records_device_list(controller->store, &filter, count_device,
+                                     &count, err);
+
+    return rv == 0 && count == 0 ? flo_fail(err, FLO_E_GROUP_ABSENT,
+                                            "no device is in group %s", group)
+                                 : rv;
 }
 
 struct digest_of {
@@ -416,9 +505,11 @@ int flo_orders_take_back(struct flo_controller *controller,
     int rv =
         flo_release_title_parse(release_title, order.model, order.version, err);
 
-    if (rv < 0 || (rv = flo_records_release_get(controller->store, order.model,
-                                                order.version, take_digest,
-                                                &found, err)) < 0) {
+    if (rv < 0 ||
+        (rv = flo_records_release_get(controller->store, order.model,
+                                      order.version, take_digest, &found,
+                                      err)) < 0 ||
+        (rv = check_group(controller, group, err)) < 0) {
         return rv;
     }
     flo_digest_text(&found.digest, digest);
@@ -435,10 +526,10 @@ int flo_orders_take_back(struct flo_controller *controller,
                               .order = id,
                               .release = digest,
                               .rewrites = true};
-    if ((rv = scope_open(&list, group, err)) < 0 ||
-        (rv = flo_records_release_state(controller->store, digest, "yanked",
-                                        err)) < 0 ||
-        (rv = stop_rollouts(controller, &found.digest, id, err)) < 0) {
+    /* Rewriting comes last: in desired the rollback stands before an abort. */
+    if ((rv = flo_orders_withdraw(controller, &found.digest, group, id, err)) <
+            0 ||
+        (rv = scope_open(&list, group, err)) < 0) {
         return rv;
     }
     flo_effect_live(controller, "release", release_title);

@@ -212,18 +212,13 @@ static int find(struct flo_rest_call *call, struct found *found,
                                             take_found, found, err);
 }
 
-static int set_state(struct flo_rest_call *call, const struct found *found,
-                     const char *state, struct flo_err *err)
+static int show_changed(struct flo_rest_call *call, const struct found *found,
+                        struct flo_err *err)
 {
-    int rv = flo_records_release_state(call->controller->store, found->digest,
-                                       state, err);
-
     flo_effect_live(call->controller, "release",
                     flo_httpd_param(call->request, "name"));
-    return rv < 0
-               ? rv
-               : flo_records_release_get(call->controller->store, found->model,
-                                         found->version, take_view, call, err);
+    return flo_records_release_get(call->controller->store, found->model,
+                                   found->version, take_view, call, err);
 }
 
 int flo_rest_release_publish(struct flo_rest_call *call, struct flo_err *err)
@@ -250,19 +245,27 @@ int flo_rest_release_publish(struct flo_rest_call *call, struct flo_err *err)
         flo_err_fix(err, "upload them: PUT /v1/blobs/{digest}");
         return FLO_E_BUNDLE_MISSING;
     }
-    return set_state(call, &found, "published", err);
+    rv = flo_records_release_state(call->controller->store, found.digest,
+                                   "published", err);
+    return rv < 0 ? rv : show_changed(call, &found, err);
 }
 
 int flo_rest_release_yank(struct flo_rest_call *call, struct flo_err *err)
 {
     struct found found = {0};
+    struct flo_digest digest;
+    char note[96];
     int rv = find(call, &found, err);
 
     if (rv < 0) {
         return rv;
     }
     flo_release_deinit(&found.release);
-    return set_state(call, &found, "yanked", err);
+    snprintf(note, sizeof(note), "yanked by %s", call->name);
+    rv = flo_digest_parse(found.digest, &digest)
+             ? flo_orders_withdraw(call->controller, &digest, "", note, err)
+             : FLO_E_DB;
+    return rv < 0 ? rv : show_changed(call, &found, err);
 }
 
 /* ---- reading ---- */

@@ -473,6 +473,55 @@ static void a_newcomer_gets_what_its_group_was_brought_to(void **state)
     assert_true(strcmp(order, "o-0001") == 0 || strcmp(order, "o-0002") == 0);
 }
 
+/* Two rollouts of 2.1.0: one is under way on all, one is done on "lab", whose
+ * device did not hear of it yet. */
+static struct flo_rollout_entry *world_with_two_groups(struct world *world)
+{
+    const char groups[2][FLO_NAME_MAX + 1] = {"all", "lab"};
+    struct flo_records_device device = {.id = NEWCOMER,
+                                        .name = "lab-1",
+                                        .labels = "{}",
+                                        .profile = "{}",
+                                        .groups = "[\"all\",\"lab\"]",
+                                        .enrolled_at_ms = 1};
+    struct flo_rollout_entry *entry;
+
+    assert_int_equal(flo_records_device_add(world->controller->store, &device,
+                                            groups, 2, &world->err),
+                     0);
+    entry = start(world, "{\"release\":\"tiny@2.1.0\",\"group\":\"lab\"}");
+    assert_non_null(entry);
+    entry->core.state = FLO_ROLLOUT_COMPLETED;
+    entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
+    assert_non_null(entry);
+    return entry;
+}
+
+static int take_op(void *context, const struct flo_records_order *order)
+{
+    snprintf(context, 16, "%s", order->op);
+    return 0;
+}
+
+/* Of the order that a device's desired holds; "" none. */
+static const char *op_of(struct world *world, const char *device)
+{
+    static char op[16];
+    char order[FLO_NAME_MAX + 1];
+    uint64_t rev;
+
+    assert_int_equal(flo_records_desired_get(world->controller->store, device,
+                                             &rev, order, &world->err),
+                     0);
+    op[0] = '\0';
+    if (order[0] != '\0') {
+        assert_int_equal(flo_records_order_get(world->controller->store, order,
+                                               take_op, op, &world->err),
+                         0);
+    }
+    return op;
+}
+
 /* Everybody has 2.1.0 by r-0001 (o-0001), then 2.2.0 by r-0002 (o-0002). */
 static void bring_to_two_releases(struct world *world)
 {
@@ -531,6 +580,59 @@ static void a_release_taken_back_leaves_newcomers_the_one_before(void **state)
     assert_string_equal(order_of_newcomer(world), "o-0001");
 }
 
+static void a_withdrawn_release_starts_nowhere(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = world_with_two_groups(world);
+    const char *canary = ids[device_in_phase(entry, 0)];
+
+    assert_string_equal(op_of(world, canary), "deploy");
+    assert_string_equal(op_of(world, NEWCOMER), "deploy");
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_orders_withdraw(world->controller, &entry->release, "",
+                                         "yanked by ops", &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ABORTING);
+    assert_string_equal(op_of(world, canary), "abort");
+    assert_string_equal(op_of(world, NEWCOMER), "");
+}
+
+static void a_rollback_of_one_group_aborts_the_rollout_of_all(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = world_with_two_groups(world);
+    const char *canary = ids[device_in_phase(entry, 0)];
+    char id[FLO_NAME_MAX + 1];
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.1.0",
+                                          "lab", "ops", "bad", id, &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ABORTING);
+    assert_string_equal(op_of(world, canary), "abort");
+    assert_string_equal(op_of(world, NEWCOMER), "rollback");
+}
+
+static void a_rollback_of_a_group_without_devices_is_refused(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    char id[FLO_NAME_MAX + 1];
+
+    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.1.0",
+                                          "canari", "ops", "bad", id,
+                                          &world->err),
+                     FLO_E_GROUP_ABSENT);
+
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
+    assert_int_equal(world->controller->counters.orders_signed, 1);
+}
+
 static void specifications_with_typos_are_refused(void **state)
 {
     struct world *world = *state;
@@ -577,6 +679,9 @@ int main(void)
         WITH_WORLD(a_newcomer_gets_what_its_group_was_brought_to),
         WITH_WORLD(reading_an_old_rollout_does_not_make_it_the_newest),
         WITH_WORLD(a_release_taken_back_leaves_newcomers_the_one_before),
+        WITH_WORLD(a_withdrawn_release_starts_nowhere),
+        WITH_WORLD(a_rollback_of_one_group_aborts_the_rollout_of_all),
+        WITH_WORLD(a_rollback_of_a_group_without_devices_is_refused),
         WITH_WORLD(specifications_with_typos_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
