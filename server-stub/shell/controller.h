@@ -182,7 +182,8 @@ FLO_MUST_USE int flo_orders_issue(struct flo_controller *controller,
                                   struct flo_order *order, bool is_tracked,
                                   uint64_t release_bytes, char *id,
                                   struct flo_err *err);
-/* Sign anew what desired documents hold and is older than half its life. */
+/* Sign anew what is older than half its life: what desired documents hold, and
+ * the newest freeze or unfreeze. */
 FLO_MUST_USE int flo_orders_renew(struct flo_controller *controller,
                                   struct flo_err *err);
 /* Text of the desired document of a device, appended. */

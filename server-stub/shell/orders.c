@@ -141,13 +141,12 @@ static int holder(void *context, const char *device)
     return 0;
 }
 
-/* For its holders alone: members of the scope that were since brought forward
- * hold something newer, and must not hear of it again by their group's list. */
 static int renew(struct flo_controller *controller, const char *old,
-                 struct flo_err *err)
+                 bool is_desired_only, struct flo_err *err)
 {
-    struct parsed parsed = {
-        .row.is_desired_only = true, .fleet = controller->fleet, .err = err};
+    struct parsed parsed = {.row.is_desired_only = is_desired_only,
+                            .fleet = controller->fleet,
+                            .err = err};
     char id[FLO_NAME_MAX + 1];
     int rv = flo_records_order_get(controller->store, old, parse_order, &parsed,
                                    err);
@@ -165,17 +164,36 @@ static int renew(struct flo_controller *controller, const char *old,
     return rv;
 }
 
+/* Whether the fleet is frozen stands in no desired, only in its group's list;
+ * a device that was away for longer than an order lives has to find it. */
+static int renew_freeze(struct flo_controller *controller, uint64_t now_ms,
+                        struct flo_err *err)
+{
+    struct held newest = {.now_ms = now_ms};
+    int rv =
+        flo_records_order_freeze(controller->store, collect_aged, &newest, err);
+
+    if (rv == 0 && newest.ids.count > 0) {
+        rv = renew(controller, newest.ids.items[0], false, err);
+    }
+    flo_text_list_clear(&newest.ids);
+    return rv == FLO_E_ABSENT ? 0 : rv;
+}
+
 int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
 {
     struct held held = {.now_ms = flo_wall_ms()};
     int rv =
         flo_records_order_held(controller->store, collect_aged, &held, err);
 
+    /* For their holders alone: members of the scope that were since brought
+     * forward hold something newer, and must not hear of it again by their
+     * group's list. */
     for (size_t i = 0; i < held.ids.count && rv == 0; i++) {
-        rv = renew(controller, held.ids.items[i], err);
+        rv = renew(controller, held.ids.items[i], true, err);
     }
     flo_text_list_clear(&held.ids);
-    return rv;
+    return rv < 0 ? rv : renew_freeze(controller, held.now_ms, err);
 }
 
 /* ---- what is published ---- */

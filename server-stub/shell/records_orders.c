@@ -130,6 +130,19 @@ int flo_records_order_held(struct flo_records *store, flo_records_order_fn fn,
     return rv < 0 ? rv : all(row, fn, context, err);
 }
 
+int flo_records_order_freeze(struct flo_records *store, flo_records_order_fn fn,
+                             void *context, struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    int rv = flo_records_query(store->control, err, &row,
+                               "SELECT " ORDER_COLUMNS " FROM ord"
+                               " WHERE op IN ('freeze', 'unfreeze')"
+                               " ORDER BY seq DESC LIMIT 1",
+                               "");
+
+    return rv < 0 ? rv : one(row, "to freeze", fn, context, err);
+}
+
 /* ---- outcomes ---- */
 
 int flo_records_outcome_put(struct flo_records *store, const char *order,

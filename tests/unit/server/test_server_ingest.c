@@ -440,6 +440,63 @@ old_orders_are_signed_anew_for_those_whose_desired_holds_them(void **state)
     flo_buf_deinit(&text);
 }
 
+static int take_op(void *context, const struct flo_records_order *order)
+{
+    snprintf(context, 16, "%s", order->op);
+    return 0;
+}
+
+/* A device may be away for longer than any order lives: the list of its group
+ * must say what holds, whenever it comes back. */
+static void the_newest_freeze_or_unfreeze_is_signed_anew(void **state)
+{
+    struct world *world = *state;
+    const char *const ops[] = {"freeze", "unfreeze"};
+    char body[256];
+
+    for (uint64_t i = 0; i < FLO_COUNT(ops); i++) {
+        struct flo_records_order old = {
+            .id = ops[i],
+            .op = ops[i],
+            .group = "all",
+            .envelope = "{}",
+            .body = body,
+            .rollout = "",
+            .release = "",
+            .seq = i + 1,
+            .issued_at_ms = flo_wall_ms() - 360000000,
+            .expires_at_ms = flo_wall_ms() - 100800000};
+        snprintf(body, sizeof(body),
+                 "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-1\",\"op\":\"%s\","
+                 "\"scope\":{\"group\":\"all\"},\"epoch\":1,\"seq\":1,"
+                 "\"issued_at_ms\":1,\"expires_at_ms\":2,\"args\":{}}",
+                 ops[i]);
+        assert_int_equal(
+            flo_records_order_add(world->controller->store, &old, &world->err),
+            0);
+    }
+    assert_int_equal(
+        flo_records_skip(world->controller->store, "order", 2, &world->err), 0);
+    char *before = list_of_all(world);
+    assert_string_equal(before, "{\"v\":1,\"orders\":[]}");
+
+    for (int hour = 0; hour < 2; hour++) { /* young in the second: stays */
+        assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
+    }
+
+    char op[16];
+    assert_int_equal(flo_records_order_get(world->controller->store, "o-0003",
+                                           take_op, op, &world->err),
+                     0);
+    assert_string_equal(op, "unfreeze");
+    assert_int_equal(world->controller->counters.orders_signed, 1);
+    assert_string_equal(world->controller->effects.groups.items[0], "all");
+    char *after = list_of_all(world);
+    assert_non_null(strstr(after, "payload"));
+    free(before);
+    free(after);
+}
+
 #define NEWCOMER "55555555-5555-4555-8555-555555555555"
 
 /* The order of a device that came just now. */
@@ -495,12 +552,6 @@ static struct flo_rollout_entry *world_with_two_groups(struct world *world)
     entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     assert_non_null(entry);
     return entry;
-}
-
-static int take_op(void *context, const struct flo_records_order *order)
-{
-    snprintf(context, 16, "%s", order->op);
-    return 0;
 }
 
 /* Of the order that a device's desired holds; "" none. */
@@ -676,6 +727,7 @@ int main(void)
         WITH_WORLD(an_emergency_order_rewrites_yanks_and_stops),
         WITH_WORLD(
             old_orders_are_signed_anew_for_those_whose_desired_holds_them),
+        WITH_WORLD(the_newest_freeze_or_unfreeze_is_signed_anew),
         WITH_WORLD(a_newcomer_gets_what_its_group_was_brought_to),
         WITH_WORLD(reading_an_old_rollout_does_not_make_it_the_newest),
         WITH_WORLD(a_release_taken_back_leaves_newcomers_the_one_before),
