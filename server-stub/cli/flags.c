@@ -45,7 +45,7 @@ FLAGS(rollout_start) = {
     {"soak", "DURATION", "time a device serves on trial (15m)"},
     {"soak-requests", "N", "requests it must serve on trial"},
     {"on-fail", "rollback|halt|pause", "when a gate fails (rollback)"},
-    {"max-failed", "PERCENT", "of a phase that may fail (0)"},
+    {"max-failed", "PERCENT", "of a phase's devices that may fail (0)"},
     {"silence", "DURATION", "a silent device counts as failed after (1h)"},
     {"rate", "BYTES", "download bytes per second and device"},
     {"probe-timeout", "DURATION", "for all golden prompts (60s)"},

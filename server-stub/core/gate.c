@@ -8,7 +8,10 @@ typedef void (*gate_fn)(const struct flo_rollout *rollout, uint32_t phase,
                         const struct flo_gate_rule *rule,
                         struct flo_gate_result *out);
 
-/* Share of the executed that ended badly or fell silent. */
+/* Share of the phase that ended badly or fell silent.  Not of the executed:
+ * the first to end are those that fail at once, and a few of them would break
+ * any limit.  So this breaks as soon as the phase cannot keep its limit any
+ * more, and never before. */
 static void flo_gate_failed(const struct flo_rollout *rollout, uint32_t phase,
                             const struct flo_gate_rule *rule,
                             struct flo_gate_result *out)
@@ -36,8 +39,7 @@ static void flo_gate_failed(const struct flo_rollout *rollout, uint32_t phase,
     out->executed = good + bad + other;
     out->members = p->members;
     out->limit = rule->max_pct;
-    out->value =
-        out->executed == 0 ? 0 : 100.0 * (double)bad / (double)out->executed;
+    out->value = p->members == 0 ? 0 : 100.0 * (double)bad / p->members;
     uint32_t enough =
         rule->min_executed < p->members ? rule->min_executed : p->members;
     if (bad > 0 && out->executed >= enough && out->value > rule->max_pct) {

@@ -25,7 +25,7 @@ enum flo_verdict {
 /* One limit, as the operator asked for it. */
 struct flo_gate_rule {
     bool is_set;
-    double max_pct;          /* of the executed; above it fails */
+    double max_pct;          /* of the phase; above it fails */
     uint32_t min_executed;   /* fewer say nothing, unless it is all */
     uint64_t silence_ms_max; /* unheard for so long: counts as failed */
 };
@@ -33,7 +33,7 @@ struct flo_gate_result {
     enum flo_verdict verdict;
     double value;
     double limit;
-    uint32_t executed; /* what the value stands on */
+    uint32_t executed; /* how many of `members` have ended or fell silent */
     uint32_t members;
 };
 

@@ -189,9 +189,10 @@ static void gate_broke(struct flo_rollout *rollout, uint32_t phase,
     const struct flo_rollout_phase *p = &rollout->phases[phase];
 
     snprintf(rollout->reason, sizeof(rollout->reason),
-             "gate %s: %.4g %s of %u executed in phase %s, limit %.4g %s",
-             flo_gate_word(gate), result->value, flo_gate_unit(gate),
-             result->executed, p->name, result->limit, flo_gate_unit(gate));
+             "gate %s: %.4g %s of phase %s, %u of %u executed, limit %.4g %s",
+             flo_gate_word(gate), result->value, flo_gate_unit(gate), p->name,
+             result->executed, result->members, result->limit,
+             flo_gate_unit(gate));
     rollout->phases[phase].state = FLO_PHASE_FAILED;
     phase_changed(rollout, phase, actions);
     switch (rollout->on_fail) {

@@ -439,6 +439,27 @@ static void our_own_absence_is_no_silence(void **state)
     world_free(world);
 }
 
+/* The first to answer are those that refuse at once: with 5 % of 100 devices
+ * five of them stop nothing, and the sixth does. */
+static void
+a_limit_is_a_share_of_the_phase_not_of_the_first_answers(void **state)
+{
+    (void)state;
+    struct world *world = world_new(100, 100);
+    world->rollout.gates[FLO_GATE_FAILED].max_pct = 5;
+    join_all(world);
+    operator_does(world, FLO_ROLLOUT_EVENT_START);
+
+    for (size_t device = 1; device <= 5; device++) {
+        says(world, device, 1, FLO_EXECUTION_REJECTED, "disk.full");
+    }
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_RUNNING);
+    says(world, 6, 1, FLO_EXECUTION_REJECTED, "disk.full");
+
+    assert_int_equal(world->rollout.state, FLO_ROLLOUT_ROLLING_BACK);
+    world_free(world);
+}
+
 static void a_phase_soaks_before_the_next_starts(void **state)
 {
     (void)state;
@@ -526,6 +547,8 @@ int main(void)
         cmocka_unit_test(a_broken_gate_is_promoted_but_not_resumed),
         cmocka_unit_test(a_late_failure_in_a_passed_phase_breaks_the_gate),
         cmocka_unit_test(our_own_absence_is_no_silence),
+        cmocka_unit_test(
+            a_limit_is_a_share_of_the_phase_not_of_the_first_answers),
         cmocka_unit_test(a_phase_soaks_before_the_next_starts),
         cmocka_unit_test(phases_that_do_not_grow_are_refused),
         cmocka_unit_test(no_sequence_of_events_breaks_the_step),
