@@ -186,6 +186,9 @@ FLO_MUST_USE int flo_orders_issue(struct flo_controller *controller,
  * the newest freeze or unfreeze. */
 FLO_MUST_USE int flo_orders_renew(struct flo_controller *controller,
                                   struct flo_err *err);
+/* Sign one anew if it is older than that; `id` becomes the new one's. */
+FLO_MUST_USE int flo_orders_freshen(struct flo_controller *controller, char *id,
+                                    struct flo_err *err);
 /* Text of the desired document of a device, appended. */
 FLO_MUST_USE int flo_orders_desired_text(struct flo_controller *controller,
                                          const char *device,

@@ -142,12 +142,11 @@ static int holder(void *context, const char *device)
 }
 
 static int renew(struct flo_controller *controller, const char *old,
-                 bool is_desired_only, struct flo_err *err)
+                 bool is_desired_only, char *id, struct flo_err *err)
 {
     struct parsed parsed = {.row.is_desired_only = is_desired_only,
                             .fleet = controller->fleet,
                             .err = err};
-    char id[FLO_NAME_MAX + 1];
     int rv = flo_records_order_get(controller->store, old, parse_order, &parsed,
                                    err);
 
@@ -170,11 +169,12 @@ static int renew_freeze(struct flo_controller *controller, uint64_t now_ms,
                         struct flo_err *err)
 {
     struct held newest = {.now_ms = now_ms};
+    char id[FLO_NAME_MAX + 1];
     int rv =
         flo_records_order_freeze(controller->store, collect_aged, &newest, err);
 
     if (rv == 0 && newest.ids.count > 0) {
-        rv = renew(controller, newest.ids.items[0], false, err);
+        rv = renew(controller, newest.ids.items[0], false, id, err);
     }
     flo_text_list_clear(&newest.ids);
     return rv == FLO_E_ABSENT ? 0 : rv;
@@ -183,6 +183,7 @@ static int renew_freeze(struct flo_controller *controller, uint64_t now_ms,
 int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
 {
     struct held held = {.now_ms = flo_wall_ms()};
+    char id[FLO_NAME_MAX + 1];
     int rv =
         flo_records_order_held(controller->store, collect_aged, &held, err);
 
@@ -190,10 +191,24 @@ int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
      * forward hold something newer, and must not hear of it again by their
      * group's list. */
     for (size_t i = 0; i < held.ids.count && rv == 0; i++) {
-        rv = renew(controller, held.ids.items[i], true, err);
+        rv = renew(controller, held.ids.items[i], true, id, err);
     }
     flo_text_list_clear(&held.ids);
     return rv < 0 ? rv : renew_freeze(controller, held.now_ms, err);
+}
+
+int flo_orders_freshen(struct flo_controller *controller, char *id,
+                       struct flo_err *err)
+{
+    struct held held = {.now_ms = flo_wall_ms()};
+    int rv =
+        flo_records_order_get(controller->store, id, collect_aged, &held, err);
+
+    if (rv == 0 && held.ids.count > 0) {
+        rv = renew(controller, held.ids.items[0], true, id, err);
+    }
+    flo_text_list_clear(&held.ids);
+    return rv;
 }
 
 /* ---- what is published ---- */

@@ -205,6 +205,9 @@ static int do_desired(struct flo_controller *controller,
                                   flo_order_op_word(action->op), phase, take_id,
                                   order, err);
 
+    if (rv == 0) { /* after a long pause, or for a newcomer, it may be old */
+        rv = flo_orders_freshen(controller, order, err);
+    }
     for (size_t i = 0; i < core->member_count && rv == 0; i++) {
         if (flo_rollout_action_names(core, action, i)) {
             rv = flo_records_desired_set(controller->store,

@@ -497,6 +497,59 @@ static void the_newest_freeze_or_unfreeze_is_signed_anew(void **state)
     free(after);
 }
 
+/* Of the order that a device's desired holds; "" none. */
+static const char *op_of(struct world *world, const char *device)
+{
+    static char op[16];
+    char order[FLO_NAME_MAX + 1];
+    uint64_t rev;
+
+    assert_int_equal(flo_records_desired_get(world->controller->store, device,
+                                             &rev, order, &world->err),
+                     0);
+    op[0] = '\0';
+    if (order[0] != '\0') {
+        assert_int_equal(flo_records_order_get(world->controller->store, order,
+                                               take_op, op, &world->err),
+                         0);
+    }
+    return op;
+}
+
+/* The same order again, as if it had been signed four days ago. */
+static int add_expired(void *context, const struct flo_records_order *order)
+{
+    struct world *world = context;
+    struct flo_records_order old = *order;
+
+    old.id = "o-0900";
+    old.seq = 900;
+    old.issued_at_ms = flo_wall_ms() - 345600000;
+    old.expires_at_ms = flo_wall_ms() - 86400000;
+    return flo_records_order_add(world->controller->store, &old, &world->err);
+}
+
+static void
+a_rollout_resumed_after_days_brings_an_order_that_lives(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+
+    does(world, entry, FLO_ROLLOUT_EVENT_PAUSE);
+    assert_int_equal(flo_records_order_get(world->controller->store, "o-0001",
+                                           add_expired, world, &world->err),
+                     0);
+    assert_int_equal(
+        flo_records_skip(world->controller->store, "order", 998, &world->err),
+        0);
+    does(world, entry, FLO_ROLLOUT_EVENT_RESUME);
+
+    assert_string_equal(op_of(world, ids[canary]), "deploy");
+    assert_string_equal(order_of(world, canary), "o-1002");
+}
+
 #define NEWCOMER "55555555-5555-4555-8555-555555555555"
 
 /* The order of a device that came just now. */
@@ -552,25 +605,6 @@ static struct flo_rollout_entry *world_with_two_groups(struct world *world)
     entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     assert_non_null(entry);
     return entry;
-}
-
-/* Of the order that a device's desired holds; "" none. */
-static const char *op_of(struct world *world, const char *device)
-{
-    static char op[16];
-    char order[FLO_NAME_MAX + 1];
-    uint64_t rev;
-
-    assert_int_equal(flo_records_desired_get(world->controller->store, device,
-                                             &rev, order, &world->err),
-                     0);
-    op[0] = '\0';
-    if (order[0] != '\0') {
-        assert_int_equal(flo_records_order_get(world->controller->store, order,
-                                               take_op, op, &world->err),
-                         0);
-    }
-    return op;
 }
 
 /* Everybody has 2.1.0 by r-0001 (o-0001), then 2.2.0 by r-0002 (o-0002). */
@@ -727,6 +761,7 @@ int main(void)
         WITH_WORLD(an_emergency_order_rewrites_yanks_and_stops),
         WITH_WORLD(
             old_orders_are_signed_anew_for_those_whose_desired_holds_them),
+        WITH_WORLD(a_rollout_resumed_after_days_brings_an_order_that_lives),
         WITH_WORLD(the_newest_freeze_or_unfreeze_is_signed_anew),
         WITH_WORLD(a_newcomer_gets_what_its_group_was_brought_to),
         WITH_WORLD(reading_an_old_rollout_does_not_make_it_the_newest),
