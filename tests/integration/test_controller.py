@@ -541,6 +541,32 @@ def test_emergency_rollback_stops_a_running_rollout(controller, devices,
         controller, made["id"])["state"] == "rolled-back")
 
 
+def test_a_group_without_devices_takes_nothing_back(controller, publisher):
+    publisher.publish("1.4.1")
+    refused = controller.ask("POST", "/v1/orders", {
+        "op": "rollback", "release": "tiny@1.4.1", "confirm": "tiny@1.4.1",
+        "group": "al"})
+    assert (refused.status, refused.json["code"]) == (404, "group.absent")
+    assert controller.ask(
+        "GET", "/v1/releases/tiny@1.4.1").json["state"] == "published"
+
+
+def test_a_yank_aborts_a_running_rollout(controller, devices, publisher):
+    publisher.publish("1.4.2")
+    made = start(controller, "tiny@1.4.2")
+    canary = canary_of(controller, made["id"], devices)
+    assert controller.ask(
+        "POST", "/v1/releases/tiny@1.4.2/yank", {}).json["state"] == "yanked"
+    stopped = rollout(controller, made["id"])
+    assert stopped["state"] == "aborting"
+    assert stopped["reason"].startswith("abort: yanked by ")
+    abort = canary.order("abort", about=made["id"])[1]
+    canary.client.publish(canary.topic("ack"), json.dumps({
+        "v": 1, "order": abort["id"], "outcome": "done"}))
+    until("aborted", 10, lambda: rollout(
+        controller, made["id"])["state"] == "aborted")
+
+
 def test_freeze_needs_the_fleets_name(controller, devices):
     assert controller.ask("POST", "/v1/orders", {
         "op": "freeze", "confirm": "tests"}).status == 400
