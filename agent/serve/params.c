@@ -463,6 +463,7 @@ static int read_tokenise(struct reader *reader)
     }
     out->text = text_of(text);
     int rv = read_bool(reader, "parse_special", &out->reads_special);
+    rv = rv < 0 ? rv : read_bool(reader, "add_special", &out->adds_ends);
     return rv < 0 ? rv : read_model(reader);
 }
 

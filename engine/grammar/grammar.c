@@ -147,7 +147,7 @@ static bool tokenise(const struct flo_grammar *g, const char *bytes,
 {
     return g->vocab->is_spm
                ? flo_spm_text(g->vocab, bytes, count, false, tokens)
-               : flo_tokenize(g->vocab, bytes, count, false, tokens, NULL) == 0;
+               : flo_tokenize(g->vocab, bytes, count, 0, tokens, NULL) == 0;
 }
 
 /* The bytes of a token; false: it shows nothing, or too much. */

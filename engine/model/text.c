@@ -33,7 +33,7 @@ static int list_in(int32_t *tokens, size_t tokens_max, struct flo_tokens *list,
 }
 
 int flo_engine_tokenise(const struct flo_engine *engine, const char *text,
-                        size_t bytes, bool reads_special, int32_t *tokens,
+                        size_t bytes, unsigned flags, int32_t *tokens,
                         size_t tokens_max, size_t *count, struct flo_err *err)
 {
     struct flo_tokens ids;
@@ -43,7 +43,7 @@ int flo_engine_tokenise(const struct flo_engine *engine, const char *text,
         rv = list_in(tokens, tokens_max, &ids, err);
     }
     if (rv == 0) {
-        rv = flo_tokenize(engine->vocab, text, bytes, reads_special, &ids, err);
+        rv = flo_tokenize(engine->vocab, text, bytes, flags, &ids, err);
     }
     if (rv == 0) {
         *count = ids.count;

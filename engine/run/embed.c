@@ -13,7 +13,8 @@ static int read_input(const struct flo_engine *engine,
 {
     int rv = flo_tokens_read(
         engine, in->inputs[i].data,
-        in->inputs[i].is_tokens ? FLO_TEXT_IDS : FLO_TEXT_SPECIAL,
+        in->inputs[i].is_tokens ? FLO_TEXT_IDS
+                                : FLO_TEXT_SPECIAL | FLO_TEXT_ENDS,
         flo_engine_info(engine)->context, tokens, count, err);
 
     if (rv == 0 && *count == 0) {

@@ -25,17 +25,17 @@ static int read_ids(const struct flo_engine *engine, struct flo_wire_text ids,
 }
 
 int flo_tokens_read(const struct flo_engine *engine, struct flo_wire_text text,
-                    enum flo_text_kind kind, size_t tokens_max,
-                    int32_t **tokens, size_t *count, struct flo_err *err)
+                    unsigned flags, size_t tokens_max, int32_t **tokens,
+                    size_t *count, struct flo_err *err)
 {
     /* A byte is a token at most, a bad one three, as U+FFFD; some more for
      * begin and end. */
     size_t max =
-        kind == FLO_TEXT_IDS ? text.bytes / 4 + 1 : 3 * text.bytes + 16;
-    if (kind == FLO_TEXT_IDS && text.bytes % 4 != 0) {
+        flags == FLO_TEXT_IDS ? text.bytes / 4 + 1 : 3 * text.bytes + 16;
+    if (flags == FLO_TEXT_IDS && text.bytes % 4 != 0) {
         return flo_fail(err, FLO_E_INFER_PARAM, "tokens are not 32-bit ids");
     }
-    if (kind == FLO_TEXT_IDS && text.bytes / 4 > tokens_max) {
+    if (flags == FLO_TEXT_IDS && text.bytes / 4 > tokens_max) {
         return flo_fail(err, FLO_E_INFER_TOO_LONG,
                         "%zu tokens, at most %zu fit", text.bytes / 4,
                         tokens_max);
@@ -45,11 +45,11 @@ int flo_tokens_read(const struct flo_engine *engine, struct flo_wire_text text,
     if (room == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "no memory for %zu tokens", max);
     }
-    int rv = kind == FLO_TEXT_IDS
-                 ? read_ids(engine, text, room, count, err)
-                 : flo_engine_tokenise(engine, text.bytes > 0 ? text.data : "",
-                                       text.bytes, kind == FLO_TEXT_SPECIAL,
-                                       room, max, count, err);
+    int rv =
+        flags == FLO_TEXT_IDS
+            ? read_ids(engine, text, room, count, err)
+            : flo_engine_tokenise(engine, text.bytes > 0 ? text.data : "",
+                                  text.bytes, flags, room, max, count, err);
     if (rv < 0) {
         free(room);
         return rv;

@@ -79,12 +79,12 @@ static int read_text(struct flo_job *job, const struct flo_wire_generate *in,
 {
     bool is_ids = in->tokens.bytes > 0;
     size_t count = 0;
-    int rv = flo_tokens_read(job->engine, is_ids ? in->tokens : in->prompt,
-                             is_ids              ? FLO_TEXT_IDS
-                             : in->reads_special ? FLO_TEXT_SPECIAL
-                                                 : FLO_TEXT_PLAIN,
-                             flo_engine_info(job->engine)->context,
-                             &job->tokens, &count, err);
+    int rv = flo_tokens_read(
+        job->engine, is_ids ? in->tokens : in->prompt,
+        is_ids              ? FLO_TEXT_IDS
+        : in->reads_special ? FLO_TEXT_ENDS | FLO_TEXT_SPECIAL
+                            : FLO_TEXT_ENDS,
+        flo_engine_info(job->engine)->context, &job->tokens, &count, err);
     job->n_prompt = (uint32_t)count;
     return rv;
 }

@@ -270,7 +270,8 @@ static int tokenise(struct flo_worker *worker,
     } else {
         rv = flo_tokens_read(
             worker->engine, message->tokenise.text,
-            message->tokenise.reads_special ? FLO_TEXT_SPECIAL : FLO_TEXT_PLAIN,
+            (message->tokenise.reads_special ? FLO_TEXT_SPECIAL : 0) |
+                (message->tokenise.adds_ends ? FLO_TEXT_ENDS : 0),
             FLO_WIRE_PAYLOAD_BYTES_MAX / 4, &tokens, &count, err);
     }
     if (rv < 0) {

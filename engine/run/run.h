@@ -193,12 +193,11 @@ void flo_job_cancel(struct flo_job *job, struct flo_buf *out);
 /* Tokens of a frame's text or ids, at most `tokens_max`, checked; the caller
  * frees.  FLO_E_INFER_PARAM, FLO_E_INFER_TOO_LONG, FLO_E_GGUF_VOCAB,
  * FLO_E_MEMORY. */
-enum flo_text_kind { FLO_TEXT_PLAIN, FLO_TEXT_SPECIAL, FLO_TEXT_IDS };
+#define FLO_TEXT_IDS 4 /* beside enum flo_text_flags */
 FLO_MUST_USE int flo_tokens_read(const struct flo_engine *engine,
-                                 struct flo_wire_text text,
-                                 enum flo_text_kind kind, size_t tokens_max,
-                                 int32_t **tokens, size_t *count,
-                                 struct flo_err *err);
+                                 struct flo_wire_text text, unsigned flags,
+                                 size_t tokens_max, int32_t **tokens,
+                                 size_t *count, struct flo_err *err);
 struct flo_wire_text flo_wire_text_of(const char *text);
 /* Does a frame of one of these types, 1 << type each, wait in the socket?  It
  * is looked for where the first 256 bytes have the heads; nothing is read. */

@@ -8,7 +8,7 @@
 #ifndef FLOTILLA_ENGINE_TOKEN_H
 #define FLOTILLA_ENGINE_TOKEN_H
 
-#include <flotilla/base.h>
+#include <flotilla/engine.h>
 
 #include "base/gguf/gguf.h"
 
@@ -81,10 +81,9 @@ FLO_MUST_USE int flo_tokenize_spans(const struct flo_vocab *vocab,
                                     size_t span_count,
                                     struct flo_tokens *tokens,
                                     struct flo_err *err);
-/* One text.  `is_special`: recognise control tokens and put BOS and EOS
- * around as the metadata says; else all of it is plain text. */
+/* One text; flags of enum flo_text_flags. */
 FLO_MUST_USE int flo_tokenize(const struct flo_vocab *vocab, const char *text,
-                              size_t bytes, bool is_special,
+                              size_t bytes, unsigned flags,
                               struct flo_tokens *tokens, struct flo_err *err);
 
 /* Ids to text as they come: bytes of an incomplete UTF-8 sequence are held

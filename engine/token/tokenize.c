@@ -276,17 +276,20 @@ int flo_tokenize_spans(const struct flo_vocab *vocab,
 }
 
 int flo_tokenize(const struct flo_vocab *vocab, const char *text, size_t bytes,
-                 bool is_special, struct flo_tokens *tokens,
-                 struct flo_err *err)
+                 unsigned flags, struct flo_tokens *tokens, struct flo_err *err)
 {
     const struct flo_vocab_facts *facts = &vocab->facts;
     struct flo_text_span span = {
-        .data = text, .bytes = bytes, .is_special = is_special};
-    if (is_special && facts->adds_bos && facts->bos >= 0) {
+        .data = text,
+        .bytes = bytes,
+        .is_special = (flags & FLO_TEXT_SPECIAL) != 0,
+    };
+    bool has_ends = (flags & FLO_TEXT_ENDS) != 0;
+    if (has_ends && facts->adds_bos && facts->bos >= 0) {
         flo_tokens_add(tokens, facts->bos);
     }
     int rv = flo_tokenize_spans(vocab, &span, 1, tokens, err);
-    if (rv == 0 && is_special && facts->adds_eos && facts->eos >= 0) {
+    if (rv == 0 && has_ends && facts->adds_eos && facts->eos >= 0) {
         flo_tokens_add(tokens, facts->eos);
     }
     if (rv == 0 && tokens->failed) {

@@ -278,7 +278,8 @@ int flo_tool_prompt(struct flo_engine *engine,
     size_t n = 0;
 
     if (prompt->is_raw) {
-        return flo_engine_tokenise(engine, user, strlen(user), true, tokens,
+        return flo_engine_tokenise(engine, user, strlen(user),
+                                   FLO_TEXT_SPECIAL | FLO_TEXT_ENDS, tokens,
                                    tokens_max, count, err);
     }
     if (system != NULL) {

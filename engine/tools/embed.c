@@ -43,7 +43,8 @@ static int embed_text(struct embed *e, size_t index, struct flo_err *err)
     float *vector = e->vectors + (index > 0 ? info->n_embd : 0);
     size_t count;
     int rv = flo_engine_tokenise(e->model.text, e->tool.words[index],
-                                 strlen(e->tool.words[index]), true, e->tokens,
+                                 strlen(e->tool.words[index]),
+                                 FLO_TEXT_SPECIAL | FLO_TEXT_ENDS, e->tokens,
                                  info->context, &count, err);
 
     if (rv < 0) {

@@ -118,7 +118,7 @@ static int compare(struct eval *e, const struct flo_suite_case *one,
     count = count < room ? count : room;
     if (one->answer != NULL) {
         rv = flo_engine_tokenise(e->side.model->text, one->answer,
-                                 strlen(one->answer), false, e->forced, room,
+                                 strlen(one->answer), 0, e->forced, room,
                                  &count, err);
     }
     e->err = err;

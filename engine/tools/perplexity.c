@@ -82,7 +82,7 @@ static int read_tokens(struct perplexity *p, struct flo_err *err)
     if (p->tokens == NULL) {
         rv = flo_fail(err, FLO_E_MEMORY, "the tokens of %zu bytes", bytes);
     } else if (has_text) {
-        rv = flo_engine_tokenise(p->model.text, text, bytes, false, p->tokens,
+        rv = flo_engine_tokenise(p->model.text, text, bytes, 0, p->tokens,
                                  bytes + 8, &p->count, err);
     } else {
         rv = read_ids(p, text, err);
@@ -99,10 +99,10 @@ static void find_begin(struct perplexity *p)
 
     p->begin = -1;
     if (p->text != NULL &&
-        flo_engine_tokenise(p->model.text, "a", 1, false, plain, 8, &n_plain,
+        flo_engine_tokenise(p->model.text, "a", 1, 0, plain, 8, &n_plain,
                             NULL) == 0 &&
-        flo_engine_tokenise(p->model.text, "a", 1, true, read, 8, &n_read,
-                            NULL) == 0 &&
+        flo_engine_tokenise(p->model.text, "a", 1, FLO_TEXT_ENDS, read, 8,
+                            &n_read, NULL) == 0 &&
         n_read > n_plain && read[0] != plain[0]) {
         p->begin = read[0];
     }

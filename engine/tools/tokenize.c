@@ -66,7 +66,8 @@ static int read_all(struct tokenize *t, struct flo_err *err)
 static int print_ids(const struct tokenize *t, struct flo_err *err)
 {
     struct flo_tokens tokens = {0};
-    int rv = flo_tokenize(t->vocab, t->text.data, t->text.bytes, t->is_special,
+    int rv = flo_tokenize(t->vocab, t->text.data, t->text.bytes,
+                          t->is_special ? FLO_TEXT_SPECIAL | FLO_TEXT_ENDS : 0,
                           &tokens, err);
     for (size_t i = 0; rv == 0 && i < tokens.count; i++) {
         printf("%s%d", i == 0 ? "" : " ", tokens.ids[i]);

@@ -120,6 +120,7 @@ static const struct row rows_stats[] = {
 static const struct row rows_tokenise[] = {
     ROW(1, KIND_TEXT, tokenise, text),
     ROW(2, KIND_BOOL, tokenise, reads_special),
+    ROW(3, KIND_BOOL, tokenise, adds_ends),
 };
 
 static const struct row rows_tokens[] = {

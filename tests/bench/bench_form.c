@@ -174,7 +174,7 @@ static int open_all(struct form *form, char **argv, struct flo_err *err)
         (rv = flo_sampler_open(form->engine, &greedy, &form->sampler, err)) <
             0 ||
         (rv = flo_engine_tokenise(form->engine, prompt_text,
-                                  sizeof(prompt_text) - 1, false, form->prompt,
+                                  sizeof(prompt_text) - 1, 0, form->prompt,
                                   FLO_COUNT(form->prompt), &form->prompt_count,
                                   err)) < 0) {
         return rv;

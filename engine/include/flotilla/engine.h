@@ -247,13 +247,17 @@ void flo_sampler_sample(struct flo_sampler *sampler, const float *logits,
 /* All of these need info.has_vocabulary; else they fail with what reading it
  * at open gave (FLO_E_GGUF_VOCAB, FLO_E_GGUF_MISSING, FLO_E_NOT_BUILT). */
 
-/* Text to token ids.  `reads_special`: begin and end tokens as the file says,
- * "<|im_end|>" is one token; else plain text.  *count is written on success.
+/* How a text is read: as nothing but text (0), or with these. */
+enum flo_text_flags {
+    FLO_TEXT_SPECIAL = 1, /* "<|im_end|>" is one token */
+    FLO_TEXT_ENDS = 2,    /* begin and end tokens around, as the file says */
+};
+/* Text to token ids.  *count is written on success.
  * FLO_E_INFER_TOO_LONG: more than tokens_max; found early, so that the error
  * tells how many there are at least.  Into 0 nothing fits, not even "". */
 FLO_MUST_USE int flo_engine_tokenise(const struct flo_engine *engine,
                                      const char *text, size_t bytes,
-                                     bool reads_special, int32_t *tokens,
+                                     unsigned flags, int32_t *tokens,
                                      size_t tokens_max, size_t *count,
                                      struct flo_err *err);
 /* Append the bytes of tokens (control tokens only if `shows_special`).

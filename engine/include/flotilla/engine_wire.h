@@ -177,7 +177,7 @@ struct flo_wire_stats {
 
 struct flo_wire_tokenise {
     struct flo_wire_text text;
-    bool reads_special;
+    bool reads_special, adds_ends; /* enum flo_text_flags */
 };
 struct flo_wire_tokens {         /* TOKENS, DETOKENISE */
     struct flo_wire_text tokens; /* i32 little-endian each */

@@ -256,7 +256,7 @@ static void forced_tokens_are_those_of_the_tokenizer(void **state)
     int32_t forced[32], plain[32];
     size_t count, n = flo_grammar_forced(grammar, forced, 32);
 
-    assert_int_equal(flo_engine_tokenise(w->engine, text, strlen(text), false,
+    assert_int_equal(flo_engine_tokenise(w->engine, text, strlen(text), 0,
                                          plain, 32, &count, NULL),
                      0);
     assert_int_equal(n, count);

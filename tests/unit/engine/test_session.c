@@ -342,14 +342,14 @@ static void text_goes_to_tokens_and_back(void **state)
     size_t count;
 
     (void)state;
-    assert_int_equal(flo_engine_tokenise(engine, text, sizeof(text) - 1, false,
-                                         ids, 64, &count, NULL),
+    assert_int_equal(flo_engine_tokenise(engine, text, sizeof(text) - 1, 0, ids,
+                                         64, &count, NULL),
                      0);
     assert_int_equal(
         flo_engine_detokenise(engine, ids, count, false, &back, NULL), 0);
     assert_string_equal(back.data, text);
-    assert_int_equal(flo_engine_tokenise(engine, text, sizeof(text) - 1, false,
-                                         ids, 3, &count, NULL),
+    assert_int_equal(flo_engine_tokenise(engine, text, sizeof(text) - 1, 0, ids,
+                                         3, &count, NULL),
                      FLO_E_INFER_TOO_LONG);
     flo_buf_deinit(&back);
     flo_engine_close(engine);
@@ -367,7 +367,7 @@ static void nothing_fits_into_a_list_of_no_tokens(void **state)
 
     (void)state;
     assert_int_equal(
-        flo_engine_tokenise(engine, "a", 1, false, ids, 0, &count, &err),
+        flo_engine_tokenise(engine, "a", 1, 0, ids, 0, &count, &err),
         FLO_E_INFER_TOO_LONG);
     assert_non_null(strstr(err.what, "at most 0 fit"));
     assert_int_equal(flo_engine_chat(engine, &message, 1, ids, 0, &count, NULL),
@@ -390,7 +390,7 @@ static void without_a_vocabulary_text_fails_and_ids_work(void **state)
     (void)state;
     assert_false(flo_engine_info(engine)->has_vocabulary);
     assert_int_equal(
-        flo_engine_tokenise(engine, "a", 1, false, ids, 8, &count, &err),
+        flo_engine_tokenise(engine, "a", 1, 0, ids, 8, &count, &err),
         FLO_E_GGUF_VOCAB);
     assert_false(flo_engine_is_end(engine, 2));
     decode(session, tokens, 3);

@@ -24,10 +24,12 @@ static void close_spm(struct spm *spm)
     flo_gguf_close(spm->gguf);
 }
 
+enum { BOTH = FLO_TEXT_SPECIAL | FLO_TEXT_ENDS };
+
 struct spm_case {
     const char *text;
     size_t bytes;
-    bool is_special;
+    unsigned flags;
     const char *ids;
 };
 
@@ -106,7 +108,7 @@ static void check_spm(const char *name, bool adds_space,
     for (size_t i = 0; i < count; i++) {
         struct flo_tokens tokens = {0};
         assert_int_equal(flo_tokenize(spm.vocab, cases[i].text, cases[i].bytes,
-                                      cases[i].is_special, &tokens, NULL),
+                                      cases[i].flags, &tokens, NULL),
                          0);
         if (!ids_are(&tokens, cases[i].ids)) {
             print_message("case %zu: '%s'\n", i, cases[i].text);
@@ -122,24 +124,26 @@ static void spm_merges_by_score_and_falls_back_to_bytes(void **state)
 {
     (void)state;
     static const struct spm_case cases[] = {
-        {"", 0, false, ""},
-        {"", 0, true, "1"},
-        {"ab", 2, false, "264"},
-        {"ab", 2, true, "1,264"},
-        {" ab", 3, false, "260,264"},
-        {"aba", 3, false, "260,261,265"},  /* ba before ab */
-        {"aaaa", 4, false, "260,268,261"}, /* leftmost first */
-        {"\xc3\xa9", 2, false, "260,266"},
-        {"\xe6\xbc\xa2", 3, false, "260,234,192,166"},
-        {"\xc3", 1, false, "260,199"},
+        {"", 0, 0, ""},
+        {"", 0, BOTH, "1"},
+        {"ab", 2, 0, "264"},
+        {"ab", 2, BOTH, "1,264"},
+        {"ab", 2, FLO_TEXT_ENDS, "1,264"},
+        {"</s>ab", 6, FLO_TEXT_SPECIAL, "2,264"},
+        {" ab", 3, 0, "260,264"},
+        {"aba", 3, 0, "260,261,265"},  /* ba before ab */
+        {"aaaa", 4, 0, "260,268,261"}, /* leftmost first */
+        {"\xc3\xa9", 2, 0, "260,266"},
+        {"\xe6\xbc\xa2", 3, 0, "260,234,192,166"},
+        {"\xc3", 1, 0, "260,199"},
         /* A lead byte claims the bytes behind it, letters or not. */
         {"\xe2"
          "ab",
-         3, false, "260,230,101,102"},
-        {"a\0b", 3, false, "260,261,4,262"},
-        {"</s>", 4, false, "260,64,51,119,66"},
-        {"</s>ab", 6, true, "1,2,264"},
-        {"ab<|user|> ab", 13, false, "264,3,260,264"},
+         3, 0, "260,230,101,102"},
+        {"a\0b", 3, 0, "260,261,4,262"},
+        {"</s>", 4, 0, "260,64,51,119,66"},
+        {"</s>ab", 6, BOTH, "1,2,264"},
+        {"ab<|user|> ab", 13, 0, "264,3,260,264"},
     };
     check_spm("x", true, cases, FLO_COUNT(cases));
 }
@@ -148,9 +152,9 @@ static void spm_puts_a_blank_in_front_only_when_told(void **state)
 {
     (void)state;
     static const struct spm_case cases[] = {
-        {"ab", 2, false, "263"},
-        {" ab", 3, false, "264"},
-        {"</s>ab", 6, true, "1,2,263"},
+        {"ab", 2, 0, "263"},
+        {" ab", 3, 0, "264"},
+        {"</s>ab", 6, BOTH, "1,2,263"},
     };
     check_spm("x", false, cases, FLO_COUNT(cases));
 }
@@ -159,9 +163,9 @@ static void phi3_takes_the_blanks_behind_its_marks_away(void **state)
 {
     (void)state;
     static const struct spm_case cases[] = {
-        {"<|user|> \n ab", 13, false, "3,264"},
-        {"</s>\n", 5, true, "1,2"},
-        {"<s> ab", 6, true, "1,1,260,264"}, /* not behind the beginning */
+        {"<|user|> \n ab", 13, 0, "3,264"},
+        {"</s>\n", 5, BOTH, "1,2"},
+        {"<s> ab", 6, BOTH, "1,1,260,264"}, /* not behind the beginning */
     };
     check_spm("Phi-3 mini", true, cases, FLO_COUNT(cases));
 }
@@ -172,7 +176,7 @@ static void a_mark_in_a_message_is_text_even_when_user_defined(void **state)
     struct flo_buf file = {0};
     struct spm spm = open_spm("x", false, &file);
     const struct flo_text_span spans[] = {{"<|user|>", 8, true, false},
-                                          {"<|user|>ab", 10, false, true}};
+                                          {"<|user|>ab", 10, 0, true}};
     struct flo_tokens tokens = {0};
     assert_int_equal(flo_tokenize_spans(spm.vocab, spans, 2, &tokens, NULL), 0);
     assert_true(ids_are(&tokens, "3,64,128,121,119,105,118,128,66,263"));

@@ -118,8 +118,9 @@ static void the_tiny_model_gives_the_golden_ids_and_the_text_back(void **state)
         struct flo_buf back = {0};
         assert_non_null(blank);
         char *text = from_hex(line, (size_t)(blank - line), &text_bytes);
-        assert_int_equal(
-            flo_tokenize(tiny.vocab, text, text_bytes, true, &tokens, NULL), 0);
+        assert_int_equal(flo_tokenize(tiny.vocab, text, text_bytes,
+                                      FLO_TEXT_SPECIAL, &tokens, NULL),
+                         0);
         assert_true(ids_are(&tokens, blank + 1));
         for (size_t i = 0; i < tokens.count; i++) {
             flo_vocab_piece(tiny.vocab, tokens.ids[i], true, &back);
@@ -144,9 +145,10 @@ static void control_tokens_are_text_unless_asked_for(void **state)
     struct flo_tokens plain = {0};
     struct flo_tokens special = {0};
     assert_int_equal(
-        flo_tokenize(tiny.vocab, text, strlen(text), false, &plain, NULL), 0);
-    assert_int_equal(
-        flo_tokenize(tiny.vocab, text, strlen(text), true, &special, NULL), 0);
+        flo_tokenize(tiny.vocab, text, strlen(text), 0, &plain, NULL), 0);
+    assert_int_equal(flo_tokenize(tiny.vocab, text, strlen(text),
+                                  FLO_TEXT_SPECIAL, &special, NULL),
+                     0);
     for (size_t i = 0; i < plain.count; i++) {
         assert_false(flo_vocab_is_control(tiny.vocab, plain.ids[i]));
     }
@@ -213,10 +215,9 @@ static void each_bad_byte_counts_as_a_replacement_character(void **state)
         assert_non_null(exact);
         memcpy(exact, cases[i].bad, cases[i].bytes);
         assert_int_equal(
-            flo_tokenize(tiny.vocab, exact, cases[i].bytes, false, &a, NULL),
-            0);
+            flo_tokenize(tiny.vocab, exact, cases[i].bytes, 0, &a, NULL), 0);
         assert_int_equal(flo_tokenize(tiny.vocab, cases[i].good,
-                                      strlen(cases[i].good), false, &b, NULL),
+                                      strlen(cases[i].good), 0, &b, NULL),
                          0);
         assert_int_equal(a.count, b.count);
         assert_memory_equal(a.ids, b.ids, a.count * sizeof(*a.ids));
@@ -255,7 +256,7 @@ static void a_byte_without_a_token_vanishes_in_bpe(void **state)
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
         struct flo_tokens ids = {.count_max = 4};
         assert_int_equal(flo_tokenize(tiny.vocab, cases[i].text,
-                                      strlen(cases[i].text), false, &ids, NULL),
+                                      strlen(cases[i].text), 0, &ids, NULL),
                          0);
         assert_true(ids_are(&ids, cases[i].ids));
         flo_tokens_deinit(&ids);
@@ -270,11 +271,10 @@ static void a_list_of_ids_has_its_bound(void **state)
     struct tiny tiny = open_tiny();
     struct flo_tokens tokens = {.count_max = 4};
     struct flo_err err = {0};
-    assert_int_equal(flo_tokenize(tiny.vocab, "1234", 4, false, &tokens, &err),
-                     0);
+    assert_int_equal(flo_tokenize(tiny.vocab, "1234", 4, 0, &tokens, &err), 0);
     flo_tokens_deinit(&tokens);
     tokens.count_max = 4;
-    assert_int_equal(flo_tokenize(tiny.vocab, "12345", 5, false, &tokens, &err),
+    assert_int_equal(flo_tokenize(tiny.vocab, "12345", 5, 0, &tokens, &err),
                      FLO_E_INFER_TOO_LONG);
     flo_tokens_deinit(&tokens);
     close_tiny(&tiny);
@@ -290,8 +290,8 @@ static void a_megabyte_without_a_blank_is_tokenised(void **state)
     char *text = malloc(bytes);
     assert_non_null(text);
     memset(text, 'e', bytes);
-    assert_int_equal(
-        flo_tokenize(tiny.vocab, text, bytes, false, &tokens, NULL), 0);
+    assert_int_equal(flo_tokenize(tiny.vocab, text, bytes, 0, &tokens, NULL),
+                     0);
     assert_true(tokens.count > 0 && tokens.count <= bytes);
     flo_tokens_deinit(&tokens);
     free(text);
@@ -309,14 +309,13 @@ static void a_text_that_cannot_fit_says_how_many_tokens_it_has(void **state)
     size_t bytes = 13 << 16; /* the longest token has 13 */
     char *text = calloc(1, bytes);
     assert_non_null(text);
-    assert_int_equal(
-        flo_tokenize(tiny.vocab, text, bytes, false, &tokens, &err),
-        FLO_E_INFER_TOO_LONG);
+    assert_int_equal(flo_tokenize(tiny.vocab, text, bytes, 0, &tokens, &err),
+                     FLO_E_INFER_TOO_LONG);
     assert_non_null(strstr(err.what, "at least 65536 tokens, at most 4 fit"));
     assert_null(tokens.ids);
     tokens.failed = false;
     assert_int_equal(
-        flo_tokenize(tiny.vocab, words, strlen(words), false, &tokens, &err),
+        flo_tokenize(tiny.vocab, words, strlen(words), 0, &tokens, &err),
         FLO_E_INFER_TOO_LONG);
     assert_non_null(strstr(err.what, "at least 5 tokens, at most 4 fit"));
     flo_tokens_deinit(&tokens);
@@ -334,7 +333,7 @@ static void a_stream_never_shows_half_a_character(void **state)
     struct flo_text_stream stream = {0};
     struct flo_buf out = {0};
     assert_int_equal(
-        flo_tokenize(tiny.vocab, text, strlen(text), false, &tokens, NULL), 0);
+        flo_tokenize(tiny.vocab, text, strlen(text), 0, &tokens, NULL), 0);
     assert_true(tokens.count > 10); /* bytes stand alone in this vocabulary */
     for (size_t i = 0; i < tokens.count; i++) {
         flo_text_stream_add(&stream, tiny.vocab, tokens.ids[i], &out);
@@ -347,8 +346,7 @@ static void a_stream_never_shows_half_a_character(void **state)
     struct flo_buf cut = {0};
     flo_text_stream_add(&stream, tiny.vocab, tokens.ids[0], &cut);
     assert_int_equal(
-        flo_tokenize(tiny.vocab, "\xf0\x9f\x98\x80", 4, false, &tokens, NULL),
-        0);
+        flo_tokenize(tiny.vocab, "\xf0\x9f\x98\x80", 4, 0, &tokens, NULL), 0);
     size_t first = tokens.count - 4;
     for (size_t i = 0; i < 3; i++) {
         size_t before = cut.bytes;

@@ -1,6 +1,9 @@
 /* One request: guesses, pauses, a full context, what it takes from others. */
 #include "engine/run/run.h"
 
+#include "engine/model/internal.h"
+#include "engine/token/vocab.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -458,6 +461,35 @@ static void times_are_told_apart(void **state)
     world_close(&world);
 }
 
+static void a_prompt_as_text_begins_as_the_file_says(void **state)
+{
+    static const char special[] = "a<|im_end|>";
+    struct world world = world_open();
+    struct flo_wire_message m = {.type = FLO_WIRE_GENERATE, .request = 1};
+    struct flo_job *job;
+    (void)state;
+
+    world.engine->vocab->facts.adds_bos = true;
+    m.generate.prompt = TEXT("a");
+    job = job_of(&world, &m);
+    assert_int_equal(job->n_prompt, 2);
+    assert_int_equal(job->tokens[0], world.engine->vocab->facts.bos);
+    flo_job_free(job);
+
+    m.generate.prompt = TEXT(special);
+    job = job_of(&world, &m);
+    assert_true(job->n_prompt > 3); /* the mark is text */
+    assert_int_equal(job->tokens[0], world.engine->vocab->facts.bos);
+    flo_job_free(job);
+
+    m.generate.reads_special = true;
+    job = job_of(&world, &m);
+    assert_int_equal(job->n_prompt, 3);
+    assert_int_equal(job->tokens[0], world.engine->vocab->facts.bos);
+    flo_job_free(job);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -470,6 +502,7 @@ int main(void)
         cmocka_unit_test(a_context_without_room_for_a_shift_ends_the_answer),
         cmocka_unit_test(a_forced_beginning_is_told_whole_before_a_shift),
         cmocka_unit_test(times_are_told_apart),
+        cmocka_unit_test(a_prompt_as_text_begins_as_the_file_says),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
