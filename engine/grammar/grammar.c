@@ -95,6 +95,11 @@ int flo_grammar_open(const struct flo_engine *engine,
         }
     }
     flo_grammar_reset(g);
+    if (g->matcher->is_ambiguous) {
+        flo_grammar_close(g);
+        return flo_fail(err, FLO_E_INFER_PARAM,
+                        "grammar: its beginning may be read in too many ways");
+    }
     *out = g;
     return 0;
 }

@@ -42,6 +42,7 @@ int flo_matcher_open(struct flo_program *program,
     m->program = program;
     m->pieces = pieces;
     m->n_vocab = n_vocab;
+    m->visits_max = FLO_VISITS_MIN;
     m->state_count = m->stack_count = 1;
     *out = m;
     return 0;
@@ -93,41 +94,41 @@ static bool is_tail(const struct flo_program *p, uint32_t node)
 
 /* ---- closing a set over what needs no byte ------------------------------- */
 
+/* What was found stands behind the readings of all states. */
 struct closure {
     struct flo_matcher *m;
-    size_t todo, found, visits;
+    uint32_t visits, found;
     bool may_end, is_full;
 };
 
-static bool visit(struct closure *c, struct flo_reading r)
+static void push(struct closure *c, uint32_t node, uint32_t stack)
 {
     struct flo_matcher *m = c->m;
-    const uint32_t mask = FLO_COUNT(m->visited) - 1;
-    uint32_t at = hash_pair(r.node, r.stack) & mask;
+    const uint32_t mask = 2 * m->visits_max - 1;
+    uint32_t at = hash_pair(node, stack) & mask, i;
 
-    for (; m->visited[at].generation == m->generation; at = (at + 1) & mask) {
-        if (m->visited[at].reading.node == r.node &&
-            m->visited[at].reading.stack == r.stack) {
-            return false;
+    for (; (i = m->visited[at]) < c->visits && m->visit_slots[i] == at;
+         at = (at + 1) & mask) {
+        if (m->visits[i].node == node && m->visits[i].stack == stack) {
+            return;
         }
     }
     if (c->visits == FLO_VISITS_MAX) {
         m->is_ambiguous = true;
-        return false;
+        return;
     }
-    m->visited[at].reading = r;
-    m->visited[at].generation = m->generation;
-    c->visits++;
-    return true;
-}
-
-static void push(struct closure *c, uint32_t node, uint32_t stack)
-{
-    struct flo_reading r = {node, stack};
-
-    if (visit(c, r)) {
-        c->m->todo[c->todo++] = r;
+    if (c->visits == m->visits_max) { /* all again into a larger table */
+        uint32_t count = c->visits;
+        m->visits_max *= 2;
+        for (c->visits = 0; c->visits < count;) {
+            push(c, m->visits[c->visits].node, m->visits[c->visits].stack);
+        }
+        push(c, node, stack);
+        return;
     }
+    m->visits[c->visits] = (struct flo_reading){node, stack};
+    m->visit_slots[c->visits] = (uint16_t)at;
+    m->visited[at] = (uint16_t)c->visits++;
 }
 
 /* A call deeper than the limit is not followed: what needs it does not fit. */
@@ -153,15 +154,18 @@ static void close_over(struct closure *c)
 {
     struct flo_matcher *m = c->m;
 
-    while (c->todo > 0 && !c->is_full) {
-        struct flo_reading r = m->todo[--c->todo];
+    for (uint32_t i = 0; i < c->visits && !c->is_full; i++) {
+        struct flo_reading r = m->visits[i];
         const struct flo_node *n = &m->program->nodes[r.node];
 
         switch ((enum flo_node_kind)n->kind) {
         case FLO_NODE_OPEN:
             break;
         case FLO_NODE_BYTES:
-            m->found[c->found++] = r;
+            c->is_full = m->reading_count + c->found == FLO_READINGS_MAX;
+            if (!c->is_full) {
+                m->readings[m->reading_count + c->found++] = r;
+            }
             break;
         case FLO_NODE_FORK:
         case FLO_NODE_AGAIN:
@@ -198,10 +202,11 @@ static int by_node(const void *a, const void *b)
 static int forced_byte(const struct closure *c)
 {
     const struct flo_program *p = c->m->program;
+    const struct flo_reading *found = &c->m->readings[c->m->reading_count];
     int byte = -1;
 
-    for (size_t i = 0; i < c->found && !c->may_end; i++) {
-        const struct flo_node *n = &p->nodes[c->m->found[i].node];
+    for (uint32_t i = 0; i < c->found && !c->may_end; i++) {
+        const struct flo_node *n = &p->nodes[found[i].node];
         if (n->first != n->last || (byte >= 0 && byte != n->first)) {
             return -1;
         }
@@ -210,12 +215,13 @@ static int forced_byte(const struct closure *c)
     return byte;
 }
 
-/* The state of the set in m->found: the one that is there, or a new one. */
+/* The state of the set that was found: the one that is there, or a new one. */
 static uint32_t find_state(struct closure *c)
 {
     struct flo_matcher *m = c->m;
     const uint32_t mask = FLO_COUNT(m->state_slots) - 1;
-    size_t bytes = c->found * sizeof(m->found[0]);
+    struct flo_reading *found = &m->readings[m->reading_count];
+    size_t bytes = c->found * sizeof(*found);
     uint32_t at, classes = m->program->class_count;
 
     if (c->is_full) {
@@ -224,17 +230,16 @@ static uint32_t find_state(struct closure *c)
     if (c->found == 0 && !c->may_end) {
         return FLO_STATE_DEAD;
     }
-    qsort(m->found, c->found, sizeof(m->found[0]), by_node);
-    at = flo_crc32c(c->may_end, m->found, bytes) & mask;
+    qsort(found, c->found, sizeof(*found), by_node);
+    at = flo_crc32c(c->may_end, found, bytes) & mask;
     for (; m->state_slots[at] != 0; at = (at + 1) & mask) {
         const struct flo_state *s = &m->states[m->state_slots[at]];
         if (s->count == c->found && s->may_end == c->may_end &&
-            memcmp(&m->readings[s->first], m->found, bytes) == 0) {
+            memcmp(&m->readings[s->first], found, bytes) == 0) {
             return m->state_slots[at];
         }
     }
     if (m->state_count == FLO_STATES_MAX ||
-        m->reading_count + c->found > FLO_READINGS_MAX ||
         m->step_count + classes > FLO_STEPS_MAX) {
         return FLO_STATE_FULL;
     }
@@ -245,9 +250,8 @@ static uint32_t find_state(struct closure *c)
         .forced = (int16_t)forced_byte(c),
         .may_end = c->may_end,
     };
-    memcpy(&m->readings[m->reading_count], m->found, bytes);
     memset(&m->steps[m->step_count], 0xff, classes * sizeof(m->steps[0]));
-    m->reading_count += (uint32_t)c->found;
+    m->reading_count += c->found;
     m->step_count += classes;
     m->state_slots[at] = (uint16_t)m->state_count;
     return m->state_count++;
@@ -255,18 +259,20 @@ static uint32_t find_state(struct closure *c)
 
 uint32_t flo_matcher_start(struct flo_matcher *m)
 {
-    struct closure c = {.m = m};
-    uint32_t state;
+    uint32_t state = FLO_STATE_FULL;
 
-    m->generation++;
-    push(&c, m->program->starts[m->program->root], 0);
-    close_over(&c);
-    state = find_state(&c);
-    if (state == FLO_STATE_FULL) {
-        clear(m);
-        return flo_matcher_start(m);
+    for (int attempt = 0; attempt < 2 && state == FLO_STATE_FULL; attempt++) {
+        struct closure c = {.m = m};
+
+        if (attempt > 0) {
+            clear(m);
+        }
+        push(&c, m->program->starts[m->program->root], 0);
+        close_over(&c);
+        state = find_state(&c);
     }
-    return state;
+    m->is_ambiguous = m->is_ambiguous || state == FLO_STATE_FULL;
+    return state == FLO_STATE_FULL ? FLO_STATE_DEAD : state;
 }
 
 uint32_t flo_matcher_step(struct flo_matcher *m, uint32_t state, uint8_t byte)
@@ -278,7 +284,6 @@ uint32_t flo_matcher_step(struct flo_matcher *m, uint32_t state, uint8_t byte)
     if (state == FLO_STATE_DEAD || *step != FLO_STATE_FULL) {
         return state == FLO_STATE_DEAD ? FLO_STATE_DEAD : *step;
     }
-    m->generation++;
     for (uint32_t i = 0; i < s->count; i++) {
         const struct flo_reading *r = &m->readings[s->first + i];
         const struct flo_node *n = &m->program->nodes[r->node];
@@ -318,11 +323,12 @@ uint32_t flo_matcher_drop(struct flo_matcher *m, uint32_t state)
         clear(m);
         return state;
     }
-    memcpy(m->found, &m->readings[s->first], s->count * sizeof(m->found[0]));
+    memmove(m->readings, &m->readings[s->first],
+            c.found * sizeof(m->readings[0]));
     memcpy(m->stacks[1], m->stacks[0], sizeof(m->stacks[0]));
     clear(m);
-    for (size_t i = 0; i < c.found; i++) {
-        m->found[i].stack = move_stack(m, m->found[i].stack);
+    for (uint32_t i = 0; i < c.found; i++) {
+        m->readings[i].stack = move_stack(m, m->readings[i].stack);
     }
     return find_state(&c);
 }

@@ -16,7 +16,8 @@
 
 #define FLO_STATES_MAX 2048u
 #define FLO_READINGS_MAX 16384u /* of all states */
-#define FLO_VISITS_MAX 512u     /* nodes passed for one state */
+#define FLO_VISITS_MIN 512u
+#define FLO_VISITS_MAX 16384u /* half as many as a program has nodes */
 #define FLO_STACKS_MAX 4096u
 #define FLO_STACK_DEPTH_MAX 160u
 #define FLO_STEPS_MAX 65536u
@@ -43,7 +44,7 @@ struct flo_matcher {
     struct flo_program *program;
     const struct flo_pieces *pieces; /* borrowed */
     uint32_t state_count, reading_count, stack_count, step_count;
-    uint32_t generation; /* of visits */
+    uint32_t visits_max; /* for now: small grammars use a small table */
     uint64_t work;       /* readings looked at and nodes passed, of all steps */
     uint32_t mask_next;
     uint32_t n_vocab;
@@ -54,11 +55,11 @@ struct flo_matcher {
     uint16_t steps[FLO_STEPS_MAX];
     uint16_t state_slots[2 * FLO_STATES_MAX]; /* hash tables */
     uint16_t stack_slots[2 * FLO_STACKS_MAX];
-    struct {
-        struct flo_reading reading;
-        uint32_t generation;
-    } visited[2 * FLO_VISITS_MAX];
-    struct flo_reading todo[2 * FLO_VISITS_MAX + 2], found[FLO_VISITS_MAX];
+    /* Of one state, in order; where each stands in the hash table, of whose
+     * entries only those count that say the same. */
+    struct flo_reading visits[FLO_VISITS_MAX];
+    uint16_t visit_slots[FLO_VISITS_MAX];
+    uint16_t visited[2 * FLO_VISITS_MAX];
     uint16_t mask_states[FLO_MASKS_MAX];
     uint64_t masks[]; /* [FLO_MASKS_MAX][flo_mask_words()] */
 };
@@ -77,7 +78,8 @@ FLO_MUST_USE int flo_matcher_open(struct flo_program *program,
 void flo_matcher_close(struct flo_matcher *matcher);
 uint64_t flo_matcher_bytes(uint32_t n_vocab);
 
-/* The state before the first byte. */
+/* The state before the first byte; FLO_STATE_DEAD when there is no room for
+ * it. */
 uint32_t flo_matcher_start(struct flo_matcher *matcher);
 /* The state behind a byte, FLO_STATE_DEAD when it does not fit, or
  * FLO_STATE_FULL. */

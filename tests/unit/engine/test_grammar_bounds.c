@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "engine/grammar/grammar.h"
+#include "engine/grammar/matcher.h"
 #include "engine/token/unicode.h"
 
 static int compile_schema(const char *text, size_t bytes, struct flo_err *err)
@@ -50,6 +51,89 @@ static void expect_schema(struct flo_buf *schema, const char *says)
         fail_msg("%d %s, not %s", rv, err.what, says);
     }
     flo_buf_deinit(schema);
+}
+
+/* A text that begins with "root" is GBNF. */
+static struct flo_matcher *matcher_of(struct flo_buf *text)
+{
+    static const struct flo_pieces none;
+    struct flo_program *program = NULL;
+    struct flo_matcher *matcher = NULL;
+    struct flo_err err = {0};
+    bool is_gbnf = text->bytes > 4 && memcmp(text->data, "root", 4) == 0;
+
+    if ((is_gbnf ? flo_gbnf_compile : flo_schema_compile)(
+            text->data, text->bytes, &program, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    assert_int_equal(flo_matcher_open(program, &none, 64, &matcher, NULL), 0);
+    flo_buf_deinit(text);
+    return matcher;
+}
+
+static void expect_answers(struct flo_buf *text, const char *const *answers)
+{
+    struct flo_matcher *m = matcher_of(text);
+
+    for (; *answers != NULL; answers++) {
+        uint32_t at = flo_matcher_start(m);
+
+        if (!flo_matcher_walk(m, &at, *answers, strlen(*answers)) ||
+            !m->states[at].may_end) {
+            fail_msg("%s", *answers);
+        }
+    }
+    assert_false(m->is_ambiguous);
+    flo_matcher_close(m);
+}
+
+static void each_of_many_alternatives_can_be_answered(void **state)
+{
+    static const char *const values[] = {"\"v0\"", "\"v1999\"", NULL},
+                             *const numbers[] = {"0", "255", NULL},
+                             *const more[] = {"0", "1999", NULL},
+                             *const words[] = {"w0", "w2999", NULL},
+                             *const optional[] = {"", "b", "qbqb", NULL},
+                             *const objects[] = {"{}", "{\"n0\": 1}",
+                                                 "{\"n0\": 1, \"n1499\": 2}",
+                                                 "{\"n1499\": 1}", NULL};
+    struct flo_buf text = {0};
+
+    (void)state;
+    put_many(&text, "{\"enum\":[", "\"v@\"", 2000, "]}");
+    expect_answers(&text, values);
+    put_many(&text, "{\"oneOf\":[", "{\"const\":@}", 256, "]}");
+    expect_answers(&text, numbers);
+    put_many(&text, "{\"anyOf\":[", "{\"const\":@}", 2000, "]}");
+    expect_answers(&text, more);
+    put_many(&text, "{\"properties\":{", "\"n@\":{\"type\":\"integer\"}", 1500,
+             "}}");
+    expect_answers(&text, objects);
+    flo_buf_text(&text, "root ::= \"w0\"");
+    for (int i = 1; i < 3000; i++) {
+        flo_buf_printf(&text, "|\"w%d\"", i);
+    }
+    expect_answers(&text, words);
+    flo_buf_text(&text, "root ::= ((\"q\" | \"b\")?){700}");
+    expect_answers(&text, optional);
+}
+
+/* What flo_grammar_open() refuses. */
+static void a_beginning_of_too_many_ways_is_told(void **state)
+{
+    struct flo_buf text = {0};
+    struct flo_matcher *m;
+
+    (void)state;
+    flo_buf_text(&text, "root ::= a \"0\"");
+    for (int i = 1; i < 5000; i++) {
+        flo_buf_printf(&text, "|a \"%d\"", i % 10);
+    }
+    flo_buf_text(&text, "\na ::= \"x\"");
+    m = matcher_of(&text);
+    (void)flo_matcher_start(m);
+    assert_true(m->is_ambiguous);
+    flo_matcher_close(m);
 }
 
 static void a_class_of_too_many_characters_is_refused(void **state)
@@ -156,6 +240,8 @@ static void a_schema_of_too_many_values_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_of_many_alternatives_can_be_answered),
+        cmocka_unit_test(a_beginning_of_too_many_ways_is_told),
         cmocka_unit_test(a_class_of_too_many_characters_is_refused),
         cmocka_unit_test(parts_of_parts_are_counted_before_they_are_merged),
         cmocka_unit_test(
