@@ -36,7 +36,7 @@ static int compile(enum flo_grammar_kind kind, const char *text, size_t bytes,
 {
     if (bytes > FLO_GRAMMAR_TEXT_BYTES_MAX) {
         return flo_fail(err, FLO_E_INFER_PARAM,
-                        "a grammar of %zu bytes, at most %u are read", bytes,
+                        "grammar: %zu bytes, at most %u are read", bytes,
                         FLO_GRAMMAR_TEXT_BYTES_MAX);
     }
     switch (kind) {
@@ -49,7 +49,8 @@ static int compile(enum flo_grammar_kind kind, const char *text, size_t bytes,
     case FLO_GRAMMAR_NONE:
         break;
     }
-    return flo_fail(err, FLO_E_INFER_PARAM, "no grammar of kind %d", (int)kind);
+    return flo_fail(err, FLO_E_INFER_PARAM, "grammar: of no kind %d",
+                    (int)kind);
 }
 
 static int need_pieces(const struct flo_engine *engine,
@@ -231,11 +232,11 @@ int flo_grammar_sample(struct flo_grammar *g, struct flo_sampler *sampler,
         const uint64_t *mask = mask_of(g);
 
         if (mask == NULL) {
-            return flo_fail(err, FLO_E_INFER_PARAM,
-                            g->matcher->is_ambiguous
-                                ? "the grammar has too many readings here"
-                                : "the grammar allows no token of this model "
-                                  "here");
+            return flo_fail(
+                err, FLO_E_INFER_PARAM,
+                g->matcher->is_ambiguous
+                    ? "grammar: too many readings here"
+                    : "grammar: allows no token of this model here");
         }
         flo_sampler_choose(sampler, logits, mask, sample);
         if (!accept(g, sample->token)) {

@@ -296,7 +296,7 @@ static void a_grammar_that_no_token_fits_ends_with_an_error(void **state)
                                         flo_session_logits(w->session), &sample,
                                         &err),
                      FLO_E_INFER_PARAM);
-    assert_non_null(strstr(err.what, "allows no token"));
+    assert_non_null(strstr(err.what, "grammar: allows no token"));
     flo_grammar_close(grammar);
 }
 

@@ -95,13 +95,21 @@ static void the_engines_refusal_is_about_the_form(void **state)
 {
     static const char body[] =
         WITH("\"response_format\":{\"type\":\"json_object\"}");
+    static const char *const about_it[] = {
+        "schema /type: 'x' is no type",
+        "grammar: 300000 bytes, at most 262144 are read",
+        "grammar: allows no token of this model here",
+        "grammar: too many readings here",
+    };
     struct serve_params params;
     struct flo_err err = {0};
     (void)state;
     assert_int_equal(
         flo_params_read(REQUEST_TEXT, body, strlen(body), &params, NULL), 0);
-    flo_fail(&err, FLO_E_INFER_PARAM, "schema /type: 'x' is no type");
-    assert_string_equal(flo_format_param(&params, &err), "response_format");
+    for (size_t i = 0; i < FLO_COUNT(about_it); i++) {
+        flo_fail(&err, FLO_E_INFER_PARAM, "%s", about_it[i]);
+        assert_string_equal(flo_format_param(&params, &err), "response_format");
+    }
     flo_fail(&err, FLO_E_INFER_PARAM, "top_k is 9");
     assert_null(flo_format_param(&params, &err));
     flo_fail(&err, FLO_E_INFER_BUSY, "schema");
