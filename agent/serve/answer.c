@@ -307,27 +307,3 @@ void flo_answer_done(struct serve_request *request,
     }
     request->http = NULL;
 }
-
-void flo_answer_tokens(struct serve_request *request,
-                       const struct flo_wire_tokens *tokens)
-{
-    struct flo_buf out = {.bytes_max = 16 * FLO_WIRE_PAYLOAD_BYTES_MAX};
-    size_t count = tokens->tokens.bytes / 4;
-    if (request->http == NULL) {
-        return;
-    }
-    flo_httpd_set_user(request->http, NULL, NULL);
-    flo_httpd_add_header(request->http, "X-Flotilla-Release",
-                         request->model_name);
-    flo_buf_printf(&out, "{\"model\":\"%s\",\"count\":%zu,\"tokens\":[",
-                   request->model_name, count);
-    for (size_t i = 0; i < count; i++) {
-        flo_buf_printf(&out, i == 0 ? "%u" : ",%u",
-                       flo_get_u32(tokens->tokens.data + 4 * i));
-    }
-    flo_buf_text(&out, "]}\n");
-    flo_httpd_answer(request->http, 200, "application/json", out.data,
-                     out.bytes);
-    request->http = NULL;
-    flo_buf_deinit(&out);
-}

@@ -81,6 +81,24 @@ void flo_answer_embeddings_done(struct serve_request *request,
     finish(request, &out);
 }
 
+void flo_answer_tokens(struct serve_request *request,
+                       const struct flo_wire_tokens *tokens)
+{
+    struct flo_buf out = {.bytes_max = BYTES_MAX};
+    size_t count = tokens->tokens.bytes / 4;
+    if (request->http == NULL) {
+        return;
+    }
+    flo_buf_printf(&out, "{\"model\":\"%s\",\"count\":%zu,\"tokens\":[",
+                   request->model_name, count);
+    for (size_t i = 0; i < count; i++) {
+        flo_buf_printf(&out, i == 0 ? "%u" : ",%u",
+                       flo_get_u32(tokens->tokens.data + 4 * i));
+    }
+    flo_buf_text(&out, "]}\n");
+    finish(request, &out);
+}
+
 void flo_answer_text(struct serve_request *request, struct flo_wire_text text)
 {
     struct flo_buf out = {.bytes_max = BYTES_MAX};

@@ -289,9 +289,6 @@ static void make_classes(struct flo_program *p)
     }
     for (uint32_t byte = 0; byte < 256; byte++) {
         found += byte > 0 && cuts[byte];
-        if (byte == 0 || cuts[byte]) {
-            p->byte_of[found] = (uint8_t)byte;
-        }
         p->class_of[byte] = (uint8_t)found;
     }
     p->class_count = found + 1;

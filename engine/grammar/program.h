@@ -35,7 +35,6 @@ struct flo_program {
     bool failed;   /* too many nodes or rules */
     /* Bytes that no node tells apart are one class. */
     uint8_t class_of[256];
-    uint8_t byte_of[256]; /* the first byte of a class */
     uint32_t class_count;
     /* Begun at the front; what is not used has no pages. */
     struct flo_node nodes[FLO_GRAMMAR_NODES_MAX];

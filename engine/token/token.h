@@ -33,7 +33,7 @@ struct flo_vocab;
 /* Facts of the metadata; an id is -1 when the file names none. */
 struct flo_vocab_facts {
     int32_t count;
-    int32_t bos, eos, eot, unknown, padding;
+    int32_t bos, eos, eot, unknown;
     bool adds_bos;
     bool adds_eos;
     const char *model; /* "gpt2" */

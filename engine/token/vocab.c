@@ -305,7 +305,6 @@ static int load_ids(struct flo_vocab *vocab, const struct flo_gguf *gguf,
         {"tokenizer.ggml.eos_token_id", 2, &facts->eos},
         {"tokenizer.ggml.eot_token_id", -1, &facts->eot},
         {"tokenizer.ggml.unknown_token_id", 0, &facts->unknown},
-        {"tokenizer.ggml.padding_token_id", -1, &facts->padding},
     };
     int rv = 0;
     for (size_t i = 0; rv == 0 && i < FLO_COUNT(ids); i++) {
