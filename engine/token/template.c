@@ -68,7 +68,7 @@ static const struct family {
     [FLO_TEMPLATE_GEMMA] = {.render = gemma,
                             .has_bos = true,
                             .markers = {"<start_of_turn>", "<end_of_turn>"},
-                            .names = {"", "user\n", "model\n", "user\n"},
+                            .names = {"user\n", "user\n", "model\n", "user\n"},
                             .turn = {TRIMMED, "<end_of_turn>", "\n"},
                             .answer = {"<start_of_turn>", "model\n"}},
     [FLO_TEMPLATE_PHI3] = {.render = phi3,
@@ -332,23 +332,48 @@ static void llama3(struct script *script, const struct flo_message *m,
     put(script, script->family->answer, NULL);
 }
 
-/* There is no system role: its text goes in front of the next question. */
+/* Where the system has no turn its texts go in front of the next question, and
+ * the last one is a question itself when none follows. */
+static size_t last_question(const struct flo_message *m, size_t count)
+{
+    while (count > 0 && is_of(&m[count - 1], "assistant")) {
+        count--;
+    }
+    return count - 1;
+}
+
+static bool is_question(const struct flo_message *m, size_t i, size_t last)
+{
+    return i == last || (!is_of(&m[i], "system") && !is_of(&m[i], "assistant"));
+}
+
+/* Those of the system among these messages. */
+static void put_systems(struct script *script, const char *const *parts,
+                        const struct flo_message *m, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (is_of(&m[i], "system")) {
+            put(script, parts, &m[i]);
+        }
+    }
+}
+
 static void gemma(struct script *script, const struct flo_message *m,
                   size_t count)
 {
     static const char *const opening[] = {"<start_of_turn>", ROLE, NULL};
     const char *const context[] = {script->chat->keeps_system ? TEXT : TRIMMED,
                                    "\n\n", NULL};
-    const struct flo_message *system = NULL;
+    size_t last = last_question(m, count), said = 0;
     for (size_t i = 0; i < count; i++) {
-        if (is_of(&m[i], "system")) {
-            system = &m[i];
+        bool asks = is_question(m, i, last);
+        if (!asks && is_of(&m[i], "system")) {
             continue;
         }
         put(script, opening, &m[i]);
-        if (system != NULL && !is_of(&m[i], "assistant")) {
-            put(script, context, system);
-            system = NULL;
+        if (asks) {
+            put_systems(script, context, m + said, i - said);
+            said = i + 1;
         }
         put(script, script->family->turn, &m[i]);
     }
@@ -382,6 +407,11 @@ static void llama2(struct script *script, const struct flo_message *m,
     static const char *const question[] = {TEXT, " [/INST]", NULL};
     static const char *const answer[] = {" ", TEXT, " ", EOS, BOS, NULL};
     size_t first = count > 0 && is_of(&m[0], "system") ? 1 : 0;
+    if (first == 1 && count == 1) {
+        script->rv = flo_fail(script->err, FLO_E_INFER_PARAM,
+                              "this model takes a question behind the system's "
+                              "message");
+    }
     for (size_t i = first; script->rv == 0 && i < count; i++) {
         bool is_user = (i - first) % 2 == 0;
         struct flo_message turn = script->chat->trims ? trimmed(&m[i]) : m[i];
@@ -424,22 +454,20 @@ static void mistral(struct script *script, const struct flo_message *m,
     const char *const answer[] = {chat->blank_before_answer ? " " : "",
                                   chat->trims ? TRIMMED : TEXT, EOS,
                                   chat->blank_behind_answer ? " " : "", NULL};
-    const struct flo_message *system = NULL; /* not said yet */
+    size_t last = last_question(m, count), said = 0;
     for (size_t i = 0; i < count; i++) {
-        bool is_last = i + 1 == count;
         if (is_of(&m[i], "assistant")) {
             put(script, answer, &m[i]);
-        } else if (!is_of(&m[i], "system")) {
+        } else if (chat->has_system_marks && is_of(&m[i], "system")) {
+            put(script, marked, &m[i]);
+        } else if (is_question(m, i, last)) {
             put(script, opening, NULL);
-            if (system != NULL && (is_last || !chat->has_system_last)) {
-                put(script, context, system);
-                system = NULL;
+            if (!chat->has_system_marks &&
+                (i == last || !chat->has_system_last)) {
+                put_systems(script, context, m + said, i - said);
+                said = i + 1;
             }
             put(script, question, &m[i]);
-        } else if (chat->has_system_marks) {
-            put(script, marked, &m[i]);
-        } else {
-            system = &m[i];
         }
     }
 }

@@ -287,6 +287,44 @@ static void other_families_have_their_forms(void **state)
     }
 }
 
+static void no_system_message_is_lost(void **state)
+{
+    (void)state;
+    static const char gemma[] = "{{ '<start_of_turn>' + role }}",
+                      first[] = "{{ \"[INST]\" + m + \"[/INST]\" }}",
+                      at_end[] = "{%- if loop.last and system_message %}"
+                                 "{{- \"[INST]\" + m + \"[/INST]\" }}",
+                      marks[] = "{{ '[SYSTEM_PROMPT]' }}{{ '[INST]' }}";
+    const struct flo_message messages[] = {
+        say("system", "S"), say("system", "T"),    say("user", "A"),
+        say("system", "U"), say("assistant", "B"), say("system", "V"),
+        say("user", "C"),   say("system", "W"),    say("system", "X")};
+    struct world world;
+    struct flo_tokens tokens = {0};
+    expect_of(gemma, messages, 9,
+              "{5}{7}user\nS\n\nT\n\nA{8}\n{7}model\nB{8}\n"
+              "{7}user\nU\n\nV\n\nC{8}\n{7}user\nW\n\nX{8}\n{7}model\n");
+    expect_of(gemma, messages, 1, "{5}{7}user\nS{8}\n{7}model\n");
+    expect_of(first, messages, 9,
+              "{5}[INST]S\n\nT\n\nA[/INST]B{6}[INST]U\n\nV\n\nC[/INST]"
+              "[INST]W\n\nX[/INST]");
+    expect_of(first, messages, 1, "{5}[INST]S[/INST]");
+    expect_of(at_end, messages, 7,
+              "{5}[INST]A[/INST]B{6}[INST]S\n\nT\n\nU\n\nV\n\nC[/INST]");
+    expect_of(at_end, messages, 5,
+              "{5}[INST]A[/INST][INST]S\n\nT\n\nU[/INST]B{6}");
+    expect_of(at_end, messages, 1, "{5}[INST]S[/INST]");
+    expect_of(marks, messages, 3,
+              "{5}[SYSTEM_PROMPT]S[/SYSTEM_PROMPT]"
+              "[SYSTEM_PROMPT]T[/SYSTEM_PROMPT][INST]A[/INST]");
+    world_open(&world, "[INST] <<SYS>>");
+    assert_int_equal(flo_template_render(&world.chat, world.vocab, messages, 1,
+                                         &tokens, NULL),
+                     FLO_E_INFER_PARAM);
+    flo_tokens_deinit(&tokens);
+    world_close(&world);
+}
+
 static void blanks_are_trimmed_as_python_does(void **state)
 {
     (void)state;
@@ -451,6 +489,7 @@ int main(void)
         cmocka_unit_test(llama31_always_has_a_system_turn_with_dates),
         cmocka_unit_test(llama3_shows_what_a_tool_says_as_its_template_does),
         cmocka_unit_test(other_families_have_their_forms),
+        cmocka_unit_test(no_system_message_is_lost),
         cmocka_unit_test(blanks_are_trimmed_as_python_does),
         cmocka_unit_test(versions_of_a_family_differ_as_their_templates_do),
         cmocka_unit_test(an_empty_system_text_goes_as_its_template_says),
