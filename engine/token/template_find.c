@@ -23,6 +23,10 @@ static const struct {
     {FLO_TEMPLATE_PHI2, "phi2", {"Instruct:", "Output:"}},
 };
 
+/* Marks of forms that are not built, though they hold a family's words: those
+ * of Phi-4 and SmolVLM. */
+static const char *const strange[] = {"<|im_sep|>", "<end_of_utterance>"};
+
 /* Phi-2 came without one. */
 static const struct flo_gguf_text phi2_template = {"Instruct:Output:", 16};
 
@@ -177,12 +181,13 @@ int flo_template_find(const struct flo_gguf *gguf, struct flo_template *out,
     }
     memset(out, 0, sizeof(*out));
     snprintf(out->name, sizeof(out->name), "none");
+    bool is_strange = has(text, strange[0]) || has(text, strange[1]);
     if (text.bytes == 0 && flo_gguf_text_is(arch, "phi2")) {
         text = phi2_template;
     }
-    for (size_t i = 0; i < FLO_COUNT(families); i++) {
-        if (find_in(text, 0, families[i].words[0]) != NULL &&
-            find_in(text, 0, families[i].words[1]) != NULL) {
+    for (size_t i = 0; i < FLO_COUNT(families) && !is_strange; i++) {
+        if (has(text, families[i].words[0]) &&
+            has(text, families[i].words[1])) {
             out->kind = families[i].kind;
             snprintf(out->name, sizeof(out->name), "%s", families[i].name);
             learn_variant(text, out);

@@ -467,15 +467,23 @@ static void unknown_roles_and_templates_are_refused(void **state)
     assert_int_equal(tokens.count, 0);
     world_close(&world);
 
-    struct flo_buf file = {0};
-    struct flo_gguf *gguf = NULL;
-    put_head(&file, 0, 1);
-    put_key_text(&file, "tokenizer.chat_template", "{{ something else }}");
-    assert_int_equal(flo_gguf_open(file.data, file.bytes, &gguf, NULL), 0);
-    assert_int_equal(flo_template_find(gguf, &world.chat, &err),
-                     FLO_E_NOT_BUILT);
-    flo_gguf_close(gguf);
-    flo_buf_deinit(&file);
+    static const char *const texts[] = {
+        "{{ something else }}",
+        /* Phi-4, SmolVLM */
+        "{{ '<|im_start|>user<|im_sep|>' + m + '<|im_end|>' }}",
+        "<|im_start|>{{ m }}<end_of_utterance>\n",
+    };
+    for (size_t i = 0; i < FLO_COUNT(texts); i++) {
+        struct flo_buf file = {0};
+        struct flo_gguf *gguf = NULL;
+        put_head(&file, 0, 1);
+        put_key_text(&file, "tokenizer.chat_template", texts[i]);
+        assert_int_equal(flo_gguf_open(file.data, file.bytes, &gguf, NULL), 0);
+        assert_int_equal(flo_template_find(gguf, &world.chat, &err),
+                         FLO_E_NOT_BUILT);
+        flo_gguf_close(gguf);
+        flo_buf_deinit(&file);
+    }
 }
 
 int main(void)
