@@ -13,6 +13,8 @@
 #define BODY_BYTES_MAX (1u << 20)
 #define TOKENS_MAX 1048576
 #define TEMPERATURE_DEFAULT 0.8
+#define REPEAT_LAST_DEFAULT 64
+#define REPEAT_LAST_MAX 256 /* of the engine's sampler */
 
 struct reader {
     const json_t *body;
@@ -133,6 +135,11 @@ static int join_parts(struct reader *reader, json_t *message,
     return rv;
 }
 
+static bool has_parts(const json_t *value)
+{
+    return json_array_size(value) > 0 || json_object_size(value) > 0;
+}
+
 static int read_message(struct reader *reader, json_t *message, size_t i)
 {
     struct flo_wire_generate *out = &reader->params->message.generate;
@@ -140,6 +147,11 @@ static int read_message(struct reader *reader, json_t *message, size_t i)
     json_t *content = json_object_get(message, "content");
     if (!json_is_string(role)) {
         return refuse(reader, "messages", "[%zu] has no role", i);
+    }
+    if (has_parts(json_object_get(message, "tool_calls")) ||
+        has_parts(json_object_get(message, "function_call"))) {
+        return refuse(reader, "messages", "[%zu] has tool_calls: not built yet",
+                      i);
     }
     if (json_is_array(content)) {
         int rv = join_parts(reader, message, content);
@@ -282,7 +294,7 @@ static int read_stop(struct reader *reader)
 static int read_sampling(struct reader *reader)
 {
     struct flo_wire_generate *out = &reader->params->message.generate;
-    int64_t top_k = 0, seed = 0;
+    int64_t top_k = 0, seed = 0, repeat_last = REPEAT_LAST_DEFAULT;
     double repeat = 1;
     out->temperature = TEMPERATURE_DEFAULT;
     out->top_p = 1;
@@ -291,13 +303,17 @@ static int read_sampling(struct reader *reader)
     rv = rv < 0 ? rv : read_real(reader, "top_p", 0, 1, &out->top_p);
     rv = rv < 0 ? rv : read_real(reader, "min_p", 0, 1, &out->min_p);
     rv = rv < 0 ? rv : read_real(reader, "repeat_penalty", 0.5, 2, &repeat);
+    rv = rv < 0 ? rv
+                : read_whole(reader, "repeat_last_n", 0, REPEAT_LAST_MAX,
+                             &repeat_last);
     rv = rv < 0 ? rv : read_whole(reader, "top_k", 0, TOKENS_MAX, &top_k);
     rv = rv < 0 ? rv : read_whole(reader, "seed", INT64_MIN, INT64_MAX, &seed);
     if (rv == 0 && out->top_p == 0) {
         out->temperature = 0; /* the smallest nucleus is the best token */
         out->top_p = 1;
     }
-    out->repeat_penalty = repeat;
+    out->repeat_penalty = repeat_last > 0 ? repeat : 1;
+    out->repeat_last = (uint32_t)repeat_last;
     out->top_k = (uint32_t)top_k;
     out->seed = (uint64_t)seed;
     return rv;
@@ -305,13 +321,20 @@ static int read_sampling(struct reader *reader)
 
 static int read_length(struct reader *reader)
 {
-    int64_t tokens = 0;
+    int64_t tokens = 0, predict = -1;
     int rv = read_bool(reader, "ignore_eos",
                        &reader->params->message.generate.ignores_end);
     rv = rv < 0 ? rv : read_whole(reader, "max_tokens", 1, TOKENS_MAX, &tokens);
     rv = rv < 0 ? rv
                 : read_whole(reader, "max_completion_tokens", 1, TOKENS_MAX,
                              &tokens);
+    rv =
+        rv < 0 ? rv : read_whole(reader, "n_predict", -1, TOKENS_MAX, &predict);
+    if (rv == 0 && predict == 0) {
+        return refuse(reader, "n_predict", "is 0, must be -1 or from 1 to %d",
+                      TOKENS_MAX);
+    }
+    tokens = predict > 0 ? predict : tokens;
     reader->params->message.generate.max_tokens = (uint32_t)tokens;
     return rv;
 }
@@ -382,8 +405,8 @@ static int read_not_built(struct reader *reader)
     }
     for (size_t i = 0; i < FLO_COUNT(lists); i++) {
         const json_t *list = field_of(reader, lists[i]);
-        bool is_empty = (json_is_array(list) && json_array_size(list) == 0) ||
-                        (json_is_object(list) && json_object_size(list) == 0);
+        bool is_empty =
+            (json_is_array(list) || json_is_object(list)) && !has_parts(list);
         if (list != NULL && !is_empty) {
             return refuse(reader, lists[i], "are not built yet");
         }

@@ -139,6 +139,7 @@ static void read_settings(struct flo_job *job,
         .top_p = (float)in->top_p,
         .min_p = (float)in->min_p,
         .repeat_penalty = (float)in->repeat_penalty,
+        .repeat_last = in->repeat_last,
         .seed = in->seed,
     };
     job->priority = in->priority == FLO_WIRE_USER    ? FLO_WIRE_USER

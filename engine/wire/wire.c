@@ -62,6 +62,7 @@ static const struct row rows_generate[] = {
     ROW(16, KIND_TEXT, generate, grammar),
     ROW(21, KIND_TEXT, generate, adapter),
     ROW(22, KIND_REAL, generate, adapter_scale),
+    ROW(23, KIND_U32, generate, repeat_last),
 };
 
 static const struct row rows_ready[] = {

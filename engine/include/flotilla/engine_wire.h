@@ -118,7 +118,7 @@ struct flo_wire_generate {
     struct flo_wire_text adapter; /* of OPEN or LOAD; empty: none */
     double adapter_scale;         /* 0: 1 */
     double temperature, top_p, min_p, repeat_penalty;
-    uint32_t top_k;
+    uint32_t top_k, repeat_last; /* 0: the sampler's own */
     uint64_t seed;
     uint32_t n_stops;
     struct flo_wire_text stops[FLO_WIRE_STOPS_MAX];

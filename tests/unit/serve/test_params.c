@@ -85,6 +85,9 @@ static void wrong_parameters_are_named_with_their_range(void **state)
         {WITH("\"temperature\":1e30"), "temperature", "from 0 to 2"},
         {WITH("\"temperature\":\"hot\""), "temperature", "a number"},
         {WITH("\"top_k\":-5"), "top_k", "-5"},
+        {WITH("\"n_predict\":0"), "n_predict", "-1 or from 1"},
+        {WITH("\"n_predict\":-2"), "n_predict", "from -1"},
+        {WITH("\"repeat_last_n\":257"), "repeat_last_n", "from 0 to 256"},
         {WITH("\"top_p\":2"), "top_p", "from 0 to 1"},
         {WITH("\"n\":2"), "n", "from 1 to 1"},
         {WITH("\"stream\":1"), "stream", "true or false"},
@@ -164,6 +167,56 @@ static int read_kind(enum request_kind kind, const char *body,
                      struct serve_params *params, struct flo_err *err)
 {
     return flo_params_read(kind, body, strlen(body), params, err);
+}
+
+static void calls_of_tools_in_a_conversation_are_refused_as_such(void **state)
+{
+#define SAYS(fields)                                                           \
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},"                    \
+    "{\"role\":\"assistant\"," fields "}]}"
+#define CALLS "\"tool_calls\":[{\"id\":\"1\"}]"
+    static const char *const bodies[] = {
+        SAYS("\"content\":\"\"," CALLS),
+        SAYS("\"content\":null," CALLS),
+        SAYS(CALLS),
+        SAYS("\"content\":\"b\",\"function_call\":{\"name\":\"f\"}"),
+    };
+    static const char none[] = SAYS("\"content\":\"\",\"tool_calls\":[],"
+                                    "\"function_call\":null");
+    struct serve_params params;
+    struct flo_err err = {0};
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(bodies); i++) {
+        assert_int_equal(read_kind(REQUEST_CHAT, bodies[i], &params, &err),
+                         FLO_E_INFER_PARAM);
+        assert_string_equal(err.what,
+                            "messages [1] has tool_calls: not built yet");
+        assert_string_equal(params.param, "messages");
+    }
+    assert_int_equal(read_kind(REQUEST_CHAT, none, &params, &err), 0);
+    flo_params_deinit(&params);
+}
+
+static void names_of_other_servers_mean_the_same(void **state)
+{
+    static const char *const bodies[] = {
+        "{\"prompt\":\"a\",\"n_predict\":7,\"repeat_last_n\":9,"
+        "\"repeat_penalty\":1.5}",
+        "{\"prompt\":\"a\",\"n_predict\":-1,\"repeat_last_n\":0,"
+        "\"repeat_penalty\":1.5}",
+    };
+    struct serve_params params;
+    struct flo_err err = {0};
+    (void)state;
+    assert_int_equal(read_kind(REQUEST_TEXT, bodies[0], &params, &err), 0);
+    assert_int_equal(params.message.generate.max_tokens, 7);
+    assert_int_equal(params.message.generate.repeat_last, 9);
+    assert_true(params.message.generate.repeat_penalty == 1.5);
+    flo_params_deinit(&params);
+    assert_int_equal(read_kind(REQUEST_TEXT, bodies[1], &params, &err), 0);
+    assert_int_equal(params.message.generate.max_tokens, 0);
+    assert_true(params.message.generate.repeat_penalty == 1);
+    flo_params_deinit(&params);
 }
 
 static void log_probabilities_are_asked_for_in_two_ways(void **state)
@@ -332,6 +385,8 @@ int main(void)
         cmocka_unit_test(exact_tokens_count_only_where_the_model_was_sure),
         cmocka_unit_test(wrong_parameters_are_named_with_their_range),
         cmocka_unit_test(bodies_that_are_no_requests_are_refused),
+        cmocka_unit_test(calls_of_tools_in_a_conversation_are_refused_as_such),
+        cmocka_unit_test(names_of_other_servers_mean_the_same),
         cmocka_unit_test(log_probabilities_are_asked_for_in_two_ways),
         cmocka_unit_test(what_the_answer_does_not_need_is_not_held),
         cmocka_unit_test(inputs_of_vectors_come_in_four_forms),
