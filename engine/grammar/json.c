@@ -1,6 +1,8 @@
 /* JSON to a tree; see json.h. */
 #include "engine/grammar/json.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -342,12 +344,38 @@ static void print_string(const char *text, size_t bytes, struct flo_buf *out)
     flo_buf_text(out, "\"");
 }
 
+/* As it was written; one of 17 digits in the fewest that mean the same, for
+ * so libraries write 0.1. */
+static void print_number(const struct flo_tree_node *node, struct flo_buf *out)
+{
+    double value = strtod(node->text, NULL);
+    bool is_whole = memchr(node->text, '.', node->bytes) == NULL &&
+                    memchr(node->text, 'e', node->bytes) == NULL &&
+                    memchr(node->text, 'E', node->bytes) == NULL;
+    bool is_long = node->bytes > 16 && !is_whole && isfinite(value);
+    char text[32] = "";
+
+    for (int digits = 15; is_long && digits <= 17; digits++) {
+        snprintf(text, sizeof(text), "%.*g", digits, value);
+        is_long = strtod(text, NULL) != value;
+    }
+    if (text[0] != '\0' && strlen(text) < node->bytes) {
+        flo_buf_text(out, text);
+    } else {
+        flo_buf_add(out, node->text, node->bytes);
+    }
+}
+
 void flo_tree_print(const struct flo_tree_node *node, struct flo_buf *out)
 {
     bool is_object = node->kind == FLO_TREE_OBJECT;
 
     if (node->kind == FLO_TREE_STRING) {
         print_string(node->text, node->bytes, out);
+        return;
+    }
+    if (node->kind == FLO_TREE_NUMBER) {
+        print_number(node, out);
         return;
     }
     if (!is_object && node->kind != FLO_TREE_ARRAY) {

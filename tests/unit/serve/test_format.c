@@ -10,6 +10,8 @@
 #include <flotilla/grammar.h>
 
 #include "agent/serve/format.h"
+#include "engine/grammar/grammar.h"
+#include "engine/grammar/matcher.h"
 
 #define WITH(fields) "{\"prompt\":[1,2]," fields "}"
 #define SCHEMA "{\"type\":\"object\",\"properties\":{\"z\":{},\"a\":{}}}"
@@ -55,6 +57,37 @@ static void forms_reach_the_engine_in_their_own_order(void **state)
         assert_int_equal(flo_get_u32(g->tokens.data + 4), 2);
         flo_params_deinit(&params);
     }
+}
+
+static void numbers_of_a_form_are_answered_as_they_were_written(void **state)
+{
+    static const char body[] =
+        WITH("\"json_schema\":{\"enum\":[0.1,1e23,0.30000000000000004,1.0,"
+             "[-2.7],12345678901234567]}");
+    static const char *const answers[] = {
+        "0.1", "1e+23",  "0.30000000000000004",
+        "1.0", "[-2.7]", "12345678901234567"};
+    static const struct flo_pieces none;
+    struct serve_params params;
+    struct flo_program *program = NULL;
+    struct flo_matcher *matcher = NULL;
+    struct flo_wire_text schema;
+    (void)state;
+    assert_int_equal(
+        flo_params_read(REQUEST_TEXT, body, strlen(body), &params, NULL), 0);
+    schema = params.message.generate.grammar;
+    assert_int_equal(
+        flo_schema_compile(schema.data, schema.bytes, &program, NULL), 0);
+    assert_int_equal(flo_matcher_open(program, &none, 64, &matcher, NULL), 0);
+    for (size_t i = 0; i < FLO_COUNT(answers); i++) {
+        uint32_t at = flo_matcher_start(matcher);
+        if (!flo_matcher_walk(matcher, &at, answers[i], strlen(answers[i])) ||
+            !matcher->states[at].may_end) {
+            fail_msg("%s of %.*s", answers[i], (int)schema.bytes, schema.data);
+        }
+    }
+    flo_matcher_close(matcher);
+    flo_params_deinit(&params);
 }
 
 static void wrong_forms_name_their_parameter(void **state)
@@ -121,6 +154,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forms_reach_the_engine_in_their_own_order),
+        cmocka_unit_test(numbers_of_a_form_are_answered_as_they_were_written),
         cmocka_unit_test(wrong_forms_name_their_parameter),
         cmocka_unit_test(the_engines_refusal_is_about_the_form),
     };
