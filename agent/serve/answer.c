@@ -277,6 +277,10 @@ static void answer_whole(struct serve_request *request,
         flo_buf_text(&out, "\"text\":");
         flo_answer_add_text(&out, text);
     }
+    if (request->params.message.generate.n_stops > 0 &&
+        done->reason == FLO_WIRE_STOP) {
+        flo_answer_logprobs_cut(request, text.bytes);
+    }
     flo_buf_text(&out, ",\"logprobs\":");
     flo_answer_logprobs_put(request, &out);
     flo_buf_printf(&out, ",\"finish_reason\":\"%s\"}],", finish_of(done));

@@ -33,6 +33,18 @@ static bool next_list(struct flo_wire_text *lists, struct flo_wire_text *list)
     return true;
 }
 
+void flo_answer_logprobs_cut(struct serve_request *request, size_t bytes)
+{
+    struct flo_buf *kept = &request->logprobs;
+    struct flo_wire_text lists = {kept->data, kept->bytes}, list;
+    struct flo_wire_logprob one;
+    size_t begin = 0;
+    while (begin < bytes && next_list(&lists, &list)) {
+        begin += flo_wire_logprob_next(&list, &one) ? one.text.bytes : 0;
+    }
+    kept->bytes -= lists.bytes;
+}
+
 static void add_number(struct flo_buf *out, float logprob)
 {
     flo_buf_printf(out, "%.9g", isfinite(logprob) ? (double)logprob : -9999.0);

@@ -230,6 +230,8 @@ void flo_answer_logprobs_add(struct serve_request *request,
                              struct flo_wire_text list);
 void flo_answer_logprobs_put(struct serve_request *request,
                              struct flo_buf *out);
+/* Forget those of tokens that begin behind so many bytes of the answer. */
+void flo_answer_logprobs_cut(struct serve_request *request, size_t bytes);
 
 int flo_api_open(struct flo_serve *serve,
                  const struct flo_serve_options *options, struct flo_err *err);

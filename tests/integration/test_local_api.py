@@ -220,6 +220,18 @@ def test_special_tokens_in_a_message_stay_text(server):
     assert plain["count"] > 1 and special["tokens"] == [2]
 
 
+def test_log_probabilities_end_with_the_answer(server):
+    def ask(**fields):
+        choice = server.chat(temperature=0, logprobs=True,
+                             **fields)[2]["choices"][0]
+        return choice["message"]["content"], [
+            one["token"] for one in choice["logprobs"]["content"]]
+    text, tokens = ask()
+    assert text == "".join(tokens) and len(tokens) == 3
+    cut, kept = ask(stop=text[2:-2])
+    assert cut == text[:2] and kept == tokens[:1]
+
+
 def test_malformed_bodies_are_refused(server):
     for body in (b"", b"{", b"[]", b'{"a":1,"a":2}', b'{"prompt":NaN}',
                  b'{"prompt":"\xff"}'):
