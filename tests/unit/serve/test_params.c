@@ -219,6 +219,28 @@ static void names_of_other_servers_mean_the_same(void **state)
     flo_params_deinit(&params);
 }
 
+static void begin_and_end_of_a_text_are_apart_from_marks_in_it(void **state)
+{
+    static const struct {
+        const char *body;
+        bool adds_ends, reads_special;
+    } rows[] = {
+        {"{\"content\":\"a\"}", false, false},
+        {"{\"content\":\"a\",\"add_special\":true}", true, false},
+        {"{\"content\":\"a\",\"parse_special\":true}", false, true},
+    };
+    struct serve_params params;
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        const struct flo_wire_tokenise *in = &params.message.tokenise;
+        assert_int_equal(
+            read_kind(REQUEST_TOKENISE, rows[i].body, &params, NULL), 0);
+        assert_int_equal(in->adds_ends, rows[i].adds_ends);
+        assert_int_equal(in->reads_special, rows[i].reads_special);
+        flo_params_deinit(&params);
+    }
+}
+
 static void log_probabilities_are_asked_for_in_two_ways(void **state)
 {
 #define CHAT(field)                                                            \
@@ -387,6 +409,7 @@ int main(void)
         cmocka_unit_test(bodies_that_are_no_requests_are_refused),
         cmocka_unit_test(calls_of_tools_in_a_conversation_are_refused_as_such),
         cmocka_unit_test(names_of_other_servers_mean_the_same),
+        cmocka_unit_test(begin_and_end_of_a_text_are_apart_from_marks_in_it),
         cmocka_unit_test(log_probabilities_are_asked_for_in_two_ways),
         cmocka_unit_test(what_the_answer_does_not_need_is_not_held),
         cmocka_unit_test(inputs_of_vectors_come_in_four_forms),
