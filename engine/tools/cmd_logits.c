@@ -56,8 +56,9 @@ static int logits(void *context, struct flo_err *err)
         (rv = flo_tool_tokens(&l->tool, &l->tokens, &l->count, err)) < 0) {
         return rv;
     }
-    return flo_outfile(l->path, (struct flo_inputs){{l->tool.model}},
-                       write_rows, l, err);
+    return flo_outfile(
+        l->path, (struct flo_inputs){{l->tool.model, l->model.setup.adapter}},
+        write_rows, l, err);
 }
 
 static struct logits state;

@@ -126,15 +126,14 @@ static int read_sampling(const struct flo_tool *tool,
 int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
                   struct flo_tool_model *m, struct flo_err *err)
 {
-    struct flo_tool_setup setup;
-    int rv = flo_tool_setup(tool, &setup, err);
+    int rv = flo_tool_setup(tool, &m->setup, err);
 
     if (rv < 0 ||
         (rv = flo_backend_find(tool->backend, &m->backend, err)) < 0) {
         return rv;
     }
-    setup.options.engine.vocabulary = vocabulary;
-    rv = m->backend->open(tool->model, &setup.options, &m->state, err);
+    m->setup.options.engine.vocabulary = vocabulary;
+    rv = m->backend->open(tool->model, &m->setup.options, &m->state, err);
     if (rv < 0) {
         return rv;
     }

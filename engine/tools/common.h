@@ -37,7 +37,7 @@ struct flo_tool {
 /* The options in the form that opens a model. */
 struct flo_tool_setup {
     struct flo_backend_options options; /* may point to the tool's texts */
-    char adapter[PATH_MAX];             /* of --lora */
+    char adapter[PATH_MAX];             /* of --lora, or "" */
 };
 /* FLO_E_USAGE: --model is missing, or a value is out of range; errors of
  * reading the adapter. */
@@ -51,6 +51,7 @@ FLO_MUST_USE int flo_tool_u32(const char *name, uint64_t value, uint32_t *out,
 extern const char *const flo_tool_kv_names[];
 /* tool->model as tool->backend opened it.  Zero-initialise. */
 struct flo_tool_model {
+    struct flo_tool_setup setup;
     const struct flo_backend *backend;
     struct flo_backend_model *state;
     const struct flo_engine_info *info;

@@ -381,8 +381,9 @@ static int eval(void *context, struct flo_err *err)
         (rv = open_suite(e, err)) < 0 || (rv = open_models(e, err)) < 0) {
         return rv;
     }
-    const struct flo_inputs inputs = {
-        {e->tool.words[0], e->tool.model, e->against, e->tool.lora}};
+    const struct flo_inputs inputs = {{e->tool.words[0], e->tool.model,
+                                       e->against,
+                                       e->side.model->setup.adapter}};
     rv = e->report_path != NULL
              ? flo_outfile(e->report_path, inputs, carry_out, e, err)
              : carry_out(e, -1, err);

@@ -82,6 +82,7 @@ int flo_outfile(const char *path, struct flo_inputs inputs,
                         PATH_BYTES_MAX - 6);
     }
     int rv = check_old(path, inputs, err);
+    rv = rv < 0 ? rv : check_old(part, inputs, err);
     if (rv < 0) {
         return rv;
     }

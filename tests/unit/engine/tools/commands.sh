@@ -116,6 +116,19 @@ expect 2 'which is read' "$@" "$engine" eval "$work/own.jsonl" \
     --model "$work/own.gguf" --report "$work/own.jsonl"
 expect 2 'which is read' "$@" "$engine" eval "$work/own.jsonl" \
     --model "$work/own.gguf" --report "$work/own.gguf"
+# Nor is an input that has the name of the unfinished output.
+cp $tiny "$work/o.part"
+expect 2 'which is read' "$@" "$engine" quantize "$work/o.part" "$work/o" Q8_0
+expect 2 'which is read' "$@" "$engine" pack "$work/o.part" -o "$work/o"
+cmp $tiny "$work/o.part" || failed=1
+# An adapter is read, with a scale or without.
+cp tests/models/tiny-v1.F16.gguf "$work/f16.gguf"
+for lora in "$work/lora.gguf" "$work/lora.gguf:0.5"; do
+    expect 2 'which is read' "$@" "$engine" logits --model "$work/f16.gguf" \
+        --lora "$lora" --tokens 1 --out "$work/lora.gguf"
+    expect 2 'which is read' "$@" "$engine" eval "$work/own.jsonl" \
+        --model "$work/f16.gguf" --lora "$lora" --report "$work/lora.gguf"
+done
 expect 1 'not a regular file' "$@" "$engine" quantize $tiny "$work/pipe" Q8_0
 cmp $tiny "$work/own.gguf" &&
     cmp tests/models/tiny-v1-site-lora.gguf "$work/lora.gguf" &&
