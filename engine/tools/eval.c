@@ -258,6 +258,9 @@ static int open_against(struct eval *e, struct flo_err *err)
 
     tool.model = e->against;
     tool.lora = NULL; /* the adapter is what is judged */
+    if (tool.packed != NULL && strcmp(tool.packed, "none") != 0) {
+        tool.packed = NULL; /* a file of the model that is judged */
+    }
     return rv < 0 ? rv
                   : flo_eval_peer_open(&tool, &e->suite, &e->peer,
                                        &e->report.against.about, err);

@@ -101,6 +101,10 @@ expect 7 'bad.jsonl: line 2: not strict JSON' "$@" "$engine" eval \
 expect 0 '^top-1 agreement  *1.0000  of 338 positions' "$@" "$engine" eval \
     $golden --model $models/tiny-v2.Q4_0.gguf --max-kl 0 \
     --against $models/tiny-v2.Q4_0.gguf
+"$@" "$engine" pack $models/tiny-v2.Q4_0.gguf -o "$work/packed" >"$work/out"
+expect 0 '^top-1 agreement' "$@" "$engine" eval $golden \
+    --model $models/tiny-v2.Q4_0.gguf --packed "$work/packed" \
+    --against $models/tiny-v1.Q4_0.gguf
 expect 7 '^error\[model.gate\]: .*: max_kl is ' "$@" "$engine" eval $golden \
     --model $models/tiny-v1.Q4_0.gguf --against $models/tiny-v2.Q4_0.gguf \
     --max-kl 0.1 -o "$work/report" --json
