@@ -302,24 +302,25 @@ static int open_models(struct eval *e, struct flo_err *err)
 
 /* ---- the end ----------------------------------------------------- */
 
-/* To stdout, and to a file's descriptor unless it is -1. */
-static int put_report(struct eval *e, int fd, struct flo_err *err)
+static int write_report(const struct eval *e, int fd, struct flo_err *err)
 {
-    struct flo_buf json = {0}, table = {0};
-    int rv = 0;
+    struct flo_buf json = {0};
 
     flo_eval_report_json(&e->report, &json);
-    if (!e->tool.is_json) {
-        flo_eval_report_table(&e->report, &table);
-    }
-    rv = json.failed ? flo_fail(err, FLO_E_MEMORY, "the report")
-                     : flo_tool_print(e->tool.is_json ? &json : &table,
-                                      "the report", err);
-    if (rv == 0 && fd >= 0) {
-        rv = flo_fd_write_all(fd, json.data, json.bytes, err);
-    }
+    int rv = json.failed ? flo_fail(err, FLO_E_MEMORY, "the report")
+                         : flo_fd_write_all(fd, json.data, json.bytes, err);
     flo_buf_deinit(&json);
-    flo_buf_deinit(&table);
+    return rv;
+}
+
+static int print_report(const struct eval *e, struct flo_err *err)
+{
+    struct flo_buf text = {0};
+
+    (e->tool.is_json ? flo_eval_report_json : flo_eval_report_table)(&e->report,
+                                                                     &text);
+    int rv = flo_tool_print(&text, "the report", err);
+    flo_buf_deinit(&text);
     return rv;
 }
 
@@ -356,7 +357,7 @@ static int carry_out(void *context, int fd, struct flo_err *err)
         distance_end(&r->distance);
     }
     judge_gates(e);
-    return put_report(e, fd, err);
+    return fd < 0 ? 0 : write_report(e, fd, err);
 }
 
 static int eval(void *context, struct flo_err *err)
@@ -390,6 +391,8 @@ static int eval(void *context, struct flo_err *err)
     rv = e->report_path != NULL
              ? flo_outfile(e->report_path, inputs, carry_out, e, err)
              : carry_out(e, -1, err);
+    /* The file first: behind a report on stdout comes no error about it. */
+    rv = rv < 0 ? rv : print_report(e, err);
     return rv < 0 ? rv : told_gate(e, err);
 }
 

@@ -140,6 +140,11 @@ if [ -e "$work/half" ] || [ -e "$work/half.part" ]; then
     echo 'logits left half a file'
     failed=1
 fi
+# One object on stdout, also when the report has no room.
+sh -c 'trap "" XFSZ; ulimit -f 0; exec "$@"' sh "$@" "$engine" eval $golden \
+    --model $models/tiny-v2.Q4_0.gguf --json --report "$work/full" \
+    2>/dev/null | python3 -c 'import json, sys
+assert json.load(sys.stdin)["error"]["id"] == "io.write"' || failed=1
 FLOTILLA_KERNEL=ref "$@" "$engine" logits --model $models/tiny-v2.Q4_0.gguf \
     --tokens "$(seq -s, 1 500)" --ctx 512 --out "$work/ended" &
 until [ -e "$work/ended" ] || [ -e "$work/ended.part" ]; do :; done
