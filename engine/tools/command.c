@@ -180,12 +180,47 @@ static void print_json_error(const struct flo_err *err)
     flo_buf_deinit(&out);
 }
 
-static int carry_out(const struct flo_command *command)
+/* Options and words into the command's state; *asks_help: that was all. */
+static int read_all(const struct flo_command *command,
+                    const struct options *options, int argc, char **argv,
+                    bool *asks_help, struct flo_err *err)
 {
+    struct flo_tool *tool = command->state;
+    size_t words = 0;
+    int rv = 0;
+
+    for (char **at = argv + 1; at < argv + argc; at++) {
+        if (rv < 0) { /* its error may be asked for as JSON behind it */
+            tool->is_json = tool->is_json || strcmp(*at, "--json") == 0;
+        } else if (strcmp(*at, "--help") == 0) {
+            *asks_help = true;
+            return 0;
+        } else if (is_option(*at)) {
+            rv = read_one(options, &at, err);
+        } else if (words < command->words_max) {
+            tool->words[words++] = *at;
+        } else {
+            rv = flo_fail(err, FLO_E_USAGE,
+                          "unexpected argument '%s', at most %zu are taken",
+                          *at, command->words_max);
+        }
+    }
+    return rv;
+}
+
+int flo_command_main(const struct flo_command *command, int argc, char **argv)
+{
+    const struct options options = options_of(command);
     const struct flo_tool *tool = command->state;
     struct flo_err err = {0};
-    int rv = command->run(command->state, &err);
+    bool asks_help = false;
+    int rv = read_all(command, &options, argc, argv, &asks_help, &err);
 
+    if (asks_help) {
+        print_help(command, &options);
+        return FLO_EXIT_OK;
+    }
+    rv = rv < 0 ? rv : command->run(command->state, &err);
     if (rv >= 0 && fflush(stdout) != 0) {
         rv = flo_fail_errno(&err, FLO_E_IO_WRITE, "stdout");
     }
@@ -196,30 +231,4 @@ static int carry_out(const struct flo_command *command)
         print_json_error(&err);
     }
     return flo_err_print(stderr, &err);
-}
-
-int flo_command_main(const struct flo_command *command, int argc, char **argv)
-{
-    const struct options options = options_of(command);
-    struct flo_tool *tool = command->state;
-    struct flo_err err = {0};
-    size_t words = 0;
-    int rv = 0;
-
-    for (char **at = argv + 1; rv == 0 && at < argv + argc; at++) {
-        if (strcmp(*at, "--help") == 0) {
-            print_help(command, &options);
-            return FLO_EXIT_OK;
-        }
-        if (is_option(*at)) {
-            rv = read_one(&options, &at, &err);
-        } else if (words < command->words_max) {
-            tool->words[words++] = *at;
-        } else {
-            rv = flo_fail(&err, FLO_E_USAGE,
-                          "unexpected argument '%s', at most %zu are taken",
-                          *at, command->words_max);
-        }
-    }
-    return rv < 0 ? (int)flo_err_print(stderr, &err) : carry_out(command);
 }

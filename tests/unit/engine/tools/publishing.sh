@@ -163,6 +163,14 @@ for command in "inspect $work/none" "quantize $work/none $work/q Q4_0" \
         failed=1
     }
 done
+for command in '--json --ctxx 5' '--ctx x --json' '--ctxx 5 --json' \
+    'word --json' '--ctx --json --json'; do
+    "$@" "$engine" perplexity $command 2>/dev/null |
+        grep -q '^{"error":{"id":"cli.usage",' || {
+        echo "no JSON: perplexity $command"
+        failed=1
+    }
+done
 # Embeddings: unit vectors, the same for the same text.
 "$@" "$engine" embed --model $models/tiny-v2.Q4_0.gguf 'motor-3 smoke' \
     'fan-1 ok' 'motor-3 smoke' >"$work/vectors" || failed=1
