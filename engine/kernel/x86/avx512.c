@@ -1,5 +1,5 @@
-/* AVX-512 kernel (with VNNI, VBMI and BF16): its table, and the small
- * operations.  What has no version of its own is the AVX2 kernel's. */
+/* AVX-512 kernel (with VNNI, as Cascade Lake and Ice Lake have it): its table.
+ * What has no version of its own is the AVX2 kernel's. */
 #include "engine/kernel/x86/avx512.h"
 
 #include "engine/kernel/x86/avx2.h"
@@ -12,9 +12,7 @@ static bool is_supported(void)
            __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vbmi") &&
-           __builtin_cpu_supports("avx512vnni") &&
-           __builtin_cpu_supports("avx512bf16");
+           __builtin_cpu_supports("avx512vnni");
 }
 
 const struct flo_kernel flo_kernel_avx512 = {
