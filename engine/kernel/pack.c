@@ -88,43 +88,45 @@ static void read_scales(uint32_t type, const void *block, int sub,
     }
 }
 
-/* A code as it stands in the strip. */
-static unsigned raw_code(uint32_t type, int code)
+/* By an unpacked code's byte: as it stands in the strip. */
+static void list_raw(uint32_t type, uint8_t raw[256])
 {
-    if (type == FLO_QUANT_IQ4_NL || type == FLO_QUANT_IQ4_XS) {
-        unsigned i = 0;
-
-        while (flo_quant_iq4_grid[i] != code) {
-            i++;
-        }
-        return i;
+    for (unsigned i = 0; i < 256; i++) {
+        raw[i] = (uint8_t)(i + formats[type].minus);
     }
-    return (unsigned)(code + formats[type].minus) & 255;
+    if (type == FLO_QUANT_IQ4_NL || type == FLO_QUANT_IQ4_XS) {
+        for (unsigned i = 0; i < 16; i++) {
+            raw[(uint8_t)flo_quant_iq4_grid[i]] = (uint8_t)i;
+        }
+    }
 }
 
-/* `value` of group g to byte `at` of a plane's registers for 32 columns. */
-static void put(uint8_t *plane, unsigned bits, size_t g, size_t at,
-                unsigned value)
+/* Group g, four codes in a word, to a row of a plane's registers. */
+static void put(uint8_t *plane, unsigned bits, size_t g, uint32_t codes)
 {
-    uint8_t *to = plane + g % bits * REGISTER + at;
+    uint8_t *to = plane + g % bits * REGISTER;
+    uint32_t word;
 
-    *to = (uint8_t)(*to | value << g / bits * bits);
+    memcpy(&word, to, GROUP);
+    word |= (codes & 0x01010101u * ((1u << bits) - 1)) << g / bits * bits;
+    memcpy(to, &word, GROUP);
 }
 
-static void pack_codes(uint32_t type, const uint8_t *row, size_t b, size_t r,
-                       uint8_t *high, uint8_t *low)
+static void pack_codes(const struct format *f,
+                       const struct flo_quant_unpacked *w,
+                       const uint8_t raw[256], uint8_t *high, uint8_t *low)
 {
-    const struct format *f = &formats[type];
-    struct flo_quant_unpacked w;
+    for (size_t g = 0; g < FLO_CODE_BLOCK / GROUP; g++) {
+        uint8_t four[GROUP];
+        uint32_t codes;
 
-    flo_quant_type(type)->unpack(row, b, &w);
-    for (size_t i = 0; i < FLO_CODE_BLOCK; i++) {
-        unsigned code = raw_code(type, w.codes[i]);
-        size_t g = i / GROUP, at = r * GROUP + i % GROUP;
-
-        put(low, f->low, g, at, code & ((1u << f->low) - 1));
+        for (size_t i = 0; i < GROUP; i++) {
+            four[i] = raw[(uint8_t)w->codes[g * GROUP + i]];
+        }
+        memcpy(&codes, four, GROUP);
+        put(low, f->low, g, codes);
         if (f->high > 0) {
-            put(high, f->high, g, at, code >> f->low);
+            put(high, f->high, g, codes >> f->low);
         }
     }
 }
@@ -144,7 +146,9 @@ void flo_pack_strip(uint32_t type, const uint8_t *rows, size_t row_bytes,
     const struct format *f = &formats[type];
     const struct flo_quant_type *quant = flo_quant_type(type);
     struct flo_strip at = flo_strip_layout(type, columns);
+    uint8_t raw[256];
 
+    list_raw(type, raw);
     memset(strip, 0, at.bytes);
     for (size_t r = 0; r < count; r++) {
         const uint8_t *row = rows + r * row_bytes;
@@ -152,6 +156,7 @@ void flo_pack_strip(uint32_t type, const uint8_t *rows, size_t row_bytes,
         for (size_t b = 0; b < columns / FLO_CODE_BLOCK; b++) {
             const uint8_t *from = row + b / at.group * quant->block_bytes;
             uint8_t *to = strip + flo_strip_block(&at, b);
+            struct flo_quant_unpacked w;
             uint8_t scales[2];
 
             if (b % at.group == 0) {
@@ -163,7 +168,9 @@ void flo_pack_strip(uint32_t type, const uint8_t *rows, size_t row_bytes,
             for (size_t s = 0; s < f->scales; s++) {
                 to[s * FLO_STRIP_ROWS + r] = scales[s];
             }
-            pack_codes(type, row, b, r, to + at.high, to + at.low);
+            quant->unpack(row, b, &w);
+            pack_codes(f, &w, raw, to + at.high + r * GROUP,
+                       to + at.low + r * GROUP);
         }
     }
 }
