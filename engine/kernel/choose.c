@@ -35,27 +35,42 @@ static const struct flo_kernel *const kernels[] = {
 enum {
     CHECK_COLUMNS = 512,
     CHECK_ODD = CHECK_COLUMNS - 6, /* even, but no multiple of 4 */
-    CHECK_ROWS = 5,                /* not a multiple of any tile */
-    CHECK_TOKENS = 5,
+    CHECK_BLOCKS = CHECK_COLUMNS / FLO_CODE_BLOCK,
+    CHECK_ROWS = 37, /* two strips and a part of one; no multiple of a tile */
+    CHECK_TOKENS = 6,
+    /* So many rows differ, and two strips: plain C and packing are slow. */
+    CHECK_SOURCES = 5,
+    CHECK_STRIPS = 2,
     CHECK_HEAD = 96,      /* wide and narrow steps */
     CHECK_POSITIONS = 37, /* over the end of a block of the cache */
-    CHECK_BLOCKS = CHECK_COLUMNS / FLO_CODE_BLOCK,
 };
 
+/* Tokens of a product: alone, and tiles with one and two left. */
+static const size_t token_counts[] = {1, 5, CHECK_TOKENS};
+
+/* Both precisions' codes: of PRECISION_8 behind those of PRECISION_16. */
 struct check {
     float values[CHECK_TOKENS * CHECK_COLUMNS];
-    int16_t codes[CHECK_TOKENS * CHECK_COLUMNS];
-    float scales[CHECK_TOKENS * CHECK_BLOCKS];
-    float sums[CHECK_TOKENS * CHECK_BLOCKS];
+    int16_t codes[2 * CHECK_TOKENS * CHECK_COLUMNS];
+    float scales[2 * CHECK_TOKENS * CHECK_BLOCKS];
+    float sums[2 * CHECK_TOKENS * CHECK_BLOCKS];
     uint8_t weights[CHECK_ROWS * CHECK_COLUMNS * 4];
-    float expected[CHECK_TOKENS * CHECK_ROWS]; /* products with them */
-    /* The same packed: one strip, as a type of 8 bits needs it. */
-    _Alignas(FLO_STRIP_ALIGN) uint8_t strip[16 * CHECK_BLOCKS * (32 + 2)];
+    float expected[2 * CHECK_TOKENS * CHECK_ROWS]; /* products with them */
+    /* The same packed: strips as a type of 8 bits needs them. */
+    _Alignas(FLO_STRIP_ALIGN)
+        uint8_t strips[(CHECK_STRIPS + 1) * 16 * CHECK_BLOCKS * (32 + 2)];
     int16_t packed_codes[CHECK_TOKENS * CHECK_COLUMNS];
     float packed_scales[CHECK_TOKENS * CHECK_BLOCKS];
     float packed_sums[CHECK_TOKENS * CHECK_BLOCKS * 2];
     uint64_t random;
 };
+
+/* Which of them stands at `row`: rows that lie 1 to 16, a power of two, apart
+ * (where lanes could be mixed up) differ, and so do strips side by side. */
+static size_t source_of(size_t row)
+{
+    return row % (CHECK_STRIPS * FLO_STRIP_ROWS) % CHECK_SOURCES;
+}
 
 /* xorshift64*: fixed numbers, the same everywhere. */
 static uint32_t next(struct check *check)
@@ -97,13 +112,15 @@ static bool are_near(const float *a, const float *b, size_t count)
 /* Random bytes with sane floats where the type has them. */
 static void fill_weights(struct check *check, const struct flo_quant_type *type)
 {
-    size_t blocks = (size_t)CHECK_ROWS * CHECK_COLUMNS / type->block_values;
-    uint8_t *p = check->weights;
+    size_t row_bytes = flo_quant_bytes(type, CHECK_COLUMNS);
+    size_t bytes = CHECK_SOURCES * row_bytes;
+    uint8_t *end = check->weights + bytes;
 
-    for (size_t i = 0; i < blocks * type->block_bytes; i++) {
-        p[i] = (uint8_t)next(check);
+    for (size_t i = 0; i < bytes; i += sizeof(uint32_t)) {
+        uint32_t word = next(check);
+        memcpy(check->weights + i, &word, sizeof(word));
     }
-    for (size_t b = 0; b < blocks; b++, p += type->block_bytes) {
+    for (uint8_t *p = check->weights; p < end; p += type->block_bytes) {
         float value = next_float(check);
         uint16_t half = flo_f32_to_f16(value);
 
@@ -119,6 +136,32 @@ static void fill_weights(struct check *check, const struct flo_quant_type *type)
             memcpy(p + type->scale_offset[s], &half, sizeof(half));
         }
     }
+    for (size_t r = CHECK_SOURCES; r < CHECK_ROWS; r++) {
+        memcpy(check->weights + r * row_bytes,
+               check->weights + source_of(r) * row_bytes, row_bytes);
+    }
+}
+
+/* What plain C makes of them. */
+static void expect_products(struct check *check, uint32_t id, size_t row_bytes)
+{
+    enum { TOKENS = 2 * CHECK_TOKENS };
+    float few[TOKENS * CHECK_SOURCES];
+    const struct flo_activations x = {
+        .values = check->values,
+        .codes = check->codes,
+        .scales = check->scales,
+        .sums = check->sums,
+        .columns = CHECK_COLUMNS,
+        .tokens = flo_weight_reads_codes(id) ? TOKENS : CHECK_TOKENS,
+    };
+
+    flo_kernel_ref.matmul[id](check->weights, row_bytes, CHECK_SOURCES, &x, few,
+                              CHECK_SOURCES);
+    for (size_t i = 0; i < x.tokens * CHECK_ROWS; i++) {
+        check->expected[i] =
+            few[i / CHECK_ROWS * CHECK_SOURCES + source_of(i % CHECK_ROWS)];
+    }
 }
 
 static bool matmul_agrees(const struct flo_kernel *kernel, struct check *check,
@@ -132,15 +175,14 @@ static bool matmul_agrees(const struct flo_kernel *kernel, struct check *check,
         .scales = check->scales,
         .sums = check->sums,
         .columns = CHECK_COLUMNS,
-        .tokens = CHECK_TOKENS,
         .precision = FLO_PRECISION_16,
     };
     float got[CHECK_TOKENS * CHECK_ROWS];
 
     fill_weights(check, type);
-    flo_kernel_ref.matmul[id](check->weights, row_bytes, CHECK_ROWS, &x,
-                              check->expected, CHECK_ROWS);
-    for (x.tokens = 1; x.tokens <= CHECK_TOKENS; x.tokens += 4) {
+    expect_products(check, id, row_bytes);
+    for (size_t i = 0; i < FLO_COUNT(token_counts); i++) {
+        x.tokens = token_counts[i];
         kernel->matmul[id](check->weights, row_bytes, CHECK_ROWS, &x, got,
                            CHECK_ROWS);
         if (!are_near(got, check->expected, x.tokens * CHECK_ROWS)) {
@@ -150,49 +192,74 @@ static bool matmul_agrees(const struct flo_kernel *kernel, struct check *check,
     return true;
 }
 
-/* The strip product of the weights that matmul_agrees() has left. */
-static bool packed_agrees(const struct flo_kernel *kernel, struct check *check,
-                          uint32_t id)
+/* The strip products of the weights that matmul_agrees() has left. */
+static bool strips_agree(const struct flo_kernel *kernel, struct check *check,
+                         uint32_t id, enum flo_precision precision)
 {
     struct flo_activations x = {
         .codes = check->packed_codes,
         .scales = check->packed_scales,
         .sums = check->packed_sums,
         .columns = CHECK_COLUMNS,
-        .precision = FLO_PRECISION_16,
+        .precision = precision,
     };
+    const float *expected =
+        check->expected +
+        (precision == FLO_PRECISION_8 ? CHECK_TOKENS * CHECK_ROWS : 0);
     float got[CHECK_TOKENS * CHECK_ROWS];
 
-    flo_pack_strip(id, check->weights,
-                   flo_quant_bytes(flo_quant_type(id), CHECK_COLUMNS),
-                   CHECK_ROWS, CHECK_COLUMNS, check->strip);
-    for (x.tokens = 1; x.tokens <= CHECK_TOKENS; x.tokens += 4) {
+    for (size_t i = 0; i < FLO_COUNT(token_counts); i++) {
+        x.tokens = token_counts[i];
         for (size_t t = 0; t < x.tokens; t++) {
             kernel->quantise_packed(check->values + t * CHECK_COLUMNS, &x, t);
         }
-        kernel->matmul_packed[id](check->strip,
+        kernel->matmul_packed[id](check->strips,
                                   flo_pack_strip_bytes(id, CHECK_COLUMNS),
                                   CHECK_ROWS, &x, got, CHECK_ROWS);
-        if (!are_near(got, check->expected, x.tokens * CHECK_ROWS)) {
+        if (!are_near(got, expected, x.tokens * CHECK_ROWS)) {
             return false;
         }
     }
     return true;
 }
 
+static bool packed_agrees(const struct flo_kernel *kernel, struct check *check,
+                          uint32_t id)
+{
+    size_t strip_bytes = flo_pack_strip_bytes(id, CHECK_COLUMNS);
+    size_t row_bytes = flo_quant_bytes(flo_quant_type(id), CHECK_COLUMNS);
+
+    for (size_t s = 0; s < CHECK_STRIPS; s++) {
+        flo_pack_strip(id, check->weights + s * FLO_STRIP_ROWS * row_bytes,
+                       row_bytes, FLO_STRIP_ROWS, CHECK_COLUMNS,
+                       check->strips + s * strip_bytes);
+    }
+    memcpy(check->strips + CHECK_STRIPS * strip_bytes, check->strips,
+           strip_bytes);
+    return strips_agree(kernel, check, id, FLO_PRECISION_8) &&
+           strips_agree(kernel, check, id, FLO_PRECISION_16);
+}
+
+/* The first token's, of both precisions. */
 static bool codes_agree(const struct flo_kernel *kernel, struct check *check)
 {
     int16_t codes[CHECK_COLUMNS];
     float scales[CHECK_BLOCKS], sums[CHECK_BLOCKS];
 
-    kernel->quantise(check->values, CHECK_COLUMNS, FLO_PRECISION_16, codes,
-                     scales, sums);
-    for (size_t i = 0; i < CHECK_COLUMNS; i++) {
-        if (abs(codes[i] - check->codes[i]) > 1) {
+    for (size_t t = 0; t < 2 * CHECK_TOKENS; t += CHECK_TOKENS) {
+        kernel->quantise(check->values, CHECK_COLUMNS,
+                         t == 0 ? FLO_PRECISION_16 : FLO_PRECISION_8, codes,
+                         scales, sums);
+        for (size_t i = 0; i < CHECK_COLUMNS; i++) {
+            if (abs(codes[i] - check->codes[t * CHECK_COLUMNS + i]) > 1) {
+                return false;
+            }
+        }
+        if (!are_near(scales, check->scales + t * CHECK_BLOCKS, CHECK_BLOCKS)) {
             return false;
         }
     }
-    return are_near(scales, check->scales, CHECK_BLOCKS);
+    return true;
 }
 
 static const char *const row_operations[] = {
@@ -237,42 +304,65 @@ static bool rows_agree(const struct flo_kernel *kernel,
     return true;
 }
 
-/* Everything seen, or (`is_local`) a window and capped scores. */
+/* The first `rows` queries over a cache that the kernel has filled; everything
+ * is seen, or (`is_local`) a window and capped scores. */
+static void attend(const struct flo_kernel *kernel, const struct check *check,
+                   struct flo_attention a, bool is_local, size_t rows,
+                   float out[FLO_ATTEND_ROWS][CHECK_HEAD])
+{
+    static const size_t lengths[] = {CHECK_POSITIONS, 1, 16, 17};
+    static const size_t firsts[] = {29, 0, 15, 3};
+
+    a.cap = is_local ? 0.5f : 0;
+    a.rows = rows;
+    for (size_t r = 0; r < rows; r++) {
+        a.queries[r] = check->values + r * 100;
+        a.out[r] = out[r];
+        a.firsts[r] = is_local ? firsts[r] : 0;
+        a.lengths[r] = lengths[r];
+    }
+    kernel->attend(&a);
+}
+
 static bool attention_agrees(const struct flo_kernel *kernel,
-                             struct check *check, enum flo_cache type,
-                             bool is_local)
+                             const struct check *check, enum flo_cache type,
+                             size_t head)
 {
     enum { ROOM = CHECK_HEAD * 48 };
-    static const size_t lengths[] = {1, CHECK_POSITIONS, 16, 17};
-    static const size_t firsts[] = {0, 29, 15, 3};
-    float out[2][FLO_ATTEND_ROWS][CHECK_HEAD] = {0};
     const struct flo_kernel *pair[] = {&flo_kernel_ref, kernel};
+    float keys[2][ROOM], values[2][ROOM];
+    struct flo_attention a[2];
 
+    memset(keys, 0, sizeof(keys));
+    memset(values, 0, sizeof(values));
     for (int k = 0; k < 2; k++) {
-        float keys[ROOM] = {0}, values[ROOM] = {0};
-        struct flo_attention a = {
-            .keys = keys,
-            .values = values,
+        a[k] = (struct flo_attention){
+            .keys = keys[k],
+            .values = values[k],
             .type = type,
-            .head_size = CHECK_HEAD,
+            .head_size = head,
             .scale = 0.3f,
-            .cap = is_local ? 0.5f : 0,
-            .rows = FLO_ATTEND_ROWS,
         };
-
         for (size_t p = 0; p < CHECK_POSITIONS; p++) {
-            const float *from = check->values + p * (CHECK_HEAD / 2);
-            pair[k]->store(from, from + 7, CHECK_HEAD, p, type, keys, values);
+            const float *from = check->values + p * (head / 2);
+            pair[k]->store(from, from + 7, head, p, type, keys[k], values[k]);
         }
-        for (size_t r = 0; r < FLO_ATTEND_ROWS; r++) {
-            a.queries[r] = check->values + r * 100;
-            a.out[r] = out[k][r];
-            a.firsts[r] = is_local ? firsts[r] : 0;
-            a.lengths[r] = lengths[r];
-        }
-        pair[k]->attend(&a);
     }
-    return are_near(out[1][0], out[0][0], sizeof(out[0]) / sizeof(float));
+    for (int is_local = 0; is_local < 2; is_local++) {
+        float expected[FLO_ATTEND_ROWS][CHECK_HEAD] = {0};
+
+        attend(&flo_kernel_ref, check, a[0], is_local, FLO_ATTEND_ROWS,
+               expected);
+        for (size_t rows = 1; rows <= FLO_ATTEND_ROWS; rows++) {
+            float got[FLO_ATTEND_ROWS][CHECK_HEAD] = {0};
+
+            attend(kernel, check, a[1], is_local, rows, got);
+            if (!are_near(got[0], expected[0], rows * CHECK_HEAD)) {
+                return false;
+            }
+        }
+    }
+    return true;
 }
 
 bool flo_kernel_agrees(const struct flo_kernel *kernel, const char **what)
@@ -280,9 +370,10 @@ bool flo_kernel_agrees(const struct flo_kernel *kernel, const char **what)
     struct check check = {.random = 0x9e3779b97f4a7c15ull};
 
     fill(&check, check.values, FLO_COUNT(check.values));
-    for (size_t t = 0; t < CHECK_TOKENS; t++) {
+    for (size_t t = 0; t < 2 * CHECK_TOKENS; t++) {
         flo_kernel_ref.quantise(
-            check.values + t * CHECK_COLUMNS, CHECK_COLUMNS, FLO_PRECISION_16,
+            check.values + t % CHECK_TOKENS * CHECK_COLUMNS, CHECK_COLUMNS,
+            t < CHECK_TOKENS ? FLO_PRECISION_16 : FLO_PRECISION_8,
             check.codes + t * CHECK_COLUMNS, check.scales + t * CHECK_BLOCKS,
             check.sums + t * CHECK_BLOCKS);
     }
@@ -308,9 +399,10 @@ bool flo_kernel_agrees(const struct flo_kernel *kernel, const char **what)
         return false;
     }
     *what = "attention";
-    for (int i = 0; i < 2 * FLO_CACHE_COUNT; i++) {
-        if (!attention_agrees(kernel, &check, (enum flo_cache)(i / 2),
-                              i % 2 != 0)) {
+    for (int type = 0; type < FLO_CACHE_COUNT; type++) {
+        if (!attention_agrees(kernel, &check, (enum flo_cache)type, 64) ||
+            !attention_agrees(kernel, &check, (enum flo_cache)type,
+                              CHECK_HEAD)) {
             return false;
         }
     }

@@ -56,8 +56,10 @@ static uint16_t code_values(enum flo_cache type, const float *x, size_t count,
     float inverse = scale != 0 ? 1.0f / scale : 0.0f;
     float most = is_wide ? 127 : 7, least = is_wide ? -127 : -8;
     for (size_t i = 0; i < count; i++) {
-        float code = fminf(most, fmaxf(least, rintf(x[i] * inverse)));
-        codes[i] = (int8_t)code;
+        float code = rintf(x[i] * inverse);
+
+        code = code < least ? least : code;
+        codes[i] = (int8_t)(code > most ? most : code);
     }
     return half;
 }

@@ -470,6 +470,77 @@ static void a_kernel_that_is_wrong_somewhere_is_found(void **state)
     assert_string_equal(what, "rms_norm");
 }
 
+static flo_matmul_fn *right_packed; /* of Q4_0 */
+
+static void wrong_packed_of_8_bits(const void *weights, size_t row_bytes,
+                                   size_t rows, const struct flo_activations *x,
+                                   float *y, size_t stride)
+{
+    right_packed(weights, row_bytes, rows, x, y, stride);
+    y[0] *= x->precision == FLO_PRECISION_8 ? 1.01f : 1.0f;
+}
+
+static void wrong_second_strip(const void *weights, size_t row_bytes,
+                               size_t rows, const struct flo_activations *x,
+                               float *y, size_t stride)
+{
+    right_packed(weights, row_bytes, rows, x, y, stride);
+    for (size_t r = 16; r < rows; r++) {
+        y[r] *= 1.01f;
+    }
+}
+
+static void first_strip_again(const void *weights, size_t row_bytes,
+                              size_t rows, const struct flo_activations *x,
+                              float *y, size_t stride)
+{
+    right_packed(weights, row_bytes, rows, x, y, stride);
+    for (size_t r = 16; r < rows; r++) {
+        y[r] = y[r - 16];
+    }
+}
+
+static void packed_products_that_are_wrong_somewhere_are_found(void **state)
+{
+    static flo_matmul_fn *const wrongs[] = {
+        wrong_packed_of_8_bits, wrong_second_strip, first_strip_again};
+    struct flo_kernel wrong = *chosen;
+    const char *what = NULL;
+
+    (void)state;
+    right_packed = chosen->matmul_packed[FLO_QUANT_Q4_0];
+    for (size_t i = 0; right_packed != NULL && i < FLO_COUNT(wrongs); i++) {
+        wrong.matmul_packed[FLO_QUANT_Q4_0] = wrongs[i];
+        assert_false(flo_kernel_agrees(&wrong, &what));
+        assert_string_equal(what, "packed weights");
+    }
+}
+
+/* Attention that is wrong with `wrong_rows` queries, or heads of 64. */
+static size_t wrong_rows, wrong_head;
+
+static void wrong_attend(const struct flo_attention *a)
+{
+    chosen->attend(a);
+    if (a->rows == wrong_rows || a->head_size == wrong_head) {
+        a->out[a->rows - 1][a->head_size - 1] += 0.1f;
+    }
+}
+
+static void attention_that_is_wrong_somewhere_is_found(void **state)
+{
+    struct flo_kernel wrong = *chosen;
+    const char *what = NULL;
+
+    (void)state;
+    wrong.attend = wrong_attend;
+    for (wrong_rows = 0; wrong_rows <= FLO_ATTEND_ROWS; wrong_rows++) {
+        wrong_head = wrong_rows == 0 ? 64 : 0;
+        assert_false(flo_kernel_agrees(&wrong, &what));
+        assert_string_equal(what, "attention");
+    }
+}
+
 static void each_kernel_agrees_and_unknown_names_are_refused(void **state)
 {
     const struct flo_kernel *kernel = NULL;
@@ -501,6 +572,8 @@ int main(void)
         cmocka_unit_test(a_nan_goes_into_the_cache_and_comes_out),
         cmocka_unit_test(attention_over_one_position_is_its_value),
         cmocka_unit_test(a_kernel_that_is_wrong_somewhere_is_found),
+        cmocka_unit_test(packed_products_that_are_wrong_somewhere_are_found),
+        cmocka_unit_test(attention_that_is_wrong_somewhere_is_found),
         cmocka_unit_test(each_kernel_agrees_and_unknown_names_are_refused),
     };
 
