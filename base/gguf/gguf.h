@@ -188,22 +188,17 @@ typedef int flo_gguf_tensor_source(void *context,
                                    const struct flo_gguf_tensor *tensor,
                                    const void **data, struct flo_err *err);
 /* Write `source` with `edits` to a descriptor, tensors in the source's order
- * of offsets and at the same places of the data section, one at a time.
- * `replace` may be NULL.  general.alignment cannot be edited.  FLO_E_USAGE,
- * FLO_E_IO_WRITE, FLO_E_DISK_FULL, or what `replace` returned. */
+ * of offsets, one at a time.  Without `types` they stay at the same places of
+ * the data section; with other types, [flo_gguf_tensor_count()] in the order of
+ * flo_gguf_tensor_at(), they move together.  `replace` may be NULL.
+ * general.alignment cannot be edited.  FLO_E_USAGE, FLO_E_IO_WRITE,
+ * FLO_E_DISK_FULL, FLO_E_GGUF_SHAPE when a row is no multiple of its new type's
+ * block, or what `replace` returned. */
 FLO_MUST_USE int flo_gguf_write(const struct flo_gguf *source,
+                                const uint32_t *types,
                                 const struct flo_gguf_edit *edits,
                                 size_t edit_count,
                                 flo_gguf_tensor_source *replace, void *context,
                                 int fd, struct flo_err *err);
-/* The same with other tensor types, [flo_gguf_tensor_count()] in the order of
- * flo_gguf_tensor_at(): tensors keep their order and move together.  Also
- * FLO_E_GGUF_SHAPE when a row is no multiple of its new type's block. */
-FLO_MUST_USE int flo_gguf_write_as(const struct flo_gguf *source,
-                                   const uint32_t *types,
-                                   const struct flo_gguf_edit *edits,
-                                   size_t edit_count,
-                                   flo_gguf_tensor_source *replace,
-                                   void *context, int fd, struct flo_err *err);
 
 #endif

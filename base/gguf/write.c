@@ -265,10 +265,10 @@ static int place_anew(const struct flo_gguf *source, const uint32_t *types,
     return 0;
 }
 
-int flo_gguf_write_as(const struct flo_gguf *source, const uint32_t *types,
-                      const struct flo_gguf_edit *edits, size_t edit_count,
-                      flo_gguf_tensor_source *replace, void *context, int fd,
-                      struct flo_err *err)
+int flo_gguf_write(const struct flo_gguf *source, const uint32_t *types,
+                   const struct flo_gguf_edit *edits, size_t edit_count,
+                   flo_gguf_tensor_source *replace, void *context, int fd,
+                   struct flo_err *err)
 {
     struct flo_gguf_tensor *tensors = NULL;
     /* Up to the source's own end: usually the last tensor's padding. */
@@ -283,13 +283,4 @@ int flo_gguf_write_as(const struct flo_gguf *source, const uint32_t *types,
     }
     free(tensors);
     return rv;
-}
-
-int flo_gguf_write(const struct flo_gguf *source,
-                   const struct flo_gguf_edit *edits, size_t edit_count,
-                   flo_gguf_tensor_source *replace, void *context, int fd,
-                   struct flo_err *err)
-{
-    return flo_gguf_write_as(source, NULL, edits, edit_count, replace, context,
-                             fd, err);
 }

@@ -129,8 +129,8 @@ static int write_merged(void *context, int fd, struct flo_err *err)
     }
     const struct flo_gguf_edit edit = {
         .key = "general.version", .type = FLO_GGUF_STRING, .text = version};
-    rv = flo_gguf_write(merge->base, &edit, version[0] != '\0' ? 1 : 0, replace,
-                        merge, fd, err);
+    rv = flo_gguf_write(merge->base, NULL, &edit, version[0] != '\0' ? 1 : 0,
+                        replace, merge, fd, err);
     return rv < 0 ? rv : check_kept(merge, err);
 }
 

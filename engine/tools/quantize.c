@@ -351,8 +351,8 @@ static int write_model(void *context, int fd, struct flo_err *err)
         {.key = "general.quantization_version", .type = FLO_GGUF_U32, .u32 = 2},
     };
     q->started_us = flo_now_us();
-    int rv = flo_gguf_write_as(q->source, q->types, edits, FLO_COUNT(edits),
-                               replace, q, fd, err);
+    int rv = flo_gguf_write(q->source, q->types, edits, FLO_COUNT(edits),
+                            replace, q, fd, err);
     flo_tool_progress("tensor", 1, 1, q->started_us);
     return rv < 0 ? rv : check_kept(q, err);
 }

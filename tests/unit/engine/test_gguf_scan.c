@@ -190,7 +190,8 @@ static char *written(const struct flo_gguf *source,
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     assert_int_equal(
-        flo_gguf_write(source, edits, count, replace, context, fd, NULL), 0);
+        flo_gguf_write(source, NULL, edits, count, replace, context, fd, NULL),
+        0);
     close(fd);
     char *data = read_whole(path, bytes);
     unlink(path);
@@ -283,7 +284,7 @@ static void the_alignment_cannot_be_edited(void **state)
     struct flo_gguf *gguf = NULL;
     assert_int_equal(
         flo_gguf_open_path("tests/models/tiny-v1.Q8_0.gguf", &gguf, NULL), 0);
-    assert_int_equal(flo_gguf_write(gguf, &edit, 1, NULL, NULL, -1, NULL),
+    assert_int_equal(flo_gguf_write(gguf, NULL, &edit, 1, NULL, NULL, -1, NULL),
                      FLO_E_USAGE);
     flo_gguf_close(gguf);
 }

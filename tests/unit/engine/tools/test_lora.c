@@ -31,7 +31,8 @@ static struct flo_gguf *edited(const struct flo_gguf_edit *edit)
     struct flo_gguf *source = open_path(ADAPTER);
     int fd = mkstemp(path);
     assert_true(fd >= 0);
-    assert_int_equal(flo_gguf_write(source, edit, 1, NULL, NULL, fd, NULL), 0);
+    assert_int_equal(
+        flo_gguf_write(source, NULL, edit, 1, NULL, NULL, fd, NULL), 0);
     flo_gguf_close(source);
     struct flo_gguf *gguf = NULL;
     assert_int_equal(flo_gguf_open_fd(fd, &gguf, NULL), 0);
