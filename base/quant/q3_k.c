@@ -4,13 +4,6 @@
 
 #include "base/quant/fit.h"
 
-int flo_quant_k3_scale(const uint8_t scales[12], int s)
-{
-    int low = s < 8 ? scales[s] & 15 : scales[s - 8] >> 4;
-    int high = scales[8 + s % 4] >> (2 * (s / 4)) & 3;
-    return (low | high << 4) - 32;
-}
-
 static void pack(const struct flo_fit_block *fit, void *block)
 {
     struct flo_block_q3_k *out = block;
@@ -31,7 +24,7 @@ static void read(const void *block, struct flo_fit_block *fit)
 {
     const struct flo_block_q3_k *in = block;
     fit->d = in->d;
-    for (int s = 0; s < 16; s++) {
+    for (size_t s = 0; s < 16; s++) {
         fit->scales[s] = flo_quant_k3_scale(in->scales, s);
     }
 }

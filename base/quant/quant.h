@@ -208,7 +208,12 @@ static inline size_t flo_quant_bytes(const struct flo_quant_type *type,
 void flo_quant_k4_scale(const uint8_t scales[12], int k, uint8_t *scale,
                         uint8_t *min);
 /* Scale (-32..31) of sub-block s (0..15) of a q3_k. */
-int flo_quant_k3_scale(const uint8_t scales[12], int s);
+static inline int flo_quant_k3_scale(const uint8_t *scales, size_t s)
+{
+    int low = s < 8 ? scales[s] & 15 : scales[s - 8] >> 4;
+
+    return (low | (scales[8 + s % 4] >> s / 4 * 2 & 3) << 4) - 32;
+}
 /* Scale (-32..31) of sub-block k (0..7) of an iq4_xs. */
 int flo_quant_iq4_xs_scale(const struct flo_block_iq4_xs *block, int k);
 /* The steps of the IQ4 types, ascending. */

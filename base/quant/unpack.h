@@ -173,8 +173,8 @@ FLO_UNPACK flo_unpack_q3_k(const void *row, size_t index,
     size_t sub = index % 8;
     const uint8_t *q = p->q + sub / 4 * 32;
 
-    for (int i = 0; i < 2; i++) {
-        int scale = flo_quant_k3_scale(p->scales, (int)sub * 2 + i);
+    for (size_t i = 0; i < 2; i++) {
+        int scale = flo_quant_k3_scale(p->scales, sub * 2 + i);
 
         out->scale[i] = flo_f16_to_f32(p->d) * (float)scale;
         out->offset[i] = FLO_NO_OFFSET;

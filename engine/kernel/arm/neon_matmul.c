@@ -119,14 +119,6 @@ FLO_INLINE void scales_k4(const uint8_t *p, size_t sub, struct block *out)
     out->offset[0] = -flo_half(p + 2) * (float)minimum;
 }
 
-/* As flo_quant_k3_scale(). */
-FLO_INLINE int scale_k3(const uint8_t *scales, size_t s)
-{
-    int low = s < 8 ? scales[s] & 15 : scales[s - 8] >> 4;
-
-    return (low | (scales[8 + s % 4] >> s / 4 * 2 & 3) << 4) - 32;
-}
-
 /* q5_k has 32 bytes of fifth bits before the nibbles. */
 FLO_INLINE void unpack_k4(const uint8_t *p, size_t sub, const bool has_fifth,
                           struct block *out)
@@ -186,7 +178,7 @@ FLO_INLINE void unpack_q3_k(const uint8_t *row, size_t index, struct block *out)
         low = low_bits(shift_right(low, sub % 4 * 2), 3);
         out->codes[i] = minus(vorrq_u8(low, bit_where(high, bit, 4)), 4);
         out->scale[i] =
-            flo_half(p + 108) * (float)scale_k3(p + 96, sub * 2 + i);
+            flo_half(p + 108) * (float)flo_quant_k3_scale(p + 96, sub * 2 + i);
     }
 }
 

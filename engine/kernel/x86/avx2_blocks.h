@@ -364,13 +364,6 @@ FLO_INLINE struct flo_scales scales_q3_k(const uint8_t *p, size_t parts)
     return flo_scales_one(p + 108);
 }
 
-FLO_INLINE int flo_scale_q3_k(const uint8_t *scales, size_t s)
-{
-    int low = s < 8 ? scales[s] & 15 : scales[s - 8] >> 4;
-
-    return (low | (scales[8 + s % 4] >> s / 4 * 2 & 3) << 4) - 32;
-}
-
 /* 16 codes of 3 bits less 4: the third bit adds the 4 again. */
 FLO_INLINE __m128i flo_bytes_q3_k(const uint8_t *high, const uint8_t *q,
                                   size_t part)
@@ -386,10 +379,11 @@ FLO_INLINE struct flo_codes codes_q3_k(const uint8_t *p, size_t part)
 {
     const uint8_t *q = p + 32 + part / 4 * 32, *scales = p + 96;
 
-    return (struct flo_codes){flo_scaled(flo_bytes_q3_k(p, q, part),
-                                         flo_scale_q3_k(scales, part * 2)),
-                              flo_scaled(flo_bytes_q3_k(p + 16, q + 16, part),
-                                         flo_scale_q3_k(scales, part * 2 + 1))};
+    return (struct flo_codes){
+        flo_scaled(flo_bytes_q3_k(p, q, part),
+                   flo_quant_k3_scale(scales, part * 2)),
+        flo_scaled(flo_bytes_q3_k(p + 16, q + 16, part),
+                   flo_quant_k3_scale(scales, part * 2 + 1))};
 }
 
 /* Offsets here are those of minima_q2_k(). */
