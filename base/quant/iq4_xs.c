@@ -4,13 +4,6 @@
 
 #include "base/quant/fit.h"
 
-int flo_quant_iq4_xs_scale(const struct flo_block_iq4_xs *block, int k)
-{
-    int low = block->scales_low[k / 2] >> (4 * (k % 2)) & 15;
-    int high = block->scales_high >> (2 * k) & 3;
-    return (low | high << 4) - 32;
-}
-
 static void pack(const struct flo_fit_block *fit, void *block)
 {
     struct flo_block_iq4_xs *out = block;
@@ -27,7 +20,7 @@ static void read(const void *block, struct flo_fit_block *fit)
 {
     const struct flo_block_iq4_xs *in = block;
     fit->d = in->d;
-    for (int k = 0; k < 8; k++) {
+    for (size_t k = 0; k < 8; k++) {
         fit->scales[k] = flo_quant_iq4_xs_scale(in, k);
     }
 }

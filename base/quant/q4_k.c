@@ -4,18 +4,6 @@
 
 #include "base/quant/fit.h"
 
-void flo_quant_k4_scale(const uint8_t scales[12], int k, uint8_t *scale,
-                        uint8_t *min)
-{
-    if (k < 4) {
-        *scale = scales[k] & 63;
-        *min = scales[k + 4] & 63;
-    } else {
-        *scale = (uint8_t)((scales[k + 4] & 15) | (scales[k - 4] >> 6) << 4);
-        *min = (uint8_t)((scales[k + 4] >> 4) | (scales[k] >> 6) << 4);
-    }
-}
-
 void flo_fit_k4_pack(const struct flo_fit_block *fit, uint8_t scales[12])
 {
     for (int k = 0; k < 8; k++) {
@@ -34,7 +22,7 @@ void flo_fit_k4_pack(const struct flo_fit_block *fit, uint8_t scales[12])
 
 void flo_fit_k4_read(const uint8_t scales[12], struct flo_fit_block *fit)
 {
-    for (int k = 0; k < 8; k++) {
+    for (size_t k = 0; k < 8; k++) {
         uint8_t scale;
         uint8_t min;
         flo_quant_k4_scale(scales, k, &scale, &min);

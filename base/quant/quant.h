@@ -205,8 +205,14 @@ static inline size_t flo_quant_bytes(const struct flo_quant_type *type,
 }
 
 /* Scale and min (6 bits each) of sub-block k (0..7) of a q4_k or q5_k. */
-void flo_quant_k4_scale(const uint8_t scales[12], int k, uint8_t *scale,
-                        uint8_t *min);
+static inline void flo_quant_k4_scale(const uint8_t *scales, size_t k,
+                                      uint8_t *scale, uint8_t *min)
+{
+    const uint8_t *s = scales + k;
+
+    *scale = (uint8_t)(k < 4 ? s[0] & 63 : (s[4] & 15) | s[-4] >> 6 << 4);
+    *min = (uint8_t)(k < 4 ? s[4] & 63 : s[4] >> 4 | s[0] >> 6 << 4);
+}
 /* Scale (-32..31) of sub-block s (0..15) of a q3_k. */
 static inline int flo_quant_k3_scale(const uint8_t *scales, size_t s)
 {
@@ -215,7 +221,13 @@ static inline int flo_quant_k3_scale(const uint8_t *scales, size_t s)
     return (low | (scales[8 + s % 4] >> s / 4 * 2 & 3) << 4) - 32;
 }
 /* Scale (-32..31) of sub-block k (0..7) of an iq4_xs. */
-int flo_quant_iq4_xs_scale(const struct flo_block_iq4_xs *block, int k);
+static inline int flo_quant_iq4_xs_scale(const struct flo_block_iq4_xs *block,
+                                         size_t k)
+{
+    int low = block->scales_low[k / 2] >> k % 2 * 4 & 15;
+
+    return (low | (block->scales_high >> k * 2 & 3) << 4) - 32;
+}
 /* The steps of the IQ4 types, ascending. */
 extern const int8_t flo_quant_iq4_grid[16];
 

@@ -117,7 +117,7 @@ FLO_UNPACK flo_unpack_k4(uint16_t d, uint16_t dmin, const uint8_t *scales,
     for (int i = 0; i < 32; i++) {
         out->codes[i] = (int8_t)(sub % 2 ? q[i] >> 4 : q[i] & 15);
     }
-    flo_quant_k4_scale(scales, (int)sub, &scale, &min);
+    flo_quant_k4_scale(scales, sub, &scale, &min);
     flo_unpack_scale(out, flo_f16_to_f32(d) * (float)scale,
                      -flo_f16_to_f32(dmin) * (float)min);
 }
@@ -215,7 +215,7 @@ FLO_UNPACK flo_unpack_iq4_xs(const void *row, size_t index,
     const struct flo_block_iq4_xs *p =
         (const struct flo_block_iq4_xs *)row + index / 8;
     size_t sub = index % 8;
-    float scale = (float)flo_quant_iq4_xs_scale(p, (int)sub);
+    float scale = (float)flo_quant_iq4_xs_scale(p, sub);
 
     flo_unpack_scale(out, flo_f16_to_f32(p->d) * scale, FLO_NO_OFFSET);
     flo_unpack_grid(p->q + sub * 16, out->codes);

@@ -60,7 +60,7 @@ size_t flo_pack_strip_bytes(uint32_t type, size_t columns)
 }
 
 /* The bytes of 32 columns: sub-block `sub` of a block of 256. */
-static void read_scales(uint32_t type, const void *block, int sub,
+static void read_scales(uint32_t type, const void *block, size_t sub,
                         uint8_t out[2])
 {
     const struct flo_block_q2_k *q2_k = block;
@@ -163,7 +163,7 @@ void flo_pack_strip(uint32_t type, const uint8_t *rows, size_t row_bytes,
                 pack_halves(quant, from, r, to - at.halves);
             }
             if (f->scales > 0) {
-                read_scales(type, from, (int)(b % at.group), scales);
+                read_scales(type, from, b % at.group, scales);
             }
             for (size_t s = 0; s < f->scales; s++) {
                 to[s * FLO_STRIP_ROWS + r] = scales[s];

@@ -108,13 +108,11 @@ FLO_INLINE void unpack_iq4_nl(const uint8_t *row, size_t index,
 
 /* ---- types of 256 values (layouts: ref_codes.c) ------------------------ */
 
-/* As flo_quant_k4_scale(), inline: a call would spill the vectors. */
 FLO_INLINE void scales_k4(const uint8_t *p, size_t sub, struct block *out)
 {
-    const uint8_t *s = p + 4 + sub;
-    int scale = sub < 4 ? s[0] & 63 : (s[4] & 15) | s[-4] >> 6 << 4;
-    int minimum = sub < 4 ? s[4] & 63 : s[4] >> 4 | s[0] >> 6 << 4;
+    uint8_t scale, minimum;
 
+    flo_quant_k4_scale(p + 4, sub, &scale, &minimum);
     out->scale[0] = flo_half(p) * (float)scale;
     out->offset[0] = -flo_half(p + 2) * (float)minimum;
 }
@@ -202,10 +200,9 @@ FLO_INLINE void unpack_iq4_xs(const uint8_t *row, size_t index,
 {
     const uint8_t *p = row + index / 8 * 136;
     size_t sub = index % 8;
-    int low = p[4 + sub / 2] >> sub % 2 * 4 & 15;
-    int high = p[2 + sub / 4] >> sub % 4 * 2 & 3;
+    int scale = flo_quant_iq4_xs_scale((const void *)p, sub);
 
-    out->scale[0] = flo_half(p) * (float)((low | high << 4) - 32);
+    out->scale[0] = flo_half(p) * (float)scale;
     grid(p + 8 + sub * 16, out);
 }
 
