@@ -431,10 +431,21 @@ void flo_execution_freeze(struct step *s)
 {
     struct flo_agent_execution *execution = flo_execution_of(s);
 
-    if (execution != NULL && flo_execution_is_fetching(execution)) {
+    if (execution == NULL) {
+        return;
+    }
+    if (flo_execution_is_fetching(execution)) {
         cancel_job(s);
         execution->deadline_ms = 0;
         execution->retry_at_ms = 0;
+    } else if (execution->state == FLO_EXECUTION_PROBING &&
+               flo_ref_is(&s->agent->slots.current) &&
+               flo_engine_is(s->agent, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {
+        /* It made room for the probe and serves while the freeze lasts. */
+        execution->is_draining = false;
+        execution->starts--;
+        flo_engine_restore(s);
+        flo_execution_enter(s, FLO_EXECUTION_STAGED, 0);
     }
 }
 

@@ -88,6 +88,32 @@ static void a_freeze_holds_a_probed_candidate_back(void **state)
     assert_story("freeze-probed");
 }
 
+/* At 1.41 s the current engine drains, then its place is loaded and probed. */
+static void a_freeze_in_a_stop_first_probe_brings_the_current_back(void **state)
+{
+    uint64_t at_ms;
+
+    (void)state;
+    for (at_ms = 410; at_ms < 1250; at_ms += 20) {
+        world_deinit(&world);
+        world_init(&world, 2, 1);
+        world.fits_one_only = true;
+        boot();
+        world_desire(&world, 3, 1);
+        world_run(&world, at_ms);
+        assert_int_equal(world.live_version, 0);
+        world_order(&world, FLO_ORDER_FREEZE, 0);
+        world_run(&world, 300000);
+        assert_int_equal(world.live_version, 2);
+        assert_int_equal(world.agent.execution.starts, 0);
+        world_order(&world, FLO_ORDER_UNFREEZE, 0);
+        world_run(&world, 60000);
+
+        assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+        assert_true(is_current(3));
+    }
+}
+
 static void a_paused_rollout_starts_nothing(void **state)
 {
     (void)state;
@@ -272,6 +298,7 @@ int main(void)
         STORY(an_older_order_is_ignored),
         STORY(a_freeze_stops_a_download_until_unfreeze),
         STORY(a_freeze_holds_a_probed_candidate_back),
+        STORY(a_freeze_in_a_stop_first_probe_brings_the_current_back),
         STORY(a_paused_rollout_starts_nothing),
         STORY(an_abort_cancels_what_has_not_served),
         STORY(a_rollback_behind_a_commit_loads_the_previous_release),
