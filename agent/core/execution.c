@@ -129,8 +129,7 @@ void flo_execution_end(struct step *s, enum flo_execution end, int code,
     struct flo_agent *agent = s->agent;
     struct flo_agent_execution *execution = &agent->execution;
     bool has_served = flo_execution_has_served(agent);
-    bool had_engine = agent->engines[FLO_AGENT_BESIDE].state != FLO_ENGINE_NONE;
-    bool was_draining = execution->is_draining;
+    bool had_engines = has_served || execution->state >= FLO_EXECUTION_PROBING;
     va_list args;
 
     execution->error.code = code;
@@ -141,8 +140,9 @@ void flo_execution_end(struct step *s, enum flo_execution end, int code,
               args);
     va_end(args);
     cancel_job(s);
-    /* The old release first: it is what users wait for. */
-    if (has_served || had_engine || was_draining) {
+    /* The old release first: it is what users wait for.  Before its probe an
+     * engine beside is not the execution's but that of a rollback. */
+    if (had_engines) {
         flo_engine_restore(s);
     }
     /* Then the story, then the record that says it is over: a cut between

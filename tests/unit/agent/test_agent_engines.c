@@ -117,6 +117,19 @@ static void an_engine_lost_in_a_rollback_is_started_behind_it(void **state)
     assert_story("lost-in-rollback");
 }
 
+static void a_candidate_that_cannot_load_alone_gives_way_again(void **state)
+{
+    (void)state;
+    world.fits_one_only = true;
+    world.beside_load_error = FLO_E_ENGINE_CRASH;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_FAILED);
+    assert_true(is_current(2));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +139,7 @@ int main(void)
         STORY(a_damaged_current_release_gives_way_to_the_previous),
         STORY(an_engine_lost_in_the_commit_is_started_behind_it),
         STORY(an_engine_lost_in_a_rollback_is_started_behind_it),
+        STORY(a_candidate_that_cannot_load_alone_gives_way_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -265,6 +265,19 @@ static void a_rollback_ends_well_in_every_state(void **state)
     assert_true(is_committed);
 }
 
+static void an_update_that_waits_for_a_rollback_may_end(void **state)
+{
+    (void)state;
+    boot();
+    world_order(&world, FLO_ORDER_ROLLBACK, 2);
+    world_desire(&world, 3, 1);
+    world_order(&world, FLO_ORDER_ABORT, 0); /* while 1 is being loaded */
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_CANCELLED);
+    assert_true(is_current(1));
+}
+
 /* ---- admission ---- */
 
 static int admit(uint64_t issued_ms, uint64_t clock_ms, uint64_t trusted_ms)
@@ -309,6 +322,7 @@ int main(void)
         STORY(a_previous_release_that_cannot_load_changes_nothing),
         STORY(a_rollback_works_while_frozen),
         STORY(a_rollback_ends_well_in_every_state),
+        STORY(an_update_that_waits_for_a_rollback_may_end),
         cmocka_unit_test(an_order_of_the_far_future_is_not_admitted),
     };
 
