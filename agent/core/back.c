@@ -60,17 +60,14 @@ void flo_back_trial(struct step *s, enum flo_execution end)
 
 static void load_previous(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
+    struct flo_agent_return *back = &s->agent->going_back;
 
-    if (s->event->fits_both ||
-        !flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY)) {
-        flo_engine_load(s, FLO_AGENT_BESIDE, &agent->going_back.to);
-        return;
+    back->is_draining = flo_engine_make_room(s, s->event->fits_both);
+    if (back->is_draining) {
+        back->due_ms = s->now + DRAIN_MS_MAX;
+    } else {
+        flo_engine_load(s, FLO_AGENT_BESIDE, &back->to);
     }
-    flo_engine_hold(s);
-    flo_engine_unload(s, FLO_AGENT_CURRENT, true);
-    agent->going_back.is_draining = true;
-    agent->going_back.due_ms = s->now + DRAIN_MS_MAX;
 }
 
 static void begin(struct step *s, const char *order, uint64_t issued_at_ms,

@@ -68,6 +68,21 @@ void flo_engine_hold(struct step *s)
     s->agent->revision++;
 }
 
+bool flo_engine_make_room(struct step *s, bool fits_both)
+{
+    bool is_ready =
+        flo_engine_is(s->agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY);
+
+    if (fits_both) {
+        return false;
+    }
+    if (is_ready) {
+        flo_engine_hold(s);
+    }
+    flo_engine_unload(s, FLO_AGENT_CURRENT, is_ready);
+    return is_ready;
+}
+
 void flo_engine_promote(struct step *s)
 {
     struct flo_agent *agent = s->agent;

@@ -18,10 +18,7 @@ static uint64_t probe_ms_max(const struct flo_agent_execution *execution)
 
 void flo_execution_probe(struct step *s)
 {
-    struct flo_agent *agent = s->agent;
-    struct flo_agent_execution *execution = &agent->execution;
-    bool has_current =
-        flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY);
+    struct flo_agent_execution *execution = &s->agent->execution;
 
     if (execution->starts >= PROBES_PER_TRY * execution->policy.tries) {
         flo_execution_end(s, FLO_EXECUTION_FAILED, FLO_E_ENGINE_CRASH,
@@ -32,14 +29,12 @@ void flo_execution_probe(struct step *s)
     execution->starts++;
     execution->is_probed = false;
     flo_execution_enter(s, FLO_EXECUTION_PROBING, probe_ms_max(execution));
-    if (!has_current || execution->fits_both) {
+    execution->is_draining = flo_engine_make_room(s, execution->fits_both);
+    if (execution->is_draining) {
+        execution->retry_at_ms = s->now + DRAIN_MS_MAX;
+    } else {
         flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
-        return;
     }
-    flo_engine_hold(s);
-    flo_engine_unload(s, FLO_AGENT_CURRENT, true);
-    execution->is_draining = true;
-    execution->retry_at_ms = s->now + DRAIN_MS_MAX;
 }
 
 void flo_execution_activate(struct step *s)

@@ -48,6 +48,9 @@ void flo_engine_load(struct step *s, enum flo_agent_role role,
                      const struct flo_release_ref *release);
 void flo_engine_unload(struct step *s, enum flo_agent_role role, bool drain);
 void flo_engine_flip(struct step *s, enum flo_agent_role role);
+/* For an engine beside: where memory holds one, the current one ends.  true:
+ * it answers first what it has begun, DRAINED follows. */
+bool flo_engine_make_room(struct step *s, bool fits_both);
 /* Stop-first: nothing is live until the next flip. */
 void flo_engine_hold(struct step *s);
 /* What was beside is the current one now. */

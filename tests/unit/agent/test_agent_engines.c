@@ -10,18 +10,24 @@
 
 #include "unit/agent/story.h"
 
-static void the_current_engine_is_started_again(void **state)
+static void lose_current(void)
 {
     struct flo_agent_event event = {
         .kind = FLO_AGENT_LOST,
         .role = FLO_AGENT_CURRENT,
         .error = {.code = FLO_E_ENGINE_CRASH, .what = "signal 9"}};
+
+    world_event(&world, &event);
+}
+
+static void the_current_engine_is_started_again(void **state)
+{
     int i;
 
     (void)state;
     boot();
     for (i = 0; i < 4; i++) {
-        world_event(&world, &event);
+        lose_current();
         world_run(&world, 5000);
         assert_true(is_current(2));
     }
@@ -117,6 +123,34 @@ static void an_engine_lost_in_a_rollback_is_started_behind_it(void **state)
     assert_story("lost-in-rollback");
 }
 
+/* It waits longer for each start; the release that mends it is staged. */
+static void a_crash_loop_leaves_its_place_to_the_candidate(void **state)
+{
+    int losses;
+
+    (void)state;
+    for (losses = 1; losses < 12; losses++) {
+        int i;
+
+        world_deinit(&world);
+        world_init(&world, 2, 1);
+        world.fits_one_only = true;
+        boot();
+        for (i = 0; i < losses; i++) {
+            world_run(&world, 31000);
+            lose_current();
+        }
+        world_run(&world, 31000);
+        world_desire(&world, 3, 1);
+        world_run(&world, 350);
+        lose_current();
+        world_run(&world, 90000);
+
+        assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+        assert_true(is_current(3));
+    }
+}
+
 static void a_candidate_that_cannot_load_alone_gives_way_again(void **state)
 {
     (void)state;
@@ -139,6 +173,7 @@ int main(void)
         STORY(a_damaged_current_release_gives_way_to_the_previous),
         STORY(an_engine_lost_in_the_commit_is_started_behind_it),
         STORY(an_engine_lost_in_a_rollback_is_started_behind_it),
+        STORY(a_crash_loop_leaves_its_place_to_the_candidate),
         STORY(a_candidate_that_cannot_load_alone_gives_way_again),
     };
 

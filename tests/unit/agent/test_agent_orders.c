@@ -173,6 +173,32 @@ static void a_rollback_without_room_for_two_stops_first(void **state)
     assert_int_equal(world.held, 1);
 }
 
+/* As for `flotilla-agent rollback` without a running agent. */
+static void a_rollback_without_room_for_two_ends_a_load(void **state)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_GO_BACK};
+
+    (void)state;
+    world.fits_one_only = true;
+    world_boot(&world);
+    world_event(&world, &event);
+    world_run(&world, 5000);
+
+    assert_true(is_current(1));
+    assert_int_equal(world.acks_done, 1);
+
+    world_deinit(&world);
+    world_init(&world, 2, 1);
+    world.fits_one_only = true;
+    world.beside_load_error = FLO_E_TARGET_HASH;
+    world_boot(&world);
+    world_event(&world, &event);
+    world_run(&world, 5000);
+
+    assert_true(is_current(2));
+    assert_int_equal(world.acks_refused, 1);
+}
+
 static void a_rollback_on_trial_is_one_flip(void **state)
 {
     (void)state;
@@ -316,6 +342,7 @@ int main(void)
         STORY(an_abort_cancels_what_has_not_served),
         STORY(a_rollback_behind_a_commit_loads_the_previous_release),
         STORY(a_rollback_without_room_for_two_stops_first),
+        STORY(a_rollback_without_room_for_two_ends_a_load),
         STORY(a_rollback_on_trial_is_one_flip),
         STORY(a_rollback_of_something_else_is_ignored_but_remembered),
         STORY(a_rollback_without_a_previous_release_is_refused),

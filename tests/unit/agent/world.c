@@ -74,17 +74,18 @@ static struct flo_agent_event *later(struct world *world, uint64_t in_ms,
     return &place->event;
 }
 
-static void forget_beside(struct world *world)
+static void forget_engine(struct world *world, enum flo_agent_role role)
 {
     size_t i = 0;
 
     while (i < world->pending_count) {
         struct flo_agent_event *event = &world->pending[i].event;
-        bool is_beside = (event->kind == FLO_AGENT_LOADED ||
-                          event->kind == FLO_AGENT_LOST) &&
-                         event->role == FLO_AGENT_BESIDE;
+        bool is_its = (event->kind == FLO_AGENT_LOADED ||
+                       event->kind == FLO_AGENT_LOST) &&
+                      event->role == role;
 
-        if (is_beside || event->kind == FLO_AGENT_PROBED) {
+        if (is_its ||
+            (event->kind == FLO_AGENT_PROBED && role == FLO_AGENT_BESIDE)) {
             world->pending[i] = world->pending[--world->pending_count];
         } else {
             i++;
@@ -142,6 +143,20 @@ static void run_job(struct world *world, uint32_t job, int version)
     event->fits_both = !world->fits_one_only;
 }
 
+static bool is_up(const struct flo_agent_engine *engine)
+{
+    return engine->state == FLO_ENGINE_LOADING ||
+           engine->state == FLO_ENGINE_READY;
+}
+
+/* No memory for two engines: the kernel ends the one beside. */
+static bool is_crowded(const struct world *world)
+{
+    return world->fits_one_only &&
+           is_up(&world->agent.engines[FLO_AGENT_CURRENT]) &&
+           is_up(&world->agent.engines[FLO_AGENT_BESIDE]);
+}
+
 static void load(struct world *world, enum flo_agent_role role, int version)
 {
     int code = role == FLO_AGENT_BESIDE ? world->beside_load_error
@@ -161,6 +176,12 @@ static void load(struct world *world, enum flo_agent_role role, int version)
     }
     if (role == FLO_AGENT_CURRENT) {
         world->current_load_error = 0;
+    }
+    if (is_crowded(world)) {
+        event = later(world, 100, FLO_AGENT_LOST);
+        event->role = FLO_AGENT_BESIDE;
+        event->error.code = FLO_E_ENGINE_CRASH;
+        snprintf(event->error.what, sizeof(event->error.what), "signal 9");
     }
 }
 
@@ -323,9 +344,8 @@ static void carry_out(struct world *world,
         load(world, action->role, action->release.digest.bytes[0]);
         break;
     case FLO_DO_UNLOAD:
-        if (action->role == FLO_AGENT_BESIDE) {
-            forget_beside(world);
-        } else if (action->flag) {
+        forget_engine(world, action->role);
+        if (action->role == FLO_AGENT_CURRENT && action->flag) {
             later(world, 40, FLO_AGENT_DRAINED);
         }
         break;
