@@ -201,6 +201,19 @@ static bool is_older(const struct flo_agent_execution *a,
     return a->epoch < b->epoch || (a->epoch == b->epoch && a->seq <= b->seq);
 }
 
+/* Not all devices at once: each draws when it starts. */
+static void spread(struct step *s)
+{
+    struct flo_agent_execution *execution = &s->agent->execution;
+    uint64_t jitter_ms = execution->policy.start_jitter_ms;
+
+    if (jitter_ms != 0) {
+        execution->start_at_ms =
+            s->now + flo_retry_delay_ms(0, jitter_ms, UINT64_MAX,
+                                        flo_agent_random(s->agent));
+    }
+}
+
 static void begin(struct step *s)
 {
     struct flo_agent *agent = s->agent;
@@ -218,12 +231,7 @@ static void begin(struct step *s)
         reject(s, FLO_EXECUTION_REJECTED, FLO_E_NOT_BUILT,
                "a second model beside the first is not built yet");
     } else {
-        execution->start_at_ms =
-            execution->policy.start_jitter_ms == 0
-                ? 0
-                : s->now +
-                      flo_retry_delay_ms(0, execution->policy.start_jitter_ms,
-                                         UINT64_MAX, flo_agent_random(agent));
+        spread(s);
         if (execution->order[0] != '\0') {
             flo_do_ack(s, execution->order, "running", NULL);
         }
@@ -324,7 +332,9 @@ static void resume_without_candidate(struct step *s)
         flo_do_serving(s, "rolled-back", &agent->slots.current);
     } else {
         if (execution->state > FLO_EXECUTION_ACCEPTED) {
-            execution->state = FLO_EXECUTION_ACCEPTED;
+            execution->state = FLO_EXECUTION_ACCEPTED; /* it has begun */
+        } else {
+            spread(s);
         }
         execution->since_ms = s->now;
     }

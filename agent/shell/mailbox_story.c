@@ -18,7 +18,7 @@ static json_t *story_json(const struct flo_agent_execution *execution)
     flo_digest_text(&execution->release.digest, digest);
     return json_pack(
         "{s:s, s:s, s:i, s:i, s:I, s:s, s:s, s:s, s:i,"
-        " s:{s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I},"
+        " s:{s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I},"
         " s:{s:s, s:I, s:I, s:I}}",
         "order", execution->order, "bundle", execution->bundle, "phase",
         (int)execution->phase, "epoch", (int)execution->epoch, "seq",
@@ -32,7 +32,8 @@ static json_t *story_json(const struct flo_agent_execution *execution)
         (json_int_t)policy->probe_timeout_ms, "probe_speed_ratio_max",
         policy->probe_speed_ratio_max, "step_timeout_ms",
         (json_int_t)policy->step_timeout_ms, "tries", (json_int_t)policy->tries,
-        "rate_bytes_per_s", (json_int_t)policy->rate_bytes_per_s, "detail",
+        "rate_bytes_per_s", (json_int_t)policy->rate_bytes_per_s,
+        "start_jitter_ms", (json_int_t)policy->start_jitter_ms, "detail",
         "codec", execution->detail.codec, "bytes",
         (json_int_t)execution->detail.bytes, "full_bytes",
         (json_int_t)execution->detail.full_bytes, "took_ms",
@@ -88,6 +89,7 @@ static bool story_read(const json_t *json, struct flo_agent_execution *out)
     out->policy.step_timeout_ms = copy_number(policy, "step_timeout_ms");
     out->policy.tries = copy_number(policy, "tries");
     out->policy.rate_bytes_per_s = copy_number(policy, "rate_bytes_per_s");
+    out->policy.start_jitter_ms = copy_number(policy, "start_jitter_ms");
     return true;
 }
 

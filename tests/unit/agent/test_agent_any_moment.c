@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -96,6 +97,24 @@ static void power_may_fail_behind_any_action_of_a_rollback(void **state)
         assert_true(is_current(1));
         assert_true(is_denied(2));
     }
+}
+
+static void a_start_that_was_spread_is_spread_again(void **state)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_DEPLOY};
+    struct flo_agent_execution execution = world_execution(3, 1);
+
+    (void)state;
+    execution.policy.start_jitter_ms = 3600000;
+    event.deploy.execution = &execution;
+    boot();
+    world_event(&world, &event);
+    world_boot(&world);
+    world_run(&world, 10000);
+    assert_null(strstr(world.trace.data, "start updater"));
+    world_run(&world, 3600000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
 }
 
 static void an_agent_that_dies_of_the_probe_stops_probing(void **state)
@@ -190,6 +209,7 @@ int main(void)
         STORY(power_may_fail_behind_any_action),
         STORY(power_may_fail_behind_any_action_of_a_bad_update),
         STORY(power_may_fail_behind_any_action_of_a_rollback),
+        STORY(a_start_that_was_spread_is_spread_again),
         STORY(an_agent_that_dies_of_the_probe_stops_probing),
         STORY(a_timer_that_fires_early_is_set_again),
         STORY(any_event_is_fine_at_any_time),
