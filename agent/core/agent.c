@@ -90,41 +90,54 @@ void flo_agent_error_set(struct flo_agent_error *error, int code,
 /* ---- orders
  * ------------------------------------------------------------------ */
 
-static char *paused_find(struct flo_agent *agent, const char *rollout)
+/* FLO_AGENT_PAUSED_MAX: it is not there. */
+static size_t pause_find(const struct flo_agent *agent, const char *rollout)
 {
-    size_t i;
+    size_t i = 0;
 
-    for (i = 0; i < FLO_AGENT_PAUSED_MAX; i++) {
-        if (strcmp(agent->paused[i], rollout) == 0) {
-            return agent->paused[i];
-        }
+    while (i < FLO_AGENT_PAUSED_MAX &&
+           strcmp(agent->pauses.rollouts[i], rollout) != 0) {
+        i++;
     }
-    return NULL;
+    return i;
+}
+
+bool flo_agent_is_paused(const struct flo_agent *agent, const char *rollout)
+{
+    return rollout[0] != '\0' &&
+           pause_find(agent, rollout) < FLO_AGENT_PAUSED_MAX;
+}
+
+static void pause_remove(struct step *s, size_t place)
+{
+    char(*rollouts)[FLO_NAME_MAX + 1] = s->agent->pauses.rollouts;
+    size_t last = FLO_AGENT_PAUSED_MAX - 1;
+
+    memmove(rollouts[place], rollouts[place + 1],
+            (last - place) * sizeof(rollouts[0]));
+    memset(rollouts[last], 0, sizeof(rollouts[last]));
 }
 
 static void pause(struct step *s, const char *rollout)
 {
     struct flo_agent *agent = s->agent;
-    char *place = paused_find(agent, rollout);
 
-    if (place != NULL || rollout[0] == '\0') {
+    if (rollout[0] == '\0' || flo_agent_is_paused(agent, rollout)) {
         return;
     }
-    place = paused_find(agent, "");
-    if (place == NULL) { /* the oldest makes room */
-        memmove(agent->paused[0], agent->paused[1],
-                sizeof(agent->paused) - sizeof(agent->paused[0]));
-        place = agent->paused[FLO_AGENT_PAUSED_MAX - 1];
+    if (pause_find(agent, "") == FLO_AGENT_PAUSED_MAX) {
+        pause_remove(s, 0); /* the oldest makes room */
     }
-    snprintf(place, sizeof(agent->paused[0]), "%s", rollout);
+    snprintf(agent->pauses.rollouts[pause_find(agent, "")], FLO_NAME_MAX + 1,
+             "%s", rollout);
+    flo_do(s, FLO_DO_PAUSES);
 }
 
 static void resume(struct step *s, const char *rollout)
 {
-    char *place = paused_find(s->agent, rollout);
-
-    if (place != NULL && rollout[0] != '\0') {
-        place[0] = '\0';
+    if (flo_agent_is_paused(s->agent, rollout)) {
+        pause_remove(s, pause_find(s->agent, rollout));
+        flo_do(s, FLO_DO_PAUSES);
     }
 }
 
@@ -196,6 +209,9 @@ static void boot(struct step *s)
     agent->live = -1;
     agent->slots = s->event->boot.slots;
     agent->is_frozen = s->event->boot.is_frozen;
+    if (s->event->boot.pauses != NULL) {
+        agent->pauses = *s->event->boot.pauses;
+    }
     agent->revision = 1;
     flo_execution_boot(s);
 }

@@ -414,18 +414,13 @@ static const char *in_the_way(struct step *s)
 {
     struct flo_agent *agent = s->agent;
     struct flo_agent_execution *execution = &agent->execution;
-    size_t i;
 
     if (agent->is_frozen) {
         return "frozen";
     }
     if (execution->state == FLO_EXECUTION_ACCEPTED &&
-        execution->rollout[0] != '\0') {
-        for (i = 0; i < FLO_AGENT_PAUSED_MAX; i++) {
-            if (strcmp(agent->paused[i], execution->rollout) == 0) {
-                return "the rollout is paused";
-            }
-        }
+        flo_agent_is_paused(agent, execution->rollout)) {
+        return "the rollout is paused";
     }
     if (s->now < execution->start_at_ms) {
         return "its start is spread";

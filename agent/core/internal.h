@@ -37,6 +37,7 @@ uint64_t flo_agent_random(struct flo_agent *agent);
 bool flo_ref_is(const struct flo_release_ref *ref);
 bool flo_ref_equal(const struct flo_release_ref *a,
                    const struct flo_release_ref *b);
+bool flo_agent_is_paused(const struct flo_agent *agent, const char *rollout);
 void flo_agent_error_set(struct flo_agent_error *error, int code,
                          const char *step, const char *format, ...)
     FLO_PRINTF(4, 5);

@@ -166,6 +166,9 @@ static void carry_out(struct flo_shell *shell,
     case FLO_DO_SLOT_BACK:
         flo_shell_slot_action(shell, action);
         break;
+    case FLO_DO_PAUSES:
+        flo_shell_pauses_keep(shell);
+        break;
     case FLO_DO_REPAIR:
         flo_shell_repair(shell, &action->release);
         break;

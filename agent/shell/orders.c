@@ -325,6 +325,39 @@ void flo_shell_order(struct flo_shell *shell, const json_t *envelope)
     flo_shell_resume(shell); /* what was noted and answered goes out soon */
 }
 
+/* ---- pauses ---- */
+
+void flo_shell_pauses_keep(struct flo_shell *shell)
+{
+    const struct flo_agent_pauses *pauses = &shell->agent.pauses;
+    struct flo_buf text = {0};
+    size_t i;
+
+    for (i = 0; i < FLO_AGENT_PAUSED_MAX; i++) {
+        flo_buf_printf(&text, "%s ", pauses->rollouts[i]);
+    }
+    if (!text.failed) {
+        flo_mailbox_set(shell->mailbox, "paused", text.data);
+    }
+    flo_buf_deinit(&text);
+}
+
+void flo_shell_pauses_load(struct flo_shell *shell,
+                           struct flo_agent_pauses *out)
+{
+    char *text = flo_mailbox_get(shell->mailbox, "paused");
+    char *rest = NULL;
+    char *word = text == NULL ? NULL : strtok_r(text, " ", &rest);
+    size_t i;
+
+    memset(out, 0, sizeof(*out));
+    for (i = 0; i < FLO_AGENT_PAUSED_MAX && word != NULL; i++) {
+        snprintf(out->rollouts[i], sizeof(out->rollouts[i]), "%s", word);
+        word = strtok_r(NULL, " ", &rest);
+    }
+    free(text);
+}
+
 /* ---- without an order
  * ---------------------------------------------------------------------- */
 

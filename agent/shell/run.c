@@ -161,6 +161,7 @@ static void boot_execution(struct flo_shell *shell,
 void flo_shell_boot(struct flo_shell *shell)
 {
     static struct flo_agent_execution open;
+    static struct flo_agent_pauses pauses;
     struct flo_agent_event event = {.kind = FLO_AGENT_BOOT};
     struct flo_agent_slots *slots = &event.boot.slots;
 
@@ -171,6 +172,8 @@ void flo_shell_boot(struct flo_shell *shell)
     slots->is_trial = shell->slots.phase == FLO_SLOT_TRIAL;
     slots->tries_left = shell->slots.tries_left;
     event.boot.is_frozen = shell->device.is_frozen;
+    flo_shell_pauses_load(shell, &pauses);
+    event.boot.pauses = &pauses;
     flo_random(&event.boot.seed, sizeof(event.boot.seed));
     event.fits_both = flo_shell_fits_both(shell, &shell->slots.current,
                                           &shell->slots.candidate);

@@ -131,7 +131,7 @@ bool flo_mailbox_answer_is_final(const char *text);
 void flo_mailbox_answer(struct flo_mailbox *mailbox, const char *order,
                         const char *text);
 char *flo_mailbox_answer_of(struct flo_mailbox *mailbox, const char *order);
-/* Small values that survive: groups, rev. */
+/* Small values that survive: groups, rev, paused. */
 void flo_mailbox_set(struct flo_mailbox *mailbox, const char *key,
                      const char *value);
 char *flo_mailbox_get(struct flo_mailbox *mailbox, const char *key);
@@ -280,6 +280,10 @@ uint64_t flo_shell_order_took_ms(const struct flo_shell *shell,
 void flo_shell_order(struct flo_shell *shell, const json_t *envelope);
 void flo_shell_deny(struct flo_shell *shell,
                     const struct flo_agent_action *action);
+/* Which rollouts are paused, for the next start. */
+void flo_shell_pauses_keep(struct flo_shell *shell);
+void flo_shell_pauses_load(struct flo_shell *shell,
+                           struct flo_agent_pauses *out);
 /* From a bundle; `execution` has release and bundle. */
 void flo_shell_install(struct flo_shell *shell,
                        const struct flo_agent_execution *execution);

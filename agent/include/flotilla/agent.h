@@ -111,6 +111,9 @@ struct flo_agent_return {
 };
 
 #define FLO_AGENT_PAUSED_MAX 8
+struct flo_agent_pauses { /* the oldest first; the rest is empty */
+    char rollouts[FLO_AGENT_PAUSED_MAX][FLO_NAME_MAX + 1];
+};
 struct flo_agent {
     uint64_t origin_ms; /* of the trace */
     uint64_t random;
@@ -127,7 +130,7 @@ struct flo_agent {
     struct flo_agent_engine engines[FLO_AGENT_ROLES];
     struct flo_agent_execution execution;
     struct flo_agent_return going_back;
-    char paused[FLO_AGENT_PAUSED_MAX][FLO_NAME_MAX + 1];
+    struct flo_agent_pauses pauses;
 };
 
 /* ---- what happens ---------------------------------------------------------
@@ -168,6 +171,7 @@ struct flo_agent_event {
     struct {
         struct flo_agent_slots slots;
         bool is_frozen;
+        const struct flo_agent_pauses *pauses; /* NULL: none */
         /* The open execution of the database, or one made from the slot
          * record; NULL: none. */
         const struct flo_agent_execution *open;
@@ -198,6 +202,7 @@ enum flo_agent_action_kind {
                            now) of a new rollout may bring it again */
     FLO_DO_REPAIR,      /* release: answer DEPLOY of it, without an order */
     FLO_DO_FREEZE,      /* flag */
+    FLO_DO_PAUSES,      /* the paused rollouts are others: keep them */
     FLO_DO_LOAD,        /* role, release */
     FLO_DO_UNLOAD,      /* role, flag: drain first */
     FLO_DO_FLIP,        /* role */

@@ -99,6 +99,25 @@ static void power_may_fail_behind_any_action_of_a_rollback(void **state)
     }
 }
 
+static void a_pause_outlives_a_power_cut(void **state)
+{
+    (void)state;
+    boot();
+    world_order(&world, FLO_ORDER_PAUSE, 0);
+    world_desire(&world, 3, 1);
+    world_run(&world, 1000);
+    world_boot(&world);
+    world_run(&world, 300000);
+    assert_null(strstr(world.trace.data, "start updater"));
+    world_order(&world, FLO_ORDER_RESUME, 0);
+    world_run(&world, 1);
+    assert_non_null(strstr(world.trace.data, "start updater"));
+    world_boot(&world);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+}
+
 static void a_start_that_was_spread_is_spread_again(void **state)
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_DEPLOY};
@@ -209,6 +228,7 @@ int main(void)
         STORY(power_may_fail_behind_any_action),
         STORY(power_may_fail_behind_any_action_of_a_bad_update),
         STORY(power_may_fail_behind_any_action_of_a_rollback),
+        STORY(a_pause_outlives_a_power_cut),
         STORY(a_start_that_was_spread_is_spread_again),
         STORY(an_agent_that_dies_of_the_probe_stops_probing),
         STORY(a_timer_that_fires_early_is_set_again),

@@ -340,6 +340,9 @@ static void carry_out(struct world *world,
     case FLO_DO_FREEZE:
         world->device.is_frozen = action->flag;
         break;
+    case FLO_DO_PAUSES:
+        world->pauses = world->agent.pauses;
+        break;
     case FLO_DO_LOAD:
         load(world, action->role, action->release.digest.bytes[0]);
         break;
@@ -421,6 +424,7 @@ void world_boot(struct world *world)
     event.boot.slots.is_trial = world->slots.phase == FLO_SLOT_TRIAL;
     event.boot.slots.tries_left = world->slots.tries_left;
     event.boot.is_frozen = world->device.is_frozen;
+    event.boot.pauses = &world->pauses;
     event.boot.soak_left_ms = 10000;
     event.boot.seed = 7;
     event.fits_both = !world->fits_one_only;
