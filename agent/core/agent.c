@@ -254,6 +254,23 @@ static void set_timer(struct step *s)
     }
 }
 
+/* Deadlines are for a machine that works. */
+static void wake(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    uint64_t slept_ms = s->event->slept_ms;
+    size_t i;
+
+    for (i = 0; i < FLO_AGENT_ROLES; i++) {
+        if (agent->engines[i].state == FLO_ENGINE_LOADING) {
+            agent->engines[i].retry_at_ms += slept_ms;
+        }
+    }
+    if (agent->has_execution && agent->execution.deadline_ms != 0) {
+        agent->execution.deadline_ms += slept_ms;
+    }
+}
+
 static void dispatch(struct step *s)
 {
     switch (s->event->kind) {
@@ -326,6 +343,8 @@ int flo_agent_step(struct flo_agent *agent, const struct flo_agent_event *event,
         boot(&s);
     } else if (!agent->is_booted) {
         return 0; /* nothing is known yet */
+    } else {
+        wake(&s);
     }
     if (event->kind == FLO_AGENT_TIMER) {
         agent->timer_ms = 0; /* it fired, perhaps a moment early */

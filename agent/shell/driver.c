@@ -9,6 +9,7 @@
 
 #define FLUSH_MS 50
 #define BREATH_MS 20
+#define SLEEP_MS_MIN 1000
 
 static struct flo_agent_actions actions; /* one loop, one thread, one list */
 
@@ -223,12 +224,27 @@ static bool try_failed(const struct flo_shell *shell,
     return action->kind == FLO_DO_SLOT_TRY && shell->queue_count > queued;
 }
 
+/* How long the machine was suspended since the step before: one clock runs
+ * then, the other does not.  They are read a moment apart. */
+static uint64_t take_sleep(struct flo_shell *shell)
+{
+    int64_t asleep_ms = (int64_t)flo_now_ms() - (int64_t)(flo_now_us() / 1000);
+    int64_t slept_ms = asleep_ms - shell->asleep_ms;
+
+    if (slept_ms < SLEEP_MS_MIN) {
+        return 0;
+    }
+    shell->asleep_ms = asleep_ms;
+    return (uint64_t)slept_ms;
+}
+
 static void step(struct flo_shell *shell, struct flo_agent_event *event)
 {
     size_t reports = 0;
     size_t i;
 
     event->now_ms = flo_now_ms();
+    event->slept_ms = take_sleep(shell);
     flo_agent_step(&shell->agent, event, &actions);
     trace(shell, event);
     for (i = 0; i < actions.count; i++) {

@@ -197,6 +197,7 @@ struct flo_shell {
 
     struct flo_agent agent;
     uint64_t reported_revision;
+    int64_t asleep_ms; /* the machine, since it started; at the last step */
     bool is_stepping;
     struct flo_agent_event queue[64];
     size_t queue_first, queue_count;

@@ -159,6 +159,7 @@ enum flo_agent_event_kind {
 struct flo_agent_event {
     enum flo_agent_event_kind kind;
     uint64_t now_ms;
+    uint64_t slept_ms; /* of them, suspended since the step before */
     enum flo_agent_role role;
     enum flo_execution state;
     uint32_t job;

@@ -84,6 +84,25 @@ static void a_load_without_a_sign_of_life_has_failed(void **state)
     assert_int_equal(world.live_version, 2);
 }
 
+static void a_machine_that_sleeps_is_not_late(void **state)
+{
+    (void)state;
+    world.load_ms = 60000;
+    world_boot(&world);
+    world_run(&world, 30000);
+    world_sleep(&world, 8 * 3600000);
+    world_desire(&world, 3, 1);
+    world_run(&world, 31000);
+    assert_int_equal(world.live_version, 2);
+
+    world_run(&world, 30000); /* 3 is being loaded */
+    world_sleep(&world, 8 * 3600000);
+    world_desire(&world, 3, 1); /* told again: it is connected again */
+    world_run(&world, 60000);
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_null(strstr(world.trace.data, "is lost"));
+}
+
 static void a_damaged_current_release_gives_way_to_the_previous(void **state)
 {
     (void)state;
@@ -170,6 +189,7 @@ int main(void)
         STORY(the_current_engine_is_started_again),
         STORY(a_load_that_gets_on_may_take_its_time),
         STORY(a_load_without_a_sign_of_life_has_failed),
+        STORY(a_machine_that_sleeps_is_not_late),
         STORY(a_damaged_current_release_gives_way_to_the_previous),
         STORY(an_engine_lost_in_the_commit_is_started_behind_it),
         STORY(an_engine_lost_in_a_rollback_is_started_behind_it),

@@ -387,6 +387,8 @@ void world_event(struct world *world, const struct flo_agent_event *event)
         return;
     }
     timed.now_ms = world->now_ms;
+    timed.slept_ms = world->slept_ms;
+    world->slept_ms = 0;
     flo_agent_step(&world->agent, &timed, &actions);
     flo_agent_trace(&world->agent, &timed, &actions, &world->trace);
     for (i = 0; i < actions.count; i++) {
@@ -480,6 +482,17 @@ void world_order(struct world *world, enum flo_order_op op, int from)
     event.order = &order;
     event.fits_both = !world->fits_one_only;
     world_event(world, &event);
+}
+
+void world_sleep(struct world *world, uint64_t ms)
+{
+    size_t i;
+
+    world->now_ms += ms;
+    world->slept_ms += ms;
+    for (i = 0; i < world->pending_count; i++) {
+        world->pending[i].at_ms += ms;
+    }
 }
 
 void world_run(struct world *world, uint64_t ms)

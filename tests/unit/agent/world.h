@@ -25,6 +25,7 @@ struct world_story {
 struct world {
     struct flo_agent agent;
     uint64_t now_ms;
+    uint64_t slept_ms; /* told with the next event */
     uint64_t next_order;
     size_t pending_count;
     struct world_pending pending[WORLD_QUEUE_MAX];
@@ -79,6 +80,8 @@ void world_order(struct world *world, enum flo_order_op op, int from);
 void world_event(struct world *world, const struct flo_agent_event *event);
 /* Let time pass; pending events and timers happen in order. */
 void world_run(struct world *world, uint64_t ms);
+/* The machine is suspended: the clock goes on, nothing else does. */
+void world_sleep(struct world *world, uint64_t ms);
 struct flo_digest world_digest(int version);
 struct world_story *world_story(struct world *world, const char *id);
 
