@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+import urllib.request
 
 import pytest
 
@@ -125,6 +126,44 @@ def test_the_agent_is_killed_in_an_update_and_ends_it(up):
     up.cli("rollout", "wait", started["id"], "--timeout", "60s", "-q")
     serves(device, "tiny@1")
     serves(up.devices["a"], "tiny@1")
+
+
+def start_spread(up, release, days):
+    """A rollout whose devices wait for up to so many days."""
+    with open(up.admin_token, encoding="utf-8") as file:
+        token = file.read().strip()
+    request = urllib.request.Request(
+        up.url + "/v1/rollouts", json.dumps({
+            "release": release, "group": "all",
+            "phases": [{"name": "all", "share_pct": 100}],
+            "policy": {"start_jitter_ms": days * 86400000}}).encode(),
+        {"Authorization": "Bearer " + token,
+         "Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)["id"]
+
+
+def test_a_device_that_waits_waits_on_behind_its_restart(up):
+    device = up.devices["b"]
+
+    def waits(why):
+        F.wait_until(why, 20, lambda: (up.ask("device", "get", "b").get(
+            "execution") or {}).get("reason") == why)
+
+    rollout = start_spread(up, "tiny@2", 10)
+    waits("its start is spread")
+    up.cli("rollout", "pause", rollout)
+    waits("the rollout is paused")
+    device.process.kill()
+    device.process.wait()
+    device.start()
+    serves(device, "tiny@1")
+    up.cli("rollout", "resume", rollout)
+    waits("its start is spread")
+    with open(device.log, encoding="utf-8") as log:
+        behind = log.read().rsplit("boot      current", 1)[1]
+    assert "start updater" not in behind
+    up.cli("rollout", "abort", rollout)
 
 
 def test_two_agents_on_one_state_directory_the_second_is_refused(up):
