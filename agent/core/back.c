@@ -39,12 +39,11 @@ static void deny_all(struct step *s, const struct flo_digest *list,
 
 /* The execution ended and took its candidate down.  Say who serves now, at
  * once or when its engine is ready. */
-void flo_back_trial(struct step *s, enum flo_execution end)
+void flo_back_trial(struct step *s)
 {
     struct flo_agent *agent = s->agent;
     struct flo_agent_return *back = &agent->going_back;
 
-    (void)end;
     if (agent->live == FLO_AGENT_CURRENT) {
         flo_do_serving(s, "rolled-back", &agent->slots.current);
     } else if (flo_ref_is(&agent->slots.current)) {

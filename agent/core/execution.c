@@ -152,7 +152,7 @@ void flo_execution_end(struct step *s, enum flo_execution end, int code,
     drop_candidate(s);
     agent->has_execution = false;
     if (has_served) {
-        flo_back_trial(s, end);
+        flo_back_trial(s);
     }
     flo_do(s, FLO_DO_COLLECT);
 }

@@ -127,7 +127,7 @@ bool flo_repair_holds(struct step *s);
 void flo_back_order(struct step *s);
 void flo_back_by_hand(struct step *s);
 /* A trial ends and the current release has no engine. */
-void flo_back_trial(struct step *s, enum flo_execution end);
+void flo_back_trial(struct step *s);
 bool flo_back_loaded(struct step *s, enum flo_agent_role role);
 bool flo_back_lost(struct step *s, enum flo_agent_role role);
 bool flo_back_written(struct step *s);

@@ -107,7 +107,6 @@ struct flo_agent_return {
     uint32_t deny_count; /* denied together with the change */
     struct flo_digest deny[FLO_ORDER_FROM_MAX];
     uint64_t issued_at_ms; /* of the order; 0: by hand, now */
-    struct flo_agent_error error;
 };
 
 #define FLO_AGENT_PAUSED_MAX 8
