@@ -93,29 +93,13 @@ static void serving(struct flo_shell *shell,
 static void acknowledge(struct flo_shell *shell,
                         const struct flo_agent_action *action)
 {
-    struct flo_buf text = {0};
-    json_t *json;
-
     if (action->order[0] == '\0') {
         flo_control_acked(shell, action->word, &action->error);
         return;
     }
-    json =
-        json_pack("{s:i, s:s, s:s, s:I}", "v", 1, "order", action->order,
-                  "outcome", action->word, "at_ms", (json_int_t)flo_wall_ms());
-    if (json == NULL) {
-        return;
-    }
-    if (action->error.code != 0) {
-        json_object_set_new(json, "error", flo_report_error(&action->error));
-    }
-    flo_json_dump(json, &text);
-    json_decref(json);
-    if (!text.failed) {
-        flo_mailbox_answer(shell->mailbox, action->order, text.data);
-        flo_shell_link_ack(shell, action->order, text.data);
-    }
-    flo_buf_deinit(&text);
+    flo_shell_answer(
+        shell, action->order, action->word,
+        action->error.code == 0 ? NULL : flo_report_error(&action->error));
 }
 
 void flo_shell_collect(struct flo_shell *shell)

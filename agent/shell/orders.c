@@ -14,8 +14,7 @@
 /* Trusted time is never before this release was made (2026-11-20). */
 #define BUILD_MS UINT64_C(1795132800000)
 
-uint64_t flo_shell_order_took_ms(const struct flo_shell *shell,
-                                 const char *order)
+static uint64_t took_ms(const struct flo_shell *shell, const char *order)
 {
     size_t i;
 
@@ -42,23 +41,21 @@ static void note_received(struct flo_shell *shell, const char *order)
     shell->received[i].at_ms = flo_now_ms();
 }
 
-static void answer(struct flo_shell *shell, const char *order,
-                   const char *outcome, const struct flo_err *err)
+void flo_shell_answer(struct flo_shell *shell, const char *order,
+                      const char *outcome, json_t *error)
 {
     struct flo_buf text = {0};
     json_t *json =
         json_pack("{s:i, s:s, s:s, s:I, s:I}", "v", 1, "order", order,
                   "outcome", outcome, "at_ms", (json_int_t)flo_wall_ms(),
-                  "took_ms", (json_int_t)flo_shell_order_took_ms(shell, order));
+                  "took_ms", (json_int_t)took_ms(shell, order));
 
     if (json == NULL) {
+        json_decref(error);
         return;
     }
-    if (err != NULL) {
-        json_object_set_new(json, "error",
-                            json_pack("{s:s, s:s}", "id",
-                                      flo_error_id(err->code), "what",
-                                      err->what));
+    if (error != NULL) {
+        json_object_set_new(json, "error", error);
     }
     flo_json_dump(json, &text);
     json_decref(json);
@@ -86,7 +83,7 @@ static bool answered_before(struct flo_shell *shell, const char *order)
 static void answer_again(struct flo_shell *shell, const char *order)
 {
     if (!answered_before(shell, order)) {
-        answer(shell, order, "ignored", NULL);
+        flo_shell_answer(shell, order, "ignored", NULL);
     }
 }
 
@@ -208,7 +205,8 @@ static void deploy(struct flo_shell *shell,
         use(shell, verified, true);
         if (!answered_before(shell, order->id)) {
             bool is_good = flo_execution_kind(end) == FLO_EXECUTION_END_GOOD;
-            answer(shell, order->id, is_good ? "done" : "ignored", NULL);
+            flo_shell_answer(shell, order->id, is_good ? "done" : "ignored",
+                             NULL);
         }
         return;
     }
@@ -289,7 +287,9 @@ static void refuse(struct flo_shell *shell, const char *order, int code,
     }
     flo_shell_note(shell, "security", err);
     if (order[0] != '\0') {
-        answer(shell, order, "refused", err);
+        flo_shell_answer(shell, order, "refused",
+                         json_pack("{s:s, s:s}", "id", flo_error_id(err->code),
+                                   "what", err->what));
     }
 }
 

@@ -276,9 +276,10 @@ bool flo_shell_keeps_prefixes(const struct flo_shell *shell);
 void flo_shell_job_start(struct flo_shell *shell, uint32_t job);
 void flo_shell_job_cancel(struct flo_shell *shell, uint32_t job);
 /* orders.c */
-uint64_t flo_shell_order_took_ms(const struct flo_shell *shell,
-                                 const char *order);
 void flo_shell_order(struct flo_shell *shell, const json_t *envelope);
+/* Store and send the order's outcome; `error` is taken, NULL: none. */
+void flo_shell_answer(struct flo_shell *shell, const char *order,
+                      const char *outcome, json_t *error);
 void flo_shell_deny(struct flo_shell *shell,
                     const struct flo_agent_action *action);
 /* Which rollouts are paused, for the next start. */
