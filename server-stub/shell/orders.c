@@ -163,38 +163,34 @@ static int renew(struct flo_controller *controller, const char *old,
     return rv;
 }
 
-/* Whether the fleet is frozen stands in no desired, only in its group's list;
- * a device that was away for longer than an order lives has to find it. */
-static int renew_freeze(struct flo_controller *controller, uint64_t now_ms,
-                        struct flo_err *err)
-{
-    struct held newest = {.now_ms = now_ms};
-    char id[FLO_NAME_MAX + 1];
-    int rv =
-        flo_records_order_freeze(controller->store, collect_aged, &newest, err);
+typedef int list_fn(struct flo_records *store, flo_records_order_fn fn,
+                    void *context, struct flo_err *err);
 
-    if (rv == 0 && newest.ids.count > 0) {
-        rv = renew(controller, newest.ids.items[0], false, id, err);
-    }
-    flo_text_list_clear(&newest.ids);
-    return rv == FLO_E_ABSENT ? 0 : rv;
-}
-
-int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
+static int renew_all(struct flo_controller *controller, list_fn *list,
+                     bool is_desired_only, struct flo_err *err)
 {
     struct held held = {.now_ms = flo_wall_ms()};
     char id[FLO_NAME_MAX + 1];
-    int rv =
-        flo_records_order_held(controller->store, collect_aged, &held, err);
+    int rv = list(controller->store, collect_aged, &held, err);
 
-    /* For their holders alone: members of the scope that were since brought
-     * forward hold something newer, and must not hear of it again by their
-     * group's list. */
     for (size_t i = 0; i < held.ids.count && rv == 0; i++) {
-        rv = renew(controller, held.ids.items[i], true, id, err);
+        rv = renew(controller, held.ids.items[i], is_desired_only, id, err);
     }
     flo_text_list_clear(&held.ids);
-    return rv < 0 ? rv : renew_freeze(controller, held.now_ms, err);
+    return rv;
+}
+
+/* What a desired holds is for its holders alone: members of the scope that
+ * were since brought forward hold something newer, and must not hear of it
+ * again by their group's list.  What stands in no desired has to be found
+ * there by a device that was away for longer than an order lives. */
+int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
+{
+    int rv = renew_all(controller, flo_records_order_held, true, err);
+
+    return rv < 0
+               ? rv
+               : renew_all(controller, flo_records_order_standing, false, err);
 }
 
 int flo_orders_freshen(struct flo_controller *controller, char *id,

@@ -286,10 +286,12 @@ FLO_MUST_USE int flo_records_order_list(struct flo_records *store,
 FLO_MUST_USE int flo_records_order_held(struct flo_records *store,
                                         flo_records_order_fn fn, void *context,
                                         struct flo_err *err);
-/* The newest order to freeze or unfreeze, expired or not; FLO_E_ABSENT. */
-FLO_MUST_USE int flo_records_order_freeze(struct flo_records *store,
-                                          flo_records_order_fn fn,
-                                          void *context, struct flo_err *err);
+/* What holds for longer than an order lives and stands in no desired: the
+ * newest order to freeze or unfreeze, and the resume behind the last pause of
+ * each rollout with members that accepted and may still wait for it. */
+FLO_MUST_USE int flo_records_order_standing(struct flo_records *store,
+                                            flo_records_order_fn fn,
+                                            void *context, struct flo_err *err);
 /* Who is in the scope of a tracked order, and what it came to. */
 FLO_MUST_USE int flo_records_outcome_put(struct flo_records *store,
                                          const char *order, const char *device,

@@ -130,17 +130,22 @@ int flo_records_order_held(struct flo_records *store, flo_records_order_fn fn,
     return rv < 0 ? rv : all(row, fn, context, err);
 }
 
-int flo_records_order_freeze(struct flo_records *store, flo_records_order_fn fn,
-                             void *context, struct flo_err *err)
+int flo_records_order_standing(struct flo_records *store,
+                               flo_records_order_fn fn, void *context,
+                               struct flo_err *err)
 {
     struct flo_db_statement *row;
-    int rv = flo_records_query(store->control, err, &row,
-                               "SELECT " ORDER_COLUMNS " FROM ord"
-                               " WHERE op IN ('freeze', 'unfreeze')"
-                               " ORDER BY seq DESC LIMIT 1",
-                               "");
+    int rv = flo_records_query(
+        store->control, err, &row,
+        "SELECT " ORDER_COLUMNS " FROM ord WHERE seq IN"
+        " (SELECT MAX(seq) FROM ord WHERE op IN ('freeze', 'unfreeze')"
+        " UNION ALL SELECT MAX(seq) FROM ord JOIN member USING (rollout)"
+        " WHERE op IN ('pause', 'resume') AND desired_only = 0"
+        " AND member.state = 'accepted' GROUP BY rollout)"
+        " AND op <> 'pause'",
+        "");
 
-    return rv < 0 ? rv : one(row, "to freeze", fn, context, err);
+    return rv < 0 ? rv : all(row, fn, context, err);
 }
 
 /* ---- outcomes ---- */

@@ -446,55 +446,79 @@ static int take_op(void *context, const struct flo_records_order *order)
     return 0;
 }
 
+/* Of four days ago: nobody's list has it any more. */
+static void add_old(struct world *world, const char *op, const char *rollout,
+                    uint64_t seq)
+{
+    char id[16], body[256];
+    struct flo_records_order old = {.id = id,
+                                    .op = op,
+                                    .group = "all",
+                                    .envelope = "{}",
+                                    .body = body,
+                                    .rollout = rollout,
+                                    .release = "",
+                                    .seq = seq,
+                                    .issued_at_ms = flo_wall_ms() - 360000000,
+                                    .expires_at_ms = flo_wall_ms() - 100800000};
+
+    snprintf(id, sizeof(id), "o-%04d", (int)seq);
+    snprintf(body, sizeof(body),
+             "{\"v\":1,\"fleet\":\"demo\",\"id\":\"%s\",\"op\":\"%s\","
+             "\"scope\":{\"group\":\"all\"},\"epoch\":1,\"seq\":%d,"
+             "\"issued_at_ms\":1,\"expires_at_ms\":2,"
+             "\"args\":{\"rollout\":\"r-0001\"}}",
+             id, op, (int)seq);
+    assert_int_equal(
+        flo_records_order_add(world->controller->store, &old, &world->err), 0);
+    assert_int_equal(
+        flo_records_skip(world->controller->store, "order", 1, &world->err), 0);
+}
+
+static void assert_renewed(struct world *world, const char *id,
+                           const char *wanted)
+{
+    char op[16];
+
+    for (int hour = 0; hour < 2; hour++) { /* young in the second: stays */
+        assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
+    }
+    assert_int_equal(world->controller->counters.orders_signed, 1);
+    assert_int_equal(flo_records_order_get(world->controller->store, id,
+                                           take_op, op, &world->err),
+                     0);
+    assert_string_equal(op, wanted);
+    assert_string_equal(world->controller->effects.groups.items[0], "all");
+    char *list = list_of_all(world);
+    assert_non_null(strstr(list, "payload"));
+    free(list);
+}
+
 /* A device may be away for longer than any order lives: the list of its group
  * must say what holds, whenever it comes back. */
 static void the_newest_freeze_or_unfreeze_is_signed_anew(void **state)
 {
     struct world *world = *state;
-    const char *const ops[] = {"freeze", "unfreeze"};
-    char body[256];
 
-    for (uint64_t i = 0; i < FLO_COUNT(ops); i++) {
-        struct flo_records_order old = {
-            .id = ops[i],
-            .op = ops[i],
-            .group = "all",
-            .envelope = "{}",
-            .body = body,
-            .rollout = "",
-            .release = "",
-            .seq = i + 1,
-            .issued_at_ms = flo_wall_ms() - 360000000,
-            .expires_at_ms = flo_wall_ms() - 100800000};
-        snprintf(body, sizeof(body),
-                 "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-1\",\"op\":\"%s\","
-                 "\"scope\":{\"group\":\"all\"},\"epoch\":1,\"seq\":1,"
-                 "\"issued_at_ms\":1,\"expires_at_ms\":2,\"args\":{}}",
-                 ops[i]);
-        assert_int_equal(
-            flo_records_order_add(world->controller->store, &old, &world->err),
-            0);
-    }
-    assert_int_equal(
-        flo_records_skip(world->controller->store, "order", 2, &world->err), 0);
-    char *before = list_of_all(world);
-    assert_string_equal(before, "{\"v\":1,\"orders\":[]}");
+    add_old(world, "freeze", "", 1);
+    add_old(world, "unfreeze", "", 2);
+    assert_renewed(world, "o-0003", "unfreeze");
+}
 
-    for (int hour = 0; hour < 2; hour++) { /* young in the second: stays */
-        assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
-    }
+static void a_resume_is_signed_anew_for_who_accepted_and_may_wait(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_member member = {.state = FLO_EXECUTION_ACCEPTED};
 
-    char op[16];
-    assert_int_equal(flo_records_order_get(world->controller->store, "o-0003",
-                                           take_op, op, &world->err),
+    add_old(world, "pause", "r-0001", 1);
+    add_old(world, "resume", "r-0001", 2);
+    assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
+    assert_int_equal(world->controller->counters.orders_signed, 0);
+    snprintf(member.device, sizeof(member.device), "%s", ids[0]);
+    assert_int_equal(flo_records_member_put(world->controller->store, "r-0001",
+                                            &member, &world->err),
                      0);
-    assert_string_equal(op, "unfreeze");
-    assert_int_equal(world->controller->counters.orders_signed, 1);
-    assert_string_equal(world->controller->effects.groups.items[0], "all");
-    char *after = list_of_all(world);
-    assert_non_null(strstr(after, "payload"));
-    free(before);
-    free(after);
+    assert_renewed(world, "o-0003", "resume");
 }
 
 /* Of the order that a device's desired holds; "" none. */
@@ -763,6 +787,7 @@ int main(void)
             old_orders_are_signed_anew_for_those_whose_desired_holds_them),
         WITH_WORLD(a_rollout_resumed_after_days_brings_an_order_that_lives),
         WITH_WORLD(the_newest_freeze_or_unfreeze_is_signed_anew),
+        WITH_WORLD(a_resume_is_signed_anew_for_who_accepted_and_may_wait),
         WITH_WORLD(a_newcomer_gets_what_its_group_was_brought_to),
         WITH_WORLD(reading_an_old_rollout_does_not_make_it_the_newest),
         WITH_WORLD(a_release_taken_back_leaves_newcomers_the_one_before),
