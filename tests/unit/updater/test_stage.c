@@ -10,8 +10,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,202 +20,9 @@
 
 #include "base/host/crypto.h"
 #include "base/host/digest.h"
-#include "mirror.h"
-#include "publisher.h"
+#include "stage_world.h"
 #include "unit/remove_tree.h"
 #include "updater/store/store.h"
-
-#define OLD "tests/models/tiny-v2.Q4_0.gguf"
-#define NEW "tests/models/tiny-v2.1.Q4_0.gguf"
-#define NAN_MODEL "tests/models/tiny-v3-bad-nan.Q4_0.gguf"
-#define GOLDEN "tests/models/golden-tiny-v2.1.json"
-
-struct world {
-    char dir[64];
-    char state_dir[96];
-    char mirror_dir[96];
-    struct flo_store *store;
-    struct publisher publisher;
-    struct mirror mirror;
-    /* Of the last run. */
-    char events[1 << 16];
-    size_t events_bytes;
-    int exit_code;
-    struct rusage usage;
-};
-
-static int set_up(void **state)
-{
-    struct world *world = calloc(1, sizeof(*world));
-
-    snprintf(world->dir, sizeof(world->dir), "/tmp/flo-worker-XXXXXX");
-    if (mkdtemp(world->dir) == NULL) {
-        return -1;
-    }
-    snprintf(world->state_dir, sizeof(world->state_dir), "%s/state",
-             world->dir);
-    snprintf(world->mirror_dir, sizeof(world->mirror_dir), "%s/mirror",
-             world->dir);
-    if (mkdir(world->mirror_dir, 0700) < 0 ||
-        flo_store_open(world->state_dir, true, &world->store, NULL) < 0) {
-        return -1;
-    }
-    publisher_open(&world->publisher, world->mirror_dir);
-    mirror_open(&world->mirror, world->mirror_dir);
-    *state = world;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct world *world = *state;
-
-    mirror_close(&world->mirror);
-    publisher_close(&world->publisher);
-    flo_store_close(world->store);
-    assert_int_equal(remove_tree(world->dir), 0);
-    free(world);
-    return 0;
-}
-
-/* ---- running it ---- */
-
-static pid_t start(const char *line, size_t bytes, int *fd)
-{
-    char path[4096];
-    int pair[2];
-    pid_t pid = -1;
-
-    assert_true(flo_process_sibling("flotilla-updater", path, sizeof(path)));
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair),
-                     0);
-    const char *argv[] = {path, "worker", NULL};
-    assert_int_equal(flo_process_spawn(argv, pair[1], &pid, NULL), 0);
-    close(pair[1]);
-    assert_int_equal(send(pair[0], line, bytes, MSG_NOSIGNAL), bytes);
-    *fd = pair[0];
-    return pid;
-}
-
-static void finish(struct world *world, pid_t pid, int fd)
-{
-    int status = 0;
-
-    world->events_bytes = 0;
-    for (;;) {
-        ssize_t got = read(fd, world->events + world->events_bytes,
-                           sizeof(world->events) - 1 - world->events_bytes);
-        if (got <= 0) {
-            break;
-        }
-        world->events_bytes += (size_t)got;
-    }
-    world->events[world->events_bytes] = '\0';
-    close(fd);
-    assert_int_equal(wait4(pid, &status, 0, &world->usage), pid);
-    assert_true(WIFEXITED(status));
-    world->exit_code = WEXITSTATUS(status);
-}
-
-static void job_line(const struct world *world,
-                     const struct flo_digest *release, const char *bundle,
-                     char out[4096])
-{
-    char digest[FLO_DIGEST_TEXT];
-    char quoted[300] = "null";
-
-    flo_digest_text(release, digest);
-    if (bundle != NULL) {
-        snprintf(quoted, sizeof(quoted), "\"%s\"", bundle);
-    }
-    snprintf(
-        out, 4096,
-        "{\"v\":1,\"job\":\"stage\",\"state_dir\":\"%s\",\"urls\":[\"%s\"],"
-        "\"release\":\"%s\",\"trust_file\":\"%s\",\"fleet\":\"demo\","
-        "\"profile\":{\"arch\":\"x86_64\",\"prefix_bytes\":8192},\"have\":[],"
-        "\"bundle\":%s,"
-        "\"rate_bytes_per_s\":0,\"memory_bytes_max\":33554432,"
-        "\"pause_ms_min\":1,\"pause_ms_max\":5}\n",
-        world->state_dir, world->mirror.url, digest,
-        world->publisher.trust_file, quoted);
-}
-
-static void stage(struct world *world, const struct flo_digest *release,
-                  const char *bundle)
-{
-    char line[4096];
-    int fd = -1;
-
-    job_line(world, release, bundle, line);
-    pid_t pid = start(line, strlen(line), &fd);
-    finish(world, pid, fd);
-}
-
-#define assert_event(world, text)                                              \
-    do {                                                                       \
-        if (strstr((world)->events, (text)) == NULL) {                         \
-            fail_msg("no %s in:\n%s", (text), (world)->events);                \
-        }                                                                      \
-    } while (0)
-
-static int count_entry(void *context, const char *name)
-{
-    (void)name;
-    (*(int *)context)++;
-    return 0;
-}
-
-static int count_partials(const struct world *world)
-{
-    int count = 0;
-
-    (void)flo_store_each_name(world->store->partial_fd, count_entry, &count);
-    return count;
-}
-
-/* ---- releases ---- */
-
-static void put_blob_of(struct world *world, const char *path)
-{
-    FLO_CLEANUP(flo_free_cleanup) char *data = NULL;
-    struct flo_digest digest;
-    size_t bytes = 0;
-
-    assert_int_equal(flo_file_read(path, 64 << 20, &data, &bytes, NULL), 0);
-    assert_int_equal(
-        flo_store_blob_put(world->store, data, bytes, &digest, NULL), 0);
-}
-
-static struct flo_release two_files(struct world *world, const char *model)
-{
-    struct flo_release release = publisher_begin("2.1.0", 3);
-
-    publisher_add(&world->publisher, &release, "model.gguf", "model", model);
-    publisher_add(&world->publisher, &release, "golden.json", "golden", GOLDEN);
-    return release;
-}
-
-static void assert_staged(struct world *world, const struct flo_digest *release)
-{
-    struct flo_release document;
-    struct flo_err err = {0};
-
-    assert_event(world, "{\"event\":\"staged\"");
-    assert_int_equal(world->exit_code, 0);
-    assert_int_equal(
-        flo_store_release_load(world->store, release, &document, &err), 0);
-    for (uint32_t i = 0; i < document.file_count; i++) {
-        int fd = -1;
-        assert_int_equal(flo_store_blob_open_verified(world->store,
-                                                      &document.files[i].digest,
-                                                      &fd, NULL, &err),
-                         0);
-        close(fd);
-    }
-    assert_int_equal(flo_store_release_variant(world->store, &document), 0);
-    flo_release_deinit(&document);
-    assert_int_equal(count_partials(world), 0);
-}
 
 /* ---- tests ---- */
 
@@ -498,26 +303,26 @@ static void malformed_job_lines_are_refused(void **state)
     int fd = -1;
 
     for (size_t i = 0; i < FLO_COUNT(lines); i++) {
-        pid_t pid = start(lines[i], strlen(lines[i]), &fd);
-        finish(world, pid, fd);
+        pid_t pid = stage_start(lines[i], strlen(lines[i]), &fd);
+        stage_finish(world, pid, fd);
         assert_event(world, "\"event\":\"failed\"");
         assert_true(world->exit_code != 0 &&
                     world->exit_code != FLO_EXIT_INTERNAL);
     }
     memset(long_line, 'x', sizeof(long_line));
-    pid_t pid = start(long_line, sizeof(long_line), &fd);
-    finish(world, pid, fd);
+    pid_t pid = stage_start(long_line, sizeof(long_line), &fd);
+    stage_finish(world, pid, fd);
     assert_event(world, "worker.protocol");
 
     /* Plain http to another machine. */
     char line[4096];
     char *url;
     struct flo_digest digest = {{1}};
-    job_line(world, &digest, NULL, line);
+    stage_job_line(world, &digest, NULL, line);
     url = strstr(line, "http://127.0.0.1");
     memcpy(url, "http://127.0.0.x", 16);
-    pid = start(line, strlen(line), &fd);
-    finish(world, pid, fd);
+    pid = stage_start(line, strlen(line), &fd);
+    stage_finish(world, pid, fd);
     assert_event(world, "net.tls");
 }
 
@@ -532,11 +337,11 @@ static void it_ends_when_the_agent_goes_away(void **state)
     flo_sha256("nothing", 7, &digest);
     world->mirror.status = 503;
     world->mirror.status_count = -1;
-    job_line(world, &digest, NULL, line);
+    stage_job_line(world, &digest, NULL, line);
     /* Long pauses: only the closed end can stop it in time. */
     char *pause = strstr(line, "\"pause_ms_min\":1,\"pause_ms_max\":5}");
     strcpy(pause, "\"attempts_max\":1000}\n");
-    pid_t pid = start(line, strlen(line), &fd);
+    pid_t pid = stage_start(line, strlen(line), &fd);
     while (world->mirror.requests == 0) {
         usleep(1000);
     }
@@ -726,7 +531,7 @@ static void private_memory_stays_below_32_mib_for_any_size(void **state)
 }
 
 #define with_world(test)                                                       \
-    cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    cmocka_unit_test_setup_teardown(test, stage_set_up, stage_tear_down)
 
 int main(void)
 {
