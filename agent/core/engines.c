@@ -192,11 +192,13 @@ void flo_engine_loaded(struct step *s)
     }
 }
 
+/* Others than signed, not there, or on a sector that cannot be read. */
 static bool bytes_are_wrong(int code)
 {
     enum flo_exit class = flo_error_exit(code);
 
-    return class == FLO_EXIT_VERIFY || class == FLO_EXIT_ABSENT;
+    return class == FLO_EXIT_VERIFY || class == FLO_EXIT_ABSENT ||
+           code == FLO_E_IO_READ;
 }
 
 /* The current release is damaged: the previous one serves meanwhile. */

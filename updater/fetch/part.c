@@ -203,26 +203,22 @@ static void advance(struct flo_part *part, const void *data, size_t bytes)
     part->done += bytes;
 }
 
-/* Hash again what is said to be in [0, end). */
-static int check_claims(struct flo_part *part, uint64_t end,
-                        struct flo_err *err)
+/* Hash again what is said to be in [0, end).  What cannot be read is as good
+ * as wrong: it is fetched and written again. */
+static void check_claims(struct flo_part *part, uint64_t end)
 {
     for (uint64_t offset = 0; offset < end; offset += part->unit) {
         size_t bytes = unit_bytes(part, offset);
-        int rv = flo_fd_pread_all(part->fd, part->buffer, bytes, offset, err);
-        if (rv < 0) {
-            return rv;
-        }
-        if (!is_right(part, offset, part->buffer, bytes)) {
+        if (flo_fd_pread_all(part->fd, part->buffer, bytes, offset, NULL) < 0 ||
+            !is_right(part, offset, part->buffer, bytes)) {
             continue;
         }
         if (part->done == offset) {
             advance(part, part->buffer, bytes);
-        } else {
+        } else if (part->is_here != NULL) {
             set_here(part, offset);
         }
     }
-    return 0;
 }
 
 /* Chunks behind a hole that was just filled: take them in from disk. */
@@ -311,16 +307,14 @@ static int resume(struct flo_part *part, bool is_fresh, struct flo_err *err)
     if (!claims.is_valid && !is_fresh && part->artifact.chunks != NULL) {
         end = part->artifact.bytes;
     }
-    int rv = check_claims(part, end, err);
+    check_claims(part, end);
+    int rv = skip_present(part, err);
 
-    if (rv == 0) {
-        rv = skip_present(part, err);
-    }
     if (rv == 0 && claims.is_valid && claims.tail > 0 &&
-        part->done == claims.done) {
-        rv = flo_fd_pread_all(part->fd, part->buffer, claims.tail, part->done,
-                              err);
-        part->buffered = rv == 0 ? claims.tail : 0;
+        part->done == claims.done &&
+        flo_fd_pread_all(part->fd, part->buffer, claims.tail, part->done,
+                         NULL) == 0) {
+        part->buffered = claims.tail;
     }
     return rv;
 }

@@ -390,6 +390,7 @@ static bool is_ways_fault(const struct stage *stage, int code)
     case FLO_E_TARGET_HASH:
     case FLO_E_BLOB_ABSENT:
     case FLO_E_IO_SYMLINK:
+    case FLO_E_IO_READ:
         return true;
     default:
         return flo_error_exit(code) != FLO_EXIT_VERIFY &&

@@ -90,7 +90,7 @@ int flo_store_blob_open(struct flo_store *store,
     return 0;
 }
 
-/* A blob whose bytes rotted becomes a partial download without a map: fetching
+/* A blob whose bytes rotted or cannot be read becomes a partial download without a map: fetching
  * re-hashes it and asks only for the chunks that are bad. */
 static void set_aside(struct flo_store *store, const struct flo_digest *digest)
 {
@@ -136,6 +136,9 @@ int flo_store_blob_open_verified(struct flo_store *store,
 
     if (rv == 0) {
         rv = flo_sha256_fd(opened, &actual, &size, err);
+        if (rv == FLO_E_IO_READ) {
+            set_aside(store, digest);
+        }
     }
     if (rv == 0) {
         rv = flo_store_blob_check(store, digest, &actual, err);

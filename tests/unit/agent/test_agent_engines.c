@@ -115,6 +115,20 @@ static void a_damaged_current_release_gives_way_to_the_previous(void **state)
     assert_story("current-damaged");
 }
 
+static void one_that_cannot_be_read_gives_way_like_it(void **state)
+{
+    (void)state;
+    world.current_load_error = FLO_E_IO_READ;
+    boot();
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("repair.02.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(2));
+    assert_non_null(strstr(world.trace.data,
+                           "current is lost io.read: cannot load\n"
+                           "                    slots: go back to tiny@1.0.0"));
+}
+
 static void an_engine_lost_in_the_commit_is_started_behind_it(void **state)
 {
     (void)state;
@@ -191,6 +205,7 @@ int main(void)
         STORY(a_load_without_a_sign_of_life_has_failed),
         STORY(a_machine_that_sleeps_is_not_late),
         STORY(a_damaged_current_release_gives_way_to_the_previous),
+        STORY(one_that_cannot_be_read_gives_way_like_it),
         STORY(an_engine_lost_in_the_commit_is_started_behind_it),
         STORY(an_engine_lost_in_a_rollback_is_started_behind_it),
         STORY(a_crash_loop_leaves_its_place_to_the_candidate),

@@ -215,7 +215,8 @@ FLO_MUST_USE int flo_store_blob_check(struct flo_store *store,
                                       const struct flo_digest *digest,
                                       const struct flo_digest *actual,
                                       struct flo_err *err);
-/* Open, hash and check: for what is small, or where nobody waits. */
+/* Open, hash and check: for what is small, or where nobody waits.  Bytes that
+ * cannot be read (FLO_E_IO_READ) are moved to partial/ like wrong ones. */
 FLO_MUST_USE int flo_store_blob_open_verified(struct flo_store *store,
                                               const struct flo_digest *digest,
                                               int *fd, uint64_t *bytes,
