@@ -4,7 +4,8 @@
  * Per file the way with the fewest bytes wins among those that can work here:
  * its codec is built, its base is on disk, its memory fits, its artifact is on
  * offer and it has not failed in this job.  A delta that is larger than the
- * file itself loses like any other way.  Pure. */
+ * file itself loses like any other way.  Where the disk has no room for that,
+ * the file itself is taken: nothing else lies beside it.  Pure. */
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +13,15 @@
 #include <flotilla/updater.h>
 
 #define PACKED_BYTES_MORE (1u << 20) /* beside a sixteenth of the model */
+
+/* A plan while it is made. */
+struct making {
+    const struct flo_plan_input *input;
+    bool spares_disk;       /* rather than the network */
+    uint64_t largest_aside; /* artifact that is not itself the result */
+    uint64_t largest_file;
+    struct flo_plan plan;
+};
 
 static bool holds(const struct flo_digest *list, size_t count,
                   const struct flo_digest *digest)
@@ -75,8 +85,8 @@ static enum verdict judge(const struct flo_release_variant *variant,
     return FITS;
 }
 
-static int choose_variant(const struct flo_plan_input *input,
-                          struct flo_plan *plan, struct flo_err *err)
+static int choose_variant(const struct flo_plan_input *input, uint32_t *out,
+                          struct flo_err *err)
 {
     const struct flo_release *release = input->release;
     const struct flo_release_variant *smallest = NULL;
@@ -86,7 +96,7 @@ static int choose_variant(const struct flo_plan_input *input,
         const struct flo_release_variant *variant = &release->variants[i];
         enum verdict verdict = judge(variant, input->profile);
         if (verdict == FITS) {
-            plan->variant = i;
+            *out = i;
             return 0;
         }
         if (verdict == NEEDS_MEMORY &&
@@ -138,11 +148,13 @@ static const char *why_full(const struct flo_plan_input *input, uint32_t file,
     }
     for (uint32_t w = 0; w < facts->way_count; w++) {
         const struct flo_way *way = &facts->ways[w];
-        if (way->bytes >= taken->bytes || can_work(input, way)) {
+        if (way->bytes >= taken->bytes) {
             continue;
         }
-        if (!flo_digest_is_zero(&way->base) &&
-            !holds(input->present, input->present_count, &way->base)) {
+        if (can_work(input, way)) {
+            why = "no room for a smaller way";
+        } else if (!flo_digest_is_zero(&way->base) &&
+                   !holds(input->present, input->present_count, &way->base)) {
             why = "the delta's base is not here";
         } else if (!flo_delta_codec_is_built(way->codec)) {
             why = "a smaller way's codec is not built here";
@@ -155,17 +167,29 @@ static const char *why_full(const struct flo_plan_input *input, uint32_t file,
     return why;
 }
 
-/* Index of the cheapest way that can work, or -1. */
-static int choose_way(const struct flo_plan_input *input, uint32_t file)
+/* Bytes that lie beside the file while it is made. */
+static uint64_t aside(const struct flo_release_file *file,
+                      const struct flo_way *way)
 {
+    return flo_digest_equal(&way->digest, &file->digest) ? 0 : way->bytes;
+}
+
+/* Index of the cheapest way that can work, or -1. */
+static int choose_way(const struct making *making, uint32_t file)
+{
+    const struct flo_plan_input *input = making->input;
     const struct flo_release_file *facts = &input->release->files[file];
+    uint64_t least = 0;
     int best = -1;
 
     for (uint32_t w = 0; w < facts->way_count; w++) {
-        if ((input->ways_failed[file] >> w & 1) == 0 &&
-            can_work(input, &facts->ways[w]) &&
-            (best < 0 || facts->ways[w].bytes < facts->ways[best].bytes)) {
+        const struct flo_way *way = &facts->ways[w];
+        uint64_t cost = making->spares_disk ? aside(facts, way) : way->bytes;
+
+        if ((input->ways_failed[file] >> w & 1) == 0 && can_work(input, way) &&
+            (best < 0 || cost < least)) {
             best = (int)w;
+            least = cost;
         }
     }
     return best;
@@ -173,12 +197,13 @@ static int choose_way(const struct flo_plan_input *input, uint32_t file)
 
 /* Disk need at one time: files are made one after the other, so all results
  * plus the largest fetched artifact that is not itself the result. */
-static bool add_need(struct flo_plan *plan, const struct flo_release_file *file,
-                     const struct flo_way *way, uint64_t *largest_aside)
+static bool add_need(struct making *making, const struct flo_release_file *file,
+                     const struct flo_way *way)
 {
-    if (!flo_digest_equal(&way->digest, &file->digest) &&
-        way->bytes > *largest_aside) {
-        *largest_aside = way->bytes;
+    struct flo_plan *plan = &making->plan;
+
+    if (aside(file, way) > making->largest_aside) {
+        making->largest_aside = aside(file, way);
     }
     return flo_add_u64(plan->disk_bytes, file->bytes, &plan->disk_bytes) &&
            flo_add_u64(plan->full_bytes, file->bytes, &plan->full_bytes) &&
@@ -202,18 +227,18 @@ static uint32_t insert_step(const struct flo_release *release,
     return at;
 }
 
-static int plan_file(const struct flo_plan_input *input, uint32_t file,
-                     struct flo_plan *plan, uint64_t *largest_aside,
-                     uint64_t *largest_file, struct flo_err *err)
+static int plan_file(struct making *making, uint32_t file, struct flo_err *err)
 {
+    const struct flo_plan_input *input = making->input;
     const struct flo_release_file *facts = &input->release->files[file];
+    struct flo_plan *plan = &making->plan;
     uint32_t step = insert_step(input->release, plan, file);
 
     if (holds(input->present, input->present_count, &facts->digest)) {
         plan->steps[step].is_present = true;
         return 0;
     }
-    int way = choose_way(input, file);
+    int way = choose_way(making, file);
     if (way < 0) {
         return flo_fail(err, FLO_E_BLOB_ABSENT,
                         "%s: none of its %u ways can be taken here",
@@ -221,13 +246,13 @@ static int plan_file(const struct flo_plan_input *input, uint32_t file,
     }
     const struct flo_way *taken = &facts->ways[way];
     plan->steps[step].way = (uint8_t)way;
-    if (facts->bytes >= *largest_file) {
-        *largest_file = facts->bytes;
+    if (facts->bytes >= making->largest_file) {
+        making->largest_file = facts->bytes;
         plan->codec = taken->codec;
         snprintf(plan->reason, sizeof(plan->reason), "%s",
                  why_full(input, file, taken));
     }
-    if (!add_need(plan, facts, taken, largest_aside)) {
+    if (!add_need(making, facts, taken)) {
         return flo_fail(err, FLO_E_META_SCHEMA,
                         "%s: the sizes of the release do not add up",
                         facts->name);
@@ -268,23 +293,24 @@ static void add_packed(const struct flo_plan_input *input,
 
 /* Kept prefixes can be computed again: their room counts as free, and what
  * must go for it goes before the first byte is fetched. */
-static int fit_disk(const struct flo_plan_input *input,
+static int fit_disk(struct making *making,
                     const struct flo_release_variant *variant,
-                    const char *title, uint64_t largest_aside,
-                    struct flo_plan *plan, struct flo_err *err)
+                    const char *title, struct flo_err *err)
 {
-    const struct flo_profile *profile = input->profile;
+    const struct flo_profile *profile = making->input->profile;
+    struct flo_plan *plan = &making->plan;
     uint64_t room_bytes = UINT64_MAX;
 
     (void)flo_add_u64(profile->disk_free_bytes, profile->kept_bytes,
                       &room_bytes);
-    if (!flo_add_u64(plan->disk_bytes, largest_aside, &plan->disk_bytes) ||
+    if (!flo_add_u64(plan->disk_bytes, making->largest_aside,
+                     &plan->disk_bytes) ||
         plan->disk_bytes > room_bytes) {
         return flo_fail(err, FLO_E_DISK_FULL, "%s needs %llu bytes, %llu free",
                         title, (unsigned long long)plan->disk_bytes,
                         (unsigned long long)room_bytes);
     }
-    add_packed(input, variant, room_bytes, plan);
+    add_packed(making->input, variant, room_bytes, plan);
     plan->prefix_bytes = add_derived(plan, profile->prefix_bytes, room_bytes);
     if (plan->disk_bytes > profile->disk_free_bytes) {
         plan->drop_bytes = plan->disk_bytes - profile->disk_free_bytes;
@@ -292,32 +318,45 @@ static int fit_disk(const struct flo_plan_input *input,
     return 0;
 }
 
-int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out,
-                  struct flo_err *err)
+static int plan_variant(const struct flo_plan_input *input, uint32_t index,
+                        bool spares_disk, struct flo_plan *out,
+                        struct flo_err *err)
 {
-    struct flo_plan plan = {.reason = "everything is here"};
-    uint64_t largest_aside = 0;
-    uint64_t largest_file = 0;
-    char title[2 * FLO_NAME_MAX + 2];
-    int rv = choose_variant(input, &plan, err);
-
-    if (rv < 0) {
-        return rv;
-    }
     const struct flo_release_variant *variant =
-        &input->release->variants[plan.variant];
+        &input->release->variants[index];
+    struct making making = {
+        .input = input,
+        .spares_disk = spares_disk,
+        .plan = {.variant = index, .reason = "everything is here"}};
+    char title[2 * FLO_NAME_MAX + 2];
+    int rv = 0;
+
     flo_release_title(input->release, title);
     for (uint32_t i = 0; rv == 0 && i < variant->file_count; i++) {
-        rv = plan_file(input, variant->files[i], &plan, &largest_aside,
-                       &largest_file, err);
+        rv = plan_file(&making, variant->files[i], err);
     }
     if (rv < 0) {
         return flo_wrap(err, rv, "%s", title);
     }
-    rv = fit_disk(input, variant, title, largest_aside, &plan, err);
+    rv = fit_disk(&making, variant, title, err);
+    if (rv == 0) {
+        *out = making.plan;
+    }
+    return rv;
+}
+
+int flo_plan_make(const struct flo_plan_input *input, struct flo_plan *out,
+                  struct flo_err *err)
+{
+    uint32_t variant = 0;
+    int rv = choose_variant(input, &variant, err);
+
     if (rv < 0) {
         return rv;
     }
-    *out = plan;
-    return 0;
+    rv = plan_variant(input, variant, false, out, err);
+    if (rv == FLO_E_DISK_FULL) {
+        rv = plan_variant(input, variant, true, out, err);
+    }
+    return rv;
 }

@@ -170,9 +170,9 @@ static void kept_prefixes_give_way(void **state)
     assert_int_equal(story.plan.drop_bytes, 0);
 
     /* They are not more than they are. */
-    story.profile.disk_free_bytes = 999;
+    story.profile.disk_free_bytes = 899;
     assert_int_equal(plan(&story), FLO_E_DISK_FULL);
-    assert_non_null(strstr(story.err.what, "needs 1120 bytes, 1119 free"));
+    assert_non_null(strstr(story.err.what, "needs 1020 bytes, 1019 free"));
 
     /* For packed weights they go, too. */
     story.profile.packs = true;
@@ -379,7 +379,34 @@ static void a_full_disk_is_refused_with_numbers(void **state)
     story.profile.disk_free_bytes = 1120;
     assert_int_equal(plan(&story), 0);
 
+    story.profile.disk_free_bytes = 1019;
+    assert_int_equal(plan(&story), FLO_E_DISK_FULL);
+    assert_string_equal(story.err.what,
+                        "tiny@2.1.0 needs 1020 bytes, 1019 free");
+}
+
+/* A patch lies on the disk beside the file that it makes; the file itself
+ * grows where it stays. */
+static void
+where_a_smaller_way_has_no_room_the_file_itself_is_taken(void **state)
+{
+    (void)state;
+    struct story story;
+
+    begin(&story);
+    have(&story, BASE);
     story.profile.disk_free_bytes = 1119;
+
+    assert_int_equal(plan(&story), 0);
+
+    assert_int_equal(model_way(&story), 0);
+    assert_int_equal(story.plan.codec, FLO_CODEC_RAW);
+    assert_int_equal(story.plan.fetch_bytes, 1020);
+    assert_int_equal(story.plan.disk_bytes, 1020);
+    assert_string_equal(story.plan.reason, "no room for a smaller way");
+
+    /* Where it cannot be had, the least of the others is said. */
+    story.input.ways_failed[0] = 1u << 0;
     assert_int_equal(plan(&story), FLO_E_DISK_FULL);
     assert_string_equal(story.err.what,
                         "tiny@2.1.0 needs 1120 bytes, 1119 free");
@@ -418,6 +445,8 @@ int main(void)
         cmocka_unit_test(
             a_model_that_memory_cannot_hold_is_refused_with_numbers),
         cmocka_unit_test(a_full_disk_is_refused_with_numbers),
+        cmocka_unit_test(
+            where_a_smaller_way_has_no_room_the_file_itself_is_taken),
         cmocka_unit_test(sizes_that_overflow_are_refused),
     };
 

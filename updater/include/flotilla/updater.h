@@ -359,13 +359,14 @@ struct flo_plan {
         uint8_t way;  /* index into its ways */
         bool is_present;
     } steps[FLO_RELEASE_FILES_MAX];
-    char reason[96]; /* "smallest way", "base is missing", ... */
+    char reason[96]; /* "smallest way", "no room for a smaller way" */
 };
 /* Choose the first variant that fits (publishers put the best one first) and,
  * per file, the way with the fewest bytes whose base is here and whose memory
- * fits.  Numbers are in the sentences.  FLO_E_TARGET_INCOMPATIBLE,
- * FLO_E_MEMORY_BUDGET (a variant fits but for memory), FLO_E_DISK_FULL,
- * FLO_E_BLOB_ABSENT (no way is left for a file). */
+ * fits; where the disk is too small for those, the file itself.  Numbers are in
+ * the sentences.  FLO_E_TARGET_INCOMPATIBLE, FLO_E_MEMORY_BUDGET (a variant
+ * fits but for memory), FLO_E_DISK_FULL, FLO_E_BLOB_ABSENT (no way is left for
+ * a file). */
 FLO_MUST_USE int flo_plan_make(const struct flo_plan_input *input,
                                struct flo_plan *out, struct flo_err *err);
 
