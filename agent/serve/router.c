@@ -625,6 +625,16 @@ static void end_drains(struct flo_serve *serve, enum flo_serve_role role)
     }
 }
 
+bool flo_serve_is_ending(const struct flo_serve *serve)
+{
+    const struct serve_engine *engine = serve->engines;
+
+    while (engine != NULL && engine->has_role) {
+        engine = engine->next;
+    }
+    return engine != NULL;
+}
+
 void flo_serve_unload(struct flo_serve *serve, enum flo_serve_role role,
                       bool drain)
 {

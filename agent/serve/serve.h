@@ -119,6 +119,9 @@ void flo_serve_unload(struct flo_serve *serve, enum flo_serve_role role,
  * on_engine_lost does not tell it once more. */
 FLO_MUST_USE int flo_serve_flip(struct flo_serve *serve,
                                 enum flo_serve_role role, struct flo_err *err);
+/* Does an engine that was unloaded still drain or die?  It has its files open:
+ * their room on the disk is free when it has ended. */
+bool flo_serve_is_ending(const struct flo_serve *serve);
 /* After a commit: the candidate's engine becomes the current one (no process
  * is touched); an engine that was current is drained and stopped. */
 void flo_serve_promote(struct flo_serve *serve);

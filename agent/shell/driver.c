@@ -102,22 +102,42 @@ static void acknowledge(struct flo_shell *shell,
         action->error.code == 0 ? NULL : flo_report_error(&action->error));
 }
 
-void flo_shell_collect(struct flo_shell *shell)
+/* Gives the number of files that are gone. */
+static uint32_t sweep(struct flo_shell *shell, const struct flo_digest *keep,
+                      size_t keep_count)
 {
     struct flo_collected collected = {0};
     struct flo_err err = {0};
 
-    if (shell->job != NULL ||
-        (shell->agent.has_execution &&
-         shell->agent.execution.state < FLO_EXECUTION_STAGED)) {
-        return; /* the worker's files are not named yet */
-    }
-    if (flo_store_collect(shell->store, NULL, 0, &collected, &err) < 0) {
+    if (flo_store_collect(shell->store, keep, keep_count, &collected, &err) <
+        0) {
         flo_log_err(FLO_LOG_WARN, "store", &err);
     } else if (collected.files > 0) {
         flo_log(FLO_LOG_INFO, "store", "removed %u files, %llu bytes",
                 collected.files, (unsigned long long)collected.bytes);
     }
+    return collected.files;
+}
+
+bool flo_shell_make_room(struct flo_shell *shell,
+                         const struct flo_digest *release)
+{
+    return sweep(shell, release,
+                 flo_store_blob_has(shell->store, release, 0) ? 1 : 0) > 0;
+}
+
+void flo_shell_collect(struct flo_shell *shell)
+{
+    if (shell->waiting_job != 0) {
+        flo_shell_job_again(shell);
+        return;
+    }
+    if (shell->job != NULL ||
+        (shell->agent.has_execution &&
+         shell->agent.execution.state < FLO_EXECUTION_STAGED)) {
+        return; /* the worker's files are not named yet */
+    }
+    (void)sweep(shell, NULL, 0);
 }
 
 static void carry_out(struct flo_shell *shell,

@@ -12,6 +12,7 @@
 
 #define LINE_BYTES_MAX 65536
 #define MEMORY_BYTES_MAX (32 << 20)
+#define AGAIN_MS 200
 
 struct flo_job_child {
     struct flo_shell *shell;
@@ -111,9 +112,12 @@ static void say_staged(struct flo_job_child *job, const json_t *json)
     flo_shell_event(shell, &event);
 }
 
+/* A release that was dropped just before is removed only when the disk is full
+ * without: until then it may be the base of a delta, or be ordered again. */
 static void say_failed(struct flo_job_child *job, const json_t *json)
 {
     struct flo_shell *shell = job->shell;
+    struct flo_digest release = job->release;
     uint32_t number = job->number;
     json_t *error = json_object_get(json, "error");
     const char *id = json_string_value(json_object_get(error, "id"));
@@ -124,6 +128,11 @@ static void say_failed(struct flo_job_child *job, const json_t *json)
     snprintf(text, sizeof(text), "%.255s",
              what == NULL ? "the updater failed" : what);
     job_end(shell);
+    if (code == FLO_E_DISK_FULL && flo_shell_make_room(shell, &release)) {
+        shell->waiting_job = number;
+        flo_shell_later(shell->collect, 0);
+        return;
+    }
     job_failed(shell, number, code == 0 ? FLO_E_WORKER_PROTOCOL : code, text,
                json_is_true(json_object_get(json, "passing")));
 }
@@ -314,6 +323,7 @@ void flo_shell_job_start(struct flo_shell *shell, uint32_t number)
     struct flo_err err = {0};
 
     job_end(shell);
+    shell->waiting_job = 0;
     if (job == NULL) {
         job_failed(shell, number, FLO_E_MEMORY, "job", true);
         return;
@@ -329,8 +339,20 @@ void flo_shell_job_start(struct flo_shell *shell, uint32_t number)
     }
 }
 
+void flo_shell_job_again(struct flo_shell *shell)
+{
+    if (flo_serve_is_ending(shell->serve)) {
+        flo_shell_later(shell->collect, AGAIN_MS);
+    } else {
+        flo_shell_job_start(shell, shell->waiting_job);
+    }
+}
+
 void flo_shell_job_cancel(struct flo_shell *shell, uint32_t number)
 {
+    if (number == 0 || shell->waiting_job == number) {
+        shell->waiting_job = 0;
+    }
     if (shell->job != NULL && (number == 0 || shell->job->number == number)) {
         job_end(shell);
     }

@@ -185,6 +185,7 @@ struct flo_shell {
     struct flo_mqtt *mqtt;
     struct flo_control *control;
     struct flo_job_child *job;
+    uint32_t waiting_job; /* for room on the disk; 0: none */
     struct event *timer, *heartbeat, *flush, *collect, *resume;
     struct event *signals[3];
     uint64_t heartbeat_ms;
@@ -238,6 +239,10 @@ void flo_shell_event(struct flo_shell *shell,
                      const struct flo_agent_event *event);
 void flo_shell_resume(struct flo_shell *shell);
 void flo_shell_collect(struct flo_shell *shell);
+/* The disk is full for a job of that release: remove at once what no slot
+ * names.  false: there was nothing. */
+bool flo_shell_make_room(struct flo_shell *shell,
+                         const struct flo_digest *release);
 /* driver_slots.c */
 void flo_shell_slot_action(struct flo_shell *shell,
                            const struct flo_agent_action *action);
@@ -274,6 +279,9 @@ bool flo_shell_packs(const struct flo_shell *shell);
 bool flo_shell_keeps_prefixes(const struct flo_shell *shell);
 /* jobs.c */
 void flo_shell_job_start(struct flo_shell *shell, uint32_t job);
+/* Start the waiting job again, if the engines of what was removed have ended;
+ * else later. */
+void flo_shell_job_again(struct flo_shell *shell);
 void flo_shell_job_cancel(struct flo_shell *shell, uint32_t job);
 /* orders.c */
 void flo_shell_order(struct flo_shell *shell, const json_t *envelope);

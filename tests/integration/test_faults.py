@@ -326,6 +326,47 @@ def test_a_full_disk_refuses_the_update_and_serves_on(up, megabytes, where):
                check=False)
 
 
+def test_a_hotfix_right_behind_an_abort_has_the_room_of_what_was_aborted(up):
+    device = F.Device(up, "hurried")
+    os.makedirs(device.state)
+    if os.getuid() != 0 or not full_disk(device.state, 8):
+        pytest.skip("mounting a tmpfs needs root")
+    up.devices[device.name] = device
+    token = os.path.join(up.dir, device.name + ".token")
+    up.cli("token", "create", "--kind", "enroll", "--group", device.name,
+           "--to", token, "-q")
+    group = ("--group", device.name, "--phase", "100%", "--soak")
+    try:
+        device.enroll(token)
+        device.write_config("packed_weights: off\n")
+        device.start()
+        up.online([device.name])
+        up.roll("tiny@1", "--group", device.name)
+        second = up.ask("rollout", "start", "tiny@2", *group, "60s")
+        F.wait_until("on trial", 30, lambda: (up.rollout_device(
+            second["id"], device.name) or {}).get("state") == "soaking")
+        free = os.statvfs(device.state)
+        with open(os.path.join(device.state, "ballast"), "wb") as out:
+            out.write(b"x" * (free.f_bavail * free.f_frsize - (1 << 20)))
+        up.publish("tiny@29", "tiny-v3-bad-swap.Q4_0.gguf")
+        up.cli("rollout", "abort", second["id"], "-q")
+        third = up.ask("rollout", "start", "tiny@29", *group, "300ms")
+        F.wait_until("an end", 30, lambda: (up.rollout_device(
+            third["id"], device.name) or {}).get("state") in (
+                "failed", "rejected"))
+        one = up.rollout_device(third["id"], device.name)
+        # It was downloaded and tried; what is wrong with it is its answers.
+        assert one["error"]["id"] == "probe.golden", one
+        serves(device, "tiny@1")
+        up.cli("rollout", "abort", third["id"], check=False)
+    finally:
+        device.stop()
+        up.devices.pop(device.name)
+        subprocess.run(["umount", device.state])
+        up.cli("device", "delete", device.name, "--confirm", device.name,
+               check=False)
+
+
 def test_telemetry_of_an_absent_broker_comes_later(up):
     device = up.devices["a"]
 
