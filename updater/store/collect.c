@@ -5,7 +5,10 @@
  * later makes the reader fall back to the older of its two records, which may
  * name a release that only the step before needed (a candidate that was
  * cleared, a previous before the commit).  So each record is first written
- * once more: then both images name the same files. */
+ * once more: then both images name the same files.
+ *
+ * Downloads under way stay: what failed, was aborted or took too long goes on
+ * with the next order, and its worker drops what it does not want. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,14 +120,6 @@ static int remove_other(void *context, const char *name)
     return 0;
 }
 
-static int remove_partial(void *context, const char *name)
-{
-    struct keep *keep = context;
-
-    flo_store_remove(keep->store->partial_fd, name, &keep->collected);
-    return 0;
-}
-
 static void remove_others(struct keep *keep)
 {
     FLO_CLEANUP(flo_fd_cleanup) int prefixes_fd = -1;
@@ -138,7 +133,6 @@ static void remove_others(struct keep *keep)
     for (size_t i = 0; i < FLO_COUNT(sweeps); i++) {
         (void)flo_store_each_name(sweeps[i].dir_fd, remove_other, &sweeps[i]);
     }
-    (void)flo_store_each_name(keep->store->partial_fd, remove_partial, keep);
 }
 
 static int decide(struct keep *keep, const struct flo_digest *extra,

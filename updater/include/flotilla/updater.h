@@ -306,8 +306,7 @@ int flo_store_release_variant(struct flo_store *store,
                               const struct flo_release *release);
 
 /* Remove every blob that no slot of any model, no baseline and none of `keep`
- * (release documents) names, with packed weights and kept prefixes of such, and
- * all partial downloads.
+ * (release documents) names, with packed weights and kept prefixes of such.
  * Call with the lock and without a worker.  When a record or a named document
  * cannot be read, nothing is removed and its error is returned: better too much
  * than too little. */
