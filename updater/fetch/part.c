@@ -52,6 +52,7 @@ struct flo_part {
 
 struct claims {
     uint64_t done;
+    uint64_t synced;
     uint64_t tail;
     bool is_valid;
 };
@@ -110,6 +111,7 @@ static struct claims read_map(struct flo_part *part)
     }
     claims.is_valid = true;
     claims.done = is_same_boot ? done : synced;
+    claims.synced = synced;
     claims.tail = is_same_boot ? tail : 0;
     memcpy(part->etag, record + 64, sizeof(part->etag));
     part->etag[sizeof(part->etag) - 1] = '\0';
@@ -300,14 +302,17 @@ static int resume(struct flo_part *part, bool is_fresh, struct flo_err *err)
     struct claims claims = read_map(part);
 
     /* A map whose file is gone claims nothing. */
-    claims.is_valid = claims.is_valid && !is_fresh;
-    uint64_t end = claims.is_valid ? claims.done : 0;
+    if (is_fresh) {
+        claims = (struct claims){.is_valid = false};
+    }
+    uint64_t end = claims.done;
 
     /* Without a map, chunk hashes still tell which bytes are good. */
     if (!claims.is_valid && !is_fresh && part->artifact.chunks != NULL) {
         end = part->artifact.bytes;
     }
     check_claims(part, end);
+    part->synced = claims.synced < part->done ? claims.synced : part->done;
     int rv = skip_present(part, err);
 
     if (rv == 0 && claims.is_valid && claims.tail > 0 &&

@@ -24,6 +24,7 @@
 #define CHUNK (1u << 20)
 #define SIZE (5u * CHUNK + 12345)
 #define CHUNKS 6
+#define LONG (24u * CHUNK) /* so long that its download is synced meanwhile */
 
 struct world {
     char dir[64];
@@ -70,6 +71,20 @@ static void make_artifact(struct world *world)
     snprintf(path, sizeof(path), "%s/sha256-", world->mirror_dir);
     flo_hex_encode(world->plain.digest.bytes, 32, path + strlen(path));
     write_file(path, world->data, SIZE);
+}
+
+/* In its place one of LONG bytes, without chunk hashes. */
+static void make_long(struct world *world)
+{
+    char path[256];
+
+    world->data = realloc(world->data, LONG);
+    memset(world->data + SIZE, 'l', LONG - SIZE);
+    flo_sha256(world->data, LONG, &world->plain.digest);
+    world->plain.bytes = LONG;
+    snprintf(path, sizeof(path), "%s/sha256-", world->mirror_dir);
+    flo_hex_encode(world->plain.digest.bytes, 32, path + strlen(path));
+    write_file(path, world->data, LONG);
 }
 
 static int set_up(void **state)
@@ -341,6 +356,30 @@ static void after_another_boot_only_synced_bytes_are_claimed(void **state)
     assert_int_equal(world->mirrors[0].sent_bytes, SIZE);
 }
 
+static void
+what_was_synced_outlasts_an_attempt_without_network_and_a_boot(void **state)
+{
+    struct world *world = *state;
+    char path[256];
+
+    make_long(world);
+    world->fetch.attempts_max = 1;
+    world->mirrors[0].cut_after = 20 * CHUNK + CHUNK / 2;
+    world->mirrors[0].cut_count = 1;
+    assert_int_equal(fetch(world, &world->plain), FLO_E_NET_UNREACHABLE);
+    world->fetch.urls[0] = "http://127.0.0.1:1"; /* nobody listens there */
+    assert_int_equal(fetch(world, &world->plain), FLO_E_NET_UNREACHABLE);
+    part_path(world, ".map", path);
+    forget_the_boot(path);
+    world->fetch.urls[0] = world->mirrors[0].url;
+    world->mirrors[0].sent_bytes = 0;
+
+    assert_int_equal(fetch(world, &world->plain), 0);
+
+    /* 16 MiB were synced before the network went away. */
+    assert_int_equal(world->mirrors[0].sent_bytes, LONG - 16 * CHUNK);
+}
+
 static void only_the_bad_chunk_of_a_rotten_blob_is_fetched(void **state)
 {
     struct world *world = *state;
@@ -588,6 +627,8 @@ int main(void)
         with_world(without_chunk_hashes_a_damaged_map_means_from_the_start),
         with_world(a_claimed_chunk_that_is_not_true_is_fetched_again),
         with_world(after_another_boot_only_synced_bytes_are_claimed),
+        with_world(
+            what_was_synced_outlasts_an_attempt_without_network_and_a_boot),
         with_world(only_the_bad_chunk_of_a_rotten_blob_is_fetched),
         with_world(a_mirror_without_range_costs_bytes_but_works),
         with_world(a_captive_portal_is_told_apart),
