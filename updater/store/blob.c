@@ -90,8 +90,9 @@ int flo_store_blob_open(struct flo_store *store,
     return 0;
 }
 
-/* A blob whose bytes rotted or cannot be read becomes a partial download without a map: fetching
- * re-hashes it and asks only for the chunks that are bad. */
+/* A blob whose bytes rotted or cannot be read becomes a partial download
+ * without a map: fetching re-hashes it and asks only for the chunks that are
+ * bad. */
 static void set_aside(struct flo_store *store, const struct flo_digest *digest)
 {
     char blob[FLO_BLOB_NAME];
@@ -202,20 +203,35 @@ int flo_store_blob_create(struct flo_store *store, uint64_t bytes, int *fd,
     return rv;
 }
 
+static bool link_blob(struct flo_store *store, int fd, const char *name)
+{
+    char self[40];
+
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    return linkat(AT_FDCWD, self, store->blobs_fd, name, AT_SYMLINK_FOLLOW) ==
+           0;
+}
+
 int flo_store_blob_publish(struct flo_store *store, int fd,
                            const struct flo_digest *digest, struct flo_err *err)
 {
     char name[FLO_BLOB_NAME];
-    char self[40];
+    struct stat st;
 
     flo_store_blob_name(digest, name);
-    if (fdatasync(fd) < 0) {
+    if (fdatasync(fd) < 0 || fstat(fd, &st) < 0) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "sync %s/blobs/%s",
                               store->path, name);
     }
-    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-    if (linkat(AT_FDCWD, self, store->blobs_fd, name, AT_SYMLINK_FOLLOW) < 0 &&
-        errno != EEXIST) {
+    bool has_name = link_blob(store, fd, name);
+    if (!has_name && errno == EEXIST) {
+        has_name = flo_store_blob_has(store, digest, (uint64_t)st.st_size);
+        if (!has_name) {
+            unlinkat(store->blobs_fd, name, 0);
+            has_name = link_blob(store, fd, name);
+        }
+    }
+    if (!has_name) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "name %s/blobs/%s",
                               store->path, name);
     }
@@ -228,7 +244,7 @@ int flo_store_blob_put(struct flo_store *store, const void *data, size_t bytes,
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
 
     flo_sha256(data, bytes, digest);
-    if (flo_store_blob_has(store, digest, bytes)) {
+    if (flo_store_blob_open_verified(store, digest, &fd, NULL, NULL) == 0) {
         return 0;
     }
     int rv = flo_store_blob_create(store, bytes, &fd, err);

@@ -26,6 +26,18 @@
 
 /* ---- tests ---- */
 
+/* A byte of a blob is another one. */
+static void rot(struct world *world, const struct flo_digest *blob, off_t at)
+{
+    char path[256];
+
+    assert_true(flo_store_blob_path(world->store, blob, path, sizeof(path)));
+    assert_int_equal(chmod(path, 0600), 0);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "x", 1, at), 1);
+    close(fd);
+}
+
 static void a_release_is_staged_by_its_delta(void **state)
 {
     struct world *world = *state;
@@ -111,18 +123,13 @@ static void a_rotten_base_falls_back_to_the_full_file(void **state)
 {
     struct world *world = *state;
     struct flo_release release = two_files(world, NEW);
-    char path[256];
 
     publisher_add_way(&world->publisher, &release, 0, "bsdiff40", OLD);
     struct flo_digest base = release.files[0].ways[1].base;
     struct flo_digest digest =
         publisher_sign(&world->publisher, world->publisher.key, &release);
     put_blob_of(world, OLD);
-    assert_true(flo_store_blob_path(world->store, &base, path, sizeof(path)));
-    assert_int_equal(chmod(path, 0600), 0);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    assert_int_equal(pwrite(fd, "x", 1, 1000000), 1);
-    close(fd);
+    rot(world, &base, 1000000);
 
     stage(world, &digest, NULL);
 
@@ -213,13 +220,32 @@ static void a_dead_mirror_is_a_passing_error(void **state)
     assert_int_equal(world->exit_code, FLO_EXIT_NETWORK);
 }
 
+/* The bundle of a release and `blobs`; none: all of its smallest ways. */
+static void make_bundle(struct world *world, const struct flo_digest *release,
+                        const struct flo_digest *blobs, size_t blob_count,
+                        char bundle[256])
+{
+    FLO_CLEANUP(flo_free_cleanup) char *envelope = NULL;
+    struct flo_bundle_facts facts;
+    size_t bytes = 0;
+    char path[256];
+
+    publisher_path(&world->publisher, release, path);
+    assert_int_equal(flo_file_read(path, 1 << 20, &envelope, &bytes, NULL), 0);
+    snprintf(bundle, 256, "%s/tiny.flb", world->dir);
+    struct flo_bundle_spec spec = {.envelope = envelope,
+                                   .envelope_bytes = bytes,
+                                   .blob_dir = world->mirror_dir,
+                                   .blobs = blobs,
+                                   .blob_count = blob_count};
+    assert_int_equal(flo_bundle_create(bundle, &spec, &facts, NULL), 0);
+}
+
 static void a_bundle_needs_no_network(void **state)
 {
     struct world *world = *state;
     struct flo_release release = two_files(world, NEW);
     struct flo_digest none = {{0}};
-    struct flo_err err = {0};
-    char path[256];
     char bundle[256];
 
     publisher_add_way(&world->publisher, &release, 0, "bsdiff40", OLD);
@@ -227,18 +253,7 @@ static void a_bundle_needs_no_network(void **state)
                                   release.files[1].digest};
     struct flo_digest digest =
         publisher_sign(&world->publisher, world->publisher.key, &release);
-    FLO_CLEANUP(flo_free_cleanup) char *envelope = NULL;
-    size_t bytes = 0;
-    publisher_path(&world->publisher, &digest, path);
-    assert_int_equal(flo_file_read(path, 1 << 20, &envelope, &bytes, NULL), 0);
-    snprintf(bundle, sizeof(bundle), "%s/tiny.flb", world->dir);
-    struct flo_bundle_spec spec = {.envelope = envelope,
-                                   .envelope_bytes = bytes,
-                                   .blob_dir = world->mirror_dir,
-                                   .blobs = blobs,
-                                   .blob_count = 2};
-    struct flo_bundle_facts facts;
-    assert_int_equal(flo_bundle_create(bundle, &spec, &facts, &err), 0);
+    make_bundle(world, &digest, blobs, 2, bundle);
     put_blob_of(world, OLD);
 
     stage(world, &none, bundle);
@@ -257,27 +272,43 @@ static void a_bundle_needs_no_network(void **state)
     assert_event(world, "\"passing\":false");
 }
 
+static void a_bundle_repairs_a_rotten_release_document(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+    struct flo_digest none = {{0}};
+    char bundle[256];
+    char path[256];
+
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+    make_bundle(world, &digest, NULL, 0, bundle);
+    stage(world, &none, bundle);
+    assert_staged(world, &digest);
+    rot(world, &digest, 30);
+
+    stage(world, &none, bundle);
+    assert_staged(world, &digest);
+
+    /* And one that a power cut made shorter. */
+    assert_true(flo_store_blob_path(world->store, &digest, path, sizeof(path)));
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_int_equal(truncate(path, 100), 0);
+    stage(world, &none, bundle);
+    assert_staged(world, &digest);
+}
+
 static void a_cut_bundle_changes_nothing(void **state)
 {
     struct world *world = *state;
     struct flo_release release = two_files(world, NEW);
     struct flo_digest none = {{0}};
     struct flo_digest model = release.files[0].digest;
-    char path[256];
     char bundle[256];
 
     struct flo_digest digest =
         publisher_sign(&world->publisher, world->publisher.key, &release);
-    FLO_CLEANUP(flo_free_cleanup) char *envelope = NULL;
-    size_t bytes = 0;
-    publisher_path(&world->publisher, &digest, path);
-    assert_int_equal(flo_file_read(path, 1 << 20, &envelope, &bytes, NULL), 0);
-    snprintf(bundle, sizeof(bundle), "%s/tiny.flb", world->dir);
-    struct flo_bundle_spec spec = {.envelope = envelope,
-                                   .envelope_bytes = bytes,
-                                   .blob_dir = world->mirror_dir};
-    struct flo_bundle_facts facts;
-    assert_int_equal(flo_bundle_create(bundle, &spec, &facts, NULL), 0);
+    make_bundle(world, &digest, NULL, 0, bundle);
     assert_int_equal(truncate(bundle, 500000), 0);
 
     stage(world, &none, bundle);
@@ -374,21 +405,37 @@ static void a_rotten_file_costs_one_chunk(void **state)
     struct flo_digest model = release.files[0].digest;
     struct flo_digest digest =
         publisher_sign(&world->publisher, world->publisher.key, &release);
-    char path[256];
 
     stage(world, &digest, NULL);
     assert_staged(world, &digest);
-    assert_true(flo_store_blob_path(world->store, &model, path, sizeof(path)));
-    assert_int_equal(chmod(path, 0600), 0);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    assert_int_equal(pwrite(fd, "x", 1, 1500000), 1);
-    close(fd);
+    rot(world, &model, 1500000);
     world->mirror.sent_bytes = 0;
 
     stage(world, &digest, NULL);
 
     assert_staged(world, &digest);
     assert_int_equal(world->mirror.sent_bytes, 1734464 - (1 << 20));
+}
+
+static void a_file_that_became_shorter_is_made_again(void **state)
+{
+    struct world *world = *state;
+    struct flo_release release = two_files(world, NEW);
+    struct flo_digest model = release.files[0].digest;
+    char path[256];
+
+    publisher_add_way(&world->publisher, &release, 0, "zstd", NULL);
+    struct flo_digest digest =
+        publisher_sign(&world->publisher, world->publisher.key, &release);
+    stage(world, &digest, NULL);
+    assert_staged(world, &digest);
+    assert_true(flo_store_blob_path(world->store, &model, path, sizeof(path)));
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_int_equal(truncate(path, 1000000), 0);
+
+    stage(world, &digest, NULL);
+
+    assert_staged(world, &digest);
 }
 
 /* The state directory on a disk of its own, and empty. */
@@ -546,11 +593,13 @@ int main(void)
         with_world(a_release_that_no_mirror_has_is_a_lasting_error),
         with_world(a_dead_mirror_is_a_passing_error),
         with_world(a_bundle_needs_no_network),
+        with_world(a_bundle_repairs_a_rotten_release_document),
         with_world(a_cut_bundle_changes_nothing),
         with_world(malformed_job_lines_are_refused),
         with_world(it_ends_when_the_agent_goes_away),
         with_world(a_second_worker_at_the_same_time_is_refused),
         with_world(a_rotten_file_costs_one_chunk),
+        with_world(a_file_that_became_shorter_is_made_again),
         with_world(a_full_disk_is_told_with_numbers_and_passes),
         with_world(a_short_disk_gets_the_room_of_kept_prefixes),
         with_world(private_memory_stays_below_32_mib_for_any_size),

@@ -221,7 +221,8 @@ FLO_MUST_USE int flo_store_blob_open_verified(struct flo_store *store,
                                               const struct flo_digest *digest,
                                               int *fd, uint64_t *bytes,
                                               struct flo_err *err);
-/* Store bytes in memory (a release document) under their digest. */
+/* Store bytes in memory (a release document) under their digest; a blob that
+ * is there already is hashed, and replaced when it is damaged. */
 FLO_MUST_USE int flo_store_blob_put(struct flo_store *store, const void *data,
                                     size_t bytes, struct flo_digest *digest,
                                     struct flo_err *err);
@@ -230,8 +231,8 @@ FLO_MUST_USE int flo_store_blob_put(struct flo_store *store, const void *data,
 FLO_MUST_USE int flo_store_blob_create(struct flo_store *store, uint64_t bytes,
                                        int *fd, struct flo_err *err);
 /* Give it its name, durably: fdatasync, link, folder sync.  The caller has
- * checked that the bytes have that digest.  One that is there already is
- * fine.  fd stays the caller's. */
+ * checked that the bytes have that digest.  One of that size that is there
+ * already is fine.  fd stays the caller's. */
 FLO_MUST_USE int flo_store_blob_publish(struct flo_store *store, int fd,
                                         const struct flo_digest *digest,
                                         struct flo_err *err);
