@@ -4,7 +4,9 @@
  * that may be opened; descriptors opened before stay as they are. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/landlock.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -76,6 +78,28 @@ static void allow(int ruleset, const char *path, uint64_t access,
     close(rule.parent_fd);
 }
 
+/* Of many systems it is a link to what a service writes, and replaces by
+ * renaming: its folder, unless that is everybody's. */
+static void allow_resolver(int ruleset, uint64_t handled)
+{
+    static const char *const shared[] = {"", "/tmp", "/run", "/var/run"};
+    char path[PATH_MAX];
+    char *slash;
+
+    if (realpath("/etc/resolv.conf", path) == NULL) {
+        return;
+    }
+    slash = strrchr(path, '/');
+    *slash = '\0';
+    for (size_t i = 0; i < FLO_COUNT(shared); i++) {
+        if (strcmp(path, shared[i]) == 0) {
+            *slash = '/';
+            break;
+        }
+    }
+    allow(ruleset, path, ACCESS_READ, handled);
+}
+
 static void restrict_files(const struct flo_job *job)
 {
     /* TLS trust, name resolution, and the boot id that downloads note. */
@@ -107,6 +131,7 @@ static void restrict_files(const struct flo_job *job)
     for (size_t i = 0; i < FLO_COUNT(readable); i++) {
         allow(ruleset, readable[i], ACCESS_READ, attr.handled_access_fs);
     }
+    allow_resolver(ruleset, attr.handled_access_fs);
     if (HAS_SHADOW) {
         allow(ruleset, "/proc", ACCESS_READ, attr.handled_access_fs);
     }
