@@ -4,7 +4,8 @@
  * Per file the way with the fewest bytes wins among those that can work here:
  * its codec is built, its base is on disk, its memory fits, its artifact is on
  * offer and it has not failed in this job.  A delta that is larger than the
- * file itself loses like any other way.  Where the disk has no room for that,
+ * file itself loses like any other way, and a file that is here but for some
+ * chunks is mended.  Where the disk has no room for that,
  * the file itself is taken: nothing else lies beside it.  Pure. */
 #include <stdio.h>
 #include <string.h>
@@ -136,6 +137,21 @@ static bool can_work(const struct flo_plan_input *input,
             holds(input->offered, input->offered_count, &way->digest));
 }
 
+static bool is_itself(const struct flo_release_file *file,
+                      const struct flo_way *way)
+{
+    return flo_digest_equal(&way->digest, &file->digest);
+}
+
+/* The file itself, whose damaged chunks are all that is fetched. */
+static bool mends(const struct flo_plan_input *input,
+                  const struct flo_release_file *file,
+                  const struct flo_way *way)
+{
+    return is_itself(file, way) &&
+           holds(input->damaged, input->damaged_count, &file->digest);
+}
+
 /* Why the way taken is not a delta, when the release has one. */
 static const char *why_full(const struct flo_plan_input *input, uint32_t file,
                             const struct flo_way *taken)
@@ -145,6 +161,9 @@ static const char *why_full(const struct flo_plan_input *input, uint32_t file,
 
     if (input->ways_failed[file] != 0) {
         return "another way failed";
+    }
+    if (mends(input, facts, taken)) {
+        return "most of it is here";
     }
     for (uint32_t w = 0; w < facts->way_count; w++) {
         const struct flo_way *way = &facts->ways[w];
@@ -171,7 +190,16 @@ static const char *why_full(const struct flo_plan_input *input, uint32_t file,
 static uint64_t aside(const struct flo_release_file *file,
                       const struct flo_way *way)
 {
-    return flo_digest_equal(&way->digest, &file->digest) ? 0 : way->bytes;
+    return is_itself(file, way) ? 0 : way->bytes;
+}
+
+static uint64_t cost(const struct making *making,
+                     const struct flo_release_file *file,
+                     const struct flo_way *way)
+{
+    return making->spares_disk || mends(making->input, file, way)
+               ? aside(file, way)
+               : way->bytes;
 }
 
 /* Index of the cheapest way that can work, or -1. */
@@ -184,12 +212,10 @@ static int choose_way(const struct making *making, uint32_t file)
 
     for (uint32_t w = 0; w < facts->way_count; w++) {
         const struct flo_way *way = &facts->ways[w];
-        uint64_t cost = making->spares_disk ? aside(facts, way) : way->bytes;
-
         if ((input->ways_failed[file] >> w & 1) == 0 && can_work(input, way) &&
-            (best < 0 || cost < least)) {
+            (best < 0 || cost(making, facts, way) < least)) {
             best = (int)w;
-            least = cost;
+            least = cost(making, facts, way);
         }
     }
     return best;

@@ -33,6 +33,7 @@ struct stage {
     struct flo_profile profile;
     struct flo_plan plan;
     struct flo_digest present[PRESENT_MAX];
+    struct flo_digest damaged[FLO_RELEASE_FILES_MAX];
     uint64_t done_before;    /* of this plan, by earlier files */
     uint64_t progress_at_ms; /* of the last downloading event */
     bool is_last;            /* the step under way is the plan's last */
@@ -159,11 +160,16 @@ static void look_at_disk(struct stage *stage)
     size_t wanted_count = 0;
 
     stage->input.present_count = 0;
+    stage->input.damaged_count = 0;
     for (uint32_t i = 0; i < release->file_count; i++) {
         const struct flo_release_file *file = &release->files[i];
         bool is_here =
             flo_store_blob_has(stage->store, &file->digest, file->bytes);
         add_present(stage, &file->digest, file->bytes);
+        if (file->chunk_count > 0 &&
+            flo_store_part_is_damaged(stage->store, &file->digest)) {
+            stage->damaged[stage->input.damaged_count++] = file->digest;
+        }
         for (uint32_t w = 0; w < file->way_count; w++) {
             add_present(stage, &file->ways[w].base, 0);
             if (!is_here) {
@@ -192,6 +198,23 @@ static void make_room(const struct stage *stage)
     }
 }
 
+/* The room of downloads on ways that are not taken was counted as free. */
+static void drop_others(const struct stage *stage)
+{
+    const struct flo_release *release = &stage->verified.release;
+    struct flo_digest taken[FLO_RELEASE_FILES_MAX];
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < stage->plan.step_count; i++) {
+        const struct flo_release_file *file =
+            &release->files[stage->plan.steps[i].file];
+        if (!stage->plan.steps[i].is_present) {
+            taken[count++] = file->ways[stage->plan.steps[i].way].digest;
+        }
+    }
+    (void)flo_store_partials_keep(stage->store, taken, count);
+}
+
 static int make_plan(struct stage *stage, struct flo_err *err)
 {
     look_at_disk(stage);
@@ -199,6 +222,7 @@ static int make_plan(struct stage *stage, struct flo_err *err)
     int rv = flo_plan_make(&stage->input, &stage->plan, err);
 
     if (rv == 0) {
+        drop_others(stage);
         make_room(stage);
     }
     return rv;
@@ -527,6 +551,7 @@ static void fill_in(struct stage *stage, const struct flo_job *job)
         .release = &stage->verified.release,
         .profile = &stage->profile,
         .present = stage->present,
+        .damaged = stage->damaged,
         .memory_bytes_max = job->memory_bytes_max,
     };
 }

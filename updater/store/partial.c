@@ -15,12 +15,20 @@ struct sweep {
     uint64_t bytes; /* on disk, of what stays */
 };
 
+static bool has_part(const struct flo_store *store,
+                     const struct flo_digest *digest, const char *suffix)
+{
+    char name[FLO_PART_NAME];
+    struct stat st;
+
+    flo_store_part_name(digest, suffix, name);
+    return fstatat(store->partial_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static bool is_kept(const struct sweep *sweep, const char *name)
 {
     struct flo_digest digest;
     char hex[65] = "";
-    char part[FLO_PART_NAME];
-    struct stat st;
 
     if (strlen(name) < 64) {
         return false;
@@ -34,9 +42,7 @@ static bool is_kept(const struct sweep *sweep, const char *name)
     for (size_t i = 0; i < sweep->keep_count; i++) {
         if (flo_digest_equal(&sweep->keep[i], &digest)) {
             /* A map without its file says nothing. */
-            flo_store_part_name(&digest, ".part", part);
-            return !is_map || fstatat(sweep->store->partial_fd, part, &st,
-                                      AT_SYMLINK_NOFOLLOW) == 0;
+            return !is_map || has_part(sweep->store, &digest, ".part");
         }
     }
     return false;
@@ -54,6 +60,12 @@ static int look(void *context, const char *name)
         sweep->bytes += (uint64_t)st.st_blocks * 512;
     }
     return 0;
+}
+
+bool flo_store_part_is_damaged(struct flo_store *store,
+                               const struct flo_digest *digest)
+{
+    return has_part(store, digest, ".part") && !has_part(store, digest, ".map");
 }
 
 uint64_t flo_store_partials_keep(struct flo_store *store,

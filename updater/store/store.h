@@ -33,6 +33,9 @@ FLO_MUST_USE int flo_store_part_publish(struct flo_store *store, int fd,
 /* Remove a partial download and its map. */
 void flo_store_part_remove(struct flo_store *store,
                            const struct flo_digest *digest);
+/* Is it what was a blob and is damaged?  A download has a map. */
+bool flo_store_part_is_damaged(struct flo_store *store,
+                               const struct flo_digest *digest);
 /* Remove every partial download but these; gives the bytes on disk of what
  * stays. */
 uint64_t flo_store_partials_keep(struct flo_store *store,

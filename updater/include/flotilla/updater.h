@@ -335,6 +335,8 @@ struct flo_plan_input {
     const struct flo_profile *profile;
     const struct flo_digest *present; /* artifacts that are here */
     size_t present_count;
+    const struct flo_digest *damaged; /* files that need a few chunks only */
+    size_t damaged_count;
     uint64_t memory_bytes_max; /* of decoding; 0: FLO_PLAN_MEMORY_BYTES */
     /* Ways that failed already, by file: bit = way index. */
     uint32_t ways_failed[FLO_RELEASE_FILES_MAX];
