@@ -1,0 +1,275 @@
+/* Orders: signed anew, emergencies, what is withdrawn. */
+#include "tests/unit/server/world.h"
+
+static void an_emergency_order_rewrites_yanks_and_stops(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    char id[FLO_NAME_MAX + 1];
+    struct flo_rollout_entry *again = NULL;
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.1.0",
+                                          "all", "ops", "bad", id, &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLING_BACK);
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        assert_string_equal(order_of(world, i), id);
+        char text[256];
+        snprintf(text, sizeof(text),
+                 "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", id);
+        send(world, i, "ack", text);
+    }
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
+    again = start(world, "{\"release\":\"tiny@2.1.0\"}");
+    assert_null(again);
+    assert_int_equal(world->err.code, FLO_E_RELEASE_YANKED);
+    json_t *view = NULL;
+    assert_int_equal(flo_view_order(world->controller, id, &view, &world->err),
+                     0);
+    assert_string_equal(json_string_value(json_object_get(view, "state")),
+                        "done");
+    json_decref(view);
+}
+
+static char *list_of_all(struct world *world)
+{
+    struct flo_buf text = {0};
+
+    assert_int_equal(
+        flo_orders_group_text(world->controller, "all", &text, &world->err), 0);
+    return text.data;
+}
+
+/* For those who hold it: a device that a newer rollout brought forward must
+ * not hear of it again, nor may a pause come behind its resume. */
+static void
+old_orders_are_signed_anew_for_those_whose_desired_holds_them(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+    struct flo_buf text = {0};
+    char aged[FLO_NAME_MAX + 1] = "o-0001";
+
+    /* Young: stays. */
+    assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
+    assert_string_equal(order_of(world, canary), aged);
+
+    /* As if it had been issued 40 hours ago. */
+    struct flo_records_order old = {.id = "o-0900",
+                                    .op = "rollback",
+                                    .group = "all",
+                                    .envelope = "{}",
+                                    .rollout = "",
+                                    .release = DIGEST,
+                                    .issued_at_ms = flo_wall_ms() - 144000000,
+                                    .expires_at_ms = flo_wall_ms() + 115200000};
+    old.body =
+        "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-0900\",\"op\":"
+        "\"rollback\",\"scope\":{\"group\":\"all\"},\"epoch\":1,"
+        "\"seq\":900,\"issued_at_ms\":1,\"expires_at_ms\":2,\"args\":"
+        "{\"model\":\"tiny\",\"from\":[\"" DIGEST "\"],\"to\":\"previous\"}}";
+    assert_int_equal(
+        flo_records_order_add(world->controller->store, &old, &world->err), 0);
+    assert_int_equal(flo_records_desired_set(world->controller->store,
+                                             ids[canary], "o-0900",
+                                             &world->err),
+                     0);
+    char *before = list_of_all(world);
+    assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
+
+    assert_string_equal(order_of(world, canary), "o-0002");
+    char *after = list_of_all(world);
+    assert_string_equal(after, before);
+    assert_int_equal(world->controller->effects.groups.count, 0);
+    free(before);
+    free(after);
+    assert_int_equal(flo_orders_desired_text(world->controller, ids[canary],
+                                             &text, &world->err),
+                     0);
+    assert_non_null(strstr(text.data, "\"rev\":4"));
+    flo_buf_deinit(&text);
+}
+
+/* Of four days ago: nobody's list has it any more. */
+static void add_old(struct world *world, const char *op, const char *rollout,
+                    uint64_t seq)
+{
+    char id[16], body[256];
+    struct flo_records_order old = {.id = id,
+                                    .op = op,
+                                    .group = "all",
+                                    .envelope = "{}",
+                                    .body = body,
+                                    .rollout = rollout,
+                                    .release = "",
+                                    .seq = seq,
+                                    .issued_at_ms = flo_wall_ms() - 360000000,
+                                    .expires_at_ms = flo_wall_ms() - 100800000};
+
+    snprintf(id, sizeof(id), "o-%04d", (int)seq);
+    snprintf(body, sizeof(body),
+             "{\"v\":1,\"fleet\":\"demo\",\"id\":\"%s\",\"op\":\"%s\","
+             "\"scope\":{\"group\":\"all\"},\"epoch\":1,\"seq\":%d,"
+             "\"issued_at_ms\":1,\"expires_at_ms\":2,"
+             "\"args\":{\"rollout\":\"r-0001\"}}",
+             id, op, (int)seq);
+    assert_int_equal(
+        flo_records_order_add(world->controller->store, &old, &world->err), 0);
+    assert_int_equal(
+        flo_records_skip(world->controller->store, "order", 1, &world->err), 0);
+}
+
+static void assert_renewed(struct world *world, const char *id,
+                           const char *wanted)
+{
+    char op[16];
+
+    for (int hour = 0; hour < 2; hour++) { /* young in the second: stays */
+        assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
+    }
+    assert_int_equal(world->controller->counters.orders_signed, 1);
+    assert_int_equal(flo_records_order_get(world->controller->store, id,
+                                           take_op, op, &world->err),
+                     0);
+    assert_string_equal(op, wanted);
+    assert_string_equal(world->controller->effects.groups.items[0], "all");
+    char *list = list_of_all(world);
+    assert_non_null(strstr(list, "payload"));
+    free(list);
+}
+
+/* A device may be away for longer than any order lives: the list of its group
+ * must say what holds, whenever it comes back. */
+static void the_newest_freeze_or_unfreeze_is_signed_anew(void **state)
+{
+    struct world *world = *state;
+
+    add_old(world, "freeze", "", 1);
+    add_old(world, "unfreeze", "", 2);
+    assert_renewed(world, "o-0003", "unfreeze");
+}
+
+static void a_resume_is_signed_anew_for_who_accepted_and_may_wait(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_member member = {.state = FLO_EXECUTION_ACCEPTED};
+
+    add_old(world, "pause", "r-0001", 1);
+    add_old(world, "resume", "r-0001", 2);
+    assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
+    assert_int_equal(world->controller->counters.orders_signed, 0);
+    snprintf(member.device, sizeof(member.device), "%s", ids[0]);
+    assert_int_equal(flo_records_member_put(world->controller->store, "r-0001",
+                                            &member, &world->err),
+                     0);
+    assert_renewed(world, "o-0003", "resume");
+}
+
+/* The same order again, as if it had been signed four days ago. */
+static int add_expired(void *context, const struct flo_records_order *order)
+{
+    struct world *world = context;
+    struct flo_records_order old = *order;
+
+    old.id = "o-0900";
+    old.seq = 900;
+    old.issued_at_ms = flo_wall_ms() - 345600000;
+    old.expires_at_ms = flo_wall_ms() - 86400000;
+    return flo_records_order_add(world->controller->store, &old, &world->err);
+}
+
+static void
+a_rollout_resumed_after_days_brings_an_order_that_lives(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+
+    does(world, entry, FLO_ROLLOUT_EVENT_PAUSE);
+    assert_int_equal(flo_records_order_get(world->controller->store, "o-0001",
+                                           add_expired, world, &world->err),
+                     0);
+    assert_int_equal(
+        flo_records_skip(world->controller->store, "order", 998, &world->err),
+        0);
+    does(world, entry, FLO_ROLLOUT_EVENT_RESUME);
+
+    assert_string_equal(op_of(world, ids[canary]), "deploy");
+    assert_string_equal(order_of(world, canary), "o-1002");
+}
+
+static void a_withdrawn_release_starts_nowhere(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = world_with_two_groups(world);
+    const char *canary = ids[device_in_phase(entry, 0)];
+
+    assert_string_equal(op_of(world, canary), "deploy");
+    assert_string_equal(op_of(world, NEWCOMER), "deploy");
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_orders_withdraw(world->controller, &entry->release, "",
+                                         "yanked by ops", &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ABORTING);
+    assert_string_equal(op_of(world, canary), "abort");
+    assert_string_equal(op_of(world, NEWCOMER), "");
+}
+
+static void a_rollback_of_one_group_aborts_the_rollout_of_all(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = world_with_two_groups(world);
+    const char *canary = ids[device_in_phase(entry, 0)];
+    char id[FLO_NAME_MAX + 1];
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.1.0",
+                                          "lab", "ops", "bad", id, &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ABORTING);
+    assert_string_equal(op_of(world, canary), "abort");
+    assert_string_equal(op_of(world, NEWCOMER), "rollback");
+}
+
+static void a_rollback_of_a_group_without_devices_is_refused(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    char id[FLO_NAME_MAX + 1];
+
+    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.1.0",
+                                          "canari", "ops", "bad", id,
+                                          &world->err),
+                     FLO_E_GROUP_ABSENT);
+
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
+    assert_int_equal(world->controller->counters.orders_signed, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_WORLD(an_emergency_order_rewrites_yanks_and_stops),
+        WITH_WORLD(
+            old_orders_are_signed_anew_for_those_whose_desired_holds_them),
+        WITH_WORLD(a_rollout_resumed_after_days_brings_an_order_that_lives),
+        WITH_WORLD(the_newest_freeze_or_unfreeze_is_signed_anew),
+        WITH_WORLD(a_resume_is_signed_anew_for_who_accepted_and_may_wait),
+        WITH_WORLD(a_withdrawn_release_starts_nowhere),
+        WITH_WORLD(a_rollback_of_one_group_aborts_the_rollout_of_all),
+        WITH_WORLD(a_rollback_of_a_group_without_devices_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
