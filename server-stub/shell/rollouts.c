@@ -193,6 +193,36 @@ static int take_id(void *context, const struct flo_records_order *order)
     return 0;
 }
 
+static int take_rollout(void *context, const struct flo_records_order *order)
+{
+    snprintf(context, FLO_NAME_MAX + 1, "%s", order->rollout);
+    return 0;
+}
+
+/* Who was told something else since must not forget that for a pause or an
+ * abort of this one. */
+static int may_stop(struct flo_controller *controller,
+                    const struct flo_rollout *core, const char *device,
+                    bool *out, struct flo_err *err)
+{
+    char order[FLO_NAME_MAX + 1];
+    char rollout[FLO_NAME_MAX + 1] = "";
+    uint64_t rev;
+    int rv =
+        flo_records_desired_get(controller->store, device, &rev, order, err);
+
+    if (rv == FLO_E_DEVICE_ABSENT) { /* retired */
+        *out = false;
+        return 0;
+    }
+    if (rv == 0 && order[0] != '\0') {
+        rv = flo_records_order_get(controller->store, order, take_rollout,
+                                   rollout, err);
+        *out = strcmp(rollout, core->id) == 0;
+    }
+    return rv;
+}
+
 static int do_desired(struct flo_controller *controller,
                       struct flo_rollout_entry *entry,
                       const struct flo_rollout_action *action,
@@ -201,6 +231,7 @@ static int do_desired(struct flo_controller *controller,
     struct flo_rollout *core = &entry->core;
     char order[FLO_NAME_MAX + 1];
     uint64_t phase = action->op == FLO_ORDER_DEPLOY ? action->phase : 0;
+    bool stops = action->op == FLO_ORDER_PAUSE || action->op == FLO_ORDER_ABORT;
     int rv = flo_records_order_of(controller->store, core->id,
                                   flo_order_op_word(action->op), phase, take_id,
                                   order, err);
@@ -209,10 +240,14 @@ static int do_desired(struct flo_controller *controller,
         rv = flo_orders_freshen(controller, order, err);
     }
     for (size_t i = 0; i < core->member_count && rv == 0; i++) {
-        if (flo_rollout_action_names(core, action, i)) {
-            rv = flo_records_desired_set(controller->store,
-                                         core->members[i].device, order, err);
-            flo_effect_desired(controller, core->members[i].device);
+        const char *device = core->members[i].device;
+        bool is_meant = flo_rollout_action_names(core, action, i);
+        if (is_meant && stops) {
+            rv = may_stop(controller, core, device, &is_meant, err);
+        }
+        if (rv == 0 && is_meant) {
+            rv = flo_records_desired_set(controller->store, device, order, err);
+            flo_effect_desired(controller, device);
         }
     }
     return rv;

@@ -242,6 +242,65 @@ static void a_rollback_of_one_group_aborts_the_rollout_of_all(void **state)
     assert_string_equal(op_of(world, NEWCOMER), "rollback");
 }
 
+/* 2.1.0 is under way on all (r-0001), 2.2.0 on "lab" (r-0002), whose device
+ * was told both while it was away. */
+static struct flo_digest world_with_a_newer_release_in_lab(struct world *world)
+{
+    struct flo_rollout_entry *first;
+
+    enrol_in_lab(world);
+    add_next_release(world);
+    first = start(world, "{\"release\":\"tiny@2.1.0\","
+                         "\"phases\":[{\"share_pct\":100}]}");
+    assert_non_null(first);
+    assert_non_null(start(world, "{\"release\":\"tiny@2.2.0\","
+                                 "\"group\":\"lab\"}"));
+    return first->release;
+}
+
+/* The deploy order of 2.2.0 (o-0002) is still there. */
+static void assert_only_others_lost_theirs(struct world *world)
+{
+    char order[FLO_NAME_MAX + 1];
+    uint64_t rev;
+
+    assert_string_equal(op_of(world, ids[0]), "abort");
+    assert_int_equal(flo_records_desired_get(world->controller->store, NEWCOMER,
+                                             &rev, order, &world->err),
+                     0);
+    assert_string_equal(order, "o-0002");
+}
+
+static void a_yank_leaves_who_was_told_another_release_since(void **state)
+{
+    struct world *world = *state;
+    struct flo_digest release = world_with_a_newer_release_in_lab(world);
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_orders_withdraw(world->controller, &release, "",
+                                         "yanked by ops", &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+
+    assert_only_others_lost_theirs(world);
+}
+
+static void
+a_rollback_of_a_group_leaves_who_was_told_another_release_since(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+
+    world_with_a_newer_release_in_lab(world);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.1.0",
+                                          "lab", "ops", "bad", id, &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+
+    assert_only_others_lost_theirs(world);
+}
+
 static void a_rollback_of_a_group_without_devices_is_refused(void **state)
 {
     struct world *world = *state;
@@ -269,6 +328,9 @@ int main(void)
         WITH_WORLD(a_resume_is_signed_anew_for_who_accepted_and_may_wait),
         WITH_WORLD(a_withdrawn_release_starts_nowhere),
         WITH_WORLD(a_rollback_of_one_group_aborts_the_rollout_of_all),
+        WITH_WORLD(a_yank_leaves_who_was_told_another_release_since),
+        WITH_WORLD(
+            a_rollback_of_a_group_leaves_who_was_told_another_release_since),
         WITH_WORLD(a_rollback_of_a_group_without_devices_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

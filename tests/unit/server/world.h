@@ -217,10 +217,7 @@ static inline const char *order_of_newcomer(struct world *world)
     return order;
 }
 
-/* Two rollouts of 2.1.0: one is under way on all, one is done on "lab", whose
- * device did not hear of it yet. */
-static inline struct flo_rollout_entry *
-world_with_two_groups(struct world *world)
+static inline void enrol_in_lab(struct world *world)
 {
     const char groups[2][FLO_NAME_MAX + 1] = {"all", "lab"};
     struct flo_records_device device = {.id = NEWCOMER,
@@ -229,11 +226,20 @@ world_with_two_groups(struct world *world)
                                         .profile = "{}",
                                         .groups = "[\"all\",\"lab\"]",
                                         .enrolled_at_ms = 1};
-    struct flo_rollout_entry *entry;
 
     assert_int_equal(flo_records_device_add(world->controller->store, &device,
                                             groups, 2, &world->err),
                      0);
+}
+
+/* Two rollouts of 2.1.0: one is under way on all, one is done on "lab", whose
+ * device did not hear of it yet. */
+static inline struct flo_rollout_entry *
+world_with_two_groups(struct world *world)
+{
+    struct flo_rollout_entry *entry;
+
+    enrol_in_lab(world);
     entry = start(world, "{\"release\":\"tiny@2.1.0\",\"group\":\"lab\"}");
     assert_non_null(entry);
     entry->core.state = FLO_ROLLOUT_COMPLETED;
@@ -242,8 +248,7 @@ world_with_two_groups(struct world *world)
     return entry;
 }
 
-/* Everybody has 2.1.0 by r-0001 (o-0001), then 2.2.0 by r-0002 (o-0002). */
-static inline void bring_to_two_releases(struct world *world)
+static inline void add_next_release(struct world *world)
 {
     struct flo_records_release release = {.model = "tiny",
                                           .version = "2.2.0",
@@ -252,14 +257,21 @@ static inline void bring_to_two_releases(struct world *world)
                                           .state = "published",
                                           .body = "{}",
                                           .bytes = 100};
+
+    assert_int_equal(flo_records_release_add(world->controller->store, &release,
+                                             &world->err),
+                     0);
+}
+
+/* Everybody has 2.1.0 by r-0001 (o-0001), then 2.2.0 by r-0002 (o-0002). */
+static inline void bring_to_two_releases(struct world *world)
+{
     const char *const digests[] = {DIGEST, NEXT_DIGEST};
     const char *const specs[] = {
         "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"share_pct\":100}]}",
         "{\"release\":\"tiny@2.2.0\",\"phases\":[{\"share_pct\":100}]}"};
 
-    assert_int_equal(flo_records_release_add(world->controller->store, &release,
-                                             &world->err),
-                     0);
+    add_next_release(world);
     for (size_t i = 0; i < FLO_COUNT(specs); i++) {
         struct flo_rollout_entry *entry = start(world, specs[i]);
         assert_non_null(entry);
