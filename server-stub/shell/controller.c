@@ -78,10 +78,12 @@ static int load(struct flo_controller *controller, struct flo_err *err)
     return rv < 0 ? rv : flo_rollouts_load(controller, err);
 }
 
-/* Devices take no number twice; what ran at the time of the backup may have
- * been taken back since. */
+/* Devices take no number twice.  What ran at the time of the backup may have
+ * been taken back since, and the fleet been frozen: an unfreeze that the backup
+ * holds must not be signed anew. */
 static int restore(struct flo_controller *controller, struct flo_err *err)
 {
+    char order[FLO_NAME_MAX + 1];
     int rv = flo_controller_begin(controller, err);
 
     if (rv < 0) {
@@ -92,11 +94,8 @@ static int restore(struct flo_controller *controller, struct flo_err *err)
         rv = flo_records_skip(controller->store, "rollout", RESTORED_SKIP, err);
     }
     if (rv == 0) {
-        rv = flo_rollouts_step_running(
-            controller,
-            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_PAUSE,
-                                       .note = "data from a backup"},
-            err);
+        rv = flo_orders_fleet(controller, FLO_ORDER_FREEZE, "controller", 0,
+                              order, err);
     }
     if (rv == 0) {
         rv = flo_controller_audit(controller, "controller", "data.restore",

@@ -317,6 +317,26 @@ static void a_rollback_of_a_group_without_devices_is_refused(void **state)
     assert_int_equal(world->controller->counters.orders_signed, 1);
 }
 
+/* A device that a freeze behind the backup reached must not be unfrozen by
+ * what the backup knows. */
+static void data_from_a_backup_start_frozen(void **state)
+{
+    struct flo_controller_options options = {
+        .dir = ":memory:", .fleet = "demo", .is_restored = true};
+    struct world restored = {0};
+
+    (void)state;
+    assert_int_equal(
+        flo_controller_open(&options, &restored.controller, &restored.err), 0);
+    char op[16] = "";
+    assert_int_equal(flo_records_order_get(restored.controller->store,
+                                           "o-100001", take_op, op,
+                                           &restored.err),
+                     0);
+    assert_string_equal(op, "freeze");
+    flo_controller_close(restored.controller);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +352,7 @@ int main(void)
         WITH_WORLD(
             a_rollback_of_a_group_leaves_who_was_told_another_release_since),
         WITH_WORLD(a_rollback_of_a_group_without_devices_is_refused),
+        cmocka_unit_test(data_from_a_backup_start_frozen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
