@@ -50,8 +50,8 @@ static void pause(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_state_set(rollout, FLO_ROLLOUT_PAUSED, now_ms, actions);
 }
 
-/* Those that were not reached before the pause, and those that joined in it,
- * get their phase's deploy order again. */
+/* Those that were not reached before the pause or had not begun when it came,
+ * and those that joined in it, get their phase's deploy order again. */
 static void resume(struct flo_rollout *rollout, uint64_t now_ms,
                    struct flo_rollout_actions *actions)
 {
@@ -85,7 +85,8 @@ static void resume(struct flo_rollout *rollout, uint64_t now_ms,
                                     .phase = i,
                                     .bucket_from = phase->bucket_from,
                                     .bucket_to = phase->bucket_to,
-                                    .states = FLO_STATES_NOT_ACCEPTED,
+                                    .states = FLO_STATES_NOT_ACCEPTED |
+                                              FLO_STATE_BIT(ACCEPTED),
                                     .member = SIZE_MAX});
     }
     flo_rollout_state_set(rollout, FLO_ROLLOUT_RUNNING, now_ms, actions);

@@ -183,7 +183,7 @@ FLO_MUST_USE int flo_orders_issue(struct flo_controller *controller,
                                   uint64_t release_bytes, char *id,
                                   struct flo_err *err);
 /* Sign anew what is older than half its life: what desired documents hold, and
- * the newest freeze or unfreeze. */
+ * what stands in the groups' lists (flo_records_order_standing). */
 FLO_MUST_USE int flo_orders_renew(struct flo_controller *controller,
                                   struct flo_err *err);
 /* Sign one anew if it is older than that; `id` becomes the new one's. */

@@ -286,9 +286,9 @@ FLO_MUST_USE int flo_records_order_list(struct flo_records *store,
 FLO_MUST_USE int flo_records_order_held(struct flo_records *store,
                                         flo_records_order_fn fn, void *context,
                                         struct flo_err *err);
-/* What holds for longer than an order lives and stands in no desired: the
- * newest order to freeze or unfreeze, and the resume behind the last pause of
- * each rollout with members that accepted and may still wait for it. */
+/* What holds for longer than an order lives, in the groups' lists: the newest
+ * order to freeze or unfreeze; the newest resume of each rollout that goes on,
+ * while members accepted and may wait for it. */
 FLO_MUST_USE int flo_records_order_standing(struct flo_records *store,
                                             flo_records_order_fn fn,
                                             void *context, struct flo_err *err);

@@ -140,9 +140,9 @@ int flo_records_order_standing(struct flo_records *store,
         "SELECT " ORDER_COLUMNS " FROM ord WHERE seq IN"
         " (SELECT MAX(seq) FROM ord WHERE op IN ('freeze', 'unfreeze')"
         " UNION ALL SELECT MAX(seq) FROM ord JOIN member USING (rollout)"
-        " WHERE op IN ('pause', 'resume') AND desired_only = 0"
-        " AND member.state = 'accepted' GROUP BY rollout)"
-        " AND op <> 'pause'",
+        " JOIN rollout ON rollout.id = ord.rollout"
+        " WHERE op = 'resume' AND member.state = 'accepted'"
+        " AND rollout.state IN ('running', 'completed') GROUP BY rollout.id)",
         "");
 
     return rv < 0 ? rv : all(row, fn, context, err);

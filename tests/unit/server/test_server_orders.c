@@ -128,12 +128,13 @@ static void add_old(struct world *world, const char *op, const char *rollout,
 static void assert_renewed(struct world *world, const char *id,
                            const char *wanted)
 {
+    uint64_t before = world->controller->counters.orders_signed;
     char op[16];
 
     for (int hour = 0; hour < 2; hour++) { /* young in the second: stays */
         assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
     }
-    assert_int_equal(world->controller->counters.orders_signed, 1);
+    assert_int_equal(world->controller->counters.orders_signed, before + 1);
     assert_int_equal(flo_records_order_get(world->controller->store, id,
                                            take_op, op, &world->err),
                      0);
@@ -155,20 +156,60 @@ static void the_newest_freeze_or_unfreeze_is_signed_anew(void **state)
     assert_renewed(world, "o-0003", "unfreeze");
 }
 
+/* It accepted, and a pause and a resume of four days ago (o-0002, o-0003). */
+static struct flo_rollout_entry *world_with_an_old_resume(struct world *world)
+{
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+
+    assert_non_null(entry);
+    event(world, device_in_phase(entry, 0), "accepted");
+    add_old(world, "pause", "r-0001", 2);
+    add_old(world, "resume", "r-0001", 3);
+    return entry;
+}
+
 static void a_resume_is_signed_anew_for_who_accepted_and_may_wait(void **state)
 {
     struct world *world = *state;
-    struct flo_rollout_member member = {.state = FLO_EXECUTION_ACCEPTED};
 
-    add_old(world, "pause", "r-0001", 1);
-    add_old(world, "resume", "r-0001", 2);
+    world_with_an_old_resume(world);
+    assert_renewed(world, "o-0004", "resume");
+}
+
+static void a_resume_is_not_signed_anew_when_nobody_waits_for_it(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = world_with_an_old_resume(world);
+
+    event(world, device_in_phase(entry, 0), "downloading");
     assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
-    assert_int_equal(world->controller->counters.orders_signed, 0);
-    snprintf(member.device, sizeof(member.device), "%s", ids[0]);
-    assert_int_equal(flo_records_member_put(world->controller->store, "r-0001",
-                                            &member, &world->err),
-                     0);
-    assert_renewed(world, "o-0003", "resume");
+    assert_int_equal(world->controller->counters.orders_signed, 1);
+}
+
+static void a_resume_is_not_signed_anew_behind_an_abort(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry = world_with_an_old_resume(world);
+
+    does(world, entry, FLO_ROLLOUT_EVENT_ABORT); /* o-0004 */
+    assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
+    assert_int_equal(world->controller->counters.orders_signed, 2);
+}
+
+static void
+a_resume_ends_the_pause_of_who_accepted_just_before_it_came(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+
+    does(world, entry, FLO_ROLLOUT_EVENT_PAUSE);
+    assert_string_equal(op_of(world, ids[canary]), "pause");
+    event(world, canary, "accepted");
+    does(world, entry, FLO_ROLLOUT_EVENT_RESUME);
+    assert_string_equal(op_of(world, ids[canary]), "deploy");
 }
 
 /* The same order again, as if it had been signed four days ago. */
@@ -352,6 +393,9 @@ int main(void)
         WITH_WORLD(
             a_rollback_of_a_group_leaves_who_was_told_another_release_since),
         WITH_WORLD(a_rollback_of_a_group_without_devices_is_refused),
+        WITH_WORLD(a_resume_is_not_signed_anew_when_nobody_waits_for_it),
+        WITH_WORLD(a_resume_is_not_signed_anew_behind_an_abort),
+        WITH_WORLD(a_resume_ends_the_pause_of_who_accepted_just_before_it_came),
         cmocka_unit_test(data_from_a_backup_start_frozen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
