@@ -288,7 +288,8 @@ FLO_MUST_USE int flo_records_order_held(struct flo_records *store,
                                         struct flo_err *err);
 /* What holds for longer than an order lives, in the groups' lists: the newest
  * order to freeze or unfreeze; the newest resume of each rollout that goes on,
- * while members accepted and may wait for it. */
+ * while members accepted and may wait for it; emergency rollbacks, while a
+ * device did not answer (nobody is told such a release again). */
 FLO_MUST_USE int flo_records_order_standing(struct flo_records *store,
                                             flo_records_order_fn fn,
                                             void *context, struct flo_err *err);

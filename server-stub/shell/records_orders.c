@@ -142,7 +142,14 @@ int flo_records_order_standing(struct flo_records *store,
         " UNION ALL SELECT MAX(seq) FROM ord JOIN member USING (rollout)"
         " JOIN rollout ON rollout.id = ord.rollout"
         " WHERE op = 'resume' AND member.state = 'accepted'"
-        " AND rollout.state IN ('running', 'completed') GROUP BY rollout.id)",
+        " AND rollout.state IN ('running', 'completed') GROUP BY rollout.id"
+        " UNION ALL SELECT MAX(seq) FROM ord"
+        " WHERE op = 'rollback' AND rollout = '' AND desired_only = 0"
+        " AND (grp, release) IN (SELECT grp, release FROM outcome"
+        " JOIN ord ON ord.id = outcome.ord"
+        " JOIN device ON device.id = outcome.device"
+        " WHERE outcome.outcome < 2 AND retired = 0)"
+        " GROUP BY grp, release)",
         "");
 
     return rv < 0 ? rv : all(row, fn, context, err);

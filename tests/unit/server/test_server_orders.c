@@ -358,6 +358,68 @@ static void a_rollback_of_a_group_without_devices_is_refused(void **state)
     assert_int_equal(world->controller->counters.orders_signed, 1);
 }
 
+/* All have 2.2.0 and are told to run it; 2.1.0 is taken back (o-0003), as if
+ * four days ago. */
+static void take_back_long_ago(struct world *world, char *id)
+{
+    bring_to_two_releases(world);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.1.0",
+                                          "all", "ops", "bad", id, &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    assert_int_equal(flo_records_order_get(world->controller->store, id,
+                                           add_expired, world, &world->err),
+                     0);
+    assert_int_equal(
+        flo_records_skip(world->controller->store, "order", 998, &world->err),
+        0);
+}
+
+/* It is told another release than the one taken back, and should that one
+ * fail, it must not stay with what it had. */
+static void an_emergency_rollback_stays_in_the_list_while_awaited(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+
+    take_back_long_ago(world, id);
+    assert_string_equal(op_of(world, ids[0]), "deploy");
+    assert_renewed(world, "o-1002", "rollback");
+}
+
+static void an_emergency_rollback_is_not_signed_anew_for_nobody(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+    char text[256];
+
+    take_back_long_ago(world, id);
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", id);
+    send(world, 0, "ack", text);
+    send(world, 1, "ack", text);
+    assert_int_equal(flo_records_device_retire(world->controller->store, ids[2],
+                                               &world->err),
+                     0);
+    assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
+    assert_int_equal(world->controller->counters.orders_signed, 3);
+}
+
+static void a_rollouts_own_rollback_is_not_signed_anew_in_the_list(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+
+    does(world, entry, FLO_ROLLOUT_EVENT_ROLLBACK);
+    assert_int_equal(flo_records_order_get(world->controller->store, "o-0002",
+                                           add_expired, world, &world->err),
+                     0);
+    assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
+    assert_int_equal(world->controller->counters.orders_signed, 2);
+}
+
 /* A device that a freeze behind the backup reached must not be unfrozen by
  * what the backup knows. */
 static void data_from_a_backup_start_frozen(void **state)
@@ -396,6 +458,9 @@ int main(void)
         WITH_WORLD(a_resume_is_not_signed_anew_when_nobody_waits_for_it),
         WITH_WORLD(a_resume_is_not_signed_anew_behind_an_abort),
         WITH_WORLD(a_resume_ends_the_pause_of_who_accepted_just_before_it_came),
+        WITH_WORLD(an_emergency_rollback_stays_in_the_list_while_awaited),
+        WITH_WORLD(an_emergency_rollback_is_not_signed_anew_for_nobody),
+        WITH_WORLD(a_rollouts_own_rollback_is_not_signed_anew_in_the_list),
         cmocka_unit_test(data_from_a_backup_start_frozen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
