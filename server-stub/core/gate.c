@@ -10,8 +10,8 @@ typedef void (*gate_fn)(const struct flo_rollout *rollout, uint32_t phase,
 
 /* Share of the phase that ended badly or fell silent.  Not of the executed:
  * the first to end are those that fail at once, and a few of them would break
- * any limit.  So this breaks as soon as the phase cannot keep its limit any
- * more, and never before. */
+ * any limit.  So this breaks when more of the phase than its limit are bad now;
+ * who is silent may speak again, and a newcomer makes the phase larger. */
 static void flo_gate_failed(const struct flo_rollout *rollout, uint32_t phase,
                             const struct flo_gate_rule *rule,
                             struct flo_gate_result *out)
