@@ -6,6 +6,7 @@
 
 #define EMBED_PIECE_BUSY 16 /* tokens */
 #define LOST_MAX 64         /* tokens of others, for a session in place */
+#define OUTLASTED_MAX 64    /* requests, by a conversation that is idle */
 
 /* ---- slots ------------------------------------------------------- */
 
@@ -66,15 +67,27 @@ static uint32_t continued(const struct flo_job *job,
     return lost <= flo_smaller(common, LOST_MAX) ? common : 0;
 }
 
-static bool is_older(const struct flo_slot *a, const struct flo_slot *b)
+/* What is lost least comes first: an empty session, one of those who can wait,
+ * a user's request, a conversation that a user came back to. */
+static int worth(const struct flo_worker *worker, const struct flo_slot *slot)
 {
-    bool is_empty = flo_session_position(a->session) == 0;
-    bool other_is_empty = flo_session_position(b->session) == 0;
-    return is_empty == other_is_empty ? a->used < b->used : is_empty;
+    return flo_session_position(slot->session) == 0 ? 0
+           : !slot->is_users                        ? 1
+           : !slot->was_continued ||
+                   worker->starts - slot->began > OUTLASTED_MAX
+               ? 2
+               : 3;
 }
 
-/* The free session that the job continues; if there is none, an empty one, or
- * the one that was not used for longest. */
+static bool gives_way(const struct flo_worker *worker, const struct flo_slot *a,
+                      const struct flo_slot *b)
+{
+    int first = worth(worker, a), second = worth(worker, b);
+    return first == second ? a->used < b->used : first < second;
+}
+
+/* The free session that the job continues; if there is none, that of least
+ * worth, or of these the one that was not used for longest. */
 static struct flo_slot *find_free(struct flo_worker *worker,
                                   const struct flo_job *job)
 {
@@ -87,7 +100,7 @@ static struct flo_slot *find_free(struct flo_worker *worker,
         }
         uint32_t count = continued(job, slot->session);
         if (best == NULL || count > best_count ||
-            (count == best_count && is_older(slot, best))) {
+            (count == best_count && gives_way(worker, slot, best))) {
             best = slot;
             best_count = count;
         }
@@ -145,6 +158,8 @@ static void start(struct flo_worker *worker, struct flo_job *job)
 {
     struct flo_slot *slot = find_free(worker, job);
     struct flo_err err = {0};
+    slot->is_users = is_user(job);
+    slot->was_continued = continued(job, slot->session) > 0;
     if (flo_job_start(job, slot->session, find_source(worker, job, slot),
                       slot->sampler, &err) < 0) {
         flo_frame_fail(&worker->out, job->request, &err);

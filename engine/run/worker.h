@@ -18,6 +18,8 @@ struct flo_slot {
     struct flo_job *job; /* NULL: free */
     uint64_t began;      /* order in which jobs got their sessions */
     uint64_t used;       /* pass in which it was last used */
+    bool is_users;       /* the last job was a user's ... */
+    bool was_continued;  /* ... and went on from the one before it */
 };
 
 struct flo_worker {

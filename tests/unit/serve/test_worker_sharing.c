@@ -181,13 +181,20 @@ static const char *conversation(char letter)
 }
 
 /* Its answer is over; tokens that were there already. */
-static uint32_t cached_of(uint32_t request, const char *prompt)
+static uint32_t cached_as(uint32_t priority, uint32_t request,
+                          const char *prompt)
 {
     struct flo_wire_message m = ask(request, prompt);
+    m.generate.priority = priority;
     m.generate.max_tokens = 4;
     say(&m, -1);
     expect_end(request);
     return worker.got.done.cached_tokens;
+}
+
+static uint32_t cached_of(uint32_t request, const char *prompt)
+{
+    return cached_as(FLO_WIRE_USER, request, prompt);
 }
 
 static void conversations_in_turn_keep_their_sessions(void **state)
@@ -220,6 +227,49 @@ static void the_conversation_of_longest_ago_gives_way(void **state)
     assert_int_equal(worker_end(), 0);
 }
 
+static void batch_work_leaves_users_their_sessions(void **state)
+{
+    (void)state;
+    worker_open(MODEL);
+    (void)cached_of(1, conversation('a'));
+    for (uint32_t i = 0; i < 8; i++) { /* more than sessions */
+        (void)cached_as(FLO_WIRE_BATCH, 10 + i, conversation((char)('b' + i)));
+    }
+    uint32_t cached = cached_of(2, conversation('a'));
+    assert_int_equal(cached, worker.got.done.tokens_in - 1);
+    assert_int_equal(worker_end(), 0);
+}
+
+static void a_conversation_outlasts_requests_that_nobody_continues(void **state)
+{
+    (void)state;
+    worker_open(MODEL);
+    for (uint32_t i = 0; i < 2; i++) {
+        (void)cached_of(1 + i, conversation('a'));
+    }
+    for (uint32_t i = 0; i < 8; i++) { /* more than sessions */
+        (void)cached_of(10 + i, conversation((char)('b' + i)));
+    }
+    uint32_t cached = cached_of(3, conversation('a'));
+    assert_int_equal(cached, worker.got.done.tokens_in - 1);
+    assert_int_equal(worker_end(), 0);
+}
+
+static void conversations_that_ended_do_not_keep_sessions_for_ever(void **state)
+{
+    (void)state;
+    worker_open(MODEL);
+    for (uint32_t i = 0; i < 8; i++) { /* all sessions, two turns each */
+        (void)cached_of(1 + i, conversation((char)('a' + i / 2)));
+    }
+    for (uint32_t i = 0; i < 80; i++) { /* two in turn */
+        (void)cached_of(10 + i, conversation((char)('e' + i % 2)));
+    }
+    uint32_t cached = cached_of(100, conversation('e'));
+    assert_int_equal(cached, worker.got.done.tokens_in - 1);
+    assert_int_equal(worker_end(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +281,11 @@ int main(void)
         cmocka_unit_test(the_same_beginning_is_computed_once),
         cmocka_unit_test(conversations_in_turn_keep_their_sessions),
         cmocka_unit_test(the_conversation_of_longest_ago_gives_way),
+        cmocka_unit_test(batch_work_leaves_users_their_sessions),
+        cmocka_unit_test(
+            a_conversation_outlasts_requests_that_nobody_continues),
+        cmocka_unit_test(
+            conversations_that_ended_do_not_keep_sessions_for_ever),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
