@@ -175,7 +175,8 @@ bool flo_kept_write(struct flo_kept *kept, const struct flo_session *session,
         flo_prefix_write(session, kept->due, kept->fd, stops, context, NULL);
     memcpy(kept->written.tokens, due->tokens, kept->due * sizeof(int32_t));
     kept->written.count = rv == 0 ? kept->due : 0;
-    kept->due = 0; /* ended or not: until the next request */
+    kept->has_news = rv == FLO_E_INFER_CANCELLED; /* later, once more */
+    kept->due = 0;
     return true;
 }
 

@@ -287,8 +287,8 @@ void flo_kept_note(struct flo_kept *kept, const int32_t *tokens,
  * written; -1: nothing is due. */
 int flo_kept_wait_ms(struct flo_kept *kept, uint64_t quiet_ms);
 /* Write what is due, if this session holds it (false: it does not).  When
- * `stops`, asked for each MiB, ends that, nothing is kept and nothing is due
- * until the next request. */
+ * `stops`, asked for each MiB, ends that, nothing is kept and it is due
+ * again. */
 bool flo_kept_write(struct flo_kept *kept, const struct flo_session *session,
                     flo_stops_fn *stops, void *context);
 /* No session holds it any more: nothing is due until the next request. */

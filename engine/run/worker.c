@@ -146,6 +146,9 @@ static bool ends_writing(void *context)
 static void keep_prefix(struct flo_worker *worker)
 {
     bool is_written = false;
+    if (ends_writing(worker)) { /* what the file holds stays */
+        return;
+    }
     for (size_t i = 0; i < worker->n_slots && !is_written; i++) {
         is_written = flo_kept_write(worker->kept, worker->slots[i].session,
                                     ends_writing, worker);
@@ -178,6 +181,7 @@ static void run(struct flo_worker *worker)
         }
         if (ready == 0 && wait_ms >= 0) {
             keep_prefix(worker);
+            worked_ms = flo_now_ms(); /* ended, it waits as long again */
         }
         left = read_input(worker);
         if (left < 0) {

@@ -159,8 +159,7 @@ static void what_is_written_is_begun_with_by_the_next_process(void **state)
         flo_session_decode(session, tokens, 80, FLO_LOGITS_NONE, NULL), 0);
     assert_true(flo_kept_write(kept, session, stops_at_once, NULL));
     assert_int_equal(flo_kept_tokens(kept), 0);
-    assert_int_equal(flo_kept_wait_ms(kept, 0), -1); /* until a request */
-    flo_kept_note(kept, tokens, 70);
+    /* Whatever ended it, no request need come. */
     assert_int_equal(flo_kept_wait_ms(kept, 150), 50);
     assert_int_equal(flo_kept_wait_ms(kept, 1000), 0);
     assert_true(flo_kept_write(kept, session, NULL, NULL));
