@@ -208,7 +208,7 @@ bool flo_answer_token(struct serve_request *request,
         return true;
     }
     if (token->logprobs.bytes > 0) {
-        flo_answer_logprobs_add(request, token->logprobs);
+        flo_answer_logprobs_add(request, token);
     }
     if (!request->params.is_stream) {
         request->text.bytes_max = TEXT_BYTES_MAX;

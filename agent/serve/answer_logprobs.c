@@ -1,35 +1,39 @@
 /* Log-probabilities of an answer's tokens in OpenAI's two shapes.
  *
- * A request keeps them as the engine sent them: a u32 length and the bytes of
- * a frame's field for each token; all of the answer, or the one token of an
- * event. */
+ * A request keeps them as the engine sent them: the bytes of a frame's field
+ * for each token, and before them their length and where the token's text
+ * begins, each a u32; all of the answer, or the one token of an event. */
 #include "agent/serve/internal.h"
 
 #include <math.h>
 #include <string.h>
 
+#define HEAD_BYTES 8
 #define BYTES_MAX (64u << 20) /* of all tokens of an answer */
 
 void flo_answer_logprobs_add(struct serve_request *request,
-                             struct flo_wire_text list)
+                             const struct flo_wire_token *token)
 {
-    uint8_t length[4];
-    flo_put_u32(length, (uint32_t)list.bytes);
+    uint8_t head[HEAD_BYTES];
+    flo_put_u32(head, (uint32_t)token->logprobs.bytes);
+    flo_put_u32(head + 4, token->begin);
     request->logprobs.bytes_max = BYTES_MAX;
-    flo_buf_add(&request->logprobs, length, sizeof(length));
-    flo_buf_add(&request->logprobs, list.data, list.bytes);
+    flo_buf_add(&request->logprobs, head, sizeof(head));
+    flo_buf_add(&request->logprobs, token->logprobs.data,
+                token->logprobs.bytes);
 }
 
 /* The next token's list; false: that was all. */
 static bool next_list(struct flo_wire_text *lists, struct flo_wire_text *list)
 {
-    if (lists->bytes < 4 || flo_get_u32(lists->data) > lists->bytes - 4) {
+    if (lists->bytes < HEAD_BYTES ||
+        flo_get_u32(lists->data) > lists->bytes - HEAD_BYTES) {
         return false; /* or memory was gone in the middle of one */
     }
     uint32_t bytes = flo_get_u32(lists->data);
-    *list = (struct flo_wire_text){lists->data + 4, bytes};
-    lists->data += 4 + bytes;
-    lists->bytes -= 4 + bytes;
+    *list = (struct flo_wire_text){lists->data + HEAD_BYTES, bytes};
+    lists->data += HEAD_BYTES + bytes;
+    lists->bytes -= HEAD_BYTES + bytes;
     return true;
 }
 
@@ -37,10 +41,8 @@ void flo_answer_logprobs_cut(struct serve_request *request, size_t bytes)
 {
     struct flo_buf *kept = &request->logprobs;
     struct flo_wire_text lists = {kept->data, kept->bytes}, list;
-    struct flo_wire_logprob one;
-    size_t begin = 0;
-    while (begin < bytes && next_list(&lists, &list)) {
-        begin += flo_wire_logprob_next(&list, &one) ? one.text.bytes : 0;
+    while (lists.bytes >= HEAD_BYTES && flo_get_u32(lists.data + 4) < bytes &&
+           next_list(&lists, &list)) {
     }
     kept->bytes -= lists.bytes;
 }
@@ -170,7 +172,8 @@ void flo_answer_logprobs_put(struct serve_request *request, struct flo_buf *out)
 {
     struct flo_wire_text lists = {request->logprobs.data,
                                   request->logprobs.bytes};
-    if (request->params.message.generate.logprobs == 0 || lists.bytes == 0) {
+    if (request->params.message.generate.logprobs == 0 ||
+        (request->params.is_stream && lists.bytes == 0)) {
         flo_buf_text(out, "null");
     } else if (request->kind == REQUEST_CHAT) {
         add_chat(lists, out);

@@ -227,7 +227,7 @@ void flo_answer_embeddings_done(struct serve_request *request,
 /* Keep a token's list (request->logprobs.failed: no memory).  Write what was
  * kept, or null, as the value of "logprobs", and forget it. */
 void flo_answer_logprobs_add(struct serve_request *request,
-                             struct flo_wire_text list);
+                             const struct flo_wire_token *token);
 void flo_answer_logprobs_put(struct serve_request *request,
                              struct flo_buf *out);
 /* Forget those of tokens that begin behind so many bytes of the answer. */

@@ -93,6 +93,7 @@ static void tell(struct flo_job *job, const struct flo_sample *sample)
     answer.token.token = (uint32_t)sample->token;
     answer.token.text =
         (struct flo_wire_text){job->piece.data, job->piece.bytes};
+    answer.token.begin = job->begin;
     answer.token.gap = isfinite(sample->gap) ? (double)sample->gap : 0.0;
     answer.token.is_finite = sample->is_finite;
     answer.token.logprobs =
@@ -150,8 +151,10 @@ static void show(struct flo_job *job, const struct flo_sample *sample,
         stops = flo_stop_add(&job->stop, job->text.data, job->text.bytes,
                              &job->piece);
     }
+    uint32_t bytes = (uint32_t)job->text.bytes;
     take_logprobs(job, logits, sample->token);
     tell(job, sample);
+    job->begin += bytes;
     if (stops) {
         end(job, FLO_WIRE_STOP, job->out);
     } else if (job->made == job->tokens_max) {

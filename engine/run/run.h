@@ -146,6 +146,7 @@ struct flo_job {
     uint32_t n_early;     /* last tokens of the list: forced, not told yet */
     struct flo_buf text;  /* of one token; kept, so that none is allocated */
     struct flo_buf piece; /* what is certain of it and of those before */
+    uint32_t begin;       /* bytes of the answer before the token */
     uint32_t logprobs;    /* 0: none; 1 + how many of the likeliest */
     struct flo_buf told;  /* of the token, as its frame has them */
 };

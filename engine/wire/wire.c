@@ -85,6 +85,7 @@ static const struct row rows_token[] = {
     ROW(3, KIND_TEXT, token, text),      ROW(4, KIND_REAL, token, gap),
     ROW(5, KIND_BOOL, token, is_finite), ROW(6, KIND_U64, token, cpu_us),
     ROW(7, KIND_U64, token, wall_us),    ROW(20, KIND_TEXT, token, logprobs),
+    ROW(8, KIND_U32, token, begin),
 };
 
 static const struct row rows_done[] = {

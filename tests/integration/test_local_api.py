@@ -230,6 +230,16 @@ def test_log_probabilities_end_with_the_answer(server):
     assert text == "".join(tokens) and len(tokens) == 3
     cut, kept = ask(stop=text[2:-2])
     assert cut == text[:2] and kept == tokens[:1]
+    # What a format forces has none, and counts all the same.
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {
+        "type": "object", "properties": {"ok": {"type": "boolean"}},
+        "required": ["ok"]}}}
+    text, tokens = ask(response_format=form)
+    assert text.startswith('{"ok": ') and 0 < len("".join(tokens)) < 6
+    assert ask(response_format=form, stop=text[6:8]) == ('{"ok":', [])
+    assert ask(response_format=form, stop='ok"') == ('{"', [])
+    assert ask(response_format=form, stop="}") == (text[:-1], tokens)
+    assert ask(stop=cut) == ("", [])
 
 
 def test_malformed_bodies_are_refused(server):

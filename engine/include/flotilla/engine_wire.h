@@ -139,6 +139,7 @@ struct flo_wire_token {
     uint32_t index;                /* from 0; an end token is not sent */
     uint32_t token;                /* the id */
     struct flo_wire_text text;     /* whole UTF-8 characters; may be empty */
+    uint32_t begin;                /* bytes of the answer before its own */
     double gap;                    /* top-1 minus top-2 logit */
     bool is_finite;                /* all logits were */
     struct flo_wire_text logprobs; /* flo_wire_logprob_next(); empty: none */
