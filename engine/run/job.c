@@ -79,12 +79,15 @@ static int read_text(struct flo_job *job, const struct flo_wire_generate *in,
 {
     bool is_ids = in->tokens.bytes > 0;
     size_t count = 0;
-    int rv = flo_tokens_read(
-        job->engine, is_ids ? in->tokens : in->prompt,
-        is_ids              ? FLO_TEXT_IDS
-        : in->reads_special ? FLO_TEXT_ENDS | FLO_TEXT_SPECIAL
-                            : FLO_TEXT_ENDS,
-        flo_engine_info(job->engine)->context, &job->tokens, &count, err);
+    /* What is gone on with has no end; a golden prompt is read as it was when
+     * its answer was noted. */
+    unsigned flags =
+        in->priority == FLO_WIRE_PROBE ? FLO_TEXT_ENDS : FLO_TEXT_BEGIN;
+    flags |= in->reads_special ? FLO_TEXT_SPECIAL : 0;
+    int rv = flo_tokens_read(job->engine, is_ids ? in->tokens : in->prompt,
+                             is_ids ? FLO_TEXT_IDS : flags,
+                             flo_engine_info(job->engine)->context,
+                             &job->tokens, &count, err);
     job->n_prompt = (uint32_t)count;
     return rv;
 }

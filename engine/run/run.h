@@ -194,7 +194,7 @@ void flo_job_cancel(struct flo_job *job, struct flo_buf *out);
 /* Tokens of a frame's text or ids, at most `tokens_max`, checked; the caller
  * frees.  FLO_E_INFER_PARAM, FLO_E_INFER_TOO_LONG, FLO_E_GGUF_VOCAB,
  * FLO_E_MEMORY. */
-#define FLO_TEXT_IDS 4 /* beside enum flo_text_flags */
+#define FLO_TEXT_IDS 8 /* beside enum flo_text_flags */
 FLO_MUST_USE int flo_tokens_read(const struct flo_engine *engine,
                                  struct flo_wire_text text, unsigned flags,
                                  size_t tokens_max, int32_t **tokens,

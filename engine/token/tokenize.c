@@ -284,12 +284,12 @@ int flo_tokenize(const struct flo_vocab *vocab, const char *text, size_t bytes,
         .bytes = bytes,
         .is_special = (flags & FLO_TEXT_SPECIAL) != 0,
     };
-    bool has_ends = (flags & FLO_TEXT_ENDS) != 0;
-    if (has_ends && facts->adds_bos && facts->bos >= 0) {
+    if ((flags & FLO_TEXT_BEGIN) != 0 && facts->adds_bos && facts->bos >= 0) {
         flo_tokens_add(tokens, facts->bos);
     }
     int rv = flo_tokenize_spans(vocab, &span, 1, tokens, err);
-    if (rv == 0 && has_ends && facts->adds_eos && facts->eos >= 0) {
+    if (rv == 0 && (flags & FLO_TEXT_END) != 0 && facts->adds_eos &&
+        facts->eos >= 0) {
         flo_tokens_add(tokens, facts->eos);
     }
     if (rv == 0 && tokens->failed) {

@@ -250,7 +250,9 @@ void flo_sampler_sample(struct flo_sampler *sampler, const float *logits,
 /* How a text is read: as nothing but text (0), or with these. */
 enum flo_text_flags {
     FLO_TEXT_SPECIAL = 1, /* "<|im_end|>" is one token */
-    FLO_TEXT_ENDS = 2,    /* begin and end tokens around, as the file says */
+    FLO_TEXT_BEGIN = 2,   /* a begin token before it, as the file says */
+    FLO_TEXT_END = 4,     /* an end token behind it, as the file says */
+    FLO_TEXT_ENDS = FLO_TEXT_BEGIN | FLO_TEXT_END,
 };
 /* Text to token ids.  *count is written on success.
  * FLO_E_INFER_TOO_LONG: more than tokens_max; found early, so that the error

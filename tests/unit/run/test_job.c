@@ -490,6 +490,27 @@ static void a_prompt_as_text_begins_as_the_file_says(void **state)
     world_close(&world);
 }
 
+static void only_a_golden_prompt_ends_as_the_file_says(void **state)
+{
+    struct world world = world_open();
+    struct flo_wire_message m = {.type = FLO_WIRE_GENERATE, .request = 1};
+    struct flo_job *job;
+    (void)state;
+
+    world.engine->vocab->facts.adds_eos = true;
+    m.generate.prompt = TEXT("a");
+    job = job_of(&world, &m);
+    assert_int_equal(job->n_prompt, 1); /* it is to be gone on with */
+    flo_job_free(job);
+
+    m.generate.priority = FLO_WIRE_PROBE;
+    job = job_of(&world, &m);
+    assert_int_equal(job->n_prompt, 2);
+    assert_int_equal(job->tokens[1], world.engine->vocab->facts.eos);
+    flo_job_free(job);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -503,6 +524,7 @@ int main(void)
         cmocka_unit_test(a_forced_beginning_is_told_whole_before_a_shift),
         cmocka_unit_test(times_are_told_apart),
         cmocka_unit_test(a_prompt_as_text_begins_as_the_file_says),
+        cmocka_unit_test(only_a_golden_prompt_ends_as_the_file_says),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
