@@ -7,28 +7,32 @@
  * Where nearly each byte leads to a state of its own, each of many readings,
  * that takes seconds.  So behind FLO_MASK_WORK_MAX tokens of one byte are still
  * looked at, with which any text can be spelled, and others only until
- * something fits.  Work is counted from nothing known on, as soon as there is
- * no room for all states: a mask does not depend on what was met before. */
+ * something fits.  Work is counted from nothing known on: a mask does not
+ * depend on what was met before. */
 #include "engine/grammar/matcher.h"
 
 #include <string.h>
 
-/* false: there was no room, and what is known is more than this state. */
+/* false: there was no room or too much work, and what is known is more than
+ * this state. */
 static bool fill(struct flo_matcher *m, uint32_t *state, bool is_alone,
                  uint64_t *mask)
 {
     const struct flo_pieces *p = m->pieces;
     uint32_t path[FLO_PIECE_BYTES_MAX + 1];
     uint8_t bytes[FLO_PIECE_BYTES_MAX];
-    uint64_t work_max = UINT64_MAX, begin = m->work;
+    uint64_t begin = m->forgotten;
     bool is_empty = true;
 
     path[0] = *state;
     for (uint32_t i = 0; i < p->count;) {
         uint32_t at = p->shared[i], count = p->lengths[i];
-        bool has_room = false;
+        bool has_room = false, is_late = m->work - begin > FLO_MASK_WORK_MAX;
 
-        if (count > 1 && !is_empty && m->work - begin > work_max) {
+        if (is_late && !is_alone) {
+            return false;
+        }
+        if (is_late && count > 1 && !is_empty) {
             m->is_ambiguous = true;
             i++;
             continue;
@@ -44,7 +48,6 @@ static bool fill(struct flo_matcher *m, uint32_t *state, bool is_alone,
                 /* Once for a piece, which then begins anew. */
                 path[0] = *state = flo_matcher_drop(m, *state);
                 has_room = true;
-                work_max = FLO_MASK_WORK_MAX;
                 at = 0;
                 continue;
             }

@@ -26,6 +26,7 @@ static void clear(struct flo_matcher *m)
     m->state_count = 1;
     m->stack_count = 1;
     m->reading_count = m->step_count = 0;
+    m->forgotten = m->work;
 }
 
 int flo_matcher_open(struct flo_program *program,

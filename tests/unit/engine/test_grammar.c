@@ -448,7 +448,7 @@ static void room_is_made_when_states_run_out(void **state)
 
 /* ---- masks --------------------------------------------------------------- */
 
-enum { LETTERS = 36, WORDS_MAX = 48000, WORD = 5 };
+enum { LETTERS = 36, WORDS_MAX = 48000, WORD = 12 };
 
 static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz";
 
@@ -592,6 +592,55 @@ static void a_mask_of_many_readings_is_narrow_and_soon_there(void **state)
     free(w);
 }
 
+/* All words that begin with this one: of up to nine letters a and b, and those
+ * with one of a to h behind nine. */
+static void add_words(struct words *w, char *word, size_t count)
+{
+    char last = count == 9 ? 'h' : 'b';
+
+    for (char letter = 'a'; count < 10 && letter <= last; letter++) {
+        word[count] = letter;
+        word[count + 1] = '\0';
+        add_word(w, word);
+        add_words(w, word, count + 1);
+    }
+}
+
+static void a_mask_of_few_states_with_many_nodes_is_soon_there(void **state)
+{
+    struct words *w = calloc(1, sizeof(*w));
+    struct flo_program *program = NULL;
+    struct flo_matcher *m = NULL;
+    struct flo_buf text = {0};
+    char word[WORD] = "";
+    bool is_new;
+
+    (void)state;
+    assert_non_null(w);
+    add_words(w, word, 0);
+    finish_words(w);
+    flo_buf_text(&text, "root ::= ([a-z] e)* \"a\" [a-z]{11}"
+                        "| [a-b] \"!\" | [a-c] \"!\" | [a-d] \"!\""
+                        "| [a-e] \"!\" | [a-f] \"!\" | [a-g] \"!\""
+                        "| [a-h] \"!\"\ne ::= \"\"");
+    for (int i = 1; i < 8000; i++) {
+        flo_buf_text(&text, "|\"\"");
+    }
+    assert_int_equal(flo_gbnf_compile(text.data, text.bytes, &program, NULL),
+                     0);
+    assert_int_equal(
+        flo_matcher_open(program, &w->pieces, w->pieces.count, &m, NULL), 0);
+    uint32_t at = flo_matcher_start(m);
+    const uint64_t *mask = flo_matcher_mask(m, &at, &is_new);
+    assert_in_range(m->work, FLO_MASK_WORK_MAX, FLO_MASK_WORK_MAX * 9ull / 4);
+    for (uint32_t i = 0; i < w->pieces.count; i++) {
+        assert_true(w->lengths[i] > 1 || has(mask, i));
+    }
+    flo_matcher_close(m);
+    flo_buf_deinit(&text);
+    free(w);
+}
+
 static void a_mask_is_not_empty_while_something_fits(void **state)
 {
     struct words *w = make_words('!');
@@ -642,6 +691,7 @@ int main(void)
         cmocka_unit_test(ambiguity_costs_no_more_than_one_reading),
         cmocka_unit_test(room_is_made_when_states_run_out),
         cmocka_unit_test(a_mask_of_many_readings_is_narrow_and_soon_there),
+        cmocka_unit_test(a_mask_of_few_states_with_many_nodes_is_soon_there),
         cmocka_unit_test(a_mask_is_not_empty_while_something_fits),
         cmocka_unit_test(nesting_beyond_the_limit_does_not_fit),
     };
