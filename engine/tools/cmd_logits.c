@@ -57,7 +57,9 @@ static int logits(void *context, struct flo_err *err)
         return rv;
     }
     return flo_outfile(
-        l->path, (struct flo_inputs){{l->tool.model, l->model.setup.adapter}},
+        l->path,
+        (struct flo_inputs){
+            {l->tool.model, l->model.setup.adapter, l->model.setup.packed}},
         write_rows, l, err);
 }
 

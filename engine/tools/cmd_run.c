@@ -95,7 +95,8 @@ static int keep_prefix(struct run *run, struct flo_err *err)
                ? rv
                : flo_outfile(
                      run->prefix_path,
-                     (struct flo_inputs){{run->tool.model, run->tool.lora}},
+                     (struct flo_inputs){
+                         {run->tool.model, run->answer.model.setup.packed}},
                      write_prefix, run, err);
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/gguf/gguf.h"
 #include "base/quant/quant.h"
+#include "engine/pack/sidecar.h"
 #include "engine/sample/sampler.h"
 
 int flo_tool_u32(const char *name, uint64_t value, uint32_t *out,
@@ -79,6 +80,20 @@ static int read_lora(const char *text, struct flo_tool_setup *setup,
     return rv < 0 ? flo_wrap(err, rv, "%s", setup->adapter) : 0;
 }
 
+static void find_packed(const struct flo_tool *tool,
+                        struct flo_tool_setup *setup)
+{
+    const char *named = setup->options.engine.packed;
+    size_t size = sizeof(setup->packed);
+    int bytes = named != NULL ? snprintf(setup->packed, size, "%s", named)
+                              : snprintf(setup->packed, size, "%s%s",
+                                         tool->model, FLO_SIDECAR_SUFFIX);
+
+    if (bytes >= (int)size) { /* no file has such a name */
+        setup->packed[0] = '\0';
+    }
+}
+
 int flo_tool_setup(const struct flo_tool *tool, struct flo_tool_setup *setup,
                    struct flo_err *err)
 {
@@ -96,6 +111,7 @@ int flo_tool_setup(const struct flo_tool *tool, struct flo_tool_setup *setup,
                 ? ""
                 : tool->packed,
     };
+    find_packed(tool, setup);
     if ((rv = flo_tool_u32("ctx", tool->context, &options->context, err)) < 0 ||
         (rv = flo_tool_u32("threads", tool->threads, &options->threads, err)) <
             0 ||

@@ -38,6 +38,7 @@ struct flo_tool {
 struct flo_tool_setup {
     struct flo_backend_options options; /* may point to the tool's texts */
     char adapter[PATH_MAX];             /* of --lora, or "" */
+    char packed[PATH_MAX];              /* where it may be; "": none */
 };
 /* FLO_E_USAGE: --model is missing, or a value is out of range; errors of
  * reading the adapter. */

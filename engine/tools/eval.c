@@ -386,8 +386,8 @@ static int eval(void *context, struct flo_err *err)
         return rv;
     }
     const struct flo_inputs inputs = {{e->tool.words[0], e->tool.model,
-                                       e->against,
-                                       e->side.model->setup.adapter}};
+                                       e->against, e->side.model->setup.adapter,
+                                       e->side.model->setup.packed}};
     rv = e->report_path != NULL
              ? flo_outfile(e->report_path, inputs, carry_out, e, err)
              : carry_out(e, -1, err);

@@ -9,7 +9,7 @@ typedef int flo_outfile_write(void *context, int fd, struct flo_err *err);
 
 /* What a command reads, and must not write over: paths, or NULL. */
 struct flo_inputs {
-    const char *paths[4];
+    const char *paths[5];
 };
 
 /* Write `path`.part, sync it and rename it; it is removed when anything

@@ -129,6 +129,19 @@ for lora in "$work/lora.gguf" "$work/lora.gguf:0.5"; do
     expect 2 'which is read' "$@" "$engine" eval "$work/own.jsonl" \
         --model "$work/f16.gguf" --lora "$lora" --report "$work/lora.gguf"
 done
+# Packed weights are read, named or beside the model.
+"$@" "$engine" pack "$work/own.gguf" >/dev/null
+cp "$work/own.gguf.packed" "$work/w.part"
+expect 2 'which is read' "$@" "$engine" logits --model "$work/own.gguf" \
+    --packed "$work/w.part" --tokens 1 --out "$work/w"
+expect 2 'which is read' "$@" "$engine" eval "$work/own.jsonl" \
+    --model "$work/own.gguf" --packed "$work/w.part" --report "$work/w"
+expect 2 'which is read' "$@" "$engine" logits --model "$work/own.gguf" \
+    --tokens 1 --out "$work/own.gguf.packed"
+expect 2 'which is read' "$@" "$engine" run --model "$work/own.gguf" --raw \
+    --prompt 'a long text, so that its beginning is worth keeping' --n 1 \
+    --packed "$work/w.part" --prefix-file "$work/w"
+cmp "$work/own.gguf.packed" "$work/w.part" || failed=1
 expect 1 'not a regular file' "$@" "$engine" quantize $tiny "$work/pipe" Q8_0
 cmp $tiny "$work/own.gguf" &&
     cmp tests/models/tiny-v1-site-lora.gguf "$work/lora.gguf" &&
