@@ -13,8 +13,6 @@
 #define BODY_BYTES_MAX (1u << 20)
 #define TOKENS_MAX 1048576
 #define TEMPERATURE_DEFAULT 0.8
-#define REPEAT_LAST_DEFAULT 64
-#define REPEAT_LAST_MAX 256 /* of the engine's sampler */
 
 struct reader {
     const json_t *body;
@@ -294,7 +292,7 @@ static int read_stop(struct reader *reader)
 static int read_sampling(struct reader *reader)
 {
     struct flo_wire_generate *out = &reader->params->message.generate;
-    int64_t top_k = 0, seed = 0, repeat_last = REPEAT_LAST_DEFAULT;
+    int64_t top_k = 0, seed = 0, repeat_last = -1; /* the sampler's own */
     double repeat = 1;
     out->temperature = TEMPERATURE_DEFAULT;
     out->top_p = 1;
@@ -304,16 +302,16 @@ static int read_sampling(struct reader *reader)
     rv = rv < 0 ? rv : read_real(reader, "min_p", 0, 1, &out->min_p);
     rv = rv < 0 ? rv : read_real(reader, "repeat_penalty", 0.5, 2, &repeat);
     rv = rv < 0 ? rv
-                : read_whole(reader, "repeat_last_n", 0, REPEAT_LAST_MAX,
-                             &repeat_last);
+                : read_whole(reader, "repeat_last_n", 0,
+                             FLO_WIRE_REPEAT_LAST_MAX, &repeat_last);
     rv = rv < 0 ? rv : read_whole(reader, "top_k", 0, TOKENS_MAX, &top_k);
     rv = rv < 0 ? rv : read_whole(reader, "seed", INT64_MIN, INT64_MAX, &seed);
     if (rv == 0 && out->top_p == 0) {
         out->temperature = 0; /* the smallest nucleus is the best token */
         out->top_p = 1;
     }
-    out->repeat_penalty = repeat_last > 0 ? repeat : 1;
-    out->repeat_last = (uint32_t)repeat_last;
+    out->repeat_penalty = repeat_last == 0 ? 1 : repeat;
+    out->repeat_last = repeat_last < 0 ? 0 : (uint32_t)repeat_last;
     out->top_k = (uint32_t)top_k;
     out->seed = (uint64_t)seed;
     return rv;

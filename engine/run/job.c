@@ -13,6 +13,8 @@
 
 #define ROLE_BYTES 24
 
+_Static_assert(FLO_WIRE_REPEAT_LAST_MAX == FLO_REPEAT_LAST_MAX, "one limit");
+
 /* ---- from text to tokens ----------------------------------------- */
 
 static int read_messages(const struct flo_wire_generate *in,

@@ -11,10 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    REPEAT_LAST_DEFAULT = 64,
-    REPEAT_LAST_MAX = 256,
-};
+#define REPEAT_LAST_DEFAULT 64
 
 static int out_of_range(struct flo_err *err, const char *name, double value,
                         double minimum, double maximum)
@@ -34,7 +31,7 @@ int flo_sampling_check(const struct flo_sampling *s, struct flo_err *err)
         {"top_p", (double)s->top_p, 1},
         {"min_p", (double)s->min_p, 1},
         {"repeat_penalty", (double)s->repeat_penalty, 100},
-        {"repeat_last", (double)s->repeat_last, REPEAT_LAST_MAX},
+        {"repeat_last", (double)s->repeat_last, FLO_REPEAT_LAST_MAX},
     };
 
     for (size_t i = 0; i < FLO_COUNT(rows); i++) {
@@ -59,10 +56,10 @@ struct flo_sampler {
     struct flo_sampling sampling;
     struct flo_random_stream random;
     uint32_t n_vocab;
-    int32_t recent[REPEAT_LAST_MAX]; /* ring */
-    uint32_t recent_count;           /* ever */
-    uint64_t *weights;               /* [n_vocab], of chosen candidates */
-    struct candidate candidates[];   /* [n_vocab] */
+    int32_t recent[FLO_REPEAT_LAST_MAX]; /* ring */
+    uint32_t recent_count;               /* ever */
+    uint64_t *weights;                   /* [n_vocab], of chosen candidates */
+    struct candidate candidates[];       /* [n_vocab] */
 };
 
 uint64_t flo_sampler_bytes(uint32_t n_vocab)
@@ -134,7 +131,7 @@ uint64_t flo_sampler_seed(const struct flo_sampler *sampler)
 
 void flo_sampler_accept(struct flo_sampler *sampler, int32_t token)
 {
-    sampler->recent[sampler->recent_count++ % REPEAT_LAST_MAX] = token;
+    sampler->recent[sampler->recent_count++ % FLO_REPEAT_LAST_MAX] = token;
 }
 
 /* ---- what the model said ---------------------------------------------- */
@@ -204,7 +201,7 @@ static void sift_down(struct candidate *heap, size_t count, size_t at)
 
 static int32_t recent_at(const struct flo_sampler *s, uint32_t back)
 {
-    return s->recent[(s->recent_count - 1 - back) % REPEAT_LAST_MAX];
+    return s->recent[(s->recent_count - 1 - back) % FLO_REPEAT_LAST_MAX];
 }
 
 static bool has_penalty(const struct flo_sampler *s)

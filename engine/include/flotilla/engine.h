@@ -201,6 +201,8 @@ void flo_session_timings(const struct flo_session *session,
 
 /* ---- sampling ------------------------------------------------------- */
 
+#define FLO_REPEAT_LAST_MAX 256
+
 /* All zero: greedy.  The same seed, logits and order give the same tokens on
  * every machine whose logits are the same. */
 struct flo_sampling {
@@ -209,7 +211,7 @@ struct flo_sampling {
     float top_p;          /* 0 or 1: off */
     float min_p;          /* 0: off */
     float repeat_penalty; /* 0 or 1: off; divides positive logits */
-    uint32_t repeat_last; /* tokens looked back at; 0: 64, at most 256 */
+    uint32_t repeat_last; /* tokens looked back at; 0: 64 */
     uint64_t seed;
 };
 

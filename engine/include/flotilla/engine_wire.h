@@ -31,6 +31,7 @@
 #define FLO_WIRE_STOPS_MAX 8
 #define FLO_WIRE_INPUTS_MAX 256 /* of one EMBED */
 #define FLO_WIRE_LOGPROBS_MAX 20
+#define FLO_WIRE_REPEAT_LAST_MAX 256
 #define FLO_WIRE_ADAPTERS_MAX 8 /* loaded at a time */
 #define FLO_WIRE_STOP_BYTES_MAX 256
 
