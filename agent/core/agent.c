@@ -254,7 +254,14 @@ static void set_timer(struct step *s)
     }
 }
 
-/* Deadlines are for a machine that works. */
+static void put_off(uint64_t *at_ms, uint64_t by_ms)
+{
+    if (*at_ms != 0) {
+        *at_ms += by_ms;
+    }
+}
+
+/* Deadlines, a drain and a soak are for a machine that works. */
 static void wake(struct step *s)
 {
     struct flo_agent *agent = s->agent;
@@ -266,9 +273,15 @@ static void wake(struct step *s)
             agent->engines[i].retry_at_ms += slept_ms;
         }
     }
-    if (agent->has_execution && agent->execution.deadline_ms != 0) {
-        agent->execution.deadline_ms += slept_ms;
+    if (agent->has_execution) {
+        struct flo_agent_execution *execution = &agent->execution;
+
+        put_off(&execution->since_ms, slept_ms);
+        put_off(&execution->deadline_ms, slept_ms);
+        put_off(&execution->retry_at_ms, slept_ms);
+        put_off(&execution->soak_end_ms, slept_ms);
     }
+    put_off(&agent->going_back.due_ms, slept_ms);
 }
 
 static void dispatch(struct step *s)

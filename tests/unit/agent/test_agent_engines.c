@@ -103,6 +103,22 @@ static void a_machine_that_sleeps_is_not_late(void **state)
     assert_null(strstr(world.trace.data, "is lost"));
 }
 
+static void a_sleep_is_no_part_of_the_soak(void **state)
+{
+    (void)state;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 3000);
+    assert_int_equal(world.live_version, 3);
+    world_sleep(&world, 8 * 3600000);
+    world_desire(&world, 3, 1); /* told again: it is connected again */
+    world_run(&world, 5000);
+    assert_int_equal(world_story(&world, "r-0001.1")->ends, 0);
+    world_run(&world, 5000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+}
+
 static void a_damaged_current_release_gives_way_to_the_previous(void **state)
 {
     (void)state;
@@ -204,6 +220,7 @@ int main(void)
         STORY(a_load_that_gets_on_may_take_its_time),
         STORY(a_load_without_a_sign_of_life_has_failed),
         STORY(a_machine_that_sleeps_is_not_late),
+        STORY(a_sleep_is_no_part_of_the_soak),
         STORY(a_damaged_current_release_gives_way_to_the_previous),
         STORY(one_that_cannot_be_read_gives_way_like_it),
         STORY(an_engine_lost_in_the_commit_is_started_behind_it),
