@@ -134,6 +134,10 @@ void flo_engine_restore(struct step *s)
     if (agent->live == FLO_AGENT_BESIDE) {
         flo_engine_hold(s);
     }
+    if (agent->execution.is_draining) { /* memory holds no second one */
+        flo_do(s, FLO_DO_UNLOAD)->role = FLO_AGENT_CURRENT;
+        agent->execution.is_draining = false;
+    }
     flo_engine_unload(s, FLO_AGENT_BESIDE, false);
     if (flo_ref_is(&agent->slots.current) &&
         current->state != FLO_ENGINE_LOADING) {

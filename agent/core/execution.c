@@ -447,7 +447,6 @@ void flo_execution_freeze(struct step *s)
                flo_ref_is(&s->agent->slots.current) &&
                flo_engine_is(s->agent, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {
         /* It made room for the probe and serves while the freeze lasts. */
-        execution->is_draining = false;
         execution->starts--;
         flo_engine_restore(s);
         flo_execution_enter(s, FLO_EXECUTION_STAGED, 0);

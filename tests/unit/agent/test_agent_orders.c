@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -111,6 +112,30 @@ static void a_freeze_in_a_stop_first_probe_brings_the_current_back(void **state)
 
         assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
         assert_true(is_current(3));
+    }
+}
+
+/* A long answer holds the engine that drains. */
+static void what_drains_ends_before_the_current_is_loaded_again(void **state)
+{
+    static const enum flo_order_op ops[] = {FLO_ORDER_FREEZE, FLO_ORDER_ABORT};
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < FLO_COUNT(ops); i++) {
+        world_deinit(&world);
+        world_init(&world, 2, 1);
+        world.fits_one_only = true;
+        world.drain_ms = 30000;
+        boot();
+        world_desire(&world, 3, 1);
+        world_run(&world, 1000);
+        assert_int_equal(world.live_version, 0);
+        world_order(&world, ops[i], 0);
+        world_run(&world, 1000);
+
+        assert_int_equal(world.live_version, 2);
+        assert_null(strstr(world.trace.data, "is lost"));
     }
 }
 
@@ -338,6 +363,7 @@ int main(void)
         STORY(a_freeze_stops_a_download_until_unfreeze),
         STORY(a_freeze_holds_a_probed_candidate_back),
         STORY(a_freeze_in_a_stop_first_probe_brings_the_current_back),
+        STORY(what_drains_ends_before_the_current_is_loaded_again),
         STORY(a_paused_rollout_starts_nothing),
         STORY(an_abort_cancels_what_has_not_served),
         STORY(a_rollback_behind_a_commit_loads_the_previous_release),

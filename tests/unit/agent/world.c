@@ -85,6 +85,7 @@ static void forget_engine(struct world *world, enum flo_agent_role role)
                       event->role == role;
 
         if (is_its ||
+            (event->kind == FLO_AGENT_DRAINED && role == FLO_AGENT_CURRENT) ||
             (event->kind == FLO_AGENT_PROBED && role == FLO_AGENT_BESIDE)) {
             world->pending[i] = world->pending[--world->pending_count];
         } else {
@@ -149,6 +150,17 @@ static bool is_up(const struct flo_agent_engine *engine)
            engine->state == FLO_ENGINE_READY;
 }
 
+static bool is_draining(const struct world *world)
+{
+    size_t i = 0;
+
+    while (i < world->pending_count &&
+           world->pending[i].event.kind != FLO_AGENT_DRAINED) {
+        i++;
+    }
+    return i < world->pending_count;
+}
+
 /* No memory for two engines: the kernel ends the one beside. */
 static bool is_crowded(const struct world *world)
 {
@@ -177,9 +189,9 @@ static void load(struct world *world, enum flo_agent_role role, int version)
     if (role == FLO_AGENT_CURRENT) {
         world->current_load_error = 0;
     }
-    if (is_crowded(world)) {
+    if (is_crowded(world) || (world->fits_one_only && is_draining(world))) {
         event = later(world, 100, FLO_AGENT_LOST);
-        event->role = FLO_AGENT_BESIDE;
+        event->role = is_crowded(world) ? FLO_AGENT_BESIDE : role;
         event->error.code = FLO_E_ENGINE_CRASH;
         snprintf(event->error.what, sizeof(event->error.what), "signal 9");
     }
@@ -349,7 +361,8 @@ static void carry_out(struct world *world,
     case FLO_DO_UNLOAD:
         forget_engine(world, action->role);
         if (action->role == FLO_AGENT_CURRENT && action->flag) {
-            later(world, 40, FLO_AGENT_DRAINED);
+            later(world, world->drain_ms == 0 ? 40 : world->drain_ms,
+                  FLO_AGENT_DRAINED);
         }
         break;
     case FLO_DO_FLIP:
@@ -389,6 +402,7 @@ void world_event(struct world *world, const struct flo_agent_event *event)
     timed.now_ms = world->now_ms;
     timed.slept_ms = world->slept_ms;
     world->slept_ms = 0;
+    world->steps++;
     flo_agent_step(&world->agent, &timed, &actions);
     flo_agent_trace(&world->agent, &timed, &actions, &world->trace);
     for (i = 0; i < actions.count; i++) {

@@ -50,6 +50,7 @@ struct world {
     int probe_error;         /* FLO_E_PROBE_... */
     unsigned beside_crashes; /* losses of the candidate after its load */
     uint64_t load_ms;        /* of every load; 0: 300 */
+    uint64_t drain_ms;       /* of the current engine; 0: 40 */
     int beside_load_error;   /* it cannot be loaded */
     int current_load_error;  /* once */
     int damaged; /* version whose files are bad until the updater ran */
@@ -66,6 +67,7 @@ struct world {
     /* what was seen */
     int live_version; /* 0: nothing */
     unsigned held;
+    unsigned steps;
     unsigned acks_done, acks_refused, acks_ignored, acks_running;
 };
 
