@@ -226,6 +226,14 @@ static void earlier(uint64_t *next, uint64_t at_ms)
     }
 }
 
+/* What has come does not ring again: the execution waits for something else. */
+static void to_come(const struct step *s, uint64_t *next, uint64_t at_ms)
+{
+    if (at_ms > s->now) {
+        earlier(next, at_ms);
+    }
+}
+
 static void set_timer(struct step *s)
 {
     struct flo_agent *agent = s->agent;
@@ -239,9 +247,9 @@ static void set_timer(struct step *s)
         const struct flo_agent_execution *execution = &agent->execution;
 
         earlier(&next, execution->deadline_ms);
-        earlier(&next, execution->retry_at_ms);
-        earlier(&next, execution->start_at_ms);
-        earlier(&next, execution->soak_end_ms);
+        to_come(s, &next, execution->retry_at_ms);
+        to_come(s, &next, execution->start_at_ms);
+        to_come(s, &next, execution->soak_end_ms);
     }
     earlier(&next, agent->going_back.due_ms);
     if (next != 0 && next <= s->now) {

@@ -201,7 +201,7 @@ static bool is_older(const struct flo_agent_execution *a,
     return a->epoch < b->epoch || (a->epoch == b->epoch && a->seq <= b->seq);
 }
 
-/* Not all devices at once: each draws when it starts. */
+/* Not all devices at once: each draws its moment, once. */
 static void spread(struct step *s)
 {
     struct flo_agent_execution *execution = &s->agent->execution;
@@ -248,7 +248,6 @@ static void take(struct flo_agent *agent,
     *execution = *told;
     execution->since_ms = 0;
     execution->deadline_ms = 0;
-    execution->start_at_ms = 0;
     execution->retry_at_ms = 0;
     execution->soak_end_ms = 0;
     execution->job = 0;
@@ -331,11 +330,7 @@ static void resume_without_candidate(struct step *s)
                           "no start of the candidate was left");
         flo_do_serving(s, "rolled-back", &agent->slots.current);
     } else {
-        if (execution->state > FLO_EXECUTION_ACCEPTED) {
-            execution->state = FLO_EXECUTION_ACCEPTED; /* it has begun */
-        } else {
-            spread(s);
-        }
+        execution->state = FLO_EXECUTION_ACCEPTED;
         execution->since_ms = s->now;
     }
 }

@@ -10,6 +10,15 @@
  * ------------------------------------------------------------------------------
  */
 
+/* Of a spread start: by the wall clock, which goes on while a device is off. */
+static json_int_t start_wall_ms(const struct flo_agent_execution *execution)
+{
+    return execution->start_at_ms == 0
+               ? 0
+               : (json_int_t)(flo_wall_ms() + execution->start_at_ms -
+                              flo_now_ms());
+}
+
 static json_t *story_json(const struct flo_agent_execution *execution)
 {
     const struct flo_policy *policy = &execution->policy;
@@ -17,14 +26,15 @@ static json_t *story_json(const struct flo_agent_execution *execution)
 
     flo_digest_text(&execution->release.digest, digest);
     return json_pack(
-        "{s:s, s:s, s:i, s:i, s:I, s:s, s:s, s:s, s:i,"
+        "{s:s, s:s, s:i, s:i, s:I, s:s, s:s, s:s, s:i, s:I,"
         " s:{s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I},"
         " s:{s:s, s:I, s:I, s:I}}",
         "order", execution->order, "bundle", execution->bundle, "phase",
         (int)execution->phase, "epoch", (int)execution->epoch, "seq",
         (json_int_t)execution->seq, "release", digest, "model",
         execution->release.model, "version", execution->release.version,
-        "starts", (int)execution->starts, "policy", "soak_ms",
+        "starts", (int)execution->starts, "start_wall_ms",
+        start_wall_ms(execution), "policy", "soak_ms",
         (json_int_t)policy->soak_ms, "soak_requests",
         (json_int_t)policy->soak_requests, "soak_errors_max",
         (json_int_t)policy->soak_errors_max, "soak_crashes_max",
@@ -53,6 +63,18 @@ static uint64_t copy_number(const json_t *json, const char *key)
     json_int_t value = json_integer_value(json_object_get(json, key));
 
     return value < 0 ? 0 : (uint64_t)value;
+}
+
+/* A clock that was set never makes it longer than the whole interval. */
+static uint64_t start_read(uint64_t wall_ms, uint64_t jitter_ms)
+{
+    uint64_t now_ms = flo_wall_ms();
+    uint64_t left_ms = wall_ms > now_ms ? wall_ms - now_ms : 0;
+
+    if (wall_ms == 0) {
+        return 0;
+    }
+    return flo_now_ms() + (left_ms < jitter_ms ? left_ms : jitter_ms);
 }
 
 static bool story_read(const json_t *json, struct flo_agent_execution *out)
@@ -90,6 +112,8 @@ static bool story_read(const json_t *json, struct flo_agent_execution *out)
     out->policy.tries = copy_number(policy, "tries");
     out->policy.rate_bytes_per_s = copy_number(policy, "rate_bytes_per_s");
     out->policy.start_jitter_ms = copy_number(policy, "start_jitter_ms");
+    out->start_at_ms = start_read(copy_number(json, "start_wall_ms"),
+                                  out->policy.start_jitter_ms);
     return true;
 }
 

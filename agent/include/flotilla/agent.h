@@ -82,10 +82,11 @@ struct flo_agent_execution {
     struct flo_agent_detail detail;
     struct flo_agent_error error; /* of the end, or of the last try */
     char reason[128];             /* why it waits; empty: it does not */
+    uint64_t start_at_ms;         /* its start is spread; 0: it has begun */
 
     /* What follows does not survive a restart. */
     uint64_t since_ms, deadline_ms; /* 0: no deadline */
-    uint64_t start_at_ms, retry_at_ms;
+    uint64_t retry_at_ms;
     uint32_t job; /* number of the updater job under way; 0: none */
     uint32_t retries;
     bool fits_both; /* candidate and current in memory at one time */

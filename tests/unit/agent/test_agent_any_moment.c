@@ -118,22 +118,73 @@ static void a_pause_outlives_a_power_cut(void **state)
     assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
 }
 
-static void a_start_that_was_spread_is_spread_again(void **state)
+static void desire_within(uint64_t jitter_ms)
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_DEPLOY};
     struct flo_agent_execution execution = world_execution(3, 1);
 
-    (void)state;
-    execution.policy.start_jitter_ms = 3600000;
+    execution.policy.start_jitter_ms = jitter_ms;
     event.deploy.execution = &execution;
-    boot();
     world_event(&world, &event);
+}
+
+static void a_start_that_was_spread_waits_behind_a_restart(void **state)
+{
+    (void)state;
+    boot();
+    desire_within(3600000);
     world_boot(&world);
     world_run(&world, 10000);
     assert_null(strstr(world.trace.data, "start updater"));
     world_run(&world, 3600000);
 
     assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+}
+
+static void a_spread_start_keeps_its_moment_over_restarts(void **state)
+{
+    int hour;
+
+    (void)state;
+    boot();
+    desire_within(3600000);
+    for (hour = 0; hour < 6; hour++) { /* never on for the whole hour */
+        world_boot(&world);
+        world_run(&world, 600000);
+    }
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+}
+
+static void what_waits_for_a_word_rings_no_timer(void **state)
+{
+    (void)state;
+    boot();
+    world_order(&world, FLO_ORDER_PAUSE, 0);
+    desire_within(1000);
+    world_run(&world, 3600000);
+    assert_true(world.steps < 10);
+    world_order(&world, FLO_ORDER_RESUME, 0);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+}
+
+static void a_soak_that_waits_for_requests_rings_no_timer(void **state)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_DEPLOY};
+    struct flo_agent_execution execution = world_execution(3, 1);
+
+    (void)state;
+    execution.policy.soak_requests = 1;
+    event.deploy.execution = &execution;
+    boot();
+    world_event(&world, &event);
+    world_run(&world, 3600000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_ROLLED_BACK);
+    assert_true(world.steps < 30);
 }
 
 static void an_agent_that_dies_of_the_probe_stops_probing(void **state)
@@ -229,7 +280,10 @@ int main(void)
         STORY(power_may_fail_behind_any_action_of_a_bad_update),
         STORY(power_may_fail_behind_any_action_of_a_rollback),
         STORY(a_pause_outlives_a_power_cut),
-        STORY(a_start_that_was_spread_is_spread_again),
+        STORY(a_start_that_was_spread_waits_behind_a_restart),
+        STORY(a_spread_start_keeps_its_moment_over_restarts),
+        STORY(what_waits_for_a_word_rings_no_timer),
+        STORY(a_soak_that_waits_for_requests_rings_no_timer),
         STORY(an_agent_that_dies_of_the_probe_stops_probing),
         STORY(a_timer_that_fires_early_is_set_again),
         STORY(any_event_is_fine_at_any_time),

@@ -53,6 +53,7 @@ static struct flo_agent_execution execution(enum flo_execution state)
     one.starts = 2;
     one.policy.soak_ms = 1234;
     one.policy.start_jitter_ms = 60000;
+    one.start_at_ms = flo_now_ms() + 30000;
     one.state = state;
     return one;
 }
@@ -121,6 +122,8 @@ static void events_stories_and_telemetry_survive_kill_9(void **state)
     assert_int_equal(open.starts, 2);
     assert_int_equal(open.policy.soak_ms, 1234);
     assert_int_equal(open.policy.start_jitter_ms, 60000);
+    assert_in_range(open.start_at_ms, flo_now_ms() + 15000,
+                    flo_now_ms() + 30000);
     assert_int_equal(open.seq, 7);
     assert_int_equal(open.release.digest.bytes[0], 9);
     text = flo_mailbox_telemetry_next(mailbox, &id);
