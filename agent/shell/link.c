@@ -279,9 +279,13 @@ static int take_cmd(struct flo_shell *shell, const json_t *json,
 {
     json_t *order = NULL;
     const char *op = NULL;
+    const char *boot = NULL;
     uint64_t ack = 0;
     int rv = flo_json_opt_u64(json, "ack", 0, INT64_MAX, 0, &ack, err);
 
+    if (rv == 0) {
+        rv = flo_json_opt_text(json, "boot", FLO_NAME_MAX, "", &boot, err);
+    }
     if (rv == 0) {
         rv = flo_json_opt_object(json, "order", &order, err);
     }
@@ -292,7 +296,7 @@ static int take_cmd(struct flo_shell *shell, const json_t *json,
         return rv;
     }
     if (ack > 0) {
-        flo_mailbox_acked(shell->mailbox, ack);
+        flo_mailbox_acked(shell->mailbox, boot, ack);
         flush_events(shell);
     }
     if (order != NULL) {

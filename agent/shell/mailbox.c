@@ -517,12 +517,14 @@ static int acked_store(struct flo_mailbox *mailbox, uint64_t sequence,
     return commit(mailbox, rv, err);
 }
 
-void flo_mailbox_acked(struct flo_mailbox *mailbox, uint64_t sequence)
+void flo_mailbox_acked(struct flo_mailbox *mailbox, const char *boot,
+                       uint64_t sequence)
 {
     struct flo_err err = {0};
+    bool is_foreign = boot[0] != '\0' && strcmp(boot, mailbox->boot) != 0;
     size_t i = 0;
 
-    if (!flo_outbox_acked(&mailbox->outbox, sequence)) {
+    if (is_foreign || !flo_outbox_acked(&mailbox->outbox, sequence)) {
         return;
     }
     if (acked_store(mailbox, sequence, &err) < 0) {

@@ -94,7 +94,8 @@ void flo_mailbox_flush(struct flo_mailbox *mailbox);
 bool flo_mailbox_is_waiting(const struct flo_mailbox *mailbox);
 /* Text of a stored event; the caller frees.  NULL: damaged or gone. */
 char *flo_mailbox_event_text(struct flo_mailbox *mailbox, uint64_t sequence);
-void flo_mailbox_acked(struct flo_mailbox *mailbox, uint64_t sequence);
+void flo_mailbox_acked(struct flo_mailbox *mailbox, const char *boot,
+                       uint64_t sequence);
 
 void flo_mailbox_telemetry(struct flo_mailbox *mailbox, const char *text,
                            size_t bytes);

@@ -139,31 +139,36 @@ static void publish_group(struct flo_controller *controller, const char *group)
     flo_glue_publish(controller, FLO_TOPIC_ORDER, group, text.data, text.bytes);
 }
 
-/* "<device> <sequence>", unique and sorted; of one device the last in the list
- * is not always the highest, so each is sent: agents take the highest. */
+#define ACK_OF_BYTES 74 /* device and boot, a space behind each */
+
+/* "<device> <boot> <sequence>", unique and sorted; of one device the last in
+ * the list is not always the highest, so each is sent: agents take the highest.
+ */
 static void publish_ack(struct flo_controller *controller, const char *ack)
 {
     char device[37];
-    char text[64];
+    char text[128];
 
-    if (strlen(ack) < 38) {
+    if (strlen(ack) < ACK_OF_BYTES + 1) {
         return;
     }
     memcpy(device, ack, 36);
     device[36] = '\0';
-    snprintf(text, sizeof(text), "{\"v\":1,\"ack\":%s}", ack + 37);
+    snprintf(text, sizeof(text), "{\"v\":1,\"boot\":\"%.36s\",\"ack\":%s}",
+             ack + 37, ack + ACK_OF_BYTES);
     flo_glue_publish(controller, FLO_TOPIC_CMD, device, text, strlen(text));
 }
 
-/* Of several acknowledgements of one device only the last one counts: they
- * come in the order of the events. */
+/* Of several acknowledgements of one boot only the last one counts: they come
+ * in the order of the events. */
 static void acks_newest(struct flo_text_list *acks)
 {
     size_t kept = 0;
 
     for (size_t i = 0; i < acks->count; i++) {
-        bool superseded = i + 1 < acks->count &&
-                          strncmp(acks->items[i], acks->items[i + 1], 37) == 0;
+        bool superseded =
+            i + 1 < acks->count &&
+            strncmp(acks->items[i], acks->items[i + 1], ACK_OF_BYTES) == 0;
         if (superseded) {
             free(acks->items[i]);
         } else {

@@ -162,8 +162,8 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
                                      &last, err)) < 0) {
         return rv;
     }
-    char ack[FLO_NAME_MAX + 32];
-    snprintf(ack, sizeof(ack), "%s %llu", message->device,
+    char ack[FLO_NAME_MAX + 72];
+    snprintf(ack, sizeof(ack), "%s %s %llu", message->device, boot,
              (unsigned long long)last);
     flo_text_list_add(&controller->effects.acks, ack);
     flo_effect_live(controller, "device", message->device);

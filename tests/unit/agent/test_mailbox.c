@@ -165,7 +165,7 @@ static void what_is_acknowledged_is_gone_and_numbers_go_on(void **state)
     note(mailbox, "a");
     note(mailbox, "b");
     flo_mailbox_flush(mailbox);
-    flo_mailbox_acked(mailbox, 2);
+    flo_mailbox_acked(mailbox, flo_mailbox_boot(mailbox), 2);
     flo_mailbox_close(mailbox);
 
     mailbox = open_mailbox(1 << 20);
@@ -225,7 +225,7 @@ static void a_number_sent_without_a_disk_is_not_used_again(void **state)
         flo_mailbox_flush(mailbox);
         sent_as(mailbox, sent[count++], sizeof(sent[0]));
     }
-    flo_mailbox_acked(mailbox, 3);
+    flo_mailbox_acked(mailbox, flo_mailbox_boot(mailbox), 3);
     flo_mailbox_close(mailbox);
     let_disk_fail(false);
     flo_log_level_set(FLO_LOG_INFO);
@@ -242,6 +242,23 @@ static void a_number_sent_without_a_disk_is_not_used_again(void **state)
             assert_string_not_equal(sent[i], sent[k]);
         }
     }
+}
+
+/* The broker keeps an ack over a restart, which forgot what was acked. */
+static void the_ack_of_another_boot_ends_nothing(void **state)
+{
+    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    char boot[64];
+
+    (void)state;
+    note(mailbox, "stored, not sent");
+    flo_mailbox_flush(mailbox);
+    flo_uuid_make(boot);
+    flo_mailbox_acked(mailbox, boot, 1);
+    assert_int_equal(flo_mailbox_outbox(mailbox)->acked, 0);
+    flo_mailbox_acked(mailbox, flo_mailbox_boot(mailbox), 1);
+    assert_int_equal(flo_mailbox_outbox(mailbox)->acked, 1);
+    flo_mailbox_close(mailbox);
 }
 
 static void a_disk_that_recovers_keeps_the_numbers_sent_without_it(void **state)
@@ -484,6 +501,7 @@ int main(void)
         TEST(an_end_closes_the_story_in_the_same_write),
         TEST(what_is_acknowledged_is_gone_and_numbers_go_on),
         TEST(a_number_sent_without_a_disk_is_not_used_again),
+        TEST(the_ack_of_another_boot_ends_nothing),
         TEST(a_disk_that_recovers_keeps_the_numbers_sent_without_it),
         TEST(the_oldest_telemetry_goes_first_and_is_counted),
         TEST(a_file_of_noise_is_set_aside_and_counted),
