@@ -61,6 +61,15 @@ static int db_fail(struct flo_db *db, int result, const char *what,
 /* ---- opening
  * ------------------------------------------------------------------ */
 
+/* quick_check tells of a page that could not be read in words, with SQLite's
+ * number in them; SQLITE_OK: there is none. */
+static int result_in(const char *text)
+{
+    const char *at = text == NULL ? NULL : strstr(text, "error code");
+
+    return at == NULL ? SQLITE_OK : atoi(at + strcspn(at, "0123456789"));
+}
+
 /* The first line that a PRAGMA answers, compared with what it must be; `code`
  * when it is something else. */
 static int expect_answer(struct flo_db *db, const char *sql,
@@ -82,7 +91,10 @@ static int expect_answer(struct flo_db *db, const char *sql,
         for (size_t i = 0; text != NULL && wanted[i] != NULL; i++) {
             fits = fits || strcmp(text, wanted[i]) == 0;
         }
-        if (!fits) {
+        result = result_in(text);
+        if (!fits && result != SQLITE_OK) {
+            rv = db_fail(db, result, sql, err);
+        } else if (!fits) {
             rv = flo_fail(err, code, "%s: %s", sql,
                           text != NULL ? text : "no answer");
         }

@@ -6,12 +6,15 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <sqlite3.h>
 
 #include "base/host/db.h"
 #include "unit/remove_tree.h"
@@ -276,6 +279,47 @@ static void a_damaged_file_is_an_error_and_no_crash(void **state)
     free(good);
 }
 
+/* Pages behind the first cannot be read; SQLite reads one way or the other. */
+static ssize_t read_start(int fd, void *out, size_t bytes)
+{
+    if (lseek(fd, 0, SEEK_CUR) >= 4096) {
+        errno = EIO;
+        return -1;
+    }
+    return read(fd, out, bytes);
+}
+
+static ssize_t pread_start(int fd, void *out, size_t bytes, off_t at)
+{
+    if (at >= 4096) {
+        errno = EIO;
+        return -1;
+    }
+    return pread(fd, out, bytes, at);
+}
+
+static void a_disk_that_cannot_be_read_is_no_damage(void **state)
+{
+    sqlite3_vfs *disk = sqlite3_vfs_find(NULL);
+    struct flo_db *db = opened();
+    struct flo_err err = {0};
+    (void)state;
+    assert_int_equal(
+        flo_db_exec(db, "CREATE TABLE t(a); INSERT INTO t VALUES(7)", NULL), 0);
+    flo_db_close(db);
+
+    disk->xSetSystemCall(disk, "read", (sqlite3_syscall_ptr)read_start);
+    disk->xSetSystemCall(disk, "pread", (sqlite3_syscall_ptr)pread_start);
+    disk->xSetSystemCall(disk, "pread64", (sqlite3_syscall_ptr)pread_start);
+    int rv = flo_db_open(path, FLO_DB_SYNC_FULL, 0, &db, &err);
+    disk->xSetSystemCall(disk, NULL, NULL);
+
+    assert_int_equal(rv, FLO_E_DB);
+    db = opened();
+    assert_int_equal(number_of(db, "SELECT a FROM t"), 7);
+    flo_db_close(db);
+}
+
 static void a_full_disk_is_told_as_such_and_harms_nothing(void **state)
 {
     struct flo_db *db = NULL;
@@ -317,6 +361,7 @@ int main(void)
         WITH_FILE(a_failed_migration_leaves_the_version_before),
         WITH_FILE(the_file_is_ours_alone_and_in_wal_mode),
         WITH_FILE(a_damaged_file_is_an_error_and_no_crash),
+        WITH_FILE(a_disk_that_cannot_be_read_is_no_damage),
         WITH_FILE(a_full_disk_is_told_as_such_and_harms_nothing),
     };
 
