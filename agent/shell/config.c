@@ -116,6 +116,9 @@ int flo_settings_load(const char *path, const char *state_dir,
         snprintf(out->state_dir, sizeof(out->state_dir), "%s", text);
         rv = set_paths(out, err);
     }
+    if (rv == 0) { /* whose token_file is */
+        rv = flo_process_as_owner(out->state_dir, err);
+    }
     if (rv == 0) {
         rv = set_token(out, err);
     }
@@ -127,9 +130,6 @@ int flo_settings_load(const char *path, const char *state_dir,
     }
     if (rv == 0) {
         rv = check_switch(out, "prefix_cache", "on", err);
-    }
-    if (rv == 0) {
-        rv = flo_process_as_owner(out->state_dir, err);
     }
     if (rv < 0) {
         flo_settings_deinit(out);

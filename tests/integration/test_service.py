@@ -76,3 +76,20 @@ def test_what_root_updates_without_the_service_belongs_to_it(up, device):
     up.program("flotilla-agent", "explain", "--config", device.config)
     assert os.path.exists(os.path.join(device.state, "slots", "tiny.bin"))
     assert others(device) == []
+
+
+def test_what_an_older_version_left_to_root_is_given_to_the_service(up,
+                                                                    device):
+    for folder, folders, files in os.walk(device.state):
+        for name in folders + files:
+            os.lchown(os.path.join(folder, name), 0, 0)
+    secret = os.path.join(up.dir, "secret")
+    with open(secret, "w", encoding="utf-8") as text:
+        text.write("root's")
+    planted = [os.path.join(device.state, name) for name in ("link", "symlink")]
+    os.link(secret, planted[0])
+    os.symlink(secret, planted[1])
+    os.lchown(planted[1], SERVICE, SERVICE)
+    up.program("flotilla-agent", "explain", "--config", device.config)
+    assert others(device) == planted[:1]
+    assert os.stat(secret).st_uid == 0

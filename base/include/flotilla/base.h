@@ -329,7 +329,8 @@ bool flo_process_work(pid_t pid, uint64_t *cpu_ms, bool *waits_for_disk);
 bool flo_process_sibling(const char *name, char *out, size_t out_bytes);
 /* A program of root's goes on as the user who owns `path`, so that all it
  * writes there is that user's: no way back, and of root's rights it keeps only
- * the one to read (the folder above may be closed to that user).  Nothing
+ * those to read (the folder above may be closed to that user) and to listen on
+ * a port below 1024.  What root owns below `path` is given to them.  Nothing
  * happens to other programs, and when `path` is root's or absent.  Call before
  * threads begin.  FLO_E_CFG_PERM: this root may not; end then, whose rights are
  * left is not known. */
