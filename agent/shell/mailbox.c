@@ -18,6 +18,8 @@
 
 #include "agent/shell/mailbox_inside.h"
 
+#define NO_OUTBOX "there is no outbox"
+
 static const char *const schema[] = {
     "CREATE TABLE value (key TEXT PRIMARY KEY, text TEXT NOT NULL);"
     "CREATE TABLE event (seq INTEGER PRIMARY KEY, crc INTEGER NOT NULL,"
@@ -53,7 +55,7 @@ int flo_mailbox_run(struct flo_mailbox *mailbox, const char *sql,
     int i;
 
     if (mailbox->db == NULL) {
-        return flo_fail(err, FLO_E_DB, "there is no outbox");
+        return flo_fail(err, FLO_E_DB, NO_OUTBOX);
     }
     rv = flo_db_prepare(mailbox->db, sql, &statement, err);
     if (rv < 0) {
@@ -97,7 +99,7 @@ static int value_store(struct flo_mailbox *mailbox, const char *key,
 
 static int begin(struct flo_mailbox *mailbox, struct flo_err *err)
 {
-    return mailbox->db == NULL ? flo_fail(err, FLO_E_DB, "there is no outbox")
+    return mailbox->db == NULL ? flo_fail(err, FLO_E_DB, NO_OUTBOX)
                                : flo_db_begin(mailbox->db, err);
 }
 
@@ -116,7 +118,7 @@ int flo_mailbox_relax(struct flo_mailbox *mailbox, bool is_relaxed)
 {
     struct flo_err err = {0};
     int rv = mailbox->db == NULL
-                 ? flo_fail(&err, FLO_E_DB, "there is no outbox")
+                 ? flo_fail(&err, FLO_E_DB, NO_OUTBOX)
                  : flo_db_exec(mailbox->db,
                                is_relaxed ? "PRAGMA synchronous=NORMAL"
                                           : "PRAGMA synchronous=FULL",

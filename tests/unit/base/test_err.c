@@ -133,7 +133,7 @@ static void the_printed_form_has_two_or_three_lines(void **state)
     flo_fail(&err, FLO_E_DISK_FULL, "386 MiB needed, 122 free");
     assert_prints(&err,
                   "error[disk.full]: 386 MiB needed, 122 free\n"
-                  "  fix: free the named bytes, then start a new rollout\n",
+                  "  fix: free the named bytes, then try again\n",
                   FLO_EXIT_REFUSED);
 
     flo_err_why(&err, "the %s slot is kept", "previous");
