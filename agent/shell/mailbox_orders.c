@@ -29,17 +29,20 @@ enum flo_used flo_mailbox_used(struct flo_mailbox *mailbox, const char *number,
                                const char *order)
 {
     struct flo_db_statement *statement;
-    enum flo_used found = FLO_USED_UNKNOWN;
+    enum flo_used found = FLO_USED_UNREADABLE;
     bool has_row = false;
 
     if (mailbox->db == NULL ||
         flo_db_prepare(mailbox->db,
                        "SELECT ord, done FROM used WHERE number = ?",
                        &statement, NULL) < 0) {
-        return FLO_USED_UNKNOWN;
+        return FLO_USED_UNREADABLE;
     }
     flo_db_bind_text(statement, 1, number);
-    if (flo_db_step(statement, &has_row, NULL) == 0 && has_row) {
+    if (flo_db_step(statement, &has_row, NULL) == 0) {
+        found = FLO_USED_UNKNOWN;
+    }
+    if (has_row) {
         found = strcmp(flo_db_column_text(statement, 0), order) != 0
                     ? FLO_USED_BY_ANOTHER
                 : flo_db_column_i64(statement, 1) != 0 ? FLO_USED_DONE

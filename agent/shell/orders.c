@@ -271,6 +271,12 @@ static int check(struct flo_shell *shell,
                         "order %s: another order had its seq %llu", order->id,
                         (unsigned long long)order->seq);
     }
+    if (rv == FLO_E_CMD_NONCE_REUSED && *used == FLO_USED_UNREADABLE) {
+        return flo_fail(err, FLO_E_DB,
+                        "order %s: its seq %llu was used, and without an "
+                        "outbox nobody knows by whom",
+                        order->id, (unsigned long long)order->seq);
+    }
     return rv == FLO_E_CMD_NONCE_REUSED && *used != FLO_USED_UNKNOWN ? 0 : rv;
 }
 
@@ -280,6 +286,10 @@ static void refuse(struct flo_shell *shell, const char *order, int code,
     /* An order for others is nobody's fault; the rest is told once. */
     if (code == FLO_E_CMD_SCOPE) {
         flo_log(FLO_LOG_DEBUG, "order", "%s", err->what);
+        return;
+    }
+    if (code == FLO_E_DB) { /* perhaps it was done: no answer is wrong */
+        flo_log_err(FLO_LOG_WARN, "order", err);
         return;
     }
     if (order[0] != '\0' && answered_before(shell, order)) {

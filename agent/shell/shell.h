@@ -119,6 +119,7 @@ bool flo_mailbox_story(struct flo_mailbox *mailbox, const char *rollout,
  * durably before the order acts; one with a final answer is done. */
 enum flo_used {
     FLO_USED_UNKNOWN,
+    FLO_USED_UNREADABLE, /* the outbox does not say */
     FLO_USED_BY_ANOTHER,
     FLO_USED_OPEN, /* by this order, which has no final answer yet */
     FLO_USED_DONE,

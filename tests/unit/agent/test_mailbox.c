@@ -468,6 +468,23 @@ static void a_used_number_is_known_behind_a_kill(void **state)
     flo_mailbox_close(mailbox);
 }
 
+static void nobody_knows_who_used_a_number_without_an_outbox(void **state)
+{
+    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    (void)state;
+
+    accept_order(mailbox);
+    flo_mailbox_close(mailbox);
+    flo_log_level_set(FLO_LOG_ERROR);
+    set_version(true); /* a newer agent's */
+    mailbox = open_mailbox(1 << 20);
+    flo_log_level_set(FLO_LOG_INFO);
+
+    assert_int_equal(flo_mailbox_used(mailbox, "key.1.7", "o-0007"),
+                     FLO_USED_UNREADABLE);
+    flo_mailbox_close(mailbox);
+}
+
 static void a_done_order_stays_done_when_its_answer_is_gone(void **state)
 {
     struct flo_mailbox *mailbox = open_mailbox(1 << 20);
@@ -496,6 +513,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_used_number_is_known_behind_a_kill),
+        TEST(nobody_knows_who_used_a_number_without_an_outbox),
         TEST(a_done_order_stays_done_when_its_answer_is_gone),
         TEST(events_stories_and_telemetry_survive_kill_9),
         TEST(an_end_closes_the_story_in_the_same_write),
