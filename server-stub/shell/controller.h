@@ -251,9 +251,7 @@ FLO_MUST_USE int flo_rollouts_step_running(struct flo_controller *controller,
                                            struct flo_err *err);
 /* A device came to its groups. */
 FLO_MUST_USE int flo_rollouts_join(struct flo_controller *controller,
-                                   const char *device,
-                                   const char (*groups)[FLO_NAME_MAX + 1],
-                                   size_t group_count, struct flo_err *err);
+                                   const char *device, struct flo_err *err);
 bool flo_rollouts_any_active(const struct flo_controller *controller);
 
 /* ---- ingest.c ---- */

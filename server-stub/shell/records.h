@@ -223,6 +223,13 @@ FLO_MUST_USE int flo_records_rollout_list(struct flo_records *store,
                                           uint64_t limit,
                                           flo_records_rollout_fn fn,
                                           void *context, struct flo_err *err);
+/* Ids, oldest first, of what brings a device that came just now to where its
+ * groups are: rollouts of published releases that run or are paused, and of
+ * the completed ones the newest per model and group. */
+FLO_MUST_USE int flo_records_rollout_joined(struct flo_records *store,
+                                            const char *device,
+                                            flo_records_text_fn fn,
+                                            void *context, struct flo_err *err);
 FLO_MUST_USE int flo_records_member_put(struct flo_records *store,
                                         const char *rollout,
                                         const struct flo_rollout_member *member,

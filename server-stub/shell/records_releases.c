@@ -174,6 +174,34 @@ int flo_records_rollout_list(struct flo_records *store, uint64_t limit,
     return rv;
 }
 
+int flo_records_rollout_joined(struct flo_records *store, const char *device,
+                               flo_records_text_fn fn, void *context,
+                               struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row = true;
+    int rv = flo_records_query(
+        store->control, err, &row,
+        "SELECT id, MAX(CAST(substr(id, 3) AS INTEGER)) AS number,"
+        " coalesce(json_extract(spec, '$.group'), 'all') AS grp"
+        " FROM rollout JOIN release USING (digest)"
+        " WHERE release.state = 'published'"
+        " AND rollout.state IN ('running', 'paused', 'completed')"
+        " AND grp IN (SELECT grp FROM device_group WHERE device = ?)"
+        " GROUP BY model, grp,"
+        " CASE rollout.state WHEN 'completed' THEN '' ELSE id END"
+        " ORDER BY number",
+        "t", device);
+
+    while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
+        rv = fn(context, flo_db_column_text(row, 0));
+    }
+    if (rv < 0) {
+        flo_db_reset(row);
+    }
+    return rv;
+}
+
 int flo_records_member_put(struct flo_records *store, const char *rollout,
                            const struct flo_rollout_member *member,
                            struct flo_err *err)

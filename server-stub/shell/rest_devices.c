@@ -188,9 +188,7 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in,
     if ((rv = store_device(controller, &enrol,
                            (const char(*)[FLO_NAME_MAX + 1]) groups, count,
                            err)) < 0 ||
-        (rv = flo_rollouts_join(controller, enrol.id,
-                                (const char(*)[FLO_NAME_MAX + 1]) groups, count,
-                                err)) < 0) {
+        (rv = flo_rollouts_join(controller, enrol.id, err)) < 0) {
         return rv;
     }
     flo_effect_desired(controller, enrol.id);

@@ -113,7 +113,7 @@ struct wanted {
 };
 
 /* Newest first: all that are under way, and a few that are not, for devices
- * that join or come back late. */
+ * that come back late. */
 static int want_row(void *context, const struct flo_records_rollout *row)
 {
     struct wanted *wanted = context;
@@ -385,75 +385,34 @@ int flo_rollouts_step_running(struct flo_controller *controller,
 
 /* ---- joining ---- */
 
-static int state_of_release(void *context,
-                            const struct flo_records_release *release)
+static int add_id(void *context, const char *id)
 {
-    *(bool *)context = strcmp(release->state, "published") == 0;
+    flo_text_list_add(context, id);
     return 0;
 }
 
-static int is_published(struct flo_controller *controller,
-                        const struct flo_rollout_entry *entry, bool *out,
-                        struct flo_err *err)
-{
-    return flo_records_release_get(controller->store, entry->model,
-                                   entry->version, state_of_release, out, err);
-}
-
 /* A newcomer gets what its group was brought to last, and what is under way
- * now: per model the newest completed rollout whose release was not withdrawn,
- * and those that run. */
-static int joins(struct flo_controller *controller, size_t index, bool *out,
-                 struct flo_err *err)
-{
-    const struct flo_rollout_entry *entry = controller->rollouts[index];
-    enum flo_rollout_state state = entry->core.state;
-    int rv = is_published(controller, entry, out, err);
-
-    if (rv < 0 || !*out) {
-        return rv;
-    }
-    *out = state == FLO_ROLLOUT_RUNNING || state == FLO_ROLLOUT_PAUSED ||
-           state == FLO_ROLLOUT_COMPLETED;
-    for (size_t i = index + 1; state == FLO_ROLLOUT_COMPLETED && rv == 0 &&
-                               i < controller->rollout_count;
-         i++) {
-        const struct flo_rollout_entry *later = controller->rollouts[i];
-        bool replaces = false;
-        if (later->core.state == FLO_ROLLOUT_COMPLETED &&
-            strcmp(later->model, entry->model) == 0 &&
-            strcmp(later->group, entry->group) == 0) {
-            rv = is_published(controller, later, &replaces, err);
-        }
-        *out = *out && !replaces;
-    }
-    return rv;
-}
-
+ * now: also what is not in memory. */
 int flo_rollouts_join(struct flo_controller *controller, const char *device,
-                      const char (*groups)[FLO_NAME_MAX + 1],
-                      size_t group_count, struct flo_err *err)
+                      struct flo_err *err)
 {
-    int rv = 0;
+    struct flo_text_list ids = {0};
+    struct flo_rollout_entry *entry;
+    int rv = flo_records_rollout_joined(controller->store, device, add_id, &ids,
+                                        err);
 
-    for (size_t i = 0; i < controller->rollout_count && rv == 0; i++) {
-        struct flo_rollout_entry *entry = controller->rollouts[i];
-        bool in_group = false;
-        bool wanted = false;
-        for (size_t g = 0; g < group_count; g++) {
-            in_group = in_group || strcmp(groups[g], entry->group) == 0;
+    for (size_t i = 0; i < ids.count && rv == 0; i++) {
+        rv = flo_rollouts_find(controller, ids.items[i], &entry, err);
+        if (rv == 0) {
+            rv = flo_rollouts_step(
+                controller, entry,
+                (struct flo_rollout_event){
+                    .kind = FLO_ROLLOUT_EVENT_JOINED,
+                    .device = device,
+                    .bucket = flo_bucket(entry->core.id, device)},
+                err);
         }
-        if (!in_group || (rv = joins(controller, i, &wanted, err)) < 0 ||
-            !wanted) {
-            continue;
-        }
-        rv =
-            flo_rollouts_step(controller, entry,
-                              (struct flo_rollout_event){
-                                  .kind = FLO_ROLLOUT_EVENT_JOINED,
-                                  .device = device,
-                                  .bucket = flo_bucket(entry->core.id, device)},
-                              err);
     }
+    flo_text_list_clear(&ids);
     return rv;
 }

@@ -208,6 +208,29 @@ static void reading_an_old_rollout_does_not_make_it_the_newest(void **state)
     assert_string_equal(order_of_newcomer(world), "o-0002");
 }
 
+static void many_rollouts_that_ended_do_not_hide_the_newest(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+    struct flo_records_rollout row = {.id = id,
+                                      .spec = "{\"release\":\"tiny@2.1.0\"}",
+                                      .state = "aborted",
+                                      .core = "{}",
+                                      .digest = DIGEST};
+
+    bring_to_two_releases(world);
+    for (int i = 0; i < 20; i++) {
+        snprintf(id, sizeof(id), "r-%04d", 3 + i);
+        assert_int_equal(flo_records_rollout_put(world->controller->store, &row,
+                                                 &world->err),
+                         0);
+    }
+    flo_rollouts_forget(world->controller);
+    assert_int_equal(flo_rollouts_load(world->controller, &world->err), 0);
+
+    assert_string_equal(order_of_newcomer(world), "o-0002");
+}
+
 static void a_release_taken_back_leaves_newcomers_the_one_before(void **state)
 {
     struct world *world = *state;
@@ -263,6 +286,7 @@ int main(void)
         WITH_WORLD(a_pause_behind_a_phase_without_buckets_is_resumed),
         WITH_WORLD(a_newcomer_gets_what_its_group_was_brought_to),
         WITH_WORLD(reading_an_old_rollout_does_not_make_it_the_newest),
+        WITH_WORLD(many_rollouts_that_ended_do_not_hide_the_newest),
         WITH_WORLD(a_release_taken_back_leaves_newcomers_the_one_before),
         WITH_WORLD(specifications_with_typos_are_refused),
     };

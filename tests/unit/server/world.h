@@ -40,9 +40,7 @@ static inline int enrol(struct world *world, const char *id, const char *name)
                                         .enrolled_at_ms = 1};
     int rv = flo_records_device_add(world->controller->store, &device, groups,
                                     1, &world->err);
-    return rv < 0 ? rv
-                  : flo_rollouts_join(world->controller, id, groups, 1,
-                                      &world->err);
+    return rv < 0 ? rv : flo_rollouts_join(world->controller, id, &world->err);
 }
 
 static inline int world_setup(void **state)
