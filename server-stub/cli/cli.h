@@ -159,5 +159,9 @@ FLO_MUST_USE int flo_watch_rollout(struct flo_cli *cli, const char *id,
 FLO_MUST_USE int flo_watch_order(struct flo_cli *cli, const char *id,
                                  uint64_t timeout_ms, json_t **order,
                                  struct flo_err *err);
+/* A rollout that was told to go back, until all of it that is online did. */
+FLO_MUST_USE int flo_watch_rollback(struct flo_cli *cli, const char *id,
+                                    uint64_t timeout_ms, json_t **rollout,
+                                    struct flo_err *err);
 
 #endif

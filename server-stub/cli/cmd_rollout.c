@@ -357,6 +357,7 @@ static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)
 static int take_back(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *ended = NULL;
     uint64_t timeout_ms;
 
     if (flo_args_has(&cli->args, "group") ||
@@ -373,9 +374,14 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = ask(cli, "rollback", &rollout, err);
     }
-    return rv < 0 ? rv
-                  : flo_watch_rollout(cli, flo_out_text(rollout, "id", ""),
-                                      "rolled-back", timeout_ms, err);
+    if (rv == 0) {
+        rv = flo_watch_rollback(cli, flo_out_text(rollout, "id", ""),
+                                timeout_ms, &ended, err);
+    }
+    if (ended != NULL) {
+        print_rollout(cli, ended);
+    }
+    return rv;
 }
 
 int flo_cmd_rollout_rollback(struct flo_cli *cli, struct flo_err *err)

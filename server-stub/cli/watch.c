@@ -208,48 +208,102 @@ int flo_cmd_rollout_wait(struct flo_cli *cli, struct flo_err *err)
     return wait_for(cli, 900000, err);
 }
 
-int flo_watch_order(struct flo_cli *cli, const char *id, uint64_t timeout_ms,
-                    json_t **order, struct flo_err *err)
+/* ---- answers of devices ---- */
+
+struct answers {
+    uint64_t ended;
+    uint64_t failed; /* of those */
+    uint64_t online;
+};
+typedef struct answers answers_fn(const json_t *now);
+
+static struct answers answers_of_order(const json_t *order)
 {
-    char path[256];
+    uint64_t failed = flo_out_u64(order, "failed");
+
+    return (struct answers){.ended = flo_out_u64(order, "done") + failed,
+                            .failed = failed,
+                            .online = flo_out_u64(order, "online")};
+}
+
+/* Of those that were told of the release, who left it. */
+static struct answers answers_of_rollback(const json_t *rollout)
+{
+    struct answers answers = {0};
+    size_t i;
+    json_t *device;
+
+    json_array_foreach(json_object_get(rollout, "devices"), i, device)
+    {
+        if (json_is_true(json_object_get(device, "online")) &&
+            strcmp(flo_out_text(device, "state", ""), "queued") != 0) {
+            answers.online++;
+            answers.ended += json_is_true(json_object_get(device, "back"));
+        }
+    }
+    return answers;
+}
+
+/* Until all that are online answered. */
+static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of,
+                         uint64_t timeout_ms, json_t **out, struct flo_err *err)
+{
     uint64_t begin = flo_now_ms();
     uint64_t last = UINT64_MAX;
 
-    snprintf(path, sizeof(path), "/v1/orders/%.100s", id);
     for (;;) {
         json_t *now = NULL;
         int rv = flo_api_get(cli, path, &now, err);
         if (rv < 0) {
             return rv;
         }
-        uint64_t ended = flo_out_u64(now, "done") + flo_out_u64(now, "failed");
-        uint64_t online = flo_out_u64(now, "online");
-        if (ended != last) {
+        struct answers answers = of(now);
+        if (answers.ended != last) {
             flo_out_say(cli, " %llu/%llu online devices answered, %.1f s",
-                        (unsigned long long)ended, (unsigned long long)online,
+                        (unsigned long long)answers.ended,
+                        (unsigned long long)answers.online,
                         (double)(flo_now_ms() - begin) / 1000);
-            last = ended;
+            last = answers.ended;
         }
         bool is_late = flo_now_ms() - begin > timeout_ms;
-        if (ended < online && !is_late) {
+        if (answers.ended < answers.online && !is_late) {
             json_decref(now);
             rest();
             continue;
         }
-        *order = now;
-        if (ended < online) {
+        *out = now;
+        if (answers.ended < answers.online) {
             return flo_fail(err, FLO_E_NET_TIMEOUT,
                             "%llu of %llu devices answered in %llu ms",
-                            (unsigned long long)ended,
-                            (unsigned long long)online,
+                            (unsigned long long)answers.ended,
+                            (unsigned long long)answers.online,
                             (unsigned long long)timeout_ms);
         }
-        if (flo_out_u64(now, "failed") > 0) {
+        if (answers.failed > 0) {
             return flo_fail(err, FLO_E_ROLLOUT_PARTLY,
                             "%llu of %llu devices did not get there",
-                            (unsigned long long)flo_out_u64(now, "failed"),
-                            (unsigned long long)online);
+                            (unsigned long long)answers.failed,
+                            (unsigned long long)answers.online);
         }
         return 0;
     }
+}
+
+int flo_watch_order(struct flo_cli *cli, const char *id, uint64_t timeout_ms,
+                    json_t **order, struct flo_err *err)
+{
+    char path[256];
+
+    snprintf(path, sizeof(path), "/v1/orders/%.100s", id);
+    return watch_answers(cli, path, answers_of_order, timeout_ms, order, err);
+}
+
+int flo_watch_rollback(struct flo_cli *cli, const char *id, uint64_t timeout_ms,
+                       json_t **rollout, struct flo_err *err)
+{
+    char path[256];
+
+    snprintf(path, sizeof(path), "/v1/rollouts/%.100s", id);
+    return watch_answers(cli, path, answers_of_rollback, timeout_ms, rollout,
+                         err);
 }

@@ -241,7 +241,8 @@ flo_records_member_detail(struct flo_records *store, const char *rollout,
                           const char *detail_json, struct flo_err *err);
 typedef int (*flo_records_member_fn)(void *context,
                                      const struct flo_rollout_member *member,
-                                     const char *name, const char *error_json,
+                                     const char *name, bool is_online,
+                                     const char *error_json,
                                      const char *detail_json);
 /* In order of device id. */
 FLO_MUST_USE int flo_records_member_list(struct flo_records *store,

@@ -259,7 +259,8 @@ int flo_records_member_list(struct flo_records *store, const char *rollout,
     int rv = flo_records_query(
         store->control, err, &row,
         "SELECT m.device, bucket, state, attempt, silent, back, since_at,"
-        " coalesce(d.name, ''), error, detail FROM member m"
+        " coalesce(d.name, ''), coalesce(d.online, 0), error, detail"
+        " FROM member m"
         " LEFT JOIN device d ON d.id = m.device"
         " WHERE rollout = ? ORDER BY m.device",
         "t", rollout);
@@ -267,7 +268,8 @@ int flo_records_member_list(struct flo_records *store, const char *rollout,
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         member_row(row, &member);
         rv = fn(context, &member, flo_db_column_text(row, 7),
-                flo_db_column_text(row, 8), flo_db_column_text(row, 9));
+                flo_db_column_i64(row, 8) != 0, flo_db_column_text(row, 9),
+                flo_db_column_text(row, 10));
     }
     if (rv < 0) {
         flo_db_reset(row);

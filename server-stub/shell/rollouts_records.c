@@ -130,13 +130,14 @@ static int load_row(void *context, const struct flo_records_rollout *row)
 }
 
 static int load_member(void *context, const struct flo_rollout_member *member,
-                       const char *name, const char *error_json,
+                       const char *name, bool is_online, const char *error_json,
                        const char *detail_json)
 {
     struct load *load = context;
     int rv = flo_rollouts_grow(load->entry, load->err);
 
     (void)name;
+    (void)is_online;
     (void)error_json;
     (void)detail_json;
     if (rv == 0) {

@@ -142,7 +142,7 @@ struct members {
 };
 
 static int view_member(void *context, const struct flo_rollout_member *member,
-                       const char *name, const char *error_json,
+                       const char *name, bool is_online, const char *error_json,
                        const char *detail_json)
 {
     struct members *members = context;
@@ -151,8 +151,8 @@ static int view_member(void *context, const struct flo_rollout_member *member,
         index != SIZE_MAX ? &members->core->members[index] : member;
     json_t *detail = parse_or(detail_json, json_object());
     json_t *json = json_pack(
-        "{s:s,s:s,s:i,s:s,s:b,s:b,s:i,s:I,s:o}", "id", member->device, "name",
-        name, "phase",
+        "{s:s,s:s,s:b,s:i,s:s,s:b,s:b,s:i,s:I,s:o}", "id", member->device,
+        "name", name, "online", (int)is_online, "phase",
         live->phase < members->core->phase_count ? (int)live->phase : -1,
         "state", flo_execution_word((enum flo_execution)live->state), "silent",
         (int)live->is_silent, "back", (int)live->is_back, "attempt",

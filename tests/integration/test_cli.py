@@ -51,12 +51,12 @@ def test_the_uses_that_a_token_has_left_are_listed(controller):
 
 @pytest.fixture(scope="module")
 def served(controller, folder):
-    """A completed rollout of two devices."""
+    """A completed rollout of three devices."""
     token = controller.enrol_token()
     devices = [Device(controller, folder, name, token).connect()
-               for name in ("a", "b")]
-    until("two online", 10, lambda: len(controller.ask(
-        "GET", "/v1/devices?state=online").json["items"]) == 2)
+               for name in ("a", "b", "c")]
+    until("three online", 10, lambda: len(controller.ask(
+        "GET", "/v1/devices?state=online").json["items"]) == 3)
     digest = Publisher(controller, folder).publish("1.0.0")
     rollout = start(controller, "tiny@1.0.0",
                     phases=[{"share_pct": 100}])["id"]
@@ -79,18 +79,26 @@ def test_a_rollout_does_not_go_back_in_one_group(controller, served):
     assert state == "completed"
 
 
-def test_the_rollback_of_a_rollout_is_waited_for(controller, served):
+def test_the_rollback_of_a_rollout_waits_for_who_is_online(controller, served):
     rollout, digest, devices = served
+    away = devices[2]
+    away.client.publish(away.topic("presence"), '{"v":1,"online":false}',
+                        retain=True)
+    until("one offline", 10, lambda: len(controller.ask(
+        "GET", "/v1/devices?state=offline").json["items"]) == 1)
     process = begin(controller, "rollout", "rollback", rollout, "--wait",
                     "--reason", "too slow", "-o", "json")
-    for device in devices:
+    for device in devices[:2]:
         assert device.order("rollback", 10)[0]
         assert process.poll() is None
         device.event(rollout, digest, "rolled-back")
     out, err = process.communicate(timeout=20)
     assert process.returncode == 0, err
-    assert json.loads(out)["state"] == "rolled-back"
+    assert json.loads(out)["state"] == "rolling-back"
     assert "too slow" in json.loads(out)["reason"]
+    away.event(rollout, digest, "rolled-back")
+    until("the end", 10, lambda: controller.ask(
+        "GET", "/v1/rollouts/" + rollout).json["state"] == "rolled-back")
 
 
 def test_a_broken_audit_chain_ends_with_seven(controller):
