@@ -145,15 +145,9 @@ def test_symlinks_in_the_state_are_not_followed(up, lab):
     up.online(["b"])
     started = up.ask("rollout", "start", "tiny@2", "--group", "lab", "--phase",
                      "100%", "--soak", "200ms")
-    up.cli("rollout", "wait", started["id"], "--timeout", "20s", "-q",
-           check=False)
+    up.cli("rollout", "wait", started["id"], "--timeout", "20s", "-q")
+    serves(lab, "tiny@2")  # a link gives way to the bytes that came for it
     assert open(target, "rb").read() == b"precious"
-    for release in ("tiny@1", "tiny@2"):
-        try:
-            serves(lab, release, 3)
-            break
-        except F.Failed:
-            assert release == "tiny@1"
     lab.stop()
     for folder in ("partial", "blobs"):
         for name in os.listdir(in_state(lab, folder)):
@@ -249,11 +243,12 @@ def test_a_candidate_whose_engine_dies_is_refused(up, lab):
 
 
 def test_a_candidate_whose_engine_hangs_is_refused(up, lab):
+    before = lab.ask(QUESTION, "tiny")[1]
     lab.stop()
     lab.write_config("hang: 2s\npacked_weights: off\n")
     lab.start()
     up.online(["b"])
-    serves(lab, "tiny@1")
+    serves(lab, before)
     fails(up, lab, "21", signal.SIGSTOP, 6, ("engine.hang", "probe.timeout"),
           "--probe-timeout", "2s")
     F.wait_until("the hung engine is killed", 6, lambda: not [
