@@ -30,8 +30,7 @@ static int read_request(const json_t *in, struct enrol *out,
 {
     int rv;
 
-    if ((rv = flo_json_get_text(in, "token", 128, &out->token, err)) < 0 ||
-        (rv = flo_json_get_text(in, "csr", 8192, &out->csr, err)) < 0 ||
+    if ((rv = flo_json_get_text(in, "csr", 8192, &out->csr, err)) < 0 ||
         (rv = flo_json_opt_name(in, "name", NULL, &out->name, err)) < 0 ||
         (rv = flo_json_opt_object(in, "labels", &out->labels, err)) < 0 ||
         (rv = flo_json_opt_object(in, "profile", &out->profile, err)) < 0) {
@@ -172,15 +171,16 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in,
     char groups[2][FLO_NAME_MAX + 1] = {"all"};
     int rv;
 
-    if ((rv = read_request(in, &enrol, err)) < 0) {
+    if ((rv = flo_json_get_text(in, "token", 128, &enrol.token, err)) < 0 ||
+        (rv = use_token(call, &enrol, err)) < 0 ||
+        (rv = read_request(in, &enrol, err)) < 0) {
         if (rv == FLO_E_META_SCHEMA || rv == FLO_E_META_NAME) {
             rv = err->code = FLO_E_REST_SCHEMA;
         }
         return rv;
     }
     flo_uuid_make(enrol.id);
-    if ((rv = use_token(call, &enrol, err)) < 0 ||
-        (rv = issue(controller, &enrol, &pem, err)) < 0) {
+    if ((rv = issue(controller, &enrol, &pem, err)) < 0) {
         return rv;
     }
     size_t count = strcmp(enrol.group, "all") == 0 ? 1 : 2;
