@@ -272,6 +272,13 @@ void flo_execution_deploy(struct step *s)
         return;
     }
     if (execution != NULL) {
+        if (strcmp(execution->id, wanted->id) == 0 &&
+            wanted->bundle[0] != '\0') {
+            /* Gone on with after a restart, told by the slots alone: who asks
+             * now waits for its reports. */
+            memcpy(execution->bundle, wanted->bundle,
+                   sizeof(execution->bundle));
+        }
         if (flo_execution_is_own(wanted) ||
             strcmp(execution->id, wanted->id) == 0 ||
             (wanted->order[0] != '\0' &&

@@ -151,6 +151,26 @@ static void a_nan_in_a_weight_is_found_by_the_updater(void **state)
     assert_story("bad-nan");
 }
 
+/* An execution that goes on after a restart may be known by its slots alone;
+ * who asks for its bundle again then is told how it goes. */
+static void an_execution_asked_for_again_reports_to_who_asks(void **state)
+{
+    struct flo_agent_execution again;
+    struct flo_agent_event event = {.kind = FLO_AGENT_DEPLOY};
+
+    (void)state;
+    boot();
+    world_desire(&world, 3, 1);
+    again = world.agent.execution;
+    snprintf(again.bundle, sizeof(again.bundle), "three.flb");
+    event.deploy.execution = &again;
+    world_event(&world, &event);
+
+    assert_string_equal(world.agent.execution.bundle, "three.flb");
+    world_run(&world, 300000);
+    assert_true(is_current(3));
+}
+
 static void a_candidate_that_crashes_at_load_never_serves(void **state)
 {
     (void)state;
@@ -293,6 +313,7 @@ int main(void)
         STORY(a_slow_release_is_stopped_before_it_serves),
         STORY(a_release_that_needs_too_much_memory_is_stopped),
         STORY(a_nan_in_a_weight_is_found_by_the_updater),
+        STORY(an_execution_asked_for_again_reports_to_who_asks),
         STORY(a_candidate_that_crashes_at_load_never_serves),
         STORY(a_denied_release_is_rejected),
         STORY(a_silent_updater_times_out),
