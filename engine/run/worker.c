@@ -183,7 +183,8 @@ static void run(struct flo_worker *worker)
             keep_prefix(worker);
             worked_ms = flo_now_ms(); /* ended, it waits as long again */
         }
-        left = read_input(worker);
+        bool has_come = (wait.revents & (POLLIN | POLLHUP)) != 0;
+        left = has_come ? read_input(worker) : handle_input(worker);
         if (left < 0) {
             return;
         }
