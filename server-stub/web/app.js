@@ -10,6 +10,7 @@ const main = document.getElementById("main");
 const live = document.getElementById("live");
 const data = { rollouts: [], releases: [], audit: [], shown: null };
 const fleet = new Map(); // devices by id
+const devices = () => [...fleet.values()];
 const dirty = new Set(["devices", "rollouts", "releases", "audit", "telemetry"]);
 const slots = {};
 let stop = null;
@@ -134,10 +135,10 @@ function put(name, ...elements) {
 function draw(names) {
   const changed = new Set(names);
   if (changed.has("devices") || changed.has("rollouts")) {
-    put("summary", views.summary([...fleet.values()], data.rollouts));
+    put("summary", views.summary(devices(), data.rollouts));
   }
   if (changed.has("devices")) {
-    put("fleet", views.fleet([...fleet.values()]));
+    put("fleet", views.fleet(devices()));
   }
   if (changed.has("rollouts")) {
     put("rollout", views.rollout(data.shown, act));
@@ -160,7 +161,7 @@ function draw(names) {
 
 async function act(rollout, action) {
   if (action === "rollback") {
-    openEmergency([...fleet.values()], rollout.release);
+    openEmergency(devices(), rollout.release);
     return;
   }
   if (action === "abort" && !await ask(
@@ -268,7 +269,7 @@ function signIn(why) {
 }
 
 document.getElementById("emergency").addEventListener("click", () =>
-  openEmergency([...fleet.values()], title([...fleet.values()][0]?.serving)));
+  openEmergency(devices(), title(devices()[0]?.serving)));
 document.getElementById("sign-out").addEventListener("click", () => signOut(""));
 setInterval(refresh, 500);
 setInterval(() => { dirty.add("devices"); dirty.add("telemetry"); }, 5000);
