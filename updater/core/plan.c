@@ -5,8 +5,8 @@
  * its codec is built, its base is on disk, its memory fits, its artifact is on
  * offer and it has not failed in this job.  A delta that is larger than the
  * file itself loses like any other way, and a file that is here but for some
- * chunks is mended.  Where the disk has no room for that,
- * the file itself is taken: nothing else lies beside it.  Pure. */
+ * chunks is mended.  Where the disk has no room for that, the file itself is
+ * taken: nothing else lies beside it.  Pure. */
 #include <stdio.h>
 #include <string.h>
 
