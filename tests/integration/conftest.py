@@ -11,6 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 import fleet as F  # noqa: E402
+from controller_parts import Controller  # noqa: E402
 
 BIN = os.environ.get("FLOTILLA_BIN", os.path.join(ROOT, "build", "bin"))
 MODELS = os.path.join(ROOT, "tests", "models")
@@ -29,6 +30,13 @@ def folder():
     path = tempfile.mkdtemp(prefix="flo-", dir="/tmp")
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def controller(folder):
+    one = Controller(folder).start()
+    yield one
+    one.stop()
 
 
 class Small(F.Fleet):

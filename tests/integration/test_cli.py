@@ -2,29 +2,13 @@
 made of Python."""
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
-import tempfile
 
 import pytest
 
-from controller_parts import (BIN, Controller, Device, Publisher, start,
+from controller_parts import (BIN, Device, Publisher, start,
                               until)
-
-
-@pytest.fixture(scope="module")
-def folder():
-    path = tempfile.mkdtemp(prefix="flo-c-", dir="/tmp")
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def controller(folder):
-    one = Controller(folder).start()
-    yield one
-    one.stop()
 
 
 def begin(controller, *words):

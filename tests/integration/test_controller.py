@@ -5,33 +5,17 @@ import hashlib
 import http.client
 import json
 import os
-import shutil
 import signal
 import ssl
-import tempfile
 import threading
 import time
 import uuid
 
 import pytest
 
-from controller_parts import (Controller, Device, Publisher, run, sign, start,
+from controller_parts import (Device, Publisher, run, sign, start,
                               until)
 from mqtt_client import Client, Refused
-
-
-@pytest.fixture(scope="module")
-def folder():
-    path = tempfile.mkdtemp(prefix="flo-c-", dir="/tmp")
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def controller(folder):
-    one = Controller(folder).start()
-    yield one
-    one.stop()
 
 
 @pytest.fixture(scope="module")

@@ -1,33 +1,15 @@
 """How the controller starts and what it refuses: folders, ports, options,
 users, brokers of others, and how fast it tells everybody."""
 import os
-import shutil
 import socket
 import sqlite3
 import subprocess
-import tempfile
 import time
 import urllib.error
 import urllib.request
 
-import pytest
-
 from controller_parts import (BIN, Controller, Device, Publisher, listens,
                               start, until)
-
-
-@pytest.fixture(scope="module")
-def folder():
-    path = tempfile.mkdtemp(prefix="flo-c-", dir="/tmp")
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def controller(folder):
-    one = Controller(folder).start()
-    yield one
-    one.stop()
 
 
 def test_ten_thousand_desired_are_published_in_five_seconds(folder):

@@ -3,6 +3,7 @@
 One fleet for the module; the tests build on each other's state but each says
 what it needs.
 """
+import contextlib
 import json
 import os
 import shutil
@@ -286,85 +287,80 @@ def full_disk(path, megabytes):
                           capture_output=True).returncode == 0
 
 
-@pytest.mark.parametrize("megabytes,where", [(4, "download"), (4, "apply")])
-def test_a_full_disk_refuses_the_update_and_serves_on(up, megabytes, where):
-    device = F.Device(up, "small-%s" % where)
+@contextlib.contextmanager
+def on_small_disk(up, name, megabytes):
+    """A device of a group of its own whose state is on a tmpfs."""
+    device = F.Device(up, name)
     os.makedirs(device.state)
     if os.getuid() != 0 or not full_disk(device.state, megabytes):
         pytest.skip("mounting a tmpfs needs root")
-    up.devices[device.name] = device
-    token = os.path.join(up.dir, device.name + ".token")
-    up.cli("token", "create", "--kind", "enroll", "--group", device.name,
-           "--to", token, "-q")
-    group = ("--group", device.name, "--phase", "100%", "--soak", "300ms")
+    up.devices[name] = device
+    token = os.path.join(up.dir, name + ".token")
+    up.cli("token", "create", "--kind", "enroll", "--group", name, "--to",
+           token, "-q")
     try:
         device.enroll(token)
+        yield device
+    finally:
+        device.stop()
+        up.devices.pop(name)
+        subprocess.run(["umount", device.state])
+        up.cli("device", "delete", name, "--confirm", name, check=False)
+
+
+def leave_room(device, keep):
+    """Fill the device's disk but for so many bytes."""
+    free = os.statvfs(device.state)
+    with open(os.path.join(device.state, "ballast"), "wb") as out:
+        out.write(b"x" * max(0, free.f_bavail * free.f_frsize - keep))
+
+
+def is_in(up, rollout, device, *states):
+    return (up.rollout_device(rollout["id"], device.name) or
+            {}).get("state") in states
+
+
+@pytest.mark.parametrize("megabytes,where", [(4, "download"), (4, "apply")])
+def test_a_full_disk_refuses_the_update_and_serves_on(up, megabytes, where):
+    with on_small_disk(up, "small-%s" % where, megabytes) as device:
+        group = ("--group", device.name, "--phase", "100%", "--soak", "300ms")
         device.start()
         up.online([device.name])
         first = up.ask("rollout", "start", "tiny@1", *group)
-        F.wait_until("first model", 30, lambda: (up.rollout_device(
-            first["id"], device.name) or {}).get("state") == "succeeded")
+        F.wait_until("first model", 30,
+                     lambda: is_in(up, first, device, "succeeded"))
         # Leave room for the delta only, or not even for that.
-        free = os.statvfs(device.state)
-        room = free.f_bavail * free.f_frsize
-        keep = 100 << 10 if where == "download" else 600 << 10
-        with open(os.path.join(device.state, "ballast"), "wb") as out:
-            out.write(b"x" * max(0, room - keep))
+        leave_room(device, 100 << 10 if where == "download" else 600 << 10)
         second = up.ask("rollout", "start", "tiny@2", *group)
-        F.wait_until("refusal", 30, lambda: (up.rollout_device(
-            second["id"], device.name) or {}).get("state") in (
-                "failed", "rejected"))
+        F.wait_until("refusal", 30,
+                     lambda: is_in(up, second, device, "failed", "rejected"))
         one = up.rollout_device(second["id"], device.name)
         assert one["error"]["id"] == "disk.full", one
         serves(device, "tiny@1")
         up.cli("rollout", "abort", second["id"], check=False)
-    finally:
-        device.stop()
-        up.devices.pop(device.name)
-        subprocess.run(["umount", device.state])
-        up.cli("device", "delete", device.name, "--confirm", device.name,
-               check=False)
 
 
 def test_a_hotfix_right_behind_an_abort_has_the_room_of_what_was_aborted(up):
-    device = F.Device(up, "hurried")
-    os.makedirs(device.state)
-    if os.getuid() != 0 or not full_disk(device.state, 8):
-        pytest.skip("mounting a tmpfs needs root")
-    up.devices[device.name] = device
-    token = os.path.join(up.dir, device.name + ".token")
-    up.cli("token", "create", "--kind", "enroll", "--group", device.name,
-           "--to", token, "-q")
-    group = ("--group", device.name, "--phase", "100%", "--soak")
-    try:
-        device.enroll(token)
+    with on_small_disk(up, "hurried", 8) as device:
+        group = ("--group", device.name, "--phase", "100%", "--soak")
         device.write_config("packed_weights: off\n")
         device.start()
         up.online([device.name])
         up.roll("tiny@1", "--group", device.name)
         second = up.ask("rollout", "start", "tiny@2", *group, "60s")
-        F.wait_until("on trial", 30, lambda: (up.rollout_device(
-            second["id"], device.name) or {}).get("state") == "soaking")
-        free = os.statvfs(device.state)
-        with open(os.path.join(device.state, "ballast"), "wb") as out:
-            out.write(b"x" * (free.f_bavail * free.f_frsize - (1 << 20)))
+        F.wait_until("on trial", 30,
+                     lambda: is_in(up, second, device, "soaking"))
+        leave_room(device, 1 << 20)
         up.publish("tiny@29", "tiny-v3-bad-swap.Q4_0.gguf")
         up.cli("rollout", "abort", second["id"], "-q")
         third = up.ask("rollout", "start", "tiny@29", *group, "300ms")
-        F.wait_until("an end", 30, lambda: (up.rollout_device(
-            third["id"], device.name) or {}).get("state") in (
-                "failed", "rejected"))
+        F.wait_until("an end", 30,
+                     lambda: is_in(up, third, device, "failed", "rejected"))
         one = up.rollout_device(third["id"], device.name)
         # It was downloaded and tried; what is wrong with it is its answers.
         assert one["error"]["id"] == "probe.golden", one
         serves(device, "tiny@1")
         up.cli("rollout", "abort", third["id"], check=False)
-    finally:
-        device.stop()
-        up.devices.pop(device.name)
-        subprocess.run(["umount", device.state])
-        up.cli("device", "delete", device.name, "--confirm", device.name,
-               check=False)
 
 
 def test_telemetry_of_an_absent_broker_comes_later(up):
