@@ -43,18 +43,27 @@ static inline int enrol(struct world *world, const char *id, const char *name)
     return rv < 0 ? rv : flo_rollouts_join(world->controller, id, &world->err);
 }
 
+static inline void add_release(struct world *world, uint64_t number,
+                               const char *version, const char *digest)
+{
+    struct flo_records_release release = {.model = "tiny",
+                                          .version = version,
+                                          .number = number,
+                                          .digest = digest,
+                                          .state = "published",
+                                          .body = "{}",
+                                          .bytes = 100};
+
+    assert_int_equal(flo_records_release_add(world->controller->store, &release,
+                                             &world->err),
+                     0);
+}
+
 static inline int world_setup(void **state)
 {
     struct world *world = calloc(1, sizeof(*world));
     struct flo_controller_options options = {.dir = ":memory:",
                                              .fleet = "demo"};
-    struct flo_records_release release = {.model = "tiny",
-                                          .version = "2.1.0",
-                                          .number = 1,
-                                          .digest = DIGEST,
-                                          .state = "published",
-                                          .body = "{}",
-                                          .bytes = 100};
 
     flo_log_level_set(FLO_LOG_ERROR);
     assert_int_equal(
@@ -65,9 +74,7 @@ static inline int world_setup(void **state)
         snprintf(name, sizeof(name), "gw-%zu", i + 1);
         assert_int_equal(enrol(world, ids[i], name), 0);
     }
-    assert_int_equal(flo_records_release_add(world->controller->store, &release,
-                                             &world->err),
-                     0);
+    add_release(world, 1, "2.1.0", DIGEST);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     *state = world;
     return 0;
@@ -248,17 +255,7 @@ world_with_two_groups(struct world *world)
 
 static inline void add_next_release(struct world *world)
 {
-    struct flo_records_release release = {.model = "tiny",
-                                          .version = "2.2.0",
-                                          .number = 2,
-                                          .digest = NEXT_DIGEST,
-                                          .state = "published",
-                                          .body = "{}",
-                                          .bytes = 100};
-
-    assert_int_equal(flo_records_release_add(world->controller->store, &release,
-                                             &world->err),
-                     0);
+    add_release(world, 2, "2.2.0", NEXT_DIGEST);
 }
 
 /* Everybody has 2.1.0 by r-0001 (o-0001), then 2.2.0 by r-0002 (o-0002). */

@@ -160,6 +160,16 @@ struct flo_release two_files(struct world *world, const char *model)
     return release;
 }
 
+struct flo_digest offer_patch(struct world *world, struct flo_digest *base)
+{
+    struct flo_release release = two_files(world, NEW);
+
+    publisher_add_way(&world->publisher, &release, 0, "bsdiff40", OLD);
+    *base = release.files[0].ways[1].base;
+    put_blob_of(world, OLD);
+    return publisher_sign(&world->publisher, world->publisher.key, &release);
+}
+
 void assert_staged(struct world *world, const struct flo_digest *release)
 {
     struct flo_release document;

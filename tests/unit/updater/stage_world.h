@@ -33,6 +33,8 @@ struct world {
 /* cmocka's set-up and tear-down; *state is a struct world. */
 int stage_set_up(void **state);
 int stage_tear_down(void **state);
+#define with_world(test)                                                       \
+    cmocka_unit_test_setup_teardown(test, stage_set_up, stage_tear_down)
 
 /* Run the shipped program with one job line, to its end. */
 void stage(struct world *world, const struct flo_digest *release,
@@ -56,6 +58,8 @@ int count_partials(const struct world *world);
 void put_blob_of(struct world *world, const char *path);
 /* A model, and the golden answers. */
 struct flo_release two_files(struct world *world, const char *model);
+/* Those of NEW with a patch; its base, OLD, is a blob.  Gives the release. */
+struct flo_digest offer_patch(struct world *world, struct flo_digest *base);
 /* The worker said so, and all files of the release are blobs. */
 void assert_staged(struct world *world, const struct flo_digest *release);
 

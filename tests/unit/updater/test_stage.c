@@ -122,13 +122,9 @@ static void a_broken_patch_falls_back_to_the_full_file(void **state)
 static void a_rotten_base_falls_back_to_the_full_file(void **state)
 {
     struct world *world = *state;
-    struct flo_release release = two_files(world, NEW);
+    struct flo_digest base;
+    struct flo_digest digest = offer_patch(world, &base);
 
-    publisher_add_way(&world->publisher, &release, 0, "bsdiff40", OLD);
-    struct flo_digest base = release.files[0].ways[1].base;
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
-    put_blob_of(world, OLD);
     rot(world, &base, 1000000);
 
     stage(world, &digest, NULL);
@@ -580,9 +576,6 @@ static void private_memory_stays_below_32_mib_for_any_size(void **state)
                     (is_sanitized() ? 320 : 32) * 1024);
     }
 }
-
-#define with_world(test)                                                       \
-    cmocka_unit_test_setup_teardown(test, stage_set_up, stage_tear_down)
 
 int main(void)
 {

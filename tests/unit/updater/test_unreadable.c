@@ -102,13 +102,9 @@ static void a_model_that_cannot_be_read_costs_one_chunk(void **state)
 static void a_base_that_cannot_be_read_falls_back_to_the_full_file(void **state)
 {
     struct world *world = *state;
-    struct flo_release release = two_files(world, NEW);
+    struct flo_digest base;
+    struct flo_digest digest = offer_patch(world, &base);
 
-    publisher_add_way(&world->publisher, &release, 0, "bsdiff40", OLD);
-    struct flo_digest base = release.files[0].ways[1].base;
-    struct flo_digest digest =
-        publisher_sign(&world->publisher, world->publisher.key, &release);
-    put_blob_of(world, OLD);
     spoil(world, &base, 1000000);
 
     stage_here(world, &digest);
@@ -117,9 +113,6 @@ static void a_base_that_cannot_be_read_falls_back_to_the_full_file(void **state)
     assert_event(world, "{\"event\":\"fallback\",\"from\":\"bsdiff40\","
                         "\"to\":\"raw\",\"error\":{\"id\":\"io.read\"");
 }
-
-#define with_world(test)                                                       \
-    cmocka_unit_test_setup_teardown(test, stage_set_up, stage_tear_down)
 
 int main(void)
 {
