@@ -265,6 +265,7 @@ static int load(struct flo_engine *e, const struct flo_engine_options *options,
     e->pass_threads[0].most = e->pass_threads[1].most = e->sizes.threads;
     flo_rope_make_rates(e);
     fill_info(e);
+    flo_gguf_drop_pages(e->gguf); /* the head was read once, for tables */
     return 0;
 }
 

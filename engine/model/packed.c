@@ -57,7 +57,6 @@ static int attach(struct flo_engine *e,
         return flo_fail_errno(err, FLO_E_IO_OPEN, "the model once more");
     }
     flo_weights_pack(&e->weights, e->kernel, e->sidecar);
-    flo_gguf_drop_pages(e->gguf);
     return 0;
 }
 
