@@ -120,6 +120,7 @@ static int join_parts(struct reader *reader, json_t *message,
                         "have a content part that is not text");
             break;
         }
+        flo_buf_text(&text, i > 0 ? "\n" : "");
         flo_buf_add(&text, json_string_value(value), json_string_length(value));
     }
     if (rv == 0 &&
@@ -306,7 +307,7 @@ static int read_sampling(struct reader *reader)
                              FLO_WIRE_REPEAT_LAST_MAX, &repeat_last);
     rv = rv < 0 ? rv : read_whole(reader, "top_k", 0, TOKENS_MAX, &top_k);
     rv = rv < 0 ? rv : read_whole(reader, "seed", INT64_MIN, INT64_MAX, &seed);
-    if (rv == 0 && out->top_p == 0) {
+    if (rv == 0 && (float)out->top_p == 0) { /* as the sampler has it */
         out->temperature = 0; /* the smallest nucleus is the best token */
         out->top_p = 1;
     }

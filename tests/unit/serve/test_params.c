@@ -389,14 +389,27 @@ static void good_parameters_reach_the_message(void **state)
     const struct flo_wire_generate *g = &params.message.generate;
     assert_int_equal(g->n_messages, 2);
     assert_memory_equal(g->messages[0].role.data, "system", 6);
-    assert_memory_equal(g->messages[0].content.data, "ab", 2);
-    assert_int_equal(g->messages[0].content.bytes, 2);
+    assert_memory_equal(g->messages[0].content.data, "a\nb", 3);
+    assert_int_equal(g->messages[0].content.bytes, 3);
     assert_int_equal(g->max_tokens, 7);
     assert_true(g->temperature == 0.8 && g->top_p == 0.5);
     assert_true(g->seed == UINT64_MAX);
     assert_int_equal(g->n_stops, 2);
     assert_true(params.is_stream && params.wants_usage);
     assert_string_equal(params.model, "tiny");
+    flo_params_deinit(&params);
+}
+
+static void a_nucleus_too_small_for_a_float_is_the_best_token(void **state)
+{
+    static const char body[] = "{\"prompt\":\"a\",\"top_p\":2.2e-308}";
+    struct serve_params params;
+    struct flo_err err = {0};
+    (void)state;
+    assert_int_equal(flo_params_read(REQUEST_TEXT, body, sizeof(body) - 1,
+                                     &params, &err),
+                     0);
+    assert_true(params.message.generate.temperature == 0);
     flo_params_deinit(&params);
 }
 
@@ -415,6 +428,7 @@ int main(void)
         cmocka_unit_test(inputs_of_vectors_come_in_four_forms),
         cmocka_unit_test(inputs_of_vectors_that_do_not_fit_are_refused),
         cmocka_unit_test(good_parameters_reach_the_message),
+        cmocka_unit_test(a_nucleus_too_small_for_a_float_is_the_best_token),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
