@@ -24,20 +24,39 @@ static bool same_secret(const char *given, const char *wanted)
     return differs == 0;
 }
 
-/* A unix socket is guarded by its mode; TCP by the token. */
-static bool is_allowed(const struct flo_serve *serve,
-                       struct flo_httpd_request *http)
+/* A page of another site, in a browser that can reach us? */
+static bool is_foreign_page(const struct flo_serve *serve,
+                            const struct flo_httpd_request *http)
 {
+    const char *origin = flo_httpd_header(http, "origin");
+    const char *host = origin == NULL ? NULL : strstr(origin, "://");
+    return origin != NULL &&
+           (host == NULL || !flo_httpd_host_is(serve->hosts, host + 3));
+}
+
+/* A unix socket is guarded by its mode; TCP by the token, and where there is
+ * none, against pages that would compute here.  Health is everybody's. */
+static int admit(void *context, struct flo_httpd_request *http,
+                 struct flo_err *err)
+{
+    const struct flo_serve *serve = context;
     const char *token = flo_httpd_bearer(http);
-    struct flo_err err = {0};
-    if (flo_httpd_listener_tag(http) == TAG_UNIX || serve->token[0] == '\0' ||
-        (token != NULL && same_secret(token, serve->token))) {
-        return true;
+    if (flo_httpd_listener_tag(http) == TAG_UNIX ||
+        strcmp(flo_httpd_path(http), "/health") == 0) {
+        return 0;
     }
-    flo_fail(&err, FLO_E_LOCAL_AUTH,
-             token == NULL ? "no token" : "the token is not the right one");
-    flo_httpd_answer_err(http, &err);
-    return false;
+    if (serve->token[0] == '\0') {
+        return is_foreign_page(serve, http)
+                   ? flo_fail(err, FLO_E_LOCAL_AUTH,
+                              "a page of another site may not use the model")
+                   : 0;
+    }
+    if (token == NULL || !same_secret(token, serve->token)) {
+        return flo_fail(err, FLO_E_LOCAL_AUTH,
+                        token == NULL ? "no token"
+                                      : "the token is not the right one");
+    }
+    return 0;
 }
 
 /* ---- inference --------------------------------------------------- */
@@ -53,9 +72,6 @@ static void submit(struct flo_serve *serve, struct flo_httpd_request *http,
     struct flo_err err = {0};
     uint8_t random[12];
     size_t bytes;
-    if (!is_allowed(serve, http)) {
-        return;
-    }
     struct serve_request *request = calloc(1, sizeof(*request));
     if (request == NULL) {
         flo_fail(&err, FLO_E_MEMORY, "no memory for a request");
@@ -135,28 +151,38 @@ static void answer_json(struct flo_httpd_request *http, int status,
     flo_buf_deinit(out);
 }
 
+/* The live engine; NULL: the client is told to come again, since what is
+ * loading or being swapped is no model that does not exist. */
+static const struct serve_engine *live_engine(struct flo_serve *serve,
+                                              struct flo_httpd_request *http)
+{
+    const struct serve_engine *engine = flo_router_live(serve);
+    if (engine == NULL) {
+        struct flo_err err = {0};
+        flo_fail(&err, FLO_E_INFER_BUSY, "no model is ready");
+        flo_httpd_answer_err(http, &err);
+    }
+    return engine;
+}
+
 static void on_models(void *context, struct flo_httpd_request *http)
 {
-    struct flo_serve *serve = context;
     struct flo_buf out = {.bytes_max = 65536};
-    if (!is_allowed(serve, http)) {
+    const struct serve_engine *engine = live_engine(context, http);
+    if (engine == NULL) {
         return;
     }
-    const struct serve_engine *engine = flo_router_live(serve);
     flo_buf_text(&out, "{\"object\":\"list\",\"data\":[");
-    if (engine != NULL) {
-        add_model(engine, engine->name, &out);
+    add_model(engine, engine->name, &out);
+    flo_buf_text(&out, ",");
+    add_model(engine, engine->model, &out);
+    for (uint32_t i = 0; i < engine->n_adapters; i++) {
+        char id[2 * FLO_NAME_MAX + 2];
+        snprintf(id, sizeof(id), "%s:%s", engine->model, engine->adapters[i]);
         flo_buf_text(&out, ",");
-        add_model(engine, engine->model, &out);
-        for (uint32_t i = 0; i < engine->n_adapters; i++) {
-            char id[2 * FLO_NAME_MAX + 2];
-            snprintf(id, sizeof(id), "%s:%s", engine->model,
-                     engine->adapters[i]);
-            flo_buf_text(&out, ",");
-            add_model(engine, id, &out);
-            flo_buf_text(&out, ",");
-            add_model(engine, engine->adapters[i], &out);
-        }
+        add_model(engine, id, &out);
+        flo_buf_text(&out, ",");
+        add_model(engine, engine->adapters[i], &out);
     }
     flo_buf_text(&out, "]}");
     answer_json(http, 200, &out);
@@ -164,14 +190,13 @@ static void on_models(void *context, struct flo_httpd_request *http)
 
 static void on_model(void *context, struct flo_httpd_request *http)
 {
-    struct flo_serve *serve = context;
     struct flo_buf out = {.bytes_max = 65536};
     const char *adapter, *id = flo_httpd_param(http, "id");
-    if (!is_allowed(serve, http)) {
+    const struct serve_engine *engine = live_engine(context, http);
+    if (engine == NULL) {
         return;
     }
-    const struct serve_engine *engine = flo_router_live(serve);
-    if (engine == NULL || !flo_router_names(engine, id, &adapter)) {
+    if (!flo_router_names(engine, id, &adapter)) {
         struct flo_err err = {0};
         flo_fail(&err, FLO_E_INFER_MODEL, "model \"%.64s\" is not served", id);
         flo_httpd_answer_err(http, &err);
@@ -201,9 +226,6 @@ static void on_health(void *context, struct flo_httpd_request *http)
 static void on_metrics(void *context, struct flo_httpd_request *http)
 {
     struct flo_buf out = {.bytes_max = 262144};
-    if (!is_allowed(context, http)) {
-        return;
-    }
     flo_api_metrics(context, &out);
     flo_httpd_answer(http, 200, "text/plain; version=0.0.4", out.data,
                      out.bytes);
@@ -329,6 +351,8 @@ int flo_api_open(struct flo_serve *serve,
         .connections_max = CONNECTIONS_MAX + serve->requests_max,
         .hosts = serve->hosts,
         .error_body = flo_answer_error_body,
+        .admit = admit,
+        .admit_context = serve,
     };
     rv = flo_httpd_open(serve->base, &http, &serve->httpd, err);
     rv = rv < 0 ? rv : add_routes(serve, err);

@@ -142,6 +142,17 @@ static void call_list(struct serve_engine *engine, struct serve_call *call,
     engine->n_calls++;
 }
 
+enum call_kind flo_serve_call_kind(const struct flo_wire_message *message)
+{
+    if (message->type == FLO_WIRE_EMBED) {
+        return CALL_VECTORS;
+    }
+    return message->type == FLO_WIRE_GENERATE &&
+                   message->generate.priority == FLO_WIRE_BATCH
+               ? CALL_BATCH
+               : CALL_USER;
+}
+
 int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
                           struct flo_wire_message *message, struct flo_err *err)
 {
@@ -158,10 +169,7 @@ int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
         flo_buf_deinit(&call->frame);
         return rv;
     }
-    call->kind = is_embed ? CALL_VECTORS
-                 : is_answer && message->generate.priority == FLO_WIRE_BATCH
-                     ? CALL_BATCH
-                     : CALL_USER;
+    call->kind = flo_serve_call_kind(message);
     call->tokens_max = parts_max(engine, message);
     call->adapter[0] = '\0';
     if (is_answer && message->generate.adapter.bytes > 0) {

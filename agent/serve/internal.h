@@ -29,6 +29,8 @@ enum call_kind {
     CALL_KINDS
 };
 
+enum call_kind flo_serve_call_kind(const struct flo_wire_message *message);
+
 /* One request to an engine.  The owner keeps the struct until `ended`. */
 struct serve_call {
     struct serve_call *next;     /* of the engine's list */

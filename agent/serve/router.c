@@ -418,12 +418,15 @@ void flo_router_submit(struct serve_request *request)
     struct flo_serve *serve = request->serve;
     struct flo_err err = {0};
     uint32_t present = serve->n_held + serve->n_running;
+    uint32_t most = serve->requests_max;
+    if (flo_serve_call_kind(&request->params.message) != CALL_USER) {
+        most -= most / 4; /* a rest for those who wait for an answer */
+    }
     request->came_us = flo_now_us();
     list_running(request);
-    if (present >= serve->requests_max) {
+    if (present >= most) {
         flo_fail(&err, FLO_E_INFER_BUSY,
-                 "%u requests are under way, at most %u", present,
-                 serve->requests_max);
+                 "%u requests are under way, at most %u", present, most);
         request_fail(request, &err);
         return;
     }

@@ -166,16 +166,8 @@ static void refuse(struct httpd_connection *connection, int status,
 
 /* ---- head -------------------------------------------------------- */
 
-static bool host_is_allowed(const struct httpd_connection *connection)
+bool flo_httpd_host_is(const char *const *hosts, const char *host)
 {
-    const char *const *hosts = connection->httpd->options.hosts;
-    const char *host = flo_httpd_head_find(&connection->request->head, "host");
-    if (hosts == NULL || connection->listener->unix_path != NULL) {
-        return true;
-    }
-    if (host == NULL) {
-        return false;
-    }
     const char *end = host[0] == '[' ? strchr(host, ']') : NULL;
     size_t bytes = end != NULL ? (size_t)(end + 1 - host) : strcspn(host, ":");
     for (; *hosts != NULL; hosts++) {
@@ -184,6 +176,16 @@ static bool host_is_allowed(const struct httpd_connection *connection)
         }
     }
     return false;
+}
+
+static bool host_is_allowed(const struct httpd_connection *connection)
+{
+    const char *const *hosts = connection->httpd->options.hosts;
+    const char *host = flo_httpd_head_find(&connection->request->head, "host");
+    if (hosts == NULL || connection->listener->unix_path != NULL) {
+        return true;
+    }
+    return host != NULL && flo_httpd_host_is(hosts, host);
 }
 
 /* The path, or the method for it, is not served. */
@@ -207,6 +209,7 @@ static void refuse_route(struct httpd_connection *connection)
 /* Find the route; its limits; let an upload begin. */
 static void route_request(struct httpd_connection *connection)
 {
+    const struct flo_httpd_options *options = &connection->httpd->options;
     struct flo_httpd_request *request = connection->request;
     struct flo_err err = {0};
     connection->body_ended =
@@ -214,6 +217,13 @@ static void route_request(struct httpd_connection *connection)
     if (!host_is_allowed(connection)) {
         flo_fail(&err, FLO_E_REST_HEADER, "this host name is not served here");
         refuse(connection, 421, &err);
+        return;
+    }
+    int rv = options->admit == NULL
+                 ? 0
+                 : options->admit(options->admit_context, request, &err);
+    if (rv < 0) {
+        refuse(connection, flo_httpd_status_of(rv), &err);
         return;
     }
     request->route = flo_httpd_route_find(connection->httpd, request);
@@ -234,8 +244,8 @@ static void route_request(struct httpd_connection *connection)
     request->body.bytes_max = (size_t)max + 1;
     connection->state = HTTPD_HANDLER;
     if (request->route->is_upload && request->route->upload.on_start != NULL) {
-        int rv = request->route->upload.on_start(request->route->context,
-                                                 request, &err);
+        rv = request->route->upload.on_start(request->route->context, request,
+                                             &err);
         if (rv < 0) {
             refuse(connection, flo_httpd_status_of(rv), &err);
             return;

@@ -31,6 +31,11 @@ struct flo_httpd_options {
     void (*error_body)(const struct flo_err *err, int status,
                        struct flo_buf *body);
     const char *error_type; /* its content type; NULL: application/json */
+    /* Asked behind each head, before a byte of its body is waited for: 0, or
+     * what the client is answered.  NULL: everybody may. */
+    int (*admit)(void *context, struct flo_httpd_request *request,
+                 struct flo_err *err);
+    void *admit_context;
 };
 
 struct flo_httpd_tls {
@@ -99,6 +104,8 @@ const char *flo_httpd_bearer(const struct flo_httpd_request *request);
 /* CN of the verified client certificate; NULL when none. */
 const char *flo_httpd_peer_name(const struct flo_httpd_request *request);
 int flo_httpd_listener_tag(const struct flo_httpd_request *request);
+/* Is "host", "host:port" or "[::1]:port" one of `hosts` (NULL-terminated)? */
+bool flo_httpd_host_is(const char *const *hosts, const char *host);
 /* "127.0.0.1" or "unix", for logs. */
 const char *flo_httpd_peer_address(const struct flo_httpd_request *request);
 /* A pointer of the handler's, and a call when the client goes away before the

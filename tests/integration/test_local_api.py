@@ -22,16 +22,18 @@ SEVERITY = "Classify: 23:45 oven-95 voltage drop temp=35C"
 class Server:
     """One `flotilla-agent serve` on a unix socket and on TCP."""
 
-    def __init__(self, bin_dir, folder, model=MODEL, options=()):
+    def __init__(self, bin_dir, folder, model=MODEL, options=(), token=TOKEN):
         self.socket = os.path.join(folder, "api.sock")
-        token = os.path.join(folder, "token")
-        with open(token, "w") as file:
-            file.write(TOKEN + "\n")
-        os.chmod(token, 0o600)
+        if token is not None:
+            path = os.path.join(folder, "token")
+            with open(path, "w") as file:
+                file.write(token + "\n")
+            os.chmod(path, 0o600)
+            options = ("--token-file", path, *options)
         self.process = subprocess.Popen(
             [os.path.join(bin_dir, "flotilla-agent"), "serve", "--model",
              model, "--listen", "127.0.0.1:0", "--listen",
-             "unix:" + self.socket, "--token-file", token, *options],
+             "unix:" + self.socket, *options],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         seen = ""
         while "serving " not in seen:
@@ -70,11 +72,11 @@ class Server:
         fields.setdefault("temperature", 0)
         return self.call("POST", "/v1/chat/completions", fields)
 
-    def tcp(self, head, path="/v1/models"):
-        """Status of a GET on TCP with these header lines."""
+    def tcp(self, head, path="/v1/models", method="GET"):
+        """Status of a request on TCP with these header lines, no body."""
         with socket.create_connection(("127.0.0.1", self.port), 60) as s:
-            s.sendall(("GET %s HTTP/1.1\r\n%sConnection: close\r\n\r\n"
-                       % (path, head)).encode())
+            s.sendall(("%s %s HTTP/1.1\r\n%sConnection: close\r\n\r\n"
+                       % (method, path, head)).encode())
             text = b""
             while True:
                 piece = s.recv(65536)
@@ -301,6 +303,31 @@ def test_tcp_wants_the_token_and_our_name(server):
     assert server.tcp("Host: evil.example\r\nAuthorization: Bearer %s\r\n"
                       % TOKEN) == 421
     assert server.tcp(host, "/health") == 200
+
+
+def test_no_byte_of_a_strangers_body_is_waited_for(server):
+    asked = time.time()
+    assert server.tcp("Host: localhost\r\nContent-Length: 1000000\r\n",
+                      "/v1/completions", "POST") == 401
+    assert time.time() - asked < 5
+
+
+def test_a_page_of_another_site_does_not_compute_where_no_token_is(
+        bin_dir, folder):
+    place = os.path.join(folder, "open")
+    os.makedirs(place)
+    server = Server(bin_dir, place, token=None)
+    try:
+        host = "Host: localhost\r\n"
+        assert server.tcp(host) == 200
+        for origin, status in (("http://localhost:3000", 200),
+                               ("http://127.0.0.1", 200),
+                               ("https://evil.example", 401),
+                               ("http://localhost.evil.example", 401),
+                               ("null", 401)):
+            assert server.tcp(host + "Origin: %s\r\n" % origin) == status
+    finally:
+        server.close()
 
 
 def test_a_client_that_leaves_is_cancelled(server):

@@ -242,9 +242,9 @@ int say(const char *path, const char *body)
     char head[256];
     int fd = dial();
     int n = snprintf(head, sizeof(head),
-                     "POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                     "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
                      "Content-Length: %zu\r\n\r\n",
-                     path, strlen(body));
+                     body[0] == '\0' ? "GET" : "POST", path, strlen(body));
     if (fd >= 0 &&
         (send(fd, head, (size_t)n, MSG_NOSIGNAL) != n ||
          send(fd, body, strlen(body), MSG_NOSIGNAL) != (ssize_t)strlen(body))) {

@@ -78,7 +78,8 @@ struct client {
     char text[65536]; /* the last answer */
 };
 
-/* Send a request and give its descriptor; -1: it did not go out. */
+/* Send a request (a GET if the body is empty) and give its descriptor; -1: it
+ * did not go out. */
 int say(const char *path, const char *body);
 void client_start(struct client *client, const char *path, const char *body,
                   bool repeats);

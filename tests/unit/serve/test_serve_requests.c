@@ -31,6 +31,51 @@ static void a_request_waits_for_a_model_then_gets_503(void **state)
     world_close();
 }
 
+/* A crowd of work that may wait leaves places to those who wait for it. */
+static void batch_work_leaves_places_to_users(void **state)
+{
+    enum { MOST = 48 };
+    static const char batch[] = "{\"priority\":\"batch\",\"prompt\":\"a\","
+                                "\"max_tokens\":1,\"temperature\":0}";
+    static struct client client, user;
+    int fds[MOST];
+    (void)state;
+    world_open();
+    for (int i = 0; i < MOST; i++) {
+        fds[i] = say("/v1/completions", batch);
+        assert_true(fds[i] >= 0);
+    }
+    RUN_UNTIL(status_now().held == MOST);
+    ask(&client, "/v1/completions", batch);
+    assert_int_equal(client.status, 503);
+    assert_non_null(strstr(client.text, "48 requests are under way"));
+    client_start(&user, "/v1/chat/completions", CHAT, false);
+    RUN_UNTIL(status_now().held == MOST + 1);
+    open_current(V2, "2.0.0");
+    client_end(&user);
+    assert_int_equal(user.good, 1);
+    for (int i = 0; i < MOST; i++) {
+        close(fds[i]);
+    }
+    world_close();
+}
+
+static void models_that_load_are_not_denied(void **state)
+{
+    static struct client client;
+    (void)state;
+    world_open();
+    ask(&client, "/v1/models/tiny", "");
+    assert_int_equal(client.status, 503);
+    ask(&client, "/v1/models", "");
+    assert_int_equal(client.status, 503);
+    assert_non_null(strstr(client.text, "Retry-After: "));
+    open_current(V2, "2.0.0");
+    ask(&client, "/v1/models/tiny", "");
+    assert_int_equal(client.status, 200);
+    world_close();
+}
+
 static void a_model_name_is_checked(void **state)
 {
     static struct client client;
@@ -277,6 +322,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_waits_for_a_model_then_gets_503),
+        cmocka_unit_test(batch_work_leaves_places_to_users),
+        cmocka_unit_test(models_that_load_are_not_denied),
         cmocka_unit_test(a_model_name_is_checked),
         cmocka_unit_test(a_shifted_context_gives_more_tokens_than_it_holds),
         cmocka_unit_test(what_the_engine_refuses_names_its_field),
