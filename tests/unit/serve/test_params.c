@@ -406,9 +406,9 @@ static void a_nucleus_too_small_for_a_float_is_the_best_token(void **state)
     struct serve_params params;
     struct flo_err err = {0};
     (void)state;
-    assert_int_equal(flo_params_read(REQUEST_TEXT, body, sizeof(body) - 1,
-                                     &params, &err),
-                     0);
+    assert_int_equal(
+        flo_params_read(REQUEST_TEXT, body, sizeof(body) - 1, &params, &err),
+        0);
     assert_true(params.message.generate.temperature == 0);
     flo_params_deinit(&params);
 }
