@@ -104,12 +104,29 @@ bool flo_machine_temperature(int64_t *out)
     return is_there;
 }
 
+static json_t *architectures_json(void)
+{
+    static const char *const ids[] = {
+#define FLO_ARCHITECTURE(name, id) id,
+#include "base/architectures.def"
+#undef FLO_ARCHITECTURE
+    };
+    _Static_assert(FLO_COUNT(ids) <= FLO_PROFILE_ENGINES_MAX,
+                   "the updater takes them all");
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        json_array_append_new(list, json_string(ids[i]));
+    }
+    return list;
+}
+
 json_t *flo_machine_json(const struct flo_machine *machine,
                          uint64_t disk_free_bytes)
 {
-    return json_pack("{s:s, s:i, s:I, s:I, s:s, s:[s]}", "arch", machine->arch,
+    return json_pack("{s:s, s:i, s:I, s:I, s:s, s:o}", "arch", machine->arch,
                      "cpus", (int)machine->cpus, "memory_bytes",
                      (json_int_t)machine->memory_bytes, "disk_free_bytes",
                      (json_int_t)disk_free_bytes, "kernel", machine->kernel,
-                     "engine", "llama");
+                     "engine", architectures_json());
 }

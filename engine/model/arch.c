@@ -3,28 +3,29 @@
 
 #include "engine/model/weights.h"
 
-/* In the order of the letters below. */
+static const char *const names[] = {
+#define FLO_ARCHITECTURE(name, id) id,
+#include "base/architectures.def"
+#undef FLO_ARCHITECTURE
+};
+
+/* clang-format off */
 static const struct flo_arch archs[FLO_ARCHS] = {
-    {
-        .name = "llama",
+    [FLO_ARCH_LLAMA] = {
         .rotation = FLO_ROTATE_PAIRS,
     },
-    {
-        .name = "qwen2",
+    [FLO_ARCH_QWEN2] = {
         .rotation = FLO_ROTATE_HALVES,
     },
-    {
-        .name = "qwen3",
+    [FLO_ARCH_QWEN3] = {
         .rotation = FLO_ROTATE_HALVES,
     },
-    {
-        .name = "gemma",
+    [FLO_ARCH_GEMMA] = {
         .rotation = FLO_ROTATE_HALVES,
         .activation = FLO_GELU,
         .scales_embedding = true,
     },
-    {
-        .name = "gemma2",
+    [FLO_ARCH_GEMMA2] = {
         .rotation = FLO_ROTATE_HALVES,
         .activation = FLO_GELU,
         .scales_embedding = true,
@@ -35,8 +36,7 @@ static const struct flo_arch archs[FLO_ARCHS] = {
         .output_cap = 30,
         .wide_scale_layers = 46,
     },
-    {
-        .name = "gemma3",
+    [FLO_ARCH_GEMMA3] = {
         .rotation = FLO_ROTATE_HALVES,
         .activation = FLO_GELU,
         .scales_embedding = true,
@@ -46,18 +46,17 @@ static const struct flo_arch archs[FLO_ARCHS] = {
         .has_output_cap = true,
         .wide_scale_layers = 62,
     },
-    {
-        .name = "phi2",
+    [FLO_ARCH_PHI2] = {
         .norm = FLO_NORM_LAYER,
         .rotation = FLO_ROTATE_HALVES,
         .activation = FLO_GELU,
         .is_parallel = true,
     },
-    {
-        .name = "phi3",
+    [FLO_ARCH_PHI3] = {
         .rotation = FLO_ROTATE_HALVES,
     },
 };
+/* clang-format on */
 
 /* Each row begins with a letter (enum flo_need) for each family.  Norm weights
  * of gemma hold the 1 that the paper adds to them; gemma2 and gemma3 norm also
@@ -128,7 +127,7 @@ const struct flo_tensor_list flo_layer_tensors = {layer, FLO_COUNT(layer)};
 static const struct flo_arch *find(struct flo_gguf_text name)
 {
     for (size_t i = 0; i < FLO_COUNT(archs); i++) {
-        if (flo_gguf_text_is(name, archs[i].name)) {
+        if (flo_gguf_text_is(name, names[i])) {
             return &archs[i];
         }
     }
@@ -153,6 +152,11 @@ int flo_arch_read(const struct flo_gguf *gguf, const struct flo_arch **arch,
                : flo_fail(err, FLO_E_MODEL_ARCH,
                           "architecture \"%.*s\" is not known",
                           (int)(name.bytes < 32 ? name.bytes : 32), name.data);
+}
+
+const char *flo_arch_name(const struct flo_arch *arch)
+{
+    return names[arch - archs];
 }
 
 enum flo_need flo_arch_need(const struct flo_arch *arch,

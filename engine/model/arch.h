@@ -1,6 +1,7 @@
 /* Architectures: what each model family has, as two tables in arch.c.
  *
- * A family is a row of traits and a column of the list of all tensors.
+ * A family of base/architectures.def is a row of traits and a column of the
+ * list of all tensors.
  * Reading hyper-parameters, binding weights and the forward pass follow them;
  * none of them asks for a family's name. */
 #ifndef FLOTILLA_ENGINE_ARCH_H
@@ -43,7 +44,13 @@ enum flo_need {
     FLO_WITH_FUSED = 'w',   /* needed with attn_qkv */
 };
 
-#define FLO_ARCHS 8
+/* Of base/architectures.def, in its order. */
+enum flo_arch_id {
+#define FLO_ARCHITECTURE(name, id) FLO_ARCH_##name,
+#include "base/architectures.def"
+#undef FLO_ARCHITECTURE
+    FLO_ARCHS
+};
 
 struct flo_tensor_spec {
     char need[FLO_ARCHS + 1]; /* of each family: a letter of enum flo_need */
@@ -59,7 +66,6 @@ struct flo_tensor_list {
 };
 
 struct flo_arch {
-    const char *name; /* general.architecture */
     enum flo_norm_kind norm;
     enum flo_rotation rotation;
     enum flo_activation activation;
@@ -86,6 +92,8 @@ extern const struct flo_tensor_list flo_model_tensors, flo_layer_tensors;
 FLO_MUST_USE int flo_arch_read(const struct flo_gguf *gguf,
                                const struct flo_arch **arch,
                                struct flo_err *err);
+/* general.architecture */
+const char *flo_arch_name(const struct flo_arch *arch);
 enum flo_need flo_arch_need(const struct flo_arch *arch,
                             const struct flo_tensor_spec *spec);
 

@@ -243,7 +243,7 @@ static void fill_info(struct flo_engine *e)
         .is_packed = e->plan.is_packed,
     };
     memcpy(info.packed_why, e->info.packed_why, sizeof(info.packed_why));
-    snprintf(info.arch, sizeof(info.arch), "%s", e->arch->name);
+    snprintf(info.arch, sizeof(info.arch), "%s", flo_arch_name(e->arch));
     snprintf(info.kernel, sizeof(info.kernel), "%s", e->kernel->name);
     flo_engine_copy_text(e->gguf, "general.name", info.name, sizeof(info.name));
     e->info = info;

@@ -14,7 +14,7 @@ struct reader {
 
 static const char *key_of(struct reader *r, const char *name)
 {
-    snprintf(r->key, sizeof(r->key), "%s.%s", r->arch->name, name);
+    snprintf(r->key, sizeof(r->key), "%s.%s", flo_arch_name(r->arch), name);
     return r->key;
 }
 
@@ -152,7 +152,7 @@ static void read_scaling(struct reader *r, struct flo_rope *rope)
     if (r->rv == 0 && rope->factor < 1e-3f) {
         r->rv = flo_fail(r->err, FLO_E_GGUF_HPARAM,
                          "%s.rope.scaling.factor is %g, not 0.001 to 1e+06",
-                         r->arch->name, (double)rope->factor);
+                         flo_arch_name(r->arch), (double)rope->factor);
     }
     if (rope->is_yarn) {
         rope->magnitude *= 1 + 0.1f * logf(rope->factor);

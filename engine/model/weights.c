@@ -290,7 +290,7 @@ static int check_unused(struct binding *b)
         if (!is_known(b, name)) {
             return flo_fail(b->err, FLO_E_MODEL_ARCH,
                             "tensor %s is not part of architecture %s", name,
-                            b->arch->name);
+                            flo_arch_name(b->arch));
         }
     }
     return 0;

@@ -16,6 +16,7 @@ import pytest
 
 import fleet as F
 from conftest import MODELS
+from qwen2 import qwen2
 
 QUESTION = "Rate this log line: 20:25 gateway-42 link lost temp=94C"
 
@@ -228,6 +229,23 @@ def test_a_bundle_updates_a_device_without_network(up):
     finally:
         up.controller.send_signal(signal.SIGCONT)
     up.online(["a", "b"], 60)
+
+
+def test_a_model_of_another_architecture_passes_its_probe_and_serves(up):
+    device = up.devices["a"]
+    model = os.path.join(up.dir, "tiny-qwen2.gguf")
+    with open(model, "wb") as file:
+        file.write(qwen2(os.path.join(MODELS, "tiny-v2.Q4_0.gguf")))
+    up.publish("tiny@qwen2", model)
+    document = up.ask("release", "get", "tiny@qwen2")["document"]
+    assert document["variants"][0]["needs"]["engine"] == ["qwen2"]
+    bundle = os.path.join(up.dir, "qwen2.tar")
+    up.cli("bundle", "create", "tiny@qwen2", "--to", bundle)
+    up.program("flotilla-agent", "update", "--bundle", bundle, "--config",
+               device.config)
+    serves(device, "tiny@qwen2")
+    up.program("flotilla-agent", "rollback", "--config", device.config)
+    serves(device, "tiny@1")
 
 
 def test_a_damaged_bundle_changes_nothing(up):

@@ -59,9 +59,10 @@ static bool runs_engines(const struct flo_release_variant *variant,
     bool has_none = profile->engine[0][0] == '\0';
 
     for (size_t i = 0; i < 4 && variant->engine[i][0] != '\0'; i++) {
-        bool is_known = has_none
-                            ? strcmp(variant->engine[i], "llama") == 0
-                            : has_word(profile->engine, 4, variant->engine[i]);
+        bool is_known =
+            has_none ? strcmp(variant->engine[i], "llama") == 0
+                     : has_word(profile->engine, FLO_COUNT(profile->engine),
+                                variant->engine[i]);
         if (!is_known) {
             return false;
         }
@@ -86,12 +87,28 @@ static enum verdict judge(const struct flo_release_variant *variant,
     return FITS;
 }
 
+/* The architectures that the device runs, with blanks between. */
+static void list_engines(const struct flo_profile *profile, char *out,
+                         size_t out_bytes)
+{
+    size_t used = (size_t)snprintf(
+        out, out_bytes, "%s",
+        profile->engine[0][0] != '\0' ? profile->engine[0] : "llama");
+
+    for (size_t i = 1;
+         i < FLO_COUNT(profile->engine) && profile->engine[i][0] != '\0'; i++) {
+        used += (size_t)snprintf(out + used, out_bytes - used, " %s",
+                                 profile->engine[i]);
+    }
+}
+
 static int choose_variant(const struct flo_plan_input *input, uint32_t *out,
                           struct flo_err *err)
 {
     const struct flo_release *release = input->release;
     const struct flo_release_variant *smallest = NULL;
     char title[2 * FLO_NAME_MAX + 2];
+    char engines[sizeof(input->profile->engine)];
 
     for (uint32_t i = 0; i < release->variant_count; i++) {
         const struct flo_release_variant *variant = &release->variants[i];
@@ -107,6 +124,7 @@ static int choose_variant(const struct flo_plan_input *input, uint32_t *out,
         }
     }
     flo_release_title(release, title);
+    list_engines(input->profile, engines, sizeof(engines));
     if (smallest != NULL) {
         return flo_fail(err, FLO_E_MEMORY_BUDGET,
                         "%s needs %llu bytes of memory (variant %s), the "
@@ -118,9 +136,7 @@ static int choose_variant(const struct flo_plan_input *input, uint32_t *out,
     return flo_fail(err, FLO_E_TARGET_INCOMPATIBLE,
                     "%s: none of its %u variants fits arch %s, engine %s",
                     title, release->variant_count, input->profile->arch,
-                    input->profile->engine[0][0] != '\0'
-                        ? input->profile->engine[0]
-                        : "llama");
+                    engines);
 }
 
 static bool can_work(const struct flo_plan_input *input,

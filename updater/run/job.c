@@ -63,7 +63,8 @@ static int read_profile(const json_t *json, struct flo_profile *out,
             0 ||
         (rv = flo_json_opt_u64(profile, "prefix_bytes", 0, INT64_MAX, 0,
                                &out->prefix_bytes, err)) < 0 ||
-        (rv = flo_json_opt_array(profile, "engine", 4, &engines, err)) < 0) {
+        (rv = flo_json_opt_array(profile, "engine", FLO_PROFILE_ENGINES_MAX,
+                                 &engines, err)) < 0) {
         return rv;
     }
     snprintf(out->arch, sizeof(out->arch), "%s", text);

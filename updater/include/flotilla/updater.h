@@ -318,13 +318,15 @@ FLO_MUST_USE int flo_store_collect(struct flo_store *store,
 
 /* ---- plan ---- */
 
+#define FLO_PROFILE_ENGINES_MAX 32
 #define FLO_PLAN_MEMORY_BYTES (32u * 1024 * 1024)
 
 /* What a device is, as far as a release cares. */
 struct flo_profile {
-    char arch[16];         /* "x86_64", "aarch64" */
-    char engine[4][16];    /* GGUF architectures it can run; empty: "llama" */
-    uint64_t memory_bytes; /* for the model; 0: not known, not checked */
+    char arch[16]; /* "x86_64", "aarch64" */
+    /* GGUF architectures it can run; empty: "llama" */
+    char engine[FLO_PROFILE_ENGINES_MAX][16];
+    uint64_t memory_bytes;    /* for the model; 0: not known, not checked */
     uint64_t disk_free_bytes; /* at the state directory */
     uint64_t kept_bytes;      /* beside them: kept prefixes that may go */
     uint64_t prefix_bytes;    /* one more will be kept, of this release */

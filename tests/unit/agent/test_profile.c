@@ -1,0 +1,130 @@
+/* What a device says of itself, as the updater understands it: it takes a
+ * release of every architecture that its engine runs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "agent/shell/shell.h"
+#include "unit/engine/gguf_make.h"
+#include "unit/remove_tree.h"
+#include "updater/run/run.h"
+
+static int set_up(void **state)
+{
+    static char dir[64];
+
+    snprintf(dir, sizeof(dir), "/tmp/flo-profile-XXXXXX");
+    *state = mkdtemp(dir);
+    return *state == NULL ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+    return remove_tree(*state);
+}
+
+/* A GGUF file of one tensor that says which architecture it is. */
+static void write_model(const char *path, const char *architecture)
+{
+    struct flo_buf file = {0};
+
+    put_head(&file, 1, 1);
+    put_key_text(&file, "general.architecture", architecture);
+    put_tensor(&file, "token_embd.weight", 32, 1, 0, 0);
+    put_padding(&file);
+    put_zeros(&file, 32 * sizeof(float));
+    assert_int_equal(flo_file_write(path, file.data, file.bytes, 0600, NULL),
+                     0);
+    flo_buf_deinit(&file);
+}
+
+static void author(const char *dir, const char *architecture,
+                   struct flo_release *out)
+{
+    char path[128];
+    struct flo_author_result result = {0};
+    struct flo_err err = {0};
+    const struct flo_author_file model = {
+        .name = "model.gguf", .role = "model", .path = path};
+    const struct flo_author author = {.fleet = "demo",
+                                      .model = "tiny",
+                                      .version = "1",
+                                      .number = 1,
+                                      .files = &model,
+                                      .file_count = 1};
+
+    snprintf(path, sizeof(path), "%s/model.gguf", dir);
+    write_model(path, architecture);
+    if (flo_release_build(&author, dir, &result, &err) < 0 ||
+        flo_release_parse(result.body.data, result.body.bytes, "demo", out,
+                          &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    flo_author_result_deinit(&result);
+}
+
+static int plan(const char *dir, const char *architecture, struct flo_err *err)
+{
+    const struct flo_machine machine = {.arch = "x86_64", .kernel = "c"};
+    struct flo_release release;
+    struct flo_plan made;
+    struct flo_job job;
+    json_t *json =
+        json_pack("{s:i, s:s, s:s, s:s, s:s, s:o}", "v", 1, "job", "stage",
+                  "state_dir", dir, "trust_file", dir, "bundle", dir, "profile",
+                  flo_machine_json(&machine, 1 << 20));
+    char *line = json_dumps(json, 0);
+
+    author(dir, architecture, &release);
+    if (flo_job_parse(line, strlen(line), &job, err) < 0) {
+        fail_msg("%s", err->what);
+    }
+    job.profile.disk_free_bytes = 1 << 20;
+    int rv = flo_plan_make(
+        &(struct flo_plan_input){.release = &release, .profile = &job.profile},
+        &made, err);
+    flo_release_deinit(&release);
+    flo_job_deinit(&job);
+    free(line);
+    json_decref(json);
+    return rv;
+}
+
+static void a_release_of_every_architecture_is_taken(void **state)
+{
+    static const char *const architectures[] = {
+        "llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi2", "phi3"};
+
+    for (size_t i = 0; i < FLO_COUNT(architectures); i++) {
+        struct flo_err err = {0};
+        if (plan(*state, architectures[i], &err) != 0) {
+            fail_msg("%s", err.what);
+        }
+    }
+}
+
+static void one_that_the_engine_does_not_run_is_refused(void **state)
+{
+    struct flo_err err = {0};
+
+    assert_int_equal(plan(*state, "mamba", &err), FLO_E_TARGET_INCOMPATIBLE);
+
+    assert_string_equal(
+        err.what, "tiny@1: none of its 1 variants fits arch x86_64, engine "
+                  "llama qwen2 qwen3 gemma gemma2 gemma3 phi2 phi3");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_release_of_every_architecture_is_taken),
+        cmocka_unit_test(one_that_the_engine_does_not_run_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
