@@ -4,7 +4,9 @@
  * again, at once the first time, then with full jitter.  The engine beside it
  * belongs to an execution or to a rollback; those decide what its loss means.
  * A current release that cannot be loaded because its bytes are wrong gives
- * way to the previous one and is fetched again. */
+ * way to the previous one and is fetched again.  One whose bytes are right but
+ * which this engine refuses (a package that went back is older than the
+ * release) stays where it is: the previous one serves meanwhile. */
 #include <string.h>
 
 #include "agent/core/internal.h"
@@ -196,12 +198,11 @@ void flo_engine_loaded(struct step *s)
     }
 }
 
-/* Others than signed, not there, or on a sector that cannot be read. */
+/* Others than signed, not there, or on a sector that cannot be read: what the
+ * store says, and the hash of every file before it is loaded. */
 static bool bytes_are_wrong(int code)
 {
-    enum flo_exit class = flo_error_exit(code);
-
-    return class == FLO_EXIT_VERIFY || class == FLO_EXIT_ABSENT ||
+    return code == FLO_E_TARGET_HASH || code == FLO_E_BLOB_ABSENT ||
            code == FLO_E_IO_READ;
 }
 
@@ -222,6 +223,35 @@ static bool fall_back_to_previous(struct step *s)
     flo_engine_load(s, FLO_AGENT_CURRENT, &agent->slots.current);
     flo_repair_ask(s, &damaged);
     return true;
+}
+
+/* The slots stay: each start anew begins with the current release. */
+static bool serve_previous(struct step *s)
+{
+    struct flo_agent_slots *slots = &s->agent->slots;
+
+    if (!flo_ref_is(&slots->previous) || flo_ref_is(&slots->candidate)) {
+        return false;
+    }
+    flo_repair_lost(s);
+    flo_engine_load(s, FLO_AGENT_CURRENT, &slots->previous);
+    return true;
+}
+
+/* It cannot be loaded as it lies there: true when the previous one is. */
+static bool give_way(struct step *s, int code)
+{
+    struct flo_agent_engine *current = &s->agent->engines[FLO_AGENT_CURRENT];
+
+    if (bytes_are_wrong(code)) {
+        current->is_damaged = true;
+        return fall_back_to_previous(s);
+    }
+    if (flo_error_exit(code) != FLO_EXIT_VERIFY) {
+        return false;
+    }
+    current->is_damaged = false;
+    return serve_previous(s);
 }
 
 /* At once the first time; bytes that are wrong do not change by themselves. */
@@ -250,13 +280,12 @@ static void current_lost(struct step *s, bool was_ready)
         agent->live = -1;
         flo_do_serving(s, "down", &current->release);
     }
-    if (!was_ready && bytes_are_wrong(s->event->error.code)) {
-        current->is_damaged = true;
-        if (fall_back_to_previous(s)) {
-            return;
-        }
+    if (!was_ready && flo_ref_equal(&current->release, &agent->slots.current) &&
+        give_way(s, s->event->error.code)) {
+        return;
     }
     current->state = FLO_ENGINE_WAITING;
+    current->release = agent->slots.current;
     current->retry_at_ms = s->now + restart_delay_ms(s, current);
     if (current->retry_at_ms == 0) {
         current->retry_at_ms = 1;

@@ -139,11 +139,18 @@ static json_t *slot_status(struct flo_shell *shell,
                      ref->version, "state", state, "bytes", (json_int_t)bytes);
 }
 
+static bool is_served(const struct flo_agent *agent,
+                      const struct flo_release_ref *release)
+{
+    return agent->live >= 0 &&
+           flo_digest_equal(&agent->engines[agent->live].release.digest,
+                            &release->digest);
+}
+
 json_t *flo_control_status(struct flo_shell *shell)
 {
     const struct flo_agent *agent = &shell->agent;
     struct flo_serve_status serving = {0};
-    bool is_beside = agent->live == FLO_AGENT_BESIDE;
     const char *candidate = agent->has_execution
                                 ? flo_execution_word(agent->execution.state)
                                 : "staged";
@@ -161,11 +168,14 @@ json_t *flo_control_status(struct flo_shell *shell)
         "online", (int)flo_mqtt_is_connected(shell->mqtt), "frozen",
         (int)agent->is_frozen, "pid", (int)getpid(), "slots", "current",
         slot_status(shell, &agent->slots.current,
-                    agent->live == FLO_AGENT_CURRENT ? "serving"
-                    : shell->serve == NULL           ? "stopped"
-                    : is_beside                      ? "kept"
-                                                     : "loading"),
-        "previous", slot_status(shell, &agent->slots.previous, "kept"),
+                    is_served(agent, &agent->slots.current) ? "serving"
+                    : shell->serve == NULL                  ? "stopped"
+                    : agent->live >= 0                      ? "kept"
+                                                            : "loading"),
+        "previous",
+        slot_status(shell, &agent->slots.previous,
+                    is_served(agent, &agent->slots.previous) ? "serving"
+                                                             : "kept"),
         "candidate", slot_status(shell, &agent->slots.candidate, candidate),
         "engine_rss_bytes",
         (json_int_t)(serving.is_live ? serving.roles[serving.live].rss_bytes

@@ -121,6 +121,106 @@ static void a_repair_waits_while_frozen(void **state)
     assert_true(is_current(2));
 }
 
+/* An older engine than the one that committed it, after a package went back. */
+static void a_release_that_the_engine_cannot_run_is_not_damaged(void **state)
+{
+    (void)state;
+    world.unreadable = 2;
+    boot();
+    world_run(&world, 3600000);
+
+    assert_int_equal(world.live_version, 1);
+    assert_int_equal(world.slots.current.bytes[0], 2);
+    assert_int_equal(world.slots.previous.bytes[0], 1);
+    assert_int_equal(world.repairs, 0);
+    assert_false(is_denied(2));
+    assert_story("unreadable");
+
+    world.unreadable = 0;
+    world_boot(&world);
+    world_run(&world, 5000);
+    assert_true(is_current(2));
+}
+
+static void without_a_previous_one_it_is_tried_again_and_again(void **state)
+{
+    (void)state;
+    world_init(&world, 2, 0);
+    world.unreadable = 2;
+    boot();
+    world_run(&world, 3600000);
+    assert_int_equal(world.live_version, 0);
+    assert_int_equal(world.repairs, 0);
+    world.unreadable = 0;
+    world_run(&world, 120000);
+
+    assert_true(is_current(2));
+}
+
+static void
+a_repair_that_the_engine_cannot_run_is_not_fetched_again(void **state)
+{
+    (void)state;
+    world_init(&world, 2, 0);
+    world.damaged = 2;
+    world.unreadable = 2;
+    boot();
+    world_run(&world, 3600000);
+
+    assert_int_equal(end_of("repair.02.1"), FLO_EXECUTION_FAILED);
+    assert_int_equal(world.repairs, 1);
+    assert_false(is_denied(2));
+}
+
+static void
+a_damaged_previous_one_does_not_repair_what_cannot_be_run(void **state)
+{
+    (void)state;
+    world.unreadable = 2;
+    world.damaged = 1;
+    boot();
+    world_run(&world, 3600000);
+    assert_int_equal(world.live_version, 0);
+    assert_int_equal(world.repairs, 0);
+    assert_int_equal(world.slots.previous.bytes[0], 1);
+    world.unreadable = 0;
+    world_run(&world, 120000);
+
+    assert_true(is_current(2));
+}
+
+static void another_release_is_taken_where_the_previous_one_serves(void **state)
+{
+    (void)state;
+    world.unreadable = 2;
+    boot();
+    world_run(&world, 5000);
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(3));
+    assert_int_equal(world.slots.previous.bytes[0], 2);
+}
+
+static void
+a_failed_candidate_leaves_the_previous_one_where_it_served(void **state)
+{
+    (void)state;
+    world.unreadable = 2;
+    world.fits_one_only = true;
+    boot();
+    world_run(&world, 5000);
+    world.probe_error = FLO_E_PROBE_GOLDEN;
+    world_desire(&world, 3, 1);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_FAILED);
+    assert_int_equal(world.live_version, 1);
+    assert_int_equal(world.slots.current.bytes[0], 2);
+    assert_false(is_denied(2));
+}
+
 static void
 a_trial_whose_current_release_is_damaged_ends_in_a_repair(void **state)
 {
@@ -177,6 +277,12 @@ int main(void)
         STORY(an_order_of_a_damaged_release_repairs_it),
         STORY(another_order_comes_before_a_repair),
         STORY(a_repair_waits_while_frozen),
+        STORY(a_release_that_the_engine_cannot_run_is_not_damaged),
+        STORY(without_a_previous_one_it_is_tried_again_and_again),
+        STORY(a_repair_that_the_engine_cannot_run_is_not_fetched_again),
+        STORY(a_damaged_previous_one_does_not_repair_what_cannot_be_run),
+        STORY(another_release_is_taken_where_the_previous_one_serves),
+        STORY(a_failed_candidate_leaves_the_previous_one_where_it_served),
         STORY(a_trial_whose_current_release_is_damaged_ends_in_a_repair),
         STORY(power_may_fail_behind_any_action_of_a_repair),
     };

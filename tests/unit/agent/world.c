@@ -175,6 +175,9 @@ static void load(struct world *world, enum flo_agent_role role, int version)
                                         : world->current_load_error;
     struct flo_agent_event *event;
 
+    if (version == world->unreadable) {
+        code = FLO_E_MODEL_ARCH;
+    }
     if (version == world->damaged) {
         code = FLO_E_TARGET_HASH;
     }

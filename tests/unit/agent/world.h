@@ -53,6 +53,7 @@ struct world {
     uint64_t drain_ms;       /* of the current engine; 0: 40 */
     int beside_load_error;   /* it cannot be loaded */
     int current_load_error;  /* once */
+    int unreadable;          /* version that its engine refuses */
     int damaged; /* version whose files are bad until the updater ran */
     bool fits_one_only;
     bool slots_fail;        /* writes of slots fail */
