@@ -453,17 +453,23 @@ static void text_take(char *out, size_t size, struct flo_wire_text text)
 int flo_serve_engine_failure(const struct flo_wire_failed *failed,
                              struct flo_err *err)
 {
-    char what[400], why[200];
-    if (failed->code >= 0) {
-        return flo_fail(err, FLO_E_WORKER_PROTOCOL, "FAILED of nothing");
-    }
+    int code = flo_wire_failed_code(failed);
+    char id[64], what[400], why[200];
+    text_take(id, sizeof(id), failed->id);
     text_take(what, sizeof(what), failed->what);
     text_take(why, sizeof(why), failed->why);
-    flo_fail(err, failed->code, "%s", what);
+    if (id[0] == '\0') {
+        return flo_fail(err, FLO_E_WORKER_PROTOCOL, "FAILED of nothing");
+    }
+    if (code == 0) { /* the program on the disk is of another version */
+        code = flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s: %s", id, what);
+    } else {
+        flo_fail(err, code, "%s", what);
+    }
     if (why[0] != '\0') {
         flo_err_why(err, "%s", why);
     }
-    return failed->code;
+    return code;
 }
 
 static int on_open_answer(struct serve_engine *engine,

@@ -125,7 +125,8 @@ void flo_serve_engine_kill(struct serve_engine *engine,
                            const struct flo_err *err);
 void flo_serve_engine_free_all(struct flo_serve *serve);
 /* What a FAILED says, made fit to be shown; its code, which is also returned.
- * FLO_E_WORKER_PROTOCOL: it has none. */
+ * FLO_E_WORKER_PROTOCOL: it has none, or one that this program does not know,
+ * which the sentence then begins with. */
 int flo_serve_engine_failure(const struct flo_wire_failed *failed,
                              struct flo_err *err);
 

@@ -100,7 +100,7 @@ void flo_frame_fail(struct flo_buf *out, uint32_t request,
 {
     struct flo_wire_message answer = {.type = FLO_WIRE_FAILED,
                                       .request = request};
-    answer.failed.code = err->code;
+    answer.failed.id = flo_wire_text_of(flo_error_id(err->code));
     answer.failed.what = flo_wire_text_of(err->what);
     answer.failed.why = flo_wire_text_of(err->why);
     flo_frame_put(out, &answer);

@@ -10,7 +10,7 @@
 #define FIELD_HEAD_BYTES 6
 #define NUMBER_BYTES 8
 
-enum kind { KIND_U32, KIND_I32, KIND_U64, KIND_BOOL, KIND_REAL, KIND_TEXT };
+enum kind { KIND_U32, KIND_U64, KIND_BOOL, KIND_REAL, KIND_TEXT };
 
 struct row {
     uint16_t tag;
@@ -105,7 +105,7 @@ static const struct row rows_done[] = {
 };
 
 static const struct row rows_failed[] = {
-    ROW(1, KIND_I32, failed, code),
+    ROW(4, KIND_TEXT, failed, id),
     ROW(2, KIND_TEXT, failed, what),
     ROW(3, KIND_TEXT, failed, why),
 };
@@ -203,6 +203,18 @@ const char *flo_wire_type_name(int type)
     return shape != NULL ? shape->name : "?";
 }
 
+int flo_wire_failed_code(const struct flo_wire_failed *failed)
+{
+    char id[64];
+
+    if (failed->id.bytes >= sizeof(id)) {
+        return 0;
+    }
+    snprintf(id, sizeof(id), "%.*s", (int)failed->id.bytes,
+             failed->id.bytes > 0 ? failed->id.data : "");
+    return flo_error_code(id);
+}
+
 /* ---- writing ----------------------------------------------------- */
 
 static void put_field(struct flo_buf *out, uint16_t tag, const void *data,
@@ -219,16 +231,12 @@ static void put_field(struct flo_buf *out, uint16_t tag, const void *data,
 static uint64_t number_load(const struct row *row, const char *place)
 {
     uint32_t narrow;
-    int32_t is_signed;
     uint64_t wide;
     bool flag;
     switch ((enum kind)row->kind) {
     case KIND_U32:
         memcpy(&narrow, place, sizeof(narrow));
         return narrow;
-    case KIND_I32:
-        memcpy(&is_signed, place, sizeof(is_signed));
-        return (uint64_t)(int64_t)is_signed;
     case KIND_BOOL:
         memcpy(&flag, place, sizeof(flag));
         return flag;
@@ -337,15 +345,11 @@ static int broken(struct flo_err *err, const char *name, const char *what)
 static bool number_store(const struct row *row, char *place, uint64_t value)
 {
     uint32_t narrow = (uint32_t)value;
-    int32_t is_signed = (int32_t)(int64_t)value;
     bool flag = value != 0;
     switch ((enum kind)row->kind) {
     case KIND_U32:
         memcpy(place, &narrow, sizeof(narrow));
         return value <= UINT32_MAX;
-    case KIND_I32:
-        memcpy(place, &is_signed, sizeof(is_signed));
-        return (uint64_t)(int64_t)is_signed == value;
     case KIND_BOOL:
         memcpy(place, &flag, sizeof(flag));
         return value <= 1;

@@ -166,9 +166,10 @@ struct flo_wire_done {
     uint32_t guessed, guessed_right; /* tokens computed as drafts */
 };
 
+/* An id, not a code: engine and agent may be of two versions, whose tables of
+ * errors differ. */
 struct flo_wire_failed {
-    int32_t code; /* FLO_E_... */
-    struct flo_wire_text what, why;
+    struct flo_wire_text id, what, why;
 };
 
 struct flo_wire_stats {
@@ -249,6 +250,9 @@ void flo_wire_logprob_add(struct flo_buf *out,
  * left then, they are no list. */
 bool flo_wire_logprob_next(struct flo_wire_text *rest,
                            struct flo_wire_logprob *logprob);
+
+/* FLO_E_...; 0: this program does not know its id. */
+int flo_wire_failed_code(const struct flo_wire_failed *failed);
 
 /* Append one frame.  FLO_E_REST_TOO_LARGE when the payload would pass 1 MiB;
  * nothing is appended then.  FLO_E_MEMORY when the buffer is full. */

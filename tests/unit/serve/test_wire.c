@@ -167,16 +167,16 @@ static void log_probabilities_are_read_as_far_as_they_are_whole(void **state)
     flo_buf_deinit(&out);
 }
 
-static void an_error_keeps_its_code(void **state)
+static void an_error_keeps_its_id(void **state)
 {
     struct flo_buf out = {0};
     struct flo_wire_message in = {.type = FLO_WIRE_FAILED}, got;
     (void)state;
-    in.failed.code = FLO_E_MEMORY_BUDGET;
+    in.failed.id = TEXT("memory.budget");
     in.failed.what = TEXT("812 MB needed");
     assert_int_equal(flo_wire_write(&out, &in, NULL), 0);
     assert_true(flo_wire_read(out.data, out.bytes, &got, NULL) > 0);
-    assert_int_equal(got.failed.code, FLO_E_MEMORY_BUDGET);
+    assert_int_equal(flo_wire_failed_code(&got.failed), FLO_E_MEMORY_BUDGET);
     assert_true(same(got.failed.what, "812 MB needed"));
     flo_buf_deinit(&out);
 }
@@ -270,7 +270,7 @@ int main(void)
         cmocka_unit_test(a_change_of_adapters_comes_back),
         cmocka_unit_test(texts_to_embed_come_back_in_their_order),
         cmocka_unit_test(log_probabilities_are_read_as_far_as_they_are_whole),
-        cmocka_unit_test(an_error_keeps_its_code),
+        cmocka_unit_test(an_error_keeps_its_id),
         cmocka_unit_test(a_cut_frame_waits_for_the_rest),
         cmocka_unit_test(every_flipped_byte_is_read_or_refused),
         cmocka_unit_test(what_is_too_long_is_not_written),

@@ -92,8 +92,8 @@ static void say_drop(const char *name)
 static void expect_failed(int code)
 {
     expect(FLO_WIRE_FAILED);
-    if (worker.got.failed.code != code) {
-        fail_msg("%d: %.*s", worker.got.failed.code,
+    if (flo_wire_failed_code(&worker.got.failed) != code) {
+        fail_msg("%d: %.*s", flo_wire_failed_code(&worker.got.failed),
                  (int)worker.got.failed.what.bytes,
                  worker.got.failed.what.data);
     }
@@ -298,7 +298,8 @@ static void room_for_adapters_comes_back(void **state)
         assert_true(hear());
     } while (worker.got.type == FLO_WIRE_TOKEN);
     assert_int_equal(worker.got.type, FLO_WIRE_FAILED);
-    assert_int_equal(worker.got.failed.code, FLO_E_MEMORY_BUDGET);
+    assert_int_equal(flo_wire_failed_code(&worker.got.failed),
+                     FLO_E_MEMORY_BUDGET);
     cancel(5);
     load_site("next");
     assert_int_equal(worker_end(), 0);

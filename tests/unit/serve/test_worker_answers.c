@@ -237,18 +237,21 @@ static void vectors_that_cannot_be_say_why(void **state)
     struct flo_wire_message m = vectors_of(1, "a", "");
     say(&m, -1);
     expect(FLO_WIRE_FAILED);
-    assert_int_equal(worker.got.failed.code, FLO_E_INFER_PARAM);
+    assert_int_equal(flo_wire_failed_code(&worker.got.failed),
+                     FLO_E_INFER_PARAM);
     memset(text, '1', 4095);
     m = vectors_of(2, "a", text);
     say(&m, -1);
     expect(FLO_WIRE_FAILED);
-    assert_int_equal(worker.got.failed.code, FLO_E_INFER_TOO_LONG);
+    assert_int_equal(flo_wire_failed_code(&worker.got.failed),
+                     FLO_E_INFER_TOO_LONG);
     m = vectors_of(3, "\xff\xff\0\0", NULL);
     m.embed.inputs[0] = (typeof(m.embed.inputs[0])){.data = {"\xff\xff\0\0", 4},
                                                     .is_tokens = true};
     say(&m, -1);
     expect(FLO_WIRE_FAILED);
-    assert_int_equal(worker.got.failed.code, FLO_E_INFER_PARAM);
+    assert_int_equal(flo_wire_failed_code(&worker.got.failed),
+                     FLO_E_INFER_PARAM);
     text[400] = '\0';
     m = vectors_of(9, text, text);
     m.embed.n_inputs = FLO_WIRE_INPUTS_MAX;
@@ -289,7 +292,8 @@ static void too_long_prompts_and_bad_settings_are_answered(void **state)
     struct flo_wire_message m = ask(1, prompt);
     say(&m, -1);
     expect(FLO_WIRE_FAILED);
-    assert_int_equal(worker.got.failed.code, FLO_E_INFER_TOO_LONG);
+    assert_int_equal(flo_wire_failed_code(&worker.got.failed),
+                     FLO_E_INFER_TOO_LONG);
     snprintf(text, sizeof(text), "%.*s", (int)worker.got.failed.what.bytes,
              worker.got.failed.what.data);
     assert_non_null(strstr(text, "1000"));
@@ -299,12 +303,14 @@ static void too_long_prompts_and_bad_settings_are_answered(void **state)
     m.generate.temperature = -1;
     say(&m, -1);
     expect(FLO_WIRE_FAILED);
-    assert_int_equal(worker.got.failed.code, FLO_E_INFER_PARAM);
+    assert_int_equal(flo_wire_failed_code(&worker.got.failed),
+                     FLO_E_INFER_PARAM);
     m = ask(3, "hello");
     m.generate.messages[0].role = TEXT("robot");
     say(&m, -1);
     expect(FLO_WIRE_FAILED);
-    assert_int_equal(worker.got.failed.code, FLO_E_INFER_PARAM);
+    assert_int_equal(flo_wire_failed_code(&worker.got.failed),
+                     FLO_E_INFER_PARAM);
     m = ask(4, SEVERITY);
     say(&m, -1);
     answer(text, sizeof(text));
@@ -340,7 +346,8 @@ static void a_schema_is_kept_with_its_forced_text(void **state)
     m.generate.grammar = TEXT("{\"type\":7}");
     say(&m, -1);
     expect(FLO_WIRE_FAILED);
-    assert_int_equal(worker.got.failed.code, FLO_E_INFER_PARAM);
+    assert_int_equal(flo_wire_failed_code(&worker.got.failed),
+                     FLO_E_INFER_PARAM);
     assert_memory_equal(worker.got.failed.what.data, "schema /type", 12);
     m.generate.grammar_kind = FLO_GRAMMAR_GBNF;
     m.generate.max_tokens = 0;
@@ -405,7 +412,8 @@ static void requests_that_wait_keep_to_the_plan(void **state)
         assert_true(hear());
         bool has_failed = worker.got.type == FLO_WIRE_FAILED;
         if (has_failed) {
-            assert_int_equal(worker.got.failed.code, FLO_E_INFER_BUSY);
+            assert_int_equal(flo_wire_failed_code(&worker.got.failed),
+                             FLO_E_INFER_BUSY);
         }
         refused += has_failed;
         ended += has_failed || worker.got.type == FLO_WIRE_DONE;
@@ -551,7 +559,8 @@ static void texts_of_a_megabyte_keep_to_the_plan(void **state)
         say_text(i % 3, 1, text);
         expect(i % 3 == 2 ? FLO_WIRE_TOKENS : FLO_WIRE_FAILED);
         if (i % 3 != 2) {
-            assert_int_equal(worker.got.failed.code, FLO_E_INFER_TOO_LONG);
+            assert_int_equal(flo_wire_failed_code(&worker.got.failed),
+                             FLO_E_INFER_TOO_LONG);
         }
         expect_peak_within(plan);
         assert_int_equal(worker_end(), 0);

@@ -20,7 +20,8 @@ static void a_file_that_is_no_model_is_refused(void **state)
     worker_spawn(bin("flotilla-engine"));
     say_open("tests/models/README.md");
     expect(FLO_WIRE_FAILED);
-    assert_int_equal(worker.got.failed.code, FLO_E_GGUF_MAGIC);
+    assert_int_equal(flo_wire_failed_code(&worker.got.failed),
+                     FLO_E_GGUF_MAGIC);
     assert_int_equal(worker_end(), 0);
 }
 
