@@ -104,10 +104,15 @@ uint64_t flo_packed_weights_bytes(const struct flo_engine *e)
     const struct flo_matrix *m = &e->weights.embedding;
     uint64_t bytes = flo_gguf_file_bytes(e->gguf);
 
-    return e->sidecar == NULL ? bytes + e->weights.vector_bytes
-                              : bytes - flo_sidecar_bytes_replaced(e->sidecar) -
-                                    (uint64_t)m->rows * m->row_bytes +
-                                    flo_sidecar_bytes(e->sidecar);
+    if (e->sidecar == NULL) {
+        return bytes + e->weights.vector_bytes;
+    }
+    /* Only some of its rows are read, unless it is the output as it stands. */
+    if (e->weights.output.data != m->data) {
+        bytes -= (uint64_t)m->rows * m->row_bytes;
+    }
+    return bytes - flo_sidecar_bytes_replaced(e->sidecar) +
+           flo_sidecar_bytes(e->sidecar);
 }
 
 int flo_packed_embedding(const struct flo_engine *e, int32_t token,

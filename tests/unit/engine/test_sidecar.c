@@ -36,11 +36,12 @@ struct world {
     int packed;
 };
 
-static void world_open(struct world *w, const char *path, uint32_t threads)
+/* Takes the descriptor. */
+static void world_open_fd(struct world *w, int model, uint32_t threads)
 {
     struct flo_err err = {0};
 
-    w->model = open_file(path);
+    w->model = model;
     if (flo_packing_open(w->model, false, &w->packing, &err) < 0) {
         fail_msg("%s", err.what);
     }
@@ -50,6 +51,11 @@ static void world_open(struct world *w, const char *path, uint32_t threads)
     assert_int_equal(flo_sidecar_write(w->packing.sidecar, w->packed, threads,
                                        NULL, NULL, NULL),
                      0);
+}
+
+static void world_open(struct world *w, const char *path, uint32_t threads)
+{
+    world_open_fd(w, open_file(path), threads);
 }
 
 static void world_close(struct world *w)
@@ -326,6 +332,15 @@ static void rows_inside_a_strip_are_not_found(void **state)
     world_close(&w);
 }
 
+static struct flo_engine *open_with(int model,
+                                    const struct flo_engine_options *options)
+{
+    struct flo_engine *engine = NULL;
+
+    assert_int_equal(flo_engine_open_fd(model, options, &engine, NULL), 0);
+    return engine;
+}
+
 static struct flo_engine *open_engine(int model, int packed, const char *kernel,
                                       uint64_t budget)
 {
@@ -334,10 +349,15 @@ static struct flo_engine *open_engine(int model, int packed, const char *kernel,
                                                .packed_fd = packed,
                                                .kernel = kernel,
                                                .memory_bytes_max = budget};
-    struct flo_engine *engine = NULL;
+    return open_with(model, &options);
+}
 
-    assert_int_equal(flo_engine_open_fd(model, &options, &engine, NULL), 0);
-    return engine;
+static uint64_t planned_bytes(const struct flo_engine *engine)
+{
+    const struct flo_engine_info *info = flo_engine_info(engine);
+
+    return info->weights_bytes + info->kv_bytes + info->scratch_bytes +
+           info->vocabulary_bytes;
 }
 
 /* Does an engine of this machine read packed weights of the model? */
@@ -426,9 +446,7 @@ static void a_budget_without_room_for_both_takes_the_models_rows(void **state)
         skip();
     }
     struct flo_engine *plain = open_engine(w.model, 0, NULL, 0);
-    const struct flo_engine_info *info = flo_engine_info(plain);
-    uint64_t needed = size_of(w.model) + info->kv_bytes + info->scratch_bytes +
-                      info->vocabulary_bytes;
+    uint64_t needed = planned_bytes(plain);
     flo_engine_close(plain);
 
     struct flo_engine *tight = open_engine(w.model, w.packed, NULL, needed);
@@ -438,6 +456,55 @@ static void a_budget_without_room_for_both_takes_the_models_rows(void **state)
         open_engine(w.model, w.packed, NULL, needed + size_of(w.packed));
     assert_true(flo_engine_info(wide)->is_packed);
     flo_engine_close(wide);
+    world_close(&w);
+}
+
+static int float_embedding(void *context, const struct flo_gguf_tensor *tensor,
+                           const void **data, struct flo_err *err)
+{
+    static const uint8_t zeros[1u << 18];
+    (void)context, (void)err;
+
+    if (tensor->type == FLO_QUANT_F32 && tensor->dims[1] > 1) {
+        assert_true(tensor->bytes <= sizeof(zeros));
+        *data = zeros;
+    }
+    return 0;
+}
+
+/* A world of a model whose embedding is F32, and that tensor's bytes. */
+static uint64_t world_of_floats(struct world *w, const char *path)
+{
+    struct flo_gguf *gguf = NULL;
+    uint32_t types[64];
+    int fd = memfd_create("model", MFD_CLOEXEC);
+
+    assert_int_equal(flo_gguf_open_path(path, &gguf, NULL), 0);
+    for (size_t i = 0; i < flo_gguf_tensor_count(gguf); i++) {
+        const struct flo_gguf_tensor *t = flo_gguf_tensor_at(gguf, i);
+        types[i] =
+            strcmp(t->name, "token_embd.weight") == 0 ? FLO_QUANT_F32 : t->type;
+    }
+    assert_int_equal(
+        flo_gguf_write(gguf, types, NULL, 0, float_embedding, NULL, fd, NULL),
+        0);
+    flo_gguf_close(gguf);
+    world_open_fd(w, fd, 2);
+    return flo_gguf_tensor_find(w->packing.gguf, "token_embd.weight")->bytes;
+}
+
+static void
+a_tied_embedding_of_floats_is_read_whole_and_planned_for(void **state)
+{
+    struct world w;
+    uint64_t embedding_bytes = world_of_floats(&w, MODEL);
+    (void)state;
+
+    struct flo_engine *engine = open_engine(w.model, w.packed, NULL, 0);
+    assert_int_equal(flo_engine_info(engine)->is_packed, is_read_here(&w));
+    assert_true(flo_engine_info(engine)->weights_bytes >=
+                size_of(w.packed) + embedding_bytes);
+    flo_engine_close(engine);
     world_close(&w);
 }
 
@@ -543,6 +610,8 @@ int main(void)
         cmocka_unit_test(packed_or_not_an_engine_answers_alike),
         cmocka_unit_test(a_named_file_that_is_not_the_models_fails_the_open),
         cmocka_unit_test(a_budget_without_room_for_both_takes_the_models_rows),
+        cmocka_unit_test(
+            a_tied_embedding_of_floats_is_read_whole_and_planned_for),
         cmocka_unit_test(
             a_model_that_is_cut_off_under_packed_weights_is_an_error),
         cmocka_unit_test(a_file_beside_the_model_is_found_unless_it_is_stale),
