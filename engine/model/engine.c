@@ -55,9 +55,17 @@ static int fit_plan(struct flo_engine *e,
     return make_plan(e, options, err);
 }
 
+/* Would the model's own rows take fewer bytes than the packed ones, as where a
+ * tied embedding stands in both files? */
+static bool are_rows_smaller(const struct flo_engine *e)
+{
+    return flo_gguf_file_bytes(e->gguf) + e->weights.vector_bytes <
+           flo_packed_weights_bytes(e);
+}
+
 /* The weights, in the mapped model or the packed file, and what they will
- * cost.  Packed ones that would not fit the budget (a tied embedding stands in
- * both files) are not used.  `path` may be NULL. */
+ * cost.  Packed ones that do not fit the budget are not used if that spares
+ * bytes.  `path` may be NULL. */
 static int bind_and_plan(struct flo_engine *e,
                          const struct flo_engine_options *options,
                          const char *path, int fd, struct flo_err *err)
@@ -71,7 +79,7 @@ static int bind_and_plan(struct flo_engine *e,
         (rv = flo_packed_attach(e, options, path, fd, err)) < 0) {
         return rv;
     }
-    if (e->sidecar != NULL && make_plan(e, options, NULL) < 0) {
+    if (are_rows_smaller(e) && make_plan(e, options, NULL) < 0) {
         flo_packed_detach(e);
         flo_weights_deinit(&e->weights);
         rv = flo_weights_bind(e->gguf, e->arch, &e->hparams, e->kernel,

@@ -508,6 +508,49 @@ a_tied_embedding_of_floats_is_read_whole_and_planned_for(void **state)
     world_close(&w);
 }
 
+/* Beside an output of its own only rows of the embedding are read: the packed
+ * weights take fewer bytes than the model's. */
+static void
+a_budget_shrinks_the_cache_before_it_gives_up_less_bytes(void **state)
+{
+    struct flo_engine_options options = {.threads = 1};
+    struct world w;
+    (void)state;
+
+    world_of_floats(&w, OTHER);
+    if (!is_read_here(&w)) {
+        world_close(&w);
+        skip();
+    }
+    struct flo_engine *plain = open_with(w.model, &options);
+    options.packed_fd = w.packed;
+    struct flo_engine *packed = open_with(w.model, &options);
+    uint64_t wished = planned_bytes(packed);
+    uint32_t context = flo_engine_info(packed)->context;
+    assert_true(planned_bytes(plain) > wished);
+    flo_engine_close(plain);
+    flo_engine_close(packed);
+
+    options.memory_bytes_max = wished - 1;
+    struct flo_engine *smaller = open_with(w.model, &options);
+    assert_true(flo_engine_info(smaller)->is_packed);
+    assert_int_equal(flo_engine_info(smaller)->context, context);
+    flo_engine_close(smaller);
+
+    options.context = 512;
+    options.kv_type = FLO_KV_Q8_0;
+    struct flo_engine *least = open_with(w.model, &options);
+    options.memory_bytes_max = planned_bytes(least);
+    flo_engine_close(least);
+    options.context = 0;
+    options.kv_type = FLO_KV_AUTO;
+    struct flo_engine *tight = open_with(w.model, &options);
+    assert_true(flo_engine_info(tight)->is_packed);
+    assert_int_equal(flo_engine_info(tight)->context, 512);
+    flo_engine_close(tight);
+    world_close(&w);
+}
+
 /* What products read is in the packed file, and vectors are copied: only rows
  * of the embedding are missed. */
 static void
@@ -612,6 +655,8 @@ int main(void)
         cmocka_unit_test(a_budget_without_room_for_both_takes_the_models_rows),
         cmocka_unit_test(
             a_tied_embedding_of_floats_is_read_whole_and_planned_for),
+        cmocka_unit_test(
+            a_budget_shrinks_the_cache_before_it_gives_up_less_bytes),
         cmocka_unit_test(
             a_model_that_is_cut_off_under_packed_weights_is_an_error),
         cmocka_unit_test(a_file_beside_the_model_is_found_unless_it_is_stale),
