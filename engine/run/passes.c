@@ -234,8 +234,10 @@ static size_t list_jobs(struct flo_worker *worker, struct flo_slot **slots,
         slots[at] = slot;
     }
     for (size_t i = 0; i < count; i++) {
-        turns[i] = (struct flo_turn){slots[i]->job->priority,
-                                     flo_job_pending(slots[i]->job), 0};
+        const struct flo_job *job = slots[i]->job;
+        turns[i] = (struct flo_turn){.priority = job->priority,
+                                     .pending = flo_job_pending(job),
+                                     .is_answer = job->made > 0};
     }
     return count;
 }

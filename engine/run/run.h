@@ -68,6 +68,7 @@ bool flo_stop_add(struct flo_stop *stop, const char *text, size_t bytes,
 struct flo_turn {
     enum flo_wire_priority priority;
     uint32_t pending; /* tokens not computed yet; 1: an answer's last token */
+    bool is_answer;   /* it has begun: a few more are what a grammar forced */
     uint32_t rows;    /* out: tokens of this pass */
 };
 /* Zero-initialise. */

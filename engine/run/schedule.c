@@ -1,10 +1,10 @@
 /* Schedule: which requests take part in the next pass, with how many tokens.
  *
- * Users' requests go in every pass; prompts share what is left, smaller
- * pieces while another answer streams.  Work that can wait (batch requests,
- * probes) has every fourth pass while users are answered and every sixteenth
- * while a user's prompt is computed, so that it never ends.  A probe goes
- * alone: its times are its own.  Pure. */
+ * Users' requests go in every pass, answers first, with what a grammar forced;
+ * prompts share what is left, smaller pieces while another answer streams. Work
+ * that can wait (batch requests, probes) has every fourth pass while users are
+ * answered and every sixteenth while a user's prompt is computed, so that it
+ * never ends.  A probe goes alone: its times are its own.  Pure. */
 #include "engine/run/run.h"
 
 enum {
@@ -13,9 +13,17 @@ enum {
     ROUNDS_BESIDE_PROMPTS = 16,
 };
 
+/* An answer's last token with those that a grammar forced.  More than it can
+ * force are a shifted context's, or those of a session that was lost. */
+static bool is_forced(const struct flo_turn *turn)
+{
+    return turn->is_answer && turn->pending > 1 &&
+           turn->pending <= 1 + FLO_GRAMMAR_FORCED_MAX;
+}
+
 static bool is_prompt(const struct flo_turn *turn)
 {
-    return turn->pending > 1;
+    return turn->pending > 1 && !is_forced(turn);
 }
 
 static bool has(const struct flo_turn *turns, size_t count, bool *has_prompt,
@@ -32,9 +40,26 @@ static bool has(const struct flo_turn *turns, size_t count, bool *has_prompt,
     return found;
 }
 
-/* Single tokens of this kind: one each. */
-static void give_tokens(struct flo_turn *turns, size_t count,
-                        enum flo_wire_priority priority, uint32_t *left)
+/* More tokens than one, of prompts or of forced ones: the first come is the
+ * first done.  What is left of `rows`. */
+static uint32_t give_pieces(struct flo_turn *turns, size_t count,
+                            enum flo_wire_priority priority,
+                            bool (*are)(const struct flo_turn *turn),
+                            uint32_t rows)
+{
+    for (size_t i = 0; i < count && rows > 0; i++) {
+        if (turns[i].priority == priority && are(&turns[i])) {
+            turns[i].rows = flo_smaller(turns[i].pending, rows);
+            rows -= turns[i].rows;
+        }
+    }
+    return rows;
+}
+
+/* Answers of this kind: one token each, then what was forced, of which so
+ * much goes in a pass that prompts go on beside it. */
+static void give_answers(struct flo_turn *turns, size_t count,
+                         enum flo_wire_priority priority, uint32_t *left)
 {
     for (size_t i = 0; i<count && * left> 0; i++) {
         if (turns[i].priority == priority && turns[i].pending == 1) {
@@ -42,18 +67,8 @@ static void give_tokens(struct flo_turn *turns, size_t count,
             --*left;
         }
     }
-}
-
-/* Prompts of this kind: the first come is the first done. */
-static void give_prompts(struct flo_turn *turns, size_t count,
-                         enum flo_wire_priority priority, uint32_t left)
-{
-    for (size_t i = 0; i < count && left > 0; i++) {
-        if (turns[i].priority == priority && is_prompt(&turns[i])) {
-            turns[i].rows = turns[i].pending < left ? turns[i].pending : left;
-            left -= turns[i].rows;
-        }
-    }
+    uint32_t most = flo_smaller(*left, PIECE_BESIDE);
+    *left -= most - give_pieces(turns, count, priority, is_forced, most);
 }
 
 static void give(struct flo_turn *turns, size_t count,
@@ -61,19 +76,18 @@ static void give(struct flo_turn *turns, size_t count,
 {
     uint32_t before = left;
 
-    give_tokens(turns, count, priority, &left);
+    give_answers(turns, count, priority, &left);
     if (left < before || before < FLO_PASS_ROWS) {
-        left = left < PIECE_BESIDE ? left : PIECE_BESIDE;
+        left = flo_smaller(left, PIECE_BESIDE);
     }
-    give_prompts(turns, count, priority, left);
+    give_pieces(turns, count, priority, is_prompt, left);
 }
 
 static void give_probe(struct flo_turn *turns, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         if (turns[i].priority == FLO_WIRE_PROBE && turns[i].pending > 0) {
-            turns[i].rows = turns[i].pending < FLO_PASS_ROWS ? turns[i].pending
-                                                             : FLO_PASS_ROWS;
+            turns[i].rows = flo_smaller(turns[i].pending, FLO_PASS_ROWS);
             return;
         }
     }
@@ -104,7 +118,7 @@ bool flo_schedule_pass(struct flo_schedule *s, struct flo_turn *turns,
         return false;
     }
     /* Beside a user's prompt this pass is short; answers go on in it. */
-    give_tokens(turns, count, FLO_WIRE_USER, &left);
+    give_answers(turns, count, FLO_WIRE_USER, &left);
     give(turns, count, FLO_WIRE_BATCH, has_user ? left / 2 : left);
     return left < FLO_PASS_ROWS;
 }

@@ -16,6 +16,12 @@
         .priority = who, .pending = tokens                                     \
     }
 
+/* An answer: its last tokens, of which a grammar forced all but one. */
+#define ANSWER(who, tokens)                                                    \
+    {                                                                          \
+        .priority = who, .pending = tokens, .is_answer = true                  \
+    }
+
 /* One pass, as text: rows of each, '!' when a user waits for it. */
 static const char *pass(struct flo_schedule *schedule, struct flo_turn *turns,
                         size_t count)
@@ -52,6 +58,42 @@ static void prompts_fill_a_pass_in_the_order_of_arrival(void **state)
 
     (void)state;
     assert_string_equal(pass(&schedule, turns, 3), "40 24 0 !");
+}
+
+static void
+what_a_grammar_forced_does_not_wait_for_an_older_prompt(void **state)
+{
+    struct flo_schedule schedule = {0};
+    struct flo_turn turns[] = {TURN(USER, 1000), ANSWER(USER, 6), TURN(USER, 1),
+                               ANSWER(USER, 129)};
+
+    (void)state;
+    assert_string_equal(pass(&schedule, turns, 1), "64 !");
+    assert_string_equal(pass(&schedule, turns, 2), "32 6 !");
+    /* The prompt goes on all the same. */
+    assert_string_equal(pass(&schedule, turns, 4), "31 6 1 26 !");
+}
+
+/* A context that was shifted is computed anew, or another session's. */
+static void an_answer_with_more_to_compute_is_a_prompt(void **state)
+{
+    struct flo_schedule schedule = {0};
+    struct flo_turn turns[] = {TURN(USER, 1000), ANSWER(USER, 130)};
+
+    (void)state;
+    assert_string_equal(pass(&schedule, turns, 2), "64 0 !");
+}
+
+static void forced_tokens_hold_batch_work_up_as_an_answer_does(void **state)
+{
+    struct flo_schedule schedule = {0};
+    struct flo_turn turns[] = {TURN(BATCH, 300), ANSWER(USER, 4)};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        assert_string_equal(pass(&schedule, turns, 2), "0 4 !");
+    }
+    assert_string_equal(pass(&schedule, turns, 2), "30 4 !");
 }
 
 static void batch_work_waits_while_a_user_is_answered(void **state)
@@ -139,7 +181,8 @@ static void everybody_comes_to_an_end(void **state)
                 rows += turns[i].rows;
                 turns[i].pending -= turns[i].rows;
                 if (turns[i].rows > 0 && turns[i].pending == 0) {
-                    turns[i].pending = --answers[i] > 0 ? 1 : 0;
+                    turns[i].is_answer = true;
+                    turns[i].pending = --answers[i] > 0 ? 1 + i : 0;
                     open -= answers[i] == 0;
                 }
             }
@@ -154,6 +197,10 @@ int main(void)
         cmocka_unit_test(
             answers_go_together_and_a_prompt_beside_them_in_pieces),
         cmocka_unit_test(prompts_fill_a_pass_in_the_order_of_arrival),
+        cmocka_unit_test(
+            what_a_grammar_forced_does_not_wait_for_an_older_prompt),
+        cmocka_unit_test(an_answer_with_more_to_compute_is_a_prompt),
+        cmocka_unit_test(forced_tokens_hold_batch_work_up_as_an_answer_does),
         cmocka_unit_test(batch_work_waits_while_a_user_is_answered),
         cmocka_unit_test(a_users_prompt_holds_batch_work_up_longest),
         cmocka_unit_test(nobody_waits_for_batch_work_alone),

@@ -1,11 +1,14 @@
 /* Requests that share an engine process: who goes first, and that nobody's
  * answer depends on the others. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
+
+#include <flotilla/grammar.h>
 
 #include "unit/serve/worker_talk.h"
 
@@ -38,6 +41,35 @@ static void four_requests_go_forward_together(void **state)
     for (int i = 1; i <= 4; i++) {
         assert_int_equal(made[i], 64);
     }
+    assert_int_equal(worker_end(), 0);
+}
+
+static void a_form_is_filled_beside_an_older_prompt(void **state)
+{
+    static char words[401];
+    struct flo_wire_message prompt = ask(1, words);
+    struct flo_wire_message form = ask(2, "hello");
+    (void)state;
+    for (size_t i = 0; i + 1 < sizeof(words); i++) {
+        words[i] = "7~^q"[i % 4];
+    }
+    prompt.generate.messages[0].content = TEXT(words);
+    form.generate.grammar_kind = FLO_GRAMMAR_GBNF;
+    form.generate.grammar =
+        TEXT("root ::= [a-z] \"~^~^~^\" [a-z] \"~^~^~^\" [a-z]");
+    worker_open(MODEL);
+    say(&form, -1); /* its prompt is known then */
+    expect_end(2);
+    assert_int_equal(kill(worker.pid, SIGSTOP), 0); /* until both are there */
+    say(&prompt, -1);
+    say(&form, -1);
+    assert_int_equal(kill(worker.pid, SIGCONT), 0);
+    do {
+        assert_true(hear());
+        assert_int_equal(worker.got.request, 2);
+    } while (worker.got.type != FLO_WIRE_DONE);
+    expect_end(1);
+    assert_true(worker.got.done.tokens_in > 400);
     assert_int_equal(worker_end(), 0);
 }
 
@@ -274,6 +306,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(four_requests_go_forward_together),
+        cmocka_unit_test(a_form_is_filled_beside_an_older_prompt),
         cmocka_unit_test(a_probe_steps_behind_users),
         cmocka_unit_test(answers_are_the_same_alone_and_together),
         cmocka_unit_test(a_user_takes_the_session_of_batch_work),
