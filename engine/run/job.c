@@ -6,8 +6,6 @@
  * missing. */
 #include "engine/run/run.h"
 
-#include "engine/sample/sampler.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -243,8 +241,12 @@ int flo_job_start(struct flo_job *job, struct flo_session *session,
     if (rv < 0) {
         return rv;
     }
-    for (size_t i = 0; i < job->n_tokens; i++) {
-        flo_sampler_accept(sampler, job->tokens[i]);
+    if (job->started_at_us > 0) { /* a shift may have dropped some of them */
+        flo_sampler_go_on(sampler, &job->sampled);
+    } else {
+        for (size_t i = 0; i < job->n_tokens; i++) {
+            flo_sampler_accept(sampler, job->tokens[i]);
+        }
     }
     flo_session_begin_as(session, from, flo_job_common(job, from));
     rv =
@@ -264,7 +266,7 @@ int flo_job_start(struct flo_job *job, struct flo_session *session,
 
 void flo_job_pause(struct flo_job *job)
 {
-    job->sampling.seed = flo_sampler_seed(job->sampler);
+    job->sampled = *flo_sampler_state(job->sampler);
     job->session = NULL;
     job->sampler = NULL;
     job->n_fed = 0;

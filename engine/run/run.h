@@ -7,6 +7,8 @@
 #include <flotilla/grammar.h>
 #include <flotilla/prefix.h>
 
+#include "engine/sample/sampler.h"
+
 static inline uint32_t flo_smaller(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
@@ -124,6 +126,7 @@ struct flo_job {
     const struct flo_adapter *adapter; /* borrowed; NULL: none */
     float adapter_scale;
     struct flo_sampling sampling;
+    struct flo_sampler_state sampled; /* while it has no sampler */
     int32_t *tokens;   /* [context + FLO_DRAFT_MAX]: prompt, answer, guesses */
     uint32_t n_prompt; /* tokens of the request */
     uint32_t n_tokens; /* known; the session holds the first n_fed of them */
@@ -170,7 +173,7 @@ FLO_MUST_USE int flo_job_start(struct flo_job *job, struct flo_session *session,
                                struct flo_sampler *sampler,
                                struct flo_err *err);
 /* Take session and sampler away; it can be started again and goes on with the
- * same tokens. */
+ * same tokens, random numbers and penalties. */
 void flo_job_pause(struct flo_job *job);
 
 /* ---- answer.c: its passes ---------------------------------------- */

@@ -54,12 +54,10 @@ struct candidate {
 
 struct flo_sampler {
     struct flo_sampling sampling;
-    struct flo_random_stream random;
+    struct flo_sampler_state state;
     uint32_t n_vocab;
-    int32_t recent[FLO_REPEAT_LAST_MAX]; /* ring */
-    uint32_t recent_count;               /* ever */
-    uint64_t *weights;                   /* [n_vocab], of chosen candidates */
-    struct candidate candidates[];       /* [n_vocab] */
+    uint64_t *weights;             /* [n_vocab], of chosen candidates */
+    struct candidate candidates[]; /* [n_vocab] */
 };
 
 uint64_t flo_sampler_bytes(uint32_t n_vocab)
@@ -119,19 +117,28 @@ int flo_sampler_reset(struct flo_sampler *sampler,
     if (sampling->repeat_last == 0) {
         sampler->sampling.repeat_last = REPEAT_LAST_DEFAULT;
     }
-    sampler->random.state = sampling->seed;
-    sampler->recent_count = 0;
+    sampler->state.random.state = sampling->seed;
+    sampler->state.recent_count = 0;
     return 0;
 }
 
-uint64_t flo_sampler_seed(const struct flo_sampler *sampler)
+const struct flo_sampler_state *
+flo_sampler_state(const struct flo_sampler *sampler)
 {
-    return sampler->random.state;
+    return &sampler->state;
+}
+
+void flo_sampler_go_on(struct flo_sampler *sampler,
+                       const struct flo_sampler_state *state)
+{
+    sampler->state = *state;
 }
 
 void flo_sampler_accept(struct flo_sampler *sampler, int32_t token)
 {
-    sampler->recent[sampler->recent_count++ % FLO_REPEAT_LAST_MAX] = token;
+    struct flo_sampler_state *state = &sampler->state;
+
+    state->recent[state->recent_count++ % FLO_REPEAT_LAST_MAX] = token;
 }
 
 /* ---- what the model said ---------------------------------------------- */
@@ -201,7 +208,9 @@ static void sift_down(struct candidate *heap, size_t count, size_t at)
 
 static int32_t recent_at(const struct flo_sampler *s, uint32_t back)
 {
-    return s->recent[(s->recent_count - 1 - back) % FLO_REPEAT_LAST_MAX];
+    uint32_t at = s->state.recent_count - 1 - back;
+
+    return s->state.recent[at % FLO_REPEAT_LAST_MAX];
 }
 
 static bool has_penalty(const struct flo_sampler *s)
@@ -213,8 +222,8 @@ static bool has_penalty(const struct flo_sampler *s)
 static void punish(struct flo_sampler *s, struct candidate *by_token)
 {
     float penalty = s->sampling.repeat_penalty;
-    uint32_t count = s->recent_count < s->sampling.repeat_last
-                         ? s->recent_count
+    uint32_t count = s->state.recent_count < s->sampling.repeat_last
+                         ? s->state.recent_count
                          : s->sampling.repeat_last;
 
     for (uint32_t i = 0; has_penalty(s) && i < count; i++) {
@@ -324,7 +333,7 @@ static struct candidate draw(struct flo_sampler *s,
         s->weights[i] = (uint64_t)(share * 0x1p40);
         total += s->weights[i];
     }
-    at = flo_random_below(&s->random, total);
+    at = flo_random_below(&s->state.random, total);
     for (size_t i = 0; i < count; i++) {
         if (at < s->weights[i]) {
             return chosen[i];

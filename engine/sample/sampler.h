@@ -21,8 +21,16 @@ uint64_t flo_sampler_bytes(uint32_t n_vocab);
 void flo_sampler_choose(struct flo_sampler *sampler, const float *logits,
                         const uint64_t *allowed, struct flo_sample *sample);
 
-/* The seed with which a sampler that accepted the same tokens would go on as
- * this one. */
-uint64_t flo_sampler_seed(const struct flo_sampler *sampler);
+/* What one goes on from, beside its settings. */
+struct flo_sampler_state {
+    struct flo_random_stream random;
+    int32_t recent[FLO_REPEAT_LAST_MAX]; /* ring of accepted tokens */
+    uint32_t recent_count;               /* ever */
+};
+const struct flo_sampler_state *
+flo_sampler_state(const struct flo_sampler *sampler);
+/* Behind flo_sampler_reset() with the same settings: go on as that one. */
+void flo_sampler_go_on(struct flo_sampler *sampler,
+                       const struct flo_sampler_state *state);
 
 #endif

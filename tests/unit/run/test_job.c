@@ -247,6 +247,36 @@ static void a_paused_answer_goes_on_as_if_nothing_was(void **state)
     world_close(&world);
 }
 
+static void
+a_shifted_answer_that_was_paused_has_the_same_penalties(void **state)
+{
+    struct world world = world_open();
+    struct flo_wire_message m = ask("hello", 200);
+
+    (void)state;
+    m.generate.temperature = 0.9;
+    m.generate.repeat_penalty = 1.3;
+    m.generate.repeat_last = 120;
+    m.generate.seed = 7;
+    m.generate.shifts = true;
+    struct answer whole = run(&world, &m, 0, 0, NULL);
+    assert_int_equal(whole.count, 200);
+    for (int passes = 120; passes < 150; passes += 5) {
+        struct flo_job *job = job_of(&world, &m);
+        struct flo_buf out = {0};
+
+        start(&world, job, 0, 0);
+        assert_true(go_on(&world, job, NULL, &out, passes));
+        flo_job_pause(job);
+        start(&world, job, 1, 0);
+        assert_false(go_on(&world, job, NULL, &out, 1000));
+        flo_job_free(job);
+        struct answer paused = read_answer(&out);
+        expect_same(&whole, &paused);
+    }
+    world_close(&world);
+}
+
 static void a_common_beginning_is_not_computed_again(void **state)
 {
     static const char before[] = "You are a careful assistant. One: ";
@@ -517,6 +547,8 @@ int main(void)
         cmocka_unit_test(guesses_change_no_answer),
         cmocka_unit_test(a_stop_text_ends_an_answer_inside_a_guess),
         cmocka_unit_test(a_paused_answer_goes_on_as_if_nothing_was),
+        cmocka_unit_test(
+            a_shifted_answer_that_was_paused_has_the_same_penalties),
         cmocka_unit_test(a_common_beginning_is_not_computed_again),
         cmocka_unit_test(a_beginning_is_not_shared_by_jobs_of_other_adapters),
         cmocka_unit_test(a_full_context_is_shifted_if_asked_for),
