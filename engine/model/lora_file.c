@@ -85,6 +85,11 @@ static int check_kind(const struct flo_gguf *adapter,
                         "adapter.type is '%.*s', 'lora' is needed",
                         kind.bytes < 32 ? (int)kind.bytes : 32, kind.data);
     }
+    if (flo_gguf_find(adapter, "adapter.alora.invocation_tokens") != NULL) {
+        return flo_fail(err, FLO_E_NOT_BUILT,
+                        "an adapter that begins at certain tokens is not "
+                        "built yet");
+    }
     if (arch.bytes != base_arch.bytes ||
         memcmp(arch.data, base_arch.data, arch.bytes) != 0) {
         return flo_fail(err, FLO_E_MODEL_ADAPTER,

@@ -17,7 +17,7 @@ struct flo_lora {
 /* Read the adapter's header and compare it with the base: kind,
  * architecture and scale; every pair is whole, its tensor exists, shapes fit,
  * types can be decoded.  FLO_E_MODEL_ADAPTER, FLO_E_GGUF_TYPE,
- * FLO_E_NOT_BUILT for a type. */
+ * FLO_E_NOT_BUILT for a type, and for one that begins at certain tokens. */
 FLO_MUST_USE int flo_lora_check(const struct flo_gguf *adapter,
                                 const struct flo_gguf *base,
                                 struct flo_lora *out, struct flo_err *err);

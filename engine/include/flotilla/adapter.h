@@ -35,8 +35,9 @@ FLO_MUST_USE int flo_adapter_reckon(int fd, uint64_t *bytes,
  *                         tensor or a shape, named in the sentence; a rank
  *                         above FLO_ADAPTER_RANK_MAX
  * FLO_E_MODEL_NONFINITE   NaN or infinity, in the named tensor
- * FLO_E_NOT_BUILT         it changes the embedding or the output, or is of a
- *                         type that is not decoded
+ * FLO_E_NOT_BUILT         it changes the embedding or the output, begins at
+ *                         certain tokens only, or is of a type that is not
+ *                         decoded
  * FLO_E_MEMORY_BUDGET     more than is left of `adapter_bytes`; the file counts
  *                         while it is read */
 FLO_MUST_USE int flo_adapter_open(struct flo_engine *engine, const char *path,

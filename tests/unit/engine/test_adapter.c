@@ -371,6 +371,7 @@ struct hostile {
     const char *arch; /* NULL: llama */
     const char *kind; /* NULL: lora */
     size_t cut;       /* bytes off the end */
+    bool is_activated;
     int code;
     const char *says;
 };
@@ -386,7 +387,13 @@ static void expect_hostile(struct flo_engine *engine, const struct hostile *h)
     size_t b_at = (a_bytes + 31) & ~(size_t)31;
     uint8_t last[4];
 
-    put_head(&file, 2, 3);
+    put_head(&file, 2, h->is_activated ? 4 : 3);
+    if (h->is_activated) {
+        put_key(&file, "adapter.alora.invocation_tokens", FLO_GGUF_ARRAY);
+        put_u32(&file, FLO_GGUF_U32);
+        put_u64(&file, 1);
+        put_u32(&file, 7);
+    }
     put_key_text(&file, "general.architecture",
                  h->arch == NULL ? "llama" : h->arch);
     put_key_text(&file, "adapter.type", h->kind == NULL ? "lora" : h->kind);
@@ -460,6 +467,12 @@ static void a_hostile_file_is_refused_with_the_reason(void **state)
          .arch = "qwen2",
          .code = FLO_E_MODEL_ADAPTER,
          .says = "for 'qwen2'"},
+        {.columns = 256,
+         .rank = 3,
+         .rows = 256,
+         .is_activated = true,
+         .code = FLO_E_NOT_BUILT,
+         .says = "begins at certain tokens"},
         {.columns = 256,
          .rank = 3,
          .rows = 256,
