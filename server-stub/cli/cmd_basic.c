@@ -1,7 +1,10 @@
 /* Commands about the tool itself: login, context, key, token, audit, explain,
  * version. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/host/crypto.h"
 #include "server-stub/cli/cli.h"
@@ -57,6 +60,49 @@ int flo_cmd_context_view(struct flo_cli *cli, struct flo_err *err)
     return 0;
 }
 
+/* An empty file whose name was free: what is saved under it replaces nothing
+ * else. */
+static int claim(const char *path, struct flo_err *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd < 0 && errno == EEXIST) {
+        flo_fail(err, FLO_E_STATE, "%s exists already", path);
+        flo_err_fix(err, "choose another name or folder");
+        return FLO_E_STATE;
+    }
+    if (fd < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
+    }
+    close(fd);
+    return 0;
+}
+
+/* Both files, or none of them. */
+static int save_pair(const struct flo_key *key, const char *path,
+                     const char *public_path, struct flo_err *err)
+{
+    int rv = claim(path, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = claim(public_path, err);
+    if (rv < 0) {
+        unlink(path);
+        return rv;
+    }
+    rv = flo_key_save(key, path, err);
+    if (rv == 0) {
+        rv = flo_public_key_save(flo_key_public(key), public_path, err);
+    }
+    if (rv < 0) {
+        unlink(path);
+        unlink(public_path);
+    }
+    return rv;
+}
+
 int flo_cmd_key_create(struct flo_cli *cli, struct flo_err *err)
 {
     char path[1024];
@@ -77,11 +123,8 @@ int flo_cmd_key_create(struct flo_cli *cli, struct flo_err *err)
     }
     if (rv == 0) {
         snprintf(path, sizeof(path), "%.900s/%s.key", dir, name);
-        rv = flo_key_save(key, path, err);
-    }
-    if (rv == 0) {
         snprintf(public_path, sizeof(public_path), "%.900s/%s.pub", dir, name);
-        rv = flo_public_key_save(flo_key_public(key), public_path, err);
+        rv = save_pair(key, path, public_path, err);
     }
     if (rv == 0) {
         const char *keyid = flo_key_public(key)->keyid;

@@ -24,6 +24,26 @@ def cli(controller, *words):
     return process.returncode, out, err
 
 
+def test_a_key_that_exists_is_never_replaced(controller, folder):
+    place = os.path.join(folder, "signing")
+    make = ("key", "create", "mine", "--to", place)
+    files = [os.path.join(place, "mine" + ending) for ending in (".key", ".pub")]
+
+    def contents():
+        return [open(file, "rb").read() for file in files]
+
+    assert cli(controller, *make)[0] == 0
+    before = contents()
+    code, _, err = cli(controller, *make)
+    assert code == 5 and "error[state.conflict]" in err, (code, err)
+    assert "another name or folder" in err
+    assert contents() == before
+    os.remove(files[0])  # the private half was carried to a safe
+    code, _, err = cli(controller, *make)
+    assert code == 5 and "mine.pub" in err, (code, err)
+    assert os.listdir(place) == ["mine.pub"]
+
+
 def test_the_uses_that_a_token_has_left_are_listed(controller):
     made = controller.ask("POST", "/v1/tokens", {"kind": "enroll", "uses": 7})
     code, out, _ = cli(controller, "token", "list")
@@ -34,24 +54,62 @@ def test_the_uses_that_a_token_has_left_are_listed(controller):
 
 
 @pytest.fixture(scope="module")
-def served(controller, folder):
-    """A completed rollout of three devices."""
+def devices(controller, folder):
     token = controller.enrol_token()
-    devices = [Device(controller, folder, name, token).connect()
-               for name in ("a", "b", "c")]
-    until("three online", 10, lambda: len(controller.ask(
-        "GET", "/v1/devices?state=online").json["items"]) == 3)
-    digest = Publisher(controller, folder).publish("1.0.0")
-    rollout = start(controller, "tiny@1.0.0",
+    three = [Device(controller, folder, name, token).connect()
+             for name in ("a", "b", "c")]
+    for device in three:
+        until_it_is(controller, device, "online")
+    yield three
+    for device in three:
+        device.client.close()
+
+
+@pytest.fixture(scope="module")
+def publisher(controller, folder):
+    return Publisher(controller, folder)
+
+
+def until_it_is(controller, device, state):
+    until("%s %s" % (device.name, state), 10, lambda: controller.ask(
+        "GET", "/v1/devices/" + device.name).json["state"] == state)
+
+
+def goes(controller, device, state):
+    device.client.publish(device.topic("presence"), json.dumps(
+        {"v": 1, "online": state == "online"}), retain=True)
+    until_it_is(controller, device, state)
+
+
+def acks(device, order, outcome="done"):
+    device.client.publish(device.topic("ack"), json.dumps(
+        {"v": 1, "order": order["id"], "outcome": outcome}))
+
+
+def rollout_of(controller, rollout):
+    return controller.ask("GET", "/v1/rollouts/" + rollout).json
+
+
+def until_rollout(controller, rollout, state):
+    until("%s %s" % (rollout, state), 10, lambda: rollout_of(
+        controller, rollout)["state"] == state)
+
+
+def bring(controller, devices, publisher, version):
+    """A completed rollout of all: its id and the digest of its release."""
+    digest = publisher.publish(version)
+    rollout = start(controller, "tiny@" + version,
                     phases=[{"share_pct": 100}])["id"]
     for device in devices:
         assert device.order("deploy", 10, digest)[0]
         device.event(rollout, digest, "succeeded")
-    until("the end", 10, lambda: controller.ask(
-        "GET", "/v1/rollouts/" + rollout).json["state"] == "completed")
-    yield rollout, digest, devices
-    for device in devices:
-        device.client.close()
+    until_rollout(controller, rollout, "completed")
+    return rollout, digest
+
+
+@pytest.fixture(scope="module")
+def served(controller, devices, publisher):
+    return (*bring(controller, devices, publisher, "1.0.0"), devices)
 
 
 def test_a_rollout_does_not_go_back_in_one_group(controller, served):
@@ -66,10 +124,7 @@ def test_a_rollout_does_not_go_back_in_one_group(controller, served):
 def test_the_rollback_of_a_rollout_waits_for_who_is_online(controller, served):
     rollout, digest, devices = served
     away = devices[2]
-    away.client.publish(away.topic("presence"), '{"v":1,"online":false}',
-                        retain=True)
-    until("one offline", 10, lambda: len(controller.ask(
-        "GET", "/v1/devices?state=offline").json["items"]) == 1)
+    goes(controller, away, "offline")
     process = begin(controller, "rollout", "rollback", rollout, "--wait",
                     "--reason", "too slow", "-o", "json")
     for device in devices[:2]:
@@ -81,8 +136,13 @@ def test_the_rollback_of_a_rollout_waits_for_who_is_online(controller, served):
     assert json.loads(out)["state"] == "rolling-back"
     assert "too slow" in json.loads(out)["reason"]
     away.event(rollout, digest, "rolled-back")
-    until("the end", 10, lambda: controller.ask(
-        "GET", "/v1/rollouts/" + rollout).json["state"] == "rolled-back")
+    until_rollout(controller, rollout, "rolled-back")
+    goes(controller, away, "online")
+
+
+def take_back(version, *more):
+    return ("rollout", "rollback", "--release", "tiny@" + version,
+            "--everywhere", "--confirm", "tiny@" + version, *more)
 
 
 def test_a_broken_audit_chain_ends_with_seven(controller):
