@@ -212,8 +212,9 @@ int flo_cmd_rollout_wait(struct flo_cli *cli, struct flo_err *err)
 
 struct answers {
     uint64_t ended;
-    uint64_t failed; /* of those */
-    uint64_t online;
+    uint64_t failed;  /* of those */
+    uint64_t awaited; /* online, and did not end: who answered and left does
+                         not stand for one of them */
 };
 typedef struct answers answers_fn(const json_t *now);
 
@@ -223,7 +224,7 @@ static struct answers answers_of_order(const json_t *order)
 
     return (struct answers){.ended = flo_out_u64(order, "done") + failed,
                             .failed = failed,
-                            .online = flo_out_u64(order, "online")};
+                            .awaited = flo_out_u64(order, "awaited")};
 }
 
 /* Of those that were told of the release, who left it. */
@@ -235,10 +236,11 @@ static struct answers answers_of_rollback(const json_t *rollout)
 
     json_array_foreach(json_object_get(rollout, "devices"), i, device)
     {
+        bool is_back = json_is_true(json_object_get(device, "back"));
         if (json_is_true(json_object_get(device, "online")) &&
             strcmp(flo_out_text(device, "state", ""), "queued") != 0) {
-            answers.online++;
-            answers.ended += json_is_true(json_object_get(device, "back"));
+            answers.ended += is_back;
+            answers.awaited += !is_back;
         }
     }
     return answers;
@@ -258,32 +260,33 @@ static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of,
             return rv;
         }
         struct answers answers = of(now);
+        uint64_t all = answers.ended + answers.awaited;
         if (answers.ended != last) {
-            flo_out_say(cli, " %llu/%llu online devices answered, %.1f s",
+            flo_out_say(cli, " %llu/%llu devices answered, %.1f s",
                         (unsigned long long)answers.ended,
-                        (unsigned long long)answers.online,
+                        (unsigned long long)all,
                         (double)(flo_now_ms() - begin) / 1000);
             last = answers.ended;
         }
         bool is_late = flo_now_ms() - begin > timeout_ms;
-        if (answers.ended < answers.online && !is_late) {
+        if (answers.awaited > 0 && !is_late) {
             json_decref(now);
             rest();
             continue;
         }
         *out = now;
-        if (answers.ended < answers.online) {
+        if (answers.awaited > 0) {
             return flo_fail(err, FLO_E_NET_TIMEOUT,
                             "%llu of %llu devices answered in %llu ms",
                             (unsigned long long)answers.ended,
-                            (unsigned long long)answers.online,
+                            (unsigned long long)all,
                             (unsigned long long)timeout_ms);
         }
         if (answers.failed > 0) {
             return flo_fail(err, FLO_E_ROLLOUT_PARTLY,
                             "%llu of %llu devices did not get there",
                             (unsigned long long)answers.failed,
-                            (unsigned long long)answers.online);
+                            (unsigned long long)all);
         }
         return 0;
     }

@@ -155,6 +155,7 @@ void flo_order_progress_add(struct flo_order_progress *progress,
         break;
     default:
         progress->pending++;
+        progress->awaited += is_online ? 1 : 0;
         break;
     }
 }

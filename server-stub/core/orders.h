@@ -51,6 +51,7 @@ bool flo_outcome_is_news(enum flo_order_outcome now,
 struct flo_order_progress {
     uint32_t devices;
     uint32_t online;
+    uint32_t awaited; /* online, and did not answer yet */
     uint32_t acked;
     uint32_t done;
     uint32_t failed;

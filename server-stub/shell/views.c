@@ -262,11 +262,12 @@ int flo_view_order(struct flo_controller *controller, const char *id,
         return rv;
     }
     const struct flo_order_progress *p = &view.progress;
-    json_t *numbers = json_pack(
-        "{s:s,s:i,s:i,s:i,s:i,s:i,s:i}", "state", flo_order_progress_word(p),
-        "scope_devices", (int)p->devices, "online", (int)p->online, "acked",
-        (int)p->acked, "done", (int)p->done, "failed", (int)p->failed,
-        "pending", (int)p->pending);
+    json_t *numbers =
+        json_pack("{s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i}", "state",
+                  flo_order_progress_word(p), "scope_devices", (int)p->devices,
+                  "online", (int)p->online, "awaited", (int)p->awaited, "acked",
+                  (int)p->acked, "done", (int)p->done, "failed", (int)p->failed,
+                  "pending", (int)p->pending);
     json_object_update(view.json, numbers);
     json_decref(numbers);
     json_object_set_new(view.json, "devices", view.devices);

@@ -80,13 +80,13 @@ async function watch(dialog, id, name) {
     try {
       const order = await call("GET", `/v1/orders/${encodeURIComponent(id)}`);
       const ended = (order.done || 0) + (order.failed || 0);
-      big.textContent = `${ended} of ${order.online} online devices  ·  `
+      big.textContent = `${ended} of ${ended + order.awaited} devices  ·  `
         + `${((Date.now() - began) / 1000).toFixed(1)} s`;
       rest.replaceChildren(table(["device", "outcome", "took"],
         (order.devices || []).slice(0, 50).map((d) => [d.name || d.id,
           state(d.outcome || "waiting"),
           d.took_ms === undefined ? "–" : `${d.took_ms} ms`])));
-      if (ended >= order.online) {
+      if (order.awaited === 0) {
         announce(`${name}: ${order.done} devices are back, ${order.failed} failed`);
         return;
       }

@@ -145,6 +145,26 @@ def take_back(version, *more):
             "--everywhere", "--confirm", "tiny@" + version, *more)
 
 
+def test_who_answered_and_left_does_not_stand_for_who_is_silent(
+        controller, devices, publisher):
+    a, b, c = devices
+    digest = bring(controller, devices, publisher, "2.0.0")[1]
+    process = begin(controller, *take_back("2.0.0", "--wait", "--timeout",
+                                           "4s", "-o", "json"))
+    order = a.order("rollback", 10, digest)[1]
+    acks(a, order)
+    acks(b, order)
+    until("two answers", 10, lambda: controller.ask(
+        "GET", "/v1/orders/" + order["id"]).json["acked"] == 2)
+    goes(controller, a, "offline")
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 6, (process.returncode, err)
+    assert json.loads(out)["awaited"] == 1, out
+    assert "2 of 3 devices answered" in err, err
+    goes(controller, a, "online")
+    acks(c, order)
+
+
 def test_a_broken_audit_chain_ends_with_seven(controller):
     assert cli(controller, "audit", "verify")[0] == 0
     controller.stop()

@@ -112,6 +112,7 @@ static void progress_runs_until_nobody_is_awaited(void **state)
     flo_order_progress_add(&progress, FLO_OUTCOME_DONE, true);
     flo_order_progress_add(&progress, FLO_OUTCOME_PENDING, false);
     assert_string_equal(flo_order_progress_word(&progress), "running");
+    assert_int_equal(progress.awaited, 0);
     progress.pending = 0;
     assert_string_equal(flo_order_progress_word(&progress), "done");
     flo_order_progress_add(&progress, FLO_OUTCOME_REFUSED, true);
