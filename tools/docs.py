@@ -145,7 +145,8 @@ def cli():
            "`--controller`, `--token-file`, `--context`, `--confirm`, "
            "`--timeout`, `--quiet` (`-q`), `--no-headers`, `--help` (`-h`). "
            "`FLOTILLA_CONTROLLER`, `FLOTILLA_TOKEN_FILE` and "
-           "`FLOTILLA_CONTEXT` stand for the flags; what `login` remembers "
+           "`FLOTILLA_CONTEXT` stand for the flags, but where `--context` is "
+           "given; what `login` remembers "
            "lies in `~/.config/flotilla`. Exit codes: errors.md. The other "
            "programs: programs.md.\n")
     for noun, verb, name, usage, about in rows("server-stub/cli/commands.def",

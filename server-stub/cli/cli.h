@@ -66,10 +66,13 @@ struct flo_cli {
  * ----------------------------------- */
 
 /* Flag > environment (FLOTILLA_CONTROLLER, FLOTILLA_TOKEN_FILE,
- * FLOTILLA_CONTEXT) > $XDG_CONFIG_HOME/flotilla/config.yaml.  FLO_E_USAGE when
- * nothing names a controller; FLO_E_REST_AUTH when the remembered token is for
- * another one: a secret is not sent to a machine it was not made for. */
+ * FLOTILLA_CONTEXT) > what login remembered in $XDG_CONFIG_HOME/flotilla.
+ * --context is a flag: beside it the environment says nothing.  FLO_E_USAGE
+ * when nothing names a controller; FLO_E_REST_AUTH when the remembered token is
+ * for another one: a secret is not sent to a machine it was not made for. */
 FLO_MUST_USE int flo_context_load(struct flo_cli *cli, struct flo_err *err);
+/* A variable of the environment; NULL also where --context rules it out. */
+const char *flo_context_variable(const struct flo_cli *cli, const char *name);
 FLO_MUST_USE int flo_context_save(const char *name, const char *controller,
                                   const char *token, char *path,
                                   size_t path_bytes, struct flo_err *err);

@@ -48,10 +48,11 @@ int flo_cmd_login(struct flo_cli *cli, struct flo_err *err)
 
 int flo_cmd_context_view(struct flo_cli *cli, struct flo_err *err)
 {
-    const char *from = flo_args_has(&cli->args, "controller") ? "flag"
-                       : getenv("FLOTILLA_CONTROLLER") != NULL
-                           ? "FLOTILLA_CONTROLLER"
-                           : "remembered context";
+    const char *from =
+        flo_args_has(&cli->args, "controller") ? "flag"
+        : flo_context_variable(cli, "FLOTILLA_CONTROLLER") != NULL
+            ? "FLOTILLA_CONTROLLER"
+            : "remembered context";
     (void)err;
     flo_out_done(
         cli,

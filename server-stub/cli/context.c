@@ -127,12 +127,19 @@ static int load_remembered(struct flo_cli *cli, struct flo_err *err)
     return rv;
 }
 
+const char *flo_context_variable(const struct flo_cli *cli, const char *name)
+{
+    return flo_args_has(&cli->args, "context") ? NULL : getenv(name);
+}
+
 int flo_context_load(struct flo_cli *cli, struct flo_err *err)
 {
     const char *url =
-        flo_args_text(&cli->args, "controller", getenv("FLOTILLA_CONTROLLER"));
+        flo_args_text(&cli->args, "controller",
+                      flo_context_variable(cli, "FLOTILLA_CONTROLLER"));
     const char *file =
-        flo_args_text(&cli->args, "token-file", getenv("FLOTILLA_TOKEN_FILE"));
+        flo_args_text(&cli->args, "token-file",
+                      flo_context_variable(cli, "FLOTILLA_TOKEN_FILE"));
     int rv = 0;
 
     if (url != NULL) {

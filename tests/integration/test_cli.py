@@ -44,6 +44,37 @@ def test_a_key_that_exists_is_never_replaced(controller, folder):
     assert os.listdir(place) == ["mine.pub"]
 
 
+def test_a_context_that_is_named_is_above_the_environment(controller, folder):
+    env = dict(os.environ, XDG_CONFIG_HOME=os.path.join(folder, "config"))
+
+    def run(env, *words):
+        done = subprocess.run([os.path.join(BIN, "flotilla"), *words], env=env,
+                              capture_output=True, text=True, timeout=30)
+        return done.returncode, done.stdout, done.stderr
+
+    token = controller.facts["token"]
+    assert run(env, "login", controller.rest, "--token-file", token, "--name",
+               "live")[0] == 0
+    other = dict(env, FLOTILLA_CONTROLLER="http://127.0.0.1:1",
+                 FLOTILLA_TOKEN_FILE=token)
+    code, _, err = run(other, "device", "list")
+    assert code == 6, err
+    code, _, err = run(other, "device", "list", "--context", "live")
+    assert code == 0, err
+    assert controller.rest in run(other, "context", "view", "--context",
+                                  "live")[1]
+    code, _, err = run(other, "device", "list", "--context", "nosuch")
+    assert code == 3 and "nosuch" in err, (code, err)
+    # A flag is as near as the other; the token is still the context's.
+    code, _, err = run(dict(other, FLOTILLA_TOKEN_FILE="/none"), "device",
+                       "list", "--context", "live", "--controller",
+                       controller.rest)
+    assert code == 0, err
+    # Of two variables, that of the address is the nearer.
+    code, _, err = run(dict(other, FLOTILLA_CONTEXT="live"), "device", "list")
+    assert code == 6, err
+
+
 def test_the_uses_that_a_token_has_left_are_listed(controller):
     made = controller.ask("POST", "/v1/tokens", {"kind": "enroll", "uses": 7})
     code, out, _ = cli(controller, "token", "list")
