@@ -227,7 +227,8 @@ static struct answers answers_of_order(const json_t *order)
                             .awaited = flo_out_u64(order, "awaited")};
 }
 
-/* Of those that were told of the release, who left it. */
+/* Of those that were told of the release, who left it or said that it cannot.
+ */
 static struct answers answers_of_rollback(const json_t *rollout)
 {
     struct answers answers = {0};
@@ -236,12 +237,15 @@ static struct answers answers_of_rollback(const json_t *rollout)
 
     json_array_foreach(json_object_get(rollout, "devices"), i, device)
     {
+        bool stays = json_is_true(json_object_get(device, "stays"));
         bool is_back = json_is_true(json_object_get(device, "back"));
-        if (json_is_true(json_object_get(device, "online")) &&
-            strcmp(flo_out_text(device, "state", ""), "queued") != 0) {
-            answers.ended += is_back;
-            answers.awaited += !is_back;
+        if (strcmp(flo_out_text(device, "state", ""), "queued") == 0) {
+            continue;
         }
+        answers.failed += stays;
+        answers.ended += stays || is_back;
+        answers.awaited += !stays && !is_back &&
+                           json_is_true(json_object_get(device, "online"));
     }
     return answers;
 }

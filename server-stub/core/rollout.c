@@ -261,6 +261,15 @@ static void stays(struct flo_rollout *rollout, size_t index,
     member_stored(index, actions);
 }
 
+bool flo_rollout_member_stays(const struct flo_rollout_member *member)
+{
+    enum flo_execution state = (enum flo_execution)member->state;
+
+    return member->is_back &&
+           (!flo_execution_is_end(state) ||
+            flo_execution_kind(state) == FLO_EXECUTION_END_GOOD);
+}
+
 static void left(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                  struct flo_rollout_actions *actions)
 {

@@ -182,6 +182,9 @@ FLO_MUST_USE int flo_rollout_step(struct flo_rollout *rollout,
                                   struct flo_rollout_actions *actions,
                                   struct flo_err *err);
 
+/* It said that it cannot leave the release: nobody waits for it, and its state
+ * is what it was. */
+bool flo_rollout_member_stays(const struct flo_rollout_member *member);
 /* Index of a device, or SIZE_MAX. */
 size_t flo_rollout_find(const struct flo_rollout *rollout, const char *device);
 /* Recompute phases' counts from the members (after loading). */

@@ -149,15 +149,17 @@ static int view_member(void *context, const struct flo_rollout_member *member,
     size_t index = flo_rollout_find(members->core, member->device);
     const struct flo_rollout_member *live =
         index != SIZE_MAX ? &members->core->members[index] : member;
+    bool stays = flo_rollout_member_stays(live);
     json_t *detail = parse_or(detail_json, json_object());
     json_t *json = json_pack(
-        "{s:s,s:s,s:b,s:i,s:s,s:b,s:b,s:i,s:I,s:o}", "id", member->device,
+        "{s:s,s:s,s:b,s:i,s:s,s:b,s:b,s:b,s:i,s:I,s:o}", "id", member->device,
         "name", name, "online", (int)is_online, "phase",
         live->phase < members->core->phase_count ? (int)live->phase : -1,
         "state", flo_execution_word((enum flo_execution)live->state), "silent",
-        (int)live->is_silent, "back", (int)live->is_back, "attempt",
-        (int)live->attempt, "since_at_ms", (json_int_t)live->since_at_ms,
-        "error", parse_or(error_json, json_null()));
+        (int)live->is_silent, "back", (int)(live->is_back && !stays), "stays",
+        (int)stays, "attempt", (int)live->attempt, "since_at_ms",
+        (json_int_t)live->since_at_ms, "error",
+        parse_or(error_json, json_null()));
 
     copy_field(json, detail, "bytes");
     copy_field(json, detail, "full_bytes");

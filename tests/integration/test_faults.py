@@ -44,9 +44,13 @@ def up(fleet):
 
 
 def test_the_first_release_has_nothing_to_go_back_to_and_stays(up):
-    up.cli("rollout", "rollback", "r-0001")
+    code, _, err = up.cli("rollout", "rollback", "r-0001", "--wait",
+                          check=False)
+    assert code == 9 and "error[rollout.partly]" in err, (code, err)
     up.cli("rollout", "wait", "r-0001", "--for", "rolled-back", "--timeout",
            "30s", "-q")
+    for device in up.ask("rollout", "get", "r-0001")["devices"]:
+        assert device["stays"] and not device["back"], device
     assert "cannot go back" in up.ask("rollout", "get", "r-0001")["reason"]
     for device in up.devices.values():
         serves(device, "tiny@1")

@@ -367,6 +367,10 @@ static void a_device_with_nothing_to_go_back_to_ends_the_waiting(void **state)
     about(world, 3, FLO_ROLLOUT_EVENT_STAYS);
 
     assert_int_equal(state_of(world, 2), FLO_EXECUTION_SUCCEEDED);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(flo_rollout_member_stays(&world->rollout.members[i]),
+                         i > 0);
+    }
     ends_as(world, FLO_ROLLOUT_ROLLED_BACK, "rollout-stays");
 }
 
