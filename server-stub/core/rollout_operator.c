@@ -20,8 +20,9 @@ static const uint32_t allowed[FLO_ROLLOUT_EVENT_COUNT] = {
                                    BIT(COMPLETED) | BIT(ABORTING) |
                                    BIT(ABORTED),
     [FLO_ROLLOUT_EVENT_FREEZE] = BIT(RUNNING),
-    [FLO_ROLLOUT_EVENT_TAKEN_BACK] =
-        BIT(DRAFT) | BIT(RUNNING) | BIT(PAUSED) | BIT(HALTED) | BIT(ABORTING),
+    [FLO_ROLLOUT_EVENT_TAKEN_BACK] = BIT(DRAFT) | BIT(RUNNING) | BIT(PAUSED) |
+                                     BIT(COMPLETED) | BIT(HALTED) |
+                                     BIT(ABORTING),
 };
 
 void flo_rollout_go_back(struct flo_rollout *rollout, uint64_t now_ms,
@@ -120,6 +121,10 @@ static void taken_back(struct flo_rollout *rollout, uint64_t now_ms,
 {
     if (rollout->state == FLO_ROLLOUT_DRAFT) {
         flo_rollout_state_set(rollout, FLO_ROLLOUT_ABORTED, now_ms, actions);
+        return;
+    }
+    if (rollout->state == FLO_ROLLOUT_COMPLETED) { /* but not as it says */
+        flo_rollout_state_set(rollout, FLO_ROLLOUT_COMPLETED, now_ms, actions);
         return;
     }
     wait_anew(rollout, now_ms);

@@ -404,7 +404,8 @@ static int scope_open(struct scope_list *list, const char *group,
 
 /* A rollout that the rollback covers waits for its devices to come back; of
  * another one nobody takes its devices back, so it is aborted: what is not yet
- * active ends, what is stays. */
+ * active ends, what is stays.  A completed one keeps its state and says what
+ * became of its release. */
 static int stop_rollouts(struct flo_controller *controller,
                          const struct flo_digest *release, const char *group,
                          const char *note, struct flo_err *err)
@@ -419,10 +420,11 @@ static int stop_rollouts(struct flo_controller *controller,
         bool goes_on = state == FLO_ROLLOUT_RUNNING ||
                        state == FLO_ROLLOUT_PAUSED ||
                        state == FLO_ROLLOUT_DRAFT;
-        bool is_stopped =
-            state == FLO_ROLLOUT_HALTED || state == FLO_ROLLOUT_ABORTING;
+        bool is_told = state == FLO_ROLLOUT_HALTED ||
+                       state == FLO_ROLLOUT_ABORTING ||
+                       state == FLO_ROLLOUT_COMPLETED;
         if (flo_digest_equal(&entry->release, release) &&
-            (goes_on || (is_stopped && is_covered))) {
+            (goes_on || (is_told && is_covered))) {
             rv = flo_rollouts_step(
                 controller, entry,
                 (struct flo_rollout_event){

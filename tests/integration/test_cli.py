@@ -196,6 +196,19 @@ def test_who_answered_and_left_does_not_stand_for_who_is_silent(
     acks(c, order)
 
 
+def test_a_completed_rollout_says_that_it_was_taken_back(
+        controller, devices, publisher):
+    rollout, digest = bring(controller, devices, publisher, "2.1.0")
+    assert cli(controller, *take_back("2.1.0"))[0] == 0
+    order = devices[0].order("rollback", 10, digest)[1]
+    for device in devices:
+        acks(device, order)
+    shown = rollout_of(controller, rollout)
+    assert shown["state"] == "completed"
+    assert shown["reason"] == "taken-back: " + order["id"]
+    assert order["id"] in cli(controller, "rollout", "get", rollout)[1]
+
+
 def test_a_broken_audit_chain_ends_with_seven(controller):
     assert cli(controller, "audit", "verify")[0] == 0
     controller.stop()
