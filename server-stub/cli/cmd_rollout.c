@@ -114,10 +114,12 @@ static int read_phase(const char *text, size_t index, json_t **out,
     return 0;
 }
 
+/* One device first: of a small fleet, 1 % of the buckets may hold nobody, and
+ * a phase of nobody is left at once. */
 static int read_phases(const struct flo_args *args, json_t *spec,
                        struct flo_err *err)
 {
-    static const char *const standard[] = {"1%", "10%", "100%"};
+    static const char *const standard[] = {"1", "1%", "10%", "100%"};
     json_t *phases = json_array();
     const char *text;
     bool is_given = flo_args_has(args, "phase");
@@ -235,7 +237,7 @@ int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)
         return 0;
     }
     uint64_t timeout_ms;
-    rv = flo_args_ms(&cli->args, "timeout", 900000, &timeout_ms, err);
+    rv = flo_args_ms(&cli->args, "timeout", UINT64_MAX, &timeout_ms, err);
     return rv < 0 ? rv
                   : flo_watch_rollout(cli, flo_out_text(rollout, "id", ""),
                                       "completed", timeout_ms, err);

@@ -41,7 +41,7 @@ FLAGS(rollout_get) = {END};
 FLAGS(rollout_start) = {
     {"group", "G", "devices of this group (all)"},
     {"phase", "N|N%",
-     "devices or share up to here; several times (1% 10% 100%)"},
+     "devices or share up to here; several times (1 1% 10% 100%)"},
     {"soak", "DURATION", "time a device serves on trial (15m)"},
     {"soak-requests", "N", "requests it must serve on trial"},
     {"on-fail", "rollback|halt|pause", "when a gate fails (rollback)"},
@@ -51,7 +51,7 @@ FLAGS(rollout_start) = {
     {"probe-timeout", "DURATION", "for all golden prompts (60s)"},
     {"reason", "TEXT", "why, for the audit"},
     {"dry-run", NULL, "show the plan, change nothing"},
-    {"wait", NULL, "wait for its end"},
+    {"wait", NULL, "wait for its end (or until --timeout)"},
     END};
 FLAGS(rollout_watch) = {END};
 FLAGS(rollout_wait) = {{"for", "STATE", "the state to wait for (completed)"},

@@ -171,8 +171,7 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
     }
 }
 
-static int wait_for(struct flo_cli *cli, uint64_t standard_ms,
-                    struct flo_err *err)
+int flo_cmd_rollout_wait(struct flo_cli *cli, struct flo_err *err)
 {
     static const char *const states[] = {
 #define FLO_ROLLOUT_STATE(name, word, active, meaning) word,
@@ -193,19 +192,14 @@ static int wait_for(struct flo_cli *cli, uint64_t standard_ms,
         return flo_err_fix(err, "--for %s", near != NULL ? near : "completed");
     }
     if (rv == 0) {
-        rv = flo_args_ms(&cli->args, "timeout", standard_ms, &timeout_ms, err);
+        rv = flo_args_ms(&cli->args, "timeout", UINT64_MAX, &timeout_ms, err);
     }
     return rv < 0 ? rv : flo_watch_rollout(cli, id, wanted, timeout_ms, err);
 }
 
 int flo_cmd_rollout_watch(struct flo_cli *cli, struct flo_err *err)
 {
-    return wait_for(cli, UINT64_MAX, err);
-}
-
-int flo_cmd_rollout_wait(struct flo_cli *cli, struct flo_err *err)
-{
-    return wait_for(cli, 900000, err);
+    return flo_cmd_rollout_wait(cli, err);
 }
 
 /* ---- answers of devices ---- */

@@ -209,6 +209,18 @@ def test_a_completed_rollout_says_that_it_was_taken_back(
     assert order["id"] in cli(controller, "rollout", "get", rollout)[1]
 
 
+def test_a_rollout_begins_with_one_device_of_a_small_fleet_too(
+        controller, devices, publisher):
+    publisher.publish("3.0.0")
+    code, out, err = cli(controller, "rollout", "start", "tiny@3.0.0", "-o",
+                         "json")
+    assert code == 0, err
+    rollout = json.loads(out)["id"]
+    assert sorted(d["state"] for d in rollout_of(
+        controller, rollout)["devices"]) == ["notified", "queued", "queued"]
+    cli(controller, "rollout", "abort", rollout)
+
+
 def test_a_broken_audit_chain_ends_with_seven(controller):
     assert cli(controller, "audit", "verify")[0] == 0
     controller.stop()
