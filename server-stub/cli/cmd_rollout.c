@@ -208,9 +208,13 @@ int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)
     char version[FLO_NAME_MAX + 1];
     FLO_CLEANUP(flo_json_cleanup) json_t *spec = json_object();
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
+    uint64_t timeout_ms;
     bool dry = flo_args_has(&cli->args, "dry-run");
     int rv = flo_args_word(&cli->args, "release (model@version)", &title, err);
 
+    if (rv == 0) {
+        rv = flo_args_ms(&cli->args, "timeout", UINT64_MAX, &timeout_ms, err);
+    }
     if (rv == 0) {
         rv = flo_release_title_parse(title, model, version, err);
     }
@@ -236,11 +240,8 @@ int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)
     if (dry || !flo_args_has(&cli->args, "wait")) {
         return 0;
     }
-    uint64_t timeout_ms;
-    rv = flo_args_ms(&cli->args, "timeout", UINT64_MAX, &timeout_ms, err);
-    return rv < 0 ? rv
-                  : flo_watch_rollout(cli, flo_out_text(rollout, "id", ""),
-                                      "completed", timeout_ms, err);
+    return flo_watch_rollout(cli, flo_out_text(rollout, "id", ""), "completed",
+                             timeout_ms, err);
 }
 
 /* ---- actions
@@ -325,8 +326,11 @@ static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)
     FLO_CLEANUP(flo_json_cleanup) json_t *order = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *ended = NULL;
     uint64_t timeout_ms;
-    int rv = flo_api_call(cli, "POST", "/v1/orders", body, &order, err);
+    int rv = flo_args_ms(&cli->args, "timeout", 60000, &timeout_ms, err);
 
+    if (rv == 0) {
+        rv = flo_api_call(cli, "POST", "/v1/orders", body, &order, err);
+    }
     if (rv < 0) {
         return rv;
     }
@@ -342,11 +346,8 @@ static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)
         }
         return 0;
     }
-    rv = flo_args_ms(&cli->args, "timeout", 60000, &timeout_ms, err);
-    if (rv >= 0) {
-        rv = flo_watch_order(cli, flo_out_text(order, "id", ""), timeout_ms,
-                             &ended, err);
-    }
+    rv = flo_watch_order(cli, flo_out_text(order, "id", ""), timeout_ms, &ended,
+                         err);
     if (cli->json && ended != NULL) {
         flo_out_json(ended);
     } else if (ended != NULL) {

@@ -221,6 +221,19 @@ def test_a_rollout_begins_with_one_device_of_a_small_fleet_too(
     cli(controller, "rollout", "abort", rollout)
 
 
+def test_a_timeout_that_is_no_duration_starts_nothing(
+        controller, devices, publisher):
+    publisher.publish("3.1.0")
+    before = [controller.ask("GET", "/v1/" + what).json
+              for what in ("rollouts", "orders")]
+    for words in (("rollout", "start", "tiny@3.1.0"), take_back("3.1.0")):
+        for wait in ((), ("--wait",)):
+            code, _, err = cli(controller, *words, "--timeout", "120", *wait)
+            assert code == 2 and "--timeout `120`" in err, (code, err)
+    assert before == [controller.ask("GET", "/v1/" + what).json
+                      for what in ("rollouts", "orders")]
+
+
 def test_a_broken_audit_chain_ends_with_seven(controller):
     assert cli(controller, "audit", "verify")[0] == 0
     controller.stop()
