@@ -320,8 +320,12 @@ int flo_cmd_version(struct flo_cli *cli, struct flo_err *err)
     }
     flo_out_done(cli, both, "flotilla %s\n", FLO_VERSION);
     if (is_there && !cli->json) {
-        printf("controller %s at %s\n", flo_out_text(version, "version", "?"),
-               cli->controller);
+        printf("controller %s at %s\nfleet %s%s\n",
+               flo_out_text(version, "version", "?"), cli->controller,
+               flo_out_text(version, "fleet", "?"),
+               json_is_true(json_object_get(version, "frozen"))
+                   ? ", frozen: flotilla rollout unfreeze ends it"
+                   : "");
     }
     return 0;
 }

@@ -230,6 +230,9 @@ FLO_MUST_USE int flo_rollouts_find(struct flo_controller *controller,
                                    const char *id,
                                    struct flo_rollout_entry **out,
                                    struct flo_err *err);
+/* FLO_E_FROZEN while the fleet is frozen: devices would take nothing up. */
+FLO_MUST_USE int flo_rollouts_may_go_on(struct flo_controller *controller,
+                                        struct flo_err *err);
 /* From a POSTed body to a rollout: dry (a plan, nothing stored) or started. */
 FLO_MUST_USE int flo_rollouts_create(struct flo_controller *controller,
                                      json_t *spec, const char *by, bool dry,

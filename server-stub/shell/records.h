@@ -301,6 +301,9 @@ FLO_MUST_USE int flo_records_order_held(struct flo_records *store,
 FLO_MUST_USE int flo_records_order_standing(struct flo_records *store,
                                             flo_records_order_fn fn,
                                             void *context, struct flo_err *err);
+/* Is the newest order to freeze or unfreeze the fleet a freeze? */
+FLO_MUST_USE int flo_records_is_frozen(struct flo_records *store, bool *out,
+                                       struct flo_err *err);
 /* Who is in the scope of a tracked order, and what it came to. */
 FLO_MUST_USE int flo_records_outcome_put(struct flo_records *store,
                                          const char *order, const char *device,

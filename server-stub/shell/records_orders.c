@@ -155,6 +155,26 @@ int flo_records_order_standing(struct flo_records *store,
     return rv < 0 ? rv : all(row, fn, context, err);
 }
 
+int flo_records_is_frozen(struct flo_records *store, bool *out,
+                          struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row;
+    int rv = flo_records_query(store->control, err, &row,
+                               "SELECT op = 'freeze' FROM ord"
+                               " WHERE rollout = ''"
+                               " AND op IN ('freeze', 'unfreeze')"
+                               " ORDER BY seq DESC LIMIT 1",
+                               "");
+
+    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
+        return rv;
+    }
+    *out = has_row && flo_db_column_i64(row, 0) != 0;
+    flo_db_reset(row);
+    return 0;
+}
+
 /* ---- outcomes ---- */
 
 int flo_records_outcome_put(struct flo_records *store, const char *order,

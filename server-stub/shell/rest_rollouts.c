@@ -111,6 +111,14 @@ static int read_action(const char *word, enum flo_rollout_event_kind *out,
                     word);
 }
 
+static int may_act(struct flo_controller *controller,
+                   enum flo_rollout_event_kind kind, struct flo_err *err)
+{
+    return kind == FLO_ROLLOUT_EVENT_RESUME || kind == FLO_ROLLOUT_EVENT_PROMOTE
+               ? flo_rollouts_may_go_on(controller, err)
+               : 0;
+}
+
 int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
 {
     const char *match = flo_httpd_header(call->request, "If-Match");
@@ -126,6 +134,7 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
         (rv = flo_json_opt_text(call->in, "reason", 512, "", &reason, err)) <
             0 ||
         (rv = read_action(word, &kind, err)) < 0 ||
+        (rv = may_act(call->controller, kind, err)) < 0 ||
         (rv = flo_rollouts_find(call->controller,
                                 flo_httpd_param(call->request, "id"), &entry,
                                 err)) < 0) {

@@ -30,13 +30,15 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
 
 int flo_rest_version(struct flo_rest_call *call, struct flo_err *err)
 {
-    (void)err;
+    bool is_frozen = false;
+    int rv = flo_records_is_frozen(call->controller->store, &is_frozen, err);
+
     call->out =
-        json_pack("{s:s,s:s,s:s,s:I,s:s}", "version", FLO_VERSION, "fleet",
+        json_pack("{s:s,s:s,s:s,s:I,s:s,s:b}", "version", FLO_VERSION, "fleet",
                   call->controller->fleet, "boot", call->controller->boot,
                   "heartbeat_ms", (json_int_t)call->controller->heartbeat_ms,
-                  "mqtt", call->controller->mqtt_url);
-    return 0;
+                  "mqtt", call->controller->mqtt_url, "frozen", (int)is_frozen);
+    return rv;
 }
 
 /* ---- telemetry ---- */

@@ -292,6 +292,21 @@ static int join_row(void *context, const struct flo_records_device *device)
                                      join->err);
 }
 
+int flo_rollouts_may_go_on(struct flo_controller *controller,
+                           struct flo_err *err)
+{
+    bool is_frozen = false;
+    int rv = flo_records_is_frozen(controller->store, &is_frozen, err);
+
+    if (rv < 0 || !is_frozen) {
+        return rv;
+    }
+    flo_fail(err, FLO_E_FROZEN, "the fleet %s is frozen", controller->fleet);
+    flo_err_fix(err, "flotilla rollout unfreeze --confirm %s",
+                controller->fleet);
+    return FLO_E_FROZEN;
+}
+
 static int may_start(struct flo_controller *controller,
                      const struct flo_rollout_entry *entry, struct flo_err *err)
 {
@@ -357,7 +372,10 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
         return rv;
     }
     json_object_set_new(entry->spec, "by", json_string(by));
-    rv = may_start(controller, entry, err);
+    rv = dry ? 0 : flo_rollouts_may_go_on(controller, err);
+    if (rv == 0) {
+        rv = may_start(controller, entry, err);
+    }
     if (rv == 0) {
         rv = flo_records_next(controller->store, "rollout", &number, err);
     }

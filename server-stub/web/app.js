@@ -67,6 +67,7 @@ const readers = {
   },
   async rollouts() {
     data.rollouts = (await call("GET", "/v1/rollouts?limit=50")).items;
+    data.frozen = (await call("GET", "/v1/version")).frozen;
     const id = data.wanted || (data.rollouts[0] && data.rollouts[0].id);
     data.shown = id ? await call("GET", `/v1/rollouts/${encodeURIComponent(id)}`) : null;
   },
@@ -135,7 +136,7 @@ function put(name, ...elements) {
 function draw(names) {
   const changed = new Set(names);
   if (changed.has("devices") || changed.has("rollouts")) {
-    put("summary", views.summary(devices(), data.rollouts));
+    put("summary", views.summary(devices(), data.rollouts, data.frozen));
   }
   if (changed.has("devices")) {
     put("fleet", views.fleet(devices()));

@@ -4,7 +4,7 @@ import { call } from "/app/api.js";
 import { chart } from "/app/chart.js";
 import { ago, bytes, duration, h, kind, state, table, title } from "/app/dom.js";
 
-export function summary(devices, rollouts) {
+export function summary(devices, rollouts, frozen) {
   const online = devices.filter((d) => d.state === "online").length;
   const updating = devices.filter((d) => d.execution
     && kind(d.execution.state) === "busy").length;
@@ -16,6 +16,7 @@ export function summary(devices, rollouts) {
     h("div", { class: "tiles" }, tile(devices.length, "devices"),
       tile(online, "online"), tile(updating, "updating"),
       tile(running, "rollouts running"),
+      frozen ? tile("frozen", "nothing starts until it is unfrozen") : null,
       [...served].map(([name, n]) => tile(n, `serve ${name}`))));
 }
 

@@ -234,6 +234,40 @@ def test_a_timeout_that_is_no_duration_starts_nothing(
                       for what in ("rollouts", "orders")]
 
 
+def test_a_frozen_fleet_says_so_and_begins_nothing(
+        controller, devices, publisher):
+    publisher.publish("3.2.0")
+    publisher.publish("3.3.0")
+
+    def is_frozen():
+        return controller.ask("GET", "/v1/version").json["frozen"]
+
+    rollout = start(controller, "tiny@3.2.0")["id"]
+    assert not is_frozen()
+    assert "fleet test\n" in cli(controller, "version")[1]
+    assert cli(controller, "rollout", "freeze", "--confirm", "test")[0] == 0
+    assert is_frozen()
+    assert "fleet test, frozen" in cli(controller, "version")[1]
+    assert rollout_of(controller, rollout)["state"] == "paused"
+    for words in (("start", "tiny@3.3.0"), ("resume", rollout),
+                  ("promote", rollout)):
+        code, _, err = cli(controller, "rollout", *words)
+        assert code == 10 and "error[fleet.frozen]" in err, (code, err)
+    assert rollout_of(controller, rollout)["state"] == "paused"
+    controller.stop()
+    controller.start()
+    assert is_frozen()
+    assert cli(controller, "rollout", "abort", rollout)[0] == 0
+    assert cli(controller, "rollout", "start", "tiny@3.3.0",
+               "--dry-run")[0] == 0
+    assert cli(controller, "rollout", "unfreeze", "--confirm", "test")[0] == 0
+    assert not is_frozen()
+    code, out, err = cli(controller, "rollout", "start", "tiny@3.3.0", "-o",
+                         "json")
+    assert code == 0, err
+    cli(controller, "rollout", "abort", json.loads(out)["id"])
+
+
 def test_a_broken_audit_chain_ends_with_seven(controller):
     assert cli(controller, "audit", "verify")[0] == 0
     controller.stop()

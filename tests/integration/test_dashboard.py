@@ -81,3 +81,11 @@ def test_a_device_that_leaves_is_gone_from_the_page(page, controller):
     assert controller.ask("DELETE", "/v1/devices/n5").status == 200
     page.until("document.querySelector('.tile').innerText.startsWith('%d')"
                % (DEVICES - 1), 10)
+
+
+def test_a_frozen_fleet_is_seen(page, controller):
+    summary = "document.querySelector('[aria-label=Summary]').innerText"
+    for op, shown in (("freeze", "true"), ("unfreeze", "false")):
+        assert controller.ask("POST", "/v1/orders", {
+            "op": op, "confirm": "test"}).status == 202
+        page.until("%s.includes('frozen') === %s" % (summary, shown), 10)

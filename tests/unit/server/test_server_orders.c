@@ -437,6 +437,11 @@ static void data_from_a_backup_start_frozen(void **state)
                                            &restored.err),
                      0);
     assert_string_equal(op, "freeze");
+    bool is_frozen = false;
+    assert_int_equal(flo_records_is_frozen(restored.controller->store,
+                                           &is_frozen, &restored.err),
+                     0);
+    assert_true(is_frozen);
     flo_controller_close(restored.controller);
 }
 
