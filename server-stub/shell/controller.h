@@ -39,6 +39,7 @@ struct flo_controller_options {
     bool is_restored; /* the data come from a backup: new orders and rollouts
                          are numbered behind all that devices may have seen,
                          and what ran then is paused */
+    bool makes_order_key; /* also where devices know the one that is gone */
 };
 
 /* Keys and certificates in memory; files below DIR (pki.c). */
@@ -285,7 +286,9 @@ void flo_view_rollout_etag(const struct flo_rollout *rollout, char *out);
 /* ---- pki.c ---- */
 
 /* Make what is missing below DIR and read it; server certificate for the
- * given hosts. */
+ * given hosts.
+ *
+ * FLO_E_KEYS_ABSENT  what is missing is known to enrolled devices */
 FLO_MUST_USE int flo_pki_open(struct flo_controller *controller,
                               struct flo_err *err);
 void flo_pki_close(struct flo_pki *pki);

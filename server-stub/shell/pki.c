@@ -6,8 +6,10 @@
  * DIR/keys/order.key; DIR/trust/release-<keyid>.pem.  With ":memory:" all keys
  * are made and kept in memory. */
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/host/digest.h"
 
@@ -209,12 +211,41 @@ static int order_key_open(struct flo_controller *controller,
     return rv;
 }
 
+/* What enrolled devices know is never made anew: they would take no order any
+ * more, and each of them had to be enrolled again. */
+static int check_known(const struct flo_controller *controller,
+                       struct flo_err *err)
+{
+    static const char *const names[] = {"pki/ca.key", "pki/ca.pem",
+                                        "keys/order.key"};
+    size_t count = FLO_COUNT(names) - controller->options.makes_order_key;
+    uint64_t devices = 0;
+    uint64_t online;
+    char path[4096];
+    int rv =
+        flo_records_device_counts(controller->store, &devices, &online, err);
+
+    for (size_t i = 0; i < count && rv == 0 && devices > 0; i++) {
+        rv = path_of(controller, names[i], path, err);
+        if (rv == 0 && access(path, F_OK) < 0 && errno == ENOENT) {
+            rv = flo_fail(err, FLO_E_KEYS_ABSENT,
+                          "%s is not there, and %llu devices know it", path,
+                          (unsigned long long)devices);
+        }
+    }
+    return rv;
+}
+
 int flo_pki_open(struct flo_controller *controller, struct flo_err *err)
 {
     static const char *const folders[] = {"pki", "keys", "trust", "blobs",
                                           "mosquitto"};
     char path[4096];
-    int rv = 0;
+    int rv = in_memory(controller) ? 0 : check_known(controller, err);
+
+    if (rv < 0) {
+        return rv;
+    }
 
     for (size_t i = 0; i < FLO_COUNT(folders) && !in_memory(controller); i++) {
         if ((rv = path_of(controller, folders[i], path, err)) < 0 ||

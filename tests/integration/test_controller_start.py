@@ -130,6 +130,34 @@ def test_an_external_broker_is_used(folder):
         mosquitto.wait(10)
 
 
+def test_keys_that_devices_know_are_not_made_anew(folder):
+    place = os.path.join(folder, "keys")
+    aside = os.path.join(place, "aside")
+    os.makedirs(place)
+    one = Controller(place).start()
+    Device(one, place, "x", one.enrol_token())
+    one.stop()
+    for lost in ("pki", "pki/ca.pem", "keys", "keys/order.key"):
+        path = os.path.join(one.dir, lost)
+        os.rename(path, aside)
+        said = subprocess.run(
+            [os.path.join(BIN, "flotilla-controller"), "--data", one.dir,
+             "--listen", "127.0.0.1:0"], capture_output=True, text=True,
+            timeout=20)
+        assert said.returncode == 3, said.stderr
+        assert "error[keys.absent]" in said.stderr, said.stderr
+        assert "restore" in said.stderr and lost in said.stderr
+        assert not os.path.exists(path)
+        os.rename(aside, path)
+    # The order key was stolen: whoever says so gets a new one.
+    key = os.path.join(one.dir, "keys", "order.key")
+    stolen = open(key).read()
+    os.remove(key)
+    one.start("--new-order-key").stop()
+    assert open(key).read() != stolen
+    one.start().stop()
+
+
 def test_old_telemetry_is_gone_soon_after_the_start(folder):
     place = os.path.join(folder, "old")
     os.makedirs(place)

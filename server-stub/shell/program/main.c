@@ -27,6 +27,9 @@ static const char help[] =
     "  --restored             DIR comes from a backup: give new orders "
     "numbers\n"
     "                         that no device has seen, pause what ran then\n"
+    "  --new-order-key        make DIR/keys/order.key anew where it was "
+    "deleted\n"
+    "                         though devices know it: enrol each again\n"
     "  --check                open DIR and check options, start nothing\n"
     "  --version, --help\n";
 
@@ -47,6 +50,7 @@ static int read_line(int argc, char **argv, struct line *out,
         {"fleet", required_argument, NULL, 'f'},
         {"heartbeat", required_argument, NULL, 'H'},
         {"restored", no_argument, NULL, 'r'},
+        {"new-order-key", no_argument, NULL, 'n'},
         {"check", no_argument, NULL, 'c'},
         {"version", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
@@ -86,6 +90,9 @@ static int read_line(int argc, char **argv, struct line *out,
             break;
         case 'r':
             out->options.is_restored = true;
+            break;
+        case 'n':
+            out->options.makes_order_key = true;
             break;
         case 'c':
             out->check = true;
