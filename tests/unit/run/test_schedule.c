@@ -182,7 +182,7 @@ static void everybody_comes_to_an_end(void **state)
                 turns[i].pending -= turns[i].rows;
                 if (turns[i].rows > 0 && turns[i].pending == 0) {
                     turns[i].is_answer = true;
-                    turns[i].pending = --answers[i] > 0 ? 1 + i : 0;
+                    turns[i].pending = --answers[i] > 0 ? 1 + (uint32_t)i : 0;
                     open -= answers[i] == 0;
                 }
             }

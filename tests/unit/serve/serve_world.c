@@ -240,14 +240,15 @@ static int dial(void)
 int say(const char *path, const char *body)
 {
     char head[256];
+    size_t bytes = strlen(body);
     int fd = dial();
     int n = snprintf(head, sizeof(head),
                      "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
                      "Content-Length: %zu\r\n\r\n",
-                     body[0] == '\0' ? "GET" : "POST", path, strlen(body));
-    if (fd >= 0 &&
-        (send(fd, head, (size_t)n, MSG_NOSIGNAL) != n ||
-         send(fd, body, strlen(body), MSG_NOSIGNAL) != (ssize_t)strlen(body))) {
+                     bytes == 0 ? "GET" : "POST", path, bytes);
+    if (fd >= 0 && (send(fd, head, (size_t)n, MSG_NOSIGNAL) != n ||
+                    (bytes > 0 &&
+                     send(fd, body, bytes, MSG_NOSIGNAL) != (ssize_t)bytes))) {
         close(fd);
         return -1;
     }
