@@ -237,6 +237,21 @@ static int dial(void)
     return fd;
 }
 
+/* A child that stops or ends interrupts a large one. */
+static bool send_all(int fd, const char *data, size_t bytes)
+{
+    while (bytes > 0) {
+        ssize_t sent = send(fd, data, bytes, MSG_NOSIGNAL);
+        if (sent < 0 && errno != EINTR) {
+            return false;
+        }
+        sent = sent < 0 ? 0 : sent;
+        data += sent;
+        bytes -= (size_t)sent;
+    }
+    return true;
+}
+
 int say(const char *path, const char *body)
 {
     char head[256];
@@ -246,9 +261,8 @@ int say(const char *path, const char *body)
                      "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
                      "Content-Length: %zu\r\n\r\n",
                      bytes == 0 ? "GET" : "POST", path, bytes);
-    if (fd >= 0 && (send(fd, head, (size_t)n, MSG_NOSIGNAL) != n ||
-                    (bytes > 0 &&
-                     send(fd, body, bytes, MSG_NOSIGNAL) != (ssize_t)bytes))) {
+    if (fd >= 0 &&
+        (!send_all(fd, head, (size_t)n) || !send_all(fd, body, bytes))) {
         close(fd);
         return -1;
     }
