@@ -228,6 +228,11 @@ static bool try_failed(const struct flo_shell *shell,
     return action->kind == FLO_DO_SLOT_TRY && shell->queue_count > queued;
 }
 
+static bool is_candidates_start(const struct flo_agent_action *action)
+{
+    return action->kind == FLO_DO_LOAD && action->role == FLO_AGENT_BESIDE;
+}
+
 /* How long the machine was suspended since the step before: one clock runs
  * then, the other does not.  They are read a moment apart. */
 static uint64_t take_sleep(struct flo_shell *shell)
@@ -244,6 +249,7 @@ static uint64_t take_sleep(struct flo_shell *shell)
 
 static void step(struct flo_shell *shell, struct flo_agent_event *event)
 {
+    bool is_uncounted = false;
     size_t reports = 0;
     size_t i;
 
@@ -255,12 +261,13 @@ static void step(struct flo_shell *shell, struct flo_agent_event *event)
         const struct flo_agent_action *action = &actions.list[i];
         size_t queued = shell->queue_count;
 
+        if (is_uncounted && is_candidates_start(action)) {
+            continue;
+        }
         carry_out(shell, action,
                   action->kind == FLO_DO_EVENT ? &actions.reports[reports++]
                                                : NULL);
-        if (try_failed(shell, action, queued)) {
-            break; /* the start was not counted: do not start */
-        }
+        is_uncounted = is_uncounted || try_failed(shell, action, queued);
     }
     flo_shell_device_write(shell);
 }

@@ -26,6 +26,8 @@ pytestmark = pytest.mark.skipif(
 class Device:
     """An agent that trusts a publisher and is not enrolled."""
 
+    env = None  # of the agent; None: ours
+
     def __init__(self, bin_dir, folder):
         self.bin = bin_dir
         self.state = os.path.join(folder, "state")
@@ -54,7 +56,7 @@ class Device:
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
                 [os.path.join(self.bin, "flotilla-agent"), "--config",
-                 self.config], stderr=log, preexec_fn=limits)
+                 self.config], stderr=log, preexec_fn=limits, env=self.env)
         self.wait(lambda: self.answers("control.sock"))
 
     def stop(self, how=signal.SIGTERM):
@@ -110,9 +112,10 @@ class Device:
 
 
 def write(device, more):
+    if "bundle_soak" not in more:
+        more += "bundle_soak: 50ms\n"
     with open(device.config, "w") as file:
-        file.write("state_dir: %s\nbundle_soak: 50ms\n%s" %
-                   (device.state, more))
+        file.write("state_dir: %s\n%s" % (device.state, more))
     return device.config
 
 

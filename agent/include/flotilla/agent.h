@@ -193,8 +193,8 @@ enum flo_agent_action_kind {
     FLO_DO_CANCEL_JOB,  /* job; nothing of it is heard of any more */
     FLO_DO_SLOT_STAGE,  /* candidate := execution's; answer WRITTEN */
     FLO_DO_SLOT_TRIAL,  /* begin the trial and count its first start; WRITTEN */
-    FLO_DO_SLOT_TRY,    /* count a start; when it fails the list ends here and
-                           UNWRITTEN follows */
+    FLO_DO_SLOT_TRY,    /* count a start; when it fails the candidate is not
+                           loaded and UNWRITTEN follows the list */
     FLO_DO_SLOT_COMMIT, /* answer WRITTEN */
     FLO_DO_SLOT_CLEAR,  /* forget the candidate */
     FLO_DO_SLOT_BACK,   /* current := previous */

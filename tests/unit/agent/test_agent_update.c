@@ -229,6 +229,21 @@ static void a_disk_that_refuses_the_record_fails_it(void **state)
 
 /* ---- on trial ---- */
 
+static void a_start_that_cannot_be_counted_leaves_the_current(void **state)
+{
+    (void)state;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 3000);
+    assert_int_equal(world.live_version, 3);
+    world.slots_fail = true;
+    boot();
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_ROLLED_BACK);
+    assert_int_equal(world.live_version, 2);
+    assert_false(is_denied(3));
+}
+
 static void one_crash_on_trial_is_survived(void **state)
 {
     (void)state;
@@ -318,6 +333,7 @@ int main(void)
         STORY(a_denied_release_is_rejected),
         STORY(a_silent_updater_times_out),
         STORY(a_disk_that_refuses_the_record_fails_it),
+        STORY(a_start_that_cannot_be_counted_leaves_the_current),
         STORY(one_crash_on_trial_is_survived),
         STORY(a_crash_loop_is_rolled_back),
         STORY(too_many_failed_requests_are_rolled_back),

@@ -396,6 +396,7 @@ void world_event(struct world *world, const struct flo_agent_event *event)
 {
     static struct flo_agent_actions actions;
     struct flo_agent_event timed = *event;
+    bool is_uncounted = false; /* as in the shell: it is not started then */
     size_t reports = 0;
     size_t i;
 
@@ -413,7 +414,13 @@ void world_event(struct world *world, const struct flo_agent_event *event)
         const struct flo_agent_execution *reported =
             action->kind == FLO_DO_EVENT ? &actions.reports[reports++] : NULL;
 
+        if (is_uncounted && action->kind == FLO_DO_LOAD &&
+            action->role == FLO_AGENT_BESIDE) {
+            continue;
+        }
         carry_out(world, action, reported);
+        is_uncounted = is_uncounted ||
+                       (action->kind == FLO_DO_SLOT_TRY && world->slots_fail);
         if (action->kind != FLO_DO_TIMER &&
             ++world->actions_done == world->cut_after) {
             world->is_off = true;

@@ -1,0 +1,71 @@
+/* fails: a preloaded library with which some calls of the agent fail with EIO.
+ *
+ * FLO_FAILS=FILE names a line "<call> <part of the path> <times>", read anew at
+ * every pread, pwrite and fdatasync: that call fails on files with that part in
+ * their path, so many times; what is left is written back.  Other programs
+ * (engines, the updater) are left alone: their sandboxes forbid to look. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool is_of(int fd, const char *part)
+{
+    char self[40], path[4096];
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    ssize_t chars = readlink(self, path, sizeof(path) - 1);
+
+    path[chars < 0 ? 0 : chars] = '\0';
+    return strstr(path, part) != NULL;
+}
+
+static bool fails(const char *call, int fd)
+{
+    const char *name = getenv("FLO_FAILS");
+    FILE *file = name == NULL || strcmp(program_invocation_short_name,
+                                        "flotilla-agent") != 0
+                     ? NULL
+                     : fopen(name, "re");
+    char word[16], part[64];
+    unsigned long times = 0;
+    bool is_it;
+
+    if (file == NULL) {
+        return false;
+    }
+    is_it = fscanf(file, "%15s %63s %lu", word, part, &times) == 3 &&
+            times > 0 && strcmp(word, call) == 0 && is_of(fd, part);
+    fclose(file);
+    if (is_it && (file = fopen(name, "we")) != NULL) {
+        fprintf(file, "%s %s %lu\n", word, part, times - 1);
+        fclose(file);
+    }
+    errno = EIO;
+    return is_it;
+}
+
+#define FAILING(type, name, call, parameters, arguments)                       \
+    type name parameters                                                       \
+    {                                                                          \
+        static type(*next) parameters;                                         \
+        if (next == NULL) {                                                    \
+            void *found = dlsym(RTLD_NEXT, #name);                             \
+            memcpy(&next, &found, sizeof(next));                               \
+        }                                                                      \
+        return fails(call, fd) ? -1 : next arguments;                          \
+    }
+
+FAILING(ssize_t, pread, "pread", (int fd, void *data, size_t bytes, off_t at),
+        (fd, data, bytes, at))
+FAILING(ssize_t, pread64, "pread",
+        (int fd, void *data, size_t bytes, off64_t at), (fd, data, bytes, at))
+FAILING(ssize_t, pwrite, "pwrite",
+        (int fd, const void *data, size_t bytes, off_t at),
+        (fd, data, bytes, at))
+FAILING(ssize_t, pwrite64, "pwrite",
+        (int fd, const void *data, size_t bytes, off64_t at),
+        (fd, data, bytes, at))
+FAILING(int, fdatasync, "fdatasync", (int fd), (fd))

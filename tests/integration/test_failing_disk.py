@@ -1,0 +1,77 @@
+"""A disk that fails for a moment or for good: what works is served, what was
+decided holds, and what was to be written is written when that is possible."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from test_packed import ROOT, Device, write
+
+FAILS = os.environ.get("FLOTILLA_FAILS", os.path.join(
+    ROOT, "build", "release", "tests", "libfails.so"))
+FOR_GOOD = 10 ** 6
+LONG_SOAK = "bundle_soak: 600s\nheartbeat: 1s\n"
+
+
+class Failing(Device):
+    """A device of which calls fail as told."""
+
+    def __init__(self, bin_dir, folder):
+        super().__init__(bin_dir, folder)
+        self.fails = os.path.join(folder, "fails")
+        self.env = dict(os.environ, LD_PRELOAD=FAILS, FLO_FAILS=self.fails)
+
+    def fail(self, call, part, times=FOR_GOOD):
+        with open(self.fails, "w") as file:
+            file.write("%s %s %d\n" % (call, part, times))
+
+    def work(self):
+        os.unlink(self.fails)
+
+    def again(self, how=signal.SIGTERM, more=LONG_SOAK):
+        """Stop, start, and serve."""
+        time.sleep(0.2)  # what is no matter of life is written a moment later
+        self.stop(how)
+        self.start(more)
+        self.wait(self.serves)
+
+    def status(self):
+        return json.loads(subprocess.run(
+            [os.path.join(self.bin, "flotilla-agent"), "status", "--config",
+             self.config, "-o", "json"], check=True, timeout=30,
+            stdout=subprocess.PIPE).stdout)
+
+    def versions(self):
+        slots = self.status()["slots"]
+        return [(slots[name] or {}).get("version")
+                for name in ("current", "previous", "candidate")]
+
+    def record(self, name):
+        return os.path.join(self.state, "slots", name + ".bin")
+
+
+@pytest.fixture
+def device(bin_dir, tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("d"))
+    device = Failing(bin_dir, folder)
+    device.start()
+    device.install(0)
+    device.wait(lambda: device.versions()[0] == "2.0.0")
+    yield device
+    if device.process.poll() is None:
+        device.stop(signal.SIGKILL)
+
+
+def test_a_start_on_trial_that_cannot_be_counted_leaves_the_current(device):
+    device.again()
+    device.install(1)
+    device.stop(signal.SIGKILL)
+    device.fail("pwrite", "slots/tiny")
+    device.start(LONG_SOAK)
+
+    device.wait(lambda: device.says("engine current ready"))
+    device.work()
+    assert device.versions()[0] == "2.0.0"
