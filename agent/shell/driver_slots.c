@@ -89,14 +89,13 @@ void flo_shell_slot_action(struct flo_shell *shell,
     if (rv == 0) {
         rv = flo_store_slots_write(shell->store, &next, &err);
     }
-    if (rv == 0) {
+    /* A change that was not written may be asked for again; a candidate that
+     * was not cleared is forgotten all the same, the next write says so. */
+    if (rv == 0 || action->kind == FLO_DO_SLOT_CLEAR) {
         shell->slots = next;
-    } else {
+    }
+    if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "store", &err);
-        if (next.model[0] != '\0' &&
-            flo_store_slots_read(shell->store, next.model, &next, NULL) == 0) {
-            shell->slots = next; /* the old or the new record stands */
-        }
         event.kind = FLO_AGENT_UNWRITTEN;
         event.error.code = err.code;
         snprintf(event.error.what, sizeof(event.error.what), "%.255s",

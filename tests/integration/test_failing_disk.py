@@ -75,3 +75,15 @@ def test_a_start_on_trial_that_cannot_be_counted_leaves_the_current(device):
     device.wait(lambda: device.says("engine current ready"))
     device.work()
     assert device.versions()[0] == "2.0.0"
+
+
+def test_a_commit_whose_sync_failed_is_written_again(device):
+    device.again(more="bundle_soak: 3s\n")
+    device.install(1)
+    device.fail("fdatasync", "slots/tiny", 1)
+
+    device.wait(lambda: device.says("not written io.write"))
+    device.wait(lambda: device.versions()[:2] == ["3.0.0", "2.0.0"])
+    assert device.says(" succeeded")
+    device.again(signal.SIGKILL)
+    assert device.versions() == ["3.0.0", "2.0.0", None]

@@ -156,19 +156,24 @@ static int create(struct flo_store *store, const char *name,
     return flo_store_sync_dir(store->slots_fd, "slots", err);
 }
 
+/* What could not be synced is taken back, as far as readers see: the next
+ * write must go to the same half, because the other one is the only record of
+ * which the disk is known to have all. */
 static int overwrite(int fd, const struct flo_record_kind *kind,
-                     const uint8_t *record, int which, struct flo_err *err)
+                     const uint8_t *record, const uint8_t *old, int which,
+                     struct flo_err *err)
 {
-    int rv = flo_fd_pwrite_all(fd, record, kind->bytes,
-                               (uint64_t)which * FLO_RECORD_OFFSET, err);
+    uint64_t offset = (uint64_t)which * FLO_RECORD_OFFSET;
+    int rv = flo_fd_pwrite_all(fd, record, kind->bytes, offset, err);
 
     if (rv < 0) {
         return flo_wrap(err, rv, "the record");
     }
     if (fdatasync(fd) < 0) {
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "sync the record");
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "sync the record");
+        (void)!flo_fd_pwrite_all(fd, old, kind->bytes, offset, NULL);
     }
-    return 0;
+    return rv;
 }
 
 int flo_record_write(struct flo_store *store, const char *name,
@@ -198,7 +203,8 @@ int flo_record_write(struct flo_store *store, const char *name,
     if (newest < 0) {
         rv = create(store, name, kind, record, err);
     } else {
-        rv = overwrite(fd, kind, record, 1 - newest, err);
+        rv = overwrite(fd, kind, record, images.record[1 - newest], 1 - newest,
+                       err);
         if (rv < 0) {
             flo_wrap(err, rv, "%s/slots/%s", store->path, name);
         }

@@ -174,8 +174,9 @@ FLO_MUST_USE int flo_store_slots_read(struct flo_store *store,
                                       struct flo_err *err);
 /* Write over the older record and sync: the commit point of every change.
  * `slots->generation` becomes the newest on disk plus one.  FLO_E_STATE: the
- * store is open without the lock.  After FLO_E_IO_WRITE or FLO_E_DISK_FULL read
- * again: the old or the new record stands. */
+ * store is open without the lock.  After FLO_E_IO_WRITE or FLO_E_DISK_FULL the
+ * old record stands for readers, and behind a power cut the old or the new
+ * one; writing again is right. */
 FLO_MUST_USE int flo_store_slots_write(struct flo_store *store,
                                        struct flo_slots *slots,
                                        struct flo_err *err);
