@@ -2,7 +2,8 @@
  *
  *   the model's file hashed -> packed weights hashed, or made -> the engine
  *
- * Files that were staged or packed in this life of the agent need no new hash.
+ * Files that were staged or packed in this life of the agent need no new hash,
+ * until an engine is lost.
  * Packing is done once, if engines of this machine read packed weights faster:
  * a sandboxed engine process writes the file, this one hashes it and gives it
  * its name in the store.  It is a luxury: whatever fails, the model is served

@@ -1,7 +1,8 @@
 /* Serving: the core's engine actions as calls of agent/serve, and back.
  *
  * A release that was staged in this life of the agent was hashed by the
- * updater a moment ago; everything else is hashed before it is loaded. */
+ * updater a moment ago; everything else is hashed before it is loaded, and so
+ * is everything once an engine was lost. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,9 @@ void flo_shell_lost(struct flo_shell *shell, enum flo_agent_role role,
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_LOST, .role = role};
 
+    /* Perhaps of bytes that are no longer those that were hashed. */
+    memset(&shell->fresh, 0, sizeof(shell->fresh));
+    memset(&shell->packed_fresh, 0, sizeof(shell->packed_fresh));
     /* An engine that ended while the core was busy has its event already;
      * what fails for its absence in between is the same loss. */
     for (size_t i = 0; i < shell->queue_count; i++) {

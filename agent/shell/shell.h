@@ -204,12 +204,13 @@ struct flo_shell {
     bool is_stepping;
     struct flo_agent_event queue[64];
     size_t queue_first, queue_count;
-    struct flo_digest fresh; /* staged in this life: it needs no new hash */
+    struct flo_digest fresh; /* staged, and no engine was lost since: it needs
+                                no new hash */
 
     struct flo_shell_loading *loading[FLO_AGENT_ROLES]; /* before loading */
     struct flo_packing_notes unpackable; /* engines here read them by rows */
     struct flo_packing_notes unpacked;   /* it failed, and is not tried again */
-    struct flo_digest packed_fresh;      /* packed in this life */
+    struct flo_digest packed_fresh;      /* packed, and none lost since */
     struct flo_digest packed_again;      /* refused by an engine once */
     bool has_packed;
 

@@ -78,14 +78,22 @@ def test_damaged_records_are_told_and_the_fleet_heals_them(up, lab, data):
     serves(lab, "tiny@1")
 
 
-def damage(device):
-    """One bit of the model, while the agent is stopped; where its log ends."""
+def flip_a_bit(device):
+    """Of the model; its path, and where the log ends."""
     digest = hashlib.sha256(open(OLD, "rb").read()).hexdigest()
     path = in_state(device, "blobs", "sha256-" + digest)
-    device.stop()
     os.chmod(path, 0o644)
-    overwrite(path, lambda d: flip(d, len(d) // 2))
+    with open(path, "r+b") as file:
+        data = file.read()
+        file.seek(len(data) // 2)
+        file.write(bytes([data[len(data) // 2] ^ 0x20]))
     return path, os.path.getsize(device.log)
+
+
+def damage(device):
+    """While the agent is stopped."""
+    device.stop()
+    return flip_a_bit(device)
 
 
 def says(device, begin, word):
@@ -290,6 +298,22 @@ def test_a_release_whose_engine_keeps_dying_is_taken_back(up, lab):
     one = up.rollout_device(started, "b")
     assert one["error"]["id"] in ("engine.crash", "soak.failed"), one
     serves(lab, before)
+
+
+def test_a_bit_that_flips_while_it_serves_is_found_at_a_crash(up, lab):
+    up.publish("tiny@23", "tiny-v2.Q4_0.gguf", "golden-tiny-v2.json",
+               "--label", "23")
+    up.roll("tiny@23", "--group", "lab")
+    serves(lab, "tiny@23")
+    path, begin = flip_a_bit(lab)
+    for pid in serving_engines(lab):
+        signalled(pid, signal.SIGBUS)
+
+    F.wait_until("it is found", 10, lambda: says(lab, begin, "target.hash"))
+    F.wait_until("it is repaired", 20,
+                 lambda: says(lab, begin, "flip to beside tiny@23"))
+    serves(lab, "tiny@23")
+    assert open(path, "rb").read() == open(OLD, "rb").read()
 
 
 def serving_engines(device):
