@@ -3,6 +3,7 @@
  * Only the agent's user and root may connect.  status answers at once;
  * rollback when the core says how it went; update tells each state until the
  * release serves on trial or the execution ended. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -342,6 +343,8 @@ int flo_control_open(struct flo_shell *shell, struct flo_err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct flo_control *control = calloc(1, sizeof(*control));
+    bool is_stuck;
+    int rv;
     mode_t mask;
 
     if (control == NULL) {
@@ -359,7 +362,8 @@ int flo_control_open(struct flo_shell *shell, struct flo_err *err)
     snprintf(control->path, sizeof(control->path), "%.107s",
              shell->settings.control);
     memcpy(address.sun_path, control->path, sizeof(address.sun_path));
-    unlink(control->path); /* the state lock says that nobody uses it */
+    /* The state lock says that nobody uses it. */
+    is_stuck = unlink(control->path) < 0 && errno == EROFS;
     mask = umask(0177);
     control->listener = evconnlistener_new_bind(
         shell->base, on_accept, control,
@@ -367,9 +371,15 @@ int flo_control_open(struct flo_shell *shell, struct flo_err *err)
         (struct sockaddr *)&address, (int)sizeof(address));
     umask(mask);
     if (control->listener == NULL) {
-        flo_fail_errno(err, FLO_E_IO_OPEN, "control socket %s", control->path);
+        is_stuck = is_stuck || errno == EROFS || errno == ENOSPC;
+        rv = flo_fail_errno(err, FLO_E_IO_OPEN, "control socket %s",
+                            control->path);
         free(control);
-        return err == NULL ? FLO_E_IO_OPEN : err->code;
+        if (is_stuck) { /* a disk that takes no name: serve all the same */
+            flo_log_err(FLO_LOG_WARN, "control", err);
+            return 0;
+        }
+        return rv;
     }
     shell->control = control;
     return 0;

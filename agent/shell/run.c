@@ -12,6 +12,17 @@
 /* ---- what the disk says -----------------------------------------------------
  */
 
+/* A write that fails at the start can wait for the next one: what is known
+ * serves. */
+static void write_slots(struct flo_shell *shell)
+{
+    struct flo_err err = {0};
+
+    if (flo_store_slots_write(shell->store, &shell->slots, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "store", &err);
+    }
+}
+
 /* Both slot records are gone: find a whole release whose signature holds. */
 static int recover(struct flo_shell *shell, const char *model,
                    struct flo_err *err)
@@ -42,7 +53,7 @@ static int recover(struct flo_shell *shell, const char *model,
         memset(&shell->slots.previous, 0, sizeof(shell->slots.previous));
         flo_log(FLO_LOG_WARN, "store", "slots of %s were damaged, recovered",
                 model);
-        rv = flo_store_slots_write(shell->store, &shell->slots, err);
+        write_slots(shell);
     }
     return rv;
 }
@@ -75,7 +86,7 @@ static int read_records(struct flo_shell *shell, struct flo_err *err)
         memcpy(shell->slots.model, models[0], sizeof(shell->slots.model));
     }
     if (rv == 0 && flo_slots_heal(&shell->slots, &shell->device)) {
-        rv = flo_store_slots_write(shell->store, &shell->slots, err);
+        write_slots(shell);
     }
     return rv;
 }
@@ -140,7 +151,7 @@ static void boot_execution(struct flo_shell *shell,
     if (has_open && has_candidate &&
         !flo_digest_equal(&open->release.digest, &slots->candidate)) {
         flo_slots_clear_candidate(slots); /* of one that was superseded */
-        (void)!flo_store_slots_write(shell->store, slots, NULL);
+        write_slots(shell);
         has_candidate = false;
     }
     if (!has_open && has_candidate) {
@@ -151,7 +162,7 @@ static void boot_execution(struct flo_shell *shell,
         has_open = !commit_again(slots, event->boot.has_ended, end);
         if (!has_open) {
             event->boot.has_ended = false;
-            (void)!flo_store_slots_write(shell->store, slots, NULL);
+            write_slots(shell);
         }
     }
     event->boot.open = has_open ? open : NULL;

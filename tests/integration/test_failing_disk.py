@@ -87,3 +87,50 @@ def test_a_commit_whose_sync_failed_is_written_again(device):
     assert device.says(" succeeded")
     device.again(signal.SIGKILL)
     assert device.versions() == ["3.0.0", "2.0.0", None]
+
+
+def test_a_candidate_without_starts_is_gone_though_nothing_is_written(device):
+    device.again()
+    device.install(1)
+    for _ in range(2):
+        device.again(signal.SIGKILL)
+    assert device.versions() == ["2.0.0", None, "3.0.0"]
+    device.fail("pwrite", "slots/tiny")
+    device.again(signal.SIGKILL)
+
+    device.wait(lambda: device.says("engine current ready"))
+    assert device.versions() == ["2.0.0", None, None]
+    device.work()
+
+
+def test_a_release_that_was_recovered_serves_though_it_is_not_written(device):
+    device.stop()
+    with open(device.record("tiny"), "wb") as file:
+        file.write(b"garbage" * 1000)
+    device.fail("fdatasync", "slots/tiny")
+    device.start()
+
+    device.wait(device.serves)
+    assert device.versions()[0] == "2.0.0"
+    assert device.says("were damaged, recovered")
+    device.work()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_disk_that_can_only_be_read_is_served_from(device, how, tmp_path):
+    if subprocess.run(["unshare", "-m", "true"], check=False,
+                      stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip("no mount namespaces here")
+    device.stop(how)
+    api = str(tmp_path / "api.sock")
+    write(device, "listen:\n  - unix:%s\n" % api)
+    with open(device.log, "w") as log:
+        device.process = subprocess.Popen(
+            ["unshare", "-m", "sh", "-c", 'mount --bind "$0" "$0" && '
+             'mount -o remount,ro,bind "$0" && exec "$@"', device.state,
+             os.path.join(device.bin, "flotilla-agent"), "--config",
+             device.config], stderr=log)
+
+    device.wait(device.serves)
+    assert os.path.exists(api)
+    assert device.says("control socket")
