@@ -192,7 +192,9 @@ static void take_order(struct step *s)
     case FLO_ORDER_COUNT:
         return;
     }
-    flo_do_ack(s, order->id, "done", NULL);
+    if (order->id[0] != '\0') { /* else it is the device's own word */
+        flo_do_ack(s, order->id, "done", NULL);
+    }
 }
 
 /* ---- start

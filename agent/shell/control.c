@@ -219,6 +219,10 @@ static int update(struct flo_shell *shell, const json_t *json,
     int rv = flo_json_get_text(json, "bundle", sizeof(execution.bundle) - 1,
                                &bundle, err);
 
+    if (shell->device_is_unread) { /* which releases it denies */
+        return flo_fail(err, FLO_E_STATE,
+                        "slots/_device.bin cannot be read: updates wait");
+    }
     if (rv < 0 || (rv = flo_json_get_name(json, "model", &model, err)) < 0 ||
         (rv = flo_json_get_name(json, "version", &version, err)) < 0 ||
         (rv = flo_json_get_digest(json, "release", &execution.release.digest,

@@ -3,11 +3,57 @@
 
 #include "agent/shell/shell.h"
 
+#define DEVICE_READS 3
+
+int flo_shell_device_read(struct flo_shell *shell, struct flo_err *err)
+{
+    int reads = 0;
+    int rv;
+
+    do {
+        rv = flo_store_device_read(shell->store, &shell->device, err);
+    } while (rv < 0 && rv != FLO_E_STATE_SLOT && ++reads < DEVICE_READS);
+    if (rv < 0) { /* it is all zero */
+        flo_log_err(FLO_LOG_ERROR, "store", err);
+    }
+    shell->device_is_unread = rv < 0 && rv != FLO_E_STATE_SLOT;
+    if (shell->device_is_unread) {
+        flo_log(FLO_LOG_ERROR, "store",
+                "until the device's record can be read updates are held off");
+        shell->device.is_frozen = true;
+    }
+    return shell->device_is_unread ? rv : 0;
+}
+
+void flo_shell_device_again(struct flo_shell *shell)
+{
+    const struct flo_device known = shell->device;
+    struct flo_order order = {.op = FLO_ORDER_UNFREEZE};
+    struct flo_agent_event event = {.kind = FLO_AGENT_ORDER, .order = &order};
+    struct flo_err err = {0};
+
+    if (!shell->device_is_unread || flo_shell_device_read(shell, &err) < 0) {
+        return;
+    }
+    flo_log(FLO_LOG_INFO, "store", "the device's record was read");
+    for (size_t i = 0; i < FLO_DENY_MAX; i++) { /* what failed meanwhile */
+        if (!flo_digest_is_zero(&known.deny[i])) {
+            flo_device_deny(&shell->device, &known.deny[i]);
+        }
+    }
+    if (!shell->device.is_frozen) {
+        flo_shell_event(shell, &event);
+    }
+    if (shell->identity.is_there && flo_shell_link_open(shell, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
+    }
+}
+
 void flo_shell_device_write(struct flo_shell *shell)
 {
     struct flo_err err = {0};
 
-    if (!shell->device_is_dirty) {
+    if (!shell->device_is_dirty || shell->device_is_unread) {
         return;
     }
     shell->device_is_dirty = false;

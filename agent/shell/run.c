@@ -63,11 +63,10 @@ static int read_records(struct flo_shell *shell, struct flo_err *err)
     char models[8][FLO_NAME_MAX + 1];
     struct flo_err why = {0};
     size_t count;
-    int rv = flo_store_device_read(shell->store, &shell->device, &why);
+    int rv = flo_shell_device_read(shell, err);
 
-    if (rv < 0) {
-        flo_log_err(FLO_LOG_ERROR, "store", &why); /* begin anew */
-        memset(&shell->device, 0, sizeof(shell->device));
+    if (rv < 0 && shell->is_local) {
+        return rv;
     }
     count = flo_store_models(shell->store, models, FLO_COUNT(models));
     if (count == 0) {
@@ -243,6 +242,7 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
     (void)fd;
     (void)events;
     flo_telemetry_close(shell);
+    flo_shell_device_again(shell);
     flo_shell_device_write(shell);
     flo_shell_link_flush(shell);
 }
@@ -349,7 +349,8 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
     if (rv == 0 && !is_local) {
         rv = flo_control_open(shell, err);
     }
-    if (rv == 0 && !is_local && shell->identity.is_there) {
+    if (rv == 0 && !is_local && shell->identity.is_there &&
+        !shell->device_is_unread) {
         rv = flo_shell_link_open(shell, err);
     }
     return rv;

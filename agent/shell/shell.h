@@ -181,6 +181,7 @@ struct flo_shell {
     struct flo_slots slots;
     struct flo_device device; /* the record on disk */
     bool device_is_dirty;
+    bool device_is_unread; /* it is on disk and cannot be read: as if frozen */
     struct flo_mailbox *mailbox;
     struct flo_telemetry telemetry;
     struct flo_serve *serve;
@@ -249,6 +250,13 @@ bool flo_shell_make_room(struct flo_shell *shell,
 /* driver_slots.c */
 void flo_shell_slot_action(struct flo_shell *shell,
                            const struct flo_agent_action *action);
+/* Read the device record; one that is damaged begins anew.  One that cannot be
+ * read may say more than is known here: nothing is written over it, no order is
+ * taken, and updates wait as in a freeze. */
+FLO_MUST_USE int flo_shell_device_read(struct flo_shell *shell,
+                                       struct flo_err *err);
+/* Where it could not be read: try again. */
+void flo_shell_device_again(struct flo_shell *shell);
 void flo_shell_device_write(struct flo_shell *shell);
 /* serving.c */
 FLO_MUST_USE int flo_shell_serve_open(struct flo_shell *shell,

@@ -134,3 +134,70 @@ def test_a_disk_that_can_only_be_read_is_served_from(device, how, tmp_path):
     device.wait(device.serves)
     assert os.path.exists(api)
     assert device.says("control socket")
+
+
+# ---- the device's record --------------------------------------------------
+
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def remember(device, is_frozen):
+    """As an order would: in the device's record, the first of two."""
+    device.stop()
+    record = bytearray(4096)
+    record[:16] = b"FLDV\1\0%c\0\7\0\0\0\0\0\0\0" % is_frozen
+    record[4092:] = crc32c(record[:4092]).to_bytes(4, "little")
+    with open(device.record("_device"), "wb") as file:
+        file.write(record + bytes(4096))
+    device.start(LONG_SOAK)
+    device.wait(device.serves)
+    assert device.status()["frozen"] == is_frozen
+
+
+def test_a_record_that_cannot_be_read_at_once_is_no_lost_one(device):
+    remember(device, True)
+    device.fail("pread", "slots/_device.bin", 1)
+    device.again()
+
+    assert device.status()["frozen"]
+    device.again()
+    assert device.status()["frozen"]
+
+
+def test_while_it_cannot_be_read_nothing_is_updated(device):
+    remember(device, True)
+    with open(device.record("_device"), "rb") as file:
+        record = file.read()
+    device.fail("pread", "slots/_device.bin")
+    device.again()
+
+    assert device.status()["frozen"]
+    update = subprocess.run(
+        [os.path.join(device.bin, "flotilla-agent"), "update", "--config",
+         device.config, "--bundle", device.bundles[1]],
+        capture_output=True, text=True, timeout=30)
+    assert update.returncode != 0
+    assert "slots/_device.bin" in update.stderr
+    device.work()
+    time.sleep(2.5)  # two heartbeats
+    assert device.status()["frozen"]
+    with open(device.record("_device"), "rb") as file:
+        assert file.read() == record
+
+
+def test_when_it_can_be_read_again_updates_go_on(device):
+    remember(device, False)
+    device.fail("pread", "slots/_device.bin")
+    device.again()
+    assert device.status()["frozen"]
+    device.work()
+
+    device.wait(lambda: not device.status()["frozen"])
+    device.install(1)
+    device.wait(lambda: device.says("state soaking"))
