@@ -346,6 +346,9 @@ static void dispatch(struct step *s)
     case FLO_AGENT_REQUEST:
         flo_execution_request(s);
         break;
+    case FLO_AGENT_STOP:
+        flo_execution_stop(s);
+        break;
     case FLO_AGENT_TIMER:
     case FLO_AGENT_EVENT_COUNT:
         break;

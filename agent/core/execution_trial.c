@@ -288,3 +288,18 @@ void flo_execution_soak_due(struct step *s)
         flo_execution_set_reason(s, "not enough requests yet");
     }
 }
+
+/* Whoever stops the agent does not blame the candidate: an update of the
+ * device's packages and a reboot cost it no start. */
+void flo_execution_stop(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    const struct flo_agent_execution *execution = flo_execution_of(s);
+
+    if (execution != NULL && execution->state == FLO_EXECUTION_SOAKING &&
+        !execution->is_writing && agent->live == FLO_AGENT_BESIDE &&
+        agent->slots.tries_left < execution->policy.tries) {
+        agent->slots.tries_left++;
+        flo_do_release(s, FLO_DO_SLOT_UNTRY, &agent->slots.candidate);
+    }
+}

@@ -110,6 +110,7 @@ void flo_execution_drained(struct step *s);
 void flo_execution_probed(struct step *s);
 void flo_execution_request(struct step *s);
 void flo_execution_soak_due(struct step *s);
+void flo_execution_stop(struct step *s); /* the agent does, in order */
 
 /* ---- repair (repair.c) ---- */
 bool flo_repair_is_needed(const struct flo_agent *agent,

@@ -16,6 +16,7 @@ static const char *const event_words[FLO_AGENT_EVENT_COUNT] = {
     [FLO_AGENT_LOADED] = "engine",      [FLO_AGENT_LOST] = "engine",
     [FLO_AGENT_DRAINED] = "engine",     [FLO_AGENT_PROBED] = "probe",
     [FLO_AGENT_REQUEST] = "request",    [FLO_AGENT_TIMER] = "timer",
+    [FLO_AGENT_STOP] = "agent",
 };
 
 static const char *role_word(enum flo_agent_role role)
@@ -168,6 +169,9 @@ static void add_event(struct flo_buf *out, const struct flo_agent_event *event)
     case FLO_AGENT_TIMER:
         flo_buf_text(out, "due");
         break;
+    case FLO_AGENT_STOP:
+        flo_buf_text(out, "stops");
+        break;
     case FLO_AGENT_EVENT_COUNT:
         break;
     }
@@ -201,6 +205,8 @@ static const char *slot_word(enum flo_agent_action_kind kind)
         return "begin trial of";
     case FLO_DO_SLOT_TRY:
         return "count a start of";
+    case FLO_DO_SLOT_UNTRY:
+        return "do not count the start of";
     case FLO_DO_SLOT_COMMIT:
         return "commit";
     case FLO_DO_SLOT_CLEAR:
@@ -225,6 +231,7 @@ static void add_action(struct flo_buf *out,
     case FLO_DO_SLOT_STAGE:
     case FLO_DO_SLOT_TRIAL:
     case FLO_DO_SLOT_TRY:
+    case FLO_DO_SLOT_UNTRY:
     case FLO_DO_SLOT_COMMIT:
     case FLO_DO_SLOT_CLEAR:
     case FLO_DO_SLOT_BACK:

@@ -166,6 +166,7 @@ static void carry_out(struct flo_shell *shell,
     case FLO_DO_SLOT_STAGE:
     case FLO_DO_SLOT_TRIAL:
     case FLO_DO_SLOT_TRY:
+    case FLO_DO_SLOT_UNTRY:
     case FLO_DO_SLOT_COMMIT:
     case FLO_DO_SLOT_CLEAR:
     case FLO_DO_SLOT_BACK:

@@ -114,6 +114,9 @@ static int change(struct flo_shell *shell,
         return begin_trial(shell, slots, err);
     case FLO_DO_SLOT_TRY:
         return flo_slots_count_try(slots, err);
+    case FLO_DO_SLOT_UNTRY:
+        flo_slots_return_try(slots);
+        return 0;
     case FLO_DO_SLOT_COMMIT:
         return flo_slots_commit(slots, err);
     case FLO_DO_SLOT_CLEAR:
@@ -147,8 +150,9 @@ void flo_shell_slot_action(struct flo_shell *shell,
         snprintf(event.error.what, sizeof(event.error.what), "%.255s",
                  err.what);
     }
-    /* A count that was written and a clear need no answer. */
+    /* A count that was written, one taken back and a clear need no answer. */
     if (action->kind == FLO_DO_SLOT_CLEAR ||
+        action->kind == FLO_DO_SLOT_UNTRY ||
         (action->kind == FLO_DO_SLOT_TRY && rv == 0)) {
         return;
     }

@@ -403,6 +403,7 @@ void flo_shell_close(struct flo_shell *shell)
 
 int flo_run_main(const char *config, bool check_only)
 {
+    const struct flo_agent_event stop = {.kind = FLO_AGENT_STOP};
     const struct rlimit no_core = {0, 0};
     struct flo_shell *shell = calloc(1, sizeof(*shell));
     struct flo_settings settings;
@@ -434,6 +435,7 @@ int flo_run_main(const char *config, bool check_only)
                event_base_loop(shell->base, EVLOOP_NO_EXIT_ON_EMPTY) >= 0 &&
                !shell->is_stopping) {
         }
+        flo_shell_event(shell, &stop);
         flo_telemetry_close(shell);
     }
     flo_shell_close(shell);

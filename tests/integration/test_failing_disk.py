@@ -201,3 +201,14 @@ def test_when_it_can_be_read_again_updates_go_on(device):
     device.wait(lambda: not device.status()["frozen"])
     device.install(1)
     device.wait(lambda: device.says("state soaking"))
+
+
+# ---- a trial behind stops and starts --------------------------------------
+
+def test_orderly_restarts_cost_a_candidate_nothing(device):
+    device.again()
+    device.install(1)
+    for _ in range(4):
+        device.again()
+        assert device.says("candidate tiny@3.0.0 on trial, 3 starts left")
+        device.wait(lambda: device.says("serving restarted tiny@3.0.0"))

@@ -81,6 +81,13 @@ int flo_slots_count_try(struct flo_slots *slots, struct flo_err *err)
     return 0;
 }
 
+void flo_slots_return_try(struct flo_slots *slots)
+{
+    if (slots->phase == FLO_SLOT_TRIAL && slots->tries_left < UINT8_MAX) {
+        slots->tries_left++;
+    }
+}
+
 int flo_slots_commit(struct flo_slots *slots, struct flo_err *err)
 {
     if (slots->phase != FLO_SLOT_TRIAL) {

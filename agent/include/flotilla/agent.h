@@ -153,6 +153,7 @@ enum flo_agent_event_kind {
     FLO_AGENT_PROBED,     /* detail, error (code 0: passed) */
     FLO_AGENT_REQUEST,    /* release, error: a user's request ended */
     FLO_AGENT_TIMER,      /* now_ms reached timer_ms */
+    FLO_AGENT_STOP,       /* the agent is told to stop: its last event */
     FLO_AGENT_EVENT_COUNT
 };
 
@@ -197,6 +198,7 @@ enum flo_agent_action_kind {
                            loaded and UNWRITTEN follows the list */
     FLO_DO_SLOT_COMMIT, /* answer WRITTEN */
     FLO_DO_SLOT_CLEAR,  /* forget the candidate */
+    FLO_DO_SLOT_UNTRY,  /* the start under way is not to be counted */
     FLO_DO_SLOT_BACK,   /* current := previous */
     FLO_DO_DENY,        /* release; flag: by somebody's order and not by its
                            own fault: a deploy order issued after at_ms (0:

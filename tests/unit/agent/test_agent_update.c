@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -271,6 +272,67 @@ static void a_crash_loop_is_rolled_back(void **state)
     assert_story("crash-loop");
 }
 
+/* Stop (in order, or not) and start, until the trial has had four starts. */
+static void go_on_trial(bool in_order)
+{
+    struct flo_agent_event stop = {.kind = FLO_AGENT_STOP};
+    int i;
+
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 3000);
+    for (i = 0; i < 4; i++) {
+        if (in_order) {
+            world_event(&world, &stop);
+        }
+        boot();
+    }
+    world_run(&world, 60000);
+}
+
+static void orderly_restarts_cost_a_candidate_nothing(void **state)
+{
+    (void)state;
+    go_on_trial(true);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(3));
+    assert_non_null(strstr(world.trace.data,
+                           "agent     stops\n"
+                           "                    "
+                           "slots: do not count the start of tiny@3.0.0\n"));
+}
+
+static void starts_behind_no_orderly_stop_are_counted(void **state)
+{
+    (void)state;
+    go_on_trial(false);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_ROLLED_BACK);
+    assert_true(is_current(2));
+}
+
+/* Each crash costs a start that no stop gives back. */
+static void a_stop_gives_back_its_own_start_alone(void **state)
+{
+    struct flo_agent_event stop = {.kind = FLO_AGENT_STOP};
+
+    (void)state;
+    boot();
+    world.beside_crashes = 2;
+    world_desire(&world, 3, 1);
+    world_run(&world, 3000);
+    assert_int_equal(world.live_version, 3);
+    assert_int_equal(world.slots.tries_left, 0);
+    world_event(&world, &stop);
+    assert_int_equal(world.slots.tries_left, 1);
+    world.beside_crashes = 1;
+    boot();
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_ROLLED_BACK);
+}
+
 static void too_many_failed_requests_are_rolled_back(void **state)
 {
     (void)state;
@@ -336,6 +398,9 @@ int main(void)
         STORY(a_start_that_cannot_be_counted_leaves_the_current),
         STORY(one_crash_on_trial_is_survived),
         STORY(a_crash_loop_is_rolled_back),
+        STORY(orderly_restarts_cost_a_candidate_nothing),
+        STORY(starts_behind_no_orderly_stop_are_counted),
+        STORY(a_stop_gives_back_its_own_start_alone),
         STORY(too_many_failed_requests_are_rolled_back),
         STORY(a_client_that_asks_nonsense_is_not_the_release_s_fault),
         STORY(too_few_requests_never_count_as_success),

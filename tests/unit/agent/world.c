@@ -262,6 +262,9 @@ static void write_slots(struct world *world,
         case FLO_DO_SLOT_TRY:
             rv = flo_slots_count_try(slots, &err);
             break;
+        case FLO_DO_SLOT_UNTRY:
+            flo_slots_return_try(slots);
+            break;
         case FLO_DO_SLOT_COMMIT:
             rv = flo_slots_commit(slots, &err);
             break;
@@ -343,6 +346,7 @@ static void carry_out(struct world *world,
         write_slots(world, action, true);
         break;
     case FLO_DO_SLOT_TRY:
+    case FLO_DO_SLOT_UNTRY:
     case FLO_DO_SLOT_CLEAR:
         write_slots(world, action, false);
         break;

@@ -70,6 +70,8 @@ FLO_MUST_USE int flo_slots_begin_trial(struct flo_slots *slots, uint32_t tries,
  * is on trial.  FLO_E_SOAK_FAILED: no try is left; clear the candidate. */
 FLO_MUST_USE int flo_slots_count_try(struct flo_slots *slots,
                                      struct flo_err *err);
+/* The start counted last ended in order: it is not to be counted. */
+void flo_slots_return_try(struct flo_slots *slots);
 /* previous <- current <- candidate.  FLO_E_STATE: nothing is on trial. */
 FLO_MUST_USE int flo_slots_commit(struct flo_slots *slots, struct flo_err *err);
 /* The candidate failed, was cancelled or superseded: forget it and nothing
