@@ -173,7 +173,8 @@ static int subscribe(struct flo_controller *controller, struct flo_err *err)
 }
 
 /* Whoever is there says so again by its retained presence; the time that we
- * were deaf is nobody's silence. */
+ * were deaf is nobody's silence.  Orders may have expired in it: none goes out
+ * before it is signed anew. */
 static int listen_again(struct flo_controller *controller, struct flo_err *err)
 {
     int rv = flo_controller_begin(controller, err);
@@ -187,6 +188,9 @@ static int listen_again(struct flo_controller *controller, struct flo_err *err)
             controller,
             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LISTENING},
             err);
+    }
+    if (rv == 0) {
+        rv = flo_orders_renew(controller, err);
     }
     if (rv < 0) {
         flo_controller_cancel(controller);
@@ -214,7 +218,8 @@ static void on_connected(void *context, bool session_present)
 
     (void)session_present;
     flo_log(FLO_LOG_INFO, "mqtt", "connected to %s", controller->mqtt_url_own);
-    if (listen_again(controller, &err) < 0 || subscribe(controller, &err) < 0) {
+    /* Answers to what the second one lets go are heard. */
+    if (subscribe(controller, &err) < 0 || listen_again(controller, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
     }
     flo_effects_publish_all(controller);

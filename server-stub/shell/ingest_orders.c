@@ -109,6 +109,7 @@ struct acked {
     char op[16];
     char rollout[FLO_NAME_MAX + 1];
     char release[FLO_DIGEST_TEXT];
+    bool is_aged; /* by our own clock */
 };
 
 static int take_acked(void *context, const struct flo_records_order *order)
@@ -118,7 +119,35 @@ static int take_acked(void *context, const struct flo_records_order *order)
     snprintf(acked->op, sizeof(acked->op), "%s", order->op);
     snprintf(acked->rollout, sizeof(acked->rollout), "%s", order->rollout);
     snprintf(acked->release, sizeof(acked->release), "%s", order->release);
+    acked->is_aged = flo_order_is_aged(order->issued_at_ms,
+                                       order->expires_at_ms, flo_wall_ms());
     return 0;
+}
+
+/* A broker may keep an order for longer than it lives: that the device refuses
+ * it then is nobody's failure.  Of an order that is young the clock of the
+ * device is wrong, and its refusal counts. */
+static bool came_too_late(const struct flo_message *message,
+                          const struct acked *acked)
+{
+    const json_t *error = json_object_get(message->json, "error");
+
+    return acked->is_aged &&
+           (text_is(error, "id", flo_error_id(FLO_E_CMD_EXPIRED)) ||
+            text_is(error, "id", flo_error_id(FLO_E_CMD_FUTURE)));
+}
+
+static int send_anew(const struct flo_message *message, const char *order,
+                     struct flo_err *err)
+{
+    char held[FLO_NAME_MAX + 1];
+    uint64_t rev;
+    int rv = flo_records_desired_get(message->controller->store,
+                                     message->device, &rev, held, err);
+
+    return rv == 0 && strcmp(held, order) == 0
+               ? flo_orders_freshen(message->controller, held, err)
+               : rv;
 }
 
 /* A refused deploy order never becomes an execution: say so to the rollout. */
@@ -220,6 +249,9 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
     if (rv < 0) {
         *err = absent;
         return rv;
+    }
+    if (next == FLO_OUTCOME_REFUSED && came_too_late(message, &acked)) {
+        return send_anew(message, order, err);
     }
     rv = outcome(message, order, next, took_ms, err);
     bool is_over = next == FLO_OUTCOME_DONE || next == FLO_OUTCOME_IGNORED;

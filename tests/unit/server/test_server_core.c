@@ -91,6 +91,13 @@ static void an_order_is_aged_at_half_its_life(void **state)
     assert_true(flo_order_is_aged(200, 100, 0));
 }
 
+static void an_order_of_a_clock_that_was_set_back_is_aged(void **state)
+{
+    (void)state;
+    assert_false(flo_order_is_aged(100, 200, 50));
+    assert_true(flo_order_is_aged(100, 200, 49));
+}
+
 static void an_outcome_ends_once_but_refused_may_be_done(void **state)
 {
     (void)state;
@@ -394,6 +401,7 @@ int main(void)
         cmocka_unit_test(pause_resume_abort_replace_each_other_per_rollout),
         cmocka_unit_test(too_many_orders_lose_the_harmless_first),
         cmocka_unit_test(an_order_is_aged_at_half_its_life),
+        cmocka_unit_test(an_order_of_a_clock_that_was_set_back_is_aged),
         cmocka_unit_test(an_outcome_ends_once_but_refused_may_be_done),
         cmocka_unit_test(progress_runs_until_nobody_is_awaited),
         cmocka_unit_test(a_role_includes_those_before_it),

@@ -122,7 +122,7 @@ static void a_refused_order_is_a_rejected_execution(void **state)
 
     send(world, canary, "ack",
          "{\"v\":1,\"order\":\"o-0001\",\"outcome\":\"refused\","
-         "\"error\":{\"id\":\"cmd.expired\"}}");
+         "\"error\":{\"id\":\"target.denied\"}}");
 
     size_t at = flo_rollout_find(&entry->core, ids[canary]);
     assert_int_equal(entry->core.members[at].state, FLO_EXECUTION_REJECTED);

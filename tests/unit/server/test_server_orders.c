@@ -246,6 +246,95 @@ a_rollout_resumed_after_days_brings_an_order_that_lives(void **state)
     assert_string_equal(order_of(world, canary), "o-1002");
 }
 
+/* The canary's desired holds an order that expired while nobody was there. */
+static struct flo_rollout_member *world_after_days(struct world *world)
+{
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+
+    assert_int_equal(flo_records_order_get(world->controller->store, "o-0001",
+                                           add_expired, world, &world->err),
+                     0);
+    assert_int_equal(flo_records_desired_set(world->controller->store,
+                                             ids[canary], "o-0900",
+                                             &world->err),
+                     0);
+    return &entry->core.members[flo_rollout_find(&entry->core, ids[canary])];
+}
+
+static void refuses(struct world *world, const struct flo_rollout_member *who,
+                    const char *order, const char *error)
+{
+    char text[256];
+    size_t device = 0;
+
+    while (strcmp(ids[device], who->device) != 0) {
+        device++;
+    }
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"refused\","
+             "\"error\":{\"id\":\"%s\"}}",
+             order, error);
+    send(world, device, "ack", text);
+}
+
+static void
+an_order_that_expired_on_the_way_is_sent_anew_not_rejected(void **state)
+{
+    struct world *world = *state;
+    const struct flo_rollout_member *canary = world_after_days(world);
+
+    for (int i = 0; i < 3; i++) { /* a broker may bring it again and again */
+        refuses(world, canary, "o-0900", "cmd.expired");
+    }
+
+    assert_int_equal(canary->state, FLO_EXECUTION_NOTIFIED);
+    assert_int_equal(world->controller->rollouts[0]->core.state,
+                     FLO_ROLLOUT_RUNNING);
+    assert_string_equal(op_of(world, canary->device), "deploy");
+    assert_int_equal(world->controller->counters.orders_signed, 2);
+}
+
+static void an_aged_order_refused_for_what_it_says_is_rejected(void **state)
+{
+    struct world *world = *state;
+    const struct flo_rollout_member *canary = world_after_days(world);
+
+    refuses(world, canary, "o-0900", "target.denied");
+    assert_int_equal(canary->state, FLO_EXECUTION_REJECTED);
+}
+
+static void
+a_young_order_refused_as_expired_accuses_the_devices_clock(void **state)
+{
+    struct world *world = *state;
+    const struct flo_rollout_member *canary = world_after_days(world);
+
+    refuses(world, canary, "o-0001", "cmd.expired");
+    assert_int_equal(canary->state, FLO_EXECUTION_REJECTED);
+}
+
+static void a_rollback_that_expired_on_the_way_is_still_awaited(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+
+    event(world, canary, "soaking");
+    does(world, entry, FLO_ROLLOUT_EVENT_ROLLBACK);
+    assert_int_equal(flo_records_order_get(world->controller->store,
+                                           order_of(world, canary), add_expired,
+                                           world, &world->err),
+                     0);
+    refuses(world,
+            &entry->core.members[flo_rollout_find(&entry->core, ids[canary])],
+            "o-0900", "cmd.expired");
+
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLING_BACK);
+}
+
 static void a_withdrawn_release_starts_nowhere(void **state)
 {
     struct world *world = *state;
@@ -454,6 +543,10 @@ int main(void)
         WITH_WORLD(a_rollout_resumed_after_days_brings_an_order_that_lives),
         WITH_WORLD(the_newest_freeze_or_unfreeze_is_signed_anew),
         WITH_WORLD(a_resume_is_signed_anew_for_who_accepted_and_may_wait),
+        WITH_WORLD(an_order_that_expired_on_the_way_is_sent_anew_not_rejected),
+        WITH_WORLD(an_aged_order_refused_for_what_it_says_is_rejected),
+        WITH_WORLD(a_young_order_refused_as_expired_accuses_the_devices_clock),
+        WITH_WORLD(a_rollback_that_expired_on_the_way_is_still_awaited),
         WITH_WORLD(a_withdrawn_release_starts_nowhere),
         WITH_WORLD(a_rollback_of_one_group_aborts_the_rollout_of_all),
         WITH_WORLD(a_yank_leaves_who_was_told_another_release_since),

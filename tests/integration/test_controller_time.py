@@ -1,0 +1,79 @@
+"""What the controller makes of time in which it was not there: orders that
+expired meanwhile."""
+import base64
+import json
+import os
+import sqlite3
+import time
+
+import pytest
+
+from controller_parts import Device, Publisher, sign, start, until
+
+DAY_MS = 24 * 3600 * 1000
+
+
+@pytest.fixture(scope="module")
+def publisher(controller, folder):
+    return Publisher(controller, folder)
+
+
+@pytest.fixture(scope="module")
+def device(controller, folder):
+    one = Device(controller, folder, "gw-1", controller.enrol_token())
+    yield one.connect()
+    one.client.close()
+
+
+def age_orders(controller, days):
+    """As if each had been signed so long ago."""
+    key = os.path.join(controller.dir, "keys", "order.key")
+    with sqlite3.connect(os.path.join(controller.dir, "control.db")) as base:
+        for number, text in base.execute("SELECT id, body FROM ord").fetchall():
+            body = json.loads(text)
+            body["issued_at_ms"] -= days * DAY_MS
+            body["expires_at_ms"] -= days * DAY_MS
+            base.execute(
+                "UPDATE ord SET body = ?, envelope = ?, issued_at = ?,"
+                " expires_at = ? WHERE id = ?",
+                (json.dumps(body), sign(
+                    body, key, "application/vnd.flotilla.order.v1+json"
+                ).decode(), body["issued_at_ms"], body["expires_at_ms"],
+                 number))
+    base.close()
+
+
+def orders(device):
+    """All that its desired ever carried."""
+    texts = [json.loads(m[1]) for m in device.client.messages
+             if m[0].endswith("/desired") and m[1]]
+    return [json.loads(base64.b64decode(t["order"]["payload"]))
+            for t in texts if t["order"]]
+
+
+def state(controller, made):
+    return controller.ask("GET", "/v1/rollouts/" + made["id"]).json["state"]
+
+
+def test_after_days_without_a_controller_every_order_lives(
+        controller, device, publisher):
+    digest = publisher.publish("1.0.0")
+    made = start(controller, "tiny@1.0.0", phases=[{"share_pct": 100}])
+    assert device.order("deploy", about=digest)[0]
+    device.client.close()
+    controller.stop()
+    age_orders(controller, 4)
+    controller.start()
+    device.connect()
+    assert device.order("deploy", about=digest)[0]
+    time.sleep(1.5)
+    for order in orders(device):
+        if order["expires_at_ms"] < time.time() * 1000:
+            device.client.publish(device.topic("ack"), json.dumps({
+                "v": 1, "order": order["id"], "outcome": "refused",
+                "error": {"id": "cmd.expired", "what": "expired"}}))
+    assert [o["id"] for o in orders(device)
+            if o["expires_at_ms"] < time.time() * 1000] == []
+    assert state(controller, made) == "running"
+    device.event(made["id"], digest, "succeeded")
+    until("completed", 10, lambda: state(controller, made) == "completed")
