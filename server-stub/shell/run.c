@@ -14,6 +14,7 @@
 #include "server-stub/shell/system.h"
 
 #define TICK_MS 1000
+#define STALL_MS (5 * TICK_MS) /* between two ticks: nothing was heard */
 #define HOUR_MS (UINT64_C(3600) * 1000)
 #define PRUNE_PAUSE_MS 20 /* between two pieces, for everything else */
 
@@ -22,20 +23,27 @@ struct flo_run {
     struct event *tick;
     struct event *prune;
     struct event *signals[2];
-    uint64_t hourly_at_ms;
+    uint64_t ticked_at_ms;
+    uint64_t hour; /* of the wall clock: orders age by that */
 };
 
 /* ---- timers ---- */
 
+/* Behind a time without ticks (the machine slept, the disk hung) messages wait
+ * that are not read yet: that time is nobody's silence. */
 static int tick(struct flo_run *run, struct flo_err *err)
 {
     struct flo_controller *controller = run->controller;
-    bool hourly = flo_now_ms() >= run->hourly_at_ms;
+    uint64_t now_ms = flo_now_ms();
+    uint64_t hour = flo_wall_ms() / HOUR_MS;
+    bool hourly = hour != run->hour;
+    bool stalled = now_ms - run->ticked_at_ms > STALL_MS;
     bool hears =
         controller->mqtt != NULL && flo_mqtt_is_connected(controller->mqtt);
     bool ticks = hears && flo_rollouts_any_active(controller);
     int rv;
 
+    run->ticked_at_ms = now_ms;
     if (!hourly && !ticks) {
         return 0;
     }
@@ -45,10 +53,13 @@ static int tick(struct flo_run *run, struct flo_err *err)
     if (ticks) {
         rv = flo_rollouts_step_all(
             controller,
-            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_TICK}, err);
+            (struct flo_rollout_event){.kind = stalled
+                                                   ? FLO_ROLLOUT_EVENT_LISTENING
+                                                   : FLO_ROLLOUT_EVENT_TICK},
+            err);
     }
     if (rv == 0 && hourly) {
-        run->hourly_at_ms = flo_now_ms() + HOUR_MS;
+        run->hour = hour;
         event_active(run->prune, EV_TIMEOUT, 0);
         rv = flo_orders_renew(controller, err);
     }

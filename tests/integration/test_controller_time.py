@@ -1,9 +1,11 @@
 """What the controller makes of time in which it was not there: orders that
-expired meanwhile."""
+expired meanwhile, devices that it could not hear."""
 import base64
 import json
 import os
+import signal
 import sqlite3
+import threading
 import time
 
 import pytest
@@ -77,3 +79,31 @@ def test_after_days_without_a_controller_every_order_lives(
     assert state(controller, made) == "running"
     device.event(made["id"], digest, "succeeded")
     until("completed", 10, lambda: state(controller, made) == "completed")
+
+
+def test_a_controller_that_stood_still_takes_nobody_for_silent(
+        controller, device, publisher):
+    digest = publisher.publish("1.1.0")
+    made = start(controller, "tiny@1.1.0", phases=[{"share_pct": 100}], gates={
+        "failed": {"max_pct": 0, "min_executed": 1, "silence_ms_max": 3000}})
+    device.event(made["id"], digest, "downloading")
+    quiet = threading.Event()
+
+    def beat():
+        while not quiet.wait(0.2):
+            device.client.publish(device.topic("presence"),
+                                  '{"v":1,"online":true}', wait=False)
+    heart = threading.Thread(target=beat)
+    heart.start()
+    try:
+        time.sleep(1)
+        controller.process.send_signal(signal.SIGSTOP)
+        time.sleep(6)
+        controller.process.send_signal(signal.SIGCONT)
+        time.sleep(2)
+        assert state(controller, made) == "running"
+    finally:
+        quiet.set()
+        heart.join()
+    # A device that does not speak to one that listens is silent.
+    until("stopped", 10, lambda: state(controller, made) != "running")
