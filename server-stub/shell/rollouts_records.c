@@ -71,7 +71,7 @@ static void phase_read(const json_t *json, struct flo_rollout_phase *phase)
 }
 
 static int core_read(struct flo_rollout_entry *entry, const char *text,
-                     struct flo_err *err)
+                     uint64_t now_ms, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
     struct flo_rollout *core = &entry->core;
@@ -91,8 +91,13 @@ static int core_read(struct flo_rollout_entry *entry, const char *text,
                         core->phase);
     }
     for (uint32_t i = 0; i < core->phase_count; i++) {
-        phase_read(json_array_get(json_object_get(json, "phases"), i),
-                   &core->phases[i]);
+        struct flo_rollout_phase *phase = &core->phases[i];
+        phase_read(json_array_get(json_object_get(json, "phases"), i), phase);
+        /* Nobody watched while we were away, and the clock may have been set:
+         * what a phase waits begins again. */
+        if (phase->state == FLO_PHASE_RUNNING) {
+            phase->settled_at_ms = now_ms;
+        }
     }
     return 0;
 }
@@ -126,7 +131,8 @@ static int load_row(void *context, const struct flo_records_rollout *row)
         return flo_fail(load->err, FLO_E_DB, "rollout %s: state `%s`", row->id,
                         row->state);
     }
-    return core_read(entry, row->core, load->err);
+    return core_read(entry, row->core, flo_controller_now_ms(load->controller),
+                     load->err);
 }
 
 static int load_member(void *context, const struct flo_rollout_member *member,

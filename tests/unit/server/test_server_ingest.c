@@ -1,4 +1,5 @@
 /* Messages in, rollouts and newcomers: what comes out of a controller. */
+#include "server-stub/shell/rollouts_inside.h"
 #include "tests/unit/server/world.h"
 
 static void a_rollout_is_carried_by_messages(void **state)
@@ -52,6 +53,29 @@ static void a_rollout_read_again_goes_on_where_it_was(void **state)
     event(world, canary, "failed");
     assert_int_equal(entry->core.state, FLO_ROLLOUT_HALTED);
     assert_string_not_equal(order_of(world, canary), "o-0001");
+}
+
+/* The clock may have been set between two starts, in either direction. */
+static void a_phase_read_again_waits_its_whole_soak(void **state)
+{
+    static const int64_t hours[] = {1, -100};
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":[{\"devices\":1,"
+                     "\"soak_ms\":3600000},{\"share_pct\":100}]}");
+
+    event(world, device_in_phase(entry, 0), "succeeded");
+    for (size_t i = 0; i < FLO_COUNT(hours); i++) {
+        entry->core.phases[0].settled_at_ms =
+            (uint64_t)((int64_t)flo_wall_ms() + hours[i] * 3600000);
+        assert_int_equal(
+            flo_rollouts_put(world->controller, entry, &world->err), 0);
+        flo_rollouts_forget(world->controller);
+        assert_int_equal(flo_rollouts_load(world->controller, &world->err), 0);
+        entry = world->controller->rollouts[0];
+        does(world, entry, FLO_ROLLOUT_EVENT_TICK);
+        assert_int_equal(entry->core.phase, 0);
+    }
 }
 
 static void a_refused_request_does_not_forget_silence(void **state)
@@ -278,6 +302,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_WORLD(a_rollout_is_carried_by_messages),
         WITH_WORLD(a_rollout_read_again_goes_on_where_it_was),
+        WITH_WORLD(a_phase_read_again_waits_its_whole_soak),
         WITH_WORLD(a_refused_request_does_not_forget_silence),
         WITH_WORLD(a_step_that_fails_leaves_no_trace),
         WITH_WORLD(a_device_speaks_only_for_itself),
