@@ -26,6 +26,109 @@ static void copy_field(json_t *to, const json_t *from, const char *key)
                         value != NULL ? json_incref(value) : json_null());
 }
 
+/* ---- what devices say ---- */
+
+#define IS_NUMBER 0
+
+/* A device may be stolen and say anything: people get the fields that belong
+ * there, each of its kind, and nothing else. */
+struct said {
+    const char *key;
+    size_t bytes_max; /* of a text, or IS_NUMBER */
+};
+
+static const struct said said_slot[] = {{"model", FLO_NAME_MAX},
+                                        {"release", FLO_DIGEST_TEXT - 1},
+                                        {"version", FLO_NAME_MAX},
+                                        {"state", FLO_NAME_MAX}};
+static const struct said said_execution[] = {
+    {"id", FLO_NAME_MAX + 16}, {"rollout", FLO_NAME_MAX},
+    {"state", FLO_NAME_MAX},   {"release", FLO_DIGEST_TEXT - 1},
+    {"reason", 256},           {"since_at_ms", IS_NUMBER}};
+static const struct said said_error[] = {
+    {"id", FLO_NAME_MAX}, {"what", 1024}, {"step", FLO_NAME_MAX}};
+static const struct said said_detail[] = {
+    {"codec", FLO_NAME_MAX},   {"bytes", IS_NUMBER},
+    {"full_bytes", IS_NUMBER}, {"took_ms", IS_NUMBER},
+    {"cases", IS_NUMBER},      {"passed", IS_NUMBER},
+    {"ratio", IS_NUMBER},      {"memory_bytes", IS_NUMBER}};
+
+static bool is_text(const json_t *json, size_t bytes_max)
+{
+    return json_is_string(json) && json_string_length(json) <= bytes_max;
+}
+
+/* null when it is no object. */
+static json_t *view_said(const json_t *from, const struct said *fields,
+                         size_t count)
+{
+    if (!json_is_object(from)) {
+        return json_null();
+    }
+    json_t *json = json_object();
+
+    for (size_t i = 0; i < count; i++) {
+        json_t *value = json_object_get(from, fields[i].key);
+        if (fields[i].bytes_max == IS_NUMBER
+                ? json_is_number(value)
+                : is_text(value, fields[i].bytes_max)) {
+            json_object_set(json, fields[i].key, value);
+        }
+    }
+    return json;
+}
+
+static json_t *view_slots(const json_t *from)
+{
+    static const char *const names[] = {"current", "previous", "candidate"};
+
+    if (!json_is_object(from)) {
+        return json_null();
+    }
+    json_t *json = json_object();
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
+        json_object_set_new(json, names[i],
+                            view_said(json_object_get(from, names[i]),
+                                      said_slot, FLO_COUNT(said_slot)));
+    }
+    return json;
+}
+
+static json_t *view_denied(const json_t *from)
+{
+    json_t *json = json_array();
+
+    for (size_t i = 0; i < json_array_size(from); i++) {
+        if (is_text(json_array_get(from, i), FLO_DIGEST_TEXT - 1)) {
+            json_array_append(json, json_array_get(from, i));
+        }
+    }
+    return json;
+}
+
+static void view_reported(json_t *json, const json_t *reported)
+{
+    const json_t *agent = json_object_get(reported, "agent");
+
+    json_object_set_new(json, "serving",
+                        view_said(json_object_get(reported, "serving"),
+                                  said_slot, FLO_COUNT(said_slot)));
+    json_object_set_new(json, "slots",
+                        view_slots(json_object_get(reported, "slots")));
+    json_object_set_new(json, "execution",
+                        view_said(json_object_get(reported, "execution"),
+                                  said_execution, FLO_COUNT(said_execution)));
+    json_object_set_new(json, "denied",
+                        view_denied(json_object_get(reported, "denied")));
+    json_object_set_new(
+        json, "frozen",
+        json_boolean(json_is_true(json_object_get(reported, "frozen"))));
+    json_object_set_new(json, "agent",
+                        is_text(agent, FLO_NAME_MAX)
+                            ? json_string(json_string_value(agent))
+                            : json_null());
+}
+
 json_t *flo_view_device(const struct flo_records_device *device)
 {
     json_t *reported = parse_or(device->reported, json_object());
@@ -39,12 +142,7 @@ json_t *flo_view_device(const struct flo_records_device *device)
                   parse_or(device->labels, json_object()), "profile",
                   parse_or(device->profile, json_object()));
 
-    copy_field(json, reported, "serving");
-    copy_field(json, reported, "slots");
-    copy_field(json, reported, "execution");
-    copy_field(json, reported, "denied");
-    copy_field(json, reported, "frozen");
-    copy_field(json, reported, "agent");
+    view_reported(json, reported);
     json_decref(reported);
     json_object_set_new(json, "last_seen_at_ms",
                         json_integer((json_int_t)device->last_seen_at_ms));
@@ -150,7 +248,12 @@ static int view_member(void *context, const struct flo_rollout_member *member,
     const struct flo_rollout_member *live =
         index != SIZE_MAX ? &members->core->members[index] : member;
     bool stays = flo_rollout_member_stays(live);
-    json_t *detail = parse_or(detail_json, json_object());
+    json_t *said = parse_or(error_json, json_null());
+    json_t *error = view_said(said, said_error, FLO_COUNT(said_error));
+    json_decref(said);
+    said = parse_or(detail_json, json_object());
+    json_t *detail = view_said(said, said_detail, FLO_COUNT(said_detail));
+    json_decref(said);
     json_t *json = json_pack(
         "{s:s,s:s,s:b,s:i,s:s,s:b,s:b,s:b,s:i,s:I,s:o}", "id", member->device,
         "name", name, "online", (int)is_online, "phase",
@@ -158,8 +261,7 @@ static int view_member(void *context, const struct flo_rollout_member *member,
         "state", flo_execution_word((enum flo_execution)live->state), "silent",
         (int)live->is_silent, "back", (int)(live->is_back && !stays), "stays",
         (int)stays, "attempt", (int)live->attempt, "since_at_ms",
-        (json_int_t)live->since_at_ms, "error",
-        parse_or(error_json, json_null()));
+        (json_int_t)live->since_at_ms, "error", error);
 
     copy_field(json, detail, "bytes");
     copy_field(json, detail, "full_bytes");

@@ -1,6 +1,11 @@
 // Small helpers: elements, numbers for people.  Text only ever enters the page
 // as text nodes, so nothing that a device says is ever read as markup.
 
+// What a device says may be anything: an object can refuse to become text.
+export function text(value) {
+  return typeof value === "string" || typeof value === "number" ? String(value) : "–";
+}
+
 export function h(tag, attributes = {}, ...children) {
   const svg = ["svg", "path", "line", "text", "g", "circle"].includes(tag);
   const element = svg
@@ -15,12 +20,13 @@ export function h(tag, attributes = {}, ...children) {
       element.setAttribute(name, value);
     }
   }
-  element.append(...children.flat().filter((c) => c !== null && c !== undefined));
+  element.append(...children.flat().filter((c) => c !== null && c !== undefined)
+    .map((c) => c instanceof Node ? c : text(c)));
   return element;
 }
 
 export function bytes(value) {
-  if (value === null || value === undefined) {
+  if (typeof value !== "number") {
     return "–";
   }
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -33,7 +39,7 @@ export function bytes(value) {
 }
 
 export function duration(ms) {
-  if (ms === null || ms === undefined) {
+  if (typeof ms !== "number") {
     return "–";
   }
   if (ms < 1000) {
@@ -52,7 +58,7 @@ export function ago(at) {
 }
 
 export function title(serving) {
-  return serving?.version ? `${serving.model}@${serving.version}` : "–";
+  return serving?.version ? `${text(serving.model)}@${text(serving.version)}` : "–";
 }
 
 // The class and shape of a state word: good, busy, bad or off.

@@ -2,7 +2,7 @@
 
 import { call } from "/app/api.js";
 import { chart } from "/app/chart.js";
-import { ago, bytes, duration, h, kind, state, table, title } from "/app/dom.js";
+import { ago, bytes, duration, h, kind, state, table, text, title } from "/app/dom.js";
 
 export function summary(devices, rollouts, frozen) {
   const online = devices.filter((d) => d.state === "online").length;
@@ -82,7 +82,7 @@ export function rollout(one, act) {
       ["device", "phase", "state", "by", "bytes", "took", "why"],
       one.devices.slice(0, 200).map((d) => [d.name || d.id, String((d.phase ?? 0) + 1),
         state(d.state), d.codec, bytes(d.bytes ?? null), duration(d.took_ms ?? null),
-        d.error ? `${d.error.id}: ${d.error.what || ""}` : ""])) : null);
+        d.error ? `${text(d.error.id)}: ${text(d.error.what || "")}` : ""])) : null);
   // Widths by script: the content security policy allows no inline style.
   card.querySelectorAll(".fill").forEach((fill) => {
     fill.style.width = `${fill.dataset.share}%`;

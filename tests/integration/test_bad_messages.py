@@ -262,6 +262,29 @@ def test_telemetry_that_cannot_be_is_dropped_and_counted(up, rogue):
     assert all(0 <= s["sum"] < 10000 for s in series)
 
 
+def test_what_is_no_string_is_not_shown_as_one(up, rogue):
+    bad = {"toString": 1, "valueOf": 1}
+    me = Client(*rogue.where, rogue.id)
+    me.publish(rogue.topic + "reported", json.dumps({
+        "v": 1, "device": rogue.id, "rev": 1, "agent": bad, "frozen": bad,
+        "denied": [bad, "sha256:" + "3" * 64, 5],
+        "serving": {"model": "a", "version": bad, "state": "x" * 1000,
+                    "more": bad},
+        "slots": {"current": bad, "previous": {"version": bad},
+                  "candidate": 7},
+        "execution": {"state": bad, "reason": [1], "since_at_ms": "1"}}),
+        retain=True)
+    F.wait_until("it is read", 5, lambda: up.ask(
+        "device", "get", "rogue")["serving"])
+    seen = up.ask("device", "get", "rogue")
+    assert seen["serving"] == {"model": "a"}
+    assert seen["slots"] == {"current": {}, "previous": {}, "candidate": None}
+    assert seen["execution"] == {}
+    assert seen["denied"] == ["sha256:" + "3" * 64]
+    assert seen["agent"] is None and seen["frozen"] is False
+    me.close()
+
+
 def test_strings_of_a_device_do_not_move_the_terminal(up, rogue):
     me = Client(*rogue.where, rogue.id)
     evil = "<img src=x onerror=alert(1)>" + ESCAPES

@@ -16,6 +16,7 @@ if not chromium.PROGRAM:
                 allow_module_level=True)
 DEVICES = 1001
 AUDIT = 1500
+EVIL = {"toString": 1, "valueOf": 1}  # what a stolen device reports
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def controller():
     one.stop()
     with sqlite3.connect(os.path.join(one.dir, "control.db")) as base:
         for i in range(DEVICES):
-            version = "9" if i == DEVICES - 1 else "1"
+            version = {DEVICES - 1: "9", 0: EVIL}.get(i, "1")
             base.execute(
                 "INSERT INTO device (id, name, labels, profile, groups,"
                 " enrolled_at, reported) VALUES (?,?,'{}','{}','[\"all\"]',1,"
@@ -61,12 +62,23 @@ def test_devices_behind_the_first_page_are_counted(page):
 def test_a_release_behind_the_first_page_can_be_taken_back(page):
     page.run("document.getElementById('emergency').click()")
     assert page.text("dialog .danger") == "■ Roll back %d devices" % (
-        DEVICES - 1)
+        DEVICES - 2)
     page.run("(s => { s.value = 'tiny@9';"
              " s.dispatchEvent(new Event('change')) })"
              "(document.querySelector('dialog select'))")
     assert page.text("dialog .danger") == "■ Roll back 1 devices"
     page.run("document.querySelector('dialog').close()")
+
+
+def test_whatever_a_device_reports_the_page_stays_live(page):
+    page.until("document.getElementById('live').dataset.state === 'live'", 5)
+    # Also were the controller to let it through.
+    shown = page.run(
+        "import('/app/dom.js').then(d => { const evil = %s; return ["
+        "d.title({ model: 'a', version: evil }), d.state(evil).innerText,"
+        " d.table(['x'], [[evil]]).querySelector('td').innerText,"
+        " d.bytes(evil), d.duration(evil)] })" % json.dumps(EVIL))
+    assert shown == ["a@–", "–", "–", "–", "–"]
 
 
 def test_the_audit_shows_the_newest_records(page, controller):

@@ -153,6 +153,47 @@ static void a_refused_order_is_a_rejected_execution(void **state)
     assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
 }
 
+static void
+what_a_device_says_of_an_execution_is_shown_by_its_kind(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    json_t *view = NULL;
+    char text[512];
+
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"boot\":\"44444444-4444-4444-8444-444444444444\","
+             "\"seq\":1,\"type\":\"execution\",\"execution\":\"r-0001.1\","
+             "\"state\":\"downloading\",\"error\":{\"id\":{\"toString\":1},"
+             "\"what\":\"full\"},\"detail\":{\"codec\":[1],\"bytes\":\"7\","
+             "\"took_ms\":8,\"more\":{}}}");
+    send(world, device_in_phase(entry, 0), "event", text);
+    assert_int_equal(
+        flo_view_rollout(world->controller, entry, true, &view, &world->err),
+        0);
+
+    json_t *devices = json_object_get(view, "devices");
+    json_t *shown = NULL;
+    for (size_t i = 0; i < json_array_size(devices); i++) {
+        json_t *device = json_array_get(devices, i);
+        if (json_integer_value(json_object_get(device, "took_ms")) == 8) {
+            shown = device;
+        }
+    }
+    json_t *wanted =
+        json_pack("{s:{s:s},s:{s:i},s:n,s:n}", "error", "what", "full",
+                  "detail", "took_ms", 8, "codec", "bytes");
+    const char *key;
+    json_t *value;
+    json_object_foreach(wanted, key, value)
+    {
+        assert_true(json_equal(json_object_get(shown, key), value));
+    }
+    json_decref(wanted);
+    json_decref(view);
+}
+
 static void an_aborted_rollout_ends_though_no_execution_began(void **state)
 {
     struct world *world = *state;
@@ -307,6 +348,7 @@ int main(void)
         WITH_WORLD(a_step_that_fails_leaves_no_trace),
         WITH_WORLD(a_device_speaks_only_for_itself),
         WITH_WORLD(a_refused_order_is_a_rejected_execution),
+        WITH_WORLD(what_a_device_says_of_an_execution_is_shown_by_its_kind),
         WITH_WORLD(an_aborted_rollout_ends_though_no_execution_began),
         WITH_WORLD(a_pause_behind_a_phase_without_buckets_is_resumed),
         WITH_WORLD(a_newcomer_gets_what_its_group_was_brought_to),
