@@ -131,6 +131,9 @@ static int options_copy(const struct flo_mqtt_options *from,
     if (to->queue_messages_max == 0) {
         to->queue_messages_max = 65536;
     }
+    if (to->queue_sender_max == 0) {
+        to->queue_sender_max = to->queue_messages_max;
+    }
     if (to->payload_bytes_max == 0) {
         to->payload_bytes_max = 65536;
     }
@@ -170,6 +173,7 @@ int flo_mqtt_open(struct event_base *base,
     rv = options_copy(options, &mqtt->options, err);
     if (rv == 0) {
         rv = flo_mqtt_queue_init(&mqtt->queue, mqtt->options.queue_messages_max,
+                                 mqtt->options.queue_sender_max,
                                  mqtt->options.payload_bytes_max, err);
     }
     if (rv == 0) {

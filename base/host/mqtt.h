@@ -26,6 +26,8 @@ struct flo_mqtt_options {
     uint64_t retry_ms_min;     /* reconnect: full jitter exponential ... */
     uint64_t retry_ms_max;     /* ... between these; 0: 500, 60000 */
     size_t queue_messages_max; /* received, not yet handled; 0: 65536 */
+    size_t queue_sender_max;   /* of them with one topic but for its last
+                                  word; 0: as many */
     size_t payload_bytes_max;  /* larger ones are dropped and counted;
                                   0: 65536 */
 };

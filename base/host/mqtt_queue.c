@@ -1,6 +1,6 @@
 /* The queue between paho's threads and the event loop: a linked list under a
- * mutex, an eventfd beside it.  Only messages are bounded by count: the other
- * kinds are answers to what this side asked for. */
+ * mutex, an eventfd beside it.  Only messages are bounded: the other kinds are
+ * answers to what this side asked for. */
 #include "base/host/mqtt_queue.h"
 
 #include <stdlib.h>
@@ -8,12 +8,53 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+/* ---- room ---- */
+
+static uint32_t *sender_of(struct flo_mqtt_room *room, const char *topic)
+{
+    const char *end = strrchr(topic, '/');
+    uint32_t hash = 2166136261u; /* FNV-1a */
+
+    for (const char *at = topic; at != end && *at != '\0'; at++) {
+        hash = (hash ^ (unsigned char)*at) * 16777619u;
+    }
+    return &room->senders[hash % FLO_MQTT_SENDERS];
+}
+
+bool flo_mqtt_room_enter(struct flo_mqtt_room *room, const char *topic,
+                         size_t bytes)
+{
+    uint32_t *sender = sender_of(room, topic);
+    size_t cost = strlen(topic) + bytes;
+
+    if (room->messages >= room->messages_max || *sender >= room->sender_max ||
+        cost > FLO_MQTT_ROOM_BYTES_MAX - room->bytes) {
+        return false;
+    }
+    room->messages++;
+    room->bytes += cost;
+    (*sender)++;
+    return true;
+}
+
+void flo_mqtt_room_leave(struct flo_mqtt_room *room, const char *topic,
+                         size_t bytes)
+{
+    room->messages--;
+    room->bytes -= strlen(topic) + bytes;
+    (*sender_of(room, topic))--;
+}
+
+/* ---- queue ---- */
+
 int flo_mqtt_queue_init(struct flo_mqtt_queue *queue, size_t messages_max,
-                        size_t bytes_max, struct flo_err *err)
+                        size_t sender_max, size_t bytes_max,
+                        struct flo_err *err)
 {
     memset(queue, 0, sizeof(*queue));
     queue->last = &queue->first;
-    queue->messages_max = messages_max;
+    queue->room.messages_max = messages_max;
+    queue->room.sender_max = sender_max;
     queue->bytes_max = bytes_max;
     queue->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (queue->wake_fd < 0) {
@@ -78,10 +119,9 @@ void flo_mqtt_queue_push(struct flo_mqtt_queue *queue,
     }
     pthread_mutex_lock(&queue->mutex);
     if (item == NULL ||
-        (is_message && queue->messages >= queue->messages_max)) {
+        (is_message && !flo_mqtt_room_enter(&queue->room, item->text, bytes))) {
         queue->dropped++;
     } else {
-        queue->messages += is_message ? 1 : 0;
         *queue->last = item;
         queue->last = &item->next;
         item = NULL;
@@ -102,7 +142,9 @@ struct flo_mqtt_item *flo_mqtt_queue_take(struct flo_mqtt_queue *queue)
         if (queue->first == NULL) {
             queue->last = &queue->first;
         }
-        queue->messages -= item->kind == FLO_MQTT_MESSAGE ? 1 : 0;
+        if (item->kind == FLO_MQTT_MESSAGE) {
+            flo_mqtt_room_leave(&queue->room, item->text, item->bytes);
+        }
     }
     pthread_mutex_unlock(&queue->mutex);
     return item;

@@ -29,20 +29,41 @@ struct flo_mqtt_item {
     char block[];
 };
 
+#define FLO_MQTT_ROOM_BYTES_MAX (64u << 20)
+#define FLO_MQTT_SENDERS 4096
+
+/* Room for messages that wait: so many of all, FLO_MQTT_ROOM_BYTES_MAX of
+ * topics and payloads, and so many of each sender (a topic but for its last
+ * word): one that floods loses its own, not those of others.  Senders are told
+ * apart by a hash of 12 bits, so two may share. */
+struct flo_mqtt_room {
+    size_t messages_max;
+    size_t sender_max;
+    size_t messages;
+    size_t bytes;
+    uint32_t senders[FLO_MQTT_SENDERS];
+};
+
+/* false: there is none for it. */
+bool flo_mqtt_room_enter(struct flo_mqtt_room *room, const char *topic,
+                         size_t bytes);
+/* With what it came in. */
+void flo_mqtt_room_leave(struct flo_mqtt_room *room, const char *topic,
+                         size_t bytes);
+
 struct flo_mqtt_queue {
     pthread_mutex_t mutex;
     struct flo_mqtt_item *first;
     struct flo_mqtt_item **last;
-    size_t messages;     /* of kind MESSAGE in the queue */
-    size_t messages_max; /* more are dropped and counted */
-    size_t bytes_max;    /* of one message */
+    struct flo_mqtt_room room; /* of kind MESSAGE; the rest is dropped */
+    size_t bytes_max;          /* of one message */
     uint64_t dropped;
     int wake_fd; /* readable while something waits */
 };
 
 FLO_MUST_USE int flo_mqtt_queue_init(struct flo_mqtt_queue *queue,
-                                     size_t messages_max, size_t bytes_max,
-                                     struct flo_err *err);
+                                     size_t messages_max, size_t sender_max,
+                                     size_t bytes_max, struct flo_err *err);
 void flo_mqtt_queue_deinit(struct flo_mqtt_queue *queue);
 
 /* Copies text and data; a message that is too large, one too many or without

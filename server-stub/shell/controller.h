@@ -88,7 +88,7 @@ struct flo_effects {
 /* Counted since start, for /metrics. */
 struct flo_controller_counters {
     uint64_t messages;
-    uint64_t messages_dropped; /* malformed, foreign or unknown */
+    uint64_t messages_dropped; /* malformed, foreign, unknown or too many */
     uint64_t batches;
     uint64_t commits_failed;
     uint64_t broker_starts;
@@ -267,6 +267,10 @@ bool flo_rollouts_any_active(const struct flo_controller *controller);
 FLO_MUST_USE int flo_ingest(struct flo_controller *controller,
                             const char *topic, const char *data, size_t bytes,
                             bool retained, struct flo_err *err);
+
+/* Counted, and said unless there are very many. */
+void flo_ingest_dropped(struct flo_controller *controller, const char *topic,
+                        const struct flo_err *why);
 
 /* ---- views.c: objects as REST and SSE show them ---- */
 

@@ -4,12 +4,15 @@
 
 #include <event2/event.h>
 
+#include "base/host/mqtt_queue.h"
+
 #include "server-stub/shell/broker.h"
 #include "server-stub/shell/glue.h"
 
 #define BATCH_MS 20
 #define BATCH_MESSAGES 2000
 #define QUEUE_MESSAGES_MAX 200000
+#define QUEUE_DEVICE_MAX 256 /* an agent sends far fewer without an answer */
 
 struct queued {
     struct queued *next;
@@ -24,14 +27,15 @@ struct flo_glue {
     struct event *batch;
     struct queued *first;
     struct queued **last;
-    size_t count;
+    struct flo_mqtt_room room;
     uint64_t mark;
 };
 
 /* ---- batches ---- */
 
-static void queued_free(struct queued *message)
+static void queued_free(struct flo_glue *glue, struct queued *message)
 {
+    flo_mqtt_room_leave(&glue->room, message->topic, message->bytes);
     free(message->topic);
     free(message);
 }
@@ -87,9 +91,8 @@ static void drop_at(struct flo_glue *glue, size_t index)
     if (glue->last == &bad->next) {
         glue->last = at;
     }
-    glue->count--;
     glue->controller->counters.messages_dropped++;
-    queued_free(bad);
+    queued_free(glue, bad);
 }
 
 static void on_batch(evutil_socket_t fd, short what, void *context)
@@ -114,8 +117,7 @@ static void on_batch(evutil_socket_t fd, short what, void *context)
     while (taken-- > 0) {
         struct queued *done = glue->first;
         glue->first = done->next;
-        glue->count--;
-        queued_free(done);
+        queued_free(glue, done);
     }
     if (glue->first == NULL) {
         glue->last = &glue->first;
@@ -124,30 +126,43 @@ static void on_batch(evutil_socket_t fd, short what, void *context)
     }
 }
 
-static void on_message(void *context, const struct flo_mqtt_message *message)
+static struct queued *queued_copy(const struct flo_mqtt_message *message)
 {
-    struct flo_glue *glue = context;
-    struct queued *copy = glue->count < QUEUE_MESSAGES_MAX
-                              ? malloc(sizeof(*copy) + message->bytes + 1)
-                              : NULL;
+    struct queued *copy = malloc(sizeof(*copy) + message->bytes + 1);
+    char *topic = strdup(message->topic);
 
-    if (copy == NULL) {
-        glue->controller->counters.messages_dropped++;
-        return;
+    if (copy == NULL || topic == NULL) {
+        free(copy);
+        free(topic);
+        return NULL;
     }
     copy->next = NULL;
-    copy->topic = strdup(message->topic);
+    copy->topic = topic;
     copy->bytes = message->bytes;
     copy->retained = message->retained;
     memcpy(copy->data, message->data, message->bytes);
     copy->data[message->bytes] = '\0';
-    if (copy->topic == NULL) {
-        free(copy);
+    return copy;
+}
+
+static void on_message(void *context, const struct flo_mqtt_message *message)
+{
+    struct flo_glue *glue = context;
+    struct flo_err why = {0};
+
+    if (!flo_mqtt_room_enter(&glue->room, message->topic, message->bytes)) {
+        flo_fail(&why, FLO_E_REST_LIMIT, "too many of it wait");
+        flo_ingest_dropped(glue->controller, message->topic, &why);
+        return;
+    }
+    struct queued *copy = queued_copy(message);
+    if (copy == NULL) {
+        flo_mqtt_room_leave(&glue->room, message->topic, message->bytes);
+        glue->controller->counters.messages_dropped++;
         return;
     }
     *glue->last = copy;
     glue->last = &copy->next;
-    glue->count++;
     plan(glue, BATCH_MS);
 }
 
@@ -250,6 +265,8 @@ int flo_glue_open(struct flo_controller *controller, struct flo_err *err)
     }
     glue->controller = controller;
     glue->last = &glue->first;
+    glue->room.messages_max = QUEUE_MESSAGES_MAX;
+    glue->room.sender_max = QUEUE_DEVICE_MAX;
     controller->glue = glue;
     glue->batch = event_new(controller->base, -1, 0, on_batch, glue);
     if (glue->batch == NULL) {
@@ -265,6 +282,7 @@ int flo_glue_open(struct flo_controller *controller, struct flo_err *err)
         .retry_ms_min = 100,
         .retry_ms_max = 5000,
         .queue_messages_max = QUEUE_MESSAGES_MAX,
+        .queue_sender_max = QUEUE_DEVICE_MAX,
     };
     struct flo_mqtt_handlers handlers = {
         .context = glue,
@@ -290,7 +308,7 @@ void flo_glue_close(struct flo_controller *controller)
     }
     while (glue->first != NULL) {
         struct queued *next = glue->first->next;
-        queued_free(glue->first);
+        queued_free(glue, glue->first);
         glue->first = next;
     }
     if (glue->batch != NULL) {

@@ -401,6 +401,17 @@ static int take(struct flo_controller *controller, const char *topic_text,
     return rv < 0 || retained ? rv : heard(&message, err);
 }
 
+void flo_ingest_dropped(struct flo_controller *controller, const char *topic,
+                        const struct flo_err *why)
+{
+    controller->counters.messages_dropped++;
+    if (controller->counters.messages_dropped < 100 ||
+        controller->counters.messages_dropped % 1000 == 0) {
+        flo_log(FLO_LOG_WARN, "mqtt", "dropped a message on %.120s: %s: %s",
+                topic, flo_error_id(why->code), why->what);
+    }
+}
+
 int flo_ingest(struct flo_controller *controller, const char *topic,
                const char *data, size_t bytes, bool retained,
                struct flo_err *err)
@@ -418,11 +429,6 @@ int flo_ingest(struct flo_controller *controller, const char *topic,
         }
         return rv;
     }
-    controller->counters.messages_dropped++;
-    if (controller->counters.messages_dropped < 100 ||
-        controller->counters.messages_dropped % 1000 == 0) {
-        flo_log(FLO_LOG_WARN, "mqtt", "dropped a message on %.120s: %s: %s",
-                topic, flo_error_id(why.code), why.what);
-    }
+    flo_ingest_dropped(controller, topic, &why);
     return 0;
 }

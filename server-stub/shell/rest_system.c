@@ -126,7 +126,7 @@ static void metrics_text(struct flo_controller *controller, struct flo_buf *out)
     metric(out, "messages_total", "counter", "MQTT messages handled.",
            c->messages);
     metric(out, "messages_dropped_total", "counter",
-           "MQTT messages that did not fit.",
+           "MQTT messages that did not fit, or were too many.",
            c->messages_dropped + (controller->mqtt != NULL
                                       ? flo_mqtt_dropped(controller->mqtt)
                                       : 0));

@@ -48,8 +48,9 @@ static void many_threads_push_and_each_keeps_its_order(void **state)
     size_t i;
 
     (void)state;
-    assert_int_equal(
-        flo_mqtt_queue_init(&queue, (size_t)THREADS * EACH, 100, NULL), 0);
+    assert_int_equal(flo_mqtt_queue_init(&queue, (size_t)THREADS * EACH,
+                                         (size_t)THREADS * EACH, 100, NULL),
+                     0);
     for (i = 0; i < THREADS; i++) {
         pushers[i] = (struct pusher){.queue = &queue, .number = i};
         pthread_create(&threads[i], NULL, push_many, &pushers[i]);
@@ -85,7 +86,7 @@ static void one_message_too_many_is_dropped_and_counted(void **state)
     struct flo_mqtt_item lost = {.kind = FLO_MQTT_LOST};
 
     (void)state;
-    assert_int_equal(flo_mqtt_queue_init(&queue, 2, 4, NULL), 0);
+    assert_int_equal(flo_mqtt_queue_init(&queue, 2, 2, 4, NULL), 0);
 
     flo_mqtt_queue_push(&queue, &message, "a", 1, "1234", 4);
     flo_mqtt_queue_push(&queue, &message, "a", 1, "12345", 5);
@@ -94,7 +95,59 @@ static void one_message_too_many_is_dropped_and_counted(void **state)
     flo_mqtt_queue_push(&queue, &lost, "bye", 3, NULL, 0);
 
     assert_int_equal(flo_mqtt_queue_dropped(&queue), 2);
-    assert_int_equal(queue.messages, 2);
+    assert_int_equal(queue.room.messages, 2);
+    flo_mqtt_queue_deinit(&queue);
+}
+
+static void one_that_floods_loses_its_own_messages_only(void **state)
+{
+    static const char payload[60 << 10];
+    struct flo_mqtt_queue queue;
+    struct flo_mqtt_item message = {.kind = FLO_MQTT_MESSAGE};
+    char topic[8];
+
+    (void)state;
+    assert_int_equal(
+        flo_mqtt_queue_init(&queue, 200000, 256, sizeof(payload), NULL), 0);
+
+    for (int i = 0; i < 5000; i++) {
+        snprintf(topic, sizeof(topic), "d/1/%d", i % 5);
+        flo_mqtt_queue_push(&queue, &message, topic, 5, payload,
+                            sizeof(payload));
+    }
+    flo_mqtt_queue_push(&queue, &message, "d/2/x", 5, "mine", 4);
+    assert_int_equal(flo_mqtt_queue_dropped(&queue), 5000 - 256);
+    assert_int_equal(queue.room.messages, 257);
+
+    /* What was handled makes room again. */
+    free(flo_mqtt_queue_take(&queue));
+    flo_mqtt_queue_push(&queue, &message, "d/1/x", 5, "more", 4);
+    assert_int_equal(queue.room.messages, 257);
+    flo_mqtt_queue_deinit(&queue);
+}
+
+static void what_waits_is_bounded_in_bytes(void **state)
+{
+    static const char payload[60 << 10];
+    struct flo_mqtt_queue queue;
+    struct flo_mqtt_item message = {.kind = FLO_MQTT_MESSAGE};
+    char topic[16];
+
+    (void)state;
+    assert_int_equal(
+        flo_mqtt_queue_init(&queue, 200000, 256, sizeof(payload), NULL), 0);
+
+    for (int i = 0; i < 5000; i++) {
+        int chars = snprintf(topic, sizeof(topic), "d/%d/x", i);
+        flo_mqtt_queue_push(&queue, &message, topic, (size_t)chars, payload,
+                            sizeof(payload));
+    }
+    assert_true(queue.room.bytes <= FLO_MQTT_ROOM_BYTES_MAX);
+    assert_true(queue.room.messages > 1000);
+    while (queue.room.messages > 0) {
+        free(flo_mqtt_queue_take(&queue));
+    }
+    assert_int_equal(queue.room.bytes, 0);
     flo_mqtt_queue_deinit(&queue);
 }
 
@@ -103,6 +156,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_threads_push_and_each_keeps_its_order),
         cmocka_unit_test(one_message_too_many_is_dropped_and_counted),
+        cmocka_unit_test(one_that_floods_loses_its_own_messages_only),
+        cmocka_unit_test(what_waits_is_bounded_in_bytes),
     };
 
     return cmocka_run_group_tests_name("mqtt queue", tests, NULL, NULL);
