@@ -94,7 +94,15 @@ struct flo_controller_counters {
     uint64_t broker_starts;
     uint64_t orders_signed;
     uint64_t http_requests;
-    uint64_t strangers_refused; /* writes without a token of ours */
+    uint64_t strangers_refused; /* enrolments that the audit does not name */
+};
+
+#define FLO_REFUSED_TOKENS_MAX 64
+
+/* An enrolment token whose refusal is in the audit. */
+struct flo_refused_token {
+    char id[64];
+    uint64_t until_ms; /* the next one before this is only counted */
 };
 
 struct flo_controller {
@@ -128,6 +136,7 @@ struct flo_controller {
     struct flo_histogram *histograms; /* [FLO_METRIC_COUNT] scratch */
     struct flo_controller_counters counters;
     uint64_t strangers_log_at_ms; /* not before */
+    struct flo_refused_token refused_tokens[FLO_REFUSED_TOKENS_MAX];
 };
 
 /* ---- controller.c ---- */

@@ -210,9 +210,11 @@ static bool replayed(struct flo_rest_call *call, const char *key,
 /* ---- writing ---- */
 
 #define STRANGERS_LOG_MS 60000
+#define REFUSED_TOKEN_MS 3600000
 
-/* Anybody reaches the devices' port: what a stranger sends costs no row and
- * no sync, the disk would fill.  Counted, and a line a minute. */
+/* Anybody reaches the devices' port: what a stranger sends, or who repeats a
+ * token that is used up, costs no row and no sync, the disk would fill.
+ * Counted, and a line a minute. */
 static void stranger_refused(const struct flo_rest_call *call,
                              const struct flo_err *why)
 {
@@ -226,12 +228,36 @@ static void stranger_refused(const struct flo_rest_call *call,
     }
 }
 
+/* The first refusal of an enrolment token in an hour, of so many tokens. */
+static bool is_first_refusal(struct flo_controller *controller, const char *id)
+{
+    struct flo_refused_token *place = NULL;
+    uint64_t now_ms = flo_now_ms();
+
+    for (size_t i = 0; i < FLO_REFUSED_TOKENS_MAX; i++) {
+        struct flo_refused_token *token = &controller->refused_tokens[i];
+        if (token->until_ms <= now_ms) {
+            place = token;
+        } else if (strcmp(token->id, id) == 0) {
+            return false;
+        }
+    }
+    if (place == NULL) {
+        return false;
+    }
+    snprintf(place->id, sizeof(place->id), "%s", id);
+    place->until_ms = now_ms + REFUSED_TOKEN_MS;
+    return true;
+}
+
 static void audit_refusal(struct flo_rest_call *call, const struct route *route,
                           const struct flo_err *why)
 {
     struct flo_err err = {0};
 
-    if (call->token_id[0] == '\0') {
+    if (call->token_id[0] == '\0' ||
+        (route->access == FLO_ACCESS_NONE &&
+         !is_first_refusal(call->controller, call->token_id))) {
         stranger_refused(call, why);
         return;
     }

@@ -141,7 +141,8 @@ static void metrics_text(struct flo_controller *controller, struct flo_buf *out)
     metric(out, "http_requests_total", "counter", "REST calls.",
            c->http_requests);
     metric(out, "strangers_refused_total", "counter",
-           "Enrolments with no token of ours.", c->strangers_refused);
+           "Enrolments refused that the audit does not name.",
+           c->strangers_refused);
 }
 
 static void on_metrics(void *context, struct flo_httpd_request *request)
