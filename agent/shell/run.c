@@ -241,6 +241,9 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
 
     (void)fd;
     (void)events;
+    if (flo_digest_is_zero(&shell->telemetry.release.digest)) {
+        flo_shell_link_reported(shell); /* no window tells that it lives */
+    }
     flo_telemetry_close(shell);
     flo_shell_device_again(shell);
     flo_shell_device_write(shell);

@@ -18,6 +18,7 @@ import fleet as F
 from conftest import MODELS
 from qwen2 import qwen2
 
+TEN_DAYS = {"start_jitter_ms": 10 * 86400000}
 QUESTION = "Rate this log line: 20:25 gateway-42 link lost temp=94C"
 
 
@@ -134,15 +135,16 @@ def test_the_agent_is_killed_in_an_update_and_ends_it(up):
     serves(up.devices["a"], "tiny@1")
 
 
-def start_spread(up, release, days):
-    """A rollout whose devices wait for up to so many days."""
+def start_with(up, release, policy, group="all", silence_ms=3600000):
+    """A rollout with what the command line has no flag for."""
     with open(up.admin_token, encoding="utf-8") as file:
         token = file.read().strip()
     request = urllib.request.Request(
         up.url + "/v1/rollouts", json.dumps({
-            "release": release, "group": "all",
+            "release": release, "group": group,
             "phases": [{"name": "all", "share_pct": 100}],
-            "policy": {"start_jitter_ms": days * 86400000}}).encode(),
+            "gates": {"failed": {"silence_ms_max": silence_ms}},
+            "policy": policy}).encode(),
         {"Authorization": "Bearer " + token,
          "Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=20) as answer:
@@ -156,7 +158,7 @@ def test_a_device_that_waits_waits_on_behind_its_restart(up):
         F.wait_until(why, 20, lambda: (up.ask("device", "get", "b").get(
             "execution") or {}).get("reason") == why)
 
-    rollout = start_spread(up, "tiny@2", 10)
+    rollout = start_with(up, "tiny@2", TEN_DAYS)
     waits("its start is spread")
     up.cli("rollout", "pause", rollout)
     waits("the rollout is paused")
@@ -170,6 +172,26 @@ def test_a_device_that_waits_waits_on_behind_its_restart(up):
         behind = log.read().rsplit("boot      current", 1)[1]
     assert "start updater" not in behind
     up.cli("rollout", "abort", rollout)
+
+
+def test_a_device_that_never_had_a_release_is_heard_while_it_waits(up):
+    device = F.Device(up, "fresh")
+    token = os.path.join(up.dir, "fresh.token")
+    up.cli("token", "create", "--kind", "enroll", "--group", "fresh", "--to",
+           token, "-q")
+    device.enroll(token)
+    device.start()
+    up.online(["fresh"])
+
+    rollout = start_with(up, "tiny@1", TEN_DAYS, "fresh", 3000)
+    F.wait_until("accepted", 20, lambda: (up.rollout_device(
+        rollout, "fresh") or {}).get("state") == "accepted")
+    up.cli("rollout", "pause", rollout)
+    time.sleep(6)
+    assert up.ask("rollout", "get", rollout)["state"] == "paused"
+    up.cli("rollout", "abort", rollout)
+    device.stop()
+    up.cli("device", "delete", "fresh", "--confirm", "fresh")
 
 
 def test_two_agents_on_one_state_directory_the_second_is_refused(up):
