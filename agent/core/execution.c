@@ -471,6 +471,7 @@ void flo_execution_consider(struct step *s)
                  ? "a rollback comes first"
                  : in_the_way(s);
     if (reason != NULL) {
+        execution->deadline_ms = 0; /* the next try has its own */
         flo_execution_set_reason(s, reason);
         return;
     }

@@ -73,6 +73,30 @@ static void a_freeze_stops_a_download_until_unfreeze(void **state)
     assert_story("freeze");
 }
 
+/* Its first job ends before it has downloaded anything. */
+static void a_pause_between_two_tries_makes_nobody_late(void **state)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_JOB_FAILED,
+                                    .error = {.code = FLO_E_NET_UNREACHABLE},
+                                    .is_passing = true};
+
+    (void)state;
+    boot();
+    world.job_is_silent = true;
+    world_desire(&world, 3, 1);
+    event.job = world.agent.execution.job;
+    world_event(&world, &event);
+    world_order(&world, FLO_ORDER_PAUSE, 0);
+    world.job_is_silent = false;
+    world_run(&world, 300000);
+    assert_string_equal(world.agent.execution.reason, "the rollout is paused");
+    world_order(&world, FLO_ORDER_RESUME, 0);
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(3));
+}
+
 static void a_freeze_holds_a_probed_candidate_back(void **state)
 {
     (void)state;
@@ -361,6 +385,7 @@ int main(void)
         STORY(a_newer_order_supersedes_a_trial),
         STORY(an_older_order_is_ignored),
         STORY(a_freeze_stops_a_download_until_unfreeze),
+        STORY(a_pause_between_two_tries_makes_nobody_late),
         STORY(a_freeze_holds_a_probed_candidate_back),
         STORY(a_freeze_in_a_stop_first_probe_brings_the_current_back),
         STORY(what_drains_ends_before_the_current_is_loaded_again),
