@@ -14,6 +14,11 @@
 /* Trusted time is never before this release was made (2026-11-20). */
 #define BUILD_MS UINT64_C(1795132800000)
 
+static uint64_t trusted_now_ms(const struct flo_shell *shell)
+{
+    return flo_device_time(&shell->device, flo_wall_ms(), BUILD_MS);
+}
+
 static uint64_t took_ms(const struct flo_shell *shell, const char *order)
 {
     size_t i;
@@ -136,8 +141,9 @@ void flo_shell_deny(struct flo_shell *shell,
         flo_mailbox_set(shell->mailbox, key, "");
     } else if (!flo_device_is_denied(&shell->device, release)) {
         snprintf(at, sizeof(at), "%llu",
-                 (unsigned long long)(action->at_ms != 0 ? action->at_ms
-                                                         : flo_wall_ms()));
+                 (unsigned long long)(action->at_ms != 0
+                                          ? action->at_ms
+                                          : trusted_now_ms(shell)));
         flo_mailbox_set(shell->mailbox, key, at);
     }
     flo_device_deny(&shell->device, release);
@@ -252,12 +258,11 @@ static int check(struct flo_shell *shell,
 {
     const struct flo_order *order = &verified->order;
     uint64_t wall_ms = flo_wall_ms();
-    uint64_t trusted_ms = flo_device_time(&shell->device, wall_ms, BUILD_MS);
     char number[64];
     int rv = flo_agent_order_admit(
         order, shell->identity.device,
         (const char(*)[FLO_NAME_MAX + 1]) shell->groups, shell->group_count,
-        wall_ms < BUILD_MS ? 0 : wall_ms, trusted_ms, err);
+        wall_ms < BUILD_MS ? 0 : wall_ms, trusted_now_ms(shell), err);
 
     if (rv < 0) {
         return rv;
@@ -402,8 +407,8 @@ void flo_shell_install(struct flo_shell *shell,
     shell->installing = execution.release.digest;
     name_own(shell, "bundle", &execution);
     event.deploy.execution = &execution;
-    event.deploy.is_denied =
-        is_denied(shell, &execution.release.digest, flo_wall_ms());
+    event.deploy.is_denied = /* whoever stands here is newer than any order */
+        is_denied(shell, &execution.release.digest, UINT64_MAX);
     flo_shell_event(shell, &event);
 }
 

@@ -1,0 +1,215 @@
+/* What the device does with an order and with an operator's word beside it:
+ * which releases may come again that were taken back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "agent/shell/shell.h"
+#include "base/host/crypto.h"
+#include "unit/remove_tree.h"
+
+#define DAY_MS UINT64_C(86400000)
+
+static struct flo_shell shell;
+static struct flo_key *key;
+static char dir[64];
+static uint64_t orders; /* made so far */
+static int denied; /* as the core was told with the deploy; -1: it was not */
+
+/* ---- the shell around it ---- */
+
+void flo_shell_event(struct flo_shell *unused,
+                     const struct flo_agent_event *event)
+{
+    (void)unused;
+    assert_int_equal(event->kind, FLO_AGENT_DEPLOY);
+    denied = event->deploy.is_denied;
+}
+
+void flo_shell_note(struct flo_shell *unused, const char *type,
+                    const struct flo_err *err)
+{
+    (void)unused;
+    fail_msg("%s: %s", type, err->what);
+}
+
+void flo_shell_link_ack(struct flo_shell *unused, const char *order,
+                        const char *text)
+{
+    (void)unused, (void)order, (void)text;
+}
+
+void flo_shell_device_write(struct flo_shell *unused)
+{
+    (void)unused;
+}
+
+void flo_shell_resume(struct flo_shell *unused)
+{
+    (void)unused;
+}
+
+void flo_shell_set_heartbeat(struct flo_shell *unused, uint64_t heartbeat_ms)
+{
+    (void)unused, (void)heartbeat_ms;
+}
+
+bool flo_shell_fits_both(struct flo_shell *unused, const struct flo_digest *a,
+                         const struct flo_digest *b)
+{
+    (void)unused, (void)a, (void)b;
+    return true;
+}
+
+/* ---- given ---- */
+
+static int begin(void **state)
+{
+    char pem[FLO_PUBLIC_KEY_PEM_MAX];
+    struct flo_err err = {0};
+
+    (void)state;
+    memset(&shell, 0, sizeof(shell));
+    snprintf(dir, sizeof(dir), "/tmp/flo-orders-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(flo_settings_load(NULL, dir, &shell.settings, &err), 0);
+    assert_int_equal(flo_mailbox_open(dir, 1 << 20, &shell.mailbox, &err), 0);
+    assert_int_equal(flo_key_generate(&key, &err), 0);
+    shell.identity.trust = flo_trust_new("demo");
+    flo_public_key_pem(flo_key_public(key), pem);
+    assert_int_equal(
+        flo_trust_add(shell.identity.trust, pem, FLO_ROLE_ORDER, &err), 0);
+    snprintf(shell.groups[shell.group_count++], sizeof(shell.groups[0]), "all");
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    flo_key_free(key);
+    flo_mailbox_close(shell.mailbox);
+    flo_trust_free(shell.identity.trust);
+    flo_settings_deinit(&shell.settings);
+    return remove_tree(dir);
+}
+
+static struct flo_release_ref release(void)
+{
+    return (struct flo_release_ref){
+        .digest.bytes = {9}, .model = "tiny", .version = "2.1.0"};
+}
+
+/* By an order of that time; 0: by hand. */
+static void take_back(uint64_t issued_at_ms)
+{
+    struct flo_agent_action action = {.kind = FLO_DO_DENY,
+                                      .release = release(),
+                                      .flag = true,
+                                      .at_ms = issued_at_ms};
+
+    flo_shell_deny(&shell, &action);
+}
+
+/* ---- when ---- */
+
+static bool is_denied_by_hand(void)
+{
+    struct flo_agent_execution execution = {.release = release()};
+
+    denied = -1;
+    flo_shell_install(&shell, &execution);
+    assert_in_range(denied, 0, 1);
+    return denied == 1;
+}
+
+/* To a deploy order of that time. */
+static bool is_denied_to_order(uint64_t issued_at_ms)
+{
+    struct flo_buf body = {0};
+    struct flo_buf envelope = {0};
+    struct flo_err err = {0};
+    struct flo_release_ref ref = release();
+    char digest[FLO_DIGEST_TEXT];
+    json_t *json = NULL;
+
+    flo_digest_text(&ref.digest, digest);
+    orders++;
+    flo_buf_printf(&body,
+                   "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-%llu\","
+                   "\"op\":\"deploy\",\"scope\":{\"group\":\"all\"},"
+                   "\"epoch\":1,\"seq\":%llu,\"issued_at_ms\":%llu,"
+                   "\"expires_at_ms\":%llu,\"by\":\"ops\",\"args\":{"
+                   "\"model\":\"tiny\",\"release\":\"%s\",\"version\":"
+                   "\"2.1.0\",\"rollout\":\"r-%llu\",\"phase\":0}}",
+                   (unsigned long long)orders, (unsigned long long)orders,
+                   (unsigned long long)issued_at_ms,
+                   (unsigned long long)(issued_at_ms + 3 * DAY_MS), digest,
+                   (unsigned long long)orders);
+    assert_int_equal(
+        flo_order_sign(body.data, body.bytes, key, &envelope, &err), 0);
+    assert_int_equal(flo_json_parse(envelope.data, envelope.bytes,
+                                    FLO_ENVELOPE_BYTES_MAX, &json, &err),
+                     0);
+    denied = -1;
+    flo_shell_order(&shell, json);
+    assert_in_range(denied, 0, 1);
+    json_decref(json);
+    flo_buf_deinit(&envelope);
+    flo_buf_deinit(&body);
+    return denied == 1;
+}
+
+/* ---- then ---- */
+
+/* The controller's clock is ahead of the device's. */
+static void who_stands_at_the_device_is_newer_than_any_order(void **state)
+{
+    (void)state;
+    take_back(flo_wall_ms() + DAY_MS);
+
+    assert_false(is_denied_by_hand());
+}
+
+static void what_failed_here_is_denied_by_hand_too(void **state)
+{
+    struct flo_agent_action failed = {.kind = FLO_DO_DENY,
+                                      .release = release()};
+
+    (void)state;
+    flo_shell_deny(&shell, &failed);
+
+    assert_true(is_denied_by_hand());
+}
+
+/* The device's clock is behind, but it has seen an order of later. */
+static void what_was_taken_back_by_hand_stays_so_for_older_orders(void **state)
+{
+    uint64_t seen_ms = flo_wall_ms() + 30 * DAY_MS;
+
+    (void)state;
+    shell.device.trusted_time_ms = seen_ms;
+    take_back(0);
+
+    assert_true(is_denied_to_order(seen_ms - DAY_MS));
+    assert_false(is_denied_to_order(seen_ms + DAY_MS));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            who_stands_at_the_device_is_newer_than_any_order, begin, end),
+        cmocka_unit_test_setup_teardown(what_failed_here_is_denied_by_hand_too,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(
+            what_was_taken_back_by_hand_stays_so_for_older_orders, begin, end),
+    };
+
+    flo_log_level_set(FLO_LOG_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
