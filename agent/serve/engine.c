@@ -478,6 +478,10 @@ static int on_open_answer(struct serve_engine *engine,
 {
     if (message->type == FLO_WIRE_FAILED) {
         int rv = flo_serve_engine_failure(&message->failed, err);
+        if (rv == FLO_E_PACKED && !engine->has_packed) {
+            rv = flo_fail(err, FLO_E_WORKER_PROTOCOL,
+                          "it refuses packed weights that it was not given");
+        }
         return flo_wrap(err, rv, "%s", engine->name);
     }
     if (message->type != FLO_WIRE_READY || message->ready.context == 0) {
@@ -705,6 +709,7 @@ static void model_take(struct serve_engine *engine,
     snprintf(engine->name, sizeof(engine->name), "%s@%s", model->model,
              model->version);
     engine->release = model->release;
+    engine->has_packed = model->packed_fd > 0;
     engine->lacks_packed = model->lacks_packed;
     open->context = model->context;
     open->threads = model->threads;

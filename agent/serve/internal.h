@@ -93,6 +93,7 @@ struct serve_engine {
     struct flo_digest release;
     uint32_t context;
     char kernel[32];
+    bool has_packed;   /* packed weights were sent to it */
     bool lacks_packed; /* as in struct flo_serve_model */
     bool is_packed;
 };

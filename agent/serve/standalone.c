@@ -377,7 +377,7 @@ static void on_loaded(void *context, enum flo_serve_role role, uint64_t load_ms,
 {
     struct standalone *s = context;
     struct flo_err failure = {0};
-    if (err != NULL && err->code == FLO_E_PACKED && !s->skips_packed) {
+    if (err != NULL && err->code == FLO_E_PACKED) {
         s->skips_packed = true;
         if (load(s, &failure) < 0) {
             stop(s, &failure);

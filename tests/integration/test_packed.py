@@ -330,6 +330,53 @@ def test_what_prompts_begin_with_is_kept_over_a_kill(device):
     device.stop()
 
 
+HOSTILE_ENGINE = os.environ.get("HOSTILE_ENGINE", os.path.join(
+    ROOT, "build", "release", "tests", "hostile-engine"))
+# The one model makes its engine a hostile one.
+HOSTILE_OF_ONE_MODEL = """#!/usr/bin/python3
+import os, socket, struct, sys
+agent = socket.fromfd(3, socket.AF_UNIX, socket.SOCK_STREAM)
+with_files = agent.recvmsg(1, 1024, socket.MSG_PEEK)[1]
+model, = struct.unpack_from("i", with_files[0][2])
+with open("%(folder)s/bad.gguf", "rb") as file:
+    bad = file.read()
+os.set_inheritable(3, True)
+if os.pread(model, len(bad) + 1, 0) == bad:
+    with open("%(folder)s/starts", "a") as file:
+        file.write(".")
+    os.execve("%(folder)s/hostile-engine", sys.argv,
+              {"FLOTILLA_HOSTILE": "packed"})
+os.execv("%(real)s", sys.argv)
+"""
+
+
+@pytest.mark.parametrize("more", ["", "memory_budget: 30MiB\n"],
+                         ids=["warm", "stop-first"])
+def test_an_engine_that_takes_no_weights_at_all_fails(device, tmp_path, more):
+    real = device.bin
+    shutil.copy(HOSTILE_ENGINE, tmp_path)
+    shutil.copy(sweep.OLD_MODEL, tmp_path / "bad.gguf")
+    device.bin = programs(device, str(tmp_path), "flotilla-engine",
+                          HOSTILE_OF_ONE_MODEL)
+    device.start(more)
+    device.wait(device.serves)
+    answer = ask(device)[0]
+    update = subprocess.run(
+        [os.path.join(device.bin, "flotilla-agent"), "update", "--config",
+         device.config, "--bundle", device.bundles[0]],
+        capture_output=True, text=True, timeout=60)
+
+    assert update.returncode == 1, update.stderr
+    assert "error[worker.protocol]" in update.stderr
+    assert device.says("failed at probing worker.protocol")
+    # It packs, is refused, packs again, is refused, then goes without.
+    assert os.path.getsize(tmp_path / "starts") <= 5
+    assert device.says("hold requests") == (more != "")
+    assert ask(device)[0] == answer
+    device.stop()
+    device.bin = real
+
+
 # The job is written down, then the updater stops before it works.
 STOPS_BEFORE_WORK = """#!/usr/bin/python3
 import os, signal, socket, sys

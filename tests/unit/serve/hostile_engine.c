@@ -85,6 +85,14 @@ static void answer_early(int fd)
     _exit(0);
 }
 
+/* As if it had been given packed weights of another layout. */
+static void refuse_packed(int fd)
+{
+    const char *id = flo_error_id(FLO_E_PACKED);
+    send_frame(fd, &(struct flo_wire_message){.type = FLO_WIRE_FAILED,
+                                              .failed.id = {id, strlen(id)}});
+}
+
 static void misbehave(int fd)
 {
     static char garbage[64] = "this is no frame at all, whatever you think";
@@ -119,6 +127,8 @@ static void misbehave(int fd)
         flood(fd);
     } else if (strcmp(deed, "early") == 0) {
         answer_early(fd);
+    } else if (strcmp(deed, "packed") == 0) {
+        refuse_packed(fd);
     } else if (strcmp(deed, "crash") == 0) {
         abort();
     } else if (strcmp(deed, "hang") == 0) {

@@ -105,6 +105,7 @@ static void a_hostile_engine_is_killed_and_replaced(void **state)
         {"garbage", FLO_E_WORKER_PROTOCOL},
         {"oversize", FLO_E_WORKER_PROTOCOL},
         {"stranger", FLO_E_WORKER_PROTOCOL},
+        {"packed", FLO_E_WORKER_PROTOCOL}, /* it was given none */
         {"crash", FLO_E_ENGINE_CRASH},
         {"hang", FLO_E_ENGINE_HANG},
     };
