@@ -312,7 +312,6 @@ static void resume_trial(struct step *s)
         execution->state = FLO_EXECUTION_ACTIVATING;
     }
     execution->since_ms = s->now;
-    execution->soak_end_ms = s->now + s->event->boot.soak_left_ms;
     execution->deadline_ms = 0;
     agent->slots.tries_left--;
     flo_do_release(s, FLO_DO_SLOT_TRY, &agent->slots.candidate);

@@ -61,6 +61,18 @@ static void committed(struct step *s)
     flo_execution_serves(s, FLO_EXECUTION_SUCCEEDED);
 }
 
+/* A soak is time in which the candidate serves: it begins here, and anew when
+ * a crash or a restart broke it off. */
+static void serve_on_trial(struct step *s)
+{
+    struct flo_agent_execution *execution = &s->agent->execution;
+
+    flo_engine_flip(s, FLO_AGENT_BESIDE);
+    execution->soak_end_ms = s->now + execution->policy.soak_ms;
+    execution->deadline_ms = 0; /* for requests behind the soak */
+    flo_execution_set_reason(s, "");
+}
+
 static void activated(struct step *s)
 {
     struct flo_agent *agent = s->agent;
@@ -71,8 +83,7 @@ static void activated(struct step *s)
     if (!flo_engine_is(agent, FLO_AGENT_BESIDE, FLO_ENGINE_READY)) {
         return; /* after a restart: it is being loaded */
     }
-    flo_engine_flip(s, FLO_AGENT_BESIDE);
-    execution->soak_end_ms = s->now + execution->policy.soak_ms;
+    serve_on_trial(s);
     flo_execution_enter(s, FLO_EXECUTION_SOAKING, 0);
 }
 
@@ -138,10 +149,10 @@ void flo_execution_loaded(struct step *s)
     } else if (execution->state == FLO_EXECUTION_PROBING) {
         flo_do_release(s, FLO_DO_PROBE, &execution->release);
     } else if (execution->state == FLO_EXECUTION_ACTIVATING) {
-        flo_engine_flip(s, FLO_AGENT_BESIDE); /* after a restart */
+        serve_on_trial(s); /* after a restart */
         flo_execution_enter(s, FLO_EXECUTION_SOAKING, 0);
     } else if (execution->state == FLO_EXECUTION_SOAKING) {
-        flo_engine_flip(s, FLO_AGENT_BESIDE);
+        serve_on_trial(s);
         flo_do_serving(s, "restarted", &execution->release);
     }
 }

@@ -92,15 +92,10 @@ static int stage(struct flo_shell *shell, struct flo_slots *slots,
 static int begin_trial(struct flo_shell *shell, struct flo_slots *slots,
                        struct flo_err *err)
 {
-    const struct flo_policy *policy = &shell->agent.execution.policy;
-    int rv = flo_slots_begin_trial(slots, (uint32_t)policy->tries, err);
+    uint32_t tries = (uint32_t)shell->agent.execution.policy.tries;
+    int rv = flo_slots_begin_trial(slots, tries, err);
 
-    if (rv == 0) {
-        rv = flo_slots_count_try(slots, err);
-    }
-    slots->soak_end_ms = flo_now_ms() + policy->soak_ms;
-    memcpy(slots->boot_id, shell->boot_id, sizeof(slots->boot_id));
-    return rv;
+    return rv < 0 ? rv : flo_slots_count_try(slots, err);
 }
 
 static int change(struct flo_shell *shell,

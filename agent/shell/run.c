@@ -113,21 +113,6 @@ static void execution_of_slots(const struct flo_slots *slots,
     snprintf(out->id, sizeof(out->id), "%s.%u", out->rollout, out->attempt);
 }
 
-static uint64_t soak_left_ms(const struct flo_shell *shell)
-{
-    const struct flo_slots *slots = &shell->slots;
-    uint64_t now = flo_now_ms();
-
-    if (memcmp(slots->boot_id, shell->boot_id, sizeof(slots->boot_id)) != 0) {
-        return slots->soak_ms; /* the clock began anew */
-    }
-    if (slots->soak_end_ms <= now) {
-        return 0;
-    }
-    now = slots->soak_end_ms - now;
-    return now < slots->soak_ms ? now : slots->soak_ms;
-}
-
 /* The trial of the record succeeded, as was told: only the newer record, now
  * damaged, named it current. */
 static bool commit_again(struct flo_slots *slots, bool has_ended,
@@ -165,7 +150,6 @@ static void boot_execution(struct flo_shell *shell,
         }
     }
     event->boot.open = has_open ? open : NULL;
-    event->boot.soak_left_ms = soak_left_ms(shell);
 }
 
 void flo_shell_boot(struct flo_shell *shell)

@@ -123,14 +123,14 @@ def is_broker_of(pid, parent):
 
 def test_the_agent_is_killed_in_an_update_and_ends_it(up):
     device = up.devices["b"]
-    started = up.ask("rollout", "start", "tiny@1", "--phase", "100%", "--soak",
-                     "300ms")
+    # A kill on trial begins the soak anew, and is one of its tries.
+    rollout = start_with(up, "tiny@1", {"soak_ms": 300, "tries": 9})
     for _ in range(4):
         time.sleep(0.15)
         device.process.kill()
         device.process.wait()
         device.start()
-    up.cli("rollout", "wait", started["id"], "--timeout", "60s", "-q")
+    up.cli("rollout", "wait", rollout, "--timeout", "60s", "-q")
     serves(device, "tiny@1")
     serves(up.devices["a"], "tiny@1")
 

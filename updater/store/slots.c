@@ -5,8 +5,8 @@
  *     8  u64 generation
  *    16  current[32]        48  previous[32]       80  candidate[32]
  *   112  u8 phase          113  u8 tries_left     114  u16 zero
- *   116  u32 attempt       120  u64 order seq     128  u64 soak end
- *   136  boot id[16]       152  u64 soak_ms       160  u32 soak requests
+ *   116  u32 attempt       120  u64 order seq     128  zero[24]
+ *   152  u64 soak_ms                              160  u32 soak requests
  *   164  u32 soak errors   168  u32 soak crashes  172  u32 rollout phase
  *   176  rollout[64]       240  order[64]         304  model[64]
  *   368  zero              508  u32 crc32c over 0..507
@@ -30,8 +30,7 @@ struct disk_slots {
     uint8_t zero_2[2];
     uint8_t attempt[4];
     uint8_t order_seq[8];
-    uint8_t soak_end_ms[8];
-    uint8_t boot_id[16];
+    uint8_t zero_3[24];
     uint8_t soak_ms[8];
     uint8_t soak_requests[4];
     uint8_t soak_errors_max[4];
@@ -40,7 +39,7 @@ struct disk_slots {
     char rollout[64];
     char order[64];
     char model[64];
-    uint8_t zero_3[140];
+    uint8_t zero_4[140];
     uint8_t crc32c[4];
 };
 _Static_assert(sizeof(struct disk_slots) == 512, "on-disk layout");
@@ -59,8 +58,6 @@ static void encode(const struct flo_slots *slots, struct disk_slots *disk)
     disk->tries_left = slots->tries_left;
     flo_put_u32(disk->attempt, slots->attempt);
     flo_put_u64(disk->order_seq, slots->order_seq);
-    flo_put_u64(disk->soak_end_ms, slots->soak_end_ms);
-    memcpy(disk->boot_id, slots->boot_id, sizeof(disk->boot_id));
     flo_put_u64(disk->soak_ms, slots->soak_ms);
     flo_put_u32(disk->soak_requests, slots->soak_requests);
     flo_put_u32(disk->soak_errors_max, slots->soak_errors_max);
@@ -80,8 +77,6 @@ static void decode(const struct disk_slots *disk, struct flo_slots *slots)
     slots->tries_left = disk->tries_left;
     slots->attempt = flo_get_u32(disk->attempt);
     slots->order_seq = flo_get_u64(disk->order_seq);
-    slots->soak_end_ms = flo_get_u64(disk->soak_end_ms);
-    memcpy(slots->boot_id, disk->boot_id, sizeof(slots->boot_id));
     slots->soak_ms = flo_get_u64(disk->soak_ms);
     slots->soak_requests = flo_get_u32(disk->soak_requests);
     slots->soak_errors_max = flo_get_u32(disk->soak_errors_max);

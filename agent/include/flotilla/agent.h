@@ -178,7 +178,6 @@ struct flo_agent_event {
          * record; NULL: none. */
         const struct flo_agent_execution *open;
         bool has_ended; /* it has: only its traces are left */
-        uint64_t soak_left_ms;
         uint64_t seed;
     } boot;
     struct {

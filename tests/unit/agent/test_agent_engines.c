@@ -119,6 +119,41 @@ static void a_sleep_is_no_part_of_the_soak(void **state)
     assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
 }
 
+/* The agent was gone for longer than the soak, and loading takes its time. */
+static void a_soak_is_time_in_which_the_release_serves(void **state)
+{
+    (void)state;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 3000);
+    assert_int_equal(world.live_version, 3);
+    world.now_ms += 1200000;
+    world.load_ms = 5000;
+    world_boot(&world);
+    world_run(&world, 14999);
+    assert_int_equal(world.live_version, 3);
+    assert_int_equal(world_story(&world, "r-0001.1")->ends, 0);
+    world_run(&world, 1);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+}
+
+static void a_crash_on_trial_begins_the_soak_anew(void **state)
+{
+    (void)state;
+    boot();
+    world.beside_crashes = 1;
+    world_desire(&world, 3, 1);
+    world_run(&world, 1249); /* a moment before it is lost */
+    world.load_ms = 5000;
+    world_run(&world, 15000);
+    assert_int_equal(world.live_version, 3);
+    assert_int_equal(world_story(&world, "r-0001.1")->ends, 0);
+    world_run(&world, 1);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+}
+
 static void a_damaged_current_release_gives_way_to_the_previous(void **state)
 {
     (void)state;
@@ -221,6 +256,8 @@ int main(void)
         STORY(a_load_without_a_sign_of_life_has_failed),
         STORY(a_machine_that_sleeps_is_not_late),
         STORY(a_sleep_is_no_part_of_the_soak),
+        STORY(a_soak_is_time_in_which_the_release_serves),
+        STORY(a_crash_on_trial_begins_the_soak_anew),
         STORY(a_damaged_current_release_gives_way_to_the_previous),
         STORY(one_that_cannot_be_read_gives_way_like_it),
         STORY(an_engine_lost_in_the_commit_is_started_behind_it),

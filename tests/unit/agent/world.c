@@ -455,7 +455,6 @@ void world_boot(struct world *world)
     event.boot.slots.tries_left = world->slots.tries_left;
     event.boot.is_frozen = world->device.is_frozen;
     event.boot.pauses = &world->pauses;
-    event.boot.soak_left_ms = 10000;
     event.boot.seed = 7;
     event.fits_both = !world->fits_one_only;
     if (world->has_open) {

@@ -77,7 +77,6 @@ static void what_was_written_is_read(void **state)
         .tries_left = 3,
         .attempt = 0x01020304,
         .order_seq = 0x1122334455667788,
-        .soak_end_ms = 99,
         .soak_ms = 900000,
         .soak_requests = 1,
         .soak_errors_max = 2,
@@ -91,7 +90,6 @@ static void what_was_written_is_read(void **state)
     slots.current = digest_of(1);
     slots.previous = digest_of(2);
     slots.candidate = digest_of(3);
-    memset(slots.boot_id, 7, sizeof(slots.boot_id));
     memset(slots.rollout, 'x', FLO_NAME_MAX);
 
     assert_int_equal(flo_store_slots_write(world->store, &slots, &world->err),

@@ -36,8 +36,6 @@ struct flo_slots {
     uint8_t tries_left; /* starts of the candidate that are still allowed */
     uint32_t attempt;   /* of the rollout on this device, from 1 */
     uint64_t order_seq;
-    uint64_t soak_end_ms; /* on flo_now_ms() of the boot `boot_id` */
-    uint8_t boot_id[16];
     uint64_t soak_ms;
     uint32_t soak_requests;
     uint32_t soak_errors_max;
@@ -62,8 +60,8 @@ FLO_MUST_USE int flo_slots_stage(struct flo_slots *slots,
                                  const struct flo_digest *candidate,
                                  const struct flo_slots *execution,
                                  struct flo_err *err);
-/* The candidate may serve, with `tries` starts.  The caller fills soak_end_ms
- * and boot_id.  FLO_E_STATE: no candidate, on trial already, or tries is 0. */
+/* The candidate may serve, with `tries` starts.  FLO_E_STATE: no candidate, on
+ * trial already, or tries is 0. */
 FLO_MUST_USE int flo_slots_begin_trial(struct flo_slots *slots, uint32_t tries,
                                        struct flo_err *err);
 /* Call and write before each start of the candidate, probing included once it
