@@ -133,6 +133,7 @@ static int save_answer(const struct wish *wish, const char *dir,
     const char *broker = NULL;
     const char *api = NULL;
     json_t *trust = NULL;
+    json_t *groups = NULL;
     struct flo_buf text = {0};
     struct flo_trust *checked = NULL;
     json_t *identity;
@@ -145,7 +146,9 @@ static int save_answer(const struct wish *wish, const char *dir,
         (rv = flo_json_get_text(answer, "mqtt", 512, &broker, err)) < 0 ||
         (rv = flo_json_opt_text(answer, "api", 512, wish->controller, &api,
                                 err)) < 0 ||
-        (rv = flo_json_get_object(answer, "trust", &trust, err)) < 0) {
+        (rv = flo_json_get_object(answer, "trust", &trust, err)) < 0 ||
+        (rv = flo_json_get_array(answer, "groups", FLO_GROUPS_MAX, &groups,
+                                 err)) < 0) {
         return flo_wrap(err, rv, "the controller's answer");
     }
     flo_json_dump(trust, &text);
@@ -165,9 +168,9 @@ static int save_answer(const struct wish *wish, const char *dir,
         return rv;
     }
     /* Last: with this file the device counts as enrolled. */
-    identity = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "v", 1, "device",
-                         device, "fleet", fleet, "name", wish->name,
-                         "controller", api, "mqtt", broker);
+    identity = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:O}", "v", 1,
+                         "device", device, "fleet", fleet, "name", wish->name,
+                         "controller", api, "mqtt", broker, "groups", groups);
     if (identity != NULL) {
         flo_json_dump_pretty(identity, &text);
         json_decref(identity);

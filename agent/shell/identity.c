@@ -6,6 +6,39 @@
 #include "agent/shell/shell.h"
 #include "base/host/crypto.h"
 
+#define FILE_NAME "identity/identity.json"
+
+void flo_identity_add_group(struct flo_identity *identity, const char *group)
+{
+    size_t i;
+
+    for (i = 0; i < identity->group_count; i++) {
+        if (strcmp(identity->groups[i], group) == 0) {
+            return;
+        }
+    }
+    if (flo_name_is_valid(group) && i < FLO_GROUPS_MAX) {
+        snprintf(identity->groups[i], sizeof(identity->groups[i]), "%s", group);
+        identity->group_count++;
+    }
+}
+
+static int read_groups(const json_t *json, struct flo_identity *out,
+                       struct flo_err *err)
+{
+    json_t *groups = NULL;
+    size_t i;
+    int rv = flo_json_opt_array(json, "groups", FLO_GROUPS_MAX, &groups, err);
+
+    for (i = 0; rv == 0 && i < json_array_size(groups); i++) {
+        const char *group = json_string_value(json_array_get(groups, i));
+        if (group != NULL) {
+            flo_identity_add_group(out, group);
+        }
+    }
+    return rv;
+}
+
 static int read_identity(const struct flo_settings *settings,
                          struct flo_identity *out, const json_t *json,
                          struct flo_err *err)
@@ -29,6 +62,9 @@ static int read_identity(const struct flo_settings *settings,
     }
     if (rv == 0) {
         rv = flo_json_get_text(json, "mqtt", 512, &broker, err);
+    }
+    if (rv == 0) {
+        rv = read_groups(json, out, err);
     }
     if (rv < 0) {
         return rv;
@@ -59,7 +95,7 @@ static int set_paths(const char *state_dir, struct flo_identity *out,
         {"identity/device.pem", out->cert_file, sizeof(out->cert_file)},
         {"identity/device.key", out->key_file, sizeof(out->key_file)},
         {"identity/trust.json", out->trust_file, sizeof(out->trust_file)},
-        {"identity/identity.json", json, json_bytes},
+        {FILE_NAME, json, json_bytes},
     };
     size_t i;
 
@@ -113,6 +149,41 @@ int flo_identity_load(const struct flo_settings *settings,
     flo_key_free(key);
     out->is_there = rv == 0;
     return rv;
+}
+
+int flo_identity_keep_groups(const struct flo_settings *settings,
+                             const struct flo_identity *identity,
+                             struct flo_err *err)
+{
+    char path[4200];
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf out = {0};
+    json_t *groups = json_array();
+    size_t bytes;
+    size_t i;
+    int rv = 0;
+
+    for (i = 0; i < identity->group_count; i++) {
+        json_array_append_new(groups, json_string(identity->groups[i]));
+    }
+    if (!flo_path_join(path, sizeof(path), settings->state_dir, FILE_NAME)) {
+        rv = flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
+    }
+    if (rv == 0) {
+        rv = flo_file_read(path, 65536, &text, &bytes, err);
+    }
+    if (rv == 0) {
+        rv = flo_json_parse(text, bytes, 65536, &json, err);
+    }
+    if (rv == 0) {
+        json_object_set(json, "groups", groups);
+        flo_json_dump_pretty(json, &out);
+        rv = out.failed ? flo_fail(err, FLO_E_MEMORY, "identity")
+                        : flo_file_write(path, out.data, out.bytes, 0644, err);
+    }
+    json_decref(groups);
+    return rv < 0 ? flo_wrap(err, rv, "groups") : 0;
 }
 
 void flo_identity_deinit(struct flo_identity *identity)

@@ -137,93 +137,29 @@ static void subscribe(struct flo_shell *shell, enum flo_topic topic,
     }
 }
 
-static bool has_group(const struct flo_shell *shell, const char *group)
-{
-    size_t i;
-
-    for (i = 0; i < shell->group_count; i++) {
-        if (strcmp(shell->groups[i], group) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void add_group(struct flo_shell *shell, const char *group)
-{
-    if (flo_name_is_valid(group) && !has_group(shell, group) &&
-        shell->group_count < FLO_GROUPS_MAX) {
-        snprintf(shell->groups[shell->group_count++], sizeof(shell->groups[0]),
-                 "%s", group);
-    }
-}
-
-static void store_groups(struct flo_shell *shell)
-{
-    struct flo_buf text = {0};
-    size_t i;
-
-    for (i = 0; i < shell->group_count; i++) {
-        flo_buf_printf(&text, "%s%s", i == 0 ? "" : " ", shell->groups[i]);
-    }
-    if (!text.failed && text.data != NULL) {
-        flo_mailbox_set(shell->mailbox, "groups", text.data);
-    }
-    flo_buf_deinit(&text);
-}
-
+/* Enrolled by a version that did not keep its groups: the outbox has them, and
+ * may be lost. */
 static void load_groups(struct flo_shell *shell)
 {
-    char *text = flo_mailbox_get(shell->mailbox, "groups");
+    struct flo_err err = {0};
+    char *text;
     char *rest = NULL;
     char *word;
 
-    add_group(shell, "all");
+    if (shell->identity.group_count > 0) {
+        return;
+    }
+    text = flo_mailbox_get(shell->mailbox, "groups");
+    flo_identity_add_group(&shell->identity, "all");
     for (word = text == NULL ? NULL : strtok_r(text, " ", &rest); word != NULL;
          word = strtok_r(NULL, " ", &rest)) {
-        add_group(shell, word);
+        flo_identity_add_group(&shell->identity, word);
+    }
+    if (text != NULL && flo_identity_keep_groups(&shell->settings,
+                                                 &shell->identity, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "agent", &err);
     }
     free(text);
-}
-
-/* The controller names the groups; "all" is everybody's. */
-static void take_groups(struct flo_shell *shell, const json_t *list)
-{
-    char before[FLO_GROUPS_MAX][FLO_NAME_MAX + 1];
-    size_t before_count = shell->group_count;
-    size_t i;
-    size_t j;
-
-    memcpy(before, shell->groups, sizeof(before));
-    shell->group_count = 0;
-    add_group(shell, "all");
-    for (i = 0; i < json_array_size(list); i++) {
-        const char *group = json_string_value(json_array_get(list, i));
-        if (group != NULL) {
-            add_group(shell, group);
-        }
-    }
-    for (i = 0; i < shell->group_count; i++) {
-        for (j = 0; j < before_count; j++) {
-            if (strcmp(before[j], shell->groups[i]) == 0) {
-                break;
-            }
-        }
-        if (j == before_count) {
-            subscribe(shell, FLO_TOPIC_ORDER, shell->groups[i]);
-        }
-    }
-    for (j = 0; j < before_count; j++) {
-        char path[FLO_TOPIC_TEXT];
-        if (!has_group(shell, before[j]) &&
-            topic_of(shell, FLO_TOPIC_ORDER, before[j], path)) {
-            (void)!flo_mqtt_unsubscribe(shell->mqtt, path, NULL);
-        }
-    }
-    if (before_count != shell->group_count ||
-        memcmp(before, shell->groups, sizeof(before)) != 0) {
-        store_groups(shell);
-    }
 }
 
 /* ---- in
@@ -243,25 +179,19 @@ static void take_heartbeat(struct flo_shell *shell, const json_t *json)
     flo_shell_set_heartbeat(shell, wish);
 }
 
+/* Nothing beside the order is signed: it may delay, and no more. */
 static int take_desired(struct flo_shell *shell, const json_t *json,
                         struct flo_err *err)
 {
-    json_t *groups = NULL;
     json_t *order = NULL;
     uint64_t rev = 0;
     int rv = flo_json_get_u64(json, "rev", 0, INT64_MAX, &rev, err);
 
     if (rv == 0) {
-        rv = flo_json_opt_array(json, "groups", FLO_GROUPS_MAX, &groups, err);
-    }
-    if (rv == 0) {
         rv = flo_json_opt_object(json, "order", &order, err);
     }
     if (rv < 0) {
         return rv;
-    }
-    if (groups != NULL) {
-        take_groups(shell, groups);
     }
     take_heartbeat(shell, json);
     if (rev != shell->rev) {
@@ -378,8 +308,8 @@ static void on_connected(void *context, bool session_present)
 
     flo_log(FLO_LOG_INFO, "mqtt", "connected to %s%s", shell->identity.broker,
             session_present ? "" : ", new session");
-    for (i = 0; i < shell->group_count; i++) {
-        subscribe(shell, FLO_TOPIC_ORDER, shell->groups[i]);
+    for (i = 0; i < shell->identity.group_count; i++) {
+        subscribe(shell, FLO_TOPIC_ORDER, shell->identity.groups[i]);
     }
     subscribe(shell, FLO_TOPIC_CMD, shell->identity.device);
     subscribe(shell, FLO_TOPIC_DESIRED, shell->identity.device);

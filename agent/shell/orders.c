@@ -261,8 +261,9 @@ static int check(struct flo_shell *shell,
     char number[64];
     int rv = flo_agent_order_admit(
         order, shell->identity.device,
-        (const char(*)[FLO_NAME_MAX + 1]) shell->groups, shell->group_count,
-        wall_ms < BUILD_MS ? 0 : wall_ms, trusted_now_ms(shell), err);
+        (const char(*)[FLO_NAME_MAX + 1]) shell->identity.groups,
+        shell->identity.group_count, wall_ms < BUILD_MS ? 0 : wall_ms,
+        trusted_now_ms(shell), err);
 
     if (rv < 0) {
         return rv;

@@ -138,8 +138,8 @@ json_t *flo_report_reported(const struct flo_shell *shell)
         flo_machine_json(&shell->machine, flo_store_disk_free(shell->store));
     size_t i;
 
-    for (i = 0; i < shell->group_count; i++) {
-        json_array_append_new(groups, json_string(shell->groups[i]));
+    for (i = 0; i < shell->identity.group_count; i++) {
+        json_array_append_new(groups, json_string(shell->identity.groups[i]));
     }
     json_object_set(
         profile, "labels",

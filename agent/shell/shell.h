@@ -44,6 +44,8 @@ struct flo_identity {
     char name[FLO_NAME_MAX + 1];
     char controller[513];
     char broker[513];
+    char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1]; /* as the enrolment said */
+    size_t group_count; /* 0: enrolled by a version that did not keep them */
     char ca_file[4200], cert_file[4200], key_file[4200], trust_file[4200];
     struct flo_trust *trust; /* NULL: none */
 };
@@ -51,6 +53,12 @@ FLO_MUST_USE int flo_identity_load(const struct flo_settings *settings,
                                    struct flo_identity *out,
                                    struct flo_err *err);
 void flo_identity_deinit(struct flo_identity *identity);
+/* Once each; what is no name is left out. */
+void flo_identity_add_group(struct flo_identity *identity, const char *group);
+/* Write the groups into the file, which has none. */
+FLO_MUST_USE int flo_identity_keep_groups(const struct flo_settings *settings,
+                                          const struct flo_identity *identity,
+                                          struct flo_err *err);
 int flo_enroll_main(int argc, char **argv);
 
 /* ---- what this machine is (profile.c)
@@ -133,7 +141,7 @@ bool flo_mailbox_answer_is_final(const char *text);
 void flo_mailbox_answer(struct flo_mailbox *mailbox, const char *order,
                         const char *text);
 char *flo_mailbox_answer_of(struct flo_mailbox *mailbox, const char *order);
-/* Small values that survive: groups, rev, paused. */
+/* Small values that survive: paused, denials that were ordered. */
 void flo_mailbox_set(struct flo_mailbox *mailbox, const char *key,
                      const char *value);
 char *flo_mailbox_get(struct flo_mailbox *mailbox, const char *key);
@@ -215,8 +223,6 @@ struct flo_shell {
     struct flo_digest packed_again;      /* refused by an engine once */
     bool has_packed;
 
-    char groups[FLO_GROUPS_MAX][FLO_NAME_MAX + 1];
-    size_t group_count;
     uint64_t rev;
     uint64_t telemetry_in_flight;
     struct {

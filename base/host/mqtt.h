@@ -68,8 +68,6 @@ void flo_mqtt_close(struct flo_mqtt *mqtt, const char *bye);
 bool flo_mqtt_is_connected(const struct flo_mqtt *mqtt);
 FLO_MUST_USE int flo_mqtt_subscribe(struct flo_mqtt *mqtt, const char *filter,
                                     int qos, struct flo_err *err);
-FLO_MUST_USE int flo_mqtt_unsubscribe(struct flo_mqtt *mqtt, const char *filter,
-                                      struct flo_err *err);
 /* expiry_s 0: none; token 0: no on_delivered.  FLO_E_NET_UNREACHABLE when not
  * connected: nothing was queued, the caller keeps it. */
 FLO_MUST_USE int flo_mqtt_publish(struct flo_mqtt *mqtt, const char *topic,

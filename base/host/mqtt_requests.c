@@ -178,19 +178,6 @@ int flo_mqtt_subscribe(struct flo_mqtt *mqtt, const char *filter, int qos,
     return 0;
 }
 
-int flo_mqtt_unsubscribe(struct flo_mqtt *mqtt, const char *filter,
-                         struct flo_err *err)
-{
-    MQTTAsync_responseOptions response = MQTTAsync_responseOptions_initializer;
-    int rv;
-
-    if (!mqtt->is_connected) {
-        return not_connected(mqtt, err);
-    }
-    rv = MQTTAsync_unsubscribe(mqtt->client, filter, &response);
-    return rv == MQTTASYNC_SUCCESS ? 0 : refused_by_paho(mqtt, rv, filter, err);
-}
-
 int flo_mqtt_publish(struct flo_mqtt *mqtt, const char *topic, const void *data,
                      size_t bytes, int qos, bool retained, uint32_t expiry_s,
                      uint64_t token, struct flo_err *err)

@@ -1,6 +1,7 @@
 """What the tests of bad input share: the fleet, the form of an error, and what
 must hold behind every one of them.
 """
+import base64
 import contextlib
 import glob
 import http.client
@@ -8,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import time
 
@@ -15,6 +17,8 @@ import pytest
 
 import fleet as F
 from conftest import MODELS
+from controller_parts import sign
+from mqtt_client import Client
 
 
 RELEASE = "application/vnd.flotilla.release.v1+json"
@@ -223,3 +227,63 @@ def rogue(up):
     yield device
     shutil.rmtree(device.dir)
     up.cli("device", "delete", "rogue", "--confirm", "rogue")
+
+
+class Controller:
+    """The controller's place at the broker, while the real one stands still."""
+
+    number = 0  # of all orders that were made here
+
+    def __init__(self, fleet):
+        self.fleet = fleet
+        data = os.path.join(fleet.dir, "controller")
+        self.key = os.path.join(data, "keys", "order.key")
+        port = re.search(r"mqtts://127.0.0.1:(\d+)", open(os.path.join(
+            fleet.dir, "controller.log")).read()).group(1)
+        self.where = ("127.0.0.1", int(port), os.path.join(
+            data, "pki", "ca.pem"), os.path.join(data, "pki", "mqtt.pem"),
+            os.path.join(data, "pki", "mqtt.key"), "controller")
+        self.topic = "flotilla/v1/test/d/%s/" % fleet.id
+
+    def __enter__(self):
+        self.fleet.controller.send_signal(signal.SIGSTOP)
+        self.client = Client(*self.where)
+        self.client.subscribe(self.topic + "#")
+        desired = self.client.wait(lambda m: m[0].endswith("/desired"))
+        self.desired = json.loads(desired[1])
+        self.last = json.loads(base64.b64decode(
+            self.desired["order"]["payload"]))
+        return self
+
+    def __exit__(self, *_):
+        self.client.close()
+        self.fleet.controller.send_signal(signal.SIGCONT)
+        self.fleet.online(["a"], 60)
+
+    def order(self, op="rollback", **more):
+        """A good order but for `more`, about a release this device lacks."""
+        Controller.number += 1
+        now = int(time.time() * 1000)
+        body = {"v": 1, "fleet": "test", "id": "o-9%03d" % self.number,
+                "op": op, "scope": {"device": self.fleet.id},
+                "epoch": self.last["epoch"],
+                "seq": self.last["seq"] + 20 + self.number,
+                "issued_at_ms": now, "expires_at_ms": now + 60000,
+                "by": "tests", "args": {
+                    "model": "tiny", "from": ["sha256:" + "5" * 64],
+                    "to": "previous", "reason": "test"}}
+        body.update(more)
+        return body
+
+    def send(self, envelope):
+        self.client.publish(self.topic + "cmd", json.dumps(
+            {"v": 1, "order": envelope}))
+
+    def signed(self, body, key=None, kind=ORDER):
+        return json.loads(sign(body, key or self.key, kind))
+
+    def told(self, *words, seconds=5):
+        """An ack or event of the device that has all these words."""
+        return self.client.wait(lambda m: (m[0].endswith("/ack") or m[0]
+                                .endswith("/event")) and all(
+            word.encode() in m[1] for word in words), seconds)

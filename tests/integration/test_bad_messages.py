@@ -1,80 +1,17 @@
 """Bad orders and messages: nothing unsigned, stale or foreign acts.
 """
-import base64
 import json
 import os
 import re
-import signal
 import subprocess
 import time
 
 import fleet as F
-from bad_parts import (ESCAPES, ORDER, QUESTION, RELEASE, frozen,  # noqa: F401
-    logged, refused, rest, rogue, scratch, unharmed, up)
-from controller_parts import sign
+from bad_parts import (ESCAPES, ORDER, QUESTION, RELEASE,  # noqa: F401
+    Controller, frozen, logged, refused, rest, rogue, scratch, unharmed, up)
 from mqtt_client import Client
 
 # ---- orders and messages ------------------------------------------------------
-
-class Controller:
-    """The controller's place at the broker, while the real one stands still."""
-
-    number = 0  # of all orders that were made here
-
-    def __init__(self, fleet):
-        self.fleet = fleet
-        data = os.path.join(fleet.dir, "controller")
-        self.key = os.path.join(data, "keys", "order.key")
-        port = re.search(r"mqtts://127.0.0.1:(\d+)", open(os.path.join(
-            fleet.dir, "controller.log")).read()).group(1)
-        self.where = ("127.0.0.1", int(port), os.path.join(
-            data, "pki", "ca.pem"), os.path.join(data, "pki", "mqtt.pem"),
-            os.path.join(data, "pki", "mqtt.key"), "controller")
-        self.topic = "flotilla/v1/test/d/%s/" % fleet.id
-
-    def __enter__(self):
-        self.fleet.controller.send_signal(signal.SIGSTOP)
-        self.client = Client(*self.where)
-        self.client.subscribe(self.topic + "#")
-        desired = self.client.wait(lambda m: m[0].endswith("/desired"))
-        self.desired = json.loads(desired[1])
-        self.last = json.loads(base64.b64decode(
-            self.desired["order"]["payload"]))
-        return self
-
-    def __exit__(self, *_):
-        self.client.close()
-        self.fleet.controller.send_signal(signal.SIGCONT)
-        self.fleet.online(["a"], 60)
-
-    def order(self, op="rollback", **more):
-        """A good order but for `more`, about a release this device lacks."""
-        Controller.number += 1
-        now = int(time.time() * 1000)
-        body = {"v": 1, "fleet": "test", "id": "o-9%03d" % self.number,
-                "op": op, "scope": {"device": self.fleet.id},
-                "epoch": self.last["epoch"],
-                "seq": self.last["seq"] + 20 + self.number,
-                "issued_at_ms": now, "expires_at_ms": now + 60000,
-                "by": "tests", "args": {
-                    "model": "tiny", "from": ["sha256:" + "5" * 64],
-                    "to": "previous", "reason": "test"}}
-        body.update(more)
-        return body
-
-    def send(self, envelope):
-        self.client.publish(self.topic + "cmd", json.dumps(
-            {"v": 1, "order": envelope}))
-
-    def signed(self, body, key=None, kind=ORDER):
-        return json.loads(sign(body, key or self.key, kind))
-
-    def told(self, *words, seconds=5):
-        """An ack or event of the device that has all these words."""
-        return self.client.wait(lambda m: (m[0].endswith("/ack") or m[0]
-                                .endswith("/event")) and all(
-            word.encode() in m[1] for word in words), seconds)
-
 
 def test_orders_that_may_not_act_do_not(up):
     other = os.path.join(up.scratch, "other.key")
@@ -163,6 +100,27 @@ def test_an_order_of_the_far_future_does_not_stop_later_ones(up):
         later = me.order("unfreeze", args={})
         me.send(me.signed(later))
         assert me.told(later["id"], "done"), me.client.messages[-3:]
+
+
+def test_a_broker_cannot_put_a_device_into_a_group(up):
+    digest = up.ask("release", "get", "tiny@2")["digest"]
+    with Controller(up) as me:
+        body = me.order("deploy", scope={"group": "canary"}, args={
+            "model": "tiny", "release": digest, "version": "2",
+            "rollout": "r-9001"})  # truly signed, for others
+        me.client.messages.clear()
+        rev = me.desired["rev"] + 7
+        me.client.publish(me.topic + "desired", json.dumps(dict(
+            me.desired, rev=rev, groups=["all", "canary"],
+            order=me.signed(body))))
+        later = me.order("unfreeze", args={})
+        me.send(me.signed(later))
+        assert me.told(later["id"], "done")
+        told = me.client.wait(lambda m: m[0].endswith("/reported") and
+                              b'"rev":%d' % rev in m[1])
+        assert json.loads(told[1])["groups"] == ["all"]
+        assert not me.told("r-9001", seconds=1)
+        assert not me.told(body["id"], seconds=0), "it is for others"
 
 
 def test_messages_that_are_no_messages_change_nothing(up):
