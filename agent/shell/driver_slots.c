@@ -7,6 +7,7 @@
 
 int flo_shell_device_read(struct flo_shell *shell, struct flo_err *err)
 {
+    struct flo_digest order_keys;
     int reads = 0;
     int rv;
 
@@ -21,6 +22,11 @@ int flo_shell_device_read(struct flo_shell *shell, struct flo_err *err)
         flo_log(FLO_LOG_ERROR, "store",
                 "until the device's record can be read updates are held off");
         shell->device.is_frozen = true;
+    } else if (shell->identity.trust != NULL) {
+        flo_trust_order_keys(shell->identity.trust, &order_keys);
+        if (flo_device_trust(&shell->device, &order_keys)) {
+            shell->device_is_dirty = true;
+        }
     }
     return shell->device_is_unread ? rv : 0;
 }

@@ -149,6 +149,9 @@ static void boot_execution(struct flo_shell *shell,
             write_slots(shell);
         }
     }
+    if (!shell->device_is_unread && open->epoch > shell->device.epoch) {
+        open->epoch = shell->device.epoch; /* by a key of before */
+    }
     event->boot.open = has_open ? open : NULL;
 }
 

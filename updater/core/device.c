@@ -141,6 +141,21 @@ int flo_device_order_accept(struct flo_device *device, const char *keyid,
     return 0;
 }
 
+bool flo_device_trust(struct flo_device *device,
+                      const struct flo_digest *order_keys)
+{
+    if (flo_digest_equal(&device->order_keys, order_keys)) {
+        return false;
+    }
+    if (!flo_digest_is_zero(&device->order_keys)) {
+        device->epoch = 0;
+        device->trusted_time_ms = 0;
+        memset(device->replay, 0, sizeof(device->replay));
+    }
+    device->order_keys = *order_keys;
+    return true;
+}
+
 uint64_t flo_device_time(const struct flo_device *device, uint64_t wall_ms,
                          uint64_t build_ms)
 {

@@ -8,7 +8,8 @@
  *    40  6 x { keyid[8], u64 seq, bitmap[32] }          (48 bytes each)
  *   328  32 x denied release[32]
  *  1352  8 x { model[64], release[32] }                 (96 bytes each)
- *  2120  zero             4092  u32 crc32c over 0..4091
+ *  2120  order keys[32]   2152  zero
+ *  4092  u32 crc32c over 0..4091
  *
  * Two of them, at 0 and 4096, written in turn (record.c).  4096 bytes may tear
  * between sectors; the CRC tells, and the other record stands. */
@@ -38,12 +39,13 @@ struct disk_device {
         char model[64];
         uint8_t release[32];
     } baseline[8];
-    uint8_t zero[1972];
+    uint8_t order_keys[32]; /* zero: an older version wrote it */
+    uint8_t zero[1940];
     uint8_t crc32c[4];
 };
 _Static_assert(sizeof(struct disk_device) == 4096, "on-disk layout");
 _Static_assert(offsetof(struct disk_device, deny) == 328, "on-disk layout");
-_Static_assert(offsetof(struct disk_device, zero) == 2120, "on-disk layout");
+_Static_assert(offsetof(struct disk_device, zero) == 2152, "on-disk layout");
 _Static_assert(FLO_REPLAY_KEYS_MAX == 6 && FLO_REPLAY_WINDOW == 256 &&
                    FLO_DENY_MAX == 32 && FLO_BASELINE_MAX == 8,
                "on-disk layout");
@@ -56,6 +58,7 @@ static void encode(const struct flo_device *device, struct disk_device *disk)
     flo_put_u32(disk->deny_next, device->deny_next);
     flo_put_u64(disk->trusted_time_ms, device->trusted_time_ms);
     flo_put_u64(disk->desired_rev, device->desired_rev);
+    memcpy(disk->order_keys, device->order_keys.bytes, 32);
     for (size_t i = 0; i < FLO_REPLAY_KEYS_MAX; i++) {
         const struct flo_replay *replay = &device->replay[i];
         memcpy(disk->replay[i].keyid, replay->keyid, 8);
@@ -80,6 +83,7 @@ static void decode(const struct disk_device *disk, struct flo_device *device)
     device->deny_next = flo_get_u32(disk->deny_next) % FLO_DENY_MAX;
     device->trusted_time_ms = flo_get_u64(disk->trusted_time_ms);
     device->desired_rev = flo_get_u64(disk->desired_rev);
+    memcpy(device->order_keys.bytes, disk->order_keys, 32);
     for (size_t i = 0; i < FLO_REPLAY_KEYS_MAX; i++) {
         struct flo_replay *replay = &device->replay[i];
         memcpy(replay->keyid, disk->replay[i].keyid, 8);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/host/digest.h"
 #include "base/host/json.h"
 
 #define TRUST_BYTES_MAX (256 << 10)
@@ -74,6 +75,26 @@ int flo_trust_add(struct flo_trust *trust, const char *pem, unsigned role_bits,
     trust->keys[trust->count].roles = role_bits;
     trust->count++;
     return 0;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+void flo_trust_order_keys(const struct flo_trust *trust, struct flo_digest *out)
+{
+    char keyids[FLO_TRUST_KEYS_MAX][sizeof(trust->keys[0].key.keyid)] = {{0}};
+    size_t count = 0;
+
+    for (size_t i = 0; i < trust->count; i++) {
+        if ((trust->keys[i].roles & (FLO_ROLE_ORDER | FLO_ROLE_EMERGENCY)) !=
+            0) {
+            strcpy(keyids[count++], trust->keys[i].key.keyid);
+        }
+    }
+    qsort(keyids, count, sizeof(keyids[0]), by_text);
+    flo_sha256(keyids, count * sizeof(keyids[0]), out);
 }
 
 /* ---- trust.json ---- */

@@ -263,6 +263,47 @@ an_older_epoch_is_refused_and_a_newer_one_starts_afresh(void **state)
                      FLO_E_CMD_EPOCH);
 }
 
+/* A stolen key can use up every number and all of time, but not its
+ * successor's. */
+static void what_orders_of_old_keys_said_is_void_under_new_ones(void **state)
+{
+    (void)state;
+    struct flo_device device = {.is_frozen = true};
+    struct flo_digest stolen = release_of(7);
+    struct flo_digest fresh = release_of(8);
+    struct flo_digest bad = release_of(3);
+    const uint64_t far = UINT64_C(399) * 86400000;
+
+    assert_true(flo_device_trust(&device, &stolen));
+    flo_device_deny(&device, &bad);
+    assert_int_equal(flo_device_order_accept(&device, KEY_A, UINT32_MAX,
+                                             INT64_MAX, far, NULL),
+                     0);
+    assert_false(flo_device_trust(&device, &stolen));
+    assert_int_equal(flo_device_order_check(&device, KEY_B, 1, 1, NULL),
+                     FLO_E_CMD_EPOCH);
+
+    assert_true(flo_device_trust(&device, &fresh));
+
+    assert_int_equal(flo_device_order_check(&device, KEY_B, 1, 1, NULL), 0);
+    assert_int_equal(flo_device_time(&device, 5, 1), 5);
+    assert_true(flo_device_is_denied(&device, &bad));
+    assert_true(device.is_frozen);
+}
+
+static void the_record_of_an_older_version_keeps_its_fence(void **state)
+{
+    (void)state;
+    struct flo_device device = {.epoch = 3, .trusted_time_ms = 500};
+    struct flo_digest keys = release_of(7);
+
+    assert_true(flo_device_trust(&device, &keys));
+
+    assert_int_equal(flo_device_order_check(&device, KEY_A, 2, 1, NULL),
+                     FLO_E_CMD_EPOCH);
+    assert_int_equal(device.trusted_time_ms, 500);
+}
+
 static void a_malformed_key_id_is_refused(void **state)
 {
     (void)state;
@@ -348,6 +389,8 @@ int main(void)
         cmocka_unit_test(orders_in_any_order_act_once_within_the_window),
         cmocka_unit_test(
             an_older_epoch_is_refused_and_a_newer_one_starts_afresh),
+        cmocka_unit_test(what_orders_of_old_keys_said_is_void_under_new_ones),
+        cmocka_unit_test(the_record_of_an_older_version_keeps_its_fence),
         cmocka_unit_test(a_malformed_key_id_is_refused),
         cmocka_unit_test(the_deny_list_keeps_the_last_thirty_two),
         cmocka_unit_test(time_is_the_latest_that_is_known),

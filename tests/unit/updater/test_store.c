@@ -119,7 +119,8 @@ static void the_device_record_is_read_as_written(void **state)
     struct flo_device device = {.epoch = 3,
                                 .trusted_time_ms = 12345,
                                 .is_frozen = true,
-                                .desired_rev = 8};
+                                .desired_rev = 8,
+                                .order_keys = digest_of(6)};
     struct flo_device again;
     struct flo_digest release = digest_of(5);
 

@@ -423,6 +423,29 @@ static void trust_reads_back_as_it_was_written(void **state)
     flo_buf_deinit(&again);
 }
 
+static void other_keys_for_orders_are_another_digest(void **state)
+{
+    struct world *world = *state;
+    struct flo_trust *other = flo_trust_new("demo");
+    struct flo_digest digest;
+    struct flo_digest others;
+
+    flo_trust_order_keys(world->trust, &digest);
+    trust_key(other, world->emergency, FLO_ROLE_EMERGENCY);
+    flo_trust_order_keys(other, &others);
+    assert_false(flo_digest_equal(&digest, &others));
+    trust_key(other, world->order, FLO_ROLE_ORDER);
+    flo_trust_order_keys(other, &others);
+    assert_true(flo_digest_equal(&digest, &others));
+    trust_key(other, world->stranger, FLO_ROLE_RELEASE);
+    flo_trust_order_keys(other, &others);
+    assert_true(flo_digest_equal(&digest, &others));
+    trust_key(other, world->stranger, FLO_ROLE_ORDER);
+    flo_trust_order_keys(other, &others);
+    assert_false(flo_digest_equal(&digest, &others));
+    flo_trust_free(other);
+}
+
 static void bad_trust_files_are_refused(void **state)
 {
     struct world *world = *state;
@@ -484,6 +507,7 @@ int main(void)
         in_world(the_emergency_key_may_stop_but_not_steer),
         in_world(a_release_key_may_not_give_orders),
         in_world(trust_reads_back_as_it_was_written),
+        in_world(other_keys_for_orders_are_another_digest),
         in_world(bad_trust_files_are_refused),
         in_world(nobody_trusted_means_nothing_accepted),
     };

@@ -42,6 +42,9 @@ FLO_MUST_USE int flo_trust_add(struct flo_trust *trust, const char *pem,
                                unsigned roles, struct flo_err *err);
 /* Append as trust.json. */
 void flo_trust_json(const struct flo_trust *trust, struct flo_buf *out);
+/* One digest of the keys that may sign orders, in whatever order they are. */
+void flo_trust_order_keys(const struct flo_trust *trust,
+                          struct flo_digest *out);
 /* Borrowed until flo_trust_free. */
 const char *flo_trust_fleet(const struct flo_trust *trust);
 size_t flo_trust_count(const struct flo_trust *trust);

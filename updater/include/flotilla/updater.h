@@ -108,7 +108,8 @@ struct flo_device {
     uint32_t epoch;
     uint64_t trusted_time_ms; /* never goes back */
     bool is_frozen;
-    uint64_t desired_rev; /* for logs only: unsigned pacing */
+    uint64_t desired_rev;         /* for logs only: unsigned pacing */
+    struct flo_digest order_keys; /* flo_trust_order_keys; zero: not known */
     struct flo_replay replay[FLO_REPLAY_KEYS_MAX];
     uint32_t deny_next; /* ring: the next entry to be overwritten */
     struct flo_digest deny[FLO_DENY_MAX];
@@ -132,6 +133,12 @@ FLO_MUST_USE int flo_device_order_accept(struct flo_device *device,
                                          const char *keyid, uint32_t epoch,
                                          uint64_t seq, uint64_t issued_at_ms,
                                          struct flo_err *err);
+/* Epoch, windows and time are what orders of these keys said.  When others are
+ * trusted instead (the device was enrolled anew, perhaps since a key was
+ * stolen) they begin anew; what is denied and frozen stays.  true: the record
+ * has changed, write it. */
+bool flo_device_trust(struct flo_device *device,
+                      const struct flo_digest *order_keys);
 /* max(wall clock, build time, last verified time): for expiry. */
 uint64_t flo_device_time(const struct flo_device *device, uint64_t wall_ms,
                          uint64_t build_ms);
