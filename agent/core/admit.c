@@ -6,24 +6,30 @@
 
 int flo_agent_order_admit(const struct flo_order *order, const char *device,
                           const char (*groups)[FLO_NAME_MAX + 1],
-                          size_t group_count, uint64_t clock_ms,
-                          uint64_t trusted_ms, struct flo_err *err)
+                          size_t group_count, const struct flo_agent_time *time,
+                          struct flo_err *err)
 {
+    uint64_t ahead_ms_max = time->is_synchronised
+                                ? FLO_ORDER_AHEAD_SYNCHRONISED_MS
+                                : FLO_ORDER_AHEAD_MS;
+
     if (!flo_scope_holds(&order->scope, device, groups, group_count)) {
         return flo_fail(err, FLO_E_CMD_SCOPE,
                         "order %s: this device is not in its scope", order->id);
     }
-    if (order->expires_at_ms <= trusted_ms) {
+    if (order->expires_at_ms <= time->trusted_ms) {
         return flo_fail(
             err, FLO_E_CMD_EXPIRED, "order %s: expired %llu s ago", order->id,
-            (unsigned long long)((trusted_ms - order->expires_at_ms) / 1000));
+            (unsigned long long)((time->trusted_ms - order->expires_at_ms) /
+                                 1000));
     }
-    if (clock_ms != 0 && order->issued_at_ms > clock_ms &&
-        order->issued_at_ms - clock_ms > FLO_ORDER_AHEAD_MS) {
+    if (time->clock_ms != 0 && order->issued_at_ms > time->clock_ms &&
+        order->issued_at_ms - time->clock_ms > ahead_ms_max) {
         return flo_fail(
             err, FLO_E_CMD_FUTURE, "order %s: issued %llu days from now",
             order->id,
-            (unsigned long long)((order->issued_at_ms - clock_ms) / 86400000));
+            (unsigned long long)((order->issued_at_ms - time->clock_ms) /
+                                 86400000));
     }
     return 0;
 }

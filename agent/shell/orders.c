@@ -8,6 +8,7 @@
  * for an act: its rollout decides whether it was done. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timex.h>
 
 #include "agent/shell/shell.h"
 
@@ -251,20 +252,33 @@ static void act(struct flo_shell *shell,
     flo_shell_event(shell, &event);
 }
 
+static void look_at_clock(const struct flo_shell *shell,
+                          struct flo_agent_time *out)
+{
+    struct timex kernel = {.modes = 0}; /* asks only */
+    uint64_t wall_ms = flo_wall_ms();
+
+    out->clock_ms = wall_ms < BUILD_MS ? 0 : wall_ms;
+    out->is_synchronised =
+        adjtimex(&kernel) >= 0 && (kernel.status & STA_UNSYNC) == 0;
+    out->trusted_ms = flo_device_time(&shell->device, wall_ms, BUILD_MS);
+}
+
 /* 0: it may act, for the first time or (`used`) again; or why not. */
 static int check(struct flo_shell *shell,
                  const struct flo_order_verified *verified, enum flo_used *used,
                  struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
-    uint64_t wall_ms = flo_wall_ms();
+    struct flo_agent_time time;
     char number[64];
-    int rv = flo_agent_order_admit(
-        order, shell->identity.device,
-        (const char(*)[FLO_NAME_MAX + 1]) shell->identity.groups,
-        shell->identity.group_count, wall_ms < BUILD_MS ? 0 : wall_ms,
-        trusted_now_ms(shell), err);
+    int rv;
 
+    look_at_clock(shell, &time);
+    rv = flo_agent_order_admit(order, shell->identity.device,
+                               (const char(*)[FLO_NAME_MAX + 1])
+                                   shell->identity.groups,
+                               shell->identity.group_count, &time, err);
     if (rv < 0) {
         return rv;
     }

@@ -101,12 +101,8 @@ size_t flo_group_orders(const struct flo_order_card *cards, size_t count,
 bool flo_order_is_aged(uint64_t issued_at_ms, uint64_t expires_at_ms,
                        uint64_t now_ms)
 {
-    if (expires_at_ms <= issued_at_ms) {
-        return true;
-    }
-    uint64_t half = (expires_at_ms - issued_at_ms) / 2;
-
-    return now_ms >= issued_at_ms + half || issued_at_ms > now_ms + half;
+    return expires_at_ms <= issued_at_ms || issued_at_ms > now_ms ||
+           now_ms >= issued_at_ms + (expires_at_ms - issued_at_ms) / 2;
 }
 
 static const char *const outcomes[] = {"pending", "running", "done", "ignored",

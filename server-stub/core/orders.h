@@ -30,7 +30,7 @@ size_t flo_group_orders(const struct flo_order_card *cards, size_t count,
                         uint64_t now_ms, size_t *out);
 
 /* Older than half of its life: to be signed anew while it still holds.  Also
- * one that far in the future, by a clock that was set back since. */
+ * one of the future, by a clock that was set back since. */
 bool flo_order_is_aged(uint64_t issued_at_ms, uint64_t expires_at_ms,
                        uint64_t now_ms);
 

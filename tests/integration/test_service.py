@@ -13,10 +13,20 @@ from conftest import ROOT
 SERVICE = 65534
 
 
+def unit():
+    path = os.path.join(ROOT, "deploy", "systemd", "flotilla-agent.service")
+    with open(path, encoding="utf-8") as text:
+        return text.read()
+
+
 def test_the_agent_starts_without_waiting_for_a_network():
-    unit = os.path.join(ROOT, "deploy", "systemd", "flotilla-agent.service")
-    with open(unit, encoding="utf-8") as text:
-        assert "network-online.target" not in text.read()
+    assert "network-online.target" not in unit()
+
+
+def test_the_agent_may_ask_whether_its_clock_is_right_and_not_set_it():
+    lines = unit().splitlines()
+    assert "ProtectClock=yes" not in lines  # EPERM for adjtimex
+    assert "CapabilityBoundingSet=" in lines
 
 
 @pytest.fixture(scope="module")

@@ -254,17 +254,24 @@ void flo_agent_trace(const struct flo_agent *agent,
                      const struct flo_agent_actions *actions,
                      struct flo_buf *out);
 
-/* An order moves trusted time, which never goes back: one of the far future
- * would make every later order an expired one. */
+/* What a device knows of the time. */
+struct flo_agent_time {
+    uint64_t clock_ms;    /* the machine's clock; 0: not to be believed */
+    bool is_synchronised; /* somebody keeps that clock right */
+    uint64_t trusted_ms;  /* flo_device_time */
+};
+/* An order moves trusted time, which never goes back: one of the future would
+ * make every later order an expired one.  How far ahead of the clock it may
+ * be, and of a synchronised one: then the controller's is wrong. */
 #define FLO_ORDER_AHEAD_MS (UINT64_C(400) * 86400000)
-/* Is this order for this device, now?  FLO_E_CMD_SCOPE, FLO_E_CMD_EXPIRED
- * (trusted_ms: flo_device_time), FLO_E_CMD_FUTURE (clock_ms: the machine's
- * clock; 0: not to be believed). */
+#define FLO_ORDER_AHEAD_SYNCHRONISED_MS UINT64_C(86400000)
+/* Is this order for this device, now?  FLO_E_CMD_SCOPE, FLO_E_CMD_EXPIRED,
+ * FLO_E_CMD_FUTURE. */
 FLO_MUST_USE int flo_agent_order_admit(const struct flo_order *order,
                                        const char *device,
                                        const char (*groups)[FLO_NAME_MAX + 1],
-                                       size_t group_count, uint64_t clock_ms,
-                                       uint64_t trusted_ms,
+                                       size_t group_count,
+                                       const struct flo_agent_time *time,
                                        struct flo_err *err);
 
 /* Does an error of this kind say that the release is bad (and not the network,

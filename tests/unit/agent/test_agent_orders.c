@@ -355,27 +355,45 @@ static void an_update_that_waits_for_a_rollback_may_end(void **state)
 
 /* ---- admission ---- */
 
-static int admit(uint64_t issued_ms, uint64_t clock_ms, uint64_t trusted_ms)
+static int admit(uint64_t issued_ms, struct flo_agent_time time)
 {
     static struct flo_order order = {.scope.group = "all"};
     struct flo_err err = {0};
 
     order.issued_at_ms = issued_ms;
     order.expires_at_ms = issued_ms + 1000;
-    return flo_agent_order_admit(&order, "device", NULL, 0, clock_ms,
-                                 trusted_ms, &err);
+    return flo_agent_order_admit(&order, "device", NULL, 0, &time, &err);
 }
+
+#define NOW UINT64_C(1800000000000)
 
 static void an_order_of_the_far_future_is_not_admitted(void **state)
 {
-    const uint64_t now = UINT64_C(1800000000000);
-    const uint64_t far = now + FLO_ORDER_AHEAD_MS + 1;
+    const uint64_t far = NOW + FLO_ORDER_AHEAD_MS + 1;
+    struct flo_agent_time time = {.clock_ms = NOW, .trusted_ms = NOW};
     (void)state;
 
-    assert_int_equal(admit(far, now, now), FLO_E_CMD_FUTURE);
-    assert_int_equal(admit(far - 1, now, now), 0);
-    assert_int_equal(admit(far, 0, now), 0); /* no clock of its own */
-    assert_int_equal(admit(now, now, now + 1000), FLO_E_CMD_EXPIRED);
+    assert_int_equal(admit(far, time), FLO_E_CMD_FUTURE);
+    assert_int_equal(admit(far - 1, time), 0);
+    time.trusted_ms = NOW + 1000;
+    assert_int_equal(admit(NOW, time), FLO_E_CMD_EXPIRED);
+    time.clock_ms = 0; /* no clock of its own */
+    assert_int_equal(admit(far, time), 0);
+}
+
+static void
+a_synchronised_clock_knows_that_the_controllers_is_wrong(void **state)
+{
+    const uint64_t tomorrow = NOW + FLO_ORDER_AHEAD_SYNCHRONISED_MS;
+    struct flo_agent_time time = {
+        .clock_ms = NOW, .is_synchronised = true, .trusted_ms = NOW};
+    (void)state;
+
+    assert_int_equal(admit(tomorrow, time), 0);
+    assert_int_equal(admit(tomorrow + 1, time), FLO_E_CMD_FUTURE);
+    assert_int_equal(admit(NOW - 500, time), 0);
+    time.clock_ms = 0; /* of before this program was made: nobody keeps it */
+    assert_int_equal(admit(tomorrow + 1, time), 0);
 }
 
 int main(void)
@@ -402,6 +420,8 @@ int main(void)
         STORY(a_rollback_ends_well_in_every_state),
         STORY(an_update_that_waits_for_a_rollback_may_end),
         cmocka_unit_test(an_order_of_the_far_future_is_not_admitted),
+        cmocka_unit_test(
+            a_synchronised_clock_knows_that_the_controllers_is_wrong),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
