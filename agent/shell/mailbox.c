@@ -364,16 +364,28 @@ static void leave_boot(struct flo_mailbox *mailbox)
     }
 }
 
+/* The oldest goes; of an execution only where there is nothing else. */
+static void forget_one(struct flo_mailbox *mailbox)
+{
+    size_t i = 0;
+
+    while (i < mailbox->memory_count && mailbox->memory[i].has_execution) {
+        i++;
+    }
+    i = i < mailbox->memory_count ? i : 0;
+    free(mailbox->memory[i].text);
+    mailbox->memory_count--;
+    memmove(&mailbox->memory[i], &mailbox->memory[i + 1],
+            (mailbox->memory_count - i) * sizeof(mailbox->memory[0]));
+    mailbox->corrupt++;
+}
+
 static struct memory_event *remember(struct flo_mailbox *mailbox)
 {
     struct memory_event *event;
 
     if (mailbox->memory_count == MEMORY_EVENTS_MAX) {
-        free(mailbox->memory[0].text);
-        memmove(&mailbox->memory[0], &mailbox->memory[1],
-                sizeof(mailbox->memory) - sizeof(mailbox->memory[0]));
-        mailbox->memory_count--;
-        mailbox->corrupt++;
+        forget_one(mailbox);
     }
     event = &mailbox->memory[mailbox->memory_count++];
     memset(event, 0, sizeof(*event));
@@ -430,11 +442,15 @@ void flo_mailbox_event(struct flo_mailbox *mailbox, json_t *json,
 {
     struct flo_buf text = {0};
     struct memory_event *event;
-    uint64_t sequence = ++mailbox->sequence;
+    uint64_t sequence;
 
     if (json == NULL) {
         return;
     }
+    if (mailbox->memory_count == MEMORY_EVENTS_MAX) {
+        flo_mailbox_flush(mailbox); /* may begin another boot */
+    }
+    sequence = ++mailbox->sequence;
     json_object_set_new(json, "v", json_integer(1));
     json_object_set_new(json, "boot", json_string(mailbox->boot));
     json_object_set_new(json, "seq", json_integer((json_int_t)sequence));

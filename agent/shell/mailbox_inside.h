@@ -22,6 +22,12 @@ struct memory_event {
     struct flo_agent_execution execution;
 };
 
+/* An error as a note. */
+struct told {
+    uint64_t at_ms; /* the last time; 0: never */
+    uint64_t more;  /* not told since */
+};
+
 struct flo_mailbox {
     struct flo_db *db; /* NULL: no database could be had */
     char boot[37];
@@ -32,7 +38,8 @@ struct flo_mailbox {
     uint64_t rows;
     uint64_t lost;
     uint64_t corrupt;
-    uint64_t telemetry_sent; /* highest id under way */
+    uint64_t telemetry_sent;               /* highest id under way */
+    struct told told[FLO_ERROR_COUNT + 1]; /* by -code; 0: no code */
     size_t memory_count;
     struct memory_event memory[MEMORY_EVENTS_MAX];
 };

@@ -162,9 +162,5 @@ void flo_shell_note(struct flo_shell *shell, const char *type,
                     const struct flo_err *err)
 {
     flo_log_err(FLO_LOG_WARN, type, err);
-    flo_mailbox_event(shell->mailbox,
-                      json_pack("{s:s, s:{s:s, s:s, s:s}}", "type", type,
-                                "error", "id", flo_error_id(err->code), "what",
-                                err->what, "step", ""),
-                      NULL);
+    flo_mailbox_note(shell->mailbox, type, err, flo_now_ms());
 }

@@ -97,6 +97,10 @@ uint64_t flo_mailbox_corrupt(const struct flo_mailbox *mailbox);
  * becomes of the execution: open, ended, or NULL. */
 void flo_mailbox_event(struct flo_mailbox *mailbox, json_t *event,
                        const struct flo_agent_execution *execution);
+/* Tell of an error, unless it or too much else was told already; then it is
+ * counted ("security": by whoever can send messages; "note": by itself). */
+void flo_mailbox_note(struct flo_mailbox *mailbox, const char *type,
+                      const struct flo_err *err, uint64_t now_ms);
 /* Write what waits in memory; true: something does. */
 void flo_mailbox_flush(struct flo_mailbox *mailbox);
 bool flo_mailbox_is_waiting(const struct flo_mailbox *mailbox);

@@ -13,6 +13,23 @@ from mqtt_client import Client
 
 # ---- orders and messages ------------------------------------------------------
 
+def test_a_refused_order_is_told_to_the_controller_at_once(up):
+    """First: of an error one a minute is told."""
+    with Controller(up) as me:
+        other = os.path.join(up.scratch, "unknown.key")
+        subprocess.run(["openssl", "ecparam", "-name", "prime256v1",
+                        "-genkey", "-noout", "-out", other], check=True)
+        me.send(me.signed(me.order("freeze"), other))
+        assert me.told("security", "sig.unknown_key", seconds=2)
+        me.client.messages.clear()
+        for _ in range(100):
+            me.send(me.signed(me.order("freeze"), other))
+        later = me.order("unfreeze", args={})
+        me.send(me.signed(later))
+        assert me.told(later["id"], "done")
+        assert not me.told("security", seconds=0.5)
+
+
 def test_orders_that_may_not_act_do_not(up):
     other = os.path.join(up.scratch, "other.key")
     if not os.path.exists(other):
@@ -79,15 +96,6 @@ def test_a_number_is_used_by_one_order_only(up):
         assert me.told(again["id"], "refused", "cmd.nonce_reused")
         assert me.told("security", "cmd.nonce_reused", seconds=2), "soon"
         assert frozen(up) is False
-
-
-def test_a_refused_order_is_told_to_the_controller_at_once(up):
-    with Controller(up) as me:
-        other = os.path.join(up.scratch, "unknown.key")
-        subprocess.run(["openssl", "ecparam", "-name", "prime256v1",
-                        "-genkey", "-noout", "-out", other], check=True)
-        me.send(me.signed(me.order("freeze"), other))
-        assert me.told("security", "sig.unknown_key", seconds=2)
 
 
 def test_an_order_of_the_far_future_does_not_stop_later_ones(up):

@@ -507,11 +507,160 @@ static void a_done_order_stays_done_when_its_answer_is_gone(void **state)
     flo_mailbox_close(mailbox);
 }
 
+/* ---- notes ---- */
+
+static uint64_t file_bytes(const char *name)
+{
+    char *data = NULL;
+    size_t bytes = 0;
+
+    if (flo_file_read(path_of(name), 1 << 26, &data, &bytes, NULL) == 0) {
+        free(data);
+    }
+    return bytes;
+}
+
+/* How many of the events hold the text. */
+static unsigned told(struct flo_mailbox *mailbox, const char *text)
+{
+    unsigned count = 0;
+    uint64_t sequence;
+
+    for (sequence = 1; sequence <= flo_mailbox_outbox(mailbox)->last;
+         sequence++) {
+        char *event = flo_mailbox_event_text(mailbox, sequence);
+        count += strstr(event, text) != NULL;
+        free(event);
+    }
+    return count;
+}
+
+/* 100 orders that nobody signed every six minutes, for ten hours and without
+ * one ack, while the device changes its states. */
+static void forged_orders_do_not_fill_the_disk(void **state)
+{
+    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    static const int codes[] = {FLO_E_SIG_BAD, FLO_E_SIG_UNKNOWN_KEY,
+                                FLO_E_META_JSON};
+    struct flo_agent_execution one = execution(FLO_EXECUTION_DOWNLOADING);
+    struct flo_err err = {0};
+    uint64_t now_ms = 5000;
+    uint64_t before;
+    int i;
+
+    (void)state;
+    note(mailbox, "first");
+    flo_mailbox_close(mailbox);
+    before = file_bytes("outbox.db");
+    mailbox = open_mailbox(1 << 20);
+    for (i = 0; i < 10000; i++) {
+        flo_fail(&err, codes[i % 3], "order: signature %d does not hold", i);
+        flo_mailbox_note(mailbox, "security", &err, now_ms);
+        if (i % 200 == 0) {
+            flo_mailbox_event(mailbox, json_pack("{s:s}", "type", "execution"),
+                              &one);
+        }
+        if (i % 100 == 99) {
+            flo_mailbox_flush(mailbox);
+            now_ms += 360000;
+        }
+    }
+
+    assert_int_equal(told(mailbox, "\"type\":\"execution\""), 50);
+    assert_int_equal(told(mailbox, "\"type\":\"security\""), 63);
+    assert_int_equal(told(mailbox, "outbox.corrupt"), 0);
+    flo_mailbox_close(mailbox); /* checkpoints into the one file */
+    assert_true(file_bytes("outbox.db") - before < 100 * 1024);
+}
+
+static void
+an_error_is_told_once_a_minute_with_the_count_of_the_rest(void **state)
+{
+    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    struct flo_err err = {.code = FLO_E_SIG_BAD, .what = "x"};
+    int i;
+
+    (void)state;
+    for (i = 0; i <= 60; i++) {
+        flo_mailbox_note(mailbox, "security", &err, 5000 + (uint64_t)i * 1000);
+    }
+    err.code = FLO_E_CMD_FORMAT; /* another is no repetition */
+    flo_mailbox_note(mailbox, "security", &err, 65000);
+    flo_mailbox_flush(mailbox);
+
+    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 3);
+    assert_int_equal(told(mailbox, "\"sig.bad\""), 2);
+    assert_int_equal(told(mailbox, "\"more\":59"), 1);
+    flo_mailbox_close(mailbox);
+}
+
+static void acknowledged_notes_make_room_for_others(void **state)
+{
+    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    struct flo_err err = {.code = FLO_E_PACKED, .what = "x"};
+    int i;
+
+    (void)state;
+    for (i = 0; i < 100; i++) {
+        flo_mailbox_note(mailbox, "note", &err, 5000);
+        flo_mailbox_flush(mailbox);
+    }
+    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 64);
+    flo_mailbox_acked(mailbox, flo_mailbox_boot(mailbox), 64);
+    flo_mailbox_note(mailbox, "note", &err, 6000);
+    flo_mailbox_flush(mailbox);
+
+    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 65);
+    assert_int_equal(told(mailbox, "\"more\":36"), 1);
+    flo_mailbox_close(mailbox);
+}
+
+static void many_events_at_once_are_all_stored(void **state)
+{
+    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    int i;
+
+    (void)state;
+    for (i = 0; i < 100; i++) {
+        note(mailbox, "at once");
+    }
+    flo_mailbox_flush(mailbox);
+
+    assert_int_equal(told(mailbox, "at once"), 100);
+    flo_mailbox_close(mailbox);
+}
+
+static void without_a_disk_an_executions_event_outlives_notes(void **state)
+{
+    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    struct flo_agent_execution one = execution(FLO_EXECUTION_DOWNLOADING);
+    int i;
+
+    (void)state;
+    flo_log_level_set(FLO_LOG_ERROR);
+    let_disk_fail(true);
+    flo_mailbox_event(mailbox, json_pack("{s:s}", "type", "execution"), &one);
+    for (i = 0; i < 100; i++) {
+        note(mailbox, "in memory");
+    }
+    flo_mailbox_flush(mailbox);
+
+    assert_int_equal(told(mailbox, "\"type\":\"execution\""), 1);
+    let_disk_fail(false);
+    flo_log_level_set(FLO_LOG_INFO);
+    flo_mailbox_close(mailbox);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(forged_orders_do_not_fill_the_disk),
+        TEST(an_error_is_told_once_a_minute_with_the_count_of_the_rest),
+        TEST(acknowledged_notes_make_room_for_others),
+        TEST(many_events_at_once_are_all_stored),
+        TEST(without_a_disk_an_executions_event_outlives_notes),
         TEST(a_used_number_is_known_behind_a_kill),
         TEST(nobody_knows_who_used_a_number_without_an_outbox),
         TEST(a_done_order_stays_done_when_its_answer_is_gone),
