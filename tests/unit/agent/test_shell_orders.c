@@ -84,7 +84,7 @@ static int begin(void **state)
     flo_public_key_pem(flo_key_public(key), pem);
     assert_int_equal(
         flo_trust_add(shell.identity.trust, pem, FLO_ROLE_ORDER, &err), 0);
-    snprintf(shell.groups[shell.group_count++], sizeof(shell.groups[0]), "all");
+    strcpy(shell.identity.groups[shell.identity.group_count++], "all");
     return 0;
 }
 
