@@ -80,6 +80,34 @@ void flo_column_digest(struct flo_db_statement *statement, int column,
 
 /* ---- opening ---- */
 
+/* Older controllers kept the answers of POST /v1/tokens whole, and of what was
+ * deleted of them the bytes are still in free pages: the file is written anew,
+ * once.  A disk without room for that does not keep us from starting. */
+static void forget_secrets(struct flo_records *store)
+{
+    char done[8];
+    struct flo_err err = {0};
+    int rv = flo_records_setting_get(store, "secrets_forgotten", done,
+                                     sizeof(done), &err);
+
+    if (rv == 0 && done[0] != '\0') {
+        return;
+    }
+    if (rv == 0) {
+        rv =
+            flo_db_exec(store->control,
+                        "DELETE FROM replay WHERE body LIKE '%\"token\":\"fl%';"
+                        "VACUUM; PRAGMA wal_checkpoint(TRUNCATE)",
+                        &err);
+    }
+    if (rv == 0) {
+        rv = flo_records_setting_set(store, "secrets_forgotten", "yes", &err);
+    }
+    if (rv < 0) {
+        flo_log_err(FLO_LOG_WARN, "store", &err);
+    }
+}
+
 static int open_one(const char *dir, const char *name, enum flo_db_sync sync,
                     const char *const *schema, size_t count,
                     struct flo_db **out, struct flo_err *err)
@@ -126,6 +154,7 @@ int flo_records_open(const char *dir, struct flo_records **out,
         return rv;
     }
     *out = store;
+    forget_secrets(store);
     return 0;
 }
 

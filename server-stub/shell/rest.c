@@ -8,7 +8,7 @@
 #include "server-stub/shell/live.h"
 #include "server-stub/shell/rest.h"
 
-enum { READ = 0, WRITE = 1, RAW = 2, DEVICES = 4 };
+enum { READ = 0, WRITE = 1, RAW = 2, DEVICES = 4, SECRET = 8 };
 
 struct route {
     const char *method;
@@ -175,8 +175,8 @@ static void request_digest(const struct flo_rest_call *call,
 }
 
 /* true: the stored answer was given (or the key was misused). */
-static bool replayed(struct flo_rest_call *call, const char *key,
-                     const struct flo_digest *request)
+static bool replayed(struct flo_rest_call *call, const struct route *route,
+                     const char *key, const struct flo_digest *request)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
     struct flo_digest stored;
@@ -196,6 +196,12 @@ static bool replayed(struct flo_rest_call *call, const char *key,
             flo_fail(&err, FLO_E_CMD_NONCE_REUSED,
                      "Idempotency-Key %s was used for another request", key);
             flo_err_fix(&err, "use a new key for a new request");
+        } else if ((route->flags & SECRET) != 0) {
+            flo_fail(&err, FLO_E_STATE,
+                     "made already, under the Idempotency-Key %s: the secret "
+                     "was shown once and is not kept",
+                     key);
+            flo_err_fix(&err, "delete it and make another, with a new key");
         } else {
             flo_httpd_add_header(call->request, "Idempotent-Replayed", "true");
             answer(call, status, body.data != NULL ? body.data : "",
@@ -286,9 +292,9 @@ static int finish_write(struct flo_rest_call *call, const struct route *route,
                                   bytes > 0 ? body : "", err);
 
     if (rv == 0 && key != NULL) {
-        rv = flo_records_replay_put(call->controller->store, call->token_id,
-                                    key, request, call->status, text->data,
-                                    flo_wall_ms(), err);
+        rv = flo_records_replay_put(
+            call->controller->store, call->token_id, key, request, call->status,
+            (route->flags & SECRET) != 0 ? "" : text->data, flo_wall_ms(), err);
     }
     return rv;
 }
@@ -304,7 +310,7 @@ static void write_call(struct flo_rest_call *call, const struct route *route)
         key = NULL; /* enrolment: the token counts its uses */
     }
     request_digest(call, &request);
-    if (key != NULL && replayed(call, key, &request)) {
+    if (key != NULL && replayed(call, route, key, &request)) {
         return;
     }
     int rv = flo_controller_begin(call->controller, &err);

@@ -139,10 +139,10 @@ def test_bad_rollouts_are_refused(up):
 
 def test_an_old_etag_and_another_body_under_a_used_key_are_refused(up):
     key = {"Idempotency-Key": "bad-input-1"}
-    body = {"kind": "enroll", "uses": 2}
-    first = rest(up, "POST", "/v1/tokens", body, headers=key)
-    assert rest(up, "POST", "/v1/tokens", body, headers=key) == first
-    status, answer = rest(up, "POST", "/v1/tokens", dict(body, uses=3),
+    body = {"op": "config", "heartbeat_ms": 1000, "confirm": "test"}
+    first = rest(up, "POST", "/v1/orders", body, headers=key)
+    assert rest(up, "POST", "/v1/orders", body, headers=key) == first
+    status, answer = rest(up, "POST", "/v1/orders", dict(body, reason="x"),
                           headers=key)
     assert status == 422, answer
     status, answer = rest(up, "POST", "/v1/rollouts/r-0001/actions",

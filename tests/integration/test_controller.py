@@ -680,12 +680,12 @@ def test_roles(controller, devices):
 
 def test_requests_with_a_key_happen_once(controller):
     key = {"Idempotency-Key": "k1"}
-    body = {"kind": "enroll", "uses": 3}
-    one = controller.ask("POST", "/v1/tokens", body, headers=key)
-    two = controller.ask("POST", "/v1/tokens", body, headers=key)
-    assert one.json == two.json
+    body = {"op": "config", "heartbeat_ms": 1000, "confirm": "test"}
+    one = controller.ask("POST", "/v1/orders", body, headers=key)
+    two = controller.ask("POST", "/v1/orders", body, headers=key)
+    assert one.json["id"] and one.json == two.json
     assert two.headers["Idempotent-Replayed"] == "true"
-    other = controller.ask("POST", "/v1/tokens", dict(body, uses=4),
+    other = controller.ask("POST", "/v1/orders", dict(body, reason="x"),
                            headers=key)
     assert other.status == 422, other.body
 

@@ -11,6 +11,8 @@
 
 #include "server-stub/shell/records_inside.h"
 
+#include "unit/remove_tree.h"
+
 #define DEVICE "11111111-1111-4111-8111-111111111111"
 #define OTHER "22222222-2222-4222-8222-222222222222"
 #define BOOT "33333333-3333-4333-8333-333333333333"
@@ -245,17 +247,70 @@ static void an_edited_audit_file_is_found(void **state)
         FLO_E_AUDIT_CHAIN);
     assert_int_equal(walk.number, 16);
     flo_records_close(store);
-    const char *const names[] = {"control.db", "telemetry.db"};
-    for (size_t i = 0; i < 2; i++) {
-        for (size_t s = 0; s < 3; s++) {
-            snprintf(path, sizeof(path), "%s/%s%s", dir, names[i],
-                     s == 0   ? ""
-                     : s == 1 ? "-wal"
-                              : "-shm");
-            unlink(path);
-        }
+    remove_tree(dir);
+}
+
+#define SECRET "flt_pat_0123456789ab_mustnotstay"
+#define ANSWER "{\"id\":\"t\",\"token\":\"" SECRET "\"}"
+
+static bool file_has(const char *dir, const char *name, const char *text)
+{
+    char path[64];
+    char *data;
+    size_t bytes;
+    struct flo_err err = {0};
+
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    if (flo_file_read(path, 16 << 20, &data, &bytes, &err) < 0) {
+        return false;
     }
-    rmdir(dir);
+    bool has = memmem(data, bytes, text, strlen(text)) != NULL;
+    free(data);
+    return has;
+}
+
+static void secrets_that_older_controllers_kept_are_wiped_at_open(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/flotilla-store-XXXXXX";
+    char path[64];
+    struct flo_records *store;
+    struct flo_db *db;
+    struct flo_digest request = {{1}};
+    struct flo_err err = {0};
+    struct flo_buf body = {0};
+    int status = 0;
+
+    /* given: as schema 3 left it, one in a row, one in a free page */
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/control.db", dir);
+    assert_int_equal(flo_db_open(path, FLO_DB_SYNC_NORMAL, 100, &db, &err), 0);
+    assert_int_equal(flo_db_migrate(db, flo_records_control_schema, 3, &err),
+                     0);
+    assert_int_equal(
+        flo_db_exec(db,
+                    "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1"
+                    " FROM r WHERE i < 99) INSERT INTO replay SELECT 't', i,"
+                    " zeroblob(32), 201, '" ANSWER "', 1 FROM r;"
+                    "DELETE FROM replay WHERE key > 50;"
+                    "INSERT INTO replay VALUES ('t', 'other', zeroblob(32),"
+                    " 201, '{\"id\":\"r-0001\"}', 1)",
+                    &err),
+        0);
+    flo_db_close(db);
+    assert_true(file_has(dir, "control.db", SECRET));
+
+    assert_int_equal(flo_records_open(dir, &store, &err), 0);
+
+    assert_false(file_has(dir, "control.db", SECRET));
+    assert_false(file_has(dir, "control.db-wal", SECRET));
+    assert_int_equal(flo_records_replay_get(store, "t", "other", &request,
+                                            &status, &body, &err),
+                     0);
+    assert_int_equal(status, 201);
+    flo_buf_deinit(&body);
+    flo_records_close(store);
+    remove_tree(dir);
 }
 
 struct sums {
@@ -489,3 +544,4 @@ int main(void)
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
+        cmocka_unit_test(secrets_that_older_controllers_kept_are_wiped_at_open),
