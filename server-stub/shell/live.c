@@ -4,6 +4,7 @@
 
 #include <event2/event.h>
 
+#include "server-stub/core/access.h"
 #include "server-stub/shell/live.h"
 
 #define RING_EVENTS 16384
@@ -22,6 +23,7 @@ struct live_event {
 struct live_client {
     struct flo_live *live;
     struct flo_httpd_request *request;
+    char token_id[FLO_TOKEN_ID_TEXT];
 };
 
 struct flo_live {
@@ -58,6 +60,16 @@ static void on_closed(void *user)
     client_drop(client->live, client);
 }
 
+static void client_end(struct flo_live *live, struct live_client *client,
+                       void (*end)(struct flo_httpd_request *request))
+{
+    struct flo_httpd_request *request = client->request;
+
+    flo_httpd_set_user(request, NULL, NULL);
+    client_drop(live, client);
+    end(request);
+}
+
 /* A client that does not read is cut; it comes back with Last-Event-ID. */
 static void send_all(struct flo_live *live, const char *text, size_t bytes)
 {
@@ -65,10 +77,30 @@ static void send_all(struct flo_live *live, const char *text, size_t bytes)
         struct live_client *client = live->clients[i - 1];
         if (!flo_httpd_stream_chunk(client->request, text, bytes,
                                     BACKLOG_BYTES_MAX)) {
-            struct flo_httpd_request *request = client->request;
-            flo_httpd_set_user(request, NULL, NULL);
-            client_drop(live, client);
-            flo_httpd_stream_abort(request);
+            client_end(live, client, flo_httpd_stream_abort);
+        }
+    }
+}
+
+static int take_valid(void *context, const struct flo_records_token *token)
+{
+    *(bool *)context =
+        token->expires_at_ms == 0 || token->expires_at_ms > flo_wall_ms();
+    return 0;
+}
+
+/* Who may not ask any more is told nothing any more. */
+static void end_without_token(struct flo_live *live)
+{
+    for (size_t i = live->client_count; i > 0; i--) {
+        struct live_client *client = live->clients[i - 1];
+        struct flo_err err = {0};
+        bool is_valid = false;
+        int rv =
+            flo_records_token_get(live->controller->store, client->token_id,
+                                  NULL, take_valid, &is_valid, &err);
+        if (rv == FLO_E_ABSENT || (rv == 0 && !is_valid)) {
+            client_end(live, client, flo_httpd_stream_end);
         }
     }
 }
@@ -183,6 +215,7 @@ static void on_pace(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
+    end_without_token(live);
     live->changed = (struct flo_text_list){0};
     flo_text_list_unique(&changed);
     for (size_t i = 0; i < changed.count; i++) {
@@ -239,7 +272,7 @@ static void replay(struct flo_live *live, struct live_client *client,
 }
 
 void flo_live_subscribe(struct flo_live *live,
-                        struct flo_httpd_request *request)
+                        struct flo_httpd_request *request, const char *token_id)
 {
     struct flo_err err = {0};
     struct live_client *client =
@@ -254,6 +287,7 @@ void flo_live_subscribe(struct flo_live *live,
     }
     client->live = live;
     client->request = request;
+    snprintf(client->token_id, sizeof(client->token_id), "%s", token_id);
     live->clients[live->client_count++] = client;
     flo_httpd_set_user(request, client, on_closed);
     flo_httpd_add_header(request, "Cache-Control", "no-store");

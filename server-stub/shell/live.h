@@ -17,9 +17,11 @@ void flo_live_close(struct flo_controller *controller);
 void flo_live_changed(struct flo_live *live, const char *text);
 /* "<topic> <json>": to be sent as it is. */
 void flo_live_note(struct flo_live *live, const char *text);
-/* Handler of GET /v1/events; the caller has checked the token. */
+/* Handler of GET /v1/events; the caller has checked the token.  The stream
+ * ends when that is deleted or expires. */
 void flo_live_subscribe(struct flo_live *live,
-                        struct flo_httpd_request *request);
+                        struct flo_httpd_request *request,
+                        const char *token_id);
 size_t flo_live_clients(const struct flo_live *live);
 
 #endif

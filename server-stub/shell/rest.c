@@ -409,7 +409,7 @@ static void on_events(void *context, struct flo_httpd_request *request)
     if (rv < 0) {
         answer_err(&call, &err);
     } else {
-        flo_live_subscribe(controller->live, request);
+        flo_live_subscribe(controller->live, request, call.token_id);
     }
 }
 

@@ -1,6 +1,9 @@
-"""Tokens: their secrets are in no file of the controller's."""
+"""Tokens: their secrets are in no file of the controller's, and what is open
+by one ends with it."""
 import glob
+import http.client
 import os
+import time
 
 from controller_parts import Device
 
@@ -34,3 +37,39 @@ def test_a_secret_is_shown_once_not_again_for_its_key(controller):
     other = controller.ask("POST", "/v1/tokens", dict(ACCESS, name="w"),
                            headers=KEY)
     assert (other.status, other.json["code"]) == (422, "cmd.nonce_reused")
+
+
+def stream(controller, token):
+    host, port = controller.rest[len("http://"):].split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=10)
+    connection.request("GET", "/v1/events", headers={
+        "Authorization": "Bearer " + token})
+    answer = connection.getresponse()
+    assert answer.status == 200
+    return answer
+
+
+def ends_within(answer, seconds):
+    begin = time.monotonic()
+    answer.read()  # to the end of the stream
+    return time.monotonic() - begin < seconds
+
+
+def test_a_live_stream_ends_with_its_token(controller):
+    made, stays = (controller.ask("POST", "/v1/tokens", ACCESS).json
+                   for _ in range(2))
+    one, other = stream(controller, made["token"]), stream(
+        controller, stays["token"])
+    assert controller.ask("DELETE", "/v1/tokens/" + made["id"]).status == 200
+    assert ends_within(one, 2)
+    controller.ask("POST", "/v1/tokens", ACCESS)  # is in the audit: heard
+    text = ""
+    while "token.create" not in text:
+        text = other.readline().decode()
+        assert text
+    other.close()
+
+
+def test_a_live_stream_ends_when_its_token_expires(controller):
+    made = controller.ask("POST", "/v1/tokens", dict(ACCESS, ttl_ms=1500))
+    assert ends_within(stream(controller, made.json["token"]), 4)
