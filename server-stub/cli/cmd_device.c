@@ -239,7 +239,10 @@ int flo_cmd_telemetry_query(struct flo_cli *cli, struct flo_err *err)
         rv = flo_args_ms(&cli->args, "since", 600000, &since, err);
     }
     if (rv == 0) {
-        rv = flo_args_ms(&cli->args, "step", 10000, &step, err);
+        /* Points of 5 min are few enough for 10,000 devices. */
+        rv =
+            flo_args_ms(&cli->args, "step",
+                        strcmp(by, "device") == 0 ? 300000 : 10000, &step, err);
     }
     if (rv < 0) {
         return rv;

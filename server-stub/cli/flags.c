@@ -69,10 +69,11 @@ FLAGS(rollout_rollback) = {
     END};
 FLAGS(rollout_freeze) = {{"reason", "TEXT", "why, for the audit"}, END};
 FLAGS(rollout_unfreeze) = {{"reason", "TEXT", "why, for the audit"}, END};
-FLAGS(telemetry_query) = {{"by", "release|device", "one series for each"},
-                          {"since", "DURATION", "how far back (10m)"},
-                          {"step", "DURATION", "width of a point (10s)"},
-                          END};
+FLAGS(telemetry_query) = {
+    {"by", "release|device", "one series for each"},
+    {"since", "DURATION", "how far back (10m)"},
+    {"step", "DURATION", "width of a point (10s; 5m by device)"},
+    END};
 FLAGS(token_create) = {{"kind", "enroll|access", "for devices or people"},
                        {"group", "G", "devices land in this group"},
                        {"role", "viewer|operator|releaser|admin", "of people"},

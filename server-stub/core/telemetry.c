@@ -191,7 +191,8 @@ int flo_telemetry_query_parse(const json_t *json,
 
 uint64_t flo_telemetry_resolution(const struct flo_telemetry_query *query)
 {
-    return query->since_ms <= FLO_TELEMETRY_FINE_LIFE_MS
+    return query->since_ms <= FLO_TELEMETRY_FINE_LIFE_MS &&
+                   query->step_ms < FLO_TELEMETRY_COARSE_MS
                ? FLO_TELEMETRY_FINE_MS
                : FLO_TELEMETRY_COARSE_MS;
 }

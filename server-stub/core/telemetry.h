@@ -46,7 +46,8 @@ struct flo_telemetry_query {
 FLO_MUST_USE int flo_telemetry_query_parse(const json_t *json,
                                            struct flo_telemetry_query *out,
                                            struct flo_err *err);
-/* Which of the two resolutions serves it. */
+/* Which of the two resolutions serves it: the fine one, while it lives and the
+ * steps are narrower than the coarse one's. */
 uint64_t flo_telemetry_resolution(const struct flo_telemetry_query *query);
 
 /* One stored row, in the order of key and time. */

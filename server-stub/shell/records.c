@@ -137,8 +137,9 @@ int flo_records_open(const char *dir, struct flo_records **out,
         return flo_fail(err, FLO_E_MEMORY, "store");
     }
     store->histogram = calloc(1, sizeof(*store->histogram));
+    store->totals = calloc(1, sizeof(*store->totals));
     int rv =
-        store->histogram == NULL
+        store->histogram == NULL || store->totals == NULL
             ? flo_fail(err, FLO_E_MEMORY, "store")
             : open_one(dir, "control.db", FLO_DB_SYNC_FULL,
                        flo_records_control_schema,
@@ -153,8 +154,8 @@ int flo_records_open(const char *dir, struct flo_records **out,
         flo_records_close(store);
         return rv;
     }
-    *out = store;
     forget_secrets(store);
+    *out = store;
     return 0;
 }
 
@@ -164,6 +165,7 @@ void flo_records_close(struct flo_records *store)
         flo_db_close(store->control);
         flo_db_close(store->telemetry);
         free(store->histogram);
+        free(store->totals);
         free(store);
     }
 }
@@ -191,7 +193,9 @@ int flo_records_commit(struct flo_records *store, struct flo_err *err)
     struct flo_err telemetry = {0};
 
     store->is_open = false;
-    if (flo_db_commit(store->telemetry, &telemetry) < 0) {
+    if (flo_records_totals_write(store, &telemetry) < 0 ||
+        flo_db_commit(store->telemetry, &telemetry) < 0) {
+        flo_db_roll_back(store->telemetry);
         flo_log_err(FLO_LOG_WARN, "store", &telemetry);
     }
     return flo_db_commit(store->control, err);
@@ -200,6 +204,7 @@ int flo_records_commit(struct flo_records *store, struct flo_err *err)
 void flo_records_roll_back(struct flo_records *store)
 {
     store->is_open = false;
+    store->totals->count = 0;
     flo_db_roll_back(store->telemetry);
     flo_db_roll_back(store->control);
 }

@@ -404,7 +404,10 @@ FLO_MUST_USE int flo_records_telemetry_add(struct flo_records *store,
                                            bool *is_new, struct flo_err *err);
 typedef int (*flo_records_telemetry_fn)(void *context,
                                         const struct flo_telemetry_row *row);
-/* Rows since `from_ms`, ordered by the query's keys and time. */
+/* Rows since `from_ms`, ordered by the query's keys and time: of each device,
+ * or of no device, all together.  FLO_E_REST_LIMIT, with the numbers, when they
+ * are more than are read in some 150 ms, for which an order waits. */
+#define FLO_TELEMETRY_ROWS_MAX 40000
 FLO_MUST_USE int
 flo_records_telemetry_list(struct flo_records *store,
                            const struct flo_telemetry_query *query,

@@ -6,12 +6,40 @@
 
 #include "server-stub/shell/records.h"
 
+/* What the windows of a transaction add up to at one time of one release. */
+struct flo_records_total {
+    uint64_t at_ms; /* of the fine resolution */
+    char release[FLO_DIGEST_TEXT];
+    struct flo_telemetry_row rows[FLO_METRIC_COUNT]; /* count 0: none */
+    struct flo_histogram histograms[FLO_METRIC_COUNT];
+};
+#define FLO_RECORDS_TOTALS_MAX 4 /* few batches hold more; they write twice */
+struct flo_records_totals {
+    size_t count;
+    struct flo_records_total items[FLO_RECORDS_TOTALS_MAX];
+};
+
 struct flo_records {
     struct flo_db *control;
     struct flo_db *telemetry;
     bool is_open;                    /* inside a transaction */
     struct flo_histogram *histogram; /* scratch of records_telemetry.c */
+    struct flo_records_totals *totals;
 };
+
+/* Merge a row into both resolutions. */
+FLO_MUST_USE int flo_records_row_add(struct flo_records *store,
+                                     enum flo_metric metric,
+                                     const struct flo_telemetry_row *row,
+                                     struct flo_err *err);
+/* Add a device's row to the transaction's totals, and write those: before the
+ * commit. */
+FLO_MUST_USE int flo_records_total_add(struct flo_records *store,
+                                       enum flo_metric metric,
+                                       const struct flo_telemetry_row *row,
+                                       struct flo_err *err);
+FLO_MUST_USE int flo_records_totals_write(struct flo_records *store,
+                                          struct flo_err *err);
 
 /* Prepare with parameters: one letter each in `types`: t text (NULL binds
  * NULL), u uint64_t, i int64_t, d struct flo_digest * (as blob). */

@@ -69,9 +69,10 @@ int flo_rest_telemetry(struct flo_rest_call *call, struct flo_err *err)
                                       .step_histogram = &scratch[0],
                                       .series_histogram = &scratch[1],
                                       .series = json_array()};
+    uint64_t from_ms = now_ms > query.since_ms ? now_ms - query.since_ms : 0;
     rv = flo_records_telemetry_list(
         call->controller->store, &query,
-        now_ms > query.since_ms ? now_ms - query.since_ms : 0, fold_row, &fold,
+        from_ms - from_ms % flo_telemetry_resolution(&query), fold_row, &fold,
         err);
     flo_telemetry_fold_end(&fold);
     free(scratch);

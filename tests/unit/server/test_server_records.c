@@ -327,6 +327,48 @@ static int add_row(void *context, const struct flo_telemetry_row *row)
     return 0;
 }
 
+struct extremes {
+    int64_t min, max, sum;
+};
+
+static int see_extremes(void *context, const struct flo_telemetry_row *row)
+{
+    struct extremes *out = context;
+
+    out->min = row->min < out->min ? row->min : out->min;
+    out->max = row->max > out->max ? row->max : out->max;
+    out->sum += row->sum;
+    return 0;
+}
+
+/* One window in a transaction of its own; is it new? */
+static bool put(struct flo_records *store, const char *device, uint64_t now_ms,
+                const struct flo_telemetry *window)
+{
+    struct flo_err err = {0};
+    bool is_new = false;
+
+    assert_int_equal(flo_records_begin(store, &err), 0);
+    assert_int_equal(
+        flo_records_telemetry_add(store, device, now_ms, window, &is_new, &err),
+        0);
+    assert_int_equal(flo_records_commit(store, &err), 0);
+    return is_new;
+}
+
+static struct sums read_rows(struct flo_records *store,
+                             const struct flo_telemetry_query *query,
+                             uint64_t from_ms)
+{
+    struct sums sums = {0};
+    struct flo_err err = {0};
+
+    assert_int_equal(
+        flo_records_telemetry_list(store, query, from_ms, add_row, &sums, &err),
+        0);
+    return sums;
+}
+
 static void windows_are_merged_per_bucket_and_pruned(void **state)
 {
     (void)state;
@@ -344,18 +386,11 @@ static void windows_are_merged_per_bucket_and_pruned(void **state)
     window.has[FLO_METRIC_NAME_REQUESTS] = true;
     window.values[FLO_METRIC_NAME_REQUESTS] = 3;
     for (uint64_t i = 0; i < 20; i++) { /* each comes twice */
-        bool is_new = i % 2 != 0;
         window.seq = 1 + i / 2;
         window.at_ms = base + i / 2 * 1000;
-        assert_int_equal(flo_records_telemetry_add(store, DEVICE, base + 60000,
-                                                   &window, &is_new, &err),
-                         0);
-        assert_int_equal(is_new, i % 2 == 0);
+        assert_int_equal(put(store, DEVICE, base + 60000, &window), i % 2 == 0);
     }
-    struct sums sums = {0};
-    assert_int_equal(flo_records_telemetry_list(store, &query, base - 60000,
-                                                add_row, &sums, &err),
-                     0);
+    struct sums sums = read_rows(store, &query, base - 60000);
     assert_int_equal(sums.rows, 2);
     assert_int_equal(sums.count, 10);
 
@@ -365,16 +400,9 @@ static void windows_are_merged_per_bucket_and_pruned(void **state)
             store, base + FLO_TELEMETRY_FINE_LIFE_MS * 2, &more, &err),
         0);
     assert_false(more);
-    sums = (struct sums){0};
-    assert_int_equal(flo_records_telemetry_list(store, &query, base - 60000,
-                                                add_row, &sums, &err),
-                     0);
-    assert_int_equal(sums.rows, 0);
+    assert_int_equal(read_rows(store, &query, base - 60000).rows, 0);
     query.since_ms = FLO_TELEMETRY_FINE_LIFE_MS * 3;
-    assert_int_equal(flo_records_telemetry_list(store, &query, base - 600000,
-                                                add_row, &sums, &err),
-                     0);
-    assert_int_equal(sums.count, 10);
+    assert_int_equal(read_rows(store, &query, base - 600000).count, 10);
     free(histograms);
     flo_records_close(store);
 }
@@ -414,10 +442,7 @@ static void old_windows_go_in_pieces_until_none_is_left(void **state)
     window.has[FLO_METRIC_NAME_REQUESTS] = true;
     for (int64_t i = 0; i < windows; i++) {
         window.at_ms = base + (uint64_t)i * FLO_TELEMETRY_FINE_MS;
-        assert_int_equal(flo_records_telemetry_add(store, DEVICE, window.at_ms,
-                                                   &window, &(bool){false},
-                                                   &err),
-                         0);
+        assert_true(put(store, DEVICE, window.at_ms, &window));
     }
     uint64_t now = window.at_ms + FLO_TELEMETRY_FINE_LIFE_MS * 2;
     for (; more; pieces++) {
@@ -428,12 +453,13 @@ static void old_windows_go_in_pieces_until_none_is_left(void **state)
                         FLO_TELEMETRY_PRUNE_ROWS);
     }
 
-    assert_int_equal(pieces, 3); /* merged, the fine ones, nothing */
+    /* merged, the fine ones of the device and in total, nothing */
+    assert_int_equal(pieces, 4);
     assert_int_equal(rows_of(store, "merged"), 0);
     assert_int_equal(rows_of(store, "number"), /* the coarse ones live on */
-                     windows * (int64_t)FLO_TELEMETRY_FINE_MS /
-                             (int64_t)FLO_TELEMETRY_COARSE_MS +
-                         1);
+                     2 * (windows * (int64_t)FLO_TELEMETRY_FINE_MS /
+                              (int64_t)FLO_TELEMETRY_COARSE_MS +
+                          1));
     flo_records_close(store);
 }
 
@@ -483,26 +509,124 @@ static void a_window_with_an_impossible_clock_counts_as_of_now(void **state)
     (void)state;
     struct flo_records *store = store_new();
     struct flo_telemetry window = {.seq = 1};
-    struct flo_err err = {0};
     struct flo_telemetry_query query = {
         .metric = FLO_METRIC_NAME_REQUESTS, .since_ms = 60000, .step_ms = 5000};
     const uint64_t clocks[] = {5, UINT64_C(4300000000000)}; /* 1970, 2106 */
     uint64_t base = 1700000000000;
-    struct sums sums = {0};
-    bool is_new;
 
     window.has[FLO_METRIC_NAME_REQUESTS] = true;
     for (size_t i = 0; i < FLO_COUNT(clocks); i++) {
         window.at_ms = clocks[i];
-        assert_int_equal(flo_records_telemetry_add(store, DEVICE, base, &window,
-                                                   &is_new, &err),
-                         0);
+        assert_true(put(store, DEVICE, base, &window));
     }
-    assert_int_equal(flo_records_telemetry_list(store, &query, base - 60000,
-                                                add_row, &sums, &err),
-                     0);
+    struct sums sums = read_rows(store, &query, base - 60000);
     assert_int_equal(sums.rows, 1);
     assert_int_equal(sums.count, 2);
+    flo_records_close(store);
+}
+
+static void what_is_asked_of_all_devices_is_read_from_their_totals(void **state)
+{
+    (void)state;
+    struct flo_records *store = store_new();
+    struct flo_histogram *histograms =
+        calloc(FLO_METRIC_COUNT, sizeof(*histograms));
+    struct flo_telemetry window = {.histograms = histograms};
+    struct flo_err err = {0};
+    uint64_t base = 1700000000000;
+    struct flo_telemetry_query query = {.since_ms = 600000, .step_ms = 5000};
+
+    /* given: 100 devices, 10 times of two releases, in one transaction, and
+     * one that is rolled back */
+    flo_histogram_add(&histograms[FLO_METRIC_NAME_TTFT], 1000);
+    window.has[FLO_METRIC_NAME_TTFT] = true;
+    window.has[FLO_METRIC_NAME_AGENT_RSS] = true;
+    for (int take = 0; take < 2; take++) {
+        assert_int_equal(flo_records_begin(store, &err), 0);
+        for (uint64_t i = 0; i < 1000; i++) {
+            char device[16];
+            bool is_new;
+            snprintf(device, sizeof(device), "device-%d", (int)(i % 100));
+            window.seq = 1 + i / 100;
+            window.at_ms = base + i / 100 * 5000;
+            window.release.bytes[0] = (uint8_t)(i % 2);
+            window.values[FLO_METRIC_NAME_AGENT_RSS] = (int64_t)i;
+            assert_int_equal(flo_records_telemetry_add(store, device, base,
+                                                       &window, &is_new, &err),
+                             0);
+            assert_true(is_new);
+        }
+        if (take == 0) {
+            flo_records_roll_back(store);
+        } else {
+            assert_int_equal(flo_records_commit(store, &err), 0);
+        }
+    }
+
+    const enum flo_metric metrics[] = {FLO_METRIC_NAME_TTFT,
+                                       FLO_METRIC_NAME_AGENT_RSS};
+    for (size_t i = 0; i < FLO_COUNT(metrics); i++) {
+        query.metric = metrics[i];
+        query.by_release = true;
+        query.by_device = false;
+        struct sums sums = read_rows(store, &query, base - 5000);
+        assert_int_equal(sums.rows, 2 * 3); /* the clock may lead by 10 s */
+        assert_int_equal(sums.count, 1000);
+        query.by_device = true;
+        sums = read_rows(store, &query, base - 5000);
+        assert_int_equal(sums.rows, 100 * 3);
+        assert_int_equal(sums.count, 1000);
+    }
+    assert_int_equal(query.metric, FLO_METRIC_NAME_AGENT_RSS);
+    query.by_device = false;
+    struct extremes extremes = {.min = INT64_MAX};
+    assert_int_equal(flo_records_telemetry_list(store, &query, base - 5000,
+                                                see_extremes, &extremes, &err),
+                     0);
+    assert_int_equal(extremes.min, 0);
+    assert_int_equal(extremes.max, 999);
+    assert_int_equal(extremes.sum, 999 * 1000 / 2);
+    free(histograms);
+    flo_records_close(store);
+}
+
+static void a_query_of_too_many_rows_is_refused_with_the_numbers(void **state)
+{
+    (void)state;
+    struct flo_records *store = store_new();
+    struct flo_err err = {0};
+    uint64_t now = 1700000000000;
+    struct flo_telemetry_query query = {.metric = FLO_METRIC_NAME_REQUESTS,
+                                        .by_device = true,
+                                        .since_ms = 600000,
+                                        .step_ms = 5000};
+    struct sums sums = {0};
+
+    /* given: 1,000 devices, 100 times */
+    assert_int_equal(
+        flo_db_exec(store->telemetry,
+                    "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1"
+                    " FROM r WHERE i < 99999) INSERT INTO number"
+                    " SELECT 5000, 'requests', 1700000000000 - i / 1000 * 5000,"
+                    " 'r', 'device-' || (i % 1000), 1, 1, 1, 1 FROM r",
+                    &err),
+        0);
+    assert_int_equal(flo_records_telemetry_list(store, &query,
+                                                now - query.since_ms, add_row,
+                                                &sums, &err),
+                     FLO_E_REST_LIMIT);
+    assert_int_equal(sums.rows, 0);
+    assert_non_null(strstr(err.what, "requests over 600000 ms"));
+    assert_non_null(strstr(err.what, "more than 40000 stored rows"));
+    assert_non_null(strstr(err.what, "the last 195000 ms"));
+    assert_non_null(strstr(err.fix, "shorten since_ms"));
+
+    query.since_ms = 195000;
+    assert_int_equal(read_rows(store, &query, now - query.since_ms).rows,
+                     40000);
+    query.by_device = false;
+    query.since_ms = 600000;
+    assert_int_equal(read_rows(store, &query, now - query.since_ms).rows, 0);
     flo_records_close(store);
 }
 
@@ -536,12 +660,15 @@ int main(void)
         cmocka_unit_test(events_are_acknowledged_up_to_the_first_gap),
         cmocka_unit_test(a_token_has_as_many_uses_as_it_was_made_for),
         cmocka_unit_test(an_edited_audit_file_is_found),
+        cmocka_unit_test(secrets_that_older_controllers_kept_are_wiped_at_open),
         cmocka_unit_test(windows_are_merged_per_bucket_and_pruned),
         cmocka_unit_test(old_windows_go_in_pieces_until_none_is_left),
         cmocka_unit_test(what_prunes_reads_no_row_that_stays),
         cmocka_unit_test(a_window_with_an_impossible_clock_counts_as_of_now),
+        cmocka_unit_test(
+            what_is_asked_of_all_devices_is_read_from_their_totals),
+        cmocka_unit_test(a_query_of_too_many_rows_is_refused_with_the_numbers),
         cmocka_unit_test(what_is_rolled_back_never_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
-        cmocka_unit_test(secrets_that_older_controllers_kept_are_wiped_at_open),
