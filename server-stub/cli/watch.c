@@ -121,7 +121,7 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
 {
     static const char *const ends[] = {"completed", "aborted", "rolled-back",
                                        "halted", NULL};
-    char path[256];
+    char path[256], brief[256]; /* with its devices, without */
     struct flo_buf last = {0};
     uint64_t begin = flo_now_ms();
     bool was_there = false, is_away = false;
@@ -130,9 +130,11 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
         return flo_fail(err, FLO_E_ROLLOUT_ABSENT, "no rollout `%.80s`", id);
     }
     snprintf(path, sizeof(path), "/v1/rollouts/%s", id);
+    snprintf(brief, sizeof(brief), "/v1/rollouts/%s?devices=false", id);
     for (;;) {
         FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
-        int rv = flo_api_get(cli, path, &rollout, err);
+        FLO_CLEANUP(flo_json_cleanup) json_t *whole = NULL;
+        int rv = flo_api_get(cli, brief, &rollout, err);
         const char *state = flo_out_text(rollout, "state", "?");
         if (was_there && may_come_back(rv) &&
             flo_now_ms() - begin <= timeout_ms) {
@@ -162,7 +164,10 @@ int flo_watch_rollout(struct flo_cli *cli, const char *id, const char *wanted,
         }
         if (is_over) {
             if (cli->json && rollout != NULL) {
-                flo_out_json(rollout);
+                struct flo_err gone = {0};
+                flo_out_json(flo_api_get(cli, path, &whole, &gone) == 0
+                                 ? whole
+                                 : rollout);
             }
             flo_buf_deinit(&last);
             return rv;

@@ -80,15 +80,21 @@ int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
 
 int flo_rest_rollout(struct flo_rest_call *call, struct flo_err *err)
 {
+    const char *devices = flo_httpd_query(call->request, "devices");
     struct flo_rollout_entry *entry;
+
+    if (devices != NULL && strcmp(devices, "false") != 0) {
+        return flo_fail(err, FLO_E_REST_SCHEMA,
+                        "devices: false, or nothing for all of them");
+    }
     int rv = flo_rollouts_find(
         call->controller, flo_httpd_param(call->request, "id"), &entry, err);
-
     if (rv < 0) {
         return rv;
     }
     flo_view_rollout_etag(&entry->core, call->etag);
-    return flo_view_rollout(call->controller, entry, true, &call->out, err);
+    return flo_view_rollout(call->controller, entry, devices == NULL,
+                            &call->out, err);
 }
 
 static int read_action(const char *word, enum flo_rollout_event_kind *out,
