@@ -144,6 +144,9 @@ static int open_db(struct flo_mailbox *mailbox, const char *path,
     int rv = flo_db_open(path, FLO_DB_SYNC_FULL, 2000, &mailbox->db, err);
 
     if (rv == 0) {
+        rv = flo_db_check(mailbox->db, err);
+    }
+    if (rv == 0) {
         rv = flo_db_migrate(mailbox->db, schema, FLO_COUNT(schema), err);
     }
     if (rv == 0) {
@@ -158,22 +161,6 @@ static int open_db(struct flo_mailbox *mailbox, const char *path,
         mailbox->db = NULL;
     }
     return rv;
-}
-
-static void set_aside(const char *path)
-{
-    char aside[4300];
-
-    snprintf(aside, sizeof(aside), "%s.damaged-%llu", path,
-             (unsigned long long)flo_wall_ms());
-    if (rename(path, aside) == 0) {
-        flo_log(FLO_LOG_WARN, "outbox", "%s is damaged, kept as %s", path,
-                aside);
-    }
-    snprintf(aside, sizeof(aside), "%s-wal", path);
-    unlink(aside);
-    snprintf(aside, sizeof(aside), "%s-shm", path);
-    unlink(aside);
 }
 
 static void read_start(struct flo_mailbox *mailbox)
@@ -222,8 +209,8 @@ int flo_mailbox_open(const char *state_dir, uint64_t bytes_max,
          * serving comes first. */
         if (why.code == FLO_E_DB_DAMAGED) {
             mailbox->corrupt++;
-            set_aside(path);
-            if (open_db(mailbox, path, &why) < 0) {
+            if (flo_db_set_aside(path, &why) < 0 ||
+                open_db(mailbox, path, &why) < 0) {
                 flo_mailbox_complain(&why);
             }
         }

@@ -20,6 +20,7 @@ struct flo_db_statement {
 
 struct flo_db {
     sqlite3 *handle;
+    bool is_damaged;
     size_t count;
     /* Pointers: a statement that was given out must not move. */
     struct flo_db_statement *statements[STATEMENTS_MAX];
@@ -41,6 +42,7 @@ static int db_fail(struct flo_db *db, int result, const char *what,
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         code = FLO_E_DB_DAMAGED;
+        db->is_damaged = true;
         break;
     case SQLITE_IOERR: /* so it calls a full disk where its index should grow */
         number = sqlite3_system_errno(db->handle);
@@ -107,7 +109,6 @@ static int db_set_up(struct flo_db *db, enum flo_db_sync sync,
                      struct flo_err *err)
 {
     static const char *const wal[] = {"wal", "memory", NULL};
-    static const char *const ok[] = {"ok", NULL};
     int result;
 
     /* A hostile file must not run its own SQL or bend the schema. */
@@ -118,11 +119,7 @@ static int db_set_up(struct flo_db *db, enum flo_db_sync sync,
         return db_fail(db, result, "configure", err);
     }
     sqlite3_limit(db->handle, SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX);
-    int rv =
-        expect_answer(db, "PRAGMA quick_check(1)", ok, FLO_E_DB_DAMAGED, err);
-    if (rv == 0) {
-        rv = expect_answer(db, "PRAGMA journal_mode=WAL", wal, FLO_E_DB, err);
-    }
+    int rv = expect_answer(db, "PRAGMA journal_mode=WAL", wal, FLO_E_DB, err);
     if (rv == 0) {
         rv = flo_db_exec(db,
                          sync == FLO_DB_SYNC_FULL ? "PRAGMA synchronous=FULL"
@@ -164,6 +161,39 @@ int flo_db_open(const char *path, enum flo_db_sync sync, unsigned busy_ms,
     }
     *out = db;
     db = NULL;
+    return 0;
+}
+
+int flo_db_check(struct flo_db *db, struct flo_err *err)
+{
+    static const char *const ok[] = {"ok", NULL};
+    int rv =
+        expect_answer(db, "PRAGMA quick_check(1)", ok, FLO_E_DB_DAMAGED, err);
+
+    return rv < 0
+               ? flo_wrap(err, rv, "%s", sqlite3_db_filename(db->handle, NULL))
+               : 0;
+}
+
+bool flo_db_is_damaged(const struct flo_db *db)
+{
+    return db->is_damaged;
+}
+
+int flo_db_set_aside(const char *path, struct flo_err *err)
+{
+    static const char *const journals[] = {"-wal", "-shm"};
+    char other[4200];
+
+    snprintf(other, sizeof(other), "%s.damaged", path);
+    if (rename(path, other) < 0) {
+        return flo_fail_errno(err, FLO_E_DB, "rename %s to %s", path, other);
+    }
+    flo_log(FLO_LOG_WARN, "db", "%s is damaged, kept as %s", path, other);
+    for (size_t i = 0; i < FLO_COUNT(journals); i++) {
+        snprintf(other, sizeof(other), "%s%s", path, journals[i]);
+        unlink(other);
+    }
     return 0;
 }
 

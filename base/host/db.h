@@ -19,12 +19,21 @@ enum flo_db_sync {
 };
 
 /* Open or create `path` (":memory:" for tests) in WAL mode with foreign keys
- * on, and look through its structure (PRAGMA quick_check), so that damage is
- * found now.  The file gets mode 0600.  A lock of another process is awaited
- * for busy_ms. */
+ * on.  The file gets mode 0600.  A lock of another process is awaited for
+ * busy_ms.  Damage behind the first page is found where it is read. */
 FLO_MUST_USE int flo_db_open(const char *path, enum flo_db_sync sync,
                              unsigned busy_ms, struct flo_db **out,
                              struct flo_err *err);
+/* Look through the structure of the whole file (PRAGMA quick_check), so that
+ * damage is found now; it is read whole.
+ *
+ * FLO_E_DB_DAMAGED  some is there */
+FLO_MUST_USE int flo_db_check(struct flo_db *db, struct flo_err *err);
+/* Did anything say FLO_E_DB_DAMAGED? */
+bool flo_db_is_damaged(const struct flo_db *db);
+/* Rename a damaged file, which nobody has open, to PATH.damaged, in place of
+ * the one before it, and say so in the log. */
+FLO_MUST_USE int flo_db_set_aside(const char *path, struct flo_err *err);
 /* NULL is fine.  An open transaction is rolled back. */
 void flo_db_close(struct flo_db *db);
 /* flo_db_close(*db) for FLO_CLEANUP. */

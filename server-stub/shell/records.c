@@ -5,6 +5,8 @@
 
 #include "server-stub/shell/records_inside.h"
 
+#define BUSY_MS 5000
+
 /* ---- parameters ---- */
 
 static void bind(struct flo_db_statement *statement, const char *types,
@@ -39,7 +41,8 @@ int flo_records_query(struct flo_db *db, struct flo_err *err,
                       const char *types, ...)
 {
     va_list arguments;
-    int rv = flo_db_prepare(db, sql, out, err);
+    int rv = db == NULL ? flo_records_no_telemetry(err)
+                        : flo_db_prepare(db, sql, out, err);
 
     if (rv < 0) {
         return rv;
@@ -108,24 +111,80 @@ static void forget_secrets(struct flo_records *store)
     }
 }
 
-static int open_one(const char *dir, const char *name, enum flo_db_sync sync,
-                    const char *const *schema, size_t count,
-                    struct flo_db **out, struct flo_err *err)
+int flo_records_no_telemetry(struct flo_err *err)
+{
+    return flo_fail(err, FLO_E_DB, "telemetry.db is not open");
+}
+
+static int path_of(const char *dir, const char *name, char *out,
+                   size_t out_bytes, struct flo_err *err)
+{
+    if (strcmp(dir, ":memory:") == 0) {
+        snprintf(out, out_bytes, ":memory:");
+        return 0;
+    }
+    return flo_path_join(out, out_bytes, dir, name)
+               ? 0
+               : flo_fail(err, FLO_E_IO_OPEN, "path %s/%s is too long", dir,
+                          name);
+}
+
+static int open_control(struct flo_records *store, const char *dir,
+                        struct flo_err *err)
 {
     char path[4096];
+    int rv = path_of(dir, "control.db", path, sizeof(path), err);
 
-    if (strcmp(dir, ":memory:") == 0) {
-        snprintf(path, sizeof(path), ":memory:");
-    } else if (!flo_path_join(path, sizeof(path), dir, name)) {
-        return flo_fail(err, FLO_E_IO_OPEN, "path %s/%s is too long", dir,
-                        name);
+    if (rv < 0 ||
+        (rv = flo_db_open(path, FLO_DB_SYNC_FULL, BUSY_MS, &store->control,
+                          err)) < 0 ||
+        (rv = flo_db_check(store->control, err)) < 0) {
+        return rv;
     }
-    int rv = flo_db_open(path, sync, 5000, out, err);
+    rv = flo_db_migrate(store->control, flo_records_control_schema,
+                        flo_records_control_schema_count, err);
+    return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
+}
+
+/* Never looked through as a whole: it has gigabytes, and may be lost. */
+static int open_telemetry(struct flo_records *store, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = NULL;
+    const char *path = store->telemetry_path;
+    int rv = flo_db_open(path, FLO_DB_SYNC_NORMAL, BUSY_MS, &db, err);
+
     if (rv < 0) {
         return rv;
     }
-    rv = flo_db_migrate(*out, schema, count, err);
-    return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
+    rv = flo_db_migrate(db, flo_records_telemetry_schema,
+                        flo_records_telemetry_schema_count, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "%s", path);
+    }
+    store->telemetry = db;
+    db = NULL;
+    return 0;
+}
+
+static int replace_telemetry(struct flo_records *store, struct flo_err *err)
+{
+    int rv = flo_db_set_aside(store->telemetry_path, err);
+
+    return rv < 0 ? rv : open_telemetry(store, err);
+}
+
+/* Unless it was closed, or something was found to be damaged since. */
+static int telemetry_ready(struct flo_records *store, struct flo_err *err)
+{
+    struct flo_db *db = store->telemetry;
+
+    if (db != NULL && !flo_db_is_damaged(db)) {
+        return 0;
+    }
+    store->telemetry = NULL;
+    flo_db_close(db);
+    int rv = db != NULL ? FLO_E_DB_DAMAGED : open_telemetry(store, err);
+    return rv == FLO_E_DB_DAMAGED ? replace_telemetry(store, err) : rv;
 }
 
 int flo_records_open(const char *dir, struct flo_records **out,
@@ -138,17 +197,15 @@ int flo_records_open(const char *dir, struct flo_records **out,
     }
     store->histogram = calloc(1, sizeof(*store->histogram));
     store->totals = calloc(1, sizeof(*store->totals));
-    int rv =
-        store->histogram == NULL || store->totals == NULL
-            ? flo_fail(err, FLO_E_MEMORY, "store")
-            : open_one(dir, "control.db", FLO_DB_SYNC_FULL,
-                       flo_records_control_schema,
-                       flo_records_control_schema_count, &store->control, err);
+    int rv = store->histogram == NULL || store->totals == NULL
+                 ? flo_fail(err, FLO_E_MEMORY, "store")
+                 : open_control(store, dir, err);
     if (rv == 0) {
-        rv = open_one(dir, "telemetry.db", FLO_DB_SYNC_NORMAL,
-                      flo_records_telemetry_schema,
-                      flo_records_telemetry_schema_count, &store->telemetry,
-                      err);
+        rv = path_of(dir, "telemetry.db", store->telemetry_path,
+                     sizeof(store->telemetry_path), err);
+    }
+    if (rv == 0) {
+        rv = telemetry_ready(store, err);
     }
     if (rv < 0) {
         flo_records_close(store);
@@ -174,8 +231,11 @@ void flo_records_close(struct flo_records *store)
 
 int flo_records_begin(struct flo_records *store, struct flo_err *err)
 {
-    int rv = flo_db_begin(store->control, err);
+    int rv = telemetry_ready(store, err);
 
+    if (rv == 0) {
+        rv = flo_db_begin(store->control, err);
+    }
     if (rv == 0) {
         rv = flo_db_begin(store->telemetry, err);
         if (rv < 0) {
@@ -205,7 +265,9 @@ void flo_records_roll_back(struct flo_records *store)
 {
     store->is_open = false;
     store->totals->count = 0;
-    flo_db_roll_back(store->telemetry);
+    if (store->telemetry != NULL) {
+        flo_db_roll_back(store->telemetry);
+    }
     flo_db_roll_back(store->control);
 }
 

@@ -21,7 +21,8 @@ struct flo_records_totals {
 
 struct flo_records {
     struct flo_db *control;
-    struct flo_db *telemetry;
+    struct flo_db *telemetry; /* NULL: it could not be opened again */
+    char telemetry_path[4096];
     bool is_open;                    /* inside a transaction */
     struct flo_histogram *histogram; /* scratch of records_telemetry.c */
     struct flo_records_totals *totals;
@@ -41,6 +42,8 @@ FLO_MUST_USE int flo_records_total_add(struct flo_records *store,
 FLO_MUST_USE int flo_records_totals_write(struct flo_records *store,
                                           struct flo_err *err);
 
+/* For who would use it while it is NULL: FLO_E_DB. */
+int flo_records_no_telemetry(struct flo_err *err);
 /* Prepare with parameters: one letter each in `types`: t text (NULL binds
  * NULL), u uint64_t, i int64_t, d struct flo_digest * (as blob). */
 FLO_MUST_USE int flo_records_query(struct flo_db *db, struct flo_err *err,

@@ -326,7 +326,8 @@ int flo_records_telemetry_prune(struct flo_records *store, uint64_t now_ms,
                                 bool *more, struct flo_err *err)
 {
     uint64_t left = FLO_TELEMETRY_PRUNE_ROWS;
-    int rv = flo_db_begin(store->telemetry, err);
+    int rv = store->telemetry == NULL ? flo_records_no_telemetry(err)
+                                      : flo_db_begin(store->telemetry, err);
 
     if (rv < 0) {
         return rv;

@@ -630,6 +630,107 @@ static void a_query_of_too_many_rows_is_refused_with_the_numbers(void **state)
     flo_records_close(store);
 }
 
+/* ---- a damaged telemetry.db ---- */
+
+/* 2,000 times of a device in a file; its length. */
+static size_t write_telemetry(const char *dir, const char *path)
+{
+    struct flo_records *store;
+    struct flo_err err = {0};
+    char *data;
+    size_t bytes;
+
+    assert_int_equal(flo_records_open(dir, &store, &err), 0);
+    assert_int_equal(
+        flo_db_exec(store->telemetry,
+                    "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1"
+                    " FROM r WHERE i < 1999) INSERT INTO number"
+                    " SELECT 5000, 'requests', 1700000000000 + i * 5000,"
+                    " '', '" DEVICE "', 1, 1, 1, 1 FROM r",
+                    &err),
+        0);
+    flo_records_close(store);
+    assert_int_equal(flo_file_read(path, 1 << 22, &data, &bytes, &err), 0);
+    free(data);
+    return bytes;
+}
+
+static void overwrite(const char *path, size_t at, size_t bytes)
+{
+    char *data;
+    size_t all;
+    struct flo_err err = {0};
+
+    assert_int_equal(flo_file_read(path, 1 << 22, &data, &all, &err), 0);
+    assert_true(at + bytes <= all);
+    memset(data + at, 0x5a, bytes);
+    assert_int_equal(flo_file_write(path, data, all, 0600, &err), 0);
+    free(data);
+}
+
+static void a_rotten_page_of_telemetry_keeps_nobody_from_starting(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/flotilla-store-XXXXXX";
+    char path[64];
+    char aside[80];
+    struct flo_records *store;
+    struct flo_telemetry window = {0};
+    struct flo_err err = {0};
+    bool is_new;
+
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/telemetry.db", dir);
+    snprintf(aside, sizeof(aside), "%s.damaged", path);
+    size_t bytes = write_telemetry(dir, path);
+    overwrite(path, bytes / 2 / 4096 * 4096, 4096);
+
+    assert_int_equal(flo_records_open(dir, &store, &err), 0);
+    assert_int_not_equal(access(aside, F_OK), 0);
+
+    /* until somebody comes upon it: then it is set aside, and work goes on */
+    window.has[FLO_METRIC_NAME_REQUESTS] = true;
+    int failed = 0;
+    for (uint64_t i = 0; i < 2000; i++) {
+        window.at_ms = 1700000000000 + i * 5000;
+        assert_int_equal(flo_records_begin(store, &err), 0);
+        int rv = flo_records_telemetry_add(store, DEVICE, window.at_ms, &window,
+                                           &is_new, &err);
+        if (rv < 0) {
+            assert_int_equal(rv, FLO_E_DB_DAMAGED);
+            assert_int_equal(failed++, 0);
+            flo_records_roll_back(store);
+        } else {
+            assert_int_equal(flo_records_commit(store, &err), 0);
+        }
+    }
+    assert_int_equal(access(aside, F_OK), 0);
+    flo_records_close(store);
+    remove_tree(dir);
+}
+
+static void what_is_no_telemetry_at_all_is_set_aside(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/flotilla-store-XXXXXX";
+    char path[64];
+    char aside[80];
+    struct flo_records *store;
+    struct flo_err err = {0};
+
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/telemetry.db", dir);
+    snprintf(aside, sizeof(aside), "%s.damaged", path);
+    overwrite(path, 0, write_telemetry(dir, path));
+
+    assert_int_equal(flo_records_open(dir, &store, &err), 0);
+
+    assert_int_equal(access(aside, F_OK), 0);
+    assert_int_equal(rows_of(store, "number"), 0);
+    flo_records_close(store);
+    remove_tree(dir);
+}
+
 static void what_is_rolled_back_never_was(void **state)
 {
     (void)state;
@@ -668,6 +769,8 @@ int main(void)
         cmocka_unit_test(
             what_is_asked_of_all_devices_is_read_from_their_totals),
         cmocka_unit_test(a_query_of_too_many_rows_is_refused_with_the_numbers),
+        cmocka_unit_test(a_rotten_page_of_telemetry_keeps_nobody_from_starting),
+        cmocka_unit_test(what_is_no_telemetry_at_all_is_set_aside),
         cmocka_unit_test(what_is_rolled_back_never_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,6 +45,18 @@ static struct flo_db *opened(void)
     return db;
 }
 
+static int open_and_check(struct flo_db **out, struct flo_err *err)
+{
+    struct flo_db *db = NULL;
+    int rv = flo_db_open(path, FLO_DB_SYNC_NORMAL, 0, &db, err);
+    if (rv == 0 && (rv = flo_db_check(db, err)) < 0) {
+        flo_db_close(db);
+    } else if (rv == 0) {
+        *out = db;
+    }
+    return rv;
+}
+
 static int64_t number_of(struct flo_db *db, const char *sql)
 {
     struct flo_db_statement *statement;
@@ -250,7 +262,7 @@ static void a_damaged_file_is_an_error_and_no_crash(void **state)
         assert_int_equal(flo_file_write(path, bad, bytes, 0600, NULL), 0);
         free(bad);
         struct flo_err err = {0};
-        int rv = flo_db_open(path, FLO_DB_SYNC_NORMAL, 0, &db, &err);
+        int rv = open_and_check(&db, &err);
         assert_true(rv == 0 || rv == FLO_E_DB_DAMAGED);
         if (rv == 0) {
             flo_db_close(db);
@@ -259,7 +271,7 @@ static void a_damaged_file_is_an_error_and_no_crash(void **state)
             refused++;
         }
         assert_int_equal(flo_file_write(path, good, at, 0600, NULL), 0);
-        rv = flo_db_open(path, FLO_DB_SYNC_NORMAL, 0, &db, NULL);
+        rv = open_and_check(&db, NULL);
         assert_true(rv == 0 || rv == FLO_E_DB_DAMAGED);
         if (rv == 0) {
             flo_db_close(db);
@@ -311,7 +323,7 @@ static void a_disk_that_cannot_be_read_is_no_damage(void **state)
     disk->xSetSystemCall(disk, "read", (sqlite3_syscall_ptr)read_start);
     disk->xSetSystemCall(disk, "pread", (sqlite3_syscall_ptr)pread_start);
     disk->xSetSystemCall(disk, "pread64", (sqlite3_syscall_ptr)pread_start);
-    int rv = flo_db_open(path, FLO_DB_SYNC_FULL, 0, &db, &err);
+    int rv = open_and_check(&db, &err);
     disk->xSetSystemCall(disk, NULL, NULL);
 
     assert_int_equal(rv, FLO_E_DB);
