@@ -25,6 +25,7 @@ struct flo_records {
     char telemetry_path[4096];
     bool is_open;                    /* inside a transaction */
     struct flo_histogram *histogram; /* scratch of records_telemetry.c */
+    uint64_t fine_from_ms;           /* what is older has no fine row */
     struct flo_records_totals *totals;
 };
 

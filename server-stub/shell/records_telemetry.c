@@ -87,6 +87,10 @@ int flo_records_row_add(struct flo_records *store, enum flo_metric metric,
 
     for (size_t s = 0; s < FLO_COUNT(steps) && rv == 0; s++) {
         uint64_t at_ms = row->at_ms - row->at_ms % steps[s];
+        if (steps[s] == FLO_TELEMETRY_FINE_MS &&
+            row->at_ms < store->fine_from_ms) {
+            continue;
+        }
         rv = (row->histogram != NULL ? histogram_add : number_add)(
             store, step_key(steps[s], row->device[0] != '\0'), word, at_ms, row,
             err);
@@ -94,12 +98,17 @@ int flo_records_row_add(struct flo_records *store, enum flo_metric metric,
     return rv;
 }
 
+static uint64_t since(uint64_t now_ms, uint64_t life_ms)
+{
+    return now_ms > life_ms ? now_ms - life_ms : 0;
+}
+
 /* A window that waited for the network belongs to its time; a clock that
  * cannot be right does not count. */
 static uint64_t time_of(const struct flo_telemetry *window, uint64_t now_ms)
 {
     bool fits = window->at_ms <= now_ms + 10000 &&
-                window->at_ms + FLO_TELEMETRY_FINE_LIFE_MS > now_ms;
+                window->at_ms + FLO_TELEMETRY_COARSE_LIFE_MS > now_ms;
 
     return fits ? window->at_ms : now_ms;
 }
@@ -124,6 +133,7 @@ int flo_records_telemetry_add(struct flo_records *store, const char *device,
             return rv;
         }
     }
+    store->fine_from_ms = since(now_ms, FLO_TELEMETRY_FINE_LIFE_MS);
     flo_digest_text(&window->release, release);
     for (int m = 0; m < FLO_METRIC_COUNT && rv == 0; m++) {
         enum flo_metric metric = (enum flo_metric)m;
@@ -292,11 +302,6 @@ static int prune_metric(struct flo_records *store, int64_t step,
         *left -= (uint64_t)flo_db_changes(store->telemetry);
     }
     return rv;
-}
-
-static uint64_t since(uint64_t now_ms, uint64_t life_ms)
-{
-    return now_ms > life_ms ? now_ms - life_ms : 0;
 }
 
 static int prune(struct flo_records *store, uint64_t now_ms, uint64_t *left,

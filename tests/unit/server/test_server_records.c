@@ -630,6 +630,30 @@ static void a_query_of_too_many_rows_is_refused_with_the_numbers(void **state)
     flo_records_close(store);
 }
 
+static void a_window_that_waited_for_hours_counts_as_of_its_time(void **state)
+{
+    (void)state;
+    struct flo_records *store = store_new();
+    struct flo_telemetry window = {.seq = 1, .at_ms = 1700000000000};
+    const uint64_t hour_ms = UINT64_C(3600) * 1000;
+    uint64_t now = window.at_ms + 3 * hour_ms;
+    struct flo_telemetry_query query = {.metric = FLO_METRIC_NAME_REQUESTS,
+                                        .since_ms = 4 * hour_ms,
+                                        .step_ms = FLO_TELEMETRY_COARSE_MS};
+
+    window.has[FLO_METRIC_NAME_REQUESTS] = true;
+    assert_true(put(store, DEVICE, now, &window));
+
+    for (int by_device = 0; by_device < 2; by_device++) {
+        query.by_device = by_device != 0;
+        assert_int_equal(read_rows(store, &query, now - 4 * hour_ms).count, 1);
+        assert_int_equal(read_rows(store, &query, now - hour_ms).count, 0);
+    }
+    /* the fine ones of it would be pruned at once */
+    assert_int_equal(rows_of(store, "number WHERE step = 5000"), 0);
+    flo_records_close(store);
+}
+
 /* ---- a damaged telemetry.db ---- */
 
 /* 2,000 times of a device in a file; its length. */
@@ -769,6 +793,7 @@ int main(void)
         cmocka_unit_test(
             what_is_asked_of_all_devices_is_read_from_their_totals),
         cmocka_unit_test(a_query_of_too_many_rows_is_refused_with_the_numbers),
+        cmocka_unit_test(a_window_that_waited_for_hours_counts_as_of_its_time),
         cmocka_unit_test(a_rotten_page_of_telemetry_keeps_nobody_from_starting),
         cmocka_unit_test(what_is_no_telemetry_at_all_is_set_aside),
         cmocka_unit_test(what_is_rolled_back_never_was),
