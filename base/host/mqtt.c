@@ -12,7 +12,9 @@
 #include <string.h>
 #include <time.h>
 
-#define TURN_ITEMS_MAX 256 /* handled per turn of the loop */
+#define TURN_MS                                                                \
+    10 /* of handling in a turn of the loop: messages come as fast             \
+          as the network brings them, each turn may be long */
 #define CLOSE_WAIT_MS 1000
 
 void flo_mqtt_push(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item,
@@ -75,12 +77,12 @@ static void handle(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item)
 static void on_wake(evutil_socket_t fd, short events, void *context)
 {
     struct flo_mqtt *mqtt = context;
-    size_t count;
+    uint64_t until_ms = flo_now_ms() + TURN_MS;
 
     (void)fd;
     (void)events;
     flo_mqtt_queue_calm(&mqtt->queue);
-    for (count = 0; count < TURN_ITEMS_MAX; count++) {
+    while (flo_now_ms() < until_ms) {
         struct flo_mqtt_item *item = flo_mqtt_queue_take(&mqtt->queue);
         if (item == NULL) {
             return;

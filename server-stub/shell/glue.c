@@ -12,6 +12,7 @@
 #define BATCH_MS 20
 #define BATCH_MESSAGES 2000
 #define QUEUE_MESSAGES_MAX 200000
+#define QUEUE_TELEMETRY_MAX 20000
 #define QUEUE_DEVICE_MAX 256 /* an agent sends far fewer without an answer */
 
 struct queued {
@@ -22,22 +23,48 @@ struct queued {
     char data[];
 };
 
-struct flo_glue {
-    struct flo_controller *controller;
-    struct event *batch;
+struct line {
     struct queued *first;
     struct queued **last;
     struct flo_mqtt_room room;
+};
+
+struct flo_glue {
+    struct flo_controller *controller;
+    struct event *batch;
+    struct line said;      /* presence, reports, answers */
+    struct line telemetry; /* its turn comes when nothing else waits */
+    bool listens;          /* see listen() */
     uint64_t mark;
 };
 
 /* ---- batches ---- */
 
-static void queued_free(struct flo_glue *glue, struct queued *message)
+static void line_init(struct line *line, size_t messages_max)
 {
-    flo_mqtt_room_leave(&glue->room, message->topic, message->bytes);
+    line->last = &line->first;
+    line->room.messages_max = messages_max;
+    line->room.sender_max = QUEUE_DEVICE_MAX;
+}
+
+static void remove_at(struct line *line, struct queued **at)
+{
+    struct queued *message = *at;
+
+    *at = message->next;
+    if (line->last == &message->next) {
+        line->last = at;
+    }
+    flo_mqtt_room_leave(&line->room, message->topic, message->bytes);
     free(message->topic);
     free(message);
+}
+
+static void line_deinit(struct line *line)
+{
+    while (line->first != NULL) {
+        remove_at(line, &line->first);
+    }
 }
 
 static void plan(struct flo_glue *glue, uint64_t ms)
@@ -52,14 +79,14 @@ static void plan(struct flo_glue *glue, uint64_t ms)
 
 /* Take up to BATCH_MESSAGES in one transaction.  They stay in the queue until
  * it is committed; a store that fails gets them again. */
-static int write_batch(struct flo_glue *glue, size_t *taken,
-                       struct flo_err *err)
+static int write_batch(struct flo_glue *glue, const struct line *line,
+                       size_t *taken, struct flo_err *err)
 {
     struct flo_controller *controller = glue->controller;
     int rv = flo_controller_begin(controller, err);
 
     *taken = 0;
-    for (struct queued *message = glue->first;
+    for (struct queued *message = line->first;
          message != NULL && *taken < BATCH_MESSAGES && rv == 0;
          message = message->next) {
         rv = flo_ingest(controller, message->topic, message->data,
@@ -75,53 +102,46 @@ static int write_batch(struct flo_glue *glue, size_t *taken,
 }
 
 /* A message that cannot be handled must not stop those behind it. */
-static void drop_at(struct flo_glue *glue, size_t index)
+static void drop_at(struct flo_glue *glue, struct line *line, size_t index)
 {
-    struct queued **at = &glue->first;
+    struct queued **at = &line->first;
 
     while (index-- > 0 && *at != NULL) {
         at = &(*at)->next;
     }
-    struct queued *bad = *at;
-    if (bad == NULL) {
+    if (*at == NULL) {
         return;
     }
-    flo_log(FLO_LOG_ERROR, "mqtt", "dropped a message on %.120s", bad->topic);
-    *at = bad->next;
-    if (glue->last == &bad->next) {
-        glue->last = at;
-    }
+    flo_log(FLO_LOG_ERROR, "mqtt", "dropped a message on %.120s", (*at)->topic);
     glue->controller->counters.messages_dropped++;
-    queued_free(glue, bad);
+    remove_at(line, at);
 }
 
 static void on_batch(evutil_socket_t fd, short what, void *context)
 {
     struct flo_glue *glue = context;
+    struct line *line =
+        glue->said.first != NULL ? &glue->said : &glue->telemetry;
     struct flo_err err = {0};
     size_t taken;
 
     (void)fd;
     (void)what;
-    if (glue->first == NULL) {
+    if (line->first == NULL) {
         return;
     }
-    if (write_batch(glue, &taken, &err) < 0) {
+    if (write_batch(glue, line, &taken, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
         if (err.code == FLO_E_INTERNAL) {
-            drop_at(glue, taken - 1);
+            drop_at(glue, line, taken - 1);
         }
         plan(glue, err.code == FLO_E_INTERNAL ? 0 : 1000);
         return;
     }
     while (taken-- > 0) {
-        struct queued *done = glue->first;
-        glue->first = done->next;
-        queued_free(glue, done);
+        remove_at(line, &line->first);
     }
-    if (glue->first == NULL) {
-        glue->last = &glue->first;
-    } else {
+    if (glue->said.first != NULL || glue->telemetry.first != NULL) {
         plan(glue, 0);
     }
 }
@@ -145,24 +165,36 @@ static struct queued *queued_copy(const struct flo_mqtt_message *message)
     return copy;
 }
 
-static void on_message(void *context, const struct flo_mqtt_message *message)
+/* Telemetry of an outage comes by the million, and is what may be lost. */
+static struct line *line_of(struct flo_glue *glue, const char *name)
+{
+    char key[FLO_NAME_MAX + 1];
+    enum flo_topic topic;
+    struct flo_err err = {0};
+    int rv = flo_topic_parse(name, glue->controller->fleet, &topic, key, &err);
+
+    return rv == 0 && topic == FLO_TOPIC_TELE ? &glue->telemetry : &glue->said;
+}
+
+void flo_glue_take(void *context, const struct flo_mqtt_message *message)
 {
     struct flo_glue *glue = context;
+    struct line *line = line_of(glue, message->topic);
     struct flo_err why = {0};
 
-    if (!flo_mqtt_room_enter(&glue->room, message->topic, message->bytes)) {
+    if (!flo_mqtt_room_enter(&line->room, message->topic, message->bytes)) {
         flo_fail(&why, FLO_E_REST_LIMIT, "too many of it wait");
         flo_ingest_dropped(glue->controller, message->topic, &why);
         return;
     }
     struct queued *copy = queued_copy(message);
     if (copy == NULL) {
-        flo_mqtt_room_leave(&glue->room, message->topic, message->bytes);
+        flo_mqtt_room_leave(&line->room, message->topic, message->bytes);
         glue->controller->counters.messages_dropped++;
         return;
     }
-    *glue->last = copy;
-    glue->last = &copy->next;
+    *line->last = copy;
+    line->last = &copy->next;
     plan(glue, BATCH_MS);
 }
 
@@ -264,9 +296,8 @@ int flo_glue_open(struct flo_controller *controller, struct flo_err *err)
         return flo_fail(err, FLO_E_MEMORY, "mqtt");
     }
     glue->controller = controller;
-    glue->last = &glue->first;
-    glue->room.messages_max = QUEUE_MESSAGES_MAX;
-    glue->room.sender_max = QUEUE_DEVICE_MAX;
+    line_init(&glue->said, QUEUE_MESSAGES_MAX);
+    line_init(&glue->telemetry, QUEUE_TELEMETRY_MAX);
     controller->glue = glue;
     glue->batch = event_new(controller->base, -1, 0, on_batch, glue);
     if (glue->batch == NULL) {
@@ -288,7 +319,7 @@ int flo_glue_open(struct flo_controller *controller, struct flo_err *err)
         .context = glue,
         .on_connected = on_connected,
         .on_disconnected = on_disconnected,
-        .on_message = on_message,
+        .on_message = flo_glue_take,
         .on_refused = on_refused,
     };
     return flo_mqtt_open(controller->base, &options, &handlers,
@@ -306,11 +337,8 @@ void flo_glue_close(struct flo_controller *controller)
     if (glue == NULL) {
         return;
     }
-    while (glue->first != NULL) {
-        struct queued *next = glue->first->next;
-        queued_free(glue, glue->first);
-        glue->first = next;
-    }
+    line_deinit(&glue->said);
+    line_deinit(&glue->telemetry);
     if (glue->batch != NULL) {
         event_free(glue->batch);
     }

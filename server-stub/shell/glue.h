@@ -1,10 +1,12 @@
 /* Glue: MQTT in and out of the controller.
  *
- * Messages are queued as they come; a batch is written in one transaction, at
- * the latest 20 ms after its first message, and acknowledged after the
- * commit. */
+ * Messages are queued as they come, telemetry behind all others; a batch is
+ * written in one transaction, at the latest 20 ms after its first message, and
+ * acknowledged after the commit. */
 #ifndef FLOTILLA_SERVER_GLUE_H
 #define FLOTILLA_SERVER_GLUE_H
+
+#include "base/host/mqtt.h"
 
 #include "server-stub/shell/controller.h"
 
@@ -13,6 +15,8 @@ struct flo_glue;
 FLO_MUST_USE int flo_glue_open(struct flo_controller *controller,
                                struct flo_err *err);
 void flo_glue_close(struct flo_controller *controller);
+/* A message has come; `glue` is controller->glue. */
+void flo_glue_take(void *glue, const struct flo_mqtt_message *message);
 /* QoS 1, retained as the topic's table says; dropped without connection (all
  * is published again when there is one). */
 void flo_glue_publish(struct flo_controller *controller, enum flo_topic topic,

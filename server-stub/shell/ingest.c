@@ -318,9 +318,10 @@ static int on_presence(const struct flo_message *message, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
+    bool is_news;
     flo_effect_live(message->controller, "device", message->device);
     return flo_records_device_online(message->controller->store,
-                                     message->device, online, err);
+                                     message->device, online, &is_news, err);
 }
 
 /* ---- dispatch ---- */
@@ -344,11 +345,33 @@ static int dispatch(const struct flo_message *message, enum flo_topic topic,
     }
 }
 
-static int heard(const struct flo_message *message, struct flo_err *err)
+/* Who speaks is there, though its presence may have been lost.  Telemetry may
+ * have waited in our queue until after its device went. */
+static int is_there(const struct flo_message *message, enum flo_topic topic,
+                    struct flo_err *err)
 {
-    int rv = flo_records_device_seen(message->controller->store,
-                                     message->device, message->now_ms, err);
+    bool is_news = false;
+    int rv =
+        topic == FLO_TOPIC_PRESENCE || topic == FLO_TOPIC_TELE
+            ? 0
+            : flo_records_device_online(message->controller->store,
+                                        message->device, true, &is_news, err);
 
+    if (is_news) {
+        flo_effect_live(message->controller, "device", message->device);
+    }
+    return rv;
+}
+
+static int heard(const struct flo_message *message, enum flo_topic topic,
+                 struct flo_err *err)
+{
+    int rv = is_there(message, topic, err);
+
+    if (rv == 0) {
+        rv = flo_records_device_seen(message->controller->store,
+                                     message->device, message->now_ms, err);
+    }
     return rv < 0 ? rv
                   : flo_rollouts_step_all(message->controller,
                                           (struct flo_rollout_event){
@@ -398,7 +421,7 @@ static int take(struct flo_controller *controller, const char *topic_text,
                                   .now_ms = flo_wall_ms(),
                                   .retained = retained};
     rv = dispatch(&message, topic, err);
-    return rv < 0 || retained ? rv : heard(&message, err);
+    return rv < 0 || retained ? rv : heard(&message, topic, err);
 }
 
 void flo_ingest_dropped(struct flo_controller *controller, const char *topic,

@@ -105,7 +105,7 @@ FLO_MUST_USE int flo_records_device_seen(struct flo_records *store,
                                          struct flo_err *err);
 FLO_MUST_USE int flo_records_device_online(struct flo_records *store,
                                            const char *id, bool online,
-                                           struct flo_err *err);
+                                           bool *is_news, struct flo_err *err);
 FLO_MUST_USE int flo_records_device_reported(struct flo_records *store,
                                              const char *id,
                                              const char *reported,

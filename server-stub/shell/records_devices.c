@@ -172,11 +172,15 @@ int flo_records_device_seen(struct flo_records *store, const char *id,
 }
 
 int flo_records_device_online(struct flo_records *store, const char *id,
-                              bool online, struct flo_err *err)
+                              bool online, bool *is_news, struct flo_err *err)
 {
-    return flo_records_run(store->control, err,
-                           "UPDATE device SET online = ? WHERE id = ?", "it",
-                           (int64_t)online, id);
+    int rv = flo_records_run(store->control, err,
+                             "UPDATE device SET online = ?1"
+                             " WHERE id = ?2 AND online <> ?1",
+                             "it", (int64_t)online, id);
+
+    *is_news = rv == 0 && flo_db_changes(store->control) > 0;
+    return rv;
 }
 
 int flo_records_device_reported(struct flo_records *store, const char *id,

@@ -338,6 +338,39 @@ static void specifications_with_typos_are_refused(void **state)
     assert_int_equal(world->controller->rollout_count, 0);
 }
 
+static int take_online(void *context, const struct flo_records_device *device)
+{
+    *(bool *)context = device->is_online;
+    return 0;
+}
+
+static bool is_online(struct world *world, size_t device)
+{
+    bool online = false;
+
+    assert_int_equal(flo_records_device_get(world->controller->store,
+                                            ids[device], take_online, &online,
+                                            &world->err),
+                     0);
+    return online;
+}
+
+static void who_speaks_is_online_and_who_left_stays_away(void **state)
+{
+    struct world *world = *state;
+    const char *tele = "{\"v\":1,\"seq\":1,\"at_ms\":5}";
+
+    /* its presence was lost */
+    send(world, 0, "ack", "{\"v\":1,\"order\":\"o-1\",\"outcome\":\"done\"}");
+    assert_true(is_online(world, 0));
+    assert_int_equal(world->controller->counters.messages_dropped, 0);
+
+    send(world, 0, "presence", "{\"v\":1,\"online\":false}");
+    assert_false(is_online(world, 0));
+    send(world, 0, "tele", tele); /* which waited behind that */
+    assert_false(is_online(world, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -356,6 +389,7 @@ int main(void)
         WITH_WORLD(many_rollouts_that_ended_do_not_hide_the_newest),
         WITH_WORLD(a_release_taken_back_leaves_newcomers_the_one_before),
         WITH_WORLD(specifications_with_typos_are_refused),
+        WITH_WORLD(who_speaks_is_online_and_who_left_stays_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

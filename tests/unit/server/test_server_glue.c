@@ -1,0 +1,135 @@
+/* What waits between MQTT and the store, and who gives way. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <event2/event.h>
+
+#include "server-stub/shell/glue.h"
+
+static const char *const ids[] = {"11111111-1111-4111-8111-111111111111",
+                                  "22222222-2222-4222-8222-222222222222"};
+
+static void enrol(struct flo_controller *controller, const char *id)
+{
+    const char groups[1][FLO_NAME_MAX + 1] = {"all"};
+    struct flo_records_device device = {.id = id,
+                                        .name = id,
+                                        .labels = "{}",
+                                        .profile = "{}",
+                                        .groups = "[\"all\"]",
+                                        .enrolled_at_ms = 1};
+
+    assert_int_equal(
+        flo_records_device_add(controller->store, &device, groups, 1, NULL), 0);
+}
+
+/* With a broker that nobody answers for. */
+static int set_up(void **state)
+{
+    struct flo_controller_options options = {.dir = ":memory:",
+                                             .fleet = "demo"};
+    struct flo_controller *controller;
+
+    flo_log_level_set(FLO_LOG_ERROR);
+    assert_int_equal(flo_controller_open(&options, &controller, NULL), 0);
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        enrol(controller, ids[i]);
+    }
+    controller->base = event_base_new();
+    snprintf(controller->mqtt_url_own, sizeof(controller->mqtt_url_own),
+             "mqtt://127.0.0.1:1");
+    assert_int_equal(flo_glue_open(controller, NULL), 0);
+    *state = controller;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct flo_controller *controller = *state;
+    struct event_base *base = controller->base;
+
+    flo_glue_close(controller);
+    flo_controller_close(controller);
+    event_base_free(base);
+    return 0;
+}
+
+static void comes(struct flo_controller *controller, size_t device,
+                  const char *word, const char *payload)
+{
+    char topic[FLO_TOPIC_TEXT];
+
+    snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/%s", ids[device],
+             word);
+    flo_glue_take(controller->glue,
+                  &(struct flo_mqtt_message){.topic = topic,
+                                             .data = payload,
+                                             .bytes = strlen(payload)});
+}
+
+static void write_batches(struct flo_controller *controller, uint64_t count)
+{
+    uint64_t end = controller->counters.batches + count;
+
+    while (controller->counters.batches < end) {
+        event_base_loop(controller->base, EVLOOP_ONCE);
+    }
+}
+
+static int take_online(void *context, const struct flo_records_device *device)
+{
+    *(bool *)context = device->is_online;
+    return 0;
+}
+
+static bool is_online(struct flo_controller *controller, size_t device)
+{
+    bool online = false;
+
+    assert_int_equal(flo_records_device_get(controller->store, ids[device],
+                                            take_online, &online, NULL),
+                     0);
+    return online;
+}
+
+static void presence_is_not_lost_behind_the_telemetry_of_an_outage(void **state)
+{
+    struct flo_controller *controller = *state;
+
+    for (int i = 0; i < 200001; i++) {
+        comes(controller, 0, "tele", "{\"v\":1}");
+    }
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        comes(controller, i, "presence", "{\"v\":1,\"online\":true}");
+    }
+    write_batches(controller, 1);
+
+    assert_true(is_online(controller, 0));
+    assert_true(is_online(controller, 1));
+}
+
+static void telemetry_is_written_when_nothing_else_waits(void **state)
+{
+    struct flo_controller *controller = *state;
+
+    comes(controller, 0, "tele", "{\"v\":1}");
+    comes(controller, 0, "presence", "{\"v\":1,\"online\":true}");
+    write_batches(controller, 1);
+    assert_int_equal(controller->counters.messages, 1);
+    write_batches(controller, 1);
+
+    assert_int_equal(controller->counters.messages, 2);
+}
+
+int main(void)
+{
+#define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(presence_is_not_lost_behind_the_telemetry_of_an_outage),
+        TEST(telemetry_is_written_when_nothing_else_waits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
