@@ -128,6 +128,7 @@ struct flo_controller {
     struct flo_broker *broker; /* NULL: external */
     struct flo_live *live;     /* SSE; NULL in tests */
     struct flo_glue *glue;     /* MQTT queue; NULL in tests */
+    bool is_acl_due;           /* the broker's could not be written */
     struct flo_effects effects;
     /* The oldest first. */
     struct flo_rollout_entry *rollouts[FLO_CONTROLLER_ROLLOUTS_MAX];

@@ -34,7 +34,7 @@ struct flo_glue {
     struct event *batch;
     struct line said;      /* presence, reports, answers */
     struct line telemetry; /* its turn comes when nothing else waits */
-    bool listens;          /* see listen() */
+    bool listens;          /* since it was connected */
     uint64_t mark;
 };
 
@@ -257,18 +257,48 @@ static void publish_mark(struct flo_glue *glue)
     flo_glue_publish(glue->controller, FLO_TOPIC_MARK, "", text, strlen(text));
 }
 
+/* Both or neither: who subscribes only does not know whom it missed.  Answers
+ * to what the second one lets go are heard. */
+static void listen_to_devices(struct flo_glue *glue)
+{
+    struct flo_err err = {0};
+    int subscribed = subscribe(glue->controller, &err);
+
+    if (subscribed < 0) {
+        flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
+    }
+    int listened = listen_again(glue->controller, &err);
+    if (listened < 0) {
+        flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
+    }
+    glue->listens = subscribed == 0 && listened == 0;
+}
+
+bool flo_glue_listens(const struct flo_controller *controller)
+{
+    return controller->mqtt != NULL && controller->glue->listens &&
+           flo_mqtt_is_connected(controller->mqtt);
+}
+
+void flo_glue_tick(struct flo_controller *controller)
+{
+    if (controller->is_acl_due) {
+        flo_glue_acl_changed(controller);
+    }
+    if (controller->mqtt != NULL && !controller->glue->listens &&
+        flo_mqtt_is_connected(controller->mqtt)) {
+        listen_to_devices(controller->glue);
+    }
+}
+
 static void on_connected(void *context, bool session_present)
 {
     struct flo_glue *glue = context;
     struct flo_controller *controller = glue->controller;
-    struct flo_err err = {0};
 
     (void)session_present;
     flo_log(FLO_LOG_INFO, "mqtt", "connected to %s", controller->mqtt_url_own);
-    /* Answers to what the second one lets go are heard. */
-    if (subscribe(controller, &err) < 0 || listen_again(controller, &err) < 0) {
-        flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
-    }
+    listen_to_devices(glue);
     flo_effects_publish_all(controller);
     publish_mark(glue);
 }
@@ -276,7 +306,9 @@ static void on_connected(void *context, bool session_present)
 static void on_disconnected(void *context, const struct flo_err *err,
                             uint64_t retry_in_ms)
 {
-    (void)context;
+    struct flo_glue *glue = context;
+
+    glue->listens = false;
     flo_log(FLO_LOG_WARN, "mqtt", "no broker: %s (again in %llu ms)", err->what,
             (unsigned long long)retry_in_ms);
 }
@@ -367,7 +399,9 @@ void flo_glue_acl_changed(struct flo_controller *controller)
 {
     struct flo_err err = {0};
 
-    if (controller->broker != NULL && flo_broker_acl(controller, &err) < 0) {
+    controller->is_acl_due =
+        controller->broker != NULL && flo_broker_acl(controller, &err) < 0;
+    if (controller->is_acl_due) {
         flo_log_err(FLO_LOG_ERROR, "broker", &err);
     }
 }

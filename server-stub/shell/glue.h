@@ -21,6 +21,10 @@ void flo_glue_take(void *glue, const struct flo_mqtt_message *message);
  * is published again when there is one). */
 void flo_glue_publish(struct flo_controller *controller, enum flo_topic topic,
                       const char *key, const void *data, size_t bytes);
+/* Connected, and what devices say is heard. */
+bool flo_glue_listens(const struct flo_controller *controller);
+/* Try again what failed: listening to devices, the broker's ACL. */
+void flo_glue_tick(struct flo_controller *controller);
 /* A device was retired: the embedded broker must refuse it. */
 void flo_glue_acl_changed(struct flo_controller *controller);
 

@@ -38,9 +38,8 @@ static int tick(struct flo_run *run, struct flo_err *err)
     uint64_t hour = flo_wall_ms() / HOUR_MS;
     bool hourly = hour != run->hour;
     bool stalled = now_ms - run->ticked_at_ms > STALL_MS;
-    bool hears =
-        controller->mqtt != NULL && flo_mqtt_is_connected(controller->mqtt);
-    bool ticks = hears && flo_rollouts_any_active(controller);
+    bool ticks =
+        flo_glue_listens(controller) && flo_rollouts_any_active(controller);
     int rv;
 
     run->ticked_at_ms = now_ms;
@@ -72,11 +71,13 @@ static int tick(struct flo_run *run, struct flo_err *err)
 
 static void on_tick(evutil_socket_t fd, short what, void *context)
 {
+    struct flo_run *run = context;
     struct flo_err err = {0};
 
     (void)fd;
     (void)what;
-    if (tick(context, &err) < 0) {
+    flo_glue_tick(run->controller);
+    if (tick(run, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "tick", &err);
     }
 }

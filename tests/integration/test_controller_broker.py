@@ -1,0 +1,60 @@
+"""What the controller could not do when its broker needed it is done later."""
+import os
+import shutil
+import signal
+import sqlite3
+import time
+
+import pytest
+
+from controller_parts import Device, until
+
+
+@pytest.fixture(scope="module")
+def token(controller):
+    return controller.enrol_token()
+
+
+def state(controller, name):
+    return controller.ask("GET", "/v1/devices/" + name).json["state"]
+
+
+def test_a_store_that_is_locked_when_the_broker_is_back_makes_nobody_deaf(
+        controller, folder, token):
+    device = Device(controller, folder, "gw-1", token).connect()
+    until("online", 10, lambda: state(controller, "gw-1") == "online")
+    time.sleep(1.5)  # the first tick writes too, and would wait instead
+    base = sqlite3.connect(os.path.join(controller.dir, "control.db"),
+                           isolation_level=None)
+    base.execute("BEGIN IMMEDIATE")
+    os.kill(controller.mosquitto(), signal.SIGKILL)
+    device.client.wait_closed()
+    time.sleep(9)
+    base.execute("ROLLBACK")
+    base.close()
+    until("offline", 20, lambda: state(controller, "gw-1") == "offline")
+    until("a broker", 15, lambda: controller.ask(
+        "GET", "/readyz").status == 200)
+    device.connect()
+    until("online again", 10, lambda: state(controller, "gw-1") == "online")
+    device.client.close()
+
+
+def test_who_was_retired_while_the_acl_could_not_be_written_is_kept_out(
+        controller, folder, token):
+    device = Device(controller, folder, "leaver", token).connect()
+    acl = os.path.join(controller.dir, "mosquitto", "acl")
+    os.remove(acl)
+    os.makedirs(os.path.join(acl, "in the way"))
+    assert controller.ask("DELETE", "/v1/devices/leaver").status == 200
+    time.sleep(1.5)
+    shutil.rmtree(acl)
+    until("an ACL", 5, lambda: os.path.isfile(acl) and
+          device.id in open(acl).read())
+    time.sleep(0.5)
+    seen = len(device.client.messages)
+    controller.ask("POST", "/v1/orders", {"op": "config", "confirm": "test",
+                                          "heartbeat_ms": 1000})
+    time.sleep(0.5)
+    assert len(device.client.messages) == seen, "hears nothing any more"
+    device.client.close()
