@@ -15,6 +15,7 @@
 #include "server-stub/shell/rest.h"
 
 #define BLOB_BYTES_MAX (UINT64_C(64) << 30)
+#define SYNC_BYTES (UINT64_C(8) << 20) /* at once: the loop waits meanwhile */
 #define TEMPORARY ".upload-"
 
 bool flo_blob_path(const struct flo_controller *controller,
@@ -108,6 +109,7 @@ struct upload {
     struct flo_sha256 sha;
     struct flo_digest wanted;
     uint64_t bytes;
+    uint64_t synced; /* of them */
     int fd;
     char path[4096];
     char who[96];
@@ -177,11 +179,21 @@ static int on_body(void *context, struct flo_httpd_request *request,
                    const void *data, size_t bytes, struct flo_err *err)
 {
     struct upload *upload = flo_httpd_user(request);
+    int rv = flo_fd_write_all(upload->fd, data, bytes, err);
 
     (void)context;
+    if (rv < 0) {
+        return rv;
+    }
     flo_sha256_update(&upload->sha, data, bytes);
     upload->bytes += bytes;
-    return flo_fd_write_all(upload->fd, data, bytes, err);
+    if (upload->bytes - upload->synced < SYNC_BYTES) {
+        return 0;
+    }
+    upload->synced = upload->bytes;
+    return fdatasync(upload->fd) < 0
+               ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", upload->path)
+               : 0;
 }
 
 /* From the temporary to the final name. */
