@@ -319,6 +319,12 @@ static void print_missing(const struct flo_cli *cli, const json_t *order)
     if (json_array_size(missing) > 0) {
         flo_out_table(cli, missing, columns, FLO_COUNT(columns));
     }
+    uint64_t all =
+        flo_out_u64(order, "scope_devices") - flo_out_u64(order, "done");
+    if (all > json_array_size(missing)) {
+        flo_out_say(cli, "and %llu more",
+                    (unsigned long long)(all - json_array_size(missing)));
+    }
 }
 
 static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)

@@ -140,22 +140,23 @@ bool flo_outcome_is_news(enum flo_order_outcome now,
 }
 
 void flo_order_progress_add(struct flo_order_progress *progress,
-                            enum flo_order_outcome outcome, bool is_online)
+                            enum flo_order_outcome outcome, bool is_online,
+                            uint32_t count)
 {
-    progress->devices++;
-    progress->online += is_online ? 1 : 0;
-    progress->acked += outcome != FLO_OUTCOME_PENDING ? 1 : 0;
+    progress->devices += count;
+    progress->online += is_online ? count : 0;
+    progress->acked += outcome != FLO_OUTCOME_PENDING ? count : 0;
     switch (outcome) {
     case FLO_OUTCOME_DONE:
     case FLO_OUTCOME_IGNORED:
-        progress->done++;
+        progress->done += count;
         break;
     case FLO_OUTCOME_REFUSED:
-        progress->failed++;
+        progress->failed += count;
         break;
     default:
-        progress->pending++;
-        progress->awaited += is_online ? 1 : 0;
+        progress->pending += count;
+        progress->awaited += is_online ? count : 0;
         break;
     }
 }

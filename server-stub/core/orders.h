@@ -59,7 +59,8 @@ struct flo_order_progress {
     uint32_t pending;
 };
 void flo_order_progress_add(struct flo_order_progress *progress,
-                            enum flo_order_outcome outcome, bool is_online);
+                            enum flo_order_outcome outcome, bool is_online,
+                            uint32_t count);
 /* "running" while somebody is awaited, "done", or "partly" with failures. */
 const char *flo_order_progress_word(const struct flo_order_progress *progress);
 

@@ -292,9 +292,10 @@ FLO_MUST_USE int flo_view_rollout(struct flo_controller *controller,
                                   struct flo_rollout_entry *entry,
                                   bool with_devices, json_t **out,
                                   struct flo_err *err);
+/* With at most so many of its devices, who did not get there first. */
 FLO_MUST_USE int flo_view_order(struct flo_controller *controller,
-                                const char *id, json_t **out,
-                                struct flo_err *err);
+                                const char *id, uint64_t devices_max,
+                                json_t **out, struct flo_err *err);
 void flo_view_rollout_etag(const struct flo_rollout *rollout, char *out);
 
 /* ---- pki.c ---- */

@@ -13,6 +13,7 @@
 #define BACKLOG_BYTES_MAX (4u << 20)
 #define PACE_MS 250
 #define ALIVE_MS 15000
+#define UNHEARD_MS 60000 /* for so long a client may be away */
 
 struct live_event {
     uint64_t id;
@@ -36,6 +37,7 @@ struct flo_live {
     size_t bytes;
     uint64_t next_id;
     uint64_t alive_at_ms;
+    uint64_t heard_at_ms; /* when the last client was there; 0: none was */
     struct live_client *clients[CLIENTS_MAX];
     size_t client_count;
 };
@@ -142,6 +144,26 @@ static void push(struct flo_live *live, const char *topic, const char *json)
     send_all(live, text.data, text.bytes);
 }
 
+/* Nobody is there, and nobody comes back for what is now. */
+static bool is_unheard(struct flo_live *live)
+{
+    uint64_t now_ms = flo_now_ms();
+
+    if (live->client_count > 0) {
+        live->heard_at_ms = now_ms;
+    }
+    return live->heard_at_ms == 0 || now_ms - live->heard_at_ms > UNHEARD_MS;
+}
+
+/* Who knows the last event must not take it for the newest. */
+static void leave_out(struct flo_live *live)
+{
+    while (live->count > 0) {
+        ring_drop(live);
+    }
+    live->next_id++;
+}
+
 /* ---- changes ---- */
 
 static int take_device(void *context, const struct flo_records_device *device)
@@ -170,7 +192,7 @@ static int view(struct flo_controller *controller, const char *topic,
                                       err);
     }
     if (strcmp(topic, "order") == 0) {
-        return flo_view_order(controller, key, out, err);
+        return flo_view_order(controller, key, 0, out, err);
     }
     if (strcmp(topic, "release") == 0) {
         rv = flo_release_title_parse(key, model, version, err);
@@ -218,8 +240,12 @@ static void on_pace(evutil_socket_t fd, short what, void *context)
     end_without_token(live);
     live->changed = (struct flo_text_list){0};
     flo_text_list_unique(&changed);
-    for (size_t i = 0; i < changed.count; i++) {
+    bool unheard = is_unheard(live);
+    for (size_t i = 0; i < changed.count && !unheard; i++) {
         send_changed(live, changed.items[i]);
+    }
+    if (unheard && changed.count > 0) {
+        leave_out(live);
     }
     flo_text_list_clear(&changed);
     if (flo_now_ms() >= live->alive_at_ms) {
@@ -238,7 +264,9 @@ void flo_live_note(struct flo_live *live, const char *text)
     char topic[32];
     const char *blank = strchr(text, ' ');
 
-    if (blank != NULL && (size_t)(blank - text) < sizeof(topic)) {
+    if (is_unheard(live)) {
+        leave_out(live);
+    } else if (blank != NULL && (size_t)(blank - text) < sizeof(topic)) {
         memcpy(topic, text, (size_t)(blank - text));
         topic[blank - text] = '\0';
         push(live, topic, blank + 1);

@@ -318,10 +318,15 @@ typedef int (*flo_records_outcome_fn)(void *context, const char *device,
                                       const char *name, bool is_online,
                                       enum flo_order_outcome outcome,
                                       uint64_t took_ms);
+/* At most `limit`, who did not get there first. */
 FLO_MUST_USE int flo_records_outcome_list(struct flo_records *store,
-                                          const char *order,
+                                          const char *order, uint64_t limit,
                                           flo_records_outcome_fn fn,
                                           void *context, struct flo_err *err);
+FLO_MUST_USE int flo_records_outcome_progress(struct flo_records *store,
+                                              const char *order,
+                                              struct flo_order_progress *out,
+                                              struct flo_err *err);
 /* Tracked orders in which this device is still awaited, as ids. */
 FLO_MUST_USE int flo_records_outcome_awaited(struct flo_records *store,
                                              const char *device,

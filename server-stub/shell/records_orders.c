@@ -209,8 +209,8 @@ int flo_records_outcome_get(struct flo_records *store, const char *order,
 }
 
 int flo_records_outcome_list(struct flo_records *store, const char *order,
-                             flo_records_outcome_fn fn, void *context,
-                             struct flo_err *err)
+                             uint64_t limit, flo_records_outcome_fn fn,
+                             void *context, struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row = true;
@@ -219,8 +219,10 @@ int flo_records_outcome_list(struct flo_records *store, const char *order,
                                " coalesce(d.online, 0), outcome, took"
                                " FROM outcome o LEFT JOIN device d"
                                " ON d.id = o.device WHERE ord = ?"
-                               " ORDER BY d.name, o.device",
-                               "t", order);
+                               " ORDER BY outcome IN (?, ?), d.name, o.device"
+                               " LIMIT ?",
+                               "tiiu", order, (int64_t)FLO_OUTCOME_DONE,
+                               (int64_t)FLO_OUTCOME_IGNORED, limit);
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         rv = fn(context, flo_db_column_text(row, 0), flo_db_column_text(row, 1),
@@ -230,6 +232,29 @@ int flo_records_outcome_list(struct flo_records *store, const char *order,
     }
     if (rv < 0) {
         flo_db_reset(row);
+    }
+    return rv;
+}
+
+int flo_records_outcome_progress(struct flo_records *store, const char *order,
+                                 struct flo_order_progress *out,
+                                 struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row = true;
+    int rv = flo_records_query(store->control, err, &row,
+                               "SELECT outcome, coalesce(d.online, 0), count(*)"
+                               " FROM outcome o LEFT JOIN device d"
+                               " ON d.id = o.device WHERE ord = ?"
+                               " GROUP BY 1, 2",
+                               "t", order);
+
+    *out = (struct flo_order_progress){0};
+    while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
+        flo_order_progress_add(
+            out, (enum flo_order_outcome)flo_db_column_i64(row, 0),
+            flo_db_column_i64(row, 1) != 0,
+            (uint32_t)flo_db_column_i64(row, 2));
     }
     return rv;
 }

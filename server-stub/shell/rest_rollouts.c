@@ -251,14 +251,18 @@ int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
         return rv;
     }
     call->status = 202;
-    return flo_view_order(call->controller, id, &call->out, err);
+    return flo_view_order(call->controller, id, 0, &call->out, err);
 }
 
 int flo_rest_order(struct flo_rest_call *call, struct flo_err *err)
 {
-    return flo_view_order(call->controller,
-                          flo_httpd_param(call->request, "id"), &call->out,
-                          err);
+    uint64_t devices;
+    int rv = flo_rest_number(call, "devices", 0, 100000, 200, &devices, err);
+
+    return rv < 0 ? rv
+                  : flo_view_order(call->controller,
+                                   flo_httpd_param(call->request, "id"),
+                                   devices, &call->out, err);
 }
 
 static int add_tracked(void *context, const struct flo_records_order *order)
@@ -279,7 +283,7 @@ int flo_rest_orders(struct flo_rest_call *call, struct flo_err *err)
 
     for (size_t i = ids.count; i > 0 && ids.count - i < 50 && rv == 0; i--) {
         json_t *view = NULL;
-        rv = flo_view_order(call->controller, ids.items[i - 1], &view, err);
+        rv = flo_view_order(call->controller, ids.items[i - 1], 0, &view, err);
         if (rv == 0) {
             json_array_append_new(items, view);
         }

@@ -313,24 +313,17 @@ int flo_view_rollout(struct flo_controller *controller,
 
 /* ---- order ---- */
 
-struct order_view {
-    json_t *json;
-    json_t *devices;
-    struct flo_order_progress progress;
-};
-
 static int view_order_row(void *context, const struct flo_records_order *order)
 {
-    struct order_view *view = context;
+    json_t **out = context;
 
-    view->json =
-        json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:o}", "id", order->id, "op",
+    *out =
+        json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:o,s:o}", "id", order->id, "op",
                   order->op, "group", order->group, "rollout", order->rollout,
                   "issued_at_ms", (json_int_t)order->issued_at_ms,
                   "expires_at_ms", (json_int_t)order->expires_at_ms, "body",
-                  parse_or(order->body, json_null()));
-    json_object_set_new(view->json, "envelope",
-                        parse_or(order->envelope, json_null()));
+                  parse_or(order->body, json_null()), "envelope",
+                  parse_or(order->envelope, json_null()));
     return 0;
 }
 
@@ -338,10 +331,7 @@ static int view_outcome(void *context, const char *device, const char *name,
                         bool is_online, enum flo_order_outcome outcome,
                         uint64_t took_ms)
 {
-    struct order_view *view = context;
-
-    flo_order_progress_add(&view->progress, outcome, is_online);
-    json_array_append_new(view->devices,
+    json_array_append_new(context,
                           json_pack("{s:s,s:s,s:b,s:s,s:I}", "id", device,
                                     "name", name, "online", (int)is_online,
                                     "outcome", flo_outcome_word(outcome),
@@ -350,31 +340,36 @@ static int view_outcome(void *context, const char *device, const char *name,
 }
 
 int flo_view_order(struct flo_controller *controller, const char *id,
-                   json_t **out, struct flo_err *err)
+                   uint64_t devices_max, json_t **out, struct flo_err *err)
 {
-    struct order_view view = {.devices = json_array()};
-    int rv = flo_records_order_get(controller->store, id, view_order_row, &view,
+    struct flo_order_progress p;
+    json_t *json = NULL;
+    json_t *devices = devices_max > 0 ? json_array() : NULL;
+    int rv = flo_records_order_get(controller->store, id, view_order_row, &json,
                                    err);
 
     if (rv == 0) {
-        rv = flo_records_outcome_list(controller->store, id, view_outcome,
-                                      &view, err);
+        rv = flo_records_outcome_progress(controller->store, id, &p, err);
+    }
+    if (rv == 0 && devices != NULL) {
+        rv = flo_records_outcome_list(controller->store, id, devices_max,
+                                      view_outcome, devices, err);
     }
     if (rv < 0) {
-        json_decref(view.json);
-        json_decref(view.devices);
+        json_decref(json);
+        json_decref(devices);
         return rv;
     }
-    const struct flo_order_progress *p = &view.progress;
-    json_t *numbers =
-        json_pack("{s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i}", "state",
-                  flo_order_progress_word(p), "scope_devices", (int)p->devices,
-                  "online", (int)p->online, "awaited", (int)p->awaited, "acked",
-                  (int)p->acked, "done", (int)p->done, "failed", (int)p->failed,
-                  "pending", (int)p->pending);
-    json_object_update(view.json, numbers);
+    json_t *numbers = json_pack(
+        "{s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i}", "state",
+        flo_order_progress_word(&p), "scope_devices", (int)p.devices, "online",
+        (int)p.online, "awaited", (int)p.awaited, "acked", (int)p.acked, "done",
+        (int)p.done, "failed", (int)p.failed, "pending", (int)p.pending);
+    json_object_update(json, numbers);
     json_decref(numbers);
-    json_object_set_new(view.json, "devices", view.devices);
-    *out = view.json;
+    if (devices != NULL) {
+        json_object_set_new(json, "devices", devices);
+    }
+    *out = json;
     return 0;
 }

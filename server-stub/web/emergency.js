@@ -78,12 +78,13 @@ async function watch(dialog, id, name) {
       onclick: () => dialog.close() }, "Close (the order goes on)")));
   while (dialog.open) {
     try {
-      const order = await call("GET", `/v1/orders/${encodeURIComponent(id)}`);
+      const order = await call("GET",
+        `/v1/orders/${encodeURIComponent(id)}?devices=50`);
       const ended = (order.done || 0) + (order.failed || 0);
       big.textContent = `${ended} of ${ended + order.awaited} devices  ·  `
         + `${((Date.now() - began) / 1000).toFixed(1)} s`;
       rest.replaceChildren(table(["device", "outcome", "took"],
-        (order.devices || []).slice(0, 50).map((d) => [d.name || d.id,
+        (order.devices || []).map((d) => [d.name || d.id,
           state(d.outcome || "waiting"),
           d.took_ms === undefined ? "–" : `${d.took_ms} ms`])));
       if (order.awaited === 0) {

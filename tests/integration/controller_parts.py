@@ -2,6 +2,7 @@
 as the controller sees it, a publisher."""
 import base64
 import hashlib
+import http.client
 import json
 import os
 import signal
@@ -114,6 +115,29 @@ class Controller:
     def mosquitto(self):
         children = run("pgrep", "-P", str(self.process.pid), "mosquitto")
         return int(children.split()[0])
+
+
+def read_events(controller, last=None, count=1, seconds=10):
+    host, port = controller.rest[len("http://"):].split(":")
+    connection = http.client.HTTPConnection(host, int(port),
+                                            timeout=seconds)
+    headers = {"Authorization": "Bearer " + controller.token}
+    if last is not None:
+        headers["Last-Event-ID"] = str(last)
+    connection.request("GET", "/v1/events", headers=headers)
+    answer = connection.getresponse()
+    assert answer.status == 200
+    found, event = [], {}
+    while len(found) < count:
+        line = answer.readline().decode().rstrip("\n")
+        if line == "" and "event" in event:
+            found.append(event)
+            event = {}
+        elif ": " in line and not line.startswith(":"):
+            key, value = line.split(": ", 1)
+            event[key] = value
+    connection.close()
+    return found
 
 
 class Device:

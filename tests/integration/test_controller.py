@@ -2,7 +2,6 @@
 enrolment, ACL, releases, rollouts, orders, blobs, roles, restarts."""
 import base64
 import hashlib
-import http.client
 import json
 import os
 import signal
@@ -13,7 +12,7 @@ import uuid
 
 import pytest
 
-from controller_parts import (Device, Publisher, run, sign, start,
+from controller_parts import (Device, Publisher, read_events, run, sign, start,
                               until)
 from mqtt_client import Client, Refused
 
@@ -606,29 +605,6 @@ def test_telemetry_is_merged_and_queried(controller, devices):
     assert controller.ask("POST", "/v1/telemetry/query", {
         "metric": "passwords"}).json["code"] == "rest.schema"
     assert controller.ask("GET", "/v1/devices/gw-1").json["rss_bytes"] == 3000
-
-
-def read_events(controller, last=None, count=1, seconds=10):
-    host, port = controller.rest[len("http://"):].split(":")
-    connection = http.client.HTTPConnection(host, int(port),
-                                            timeout=seconds)
-    headers = {"Authorization": "Bearer " + controller.token}
-    if last is not None:
-        headers["Last-Event-ID"] = str(last)
-    connection.request("GET", "/v1/events", headers=headers)
-    answer = connection.getresponse()
-    assert answer.status == 200
-    found, event = [], {}
-    while len(found) < count:
-        line = answer.readline().decode().rstrip("\n")
-        if line == "" and "event" in event:
-            found.append(event)
-            event = {}
-        elif ": " in line and not line.startswith(":"):
-            key, value = line.split(": ", 1)
-            event[key] = value
-    connection.close()
-    return found
 
 
 def test_live_events_resume_where_they_ended(controller, devices):

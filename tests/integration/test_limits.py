@@ -8,7 +8,8 @@ import subprocess
 import threading
 import time
 
-from controller_parts import BIN, Device, Publisher, start, until
+from controller_parts import (BIN, Device, Publisher, read_events, start,
+                              until)
 
 ROWS = 400000
 STEP_MS = 5000
@@ -100,3 +101,37 @@ def test_waiting_asks_for_the_devices_of_a_rollout_at_its_end_only(
     assert json.loads(done.stdout)["state"] == "completed"
     assert asked == ["/v1/rollouts/r-0001?devices=false"] * 3 + [
         "/v1/rollouts/r-0001"]
+
+
+def test_an_order_of_a_thousand_devices_is_shown_in_few_bytes(
+        controller, folder):
+    device = Device(controller, folder, "acks", controller.enrol_token())
+    device.connect()
+    order = controller.ask("POST", "/v1/orders", {
+        "op": "freeze", "confirm": "test"}).json
+    with sqlite3.connect(os.path.join(controller.dir, "control.db")) as base:
+        base.execute(
+            "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r"
+            " WHERE i < 1000) INSERT INTO outcome SELECT ?, 'd-' || i, 0, 0"
+            " FROM r", (order["id"],))
+    base.close()
+    time.sleep(0.6)  # what happened before is sent by now
+    box = []
+    thread = threading.Thread(
+        target=lambda: box.extend(read_events(controller)))
+    thread.start()
+    time.sleep(0.5)
+    device.client.publish(device.topic("ack"), json.dumps({
+        "v": 1, "order": order["id"], "outcome": "done", "took_ms": 3}))
+    thread.join(10)
+    shown = json.loads(box[0]["data"])
+    assert box[0]["event"] == "order"
+    assert (shown["done"], len(box[0]["data"]) < 4096) == (1, True)
+    listed = controller.ask("GET", "/v1/orders")
+    assert listed.json["items"][0]["scope_devices"] > 1000
+    assert len(listed.body) < 4096 * len(listed.json["items"])
+    path = "/v1/orders/" + order["id"]
+    assert len(controller.ask("GET", path).json["devices"]) == 200
+    few = controller.ask("GET", path + "?devices=3").json["devices"]
+    assert [d["outcome"] for d in few] == ["pending"] * 3
+    device.client.close()

@@ -117,13 +117,13 @@ static void progress_runs_until_nobody_is_awaited(void **state)
     (void)state;
     struct flo_order_progress progress = {0};
 
-    flo_order_progress_add(&progress, FLO_OUTCOME_DONE, true);
-    flo_order_progress_add(&progress, FLO_OUTCOME_PENDING, false);
+    flo_order_progress_add(&progress, FLO_OUTCOME_DONE, true, 1);
+    flo_order_progress_add(&progress, FLO_OUTCOME_PENDING, false, 1);
     assert_string_equal(flo_order_progress_word(&progress), "running");
     assert_int_equal(progress.awaited, 0);
     progress.pending = 0;
     assert_string_equal(flo_order_progress_word(&progress), "done");
-    flo_order_progress_add(&progress, FLO_OUTCOME_REFUSED, true);
+    flo_order_progress_add(&progress, FLO_OUTCOME_REFUSED, true, 1);
     assert_string_equal(flo_order_progress_word(&progress), "partly");
     assert_int_equal(progress.online, 2);
 }

@@ -28,10 +28,58 @@ static void an_emergency_order_rewrites_yanks_and_stops(void **state)
     assert_null(again);
     assert_int_equal(world->err.code, FLO_E_RELEASE_YANKED);
     json_t *view = NULL;
-    assert_int_equal(flo_view_order(world->controller, id, &view, &world->err),
-                     0);
+    assert_int_equal(
+        flo_view_order(world->controller, id, 1, &view, &world->err), 0);
     assert_string_equal(json_string_value(json_object_get(view, "state")),
                         "done");
+    json_decref(view);
+}
+
+static void an_order_of_a_thousand_devices_is_shown_in_few_bytes(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+    json_t *view = NULL;
+
+    /* given: done by 900 of 1,000 and three that did not answer */
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_orders_fleet(world->controller, FLO_ORDER_FREEZE,
+                                      "ops", 0, id, &world->err),
+                     0);
+    for (int i = 0; i < 1000; i++) {
+        char device[16];
+        snprintf(device, sizeof(device), "d-%d", i);
+        assert_int_equal(flo_records_outcome_put(
+                             world->controller->store, id, device,
+                             i < 900 ? FLO_OUTCOME_DONE : FLO_OUTCOME_REFUSED,
+                             1, &world->err),
+                         0);
+    }
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+
+    assert_int_equal(
+        flo_view_order(world->controller, id, 0, &view, &world->err), 0);
+    char *text = json_dumps(view, JSON_COMPACT);
+    assert_true(strlen(text) < 4096);
+    assert_null(json_object_get(view, "devices"));
+    assert_int_equal(json_integer_value(json_object_get(view, "scope_devices")),
+                     1003);
+    assert_int_equal(json_integer_value(json_object_get(view, "done")), 900);
+    assert_int_equal(json_integer_value(json_object_get(view, "failed")), 100);
+    assert_int_equal(json_integer_value(json_object_get(view, "pending")), 3);
+    free(text);
+    json_decref(view);
+
+    /* who did not get there comes first */
+    assert_int_equal(
+        flo_view_order(world->controller, id, 104, &view, &world->err), 0);
+    const json_t *devices = json_object_get(view, "devices");
+    assert_int_equal(json_array_size(devices), 104);
+    for (size_t i = 0; i < 104; i++) {
+        const char *outcome = json_string_value(
+            json_object_get(json_array_get(devices, i), "outcome"));
+        assert_int_equal(strcmp(outcome, "done") == 0, i == 103);
+    }
     json_decref(view);
 }
 
@@ -537,6 +585,7 @@ static void data_from_a_backup_start_frozen(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        WITH_WORLD(an_order_of_a_thousand_devices_is_shown_in_few_bytes),
         WITH_WORLD(an_emergency_order_rewrites_yanks_and_stops),
         WITH_WORLD(
             old_orders_are_signed_anew_for_those_whose_desired_holds_them),
