@@ -358,6 +358,7 @@ FLO_MUST_USE int flo_records_token_get(struct flo_records *store,
                                        const struct flo_digest *secret,
                                        flo_records_token_fn fn, void *context,
                                        struct flo_err *err);
+/* The newest first, at most 1,000. */
 FLO_MUST_USE int flo_records_token_list(struct flo_records *store,
                                         flo_records_token_fn fn, void *context,
                                         struct flo_err *err);
@@ -367,6 +368,9 @@ FLO_MUST_USE int flo_records_token_use(struct flo_records *store,
 /* FLO_E_ABSENT. */
 FLO_MUST_USE int flo_records_token_delete(struct flo_records *store,
                                           const char *id, struct flo_err *err);
+/* Delete enrolment tokens that expired 30 days ago, or expired used up. */
+FLO_MUST_USE int flo_records_token_prune(struct flo_records *store,
+                                         uint64_t now_ms, struct flo_err *err);
 
 /* Answer stored under (token, key), or *status 0. `body` is appended. */
 FLO_MUST_USE int flo_records_replay_get(struct flo_records *store,

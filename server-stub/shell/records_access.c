@@ -3,6 +3,9 @@
 
 /* ---- tokens ---- */
 
+/* So long it is still told why a token is no good. */
+#define TOKEN_EXPIRED_MS (UINT64_C(30) * 24 * 3600 * 1000)
+
 #define TOKEN_COLUMNS                                                          \
     "id, kind, name, role, grp, secret, uses, created_at, expires_at"
 
@@ -72,7 +75,7 @@ int flo_records_token_list(struct flo_records *store, flo_records_token_fn fn,
     bool has_row = true;
     int rv = flo_records_query(store->control, err, &row,
                                "SELECT " TOKEN_COLUMNS " FROM token"
-                               " ORDER BY created_at, id LIMIT 1000",
+                               " ORDER BY created_at DESC, id LIMIT 1000",
                                "");
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
@@ -109,6 +112,15 @@ int flo_records_token_delete(struct flo_records *store, const char *id,
         return flo_fail(err, FLO_E_ABSENT, "no token %.64s", id);
     }
     return rv;
+}
+
+int flo_records_token_prune(struct flo_records *store, uint64_t now_ms,
+                            struct flo_err *err)
+{
+    return flo_records_run(store->control, err,
+                           "DELETE FROM token WHERE kind = 'enroll'"
+                           " AND expires_at + iif(uses = 0, 0, ?) < ?",
+                           "uu", TOKEN_EXPIRED_MS, now_ms);
 }
 
 /* ---- stored answers ---- */

@@ -61,6 +61,9 @@ static int tick(struct flo_run *run, struct flo_err *err)
         run->hour = hour;
         event_active(run->prune, EV_TIMEOUT, 0);
         rv = flo_orders_renew(controller, err);
+        if (rv == 0) {
+            rv = flo_records_token_prune(controller->store, flo_wall_ms(), err);
+        }
     }
     if (rv < 0) {
         flo_controller_cancel(controller);

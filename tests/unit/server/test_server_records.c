@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/host/db.h"
+#include "base/host/digest.h"
 
 #include "server-stub/shell/records_inside.h"
 
@@ -197,6 +198,82 @@ static void a_token_has_as_many_uses_as_it_was_made_for(void **state)
                      FLO_E_ENROL_TOKEN);
     assert_int_equal(flo_records_token_delete(store, "t1", &err), 0);
     assert_int_equal(flo_records_token_delete(store, "t1", &err), FLO_E_ABSENT);
+    flo_records_close(store);
+}
+
+static void add_token(struct flo_records *store, const char *id,
+                      const char *kind, uint64_t uses_left,
+                      uint64_t created_at_ms, uint64_t expires_at_ms)
+{
+    struct flo_err err = {0};
+    struct flo_records_token token = {.id = id,
+                                      .kind = kind,
+                                      .name = "",
+                                      .role = "",
+                                      .group = "all",
+                                      .uses_left = uses_left,
+                                      .created_at_ms = created_at_ms,
+                                      .expires_at_ms = expires_at_ms};
+
+    flo_sha256(id, strlen(id), &token.secret);
+    assert_int_equal(flo_records_token_add(store, &token, &err), 0);
+}
+
+static int take_token_id(void *context, const struct flo_records_token *token)
+{
+    flo_buf_printf(context, "%s ", token->id);
+    return 0;
+}
+
+static struct flo_buf tokens_of(struct flo_records *store)
+{
+    struct flo_buf ids = {0};
+    struct flo_err err = {0};
+
+    flo_buf_text(&ids, " ");
+    assert_int_equal(flo_records_token_list(store, take_token_id, &ids, &err),
+                     0);
+    return ids;
+}
+
+static void the_newest_token_is_listed_whatever_their_number(void **state)
+{
+    (void)state;
+    struct flo_records *store = store_new();
+    struct flo_buf ids;
+    char id[16];
+
+    for (unsigned i = 0; i < 1001; i++) {
+        snprintf(id, sizeof(id), "e%u", i);
+        add_token(store, id, "enroll", 1, i, 0);
+    }
+    add_token(store, "access", "access", 0, 1001, 0);
+
+    ids = tokens_of(store);
+    assert_int_equal(strncmp(ids.data, " access ", 8), 0);
+    flo_buf_deinit(&ids);
+    flo_records_close(store);
+}
+
+static void enrolment_tokens_of_no_use_go(void **state)
+{
+    (void)state;
+    const uint64_t day_ms = 86400000;
+    struct flo_records *store = store_new();
+    struct flo_err err = {0};
+    struct flo_buf ids;
+
+    add_token(store, "good", "enroll", 1, 5, 101 * day_ms);
+    add_token(store, "expired", "enroll", 1, 4, 71 * day_ms);
+    add_token(store, "long-expired", "enroll", 1, 3, 69 * day_ms);
+    add_token(store, "used-up", "enroll", 0, 2, 101 * day_ms);
+    add_token(store, "used-up-expired", "enroll", 0, 1, 99 * day_ms);
+    add_token(store, "access", "access", 0, 0, 0);
+    assert_int_equal(flo_records_token_prune(store, 100 * day_ms, &err), 0);
+
+    ids = tokens_of(store);
+    assert_string_equal(ids.data, " good expired used-up access ");
+    flo_buf_deinit(&ids);
     flo_records_close(store);
 }
 
@@ -784,6 +861,8 @@ int main(void)
         cmocka_unit_test(each_write_of_desired_raises_the_revision),
         cmocka_unit_test(events_are_acknowledged_up_to_the_first_gap),
         cmocka_unit_test(a_token_has_as_many_uses_as_it_was_made_for),
+        cmocka_unit_test(the_newest_token_is_listed_whatever_their_number),
+        cmocka_unit_test(enrolment_tokens_of_no_use_go),
         cmocka_unit_test(an_edited_audit_file_is_found),
         cmocka_unit_test(secrets_that_older_controllers_kept_are_wiped_at_open),
         cmocka_unit_test(windows_are_merged_per_bucket_and_pruned),
