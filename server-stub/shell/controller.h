@@ -25,7 +25,12 @@ struct flo_live;
 
 struct flo_glue;
 
-#define FLO_CONTROLLER_ROLLOUTS_MAX 64 /* in memory */
+/* In memory: all that are under way, and some that ended, for reading and for
+ * devices that come back late.  So fewer may be under way: those that are
+ * started, and with those that are taken back after their end. */
+#define FLO_CONTROLLER_ROLLOUTS_MAX 64
+#define FLO_CONTROLLER_STARTED_MAX 48
+#define FLO_CONTROLLER_ACTIVE_MAX 56
 
 struct flo_controller_options {
     const char *dir;
@@ -66,7 +71,8 @@ struct flo_rollout_entry {
     struct flo_digest release;
     uint64_t release_bytes;
     struct flo_policy policy;
-    json_t *spec; /* as asked */
+    json_t *spec;  /* as asked */
+    uint64_t used; /* rollout_uses when it was last looked for */
 };
 
 struct flo_text_list {
@@ -133,6 +139,7 @@ struct flo_controller {
     /* The oldest first. */
     struct flo_rollout_entry *rollouts[FLO_CONTROLLER_ROLLOUTS_MAX];
     size_t rollout_count;
+    uint64_t rollout_uses;
     bool rollouts_changed;            /* in the present transaction */
     struct flo_histogram *histograms; /* [FLO_METRIC_COUNT] scratch */
     struct flo_controller_counters counters;

@@ -6,6 +6,8 @@
 #include "server-stub/shell/controller.h"
 #include "server-stub/shell/rollouts_inside.h"
 
+#define FINISHED_LOADED 16 /* at start */
+
 /* ---- memory ---- */
 
 void flo_rollouts_entry_free(struct flo_rollout_entry *entry)
@@ -59,30 +61,64 @@ static bool is_older(const char *id, const char *other)
                                   : strcmp(id, other) < 0;
 }
 
-/* Keep it in its place by age, also one that was read again; the oldest
- * finished one makes room.  Entry is taken. */
+static size_t count_active(const struct flo_controller *controller)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < controller->rollout_count; i++) {
+        count +=
+            flo_rollout_state_is_active(controller->rollouts[i]->core.state);
+    }
+    return count;
+}
+
+int flo_rollouts_check_room(const struct flo_controller *controller, size_t max,
+                            struct flo_err *err)
+{
+    if (count_active(controller) < max) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_REST_LIMIT, "%zu rollouts are under way already", max);
+    flo_err_fix(err, "wait until one ends, or abort one");
+    return FLO_E_REST_LIMIT;
+}
+
+/* The finished one that nobody looked for longest; false: all are under way. */
+static bool make_room(struct flo_controller *controller)
+{
+    size_t found = controller->rollout_count;
+
+    for (size_t i = 0; i < controller->rollout_count; i++) {
+        const struct flo_rollout_entry *entry = controller->rollouts[i];
+        if (!flo_rollout_state_is_active(entry->core.state) &&
+            (found == controller->rollout_count ||
+             entry->used < controller->rollouts[found]->used)) {
+            found = i;
+        }
+    }
+    if (found == controller->rollout_count) {
+        return false;
+    }
+    flo_rollouts_entry_free(controller->rollouts[found]);
+    controller->rollout_count--;
+    memmove(&controller->rollouts[found], &controller->rollouts[found + 1],
+            (controller->rollout_count - found) *
+                sizeof(controller->rollouts[0]));
+    return true;
+}
+
+/* Keep it in its place by age, also one that was read again.  Entry is
+ * taken. */
 int flo_rollouts_keep(struct flo_controller *controller,
                       struct flo_rollout_entry *entry, struct flo_err *err)
 {
-    if (controller->rollout_count == FLO_CONTROLLER_ROLLOUTS_MAX) {
-        size_t i = 0;
-        while (
-            i < controller->rollout_count &&
-            flo_rollout_state_is_active(controller->rollouts[i]->core.state)) {
-            i++;
-        }
-        if (i == controller->rollout_count) {
-            flo_rollouts_entry_free(entry);
-            return flo_fail(err, FLO_E_REST_LIMIT,
-                            "%d rollouts are under way already",
-                            FLO_CONTROLLER_ROLLOUTS_MAX);
-        }
-        flo_rollouts_entry_free(controller->rollouts[i]);
-        memmove(&controller->rollouts[i], &controller->rollouts[i + 1],
-                (controller->rollout_count - i - 1) *
-                    sizeof(controller->rollouts[0]));
-        controller->rollout_count--;
+    if (controller->rollout_count == FLO_CONTROLLER_ROLLOUTS_MAX &&
+        !make_room(controller)) {
+        flo_rollouts_entry_free(entry);
+        return flo_fail(err, FLO_E_REST_LIMIT, "%d rollouts are under way",
+                        FLO_CONTROLLER_ROLLOUTS_MAX);
     }
+    entry->used = ++controller->rollout_uses;
     size_t place = controller->rollout_count++;
     for (; place > 0 &&
            is_older(entry->core.id, controller->rollouts[place - 1]->core.id);
@@ -101,6 +137,7 @@ int flo_rollouts_find(struct flo_controller *controller, const char *id,
     for (size_t i = 0; i < controller->rollout_count; i++) {
         if (strcmp(controller->rollouts[i]->core.id, id) == 0) {
             *out = controller->rollouts[i];
+            (*out)->used = ++controller->rollout_uses;
             return 0;
         }
     }
@@ -108,8 +145,8 @@ int flo_rollouts_find(struct flo_controller *controller, const char *id,
 }
 
 struct wanted {
-    struct flo_text_list ids;
-    size_t finished;
+    struct flo_text_list active;
+    struct flo_text_list finished;
 };
 
 /* Newest first: all that are under way, and a few that are not, for devices
@@ -119,36 +156,53 @@ static int want_row(void *context, const struct flo_records_rollout *row)
     struct wanted *wanted = context;
     enum flo_rollout_state state;
 
-    if (flo_rollout_state_parse(row->state, &state) &&
-        (flo_rollout_state_is_active(state) || wanted->finished++ < 16)) {
-        flo_text_list_add(&wanted->ids, row->id);
+    if (!flo_rollout_state_parse(row->state, &state)) {
+        return 0;
+    }
+    if (flo_rollout_state_is_active(state)) {
+        flo_text_list_add(&wanted->active, row->id);
+    } else if (wanted->finished.count < FINISHED_LOADED) {
+        flo_text_list_add(&wanted->finished, row->id);
     }
     return 0;
+}
+
+/* The first `count`, which are the newest, the oldest of them first. */
+static int load(struct flo_controller *controller,
+                const struct flo_text_list *ids, size_t count,
+                struct flo_err *err)
+{
+    struct flo_rollout_entry *entry;
+    int rv = 0;
+
+    for (size_t i = count < ids->count ? count : ids->count; i > 0 && rv == 0;
+         i--) {
+        rv = flo_rollouts_find(controller, ids->items[i - 1], &entry, err);
+    }
+    return rv;
 }
 
 int flo_rollouts_load(struct flo_controller *controller, struct flo_err *err)
 {
     struct wanted wanted = {0};
-    struct flo_rollout_entry *entry;
     int rv = flo_records_rollout_list(controller->store, 1000, want_row,
                                       &wanted, err);
 
-    for (size_t i = wanted.ids.count; i > 0 && rv == 0; i--) {
-        rv =
-            flo_rollouts_find(controller, wanted.ids.items[i - 1], &entry, err);
+    if (rv == 0) {
+        rv = load(controller, &wanted.active, SIZE_MAX, err);
     }
-    flo_text_list_clear(&wanted.ids);
+    if (rv == 0) {
+        rv = load(controller, &wanted.finished,
+                  FLO_CONTROLLER_ROLLOUTS_MAX - controller->rollout_count, err);
+    }
+    flo_text_list_clear(&wanted.active);
+    flo_text_list_clear(&wanted.finished);
     return rv;
 }
 
 bool flo_rollouts_any_active(const struct flo_controller *controller)
 {
-    for (size_t i = 0; i < controller->rollout_count; i++) {
-        if (flo_rollout_state_is_active(controller->rollouts[i]->core.state)) {
-            return true;
-        }
-    }
-    return false;
+    return count_active(controller) > 0;
 }
 
 /* ---- actions ---- */
@@ -328,6 +382,14 @@ static int carry_out(struct flo_controller *controller,
     return 0;
 }
 
+static bool goes_on_again(const struct flo_rollout *core,
+                          enum flo_rollout_event_kind kind)
+{
+    return !flo_rollout_state_is_active(core->state) &&
+           (kind == FLO_ROLLOUT_EVENT_ROLLBACK ||
+            kind == FLO_ROLLOUT_EVENT_ABORT);
+}
+
 int flo_rollouts_step(struct flo_controller *controller,
                       struct flo_rollout_entry *entry,
                       struct flo_rollout_event event, struct flo_err *err)
@@ -338,6 +400,9 @@ int flo_rollouts_step(struct flo_controller *controller,
     event.now_ms = flo_controller_now_ms(controller);
     if (event.kind == FLO_ROLLOUT_EVENT_JOINED) {
         rv = flo_rollouts_grow(entry, err);
+    } else if (goes_on_again(&entry->core, event.kind)) {
+        rv =
+            flo_rollouts_check_room(controller, FLO_CONTROLLER_ACTIVE_MAX, err);
     }
     if (rv == 0) {
         rv = flo_rollout_step(&entry->core, &event, &actions, err);

@@ -316,7 +316,8 @@ static int may_start(struct flo_controller *controller,
         flo_records_release_get(controller->store, entry->model, entry->version,
                                 take_release, &release, err);
 
-    if (rv < 0) {
+    if (rv < 0 || (rv = flo_rollouts_check_room(
+                       controller, FLO_CONTROLLER_STARTED_MAX, err)) < 0) {
         return rv;
     }
     if (strcmp(release.state, "yanked") == 0) {

@@ -7,6 +7,10 @@
 /* Room for one member more. */
 FLO_MUST_USE int flo_rollouts_grow(struct flo_rollout_entry *entry,
                                    struct flo_err *err);
+/* FLO_E_REST_LIMIT: `max` rollouts are under way. */
+FLO_MUST_USE int
+flo_rollouts_check_room(const struct flo_controller *controller, size_t max,
+                        struct flo_err *err);
 /* Takes the entry, also when it fails. */
 FLO_MUST_USE int flo_rollouts_keep(struct flo_controller *controller,
                                    struct flo_rollout_entry *entry,

@@ -273,27 +273,108 @@ static void reading_an_old_rollout_does_not_make_it_the_newest(void **state)
     assert_string_equal(order_of_newcomer(world), "o-0002");
 }
 
-static void many_rollouts_that_ended_do_not_hide_the_newest(void **state)
+static void put_rows(struct world *world, int first, int count,
+                     const char *state)
 {
-    struct world *world = *state;
     char id[FLO_NAME_MAX + 1];
     struct flo_records_rollout row = {.id = id,
                                       .spec = "{\"release\":\"tiny@2.1.0\"}",
-                                      .state = "aborted",
+                                      .state = state,
                                       .core = "{}",
                                       .digest = DIGEST};
 
-    bring_to_two_releases(world);
-    for (int i = 0; i < 20; i++) {
-        snprintf(id, sizeof(id), "r-%04d", 3 + i);
+    for (int i = 0; i < count; i++) {
+        snprintf(id, sizeof(id), "r-%04d", first + i);
         assert_int_equal(flo_records_rollout_put(world->controller->store, &row,
                                                  &world->err),
                          0);
     }
+}
+
+static void many_rollouts_that_ended_do_not_hide_the_newest(void **state)
+{
+    struct world *world = *state;
+
+    bring_to_two_releases(world);
+    put_rows(world, 3, 20, "aborted");
     flo_rollouts_forget(world->controller);
     assert_int_equal(flo_rollouts_load(world->controller, &world->err), 0);
 
     assert_string_equal(order_of_newcomer(world), "o-0002");
+}
+
+static struct flo_rollout_entry *find(struct world *world, const char *id)
+{
+    struct flo_rollout_entry *entry = NULL;
+
+    if (flo_rollouts_find(world->controller, id, &entry, &world->err) < 0) {
+        fail_msg("%s: %s", id, world->err.what);
+    }
+    return entry;
+}
+
+static void what_is_under_way_leaves_room_for_what_ended(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+
+    bring_to_two_releases(world);
+    put_rows(world, 100, 20, "aborted");
+    put_rows(world, 200, FLO_CONTROLLER_STARTED_MAX, "paused");
+    flo_rollouts_forget(world->controller);
+    assert_int_equal(flo_rollouts_load(world->controller, &world->err), 0);
+    enrol_in_lab(world);
+
+    assert_null(start(world, "{\"release\":\"tiny@2.2.0\",\"group\":\"lab\"}"));
+    assert_int_equal(world->err.code, FLO_E_REST_LIMIT);
+    for (int i = 0; i < 20; i++) {
+        snprintf(id, sizeof(id), "r-%04d", 100 + i);
+        find(world, id);
+    }
+    event(world, 0, "succeeded"); /* of r-0001, again and late */
+    assert_int_equal(world->controller->counters.messages_dropped, 0);
+    /* Also while more than may be started are taken back. */
+    for (int i = 0; i < 8; i++) {
+        find(world, i % 2 == 0 ? "r-0001" : "r-0002");
+        snprintf(id, sizeof(id), "r-%04d", 100 + i);
+        find(world, id)->core.state = FLO_ROLLOUT_ROLLING_BACK;
+    }
+    assert_int_equal(flo_rollouts_step(
+                         world->controller, find(world, "r-0001"),
+                         (struct flo_rollout_event){
+                             .kind = FLO_ROLLOUT_EVENT_ROLLBACK, .note = "ops"},
+                         &world->err),
+                     FLO_E_REST_LIMIT);
+    find(world, "r-0119");
+}
+
+static void a_controller_full_of_rollouts_starts(void **state)
+{
+    struct world *world = *state;
+
+    bring_to_two_releases(world);
+    put_rows(world, 100, FLO_CONTROLLER_ROLLOUTS_MAX, "paused");
+    put_rows(world, 200, 1, "completed");
+    flo_rollouts_forget(world->controller);
+
+    assert_int_equal(flo_rollouts_load(world->controller, &world->err), 0);
+    assert_int_equal(world->controller->rollout_count,
+                     FLO_CONTROLLER_ROLLOUTS_MAX);
+}
+
+static void what_was_not_looked_for_longest_makes_room(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+
+    bring_to_two_releases(world);
+    find(world, "r-0001")->release_bytes = 4711; /* not in the store */
+    put_rows(world, 100, 2 * FLO_CONTROLLER_ROLLOUTS_MAX, "aborted");
+    for (int i = 0; i < 2 * FLO_CONTROLLER_ROLLOUTS_MAX; i++) {
+        snprintf(id, sizeof(id), "r-%04d", 100 + i);
+        find(world, id);
+        assert_int_equal(find(world, "r-0001")->release_bytes, 4711);
+    }
 }
 
 static void a_release_taken_back_leaves_newcomers_the_one_before(void **state)
@@ -387,6 +468,9 @@ int main(void)
         WITH_WORLD(a_newcomer_gets_what_its_group_was_brought_to),
         WITH_WORLD(reading_an_old_rollout_does_not_make_it_the_newest),
         WITH_WORLD(many_rollouts_that_ended_do_not_hide_the_newest),
+        WITH_WORLD(what_is_under_way_leaves_room_for_what_ended),
+        WITH_WORLD(a_controller_full_of_rollouts_starts),
+        WITH_WORLD(what_was_not_looked_for_longest_makes_room),
         WITH_WORLD(a_release_taken_back_leaves_newcomers_the_one_before),
         WITH_WORLD(specifications_with_typos_are_refused),
         WITH_WORLD(who_speaks_is_online_and_who_left_stays_away),
