@@ -193,7 +193,9 @@ int flo_mailbox_open(const char *state_dir, uint64_t bytes_max,
 {
     struct flo_mailbox *mailbox = calloc(1, sizeof(*mailbox));
     struct flo_err why = {0};
+    struct flo_err again = {0};
     char path[4200];
+    bool is_newer;
 
     if (mailbox == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "outbox");
@@ -205,17 +207,22 @@ int flo_mailbox_open(const char *state_dir, uint64_t bytes_max,
     mailbox->rows_max = bytes_max / TELEMETRY_ROW_BYTES;
     if (open_db(mailbox, path, &why) < 0) {
         flo_mailbox_complain(&why);
-        /* Any other reason passes and the file is sound: it is left, and
-         * serving comes first. */
-        if (why.code == FLO_E_DB_DAMAGED) {
-            mailbox->corrupt++;
-            if (flo_db_set_aside(path, &why) < 0 ||
-                open_db(mailbox, path, &why) < 0) {
-                flo_mailbox_complain(&why);
-            }
+    }
+    /* Any other reason passes and the file is sound: it is left, and serving
+     * comes first. */
+    is_newer = why.code == FLO_E_STATE;
+    if (is_newer || why.code == FLO_E_DB_DAMAGED) {
+        mailbox->corrupt += !is_newer;
+        if (flo_db_set_aside(path, is_newer ? "newer" : "damaged", &again) <
+                0 ||
+            open_db(mailbox, path, &again) < 0) {
+            flo_mailbox_complain(&again);
         }
     }
     read_start(mailbox);
+    if (is_newer) {
+        flo_mailbox_note(mailbox, "note", &why, flo_now_ms());
+    }
     *out = mailbox;
     return 0;
 }

@@ -180,16 +180,16 @@ bool flo_db_is_damaged(const struct flo_db *db)
     return db->is_damaged;
 }
 
-int flo_db_set_aside(const char *path, struct flo_err *err)
+int flo_db_set_aside(const char *path, const char *word, struct flo_err *err)
 {
     static const char *const journals[] = {"-wal", "-shm"};
     char other[4200];
 
-    snprintf(other, sizeof(other), "%s.damaged", path);
+    snprintf(other, sizeof(other), "%s.%s", path, word);
     if (rename(path, other) < 0) {
         return flo_fail_errno(err, FLO_E_DB, "rename %s to %s", path, other);
     }
-    flo_log(FLO_LOG_WARN, "db", "%s is damaged, kept as %s", path, other);
+    flo_log(FLO_LOG_WARN, "db", "%s is %s, kept as %s", path, word, other);
     for (size_t i = 0; i < FLO_COUNT(journals); i++) {
         snprintf(other, sizeof(other), "%s%s", path, journals[i]);
         unlink(other);

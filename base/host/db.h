@@ -31,9 +31,10 @@ FLO_MUST_USE int flo_db_open(const char *path, enum flo_db_sync sync,
 FLO_MUST_USE int flo_db_check(struct flo_db *db, struct flo_err *err);
 /* Did anything say FLO_E_DB_DAMAGED? */
 bool flo_db_is_damaged(const struct flo_db *db);
-/* Rename a damaged file, which nobody has open, to PATH.damaged, in place of
- * the one before it, and say so in the log. */
-FLO_MUST_USE int flo_db_set_aside(const char *path, struct flo_err *err);
+/* Rename a file that is `word` ("damaged") and that nobody has open to
+ * PATH.WORD, in place of the one before it, and say so in the log. */
+FLO_MUST_USE int flo_db_set_aside(const char *path, const char *word,
+                                  struct flo_err *err);
 /* NULL is fine.  An open transaction is rolled back. */
 void flo_db_close(struct flo_db *db);
 /* flo_db_close(*db) for FLO_CLEANUP. */

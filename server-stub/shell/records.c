@@ -168,7 +168,7 @@ static int open_telemetry(struct flo_records *store, struct flo_err *err)
 
 static int replace_telemetry(struct flo_records *store, struct flo_err *err)
 {
-    int rv = flo_db_set_aside(store->telemetry_path, err);
+    int rv = flo_db_set_aside(store->telemetry_path, "damaged", err);
 
     return rv < 0 ? rv : open_telemetry(store, err);
 }

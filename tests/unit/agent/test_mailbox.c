@@ -1,4 +1,5 @@
 /* The device's outbox: what survives kill -9 and damage, what is dropped. */
+#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -330,23 +331,23 @@ static void a_file_of_noise_is_set_aside_and_counted(void **state)
     flo_mailbox_close(mailbox);
 }
 
-/* One event on disk; then an open that fails, which must leave it there. */
-static void check_kept(void (*spoil)(bool is_spoilt))
+static void a_sound_file_outlives_a_start_on_a_failing_disk(void **state)
 {
     struct flo_mailbox *mailbox = open_mailbox(1 << 20);
     char *text;
 
+    (void)state;
     note(mailbox, "kept");
     flo_mailbox_close(mailbox);
     flo_log_level_set(FLO_LOG_ERROR);
-    spoil(true);
+    let_disk_fail(true);
     mailbox = open_mailbox(1 << 20);
     assert_int_equal(flo_mailbox_corrupt(mailbox), 0);
     note(mailbox, "in memory");
     flo_mailbox_flush(mailbox);
     assert_int_equal(flo_mailbox_outbox(mailbox)->last, 1);
     flo_mailbox_close(mailbox);
-    spoil(false);
+    let_disk_fail(false);
     flo_log_level_set(FLO_LOG_INFO);
 
     mailbox = open_mailbox(1 << 20);
@@ -357,30 +358,51 @@ static void check_kept(void (*spoil)(bool is_spoilt))
     flo_mailbox_close(mailbox);
 }
 
-static void a_sound_file_outlives_a_start_on_a_failing_disk(void **state)
+/* How many files in the folder begin so. */
+static int files(const char *beginning)
 {
-    (void)state;
-    check_kept(let_disk_fail);
+    DIR *folder = opendir(dir);
+    struct dirent *entry;
+    int count = 0;
+
+    while ((entry = readdir(folder)) != NULL) {
+        count += strncmp(entry->d_name, beginning, strlen(beginning)) == 0;
+    }
+    closedir(folder);
+    return count;
 }
 
-static void set_version(bool is_newer)
+/* Without an outbox it would answer no order that came before. */
+static void the_file_of_a_newer_agent_gives_way_and_that_is_told(void **state)
 {
+    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
     struct flo_db *db = NULL;
+    char *text;
 
+    (void)state;
+    note(mailbox, "of the newer agent");
+    flo_mailbox_close(mailbox);
     assert_int_equal(
         flo_db_open(path_of("outbox.db"), FLO_DB_SYNC_FULL, 0, &db, NULL), 0);
-    assert_int_equal(flo_db_exec(db,
-                                 is_newer ? "PRAGMA user_version=99"
-                                          : "PRAGMA user_version=2",
-                                 NULL),
-                     0);
+    assert_int_equal(flo_db_exec(db, "PRAGMA user_version=99", NULL), 0);
     flo_db_close(db);
-}
 
-static void the_file_of_a_newer_agent_is_left_to_it(void **state)
-{
-    (void)state;
-    check_kept(set_version);
+    mailbox = open_mailbox(1 << 20);
+    flo_mailbox_use(mailbox, "key.1.7", "o-0007", false);
+    flo_mailbox_close(mailbox);
+
+    assert_int_equal(files("outbox.db.newer"), 1);
+    mailbox = open_mailbox(1 << 20);
+    assert_int_equal(flo_mailbox_corrupt(mailbox), 0);
+    assert_int_equal(flo_mailbox_used(mailbox, "key.1.7", "o-0007"),
+                     FLO_USED_OPEN);
+    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 1);
+    text = flo_mailbox_event_text(mailbox, 1);
+    assert_non_null(strstr(text, "\"type\":\"note\""));
+    assert_non_null(strstr(text, "schema version 99"));
+    free(text);
+    flo_mailbox_close(mailbox);
+    assert_int_equal(files("outbox.db.newer"), 1);
 }
 
 static void write_many(struct flo_mailbox *mailbox)
@@ -476,8 +498,9 @@ static void nobody_knows_who_used_a_number_without_an_outbox(void **state)
     accept_order(mailbox);
     flo_mailbox_close(mailbox);
     flo_log_level_set(FLO_LOG_ERROR);
-    set_version(true); /* a newer agent's */
+    let_disk_fail(true);
     mailbox = open_mailbox(1 << 20);
+    let_disk_fail(false);
     flo_log_level_set(FLO_LOG_INFO);
 
     assert_int_equal(flo_mailbox_used(mailbox, "key.1.7", "o-0007"),
@@ -673,7 +696,7 @@ int main(void)
         TEST(the_oldest_telemetry_goes_first_and_is_counted),
         TEST(a_file_of_noise_is_set_aside_and_counted),
         TEST(a_sound_file_outlives_a_start_on_a_failing_disk),
-        TEST(the_file_of_a_newer_agent_is_left_to_it),
+        TEST(the_file_of_a_newer_agent_gives_way_and_that_is_told),
         TEST(any_cut_or_flipped_byte_neither_crashes_nor_alters),
     };
 
