@@ -242,6 +242,56 @@ void flo_mailbox_close(struct flo_mailbox *mailbox)
     free(mailbox);
 }
 
+/* ---- whose it is ---- */
+
+/* Who used which number stays: that belongs to the keys of the orders.  But
+ * nothing was done by them on this device. */
+static int begin_anew(struct flo_mailbox *mailbox, const char *device,
+                      const char *fleet, struct flo_err *err)
+{
+    int rv = begin(mailbox, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_db_exec(mailbox->db,
+                     "DELETE FROM event; DELETE FROM tele; DELETE FROM story;"
+                     "DELETE FROM answer; UPDATE used SET done = 0;"
+                     "DELETE FROM value WHERE key IN"
+                     " ('boot', 'acked', 'groups', 'paused');",
+                     err);
+    if (rv == 0) {
+        rv = value_store(mailbox, "fleet", fleet, err);
+    }
+    if (rv == 0) {
+        rv = value_store(mailbox, "device", device, err);
+    }
+    rv = commit(mailbox, rv, err);
+    if (rv == 0) {
+        read_start(mailbox);
+    }
+    return rv;
+}
+
+void flo_mailbox_enrolled(struct flo_mailbox *mailbox, const char *device,
+                          const char *fleet)
+{
+    FLO_CLEANUP(flo_free_cleanup)
+    char *before = flo_mailbox_get(mailbox, "device");
+    struct flo_err err = {0};
+
+    if (mailbox->db == NULL ||
+        (before != NULL && strcmp(before, device) == 0)) {
+        return;
+    }
+    if (before == NULL) { /* an older version's, or new */
+        flo_mailbox_set(mailbox, "fleet", fleet);
+        flo_mailbox_set(mailbox, "device", device);
+    } else if (begin_anew(mailbox, device, fleet, &err) < 0) {
+        flo_mailbox_complain(&err);
+    }
+}
+
 const char *flo_mailbox_boot(const struct flo_mailbox *mailbox)
 {
     return mailbox->boot;

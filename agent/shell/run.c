@@ -90,6 +90,46 @@ static int read_records(struct flo_shell *shell, struct flo_err *err)
     return rv;
 }
 
+/* Enrolled anew, perhaps in another fleet: no rollout of before means this
+ * device any more.  A candidate serves on, and gives way to any order.  What
+ * froze the fleet is no concern of another; this one's controller says again
+ * what holds in it. */
+static void begin_anew(struct flo_shell *shell, bool is_moved)
+{
+    struct flo_slots *slots = &shell->slots;
+
+    flo_log(FLO_LOG_INFO, "agent", "enrolled anew as device %s, fleet %s",
+            shell->identity.device, shell->identity.fleet);
+    if (!flo_digest_is_zero(&slots->candidate)) {
+        snprintf(slots->rollout, sizeof(slots->rollout), "enroll");
+        slots->order[0] = '\0';
+        slots->order_seq = 0;
+        write_slots(shell);
+    }
+    if (is_moved && !shell->device_is_unread) {
+        shell->device.is_frozen = false;
+        shell->device_is_dirty = true;
+        flo_shell_device_write(shell);
+    }
+}
+
+static void check_past(struct flo_shell *shell)
+{
+    const struct flo_identity *identity = &shell->identity;
+    FLO_CLEANUP(flo_free_cleanup)
+    char *device = flo_mailbox_get(shell->mailbox, "device");
+    FLO_CLEANUP(flo_free_cleanup)
+    char *fleet = flo_mailbox_get(shell->mailbox, "fleet");
+
+    if (!identity->is_there) {
+        return;
+    }
+    if (device != NULL && strcmp(device, identity->device) != 0) {
+        begin_anew(shell, fleet == NULL || strcmp(fleet, identity->fleet) != 0);
+    }
+    flo_mailbox_enrolled(shell->mailbox, identity->device, identity->fleet);
+}
+
 /* ---- boot
  * ------------------------------------------------------------------------- */
 
@@ -331,6 +371,7 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
             &shell->mailbox, err);
     }
     if (rv == 0) {
+        check_past(shell);
         rv = open_events(shell, err);
     }
     if (rv == 0) {

@@ -90,6 +90,11 @@ FLO_MUST_USE int flo_mailbox_open(const char *state_dir, uint64_t bytes_max,
                                   struct flo_mailbox **out,
                                   struct flo_err *err);
 void flo_mailbox_close(struct flo_mailbox *mailbox);
+/* What the file tells is the past of this device in this fleet (values
+ * "device" and "fleet"); that of another device is forgotten.  Nothing waits
+ * yet. */
+void flo_mailbox_enrolled(struct flo_mailbox *mailbox, const char *device,
+                          const char *fleet);
 const char *flo_mailbox_boot(const struct flo_mailbox *mailbox);
 struct flo_outbox *flo_mailbox_outbox(struct flo_mailbox *mailbox);
 uint64_t flo_mailbox_corrupt(const struct flo_mailbox *mailbox);
@@ -146,7 +151,8 @@ bool flo_mailbox_answer_is_final(const char *text);
 void flo_mailbox_answer(struct flo_mailbox *mailbox, const char *order,
                         const char *text);
 char *flo_mailbox_answer_of(struct flo_mailbox *mailbox, const char *order);
-/* Small values that survive: paused, denials that were ordered. */
+/* Small values that survive: device, fleet, paused, denials that were ordered.
+ */
 void flo_mailbox_set(struct flo_mailbox *mailbox, const char *key,
                      const char *value);
 char *flo_mailbox_get(struct flo_mailbox *mailbox, const char *key);

@@ -405,6 +405,72 @@ static void the_file_of_a_newer_agent_gives_way_and_that_is_told(void **state)
     assert_int_equal(files("outbox.db.newer"), 1);
 }
 
+/* ---- another life ---- */
+
+static void finish_and_pause(struct flo_mailbox *mailbox)
+{
+    struct flo_agent_execution one = execution(FLO_EXECUTION_SUCCEEDED);
+
+    flo_mailbox_enrolled(mailbox, "device-1", "fleet-1");
+    flo_mailbox_use(mailbox, "key.1.7", "o-0007", false);
+    flo_mailbox_event(mailbox, json_pack("{s:s}", "type", "execution"), &one);
+    flo_mailbox_answer(mailbox, "o-0007", "{\"outcome\":\"done\"}");
+    flo_mailbox_telemetry(mailbox, "{\"seq\":1}", 9);
+    flo_mailbox_set(mailbox, "paused", "r-0001 ");
+    flo_mailbox_set(mailbox, "groups", "all canary");
+}
+
+static void a_device_enrolled_anew_has_no_past(void **state)
+{
+    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    enum flo_execution end;
+    bool has_ended;
+    uint32_t attempts;
+    uint64_t id;
+    char boot[37];
+
+    (void)state;
+    finish_and_pause(mailbox);
+    snprintf(boot, sizeof(boot), "%s", flo_mailbox_boot(mailbox));
+    flo_mailbox_close(mailbox);
+    mailbox = open_mailbox(1 << 20);
+    flo_mailbox_enrolled(mailbox, "device-2", "fleet-1");
+    note(mailbox, "first");
+    flo_mailbox_close(mailbox);
+
+    mailbox = open_mailbox(1 << 20);
+    assert_false(
+        flo_mailbox_story(mailbox, "r-0001", &attempts, &has_ended, &end));
+    assert_null(flo_mailbox_answer_of(mailbox, "o-0007"));
+    assert_null(flo_mailbox_telemetry_next(mailbox, &id));
+    assert_null(flo_mailbox_get(mailbox, "paused"));
+    assert_null(flo_mailbox_get(mailbox, "groups"));
+    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 1);
+    assert_string_not_equal(flo_mailbox_boot(mailbox), boot);
+    /* What its order keys' numbers were used for is known, but undone. */
+    assert_int_equal(flo_mailbox_used(mailbox, "key.1.7", "o-0007"),
+                     FLO_USED_OPEN);
+    assert_int_equal(flo_mailbox_used(mailbox, "key.1.7", "o-0008"),
+                     FLO_USED_BY_ANOTHER);
+    flo_mailbox_close(mailbox);
+}
+
+static void a_past_of_nobody_is_taken_over(void **state)
+{
+    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+
+    (void)state;
+    note(mailbox, "of an older agent");
+    flo_mailbox_flush(mailbox);
+    flo_mailbox_enrolled(mailbox, "device-1", "fleet-1");
+    flo_mailbox_close(mailbox);
+
+    mailbox = open_mailbox(1 << 20);
+    flo_mailbox_enrolled(mailbox, "device-1", "fleet-1");
+    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 1);
+    flo_mailbox_close(mailbox);
+}
+
 static void write_many(struct flo_mailbox *mailbox)
 {
     int i;
@@ -697,6 +763,8 @@ int main(void)
         TEST(a_file_of_noise_is_set_aside_and_counted),
         TEST(a_sound_file_outlives_a_start_on_a_failing_disk),
         TEST(the_file_of_a_newer_agent_gives_way_and_that_is_told),
+        TEST(a_device_enrolled_anew_has_no_past),
+        TEST(a_past_of_nobody_is_taken_over),
         TEST(any_cut_or_flipped_byte_neither_crashes_nor_alters),
     };
 
