@@ -270,10 +270,10 @@ static int read_times(const json_t *root, struct flo_order *out,
     return rv;
 }
 
-static int read_order(const json_t *root, const char *fleet,
-                      struct flo_order *out, struct flo_err *err)
+/* Whom it is for and when, which no later version writes otherwise. */
+static int read_head(const json_t *root, const char *fleet,
+                     struct flo_order *out, struct flo_err *err)
 {
-    const char *word;
     uint64_t v;
     int rv = flo_json_get_u64(root, "v", 1, 1, &v, err);
 
@@ -289,19 +289,22 @@ static int read_order(const json_t *root, const char *fleet,
         rv = read_name(root, "id", true, out->id, err);
     }
     if (rv == 0) {
-        rv = read_name(root, "by", false, out->by, err);
+        rv = read_times(root, out, err);
     }
+    return rv < 0 ? rv : read_scope(root, &out->scope, err);
+}
+
+static int read_what(const json_t *root, struct flo_order *out,
+                     struct flo_err *err)
+{
+    const char *word;
+    int rv = read_name(root, "by", false, out->by, err);
+
     if (rv == 0) {
         rv = flo_json_get_text(root, "op", 16, &word, err);
     }
     if (rv == 0 && !flo_order_op_parse(word, &out->op)) {
         rv = flo_fail(err, FLO_E_META_SCHEMA, "field `op`: `%s` is none", word);
-    }
-    if (rv == 0) {
-        rv = read_times(root, out, err);
-    }
-    if (rv == 0) {
-        rv = read_scope(root, &out->scope, err);
     }
     return rv < 0 ? rv : read_args(root, out, err);
 }
@@ -311,10 +314,15 @@ int flo_order_parse(const char *body, size_t bytes, const char *fleet,
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *root = NULL;
     struct flo_order parsed = {0};
+    bool has_head = false;
     int rv = flo_json_parse(body, bytes, FLO_ORDER_BYTES_MAX, &root, err);
 
     if (rv == 0) {
-        rv = read_order(root, fleet, &parsed, err);
+        rv = read_head(root, fleet, &parsed, err);
+        has_head = rv == 0;
+    }
+    if (rv == 0) {
+        rv = read_what(root, &parsed, err);
     }
     if (rv == FLO_E_META_SCHEMA || rv == FLO_E_META_NAME) {
         rv = FLO_E_CMD_FORMAT;
@@ -322,11 +330,13 @@ int flo_order_parse(const char *body, size_t bytes, const char *fleet,
             err->code = rv;
         }
     }
-    if (rv < 0) {
-        return flo_wrap(err, rv, "order");
+    if (!has_head) {
+        parsed.id[0] = '\0';
     }
-    *out = parsed;
-    return 0;
+    if (rv == 0 || rv == FLO_E_CMD_FORMAT) {
+        *out = parsed;
+    }
+    return rv < 0 ? flo_wrap(err, rv, "order") : 0;
 }
 
 /* ---- writing ------------------------------------------------------------ */

@@ -264,21 +264,27 @@ static void look_at_clock(const struct flo_shell *shell,
     out->trusted_ms = flo_device_time(&shell->device, wall_ms, BUILD_MS);
 }
 
+static int admit(const struct flo_shell *shell, const struct flo_order *order,
+                 struct flo_err *err)
+{
+    struct flo_agent_time time;
+
+    look_at_clock(shell, &time);
+    return flo_agent_order_admit(order, shell->identity.device,
+                                 (const char(*)[FLO_NAME_MAX + 1])
+                                     shell->identity.groups,
+                                 shell->identity.group_count, &time, err);
+}
+
 /* 0: it may act, for the first time or (`used`) again; or why not. */
 static int check(struct flo_shell *shell,
                  const struct flo_order_verified *verified, enum flo_used *used,
                  struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
-    struct flo_agent_time time;
     char number[64];
-    int rv;
+    int rv = admit(shell, order, err);
 
-    look_at_clock(shell, &time);
-    rv = flo_agent_order_admit(order, shell->identity.device,
-                               (const char(*)[FLO_NAME_MAX + 1])
-                                   shell->identity.groups,
-                               shell->identity.group_count, &time, err);
     if (rv < 0) {
         return rv;
     }
@@ -323,6 +329,18 @@ static void refuse(struct flo_shell *shell, const char *order, int code,
     }
 }
 
+/* Well signed, but of a later version: for whom it is can be read, and those
+ * answer, or its rollout would wait for ever. */
+static void refuse_unknown(struct flo_shell *shell,
+                           const struct flo_order *order,
+                           const struct flo_err *err)
+{
+    struct flo_err why = {0};
+    int rv = admit(shell, order, &why);
+
+    refuse(shell, order->id, rv < 0 ? rv : err->code, rv < 0 ? &why : err);
+}
+
 void flo_shell_order(struct flo_shell *shell, const json_t *envelope)
 {
     static struct flo_order_verified verified; /* large, one thread */
@@ -339,7 +357,9 @@ void flo_shell_order(struct flo_shell *shell, const json_t *envelope)
                      : flo_order_verify(text.data, text.bytes,
                                         shell->identity.trust, &verified, &err);
     flo_buf_deinit(&text);
-    if (rv < 0) {
+    if (rv == FLO_E_CMD_FORMAT && verified.order.id[0] != '\0') {
+        refuse_unknown(shell, &verified.order, &err);
+    } else if (rv < 0) {
         refuse(shell, "", rv, &err);
     } else {
         note_received(shell, verified.order.id);

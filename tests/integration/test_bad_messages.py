@@ -83,6 +83,29 @@ def test_an_order_sent_twice_acts_once(up):
         assert frozen(up) is False
 
 
+def test_an_order_of_a_later_version_is_refused_once(up):
+    with Controller(up) as me:
+        later = me.order("later")
+        bounds = me.order("deploy", args={
+            "model": "tiny", "release": "sha256:" + "5" * 64, "version": "9",
+            "rollout": "r-0999", "policy": {"tries": 1000}})
+        foreign = me.order("later", scope={
+            "device": "99999999-9999-4999-8999-999999999999"})
+        for _ in range(3):
+            for body in later, bounds, foreign:
+                me.send(me.signed(body))
+        good = me.order("unfreeze", args={})
+        me.send(me.signed(good))
+        assert me.told(good["id"], "done")
+        for body in later, bounds:
+            assert me.told(body["id"], "refused", "cmd.format")
+        assert not me.told(foreign["id"], seconds=0.5)
+        events = {message[1] for message in me.client.messages
+                  if message[0].endswith("/event")
+                  and b"cmd.format" in message[1]}
+        assert len(events) <= 2  # by order, not by delivery
+
+
 def test_a_number_is_used_by_one_order_only(up):
     with Controller(up) as me:
         body = me.order("freeze", args={})

@@ -142,6 +142,10 @@ int flo_order_verify(const void *data, size_t bytes,
     rv = flo_order_parse(envelope.body, envelope.body_bytes, trust->fleet,
                          &verified.order, err);
     flo_envelope_deinit(&envelope);
+    memcpy(verified.keyid, signer->key.keyid, sizeof verified.keyid);
+    if (rv == FLO_E_CMD_FORMAT) {
+        *out = verified;
+    }
     if (rv < 0) {
         return rv;
     }
@@ -153,7 +157,6 @@ int flo_order_verify(const void *data, size_t bytes,
             err, FLO_E_SIG_UNKNOWN_KEY, "emergency key %s may not ask for %s",
             signer->key.keyid, flo_order_op_word(verified.order.op));
     }
-    memcpy(verified.keyid, signer->key.keyid, sizeof verified.keyid);
     *out = verified;
     return 0;
 }

@@ -261,7 +261,9 @@ struct flo_order {
     uint64_t heartbeat_ms; /* config */
 };
 void flo_policy_default(struct flo_policy *out);
-/* cmd.format with the field's path, meta.fleet. */
+/* cmd.format with the field's path, meta.fleet.  With cmd.format *out has id,
+ * numbers, times and scope, if they are good: then only what it asks for is
+ * not known to this version.  Else its id is empty. */
 FLO_MUST_USE int flo_order_parse(const char *body, size_t bytes,
                                  const char *fleet, struct flo_order *out,
                                  struct flo_err *err);

@@ -189,6 +189,35 @@ static void an_order_with_a_bad_field_is_refused(void **state)
     }
 }
 
+/* So that a device can answer what it does not understand. */
+static void an_order_of_a_later_version_says_for_whom_it_is(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from, *to;
+        bool has_head;
+    } rows[] = {
+        {"\"op\":\"deploy\"", "\"op\":\"later\"", true},
+        {"\"soak_ms\":2000", "\"tries\":1000", true},
+        {"[0,3400]", "[0,10001]", false},
+        {"\"seq\":7", "\"seq\":0", false},
+    };
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        char *text = with(order_text, rows[i].from, rows[i].to);
+        struct flo_order order = {.id = "o-before"};
+
+        assert_int_equal(
+            flo_order_parse(text, strlen(text), "demo", &order, NULL),
+            FLO_E_CMD_FORMAT);
+        assert_string_equal(order.id, rows[i].has_head ? "o-0007" : "");
+        if (rows[i].has_head) {
+            assert_int_equal(order.seq, 7);
+            assert_int_equal(order.scope.bucket_to, 3400);
+        }
+        free(text);
+    }
+}
+
 static void an_envelope_is_taken_apart_and_written_the_same(void **state)
 {
     (void)state;
@@ -266,6 +295,7 @@ int main(void)
         cmocka_unit_test(a_release_with_a_bad_field_is_refused_by_its_id),
         cmocka_unit_test(an_order_is_written_and_read_back),
         cmocka_unit_test(an_order_with_a_bad_field_is_refused),
+        cmocka_unit_test(an_order_of_a_later_version_says_for_whom_it_is),
         cmocka_unit_test(an_envelope_is_taken_apart_and_written_the_same),
         cmocka_unit_test(an_envelope_without_or_with_odd_signatures_is_refused),
         cmocka_unit_test(the_signed_bytes_are_those_of_dsse),

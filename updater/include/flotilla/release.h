@@ -82,7 +82,8 @@ void flo_release_verified_deinit(struct flo_release_verified *verified);
 
 /* The same for an order.  Does not look at the clock, the scope, the epoch or
  * the replay window: the device's core does.  FLO_E_CMD_FORMAT when a
- * correctly signed body is no order of the table. */
+ * correctly signed body is no order of the table; out->order then has what
+ * flo_order_parse says. */
 FLO_MUST_USE int flo_order_verify(const void *data, size_t bytes,
                                   const struct flo_trust *trust,
                                   struct flo_order_verified *out,
