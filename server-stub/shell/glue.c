@@ -29,12 +29,17 @@ struct line {
     struct flo_mqtt_room room;
 };
 
+enum {
+    SAID,      /* presence, reports, answers: first in each batch */
+    TELEMETRY, /* has the rest of it */
+    LINES
+};
+
 struct flo_glue {
     struct flo_controller *controller;
     struct event *batch;
-    struct line said;      /* presence, reports, answers */
-    struct line telemetry; /* its turn comes when nothing else waits */
-    bool listens;          /* since it was connected */
+    struct line lines[LINES];
+    bool listens; /* since it was connected */
     uint64_t mark;
 };
 
@@ -79,19 +84,21 @@ static void plan(struct flo_glue *glue, uint64_t ms)
 
 /* Take up to BATCH_MESSAGES in one transaction.  They stay in the queue until
  * it is committed; a store that fails gets them again. */
-static int write_batch(struct flo_glue *glue, const struct line *line,
-                       size_t *taken, struct flo_err *err)
+static int write_batch(struct flo_glue *glue, size_t taken[LINES],
+                       struct flo_err *err)
 {
     struct flo_controller *controller = glue->controller;
+    size_t room = BATCH_MESSAGES;
     int rv = flo_controller_begin(controller, err);
 
-    *taken = 0;
-    for (struct queued *message = line->first;
-         message != NULL && *taken < BATCH_MESSAGES && rv == 0;
-         message = message->next) {
-        rv = flo_ingest(controller, message->topic, message->data,
-                        message->bytes, message->retained, err);
-        (*taken)++;
+    for (int i = 0; i < LINES; i++) {
+        for (struct queued *message = glue->lines[i].first;
+             message != NULL && room > 0 && rv == 0; message = message->next) {
+            rv = flo_ingest(controller, message->topic, message->data,
+                            message->bytes, message->retained, err);
+            taken[i]++;
+            room--;
+        }
     }
     if (rv < 0) {
         flo_controller_cancel(controller);
@@ -102,11 +109,12 @@ static int write_batch(struct flo_glue *glue, const struct line *line,
 }
 
 /* A message that cannot be handled must not stop those behind it. */
-static void drop_at(struct flo_glue *glue, struct line *line, size_t index)
+static void drop_last(struct flo_glue *glue, const size_t taken[LINES])
 {
-    struct queued **at = &line->first;
+    int which = taken[TELEMETRY] > 0 ? TELEMETRY : SAID;
+    struct queued **at = &glue->lines[which].first;
 
-    while (index-- > 0 && *at != NULL) {
+    for (size_t i = 1; i < taken[which] && *at != NULL; i++) {
         at = &(*at)->next;
     }
     if (*at == NULL) {
@@ -114,34 +122,40 @@ static void drop_at(struct flo_glue *glue, struct line *line, size_t index)
     }
     flo_log(FLO_LOG_ERROR, "mqtt", "dropped a message on %.120s", (*at)->topic);
     glue->controller->counters.messages_dropped++;
-    remove_at(line, at);
+    remove_at(&glue->lines[which], at);
+}
+
+static bool is_empty(const struct flo_glue *glue)
+{
+    return glue->lines[SAID].first == NULL &&
+           glue->lines[TELEMETRY].first == NULL;
 }
 
 static void on_batch(evutil_socket_t fd, short what, void *context)
 {
     struct flo_glue *glue = context;
-    struct line *line =
-        glue->said.first != NULL ? &glue->said : &glue->telemetry;
     struct flo_err err = {0};
-    size_t taken;
+    size_t taken[LINES] = {0};
 
     (void)fd;
     (void)what;
-    if (line->first == NULL) {
+    if (is_empty(glue)) {
         return;
     }
-    if (write_batch(glue, line, &taken, &err) < 0) {
+    if (write_batch(glue, taken, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
         if (err.code == FLO_E_INTERNAL) {
-            drop_at(glue, line, taken - 1);
+            drop_last(glue, taken);
         }
         plan(glue, err.code == FLO_E_INTERNAL ? 0 : 1000);
         return;
     }
-    while (taken-- > 0) {
-        remove_at(line, &line->first);
+    for (int i = 0; i < LINES; i++) {
+        while (taken[i]-- > 0) {
+            remove_at(&glue->lines[i], &glue->lines[i].first);
+        }
     }
-    if (glue->said.first != NULL || glue->telemetry.first != NULL) {
+    if (!is_empty(glue)) {
         plan(glue, 0);
     }
 }
@@ -173,7 +187,7 @@ static struct line *line_of(struct flo_glue *glue, const char *name)
     struct flo_err err = {0};
     int rv = flo_topic_parse(name, glue->controller->fleet, &topic, key, &err);
 
-    return rv == 0 && topic == FLO_TOPIC_TELE ? &glue->telemetry : &glue->said;
+    return &glue->lines[rv == 0 && topic == FLO_TOPIC_TELE ? TELEMETRY : SAID];
 }
 
 void flo_glue_take(void *context, const struct flo_mqtt_message *message)
@@ -328,8 +342,8 @@ int flo_glue_open(struct flo_controller *controller, struct flo_err *err)
         return flo_fail(err, FLO_E_MEMORY, "mqtt");
     }
     glue->controller = controller;
-    line_init(&glue->said, QUEUE_MESSAGES_MAX);
-    line_init(&glue->telemetry, QUEUE_TELEMETRY_MAX);
+    line_init(&glue->lines[SAID], QUEUE_MESSAGES_MAX);
+    line_init(&glue->lines[TELEMETRY], QUEUE_TELEMETRY_MAX);
     controller->glue = glue;
     glue->batch = event_new(controller->base, -1, 0, on_batch, glue);
     if (glue->batch == NULL) {
@@ -369,8 +383,9 @@ void flo_glue_close(struct flo_controller *controller)
     if (glue == NULL) {
         return;
     }
-    line_deinit(&glue->said);
-    line_deinit(&glue->telemetry);
+    for (int i = 0; i < LINES; i++) {
+        line_deinit(&glue->lines[i]);
+    }
     if (glue->batch != NULL) {
         event_free(glue->batch);
     }
