@@ -458,11 +458,9 @@ int flo_serve_engine_failure(const struct flo_wire_failed *failed,
     text_take(id, sizeof(id), failed->id);
     text_take(what, sizeof(what), failed->what);
     text_take(why, sizeof(why), failed->why);
-    if (id[0] == '\0') {
-        return flo_fail(err, FLO_E_WORKER_PROTOCOL, "FAILED of nothing");
-    }
     if (code == 0) { /* the program on the disk is of another version */
-        code = flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s: %s", id, what);
+        code = flo_fail(err, FLO_E_WORKER_PROTOCOL, "%s: %s",
+                        id[0] != '\0' ? id : "no id", what);
     } else {
         flo_fail(err, code, "%s", what);
     }

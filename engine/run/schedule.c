@@ -56,10 +56,11 @@ static uint32_t give_pieces(struct flo_turn *turns, size_t count,
     return rows;
 }
 
-/* Answers of this kind: one token each, then what was forced, of which so
- * much goes in a pass that prompts go on beside it. */
+/* Answers of this kind: one token each, then what was forced, at most so much
+ * of it. */
 static void give_answers(struct flo_turn *turns, size_t count,
-                         enum flo_wire_priority priority, uint32_t *left)
+                         enum flo_wire_priority priority, uint32_t forced_max,
+                         uint32_t *left)
 {
     for (size_t i = 0; i<count && * left> 0; i++) {
         if (turns[i].priority == priority && turns[i].pending == 1) {
@@ -67,7 +68,7 @@ static void give_answers(struct flo_turn *turns, size_t count,
             --*left;
         }
     }
-    uint32_t most = flo_smaller(*left, PIECE_BESIDE);
+    uint32_t most = flo_smaller(*left, forced_max);
     *left -= most - give_pieces(turns, count, priority, is_forced, most);
 }
 
@@ -75,8 +76,11 @@ static void give(struct flo_turn *turns, size_t count,
                  enum flo_wire_priority priority, uint32_t left)
 {
     uint32_t before = left;
+    bool has_prompt = false; /* that goes on beside what is forced */
 
-    give_answers(turns, count, priority, &left);
+    has(turns, count, &has_prompt, priority);
+    give_answers(turns, count, priority, has_prompt ? PIECE_BESIDE : left,
+                 &left);
     if (left < before || before < FLO_PASS_ROWS) {
         left = flo_smaller(left, PIECE_BESIDE);
     }
@@ -118,7 +122,7 @@ bool flo_schedule_pass(struct flo_schedule *s, struct flo_turn *turns,
         return false;
     }
     /* Beside a user's prompt this pass is short; answers go on in it. */
-    give_answers(turns, count, FLO_WIRE_USER, &left);
+    give_answers(turns, count, FLO_WIRE_USER, PIECE_BESIDE, &left);
     give(turns, count, FLO_WIRE_BATCH, has_user ? left / 2 : left);
     return left < FLO_PASS_ROWS;
 }

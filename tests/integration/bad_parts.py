@@ -257,8 +257,12 @@ class Controller:
 
     def __exit__(self, *_):
         self.client.close()
+        away_ms = int(time.time() * 1000)
         self.fleet.controller.send_signal(signal.SIGCONT)
-        self.fleet.online(["a"], 60)
+        # What it stored before says "online"; what is sent before it is back
+        # at the broker is lost.
+        F.wait_until("the controller hears", 60, lambda: self.fleet.ask(
+            "device", "get", "a")["last_seen_at_ms"] > away_ms)
 
     def order(self, op="rollback", **more):
         """A good order but for `more`, about a release this device lacks."""

@@ -83,7 +83,7 @@ def test_an_order_sent_twice_acts_once(up):
         assert frozen(up) is False
 
 
-def test_an_order_of_a_later_version_is_refused_once(up):
+def test_an_order_of_a_later_version_is_refused(up):
     with Controller(up) as me:
         later = me.order("later")
         bounds = me.order("deploy", args={
@@ -100,10 +100,6 @@ def test_an_order_of_a_later_version_is_refused_once(up):
         for body in later, bounds:
             assert me.told(body["id"], "refused", "cmd.format")
         assert not me.told(foreign["id"], seconds=0.5)
-        events = {message[1] for message in me.client.messages
-                  if message[0].endswith("/event")
-                  and b"cmd.format" in message[1]}
-        assert len(events) <= 2  # by order, not by delivery
 
 
 def test_a_number_is_used_by_one_order_only(up):

@@ -39,7 +39,7 @@ def test_a_candidate_on_trial_serves_on_until_it_is_ordered_anew(fleet):
     device = fleet.devices["a"]
     fleet.publish("tiny@2", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
     started = fleet.ask("rollout", "start", "tiny@2", "--phase", "100%",
-                        "--soak", "3s")["id"]
+                        "--soak", "8s")["id"]
     F.wait_until("its trial", 20, lambda: state_of(
         fleet, started) == "soaking")
 

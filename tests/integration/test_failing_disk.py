@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from test_packed import ROOT, Device, write
+from test_packed import ROOT, Device, sweep, write
 
 FAILS = os.environ.get("FLOTILLA_FAILS", os.path.join(
     ROOT, "build", "release", "tests", "libfails.so"))
@@ -21,6 +21,7 @@ class Failing(Device):
 
     def __init__(self, bin_dir, folder):
         super().__init__(bin_dir, folder)
+        assert os.path.exists(FAILS)
         self.fails = os.path.join(folder, "fails")
         self.env = dict(os.environ, LD_PRELOAD=FAILS, FLO_FAILS=self.fails)
 
@@ -138,21 +139,12 @@ def test_a_disk_that_can_only_be_read_is_served_from(device, how, tmp_path):
 
 # ---- the device's record --------------------------------------------------
 
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-    return crc ^ 0xffffffff
-
-
 def remember(device, is_frozen):
     """As an order would: in the device's record, the first of two."""
     device.stop()
     record = bytearray(4096)
     record[:16] = b"FLDV\1\0%c\0\7\0\0\0\0\0\0\0" % is_frozen
-    record[4092:] = crc32c(record[:4092]).to_bytes(4, "little")
+    record[4092:] = sweep.crc32c(record[:4092]).to_bytes(4, "little")
     with open(device.record("_device"), "wb") as file:
         file.write(record + bytes(4096))
     device.start(LONG_SOAK)

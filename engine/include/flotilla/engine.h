@@ -47,8 +47,9 @@ struct flo_engine_options {
     uint32_t threads;  /* 0: CPUs that this process may use, at most 8 */
     uint32_t sessions; /* that can be open at once; 0: 1 */
     uint32_t batch;    /* prompt tokens computed together; 0: 64 */
-    /* 0: no budget.  What is left open shrinks to it: packed weights are not
-     * used, then AUTO is q8_0, then context 0 is what fits, 512 at least. */
+    /* 0: no budget.  What is left open shrinks to it: packed weights that take
+     * more bytes than the model's own are not used, then AUTO is q8_0, then
+     * context 0 is what fits, 512 at least. */
     uint64_t memory_bytes_max;
     enum flo_kv_type kv_type;
     enum flo_vocabulary vocabulary;

@@ -72,6 +72,8 @@ what_a_grammar_forced_does_not_wait_for_an_older_prompt(void **state)
     assert_string_equal(pass(&schedule, turns, 2), "32 6 !");
     /* The prompt goes on all the same. */
     assert_string_equal(pass(&schedule, turns, 4), "31 6 1 26 !");
+    /* Alone it has the whole pass. */
+    assert_string_equal(pass(&schedule, turns + 3, 1), "64 !");
 }
 
 /* A context that was shifted is computed anew, or another session's. */

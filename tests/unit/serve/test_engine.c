@@ -43,7 +43,7 @@ an_id_of_another_version_is_told_but_accuses_no_release(void **state)
     assert_string_equal(err.what, "model.of_tomorrow: it is too new");
 }
 
-static void a_failure_without_an_id_breaks_the_protocol(void **state)
+static void a_failure_without_an_id_is_told_all_the_same(void **state)
 {
     const struct flo_wire_failed failed = {.what = TEXT("something")};
     struct flo_err err = {0};
@@ -52,7 +52,7 @@ static void a_failure_without_an_id_breaks_the_protocol(void **state)
     assert_int_equal(flo_serve_engine_failure(&failed, &err),
                      FLO_E_WORKER_PROTOCOL);
 
-    assert_string_equal(err.what, "FAILED of nothing");
+    assert_string_equal(err.what, "no id: something");
 }
 
 int main(void)
@@ -61,7 +61,7 @@ int main(void)
         cmocka_unit_test(a_failure_keeps_its_id_sentence_and_reason),
         cmocka_unit_test(
             an_id_of_another_version_is_told_but_accuses_no_release),
-        cmocka_unit_test(a_failure_without_an_id_breaks_the_protocol),
+        cmocka_unit_test(a_failure_without_an_id_is_told_all_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
