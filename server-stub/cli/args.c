@@ -102,7 +102,7 @@ int flo_args_parse(int argc, char **argv, const struct flo_flag *flags,
             return flo_fail(err, FLO_E_USAGE, "--%s takes no value",
                             flag->name);
         }
-        out->names[out->flag_count] = flag->name;
+        out->flags[out->flag_count] = flag;
         out->values[out->flag_count++] = value != NULL ? value : "";
     }
     return 0;
@@ -112,7 +112,20 @@ const char *flo_args_text(const struct flo_args *args, const char *name,
                           const char *standard)
 {
     for (size_t i = args->flag_count; i > 0; i--) {
-        if (strcmp(args->names[i - 1], name) == 0) {
+        if (strcmp(args->flags[i - 1]->name, name) == 0) {
+            return args->values[i - 1];
+        }
+    }
+    return standard;
+}
+
+const char *flo_args_global(const struct flo_args *args, const char *name,
+                            const char *standard)
+{
+    const struct flo_flag *flag = find(flo_global_flags, name, strlen(name));
+
+    for (size_t i = args->flag_count; i > 0; i--) {
+        if (args->flags[i - 1] == flag) {
             return args->values[i - 1];
         }
     }
@@ -128,7 +141,7 @@ bool flo_args_each(const struct flo_args *args, const char *name, size_t index,
                    const char **value)
 {
     for (size_t i = 0; i < args->flag_count; i++) {
-        if (strcmp(args->names[i], name) == 0 && index-- == 0) {
+        if (strcmp(args->flags[i]->name, name) == 0 && index-- == 0) {
             *value = args->values[i];
             return true;
         }

@@ -21,7 +21,7 @@ struct flo_flag {
 struct flo_args {
     const char *words[FLO_ARGS_MAX]; /* positional, behind noun and verb */
     size_t word_count;
-    const char *names[FLO_ARGS_MAX]; /* flags as given, in order */
+    const struct flo_flag *flags[FLO_ARGS_MAX]; /* as given, in order */
     const char *values[FLO_ARGS_MAX];
     size_t flag_count;
 };
@@ -34,6 +34,10 @@ extern const struct flo_flag flo_global_flags[];
 /* Last value of a flag; `standard` when it was not given. */
 const char *flo_args_text(const struct flo_args *args, const char *name,
                           const char *standard);
+/* The same of a flag that every command has: a command's own of that name is
+ * another one. */
+const char *flo_args_global(const struct flo_args *args, const char *name,
+                            const char *standard);
 bool flo_args_has(const struct flo_args *args, const char *name);
 /* Values of a flag that may be given several times; false behind the last. */
 bool flo_args_each(const struct flo_args *args, const char *name, size_t index,

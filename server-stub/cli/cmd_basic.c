@@ -25,7 +25,8 @@ int flo_cmd_login(struct flo_cli *cli, struct flo_err *err)
         return rv;
     }
     /* As if given by flags: the same checks of address and file mode. */
-    cli->args.names[cli->args.flag_count] = "controller";
+    static const struct flo_flag address = {"controller", "URL", NULL};
+    cli->args.flags[cli->args.flag_count] = &address;
     cli->args.values[cli->args.flag_count++] = url;
     rv = flo_context_load(cli, err);
     if (rv == 0) {

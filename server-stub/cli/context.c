@@ -92,7 +92,7 @@ static int load_remembered(struct flo_cli *cli, struct flo_err *err)
     FLO_CLEANUP(flo_free_cleanup) char *url = NULL;
     size_t bytes;
     const char *name =
-        flo_args_text(&cli->args, "context", getenv("FLOTILLA_CONTEXT"));
+        flo_args_global(&cli->args, "context", getenv("FLOTILLA_CONTEXT"));
     int rv = config_dir(dir, sizeof(dir), err);
 
     if (rv < 0) {
@@ -129,7 +129,8 @@ static int load_remembered(struct flo_cli *cli, struct flo_err *err)
 
 const char *flo_context_variable(const struct flo_cli *cli, const char *name)
 {
-    return flo_args_has(&cli->args, "context") ? NULL : getenv(name);
+    return flo_args_global(&cli->args, "context", NULL) != NULL ? NULL
+                                                                : getenv(name);
 }
 
 int flo_context_load(struct flo_cli *cli, struct flo_err *err)

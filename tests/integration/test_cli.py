@@ -7,8 +7,10 @@ import subprocess
 
 import pytest
 
-from controller_parts import (BIN, Device, Publisher, start,
+from controller_parts import (BIN, ROOT, Device, Publisher, start,
                               until)
+
+MODELS = os.path.join(ROOT, "tests", "models")
 
 
 def begin(controller, *words):
@@ -73,6 +75,24 @@ def test_a_context_that_is_named_is_above_the_environment(controller, folder):
     # Of two variables, that of the address is the nearer.
     code, _, err = run(dict(other, FLOTILLA_CONTEXT="live"), "device", "list")
     assert code == 6, err
+
+
+def test_the_context_of_a_release_is_not_that_of_a_controller(controller,
+                                                              folder):
+    place = os.path.join(folder, "release")
+    assert cli(controller, "key", "create", "mine", "--to", place)[0] == 0
+    assert cli(controller, "key", "trust", place + "/mine.pub")[0] == 0
+    done = subprocess.run(
+        [os.path.join(BIN, "flotilla"), "release", "create", "other@1.0.0",
+         "--model-file", os.path.join(MODELS, "tiny-v2.Q4_0.gguf"),
+         "--golden", os.path.join(MODELS, "golden-tiny-v2.json"),
+         "--sign-with", os.path.join(place, "mine.key"),
+         "--delta-from", "none", "--context", "256", "--to", place],
+        env=dict(os.environ, XDG_CONFIG_HOME=place,
+                 FLOTILLA_CONTROLLER=controller.rest,
+                 FLOTILLA_TOKEN_FILE=controller.facts["token"]),
+        capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_uses_that_a_token_has_left_are_listed(controller):
