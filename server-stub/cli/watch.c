@@ -217,6 +217,12 @@ struct answers {
 };
 typedef struct answers answers_fn(const json_t *now);
 
+/* An older controller does not say whom it awaits. */
+static bool says_awaited(const json_t *now)
+{
+    return json_object_get(now, "awaited") != NULL;
+}
+
 static struct answers answers_of_order(const json_t *order)
 {
     uint64_t failed = flo_out_u64(order, "failed");
@@ -234,6 +240,12 @@ static struct answers answers_of_rollback(const json_t *rollout)
     size_t i;
     json_t *device;
 
+    if (says_awaited(rollout)) {
+        uint64_t failed = flo_out_u64(rollout, "stays");
+        return (struct answers){.ended = flo_out_u64(rollout, "back") + failed,
+                                .failed = failed,
+                                .awaited = flo_out_u64(rollout, "awaited")};
+    }
     json_array_foreach(json_object_get(rollout, "devices"), i, device)
     {
         bool stays = json_is_true(json_object_get(device, "stays"));
@@ -249,16 +261,21 @@ static struct answers answers_of_rollback(const json_t *rollout)
     return answers;
 }
 
-/* Until all that are online answered. */
-static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of,
-                         uint64_t timeout_ms, json_t **out, struct flo_err *err)
+/* Until all that are online answered.  The devices are asked for at the begin
+ * and at the end, and all the time of a controller that does not count them. */
+static int watch_answers(struct flo_cli *cli, const char *path,
+                         const char *none, answers_fn *of, uint64_t timeout_ms,
+                         json_t **out, struct flo_err *err)
 {
     uint64_t begin = flo_now_ms();
     uint64_t last = UINT64_MAX;
+    char brief[320];
+    bool is_brief = false;
 
+    snprintf(brief, sizeof(brief), "%s?devices=%s", path, none);
     for (;;) {
         json_t *now = NULL;
-        int rv = flo_api_get(cli, path, &now, err);
+        int rv = flo_api_get(cli, is_brief ? brief : path, &now, err);
         if (rv < 0) {
             return rv;
         }
@@ -273,9 +290,16 @@ static int watch_answers(struct flo_cli *cli, const char *path, answers_fn *of,
         }
         bool is_late = flo_now_ms() - begin > timeout_ms;
         if (answers.awaited > 0 && !is_late) {
+            is_brief = says_awaited(now);
             json_decref(now);
             rest();
             continue;
+        }
+        json_t *whole = NULL;
+        struct flo_err gone = {0};
+        if (is_brief && flo_api_get(cli, path, &whole, &gone) == 0) {
+            json_decref(now);
+            now = whole;
         }
         *out = now;
         if (answers.awaited > 0) {
@@ -301,7 +325,8 @@ int flo_watch_order(struct flo_cli *cli, const char *id, uint64_t timeout_ms,
     char path[256];
 
     snprintf(path, sizeof(path), "/v1/orders/%.100s", id);
-    return watch_answers(cli, path, answers_of_order, timeout_ms, order, err);
+    return watch_answers(cli, path, "0", answers_of_order, timeout_ms, order,
+                         err);
 }
 
 int flo_watch_rollback(struct flo_cli *cli, const char *id, uint64_t timeout_ms,
@@ -310,6 +335,6 @@ int flo_watch_rollback(struct flo_cli *cli, const char *id, uint64_t timeout_ms,
     char path[256];
 
     snprintf(path, sizeof(path), "/v1/rollouts/%.100s", id);
-    return watch_answers(cli, path, answers_of_rollback, timeout_ms, rollout,
-                         err);
+    return watch_answers(cli, path, "false", answers_of_rollback, timeout_ms,
+                         rollout, err);
 }

@@ -294,11 +294,15 @@ void flo_ingest_dropped(struct flo_controller *controller, const char *topic,
 json_t *flo_view_device(const struct flo_records_device *device);
 json_t *flo_view_release(const struct flo_records_release *release,
                          bool with_document);
-/* New references in *out. */
+/* New references in *out; with at most so many of its devices. */
 FLO_MUST_USE int flo_view_rollout(struct flo_controller *controller,
                                   struct flo_rollout_entry *entry,
-                                  bool with_devices, json_t **out,
+                                  uint64_t devices_max, json_t **out,
                                   struct flo_err *err);
+/* Of one that goes back or did, how many devices are where. */
+FLO_MUST_USE int flo_view_rollback(struct flo_controller *controller,
+                                   const struct flo_rollout *rollout,
+                                   json_t *json, struct flo_err *err);
 /* With at most so many of its devices, who did not get there first. */
 FLO_MUST_USE int flo_view_order(struct flo_controller *controller,
                                 const char *id, uint64_t devices_max,

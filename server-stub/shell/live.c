@@ -204,7 +204,8 @@ static int view(struct flo_controller *controller, const char *topic,
     rv = flo_rollouts_find(controller, key, &entry, err);
     return rv < 0 ? rv
                   : flo_view_rollout(controller, entry,
-                                     entry->core.member_count <= 200, out, err);
+                                     entry->core.member_count <= 200 ? 200 : 0,
+                                     out, err);
 }
 
 static void send_changed(struct flo_live *live, const char *text)

@@ -244,11 +244,16 @@ typedef int (*flo_records_member_fn)(void *context,
                                      const char *name, bool is_online,
                                      const char *error_json,
                                      const char *detail_json);
-/* In order of device id. */
+#define FLO_RECORDS_ALL INT64_MAX
+/* In order of device id, `limit` at most. */
 FLO_MUST_USE int flo_records_member_list(struct flo_records *store,
-                                         const char *rollout,
+                                         const char *rollout, uint64_t limit,
                                          flo_records_member_fn fn,
                                          void *context, struct flo_err *err);
+/* How many were told of the release, are connected and did not go back. */
+FLO_MUST_USE int flo_records_member_awaited(struct flo_records *store,
+                                            const char *rollout, uint64_t *out,
+                                            struct flo_err *err);
 
 /* ---- orders ---- */
 

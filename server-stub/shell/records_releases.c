@@ -250,8 +250,8 @@ static void member_row(struct flo_db_statement *row,
 }
 
 int flo_records_member_list(struct flo_records *store, const char *rollout,
-                            flo_records_member_fn fn, void *context,
-                            struct flo_err *err)
+                            uint64_t limit, flo_records_member_fn fn,
+                            void *context, struct flo_err *err)
 {
     struct flo_db_statement *row;
     struct flo_rollout_member member;
@@ -262,8 +262,8 @@ int flo_records_member_list(struct flo_records *store, const char *rollout,
         " coalesce(d.name, ''), coalesce(d.online, 0), error, detail"
         " FROM member m"
         " LEFT JOIN device d ON d.id = m.device"
-        " WHERE rollout = ? ORDER BY m.device",
-        "t", rollout);
+        " WHERE rollout = ? ORDER BY m.device LIMIT ?",
+        "tu", rollout, limit);
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         member_row(row, &member);
@@ -275,4 +275,24 @@ int flo_records_member_list(struct flo_records *store, const char *rollout,
         flo_db_reset(row);
     }
     return rv;
+}
+
+int flo_records_member_awaited(struct flo_records *store, const char *rollout,
+                               uint64_t *out, struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row;
+    int rv = flo_records_query(store->control, err, &row,
+                               "SELECT count(*) FROM member m"
+                               " JOIN device d ON d.id = m.device"
+                               " WHERE rollout = ? AND state <> 'queued'"
+                               " AND back = 0 AND online = 1",
+                               "t", rollout);
+
+    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
+        return rv;
+    }
+    *out = flo_column_u64(row, 0);
+    flo_db_reset(row);
+    return 0;
 }

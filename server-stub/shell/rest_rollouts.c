@@ -30,7 +30,8 @@ int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
     if (!is_dry) {
         flo_view_rollout_etag(&entry->core, call->etag);
     }
-    rv = flo_view_rollout(call->controller, entry, !is_dry, &call->out, err);
+    rv = flo_view_rollout(call->controller, entry, is_dry ? 0 : FLO_RECORDS_ALL,
+                          &call->out, err);
     if (is_dry) {
         flo_rollouts_entry_free(entry);
     }
@@ -67,7 +68,7 @@ int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
         rv =
             flo_rollouts_find(call->controller, ids.list.items[i], &entry, err);
         if (rv == 0) {
-            rv = flo_view_rollout(call->controller, entry, false, &view, err);
+            rv = flo_view_rollout(call->controller, entry, 0, &view, err);
         }
         if (rv == 0) {
             json_array_append_new(items, view);
@@ -80,21 +81,25 @@ int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
 
 int flo_rest_rollout(struct flo_rest_call *call, struct flo_err *err)
 {
-    const char *devices = flo_httpd_query(call->request, "devices");
+    const char *text = flo_httpd_query(call->request, "devices");
     struct flo_rollout_entry *entry;
+    uint64_t devices = 0;
+    int rv = 0;
 
-    if (devices != NULL && strcmp(devices, "false") != 0) {
-        return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "devices: false, or nothing for all of them");
+    if (text == NULL || strcmp(text, "false") != 0) {
+        rv = flo_rest_number(call, "devices", 1, FLO_RECORDS_ALL,
+                             FLO_RECORDS_ALL, &devices, err);
     }
-    int rv = flo_rollouts_find(
-        call->controller, flo_httpd_param(call->request, "id"), &entry, err);
-    if (rv < 0) {
+    if (rv < 0 || (rv = flo_rollouts_find(call->controller,
+                                          flo_httpd_param(call->request, "id"),
+                                          &entry, err)) < 0) {
         return rv;
     }
     flo_view_rollout_etag(&entry->core, call->etag);
-    return flo_view_rollout(call->controller, entry, devices == NULL,
-                            &call->out, err);
+    rv = flo_view_rollout(call->controller, entry, devices, &call->out, err);
+    return rv < 0 ? rv
+                  : flo_view_rollback(call->controller, &entry->core, call->out,
+                                      err);
 }
 
 static int read_action(const char *word, enum flo_rollout_event_kind *out,
@@ -163,7 +168,8 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
         return rv;
     }
     flo_view_rollout_etag(&entry->core, call->etag);
-    return flo_view_rollout(call->controller, entry, true, &call->out, err);
+    return flo_view_rollout(call->controller, entry, FLO_RECORDS_ALL,
+                            &call->out, err);
 }
 
 /* ---- orders ---- */

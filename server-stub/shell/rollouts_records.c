@@ -163,8 +163,8 @@ int flo_rollouts_read(struct flo_controller *controller, const char *id,
         flo_records_rollout_get(controller->store, id, load_row, &load, err);
 
     if (rv == 0) {
-        rv = flo_records_member_list(controller->store, id, load_member, &load,
-                                     err);
+        rv = flo_records_member_list(controller->store, id, FLO_RECORDS_ALL,
+                                     load_member, &load, err);
     }
     if (rv < 0) {
         flo_rollouts_entry_free(load.entry);

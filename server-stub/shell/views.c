@@ -273,7 +273,7 @@ static int view_member(void *context, const struct flo_rollout_member *member,
 }
 
 int flo_view_rollout(struct flo_controller *controller,
-                     struct flo_rollout_entry *entry, bool with_devices,
+                     struct flo_rollout_entry *entry, uint64_t devices_max,
                      json_t **out, struct flo_err *err)
 {
     const struct flo_rollout *core = &entry->core;
@@ -297,10 +297,11 @@ int flo_view_rollout(struct flo_controller *controller,
     if (json == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "rollout %s", core->id);
     }
-    if (with_devices) {
+    if (devices_max > 0) {
         struct members members = {.core = core, .list = json_array()};
-        int rv = flo_records_member_list(controller->store, core->id,
-                                         view_member, &members, err);
+        int rv =
+            flo_records_member_list(controller->store, core->id, devices_max,
+                                    view_member, &members, err);
         json_object_set_new(json, "devices", members.list);
         if (rv < 0) {
             json_decref(json);
@@ -309,6 +310,36 @@ int flo_view_rollout(struct flo_controller *controller,
     }
     *out = json;
     return 0;
+}
+
+int flo_view_rollback(struct flo_controller *controller,
+                      const struct flo_rollout *rollout, json_t *json,
+                      struct flo_err *err)
+{
+    json_int_t back = 0;
+    json_int_t stays = 0;
+    uint64_t awaited;
+
+    if (rollout->state != FLO_ROLLOUT_ROLLING_BACK &&
+        rollout->state != FLO_ROLLOUT_ROLLED_BACK) {
+        return 0;
+    }
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        const struct flo_rollout_member *member = &rollout->members[i];
+        if (member->state != FLO_EXECUTION_QUEUED && member->is_back) {
+            bool is_there = flo_rollout_member_stays(member);
+            stays += is_there;
+            back += !is_there;
+        }
+    }
+    int rv = flo_records_member_awaited(controller->store, rollout->id,
+                                        &awaited, err);
+    if (rv == 0) {
+        json_object_set_new(json, "back", json_integer(back));
+        json_object_set_new(json, "stays", json_integer(stays));
+        json_object_set_new(json, "awaited", json_integer((json_int_t)awaited));
+    }
+    return rv;
 }
 
 /* ---- order ---- */

@@ -69,7 +69,8 @@ const readers = {
     data.rollouts = (await call("GET", "/v1/rollouts?limit=50")).items;
     data.frozen = (await call("GET", "/v1/version")).frozen;
     const id = data.wanted || (data.rollouts[0] && data.rollouts[0].id);
-    data.shown = id ? await call("GET", `/v1/rollouts/${encodeURIComponent(id)}`) : null;
+    data.shown = id ? await call("GET",
+      `/v1/rollouts/${encodeURIComponent(id)}?devices=200`) : null;
   },
   async releases() {
     data.releases = (await call("GET", "/v1/releases?limit=100")).items;

@@ -80,7 +80,7 @@ export function rollout(one, act) {
         state(g.verdict)])) : null,
     (one.devices || []).length > 0 ? table(
       ["device", "phase", "state", "by", "bytes", "took", "why"],
-      one.devices.slice(0, 200).map((d) => [d.name || d.id, String((d.phase ?? 0) + 1),
+      one.devices.map((d) => [d.name || d.id, String((d.phase ?? 0) + 1),
         state(d.state), d.codec, bytes(d.bytes ?? null), duration(d.took_ms ?? null),
         d.error ? `${text(d.error.id)}: ${text(d.error.what || "")}` : ""])) : null);
   // Widths by script: the content security policy allows no inline style.

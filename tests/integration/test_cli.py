@@ -184,7 +184,10 @@ def test_the_rollback_of_a_rollout_waits_for_who_is_online(controller, served):
         device.event(rollout, digest, "rolled-back")
     out, err = process.communicate(timeout=20)
     assert process.returncode == 0, err
-    assert json.loads(out)["state"] == "rolling-back"
+    shown = json.loads(out)
+    assert (shown["state"], shown["back"], shown["stays"],
+            shown["awaited"]) == ("rolling-back", 2, 0, 0)
+    assert len(shown["devices"]) == 3
     assert "too slow" in json.loads(out)["reason"]
     away.event(rollout, digest, "rolled-back")
     until_rollout(controller, rollout, "rolled-back")

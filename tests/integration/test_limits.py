@@ -8,11 +8,15 @@ import subprocess
 import threading
 import time
 
+import pytest
+
 from controller_parts import (BIN, Device, Publisher, read_events, start,
                               until)
 
 ROWS = 400000
 STEP_MS = 5000
+TAKE_BACK = ("--release", "tiny@1.0.0", "--everywhere", "--confirm",
+             "tiny@1.0.0")
 # As the dashboard asks.
 DASHBOARD = {"metric": "requests", "by": ["release"], "since_ms": 600000,
              "step_ms": STEP_MS, "quantiles": [0.5, 0.95]}
@@ -68,39 +72,67 @@ def test_a_rollout_is_shown_without_its_devices_when_asked(controller,
     whole = controller.ask("GET", path).json
     assert [d["name"] for d in whole.pop("devices")] == ["gw"]
     assert controller.ask("GET", path + "?devices=false").json == whole
+    assert len(controller.ask("GET", path + "?devices=1").json["devices"]) == 1
     assert controller.ask("GET", path + "?devices=no").status == 400
 
 
-def test_waiting_asks_for_the_devices_of_a_rollout_at_its_end_only(
-        controller):
-    """Four times a second; of 10,000 devices an answer takes 0.1 s."""
+def against(controller, answer, *words):
+    """`flotilla rollout` with a controller that gives answer(1), answer(2), …;
+    what it was asked."""
     asked = []
 
     class Stub(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            body = json.dumps({
-                "id": "r-0001", "state": "running" if len(asked) < 3
-                else "completed", "phases": []}).encode()
-            self.send_response(200)
+        def send(self, status, document):
+            body = json.dumps(document).encode()
+            self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def do_GET(self):
+            asked.append(self.path)
+            self.send(200, answer(len(asked)))
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send(202, answer(0))
 
         def log_message(self, *_):
             pass
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     done = subprocess.run(
-        [os.path.join(BIN, "flotilla"), "rollout", "wait", "r-0001",
-         "-o", "json", "--controller", "http://127.0.0.1:%d" % server.server_port,
+        [os.path.join(BIN, "flotilla"), "rollout", *words, "-o", "json",
+         "--controller", "http://127.0.0.1:%d" % server.server_port,
          "--token-file", controller.facts["token"]],
         capture_output=True, text=True, timeout=20)
     server.shutdown()
+    return done, asked
+
+
+def test_waiting_asks_for_the_devices_of_a_rollout_at_its_end_only(
+        controller):
+    """Four times a second; of 10,000 devices an answer takes 0.1 s."""
+    done, asked = against(controller, lambda n: {
+        "id": "r-0001", "state": "running" if n < 3 else "completed",
+        "phases": []}, "wait", "r-0001")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["state"] == "completed"
     assert asked == ["/v1/rollouts/r-0001?devices=false"] * 3 + [
         "/v1/rollouts/r-0001"]
+
+
+@pytest.mark.parametrize("path,brief,count,words", [
+    ("/v1/rollouts/r-0001", "false", "back", ("r-0001",)),
+    ("/v1/orders/o-0001", "0", "done", TAKE_BACK)])
+def test_waiting_for_a_rollback_asks_for_counts(controller, path, brief, count,
+                                                words):
+    done, asked = against(controller, lambda n: {
+        "id": path[-6:], count: min(n, 4), "awaited": max(4 - n, 0)},
+        "rollback", *words, "--wait")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["awaited"] == 0
+    assert asked == [path] + [path + "?devices=" + brief] * 3 + [path]
 
 
 def test_an_order_of_a_thousand_devices_is_shown_in_few_bytes(

@@ -170,8 +170,7 @@ what_a_device_says_of_an_execution_is_shown_by_its_kind(void **state)
              "\"took_ms\":8,\"more\":{}}}");
     send(world, device_in_phase(entry, 0), "event", text);
     assert_int_equal(
-        flo_view_rollout(world->controller, entry, true, &view, &world->err),
-        0);
+        flo_view_rollout(world->controller, entry, 3, &view, &world->err), 0);
 
     json_t *devices = json_object_get(view, "devices");
     json_t *shown = NULL;
