@@ -226,10 +226,15 @@ static bool says_awaited(const json_t *now)
 static struct answers answers_of_order(const json_t *order)
 {
     uint64_t failed = flo_out_u64(order, "failed");
+    uint64_t ended = flo_out_u64(order, "done") + failed;
+    uint64_t online = flo_out_u64(order, "online");
 
-    return (struct answers){.ended = flo_out_u64(order, "done") + failed,
+    return (struct answers){.ended = ended,
                             .failed = failed,
-                            .awaited = flo_out_u64(order, "awaited")};
+                            .awaited = says_awaited(order)
+                                           ? flo_out_u64(order, "awaited")
+                                       : online > ended ? online - ended
+                                                        : 0};
 }
 
 /* Of those that were told of the release, who left it or said that it cannot.

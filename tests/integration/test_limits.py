@@ -135,6 +135,20 @@ def test_waiting_for_a_rollback_asks_for_counts(controller, path, brief, count,
     assert asked == [path] + [path + "?devices=" + brief] * 3 + [path]
 
 
+def test_an_older_controller_does_not_say_whom_it_awaits(controller):
+    done, asked = against(controller, lambda n: {
+        "id": "o-0001", "online": 3, "done": min(n, 2), "failed": int(n > 3)},
+        "rollback", *TAKE_BACK, "--wait")
+    assert "1 of 3 devices did not get there" in done.stderr, done.stderr
+    assert asked == ["/v1/orders/o-0001"] * 4
+    done, asked = against(controller, lambda n: {
+        "id": "r-0001", "devices": [{"state": "succeeded", "online": True,
+                                     "back": n > 2}]},
+        "rollback", "r-0001", "--wait")
+    assert done.returncode == 0, done.stderr
+    assert asked == ["/v1/rollouts/r-0001"] * 3
+
+
 def test_an_order_of_a_thousand_devices_is_shown_in_few_bytes(
         controller, folder):
     device = Device(controller, folder, "acks", controller.enrol_token())
