@@ -402,49 +402,78 @@ static int scope_open(struct scope_list *list, const char *group,
 
 /* ---- withdrawing ---- */
 
-/* A rollout that the rollback covers waits for its devices to come back; of
- * another one nobody takes its devices back, so it is aborted: what is not yet
- * active ends, what is stays.  A completed one keeps its state and says what
- * became of its release. */
-static int stop_rollouts(struct flo_controller *controller,
-                         const struct flo_digest *release, const char *group,
-                         const char *note, struct flo_err *err)
-{
-    int rv = 0;
-
-    for (size_t i = 0; i < controller->rollout_count && rv == 0; i++) {
-        struct flo_rollout_entry *entry = controller->rollouts[i];
-        enum flo_rollout_state state = entry->core.state;
-        bool is_covered =
-            strcmp(group, "all") == 0 || strcmp(group, entry->group) == 0;
-        bool goes_on = state == FLO_ROLLOUT_RUNNING ||
-                       state == FLO_ROLLOUT_PAUSED ||
-                       state == FLO_ROLLOUT_DRAFT;
-        bool is_told = state == FLO_ROLLOUT_HALTED ||
-                       state == FLO_ROLLOUT_ABORTING ||
-                       state == FLO_ROLLOUT_COMPLETED;
-        if (flo_digest_equal(&entry->release, release) &&
-            (goes_on || (is_told && is_covered))) {
-            rv = flo_rollouts_step(
-                controller, entry,
-                (struct flo_rollout_event){
-                    .kind = is_covered ? FLO_ROLLOUT_EVENT_TAKEN_BACK
-                                       : FLO_ROLLOUT_EVENT_ABORT,
-                    .note = note},
-                err);
-        }
-    }
-    return rv;
-}
-
-struct deploys {
+struct of_release {
     struct flo_text_list ids;
     const char *release;
 };
 
+static int collect_rollout(void *context,
+                           const struct flo_records_rollout *rollout)
+{
+    struct of_release *rollouts = context;
+
+    if (strcmp(rollout->digest, rollouts->release) == 0) {
+        flo_text_list_add(&rollouts->ids, rollout->id);
+    }
+    return 0;
+}
+
+/* A rollout that the rollback covers waits for its devices to come back; of
+ * another one nobody takes its devices back, so it is aborted: what is not yet
+ * active ends, what is stays.  A completed one keeps its state and says what
+ * became of its release. */
+static int stop_rollout(struct flo_controller *controller,
+                        struct flo_rollout_entry *entry, const char *group,
+                        const char *note, struct flo_err *err)
+{
+    enum flo_rollout_state state = entry->core.state;
+    bool is_covered =
+        strcmp(group, "all") == 0 || strcmp(group, entry->group) == 0;
+    bool goes_on = state == FLO_ROLLOUT_RUNNING ||
+                   state == FLO_ROLLOUT_PAUSED || state == FLO_ROLLOUT_DRAFT;
+    bool is_told = state == FLO_ROLLOUT_HALTED ||
+                   state == FLO_ROLLOUT_ABORTING ||
+                   state == FLO_ROLLOUT_COMPLETED;
+
+    if (!goes_on && !(is_told && is_covered)) {
+        return 0;
+    }
+    return flo_rollouts_step(
+        controller, entry,
+        (struct flo_rollout_event){.kind = is_covered
+                                               ? FLO_ROLLOUT_EVENT_TAKEN_BACK
+                                               : FLO_ROLLOUT_EVENT_ABORT,
+                                   .note = note},
+        err);
+}
+
+/* What is under way is in memory; one that ended and cannot be read must not
+ * stop an emergency. */
+static int stop_rollouts(struct flo_controller *controller, const char *release,
+                         const char *group, const char *note,
+                         struct flo_err *err)
+{
+    struct of_release rollouts = {.release = release};
+    int rv = flo_records_rollout_list(controller->store, FLO_RECORDS_ALL,
+                                      collect_rollout, &rollouts, err);
+
+    for (size_t i = rollouts.ids.count; i > 0 && rv == 0; i--) {
+        struct flo_rollout_entry *entry;
+        struct flo_err why = {0};
+        if (flo_rollouts_find(controller, rollouts.ids.items[i - 1], &entry,
+                              &why) < 0) {
+            flo_log_err(FLO_LOG_WARN, "rollout", &why);
+            continue;
+        }
+        rv = stop_rollout(controller, entry, group, note, err);
+    }
+    flo_text_list_clear(&rollouts.ids);
+    return rv;
+}
+
 static int collect_deploy(void *context, const struct flo_records_order *order)
 {
-    struct deploys *deploys = context;
+    struct of_release *deploys = context;
 
     if (strcmp(order->op, "deploy") == 0 &&
         strcmp(order->release, deploys->release) == 0) {
@@ -457,7 +486,7 @@ static int collect_deploy(void *context, const struct flo_records_order *order)
 static int let_go(struct flo_controller *controller, const char *release,
                   struct flo_err *err)
 {
-    struct deploys deploys = {.release = release};
+    struct of_release deploys = {.release = release};
     int rv = flo_records_order_held(controller->store, collect_deploy, &deploys,
                                     err);
 
@@ -483,7 +512,7 @@ int flo_orders_withdraw(struct flo_controller *controller,
     flo_digest_text(release, digest);
     rv = flo_records_release_state(controller->store, digest, "yanked", err);
     if (rv == 0) {
-        rv = stop_rollouts(controller, release, group, note, err);
+        rv = stop_rollouts(controller, digest, group, note, err);
     }
     return rv < 0 ? rv : let_go(controller, digest, err);
 }

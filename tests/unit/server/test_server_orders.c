@@ -495,6 +495,55 @@ static void a_rollback_of_a_group_without_devices_is_refused(void **state)
     assert_int_equal(world->controller->counters.orders_signed, 1);
 }
 
+static void
+a_completed_rollout_that_nobody_asked_for_says_taken_back(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry;
+    char id[FLO_NAME_MAX + 1];
+    char reason[FLO_NAME_MAX + 16];
+
+    /* given: only the store knows of both */
+    bring_to_two_releases(world);
+    flo_rollouts_forget(world->controller);
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.1.0",
+                                          "all", "ops", "bad", id, &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+
+    snprintf(reason, sizeof(reason), "taken-back: %s", id);
+    assert_int_equal(
+        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_string_equal(entry->core.reason, reason);
+    assert_int_equal(
+        flo_rollouts_find(world->controller, "r-0002", &entry, &world->err), 0);
+    assert_string_not_equal(entry->core.reason, reason);
+}
+
+/* Rows of rollouts that another version wrote. */
+static void an_old_rollout_that_cannot_be_read_stops_no_emergency(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+    struct flo_records_rollout damaged = {.id = "r-0900",
+                                          .spec = "?",
+                                          .state = "completed",
+                                          .core = "{}",
+                                          .digest = DIGEST};
+
+    assert_int_equal(flo_records_rollout_put(world->controller->store, &damaged,
+                                             &world->err),
+                     0);
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.1.0",
+                                          "all", "ops", "bad", id, &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
 /* All have 2.2.0 and are told to run it; 2.1.0 is taken back (o-0003), as if
  * four days ago. */
 static void take_back_long_ago(struct world *world, char *id)
@@ -602,6 +651,8 @@ int main(void)
         WITH_WORLD(
             a_rollback_of_a_group_leaves_who_was_told_another_release_since),
         WITH_WORLD(a_rollback_of_a_group_without_devices_is_refused),
+        WITH_WORLD(a_completed_rollout_that_nobody_asked_for_says_taken_back),
+        WITH_WORLD(an_old_rollout_that_cannot_be_read_stops_no_emergency),
         WITH_WORLD(a_resume_is_not_signed_anew_when_nobody_waits_for_it),
         WITH_WORLD(a_resume_is_not_signed_anew_behind_an_abort),
         WITH_WORLD(a_resume_ends_the_pause_of_who_accepted_just_before_it_came),
