@@ -98,10 +98,10 @@ static void on_wake(evutil_socket_t fd, short events, void *context)
 
 static void options_free(struct flo_mqtt_options *options)
 {
-    const char **strings[] = {&options->url,      &options->client_id,
-                              &options->ca_file,  &options->cert_file,
-                              &options->key_file, &options->will_topic,
-                              &options->will_text};
+    const char **strings[] = {&options->url,       &options->client_id,
+                              &options->ca_file,   &options->cert_file,
+                              &options->key_file,  &options->will_topic,
+                              &options->will_text, &options->queue_apart};
     size_t i;
 
     for (i = 0; i < FLO_COUNT(strings); i++) {
@@ -113,9 +113,9 @@ static void options_free(struct flo_mqtt_options *options)
 static int options_copy(const struct flo_mqtt_options *from,
                         struct flo_mqtt_options *to, struct flo_err *err)
 {
-    const char **strings[] = {&to->url,       &to->client_id, &to->ca_file,
-                              &to->cert_file, &to->key_file,  &to->will_topic,
-                              &to->will_text};
+    const char **strings[] = {&to->url,       &to->client_id,  &to->ca_file,
+                              &to->cert_file, &to->key_file,   &to->will_topic,
+                              &to->will_text, &to->queue_apart};
     bool is_whole = true;
     size_t i;
 
@@ -176,7 +176,8 @@ int flo_mqtt_open(struct event_base *base,
     if (rv == 0) {
         rv = flo_mqtt_queue_init(&mqtt->queue, mqtt->options.queue_messages_max,
                                  mqtt->options.queue_sender_max,
-                                 mqtt->options.payload_bytes_max, err);
+                                 mqtt->options.payload_bytes_max,
+                                 mqtt->options.queue_apart, err);
     }
     if (rv == 0) {
         rv = flo_mqtt_client_make(mqtt, err);

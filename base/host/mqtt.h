@@ -28,6 +28,8 @@ struct flo_mqtt_options {
     size_t queue_messages_max; /* received, not yet handled; 0: 65536 */
     size_t queue_sender_max;   /* of them with one topic but for its last
                                   word; 0: as many */
+    const char *queue_apart;   /* last word of topics that wait in a room of
+                                  their own, as large; NULL: all share one */
     size_t payload_bytes_max;  /* larger ones are dropped and counted;
                                   0: 65536 */
 };

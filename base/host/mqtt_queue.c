@@ -48,13 +48,16 @@ void flo_mqtt_room_leave(struct flo_mqtt_room *room, const char *topic,
 /* ---- queue ---- */
 
 int flo_mqtt_queue_init(struct flo_mqtt_queue *queue, size_t messages_max,
-                        size_t sender_max, size_t bytes_max,
+                        size_t sender_max, size_t bytes_max, const char *apart,
                         struct flo_err *err)
 {
     memset(queue, 0, sizeof(*queue));
     queue->last = &queue->first;
-    queue->room.messages_max = messages_max;
-    queue->room.sender_max = sender_max;
+    for (size_t i = 0; i < FLO_COUNT(queue->rooms); i++) {
+        queue->rooms[i].messages_max = messages_max;
+        queue->rooms[i].sender_max = sender_max;
+    }
+    queue->apart = apart;
     queue->bytes_max = bytes_max;
     queue->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (queue->wake_fd < 0) {
@@ -107,19 +110,36 @@ static struct flo_mqtt_item *item_copy(const struct flo_mqtt_item *from,
     return item;
 }
 
+static struct flo_mqtt_room *room_of(struct flo_mqtt_queue *queue,
+                                     const char *topic)
+{
+    const char *end = strrchr(topic, '/');
+    bool is_apart = queue->apart != NULL && end != NULL &&
+                    strcmp(end + 1, queue->apart) == 0;
+
+    return &queue->rooms[is_apart];
+}
+
 void flo_mqtt_queue_push(struct flo_mqtt_queue *queue,
                          const struct flo_mqtt_item *from, const char *text,
                          size_t text_bytes, const void *data, size_t bytes)
 {
     bool is_message = from->kind == FLO_MQTT_MESSAGE;
     struct flo_mqtt_item *item = NULL;
+    bool is_first = false;
 
     if (!is_message || bytes <= queue->bytes_max) {
         item = item_copy(from, text, text_bytes, data, bytes);
     }
     pthread_mutex_lock(&queue->mutex);
+    if (from->kind == FLO_MQTT_CONNECTED) {
+        queue->is_dropping = false;
+    }
     if (item == NULL ||
-        (is_message && !flo_mqtt_room_enter(&queue->room, item->text, bytes))) {
+        (is_message &&
+         !flo_mqtt_room_enter(room_of(queue, item->text), item->text, bytes))) {
+        is_first = !queue->is_dropping;
+        queue->is_dropping = true;
         queue->dropped++;
     } else {
         *queue->last = item;
@@ -128,6 +148,12 @@ void flo_mqtt_queue_push(struct flo_mqtt_queue *queue,
     }
     pthread_mutex_unlock(&queue->mutex);
     free(item);
+    if (is_first) {
+        flo_log(FLO_LOG_WARN, "mqtt",
+                "no room for a message on %.*s; more are only counted",
+                (int)(text_bytes < 120 ? text_bytes : 120),
+                text != NULL ? text : "");
+    }
     flo_mqtt_queue_wake(queue);
 }
 
@@ -143,7 +169,8 @@ struct flo_mqtt_item *flo_mqtt_queue_take(struct flo_mqtt_queue *queue)
             queue->last = &queue->first;
         }
         if (item->kind == FLO_MQTT_MESSAGE) {
-            flo_mqtt_room_leave(&queue->room, item->text, item->bytes);
+            flo_mqtt_room_leave(room_of(queue, item->text), item->text,
+                                item->bytes);
         }
     }
     pthread_mutex_unlock(&queue->mutex);

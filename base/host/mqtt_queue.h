@@ -55,20 +55,25 @@ struct flo_mqtt_queue {
     pthread_mutex_t mutex;
     struct flo_mqtt_item *first;
     struct flo_mqtt_item **last;
-    struct flo_mqtt_room room; /* of kind MESSAGE; the rest is dropped */
-    size_t bytes_max;          /* of one message */
+    struct flo_mqtt_room rooms[2]; /* of kind MESSAGE; the rest is dropped */
+    const char *apart; /* last word of topics that have the second one */
+    size_t bytes_max;  /* of one message */
     uint64_t dropped;
-    int wake_fd; /* readable while something waits */
+    bool is_dropping; /* since the last connection */
+    int wake_fd;      /* readable while something waits */
 };
 
+/* Each room is of `messages_max` and `sender_max`.  `apart` is borrowed; NULL:
+ * no topics have a room of their own. */
 FLO_MUST_USE int flo_mqtt_queue_init(struct flo_mqtt_queue *queue,
                                      size_t messages_max, size_t sender_max,
-                                     size_t bytes_max, struct flo_err *err);
+                                     size_t bytes_max, const char *apart,
+                                     struct flo_err *err);
 void flo_mqtt_queue_deinit(struct flo_mqtt_queue *queue);
 
 /* Copies text and data; a message that is too large, one too many or without
- * memory is dropped and counted.  `item` carries kind, flag, code, reason,
- * token. */
+ * memory is dropped and counted, the first of a connection also said.  `item`
+ * carries kind, flag, code, reason, token. */
 void flo_mqtt_queue_push(struct flo_mqtt_queue *queue,
                          const struct flo_mqtt_item *item, const char *text,
                          size_t text_bytes, const void *data, size_t bytes);

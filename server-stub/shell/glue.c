@@ -360,6 +360,7 @@ int flo_glue_open(struct flo_controller *controller, struct flo_err *err)
         .retry_ms_max = 5000,
         .queue_messages_max = QUEUE_MESSAGES_MAX,
         .queue_sender_max = QUEUE_DEVICE_MAX,
+        .queue_apart = strrchr(flo_topic_fact(FLO_TOPIC_TELE)->path, '/') + 1,
     };
     struct flo_mqtt_handlers handlers = {
         .context = glue,

@@ -49,7 +49,8 @@ static void many_threads_push_and_each_keeps_its_order(void **state)
 
     (void)state;
     assert_int_equal(flo_mqtt_queue_init(&queue, (size_t)THREADS * EACH,
-                                         (size_t)THREADS * EACH, 100, NULL),
+                                         (size_t)THREADS * EACH, 100, NULL,
+                                         NULL),
                      0);
     for (i = 0; i < THREADS; i++) {
         pushers[i] = (struct pusher){.queue = &queue, .number = i};
@@ -86,7 +87,7 @@ static void one_message_too_many_is_dropped_and_counted(void **state)
     struct flo_mqtt_item lost = {.kind = FLO_MQTT_LOST};
 
     (void)state;
-    assert_int_equal(flo_mqtt_queue_init(&queue, 2, 2, 4, NULL), 0);
+    assert_int_equal(flo_mqtt_queue_init(&queue, 2, 2, 4, NULL, NULL), 0);
 
     flo_mqtt_queue_push(&queue, &message, "a", 1, "1234", 4);
     flo_mqtt_queue_push(&queue, &message, "a", 1, "12345", 5);
@@ -95,7 +96,7 @@ static void one_message_too_many_is_dropped_and_counted(void **state)
     flo_mqtt_queue_push(&queue, &lost, "bye", 3, NULL, 0);
 
     assert_int_equal(flo_mqtt_queue_dropped(&queue), 2);
-    assert_int_equal(queue.room.messages, 2);
+    assert_int_equal(queue.rooms[0].messages, 2);
     flo_mqtt_queue_deinit(&queue);
 }
 
@@ -108,7 +109,8 @@ static void one_that_floods_loses_its_own_messages_only(void **state)
 
     (void)state;
     assert_int_equal(
-        flo_mqtt_queue_init(&queue, 200000, 256, sizeof(payload), NULL), 0);
+        flo_mqtt_queue_init(&queue, 200000, 256, sizeof(payload), NULL, NULL),
+        0);
 
     for (int i = 0; i < 5000; i++) {
         snprintf(topic, sizeof(topic), "d/1/%d", i % 5);
@@ -117,12 +119,12 @@ static void one_that_floods_loses_its_own_messages_only(void **state)
     }
     flo_mqtt_queue_push(&queue, &message, "d/2/x", 5, "mine", 4);
     assert_int_equal(flo_mqtt_queue_dropped(&queue), 5000 - 256);
-    assert_int_equal(queue.room.messages, 257);
+    assert_int_equal(queue.rooms[0].messages, 257);
 
     /* What was handled makes room again. */
     free(flo_mqtt_queue_take(&queue));
     flo_mqtt_queue_push(&queue, &message, "d/1/x", 5, "more", 4);
-    assert_int_equal(queue.room.messages, 257);
+    assert_int_equal(queue.rooms[0].messages, 257);
     flo_mqtt_queue_deinit(&queue);
 }
 
@@ -135,20 +137,54 @@ static void what_waits_is_bounded_in_bytes(void **state)
 
     (void)state;
     assert_int_equal(
-        flo_mqtt_queue_init(&queue, 200000, 256, sizeof(payload), NULL), 0);
+        flo_mqtt_queue_init(&queue, 200000, 256, sizeof(payload), NULL, NULL),
+        0);
 
     for (int i = 0; i < 5000; i++) {
         int chars = snprintf(topic, sizeof(topic), "d/%d/x", i);
         flo_mqtt_queue_push(&queue, &message, topic, (size_t)chars, payload,
                             sizeof(payload));
     }
-    assert_true(queue.room.bytes <= FLO_MQTT_ROOM_BYTES_MAX);
-    assert_true(queue.room.messages > 1000);
-    while (queue.room.messages > 0) {
+    assert_true(queue.rooms[0].bytes <= FLO_MQTT_ROOM_BYTES_MAX);
+    assert_true(queue.rooms[0].messages > 1000);
+    while (queue.rooms[0].messages > 0) {
         free(flo_mqtt_queue_take(&queue));
     }
-    assert_int_equal(queue.room.bytes, 0);
+    assert_int_equal(queue.rooms[0].bytes, 0);
     flo_mqtt_queue_deinit(&queue);
+}
+
+/* The broker acknowledges in the controller's place: an agent that comes back
+ * sends the measurements of its whole outage at once. */
+static void telemetry_takes_no_room_from_anything_else(void **state)
+{
+    struct flo_mqtt_queue queue;
+    struct flo_mqtt_item message = {.kind = FLO_MQTT_MESSAGE};
+    struct flo_mqtt_item connected = {.kind = FLO_MQTT_CONNECTED};
+    const struct flo_mqtt_item *last = NULL;
+
+    (void)state;
+    assert_int_equal(
+        flo_mqtt_queue_init(&queue, 200000, 256, 100, "tele", NULL), 0);
+
+    for (int i = 0; i < 300; i++) {
+        flo_mqtt_queue_push(&queue, &message, "d/1/tele", 8, "{}", 2);
+    }
+    assert_true(queue.is_dropping);
+    flo_mqtt_queue_push(&queue, &message, "d/1/presence", 12, "{}", 2);
+
+    assert_int_equal(flo_mqtt_queue_dropped(&queue), 300 - 256);
+    for (const struct flo_mqtt_item *item = queue.first; item != NULL;
+         item = item->next) {
+        last = item;
+    }
+    assert_string_equal(last->text, "d/1/presence");
+    flo_mqtt_queue_push(&queue, &connected, NULL, 0, NULL, 0);
+    assert_false(queue.is_dropping);
+    flo_mqtt_queue_deinit(&queue);
+    for (size_t i = 0; i < FLO_COUNT(queue.rooms); i++) {
+        assert_int_equal(queue.rooms[i].bytes, 0);
+    }
 }
 
 int main(void)
@@ -158,6 +194,7 @@ int main(void)
         cmocka_unit_test(one_message_too_many_is_dropped_and_counted),
         cmocka_unit_test(one_that_floods_loses_its_own_messages_only),
         cmocka_unit_test(what_waits_is_bounded_in_bytes),
+        cmocka_unit_test(telemetry_takes_no_room_from_anything_else),
     };
 
     return cmocka_run_group_tests_name("mqtt queue", tests, NULL, NULL);
