@@ -271,8 +271,8 @@ static void publish_mark(struct flo_glue *glue)
     flo_glue_publish(glue->controller, FLO_TOPIC_MARK, "", text, strlen(text));
 }
 
-/* Both or neither: who subscribes only does not know whom it missed.  Answers
- * to what the second one lets go are heard. */
+/* Both or neither: who subscribes only does not know whom it missed, and may
+ * let go what has aged.  Answers to what it lets go are heard. */
 static void listen_to_devices(struct flo_glue *glue)
 {
     struct flo_err err = {0};
@@ -286,6 +286,10 @@ static void listen_to_devices(struct flo_glue *glue)
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
     }
     glue->listens = subscribed == 0 && listened == 0;
+    if (glue->listens) {
+        flo_effects_publish_all(glue->controller);
+        publish_mark(glue);
+    }
 }
 
 bool flo_glue_listens(const struct flo_controller *controller)
@@ -313,8 +317,6 @@ static void on_connected(void *context, bool session_present)
     (void)session_present;
     flo_log(FLO_LOG_INFO, "mqtt", "connected to %s", controller->mqtt_url_own);
     listen_to_devices(glue);
-    flo_effects_publish_all(controller);
-    publish_mark(glue);
 }
 
 static void on_disconnected(void *context, const struct flo_err *err,

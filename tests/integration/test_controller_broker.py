@@ -24,12 +24,19 @@ def test_a_store_that_is_locked_when_the_broker_is_back_makes_nobody_deaf(
     device = Device(controller, folder, "gw-1", token).connect()
     until("online", 10, lambda: state(controller, "gw-1") == "online")
     time.sleep(1.5)  # the first tick writes too, and would wait instead
+
+    def published():
+        with open(controller.dir + ".log") as log:
+            return log.read().count("mqtt published ")
+    before = published()
     base = sqlite3.connect(os.path.join(controller.dir, "control.db"),
                            isolation_level=None)
     base.execute("BEGIN IMMEDIATE")
     os.kill(controller.mosquitto(), signal.SIGKILL)
     device.client.wait_closed()
     time.sleep(9)
+    # What has aged must not go out before it is signed anew.
+    assert published() == before
     base.execute("ROLLBACK")
     base.close()
     until("offline", 20, lambda: state(controller, "gw-1") == "offline")
@@ -37,6 +44,7 @@ def test_a_store_that_is_locked_when_the_broker_is_back_makes_nobody_deaf(
         "GET", "/readyz").status == 200)
     device.connect()
     until("online again", 10, lambda: state(controller, "gw-1") == "online")
+    assert published() == before + 1
     device.client.close()
 
 
