@@ -37,6 +37,11 @@ struct said {
     size_t bytes_max; /* of a text, or IS_NUMBER */
 };
 
+static const struct said said_profile[] = {{"arch", FLO_NAME_MAX},
+                                           {"cpus", IS_NUMBER},
+                                           {"memory_bytes", IS_NUMBER},
+                                           {"disk_free_bytes", IS_NUMBER},
+                                           {"kernel", FLO_NAME_MAX}};
 static const struct said said_slot[] = {{"model", FLO_NAME_MAX},
                                         {"release", FLO_DIGEST_TEXT - 1},
                                         {"version", FLO_NAME_MAX},
@@ -94,15 +99,27 @@ static json_t *view_slots(const json_t *from)
     return json;
 }
 
-static json_t *view_denied(const json_t *from)
+static json_t *view_texts(const json_t *from, size_t bytes_max)
 {
     json_t *json = json_array();
 
     for (size_t i = 0; i < json_array_size(from); i++) {
-        if (is_text(json_array_get(from, i), FLO_DIGEST_TEXT - 1)) {
+        if (is_text(json_array_get(from, i), bytes_max)) {
             json_array_append(json, json_array_get(from, i));
         }
     }
+    return json;
+}
+
+static json_t *view_profile(const char *text)
+{
+    json_t *from = parse_or(text, json_object());
+    json_t *json = view_said(from, said_profile, FLO_COUNT(said_profile));
+
+    json_object_set_new(
+        json, "engine",
+        view_texts(json_object_get(from, "engine"), FLO_NAME_MAX));
+    json_decref(from);
     return json;
 }
 
@@ -118,8 +135,9 @@ static void view_reported(json_t *json, const json_t *reported)
     json_object_set_new(json, "execution",
                         view_said(json_object_get(reported, "execution"),
                                   said_execution, FLO_COUNT(said_execution)));
-    json_object_set_new(json, "denied",
-                        view_denied(json_object_get(reported, "denied")));
+    json_object_set_new(
+        json, "denied",
+        view_texts(json_object_get(reported, "denied"), FLO_DIGEST_TEXT - 1));
     json_object_set_new(
         json, "frozen",
         json_boolean(json_is_true(json_object_get(reported, "frozen"))));
@@ -132,15 +150,14 @@ static void view_reported(json_t *json, const json_t *reported)
 json_t *flo_view_device(const struct flo_records_device *device)
 {
     json_t *reported = parse_or(device->reported, json_object());
-    json_t *json =
-        json_pack("{s:s,s:s,s:s,s:o,s:o,s:o}", "id", device->id, "name",
-                  device->name, "state",
-                  device->is_retired  ? "retired"
-                  : device->is_online ? "online"
-                                      : "offline",
-                  "groups", parse_or(device->groups, json_array()), "labels",
-                  parse_or(device->labels, json_object()), "profile",
-                  parse_or(device->profile, json_object()));
+    json_t *json = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o}", "id", device->id,
+                             "name", device->name, "state",
+                             device->is_retired  ? "retired"
+                             : device->is_online ? "online"
+                                                 : "offline",
+                             "groups", parse_or(device->groups, json_array()),
+                             "labels", parse_or(device->labels, json_object()),
+                             "profile", view_profile(device->profile));
 
     view_reported(json, reported);
     json_decref(reported);

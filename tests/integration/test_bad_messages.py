@@ -253,6 +253,8 @@ def test_what_is_no_string_is_not_shown_as_one(up, rogue):
     me.publish(rogue.topic + "reported", json.dumps({
         "v": 1, "device": rogue.id, "rev": 1, "agent": bad, "frozen": bad,
         "denied": [bad, "sha256:" + "3" * 64, 5],
+        "profile": {"arch": bad, "cpus": 2, "engine": ["llama", bad],
+                    "more": "x" * 1000},
         "serving": {"model": "a", "version": bad, "state": "x" * 1000,
                     "more": bad},
         "slots": {"current": bad, "previous": {"version": bad},
@@ -265,6 +267,7 @@ def test_what_is_no_string_is_not_shown_as_one(up, rogue):
     assert seen["serving"] == {"model": "a"}
     assert seen["slots"] == {"current": {}, "previous": {}, "candidate": None}
     assert seen["execution"] == {}
+    assert seen["profile"] == {"cpus": 2, "engine": ["llama"]}
     assert seen["denied"] == ["sha256:" + "3" * 64]
     assert seen["agent"] is None and seen["frozen"] is False
     me.close()
