@@ -104,7 +104,8 @@ static void check_target(const struct flo_agent *agent,
                             agent->slots.current.version);
     } else if (order != NULL && is_in(order, previous)) {
         flo_agent_error_set(error, FLO_E_CMD_TARGET, "rollback",
-                            "the previous release %s@%s is taken back too",
+                            "the previous release %s@%s is taken back, and "
+                            "there is no other",
                             previous->model, previous->version);
     } else if (order != NULL && !order->to_previous &&
                !flo_digest_equal(&order->to, &previous->digest)) {
@@ -113,6 +114,14 @@ static void check_target(const struct flo_agent *agent,
                             "%s is not the previous release, which is %s@%s",
                             wanted, previous->model, previous->version);
     }
+}
+
+/* The previous release is all that this device can run. */
+static bool is_last_resort(const struct flo_agent *agent,
+                           const struct flo_order *order)
+{
+    return flo_engine_refuses_current(agent) &&
+           is_in(order, &agent->slots.previous);
 }
 
 static void end_execution(struct step *s, const char *why)
@@ -148,7 +157,7 @@ void flo_back_order(struct step *s)
     if (is_wanted) {
         end_execution(s, why);
     }
-    if (!is_in(order, &agent->slots.current)) {
+    if (!is_in(order, &agent->slots.current) && !is_last_resort(agent, order)) {
         deny_all(s, order->from, order->from_count, order->issued_at_ms);
         if (back->is_active) { /* the current one is being loaded */
             memcpy(back->order, order->id, sizeof(back->order));

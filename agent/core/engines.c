@@ -17,6 +17,12 @@ bool flo_engine_is(const struct flo_agent *agent, enum flo_agent_role role,
     return agent->engines[role].state == state;
 }
 
+bool flo_engine_refuses_current(const struct flo_agent *agent)
+{
+    return flo_ref_is(&agent->slots.current) &&
+           flo_digest_equal(&agent->refused, &agent->slots.current.digest);
+}
+
 void flo_engine_load(struct step *s, enum flo_agent_role role,
                      const struct flo_release_ref *release)
 {
@@ -156,6 +162,9 @@ static void current_loaded(struct step *s)
     struct flo_agent_engine *current = &agent->engines[FLO_AGENT_CURRENT];
 
     current->is_damaged = false;
+    if (flo_digest_equal(&current->release.digest, &agent->refused)) {
+        memset(&agent->refused, 0, sizeof(agent->refused));
+    }
     if (agent->live == -1) {
         flo_engine_flip(s, FLO_AGENT_CURRENT);
         if (!flo_back_loaded(s, FLO_AGENT_CURRENT)) {
@@ -241,7 +250,8 @@ static bool serve_previous(struct step *s)
 /* It cannot be loaded as it lies there: true when the previous one is. */
 static bool give_way(struct step *s, int code)
 {
-    struct flo_agent_engine *current = &s->agent->engines[FLO_AGENT_CURRENT];
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_engine *current = &agent->engines[FLO_AGENT_CURRENT];
 
     if (bytes_are_wrong(code)) {
         current->is_damaged = true;
@@ -251,6 +261,8 @@ static bool give_way(struct step *s, int code)
         return false;
     }
     current->is_damaged = false;
+    agent->refused = agent->slots.current.digest;
+    agent->refusal = code;
     return serve_previous(s);
 }
 

@@ -219,11 +219,15 @@ static void begin(struct step *s)
     struct flo_agent *agent = s->agent;
     struct flo_agent_execution *execution = &agent->execution;
     const struct flo_release_ref *current = &agent->slots.current;
+    bool is_current = flo_ref_equal(&execution->release, current);
     bool is_repair = flo_repair_is_needed(agent, &execution->release);
 
-    if (flo_ref_equal(&execution->release, current) && !is_repair) {
+    if (is_current && flo_engine_refuses_current(agent)) {
+        reject(s, FLO_EXECUTION_FAILED, agent->refusal, REFUSED);
+    } else if (is_current && !is_repair &&
+               !flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING)) {
         reject(s, FLO_EXECUTION_ALREADY_INSTALLED, 0, "");
-    } else if (s->event->deploy.is_denied && !is_repair) {
+    } else if (s->event->deploy.is_denied && !is_current) {
         reject(s, FLO_EXECUTION_REJECTED, FLO_E_TARGET_DENIED,
                "the release failed or was taken back on this device before");
     } else if (current->model[0] != '\0' &&

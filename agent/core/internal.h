@@ -17,6 +17,8 @@
 #define RESTART_MS_MAX 30000
 #define STEADY_MS 60000 /* an engine that lived so long starts afresh */
 
+#define REFUSED "the engine of this device does not run it"
+
 struct step {
     struct flo_agent *agent;
     const struct flo_agent_event *event;
@@ -49,6 +51,8 @@ void flo_engine_load(struct step *s, enum flo_agent_role role,
                      const struct flo_release_ref *release);
 void flo_engine_unload(struct step *s, enum flo_agent_role role, bool drain);
 void flo_engine_flip(struct step *s, enum flo_agent_role role);
+/* The current release is whole and its engine does not run it. */
+bool flo_engine_refuses_current(const struct flo_agent *agent);
 /* For an engine beside: where memory holds one, the current one ends.  true:
  * it answers first what it has begun, DRAINED follows. */
 bool flo_engine_make_room(struct step *s, bool fits_both);

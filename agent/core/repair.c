@@ -95,6 +95,10 @@ bool flo_repair_holds(struct step *s)
     if (is_damaged(agent)) {
         return false; /* go on: fetch */
     }
+    if (flo_engine_refuses_current(agent)) {
+        flo_execution_end(s, FLO_EXECUTION_FAILED, agent->refusal, REFUSED);
+        return true;
+    }
     if (!flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING)) {
         flo_execution_serves(s, FLO_EXECUTION_ALREADY_INSTALLED);
     }

@@ -128,6 +128,8 @@ struct flo_agent {
     uint64_t repair_at_ms; /* none before */
     struct flo_agent_slots slots;
     struct flo_agent_engine engines[FLO_AGENT_ROLES];
+    struct flo_digest refused; /* by its engine, though its bytes are right */
+    int refusal;               /* why */
     struct flo_agent_execution execution;
     struct flo_agent_return going_back;
     struct flo_agent_pauses pauses;

@@ -221,6 +221,75 @@ a_failed_candidate_leaves_the_previous_one_where_it_served(void **state)
     assert_false(is_denied(2));
 }
 
+/* It serves nothing worse than before, and there is no other to go to. */
+static void what_serves_in_its_place_cannot_be_taken_back(void **state)
+{
+    (void)state;
+    world.unreadable = 2;
+    boot();
+    world_run(&world, 5000);
+    world_order(&world, FLO_ORDER_ROLLBACK, 1);
+    world_run(&world, 5000);
+
+    assert_int_equal(world.acks_refused, 1);
+    assert_int_equal(world.acks_ignored, 0);
+    assert_int_equal(world.live_version, 1);
+    assert_false(is_denied(1));
+}
+
+static void an_order_of_what_the_engine_cannot_run_fails(void **state)
+{
+    int previous;
+
+    (void)state;
+    for (previous = 0; previous < 2; previous++) {
+        world_deinit(&world);
+        world_init(&world, 2, previous);
+        world.unreadable = 2;
+        boot();
+        world_run(&world, 5000);
+        world_desire(&world, 2, 1);
+        world_run(&world, 5000);
+
+        assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_FAILED);
+        assert_int_equal(world.acks_refused, 1);
+        assert_int_equal(world.live_version, previous);
+        assert_false(is_denied(2));
+    }
+}
+
+/* Ordered while the current engine is being loaded, or in an earlier life. */
+static void an_order_of_the_current_one_waits_for_its_engine(void **state)
+{
+    static const struct {
+        int unreadable;
+        bool was_open;
+        enum flo_execution end;
+    } rows[] = {
+        {0, false, FLO_EXECUTION_ALREADY_INSTALLED},
+        {0, true, FLO_EXECUTION_ALREADY_INSTALLED},
+        {2, false, FLO_EXECUTION_FAILED},
+        {2, true, FLO_EXECUTION_FAILED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        world_deinit(&world);
+        world_init(&world, 2, 1);
+        world.unreadable = rows[i].unreadable;
+        world.open = world_execution(2, 1);
+        world.open.state = FLO_EXECUTION_ACCEPTED;
+        world.has_open = rows[i].was_open;
+        world_boot(&world);
+        world_desire(&world, 2, 1);
+        world_run(&world, 100);
+        assert_int_equal(world_story(&world, "r-0001.1")->ends, 0);
+        world_run(&world, 5000);
+
+        assert_int_equal(end_of("r-0001.1"), rows[i].end);
+    }
+}
+
 static void
 a_trial_whose_current_release_is_damaged_ends_in_a_repair(void **state)
 {
@@ -283,6 +352,9 @@ int main(void)
         STORY(a_damaged_previous_one_does_not_repair_what_cannot_be_run),
         STORY(another_release_is_taken_where_the_previous_one_serves),
         STORY(a_failed_candidate_leaves_the_previous_one_where_it_served),
+        STORY(what_serves_in_its_place_cannot_be_taken_back),
+        STORY(an_order_of_what_the_engine_cannot_run_fails),
+        STORY(an_order_of_the_current_one_waits_for_its_engine),
         STORY(a_trial_whose_current_release_is_damaged_ends_in_a_repair),
         STORY(power_may_fail_behind_any_action_of_a_repair),
     };
