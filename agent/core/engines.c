@@ -239,7 +239,7 @@ static bool serve_previous(struct step *s)
 {
     struct flo_agent_slots *slots = &s->agent->slots;
 
-    if (!flo_ref_is(&slots->previous) || flo_ref_is(&slots->candidate)) {
+    if (!flo_ref_is(&slots->previous)) {
         return false;
     }
     flo_repair_lost(s);

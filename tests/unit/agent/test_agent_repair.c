@@ -290,6 +290,32 @@ static void an_order_of_the_current_one_waits_for_its_engine(void **state)
     }
 }
 
+static void a_staged_candidate_keeps_the_previous_one_from_nothing(void **state)
+{
+    struct flo_agent_event crash = {.kind = FLO_AGENT_LOST,
+                                    .role = FLO_AGENT_CURRENT,
+                                    .error.code = FLO_E_ENGINE_CRASH};
+    struct flo_digest candidate = world_digest(3);
+
+    (void)state;
+    assert_int_equal(flo_slots_stage(&world.slots, &candidate, NULL, NULL), 0);
+    world.open = world_execution(3, 1);
+    world.open.state = FLO_EXECUTION_STAGED;
+    world.has_open = true;
+    world.device.is_frozen = true;
+    world.unreadable = 2;
+    boot();
+    world_run(&world, 5000);
+    assert_int_equal(world.live_version, 1);
+    world_event(&world, &crash);
+    world_run(&world, 5000);
+    assert_int_equal(world.agent.live, FLO_AGENT_CURRENT);
+    world_order(&world, FLO_ORDER_UNFREEZE, 0);
+    world_run(&world, 60000);
+
+    assert_true(is_current(3));
+}
+
 static void
 a_trial_whose_current_release_is_damaged_ends_in_a_repair(void **state)
 {
@@ -355,6 +381,7 @@ int main(void)
         STORY(what_serves_in_its_place_cannot_be_taken_back),
         STORY(an_order_of_what_the_engine_cannot_run_fails),
         STORY(an_order_of_the_current_one_waits_for_its_engine),
+        STORY(a_staged_candidate_keeps_the_previous_one_from_nothing),
         STORY(a_trial_whose_current_release_is_damaged_ends_in_a_repair),
         STORY(power_may_fail_behind_any_action_of_a_repair),
     };
