@@ -301,14 +301,18 @@ void flo_execution_soak_due(struct step *s)
 }
 
 /* Whoever stops the agent does not blame the candidate: an update of the
- * device's packages and a reboot cost it no start. */
+ * device's packages and a reboot cost it no start, whether it serves yet or is
+ * being loaded. */
 void flo_execution_stop(struct step *s)
 {
     struct flo_agent *agent = s->agent;
     const struct flo_agent_execution *execution = flo_execution_of(s);
+    bool is_started =
+        agent->slots.is_trial &&
+        (flo_engine_is(agent, FLO_AGENT_BESIDE, FLO_ENGINE_LOADING) ||
+         flo_engine_is(agent, FLO_AGENT_BESIDE, FLO_ENGINE_READY));
 
-    if (execution != NULL && execution->state == FLO_EXECUTION_SOAKING &&
-        !execution->is_writing && agent->live == FLO_AGENT_BESIDE &&
+    if (execution != NULL && is_started && !execution->is_writing &&
         agent->slots.tries_left < execution->policy.tries) {
         agent->slots.tries_left++;
         flo_do_release(s, FLO_DO_SLOT_UNTRY, &agent->slots.candidate);

@@ -303,6 +303,26 @@ static void orderly_restarts_cost_a_candidate_nothing(void **state)
                            "slots: do not count the start of tiny@3.0.0\n"));
 }
 
+static void a_stop_while_the_candidate_is_loaded_costs_it_nothing(void **state)
+{
+    struct flo_agent_event stop = {.kind = FLO_AGENT_STOP};
+    int i;
+
+    (void)state;
+    boot();
+    world_desire(&world, 3, 1);
+    world_run(&world, 3000);
+    for (i = 0; i < 6; i++) {
+        world_event(&world, &stop);
+        world_boot(&world);
+        world_run(&world, 100);
+    }
+    world_run(&world, 60000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_int_equal(world.live_version, 3);
+}
+
 static void starts_behind_no_orderly_stop_are_counted(void **state)
 {
     (void)state;
@@ -399,6 +419,7 @@ int main(void)
         STORY(one_crash_on_trial_is_survived),
         STORY(a_crash_loop_is_rolled_back),
         STORY(orderly_restarts_cost_a_candidate_nothing),
+        STORY(a_stop_while_the_candidate_is_loaded_costs_it_nothing),
         STORY(starts_behind_no_orderly_stop_are_counted),
         STORY(a_stop_gives_back_its_own_start_alone),
         STORY(too_many_failed_requests_are_rolled_back),
