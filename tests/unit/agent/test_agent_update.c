@@ -396,6 +396,40 @@ static void too_few_requests_never_count_as_success(void **state)
     assert_story("no-requests");
 }
 
+static void only_requests_that_were_served_count(void **state)
+{
+    static const struct {
+        int code;
+        enum flo_execution end;
+    } rows[] = {
+        {0, FLO_EXECUTION_SUCCEEDED},
+        {FLO_E_INFER_TOO_LONG, FLO_EXECUTION_ROLLED_BACK},
+        {FLO_E_INFER_CANCELLED, FLO_EXECUTION_ROLLED_BACK},
+    };
+    struct flo_agent_event deploy = {.kind = FLO_AGENT_DEPLOY};
+    struct flo_agent_event request = {.kind = FLO_AGENT_REQUEST,
+                                      .release = world_digest(3)};
+    struct flo_agent_execution execution = world_execution(3, 1);
+
+    (void)state;
+    execution.policy.soak_requests = 10;
+    deploy.deploy.execution = &execution;
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        world_deinit(&world);
+        world_init(&world, 2, 1);
+        boot();
+        world_event(&world, &deploy);
+        world_run(&world, 3000);
+        request.error.code = rows[i].code;
+        for (int n = 0; n < 10; n++) {
+            world_event(&world, &request);
+        }
+        world_run(&world, 200000);
+
+        assert_int_equal(end_of("r-0001.1"), rows[i].end);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -425,6 +459,7 @@ int main(void)
         STORY(too_many_failed_requests_are_rolled_back),
         STORY(a_client_that_asks_nonsense_is_not_the_release_s_fault),
         STORY(too_few_requests_never_count_as_success),
+        STORY(only_requests_that_were_served_count),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
