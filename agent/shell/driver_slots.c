@@ -7,28 +7,36 @@
 
 int flo_shell_device_read(struct flo_shell *shell, struct flo_err *err)
 {
+    bool was_unread = shell->device_is_unread;
+    struct flo_device device;
     struct flo_digest order_keys;
     int reads = 0;
     int rv;
 
     do {
-        rv = flo_store_device_read(shell->store, &shell->device, err);
+        rv = flo_store_device_read(shell->store, &device, err);
     } while (rv < 0 && rv != FLO_E_STATE_SLOT && ++reads < DEVICE_READS);
-    if (rv < 0) { /* it is all zero */
+    shell->device_is_unread = rv < 0 && rv != FLO_E_STATE_SLOT;
+    if (shell->device_is_unread && was_unread) {
+        return rv; /* that was said before */
+    }
+    if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "store", err);
     }
-    shell->device_is_unread = rv < 0 && rv != FLO_E_STATE_SLOT;
     if (shell->device_is_unread) {
         flo_log(FLO_LOG_ERROR, "store",
                 "until the device's record can be read updates are held off");
         shell->device.is_frozen = true;
-    } else if (shell->identity.trust != NULL) {
+        return rv;
+    }
+    shell->device = device; /* a damaged one is all zero */
+    if (shell->identity.trust != NULL) {
         flo_trust_order_keys(shell->identity.trust, &order_keys);
         if (flo_device_trust(&shell->device, &order_keys)) {
             shell->device_is_dirty = true;
         }
     }
-    return shell->device_is_unread ? rv : 0;
+    return 0;
 }
 
 void flo_shell_device_again(struct flo_shell *shell)

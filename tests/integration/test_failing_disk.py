@@ -139,6 +139,9 @@ def test_a_disk_that_can_only_be_read_is_served_from(device, how, tmp_path):
 
 # ---- the device's record --------------------------------------------------
 
+RECORDS = 0, 4096  # where the two of a file begin
+
+
 def remember(device, is_frozen):
     """As an order would: in the device's record, the first of two."""
     device.stop()
@@ -181,6 +184,31 @@ def test_while_it_cannot_be_read_nothing_is_updated(device):
     assert device.status()["frozen"]
     with open(device.record("_device"), "rb") as file:
         assert file.read() == record
+
+
+def test_what_is_taken_back_meanwhile_is_not_forgotten(device):
+    device.again(more="bundle_soak: 1s\n")
+    device.install(1)
+    device.wait(lambda: device.versions() == ["3.0.0", "2.0.0", None])
+    with open(device.record("tiny"), "rb") as file:
+        slots = file.read()
+    bad = max((slots[at:at + 512] for at in RECORDS),
+              key=lambda record: record[8:16][::-1])[16:48]
+    remember(device, False)
+    device.fail("pread", "slots/_device.bin")
+    device.again()
+    subprocess.run([os.path.join(device.bin, "flotilla-agent"), "rollback",
+                    "--config", device.config], check=True, timeout=60)
+    device.wait(lambda: device.versions()[0] == "2.0.0")
+    time.sleep(2.5)  # two heartbeats
+    with open(device.log) as log:
+        assert log.read().count("updates are held off") == 1
+    device.work()
+
+    device.wait(lambda: not device.status()["frozen"])
+    device.stop()
+    with open(device.record("_device"), "rb") as file:
+        assert bad in file.read()
 
 
 def test_when_it_can_be_read_again_updates_go_on(device):
