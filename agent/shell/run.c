@@ -100,7 +100,10 @@ static void begin_anew(struct flo_shell *shell, bool is_moved)
 
     flo_log(FLO_LOG_INFO, "agent", "enrolled anew as device %s, fleet %s",
             shell->identity.device, shell->identity.fleet);
-    if (!flo_digest_is_zero(&slots->candidate)) {
+    if (slots->phase == FLO_SLOT_STAGED) {
+        flo_slots_clear_candidate(slots);
+        write_slots(shell);
+    } else if (slots->phase == FLO_SLOT_TRIAL) {
         snprintf(slots->rollout, sizeof(slots->rollout), "enroll");
         slots->order[0] = '\0';
         slots->order_seq = 0;

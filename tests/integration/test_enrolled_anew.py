@@ -4,6 +4,7 @@ import os
 import shutil
 
 import fleet as F
+from test_failing_disk import FAILS, RECORDS, sweep
 
 
 def enrol_anew(fleet, device, token):
@@ -53,22 +54,64 @@ def test_a_candidate_on_trial_serves_on_until_it_is_ordered_anew(fleet):
     assert "enroll.1" in trace
 
 
-def test_another_controller_begins_with_the_same_numbers(fleet):
-    device = fleet.devices["a"]
-    fleet.cli("rollout", "freeze", "--confirm", "test")
+def leave_for(fleet, name):
+    """Another fleet with another controller; a token for it.  The one that is
+    left was frozen."""
+    fleet.cli("rollout", "freeze", "--confirm", fleet.name)
+    F.wait_until("the freeze", 20, lambda: fleet.ask(
+        "device", "get", "a")["frozen"])
     fleet.controller.terminate()
     fleet.controller.wait()
     data = os.path.join(fleet.dir, "controller")
-    os.rename(data, data + ".before")
+    os.rename(data, "%s.%s" % (data, fleet.name))
 
-    fleet.name = "other"
+    fleet.name = name
     fleet.start_controller()
     fleet.login()
     fleet.cli("key", "trust", fleet.key[:-4] + ".pub")
-    token = os.path.join(fleet.dir, "other.token")
+    token = os.path.join(fleet.dir, name + ".token")
     fleet.cli("token", "create", "--kind", "enroll", "--to", token, "-q")
+    return token
+
+
+def stage_previous(device):
+    """The slots as behind a download that a freeze held: contracts §6."""
+    device.stop()
+    path = os.path.join(device.state, "slots", "tiny.bin")
+    with open(path, "rb") as file:
+        records = file.read()
+    for at in RECORDS:
+        record = bytearray(records[at:at + 512])
+        record[80:112] = record[48:80]
+        record[112] = 1
+        record[176:182] = b"r-0009"
+        record[508:] = sweep.crc32c(record[:508]).to_bytes(4, "little")
+        records = records[:at] + bytes(record) + records[at + 512:]
+    with open(path, "wb") as file:
+        file.write(records)
+
+
+def test_another_controller_begins_with_the_same_numbers(fleet):
+    device = fleet.devices["a"]
+    token = leave_for(fleet, "other")
     enrol_anew(fleet, device, token)
     fleet.publish("tiny@3", "tiny-v2.Q4_0.gguf")
 
     assert fleet.roll("tiny@3")["id"] == "r-0001"
     F.wait_until("tiny@3 serves", 20, lambda: fleet.serving("tiny@3"))
+
+
+def test_what_the_fleet_that_was_left_had_staged_never_serves(fleet):
+    device = fleet.devices["a"]
+    token = leave_for(fleet, "third")
+    stage_previous(device)
+    enrol_anew(fleet, device, token)
+    fleet.publish("tiny@4", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+
+    fleet.roll("tiny@4")
+    F.wait_until("tiny@4 serves", 20, lambda: fleet.serving("tiny@4"))
+    trace = fleet.program("flotilla-agent", "explain", "--config",
+                          device.config)[1]
+    assert "was staged" not in trace
+
+
