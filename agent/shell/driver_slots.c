@@ -39,6 +39,26 @@ int flo_shell_device_read(struct flo_shell *shell, struct flo_err *err)
     return 0;
 }
 
+void flo_shell_device_move(struct flo_shell *shell)
+{
+    FLO_CLEANUP(flo_free_cleanup)
+    char *fleet = flo_mailbox_get(shell->mailbox, "fleet");
+    const char *now = shell->identity.fleet;
+
+    if (!shell->identity.is_there || shell->device_is_unread ||
+        (fleet != NULL && strcmp(fleet, now) == 0)) {
+        return;
+    }
+    if (fleet != NULL && shell->device.is_frozen) {
+        shell->device.is_frozen = false;
+        shell->device_is_dirty = true;
+        flo_shell_device_write(shell);
+    }
+    if (fleet == NULL || !shell->device_is_dirty) {
+        flo_mailbox_set(shell->mailbox, "fleet", now);
+    }
+}
+
 void flo_shell_device_again(struct flo_shell *shell)
 {
     const struct flo_device known = shell->device;
@@ -55,6 +75,7 @@ void flo_shell_device_again(struct flo_shell *shell)
             flo_device_deny(&shell->device, &known.deny[i]);
         }
     }
+    flo_shell_device_move(shell);
     if (!shell->device.is_frozen) {
         flo_shell_event(shell, &event);
     }

@@ -247,7 +247,7 @@ void flo_mailbox_close(struct flo_mailbox *mailbox)
 /* Who used which number stays: that belongs to the keys of the orders.  But
  * nothing was done by them on this device. */
 static int begin_anew(struct flo_mailbox *mailbox, const char *device,
-                      const char *fleet, struct flo_err *err)
+                      struct flo_err *err)
 {
     int rv = begin(mailbox, err);
 
@@ -261,9 +261,6 @@ static int begin_anew(struct flo_mailbox *mailbox, const char *device,
                      " ('boot', 'acked', 'groups', 'paused');",
                      err);
     if (rv == 0) {
-        rv = value_store(mailbox, "fleet", fleet, err);
-    }
-    if (rv == 0) {
         rv = value_store(mailbox, "device", device, err);
     }
     rv = commit(mailbox, rv, err);
@@ -273,8 +270,7 @@ static int begin_anew(struct flo_mailbox *mailbox, const char *device,
     return rv;
 }
 
-void flo_mailbox_enrolled(struct flo_mailbox *mailbox, const char *device,
-                          const char *fleet)
+void flo_mailbox_enrolled(struct flo_mailbox *mailbox, const char *device)
 {
     FLO_CLEANUP(flo_free_cleanup)
     char *before = flo_mailbox_get(mailbox, "device");
@@ -285,9 +281,8 @@ void flo_mailbox_enrolled(struct flo_mailbox *mailbox, const char *device,
         return;
     }
     if (before == NULL) { /* an older version's, or new */
-        flo_mailbox_set(mailbox, "fleet", fleet);
         flo_mailbox_set(mailbox, "device", device);
-    } else if (begin_anew(mailbox, device, fleet, &err) < 0) {
+    } else if (begin_anew(mailbox, device, &err) < 0) {
         flo_mailbox_complain(&err);
     }
 }

@@ -91,10 +91,9 @@ static int read_records(struct flo_shell *shell, struct flo_err *err)
 }
 
 /* Enrolled anew, perhaps in another fleet: no rollout of before means this
- * device any more.  A candidate serves on, and gives way to any order.  What
- * froze the fleet is no concern of another; this one's controller says again
- * what holds in it. */
-static void begin_anew(struct flo_shell *shell, bool is_moved)
+ * device any more.  A candidate on trial serves on, and gives way to any order;
+ * one that only waits is nobody's. */
+static void begin_anew(struct flo_shell *shell)
 {
     struct flo_slots *slots = &shell->slots;
 
@@ -109,11 +108,6 @@ static void begin_anew(struct flo_shell *shell, bool is_moved)
         slots->order_seq = 0;
         write_slots(shell);
     }
-    if (is_moved && !shell->device_is_unread) {
-        shell->device.is_frozen = false;
-        shell->device_is_dirty = true;
-        flo_shell_device_write(shell);
-    }
 }
 
 static void check_past(struct flo_shell *shell)
@@ -121,16 +115,15 @@ static void check_past(struct flo_shell *shell)
     const struct flo_identity *identity = &shell->identity;
     FLO_CLEANUP(flo_free_cleanup)
     char *device = flo_mailbox_get(shell->mailbox, "device");
-    FLO_CLEANUP(flo_free_cleanup)
-    char *fleet = flo_mailbox_get(shell->mailbox, "fleet");
 
     if (!identity->is_there) {
         return;
     }
     if (device != NULL && strcmp(device, identity->device) != 0) {
-        begin_anew(shell, fleet == NULL || strcmp(fleet, identity->fleet) != 0);
+        begin_anew(shell);
     }
-    flo_mailbox_enrolled(shell->mailbox, identity->device, identity->fleet);
+    flo_mailbox_enrolled(shell->mailbox, identity->device);
+    flo_shell_device_move(shell);
 }
 
 /* ---- boot

@@ -90,11 +90,9 @@ FLO_MUST_USE int flo_mailbox_open(const char *state_dir, uint64_t bytes_max,
                                   struct flo_mailbox **out,
                                   struct flo_err *err);
 void flo_mailbox_close(struct flo_mailbox *mailbox);
-/* What the file tells is the past of this device in this fleet (values
- * "device" and "fleet"); that of another device is forgotten.  Nothing waits
- * yet. */
-void flo_mailbox_enrolled(struct flo_mailbox *mailbox, const char *device,
-                          const char *fleet);
+/* What the file tells is the past of this device (value "device"); that of
+ * another one is forgotten.  Nothing waits yet. */
+void flo_mailbox_enrolled(struct flo_mailbox *mailbox, const char *device);
 const char *flo_mailbox_boot(const struct flo_mailbox *mailbox);
 struct flo_outbox *flo_mailbox_outbox(struct flo_mailbox *mailbox);
 uint64_t flo_mailbox_corrupt(const struct flo_mailbox *mailbox);
@@ -272,6 +270,9 @@ void flo_shell_slot_action(struct flo_shell *shell,
  * taken, and updates wait as in a freeze. */
 FLO_MUST_USE int flo_shell_device_read(struct flo_shell *shell,
                                        struct flo_err *err);
+/* What froze another fleet than this one (value "fleet") ends, now or when the
+ * record is read: this one's controller says again what holds in it. */
+void flo_shell_device_move(struct flo_shell *shell);
 /* Where it could not be read: try again. */
 void flo_shell_device_again(struct flo_shell *shell);
 void flo_shell_device_write(struct flo_shell *shell);

@@ -1,6 +1,7 @@
 """A device that is enrolled anew, or at another controller: what it was told
 and did before is nobody's story now."""
 import os
+import re
 import shutil
 
 import fleet as F
@@ -115,3 +116,29 @@ def test_what_the_fleet_that_was_left_had_staged_never_serves(fleet):
     assert "was staged" not in trace
 
 
+def starts(device, fleet):
+    with open(device.log, encoding="utf-8") as log:
+        return len(re.findall(r"flotilla-agent \S+, device \S+, fleet " + fleet,
+                              log.read()))
+
+
+def test_a_freeze_that_could_not_be_lifted_is_lifted_later(fleet):
+    device = fleet.devices["a"]
+    token = leave_for(fleet, "fourth")
+    device.stop()
+    shutil.rmtree(os.path.join(device.state, "identity"))
+    device.enroll(token)
+    fails = os.path.join(fleet.dir, "fails")
+    with open(fails, "w") as file:
+        file.write("pread slots/_device.bin 1000000\n")
+    fleet.env.update(LD_PRELOAD=FAILS, FLO_FAILS=fails)
+    for start in 1, 2:
+        device.stop()
+        device.start()
+        F.wait_until("its start", 20, lambda: starts(device, "fourth") == start)
+    os.unlink(fails)
+    fleet.online(["a"])
+    fleet.publish("tiny@5", "tiny-v2.Q4_0.gguf")
+
+    fleet.roll("tiny@5")
+    F.wait_until("tiny@5 serves", 20, lambda: fleet.serving("tiny@5"))

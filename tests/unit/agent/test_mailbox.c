@@ -411,7 +411,7 @@ static void finish_and_pause(struct flo_mailbox *mailbox)
 {
     struct flo_agent_execution one = execution(FLO_EXECUTION_SUCCEEDED);
 
-    flo_mailbox_enrolled(mailbox, "device-1", "fleet-1");
+    flo_mailbox_enrolled(mailbox, "device-1");
     flo_mailbox_use(mailbox, "key.1.7", "o-0007", false);
     flo_mailbox_event(mailbox, json_pack("{s:s}", "type", "execution"), &one);
     flo_mailbox_answer(mailbox, "o-0007", "{\"outcome\":\"done\"}");
@@ -434,7 +434,7 @@ static void a_device_enrolled_anew_has_no_past(void **state)
     snprintf(boot, sizeof(boot), "%s", flo_mailbox_boot(mailbox));
     flo_mailbox_close(mailbox);
     mailbox = open_mailbox(1 << 20);
-    flo_mailbox_enrolled(mailbox, "device-2", "fleet-1");
+    flo_mailbox_enrolled(mailbox, "device-2");
     note(mailbox, "first");
     flo_mailbox_close(mailbox);
 
@@ -462,11 +462,11 @@ static void a_past_of_nobody_is_taken_over(void **state)
     (void)state;
     note(mailbox, "of an older agent");
     flo_mailbox_flush(mailbox);
-    flo_mailbox_enrolled(mailbox, "device-1", "fleet-1");
+    flo_mailbox_enrolled(mailbox, "device-1");
     flo_mailbox_close(mailbox);
 
     mailbox = open_mailbox(1 << 20);
-    flo_mailbox_enrolled(mailbox, "device-1", "fleet-1");
+    flo_mailbox_enrolled(mailbox, "device-1");
     assert_int_equal(flo_mailbox_outbox(mailbox)->last, 1);
     flo_mailbox_close(mailbox);
 }
