@@ -245,7 +245,7 @@ void flo_mailbox_close(struct flo_mailbox *mailbox)
 /* ---- whose it is ---- */
 
 /* Who used which number stays: that belongs to the keys of the orders.  But
- * nothing was done by them on this device. */
+ * nothing was done by them under this device's id. */
 static int begin_anew(struct flo_mailbox *mailbox, const char *device,
                       struct flo_err *err)
 {
@@ -256,7 +256,8 @@ static int begin_anew(struct flo_mailbox *mailbox, const char *device,
     }
     rv = flo_db_exec(mailbox->db,
                      "DELETE FROM event; DELETE FROM tele; DELETE FROM story;"
-                     "DELETE FROM answer; UPDATE used SET done = 0;"
+                     "DELETE FROM answer;"
+                     "UPDATE used SET done = 2 WHERE done = 1;"
                      "DELETE FROM value WHERE key IN"
                      " ('boot', 'acked', 'groups', 'paused');",
                      err);

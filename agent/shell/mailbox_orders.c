@@ -43,10 +43,13 @@ enum flo_used flo_mailbox_used(struct flo_mailbox *mailbox, const char *number,
         found = FLO_USED_UNKNOWN;
     }
     if (has_row) {
+        int64_t done = flo_db_column_i64(statement, 1);
+
         found = strcmp(flo_db_column_text(statement, 0), order) != 0
                     ? FLO_USED_BY_ANOTHER
-                : flo_db_column_i64(statement, 1) != 0 ? FLO_USED_DONE
-                                                       : FLO_USED_OPEN;
+                : done == 0 ? FLO_USED_OPEN
+                : done == 2 ? FLO_USED_BEFORE
+                            : FLO_USED_DONE;
         flo_db_reset(statement);
     }
     return found;

@@ -239,7 +239,9 @@ static void act(struct flo_shell *shell,
     const struct flo_order *order = &verified->order;
     struct flo_agent_event event = {.kind = FLO_AGENT_ORDER, .order = order};
 
-    if (used == FLO_USED_DONE) {
+    /* What a rollback took back a newer order may have brought again. */
+    if (used == FLO_USED_DONE ||
+        (used == FLO_USED_BEFORE && order->op == FLO_ORDER_ROLLBACK)) {
         answer_again(shell, order->id);
         return;
     }

@@ -137,7 +137,8 @@ enum flo_used {
     FLO_USED_UNKNOWN,
     FLO_USED_UNREADABLE, /* the outbox does not say */
     FLO_USED_BY_ANOTHER,
-    FLO_USED_OPEN, /* by this order, which has no final answer yet */
+    FLO_USED_OPEN,   /* by this order, which has no final answer yet */
+    FLO_USED_BEFORE, /* done, by the device that this one was */
     FLO_USED_DONE,
 };
 void flo_mailbox_use(struct flo_mailbox *mailbox, const char *number,

@@ -1,5 +1,6 @@
 /* What the device does with an order and with an operator's word beside it:
- * which releases may come again that were taken back. */
+ * which releases may come again that were taken back, and which orders act
+ * again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,6 +28,7 @@ static struct flo_shell shell;
 static struct flo_key *key;
 static char dir[64];
 static uint64_t orders; /* made so far */
+static unsigned acted;  /* of those that are no deploy order */
 static int denied; /* as the core was told with the deploy; -1: it was not */
 
 /* ---- the shell around it ---- */
@@ -35,8 +37,10 @@ void flo_shell_event(struct flo_shell *unused,
                      const struct flo_agent_event *event)
 {
     (void)unused;
-    assert_int_equal(event->kind, FLO_AGENT_DEPLOY);
-    denied = event->deploy.is_denied;
+    acted += event->kind == FLO_AGENT_ORDER;
+    if (event->kind == FLO_AGENT_DEPLOY) {
+        denied = event->deploy.is_denied;
+    }
 }
 
 void flo_shell_note(struct flo_shell *unused, const char *type,
@@ -83,6 +87,7 @@ static int begin(void **state)
 
     (void)state;
     memset(&shell, 0, sizeof(shell));
+    orders = 0;
     snprintf(dir, sizeof(dir), "/tmp/flo-orders-XXXXXX");
     assert_non_null(mkdtemp(dir));
     assert_int_equal(flo_settings_load(NULL, dir, &shell.settings, &err), 0);
@@ -135,41 +140,70 @@ static bool is_denied_by_hand(void)
     return denied == 1;
 }
 
-/* To a deploy order of that time. */
-static bool is_denied_to_order(uint64_t issued_at_ms)
+/* An order of that number and time comes. */
+static void order(uint64_t number, uint64_t issued_at_ms, const char *op,
+                  const char *args)
 {
     struct flo_buf body = {0};
     struct flo_buf envelope = {0};
     struct flo_err err = {0};
-    struct flo_release_ref ref = release();
-    char digest[FLO_DIGEST_TEXT];
     json_t *json = NULL;
 
-    flo_digest_text(&ref.digest, digest);
-    orders++;
     flo_buf_printf(&body,
                    "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-%llu\","
-                   "\"op\":\"deploy\",\"scope\":{\"group\":\"all\"},"
+                   "\"op\":\"%s\",\"scope\":{\"group\":\"all\"},"
                    "\"epoch\":1,\"seq\":%llu,\"issued_at_ms\":%llu,"
-                   "\"expires_at_ms\":%llu,\"by\":\"ops\",\"args\":{"
-                   "\"model\":\"tiny\",\"release\":\"%s\",\"version\":"
-                   "\"2.1.0\",\"rollout\":\"r-%llu\",\"phase\":0}}",
-                   (unsigned long long)orders, (unsigned long long)orders,
+                   "\"expires_at_ms\":%llu,\"by\":\"ops\",\"args\":{%s}}",
+                   (unsigned long long)number, op, (unsigned long long)number,
                    (unsigned long long)issued_at_ms,
-                   (unsigned long long)(issued_at_ms + 3 * DAY_MS), digest,
-                   (unsigned long long)orders);
+                   (unsigned long long)(issued_at_ms + 3 * DAY_MS), args);
     assert_int_equal(
         flo_order_sign(body.data, body.bytes, key, &envelope, &err), 0);
     assert_int_equal(flo_json_parse(envelope.data, envelope.bytes,
                                     FLO_ENVELOPE_BYTES_MAX, &json, &err),
                      0);
-    denied = -1;
     flo_shell_order(&shell, json);
-    assert_in_range(denied, 0, 1);
     json_decref(json);
     flo_buf_deinit(&envelope);
     flo_buf_deinit(&body);
+}
+
+/* To a deploy order of that time. */
+static bool is_denied_to_order(uint64_t issued_at_ms)
+{
+    struct flo_release_ref ref = release();
+    char digest[FLO_DIGEST_TEXT];
+    char args[256];
+
+    flo_digest_text(&ref.digest, digest);
+    orders++;
+    snprintf(args, sizeof(args),
+             "\"model\":\"tiny\",\"release\":\"%s\",\"version\":\"2.1.0\","
+             "\"rollout\":\"r-%llu\",\"phase\":0",
+             digest, (unsigned long long)orders);
+    denied = -1;
+    order(orders, issued_at_ms, "deploy", args);
+    assert_in_range(denied, 0, 1);
     return denied == 1;
+}
+
+/* Carried out under one id, and told again to the device under another one:
+ * does it act? */
+static bool acts_again(const char *op, const char *args)
+{
+    const uint64_t now_ms = flo_wall_ms();
+    char id[32];
+
+    snprintf(id, sizeof(id), "o-%llu", (unsigned long long)++orders);
+    flo_mailbox_enrolled(shell.mailbox, "device-1");
+    order(orders, now_ms, op, args);
+    flo_shell_answer(&shell, id, "done", NULL);
+    acted = 0;
+    order(orders, now_ms, op, args);
+    assert_int_equal(acted, 0);
+    flo_mailbox_enrolled(shell.mailbox, "device-2");
+    order(orders, now_ms, op, args);
+    return acted == 1;
 }
 
 /* ---- then ---- */
@@ -207,6 +241,29 @@ static void what_was_taken_back_by_hand_stays_so_for_older_orders(void **state)
     assert_false(is_denied_to_order(seen_ms + DAY_MS));
 }
 
+/* A newer order may have brought back what it took back. */
+static void a_rollback_is_carried_out_once_under_whatever_id(void **state)
+{
+    char *answer;
+
+    (void)state;
+    assert_false(acts_again(
+        "rollback",
+        "\"model\":\"tiny\",\"to\":\"previous\",\"reason\":\"bad\","
+        "\"from\":[\"sha256:"
+        "0900000000000000000000000000000000000000000000000000000000000000"
+        "\"]"));
+    answer = flo_mailbox_answer_of(shell.mailbox, "o-1");
+    assert_non_null(strstr(answer, "ignored"));
+    free(answer);
+}
+
+static void a_pause_holds_for_the_new_id_too(void **state)
+{
+    (void)state;
+    assert_true(acts_again("pause", "\"rollout\":\"r-1\""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +273,10 @@ int main(void)
                                         begin, end),
         cmocka_unit_test_setup_teardown(
             what_was_taken_back_by_hand_stays_so_for_older_orders, begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_rollback_is_carried_out_once_under_whatever_id, begin, end),
+        cmocka_unit_test_setup_teardown(a_pause_holds_for_the_new_id_too, begin,
+                                        end),
     };
 
     flo_log_level_set(FLO_LOG_ERROR);
