@@ -185,9 +185,6 @@ static void boot_execution(struct flo_shell *shell,
             write_slots(shell);
         }
     }
-    if (!shell->device_is_unread && open->epoch > shell->device.epoch) {
-        open->epoch = shell->device.epoch; /* by a key of before */
-    }
     event->boot.open = has_open ? open : NULL;
 }
 
