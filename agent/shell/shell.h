@@ -84,8 +84,8 @@ json_t *flo_machine_json(const struct flo_machine *machine,
 
 struct flo_mailbox;
 
-/* A damaged file is set aside as outbox.db.damaged-<time> and counted, one of
- * a newer agent as outbox.db.newer-<time> and noted. */
+/* A damaged file is set aside as outbox.db.damaged and counted, one of a newer
+ * agent as outbox.db.newer and noted; of each kind the last is kept. */
 FLO_MUST_USE int flo_mailbox_open(const char *state_dir, uint64_t bytes_max,
                                   struct flo_mailbox **out,
                                   struct flo_err *err);
