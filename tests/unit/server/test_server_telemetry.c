@@ -1,0 +1,489 @@
+/* The store's telemetry: windows are merged, read within bounds and pruned. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/host/db.h"
+#include "base/host/digest.h"
+
+#include "server-stub/shell/records_inside.h"
+
+#include "unit/remove_tree.h"
+
+#define DEVICE "11111111-1111-4111-8111-111111111111"
+#define OTHER "22222222-2222-4222-8222-222222222222"
+#define BOOT "33333333-3333-4333-8333-333333333333"
+
+static struct flo_records *store_new(void)
+{
+    struct flo_records *store = NULL;
+    struct flo_err err = {0};
+
+    if (flo_records_open(":memory:", &store, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    return store;
+}
+
+struct sums {
+    uint64_t rows;
+    uint64_t count;
+};
+
+static int add_row(void *context, const struct flo_telemetry_row *row)
+{
+    struct sums *sums = context;
+
+    sums->rows++;
+    sums->count += row->count;
+    return 0;
+}
+
+struct extremes {
+    int64_t min, max, sum;
+};
+
+static int see_extremes(void *context, const struct flo_telemetry_row *row)
+{
+    struct extremes *out = context;
+
+    out->min = row->min < out->min ? row->min : out->min;
+    out->max = row->max > out->max ? row->max : out->max;
+    out->sum += row->sum;
+    return 0;
+}
+
+/* One window in a transaction of its own; is it new? */
+static bool put(struct flo_records *store, const char *device, uint64_t now_ms,
+                const struct flo_telemetry *window)
+{
+    struct flo_err err = {0};
+    bool is_new = false;
+
+    assert_int_equal(flo_records_begin(store, &err), 0);
+    assert_int_equal(
+        flo_records_telemetry_add(store, device, now_ms, window, &is_new, &err),
+        0);
+    assert_int_equal(flo_records_commit(store, &err), 0);
+    return is_new;
+}
+
+static struct sums read_rows(struct flo_records *store,
+                             const struct flo_telemetry_query *query,
+                             uint64_t from_ms)
+{
+    struct sums sums = {0};
+    struct flo_err err = {0};
+
+    assert_int_equal(
+        flo_records_telemetry_list(store, query, from_ms, add_row, &sums, &err),
+        0);
+    return sums;
+}
+
+static void windows_are_merged_per_bucket_and_pruned(void **state)
+{
+    (void)state;
+    struct flo_records *store = store_new();
+    struct flo_histogram *histograms =
+        calloc(FLO_METRIC_COUNT, sizeof(*histograms));
+    struct flo_telemetry window = {.histograms = histograms};
+    struct flo_err err = {0};
+    struct flo_telemetry_query query = {
+        .metric = FLO_METRIC_NAME_TTFT, .since_ms = 60000, .step_ms = 5000};
+    uint64_t base = 1700000000000;
+
+    flo_histogram_add(&histograms[FLO_METRIC_NAME_TTFT], 1000);
+    window.has[FLO_METRIC_NAME_TTFT] = true;
+    window.has[FLO_METRIC_NAME_REQUESTS] = true;
+    window.values[FLO_METRIC_NAME_REQUESTS] = 3;
+    for (uint64_t i = 0; i < 20; i++) { /* each comes twice */
+        window.seq = 1 + i / 2;
+        window.at_ms = base + i / 2 * 1000;
+        assert_int_equal(put(store, DEVICE, base + 60000, &window), i % 2 == 0);
+    }
+    struct sums sums = read_rows(store, &query, base - 60000);
+    assert_int_equal(sums.rows, 2);
+    assert_int_equal(sums.count, 10);
+
+    bool more = true;
+    assert_int_equal(
+        flo_records_telemetry_prune(
+            store, base + FLO_TELEMETRY_FINE_LIFE_MS * 2, &more, &err),
+        0);
+    assert_false(more);
+    assert_int_equal(read_rows(store, &query, base - 60000).rows, 0);
+    query.since_ms = FLO_TELEMETRY_FINE_LIFE_MS * 3;
+    assert_int_equal(read_rows(store, &query, base - 600000).count, 10);
+    free(histograms);
+    flo_records_close(store);
+}
+
+static int64_t rows_of(struct flo_records *store, const char *table)
+{
+    char sql[64];
+    struct flo_db_statement *row;
+    struct flo_err err = {0};
+    bool has_row;
+
+    snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s", table);
+    assert_int_equal(flo_db_prepare(store->telemetry, sql, &row, &err), 0);
+    assert_int_equal(flo_db_step(row, &has_row, &err), 0);
+    int64_t count = flo_db_column_i64(row, 0);
+    flo_db_reset(row);
+    return count;
+}
+
+static int64_t telemetry_rows(struct flo_records *store)
+{
+    return rows_of(store, "merged") + rows_of(store, "number") +
+           rows_of(store, "histogram");
+}
+
+static void old_windows_go_in_pieces_until_none_is_left(void **state)
+{
+    (void)state;
+    struct flo_records *store = store_new();
+    struct flo_telemetry window = {.seq = 1};
+    struct flo_err err = {0};
+    uint64_t base = 1700000100000;
+    int64_t windows = FLO_TELEMETRY_PRUNE_ROWS;
+    bool more = true;
+    int pieces = 0;
+
+    window.has[FLO_METRIC_NAME_REQUESTS] = true;
+    for (int64_t i = 0; i < windows; i++) {
+        window.at_ms = base + (uint64_t)i * FLO_TELEMETRY_FINE_MS;
+        assert_true(put(store, DEVICE, window.at_ms, &window));
+    }
+    uint64_t now = window.at_ms + FLO_TELEMETRY_FINE_LIFE_MS * 2;
+    for (; more; pieces++) {
+        int64_t before = telemetry_rows(store);
+        assert_int_equal(flo_records_telemetry_prune(store, now, &more, &err),
+                         0);
+        assert_in_range(before - telemetry_rows(store), 0,
+                        FLO_TELEMETRY_PRUNE_ROWS);
+    }
+
+    /* merged, the fine ones of the device and in total, nothing */
+    assert_int_equal(pieces, 4);
+    assert_int_equal(rows_of(store, "merged"), 0);
+    assert_int_equal(rows_of(store, "number"), /* the coarse ones live on */
+                     2 * (windows * (int64_t)FLO_TELEMETRY_FINE_MS /
+                              (int64_t)FLO_TELEMETRY_COARSE_MS +
+                          1));
+    flo_records_close(store);
+}
+
+/* Tables are only searched, by `expected`. */
+static void plan_is(struct flo_records *store, const char *sql,
+                    const char *expected)
+{
+    char explain[1024];
+    struct flo_db_statement *row;
+    struct flo_err err = {0};
+    bool has_row = true;
+    int searches = 0;
+
+    snprintf(explain, sizeof(explain), "EXPLAIN QUERY PLAN %s", sql);
+    assert_int_equal(flo_db_prepare(store->telemetry, explain, &row, &err), 0);
+    while (flo_db_step(row, &has_row, &err) == 0 && has_row) {
+        const char *text = flo_db_column_text(row, 3);
+        if (strncmp(text, "SEARCH", 6) == 0) {
+            assert_string_equal(text, expected);
+            searches++;
+        } else if (strncmp(text, "SCAN", 4) == 0) {
+            assert_true(strcmp(text, "SCAN CONSTANT ROW") == 0 ||
+                        strcmp(text, "SCAN (subquery-1)") == 0);
+        }
+    }
+    assert_int_equal(searches, 2);
+}
+
+static void what_prunes_reads_no_row_that_stays(void **state)
+{
+    (void)state;
+    struct flo_records *store = store_new();
+
+    plan_is(store, flo_records_prune_histogram,
+            "SEARCH histogram USING PRIMARY KEY"
+            " (step=? AND metric=? AND at<?)");
+    plan_is(store, flo_records_prune_number,
+            "SEARCH number USING PRIMARY KEY (step=? AND metric=? AND at<?)");
+    plan_is(store, flo_records_prune_merged,
+            "SEARCH merged USING COVERING INDEX merged_received"
+            " (received_at<?)");
+    flo_records_close(store);
+}
+
+static void a_window_with_an_impossible_clock_counts_as_of_now(void **state)
+{
+    (void)state;
+    struct flo_records *store = store_new();
+    struct flo_telemetry window = {.seq = 1};
+    struct flo_telemetry_query query = {
+        .metric = FLO_METRIC_NAME_REQUESTS, .since_ms = 60000, .step_ms = 5000};
+    const uint64_t clocks[] = {5, UINT64_C(4300000000000)}; /* 1970, 2106 */
+    uint64_t base = 1700000000000;
+
+    window.has[FLO_METRIC_NAME_REQUESTS] = true;
+    for (size_t i = 0; i < FLO_COUNT(clocks); i++) {
+        window.at_ms = clocks[i];
+        assert_true(put(store, DEVICE, base, &window));
+    }
+    struct sums sums = read_rows(store, &query, base - 60000);
+    assert_int_equal(sums.rows, 1);
+    assert_int_equal(sums.count, 2);
+    flo_records_close(store);
+}
+
+static void what_is_asked_of_all_devices_is_read_from_their_totals(void **state)
+{
+    (void)state;
+    struct flo_records *store = store_new();
+    struct flo_histogram *histograms =
+        calloc(FLO_METRIC_COUNT, sizeof(*histograms));
+    struct flo_telemetry window = {.histograms = histograms};
+    struct flo_err err = {0};
+    uint64_t base = 1700000000000;
+    struct flo_telemetry_query query = {.since_ms = 600000, .step_ms = 5000};
+
+    /* given: 100 devices, 10 times of two releases, in one transaction, and
+     * one that is rolled back */
+    flo_histogram_add(&histograms[FLO_METRIC_NAME_TTFT], 1000);
+    window.has[FLO_METRIC_NAME_TTFT] = true;
+    window.has[FLO_METRIC_NAME_AGENT_RSS] = true;
+    for (int take = 0; take < 2; take++) {
+        assert_int_equal(flo_records_begin(store, &err), 0);
+        for (uint64_t i = 0; i < 1000; i++) {
+            char device[16];
+            bool is_new;
+            snprintf(device, sizeof(device), "device-%d", (int)(i % 100));
+            window.seq = 1 + i / 100;
+            window.at_ms = base + i / 100 * 5000;
+            window.release.bytes[0] = (uint8_t)(i % 2);
+            window.values[FLO_METRIC_NAME_AGENT_RSS] = (int64_t)i;
+            assert_int_equal(flo_records_telemetry_add(store, device, base,
+                                                       &window, &is_new, &err),
+                             0);
+            assert_true(is_new);
+        }
+        if (take == 0) {
+            flo_records_roll_back(store);
+        } else {
+            assert_int_equal(flo_records_commit(store, &err), 0);
+        }
+    }
+
+    const enum flo_metric metrics[] = {FLO_METRIC_NAME_TTFT,
+                                       FLO_METRIC_NAME_AGENT_RSS};
+    for (size_t i = 0; i < FLO_COUNT(metrics); i++) {
+        query.metric = metrics[i];
+        query.by_release = true;
+        query.by_device = false;
+        struct sums sums = read_rows(store, &query, base - 5000);
+        assert_int_equal(sums.rows, 2 * 3); /* the clock may lead by 10 s */
+        assert_int_equal(sums.count, 1000);
+        query.by_device = true;
+        sums = read_rows(store, &query, base - 5000);
+        assert_int_equal(sums.rows, 100 * 3);
+        assert_int_equal(sums.count, 1000);
+    }
+    assert_int_equal(query.metric, FLO_METRIC_NAME_AGENT_RSS);
+    query.by_device = false;
+    struct extremes extremes = {.min = INT64_MAX};
+    assert_int_equal(flo_records_telemetry_list(store, &query, base - 5000,
+                                                see_extremes, &extremes, &err),
+                     0);
+    assert_int_equal(extremes.min, 0);
+    assert_int_equal(extremes.max, 999);
+    assert_int_equal(extremes.sum, 999 * 1000 / 2);
+    free(histograms);
+    flo_records_close(store);
+}
+
+static void a_query_of_too_many_rows_is_refused_with_the_numbers(void **state)
+{
+    (void)state;
+    struct flo_records *store = store_new();
+    struct flo_err err = {0};
+    uint64_t now = 1700000000000;
+    struct flo_telemetry_query query = {.metric = FLO_METRIC_NAME_REQUESTS,
+                                        .by_device = true,
+                                        .since_ms = 600000,
+                                        .step_ms = 5000};
+    struct sums sums = {0};
+
+    /* given: 1,000 devices, 100 times */
+    assert_int_equal(
+        flo_db_exec(store->telemetry,
+                    "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1"
+                    " FROM r WHERE i < 99999) INSERT INTO number"
+                    " SELECT 5000, 'requests', 1700000000000 - i / 1000 * 5000,"
+                    " 'r', 'device-' || (i % 1000), 1, 1, 1, 1 FROM r",
+                    &err),
+        0);
+    assert_int_equal(flo_records_telemetry_list(store, &query,
+                                                now - query.since_ms, add_row,
+                                                &sums, &err),
+                     FLO_E_REST_LIMIT);
+    assert_int_equal(sums.rows, 0);
+    assert_non_null(strstr(err.what, "requests over 600000 ms"));
+    assert_non_null(strstr(err.what, "more than 40000 stored rows"));
+    assert_non_null(strstr(err.what, "the last 195000 ms"));
+    assert_non_null(strstr(err.fix, "shorten since_ms"));
+
+    query.since_ms = 195000;
+    assert_int_equal(read_rows(store, &query, now - query.since_ms).rows,
+                     40000);
+    query.by_device = false;
+    query.since_ms = 600000;
+    assert_int_equal(read_rows(store, &query, now - query.since_ms).rows, 0);
+    flo_records_close(store);
+}
+
+static void a_window_that_waited_for_hours_counts_as_of_its_time(void **state)
+{
+    (void)state;
+    struct flo_records *store = store_new();
+    struct flo_telemetry window = {.seq = 1, .at_ms = 1700000000000};
+    const uint64_t hour_ms = UINT64_C(3600) * 1000;
+    uint64_t now = window.at_ms + 3 * hour_ms;
+    struct flo_telemetry_query query = {.metric = FLO_METRIC_NAME_REQUESTS,
+                                        .since_ms = 4 * hour_ms,
+                                        .step_ms = FLO_TELEMETRY_COARSE_MS};
+
+    window.has[FLO_METRIC_NAME_REQUESTS] = true;
+    assert_true(put(store, DEVICE, now, &window));
+
+    for (int by_device = 0; by_device < 2; by_device++) {
+        query.by_device = by_device != 0;
+        assert_int_equal(read_rows(store, &query, now - 4 * hour_ms).count, 1);
+        assert_int_equal(read_rows(store, &query, now - hour_ms).count, 0);
+    }
+    /* the fine ones of it would be pruned at once */
+    assert_int_equal(rows_of(store, "number WHERE step = 5000"), 0);
+    flo_records_close(store);
+}
+
+/* ---- a damaged telemetry.db ---- */
+
+/* 2,000 times of a device in a file; its length. */
+static size_t write_telemetry(const char *dir, const char *path)
+{
+    struct flo_records *store;
+    struct flo_err err = {0};
+    char *data;
+    size_t bytes;
+
+    assert_int_equal(flo_records_open(dir, &store, &err), 0);
+    assert_int_equal(
+        flo_db_exec(store->telemetry,
+                    "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1"
+                    " FROM r WHERE i < 1999) INSERT INTO number"
+                    " SELECT 5000, 'requests', 1700000000000 + i * 5000,"
+                    " '', '" DEVICE "', 1, 1, 1, 1 FROM r",
+                    &err),
+        0);
+    flo_records_close(store);
+    assert_int_equal(flo_file_read(path, 1 << 22, &data, &bytes, &err), 0);
+    free(data);
+    return bytes;
+}
+
+static void overwrite(const char *path, size_t at, size_t bytes)
+{
+    char *data;
+    size_t all;
+    struct flo_err err = {0};
+
+    assert_int_equal(flo_file_read(path, 1 << 22, &data, &all, &err), 0);
+    assert_true(at + bytes <= all);
+    memset(data + at, 0x5a, bytes);
+    assert_int_equal(flo_file_write(path, data, all, 0600, &err), 0);
+    free(data);
+}
+
+static void a_rotten_page_of_telemetry_keeps_nobody_from_starting(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/flotilla-store-XXXXXX";
+    char path[64];
+    char aside[80];
+    struct flo_records *store;
+    struct flo_telemetry window = {0};
+    struct flo_err err = {0};
+    bool is_new;
+
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/telemetry.db", dir);
+    snprintf(aside, sizeof(aside), "%s.damaged", path);
+    size_t bytes = write_telemetry(dir, path);
+    overwrite(path, bytes / 2 / 4096 * 4096, 4096);
+
+    assert_int_equal(flo_records_open(dir, &store, &err), 0);
+    assert_int_not_equal(access(aside, F_OK), 0);
+
+    /* until somebody comes upon it: then it is set aside, and work goes on */
+    window.has[FLO_METRIC_NAME_REQUESTS] = true;
+    int failed = 0;
+    for (uint64_t i = 0; i < 2000; i++) {
+        window.at_ms = 1700000000000 + i * 5000;
+        assert_int_equal(flo_records_begin(store, &err), 0);
+        int rv = flo_records_telemetry_add(store, DEVICE, window.at_ms, &window,
+                                           &is_new, &err);
+        if (rv < 0) {
+            assert_int_equal(rv, FLO_E_DB_DAMAGED);
+            assert_int_equal(failed++, 0);
+            flo_records_roll_back(store);
+        } else {
+            assert_int_equal(flo_records_commit(store, &err), 0);
+        }
+    }
+    assert_int_equal(access(aside, F_OK), 0);
+    flo_records_close(store);
+    remove_tree(dir);
+}
+
+static void what_is_no_telemetry_at_all_is_set_aside(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/flotilla-store-XXXXXX";
+    char path[64];
+    char aside[80];
+    struct flo_records *store;
+    struct flo_err err = {0};
+
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/telemetry.db", dir);
+    snprintf(aside, sizeof(aside), "%s.damaged", path);
+    overwrite(path, 0, write_telemetry(dir, path));
+
+    assert_int_equal(flo_records_open(dir, &store, &err), 0);
+
+    assert_int_equal(access(aside, F_OK), 0);
+    assert_int_equal(rows_of(store, "number"), 0);
+    flo_records_close(store);
+    remove_tree(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(windows_are_merged_per_bucket_and_pruned),
+        cmocka_unit_test(old_windows_go_in_pieces_until_none_is_left),
+        cmocka_unit_test(what_prunes_reads_no_row_that_stays),
+        cmocka_unit_test(a_window_with_an_impossible_clock_counts_as_of_now),
+        cmocka_unit_test(
+            what_is_asked_of_all_devices_is_read_from_their_totals),
+        cmocka_unit_test(a_query_of_too_many_rows_is_refused_with_the_numbers),
+        cmocka_unit_test(a_window_that_waited_for_hours_counts_as_of_its_time),
+        cmocka_unit_test(a_rotten_page_of_telemetry_keeps_nobody_from_starting),
+        cmocka_unit_test(what_is_no_telemetry_at_all_is_set_aside),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
