@@ -5,7 +5,7 @@ import re
 import shutil
 
 import fleet as F
-from test_failing_disk import FAILS, RECORDS, sweep
+from test_failing_disk import RECORDS, preload, sweep
 
 
 def enrol_anew(fleet, device, token):
@@ -128,10 +128,11 @@ def test_a_freeze_that_could_not_be_lifted_is_lifted_later(fleet):
     device.stop()
     shutil.rmtree(os.path.join(device.state, "identity"))
     device.enroll(token)
-    fails = os.path.join(fleet.dir, "fails")
+    env = preload(fleet.dir)
+    fails = env["FLO_FAILS"]
     with open(fails, "w") as file:
         file.write("pread slots/_device.bin 1000000\n")
-    fleet.env.update(LD_PRELOAD=FAILS, FLO_FAILS=fails)
+    fleet.env.update(env)
     for start in 1, 2:
         device.stop()
         device.start()

@@ -2,6 +2,7 @@
 decided holds, and what was to be written is written when that is possible."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -16,14 +17,20 @@ FOR_GOOD = 10 ** 6
 LONG_SOAK = "bundle_soak: 600s\nheartbeat: 1s\n"
 
 
+def preload(folder):
+    """The environment in which calls fail as the file `fails` there says."""
+    library = os.path.join(folder, "libfails.so")
+    shutil.copy(FAILS, library)  # LD_PRELOAD knows no paths with blanks
+    return {"LD_PRELOAD": library, "FLO_FAILS": os.path.join(folder, "fails")}
+
+
 class Failing(Device):
     """A device of which calls fail as told."""
 
     def __init__(self, bin_dir, folder):
         super().__init__(bin_dir, folder)
-        assert os.path.exists(FAILS)
-        self.fails = os.path.join(folder, "fails")
-        self.env = dict(os.environ, LD_PRELOAD=FAILS, FLO_FAILS=self.fails)
+        self.env = dict(os.environ, **preload(folder))
+        self.fails = self.env["FLO_FAILS"]
 
     def fail(self, call, part, times=FOR_GOOD):
         with open(self.fails, "w") as file:
