@@ -1,33 +1,6 @@
 /* The store: what is written is there again, and only once. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "base/host/db.h"
-#include "base/host/digest.h"
-
-#include "server-stub/shell/records_inside.h"
-
 #include "unit/remove_tree.h"
-
-#define DEVICE "11111111-1111-4111-8111-111111111111"
-#define OTHER "22222222-2222-4222-8222-222222222222"
-#define BOOT "33333333-3333-4333-8333-333333333333"
-
-static struct flo_records *store_new(void)
-{
-    struct flo_records *store = NULL;
-    struct flo_err err = {0};
-
-    if (flo_records_open(":memory:", &store, &err) < 0) {
-        fail_msg("%s", err.what);
-    }
-    return store;
-}
+#include "unit/server/store.h"
 
 static int add(struct flo_records *store, const char *id, const char *name,
                const char *group)
