@@ -15,10 +15,11 @@
 #define TIMEOUT_MS 60000
 #define TIMING_TOKENS 16
 #define TIMING_PROMPTS_MAX 4
-#define ROUNDS 3       /* of each measurement */
-#define MEASUREMENTS 4 /* before "too slow" stands ... */
-#define FAR_BEYOND 1.5 /* ... or 2, when it is so many times the limit */
-#define WAIT_MS 50     /* for a live engine to come back */
+#define ROUNDS 3        /* of each measurement */
+#define MEASUREMENTS 4  /* before "too slow" stands ... */
+#define UNNOTICED_US 50 /* more a token are the machine's, not the model's */
+#define FAR_BEYOND 1.5  /* ... or 2, when it is so many times the limit */
+#define WAIT_MS 50      /* for a live engine to come back */
 
 enum phase { PHASE_GOLDEN, PHASE_TIMING, PHASE_DONE };
 enum side { SIDE_CANDIDATE, SIDE_CURRENT, SIDE_COUNT };
@@ -330,7 +331,9 @@ static void judge_speed(struct probe *probe)
     probe->result.token_us_current = median_over_prompts(probe, current_us);
     uint64_t spent_ms = flo_now_ms() - probe->timing_since_ms;
     probe->measurement++;
-    if (measured <= max) {
+    if (measured <= max ||
+        probe->result.token_us_candidate - probe->result.token_us_current <
+            UNNOTICED_US) {
         judge_memory(probe);
         return;
     }
