@@ -260,14 +260,14 @@ void flo_execution_request(struct step *s)
         !flo_digest_equal(&s->event->release, &execution->release.digest)) {
         return;
     }
-    if (s->event->error.code == 0) {
-        execution->requests++;
-        return;
-    }
-    if (!flo_agent_blames_serving(s->event->error.code)) {
+    bool is_blamed = flo_agent_blames_serving(s->event->error.code);
+    if (s->event->error.code != 0 && !is_blamed) {
         return; /* it says nothing of the release */
     }
     execution->requests++;
+    if (!is_blamed) {
+        return;
+    }
     execution->errors++;
     if (execution->errors > execution->policy.soak_errors_max) {
         flo_execution_end(s, FLO_EXECUTION_ROLLED_BACK, FLO_E_SOAK_FAILED,
