@@ -12,9 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#define TURN_MS                                                                \
-    10 /* of handling in a turn of the loop: messages come as fast             \
-          as the network brings them, each turn may be long */
+#define TURN_MS 10 /* of handling: no number of messages is a bound of time */
 #define CLOSE_WAIT_MS 1000
 
 void flo_mqtt_push(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item,
