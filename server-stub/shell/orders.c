@@ -407,12 +407,29 @@ struct of_release {
     const char *release;
 };
 
+static bool goes_on(enum flo_rollout_state state)
+{
+    return state == FLO_ROLLOUT_RUNNING || state == FLO_ROLLOUT_PAUSED ||
+           state == FLO_ROLLOUT_DRAFT;
+}
+
+/* One that orders nothing any more, but whose devices may have the release. */
+static bool has_stopped(enum flo_rollout_state state)
+{
+    return state == FLO_ROLLOUT_HALTED || state == FLO_ROLLOUT_ABORTING ||
+           state == FLO_ROLLOUT_COMPLETED;
+}
+
+/* Of the others nothing is read: this is an emergency. */
 static int collect_rollout(void *context,
                            const struct flo_records_rollout *rollout)
 {
     struct of_release *rollouts = context;
+    enum flo_rollout_state state;
 
-    if (strcmp(rollout->digest, rollouts->release) == 0) {
+    if (strcmp(rollout->digest, rollouts->release) == 0 &&
+        flo_rollout_state_parse(rollout->state, &state) &&
+        (goes_on(state) || has_stopped(state))) {
         flo_text_list_add(&rollouts->ids, rollout->id);
     }
     return 0;
@@ -429,13 +446,8 @@ static int stop_rollout(struct flo_controller *controller,
     enum flo_rollout_state state = entry->core.state;
     bool is_covered =
         strcmp(group, "all") == 0 || strcmp(group, entry->group) == 0;
-    bool goes_on = state == FLO_ROLLOUT_RUNNING ||
-                   state == FLO_ROLLOUT_PAUSED || state == FLO_ROLLOUT_DRAFT;
-    bool is_told = state == FLO_ROLLOUT_HALTED ||
-                   state == FLO_ROLLOUT_ABORTING ||
-                   state == FLO_ROLLOUT_COMPLETED;
 
-    if (!goes_on && !(is_told && is_covered)) {
+    if (!goes_on(state) && !(has_stopped(state) && is_covered)) {
         return 0;
     }
     return flo_rollouts_step(
