@@ -172,6 +172,16 @@ class Device:
     def topic(self, word):
         return "flotilla/v1/test/d/%s/%s" % (self.id, word)
 
+    def hears_nothing(self, controller):
+        """An order to all does not reach it."""
+        time.sleep(0.5)
+        seen = len(self.client.messages)
+        controller.ask("POST", "/v1/orders", {"op": "config",
+                                              "confirm": "test",
+                                              "heartbeat_ms": 1000})
+        time.sleep(0.5)
+        assert len(self.client.messages) == seen, "hears nothing any more"
+
     def connect(self):
         host, port = self.controller.broker()
         self.client = Client(host, port, self.controller.ca, self.cert,

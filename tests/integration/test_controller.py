@@ -717,12 +717,7 @@ def test_a_retired_device_is_refused_everywhere(controller, devices, folder):
     answer = controller.ask("GET", "/v1/blobs/sha256:" + "1" * 64, token="",
                             base=controller.facts["devices"], context=context)
     assert answer.status == 403
-    time.sleep(0.5)
-    seen = len(device.client.messages)
-    controller.ask("POST", "/v1/orders", {"op": "config", "confirm": "test",
-                                          "heartbeat_ms": 1000})
-    time.sleep(0.5)
-    assert len(device.client.messages) == seen, "hears nothing any more"
+    device.hears_nothing(controller)
     device.client.close()
     try:
         again = Device.connect(device)

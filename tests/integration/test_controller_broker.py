@@ -59,10 +59,5 @@ def test_who_was_retired_while_the_acl_could_not_be_written_is_kept_out(
     shutil.rmtree(acl)
     until("an ACL", 5, lambda: os.path.isfile(acl) and
           device.id in open(acl).read())
-    time.sleep(0.5)
-    seen = len(device.client.messages)
-    controller.ask("POST", "/v1/orders", {"op": "config", "confirm": "test",
-                                          "heartbeat_ms": 1000})
-    time.sleep(0.5)
-    assert len(device.client.messages) == seen, "hears nothing any more"
+    device.hears_nothing(controller)
     device.client.close()

@@ -30,4 +30,20 @@ static inline struct flo_records *store_new(void)
     return store;
 }
 
+static inline int take_online(void *context,
+                              const struct flo_records_device *device)
+{
+    *(bool *)context = device->is_online;
+    return 0;
+}
+
+static inline bool is_online(struct flo_records *store, const char *device)
+{
+    bool online = false;
+
+    assert_int_equal(
+        flo_records_device_get(store, device, take_online, &online, NULL), 0);
+    return online;
+}
+
 #endif

@@ -1,6 +1,7 @@
 /* Messages in, rollouts and newcomers: what comes out of a controller. */
 #include "server-stub/shell/rollouts_inside.h"
 #include "tests/unit/server/world.h"
+#include "unit/server/store.h"
 
 static void a_rollout_is_carried_by_messages(void **state)
 {
@@ -418,23 +419,6 @@ static void specifications_with_typos_are_refused(void **state)
     assert_int_equal(world->controller->rollout_count, 0);
 }
 
-static int take_online(void *context, const struct flo_records_device *device)
-{
-    *(bool *)context = device->is_online;
-    return 0;
-}
-
-static bool is_online(struct world *world, size_t device)
-{
-    bool online = false;
-
-    assert_int_equal(flo_records_device_get(world->controller->store,
-                                            ids[device], take_online, &online,
-                                            &world->err),
-                     0);
-    return online;
-}
-
 static void who_speaks_is_online_and_who_left_stays_away(void **state)
 {
     struct world *world = *state;
@@ -442,13 +426,13 @@ static void who_speaks_is_online_and_who_left_stays_away(void **state)
 
     /* its presence was lost */
     send(world, 0, "ack", "{\"v\":1,\"order\":\"o-1\",\"outcome\":\"done\"}");
-    assert_true(is_online(world, 0));
+    assert_true(is_online(world->controller->store, ids[0]));
     assert_int_equal(world->controller->counters.messages_dropped, 0);
 
     send(world, 0, "presence", "{\"v\":1,\"online\":false}");
-    assert_false(is_online(world, 0));
+    assert_false(is_online(world->controller->store, ids[0]));
     send(world, 0, "tele", tele); /* which waited behind that */
-    assert_false(is_online(world, 0));
+    assert_false(is_online(world->controller->store, ids[0]));
 }
 
 int main(void)
