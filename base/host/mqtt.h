@@ -23,7 +23,7 @@ struct flo_mqtt_options {
     uint32_t will_delay_s;
     uint32_t keepalive_s;      /* 0: 60 */
     uint32_t session_expiry_s; /* clean start is off when > 0 */
-    uint64_t retry_ms_min;     /* reconnect: full jitter exponential ... */
+    uint64_t retry_ms_min;     /* reconnect: 50 ms and full jitter ... */
     uint64_t retry_ms_max;     /* ... between these; 0: 500, 60000 */
     size_t queue_messages_max; /* received, not yet handled; 0: 65536 */
     size_t queue_sender_max;   /* of them with one topic but for its last

@@ -13,8 +13,9 @@
 #define RECEIVE_MAX 65535
 #define BUFFERED_MAX 100000
 #define CONNECT_TIMEOUT_S 10
-#define STEADY_MS 30000  /* a connection that counts as good */
-#define IDENTITY_SHIFT 4 /* takeover: the window starts 16 times wider */
+#define RETRY_FLOOR_MS 50 /* see retry_delay_ms */
+#define STEADY_MS 30000   /* a connection that counts as good */
+#define IDENTITY_SHIFT 4  /* takeover: the window starts 16 times wider */
 #define AUTHORITY_BYTES_MAX (64u << 10)
 #define SHORT_LIVES_MAX 3
 
@@ -142,24 +143,28 @@ static int start_connect(struct flo_mqtt *mqtt)
     return rv;
 }
 
-/* Uniform in [0, min * 2^attempts], at most max: full jitter. */
+/* Uniform from a floor to min * 2^attempts more, at most max: full jitter.
+ * paho tells a failed connection before it is through with it: a new one begun
+ * at once gets the same socket number and is closed in its place. */
 static uint64_t retry_delay_ms(const struct flo_mqtt *mqtt)
 {
+    uint64_t max = mqtt->options.retry_ms_max;
     uint64_t window = mqtt->options.retry_ms_min;
     uint32_t steps = mqtt->attempts;
     uint64_t random;
 
+    max -= max < RETRY_FLOOR_MS ? max : RETRY_FLOOR_MS;
     if (mqtt->takeovers > 0) {
         steps += IDENTITY_SHIFT + mqtt->takeovers;
     }
-    while (steps-- > 0 && window < mqtt->options.retry_ms_max) {
+    while (steps-- > 0 && window < max) {
         window *= 2;
     }
-    if (window > mqtt->options.retry_ms_max) {
-        window = mqtt->options.retry_ms_max;
+    if (window > max) {
+        window = max;
     }
     flo_random(&random, sizeof(random));
-    return random % (window + 1);
+    return RETRY_FLOOR_MS + random % (window + 1);
 }
 
 static void plan_retry(struct flo_mqtt *mqtt, const struct flo_err *why)
