@@ -1,4 +1,4 @@
-"""The agent as a service: its unit, and what commands of root leave behind.
+"""Agent and controller as services: the unit, and what root leaves behind.
 
 systemd gives the state directory to a user of the unit's own, below a folder
 that only root may enter (/var/lib/private); here 65534 is that user.
@@ -9,6 +9,7 @@ import pytest
 
 import fleet as F
 from conftest import ROOT
+from controller_parts import Controller, Device as ControllersDevice
 
 SERVICE = 65534
 
@@ -49,22 +50,22 @@ def device(up):
     return device
 
 
-def others(device):
-    """What below the state directory the service would not own."""
-    found = []
-    for folder, folders, files in os.walk(device.state):
-        for name in folders + files:
-            path = os.path.join(folder, name)
-            info = os.lstat(path)
-            if (info.st_uid, info.st_gid) != (SERVICE, SERVICE):
-                found.append(path)
-    return found
+def below(place):
+    return [os.path.join(folder, name) for folder, folders, files
+            in os.walk(place) for name in folders + files]
+
+
+def others(place):
+    """What below that folder the service would not own."""
+    owned = {path: os.lstat(path) for path in below(place)}
+    return [path for path, info in owned.items()
+            if (info.st_uid, info.st_gid) != (SERVICE, SERVICE)]
 
 
 def test_what_root_enrols_belongs_to_the_service(device):
     assert os.path.exists(os.path.join(device.state, "identity",
                                        "identity.json"))
-    assert others(device) == []
+    assert others(device.state) == []
 
 
 def test_root_sees_that_the_device_is_enrolled(up, device):
@@ -85,14 +86,13 @@ def test_what_root_updates_without_the_service_belongs_to_it(up, device):
                device.config)
     up.program("flotilla-agent", "explain", "--config", device.config)
     assert os.path.exists(os.path.join(device.state, "slots", "tiny.bin"))
-    assert others(device) == []
+    assert others(device.state) == []
 
 
 def test_what_an_older_version_left_to_root_is_given_to_the_service(up,
                                                                     device):
-    for folder, folders, files in os.walk(device.state):
-        for name in folders + files:
-            os.lchown(os.path.join(folder, name), 0, 0)
+    for path in below(device.state):
+        os.lchown(path, 0, 0)
     secret = os.path.join(up.dir, "secret")
     with open(secret, "w", encoding="utf-8") as text:
         text.write("root's")
@@ -101,5 +101,37 @@ def test_what_an_older_version_left_to_root_is_given_to_the_service(up,
     os.symlink(secret, planted[1])
     os.lchown(planted[1], SERVICE, SERVICE)
     up.program("flotilla-agent", "explain", "--config", device.config)
-    assert others(device) == planted[:1]
+    assert others(device.state) == planted[:1]
     assert os.stat(secret).st_uid == 0
+
+
+@pytest.fixture
+def controller(folder):
+    """One that ran as a service with a device and is stopped."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can own a folder of another user")
+    one = Controller(folder).start()
+    ControllersDevice(one, folder, "x", one.enrol_token())
+    one.stop()
+    for path in [one.dir] + below(one.dir):
+        os.lchown(path, SERVICE, SERVICE)
+    return one
+
+
+def test_what_root_asks_of_the_controller_once_belongs_to_its_service(
+        up, controller):
+    key = os.path.join(controller.dir, "keys", "order.key")
+    os.remove(key)
+    up.program("flotilla-controller", "--data", controller.dir, "--listen",
+               "127.0.0.1:0", "--new-order-key", "--restored", "--check")
+    assert os.path.exists(key)
+    assert others(controller.dir) == []
+    controller.start()
+    try:
+        done = [line["what"] for line in
+                controller.ask("GET", "/v1/audit").json["items"]]
+        assert done.count("data.restore") == 1
+        assert controller.ask("GET", "/v1/version").json["frozen"]
+    finally:
+        controller.stop()
+    assert others(controller.dir) == []

@@ -30,7 +30,10 @@ static const char help[] =
     "  --new-order-key        make DIR/keys/order.key anew where it was "
     "deleted\n"
     "                         though devices know it: enrol each again\n"
-    "  --check                open DIR and check options, start nothing\n"
+    "  --check                open DIR (with the two above: do that) and "
+    "check\n"
+    "                         options, start nothing\n"
+    "  (root goes on as the user who owns DIR)\n"
     "  --version, --help\n";
 
 struct line {
@@ -149,6 +152,9 @@ int main(int argc, char **argv)
     int rv = read_line(argc, argv, &line, &err);
 
     umask(077);
+    if (rv == 0) { /* root's command for a service: its keys and files */
+        rv = flo_process_as_owner(line.options.dir, &err);
+    }
     if (rv == 0) {
         rv = lock(line.options.dir, &err);
     }
