@@ -25,9 +25,12 @@ void flo_secret_wipe(void *data, size_t bytes)
     explicit_bzero(data, bytes);
 }
 
+/* Root may take what is another user's when `from_others`. */
 static int check_closed(const char *path, const struct stat *st,
-                        struct flo_err *err)
+                        bool from_others, struct flo_err *err)
 {
+    uid_t us = geteuid();
+
     if (!S_ISREG(st->st_mode)) {
         return flo_fail(err, FLO_E_IO_OPEN, "%s: not a regular file", path);
     }
@@ -37,15 +40,15 @@ static int check_closed(const char *path, const struct stat *st,
         flo_err_fix(err, "chmod 0600 %s", path);
         return FLO_E_CFG_PERM;
     }
-    if (st->st_uid != geteuid() && st->st_uid != 0) {
+    if (st->st_uid != us && st->st_uid != 0 && (us != 0 || !from_others)) {
         return flo_fail(err, FLO_E_CFG_PERM, "%s: owned by user %ld, not %ld",
-                        path, (long)st->st_uid, (long)geteuid());
+                        path, (long)st->st_uid, (long)us);
     }
     return 0;
 }
 
-int flo_secret_read(const char *path, size_t bytes_max, char **data,
-                    size_t *bytes, struct flo_err *err)
+static int read_closed(const char *path, size_t bytes_max, bool from_others,
+                       char **data, size_t *bytes, struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup)
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -58,7 +61,7 @@ int flo_secret_read(const char *path, size_t bytes_max, char **data,
     if (fstat(fd, &st) < 0) {
         return flo_fail_errno(err, FLO_E_IO_READ, "%s", path);
     }
-    int rv = check_closed(path, &st, err);
+    int rv = check_closed(path, &st, from_others, err);
     if (rv < 0) {
         return rv;
     }
@@ -79,5 +82,27 @@ int flo_secret_read(const char *path, size_t bytes_max, char **data,
     text[size] = '\0';
     *data = text;
     *bytes = size;
+    return 0;
+}
+
+int flo_secret_read(const char *path, size_t bytes_max, char **data,
+                    size_t *bytes, struct flo_err *err)
+{
+    return read_closed(path, bytes_max, false, data, bytes, err);
+}
+
+int flo_token_read(const char *path, char *out, size_t bytes,
+                   struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *data = NULL;
+    size_t size;
+    int rv = read_closed(path, bytes - 1, true, &data, &size, err);
+
+    if (rv < 0) {
+        return flo_wrap(err, rv, "token file");
+    }
+    size_t chars = strcspn(data, "\r\n");
+    memcpy(out, data, chars);
+    out[chars] = '\0';
     return 0;
 }

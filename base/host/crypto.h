@@ -27,6 +27,12 @@ void flo_secret_wipe(void *data, size_t bytes);
 FLO_MUST_USE int flo_secret_read(const char *path, size_t bytes_max,
                                  char **data, size_t *bytes,
                                  struct flo_err *err);
+/* The first line of such a file, that of a token with which we ask.  Here root
+ * takes also a file of another user, as that of a service: who owns it knows
+ * the token anyway, and can put there nothing but another one of their own.
+ * That is no right to choose the key with which root signs: not for keys. */
+FLO_MUST_USE int flo_token_read(const char *path, char *out, size_t bytes,
+                                struct flo_err *err);
 
 /* ---- keys ---------------------------------------------------------------- */
 

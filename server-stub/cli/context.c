@@ -27,23 +27,6 @@ static int config_dir(char *out, size_t bytes, struct flo_err *err)
                : flo_fail(err, FLO_E_USAGE, "configuration path is too long");
 }
 
-/* A secret of one line from a file, without the line end. */
-static int read_token(const char *path, char *out, size_t bytes,
-                      struct flo_err *err)
-{
-    FLO_CLEANUP(flo_free_cleanup) char *data = NULL;
-    size_t size;
-    int rv = flo_secret_read(path, bytes - 1, &data, &size, err);
-
-    if (rv < 0) {
-        return flo_wrap(err, rv, "token file");
-    }
-    size_t chars = strcspn(data, "\r\n");
-    memcpy(out, data, chars);
-    out[chars] = '\0';
-    return 0;
-}
-
 static int set_controller(struct flo_cli *cli, const char *url,
                           struct flo_err *err)
 {
@@ -122,7 +105,7 @@ static int load_remembered(struct flo_cli *cli, struct flo_err *err)
     }
     if (rv == 0 && cli->token[0] == '\0') {
         snprintf(path, sizeof(path), "%s/%s.token", dir, name);
-        rv = read_token(path, cli->token, sizeof(cli->token), err);
+        rv = flo_token_read(path, cli->token, sizeof(cli->token), err);
     }
     return rv;
 }
@@ -147,7 +130,7 @@ int flo_context_load(struct flo_cli *cli, struct flo_err *err)
         rv = set_controller(cli, url, err);
     }
     if (rv == 0 && file != NULL) {
-        rv = read_token(file, cli->token, sizeof(cli->token), err);
+        rv = flo_token_read(file, cli->token, sizeof(cli->token), err);
     }
     if (rv == 0 && (cli->controller[0] == '\0' || cli->token[0] == '\0')) {
         rv = load_remembered(cli, err);

@@ -135,3 +135,12 @@ def test_what_root_asks_of_the_controller_once_belongs_to_its_service(
     finally:
         controller.stop()
     assert others(controller.dir) == []
+
+
+def test_root_logs_in_with_the_token_of_the_service(up):
+    os.chown(up.admin_token, SERVICE, SERVICE)
+    up.login()
+    os.chmod(up.admin_token, 0o640)
+    code, _, err = up.cli("login", up.url, "--token-file", up.admin_token,
+                          check=False)
+    assert code == 2 and "mode 0640" in err

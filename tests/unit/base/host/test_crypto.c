@@ -354,6 +354,36 @@ static void a_key_that_others_can_read_is_refused(void **state)
                      FLO_E_ABSENT);
 }
 
+static void root_takes_a_token_of_another_user_and_no_key(void **state)
+{
+    static const uid_t other = 65534;
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = NULL;
+    struct flo_key *back = NULL;
+    struct flo_err err = {0};
+    char token[16];
+    (void)state;
+    if (geteuid() != 0) {
+        skip();
+    }
+    assert_int_equal(flo_key_generate(&key, NULL), 0);
+    assert_int_equal(flo_key_save(key, path_in("other.pem"), NULL), 0);
+    assert_int_equal(chown(path_in("other.pem"), other, other), 0);
+    assert_int_equal(
+        flo_file_write(path_in("token"), "secret\n", 7, 0600, NULL), 0);
+    assert_int_equal(chown(path_in("token"), other, other), 0);
+
+    assert_int_equal(flo_key_load(path_in("other.pem"), &back, &err),
+                     FLO_E_CFG_PERM);
+    assert_non_null(strstr(err.what, "owned by user 65534, not 0"));
+    assert_int_equal(
+        flo_token_read(path_in("token"), token, sizeof(token), NULL), 0);
+    assert_string_equal(token, "secret");
+    assert_int_equal(chmod(path_in("token"), 0644), 0);
+    assert_int_equal(
+        flo_token_read(path_in("token"), token, sizeof(token), NULL),
+        FLO_E_CFG_PERM);
+}
+
 static void what_is_no_p256_key_is_refused(void **state)
 {
     /* A key on secp384r1. */
@@ -431,6 +461,7 @@ int main(void)
         cmocka_unit_test(a_64_kib_signature_is_refused_by_its_length),
         cmocka_unit_test(a_saved_key_signs_as_before),
         cmocka_unit_test(a_key_that_others_can_read_is_refused),
+        cmocka_unit_test(root_takes_a_token_of_another_user_and_no_key),
         cmocka_unit_test(what_is_no_p256_key_is_refused),
         cmocka_unit_test(a_keyid_is_the_digest_of_the_key_info),
     };
