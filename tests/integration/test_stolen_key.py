@@ -1,8 +1,20 @@
-"""The runbook on a stolen order key: nothing that it signed lasts."""
+"""The runbook on stolen keys: nothing that they signed lasts."""
+import glob
 import os
 import shutil
 
-from bad_parts import Controller, logged, serves, up  # noqa: F401
+from bad_parts import (GOLDEN, OLD, Controller, logged, refused,  # noqa: F401
+                       serves, up)
+
+
+def enrol_anew(fleet):
+    device = fleet.devices["a"]
+    fleet.cli("device", "delete", "a", "--confirm", "a")
+    device.stop()
+    shutil.rmtree(os.path.join(device.state, "identity"))
+    device.enroll(fleet.token)
+    device.start()
+    fleet.online(["a"])
 
 
 def test_a_device_enrolled_anew_obeys_the_new_order_key(up):
@@ -21,14 +33,32 @@ def test_a_device_enrolled_anew_obeys_the_new_order_key(up):
     up.controller.wait()
     os.unlink(os.path.join(up.dir, "controller", "keys", "order.key"))
     up.start_controller("--new-order-key")
-    up.cli("device", "delete", "a", "--confirm", "a")
-    device.stop()
-    shutil.rmtree(os.path.join(device.state, "identity"))
-    device.enroll(up.token)
-    device.start()
-    up.online(["a"])
+    enrol_anew(up)
 
     up.cli("rollout", "unfreeze", "--confirm", "test")
     up.publish("tiny@3", "tiny-v2.Q4_0.gguf")
     up.roll("tiny@3")
     serves(device, "tiny@3")
+
+
+def test_a_device_enrolled_anew_takes_nothing_of_a_withdrawn_publisher(up):
+    device, stolen = up.devices["a"], up.key
+    up.controller.terminate()
+    up.controller.wait()
+    [trusted] = glob.glob(os.path.join(up.dir, "controller", "trust", "*.pem"))
+    os.unlink(trusted)
+    up.start_controller()
+    up.cli("key", "create", "second", "--to", os.path.dirname(up.key))
+    up.key = os.path.join(os.path.dirname(up.key), "second.key")
+    up.cli("key", "trust", up.key[:-4] + ".pub")
+    enrol_anew(up)
+
+    serves(device, "tiny@3")  # what is installed serves on
+    refused(up, 7, "sig.unknown_key", "flotilla-agent", "update", "--bundle",
+            up.bundle, "--config", device.config)
+    refused(up, 7, "sig.unknown_key", "flotilla", "release", "create",
+            "tiny@9", "--model-file", OLD, "--golden", GOLDEN, "--sign-with",
+            stolen, "--publish")
+    up.publish("tiny@4", "tiny-v2.Q4_0.gguf")
+    up.roll("tiny@4")
+    serves(device, "tiny@4")
