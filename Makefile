@@ -1,9 +1,11 @@
 # Flotilla: the commands that people type. CMake does the work.
 .DELETE_ON_ERROR:
 .PHONY: help deps build build-tests demo demo-real demo-clean quick test check bench bench-engine \
-        sweep fuzz docs clean
+        sweep fuzz docs install clean
 
 BIN := build/bin
+BUILD := build/release
+PREFIX ?= /usr
 JOBS ?= $(shell nproc)
 
 help: ## this list
@@ -56,6 +58,9 @@ bench-engine: build ## speed beside llama.cpp, in turns (ONLY='smollm2-*' MINUTE
 
 docs: ## write docs/reference from the tables
 	@python3 tools/docs.py
+
+install: ## what was built, below PREFIX (/usr) of DESTDIR: docs/install.md
+	@DESTDIR="$(DESTDIR)" cmake --install $(BUILD) --prefix "$(PREFIX)"
 
 clean: ## remove build/
 	rm -rf build

@@ -29,6 +29,7 @@ function(flotilla_program name)
     add_executable(${name} ${sources})
     target_link_libraries(${name} PRIVATE ${ARG_LINK})
     add_dependencies(programs ${name})
+    install(TARGETS ${name} DESTINATION bin)
 endfunction()
 
 # The longest tests begin first, so that no CPU idles at the end.

@@ -1,0 +1,15 @@
+# `make install`, beside the programs (cmake/library.cmake): documents, and the
+# units, which are written for /usr and get the prefix of the installation.
+install(FILES deploy/systemd/flotilla-agent.service
+    deploy/systemd/flotilla-controller.service
+    DESTINATION lib/systemd/system)
+install(CODE [[
+    foreach(name flotilla-agent flotilla-controller)
+        set(unit "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/lib/systemd/system/${name}.service")
+        file(READ "${unit}" text)
+        string(REPLACE "/usr/bin/" "${CMAKE_INSTALL_PREFIX}/bin/" text "${text}")
+        file(WRITE "${unit}" "${text}")
+    endforeach()
+]])
+install(FILES README.md LICENSE DESTINATION share/doc/flotilla)
+install(DIRECTORY docs DESTINATION share/doc/flotilla)
