@@ -218,7 +218,7 @@ FLO_MUST_USE int flo_records_rollout_get(struct flo_records *store,
                                          const char *id,
                                          flo_records_rollout_fn fn,
                                          void *context, struct flo_err *err);
-/* Newest first. */
+/* Newest first, what is under way before all that ended. */
 FLO_MUST_USE int flo_records_rollout_list(struct flo_records *store,
                                           uint64_t limit,
                                           flo_records_rollout_fn fn,

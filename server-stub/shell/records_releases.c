@@ -156,13 +156,17 @@ int flo_records_rollout_list(struct flo_records *store, uint64_t limit,
                              flo_records_rollout_fn fn, void *context,
                              struct flo_err *err)
 {
+    static const char query[] =
+        "SELECT " ROLLOUT_COLUMNS " FROM rollout ORDER BY CASE state"
+#define FLO_ROLLOUT_STATE(name, word, is_active, meaning)                      \
+    " WHEN '" word "' THEN " #is_active
+#include "server-stub/core/rollout_states.def"
+#undef FLO_ROLLOUT_STATE
+        " END DESC, length(id) DESC, id DESC LIMIT ?";
     struct flo_db_statement *row;
     struct flo_records_rollout rollout;
     bool has_row = true;
-    int rv = flo_records_query(store->control, err, &row,
-                               "SELECT " ROLLOUT_COLUMNS " FROM rollout"
-                               " ORDER BY length(id) DESC, id DESC LIMIT ?",
-                               "u", limit);
+    int rv = flo_records_query(store->control, err, &row, query, "u", limit);
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         rollout_row(row, &rollout);

@@ -66,7 +66,7 @@ const readers = {
     pace.draw = pages() > 1 ? Date.now() + 500 * pages() : 0;
   },
   async rollouts() {
-    data.rollouts = (await call("GET", "/v1/rollouts?limit=50")).items;
+    data.rollouts = (await call("GET", "/v1/rollouts")).items;
     data.frozen = (await call("GET", "/v1/version")).frozen;
     const id = data.wanted || (data.rollouts[0] && data.rollouts[0].id);
     data.shown = id ? await call("GET",

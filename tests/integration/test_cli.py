@@ -291,6 +291,28 @@ def test_a_frozen_fleet_says_so_and_begins_nothing(
     cli(controller, "rollout", "abort", json.loads(out)["id"])
 
 
+def test_what_a_freeze_paused_is_listed_whatever_its_age(
+        controller, devices, publisher):
+    publisher.publish("3.4.0")
+    rollout = start(controller, "tiny@3.4.0")["id"]
+    controller.stop()
+    with sqlite3.connect(os.path.join(controller.dir, "control.db")) as base:
+        base.execute(
+            "WITH RECURSIVE r(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM r"
+            " WHERE i < 1099) INSERT INTO rollout SELECT 'r-' || i, spec,"
+            " 'completed', core, digest, created_at FROM rollout, r"
+            " WHERE id = ?", (rollout,))
+    base.close()
+    controller.start()
+    assert cli(controller, "rollout", "freeze", "--confirm", "test")[0] == 0
+    items = json.loads(cli(controller, "rollout", "list", "-o", "json")[1])
+    assert (items[0]["id"], items[0]["state"]) == (rollout, "paused")
+    assert [r["id"] for r in items if r["state"] == "completed"][0] == "r-1099"
+    assert cli(controller, "rollout", "unfreeze", "--confirm", "test")[0] == 0
+    assert cli(controller, "rollout", "resume", rollout)[0] == 0
+    cli(controller, "rollout", "abort", rollout)
+
+
 def test_a_broken_audit_chain_ends_with_seven(controller):
     assert cli(controller, "audit", "verify")[0] == 0
     controller.stop()

@@ -250,6 +250,51 @@ static void enrolment_tokens_of_no_use_go(void **state)
     flo_records_close(store);
 }
 
+static void put_rollout(struct flo_records *store, unsigned number,
+                        enum flo_rollout_state state)
+{
+    struct flo_err err = {0};
+    char id[16];
+    struct flo_records_rollout rollout = {.id = id,
+                                          .spec = "{}",
+                                          .state =
+                                              flo_rollout_state_word(state),
+                                          .core = "{}",
+                                          .digest = ""};
+
+    snprintf(id, sizeof(id), "r-%u", number);
+    assert_int_equal(flo_records_rollout_put(store, &rollout, &err), 0);
+}
+
+static int take_rollout_id(void *context,
+                           const struct flo_records_rollout *rollout)
+{
+    flo_buf_printf(context, "%s ", rollout->id);
+    return 0;
+}
+
+static void what_is_under_way_is_listed_before_all_that_ended(void **state)
+{
+    (void)state;
+    struct flo_records *store = store_new();
+    struct flo_buf ids = {0};
+    struct flo_err err = {0};
+
+    put_rollout(store, 1, FLO_ROLLOUT_RUNNING);
+    put_rollout(store, 2, FLO_ROLLOUT_HALTED);
+    put_rollout(store, 3, FLO_ROLLOUT_PAUSED);
+    put_rollout(store, 4, FLO_ROLLOUT_ROLLING_BACK);
+    for (unsigned i = 5; i < 105; i++) {
+        put_rollout(store, i, FLO_ROLLOUT_COMPLETED);
+    }
+    assert_int_equal(
+        flo_records_rollout_list(store, 5, take_rollout_id, &ids, &err), 0);
+
+    assert_string_equal(ids.data, "r-4 r-3 r-1 r-104 r-103 ");
+    flo_buf_deinit(&ids);
+    flo_records_close(store);
+}
+
 static int walk_record(void *context, const struct flo_audit_record *record,
                        const struct flo_digest *hash)
 {
@@ -394,6 +439,7 @@ int main(void)
         cmocka_unit_test(a_token_has_as_many_uses_as_it_was_made_for),
         cmocka_unit_test(the_newest_token_is_listed_whatever_their_number),
         cmocka_unit_test(enrolment_tokens_of_no_use_go),
+        cmocka_unit_test(what_is_under_way_is_listed_before_all_that_ended),
         cmocka_unit_test(an_edited_audit_file_is_found),
         cmocka_unit_test(secrets_that_older_controllers_kept_are_wiped_at_open),
         cmocka_unit_test(what_is_rolled_back_never_was),
