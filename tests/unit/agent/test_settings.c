@@ -1,0 +1,63 @@
+/* What --check-config passes is what the agent's parts then take. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <flotilla/engine.h>
+
+#include "agent/shell/shell.h"
+#include "unit/remove_tree.h"
+
+static int set_up(void **state)
+{
+    static char dir[64];
+
+    snprintf(dir, sizeof(dir), "/tmp/flo-settings-XXXXXX");
+    *state = mkdtemp(dir);
+    return *state == NULL ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+    return remove_tree(*state);
+}
+
+static int load(const char *dir, const char *key, uint64_t value,
+                const char *unit)
+{
+    struct flo_settings settings;
+    struct flo_err err = {0};
+    char path[128];
+    char text[128];
+
+    snprintf(path, sizeof(path), "%s/agent.yaml", dir);
+    snprintf(text, sizeof(text), "state_dir: %s\n%s: %llu%s\n", dir, key,
+             (unsigned long long)value, unit);
+    assert_int_equal(flo_file_write(path, text, strlen(text), 0600, NULL), 0);
+    int rv = flo_settings_load(path, NULL, &settings, &err);
+    if (rv == 0) {
+        flo_settings_deinit(&settings);
+    }
+    return rv;
+}
+
+static void as_many_threads_as_an_engine_takes(void **state)
+{
+    assert_int_equal(load(*state, "threads", FLO_ENGINE_THREADS_MAX, ""), 0);
+    assert_int_equal(load(*state, "threads", FLO_ENGINE_THREADS_MAX + 1, ""),
+                     FLO_E_CFG_RANGE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(as_many_threads_as_an_engine_takes),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
