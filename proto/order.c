@@ -230,8 +230,8 @@ static int read_args(const json_t *root, struct flo_order *out,
     case FLO_ORDER_ABORT:
         return read_name(args, "rollout", true, out->rollout, err);
     case FLO_ORDER_CONFIG:
-        return flo_json_get_u64(args, "heartbeat_ms", 100, DAY_MS,
-                                &out->heartbeat_ms, err);
+        return flo_json_get_u64(args, "heartbeat_ms", FLO_HEARTBEAT_MS_MIN,
+                                FLO_HEARTBEAT_MS_MAX, &out->heartbeat_ms, err);
     case FLO_ORDER_FREEZE:
     case FLO_ORDER_UNFREEZE:
     case FLO_ORDER_COUNT:

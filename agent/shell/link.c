@@ -171,8 +171,8 @@ static void take_heartbeat(struct flo_shell *shell, const json_t *json)
     uint64_t wish = 0;
 
     if (flo_config_is_set(shell->settings.config, "heartbeat") ||
-        flo_json_opt_u64(json, "heartbeat_ms", 200, 3600000, 0, &wish, NULL) <
-            0 ||
+        flo_json_opt_u64(json, "heartbeat_ms", FLO_HEARTBEAT_MS_MIN,
+                         FLO_HEARTBEAT_MS_MAX, 0, &wish, NULL) < 0 ||
         wish == 0) {
         return;
     }

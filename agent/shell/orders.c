@@ -246,6 +246,12 @@ static void act(struct flo_shell *shell,
         return;
     }
     if (order->op == FLO_ORDER_CONFIG) {
+        if (flo_config_is_set(shell->settings.config, "heartbeat")) {
+            use(shell, verified, true); /* the device's own word stands */
+            flo_shell_device_write(shell);
+            flo_shell_answer(shell, order->id, "ignored", NULL);
+            return;
+        }
         flo_shell_set_heartbeat(shell, order->heartbeat_ms);
     }
     event.fits_both = flo_shell_fits_both(shell, &shell->slots.current,

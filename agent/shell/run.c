@@ -286,8 +286,7 @@ void flo_shell_set_heartbeat(struct flo_shell *shell, uint64_t heartbeat_ms)
                              .tv_usec =
                                  (suseconds_t)(heartbeat_ms % 1000) * 1000};
 
-    if (heartbeat_ms >= 200 && heartbeat_ms <= 3600000 &&
-        heartbeat_ms != shell->heartbeat_ms) {
+    if (heartbeat_ms != shell->heartbeat_ms) {
         shell->heartbeat_ms = heartbeat_ms;
         event_add(shell->heartbeat, &period);
     }

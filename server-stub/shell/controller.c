@@ -41,7 +41,8 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
     controller->heartbeat_ms = options->heartbeat_ms != 0
                                    ? options->heartbeat_ms
                                    : strtoull(text, NULL, 10);
-    if (controller->heartbeat_ms == 0) {
+    if (controller->heartbeat_ms < FLO_HEARTBEAT_MS_MIN ||
+        controller->heartbeat_ms > FLO_HEARTBEAT_MS_MAX) { /* also none yet */
         controller->heartbeat_ms = HEARTBEAT_MS;
     }
     snprintf(text, sizeof(text), "%llu",

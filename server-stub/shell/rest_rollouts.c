@@ -246,8 +246,9 @@ int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
     } else {
         rv = confirm(call, call->controller->fleet, err);
         if (rv == 0 && op == FLO_ORDER_CONFIG) {
-            rv = flo_json_get_u64(call->in, "heartbeat_ms", 100, 86400000, &ms,
-                                  err);
+            rv =
+                flo_json_get_u64(call->in, "heartbeat_ms", FLO_HEARTBEAT_MS_MIN,
+                                 FLO_HEARTBEAT_MS_MAX, &ms, err);
             rv = rv < 0 ? rv : set_heartbeat(call, ms, err);
         }
         if (rv == 0) {

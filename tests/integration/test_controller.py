@@ -681,6 +681,10 @@ def test_bad_requests_are_refused(controller):
     assert found == []
     assert controller.ask("GET", "/v1/devices/%27%20OR%201=1").status == 404
     assert controller.ask("GET", "/v1/devices?limit=-1").status == 400
+    for ms in (199, 3600001):  # devices would not take it
+        assert controller.ask("POST", "/v1/orders", {
+            "op": "config", "heartbeat_ms": ms,
+            "confirm": "test"}).status == 400
 
 
 def test_audit_chain_holds_and_shows_tampering(controller):

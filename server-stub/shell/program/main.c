@@ -23,7 +23,7 @@ static const char help[] =
     "                         of --listen-devices)\n"
     "  --broker URL|embedded  MQTT broker (embedded: starts mosquitto)\n"
     "  --fleet NAME           name of the fleet, at first start (demo)\n"
-    "  --heartbeat DURATION   how often devices report (5s)\n"
+    "  --heartbeat DURATION   how often devices report, 200ms to 1h (5s)\n"
     "  --restored             DIR comes from a backup: give new orders "
     "numbers\n"
     "                         that no device has seen, pause what ran then\n"
@@ -84,10 +84,10 @@ static int read_line(int argc, char **argv, struct line *out,
             break;
         case 'H':
             if (!flo_duration_parse(optarg, &out->options.heartbeat_ms) ||
-                out->options.heartbeat_ms < 100 ||
-                out->options.heartbeat_ms > 86400000) {
+                out->options.heartbeat_ms < FLO_HEARTBEAT_MS_MIN ||
+                out->options.heartbeat_ms > FLO_HEARTBEAT_MS_MAX) {
                 return flo_fail(err, FLO_E_USAGE,
-                                "--heartbeat %s: 100ms to 24h are possible",
+                                "--heartbeat %s: 200ms to 1h are possible",
                                 optarg);
             }
             break;

@@ -53,10 +53,23 @@ static void as_many_threads_as_an_engine_takes(void **state)
                      FLO_E_CFG_RANGE);
 }
 
+static void every_report_interval_that_the_controller_may_ask_for(void **state)
+{
+    const char *dir = *state;
+
+    assert_int_equal(load(dir, "heartbeat", FLO_HEARTBEAT_MS_MIN - 1, "ms"),
+                     FLO_E_CFG_RANGE);
+    assert_int_equal(load(dir, "heartbeat", FLO_HEARTBEAT_MS_MIN, "ms"), 0);
+    assert_int_equal(load(dir, "heartbeat", FLO_HEARTBEAT_MS_MAX, "ms"), 0);
+    assert_int_equal(load(dir, "heartbeat", FLO_HEARTBEAT_MS_MAX + 1, "ms"),
+                     FLO_E_CFG_RANGE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_many_threads_as_an_engine_takes),
+        cmocka_unit_test(every_report_interval_that_the_controller_may_ask_for),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

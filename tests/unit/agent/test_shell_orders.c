@@ -27,8 +27,9 @@ int adjtimex(struct timex *kernel)
 static struct flo_shell shell;
 static struct flo_key *key;
 static char dir[64];
-static uint64_t orders; /* made so far */
-static unsigned acted;  /* of those that are no deploy order */
+static uint64_t orders;       /* made so far */
+static unsigned acted;        /* of those that are no deploy order */
+static uint64_t heartbeat_ms; /* as an order set it */
 static int denied; /* as the core was told with the deploy; -1: it was not */
 
 /* ---- the shell around it ---- */
@@ -66,9 +67,10 @@ void flo_shell_resume(struct flo_shell *unused)
     (void)unused;
 }
 
-void flo_shell_set_heartbeat(struct flo_shell *unused, uint64_t heartbeat_ms)
+void flo_shell_set_heartbeat(struct flo_shell *unused, uint64_t ms)
 {
-    (void)unused, (void)heartbeat_ms;
+    (void)unused;
+    heartbeat_ms = ms;
 }
 
 bool flo_shell_fits_both(struct flo_shell *unused, const struct flo_digest *a,
@@ -88,6 +90,8 @@ static int begin(void **state)
     (void)state;
     memset(&shell, 0, sizeof(shell));
     orders = 0;
+    acted = 0;
+    heartbeat_ms = 0;
     snprintf(dir, sizeof(dir), "/tmp/flo-orders-XXXXXX");
     assert_non_null(mkdtemp(dir));
     assert_int_equal(flo_settings_load(NULL, dir, &shell.settings, &err), 0);
@@ -206,6 +210,15 @@ static bool acts_again(const char *op, const char *args)
     return acted == 1;
 }
 
+static bool was_ignored(const char *id)
+{
+    char *answer = flo_mailbox_answer_of(shell.mailbox, id);
+    bool is_ignored = answer != NULL && strstr(answer, "ignored") != NULL;
+
+    free(answer);
+    return is_ignored;
+}
+
 /* ---- then ---- */
 
 /* The controller's clock is ahead of the device's. */
@@ -244,8 +257,6 @@ static void what_was_taken_back_by_hand_stays_so_for_older_orders(void **state)
 /* A newer order may have brought back what it took back. */
 static void a_rollback_is_carried_out_once_under_whatever_id(void **state)
 {
-    char *answer;
-
     (void)state;
     assert_false(acts_again(
         "rollback",
@@ -253,15 +264,37 @@ static void a_rollback_is_carried_out_once_under_whatever_id(void **state)
         "\"from\":[\"sha256:"
         "0900000000000000000000000000000000000000000000000000000000000000"
         "\"]"));
-    answer = flo_mailbox_answer_of(shell.mailbox, "o-1");
-    assert_non_null(strstr(answer, "ignored"));
-    free(answer);
+    assert_true(was_ignored("o-1"));
 }
 
 static void a_pause_holds_for_the_new_id_too(void **state)
 {
     (void)state;
     assert_true(acts_again("pause", "\"rollout\":\"r-1\""));
+}
+
+static void a_device_takes_the_report_interval_of_an_order(void **state)
+{
+    (void)state;
+    order(1, flo_wall_ms(), "config", "\"heartbeat_ms\":2000");
+
+    assert_int_equal(heartbeat_ms, 2000);
+    assert_int_equal(acted, 1);
+}
+
+/* Its configuration is above the controller's wish. */
+static void one_that_has_its_own_interval_ignores_it_and_says_so(void **state)
+{
+    struct flo_err err = {0};
+
+    (void)state;
+    assert_int_equal(
+        flo_config_set(shell.settings.config, "heartbeat", "5s", &err), 0);
+    order(1, flo_wall_ms(), "config", "\"heartbeat_ms\":2000");
+
+    assert_int_equal(heartbeat_ms, 0);
+    assert_true(was_ignored("o-1"));
+    assert_int_equal(acted, 0);
 }
 
 int main(void)
@@ -277,6 +310,10 @@ int main(void)
             a_rollback_is_carried_out_once_under_whatever_id, begin, end),
         cmocka_unit_test_setup_teardown(a_pause_holds_for_the_new_id_too, begin,
                                         end),
+        cmocka_unit_test_setup_teardown(
+            a_device_takes_the_report_interval_of_an_order, begin, end),
+        cmocka_unit_test_setup_teardown(
+            one_that_has_its_own_interval_ignores_it_and_says_so, begin, end),
     };
 
     flo_log_level_set(FLO_LOG_ERROR);

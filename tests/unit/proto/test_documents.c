@@ -189,6 +189,29 @@ static void an_order_with_a_bad_field_is_refused(void **state)
     }
 }
 
+static int parse_config(uint64_t heartbeat_ms)
+{
+    struct flo_order order;
+    char text[512];
+
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-1\",\"op\":\"config\","
+             "\"scope\":{\"group\":\"all\"},\"epoch\":1,\"seq\":1,"
+             "\"issued_at_ms\":1,\"expires_at_ms\":2,\"by\":\"ops\","
+             "\"args\":{\"heartbeat_ms\":%llu}}",
+             (unsigned long long)heartbeat_ms);
+    return flo_order_parse(text, strlen(text), "demo", &order, NULL);
+}
+
+static void a_report_interval_is_one_that_devices_take(void **state)
+{
+    (void)state;
+    assert_int_equal(parse_config(FLO_HEARTBEAT_MS_MIN - 1), FLO_E_CMD_FORMAT);
+    assert_int_equal(parse_config(FLO_HEARTBEAT_MS_MIN), 0);
+    assert_int_equal(parse_config(FLO_HEARTBEAT_MS_MAX), 0);
+    assert_int_equal(parse_config(FLO_HEARTBEAT_MS_MAX + 1), FLO_E_CMD_FORMAT);
+}
+
 /* So that a device can answer what it does not understand. */
 static void an_order_of_a_later_version_says_for_whom_it_is(void **state)
 {
@@ -295,6 +318,7 @@ int main(void)
         cmocka_unit_test(a_release_with_a_bad_field_is_refused_by_its_id),
         cmocka_unit_test(an_order_is_written_and_read_back),
         cmocka_unit_test(an_order_with_a_bad_field_is_refused),
+        cmocka_unit_test(a_report_interval_is_one_that_devices_take),
         cmocka_unit_test(an_order_of_a_later_version_says_for_whom_it_is),
         cmocka_unit_test(an_envelope_is_taken_apart_and_written_the_same),
         cmocka_unit_test(an_envelope_without_or_with_odd_signatures_is_refused),
