@@ -81,12 +81,13 @@ static void find_word(struct flo_gguf_text text, const char *word, char *out,
     for (hit += strlen(word); hit + count < limit && count + 1 < out_bytes;
          count++) {
         char c = hit[count];
-        if (c == '\\' || c == '"' || c == '\'' || c == '{' || c < ' ') {
+        if (c == '\\' || c == '"' || c == '\'' || c == '{' ||
+            (unsigned char)c < ' ') {
             break;
         }
         out[count] = c;
     }
-    out[count] = '\0';
+    out[flo_utf8_valid(out, count)] = '\0'; /* no half character */
 }
 
 static bool has(struct flo_gguf_text text, const char *word)

@@ -223,6 +223,31 @@ static void llama31_always_has_a_system_turn_with_dates(void **state)
     world_close(&world);
 }
 
+/* char is signed on x86 and not on Arm. */
+static void a_date_of_any_language_is_the_same_on_every_machine(void **state)
+{
+    (void)state;
+    struct world world;
+    struct flo_buf text = {0};
+
+    world_open(&world, "<|start_header_id|>"
+                       "{% set date_string = \"26 ao\xc3\xbbt 2024\" %}");
+    assert_string_equal(world.chat.today, "26 ao\xc3\xbbt 2024");
+    world_close(&world);
+
+    flo_buf_text(&text, "<|start_header_id|>{% set date_string = \"");
+    for (int i = 0; i < 40; i++) {
+        flo_buf_text(&text, "\xc3\xbb");
+    }
+    flo_buf_text(&text, "\" %}");
+    world_open(&world, text.data);
+    assert_int_equal(strlen(world.chat.today), sizeof(world.chat.today) - 2);
+    assert_int_equal(flo_utf8_valid(world.chat.today, strlen(world.chat.today)),
+                     strlen(world.chat.today));
+    world_close(&world);
+    flo_buf_deinit(&text);
+}
+
 static void llama3_shows_what_a_tool_says_as_its_template_does(void **state)
 {
     (void)state;
@@ -495,6 +520,7 @@ int main(void)
         cmocka_unit_test(llama3_turns_are_trimmed_and_begin_with_bos),
         cmocka_unit_test(llama2_puts_the_system_message_into_the_first_turn),
         cmocka_unit_test(llama31_always_has_a_system_turn_with_dates),
+        cmocka_unit_test(a_date_of_any_language_is_the_same_on_every_machine),
         cmocka_unit_test(llama3_shows_what_a_tool_says_as_its_template_does),
         cmocka_unit_test(other_families_have_their_forms),
         cmocka_unit_test(no_system_message_is_lost),
