@@ -155,7 +155,7 @@ int flo_doctor_main(int argc, char **argv)
     snprintf(line, sizeof(line), "%llu MiB available",
              (unsigned long long)(flo_machine_memory_free() >> 20));
     tell(flo_machine_memory_free() > (64u << 20), "memory", line);
-    if (flo_machine_temperature(&temperature)) {
+    if (flo_machine_temperature(FLO_THERMAL, &temperature)) {
         snprintf(line, sizeof(line), "%.1f °C", (double)temperature / 1000.0);
         tell(temperature < 90000, "temperature", line);
     }

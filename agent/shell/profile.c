@@ -64,35 +64,49 @@ void flo_machine_look(const struct flo_settings *settings,
     }
 }
 
-static bool zone_temperature(const char *zone, int64_t *out)
+/* A file of one short line; "" when it cannot be read. */
+static void read_line(const char *folder, const char *zone, const char *name,
+                      char out[32])
 {
     char path[320];
-    char text[32] = "";
     FILE *file;
 
-    snprintf(path, sizeof(path), "/sys/class/thermal/%s/temp", zone);
+    out[0] = '\0';
+    snprintf(path, sizeof(path), "%s/%s/%s", folder, zone, name);
     file = fopen(path, "re");
     if (file == NULL) {
-        return false;
+        return;
     }
-    if (fgets(text, sizeof(text), file) == NULL) {
-        text[0] = '\0';
+    if (fgets(out, 32, file) == NULL) {
+        out[0] = '\0';
     }
     fclose(file);
-    *out = strtoll(text, NULL, 10);
-    return text[0] != '\0' && *out > -100000 && *out < 300000;
+    out[strcspn(out, "\n")] = '\0';
 }
 
-bool flo_machine_temperature(int64_t *out)
+static bool zone_temperature(const char *folder, const char *zone, int64_t *out)
 {
-    DIR *dir = opendir("/sys/class/thermal");
+    char type[32];
+    char text[32];
+
+    read_line(folder, zone, "type", type);
+    read_line(folder, zone, "temp", text);
+    *out = strtoll(text, NULL, 10);
+    /* On Jetson boards PMIC-Die says 100 °C whatever the temperature is. */
+    return strcmp(type, "PMIC-Die") != 0 && text[0] != '\0' && *out > -100000 &&
+           *out < 300000;
+}
+
+bool flo_machine_temperature(const char *folder, int64_t *out)
+{
+    DIR *dir = opendir(folder);
     struct dirent *entry;
     bool is_there = false;
 
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         int64_t value;
         if (strncmp(entry->d_name, "thermal_zone", 12) == 0 &&
-            zone_temperature(entry->d_name, &value) &&
+            zone_temperature(folder, entry->d_name, &value) &&
             (!is_there || value > *out)) {
             *out = value;
             is_there = true;

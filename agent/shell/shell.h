@@ -74,7 +74,8 @@ void flo_machine_look(const struct flo_settings *settings,
                       struct flo_machine *out);
 uint64_t flo_machine_memory_free(void);
 /* Hottest zone in m°C; false: the machine has none. */
-bool flo_machine_temperature(int64_t *out);
+#define FLO_THERMAL "/sys/class/thermal"
+bool flo_machine_temperature(const char *folder, int64_t *out);
 /* The profile object of reported, enrolment and updater jobs. */
 json_t *flo_machine_json(const struct flo_machine *machine,
                          uint64_t disk_free_bytes);

@@ -49,7 +49,7 @@ static json_t *gauges_json(struct flo_shell *shell)
         (json_int_t)(status.is_live ? status.roles[status.live].rss_bytes : 0),
         "disk_free_bytes", (json_int_t)flo_store_disk_free(shell->store),
         "queue", (json_int_t)status.held);
-    if (json != NULL && flo_machine_temperature(&temperature)) {
+    if (json != NULL && flo_machine_temperature(FLO_THERMAL, &temperature)) {
         json_object_set_new(json, "temperature_mc", json_integer(temperature));
     }
     return json;

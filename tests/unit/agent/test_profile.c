@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -119,11 +120,38 @@ static void one_that_the_engine_does_not_run_is_refused(void **state)
                   "llama qwen2 qwen3 gemma gemma2 gemma3 phi2 phi3");
 }
 
+static void add_zone(const char *dir, const char *name, const char *type,
+                     const char *temperature)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    assert_int_equal(mkdir(path, 0700), 0);
+    snprintf(path, sizeof(path), "%s/%s/type", dir, name);
+    assert_int_equal(flo_file_write(path, type, strlen(type), 0600, NULL), 0);
+    snprintf(path, sizeof(path), "%s/%s/temp", dir, name);
+    assert_int_equal(
+        flo_file_write(path, temperature, strlen(temperature), 0600, NULL), 0);
+}
+
+/* On Jetson boards the power chip says 100 °C whatever it has. */
+static void a_zone_that_always_says_the_same_is_not_the_hottest(void **state)
+{
+    int64_t temperature;
+
+    add_zone(*state, "thermal_zone0", "CPU-therm\n", "24500\n");
+    add_zone(*state, "thermal_zone1", "PMIC-Die\n", "100000\n");
+    add_zone(*state, "thermal_zone2", "GPU-therm\n", "23000\n");
+    assert_true(flo_machine_temperature(*state, &temperature));
+    assert_int_equal(temperature, 24500);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_release_of_every_architecture_is_taken),
         cmocka_unit_test(one_that_the_engine_does_not_run_is_refused),
+        cmocka_unit_test(a_zone_that_always_says_the_same_is_not_the_hottest),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
