@@ -104,6 +104,12 @@ def test_the_uses_that_a_token_has_left_are_listed(controller):
     assert row[-1] == "7", out
 
 
+def test_the_controller_says_how_many_uses_a_token_may_have(controller):
+    for uses, code, words in (("100000", 0, ""), ("1000001", 2, "100000")):
+        got, _, err = cli(controller, "token", "create", "--uses", uses)
+        assert got == code and words in err, (uses, err)
+
+
 @pytest.fixture(scope="module")
 def devices(controller, folder):
     token = controller.enrol_token()
