@@ -82,12 +82,11 @@ static void serving(struct flo_shell *shell,
     char digest[FLO_DIGEST_TEXT];
 
     flo_digest_text(&action->release.digest, digest);
-    flo_mailbox_event(shell->mailbox,
-                      json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", "serving",
-                                "serving", action->word, "model",
-                                action->release.model, "release", digest,
-                                "version", action->release.version),
-                      NULL);
+    flo_mailbox_serving(shell->mailbox,
+                        json_pack("{s:s, s:s, s:s, s:s, s:s}", "type",
+                                  "serving", "serving", action->word, "model",
+                                  action->release.model, "release", digest,
+                                  "version", action->release.version));
 }
 
 static void acknowledge(struct flo_shell *shell,

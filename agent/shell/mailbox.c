@@ -184,6 +184,7 @@ static void read_start(struct flo_mailbox *mailbox)
     mailbox->sequence = mailbox->outbox.last;
     mailbox->rows =
         (uint64_t)flo_mailbox_number(mailbox, "SELECT count(*) FROM tele");
+    mailbox->is_counted = false;
     free(boot);
     free(acked);
 }
@@ -417,6 +418,7 @@ static void forget_one(struct flo_mailbox *mailbox)
     mailbox->memory_count--;
     memmove(&mailbox->memory[i], &mailbox->memory[i + 1],
             (mailbox->memory_count - i) * sizeof(mailbox->memory[0]));
+    mailbox->is_counted = false;
     mailbox->corrupt++;
 }
 
@@ -504,6 +506,7 @@ void flo_mailbox_event(struct flo_mailbox *mailbox, json_t *json,
     event = remember(mailbox);
     event->sequence = sequence;
     event->text = text.data;
+    flo_mailbox_waits(mailbox, event->text);
     if (execution != NULL) {
         event->has_execution = true;
         event->execution = *execution;
@@ -588,6 +591,7 @@ void flo_mailbox_acked(struct flo_mailbox *mailbox, const char *boot,
     if (acked_store(mailbox, sequence, &err) < 0) {
         flo_mailbox_complain(&err);
     }
+    mailbox->is_counted = false;
     while (i < mailbox->memory_count) {
         if (mailbox->memory[i].sequence <= sequence) {
             free(mailbox->memory[i].text);

@@ -40,6 +40,10 @@ struct flo_mailbox {
     uint64_t corrupt;
     uint64_t telemetry_sent;               /* highest id under way */
     struct told told[FLO_ERROR_COUNT + 1]; /* by -code; 0: no code */
+    bool is_counted;                       /* notes and servings are right */
+    int64_t notes;                         /* that wait for their ack */
+    int64_t servings;
+    uint64_t servings_more; /* not told since */
     size_t memory_count;
     struct memory_event memory[MEMORY_EVENTS_MAX];
 };
@@ -64,6 +68,8 @@ FLO_MUST_USE int
 flo_mailbox_story_store(struct flo_mailbox *mailbox,
                         const struct flo_agent_execution *execution,
                         struct flo_err *err);
+/* An event waits for its ack: count it by what it is (mailbox_notes.c). */
+void flo_mailbox_waits(struct flo_mailbox *mailbox, const char *text);
 /* Make room: the oldest windows go, counted as lost (mailbox_telemetry.c). */
 void flo_mailbox_telemetry_drop(struct flo_mailbox *mailbox, uint64_t count);
 

@@ -106,6 +106,8 @@ void flo_mailbox_event(struct flo_mailbox *mailbox, json_t *event,
  * counted ("security": by whoever can send messages; "note": by itself). */
 void flo_mailbox_note(struct flo_mailbox *mailbox, const char *type,
                       const struct flo_err *err, uint64_t now_ms);
+/* Store a `serving` event, unless too many wait already; then it is counted. */
+void flo_mailbox_serving(struct flo_mailbox *mailbox, json_t *event);
 /* Write what waits in memory; true: something does. */
 void flo_mailbox_flush(struct flo_mailbox *mailbox);
 bool flo_mailbox_is_waiting(const struct flo_mailbox *mailbox);

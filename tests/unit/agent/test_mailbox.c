@@ -704,6 +704,33 @@ static void acknowledged_notes_make_room_for_others(void **state)
     flo_mailbox_close(mailbox);
 }
 
+static void engines_that_end_again_and_again_do_not_fill_the_disk(void **state)
+{
+    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    struct flo_agent_execution one = execution(FLO_EXECUTION_PROBING);
+    int i;
+
+    (void)state;
+    for (i = 0; i < 10000; i++) {
+        if (i == 300) {
+            flo_mailbox_close(mailbox);
+            mailbox = open_mailbox(1 << 20);
+        }
+        flo_mailbox_serving(mailbox, json_pack("{s:s}", "type", "serving"));
+    }
+    flo_mailbox_event(mailbox, json_pack("{s:s}", "type", "execution"), &one);
+    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 257);
+    assert_int_equal(told(mailbox, "\"type\":\"serving\""), 256);
+    flo_mailbox_acked(mailbox, flo_mailbox_boot(mailbox), 1);
+    flo_mailbox_serving(mailbox, json_pack("{s:s}", "type", "serving"));
+    flo_mailbox_serving(mailbox, json_pack("{s:s}", "type", "serving"));
+    flo_mailbox_flush(mailbox);
+
+    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 258);
+    assert_int_equal(told(mailbox, "\"more\":9700"), 1);
+    flo_mailbox_close(mailbox);
+}
+
 static void many_events_at_once_are_all_stored(void **state)
 {
     struct flo_mailbox *mailbox = open_mailbox(1 << 20);
@@ -748,6 +775,7 @@ int main(void)
         TEST(forged_orders_do_not_fill_the_disk),
         TEST(an_error_is_told_once_a_minute_with_the_count_of_the_rest),
         TEST(acknowledged_notes_make_room_for_others),
+        TEST(engines_that_end_again_and_again_do_not_fill_the_disk),
         TEST(many_events_at_once_are_all_stored),
         TEST(without_a_disk_an_executions_event_outlives_notes),
         TEST(a_used_number_is_known_behind_a_kill),
