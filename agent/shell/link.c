@@ -316,6 +316,7 @@ static void on_connected(void *context, bool session_present)
     publish(shell, FLO_TOPIC_PRESENCE, PRESENCE_ON, strlen(PRESENCE_ON), 0);
     flo_shell_link_reported(shell);
     flo_outbox_connected(flo_mailbox_outbox(shell->mailbox), flo_now_ms());
+    shell->telemetry_is_refused = false;
     if (!session_present) {
         shell->telemetry_in_flight = 0;
         flo_mailbox_telemetry_again(shell->mailbox);
@@ -338,7 +339,8 @@ static void on_disconnected(void *context, const struct flo_err *err,
     }
 }
 
-static void on_delivered(void *context, uint64_t token, bool delivered)
+static void on_delivered(void *context, uint64_t token, bool delivered,
+                         int reason)
 {
     struct flo_shell *shell = context;
 
@@ -346,7 +348,16 @@ static void on_delivered(void *context, uint64_t token, bool delivered)
         shell->telemetry_in_flight--;
     }
     flo_mailbox_telemetry_done(shell->mailbox, token, delivered);
-    flush_telemetry(shell);
+    if (delivered) {
+        flush_telemetry(shell);
+    } else if (reason >= 0x80 && !shell->telemetry_is_refused) {
+        /* Sent again at once it would come back as fast as it goes. */
+        shell->telemetry_is_refused = true;
+        flo_log(FLO_LOG_WARN, "mqtt",
+                "telemetry refused, reason 0x%02x: it waits for the next "
+                "heartbeat",
+                (unsigned)reason);
+    }
 }
 
 static void on_refused(void *context, const char *topic, int reason)

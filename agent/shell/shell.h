@@ -238,6 +238,7 @@ struct flo_shell {
 
     uint64_t rev;
     uint64_t telemetry_in_flight;
+    bool telemetry_is_refused; /* by this connection, and that was said */
     struct {
         char order[FLO_NAME_MAX + 1];
         uint64_t at_ms;

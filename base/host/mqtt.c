@@ -61,7 +61,8 @@ static void handle(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item)
         break;
     case FLO_MQTT_DELIVERED:
         if (handlers->on_delivered != NULL) {
-            handlers->on_delivered(handlers->context, item->token, item->flag);
+            handlers->on_delivered(handlers->context, item->token, item->flag,
+                                   item->reason);
         }
         break;
     case FLO_MQTT_REFUSED:

@@ -51,8 +51,10 @@ struct flo_mqtt_handlers {
     void (*on_disconnected)(void *context, const struct flo_err *err,
                             uint64_t retry_in_ms);
     void (*on_message)(void *context, const struct flo_mqtt_message *message);
-    /* PUBACK (or failure) of a publish that gave a token > 0. */
-    void (*on_delivered)(void *context, uint64_t token, bool delivered);
+    /* The end of a publish that gave a token > 0.  reason: the broker's, who
+     * refused it when >= 0x80. */
+    void (*on_delivered)(void *context, uint64_t token, bool delivered,
+                         int reason);
     /* The broker refused a subscription (reason code >= 0x80). */
     void (*on_refused)(void *context, const char *topic, int reason);
 };

@@ -88,11 +88,12 @@ void flo_mqtt_requests_free(struct flo_mqtt *mqtt)
 
 /* ---- paho's threads ------------------------------------------------------ */
 
-static void delivered(struct flo_mqtt_request *request, bool is_delivered)
+static void delivered(struct flo_mqtt_request *request, bool is_delivered,
+                      int reason)
 {
     struct flo_mqtt *mqtt = request->mqtt;
-    struct flo_mqtt_item item = {.kind = FLO_MQTT_DELIVERED,
-                                 .flag = is_delivered};
+    struct flo_mqtt_item item = {
+        .kind = FLO_MQTT_DELIVERED, .flag = is_delivered, .reason = reason};
 
     pthread_mutex_lock(&mqtt->mutex);
     item.token = request->token;
@@ -105,13 +106,12 @@ static void delivered(struct flo_mqtt_request *request, bool is_delivered)
 
 static void paho_sent(void *context, MQTTAsync_successData5 *data)
 {
-    delivered(context, (int)data->reasonCode < 0x80);
+    delivered(context, (int)data->reasonCode < 0x80, (int)data->reasonCode);
 }
 
 static void paho_send_failed(void *context, MQTTAsync_failureData5 *data)
 {
-    (void)data;
-    delivered(context, false);
+    delivered(context, false, (int)data->reasonCode);
 }
 
 static void subscribed(struct flo_mqtt_request *request, int reason)

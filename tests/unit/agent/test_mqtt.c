@@ -24,7 +24,7 @@ struct side {
     struct event_base *base;
     struct flo_mqtt *mqtt;
     int connects, losses, messages, delivered, undelivered, refused;
-    int last_code;
+    int last_code, last_reason;
     char last_what[256];
     bool last_session, has_seen_secret;
     uint64_t last_retry_ms;
@@ -67,13 +67,15 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
     side->has_seen_secret |= strcmp(side->last_data, "secret") == 0;
 }
 
-static void on_delivered(void *context, uint64_t token, bool is_delivered)
+static void on_delivered(void *context, uint64_t token, bool is_delivered,
+                         int reason)
 {
     struct side *side = context;
 
     (void)token;
     side->delivered += is_delivered ? 1 : 0;
     side->undelivered += is_delivered ? 0 : 1;
+    side->last_reason = reason;
 }
 
 static void on_refused(void *context, const char *topic, int reason)
@@ -255,6 +257,23 @@ static void nothing_of_another_device_arrives(void **state)
     side_close(controller);
 }
 
+static void a_publish_that_the_acl_forbids_is_told_with_its_reason(void **state)
+{
+    struct side *device = side_open(ID_A, NULL, 0, NULL);
+
+    (void)state;
+    UNTIL(device, NOBODY, device->connects == 1);
+    assert_int_equal(flo_mqtt_publish(device->mqtt,
+                                      "flotilla/v1/demo/d/" ID_B "/tele", "x",
+                                      1, 1, false, 0, 7, NULL),
+                     0);
+
+    UNTIL(device, NOBODY, device->undelivered == 1);
+    assert_int_equal(device->last_reason, 0x87);
+
+    side_close(device);
+}
+
 static void a_killed_broker_is_found_again(void **state)
 {
     struct side *device = side_open(ID_A, NULL, 3600, TOPIC_A);
@@ -410,6 +429,8 @@ int main(void)
         cmocka_unit_test(a_web_proxy_of_the_environment_is_not_for_the_broker),
         cmocka_unit_test(the_last_will_of_a_lost_device_says_offline),
         cmocka_unit_test(nothing_of_another_device_arrives),
+        cmocka_unit_test(
+            a_publish_that_the_acl_forbids_is_told_with_its_reason),
         cmocka_unit_test(a_killed_broker_is_found_again),
         cmocka_unit_test(every_publish_is_told_its_end_when_the_broker_dies),
         cmocka_unit_test(two_clients_with_one_identity_are_told_and_back_off),

@@ -1,0 +1,249 @@
+/* What goes to the broker and when, beside a broker that only takes notes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent/shell/shell.h"
+#include "unit/remove_tree.h"
+
+#define NOT_AUTHORIZED 0x87
+#define IN_FLIGHT 16
+
+static struct flo_shell shell;
+static char dir[64];
+static int log_fd; /* what is written in place of stderr */
+static int stderr_fd;
+
+/* ---- the broker ---- */
+
+struct flo_mqtt {
+    struct flo_mqtt_handlers agent;
+    uint64_t tokens[1000]; /* of telemetry that came and has no answer */
+    size_t waiting;
+    size_t came;
+};
+static struct flo_mqtt broker;
+
+int flo_mqtt_open(struct event_base *base,
+                  const struct flo_mqtt_options *options,
+                  const struct flo_mqtt_handlers *handlers,
+                  struct flo_mqtt **out, struct flo_err *err)
+{
+    (void)base, (void)options, (void)err;
+    broker.agent = *handlers;
+    *out = &broker;
+    return 0;
+}
+
+bool flo_mqtt_is_connected(const struct flo_mqtt *mqtt)
+{
+    return mqtt != NULL;
+}
+
+int flo_mqtt_subscribe(struct flo_mqtt *mqtt, const char *filter, int qos,
+                       struct flo_err *err)
+{
+    (void)mqtt, (void)filter, (void)qos, (void)err;
+    return 0;
+}
+
+int flo_mqtt_publish(struct flo_mqtt *mqtt, const char *topic, const void *data,
+                     size_t bytes, int qos, bool retained, uint32_t expiry_s,
+                     uint64_t token, struct flo_err *err)
+{
+    (void)data, (void)bytes, (void)qos, (void)retained, (void)expiry_s;
+    (void)err;
+    if (strstr(topic, "/tele") != NULL) {
+        assert_true(mqtt->waiting < FLO_COUNT(mqtt->tokens));
+        mqtt->tokens[mqtt->waiting++] = token;
+        mqtt->came++;
+    }
+    return 0;
+}
+
+/* Answers what has come until now; how much it was. */
+static size_t answer(bool is_delivered, int reason)
+{
+    uint64_t tokens[FLO_COUNT(broker.tokens)];
+    size_t count = broker.waiting;
+
+    memcpy(tokens, broker.tokens, sizeof(tokens));
+    broker.waiting = 0;
+    for (size_t i = 0; i < count; i++) {
+        broker.agent.on_delivered(&shell, tokens[i], is_delivered, reason);
+    }
+    return count;
+}
+
+/* ---- the shell around it ---- */
+
+void flo_shell_set_heartbeat(struct flo_shell *unused, uint64_t heartbeat_ms)
+{
+    (void)unused, (void)heartbeat_ms;
+}
+
+json_t *flo_report_reported(const struct flo_shell *unused)
+{
+    (void)unused;
+    return NULL;
+}
+
+void flo_shell_note(struct flo_shell *unused, const char *type,
+                    const struct flo_err *err)
+{
+    (void)unused;
+    fail_msg("%s: %s", type, err->what);
+}
+
+void flo_shell_order(struct flo_shell *unused, const json_t *envelope)
+{
+    (void)unused, (void)envelope;
+}
+
+void flo_identity_add_group(struct flo_identity *identity, const char *group)
+{
+    (void)identity, (void)group;
+}
+
+int flo_identity_keep_groups(const struct flo_settings *settings,
+                             const struct flo_identity *identity,
+                             struct flo_err *err)
+{
+    (void)settings, (void)identity, (void)err;
+    return 0;
+}
+
+/* ---- given ---- */
+
+static int begin(void **state)
+{
+    struct flo_err err = {0};
+
+    (void)state;
+    memset(&shell, 0, sizeof(shell));
+    memset(&broker, 0, sizeof(broker));
+    snprintf(dir, sizeof(dir), "/tmp/flo-link-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(flo_settings_load(NULL, dir, &shell.settings, &err), 0);
+    assert_int_equal(flo_mailbox_open(dir, 1 << 20, &shell.mailbox, &err), 0);
+    strcpy(shell.identity.fleet, "demo");
+    strcpy(shell.identity.device, "0a0a0a0a-0000-4000-8000-00000000000a");
+    assert_int_equal(flo_shell_link_open(&shell, &err), 0);
+    log_fd = memfd_create("log", MFD_CLOEXEC);
+    stderr_fd = dup(STDERR_FILENO);
+    assert_true(dup2(log_fd, STDERR_FILENO) >= 0);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    dup2(stderr_fd, STDERR_FILENO);
+    close(stderr_fd);
+    close(log_fd);
+    flo_mailbox_close(shell.mailbox);
+    flo_settings_deinit(&shell.settings);
+    return remove_tree(dir);
+}
+
+static void windows(unsigned count)
+{
+    while (count-- > 0) {
+        flo_mailbox_telemetry(shell.mailbox, "{}", 2);
+    }
+}
+
+static void heartbeat(void)
+{
+    windows(1);
+    flo_shell_link_flush(&shell);
+}
+
+/* ---- then ---- */
+
+static unsigned lines_told(const char *words)
+{
+    char text[65536] = "";
+    unsigned count = 0;
+
+    assert_true(pread(log_fd, text, sizeof(text) - 1, 0) >= 0);
+    for (const char *at = text; (at = strstr(at, words)) != NULL; at++) {
+        count++;
+    }
+    return count;
+}
+
+static void telemetry_follows_as_fast_as_the_broker_takes_it(void **state)
+{
+    (void)state;
+    windows(100);
+
+    broker.agent.on_connected(&shell, true);
+
+    assert_int_equal(broker.waiting, IN_FLIGHT);
+    while (answer(true, 0) > 0) {
+    }
+    assert_int_equal(broker.came, 100);
+    assert_int_equal(shell.telemetry_in_flight, 0);
+}
+
+static void
+telemetry_that_the_broker_refuses_waits_for_the_next_heartbeat(void **state)
+{
+    (void)state;
+    windows(100);
+    broker.agent.on_connected(&shell, true);
+
+    assert_int_equal(answer(false, NOT_AUTHORIZED), IN_FLIGHT);
+    assert_int_equal(broker.waiting, 0);
+
+    heartbeat();
+    assert_int_equal(answer(false, NOT_AUTHORIZED), IN_FLIGHT);
+    assert_int_equal(broker.waiting, 0);
+
+    heartbeat(); /* now it may */
+    while (answer(true, 0) > 0) {
+    }
+    assert_int_equal(broker.came, IN_FLIGHT + IN_FLIGHT + 102);
+}
+
+static void a_refusal_of_telemetry_is_told_once_per_connection(void **state)
+{
+    (void)state;
+    windows(20);
+    broker.agent.on_connected(&shell, true);
+    answer(false, 0); /* lost with the session, not refused */
+    assert_int_equal(lines_told("telemetry refused"), 0);
+
+    heartbeat();
+    answer(false, NOT_AUTHORIZED);
+    heartbeat();
+    answer(false, NOT_AUTHORIZED);
+    assert_int_equal(lines_told("telemetry refused, reason 0x87"), 1);
+
+    broker.agent.on_connected(&shell, true);
+    answer(false, NOT_AUTHORIZED);
+    assert_int_equal(lines_told("telemetry refused, reason 0x87"), 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            telemetry_follows_as_fast_as_the_broker_takes_it, begin, end),
+        cmocka_unit_test_setup_teardown(
+            telemetry_that_the_broker_refuses_waits_for_the_next_heartbeat,
+            begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_refusal_of_telemetry_is_told_once_per_connection, begin, end),
+    };
+
+    return cmocka_run_group_tests_name("link", tests, NULL, NULL);
+}
