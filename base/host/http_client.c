@@ -21,6 +21,7 @@
 #define CONNECT_TIMEOUT_MS 10000
 #define LOW_SPEED_BYTES 1024
 #define LOW_SPEED_MS 30000
+#define LOOPBACK "127.0.0.1,localhost,::1"
 
 struct flo_http {
     CURL *curl;
@@ -327,6 +328,24 @@ static long seconds_of(uint64_t ms)
     return seconds > 86400 ? 86400 : (long)seconds;
 }
 
+/* Loopback is reached past any proxy, and what the environment names: libcurl
+ * asks it no more once it was told anything. */
+static void set_no_proxy(CURL *curl)
+{
+    const char *hosts = getenv("no_proxy");
+    struct flo_buf list = {0};
+
+    if (hosts == NULL || hosts[0] == '\0') {
+        hosts = getenv("NO_PROXY");
+    }
+    if (hosts == NULL || strcmp(hosts, "*") != 0) {
+        flo_buf_text(&list, LOOPBACK ",");
+    }
+    flo_buf_text(&list, hosts == NULL ? "" : hosts);
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, list.failed ? LOOPBACK : list.data);
+    flo_buf_deinit(&list);
+}
+
 static void set_options(CURL *curl, const struct flo_http_options *options)
 {
     uint64_t connect_ms = options->connect_timeout_ms;
@@ -337,7 +356,7 @@ static void set_options(CURL *curl, const struct flo_http_options *options)
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(curl, CURLOPT_HTTP_CONTENT_DECODING, 0L);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_NOPROXY, "127.0.0.1,localhost,::1");
+    set_no_proxy(curl);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "flotilla/" FLO_VERSION);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
                      (long)(connect_ms == 0 ? CONNECT_TIMEOUT_MS : connect_ms));

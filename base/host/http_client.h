@@ -1,7 +1,8 @@
 /* HTTP client: libcurl, blocking, http and https only, bounded.
  *
  * For the updater's downloads, enrolment and the command line.  One handle
- * per thread; connections are kept between calls. */
+ * per thread; connections are kept between calls.  Proxies are those of the
+ * environment (https_proxy, no_proxy, ...), but never for loopback. */
 #ifndef FLOTILLA_HOST_HTTP_CLIENT_H
 #define FLOTILLA_HOST_HTTP_CLIENT_H
 

@@ -157,10 +157,10 @@ static void *serve(void *context)
     }
 }
 
-static void start(struct server *server)
+static void start_at(struct server *server, const char *host)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+                                  .sin_addr.s_addr = inet_addr(host)};
     socklen_t bytes = sizeof address;
 
     server->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -170,6 +170,11 @@ static void start(struct server *server)
         getsockname(server->fd, (struct sockaddr *)&address, &bytes), 0);
     server->port = ntohs(address.sin_port);
     assert_int_equal(pthread_create(&server->thread, NULL, serve, server), 0);
+}
+
+static void start(struct server *server)
+{
+    start_at(server, "127.0.0.1");
 }
 
 static void start_unix(struct server *server)
@@ -436,6 +441,58 @@ static void a_unix_socket_serves_as_well(void **state)
     free(world);
 }
 
+/* ---- proxies ---- */
+
+static int get_past_proxy(struct world *world, const char *host,
+                          const char *small, const char *large)
+{
+    setenv("http_proxy", "http://127.0.0.1:1", 1); /* nobody listens */
+    unsetenv("no_proxy");
+    unsetenv("NO_PROXY");
+    if (small != NULL) {
+        setenv("no_proxy", small, 1);
+    }
+    if (large != NULL) {
+        setenv("NO_PROXY", large, 1);
+    }
+    int rv = call(world, "http", host, "/hello", NULL);
+    unsetenv("http_proxy");
+    unsetenv("no_proxy");
+    unsetenv("NO_PROXY");
+    return rv;
+}
+
+static void loopback_is_reached_past_any_proxy(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(get_past_proxy(world, "127.0.0.1", NULL, NULL), 0);
+    assert_int_equal(get_past_proxy(world, "127.0.0.1", "10.0.0.1", NULL), 0);
+}
+
+static void
+a_host_that_the_environment_names_is_reached_past_the_proxy(void **state)
+{
+    (void)state;
+    struct world *world = calloc(1, sizeof *world);
+    const char *host = "127.0.0.2"; /* not what every host is told to skip */
+
+    start_at(&world->server, host);
+    assert_int_equal(get_past_proxy(world, host, NULL, NULL),
+                     FLO_E_NET_UNREACHABLE);
+    assert_int_equal(get_past_proxy(world, host, "10.0.0.1", host),
+                     FLO_E_NET_UNREACHABLE);
+    assert_int_equal(get_past_proxy(world, host, host, NULL), 0);
+    assert_int_equal(get_past_proxy(world, host, "10.0.0.1,127.0.0.2", NULL),
+                     0);
+    assert_int_equal(get_past_proxy(world, host, NULL, host), 0);
+    assert_int_equal(get_past_proxy(world, host, "", host), 0);
+    assert_int_equal(get_past_proxy(world, host, "*", NULL), 0);
+    stop(&world->server);
+    flo_buf_deinit(&world->answer.body);
+    free(world);
+}
+
 /* ---- TLS ---- */
 
 struct pki {
@@ -613,6 +670,9 @@ int main(void)
         in_world(a_problem_document_keeps_its_code_and_fix),
         in_world(other_protocols_are_refused),
         cmocka_unit_test(a_unix_socket_serves_as_well),
+        in_world(loopback_is_reached_past_any_proxy),
+        cmocka_unit_test(
+            a_host_that_the_environment_names_is_reached_past_the_proxy),
         cmocka_unit_test(a_server_is_known_by_its_ca_or_by_the_fingerprint),
         cmocka_unit_test(a_ca_that_did_not_sign_is_refused_though_it_is_shown),
     };
