@@ -47,7 +47,7 @@ struct flo_mqtt_handlers {
     void (*on_connected)(void *context, bool session_present);
     /* Once per lost or failed connection; a reconnect is already planned.
      * err->code: FLO_E_NET_TLS, FLO_E_MQTT_IDENTITY (session taken over),
-     * FLO_E_NET_UNREACHABLE, ... */
+     * FLO_E_MQTT_ACL (not admitted), FLO_E_NET_UNREACHABLE, ... */
     void (*on_disconnected)(void *context, const struct flo_err *err,
                             uint64_t retry_in_ms);
     void (*on_message)(void *context, const struct flo_mqtt_message *message);

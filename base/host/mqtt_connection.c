@@ -62,11 +62,13 @@ static void paho_connected(void *context, MQTTAsync_successData5 *data)
 
 static void paho_connect_failed(void *context, MQTTAsync_failureData5 *data)
 {
-    struct flo_mqtt_item item = {.kind = FLO_MQTT_FAILED,
-                                 .code = data->code,
-                                 .reason = (int)data->reasonCode};
+    /* What the broker answered, paho gives as its own code. */
+    int reason = data->code >= 0x80 ? data->code : (int)data->reasonCode;
+    const char *text = reason != 0 ? MQTTReasonCode_toString(reason) : NULL;
+    struct flo_mqtt_item item = {
+        .kind = FLO_MQTT_FAILED, .code = data->code, .reason = reason};
 
-    flo_mqtt_push(context, &item, data->message);
+    flo_mqtt_push(context, &item, text != NULL ? text : data->message);
 }
 
 static int paho_tls_line(const char *text, size_t bytes, void *context)
@@ -186,8 +188,8 @@ static int code_of(const struct flo_mqtt *mqtt, int reason)
 {
     switch (reason) {
     case MQTTREASONCODE_SESSION_TAKEN_OVER:
-    case MQTTREASONCODE_CLIENT_IDENTIFIER_NOT_VALID:
         return FLO_E_MQTT_IDENTITY;
+    case MQTTREASONCODE_CLIENT_IDENTIFIER_NOT_VALID:
     case MQTTREASONCODE_BAD_USER_NAME_OR_PASSWORD:
     case MQTTREASONCODE_NOT_AUTHORIZED:
     case MQTTREASONCODE_BANNED:

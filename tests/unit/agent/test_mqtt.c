@@ -274,6 +274,30 @@ static void a_publish_that_the_acl_forbids_is_told_with_its_reason(void **state)
     side_close(device);
 }
 
+static void a_client_that_the_broker_does_not_admit_is_told_so(void **state)
+{
+    struct broker mine = broker;
+    struct side *device;
+    FILE *file;
+
+    (void)state;
+    broker_make(&broker, false, NULL);
+    file = fopen(broker_file(&broker, "mosquitto.conf"), "we");
+    fprintf(file, "listener %u 127.0.0.1\nuser root\nallow_anonymous false\n",
+            broker.port);
+    fclose(file);
+    broker_start(&broker);
+    device = side_open(ID_A, NULL, 0, NULL);
+
+    UNTIL(device, NOBODY, device->losses >= 1);
+    assert_loss(device, FLO_E_MQTT_ACL);
+    assert_non_null(strstr(device->last_what, "Not authorized"));
+
+    side_close(device);
+    broker_remove(&broker);
+    broker = mine;
+}
+
 static void a_killed_broker_is_found_again(void **state)
 {
     struct side *device = side_open(ID_A, NULL, 3600, TOPIC_A);
@@ -431,6 +455,7 @@ int main(void)
         cmocka_unit_test(nothing_of_another_device_arrives),
         cmocka_unit_test(
             a_publish_that_the_acl_forbids_is_told_with_its_reason),
+        cmocka_unit_test(a_client_that_the_broker_does_not_admit_is_told_so),
         cmocka_unit_test(a_killed_broker_is_found_again),
         cmocka_unit_test(every_publish_is_told_its_end_when_the_broker_dies),
         cmocka_unit_test(two_clients_with_one_identity_are_told_and_back_off),
