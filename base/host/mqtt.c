@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define TURN_MS 10 /* of handling: no number of messages is a bound of time */
 #define CLOSE_WAIT_MS 1000
@@ -222,11 +223,20 @@ static void paho_close_failed(void *context, MQTTAsync_failureData5 *data)
     note_closed(context);
 }
 
+static struct timespec close_deadline(void)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += CLOSE_WAIT_MS / 1000;
+    return until;
+}
+
 static void say_bye(struct flo_mqtt *mqtt, const char *bye)
 {
     MQTTAsync_disconnectOptions disconnect =
         MQTTAsync_disconnectOptions_initializer5;
-    struct timespec until;
+    struct timespec until = close_deadline();
 
     if (bye != NULL && mqtt->options.will_topic != NULL) {
         int rv = flo_mqtt_publish(mqtt, mqtt->options.will_topic, bye,
@@ -240,8 +250,6 @@ static void say_bye(struct flo_mqtt *mqtt, const char *bye)
     if (MQTTAsync_disconnect(mqtt->client, &disconnect) != MQTTASYNC_SUCCESS) {
         return;
     }
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += CLOSE_WAIT_MS / 1000;
     pthread_mutex_lock(&mqtt->mutex);
     while (!mqtt->is_closed) {
         if (pthread_cond_timedwait(&mqtt->closed, &mqtt->mutex, &until) != 0) {
@@ -251,22 +259,52 @@ static void say_bye(struct flo_mqtt *mqtt, const char *bye)
     pthread_mutex_unlock(&mqtt->mutex);
 }
 
+static void *take_pahos_lock(void *client)
+{
+    (void)MQTTAsync_isConnected(client);
+    return NULL;
+}
+
+/* false: a name server keeps silent, whom paho asks under its lock. */
+static bool is_pahos_lock_free(struct flo_mqtt *mqtt)
+{
+    struct timespec until = close_deadline();
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, take_pahos_lock, mqtt->client) != 0 ||
+        pthread_timedjoin_np(thread, NULL, &until) == 0) {
+        return true;
+    }
+    pthread_detach(thread);
+    return false;
+}
+
+static void end_at_once(int status, void *context)
+{
+    (void)context;
+    fflush(stdout);
+    _exit(status);
+}
+
 void flo_mqtt_close(struct flo_mqtt *mqtt, const char *bye)
 {
     if (mqtt == NULL) {
         return;
-    }
-    if (mqtt->client != NULL) {
-        if (mqtt->is_connected) {
-            say_bye(mqtt, bye);
-        }
-        MQTTAsync_destroy(&mqtt->client);
     }
     if (mqtt->wake != NULL) {
         event_free(mqtt->wake);
     }
     if (mqtt->retry != NULL) {
         event_free(mqtt->retry);
+    }
+    if (mqtt->is_connected) {
+        say_bye(mqtt, bye);
+    } else if (mqtt->is_connecting && !is_pahos_lock_free(mqtt)) {
+        (void)on_exit(end_at_once, NULL);
+        return; /* paho's threads still use it */
+    }
+    if (mqtt->client != NULL) {
+        MQTTAsync_destroy(&mqtt->client);
     }
     flo_mqtt_queue_deinit(&mqtt->queue);
     flo_mqtt_requests_free(mqtt);

@@ -66,7 +66,10 @@ FLO_MUST_USE int flo_mqtt_open(struct event_base *base,
                                const struct flo_mqtt_handlers *handlers,
                                struct flo_mqtt **out, struct flo_err *err);
 /* Disconnect (publishing `bye` to the will topic first, retained, when not
- * NULL) and free; waits at most 1 s. */
+ * NULL) and free; waits at most 1 s.  For the program's end: while nobody
+ * answers for the broker's name, paho cannot be stopped.  Then its client stays
+ * as it is, and the process will run no other handler of exit(), because those
+ * of OpenSSL take away what paho's threads use. */
 void flo_mqtt_close(struct flo_mqtt *mqtt, const char *bye);
 
 bool flo_mqtt_is_connected(const struct flo_mqtt *mqtt);
