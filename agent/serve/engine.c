@@ -394,8 +394,7 @@ void flo_serve_engine_free_all(struct flo_serve *serve)
         engine->is_expected = true;
         flo_fail(&engine->end, FLO_E_INFER_BUSY, "the agent stops");
         flo_serve_engine_kill(engine, NULL);
-        while (waitpid(engine->pid, NULL, 0) < 0 && errno == EINTR) {
-        }
+        flo_serve_kill(serve, engine->pid);
         engine_free(engine);
     }
 }
@@ -768,8 +767,7 @@ int flo_serve_engine_start(struct flo_serve *serve, enum flo_serve_role role,
         engine->tick = evtimer_new(serve->base, on_tick, engine);
     }
     if (rv < 0 || engine->bev == NULL || engine->tick == NULL) {
-        kill(engine->pid, SIGKILL);
-        waitpid(engine->pid, NULL, 0);
+        flo_serve_kill(serve, engine->pid);
         if (engine->bev != NULL) {
             bufferevent_free(engine->bev);
         } else {

@@ -131,6 +131,13 @@ void flo_serve_engine_free_all(struct flo_serve *serve);
 int flo_serve_engine_failure(const struct flo_wire_failed *failed,
                              struct flo_err *err);
 
+/* ---- reaper.c: see flo_serve_kill --------------------------------- */
+
+struct serve_killed;
+int flo_reaper_open(struct flo_serve *serve, struct flo_err *err);
+/* Waits for what was killed, some seconds at most. */
+void flo_reaper_close(struct flo_serve *serve);
+
 /* ---- router.c ---------------------------------------------------- */
 
 enum request_kind {
@@ -308,6 +315,8 @@ struct flo_serve {
     bool awaits_first_answer;
     struct serve_engine *roles[FLO_ROLE_COUNT];
     struct serve_engine *engines; /* all, with those that drain or die */
+    struct serve_killed *killed;  /* and have not ended yet */
+    struct event *reaper;
     struct serve_request *held, *running;
     uint32_t n_held, n_running;
     struct probe *probe;

@@ -5,18 +5,17 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define NICENESS 10
 #define ANSWER_BYTES_MAX 4096
 
 struct serve_packer {
+    struct flo_serve *serve;
     struct flo_serve_packing packing;
     pid_t pid;
     int fd;
@@ -44,9 +43,7 @@ void flo_serve_pack_cancel(struct serve_packer *packer)
         close(packer->fd);
     }
     if (packer->pid > 0) {
-        kill(packer->pid, SIGKILL);
-        while (waitpid(packer->pid, NULL, 0) < 0 && errno == EINTR) {
-        }
+        flo_serve_kill(packer->serve, packer->pid);
     }
     flo_fd_cleanup(&packer->packing.fd);
     free(packer);
@@ -172,9 +169,9 @@ static int start_ticks(struct serve_packer *packer)
 
 /* ---- start ------------------------------------------------------- */
 
-static int start(struct flo_serve *serve, struct serve_packer *packer,
-                 struct flo_err *err)
+static int start(struct serve_packer *packer, struct flo_err *err)
 {
+    struct flo_serve *serve = packer->serve;
     const struct flo_wire_message message = {.type = FLO_WIRE_PACK};
     int rv = flo_serve_engine_spawn(serve, &packer->pid, &packer->fd, err);
 
@@ -205,10 +202,11 @@ int flo_serve_pack(struct flo_serve *serve,
         close(model);
         return flo_fail(err, FLO_E_MEMORY, "no memory to pack a model");
     }
+    packer->serve = serve;
     packer->packing = *packing;
     packer->pid = -1;
     packer->fd = -1;
-    int rv = start(serve, packer, err);
+    int rv = start(packer, err);
     if (rv < 0) {
         flo_serve_pack_cancel(packer);
         return rv;

@@ -27,8 +27,8 @@ int flo_serve_open(struct event_base *base,
         options->hang_ms_max > 0 ? options->hang_ms_max : HANG_MS;
     serve->requests_max =
         options->requests_max > 0 ? options->requests_max : REQUESTS_MAX;
-    int rv = 0;
-    if (strlen(options->engine_path) >= sizeof(serve->engine_path)) {
+    int rv = flo_reaper_open(serve, err);
+    if (rv == 0 && strlen(options->engine_path) >= sizeof(serve->engine_path)) {
         rv = flo_fail(err, FLO_E_CFG_RANGE, "the engine's path is too long");
     }
     snprintf(serve->engine_path, sizeof(serve->engine_path), "%s",
@@ -36,6 +36,7 @@ int flo_serve_open(struct event_base *base,
     rv = rv < 0 ? rv : flo_api_open(serve, options, err);
     if (rv < 0) {
         flo_httpd_close(serve->httpd);
+        flo_reaper_close(serve);
         free(serve);
         return rv;
     }
@@ -54,6 +55,7 @@ void flo_serve_close(struct flo_serve *serve)
     }
     flo_router_close(serve);
     flo_serve_engine_free_all(serve);
+    flo_reaper_close(serve);
     flo_httpd_close(serve->httpd);
     free(serve);
 }

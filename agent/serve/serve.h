@@ -83,7 +83,8 @@ FLO_MUST_USE int flo_serve_open(struct event_base *base,
                                 const struct flo_serve_options *options,
                                 const struct flo_serve_handlers *handlers,
                                 struct flo_serve **out, struct flo_err *err);
-/* Kills the engines (they hold no state) and waits for them. */
+/* Kills the engines (they hold no state) and waits for them and for what else
+ * was killed, some seconds at most. */
 void flo_serve_close(struct flo_serve *serve);
 /* Port of the first TCP listener, 0 if none. */
 uint16_t flo_serve_port(const struct flo_serve *serve);
@@ -127,6 +128,14 @@ bool flo_serve_is_ending(const struct flo_serve *serve);
 void flo_serve_promote(struct flo_serve *serve);
 /* No role is live: hold requests (stop-first swap). */
 void flo_serve_hold(struct flo_serve *serve);
+
+/* ---- processes that were killed ---------------------------------- */
+
+/* Kill a child process.  Nobody waits for its end, which comes when the disk
+ * has what it syncs: until then it holds its locks and its files' room. */
+void flo_serve_kill(struct flo_serve *serve, pid_t pid);
+/* Has one of those not ended yet? */
+bool flo_serve_is_killing(const struct flo_serve *serve);
 
 /* ---- kept prefixes ----------------------------------------------- */
 

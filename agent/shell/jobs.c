@@ -1,11 +1,9 @@
 /* The updater worker: one process per job, one line in, event lines out
  * (contracts section 5).  What it says is hostile until it fits. */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/shell/shell.h"
@@ -36,9 +34,7 @@ static void job_free(struct flo_job_child *job)
         close(job->fd);
     }
     if (job->pid > 0) {
-        kill(job->pid, SIGKILL);
-        while (waitpid(job->pid, NULL, 0) < 0 && errno == EINTR) {
-        }
+        flo_serve_kill(job->shell->serve, job->pid);
     }
     free(job);
 }
@@ -317,13 +313,21 @@ static int job_open(struct flo_shell *shell, struct flo_job_child *job,
     return 0;
 }
 
+/* A process that was killed and still syncs has the lock of the downloads and
+ * room on the disk that the plan must see as free. */
 void flo_shell_job_start(struct flo_shell *shell, uint32_t number)
 {
-    struct flo_job_child *job = calloc(1, sizeof(*job));
+    struct flo_job_child *job;
     struct flo_err err = {0};
 
     job_end(shell);
+    if (flo_serve_is_killing(shell->serve)) {
+        shell->waiting_job = number;
+        flo_shell_later(shell->collect, AGAIN_MS);
+        return;
+    }
     shell->waiting_job = 0;
+    job = calloc(1, sizeof(*job));
     if (job == NULL) {
         job_failed(shell, number, FLO_E_MEMORY, "job", true);
         return;

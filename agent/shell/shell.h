@@ -209,7 +209,7 @@ struct flo_shell {
     struct flo_mqtt *mqtt;
     struct flo_control *control;
     struct flo_job_child *job;
-    uint32_t waiting_job; /* for room on the disk; 0: none */
+    uint32_t waiting_job; /* until processes end that hold room; 0: none */
     struct event *timer, *heartbeat, *flush, *collect, *resume;
     struct event *signals[3];
     uint64_t heartbeat_ms;
@@ -312,6 +312,7 @@ bool flo_shell_packs(const struct flo_shell *shell);
 /* Does an engine get a file for the prefix of its prompts? */
 bool flo_shell_keeps_prefixes(const struct flo_shell *shell);
 /* jobs.c */
+/* At once or, where a process that was killed has not ended yet, after it. */
 void flo_shell_job_start(struct flo_shell *shell, uint32_t job);
 /* Start the waiting job again, if the engines of what was removed have ended;
  * else later. */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "engine/model/packed.h"
+#include "unit/child.h"
 
 #define MODEL "tests/models/tiny-v2.Q4_0.gguf"
 #define BROKEN "tests/unit/serve/test_pack_process.c"
@@ -39,23 +40,33 @@ static void on_loaded(void *context, enum flo_serve_role role, uint64_t ms,
     world.load_error = err == NULL ? 0 : err->code;
 }
 
-static int set_up(void **state)
+static int set_up_with(const char *engine)
 {
     static const char *const nowhere[] = {NULL};
     const struct flo_serve_handlers handlers = {.on_loaded = on_loaded};
-    char engine[4096];
     struct flo_serve_options options = {.engine_path = engine,
                                         .listen = nowhere};
-    (void)state;
 
     memset(&world, 0, sizeof(world));
     world.fd = -1;
     world.base = event_base_new();
-    return !flo_process_sibling("flotilla-engine", engine, sizeof(engine)) ||
-                   flo_serve_open(world.base, &options, &handlers, &world.serve,
-                                  NULL) < 0
-               ? -1
-               : 0;
+    return flo_serve_open(world.base, &options, &handlers, &world.serve, NULL);
+}
+
+static int set_up(void **state)
+{
+    char engine[4096];
+    (void)state;
+
+    return flo_process_sibling("flotilla-engine", engine, sizeof(engine))
+               ? set_up_with(engine)
+               : -1;
+}
+
+static int set_up_slow(void **state)
+{
+    (void)state;
+    return set_up_with(SLOW_WORKER);
 }
 
 static int tear_down(void **state)
@@ -106,13 +117,18 @@ static struct serve_packer *start(const char *path, int *reserve_code,
     return packer;
 }
 
+static void run_to_end(void)
+{
+    while (!world.has_ended) {
+        event_base_loop(world.base, EVLOOP_ONCE);
+    }
+}
+
 static void pack(const char *path, int reserve_code)
 {
     world.has_ended = false;
     start(path, &reserve_code, 60000);
-    while (!world.has_ended) {
-        event_base_loop(world.base, EVLOOP_ONCE);
-    }
+    run_to_end();
 }
 
 /* Skips the test where no kernel reads packed weights. */
@@ -212,29 +228,27 @@ static void it_can_be_cancelled_and_times_out(void **state)
     event_base_loop(world.base, EVLOOP_NONBLOCK);
     assert_false(world.has_ended);
 
-    struct serve_packer *packer = start(MODEL, &fine, 1);
-    (void)packer;
-    while (!world.has_ended) {
-        event_base_loop(world.base, EVLOOP_ONCE);
-    }
+    start(MODEL, &fine, 1);
+    run_to_end();
     assert_int_equal(world.code, FLO_E_ENGINE_HANG);
 }
 
 /* The engine process that was just started. */
 static pid_t child(void)
 {
-    char path[64];
-    char text[32] = "";
+    pid_t pid = child_first();
 
-    snprintf(path, sizeof(path), "/proc/self/task/%ld/children",
-             (long)getpid());
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        skip(); /* a kernel without */
+    if (pid == 0) {
+        skip(); /* a kernel that does not say */
     }
-    assert_true(read(fd, text, sizeof(text) - 1) > 0);
-    close(fd);
-    return (pid_t)strtol(text, NULL, 10);
+    return pid;
+}
+
+static void run_until_reaped(pid_t pid)
+{
+    while (kill(pid, 0) == 0) {
+        event_base_loop(world.base, EVLOOP_ONCE);
+    }
 }
 
 static void one_that_stands_still_is_soon_given_up(void **state)
@@ -246,13 +260,11 @@ static void one_that_stands_still_is_soon_given_up(void **state)
     start(MODEL, &fine, 60000);
     pid_t pid = child();
     assert_int_equal(kill(pid, SIGSTOP), 0);
-    while (!world.has_ended) {
-        event_base_loop(world.base, EVLOOP_ONCE);
-    }
+    run_to_end();
 
     assert_int_equal(world.code, FLO_E_ENGINE_HANG);
     assert_true(flo_now_ms() - started_ms < 30000); /* not its whole time */
-    assert_int_equal(kill(pid, 0), -1);             /* and it is gone */
+    run_until_reaped(pid);
 }
 
 static void one_that_stands_still_is_cancelled_at_once(void **state)
@@ -265,13 +277,62 @@ static void one_that_stands_still_is_cancelled_at_once(void **state)
     assert_int_equal(kill(pid, SIGSTOP), 0);
     flo_serve_pack_cancel(packer);
 
-    assert_int_equal(kill(pid, 0), -1);
+    run_until_reaped(pid);
     assert_false(world.has_ended);
+}
+
+/* ---- a slow disk -------------------------------------------------- */
+
+/* One that does not end before its tracer does. */
+static struct serve_packer *start_slow(pid_t *pid, pid_t *tracer)
+{
+    static int fine;
+
+    setenv("FLOTILLA_SLOW", "end", 1);
+    struct serve_packer *packer = start(MODEL, &fine, 60000);
+    *pid = child();
+    *tracer = child_tracer(*pid);
+    if (*tracer == 0) {
+        skip();
+    }
+    return packer;
+}
+
+static void nobody_waits_for_one_that_syncs_when_it_is_killed(void **state)
+{
+    pid_t pid, tracer;
+    (void)state;
+
+    struct serve_packer *packer = start_slow(&pid, &tracer);
+    uint64_t started_ms = flo_now_ms();
+    flo_serve_pack_cancel(packer);
+    assert_true(flo_now_ms() - started_ms < 100);
+    assert_true(flo_serve_is_killing(world.serve));
+
+    kill(tracer, SIGKILL);
+    run_until_reaped(pid);
+    assert_int_equal(child_first(), 0);
+    assert_false(flo_serve_is_killing(world.serve));
+}
+
+static void the_end_of_all_waits_for_it_but_not_for_ever(void **state)
+{
+    pid_t pid, tracer;
+    (void)state;
+
+    struct serve_packer *packer = start_slow(&pid, &tracer);
+    flo_serve_pack_cancel(packer);
+    uint64_t started_ms = flo_now_ms();
+    flo_serve_close(world.serve);
+    world.serve = NULL;
+    assert_in_range(flo_now_ms() - started_ms, 2000, 10000);
+    kill(tracer, SIGKILL);
 }
 
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define SLOW(name) cmocka_unit_test_setup_teardown(name, set_up_slow, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(the_file_is_what_the_library_makes),
         TEST(an_engine_loads_it_and_refuses_another),
@@ -280,6 +341,8 @@ int main(void)
         TEST(it_can_be_cancelled_and_times_out),
         TEST(one_that_stands_still_is_soon_given_up),
         TEST(one_that_stands_still_is_cancelled_at_once),
+        SLOW(nobody_waits_for_one_that_syncs_when_it_is_killed),
+        SLOW(the_end_of_all_waits_for_it_but_not_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,94 @@
+/* Processes that were killed, waited for beside everything else.
+ *
+ * SIGKILL acts when a process comes back from the kernel: one that syncs a
+ * gigabyte to a slow card ends when the card has it, tens of seconds later.  A
+ * tick looks for its end, as for an engine's (engine.c). */
+#include "agent/serve/internal.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TICK_MS 10
+#define CLOSE_TICKS_MAX 300 /* then what is left is init's */
+
+struct serve_killed {
+    struct serve_killed *next;
+    pid_t pid;
+};
+
+static void reap(struct flo_serve *serve)
+{
+    struct serve_killed **place = &serve->killed;
+
+    while (*place != NULL) {
+        struct serve_killed *killed = *place;
+
+        if (waitpid(killed->pid, NULL, WNOHANG) == 0) {
+            place = &killed->next;
+        } else {
+            *place = killed->next;
+            free(killed);
+        }
+    }
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_serve *serve = context;
+    (void)fd, (void)what;
+
+    reap(serve);
+    if (serve->killed == NULL) {
+        event_del(serve->reaper);
+    }
+}
+
+int flo_reaper_open(struct flo_serve *serve, struct flo_err *err)
+{
+    serve->reaper = event_new(serve->base, -1, EV_PERSIST, on_tick, serve);
+    return serve->reaper == NULL ? flo_fail(err, FLO_E_MEMORY, "no event") : 0;
+}
+
+void flo_serve_kill(struct flo_serve *serve, pid_t pid)
+{
+    const struct timeval period = {.tv_usec = TICK_MS * 1000};
+    struct serve_killed *killed = malloc(sizeof(*killed));
+
+    kill(pid, SIGKILL);
+    if (killed == NULL) { /* no zombie may stay */
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+        }
+        return;
+    }
+    *killed = (struct serve_killed){.next = serve->killed, .pid = pid};
+    serve->killed = killed;
+    event_add(serve->reaper, &period);
+}
+
+bool flo_serve_is_killing(const struct flo_serve *serve)
+{
+    return serve->killed != NULL;
+}
+
+void flo_reaper_close(struct flo_serve *serve)
+{
+    for (int i = 0; i < CLOSE_TICKS_MAX && serve->killed != NULL; i++) {
+        reap(serve);
+        if (serve->killed != NULL) {
+            usleep(TICK_MS * 1000);
+        }
+    }
+    while (serve->killed != NULL) {
+        struct serve_killed *killed = serve->killed;
+
+        serve->killed = killed->next;
+        free(killed);
+    }
+    if (serve->reaper != NULL) {
+        event_free(serve->reaper);
+    }
+}

@@ -1,0 +1,197 @@
+/* Updater processes that end slowly: the agent goes on, the next job waits. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/shell/shell.h"
+#include "unit/child.h"
+#include "unit/remove_tree.h"
+
+static struct flo_shell shell;
+static char dir[64];
+
+/* ---- the shell around it ---- */
+
+void flo_shell_event(struct flo_shell *unused,
+                     const struct flo_agent_event *event)
+{
+    (void)unused;
+    fail_msg("event %d: %s", (int)event->kind, event->error.what);
+}
+
+bool flo_shell_fits_both(struct flo_shell *unused, const struct flo_digest *a,
+                         const struct flo_digest *b)
+{
+    (void)unused, (void)a, (void)b;
+    return true;
+}
+
+bool flo_shell_make_room(struct flo_shell *unused,
+                         const struct flo_digest *release)
+{
+    (void)unused, (void)release;
+    return false;
+}
+
+bool flo_shell_packs(const struct flo_shell *unused)
+{
+    (void)unused;
+    return false;
+}
+
+bool flo_shell_keeps_prefixes(const struct flo_shell *unused)
+{
+    (void)unused;
+    return false;
+}
+
+json_t *flo_machine_json(const struct flo_machine *machine,
+                         uint64_t disk_free_bytes)
+{
+    (void)machine, (void)disk_free_bytes;
+    return json_object();
+}
+
+void flo_shell_later(struct event *event, unsigned in_ms)
+{
+    const struct timeval delay = {.tv_usec = (suseconds_t)in_ms * 1000};
+
+    evtimer_add(event, &delay);
+}
+
+static void on_collect(evutil_socket_t fd, short events, void *context)
+{
+    (void)fd, (void)events, (void)context;
+    flo_shell_job_again(&shell);
+}
+
+/* ---- given ---- */
+
+/* A device whose updater does not end before its tracer does. */
+static int begin(void **state)
+{
+    static const char *const nowhere[] = {NULL};
+    const struct flo_serve_options options = {.engine_path = SLOW_WORKER,
+                                              .listen = nowhere};
+    char path[96];
+
+    (void)state;
+    memset(&shell, 0, sizeof(shell));
+    snprintf(dir, sizeof(dir), "/tmp/flo-jobs-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/flotilla-updater", dir);
+    assert_int_equal(symlink(SLOW_WORKER, path), 0);
+    setenv("FLOTILLA_BIN", dir, 1);
+    setenv("FLOTILLA_SLOW", "end", 1);
+    shell.base = event_base_new();
+    shell.collect = evtimer_new(shell.base, on_collect, NULL);
+    assert_int_equal(flo_settings_load(NULL, dir, &shell.settings, NULL), 0);
+    assert_int_equal(flo_store_open(dir, true, &shell.store, NULL), 0);
+    return flo_serve_open(shell.base, &options, NULL, &shell.serve, NULL);
+}
+
+static int end(void **state)
+{
+    (void)state;
+    flo_shell_job_cancel(&shell, 0);
+    flo_serve_close(shell.serve);
+    flo_store_close(shell.store);
+    flo_settings_deinit(&shell.settings);
+    event_free(shell.collect);
+    event_base_free(shell.base);
+    return remove_tree(dir);
+}
+
+static void start(uint32_t number, pid_t *pid, pid_t *tracer)
+{
+    flo_shell_job_start(&shell, number);
+    *pid = child_first();
+    *tracer = *pid == 0 ? 0 : child_tracer(*pid);
+    if (*tracer == 0) {
+        skip(); /* this machine shows no children, or lets nobody trace them */
+    }
+}
+
+static void run_for_ms(uint64_t ms)
+{
+    uint64_t until_ms = flo_now_ms() + ms;
+
+    while (flo_now_ms() < until_ms) {
+        event_base_loop(shell.base, EVLOOP_NONBLOCK);
+        usleep(1000);
+    }
+}
+
+/* ---- tests ---- */
+
+static void
+nobody_waits_for_an_updater_that_syncs_when_it_is_cancelled(void **state)
+{
+    pid_t pid, tracer;
+
+    (void)state;
+    start(1, &pid, &tracer);
+    uint64_t started_ms = flo_now_ms();
+    flo_shell_job_cancel(&shell, 1);
+    assert_true(flo_now_ms() - started_ms < 100);
+
+    kill(tracer, SIGKILL);
+    while (kill(pid, 0) == 0) {
+        event_base_loop(shell.base, EVLOOP_ONCE);
+    }
+    assert_int_equal(child_first(), 0);
+}
+
+static void the_next_job_waits_until_it_has_ended(void **state)
+{
+    pid_t pid, tracer;
+
+    (void)state;
+    start(1, &pid, &tracer);
+    uint64_t started_ms = flo_now_ms();
+    flo_shell_job_start(&shell, 2);
+    assert_true(flo_now_ms() - started_ms < 100);
+    run_for_ms(500);
+    assert_null(shell.job);
+    assert_int_equal(kill(pid, 0), 0);
+
+    kill(tracer, SIGKILL);
+    while (shell.job == NULL) {
+        event_base_loop(shell.base, EVLOOP_ONCE);
+    }
+    assert_int_equal(kill(pid, 0), -1);
+    tracer = child_tracer(child_first());
+    flo_shell_job_cancel(&shell, 2);
+    kill(tracer, SIGKILL);
+}
+
+static void a_job_that_waits_can_be_cancelled(void **state)
+{
+    pid_t pid, tracer;
+
+    (void)state;
+    start(1, &pid, &tracer);
+    flo_shell_job_start(&shell, 2);
+    flo_shell_job_cancel(&shell, 2);
+    assert_int_equal(shell.waiting_job, 0);
+    kill(tracer, SIGKILL);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        TEST(nobody_waits_for_an_updater_that_syncs_when_it_is_cancelled),
+        TEST(the_next_job_waits_until_it_has_ended),
+        TEST(a_job_that_waits_can_be_cancelled),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
