@@ -175,7 +175,8 @@ static void current_loaded(struct step *s)
     flo_repair_loaded(s);
 }
 
-/* Files of gigabytes are hashed before: that takes as long as it takes. */
+/* Files of gigabytes are hashed and packed before: that takes as long as it
+ * takes. */
 void flo_engine_loading(struct step *s)
 {
     struct flo_agent_engine *engine = &s->agent->engines[s->event->role];

@@ -20,7 +20,9 @@ struct serve_packer {
     pid_t pid;
     int fd;
     struct event *readable, *tick;
-    uint64_t started_ms, worked_ms; /* it was last seen at work */
+    uint64_t started_ms, looked_ms;
+    uint64_t worked_ms; /* it was last seen at work */
+    uint64_t spent_ms;  /* other than waiting for a disk */
     uint64_t cpu_ms;
     bool has_room; /* the first answer came */
     uint64_t bytes;
@@ -116,43 +118,55 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
 
 /* ---- supervision ------------------------------------------------- */
 
-/* What cannot be told counts as work: the limit in all remains. */
-static bool works(struct serve_packer *packer)
+/* A suspended machine does not pack. */
+static uint64_t awake_ms(void)
 {
-    bool waits_for_disk;
-    uint64_t cpu_ms;
+    return flo_now_us() / 1000;
+}
 
-    if (!flo_process_work(packer->pid, &cpu_ms, &waits_for_disk)) {
-        return true;
+/* What cannot be told counts as work: the limits of time remain. */
+static void look(struct serve_packer *packer, uint64_t now)
+{
+    bool waits_for_disk = false;
+    uint64_t cpu_ms = 0;
+    bool is_told = flo_process_work(packer->pid, &cpu_ms, &waits_for_disk);
+
+    if (!waits_for_disk) {
+        packer->spent_ms += now - packer->looked_ms;
     }
-    bool has_moved = cpu_ms != packer->cpu_ms;
+    if (!is_told || waits_for_disk || cpu_ms != packer->cpu_ms) {
+        packer->worked_ms = now;
+    }
+    packer->looked_ms = now;
     packer->cpu_ms = cpu_ms;
-    return has_moved || waits_for_disk;
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *context)
 {
     struct serve_packer *packer = context;
     const struct flo_serve_packing *packing = &packer->packing;
-    uint64_t now = flo_now_ms();
+    uint64_t now = awake_ms();
     struct flo_err err = {0};
     (void)fd, (void)what;
 
-    if (works(packer)) {
-        packer->worked_ms = now;
-    }
-    if (now - packer->started_ms >= packing->timeout_ms) {
-        flo_fail(&err, FLO_E_ENGINE_HANG, "packing took more than %llu ms",
+    look(packer, now);
+    if (packer->spent_ms >= packing->timeout_ms) {
+        flo_fail(&err, FLO_E_ENGINE_HANG,
+                 "packing took more than %llu ms beside its waits for the disk",
                  (unsigned long long)packing->timeout_ms);
-        end(packer, &err);
+    } else if (now - packer->started_ms >= packing->total_ms_max) {
+        flo_fail(&err, FLO_E_ENGINE_HANG, "packing took more than %llu ms",
+                 (unsigned long long)packing->total_ms_max);
     } else if (now - packer->worked_ms >= packing->idle_ms_max) {
         flo_fail(&err, FLO_E_ENGINE_HANG, "packing stood still for %llu ms",
                  (unsigned long long)(now - packer->worked_ms));
+    }
+    if (err.code != 0) {
         end(packer, &err);
     }
 }
 
-/* Often enough for both limits. */
+/* Often enough for these limits: the one in all is longer. */
 static int start_ticks(struct serve_packer *packer)
 {
     const struct flo_serve_packing *packing = &packer->packing;
@@ -163,7 +177,8 @@ static int start_ticks(struct serve_packer *packer)
     struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
                          .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
 
-    packer->started_ms = packer->worked_ms = flo_now_ms();
+    packer->started_ms = awake_ms();
+    packer->looked_ms = packer->worked_ms = packer->started_ms;
     return event_add(packer->tick, &tv);
 }
 

@@ -156,8 +156,9 @@ FLO_MUST_USE int flo_serve_prefix_open(const char *dir,
 
 struct serve_packer;
 struct flo_serve_packing {
-    int fd; /* the GGUF, taken */
-    uint64_t timeout_ms;
+    int fd;              /* the GGUF, taken */
+    uint64_t timeout_ms; /* without the time in which it waits for a disk */
+    uint64_t total_ms_max;
     uint64_t idle_ms_max; /* neither computing nor waiting for a disk: a hang */
     void *context;
     /* Give a file of so many bytes that may be mapped and written; it stays

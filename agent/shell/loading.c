@@ -17,11 +17,12 @@
 #include "agent/shell/shell.h"
 
 /* Packing may take so long, and a second for every 5 MB of the model (a slow
- * processor that others use, too), but not more than half of what the core
- * waits for a sign of life. */
+ * processor that others use, too), but not more than a minute, beside the time
+ * in which a slow disk takes what was packed. */
 #define PACK_MS_MIN 10000
 #define PACK_BYTES_PER_MS 5000
 #define PACK_MS_MAX 60000
+#define PACK_TOTAL_MS_MAX 900000
 #define PACK_IDLE_MS_MAX 5000
 #define BEAT_S 30 /* a quarter of what the core waits for a sign of life */
 
@@ -31,7 +32,7 @@ struct flo_shell_loading {
     struct flo_serve_model model; /* its descriptor waits here */
     struct flo_digest digest;     /* of the model's file */
     struct flo_hashing *hashing;
-    struct event *beat; /* while something is hashed */
+    struct event *beat; /* tells the core that it gets on */
     struct serve_packer *packer;
     int packed_fd; /* that is hashed or made; -1: none */
     uint64_t packed_bytes;
@@ -171,19 +172,15 @@ static void on_beat(evutil_socket_t fd, short events, void *context)
     const struct flo_shell_loading *loading = context;
 
     (void)fd, (void)events;
-    if (loading->hashing != NULL) {
-        tell(loading->shell, loading->role);
-    }
+    tell(loading->shell, loading->role);
 }
 
 static int start_beat(struct flo_shell_loading *loading, struct flo_err *err)
 {
     const struct timeval period = {.tv_sec = BEAT_S};
 
-    if (loading->beat == NULL) {
-        loading->beat =
-            event_new(loading->shell->base, -1, EV_PERSIST, on_beat, loading);
-    }
+    loading->beat =
+        event_new(loading->shell->base, -1, EV_PERSIST, on_beat, loading);
     if (loading->beat == NULL || event_add(loading->beat, &period) != 0) {
         return flo_fail(err, FLO_E_MEMORY, "no event");
     }
@@ -195,13 +192,9 @@ static void hash(struct flo_shell_loading *loading, int fd,
                  flo_hashing_done *done)
 {
     struct flo_err err = {0};
-    int rv = start_beat(loading, &err);
 
-    if (rv == 0) {
-        rv = flo_hashing_start(loading->shell->base, fd, done, loading,
-                               &loading->hashing, &err);
-    }
-    if (rv < 0) {
+    if (flo_hashing_start(loading->shell->base, fd, done, loading,
+                          &loading->hashing, &err) < 0) {
         done(loading, NULL, &err);
     } else {
         tell(loading->shell, loading->role);
@@ -298,6 +291,7 @@ static void pack(struct flo_shell_loading *loading)
     struct flo_serve_packing request = {.fd = dup(loading->model.fd),
                                         .timeout_ms =
                                             pack_ms_max(loading->model.fd),
+                                        .total_ms_max = PACK_TOTAL_MS_MAX,
                                         .idle_ms_max = PACK_IDLE_MS_MAX,
                                         .context = loading,
                                         .reserve = reserve,
@@ -402,10 +396,10 @@ void flo_shell_load_model(struct flo_shell *shell, enum flo_agent_role role,
                           const struct flo_digest *digest, bool is_fresh)
 {
     struct flo_shell_loading *loading = calloc(1, sizeof(*loading));
+    struct flo_err err = {0};
 
     flo_shell_load_cancel(shell, role);
     if (loading == NULL) {
-        struct flo_err err = {0};
         close(model->fd);
         flo_fail(&err, FLO_E_MEMORY, "loading");
         flo_shell_lost(shell, role, &err);
@@ -417,7 +411,9 @@ void flo_shell_load_model(struct flo_shell *shell, enum flo_agent_role role,
                                           .digest = *digest,
                                           .packed_fd = -1};
     shell->loading[role] = loading;
-    if (is_fresh) {
+    if (start_beat(loading, &err) < 0) {
+        lose(loading, &err);
+    } else if (is_fresh) {
         find_packed(loading);
     } else {
         hash(loading, loading->model.fd, model_hashed);

@@ -101,12 +101,13 @@ static void done(void *context, const struct flo_err *err)
     world.code = err == NULL ? 0 : err->code;
 }
 
-static struct serve_packer *start(const char *path, int *reserve_code,
-                                  uint64_t timeout_ms)
+static struct serve_packer *start_within(const char *path, int *reserve_code,
+                                         uint64_t timeout_ms, uint64_t total_ms)
 {
     const struct flo_serve_packing packing = {
         .fd = open(path, O_RDONLY | O_CLOEXEC),
         .timeout_ms = timeout_ms,
+        .total_ms_max = total_ms,
         .idle_ms_max = 1000,
         .context = reserve_code,
         .reserve = reserve,
@@ -115,6 +116,12 @@ static struct serve_packer *start(const char *path, int *reserve_code,
 
     assert_int_equal(flo_serve_pack(world.serve, &packing, &packer, NULL), 0);
     return packer;
+}
+
+static struct serve_packer *start(const char *path, int *reserve_code,
+                                  uint64_t timeout_ms)
+{
+    return start_within(path, reserve_code, timeout_ms, 60000);
 }
 
 static void run_to_end(void)
@@ -329,6 +336,33 @@ static void the_end_of_all_waits_for_it_but_not_for_ever(void **state)
     kill(tracer, SIGKILL);
 }
 
+static void time_in_which_it_waits_for_the_disk_does_not_count(void **state)
+{
+    int fine = 0;
+    (void)state;
+
+    setenv("FLOTILLA_SLOW", "disk", 1);
+    need_kernel();
+    uint64_t started_ms = flo_now_ms();
+    start(MODEL, &fine, 2000);
+    run_to_end();
+
+    assert_int_equal(world.code, 0);
+    assert_true(flo_now_ms() - started_ms > 2500);
+}
+
+static void but_all_of_it_has_a_limit_too(void **state)
+{
+    int fine = 0;
+    (void)state;
+
+    setenv("FLOTILLA_SLOW", "disk", 1);
+    start_within(MODEL, &fine, 60000, 500);
+    run_to_end();
+
+    assert_int_equal(world.code, FLO_E_ENGINE_HANG);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -343,6 +377,8 @@ int main(void)
         TEST(one_that_stands_still_is_cancelled_at_once),
         SLOW(nobody_waits_for_one_that_syncs_when_it_is_killed),
         SLOW(the_end_of_all_waits_for_it_but_not_for_ever),
+        SLOW(time_in_which_it_waits_for_the_disk_does_not_count),
+        SLOW(but_all_of_it_has_a_limit_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
