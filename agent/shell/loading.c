@@ -7,7 +7,8 @@
  * Packing is done once, if engines of this machine read packed weights faster:
  * a sandboxed engine process writes the file, this one hashes it and gives it
  * its name in the store.  It is a luxury: whatever fails, the model is served
- * from its own rows, and it is not tried again in this life of the agent. */
+ * from its own rows, and it is not tried again in this life of the agent; where
+ * that wrote to the disk or took its time, not by this version either. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -58,6 +59,36 @@ static void note(struct flo_packing_notes *notes,
     if (!is_noted(notes, model)) {
         notes->models[notes->count++ % FLO_COUNT(notes->models)] = *model;
     }
+}
+
+/* Of a small value that survives: the version that failed to pack it. */
+static void failure_key(const struct flo_digest *model, char *out,
+                        size_t out_bytes)
+{
+    char text[FLO_DIGEST_TEXT];
+
+    flo_digest_text(model, text);
+    snprintf(out, out_bytes, "unpacked:%s", text);
+}
+
+static bool has_failed(const struct flo_shell *shell,
+                       const struct flo_digest *model)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *version = NULL;
+    char key[96];
+
+    failure_key(model, key, sizeof(key));
+    version = flo_mailbox_get(shell->mailbox, key);
+    return version != NULL && strcmp(version, FLO_VERSION) == 0;
+}
+
+static void keep_failure(struct flo_shell *shell,
+                         const struct flo_digest *model)
+{
+    char key[96];
+
+    failure_key(model, key, sizeof(key));
+    flo_mailbox_set(shell->mailbox, key, FLO_VERSION);
 }
 
 static bool is_wanted(const struct flo_shell *shell)
@@ -219,6 +250,9 @@ static void go_unpacked(struct flo_shell_loading *loading,
         flo_wrap(&err, err.code, "packing %s@%s", model->model, model->version);
         flo_shell_note(shell, "note", &err);
         note(&shell->unpacked, &loading->digest);
+        if (loading->packed_fd >= 0 || err.code == FLO_E_ENGINE_HANG) {
+            keep_failure(shell, &loading->digest);
+        }
     }
     start_engine(loading, 0);
 }
@@ -355,6 +389,9 @@ static void find_packed(struct flo_shell_loading *loading)
     struct flo_err err = {0};
     int rv;
 
+    if (is_wanted(shell) && has_failed(shell, digest)) {
+        note(&shell->unpacked, digest);
+    }
     if (!is_wanted(shell) || is_noted(&shell->unpackable, digest) ||
         is_noted(&shell->unpacked, digest)) {
         start_engine(loading, 0);
@@ -430,5 +467,6 @@ void flo_shell_packed_refused(struct flo_shell *shell,
     shell->packed_again = *digest;
     if (is_again) {
         note(&shell->unpacked, digest);
+        keep_failure(shell, digest);
     }
 }

@@ -1,6 +1,8 @@
 """Packed weights on a device: made before a model serves, mapped by its engine,
-made again when they are damaged or of another layout, never in the way.
+made again when they are damaged or of another layout, never in the way, tried in
+vain once.
 And the prefixes that its engines keep."""
+import contextlib
 import hashlib
 import json
 import os
@@ -8,6 +10,7 @@ import resource
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -255,22 +258,47 @@ def programs(device, folder, name, script):
     return folder
 
 
-FIRST_ONE_STOPS = """#!/bin/sh
-mkdir %(folder)s/first 2>/dev/null && kill -STOP $$
-exec %(real)s "$@"
+# Each packer is counted, then it stops.
+PACKERS_STOP = """#!/usr/bin/python3
+import os, signal, socket, sys
+agent = socket.fromfd(3, socket.AF_UNIX, socket.SOCK_STREAM)
+PACK = 7
+if agent.recv(10, socket.MSG_PEEK)[8] == PACK:
+    with open("%(folder)s/packers", "a") as file:
+        file.write(".")
+    os.kill(os.getpid(), signal.SIGSTOP)
+os.set_inheritable(3, True)
+os.execv("%(real)s", sys.argv)
 """
 
 
-def test_a_packer_that_stands_still_is_given_up(device, tmp_path):
+def test_what_failed_is_tried_once_per_version(device, tmp_path):
+    def start_and_count():
+        device.start()
+        device.wait(device.serves, 30)
+        device.stop()
+        assert device.packed() == []
+        return os.path.getsize(tmp_path / "packers")
+
+    def in_outbox(statement):
+        with contextlib.closing(sqlite3.connect(
+                os.path.join(device.state, "outbox.db"))) as outbox:
+            with outbox:
+                return outbox.execute(statement).rowcount
+
     real = device.bin
     device.bin = programs(device, str(tmp_path), "flotilla-engine",
-                          FIRST_ONE_STOPS)
-    device.start()
-    device.wait(device.serves, 30)
-
+                          PACKERS_STOP)
+    assert start_and_count() == 1
     assert device.says("stood still")
-    assert device.packed() == []
-    device.stop()
+    assert start_and_count() == 1
+    assert not device.says("packing")
+
+    assert in_outbox("UPDATE value SET text = '0.0.9' "
+                     "WHERE key LIKE 'unpacked:%'") == 1
+    assert start_and_count() == 2
+    assert start_and_count() == 2
+    assert in_outbox("DELETE FROM value WHERE key LIKE 'unpacked:%'") == 1
     device.bin = real
 
 
