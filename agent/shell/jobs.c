@@ -10,7 +10,7 @@
 
 #define LINE_BYTES_MAX 65536
 #define MEMORY_BYTES_MAX (32 << 20)
-#define AGAIN_MS 200
+#define AGAIN_MS 20 /* a worker that said its last word ends within some ms */
 
 struct flo_job_child {
     struct flo_shell *shell;
