@@ -8,7 +8,10 @@
  *    40  6 x { keyid[8], u64 seq, bitmap[32] }          (48 bytes each)
  *   328  32 x denied release[32]
  *  1352  8 x { model[64], release[32] }                 (96 bytes each)
- *  2120  order keys[32]   2152  zero
+ *  2120  order keys[32]
+ *  2152  6 x what is behind those bitmaps[224], every bit inverted: an older
+ *        version writes zeros here, and what it did not keep counts as seen
+ *  3496  zero
  *  4092  u32 crc32c over 0..4091
  *
  * Two of them, at 0 and 4096, written in turn (record.c).  4096 bytes may tear
@@ -19,6 +22,9 @@
 
 static const struct flo_record_kind KIND = {"FLDV", 1, 4096};
 static const char NAME[] = "_device.bin";
+
+#define NEAR_BYTES (FLO_REPLAY_WINDOW_OLD / 8)
+#define FAR_BYTES (FLO_REPLAY_WINDOW / 8 - NEAR_BYTES)
 
 struct disk_device {
     char magic[4];
@@ -32,7 +38,7 @@ struct disk_device {
     struct {
         uint8_t keyid[8];
         uint8_t seq[8];
-        uint8_t bitmap[32];
+        uint8_t bitmap[NEAR_BYTES];
     } replay[6];
     uint8_t deny[32][32];
     struct {
@@ -40,15 +46,25 @@ struct disk_device {
         uint8_t release[32];
     } baseline[8];
     uint8_t order_keys[32]; /* zero: an older version wrote it */
-    uint8_t zero[1940];
+    uint8_t far_unseen[6][FAR_BYTES];
+    uint8_t zero[596];
     uint8_t crc32c[4];
 };
 _Static_assert(sizeof(struct disk_device) == 4096, "on-disk layout");
 _Static_assert(offsetof(struct disk_device, deny) == 328, "on-disk layout");
-_Static_assert(offsetof(struct disk_device, zero) == 2152, "on-disk layout");
-_Static_assert(FLO_REPLAY_KEYS_MAX == 6 && FLO_REPLAY_WINDOW == 256 &&
-                   FLO_DENY_MAX == 32 && FLO_BASELINE_MAX == 8,
+_Static_assert(offsetof(struct disk_device, far_unseen) == 2152,
                "on-disk layout");
+_Static_assert(offsetof(struct disk_device, zero) == 3496, "on-disk layout");
+_Static_assert(FLO_REPLAY_KEYS_MAX == 6 && FLO_DENY_MAX == 32 &&
+                   FLO_BASELINE_MAX == 8,
+               "on-disk layout");
+
+static void invert(uint8_t *out, const uint8_t *in)
+{
+    for (size_t i = 0; i < FAR_BYTES; i++) {
+        out[i] = (uint8_t)~in[i];
+    }
+}
 
 static void encode(const struct flo_device *device, struct disk_device *disk)
 {
@@ -63,7 +79,8 @@ static void encode(const struct flo_device *device, struct disk_device *disk)
         const struct flo_replay *replay = &device->replay[i];
         memcpy(disk->replay[i].keyid, replay->keyid, 8);
         flo_put_u64(disk->replay[i].seq, replay->seq);
-        memcpy(disk->replay[i].bitmap, replay->bitmap, 32);
+        memcpy(disk->replay[i].bitmap, replay->bitmap, NEAR_BYTES);
+        invert(disk->far_unseen[i], replay->bitmap + NEAR_BYTES);
     }
     for (size_t i = 0; i < FLO_DENY_MAX; i++) {
         memcpy(disk->deny[i], device->deny[i].bytes, 32);
@@ -88,7 +105,8 @@ static void decode(const struct disk_device *disk, struct flo_device *device)
         struct flo_replay *replay = &device->replay[i];
         memcpy(replay->keyid, disk->replay[i].keyid, 8);
         replay->seq = flo_get_u64(disk->replay[i].seq);
-        memcpy(replay->bitmap, disk->replay[i].bitmap, 32);
+        memcpy(replay->bitmap, disk->replay[i].bitmap, NEAR_BYTES);
+        invert(replay->bitmap + NEAR_BYTES, disk->far_unseen[i]);
     }
     for (size_t i = 0; i < FLO_DENY_MAX; i++) {
         memcpy(device->deny[i].bytes, disk->deny[i], 32);

@@ -238,6 +238,10 @@ struct flo_policy {
     uint64_t rate_bytes_per_s;
     uint64_t start_jitter_ms;
 };
+/* So many numbers behind the highest that it took, a device still takes an
+ * order; older agents 256. */
+#define FLO_REPLAY_WINDOW 2048
+#define FLO_REPLAY_WINDOW_OLD 256
 struct flo_order {
     char fleet[FLO_NAME_MAX + 1];
     char id[FLO_NAME_MAX + 1];

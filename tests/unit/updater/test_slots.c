@@ -219,7 +219,7 @@ static void an_order_acts_once(void **state)
 static void orders_in_any_order_act_once_within_the_window(void **state)
 {
     (void)state;
-    enum { SPAN = 2000 };
+    enum { SPAN = 9000, SPREAD = FLO_REPLAY_WINDOW + 200 };
     static bool seen[SPAN];
     struct flo_device device = {0};
     uint64_t highest = 0;
@@ -229,8 +229,8 @@ static void orders_in_any_order_act_once_within_the_window(void **state)
     memset(seen, 0, sizeof(seen));
     for (int i = 0; i < 20000; i++) {
         random = random * 1664525u + 1013904223u;
-        uint64_t base = (uint64_t)i * (SPAN - 300) / 20000;
-        uint64_t seq = base + (random >> 8) % 300;
+        uint64_t base = (uint64_t)i * (SPAN - SPREAD) / 20000;
+        uint64_t seq = base + (random >> 8) % SPREAD;
         bool is_fresh = is_first || seq > highest ||
                         (highest - seq < FLO_REPLAY_WINDOW && !seen[seq]);
 

@@ -138,6 +138,39 @@ static void the_device_record_is_read_as_written(void **state)
     assert_memory_equal(&again, &device, sizeof(device));
 }
 
+/* It kept 256 numbers of a key, and wrote zeros where the others are now. */
+static void what_an_older_version_did_not_keep_counts_as_seen(void **state)
+{
+    struct world *world = *state;
+    struct flo_device device = {0};
+    uint8_t record[4096];
+    const char *key = "0123456789abcdef";
+
+    assert_int_equal(flo_device_order_accept(&device, key, 0, 1, 0, NULL), 0);
+    assert_int_equal(flo_device_order_accept(&device, key, 0, 1000, 0, NULL),
+                     0);
+    assert_int_equal(flo_store_device_write(world->store, &device, &world->err),
+                     0);
+    assert_int_equal(flo_store_device_read(world->store, &device, &world->err),
+                     0);
+    assert_int_equal(flo_device_order_check(&device, key, 0, 700, NULL), 0);
+    assert_int_equal(flo_device_order_check(&device, key, 0, 1, NULL),
+                     FLO_E_CMD_NONCE_REUSED);
+
+    int fd = open_file(world, "slots/_device.bin", O_RDWR);
+    assert_int_equal(pread(fd, record, sizeof(record), 0), sizeof(record));
+    memset(record + 2152, 0, 4092 - 2152);
+    flo_put_u32(record + 4092, flo_crc32c(0, record, 4092));
+    assert_int_equal(pwrite(fd, record, sizeof(record), 0), sizeof(record));
+    close(fd);
+    assert_int_equal(flo_store_device_read(world->store, &device, &world->err),
+                     0);
+
+    assert_int_equal(flo_device_order_check(&device, key, 0, 745, NULL), 0);
+    assert_int_equal(flo_device_order_check(&device, key, 0, 744, NULL),
+                     FLO_E_CMD_NONCE_REUSED);
+}
+
 /* Writes the image of slots/<name> as it was, then `bytes` of `record` at
  * `offset`, as a torn write would have left it. */
 static void tear(struct world *world, const char *name, const uint8_t *image,
@@ -698,6 +731,7 @@ int main(void)
         with_store(what_was_written_is_read),
         with_store(nothing_written_is_no_error),
         with_store(the_device_record_is_read_as_written),
+        with_store(what_an_older_version_did_not_keep_counts_as_seen),
         with_store(a_write_torn_at_any_byte_leaves_the_old_or_the_new_record),
         with_store(a_flipped_bit_in_any_place_is_found),
         with_store(a_record_that_was_not_synced_is_written_there_again),

@@ -91,7 +91,6 @@ bool flo_slots_heal(struct flo_slots *slots, const struct flo_device *device);
 /* ---- device record ---- */
 
 #define FLO_REPLAY_KEYS_MAX 6
-#define FLO_REPLAY_WINDOW 256
 #define FLO_DENY_MAX 32
 #define FLO_BASELINE_MAX 8
 
