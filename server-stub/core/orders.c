@@ -105,6 +105,11 @@ bool flo_order_is_aged(uint64_t issued_at_ms, uint64_t expires_at_ms,
            now_ms >= issued_at_ms + (expires_at_ms - issued_at_ms) / 2;
 }
 
+bool flo_order_is_behind(uint64_t seq, uint64_t newest, uint64_t others)
+{
+    return newest > seq && newest - seq > FLO_REPLAY_WINDOW / 2 + others;
+}
+
 static const char *const outcomes[] = {"pending", "running", "done", "ignored",
                                        "refused"};
 

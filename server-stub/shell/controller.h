@@ -200,13 +200,18 @@ FLO_MUST_USE int flo_orders_issue(struct flo_controller *controller,
                                   struct flo_order *order, bool is_tracked,
                                   uint64_t release_bytes, char *id,
                                   struct flo_err *err);
-/* Sign anew what is older than half its life: what desired documents hold, and
- * what stands in the groups' lists (flo_records_order_standing). */
+/* Sign anew what is older than half its life, or half a replay window behind
+ * (flo_order_is_behind): what desired documents hold, and what stands in the
+ * groups' lists (flo_records_order_standing). */
 FLO_MUST_USE int flo_orders_renew(struct flo_controller *controller,
                                   struct flo_err *err);
 /* Sign one anew if it is older than that; `id` becomes the new one's. */
 FLO_MUST_USE int flo_orders_freshen(struct flo_controller *controller, char *id,
                                     struct flo_err *err);
+/* Sign one anew that came to a device too late, if its desired holds it. */
+FLO_MUST_USE int flo_orders_send_anew(struct flo_controller *controller,
+                                      const char *device, const char *order,
+                                      struct flo_err *err);
 /* Text of the desired document of a device, appended. */
 FLO_MUST_USE int flo_orders_desired_text(struct flo_controller *controller,
                                          const char *device,

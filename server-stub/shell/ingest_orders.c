@@ -109,6 +109,7 @@ struct acked {
     char op[16];
     char rollout[FLO_NAME_MAX + 1];
     char release[FLO_DIGEST_TEXT];
+    uint64_t seq;
     bool is_aged; /* by our own clock */
 };
 
@@ -119,35 +120,35 @@ static int take_acked(void *context, const struct flo_records_order *order)
     snprintf(acked->op, sizeof(acked->op), "%s", order->op);
     snprintf(acked->rollout, sizeof(acked->rollout), "%s", order->rollout);
     snprintf(acked->release, sizeof(acked->release), "%s", order->release);
+    acked->seq = order->seq;
     acked->is_aged = flo_order_is_aged(order->issued_at_ms,
                                        order->expires_at_ms, flo_wall_ms());
     return 0;
 }
 
-/* A broker may keep an order for longer than it lives: that the device refuses
- * it then is nobody's failure.  Of an order that is young the clock of the
- * device is wrong, and its refusal counts. */
-static bool came_too_late(const struct flo_message *message,
-                          const struct acked *acked)
+/* A broker may keep an order for longer than it lives, or until the device
+ * took so much newer ones that it cannot know this one's number: that it
+ * refuses it then is nobody's failure, and no answer.  Of an order that is
+ * young the clock of the device is wrong, or its number was used, and the
+ * refusal counts: so what was signed anew in vain is not signed again. */
+static int came_too_late(const struct flo_message *message,
+                         const struct acked *acked, bool *out,
+                         struct flo_err *err)
 {
     const json_t *error = json_object_get(message->json, "error");
+    uint64_t newest;
+    int rv =
+        flo_records_newest(message->controller->store, "order", &newest, err);
 
-    return acked->is_aged &&
-           (text_is(error, "id", flo_error_id(FLO_E_CMD_EXPIRED)) ||
-            text_is(error, "id", flo_error_id(FLO_E_CMD_FUTURE)));
-}
-
-static int send_anew(const struct flo_message *message, const char *order,
-                     struct flo_err *err)
-{
-    char held[FLO_NAME_MAX + 1];
-    uint64_t rev;
-    int rv = flo_records_desired_get(message->controller->store,
-                                     message->device, &rev, held, err);
-
-    return rv == 0 && strcmp(held, order) == 0
-               ? flo_orders_freshen(message->controller, held, err)
-               : rv;
+    if (rv < 0) {
+        return rv;
+    }
+    *out = (acked->is_aged &&
+            (text_is(error, "id", flo_error_id(FLO_E_CMD_EXPIRED)) ||
+             text_is(error, "id", flo_error_id(FLO_E_CMD_FUTURE)))) ||
+           (acked->seq + FLO_REPLAY_WINDOW_OLD <= newest &&
+            text_is(error, "id", flo_error_id(FLO_E_CMD_NONCE_REUSED)));
+    return 0;
 }
 
 /* A refused deploy order never becomes an execution: say so to the rollout. */
@@ -250,8 +251,14 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
         *err = absent;
         return rv;
     }
-    if (next == FLO_OUTCOME_REFUSED && came_too_late(message, &acked)) {
-        return send_anew(message, order, err);
+    bool is_late = false;
+    if (next == FLO_OUTCOME_REFUSED &&
+        (rv = came_too_late(message, &acked, &is_late, err)) < 0) {
+        return rv;
+    }
+    if (is_late) {
+        return flo_orders_send_anew(message->controller, message->device, order,
+                                    err);
     }
     rv = outcome(message, order, next, took_ms, err);
     bool is_over = next == FLO_OUTCOME_DONE || next == FLO_OUTCOME_IGNORED;

@@ -103,17 +103,30 @@ int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
 
 /* ---- renewing ---- */
 
+/* What is looked through, and those that are to be signed anew. */
 struct held {
     struct flo_text_list ids;
     uint64_t now_ms;
+    uint64_t newest;
+    uint64_t count;
 };
+
+static int count_held(void *context, const struct flo_records_order *order)
+{
+    struct held *held = context;
+
+    (void)order;
+    held->count++;
+    return 0;
+}
 
 static int collect_aged(void *context, const struct flo_records_order *order)
 {
     struct held *held = context;
 
     if (flo_order_is_aged(order->issued_at_ms, order->expires_at_ms,
-                          held->now_ms)) {
+                          held->now_ms) ||
+        flo_order_is_behind(order->seq, held->newest, held->count)) {
         flo_text_list_add(&held->ids, order->id);
     }
     return 0;
@@ -167,16 +180,16 @@ typedef int list_fn(struct flo_records *store, flo_records_order_fn fn,
                     void *context, struct flo_err *err);
 
 static int renew_all(struct flo_controller *controller, list_fn *list,
-                     bool is_desired_only, struct flo_err *err)
+                     bool is_desired_only, struct held *held,
+                     struct flo_err *err)
 {
-    struct held held = {.now_ms = flo_wall_ms()};
     char id[FLO_NAME_MAX + 1];
-    int rv = list(controller->store, collect_aged, &held, err);
+    int rv = list(controller->store, collect_aged, held, err);
 
-    for (size_t i = 0; i < held.ids.count && rv == 0; i++) {
-        rv = renew(controller, held.ids.items[i], is_desired_only, id, err);
+    for (size_t i = 0; i < held->ids.count && rv == 0; i++) {
+        rv = renew(controller, held->ids.items[i], is_desired_only, id, err);
     }
-    flo_text_list_clear(&held.ids);
+    flo_text_list_clear(&held->ids);
     return rv;
 }
 
@@ -186,25 +199,47 @@ static int renew_all(struct flo_controller *controller, list_fn *list,
  * there by a device that was away for longer than an order lives. */
 int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
 {
-    int rv = renew_all(controller, flo_records_order_held, true, err);
+    struct flo_records *store = controller->store;
+    struct held held = {.now_ms = flo_wall_ms()};
+    int rv = flo_records_newest(store, "order", &held.newest, err);
 
-    return rv < 0
-               ? rv
-               : renew_all(controller, flo_records_order_standing, false, err);
+    if (rv < 0 ||
+        (rv = flo_records_order_held(store, count_held, &held, err)) < 0 ||
+        (rv = flo_records_order_standing(store, count_held, &held, err)) < 0 ||
+        (rv = renew_all(controller, flo_records_order_held, true, &held, err)) <
+            0) {
+        return rv;
+    }
+    return renew_all(controller, flo_records_order_standing, false, &held, err);
 }
 
 int flo_orders_freshen(struct flo_controller *controller, char *id,
                        struct flo_err *err)
 {
     struct held held = {.now_ms = flo_wall_ms()};
-    int rv =
-        flo_records_order_get(controller->store, id, collect_aged, &held, err);
+    int rv = flo_records_newest(controller->store, "order", &held.newest, err);
 
+    if (rv == 0) {
+        rv = flo_records_order_get(controller->store, id, collect_aged, &held,
+                                   err);
+    }
     if (rv == 0 && held.ids.count > 0) {
         rv = renew(controller, held.ids.items[0], true, id, err);
     }
     flo_text_list_clear(&held.ids);
     return rv;
+}
+
+int flo_orders_send_anew(struct flo_controller *controller, const char *device,
+                         const char *order, struct flo_err *err)
+{
+    char id[FLO_NAME_MAX + 1];
+    uint64_t rev;
+    int rv = flo_records_desired_get(controller->store, device, &rev, id, err);
+
+    return rv == 0 && strcmp(id, order) == 0
+               ? renew(controller, order, true, id, err)
+               : rv;
 }
 
 /* ---- what is published ---- */

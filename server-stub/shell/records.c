@@ -309,6 +309,23 @@ int flo_records_skip(struct flo_records *store, const char *counter,
                            "tu", counter, count);
 }
 
+int flo_records_newest(struct flo_records *store, const char *counter,
+                       uint64_t *out, struct flo_err *err)
+{
+    struct flo_db_statement *statement;
+    bool has_row;
+    int rv = flo_records_query(store->control, err, &statement,
+                               "SELECT value FROM counter WHERE name = ?", "t",
+                               counter);
+
+    if (rv < 0 || (rv = flo_db_step(statement, &has_row, err)) < 0) {
+        return rv;
+    }
+    *out = has_row ? flo_column_u64(statement, 0) : 0;
+    flo_db_reset(statement);
+    return 0;
+}
+
 int flo_records_next(struct flo_records *store, const char *counter,
                      uint64_t *out, struct flo_err *err)
 {

@@ -46,6 +46,10 @@ FLO_MUST_USE int flo_records_setting_set(struct flo_records *store,
 FLO_MUST_USE int flo_records_skip(struct flo_records *store,
                                   const char *counter, uint64_t count,
                                   struct flo_err *err);
+/* The last number of a counter that was given; 0: none. */
+FLO_MUST_USE int flo_records_newest(struct flo_records *store,
+                                    const char *counter, uint64_t *out,
+                                    struct flo_err *err);
 /* Next number of a counter, from 1. */
 FLO_MUST_USE int flo_records_next(struct flo_records *store,
                                   const char *counter, uint64_t *out,

@@ -453,6 +453,34 @@ def test_devices_obey_a_controller_whose_data_come_from_a_backup(up):
     serves(device, before)
 
 
+def test_who_was_away_at_the_backup_goes_on_with_what_it_was_told(up):
+    away = up.devices["b"]
+
+    def state():
+        return up.rollout_device(running, "b")["state"]
+
+    up.cli("rollout", "unfreeze", "--confirm", up.name)
+    up.publish("tiny@31", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
+    away.stop()
+    running = up.ask("rollout", "start", "tiny@31", "--phase", "100%",
+                     "--soak", "1h")["id"]
+    assert state() == "notified"
+    up.controller.terminate()
+    up.controller.wait()
+    up.start_controller("--restored")
+    away.start()
+    up.online(["a", "b"])
+    serves(away, "tiny@1")
+    assert up.ask("rollout", "get", running)["state"] == "paused"
+    assert state() == "notified"
+    up.cli("rollout", "unfreeze", "--confirm", up.name)
+    up.cli("rollout", "resume", running)
+    F.wait_until("it goes on", 30, lambda: state() == "soaking")
+    assert up.ask("rollout", "get", running)["state"] == "running"
+    up.cli("rollout", "rollback", running, "--wait")
+    serves(away, "tiny@1")
+
+
 def test_prompts_and_answers_are_in_no_log_and_no_database(up):
     canary = "zebra-canary-7741"
     device = up.devices["a"]

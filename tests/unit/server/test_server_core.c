@@ -83,6 +83,17 @@ static void too_many_orders_lose_the_harmless_first(void **state)
     assert_int_equal(out[7], 39);
 }
 
+static void an_order_is_behind_at_half_a_window_of_other_numbers(void **state)
+{
+    (void)state;
+    const uint64_t half = FLO_REPLAY_WINDOW / 2;
+
+    assert_false(flo_order_is_behind(7, 7 + half, 0));
+    assert_true(flo_order_is_behind(7, 8 + half, 0));
+    assert_false(flo_order_is_behind(7, 8 + half, 1));
+    assert_false(flo_order_is_behind(7, 6, 0));
+}
+
 static void an_order_is_aged_at_half_its_life(void **state)
 {
     (void)state;
@@ -401,6 +412,7 @@ int main(void)
         cmocka_unit_test(expired_and_deploy_orders_are_not_listed),
         cmocka_unit_test(pause_resume_abort_replace_each_other_per_rollout),
         cmocka_unit_test(too_many_orders_lose_the_harmless_first),
+        cmocka_unit_test(an_order_is_behind_at_half_a_window_of_other_numbers),
         cmocka_unit_test(an_order_is_aged_at_half_its_life),
         cmocka_unit_test(an_order_of_a_clock_that_was_set_back_is_aged),
         cmocka_unit_test(an_outcome_ends_once_but_refused_may_be_done),
