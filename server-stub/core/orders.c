@@ -3,23 +3,26 @@
 
 #include "server-stub/core/orders.h"
 
-/* What goes first when a group has too many orders: the lowest. */
-static int weight(enum flo_order_op op)
+#define ROLLBACKS_FIRST 4
+
+/* What goes first when a group has too many orders: the lowest.  Of rollbacks,
+ * with so many newer ones, the older: they stand until the last device
+ * answered, and must leave room for what people do now. */
+static int weight(enum flo_order_op op, size_t newer_rollbacks)
 {
     switch (op) {
     case FLO_ORDER_CONFIG:
-        return 0;
-    case FLO_ORDER_RESUME:
         return 1;
-    case FLO_ORDER_PAUSE:
+    case FLO_ORDER_RESUME:
         return 2;
-    case FLO_ORDER_ABORT:
+    case FLO_ORDER_PAUSE:
         return 3;
-    case FLO_ORDER_UNFREEZE:
+    case FLO_ORDER_ABORT:
         return 4;
     case FLO_ORDER_ROLLBACK:
-        return 5;
+        return newer_rollbacks < ROLLBACKS_FIRST ? 5 : 0;
     case FLO_ORDER_FREEZE:
+    case FLO_ORDER_UNFREEZE:
         return 6;
     default:
         return -1;
@@ -53,7 +56,8 @@ static bool replaces(const struct flo_order_card *later,
 static bool is_wanted(const struct flo_order_card *cards, size_t count,
                       size_t index, uint64_t now_ms)
 {
-    if (weight(cards[index].op) < 0 || cards[index].expires_at_ms <= now_ms) {
+    if (cards[index].op == FLO_ORDER_DEPLOY ||
+        cards[index].expires_at_ms <= now_ms) {
         return false;
     }
     for (size_t i = index + 1; i < count; i++) {
@@ -64,37 +68,46 @@ static bool is_wanted(const struct flo_order_card *cards, size_t count,
     return true;
 }
 
-/* Take out the least important, the oldest of equals. */
-static void drop_one(const struct flo_order_card *cards, size_t *out,
-                     size_t *count)
+struct listed {
+    size_t index;
+    int weight;
+};
+
+/* Take out the least important, the oldest (here the last) of equals. */
+static void drop_one(struct listed *listed, size_t *count)
 {
     size_t least = 0;
 
     for (size_t i = 1; i < *count; i++) {
-        if (weight(cards[out[i]].op) < weight(cards[out[least]].op)) {
+        if (listed[i].weight <= listed[least].weight) {
             least = i;
         }
     }
-    memmove(&out[least], &out[least + 1],
-            (*count - least - 1) * sizeof(out[0]));
+    memmove(&listed[least], &listed[least + 1],
+            (*count - least - 1) * sizeof(listed[0]));
     (*count)--;
 }
 
 size_t flo_group_orders(const struct flo_order_card *cards, size_t count,
                         uint64_t now_ms, size_t *out)
 {
-    size_t held[FLO_GROUP_ORDERS_MAX + 1];
+    struct listed listed[FLO_GROUP_ORDERS_MAX + 1];
     size_t taken = 0;
+    size_t rollbacks = 0;
 
-    for (size_t i = 0; i < count; i++) {
-        if (is_wanted(cards, count, i, now_ms)) {
-            held[taken++] = i;
-            if (taken > FLO_GROUP_ORDERS_MAX) {
-                drop_one(cards, held, &taken);
-            }
+    for (size_t i = count; i-- > 0;) {
+        if (!is_wanted(cards, count, i, now_ms)) {
+            continue;
+        }
+        listed[taken++] = (struct listed){i, weight(cards[i].op, rollbacks)};
+        rollbacks += cards[i].op == FLO_ORDER_ROLLBACK ? 1 : 0;
+        if (taken > FLO_GROUP_ORDERS_MAX) {
+            drop_one(listed, &taken);
         }
     }
-    memcpy(out, held, taken * sizeof(held[0]));
+    for (size_t i = 0; i < taken; i++) {
+        out[i] = listed[taken - 1 - i].index;
+    }
     return taken;
 }
 

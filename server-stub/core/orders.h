@@ -25,7 +25,7 @@ struct flo_order_card {
  * Deploy orders are not in it: they travel in desired, where one replaces
  * another.  Of freeze and unfreeze, of pause, resume and abort of a rollout
  * and of rollbacks of a release only the newest counts.  When there are too
- * many, the harmless go first. */
+ * many, the harmless go first, and before those all but four rollbacks. */
 size_t flo_group_orders(const struct flo_order_card *cards, size_t count,
                         uint64_t now_ms, size_t *out);
 

@@ -107,6 +107,7 @@ int flo_ingest_back_on_orders(const struct flo_message *message,
 
 struct acked {
     char op[16];
+    char group[FLO_NAME_MAX + 1];
     char rollout[FLO_NAME_MAX + 1];
     char release[FLO_DIGEST_TEXT];
     uint64_t seq;
@@ -118,6 +119,7 @@ static int take_acked(void *context, const struct flo_records_order *order)
     struct acked *acked = context;
 
     snprintf(acked->op, sizeof(acked->op), "%s", order->op);
+    snprintf(acked->group, sizeof(acked->group), "%s", order->group);
     snprintf(acked->rollout, sizeof(acked->rollout), "%s", order->rollout);
     snprintf(acked->release, sizeof(acked->release), "%s", order->release);
     acked->seq = order->seq;
@@ -222,6 +224,44 @@ static int outcome(const struct flo_message *message, const char *order,
                                    next, took_ms, err);
 }
 
+struct earlier {
+    const struct acked *acked;
+    struct flo_text_list ids;
+};
+
+static int collect_earlier(void *context, const struct flo_records_order *order)
+{
+    struct earlier *earlier = context;
+    const struct acked *acked = earlier->acked;
+
+    if (order->seq < acked->seq && strcmp(order->op, acked->op) == 0 &&
+        strcmp(order->group, acked->group) == 0 &&
+        strcmp(order->rollout, acked->rollout) == 0 &&
+        strcmp(order->release, acked->release) == 0) {
+        flo_text_list_add(&earlier->ids, order->id);
+    }
+    return 0;
+}
+
+/* What it came to is the answer too to what was signed anew, or asked for
+ * again, with this order: nobody waits for that any more. */
+static int outcome_of_earlier(const struct flo_message *message,
+                              const struct acked *acked,
+                              enum flo_order_outcome next, uint64_t took_ms,
+                              struct flo_err *err)
+{
+    struct earlier earlier = {.acked = acked};
+    int rv =
+        flo_records_outcome_awaited(message->controller->store, message->device,
+                                    collect_earlier, &earlier, err);
+
+    for (size_t i = 0; i < earlier.ids.count && rv == 0; i++) {
+        rv = outcome(message, earlier.ids.items[i], next, took_ms, err);
+    }
+    flo_text_list_clear(&earlier.ids);
+    return rv;
+}
+
 int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
 {
     struct acked acked = {0};
@@ -261,6 +301,9 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
                                     err);
     }
     rv = outcome(message, order, next, took_ms, err);
+    if (rv == 0 && next > FLO_OUTCOME_RUNNING) {
+        rv = outcome_of_earlier(message, &acked, next, took_ms, err);
+    }
     bool is_over = next == FLO_OUTCOME_DONE || next == FLO_OUTCOME_IGNORED;
     if (rv == 0 && is_over && strcmp(acked.op, "rollback") == 0) {
         rv = flo_ingest_back_on_rollouts(message, acked.release, err);

@@ -83,6 +83,61 @@ static void too_many_orders_lose_the_harmless_first(void **state)
     assert_int_equal(out[7], 39);
 }
 
+static bool is_listed(const size_t *out, size_t count, size_t card)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (out[i] == card) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A rollback stands until the last device answered: years, for some. */
+static void
+rollbacks_that_stand_for_long_leave_room_for_what_people_do_now(void **state)
+{
+    (void)state;
+    enum { OLD = 8, UNFREEZE = OLD, RESUME, COUNT };
+    struct flo_order_card cards[COUNT];
+    size_t out[FLO_GROUP_ORDERS_MAX];
+
+    for (uint8_t i = 0; i < OLD; i++) {
+        cards[i] = card(FLO_ORDER_ROLLBACK, i, "", i);
+    }
+    cards[UNFREEZE] = card(FLO_ORDER_UNFREEZE, UNFREEZE, "", 0);
+    cards[RESUME] = card(FLO_ORDER_RESUME, RESUME, "r-1", 0);
+
+    size_t count = flo_group_orders(cards, COUNT, 10, out);
+
+    /* then: with both, the newest rollbacks fill the list, oldest first */
+    assert_int_equal(count, FLO_GROUP_ORDERS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(out[i], i + 2);
+    }
+}
+
+static void pauses_do_not_drive_the_newest_rollbacks_out(void **state)
+{
+    (void)state;
+    enum { ROLLBACKS = 6, COUNT = 20 };
+    struct flo_order_card cards[COUNT];
+    size_t out[FLO_GROUP_ORDERS_MAX];
+    char rollout[32];
+
+    for (uint8_t i = 0; i < COUNT; i++) {
+        snprintf(rollout, sizeof(rollout), "r-%u", i);
+        cards[i] = i < ROLLBACKS ? card(FLO_ORDER_ROLLBACK, i, "", i)
+                                 : card(FLO_ORDER_PAUSE, i, rollout, 0);
+    }
+
+    size_t count = flo_group_orders(cards, COUNT, 10, out);
+
+    for (size_t i = 0; i < ROLLBACKS; i++) {
+        assert_int_equal(is_listed(out, count, i), i >= ROLLBACKS - 4);
+    }
+}
+
 static void an_order_is_behind_at_half_a_window_of_other_numbers(void **state)
 {
     (void)state;
@@ -412,6 +467,9 @@ int main(void)
         cmocka_unit_test(expired_and_deploy_orders_are_not_listed),
         cmocka_unit_test(pause_resume_abort_replace_each_other_per_rollout),
         cmocka_unit_test(too_many_orders_lose_the_harmless_first),
+        cmocka_unit_test(
+            rollbacks_that_stand_for_long_leave_room_for_what_people_do_now),
+        cmocka_unit_test(pauses_do_not_drive_the_newest_rollbacks_out),
         cmocka_unit_test(an_order_is_behind_at_half_a_window_of_other_numbers),
         cmocka_unit_test(an_order_is_aged_at_half_its_life),
         cmocka_unit_test(an_order_of_a_clock_that_was_set_back_is_aged),

@@ -164,6 +164,22 @@ a_rollback_in_the_list_refused_for_its_number_alone_is_awaited(void **state)
     assert_string_equal(op, "rollback");
 }
 
+static void
+an_answer_to_what_was_signed_anew_counts_for_what_was_asked(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+
+    take_back_the_release_before(world, id);
+    numbers_go_by(world, 100000);
+    hour(world); /* desired: o-100004, the list: o-100005 */
+    answers(world, 0, "o-100005", "refused", "cmd.target");
+    answers(world, 1, "o-100005", "running", "");
+
+    assert_int_equal(outcome_of(world, id, 0), FLO_OUTCOME_REFUSED);
+    assert_int_equal(outcome_of(world, id, 1), FLO_OUTCOME_PENDING);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -176,6 +192,7 @@ int main(void)
         WITH_WORLD(a_new_number_that_was_used_before_is_not_signed_again),
         WITH_WORLD(
             a_rollback_in_the_list_refused_for_its_number_alone_is_awaited),
+        WITH_WORLD(an_answer_to_what_was_signed_anew_counts_for_what_was_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
