@@ -10,6 +10,9 @@
 /* Life of an order; desired carries one that is at most half as old. */
 #define FLO_ORDER_LIFE_MS (UINT64_C(72) * 3600 * 1000)
 
+/* After its end, for who reads what came to pass. */
+#define FLO_ORDER_KEPT_MS (UINT64_C(30) * 24 * 3600 * 1000)
+
 /* What selection looks at. */
 struct flo_order_card {
     enum flo_order_op op;

@@ -226,9 +226,9 @@ static int collect_device(void *context,
     return 0;
 }
 
-static int collect_group(void *context, const struct flo_records_order *order)
+static int collect_group(void *context, const char *group)
 {
-    flo_text_list_add(context, order->group);
+    flo_text_list_add(context, group);
     return 0;
 }
 
@@ -240,8 +240,8 @@ void flo_effects_publish_all(struct flo_controller *controller)
     struct flo_err err = {0};
     uint64_t begin_ms = flo_now_ms();
 
-    if (flo_records_order_list(controller->store, NULL, flo_wall_ms(),
-                               collect_group, &groups, &err) < 0 ||
+    if (flo_records_order_groups(controller->store, flo_wall_ms(),
+                                 collect_group, &groups, &err) < 0 ||
         flo_records_device_list(controller->store, &filter, collect_device,
                                 &devices, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);

@@ -293,12 +293,30 @@ FLO_MUST_USE int flo_records_order_of(struct flo_records *store,
                                       const char *rollout, const char *op,
                                       uint64_t phase, flo_records_order_fn fn,
                                       void *context, struct flo_err *err);
-/* Orders in a group's list that are not expired at `now_ms`, by ascending seq;
- * group NULL: of all groups. */
+/* Orders in a group's list that are not expired at `now_ms`, by ascending seq.
+ */
 FLO_MUST_USE int flo_records_order_list(struct flo_records *store,
                                         const char *group, uint64_t now_ms,
                                         flo_records_order_fn fn, void *context,
                                         struct flo_err *err);
+/* Groups with such orders, some of them more than once. */
+FLO_MUST_USE int flo_records_order_groups(struct flo_records *store,
+                                          uint64_t now_ms,
+                                          flo_records_text_fn fn, void *context,
+                                          struct flo_err *err);
+/* The newest that were asked for by themselves, newest first. */
+FLO_MUST_USE int flo_records_order_tracked(struct flo_records *store,
+                                           uint64_t limit,
+                                           flo_records_order_fn fn,
+                                           void *context, struct flo_err *err);
+/* Delete orders that nobody asks for any more (records_orders.c), of the next
+ * FLO_RECORDS_PRUNE_ORDERS behind seq *from; *from becomes where the next piece
+ * begins, FLO_RECORDS_ALL behind the last.  Tracked ones stay, as rollouts do.
+ */
+#define FLO_RECORDS_PRUNE_ORDERS 500
+FLO_MUST_USE int flo_records_order_prune(struct flo_records *store,
+                                         uint64_t now_ms, uint64_t *from,
+                                         struct flo_err *err);
 /* Orders that some desired holds. */
 FLO_MUST_USE int flo_records_order_held(struct flo_records *store,
                                         flo_records_order_fn fn, void *context,

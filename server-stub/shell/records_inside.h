@@ -61,7 +61,12 @@ static inline uint64_t flo_column_u64(struct flo_db_statement *statement,
 void flo_column_digest(struct flo_db_statement *statement, int column,
                        struct flo_digest *out);
 
-/* What prunes telemetry; a test looks at the plans. */
+/* Tests look at the plans of these. */
+extern const char flo_records_orders_of_group[];
+extern const char flo_records_orders_groups[];
+extern const char flo_records_orders_tracked[];
+extern const char flo_records_orders_standing[];
+extern const char flo_records_prune_orders[];
 extern const char flo_records_prune_histogram[];
 extern const char flo_records_prune_number[];
 extern const char flo_records_prune_merged[];

@@ -102,17 +102,52 @@ int flo_records_order_of(struct flo_records *store, const char *rollout,
     return rv < 0 ? rv : one(row, rollout, fn, context, err);
 }
 
+const char flo_records_orders_of_group[] =
+    "SELECT " ORDER_COLUMNS " FROM ord WHERE grp = ? AND expires_at > ?"
+    " AND desired_only = 0 ORDER BY seq";
+const char flo_records_orders_groups[] =
+    "SELECT grp FROM ord WHERE expires_at > ? AND desired_only = 0";
+const char flo_records_orders_tracked[] =
+    "SELECT " ORDER_COLUMNS " FROM ord WHERE tracked = 1"
+    " ORDER BY seq DESC LIMIT ?";
+
 int flo_records_order_list(struct flo_records *store, const char *group,
                            uint64_t now_ms, flo_records_order_fn fn,
                            void *context, struct flo_err *err)
 {
     struct flo_db_statement *row;
+    int rv =
+        flo_records_query(store->control, err, &row,
+                          flo_records_orders_of_group, "tu", group, now_ms);
+
+    return rv < 0 ? rv : all(row, fn, context, err);
+}
+
+int flo_records_order_groups(struct flo_records *store, uint64_t now_ms,
+                             flo_records_text_fn fn, void *context,
+                             struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row = true;
     int rv = flo_records_query(store->control, err, &row,
-                               "SELECT " ORDER_COLUMNS " FROM ord"
-                               " WHERE (?1 IS NULL OR grp = ?1)"
-                               " AND desired_only = 0"
-                               " AND expires_at > ?2 ORDER BY seq",
-                               "tu", group, now_ms);
+                               flo_records_orders_groups, "u", now_ms);
+
+    while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
+        rv = fn(context, flo_db_column_text(row, 0));
+    }
+    if (rv < 0) {
+        flo_db_reset(row);
+    }
+    return rv;
+}
+
+int flo_records_order_tracked(struct flo_records *store, uint64_t limit,
+                              flo_records_order_fn fn, void *context,
+                              struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    int rv = flo_records_query(store->control, err, &row,
+                               flo_records_orders_tracked, "u", limit);
 
     return rv < 0 ? rv : all(row, fn, context, err);
 }
@@ -130,29 +165,79 @@ int flo_records_order_held(struct flo_records *store, flo_records_order_fn fn,
     return rv < 0 ? rv : all(row, fn, context, err);
 }
 
+const char flo_records_orders_standing[] =
+    "SELECT " ORDER_COLUMNS " FROM ord WHERE seq IN"
+    " (SELECT MAX(seq) FROM ord"
+    " WHERE rollout = '' AND op IN ('freeze', 'unfreeze')"
+    " UNION ALL SELECT MAX(seq) FROM ord WHERE op = 'resume' AND rollout IN"
+    " (SELECT member.rollout FROM member"
+    " JOIN rollout ON rollout.id = member.rollout"
+    " WHERE member.state = 'accepted'"
+    " AND rollout.state IN ('running', 'completed')) GROUP BY rollout"
+    " UNION ALL SELECT MAX(seq) FROM ord"
+    " WHERE op = 'rollback' AND rollout = '' AND desired_only = 0"
+    " AND (grp, release) IN (SELECT grp, release FROM outcome"
+    " JOIN ord ON ord.id = outcome.ord"
+    " JOIN device ON device.id = outcome.device"
+    " WHERE outcome.outcome < 2 AND retired = 0)"
+    " GROUP BY grp, release)";
+
 int flo_records_order_standing(struct flo_records *store,
                                flo_records_order_fn fn, void *context,
                                struct flo_err *err)
 {
     struct flo_db_statement *row;
-    int rv = flo_records_query(
-        store->control, err, &row,
-        "SELECT " ORDER_COLUMNS " FROM ord WHERE seq IN"
-        " (SELECT MAX(seq) FROM ord WHERE op IN ('freeze', 'unfreeze')"
-        " UNION ALL SELECT MAX(seq) FROM ord JOIN member USING (rollout)"
-        " JOIN rollout ON rollout.id = ord.rollout"
-        " WHERE op = 'resume' AND member.state = 'accepted'"
-        " AND rollout.state IN ('running', 'completed') GROUP BY rollout.id"
-        " UNION ALL SELECT MAX(seq) FROM ord"
-        " WHERE op = 'rollback' AND rollout = '' AND desired_only = 0"
-        " AND (grp, release) IN (SELECT grp, release FROM outcome"
-        " JOIN ord ON ord.id = outcome.ord"
-        " JOIN device ON device.id = outcome.device"
-        " WHERE outcome.outcome < 2 AND retired = 0)"
-        " GROUP BY grp, release)",
-        "");
+    int rv = flo_records_query(store->control, err, &row,
+                               flo_records_orders_standing, "");
 
     return rv < 0 ? rv : all(row, fn, context, err);
+}
+
+/* What nobody asks for any more: it expired long ago, nobody's desired holds
+ * it, nobody asked for it by itself, and a newer one says the same.  So the
+ * newest of each rollout, and what holds in the lists, stays. */
+const char flo_records_prune_orders[] =
+    "DELETE FROM ord WHERE seq > ?1 AND seq <= ?2 AND expires_at < ?3"
+    " AND tracked = 0"
+    " AND NOT EXISTS (SELECT 1 FROM desired WHERE desired.ord = ord.id)"
+    " AND EXISTS (SELECT 1 FROM ord AS newer WHERE newer.rollout = ord.rollout"
+    " AND newer.op = ord.op AND newer.phase = ord.phase"
+    " AND newer.seq > ord.seq AND newer.grp = ord.grp"
+    " AND newer.release = ord.release)";
+
+static int end_of_piece(struct flo_records *store, uint64_t from, uint64_t *out,
+                        struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row;
+    int rv = flo_records_query(
+        store->control, err, &row,
+        "SELECT seq FROM ord WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET ?", "uu",
+        from, (uint64_t)(FLO_RECORDS_PRUNE_ORDERS - 1));
+
+    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
+        return rv;
+    }
+    *out = has_row ? flo_column_u64(row, 0) : FLO_RECORDS_ALL;
+    flo_db_reset(row);
+    return 0;
+}
+
+int flo_records_order_prune(struct flo_records *store, uint64_t now_ms,
+                            uint64_t *from, struct flo_err *err)
+{
+    uint64_t to;
+    int rv = end_of_piece(store, *from, &to, err);
+
+    if (rv == 0) {
+        rv = flo_records_run(
+            store->control, err, flo_records_prune_orders, "uuu", *from, to,
+            now_ms > FLO_ORDER_KEPT_MS ? now_ms - FLO_ORDER_KEPT_MS : 0);
+    }
+    if (rv == 0) {
+        *from = to;
+    }
+    return rv;
 }
 
 int flo_records_is_frozen(struct flo_records *store, bool *out,

@@ -67,6 +67,11 @@ const char *const flo_records_control_schema[] = {
     " hash BLOB NOT NULL);",
     "CREATE INDEX event_device ON event(device, id);",
     "ALTER TABLE ord ADD COLUMN desired_only INTEGER NOT NULL DEFAULT 0;",
+    "CREATE INDEX ord_seq ON ord(seq);"
+    "CREATE INDEX ord_expires ON ord(expires_at);"
+    "CREATE INDEX ord_tracked ON ord(seq) WHERE tracked = 1;"
+    "CREATE INDEX member_accepted ON member(rollout)"
+    " WHERE state = 'accepted';",
 };
 const size_t flo_records_control_schema_count =
     FLO_COUNT(flo_records_control_schema);

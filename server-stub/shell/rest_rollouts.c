@@ -274,11 +274,11 @@ int flo_rest_order(struct flo_rest_call *call, struct flo_err *err)
                                    devices, &call->out, err);
 }
 
-static int add_tracked(void *context, const struct flo_records_order *order)
+#define ORDERS_SHOWN 50
+
+static int add_order(void *context, const struct flo_records_order *order)
 {
-    if (order->is_tracked) {
-        flo_text_list_add(context, order->id);
-    }
+    flo_text_list_add(context, order->id);
     return 0;
 }
 
@@ -287,12 +287,12 @@ int flo_rest_orders(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_text_list ids = {0};
     json_t *items = json_array();
-    int rv = flo_records_order_list(call->controller->store, NULL, 0,
-                                    add_tracked, &ids, err);
+    int rv = flo_records_order_tracked(call->controller->store, ORDERS_SHOWN,
+                                       add_order, &ids, err);
 
-    for (size_t i = ids.count; i > 0 && ids.count - i < 50 && rv == 0; i--) {
+    for (size_t i = 0; i < ids.count && rv == 0; i++) {
         json_t *view = NULL;
-        rv = flo_view_order(call->controller, ids.items[i - 1], 0, &view, err);
+        rv = flo_view_order(call->controller, ids.items[i], 0, &view, err);
         if (rv == 0) {
             json_array_append_new(items, view);
         }

@@ -24,7 +24,8 @@ struct flo_run {
     struct event *prune;
     struct event *signals[2];
     uint64_t ticked_at_ms;
-    uint64_t hour; /* of the wall clock: orders age by that */
+    uint64_t hour;        /* of the wall clock: orders age by that */
+    uint64_t orders_from; /* number from which orders are to be pruned */
 };
 
 /* ---- timers ---- */
@@ -59,6 +60,7 @@ static int tick(struct flo_run *run, struct flo_err *err)
     }
     if (rv == 0 && hourly) {
         run->hour = hour;
+        run->orders_from = 0;
         event_active(run->prune, EV_TIMEOUT, 0);
         rv = flo_orders_renew(controller, err);
         if (rv == 0) {
@@ -85,6 +87,22 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     }
 }
 
+static int prune_orders(struct flo_run *run, struct flo_err *err)
+{
+    struct flo_records *store = run->controller->store;
+    int rv = flo_records_begin(store, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_records_order_prune(store, flo_wall_ms(), &run->orders_from, err);
+    if (rv < 0) {
+        flo_records_roll_back(store);
+        return rv;
+    }
+    return flo_records_commit(store, err);
+}
+
 static void on_prune(evutil_socket_t fd, short what, void *context)
 {
     static const struct timeval pause = {.tv_usec = PRUNE_PAUSE_MS * 1000};
@@ -97,7 +115,15 @@ static void on_prune(evutil_socket_t fd, short what, void *context)
     if (flo_records_telemetry_prune(run->controller->store, flo_wall_ms(),
                                     &more, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "telemetry", &err);
-    } else if (more) {
+    }
+    if (run->orders_from != FLO_RECORDS_ALL) {
+        if (prune_orders(run, &err) < 0) {
+            flo_log_err(FLO_LOG_ERROR, "store", &err);
+            run->orders_from = FLO_RECORDS_ALL; /* the next hour */
+        }
+        more = more || run->orders_from != FLO_RECORDS_ALL;
+    }
+    if (more) {
         event_add(run->prune, &pause);
     }
 }

@@ -429,6 +429,175 @@ static void what_is_rolled_back_never_was(void **state)
     flo_records_close(store);
 }
 
+/* ---- orders ---- */
+
+static void add_order(struct flo_records *store, const char *id,
+                      struct flo_records_order order)
+{
+    struct flo_err err = {0};
+
+    order.id = id;
+    order.seq = strtoull(id + 2, NULL, 10);
+    order.group = "all";
+    order.envelope = "{}";
+    order.body = "{}";
+    order.rollout = order.rollout != NULL ? order.rollout : "";
+    order.release = order.release != NULL ? order.release : "";
+    assert_int_equal(flo_records_order_add(store, &order, &err), 0);
+}
+
+static int ignore_order(void *context, const struct flo_records_order *order)
+{
+    (void)context;
+    (void)order;
+    return 0;
+}
+
+static bool has_order(struct flo_records *store, const char *id)
+{
+    return flo_records_order_get(store, id, ignore_order, NULL, NULL) == 0;
+}
+
+static void
+orders_go_a_month_behind_their_end_when_a_newer_one_says_the_same(void **state)
+{
+    (void)state;
+    struct flo_records *store = store_new();
+    struct flo_err err = {0};
+    const uint64_t now = 2 * FLO_ORDER_KEPT_MS;
+    const uint64_t old = FLO_ORDER_KEPT_MS - 1;
+    const char *kept[] = {"o-2", "o-4",  "o-5",  "o-6",  "o-8",
+                          "o-9", "o-11", "o-12", "o-14", "o-15"};
+    const char *gone[] = {"o-1", "o-3", "o-7", "o-10", "o-13"};
+    uint64_t from = 0;
+
+    add_order(store, "o-1", (struct flo_records_order){.op = "unfreeze"});
+    add_order(store, "o-2", (struct flo_records_order){.op = "unfreeze"});
+    /* of a rollout: by phase; also while it is paused for a month */
+    add_order(store, "o-3",
+              (struct flo_records_order){.op = "deploy", .rollout = "r-1"});
+    add_order(store, "o-4",
+              (struct flo_records_order){.op = "deploy", .rollout = "r-1"});
+    add_order(store, "o-5",
+              (struct flo_records_order){
+                  .op = "deploy", .rollout = "r-1", .phase = 1});
+    add_order(store, "o-6",
+              (struct flo_records_order){.op = "pause", .rollout = "r-1"});
+    /* asked for by itself, then signed anew again and again */
+    add_order(store, "o-7",
+              (struct flo_records_order){.op = "rollback", .release = "x"});
+    add_order(store, "o-8",
+              (struct flo_records_order){
+                  .op = "rollback", .release = "x", .is_tracked = true});
+    add_order(store, "o-9",
+              (struct flo_records_order){.op = "rollback", .release = "y"});
+    add_order(store, "o-10",
+              (struct flo_records_order){.op = "rollback", .release = "x"});
+    add_order(store, "o-11",
+              (struct flo_records_order){.op = "rollback", .release = "x"});
+    /* a desired holds it; not so long ago */
+    add_order(store, "o-12",
+              (struct flo_records_order){.op = "deploy", .rollout = "r-2"});
+    add_order(store, "o-13",
+              (struct flo_records_order){.op = "deploy", .rollout = "r-2"});
+    add_order(store, "o-14",
+              (struct flo_records_order){
+                  .op = "deploy", .rollout = "r-2", .expires_at_ms = old + 1});
+    add_order(store, "o-15",
+              (struct flo_records_order){.op = "deploy", .rollout = "r-2"});
+    assert_int_equal(add(store, DEVICE, "gw-1", "lab"), 0);
+    assert_int_equal(flo_records_desired_set(store, DEVICE, "o-12", &err), 0);
+
+    assert_int_equal(flo_records_order_prune(store, now, &from, &err), 0);
+
+    assert_int_equal(from, FLO_RECORDS_ALL);
+    for (size_t i = 0; i < FLO_COUNT(kept); i++) {
+        assert_true(has_order(store, kept[i]));
+    }
+    for (size_t i = 0; i < FLO_COUNT(gone); i++) {
+        assert_false(has_order(store, gone[i]));
+    }
+    flo_records_close(store);
+}
+
+static void orders_go_in_pieces(void **state)
+{
+    (void)state;
+    struct flo_records *store = store_new();
+    struct flo_err err = {0};
+    uint64_t from = 0;
+    char id[16];
+
+    for (int i = 1; i <= FLO_RECORDS_PRUNE_ORDERS + 3; i++) {
+        snprintf(id, sizeof(id), "o-%d", i);
+        add_order(store, id, (struct flo_records_order){.op = "config"});
+    }
+    const uint64_t now = FLO_ORDER_KEPT_MS + 1;
+
+    assert_int_equal(flo_records_order_prune(store, now, &from, &err), 0);
+    assert_int_equal(from, FLO_RECORDS_PRUNE_ORDERS);
+    assert_false(has_order(store, "o-500"));
+    assert_true(has_order(store, "o-501"));
+
+    assert_int_equal(flo_records_order_prune(store, now, &from, &err), 0);
+    assert_int_equal(from, FLO_RECORDS_ALL);
+    assert_false(has_order(store, "o-502"));
+    assert_true(has_order(store, "o-503"));
+    flo_records_close(store);
+}
+
+/* Tables are searched; scanned are small indexes alone. */
+static void plan_is(struct flo_records *store, const char *sql,
+                    const char *expected)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) plan = {0};
+    char explain[2048];
+    struct flo_db_statement *row;
+    struct flo_err err = {0};
+    bool has_row = true;
+
+    snprintf(explain, sizeof(explain), "EXPLAIN QUERY PLAN %s", sql);
+    assert_int_equal(flo_db_prepare(store->control, explain, &row, &err), 0);
+    while (flo_db_step(row, &has_row, &err) == 0 && has_row) {
+        const char *text = flo_db_column_text(row, 3);
+        if (strncmp(text, "SEARCH", 6) == 0 || strncmp(text, "SCAN", 4) == 0) {
+            flo_buf_printf(&plan, "%s\n", text);
+        }
+    }
+    assert_string_equal(plan.data, expected);
+}
+
+static void orders_are_found_without_reading_those_of_a_year(void **state)
+{
+    (void)state;
+    struct flo_records *store = store_new();
+
+    plan_is(store, flo_records_orders_of_group,
+            "SEARCH ord USING INDEX ord_group (grp=? AND expires_at>?)\n");
+    plan_is(store, flo_records_orders_groups,
+            "SEARCH ord USING INDEX ord_expires (expires_at>?)\n");
+    plan_is(store, flo_records_orders_tracked,
+            "SCAN ord USING INDEX ord_tracked\n");
+    plan_is(store, flo_records_orders_standing,
+            "SEARCH ord USING INDEX ord_seq (seq=?)\n"
+            "SEARCH ord USING COVERING INDEX ord_rollout"
+            " (rollout=? AND op=?)\n"
+            "SEARCH ord USING COVERING INDEX ord_rollout"
+            " (rollout=? AND op=?)\n"
+            "SCAN member USING INDEX member_accepted\n"
+            "SEARCH rollout USING PRIMARY KEY (id=?)\n"
+            "SEARCH ord USING INDEX ord_rollout (rollout=? AND op=?)\n"
+            "SCAN outcome USING INDEX outcome_awaited\n"
+            "SEARCH device USING PRIMARY KEY (id=?)\n"
+            "SEARCH ord USING PRIMARY KEY (id=?)\n");
+    plan_is(store, flo_records_prune_orders,
+            "SEARCH ord USING INDEX ord_seq (seq>? AND seq<?)\n"
+            "SEARCH desired USING COVERING INDEX desired_order (ord=?)\n"
+            "SEARCH newer USING INDEX ord_rollout"
+            " (rollout=? AND op=? AND phase=? AND seq>?)\n");
+    flo_records_close(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -443,6 +612,10 @@ int main(void)
         cmocka_unit_test(an_edited_audit_file_is_found),
         cmocka_unit_test(secrets_that_older_controllers_kept_are_wiped_at_open),
         cmocka_unit_test(what_is_rolled_back_never_was),
+        cmocka_unit_test(
+            orders_go_a_month_behind_their_end_when_a_newer_one_says_the_same),
+        cmocka_unit_test(orders_go_in_pieces),
+        cmocka_unit_test(orders_are_found_without_reading_those_of_a_year),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
