@@ -61,6 +61,7 @@ docs: ## write docs/reference from the tables
 
 install: ## what was built, below PREFIX (/usr) of DESTDIR: docs/install.md
 	@DESTDIR="$(DESTDIR)" cmake --install $(BUILD) --prefix "$(PREFIX)"
+	@rm -f $(BUILD)/install_manifest.txt # root's would be in the way of ours
 
 clean: ## remove build/
 	rm -rf build

@@ -41,9 +41,12 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
     controller->heartbeat_ms = options->heartbeat_ms != 0
                                    ? options->heartbeat_ms
                                    : strtoull(text, NULL, 10);
-    if (controller->heartbeat_ms < FLO_HEARTBEAT_MS_MIN ||
-        controller->heartbeat_ms > FLO_HEARTBEAT_MS_MAX) { /* also none yet */
+    if (controller->heartbeat_ms == 0) {
         controller->heartbeat_ms = HEARTBEAT_MS;
+    } else if (controller->heartbeat_ms < FLO_HEARTBEAT_MS_MIN) {
+        controller->heartbeat_ms = FLO_HEARTBEAT_MS_MIN; /* of an older one */
+    } else if (controller->heartbeat_ms > FLO_HEARTBEAT_MS_MAX) {
+        controller->heartbeat_ms = FLO_HEARTBEAT_MS_MAX;
     }
     snprintf(text, sizeof(text), "%llu",
              (unsigned long long)controller->heartbeat_ms);

@@ -224,6 +224,21 @@ static int outcome(const struct flo_message *message, const char *order,
                                    next, took_ms, err);
 }
 
+/* Would the device say so again?  Not when its clock or its disk was wrong. */
+static bool is_for_good(const struct flo_message *message,
+                        enum flo_order_outcome next)
+{
+    const json_t *error = json_object_get(message->json, "error");
+    const char *id = json_string_value(json_object_get(error, "id"));
+    bool is_passing =
+        id != NULL && (strncmp(id, "io.", 3) == 0 ||
+                       strcmp(id, flo_error_id(FLO_E_CMD_EXPIRED)) == 0 ||
+                       strcmp(id, flo_error_id(FLO_E_CMD_FUTURE)) == 0);
+
+    return next > FLO_OUTCOME_RUNNING &&
+           (next != FLO_OUTCOME_REFUSED || !is_passing);
+}
+
 struct earlier {
     const struct acked *acked;
     struct flo_text_list ids;
@@ -301,7 +316,7 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
                                     err);
     }
     rv = outcome(message, order, next, took_ms, err);
-    if (rv == 0 && next > FLO_OUTCOME_RUNNING) {
+    if (rv == 0 && is_for_good(message, next)) {
         rv = outcome_of_earlier(message, &acked, next, took_ms, err);
     }
     bool is_over = next == FLO_OUTCOME_DONE || next == FLO_OUTCOME_IGNORED;

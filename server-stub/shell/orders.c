@@ -103,32 +103,42 @@ int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
 
 /* ---- renewing ---- */
 
-/* What is looked through, and those that are to be signed anew. */
 struct held {
-    struct flo_text_list ids;
-    uint64_t now_ms;
-    uint64_t newest;
-    uint64_t count;
+    char id[FLO_NAME_MAX + 1];
+    uint64_t seq;
+    bool is_aged, is_rollback;
+    bool is_desired_only; /* else it stands in a list */
 };
 
-static int count_held(void *context, const struct flo_records_order *order)
+struct all_held {
+    struct held *items;
+    size_t count, room;
+    uint64_t now_ms;
+    bool is_desired_only;
+    struct flo_err *err;
+};
+
+static int collect_held(void *context, const struct flo_records_order *order)
 {
-    struct held *held = context;
+    struct all_held *all = context;
 
-    (void)order;
-    held->count++;
-    return 0;
-}
-
-static int collect_aged(void *context, const struct flo_records_order *order)
-{
-    struct held *held = context;
-
-    if (flo_order_is_aged(order->issued_at_ms, order->expires_at_ms,
-                          held->now_ms) ||
-        flo_order_is_behind(order->seq, held->newest, held->count)) {
-        flo_text_list_add(&held->ids, order->id);
+    if (all->count == all->room) {
+        size_t room = 2 * all->room + 16;
+        struct held *items = realloc(all->items, room * sizeof(*items));
+        if (items == NULL) {
+            return flo_fail(all->err, FLO_E_MEMORY, "%zu orders", room);
+        }
+        all->items = items;
+        all->room = room;
     }
+    struct held *held = &all->items[all->count++];
+    *held = (struct held){.seq = order->seq,
+                          .is_aged = flo_order_is_aged(order->issued_at_ms,
+                                                       order->expires_at_ms,
+                                                       all->now_ms),
+                          .is_rollback = strcmp(order->op, "rollback") == 0,
+                          .is_desired_only = all->is_desired_only};
+    snprintf(held->id, sizeof(held->id), "%s", order->id);
     return 0;
 }
 
@@ -176,20 +186,28 @@ static int renew(struct flo_controller *controller, const char *old,
     return rv;
 }
 
-typedef int list_fn(struct flo_records *store, flo_records_order_fn fn,
-                    void *context, struct flo_err *err);
-
-static int renew_all(struct flo_controller *controller, list_fn *list,
-                     bool is_desired_only, struct held *held,
-                     struct flo_err *err)
+/* Rollbacks in lists keep their order: the newest are those that were asked for
+ * last (flo_group_orders), so behind one that is signed anew all are. */
+static int renew_all(struct flo_controller *controller,
+                     const struct all_held *all, struct flo_err *err)
 {
     char id[FLO_NAME_MAX + 1];
-    int rv = list(controller->store, collect_aged, held, err);
+    bool rollbacks_too = false;
+    uint64_t newest;
+    int rv = flo_records_newest(controller->store, "order", &newest, err);
 
-    for (size_t i = 0; i < held->ids.count && rv == 0; i++) {
-        rv = renew(controller, held->ids.items[i], is_desired_only, id, err);
+    for (size_t i = 0; i < all->count && rv == 0; i++) {
+        const struct held *held = &all->items[i];
+        bool is_listed_rollback = held->is_rollback && !held->is_desired_only;
+        bool is_due = held->is_aged ||
+                      flo_order_is_behind(held->seq, newest, all->count) ||
+                      (is_listed_rollback && rollbacks_too);
+
+        if (is_due) {
+            rollbacks_too = rollbacks_too || is_listed_rollback;
+            rv = renew(controller, held->id, held->is_desired_only, id, err);
+        }
     }
-    flo_text_list_clear(&held->ids);
     return rv;
 }
 
@@ -200,33 +218,37 @@ static int renew_all(struct flo_controller *controller, list_fn *list,
 int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
 {
     struct flo_records *store = controller->store;
-    struct held held = {.now_ms = flo_wall_ms()};
-    int rv = flo_records_newest(store, "order", &held.newest, err);
+    struct all_held all = {
+        .now_ms = flo_wall_ms(), .is_desired_only = true, .err = err};
+    int rv = flo_records_order_held(store, collect_held, &all, err);
 
-    if (rv < 0 ||
-        (rv = flo_records_order_held(store, count_held, &held, err)) < 0 ||
-        (rv = flo_records_order_standing(store, count_held, &held, err)) < 0 ||
-        (rv = renew_all(controller, flo_records_order_held, true, &held, err)) <
-            0) {
-        return rv;
+    all.is_desired_only = false;
+    if (rv == 0) {
+        rv = flo_records_order_standing(store, collect_held, &all, err);
     }
-    return renew_all(controller, flo_records_order_standing, false, &held, err);
+    if (rv == 0) {
+        rv = renew_all(controller, &all, err);
+    }
+    free(all.items);
+    return rv;
 }
 
 int flo_orders_freshen(struct flo_controller *controller, char *id,
                        struct flo_err *err)
 {
-    struct held held = {.now_ms = flo_wall_ms()};
-    int rv = flo_records_newest(controller->store, "order", &held.newest, err);
+    struct all_held all = {.now_ms = flo_wall_ms(), .err = err};
+    uint64_t newest = 0;
+    int rv = flo_records_newest(controller->store, "order", &newest, err);
 
     if (rv == 0) {
-        rv = flo_records_order_get(controller->store, id, collect_aged, &held,
+        rv = flo_records_order_get(controller->store, id, collect_held, &all,
                                    err);
     }
-    if (rv == 0 && held.ids.count > 0) {
-        rv = renew(controller, held.ids.items[0], true, id, err);
+    if (rv == 0 && (all.items[0].is_aged ||
+                    flo_order_is_behind(all.items[0].seq, newest, 0))) {
+        rv = renew(controller, all.items[0].id, true, id, err);
     }
-    flo_text_list_clear(&held.ids);
+    free(all.items);
     return rv;
 }
 

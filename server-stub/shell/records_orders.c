@@ -180,7 +180,7 @@ const char flo_records_orders_standing[] =
     " JOIN ord ON ord.id = outcome.ord"
     " JOIN device ON device.id = outcome.device"
     " WHERE outcome.outcome < 2 AND retired = 0)"
-    " GROUP BY grp, release)";
+    " GROUP BY grp, release) ORDER BY seq";
 
 int flo_records_order_standing(struct flo_records *store,
                                flo_records_order_fn fn, void *context,

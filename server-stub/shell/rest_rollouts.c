@@ -50,15 +50,15 @@ static int add_id(void *context, const struct flo_records_rollout *rollout)
     return 0;
 }
 
-/* As many as are kept in memory: all that are under way, and of those that
- * ended the newest; older ones by id. */
+/* All that are under way, and of those that ended the newest; older ones by
+ * id.  Fewer than memory holds: each list would push the next one's out. */
 int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
 {
     struct ids ids = {0};
     json_t *items = json_array();
     uint64_t limit;
-    int rv = flo_rest_number(call, "limit", 1, FLO_CONTROLLER_ROLLOUTS_MAX,
-                             FLO_CONTROLLER_ROLLOUTS_MAX, &limit, err);
+    int rv = flo_rest_number(call, "limit", 1, FLO_CONTROLLER_ACTIVE_MAX,
+                             FLO_CONTROLLER_ACTIVE_MAX, &limit, err);
 
     if (rv == 0) {
         rv = flo_records_rollout_list(call->controller->store, limit, add_id,

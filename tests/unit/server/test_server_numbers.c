@@ -180,6 +180,70 @@ an_answer_to_what_was_signed_anew_counts_for_what_was_asked(void **state)
     assert_int_equal(outcome_of(world, id, 1), FLO_OUTCOME_PENDING);
 }
 
+static void
+a_refusal_for_a_wrong_clock_ends_nothing_that_was_asked(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+
+    take_back_the_release_before(world, id);
+    numbers_go_by(world, 100000);
+    hour(world);
+    answers(world, 0, "o-100005", "refused", "cmd.future");
+
+    assert_int_equal(outcome_of(world, id, 0), FLO_OUTCOME_PENDING);
+}
+
+struct listed {
+    size_t count;
+    uint64_t seq[4];
+    char release[4][FLO_DIGEST_TEXT];
+};
+
+static int take_rollback(void *context, const struct flo_records_order *order)
+{
+    struct listed *listed = context;
+
+    if (strcmp(order->op, "rollback") == 0) {
+        assert_in_range(listed->count, 0, 3);
+        listed->seq[listed->count] = order->seq;
+        snprintf(listed->release[listed->count++], FLO_DIGEST_TEXT, "%s",
+                 order->release);
+    }
+    return 0;
+}
+
+/* Which are the newest four is by when people asked for them. */
+static void rollbacks_that_are_signed_anew_keep_their_order(void **state)
+{
+    struct world *world = *state;
+    struct listed before = {0};
+    struct listed after = {0};
+    char id[FLO_NAME_MAX + 1];
+
+    take_back_the_release_before(world, id);
+    numbers_go_by(world, FLO_REPLAY_WINDOW / 2);
+    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.2.0",
+                                          "all", "ops", "bad", id, &world->err),
+                     0);
+    assert_int_equal(flo_records_order_standing(world->controller->store,
+                                                take_rollback, &before,
+                                                &world->err),
+                     0);
+    numbers_go_by(world, 100); /* the first is behind now, the second not */
+    hour(world);
+    assert_int_equal(flo_records_order_standing(world->controller->store,
+                                                take_rollback, &after,
+                                                &world->err),
+                     0);
+
+    assert_int_equal(before.count, 2);
+    assert_int_equal(after.count, 2);
+    assert_true(after.seq[0] > before.seq[1]);
+    assert_string_equal(after.release[0], before.release[0]);
+    assert_string_equal(after.release[1], before.release[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +257,8 @@ int main(void)
         WITH_WORLD(
             a_rollback_in_the_list_refused_for_its_number_alone_is_awaited),
         WITH_WORLD(an_answer_to_what_was_signed_anew_counts_for_what_was_asked),
+        WITH_WORLD(a_refusal_for_a_wrong_clock_ends_nothing_that_was_asked),
+        WITH_WORLD(rollbacks_that_are_signed_anew_keep_their_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
