@@ -6,7 +6,7 @@
  * perhaps never.  So of each error one in a minute is told as `security`, and
  * only so many notes and so many `serving` events wait at all, each with the
  * number of those that were left out before it.  Events of executions are not
- * concerned. */
+ * concerned, nor is it that a release was rolled back: rare, and news. */
 #include <string.h>
 
 #include "agent/shell/mailbox_inside.h"
@@ -81,8 +81,11 @@ void flo_mailbox_note(struct flo_mailbox *mailbox, const char *type,
 
 void flo_mailbox_serving(struct flo_mailbox *mailbox, json_t *event)
 {
+    const char *what = json_string_value(json_object_get(event, "serving"));
+    bool is_news = what != NULL && strcmp(what, "rolled-back") == 0;
+
     count_waiting(mailbox);
-    if (mailbox->servings >= SERVING_MAX) {
+    if (mailbox->servings >= SERVING_MAX && !is_news) {
         mailbox->servings_more++;
         json_decref(event);
         return;

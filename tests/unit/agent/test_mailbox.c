@@ -708,10 +708,9 @@ static void engines_that_end_again_and_again_do_not_fill_the_disk(void **state)
 {
     struct flo_mailbox *mailbox = open_mailbox(1 << 20);
     struct flo_agent_execution one = execution(FLO_EXECUTION_PROBING);
-    int i;
 
     (void)state;
-    for (i = 0; i < 10000; i++) {
+    for (int i = 0; i < 10000; i++) {
         if (i == 300) {
             flo_mailbox_close(mailbox);
             mailbox = open_mailbox(1 << 20);
@@ -723,10 +722,11 @@ static void engines_that_end_again_and_again_do_not_fill_the_disk(void **state)
     assert_int_equal(told(mailbox, "\"type\":\"serving\""), 256);
     flo_mailbox_acked(mailbox, flo_mailbox_boot(mailbox), 1);
     flo_mailbox_serving(mailbox, json_pack("{s:s}", "type", "serving"));
-    flo_mailbox_serving(mailbox, json_pack("{s:s}", "type", "serving"));
+    flo_mailbox_serving(mailbox, json_pack("{s:s, s:s}", "type", "serving",
+                                           "serving", "rolled-back"));
     flo_mailbox_flush(mailbox);
 
-    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 258);
+    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 259);
     assert_int_equal(told(mailbox, "\"more\":9700"), 1);
     flo_mailbox_close(mailbox);
 }
