@@ -8,7 +8,7 @@
  * a sandboxed engine process writes the file, this one hashes it and gives it
  * its name in the store.  It is a luxury: whatever fails, the model is served
  * from its own rows, and it is not tried again in this life of the agent; where
- * that wrote to the disk or took its time, not by this version either. */
+ * that wrote to the disk or took its time twice, not by this version either. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,6 +25,7 @@
 #define PACK_MS_MAX 60000
 #define PACK_TOTAL_MS_MAX 900000
 #define PACK_IDLE_MS_MAX 5000
+#define PACK_TRIES_MAX 2 /* the first may have met a busy moment */
 #define BEAT_S 30 /* a quarter of what the core waits for a sign of life */
 
 struct flo_shell_loading {
@@ -61,7 +62,8 @@ static void note(struct flo_packing_notes *notes,
     }
 }
 
-/* Of a small value that survives: the version that failed to pack it. */
+/* Of a small value that survives: the version that failed to pack it, and how
+ * often. */
 static void failure_key(const struct flo_digest *model, char *out,
                         size_t out_bytes)
 {
@@ -71,24 +73,39 @@ static void failure_key(const struct flo_digest *model, char *out,
     snprintf(out, out_bytes, "unpacked:%s", text);
 }
 
-static bool has_failed(const struct flo_shell *shell,
-                       const struct flo_digest *model)
-{
-    FLO_CLEANUP(flo_free_cleanup) char *version = NULL;
-    char key[96];
-
-    failure_key(model, key, sizeof(key));
-    version = flo_mailbox_get(shell->mailbox, key);
-    return version != NULL && strcmp(version, FLO_VERSION) == 0;
-}
-
-static void keep_failure(struct flo_shell *shell,
+/* 0 for another version. */
+static unsigned failures(const struct flo_shell *shell,
                          const struct flo_digest *model)
 {
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     char key[96];
 
     failure_key(model, key, sizeof(key));
-    flo_mailbox_set(shell->mailbox, key, FLO_VERSION);
+    text = flo_mailbox_get(shell->mailbox, key);
+    if (text == NULL ||
+        strncmp(text, FLO_VERSION " ", sizeof(FLO_VERSION)) != 0) {
+        return 0;
+    }
+    return (unsigned)strtoul(text + sizeof(FLO_VERSION), NULL, 10);
+}
+
+static void keep_failures(struct flo_shell *shell,
+                          const struct flo_digest *model, unsigned count)
+{
+    char key[96];
+    char text[32];
+
+    failure_key(model, key, sizeof(key));
+    snprintf(text, sizeof(text), "%s %u", FLO_VERSION, count);
+    flo_mailbox_set(shell->mailbox, key, text);
+}
+
+static void forget_failures(struct flo_shell *shell,
+                            const struct flo_digest *model)
+{
+    if (failures(shell, model) > 0) {
+        keep_failures(shell, model, 0);
+    }
 }
 
 static bool is_wanted(const struct flo_shell *shell)
@@ -251,7 +268,8 @@ static void go_unpacked(struct flo_shell_loading *loading,
         flo_shell_note(shell, "note", &err);
         note(&shell->unpacked, &loading->digest);
         if (loading->packed_fd >= 0 || err.code == FLO_E_ENGINE_HANG) {
-            keep_failure(shell, &loading->digest);
+            keep_failures(shell, &loading->digest,
+                          failures(shell, &loading->digest) + 1);
         }
     }
     start_engine(loading, 0);
@@ -277,6 +295,7 @@ static void made_hashed(void *context, const struct flo_digest *digest,
             model->model, model->version,
             (unsigned long long)loading->packed_bytes,
             (unsigned long long)(flo_now_ms() - loading->started_ms));
+    forget_failures(shell, &loading->digest);
     shell->has_packed = true;
     shell->packed_fresh = loading->digest;
     if (flo_store_packed_open(shell->store, &loading->digest, &packed_fd,
@@ -344,6 +363,18 @@ static void pack(struct flo_shell_loading *loading)
     }
 }
 
+static void try_to_pack(struct flo_shell_loading *loading)
+{
+    struct flo_shell *shell = loading->shell;
+
+    if (failures(shell, &loading->digest) < PACK_TRIES_MAX) {
+        pack(loading);
+    } else {
+        note(&shell->unpacked, &loading->digest);
+        start_engine(loading, 0);
+    }
+}
+
 /* ---- packed weights that are here --------------------------------- */
 
 /* They are gone or wrong, and made anew. */
@@ -353,7 +384,7 @@ static void pack_again(struct flo_shell_loading *loading,
     flo_shell_note(loading->shell, "note", why);
     flo_store_packed_remove(loading->shell->store, &loading->digest);
     flo_fd_cleanup(&loading->packed_fd);
-    pack(loading);
+    try_to_pack(loading);
 }
 
 /* The descriptor goes to the engine. */
@@ -389,8 +420,8 @@ static void find_packed(struct flo_shell_loading *loading)
     struct flo_err err = {0};
     int rv;
 
-    if (is_wanted(shell) && has_failed(shell, digest)) {
-        note(&shell->unpacked, digest);
+    if (!is_wanted(shell)) {
+        forget_failures(shell, digest);
     }
     if (!is_wanted(shell) || is_noted(&shell->unpackable, digest) ||
         is_noted(&shell->unpacked, digest)) {
@@ -399,7 +430,7 @@ static void find_packed(struct flo_shell_loading *loading)
     }
     rv = flo_store_packed_open(shell->store, digest, &loading->packed_fd, &err);
     if (rv == FLO_E_BLOB_ABSENT) {
-        pack(loading);
+        try_to_pack(loading);
     } else if (rv < 0) {
         pack_again(loading, &err);
     } else if (flo_digest_equal(&shell->packed_fresh, digest)) {
@@ -467,6 +498,6 @@ void flo_shell_packed_refused(struct flo_shell *shell,
     shell->packed_again = *digest;
     if (is_again) {
         note(&shell->unpacked, digest);
-        keep_failure(shell, digest);
+        keep_failures(shell, digest, PACK_TRIES_MAX);
     }
 }

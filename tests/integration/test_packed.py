@@ -1,6 +1,6 @@
 """Packed weights on a device: made before a model serves, mapped by its engine,
 made again when they are damaged or of another layout, never in the way, tried in
-vain once.
+vain twice.
 And the prefixes that its engines keep."""
 import contextlib
 import hashlib
@@ -272,34 +272,62 @@ os.execv("%(real)s", sys.argv)
 """
 
 
-def test_what_failed_is_tried_once_per_version(device, tmp_path):
+def start_and_stop(device, more=""):
+    device.start(more)
+    device.wait(device.serves)
+    device.stop()
+
+
+def failures(device, new=None):
+    """What is kept of packing that failed, or is to be kept from now on."""
+    with contextlib.closing(sqlite3.connect(
+            os.path.join(device.state, "outbox.db"))) as outbox:
+        with outbox:
+            if new is not None:
+                outbox.execute("UPDATE value SET text = ? "
+                               "WHERE key LIKE 'unpacked:%'", (new,))
+            [[text]] = outbox.execute("SELECT text FROM value "
+                                      "WHERE key LIKE 'unpacked:%'")
+            return text
+
+
+def test_what_failed_is_tried_twice_per_version(device, tmp_path):
     def start_and_count():
-        device.start()
-        device.wait(device.serves, 30)
-        device.stop()
+        start_and_stop(device)
         assert device.packed() == []
         return os.path.getsize(tmp_path / "packers")
-
-    def in_outbox(statement):
-        with contextlib.closing(sqlite3.connect(
-                os.path.join(device.state, "outbox.db"))) as outbox:
-            with outbox:
-                return outbox.execute(statement).rowcount
 
     real = device.bin
     device.bin = programs(device, str(tmp_path), "flotilla-engine",
                           PACKERS_STOP)
     assert start_and_count() == 1
     assert device.says("stood still")
-    assert start_and_count() == 1
+    assert start_and_count() == 2
+    given_up = failures(device)
+    assert start_and_count() == 2
     assert not device.says("packing")
 
-    assert in_outbox("UPDATE value SET text = '0.0.9' "
-                     "WHERE key LIKE 'unpacked:%'") == 1
-    assert start_and_count() == 2
-    assert start_and_count() == 2
-    assert in_outbox("DELETE FROM value WHERE key LIKE 'unpacked:%'") == 1
+    failures(device, "0.0.9 2")
+    assert start_and_count() == 3
+    failures(device, given_up)
+    start_and_stop(device, "packed_weights: \"off\"\n")
+    assert start_and_count() == 4
     device.bin = real
+
+
+def test_what_was_packed_in_the_end_is_used_by_any_version(device):
+    version = failures(device).split()[0]
+    start_and_stop(device)
+    [path] = device.packed()
+    assert failures(device) == version + " 0"
+
+    failures(device, version + " 2")
+    device.start()
+    device.wait(device.serves)
+    assert device.mapped() == {path}
+    device.stop()
+    os.unlink(path)
+    failures(device, version + " 0")
 
 
 def test_it_can_be_switched_off(device):
