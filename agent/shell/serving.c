@@ -154,6 +154,9 @@ static void on_loaded(void *context, enum flo_serve_role role, uint64_t load_ms,
         return;
     }
     flo_serve_get_status(shell->serve, &status);
+    if (status.roles[role].is_packed) {
+        memset(&shell->packed_again, 0, sizeof(shell->packed_again));
+    }
     flo_log(FLO_LOG_INFO, "serve", "engine %s ready after %llu ms%s",
             role == FLO_ROLE_CURRENT ? "current" : "beside",
             (unsigned long long)load_ms,

@@ -211,20 +211,35 @@ def test_others_are_answered_while_it_is_hashed(device):
     assert device.mapped() == {used}
 
 
-def test_another_layout_is_made_again(device):
-    before = device.packed()
-    [used] = device.mapped()
-    device.stop()
+def give_another_layout(used):
     damage(used, 12)
     with open(used, "rb") as file:
         digest = hashlib.sha256(file.read()).hexdigest()
     os.rename(used, used.rpartition(".")[0] + "." + digest)
+
+
+def test_another_layout_is_made_again(device):
+    before = device.packed()
+    [used] = device.mapped()
+    device.stop()
+    give_another_layout(used)
     device.start()
     device.wait(device.serves)
 
     assert device.says("this program reads")
     assert device.packed() == before
     assert device.mapped() == {used}
+
+
+def test_each_time_if_it_was_taken_in_between(device):
+    before = device.packed()
+    [used] = device.mapped()
+    for _ in range(2):
+        give_another_layout(used)
+        subprocess.run(["pkill", "-KILL", "-P", str(device.process.pid)],
+                       check=True)
+        device.wait(lambda: device.packed() == before and
+                    device.mapped() == {used}, 30)
 
 
 def no_large_files():
