@@ -317,6 +317,7 @@ struct flo_serve {
     struct serve_engine *engines; /* all, with those that drain or die */
     struct serve_killed *killed;  /* and have not ended yet */
     struct event *reaper;
+    unsigned reaper_ticks; /* since one was killed */
     struct serve_request *held, *running;
     uint32_t n_held, n_running;
     struct probe *probe;

@@ -2,7 +2,8 @@
  *
  * SIGKILL acts when a process comes back from the kernel: one that syncs a
  * gigabyte to a slow card ends when the card has it, tens of seconds later.  A
- * tick looks for its end, as for an engine's (engine.c). */
+ * tick looks for its end, as for an engine's (engine.c), for a second often,
+ * then once a second. */
 #include "agent/serve/internal.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #define TICK_MS 10
+#define TICKS_OFTEN 100
 #define CLOSE_TICKS_MAX 300 /* then what is left is init's */
 
 struct serve_killed {
@@ -38,12 +40,15 @@ static void reap(struct flo_serve *serve)
 
 static void on_tick(evutil_socket_t fd, short what, void *context)
 {
+    static const struct timeval seldom = {.tv_sec = 1};
     struct flo_serve *serve = context;
     (void)fd, (void)what;
 
     reap(serve);
     if (serve->killed == NULL) {
         event_del(serve->reaper);
+    } else if (++serve->reaper_ticks == TICKS_OFTEN) {
+        event_add(serve->reaper, &seldom);
     }
 }
 
@@ -66,12 +71,13 @@ void flo_serve_kill(struct flo_serve *serve, pid_t pid)
     }
     *killed = (struct serve_killed){.next = serve->killed, .pid = pid};
     serve->killed = killed;
+    serve->reaper_ticks = 0;
     event_add(serve->reaper, &period);
 }
 
-bool flo_serve_is_killing(const struct flo_serve *serve)
+pid_t flo_serve_killed_pid(const struct flo_serve *serve)
 {
-    return serve->killed != NULL;
+    return serve->killed == NULL ? 0 : serve->killed->pid;
 }
 
 void flo_reaper_close(struct flo_serve *serve)

@@ -134,8 +134,8 @@ void flo_serve_hold(struct flo_serve *serve);
 /* Kill a child process.  Nobody waits for its end, which comes when the disk
  * has what it syncs: until then it holds its locks and its files' room. */
 void flo_serve_kill(struct flo_serve *serve, pid_t pid);
-/* Has one of those not ended yet? */
-bool flo_serve_is_killing(const struct flo_serve *serve);
+/* One of those that has not ended yet; 0: none. */
+pid_t flo_serve_killed_pid(const struct flo_serve *serve);
 
 /* ---- kept prefixes ----------------------------------------------- */
 

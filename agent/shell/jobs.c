@@ -11,6 +11,8 @@
 #define LINE_BYTES_MAX 65536
 #define MEMORY_BYTES_MAX (32 << 20)
 #define AGAIN_MS 20 /* a worker that said its last word ends within some ms */
+#define WAIT_TOLD_MS 1000
+#define WAIT_MS_MAX 60000 /* then the core knows why, and tries again */
 
 struct flo_job_child {
     struct flo_shell *shell;
@@ -315,18 +317,47 @@ static int job_open(struct flo_shell *shell, struct flo_job_child *job,
 
 /* A process that was killed and still syncs has the lock of the downloads and
  * room on the disk that the plan must see as free. */
+static void wait_for(struct flo_shell *shell, pid_t pid, uint32_t number)
+{
+    uint64_t now = flo_now_ms();
+    char what[64];
+
+    if (shell->waiting_job != number || shell->waiting_since_ms == 0) {
+        shell->waiting_job = number;
+        shell->waiting_since_ms = now;
+        shell->waiting_is_told = false;
+    }
+    if (now - shell->waiting_since_ms >= WAIT_MS_MAX) {
+        shell->waiting_job = 0;
+        snprintf(what, sizeof(what), "process %ld still writes", (long)pid);
+        job_failed(shell, number, FLO_E_STATE_LOCKED, what, true);
+        return;
+    }
+    if (!shell->waiting_is_told &&
+        now - shell->waiting_since_ms >= WAIT_TOLD_MS) {
+        shell->waiting_is_told = true;
+        flo_log(FLO_LOG_INFO, "updater",
+                "the updater waits for process %ld, which still writes",
+                (long)pid);
+    }
+    flo_shell_later(shell->collect,
+                    shell->waiting_is_told ? WAIT_TOLD_MS : AGAIN_MS);
+}
+
 void flo_shell_job_start(struct flo_shell *shell, uint32_t number)
 {
     struct flo_job_child *job;
     struct flo_err err = {0};
+    pid_t pid;
 
     job_end(shell);
-    if (flo_serve_is_killing(shell->serve)) {
-        shell->waiting_job = number;
-        flo_shell_later(shell->collect, AGAIN_MS);
+    pid = flo_serve_killed_pid(shell->serve);
+    if (pid != 0) {
+        wait_for(shell, pid, number);
         return;
     }
     shell->waiting_job = 0;
+    shell->waiting_since_ms = 0;
     job = calloc(1, sizeof(*job));
     if (job == NULL) {
         job_failed(shell, number, FLO_E_MEMORY, "job", true);

@@ -210,6 +210,8 @@ struct flo_shell {
     struct flo_control *control;
     struct flo_job_child *job;
     uint32_t waiting_job; /* until processes end that hold room; 0: none */
+    uint64_t waiting_since_ms;
+    bool waiting_is_told;
     struct event *timer, *heartbeat, *flush, *collect, *resume;
     struct event *signals[3];
     uint64_t heartbeat_ms;

@@ -15,8 +15,12 @@
 #include "unit/child.h"
 #include "unit/remove_tree.h"
 
+/* Soon on any machine, and long before the tracer ends by itself. */
+#define AT_ONCE_MS 5000
+
 static struct flo_shell shell;
 static char dir[64];
+static struct flo_agent_event failed; /* the job */
 
 /* ---- the shell around it ---- */
 
@@ -24,7 +28,8 @@ void flo_shell_event(struct flo_shell *unused,
                      const struct flo_agent_event *event)
 {
     (void)unused;
-    fail_msg("event %d: %s", (int)event->kind, event->error.what);
+    assert_int_equal(event->kind, FLO_AGENT_JOB_FAILED);
+    failed = *event;
 }
 
 bool flo_shell_fits_both(struct flo_shell *unused, const struct flo_digest *a,
@@ -62,7 +67,8 @@ json_t *flo_machine_json(const struct flo_machine *machine,
 
 void flo_shell_later(struct event *event, unsigned in_ms)
 {
-    const struct timeval delay = {.tv_usec = (suseconds_t)in_ms * 1000};
+    const struct timeval delay = {
+        .tv_sec = in_ms / 1000, .tv_usec = (suseconds_t)(in_ms % 1000) * 1000};
 
     evtimer_add(event, &delay);
 }
@@ -70,7 +76,9 @@ void flo_shell_later(struct event *event, unsigned in_ms)
 static void on_collect(evutil_socket_t fd, short events, void *context)
 {
     (void)fd, (void)events, (void)context;
-    flo_shell_job_again(&shell);
+    if (shell.waiting_job != 0) {
+        flo_shell_job_again(&shell);
+    }
 }
 
 /* ---- given ---- */
@@ -85,6 +93,7 @@ static int begin(void **state)
 
     (void)state;
     memset(&shell, 0, sizeof(shell));
+    memset(&failed, 0, sizeof(failed));
     snprintf(dir, sizeof(dir), "/tmp/flo-jobs-XXXXXX");
     assert_non_null(mkdtemp(dir));
     snprintf(path, sizeof(path), "%s/flotilla-updater", dir);
@@ -130,6 +139,13 @@ static void run_for_ms(uint64_t ms)
     }
 }
 
+static void run_until_reaped(pid_t pid)
+{
+    while (kill(pid, 0) == 0) {
+        event_base_loop(shell.base, EVLOOP_ONCE);
+    }
+}
+
 /* ---- tests ---- */
 
 static void
@@ -141,12 +157,10 @@ nobody_waits_for_an_updater_that_syncs_when_it_is_cancelled(void **state)
     start(1, &pid, &tracer);
     uint64_t started_ms = flo_now_ms();
     flo_shell_job_cancel(&shell, 1);
-    assert_true(flo_now_ms() - started_ms < 100);
+    assert_true(flo_now_ms() - started_ms < AT_ONCE_MS);
 
     kill(tracer, SIGKILL);
-    while (kill(pid, 0) == 0) {
-        event_base_loop(shell.base, EVLOOP_ONCE);
-    }
+    run_until_reaped(pid);
     assert_int_equal(child_first(), 0);
 }
 
@@ -158,7 +172,7 @@ static void the_next_job_waits_until_it_has_ended(void **state)
     start(1, &pid, &tracer);
     uint64_t started_ms = flo_now_ms();
     flo_shell_job_start(&shell, 2);
-    assert_true(flo_now_ms() - started_ms < 100);
+    assert_true(flo_now_ms() - started_ms < AT_ONCE_MS);
     run_for_ms(500);
     assert_null(shell.job);
     assert_int_equal(kill(pid, 0), 0);
@@ -169,7 +183,37 @@ static void the_next_job_waits_until_it_has_ended(void **state)
     }
     assert_int_equal(kill(pid, 0), -1);
     tracer = child_tracer(child_first());
+    assert_int_not_equal(tracer, 0);
     flo_shell_job_cancel(&shell, 2);
+    kill(tracer, SIGKILL);
+}
+
+static void a_job_that_waits_for_a_minute_fails_and_says_why(void **state)
+{
+    pid_t pid, tracer;
+    char what[64];
+
+    (void)state;
+    start(1, &pid, &tracer);
+    flo_shell_job_start(&shell, 2);
+    assert_false(shell.waiting_is_told);
+    run_for_ms(1500);
+    assert_true(shell.waiting_is_told);
+    shell.waiting_since_ms -= 60000;
+    while (failed.job == 0) {
+        event_base_loop(shell.base, EVLOOP_ONCE);
+    }
+    snprintf(what, sizeof(what), "process %ld still writes", (long)pid);
+
+    assert_int_equal(kill(pid, 0), 0);
+    assert_int_equal(failed.job, 2);
+    assert_true(failed.is_passing);
+    assert_int_equal(failed.error.code, FLO_E_STATE_LOCKED);
+    assert_string_equal(failed.error.what, what);
+    assert_int_equal(shell.waiting_job, 0);
+
+    flo_shell_job_start(&shell, 2); /* the core tries again */
+    assert_int_equal(shell.waiting_job, 2);
     kill(tracer, SIGKILL);
 }
 
@@ -182,7 +226,12 @@ static void a_job_that_waits_can_be_cancelled(void **state)
     flo_shell_job_start(&shell, 2);
     flo_shell_job_cancel(&shell, 2);
     assert_int_equal(shell.waiting_job, 0);
+
     kill(tracer, SIGKILL);
+    run_until_reaped(pid);
+    run_for_ms(100);
+    assert_null(shell.job);
+    assert_int_equal(child_first(), 0);
 }
 
 int main(void)
@@ -191,6 +240,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(nobody_waits_for_an_updater_that_syncs_when_it_is_cancelled),
         TEST(the_next_job_waits_until_it_has_ended),
+        TEST(a_job_that_waits_for_a_minute_fails_and_says_why),
         TEST(a_job_that_waits_can_be_cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

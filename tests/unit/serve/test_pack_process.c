@@ -314,12 +314,12 @@ static void nobody_waits_for_one_that_syncs_when_it_is_killed(void **state)
     uint64_t started_ms = flo_now_ms();
     flo_serve_pack_cancel(packer);
     assert_true(flo_now_ms() - started_ms < 100);
-    assert_true(flo_serve_is_killing(world.serve));
+    assert_int_equal(flo_serve_killed_pid(world.serve), pid);
 
     kill(tracer, SIGKILL);
     run_until_reaped(pid);
     assert_int_equal(child_first(), 0);
-    assert_false(flo_serve_is_killing(world.serve));
+    assert_int_equal(flo_serve_killed_pid(world.serve), 0);
 }
 
 static void the_end_of_all_waits_for_it_but_not_for_ever(void **state)
