@@ -25,6 +25,7 @@
 #define PACK_MS_MAX 60000
 #define PACK_TOTAL_MS_MAX 900000
 #define PACK_IDLE_MS_MAX 5000
+#define AGAIN_MS 100
 #define PACK_TRIES_MAX 2 /* the first may have met a busy moment */
 #define BEAT_S 30 /* a quarter of what the core waits for a sign of life */
 
@@ -34,7 +35,8 @@ struct flo_shell_loading {
     struct flo_serve_model model; /* its descriptor waits here */
     struct flo_digest digest;     /* of the model's file */
     struct flo_hashing *hashing;
-    struct event *beat; /* tells the core that it gets on */
+    struct event *beat;  /* tells the core that it gets on */
+    struct event *again; /* tries to pack, when a killed process has ended */
     struct serve_packer *packer;
     int packed_fd; /* that is hashed or made; -1: none */
     uint64_t packed_bytes;
@@ -128,6 +130,9 @@ static void loading_free(struct flo_shell_loading *loading)
     flo_hashing_cancel(loading->hashing);
     if (loading->beat != NULL) {
         event_free(loading->beat);
+    }
+    if (loading->again != NULL) {
+        event_free(loading->again);
     }
     flo_fd_cleanup(&loading->packed_fd);
     flo_fd_cleanup(&loading->model.fd);
@@ -351,7 +356,6 @@ static void pack(struct flo_shell_loading *loading)
                                         .done = packed};
     struct flo_err err = {0};
 
-    loading->started_ms = flo_now_ms();
     if (request.fd < 0) {
         flo_fail_errno(&err, FLO_E_MEMORY, "descriptor");
         go_unpacked(loading, &err);
@@ -363,16 +367,49 @@ static void pack(struct flo_shell_loading *loading)
     }
 }
 
+static void on_again(evutil_socket_t fd, short events, void *context);
+
+/* A packer that was killed and still syncs holds the room on the disk.  One
+ * that does so for a minute is not waited for. */
+static bool waits_for_room(struct flo_shell_loading *loading)
+{
+    struct flo_shell *shell = loading->shell;
+
+    if (flo_serve_killed_pid(shell->serve) == 0 ||
+        flo_now_ms() - loading->started_ms >= PACK_MS_MAX) {
+        return false;
+    }
+    if (loading->again == NULL) {
+        loading->again = evtimer_new(shell->base, on_again, loading);
+    }
+    if (loading->again != NULL) {
+        flo_shell_later(loading->again, AGAIN_MS);
+    }
+    return loading->again != NULL;
+}
+
 static void try_to_pack(struct flo_shell_loading *loading)
 {
     struct flo_shell *shell = loading->shell;
 
-    if (failures(shell, &loading->digest) < PACK_TRIES_MAX) {
-        pack(loading);
-    } else {
+    if (failures(shell, &loading->digest) >= PACK_TRIES_MAX) {
         note(&shell->unpacked, &loading->digest);
         start_engine(loading, 0);
+    } else if (!waits_for_room(loading)) {
+        pack(loading);
     }
+}
+
+static void on_again(evutil_socket_t fd, short events, void *context)
+{
+    (void)fd, (void)events;
+    try_to_pack(context);
+}
+
+static void begin_packing(struct flo_shell_loading *loading)
+{
+    loading->started_ms = flo_now_ms();
+    try_to_pack(loading);
 }
 
 /* ---- packed weights that are here --------------------------------- */
@@ -384,7 +421,7 @@ static void pack_again(struct flo_shell_loading *loading,
     flo_shell_note(loading->shell, "note", why);
     flo_store_packed_remove(loading->shell->store, &loading->digest);
     flo_fd_cleanup(&loading->packed_fd);
-    try_to_pack(loading);
+    begin_packing(loading);
 }
 
 /* The descriptor goes to the engine. */
@@ -430,7 +467,7 @@ static void find_packed(struct flo_shell_loading *loading)
     }
     rv = flo_store_packed_open(shell->store, digest, &loading->packed_fd, &err);
     if (rv == FLO_E_BLOB_ABSENT) {
-        try_to_pack(loading);
+        begin_packing(loading);
     } else if (rv < 0) {
         pack_again(loading, &err);
     } else if (flo_digest_equal(&shell->packed_fresh, digest)) {

@@ -29,6 +29,25 @@ static inline pid_t child_first(void)
     return (pid_t)pid;
 }
 
+/* How many are there. */
+static inline int child_count(void)
+{
+    char path[64];
+    long pid = 0;
+    int count = 0;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%ld/children",
+             (long)getpid());
+    FILE *file = fopen(path, "re");
+    while (file != NULL && fscanf(file, "%ld", &pid) == 1) {
+        count++;
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return count;
+}
+
 /* Who traces it: what a slow worker waits for before it ends.  0: nobody will,
  * because this machine does not let it. */
 static inline pid_t child_tracer(pid_t pid)
