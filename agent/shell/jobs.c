@@ -12,7 +12,7 @@
 #define MEMORY_BYTES_MAX (32 << 20)
 #define AGAIN_MS 20 /* a worker that said its last word ends within some ms */
 #define WAIT_TOLD_MS 1000
-#define WAIT_MS_MAX 60000 /* then the core knows why, and tries again */
+#define WAIT_MS_MAX 60000 /* then the core tries again, but for a bundle */
 
 struct flo_job_child {
     struct flo_shell *shell;
@@ -327,7 +327,8 @@ static void wait_for(struct flo_shell *shell, pid_t pid, uint32_t number)
         shell->waiting_since_ms = now;
         shell->waiting_is_told = false;
     }
-    if (now - shell->waiting_since_ms >= WAIT_MS_MAX) {
+    if (now - shell->waiting_since_ms >= WAIT_MS_MAX &&
+        shell->agent.execution.bundle[0] == '\0') {
         shell->waiting_job = 0;
         snprintf(what, sizeof(what), "process %ld still writes", (long)pid);
         job_failed(shell, number, FLO_E_STATE_LOCKED, what, true);

@@ -388,28 +388,27 @@ static bool waits_for_room(struct flo_shell_loading *loading)
     return loading->again != NULL;
 }
 
-static void try_to_pack(struct flo_shell_loading *loading)
+static void on_again(evutil_socket_t fd, short events, void *context)
+{
+    struct flo_shell_loading *loading = context;
+
+    (void)fd, (void)events;
+    if (!waits_for_room(loading)) {
+        pack(loading);
+    }
+}
+
+static void begin_packing(struct flo_shell_loading *loading)
 {
     struct flo_shell *shell = loading->shell;
 
+    loading->started_ms = flo_now_ms();
     if (failures(shell, &loading->digest) >= PACK_TRIES_MAX) {
         note(&shell->unpacked, &loading->digest);
         start_engine(loading, 0);
     } else if (!waits_for_room(loading)) {
         pack(loading);
     }
-}
-
-static void on_again(evutil_socket_t fd, short events, void *context)
-{
-    (void)fd, (void)events;
-    try_to_pack(context);
-}
-
-static void begin_packing(struct flo_shell_loading *loading)
-{
-    loading->started_ms = flo_now_ms();
-    try_to_pack(loading);
 }
 
 /* ---- packed weights that are here --------------------------------- */

@@ -2,50 +2,59 @@
 #ifndef FLOTILLA_TESTS_CHILD_H
 #define FLOTILLA_TESTS_CHILD_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <event2/event.h>
+
 #include <flotilla/base.h>
 
-/* The first child of this process that is there, ended or not; 0: none is, or
- * the kernel does not say. */
-static inline pid_t child_first(void)
-{
-    char path[64];
-    long pid = 0;
-
-    snprintf(path, sizeof(path), "/proc/self/task/%ld/children",
-             (long)getpid());
-    FILE *file = fopen(path, "re");
-    if (file != NULL) {
-        if (fscanf(file, "%ld", &pid) != 1) {
-            pid = 0;
-        }
-        fclose(file);
-    }
-    return (pid_t)pid;
-}
-
-/* How many are there. */
-static inline int child_count(void)
+/* How many children of this process are there, ended or not, and the first of
+ * them; 0: none is, or the kernel does not say. */
+static inline int child_look(pid_t *first)
 {
     char path[64];
     long pid = 0;
     int count = 0;
 
+    *first = 0;
     snprintf(path, sizeof(path), "/proc/self/task/%ld/children",
              (long)getpid());
     FILE *file = fopen(path, "re");
     while (file != NULL && fscanf(file, "%ld", &pid) == 1) {
-        count++;
+        *first = count++ == 0 ? (pid_t)pid : *first;
     }
     if (file != NULL) {
         fclose(file);
     }
     return count;
+}
+
+static inline pid_t child_first(void)
+{
+    pid_t first;
+
+    (void)child_look(&first);
+    return first;
+}
+
+static inline int child_count(void)
+{
+    pid_t first;
+
+    return child_look(&first);
+}
+
+/* Turns the loop until the code under test has waited for it. */
+static inline void child_run_until_reaped(struct event_base *base, pid_t pid)
+{
+    while (kill(pid, 0) == 0) {
+        event_base_loop(base, EVLOOP_ONCE);
+    }
 }
 
 /* Who traces it: what a slow worker waits for before it ends.  0: nobody will,

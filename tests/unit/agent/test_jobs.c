@@ -139,13 +139,6 @@ static void run_for_ms(uint64_t ms)
     }
 }
 
-static void run_until_reaped(pid_t pid)
-{
-    while (kill(pid, 0) == 0) {
-        event_base_loop(shell.base, EVLOOP_ONCE);
-    }
-}
-
 /* ---- tests ---- */
 
 static void
@@ -160,7 +153,7 @@ nobody_waits_for_an_updater_that_syncs_when_it_is_cancelled(void **state)
     assert_true(flo_now_ms() - started_ms < AT_ONCE_MS);
 
     kill(tracer, SIGKILL);
-    run_until_reaped(pid);
+    child_run_until_reaped(shell.base, pid);
     assert_int_equal(child_first(), 0);
 }
 
@@ -179,6 +172,7 @@ static void the_next_job_waits_until_it_has_ended(void **state)
 
     kill(tracer, SIGKILL);
     while (shell.job == NULL) {
+        assert_int_equal(failed.job, 0);
         event_base_loop(shell.base, EVLOOP_ONCE);
     }
     assert_int_equal(kill(pid, 0), -1);
@@ -197,8 +191,9 @@ static void a_job_that_waits_for_a_minute_fails_and_says_why(void **state)
     start(1, &pid, &tracer);
     flo_shell_job_start(&shell, 2);
     assert_false(shell.waiting_is_told);
-    run_for_ms(1500);
-    assert_true(shell.waiting_is_told);
+    while (!shell.waiting_is_told) {
+        event_base_loop(shell.base, EVLOOP_ONCE);
+    }
     shell.waiting_since_ms -= 60000;
     while (failed.job == 0) {
         event_base_loop(shell.base, EVLOOP_ONCE);
@@ -228,7 +223,7 @@ static void a_job_that_waits_can_be_cancelled(void **state)
     assert_int_equal(shell.waiting_job, 0);
 
     kill(tracer, SIGKILL);
-    run_until_reaped(pid);
+    child_run_until_reaped(shell.base, pid);
     run_for_ms(100);
     assert_null(shell.job);
     assert_int_equal(child_first(), 0);

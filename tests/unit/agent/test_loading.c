@@ -46,7 +46,8 @@ void flo_shell_note(struct flo_shell *unused, const char *type,
 
 void flo_shell_later(struct event *event, unsigned in_ms)
 {
-    const struct timeval delay = {.tv_usec = (suseconds_t)in_ms * 1000};
+    const struct timeval delay = {
+        .tv_sec = in_ms / 1000, .tv_usec = (suseconds_t)(in_ms % 1000) * 1000};
 
     evtimer_add(event, &delay);
 }

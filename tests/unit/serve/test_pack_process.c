@@ -252,13 +252,6 @@ static pid_t child(void)
     return pid;
 }
 
-static void run_until_reaped(pid_t pid)
-{
-    while (kill(pid, 0) == 0) {
-        event_base_loop(world.base, EVLOOP_ONCE);
-    }
-}
-
 static void one_that_stands_still_is_soon_given_up(void **state)
 {
     int fine = 0;
@@ -272,7 +265,7 @@ static void one_that_stands_still_is_soon_given_up(void **state)
 
     assert_int_equal(world.code, FLO_E_ENGINE_HANG);
     assert_true(flo_now_ms() - started_ms < 30000); /* not its whole time */
-    run_until_reaped(pid);
+    child_run_until_reaped(world.base, pid);
 }
 
 static void one_that_stands_still_is_cancelled_at_once(void **state)
@@ -285,7 +278,7 @@ static void one_that_stands_still_is_cancelled_at_once(void **state)
     assert_int_equal(kill(pid, SIGSTOP), 0);
     flo_serve_pack_cancel(packer);
 
-    run_until_reaped(pid);
+    child_run_until_reaped(world.base, pid);
     assert_false(world.has_ended);
 }
 
@@ -318,7 +311,7 @@ static void nobody_waits_for_one_that_syncs_when_it_is_killed(void **state)
     assert_int_equal(flo_serve_killed_pid(world.serve), pid);
 
     kill(tracer, SIGKILL);
-    run_until_reaped(pid);
+    child_run_until_reaped(world.base, pid);
     assert_int_equal(child_first(), 0);
     assert_int_equal(flo_serve_killed_pid(world.serve), 0);
 }
