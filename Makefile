@@ -60,8 +60,8 @@ docs: ## write docs/reference from the tables
 	@python3 tools/docs.py
 
 install: ## what was built, below PREFIX (/usr) of DESTDIR: docs/install.md
-	@DESTDIR="$(DESTDIR)" cmake --install $(BUILD) --prefix "$(PREFIX)"
-	@rm -f $(BUILD)/install_manifest.txt # root's would be in the way of ours
+	@DESTDIR="$(DESTDIR)" cmake --install "$(BUILD)" --prefix "$(PREFIX)"
+	@rm -f "$(BUILD)/install_manifest.txt" # root's would be in the way of ours
 
 clean: ## remove build/
 	rm -rf build
