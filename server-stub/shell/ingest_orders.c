@@ -128,6 +128,12 @@ static int take_acked(void *context, const struct flo_records_order *order)
     return 0;
 }
 
+static bool is_by_the_clock(const json_t *error)
+{
+    return text_is(error, "id", flo_error_id(FLO_E_CMD_EXPIRED)) ||
+           text_is(error, "id", flo_error_id(FLO_E_CMD_FUTURE));
+}
+
 /* A broker may keep an order for longer than it lives, or until the device
  * took so much newer ones that it cannot know this one's number: that it
  * refuses it then is nobody's failure, and no answer.  Of an order that is
@@ -145,9 +151,7 @@ static int came_too_late(const struct flo_message *message,
     if (rv < 0) {
         return rv;
     }
-    *out = (acked->is_aged &&
-            (text_is(error, "id", flo_error_id(FLO_E_CMD_EXPIRED)) ||
-             text_is(error, "id", flo_error_id(FLO_E_CMD_FUTURE)))) ||
+    *out = (acked->is_aged && is_by_the_clock(error)) ||
            (acked->seq + FLO_REPLAY_WINDOW_OLD <= newest &&
             text_is(error, "id", flo_error_id(FLO_E_CMD_NONCE_REUSED)));
     return 0;
@@ -231,9 +235,7 @@ static bool is_for_good(const struct flo_message *message,
     const json_t *error = json_object_get(message->json, "error");
     const char *id = json_string_value(json_object_get(error, "id"));
     bool is_passing =
-        id != NULL && (strncmp(id, "io.", 3) == 0 ||
-                       strcmp(id, flo_error_id(FLO_E_CMD_EXPIRED)) == 0 ||
-                       strcmp(id, flo_error_id(FLO_E_CMD_FUTURE)) == 0);
+        is_by_the_clock(error) || (id != NULL && strncmp(id, "io.", 3) == 0);
 
     return next > FLO_OUTCOME_RUNNING &&
            (next != FLO_OUTCOME_REFUSED || !is_passing);

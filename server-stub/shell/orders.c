@@ -186,6 +186,11 @@ static int renew(struct flo_controller *controller, const char *old,
     return rv;
 }
 
+static bool is_due(const struct held *held, uint64_t newest, uint64_t others)
+{
+    return held->is_aged || flo_order_is_behind(held->seq, newest, others);
+}
+
 /* Rollbacks in lists keep their order: the newest are those that were asked for
  * last (flo_group_orders), so behind one that is signed anew all are. */
 static int renew_all(struct flo_controller *controller,
@@ -199,11 +204,9 @@ static int renew_all(struct flo_controller *controller,
     for (size_t i = 0; i < all->count && rv == 0; i++) {
         const struct held *held = &all->items[i];
         bool is_listed_rollback = held->is_rollback && !held->is_desired_only;
-        bool is_due = held->is_aged ||
-                      flo_order_is_behind(held->seq, newest, all->count) ||
-                      (is_listed_rollback && rollbacks_too);
 
-        if (is_due) {
+        if (is_due(held, newest, all->count) ||
+            (is_listed_rollback && rollbacks_too)) {
             rollbacks_too = rollbacks_too || is_listed_rollback;
             rv = renew(controller, held->id, held->is_desired_only, id, err);
         }
@@ -244,8 +247,7 @@ int flo_orders_freshen(struct flo_controller *controller, char *id,
         rv = flo_records_order_get(controller->store, id, collect_held, &all,
                                    err);
     }
-    if (rv == 0 && (all.items[0].is_aged ||
-                    flo_order_is_behind(all.items[0].seq, newest, 0))) {
+    if (rv == 0 && is_due(&all.items[0], newest, 0)) {
         rv = renew(controller, all.items[0].id, true, id, err);
     }
     free(all.items);

@@ -87,22 +87,6 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     }
 }
 
-static int prune_orders(struct flo_run *run, struct flo_err *err)
-{
-    struct flo_records *store = run->controller->store;
-    int rv = flo_records_begin(store, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_records_order_prune(store, flo_wall_ms(), &run->orders_from, err);
-    if (rv < 0) {
-        flo_records_roll_back(store);
-        return rv;
-    }
-    return flo_records_commit(store, err);
-}
-
 static void on_prune(evutil_socket_t fd, short what, void *context)
 {
     static const struct timeval pause = {.tv_usec = PRUNE_PAUSE_MS * 1000};
@@ -117,7 +101,8 @@ static void on_prune(evutil_socket_t fd, short what, void *context)
         flo_log_err(FLO_LOG_ERROR, "telemetry", &err);
     }
     if (run->orders_from != FLO_RECORDS_ALL) {
-        if (prune_orders(run, &err) < 0) {
+        if (flo_records_order_prune(run->controller->store, flo_wall_ms(),
+                                    &run->orders_from, &err) < 0) {
             flo_log_err(FLO_LOG_ERROR, "store", &err);
             run->orders_from = FLO_RECORDS_ALL; /* the next hour */
         }
