@@ -242,7 +242,6 @@ int flo_records_begin(struct flo_records *store, struct flo_err *err)
             flo_db_roll_back(store->control);
         }
     }
-    store->is_open = rv == 0;
     return rv;
 }
 
@@ -252,7 +251,6 @@ int flo_records_commit(struct flo_records *store, struct flo_err *err)
 {
     struct flo_err telemetry = {0};
 
-    store->is_open = false;
     if (flo_records_totals_write(store, &telemetry) < 0 ||
         flo_db_commit(store->telemetry, &telemetry) < 0) {
         flo_db_roll_back(store->telemetry);
@@ -263,7 +261,6 @@ int flo_records_commit(struct flo_records *store, struct flo_err *err)
 
 void flo_records_roll_back(struct flo_records *store)
 {
-    store->is_open = false;
     store->totals->count = 0;
     if (store->telemetry != NULL) {
         flo_db_roll_back(store->telemetry);

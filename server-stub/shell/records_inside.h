@@ -23,7 +23,6 @@ struct flo_records {
     struct flo_db *control;
     struct flo_db *telemetry; /* NULL: it could not be opened again */
     char telemetry_path[4096];
-    bool is_open;                    /* inside a transaction */
     struct flo_histogram *histogram; /* scratch of records_telemetry.c */
     uint64_t fine_from_ms;           /* what is older has no fine row */
     struct flo_records_totals *totals;
