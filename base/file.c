@@ -358,6 +358,7 @@ int flo_file_open_beneath(int dir_fd, const char *path, int flags, mode_t mode,
 int flo_dir_make(const char *path, mode_t mode, struct flo_err *err)
 {
     char part[PATH_MAX];
+    char parent[PATH_MAX];
     size_t chars = strlen(path);
     struct stat st;
 
@@ -371,7 +372,13 @@ int flo_dir_make(const char *path, mode_t mode, struct flo_err *err)
         }
         memcpy(part, path, i);
         part[i] = '\0';
-        if (mkdir(part, mode) < 0 && errno != EEXIST) {
+        if (mkdir(part, mode) == 0) {
+            /* A parent that cannot be opened for reading cannot be synced. */
+            if (folder_of(part, parent, sizeof(parent)) &&
+                flo_dir_sync(parent, err) == FLO_E_IO_WRITE) {
+                return FLO_E_IO_WRITE;
+            }
+        } else if (errno != EEXIST) {
             /* A read-only parent that exists is fine (EROFS, EACCES). */
             int keep = errno;
             if (stat(part, &st) < 0) {

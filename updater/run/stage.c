@@ -395,7 +395,7 @@ static int check_present(struct stage *stage,
         say(stage, "verifying");
         rv = verify(stage, file, fd, err);
     }
-    return rv;
+    return rv < 0 ? rv : flo_store_blobs_sync(stage->store, err);
 }
 
 /* ---- the whole ---- */

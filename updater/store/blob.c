@@ -4,7 +4,9 @@
  * no name (O_TMPFILE) or one in partial/, synced, and only then linked into
  * blobs/, which is synced in turn.  Power loss before the link leaves nothing
  * (the kernel frees nameless files); between link and folder sync the blob may
- * be absent afterwards, and is made again, because no record names it yet. */
+ * be absent afterwards, and is made again, because no record names it yet.  A
+ * process that was killed there leaves a name that the disk may not have:
+ * whoever finds a blob and goes on to a record syncs the folder first. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -36,6 +38,11 @@ int flo_store_sync_dir(int dir_fd, const char *name, struct flo_err *err)
         return flo_fail_errno(err, FLO_E_IO_WRITE, "sync folder %s", name);
     }
     return 0;
+}
+
+int flo_store_blobs_sync(struct flo_store *store, struct flo_err *err)
+{
+    return flo_store_sync_dir(store->blobs_fd, "blobs", err);
 }
 
 bool flo_store_blob_path(const struct flo_store *store,
@@ -235,7 +242,7 @@ int flo_store_blob_publish(struct flo_store *store, int fd,
         return flo_fail_errno(err, FLO_E_IO_WRITE, "name %s/blobs/%s",
                               store->path, name);
     }
-    return flo_store_sync_dir(store->blobs_fd, "blobs", err);
+    return flo_store_blobs_sync(store, err);
 }
 
 int flo_store_blob_put(struct flo_store *store, const void *data, size_t bytes,
@@ -245,7 +252,7 @@ int flo_store_blob_put(struct flo_store *store, const void *data, size_t bytes,
 
     flo_sha256(data, bytes, digest);
     if (flo_store_blob_open_verified(store, digest, &fd, NULL, NULL) == 0) {
-        return 0;
+        return flo_store_blobs_sync(store, err);
     }
     int rv = flo_store_blob_create(store, bytes, &fd, err);
 
@@ -296,7 +303,7 @@ int flo_store_part_publish(struct flo_store *store, int fd,
     }
     flo_store_part_name(digest, ".map", part);
     unlinkat(store->partial_fd, part, 0);
-    int rv = flo_store_sync_dir(store->blobs_fd, "blobs", err);
+    int rv = flo_store_blobs_sync(store, err);
 
     return rv < 0 ? rv : flo_store_sync_dir(store->partial_fd, "partial", err);
 }

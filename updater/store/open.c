@@ -13,12 +13,19 @@
 static int open_folder(struct flo_store *store, const char *name, int *fd,
                        struct flo_err *err)
 {
-    if (mkdirat(store->dir_fd, name, 0700) < 0 && errno != EEXIST) {
+    int rv = 0;
+
+    if (mkdirat(store->dir_fd, name, 0700) == 0) {
+        rv = flo_store_sync_dir(store->dir_fd, store->path, err);
+    } else if (errno != EEXIST) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "make folder %s/%s",
                               store->path, name);
     }
-    int rv = flo_file_open_beneath(
-        store->dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, fd, err);
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_file_open_beneath(store->dir_fd, name,
+                               O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, fd, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", store->path) : 0;
 }
 

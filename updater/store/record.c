@@ -8,6 +8,9 @@
  *     new; torn fails its CRC; the other record, untouched, is the newest
  *     valid one, or the new one is whole.  Old or new, never a mix.
  *   - behind fdatasync: new.
+ * A process that was killed between the two leaves a newest record that the
+ * disk may not have.  So a file is synced before it is written: the half that
+ * is not overwritten is on the disk.
  * The file itself appears whole: it is written as <name>.new with its first
  * record, synced, renamed, and the folder synced, so that a torn first write
  * is never seen under the real name.  The same is done when both records are
@@ -192,6 +195,10 @@ int flo_record_write(struct flo_store *store, const char *name,
     int rv = load(store, name, kind, O_RDWR, &fd, &images, err);
     if (rv < 0 && rv != FLO_E_ABSENT) {
         return rv;
+    }
+    if (rv == 0 && fdatasync(fd) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s/slots/%s: sync",
+                              store->path, name);
     }
     int newest = flo_record_choose(kind, images.record[0], images.record[1],
                                    &newest_generation);

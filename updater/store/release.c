@@ -166,6 +166,10 @@ int flo_store_slots_recover(struct flo_store *store, const char *model,
         return flo_fail(err, FLO_E_ABSENT,
                         "%s: no whole release of it is on disk", model);
     }
+    int rv = flo_store_blobs_sync(store, err);
+    if (rv < 0) {
+        return rv;
+    }
     memcpy(slots.model, model, strlen(model) + 1);
     slots.current = search.best[0].digest;
     if (search.best[1].number > 0) {

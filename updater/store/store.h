@@ -25,6 +25,10 @@ void flo_store_part_name(const struct flo_digest *digest, const char *suffix,
 /* fsync of a folder; file systems that cannot are forgiven. */
 FLO_MUST_USE int flo_store_sync_dir(int dir_fd, const char *name,
                                     struct flo_err *err);
+/* Names in blobs/ that were found there, and not made, may be known to the page
+ * cache alone: sync before a record names them. */
+FLO_MUST_USE int flo_store_blobs_sync(struct flo_store *store,
+                                      struct flo_err *err);
 /* Make partial/<hex>.part, whose bytes have that digest and are synced, the
  * blob; its map goes.  Durable when it returns. */
 FLO_MUST_USE int flo_store_part_publish(struct flo_store *store, int fd,

@@ -282,7 +282,7 @@ FLO_MUST_USE int flo_fd_pread_all(int fd, void *data, size_t bytes,
  * file and found by its name alone is of another one then.  Also true when
  * that cannot be told. */
 bool flo_fd_is_older(int fd, int than_fd);
-/* mkdir -p; existing folders are fine. */
+/* mkdir -p; existing folders are fine, the names of new ones durable. */
 FLO_MUST_USE int flo_dir_make(const char *path, mode_t mode,
                               struct flo_err *err);
 FLO_MUST_USE int flo_dir_sync(const char *path, struct flo_err *err);
