@@ -1,7 +1,9 @@
 /* DSSE envelopes: taking apart and writing, no cryptography.
  *
  * Format: docs/internals/contracts.md section 2; the encoding that is signed
- * is the DSSE v1 protocol's pre-authentication encoding. */
+ * is the DSSE v1 protocol's pre-authentication encoding.  An envelope has one
+ * right text: what is read is written again and compared, so blanks, escapes,
+ * unknown keys and another order are refused by one rule. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,6 +98,48 @@ static int read_payload(const json_t *root, struct flo_envelope *out,
     return 0;
 }
 
+static int check_order(const struct flo_envelope *envelope, struct flo_err *err)
+{
+    for (size_t i = 1; i < envelope->signature_count; i++) {
+        int order = strcmp(envelope->signatures[i - 1].keyid,
+                           envelope->signatures[i].keyid);
+        if (order >= 0) {
+            return flo_fail(
+                err, FLO_E_SIG_FORMAT, "signatures[%zu]: key %.16s %s", i,
+                envelope->signatures[i].keyid,
+                order == 0 ? "stands twice" : "is not behind a smaller keyid");
+        }
+    }
+    return 0;
+}
+
+static int check_canonical(const struct flo_envelope *envelope,
+                           const char *text, size_t bytes, struct flo_err *err)
+{
+    struct flo_buf again = {.bytes_max = FLO_ENVELOPE_BYTES_MAX + 1};
+    size_t at = 0;
+    int rv = check_order(envelope, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_envelope_write(envelope, &again);
+    if (again.failed) {
+        rv = flo_fail(err, FLO_E_MEMORY, "no memory to compare an envelope");
+    } else if (again.bytes != bytes || memcmp(again.data, text, bytes) != 0) {
+        while (at < bytes && at < again.bytes && text[at] == again.data[at]) {
+            at++;
+        }
+        rv = flo_fail(err, FLO_E_SIG_FORMAT,
+                      "the envelope is not canonical from byte %zu on (keys "
+                      "sorted, no blanks, no other keys)",
+                      at);
+        flo_err_fix(err, "publish the file as it was signed");
+    }
+    flo_buf_deinit(&again);
+    return rv;
+}
+
 int flo_envelope_parse(const char *text, size_t bytes, const char *type,
                        struct flo_envelope *out, struct flo_err *err)
 {
@@ -120,6 +164,9 @@ int flo_envelope_parse(const char *text, size_t bytes, const char *type,
     rv = read_signatures(root, &parsed, err);
     if (rv == 0) {
         rv = read_payload(root, &parsed, err);
+    }
+    if (rv == 0) {
+        rv = check_canonical(&parsed, text, bytes, err);
     }
     if (rv < 0) {
         flo_envelope_deinit(&parsed);
@@ -159,10 +206,10 @@ static void add_base64(struct flo_buf *out, const void *data, size_t bytes)
 void flo_envelope_write(const struct flo_envelope *envelope,
                         struct flo_buf *out)
 {
-    flo_buf_printf(out, "{\"payloadType\":\"%s\",\"payload\":\"",
-                   envelope->type);
+    flo_buf_text(out, "{\"payload\":\"");
     add_base64(out, envelope->body, envelope->body_bytes);
-    flo_buf_text(out, "\",\"signatures\":[");
+    flo_buf_printf(out, "\",\"payloadType\":\"%s\",\"signatures\":[",
+                   envelope->type);
     for (size_t i = 0; i < envelope->signature_count; i++) {
         flo_buf_printf(out, "%s{\"keyid\":\"%s\",\"sig\":\"", i > 0 ? "," : "",
                        envelope->signatures[i].keyid);

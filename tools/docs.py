@@ -102,6 +102,8 @@ def api():
                            "FLO_REST_ROUTE")]
     lines += [["`GET`", "`/v1/blobs/{digest}`", "viewer, or a device's "
                "certificate", "devices' and people's", "–"],
+              ["`GET`", "`/v1/envelopes/{release id}`", "viewer, or a "
+               "device's certificate", "devices' and people's", "–"],
               ["`PUT`", "`/v1/blobs/{digest}`", "releaser", "people's",
                "blob.put"],
               ["`GET`", "`/v1/events`", "viewer", "people's", "–"],

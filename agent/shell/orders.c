@@ -360,7 +360,7 @@ void flo_shell_order(struct flo_shell *shell, const json_t *envelope)
     if (shell->identity.trust == NULL) {
         return;
     }
-    flo_json_dump(envelope, &text);
+    flo_json_dump_canonical(envelope, &text);
     rv = text.failed ? flo_fail(&err, FLO_E_META_TOO_LARGE, "order: too large")
                      : flo_order_verify(text.data, text.bytes,
                                         shell->identity.trust, &verified, &err);

@@ -28,27 +28,27 @@ static int recover(struct flo_shell *shell, const char *model,
                    struct flo_err *err)
 {
     static struct flo_release_verified verified; /* large */
-    char path[4200];
-    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
-    size_t bytes;
+    struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
     int rv = flo_store_slots_recover(shell->store, model, &shell->device,
                                      &shell->slots, err);
 
-    if (rv == 0 && !flo_store_blob_path(shell->store, &shell->slots.current,
-                                        path, sizeof(path))) {
-        rv = flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
-    }
     if (rv == 0) {
-        rv = flo_file_read(path, FLO_ENVELOPE_BYTES_MAX, &text, &bytes, err);
+        rv = flo_store_envelope_load(shell->store, &shell->slots.current, &text,
+                                     err);
     }
     if (rv == 0 && shell->identity.trust == NULL) {
         rv = flo_fail(err, FLO_E_SIG_UNKNOWN_KEY, "no trusted keys");
     }
     if (rv == 0) {
-        rv = flo_release_verify(text, bytes, shell->identity.trust, &verified,
-                                err);
-        flo_release_verified_deinit(&verified);
+        rv = flo_release_verify(text.data, text.bytes, shell->identity.trust,
+                                &verified, err);
     }
+    flo_buf_deinit(&text);
+    if (rv == 0 && !flo_digest_equal(&verified.digest, &shell->slots.current)) {
+        rv = flo_fail(err, FLO_E_TARGET_HASH,
+                      "the envelope on disk is of another release");
+    }
+    flo_release_verified_deinit(&verified);
     if (rv == 0) {
         memset(&shell->slots.previous, 0, sizeof(shell->slots.previous));
         flo_log(FLO_LOG_WARN, "store", "slots of %s were damaged, recovered",

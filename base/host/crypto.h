@@ -78,8 +78,8 @@ FLO_MUST_USE int flo_public_key_save(const struct flo_public_key *key,
 /* ---- signatures -----------------------------------------------------------
  */
 
-/* Sign SHA-256(data), deterministic (RFC 6979); `signature` holds
- * FLO_SIGNATURE_BYTES.  Fails only without memory. */
+/* Sign SHA-256(data), deterministic (RFC 6979) with the low one of s and n-s;
+ * `signature` holds FLO_SIGNATURE_BYTES.  Fails only without memory. */
 FLO_MUST_USE int flo_sign(const struct flo_key *key, const void *data,
                           size_t bytes, uint8_t *signature,
                           struct flo_err *err);
@@ -95,6 +95,9 @@ FLO_MUST_USE int flo_verify(const struct flo_public_key *key, const void *data,
 FLO_MUST_USE int flo_verify_der(const struct flo_public_key *key,
                                 const void *data, size_t bytes, const void *der,
                                 size_t der_bytes, struct flo_err *err);
+/* Is s at most half of the curve's order?  With r, s also r, n-s is a good
+ * signature, which anybody can reckon: documents take the low one.  Pure. */
+bool flo_signature_is_low(const uint8_t *signature);
 /* Strict DER to r || s and back; pure.  read: false when not strict.  write:
  * returns the byte count, `der` holds FLO_SIGNATURE_DER_BYTES_MAX. */
 bool flo_signature_der_read(const void *der, size_t bytes, uint8_t *signature);

@@ -320,6 +320,12 @@ int flo_sign(const struct flo_key *key, const void *data, size_t bytes,
     if (result == 0) {
         result = mbedtls_mpi_write_binary(&s, signature + 32, 32);
     }
+    if (result == 0 && !flo_signature_is_low(signature)) {
+        result = mbedtls_mpi_sub_mpi(&s, &pair->grp.N, &s);
+        if (result == 0) {
+            result = mbedtls_mpi_write_binary(&s, signature + 32, 32);
+        }
+    }
     mbedtls_mpi_free(&r);
     mbedtls_mpi_free(&s);
     return result == 0 ? 0 : flo_mbed_fail(err, FLO_E_INTERNAL, result, "sign");

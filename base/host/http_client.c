@@ -430,7 +430,18 @@ static void set_callbacks(struct call *call)
 
 /* ---- what went wrong ---- */
 
-static int code_of(CURLcode result, const char *reason)
+/* After the first byte of an answer what stops libcurl is that answer: a first
+ * line that is none of HTTP is an "unsupported protocol" to it, and a line of
+ * the head above its bound "out of memory". */
+static bool has_begun(CURL *curl)
+{
+    curl_off_t first_us = 0;
+
+    (void)curl_easy_getinfo(curl, CURLINFO_PRETRANSFER_TIME_T, &first_us);
+    return first_us > 0;
+}
+
+static int code_of(CURL *curl, CURLcode result, const char *reason)
 {
     switch (result) {
     case CURLE_OPERATION_TIMEDOUT:
@@ -447,9 +458,12 @@ static int code_of(CURLcode result, const char *reason)
         return FLO_E_NET_TLS;
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
-        return FLO_E_USAGE;
+        return has_begun(curl) ? FLO_E_NET_CONTENT : FLO_E_USAGE;
     case CURLE_OUT_OF_MEMORY:
-        return FLO_E_MEMORY;
+        return has_begun(curl) ? FLO_E_NET_CONTENT : FLO_E_MEMORY;
+    case CURLE_BAD_CONTENT_ENCODING:
+    case CURLE_FILESIZE_EXCEEDED:
+    case CURLE_RANGE_ERROR:
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_HTTP2:
         return FLO_E_NET_CONTENT;
@@ -480,7 +494,8 @@ static int call_fail(const struct call *call, CURLcode result,
         }
         return flo_fail(err, call->code, "%s: the transfer was stopped", url);
     }
-    return flo_fail(err, code_of(result, reason), "%s: %s", url,
+    return flo_fail(err, code_of(call->http->curl, result, reason), "%s: %s",
+                    url,
                     reason[0] != '\0' ? reason : curl_easy_strerror(result));
 }
 

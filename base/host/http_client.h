@@ -64,9 +64,11 @@ void flo_http_close(struct flo_http *http);
 /* 0 when an HTTP answer came, whatever its status.  The head's fields of
  * `answer` are set before the first on_data: a 200 to a range request means
  * that the body starts at byte 0; a 206 of another range than asked is
- * FLO_E_NET_CONTENT.  Redirects are not followed.  FLO_E_NET_UNREACHABLE,
+ * FLO_E_NET_CONTENT, as is an answer that is no HTTP.  Redirects are not
+ * followed.  FLO_E_NET_UNREACHABLE,
  * FLO_E_NET_TIMEOUT, FLO_E_NET_TLS, FLO_E_NET_STALLED, FLO_E_REST_TOO_LARGE
- * (answer larger than allowed), or what a callback returned. */
+ * (answer larger than allowed), FLO_E_USAGE (the URL: only http and https), or
+ * what a callback returned. */
 FLO_MUST_USE int flo_http_call(struct flo_http *http,
                                const struct flo_http_request *request,
                                struct flo_http_answer *answer,

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <flotilla/proto.h>
+
 #include "base/host/digest.h"
 #include "server-stub/cli/cli.h"
 
@@ -164,6 +166,29 @@ int flo_api_put_blob(struct flo_cli *cli, const struct flo_digest *digest,
     flo_buf_deinit(&got.body);
     *sent = rv == 0;
     return rv;
+}
+
+int flo_api_get_envelope(struct flo_cli *cli, const struct flo_digest *release,
+                         struct flo_buf *out, struct flo_err *err)
+{
+    char text[FLO_DIGEST_TEXT];
+    char url[160];
+    struct flo_http_answer got = {0};
+    struct flo_http_request request = {.answer_bytes_max =
+                                           FLO_ENVELOPE_BYTES_MAX};
+
+    flo_digest_text(release, text);
+    snprintf(url, sizeof(url), "/v1/envelopes/%s", text);
+    int rv = call(cli, &request, url, &got, err);
+    if (rv == 0 && got.status != 200) {
+        rv = flo_http_fail(&got, "release document", err);
+    }
+    if (rv < 0) {
+        flo_buf_deinit(&got.body);
+        return rv;
+    }
+    *out = got.body;
+    return 0;
 }
 
 struct blob_sink {

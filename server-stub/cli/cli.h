@@ -103,6 +103,10 @@ FLO_MUST_USE int flo_api_put_blob(struct flo_cli *cli,
                                   const struct flo_digest *digest,
                                   const char *path, bool *sent,
                                   struct flo_err *err);
+/* The signed envelope of a release, by its id; not checked. */
+FLO_MUST_USE int flo_api_get_envelope(struct flo_cli *cli,
+                                      const struct flo_digest *release,
+                                      struct flo_buf *out, struct flo_err *err);
 FLO_MUST_USE int flo_api_get_blob(struct flo_cli *cli,
                                   const struct flo_digest *digest,
                                   const char *path, struct flo_err *err);

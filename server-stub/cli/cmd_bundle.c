@@ -7,6 +7,7 @@
 
 #include <flotilla/release.h>
 
+#include "base/host/digest.h"
 #include "server-stub/cli/cli.h"
 
 /* Smallest way without a base of one file of the document. */
@@ -49,28 +50,40 @@ static int fetch(struct flo_cli *cli, const struct flo_release *release,
     return 0;
 }
 
-/* The signed document as published: the blob of the release's digest. */
+/* The signed document as published, and taken apart. */
 static int fetch_document(struct flo_cli *cli, const char *title,
-                          const char *dir, char **envelope, size_t *bytes,
+                          struct flo_buf *envelope, struct flo_release *release,
                           struct flo_err *err)
 {
-    char path[1200];
-    struct flo_digest digest;
-    FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
+    char path[256];
+    struct flo_digest id;
+    struct flo_digest found;
+    struct flo_envelope parts = {0};
+    FLO_CLEANUP(flo_json_cleanup) json_t *answer = NULL;
 
     snprintf(path, sizeof(path), "/v1/releases/%.130s", title);
-    int rv = flo_api_get(cli, path, &release, err);
-    if (rv == 0 &&
-        !flo_digest_parse(flo_out_text(release, "digest", ""), &digest)) {
+    int rv = flo_api_get(cli, path, &answer, err);
+    if (rv == 0 && !flo_digest_parse(flo_out_text(answer, "digest", ""), &id)) {
         rv = flo_fail(err, FLO_E_META_SCHEMA, "the controller gave no digest");
     }
     if (rv == 0) {
-        snprintf(path, sizeof(path), "%.1000s/release.json", dir);
-        rv = flo_api_get_blob(cli, &digest, path, err);
+        rv = flo_api_get_envelope(cli, &id, envelope, err);
     }
-    return rv < 0 ? rv
-                  : flo_file_read(path, FLO_ENVELOPE_BYTES_MAX, envelope, bytes,
-                                  err);
+    if (rv == 0) {
+        rv = flo_envelope_parse(envelope->data, envelope->bytes,
+                                FLO_TYPE_RELEASE, &parts, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    flo_sha256(parts.body, parts.body_bytes, &found);
+    rv = flo_digest_equal(&found, &id)
+             ? flo_release_parse(parts.body, parts.body_bytes, NULL, release,
+                                 err)
+             : flo_fail(err, FLO_E_TARGET_HASH,
+                        "the controller sent another document than %s", title);
+    flo_envelope_deinit(&parts);
+    return rv;
 }
 
 static void remove_files(const char *dir, const struct flo_digest *digests,
@@ -84,8 +97,6 @@ static void remove_files(const char *dir, const struct flo_digest *digests,
         snprintf(path, sizeof(path), "%.1000s/sha256-%s", dir, hex);
         unlink(path);
     }
-    snprintf(path, sizeof(path), "%.1000s/release.json", dir);
-    unlink(path);
     rmdir(dir);
 }
 
@@ -93,9 +104,7 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
 {
     const char *title;
     char dir[1024];
-    FLO_CLEANUP(flo_free_cleanup) char *envelope = NULL;
-    size_t bytes = 0;
-    struct flo_envelope parts = {0};
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf envelope = {0};
     struct flo_release release = {0};
     struct flo_digest wanted[FLO_RELEASE_FILES_MAX];
     size_t count = 0;
@@ -115,21 +124,14 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
     if (mkdtemp(dir) == NULL) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", dir);
     }
-    rv = fetch_document(cli, title, dir, &envelope, &bytes, err);
-    if (rv == 0) {
-        rv = flo_envelope_parse(envelope, bytes, FLO_TYPE_RELEASE, &parts, err);
-    }
-    if (rv == 0) {
-        rv = flo_release_parse(parts.body, parts.body_bytes, NULL, &release,
-                               err);
-    }
+    rv = fetch_document(cli, title, &envelope, &release, err);
     if (rv == 0) {
         rv = fetch(cli, &release, dir, wanted, &count, err);
     }
     if (rv == 0) {
         struct flo_bundle_spec spec = {
-            .envelope = envelope,
-            .envelope_bytes = bytes,
+            .envelope = envelope.data,
+            .envelope_bytes = envelope.bytes,
             .blob_dir = dir,
             .blobs = wanted,
             .blob_count = count,
@@ -146,7 +148,6 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
                      "%s  %s in %u artifacts of %s\n", to, text, facts.blobs,
                      title);
     }
-    flo_envelope_deinit(&parts);
     flo_release_deinit(&release);
     remove_files(dir, wanted, count);
     return rv;

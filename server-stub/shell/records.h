@@ -175,9 +175,9 @@ struct flo_records_release {
     const char *model;
     const char *version;
     uint64_t number;
-    const char *digest; /* "sha256:..." of the envelope */
+    const char *digest; /* id: "sha256:..." of the signed body */
     const char *state;  /* draft published yanked */
-    const char *body;   /* the document, JSON */
+    const char *body;   /* the document, JSON, as it was signed */
     uint64_t bytes;     /* smallest full download of the first variant */
     uint64_t created_at_ms;
 };
@@ -193,6 +193,15 @@ FLO_MUST_USE int flo_records_release_get(struct flo_records *store,
                                          const char *model, const char *version,
                                          flo_records_release_fn fn,
                                          void *context, struct flo_err *err);
+/* The newest verified envelope of a release, by its id.  `fn` borrows the text;
+ * FLO_E_RELEASE_ABSENT. */
+FLO_MUST_USE int flo_records_envelope_put(struct flo_records *store,
+                                          const char *release, const char *text,
+                                          struct flo_err *err);
+FLO_MUST_USE int flo_records_envelope_get(struct flo_records *store,
+                                          const char *release,
+                                          flo_records_text_fn fn, void *context,
+                                          struct flo_err *err);
 FLO_MUST_USE int flo_records_release_list(struct flo_records *store,
                                           flo_records_release_fn fn,
                                           void *context, struct flo_err *err);

@@ -68,6 +68,36 @@ int flo_records_release_get(struct flo_records *store, const char *model,
     return rv;
 }
 
+int flo_records_envelope_put(struct flo_records *store, const char *release,
+                             const char *text, struct flo_err *err)
+{
+    return flo_records_run(store->control, err,
+                           "INSERT INTO envelope (release, text) VALUES (?, ?)"
+                           " ON CONFLICT DO UPDATE SET text = excluded.text",
+                           "tt", release, text);
+}
+
+int flo_records_envelope_get(struct flo_records *store, const char *release,
+                             flo_records_text_fn fn, void *context,
+                             struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row;
+    int rv = flo_records_query(store->control, err, &row,
+                               "SELECT text FROM envelope WHERE release = ?",
+                               "t", release);
+
+    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
+        return rv;
+    }
+    if (!has_row) {
+        return flo_fail(err, FLO_E_RELEASE_ABSENT, "no release %.72s", release);
+    }
+    rv = fn(context, flo_db_column_text(row, 0));
+    flo_db_reset(row);
+    return rv;
+}
+
 int flo_records_release_list(struct flo_records *store,
                              flo_records_release_fn fn, void *context,
                              struct flo_err *err)

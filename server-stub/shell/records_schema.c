@@ -72,6 +72,9 @@ const char *const flo_records_control_schema[] = {
     "CREATE INDEX ord_tracked ON ord(seq) WHERE tracked = 1;"
     "CREATE INDEX member_accepted ON member(rollout)"
     " WHERE state = 'accepted';",
+    /* A release is its signed body; what devices fetch is around it. */
+    "CREATE TABLE envelope (release TEXT PRIMARY KEY, text TEXT NOT NULL)"
+    " WITHOUT ROWID;",
 };
 const size_t flo_records_control_schema_count =
     FLO_COUNT(flo_records_control_schema);

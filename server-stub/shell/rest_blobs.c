@@ -1,4 +1,5 @@
-/* REST: artifacts by digest: streamed in with a check, out with Range.
+/* REST: artifacts by digest: streamed in with a check, out with Range; and the
+ * envelopes of releases, which devices fetch by the same right.
  *
  * A blob's file appears under its name only when its bytes have the digest;
  * until then it is a temporary file that the next start removes. */
@@ -101,6 +102,36 @@ static void on_get(void *context, struct flo_httpd_request *request)
     flo_httpd_add_header(request, "Cache-Control",
                          "public, max-age=31536000, immutable");
     flo_httpd_answer_file(request, fd, "application/octet-stream", text);
+}
+
+static int answer_envelope(void *context, const char *text)
+{
+    struct flo_httpd_request *request = context;
+
+    /* May be signed again: not immutable. */
+    flo_httpd_add_header(request, "Cache-Control", "no-cache");
+    flo_httpd_answer(request, 200, "application/json", text, strlen(text));
+    return 0;
+}
+
+static void on_envelope(void *context, struct flo_httpd_request *request)
+{
+    struct flo_controller *controller = context;
+    struct flo_digest digest;
+    struct flo_err err = {0};
+    char text[FLO_DIGEST_TEXT];
+    int rv;
+
+    controller->counters.http_requests++;
+    if ((rv = may_read(controller, request, &err)) == 0 &&
+        (rv = digest_of(request, &digest, &err)) == 0) {
+        flo_digest_text(&digest, text);
+        rv = flo_records_envelope_get(controller->store, text, answer_envelope,
+                                      request, &err);
+    }
+    if (rv < 0) {
+        flo_httpd_answer_err(request, &err);
+    }
 }
 
 /* ---- in ---- */
@@ -307,6 +338,10 @@ int flo_blobs_open(struct flo_controller *controller, struct flo_err *err)
                              on_get, controller, err);
 
     remove_temporaries(controller);
+    if (rv == 0) {
+        rv = flo_httpd_route(controller->httpd, "GET", "/v1/envelopes/{digest}",
+                             0, on_envelope, controller, err);
+    }
     return rv < 0 ? rv
                   : flo_httpd_route_upload(controller->httpd, "PUT",
                                            "/v1/blobs/{digest}", &upload,

@@ -60,8 +60,11 @@ static uint64_t full_bytes(const struct flo_release *release)
 struct known {
     const char *model;
     const char *version;
+    uint64_t number;
+    const char *digest_new;
     uint64_t number_max;
     char digest[FLO_DIGEST_TEXT]; /* of the same version, or "" */
+    char twin[FLO_NAME_MAX + 1];  /* another one of the same number, or "" */
 };
 
 static int look_known(void *context, const struct flo_records_release *release)
@@ -74,83 +77,99 @@ static int look_known(void *context, const struct flo_records_release *release)
     if (release->number > known->number_max) {
         known->number_max = release->number;
     }
+    if (release->number == known->number &&
+        strcmp(release->digest, known->digest_new) != 0) {
+        snprintf(known->twin, sizeof(known->twin), "%s", release->version);
+    }
     if (strcmp(release->version, known->version) == 0) {
         snprintf(known->digest, sizeof(known->digest), "%s", release->digest);
     }
     return 0;
 }
 
-static int write_envelope(struct flo_controller *controller,
-                          const struct flo_digest *digest, const char *data,
-                          size_t bytes, struct flo_err *err)
-{
-    char path[4096];
-
-    if (!flo_blob_path(controller, digest, path)) {
-        return flo_fail(err, FLO_E_IO_OPEN, "path of a blob is too long");
-    }
-    return flo_blob_exists(controller, digest)
-               ? 0
-               : flo_file_write(path, data, bytes, 0644, err);
-}
-
 static int store_release(struct flo_rest_call *call,
                          const struct flo_release_verified *verified,
                          const char *digest, struct flo_err *err)
 {
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
     const struct flo_release *release = &verified->release;
-    int rv = flo_release_write(release, &body, err);
-
-    if (rv < 0) {
-        return rv;
-    }
     struct flo_records_release row = {.model = release->model,
                                       .version = release->version,
                                       .number = release->number,
                                       .digest = digest,
                                       .state = "draft",
-                                      .body = body.data,
+                                      .body = verified->body,
                                       .bytes = full_bytes(release),
                                       .created_at_ms = flo_wall_ms()};
     call->status = 201;
     return flo_records_release_add(call->controller->store, &row, err);
 }
 
-static int add_verified(struct flo_rest_call *call,
-                        const struct flo_release_verified *verified,
-                        const char *body, size_t bytes, struct flo_err *err)
+/* May it stand beside what is known of its model? */
+static int check_new(const struct flo_release *release,
+                     const struct known *known, const char *title,
+                     struct flo_err *err)
 {
-    const struct flo_release *release = &verified->release;
-    struct known known = {.model = release->model, .version = release->version};
-    char digest[FLO_DIGEST_TEXT];
-    char title[2 * FLO_NAME_MAX + 2];
-    int rv = flo_records_release_list(call->controller->store, look_known,
-                                      &known, err);
+    uint64_t number_max = known->number_max;
 
-    flo_digest_text(&verified->digest, digest);
-    flo_release_title(release, title);
-    if (rv < 0) {
-        return rv;
+    if (known->twin[0] != '\0') {
+        flo_fail(err, FLO_E_META_EQUIVOCATION,
+                 "%s has number %llu, which %s has already: two documents "
+                 "were signed with one number",
+                 title, (unsigned long long)release->number, known->twin);
+        return flo_err_fix(err, "look who signs; publish it with number %llu",
+                           (unsigned long long)(number_max + 1));
     }
-    if (known.digest[0] != '\0' && strcmp(known.digest, digest) != 0) {
+    if (known->digest[0] != '\0') {
         return flo_fail(err, FLO_E_RELEASE_EXISTS,
                         "%s is there already with other bytes", title);
     }
-    if (known.digest[0] == '\0') {
-        if (release->number <= known.number_max) {
-            return flo_fail(err, FLO_E_RELEASE_EXISTS,
-                            "%s has number %llu, the newest release of %s has "
-                            "%llu",
-                            title, (unsigned long long)release->number,
-                            release->model,
-                            (unsigned long long)known.number_max);
-        }
-        if ((rv = write_envelope(call->controller, &verified->digest, body,
-                                 bytes, err)) < 0 ||
-            (rv = store_release(call, verified, digest, err)) < 0) {
-            return rv;
-        }
+    if (release->number <= number_max) {
+        return flo_fail(err, FLO_E_RELEASE_EXISTS,
+                        "%s has number %llu, the newest release of %s has "
+                        "%llu",
+                        title, (unsigned long long)release->number,
+                        release->model, (unsigned long long)number_max);
+    }
+    if (release->number - number_max > FLO_RELEASE_JUMP_MAX) {
+        return flo_fail(err, FLO_E_META_VERSION_JUMP,
+                        "%s has number %llu, at most %llu may follow %llu",
+                        title, (unsigned long long)release->number,
+                        (unsigned long long)(number_max + FLO_RELEASE_JUMP_MAX),
+                        (unsigned long long)number_max);
+    }
+    return 0;
+}
+
+static int add_verified(struct flo_rest_call *call,
+                        const struct flo_release_verified *verified,
+                        const char *envelope, struct flo_err *err)
+{
+    const struct flo_release *release = &verified->release;
+    char digest[FLO_DIGEST_TEXT];
+    char title[2 * FLO_NAME_MAX + 2];
+    struct known known = {.model = release->model,
+                          .version = release->version,
+                          .number = release->number,
+                          .digest_new = digest};
+
+    flo_digest_text(&verified->digest, digest);
+    flo_release_title(release, title);
+    int rv = flo_records_release_list(call->controller->store, look_known,
+                                      &known, err);
+    if (rv < 0) {
+        return rv;
+    }
+    if (strcmp(known.digest, digest) != 0 &&
+        ((rv = check_new(release, &known, title, err)) < 0 ||
+         (rv = store_release(call, verified, digest, err)) < 0)) {
+        return rv;
+    }
+    /* Verified, so it may replace the one that is here: signed again, perhaps
+     * with a new key. */
+    rv = flo_records_envelope_put(call->controller->store, digest, envelope,
+                                  err);
+    if (rv < 0) {
+        return rv;
     }
     flo_effect_live(call->controller, "release", title);
     rv = flo_records_release_get(call->controller->store, release->model,
@@ -173,7 +192,7 @@ int flo_rest_release_add(struct flo_rest_call *call, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    rv = add_verified(call, &verified, body, bytes, err);
+    rv = add_verified(call, &verified, body, err);
     flo_release_verified_deinit(&verified);
     return rv;
 }

@@ -146,18 +146,21 @@ class Publisher:
         subprocess.run([self.updater, "release", "sign", document, envelope,
                         "--key", self.key], check=True,
                        stdout=subprocess.DEVNULL)
-        digest, _ = self.blob(envelope)
+        digest = sha256(document)
+        shutil.copyfile(envelope, self.envelope(digest))
         return digest
+
+    def envelope(self, release):
+        return os.path.join(self.blobs, "envelope-" + release)
 
     def bundle(self, release, path):
         subprocess.run([self.updater, "bundle", "create", path, "--release",
-                        os.path.join(self.blobs, "sha256-" + release),
-                        "--blobs", self.blobs], check=True,
+                        self.envelope(release), "--blobs", self.blobs], check=True,
                        stdout=subprocess.DEVNULL)
 
 
 class Mirror(http.server.BaseHTTPRequestHandler):
-    """GET /v1/blobs/sha256:<hex> with Range and ETag."""
+    """GET /v1/blobs/sha256:<hex> with Range and ETag, and /v1/envelopes/."""
 
     protocol_version = "HTTP/1.1"
 
@@ -166,6 +169,8 @@ class Mirror(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         name = self.path.rpartition("/")[2].replace(":", "-")
+        if "/envelopes/" in self.path:
+            name = name.replace("sha256-", "envelope-")
         path = os.path.join(self.server.blobs, os.path.basename(name))
         if not os.path.isfile(path):
             self.send_error(404)
@@ -475,8 +480,13 @@ class Sweep:
         if sha256(path_of(release)) != release:
             return ["document %s has other bytes" % release[:8]]
         with open(path_of(release), encoding="utf-8") as file:
-            body = json.loads(base64.b64decode(json.load(file)["payload"]))
+            body = json.load(file)
+        with open(os.path.join(state, "releases", "sha256-" + release),
+                  encoding="utf-8") as file:
+            payload = base64.b64decode(json.load(file)["payload"])
         faults = []
+        if hashlib.sha256(payload).hexdigest() != release:
+            faults.append("envelope of %s has another body" % release[:8])
         for file in body["files"]:
             digest = file["digest"].partition(":")[2]
             if not os.path.isfile(path_of(digest)):

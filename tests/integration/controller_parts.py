@@ -229,18 +229,35 @@ class Device:
             "slots": {"current": {"release": self.serving}}}), retain=True)
 
 
+# Order of the curve P-256 (FIPS 186-4).
+ORDER_P256 = int("ffffffff00000000ffffffffffffffff"
+                 "bce6faada7179e84f3b9cac2fc632551", 16)
+
+
+def canonical(envelope):
+    """The one text of a DSSE envelope."""
+    return json.dumps(envelope, sort_keys=True,
+                      separators=(",", ":")).encode()
+
+
+def body_of(envelope):
+    """The signed bytes inside."""
+    return base64.b64decode(json.loads(envelope)["payload"])
+
+
 def sign(body, key, kind):
-    body = json.dumps(body).encode()
+    body = body if isinstance(body, bytes) else json.dumps(body).encode()
     text = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(body), body)
     der = run("openssl", "dgst", "-sha256", "-sign", key, data=text)
     first = 4 + der[3]
     r, s = der[4:first], der[first + 2:first + 2 + der[first + 1]]
-    raw = r[-32:].rjust(32, b"\0") + s[-32:].rjust(32, b"\0")
+    s = int.from_bytes(s, "big")
+    raw = r[-32:].rjust(32, b"\0") + min(s, ORDER_P256 - s).to_bytes(32, "big")
     public = run("openssl", "ec", "-in", key, "-pubout", "-outform", "DER")
-    return json.dumps({
+    return canonical({
         "payloadType": kind, "payload": base64.b64encode(body).decode(),
         "signatures": [{"keyid": hashlib.sha256(public).hexdigest(),
-                        "sig": base64.b64encode(raw).decode()}]}).encode()
+                        "sig": base64.b64encode(raw).decode()}]})
 
 
 class Publisher:
@@ -285,7 +302,7 @@ class Publisher:
             "POST", "/v1/releases/tiny@%s/publish" % version, b"")
         assert done.json["state"] == "published", done.body
         assert made.json["digest"] == \
-            "sha256:" + hashlib.sha256(envelope).hexdigest()
+            "sha256:" + hashlib.sha256(body_of(envelope)).hexdigest()
         return made.json["digest"]
 
 

@@ -4,6 +4,7 @@ The shipped programs against one real fleet.  Row numbers (GG02, PA12, ...) are
 those of the project's table of bad inputs.  After every test the device must
 serve what it served, by the same process, and the controller be alive.
 """
+import base64
 import concurrent.futures
 import hashlib
 import json
@@ -15,7 +16,7 @@ import bad_files as bad
 from bad_parts import (GOLDEN, NEW, OLD, ORDER, RELEASE, expect,  # noqa: F401
     refused, rest, scratch, unharmed, up)
 from conftest import MODELS
-from controller_parts import sign
+from controller_parts import ORDER_P256, canonical, sign
 
 # ---- models ----------------------------------------------------------------
 
@@ -216,12 +217,38 @@ def changed(body, **fields):
     return body
 
 
+def rewrapped(good):
+    """The same signed body in other envelopes: none may pass for another."""
+    text = canonical(good).decode()
+    first = good["signatures"][0]
+    raw = base64.b64decode(first["sig"])
+    high = raw[:32] + (ORDER_P256 - int.from_bytes(raw[32:], "big")).to_bytes(
+        32, "big")
+
+    def with_signatures(*signatures):
+        return canonical(dict(good, signatures=list(signatures))).decode()
+    yield "blank", "sig.format", text.replace(",", ", ")
+    yield "line break", "sig.format", text + "\n"
+    yield "other order", "sig.format", json.dumps(
+        {k: good[k] for k in reversed(sorted(good))}, separators=(",", ":"))
+    yield "escape", "sig.format", text.replace("vnd.", "vnd\\u002e")
+    yield "other key", "sig.format", text[:-1] + ',"x":1}'
+    yield "MD09 keyid twice", "sig.format", with_signatures(first, first)
+    yield "not sorted", "sig.format", with_signatures(
+        first, dict(first, keyid="0" * 64))
+    yield "n - s", "sig.format", with_signatures(
+        dict(first, sig=base64.b64encode(high).decode()))
+
+
 def bad_documents(fleet):
     """(row, ids, envelope): what publisher, controller and device refuse."""
     body = body_of(fleet)
 
     def envelope(**fields):
         return json.loads(sign(changed(body, **fields), fleet.key, RELEASE))
+
+    def shown(tree):
+        return canonical(tree).decode()
 
     good = envelope()
     first = good["signatures"][0]
@@ -231,36 +258,37 @@ def bad_documents(fleet):
                         "-genkey", "-noout", "-out", other], check=True)
 
     def signed(**more):
-        return json.dumps(dict(good, signatures=[dict(first, **more)]))
+        return shown(dict(good, signatures=[dict(first, **more)]))
     flipped = first["sig"][:20] + ("A" if first["sig"][20] != "A" else "B") + \
         first["sig"][21:]
-    yield "MD02", "sig.missing", json.dumps(dict(good, signatures=[]))
+    yield "MD02", "sig.missing", shown(dict(good, signatures=[]))
     yield "MD03", "sig.unknown_key", sign(body, other, RELEASE).decode()
     yield "MD05", "sig.bad", signed(sig=flipped)
     yield "MD06", ("sig.bad", "sig.format"), signed(sig="A" * 86 + "==")
     yield "MD08", "sig.format", signed(sig="A" * 65536)
     yield "MD15", "meta.wrong_type", sign(body, fleet.key, ORDER).decode()
-    yield "MD32", "meta.schema", json.dumps(envelope(files__0__bytes=-1))
-    yield "MD32", "meta.schema", json.dumps(
+    yield "MD32", "meta.schema", shown(envelope(files__0__bytes=-1))
+    yield "MD32", "meta.schema", shown(
         envelope(files__0__bytes=2 ** 63 - 1))
     for digest in ("0" * 63, "0" * 65, "G" * 64, "A" * 64):
-        yield "MD33", "meta.schema", json.dumps(
+        yield "MD33", "meta.schema", shown(
             envelope(files__0__digest="sha256:" + digest))
     deep = "[" * 100000 + "]" * 100000
     yield "MD35", ("meta.json_depth", "meta.json", "meta.too_large"), deep
-    text = json.dumps(good)
+    text = shown(good)
     yield "MD36 BOM", "meta.json", "\ufeff" + text
     yield "MD36 NUL", "meta.json", text[:-1] + ',"a":"\\u0000"}'
     yield "MD36 surrogate", "meta.json", text[:-1] + ',"a":"\\ud800"}'
     yield "MD36 twice", "meta.json", text[:-1] + ',"payload":"x"}'
     yield "MD38", "meta.json", text + "x"
     for name in ("../../etc/passwd", "a\n", "x" * 4096, "Tiny", ""):
-        yield "MD41", ("meta.name", "meta.schema"), json.dumps(
+        yield "MD41", ("meta.name", "meta.schema"), shown(
             envelope(model=name))
-    yield "MD44", "meta.fleet", json.dumps(envelope(fleet="other"))
+    yield "MD44", "meta.fleet", shown(envelope(fleet="other"))
+    yield from rewrapped(good)
     for cut in (0, 1, 20, len(text) // 2, len(text) - 1):
         yield "cut at %d" % cut, "meta.json", text[:cut]
-    yield "payload changed", "sig.bad", json.dumps(dict(
+    yield "payload changed", "sig.bad", shown(dict(
         good, payload=good["payload"][:40] + "AAAA" + good["payload"][44:]))
 
 

@@ -12,7 +12,8 @@ import uuid
 
 import pytest
 
-from controller_parts import (Device, Publisher, read_events, run, sign, start,
+from controller_parts import (Device, Publisher, canonical, read_events, run,
+                              sign, start,
                               until)
 from mqtt_client import Client, Refused
 
@@ -275,6 +276,59 @@ def test_releases_need_a_trusted_signature(controller, publisher, folder):
         assert answer.status in (400, 422), answer.body
         assert code is None or answer.json["code"] == code, answer.body
     assert controller.ask("GET", "/v1/releases").json["items"] == []
+
+
+def test_one_signed_body_is_one_release_whatever_wraps_it(
+        controller, publisher, devices):
+    document, artifact = publisher.document("0.0.2", b"one body")
+    body = json.dumps(document).encode()
+    kind = "application/vnd.flotilla.release.v1+json"
+    first = sign(body, publisher.key, kind)
+    while True:  # openssl signs with another nonce each time
+        second = sign(body, publisher.key, kind)
+        if second != first:
+            break
+    more = json.loads(second)
+    more["signatures"].append({"keyid": "f" * 64,
+                               "sig": more["signatures"][0]["sig"]})
+    made = controller.ask("POST", "/v1/releases", first)
+    assert made.status == 201, made.body
+    release = "sha256:" + hashlib.sha256(body).hexdigest()
+    assert made.json["digest"] == release
+    controller.ask("PUT", "/v1/blobs/" + artifact, b"one body")
+    name = "/v1/releases/tiny@0.0.2"
+    assert controller.ask("POST", name + "/publish", b"").status == 200
+    assert controller.ask("POST", name + "/yank", b"").status == 200
+    for again in (first, second, canonical(more)):
+        answer = controller.ask("POST", "/v1/releases", again)
+        assert (answer.status, answer.json["digest"], answer.json["state"]) \
+            == (200, release, "yanked"), answer.body
+    for text in (first + b"\n", first.replace(b",", b", ")):
+        answer = controller.ask("POST", "/v1/releases", text)
+        assert answer.json["code"] == "sig.format", answer.body
+    assert controller.ask("POST", name + "/publish", b"").json["code"] == \
+        "release.yanked"
+
+    # the newest envelope is what devices get, by the release's id
+    context = ssl.create_default_context(cafile=controller.ca)
+    base, path = controller.facts["devices"], "/v1/envelopes/" + release
+    assert controller.ask("GET", path, token="", base=base,
+                          context=context).status in (401, 403)
+    context.load_cert_chain(devices[0].cert, devices[0].key)
+    got = controller.ask("GET", path, token="", base=base, context=context)
+    assert got.status == 200 and got.body == canonical(more)
+    assert controller.ask("GET", "/v1/blobs/" + release).status == 404
+    assert controller.ask("GET", path[:-1] + "0").status == 404
+
+    # and a second document with its number is told as what it is
+    twin = dict(document, version="0.0.3")
+    answer = controller.ask("POST", "/v1/releases",
+                            sign(twin, publisher.key, kind))
+    assert answer.json["code"] == "meta.equivocation", answer.body
+    far = dict(document, version="0.0.4", number=2 ** 53 - 1)
+    answer = controller.ask("POST", "/v1/releases",
+                            sign(far, publisher.key, kind))
+    assert answer.json["code"] == "meta.version_jump", answer.body
 
 
 # ---- rollouts ------------------------------------------------------------

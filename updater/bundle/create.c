@@ -270,7 +270,8 @@ static int write_beside(struct writer *writer, const char *path,
 }
 
 static int parse_release(const struct flo_bundle_spec *spec,
-                         struct flo_release *out, struct flo_err *err)
+                         struct flo_release *out, struct flo_digest *id,
+                         struct flo_err *err)
 {
     struct flo_envelope envelope = {0};
     int rv = flo_envelope_parse(spec->envelope, spec->envelope_bytes,
@@ -279,6 +280,7 @@ static int parse_release(const struct flo_bundle_spec *spec,
     if (rv < 0) {
         return rv;
     }
+    flo_sha256(envelope.body, envelope.body_bytes, id);
     rv = flo_release_parse(envelope.body, envelope.body_bytes, NULL, out, err);
     flo_envelope_deinit(&envelope);
     return rv;
@@ -294,8 +296,7 @@ int flo_bundle_create(const char *path, const struct flo_bundle_spec *spec,
     }
     writer->spec = spec;
     writer->facts.compressed = spec->compress;
-    flo_sha256(spec->envelope, spec->envelope_bytes, &writer->facts.release);
-    int rv = parse_release(spec, &writer->release, err);
+    int rv = parse_release(spec, &writer->release, &writer->facts.release, err);
     if (rv == 0) {
         rv = write_beside(writer, path, err);
         flo_release_deinit(&writer->release);

@@ -46,11 +46,16 @@ bool flo_fetch_is_stopped(const struct flo_fetch *fetch);
 FLO_MUST_USE int flo_fetch_artifact(struct flo_fetch *fetch,
                                     const struct flo_artifact *artifact,
                                     int *fd, struct flo_err *err);
-/* A small artifact of unknown size (a release document) into memory. */
-FLO_MUST_USE int flo_fetch_document(struct flo_fetch *fetch,
-                                    const struct flo_digest *digest,
-                                    size_t bytes_max, struct flo_buf *out,
-                                    struct flo_err *err);
+/* The envelope of a release into memory (GET /v1/envelopes/<id>).  `check` says
+ * whether these bytes are it; what it refuses puts the mirror aside, and the
+ * next one is asked.  Its error is the result when none is left.  `check` may
+ * keep what it made of them.  Else as flo_fetch_artifact. */
+typedef int (*flo_fetch_check_fn)(void *context, const void *data, size_t bytes,
+                                  struct flo_err *err);
+FLO_MUST_USE int flo_fetch_envelope(struct flo_fetch *fetch,
+                                    const struct flo_digest *release,
+                                    flo_fetch_check_fn check, void *context,
+                                    struct flo_buf *out, struct flo_err *err);
 
 /* ---- a bundle as the source (bundle.c) ---- */
 

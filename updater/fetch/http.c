@@ -164,22 +164,41 @@ static int open_handle(struct flo_fetch *fetch, struct flo_err *err)
                : flo_http_open(&fetch->http, &fetch->handle, err);
 }
 
+/* Whatever a mirror says or does is its own failure: only our own trouble ends
+ * the job before the next mirror was asked. */
 static enum outcome judge(int rv, const struct flo_http_answer *answer)
 {
     switch (rv) {
-    case FLO_E_NET_CONTENT:
-    case FLO_E_NET_TLS:
-    case FLO_E_TARGET_HASH:
-    case FLO_E_REST_TOO_LARGE:
-        return PERMANENT;
     case FLO_E_NET_UNREACHABLE:
     case FLO_E_NET_TIMEOUT:
     case FLO_E_NET_STALLED:
         return PASSING;
     case 0:
         return flo_http_is_passing(0, answer) ? PASSING : PERMANENT;
-    default:
+    case FLO_E_DISK_FULL:
+    case FLO_E_INTERRUPTED:
+    case FLO_E_MEMORY:
+    case FLO_E_NET_BUDGET:
+    case FLO_E_STATE:
         return FATAL;
+    default:
+        return flo_error_exit(rv) == FLO_EXIT_OTHER ? FATAL : PERMANENT;
+    }
+}
+
+/* A mirror's answer that is no success.  A problem document may name any error
+ * of ours, as "disk.full": only those that speak of the mirror are taken. */
+static void refused(const struct flo_http_answer *answer, const char *url,
+                    struct flo_err *err)
+{
+    int code = flo_http_fail(answer, url, err);
+
+    if (code != FLO_E_BLOB_ABSENT && code != FLO_E_REST_AUTH &&
+        code != FLO_E_REST_ROLE && code != FLO_E_REST_LIMIT &&
+        flo_error_exit(code) != FLO_EXIT_NETWORK) {
+        flo_fail(err,
+                 answer->status == 404 ? FLO_E_BLOB_ABSENT : FLO_E_NET_STATUS,
+                 "%s: the server answered %d", url, answer->status);
     }
 }
 
@@ -227,7 +246,7 @@ static enum outcome get_artifact(struct flo_fetch *fetch, const char *url,
             outcome = PASSING;
         }
     } else {
-        flo_http_fail(&answer, url, err);
+        refused(&answer, url, err);
         outcome = judge(0, &answer);
     }
     flo_buf_deinit(&answer.body);
@@ -238,6 +257,7 @@ static enum outcome get_artifact(struct flo_fetch *fetch, const char *url,
 
 struct mirrors {
     struct flo_fetch *fetch;
+    const char *path; /* of what is asked for, before the digest */
     char digest[FLO_DIGEST_TEXT];
     bool is_out[FLO_FETCH_MIRRORS_MAX];
     bool has_lied[FLO_FETCH_MIRRORS_MAX]; /* wrong bytes, once: may be a fault
@@ -261,8 +281,8 @@ static bool next_url(struct mirrors *mirrors, char *url, size_t url_bytes)
                 chars--;
             }
             mirrors->next = at;
-            snprintf(url, url_bytes, "%.*s/v1/blobs/%s", (int)chars, base,
-                     mirrors->digest);
+            snprintf(url, url_bytes, "%.*s%s%s", (int)chars, base,
+                     mirrors->path, mirrors->digest);
             return true;
         }
     }
@@ -342,10 +362,12 @@ static int after(struct mirrors *mirrors, enum outcome outcome,
 }
 
 static int begin(struct mirrors *mirrors, struct flo_fetch *fetch,
-                 const struct flo_digest *digest, struct flo_err *err)
+                 const char *path, const struct flo_digest *digest,
+                 struct flo_err *err)
 {
     memset(mirrors, 0, sizeof(*mirrors));
     mirrors->fetch = fetch;
+    mirrors->path = path;
     flo_digest_text(digest, mirrors->digest);
     if (fetch->url_count == 0) {
         fetch->is_passing = false;
@@ -385,7 +407,8 @@ int flo_fetch_artifact(struct flo_fetch *fetch,
             outcome = judge(rv, NULL);
         } else {
             if (!is_begun) {
-                rv = begin(&mirrors, fetch, &artifact->digest, err);
+                rv = begin(&mirrors, fetch, "/v1/blobs/", &artifact->digest,
+                           err);
                 is_begun = true;
             }
             if (rv < 0 || !next_url(&mirrors, url, sizeof(url))) {
@@ -410,67 +433,77 @@ int flo_fetch_artifact(struct flo_fetch *fetch,
     return rv;
 }
 
-/* ---- documents ---- */
+/* ---- envelopes ---- */
 
-static enum outcome get_document(struct flo_fetch *fetch, const char *url,
-                                 const struct flo_digest *digest,
-                                 size_t bytes_max, struct flo_buf *out,
-                                 uint64_t *retry_ms, struct flo_err *err)
+struct wanted {
+    flo_fetch_check_fn check;
+    void *context;
+};
+
+static enum outcome get_envelope(struct flo_fetch *fetch, const char *url,
+                                 const struct wanted *wanted,
+                                 struct flo_buf *out, uint64_t *retry_ms,
+                                 struct flo_err *err)
 {
     struct flo_http_answer answer = {.status = 0};
     struct transfer transfer = {.fetch = fetch, .answer = &answer};
     struct flo_http_request request = {
         .url = url,
-        .answer_bytes_max = bytes_max,
+        .answer_bytes_max = FLO_ENVELOPE_BYTES_MAX,
         .on_progress = on_progress,
         .context = &transfer,
     };
-    struct flo_digest actual;
-    enum outcome outcome;
+    enum outcome outcome = GOOD;
     int rv = flo_http_call(fetch->handle, &request, &answer, err);
 
     *retry_ms = answer.retry_after_ms;
+    if (rv == FLO_E_REST_TOO_LARGE) {
+        rv = flo_fail(err, FLO_E_NET_CONTENT,
+                      "%s: more than the %d bytes of an envelope", url,
+                      FLO_ENVELOPE_BYTES_MAX);
+    }
     if (rv < 0) {
         return judge(rv, &answer);
     }
     if (answer.status != 200) {
-        flo_http_fail(&answer, url, err);
+        refused(&answer, url, err);
         outcome = judge(0, &answer);
+    } else {
+        rv = wanted->check(wanted->context,
+                           answer.body.data != NULL ? answer.body.data : "",
+                           answer.body.bytes, err);
+        if (rv < 0) {
+            flo_wrap(err, rv, "%s", url);
+            outcome = judge(rv, &answer);
+        }
+    }
+    if (outcome != GOOD) {
         flo_buf_deinit(&answer.body);
         return outcome;
-    }
-    flo_sha256(answer.body.data != NULL ? answer.body.data : "",
-               answer.body.bytes, &actual);
-    if (!flo_digest_equal(&actual, digest)) {
-        flo_fail(err, FLO_E_NET_CONTENT,
-                 "%s: %zu bytes of another digest came (%s)", url,
-                 answer.body.bytes,
-                 answer.content_type[0] != '\0' ? answer.content_type
-                                                : "no content type");
-        flo_buf_deinit(&answer.body);
-        return PERMANENT;
     }
     fetch->fetched_bytes += answer.body.bytes;
     *out = answer.body;
     return GOOD;
 }
 
-int flo_fetch_document(struct flo_fetch *fetch, const struct flo_digest *digest,
-                       size_t bytes_max, struct flo_buf *out,
-                       struct flo_err *err)
+int flo_fetch_envelope(struct flo_fetch *fetch,
+                       const struct flo_digest *release,
+                       flo_fetch_check_fn check, void *context,
+                       struct flo_buf *out, struct flo_err *err)
 {
     struct mirrors mirrors;
+    struct wanted wanted = {check, context};
     struct flo_err own = {0};
     char url[600];
 
     err = err == NULL ? &own : err;
     fetch->is_passing = false;
-    int rv = begin(&mirrors, fetch, digest, err);
+    int rv = begin(&mirrors, fetch, "/v1/envelopes/", release, err);
 
     while (rv == 0 && next_url(&mirrors, url, sizeof(url))) {
         uint64_t retry_ms = 0;
         enum outcome outcome =
-            get_document(fetch, url, digest, bytes_max, out, &retry_ms, err);
+            get_envelope(fetch, url, &wanted, out, &retry_ms, err);
         if (outcome == GOOD) {
             return 0;
         }

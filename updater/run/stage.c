@@ -63,77 +63,83 @@ static bool is_stopped(const struct stage *stage, struct flo_err *err)
 
 /* ---- the document ---- */
 
-static int read_document(struct stage *stage, struct flo_buf *out,
-                         struct flo_err *err)
+/* Signature, schema, and that it is the release that was asked for: another
+ * one may be as well signed, and denied, or below a floor. */
+static int check_document(void *context, const void *data, size_t bytes,
+                          struct flo_err *err)
 {
-    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
-    uint64_t bytes = 0;
-    int rv = flo_store_blob_open_verified(stage->store, &stage->job->release,
-                                          &fd, &bytes, err);
+    struct stage *stage = context;
+    const struct flo_digest *wanted = &stage->job->release;
+    int rv =
+        flo_release_verify(data, bytes, stage->trust, &stage->verified, err);
 
     if (rv < 0) {
         return rv;
     }
-    if (bytes > FLO_ENVELOPE_BYTES_MAX) {
-        return flo_fail(err, FLO_E_META_TOO_LARGE,
-                        "%llu bytes are no release document",
-                        (unsigned long long)bytes);
+    if (!flo_digest_is_zero(wanted) &&
+        !flo_digest_equal(wanted, &stage->verified.digest)) {
+        char text[FLO_DIGEST_TEXT];
+        flo_digest_text(&stage->verified.digest, text);
+        flo_release_verified_deinit(&stage->verified);
+        return flo_fail(err, FLO_E_NET_CONTENT,
+                        "this is release %s, not the one asked for", text);
     }
-    FLO_CLEANUP(flo_free_cleanup) char *data = malloc(bytes + 1);
-    if (data == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "%llu bytes",
-                        (unsigned long long)bytes);
-    }
-    rv = flo_fd_pread_all(fd, data, bytes, 0, err);
-    if (rv == 0) {
-        flo_buf_add(out, data, bytes);
-    }
-    return rv;
+    stage->has_release = true;
+    return 0;
 }
 
+static int look_into_bundle(struct stage *stage, struct flo_buf *out,
+                            struct flo_err *err)
+{
+    const struct flo_job *job = stage->job;
+    int rv =
+        flo_fetch_bundle_look(job->bundle, stage->trust, &stage->offer, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (!flo_digest_is_zero(&job->release) &&
+        !flo_digest_equal(&job->release, &stage->offer.release)) {
+        return flo_fail(err, FLO_E_BUNDLE_MISSING,
+                        "the bundle carries another release than asked");
+    }
+    flo_buf_add(out, stage->offer.envelope.data, stage->offer.envelope.bytes);
+    return check_document(stage, out->data, out->bytes, err);
+}
+
+/* What is on disk is verified as what comes from outside: bytes may rot, and
+ * keys may be trusted no more. */
 static int get_document(struct stage *stage, struct flo_buf *out,
                         struct flo_err *err)
 {
-    const struct flo_job *job = stage->job;
+    const struct flo_digest *release = &stage->job->release;
 
-    if (job->bundle != NULL) {
-        int rv = flo_fetch_bundle_look(job->bundle, stage->trust, &stage->offer,
-                                       err);
-        if (rv < 0) {
-            return rv;
-        }
-        if (!flo_digest_is_zero(&job->release) &&
-            !flo_digest_equal(&job->release, &stage->offer.release)) {
-            return flo_fail(err, FLO_E_BUNDLE_MISSING,
-                            "the bundle carries another release than asked");
-        }
-        flo_buf_add(out, stage->offer.envelope.data,
-                    stage->offer.envelope.bytes);
+    if (stage->job->bundle != NULL) {
+        return look_into_bundle(stage, out, err);
+    }
+    if (flo_store_envelope_load(stage->store, release, out, NULL) == 0 &&
+        check_document(stage, out->data, out->bytes, NULL) == 0) {
         return 0;
     }
-    if (flo_store_blob_has(stage->store, &job->release, 0) &&
-        read_document(stage, out, err) == 0) {
-        return 0;
-    }
-    return flo_fetch_document(&stage->fetch, &job->release,
-                              FLO_ENVELOPE_BYTES_MAX, out, err);
+    flo_buf_deinit(out);
+    return flo_fetch_envelope(&stage->fetch, release, check_document, stage,
+                              out, err);
 }
 
-/* Signature first; then its bytes become a blob like any other. */
+/* Signature first; then envelope and body are kept. */
 static int take_document(struct stage *stage, struct flo_err *err)
 {
     struct flo_buf text = {0};
-    struct flo_digest digest;
     int rv = get_document(stage, &text, err);
 
     if (rv == 0) {
-        rv = flo_release_verify(text.data, text.bytes, stage->trust,
-                                &stage->verified, err);
-    }
-    if (rv == 0) {
-        stage->has_release = true;
-        rv = flo_store_blob_put(stage->store, text.data, text.bytes, &digest,
-                                err);
+        struct flo_release_document document = {
+            .envelope = text.data,
+            .envelope_bytes = text.bytes,
+            .body = stage->verified.body,
+            .body_bytes = stage->verified.body_bytes,
+        };
+        rv = flo_store_release_put(stage->store, &document, err);
     }
     flo_buf_deinit(&text);
     return rv < 0 ? flo_wrap(err, rv, "release document") : 0;

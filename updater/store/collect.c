@@ -127,6 +127,7 @@ static void remove_others(struct keep *keep)
     (void)!flo_store_prefixes_open(keep->store, &prefixes_fd, NULL);
     struct sweep sweeps[] = {
         {keep, keep->store->blobs_fd, blob_digest},
+        {keep, keep->store->releases_fd, blob_digest},
         {keep, keep->store->packed_fd, flo_store_packed_model},
         {keep, prefixes_fd, flo_store_prefix_release},
     };

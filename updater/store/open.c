@@ -97,12 +97,15 @@ int flo_store_each_name(int dir_fd,
     return rv;
 }
 
+/* What a cut left half written: "….new", and "….tmp-<hex>" of flo_file_write.
+ */
 static int remove_new(void *context, const char *name)
 {
     const int *dir_fd = context;
     const char *dot = strrchr(name, '.');
 
-    if (dot != NULL && strcmp(dot, ".new") == 0) {
+    if (dot != NULL &&
+        (strcmp(dot, ".new") == 0 || strncmp(dot, ".tmp-", 5) == 0)) {
         unlinkat(*dir_fd, name, 0);
     }
     return 0;
@@ -128,6 +131,7 @@ static int open_all(struct flo_store *store, const char *state_dir, bool lock,
         return flo_err_fix(err, "chmod 0700 %s", state_dir);
     }
     if ((rv = open_folder(store, "blobs", &store->blobs_fd, err)) < 0 ||
+        (rv = open_folder(store, "releases", &store->releases_fd, err)) < 0 ||
         (rv = open_folder(store, "partial", &store->partial_fd, err)) < 0 ||
         (rv = open_folder(store, "packed", &store->packed_fd, err)) < 0 ||
         (rv = open_folder(store, "slots", &store->slots_fd, err)) < 0) {
@@ -138,6 +142,8 @@ static int open_all(struct flo_store *store, const char *state_dir, bool lock,
         if (rv == 0) {
             (void)flo_store_each_name(store->blobs_fd, remove_new,
                                       &store->blobs_fd);
+            (void)flo_store_each_name(store->releases_fd, remove_new,
+                                      &store->releases_fd);
             (void)flo_store_each_name(store->slots_fd, remove_new,
                                       &store->slots_fd);
         }
@@ -159,6 +165,7 @@ int flo_store_open(const char *state_dir, bool lock, struct flo_store **out,
     *store = (struct flo_store){.path = path,
                                 .dir_fd = -1,
                                 .blobs_fd = -1,
+                                .releases_fd = -1,
                                 .partial_fd = -1,
                                 .packed_fd = -1,
                                 .slots_fd = -1,
@@ -182,6 +189,7 @@ void flo_store_close(struct flo_store *store)
     flo_fd_cleanup(&store->slots_fd);
     flo_fd_cleanup(&store->packed_fd);
     flo_fd_cleanup(&store->partial_fd);
+    flo_fd_cleanup(&store->releases_fd);
     flo_fd_cleanup(&store->blobs_fd);
     flo_fd_cleanup(&store->dir_fd);
     free(store->path);

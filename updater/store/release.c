@@ -1,8 +1,14 @@
-/* Release documents in the store: load one, see whether its files are here,
- * and find a whole one when the slot record is lost. */
+/* Release documents in the store: keep one, load it, see whether its files are
+ * here, and find a whole one when the slot record is lost.
+ *
+ * The body is a blob under its own digest, which is the release's id; the
+ * envelope around it stands in releases/ under the same id and is asked again
+ * only where signatures count: bundles, recovery, other trusted keys. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/host/digest.h"
@@ -19,10 +25,10 @@ static int load_text(struct flo_store *store, const struct flo_digest *digest,
     if (rv < 0) {
         return rv;
     }
-    if (size > FLO_ENVELOPE_BYTES_MAX) {
+    if (size > FLO_RELEASE_BYTES_MAX) {
         return flo_fail(err, FLO_E_META_TOO_LARGE,
                         "%llu bytes are no release document, %d at most",
-                        (unsigned long long)size, FLO_ENVELOPE_BYTES_MAX);
+                        (unsigned long long)size, FLO_RELEASE_BYTES_MAX);
     }
     FLO_CLEANUP(flo_free_cleanup) char *data = malloc(size + 1);
 
@@ -51,24 +57,97 @@ int flo_store_release_load(struct flo_store *store,
                            struct flo_release *out, struct flo_err *err)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
-    struct flo_envelope envelope = {.body = NULL};
     char name[FLO_DIGEST_TEXT];
     size_t bytes = 0;
     int rv = load_text(store, digest, &text, &bytes, err);
 
     if (rv == 0) {
-        rv = flo_envelope_parse(text, bytes, FLO_TYPE_RELEASE, &envelope, err);
+        rv = flo_release_parse(text, bytes, NULL, out, err);
     }
-    if (rv == 0) {
-        rv = flo_release_parse(envelope.body, envelope.body_bytes, NULL, out,
-                               err);
-    }
-    flo_envelope_deinit(&envelope);
     if (rv < 0) {
         flo_digest_text(digest, name);
         return flo_wrap(err, rv, "release document %s", name);
     }
     return 0;
+}
+
+/* ---- envelopes ---- */
+
+int flo_store_envelope_load(struct flo_store *store,
+                            const struct flo_digest *release,
+                            struct flo_buf *out, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    char name[FLO_BLOB_NAME];
+    struct stat st;
+
+    flo_store_blob_name(release, name);
+    int rv =
+        flo_file_open_beneath(store->releases_fd, name,
+                              O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, &fd, err);
+    if (rv == FLO_E_ABSENT) {
+        return flo_fail(err, FLO_E_BLOB_ABSENT, "%s/releases/%s: not here",
+                        store->path, name);
+    }
+    if (rv < 0) {
+        return flo_wrap(err, rv, "%s/releases", store->path);
+    }
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "%s/releases/%s: no regular file",
+                        store->path, name);
+    }
+    if (st.st_size > FLO_ENVELOPE_BYTES_MAX) {
+        return flo_fail(err, FLO_E_META_TOO_LARGE,
+                        "%s/releases/%s: %lld bytes, an envelope has %d at "
+                        "most",
+                        store->path, name, (long long)st.st_size,
+                        FLO_ENVELOPE_BYTES_MAX);
+    }
+    FLO_CLEANUP(flo_free_cleanup) char *data = malloc((size_t)st.st_size + 1);
+    if (data == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%lld bytes", (long long)st.st_size);
+    }
+    rv = flo_fd_pread_all(fd, data, (size_t)st.st_size, 0, err);
+    if (rv == 0) {
+        flo_buf_add(out, data, (size_t)st.st_size);
+        rv = out->failed ? flo_fail(err, FLO_E_MEMORY, "an envelope") : 0;
+    }
+    return rv;
+}
+
+static int put_envelope(struct flo_store *store,
+                        const struct flo_digest *release, const void *data,
+                        size_t bytes, struct flo_err *err)
+{
+    struct flo_buf here = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
+    char name[FLO_BLOB_NAME + 12] = "releases/";
+    char path[4096];
+    bool is_same = flo_store_envelope_load(store, release, &here, NULL) == 0 &&
+                   here.bytes == bytes && memcmp(here.data, data, bytes) == 0;
+
+    flo_buf_deinit(&here);
+    if (is_same) { /* perhaps of a run that was cut before this */
+        return flo_store_sync_dir(store->releases_fd, "releases", err);
+    }
+    flo_store_blob_name(release, name + 9);
+    if (!flo_path_join(path, sizeof(path), store->path, name)) {
+        return flo_fail(err, FLO_E_IO_OPEN, "state_dir is too long");
+    }
+    return flo_file_write(path, data, bytes, 0400, err);
+}
+
+int flo_store_release_put(struct flo_store *store,
+                          const struct flo_release_document *document,
+                          struct flo_err *err)
+{
+    struct flo_digest digest;
+
+    flo_sha256(document->body, document->body_bytes, &digest);
+    int rv = put_envelope(store, &digest, document->envelope,
+                          document->envelope_bytes, err);
+    return rv < 0 ? rv
+                  : flo_store_blob_put(store, document->body,
+                                       document->body_bytes, &digest, err);
 }
 
 int flo_store_release_variant(struct flo_store *store,
@@ -95,7 +174,7 @@ int flo_store_release_variant(struct flo_store *store,
 
 /* ---- recovery ---- */
 
-/* The two best releases of a model among the blobs. */
+/* The two best releases of a model among those with an envelope. */
 struct search {
     struct flo_store *store;
     const char *model;
@@ -161,12 +240,15 @@ int flo_store_slots_recover(struct flo_store *store, const char *model,
         return flo_fail(err, FLO_E_META_NAME, "`%.80s` is no model name",
                         model);
     }
-    (void)flo_store_each_name(store->blobs_fd, look_at, &search);
+    (void)flo_store_each_name(store->releases_fd, look_at, &search);
     if (search.best[0].number == 0) {
         return flo_fail(err, FLO_E_ABSENT,
                         "%s: no whole release of it is on disk", model);
     }
     int rv = flo_store_blobs_sync(store, err);
+    if (rv == 0) {
+        rv = flo_store_sync_dir(store->releases_fd, "releases", err);
+    }
     if (rv < 0) {
         return rv;
     }

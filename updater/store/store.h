@@ -11,6 +11,7 @@ struct flo_store {
     char *path;
     int dir_fd;
     int blobs_fd;
+    int releases_fd;
     int partial_fd;
     int packed_fd;
     int slots_fd;

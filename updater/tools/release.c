@@ -30,7 +30,7 @@ static int sign(const char *const *paths, const char *key_path, bool wants_json,
     }
     if (rv == 0) {
         char text[FLO_DIGEST_TEXT];
-        flo_sha256(envelope.data, envelope.bytes, &digest);
+        flo_sha256(body, bytes, &digest);
         flo_digest_text(&digest, text);
         tool_answer(wants_json,
                     json_pack("{s:o,s:s}", "digest", tool_digest(&digest),

@@ -5,6 +5,7 @@
  * only then the body is looked at. */
 #include "updater/verify/trust.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/host/digest.h"
@@ -23,6 +24,21 @@ static int unknown_key(const struct flo_envelope *envelope,
                     envelope->signature_count,
                     envelope->signature_count == 1 ? "" : "s", keyid,
                     is_known ? "has another role" : "nobody trusts here");
+}
+
+/* Of r||s and r||n-s both fit; the second is refused, whoever made it.  Behind
+ * the check of the trusted ones: a flipped bit is sig.bad. */
+static int check_low(const struct flo_envelope *envelope, struct flo_err *err)
+{
+    for (size_t i = 0; i < envelope->signature_count; i++) {
+        if (!flo_signature_is_low(envelope->signatures[i].signature)) {
+            return flo_fail(err, FLO_E_SIG_FORMAT,
+                            "signatures[%zu]: s is above half the order: not "
+                            "the canonical form",
+                            i);
+        }
+    }
+    return 0;
 }
 
 /* One good signature by a key that has one of `roles`; a bad one by such a key
@@ -61,7 +77,8 @@ static int check_signatures(const struct flo_envelope *envelope,
     if (rv < 0) {
         return rv;
     }
-    return *signer == NULL ? unknown_key(envelope, trust, err) : 0;
+    return *signer == NULL ? unknown_key(envelope, trust, err)
+                           : check_low(envelope, err);
 }
 
 static int open_envelope(const void *data, size_t bytes, const char *type,
@@ -103,11 +120,13 @@ int flo_release_verify(const void *data, size_t bytes,
     }
     rv = flo_release_parse(envelope.body, envelope.body_bytes, trust->fleet,
                            &verified.release, err);
-    flo_envelope_deinit(&envelope);
     if (rv < 0) {
+        flo_envelope_deinit(&envelope);
         return rv;
     }
-    flo_sha256(data, bytes, &verified.digest);
+    flo_sha256(envelope.body, envelope.body_bytes, &verified.digest);
+    verified.body = envelope.body;
+    verified.body_bytes = envelope.body_bytes;
     memcpy(verified.keyid, signer->key.keyid, sizeof verified.keyid);
     *out = verified;
     return 0;
@@ -116,6 +135,8 @@ int flo_release_verify(const void *data, size_t bytes,
 void flo_release_verified_deinit(struct flo_release_verified *verified)
 {
     flo_release_deinit(&verified->release);
+    free(verified->body);
+    verified->body = NULL;
 }
 
 /* What an emergency key may ask for: to stop, never to start. */

@@ -110,8 +110,10 @@ struct flo_envelope {
         uint8_t signature[64]; /* r || s */
     } signatures[FLO_SIGNATURES_MAX];
 };
-/* sig.missing, sig.format, meta.json, meta.schema, meta.too_large,
- * meta.wrong_type when `type` is not the expected one. */
+/* One text is right for one content: keys sorted, no blanks, no other keys,
+ * signatures sorted by keyid, each keyid once; else sig.format.  sig.missing,
+ * meta.json, meta.schema, meta.too_large, meta.wrong_type when `type` is not
+ * the expected one. */
 FLO_MUST_USE int flo_envelope_parse(const char *text, size_t bytes,
                                     const char *type, struct flo_envelope *out,
                                     struct flo_err *err);
@@ -119,13 +121,15 @@ void flo_envelope_deinit(struct flo_envelope *envelope);
 /* The bytes that are signed: DSSEv1 pre-authentication encoding. */
 void flo_envelope_signed_bytes(const char *type, const void *body,
                                size_t body_bytes, struct flo_buf *out);
-/* Write an envelope with the signatures in it (compact JSON). */
+/* Write an envelope with the signatures in it, which are sorted by keyid: the
+ * text that flo_envelope_parse takes. */
 void flo_envelope_write(const struct flo_envelope *envelope,
                         struct flo_buf *out);
 
 /* ---- release document ------------------------------------------------------
  */
 
+#define FLO_RELEASE_JUMP_MAX 1000000 /* of a release's number */
 #define FLO_RELEASE_FILES_MAX 8
 #define FLO_RELEASE_WAYS_MAX 8
 #define FLO_RELEASE_VARIANTS_MAX 8

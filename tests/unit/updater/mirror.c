@@ -111,7 +111,8 @@ static void send_file(struct mirror *mirror, int fd, int file, int64_t from,
     }
 }
 
-static void answer_file(struct mirror *mirror, int fd, const char *hex)
+static void answer_file(struct mirror *mirror, int fd, const char *kind,
+                        const char *hex)
 {
     char path[512];
     char head[512];
@@ -119,7 +120,7 @@ static void answer_file(struct mirror *mirror, int fd, const char *hex)
     struct stat st;
     int64_t from = 0;
 
-    snprintf(path, sizeof(path), "%s/sha256-%s", mirror->dir, hex);
+    snprintf(path, sizeof(path), "%s/%s-%s", mirror->dir, kind, hex);
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0 || fstat(file, &st) < 0) {
         answer_text(fd, 404, "text/plain", "no such artifact");
@@ -167,7 +168,13 @@ static void handle(struct mirror *mirror, int fd)
     header(head, "If-Range", mirror->last_if_range,
            sizeof(mirror->last_if_range));
     mirror->requests++;
-    if (mirror->is_portal) {
+    if (mirror->raw != NULL) {
+        for (size_t i = 0; i < mirror->raw_times; i++) {
+            if (!put(fd, mirror->raw, mirror->raw_bytes)) {
+                break;
+            }
+        }
+    } else if (mirror->is_portal) {
         answer_text(fd, 200, "text/html; charset=utf-8",
                     "<html>please log in</html>");
     } else if (mirror->status != 0 && mirror->status_count != 0) {
@@ -176,7 +183,10 @@ static void handle(struct mirror *mirror, int fd)
         }
         answer_text(fd, mirror->status, "text/plain", "no");
     } else if (sscanf(head, "GET /v1/blobs/sha256:%64[0-9a-f] ", hex) == 1) {
-        answer_file(mirror, fd, hex);
+        answer_file(mirror, fd, "sha256", hex);
+    } else if (sscanf(head, "GET /v1/envelopes/sha256:%64[0-9a-f] ", hex) ==
+               1) {
+        answer_file(mirror, fd, "envelope", hex);
     } else {
         answer_text(fd, 404, "text/plain", "no such path");
     }

@@ -1,4 +1,5 @@
-/* A mirror for tests: serves /v1/blobs/sha256:<hex> from a folder, on a
+/* A mirror for tests: serves /v1/blobs/sha256:<hex> from sha256-<hex> of a
+ * folder and /v1/envelopes/sha256:<hex> from envelope-<hex>, on a
  * thread of its own, and misbehaves on request. */
 #ifndef TESTS_MIRROR_H
 #define TESTS_MIRROR_H
@@ -13,9 +14,12 @@ struct mirror {
     char url[64]; /* "http://127.0.0.1:<port>" */
 
     /* Behaviour; set between requests. */
-    int status;            /* 0: serve; else this status for the next ... */
-    int status_count;      /* ... requests; -1: for ever */
-    bool is_portal;        /* 200 and a page for everything */
+    int status;       /* 0: serve; else this status for the next ... */
+    int status_count; /* ... requests; -1: for ever */
+    bool is_portal;   /* 200 and a page for everything */
+    const char *raw;  /* these bytes instead of any answer */
+    size_t raw_bytes;
+    size_t raw_times;      /* over and over */
     bool is_without_range; /* always the whole file with 200 */
     bool is_without_length;
     int64_t cut_after; /* close after so many body bytes; 0: do not */

@@ -57,6 +57,15 @@ void publisher_path(const struct publisher *publisher,
     snprintf(out, 256, "%s/sha256-%s", publisher->dir, hex);
 }
 
+void publisher_envelope_path(const struct publisher *publisher,
+                             const struct flo_digest *release, char out[256])
+{
+    char hex[65];
+
+    flo_hex_encode(release->bytes, 32, hex);
+    snprintf(out, 256, "%s/envelope-%s", publisher->dir, hex);
+}
+
 struct flo_release publisher_begin(const char *version, uint64_t number)
 {
     struct flo_release release = {.number = number, .variant_count = 1};
@@ -153,8 +162,8 @@ struct flo_digest publisher_sign(struct publisher *publisher,
     must(flo_release_write(release, &body, &err) == 0, err.what);
     must(flo_release_sign(body.data, body.bytes, key, &envelope, &err) == 0,
          err.what);
-    flo_sha256(envelope.data, envelope.bytes, &digest);
-    publisher_path(publisher, &digest, path);
+    flo_sha256(body.data, body.bytes, &digest);
+    publisher_envelope_path(publisher, &digest, path);
     must(flo_file_write(path, envelope.data, envelope.bytes, 0600, NULL) == 0,
          path);
     flo_buf_deinit(&body);

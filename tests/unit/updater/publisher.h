@@ -6,7 +6,7 @@
 #include <flotilla/release.h>
 
 struct publisher {
-    char dir[128];        /* holds sha256-<hex> files */
+    char dir[128];        /* holds sha256-<hex> and envelope-<hex> files */
     char trust_file[160]; /* trusts `key` for fleet demo */
     struct flo_key *key;
 };
@@ -22,12 +22,16 @@ uint32_t publisher_add(struct publisher *publisher, struct flo_release *release,
 /* Add a way: choice "bsdiff40" (over `base`) or "zstd". */
 void publisher_add_way(struct publisher *publisher, struct flo_release *release,
                        uint32_t file, const char *choice, const char *base);
-/* Sign with `key` and store; gives the release's digest and frees it. */
+/* Sign with `key` and store; gives the release's id and frees it. */
 struct flo_digest publisher_sign(struct publisher *publisher,
                                  const struct flo_key *key,
                                  struct flo_release *release);
 /* "<dir>/sha256-<hex>" */
 void publisher_path(const struct publisher *publisher,
                     const struct flo_digest *digest, char out[256]);
+
+/* "<dir>/envelope-<hex>" */
+void publisher_envelope_path(const struct publisher *publisher,
+                             const struct flo_digest *release, char out[256]);
 
 #endif

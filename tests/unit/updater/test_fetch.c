@@ -428,6 +428,75 @@ static void a_captive_portal_is_told_apart(void **state)
     assert_int_equal(fetch(world, &world->artifact), 0);
 }
 
+/* What a mirror may send that is no artifact and no honest refusal. */
+static const struct {
+    const char *what;
+    const char *raw;
+    size_t times;
+} garbage[] = {
+    {"no HTTP", "\x7f\x45\x4c\x46 garbage\r\n\r\n", 1},
+    {"nothing but zeros", "\0\0\0\0\0\0\0\0", 4},
+    {"a line without an end", "HTTP/1.1 200 OK\r\nX: xxxxxxxxxxxxxxxxxxxxxx",
+     1},
+    {"one endless line", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 1 << 14},
+    {"a status of nine digits", "HTTP/1.1 200000000 OK\r\n\r\n", 1},
+    {"a negative length", "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", 1},
+    {"a length of letters", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nx", 1},
+    {"bad chunks",
+     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello", 1},
+    {"another encoding",
+     "HTTP/1.1 200 OK\r\nTransfer-Encoding: snappy\r\n\r\nhello", 1},
+    {"our own trouble",
+     "HTTP/1.1 400 X\r\nContent-Type: application/problem+json\r\n"
+     "Content-Length: "
+     "40\r\n\r\n{\"code\":\"disk.full\",\"detail\":\"believe\"}",
+     1},
+    {"a usage error",
+     "HTTP/1.1 404 X\r\nContent-Type: application/problem+json\r\n"
+     "Content-Length: "
+     "40\r\n\r\n{\"code\":\"cli.usage\",\"detail\":\"believe\"}",
+     1},
+};
+
+static void speak_garbage(struct mirror *mirror, size_t i)
+{
+    mirror->raw = garbage[i].raw;
+    mirror->raw_bytes = garbage[i].raw[0] == '\0' ? 8 : strlen(garbage[i].raw);
+    mirror->raw_times = garbage[i].times;
+}
+
+static void a_mirror_that_answers_garbage_is_left_for_the_next(void **state)
+{
+    struct world *world = *state;
+
+    world->fetch.url_count = 2;
+    for (size_t i = 0; i < FLO_COUNT(garbage); i++) {
+        speak_garbage(&world->mirrors[0], i);
+        int rv = fetch(world, &world->artifact);
+        if (rv != 0) {
+            fail_msg("%s: %s: %s", garbage[i].what, flo_error_id(rv),
+                     world->err.what);
+        }
+        flo_store_blob_remove(world->store, &world->artifact.digest);
+        flo_store_part_remove(world->store, &world->artifact.digest);
+    }
+}
+
+static void garbage_from_everybody_is_an_error_of_the_network(void **state)
+{
+    struct world *world = *state;
+
+    world->fetch.attempts_max = 2;
+    for (size_t i = 0; i < FLO_COUNT(garbage); i++) {
+        speak_garbage(&world->mirrors[0], i);
+        int rv = fetch(world, &world->artifact);
+        if (rv == 0 || (flo_error_exit(rv) != FLO_EXIT_NETWORK &&
+                        rv != FLO_E_BLOB_ABSENT)) {
+            fail_msg("%s: %s", garbage[i].what, flo_error_id(rv));
+        }
+    }
+}
+
 static void a_mirror_that_lacks_it_is_left_for_the_next(void **state)
 {
     struct world *world = *state;
@@ -591,26 +660,80 @@ a_full_disk_shows_before_the_first_byte_and_leaves_nothing(void **state)
     assert_int_equal(access(path, F_OK), -1);
 }
 
-static void a_document_is_fetched_by_its_digest(void **state)
+/* ---- envelopes ---- */
+
+static const char wanted_envelope[] = "the envelope";
+
+static int check_envelope(void *context, const void *data, size_t bytes,
+                          struct flo_err *err)
+{
+    (void)context;
+    return bytes == strlen(wanted_envelope) &&
+                   memcmp(data, wanted_envelope, bytes) == 0
+               ? 0
+               : flo_fail(err, FLO_E_SIG_BAD, "another text");
+}
+
+static void put_envelope(struct world *world, const char *text)
+{
+    char hex[65];
+    char path[256];
+
+    flo_hex_encode(world->plain.digest.bytes, 32, hex);
+    snprintf(path, sizeof(path), "%s/envelope-%s", world->mirrors[0].dir, hex);
+    assert_int_equal(flo_file_write(path, text, strlen(text), 0600, NULL), 0);
+}
+
+static int fetch_envelope(struct world *world, struct flo_buf *out)
+{
+    return flo_fetch_envelope(&world->fetch, &world->plain.digest,
+                              check_envelope, NULL, out, &world->err);
+}
+
+static void an_envelope_is_fetched_by_the_id_of_its_release(void **state)
 {
     struct world *world = *state;
     struct flo_buf text = {0};
 
-    assert_int_equal(flo_fetch_document(&world->fetch, &world->plain.digest,
-                                        2 * SIZE, &text, &world->err),
-                     0);
-    assert_int_equal(text.bytes, SIZE);
-    assert_memory_equal(text.data, world->data, SIZE);
+    put_envelope(world, wanted_envelope);
+    assert_int_equal(fetch_envelope(world, &text), 0);
+    assert_int_equal(text.bytes, strlen(wanted_envelope));
     flo_buf_deinit(&text);
 
-    assert_int_equal(flo_fetch_document(&world->fetch, &world->plain.digest,
-                                        SIZE - 1, &text, &world->err),
-                     FLO_E_REST_TOO_LARGE);
+    put_envelope(world, "a lie");
+    assert_int_equal(fetch_envelope(world, &text), FLO_E_SIG_BAD);
+    assert_false(world->fetch.is_passing);
+
+    char *large = calloc(1, FLO_ENVELOPE_BYTES_MAX + 2);
+    memset(large, 'x', FLO_ENVELOPE_BYTES_MAX + 1);
+    put_envelope(world, large);
+    free(large);
+    assert_int_equal(fetch_envelope(world, &text), FLO_E_NET_CONTENT);
+
     world->mirrors[0].is_portal = true;
-    assert_int_equal(flo_fetch_document(&world->fetch, &world->plain.digest,
-                                        SIZE, &text, &world->err),
-                     FLO_E_NET_CONTENT);
-    assert_true(world->fetch.is_passing);
+    assert_int_equal(fetch_envelope(world, &text), FLO_E_SIG_BAD);
+}
+
+static void
+an_envelope_that_is_refused_is_asked_of_the_next_mirror(void **state)
+{
+    struct world *world = *state;
+    struct flo_buf text = {0};
+
+    world->fetch.url_count = 2;
+    put_envelope(world, wanted_envelope);
+    for (size_t i = 0; i < FLO_COUNT(garbage); i++) {
+        speak_garbage(&world->mirrors[0], i);
+        int rv = fetch_envelope(world, &text);
+        if (rv != 0) {
+            fail_msg("%s: %s", garbage[i].what, flo_error_id(rv));
+        }
+        flo_buf_deinit(&text);
+    }
+    world->mirrors[0].raw = NULL;
+    world->mirrors[0].is_portal = true;
+    assert_int_equal(fetch_envelope(world, &text), 0);
+    flo_buf_deinit(&text);
 }
 
 #define with_world(test)                                                       \
@@ -632,6 +755,8 @@ int main(void)
         with_world(only_the_bad_chunk_of_a_rotten_blob_is_fetched),
         with_world(a_mirror_without_range_costs_bytes_but_works),
         with_world(a_captive_portal_is_told_apart),
+        with_world(a_mirror_that_answers_garbage_is_left_for_the_next),
+        with_world(garbage_from_everybody_is_an_error_of_the_network),
         with_world(a_mirror_that_lacks_it_is_left_for_the_next),
         with_world(what_no_mirror_has_is_a_lasting_error),
         with_world(a_busy_mirror_is_asked_again),
@@ -643,7 +768,8 @@ int main(void)
         with_world(the_byte_budget_ends_it),
         with_world(it_stops_when_the_agent_goes_away),
         with_world(a_full_disk_shows_before_the_first_byte_and_leaves_nothing),
-        with_world(a_document_is_fetched_by_its_digest),
+        with_world(an_envelope_is_fetched_by_the_id_of_its_release),
+        with_world(an_envelope_that_is_refused_is_asked_of_the_next_mirror),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -226,7 +226,7 @@ static void make_bundle(struct world *world, const struct flo_digest *release,
     size_t bytes = 0;
     char path[256];
 
-    publisher_path(&world->publisher, release, path);
+    publisher_envelope_path(&world->publisher, release, path);
     assert_int_equal(flo_file_read(path, 1 << 20, &envelope, &bytes, NULL), 0);
     snprintf(bundle, 256, "%s/tiny.flb", world->dir);
     struct flo_bundle_spec spec = {.envelope = envelope,

@@ -561,9 +561,11 @@ static struct flo_digest put_release(struct world *world, const char *version,
     envelope.body_bytes = body.bytes;
     memset(envelope.signatures[0].keyid, 'a', 64);
     flo_envelope_write(&envelope, &text);
-    assert_int_equal(flo_store_blob_put(world->store, text.data, text.bytes,
-                                        &digest, &world->err),
-                     0);
+    flo_sha256(body.data, body.bytes, &digest);
+    struct flo_release_document document = {text.data, text.bytes, body.data,
+                                            body.bytes};
+    assert_int_equal(
+        flo_store_release_put(world->store, &document, &world->err), 0);
     flo_buf_deinit(&body);
     flo_buf_deinit(&text);
     return digest;
@@ -629,7 +631,15 @@ static void collection_keeps_what_slots_and_baseline_name(void **state)
     }
     assert_false(flo_store_blob_has(world->store, &documents[4], 0));
     assert_false(flo_store_blob_has(world->store, &files[4], 0));
-    assert_int_equal(collected.files, 2);
+    struct flo_buf envelope = {0};
+    assert_int_equal(
+        flo_store_envelope_load(world->store, &documents[3], &envelope, NULL),
+        0);
+    flo_buf_deinit(&envelope);
+    assert_int_equal(
+        flo_store_envelope_load(world->store, &documents[4], &envelope, NULL),
+        FLO_E_BLOB_ABSENT);
+    assert_int_equal(collected.files, 3); /* body, envelope, file */
     assert_true(flo_store_prefix_has(world->store, &documents[0]));
 
     /* A commit later the old previous goes, unless it is the baseline; and the
@@ -675,6 +685,35 @@ static void nothing_is_collected_when_a_record_is_damaged(void **state)
         flo_store_collect(world->store, NULL, 0, NULL, &world->err),
         FLO_E_STATE_SLOT);
     assert_true(flo_store_blob_has(world->store, &file, 0));
+}
+
+static void one_body_in_two_envelopes_is_kept_once(void **state)
+{
+    struct world *world = *state;
+    struct flo_buf here = {0};
+    struct flo_digest file;
+    struct flo_digest id = put_release(world, "1.0.0", 1, "one", &file);
+    struct flo_digest again;
+    int fd = -1;
+    char body[4096];
+    uint64_t bytes = 0;
+
+    assert_int_equal(flo_store_blob_open(world->store, &id, &fd, &bytes, NULL),
+                     0);
+    assert_true(bytes < sizeof(body));
+    assert_int_equal(flo_fd_pread_all(fd, body, bytes, 0, NULL), 0);
+    close(fd);
+    struct flo_release_document document = {"another", 7, body, bytes};
+    assert_int_equal(
+        flo_store_release_put(world->store, &document, &world->err), 0);
+    flo_sha256(body, bytes, &again);
+
+    assert_memory_equal(&again, &id, sizeof(id));
+    assert_int_equal(flo_store_envelope_load(world->store, &id, &here, NULL),
+                     0);
+    assert_int_equal(here.bytes, 7);
+    assert_memory_equal(here.data, "another", 7);
+    flo_buf_deinit(&here);
 }
 
 static void a_lost_record_is_recovered_from_whole_releases(void **state)
@@ -753,6 +792,7 @@ int main(void)
         with_store(collection_keeps_what_slots_and_baseline_name),
         with_store(nothing_is_collected_when_a_record_is_damaged),
         with_store(a_lost_record_is_recovered_from_whole_releases),
+        with_store(one_body_in_two_envelopes_is_kept_once),
         with_store(models_are_listed_in_order),
     };
 

@@ -138,22 +138,147 @@ static void replace(struct world *world, const char *from, const char *to)
 
 /* ---- releases ---- */
 
-static void a_signed_release_is_accepted_and_named_by_its_envelope(void **state)
+static void a_signed_release_is_accepted_and_named_by_its_body(void **state)
 {
     struct world *world = *state;
     struct flo_release_verified verified;
     struct flo_digest digest;
 
     sign_release(world, world->release); /* MD39: `future` is an unknown key */
-    flo_sha256(world->envelope.data, world->envelope.bytes, &digest);
     assert_int_equal(flo_release_verify(world->envelope.data,
                                         world->envelope.bytes, world->trust,
                                         &verified, &world->err),
                      0);
+    assert_string_equal(verified.body, body);
+    flo_sha256(body, strlen(body), &digest);
     assert_true(flo_digest_equal(&verified.digest, &digest));
     assert_string_equal(verified.keyid, flo_key_public(world->release)->keyid);
     assert_string_equal(verified.release.version, "2.0.0");
     flo_release_verified_deinit(&verified);
+}
+
+/* ---- one body, one name ---- */
+
+/* The envelope of one good signature, taken apart. */
+static void open_good(struct world *world, struct flo_envelope *out)
+{
+    sign_release(world, world->release);
+    assert_int_equal(flo_envelope_parse(world->envelope.data,
+                                        world->envelope.bytes, FLO_TYPE_RELEASE,
+                                        out, &world->err),
+                     0);
+}
+
+static void write_again(struct world *world, const struct flo_envelope *parts)
+{
+    flo_buf_deinit(&world->envelope);
+    flo_envelope_write(parts, &world->envelope);
+}
+
+static void the_other_s_of_a_signature_is_refused(void **state)
+{
+    /* n of P-256 */
+    static const uint8_t order[32] = {
+        0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17,
+        0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51};
+    struct world *world = *state;
+    struct flo_envelope parts;
+    struct flo_buf message = {0};
+    int borrow = 0;
+
+    open_good(world, &parts);
+    uint8_t *s = parts.signatures[0].signature + 32;
+    for (int i = 31; i >= 0; i--) {
+        int byte = order[i] - s[i] - borrow;
+        borrow = byte < 0;
+        s[i] = (uint8_t)byte;
+    }
+    flo_envelope_signed_bytes(parts.type, parts.body, parts.body_bytes,
+                              &message);
+    assert_int_equal(flo_verify(flo_key_public(world->release), message.data,
+                                message.bytes, parts.signatures[0].signature,
+                                64, NULL),
+                     0); /* as good as the one that was made */
+    write_again(world, &parts);
+
+    assert_int_equal(verify(world), FLO_E_SIG_FORMAT);
+
+    flo_buf_deinit(&message);
+    flo_envelope_deinit(&parts);
+}
+
+static void blanks_and_other_texts_of_an_envelope_are_refused(void **state)
+{
+    static const struct {
+        const char *from;
+        const char *to;
+    } rows[] = {
+        {"\",\"", "\", \""},
+        {"{\"payload\"", " {\"payload\""},
+        {"]}", "]} "},
+        {"]}", "]}\n"},
+        {"]}", "],\"x\":1}"},
+        {"{\"payload\"", "{\"a\":\"\",\"payload\""},
+        {"vnd.", "vnd\\u002e"},
+        {"application/", "application\\/"},
+        {"{\"keyid\"", "{\"a\":1,\"keyid\""},
+    };
+    struct world *world = *state;
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        sign_release(world, world->release);
+        replace(world, rows[i].from, rows[i].to);
+        int rv = verify(world);
+        if (rv != FLO_E_SIG_FORMAT) {
+            fail_msg("row %zu: %s", i, flo_error_id(rv));
+        }
+    }
+}
+
+static void keyids_are_sorted_and_stand_once(void **state)
+{
+    struct world *world = *state;
+    struct flo_envelope parts;
+
+    open_good(world, &parts);
+    parts.signatures[1] = parts.signatures[0];
+    parts.signature_count = 2;
+    write_again(world, &parts);
+    assert_int_equal(verify(world), FLO_E_SIG_FORMAT); /* MD09 */
+
+    memset(parts.signatures[1].keyid, '0', 64);
+    write_again(world, &parts);
+    assert_int_equal(verify(world), FLO_E_SIG_FORMAT);
+    flo_envelope_deinit(&parts);
+}
+
+static void an_added_signature_gives_no_new_name(void **state)
+{
+    struct world *world = *state;
+    struct flo_release_verified first;
+    struct flo_release_verified second;
+    struct flo_envelope parts;
+
+    open_good(world, &parts);
+    assert_int_equal(flo_release_verify(world->envelope.data,
+                                        world->envelope.bytes, world->trust,
+                                        &first, &world->err),
+                     0);
+    parts.signatures[1] = parts.signatures[0];
+    memset(parts.signatures[1].keyid, 'f', 64);
+    parts.signature_count = 2;
+    write_again(world, &parts);
+
+    assert_int_equal(flo_release_verify(world->envelope.data,
+                                        world->envelope.bytes, world->trust,
+                                        &second, &world->err),
+                     0);
+
+    assert_true(flo_digest_equal(&first.digest, &second.digest));
+    flo_release_verified_deinit(&first);
+    flo_release_verified_deinit(&second);
+    flo_envelope_deinit(&parts);
 }
 
 static void a_release_without_a_signature_is_refused(void **state) /* MD02 */
@@ -210,16 +335,17 @@ static void one_good_signature_among_strangers_is_enough(void **state)
                                         world->envelope.bytes, FLO_TYPE_RELEASE,
                                         &second, &world->err),
                      0);
-    first.signatures[1] = second.signatures[0];
+    size_t good =
+        strcmp(first.signatures[0].keyid, second.signatures[0].keyid) < 0;
+    first.signatures[1 - good] = first.signatures[0];
+    first.signatures[good] = second.signatures[0];
     first.signature_count = 2;
     world->envelope.bytes = 0;
     flo_envelope_write(&first, &world->envelope);
     assert_int_equal(verify(world), 0);
 
     /* but a bad one by a trusted key is not overlooked */
-    first.signatures[2] = second.signatures[0];
-    first.signatures[2].signature[9] ^= 1;
-    first.signature_count = 3;
+    first.signatures[good].signature[9] ^= 1;
     world->envelope.bytes = 0;
     flo_envelope_write(&first, &world->envelope);
     assert_int_equal(verify(world), FLO_E_SIG_BAD);
@@ -490,7 +616,11 @@ static void nobody_trusted_means_nothing_accepted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        in_world(a_signed_release_is_accepted_and_named_by_its_envelope),
+        in_world(a_signed_release_is_accepted_and_named_by_its_body),
+        in_world(the_other_s_of_a_signature_is_refused),
+        in_world(blanks_and_other_texts_of_an_envelope_are_refused),
+        in_world(keyids_are_sorted_and_stand_once),
+        in_world(an_added_signature_gives_no_new_name),
         in_world(a_release_without_a_signature_is_refused),
         in_world(a_strangers_signature_is_refused_and_named),
         in_world(a_key_of_another_role_may_not_sign_a_release),

@@ -55,10 +55,14 @@ size_t flo_trust_count(const struct flo_trust *trust);
  * keys beside it are ignored, a bad one by a trusted key is not.  TUF will
  * replace what is behind these two functions; callers stay as they are. */
 
+/* A release's id is the digest of its signed body, so whatever wraps that body
+ * (blanks, more signatures, another form of one) is the same release. */
 struct flo_release_verified {
-    struct flo_digest digest; /* SHA-256 of the envelope: the release's name */
+    struct flo_digest digest; /* SHA-256 of the body: the release's id */
     char keyid[FLO_KEYID_TEXT];
     struct flo_release release; /* parsed */
+    char *body;                 /* as it was signed, NUL-terminated */
+    size_t body_bytes;
 };
 
 struct flo_order_verified {
@@ -72,7 +76,8 @@ struct flo_order_verified {
  * FLO_E_SIG_MISSING      no signature
  * FLO_E_SIG_UNKNOWN_KEY  none by a key of the role (the error names the keyid)
  * FLO_E_SIG_BAD          the signature does not fit
- * FLO_E_SIG_FORMAT       not 64 bytes of base64, or more than 8 of them
+ * FLO_E_SIG_FORMAT       not 64 bytes of base64, or more than 8 of them; the
+ *                        envelope or a signature in it is not canonical
  * FLO_E_META_...         JSON, depth, size, schema, name, other type, fleet */
 FLO_MUST_USE int flo_release_verify(const void *data, size_t bytes,
                                     const struct flo_trust *trust,

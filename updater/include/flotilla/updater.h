@@ -186,8 +186,8 @@ FLO_MUST_USE int flo_store_slots_read(struct flo_store *store,
 FLO_MUST_USE int flo_store_slots_write(struct flo_store *store,
                                        struct flo_slots *slots,
                                        struct flo_err *err);
-/* Both records are gone: find what is still whole.  Looks through the blobs
- * for release documents of the model whose files are all there with their
+/* Both records are gone: find what is still whole.  Looks through releases/
+ * for documents of the model whose files are all there with their
  * digests, and makes the one with the highest number that is not denied
  * current, the next one previous.  The caller verifies their signatures before
  * serving and then writes.  FLO_E_ABSENT: none. */
@@ -301,8 +301,28 @@ uint64_t flo_store_prefixes_bytes(struct flo_store *store);
 void flo_store_prefixes_drop(struct flo_store *store, uint64_t bytes,
                              struct flo_collected *collected);
 
-/* Load a stored release document: digest checked, parsed; the signature was
- * checked when it was staged.  flo_release_deinit frees.  FLO_E_BLOB_ABSENT,
+/* A verified release as it came: the body and the envelope around it. */
+struct flo_release_document {
+    const void *envelope;
+    size_t envelope_bytes;
+    const void *body;
+    size_t body_bytes;
+};
+/* Keep it under its id, the digest of its body: first the envelope in
+ * releases/, which takes the place of another one of the same body, then the
+ * body as a blob.  Durable when it returns.  FLO_E_DISK_FULL, FLO_E_IO_... */
+FLO_MUST_USE int
+flo_store_release_put(struct flo_store *store,
+                      const struct flo_release_document *document,
+                      struct flo_err *err);
+/* Append the envelope of a release, unchecked: give it to flo_release_verify.
+ * FLO_E_BLOB_ABSENT, FLO_E_META_TOO_LARGE, FLO_E_IO_... */
+FLO_MUST_USE int flo_store_envelope_load(struct flo_store *store,
+                                         const struct flo_digest *release,
+                                         struct flo_buf *out,
+                                         struct flo_err *err);
+/* Load the body of a release by its id: digest checked, parsed; the signature
+ * was checked when it was staged.  flo_release_deinit frees. FLO_E_BLOB_ABSENT,
  * FLO_E_TARGET_HASH, meta.*. */
 FLO_MUST_USE int flo_store_release_load(struct flo_store *store,
                                         const struct flo_digest *digest,
