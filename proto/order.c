@@ -15,7 +15,7 @@ void flo_policy_default(struct flo_policy *out)
 {
     *out = (struct flo_policy){
         .soak_ms = 900000,
-        .soak_errors_max = 3,
+        .soak_errors_ppm = 20000,
         .soak_crashes_max = 2,
         .probe_timeout_ms = 60000,
         .probe_speed_ratio_max = 1.5,
@@ -37,7 +37,7 @@ static const struct {
     }
     FIELD(soak_ms, 0, 30 * DAY_MS),
     FIELD(soak_requests, 0, 1000000),
-    FIELD(soak_errors_max, 0, 1000000),
+    FIELD(soak_errors_ppm, 0, 1000000),
     FIELD(soak_crashes_max, 0, 100),
     FIELD(probe_timeout_ms, 1, DAY_MS),
     FIELD(step_timeout_ms, 1, 30 * DAY_MS),

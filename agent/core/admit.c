@@ -34,23 +34,35 @@ int flo_agent_order_admit(const struct flo_order *order, const char *device,
     return 0;
 }
 
-bool flo_agent_blames_release(int code)
+enum flo_denial_cause flo_agent_denial_cause(int code)
 {
     static const char *const groups[] = {"probe.", "model.", "gguf.", "engine.",
                                          "soak."};
     const char *id;
     size_t i;
 
-    if (code == 0) {
-        return false;
+    switch (code) {
+    case 0:
+        return FLO_DENIAL_ALLOWED;
+    case FLO_E_PROBE_SPEED:
+        return FLO_DENIAL_SPEED;
+    case FLO_E_PROBE_MEMORY:
+        return FLO_DENIAL_MEMORY;
+    default:
+        break;
     }
     id = flo_error_id(code);
     for (i = 0; i < FLO_COUNT(groups); i++) {
         if (strncmp(id, groups[i], strlen(groups[i])) == 0) {
-            return true;
+            return FLO_DENIAL_FAULT;
         }
     }
-    return false;
+    return FLO_DENIAL_ALLOWED;
+}
+
+bool flo_agent_blames_release(int code)
+{
+    return flo_agent_denial_cause(code) != FLO_DENIAL_ALLOWED;
 }
 
 bool flo_agent_blames_serving(int code)

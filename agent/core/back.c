@@ -29,6 +29,7 @@ static void deny_all(struct step *s, const struct flo_digest *list,
     for (i = 0; i < count && i < FLO_ORDER_FROM_MAX; i++) {
         struct flo_agent_action *action = flo_do(s, FLO_DO_DENY);
         action->release.digest = list[i];
+        action->cause = FLO_DENIAL_ORDERED;
         action->flag = true;
         action->at_ms = issued_at_ms;
     }

@@ -98,9 +98,13 @@ static void drop_candidate(struct step *s)
 {
     struct flo_agent *agent = s->agent;
 
-    if (flo_agent_blames_release(agent->execution.error.code) &&
+    enum flo_denial_cause cause =
+        flo_agent_denial_cause(agent->execution.error.code);
+
+    if (cause != FLO_DENIAL_ALLOWED &&
         !flo_ref_equal(&agent->execution.release, &agent->slots.current)) {
         flo_do_release(s, FLO_DO_DENY, &agent->execution.release);
+        s->actions->list[s->actions->count - 1].cause = cause;
     }
     if (flo_ref_is(&agent->slots.candidate)) {
         flo_do_release(s, FLO_DO_SLOT_CLEAR, &agent->slots.candidate);
@@ -263,6 +267,8 @@ static void take(struct flo_agent *agent,
     execution->requests = 0;
     execution->errors = 0;
     execution->crashes = 0;
+    memset(&execution->failing, 0, sizeof(execution->failing));
+    execution->recent = 0;
     agent->has_execution = true;
 }
 

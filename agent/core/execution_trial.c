@@ -8,6 +8,10 @@
 
 #include "agent/core/internal.h"
 
+#define RECENT 64u    /* requests, the bits of `recent` */
+#define SOAK_ODDS 100 /* that it fails more often than it may */
+#define LATE_ODDS 1e6 /* of late: one looks at it again and again */
+
 /* ---- begin ----------------------------------------------------------------
  */
 
@@ -252,6 +256,38 @@ void flo_execution_probed(struct step *s)
     execution->deadline_ms = 0;
 }
 
+/* The last requests alone, for a release that begins to fail behind a long
+ * good time. */
+static bool fails_of_late(const struct flo_agent_execution *execution,
+                          double limit)
+{
+    struct flo_evidence late = {0};
+
+    if (execution->requests < RECENT) {
+        return false;
+    }
+    for (unsigned i = 0; i < RECENT; i++) {
+        flo_evidence_add(&late, limit, (execution->recent >> i & 1) != 0);
+    }
+    return flo_evidence_is_above(&late, limit, LATE_ODDS);
+}
+
+/* Take a request; more errors than the policy allows, and not by chance? */
+static bool fails_too_often(struct flo_agent_execution *execution,
+                            bool is_error)
+{
+    double limit = (double)execution->policy.soak_errors_ppm / 1e6;
+
+    execution->recent = execution->recent << 1 | (is_error ? 1 : 0);
+    if (limit <= 0 || limit >= 1) {
+        return is_error && limit <= 0;
+    }
+    flo_evidence_add(&execution->failing, limit, is_error);
+    return is_error &&
+           (flo_evidence_is_above(&execution->failing, limit, SOAK_ODDS) ||
+            fails_of_late(execution, limit));
+}
+
 void flo_execution_request(struct step *s)
 {
     struct flo_agent_execution *execution = flo_execution_of(s);
@@ -265,17 +301,17 @@ void flo_execution_request(struct step *s)
         return; /* it says nothing of the release */
     }
     execution->requests++;
-    if (!is_blamed) {
-        return;
-    }
-    execution->errors++;
-    if (execution->errors > execution->policy.soak_errors_max) {
-        flo_execution_end(s, FLO_EXECUTION_ROLLED_BACK, FLO_E_SOAK_FAILED,
-                          "%llu of %llu requests failed, at most %llu (%s)",
-                          (unsigned long long)execution->errors,
-                          (unsigned long long)execution->requests,
-                          (unsigned long long)execution->policy.soak_errors_max,
-                          flo_error_id(s->event->error.code));
+    execution->errors += is_blamed ? 1 : 0;
+    if (fails_too_often(execution, is_blamed)) {
+        flo_execution_end(
+            s, FLO_EXECUTION_ROLLED_BACK, FLO_E_SOAK_FAILED,
+            "%llu of %llu requests failed, %u of the last %u, at most %llu "
+            "per million may (%s)",
+            (unsigned long long)execution->errors,
+            (unsigned long long)execution->requests,
+            (unsigned)__builtin_popcountll(execution->recent), RECENT,
+            (unsigned long long)execution->policy.soak_errors_ppm,
+            flo_error_id(s->event->error.code));
     }
 }
 

@@ -107,7 +107,7 @@ static int stage(struct flo_shell *shell, struct flo_slots *slots,
         .order_seq = execution->seq,
         .soak_ms = execution->policy.soak_ms,
         .soak_requests = (uint32_t)execution->policy.soak_requests,
-        .soak_errors_max = (uint32_t)execution->policy.soak_errors_max,
+        .soak_errors_ppm = (uint32_t)execution->policy.soak_errors_ppm,
         .soak_crashes_max = (uint32_t)execution->policy.soak_crashes_max,
         .rollout_phase = execution->phase,
     };

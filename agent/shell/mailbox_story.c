@@ -36,8 +36,8 @@ static json_t *story_json(const struct flo_agent_execution *execution)
         "starts", (int)execution->starts, "start_wall_ms",
         start_wall_ms(execution), "policy", "soak_ms",
         (json_int_t)policy->soak_ms, "soak_requests",
-        (json_int_t)policy->soak_requests, "soak_errors_max",
-        (json_int_t)policy->soak_errors_max, "soak_crashes_max",
+        (json_int_t)policy->soak_requests, "soak_errors_ppm",
+        (json_int_t)policy->soak_errors_ppm, "soak_crashes_max",
         (json_int_t)policy->soak_crashes_max, "probe_timeout_ms",
         (json_int_t)policy->probe_timeout_ms, "probe_speed_ratio_max",
         policy->probe_speed_ratio_max, "step_timeout_ms",
@@ -103,7 +103,9 @@ static bool story_read(const json_t *json, struct flo_agent_execution *out)
     out->detail.took_ms = copy_number(detail, "took_ms");
     out->policy.soak_ms = copy_number(policy, "soak_ms");
     out->policy.soak_requests = copy_number(policy, "soak_requests");
-    out->policy.soak_errors_max = copy_number(policy, "soak_errors_max");
+    if (json_object_get(policy, "soak_errors_ppm") != NULL) {
+        out->policy.soak_errors_ppm = copy_number(policy, "soak_errors_ppm");
+    } /* else an older agent's */
     out->policy.soak_crashes_max = copy_number(policy, "soak_crashes_max");
     out->policy.probe_timeout_ms = copy_number(policy, "probe_timeout_ms");
     out->policy.probe_speed_ratio_max =

@@ -140,7 +140,7 @@ static void execution_of_slots(const struct flo_slots *slots,
     out->phase = slots->rollout_phase;
     out->policy.soak_ms = slots->soak_ms;
     out->policy.soak_requests = slots->soak_requests;
-    out->policy.soak_errors_max = slots->soak_errors_max;
+    out->policy.soak_errors_ppm = slots->soak_errors_ppm;
     out->policy.soak_crashes_max = slots->soak_crashes_max;
     out->state = slots->phase == FLO_SLOT_TRIAL ? FLO_EXECUTION_SOAKING
                                                 : FLO_EXECUTION_STAGED;

@@ -155,7 +155,7 @@ static int read_policy(const json_t *spec, struct flo_policy *out,
 {
     static const char *const keys[] = {
         "soak_ms",          "soak_requests",
-        "soak_errors_max",  "soak_crashes_max",
+        "soak_errors_ppm",  "soak_crashes_max",
         "probe_timeout_ms", "probe_speed_ratio_max",
         "step_timeout_ms",  "tries",
         "rate_bytes_per_s", "start_jitter_ms"};

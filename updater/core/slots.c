@@ -40,7 +40,7 @@ int flo_slots_stage(struct flo_slots *slots, const struct flo_digest *candidate,
         slots->order_seq = execution->order_seq;
         slots->soak_ms = execution->soak_ms;
         slots->soak_requests = execution->soak_requests;
-        slots->soak_errors_max = execution->soak_errors_max;
+        slots->soak_errors_ppm = execution->soak_errors_ppm;
         slots->soak_crashes_max = execution->soak_crashes_max;
         slots->rollout_phase = execution->rollout_phase;
         memcpy(slots->rollout, execution->rollout, sizeof(slots->rollout));

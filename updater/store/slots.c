@@ -33,7 +33,7 @@ struct disk_slots {
     uint8_t zero_3[24];
     uint8_t soak_ms[8];
     uint8_t soak_requests[4];
-    uint8_t soak_errors_max[4];
+    uint8_t soak_errors_ppm[4];
     uint8_t soak_crashes_max[4];
     uint8_t rollout_phase[4];
     char rollout[64];
@@ -60,7 +60,7 @@ static void encode(const struct flo_slots *slots, struct disk_slots *disk)
     flo_put_u64(disk->order_seq, slots->order_seq);
     flo_put_u64(disk->soak_ms, slots->soak_ms);
     flo_put_u32(disk->soak_requests, slots->soak_requests);
-    flo_put_u32(disk->soak_errors_max, slots->soak_errors_max);
+    flo_put_u32(disk->soak_errors_ppm, slots->soak_errors_ppm);
     flo_put_u32(disk->soak_crashes_max, slots->soak_crashes_max);
     flo_put_u32(disk->rollout_phase, slots->rollout_phase);
     memcpy(disk->rollout, slots->rollout, strnlen(slots->rollout, 64));
@@ -79,7 +79,7 @@ static void decode(const struct disk_slots *disk, struct flo_slots *slots)
     slots->order_seq = flo_get_u64(disk->order_seq);
     slots->soak_ms = flo_get_u64(disk->soak_ms);
     slots->soak_requests = flo_get_u32(disk->soak_requests);
-    slots->soak_errors_max = flo_get_u32(disk->soak_errors_max);
+    slots->soak_errors_ppm = flo_get_u32(disk->soak_errors_ppm);
     slots->soak_crashes_max = flo_get_u32(disk->soak_crashes_max);
     slots->rollout_phase = flo_get_u32(disk->rollout_phase);
     memcpy(slots->rollout, disk->rollout, 64);

@@ -65,6 +65,23 @@ struct flo_agent_detail {
     uint64_t memory_bytes;
 };
 
+/* ---- evidence -----------------------------------------------------------
+ */
+
+/* Answers, each yes or no, against a limit of their share of yes. */
+struct flo_evidence {
+    uint64_t yes, count;
+    double log_odds; /* that the share is not the limit */
+};
+/* All calls with the same limit, above 0 and below 1. */
+void flo_evidence_add(struct flo_evidence *evidence, double limit, bool is_yes);
+/* Surely above, or below: were it not so, these answers, or ever such ones,
+ * would come with a probability of 1/odds at most. */
+bool flo_evidence_is_above(const struct flo_evidence *evidence, double limit,
+                           double odds);
+bool flo_evidence_is_below(const struct flo_evidence *evidence, double limit,
+                           double odds);
+
 #define FLO_EXECUTION_ID_MAX 80
 struct flo_agent_execution {
     char id[FLO_EXECUTION_ID_MAX]; /* r-0001.1, bundle.0123abcd.1, repair.… */
@@ -93,6 +110,8 @@ struct flo_agent_execution {
     bool is_draining, is_probed, is_writing;
     uint64_t soak_end_ms;
     uint64_t requests, errors, crashes;
+    struct flo_evidence failing; /* requests: yes is an error */
+    uint64_t recent;             /* the last 64 of them, bit 0 the last one */
 };
 
 /* Going back to a release that must be loaded first. */
@@ -203,7 +222,7 @@ enum flo_agent_action_kind {
     FLO_DO_SLOT_BACK,   /* current := previous */
     FLO_DO_DENY,        /* release; flag: by somebody's order and not by its
                            own fault: a deploy order issued after at_ms (0:
-                           now) of a new rollout may bring it again */
+                           now) of a new rollout may bring it again; cause */
     FLO_DO_REPAIR,      /* release: answer DEPLOY of it, without an order */
     FLO_DO_FREEZE,      /* flag */
     FLO_DO_PAUSES,      /* the paused rollouts are others: keep them */
@@ -227,6 +246,7 @@ struct flo_agent_action {
     bool flag;
     uint32_t job;
     uint64_t at_ms;
+    enum flo_denial_cause cause;
     const char *word; /* static */
     char order[FLO_NAME_MAX + 1];
     struct flo_release_ref release;
@@ -276,8 +296,11 @@ FLO_MUST_USE int flo_agent_order_admit(const struct flo_order *order,
                                        const struct flo_agent_time *time,
                                        struct flo_err *err);
 
-/* Does an error of this kind say that the release is bad (and not the network,
- * the disk or an operator)?  Such a release is denied from then on. */
+/* Why a release that ended with such an error is denied from then on: a fault
+ * of its own, or too slow or too large for this device.  ALLOWED: the network,
+ * the disk, an operator or a busy machine ended it. */
+enum flo_denial_cause flo_agent_denial_cause(int code);
+/* Is it denied at all? */
 bool flo_agent_blames_release(int code);
 /* Does a request that ended so count against the release on trial? */
 bool flo_agent_blames_serving(int code);

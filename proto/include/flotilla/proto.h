@@ -233,7 +233,7 @@ struct flo_scope {
 struct flo_policy {
     uint64_t soak_ms;
     uint64_t soak_requests;
-    uint64_t soak_errors_max;
+    uint64_t soak_errors_ppm; /* of requests on trial */
     uint64_t soak_crashes_max;
     uint64_t probe_timeout_ms;
     double probe_speed_ratio_max;
@@ -246,6 +246,14 @@ struct flo_policy {
  * order; older agents 256. */
 #define FLO_REPLAY_WINDOW 2048
 #define FLO_REPLAY_WINDOW_OLD 256
+/* Why a device does not take a release. */
+enum flo_denial_cause {
+    FLO_DENIAL_ALLOWED = 0,
+    FLO_DENIAL_FAULT = 1,   /* it failed here: wrong, NaN, crash */
+    FLO_DENIAL_SPEED = 2,   /* it was too slow here */
+    FLO_DENIAL_MEMORY = 3,  /* it took too much */
+    FLO_DENIAL_ORDERED = 4, /* an order or an operator took it back */
+};
 struct flo_order {
     char fleet[FLO_NAME_MAX + 1];
     char id[FLO_NAME_MAX + 1];

@@ -367,6 +367,106 @@ static void too_many_failed_requests_are_rolled_back(void **state)
     assert_story("errors");
 }
 
+/* On trial, with the usual limit of 2 in 100. */
+static void begin_trial(void)
+{
+    struct flo_agent_event deploy = {.kind = FLO_AGENT_DEPLOY};
+    struct flo_agent_execution execution = world_execution(3, 1);
+
+    world_deinit(&world);
+    world_init(&world, 2, 1);
+    boot();
+    execution.policy.soak_ms = 3600000;
+    deploy.deploy.execution = &execution;
+    world_event(&world, &deploy);
+    world_run(&world, 3000);
+    assert_int_equal(world.agent.execution.state, FLO_EXECUTION_SOAKING);
+}
+
+/* Does the release still serve behind this request? */
+static bool survives(bool is_error)
+{
+    struct flo_agent_event request = {.kind = FLO_AGENT_REQUEST,
+                                      .release = world_digest(3)};
+
+    request.error.code = is_error ? FLO_E_INTERNAL : 0;
+    world_event(&world, &request);
+    return world.agent.has_execution;
+}
+
+static void
+three_errors_of_a_thousand_on_a_busy_device_are_survived(void **state)
+{
+    (void)state;
+    begin_trial();
+    for (int i = 0; i < 20000; i++) {
+        assert_true(survives(i % 333 == 0));
+    }
+}
+
+static void three_errors_of_nine_are_not(void **state)
+{
+    (void)state;
+    for (int a = 0; a < 9; a++) { /* wherever they fall */
+        for (int b = a + 1; b < 9; b++) {
+            for (int c = b + 1; c < 9; c++) {
+                bool is_there = true;
+
+                begin_trial();
+                for (int i = 0; i < 9 && is_there; i++) {
+                    is_there = survives(i == a || i == b || i == c);
+                }
+                assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_ROLLED_BACK);
+            }
+        }
+    }
+}
+
+static void a_release_that_begins_to_fail_late_is_rolled_back_soon(void **state)
+{
+    int n = 0;
+
+    (void)state;
+    begin_trial();
+    for (int i = 0; i < 20000; i++) {
+        assert_true(survives(false));
+    }
+    while (survives(true)) {
+        n++;
+    }
+    assert_in_range(n, 1, 15);
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_ROLLED_BACK);
+}
+
+static void at_a_limit_of_nothing_the_first_error_ends_it(void **state)
+{
+    (void)state;
+    begin_trial();
+    world.agent.execution.policy.soak_errors_ppm = 0;
+    assert_true(survives(false));
+    assert_false(survives(true));
+    begin_trial();
+    world.agent.execution.policy.soak_errors_ppm = 1000000;
+    for (int i = 0; i < 100; i++) {
+        assert_true(survives(true));
+    }
+}
+
+static void a_denial_says_why(void **state)
+{
+    (void)state;
+    assert_int_equal(flo_agent_denial_cause(FLO_E_PROBE_SPEED),
+                     FLO_DENIAL_SPEED);
+    assert_int_equal(flo_agent_denial_cause(FLO_E_PROBE_MEMORY),
+                     FLO_DENIAL_MEMORY);
+    assert_int_equal(flo_agent_denial_cause(FLO_E_PROBE_GOLDEN),
+                     FLO_DENIAL_FAULT);
+    assert_int_equal(flo_agent_denial_cause(FLO_E_SOAK_FAILED),
+                     FLO_DENIAL_FAULT);
+    assert_int_equal(flo_agent_denial_cause(FLO_E_TIMED_OUT),
+                     FLO_DENIAL_ALLOWED);
+}
+
 static void a_client_that_asks_nonsense_is_not_the_release_s_fault(void **state)
 {
     (void)state;
@@ -457,6 +557,11 @@ int main(void)
         STORY(starts_behind_no_orderly_stop_are_counted),
         STORY(a_stop_gives_back_its_own_start_alone),
         STORY(too_many_failed_requests_are_rolled_back),
+        STORY(three_errors_of_a_thousand_on_a_busy_device_are_survived),
+        STORY(three_errors_of_nine_are_not),
+        STORY(a_release_that_begins_to_fail_late_is_rolled_back_soon),
+        STORY(at_a_limit_of_nothing_the_first_error_ends_it),
+        STORY(a_denial_says_why),
         STORY(a_client_that_asks_nonsense_is_not_the_release_s_fault),
         STORY(too_few_requests_never_count_as_success),
         STORY(only_requests_that_were_served_count),

@@ -82,7 +82,7 @@ static void what_was_written_is_read(void **state)
         .order_seq = 0x1122334455667788,
         .soak_ms = 900000,
         .soak_requests = 1,
-        .soak_errors_max = 2,
+        .soak_errors_ppm = 2,
         .soak_crashes_max = 3,
         .rollout_phase = 4,
         .rollout = "r-0001",

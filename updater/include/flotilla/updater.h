@@ -38,7 +38,7 @@ struct flo_slots {
     uint64_t order_seq;
     uint64_t soak_ms;
     uint32_t soak_requests;
-    uint32_t soak_errors_max;
+    uint32_t soak_errors_ppm;
     uint32_t soak_crashes_max;
     uint32_t rollout_phase;
     char rollout[FLO_NAME_MAX + 1]; /* or "bundle.<8 hex>"; empty: none */
