@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/shell/shell.h"
+#include "base/host/service.h"
 
 /* ---- what the disk says -----------------------------------------------------
  */
@@ -429,6 +430,7 @@ int flo_run_main(const char *config, bool check_only)
     const struct flo_agent_event stop = {.kind = FLO_AGENT_STOP};
     const struct rlimit no_core = {0, 0};
     struct flo_shell *shell = calloc(1, sizeof(*shell));
+    struct flo_service *service;
     struct flo_settings settings;
     struct flo_err err = {0};
     int rv = shell == NULL ? flo_fail(&err, FLO_E_MEMORY, "agent")
@@ -454,10 +456,12 @@ int flo_run_main(const char *config, bool check_only)
                                          : "(not enrolled)",
                 shell->identity.fleet);
         flo_shell_boot(shell);
+        service = flo_service_ready(shell->base);
         while (!shell->is_stopping &&
                event_base_loop(shell->base, EVLOOP_NO_EXIT_ON_EMPTY) >= 0 &&
                !shell->is_stopping) {
         }
+        flo_service_stop(service);
         flo_shell_event(shell, &stop);
         flo_telemetry_close(shell);
     }

@@ -6,6 +6,7 @@
 
 #include <event2/event.h>
 
+#include "base/host/service.h"
 #include "server-stub/shell/broker.h"
 #include "server-stub/shell/glue.h"
 #include "server-stub/shell/live.h"
@@ -372,7 +373,9 @@ int flo_controller_run(struct flo_controller *controller, struct flo_err *err)
     int rv = open_all(&run, err);
     if (rv == 0) {
         say(controller);
+        struct flo_service *service = flo_service_ready(controller->base);
         event_base_dispatch(controller->base);
+        flo_service_stop(service);
     }
     close_all(&run);
     return rv;

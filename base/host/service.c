@@ -1,0 +1,116 @@
+/* READY, WATCHDOG and STOPPING of a service: datagrams to NOTIFY_SOCKET. */
+#include "base/host/service.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include <flotilla/base.h>
+
+struct flo_service {
+    struct sockaddr_un address;
+    socklen_t address_bytes;
+    int fd;
+    struct event *alive;
+};
+
+/* A path, or an abstract name that begins with '@'. */
+static bool read_address(const char *name, struct flo_service *service)
+{
+    size_t bytes = strlen(name);
+
+    if ((name[0] != '/' && name[0] != '@') || bytes < 2 ||
+        bytes >= sizeof(service->address.sun_path)) {
+        return false;
+    }
+    service->address.sun_family = AF_UNIX;
+    memcpy(service->address.sun_path, name, bytes);
+    if (name[0] == '@') {
+        service->address.sun_path[0] = '\0';
+    }
+    service->address_bytes =
+        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + bytes);
+    return true;
+}
+
+static void say(const struct flo_service *service, const char *state)
+{
+    if (sendto(service->fd, state, strlen(state), MSG_NOSIGNAL,
+               (const struct sockaddr *)&service->address,
+               service->address_bytes) < 0) {
+        flo_log(FLO_LOG_WARN, "service", "the service manager took no %s: %s",
+                state, strerror(errno));
+    }
+}
+
+static void on_alive(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    say(context, "WATCHDOG=1");
+}
+
+/* The watchdog of this process, if it has one: microseconds, else 0. */
+static uint64_t watchdog_us(void)
+{
+    const char *pid = getenv("WATCHDOG_PID");
+    const char *period = getenv("WATCHDOG_USEC");
+
+    if (period == NULL ||
+        (pid != NULL && strtoull(pid, NULL, 10) != (uint64_t)getpid())) {
+        return 0;
+    }
+    return strtoull(period, NULL, 10);
+}
+
+static int watch(struct flo_service *service, struct event_base *base)
+{
+    uint64_t half = watchdog_us() / 2;
+    struct timeval every = {.tv_sec = (time_t)(half / 1000000),
+                            .tv_usec = (suseconds_t)(half % 1000000)};
+
+    if (half == 0) {
+        return 0;
+    }
+    service->alive = event_new(base, -1, EV_PERSIST, on_alive, service);
+    return service->alive == NULL ? -1 : event_add(service->alive, &every);
+}
+
+struct flo_service *flo_service_ready(struct event_base *base)
+{
+    const char *name = getenv("NOTIFY_SOCKET");
+    struct flo_service *service = calloc(1, sizeof(*service));
+
+    if (service == NULL || name == NULL || !read_address(name, service)) {
+        free(service);
+        return NULL;
+    }
+    service->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (service->fd < 0 || watch(service, base) < 0) {
+        flo_service_stop(service);
+        return NULL;
+    }
+    say(service, "READY=1");
+    return service;
+}
+
+void flo_service_stop(struct flo_service *service)
+{
+    if (service == NULL) {
+        return;
+    }
+    if (service->alive != NULL) {
+        event_free(service->alive);
+    }
+    if (service->fd >= 0) {
+        say(service, "STOPPING=1");
+        close(service->fd);
+    }
+    free(service);
+}

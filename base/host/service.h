@@ -1,0 +1,19 @@
+/* What a service tells the manager that started it (sd_notify(3), the protocol
+ * of NOTIFY_SOCKET): that it is ready, that it stops, and that its event loop
+ * still turns.  Every call does nothing where nobody listens.  One thread: that
+ * of the event loop. */
+#ifndef FLOTILLA_BASE_HOST_SERVICE_H
+#define FLOTILLA_BASE_HOST_SERVICE_H
+
+struct event_base;
+struct flo_service;
+
+/* Says READY=1, and from then on WATCHDOG=1 from `base`, twice in each period
+ * of WATCHDOG_USEC.  A loop that stands still says nothing, so the manager
+ * starts the service anew.  NULL: nobody listens, or no memory. */
+struct flo_service *flo_service_ready(struct event_base *base);
+
+/* Says STOPPING=1 and frees.  Before the event loop is freed; NULL is fine. */
+void flo_service_stop(struct flo_service *service);
+
+#endif
