@@ -308,14 +308,15 @@ static int open_by_steps(int dir_fd, const char *path, int flags, mode_t mode)
             errno = EXDEV;
             return -1;
         }
-        if (*rest == '\0') {
-            return openat(at, name, flags | O_NOFOLLOW, mode);
-        }
-        struct stat st;
+        struct stat st; /* only for the errno: O_NOFOLLOW with O_DIRECTORY
+                           says ENOTDIR of a link */
         if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
             S_ISLNK(st.st_mode)) {
             errno = ELOOP;
             return -1;
+        }
+        if (*rest == '\0') {
+            return openat(at, name, flags | O_NOFOLLOW, mode);
         }
         int next =
             openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
