@@ -1,8 +1,7 @@
-# Cross build for 64-bit Arm; tests run under user-mode emulation.
-set(CMAKE_SYSTEM_NAME Linux)
+# Cross build for 64-bit Arm against build/sysroot/arm64 (deploy/sysroot.sh);
+# tests run under user-mode emulation.
+set(FLOTILLA_TRIPLET aarch64-linux-gnu)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
-set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
-set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
-set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
-set(CMAKE_CROSSCOMPILING_EMULATOR
-    "qemu-aarch64-static;-L;/usr/aarch64-linux-gnu")
+set(FLOTILLA_DEBIAN_ARCH arm64)
+set(FLOTILLA_EMULATOR qemu-aarch64-static)
+include(${CMAKE_CURRENT_LIST_DIR}/cross.cmake)

@@ -36,6 +36,9 @@ endfunction()
 set(FLOTILLA_LONG_TESTS test_serve_probes test_bsdiff40_exchange
     test_bsdiff40_limits test_bundle test_stage test_mqtt test_grammar_answers
     test_job test_pack)
+# Half a minute and more each under an emulator, and nothing in them is of a CPU.
+set(FLOTILLA_SLOW_EMULATED test_job test_bundle test_adapter test_grammar_bounds
+    test_bsdiff40_limits test_bsdiff40_exchange)
 
 # flotilla_test(NAME SOURCES... LINK libs... [LABELS l...]): a cmocka program
 # that runs in the source folder, so that tests/models/... paths work.
@@ -49,16 +52,13 @@ function(flotilla_test name)
         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
     target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}
         ${CMAKE_SOURCE_DIR}/tests)
-    target_link_libraries(${name} PRIVATE ${ARG_LINK})
-    if(CMAKE_CROSSCOMPILING)
-        target_include_directories(${name} PRIVATE
-            ${CMAKE_SOURCE_DIR}/tests/cross)
-    else()
-        target_link_libraries(${name} PRIVATE cmocka)
-    endif()
+    target_link_libraries(${name} PRIVATE ${ARG_LINK} cmocka)
     set(seconds 120)
     if(CMAKE_CROSSCOMPILING)
         set(seconds 400) # an emulator is ten to thirty times slower
+        if(name IN_LIST FLOTILLA_SLOW_EMULATED)
+            list(APPEND ARG_LABELS slow)
+        endif()
     endif()
     add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}"

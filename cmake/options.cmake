@@ -11,11 +11,11 @@ add_compile_options(
     -fno-common -fstack-protector-strong
     -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
 add_compile_definitions(_GNU_SOURCE)
+if(CMAKE_SIZEOF_VOID_P EQUAL 4)
+    add_compile_definitions(_FILE_OFFSET_BITS=64)
+endif()
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
-# Cross builds are run by user-mode emulation, where the dynamic loader's first
-# thread never starts (qemu 7.2 with glibc 2.36); linked statically it does.
-add_link_options($<IF:$<BOOL:${CMAKE_CROSSCOMPILING}>,-static-pie,-pie>
-    -Wl,-z,relro,-z,now,-z,noexecstack)
+add_link_options(-pie -Wl,-z,relro,-z,now,-z,noexecstack)
 
 # Kernels, whatever the build type; with a sanitizer's checks in them -O3 takes
 # a compiler minutes and gains the tests little.

@@ -16,6 +16,11 @@ int flo_gguf_open_fd(int fd, struct flo_gguf **out, struct flo_err *err)
     if (status.st_size == 0) {
         return flo_fail(err, FLO_E_GGUF_MAGIC, "the file is empty");
     }
+    if ((uint64_t)status.st_size > SIZE_MAX / 2) { /* 32-bit machines */
+        return flo_fail(err, FLO_E_IO_MAPPING,
+                        "a model of %lld bytes; this machine can map %zu",
+                        (long long)status.st_size, SIZE_MAX / 2);
+    }
     size_t bytes = (size_t)status.st_size;
     void *data = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
     if (data == MAP_FAILED) {
@@ -47,7 +52,7 @@ int flo_gguf_open_path(const char *path, struct flo_gguf **out,
 void flo_gguf_drop_pages(const struct flo_gguf *gguf)
 {
     if (gguf->is_mapped) {
-        (void)madvise((void *)(uintptr_t)gguf->data, gguf->file_bytes,
+        (void)madvise((void *)(uintptr_t)gguf->data, (size_t)gguf->file_bytes,
                       MADV_DONTNEED);
     }
 }

@@ -260,7 +260,7 @@ static int read_kvs(struct flo_gguf *gguf, struct flo_cursor *at,
                         " and %" PRIu64 " bytes left",
                         count, FLO_GGUF_KV_COUNT_MAX, flo_cursor_left(at));
     }
-    gguf->kvs = calloc(count + 1, sizeof(*gguf->kvs));
+    gguf->kvs = calloc((size_t)count + 1, sizeof(*gguf->kvs));
     if (gguf->kvs == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%" PRIu64 " keys", count);
     }
@@ -284,7 +284,7 @@ static int read_kvs(struct flo_gguf *gguf, struct flo_cursor *at,
 static int read_tensors(struct flo_gguf *gguf, struct flo_cursor *at,
                         uint64_t count, struct flo_err *err)
 {
-    gguf->tensors = calloc(count + 1, sizeof(*gguf->tensors));
+    gguf->tensors = calloc((size_t)count + 1, sizeof(*gguf->tensors));
     if (gguf->tensors == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "%" PRIu64 " tensors", count);
     }
@@ -432,7 +432,7 @@ void flo_gguf_close(struct flo_gguf *gguf)
     }
     if (gguf->is_mapped) {
         /* munmap takes a plain pointer; nobody writes through it. */
-        munmap((void *)(uintptr_t)gguf->data, gguf->file_bytes);
+        munmap((void *)(uintptr_t)gguf->data, (size_t)gguf->file_bytes);
     }
     free(gguf->kvs);
     free(gguf->tensors);

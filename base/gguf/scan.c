@@ -218,6 +218,7 @@ int flo_gguf_scan_nonfinite(const struct flo_gguf *gguf, struct flo_err *err)
 {
     struct flo_gguf_scan scan;
     flo_gguf_scan_init(&scan, gguf);
-    int rv = flo_gguf_scan_add(&scan, gguf->data, gguf->file_bytes, err);
+    int rv =
+        flo_gguf_scan_add(&scan, gguf->data, (size_t)gguf->file_bytes, err);
     return rv < 0 ? rv : flo_gguf_scan_finish(&scan, err);
 }

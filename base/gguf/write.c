@@ -69,7 +69,7 @@ static void add_kv(struct flo_buf *out, const struct flo_gguf_kv *kv)
     } else if (kv->type == FLO_GGUF_STRING) {
         add_u64(out, kv->bytes);
     }
-    flo_buf_add(out, kv->data, kv->bytes);
+    flo_buf_add(out, kv->data, (size_t)kv->bytes);
 }
 
 /* The offset counts from the data section here. */

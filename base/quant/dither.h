@@ -48,6 +48,10 @@ struct flo_dither_result {
     uint64_t codes;
 };
 
+/* Does this machine have the 128-bit integers that all of this takes?  Where it
+ * does not (32-bit Arm), no type can be changed and the others abort. */
+bool flo_dither_is_built(void);
+
 uint64_t flo_dither_key(uint64_t seed, const char *tensor_name);
 
 /* Can this type be changed in place? */

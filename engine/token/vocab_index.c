@@ -24,12 +24,32 @@ _Static_assert(FLO_VOCAB_COUNT_MAX < ID_MASK, "id + 1 fits in a slot");
 
 /* ---- tokens by text ---- */
 
+#ifdef __SIZEOF_INT128__
 __extension__ typedef unsigned __int128 wide;
+
+/* Both halves of the product, one over the other. */
+static uint64_t folded_product(uint64_t a, uint64_t b)
+{
+    wide product = (wide)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+#else
+/* The same from products of 32 bits, for machines without wider ones. */
+static uint64_t folded_product(uint64_t a, uint64_t b)
+{
+    uint64_t low = (a & UINT32_MAX) * (b & UINT32_MAX);
+    uint64_t left = (a >> 32) * (b & UINT32_MAX);
+    uint64_t right = (a & UINT32_MAX) * (b >> 32);
+    uint64_t middle = (low >> 32) + (left & UINT32_MAX) + (right & UINT32_MAX);
+    uint64_t high =
+        (a >> 32) * (b >> 32) + (left >> 32) + (right >> 32) + (middle >> 32);
+    return high ^ (middle << 32 | (low & UINT32_MAX));
+}
+#endif
 
 static uint64_t mix(uint64_t a, uint64_t b)
 {
-    wide product = (wide)(a ^ 0x9e3779b97f4a7c15u) * (b ^ 0xd6e8feb86659fd93u);
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
+    return folded_product(a ^ 0x9e3779b97f4a7c15u, b ^ 0xd6e8feb86659fd93u);
 }
 
 /* The last 1 to 8 bytes, each counted at least once. */

@@ -21,6 +21,11 @@ int flo_lora_read(const struct flo_gguf *adapter, const struct flo_gguf *base,
     const struct flo_gguf_tensor *a, *b;
     struct flo_lora lora;
     int rv = flo_lora_check(adapter, base, &lora, err);
+    if (rv == 0 && !flo_dither_is_built()) {
+        rv = flo_fail(err, FLO_E_NOT_BUILT,
+                      "merging is not built for 32-bit machines; merge on a "
+                      "64-bit one: the bytes are the same everywhere");
+    }
     for (size_t i = 0; rv == 0 && i < flo_gguf_tensor_count(base); i++) {
         const struct flo_gguf_tensor *tensor = flo_gguf_tensor_at(base, i);
         const struct flo_quant_type *type = flo_quant_type(tensor->type);

@@ -50,7 +50,8 @@ static void walk_tensor(const struct flo_gguf *gguf,
          at += type->block_values) {
         /* Blocks are aligned in a file; a fuzzer's bytes may not be. */
         uint8_t block[256] __attribute__((aligned(8)));
-        memcpy(block, blocks + flo_quant_bytes(type, at), type->block_bytes);
+        memcpy(block, blocks + (size_t)flo_quant_bytes(type, at),
+               type->block_bytes);
         type->decode(block, values, type->block_values);
     }
 }

@@ -43,7 +43,8 @@ static bool limit_growth(uint64_t bytes)
     if (file != NULL) {
         (void)fclose(file);
     }
-    limit.rlim_cur = pages * (unsigned long)sysconf(_SC_PAGESIZE) + bytes;
+    limit.rlim_cur =
+        (rlim_t)(pages * (unsigned long)sysconf(_SC_PAGESIZE) + bytes);
     limit.rlim_max = limit.rlim_cur;
     return is_read && setrlimit(RLIMIT_AS, &limit) == 0;
 #endif

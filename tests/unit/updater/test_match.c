@@ -63,7 +63,7 @@ static void must_find_the_longest(uint64_t narrow_bytes_max, uint64_t old_bytes,
         assert_int_equal(found, longest < 2 ? 0 : longest);
         if (found > 0) {
             assert_true(where + found <= old_bytes);
-            assert_memory_equal(old + where, text + i, found);
+            assert_memory_equal(old + where, text + i, (size_t)found);
         }
     }
     flo_match_index_close(index);

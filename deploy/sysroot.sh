@@ -1,0 +1,39 @@
+#!/bin/sh
+# The root of another architecture that a cross build compiles and links against
+# and an emulator runs in: build/sysroot/ARCH, from this machine's Debian mirror.
+#
+# usage: deploy/sysroot.sh arm64|armhf
+# Does nothing when it is there. Packages are unpacked, none of their scripts runs.
+set -eu
+cd "$(dirname "$0")/.."
+arch=$1
+root=build/sysroot/$arch
+[ ! -e "$root.made" ] || exit 0
+command -v debootstrap >/dev/null || {
+    echo "skipped: debootstrap is not installed (deploy/install-deps.sh --optional)"
+    exit 77
+}
+[ "$(id -u)" -eq 0 ] || {
+    echo "skipped: a root of $arch is made by root alone (sudo $0 $arch)"
+    exit 77
+}
+suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
+    awk '/^URIs:/ {print $2; exit} /^deb / {print $2; exit}')
+# What install-deps.sh names as libraries to build with, and no more.
+libraries=$(sed -n '/^needed=/,/"$/p' deploy/install-deps.sh |
+    tr ' "' '\n\n' | grep -E '^lib.*-dev$' | paste -sd, -)
+rm -rf "$root"
+mkdir -p "$root"
+echo "+ debootstrap --foreign --arch=$arch $suite $root"
+debootstrap --foreign --arch="$arch" --variant=minbase \
+    --include="$libraries" "$suite" "$root" "$mirror" >"$root.log" 2>&1 || {
+    tail -3 "$root.log"
+    echo "skipped: the packages of $arch could not be had"
+    exit 77
+}
+for package in "$root"/var/cache/apt/archives/*.deb; do
+    dpkg-deb --extract "$package" "$root"
+done
+rm -rf "$root"/var/cache/apt/archives "$root"/usr/share/doc
+: >"$root.made"

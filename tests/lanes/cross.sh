@@ -1,0 +1,53 @@
+#!/bin/sh
+# All programs cross-built for Arm and their tests under user-mode emulation; of
+# 64-bit Arm also the choice of the kernel on older CPUs and what it computes;
+# then one device's whole story (arm_story.py).
+#
+# usage: cross.sh arm64|armhf [all]
+# Without `all` the tests that an emulator makes minutes of are left out.
+set -eu
+cd "$(dirname "$0")/../.."
+arch=$1
+case $arch in
+arm64) triplet=aarch64-linux-gnu qemu=qemu-aarch64-static ;;
+armhf) triplet=arm-linux-gnueabihf qemu=qemu-arm-static ;;
+*) echo "usage: cross.sh arm64|armhf [all]" && exit 2 ;;
+esac
+for tool in $triplet-gcc $qemu; do
+    command -v "$tool" >/dev/null || {
+        echo "skipped: $tool is not installed (deploy/install-deps.sh --optional)"
+        exit 77
+    }
+done
+mkdir -p build
+deploy/sysroot.sh "$arch"
+root=build/sysroot/$arch
+cmake --preset "$arch" >"build/$arch.log" 2>&1 ||
+    { cat "build/$arch.log"; exit 1; }
+cmake --build "build/$arch" -j "$(nproc)" >"build/$arch.log" 2>&1 ||
+    { tail -40 "build/$arch.log"; exit 1; }
+(
+    cd "build/$arch"
+    exec ctest -L 'unit|oracle' -LE "$([ "${2-}" = all ] && echo '^$' || echo slow)" \
+        -j "$(nproc)" --output-on-failure
+)
+python3 tests/lanes/arm_story.py "build/$arch/bin" "$(command -v $qemu)" "$root"
+[ "$arch" = arm64 ] || exit 0
+
+model=tests/oracle/tiny/llama32-S-q4_0.gguf
+packed=build/arm64/llama32-S-q4_0.packed
+engine() {
+    $qemu -L "$root" -cpu "$cpu" build/arm64/bin/flotilla-engine "$@"
+}
+cpu=max
+engine pack "$model" --o "$packed"
+for pair in cortex-a53:neon cortex-a76:neon-dotprod max:neon-i8mm; do
+    cpu=${pair%:*} kernel=${pair#*:}
+    engine bench --model "$model" --packed none --threads 1 --tests g1 --json |
+        grep -q "\"kernel\":\"$kernel\"" ||
+        { echo "$cpu does not choose $kernel"; exit 1; }
+    [ "$kernel" = neon ] && continue
+    engine logits --model "$model" --packed "$packed" --tokens 1,2,3,4,5 \
+        --out "build/arm64/$kernel.f32"
+done
+cmp build/arm64/neon-dotprod.f32 build/arm64/neon-i8mm.f32
