@@ -709,6 +709,10 @@ static void model_take(struct serve_engine *engine,
     engine->has_packed = model->packed_fd > 0;
     engine->lacks_packed = model->lacks_packed;
     open->context = model->context;
+    if (model->chat_template != NULL) {
+        open->chat_template = (struct flo_wire_text){
+            model->chat_template, strlen(model->chat_template)};
+    }
     open->threads = model->threads;
     open->sessions = USER_SESSIONS;
     open->memory_bytes_max = model->memory_bytes_max;

@@ -89,3 +89,8 @@ void flo_serve_get_status(const struct flo_serve *serve,
         memcpy(out->kernel, engine->kernel, sizeof(out->kernel));
     }
 }
+
+int flo_serve_template_read(const char *value, char **text, struct flo_err *err)
+{
+    return flo_wire_template_read(value, text, err);
+}

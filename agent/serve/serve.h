@@ -27,6 +27,7 @@ struct flo_serve_model {
     char model[FLO_NAME_MAX + 1];   /* "tiny": what clients name */
     char version[FLO_NAME_MAX + 1]; /* "2.1.0" */
     struct flo_digest release;
+    const char *chat_template; /* NAME or text instead of its own; NULL */
     uint32_t context;          /* tokens; 0: the model's, at most 2048 */
     uint32_t threads;          /* 0: by the machine */
     uint64_t memory_bytes_max; /* 0: no budget */
@@ -38,6 +39,10 @@ struct flo_serve_model {
         int fd; /* taken */
     } adapters[FLO_SERVE_ADAPTERS_MAX];
 };
+
+/* The template that a person named: flo_wire_template_read(). */
+FLO_MUST_USE int flo_serve_template_read(const char *value, char **text,
+                                         struct flo_err *err);
 
 /* What one finished (or failed) user request was like; no text in it. */
 struct flo_serve_request_stats {

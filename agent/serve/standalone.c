@@ -28,6 +28,7 @@ struct standalone {
     const char *model;
     const char *token_file;
     const char *prefix_dir;
+    char *chat_template;
     const char *listen[LISTEN_MAX + 1];
     size_t n_listen;
     struct lora_source source;
@@ -59,6 +60,11 @@ static const char usage[] =
     "  --lora-room MIB    memory for adapters that come later (default: 256)\n"
     "  --prefix-cache DIR keep there what prompts begin with, for the next\n"
     "                     start (32 MiB a model, at most 4; text of prompts)\n"
+    "  --template T       a chat template instead of the model's own: the "
+    "name\n"
+    "                     of a known one (chatml, llama3, llama2, mistral, "
+    "gemma,\n"
+    "                     phi3, zephyr, phi2, none) or a Jinja file\n"
     "  --context N        tokens per request (default: the model's, at most "
     "2048)\n"
     "  --threads N        default: by the machine\n"
@@ -94,6 +100,7 @@ static int read_options(int argc, char **argv, struct standalone *s,
         {"lora-dir", required_argument, NULL, 'd'},
         {"lora-room", required_argument, NULL, 'r'},
         {"prefix-cache", required_argument, NULL, 'p'},
+        {"template", required_argument, NULL, 'T'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -134,6 +141,11 @@ static int read_options(int argc, char **argv, struct standalone *s,
             break;
         case 'p':
             s->prefix_dir = optarg;
+            break;
+        case 'T':
+            free(s->chat_template);
+            s->chat_template = NULL;
+            rv = flo_serve_template_read(optarg, &s->chat_template, err);
             break;
         case 'h':
             *wants_help = true;
@@ -269,6 +281,7 @@ static int describe(struct standalone *s, struct flo_err *err)
     strcpy(s->loaded.version, "local");
     s->loaded.context = s->context;
     s->loaded.threads = s->threads;
+    s->loaded.chat_template = s->chat_template;
     if (s->source.count > 0 || s->source.folder != NULL) {
         s->loaded.adapter_bytes = (uint64_t)s->lora_room_mib << 20;
     }
@@ -538,5 +551,6 @@ int flo_serve_standalone(int argc, char **argv)
     if (s.base != NULL) {
         event_base_free(s.base);
     }
+    free(s.chat_template);
     return rv < 0 ? flo_err_print(stderr, &err) : FLO_EXIT_OK;
 }

@@ -33,6 +33,7 @@ struct flo_shell_loading {
     struct flo_shell *shell;
     enum flo_agent_role role;
     struct flo_serve_model model; /* its descriptor waits here */
+    char *chat_template;          /* ... and its template's text */
     struct flo_digest digest;     /* of the model's file */
     struct flo_hashing *hashing;
     struct event *beat;  /* tells the core that it gets on */
@@ -136,6 +137,7 @@ static void loading_free(struct flo_shell_loading *loading)
     }
     flo_fd_cleanup(&loading->packed_fd);
     flo_fd_cleanup(&loading->model.fd);
+    free(loading->chat_template);
     free(loading);
 }
 
@@ -514,6 +516,10 @@ void flo_shell_load_model(struct flo_shell *shell, enum flo_agent_role role,
                                           .model = *model,
                                           .digest = *digest,
                                           .packed_fd = -1};
+    if (model->chat_template != NULL) {
+        loading->chat_template = strdup(model->chat_template);
+        loading->model.chat_template = loading->chat_template;
+    }
     shell->loading[role] = loading;
     if (start_beat(loading, &err) < 0) {
         lose(loading, &err);

@@ -273,6 +273,28 @@ bool flo_shell_fits_both(struct flo_shell *shell, const struct flo_digest *a,
            memory_of(shell, b) <= flo_machine_memory_free();
 }
 
+static void text_free(char **text)
+{
+    free(*text);
+}
+
+/* What agent.yaml names for the model; NULL: nothing.  When its file cannot be
+ * read the engine gets the file's name, knows no such template, and refuses to
+ * chat: never another form than the one that was wished for. */
+static char *template_of(const struct flo_config *config, const char *model)
+{
+    const json_t *tree = flo_config_tree(config, "templates");
+    const char *value = json_string_value(json_object_get(tree, model));
+    struct flo_err err = {0};
+    char *text = NULL;
+
+    if (value != NULL && flo_serve_template_read(value, &text, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "serve", &err);
+        text = strdup(value);
+    }
+    return text;
+}
+
 static int load(struct flo_shell *shell, const struct flo_agent_action *action,
                 struct flo_err *err)
 {
@@ -281,6 +303,7 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action,
     const struct flo_release_file *file;
     const struct flo_config *config = shell->settings.config;
     struct flo_serve_model model = {.release = action->release.digest};
+    FLO_CLEANUP(text_free) char *chat_template = NULL;
     bool is_fresh = flo_digest_equal(&shell->fresh, &action->release.digest);
     int rv = release_get(shell, &action->release.digest, &release, err);
 
@@ -304,6 +327,7 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action,
         model.context = variant->context;
     }
     model.threads = (uint32_t)flo_config_u64(config, "threads");
+    model.chat_template = chat_template = template_of(config, model.model);
     model.memory_bytes_max = flo_config_u64(config, "memory_budget");
     flo_shell_load_model(shell, action->role, &model, &file->digest, is_fresh);
     return 0;

@@ -189,9 +189,11 @@ static int make_sessions(struct flo_engine *e, struct flo_err *err)
 }
 
 /* A file without a tokenizer that we read still computes on token ids. */
-static int load_vocabulary(struct flo_engine *e, enum flo_vocabulary wish,
+static int load_vocabulary(struct flo_engine *e,
+                           const struct flo_engine_options *options,
                            struct flo_err *err)
 {
+    enum flo_vocabulary wish = options->vocabulary;
     int rv;
 
     if (wish == FLO_VOCABULARY_NONE) {
@@ -215,7 +217,8 @@ static int load_vocabulary(struct flo_engine *e, enum flo_vocabulary wish,
         return wish == FLO_VOCABULARY_NEEDED ? rv : 0;
     }
     /* A broken or unknown template fails chat, nothing else. */
-    e->chat_err.code = flo_template_find(e->gguf, &e->chat, &e->chat_err);
+    e->chat_err.code = flo_template_find(
+        e->gguf, e->vocab, options->chat_template, &e->chat, &e->chat_err);
     return 0;
 }
 
@@ -266,7 +269,7 @@ static int load(struct flo_engine *e, const struct flo_engine_options *options,
     if ((rv = read_head(e, options, err)) < 0 ||
         (rv = bind_and_plan(e, options, path, fd, err)) < 0 ||
         (rv = map_memory(e, err)) < 0 || (rv = make_sessions(e, err)) < 0 ||
-        (rv = load_vocabulary(e, options->vocabulary, err)) < 0 ||
+        (rv = load_vocabulary(e, options, err)) < 0 ||
         (rv = flo_pool_open(e->sizes.threads, &e->pool, err)) < 0) {
         return rv;
     }
@@ -319,6 +322,7 @@ void flo_engine_close(struct flo_engine *e)
         return;
     }
     flo_pool_close(e->pool);
+    flo_template_deinit(&e->chat);
     flo_vocab_close(e->vocab);
     free(e->sessions);
     flo_pages_unmap(e->kv_pages, e->sizes.kv_bytes);

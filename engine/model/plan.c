@@ -9,6 +9,7 @@
 #include "engine/token/merge.h"
 #include "engine/token/pieces.h"
 
+#define TEMPLATE_BYTES_PER_BYTE 128 /* tree and words of a chat template */
 #define OPTION_BYTES_MAX ((uint64_t)1 << 48)
 
 enum {
@@ -118,6 +119,10 @@ static uint64_t lists_bytes(const struct flo_gguf *gguf,
         (2 * (uint64_t)sessions - 1) * flo_grammar_bytes(h->n_vocab) +
         flo_schema_bytes();
 
+    struct flo_gguf_text chat = {"", 0};
+    if (flo_gguf_string(gguf, "tokenizer.chat_template", &chat, NULL) == 0) {
+        bytes += chat.bytes * TEMPLATE_BYTES_PER_BYTE;
+    }
     for (size_t i = 0; i < FLO_COUNT(lists); i++) {
         const struct flo_gguf_kv *kv = flo_gguf_find(gguf, lists[i].key);
         bytes += kv == NULL ? 0 : kv->count * lists[i].bytes;
@@ -127,7 +132,8 @@ static uint64_t lists_bytes(const struct flo_gguf *gguf,
 
 /* Upper bound of what reading one text takes whose tokens may fill the
  * context: a copy of it, at most three times as much where others stand for
- * its blanks or bytes, and merging. */
+ * its blanks or bytes, what a chat template made of it with a mark for each
+ * byte, and merging. */
 static uint64_t text_bytes(const struct flo_sizes *s)
 {
     uint64_t bytes = s->longest_text_bytes < TEXT_BYTES_MAX
@@ -135,7 +141,7 @@ static uint64_t text_bytes(const struct flo_sizes *s)
                          : UINT64_MAX;
 
     bytes = bytes < TEXT_BYTES_MAX ? bytes : TEXT_BYTES_MAX;
-    return bytes * (4 + FLO_MERGE_BYTES_PER_BYTE);
+    return bytes * (8 + FLO_MERGE_BYTES_PER_BYTE);
 }
 
 static uint64_t scratch_bytes(const struct flo_hparams *h,

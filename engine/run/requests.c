@@ -72,6 +72,7 @@ static int open_model(struct flo_worker *worker,
     const struct flo_wire_open *in = &message->open;
     uint32_t sessions = in->sessions == 0 ? SESSIONS_DEFAULT : in->sessions;
     FLO_CLEANUP(flo_fd_cleanup) int kept = -1;
+    FLO_CLEANUP(flo_buf_deinit) struct flo_buf chat_template = {0};
     if (in->keeps_prefix && worker->engine == NULL && worker->n_fds > 0) {
         kept = worker->fds[--worker->n_fds];
     }
@@ -84,6 +85,11 @@ static int open_model(struct flo_worker *worker,
         return flo_fail(err, FLO_E_USAGE, "%u sessions, at most %u", sessions,
                         FLO_SESSIONS_MAX);
     }
+    flo_buf_add(&chat_template, in->chat_template.data,
+                in->chat_template.bytes);
+    if (chat_template.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "a chat template");
+    }
     struct flo_engine_options options = {
         .context = in->context,
         .threads = in->threads,
@@ -91,6 +97,7 @@ static int open_model(struct flo_worker *worker,
         .batch = FLO_PASS_ROWS,
         .memory_bytes_max = in->memory_bytes_max,
         .request_bytes = FLO_REQUEST_BYTES,
+        .chat_template = chat_template.data,
         .packed_fd = worker->n_fds > 1 + in->n_adapters ? worker->fds[1] : 0,
     };
     /* The descriptors of the adapters are the last ones. */

@@ -1,512 +1,367 @@
-/* Chat templates, a row for each family.
+/* Chat templates: what a model's has a form for, and from its output to ids.
  *
- * A conversation becomes a list of spans, which are tokenised as one text:
- * so words next to a marker are cut exactly as the model was trained on,
- * while only the template's own spans may hold control tokens. */
+ * The output becomes spans, which are tokenised as one text: so words next to
+ * a marker are cut exactly as the model was trained on, while only what the
+ * template wrote may hold control tokens. */
 #include "engine/token/template.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/token/unicode.h"
 #include "engine/token/vocab.h"
 
 #define MESSAGES_MAX 4096
-#define SPANS_PER_MESSAGE 10
-
-/* Spans being collected; flushed to ids where an id stands by itself. */
-struct script {
-    const struct flo_template *chat;
-    const struct family *family;
-    const struct flo_vocab *vocab;
-    struct flo_tokens *tokens;
-    struct flo_text_span *spans;
-    size_t count;
-    int rv; /* of what failed; nothing more is added then */
-    struct flo_err *err;
-};
-
-typedef void render(struct script *script, const struct flo_message *m,
-                    size_t count);
-static render plain, turns, chatml, llama3, llama2, mistral, gemma, phi3;
-
-/* Parts of a turn that stand for something else. */
-static const char ROLE[] = "the family's name of the role";
-static const char TEXT[] = "the message's text";
-static const char TRIMMED[] = "the same without blanks at its ends";
-static const char EOS[] = "the vocabulary's end";
-static const char BOS[] = "its beginning";
-
-static const char *const roles[] = {"system", "user", "assistant", "tool"};
-
-/* Each string of a turn is a span, and a control token must lie within one. */
-static const struct family {
-    render *render;
-    bool has_bos;           /* even when the metadata does not say so */
-    const char *markers[3]; /* single special tokens of the vocabulary */
-    const char *names[4];   /* of roles */
-    const char *turn[7];
-    const char *answer[5]; /* what opens it */
-} families[] = {
-    [FLO_TEMPLATE_NONE] = {.render = plain},
-    [FLO_TEMPLATE_CHATML] = {.render = chatml,
-                             .markers = {"<|im_start|>", "<|im_end|>"},
-                             .names = {"system", "user", "assistant", "tool"},
-                             .turn = {"<|im_start|>", ROLE, "\n", TEXT,
-                                      "<|im_end|>", "\n"},
-                             .answer = {"<|im_start|>", "assistant\n"}},
-    [FLO_TEMPLATE_LLAMA3] = {.render = llama3,
-                             .has_bos = true,
-                             .markers = {"<|start_header_id|>",
-                                         "<|end_header_id|>", "<|eot_id|>"},
-                             .names = {"system", "user", "assistant", "tool"},
-                             .turn = {"<|start_header_id|>", ROLE,
-                                      "<|end_header_id|>", "\n\n", TRIMMED,
-                                      "<|eot_id|>"},
-                             .answer = {"<|start_header_id|>", "assistant",
-                                        "<|end_header_id|>", "\n\n"}},
-    [FLO_TEMPLATE_GEMMA] = {.render = gemma,
-                            .has_bos = true,
-                            .markers = {"<start_of_turn>", "<end_of_turn>"},
-                            .names = {"user\n", "user\n", "model\n", "user\n"},
-                            .turn = {TRIMMED, "<end_of_turn>", "\n"},
-                            .answer = {"<start_of_turn>", "model\n"}},
-    [FLO_TEMPLATE_PHI3] = {.render = phi3,
-                           .markers = {"<|assistant|>", "<|user|>", "<|end|>"},
-                           .names = {"<|system|>", "<|user|>", "<|assistant|>",
-                                     "<|user|>"}},
-    /* Here the marks of the roles are plain text. */
-    [FLO_TEMPLATE_ZEPHYR] = {.render = turns,
-                             .names = {"<|system|>", "<|user|>",
-                                       "<|assistant|>", "<|user|>"},
-                             .turn = {ROLE, "\n", TEXT, EOS, "\n"},
-                             .answer = {"<|assistant|>", "\n"}},
-    [FLO_TEMPLATE_PHI2] = {.render = turns,
-                           .names = {"",
-                                     "Instruct: ", "Output: ", "Instruct: "},
-                           .turn = {ROLE, TEXT, "\n"},
-                           .answer = {"Output:"}},
-    [FLO_TEMPLATE_LLAMA2] = {.render = llama2, .has_bos = true},
-    [FLO_TEMPLATE_MISTRAL] = {.render = mistral, .has_bos = true},
-};
-
-/* ---- a script ---- */
-
-static void add_span(struct script *script, const char *text, size_t bytes,
-                     bool is_message)
-{
-    script->spans[script->count++] = (struct flo_text_span){
-        text, bytes, .is_special = !is_message, .is_message = is_message};
-}
-
-/* To Python, whose strip() a template's trim is: four more than Unicode's. */
-static bool is_blank(uint32_t code)
-{
-    return (flo_unicode_sets(code) & FLO_UNICODE_BLANK) != 0 ||
-           (code >= 0x1c && code <= 0x1f);
-}
-
-static struct flo_message trimmed(const struct flo_message *m)
-{
-    size_t taken, start = m->bytes, end = 0;
-    for (size_t at = 0; at < m->bytes; at += taken) {
-        uint32_t code = flo_utf8_next(m->text + at, m->bytes - at, &taken);
-        if (!is_blank(code)) {
-            start = at < start ? at : start;
-            end = at + taken;
-        }
-    }
-    start = start < end ? start : end;
-    return (struct flo_message){m->role, m->text + start, end - start};
-}
-
-static void flush(struct script *script)
-{
-    if (script->rv == 0) {
-        script->rv =
-            flo_tokenize_spans(script->vocab, script->spans, script->count,
-                               script->tokens, script->err);
-    }
-    script->count = 0;
-}
-
-/* What was added so far, then one id (or nothing when it is -1). */
-static void put_id(struct script *script, int32_t id)
-{
-    flush(script);
-    if (script->rv == 0 && id >= 0) {
-        flo_tokens_add(script->tokens, id);
-    }
-}
+#define TEXT_BYTES_MAX (64u << 20)
+#define FIX                                                                    \
+    "give --template NAME or FILE, in agent.yaml `templates`; NAME is "        \
+    "chatml, llama3, llama2, mistral, gemma, phi3, zephyr or phi2"
 
 static bool is_of(const struct flo_message *message, const char *role)
 {
     return strcmp(message->role, role) == 0;
 }
 
-static size_t role_of(const struct flo_message *message)
+static void token_text(const struct flo_vocab *vocab, int32_t id,
+                       struct flo_buf *out)
 {
-    size_t role = 0;
-    while (role < FLO_COUNT(roles) && !is_of(message, roles[role])) {
-        role++;
+    if (vocab != NULL && id >= 0) {
+        flo_vocab_piece(vocab, id, true, out);
     }
-    return role;
+    flo_buf_add(out, "", 1);
 }
 
-/* Parts up to NULL, for this message if they are of one. */
-static void put(struct script *script, const char *const *parts,
-                const struct flo_message *m)
+/* The template's output, and where it is a message's. */
+static int run(const struct flo_template *chat, const struct flo_vocab *vocab,
+               const struct flo_message *messages, size_t count,
+               struct flo_buf *text, struct flo_buf *marks, struct flo_err *err)
 {
-    const struct flo_vocab_facts *facts = flo_vocab_facts(script->vocab);
-    for (; *parts != NULL; parts++) {
-        const char *part = *parts;
-        if (part == EOS || part == BOS) {
-            put_id(script, part == EOS ? facts->eos : facts->bos);
-        } else if (part == TEXT) {
-            add_span(script, m->text, m->bytes, true);
-        } else if (part == TRIMMED) {
-            struct flo_message text = trimmed(m);
-            add_span(script, text.text, text.bytes, true);
-        } else {
-            part = part == ROLE ? script->family->names[role_of(m)] : part;
-            add_span(script, part, strlen(part), false);
-        }
+    struct flo_buf bos = {0}, eos = {0};
+    const struct flo_vocab_facts *facts =
+        vocab != NULL ? flo_vocab_facts(vocab) : NULL;
+    token_text(vocab, facts != NULL ? facts->bos : -1, &bos);
+    token_text(vocab, facts != NULL ? facts->eos : -1, &eos);
+    text->bytes_max = marks->bytes_max = TEXT_BYTES_MAX;
+    int rv;
+    if (bos.failed || eos.failed) {
+        rv = flo_fail(err, FLO_E_MEMORY, "%zu messages", count);
+    } else {
+        const struct flo_jinja_input input = {messages, count, bos.data,
+                                              eos.data};
+        rv = flo_jinja_render(chat->jinja, &input, text, marks, err);
     }
+    flo_buf_deinit(&bos);
+    flo_buf_deinit(&eos);
+    return rv;
 }
 
-/* ---- conversations, the answer opened at the end ---- */
+/* ---- what a template has a form for ---------------------------------- */
 
-static void plain(struct script *script, const struct flo_message *m,
-                  size_t count)
+static struct flo_message say(const char *role, const char *text)
 {
+    return (struct flo_message){role, text, strlen(text)};
+}
+
+/* Does the conversation come out whole?  An error but the template's own
+ * refusal is given back. */
+static int shows(const struct flo_template *chat, const struct flo_vocab *vocab,
+                 const struct flo_message *messages, size_t count, bool *out,
+                 struct flo_err *err)
+{
+    struct flo_buf text = {0}, marks = {0};
+    struct flo_err why = {0};
+    int rv = run(chat, vocab, messages, count, &text, &marks, &why);
+    *out = rv == 0 && text.bytes > 0;
     for (size_t i = 0; i < count; i++) {
-        if (i > 0) {
-            add_span(script, "\n\n", 2, false);
-        }
-        add_span(script, m[i].text, m[i].bytes, true);
+        *out = *out && memmem(text.data, text.bytes, messages[i].text,
+                              messages[i].bytes) != NULL;
     }
-}
-
-static void turns(struct script *script, const struct flo_message *m,
-                  size_t count)
-{
-    static const char *const endless[] = {ROLE, "\n", TEXT, "\n", NULL};
-    for (size_t i = 0; i < count; i++) {
-        bool ends = !script->chat->ends_answers || is_of(&m[i], "assistant");
-        put(script, ends ? script->family->turn : endless, &m[i]);
-    }
-    put(script, script->family->answer, NULL);
-}
-
-/* What tools said one after the other is one turn of the user. */
-static void responses(struct script *script, const struct flo_message *m,
-                      bool is_first, bool is_last)
-{
-    static const char *const opening[] = {"<|im_start|>", "user", NULL};
-    static const char *const response[] = {"\n<tool_response>\n", TEXT,
-                                           "\n</tool_response>", NULL};
-    static const char *const closing[] = {"<|im_end|>", "\n", NULL};
-    if (is_first) {
-        put(script, opening, NULL);
-    }
-    put(script, response, m);
-    if (is_last) {
-        put(script, closing, NULL);
-    }
-}
-
-/* An answer's text behind its thoughts. */
-static struct flo_message without_thoughts(const struct flo_message *m)
-{
-    static const char mark[] = "</think>";
-    const char *end = m->text + m->bytes;
-    const char *start = m->text, *hit;
-    while ((hit = memmem(start, (size_t)(end - start), mark, strlen(mark))) !=
-           NULL) {
-        start = hit + strlen(mark);
-    }
-    while (start > m->text && start < end && *start == '\n') {
-        start++;
-    }
-    return (struct flo_message){m->role, start, (size_t)(end - start)};
-}
-
-static void chatml(struct script *script, const struct flo_message *m,
-                   size_t count)
-{
-    const struct flo_template *chat = script->chat;
-    const char *text = chat->default_system;
-    const struct flo_message system = {"system", text, strlen(text)};
-    size_t question = count; /* the last one */
-    if (system.bytes > 0 && (count == 0 || !is_of(&m[0], "system"))) {
-        put(script, script->family->turn, &system);
-    }
-    while (question > 0 && !is_of(&m[question - 1], "user")) {
-        question--;
-    }
-    for (size_t i = 0; i < count; i++) {
-        struct flo_message turn = m[i];
-        if (chat->wraps_tools && is_of(&turn, "tool")) {
-            responses(script, &turn, i == 0 || !is_of(&m[i - 1], "tool"),
-                      i + 1 == count || !is_of(&m[i + 1], "tool"));
-            continue;
-        }
-        if (chat->drops_thoughts && is_of(&turn, "assistant") && i < question) {
-            turn = without_thoughts(&turn);
-        }
-        put(script, script->family->turn, &turn);
-    }
-    put(script, script->family->answer, NULL);
-}
-
-/* As Python's json.dumps() without ensure_ascii, which is what a template's
- * `tojson` does. */
-static void add_json(struct flo_buf *out, const struct flo_message *m)
-{
-    static const char escaped[] = "\"\\\b\f\n\r\t";
-    static const char letters[] = "\"\\bfnrt";
-    flo_buf_text(out, "\"");
-    for (size_t i = 0; i < m->bytes; i++) {
-        const char *hit = memchr(escaped, m->text[i], sizeof(escaped) - 1);
-        if (hit != NULL) {
-            flo_buf_printf(out, "\\%c", letters[hit - escaped]);
-        } else if ((unsigned char)m->text[i] < ' ') {
-            flo_buf_printf(out, "\\u%04x", (unsigned)m->text[i]);
-        } else {
-            flo_buf_add(out, &m->text[i], 1);
-        }
-    }
-    flo_buf_text(out, "\"");
-}
-
-/* What a tool said, from 3.1 on.  A quoted text lives as long as its turn. */
-static void ipython(struct script *script, const struct flo_message *m)
-{
-    static const char *const turn[] = {
-        "<|start_header_id|>", "ipython", "<|end_header_id|>", "\n\n", TEXT,
-        "<|eot_id|>",          NULL};
-    struct flo_buf json = {0};
-    if (!script->chat->quotes_tools) {
-        put(script, turn, m);
-        return;
-    }
-    add_json(&json, m);
-    put(script, turn, &(struct flo_message){m->role, json.data, json.bytes});
-    flush(script);
-    if (script->rv == 0 && json.failed) {
-        script->rv = flo_fail(script->err, FLO_E_MEMORY,
-                              "a tool's text of %zu bytes", m->bytes);
-    }
-    flo_buf_deinit(&json);
-}
-
-/* From 3.1 on the system turn is always there and begins with two dates. */
-static void llama3(struct script *script, const struct flo_message *m,
-                   size_t count)
-{
-    const struct flo_template *chat = script->chat;
-    const char *const opening[] = {"<|start_header_id|>", "system",
-                                   "<|end_header_id|>", "\n\n", NULL};
-    const char *const dates[] = {"Cutting Knowledge Date: ",
-                                 chat->knowledge_date,
-                                 "\nToday Date: ",
-                                 chat->today,
-                                 "\n\n",
-                                 NULL};
-    bool has_system = count > 0 && is_of(&m[0], "system");
-    const char *const rest[] = {has_system ? TRIMMED : "", "<|eot_id|>", NULL};
-    if (chat->knowledge_date[0] != '\0') {
-        put(script, opening, NULL);
-        put(script, dates, NULL);
-        put(script, rest, m);
-        m += has_system;
-        count -= has_system;
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (chat->names_ipython && is_of(&m[i], "tool")) {
-            ipython(script, &m[i]);
-        } else {
-            put(script, script->family->turn, &m[i]);
-        }
-    }
-    put(script, script->family->answer, NULL);
-}
-
-/* Where the system has no turn its texts go in front of the next question, and
- * the last one is a question itself when none follows. */
-static size_t last_question(const struct flo_message *m, size_t count)
-{
-    while (count > 0 && is_of(&m[count - 1], "assistant")) {
-        count--;
-    }
-    return count - 1;
-}
-
-static bool is_question(const struct flo_message *m, size_t i, size_t last)
-{
-    return i == last || (!is_of(&m[i], "system") && !is_of(&m[i], "assistant"));
-}
-
-/* Those of the system among these messages. */
-static void put_systems(struct script *script, const char *const *parts,
-                        const struct flo_message *m, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (is_of(&m[i], "system")) {
-            put(script, parts, &m[i]);
-        }
-    }
-}
-
-static void gemma(struct script *script, const struct flo_message *m,
-                  size_t count)
-{
-    static const char *const opening[] = {"<start_of_turn>", ROLE, NULL};
-    const char *const context[] = {script->chat->keeps_system ? TEXT : TRIMMED,
-                                   "\n\n", NULL};
-    size_t last = last_question(m, count), said = 0;
-    for (size_t i = 0; i < count; i++) {
-        bool asks = is_question(m, i, last);
-        if (!asks && is_of(&m[i], "system")) {
-            continue;
-        }
-        put(script, opening, &m[i]);
-        if (asks) {
-            put_systems(script, context, m + said, i - said);
-            said = i + 1;
-        }
-        put(script, script->family->turn, &m[i]);
-    }
-    put(script, script->family->answer, NULL);
-}
-
-static void phi3(struct script *script, const struct flo_message *m,
-                 size_t count)
-{
-    const struct flo_template *chat = script->chat;
-    const char *line = chat->has_one_line ? "" : "\n";
-    const char *const turn[] = {ROLE, line, TEXT, "<|end|>", line, NULL};
-    const char *const answer[] = {"<|assistant|>", line, NULL};
-    for (size_t i = 0; i < count; i++) {
-        if (!(chat->skips_no_system && m[i].bytes == 0 &&
-              is_of(&m[i], "system"))) {
-            put(script, turn, &m[i]);
-        }
-    }
-    put(script, answer, NULL);
-}
-
-/* Pairs of user and assistant; a system message goes into the first pair, of
- * which then only the end is trimmed. */
-static void llama2(struct script *script, const struct flo_message *m,
-                   size_t count)
-{
-    static const char *const opening[] = {"[INST] ", NULL};
-    static const char *const system[] = {"<<SYS>>\n", TEXT, "\n<</SYS>>", NULL};
-    static const char *const lines[] = {"\n\n", NULL};
-    static const char *const question[] = {TEXT, " [/INST]", NULL};
-    static const char *const answer[] = {" ", TEXT, " ", EOS, BOS, NULL};
-    size_t first = count > 0 && is_of(&m[0], "system") ? 1 : 0;
-    if (first == 1 && count == 1) {
-        script->rv = flo_fail(script->err, FLO_E_INFER_PARAM,
-                              "this model takes a question behind the system's "
-                              "message");
-    }
-    for (size_t i = first; script->rv == 0 && i < count; i++) {
-        bool is_user = (i - first) % 2 == 0;
-        struct flo_message turn = script->chat->trims ? trimmed(&m[i]) : m[i];
-        if (!is_of(&m[i], is_user ? "user" : "assistant")) {
-            script->rv = flo_fail(script->err, FLO_E_INFER_PARAM,
-                                  "message %zu is '%s'; this model takes user "
-                                  "and assistant in turn",
-                                  i, m[i].role);
-            return;
-        }
-        if (is_user) {
-            put(script, opening, NULL);
-        }
-        if (i == 1 && first == 1) {
-            put(script, system, &m[0]);
-            if (turn.bytes > 0 || !script->chat->trims) {
-                put(script, lines, NULL);
-                turn.bytes += (size_t)(turn.text - m[i].text);
-                turn.text = m[i].text;
-            }
-        }
-        put(script, is_user ? question : answer, &turn);
-    }
-}
-
-/* The same marks, blanks around them by version, and the system's text at the
- * beginning of the next question or of the last one, or in marks of its own. */
-static void mistral(struct script *script, const struct flo_message *m,
-                    size_t count)
-{
-    const struct flo_template *chat = script->chat;
-    const char *before = chat->blank_before ? " " : "";
-    const char *behind = chat->blank_behind ? " " : "";
-    const char *const marked[] = {"[SYSTEM_PROMPT]", behind, TEXT,
-                                  "[/SYSTEM_PROMPT]", NULL};
-    const char *const opening[] = {before, "[INST]", behind, NULL};
-    const char *const context[] = {TEXT, "\n\n", NULL};
-    const char *const question[] = {TEXT, chat->blank_before_end ? " " : "",
-                                    "[/INST]", NULL};
-    const char *const answer[] = {chat->blank_before_answer ? " " : "",
-                                  chat->trims ? TRIMMED : TEXT, EOS,
-                                  chat->blank_behind_answer ? " " : "", NULL};
-    size_t last = last_question(m, count), said = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (is_of(&m[i], "assistant")) {
-            put(script, answer, &m[i]);
-        } else if (chat->has_system_marks && is_of(&m[i], "system")) {
-            put(script, marked, &m[i]);
-        } else if (is_question(m, i, last)) {
-            put(script, opening, NULL);
-            if (!chat->has_system_marks &&
-                (i == last || !chat->has_system_last)) {
-                put_systems(script, context, m + said, i - said);
-                said = i + 1;
-            }
-            put(script, question, &m[i]);
-        }
-    }
-}
-
-/* ---- what is given ---- */
-
-static int check_markers(const struct flo_vocab *vocab,
-                         const struct family *family, struct flo_err *err)
-{
-    for (size_t i = 0; i < FLO_COUNT(family->markers); i++) {
-        const char *marker = family->markers[i];
-        if (marker == NULL) {
-            break;
-        }
-        int32_t id = flo_vocab_find(vocab, marker, strlen(marker));
-        if (id < 0 || (vocab->tokens[id].type != FLO_TOKEN_CONTROL &&
-                       vocab->tokens[id].type != FLO_TOKEN_USER)) {
-            return flo_fail(err, FLO_E_GGUF_VOCAB,
-                            "the chat template needs the control token '%s'",
-                            marker);
-        }
+    flo_buf_deinit(&text);
+    flo_buf_deinit(&marks);
+    if (rv < 0 && rv != FLO_E_INFER_PARAM) {
+        *err = why;
+        return rv;
     }
     return 0;
 }
 
-static int check_messages(const struct flo_message *messages, size_t count,
+static int probe(struct flo_template *chat, const struct flo_vocab *vocab,
+                 struct flo_err *err)
+{
+    const struct flo_message first[] = {say("user", "The first question")};
+    const struct flo_message talk[] = {say("user", "The first question"),
+                                       say("assistant", "An answer"),
+                                       say("user", "The second question")};
+    const struct flo_message system[] = {say("system", "The system says"),
+                                         say("user", "The first question")};
+    const struct flo_message later[] = {
+        say("system", "The system says"), say("user", "The first question"),
+        say("assistant", "An answer"), say("system", "The system adds"),
+        say("user", "The second question")};
+    const struct flo_message tool[] = {say("user", "The first question"),
+                                       say("assistant", "A call"),
+                                       say("tool", "The tool says")};
+    bool shows_first = false, shows_talk = false;
+    const struct {
+        const struct flo_message *messages;
+        size_t count;
+        bool *out;
+    } probes[] = {{first, 1, &shows_first},
+                  {talk, 3, &shows_talk},
+                  {system, 2, &chat->has_system},
+                  {later, 5, &chat->has_later_system},
+                  {tool, 3, &chat->has_tool}};
+    int rv = 0;
+    for (size_t i = 0; rv == 0 && i < FLO_COUNT(probes); i++) {
+        rv = shows(chat, vocab, probes[i].messages, probes[i].count,
+                   probes[i].out, err);
+        /* Nobody need know what only a tool's text reaches. */
+        if (rv == FLO_E_MODEL_TEMPLATE && probes[i].messages == tool) {
+            rv = 0;
+        }
+    }
+    if (rv == 0 && (!shows_first || !shows_talk)) {
+        rv = flo_fail(err, FLO_E_MODEL_TEMPLATE,
+                      "the chat template leaves out what was said");
+    }
+    return rv;
+}
+
+/* The text to use, and its name. */
+static int choose(const struct flo_gguf *gguf, const char *instead,
+                  struct flo_gguf_text *text, struct flo_template *out,
+                  struct flo_err *err)
+{
+    struct flo_gguf_text arch = {"", 0};
+    int rv = flo_gguf_string(gguf, "general.architecture", &arch, err);
+    if (rv == 0 && (instead == NULL || instead[0] == '\0')) {
+        rv = flo_gguf_string(gguf, "tokenizer.chat_template", text, err);
+        snprintf(out->name, sizeof(out->name), "%s",
+                 text->bytes > 0 ? "model" : "none");
+        /* Phi-2 came without one. */
+        instead = rv == 0 && text->bytes == 0 && flo_gguf_text_is(arch, "phi2")
+                      ? "phi2"
+                      : NULL;
+    }
+    if (rv < 0 || instead == NULL || strcmp(instead, "none") == 0) {
+        return rv;
+    }
+    const char *known = flo_template_known(instead);
+    bool is_word = strchr(instead, '{') == NULL;
+    if (known == NULL && is_word) {
+        return flo_fail(err, FLO_E_MODEL_TEMPLATE,
+                        "no chat template has the name '%.40s'", instead);
+    }
+    *text = (struct flo_gguf_text){known != NULL ? known : instead, 0};
+    text->bytes = strlen(text->data);
+    snprintf(out->name, sizeof(out->name), "%s",
+             known != NULL ? instead : "given");
+    return 0;
+}
+
+int flo_template_find(const struct flo_gguf *gguf,
+                      const struct flo_vocab *vocab, const char *instead,
+                      struct flo_template *out, struct flo_err *err)
+{
+    struct flo_gguf_text text = {"", 0};
+    struct flo_err why = {0};
+    memset(out, 0, sizeof(*out));
+    snprintf(out->name, sizeof(out->name), "none");
+    int rv = choose(gguf, instead, &text, out, &why);
+    if (rv == 0 && text.bytes > FLO_TEMPLATE_BYTES_MAX) {
+        rv = flo_fail(&why, FLO_E_GGUF_LIMIT,
+                      "the chat template has %zu bytes, at most %u", text.bytes,
+                      FLO_TEMPLATE_BYTES_MAX);
+    }
+    if (rv == 0 && text.bytes > 0) {
+        rv = flo_jinja_open(text.data, text.bytes, &out->jinja, &why);
+        rv = rv < 0 ? rv : probe(out, vocab, &why);
+    }
+    if (rv < 0) {
+        if (rv == FLO_E_MODEL_TEMPLATE) {
+            flo_err_fix(&why, FIX);
+        }
+        if (err != NULL) {
+            *err = why;
+        }
+        flo_template_deinit(out);
+        snprintf(out->name, sizeof(out->name), "unknown");
+    }
+    return rv;
+}
+
+void flo_template_deinit(struct flo_template *chat)
+{
+    flo_jinja_close(chat->jinja);
+    memset(chat, 0, sizeof(*chat));
+}
+
+/* ---- a conversation ---------------------------------------------------- */
+
+static int check_messages(const struct flo_template *chat,
+                          const struct flo_message *messages, size_t count,
                           struct flo_err *err)
 {
+    static const char *const roles[] = {"system", "user", "assistant", "tool"};
     if (count > MESSAGES_MAX) {
         return flo_fail(err, FLO_E_INFER_PARAM, "%zu messages, at most %d",
                         count, MESSAGES_MAX);
     }
     for (size_t i = 0; i < count; i++) {
-        if (role_of(&messages[i]) == FLO_COUNT(roles)) {
+        size_t role = 0;
+        while (role < FLO_COUNT(roles) && !is_of(&messages[i], roles[role])) {
+            role++;
+        }
+        if (role == FLO_COUNT(roles)) {
             return flo_fail(err, FLO_E_INFER_PARAM,
                             "message %zu has role '%s'; system, user, "
                             "assistant and tool are known",
                             i, messages[i].role);
         }
+        if (chat->jinja != NULL && !chat->has_tool &&
+            is_of(&messages[i], "tool")) {
+            return flo_fail(err, FLO_E_INFER_PARAM,
+                            "message %zu is a tool's; this model's chat "
+                            "template has no form for it",
+                            i);
+        }
+    }
+    return 0;
+}
+
+/* Messages as the template can say them.  A system's text that it has no form
+ * for goes in front of the next question, or is one where none follows. */
+struct folded {
+    struct flo_message *messages; /* to be freed */
+    size_t count;
+    struct flo_buf *texts; /* one for each, mostly empty */
+};
+
+static void fold(const struct flo_template *chat, const struct flo_message *in,
+                 size_t count, struct folded *out)
+{
+    struct flo_buf *waiting = NULL;
+    for (size_t i = 0; i < count; i++) {
+        bool has_form = i == 0 ? chat->has_system : chat->has_later_system;
+        struct flo_buf *text = &out->texts[out->count];
+        if (is_of(&in[i], "system") && !has_form) {
+            if (waiting == NULL) {
+                waiting = text;
+            } else {
+                flo_buf_text(waiting, "\n\n");
+            }
+            flo_buf_add(waiting, in[i].text, in[i].bytes);
+            continue;
+        }
+        if (waiting != NULL && is_of(&in[i], "user")) {
+            flo_buf_text(waiting, "\n\n");
+            flo_buf_add(waiting, in[i].text, in[i].bytes);
+            out->messages[out->count++] =
+                (struct flo_message){"user", waiting->data, waiting->bytes};
+            waiting = NULL;
+            continue;
+        }
+        if (waiting != NULL) { /* it waits for a later place */
+            out->texts[out->count + 1] = *waiting;
+            *waiting = (struct flo_buf){0};
+            waiting = &out->texts[out->count + 1];
+        }
+        out->messages[out->count++] = in[i];
+    }
+    if (waiting != NULL) {
+        out->messages[out->count++] = (struct flo_message){
+            "user", waiting->data != NULL ? waiting->data : "", waiting->bytes};
+    }
+}
+
+static int tokenise(const struct flo_vocab *vocab, const struct flo_buf *text,
+                    const struct flo_buf *marks, struct flo_tokens *tokens,
+                    struct flo_err *err)
+{
+    const struct flo_vocab_facts *facts = flo_vocab_facts(vocab);
+    struct flo_buf spans = {0}, bos = {0};
+    for (size_t from = 0, to; from < text->bytes; from = to) {
+        bool is_message = marks->data[from] != 0;
+        for (to = from;
+             to < text->bytes && (marks->data[to] != 0) == is_message; to++) {
+        }
+        struct flo_text_span span = {text->data + from, to - from, !is_message,
+                                     is_message};
+        flo_buf_add(&spans, &span, sizeof(span));
+    }
+    token_text(vocab, facts->bos, &bos);
+    bool has_bos = bos.bytes > 1 && text->bytes >= bos.bytes - 1 &&
+                   memcmp(text->data, bos.data, bos.bytes - 1) == 0 &&
+                   marks->data[0] == 0;
+    if (facts->adds_bos && facts->bos >= 0 && !has_bos) {
+        flo_tokens_add(tokens, facts->bos);
+    }
+    int rv = spans.failed || bos.failed
+                 ? flo_fail(err, FLO_E_MEMORY, "a conversation's parts")
+                 : flo_tokenize_spans(
+                       vocab, (const void *)spans.data,
+                       spans.bytes / sizeof(struct flo_text_span), tokens, err);
+    flo_buf_deinit(&spans);
+    flo_buf_deinit(&bos);
+    if (rv == 0 && tokens->failed) {
+        rv = flo_fail(err, FLO_E_INFER_TOO_LONG, "more than %zu tokens",
+                      tokens->count);
+    }
+    return rv;
+}
+
+/* Without a template. */
+static void plain(const struct flo_message *messages, size_t count,
+                  struct flo_buf *text, struct flo_buf *marks)
+{
+    text->bytes_max = marks->bytes_max = TEXT_BYTES_MAX;
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0) {
+            flo_buf_text(text, "\n\n");
+            flo_buf_add(marks, "\0", 2);
+        }
+        flo_buf_add(text, messages[i].text, messages[i].bytes);
+        for (size_t at = 0; at < messages[i].bytes; at++) {
+            flo_buf_add(marks, "\1", 1);
+        }
+    }
+}
+
+static int render(const struct flo_template *chat,
+                  const struct flo_vocab *vocab,
+                  const struct flo_message *messages, size_t count,
+                  struct flo_tokens *tokens, struct flo_err *err)
+{
+    struct flo_buf text = {0}, marks = {0};
+    int rv = 0;
+    if (chat->jinja == NULL) {
+        plain(messages, count, &text, &marks);
+    } else {
+        rv = run(chat, vocab, messages, count, &text, &marks, err);
+    }
+    if (rv == 0 && (text.failed || marks.failed)) {
+        rv = flo_fail(err, FLO_E_MEMORY, "%zu messages", count);
+    }
+    rv = rv < 0 ? rv : tokenise(vocab, &text, &marks, tokens, err);
+    flo_buf_deinit(&text);
+    flo_buf_deinit(&marks);
+    return rv;
+}
+
+/* Is the text too long by its bytes alone? */
+static int check_bytes(const struct flo_vocab *vocab,
+                       const struct flo_message *messages, size_t count,
+                       struct flo_tokens *tokens, struct flo_err *err)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        bytes += messages[i].bytes;
+    }
+    if (!flo_tokens_have_room(tokens, vocab, bytes)) {
+        return flo_fail(err, FLO_E_INFER_TOO_LONG,
+                        "a text of %zu bytes has at least %zu tokens, at most "
+                        "%zu fit",
+                        bytes, tokens->count_least, tokens->count_max);
     }
     return 0;
 }
@@ -517,32 +372,32 @@ int flo_template_render(const struct flo_template *chat,
                         size_t message_count, struct flo_tokens *tokens,
                         struct flo_err *err)
 {
-    const struct flo_vocab_facts *facts = flo_vocab_facts(vocab);
-    const struct family *family = &families[chat->kind];
-    struct script script = {.chat = chat,
-                            .family = family,
-                            .vocab = vocab,
-                            .tokens = tokens,
-                            .err = err};
-    int rv = check_messages(messages, message_count, err);
-    if (rv < 0 || (rv = check_markers(vocab, family, err)) < 0) {
-        return rv;
+    struct folded folded = {0};
+    int rv = check_messages(chat, messages, message_count, err);
+    rv = rv < 0 ? rv : check_bytes(vocab, messages, message_count, tokens, err);
+    if (rv < 0 || chat->jinja == NULL) {
+        return rv < 0
+                   ? rv
+                   : render(chat, vocab, messages, message_count, tokens, err);
     }
-    script.spans =
-        calloc((message_count + 2) * SPANS_PER_MESSAGE, sizeof(*script.spans));
-    if (script.spans == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "%zu messages", message_count);
+    folded.messages = calloc(message_count + 1, sizeof(*folded.messages));
+    folded.texts = calloc(message_count + 2, sizeof(*folded.texts));
+    if (folded.messages == NULL || folded.texts == NULL) {
+        rv = flo_fail(err, FLO_E_MEMORY, "%zu messages", message_count);
+    } else {
+        bool failed = false;
+        fold(chat, messages, message_count, &folded);
+        for (size_t i = 0; i < message_count + 2; i++) {
+            failed = failed || folded.texts[i].failed;
+        }
+        rv = failed ? flo_fail(err, FLO_E_MEMORY, "%zu messages", message_count)
+                    : render(chat, vocab, folded.messages, folded.count, tokens,
+                             err);
     }
-    if ((facts->adds_bos || family->has_bos) && facts->bos >= 0) {
-        flo_tokens_add(tokens, facts->bos);
+    for (size_t i = 0; folded.texts != NULL && i < message_count + 2; i++) {
+        flo_buf_deinit(&folded.texts[i]);
     }
-    family->render(&script, messages, message_count);
-    flush(&script);
-    rv = script.rv;
-    if (rv == 0 && tokens->failed) {
-        rv = flo_fail(err, FLO_E_INFER_TOO_LONG, "more than %zu tokens",
-                      tokens->count);
-    }
-    free(script.spans);
+    free(folded.messages);
+    free(folded.texts);
     return rv;
 }

@@ -41,6 +41,8 @@ static struct options options_of(const struct flo_command *command)
         {"backend", FLO_OPTION_TEXT, &tool->backend,
          "NAME who computes (default: native, this engine)"},
         {"n", FLO_OPTION_U64, &tool->count, "N tokens to generate"},
+        {"template", FLO_OPTION_TEXT, &tool->chat_template,
+         "NAME|FILE a chat template instead of the model's own"},
         {"temp", FLO_OPTION_TEXT, &tool->temperature,
          "T temperature (default 0: the likeliest token)"},
         {"grammar", FLO_OPTION_TEXT, &tool->grammar,

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <flotilla/adapter.h>
+#include <flotilla/engine_wire.h>
 
 #include "base/gguf/gguf.h"
 #include "base/quant/quant.h"
@@ -139,17 +140,28 @@ static int read_sampling(const struct flo_tool *tool,
     return flo_sampling_check(sampling, err);
 }
 
+static void text_free(char **text)
+{
+    free(*text);
+}
+
 int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
                   struct flo_tool_model *m, struct flo_err *err)
 {
+    FLO_CLEANUP(text_free) char *chat_template = NULL;
     int rv = flo_tool_setup(tool, &m->setup, err);
 
+    if (rv == 0 && tool->chat_template != NULL) {
+        rv = flo_wire_template_read(tool->chat_template, &chat_template, err);
+    }
     if (rv < 0 ||
         (rv = flo_backend_find(tool->backend, &m->backend, err)) < 0) {
         return rv;
     }
     m->setup.options.engine.vocabulary = vocabulary;
+    m->setup.options.engine.chat_template = chat_template;
     rv = m->backend->open(tool->model, &m->setup.options, &m->state, err);
+    m->setup.options.engine.chat_template = NULL; /* read at open only */
     if (rv < 0) {
         return rv;
     }

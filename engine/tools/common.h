@@ -23,6 +23,7 @@ struct flo_tool {
     const char *tokens;           /* "1,2,3" */
     const char *grammar, *schema; /* files */
     const char *lora;             /* FILE[:SCALE] */
+    const char *chat_template;    /* NAME or FILE */
     const char *backend;          /* NULL: native */
     uint64_t context;
     uint64_t threads;

@@ -401,6 +401,8 @@ static struct eval state = {.tool.count = TOKENS_DEFAULT,
 static const struct flo_option options[] = {
     {"against", FLO_OPTION_TEXT, &state.against,
      "FILE another model: the unquantized one, the last release"},
+    {"template", FLO_OPTION_TEXT, &state.tool.chat_template,
+     "NAME|FILE a chat template instead of the model's own"},
     {"n", FLO_OPTION_U64, &state.tool.count,
      "N tokens per answer where the suite is silent (128)"},
     {"min-exact", FLO_OPTION_TEXT, &state.min_exact,

@@ -91,16 +91,15 @@ static void learn_vocabulary(struct inspect *f)
     note(f, flo_gguf_array(f->gguf, "tokenizer.ggml.tokens", FLO_GGUF_STRING,
                            &tokens, next_issue(f)));
     f->vocabulary = tokens != NULL ? (uint32_t)tokens->count : 0;
-    if (flo_gguf_find(f->gguf, "tokenizer.ggml.model") == NULL) {
-        return;
+    if (flo_gguf_find(f->gguf, "tokenizer.ggml.model") != NULL) {
+        note(f, flo_vocab_open(f->gguf, &vocab, next_issue(f)));
     }
-    int rv = flo_vocab_open(f->gguf, &vocab, next_issue(f));
-    note(f, rv);
-    if (rv == 0) {
+    if (vocab != NULL) {
         const struct flo_vocab_facts *v = flo_vocab_facts(vocab);
         snprintf(f->tokenizer, sizeof(f->tokenizer), "%s/%s", v->model, v->pre);
-        flo_vocab_close(vocab);
     }
+    note(f, flo_template_find(f->gguf, vocab, NULL, &f->chat, next_issue(f)));
+    flo_vocab_close(vocab);
 }
 
 /* What flotilla-engine pack would write. */
@@ -127,7 +126,6 @@ static void learn(struct inspect *f)
         f->shape[i] = arch_u32(f, arch, shapes[i].key);
     }
     learn_vocabulary(f);
-    note(f, flo_template_find(f->gguf, &f->chat, next_issue(f)));
     note(f, flo_gguf_string(f->gguf, "general.type", &type, next_issue(f)));
     if (!flo_gguf_text_is(type, "adapter")) {
         note(f, flo_model_check(f->gguf, false, NULL, next_issue(f)));

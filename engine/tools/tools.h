@@ -26,7 +26,7 @@ enum flo_shared {
     FLO_SHARED_MODEL = 8,     /* which file, and how it is opened */
     FLO_SHARED_ADAPTER = 9,   /* --lora */
     FLO_SHARED_BACKEND = 10,  /* tokens in and logits out only */
-    FLO_SHARED_SAMPLING = 15, /* how an answer is chosen */
+    FLO_SHARED_SAMPLING = 16, /* how an answer is chosen */
 };
 
 struct flo_command {

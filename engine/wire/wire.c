@@ -40,6 +40,7 @@ static const struct row rows_open[] = {
     ROW(4, KIND_U64, open, memory_bytes_max),
     ROW(5, KIND_U64, open, adapter_bytes),
     ROW(6, KIND_BOOL, open, keeps_prefix),
+    ROW(8, KIND_TEXT, open, chat_template),
 };
 
 static const struct row rows_generate[] = {

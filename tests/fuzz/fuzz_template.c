@@ -85,7 +85,13 @@ static void check(const struct flo_template *chat,
     flo_tokens_deinit(&other);
 }
 
-/* A byte of choices, a line of template, the rest is the message. */
+/* Templates that look at nothing but the role of a message. */
+static const char *const known[] = {"chatml", "llama3", "llama2", "mistral",
+                                    "gemma",  "phi3",   "zephyr", "phi2"};
+
+/* Two bytes of choices, a line of template, the rest is the message.  A
+ * template of outside may do anything; a known one must not mistake a
+ * message's text for its own. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     struct flo_buf file = {0};
@@ -93,20 +99,31 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     struct flo_vocab *vocab = NULL;
     struct flo_template chat;
     struct flo_err err = {0};
-    if (bytes < 2) {
+    if (bytes < 3) {
         return 0;
     }
-    const char *text = (const char *)data + 1;
-    const char *line = memchr(text, '\n', bytes - 1);
-    size_t template_bytes = line != NULL ? (size_t)(line - text) : bytes - 1;
-    size_t rest = bytes - 1 - template_bytes;
+    const char *text = (const char *)data + 2;
+    const char *line = memchr(text, '\n', bytes - 2);
+    size_t template_bytes = line != NULL ? (size_t)(line - text) : bytes - 2;
+    size_t rest = bytes - 2 - template_bytes;
+    const char *instead =
+        data[1] % 2 == 0 ? NULL : known[data[1] / 2 % FLO_COUNT(known)];
     make(&file, (data[0] & 1) != 0, (data[0] & 2) != 0 ? 4 : 3, text,
          template_bytes);
     if (flo_gguf_open(file.data, file.bytes, &gguf, &err) == 0 &&
         flo_vocab_open(gguf, &vocab, &err) == 0 &&
-        flo_template_find(gguf, &chat, &err) == 0) {
-        check(&chat, vocab, text + template_bytes, rest, 4);
-        check(&chat, vocab, text + template_bytes, rest, 5); /* not Llama 2's */
+        flo_template_find(gguf, vocab, instead, &chat, &err) == 0) {
+        if (instead != NULL) {
+            check(&chat, vocab, text + template_bytes, rest, 4);
+            check(&chat, vocab, text + template_bytes, rest, 5);
+        } else {
+            struct flo_tokens tokens = {.count_max = 1u << 16};
+            const struct flo_message message = {"user", text + template_bytes,
+                                                rest};
+            flo_template_render(&chat, vocab, &message, 1, &tokens, &err);
+            flo_tokens_deinit(&tokens);
+        }
+        flo_template_deinit(&chat);
     }
     flo_vocab_close(vocab);
     flo_gguf_close(gguf);

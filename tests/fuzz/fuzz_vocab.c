@@ -31,10 +31,11 @@ static void use(const struct flo_gguf *gguf, const struct flo_vocab *vocab,
             abort();
         }
     }
-    if (flo_template_find(gguf, &chat, NULL) == 0 &&
+    if (flo_template_find(gguf, vocab, NULL, &chat, NULL) == 0 &&
         flo_template_render(&chat, vocab, messages, 2, &tokens, NULL) < 0) {
         tokens.failed = true;
     }
+    flo_template_deinit(&chat);
     flo_buf_deinit(&out);
     flo_tokens_deinit(&tokens);
 }

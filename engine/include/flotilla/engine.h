@@ -59,6 +59,10 @@ struct flo_engine_options {
      * NULL: MODEL.packed, if it is there and its own; "": none. */
     const char *packed;
     int packed_fd; /* the same open for reading, before `packed`; 0: none */
+    /* Instead of the model's own chat template: the name of a known one
+     * ("chatml", "llama3", ...: docs/reference/models.md), "none", or Jinja
+     * text.  NULL or "": the model's.  Read at open only. */
+    const char *chat_template;
     uint64_t adapter_bytes; /* room for adapters (adapter.h); 0: none */
     uint64_t request_bytes; /* that the caller takes for requests; 0: none */
 };
@@ -297,7 +301,7 @@ struct flo_engine_message {
  * opening of an answer.  Special tokens inside a message's text stay plain
  * text: no message can end a turn.
  * FLO_E_INFER_PARAM      a role or an order that the form does not know
- * FLO_E_NOT_BUILT        a template of no known family
+ * FLO_E_MODEL_TEMPLATE   the template uses what is not known here
  * FLO_E_INFER_TOO_LONG   more than tokens_max, or that is 0 */
 FLO_MUST_USE int flo_engine_chat(const struct flo_engine *engine,
                                  const struct flo_engine_message *messages,

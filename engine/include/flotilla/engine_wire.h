@@ -87,9 +87,16 @@ struct flo_wire_open {
     uint64_t adapter_bytes; /* room for LOAD, beside that of those named here */
     bool keeps_prefix; /* the last descriptor is of a file of a fixed size, to
                           be read and written: what requests share */
+    struct flo_wire_text chat_template; /* instead of the model's; no NUL */
     uint32_t n_adapters;
     struct flo_wire_text adapters[FLO_WIRE_ADAPTERS_MAX]; /* their names */
 };
+
+/* What a person named as a template: with "/" or "." in it a file, whose text
+ * (256 KiB at most) is given back, else the name of a known one.  The caller
+ * frees *text.  Errors of flo_file_read(). */
+FLO_MUST_USE int flo_wire_template_read(const char *value, char **text,
+                                        struct flo_err *err);
 
 enum flo_wire_priority {
     FLO_WIRE_USER = 0, /* somebody waits: before all others */

@@ -74,13 +74,14 @@ static bool use(const char *bytes, size_t count)
     if (flo_vocab_open(gguf, &vocab, &err) == 0) {
         const struct flo_message message = {"user", "ab <|im_end|> b<x>", 18};
         struct flo_buf text = {0};
-        if (flo_template_find(gguf, &chat, &err) == 0 &&
+        if (flo_template_find(gguf, vocab, NULL, &chat, &err) == 0 &&
             flo_template_render(&chat, vocab, &message, 1, &tokens, &err) ==
                 0) {
             for (size_t i = 0; i < tokens.count; i++) {
                 flo_vocab_piece(vocab, tokens.ids[i], true, &text);
             }
         }
+        flo_template_deinit(&chat);
         flo_buf_deinit(&text);
     }
     flo_tokens_deinit(&tokens);
