@@ -114,7 +114,7 @@ uint64_t flo_histogram_quantile(const struct flo_histogram *histogram, double q)
     return bucket_high(last);
 }
 
-static size_t varint_put(uint8_t *out, uint64_t value)
+size_t flo_varint_put(uint8_t *out, uint64_t value)
 {
     size_t used = 0;
 
@@ -126,9 +126,8 @@ static size_t varint_put(uint8_t *out, uint64_t value)
     return used;
 }
 
-/* The shortest form only. */
-static bool varint_get(const uint8_t *data, size_t bytes, size_t *at,
-                       uint64_t *value)
+bool flo_varint_get(const uint8_t *data, size_t bytes, size_t *at,
+                    uint64_t *value)
 {
     uint64_t result = 0;
 
@@ -150,25 +149,32 @@ static bool varint_get(const uint8_t *data, size_t bytes, size_t *at,
 /* Gap 2, count 5, per bucket; end 1, sum 10. */
 enum { BINARY_MAX = FLO_HISTOGRAM_BUCKETS * 7 + 11 };
 enum { TEXT_MAX = 4 * ((BINARY_MAX + 2) / 3) };
+_Static_assert(BINARY_MAX == FLO_HISTOGRAM_PACKED_MAX, "see base.h");
+
+size_t flo_histogram_pack(const struct flo_histogram *histogram, uint8_t *out)
+{
+    size_t used = 0;
+    size_t next = 0; /* index before, plus one */
+
+    for (size_t i = 0; i < FLO_HISTOGRAM_BUCKETS; i++) {
+        if (histogram->buckets[i] != 0) {
+            used += flo_varint_put(out + used, i + 1 - next);
+            used += flo_varint_put(out + used, histogram->buckets[i]);
+            next = i + 1;
+        }
+    }
+    used += flo_varint_put(out + used, 0);
+    used += flo_varint_put(out + used, histogram->sum);
+    return used;
+}
 
 void flo_histogram_encode(const struct flo_histogram *histogram,
                           struct flo_buf *out)
 {
     uint8_t binary[BINARY_MAX];
     char text[TEXT_MAX + 1];
-    size_t used = 0;
-    size_t next = 0; /* index before, plus one */
 
-    for (size_t i = 0; i < FLO_HISTOGRAM_BUCKETS; i++) {
-        if (histogram->buckets[i] != 0) {
-            used += varint_put(binary + used, i + 1 - next);
-            used += varint_put(binary + used, histogram->buckets[i]);
-            next = i + 1;
-        }
-    }
-    used += varint_put(binary + used, 0);
-    used += varint_put(binary + used, histogram->sum);
-    flo_base64_encode(binary, used, text);
+    flo_base64_encode(binary, flo_histogram_pack(histogram, binary), text);
     flo_buf_text(out, text);
 }
 
@@ -200,13 +206,49 @@ static bool sum_is_possible(const struct flo_histogram *histogram)
     return histogram->sum >= low && histogram->sum <= high;
 }
 
+int flo_histogram_unpack(const uint8_t *binary, size_t bytes, size_t *from,
+                         struct flo_histogram *out, struct flo_err *err)
+{
+    struct flo_histogram result = {0};
+    size_t at = *from;
+    size_t next = 0;
+
+    for (;;) {
+        uint64_t gap, count;
+        size_t begin = at;
+        if (!flo_varint_get(binary, bytes, &at, &gap)) {
+            return decode_refuse(err, "bad gap", begin);
+        }
+        if (gap == 0) {
+            break;
+        }
+        if (gap > FLO_HISTOGRAM_BUCKETS - next) {
+            return decode_refuse(err, "bucket beyond the last", begin);
+        }
+        if (!flo_varint_get(binary, bytes, &at, &count) || count == 0 ||
+            count > UINT32_MAX) {
+            return decode_refuse(err, "bad count", begin);
+        }
+        next += (size_t)gap;
+        result.buckets[next - 1] = (uint32_t)count;
+        result.count += count;
+    }
+    if (!flo_varint_get(binary, bytes, &at, &result.sum)) {
+        return decode_refuse(err, "bad sum", at);
+    }
+    if (!sum_is_possible(&result)) {
+        return decode_refuse(err, "impossible sum", at);
+    }
+    *out = result;
+    *from = at;
+    return 0;
+}
+
 int flo_histogram_decode(const char *text, size_t chars,
                          struct flo_histogram *out, struct flo_err *err)
 {
     uint8_t binary[3 * (TEXT_MAX / 4)];
-    struct flo_histogram result = {0};
     size_t at = 0;
-    size_t next = 0;
 
     if (chars > TEXT_MAX) {
         return flo_fail(err, FLO_E_MQTT_SCHEMA,
@@ -217,33 +259,13 @@ int flo_histogram_decode(const char *text, size_t chars,
     if (decoded < 0) {
         return flo_fail(err, FLO_E_MQTT_SCHEMA, "histogram: not base64");
     }
-    size_t bytes = (size_t)decoded;
-    for (;;) {
-        uint64_t gap, count;
-        size_t begin = at;
-        if (!varint_get(binary, bytes, &at, &gap)) {
-            return decode_refuse(err, "bad gap", begin);
-        }
-        if (gap == 0) {
-            break;
-        }
-        if (gap > FLO_HISTOGRAM_BUCKETS - next) {
-            return decode_refuse(err, "bucket beyond the last", begin);
-        }
-        if (!varint_get(binary, bytes, &at, &count) || count == 0 ||
-            count > UINT32_MAX) {
-            return decode_refuse(err, "bad count", begin);
-        }
-        next += (size_t)gap;
-        result.buckets[next - 1] = (uint32_t)count;
-        result.count += count;
+    struct flo_histogram result;
+    int rv = flo_histogram_unpack(binary, (size_t)decoded, &at, &result, err);
+    if (rv == 0 && at != (size_t)decoded) {
+        rv = decode_refuse(err, "bad sum", at);
     }
-    if (!varint_get(binary, bytes, &at, &result.sum) || at != bytes) {
-        return decode_refuse(err, "bad sum", at);
+    if (rv == 0) {
+        *out = result;
     }
-    if (!sum_is_possible(&result)) {
-        return decode_refuse(err, "impossible sum", at);
-    }
-    *out = result;
-    return 0;
+    return rv;
 }

@@ -84,8 +84,9 @@ int flo_telemetry_parse(const json_t *json, struct flo_telemetry *out,
             0 ||
         (rv = flo_json_opt_u64(json, "at_ms", 0, VALUE_MAX, 0, &out->at_ms,
                                err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "window_ms", 0, 86400000, 0,
-                               &out->window_ms, err)) < 0 ||
+        (rv =
+             flo_json_opt_u64(json, "window_ms", 0, FLO_TELEMETRY_WINDOW_MS_MAX,
+                              0, &out->window_ms, err)) < 0 ||
         (rv = flo_json_opt_name(json, "model", "", &model, err)) < 0 ||
         (rv = flo_json_opt_name(json, "version", "", &version, err)) < 0 ||
         (rv = flo_json_opt_digest(json, "release", &out->release, err)) < 0 ||
@@ -108,7 +109,7 @@ static int read_by(const json_t *json, struct flo_telemetry_query *out,
     json_t *by;
     json_t *word;
     size_t i;
-    int rv = flo_json_opt_array(json, "by", 2, &by, err);
+    int rv = flo_json_opt_array(json, "by", 3, &by, err);
 
     if (rv < 0) {
         return rv;
@@ -120,10 +121,17 @@ static int read_by(const json_t *json, struct flo_telemetry_query *out,
             out->by_release = true;
         } else if (text != NULL && strcmp(text, "device") == 0) {
             out->by_device = true;
+        } else if (text != NULL && strcmp(text, "hardware") == 0) {
+            out->by_hardware = true;
         } else {
             return flo_fail(err, FLO_E_REST_SCHEMA,
-                            "by[%zu]: release or device belongs here", i);
+                            "by[%zu]: release, hardware or device belongs here",
+                            i);
         }
+    }
+    if (out->by_device && out->by_hardware) {
+        return flo_fail(err, FLO_E_REST_SCHEMA,
+                        "by: hardware is kept of totals, not of each device");
     }
     return 0;
 }
@@ -191,10 +199,45 @@ int flo_telemetry_query_parse(const json_t *json,
 
 uint64_t flo_telemetry_resolution(const struct flo_telemetry_query *query)
 {
+    uint64_t fine_ms =
+        query->by_device ? FLO_TELEMETRY_DEVICE_FINE_MS : FLO_TELEMETRY_FINE_MS;
+    uint64_t coarse_ms = query->by_device ? FLO_TELEMETRY_DEVICE_COARSE_MS
+                                          : FLO_TELEMETRY_COARSE_MS;
+
     return query->since_ms <= FLO_TELEMETRY_FINE_LIFE_MS &&
-                   query->step_ms < FLO_TELEMETRY_COARSE_MS
-               ? FLO_TELEMETRY_FINE_MS
-               : FLO_TELEMETRY_COARSE_MS;
+                   query->step_ms < coarse_ms
+               ? fine_ms
+               : coarse_ms;
+}
+
+/* ---- hardware ---- */
+
+/* Letters that a class may have; what a device invents otherwise is none. */
+static bool is_word(const char *text)
+{
+    return text != NULL && text[0] != '\0' && strlen(text) <= 16 &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-") ==
+               strlen(text);
+}
+
+void flo_hardware_class(const json_t *profile, char *out)
+{
+    const char *arch = json_string_value(json_object_get(profile, "arch"));
+    const char *kernel = json_string_value(json_object_get(profile, "kernel"));
+    json_int_t memory =
+        json_integer_value(json_object_get(profile, "memory_bytes"));
+    unsigned long long mib = 256;
+
+    if (!is_word(arch)) {
+        snprintf(out, FLO_HARDWARE_TEXT, "unknown");
+        return;
+    }
+    while (mib < 1 << 20 && (json_int_t)(mib << 20) < memory) {
+        mib *= 2;
+    }
+    snprintf(out, FLO_HARDWARE_TEXT, "%s %s %llu%c", arch,
+             is_word(kernel) ? kernel : "plain", mib < 1024 ? mib : mib >> 10,
+             mib < 1024 ? 'm' : 'g');
 }
 
 /* ---- folding ---- */
@@ -258,6 +301,9 @@ static void series_end(struct flo_telemetry_fold *fold)
     if (fold->query->by_device) {
         json_object_set_new(key, "device", json_string(fold->device));
     }
+    if (fold->query->by_hardware) {
+        json_object_set_new(key, "hardware", json_string(fold->hardware));
+    }
     json_t *series = json_object();
     json_object_set_new(series, "key", key);
     json_object_set_new(series, "points", fold->points);
@@ -287,6 +333,7 @@ static void series_begin(struct flo_telemetry_fold *fold,
 {
     snprintf(fold->release, sizeof(fold->release), "%s", row->release);
     snprintf(fold->device, sizeof(fold->device), "%s", row->device);
+    snprintf(fold->hardware, sizeof(fold->hardware), "%s", row->hardware);
     fold->points = json_array();
     fold->series_count = 0;
     fold->series_sum = 0;
@@ -312,7 +359,9 @@ void flo_telemetry_fold_add(struct flo_telemetry_fold *fold,
 
     if (fold->points == NULL ||
         (fold->query->by_release && strcmp(fold->release, row->release) != 0) ||
-        (fold->query->by_device && strcmp(fold->device, row->device) != 0)) {
+        (fold->query->by_device && strcmp(fold->device, row->device) != 0) ||
+        (fold->query->by_hardware &&
+         strcmp(fold->hardware, row->hardware) != 0)) {
         series_end(fold);
         series_begin(fold, row);
     }

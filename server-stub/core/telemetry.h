@@ -7,11 +7,18 @@
 
 #include "base/host/json.h"
 
-/* Two resolutions are kept: fine for hours, coarse for days. */
+/* What is kept: totals of a release on a hardware class, few whatever the
+ * fleet's size, and the devices' own, wider and for less long.  Of both two
+ * resolutions, fine for hours and coarse for days. */
 #define FLO_TELEMETRY_FINE_MS UINT64_C(5000)
 #define FLO_TELEMETRY_COARSE_MS UINT64_C(300000)
+#define FLO_TELEMETRY_DEVICE_FINE_MS UINT64_C(60000)
+#define FLO_TELEMETRY_DEVICE_COARSE_MS UINT64_C(1800000)
 #define FLO_TELEMETRY_FINE_LIFE_MS (UINT64_C(2) * 3600 * 1000)
 #define FLO_TELEMETRY_COARSE_LIFE_MS (UINT64_C(30) * 24 * 3600 * 1000)
+#define FLO_TELEMETRY_DEVICE_LIFE_MS (UINT64_C(14) * 24 * 3600 * 1000)
+#define FLO_TELEMETRY_WINDOW_MS_MAX (UINT64_C(8) * 24 * 3600 * 1000)
+#define FLO_HARDWARE_TEXT (FLO_NAME_MAX + 1)
 #define FLO_QUANTILES_MAX 8
 #define FLO_TELEMETRY_POINTS_MAX 20000
 
@@ -37,6 +44,7 @@ struct flo_telemetry_query {
     enum flo_metric metric;
     bool by_release;
     bool by_device;
+    bool by_hardware;
     uint64_t since_ms; /* before now */
     uint64_t step_ms;
     size_t quantile_count;
@@ -46,14 +54,20 @@ struct flo_telemetry_query {
 FLO_MUST_USE int flo_telemetry_query_parse(const json_t *json,
                                            struct flo_telemetry_query *out,
                                            struct flo_err *err);
-/* Which of the two resolutions serves it: the fine one, while it lives and the
- * steps are narrower than the coarse one's. */
+/* Which resolution serves it: of the devices' rows or of the totals the fine
+ * one, while it lives and the steps are narrower than the coarse one's. */
 uint64_t flo_telemetry_resolution(const struct flo_telemetry_query *query);
+
+/* The hardware class that a device's profile says: "x86_64 avx2 4g", its
+ * memory to the next power of two; "unknown" when it says nothing that can be
+ * one.  `out` holds FLO_HARDWARE_TEXT. */
+void flo_hardware_class(const json_t *profile_or_null, char *out);
 
 /* One stored row, in the order of key and time. */
 struct flo_telemetry_row {
-    const char *release; /* digest text */
-    const char *device;
+    const char *release;  /* digest text */
+    const char *device;   /* "": a total */
+    const char *hardware; /* "": of a device */
     uint64_t at_ms;
     uint64_t count;
     int64_t sum, min, max;                 /* counters and gauges */
@@ -70,6 +84,7 @@ struct flo_telemetry_fold {
     json_t *points;
     char release[FLO_DIGEST_TEXT];
     char device[37];
+    char hardware[FLO_HARDWARE_TEXT];
     uint64_t step_at_ms;
     uint64_t count, series_count;
     int64_t sum, min, max, series_sum;

@@ -78,8 +78,10 @@ int flo_broker_acl_text(struct flo_controller *controller, struct flo_buf *out,
                    "# Made by flotilla-controller; edits are lost.\n"
                    "user controller\n"
                    "topic readwrite flotilla/v1/%s/#\n"
-                   "topic read $SYS/#\n\n",
-                   controller->fleet);
+                   "topic read $SYS/#\n\n"
+                   "user " FLO_LANE_CLIENT "\n"
+                   "topic read flotilla/v1/%s/d/+/tele\n\n",
+                   controller->fleet, controller->fleet);
     for (size_t i = 0; i < retired.count; i++) {
         flo_buf_printf(out, "user %s\ntopic deny #\n\n", retired.items[i]);
     }

@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "server-stub/shell/controller.h"
+#include "server-stub/shell/lane_glue.h"
 #include "server-stub/shell/run.h"
 
-#define HEARTBEAT_MS 5000
+#define HEARTBEAT_MS 60000
 #define RESTORED_SKIP 100000 /* more orders than come between backups */
 
 static int settings_load(struct flo_controller *controller, struct flo_err *err)
@@ -124,12 +125,8 @@ int flo_controller_open(const struct flo_controller_options *options,
     snprintf(controller->dir, sizeof(controller->dir), "%s", options->dir);
     flo_uuid_make(controller->boot);
     controller->clock_offset_ms = flo_wall_ms() - flo_now_ms();
-    controller->histograms =
-        calloc(FLO_METRIC_COUNT, sizeof(*controller->histograms));
-    int rv = controller->histograms == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "controller")
-                 : 0;
-    if (rv == 0 && strcmp(options->dir, ":memory:") != 0) {
+    int rv = 0;
+    if (strcmp(options->dir, ":memory:") != 0) {
         rv = flo_run_hosts(controller, err);
         if (rv == 0) {
             rv = flo_dir_make(options->dir, 0700, err);
@@ -140,6 +137,9 @@ int flo_controller_open(const struct flo_controller_options *options,
     }
     if (rv == 0) {
         rv = load(controller, err);
+    }
+    if (rv == 0) {
+        rv = flo_lane_glue_open(controller, err);
     }
     if (rv == 0 && options->is_restored) {
         rv = restore(controller, err);
@@ -161,8 +161,8 @@ void flo_controller_close(struct flo_controller *controller)
     flo_effects_clear(controller);
     flo_trust_free(controller->trust);
     flo_pki_close(&controller->pki);
+    flo_lane_close(controller->lane);
     flo_records_close(controller->store);
-    free(controller->histograms);
     free(controller);
 }
 

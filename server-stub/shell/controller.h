@@ -1,10 +1,10 @@
 /* Controller: what the shell's files share.
  *
- * One thread, one event loop.  Whatever changes state runs between
- * flo_controller_begin and flo_controller_commit; what has to reach the world
- * (desired, orders, acknowledgements, live events) is collected in between as
- * effects and leaves only after the commit, so nobody hears of what a crash
- * could undo. */
+ * One thread, one event loop; telemetry has another (lane.h).  Whatever changes
+ * state runs between flo_controller_begin and flo_controller_commit; what has
+ * to reach the world (desired, orders, acknowledgements, live events) is
+ * collected in between as effects and leaves only after the commit, so nobody
+ * hears of what a crash could undo. */
 #ifndef FLOTILLA_SERVER_CONTROLLER_H
 #define FLOTILLA_SERVER_CONTROLLER_H
 
@@ -17,6 +17,7 @@
 #include "base/host/json.h"
 #include "base/host/mqtt.h"
 
+#include "server-stub/shell/lane.h"
 #include "server-stub/shell/records.h"
 
 struct event_base;
@@ -40,7 +41,7 @@ struct flo_controller_options {
     const char *public_host;    /* under which devices reach us; NULL: the host
                                    of listen_devices */
     const char *fleet;
-    uint64_t heartbeat_ms; /* 0: keep, 5000 at first */
+    uint64_t heartbeat_ms; /* 0: keep, 60000 at first */
     bool is_restored; /* the data come from a backup: new orders and rollouts
                          are numbered behind all that devices may have seen,
                          and what ran then is paused */
@@ -54,6 +55,8 @@ struct flo_pki {
     char server_key_file[4096];
     char mqtt_cert_file[4096];
     char mqtt_key_file[4096];
+    char lane_cert_file[4096];
+    char lane_key_file[4096];
     char *ca_pem;
     size_t ca_bytes;
     struct flo_key *ca_key;
@@ -120,6 +123,7 @@ struct flo_controller {
     uint64_t heartbeat_ms;
     struct event_base *base;
     struct flo_records *store;
+    struct flo_lane *lane; /* telemetry's */
     struct flo_pki pki;
     struct flo_trust *trust; /* publishers' keys and our order key */
     struct flo_httpd *httpd;
@@ -140,8 +144,7 @@ struct flo_controller {
     struct flo_rollout_entry *rollouts[FLO_CONTROLLER_ROLLOUTS_MAX];
     size_t rollout_count;
     uint64_t rollout_uses;
-    bool rollouts_changed;            /* in the present transaction */
-    struct flo_histogram *histograms; /* [FLO_METRIC_COUNT] scratch */
+    bool rollouts_changed; /* in the present transaction */
     struct flo_controller_counters counters;
     uint64_t strangers_log_at_ms; /* not before */
     struct flo_refused_token refused_tokens[FLO_REFUSED_TOKENS_MAX];
@@ -293,6 +296,11 @@ FLO_MUST_USE int flo_ingest(struct flo_controller *controller,
 /* Counted, and said unless there are very many. */
 void flo_ingest_dropped(struct flo_controller *controller, const char *topic,
                         const struct flo_err *why);
+
+/* ---- live.c ---- */
+
+/* So many devices sent telemetry since the last time. */
+void flo_live_telemetry(struct flo_controller *controller, size_t devices);
 
 /* ---- views.c: objects as REST and SSE show them ---- */
 

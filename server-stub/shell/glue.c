@@ -12,7 +12,6 @@
 #define BATCH_MS 20
 #define BATCH_MESSAGES 2000
 #define QUEUE_MESSAGES_MAX 200000
-#define QUEUE_TELEMETRY_MAX 20000
 #define QUEUE_DEVICE_MAX 256 /* an agent sends far fewer without an answer */
 
 struct queued {
@@ -29,17 +28,12 @@ struct line {
     struct flo_mqtt_room room;
 };
 
-enum {
-    SAID,      /* presence, reports, answers: first in each batch */
-    TELEMETRY, /* has the rest of it */
-    LINES
-};
-
 struct flo_glue {
     struct flo_controller *controller;
     struct event *batch;
-    struct line lines[LINES];
-    bool listens; /* since it was connected */
+    struct line line;
+    bool is_external; /* the broker: telemetry comes here too */
+    bool listens;     /* since it was connected */
     uint64_t mark;
 };
 
@@ -84,21 +78,18 @@ static void plan(struct flo_glue *glue, uint64_t ms)
 
 /* Take up to BATCH_MESSAGES in one transaction.  They stay in the queue until
  * it is committed; a store that fails gets them again. */
-static int write_batch(struct flo_glue *glue, size_t taken[LINES],
+static int write_batch(struct flo_glue *glue, size_t *taken,
                        struct flo_err *err)
 {
     struct flo_controller *controller = glue->controller;
-    size_t room = BATCH_MESSAGES;
     int rv = flo_controller_begin(controller, err);
 
-    for (int i = 0; i < LINES; i++) {
-        for (struct queued *message = glue->lines[i].first;
-             message != NULL && room > 0 && rv == 0; message = message->next) {
-            rv = flo_ingest(controller, message->topic, message->data,
-                            message->bytes, message->retained, err);
-            taken[i]++;
-            room--;
-        }
+    for (struct queued *message = glue->line.first;
+         message != NULL && *taken < BATCH_MESSAGES && rv == 0;
+         message = message->next) {
+        rv = flo_ingest(controller, message->topic, message->data,
+                        message->bytes, message->retained, err);
+        ++*taken;
     }
     if (rv < 0) {
         flo_controller_cancel(controller);
@@ -109,12 +100,11 @@ static int write_batch(struct flo_glue *glue, size_t taken[LINES],
 }
 
 /* A message that cannot be handled must not stop those behind it. */
-static void drop_last(struct flo_glue *glue, const size_t taken[LINES])
+static void drop_last(struct flo_glue *glue, size_t taken)
 {
-    int which = taken[TELEMETRY] > 0 ? TELEMETRY : SAID;
-    struct queued **at = &glue->lines[which].first;
+    struct queued **at = &glue->line.first;
 
-    for (size_t i = 1; i < taken[which] && *at != NULL; i++) {
+    for (size_t i = 1; i < taken && *at != NULL; i++) {
         at = &(*at)->next;
     }
     if (*at == NULL) {
@@ -122,27 +112,21 @@ static void drop_last(struct flo_glue *glue, const size_t taken[LINES])
     }
     flo_log(FLO_LOG_ERROR, "mqtt", "dropped a message on %.120s", (*at)->topic);
     glue->controller->counters.messages_dropped++;
-    remove_at(&glue->lines[which], at);
-}
-
-static bool is_empty(const struct flo_glue *glue)
-{
-    return glue->lines[SAID].first == NULL &&
-           glue->lines[TELEMETRY].first == NULL;
+    remove_at(&glue->line, at);
 }
 
 static void on_batch(evutil_socket_t fd, short what, void *context)
 {
     struct flo_glue *glue = context;
     struct flo_err err = {0};
-    size_t taken[LINES] = {0};
+    size_t taken = 0;
 
     (void)fd;
     (void)what;
-    if (is_empty(glue)) {
+    if (glue->line.first == NULL) {
         return;
     }
-    if (write_batch(glue, taken, &err) < 0) {
+    if (write_batch(glue, &taken, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
         if (err.code == FLO_E_INTERNAL) {
             drop_last(glue, taken);
@@ -150,12 +134,10 @@ static void on_batch(evutil_socket_t fd, short what, void *context)
         plan(glue, err.code == FLO_E_INTERNAL ? 0 : 1000);
         return;
     }
-    for (int i = 0; i < LINES; i++) {
-        while (taken[i]-- > 0) {
-            remove_at(&glue->lines[i], &glue->lines[i].first);
-        }
+    while (taken-- > 0) {
+        remove_at(&glue->line, &glue->line.first);
     }
-    if (!is_empty(glue)) {
+    if (glue->line.first != NULL) {
         plan(glue, 0);
     }
 }
@@ -179,22 +161,26 @@ static struct queued *queued_copy(const struct flo_mqtt_message *message)
     return copy;
 }
 
-/* Telemetry of an outage comes by the million, and is what may be lost. */
-static struct line *line_of(struct flo_glue *glue, const char *name)
+/* By its last word, which is all that this thread does for it. */
+static bool is_telemetry(const char *name)
 {
-    char key[FLO_NAME_MAX + 1];
-    enum flo_topic topic;
-    struct flo_err err = {0};
-    int rv = flo_topic_parse(name, glue->controller->fleet, &topic, key, &err);
+    const char *word = strrchr(name, '/');
 
-    return &glue->lines[rv == 0 && topic == FLO_TOPIC_TELE ? TELEMETRY : SAID];
+    return word != NULL &&
+           strcmp(word, strrchr(flo_topic_fact(FLO_TOPIC_TELE)->path, '/')) ==
+               0;
 }
 
 void flo_glue_take(void *context, const struct flo_mqtt_message *message)
 {
     struct flo_glue *glue = context;
-    struct line *line = line_of(glue, message->topic);
+    struct line *line = &glue->line;
     struct flo_err why = {0};
+
+    if (is_telemetry(message->topic)) {
+        flo_lane_feed(glue->controller->lane, message);
+        return;
+    }
 
     if (!flo_mqtt_room_enter(&line->room, message->topic, message->bytes)) {
         flo_fail(&why, FLO_E_REST_LIMIT, "too many of it wait");
@@ -221,7 +207,8 @@ static int subscribe(struct flo_controller *controller, struct flo_err *err)
 
     for (int i = 0; i < FLO_TOPIC_COUNT && rv == 0; i++) {
         const struct flo_topic_fact *fact = flo_topic_fact((enum flo_topic)i);
-        if (!fact->is_device_writing) {
+        if (!fact->is_device_writing ||
+            (i == FLO_TOPIC_TELE && !controller->glue->is_external)) {
             continue;
         }
         rv = flo_topic_build((enum flo_topic)i, controller->fleet, "+", filter,
@@ -344,8 +331,8 @@ int flo_glue_open(struct flo_controller *controller, struct flo_err *err)
         return flo_fail(err, FLO_E_MEMORY, "mqtt");
     }
     glue->controller = controller;
-    line_init(&glue->lines[SAID], QUEUE_MESSAGES_MAX);
-    line_init(&glue->lines[TELEMETRY], QUEUE_TELEMETRY_MAX);
+    glue->is_external = controller->broker == NULL;
+    line_init(&glue->line, QUEUE_MESSAGES_MAX);
     controller->glue = glue;
     glue->batch = event_new(controller->base, -1, 0, on_batch, glue);
     if (glue->batch == NULL) {
@@ -386,9 +373,7 @@ void flo_glue_close(struct flo_controller *controller)
     if (glue == NULL) {
         return;
     }
-    for (int i = 0; i < LINES; i++) {
-        line_deinit(&glue->lines[i]);
-    }
+    line_deinit(&glue->line);
     if (glue->batch != NULL) {
         event_free(glue->batch);
     }

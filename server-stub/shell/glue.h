@@ -1,8 +1,9 @@
 /* Glue: MQTT in and out of the controller.
  *
- * Messages are queued as they come, telemetry behind all others; a batch is
- * written in one transaction, at the latest 20 ms after its first message, and
- * acknowledged after the commit. */
+ * Messages are queued as they come; a batch is written in one transaction, at
+ * the latest 20 ms after its first message, and acknowledged after the commit.
+ * Telemetry has a lane of its own (lane.h): what an external broker sends here
+ * of it is handed over. */
 #ifndef FLOTILLA_SERVER_GLUE_H
 #define FLOTILLA_SERVER_GLUE_H
 

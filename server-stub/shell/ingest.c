@@ -9,6 +9,7 @@
 
 #include "server-stub/shell/controller.h"
 #include "server-stub/shell/ingest_inside.h"
+#include "server-stub/shell/lane_glue.h"
 
 #define PAYLOAD_BYTES_MAX 65536
 
@@ -157,9 +158,7 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
     }
     if ((rv = flo_records_event_add(controller->store, message->device, boot,
                                     seq, at_ms, message->now_ms, text.data,
-                                    &is_new, err)) < 0 ||
-        (rv = flo_records_event_last(controller->store, message->device, boot,
-                                     &last, err)) < 0) {
+                                    &is_new, &last, err)) < 0) {
         return rv;
     }
     char ack[FLO_NAME_MAX + 72];
@@ -213,6 +212,7 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
                                       &desired, order, err)) < 0) {
         return rv;
     }
+    flo_lane_glue_device(controller, message->device, facts);
     flo_effect_live(controller, "device", message->device);
     const char *name = json_string_value(json_object_get(run, "id"));
     if (name != NULL) {
@@ -227,88 +227,7 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     return rv;
 }
 
-/* ---- telemetry and presence ---- */
-
-static void note_window(struct flo_controller *controller, const char *device,
-                        uint64_t now_ms, const struct flo_telemetry *window)
-{
-    json_t *json = json_pack("{s:s,s:I,s:s,s:s}", "device", device, "at_ms",
-                             (json_int_t)now_ms, "model", window->model,
-                             "version", window->version);
-
-    for (int m = 0; m < FLO_METRIC_COUNT; m++) {
-        const struct flo_metric_fact *fact =
-            flo_metric_fact((enum flo_metric)m);
-        if (!window->has[m]) {
-            continue;
-        }
-        if (fact->kind == FLO_METRIC_HISTOGRAM) {
-            const struct flo_histogram *h = &window->histograms[m];
-            json_object_set_new(
-                json, fact->word,
-                json_pack("{s:I,s:I,s:I}", "count", (json_int_t)h->count, "p50",
-                          (json_int_t)flo_histogram_quantile(h, 0.5), "p95",
-                          (json_int_t)flo_histogram_quantile(h, 0.95)));
-        } else {
-            json_object_set_new(json, fact->word,
-                                json_integer((json_int_t)window->values[m]));
-        }
-    }
-    flo_effect_note(controller, "telemetry", json);
-}
-
-/* A release that nobody published is not a key of ours: a device must not make
- * rows without end by inventing some. */
-static int known_release(struct flo_controller *controller,
-                         struct flo_digest *release, struct flo_err *err)
-{
-    char text[FLO_DIGEST_TEXT];
-    struct flo_err absent = {0};
-
-    flo_digest_text(release, text);
-    int rv = flo_records_release_get(controller->store, NULL, text, NULL, NULL,
-                                     &absent);
-    if (rv == FLO_E_RELEASE_ABSENT) {
-        *release = (struct flo_digest){0};
-        return 0;
-    }
-    if (rv < 0 && err != NULL) {
-        *err = absent;
-    }
-    return rv;
-}
-
-static int on_tele(const struct flo_message *message, struct flo_err *err)
-{
-    struct flo_controller *controller = message->controller;
-    struct flo_telemetry window = {.histograms = controller->histograms};
-    int rv = flo_telemetry_parse(message->json, &window, err);
-
-    if (rv < 0 || (rv = known_release(controller, &window.release, err)) < 0) {
-        return rv;
-    }
-    bool is_new;
-    rv = flo_records_telemetry_add(controller->store, message->device,
-                                   message->now_ms, &window, &is_new, err);
-    if (rv < 0 || !is_new) {
-        return rv;
-    }
-    uint64_t rss = 0;
-    if (window.has[FLO_METRIC_NAME_AGENT_RSS]) {
-        rss += (uint64_t)window.values[FLO_METRIC_NAME_AGENT_RSS];
-    }
-    if (window.has[FLO_METRIC_NAME_ENGINE_RSS]) {
-        rss += (uint64_t)window.values[FLO_METRIC_NAME_ENGINE_RSS];
-    }
-    if (rv == 0 && rss > 0) {
-        rv = flo_records_device_rss(controller->store, message->device, rss,
-                                    err);
-    }
-    if (rv == 0) {
-        note_window(controller, message->device, message->now_ms, &window);
-    }
-    return rv;
-}
+/* ---- presence ---- */
 
 static int on_presence(const struct flo_message *message, struct flo_err *err)
 {
@@ -336,8 +255,6 @@ static int dispatch(const struct flo_message *message, enum flo_topic topic,
         return on_reported(message, err);
     case FLO_TOPIC_ACK:
         return flo_ingest_ack(message, err);
-    case FLO_TOPIC_TELE:
-        return on_tele(message, err);
     case FLO_TOPIC_PRESENCE:
         return on_presence(message, err);
     default:
@@ -345,14 +262,13 @@ static int dispatch(const struct flo_message *message, enum flo_topic topic,
     }
 }
 
-/* Who speaks is there, though its presence may have been lost.  Telemetry may
- * have waited in our queue until after its device went. */
+/* Who speaks is there, though its presence may have been lost. */
 static int is_there(const struct flo_message *message, enum flo_topic topic,
                     struct flo_err *err)
 {
     bool is_news = false;
     int rv =
-        topic == FLO_TOPIC_PRESENCE || topic == FLO_TOPIC_TELE
+        topic == FLO_TOPIC_PRESENCE
             ? 0
             : flo_records_device_online(message->controller->store,
                                         message->device, true, &is_news, err);
@@ -368,10 +284,8 @@ static int heard(const struct flo_message *message, enum flo_topic topic,
 {
     int rv = is_there(message, topic, err);
 
-    if (rv == 0) {
-        rv = flo_records_device_seen(message->controller->store,
-                                     message->device, message->now_ms, err);
-    }
+    flo_records_device_heard(message->controller->store, message->device,
+                             message->now_ms, 0);
     return rv < 0 ? rv
                   : flo_rollouts_step_all(message->controller,
                                           (struct flo_rollout_event){

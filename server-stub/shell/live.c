@@ -13,7 +13,8 @@
 #define BACKLOG_BYTES_MAX (4u << 20)
 #define PACE_MS 250
 #define ALIVE_MS 15000
-#define UNHEARD_MS 60000 /* for so long a client may be away */
+#define TELEMETRY_MS 5000 /* charts are drawn no more often */
+#define UNHEARD_MS 60000  /* for so long a client may be away */
 
 struct live_event {
     uint64_t id;
@@ -37,7 +38,8 @@ struct flo_live {
     size_t bytes;
     uint64_t next_id;
     uint64_t alive_at_ms;
-    uint64_t heard_at_ms; /* when the last client was there; 0: none was */
+    uint64_t telemetry_at_ms; /* not before */
+    uint64_t heard_at_ms;     /* when the last client was there; 0: none was */
     struct live_client *clients[CLIENTS_MAX];
     size_t client_count;
 };
@@ -350,6 +352,24 @@ int flo_live_open(struct flo_controller *controller, struct flo_err *err)
         return flo_fail(err, FLO_E_MEMORY, "live events");
     }
     return 0;
+}
+
+void flo_live_telemetry(struct flo_controller *controller, size_t devices)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+
+    struct flo_live *live = controller->live;
+
+    if (live == NULL || is_unheard(live) ||
+        flo_now_ms() < live->telemetry_at_ms) {
+        return;
+    }
+    live->telemetry_at_ms = flo_now_ms() + TELEMETRY_MS;
+    flo_buf_printf(&text, "{\"at_ms\":%llu,\"devices\":%zu}",
+                   (unsigned long long)flo_wall_ms(), devices);
+    if (!text.failed) {
+        push(live, "telemetry", text.data);
+    }
 }
 
 void flo_live_close(struct flo_controller *controller)

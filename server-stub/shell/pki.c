@@ -162,6 +162,7 @@ static int leaves_open(struct flo_controller *controller, struct flo_err *err)
     struct flo_pki *pki = &controller->pki;
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *server = NULL;
     FLO_CLEANUP(flo_key_cleanup) struct flo_key *mqtt = NULL;
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *lane = NULL;
     struct hosts hosts = {0};
     int rv = key_of(controller, "pki/server.key", pki->server_key_file, &server,
                     err);
@@ -169,11 +170,17 @@ static int leaves_open(struct flo_controller *controller, struct flo_err *err)
     if (rv == 0) {
         rv = key_of(controller, "pki/mqtt.key", pki->mqtt_key_file, &mqtt, err);
     }
+    if (rv == 0) {
+        rv = key_of(controller, "pki/telemetry.key", pki->lane_key_file, &lane,
+                    err);
+    }
     if (rv < 0 ||
         (rv = path_of(controller, "pki/server.pem", pki->server_cert_file,
                       err)) < 0 ||
         (rv = path_of(controller, "pki/mqtt.pem", pki->mqtt_cert_file, err)) <
-            0) {
+            0 ||
+        (rv = path_of(controller, "pki/telemetry.pem", pki->lane_cert_file,
+                      err)) < 0) {
         return rv;
     }
     hosts_add(&hosts, "localhost");
@@ -193,6 +200,10 @@ static int leaves_open(struct flo_controller *controller, struct flo_err *err)
         struct flo_certificate_wish client = {
             .common_name = "controller", .days = LEAF_DAYS, .is_client = true};
         rv = leaf_make(controller, mqtt, &client, pki->mqtt_cert_file, err);
+        client.common_name = FLO_LANE_CLIENT;
+        if (rv == 0) {
+            rv = leaf_make(controller, lane, &client, pki->lane_cert_file, err);
+        }
     }
     return rv;
 }

@@ -41,8 +41,7 @@ int flo_records_query(struct flo_db *db, struct flo_err *err,
                       const char *types, ...)
 {
     va_list arguments;
-    int rv = db == NULL ? flo_records_no_telemetry(err)
-                        : flo_db_prepare(db, sql, out, err);
+    int rv = flo_db_prepare(db, sql, out, err);
 
     if (rv < 0) {
         return rv;
@@ -111,11 +110,6 @@ static void forget_secrets(struct flo_records *store)
     }
 }
 
-int flo_records_no_telemetry(struct flo_err *err)
-{
-    return flo_fail(err, FLO_E_DB, "telemetry.db is not open");
-}
-
 static int path_of(const char *dir, const char *name, char *out,
                    size_t out_bytes, struct flo_err *err)
 {
@@ -146,47 +140,6 @@ static int open_control(struct flo_records *store, const char *dir,
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 
-/* Never looked through as a whole: it has gigabytes, and may be lost. */
-static int open_telemetry(struct flo_records *store, struct flo_err *err)
-{
-    FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = NULL;
-    const char *path = store->telemetry_path;
-    int rv = flo_db_open(path, FLO_DB_SYNC_NORMAL, BUSY_MS, &db, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    rv = flo_db_migrate(db, flo_records_telemetry_schema,
-                        flo_records_telemetry_schema_count, err);
-    if (rv < 0) {
-        return flo_wrap(err, rv, "%s", path);
-    }
-    store->telemetry = db;
-    db = NULL;
-    return 0;
-}
-
-static int replace_telemetry(struct flo_records *store, struct flo_err *err)
-{
-    int rv = flo_db_set_aside(store->telemetry_path, "damaged", err);
-
-    return rv < 0 ? rv : open_telemetry(store, err);
-}
-
-/* Unless it was closed, or something was found to be damaged since. */
-static int telemetry_ready(struct flo_records *store, struct flo_err *err)
-{
-    struct flo_db *db = store->telemetry;
-
-    if (db != NULL && !flo_db_is_damaged(db)) {
-        return 0;
-    }
-    store->telemetry = NULL;
-    flo_db_close(db);
-    int rv = db != NULL ? FLO_E_DB_DAMAGED : open_telemetry(store, err);
-    return rv == FLO_E_DB_DAMAGED ? replace_telemetry(store, err) : rv;
-}
-
 int flo_records_open(const char *dir, struct flo_records **out,
                      struct flo_err *err)
 {
@@ -195,18 +148,7 @@ int flo_records_open(const char *dir, struct flo_records **out,
     if (store == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "store");
     }
-    store->histogram = calloc(1, sizeof(*store->histogram));
-    store->totals = calloc(1, sizeof(*store->totals));
-    int rv = store->histogram == NULL || store->totals == NULL
-                 ? flo_fail(err, FLO_E_MEMORY, "store")
-                 : open_control(store, dir, err);
-    if (rv == 0) {
-        rv = path_of(dir, "telemetry.db", store->telemetry_path,
-                     sizeof(store->telemetry_path), err);
-    }
-    if (rv == 0) {
-        rv = telemetry_ready(store, err);
-    }
+    int rv = open_control(store, dir, err);
     if (rv < 0) {
         flo_records_close(store);
         return rv;
@@ -220,9 +162,7 @@ void flo_records_close(struct flo_records *store)
 {
     if (store != NULL) {
         flo_db_close(store->control);
-        flo_db_close(store->telemetry);
-        free(store->histogram);
-        free(store->totals);
+        flo_records_facts_deinit(&store->facts);
         free(store);
     }
 }
@@ -231,41 +171,18 @@ void flo_records_close(struct flo_records *store)
 
 int flo_records_begin(struct flo_records *store, struct flo_err *err)
 {
-    int rv = telemetry_ready(store, err);
-
-    if (rv == 0) {
-        rv = flo_db_begin(store->control, err);
-    }
-    if (rv == 0) {
-        rv = flo_db_begin(store->telemetry, err);
-        if (rv < 0) {
-            flo_db_roll_back(store->control);
-        }
-    }
-    return rv;
+    return flo_db_begin(store->control, err);
 }
 
-/* Telemetry goes first: a window that is counted twice after a crash between
- * the two is less bad than an acknowledgement that is not. */
 int flo_records_commit(struct flo_records *store, struct flo_err *err)
 {
-    struct flo_err telemetry = {0};
-
-    if (flo_records_totals_write(store, &telemetry) < 0 ||
-        flo_db_commit(store->telemetry, &telemetry) < 0) {
-        flo_db_roll_back(store->telemetry);
-        flo_log_err(FLO_LOG_WARN, "store", &telemetry);
-    }
     return flo_db_commit(store->control, err);
 }
 
 void flo_records_roll_back(struct flo_records *store)
 {
-    store->totals->count = 0;
-    if (store->telemetry != NULL) {
-        flo_db_roll_back(store->telemetry);
-    }
     flo_db_roll_back(store->control);
+    flo_records_facts_doubt(store);
 }
 
 /* ---- settings and counters ---- */

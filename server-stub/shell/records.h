@@ -1,9 +1,9 @@
 /* Records: everything the controller must remember, behind one interface.
  *
- * SQLite today (records_*.c), two files in DIR: control.db with FULL sync for
- * orders, rollouts, acknowledgements and audit, telemetry.db with NORMAL, so
- * that a burst of telemetry never delays an order.  Nothing else knows SQL:
- * PostgreSQL becomes a second implementation of this header.
+ * SQLite today (records_*.c), control.db in DIR with FULL sync for orders,
+ * rollouts, acknowledgements and audit.  Telemetry has a file and a thread of
+ * its own (telemetry_store.h), so that it never delays an order.  Nothing else
+ * knows SQL: PostgreSQL becomes a second implementation of this header.
  *
  * One thread.  Everything that changes something happens between
  * flo_records_begin and flo_records_commit.  Rows are handed to callbacks as
@@ -19,13 +19,12 @@
 #include "server-stub/core/audit.h"
 #include "server-stub/core/orders.h"
 #include "server-stub/core/rollout.h"
-#include "server-stub/core/telemetry.h"
 
 #define FLO_GROUPS_MAX 8 /* of a device */
 
 struct flo_records;
 
-/* ":memory:" as `dir` keeps both in memory (tests). */
+/* ":memory:" as `dir` keeps it in memory (tests). */
 FLO_MUST_USE int flo_records_open(const char *dir, struct flo_records **out,
                                   struct flo_err *err);
 void flo_records_close(struct flo_records *store);
@@ -104,8 +103,18 @@ FLO_MUST_USE int flo_records_device_groups(struct flo_records *store,
                                            const char *id,
                                            char (*groups)[FLO_NAME_MAX + 1],
                                            size_t *count, struct flo_err *err);
-FLO_MUST_USE int flo_records_device_seen(struct flo_records *store,
-                                         const char *id, uint64_t at_ms,
+/* It was heard at this time (wall), and uses so much memory (0: it did not
+ * say).  In memory: flo_records_facts_write writes it. */
+void flo_records_device_heard(struct flo_records *store, const char *id,
+                              uint64_t at_ms, uint64_t rss_bytes);
+/* Every device that is known to be connected. */
+typedef int (*flo_records_id_fn)(void *context, const char *device);
+FLO_MUST_USE int flo_records_online_each(struct flo_records *store,
+                                         flo_records_id_fn fn, void *context);
+/* Write what is in memory alone, of so many devices from the number *from on;
+ * *from becomes where the next piece begins, SIZE_MAX behind the last. */
+FLO_MUST_USE int flo_records_facts_write(struct flo_records *store,
+                                         size_t count_max, size_t *from,
                                          struct flo_err *err);
 FLO_MUST_USE int flo_records_device_online(struct flo_records *store,
                                            const char *id, bool online,
@@ -115,9 +124,6 @@ FLO_MUST_USE int flo_records_device_reported(struct flo_records *store,
                                              const char *reported,
                                              const char *profile,
                                              struct flo_err *err);
-FLO_MUST_USE int flo_records_device_rss(struct flo_records *store,
-                                        const char *id, uint64_t bytes,
-                                        struct flo_err *err);
 FLO_MUST_USE int flo_records_device_retire(struct flo_records *store,
                                            const char *id, struct flo_err *err);
 /* Nobody is online until presence says so. */
@@ -151,18 +157,15 @@ FLO_MUST_USE int flo_records_desired_swap(struct flo_records *store,
 
 /* ---- events ---- */
 
-/* *is_new false when (device, boot, seq) is there already. */
+/* *is_new false when (device, boot, seq) is there already.  *mark: the highest
+ * sequence stored of the device's outbox (what cmd.ack says): a device sends
+ * in order, and again from the last acknowledged one. */
 FLO_MUST_USE int flo_records_event_add(struct flo_records *store,
                                        const char *device, const char *boot,
                                        uint64_t seq, uint64_t at_ms,
                                        uint64_t received_at_ms,
                                        const char *json, bool *is_new,
-                                       struct flo_err *err);
-/* Highest sequence stored of a device's outbox (what cmd.ack says): a device
- * sends in order, and again from the last acknowledged one. */
-FLO_MUST_USE int flo_records_event_last(struct flo_records *store,
-                                        const char *device, const char *boot,
-                                        uint64_t *seq, struct flo_err *err);
+                                       uint64_t *mark, struct flo_err *err);
 /* The newest `limit` events of a device, oldest first, as JSON texts. */
 FLO_MUST_USE int flo_records_event_list(struct flo_records *store,
                                         const char *device, uint64_t limit,
@@ -437,33 +440,5 @@ FLO_MUST_USE int flo_records_audit_newest(struct flo_records *store,
                                           uint64_t from, uint64_t limit,
                                           flo_records_audit_fn fn,
                                           void *context, struct flo_err *err);
-
-/* ---- telemetry ---- */
-
-/* Merge one window into both resolutions, at the device's time when that can
- * be true (at most two hours old), else at `now_ms`.  *is_new is false, and
- * nothing changes, when the window (device, at_ms, seq) was merged before. */
-FLO_MUST_USE int flo_records_telemetry_add(struct flo_records *store,
-                                           const char *device, uint64_t now_ms,
-                                           const struct flo_telemetry *window,
-                                           bool *is_new, struct flo_err *err);
-typedef int (*flo_records_telemetry_fn)(void *context,
-                                        const struct flo_telemetry_row *row);
-/* Rows since `from_ms`, ordered by the query's keys and time: of each device,
- * or of no device, all together.  FLO_E_REST_LIMIT, with the numbers, when they
- * are more than are read in some 150 ms, for which an order waits. */
-#define FLO_TELEMETRY_ROWS_MAX 40000
-FLO_MUST_USE int
-flo_records_telemetry_list(struct flo_records *store,
-                           const struct flo_telemetry_query *query,
-                           uint64_t from_ms, flo_records_telemetry_fn fn,
-                           void *context, struct flo_err *err);
-/* Forget what is older than the resolutions' lives, at most so many rows a
- * call: some 20 ms, for which an order waits.  *more: call again.  A
- * transaction of its own. */
-#define FLO_TELEMETRY_PRUNE_ROWS 1000
-FLO_MUST_USE int flo_records_telemetry_prune(struct flo_records *store,
-                                             uint64_t now_ms, bool *more,
-                                             struct flo_err *err);
 
 #endif

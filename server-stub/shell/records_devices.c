@@ -1,5 +1,6 @@
 /* Store: devices, their groups, desired revisions and events. */
 #include <stdio.h>
+#include <string.h>
 
 #include "server-stub/shell/records_inside.h"
 
@@ -7,7 +8,7 @@
     "id, name, labels, profile, reported, groups, online, retired,"            \
     " enrolled_at, seen_at, rss"
 
-static void device_row(struct flo_db_statement *row,
+static void device_row(struct flo_records *store, struct flo_db_statement *row,
                        struct flo_records_device *out)
 {
     *out = (struct flo_records_device){
@@ -23,6 +24,16 @@ static void device_row(struct flo_db_statement *row,
         .last_seen_at_ms = flo_column_u64(row, 9),
         .rss_bytes = flo_column_u64(row, 10),
     };
+    size_t number = flo_ids_find(&store->facts.ids, out->id);
+    if (number < store->facts.capacity) {
+        const struct flo_records_fact *fact = &store->facts.items[number];
+        if (fact->seen_at_ms > out->last_seen_at_ms) {
+            out->last_seen_at_ms = fact->seen_at_ms;
+        }
+        if (fact->rss_bytes != 0) {
+            out->rss_bytes = fact->rss_bytes;
+        }
+    }
 }
 
 static int name_is_free(struct flo_records *store, const char *name,
@@ -90,7 +101,7 @@ int flo_records_device_get(struct flo_records *store, const char *key,
     if (!has_row) {
         return flo_fail(err, FLO_E_DEVICE_ABSENT, "no device %.64s", key);
     }
-    device_row(row, &device);
+    device_row(store, row, &device);
     rv = fn != NULL ? fn(context, &device) : 0;
     flo_db_reset(row);
     return rv;
@@ -116,7 +127,7 @@ int flo_records_device_list(struct flo_records *store,
         filter->limit == 0 ? INT64_C(-1) : (int64_t)filter->limit);
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
-        device_row(row, &device);
+        device_row(store, row, &device);
         rv = fn(context, &device);
     }
     if (rv < 0) {
@@ -128,17 +139,27 @@ int flo_records_device_list(struct flo_records *store,
 int flo_records_device_is_active(struct flo_records *store, const char *id,
                                  bool *out, struct flo_err *err)
 {
+    size_t number = flo_ids_find(&store->facts.ids, id);
     struct flo_db_statement *row;
+    struct flo_records_fact *fact;
     bool has_row;
+
+    if (number < store->facts.capacity &&
+        store->facts.items[number].is_active) {
+        *out = true;
+        return 0;
+    }
     int rv = flo_records_query(
         store->control, err, &row,
         "SELECT 1 FROM device WHERE id = ? AND retired = 0", "t", id);
-
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;
     }
     flo_db_reset(row);
     *out = has_row;
+    if (has_row && (fact = flo_records_fact(store, id)) != NULL) {
+        fact->is_active = true;
+    }
     return 0;
 }
 
@@ -163,23 +184,24 @@ int flo_records_device_groups(struct flo_records *store, const char *id,
     return rv;
 }
 
-int flo_records_device_seen(struct flo_records *store, const char *id,
-                            uint64_t at_ms, struct flo_err *err)
-{
-    return flo_records_run(store->control, err,
-                           "UPDATE device SET seen_at = ? WHERE id = ?", "ut",
-                           at_ms, id);
-}
-
 int flo_records_device_online(struct flo_records *store, const char *id,
                               bool online, bool *is_news, struct flo_err *err)
 {
+    struct flo_records_fact *fact = flo_records_fact(store, id);
+
+    *is_news = false;
+    if (fact != NULL && fact->is_online_known && fact->is_online == online) {
+        return 0;
+    }
     int rv = flo_records_run(store->control, err,
                              "UPDATE device SET online = ?1"
                              " WHERE id = ?2 AND online <> ?1",
                              "it", (int64_t)online, id);
-
     *is_news = rv == 0 && flo_db_changes(store->control) > 0;
+    if (rv == 0 && fact != NULL) {
+        fact->is_online_known = true;
+        fact->is_online = online;
+    }
     return rv;
 }
 
@@ -193,20 +215,17 @@ int flo_records_device_reported(struct flo_records *store, const char *id,
                            "ttt", reported, profile, id);
 }
 
-int flo_records_device_rss(struct flo_records *store, const char *id,
-                           uint64_t bytes, struct flo_err *err)
-{
-    return flo_records_run(store->control, err,
-                           "UPDATE device SET rss = ? WHERE id = ?", "ut",
-                           bytes, id);
-}
-
 int flo_records_device_retire(struct flo_records *store, const char *id,
                               struct flo_err *err)
 {
+    struct flo_records_fact *fact = flo_records_fact(store, id);
     int rv = flo_records_run(
         store->control, err,
         "UPDATE device SET retired = 1, online = 0 WHERE id = ?", "t", id);
+
+    if (fact != NULL) {
+        fact->is_active = fact->is_online_known = false;
+    }
 
     if (rv == 0) {
         rv = flo_records_run(store->control, err,
@@ -222,6 +241,7 @@ int flo_records_device_retire(struct flo_records *store, const char *id,
 
 int flo_records_devices_offline(struct flo_records *store, struct flo_err *err)
 {
+    flo_records_facts_doubt(store);
     return flo_records_run(store->control, err,
                            "UPDATE device SET online = 0 WHERE online = 1", "");
 }
@@ -342,36 +362,89 @@ static int event_exists(struct flo_records *store, const char *device,
     return 0;
 }
 
+static int event_max(struct flo_records *store, const char *device,
+                     const char *boot, uint64_t *out, struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row;
+    int rv = flo_records_query(store->control, err, &row,
+                               "SELECT max(seq) FROM event WHERE device = ?"
+                               " AND boot = ?",
+                               "tt", device, boot);
+
+    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
+        return rv;
+    }
+    *out = has_row ? flo_column_u64(row, 0) : 0;
+    flo_db_reset(row);
+    return 0;
+}
+
+/* To the last event that follows without a gap. */
+static int mark_walk(struct flo_records *store, const char *device,
+                     struct flo_records_fact *fact, struct flo_err *err)
+{
+    bool more = true;
+    int rv = 0;
+
+    while (rv == 0 && more && fact->mark < fact->newest) {
+        rv =
+            event_exists(store, device, fact->boot, fact->mark + 1, &more, err);
+        fact->mark += rv == 0 && more;
+    }
+    return rv;
+}
+
+/* Of another outbox than the one in memory.  The mark in the file may be older
+ * than the events: it is written now and then. */
+static int mark_load(struct flo_records *store, const char *device,
+                     const char *boot, struct flo_records_fact *fact,
+                     struct flo_err *err)
+{
+    uint64_t mark = 0;
+    uint64_t newest = 0;
+    bool known = false;
+    int rv =
+        fact->is_mark_dirty
+            ? flo_records_mark_put(store, device, fact->boot, fact->mark, err)
+            : 0;
+
+    if (rv < 0 ||
+        (rv = mark_get(store, device, boot, &known, &mark, err)) < 0 ||
+        (rv = event_max(store, device, boot, &newest, err)) < 0) {
+        return rv;
+    }
+    fact->is_mark_dirty = false;
+    fact->is_mark_known = known;
+    fact->mark = mark;
+    fact->newest = newest;
+    snprintf(fact->boot, sizeof(fact->boot), "%s", boot);
+    return known ? mark_walk(store, device, fact, err) : 0;
+}
+
 /* The mark stands on the last event before a gap.  A device that sends an
  * event behind the gap a second time does not have the missing one any more,
  * so the mark jumps there. */
 static int mark_move(struct flo_records *store, const char *device,
-                     const char *boot, uint64_t seq, bool is_new,
+                     struct flo_records_fact *fact, uint64_t seq, bool is_new,
                      struct flo_err *err)
 {
-    uint64_t mark;
-    bool known;
-    int rv = mark_get(store, device, boot, &known, &mark, err);
-
-    if (rv < 0 || (known && seq <= mark)) {
-        return rv;
+    fact->newest = seq > fact->newest ? seq : fact->newest;
+    if ((fact->is_mark_known && seq <= fact->mark) ||
+        (fact->is_mark_known && seq != fact->mark + 1 && is_new)) {
+        return 0;
     }
-    if (!known || seq == mark + 1 || !is_new) {
-        bool more = true;
-        mark = seq;
-        while ((rv = event_exists(store, device, boot, mark + 1, &more, err)) ==
-                   0 &&
-               more) {
-            mark++;
-        }
+    /* The first of an outbox is kept at once: what came before it is not
+     * awaited, which nothing else says. */
+    bool is_first = !fact->is_mark_known;
+    fact->is_mark_known = fact->is_mark_dirty = true;
+    fact->mark = seq;
+    int rv = mark_walk(store, device, fact, err);
+    if (rv == 0 && is_first) {
+        rv = flo_records_mark_put(store, device, fact->boot, fact->mark, err);
+        fact->is_mark_dirty = rv < 0;
     }
-    if (rv < 0) {
-        return rv;
-    }
-    return flo_records_run(store->control, err,
-                           "INSERT INTO event_mark VALUES (?, ?, ?)"
-                           " ON CONFLICT DO UPDATE SET seq = excluded.seq",
-                           "ttu", device, boot, mark);
+    return rv;
 }
 
 /* By our row numbers, not by the device's: what it sends cannot avoid it. */
@@ -400,15 +473,22 @@ static int events_prune(struct flo_records *store, const char *device,
 int flo_records_event_add(struct flo_records *store, const char *device,
                           const char *boot, uint64_t seq, uint64_t at_ms,
                           uint64_t received_at_ms, const char *json,
-                          bool *is_new, struct flo_err *err)
+                          bool *is_new, uint64_t *mark, struct flo_err *err)
 {
-    int rv = flo_records_run(store->control, err,
+    struct flo_records_fact *fact = flo_records_fact(store, device);
+    int rv = fact == NULL ? flo_fail(err, FLO_E_MEMORY, "event") : 0;
+
+    if (rv == 0 && strcmp(fact->boot, boot) != 0) {
+        rv = mark_load(store, device, boot, fact, err);
+    }
+    if (rv == 0) {
+        rv = flo_records_run(store->control, err,
                              "INSERT OR IGNORE INTO event"
                              " (device, boot, seq, at, received_at, json)"
                              " VALUES (?, ?, ?, ?, ?, ?)",
                              "ttuuut", device, boot, seq, at_ms, received_at_ms,
                              json);
-
+    }
     if (rv < 0) {
         return rv;
     }
@@ -416,15 +496,11 @@ int flo_records_event_add(struct flo_records *store, const char *device,
     if (*is_new && flo_db_last_id(store->control) % EVENTS_PRUNE == 0) {
         rv = events_prune(store, device, err);
     }
-    return rv < 0 ? rv : mark_move(store, device, boot, seq, *is_new, err);
-}
-
-int flo_records_event_last(struct flo_records *store, const char *device,
-                           const char *boot, uint64_t *seq, struct flo_err *err)
-{
-    bool known;
-
-    return mark_get(store, device, boot, &known, seq, err);
+    if (rv == 0) {
+        rv = mark_move(store, device, fact, seq, *is_new, err);
+    }
+    *mark = fact->mark;
+    return rv;
 }
 
 int flo_records_event_list(struct flo_records *store, const char *device,

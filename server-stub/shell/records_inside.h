@@ -4,46 +4,44 @@
 
 #include "base/host/db.h"
 
+#include "server-stub/shell/ids.h"
 #include "server-stub/shell/records.h"
 
-/* What the windows of a transaction add up to at one time of one release. */
-struct flo_records_total {
-    uint64_t at_ms; /* of the fine resolution */
-    char release[FLO_DIGEST_TEXT];
-    struct flo_telemetry_row rows[FLO_METRIC_COUNT]; /* count 0: none */
-    struct flo_histogram histograms[FLO_METRIC_COUNT];
+/* Of a device, in memory (records_facts.c).  0 means: not known yet. */
+struct flo_records_fact {
+    bool is_active; /* known, and not retired */
+    bool is_online_known, is_online;
+    bool is_dirty;      /* seen_at_ms or rss_bytes is not written yet */
+    bool is_mark_dirty; /* nor is mark */
+    uint64_t seen_at_ms;
+    uint64_t rss_bytes;
+    char boot[37]; /* of the outbox that the rest is about; "": none yet */
+    bool is_mark_known;
+    uint64_t mark;   /* see mark_move */
+    uint64_t newest; /* event, also behind a gap */
 };
-#define FLO_RECORDS_TOTALS_MAX 4 /* few batches hold more; they write twice */
-struct flo_records_totals {
-    size_t count;
-    struct flo_records_total items[FLO_RECORDS_TOTALS_MAX];
+struct flo_records_facts {
+    struct flo_ids ids;
+    struct flo_records_fact *items; /* by number */
+    size_t capacity;
 };
 
 struct flo_records {
     struct flo_db *control;
-    struct flo_db *telemetry; /* NULL: it could not be opened again */
-    char telemetry_path[4096];
-    struct flo_histogram *histogram; /* scratch of records_telemetry.c */
-    uint64_t fine_from_ms;           /* what is older has no fine row */
-    struct flo_records_totals *totals;
+    struct flo_records_facts facts;
 };
 
-/* Merge a row into both resolutions. */
-FLO_MUST_USE int flo_records_row_add(struct flo_records *store,
-                                     enum flo_metric metric,
-                                     const struct flo_telemetry_row *row,
-                                     struct flo_err *err);
-/* Add a device's row to the transaction's totals, and write those: before the
- * commit. */
-FLO_MUST_USE int flo_records_total_add(struct flo_records *store,
-                                       enum flo_metric metric,
-                                       const struct flo_telemetry_row *row,
-                                       struct flo_err *err);
-FLO_MUST_USE int flo_records_totals_write(struct flo_records *store,
-                                          struct flo_err *err);
+/* Made when there is none; NULL without memory. */
+struct flo_records_fact *flo_records_fact(struct flo_records *store,
+                                          const char *id);
+/* A transaction was taken back: what memory says of connections and marks may
+ * not be what the file says. */
+void flo_records_facts_doubt(struct flo_records *store);
+FLO_MUST_USE int flo_records_mark_put(struct flo_records *store,
+                                      const char *device, const char *boot,
+                                      uint64_t mark, struct flo_err *err);
+void flo_records_facts_deinit(struct flo_records_facts *facts);
 
-/* For who would use it while it is NULL: FLO_E_DB. */
-int flo_records_no_telemetry(struct flo_err *err);
 /* Prepare with parameters: one letter each in `types`: t text (NULL binds
  * NULL), u uint64_t, i int64_t, d struct flo_digest * (as blob). */
 FLO_MUST_USE int flo_records_query(struct flo_db *db, struct flo_err *err,
@@ -66,13 +64,8 @@ extern const char flo_records_orders_groups[];
 extern const char flo_records_orders_tracked[];
 extern const char flo_records_orders_standing[];
 extern const char flo_records_prune_orders[];
-extern const char flo_records_prune_histogram[];
-extern const char flo_records_prune_number[];
-extern const char flo_records_prune_merged[];
 
 extern const char *const flo_records_control_schema[];
 extern const size_t flo_records_control_schema_count;
-extern const char *const flo_records_telemetry_schema[];
-extern const size_t flo_records_telemetry_schema_count;
 
 #endif

@@ -78,22 +78,3 @@ const char *const flo_records_control_schema[] = {
 };
 const size_t flo_records_control_schema_count =
     FLO_COUNT(flo_records_control_schema);
-
-const char *const flo_records_telemetry_schema[] = {
-    "CREATE TABLE histogram (step INTEGER NOT NULL, metric TEXT NOT NULL,"
-    " at INTEGER NOT NULL, release TEXT NOT NULL, device TEXT NOT NULL,"
-    " data TEXT NOT NULL,"
-    " PRIMARY KEY (step, metric, at, release, device)) WITHOUT ROWID;"
-    "CREATE TABLE number (step INTEGER NOT NULL, metric TEXT NOT NULL,"
-    " at INTEGER NOT NULL, release TEXT NOT NULL, device TEXT NOT NULL,"
-    " n INTEGER NOT NULL, sum INTEGER NOT NULL, min INTEGER NOT NULL,"
-    " max INTEGER NOT NULL,"
-    " PRIMARY KEY (step, metric, at, release, device)) WITHOUT ROWID;",
-    /* Which windows were merged: QoS 1 may bring one twice. */
-    "CREATE TABLE merged (device TEXT NOT NULL, at INTEGER NOT NULL,"
-    " seq INTEGER NOT NULL, received_at INTEGER NOT NULL,"
-    " PRIMARY KEY (device, at, seq)) WITHOUT ROWID;"
-    "CREATE INDEX merged_received ON merged(received_at);",
-};
-const size_t flo_records_telemetry_schema_count =
-    FLO_COUNT(flo_records_telemetry_schema);

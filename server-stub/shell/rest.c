@@ -345,6 +345,9 @@ static void read_call(struct flo_rest_call *call, const struct route *route)
     struct flo_err err = {0};
     int rv = route->handler(call, &err);
 
+    if (rv == 0 && call->is_later) {
+        return;
+    }
     if (rv == 0) {
         flo_json_dump(call->out, &text);
         rv = text.failed ? flo_fail(&err, FLO_E_MEMORY, "answer") : 0;

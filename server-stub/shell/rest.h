@@ -24,6 +24,7 @@ struct flo_rest_call {
     json_t *out;       /* taken */
     char etag[24];     /* "" none */
     bool roll_back;    /* a dry run: keep nothing */
+    bool is_later;     /* the handler has the request: it answers later */
 };
 typedef int (*flo_rest_handler)(struct flo_rest_call *call,
                                 struct flo_err *err);

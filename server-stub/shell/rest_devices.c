@@ -4,6 +4,7 @@
 
 #include "base/host/digest.h"
 
+#include "server-stub/shell/lane_glue.h"
 #include "server-stub/shell/rest.h"
 #include "server-stub/shell/run.h"
 
@@ -126,6 +127,7 @@ static int store_device(struct flo_controller *controller, struct enrol *enrol,
         .profile = profile.bytes > 0 ? profile.data : "{}",
         .groups = list,
         .enrolled_at_ms = flo_wall_ms()};
+    flo_lane_glue_device(controller, enrol->id, enrol->profile);
     return flo_records_device_add(controller->store, &device, groups, count,
                                   err);
 }
@@ -325,6 +327,7 @@ int flo_rest_device_retire(struct flo_rest_call *call, struct flo_err *err)
              err)) < 0) {
         return rv;
     }
+    flo_lane_device(controller->lane, id, NULL);
     flo_text_list_add(&controller->effects.cleared, id);
     controller->effects.acl = true;
     flo_effect_live(controller, "device", id);

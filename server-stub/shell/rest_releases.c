@@ -101,6 +101,7 @@ static int store_release(struct flo_rest_call *call,
                                       .bytes = full_bytes(release),
                                       .created_at_ms = flo_wall_ms()};
     call->status = 201;
+    flo_lane_release(call->controller->lane, digest);
     return flo_records_release_add(call->controller->store, &row, err);
 }
 

@@ -17,14 +17,22 @@ int flo_rest_healthz(struct flo_rest_call *call, struct flo_err *err)
 
 int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
 {
-    bool connected = call->controller->mqtt != NULL &&
-                     flo_mqtt_is_connected(call->controller->mqtt);
+    struct flo_controller *controller = call->controller;
+    struct flo_lane_counters lane;
+    bool connected =
+        controller->mqtt != NULL && flo_mqtt_is_connected(controller->mqtt);
 
     (void)err;
+    flo_lane_count(controller->lane, &lane);
     call->status = connected ? 200 : 503;
-    call->out =
-        json_pack("{s:s,s:b}", "status", connected ? "ready" : "waiting",
-                  "broker", (int)connected);
+    call->out = json_pack("{s:s,s:b,s:{s:s,s:I,s:I}}", "status",
+                          connected ? "ready" : "waiting", "broker",
+                          (int)connected, "telemetry", "state",
+                          !lane.listens                            ? "waiting"
+                          : flo_lane_is_shedding(controller->lane) ? "shedding"
+                                                                   : "ok",
+                          "shed", (json_int_t)(lane.shed + lane.lost),
+                          "limited", (json_int_t)lane.limited);
     return 0;
 }
 
@@ -38,48 +46,6 @@ int flo_rest_version(struct flo_rest_call *call, struct flo_err *err)
                   call->controller->fleet, "boot", call->controller->boot,
                   "heartbeat_ms", (json_int_t)call->controller->heartbeat_ms,
                   "mqtt", call->controller->mqtt_url, "frozen", (int)is_frozen);
-    return rv;
-}
-
-/* ---- telemetry ---- */
-
-static int fold_row(void *context, const struct flo_telemetry_row *row)
-{
-    flo_telemetry_fold_add(context, row);
-    return 0;
-}
-
-int flo_rest_telemetry(struct flo_rest_call *call, struct flo_err *err)
-{
-    struct flo_telemetry_query query;
-    uint64_t now_ms = flo_wall_ms();
-    int rv;
-
-    if (call->in == NULL) {
-        return flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here");
-    }
-    if ((rv = flo_telemetry_query_parse(call->in, &query, err)) < 0) {
-        return rv;
-    }
-    struct flo_histogram *scratch = calloc(2, sizeof(*scratch));
-    if (scratch == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "query");
-    }
-    struct flo_telemetry_fold fold = {.query = &query,
-                                      .step_histogram = &scratch[0],
-                                      .series_histogram = &scratch[1],
-                                      .series = json_array()};
-    uint64_t from_ms = now_ms > query.since_ms ? now_ms - query.since_ms : 0;
-    rv = flo_records_telemetry_list(
-        call->controller->store, &query,
-        from_ms - from_ms % flo_telemetry_resolution(&query), fold_row, &fold,
-        err);
-    flo_telemetry_fold_end(&fold);
-    free(scratch);
-    const struct flo_metric_fact *fact = flo_metric_fact(query.metric);
-    call->out =
-        json_pack("{s:s,s:s,s:I,s:o}", "metric", fact->word, "unit", fact->unit,
-                  "now_ms", (json_int_t)now_ms, "series", fold.series);
     return rv;
 }
 
@@ -97,6 +63,7 @@ static void metric(struct flo_buf *out, const char *name, const char *type,
 static void metrics_text(struct flo_controller *controller, struct flo_buf *out)
 {
     const struct flo_controller_counters *c = &controller->counters;
+    struct flo_lane_counters lane;
     uint64_t devices = 0;
     uint64_t online = 0;
     uint64_t rss = 0;
@@ -107,6 +74,7 @@ static void metrics_text(struct flo_controller *controller, struct flo_buf *out)
         0) {
         flo_log_err(FLO_LOG_WARN, "metrics", &err);
     }
+    flo_lane_count(controller->lane, &lane);
     (void)flo_process_memory(getpid(), &rss, NULL, NULL);
     for (size_t i = 0; i < controller->rollout_count; i++) {
         active +=
@@ -131,6 +99,22 @@ static void metrics_text(struct flo_controller *controller, struct flo_buf *out)
            c->messages_dropped + (controller->mqtt != NULL
                                       ? flo_mqtt_dropped(controller->mqtt)
                                       : 0));
+    metric(out, "telemetry_connected", "gauge",
+           "1 when the telemetry lane hears devices.", lane.listens ? 1 : 0);
+    metric(out, "telemetry_windows_total", "counter",
+           "Windows of telemetry stored.", lane.windows);
+    metric(out, "telemetry_repeated_total", "counter",
+           "Windows that came before.", lane.repeated);
+    metric(out, "telemetry_dropped_total", "counter",
+           "Windows that cannot be read, or of no device.", lane.dropped);
+    metric(out, "telemetry_shed_total", "counter",
+           "Windows left out: more came than the lane can take.", lane.shed);
+    metric(out, "telemetry_limited_total", "counter",
+           "Windows left out: above what their device may send.", lane.limited);
+    metric(out, "telemetry_lost_total", "counter",
+           "Windows that the store did not take.", lane.lost);
+    metric(out, "telemetry_queries_total", "counter",
+           "Queries of telemetry answered.", lane.queries);
     metric(out, "batches_total", "counter", "Transactions of messages.",
            c->batches);
     metric(out, "commits_failed_total", "counter", "Commits that failed.",

@@ -9,6 +9,7 @@
 #include "base/host/service.h"
 #include "server-stub/shell/broker.h"
 #include "server-stub/shell/glue.h"
+#include "server-stub/shell/lane_glue.h"
 #include "server-stub/shell/live.h"
 #include "server-stub/shell/rest.h"
 #include "server-stub/shell/run.h"
@@ -17,6 +18,9 @@
 #define TICK_MS 1000
 #define STALL_MS (5 * TICK_MS) /* between two ticks: nothing was heard */
 #define HOUR_MS (UINT64_C(3600) * 1000)
+#define FACTS_MS 15000 /* between two rounds of writing what changed */
+#define FACTS_TICK 1000
+#define HEARD_MS 60000
 #define PRUNE_PAUSE_MS 20 /* between two pieces, for everything else */
 
 struct flo_run {
@@ -27,9 +31,67 @@ struct flo_run {
     uint64_t ticked_at_ms;
     uint64_t hour;        /* of the wall clock: orders age by that */
     uint64_t orders_from; /* number from which orders are to be pruned */
+    size_t facts_from;    /* device from which facts are to be written */
+    uint64_t heard_at_ms; /* when the connected are looked at again */
+    uint64_t facts_at_ms; /* when the next round of it begins */
 };
 
 /* ---- timers ---- */
+
+/* So many devices a tick, when there is something to write of them. */
+static int write_facts(struct flo_run *run, uint64_t now_ms,
+                       struct flo_err *err)
+{
+    struct flo_controller *controller = run->controller;
+
+    if (now_ms < run->facts_at_ms) {
+        return 0;
+    }
+    int rv = flo_controller_begin(controller, err);
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_records_facts_write(controller->store, FACTS_TICK,
+                                 &run->facts_from, err);
+    if (rv < 0 || run->facts_from == SIZE_MAX) {
+        run->facts_from = 0;
+        run->facts_at_ms = now_ms + FACTS_MS;
+    }
+    if (rv < 0) {
+        flo_controller_cancel(controller);
+        return rv;
+    }
+    return flo_controller_commit(controller, err);
+}
+
+struct hearing {
+    struct flo_controller *controller;
+    struct flo_err *err;
+};
+
+static int hear_one(void *context, const char *device)
+{
+    struct hearing *hearing = context;
+
+    return flo_rollouts_step_all(
+        hearing->controller,
+        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_HEARD,
+                                   .device = device},
+        hearing->err);
+}
+
+/* Who is connected is not silent, however seldom it reports. */
+static int hear_connected(struct flo_run *run, uint64_t now_ms,
+                          struct flo_err *err)
+{
+    struct hearing hearing = {.controller = run->controller, .err = err};
+
+    if (now_ms < run->heard_at_ms) {
+        return 0;
+    }
+    run->heard_at_ms = now_ms + HEARD_MS;
+    return flo_records_online_each(run->controller->store, hear_one, &hearing);
+}
 
 /* Behind a time without ticks (the machine slept, the disk hung) messages wait
  * that are not read yet: that time is nobody's silence. */
@@ -58,6 +120,7 @@ static int tick(struct flo_run *run, struct flo_err *err)
                                                    ? FLO_ROLLOUT_EVENT_LISTENING
                                                    : FLO_ROLLOUT_EVENT_TICK},
             err);
+        rv = rv < 0 ? rv : hear_connected(run, now_ms, err);
     }
     if (rv == 0 && hourly) {
         run->hour = hour;
@@ -86,6 +149,9 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     if (tick(run, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "tick", &err);
     }
+    if (write_facts(run, flo_now_ms(), &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "tick", &err);
+    }
 }
 
 static void on_prune(evutil_socket_t fd, short what, void *context)
@@ -97,10 +163,6 @@ static void on_prune(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
-    if (flo_records_telemetry_prune(run->controller->store, flo_wall_ms(),
-                                    &more, &err) < 0) {
-        flo_log_err(FLO_LOG_ERROR, "telemetry", &err);
-    }
     if (run->orders_from != FLO_RECORDS_ALL) {
         if (flo_records_order_prune(run->controller->store, flo_wall_ms(),
                                     &run->orders_from, &err) < 0) {
@@ -332,7 +394,8 @@ static int open_all(struct flo_run *run, struct flo_err *err)
                  "%s", broker);
     }
     if (rv < 0 || (rv = flo_live_open(controller, err)) < 0 ||
-        (rv = flo_glue_open(controller, err)) < 0) {
+        (rv = flo_glue_open(controller, err)) < 0 ||
+        (rv = flo_lane_glue_start(controller, err)) < 0) {
         return rv;
     }
     return timers_open(run, err);
@@ -342,6 +405,7 @@ static void close_all(struct flo_run *run)
 {
     struct flo_controller *controller = run->controller;
 
+    flo_lane_stop(controller->lane);
     flo_glue_close(controller);
     flo_broker_close(controller);
     flo_httpd_close(controller->httpd);

@@ -207,7 +207,7 @@ def test_a_device_cannot_speak_for_or_listen_to_others(up, rogue):
 
 
 def dropped(fleet):
-    return int(re.search(r"^flotilla_messages_dropped_total (\d+)",
+    return int(re.search(r"^flotilla_telemetry_dropped_total (\d+)",
                          rest(fleet, "GET", "/metrics")[1].decode(),
                          re.M).group(1))
 

@@ -381,7 +381,7 @@ def test_a_controller_with_bad_options_makes_nothing(up):
             (("--listen", "127.0.0.1:0", "--fleet", ESCAPES), 7, "meta.name"),
             (("--listen", "127.0.0.1:0", "--heartbeat", "100ms"), 2,
              "cli.usage"),
-            (("--listen", "127.0.0.1:0", "--heartbeat", "2h"), 2,
+            (("--listen", "127.0.0.1:0", "--heartbeat", "8d"), 2,
              "cli.usage"),
             (("--listen", "127.0.0.1:0", "--broker", "ftp://x"), 2, "cfg."),
             (("--listen", "127.0.0.1:0", "--chek"), 2, "cli.usage")):

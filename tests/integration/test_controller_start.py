@@ -165,16 +165,16 @@ def test_old_telemetry_is_gone_soon_after_the_start(folder):
     one.stop()
     with sqlite3.connect(os.path.join(one.dir, "telemetry.db")) as base:
         base.executemany(
-            "INSERT INTO number VALUES (5000,'requests',?,'r',?,1,1,1,1)",
-            ((5000 * n, "d%d" % d) for n in range(50) for d in range(100)))
-        base.execute("INSERT INTO number VALUES (5000,'requests',?,'r','d',"
-                     "1,1,1,1)", (int(time.time()) * 1000,))
+            "INSERT INTO window VALUES (60,?,?,1,x'0105010100')",
+            ((60 * n, d) for n in range(50) for d in range(100)))
+        base.execute("INSERT INTO window VALUES (60,?,1,1,x'0105010100')",
+                     (int(time.time()) // 60 * 60,))
     base.close()
     one.start()
 
     def left():
         base = sqlite3.connect(os.path.join(one.dir, "telemetry.db"))
-        rows = base.execute("SELECT count(*) FROM number").fetchone()[0]
+        rows = base.execute("SELECT count(*) FROM window").fetchone()[0]
         base.close()
         return rows
     try:

@@ -122,6 +122,13 @@ void flo_put_u16(void *p, uint16_t value);
 void flo_put_u32(void *p, uint32_t value);
 void flo_put_u64(void *p, uint64_t value);
 
+/* LEB128.  put: at most FLO_VARINT_MAX bytes, returns how many.  get: from *at,
+ * which moves behind it; the shortest form only. */
+#define FLO_VARINT_MAX 10
+size_t flo_varint_put(uint8_t *out, uint64_t value);
+bool flo_varint_get(const uint8_t *data, size_t bytes, size_t *at,
+                    uint64_t *value);
+
 /* CRC-32C (Castagnoli, RFC 3720 appendix B.4) of `bytes`; `seed` 0 to begin. */
 uint32_t flo_crc32c(uint32_t seed, const void *data, size_t bytes);
 
@@ -230,6 +237,7 @@ void flo_log_level_set(enum flo_log_level level);
  * by at most 3.2 % upwards.  Merging adds: exact, order does not matter.
  * design/mqtt.md section 3.2. */
 #define FLO_HISTOGRAM_BUCKETS 1152
+#define FLO_HISTOGRAM_PACKED_MAX (FLO_HISTOGRAM_BUCKETS * 7 + 11)
 struct flo_histogram {
     uint64_t count;
     uint64_t sum;
@@ -242,8 +250,15 @@ void flo_histogram_merge(struct flo_histogram *into,
  * values; 0 when empty. */
 uint64_t flo_histogram_quantile(const struct flo_histogram *histogram,
                                 double q);
-/* Sparse varint pairs (gap >= 1, count), 0, then the sum; base64 without line
- * ends.  Appends to `out`. */
+/* Sparse varint pairs (gap >= 1, count), 0, then the sum.  `out` holds
+ * FLO_HISTOGRAM_PACKED_MAX; returns the bytes used. */
+size_t flo_histogram_pack(const struct flo_histogram *histogram, uint8_t *out);
+/* From *at of `bytes` bytes; *at moves behind it.  FLO_E_MQTT_SCHEMA on
+ * anything that pack does not write. */
+FLO_MUST_USE int flo_histogram_unpack(const uint8_t *data, size_t bytes,
+                                      size_t *at, struct flo_histogram *out,
+                                      struct flo_err *err);
+/* The same as base64 without line ends.  Appends to `out`. */
 void flo_histogram_encode(const struct flo_histogram *histogram,
                           struct flo_buf *out);
 /* FLO_E_MQTT_SCHEMA on anything that encode does not write. */

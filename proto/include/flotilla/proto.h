@@ -220,8 +220,8 @@ FLO_MUST_USE int flo_release_title_parse(const char *text, char *model,
 
 #define FLO_BUCKETS 10000
 #define FLO_ORDER_FROM_MAX 16
-#define FLO_HEARTBEAT_MS_MIN 200 /* between two reports of a device */
-#define FLO_HEARTBEAT_MS_MAX 3600000
+#define FLO_HEARTBEAT_MS_MIN 200       /* between two reports of a device */
+#define FLO_HEARTBEAT_MS_MAX 604800000 /* a week */
 
 struct flo_scope {
     char group[FLO_NAME_MAX + 1]; /* "all": everybody; empty: device scope */

@@ -23,7 +23,7 @@ static const char help[] =
     "                         of --listen-devices)\n"
     "  --broker URL|embedded  MQTT broker (embedded: starts mosquitto)\n"
     "  --fleet NAME           name of the fleet, at first start (demo)\n"
-    "  --heartbeat DURATION   how often devices report, 200ms to 1h (5s)\n"
+    "  --heartbeat DURATION   how often devices report, 200ms to 7d (60s)\n"
     "  --restored             DIR comes from a backup: give new orders "
     "numbers\n"
     "                         that no device has seen, pause what ran then\n"
@@ -87,7 +87,7 @@ static int read_line(int argc, char **argv, struct line *out,
                 out->options.heartbeat_ms < FLO_HEARTBEAT_MS_MIN ||
                 out->options.heartbeat_ms > FLO_HEARTBEAT_MS_MAX) {
                 return flo_fail(err, FLO_E_USAGE,
-                                "--heartbeat %s: 200ms to 1h are possible",
+                                "--heartbeat %s: 200ms to 7d are possible",
                                 optarg);
             }
             break;

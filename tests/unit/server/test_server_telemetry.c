@@ -2,6 +2,19 @@
 #include "unit/remove_tree.h"
 #include "unit/server/store.h"
 
+#include "server-stub/shell/telemetry_store_inside.h"
+
+static struct flo_telemetry_store *telemetry_new(void)
+{
+    struct flo_telemetry_store *store = NULL;
+    struct flo_err err = {0};
+
+    if (flo_telemetry_store_open(":memory:", &store, &err) < 0) {
+        fail_msg("%s", err.what);
+    }
+    return store;
+}
+
 struct sums {
     uint64_t rows;
     uint64_t count;
@@ -31,21 +44,21 @@ static int see_extremes(void *context, const struct flo_telemetry_row *row)
 }
 
 /* One window in a transaction of its own; is it new? */
-static bool put(struct flo_records *store, const char *device, uint64_t now_ms,
-                const struct flo_telemetry *window)
+static bool put(struct flo_telemetry_store *store, const char *device,
+                uint64_t now_ms, const struct flo_telemetry *window)
 {
     struct flo_err err = {0};
     bool is_new = false;
 
-    assert_int_equal(flo_records_begin(store, &err), 0);
-    assert_int_equal(
-        flo_records_telemetry_add(store, device, now_ms, window, &is_new, &err),
-        0);
-    assert_int_equal(flo_records_commit(store, &err), 0);
+    assert_int_equal(flo_telemetry_store_begin(store, &err), 0);
+    assert_int_equal(flo_telemetry_store_add(store, device, "x86_64 plain 1g",
+                                             now_ms, window, &is_new, &err),
+                     0);
+    assert_int_equal(flo_telemetry_store_commit(store, &err), 0);
     return is_new;
 }
 
-static struct sums read_rows(struct flo_records *store,
+static struct sums read_rows(struct flo_telemetry_store *store,
                              const struct flo_telemetry_query *query,
                              uint64_t from_ms)
 {
@@ -53,7 +66,7 @@ static struct sums read_rows(struct flo_records *store,
     struct flo_err err = {0};
 
     assert_int_equal(
-        flo_records_telemetry_list(store, query, from_ms, add_row, &sums, &err),
+        flo_telemetry_store_list(store, query, from_ms, add_row, &sums, &err),
         0);
     return sums;
 }
@@ -61,7 +74,7 @@ static struct sums read_rows(struct flo_records *store,
 static void windows_are_merged_per_bucket_and_pruned(void **state)
 {
     (void)state;
-    struct flo_records *store = store_new();
+    struct flo_telemetry_store *store = telemetry_new();
     struct flo_histogram *histograms =
         calloc(FLO_METRIC_COUNT, sizeof(*histograms));
     struct flo_telemetry window = {.histograms = histograms};
@@ -85,18 +98,18 @@ static void windows_are_merged_per_bucket_and_pruned(void **state)
 
     bool more = true;
     assert_int_equal(
-        flo_records_telemetry_prune(
-            store, base + FLO_TELEMETRY_FINE_LIFE_MS * 2, &more, &err),
+        flo_telemetry_store_prune(store, base + FLO_TELEMETRY_FINE_LIFE_MS * 2,
+                                  &more, &err),
         0);
     assert_false(more);
     assert_int_equal(read_rows(store, &query, base - 60000).rows, 0);
     query.since_ms = FLO_TELEMETRY_FINE_LIFE_MS * 3;
     assert_int_equal(read_rows(store, &query, base - 600000).count, 10);
     free(histograms);
-    flo_records_close(store);
+    flo_telemetry_store_close(store);
 }
 
-static int64_t rows_of(struct flo_records *store, const char *table)
+static int64_t rows_of(struct flo_telemetry_store *store, const char *table)
 {
     char sql[64];
     struct flo_db_statement *row;
@@ -104,23 +117,23 @@ static int64_t rows_of(struct flo_records *store, const char *table)
     bool has_row;
 
     snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s", table);
-    assert_int_equal(flo_db_prepare(store->telemetry, sql, &row, &err), 0);
+    assert_int_equal(flo_db_prepare(store->db, sql, &row, &err), 0);
     assert_int_equal(flo_db_step(row, &has_row, &err), 0);
     int64_t count = flo_db_column_i64(row, 0);
     flo_db_reset(row);
     return count;
 }
 
-static int64_t telemetry_rows(struct flo_records *store)
+static int64_t telemetry_rows(struct flo_telemetry_store *store)
 {
-    return rows_of(store, "merged") + rows_of(store, "number") +
-           rows_of(store, "histogram");
+    return rows_of(store, "merged") + rows_of(store, "window") +
+           rows_of(store, "total");
 }
 
 static void old_windows_go_in_pieces_until_none_is_left(void **state)
 {
     (void)state;
-    struct flo_records *store = store_new();
+    struct flo_telemetry_store *store = telemetry_new();
     struct flo_telemetry window = {.seq = 1};
     struct flo_err err = {0};
     uint64_t base = 1700000100000;
@@ -130,14 +143,13 @@ static void old_windows_go_in_pieces_until_none_is_left(void **state)
 
     window.has[FLO_METRIC_NAME_REQUESTS] = true;
     for (int64_t i = 0; i < windows; i++) {
-        window.at_ms = base + (uint64_t)i * FLO_TELEMETRY_FINE_MS;
+        window.at_ms = base + (uint64_t)i * FLO_TELEMETRY_DEVICE_FINE_MS;
         assert_true(put(store, DEVICE, window.at_ms, &window));
     }
     uint64_t now = window.at_ms + FLO_TELEMETRY_FINE_LIFE_MS * 2;
     for (; more; pieces++) {
         int64_t before = telemetry_rows(store);
-        assert_int_equal(flo_records_telemetry_prune(store, now, &more, &err),
-                         0);
+        assert_int_equal(flo_telemetry_store_prune(store, now, &more, &err), 0);
         assert_in_range(before - telemetry_rows(store), 0,
                         FLO_TELEMETRY_PRUNE_ROWS);
     }
@@ -145,15 +157,13 @@ static void old_windows_go_in_pieces_until_none_is_left(void **state)
     /* merged, the fine ones of the device and in total, nothing */
     assert_int_equal(pieces, 4);
     assert_int_equal(rows_of(store, "merged"), 0);
-    assert_int_equal(rows_of(store, "number"), /* the coarse ones live on */
-                     2 * (windows * (int64_t)FLO_TELEMETRY_FINE_MS /
-                              (int64_t)FLO_TELEMETRY_COARSE_MS +
-                          1));
-    flo_records_close(store);
+    assert_int_equal(rows_of(store, "window"), windows / 30 + 1);
+    assert_int_equal(rows_of(store, "total"), windows / 5);
+    flo_telemetry_store_close(store);
 }
 
 /* Tables are only searched, by `expected`. */
-static void plan_is(struct flo_records *store, const char *sql,
+static void plan_is(struct flo_telemetry_store *store, const char *sql,
                     const char *expected)
 {
     char explain[1024];
@@ -163,7 +173,7 @@ static void plan_is(struct flo_records *store, const char *sql,
     int searches = 0;
 
     snprintf(explain, sizeof(explain), "EXPLAIN QUERY PLAN %s", sql);
-    assert_int_equal(flo_db_prepare(store->telemetry, explain, &row, &err), 0);
+    assert_int_equal(flo_db_prepare(store->db, explain, &row, &err), 0);
     while (flo_db_step(row, &has_row, &err) == 0 && has_row) {
         const char *text = flo_db_column_text(row, 3);
         if (strncmp(text, "SEARCH", 6) == 0) {
@@ -180,23 +190,22 @@ static void plan_is(struct flo_records *store, const char *sql,
 static void what_prunes_reads_no_row_that_stays(void **state)
 {
     (void)state;
-    struct flo_records *store = store_new();
+    struct flo_telemetry_store *store = telemetry_new();
 
-    plan_is(store, flo_records_prune_histogram,
-            "SEARCH histogram USING PRIMARY KEY"
-            " (step=? AND metric=? AND at<?)");
-    plan_is(store, flo_records_prune_number,
-            "SEARCH number USING PRIMARY KEY (step=? AND metric=? AND at<?)");
-    plan_is(store, flo_records_prune_merged,
+    plan_is(store, flo_telemetry_prune_window,
+            "SEARCH window USING PRIMARY KEY (step=? AND at<?)");
+    plan_is(store, flo_telemetry_prune_total,
+            "SEARCH total USING PRIMARY KEY (step=? AND at<?)");
+    plan_is(store, flo_telemetry_prune_merged,
             "SEARCH merged USING COVERING INDEX merged_received"
-            " (received_at<?)");
-    flo_records_close(store);
+            " (received<?)");
+    flo_telemetry_store_close(store);
 }
 
 static void a_window_with_an_impossible_clock_counts_as_of_now(void **state)
 {
     (void)state;
-    struct flo_records *store = store_new();
+    struct flo_telemetry_store *store = telemetry_new();
     struct flo_telemetry window = {.seq = 1};
     struct flo_telemetry_query query = {
         .metric = FLO_METRIC_NAME_REQUESTS, .since_ms = 60000, .step_ms = 5000};
@@ -211,13 +220,13 @@ static void a_window_with_an_impossible_clock_counts_as_of_now(void **state)
     struct sums sums = read_rows(store, &query, base - 60000);
     assert_int_equal(sums.rows, 1);
     assert_int_equal(sums.count, 2);
-    flo_records_close(store);
+    flo_telemetry_store_close(store);
 }
 
 static void what_is_asked_of_all_devices_is_read_from_their_totals(void **state)
 {
     (void)state;
-    struct flo_records *store = store_new();
+    struct flo_telemetry_store *store = telemetry_new();
     struct flo_histogram *histograms =
         calloc(FLO_METRIC_COUNT, sizeof(*histograms));
     struct flo_telemetry window = {.histograms = histograms};
@@ -231,7 +240,7 @@ static void what_is_asked_of_all_devices_is_read_from_their_totals(void **state)
     window.has[FLO_METRIC_NAME_TTFT] = true;
     window.has[FLO_METRIC_NAME_AGENT_RSS] = true;
     for (int take = 0; take < 2; take++) {
-        assert_int_equal(flo_records_begin(store, &err), 0);
+        assert_int_equal(flo_telemetry_store_begin(store, &err), 0);
         for (uint64_t i = 0; i < 1000; i++) {
             char device[16];
             bool is_new;
@@ -240,15 +249,16 @@ static void what_is_asked_of_all_devices_is_read_from_their_totals(void **state)
             window.at_ms = base + i / 100 * 5000;
             window.release.bytes[0] = (uint8_t)(i % 2);
             window.values[FLO_METRIC_NAME_AGENT_RSS] = (int64_t)i;
-            assert_int_equal(flo_records_telemetry_add(store, device, base,
-                                                       &window, &is_new, &err),
-                             0);
+            assert_int_equal(
+                flo_telemetry_store_add(store, device, i % 4 < 2 ? "a" : "b",
+                                        base, &window, &is_new, &err),
+                0);
             assert_true(is_new);
         }
         if (take == 0) {
-            flo_records_roll_back(store);
+            flo_telemetry_store_roll_back(store);
         } else {
-            assert_int_equal(flo_records_commit(store, &err), 0);
+            assert_int_equal(flo_telemetry_store_commit(store, &err), 0);
         }
     }
 
@@ -259,70 +269,75 @@ static void what_is_asked_of_all_devices_is_read_from_their_totals(void **state)
         query.by_release = true;
         query.by_device = false;
         struct sums sums = read_rows(store, &query, base - 5000);
-        assert_int_equal(sums.rows, 2 * 3); /* the clock may lead by 10 s */
+        assert_int_equal(sums.rows, 4 * 3); /* the clock may lead by 10 s */
         assert_int_equal(sums.count, 1000);
         query.by_device = true;
         sums = read_rows(store, &query, base - 5000);
-        assert_int_equal(sums.rows, 100 * 3);
+        assert_int_equal(sums.rows, 100); /* of a minute each */
         assert_int_equal(sums.count, 1000);
     }
     assert_int_equal(query.metric, FLO_METRIC_NAME_AGENT_RSS);
     query.by_device = false;
+    query.by_hardware = true;
     struct extremes extremes = {.min = INT64_MAX};
-    assert_int_equal(flo_records_telemetry_list(store, &query, base - 5000,
-                                                see_extremes, &extremes, &err),
+    assert_int_equal(flo_telemetry_store_list(store, &query, base - 5000,
+                                              see_extremes, &extremes, &err),
                      0);
     assert_int_equal(extremes.min, 0);
     assert_int_equal(extremes.max, 999);
     assert_int_equal(extremes.sum, 999 * 1000 / 2);
     free(histograms);
-    flo_records_close(store);
+    flo_telemetry_store_close(store);
 }
 
 static void a_query_of_too_many_rows_is_refused_with_the_numbers(void **state)
 {
     (void)state;
-    struct flo_records *store = store_new();
+    struct flo_telemetry_store *store = telemetry_new();
     struct flo_err err = {0};
     uint64_t now = 1700000000000;
     struct flo_telemetry_query query = {.metric = FLO_METRIC_NAME_REQUESTS,
                                         .by_device = true,
-                                        .since_ms = 600000,
-                                        .step_ms = 5000};
+                                        .since_ms = 7200000,
+                                        .step_ms = 60000};
     struct sums sums = {0};
 
     /* given: 1,000 devices, 100 times */
     assert_int_equal(
-        flo_db_exec(store->telemetry,
+        flo_db_exec(store->db,
+                    "INSERT INTO name VALUES (1, 1, 'r');"
+                    "WITH RECURSIVE r(i) AS (SELECT 2 UNION ALL SELECT i + 1"
+                    " FROM r WHERE i < 1001) INSERT INTO name SELECT i, 0,"
+                    " 'device-' || i FROM r;"
                     "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1"
-                    " FROM r WHERE i < 99999) INSERT INTO number"
-                    " SELECT 5000, 'requests', 1700000000000 - i / 1000 * 5000,"
-                    " 'r', 'device-' || (i % 1000), 1, 1, 1, 1 FROM r",
+                    " FROM r WHERE i < 99999) INSERT INTO window"
+                    " SELECT 60, 1699999980 - i / 1000 * 60, 2 + i % 1000, 1,"
+                    " x'0105010100' FROM r",
                     &err),
         0);
-    assert_int_equal(flo_records_telemetry_list(store, &query,
-                                                now - query.since_ms, add_row,
-                                                &sums, &err),
+    assert_int_equal(flo_telemetry_store_list(store, &query,
+                                              now - query.since_ms, add_row,
+                                              &sums, &err),
                      FLO_E_REST_LIMIT);
     assert_int_equal(sums.rows, 0);
-    assert_non_null(strstr(err.what, "requests over 600000 ms"));
+    assert_non_null(strstr(err.what, "requests over 7200000 ms"));
     assert_non_null(strstr(err.what, "more than 40000 stored rows"));
-    assert_non_null(strstr(err.what, "the last 195000 ms"));
+    assert_non_null(strstr(err.what, "the last 2360000 ms"));
     assert_non_null(strstr(err.fix, "shorten since_ms"));
 
-    query.since_ms = 195000;
+    query.since_ms = 2360000;
     assert_int_equal(read_rows(store, &query, now - query.since_ms).rows,
                      40000);
     query.by_device = false;
-    query.since_ms = 600000;
+    query.since_ms = 7200000;
     assert_int_equal(read_rows(store, &query, now - query.since_ms).rows, 0);
-    flo_records_close(store);
+    flo_telemetry_store_close(store);
 }
 
 static void a_window_that_waited_for_hours_counts_as_of_its_time(void **state)
 {
     (void)state;
-    struct flo_records *store = store_new();
+    struct flo_telemetry_store *store = telemetry_new();
     struct flo_telemetry window = {.seq = 1, .at_ms = 1700000000000};
     const uint64_t hour_ms = UINT64_C(3600) * 1000;
     uint64_t now = window.at_ms + 3 * hour_ms;
@@ -339,8 +354,105 @@ static void a_window_that_waited_for_hours_counts_as_of_its_time(void **state)
         assert_int_equal(read_rows(store, &query, now - hour_ms).count, 0);
     }
     /* the fine ones of it would be pruned at once */
-    assert_int_equal(rows_of(store, "number WHERE step = 5000"), 0);
-    flo_records_close(store);
+    assert_int_equal(rows_of(store, "window WHERE step = 60"), 0);
+    assert_int_equal(rows_of(store, "total WHERE step = 5"), 0);
+    flo_telemetry_store_close(store);
+}
+
+/* ---- what a device costs ---- */
+
+#define DAY_MS (UINT64_C(24) * 3600 * 1000)
+
+static int64_t number_of(struct flo_telemetry_store *store, const char *sql)
+{
+    struct flo_db_statement *row;
+    struct flo_err err = {0};
+    bool has_row;
+
+    assert_int_equal(flo_db_prepare(store->db, sql, &row, &err), 0);
+    assert_int_equal(flo_db_step(row, &has_row, &err), 0);
+    int64_t number = flo_db_column_i64(row, 0);
+    flo_db_reset(row);
+    return number;
+}
+
+/* A minute of a device that answers a request about every two seconds. */
+static void busy_minute(struct flo_telemetry *window, uint32_t *seed)
+{
+    static const enum flo_metric latencies[] = {
+        FLO_METRIC_NAME_TTFT, FLO_METRIC_NAME_TOKEN, FLO_METRIC_NAME_REQUEST,
+        FLO_METRIC_NAME_QUEUE};
+    static const uint64_t typical[] = {120000, 25000, 1100000, 300};
+
+    for (size_t m = 0; m < FLO_COUNT(latencies); m++) {
+        struct flo_histogram *h = &window->histograms[latencies[m]];
+        *h = (struct flo_histogram){0};
+        for (int i = 0; i < 33; i++) { /* about +-20 % */
+            *seed = *seed * 1103515245u + 12345u;
+            flo_histogram_add(h, typical[m] * (80 + (*seed >> 16) % 41) / 100);
+        }
+        window->has[latencies[m]] = true;
+    }
+    for (int m = 0; m < FLO_METRIC_COUNT; m++) {
+        if (flo_metric_fact((enum flo_metric)m)->kind != FLO_METRIC_HISTOGRAM) {
+            *seed = *seed * 1103515245u + 12345u;
+            window->has[m] = true;
+            window->values[m] = 600000000 + (*seed >> 16) % 1000000;
+        }
+    }
+    window->values[FLO_METRIC_NAME_REQUESTS] = 33;
+    window->values[FLO_METRIC_NAME_ERRORS] = 0;
+    window->values[FLO_METRIC_NAME_ENGINE_RESTARTS] = 0;
+    window->values[FLO_METRIC_NAME_LOST] = 0;
+}
+
+/* One transaction for a minute of all devices, as the lane writes. */
+static void a_day_of_a_busy_device_takes_at_most_25_kilobytes(void **state)
+{
+    (void)state;
+    enum { DEVICES = 10, MINUTES = 24 * 60 };
+    struct flo_telemetry_store *store = telemetry_new();
+    struct flo_telemetry window = {
+        .histograms = calloc(FLO_METRIC_COUNT, sizeof(struct flo_histogram))};
+    struct flo_err err = {0};
+    const uint64_t begin = UINT64_C(1700000000000) / DAY_MS * DAY_MS;
+    uint32_t seed = 1;
+    bool more = true;
+
+    for (uint64_t minute = 0; minute < MINUTES; minute++) {
+        uint64_t now = begin + minute * 60000;
+        assert_int_equal(flo_telemetry_store_begin(store, &err), 0);
+        for (int d = 0; d < DEVICES; d++) {
+            char device[16];
+            bool is_new;
+            snprintf(device, sizeof(device), "device-%d", d);
+            busy_minute(&window, &seed);
+            window.at_ms = now + (uint64_t)d;
+            window.seq = minute + 1;
+            assert_int_equal(flo_telemetry_store_add(store, device, "a", now,
+                                                     &window, &is_new, &err),
+                             0);
+        }
+        assert_int_equal(flo_telemetry_store_commit(store, &err), 0);
+    }
+    while (more) {
+        assert_int_equal(
+            flo_telemetry_store_prune(store, begin + DAY_MS, &more, &err), 0);
+    }
+    int64_t day = number_of(store, "SELECT sum(length(data) + 20) FROM window"
+                                   " WHERE step = 1800") /
+                  DEVICES;
+    int64_t hours = (number_of(store, "SELECT sum(length(data) + 20)"
+                                      " FROM window WHERE step = 60") +
+                     number_of(store, "SELECT 40 * count(*) FROM merged")) /
+                    DEVICES;
+    print_message("%lld bytes a day, %lld of the last two hours\n",
+                  (long long)day, (long long)hours);
+    assert_in_range(day, 1000, 25 * 1024);
+    assert_in_range(hours, 1000, 40 * 1024);
+    assert_int_equal(rows_of(store, "window WHERE step = 1800"), DEVICES * 48);
+    free(window.histograms);
+    flo_telemetry_store_close(store);
 }
 
 /* ---- a damaged telemetry.db ---- */
@@ -348,21 +460,22 @@ static void a_window_that_waited_for_hours_counts_as_of_its_time(void **state)
 /* 2,000 times of a device in a file; its length. */
 static size_t write_telemetry(const char *dir, const char *path)
 {
-    struct flo_records *store;
+    struct flo_telemetry_store *store;
     struct flo_err err = {0};
     char *data;
     size_t bytes;
 
-    assert_int_equal(flo_records_open(dir, &store, &err), 0);
+    assert_int_equal(flo_telemetry_store_open(dir, &store, &err), 0);
     assert_int_equal(
-        flo_db_exec(store->telemetry,
+        flo_db_exec(store->db,
+                    "INSERT INTO name VALUES (1, 0, '" DEVICE "'), (2, 1, 'r');"
                     "WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1"
-                    " FROM r WHERE i < 1999) INSERT INTO number"
-                    " SELECT 5000, 'requests', 1700000000000 + i * 5000,"
-                    " '', '" DEVICE "', 1, 1, 1, 1 FROM r",
+                    " FROM r WHERE i < 1999) INSERT INTO window"
+                    " SELECT 60, 1700000040 + i * 60, 1, 2,"
+                    " x'0105010100' || zeroblob(0) FROM r",
                     &err),
         0);
-    flo_records_close(store);
+    flo_telemetry_store_close(store);
     assert_int_equal(flo_file_read(path, 1 << 22, &data, &bytes, &err), 0);
     free(data);
     return bytes;
@@ -387,7 +500,7 @@ static void a_rotten_page_of_telemetry_keeps_nobody_from_starting(void **state)
     char dir[] = "/tmp/flotilla-store-XXXXXX";
     char path[64];
     char aside[80];
-    struct flo_records *store;
+    struct flo_telemetry_store *store;
     struct flo_telemetry window = {0};
     struct flo_err err = {0};
     bool is_new;
@@ -398,27 +511,27 @@ static void a_rotten_page_of_telemetry_keeps_nobody_from_starting(void **state)
     size_t bytes = write_telemetry(dir, path);
     overwrite(path, bytes / 2 / 4096 * 4096, 4096);
 
-    assert_int_equal(flo_records_open(dir, &store, &err), 0);
+    assert_int_equal(flo_telemetry_store_open(dir, &store, &err), 0);
     assert_int_not_equal(access(aside, F_OK), 0);
 
     /* until somebody comes upon it: then it is set aside, and work goes on */
     window.has[FLO_METRIC_NAME_REQUESTS] = true;
     int failed = 0;
     for (uint64_t i = 0; i < 2000; i++) {
-        window.at_ms = 1700000000000 + i * 5000;
-        assert_int_equal(flo_records_begin(store, &err), 0);
-        int rv = flo_records_telemetry_add(store, DEVICE, window.at_ms, &window,
-                                           &is_new, &err);
+        window.at_ms = 1700000040000 + i * 60000;
+        assert_int_equal(flo_telemetry_store_begin(store, &err), 0);
+        int rv = flo_telemetry_store_add(store, DEVICE, "a", window.at_ms,
+                                         &window, &is_new, &err);
         if (rv < 0) {
             assert_int_equal(rv, FLO_E_DB_DAMAGED);
             assert_int_equal(failed++, 0);
-            flo_records_roll_back(store);
+            flo_telemetry_store_roll_back(store);
         } else {
-            assert_int_equal(flo_records_commit(store, &err), 0);
+            assert_int_equal(flo_telemetry_store_commit(store, &err), 0);
         }
     }
     assert_int_equal(access(aside, F_OK), 0);
-    flo_records_close(store);
+    flo_telemetry_store_close(store);
     remove_tree(dir);
 }
 
@@ -428,7 +541,7 @@ static void what_is_no_telemetry_at_all_is_set_aside(void **state)
     char dir[] = "/tmp/flotilla-store-XXXXXX";
     char path[64];
     char aside[80];
-    struct flo_records *store;
+    struct flo_telemetry_store *store;
     struct flo_err err = {0};
 
     assert_non_null(mkdtemp(dir));
@@ -436,11 +549,11 @@ static void what_is_no_telemetry_at_all_is_set_aside(void **state)
     snprintf(aside, sizeof(aside), "%s.damaged", path);
     overwrite(path, 0, write_telemetry(dir, path));
 
-    assert_int_equal(flo_records_open(dir, &store, &err), 0);
+    assert_int_equal(flo_telemetry_store_open(dir, &store, &err), 0);
 
     assert_int_equal(access(aside, F_OK), 0);
-    assert_int_equal(rows_of(store, "number"), 0);
-    flo_records_close(store);
+    assert_int_equal(rows_of(store, "window"), 0);
+    flo_telemetry_store_close(store);
     remove_tree(dir);
 }
 
@@ -455,6 +568,7 @@ int main(void)
             what_is_asked_of_all_devices_is_read_from_their_totals),
         cmocka_unit_test(a_query_of_too_many_rows_is_refused_with_the_numbers),
         cmocka_unit_test(a_window_that_waited_for_hours_counts_as_of_its_time),
+        cmocka_unit_test(a_day_of_a_busy_device_takes_at_most_25_kilobytes),
         cmocka_unit_test(a_rotten_page_of_telemetry_keeps_nobody_from_starting),
         cmocka_unit_test(what_is_no_telemetry_at_all_is_set_aside),
     };

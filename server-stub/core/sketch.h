@@ -1,0 +1,50 @@
+/* Sketch: what windows of telemetry came to, packed into one blob.
+ *
+ * The store keeps a blob per device and span of time, and one per release,
+ * hardware class and span.  Adding is exact and its order does not matter, so
+ * a blob is read, added to and written again.  Pure. */
+#ifndef FLOTILLA_SERVER_SKETCH_H
+#define FLOTILLA_SERVER_SKETCH_H
+
+#include "server-stub/core/telemetry.h"
+
+/* Counters and gauges of all windows; of counters the sum alone is kept. */
+struct flo_sketch_number {
+    uint64_t count; /* windows that had it; 0: none */
+    int64_t sum, min, max;
+};
+struct flo_sketch {
+    struct flo_sketch_number numbers[FLO_METRIC_COUNT];
+    struct flo_histogram histograms[FLO_METRIC_COUNT]; /* count 0: none */
+    bool has[FLO_METRIC_COUNT];
+};
+
+void flo_sketch_clear(struct flo_sketch *sketch);
+/* One window more. */
+void flo_sketch_add(struct flo_sketch *sketch,
+                    const struct flo_telemetry *window);
+/* Append the blob to `out`.  Bytes: format 1, then for each metric it has
+ *
+ *   varint  place in proto/metrics.def + 1
+ *   histogram: flo_histogram_pack
+ *   counter:   varint windows, varint sum
+ *   gauge:     varint windows, zigzag varint min, varint max - min,
+ *              varint sum - windows * min
+ *
+ * and a 0 at the end. */
+void flo_sketch_pack(const struct flo_sketch *sketch, struct flo_buf *out);
+/* Add what a blob holds; a place beyond the table is of a later version and
+ * ends the reading.  FLO_E_MQTT_SCHEMA on anything that pack does not write:
+ * `sketch` may then hold a part of it. */
+FLO_MUST_USE int flo_sketch_unpack(struct flo_sketch *sketch,
+                                   const uint8_t *data, size_t bytes,
+                                   struct flo_err *err);
+/* Of one metric alone: its number or, of a histogram, `histogram`; count 0
+ * when the blob has none of it.  The others are passed over. */
+FLO_MUST_USE int flo_sketch_pick(const uint8_t *data, size_t bytes,
+                                 enum flo_metric metric,
+                                 struct flo_sketch_number *number,
+                                 struct flo_histogram *histogram,
+                                 struct flo_err *err);
+
+#endif

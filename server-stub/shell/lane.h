@@ -1,0 +1,103 @@
+/* Lane: telemetry from the broker to its store, on a thread of its own.
+ *
+ * The lane has its own connection to the embedded broker, queue, store and
+ * thread, which gives way to all others.  So orders, answers, events,
+ * presence and REST never wait for telemetry: what is too much of it is left
+ * out here and counted, and a device that sends too much loses its own.  An
+ * external broker knows one identity of ours: there the control thread hands
+ * over what comes.
+ *
+ * The control thread tells the lane which devices and releases there are, asks
+ * its queries here, and takes now and then whom the lane heard.  All functions
+ * are the control thread's and none of them waits. */
+#ifndef FLOTILLA_SERVER_LANE_H
+#define FLOTILLA_SERVER_LANE_H
+
+#include <flotilla/base.h>
+
+#include "base/host/mqtt.h"
+
+#include "server-stub/core/telemetry.h"
+
+struct event_base;
+struct flo_lane;
+
+/* The lane's identity at the embedded broker. */
+#define FLO_LANE_CLIENT "controller-telemetry"
+
+/* Windows that one device may send: so many at once (a day by the minute and
+ * more, after an outage), and then five a second, the shortest interval. */
+#define FLO_LANE_BURST 2048
+#define FLO_LANE_PER_SECOND 5
+
+/* `dir` ":memory:" for tests.  The thread is not started yet. */
+FLO_MUST_USE int flo_lane_open(const char *dir, const char *fleet,
+                               struct flo_lane **out, struct flo_err *err);
+/* Stop the thread and keep what it has: before `base` of the start ends. */
+void flo_lane_stop(struct flo_lane *lane);
+/* Stop, and free.  Queries without an answer are
+ * freed without one. */
+void flo_lane_close(struct flo_lane *lane);
+/* Start the thread.  mqtt_or_NULL: connect with these; else only what is fed
+ * comes.  Answers and news come on `base`, which runs on this thread. */
+FLO_MUST_USE int flo_lane_start(struct flo_lane *lane, struct event_base *base,
+                                const struct flo_mqtt_options *mqtt_or_null,
+                                void (*on_news)(void *context), void *context,
+                                struct flo_err *err);
+
+/* A device and its hardware class; NULL: it was retired. */
+void flo_lane_device(struct flo_lane *lane, const char *device,
+                     const char *hardware_or_null);
+/* Devices can only name releases that were told here; others are kept as "of
+ * no known release". */
+void flo_lane_release(struct flo_lane *lane, const char *digest);
+/* A message of an external broker. */
+void flo_lane_feed(struct flo_lane *lane,
+                   const struct flo_mqtt_message *message);
+
+/* ---- queries ---- */
+
+struct flo_lane_query {
+    struct flo_telemetry_query query;
+    void *context; /* NULL: nobody waits any more */
+    /* On the control thread; the query is freed behind it.  `text`: the answer
+     * as JSON; `err` when err->code is not 0. */
+    void (*done)(void *context, const char *text, const struct flo_err *err);
+    /* The lane's. */
+    struct flo_lane_query *next;
+    struct flo_buf text;
+    struct flo_err err;
+};
+#define FLO_LANE_QUERIES_MAX 16
+/* Takes `query` (from calloc).  FLO_E_REST_LIMIT when so many wait already: it
+ * was freed. */
+FLO_MUST_USE int flo_lane_ask(struct flo_lane *lane,
+                              struct flo_lane_query *query,
+                              struct flo_err *err);
+
+/* ---- news ---- */
+
+struct flo_lane_fact {
+    char device[37];
+    uint64_t seen_at_ms; /* wall */
+    uint64_t rss_bytes;  /* agent and engine; 0: it did not say */
+};
+/* Whom it heard since the last call, malloc'ed; NULL: nobody.  At most once a
+ * second there is something. */
+struct flo_lane_fact *flo_lane_facts(struct flo_lane *lane, size_t *count);
+
+struct flo_lane_counters {
+    uint64_t windows;  /* stored */
+    uint64_t repeated; /* came before */
+    uint64_t dropped;  /* cannot be read, or of nobody */
+    uint64_t shed;     /* no room: more came than the lane can take */
+    uint64_t limited;  /* above what its device may send */
+    uint64_t lost;     /* the store did not take them */
+    uint64_t queries;
+    bool listens;
+};
+void flo_lane_count(struct flo_lane *lane, struct flo_lane_counters *out);
+/* Did it leave anything out within the last minute? */
+bool flo_lane_is_shedding(struct flo_lane *lane);
+
+#endif
