@@ -37,6 +37,11 @@ uint64_t flo_wall_ms(void)
     return clock_us(CLOCK_REALTIME) / 1000;
 }
 
+uint64_t flo_build_ms(void)
+{
+    return UINT64_C(1000) * FLO_BUILD_S;
+}
+
 /* Last millisecond of year 9999: the last that RFC 3339 can write. */
 #define WALL_MS_MAX UINT64_C(253402300799999)
 

@@ -22,6 +22,7 @@ struct flo_trust *flo_trust_new(const char *fleet)
 
     if (trust != NULL) {
         (void)snprintf(trust->fleet, sizeof trust->fleet, "%s", fleet);
+        trust->epoch = 1;
     }
     return trust;
 }
@@ -29,6 +30,11 @@ struct flo_trust *flo_trust_new(const char *fleet)
 void flo_trust_free(struct flo_trust *trust)
 {
     free(trust);
+}
+
+uint32_t flo_trust_epoch(const struct flo_trust *trust)
+{
+    return trust->epoch;
 }
 
 const char *flo_trust_fleet(const struct flo_trust *trust)
@@ -139,12 +145,17 @@ static int read_trust(struct flo_trust *trust, const json_t *root,
     const char *fleet = NULL;
     json_t *keys = NULL;
     uint64_t version;
+    uint64_t epoch = 1;
     int rv = flo_json_get_u64(root, "v", 1, 1, &version, err);
 
     if (rv == 0) {
         rv = flo_json_get_name(root, "fleet", &fleet, err);
     }
     if (rv == 0) {
+        rv = flo_json_opt_u64(root, "epoch", 1, UINT32_MAX, 1, &epoch, err);
+    }
+    if (rv == 0) {
+        trust->epoch = (uint32_t)epoch;
         (void)snprintf(trust->fleet, sizeof trust->fleet, "%s", fleet);
         rv = flo_json_get_array(root, "keys", FLO_TRUST_KEYS_MAX, &keys, err);
     }
@@ -195,7 +206,8 @@ int flo_trust_load(const char *path, struct flo_trust **out,
 
 void flo_trust_json(const struct flo_trust *trust, struct flo_buf *out)
 {
-    flo_buf_printf(out, "{\"v\":1,\"fleet\":\"%s\",\"keys\":[", trust->fleet);
+    flo_buf_printf(out, "{\"v\":1,\"fleet\":\"%s\",\"epoch\":%u,\"keys\":[",
+                   trust->fleet, trust->epoch);
     for (size_t i = 0; i < trust->count; i++) {
         char pem[FLO_PUBLIC_KEY_PEM_MAX];
         const char *comma = "";

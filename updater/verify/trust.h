@@ -13,6 +13,7 @@ struct trusted_key {
 
 struct flo_trust {
     char fleet[FLO_NAME_MAX + 1];
+    uint32_t epoch;
     size_t count;
     struct trusted_key keys[FLO_TRUST_KEYS_MAX];
 };

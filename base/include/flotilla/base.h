@@ -211,6 +211,9 @@ uint64_t flo_now_us(void);
 uint64_t flo_thread_us(void);
 /* Wall clock, milliseconds since 1970: for people and expiry only. */
 uint64_t flo_wall_ms(void);
+/* When this was built (SOURCE_DATE_EPOCH, or the time of its commit): no right
+ * clock says less. */
+uint64_t flo_build_ms(void);
 /* "2026-11-20T07:00:00.123Z"; `out` holds 25. */
 void flo_time_text(uint64_t wall_ms, char *out);
 /* RFC 3339 in UTC, with or without fraction; false when it is not. */

@@ -45,6 +45,9 @@ void flo_trust_json(const struct flo_trust *trust, struct flo_buf *out);
 /* One digest of the keys that may sign orders, in whatever order they are. */
 void flo_trust_order_keys(const struct flo_trust *trust,
                           struct flo_digest *out);
+/* Epoch of the controller whose order keys these are; 1 where the list does not
+ * say. */
+uint32_t flo_trust_epoch(const struct flo_trust *trust);
 /* Borrowed until flo_trust_free. */
 const char *flo_trust_fleet(const struct flo_trust *trust);
 size_t flo_trust_count(const struct flo_trust *trust);

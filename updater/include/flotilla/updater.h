@@ -154,6 +154,29 @@ FLO_MUST_USE int flo_device_set_baseline(struct flo_device *device,
                                          const struct flo_digest *release,
                                          struct flo_err *err);
 
+/* ---- time and epoch: what an order may move (core/time.c, pure) ---- */
+
+/* What is known of the time beside what orders say. */
+struct flo_time_sources {
+    uint64_t clock_ms;      /* the machine's */
+    bool is_synchronised;   /* somebody keeps that clock right */
+    uint64_t peer_until_ms; /* end of the peer's certificate; 0: not known */
+};
+/* No claim counts for more than this: a synchronised clock; else the end of
+ * the peer's certificate, where it is known. */
+uint64_t flo_time_limit(const struct flo_time_sources *sources);
+/* An order that was verified and is taken (or a peer's certificate) says that
+ * it is `at_ms` at least.  *claimed_ms keeps the highest claim; *trusted_ms,
+ * which never goes back, moves to the second highest of different ones, at most
+ * to limit_ms.  true: one of the two has changed, write the record. */
+bool flo_time_claim(uint64_t *trusted_ms, uint64_t *claimed_ms, uint64_t at_ms,
+                    uint64_t limit_ms);
+/* May an order of that epoch act?  `stored` is the record's (0: none yet),
+ * `trusted` that of the list of trusted keys (flo_trust_epoch).  The same, or
+ * one more when that list says so, else FLO_E_CMD_EPOCH. */
+FLO_MUST_USE int flo_epoch_admit(uint32_t stored, uint32_t trusted,
+                                 uint32_t epoch, struct flo_err *err);
+
 /* ---- store ---- */
 
 struct flo_store;

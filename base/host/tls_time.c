@@ -1,0 +1,124 @@
+/* See tls_time.h.
+ *
+ * OpenSSL calls the constructors of "extra data" whenever it begins to verify a
+ * chain, when the context is set up and nothing was looked at.  One of them,
+ * registered once, sets time and callback there.  That this OpenSSL does so is
+ * tried before anybody relies on it. */
+#include "base/host/tls_time.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include <openssl/x509.h>
+#include <openssl/x509_vfy.h>
+
+/* Between uptime and what it is at least; 0: not told. */
+static _Atomic int64_t ahead_ms;
+static atomic_bool is_kept_right;
+static _Atomic uint64_t peer_from_ms;
+static _Atomic uint64_t peer_until_ms;
+
+static uint64_t least_now(void)
+{
+    int64_t ahead = atomic_load(&ahead_ms);
+
+    return ahead == 0 ? 0 : flo_now_ms() + (uint64_t)ahead;
+}
+
+static uint64_t ms_of(const ASN1_TIME *time)
+{
+    struct tm parts;
+
+    if (ASN1_TIME_to_tm(time, &parts) != 1) {
+        return 0;
+    }
+    time_t seconds = timegm(&parts);
+    return seconds < 0 ? 0 : (uint64_t)seconds * 1000;
+}
+
+static void note_peer(const X509 *certificate)
+{
+    atomic_store(&peer_from_ms, ms_of(X509_get0_notBefore(certificate)));
+    atomic_store(&peer_until_ms, ms_of(X509_get0_notAfter(certificate)));
+}
+
+static int on_verify(int good, X509_STORE_CTX *store)
+{
+    bool is_sure = atomic_load(&is_kept_right) && flo_wall_ms() >= least_now();
+
+    if (good == 0 && !is_sure &&
+        X509_STORE_CTX_get_error(store) == X509_V_ERR_CERT_NOT_YET_VALID) {
+        X509_STORE_CTX_set_error(store, X509_V_OK);
+        good = 1;
+    }
+    if (good == 1 && X509_STORE_CTX_get_error_depth(store) == 0) {
+        note_peer(X509_STORE_CTX_get_current_cert(store));
+    }
+    return good;
+}
+
+static void on_begin(void *parent, void *pointer, CRYPTO_EX_DATA *data,
+                     int index, long number, void *context)
+{
+    X509_STORE_CTX *store = parent;
+    uint64_t least = least_now();
+
+    (void)pointer;
+    (void)data;
+    (void)index;
+    (void)number;
+    (void)context;
+    if (least == 0 || X509_STORE_CTX_get0_param(store) == NULL) {
+        return;
+    }
+    if (flo_wall_ms() < least) {
+        X509_STORE_CTX_set_time(store, 0, (time_t)(least / 1000));
+    }
+    X509_STORE_CTX_set_verify_cb(store, on_verify);
+}
+
+static bool is_registered;
+
+static void begin(void)
+{
+    is_registered = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_X509_STORE_CTX, 0,
+                                            NULL, on_begin, NULL, NULL) >= 0;
+}
+
+/* Does a verification begin with what we set? */
+static bool is_working(void)
+{
+    X509_STORE *anchors = X509_STORE_new();
+    X509_STORE_CTX *store = X509_STORE_CTX_new();
+    bool works = anchors != NULL && store != NULL &&
+                 X509_STORE_CTX_init(store, anchors, NULL, NULL) == 1 &&
+                 X509_STORE_CTX_get_verify_cb(store) == on_verify;
+
+    X509_STORE_CTX_free(store);
+    X509_STORE_free(anchors);
+    return works;
+}
+
+int flo_tls_time_set(uint64_t least_ms, bool is_synchronised,
+                     struct flo_err *err)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    (void)pthread_once(&once, begin);
+    atomic_store(&is_kept_right, is_synchronised);
+    atomic_store(&ahead_ms,
+                 least_ms == 0 ? 0 : (int64_t)least_ms - (int64_t)flo_now_ms());
+    if (least_ms != 0 && (!is_registered || !is_working())) {
+        return flo_fail(err, FLO_E_INTERNAL,
+                        "OpenSSL takes no time but the clock's");
+    }
+    return 0;
+}
+
+bool flo_tls_time_peer(uint64_t *from_ms, uint64_t *until_ms)
+{
+    *from_ms = atomic_load(&peer_from_ms);
+    *until_ms = atomic_load(&peer_until_ms);
+    return *until_ms != 0;
+}

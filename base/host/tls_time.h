@@ -1,0 +1,26 @@
+/* What time TLS takes it to be, on a machine whose clock may be wrong.
+ *
+ * A device without a battery wakes up in 1970, and every certificate "is not
+ * yet valid".  OpenSSL asks the system's clock; here it is told what is known
+ * better.  That holds for each verification of this process, whoever asks for
+ * it: libcurl lets one in, paho does not. */
+#ifndef FLOTILLA_HOST_TLS_TIME_H
+#define FLOTILLA_HOST_TLS_TIME_H
+
+#include <flotilla/base.h>
+
+/* It is `least_ms` (since 1970) now, or later; from here on it grows with the
+ * machine's uptime.  A certificate that ended before is refused, as it is when
+ * the clock, which is not behind that, says so.  One that begins later is not
+ * refused while the clock is behind, or while nobody keeps it right
+ * (`is_synchronised` false): of such a machine nobody knows that it is not
+ * later yet.  Any thread, any number of times; 0: the clock alone counts again.
+ * FLO_E_INTERNAL: this OpenSSL does not let us. */
+FLO_MUST_USE int flo_tls_time_set(uint64_t least_ms, bool is_synchronised,
+                                  struct flo_err *err);
+
+/* When the certificate of the last peer that held begins and ends: whoever
+ * issued it says that it was not earlier.  false: none yet. */
+bool flo_tls_time_peer(uint64_t *from_ms, uint64_t *until_ms);
+
+#endif
