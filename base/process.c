@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,22 +181,29 @@ bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous,
     return true;
 }
 
+/* Behind its name, which stands in parentheses and may hold anything; NULL: it
+ * is gone.  `text` is to be freed. */
+static const char *read_stat(pid_t pid, char **text)
+{
+    char path[64];
+    size_t bytes;
+
+    snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
+    if (flo_file_read(path, 64 << 10, text, &bytes, NULL) < 0) {
+        return NULL;
+    }
+    return strrchr(*text, ')');
+}
+
 bool flo_process_work(pid_t pid, uint64_t *cpu_ms, bool *waits_for_disk)
 {
     FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
     long ticks_per_s = sysconf(_SC_CLK_TCK);
     unsigned long user, system;
-    char path[64], state;
-    size_t bytes;
+    char state;
+    const char *end = read_stat(pid, &text); /* fields 3, 14 and 15 */
 
-    snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
-    if (ticks_per_s <= 0 ||
-        flo_file_read(path, 64 << 10, &text, &bytes, NULL) < 0) {
-        return false;
-    }
-    /* Its name, in parentheses, may hold anything; fields 3, 14 and 15. */
-    const char *end = strrchr(text, ')');
-    if (end == NULL ||
+    if (ticks_per_s <= 0 || end == NULL ||
         sscanf(end, ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu",
                &state, &user, &system) != 3) {
         return false;
@@ -203,6 +211,39 @@ bool flo_process_work(pid_t pid, uint64_t *cpu_ms, bool *waits_for_disk)
     *cpu_ms = (uint64_t)(user + system) * 1000 / (uint64_t)ticks_per_s;
     *waits_for_disk = state == 'D';
     return true;
+}
+
+static int last_cpu(pid_t pid)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    const char *field = read_stat(pid, &text); /* the name is the second */
+
+    for (int i = 2; i < 39 && field != NULL; i++) {
+        field = strchr(field + 1, ' ');
+    }
+    return field != NULL ? atoi(field + 1) : -1;
+}
+
+bool flo_process_cpu_join(pid_t pid, pid_t other)
+{
+    cpu_set_t set;
+    int cpu = last_cpu(other);
+
+    if (cpu < 0 || cpu >= CPU_SETSIZE) {
+        return false;
+    }
+    CPU_ZERO(&set);
+    CPU_SET((size_t)cpu, &set);
+    return sched_setaffinity(pid, sizeof(set), &set) == 0;
+}
+
+void flo_process_cpu_leave(pid_t pid)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+        (void)sched_setaffinity(pid, sizeof(set), &set);
+    }
 }
 
 bool flo_process_sibling(const char *name, char *out, size_t out_bytes)

@@ -16,6 +16,7 @@ MAY = [
     ("updater/", ["base/", "proto/", "updater/"]),
     ("agent/core/", ["base/", "proto/", "agent/core/", "agent/include/"]),
     ("agent/serve/", ["base/", "proto/", "agent/serve/", "engine/wire/",
+                      "agent/core/speed.h",
                       "engine/include/flotilla/engine_wire.h"]),
     ("agent/", ["base/", "proto/", "updater/include/", "agent/"]),
     ("server-stub/core/", ["base/", "proto/", "server-stub/core/"]),

@@ -43,6 +43,7 @@ enum flo_denial_cause flo_agent_denial_cause(int code)
 
     switch (code) {
     case 0:
+    case FLO_E_PROBE_UNSURE:
         return FLO_DENIAL_ALLOWED;
     case FLO_E_PROBE_SPEED:
         return FLO_DENIAL_SPEED;

@@ -434,7 +434,9 @@ static const char *in_the_way(struct step *s)
         return "the rollout is paused";
     }
     if (s->now < execution->start_at_ms) {
-        return "its start is spread";
+        return execution->unsure == 0
+                   ? "its start is spread"
+                   : "the probe came to no verdict, another follows";
     }
     if (execution->state == FLO_EXECUTION_STAGED &&
         flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING)) {

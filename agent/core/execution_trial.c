@@ -8,16 +8,17 @@
 
 #include "agent/core/internal.h"
 
-#define RECENT 64u    /* requests, the bits of `recent` */
-#define SOAK_ODDS 100 /* that it fails more often than it may */
-#define LATE_ODDS 1e6 /* of late: one looks at it again and again */
+#define PROBE_TIMEOUTS 3 /* the golden cases', and two for the speed */
+#define RECENT 64u       /* requests, the bits of `recent` */
+#define SOAK_ODDS 100    /* that it fails more often than it may */
+#define LATE_ODDS 1e6    /* of late: one looks at it again and again */
 
 /* ---- begin ----------------------------------------------------------------
  */
 
 static uint64_t probe_ms_max(const struct flo_agent_execution *execution)
 {
-    return execution->policy.probe_timeout_ms + LOAD_MS_MAX;
+    return PROBE_TIMEOUTS * execution->policy.probe_timeout_ms + LOAD_MS_MAX;
 }
 
 void flo_execution_probe(struct step *s)
@@ -233,6 +234,31 @@ void flo_execution_drained(struct step *s)
 /* ---- probe, trial
  * ------------------------------------------------------------------------ */
 
+/* The device was too busy for a verdict.  It is no fault of the release, which
+ * waits for a better time: a minute, half an hour, then fifteen hours. */
+static void probe_later(struct step *s)
+{
+    struct flo_agent_execution *execution = &s->agent->execution;
+    const char *what = s->event->error.what;
+    uint64_t wait_ms = UNSURE_WAIT_MS_MIN;
+
+    if (++execution->unsure == UNSURE_MAX) {
+        flo_execution_end(s, FLO_EXECUTION_FAILED, s->event->error.code,
+                          "%u probes, the last one: %s", execution->unsure,
+                          what);
+        return;
+    }
+    for (uint32_t i = 1; i < execution->unsure; i++) {
+        wait_ms *= UNSURE_WAIT_FACTOR;
+    }
+    flo_agent_error_set(&execution->error, s->event->error.code,
+                        flo_execution_word(execution->state), "%s", what);
+    execution->starts--; /* this one came to an end */
+    execution->start_at_ms = s->now + wait_ms;
+    flo_engine_restore(s);
+    flo_execution_enter(s, FLO_EXECUTION_STAGED, 0);
+}
+
 void flo_execution_probed(struct step *s)
 {
     struct flo_agent_execution *execution = flo_execution_of(s);
@@ -247,6 +273,10 @@ void flo_execution_probed(struct step *s)
     execution->detail.passed = told->passed;
     execution->detail.ratio = told->ratio;
     execution->detail.memory_bytes = told->memory_bytes;
+    if (s->event->error.code == FLO_E_PROBE_UNSURE) {
+        probe_later(s);
+        return;
+    }
     if (s->event->error.code != 0) {
         flo_execution_end(s, FLO_EXECUTION_FAILED, s->event->error.code, "%s",
                           s->event->error.what);

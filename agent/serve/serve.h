@@ -187,7 +187,7 @@ void flo_serve_pack_cancel(struct serve_packer *packer);
 struct flo_probe_limits {
     double speed_ratio_max;    /* p50 ms/token against current; 0: not asked */
     uint64_t memory_bytes_max; /* peak RSS of the engine; 0: not asked */
-    uint64_t timeout_ms;
+    uint64_t timeout_ms; /* of the golden cases; twice that for the speed */
 };
 struct flo_probe_result {
     uint32_t cases, passed;
@@ -199,10 +199,12 @@ struct flo_probe_result {
     int error;            /* 0: passed; FLO_E_PROBE_... */
     char what[256];       /* the sentence with the numbers */
 };
-/* Run the golden cases (flotilla-golden-1 JSON) on the candidate, interleaved
- * with timing runs on the live engine; `done` is called once.  User requests
- * have priority.  FLO_E_META_SCHEMA when the document does not fit,
- * FLO_E_STATE when no candidate is loaded or a probe runs. */
+/* Run the golden cases (flotilla-golden-1 JSON) on the candidate, then timing
+ * runs on it and the live engine in turn, until the verdict is sure; `done` is
+ * called once.  FLO_E_PROBE_UNSURE: the machine was too busy for one, which
+ * says nothing of the release.  User requests have priority.  FLO_E_META_SCHEMA
+ * when the document does not fit, FLO_E_STATE when no candidate is loaded or a
+ * probe runs. */
 FLO_MUST_USE int flo_serve_probe(
     struct flo_serve *serve, const char *golden, size_t bytes,
     const struct flo_probe_limits *limits,

@@ -27,15 +27,15 @@ static json_t *story_json(const struct flo_agent_execution *execution)
     flo_digest_text(&execution->release.digest, digest);
     return json_pack(
         "{s:s, s:s, s:i, s:i, s:I, s:s, s:s, s:s, s:i, s:I,"
-        " s:{s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I},"
+        " s:i, s:{s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I},"
         " s:{s:s, s:I, s:I, s:I}}",
         "order", execution->order, "bundle", execution->bundle, "phase",
         (int)execution->phase, "epoch", (int)execution->epoch, "seq",
         (json_int_t)execution->seq, "release", digest, "model",
         execution->release.model, "version", execution->release.version,
         "starts", (int)execution->starts, "start_wall_ms",
-        start_wall_ms(execution), "policy", "soak_ms",
-        (json_int_t)policy->soak_ms, "soak_requests",
+        start_wall_ms(execution), "unsure", (int)execution->unsure, "policy",
+        "soak_ms", (json_int_t)policy->soak_ms, "soak_requests",
         (json_int_t)policy->soak_requests, "soak_errors_ppm",
         (json_int_t)policy->soak_errors_ppm, "soak_crashes_max",
         (json_int_t)policy->soak_crashes_max, "probe_timeout_ms",
@@ -66,7 +66,7 @@ static uint64_t copy_number(const json_t *json, const char *key)
 }
 
 /* A clock that was set never makes it longer than the whole interval. */
-static uint64_t start_read(uint64_t wall_ms, uint64_t jitter_ms)
+static uint64_t start_read(uint64_t wall_ms, uint64_t ms_max)
 {
     uint64_t now_ms = flo_wall_ms();
     uint64_t left_ms = wall_ms > now_ms ? wall_ms - now_ms : 0;
@@ -74,7 +74,7 @@ static uint64_t start_read(uint64_t wall_ms, uint64_t jitter_ms)
     if (wall_ms == 0) {
         return 0;
     }
-    return flo_now_ms() + (left_ms < jitter_ms ? left_ms : jitter_ms);
+    return flo_now_ms() + (left_ms < ms_max ? left_ms : ms_max);
 }
 
 static bool story_read(const json_t *json, struct flo_agent_execution *out)
@@ -98,6 +98,7 @@ static bool story_read(const json_t *json, struct flo_agent_execution *out)
     out->epoch = (uint32_t)copy_number(json, "epoch");
     out->seq = copy_number(json, "seq");
     out->starts = (uint32_t)copy_number(json, "starts");
+    out->unsure = (uint32_t)copy_number(json, "unsure");
     out->detail.bytes = copy_number(detail, "bytes");
     out->detail.full_bytes = copy_number(detail, "full_bytes");
     out->detail.took_ms = copy_number(detail, "took_ms");
@@ -114,8 +115,10 @@ static bool story_read(const json_t *json, struct flo_agent_execution *out)
     out->policy.tries = copy_number(policy, "tries");
     out->policy.rate_bytes_per_s = copy_number(policy, "rate_bytes_per_s");
     out->policy.start_jitter_ms = copy_number(policy, "start_jitter_ms");
-    out->start_at_ms = start_read(copy_number(json, "start_wall_ms"),
-                                  out->policy.start_jitter_ms);
+    out->start_at_ms =
+        start_read(copy_number(json, "start_wall_ms"),
+                   out->unsure > 0 ? FLO_AGENT_UNSURE_WAIT_MS_MAX
+                                   : out->policy.start_jitter_ms);
     return true;
 }
 

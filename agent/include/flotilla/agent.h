@@ -96,10 +96,12 @@ struct flo_agent_execution {
     struct flo_policy policy;
     enum flo_execution state;
     uint32_t starts; /* probes begun: a machine that dies of it stops */
+    uint32_t unsure; /* probes that came to no verdict */
     struct flo_agent_detail detail;
     struct flo_agent_error error; /* of the end, or of the last try */
     char reason[128];             /* why it waits; empty: it does not */
-    uint64_t start_at_ms;         /* its start is spread; 0: it has begun */
+    uint64_t start_at_ms; /* its start is spread, or its next probe has to
+                             wait; 0: neither */
 
     /* What follows does not survive a restart. */
     uint64_t since_ms, deadline_ms; /* 0: no deadline */
@@ -171,7 +173,7 @@ enum flo_agent_event_kind {
     FLO_AGENT_LOADED,     /* role */
     FLO_AGENT_LOST,       /* role, error: died, hung or could not load */
     FLO_AGENT_DRAINED,    /* the engine that was to be emptied is gone */
-    FLO_AGENT_PROBED,     /* detail, error (code 0: passed) */
+    FLO_AGENT_PROBED,     /* detail, error (0: passed, FLO_E_PROBE_UNSURE) */
     FLO_AGENT_REQUEST,    /* release, error: a user's request ended */
     FLO_AGENT_TIMER,      /* now_ms reached timer_ms */
     FLO_AGENT_STOP,       /* the agent is told to stop: its last event */
@@ -302,6 +304,9 @@ FLO_MUST_USE int flo_agent_order_admit(const struct flo_order *order,
 enum flo_denial_cause flo_agent_denial_cause(int code);
 /* Is it denied at all? */
 bool flo_agent_blames_release(int code);
+/* An unsure probe is taken again after so long at most (a clock that was set
+ * makes it no longer). */
+#define FLO_AGENT_UNSURE_WAIT_MS_MAX (UINT64_C(60000) * 30 * 30)
 /* Does a request that ended so count against the release on trial? */
 bool flo_agent_blames_serving(int code);
 

@@ -342,6 +342,11 @@ bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous,
 /* Processor time that a process used so far, in steps of 10 ms, and whether it
  * waits for a disk right now, from /proc; false when that cannot be told. */
 bool flo_process_work(pid_t pid, uint64_t *cpu_ms, bool *waits_for_disk);
+/* The first thread of a process computes where that of `other` computed last,
+ * until it may be everywhere again where this process may.  false: the system
+ * does not say, or does not allow it. */
+bool flo_process_cpu_join(pid_t pid, pid_t other);
+void flo_process_cpu_leave(pid_t pid);
 /* Path of a sibling program: in the folder of this one or, when it is not
  * there, in the folder that the environment's FLOTILLA_BIN names (tests). */
 bool flo_process_sibling(const char *name, char *out, size_t out_bytes);

@@ -130,6 +130,60 @@ static void a_slow_release_is_stopped_before_it_serves(void **state)
     probe_fails(FLO_E_PROBE_SPEED, "bad-slow");
 }
 
+static void a_probe_without_a_verdict_is_taken_again(void **state)
+{
+    (void)state;
+    boot();
+    world.probes_unsure = 2;
+    world_desire(&world, 3, 1);
+    world_run(&world, 30000);
+    assert_int_equal(world.agent.execution.state, FLO_EXECUTION_STAGED);
+    assert_int_equal(world.live_version, 2);
+    world_run(&world, 3600000);
+
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+    assert_true(is_current(3));
+    assert_int_equal(world.probes, 3);
+    assert_story("unsure");
+}
+
+static void probes_without_a_verdict_end_and_deny_nothing(void **state)
+{
+    (void)state;
+    boot();
+    world.probes_unsure = 99;
+    world_desire(&world, 3, 1);
+    world_run(&world, 86400000);
+
+    assert_int_equal(world.probes, 4);
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_FAILED);
+    assert_true(is_current(2));
+    assert_false(is_denied(3));
+    world.probes_unsure = 0;
+    world_desire(&world, 3, 2);
+    world_run(&world, 60000);
+    assert_true(is_current(3));
+}
+
+static void the_wait_for_another_probe_outlives_a_restart(void **state)
+{
+    (void)state;
+    world.fits_one_only = true;
+    boot();
+    world.probes_unsure = 2;
+    world_desire(&world, 3, 1);
+    world_run(&world, 65000); /* the second is over */
+    assert_int_equal(world.probes, 2);
+    world_boot(&world);
+    world_run(&world, 1700000);
+    assert_int_equal(world.probes, 2);
+    assert_int_equal(world.live_version, 2);
+    world_run(&world, 300000);
+
+    assert_int_equal(world.probes, 3);
+    assert_int_equal(end_of("r-0001.1"), FLO_EXECUTION_SUCCEEDED);
+}
+
 static void a_release_that_needs_too_much_memory_is_stopped(void **state)
 {
     (void)state;
@@ -542,6 +596,9 @@ int main(void)
         STORY(a_wrong_golden_answer_stops_it_before_it_serves),
         STORY(a_nan_in_a_logit_stops_it_before_it_serves),
         STORY(a_slow_release_is_stopped_before_it_serves),
+        STORY(a_probe_without_a_verdict_is_taken_again),
+        STORY(probes_without_a_verdict_end_and_deny_nothing),
+        STORY(the_wait_for_another_probe_outlives_a_restart),
         STORY(a_release_that_needs_too_much_memory_is_stopped),
         STORY(a_nan_in_a_weight_is_found_by_the_updater),
         STORY(an_execution_asked_for_again_reports_to_who_asks),

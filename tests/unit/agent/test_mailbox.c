@@ -52,9 +52,10 @@ static struct flo_agent_execution execution(enum flo_execution state)
     snprintf(one.release.version, sizeof(one.release.version), "2.1.0");
     one.release.digest.bytes[0] = 9;
     one.starts = 2;
+    one.unsure = 1;
     one.policy.soak_ms = 1234;
     one.policy.start_jitter_ms = 60000;
-    one.start_at_ms = flo_now_ms() + 30000;
+    one.start_at_ms = flo_now_ms() + 1800000; /* of its next probe */
     one.state = state;
     return one;
 }
@@ -121,10 +122,11 @@ static void events_stories_and_telemetry_survive_kill_9(void **state)
     assert_string_equal(open.id, "r-0001.1");
     assert_int_equal(open.state, FLO_EXECUTION_PROBING);
     assert_int_equal(open.starts, 2);
+    assert_int_equal(open.unsure, 1);
     assert_int_equal(open.policy.soak_ms, 1234);
     assert_int_equal(open.policy.start_jitter_ms, 60000);
-    assert_in_range(open.start_at_ms, flo_now_ms() + 15000,
-                    flo_now_ms() + 30000);
+    assert_in_range(open.start_at_ms, flo_now_ms() + 1700000,
+                    flo_now_ms() + 1800000);
     assert_int_equal(open.seq, 7);
     assert_int_equal(open.release.digest.bytes[0], 9);
     text = flo_mailbox_telemetry_next(mailbox, &id);

@@ -48,6 +48,7 @@ struct world {
     unsigned job_failures;   /* so many times, then it works */
     bool job_is_silent;      /* never says anything */
     int probe_error;         /* FLO_E_PROBE_... */
+    unsigned probes_unsure;  /* so many come to no verdict first */
     unsigned beside_crashes; /* losses of the candidate after its load */
     uint64_t load_ms;        /* of every load; 0: 300 */
     uint64_t drain_ms;       /* of the current engine; 0: 40 */
@@ -69,6 +70,7 @@ struct world {
     int live_version; /* 0: nothing */
     unsigned held;
     unsigned steps;
+    unsigned probes;
     unsigned acks_done, acks_refused, acks_ignored, acks_running;
 };
 

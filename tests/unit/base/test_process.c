@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,6 +220,28 @@ static void work_of_a_process_is_told_from_waiting(void **state)
     assert_false(flo_process_work(pid, &ms, &waits));
 }
 
+static void a_process_computes_where_another_did_and_is_let_go(void **state)
+{
+    cpu_set_t set, mine;
+    int pair[2];
+    (void)state;
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    assert_int_equal(sched_getaffinity(0, sizeof(mine), &mine), 0);
+    pid_t pid = start_shell("read x <&3", pair[1]);
+    close(pair[1]);
+    if (flo_process_cpu_join(pid, getpid())) { /* some sandboxes refuse it */
+        assert_int_equal(sched_getaffinity(pid, sizeof(set), &set), 0);
+        assert_int_equal(CPU_COUNT(&set), 1);
+        flo_process_cpu_leave(pid);
+        assert_int_equal(sched_getaffinity(pid, sizeof(set), &set), 0);
+        assert_true(CPU_EQUAL(&set, &mine));
+    }
+    close(pair[0]);
+    wait_exit(pid);
+    assert_false(flo_process_cpu_join(getpid(), pid));
+}
+
 static void
 a_sibling_stands_beside_this_program_or_in_the_named_folder(void **state)
 {
@@ -245,6 +268,7 @@ int main(void)
         cmocka_unit_test(a_child_dies_with_its_parent),
         cmocka_unit_test(memory_of_a_process_is_known_until_it_is_gone),
         cmocka_unit_test(work_of_a_process_is_told_from_waiting),
+        cmocka_unit_test(a_process_computes_where_another_did_and_is_let_go),
         cmocka_unit_test(
             a_sibling_stands_beside_this_program_or_in_the_named_folder),
     };

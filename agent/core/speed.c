@@ -1,0 +1,96 @@
+/* Speed of a candidate: see speed.h. */
+#include "agent/core/speed.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HALF 0.5      /* of the pairs: at the limit itself */
+#define FAST_ODDS 100 /* the soak and the gates look again */
+#define SLOW_ODDS 1e6 /* the release is denied */
+#define PAUSE_MS 20   /* for each pair over the limit ... */
+#define PAUSE_MS_MAX 250
+#define BEST_PARTS 10 /* the best tenth of the pairs */
+
+void flo_speed_init(struct flo_speed *speed, double ratio_max)
+{
+    memset(speed, 0, sizeof(*speed));
+    speed->ratio_max = ratio_max;
+}
+
+static bool is_over(const struct flo_speed *speed, double candidate_us,
+                    double current_us)
+{
+    return candidate_us > current_us * speed->ratio_max &&
+           candidate_us - current_us >= FLO_SPEED_UNNOTICED_US;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* The value that 1/parts of them do not exceed. */
+static double part_of(const double *values, uint32_t count, uint32_t parts)
+{
+    double sorted[FLO_SPEED_PAIRS_MAX];
+
+    if (count == 0) {
+        return 0;
+    }
+    memcpy(sorted, values, count * sizeof(sorted[0]));
+    qsort(sorted, count, sizeof(sorted[0]), compare);
+    return sorted[count / parts];
+}
+
+/* Other work can only lengthen a run: is the candidate too slow at its best,
+ * too? */
+static bool best_is_over(const struct flo_speed *speed)
+{
+    return is_over(speed,
+                   part_of(speed->candidate_us, speed->count, BEST_PARTS),
+                   part_of(speed->current_us, speed->count, BEST_PARTS));
+}
+
+enum flo_speed_verdict flo_speed_add(struct flo_speed *speed,
+                                     double candidate_us, double current_us)
+{
+    speed->candidate_us[speed->count] = candidate_us;
+    speed->current_us[speed->count] = current_us;
+    speed->count++;
+    flo_evidence_add(&speed->over, HALF,
+                     is_over(speed, candidate_us, current_us));
+    if (flo_evidence_is_below(&speed->over, HALF, FAST_ODDS)) {
+        return FLO_SPEED_FAST;
+    }
+    if (flo_evidence_is_above(&speed->over, HALF, SLOW_ODDS) &&
+        best_is_over(speed)) {
+        return FLO_SPEED_SLOW;
+    }
+    return speed->count == FLO_SPEED_PAIRS_MAX ? FLO_SPEED_UNSURE
+                                               : FLO_SPEED_OPEN;
+}
+
+uint32_t flo_speed_pause_ms(const struct flo_speed *speed)
+{
+    uint64_t over = speed->over.yes;
+    uint64_t under = speed->over.count - over;
+    uint64_t ms = over > under ? (over - under) * PAUSE_MS : 0;
+
+    return (uint32_t)(ms < PAUSE_MS_MAX ? ms : PAUSE_MS_MAX);
+}
+
+struct flo_speed_typical flo_speed_typical(const struct flo_speed *speed)
+{
+    double ratios[FLO_SPEED_PAIRS_MAX];
+
+    for (uint32_t i = 0; i < speed->count; i++) {
+        ratios[i] = speed->candidate_us[i] / speed->current_us[i];
+    }
+    return (struct flo_speed_typical){
+        .candidate_us = part_of(speed->candidate_us, speed->count, 2),
+        .current_us = part_of(speed->current_us, speed->count, 2),
+        .ratio = part_of(ratios, speed->count, 2),
+    };
+}

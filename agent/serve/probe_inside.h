@@ -1,0 +1,76 @@
+/* Inside a probe: what probe.c and probe_speed.c share. */
+#ifndef FLOTILLA_AGENT_SERVE_PROBE_INSIDE_H
+#define FLOTILLA_AGENT_SERVE_PROBE_INSIDE_H
+
+#include "agent/core/speed.h"
+#include "agent/serve/internal.h"
+
+#define PROBE_RUN_TOKENS_MAX 16
+#define PROBE_PAIR_TOKENS_MAX 64
+
+enum probe_phase { PROBE_GOLDEN_CASES, PROBE_TIMING, PROBE_DONE };
+enum probe_side { PROBE_CANDIDATE, PROBE_CURRENT, PROBE_SIDES };
+
+/* Times of the tokens of one side of a pair. */
+struct probe_times {
+    uint64_t us[PROBE_PAIR_TOKENS_MAX];
+    uint64_t sum_us;
+    uint32_t count;
+};
+
+struct probe {
+    struct flo_serve *serve;
+    struct golden golden;
+    struct flo_probe_limits limits;
+    struct flo_probe_result result;
+    void (*done)(void *context, const struct flo_probe_result *result);
+    void *context;
+    struct event *deadline; /* of the golden cases, then of the speed */
+    struct event *wake;     /* go on from the loop */
+    struct serve_call call;
+    struct serve_engine *candidate; /* the one that is probed */
+    enum probe_phase phase;
+    uint64_t progress_ms; /* when an engine last said something */
+    uint64_t token_us;    /* of a token of the candidate, the last one */
+    /* golden: the answer under way */
+    uint32_t next_case;
+    struct flo_buf text;
+    int32_t tokens[GOLDEN_TOKENS_MAX];
+    uint32_t n_tokens;
+    uint32_t nonfinite;
+    /* speed */
+    struct flo_speed speed;
+    struct probe_times times[PROBE_SIDES]; /* of the pair under way */
+    uint64_t run_us[PROBE_RUN_TOKENS_MAX];
+    uint32_t n_run;
+    uint64_t timing_since_ms;
+    uint32_t n_prompts, prompt;
+    uint32_t turn; /* 0, 1: the two sides of a prompt, first one changing */
+    uint32_t rounds;
+    uint32_t skipped; /* prompts in a row that cannot be run */
+    bool is_moved;    /* the candidate computes where the current one does */
+};
+
+/* ---- probe.c ---- */
+void flo_probe_finish(struct probe *probe, int error, const char *format, ...)
+    FLO_PRINTF(3, 4);
+/* Have an engine answer a case; its end comes back by the phase. */
+void flo_probe_start(struct probe *probe, struct serve_engine *engine,
+                     const struct golden_case *c, uint32_t tokens_max,
+                     bool ignores_end);
+void flo_probe_wake_in(struct probe *probe, uint32_t ms);
+/* The speed is good, or is not compared: the rest. */
+void flo_probe_judge_memory(struct probe *probe);
+
+/* ---- probe_speed.c ---- */
+void flo_probe_speed_begin(struct probe *probe);
+void flo_probe_speed_next(struct probe *probe);
+void flo_probe_speed_token(struct probe *probe,
+                           const struct flo_wire_token *token);
+void flo_probe_speed_run_ended(struct probe *probe);
+void flo_probe_speed_run_failed(struct probe *probe, const struct flo_err *err);
+void flo_probe_speed_unsure(struct probe *probe);
+enum probe_side flo_probe_speed_side(const struct probe *probe);
+void flo_probe_speed_end(struct probe *probe);
+
+#endif

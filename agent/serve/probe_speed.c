@@ -1,0 +1,240 @@
+/* The speed of a candidate beside the live engine: runs of both in turn.
+ *
+ * Times are CPU times taken inside the engines around each token, the lower
+ * quartile of what belongs to a pair: other work on the machine lengthens a
+ * token.  It does so by the CPU, for half a second and longer (a neighbour on
+ * the other half of a core, a host that is busy, a small core), so that two
+ * engines on two CPUs differ by up to twice though their models are equal: the
+ * candidate computes on the CPU on which the live engine was last.  Whether
+ * pairs suffice for a verdict is agent/core/speed.c's. */
+#include "agent/serve/probe_inside.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PROMPTS_MAX 4
+#define PAIR_US 20000 /* of computing, both sides */
+#define RUN_TOKENS_MIN 2
+#define WAIT_MS 50     /* for a live engine that can answer */
+#define TIMEOUTS_MAX 2 /* of the golden cases, for the speed */
+
+enum probe_side flo_probe_speed_side(const struct probe *probe)
+{
+    return (probe->turn + probe->rounds) % 2 == 0 ? PROBE_CANDIDATE
+                                                  : PROBE_CURRENT;
+}
+
+/* ---- begin and end ----------------------------------------------- */
+
+void flo_probe_speed_begin(struct probe *probe)
+{
+    const struct serve_engine *live = flo_router_live(probe->serve);
+    if (probe->limits.speed_ratio_max <= 0 || live == NULL ||
+        live == probe->candidate) {
+        flo_probe_judge_memory(probe);
+        return;
+    }
+    if (live->lacks_packed != probe->candidate->lacks_packed) {
+        flo_log(FLO_LOG_WARN, "probe",
+                "speed is not compared: %s runs without packed weights",
+                live->lacks_packed ? live->name : probe->candidate->name);
+        flo_probe_judge_memory(probe);
+        return;
+    }
+    uint64_t ms = TIMEOUTS_MAX * probe->limits.timeout_ms;
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
+                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    event_add(probe->deadline, &tv);
+    probe->phase = PROBE_TIMING;
+    probe->timing_since_ms = flo_now_ms();
+    probe->n_prompts = probe->golden.n_cases < PROMPTS_MAX
+                           ? probe->golden.n_cases
+                           : PROMPTS_MAX;
+    flo_speed_init(&probe->speed, probe->limits.speed_ratio_max);
+    flo_probe_speed_next(probe);
+}
+
+void flo_probe_speed_end(struct probe *probe)
+{
+    if (probe->is_moved &&
+        probe->serve->roles[FLO_ROLE_CANDIDATE] == probe->candidate) {
+        flo_process_cpu_leave(probe->candidate->pid);
+    }
+    probe->is_moved = false;
+}
+
+static void tell_typical(struct probe *probe)
+{
+    struct flo_speed_typical typical = flo_speed_typical(&probe->speed);
+    probe->result.token_us_candidate = typical.candidate_us;
+    probe->result.token_us_current = typical.current_us;
+}
+
+static void finish_speed(struct probe *probe, int error, const char *verdict)
+{
+    struct flo_speed_typical typical = flo_speed_typical(&probe->speed);
+    flo_probe_finish(
+        probe, error,
+        "%s: %.3f ms per token against %.3f, %.2f times, at most %.2f; "
+        "%llu of %llu pairs over that in %llu ms",
+        verdict, typical.candidate_us / 1e3, typical.current_us / 1e3,
+        typical.ratio, probe->speed.ratio_max,
+        (unsigned long long)probe->speed.over.yes,
+        (unsigned long long)probe->speed.over.count,
+        (unsigned long long)(flo_now_ms() - probe->timing_since_ms));
+}
+
+void flo_probe_speed_unsure(struct probe *probe)
+{
+    tell_typical(probe);
+    finish_speed(probe, FLO_E_PROBE_UNSURE, "no sure verdict");
+}
+
+/* ---- pairs ------------------------------------------------------- */
+
+static int compare_u64(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static double lower_quartile(struct probe_times *times)
+{
+    qsort(times->us, times->count, sizeof(times->us[0]), compare_u64);
+    return (double)times->us[times->count / 4];
+}
+
+static bool is_pair(const struct probe *probe)
+{
+    const struct probe_times *a = &probe->times[PROBE_CANDIDATE];
+    const struct probe_times *b = &probe->times[PROBE_CURRENT];
+    return a->count > 0 && b->count > 0 &&
+           (a->sum_us + b->sum_us >= PAIR_US ||
+            a->count + PROBE_RUN_TOKENS_MAX > PROBE_PAIR_TOKENS_MAX);
+}
+
+static void take_pair(struct probe *probe)
+{
+    double candidate_us = lower_quartile(&probe->times[PROBE_CANDIDATE]);
+    double current_us = lower_quartile(&probe->times[PROBE_CURRENT]);
+    memset(probe->times, 0, sizeof(probe->times));
+    switch (flo_speed_add(&probe->speed, candidate_us, current_us)) {
+    case FLO_SPEED_FAST:
+        tell_typical(probe);
+        flo_probe_judge_memory(probe);
+        break;
+    case FLO_SPEED_SLOW:
+        tell_typical(probe);
+        finish_speed(probe, FLO_E_PROBE_SPEED, "too slow");
+        break;
+    case FLO_SPEED_UNSURE:
+        flo_probe_speed_unsure(probe);
+        break;
+    case FLO_SPEED_OPEN:
+        flo_probe_wake_in(probe, flo_speed_pause_ms(&probe->speed));
+        break;
+    }
+}
+
+/* ---- runs -------------------------------------------------------- */
+
+void flo_probe_speed_token(struct probe *probe,
+                           const struct flo_wire_token *token)
+{
+    if (token->index > 0 && token->cpu_us > 0 &&
+        probe->n_run < PROBE_RUN_TOKENS_MAX) {
+        probe->run_us[probe->n_run++] = token->cpu_us;
+    }
+}
+
+static void next_side(struct probe *probe)
+{
+    if (++probe->turn == PROBE_SIDES) {
+        probe->turn = 0;
+        probe->rounds++;
+        probe->prompt = (probe->prompt + 1) % probe->n_prompts;
+    }
+}
+
+/* This prompt is nothing for one of the engines: too long for its context,
+ * say.  One that no prompt fits cannot be compared. */
+static void skip_prompt(struct probe *probe, const char *why)
+{
+    probe->turn = PROBE_SIDES - 1;
+    memset(probe->times, 0, sizeof(probe->times));
+    next_side(probe);
+    if (++probe->skipped == probe->n_prompts) {
+        flo_log(FLO_LOG_WARN, "probe", "speed is not compared: %s", why);
+        flo_probe_judge_memory(probe);
+        return;
+    }
+    flo_probe_speed_next(probe);
+}
+
+void flo_probe_speed_run_ended(struct probe *probe)
+{
+    struct probe_times *times = &probe->times[flo_probe_speed_side(probe)];
+    if (probe->n_run == 0) {
+        skip_prompt(probe, "an engine tells no times");
+        return;
+    }
+    for (uint32_t i = 0; i < probe->n_run; i++) {
+        times->us[times->count++] = probe->run_us[i];
+        times->sum_us += probe->run_us[i];
+        probe->token_us = probe->run_us[i];
+    }
+    next_side(probe);
+    if (probe->turn == 0) {
+        probe->skipped = 0;
+    }
+    if (probe->turn == 0 && is_pair(probe)) {
+        take_pair(probe);
+    } else {
+        flo_probe_speed_next(probe);
+    }
+}
+
+void flo_probe_speed_run_failed(struct probe *probe, const struct flo_err *err)
+{
+    enum probe_side side = flo_probe_speed_side(probe);
+    const char *id = flo_error_id(err->code);
+    if (err->code == FLO_E_INFER_BUSY) {
+        flo_probe_wake_in(probe, WAIT_MS);
+    } else if (strncmp(id, "infer.", strlen("infer.")) == 0) {
+        skip_prompt(probe, err->what);
+    } else if (side == PROBE_CURRENT) {
+        flo_probe_wake_in(probe, WAIT_MS); /* it is the live one's trouble */
+    } else {
+        flo_probe_finish(probe, err->code, "measuring its speed: %s",
+                         err->what);
+    }
+}
+
+/* Few tokens where each of them takes long: many short pairs say more. */
+static uint32_t run_tokens(const struct probe *probe)
+{
+    uint64_t tokens =
+        probe->token_us > 0 ? PAIR_US / 2 / probe->token_us : UINT64_MAX;
+    return tokens < RUN_TOKENS_MIN         ? RUN_TOKENS_MIN
+           : tokens > PROBE_RUN_TOKENS_MAX ? PROBE_RUN_TOKENS_MAX
+                                           : (uint32_t)tokens;
+}
+
+void flo_probe_speed_next(struct probe *probe)
+{
+    struct serve_engine *live = flo_router_live(probe->serve);
+    bool is_candidate = flo_probe_speed_side(probe) == PROBE_CANDIDATE;
+    uint32_t step = probe->golden.n_cases / probe->n_prompts;
+    if (live == NULL || live == probe->candidate) {
+        flo_probe_wake_in(probe, WAIT_MS);
+        return;
+    }
+    if (is_candidate) {
+        probe->is_moved |=
+            flo_process_cpu_join(probe->candidate->pid, live->pid);
+    }
+    flo_probe_start(probe, is_candidate ? probe->candidate : live,
+                    &probe->golden.cases[probe->prompt * step],
+                    run_tokens(probe) + 1, true);
+}
