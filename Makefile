@@ -1,7 +1,7 @@
 # Flotilla: the commands that people type. CMake does the work.
 .DELETE_ON_ERROR:
 .PHONY: help deps build build-tests demo demo-real demo-clean quick test check bench bench-engine \
-        sweep fuzz docs install clean
+        sweep fuzz docs install packages clean
 
 BIN := build/bin
 BUILD := build/release
@@ -62,6 +62,9 @@ docs: ## write docs/reference from the tables
 install: ## what was built, below PREFIX (/usr) of DESTDIR: docs/install.md
 	@DESTDIR="$(DESTDIR)" cmake --install "$(BUILD)" --prefix "$(PREFIX)"
 	@rm -f "$(BUILD)/install_manifest.txt" # root's would be in the way of ours
+
+packages: ## .deb files into build/packages (ARCH='amd64 arm64 armhf' DEBIAN=trixie)
+	@deploy/packages.sh $(if $(DEBIAN),--debian $(DEBIAN)) $(ARCH)
 
 clean: ## remove build/
 	rm -rf build

@@ -3,7 +3,7 @@
 # and an emulator runs in: build/sysroot/ARCH, from this machine's Debian mirror.
 #
 # usage: deploy/sysroot.sh arm64|armhf
-# Does nothing when it is there. Packages are unpacked, none of their scripts runs.
+# Does nothing when it is there. Packages are unpacked; none of their scripts runs.
 set -eu
 cd "$(dirname "$0")/.."
 arch=$1
@@ -32,8 +32,18 @@ debootstrap --foreign --arch="$arch" --variant=minbase \
     echo "skipped: the packages of $arch could not be had"
     exit 77
 }
+info=$root/var/lib/dpkg/info # deploy/cross_depends.py reads it
+mkdir -p "$info"
 for package in "$root"/var/cache/apt/archives/*.deb; do
     dpkg-deb --extract "$package" "$root"
+    name=$(dpkg-deb --field "$package" Package)
+    dpkg-deb --ctrl-tarfile "$package" | tar -xO ./shlibs \
+        >"$info/$name.shlibs" 2>/dev/null || rm -f "$info/$name.shlibs"
+done
+# Links from the root would lead out of it.
+find "$root" -type l -lname '/*' | while read -r link; do
+    ln -sfn "$(realpath -sm --relative-to="$(dirname "$link")" \
+        "$root$(readlink "$link")")" "$link"
 done
 rm -rf "$root"/var/cache/apt/archives "$root"/usr/share/doc
 : >"$root.made"

@@ -448,6 +448,7 @@ int flo_run_main(const char *config, bool check_only)
     }
     signal(SIGPIPE, SIG_IGN);
     setrlimit(RLIMIT_CORE, &no_core); /* it could hold a prompt */
+    service = flo_service_open();
     rv = flo_shell_open(shell, &settings, false, &err);
     if (rv == 0) {
         flo_log(FLO_LOG_INFO, "agent", "flotilla-agent %s, device %s, fleet %s",
@@ -456,15 +457,15 @@ int flo_run_main(const char *config, bool check_only)
                                          : "(not enrolled)",
                 shell->identity.fleet);
         flo_shell_boot(shell);
-        service = flo_service_ready(shell->base);
+        flo_service_ready(service, shell->base);
         while (!shell->is_stopping &&
                event_base_loop(shell->base, EVLOOP_NO_EXIT_ON_EMPTY) >= 0 &&
                !shell->is_stopping) {
         }
-        flo_service_stop(service);
         flo_shell_event(shell, &stop);
         flo_telemetry_close(shell);
     }
+    flo_service_stop(service);
     flo_shell_close(shell);
     free(shell);
     return rv < 0 ? flo_err_print(stderr, &err) : 0;

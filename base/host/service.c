@@ -82,7 +82,7 @@ static int watch(struct flo_service *service, struct event_base *base)
     return service->alive == NULL ? -1 : event_add(service->alive, &every);
 }
 
-struct flo_service *flo_service_ready(struct event_base *base)
+struct flo_service *flo_service_open(void)
 {
     const char *name = getenv("NOTIFY_SOCKET");
     struct flo_service *service = calloc(1, sizeof(*service));
@@ -91,13 +91,24 @@ struct flo_service *flo_service_ready(struct event_base *base)
         free(service);
         return NULL;
     }
+    unsetenv("NOTIFY_SOCKET");
     service->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (service->fd < 0 || watch(service, base) < 0) {
-        flo_service_stop(service);
+    if (service->fd < 0) {
+        free(service);
         return NULL;
     }
-    say(service, "READY=1");
     return service;
+}
+
+void flo_service_ready(struct flo_service *service, struct event_base *base)
+{
+    if (service == NULL) {
+        return;
+    }
+    if (watch(service, base) < 0) {
+        flo_log(FLO_LOG_WARN, "service", "no memory for the watchdog");
+    }
+    say(service, "READY=1");
 }
 
 void flo_service_stop(struct flo_service *service)
@@ -108,9 +119,7 @@ void flo_service_stop(struct flo_service *service)
     if (service->alive != NULL) {
         event_free(service->alive);
     }
-    if (service->fd >= 0) {
-        say(service, "STOPPING=1");
-        close(service->fd);
-    }
+    say(service, "STOPPING=1");
+    close(service->fd);
     free(service);
 }

@@ -8,12 +8,17 @@
 struct event_base;
 struct flo_service;
 
+/* Reads the manager's address and takes it out of the environment, so that no
+ * child speaks for the service: before the first is started.  NULL: nobody
+ * listens, or no memory; the other calls take it. */
+struct flo_service *flo_service_open(void);
+
 /* Says READY=1, and from then on WATCHDOG=1 from `base`, twice in each period
  * of WATCHDOG_USEC.  A loop that stands still says nothing, so the manager
- * starts the service anew.  NULL: nobody listens, or no memory. */
-struct flo_service *flo_service_ready(struct event_base *base);
+ * starts the service anew. */
+void flo_service_ready(struct flo_service *service, struct event_base *base);
 
-/* Says STOPPING=1 and frees.  Before the event loop is freed; NULL is fine. */
+/* Says STOPPING=1 and frees.  Before the event loop is freed. */
 void flo_service_stop(struct flo_service *service);
 
 #endif

@@ -434,13 +434,14 @@ int flo_controller_run(struct flo_controller *controller, struct flo_err *err)
     if (controller->base == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "event loop");
     }
+    struct flo_service *service = flo_service_open();
     int rv = open_all(&run, err);
     if (rv == 0) {
         say(controller);
-        struct flo_service *service = flo_service_ready(controller->base);
+        flo_service_ready(service, controller->base);
         event_base_dispatch(controller->base);
-        flo_service_stop(service);
     }
+    flo_service_stop(service);
     close_all(&run);
     return rv;
 }

@@ -54,3 +54,41 @@ def test_the_documents_come_with_it(root, prefix):
     for name in ("LICENSE", "README.md", "docs/runbook.md",
                  "docs/reference/config.md"):
         assert os.path.exists(os.path.join(folder, name))
+
+
+@pytest.fixture(scope="module")
+def pages(folder):
+    """What packages bring for people: made from docs/reference."""
+    done = subprocess.run(["python3", "tools/man.py", folder + "/man"],
+                          cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder + "/man"
+
+
+def test_every_command_has_its_place_in_the_manual(pages):
+    with open(pages + "/flotilla.1", encoding="utf-8") as text:
+        manual = text.read()
+    with open(os.path.join(ROOT, "server-stub/cli/commands.def"),
+              encoding="utf-8") as text:
+        commands = re.findall(r'^FLO_COMMAND\("(\w+)", "([\w-]*)"',
+                              text.read(), re.M)
+    assert len(commands) > 30
+    for noun, verb in commands:
+        heading = ".SH FLOTILLA " + (noun + " " + verb).strip().upper()
+        assert heading.replace("-", "\\-") + "\n" in manual
+
+
+def test_the_shell_completes_nouns_verbs_and_flags(pages):
+    def complete(*words):
+        said = subprocess.run(
+            ["bash", "-c", 'source "$0/completions/flotilla"\n'
+             'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _flotilla\n'
+             'echo "${COMPREPLY[@]}"', pages, *words],
+            capture_output=True, text=True, cwd=pages)
+        assert said.stderr == ""
+        return said.stdout.split()
+    assert complete("flotilla", "roll") == ["rollout"]
+    assert "freeze" in complete("/usr/bin/flotilla", "rollout", "")
+    assert complete("flotilla", "-q", "rollout", "start", "--soak-r") == \
+        ["--soak-requests"]
+    assert "--packed" in complete("flotilla-engine", "bench", "--")

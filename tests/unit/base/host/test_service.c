@@ -56,8 +56,10 @@ static void a_service_says_ready_and_stopping(void **state)
     (void)state;
     manager_open(&manager);
     unsetenv("WATCHDOG_USEC");
-    struct flo_service *service = flo_service_ready(base);
+    struct flo_service *service = flo_service_open();
     assert_non_null(service);
+    assert_null(getenv("NOTIFY_SOCKET")); /* no child speaks for it */
+    flo_service_ready(service, base);
     assert_string_equal(hear(&manager), "READY=1");
     assert_string_equal(hear(&manager), "");
     flo_service_stop(service);
@@ -75,7 +77,8 @@ static void a_loop_that_turns_feeds_the_watchdog(void **state)
     manager_open(&manager);
     setenv("WATCHDOG_USEC", "20000", 1);
     unsetenv("WATCHDOG_PID");
-    struct flo_service *service = flo_service_ready(base);
+    struct flo_service *service = flo_service_open();
+    flo_service_ready(service, base);
     assert_string_equal(hear(&manager), "READY=1");
     assert_string_equal(hear(&manager), ""); /* not before the loop turns */
     while (hear(&manager)[0] == '\0') {
@@ -96,8 +99,10 @@ static void the_watchdog_of_another_process_is_not_fed(void **state)
     manager_open(&manager);
     setenv("WATCHDOG_USEC", "1000", 1);
     setenv("WATCHDOG_PID", "1", 1);
-    struct flo_service *service = flo_service_ready(base);
+    struct flo_service *service = flo_service_open();
     assert_non_null(service);
+    assert_null(getenv("NOTIFY_SOCKET")); /* no child speaks for it */
+    flo_service_ready(service, base);
     assert_int_equal(event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED),
                      0);
     flo_service_stop(service);
@@ -113,16 +118,17 @@ static void without_a_manager_nothing_is_said(void **state)
 
     (void)state;
     unsetenv("NOTIFY_SOCKET");
-    assert_null(flo_service_ready(base));
+    assert_null(flo_service_open());
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         setenv("NOTIFY_SOCKET", names[i], 1);
-        assert_null(flo_service_ready(base));
+        assert_null(flo_service_open());
     }
     memset(long_name, 'x', sizeof(long_name) - 1);
     long_name[0] = '/';
     long_name[sizeof(long_name) - 1] = '\0';
     setenv("NOTIFY_SOCKET", long_name, 1);
-    assert_null(flo_service_ready(base));
+    assert_null(flo_service_open());
+    flo_service_ready(NULL, base);
     flo_service_stop(NULL);
     event_base_free(base);
 }
