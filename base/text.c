@@ -164,3 +164,62 @@ const char *flo_nearest(const char *word, const char *const *words,
     }
     return best;
 }
+
+static bool is_digit(const char *text, size_t i, size_t bytes)
+{
+    return i < bytes && text[i] >= '0' && text[i] <= '9';
+}
+
+/* First byte behind the zeros that lead a number, and behind the number. */
+static size_t number_end(const char *text, size_t *i, size_t bytes)
+{
+    while (is_digit(text, *i + 1, bytes) && text[*i] == '0') {
+        (*i)++;
+    }
+    size_t end = *i;
+    while (is_digit(text, end, bytes)) {
+        end++;
+    }
+    return end;
+}
+
+static int bytes_compare(const char *a, size_t a_bytes, const char *b,
+                         size_t b_bytes)
+{
+    size_t common = a_bytes < b_bytes ? a_bytes : b_bytes;
+    int order = common > 0 ? memcmp(a, b, common) : 0;
+
+    return order != 0 ? order : (a_bytes > b_bytes) - (a_bytes < b_bytes);
+}
+
+int flo_natural_compare(const char *a, size_t a_bytes, const char *b,
+                        size_t b_bytes)
+{
+    size_t i = 0;
+    size_t j = 0;
+
+    while (i < a_bytes && j < b_bytes) {
+        if (is_digit(a, i, a_bytes) && is_digit(b, j, b_bytes)) {
+            size_t a_end = number_end(a, &i, a_bytes);
+            size_t b_end = number_end(b, &j, b_bytes);
+            if (a_end - i != b_end - j) {
+                return a_end - i < b_end - j ? -1 : 1;
+            }
+            int order = memcmp(a + i, b + j, a_end - i);
+            if (order != 0) {
+                return order;
+            }
+            i = a_end;
+            j = b_end;
+        } else if (a[i] != b[j]) {
+            return (unsigned char)a[i] < (unsigned char)b[j] ? -1 : 1;
+        } else {
+            i++;
+            j++;
+        }
+    }
+    if (i < a_bytes || j < b_bytes) {
+        return i < a_bytes ? 1 : -1;
+    }
+    return bytes_compare(a, a_bytes, b, b_bytes);
+}

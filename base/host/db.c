@@ -105,6 +105,13 @@ static int expect_answer(struct flo_db *db, const char *sql,
     return rv;
 }
 
+static int by_name(void *context, int a_bytes, const void *a, int b_bytes,
+                   const void *b)
+{
+    (void)context;
+    return flo_natural_compare(a, (size_t)a_bytes, b, (size_t)b_bytes);
+}
+
 static int db_set_up(struct flo_db *db, enum flo_db_sync sync,
                      struct flo_err *err)
 {
@@ -117,6 +124,10 @@ static int db_set_up(struct flo_db *db, enum flo_db_sync sync,
         (result = sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA,
                                     0, NULL)) != SQLITE_OK) {
         return db_fail(db, result, "configure", err);
+    }
+    if ((result = sqlite3_create_collation(db->handle, "by_name", SQLITE_UTF8,
+                                           NULL, by_name)) != SQLITE_OK) {
+        return db_fail(db, result, "collation", err);
     }
     sqlite3_limit(db->handle, SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX);
     int rv = expect_answer(db, "PRAGMA journal_mode=WAL", wal, FLO_E_DB, err);

@@ -171,6 +171,10 @@ void flo_text_clean(const char *text, size_t bytes, char *out,
 /* Length in bytes of the valid UTF-8 prefix of `text`. */
 size_t flo_utf8_valid(const char *text, size_t bytes);
 
+/* Order of names for people: by letters, and digits by their number, so that
+ * gw-2 comes before gw-10.  <0, 0, >0 as memcmp; 0 only for equal bytes. */
+int flo_natural_compare(const char *a, size_t a_bytes, const char *b,
+                        size_t b_bytes);
 /* The nearest of `count` words by edit distance, or NULL when none is near:
  * for "did you mean". */
 const char *flo_nearest(const char *word, const char *const *words,
