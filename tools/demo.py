@@ -241,10 +241,10 @@ class Story:
                          "--skip-scan")
             rollout, took = self.roll_out(
                 release, "--phase", "1", "--phase", "100%", "--reason",
-                bad.about, expect="rolled-back")
+                bad.about, expect="halted")
             touched = [d for d in rollout["devices"]
                        if d["state"] not in ("queued", "cancelled")]
-            if len(touched) != 1 or touched[0]["phase"] != 0:
+            if len(touched) != 1 or touched[0]["phase"] != 1:
                 raise F.Failed("%s touched %s" % (release, touched))
             error = touched[0].get("error") or {}
             if error.get("id") not in bad.errors:

@@ -130,7 +130,8 @@ def rollouts():
             "## States\n\n" + table(["state", "still changes by itself",
                                      "meaning"], lines) +
             "\n## Gates\n\nA phase is left only when every gate passes; "
-            "silence is never success.\n\n" +
+            "silence with the release is never success. Formulas: "
+            "`server-stub/core/share.c`.\n\n" +
             table(["gate", "unit", "meaning"], gates))
 
 

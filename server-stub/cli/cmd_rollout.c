@@ -166,15 +166,16 @@ static int rollout_spec(const struct flo_args *args, json_t *spec,
                         struct flo_err *err)
 {
     json_t *policy = json_object();
-    json_t *failed = json_pack("{s:i,s:i}", "max_pct", 0, "min_executed", 1);
+    json_t *failed = json_object();
 
     json_object_set_new(spec, "policy", policy);
     json_object_set_new(spec, "gates", json_pack("{s:o}", "failed", failed));
     json_object_set_new(spec, "group",
                         json_string(flo_args_text(args, "group", "all")));
-    json_object_set_new(
-        spec, "on_fail",
-        json_string(flo_args_text(args, "on-fail", "rollback")));
+    if (flo_args_has(args, "on-fail")) {
+        json_object_set_new(spec, "on_fail",
+                            json_string(flo_args_text(args, "on-fail", "")));
+    }
     json_object_set_new(spec, "reason",
                         json_string(flo_args_text(args, "reason", "")));
     int rv = read_phases(args, spec, err);
@@ -194,6 +195,9 @@ static int rollout_spec(const struct flo_args *args, json_t *spec,
     }
     if (rv == 0) {
         rv = add_u64(args, "max-failed", 100, failed, "max_pct", err);
+    }
+    if (rv == 0) {
+        rv = add_u64(args, "starts-per-s", 100000, spec, "starts_per_s", err);
     }
     if (rv == 0) {
         rv = add_ms(args, "silence", failed, "silence_ms_max", err);

@@ -1,12 +1,15 @@
-/* Gate: from the numbers of a phase to a verdict.
+/* Gate: from the numbers of a rollout to a verdict about its present phase.
  *
- * A phase moves on only when every device spoke and none of the limits is
- * broken.  Silence is never success: a device that vanished counts as failed
- * after `silence_ms_max`.  Pure. */
+ * A phase moves on only when every device that is there ended, and none of the
+ * limits is broken.  Evidence of all phases adds up.  Who was away before it
+ * tried the release does not count; who fell silent with it counts as failed.
+ * Pure; formulas: share.h. */
 #ifndef FLOTILLA_SERVER_GATE_H
 #define FLOTILLA_SERVER_GATE_H
 
 #include <flotilla/base.h>
+
+#include "server-stub/core/share.h"
 
 struct flo_rollout;
 
@@ -16,25 +19,22 @@ enum flo_gate {
 #undef FLO_GATE
     FLO_GATE_COUNT
 };
-enum flo_verdict {
-    FLO_VERDICT_INCONCLUSIVE,
-    FLO_VERDICT_PASS,
-    FLO_VERDICT_FAIL
-};
-
 /* One limit, as the operator asked for it. */
 struct flo_gate_rule {
     bool is_set;
-    double max_pct;          /* of the phase; above it fails */
-    uint32_t min_executed;   /* fewer say nothing, unless it is all */
-    uint64_t silence_ms_max; /* unheard for so long: counts as failed */
+    double max_pct;          /* share that may fail; 0: none, 100: all */
+    uint64_t silence_ms_max; /* unheard for so long with the release: failed */
 };
 struct flo_gate_result {
     enum flo_verdict verdict;
-    double value;
+    bool is_over;     /* every device of the phase that is there ended */
+    bool is_struck;   /* one failure of the release is enough for a canary */
+    bool is_nobody;   /* all of the phase ended, and none of any phase has it */
+    uint32_t bad;     /* of all phases */
+    uint32_t done;    /* ended well or badly */
+    uint32_t members; /* that count */
     double limit;
-    uint32_t executed; /* how many of `members` have ended or fell silent */
-    uint32_t members;
+    struct flo_share share;
 };
 
 const char *flo_gate_word(enum flo_gate gate);
@@ -43,7 +43,7 @@ bool flo_gate_parse(const char *word, enum flo_gate *out);
 const char *flo_verdict_word(enum flo_verdict verdict);
 void flo_gate_default(enum flo_gate gate, struct flo_gate_rule *out);
 
-/* Verdict of one gate on one phase. */
+/* Verdict of one gate while `phase` is the present one. */
 void flo_gate_evaluate(enum flo_gate gate, const struct flo_rollout *rollout,
                        uint32_t phase, struct flo_gate_result *out);
 /* Worst verdict of all gates that are set: fail, else inconclusive, else

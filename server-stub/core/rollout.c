@@ -60,45 +60,106 @@ flo_rollout_phase_of(struct flo_rollout *rollout,
                : NULL;
 }
 
+/* ---- what a member adds to its phase ---- */
+
+/* The release is not for this device: nobody's failure. */
+static bool is_excused(const struct flo_rollout *rollout,
+                       const struct flo_rollout_member *member)
+{
+    static const int codes[] = {FLO_E_TARGET_INCOMPATIBLE, FLO_E_NOT_BUILT};
+
+    for (size_t i = 0; i < FLO_COUNT(codes) && member->cause > 0; i++) {
+        if (member->state == FLO_EXECUTION_REJECTED &&
+            strcmp(rollout->causes[member->cause - 1],
+                   flo_error_id(codes[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The release itself failed: in its probe, or when it served. */
+static bool is_struck(const struct flo_rollout *rollout,
+                      const struct flo_rollout_member *member)
+{
+    return member->state == FLO_EXECUTION_ROLLED_BACK ||
+           (member->state == FLO_EXECUTION_FAILED && member->cause > 0 &&
+            strncmp(rollout->causes[member->cause - 1], "probe.", 6) == 0);
+}
+
+static bool is_way(const struct flo_rollout_member *member)
+{
+    return !flo_execution_is_end((enum flo_execution)member->state);
+}
+
+/* sign: 1 adds it, UINT32_MAX takes it away. */
+static void tally(struct flo_rollout *rollout,
+                  const struct flo_rollout_member *member, uint32_t sign)
+{
+    struct flo_rollout_phase *phase = flo_rollout_phase_of(rollout, member);
+
+    if (phase == NULL) {
+        return;
+    }
+    phase->members += sign;
+    phase->counts[member->state] += sign;
+    phase->away += member->is_away ? sign : 0;
+    phase->silent +=
+        member->lapse == FLO_LAPSE_SILENT && is_way(member) ? sign : 0;
+    phase->overdue +=
+        member->lapse == FLO_LAPSE_OVERDUE && is_way(member) ? sign : 0;
+    phase->excused += is_excused(rollout, member) ? sign : 0;
+    phase->struck += is_struck(rollout, member) ? sign : 0;
+}
+
+void flo_rollout_member_is(struct flo_rollout *rollout, size_t index,
+                           enum flo_lapse lapse, bool is_away)
+{
+    struct flo_rollout_member *member = &rollout->members[index];
+
+    tally(rollout, member, UINT32_MAX);
+    member->lapse = (uint8_t)lapse;
+    member->is_away = is_away;
+    member->is_dirty = true;
+    tally(rollout, member, 1);
+}
+
 void flo_rollout_member_set(struct flo_rollout *rollout, size_t index,
-                            enum flo_execution state, uint64_t now_ms)
+                            enum flo_execution state, const char *cause,
+                            uint64_t now_ms)
 {
     struct flo_rollout_member *member = &rollout->members[index];
     struct flo_rollout_phase *phase = flo_rollout_phase_of(rollout, member);
 
-    if (phase != NULL) {
-        phase->counts[member->state]--;
-        phase->counts[state]++;
-        if (member->is_silent) {
-            phase->silent--;
-        }
-        if (flo_execution_is_end(state)) {
-            phase->settled_at_ms = now_ms;
-        }
-    }
-    member->is_silent = false;
+    tally(rollout, member, UINT32_MAX);
+    member->lapse = FLO_LAPSE_NONE;
+    member->is_away = false;
     member->state = (uint8_t)state;
+    member->cause =
+        flo_execution_kind(state) == FLO_EXECUTION_END_BAD && cause != NULL
+            ? flo_rollout_cause(rollout, cause)
+            : 0;
     member->since_at_ms = now_ms;
+    member->watched_at_ms = now_ms;
     member->is_dirty = true;
+    tally(rollout, member, 1);
+    if (phase != NULL && flo_execution_is_end(state)) {
+        phase->settled_at_ms = now_ms;
+    }
 }
 
 void flo_rollout_count(struct flo_rollout *rollout)
 {
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
         struct flo_rollout_phase *phase = &rollout->phases[i];
-        phase->members = 0;
-        phase->silent = 0;
+        phase->members = phase->away = phase->silent = 0;
+        phase->overdue = phase->excused = phase->struck = 0;
         memset(phase->counts, 0, sizeof(phase->counts));
     }
     for (size_t i = 0; i < rollout->member_count; i++) {
         struct flo_rollout_member *member = &rollout->members[i];
         member->phase = (uint8_t)phase_of_bucket(rollout, member->bucket);
-        struct flo_rollout_phase *phase = flo_rollout_phase_of(rollout, member);
-        if (phase != NULL) {
-            phase->members++;
-            phase->counts[member->state]++;
-            phase->silent += member->is_silent ? 1 : 0;
-        }
+        tally(rollout, member, 1);
     }
 }
 
@@ -119,6 +180,51 @@ static void member_stored(size_t index, struct flo_rollout_actions *actions)
                                                .member = index});
 }
 
+/* Its turn came: the phase tells it by an order in its desired. */
+static bool is_its_turn(const struct flo_rollout *rollout, size_t index)
+{
+    const struct flo_rollout_member *member = &rollout->members[index];
+
+    return phase_is_started(rollout, index) &&
+           member->bucket < rollout->phases[member->phase].told_to;
+}
+
+void flo_rollout_member_tell(struct flo_rollout *rollout, size_t index,
+                             uint64_t now_ms)
+{
+    struct flo_rollout_member *member = &rollout->members[index];
+
+    flo_rollout_member_set(rollout, index, FLO_EXECUTION_NOTIFIED, NULL,
+                           now_ms);
+    member->heard_at_ms = now_ms;
+    if (!member->is_online) {
+        flo_rollout_member_is(rollout, index, FLO_LAPSE_NONE, true);
+    }
+}
+
+static void member_insert(struct flo_rollout *rollout, size_t place,
+                          const struct flo_rollout_event *event)
+{
+    memmove(&rollout->members[place + 1], &rollout->members[place],
+            (rollout->member_count - place) * sizeof(rollout->members[0]));
+    rollout->member_count++;
+    struct flo_rollout_member *member = &rollout->members[place];
+    *member = (struct flo_rollout_member){
+        .phase = (uint8_t)phase_of_bucket(rollout, event->bucket),
+        .state = event->is_superseded ? FLO_EXECUTION_SUPERSEDED
+                                      : FLO_EXECUTION_QUEUED,
+        .is_online = event->is_online,
+        .is_back = event->is_superseded,
+        .bucket = (uint16_t)(event->bucket % FLO_BUCKETS),
+        .is_dirty = true,
+        .heard_at_ms = event->now_ms,
+        .since_at_ms = event->now_ms,
+        .watched_at_ms = event->now_ms,
+    };
+    snprintf(member->device, sizeof(member->device), "%s", event->device);
+    tally(rollout, member, 1);
+}
+
 static int joined(struct flo_rollout *rollout,
                   const struct flo_rollout_event *event,
                   struct flo_rollout_actions *actions, struct flo_err *err)
@@ -136,32 +242,14 @@ static int joined(struct flo_rollout *rollout,
         return flo_fail(err, FLO_E_MEMORY, "rollout %s: no room for device %s",
                         rollout->id, event->device);
     }
-    memmove(&rollout->members[place + 1], &rollout->members[place],
-            (rollout->member_count - place) * sizeof(rollout->members[0]));
-    rollout->member_count++;
-    struct flo_rollout_member *member = &rollout->members[place];
-    *member = (struct flo_rollout_member){
-        .phase = (uint8_t)phase_of_bucket(rollout, event->bucket),
-        .state = FLO_EXECUTION_QUEUED,
-        .bucket = (uint16_t)(event->bucket % FLO_BUCKETS),
-        .is_dirty = true,
-        .heard_at_ms = event->now_ms,
-        .since_at_ms = event->now_ms,
-    };
-    snprintf(member->device, sizeof(member->device), "%s", event->device);
-    struct flo_rollout_phase *phase = flo_rollout_phase_of(rollout, member);
-    if (phase != NULL) {
-        phase->members++;
-        phase->counts[FLO_EXECUTION_QUEUED]++;
-    }
-    if (deploys && phase_is_started(rollout, place)) {
-        flo_rollout_member_set(rollout, place, FLO_EXECUTION_NOTIFIED,
-                               event->now_ms);
-        flo_rollout_do(
-            actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_DESIRED,
-                                                 .op = FLO_ORDER_DEPLOY,
-                                                 .phase = member->phase,
-                                                 .member = place});
+    member_insert(rollout, place, event);
+    if (deploys && !event->is_superseded && is_its_turn(rollout, place)) {
+        flo_rollout_member_tell(rollout, place, event->now_ms);
+        flo_rollout_do(actions, (struct flo_rollout_action){
+                                    .kind = FLO_ROLLOUT_DO_DESIRED,
+                                    .op = FLO_ORDER_DEPLOY,
+                                    .phase = rollout->members[place].phase,
+                                    .member = place});
     }
     member_stored(place, actions);
     return 0;
@@ -171,12 +259,49 @@ static void heard(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                   struct flo_rollout_actions *actions)
 {
     struct flo_rollout_member *member = &rollout->members[index];
+    bool was_silent = member->lapse == FLO_LAPSE_SILENT;
 
     member->heard_at_ms = now_ms;
-    if (member->is_silent) {
-        member->is_silent = false;
-        member->is_dirty = true;
-        rollout->phases[member->phase].silent--;
+    member->is_online = true;
+    if (was_silent || member->is_away) {
+        flo_rollout_member_is(
+            rollout, index,
+            was_silent ? FLO_LAPSE_NONE : (enum flo_lapse)member->lapse, false);
+        member->watched_at_ms = now_ms;
+        member_stored(index, actions);
+    }
+}
+
+/* Has not tried the release yet: whatever ails it, that is not why. */
+static bool is_before_trial(const struct flo_rollout_member *member)
+{
+    return is_way(member) && member->state < FLO_EXECUTION_PROBING;
+}
+
+static void gone(struct flo_rollout *rollout, size_t index,
+                 struct flo_rollout_actions *actions)
+{
+    struct flo_rollout_member *member = &rollout->members[index];
+
+    member->is_online = false;
+    if (phase_is_started(rollout, index) && !member->is_away &&
+        member->state != FLO_EXECUTION_QUEUED && is_before_trial(member)) {
+        flo_rollout_member_is(rollout, index, FLO_LAPSE_NONE, true);
+        member_stored(index, actions);
+    }
+}
+
+/* What the device began it says itself how it ends. */
+static void superseded(struct flo_rollout *rollout, size_t index,
+                       uint64_t now_ms, struct flo_rollout_actions *actions)
+{
+    const struct flo_rollout_member *member = &rollout->members[index];
+
+    if (member->state == FLO_EXECUTION_QUEUED ||
+        member->state == FLO_EXECUTION_NOTIFIED) {
+        flo_rollout_member_set(rollout, index, FLO_EXECUTION_SUPERSEDED, NULL,
+                               now_ms);
+        rollout->members[index].is_back = true;
         member_stored(index, actions);
     }
 }
@@ -210,7 +335,8 @@ static void executed(struct flo_rollout *rollout, size_t index,
         return;
     }
     member->attempt = event->attempt;
-    flo_rollout_member_set(rollout, index, event->execution, event->now_ms);
+    flo_rollout_member_set(rollout, index, event->execution, event->note,
+                           event->now_ms);
     if (flo_execution_is_end(event->execution) &&
         flo_execution_kind(event->execution) != FLO_EXECUTION_END_GOOD) {
         member->is_back = true;
@@ -231,15 +357,19 @@ static void seen_back(struct flo_rollout *rollout, size_t index,
                       rollout->state == FLO_ROLLOUT_ABORTED ||
                       rollout->state == FLO_ROLLOUT_HALTED;
 
+    /* Halted: those on trial that failed were taken back. */
+    bool is_recalled = rollout->state == FLO_ROLLOUT_HALTED && is_way(member);
+
     if (member->is_back || !phase_is_started(rollout, index) ||
-        !(goes_back || (is_stopped && state < FLO_EXECUTION_ACTIVATING))) {
+        !(goes_back || is_recalled ||
+          (is_stopped && state < FLO_EXECUTION_ACTIVATING))) {
         return;
     }
     flo_rollout_member_set(rollout, index,
                            state >= FLO_EXECUTION_ACTIVATING
                                ? FLO_EXECUTION_ROLLED_BACK
                                : FLO_EXECUTION_CANCELLED,
-                           now_ms);
+                           NULL, now_ms);
     member->is_back = true;
     member_stored(index, actions);
 }
@@ -274,44 +404,86 @@ static void left(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
                  struct flo_rollout_actions *actions)
 {
     if (rollout->members[index].state != FLO_EXECUTION_REMOVED) {
-        flo_rollout_member_set(rollout, index, FLO_EXECUTION_REMOVED, now_ms);
+        flo_rollout_member_set(rollout, index, FLO_EXECUTION_REMOVED, NULL,
+                               now_ms);
         rollout->members[index].is_back = true;
         member_stored(index, actions);
     }
 }
 
+static bool is_unheard(const struct flo_rollout *rollout,
+                       const struct flo_rollout_member *member, uint64_t now_ms)
+{
+    return now_ms > member->heard_at_ms &&
+           now_ms - member->heard_at_ms >=
+               rollout->gates[FLO_GATE_FAILED].silence_ms_max;
+}
+
+/* Stays in its state for longer than the device itself would let it. */
+static bool is_overdue(const struct flo_rollout *rollout,
+                       const struct flo_rollout_member *member, uint64_t now_ms)
+{
+    bool goes_back = rollout->state == FLO_ROLLOUT_ROLLING_BACK;
+    uint64_t limit = goes_back ? rollout->deadlines_ms[FLO_EXECUTION_ACTIVATING]
+                               : rollout->deadlines_ms[member->state];
+
+    return limit > 0 && now_ms > member->watched_at_ms &&
+           now_ms - member->watched_at_ms >= limit;
+}
+
+/* Time passed for a member that we wait for; true: that changed it. */
+static bool member_waits(struct flo_rollout *rollout, size_t index,
+                         uint64_t now_ms)
+{
+    const struct flo_rollout_member *member = &rollout->members[index];
+    bool is_stopping = rollout->state == FLO_ROLLOUT_ROLLING_BACK ||
+                       rollout->state == FLO_ROLLOUT_ABORTING;
+
+    if (member->is_away || member->lapse != FLO_LAPSE_NONE) {
+        return false;
+    }
+    if (is_unheard(rollout, member, now_ms)) {
+        bool is_away = !is_stopping && is_before_trial(member);
+        flo_rollout_member_is(rollout, index,
+                              is_away ? FLO_LAPSE_NONE : FLO_LAPSE_SILENT,
+                              is_away);
+        return true;
+    }
+    if (rollout->state != FLO_ROLLOUT_PAUSED &&
+        is_overdue(rollout, member, now_ms)) {
+        flo_rollout_member_is(rollout, index, FLO_LAPSE_OVERDUE, false);
+        return true;
+    }
+    return false;
+}
+
 static void tick(struct flo_rollout *rollout, uint64_t now_ms,
                  struct flo_rollout_actions *actions)
 {
-    uint64_t limit = rollout->gates[FLO_GATE_FAILED].silence_ms_max;
     bool changed = false;
 
     for (size_t i = 0; i < rollout->member_count; i++) {
         struct flo_rollout_member *member = &rollout->members[i];
         bool waits =
             phase_is_started(rollout, i) && !member->is_back &&
-            (!flo_execution_is_end((enum flo_execution)member->state) ||
-             rollout->state == FLO_ROLLOUT_ROLLING_BACK);
-        if (waits && !member->is_silent && now_ms > member->heard_at_ms &&
-            now_ms - member->heard_at_ms >= limit) {
-            member->is_silent = true;
-            member->is_dirty = true;
-            rollout->phases[member->phase].silent++;
-            changed = true;
-        }
+            member->state != FLO_EXECUTION_QUEUED &&
+            (is_way(member) || rollout->state == FLO_ROLLOUT_ROLLING_BACK);
+        changed = (waits && member_waits(rollout, i, now_ms)) || changed;
     }
     if (changed) {
         flo_rollout_do(actions, (struct flo_rollout_action){
                                     .kind = FLO_ROLLOUT_DO_MEMBERS});
     }
+    flo_rollout_tell(rollout, now_ms, actions);
 }
 
 static void listening(struct flo_rollout *rollout, uint64_t now_ms)
 {
     for (size_t i = 0; i < rollout->member_count; i++) {
-        if (!rollout->members[i].is_silent) {
+        if (rollout->members[i].lapse != FLO_LAPSE_SILENT) {
             rollout->members[i].heard_at_ms = now_ms;
         }
+        rollout->members[i].watched_at_ms = now_ms;
     }
 }
 
@@ -330,7 +502,17 @@ static int device_step(struct flo_rollout *rollout,
         left(rollout, index, event->now_ms, actions);
         return 0;
     }
-    heard(rollout, index, event->now_ms, actions);
+    if (event->kind == FLO_ROLLOUT_EVENT_GONE) {
+        gone(rollout, index, actions);
+        return 0;
+    }
+    if (event->kind == FLO_ROLLOUT_EVENT_SUPERSEDED) {
+        superseded(rollout, index, event->now_ms, actions);
+        return 0;
+    }
+    if (!event->is_retained) {
+        heard(rollout, index, event->now_ms, actions);
+    }
     if (event->kind == FLO_ROLLOUT_EVENT_EXECUTION) {
         executed(rollout, index, event, actions);
     } else if (event->kind == FLO_ROLLOUT_EVENT_BACK) {
@@ -352,6 +534,8 @@ int flo_rollout_step(struct flo_rollout *rollout,
     case FLO_ROLLOUT_EVENT_JOINED:
     case FLO_ROLLOUT_EVENT_LEFT:
     case FLO_ROLLOUT_EVENT_HEARD:
+    case FLO_ROLLOUT_EVENT_GONE:
+    case FLO_ROLLOUT_EVENT_SUPERSEDED:
     case FLO_ROLLOUT_EVENT_EXECUTION:
     case FLO_ROLLOUT_EVENT_BACK:
     case FLO_ROLLOUT_EVENT_STAYS:

@@ -37,27 +37,43 @@ enum flo_phase_state {
     FLO_PHASE_RUNNING,
     FLO_PHASE_PASSED,
     FLO_PHASE_FAILED,
-    FLO_PHASE_PROMOTED /* an operator left it; gates look away */
+    FLO_PHASE_PROMOTED, /* an operator left it; gates look away */
+    FLO_PHASE_HELD      /* all ended, and a gate is not sure: ask */
 };
 const char *flo_phase_state_word(enum flo_phase_state state);
 
+/* What a broken gate does.  Halt: nothing new starts, what is not active is
+ * cancelled, and devices that have the release and failed are taken back. */
 enum flo_on_fail { FLO_ON_FAIL_ROLLBACK, FLO_ON_FAIL_HALT, FLO_ON_FAIL_PAUSE };
 const char *flo_on_fail_word(enum flo_on_fail on_fail);
 bool flo_on_fail_parse(const char *word, enum flo_on_fail *out);
+
+/* What a device owes us: it counts as failed until it pays. */
+enum flo_lapse {
+    FLO_LAPSE_NONE,
+    FLO_LAPSE_SILENT, /* has or tries the release, and is not heard */
+    FLO_LAPSE_OVERDUE /* is heard, but stays in one state for too long */
+};
 
 /* A device in the rollout.  Sorted by device id. */
 struct flo_rollout_member {
     char device[37];
     uint8_t phase;  /* FLO_ROLLOUT_PHASES_MAX: in none */
     uint8_t state;  /* enum flo_execution */
-    bool is_silent; /* counts as failed until it speaks */
+    uint8_t lapse;  /* enum flo_lapse */
+    uint8_t cause;  /* of a bad end: place in causes[], from 1; 0: unknown */
+    bool is_online; /* as far as we know */
+    bool is_away;   /* not there before it tried the release: it waits, does
+                       not count, and follows when it comes back */
     bool is_back;   /* a rollback waits for it no more: it left the release,
                        or said that it has nothing to go back to */
     bool is_dirty;  /* changed since the shell stored it */
     uint16_t bucket;
     uint32_t attempt; /* of the execution that `state` is about; 0: none */
     uint64_t heard_at_ms;
-    uint64_t since_at_ms; /* of `state` */
+    uint64_t since_at_ms;   /* of `state`, for people */
+    uint64_t watched_at_ms; /* of `state`, for its deadline: our own absence
+                               and pauses do not count */
 };
 
 struct flo_rollout_phase {
@@ -70,19 +86,33 @@ struct flo_rollout_phase {
     /* Fixed at the start: [from, to). */
     uint32_t bucket_from;
     uint32_t bucket_to;
+    uint32_t told_to; /* up to here devices were told, at the pace */
     enum flo_phase_state state;
     uint64_t started_at_ms;
     uint64_t settled_at_ms; /* last end of an execution */
+    uint64_t told_at_ms;    /* the pace's account is paid up to here */
+    /* Of the members: */
     uint32_t members;
+    uint32_t away;
     uint32_t silent;
+    uint32_t overdue;
+    uint32_t excused; /* rejected because the release is not for them */
+    uint32_t struck;  /* the release itself failed there */
     uint32_t counts[FLO_EXECUTION_COUNT];
+};
+
+#define FLO_ROLLOUT_CAUSES_MAX 31
+struct flo_rollout_cause {
+    const char *id; /* error id, or why without one; in the rollout */
+    uint32_t devices;
+    size_t member; /* one of them */
 };
 
 struct flo_rollout {
     char id[FLO_NAME_MAX + 1];
     char release[2 * FLO_NAME_MAX + 2]; /* model@version, for people */
     enum flo_rollout_state state;
-    char reason[160];
+    char reason[256];
     uint64_t created_at_ms;
     uint64_t since_at_ms; /* of `state` */
     uint32_t phase;       /* index of the running phase */
@@ -90,6 +120,10 @@ struct flo_rollout {
     struct flo_rollout_phase phases[FLO_ROLLOUT_PHASES_MAX];
     struct flo_gate_rule gates[FLO_GATE_COUNT];
     enum flo_on_fail on_fail;
+    double starts_per_s; /* devices told; 0: all at once */
+    uint64_t deadlines_ms[FLO_EXECUTION_COUNT]; /* of states; 0: none */
+    char causes[FLO_ROLLOUT_CAUSES_MAX][FLO_NAME_MAX + 1];
+    uint32_t cause_count;
     struct flo_rollout_member *members; /* the shell's array */
     size_t member_count;
     size_t member_capacity;
@@ -99,15 +133,17 @@ struct flo_rollout {
  *
  * FLO_ROLLOUT_EVENT(NAME, "word") */
 #define FLO_ROLLOUT_EVENTS(X)                                                  \
-    X(JOINED, "joined")       /* device, bucket: it belongs to the group */    \
-    X(LEFT, "left")           /* device: retired */                            \
-    X(HEARD, "heard")         /* device: any message */                        \
-    X(EXECUTION, "execution") /* device, attempt, execution, note */           \
-    X(BACK, "back")           /* device: seen without this release */          \
-    X(STAYS, "stays")         /* device, note: it refused to go back */        \
-    X(TICK, "tick")           /* time passed */                                \
-    X(LISTENING, "listening") /* we hear devices again: forget silence */      \
-    X(START, "start")         /* operator: note = who and why */               \
+    X(JOINED, "joined")         /* device, bucket: it belongs to the group */  \
+    X(LEFT, "left")             /* device: retired */                          \
+    X(HEARD, "heard")           /* device: any message */                      \
+    X(GONE, "gone")             /* device: its connection ended */             \
+    X(SUPERSEDED, "superseded") /* device, note: a newer rollout has it */     \
+    X(EXECUTION, "execution")   /* device, attempt, execution, note */         \
+    X(BACK, "back")             /* device: seen without this release */        \
+    X(STAYS, "stays")           /* device, note: it refused to go back */      \
+    X(TICK, "tick")             /* time passed */                              \
+    X(LISTENING, "listening")   /* we hear devices again: forget silence */    \
+    X(START, "start")           /* operator: note = who and why */             \
     X(PAUSE, "pause")                                                          \
     X(RESUME, "resume")                                                        \
     X(PROMOTE, "promote") /* leave the phase though gates are undecided */     \
@@ -131,7 +167,10 @@ struct flo_rollout_event {
     uint32_t bucket;
     uint32_t attempt;
     enum flo_execution execution;
-    const char *note; /* who, why, error id; may be NULL */
+    bool is_online;     /* joined */
+    bool is_superseded; /* joined: a newer rollout has it */
+    bool is_retained;   /* said once, not now: nobody was heard */
+    const char *note;   /* who, why, error id; may be NULL */
 };
 
 enum flo_rollout_action_kind {
@@ -141,6 +180,8 @@ enum flo_rollout_action_kind {
     FLO_ROLLOUT_DO_DESIRED, /* put the newest order of `op` (and `phase`, when
                                it deploys) into desired of members that
                                flo_rollout_action_names */
+    FLO_ROLLOUT_DO_RECALL,  /* sign a rollback for each of those that
+                               flo_rollout_action_names, for it alone */
     FLO_ROLLOUT_DO_MEMBER,  /* store members[member] */
     FLO_ROLLOUT_DO_MEMBERS  /* store all members that are dirty */
 };
@@ -159,7 +200,7 @@ struct flo_rollout_actions {
     struct flo_rollout_action items[FLO_ROLLOUT_ACTIONS_MAX];
 };
 
-/* Is the member one of those that a DO_DESIRED action is about? */
+/* Is the member one of those that a DO_DESIRED or DO_RECALL is about? */
 bool flo_rollout_action_names(const struct flo_rollout *rollout,
                               const struct flo_rollout_action *action,
                               size_t member);
@@ -169,8 +210,15 @@ bool flo_rollout_action_names(const struct flo_rollout *rollout,
 FLO_MUST_USE int flo_rollout_check(const struct flo_rollout *rollout,
                                    struct flo_err *err);
 /* Set the bucket ranges of a draft from its members; START does it too, a
- * plan (dry run) does only this. */
+ * plan (dry run) does only this.  A phase of so many devices counts those that
+ * are online, or a canary might be one that is not there. */
 void flo_rollout_divide(struct flo_rollout *rollout);
+/* The deadlines of states at the controller: the device has its own, this is
+ * half a step (or a minute) behind it. */
+void flo_rollout_deadlines(struct flo_rollout *rollout,
+                           const struct flo_policy *policy);
+/* The first of several phases: one failure of the release stops it. */
+bool flo_rollout_is_canary(const struct flo_rollout *rollout, uint32_t phase);
 
 /* One step.  actions->count is set, also on failure (0 then).
  *
@@ -182,13 +230,21 @@ FLO_MUST_USE int flo_rollout_step(struct flo_rollout *rollout,
                                   struct flo_rollout_actions *actions,
                                   struct flo_err *err);
 
-/* It said that it cannot leave the release: nobody waits for it, and its state
- * is what it was. */
+/* True when the device refused to go back.  The rollout no longer waits for
+ * it; its last state stays. */
 bool flo_rollout_member_stays(const struct flo_rollout_member *member);
 /* Index of a device, or SIZE_MAX. */
 size_t flo_rollout_find(const struct flo_rollout *rollout, const char *device);
 /* Recompute phases' counts from the members (after loading). */
 void flo_rollout_count(struct flo_rollout *rollout);
+/* Place of an error id in causes[], from 1; 0 when the table is full. */
+uint8_t flo_rollout_cause(struct flo_rollout *rollout, const char *id);
+/* Why devices of started phases failed, most frequent first; how many. */
+size_t flo_rollout_causes(const struct flo_rollout *rollout,
+                          struct flo_rollout_cause *out, size_t max);
+/* The same as text: "probe.golden 3, disk.full 1". */
+void flo_rollout_causes_text(const struct flo_rollout *rollout, char *out,
+                             size_t bytes);
 
 /* What a step did, as text: the line of the event, an indented line per
  * action.  Appends to `out`; the same text is log, golden test and API. */

@@ -15,6 +15,9 @@
      ~(FLO_STATE_BIT(ACTIVATING) | FLO_STATE_BIT(SOAKING) |                    \
        FLO_STATE_BIT(SUCCEEDED) | FLO_STATE_BIT(ALREADY_INSTALLED)))
 
+/* The release serves there, or may. */
+#define FLO_STATES_ON_TRIAL (FLO_STATE_BIT(ACTIVATING) | FLO_STATE_BIT(SOAKING))
+
 void flo_rollout_do(struct flo_rollout_actions *actions,
                     struct flo_rollout_action action);
 void flo_rollout_order(struct flo_rollout_actions *actions,
@@ -23,8 +26,15 @@ void flo_rollout_order(struct flo_rollout_actions *actions,
 void flo_rollout_state_set(struct flo_rollout *rollout,
                            enum flo_rollout_state state, uint64_t now_ms,
                            struct flo_rollout_actions *actions);
+/* `cause`: error id of a bad end, or NULL. */
 void flo_rollout_member_set(struct flo_rollout *rollout, size_t index,
-                            enum flo_execution state, uint64_t now_ms);
+                            enum flo_execution state, const char *cause,
+                            uint64_t now_ms);
+void flo_rollout_member_is(struct flo_rollout *rollout, size_t index,
+                           enum flo_lapse lapse, bool is_away);
+/* Notified; who is not there waits and does not count. */
+void flo_rollout_member_tell(struct flo_rollout *rollout, size_t index,
+                             uint64_t now_ms);
 struct flo_rollout_phase *
 flo_rollout_phase_of(struct flo_rollout *rollout,
                      const struct flo_rollout_member *member);
@@ -34,6 +44,9 @@ void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index,
 void flo_rollout_phase_leave(struct flo_rollout *rollout,
                              enum flo_phase_state left_as, uint64_t now_ms,
                              struct flo_rollout_actions *actions);
+/* Tell those whose turn it is by the rollout's pace (rollout_pace.c). */
+void flo_rollout_tell(struct flo_rollout *rollout, uint64_t now_ms,
+                      struct flo_rollout_actions *actions);
 /* Gates, leaving phases, ends: called after every event. */
 void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
                         struct flo_rollout_actions *actions);

@@ -35,11 +35,17 @@ void flo_rollout_go_back(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_state_set(rollout, FLO_ROLLOUT_ROLLING_BACK, now_ms, actions);
 }
 
-/* Time that silence is counted from, for those whom we order now. */
+/* Time that silence and deadlines are counted from, for those whom we order
+ * now. */
 static void wait_anew(struct flo_rollout *rollout, uint64_t now_ms)
 {
     for (size_t i = 0; i < rollout->member_count; i++) {
         rollout->members[i].heard_at_ms = now_ms;
+        rollout->members[i].watched_at_ms = now_ms;
+        if (rollout->members[i].lapse == FLO_LAPSE_OVERDUE) {
+            flo_rollout_member_is(rollout, i, FLO_LAPSE_NONE,
+                                  rollout->members[i].is_away);
+        }
     }
 }
 
@@ -65,8 +71,9 @@ static void resume(struct flo_rollout *rollout, uint64_t now_ms,
         struct flo_rollout_member *member = &rollout->members[i];
         struct flo_rollout_phase *phase = flo_rollout_phase_of(rollout, member);
         if (phase != NULL && phase->state != FLO_PHASE_WAITING &&
-            member->state == FLO_EXECUTION_QUEUED) {
-            flo_rollout_member_set(rollout, i, FLO_EXECUTION_NOTIFIED, now_ms);
+            member->state == FLO_EXECUTION_QUEUED &&
+            member->bucket < phase->told_to) {
+            flo_rollout_member_tell(rollout, i, now_ms);
         }
     }
     wait_anew(rollout, now_ms);
@@ -77,16 +84,16 @@ static void resume(struct flo_rollout *rollout, uint64_t now_ms,
         if (phase->state == FLO_PHASE_FAILED && i == rollout->phase) {
             phase->state = FLO_PHASE_RUNNING;
         }
-        if (phase->bucket_from == phase->bucket_to) {
-            continue; /* nobody is in it, nothing was signed for it */
+        if (phase->bucket_from == phase->told_to) {
+            continue; /* nobody was told of it */
         }
         flo_rollout_do(actions, (struct flo_rollout_action){
                                     .kind = FLO_ROLLOUT_DO_DESIRED,
                                     .op = FLO_ORDER_DEPLOY,
                                     .phase = i,
                                     .bucket_from = phase->bucket_from,
-                                    .bucket_to = phase->bucket_to,
-                                    .states = FLO_STATES_NOT_ACCEPTED |
+                                    .bucket_to = phase->told_to,
+                                    .states = FLO_STATE_BIT(NOTIFIED) |
                                               FLO_STATE_BIT(ACCEPTED),
                                     .member = SIZE_MAX});
     }

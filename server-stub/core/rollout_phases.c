@@ -8,6 +8,11 @@
 
 /* ---- phases ---- */
 
+bool flo_rollout_is_canary(const struct flo_rollout *rollout, uint32_t phase)
+{
+    return phase == 0 && rollout->phase_count > 1;
+}
+
 int flo_rollout_check(const struct flo_rollout *rollout, struct flo_err *err)
 {
     double share = 0;
@@ -44,15 +49,21 @@ int flo_rollout_check(const struct flo_rollout *rollout, struct flo_err *err)
     return 0;
 }
 
-/* Smallest bucket bound below which `devices` members lie. */
+/* Smallest bucket bound below which `devices` members lie: of those that are
+ * online, if there are so many. */
 static uint32_t bound_of_devices(const struct flo_rollout *rollout,
                                  uint32_t devices)
 {
     uint32_t held[FLO_BUCKETS] = {0};
+    uint32_t online = 0;
     uint32_t sum = 0;
 
     for (size_t i = 0; i < rollout->member_count; i++) {
-        held[rollout->members[i].bucket]++;
+        online += rollout->members[i].is_online ? 1 : 0;
+    }
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        const struct flo_rollout_member *member = &rollout->members[i];
+        held[member->bucket] += online < devices || member->is_online ? 1 : 0;
     }
     for (uint32_t bucket = 0; bucket < FLO_BUCKETS; bucket++) {
         sum += held[bucket];
@@ -74,6 +85,7 @@ void flo_rollout_divide(struct flo_rollout *rollout)
                           : (uint32_t)(phase->share_pct * FLO_BUCKETS / 100);
         phase->bucket_from = from;
         phase->bucket_to = to > from ? to : from;
+        phase->told_to = from;
         from = phase->bucket_to;
     }
     flo_rollout_count(rollout);
@@ -98,21 +110,19 @@ void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index,
     phase->state = FLO_PHASE_RUNNING;
     phase->started_at_ms = now_ms;
     phase->settled_at_ms = now_ms;
+    phase->told_at_ms = 0;
     phase_changed(rollout, index, actions);
     if (phase->bucket_from == phase->bucket_to) {
         return; /* no bucket: nobody can ever be in it */
     }
-    for (size_t i = 0; i < rollout->member_count; i++) {
-        if (rollout->members[i].phase == index &&
-            rollout->members[i].state == FLO_EXECUTION_QUEUED) {
-            flo_rollout_member_set(rollout, i, FLO_EXECUTION_NOTIFIED, now_ms);
-            rollout->members[i].heard_at_ms = now_ms;
-        }
-    }
-    flo_rollout_do(actions,
-                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
-    flo_rollout_order(actions, FLO_ORDER_DEPLOY, index, phase->bucket_from,
-                      phase->bucket_to, FLO_STATES_ALL);
+    flo_rollout_do(
+        actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_ORDER,
+                                             .op = FLO_ORDER_DEPLOY,
+                                             .phase = index,
+                                             .bucket_from = phase->bucket_from,
+                                             .bucket_to = phase->bucket_to,
+                                             .member = SIZE_MAX});
+    flo_rollout_tell(rollout, now_ms, actions);
 }
 
 /* ---- actions ---- */
@@ -162,8 +172,12 @@ bool flo_rollout_action_names(const struct flo_rollout *rollout,
     if (action->member != SIZE_MAX) {
         return action->member == member;
     }
+    if (action->kind == FLO_ROLLOUT_DO_RECALL && m->lapse == FLO_LAPSE_NONE) {
+        return false;
+    }
     return m->bucket >= action->bucket_from && m->bucket < action->bucket_to &&
            m->state != FLO_EXECUTION_REMOVED &&
+           m->state != FLO_EXECUTION_SUPERSEDED &&
            (action->states & 1u << m->state) != 0;
 }
 
@@ -182,17 +196,68 @@ uint32_t flo_rollout_touched(const struct flo_rollout *rollout)
     return to;
 }
 
-static void gate_broke(struct flo_rollout *rollout, uint32_t phase,
-                       enum flo_gate gate, const struct flo_gate_result *result,
-                       uint64_t now_ms, struct flo_rollout_actions *actions)
+/* The cause first, the numbers behind it. */
+static void reason_of(struct flo_rollout *rollout,
+                      const struct flo_gate_result *result, const char *verdict)
 {
-    const struct flo_rollout_phase *p = &rollout->phases[phase];
+    char causes[100];
+    char interval[48] = "";
+    const struct flo_share *share = &result->share;
+    uint32_t phase = rollout->phase + 1;
 
+    flo_rollout_causes_text(rollout, causes, sizeof(causes));
+    if (result->is_struck) {
+        snprintf(rollout->reason, sizeof(rollout->reason),
+                 "%s: the canary failed, %u of %u devices of phase %u", causes,
+                 result->bad, result->done, phase);
+        return;
+    }
+    if (result->is_nobody) {
+        snprintf(rollout->reason, sizeof(rollout->reason),
+                 "%s: none of %u devices that ended has it, phase %u %s",
+                 causes, result->done, phase, verdict);
+        return;
+    }
+    if (result->limit > 0) {
+        snprintf(interval, sizeof(interval), " (95 %% CI %.1f to %.1f)",
+                 share->low_pct, share->high_pct);
+    }
     snprintf(rollout->reason, sizeof(rollout->reason),
-             "gate %s: %.4g %s of phase %s, %u of %u executed, limit %.4g %s",
-             flo_gate_word(gate), result->value, flo_gate_unit(gate), p->name,
-             result->executed, result->members, result->limit,
-             flo_gate_unit(gate));
+             "%s: bad ends %u of %u = %.3g %%%s, limit %.4g %%: phase %u %s",
+             causes, result->bad, result->done, share->share_pct, interval,
+             result->limit, phase, verdict);
+}
+
+/* Cancel what is not active; who has the release and failed goes back. */
+static void halt(struct flo_rollout *rollout, uint64_t now_ms,
+                 struct flo_rollout_actions *actions)
+{
+    uint32_t touched = flo_rollout_touched(rollout);
+    const struct flo_rollout_action recall = {.kind = FLO_ROLLOUT_DO_RECALL,
+                                              .op = FLO_ORDER_ROLLBACK,
+                                              .bucket_to = touched,
+                                              .states = FLO_STATES_ON_TRIAL,
+                                              .member = SIZE_MAX};
+    bool is_any = false;
+
+    for (size_t i = 0; i < rollout->member_count && !is_any; i++) {
+        is_any = flo_rollout_action_names(rollout, &recall, i);
+    }
+    flo_rollout_order(actions, FLO_ORDER_ABORT, 0, 0, touched,
+                      FLO_STATES_NOT_ACTIVE);
+    if (is_any) {
+        flo_rollout_do(actions, recall);
+    }
+    flo_rollout_state_set(rollout, FLO_ROLLOUT_HALTED, now_ms, actions);
+}
+
+static void gate_broke(struct flo_rollout *rollout,
+                       const struct flo_gate_result *result, uint64_t now_ms,
+                       struct flo_rollout_actions *actions)
+{
+    uint32_t phase = rollout->phase;
+
+    reason_of(rollout, result, "failed");
     rollout->phases[phase].state = FLO_PHASE_FAILED;
     phase_changed(rollout, phase, actions);
     switch (rollout->on_fail) {
@@ -200,9 +265,7 @@ static void gate_broke(struct flo_rollout *rollout, uint32_t phase,
         flo_rollout_go_back(rollout, now_ms, actions);
         break;
     case FLO_ON_FAIL_HALT:
-        flo_rollout_order(actions, FLO_ORDER_ABORT, 0, 0,
-                          flo_rollout_touched(rollout), FLO_STATES_NOT_ACTIVE);
-        flo_rollout_state_set(rollout, FLO_ROLLOUT_HALTED, now_ms, actions);
+        halt(rollout, now_ms, actions);
         break;
     case FLO_ON_FAIL_PAUSE:
         flo_rollout_order(actions, FLO_ORDER_PAUSE, 0, 0,
@@ -213,40 +276,90 @@ static void gate_broke(struct flo_rollout *rollout, uint32_t phase,
     }
 }
 
-/* true: a gate of a phase under way or passed is broken, and dealt with. */
-static bool gates_check(struct flo_rollout *rollout, uint64_t now_ms,
-                        struct flo_rollout_actions *actions)
+/* All ended, and nobody knows: a person is asked.  Who comes back later may
+ * still decide it. */
+static void hold(struct flo_rollout *rollout,
+                 const struct flo_gate_result *result, bool is_held,
+                 struct flo_rollout_actions *actions)
 {
-    for (uint32_t i = 0; i <= rollout->phase; i++) {
-        enum flo_gate gate = FLO_GATE_FAILED;
-        struct flo_gate_result result;
-        if (rollout->phases[i].state != FLO_PHASE_RUNNING &&
-            rollout->phases[i].state != FLO_PHASE_PASSED) {
-            continue;
-        }
-        if (flo_gate_phase(rollout, i, &gate, &result) == FLO_VERDICT_FAIL) {
-            gate_broke(rollout, i, gate, &result, now_ms, actions);
-            return true;
-        }
+    struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
+
+    if (is_held == (phase->state == FLO_PHASE_HELD)) {
+        return;
     }
-    return false;
+    phase->state = is_held ? FLO_PHASE_HELD : FLO_PHASE_RUNNING;
+    if (is_held) {
+        reason_of(rollout, result,
+                  "is held, more than the limit explains: promote, abort or "
+                  "roll back");
+    } else {
+        snprintf(rollout->reason, sizeof(rollout->reason),
+                 "phase %u goes on: a device came back", rollout->phase + 1);
+    }
+    phase_changed(rollout, rollout->phase, actions);
 }
 
+/* Evidence of all phases counts; the present one bears the verdict. */
+static void gates_check(struct flo_rollout *rollout, uint64_t now_ms,
+                        struct flo_rollout_actions *actions)
+{
+    const struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
+    struct flo_gate_result result;
+
+    if (phase->state != FLO_PHASE_RUNNING && phase->state != FLO_PHASE_HELD &&
+        phase->state != FLO_PHASE_PASSED) {
+        return;
+    }
+    enum flo_verdict verdict =
+        flo_gate_phase(rollout, rollout->phase, NULL, &result);
+    if (verdict == FLO_VERDICT_FAIL) {
+        gate_broke(rollout, &result, now_ms, actions);
+    } else if (phase->state != FLO_PHASE_PASSED) {
+        bool is_held = verdict == FLO_VERDICT_INCONCLUSIVE && result.is_over &&
+                       result.bad > 0 && phase->members > 0;
+        hold(rollout, &result, is_held, actions);
+    }
+}
+
+/* A release that nobody got is no success, whatever was allowed to fail. */
 static void complete(struct flo_rollout *rollout, uint64_t now_ms,
                      struct flo_rollout_actions *actions)
 {
+    char causes[120];
     uint32_t good = 0;
+    uint32_t ended = 0;
+    uint32_t away = 0;
     uint32_t members = 0;
 
     for (uint32_t i = 0; i < rollout->phase_count; i++) {
         const struct flo_rollout_phase *phase = &rollout->phases[i];
         members += phase->members;
+        away += phase->away;
         good += phase->counts[FLO_EXECUTION_SUCCEEDED] +
                 phase->counts[FLO_EXECUTION_ALREADY_INSTALLED];
+        for (int state = 0; state < FLO_EXECUTION_COUNT; state++) {
+            bool is_bad = flo_execution_kind((enum flo_execution)state) ==
+                          FLO_EXECUTION_END_BAD;
+            ended += is_bad ? phase->counts[state] : 0;
+        }
+        ended += phase->silent + phase->overdue;
     }
-    snprintf(rollout->reason, sizeof(rollout->reason),
-             "%u of %u devices have it", good, members);
-    flo_rollout_state_set(rollout, FLO_ROLLOUT_COMPLETED, now_ms, actions);
+    flo_rollout_causes_text(rollout, causes, sizeof(causes));
+    int used = snprintf(rollout->reason, sizeof(rollout->reason),
+                        "%u of %u devices have it", good, members);
+    if (ended > 0) {
+        used += snprintf(rollout->reason + used,
+                         sizeof(rollout->reason) - (size_t)used,
+                         ", %u failed: %s", ended, causes);
+    }
+    if (away > 0) {
+        snprintf(rollout->reason + used, sizeof(rollout->reason) - (size_t)used,
+                 ", %u follow when they come back", away);
+    }
+    flo_rollout_state_set(rollout,
+                          good == 0 && ended > 0 ? FLO_ROLLOUT_HALTED
+                                                 : FLO_ROLLOUT_COMPLETED,
+                          now_ms, actions);
 }
 
 void flo_rollout_phase_leave(struct flo_rollout *rollout,
@@ -283,14 +396,15 @@ static uint32_t members_pending(const struct flo_rollout *rollout,
     for (size_t i = 0; i < rollout->member_count; i++) {
         const struct flo_rollout_member *member = &rollout->members[i];
         if (member->phase >= rollout->phase_count ||
-            rollout->phases[member->phase].state == FLO_PHASE_WAITING) {
-            continue;
+            rollout->phases[member->phase].state == FLO_PHASE_WAITING ||
+            member->state == FLO_EXECUTION_QUEUED) {
+            continue; /* it was told nothing */
         }
         bool done =
             going_back
                 ? member->is_back
                 : flo_execution_is_end((enum flo_execution)member->state);
-        if (!done && member->is_silent) {
+        if (!done && (member->is_away || member->lapse != FLO_LAPSE_NONE)) {
             (*silent)++;
         } else if (!done) {
             pending++;
@@ -311,7 +425,7 @@ static void stop_check(struct flo_rollout *rollout, uint64_t now_ms,
     if (silent > 0) {
         size_t used = strlen(rollout->reason);
         snprintf(rollout->reason + used, sizeof(rollout->reason) - used,
-                 "; %u silent, they follow when they come back", silent);
+                 "; %u do not answer, they follow when they come back", silent);
     }
     flo_rollout_state_set(
         rollout, going_back ? FLO_ROLLOUT_ROLLED_BACK : FLO_ROLLOUT_ABORTED,

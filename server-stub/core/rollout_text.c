@@ -13,6 +13,7 @@ static const struct state_fact states[] = {
 #include "server-stub/core/rollout_states.def"
 #undef FLO_ROLLOUT_STATE
 };
+static const char *const lapses[] = {"", ", silent", ", overdue"};
 static const char *const on_fails[] = {"rollback", "halt", "pause"};
 
 const char *flo_rollout_state_word(enum flo_rollout_state state)
@@ -38,8 +39,8 @@ bool flo_rollout_state_is_active(enum flo_rollout_state state)
 
 const char *flo_phase_state_word(enum flo_phase_state state)
 {
-    static const char *const words[] = {"waiting", "running", "passed",
-                                        "failed", "promoted"};
+    static const char *const words[] = {"waiting", "running",  "passed",
+                                        "failed",  "promoted", "held"};
     return words[state];
 }
 
@@ -71,14 +72,14 @@ const char *flo_rollout_event_word(enum flo_rollout_event_kind kind)
 
 static void trace_desired(const struct flo_rollout *rollout,
                           const struct flo_rollout_action *action,
-                          struct flo_buf *out)
+                          const char *word, struct flo_buf *out)
 {
     uint32_t devices = 0;
 
     for (size_t i = 0; i < rollout->member_count; i++) {
         devices += flo_rollout_action_names(rollout, action, i) ? 1 : 0;
     }
-    flo_buf_printf(out, "desired  %s of %u device%s",
+    flo_buf_printf(out, "%s%s of %u device%s", word,
                    flo_order_op_word(action->op), devices,
                    devices == 1 ? "" : "s");
 }
@@ -110,13 +111,16 @@ static void trace_action(const struct flo_rollout *rollout,
                        action->bucket_to);
         break;
     case FLO_ROLLOUT_DO_DESIRED:
-        trace_desired(rollout, action, out);
+        trace_desired(rollout, action, "desired  ", out);
+        break;
+    case FLO_ROLLOUT_DO_RECALL:
+        trace_desired(rollout, action, "recall   ", out);
         break;
     case FLO_ROLLOUT_DO_MEMBER:
         member = &rollout->members[action->member];
-        flo_buf_printf(out, "device   %.8s %s%s%s", member->device,
+        flo_buf_printf(out, "device   %.8s %s%s%s%s", member->device,
                        flo_execution_word((enum flo_execution)member->state),
-                       member->is_silent ? ", silent" : "",
+                       lapses[member->lapse], member->is_away ? ", away" : "",
                        member->is_back ? ", back" : "");
         break;
     case FLO_ROLLOUT_DO_MEMBERS:

@@ -74,8 +74,9 @@ struct flo_rollout_entry {
     struct flo_digest release;
     uint64_t release_bytes;
     struct flo_policy policy;
-    json_t *spec;  /* as asked */
-    uint64_t used; /* rollout_uses when it was last looked for */
+    json_t *spec;     /* as asked */
+    json_t *overlaps; /* at its start; NULL: read from the store since */
+    uint64_t used;    /* rollout_uses when it was last looked for */
 };
 
 struct flo_text_list {
@@ -203,6 +204,10 @@ FLO_MUST_USE int flo_orders_issue(struct flo_controller *controller,
                                   struct flo_order *order, bool is_tracked,
                                   uint64_t release_bytes, char *id,
                                   struct flo_err *err);
+/* The same for one that only desired documents carry. */
+FLO_MUST_USE int flo_orders_issue_desired(struct flo_controller *controller,
+                                          struct flo_order *order, char *id,
+                                          struct flo_err *err);
 /* Sign anew what is older than half its life, or half a replay window behind
  * (flo_order_is_behind): what desired documents hold, and what stands in the
  * groups' lists (flo_records_order_standing). */

@@ -48,6 +48,14 @@ int flo_ingest_step(const struct flo_message *message,
 
 /* ---- executions ---- */
 
+/* A device must not invent words for people, nor more of them than we keep. */
+const char *flo_ingest_error_id(const char *id)
+{
+    int code = id != NULL ? flo_error_code(id) : 0;
+
+    return id == NULL ? NULL : code < 0 ? flo_error_id(code) : "other";
+}
+
 /* "<rollout>.<attempt>"; false when it is none. */
 static bool split_execution(const char *text, char *rollout, uint32_t *attempt)
 {
@@ -116,7 +124,8 @@ static int execution(const struct flo_message *message, const char *id,
                                    .device = message->device,
                                    .attempt = attempt,
                                    .execution = state,
-                                   .note = note},
+                                   .is_retained = message->retained,
+                                   .note = flo_ingest_error_id(note)},
         err);
     flo_ingest_dump(why, &error);
     flo_ingest_dump(json_object_get(object, "detail"), &detail);
@@ -171,6 +180,7 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
     } else if (is_new && strcmp(type, "security") == 0) {
         flo_log(FLO_LOG_WARN, "device", "%s reports %.300s", message->device,
                 text.data);
+        rv = flo_ingest_distrusted(message, err);
     }
     return rv;
 }
@@ -239,8 +249,16 @@ static int on_presence(const struct flo_message *message, struct flo_err *err)
     }
     bool is_news;
     flo_effect_live(message->controller, "device", message->device);
-    return flo_records_device_online(message->controller->store,
-                                     message->device, online, &is_news, err);
+    rv = flo_records_device_online(message->controller->store, message->device,
+                                   online, &is_news, err);
+    return rv < 0 ? rv
+                  : flo_rollouts_step_all(
+                        message->controller,
+                        (struct flo_rollout_event){
+                            .kind = online ? FLO_ROLLOUT_EVENT_HEARD
+                                           : FLO_ROLLOUT_EVENT_GONE,
+                            .device = message->device},
+                        err);
 }
 
 /* ---- dispatch ---- */
@@ -335,7 +353,10 @@ static int take(struct flo_controller *controller, const char *topic_text,
                                   .now_ms = flo_wall_ms(),
                                   .retained = retained};
     rv = dispatch(&message, topic, err);
-    return rv < 0 || retained ? rv : heard(&message, topic, err);
+    /* A presence has said it already: also that it is gone. */
+    return rv < 0 || retained || topic == FLO_TOPIC_PRESENCE
+               ? rv
+               : heard(&message, topic, err);
 }
 
 void flo_ingest_dropped(struct flo_controller *controller, const char *topic,

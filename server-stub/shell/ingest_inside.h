@@ -34,6 +34,11 @@ FLO_MUST_USE int flo_ingest_back_on_rollouts(const struct flo_message *message,
                                              struct flo_err *err);
 FLO_MUST_USE int flo_ingest_back_on_orders(const struct flo_message *message,
                                            struct flo_err *err);
+/* A device reported something about security. */
+FLO_MUST_USE int flo_ingest_distrusted(const struct flo_message *message,
+                                       struct flo_err *err);
+/* The id, if it is one of ours; else "other". */
+const char *flo_ingest_error_id(const char *id);
 FLO_MUST_USE int flo_ingest_ack(const struct flo_message *message,
                                 struct flo_err *err);
 

@@ -157,14 +157,16 @@ static int came_too_late(const struct flo_message *message,
     return 0;
 }
 
-/* A refused deploy order never becomes an execution: say so to the rollout. */
+/* A refused deploy order never becomes an execution: say so to the rollout.
+ * `by`: 1 when the device named the order, and keeps to it. */
 static int deploy_refused(const struct flo_message *message,
-                          const struct acked *acked, struct flo_err *err)
+                          const char *rollout, uint32_t by, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) error = {0};
+    const json_t *why = json_object_get(message->json, "error");
+    const char *id = json_string_value(json_object_get(why, "id"));
     struct flo_rollout_entry *entry;
-    int rv =
-        flo_ingest_rollout(message->controller, acked->rollout, &entry, err);
+    int rv = flo_ingest_rollout(message->controller, rollout, &entry, err);
 
     if (rv < 0 || entry == NULL) {
         return rv;
@@ -174,21 +176,55 @@ static int deploy_refused(const struct flo_message *message,
         entry->core.members[index].state != FLO_EXECUTION_NOTIFIED) {
         return 0;
     }
-    flo_ingest_dump(json_object_get(message->json, "error"), &error);
-    rv =
-        flo_rollouts_step(message->controller, entry,
-                          (struct flo_rollout_event){
-                              .kind = FLO_ROLLOUT_EVENT_EXECUTION,
-                              .device = message->device,
-                              .attempt = entry->core.members[index].attempt + 1,
-                              .execution = FLO_EXECUTION_REJECTED,
-                              .note = "order refused"},
-                          err);
+    flo_ingest_dump(why, &error);
+    rv = flo_rollouts_step(
+        message->controller, entry,
+        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                   .device = message->device,
+                                   .attempt =
+                                       entry->core.members[index].attempt + by,
+                                   .execution = FLO_EXECUTION_REJECTED,
+                                   .note = flo_ingest_error_id(id)},
+        err);
     return rv < 0 || error.bytes == 0
                ? rv
-               : flo_records_member_detail(message->controller->store,
-                                           acked->rollout, message->device,
-                                           error.data, NULL, err);
+               : flo_records_member_detail(message->controller->store, rollout,
+                                           message->device, error.data, NULL,
+                                           err);
+}
+
+static bool is_about_trust(const char *id)
+{
+    return strncmp(id, "sig.", 4) == 0 || strncmp(id, "meta.", 5) == 0;
+}
+
+/* An order whose signature a device does not take has no id for it, so it
+ * cannot refuse it by name: it only says that something is wrong.  Was it told
+ * to deploy and has not begun, that is what it does not take.  Should it begin
+ * after all, it says so itself. */
+int flo_ingest_distrusted(const struct flo_message *message,
+                          struct flo_err *err)
+{
+    struct flo_controller *controller = message->controller;
+    const json_t *why = json_object_get(message->json, "error");
+    const char *id = json_string_value(json_object_get(why, "id"));
+    struct acked desired = {0};
+    struct flo_err absent = {0};
+    char order[FLO_NAME_MAX + 1];
+    uint64_t rev;
+
+    if (id == NULL || !is_about_trust(id)) {
+        return 0;
+    }
+    int rv = flo_records_desired_get(controller->store, message->device, &rev,
+                                     order, err);
+    if (rv < 0 || order[0] == '\0' ||
+        flo_records_order_get(controller->store, order, take_acked, &desired,
+                              &absent) < 0 ||
+        strcmp(desired.op, "deploy") != 0) {
+        return rv;
+    }
+    return deploy_refused(message, desired.rollout, 0, err);
 }
 
 /* What was not yet active when the abort came is cancelled now, also where no
@@ -332,7 +368,7 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
         rv = abort_done(message, &acked, err);
     } else if (rv == 0 && next == FLO_OUTCOME_REFUSED &&
                strcmp(acked.op, "deploy") == 0) {
-        rv = deploy_refused(message, &acked, err);
+        rv = deploy_refused(message, acked.rollout, 1, err);
     }
     return rv;
 }

@@ -101,6 +101,14 @@ int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
                  id, err);
 }
 
+int flo_orders_issue_desired(struct flo_controller *controller,
+                             struct flo_order *order, char *id,
+                             struct flo_err *err)
+{
+    return issue(controller, order,
+                 (struct flo_records_order){.is_desired_only = true}, id, err);
+}
+
 /* ---- renewing ---- */
 
 struct held {

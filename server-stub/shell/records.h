@@ -266,6 +266,11 @@ FLO_MUST_USE int flo_records_member_list(struct flo_records *store,
                                          const char *rollout, uint64_t limit,
                                          flo_records_member_fn fn,
                                          void *context, struct flo_err *err);
+/* For people: who failed first, then by name, 2 before 10. */
+FLO_MUST_USE int flo_records_member_show(struct flo_records *store,
+                                         const char *rollout, uint64_t limit,
+                                         flo_records_member_fn fn,
+                                         void *context, struct flo_err *err);
 /* How many were told of the release, are connected and did not go back. */
 FLO_MUST_USE int flo_records_member_awaited(struct flo_records *store,
                                             const char *rollout, uint64_t *out,

@@ -243,14 +243,16 @@ int flo_records_member_put(struct flo_records *store, const char *rollout,
     return flo_records_run(
         store->control, err,
         "INSERT INTO member (rollout, device, bucket, state, attempt, silent,"
-        " back, since_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        " away, back, since_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET state = excluded.state,"
         " attempt = excluded.attempt, silent = excluded.silent,"
-        " back = excluded.back, since_at = excluded.since_at",
-        "ttutuiiu", rollout, member->device, (uint64_t)member->bucket,
+        " away = excluded.away, back = excluded.back, since_at = "
+        "excluded.since_at",
+        "ttutuiiiu", rollout, member->device, (uint64_t)member->bucket,
         flo_execution_word((enum flo_execution)member->state),
-        (uint64_t)member->attempt, (int64_t)member->is_silent,
-        (int64_t)member->is_back, member->since_at_ms);
+        (uint64_t)member->attempt, (int64_t)member->lapse,
+        (int64_t)member->is_away, (int64_t)member->is_back,
+        member->since_at_ms);
 }
 
 int flo_records_member_detail(struct flo_records *store, const char *rollout,
@@ -277,38 +279,59 @@ static void member_row(struct flo_db_statement *row,
         out->state = (uint8_t)state;
     }
     out->attempt = (uint32_t)flo_db_column_i64(row, 3);
-    out->is_silent = flo_db_column_i64(row, 4) != 0;
+    int64_t lapse = flo_db_column_i64(row, 4);
+    out->lapse = lapse < 0 || lapse > FLO_LAPSE_OVERDUE ? FLO_LAPSE_NONE
+                                                        : (uint8_t)lapse;
     out->is_back = flo_db_column_i64(row, 5) != 0;
     out->since_at_ms = flo_column_u64(row, 6);
     out->heard_at_ms = out->since_at_ms;
+    out->is_away = flo_db_column_i64(row, 7) != 0;
+}
+
+#define MEMBERS                                                                \
+    "SELECT m.device, bucket, state, attempt, silent, back, since_at, away,"   \
+    " coalesce(d.name, ''), coalesce(d.online, 0), error, detail"              \
+    " FROM member m LEFT JOIN device d ON d.id = m.device WHERE rollout = ?"
+
+static int members(struct flo_records *store, const char *sql,
+                   const char *rollout, uint64_t limit,
+                   flo_records_member_fn fn, void *context, struct flo_err *err)
+{
+    struct flo_db_statement *row = NULL;
+    struct flo_rollout_member member;
+    bool has_row = true;
+    int rv =
+        flo_records_query(store->control, err, &row, sql, "tu", rollout, limit);
+
+    while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
+        member_row(row, &member);
+        rv = fn(context, &member, flo_db_column_text(row, 8),
+                flo_db_column_i64(row, 9) != 0, flo_db_column_text(row, 10),
+                flo_db_column_text(row, 11));
+    }
+    if (rv < 0 && row != NULL) {
+        flo_db_reset(row);
+    }
+    return rv;
 }
 
 int flo_records_member_list(struct flo_records *store, const char *rollout,
                             uint64_t limit, flo_records_member_fn fn,
                             void *context, struct flo_err *err)
 {
-    struct flo_db_statement *row;
-    struct flo_rollout_member member;
-    bool has_row = true;
-    int rv = flo_records_query(
-        store->control, err, &row,
-        "SELECT m.device, bucket, state, attempt, silent, back, since_at,"
-        " coalesce(d.name, ''), coalesce(d.online, 0), error, detail"
-        " FROM member m"
-        " LEFT JOIN device d ON d.id = m.device"
-        " WHERE rollout = ? ORDER BY m.device LIMIT ?",
-        "tu", rollout, limit);
+    return members(store, MEMBERS " ORDER BY m.device LIMIT ?", rollout, limit,
+                   fn, context, err);
+}
 
-    while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
-        member_row(row, &member);
-        rv = fn(context, &member, flo_db_column_text(row, 7),
-                flo_db_column_i64(row, 8) != 0, flo_db_column_text(row, 9),
-                flo_db_column_text(row, 10));
-    }
-    if (rv < 0) {
-        flo_db_reset(row);
-    }
-    return rv;
+int flo_records_member_show(struct flo_records *store, const char *rollout,
+                            uint64_t limit, flo_records_member_fn fn,
+                            void *context, struct flo_err *err)
+{
+    return members(store,
+                   MEMBERS " ORDER BY state IN ('failed', 'rejected',"
+                           " 'timed-out', 'rolled-back') OR silent > 0 DESC,"
+                           " d.name COLLATE by_name, m.device LIMIT ?",
+                   rollout, limit, fn, context, err);
 }
 
 int flo_records_member_awaited(struct flo_records *store, const char *rollout,

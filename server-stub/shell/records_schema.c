@@ -75,6 +75,7 @@ const char *const flo_records_control_schema[] = {
     /* A release is its signed body; what devices fetch is around it. */
     "CREATE TABLE envelope (release TEXT PRIMARY KEY, text TEXT NOT NULL)"
     " WITHOUT ROWID;",
+    "ALTER TABLE member ADD COLUMN away INTEGER NOT NULL DEFAULT 0;",
 };
 const size_t flo_records_control_schema_count =
     FLO_COUNT(flo_records_control_schema);

@@ -15,6 +15,7 @@ void flo_rollouts_entry_free(struct flo_rollout_entry *entry)
     if (entry != NULL) {
         free(entry->core.members);
         json_decref(entry->spec);
+        json_decref(entry->overlaps);
         free(entry);
     }
 }
@@ -207,6 +208,26 @@ bool flo_rollouts_any_active(const struct flo_controller *controller)
 
 /* ---- actions ---- */
 
+/* Who asked for no jitter gets one: devices that come back together (a broker
+ * that was away) begin no faster than the pace either. */
+#define JITTER_MS_MAX 60000
+
+static void entry_policy(const struct flo_rollout_entry *entry, uint32_t phase,
+                         struct flo_policy *out)
+{
+    const json_t *given = json_object_get(entry->spec, "policy");
+    double per_s = entry->core.starts_per_s;
+    uint32_t devices = entry->core.phases[phase].members;
+
+    *out = entry->policy;
+    if (json_object_get(given, "start_jitter_ms") == NULL && per_s > 0 &&
+        devices > per_s) {
+        double ms = 1000 * devices / per_s;
+        out->start_jitter_ms =
+            ms > JITTER_MS_MAX ? JITTER_MS_MAX : (uint64_t)ms;
+    }
+}
+
 static int do_order(struct flo_controller *controller,
                     struct flo_rollout_entry *entry,
                     const struct flo_rollout_action *action,
@@ -224,10 +245,10 @@ static int do_order(struct flo_controller *controller,
              by != NULL ? by : "controller");
     snprintf(order.rollout, sizeof(order.rollout), "%s", entry->core.id);
     if (action->op == FLO_ORDER_DEPLOY) {
+        entry_policy(entry, action->phase, &order.policy);
         memcpy(order.model, entry->model, sizeof(order.model));
         memcpy(order.version, entry->version, sizeof(order.version));
         order.release = entry->release;
-        order.policy = entry->policy;
     } else if (action->op == FLO_ORDER_ROLLBACK) {
         memcpy(order.model, entry->model, sizeof(order.model));
         order.from[0] = entry->release;
@@ -253,11 +274,40 @@ static int take_rollout(void *context, const struct flo_records_order *order)
     return 0;
 }
 
-/* Who was told something else since must not forget that for a pause or an
- * abort of this one. */
-static int may_stop(struct flo_controller *controller,
-                    const struct flo_rollout *core, const char *device,
-                    bool *out, struct flo_err *err)
+int flo_rollouts_of_order(struct flo_controller *controller, const char *order,
+                          char *rollout, struct flo_err *err)
+{
+    rollout[0] = '\0';
+    int rv = flo_records_order_get(controller->store, order, take_rollout,
+                                   rollout, err);
+    return rv == FLO_E_ABSENT ? 0 : rv;
+}
+
+/* The newest intent for a device and model wins. */
+static bool is_newer(const char *id, const char *other)
+{
+    return is_older(other, id);
+}
+
+static bool is_of_newer(struct flo_controller *controller,
+                        const struct flo_rollout_entry *entry,
+                        const char *rollout)
+{
+    struct flo_rollout_entry *other;
+    struct flo_err absent = {0};
+
+    return rollout[0] != '\0' && is_newer(rollout, entry->core.id) &&
+           flo_rollouts_find(controller, rollout, &other, &absent) == 0 &&
+           strcmp(other->model, entry->model) == 0;
+}
+
+/* May this rollout write into the device's desired?  A pause, an abort or a
+ * rollback only where its own order stands, or none: who was told something
+ * else since must not forget that.  A deploy also over what is older. */
+static int may_write(struct flo_controller *controller,
+                     const struct flo_rollout_entry *entry,
+                     enum flo_order_op op, const char *device, bool *out,
+                     struct flo_err *err)
 {
     char order[FLO_NAME_MAX + 1];
     char rollout[FLO_NAME_MAX + 1] = "";
@@ -265,15 +315,16 @@ static int may_stop(struct flo_controller *controller,
     int rv =
         flo_records_desired_get(controller->store, device, &rev, order, err);
 
+    *out = rv == 0;
     if (rv == FLO_E_DEVICE_ABSENT) { /* retired */
-        *out = false;
         return 0;
     }
-    if (rv == 0 && order[0] != '\0') {
-        rv = flo_records_order_get(controller->store, order, take_rollout,
-                                   rollout, err);
-        *out = strcmp(rollout, core->id) == 0;
+    if (rv < 0 || order[0] == '\0') {
+        return rv;
     }
+    rv = flo_rollouts_of_order(controller, order, rollout, err);
+    *out = op == FLO_ORDER_DEPLOY ? !is_of_newer(controller, entry, rollout)
+                                  : strcmp(rollout, entry->core.id) == 0;
     return rv;
 }
 
@@ -285,7 +336,6 @@ static int do_desired(struct flo_controller *controller,
     struct flo_rollout *core = &entry->core;
     char order[FLO_NAME_MAX + 1];
     uint64_t phase = action->op == FLO_ORDER_DEPLOY ? action->phase : 0;
-    bool stops = action->op == FLO_ORDER_PAUSE || action->op == FLO_ORDER_ABORT;
     int rv = flo_records_order_of(controller->store, core->id,
                                   flo_order_op_word(action->op), phase, take_id,
                                   order, err);
@@ -296,12 +346,58 @@ static int do_desired(struct flo_controller *controller,
     for (size_t i = 0; i < core->member_count && rv == 0; i++) {
         const char *device = core->members[i].device;
         bool is_meant = flo_rollout_action_names(core, action, i);
-        if (is_meant && stops) {
-            rv = may_stop(controller, core, device, &is_meant, err);
+        if (is_meant) {
+            rv = may_write(controller, entry, action->op, device, &is_meant,
+                           err);
         }
         if (rv == 0 && is_meant) {
             rv = flo_records_desired_set(controller->store, device, order, err);
             flo_effect_desired(controller, device);
+        }
+    }
+    return rv;
+}
+
+/* Back to what it ran before, for one device: what a gate names. */
+static int recall(struct flo_controller *controller,
+                  const struct flo_rollout_entry *entry, const char *device,
+                  struct flo_err *err)
+{
+    struct flo_order order = {
+        .op = FLO_ORDER_ROLLBACK, .from_count = 1, .to_previous = true};
+    char id[FLO_NAME_MAX + 1];
+
+    snprintf(order.scope.device, sizeof(order.scope.device), "%s", device);
+    order.scope.bucket_to = FLO_BUCKETS;
+    snprintf(order.by, sizeof(order.by), "controller");
+    snprintf(order.rollout, sizeof(order.rollout), "%s", entry->core.id);
+    memcpy(order.model, entry->model, sizeof(order.model));
+    order.from[0] = entry->release;
+    snprintf(order.reason, sizeof(order.reason), "%.127s", entry->core.reason);
+    int rv = flo_orders_issue_desired(controller, &order, id, err);
+    if (rv == 0) {
+        rv = flo_records_desired_set(controller->store, device, id, err);
+        flo_effect_desired(controller, device);
+    }
+    return rv;
+}
+
+static int do_recall(struct flo_controller *controller,
+                     struct flo_rollout_entry *entry,
+                     const struct flo_rollout_action *action,
+                     struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < entry->core.member_count && rv == 0; i++) {
+        const char *device = entry->core.members[i].device;
+        bool is_meant = flo_rollout_action_names(&entry->core, action, i);
+        if (is_meant) {
+            rv = may_write(controller, entry, action->op, device, &is_meant,
+                           err);
+        }
+        if (rv == 0 && is_meant) {
+            rv = recall(controller, entry, device, err);
         }
     }
     return rv;
@@ -354,10 +450,15 @@ static int do_phase(struct flo_controller *controller,
     const char *word =
         flo_phase_state_word((enum flo_phase_state)action->state);
 
-    flo_log(FLO_LOG_INFO, "rollout", "%s phase %s is %s", entry->core.id,
-            phase->name, word);
+    flo_log(FLO_LOG_INFO, "rollout", "%s phase %u %s is %s", entry->core.id,
+            action->phase + 1, phase->name, word);
+    char detail[320];
+    bool is_why =
+        phase->state == FLO_PHASE_FAILED || phase->state == FLO_PHASE_HELD;
+    snprintf(detail, sizeof(detail), "%u %s%s%s", action->phase + 1,
+             phase->name, is_why ? ": " : "", is_why ? entry->core.reason : "");
     return flo_controller_audit(controller, "controller", "rollout.phase",
-                                entry->core.id, word, phase->name, err);
+                                entry->core.id, word, detail, err);
 }
 
 static int carry_out(struct flo_controller *controller,
@@ -374,6 +475,8 @@ static int carry_out(struct flo_controller *controller,
         return do_order(controller, entry, action, err);
     case FLO_ROLLOUT_DO_DESIRED:
         return do_desired(controller, entry, action, err);
+    case FLO_ROLLOUT_DO_RECALL:
+        return do_recall(controller, entry, action, err);
     case FLO_ROLLOUT_DO_MEMBER:
         return do_member(controller, entry, action->member, err);
     case FLO_ROLLOUT_DO_MEMBERS:
@@ -445,39 +548,5 @@ int flo_rollouts_step_running(struct flo_controller *controller,
             rv = flo_rollouts_step(controller, entry, event, err);
         }
     }
-    return rv;
-}
-
-/* ---- joining ---- */
-
-static int add_id(void *context, const char *id)
-{
-    flo_text_list_add(context, id);
-    return 0;
-}
-
-/* A newcomer gets what its group was brought to last, and what is under way
- * now: also what is not in memory. */
-int flo_rollouts_join(struct flo_controller *controller, const char *device,
-                      struct flo_err *err)
-{
-    struct flo_text_list ids = {0};
-    struct flo_rollout_entry *entry;
-    int rv = flo_records_rollout_joined(controller->store, device, add_id, &ids,
-                                        err);
-
-    for (size_t i = 0; i < ids.count && rv == 0; i++) {
-        rv = flo_rollouts_find(controller, ids.items[i], &entry, err);
-        if (rv == 0) {
-            rv = flo_rollouts_step(
-                controller, entry,
-                (struct flo_rollout_event){
-                    .kind = FLO_ROLLOUT_EVENT_JOINED,
-                    .device = device,
-                    .bucket = flo_bucket(entry->core.id, device)},
-                err);
-        }
-    }
-    flo_text_list_clear(&ids);
     return rv;
 }

@@ -30,6 +30,10 @@ static int known_keys(const json_t *object, const char *const *keys,
     return 0;
 }
 
+/* Devices that a rollout tells in a second, unless asked otherwise: each says
+ * about ten things on its way, and ten thousand take eight minutes. */
+#define STARTS_PER_S 20
+
 /* ---- phases ---- */
 
 static void phases_standard(struct flo_rollout *core)
@@ -97,22 +101,17 @@ static int read_phases(const json_t *spec, struct flo_rollout *core,
 static int read_gate(const json_t *json, struct flo_gate_rule *out,
                      struct flo_err *err)
 {
-    static const char *const keys[] = {"max_pct", "min_executed",
-                                       "silence_ms_max"};
-    uint64_t executed;
+    static const char *const keys[] = {"max_pct", "silence_ms_max"};
     int rv = known_keys(json, keys, FLO_COUNT(keys), "gates", err);
 
     if (rv < 0 ||
         (rv = flo_json_opt_real(json, "max_pct", 0, 100, out->max_pct,
                                 &out->max_pct, err)) < 0 ||
-        (rv = flo_json_opt_u64(json, "min_executed", 1, FLO_ROLLOUT_MEMBERS_MAX,
-                               out->min_executed, &executed, err)) < 0 ||
         (rv = flo_json_opt_u64(json, "silence_ms_max", 1000,
                                UINT64_C(2592000000), out->silence_ms_max,
                                &out->silence_ms_max, err)) < 0) {
         return rv;
     }
-    out->min_executed = (uint32_t)executed;
     out->is_set = true;
     return 0;
 }
@@ -217,9 +216,9 @@ static int take_release(void *context,
 static int read_words(struct flo_controller *controller, const json_t *spec,
                       struct flo_rollout_entry *entry, struct flo_err *err)
 {
-    static const char *const keys[] = {"release", "group",   "phases", "policy",
-                                       "gates",   "on_fail", "reason", "by",
-                                       "soak_ms", "v"};
+    static const char *const keys[] = {
+        "release", "group", "phases",  "policy", "gates",       "on_fail",
+        "reason",  "by",    "soak_ms", "v",      "starts_per_s"};
     struct release_of release = {.entry = entry};
     const char *title;
     const char *group;
@@ -230,15 +229,18 @@ static int read_words(struct flo_controller *controller, const json_t *spec,
         (rv = flo_json_get_text(spec, "release", 2 * FLO_NAME_MAX + 1, &title,
                                 err)) < 0 ||
         (rv = flo_json_opt_name(spec, "group", "all", &group, err)) < 0 ||
-        (rv = flo_json_opt_text(spec, "on_fail", 16, "rollback", &on_fail,
-                                err)) < 0 ||
+        (rv = flo_json_opt_text(spec, "on_fail", 16, "halt", &on_fail, err)) <
+            0 ||
+        (rv = flo_json_opt_real(spec, "starts_per_s", 0.001, 100000,
+                                STARTS_PER_S, &entry->core.starts_per_s, err)) <
+            0 ||
         (rv = flo_release_title_parse(title, entry->model, entry->version,
                                       err)) < 0) {
         return rv;
     }
     if (!flo_on_fail_parse(on_fail, &entry->core.on_fail)) {
         return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "on_fail: rollback, halt or pause, not `%s`", on_fail);
+                        "on_fail: halt, rollback or pause, not `%s`", on_fail);
     }
     snprintf(entry->group, sizeof(entry->group), "%s", group);
     snprintf(entry->core.release, sizeof(entry->core.release), "%s", title);
@@ -265,6 +267,7 @@ int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
         }
         return rv;
     }
+    flo_rollout_deadlines(&entry->core, &entry->policy);
     entry->spec = spec;
     *out = entry;
     return 0;
@@ -284,6 +287,7 @@ static int join_row(void *context, const struct flo_records_device *device)
         .kind = FLO_ROLLOUT_EVENT_JOINED,
         .now_ms = join->now_ms,
         .device = device->id,
+        .is_online = device->is_online,
         .bucket = flo_bucket(join->entry->core.id, device->id)};
     int rv = flo_rollouts_grow(join->entry, join->err);
 
@@ -349,13 +353,22 @@ static int start(struct flo_controller *controller,
                  struct flo_rollout_entry *entry, const char *by,
                  struct flo_err *err)
 {
+    const char *reason =
+        json_string_value(json_object_get(entry->spec, "reason"));
+    char note[128];
     int rv = flo_rollouts_put(controller, entry, err);
 
+    snprintf(note, sizeof(note), "%s%s%.60s", by,
+             reason != NULL && reason[0] != '\0' ? ", " : "",
+             reason != NULL ? reason : "");
+    if (rv == 0) {
+        rv = flo_rollouts_supersede(controller, entry, err);
+    }
     return rv < 0 ? rv
                   : flo_rollouts_step(
                         controller, entry,
                         (struct flo_rollout_event){
-                            .kind = FLO_ROLLOUT_EVENT_START, .note = by},
+                            .kind = FLO_ROLLOUT_EVENT_START, .note = note},
                         err);
 }
 
@@ -400,6 +413,7 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
         return rv;
     }
     *out = entry;
+    entry->overlaps = flo_rollouts_overlaps(controller, entry);
     if (dry) {
         flo_rollout_divide(&entry->core);
         return 0; /* the caller frees a plan and rolls back */

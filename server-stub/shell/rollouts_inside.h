@@ -29,5 +29,17 @@ FLO_MUST_USE int flo_rollouts_read_spec(struct flo_controller *controller,
                                         json_t *spec,
                                         struct flo_rollout_entry **out,
                                         struct flo_err *err);
+/* Older rollouts of the same model that still hold devices of this one:
+ * [{"rollout","release","state","devices"}]; new reference. */
+json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
+                              const struct flo_rollout_entry *entry);
+/* They let those go that have not begun. */
+FLO_MUST_USE int flo_rollouts_supersede(struct flo_controller *controller,
+                                        const struct flo_rollout_entry *entry,
+                                        struct flo_err *err);
+/* The rollout whose order this is; "" for one of none. */
+FLO_MUST_USE int flo_rollouts_of_order(struct flo_controller *controller,
+                                       const char *order, char *rollout,
+                                       struct flo_err *err);
 
 #endif

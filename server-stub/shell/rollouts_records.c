@@ -3,16 +3,17 @@
 #include <string.h>
 
 #include "server-stub/shell/controller.h"
+#include "server-stub/shell/ingest_inside.h"
 #include "server-stub/shell/rollouts_inside.h"
 
 static json_t *phase_json(const struct flo_rollout_phase *phase)
 {
-    return json_pack("{s:I,s:I,s:s,s:I,s:I}", "from",
-                     (json_int_t)phase->bucket_from, "to",
-                     (json_int_t)phase->bucket_to, "state",
-                     flo_phase_state_word(phase->state), "started_at_ms",
-                     (json_int_t)phase->started_at_ms, "settled_at_ms",
-                     (json_int_t)phase->settled_at_ms);
+    return json_pack(
+        "{s:I,s:I,s:I,s:s,s:I,s:I}", "from", (json_int_t)phase->bucket_from,
+        "to", (json_int_t)phase->bucket_to, "told", (json_int_t)phase->told_to,
+        "state", flo_phase_state_word(phase->state), "started_at_ms",
+        (json_int_t)phase->started_at_ms, "settled_at_ms",
+        (json_int_t)phase->settled_at_ms);
 }
 
 int flo_rollouts_put(struct flo_controller *controller,
@@ -51,8 +52,8 @@ int flo_rollouts_put(struct flo_controller *controller,
 static void phase_read(const json_t *json, struct flo_rollout_phase *phase)
 {
     static const enum flo_phase_state all[] = {
-        FLO_PHASE_WAITING, FLO_PHASE_RUNNING, FLO_PHASE_PASSED,
-        FLO_PHASE_FAILED, FLO_PHASE_PROMOTED};
+        FLO_PHASE_WAITING, FLO_PHASE_RUNNING,  FLO_PHASE_PASSED,
+        FLO_PHASE_FAILED,  FLO_PHASE_PROMOTED, FLO_PHASE_HELD};
     const char *word = json_string_value(json_object_get(json, "state"));
 
     for (size_t i = 0; i < FLO_COUNT(all) && word != NULL; i++) {
@@ -65,6 +66,7 @@ static void phase_read(const json_t *json, struct flo_rollout_phase *phase)
          (__typeof__(field))json_integer_value(json_object_get(json, key)))
     READ(phase->bucket_from, "from");
     READ(phase->bucket_to, "to");
+    READ(phase->told_to, "told");
     READ(phase->started_at_ms, "started_at_ms");
     READ(phase->settled_at_ms, "settled_at_ms");
 #undef READ
@@ -97,6 +99,7 @@ static int core_read(struct flo_rollout_entry *entry, const char *text,
          * what a phase waits begins again. */
         if (phase->state == FLO_PHASE_RUNNING) {
             phase->settled_at_ms = now_ms;
+            phase->told_at_ms = now_ms;
         }
     }
     return 0;
@@ -135,6 +138,20 @@ static int load_row(void *context, const struct flo_records_rollout *row)
                      load->err);
 }
 
+/* The error that is stored with a member, as its cause. */
+static uint8_t cause_of(struct flo_rollout *core, const char *error_json)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+
+    if (error_json[0] == '\0' || flo_json_parse(error_json, strlen(error_json),
+                                                1 << 16, &json, NULL) < 0) {
+        return 0;
+    }
+    const char *id = json_string_value(json_object_get(json, "id"));
+    id = flo_ingest_error_id(id);
+    return id != NULL ? flo_rollout_cause(core, id) : 0;
+}
+
 static int load_member(void *context, const struct flo_rollout_member *member,
                        const char *name, bool is_online, const char *error_json,
                        const char *detail_json)
@@ -143,14 +160,20 @@ static int load_member(void *context, const struct flo_rollout_member *member,
     int rv = flo_rollouts_grow(load->entry, load->err);
 
     (void)name;
-    (void)is_online;
-    (void)error_json;
+    (void)is_online; /* until its presence says that it is not */
     (void)detail_json;
     if (rv == 0) {
         struct flo_rollout *core = &load->entry->core;
-        core->members[core->member_count] = *member;
-        core->members[core->member_count++].heard_at_ms =
-            flo_controller_now_ms(load->controller);
+        struct flo_rollout_member *loaded =
+            &core->members[core->member_count++];
+        *loaded = *member;
+        loaded->is_online = true;
+        loaded->heard_at_ms = flo_controller_now_ms(load->controller);
+        loaded->watched_at_ms = loaded->heard_at_ms;
+        if (flo_execution_kind((enum flo_execution)loaded->state) ==
+            FLO_EXECUTION_END_BAD) {
+            loaded->cause = cause_of(core, error_json);
+        }
     }
     return rv;
 }

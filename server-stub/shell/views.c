@@ -207,8 +207,10 @@ void flo_view_rollout_etag(const struct flo_rollout *rollout, char *out)
     snprintf(out, 20, "\"%.16s\"", hex);
 }
 
-static json_t *view_phase(const struct flo_rollout_phase *phase)
+/* Phases are counted from 1 for people, here and everywhere. */
+static json_t *view_phase(const struct flo_rollout *core, uint32_t index)
 {
+    const struct flo_rollout_phase *phase = &core->phases[index];
     json_t *counts = json_object();
 
     for (int state = 0; state < FLO_EXECUTION_COUNT; state++) {
@@ -218,14 +220,35 @@ static json_t *view_phase(const struct flo_rollout_phase *phase)
                                 json_integer((json_int_t)phase->counts[state]));
         }
     }
-    return json_pack("{s:s,s:[i,i],s:i,s:i,s:o,s:s,s:I}", "name", phase->name,
-                     "buckets", (int)phase->bucket_from, (int)phase->bucket_to,
-                     "devices", (int)phase->members, "silent",
-                     (int)phase->silent, "counts", counts, "state",
+    return json_pack("{s:i,s:s,s:b,s:[i,i],s:i,s:i,s:i,s:i,s:o,s:s,s:I}",
+                     "number", (int)index + 1, "name", phase->name, "canary",
+                     (int)flo_rollout_is_canary(core, index), "buckets",
+                     (int)phase->bucket_from, (int)phase->bucket_to, "devices",
+                     (int)phase->members, "silent", (int)phase->silent,
+                     "overdue", (int)phase->overdue, "away", (int)phase->away,
+                     "counts", counts, "state",
                      flo_phase_state_word(phase->state), "started_at_ms",
                      (json_int_t)phase->started_at_ms);
 }
 
+static json_t *view_gate(const struct flo_rollout *core, enum flo_gate gate,
+                         uint32_t phase)
+{
+    struct flo_gate_result result;
+
+    flo_gate_evaluate(gate, core, phase, &result);
+    return json_pack("{s:s,s:i,s:s,s:f,s:[f,f],s:f,s:s,s:s,s:i,s:i,s:i}",
+                     "name", flo_gate_word(gate), "phase", (int)phase + 1,
+                     "phase_name", core->phases[phase].name, "value",
+                     result.share.share_pct, "interval", result.share.low_pct,
+                     result.share.high_pct, "limit", result.limit, "unit",
+                     flo_gate_unit(gate), "verdict",
+                     flo_verdict_word(result.verdict), "bad", (int)result.bad,
+                     "ended", (int)result.done, "devices", (int)result.members);
+}
+
+/* Evidence of all phases adds up, so a gate is one row: of the present phase.
+ */
 static json_t *view_gates(const struct flo_rollout *core)
 {
     json_t *gates = json_array();
@@ -234,21 +257,45 @@ static json_t *view_gates(const struct flo_rollout *core)
         if (!core->gates[gate].is_set) {
             continue;
         }
-        for (uint32_t phase = 0; phase <= core->phase; phase++) {
-            struct flo_gate_result result;
-            flo_gate_evaluate((enum flo_gate)gate, core, phase, &result);
-            json_array_append_new(
-                gates, json_pack("{s:s,s:s,s:f,s:f,s:s,s:s,s:i,s:i}", "name",
-                                 flo_gate_word((enum flo_gate)gate), "phase",
-                                 core->phases[phase].name, "value",
-                                 result.value, "limit", result.limit, "unit",
-                                 flo_gate_unit((enum flo_gate)gate), "verdict",
-                                 flo_verdict_word(result.verdict), "executed",
-                                 (int)result.executed, "devices",
-                                 (int)result.members));
-        }
+        json_array_append_new(
+            gates, view_gate(core, (enum flo_gate)gate, core->phase));
     }
     return gates;
+}
+
+#define CAUSES_SHOWN 8
+
+static json_t *view_causes(const struct flo_rollout *core)
+{
+    struct flo_rollout_cause causes[CAUSES_SHOWN];
+    size_t count = flo_rollout_causes(core, causes, CAUSES_SHOWN);
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < count; i++) {
+        int code = flo_error_code(causes[i].id);
+        json_array_append_new(
+            list, json_pack("{s:s,s:i,s:s,s:s,s:s}", "id", causes[i].id,
+                            "devices", (int)causes[i].devices, "device",
+                            core->members[causes[i].member].device, "meaning",
+                            code < 0 ? flo_error_meaning(code) : "", "fix",
+                            code < 0 ? flo_error_fix(code) : ""));
+    }
+    return list;
+}
+
+/* Devices that have the release now: who would go back. */
+static json_int_t holders(const struct flo_rollout *core)
+{
+    json_int_t count = 0;
+
+    for (size_t i = 0; i < core->member_count; i++) {
+        const struct flo_rollout_member *member = &core->members[i];
+        enum flo_execution state = (enum flo_execution)member->state;
+        count += state == FLO_EXECUTION_ACTIVATING ||
+                 state == FLO_EXECUTION_SOAKING ||
+                 flo_execution_kind(state) == FLO_EXECUTION_END_GOOD;
+    }
+    return count;
 }
 
 struct members {
@@ -272,13 +319,15 @@ static int view_member(void *context, const struct flo_rollout_member *member,
     json_t *detail = view_said(said, said_detail, FLO_COUNT(said_detail));
     json_decref(said);
     json_t *json = json_pack(
-        "{s:s,s:s,s:b,s:i,s:s,s:b,s:b,s:b,s:i,s:I,s:o}", "id", member->device,
-        "name", name, "online", (int)is_online, "phase",
-        live->phase < members->core->phase_count ? (int)live->phase : -1,
+        "{s:s,s:s,s:b,s:i,s:s,s:b,s:b,s:b,s:b,s:b,s:i,s:I,s:o}", "id",
+        member->device, "name", name, "online", (int)is_online, "phase",
+        live->phase < members->core->phase_count ? (int)live->phase + 1 : 0,
         "state", flo_execution_word((enum flo_execution)live->state), "silent",
-        (int)live->is_silent, "back", (int)(live->is_back && !stays), "stays",
-        (int)stays, "attempt", (int)live->attempt, "since_at_ms",
-        (json_int_t)live->since_at_ms, "error", error);
+        (int)(live->lapse == FLO_LAPSE_SILENT), "overdue",
+        (int)(live->lapse == FLO_LAPSE_OVERDUE), "away", (int)live->is_away,
+        "back", (int)(live->is_back && !stays), "stays", (int)stays, "attempt",
+        (int)live->attempt, "since_at_ms", (json_int_t)live->since_at_ms,
+        "error", error);
 
     copy_field(json, detail, "bytes");
     copy_field(json, detail, "full_bytes");
@@ -299,25 +348,31 @@ int flo_view_rollout(struct flo_controller *controller,
     json_t *phases = json_array();
 
     for (uint32_t i = 0; i < core->phase_count; i++) {
-        json_array_append_new(phases, view_phase(&core->phases[i]));
+        json_array_append_new(phases, view_phase(core, i));
     }
     flo_digest_text(&entry->release, digest);
     flo_view_rollout_etag(core, etag);
     json_t *json = json_pack(
-        "{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:o,s:o,s:I,s:I,s:s,s:O}", "id",
-        core->id, "release", core->release, "digest", digest, "group",
+        "{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:o,s:o,s:o,s:I,s:f,s:I,s:I,s:s,"
+        "s:O}",
+        "id", core->id, "release", core->release, "digest", digest, "group",
         entry->group, "state", flo_rollout_state_word(core->state), "reason",
         core->reason, "on_fail", flo_on_fail_word(core->on_fail), "phase",
-        (int)core->phase, "phases", phases, "gates", view_gates(core),
+        (int)core->phase + 1, "members", (int)core->member_count, "phases",
+        phases, "gates", view_gates(core), "causes", view_causes(core),
+        "holders", holders(core), "starts_per_s", core->starts_per_s,
         "created_at_ms", (json_int_t)core->created_at_ms, "since_at_ms",
         (json_int_t)core->since_at_ms, "etag", etag, "spec", entry->spec);
     if (json == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "rollout %s", core->id);
     }
+    if (json_array_size(entry->overlaps) > 0) {
+        json_object_set(json, "overlaps", entry->overlaps);
+    }
     if (devices_max > 0) {
         struct members members = {.core = core, .list = json_array()};
         int rv =
-            flo_records_member_list(controller->store, core->id, devices_max,
+            flo_records_member_show(controller->store, core->id, devices_max,
                                     view_member, &members, err);
         json_object_set_new(json, "devices", members.list);
         if (rv < 0) {

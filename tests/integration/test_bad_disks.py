@@ -257,8 +257,8 @@ def fails(up, lab, version, how, times, ids, *more):
         if up.rollout_device(started, "b")["state"] in ("failed",
                                                         "rolled-back"):
             break
-    up.cli("rollout", "wait", started, "--for", "rolled-back", "--timeout",
-           "30s", "-q")
+    up.cli("rollout", "wait", started, "--for", "halted", "--timeout", "30s",
+           "-q")
     one = up.rollout_device(started, "b")
     assert one["state"] in ("failed", "rolled-back"), one
     assert one["error"]["id"] in ids, one["error"]

@@ -316,10 +316,10 @@ def test_a_closed_pipe_is_no_error_and_no_colours_are_sent_to_files(up):
         assert "\x1b" not in up.cli(name, "list")[1]
 
 
-def test_ctrl_c_leaves_the_wait_not_the_rollout(up, rogue):
-    assert rogue.id  # is offline: the rollout waits for it
-    started = up.ask("rollout", "start", "tiny@1", "--phase", "100%", "--soak",
-                     "100ms")["id"]
+def test_ctrl_c_leaves_the_wait_not_the_rollout(up):
+    started = rest(up, "POST", "/v1/rollouts", {
+        "release": "tiny@1", "phases": [
+            {"share_pct": 100, "soak_ms": 600000}]})[1]["id"]
     for command in ("wait", "watch"):
         process = subprocess.Popen(
             [up.path("flotilla"), "rollout", command, started], env=up.env,

@@ -363,7 +363,7 @@ def rollout(controller, number):
 
 def canary_of(controller, number, devices):
     name = [d["name"] for d in rollout(controller, number)["devices"]
-            if d["phase"] == 0]
+            if d["phase"] == 1]
     assert len(name) == 1
     return [d for d in devices if d.name == name[0]][0]
 
@@ -414,8 +414,7 @@ def test_a_good_rollout_goes_through_both_phases(controller, devices,
         device.serving = digest
 
 
-def test_a_failing_canary_takes_the_rollout_back(controller, devices,
-                                                 publisher):
+def test_a_failing_canary_halts_the_rollout(controller, devices, publisher):
     digest = publisher.publish("1.1.0")
     made = start(controller, "tiny@1.1.0")
     canary = canary_of(controller, made["id"], devices)
@@ -424,13 +423,16 @@ def test_a_failing_canary_takes_the_rollout_back(controller, devices,
     canary.order("deploy")
     canary.event(made["id"], digest, "failed", error={
         "id": "probe.golden", "what": "3 of 26 failed", "step": "probing"})
-    done = until("rolled-back", 10, lambda: (lambda r: r if r["state"] ==
-                 "rolled-back" else None)(rollout(controller, made["id"])))
-    assert "failed" in done["reason"]
+    done = until("halted", 10, lambda: (lambda r: r if r["state"] ==
+                 "halted" else None)(rollout(controller, made["id"])))
+    assert done["reason"].startswith("probe.golden 1: the canary failed")
+    assert [(c["id"], c["devices"]) for c in done["causes"]] == [
+        ("probe.golden", 1)]
+    assert done["gates"][0]["phase"] == 1
     states = {d["name"]: d["state"] for d in done["devices"]}
     assert states[canary.name] == "failed"
     assert all(states[d.name] == "queued" for d in others)
-    assert canary.order("rollback", about=digest)[0]
+    assert canary.order("abort", about=made["id"])[0]
     for device in others:
         new = [m for m in device.client.messages[seen[device]:]
                if m[0].endswith("/desired")]
@@ -458,8 +460,8 @@ def test_pause_resume_and_stale_etag(controller, devices, publisher):
     canary.event(number, digest, "succeeded")
     for device in devices:
         if device is not canary:
-            until("phase 1", 10, lambda: rollout(
-                controller, number)["phase"] == 1)
+            until("phase 2", 10, lambda: rollout(
+                controller, number)["phase"] == 2)
             device.event(number, digest, "succeeded")
     until("completed", 10, lambda: rollout(
         controller, number)["state"] == "completed")
@@ -571,8 +573,8 @@ def test_emergency_rollback_stops_a_running_rollout(controller, devices,
     canary = canary_of(controller, made["id"], devices)
     canary.serving = digest
     canary.event(made["id"], digest, "succeeded")
-    until("phase 1", 10, lambda: rollout(
-        controller, made["id"])["phase"] == 1)
+    until("phase 2", 10, lambda: rollout(
+        controller, made["id"])["phase"] == 2)
     controller.ask("POST", "/v1/orders", {
         "op": "rollback", "release": "tiny@1.4.0", "confirm": "tiny@1.4.0"})
     assert rollout(controller, made["id"])["state"] == "rolling-back"

@@ -85,8 +85,8 @@ def test_a_controller_that_stood_still_takes_nobody_for_silent(
         controller, device, publisher):
     digest = publisher.publish("1.1.0")
     made = start(controller, "tiny@1.1.0", phases=[{"share_pct": 100}], gates={
-        "failed": {"max_pct": 0, "min_executed": 1, "silence_ms_max": 3000}})
-    device.event(made["id"], digest, "downloading")
+        "failed": {"max_pct": 0, "silence_ms_max": 3000}})
+    device.event(made["id"], digest, "probing")
     quiet = threading.Event()
 
     def beat():

@@ -301,9 +301,9 @@ def test_a_model_that_does_not_fit_is_refused_with_numbers(up):
     # A version of its own: tiny@2 was taken back by hand on "a" before.
     up.publish("tiny@3", "tiny-v2.1.Q4_0.gguf", "golden-tiny-v2.1.json")
     started = up.ask("rollout", "start", "tiny@3", "--phase", "100%", "--soak",
-                     "300ms")
-    up.cli("rollout", "wait", started["id"], "--for", "rolled-back",
-           "--timeout", "60s", "-q")
+                     "300ms", "--max-failed", "0")
+    up.cli("rollout", "wait", started["id"], "--for", "halted", "--timeout",
+           "60s", "-q")
     one = up.rollout_device(started["id"], "b")
     assert one["error"]["id"] == "memory.budget", one
     assert any(c.isdigit() for c in one["error"]["what"])

@@ -73,6 +73,11 @@ static inline int world_setup(void **state)
         char name[16];
         snprintf(name, sizeof(name), "gw-%zu", i + 1);
         assert_int_equal(enrol(world, ids[i], name), 0);
+        bool is_news;
+        assert_int_equal(flo_records_device_online(world->controller->store,
+                                                   ids[i], true, &is_news,
+                                                   &world->err),
+                         0);
     }
     add_release(world, 1, "2.1.0", DIGEST);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
@@ -111,6 +116,14 @@ static inline struct flo_rollout_entry *start(struct world *world,
 
     assert_int_equal(
         flo_json_parse(spec, strlen(spec), 65536, &json, &world->err), 0);
+    /* Strict, so that one failure tells: the default is for real fleets. */
+    if (json_object_get(json, "on_fail") == NULL) {
+        json_object_set_new(json, "on_fail", json_string("rollback"));
+    }
+    if (json_object_get(json, "gates") == NULL) {
+        json_object_set_new(json, "gates",
+                            json_pack("{s:{s:i}}", "failed", "max_pct", 0));
+    }
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     int rv = flo_rollouts_create(world->controller, json, "ops", false, &entry,
                                  &world->err);
@@ -245,11 +258,12 @@ world_with_two_groups(struct world *world)
     struct flo_rollout_entry *entry;
 
     enrol_in_lab(world);
-    entry = start(world, "{\"release\":\"tiny@2.1.0\",\"group\":\"lab\"}");
-    assert_non_null(entry);
-    entry->core.state = FLO_ROLLOUT_COMPLETED;
     entry = start(world, "{\"release\":\"tiny@2.1.0\"}");
     assert_non_null(entry);
+    struct flo_rollout_entry *lab =
+        start(world, "{\"release\":\"tiny@2.1.0\",\"group\":\"lab\"}");
+    assert_non_null(lab);
+    lab->core.state = FLO_ROLLOUT_COMPLETED;
     return entry;
 }
 

@@ -1,0 +1,114 @@
+/* Pace: who is told when.
+ *
+ * Ten thousand devices that begin at once are an attack on their own
+ * controller.  A phase tells its devices by ranges of buckets, so many a
+ * second; deploy orders travel in desired documents only, so nobody begins
+ * before its turn.  Also here: the deadlines of states. */
+#include "server-stub/core/rollout.h"
+#include "server-stub/core/rollout_inside.h"
+
+#define BURST_MS 2000   /* after a gap nobody makes up for more than this */
+#define BEHIND_MS 60000 /* at least, behind the device's own deadline */
+
+/* Devices that the pace allows now; the account is paid for them. */
+static uint32_t allowance(const struct flo_rollout *rollout,
+                          struct flo_rollout_phase *phase, uint64_t now_ms)
+{
+    double per_s = rollout->starts_per_s;
+
+    if (per_s <= 0) {
+        return UINT32_MAX;
+    }
+    if (phase->told_at_ms == 0) { /* the first second at once */
+        phase->told_at_ms = now_ms;
+        return per_s < 1 ? 1 : (uint32_t)per_s;
+    }
+    if (now_ms > phase->told_at_ms + BURST_MS && per_s * BURST_MS > 1000) {
+        phase->told_at_ms = now_ms - BURST_MS;
+    }
+    uint64_t elapsed_ms =
+        now_ms > phase->told_at_ms ? now_ms - phase->told_at_ms : 0;
+    uint32_t devices = (uint32_t)(per_s * (double)elapsed_ms / 1000);
+    phase->told_at_ms += (uint64_t)(1000.0 * devices / per_s);
+    return devices;
+}
+
+/* Bucket bound of the next `devices` that wait for their turn. */
+static uint32_t next_bound(const struct flo_rollout *rollout, uint32_t index,
+                           uint32_t devices)
+{
+    const struct flo_rollout_phase *phase = &rollout->phases[index];
+    uint32_t held[FLO_BUCKETS] = {0};
+    uint32_t sum = 0;
+
+    if (devices == UINT32_MAX) {
+        return phase->bucket_to;
+    }
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        const struct flo_rollout_member *member = &rollout->members[i];
+        held[member->bucket] += member->state == FLO_EXECUTION_QUEUED ? 1 : 0;
+    }
+    for (uint32_t bucket = phase->told_to; bucket < phase->bucket_to;
+         bucket++) {
+        if (sum >= devices) {
+            return bucket;
+        }
+        sum += held[bucket];
+    }
+    return phase->bucket_to;
+}
+
+void flo_rollout_tell(struct flo_rollout *rollout, uint64_t now_ms,
+                      struct flo_rollout_actions *actions)
+{
+    struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
+    uint32_t from = phase->told_to;
+
+    if (rollout->state != FLO_ROLLOUT_RUNNING || from >= phase->bucket_to ||
+        phase->state == FLO_PHASE_WAITING) {
+        return;
+    }
+    uint32_t devices = allowance(rollout, phase, now_ms);
+    if (devices == 0) {
+        return;
+    }
+    phase->told_to = next_bound(rollout, rollout->phase, devices);
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        const struct flo_rollout_member *member = &rollout->members[i];
+        if (member->phase == rollout->phase && member->bucket >= from &&
+            member->bucket < phase->told_to &&
+            member->state == FLO_EXECUTION_QUEUED) {
+            flo_rollout_member_tell(rollout, i, now_ms);
+        }
+    }
+    flo_rollout_do(actions,
+                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_MEMBERS});
+    flo_rollout_do(
+        actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_DESIRED,
+                                             .op = FLO_ORDER_DEPLOY,
+                                             .phase = rollout->phase,
+                                             .bucket_from = from,
+                                             .bucket_to = phase->told_to,
+                                             .states = FLO_STATE_BIT(NOTIFIED),
+                                             .member = SIZE_MAX});
+}
+
+static uint64_t behind(uint64_t own_ms, uint64_t step_ms)
+{
+    return own_ms + (step_ms / 2 > BEHIND_MS ? step_ms / 2 : BEHIND_MS);
+}
+
+void flo_rollout_deadlines(struct flo_rollout *rollout,
+                           const struct flo_policy *policy)
+{
+    uint64_t step_ms = policy->step_timeout_ms;
+    uint64_t *of = rollout->deadlines_ms;
+
+    for (int i = FLO_EXECUTION_NOTIFIED; i <= FLO_EXECUTION_SOAKING; i++) {
+        of[i] = behind(step_ms, step_ms);
+    }
+    of[FLO_EXECUTION_NOTIFIED] += policy->start_jitter_ms;
+    of[FLO_EXECUTION_ACCEPTED] += policy->start_jitter_ms;
+    of[FLO_EXECUTION_PROBING] += policy->probe_timeout_ms;
+    of[FLO_EXECUTION_SOAKING] += policy->soak_ms;
+}
