@@ -331,7 +331,8 @@ int flo_broker_open(struct flo_controller *controller, struct flo_err *err)
     }
     broker->controller = controller;
     controller->broker = broker;
-    if ((rv = port_choose(controller, &broker->port, err)) < 0 ||
+    if ((rv = flo_broker_limits(controller, err)) < 0 ||
+        (rv = port_choose(controller, &broker->port, err)) < 0 ||
         (rv = acl_write(controller, err)) < 0 ||
         (rv = config_write(controller, broker->port, err)) < 0) {
         return rv;

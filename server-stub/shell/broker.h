@@ -22,4 +22,13 @@ FLO_MUST_USE int flo_broker_acl(struct flo_controller *controller,
 FLO_MUST_USE int flo_broker_acl_text(struct flo_controller *controller,
                                      struct flo_buf *out, struct flo_err *err);
 
+/* Raise this process's limit of open files to what it may be, which the broker
+ * inherits, and say how many devices can be connected at once (devices_max).
+ * Warns when they are fewer than are enrolled. */
+FLO_MUST_USE int flo_broker_limits(struct flo_controller *controller,
+                                   struct flo_err *err);
+/* FLO_E_REST_LIMIT when no more devices could connect than there are. */
+FLO_MUST_USE int flo_broker_has_room(struct flo_controller *controller,
+                                     struct flo_err *err);
+
 #endif

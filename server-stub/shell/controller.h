@@ -140,7 +140,11 @@ struct flo_controller {
     struct flo_live *live;     /* SSE; NULL in tests */
     struct flo_glue *glue;     /* MQTT queue; NULL in tests */
     bool is_acl_due;           /* the broker's could not be written */
+    bool has_lane;             /* telemetry was heard once */
+    uint64_t devices_max;      /* that the broker has descriptors for; 0: we do
+                                  not know */
     struct flo_effects effects;
+    struct flo_spread *spread; /* desired documents that leave in pieces */
     /* The oldest first. */
     struct flo_rollout_entry *rollouts[FLO_CONTROLLER_ROLLOUTS_MAX];
     size_t rollout_count;
@@ -194,8 +198,16 @@ void flo_effect_note(struct flo_controller *controller, const char *topic,
                      json_t *json);
 void flo_effects_flush(struct flo_controller *controller);
 void flo_effects_clear(struct flo_controller *controller);
-/* Publish every desired, every order list and the mark. */
-void flo_effects_publish_all(struct flo_controller *controller);
+/* From now on desired documents of many devices leave in pieces, between which
+ * people are answered and devices are heard.  What had not left when the
+ * process ends is published at the next connection, as everything is: what was
+ * committed is the intent. */
+FLO_MUST_USE int flo_effects_spread_open(struct flo_controller *controller,
+                                         struct flo_err *err);
+void flo_effects_spread_close(struct flo_controller *controller);
+/* Publish every order list and every desired, then call this. */
+void flo_effects_publish_all(struct flo_controller *controller,
+                             void (*then)(struct flo_controller *controller));
 
 /* ---- orders.c ---- */
 

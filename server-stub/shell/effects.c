@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <event2/event.h>
+
 #include "server-stub/shell/controller.h"
 #include "server-stub/shell/glue.h"
 #include "server-stub/shell/live.h"
@@ -139,6 +141,116 @@ static void publish_group(struct flo_controller *controller, const char *group)
     flo_glue_publish(controller, FLO_TOPIC_ORDER, group, text.data, text.bytes);
 }
 
+/* ---- in pieces ---- */
+
+#define PIECE_MS 5
+
+struct flo_spread {
+    struct event *event;
+    struct flo_text_list devices;
+    size_t next;
+    uint64_t begin_ms;
+    void (*then)(struct flo_controller *controller);
+};
+
+static void spread_plan(struct flo_spread *spread)
+{
+    static const struct timeval at_once = {0};
+
+    if (!event_pending(spread->event, EV_TIMEOUT, NULL)) {
+        event_add(spread->event, &at_once);
+    }
+}
+
+static void spread_end(struct flo_controller *controller,
+                       struct flo_spread *spread)
+{
+    void (*then)(struct flo_controller *) = spread->then;
+
+    if (spread->devices.count > 100) {
+        flo_log(FLO_LOG_INFO, "mqtt", "published %zu desired in %llu ms",
+                spread->devices.count,
+                (unsigned long long)(flo_now_ms() - spread->begin_ms));
+    }
+    flo_text_list_clear(&spread->devices);
+    spread->next = 0;
+    spread->then = NULL;
+    if (then != NULL) {
+        then(controller);
+    }
+}
+
+static void on_spread(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_controller *controller = context;
+    struct flo_spread *spread = controller->spread;
+    uint64_t until_ms = flo_now_ms() + PIECE_MS;
+
+    (void)fd;
+    (void)what;
+    while (spread->next < spread->devices.count && flo_now_ms() < until_ms) {
+        publish_desired(controller, spread->devices.items[spread->next++]);
+    }
+    if (spread->next < spread->devices.count) {
+        spread_plan(spread);
+    } else {
+        spread_end(controller, spread);
+    }
+}
+
+/* What a document says is read when it leaves: a device that is in the list
+ * already needs no second place, unless it had its turn. */
+static void spread_add(struct flo_controller *controller,
+                       const struct flo_text_list *devices)
+{
+    struct flo_spread *spread = controller->spread;
+
+    for (size_t i = 0; i < devices->count; i++) {
+        if (spread == NULL) {
+            publish_desired(controller, devices->items[i]);
+        } else {
+            flo_text_list_add(&spread->devices, devices->items[i]);
+        }
+    }
+    if (spread != NULL && spread->devices.count > 0) {
+        if (spread->next == 0) {
+            spread->begin_ms = flo_now_ms();
+        }
+        spread_plan(spread);
+    }
+}
+
+int flo_effects_spread_open(struct flo_controller *controller,
+                            struct flo_err *err)
+{
+    struct flo_spread *spread = calloc(1, sizeof(*spread));
+
+    controller->spread = spread;
+    if (spread != NULL) {
+        spread->event =
+            event_new(controller->base, -1, 0, on_spread, controller);
+    }
+    return spread == NULL || spread->event == NULL
+               ? flo_fail(err, FLO_E_MEMORY, "desired documents")
+               : 0;
+}
+
+void flo_effects_spread_close(struct flo_controller *controller)
+{
+    struct flo_spread *spread = controller->spread;
+
+    if (spread != NULL) {
+        if (spread->event != NULL) {
+            event_free(spread->event);
+        }
+        flo_text_list_clear(&spread->devices);
+        free(spread);
+        controller->spread = NULL;
+    }
+}
+
+/* ---- acknowledgements ---- */
+
 #define ACK_OF_BYTES 74 /* device and boot, a space behind each */
 
 /* "<device> <boot> <sequence>", unique and sorted; of one device the last in
@@ -190,9 +302,7 @@ void flo_effects_flush(struct flo_controller *controller)
         for (size_t i = 0; i < effects.groups.count; i++) {
             publish_group(controller, effects.groups.items[i]);
         }
-        for (size_t i = 0; i < effects.desired.count; i++) {
-            publish_desired(controller, effects.desired.items[i]);
-        }
+        spread_add(controller, &effects.desired);
         for (size_t i = 0; i < effects.cleared.count; i++) {
             flo_glue_publish(controller, FLO_TOPIC_DESIRED,
                              effects.cleared.items[i], "", 0);
@@ -232,7 +342,8 @@ static int collect_group(void *context, const char *group)
     return 0;
 }
 
-void flo_effects_publish_all(struct flo_controller *controller)
+void flo_effects_publish_all(struct flo_controller *controller,
+                             void (*then)(struct flo_controller *controller))
 {
     struct flo_records_device_filter filter = {.online = -1};
     struct flo_text_list groups = {0};
@@ -251,14 +362,14 @@ void flo_effects_publish_all(struct flo_controller *controller)
     for (size_t i = 0; i < groups.count; i++) {
         publish_group(controller, groups.items[i]);
     }
-    for (size_t i = 0; i < devices.count; i++) {
-        publish_desired(controller, devices.items[i]);
+    flo_log(FLO_LOG_INFO, "mqtt", "published %zu order lists in %llu ms",
+            groups.count, (unsigned long long)(flo_now_ms() - begin_ms));
+    spread_add(controller, &devices);
+    if (controller->spread != NULL && devices.count > 0) {
+        controller->spread->then = then;
+    } else {
+        then(controller);
     }
-    flo_log(FLO_LOG_INFO, "mqtt",
-            "published %zu desired, %zu order lists in "
-            "%llu ms",
-            devices.count, groups.count,
-            (unsigned long long)(flo_now_ms() - begin_ms));
     flo_text_list_clear(&groups);
     flo_text_list_clear(&devices);
 }

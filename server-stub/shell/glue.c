@@ -247,8 +247,9 @@ static int listen_again(struct flo_controller *controller, struct flo_err *err)
     return flo_controller_commit(controller, err);
 }
 
-static void publish_mark(struct flo_glue *glue)
+static void publish_mark(struct flo_controller *controller)
 {
+    struct flo_glue *glue = controller->glue;
     char text[128];
 
     glue->mark++;
@@ -274,8 +275,7 @@ static void listen_to_devices(struct flo_glue *glue)
     }
     glue->listens = subscribed == 0 && listened == 0;
     if (glue->listens) {
-        flo_effects_publish_all(glue->controller);
-        publish_mark(glue);
+        flo_effects_publish_all(glue->controller, publish_mark);
     }
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/host/digest.h"
 
+#include "server-stub/shell/broker.h"
 #include "server-stub/shell/lane_glue.h"
 #include "server-stub/shell/rest.h"
 #include "server-stub/shell/run.h"
@@ -175,6 +176,7 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in,
 
     if ((rv = flo_json_get_text(in, "token", 128, &enrol.token, err)) < 0 ||
         (rv = use_token(call, &enrol, err)) < 0 ||
+        (rv = flo_broker_has_room(controller, err)) < 0 ||
         (rv = read_request(in, &enrol, err)) < 0) {
         if (rv == FLO_E_META_SCHEMA || rv == FLO_E_META_NAME) {
             rv = err->code = FLO_E_REST_SCHEMA;

@@ -104,6 +104,8 @@ int flo_rest_rollout(struct flo_rest_call *call, struct flo_err *err)
                                       err);
 }
 
+#define ACT_DEVICES_MAX 200 /* shown behind an action: it is in a hurry */
+
 static int read_action(const char *word, enum flo_rollout_event_kind *out,
                        struct flo_err *err)
 {
@@ -170,7 +172,7 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
         return rv;
     }
     flo_view_rollout_etag(&entry->core, call->etag);
-    return flo_view_rollout(call->controller, entry, FLO_RECORDS_ALL,
+    return flo_view_rollout(call->controller, entry, ACT_DEVICES_MAX,
                             &call->out, err);
 }
 

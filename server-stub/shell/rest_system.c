@@ -19,20 +19,35 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_controller *controller = call->controller;
     struct flo_lane_counters lane;
-    bool connected =
+    uint64_t devices = 0;
+    uint64_t online = 0;
+    bool is_up =
         controller->mqtt != NULL && flo_mqtt_is_connected(controller->mqtt);
+    int rv =
+        flo_records_device_counts(controller->store, &devices, &online, err);
 
-    (void)err;
+    if (rv < 0) {
+        return rv;
+    }
     flo_lane_count(controller->lane, &lane);
-    call->status = connected ? 200 : 503;
-    call->out = json_pack("{s:s,s:b,s:{s:s,s:I,s:I}}", "status",
-                          connected ? "ready" : "waiting", "broker",
-                          (int)connected, "telemetry", "state",
-                          !lane.listens                            ? "waiting"
-                          : flo_lane_is_shedding(controller->lane) ? "shedding"
-                                                                   : "ok",
-                          "shed", (json_int_t)(lane.shed + lane.lost),
-                          "limited", (json_int_t)lane.limited);
+    /* At the start what devices send shall not be lost; later telemetry is
+     * nobody's reason to wait. */
+    controller->has_lane = controller->has_lane || lane.listens;
+    bool is_full =
+        controller->devices_max != 0 && devices > controller->devices_max;
+    const char *state = !is_up || !controller->has_lane ? "waiting"
+                        : is_full                       ? "full"
+                                                        : "ready";
+    call->status = strcmp(state, "ready") == 0 ? 200 : 503;
+    call->out = json_pack(
+        "{s:s,s:b,s:I,s:I,s:{s:s,s:I,s:I}}", "status", state, "broker",
+        (int)is_up, "devices_online", (json_int_t)online, "devices_max",
+        (json_int_t)controller->devices_max, "telemetry", "state",
+        !lane.listens                            ? "waiting"
+        : flo_lane_is_shedding(controller->lane) ? "shedding"
+                                                 : "ok",
+        "shed", (json_int_t)(lane.shed + lane.lost), "limited",
+        (json_int_t)lane.limited);
     return 0;
 }
 

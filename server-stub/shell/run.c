@@ -394,6 +394,7 @@ static int open_all(struct flo_run *run, struct flo_err *err)
                  "%s", broker);
     }
     if (rv < 0 || (rv = flo_live_open(controller, err)) < 0 ||
+        (rv = flo_effects_spread_open(controller, err)) < 0 ||
         (rv = flo_glue_open(controller, err)) < 0 ||
         (rv = flo_lane_glue_start(controller, err)) < 0) {
         return rv;
@@ -406,6 +407,7 @@ static void close_all(struct flo_run *run)
     struct flo_controller *controller = run->controller;
 
     flo_lane_stop(controller->lane);
+    flo_effects_spread_close(controller);
     flo_glue_close(controller);
     flo_broker_close(controller);
     flo_httpd_close(controller->httpd);
