@@ -279,7 +279,8 @@ class Fleet:
         begin = os.path.getsize(log) if os.path.exists(log) else 0
         self.controller = self.spawn(
             [self.path("flotilla-controller"), "--data", data, "--listen",
-             "127.0.0.1:%d" % self.port, "--fleet", self.name, *more], log)
+             "127.0.0.1:%d" % self.port, "--fleet", self.name,
+             "--heartbeat", "1s", "--broker-linger", "0s", *more], log)
 
         def ready():
             if self.controller.poll() is not None:

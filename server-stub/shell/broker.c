@@ -4,25 +4,29 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <event2/event.h>
 
-#include "server-stub/shell/broker.h"
+#include "base/host/digest.h"
+
+#include "server-stub/shell/broker_inside.h"
 #include "server-stub/shell/run.h"
 
 #define WATCH_MS 250
 #define RETRY_MS_MAX 10000
 
-static const char *const programs[] = {
-    "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/usr/bin/mosquitto"};
-
 struct flo_broker {
     struct flo_controller *controller;
     struct event *watch;
-    pid_t pid; /* 0: not running */
+    pid_t pid; /* mosquitto, or its keeper; 0: not running */
+    uint64_t pid_started;
+    bool is_kept;                 /* it has a keeper and outlives us */
+    int lock;                     /* tells the keeper that we are here */
+    char config[FLO_DIGEST_TEXT]; /* of what it is started with */
     uint16_t port;
     uint64_t started_at_ms;
     uint64_t retry_at_ms;
@@ -116,35 +120,29 @@ int flo_broker_acl(struct flo_controller *controller, struct flo_err *err)
 
 /* ---- configuration ---- */
 
-static int config_write(struct flo_controller *controller, uint16_t port,
-                        struct flo_err *err)
+static void config_text(const struct flo_controller *controller, uint16_t port,
+                        struct flo_buf *text)
 {
     const struct flo_pki *pki = &controller->pki;
-    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
-    char path[4096];
-    int rv = path_of(controller, "mosquitto/mosquitto.conf", path, err);
 
-    if (rv < 0) {
-        return rv;
-    }
-    flo_buf_printf(&text, "# Made by flotilla-controller; edits are lost.\n"
-                          "per_listener_settings true\n"
-                          "persistence false\n"
-                          "log_dest stderr\n"
-                          "log_type error\n"
-                          "log_type warning\n"
-                          "max_inflight_messages 0\n"
-                          "max_queued_messages 0\n"
-                          "max_queued_bytes 268435456\n"
-                          "max_keepalive 600\n"
-                          "set_tcp_nodelay true\n"
-                          "persistent_client_expiration 1d\n"
-                          "max_packet_size 65536\n");
+    flo_buf_printf(text, "# Made by flotilla-controller; edits are lost.\n"
+                         "per_listener_settings true\n"
+                         "persistence false\n"
+                         "log_dest stderr\n"
+                         "log_type error\n"
+                         "log_type warning\n"
+                         "max_inflight_messages 0\n"
+                         "max_queued_messages 0\n"
+                         "max_queued_bytes 268435456\n"
+                         "max_keepalive 600\n"
+                         "set_tcp_nodelay true\n"
+                         "persistent_client_expiration 1d\n"
+                         "max_packet_size 65536\n");
     if (geteuid() == 0) {
         /* It reads keys of the folder's owner, who is root here. */
-        flo_buf_text(&text, "user root\n");
+        flo_buf_text(text, "user root\n");
     }
-    flo_buf_printf(&text,
+    flo_buf_printf(text,
                    "listener %u %s\n"
                    "cafile %s\ncertfile %s\nkeyfile %s\n"
                    "tls_version tlsv1.2\n"
@@ -156,8 +154,41 @@ static int config_write(struct flo_controller *controller, uint16_t port,
                    port, controller->host_devices, pki->ca_file,
                    pki->server_cert_file, pki->server_key_file,
                    controller->dir);
-    return text.failed ? flo_fail(err, FLO_E_MEMORY, "mosquitto.conf")
-                       : flo_file_write(path, text.data, text.bytes, 0600, err);
+}
+
+/* Also of what is not in the file: the authority, which devices were told, and
+ * the limit of open files, which it inherits. */
+static void config_digest(struct flo_broker *broker, const struct flo_buf *text)
+{
+    const struct flo_controller *controller = broker->controller;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) all = {0};
+    struct flo_digest digest;
+    char authority[FLO_DIGEST_TEXT];
+
+    flo_digest_text(&controller->pki.ca_fingerprint, authority);
+    flo_buf_printf(&all, "%s%s %llu %llu\n", text->data, authority,
+                   (unsigned long long)controller->devices_max,
+                   (unsigned long long)controller->options.broker_linger_ms);
+    flo_sha256(all.data, all.bytes, &digest);
+    flo_digest_text(&digest, broker->config);
+}
+
+static int config_write(struct flo_broker *broker, struct flo_err *err)
+{
+    struct flo_controller *controller = broker->controller;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    char path[4096];
+    int rv = path_of(controller, "mosquitto/mosquitto.conf", path, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    config_text(controller, broker->port, &text);
+    if (text.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "mosquitto.conf");
+    }
+    config_digest(broker, &text);
+    return flo_file_write(path, text.data, text.bytes, 0600, err);
 }
 
 /* ---- port ---- */
@@ -232,27 +263,116 @@ static int port_choose(struct flo_controller *controller, uint16_t *out,
 static int start(struct flo_broker *broker, struct flo_err *err)
 {
     struct flo_controller *controller = broker->controller;
-    const char *program = NULL;
+    const char *program = flo_broker_program();
     char path[4096];
+    char self[4096];
+    char linger[32];
     int rv = path_of(controller, "mosquitto/mosquitto.conf", path, err);
 
-    for (size_t i = 0; i < FLO_COUNT(programs) && program == NULL; i++) {
-        program = access(programs[i], X_OK) == 0 ? programs[i] : NULL;
-    }
     if (program == NULL) {
         flo_fail(err, FLO_E_PROCESS, "mosquitto is not installed");
         flo_err_fix(err, "apt-get install mosquitto, or --broker URL");
         return FLO_E_PROCESS;
     }
-    const char *const argv[] = {program, "-c", path, NULL};
+    broker->is_kept =
+        controller->options.broker_linger_ms > 0 &&
+        flo_process_sibling("flotilla-controller", self, sizeof(self));
+    snprintf(linger, sizeof(linger), "%llu",
+             (unsigned long long)controller->options.broker_linger_ms);
+    const char *const alone[] = {program, "-c", path, NULL};
+    const char *const kept[] = {self,   FLO_BROKER_KEEPER, controller->dir,
+                                linger, broker->config,    NULL};
     if (rv == 0) {
-        rv = flo_process_spawn(argv, -1, &broker->pid, err);
+        rv = flo_process_spawn(broker->is_kept ? kept : alone, -1, &broker->pid,
+                               err);
     }
     broker->started_at_ms = flo_now_ms();
     if (rv == 0) {
+        broker->pid_started = flo_broker_started(broker->pid);
         controller->counters.broker_starts++;
     }
     return rv;
+}
+
+/* ---- one that is there already ---- */
+
+/* What the pid file names is still what it was, not another process that got
+ * the number since. */
+static bool is_alive(pid_t pid, uint64_t started)
+{
+    return pid > 1 && started != 0 && flo_broker_started(pid) == started;
+}
+
+static bool is_mosquitto(const struct flo_controller *controller, pid_t pid)
+{
+    char path[64];
+    char conf[4096];
+    char *line = NULL;
+    size_t bytes = 0;
+    bool is_ours = false;
+
+    snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+    if (!flo_path_join(conf, sizeof(conf), controller->dir,
+                       "mosquitto/mosquitto.conf") ||
+        flo_file_read(path, 16384, &line, &bytes, NULL) < 0) {
+        return false;
+    }
+    for (size_t at = 0; at < bytes; at += strlen(line + at) + 1) {
+        is_ours = is_ours || strcmp(line + at, conf) == 0;
+    }
+    free(line);
+    return is_ours;
+}
+
+static void end_kept(pid_t keeper, uint64_t started)
+{
+    kill(keeper, SIGTERM);
+    for (int i = 0; i < 500 && is_alive(keeper, started); i++) {
+        waitpid(keeper, NULL, WNOHANG);
+        usleep(10000);
+    }
+    if (is_alive(keeper, started)) {
+        kill(keeper, SIGKILL); /* its mosquitto dies with it */
+    }
+}
+
+/* Take over the broker of the controller before: the one that its pid file
+ * names, with the configuration that it would get now.  One with another is
+ * ended.  true: it is ours again. */
+static bool adopt(struct flo_broker *broker)
+{
+    struct flo_controller *controller = broker->controller;
+    struct flo_broker_pids pids;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    char kept[16] = "";
+
+    if (!flo_broker_pids_read(controller->dir, &pids) ||
+        !is_alive(pids.keeper, pids.keeper_started)) {
+        return false;
+    }
+    if (flo_records_setting_get(controller->store, "mqtt_port", kept,
+                                sizeof(kept), NULL) < 0) {
+        return false;
+    }
+    broker->port = (uint16_t)strtoul(kept, NULL, 10);
+    config_text(controller, broker->port, &text);
+    config_digest(broker, &text);
+    if (controller->options.broker_linger_ms == 0 ||
+        strcmp(pids.config, broker->config) != 0 ||
+        !is_alive(pids.broker, pids.broker_started) ||
+        !is_mosquitto(controller, pids.broker)) {
+        flo_log(FLO_LOG_INFO, "broker",
+                "the broker of before runs with other settings: ended");
+        end_kept(pids.keeper, pids.keeper_started);
+        return false;
+    }
+    broker->pid = pids.keeper;
+    broker->pid_started = pids.keeper_started;
+    broker->is_kept = true;
+    broker->started_at_ms = flo_now_ms();
+    flo_log(FLO_LOG_INFO, "broker", "mosquitto %d went on: taken over",
+            (int)pids.broker);
+    return true;
 }
 
 /* At our own start: let it listen before we connect. */
@@ -287,6 +407,7 @@ static void died(struct flo_broker *broker, int status)
     uint64_t lived_ms = flo_now_ms() - broker->started_at_ms;
 
     broker->pid = 0;
+    broker->is_kept = false;
     broker->retry_ms = lived_ms > 5000         ? 0
                        : broker->retry_ms == 0 ? 250
                                                : broker->retry_ms * 2;
@@ -305,12 +426,14 @@ static void on_watch(evutil_socket_t fd, short what, void *context)
 {
     struct flo_broker *broker = context;
     struct flo_err err = {0};
-    int status;
+    int status = 0;
 
     (void)fd;
     (void)what;
+    /* One that was taken over is no child of ours: it is just gone. */
     if (broker->pid > 0 &&
-        waitpid(broker->pid, &status, WNOHANG) == broker->pid) {
+        (waitpid(broker->pid, &status, WNOHANG) == broker->pid ||
+         !is_alive(broker->pid, broker->pid_started))) {
         died(broker, status);
     }
     if (broker->pid == 0 && flo_now_ms() >= broker->retry_at_ms &&
@@ -318,6 +441,21 @@ static void on_watch(evutil_socket_t fd, short what, void *context)
         flo_log_err(FLO_LOG_ERROR, "broker", &err);
         broker->retry_at_ms = flo_now_ms() + RETRY_MS_MAX;
     }
+}
+
+/* The keeper looks at it for an instant now and then. */
+static int lock_take(struct flo_broker *broker, struct flo_err *err)
+{
+    broker->lock = flo_broker_lock_open(broker->controller->dir, err);
+    if (broker->lock < 0) {
+        return broker->lock;
+    }
+    while (flock(broker->lock, LOCK_EX) < 0) {
+        if (errno != EINTR) {
+            return flo_fail_errno(err, FLO_E_IO_OPEN, "lock of the broker");
+        }
+    }
+    return 0;
 }
 
 int flo_broker_open(struct flo_controller *controller, struct flo_err *err)
@@ -330,18 +468,26 @@ int flo_broker_open(struct flo_controller *controller, struct flo_err *err)
         return flo_fail(err, FLO_E_MEMORY, "broker");
     }
     broker->controller = controller;
+    broker->lock = -1;
     controller->broker = broker;
     if ((rv = flo_broker_limits(controller, err)) < 0 ||
-        (rv = port_choose(controller, &broker->port, err)) < 0 ||
+        (rv = lock_take(broker, err)) < 0) {
+        return rv;
+    }
+    bool is_adopted = adopt(broker);
+    if ((!is_adopted &&
+         (rv = port_choose(controller, &broker->port, err)) < 0) ||
         (rv = acl_write(controller, err)) < 0 ||
-        (rv = config_write(controller, broker->port, err)) < 0) {
+        (rv = config_write(broker, err)) < 0) {
         return rv;
     }
     flo_run_url(controller->mqtt_url, "mqtts", controller->host_public,
                 broker->port);
     flo_run_url(controller->mqtt_url_own, "mqtts",
                 flo_run_local(controller->host_devices), broker->port);
-    if ((rv = start(broker, err)) < 0) {
+    if (is_adopted) {
+        kill(broker->pid, SIGHUP); /* the ACL and our new certificates */
+    } else if ((rv = start(broker, err)) < 0) {
         return rv;
     }
     wait_for_it(broker);
@@ -363,6 +509,12 @@ void flo_broker_close(struct flo_controller *controller)
     if (broker->watch != NULL) {
         event_free(broker->watch);
     }
+    if (broker->is_kept && broker->pid > 0) {
+        if (controller->ends_broker) {
+            end_kept(broker->pid, broker->pid_started);
+        }
+        broker->pid = 0; /* else it waits for the next controller */
+    }
     if (broker->pid > 0) {
         kill(broker->pid, SIGTERM);
         for (int i = 0; i < 100; i++) {
@@ -377,6 +529,7 @@ void flo_broker_close(struct flo_controller *controller)
         kill(broker->pid, SIGKILL);
         waitpid(broker->pid, NULL, 0);
     }
+    flo_fd_cleanup(&broker->lock);
     free(broker);
     controller->broker = NULL;
 }

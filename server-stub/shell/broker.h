@@ -3,13 +3,21 @@
  * DIR/mosquitto holds the configuration, the ACL (made from proto/topics.def)
  * and the port, which is chosen once and kept.  The broker's memory is a
  * cache: it persists nothing, and everything is published again when it comes
- * back.  A broker that dies is started again; it never outlives us. */
+ * back.  A broker that dies is started again.  It outlives the controller for
+ * some time (--broker-linger), so that one that is restarted takes it over and
+ * the fleet stays connected; broker_keeper.c. */
 #ifndef FLOTILLA_SERVER_BROKER_H
 #define FLOTILLA_SERVER_BROKER_H
 
 #include "server-stub/shell/controller.h"
 
 struct flo_broker;
+
+/* The keeper's process: `flotilla-controller FLO_BROKER_KEEPER DIR LINGER_MS
+ * CONFIG`.  Returns its exit code. */
+#define FLO_BROKER_KEEPER "--keep-broker-of"
+int flo_broker_keeper(const char *dir, const char *linger_ms,
+                      const char *config);
 
 /* Write the files, start it, watch it.  Sets controller->mqtt_url. */
 FLO_MUST_USE int flo_broker_open(struct flo_controller *controller,

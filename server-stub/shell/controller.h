@@ -41,7 +41,9 @@ struct flo_controller_options {
     const char *public_host;    /* under which devices reach us; NULL: the host
                                    of listen_devices */
     const char *fleet;
-    uint64_t heartbeat_ms; /* 0: keep, 60000 at first */
+    uint64_t heartbeat_ms;     /* 0: keep, 60000 at first */
+    uint64_t broker_linger_ms; /* so long mosquitto waits for a controller that
+                                  comes back; 0: it ends with it */
     bool is_restored; /* the data come from a backup: new orders and rollouts
                          are numbered behind all that devices may have seen,
                          and what ran then is paused */
@@ -140,6 +142,7 @@ struct flo_controller {
     struct flo_live *live;     /* SSE; NULL in tests */
     struct flo_glue *glue;     /* MQTT queue; NULL in tests */
     bool is_acl_due;           /* the broker's could not be written */
+    bool ends_broker;          /* it does not wait for the next one of us */
     bool has_lane;             /* telemetry was heard once */
     uint64_t devices_max;      /* that the broker has descriptors for; 0: we do
                                   not know */

@@ -181,6 +181,8 @@ static void on_signal(evutil_socket_t number, short what, void *context)
     struct flo_run *run = context;
 
     (void)what;
+    /* A person at a terminal ends all of it. */
+    run->controller->ends_broker = number == SIGINT;
     flo_log(FLO_LOG_INFO, "controller", "%s: stopping", strsignal((int)number));
     event_base_loopbreak(run->controller->base);
 }

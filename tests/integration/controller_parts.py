@@ -55,7 +55,7 @@ class Controller:
         self.process = subprocess.Popen(
             [os.path.join(BIN, "flotilla-controller"), "--data", self.dir,
              "--listen", "127.0.0.1:0", "--fleet", "test",
-             "--heartbeat", "1s", *more],
+             "--heartbeat", "1s", "--broker-linger", "0s", *more],
             stdout=subprocess.PIPE, stderr=open(self.dir + ".log", "ab"),
             text=True)
         self.facts = {}

@@ -7,7 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server-stub/shell/broker.h"
 #include "server-stub/shell/controller.h"
+
+#define LINGER_MS 60000
+#define LINGER_MS_MAX 3600000
 
 static const char help[] =
     "flotilla-controller --data DIR --listen HOST:PORT [options]\n"
@@ -22,6 +26,10 @@ static const char help[] =
     "host\n"
     "                         of --listen-devices)\n"
     "  --broker URL|embedded  MQTT broker (embedded: starts mosquitto)\n"
+    "  --broker-linger DURATION\n"
+    "                         so long mosquitto waits for a controller that\n"
+    "                         is restarted, 0s to 1h (60s); 0s, or Ctrl-C:\n"
+    "                         it ends with it\n"
     "  --fleet NAME           name of the fleet, at first start (demo)\n"
     "  --heartbeat DURATION   how often devices report, 200ms to 7d (60s)\n"
     "  --restored             DIR comes from a backup: give new orders "
@@ -52,6 +60,7 @@ static int read_line(int argc, char **argv, struct line *out,
         {"broker", required_argument, NULL, 'b'},
         {"fleet", required_argument, NULL, 'f'},
         {"heartbeat", required_argument, NULL, 'H'},
+        {"broker-linger", required_argument, NULL, 'L'},
         {"restored", no_argument, NULL, 'r'},
         {"new-order-key", no_argument, NULL, 'n'},
         {"check", no_argument, NULL, 'c'},
@@ -88,6 +97,14 @@ static int read_line(int argc, char **argv, struct line *out,
                 out->options.heartbeat_ms > FLO_HEARTBEAT_MS_MAX) {
                 return flo_fail(err, FLO_E_USAGE,
                                 "--heartbeat %s: 200ms to 7d are possible",
+                                optarg);
+            }
+            break;
+        case 'L':
+            if (!flo_duration_parse(optarg, &out->options.broker_linger_ms) ||
+                out->options.broker_linger_ms > LINGER_MS_MAX) {
+                return flo_fail(err, FLO_E_USAGE,
+                                "--broker-linger %s: 0s to 1h are possible",
                                 optarg);
             }
             break;
@@ -147,8 +164,13 @@ int main(int argc, char **argv)
 {
     struct flo_controller *controller = NULL;
     struct flo_err err = {0};
-    struct line line = {0};
+    struct line line = {.options.broker_linger_ms = LINGER_MS};
     char *dir = NULL;
+
+    if (argc == 5 && strcmp(argv[1], FLO_BROKER_KEEPER) == 0) {
+        umask(077);
+        return flo_broker_keeper(argv[2], argv[3], argv[4]);
+    }
     int rv = read_line(argc, argv, &line, &err);
 
     umask(077);

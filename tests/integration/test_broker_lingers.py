@@ -1,0 +1,102 @@
+"""A controller that is restarted does not reconnect the fleet: its broker goes
+on and is taken over, when it is ours and as it would be started now."""
+import os
+import signal
+
+import pytest
+
+from controller_parts import Controller, Device, until
+
+LINGER = ("--broker-linger", "30s")
+
+
+def pids(one):
+    """keeper, mosquitto"""
+    with open(os.path.join(one.dir, "mosquitto", "broker.pid")) as f:
+        words = f.read().split()
+    return int(words[0]), int(words[2])
+
+
+def is_there(pid):
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def one(tmp_path):
+    controller = Controller(str(tmp_path)).start(*LINGER)
+    yield controller
+    controller.stop(signal.SIGINT)
+    assert not is_there(pids(controller)[1])
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_restart_disconnects_nobody(one, tmp_path, how):
+    device = Device(one, str(tmp_path), "gw", one.enrol_token())
+    device.connect()
+    keeper, mosquitto = pids(one)
+    one.stop(how)
+    assert is_there(mosquitto)
+
+    one.start(*LINGER)
+
+    assert pids(one) == (keeper, mosquitto)
+    until("online again", 10, lambda: one.ask(
+        "GET", "/v1/devices/gw").json["state"] == "online")
+    assert not device.client.closed
+    # It obeys: it has read the ACL that refuses a retired device.
+    assert one.ask("DELETE", "/v1/devices/gw").status == 200
+    until("its empty desired", 10, lambda: any(
+        m[0] == device.topic("desired") and not m[1]
+        for m in device.client.messages))
+    device.hears_nothing(one)
+
+
+def test_a_broker_with_other_settings_is_started_anew(one):
+    _, mosquitto = pids(one)
+    one.stop()
+    one.start("--broker-linger", "29s")
+    assert pids(one)[1] != mosquitto and not is_there(mosquitto)
+    one.stop(signal.SIGKILL)
+    one.start(*LINGER)
+
+
+def test_a_broker_that_died_meanwhile_is_started_anew(one):
+    keeper, mosquitto = pids(one)
+    one.stop()
+    os.kill(mosquitto, signal.SIGKILL)
+    until("the keeper ends", 10, lambda: not is_there(keeper))
+    one.start(*LINGER)
+    keeper, mosquitto = pids(one)
+    # And so is one that dies while it is ours.
+    os.kill(mosquitto, signal.SIGKILL)
+    until("another one", 20, lambda: pids(one)[1] != mosquitto)
+    until("ready", 20, lambda: one.ask("GET", "/readyz").status == 200)
+
+
+def test_a_stranger_with_that_pid_is_left_alone(one):
+    """A machine was restarted: the numbers are of other processes now."""
+    _, mosquitto = pids(one)
+    one.stop(signal.SIGINT)
+    assert not is_there(mosquitto)
+    path = os.path.join(one.dir, "mosquitto", "broker.pid")
+    with open(path) as f:
+        words = f.read().split()
+    words[0] = words[2] = str(os.getpid())
+    with open(path, "w") as f:
+        f.write(" ".join(words))
+    one.start(*LINGER)
+    assert is_there(os.getpid())
+    assert pids(one)[0] != os.getpid()
+
+
+def test_a_broker_that_nobody_comes_back_to_ends(tmp_path):
+    controller = Controller(str(tmp_path)).start("--broker-linger", "1s")
+    keeper, mosquitto = pids(controller)
+    controller.stop()
+    assert is_there(mosquitto)
+    until("both end", 20,
+          lambda: not is_there(keeper) and not is_there(mosquitto))
