@@ -42,8 +42,8 @@ static int close_from_at_exec(unsigned first)
 }
 
 /* Only calls that are safe between fork and exec. */
-static void child_run(const char *const argv[], int fd, int report_fd,
-                      pid_t parent)
+static void child_run(const char *const argv[], char *const environment[],
+                      int fd, int report_fd, pid_t parent)
 {
     /* exec takes char *const[] for historical reasons and changes nothing. */
     union {
@@ -74,7 +74,7 @@ static void child_run(const char *const argv[], int fd, int report_fd,
     if (sigprocmask(SIG_SETMASK, &none, NULL) < 0) {
         goto failed;
     }
-    execv(argv[0], arguments.wanted);
+    execve(argv[0], arguments.wanted, environment);
 failed:
     number = errno;
     if (write(report_fd, &number, sizeof(number)) < 0) {
@@ -105,8 +105,21 @@ static int report_pipe(int fds[2])
     return -1;
 }
 
-int flo_process_spawn(const char *const argv[], int fd, pid_t *pid,
-                      struct flo_err *err)
+/* Is it of that name, or of one that begins so ("LD_*")? */
+static bool is_kept(const char *variable, const char *const *keep)
+{
+    for (; *keep != NULL; keep++) {
+        size_t chars = strcspn(*keep, "*");
+        if (strncmp(variable, *keep, chars) == 0 &&
+            ((*keep)[chars] == '*' || variable[chars] == '=')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int spawn(const char *const argv[], char *const environment[], int fd,
+                 pid_t *pid, struct flo_err *err)
 {
     int report[2];
     sigset_t all, before;
@@ -121,7 +134,7 @@ int flo_process_spawn(const char *const argv[], int fd, pid_t *pid,
     pid_t parent = getpid();
     pid_t child = fork();
     if (child == 0) {
-        child_run(argv, fd, report[1], parent);
+        child_run(argv, environment, fd, report[1], parent);
     }
     int fork_errno = errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -144,6 +157,33 @@ int flo_process_spawn(const char *const argv[], int fd, pid_t *pid,
     }
     *pid = child;
     return 0;
+}
+
+int flo_process_spawn(const char *const argv[], int fd, pid_t *pid,
+                      struct flo_err *err)
+{
+    return spawn(argv, environ, fd, pid, err);
+}
+
+int flo_process_spawn_bare(const char *const argv[], const char *const keep[],
+                           int fd, pid_t *pid, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char **environment = NULL;
+    size_t count = 0;
+
+    while (environ[count] != NULL) {
+        count++;
+    }
+    environment = calloc(count + 1, sizeof(*environment));
+    if (environment == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "start %s", argv[0]);
+    }
+    for (size_t i = 0, kept = 0; i < count; i++) {
+        if (is_kept(environ[i], keep)) {
+            environment[kept++] = environ[i];
+        }
+    }
+    return spawn(argv, environment, fd, pid, err);
 }
 
 /* "Name:   123 kB" lines of /proc/<pid>/status, in bytes. */

@@ -682,11 +682,24 @@ int flo_serve_engine_spawn(const struct flo_serve *serve, pid_t *pid, int *out,
                            struct flo_err *err)
 {
     int pair[2];
-    const char *argv[] = {serve->engine_path, "worker", NULL};
+    const char *argv[] = {serve->engine_path, "worker",
+                          flo_sandbox_mode_word(serve->sandbox), NULL};
+    /* Secrets of the environment are not a model's to read. */
+    static const char *const keep[] = {"FLOTILLA_KERNEL",
+                                       "FLOTILLA_LOG",
+                                       "FLOTILLA_BIN",
+                                       "FLO_*",
+                                       "LD_*",
+                                       "ASAN_OPTIONS",
+                                       "TSAN_OPTIONS",
+                                       "UBSAN_OPTIONS",
+                                       "LSAN_OPTIONS",
+                                       "QEMU_*",
+                                       NULL};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
         return flo_fail_errno(err, FLO_E_PROCESS, "socketpair");
     }
-    int rv = flo_process_spawn(argv, pair[1], pid, err);
+    int rv = flo_process_spawn_bare(argv, keep, pair[1], pid, err);
     close(pair[1]);
     if (rv < 0) {
         close(pair[0]);

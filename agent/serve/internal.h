@@ -302,6 +302,7 @@ struct flo_serve {
     struct event_base *base;
     struct flo_serve_handlers handlers;
     char engine_path[512];
+    enum flo_sandbox_mode sandbox;
     char token[256];
     uint64_t hold_ms_max, hang_ms_max;
     uint32_t requests_max;

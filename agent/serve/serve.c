@@ -27,6 +27,7 @@ int flo_serve_open(struct event_base *base,
         options->hang_ms_max > 0 ? options->hang_ms_max : HANG_MS;
     serve->requests_max =
         options->requests_max > 0 ? options->requests_max : REQUESTS_MAX;
+    serve->sandbox = options->sandbox;
     int rv = flo_reaper_open(serve, err);
     if (rv == 0 && strlen(options->engine_path) >= sizeof(serve->engine_path)) {
         rv = flo_fail(err, FLO_E_CFG_RANGE, "the engine's path is too long");

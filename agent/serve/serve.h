@@ -10,6 +10,8 @@
 
 #include <flotilla/base.h>
 
+#include "base/sandbox.h"
+
 struct event_base;
 struct flo_serve;
 
@@ -82,6 +84,7 @@ struct flo_serve_options {
     uint64_t hold_ms_max;  /* requests wait while nothing is live; 0: 30000 */
     uint64_t hang_ms_max;  /* no sign of life for so long: hang; 0: 60000 */
     uint32_t requests_max; /* queued + running; 0: 64 */
+    enum flo_sandbox_mode sandbox; /* of the engines */
 };
 
 FLO_MUST_USE int flo_serve_open(struct event_base *base,

@@ -38,6 +38,7 @@ struct standalone {
     bool is_changing;
     uint32_t context, threads, lora_room_mib;
     struct flo_serve_model loaded;
+    enum flo_sandbox_mode sandbox;
     bool skips_packed; /* the engine did not take them */
     uint32_t losses;
     uint64_t first_loss_ms;
@@ -68,6 +69,8 @@ static const char usage[] =
     "  --context N        tokens per request (default: the model's, at most "
     "2048)\n"
     "  --threads N        default: by the machine\n"
+    "  --sandbox WORD     required (default), or preferred: also without the\n"
+    "                     system call filter, where the kernel has none\n"
     "\n"
     "SIGHUP: look at the adapters' files again; new and changed ones are\n"
     "loaded, those that are gone are dropped, and answers go on meanwhile.\n";
@@ -101,6 +104,7 @@ static int read_options(int argc, char **argv, struct standalone *s,
         {"lora-room", required_argument, NULL, 'r'},
         {"prefix-cache", required_argument, NULL, 'p'},
         {"template", required_argument, NULL, 'T'},
+        {"sandbox", required_argument, NULL, 's'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -146,6 +150,14 @@ static int read_options(int argc, char **argv, struct standalone *s,
             free(s->chat_template);
             s->chat_template = NULL;
             rv = flo_serve_template_read(optarg, &s->chat_template, err);
+            break;
+        case 's':
+            if (!flo_sandbox_mode_parse(optarg, &s->sandbox)) {
+                return flo_fail(err, FLO_E_USAGE,
+                                "--sandbox `%.40s` is neither required nor "
+                                "preferred",
+                                optarg);
+            }
             break;
         case 'h':
             *wants_help = true;
@@ -475,6 +487,7 @@ static int open_serve(struct standalone *s, struct flo_err *err)
         .listen = s->listen,
         .token = token,
         .allows_no_token = token == NULL,
+        .sandbox = s->sandbox,
     };
     rv = flo_serve_open(s->base, &options, &handlers, &s->serve, err);
     free(token);

@@ -92,6 +92,17 @@ static int check_switch(const struct flo_settings *settings, const char *key,
                     word, yes);
 }
 
+static int set_sandbox(struct flo_settings *settings, struct flo_err *err)
+{
+    const char *word = flo_config_text(settings->config, "sandbox");
+
+    if (flo_sandbox_mode_parse(word, &settings->sandbox)) {
+        return 0;
+    }
+    return flo_fail(err, FLO_E_CFG_RANGE,
+                    "sandbox: `%s` is neither required nor preferred", word);
+}
+
 int flo_settings_load(const char *path, const char *state_dir,
                       struct flo_settings *out, struct flo_err *err)
 {
@@ -130,6 +141,9 @@ int flo_settings_load(const char *path, const char *state_dir,
     }
     if (rv == 0) {
         rv = check_switch(out, "prefix_cache", "on", err);
+    }
+    if (rv == 0) {
+        rv = set_sandbox(out, err);
     }
     if (rv < 0) {
         flo_settings_deinit(out);

@@ -130,6 +130,18 @@ static void check_store(const struct flo_settings *settings)
     flo_store_close(store);
 }
 
+static void check_sandbox(const struct flo_settings *settings)
+{
+    const char *part = flo_sandbox_lacks();
+    char line[160];
+
+    snprintf(line, sizeof(line), "%s%s",
+             part == NULL ? "this kernel has all parts" : "this kernel has no ",
+             part == NULL ? "" : part);
+    tell(part == NULL || settings->sandbox == FLO_SANDBOX_PREFERRED, "sandbox",
+         line);
+}
+
 int flo_doctor_main(int argc, char **argv)
 {
     struct flo_command command;
@@ -150,6 +162,7 @@ int flo_doctor_main(int argc, char **argv)
          command.config == NULL ? "none" : command.config);
     check_program("flotilla-engine");
     check_program("flotilla-updater");
+    check_sandbox(&settings);
     check_store(&settings);
     check_identity(&settings);
     snprintf(line, sizeof(line), "%llu MiB available",

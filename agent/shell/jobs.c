@@ -252,6 +252,9 @@ static json_t *job_json(struct flo_shell *shell)
                         json_integer(flo_shell_keeps_prefixes(shell)
                                          ? FLO_SERVE_PREFIX_BYTES
                                          : 0));
+    json_object_set_new(
+        json, "sandbox",
+        json_string(flo_sandbox_mode_word(shell->settings.sandbox)));
     if (execution->bundle[0] != '\0') {
         json_object_set_new(json, "bundle", json_string(execution->bundle));
     } else {
@@ -287,6 +290,11 @@ static int job_open(struct flo_shell *shell, struct flo_job_child *job,
 {
     char program[4096];
     const char *argv[] = {program, "worker", NULL};
+    static const char *const keep[] = {
+        "FLOTILLA_LOG",  "FLO_*",        "LD_*",       "http_proxy",
+        "https_proxy",   "HTTPS_PROXY",  "all_proxy",  "ALL_PROXY",
+        "no_proxy",      "NO_PROXY",     "SSL_CERT_*", "ASAN_OPTIONS",
+        "UBSAN_OPTIONS", "LSAN_OPTIONS", "QEMU_*",     NULL};
     int pair[2];
     int rv;
 
@@ -298,7 +306,7 @@ static int job_open(struct flo_shell *shell, struct flo_job_child *job,
         return flo_fail_errno(err, FLO_E_PROCESS, "socket pair");
     }
     job->fd = pair[0];
-    rv = flo_process_spawn(argv, pair[1], &job->pid, err);
+    rv = flo_process_spawn_bare(argv, keep, pair[1], &job->pid, err);
     close(pair[1]);
     if (rv == 0) {
         rv = job_send(shell, job->fd, err);

@@ -230,6 +230,7 @@ int flo_shell_serve_open(struct flo_shell *shell, struct flo_err *err)
         .token = shell->settings.token,
         .hold_ms_max = flo_config_u64(config, "hold"),
         .hang_ms_max = flo_config_u64(config, "hang"),
+        .sandbox = shell->settings.sandbox,
     };
 
     if (!flo_process_sibling("flotilla-engine", engine, sizeof(engine))) {

@@ -30,6 +30,7 @@ struct flo_settings {
     char *token; /* of the local API; NULL: none */
     const char *listen[9];
     char listen_standard[4200];
+    enum flo_sandbox_mode sandbox;
 };
 /* The process goes on as the owner of state_dir: see flo_process_as_owner. */
 FLO_MUST_USE int flo_settings_load(const char *path, const char *state_dir,

@@ -103,6 +103,12 @@ static int open_model(struct flo_worker *worker,
     /* The descriptors of the adapters are the last ones. */
     const int *fds = worker->fds + worker->n_fds - in->n_adapters;
     int rv = flo_adapters_reckon(in, fds, &options.adapter_bytes, err);
+    flo_sandbox_bound(worker->fds, worker->n_fds,
+                      in->memory_bytes_max == 0
+                          ? 0
+                          : in->memory_bytes_max + 2 * options.adapter_bytes +
+                                FLO_REQUEST_BYTES,
+                      in->threads);
     if (rv == 0) {
         rv = flo_engine_open_fd(worker->fds[0], &options, &worker->engine, err);
     }
@@ -119,7 +125,7 @@ static int open_model(struct flo_worker *worker,
         kept = -1;
     }
     if (rv == 0 && worker->is_sandboxed) {
-        rv = flo_sandbox_enter(FLO_SANDBOX_SERVING, err);
+        rv = flo_sandbox_enter(FLO_SANDBOX_SERVING, FLO_SANDBOX_REQUIRED, err);
     }
     if (rv < 0) {
         return rv;
@@ -144,6 +150,9 @@ static int pack_model(struct flo_worker *worker,
      * a mapping. */
     struct flo_packing *packing = &worker->packing;
     uint32_t threads = message->pack.threads == 0 ? 1 : message->pack.threads;
+    if (packing->sidecar == NULL) {
+        flo_sandbox_bound(worker->fds, worker->n_fds, 0, threads);
+    }
     int rv = packing->sidecar == NULL
                  ? flo_packing_open(worker->fds[0], true, packing, err)
                  : flo_sidecar_write(packing->sidecar, worker->fds[0], threads,

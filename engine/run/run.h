@@ -7,6 +7,7 @@
 #include <flotilla/grammar.h>
 #include <flotilla/prefix.h>
 
+#include "base/sandbox.h"
 #include "engine/sample/sampler.h"
 
 static inline uint32_t flo_smaller(uint32_t a, uint32_t b)
@@ -32,7 +33,8 @@ static inline uint32_t flo_smaller(uint32_t a, uint32_t b)
 /* Serve one model over `socket` until the agent closes it.  `opened` (may be
  * NULL) is called once the sandbox is closed: for tests of the sandbox and of
  * agents with hostile engines.  Returns an exit code. */
-int flo_worker_serve(int socket, void (*opened)(int socket));
+int flo_worker_serve(int socket, enum flo_sandbox_mode mode,
+                     void (*opened)(int socket));
 
 /* ---- sandbox.c --------------------------------------------------- */
 
@@ -42,10 +44,20 @@ void flo_sandbox_prepare(int socket);
 /* From here on a system call that is not listed kills the process (SIGSYS).
  * OPENING still lets threads be made and files be asked for in vain (EACCES);
  * SERVING, entered when the model is loaded, does not.  Both hold for every
- * thread.  Returns 1 when in force, 0 when the kernel has no such filter (or
- * this is a sanitizer build, which needs more calls), or FLO_E_PROCESS. */
-enum flo_sandbox { FLO_SANDBOX_OPENING, FLO_SANDBOX_SERVING };
-FLO_MUST_USE int flo_sandbox_enter(enum flo_sandbox level, struct flo_err *err);
+ * thread.  Returns 1 when in force, 0 when the kernel has no such filter and
+ * it is only preferred (or this is a sanitizer build), FLO_E_SANDBOX,
+ * FLO_E_PROCESS. */
+enum flo_sandbox { FLO_SANDBOX_OPENING = 1, FLO_SANDBOX_SERVING = 2 };
+FLO_MUST_USE int flo_sandbox_enter(enum flo_sandbox level,
+                                   enum flo_sandbox_mode mode,
+                                   struct flo_err *err);
+/* Its table: for the test that tries to get out. */
+const struct flo_sandbox_policy *flo_engine_policy(void);
+/* Bound what the process can map: these files, the planned bytes (0: as much
+ * as the machine has), and what threads (0: the most) and libraries take.
+ * While OPENING. */
+void flo_sandbox_bound(const int *fds, size_t count, uint64_t planned_bytes,
+                       uint32_t threads);
 
 /* ---- stop.c: end an answer at given texts ------------------------ */
 

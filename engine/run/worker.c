@@ -221,7 +221,8 @@ static void close_all(struct flo_worker *worker)
     flo_worker_close_fds(worker);
 }
 
-int flo_worker_serve(int socket, void (*opened)(int socket))
+int flo_worker_serve(int socket, enum flo_sandbox_mode mode,
+                     void (*opened)(int socket))
 {
     static struct flo_worker worker;
     struct flo_err err = {0};
@@ -230,7 +231,7 @@ int flo_worker_serve(int socket, void (*opened)(int socket))
     worker.in.bytes_max = INPUT_BYTES_MAX;
     worker.out.bytes_max = OUTPUT_BYTES_MAX;
     flo_sandbox_prepare(socket);
-    int rv = flo_sandbox_enter(FLO_SANDBOX_OPENING, &err);
+    int rv = flo_sandbox_enter(FLO_SANDBOX_OPENING, mode, &err);
     if (rv < 0) {
         flo_frame_fail(&worker.out, 0, &err);
         rv = send_output(&worker);
@@ -247,8 +248,8 @@ int flo_cmd_worker(int argc, char **argv)
     struct flo_err err = {0};
     int type = 0;
     socklen_t bytes = sizeof(type);
-    (void)argv;
-    if (argc != 1 ||
+    enum flo_sandbox_mode mode = FLO_SANDBOX_REQUIRED;
+    if (argc > 2 || (argc == 2 && !flo_sandbox_mode_parse(argv[1], &mode)) ||
         getsockopt(SOCKET, SOL_SOCKET, SO_TYPE, &type, &bytes) < 0 ||
         type != SOCK_STREAM) {
         flo_fail(&err, FLO_E_USAGE,
@@ -258,5 +259,5 @@ int flo_cmd_worker(int argc, char **argv)
         return flo_err_print(stderr, &err);
     }
     signal(SIGINT, SIG_IGN); /* Ctrl-C is for the agent, which ends us */
-    return flo_worker_serve(SOCKET, NULL);
+    return flo_worker_serve(SOCKET, mode, NULL);
 }

@@ -427,7 +427,7 @@ if os.pread(model, len(bad) + 1, 0) == bad:
     with open("%(folder)s/starts", "a") as file:
         file.write(".")
     os.execve("%(folder)s/hostile-engine", sys.argv,
-              {"FLOTILLA_HOSTILE": "packed"})
+              {"FLO_HOSTILE": "packed"})
 os.execv("%(real)s", sys.argv)
 """
 

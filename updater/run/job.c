@@ -134,6 +134,19 @@ static int read_numbers(const json_t *json, struct flo_job *job,
     return rv;
 }
 
+static int read_sandbox(const json_t *json, struct flo_job *job,
+                        struct flo_err *err)
+{
+    const char *word = NULL;
+    int rv = flo_json_opt_text(json, "sandbox", 16, "required", &word, err);
+
+    if (rv == 0 && !flo_sandbox_mode_parse(word, &job->sandbox)) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "field `sandbox` is neither required nor preferred");
+    }
+    return rv;
+}
+
 static int read_job(const json_t *json, struct flo_job *job,
                     struct flo_err *err)
 {
@@ -148,7 +161,8 @@ static int read_job(const json_t *json, struct flo_job *job,
         return flo_fail(err, FLO_E_NOT_BUILT, "job `%s` is not known here",
                         word);
     }
-    if (rv < 0 || (rv = read_paths(json, job, err)) < 0 ||
+    if (rv < 0 || (rv = read_sandbox(json, job, err)) < 0 ||
+        (rv = read_paths(json, job, err)) < 0 ||
         (rv = read_urls(json, job, err)) < 0 ||
         (rv = read_profile(json, &job->profile, err)) < 0 ||
         (rv = read_numbers(json, job, err)) < 0) {

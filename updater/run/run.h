@@ -5,6 +5,7 @@
 #include <flotilla/updater.h>
 
 #include "base/host/json.h"
+#include "base/sandbox.h"
 #include "updater/fetch/fetch.h"
 
 #define FLO_JOB_BYTES_MAX (64 * 1024)
@@ -29,6 +30,7 @@ struct flo_job {
     uint64_t pause_ms_min;
     uint64_t pause_ms_max;
     uint64_t attempts_max;
+    enum flo_sandbox_mode sandbox;
 };
 
 /* FLO_E_META_JSON, FLO_E_META_SCHEMA, FLO_E_NET_TLS (plain http to another
@@ -51,10 +53,14 @@ void flo_event_staged(int fd, const struct flo_digest *release,
                       uint64_t took_ms);
 void flo_event_failed(int fd, const struct flo_err *err, bool is_passing);
 
-/* No new privileges, no core file, a bound on private memory, and, where the
- * kernel has landlock, no file but the state directory (to write) and what the
- * job and TLS need (to read).  What the kernel does not have is logged. */
-void flo_sandbox_enter(const struct flo_job *job);
+/* From here on: no new privileges, no core file, a bound on memory, no file but
+ * the download's folders (to write) and what the job and TLS need (to read), no
+ * system call that the work does not need.  FLO_E_SANDBOX when the kernel lacks
+ * a part and the job requires it. */
+FLO_MUST_USE int flo_sandbox_enter(const struct flo_job *job,
+                                   struct flo_err *err);
+/* Its table: for the test that tries to get out. */
+const struct flo_sandbox_policy *flo_worker_policy(void);
 
 /* Carry the job out: all files of the fitting variant and the release document
  * are verified blobs when it returns 0. */

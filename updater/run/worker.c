@@ -53,7 +53,9 @@ static int run(int fd, bool *is_passing, struct flo_err *err)
         *is_passing = rv < 0;
     }
     if (rv == 0) {
-        flo_sandbox_enter(&job);
+        rv = flo_sandbox_enter(&job, err);
+    }
+    if (rv == 0) {
         rv = flo_stage(&job, store, fd, is_passing, err);
     }
     flo_store_close(store);

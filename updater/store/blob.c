@@ -32,6 +32,15 @@ void flo_store_part_name(const struct flo_digest *digest, const char *suffix,
     snprintf(out + 64, FLO_PART_NAME - 64, "%s", suffix);
 }
 
+bool flo_store_stat(int dir_fd, const char *name, struct stat *out)
+{
+    FLO_CLEANUP(flo_fd_cleanup)
+    int fd =
+        openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    return fd >= 0 && fstat(fd, out) == 0 && S_ISREG(out->st_mode);
+}
+
 int flo_store_sync_dir(int dir_fd, const char *name, struct flo_err *err)
 {
     if (fsync(dir_fd) < 0 && errno != EINVAL) {
@@ -62,8 +71,8 @@ bool flo_store_blob_has(struct flo_store *store,
     struct stat st;
 
     flo_store_blob_name(digest, name);
-    return fstatat(store->blobs_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-           S_ISREG(st.st_mode) && (bytes == 0 || (uint64_t)st.st_size == bytes);
+    return flo_store_stat(store->blobs_fd, name, &st) &&
+           (bytes == 0 || (uint64_t)st.st_size == bytes);
 }
 
 int flo_store_blob_open(struct flo_store *store,

@@ -81,10 +81,11 @@ void flo_store_remove(int dir_fd, const char *name,
 {
     struct stat st;
 
-    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-        unlinkat(dir_fd, name, 0) == 0) {
+    bool is_file = flo_store_stat(dir_fd, name, &st);
+
+    if (unlinkat(dir_fd, name, 0) == 0) {
         collected->files++;
-        collected->bytes += (uint64_t)st.st_blocks * 512;
+        collected->bytes += is_file ? (uint64_t)st.st_blocks * 512 : 0;
     }
 }
 

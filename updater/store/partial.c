@@ -22,7 +22,7 @@ static bool has_part(const struct flo_store *store,
     struct stat st;
 
     flo_store_part_name(digest, suffix, name);
-    return fstatat(store->partial_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    return flo_store_stat(store->partial_fd, name, &st);
 }
 
 static bool is_kept(const struct sweep *sweep, const char *name)
@@ -56,7 +56,7 @@ static int look(void *context, const char *name)
 
     if (!is_kept(sweep, name)) {
         unlinkat(dir_fd, name, 0);
-    } else if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+    } else if (flo_store_stat(dir_fd, name, &st)) {
         sweep->bytes += (uint64_t)st.st_blocks * 512;
     }
     return 0;

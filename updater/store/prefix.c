@@ -38,13 +38,14 @@ int flo_store_prefixes_open(struct flo_store *store, int *dir_fd,
 bool flo_store_prefix_has(struct flo_store *store,
                           const struct flo_digest *release)
 {
-    char path[sizeof("prefix/") - 1 + NAME_BYTES] = "prefix/";
+    FLO_CLEANUP(flo_fd_cleanup) int dir_fd = -1;
+    char name[NAME_BYTES];
     struct stat st;
 
-    flo_store_blob_name(release, path + strlen("prefix/"));
-    strcat(path, SUFFIX);
-    return fstatat(store->dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-           S_ISREG(st.st_mode);
+    flo_store_blob_name(release, name);
+    strcat(name, SUFFIX);
+    return flo_store_prefixes_open(store, &dir_fd, NULL) == 0 &&
+           flo_store_stat(dir_fd, name, &st);
 }
 
 struct scan {

@@ -2,6 +2,8 @@
 #ifndef FLOTILLA_UPDATER_STORE_H
 #define FLOTILLA_UPDATER_STORE_H
 
+#include <sys/stat.h>
+
 #include <flotilla/updater.h>
 
 #define FLO_BLOB_NAME 72 /* "sha256-" + 64 hex + NUL */
@@ -23,6 +25,9 @@ void flo_store_blob_name(const struct flo_digest *digest,
 /* suffix: ".part", ".map" */
 void flo_store_part_name(const struct flo_digest *digest, const char *suffix,
                          char out[FLO_PART_NAME]);
+/* The facts of a plain file in a folder.  By opening it: a worker's sandbox
+ * knows no stat of a path. */
+bool flo_store_stat(int dir_fd, const char *name, struct stat *out);
 /* fsync of a folder; file systems that cannot are forgiven. */
 FLO_MUST_USE int flo_store_sync_dir(int dir_fd, const char *name,
                                     struct flo_err *err);

@@ -339,6 +339,11 @@ unsigned flo_cpus_of_quota(const char *cpu_max);
  * thread.  FLO_E_PROCESS when it cannot be started. */
 FLO_MUST_USE int flo_process_spawn(const char *const argv[], int fd, pid_t *pid,
                                    struct flo_err *err);
+/* The same for a program that parses what strangers wrote: of the environment
+ * it gets the variables of `keep` alone (names, or "LD_*"; NULL ends). */
+FLO_MUST_USE int flo_process_spawn_bare(const char *const argv[],
+                                        const char *const keep[], int fd,
+                                        pid_t *pid, struct flo_err *err);
 /* Resident set, its anonymous part and peak of a process in bytes, from
  * /proc; false when it is gone. NULL out pointers are fine. */
 bool flo_process_memory(pid_t pid, uint64_t *rss, uint64_t *anonymous,

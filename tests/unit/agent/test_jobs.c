@@ -99,7 +99,7 @@ static int begin(void **state)
     snprintf(path, sizeof(path), "%s/flotilla-updater", dir);
     assert_int_equal(symlink(SLOW_WORKER, path), 0);
     setenv("FLOTILLA_BIN", dir, 1);
-    setenv("FLOTILLA_SLOW", "end", 1);
+    setenv("FLO_SLOW", "end", 1);
     shell.base = event_base_new();
     shell.collect = evtimer_new(shell.base, on_collect, NULL);
     assert_int_equal(flo_settings_load(NULL, dir, &shell.settings, NULL), 0);

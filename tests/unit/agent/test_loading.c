@@ -65,7 +65,7 @@ static int begin(void **state)
     memset(&shell, 0, sizeof(shell));
     snprintf(dir, sizeof(dir), "/tmp/flo-loading-XXXXXX");
     assert_non_null(mkdtemp(dir));
-    setenv("FLOTILLA_SLOW", "end", 1);
+    setenv("FLO_SLOW", "end", 1);
     shell.base = event_base_new();
     assert_int_equal(flo_settings_load(NULL, dir, &shell.settings, NULL), 0);
     assert_int_equal(flo_store_open(dir, true, &shell.store, NULL), 0);

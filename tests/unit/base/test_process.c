@@ -118,6 +118,27 @@ static void signals_are_plain_in_the_child(void **state)
     assert_int_equal(sigismember(&now, SIGUSR1), 0);
 }
 
+static void a_bare_child_has_no_variable_that_is_not_named(void **state)
+{
+    const char *const argv[] = {"/bin/sh", "-c",
+                                "[ \"$SECRET$FLO_NOT\" = '' ] && "
+                                "[ \"$FLO_ONE$FLO_TWO$EXACT\" = 123 ]",
+                                NULL};
+    const char *const keep[] = {"FLO_ONE", "EXACT", "FLO_T*", NULL};
+    pid_t pid = -1;
+    (void)state;
+    setenv("SECRET", "token", 1);
+    setenv("FLO_ONE", "1", 1);
+    setenv("FLO_TWO", "2", 1);
+    setenv("FLO_NOT", "4", 1);
+    setenv("EXACT", "3", 1);
+    setenv("EXACTLY", "5", 1);
+
+    assert_int_equal(flo_process_spawn_bare(argv, keep, -1, &pid, NULL), 0);
+
+    assert_int_equal(WEXITSTATUS(wait_exit(pid)), 0);
+}
+
 static void a_program_that_cannot_start_is_an_error(void **state)
 {
     const char *const missing[] = {"/no/such/program", NULL};
@@ -264,6 +285,7 @@ int main(void)
         cmocka_unit_test(other_descriptors_are_closed),
         cmocka_unit_test(a_descriptor_that_is_three_already_stays_open),
         cmocka_unit_test(signals_are_plain_in_the_child),
+        cmocka_unit_test(a_bare_child_has_no_variable_that_is_not_named),
         cmocka_unit_test(a_program_that_cannot_start_is_an_error),
         cmocka_unit_test(a_child_dies_with_its_parent),
         cmocka_unit_test(memory_of_a_process_is_known_until_it_is_gone),

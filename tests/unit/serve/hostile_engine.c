@@ -1,5 +1,5 @@
 /* An engine process that misbehaves once its model is loaded: what the
- * sandbox and the agent must bear.  FLOTILLA_HOSTILE names the deed. */
+ * sandbox and the agent must bear.  FLO_HOSTILE names the deed. */
 #include "engine/run/run.h"
 
 #include <fcntl.h>
@@ -140,9 +140,9 @@ static void misbehave(int fd)
 
 int main(void)
 {
-    deed = getenv("FLOTILLA_HOSTILE");
+    deed = getenv("FLO_HOSTILE");
     if (deed == NULL) {
         deed = "";
     }
-    return flo_worker_serve(3, misbehave);
+    return flo_worker_serve(3, FLO_SANDBOX_PREFERRED, misbehave);
 }

@@ -1,4 +1,4 @@
-/* A worker process as a slow disk makes it; never shipped.  FLOTILLA_SLOW
+/* A worker process as a slow disk makes it; never shipped.  FLO_SLOW
  * says how:
  *
  *   end   it does nothing and, when it is killed, does not end before the
@@ -48,7 +48,7 @@ static void wait_for_disk(void)
 
 int main(void)
 {
-    const char *how = getenv("FLOTILLA_SLOW");
+    const char *how = getenv("FLO_SLOW");
 
     if (how != NULL && strcmp(how, "end") == 0) {
         end_slowly();

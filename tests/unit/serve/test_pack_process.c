@@ -289,7 +289,7 @@ static struct serve_packer *start_slow(pid_t *pid, pid_t *tracer)
 {
     static int fine;
 
-    setenv("FLOTILLA_SLOW", "end", 1);
+    setenv("FLO_SLOW", "end", 1);
     struct serve_packer *packer = start(MODEL, &fine, 60000);
     *pid = child();
     *tracer = child_tracer(*pid);
@@ -335,7 +335,7 @@ static void time_in_which_it_waits_for_the_disk_does_not_count(void **state)
     int fine = 0;
     (void)state;
 
-    setenv("FLOTILLA_SLOW", "disk", 1);
+    setenv("FLO_SLOW", "disk", 1);
     need_kernel();
     uint64_t started_ms = flo_now_ms();
     start(MODEL, &fine, 2400); /* of the wait alone: 3 s */
@@ -354,7 +354,7 @@ static void but_all_of_it_has_a_limit_too(void **state)
     int fine = 0;
     (void)state;
 
-    setenv("FLOTILLA_SLOW", "disk", 1);
+    setenv("FLO_SLOW", "disk", 1);
     start_within(MODEL, &fine, 60000, 500, 1000);
     run_to_end();
 

@@ -113,9 +113,9 @@ static void a_hostile_engine_is_killed_and_replaced(void **state)
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(cases); i++) {
         world_open_with(HOSTILE_ENGINE, 100, 0);
-        setenv("FLOTILLA_HOSTILE", cases[i].deed, 1);
+        setenv("FLO_HOSTILE", cases[i].deed, 1);
         load(FLO_ROLE_CURRENT, V2, "2.0.0");
-        unsetenv("FLOTILLA_HOSTILE");
+        unsetenv("FLO_HOSTILE");
         RUN_UNTIL(world.failed == 1);
         if (world.load_error != cases[i].error) {
             fail_msg("%s gave %s", cases[i].deed,
@@ -133,10 +133,10 @@ static void an_answer_before_its_question_ends_the_engine(void **state)
 {
     (void)state;
     world_open_with(HOSTILE_ENGINE, 60000, 0);
-    setenv("FLOTILLA_HOSTILE", "early", 1);
+    setenv("FLO_HOSTILE", "early", 1);
     world.loads_adapter = true;
     open_current(V2, "2.0.0");
-    unsetenv("FLOTILLA_HOSTILE");
+    unsetenv("FLO_HOSTILE");
     RUN_UNTIL(world.lost == 1);
     assert_int_equal(world.lost_error, FLO_E_WORKER_PROTOCOL);
     assert_int_equal(world.adapters_changed, 0);
@@ -148,9 +148,9 @@ static void an_answer_too_long_to_be_kept_ends_alone(void **state)
     static struct client client;
     (void)state;
     world_open_with(HOSTILE_ENGINE, 60000, 0);
-    setenv("FLOTILLA_HOSTILE", "flood", 1);
+    setenv("FLO_HOSTILE", "flood", 1);
     open_current(V2, "2.0.0");
-    unsetenv("FLOTILLA_HOSTILE");
+    unsetenv("FLO_HOSTILE");
     for (int i = 0; i < 2; i++) {
         ask(&client, "/v1/chat/completions", CHAT);
         assert_int_equal(client.status, 400);

@@ -43,9 +43,9 @@ static void what_a_model_must_not_do_kills_its_process(void **state)
     skip();
 #endif
     for (size_t i = 0; i < FLO_COUNT(deeds); i++) {
-        setenv("FLOTILLA_HOSTILE", deeds[i], 1);
+        setenv("FLO_HOSTILE", deeds[i], 1);
         worker_spawn(HOSTILE_ENGINE);
-        unsetenv("FLOTILLA_HOSTILE");
+        unsetenv("FLO_HOSTILE");
         say_open(MODEL);
         assert_false(hear()); /* no READY ever */
         int status = worker_end();

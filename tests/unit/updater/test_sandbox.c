@@ -1,6 +1,6 @@
-/* What a worker can still open behind its sandbox. */
+/* The worker's sandbox, from the inside: what it can still open, and what a
+ * hostile mirror or bundle that took it over would try. */
 #include <fcntl.h>
-#include <linux/landlock.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "unit/escapes.h"
 #include "unit/remove_tree.h"
 #include "updater/run/run.h"
 
@@ -65,8 +66,7 @@ static bool can_open(const char *path)
 
 static bool has_landlock(void)
 {
-    return syscall(SYS_landlock_create_ruleset, NULL, 0,
-                   LANDLOCK_CREATE_RULESET_VERSION) >= 2;
+    return flo_sandbox_is_built() && flo_sandbox_lacks() == NULL;
 }
 
 enum answer { OPENED, REFUSED, OPENED_MORE, NO_RIGHT };
@@ -87,7 +87,9 @@ static enum answer resolve(const struct world *world, const char *target)
             symlink(target, LINK) < 0) {
             _exit(NO_RIGHT);
         }
-        flo_sandbox_enter(&job);
+        if (flo_sandbox_enter(&job, NULL) < 0) {
+            _exit(NO_RIGHT);
+        }
         _exit(!can_open(LINK)            ? REFUSED
               : can_open(world->private) ? OPENED_MORE
                                          : OPENED);
@@ -127,6 +129,180 @@ static void of_a_shared_folder_only_the_file_is_read(void **state)
     assert_int_equal(answer, OPENED);
 }
 
+/* ---- ways out ---- */
+
+static int enter(void *context)
+{
+    const struct flo_job *job = context;
+
+    return flo_sandbox_enter(job, NULL) == 0 ? 1 : -1;
+}
+
+static void nothing_leaves_a_worker(void **state)
+{
+    struct world *world = *state;
+    struct flo_job job = {.state_dir = world->state_dir,
+                          .memory_bytes_max = 32 << 20};
+
+    if (!has_landlock()) {
+        skip();
+    }
+    assert_int_equal(escapes_try(FROM_UPDATER, enter, &job), 0);
+}
+
+/* A device's folder as it is beside a worker. */
+static const char *const files[] = {
+    "identity/trust.json", "identity/device.key",
+    "identity/other.key",  "slots/tiny.bin",
+    "blobs/sha256-a",      "partial/a.part",
+    "packed/sha256-a.b",   "outbox.db"};
+enum { TRUST, KEY, OTHER_KEY, SLOTS, BLOB, PART, PACKED, OUTBOX, FILES };
+
+struct device {
+    char paths[FILES][160];
+    char new_blob[160];
+    struct flo_job job;
+};
+
+static void make_device(const struct world *world, struct device *device)
+{
+    static const char *const folders[] = {"identity", "slots", "blobs",
+                                          "partial", "packed"};
+    char path[160];
+
+    for (size_t i = 0; i < FLO_COUNT(folders); i++) {
+        snprintf(path, sizeof(path), "%s/%s", world->state_dir, folders[i]);
+        assert_int_equal(mkdir(path, 0700), 0);
+    }
+    for (size_t i = 0; i < FILES; i++) {
+        snprintf(device->paths[i], sizeof(device->paths[i]), "%s/%s",
+                 world->state_dir, files[i]);
+        int fd = open(device->paths[i], O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        assert_true(fd >= 0);
+        close(fd);
+    }
+    snprintf(device->new_blob, sizeof(device->new_blob), "%s/blobs/sha256-c",
+             world->state_dir);
+    device->job = (struct flo_job){.state_dir = world->state_dir,
+                                   .trust_file = device->paths[TRUST],
+                                   .key_file = device->paths[KEY],
+                                   .memory_bytes_max = 32 << 20};
+}
+
+/* 0, or the errno. */
+static int opens(const char *path, int flags)
+{
+    int fd = open(path, flags | O_CLOEXEC, 0600);
+
+    if (fd < 0) {
+        return errno;
+    }
+    close(fd);
+    return 0;
+}
+
+static int moves(const char *from, const char *to)
+{
+    return renameat(AT_FDCWD, from, AT_FDCWD, to) == 0 ? 0 : errno;
+}
+
+static int links(const char *from, const char *to)
+{
+    return linkat(AT_FDCWD, from, AT_FDCWD, to, 0) == 0 ? 0 : errno;
+}
+
+static int removes(const char *path)
+{
+    return unlinkat(AT_FDCWD, path, 0) == 0 ? 0 : errno;
+}
+
+/* The number of the first that is not as it should be. */
+static int look_around(const struct device *device)
+{
+    const char(*path)[160] = device->paths;
+    const struct {
+        bool is_right;
+    } looks[] = {
+        /* 1: what the work needs */
+        {opens(path[TRUST], O_RDONLY) == 0},
+        {opens(path[KEY], O_RDONLY) == 0},
+        {opens(path[BLOB], O_RDWR) == 0},
+        {opens(path[PART], O_RDWR) == 0},
+        {moves(path[PART], device->new_blob) == 0},
+        {removes(device->new_blob) == 0},
+        {opens("/etc/hosts", O_RDONLY) != EACCES},
+        /* 8: what it does not */
+        {opens(path[TRUST], O_RDWR) == EACCES},
+        {opens(path[KEY], O_WRONLY | O_TRUNC) == EACCES},
+        {opens(path[OTHER_KEY], O_RDONLY) == EACCES},
+        {opens(path[SLOTS], O_RDONLY) == EACCES},
+        {opens(path[SLOTS], O_RDWR) == EACCES},
+        {opens(path[OUTBOX], O_RDONLY) == EACCES},
+        {opens(path[PACKED], O_RDWR) == EACCES},
+        {removes(path[SLOTS]) == EACCES},
+        {removes(path[TRUST]) == EACCES},
+        {moves(path[BLOB], path[SLOTS]) != 0},
+        {moves(path[TRUST], device->new_blob) != 0},
+        {links(path[OTHER_KEY], device->new_blob) != 0},
+        {links(path[SLOTS], device->new_blob) != 0},
+        {opens("/etc/passwd", O_RDONLY) == EACCES},
+        {opens("/proc/self/environ", O_RDONLY) == EACCES},
+        {opens("/dev/mem", O_RDONLY) != 0},
+        {opens("/tmp/flo-escape", O_WRONLY | O_CREAT) == EACCES},
+    };
+
+    for (size_t i = 0; i < FLO_COUNT(looks); i++) {
+        if (!looks[i].is_right) {
+            return (int)i + 1;
+        }
+    }
+    return 0;
+}
+
+static void a_worker_writes_downloads_and_reads_one_key(void **state)
+{
+    struct world *world = *state;
+    struct device device;
+    int status = 0;
+
+    if (!has_landlock()) {
+        skip();
+    }
+    make_device(world, &device);
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(enter(&device.job) == 1 ? look_around(&device) : 99);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* A trusted file's mode is not the worker's to change. */
+static void a_worker_closes_files_and_opens_none(void **state)
+{
+    struct world *world = *state;
+    struct device device;
+    int status = 0;
+
+    if (!has_landlock()) {
+        skip();
+    }
+    make_device(world, &device);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = open(device.paths[KEY], O_RDONLY | O_CLOEXEC);
+        int rv = enter(&device.job) != 1 ? 99
+                 : fchmod(fd, 0644) == 0 ? 1
+                 : fchmod(fd, 0400) != 0 ? 2
+                                         : 0;
+        _exit(rv);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 #define with_world(test)                                                       \
     cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
@@ -135,6 +311,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         with_world(the_resolver_is_read_where_its_link_leads),
         with_world(of_a_shared_folder_only_the_file_is_read),
+        with_world(nothing_leaves_a_worker),
+        with_world(a_worker_writes_downloads_and_reads_one_key),
+        with_world(a_worker_closes_files_and_opens_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

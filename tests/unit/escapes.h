@@ -1,0 +1,253 @@
+/* Ways out of a sandbox: calls that must not pass, each tried in a process of
+ * its own that has entered one.  For the tests of both programs. */
+#ifndef TESTS_ESCAPES_H
+#define TESTS_ESCAPES_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define KILLED (-1) /* else an errno; 0 would be: it got out */
+
+struct escape {
+    const char *name;
+    long number;
+    long arguments[6];
+    int engine;  /* what becomes of it in the engine that serves, */
+    int opening; /* ... in the one that opens its model, */
+    int updater; /* ... in the updater */
+};
+
+/* Addresses that a filter of low halves takes for NULL. */
+#define FAR 0x100000000L
+#define FAR_BYTES 4096
+
+static const char escape_path[] = "/etc/passwd";
+#define PATH ((long)(intptr_t)escape_path)
+
+#define ESCAPE(call, engine, opening, updater, ...)                            \
+    {                                                                          \
+#call " " #__VA_ARGS__, SYS_##call,                                    \
+            {__VA_ARGS__ }, engine, opening, updater                           \
+    }
+/* Nobody may, nobody has a reason to. */
+#define DEADLY(call, ...) ESCAPE(call, KILLED, KILLED, KILLED, __VA_ARGS__)
+/* The same, where a libc may ask for it. */
+#define UNKNOWN(call, ...) ESCAPE(call, KILLED, KILLED, ENOSYS, __VA_ARGS__)
+#define PARENT ((long)getppid())
+
+/* Filled in the child: PARENT is asked for there. */
+static inline size_t escapes_fill(struct escape *out, size_t count_max)
+{
+    const struct escape all[] = {
+        /* files */
+        ESCAPE(openat, KILLED, EACCES, EACCES, AT_FDCWD, PATH, O_RDONLY),
+        ESCAPE(openat, KILLED, EACCES, ENOSYS, AT_FDCWD, PATH, O_PATH),
+        UNKNOWN(openat2, AT_FDCWD, PATH, 0, 24),
+        UNKNOWN(open_by_handle_at, AT_FDCWD, PATH, O_RDONLY),
+        UNKNOWN(name_to_handle_at, AT_FDCWD, PATH, 0, 0, 0),
+        UNKNOWN(truncate, PATH, 0),
+        UNKNOWN(fchmodat, AT_FDCWD, PATH, 0777),
+        UNKNOWN(fchownat, AT_FDCWD, PATH, 0, 0, 0),
+        UNKNOWN(utimensat, AT_FDCWD, PATH, 0, 0),
+        UNKNOWN(mknodat, AT_FDCWD, PATH, S_IFIFO | 0600, 0),
+        UNKNOWN(mkdirat, AT_FDCWD, PATH, 0700),
+        UNKNOWN(symlinkat, PATH, AT_FDCWD, PATH),
+        UNKNOWN(setxattr, PATH, PATH, PATH, 1, 0),
+        UNKNOWN(getxattr, PATH, PATH, 0, 0),
+        UNKNOWN(chdir, PATH),
+        UNKNOWN(chroot, PATH),
+        UNKNOWN(inotify_init1, 0),
+        UNKNOWN(fanotify_init, 0, 0),
+        UNKNOWN(memfd_create, PATH, 0),
+        /* facts of paths */
+        ESCAPE(statx, KILLED, ENOSYS, ENOSYS, AT_FDCWD, PATH, 0, 0x7ff, FAR),
+        ESCAPE(faccessat, KILLED, KILLED, EACCES, AT_FDCWD, PATH, F_OK),
+        ESCAPE(readlinkat, KILLED, KILLED, EACCES, AT_FDCWD, PATH, FAR, 64),
+        UNKNOWN(statfs, PATH, FAR),
+#ifdef SYS_newfstatat
+        ESCAPE(newfstatat, KILLED, EACCES, EACCES, AT_FDCWD, PATH, FAR, 0),
+        ESCAPE(newfstatat, KILLED, EACCES, EACCES, AT_FDCWD, PATH, FAR,
+               AT_EMPTY_PATH),
+#endif
+#ifdef SYS_stat
+        ESCAPE(stat, KILLED, KILLED, EACCES, PATH, FAR),
+        ESCAPE(lstat, KILLED, KILLED, EACCES, PATH, FAR),
+        ESCAPE(access, KILLED, KILLED, EACCES, PATH, F_OK),
+        ESCAPE(readlink, KILLED, KILLED, EACCES, PATH, FAR, 64),
+        ESCAPE(open, KILLED, KILLED, EACCES, PATH, O_RDONLY),
+        UNKNOWN(creat, PATH, 0600),
+        DEADLY(fork, 0),
+        DEADLY(vfork, 0),
+        UNKNOWN(setrlimit, RLIMIT_NOFILE, FAR),
+#endif
+        /* other processes */
+        DEADLY(execve, PATH, 0, 0),
+        DEADLY(execveat, AT_FDCWD, PATH, 0, 0, 0),
+        DEADLY(clone, SIGCHLD, 0, 0, 0, 0),
+        ESCAPE(clone3, KILLED, ENOSYS, ENOSYS, FAR, 64),
+        DEADLY(ptrace, PTRACE_SEIZE, PARENT, 0, 0),
+        DEADLY(process_vm_readv, PARENT, FAR, 1, FAR, 1, 0),
+        DEADLY(process_vm_writev, PARENT, FAR, 1, FAR, 1, 0),
+        DEADLY(kill, PARENT, 0),
+        DEADLY(kill, -1, 0),
+        DEADLY(tgkill, PARENT, PARENT, 0),
+        DEADLY(tgkill, (long)getpid() + FAR, (long)getpid(), 0),
+        DEADLY(tkill, PARENT, 0),
+        DEADLY(rt_sigqueueinfo, PARENT, SIGUSR1, FAR),
+        DEADLY(rt_tgsigqueueinfo, PARENT, PARENT, SIGUSR1, FAR),
+        UNKNOWN(pidfd_open, PARENT, 0),
+        UNKNOWN(pidfd_getfd, 0, 0, 0),
+        DEADLY(pidfd_send_signal, 0, 0, 0, 0),
+        UNKNOWN(fcntl, 0, F_SETOWN, PARENT),
+        UNKNOWN(fcntl, 0, F_SETSIG, SIGKILL),
+        UNKNOWN(fcntl, 0, F_SETOWN_EX, FAR),
+        UNKNOWN(fcntl, 0, F_SETFL, O_ASYNC),
+        UNKNOWN(fcntl, 0, F_SETLEASE, F_WRLCK),
+        UNKNOWN(fcntl, 0, F_NOTIFY, 1),
+        UNKNOWN(fcntl, 0, F_SETOWN + FAR, PARENT),
+        ESCAPE(ioctl, KILLED, KILLED, ENOTTY, 0, 0x8901 /* FIOSETOWN */, FAR),
+        UNKNOWN(prlimit64, PARENT, RLIMIT_NOFILE, FAR, 0),
+        UNKNOWN(prlimit64, PARENT, RLIMIT_NOFILE, 0, FAR),
+        /* its own, and only down: an engine sets its bound while it opens */
+        ESCAPE(prlimit64, KILLED, 0, ENOSYS, 0, RLIMIT_NOFILE, FAR, 0),
+        UNKNOWN(sched_setaffinity, PARENT, FAR_BYTES, FAR),
+        UNKNOWN(sched_setscheduler, PARENT, 0, FAR),
+        UNKNOWN(sched_getaffinity, PARENT, FAR_BYTES, FAR),
+        UNKNOWN(setpriority, PRIO_PROCESS, PARENT, 19),
+        UNKNOWN(ioprio_set, 1, PARENT, 0),
+        UNKNOWN(setpgid, 0, PARENT),
+        UNKNOWN(setsid, 0),
+        UNKNOWN(kcmp, PARENT, PARENT, 0, 0, 0),
+        UNKNOWN(migrate_pages, PARENT, 1, FAR, FAR),
+        /* code */
+        ESCAPE(mprotect, KILLED, KILLED, EACCES, FAR, FAR_BYTES,
+               PROT_READ | PROT_EXEC),
+        UNKNOWN(pkey_mprotect, FAR, FAR_BYTES, PROT_READ | PROT_EXEC, -1),
+        UNKNOWN(remap_file_pages, FAR, FAR_BYTES, PROT_EXEC, 0, 0),
+        UNKNOWN(personality, 0x0400000),
+        /* doors into the kernel */
+        DEADLY(io_uring_setup, 1, FAR),
+        DEADLY(userfaultfd, 0),
+        DEADLY(bpf, 0, FAR, 128),
+        DEADLY(perf_event_open, FAR, PARENT, -1, -1, 0),
+        DEADLY(keyctl, 0, -3, 0),
+        DEADLY(add_key, PATH, PATH, PATH, 1, -3),
+        DEADLY(request_key, PATH, PATH, 0, 0),
+        DEADLY(unshare, CLONE_NEWUSER),
+        DEADLY(setns, 0, 0),
+        DEADLY(mount, PATH, PATH, PATH, 0, 0),
+        DEADLY(umount2, PATH, 0),
+        DEADLY(init_module, FAR, 64, PATH),
+        UNKNOWN(pivot_root, PATH, PATH),
+        UNKNOWN(syslog, 3, FAR, 64),
+        UNKNOWN(reboot, 0, 0, 0, 0),
+        UNKNOWN(setuid, 1),
+        UNKNOWN(setresuid, 1, 1, 1),
+        UNKNOWN(capset, FAR, FAR),
+        UNKNOWN(prctl, PR_SET_DUMPABLE, 1),
+        UNKNOWN(prctl, PR_SET_NAME + FAR, FAR),
+        UNKNOWN(msgget, 0, 0600),
+        UNKNOWN(semget, 0, 1, 0600),
+        UNKNOWN(shmget, 0, 4096, 0600),
+        UNKNOWN(mq_open, PATH, O_CREAT, 0600, 0),
+        UNKNOWN(landlock_create_ruleset, FAR, 8, 0),
+        /* the network */
+        ESCAPE(socket, KILLED, KILLED, EACCES, AF_UNIX, SOCK_STREAM, 0),
+        ESCAPE(socket, KILLED, KILLED, EACCES, AF_NETLINK, SOCK_RAW, 0),
+        ESCAPE(socket, KILLED, KILLED, EACCES, AF_INET, SOCK_RAW, 1),
+        ESCAPE(socket, KILLED, KILLED, EACCES, 17 /* AF_PACKET */, 3, 0),
+        ESCAPE(bind, KILLED, KILLED, EACCES, 0, FAR, 16),
+        UNKNOWN(listen, 0, 1),
+        UNKNOWN(accept4, 0, 0, 0, 0),
+        /* what nobody knows yet */
+        {"call 1500", 1500, {0}, KILLED, KILLED, ENOSYS},
+#ifdef __x86_64__
+        {"x32 getpid", 0x40000000 | SYS_getpid, {0}, KILLED, KILLED, KILLED},
+#endif
+    };
+    size_t count = sizeof(all) / sizeof(all[0]);
+
+    for (size_t i = 0; i < count && i < count_max; i++) {
+        out[i] = all[i];
+    }
+    return count;
+}
+
+#define ESCAPES_MAX 160
+
+/* What became of escape `at`, tried behind `enter`: KILLED, an errno, or 0.
+ * -2: enter() did not return 1. */
+static inline int escape_try(size_t at, int (*enter)(void *), void *context)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        static struct escape escapes[ESCAPES_MAX];
+        /* As a hostile model would have it: mapped, and far up. */
+        union {
+            long number;
+            void *address;
+        } far = {FAR};
+        (void)mmap(far.address, FAR_BYTES, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        (void)escapes_fill(escapes, ESCAPES_MAX);
+        const struct escape *escape = &escapes[at];
+        const long *a = escape->arguments;
+        if (enter(context) != 1) {
+            _exit(254);
+        }
+        errno = 0;
+        long rv = syscall(escape->number, a[0], a[1], a[2], a[3], a[4], a[5]);
+        _exit(rv >= 0 ? 0 : errno);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid) {
+        return -3;
+    }
+    if (WIFSIGNALED(status)) {
+        return WTERMSIG(status) == SIGSYS ? KILLED : -4;
+    }
+    return WEXITSTATUS(status) == 254 ? -2 : WEXITSTATUS(status);
+}
+
+/* All of them; the number of those that ended otherwise than expected. */
+enum escape_from { FROM_ENGINE, FROM_OPENING, FROM_UPDATER };
+
+static inline unsigned escapes_try(enum escape_from from, int (*enter)(void *),
+                                   void *context)
+{
+    static struct escape escapes[ESCAPES_MAX];
+    size_t count = escapes_fill(escapes, ESCAPES_MAX);
+    unsigned wrong = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        int wanted = from == FROM_ENGINE    ? escapes[i].engine
+                     : from == FROM_OPENING ? escapes[i].opening
+                                            : escapes[i].updater;
+        int got = escape_try(i, enter, context);
+        if (got != wanted) {
+            wrong++;
+            (void)printf("%s: %d, not %d\n", escapes[i].name, got, wanted);
+        }
+    }
+    (void)printf("%zu escapes tried, %u not as they should be\n", count, wrong);
+    return count >= 40 ? wrong : wrong + 1;
+}
+
+#endif
