@@ -38,6 +38,14 @@ class Emulated(F.Fleet):
                           % (emulator, sysroot, real))
             os.chmod(script, 0o755 | stat.S_IXUSR)
 
+    def add_device(self, name, token_file):
+        device = self.devices[name] = F.Device(self, name)
+        device.enroll(token_file)
+        # A user-mode emulator has neither filters nor landlock.
+        device.write_config("sandbox: preferred\n")
+        device.start()
+        return device
+
     def path(self, program):
         folder = self.foreign if program == "flotilla-agent" else self.bin
         return os.path.join(folder, program)

@@ -59,7 +59,8 @@ static int begin(void **state)
 {
     static const char *const nowhere[] = {NULL};
     const struct flo_serve_options options = {.engine_path = SLOW_WORKER,
-                                              .listen = nowhere};
+                                              .listen = nowhere,
+                                              .sandbox = FLO_SANDBOX_PREFERRED};
 
     (void)state;
     memset(&shell, 0, sizeof(shell));

@@ -163,7 +163,8 @@ void world_open_with(const char *engine, uint64_t hang_ms, uint64_t hold_ms)
     const struct flo_serve_options options = {.engine_path = engine,
                                               .listen = listen,
                                               .hang_ms_max = hang_ms,
-                                              .hold_ms_max = hold_ms};
+                                              .hold_ms_max = hold_ms,
+                                              .sandbox = FLO_SANDBOX_PREFERRED};
     world.base = event_base_new();
     world.pulse = event_new(world.base, -1, EV_PERSIST, on_pulse, NULL);
     event_add(world.pulse, &pulse);

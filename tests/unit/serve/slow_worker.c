@@ -42,7 +42,7 @@ static void wait_for_disk(void)
         _exit(0);
     }
     if (flo_process_sibling("flotilla-engine", engine, sizeof(engine))) {
-        execl(engine, engine, "worker", (char *)NULL);
+        execl(engine, engine, "worker", "preferred", (char *)NULL);
     }
 }
 

@@ -45,7 +45,8 @@ static int set_up_with(const char *engine)
     static const char *const nowhere[] = {NULL};
     const struct flo_serve_handlers handlers = {.on_loaded = on_loaded};
     struct flo_serve_options options = {.engine_path = engine,
-                                        .listen = nowhere};
+                                        .listen = nowhere,
+                                        .sandbox = FLO_SANDBOX_PREFERRED};
 
     memset(&world, 0, sizeof(world));
     world.fd = -1;

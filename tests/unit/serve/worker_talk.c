@@ -22,7 +22,7 @@ void worker_spawn(const char *path)
     int pair[2];
     struct flo_err err = {0};
     struct timeval limit = {.tv_sec = 60};
-    const char *argv[] = {path, "worker", NULL};
+    const char *argv[] = {path, "worker", "preferred", NULL};
     worker.bytes = worker.used = 0;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair),
                      0);
