@@ -94,6 +94,10 @@ static const struct flo_sandbox_rule rules[] = {
     FLO_CALL(EVER, getdents64),
     FLO_CALL(EVER, linkat),
     FLO_CALL(EVER, unlinkat),
+#ifdef SYS_rename
+    FLO_CALL(EVER, rename),
+    FLO_CALL(EVER, unlink),
+#endif
 #ifdef SYS_renameat
     FLO_CALL(EVER, renameat),
 #endif

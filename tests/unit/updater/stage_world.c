@@ -107,8 +107,8 @@ void stage_job_line(const struct world *world, const struct flo_digest *release,
         "\"profile\":{\"arch\":\"x86_64\",\"prefix_bytes\":8192},\"have\":[],"
         "\"bundle\":%s,"
         "\"rate_bytes_per_s\":0,\"memory_bytes_max\":33554432,"
-        "\"pause_ms_min\":1,\"pause_ms_max\":5,"
-        "\"sandbox\":\"preferred\"}\n",
+        "\"sandbox\":\"preferred\","
+        "\"pause_ms_min\":1,\"pause_ms_max\":5}\n",
         world->state_dir, world->mirror.url, digest,
         world->publisher.trust_file, quoted);
 }
