@@ -651,6 +651,9 @@ void flo_serve_unload(struct flo_serve *serve, enum flo_serve_role role,
     if (serve->is_live && serve->live == role) {
         set_live(serve, false, FLO_ROLE_CURRENT);
     }
+    if (role == FLO_ROLE_CANDIDATE && serve->probe != NULL) {
+        flo_probe_close(serve->probe); /* nobody waits for its verdict */
+    }
     engine_let_go(engine, drain && engine->state == ENGINE_READY);
 }
 

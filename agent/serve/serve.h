@@ -204,10 +204,11 @@ struct flo_probe_result {
 };
 /* Run the golden cases (flotilla-golden-1 JSON) on the candidate, then timing
  * runs on it and the live engine in turn, until the verdict is sure; `done` is
- * called once.  FLO_E_PROBE_UNSURE: the machine was too busy for one, which
- * says nothing of the release.  User requests have priority.  FLO_E_META_SCHEMA
- * when the document does not fit, FLO_E_STATE when no candidate is loaded or a
- * probe runs. */
+ * called once, or never when the candidate is unloaded before.
+ * FLO_E_PROBE_UNSURE: the machine was too busy for a verdict, which says
+ * nothing of the release.  User requests have priority.  FLO_E_META_SCHEMA when
+ * the document does not fit, FLO_E_STATE when no candidate is loaded or a probe
+ * runs. */
 FLO_MUST_USE int flo_serve_probe(
     struct flo_serve *serve, const char *golden, size_t bytes,
     const struct flo_probe_limits *limits,

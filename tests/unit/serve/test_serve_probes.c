@@ -179,6 +179,29 @@ static void busy_neighbours_change_no_verdict(void **state)
     world_close();
 }
 
+/* Its order is superseded: the next candidate has a probe of its own, and
+ * hears nothing of this one. */
+static void a_probe_ends_with_its_candidate(void **state)
+{
+    char *golden;
+    size_t bytes;
+    (void)state;
+    world_open();
+    open_current(V2, "2.0.0");
+    open_candidate("tests/models/tiny-v1.Q4_0.gguf", "1.0.0");
+    assert_int_equal(flo_file_read(GOLDEN, 1u << 20, &golden, &bytes, NULL), 0);
+    has_result = false;
+    assert_int_equal(flo_serve_probe(world.serve, golden, bytes, &usual,
+                                     on_probed, NULL, NULL),
+                     0);
+    free(golden);
+    event_base_loop(world.base, EVLOOP_ONCE);
+    flo_serve_unload(world.serve, FLO_ROLE_CANDIDATE, true);
+    assert_false(has_result);
+    expect_verdict(V2, 0, 26);
+    world_close();
+}
+
 /* A release whose weights could not be packed is no slower release. */
 static void
 speeds_with_and_without_packed_weights_are_not_compared(void **state)
@@ -232,6 +255,7 @@ int main(void)
         cmocka_unit_test(probes_see_what_is_wrong),
         cmocka_unit_test(
             a_slow_candidate_fails_and_an_equal_one_passes_under_load),
+        cmocka_unit_test(a_probe_ends_with_its_candidate),
         cmocka_unit_test(busy_neighbours_change_no_verdict),
         cmocka_unit_test(
             speeds_with_and_without_packed_weights_are_not_compared),
