@@ -44,6 +44,7 @@ PACKAGES = {
     "divsufsort": "updater/delta/",
 }
 PUBLIC = {"flotilla/base.h": "base/include/", "flotilla/proto.h":
+          "proto/include/", "flotilla/golden.h":
           "proto/include/", "flotilla/engine.h": "engine/include/",
           "flotilla/engine_wire.h": "engine/include/flotilla/engine_wire.h",
           "flotilla/release.h": "updater/include/",

@@ -248,36 +248,7 @@ int flo_api_open(struct flo_serve *serve,
                  const struct flo_serve_options *options, struct flo_err *err);
 void flo_api_metrics(const struct flo_serve *serve, struct flo_buf *out);
 
-/* ---- golden.c, probe.c ------------------------------------------- */
-
-#define GOLDEN_CASES_MAX 1000
-#define GOLDEN_CONTAINS_MAX 16
-#define GOLDEN_TOKENS_MAX 4096
-
-struct golden_case {
-    const char *id;
-    const char *prompt;
-    size_t prompt_bytes;
-    bool is_raw; /* prompt holds the template; else it is a user's message */
-    uint32_t tokens_max;
-    uint32_t n_contains;
-    const char *contains[GOLDEN_CONTAINS_MAX];
-    bool has_tokens; /* exact ids are to be compared */
-    uint32_t n_tokens;
-    int32_t *tokens;
-};
-struct golden {
-    json_t *json; /* owns the texts */
-    uint32_t n_cases;
-    struct golden_case *cases;
-};
-/* FLO_E_META_SCHEMA, FLO_E_META_JSON, ... with the case named. */
-FLO_MUST_USE int flo_golden_read(const char *text, size_t bytes,
-                                 struct golden *golden, struct flo_err *err);
-void flo_golden_deinit(struct golden *golden);
-/* Does an answer pass? */
-bool flo_golden_passes(const struct golden_case *golden_case, const char *text,
-                       const int32_t *tokens, uint32_t n_tokens);
+/* ---- probe.c ------------------------------------------------------ */
 
 struct probe;
 void flo_probe_close(struct probe *probe);

@@ -68,7 +68,7 @@ static void on_token(struct probe *probe, const struct flo_wire_token *token)
     probe->nonfinite += token->is_finite ? 0 : 1;
     if (probe->phase == PROBE_GOLDEN_CASES) {
         flo_buf_add(&probe->text, token->text.data, token->text.bytes);
-        if (probe->n_tokens < GOLDEN_TOKENS_MAX) {
+        if (probe->n_tokens < FLO_GOLDEN_TOKENS_MAX) {
             probe->tokens[probe->n_tokens++] = (int32_t)token->token;
         }
         if (token->index > 0 && token->cpu_us > 0) {
@@ -79,7 +79,7 @@ static void on_token(struct probe *probe, const struct flo_wire_token *token)
     }
 }
 
-static void fail_case(struct probe *probe, const struct golden_case *c)
+static void fail_case(struct probe *probe, const struct flo_golden_case *c)
 {
     if (probe->result.failed_case[0] == '\0') {
         snprintf(probe->result.failed_case, sizeof(probe->result.failed_case),
@@ -89,7 +89,7 @@ static void fail_case(struct probe *probe, const struct golden_case *c)
 
 static void end_case(struct probe *probe, const struct flo_wire_done *done)
 {
-    const struct golden_case *c = &probe->golden.cases[probe->next_case];
+    const struct flo_golden_case *c = &probe->golden.cases[probe->next_case];
     flo_buf_add(&probe->text, done->text.data, done->text.bytes);
     flo_buf_text(&probe->text, "");
     uint32_t nonfinite =
@@ -115,7 +115,7 @@ static void end_case(struct probe *probe, const struct flo_wire_done *done)
 
 static void on_failed(struct probe *probe, const struct flo_wire_failed *failed)
 {
-    const struct golden_case *c = &probe->golden.cases[probe->next_case];
+    const struct flo_golden_case *c = &probe->golden.cases[probe->next_case];
     struct flo_err err = {0};
     flo_serve_engine_failure(failed, &err);
     if (probe->phase == PROBE_TIMING) {
@@ -168,7 +168,7 @@ static void on_lost(void *context, const struct flo_err *err)
 /* ---- runs -------------------------------------------------------- */
 
 void flo_probe_start(struct probe *probe, struct serve_engine *engine,
-                     const struct golden_case *c, uint32_t tokens_max,
+                     const struct flo_golden_case *c, uint32_t tokens_max,
                      bool ignores_end)
 {
     struct flo_wire_message message = {.type = FLO_WIRE_GENERATE};
@@ -246,7 +246,8 @@ static void probe_next(struct probe *probe)
     } else if (probe->phase == PROBE_TIMING) {
         flo_probe_speed_next(probe);
     } else if (probe->next_case < probe->golden.n_cases) {
-        const struct golden_case *c = &probe->golden.cases[probe->next_case];
+        const struct flo_golden_case *c =
+            &probe->golden.cases[probe->next_case];
         flo_probe_start(probe, probe->candidate, c, c->tokens_max, false);
     } else {
         end_cases(probe);

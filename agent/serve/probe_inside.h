@@ -2,6 +2,8 @@
 #ifndef FLOTILLA_AGENT_SERVE_PROBE_INSIDE_H
 #define FLOTILLA_AGENT_SERVE_PROBE_INSIDE_H
 
+#include <flotilla/golden.h>
+
 #include "agent/core/speed.h"
 #include "agent/serve/internal.h"
 
@@ -20,7 +22,7 @@ struct probe_times {
 
 struct probe {
     struct flo_serve *serve;
-    struct golden golden;
+    struct flo_golden golden;
     struct flo_probe_limits limits;
     struct flo_probe_result result;
     void (*done)(void *context, const struct flo_probe_result *result);
@@ -35,7 +37,7 @@ struct probe {
     /* golden: the answer under way */
     uint32_t next_case;
     struct flo_buf text;
-    int32_t tokens[GOLDEN_TOKENS_MAX];
+    int32_t tokens[FLO_GOLDEN_TOKENS_MAX];
     uint32_t n_tokens;
     uint32_t nonfinite;
     /* speed */
@@ -56,7 +58,7 @@ void flo_probe_finish(struct probe *probe, int error, const char *format, ...)
     FLO_PRINTF(3, 4);
 /* Have an engine answer a case; its end comes back by the phase. */
 void flo_probe_start(struct probe *probe, struct serve_engine *engine,
-                     const struct golden_case *c, uint32_t tokens_max,
+                     const struct flo_golden_case *c, uint32_t tokens_max,
                      bool ignores_end);
 void flo_probe_wake_in(struct probe *probe, uint32_t ms);
 /* The speed is good, or is not compared: the rest. */

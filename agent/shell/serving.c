@@ -6,9 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <flotilla/golden.h>
+
 #include "agent/shell/shell.h"
 
-#define GOLDEN_BYTES_MAX (1u << 20)
 #define ENGINE_BYTES_EXTRA                                                     \
     (16u << 20) /* what a model needs beside its file                          \
                  */
@@ -391,10 +392,10 @@ static int golden_read(struct flo_shell *shell,
                         "%s@%s brings no golden prompts", release->model,
                         release->version);
     }
-    if (file->bytes > GOLDEN_BYTES_MAX) {
+    if (file->bytes > FLO_GOLDEN_BYTES_MAX) {
         return flo_fail(err, FLO_E_META_TOO_LARGE,
                         "golden prompts of %llu bytes, at most %u",
-                        (unsigned long long)file->bytes, GOLDEN_BYTES_MAX);
+                        (unsigned long long)file->bytes, FLO_GOLDEN_BYTES_MAX);
     }
     rv = flo_store_blob_open_verified(shell->store, &file->digest, &fd, &size,
                                       err);

@@ -14,6 +14,9 @@
 #include "engine/pack/sidecar.h"
 #include "engine/sample/sampler.h"
 
+#define PROGRESS_FIRST_US 1000000 /* behind the beginning */
+#define PROGRESS_EACH_US 5000000  /* where a line stays */
+
 int flo_tool_u32(const char *name, uint64_t value, uint32_t *out,
                  struct flo_err *err)
 {
@@ -227,6 +230,16 @@ int flo_tool_answer_open(const struct flo_tool *tool,
     return open_grammar(tool, a->model.text, &a->grammar, err);
 }
 
+void flo_tool_answer_close(struct flo_tool_answer *a)
+{
+    flo_grammar_close(a->grammar);
+    flo_sampler_close(a->sampler);
+    if (a->model.backend != NULL && a->model.state != NULL) {
+        a->model.backend->close(a->model.state);
+    }
+    memset(a, 0, sizeof(*a));
+}
+
 int flo_tool_answer_next(struct flo_tool_answer *a, uint64_t most,
                          struct flo_err *err)
 {
@@ -254,6 +267,7 @@ int flo_tool_answer_next(struct flo_tool_answer *a, uint64_t most,
     }
     a->tokens[0] = sample.token;
     a->is_finite = sample.is_finite;
+    a->gap = sample.gap;
     a->count = 1;
     if (a->grammar != NULL) {
         size_t room = FLO_GRAMMAR_FORCED_MAX;
@@ -358,19 +372,26 @@ int flo_tool_gguf(const char *path, struct flo_gguf **gguf, struct flo_err *err)
 void flo_tool_progress(const char *what, uint64_t done, uint64_t total,
                        uint64_t started_us)
 {
-    if (!isatty(STDERR_FILENO)) {
+    static uint64_t told_us; /* the last line */
+    bool is_terminal = isatty(STDERR_FILENO) != 0;
+    uint64_t now_us = flo_now_us();
+
+    if (done == total && is_terminal) {
+        fputs("\r\033[K", stderr);
+    }
+    if (told_us < started_us) {
+        told_us = started_us + PROGRESS_FIRST_US - PROGRESS_EACH_US;
+    }
+    if (done == 0 || done == total || now_us < started_us + PROGRESS_FIRST_US ||
+        (!is_terminal && now_us < told_us + PROGRESS_EACH_US)) {
         return;
     }
-    if (done == total) {
-        fputs("\r\033[K", stderr);
-    } else if (done > 0) {
-        uint64_t left_s =
-            (flo_now_us() - started_us) / done * (total - done) / 1000000;
-        fprintf(stderr, "\r%s %llu/%llu, %02llu:%02llu left\033[K", what,
-                (unsigned long long)done, (unsigned long long)total,
-                (unsigned long long)left_s / 60,
-                (unsigned long long)left_s % 60);
-    }
+    told_us = now_us;
+    uint64_t left_s = (now_us - started_us) / done * (total - done) / 1000000;
+    fprintf(stderr, "%s%s %llu/%llu, %02llu:%02llu left%s",
+            is_terminal ? "\r" : "", what, (unsigned long long)done,
+            (unsigned long long)total, (unsigned long long)left_s / 60,
+            (unsigned long long)left_s % 60, is_terminal ? "\033[K" : "\n");
 }
 
 void flo_tool_json(struct flo_buf *out, const char *before, const char *text)

@@ -90,8 +90,8 @@ int flo_tool_by_value(const void *a, const void *b);
 struct flo_gguf;
 FLO_MUST_USE int flo_tool_gguf(const char *path, struct flo_gguf **gguf,
                                struct flo_err *err);
-/* "what 12/60, 00:42 left" on a terminal's stderr, over the line before; the
- * line goes when all is done. */
+/* "what 12/60, 00:42 left" on stderr, from the second second on: on a terminal
+ * over the line before, and gone when all is done; else a line now and then. */
 void flo_tool_progress(const char *what, uint64_t done, uint64_t total,
                        uint64_t started_us);
 
@@ -103,11 +103,14 @@ struct flo_tool_answer {
     int32_t tokens[FLO_GRAMMAR_FORCED_MAX + 1]; /* chosen last */
     size_t count;   /* of them; 0: none yet, or the answer has ended */
     bool is_finite; /* were the first one's logits? */
+    float gap;      /* of its logit to the second best */
 };
 FLO_MUST_USE int flo_tool_answer_open(const struct flo_tool *tool,
                                       enum flo_vocabulary vocabulary,
                                       struct flo_tool_answer *answer,
                                       struct flo_err *err);
+/* Harmless on what was not opened. */
+void flo_tool_answer_close(struct flo_tool_answer *answer);
 /* Feed what was chosen last, choose a token and add what the grammar forces,
  * at most `most` in all. */
 FLO_MUST_USE int flo_tool_answer_next(struct flo_tool_answer *answer,

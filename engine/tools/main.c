@@ -10,13 +10,11 @@ static const struct flo_command worker = {
     .help = "serve one model on descriptor 3 (by the agent)",
 };
 static const struct flo_command *const commands[] = {
-    &flo_command_run,      &flo_command_generate,
-    &flo_command_logits,   &flo_command_tokenize,
-    &flo_command_bench,    &flo_command_inspect,
-    &flo_command_plan,     &flo_command_pack,
-    &flo_command_quantize, &flo_command_merge_lora,
-    &flo_command_embed,    &flo_command_perplexity,
-    &flo_command_eval,     &worker,
+    &flo_command_run,        &flo_command_generate, &flo_command_logits,
+    &flo_command_tokenize,   &flo_command_bench,    &flo_command_inspect,
+    &flo_command_plan,       &flo_command_pack,     &flo_command_quantize,
+    &flo_command_merge_lora, &flo_command_embed,    &flo_command_perplexity,
+    &flo_command_eval,       &flo_command_golden,   &worker,
 };
 
 static void print_help(FILE *file)

@@ -57,6 +57,37 @@ static int read_contains(struct flo_suite_case *one, const struct place *place,
     return 0;
 }
 
+static int read_expect(struct flo_suite_case *one, const struct place *place,
+                       const struct flo_tree_node *list, struct flo_err *err)
+{
+    size_t count = 0;
+
+    if (list->kind == FLO_TREE_NULL) {
+        return 0;
+    }
+    for (const struct flo_tree_node *n = flo_tree_first(list); n != NULL;
+         n = n->next) {
+        count++;
+    }
+    if (list->kind != FLO_TREE_ARRAY || count > FLO_SUITE_EXPECT_MAX ||
+        one->expect != NULL) {
+        return misfit(place, "expect_tokens twice, over 4096, or no list", err);
+    }
+    one->expect = malloc((count + 1) * sizeof(*one->expect));
+    if (one->expect == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%zu tokens", count);
+    }
+    for (const struct flo_tree_node *n = list->first; n != NULL; n = n->next) {
+        int64_t id;
+        if (!flo_tree_whole(n, 0, INT32_MAX, &id)) {
+            return misfit(place, "expect_tokens has what is no token's id",
+                          err);
+        }
+        one->expect[one->n_expect++] = (int32_t)id;
+    }
+    return 0;
+}
+
 /* The members that are texts. */
 enum { ID, SYSTEM, PROMPT, RAW_PROMPT, ANSWER, EXPECT, TASK, SKILL, TEXTS };
 static const char *const text_names[TEXTS] = {
@@ -90,6 +121,12 @@ static int read_member(struct flo_suite_case *one, const struct place *place,
         }
         one->tokens_max = (uint32_t)count;
     }
+    if (strcmp(n->key, "expect_tokens") == 0) {
+        return read_expect(one, place, n, err);
+    }
+    if (strcmp(n->key, "min_logit_gap") == 0 && n->kind == FLO_TREE_NUMBER) {
+        one->gap = strtod(n->text, NULL);
+    }
     if (strcmp(n->key, "json") == 0) {
         *says_json = n->kind == FLO_TREE_BOOLEAN && n->text[0] == 't';
     }
@@ -117,15 +154,11 @@ static int reserve(struct flo_suite *suite, const struct place *place,
     return 0;
 }
 
-static int add_case(struct flo_suite *suite, const struct place *place,
-                    const struct flo_tree_node *object, struct flo_err *err)
+static int fill_case(struct flo_suite *suite, const struct place *place,
+                     const struct flo_tree_node *object, struct flo_err *err)
 {
     const char *texts[TEXTS] = {NULL};
-    int says_json = -1, rv = reserve(suite, place, err);
-
-    if (rv < 0) {
-        return rv;
-    }
+    int says_json = -1, rv;
     struct flo_suite_case *one = &suite->cases[suite->count];
     if (object->kind != FLO_TREE_OBJECT) {
         return misfit(place, "no object", err);
@@ -146,7 +179,7 @@ static int add_case(struct flo_suite *suite, const struct place *place,
     if (one->prompt == NULL || one->prompt[0] == '\0') {
         return misfit(place, "no prompt", err);
     }
-    if (one->answer == NULL && one->n_contains == 0) {
+    if (one->answer == NULL && one->n_contains == 0 && one->expect == NULL) {
         return misfit(place, "neither answer nor must_contain", err);
     }
     one->asks_json =
@@ -158,8 +191,21 @@ static int add_case(struct flo_suite *suite, const struct place *place,
                        : texts[SKILL] != NULL ? texts[SKILL]
                                               : "";
     rv = find_task(suite, place, task, &one->task, err);
-    suite->count += rv == 0;
     suite->json_count += rv == 0 && one->asks_json;
+    return rv;
+}
+
+static int add_case(struct flo_suite *suite, const struct place *place,
+                    const struct flo_tree_node *object, struct flo_err *err)
+{
+    int rv = reserve(suite, place, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    suite->cases[suite->count] = (struct flo_suite_case){0};
+    rv = fill_case(suite, place, object, err);
+    suite->count++; /* what a bad one holds is freed with the others */
     return rv;
 }
 
@@ -240,7 +286,7 @@ int flo_suite_take(char *text, size_t bytes, struct flo_suite *suite,
                      strstr(text, "\"cases\"") != NULL;
     int rv;
 
-    *suite = (struct flo_suite){.text = text};
+    *suite = (struct flo_suite){.text = text, .is_golden = is_golden};
     if (is_golden) {
         struct flo_tree tree = {0};
         rv = read_tree(&tree, text, bytes, 1, err);
@@ -260,6 +306,9 @@ int flo_suite_take(char *text, size_t bytes, struct flo_suite *suite,
 
 void flo_suite_deinit(struct flo_suite *suite)
 {
+    for (size_t i = 0; i < suite->count; i++) {
+        free(suite->cases[i].expect);
+    }
     free(suite->cases);
     free(suite->text);
     *suite = (struct flo_suite){0};

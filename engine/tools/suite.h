@@ -14,6 +14,7 @@
 #define FLO_SUITE_BYTES_MAX (64u << 20)
 #define FLO_SUITE_CASES_MAX 100000
 #define FLO_SUITE_CONTAINS_MAX 16
+#define FLO_SUITE_EXPECT_MAX 4096
 #define FLO_SUITE_TASKS_MAX 64
 #define FLO_SUITE_TASK_BYTES_MAX 64
 
@@ -29,12 +30,16 @@ struct flo_suite_case {
     const char *contains[FLO_SUITE_CONTAINS_MAX];
     bool asks_json;
     uint32_t tokens_max; /* 0: not said */
+    int32_t *expect;     /* exact ids, malloc'ed; NULL: not said */
+    uint32_t n_expect;
+    double gap; /* the smallest lead of one of them, in logits */
 };
 struct flo_suite {
     char *text; /* owns the strings */
     struct flo_suite_case *cases;
     size_t count;
     size_t json_count; /* cases that ask for JSON */
+    bool is_golden;    /* the document of that format */
     const char *tasks[FLO_SUITE_TASKS_MAX];
     uint32_t n_tasks; /* at least 1; "" is a task too */
 };

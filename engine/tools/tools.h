@@ -49,7 +49,7 @@ extern const struct flo_command flo_command_run, flo_command_generate,
     flo_command_logits, flo_command_tokenize, flo_command_bench,
     flo_command_inspect, flo_command_plan, flo_command_pack,
     flo_command_quantize, flo_command_merge_lora, flo_command_embed,
-    flo_command_perplexity, flo_command_eval;
+    flo_command_perplexity, flo_command_eval, flo_command_golden;
 
 /* Of engine/run; argv[0] is the command's own name. */
 int flo_cmd_worker(int argc, char **argv);

@@ -1,4 +1,6 @@
 /* What comes in as JSON: golden cases and the parameters of requests. */
+#include <flotilla/golden.h>
+
 #include "agent/serve/internal.h"
 
 #include <setjmp.h>
@@ -30,7 +32,7 @@ static void golden_documents_that_do_not_fit_are_refused(void **state)
         "\"prompt\":\"b\",\"max_new_tokens\":9,\"must_contain\":[\"c\"],"
         "\"min_logit_gap\":2,\"expect_tokens\":[-1]}]}",
     };
-    struct golden golden;
+    struct flo_golden golden;
     (void)state;
     for (size_t i = 0; i < FLO_COUNT(documents); i++) {
         struct flo_err err = {0};
@@ -53,7 +55,7 @@ static void exact_tokens_count_only_where_the_model_was_sure(void **state)
         "\"must_contain\":[\"x\",\"y\"],\"min_logit_gap\":0.99,"
         "\"expect_tokens\":[1,2]}]}";
     static const int32_t right[] = {1, 2}, wrong[] = {1, 3};
-    struct golden golden;
+    struct flo_golden golden;
     (void)state;
     assert_int_equal(
         flo_golden_read(document, sizeof(document) - 1, &golden, NULL), 0);

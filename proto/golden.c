@@ -2,21 +2,22 @@
  *
  * Exact token ids are compared only where every choice of the model was
  * clear (min_logit_gap >= 1): kernels of different CPUs round differently. */
-#include "agent/serve/internal.h"
+#include <flotilla/golden.h>
 
 #include <stdlib.h>
 #include <string.h>
 
-#define GOLDEN_BYTES_MAX (4u << 20)
+#include "base/host/json.h"
+
 #define PROMPT_BYTES_MAX 65536
 #define EXACT_GAP_MIN 1.0
 
-static int read_contains(const json_t *object, struct golden_case *out,
+static int read_contains(const json_t *object, struct flo_golden_case *out,
                          struct flo_err *err)
 {
     json_t *list, *value;
     size_t i;
-    int rv = flo_json_get_array(object, "must_contain", GOLDEN_CONTAINS_MAX,
+    int rv = flo_json_get_array(object, "must_contain", FLO_GOLDEN_CONTAINS_MAX,
                                 &list, err);
     if (rv < 0) {
         return rv;
@@ -32,7 +33,7 @@ static int read_contains(const json_t *object, struct golden_case *out,
     return 0;
 }
 
-static int read_tokens(const json_t *object, struct golden_case *out,
+static int read_tokens(const json_t *object, struct flo_golden_case *out,
                        struct flo_err *err)
 {
     json_t *list, *value;
@@ -40,8 +41,8 @@ static int read_tokens(const json_t *object, struct golden_case *out,
     double gap;
     int rv = flo_json_opt_real(object, "min_logit_gap", 0, 1e9, 0, &gap, err);
     rv = rv < 0 ? rv
-                : flo_json_opt_array(object, "expect_tokens", GOLDEN_TOKENS_MAX,
-                                     &list, err);
+                : flo_json_opt_array(object, "expect_tokens",
+                                     FLO_GOLDEN_TOKENS_MAX, &list, err);
     if (rv < 0 || list == NULL || gap < EXACT_GAP_MIN) {
         return rv;
     }
@@ -62,7 +63,7 @@ static int read_tokens(const json_t *object, struct golden_case *out,
     return 0;
 }
 
-static int read_case(const json_t *object, struct golden_case *out,
+static int read_case(const json_t *object, struct flo_golden_case *out,
                      struct flo_err *err)
 {
     uint64_t tokens_max;
@@ -75,7 +76,7 @@ static int read_case(const json_t *object, struct golden_case *out,
                            PROMPT_BYTES_MAX, &out->prompt, err);
     rv = rv < 0 ? rv
                 : flo_json_get_u64(object, "max_new_tokens", 1,
-                                   GOLDEN_TOKENS_MAX, &tokens_max, err);
+                                   FLO_GOLDEN_TOKENS_MAX, &tokens_max, err);
     rv = rv < 0 ? rv : read_contains(object, out, err);
     rv = rv < 0 ? rv : read_tokens(object, out, err);
     if (rv < 0) {
@@ -92,23 +93,23 @@ static int read_case(const json_t *object, struct golden_case *out,
     return 0;
 }
 
-int flo_golden_read(const char *text, size_t bytes, struct golden *golden,
+int flo_golden_read(const char *text, size_t bytes, struct flo_golden *golden,
                     struct flo_err *err)
 {
     const char *format;
-    json_t *cases, *value;
+    json_t *json = NULL, *cases, *value;
     size_t i;
     memset(golden, 0, sizeof(*golden));
-    int rv = flo_json_parse(text, bytes, GOLDEN_BYTES_MAX, &golden->json, err);
-    rv = rv < 0 ? rv
-                : flo_json_get_text(golden->json, "format", 32, &format, err);
+    int rv = flo_json_parse(text, bytes, FLO_GOLDEN_BYTES_MAX, &json, err);
+    golden->document = json;
+    rv = rv < 0 ? rv : flo_json_get_text(json, "format", 32, &format, err);
     if (rv == 0 && strcmp(format, "flotilla-golden-1") != 0) {
         rv = flo_fail(
             err, FLO_E_META_SCHEMA,
             "golden cases in format %.32s, flotilla-golden-1 is known", format);
     }
     rv = rv < 0 ? rv
-                : flo_json_get_array(golden->json, "cases", GOLDEN_CASES_MAX,
+                : flo_json_get_array(json, "cases", FLO_GOLDEN_CASES_MAX,
                                      &cases, err);
     if (rv == 0 && json_array_size(cases) == 0) {
         rv = flo_fail(err, FLO_E_META_SCHEMA, "no golden case");
@@ -133,18 +134,19 @@ int flo_golden_read(const char *text, size_t bytes, struct golden *golden,
     return rv;
 }
 
-void flo_golden_deinit(struct golden *golden)
+void flo_golden_deinit(struct flo_golden *golden)
 {
     for (uint32_t i = 0; i < golden->n_cases; i++) {
         free(golden->cases[i].tokens);
     }
     free(golden->cases);
-    json_decref(golden->json);
+    json_decref(golden->document);
     memset(golden, 0, sizeof(*golden));
 }
 
-bool flo_golden_passes(const struct golden_case *golden_case, const char *text,
-                       const int32_t *tokens, uint32_t n_tokens)
+bool flo_golden_passes(const struct flo_golden_case *golden_case,
+                       const char *text, const int32_t *tokens,
+                       uint32_t n_tokens)
 {
     for (uint32_t i = 0; i < golden_case->n_contains; i++) {
         if (strstr(text, golden_case->contains[i]) == NULL) {

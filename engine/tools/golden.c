@@ -1,0 +1,611 @@
+/* flotilla-engine golden: prompts whose answers are known, made and played.
+ *
+ * `create` lets a model answer prompts greedily and keeps of each answer what
+ * the model was sure of: up to the first token whose logit is too near to the
+ * second best, which another CPU might choose.  Then all cases are played
+ * again with one thread and with another kernel; those that come out otherwise
+ * are left out.  `play` does the same with a file that is there.  The format:
+ * docs/reference/golden.md. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/kernel/kernel.h"
+#include "engine/tools/common.h"
+#include "engine/tools/outfile.h"
+#include "engine/tools/suite.h"
+
+enum {
+    TOKENS_DEFAULT = 32,
+    TOKENS_MAX = 4096,         /* of a case: what a device takes */
+    SURE_TOKENS_MIN = 3,       /* fewer, and no end, say nothing */
+    PROMPT_BYTES_MAX = 65536,  /* what a device takes */
+    PROMPTS_MAX = 1000,        /* what a device takes */
+    FILE_BYTES_MAX = 1 << 20,  /* what a device takes */
+    REF_BYTES_MAX = 128 << 20, /* models that plain C computes in no time */
+    PLAYS = 3,
+};
+#define SURE_GAP 1.0 /* in logits: devices compare ids from there on */
+
+/* Asked of any model when there are no prompts of its own. */
+static const char *const built_in[] = {
+    "What is the capital of France? Answer with one word.",
+    "Count from one to ten.",
+    "Write the days of the week, one per line.",
+    "Translate to German: The house is big.",
+    "What is 12 times 12?",
+    "Repeat exactly: alpha bravo charlie delta echo",
+    "Write a JSON object with the keys name and age.",
+    "Name three primary colours.",
+    "Is ice colder than steam? Answer yes or no.",
+    "Complete the sequence: 2, 4, 6, 8,",
+    "Write a Python function that returns the sum of two numbers.",
+    "Summarise in one sentence: Water boils at 100 degrees at sea level.",
+    "Spell the word 'fleet' letter by letter.",
+    "Which month comes after July?",
+    "Give the opposite of 'hot'.",
+    "Write 'hello' in upper case.",
+};
+
+struct golden_case {
+    struct flo_suite_case asked; /* tokens_max: of what is sure */
+    const int32_t *tokens;       /* expected; NULL: its texts alone */
+    uint32_t n_tokens;
+    double gap;
+    char id[64];
+    char why[160]; /* left out, or failed; empty: good */
+};
+
+struct heard {
+    int32_t tokens[TOKENS_MAX];
+    float gaps[TOKENS_MAX + 1]; /* the last one: of the end, if it ended */
+    uint32_t count;
+    bool has_ended, is_finite;
+    struct flo_buf text;
+};
+
+struct golden {
+    struct flo_tool tool; /* count: tokens of an answer at most */
+    const char *prompts_path, *out_path;
+    bool is_raw;
+    char *text; /* of the prompts, or the file */
+    struct flo_suite suite;
+    struct golden_case *cases;
+    size_t count;
+    struct heard heard;
+    int32_t *prompt; /* [context] */
+};
+
+/* ---- one answer -------------------------------------------------- */
+
+static int hear(struct golden *g, struct flo_tool_answer *a,
+                const struct flo_suite_case *one, uint32_t tokens_max,
+                struct flo_err *err)
+{
+    const struct flo_tool_prompt prompt = {one->system, one->prompt,
+                                           one->is_raw};
+    struct heard *heard = &g->heard;
+    size_t count;
+    int rv = flo_tool_prompt(a->model.text, &prompt, g->prompt,
+                             a->model.info->context - 1, &count, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    size_t room = a->model.info->context - count;
+    room = room < tokens_max ? room : tokens_max;
+    heard->count = 0;
+    heard->has_ended = false;
+    heard->is_finite = true;
+    heard->text.bytes = 0;
+    a->model.backend->reset(a->model.state, 0);
+    a->count = 0;
+    rv = flo_tool_feed(&a->model, g->prompt, count, err);
+    while (rv == 0 && heard->count < room && !heard->has_ended) {
+        rv = flo_tool_answer_next(a, 1, err);
+        if (rv == 0) {
+            heard->gaps[heard->count] = a->gap;
+            heard->is_finite = heard->is_finite && a->is_finite;
+            heard->has_ended = flo_engine_is_end(a->model.text, a->tokens[0]);
+        }
+        if (rv == 0 && !heard->has_ended) {
+            heard->tokens[heard->count++] = a->tokens[0];
+        }
+    }
+    if (rv == 0 && !heard->is_finite) {
+        rv = flo_fail(err, FLO_E_PROBE_NONFINITE,
+                      "a token came from NaN or infinity");
+    }
+    return rv;
+}
+
+/* Its text up to so many tokens, NUL behind. */
+static int read_text(struct golden *g, const struct flo_tool_answer *a,
+                     uint32_t count, struct flo_err *err)
+{
+    struct flo_buf *text = &g->heard.text;
+
+    text->bytes = 0;
+    int rv = flo_engine_detokenise(a->model.text, g->heard.tokens, count, false,
+                                   text, err);
+    flo_buf_text(text, "");
+    return rv < 0         ? rv
+           : text->failed ? flo_fail(err, FLO_E_MEMORY, "an answer")
+                          : 0;
+}
+
+/* As the probe of a device judges it. */
+static bool passes(const struct golden_case *one, const struct heard *heard)
+{
+    const char *text = heard->text.data != NULL ? heard->text.data : "";
+
+    for (uint32_t i = 0; i < one->asked.n_contains; i++) {
+        if (strstr(text, one->asked.contains[i]) == NULL) {
+            return false;
+        }
+    }
+    return one->tokens == NULL ||
+           (heard->count == one->n_tokens &&
+            memcmp(heard->tokens, one->tokens,
+                   one->n_tokens * sizeof(*one->tokens)) == 0);
+}
+
+/* ---- plays ------------------------------------------------------- */
+
+/* A kernel that this CPU has beside `used`; NULL: none in a sensible time. */
+static const char *other_kernel(const char *used, uint64_t weights_bytes)
+{
+    const struct flo_kernel *kernel;
+
+    for (size_t i = 0; (kernel = flo_kernel_at(i)) != NULL; i++) {
+        bool is_slow =
+            kernel == &flo_kernel_ref && weights_bytes > REF_BYTES_MAX;
+        if (strcmp(kernel->name, used) != 0 && kernel->is_supported() &&
+            !is_slow) {
+            return kernel->name;
+        }
+    }
+    return NULL;
+}
+
+/* The settings of a play; false: they would be those of another one. */
+static bool set_play(struct flo_tool *tool, size_t play,
+                     const struct flo_engine_info *first)
+{
+    if (play == 1) {
+        tool->threads = first->threads == 1 ? 2 : 1;
+    }
+    if (play == 2) {
+        tool->kernel = other_kernel(first->kernel, first->weights_bytes);
+    }
+    return tool->kernel != NULL || play < 2;
+}
+
+static void tell_play(const struct flo_engine_info *info, uint32_t good,
+                      uint32_t count)
+{
+    fprintf(stderr, "played: %u of %u with kernel %s, %u thread%s\n", good,
+            count, info->kernel, info->threads, info->threads == 1 ? "" : "s");
+}
+
+static int play_one(struct golden *g, struct flo_tool_answer *a,
+                    struct golden_case *one, struct flo_err *err)
+{
+    int rv = hear(g, a, &one->asked, one->asked.tokens_max, err);
+
+    rv = rv < 0 ? rv : read_text(g, a, g->heard.count, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "case %s", one->id);
+    }
+    if (!passes(one, &g->heard) && one->why[0] == '\0') {
+        snprintf(one->why, sizeof(one->why),
+                 "another answer with kernel %s, %u thread%s: %.80s",
+                 a->model.info->kernel, a->model.info->threads,
+                 a->model.info->threads == 1 ? "" : "s",
+                 g->heard.text.data != NULL ? g->heard.text.data : "");
+    }
+    return 0;
+}
+
+static int play(struct golden *g, const struct flo_tool *tool,
+                struct flo_err *err)
+{
+    struct flo_tool_answer a = {0};
+    uint64_t started_us = flo_now_us();
+    uint32_t good = 0, played = 0;
+    int rv = flo_tool_answer_open(tool, FLO_VOCABULARY_NEEDED, &a, err);
+
+    for (size_t i = 0; rv == 0 && i < g->count; i++) {
+        if (g->cases[i].why[0] == '\0') {
+            played++;
+            rv = play_one(g, &a, &g->cases[i], err);
+            good += g->cases[i].why[0] == '\0';
+        }
+        flo_tool_progress("case", i + 1, g->count, started_us);
+    }
+    if (rv == 0) {
+        tell_play(a.model.info, good, played);
+    }
+    flo_tool_answer_close(&a);
+    return rv;
+}
+
+/* All plays from the one of number `from` on. */
+static int play_all(struct golden *g, size_t from,
+                    const struct flo_engine_info *first, struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = from; rv == 0 && i < PLAYS; i++) {
+        struct flo_tool tool = g->tool;
+        if (set_play(&tool, i, first)) {
+            rv = play(g, &tool, err);
+        }
+    }
+    return rv;
+}
+
+/* ---- create: prompts --------------------------------------------- */
+
+static int add_prompt(struct golden *g, const char *prompt, struct flo_err *err)
+{
+    struct golden_case *one = &g->cases[g->count];
+
+    if (g->count == PROMPTS_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "more than %d prompts", PROMPTS_MAX);
+    }
+    if (strlen(prompt) > PROMPT_BYTES_MAX) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "prompt %zu has %zu bytes, at most %d", g->count + 1,
+                        strlen(prompt), PROMPT_BYTES_MAX);
+    }
+    one->asked.prompt = prompt;
+    one->asked.is_raw = g->is_raw;
+    g->count++;
+    snprintf(one->id, sizeof(one->id), "prompt-%zu", g->count);
+    return 0;
+}
+
+/* One a line; in a text with empty lines a paragraph is one. */
+static int read_prompts(struct golden *g, struct flo_err *err)
+{
+    size_t bytes;
+    int rv =
+        flo_file_read(g->prompts_path, FILE_BYTES_MAX, &g->text, &bytes, err);
+
+    if (rv == 0 && strlen(g->text) != bytes) {
+        rv = flo_fail(err, FLO_E_USAGE, "%s has a zero byte: no text",
+                      g->prompts_path);
+    }
+    const char *separator =
+        rv == 0 && strstr(g->text, "\n\n") != NULL ? "\n\n" : "\n";
+    for (char *at = g->text; rv == 0 && at != NULL && *at != '\0';) {
+        char *end = strstr(at, separator);
+        if (end != NULL) {
+            *end = '\0';
+        }
+        at += strspn(at, "\n");
+        size_t chars = strlen(at);
+        while (chars > 0 && strchr("\n\r", at[chars - 1]) != NULL) {
+            at[--chars] = '\0';
+        }
+        rv = *at == '\0' ? 0 : add_prompt(g, at, err);
+        at = end == NULL ? NULL : end + strlen(separator);
+    }
+    if (rv == 0 && g->count == 0) {
+        rv = flo_fail(err, FLO_E_USAGE, "%s has no prompt", g->prompts_path);
+    }
+    return rv;
+}
+
+static int take_prompts(struct golden *g, struct flo_err *err)
+{
+    int rv = 0;
+
+    g->cases = calloc(PROMPTS_MAX, sizeof(*g->cases));
+    if (g->cases == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "golden cases");
+    }
+    if (g->prompts_path != NULL) {
+        return read_prompts(g, err);
+    }
+    for (size_t i = 0; rv == 0 && i < FLO_COUNT(built_in); i++) {
+        rv = add_prompt(g, built_in[i], err);
+    }
+    return rv;
+}
+
+/* ---- create: what the model is sure of --------------------------- */
+
+/* Tokens before the first one that is too close to call. */
+static uint32_t count_sure(const struct heard *heard, bool *is_whole)
+{
+    uint32_t steps = heard->count + (heard->has_ended ? 1 : 0);
+    uint32_t sure = 0;
+
+    while (sure < steps && (double)heard->gaps[sure] >= SURE_GAP) {
+        sure++;
+    }
+    *is_whole = sure == steps;
+    return sure < heard->count ? sure : heard->count;
+}
+
+static int keep_sure(struct golden *g, const struct flo_tool_answer *a,
+                     struct golden_case *one, struct flo_err *err)
+{
+    const struct heard *heard = &g->heard;
+    bool is_whole;
+    uint32_t sure = count_sure(heard, &is_whole);
+    bool has_ended = is_whole && heard->has_ended;
+    int32_t *tokens;
+
+    if (sure == 0 || (sure < SURE_TOKENS_MIN && !has_ended)) {
+        snprintf(one->why, sizeof(one->why),
+                 "too close to call: token %u leads by %.3f, %.1f is asked for",
+                 sure + 1, (double)heard->gaps[sure], SURE_GAP);
+        return 0;
+    }
+    tokens = malloc(sure * sizeof(*tokens));
+    if (tokens == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "golden tokens");
+    }
+    memcpy(tokens, heard->tokens, sure * sizeof(*tokens));
+    one->tokens = tokens;
+    one->n_tokens = sure;
+    one->gap = INFINITY;
+    for (uint32_t i = 0; i < sure + (has_ended ? 1 : 0); i++) {
+        double gap = (double)heard->gaps[i];
+        one->gap = gap < one->gap ? gap : one->gap;
+    }
+    /* One token more lets it say that it has ended. */
+    one->asked.tokens_max = sure + (has_ended ? 1 : 0);
+    int rv = read_text(g, a, sure, err);
+    one->asked.answer = rv == 0 ? strdup(g->heard.text.data) : NULL;
+    return rv == 0 && one->asked.answer == NULL
+               ? flo_fail(err, FLO_E_MEMORY, "an answer")
+               : rv;
+}
+
+static int ask_one(struct golden *g, struct flo_tool_answer *a,
+                   struct golden_case *one, uint32_t tokens_max,
+                   struct flo_err *err)
+{
+    int rv = hear(g, a, &one->asked, tokens_max, err);
+
+    if (rv == FLO_E_INFER_TOO_LONG) {
+        snprintf(one->why, sizeof(one->why), "%.150s", err->what);
+        return 0;
+    }
+    rv = rv < 0 ? rv : keep_sure(g, a, one, err);
+    return rv < 0 ? flo_wrap(err, rv, "%s", one->id) : 0;
+}
+
+static int ask(struct golden *g, struct flo_engine_info *first,
+               struct flo_err *err)
+{
+    struct flo_tool_answer a = {0};
+    uint64_t started_us = flo_now_us();
+    int rv = flo_tool_answer_open(&g->tool, FLO_VOCABULARY_NEEDED, &a, err);
+
+    if (rv == 0) {
+        *first = *a.model.info;
+        g->prompt = malloc(first->context * sizeof(*g->prompt));
+        rv = g->prompt == NULL ? flo_fail(err, FLO_E_MEMORY, "a prompt") : 0;
+    }
+    for (size_t i = 0; rv == 0 && i < g->count; i++) {
+        rv = ask_one(g, &a, &g->cases[i], (uint32_t)g->tool.count, err);
+        flo_tool_progress("prompt", i + 1, g->count, started_us);
+    }
+    flo_tool_answer_close(&a);
+    return rv;
+}
+
+/* ---- create: the document ---------------------------------------- */
+
+static void put_case(const struct golden_case *one, struct flo_buf *out)
+{
+    flo_tool_json(out, "  {\"id\": ", one->id);
+    flo_tool_json(out,
+                  one->asked.is_raw ? ", \"raw_prompt\": " : ", \"prompt\": ",
+                  one->asked.prompt);
+    flo_buf_printf(out, ",\n   \"max_new_tokens\": %u, \"must_contain\": []",
+                   one->asked.tokens_max);
+    flo_tool_json(out, ",\n   \"expect_text\": ", one->asked.answer);
+    /* Rounded down: what is said is so. */
+    flo_buf_printf(out, ",\n   \"min_logit_gap\": %.3f, \"expect_tokens\": [",
+                   floor(one->gap * 1000) / 1000);
+    for (uint32_t i = 0; i < one->n_tokens; i++) {
+        flo_buf_printf(out, "%s%d", i == 0 ? "" : ", ", one->tokens[i]);
+    }
+    flo_buf_text(out, "]}");
+}
+
+static int write_document(void *context, int fd, struct flo_err *err)
+{
+    const struct flo_buf *out = context;
+    size_t done = 0;
+
+    while (done < out->bytes) {
+        ssize_t n = write(fd, out->data + done, out->bytes - done);
+        if (n < 0) {
+            return flo_fail_errno(err, FLO_E_IO_WRITE, "golden cases");
+        }
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+static int write_golden(const struct golden *g,
+                        const struct flo_engine_info *info, struct flo_err *err)
+{
+    struct flo_buf out = {.bytes_max = FILE_BYTES_MAX};
+    size_t kept = 0;
+
+    flo_tool_json(&out, "{\"format\": \"flotilla-golden-1\",\n \"model\": ",
+                  info->name[0] != '\0' ? info->name : info->arch);
+    flo_tool_json(&out, ", \"kernel\": ", info->kernel);
+    flo_buf_text(&out, ", \"decode\": \"greedy\",\n \"cases\": [\n");
+    for (size_t i = 0; i < g->count; i++) {
+        const struct golden_case *one = &g->cases[i];
+        if (one->why[0] != '\0') {
+            fprintf(stderr, "left out: %s (%.40s): %s\n", one->id,
+                    one->asked.prompt, one->why);
+            continue;
+        }
+        flo_buf_text(&out, kept++ == 0 ? "" : ",\n");
+        put_case(one, &out);
+    }
+    flo_buf_text(&out, "\n]}\n");
+    fprintf(stderr, "%zu of %zu prompts became cases\n", kept, g->count);
+    int rv = 0;
+    if (kept == 0) {
+        rv = flo_fail(err, FLO_E_PROBE_GOLDEN,
+                      "no case is left of %zu prompts: ask for what the model "
+                      "is sure of, or give it --prompts of its own kind",
+                      g->count);
+    } else if (out.failed) {
+        rv = flo_fail(err, FLO_E_META_TOO_LARGE,
+                      "golden cases of more than %d bytes", FILE_BYTES_MAX);
+    } else {
+        rv = flo_outfile(g->out_path,
+                         (struct flo_inputs){{g->tool.model, g->prompts_path}},
+                         write_document, &out, err);
+    }
+    flo_buf_deinit(&out);
+    return rv;
+}
+
+static int create(struct golden *g, struct flo_err *err)
+{
+    struct flo_engine_info first;
+    int rv;
+
+    g->out_path = g->tool.words[1];
+    if (g->tool.count < 1 || g->tool.count > TOKENS_MAX) {
+        return flo_fail(err, FLO_E_USAGE, "--n is %llu, from 1 to %d",
+                        (unsigned long long)g->tool.count, TOKENS_MAX);
+    }
+    if ((rv = take_prompts(g, err)) < 0 || (rv = ask(g, &first, err)) < 0 ||
+        (rv = play_all(g, 1, &first, err)) < 0) {
+        return rv;
+    }
+    return write_golden(g, &first, err);
+}
+
+/* ---- play -------------------------------------------------------- */
+
+static int take_cases(struct golden *g, struct flo_err *err)
+{
+    size_t bytes;
+    char *text;
+    int rv =
+        flo_file_read(g->tool.words[1], FILE_BYTES_MAX, &text, &bytes, err);
+
+    rv = rv < 0 ? rv : flo_suite_take(text, bytes, &g->suite, err);
+    if (rv == 0 && !g->suite.is_golden) {
+        rv = flo_fail(err, FLO_E_META_SCHEMA,
+                      "no document of the format flotilla-golden-1");
+    }
+    if (rv < 0) {
+        return flo_wrap(err, rv, "%s", g->tool.words[1]);
+    }
+    g->cases = calloc(g->suite.count, sizeof(*g->cases));
+    if (g->cases == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "golden cases");
+    }
+    for (; g->count < g->suite.count; g->count++) {
+        const struct flo_suite_case *asked = &g->suite.cases[g->count];
+        struct golden_case *one = &g->cases[g->count];
+        one->asked = *asked;
+        snprintf(one->id, sizeof(one->id), "%.63s",
+                 asked->id != NULL ? asked->id : "");
+        if (asked->expect != NULL && asked->gap >= SURE_GAP) {
+            one->tokens = asked->expect;
+            one->n_tokens = asked->n_expect;
+        }
+        if (asked->tokens_max < 1 || asked->tokens_max > TOKENS_MAX) {
+            return flo_fail(err, FLO_E_META_SCHEMA,
+                            "%s: case %s: max_new_tokens is not from 1 to %d",
+                            g->tool.words[1], one->id, TOKENS_MAX);
+        }
+    }
+    return 0;
+}
+
+static int play_file(struct golden *g, struct flo_err *err)
+{
+    struct flo_engine_info first;
+    struct flo_tool_answer a = {0};
+    uint32_t failed = 0;
+    int rv = take_cases(g, err);
+
+    if (rv == 0) {
+        rv = flo_tool_answer_open(&g->tool, FLO_VOCABULARY_NEEDED, &a, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    first = *a.model.info;
+    flo_tool_answer_close(&a);
+    g->prompt = malloc(first.context * sizeof(*g->prompt));
+    if (g->prompt == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "a prompt");
+    }
+    if ((rv = play_all(g, 0, &first, err)) < 0) {
+        return rv;
+    }
+    for (size_t i = 0; i < g->count; i++) {
+        if (g->cases[i].why[0] != '\0') {
+            failed++;
+            fprintf(stderr, "failed: %s: %s\n", g->cases[i].id,
+                    g->cases[i].why);
+        }
+    }
+    return failed == 0
+               ? 0
+               : flo_fail(err, FLO_E_PROBE_GOLDEN,
+                          "%s: %u of %zu cases fail with %s", g->tool.words[1],
+                          failed, g->count, g->tool.model);
+}
+
+/* ---- the command ------------------------------------------------- */
+
+static int golden(void *context, struct flo_err *err)
+{
+    struct golden *g = context;
+    const char *verb = g->tool.words[0];
+
+    if (verb != NULL && g->tool.words[1] != NULL) {
+        if (strcmp(verb, "create") == 0) {
+            return create(g, err);
+        }
+        if (strcmp(verb, "play") == 0) {
+            return play_file(g, err);
+        }
+    }
+    return flo_fail(err, FLO_E_USAGE,
+                    "golden create FILE, or golden play FILE, is needed");
+}
+
+static struct golden state = {.tool.count = TOKENS_DEFAULT};
+static const struct flo_option options[] = {
+    {"prompts", FLO_OPTION_TEXT, &state.prompts_path,
+     "FILE of create: one a line, or paragraphs (default: a built-in set)"},
+    {"raw", FLO_OPTION_FLAG, &state.is_raw,
+     "of create: no chat template, the prompts as they are"},
+    {"n", FLO_OPTION_U64, &state.tool.count,
+     "N tokens of an answer at most (default 32)"},
+};
+const struct flo_command flo_command_golden = {
+    .name = "golden",
+    .help = "make or play prompts whose answers are known",
+    .usage = "create|play FILE --model MODEL [--prompts TEXT]",
+    .shared = FLO_SHARED_MODEL,
+    .options = options,
+    .option_count = FLO_COUNT(options),
+    .words_max = 2,
+    .state = &state,
+    .run = golden,
+};
