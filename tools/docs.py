@@ -97,26 +97,32 @@ def config():
 def api():
     lines = [["`%s`" % r[0], "`%s`" % r[1], r[2].lower(),
               "devices' and people's" if "DEVICES" in r[3] else "people's",
-              r[5] or "–"]
+              r[5] or "–", "`%s`" % r[6] if r[6] else "–",
+              "<br>".join("`%s`" % b for b in r[7].split("|"))
+              if r[7] else "–"]
              for r in rows("server-stub/shell/rest_routes.def",
                            "FLO_REST_ROUTE")]
     lines += [["`GET`", "`/v1/blobs/{digest}`", "viewer, or a device's "
-               "certificate", "devices' and people's", "–"],
+               "certificate", "devices' and people's", "–", "–", "–"],
               ["`GET`", "`/v1/envelopes/{release id}`", "viewer, or a "
-               "device's certificate", "devices' and people's", "–"],
+               "device's certificate", "devices' and people's", "–", "–", "–"],
               ["`PUT`", "`/v1/blobs/{digest}`", "releaser", "people's",
-               "blob.put"],
-              ["`GET`", "`/v1/events`", "viewer", "people's", "–"],
-              ["`GET`", "`/metrics`", "none", "people's", "–"],
+               "blob.put", "–", "–"],
+              ["`GET`", "`/v1/events`", "viewer", "people's", "–", "–", "–"],
+              ["`GET`", "`/metrics`", "none", "people's", "–", "–", "–"],
               ["`GET`", "`/`, `/app/…` (dashboard)", "none", "people's",
-               "–"]]
+               "–", "–", "–"]]
     return ("# REST of the controller\n\n" + NOTE %
             "server-stub/shell/rest_routes.def" +
             "Bodies and answers: docs/internals/contracts.md section 8. "
             "Errors are RFC 9457 problem documents whose `code` stands in "
             "errors.md. POSTs may carry `Idempotency-Key`; rollouts have an "
-            "`ETag` and take `If-Match`. HEAD works where GET does.\n\n" +
-            table(["method", "path", "least role", "listener", "in the audit"],
+            "`ETag` and take `If-Match`. HEAD works where GET does. "
+            "Query parameters and members of a body are those of the table "
+            "(`x{…}` an object, `x[…]` an array of objects); any other is "
+            "refused (`rest.unknown`) and nothing is done.\n\n" +
+            table(["method", "path", "least role", "listener", "in the audit",
+                   "query", "body"],
                   lines))
 
 

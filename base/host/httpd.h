@@ -95,6 +95,9 @@ const char *flo_httpd_param(const struct flo_httpd_request *request,
                             const char *name);
 const char *flo_httpd_query(const struct flo_httpd_request *request,
                             const char *name);
+/* Name of the query's parameter i, decoded; NULL behind the last. */
+const char *flo_httpd_query_name(const struct flo_httpd_request *request,
+                                 size_t i);
 const char *flo_httpd_header(const struct flo_httpd_request *request,
                              const char *name);
 const char *flo_httpd_body(const struct flo_httpd_request *request,

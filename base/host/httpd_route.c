@@ -191,6 +191,12 @@ const char *flo_httpd_query(const struct flo_httpd_request *request,
     return NULL;
 }
 
+const char *flo_httpd_query_name(const struct flo_httpd_request *request,
+                                 size_t i)
+{
+    return i < request->head.n_query ? request->head.query[i].name : NULL;
+}
+
 const char *flo_httpd_header(const struct flo_httpd_request *request,
                              const char *name)
 {

@@ -187,6 +187,11 @@ int flo_cmd_token_create(struct flo_cli *cli, struct flo_err *err)
         json_object_set_new(
             body, "group",
             json_string(flo_args_text(&cli->args, "group", "all")));
+    } else if (flo_args_has(&cli->args, "group") ||
+               flo_args_has(&cli->args, "uses")) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--group and --uses belong to --kind enroll: an access "
+                        "token is for the whole fleet, by its role");
     } else {
         json_object_set_new(
             body, "role",

@@ -259,7 +259,7 @@ int flo_cmd_telemetry_query(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = flo_api_list(cli,
                           strcmp(by, "device") == 0 ? "/v1/devices?limit=1000"
-                                                    : "/v1/releases?limit=1000",
+                                                    : "/v1/releases",
                           &names, err);
     }
     if (rv == 0) {

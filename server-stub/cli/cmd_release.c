@@ -54,7 +54,7 @@ static const struct flo_column release_columns[] = {
 int flo_cmd_release_list(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
-    int rv = flo_api_list(cli, "/v1/releases?limit=1000", &items, err);
+    int rv = flo_api_list(cli, "/v1/releases", &items, err);
 
     if (rv == 0) {
         flo_out_table(cli, items, release_columns, FLO_COUNT(release_columns));
@@ -251,7 +251,7 @@ static int look_at_releases(struct flo_cli *cli, struct create *create,
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
     const char *newest[2] = {NULL, NULL};
     uint64_t numbers[2] = {0, 0};
-    int rv = flo_api_list(cli, "/v1/releases?limit=1000", &items, err);
+    int rv = flo_api_list(cli, "/v1/releases", &items, err);
 
     for (size_t i = 0; rv == 0 && i < json_array_size(items); i++) {
         const json_t *item = json_array_get(items, i);

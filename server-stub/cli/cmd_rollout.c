@@ -374,10 +374,11 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
     uint64_t timeout_ms;
 
     if (flo_args_has(&cli->args, "group") ||
+        flo_args_has(&cli->args, "device") ||
         flo_args_has(&cli->args, "everywhere")) {
         flo_fail(err, FLO_E_USAGE,
-                 "a rollout goes back as a whole: --group and --everywhere "
-                 "belong to --release");
+                 "a rollout goes back as a whole: --device, --group and "
+                 "--everywhere belong to --release");
         return flo_err_fix(err, "--release MODEL@VERSION --group G");
     }
     if (!flo_args_has(&cli->args, "wait")) {
@@ -397,37 +398,57 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
     return rv;
 }
 
+/* Exactly one of --everywhere, --group G, --device D into the body. */
+static int add_scope(const struct flo_args *args, json_t *body,
+                     struct flo_err *err)
+{
+    const char *group = flo_args_text(args, "group", NULL);
+    const char *device = flo_args_text(args, "device", NULL);
+    bool is_everywhere = flo_args_has(args, "everywhere");
+
+    if ((group != NULL) + (device != NULL) + is_everywhere != 1) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "say where, once: --everywhere, --group G or "
+                        "--device D");
+    }
+    if (is_everywhere) {
+        json_object_set_new(body, "everywhere", json_true());
+    } else {
+        json_object_set_new(body, group != NULL ? "group" : "device",
+                            json_string(group != NULL ? group : device));
+    }
+    return 0;
+}
+
 int flo_cmd_rollout_rollback(struct flo_cli *cli, struct flo_err *err)
 {
     const char *title = flo_args_text(&cli->args, "release", NULL);
-    const char *group = flo_args_text(&cli->args, "group", "all");
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
 
     if (title == NULL) {
         return take_back(cli, err);
     }
-    if (!flo_args_has(&cli->args, "everywhere") &&
-        !flo_args_has(&cli->args, "group")) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "say where: --everywhere or --group G");
-    }
-    int rv = flo_release_title_parse(title, model, version, err);
-    if (rv == 0) {
-        rv = flo_out_confirm(cli,
-                             "Every device in scope that runs it goes back to "
-                             "what it ran before; the release is yanked.",
-                             title, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body =
-        json_pack("{s:s,s:s,s:s,s:s,s:s}", "op", "rollback", "release", title,
-                  "group", group, "confirm", title, "reason",
+        json_pack("{s:s,s:s,s:s,s:s}", "op", "rollback", "release", title,
+                  "confirm", title, "reason",
                   flo_args_text(&cli->args, "reason", "emergency rollback"));
-    return send_order(cli, body, err);
+    int rv = add_scope(&cli->args, body, err);
+    if (rv == 0) {
+        rv = flo_release_title_parse(title, model, version, err);
+    }
+    if (rv == 0) {
+        rv = flo_out_confirm(
+            cli,
+            flo_args_has(&cli->args, "everywhere")
+                ? "Every device that runs it goes back to what it ran before; "
+                  "the release is yanked."
+                : "The devices in scope that run it go back to what they ran "
+                  "before; elsewhere nothing changes.",
+            title, err);
+    }
+    return rv < 0 ? rv : send_order(cli, body, err);
 }
 
 static int freeze(struct flo_cli *cli, const char *op, struct flo_err *err)
@@ -443,8 +464,9 @@ static int freeze(struct flo_cli *cli, const char *op, struct flo_err *err)
         return rv;
     }
     FLO_CLEANUP(flo_json_cleanup)
-    json_t *body = json_pack("{s:s,s:s,s:s}", "op", op, "confirm", fleet,
-                             "reason", flo_args_text(&cli->args, "reason", ""));
+    json_t *body =
+        json_pack("{s:s,s:b,s:s,s:s}", "op", op, "everywhere", 1, "confirm",
+                  fleet, "reason", flo_args_text(&cli->args, "reason", ""));
     return send_order(cli, body, err);
 }
 

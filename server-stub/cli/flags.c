@@ -69,6 +69,7 @@ FLAGS(rollout_rollback) = {
     {"release", "MODEL@VERSION", "take this release back everywhere"},
     {"everywhere", NULL, "with --release: in the whole fleet"},
     {"group", "G", "with --release: in this group only"},
+    {"device", "D", "with --release: on this device only"},
     {"reason", "TEXT", "why, for the audit"},
     {"wait", NULL, "wait until every online device is back"},
     END};

@@ -223,6 +223,11 @@ FLO_MUST_USE int flo_orders_issue(struct flo_controller *controller,
 FLO_MUST_USE int flo_orders_issue_desired(struct flo_controller *controller,
                                           struct flo_order *order, char *id,
                                           struct flo_err *err);
+/* The same; `row` says how it travels. */
+FLO_MUST_USE int flo_orders_issue_row(struct flo_controller *controller,
+                                      struct flo_order *order,
+                                      struct flo_records_order row, char *id,
+                                      struct flo_err *err);
 /* Sign anew what is older than half its life, or half a replay window behind
  * (flo_order_is_behind): what desired documents hold, and what stands in the
  * groups' lists (flo_records_order_standing). */
@@ -244,14 +249,26 @@ FLO_MUST_USE int flo_orders_desired_text(struct flo_controller *controller,
 FLO_MUST_USE int flo_orders_group_text(struct flo_controller *controller,
                                        const char *group, struct flo_buf *out,
                                        struct flo_err *err);
-/* Emergency: order, yank, stop rollouts, rewrite desired.
+
+/* ---- emergency.c ---- */
+
+/* What goes back and where. */
+struct flo_take_back {
+    const char *release; /* model@version */
+    const char *group;   /* "all": everywhere; NULL: one device */
+    const char *device;  /* its id, or NULL */
+    bool is_yanked;      /* nobody starts the release again */
+    const char *by;
+    const char *reason;
+};
+/* Emergency: order, yank when asked, stop rollouts, rewrite desired.  Without
+ * a yank nothing changes outside the scope: rollouts of other groups go on,
+ * without the scope's devices.
  *
- * FLO_E_GROUP_ABSENT  the group has no device; nothing changed */
+ * FLO_E_GROUP_ABSENT, FLO_E_DEVICE_ABSENT  nobody is there; nothing changed */
 FLO_MUST_USE int flo_orders_take_back(struct flo_controller *controller,
-                                      const char *release_title,
-                                      const char *group, const char *by,
-                                      const char *reason, char *id,
-                                      struct flo_err *err);
+                                      const struct flo_take_back *what,
+                                      char *id, struct flo_err *err);
 /* Yank a release: nobody starts it any more.  Its rollouts end, those that the
  * rollback `note` of `group` ("" none) covers as taken back, the others
  * aborted; desired documents that said to run it say nothing. */
@@ -324,6 +341,8 @@ void flo_live_telemetry(struct flo_controller *controller, size_t devices);
 
 /* ---- views.c: objects as REST and SSE show them ---- */
 
+/* Stored JSON, or an empty object: a new reference. */
+json_t *flo_view_parsed(const char *text_or_null);
 json_t *flo_view_device(const struct flo_records_device *device);
 json_t *flo_view_release(const struct flo_records_release *release,
                          bool with_document);

@@ -88,7 +88,10 @@ FLO_MUST_USE int flo_records_device_get(struct flo_records *store,
 struct flo_records_device_filter {
     const char *after;
     const char *group;
-    int online;
+    const char *label; /* its key, a name; its value */
+    const char *label_value;
+    const char *release; /* model@version that it serves */
+    int online;          /* -1: either */
     bool with_retired;
     uint64_t limit; /* 0: all */
 };

@@ -121,10 +121,16 @@ int flo_records_device_list(struct flo_records *store,
         " AND (?2 IS NULL OR id IN"
         "      (SELECT device FROM device_group WHERE grp = ?2))"
         " AND (?3 < 0 OR online = ?3) AND (?4 OR retired = 0)"
+        " AND (?6 IS NULL OR CASE WHEN json_valid(labels)"
+        "      THEN json_extract(labels, '$.\"' || ?6 || '\"') = ?7 END)"
+        " AND (?8 IS NULL OR CASE WHEN json_valid(reported)"
+        "      THEN json_extract(reported, '$.serving.model') || '@' ||"
+        "           json_extract(reported, '$.serving.version') = ?8 END)"
         " ORDER BY id LIMIT ?5",
-        "ttiii", filter->after != NULL ? filter->after : "", filter->group,
+        "ttiiittt", filter->after != NULL ? filter->after : "", filter->group,
         (int64_t)filter->online, (int64_t)filter->with_retired,
-        filter->limit == 0 ? INT64_C(-1) : (int64_t)filter->limit);
+        filter->limit == 0 ? INT64_C(-1) : (int64_t)filter->limit,
+        filter->label, filter->label_value, filter->release);
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         device_row(store, row, &device);

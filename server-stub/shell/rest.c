@@ -5,6 +5,7 @@
 
 #include "base/host/digest.h"
 
+#include "server-stub/core/request.h"
 #include "server-stub/shell/live.h"
 #include "server-stub/shell/rest.h"
 
@@ -17,10 +18,13 @@ struct route {
     int flags;
     flo_rest_handler handler;
     const char *what;
+    const char *query; /* shapes: core/request.h */
+    const char *body;
 };
 static const struct route routes[] = {
-#define FLO_REST_ROUTE(method, pattern, access, flags, handler, what)          \
-    {method, pattern, FLO_ACCESS_##access, flags, handler, what},
+#define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query,   \
+                       body)                                                   \
+    {method, pattern, FLO_ACCESS_##access, flags, handler, what, query, body},
 #include "server-stub/shell/rest_routes.def"
 #undef FLO_REST_ROUTE
 };
@@ -119,13 +123,15 @@ static int as_request(int code, struct flo_err *err)
     return to;
 }
 
-static int read_body(struct flo_rest_call *call, const struct route *route,
-                     struct flo_err *err)
+static int parse_body(struct flo_rest_call *call, const struct route *route,
+                      struct flo_err *err)
 {
     size_t bytes;
     const char *body = flo_httpd_body(call->request, &bytes);
+    bool is_raw = (route->flags & RAW) != 0 &&
+                  (route->body[0] == '\0' || bytes == 0 || body[0] != '{');
 
-    if ((route->flags & RAW) != 0 || bytes == 0) {
+    if (is_raw || bytes == 0) {
         return 0;
     }
     int rv = flo_json_parse(body, bytes, FLO_REST_BODY_MAX, &call->in, err);
@@ -136,6 +142,19 @@ static int read_body(struct flo_rest_call *call, const struct route *route,
         return flo_fail(err, FLO_E_REST_SCHEMA, "the body is no object");
     }
     return 0;
+}
+
+/* Before a handler looks at anything: a parameter or member that nobody knows
+ * may have meant a narrower thing than what would be done without it. */
+static int read_body(struct flo_rest_call *call, const struct route *route,
+                     struct flo_err *err)
+{
+    int rv = flo_rest_query_check(call->request, route->query, err);
+
+    if (rv == 0) {
+        rv = parse_body(call, route, err);
+    }
+    return rv < 0 ? rv : flo_request_check(route->body, call->in, err);
 }
 
 /* ---- answers ---- */
@@ -384,8 +403,9 @@ static void on_call(void *context, struct flo_httpd_request *request)
             audit_refusal(&call, route, &err);
         }
     }
-    if (rv == 0) {
-        rv = read_body(&call, route, &err);
+    if (rv == 0 && (rv = read_body(&call, route, &err)) < 0 &&
+        (route->flags & WRITE) != 0) {
+        audit_refusal(&call, route, &err);
     }
     if (rv < 0) {
         answer_err(&call, &err);
@@ -411,6 +431,8 @@ static void on_events(void *context, struct flo_httpd_request *request)
 
     if (rv < 0) {
         answer_err(&call, &err);
+    } else if (flo_rest_query_check(request, "", &err) < 0) {
+        answer_err(&call, &err);
     } else {
         flo_live_subscribe(controller->live, request, call.token_id);
     }
@@ -423,9 +445,11 @@ int flo_rest_open(struct flo_controller *controller, struct flo_err *err)
 
     for (size_t i = 0; i < FLO_COUNT(routes) && rv == 0; i++) {
         bindings[i] = (struct binding){controller, &routes[i]};
-        rv = flo_httpd_route(controller->httpd, routes[i].method,
-                             routes[i].pattern, FLO_REST_BODY_MAX, on_call,
-                             &bindings[i], err);
+        rv = flo_httpd_route(
+            controller->httpd, routes[i].method, routes[i].pattern,
+            (routes[i].flags & DEVICES) != 0 ? FLO_REST_DEVICE_BODY_MAX
+                                             : FLO_REST_BODY_MAX,
+            on_call, &bindings[i], err);
     }
     if (rv == 0) {
         rv = flo_httpd_route(controller->httpd, "GET", "/v1/events", 0,
@@ -438,6 +462,37 @@ int flo_rest_open(struct flo_controller *controller, struct flo_err *err)
 }
 
 /* ---- for handlers ---- */
+
+int flo_rest_query_check(struct flo_httpd_request *request, const char *shape,
+                         struct flo_err *err)
+{
+    const char *name;
+    int rv = 0;
+
+    for (size_t i = 0;
+         rv == 0 && (name = flo_httpd_query_name(request, i)) != NULL; i++) {
+        rv = flo_request_check_query(shape, name, err);
+        for (size_t j = 0; j < i && rv == 0; j++) {
+            if (strcmp(flo_httpd_query_name(request, j), name) == 0) {
+                rv = flo_fail(err, FLO_E_REST_SCHEMA,
+                              "the query has `%.64s` twice", name);
+            }
+        }
+    }
+    return rv;
+}
+
+int flo_rest_flag(struct flo_rest_call *call, const char *name, bool *out,
+                  struct flo_err *err)
+{
+    const char *text = flo_httpd_query(call->request, name);
+
+    *out = text != NULL && strcmp(text, "true") == 0;
+    return text == NULL || *out || strcmp(text, "false") == 0
+               ? 0
+               : flo_fail(err, FLO_E_REST_SCHEMA,
+                          "%s: true or false, not `%.40s`", name, text);
+}
 
 int flo_rest_number(struct flo_rest_call *call, const char *name, uint64_t min,
                     uint64_t max, uint64_t standard, uint64_t *out,

@@ -12,6 +12,7 @@
 #define FLO_TAG_PEOPLE 0
 #define FLO_TAG_DEVICES 1
 #define FLO_REST_BODY_MAX (1u << 20)
+#define FLO_REST_DEVICE_BODY_MAX (1u << 16) /* anybody reaches these */
 
 struct flo_rest_call {
     struct flo_controller *controller;
@@ -29,7 +30,8 @@ struct flo_rest_call {
 typedef int (*flo_rest_handler)(struct flo_rest_call *call,
                                 struct flo_err *err);
 
-#define FLO_REST_ROUTE(method, pattern, access, flags, handler, what)          \
+#define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query,   \
+                       body)                                                   \
     int handler(struct flo_rest_call *call, struct flo_err *err);
 #include "server-stub/shell/rest_routes.def"
 #undef FLO_REST_ROUTE
@@ -55,6 +57,13 @@ bool flo_blob_exists(const struct flo_controller *controller,
 FLO_MUST_USE int flo_web_open(struct flo_controller *controller,
                               struct flo_err *err);
 
+/* FLO_E_REST_UNKNOWN for a parameter that the shape (core/request.h) does not
+ * name, FLO_E_REST_SCHEMA for one that stands there twice. */
+FLO_MUST_USE int flo_rest_query_check(struct flo_httpd_request *request,
+                                      const char *shape, struct flo_err *err);
+/* ?name=true or false; false when absent. */
+FLO_MUST_USE int flo_rest_flag(struct flo_rest_call *call, const char *name,
+                               bool *out, struct flo_err *err);
 /* ?name= as a number from min to max; standard when absent. */
 FLO_MUST_USE int flo_rest_number(struct flo_rest_call *call, const char *name,
                                  uint64_t min, uint64_t max, uint64_t standard,

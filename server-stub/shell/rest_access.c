@@ -139,16 +139,14 @@ int flo_rest_token_delete(struct flo_rest_call *call, struct flo_err *err)
 
 int flo_rest_trust_add(struct flo_rest_call *call, struct flo_err *err)
 {
-    FLO_CLEANUP(flo_json_cleanup) json_t *in = NULL;
     char keyid[FLO_KEYID_TEXT];
     size_t bytes;
     const char *body = flo_httpd_body(call->request, &bytes);
     const char *pem = body;
     int rv;
 
-    if (bytes > 0 && body[0] == '{') { /* {"pem":"..."} or the PEM itself */
-        if ((rv = flo_json_parse(body, bytes, 65536, &in, err)) < 0 ||
-            (rv = flo_json_get_text(in, "pem", 8192, &pem, err)) < 0) {
+    if (call->in != NULL) { /* {"pem":"..."} or the PEM itself */
+        if (flo_json_get_text(call->in, "pem", 8192, &pem, err) < 0) {
             return err->code = FLO_E_REST_SCHEMA;
         }
         bytes = strlen(pem);

@@ -88,6 +88,7 @@ static void on_get(void *context, struct flo_httpd_request *request)
 
     controller->counters.http_requests++;
     if (may_read(controller, request, &err) == 0 &&
+        flo_rest_query_check(request, "", &err) == 0 &&
         digest_of(request, &digest, &err) == 0) {
         flo_digest_text(&digest, text);
         if (!flo_blob_path(controller, &digest, path) ||
@@ -124,6 +125,7 @@ static void on_envelope(void *context, struct flo_httpd_request *request)
 
     controller->counters.http_requests++;
     if ((rv = may_read(controller, request, &err)) == 0 &&
+        (rv = flo_rest_query_check(request, "", &err)) == 0 &&
         (rv = digest_of(request, &digest, &err)) == 0) {
         flo_digest_text(&digest, text);
         rv = flo_records_envelope_get(controller->store, text, answer_envelope,
@@ -187,6 +189,9 @@ static int on_start(void *context, struct flo_httpd_request *request,
                             "this path is not on the devices' listener");
 
     controller->counters.http_requests++;
+    if (rv == 0) {
+        rv = flo_rest_query_check(request, "", err);
+    }
     if (rv < 0) {
         return rv;
     }

@@ -206,16 +206,9 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in,
 
 int flo_rest_enroll(struct flo_rest_call *call, struct flo_err *err)
 {
-    FLO_CLEANUP(flo_json_cleanup) json_t *in = NULL;
-    size_t bytes;
-    const char *body = flo_httpd_body(call->request, &bytes);
-    int rv = flo_json_parse(body != NULL ? body : "", bytes, 65536, &in, err);
-
-    if (rv < 0) {
-        return err->code = rv == FLO_E_META_TOO_LARGE ? FLO_E_REST_TOO_LARGE
-                                                      : FLO_E_REST_SCHEMA;
-    }
-    return enrol_device(call, in, err);
+    return call->in == NULL
+               ? flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here")
+               : enrol_device(call, call->in, err);
 }
 
 /* ---- devices ---- */
@@ -234,25 +227,66 @@ static int add_device(void *context, const struct flo_records_device *device)
     return 0;
 }
 
-int flo_rest_devices(struct flo_rest_call *call, struct flo_err *err)
+/* key=value, cut at the first '=' into `room`. */
+static int read_label(const char *text, char *room, size_t bytes,
+                      struct flo_records_device_filter *filter,
+                      struct flo_err *err)
+{
+    char *equals;
+
+    if (text == NULL) {
+        return 0;
+    }
+    if (strlen(text) < bytes &&
+        (equals = strchr(strcpy(room, text), '=')) != NULL) {
+        *equals = '\0';
+        filter->label = room;
+        filter->label_value = equals + 1;
+    }
+    return filter->label != NULL && flo_name_is_valid(filter->label)
+               ? 0
+               : flo_fail(err, FLO_E_REST_SCHEMA,
+                          "label: key=value belongs here, not `%.80s`", text);
+}
+
+static int read_filter(struct flo_rest_call *call, char *room, size_t bytes,
+                       struct flo_records_device_filter *out,
+                       struct flo_err *err)
 {
     const char *state = flo_httpd_query(call->request, "state");
-    struct flo_records_device_filter filter = {
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+
+    *out = (struct flo_records_device_filter){
         .after = flo_httpd_query(call->request, "cursor"),
         .group = flo_httpd_query(call->request, "group"),
+        .release = flo_httpd_query(call->request, "release"),
         .online = -1};
+    if (state != NULL) {
+        out->online = strcmp(state, "online") == 0 ? 1 : 0;
+    }
+    if (out->online == 0 && strcmp(state, "offline") != 0) {
+        return flo_fail(err, FLO_E_REST_SCHEMA,
+                        "state: online or offline belongs here");
+    }
+    int rv = flo_rest_number(call, "limit", 1, 1000, 1000, &out->limit, err);
+    if (rv == 0 && out->release != NULL) {
+        rv = flo_release_title_parse(out->release, model, version, err);
+    }
+    return rv < 0 ? rv
+                  : read_label(flo_httpd_query(call->request, "label"), room,
+                               bytes, out, err);
+}
+
+int flo_rest_devices(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_records_device_filter filter;
     struct device_list list = {0};
-    int rv = flo_rest_number(call, "limit", 1, 1000, 1000, &filter.limit, err);
+    char label[512];
+    int rv = read_filter(call, label, sizeof(label), &filter, err);
 
     if (rv < 0) {
         return rv;
-    }
-    if (state != NULL) {
-        if (strcmp(state, "online") != 0 && strcmp(state, "offline") != 0) {
-            return flo_fail(err, FLO_E_REST_SCHEMA,
-                            "state: online or offline belongs here");
-        }
-        filter.online = strcmp(state, "online") == 0 ? 1 : 0;
     }
     list.items = json_array();
     rv = flo_records_device_list(call->controller->store, &filter, add_device,

@@ -15,12 +15,11 @@ static int need_body(const struct flo_rest_call *call, struct flo_err *err)
 
 int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
 {
-    const char *dry = flo_httpd_query(call->request, "dry_run");
-    bool is_dry = dry != NULL && strcmp(dry, "true") == 0;
     struct flo_rollout_entry *entry;
+    bool is_dry;
     int rv = need_body(call, err);
 
-    if (rv < 0 ||
+    if (rv < 0 || (rv = flo_rest_flag(call, "dry_run", &is_dry, err)) < 0 ||
         (rv = flo_rollouts_create(call->controller, call->in, call->name,
                                   is_dry, &entry, err)) < 0) {
         return rv;
@@ -194,23 +193,69 @@ static int confirm(const struct flo_rest_call *call, const char *expected,
     return rv;
 }
 
-static int take_back(struct flo_rest_call *call, char *id, struct flo_err *err)
+/* Exactly one of device, group, everywhere: nobody else guesses what was
+ * meant. */
+static int read_scope(const struct flo_rest_call *call,
+                      struct flo_take_back *out, struct flo_err *err)
 {
-    const char *release;
-    const char *group;
-    const char *reason;
+    static const char *const names[] = {"device", "group", "everywhere"};
+    bool is_everywhere;
+    size_t given = 0;
+    int rv;
+
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
+        given += json_object_get(call->in, names[i]) != NULL ? 1 : 0;
+    }
+    if ((rv = flo_json_opt_name(call->in, "group", NULL, &out->group, err)) <
+            0 ||
+        (rv = flo_json_opt_name(call->in, "device", NULL, &out->device, err)) <
+            0 ||
+        (rv = flo_json_opt_bool(call->in, "everywhere", false, &is_everywhere,
+                                err)) < 0) {
+        return rv;
+    }
+    if (given != 1 ||
+        (out->device == NULL && out->group == NULL && !is_everywhere)) {
+        flo_fail(err, FLO_E_REST_SCHEMA,
+                 "the order names %zu scopes; it takes exactly one of device, "
+                 "group and everywhere:true",
+                 given);
+        flo_err_fix(err, "say for whom it is; nothing was done");
+        return FLO_E_REST_SCHEMA;
+    }
+    if (is_everywhere) {
+        out->group = "all";
+    }
+    return 0;
+}
+
+static int take_id(void *context, const struct flo_records_device *device)
+{
+    snprintf(context, 37, "%s", device->id);
+    return 0;
+}
+
+static int take_back(struct flo_rest_call *call, struct flo_take_back *what,
+                     char *id, struct flo_err *err)
+{
+    char device[37];
     int rv;
 
     if ((rv = flo_json_get_text(call->in, "release", 2 * FLO_NAME_MAX + 1,
-                                &release, err)) < 0 ||
-        (rv = flo_json_opt_name(call->in, "group", "all", &group, err)) < 0 ||
-        (rv = flo_json_opt_text(call->in, "reason", 512, "", &reason, err)) <
-            0 ||
-        (rv = confirm(call, release, err)) < 0) {
+                                &what->release, err)) < 0 ||
+        (rv = flo_json_opt_text(call->in, "reason", 512, "", &what->reason,
+                                err)) < 0 ||
+        (rv = confirm(call, what->release, err)) < 0) {
         return rv;
     }
-    return flo_orders_take_back(call->controller, release, group, call->name,
-                                reason, id, err);
+    if (what->device != NULL) {
+        rv = flo_records_device_get(call->controller->store, what->device,
+                                    take_id, device, err);
+        what->device = device;
+    }
+    what->is_yanked = what->group != NULL && strcmp(what->group, "all") == 0;
+    what->by = call->name;
+    return rv < 0 ? rv : flo_orders_take_back(call->controller, what, id, err);
 }
 
 static int set_heartbeat(struct flo_rest_call *call, uint64_t ms,
@@ -226,6 +271,7 @@ static int set_heartbeat(struct flo_rest_call *call, uint64_t ms,
 
 int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
 {
+    struct flo_take_back scope = {0};
     char id[FLO_NAME_MAX + 1];
     enum flo_order_op op;
     const char *word;
@@ -243,8 +289,11 @@ int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
                         "op: rollback, freeze, unfreeze or config, not `%s`",
                         word);
     }
+    if ((rv = read_scope(call, &scope, err)) < 0) {
+        return rv;
+    }
     if (op == FLO_ORDER_ROLLBACK) {
-        rv = take_back(call, id, err);
+        rv = take_back(call, &scope, id, err);
     } else {
         rv = confirm(call, call->controller->fleet, err);
         if (rv == 0 && op == FLO_ORDER_CONFIG) {

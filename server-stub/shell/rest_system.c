@@ -157,6 +157,10 @@ static void on_metrics(void *context, struct flo_httpd_request *request)
         flo_httpd_answer_err(request, &err);
         return;
     }
+    if (flo_rest_query_check(request, "", &err) < 0) {
+        flo_httpd_answer_err(request, &err);
+        return;
+    }
     metrics_text(controller, &text);
     flo_httpd_answer(request, text.failed ? 500 : 200,
                      "text/plain; version=0.0.4; charset=utf-8", text.data,

@@ -5,31 +5,6 @@
 #include "server-stub/shell/controller.h"
 #include "server-stub/shell/rollouts_inside.h"
 
-static int known_keys(const json_t *object, const char *const *keys,
-                      size_t count, const char *where, struct flo_err *err)
-{
-    const char *key;
-    json_t *value;
-
-    json_object_foreach((json_t *)(uintptr_t)object, key, value)
-    {
-        bool known = false;
-        for (size_t i = 0; i < count; i++) {
-            known = known || strcmp(keys[i], key) == 0;
-        }
-        if (!known) {
-            const char *nearest = flo_nearest(key, keys, count);
-            flo_fail(err, FLO_E_REST_SCHEMA, "%s: unknown field `%.64s`", where,
-                     key);
-            if (nearest != NULL) {
-                flo_err_fix(err, "did you mean `%s`?", nearest);
-            }
-            return FLO_E_REST_SCHEMA;
-        }
-    }
-    return 0;
-}
-
 /* Devices that a rollout tells in a second, unless asked otherwise: each says
  * about ten things on its way, and ten thousand take eight minutes. */
 #define STARTS_PER_S 20
@@ -48,8 +23,6 @@ static void phases_standard(struct flo_rollout *core)
 static int read_phase(const json_t *json, size_t index,
                       struct flo_rollout_phase *out, struct flo_err *err)
 {
-    static const char *const keys[] = {"name", "devices", "share_pct",
-                                       "soak_ms"};
     char standard[32];
     const char *name;
     uint64_t devices;
@@ -60,8 +33,7 @@ static int read_phase(const json_t *json, size_t index,
                         index);
     }
     snprintf(standard, sizeof(standard), "phase-%zu", index + 1);
-    if ((rv = known_keys(json, keys, FLO_COUNT(keys), "phases", err)) < 0 ||
-        (rv = flo_json_opt_name(json, "name", standard, &name, err)) < 0 ||
+    if ((rv = flo_json_opt_name(json, "name", standard, &name, err)) < 0 ||
         (rv = flo_json_opt_u64(json, "devices", 1, FLO_ROLLOUT_MEMBERS_MAX, 0,
                                &devices, err)) < 0 ||
         (rv = flo_json_opt_real(json, "share_pct", 0, 100, 0, &out->share_pct,
@@ -101,11 +73,9 @@ static int read_phases(const json_t *spec, struct flo_rollout *core,
 static int read_gate(const json_t *json, struct flo_gate_rule *out,
                      struct flo_err *err)
 {
-    static const char *const keys[] = {"max_pct", "silence_ms_max"};
-    int rv = known_keys(json, keys, FLO_COUNT(keys), "gates", err);
+    int rv;
 
-    if (rv < 0 ||
-        (rv = flo_json_opt_real(json, "max_pct", 0, 100, out->max_pct,
+    if ((rv = flo_json_opt_real(json, "max_pct", 0, 100, out->max_pct,
                                 &out->max_pct, err)) < 0 ||
         (rv = flo_json_opt_u64(json, "silence_ms_max", 1000,
                                UINT64_C(2592000000), out->silence_ms_max,
@@ -152,12 +122,6 @@ static int read_gates(const json_t *spec, struct flo_rollout *core,
 static int read_policy(const json_t *spec, struct flo_policy *out,
                        struct flo_err *err)
 {
-    static const char *const keys[] = {
-        "soak_ms",          "soak_requests",
-        "soak_errors_ppm",  "soak_crashes_max",
-        "probe_timeout_ms", "probe_speed_ratio_max",
-        "step_timeout_ms",  "tries",
-        "rate_bytes_per_s", "start_jitter_ms"};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     struct flo_order order;
     json_t *given;
@@ -171,7 +135,6 @@ static int read_policy(const json_t *spec, struct flo_policy *out,
     if (soak != NULL) {
         json_object_set(policy, "soak_ms", soak);
     }
-    rv = known_keys(policy, keys, FLO_COUNT(keys), "policy", err);
     json_t *json = json_pack(
         "{s:i,s:s,s:s,s:s,s:{s:s},s:i,s:i,s:i,s:i,s:{s:s,s:s,s:s,s:s,s:o}}",
         "v", 1, "fleet", "f", "id", "o", "op", "deploy", "scope", "group", "g",
@@ -216,17 +179,13 @@ static int take_release(void *context,
 static int read_words(struct flo_controller *controller, const json_t *spec,
                       struct flo_rollout_entry *entry, struct flo_err *err)
 {
-    static const char *const keys[] = {
-        "release", "group", "phases",  "policy", "gates",       "on_fail",
-        "reason",  "by",    "soak_ms", "v",      "starts_per_s"};
     struct release_of release = {.entry = entry};
     const char *title;
     const char *group;
     const char *on_fail;
-    int rv = known_keys(spec, keys, FLO_COUNT(keys), "rollout", err);
+    int rv;
 
-    if (rv < 0 ||
-        (rv = flo_json_get_text(spec, "release", 2 * FLO_NAME_MAX + 1, &title,
+    if ((rv = flo_json_get_text(spec, "release", 2 * FLO_NAME_MAX + 1, &title,
                                 err)) < 0 ||
         (rv = flo_json_opt_name(spec, "group", "all", &group, err)) < 0 ||
         (rv = flo_json_opt_text(spec, "on_fail", 16, "halt", &on_fail, err)) <

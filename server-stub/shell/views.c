@@ -147,6 +147,11 @@ static void view_reported(json_t *json, const json_t *reported)
                             : json_null());
 }
 
+json_t *flo_view_parsed(const char *text_or_null)
+{
+    return parse_or(text_or_null, json_object());
+}
+
 json_t *flo_view_device(const struct flo_records_device *device)
 {
     json_t *reported = parse_or(device->reported, json_object());

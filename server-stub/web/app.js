@@ -73,7 +73,7 @@ const readers = {
       `/v1/rollouts/${encodeURIComponent(id)}?devices=200`) : null;
   },
   async releases() {
-    data.releases = (await call("GET", "/v1/releases?limit=100")).items;
+    data.releases = (await call("GET", "/v1/releases")).items;
   },
   async audit() {
     data.audit = (await call("GET", "/v1/audit?order=newest&limit=12")).items;

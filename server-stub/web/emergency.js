@@ -43,7 +43,7 @@ export async function openEmergency(devices, preset) {
     go.disabled = true;
     try {
       const order = await call("POST", "/v1/orders", { op: "rollback",
-        release: select.value, group: "all", confirm: typed.value,
+        release: select.value, everywhere: true, confirm: typed.value,
         reason: reason.value || "emergency rollback" });
       watch(dialog, order.id, select.value);
     } catch (problem) {

@@ -146,7 +146,7 @@ def read_events(controller, last=None, count=1, seconds=10):
 class Device:
     """What an agent does, as far as the controller sees it."""
 
-    def __init__(self, controller, folder, name, token, group=None):
+    def __init__(self, controller, folder, name, token, labels=None):
         self.controller, self.name = controller, name
         self.key = os.path.join(folder, name + ".key")
         self.cert = os.path.join(folder, name + ".pem")
@@ -157,6 +157,7 @@ class Device:
         context = ssl.create_default_context(cafile=controller.ca)
         self.answer = controller.ask(
             "POST", "/v1/enroll", {"token": token, "csr": csr, "name": name,
+                                   "labels": labels or {},
                                    "profile": {"arch": "x86_64", "cpus": 2}},
             token="", base=controller.facts["devices"], context=context)
         if self.answer.status != 201:
@@ -180,6 +181,7 @@ class Device:
         time.sleep(0.5)
         seen = len(self.client.messages)
         controller.ask("POST", "/v1/orders", {"op": "config",
+                                              "everywhere": True,
                                               "confirm": "test",
                                               "heartbeat_ms": 1000})
         time.sleep(0.5)

@@ -89,7 +89,7 @@ def test_who_may_not_do_it_is_told_and_written_down(up):
                     "--name", "v")["token"]
     for method, path, body in (
             ("POST", "/v1/rollouts", {"release": "tiny@1"}),
-            ("POST", "/v1/orders", {"op": "freeze", "confirm": "test"}),
+            ("POST", "/v1/orders", {"op": "freeze", "everywhere": True, "confirm": "test"}),
             ("POST", "/v1/tokens", {"kind": "enroll"}),
             ("DELETE", "/v1/devices/a", None),
             ("POST", "/v1/releases/tiny@1/yank", {})):
@@ -99,7 +99,7 @@ def test_who_may_not_do_it_is_told_and_written_down(up):
         status, answer = rest(up, "GET", "/v1/devices", token=token)
         assert (status, answer["code"]) == (401, "rest.auth")
     status, answer = rest(up, "POST", "/v1/orders", {
-        "op": "freeze", "confirm": "test"}, headers={
+        "op": "freeze", "everywhere": True, "confirm": "test"}, headers={
             "Authorization": "", "Cookie": "token=" + up.admin,
             "Origin": "http://evil.example"})
     assert status == 401  # RE18: a cookie is nobody's word
@@ -139,7 +139,7 @@ def test_bad_rollouts_are_refused(up):
 
 def test_an_old_etag_and_another_body_under_a_used_key_are_refused(up):
     key = {"Idempotency-Key": "bad-input-1"}
-    body = {"op": "config", "heartbeat_ms": 1000, "confirm": "test"}
+    body = {"op": "config", "everywhere": True, "heartbeat_ms": 1000, "confirm": "test"}
     first = rest(up, "POST", "/v1/orders", body, headers=key)
     assert rest(up, "POST", "/v1/orders", body, headers=key) == first
     status, answer = rest(up, "POST", "/v1/orders", dict(body, reason="x"),

@@ -132,7 +132,7 @@ def test_acl_matrix(controller, devices):
     for topic in ("event", "ack", "tele"):
         two.client.publish(two.topic(topic), '{"v":1}')
     controller.ask("POST", "/v1/orders", {
-        "op": "config", "heartbeat_ms": 1000, "confirm": "test"})
+        "op": "config", "everywhere": True, "heartbeat_ms": 1000, "confirm": "test"})
     time.sleep(0.5)
     heard = {m[0] for m in one.client.messages[before:]}
     own = {one.topic("desired"), one.topic("cmd"),
@@ -371,7 +371,7 @@ def canary_of(controller, number, devices):
 def test_a_rollout_of_something_unknown_is_refused(controller, devices):
     for body, code in (({"release": "tiny@9"}, "release.absent"),
                        ({"release": "nonsense"}, "rest.schema"),
-                       ({"release": "tiny@1", "phasen": []}, "rest.schema"),
+                       ({"release": "tiny@1", "phasen": []}, "rest.unknown"),
                        ({}, "rest.schema")):
         answer = controller.ask("POST", "/v1/rollouts", body)
         assert answer.json["code"] == code, answer.body
@@ -524,10 +524,10 @@ def test_rollout_survives_kill_of_controller_and_broker(controller, devices,
 def test_emergency_rollback(controller, devices, publisher, folder):
     bad = devices[0].serving
     wrong = controller.ask("POST", "/v1/orders", {
-        "op": "rollback", "release": "tiny@1.3.0", "confirm": "tiny@1.3"})
+        "op": "rollback", "everywhere": True, "release": "tiny@1.3.0", "confirm": "tiny@1.3"})
     assert wrong.status == 400
     issued = controller.ask("POST", "/v1/orders", {
-        "op": "rollback", "release": "tiny@1.3.0", "group": "all",
+        "op": "rollback", "everywhere": True, "release": "tiny@1.3.0",
         "confirm": "tiny@1.3.0", "reason": "answers garbage"})
     assert issued.status == 202, issued.body
     order = issued.json
@@ -576,7 +576,7 @@ def test_emergency_rollback_stops_a_running_rollout(controller, devices,
     until("phase 2", 10, lambda: rollout(
         controller, made["id"])["phase"] == 2)
     controller.ask("POST", "/v1/orders", {
-        "op": "rollback", "release": "tiny@1.4.0", "confirm": "tiny@1.4.0"})
+        "op": "rollback", "everywhere": True, "release": "tiny@1.4.0", "confirm": "tiny@1.4.0"})
     assert rollout(controller, made["id"])["state"] == "rolling-back"
     for device in devices:
         latest = device.order("rollback", about=digest)[0]
@@ -614,16 +614,16 @@ def test_a_yank_aborts_a_running_rollout(controller, devices, publisher):
 
 def test_freeze_needs_the_fleets_name(controller, devices):
     assert controller.ask("POST", "/v1/orders", {
-        "op": "freeze", "confirm": "tests"}).status == 400
+        "op": "freeze", "everywhere": True, "confirm": "tests"}).status == 400
     frozen = controller.ask("POST", "/v1/orders", {
-        "op": "freeze", "confirm": "test"})
+        "op": "freeze", "everywhere": True, "confirm": "test"})
     assert frozen.status == 202 and frozen.json["op"] == "freeze"
     assert devices[0].client.wait(
         lambda m: m[0].endswith("/order") and "freeze" in "".join(
             base64.b64decode(e["payload"]).decode()
             for e in json.loads(m[1])["orders"]))
     assert controller.ask("POST", "/v1/orders", {
-        "op": "unfreeze", "confirm": "test"}).status == 202
+        "op": "unfreeze", "everywhere": True, "confirm": "test"}).status == 202
 
 
 # ---- telemetry, live events ----------------------------------------------
@@ -714,7 +714,7 @@ def test_roles(controller, devices):
 
 def test_requests_with_a_key_happen_once(controller):
     key = {"Idempotency-Key": "k1"}
-    body = {"op": "config", "heartbeat_ms": 1000, "confirm": "test"}
+    body = {"op": "config", "everywhere": True, "heartbeat_ms": 1000, "confirm": "test"}
     one = controller.ask("POST", "/v1/orders", body, headers=key)
     two = controller.ask("POST", "/v1/orders", body, headers=key)
     assert one.json["id"] and one.json == two.json
@@ -741,7 +741,7 @@ def test_bad_requests_are_refused(controller):
     assert controller.ask("GET", "/v1/devices?limit=-1").status == 400
     for ms in (199, 604800001):  # devices would not take it
         assert controller.ask("POST", "/v1/orders", {
-            "op": "config", "heartbeat_ms": ms,
+            "op": "config", "everywhere": True, "heartbeat_ms": ms,
             "confirm": "test"}).status == 400
 
 

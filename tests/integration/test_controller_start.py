@@ -38,7 +38,7 @@ def test_ten_thousand_desired_are_published_in_five_seconds(folder):
         assert device.order("deploy", 30, digest)[0]
         # All 10,001 get a rollback, this one as the last of them.
         begin = time.monotonic()
-        one.ask("POST", "/v1/orders", {"op": "rollback", "release":
+        one.ask("POST", "/v1/orders", {"op": "rollback", "everywhere": True, "release":
                                        "tiny@1.0.0", "confirm": "tiny@1.0.0"})
         assert device.order("rollback", 30, digest)[0]
         took = time.monotonic() - begin

@@ -99,5 +99,5 @@ def test_a_frozen_fleet_is_seen(page, controller):
     summary = "document.querySelector('[aria-label=Summary]').innerText"
     for op, shown in (("freeze", "true"), ("unfreeze", "false")):
         assert controller.ask("POST", "/v1/orders", {
-            "op": op, "confirm": "test"}).status == 202
+            "op": op, "everywhere": True, "confirm": "test"}).status == 202
         page.until("%s.includes('frozen') === %s" % (summary, shown), 10)

@@ -160,7 +160,7 @@ def test_an_order_of_a_thousand_devices_is_shown_in_few_bytes(
     device = Device(controller, folder, "acks", controller.enrol_token())
     device.connect()
     order = controller.ask("POST", "/v1/orders", {
-        "op": "freeze", "confirm": "test"}).json
+        "op": "freeze", "everywhere": True, "confirm": "test"}).json
     with sqlite3.connect(os.path.join(controller.dir, "control.db")) as base:
         base.execute(
             "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r"

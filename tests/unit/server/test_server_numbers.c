@@ -137,8 +137,8 @@ static void a_new_number_that_was_used_before_is_not_signed_again(void **state)
 static void take_back_the_release_before(struct world *world, char *id)
 {
     bring_to_two_releases(world);
-    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.1.0",
-                                          "all", "ops", "bad", id, &world->err),
+    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "all", "ops",
+                                "bad", id, &world->err),
                      0);
     assert_string_equal(id, "o-0003");
 }
@@ -223,8 +223,8 @@ static void rollbacks_that_are_signed_anew_keep_their_order(void **state)
 
     take_back_the_release_before(world, id);
     numbers_go_by(world, FLO_REPLAY_WINDOW / 2);
-    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.2.0",
-                                          "all", "ops", "bad", id, &world->err),
+    assert_int_equal(takes_back(world->controller, "tiny@2.2.0", "all", "ops",
+                                "bad", id, &world->err),
                      0);
     assert_int_equal(flo_records_order_standing(world->controller->store,
                                                 take_rollback, &before,

@@ -10,8 +10,8 @@ static void an_emergency_order_rewrites_yanks_and_stops(void **state)
     struct flo_rollout_entry *again = NULL;
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.1.0",
-                                          "all", "ops", "bad", id, &world->err),
+    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "all", "ops",
+                                "bad", id, &world->err),
                      0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 
@@ -410,8 +410,8 @@ static void a_rollback_of_one_group_aborts_the_rollout_of_all(void **state)
     char id[FLO_NAME_MAX + 1];
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.1.0",
-                                          "lab", "ops", "bad", id, &world->err),
+    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "lab", "ops",
+                                "bad", id, &world->err),
                      0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 
@@ -471,8 +471,8 @@ a_rollback_of_a_group_leaves_who_was_told_another_release_since(void **state)
 
     world_with_a_newer_release_in_lab(world);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.1.0",
-                                          "lab", "ops", "bad", id, &world->err),
+    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "lab", "ops",
+                                "bad", id, &world->err),
                      0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 
@@ -486,9 +486,8 @@ static void a_rollback_of_a_group_without_devices_is_refused(void **state)
         start(world, "{\"release\":\"tiny@2.1.0\"}");
     char id[FLO_NAME_MAX + 1];
 
-    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.1.0",
-                                          "canari", "ops", "bad", id,
-                                          &world->err),
+    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "canari",
+                                "ops", "bad", id, &world->err),
                      FLO_E_GROUP_ABSENT);
 
     assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
@@ -508,8 +507,8 @@ a_completed_rollout_that_nobody_asked_for_says_taken_back(void **state)
     flo_rollouts_forget(world->controller);
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.1.0",
-                                          "all", "ops", "bad", id, &world->err),
+    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "all", "ops",
+                                "bad", id, &world->err),
                      0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 
@@ -538,8 +537,8 @@ static void an_old_rollout_that_cannot_be_read_stops_no_emergency(void **state)
                      0);
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.1.0",
-                                          "all", "ops", "bad", id, &world->err),
+    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "all", "ops",
+                                "bad", id, &world->err),
                      0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
@@ -550,8 +549,8 @@ static void take_back_long_ago(struct world *world, char *id)
 {
     bring_to_two_releases(world);
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_orders_take_back(world->controller, "tiny@2.1.0",
-                                          "all", "ops", "bad", id, &world->err),
+    assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "all", "ops",
+                                "bad", id, &world->err),
                      0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     assert_int_equal(flo_records_order_get(world->controller->store, id,

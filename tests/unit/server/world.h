@@ -291,6 +291,21 @@ static inline void bring_to_two_releases(struct world *world)
     }
 }
 
+/* A release goes back in a group and is yanked. */
+static inline int takes_back(struct flo_controller *controller,
+                             const char *release, const char *group,
+                             const char *by, const char *reason, char *id,
+                             struct flo_err *err)
+{
+    return flo_orders_take_back(controller,
+                                &(struct flo_take_back){.release = release,
+                                                        .group = group,
+                                                        .is_yanked = true,
+                                                        .by = by,
+                                                        .reason = reason},
+                                id, err);
+}
+
 #define WITH_WORLD(test)                                                       \
     cmocka_unit_test_setup_teardown(test, world_setup, world_teardown)
 

@@ -1,0 +1,27 @@
+/* What a request may name: members of its body, parameters of its query.
+ * Pure.
+ *
+ * A shape is text, as rest_routes.def holds it: words apart by one blank.
+ *   word        a member; what its value may be is the handler's business
+ *   word{...}   an object with the members inside
+ *   word[...]   an array of objects with the members inside
+ *   word{*}     an object whose members are free
+ * Where an endpoint does several things, each has a shape of its own, apart by
+ * `|` and told by its first member: "op=freeze everywhere|op=rollback release".
+ * What is not named is refused: a typing error must never widen a scope. */
+#ifndef FLOTILLA_SERVER_REQUEST_H
+#define FLOTILLA_SERVER_REQUEST_H
+
+#include <flotilla/base.h>
+
+#include "base/host/json.h"
+
+/* The body against the shape; NULL has no members.  FLO_E_REST_UNKNOWN names
+ * the first unknown member, where it stands, and those that are known. */
+FLO_MUST_USE int flo_request_check(const char *shape, const json_t *body,
+                                   struct flo_err *err);
+/* A query parameter against the shape, which has words alone. */
+FLO_MUST_USE int flo_request_check_query(const char *shape, const char *name,
+                                         struct flo_err *err);
+
+#endif

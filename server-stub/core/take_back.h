@@ -1,0 +1,33 @@
+/* An emergency rollback on one device, before it is ordered: what the device
+ * would do, from what it reported last.  Pure. */
+#ifndef FLOTILLA_SERVER_TAKE_BACK_H
+#define FLOTILLA_SERVER_TAKE_BACK_H
+
+#include <flotilla/base.h>
+
+#include "base/host/json.h"
+
+enum flo_return {
+    FLO_RETURN_NONE,     /* it does not have the release */
+    FLO_RETURN_SILENT,   /* enrolled, and never reported */
+    FLO_RETURN_KEPT,     /* goes back to what it keeps: no download */
+    FLO_RETURN_DOWNLOAD, /* must fetch the release that was asked for */
+    FLO_RETURN_FIRST,    /* cannot: there was nothing before */
+    FLO_RETURN_DENIED,   /* cannot: the device denies what it would go to */
+    FLO_RETURN_COUNT
+};
+/* "kept", "download", ... and why a device cannot, "" when it can. */
+const char *flo_return_word(enum flo_return way);
+const char *flo_return_reason(enum flo_return way);
+bool flo_return_is_possible(enum flo_return way);
+
+/* Where it would go: the title of `to`, or of what the device keeps. */
+#define FLO_RETURN_TITLE (2 * FLO_NAME_MAX + 2)
+
+/* report: what the device said last, NULL for nothing.  from, to: digest
+ * texts; to is NULL for "what each ran before".  `title` receives
+ * "model@version" of the release the device keeps, where that is the way. */
+enum flo_return flo_return_plan(const json_t *report, const char *from,
+                                const char *to, char *title);
+
+#endif

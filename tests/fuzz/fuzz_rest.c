@@ -1,0 +1,136 @@
+/* Bodies of REST requests: shape, then the readers behind it.
+ *
+ * Input: first byte chooses the endpoint, the rest is the body.  Each run is
+ * rolled back, so all begin alike. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/host/json.h"
+#include "server-stub/core/request.h"
+#include "server-stub/core/telemetry.h"
+#include "server-stub/shell/controller.h"
+
+#define DEVICE "11111111-1111-4111-8111-111111111111"
+#define DIGEST                                                                 \
+    "sha256:"                                                                  \
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+static const struct {
+    const char *pattern;
+    const char *query;
+    const char *body;
+} routes[] = {
+#define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query,   \
+                       body)                                                   \
+    {pattern, query, body},
+#include "server-stub/shell/rest_routes.def"
+#undef FLO_REST_ROUTE
+};
+
+static struct flo_controller *controller;
+
+/* assert, also in builds without asserts */
+static void must(bool holds)
+{
+    if (!holds) {
+        abort();
+    }
+}
+
+static void set_up(void)
+{
+    const char groups[1][FLO_NAME_MAX + 1] = {"all"};
+    struct flo_controller_options options = {.dir = ":memory:",
+                                             .fleet = "demo"};
+    struct flo_records_device device = {.id = DEVICE,
+                                        .name = "gw-1",
+                                        .labels = "{}",
+                                        .profile = "{}",
+                                        .groups = "[\"all\"]"};
+    struct flo_records_release release = {.model = "tiny",
+                                          .version = "2.1.0",
+                                          .number = 1,
+                                          .digest = DIGEST,
+                                          .state = "published",
+                                          .body = "{}"};
+    struct flo_err err = {0};
+
+    flo_log_level_set(FLO_LOG_ERROR);
+    must(flo_controller_open(&options, &controller, &err) == 0);
+    must(flo_controller_begin(controller, &err) == 0);
+    must(flo_records_device_add(controller->store, &device, groups, 1, &err) ==
+         0);
+    must(flo_records_release_add(controller->store, &release, &err) == 0);
+    must(flo_controller_commit(controller, &err) == 0);
+}
+
+/* What passed the shape names nothing else on its first level. */
+static void check_names(const char *shape, const json_t *body)
+{
+    const char *name;
+    json_t *value;
+    char words[1024];
+
+    json_object_foreach((json_t *)(uintptr_t)body, name, value)
+    {
+        bool is_known = false;
+        snprintf(words, sizeof(words), "%s", shape);
+        for (char *word = strtok(words, " |={}[]"); word != NULL;
+             word = strtok(NULL, " |={}[]")) {
+            is_known = is_known || strcmp(word, name) == 0;
+        }
+        must(is_known);
+    }
+}
+
+static void start_rollout(json_t *body)
+{
+    struct flo_rollout_entry *entry;
+    struct flo_err err = {0};
+
+    if (flo_controller_begin(controller, &err) < 0) {
+        return;
+    }
+    if (flo_rollouts_create(controller, body, "ops", true, &entry, &err) == 0) {
+        must(entry->core.phase_count > 0);
+        flo_rollouts_entry_free(entry);
+    }
+    flo_controller_cancel(controller);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    struct flo_telemetry_query query;
+    struct flo_err err = {0};
+    json_t *body = NULL;
+
+    if (controller == NULL) {
+        set_up();
+    }
+    if (bytes < 1 || bytes > 65536) {
+        return 0;
+    }
+    size_t route = data[0] % FLO_COUNT(routes);
+    char *text = strndup((const char *)data + 1, bytes - 1);
+    if (text != NULL) {
+        flo_request_check_query(routes[route].query, text, &err);
+        free(text);
+    }
+    if (flo_json_parse((const char *)data + 1, bytes - 1, 65536, &body, &err) <
+        0) {
+        return 0;
+    }
+    if (json_is_object(body) &&
+        flo_request_check(routes[route].body, body, &err) == 0) {
+        check_names(routes[route].body, body);
+        if (strcmp(routes[route].pattern, "/v1/telemetry/query") == 0) {
+            flo_telemetry_query_parse(body, &query, &err);
+        } else if (strcmp(routes[route].pattern, "/v1/rollouts") == 0) {
+            start_rollout(body);
+        }
+    }
+    json_decref(body);
+    return 0;
+}

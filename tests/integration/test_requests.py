@@ -1,0 +1,117 @@
+"""What a request names and the controller does not know is refused, on every
+path, and nothing is done.  An order says for whom it is, once."""
+import os
+import re
+
+from controller_parts import Device, Publisher
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
+    __file__))))
+
+
+def routes():
+    """(method, path, flags, query, body) of each row of the table."""
+    text = open(os.path.join(ROOT, "server-stub/shell/rest_routes.def")).read()
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    for call in re.findall(r"FLO_REST_ROUTE\((.*?)\)\s*$", text, re.S | re.M):
+        head, cells = call.split(",", 5)[:5], call.split(",", 5)[5]
+        strings = re.findall(r'((?:"[^"]*"\s*)+)', cells)
+        query, body = ("".join(re.findall(r'"([^"]*)"', cell))
+                       for cell in strings[-2:])
+        method, path = (re.search(r'"([^"]+)"', h).group(1) for h in head[:2])
+        yield method, path.replace("{id}", "x-1").replace(
+            "{name}", "tiny@1"), head[3], query, body
+
+
+def test_every_path_refuses_a_member_and_a_parameter_it_does_not_know(
+        controller):
+    rows = list(routes())
+    assert len(rows) >= 28
+    before = controller.ask("GET", "/v1/audit/verify").json["records"]
+    for method, path, flags, query, body in rows:
+        answer = controller.ask(method, path + "?colour=red",
+                                {} if method == "POST" else None)
+        assert (answer.status, answer.json["code"]) == (400, "rest.unknown"), \
+            (method, path, answer.json)
+        assert "`colour`" in answer.json["detail"], answer.json
+        for name in query.split():
+            assert name in answer.json["detail"], answer.json
+        if "RAW" in flags and not body:
+            continue  # a signed document, or a file
+        answer = controller.ask(method, path, {"colour": "red"})
+        assert (answer.status, answer.json["code"]) == (400, "rest.unknown"), \
+            (method, path, answer.json)
+    for method, path in (("GET", "/v1/blobs/sha256:" + "0" * 64),
+                         ("GET", "/metrics"), ("GET", "/v1/events"),
+                         ("PUT", "/v1/blobs/sha256:" + "0" * 64)):
+        answer = controller.ask(method, path + "?colour=red",
+                                b"" if method == "PUT" else None)
+        assert (answer.status, answer.json["code"]) == (400, "rest.unknown")
+    # what was refused to somebody with a token is on record, reads are not
+    added = controller.ask("GET", "/v1/audit?cursor=%d" % (before + 1)).json
+    assert {r["result"] for r in added["items"]} == {"rest.unknown"}
+    assert {r["what"] for r in added["items"]} >= {
+        "order.emergency", "rollout.start", "token.create", "device.retire"}
+    twice = controller.ask("GET", "/v1/devices?state=online&state=offline")
+    assert (twice.status, twice.json["code"]) == (400, "rest.schema")
+
+
+def test_a_member_inside_is_refused_by_its_place(controller):
+    for more, place in (({"policy": {"soak": 1}}, "policy.soak"),
+                        ({"phases": [{"devices": 1}, {"share": 9}]},
+                         "phases[1].share"),
+                        ({"gates": {"failed": {"max": 1}}},
+                         "gates.failed.max"), ({"groups": "lab"}, "groups")):
+        answer = controller.ask("POST", "/v1/rollouts",
+                                dict(release="tiny@1.0.0", **more))
+        assert (answer.status, answer.json["code"]) == (400, "rest.unknown")
+        assert "`%s`" % place in answer.json["detail"], answer.json
+
+
+def test_an_order_names_exactly_one_scope(controller, folder):
+    Publisher(controller, folder).publish("1.0.0")
+    back = {"op": "rollback", "release": "tiny@1.0.0", "confirm": "tiny@1.0.0"}
+    stop = {"op": "freeze", "confirm": "test"}
+    for body in (back, stop, dict(back, group="all", everywhere=True),
+                 dict(back, everywhere=False), dict(back, device=None),
+                 dict(back, device="gw-1", group="all")):
+        answer = controller.ask("POST", "/v1/orders", body)
+        assert (answer.status, answer.json["code"]) == (400, "rest.schema"), \
+            (body, answer.json)
+    for body in (dict(stop, group="lab"), dict(stop, device="gw-1"),
+                 dict(back, where="everywhere"), dict(back, heartbeat_ms=9)):
+        answer = controller.ask("POST", "/v1/orders", body)
+        assert (answer.status, answer.json["code"]) == (400, "rest.unknown"), \
+            (body, answer.json)
+    missing = controller.ask("POST", "/v1/orders", dict(back, device="nobody"))
+    assert (missing.status, missing.json["code"]) == (404, "device.absent")
+    assert controller.ask("GET", "/v1/orders").json["items"] == []
+    state = controller.ask("GET", "/v1/releases/tiny@1.0.0").json["state"]
+    assert state == "published"
+
+
+def test_an_access_token_has_no_group(controller):
+    body = {"kind": "access", "role": "operator", "name": "o"}
+    for more in ({"group": "lab"}, {"uses": 3}):
+        answer = controller.ask("POST", "/v1/tokens", dict(body, **more))
+        assert (answer.status, answer.json["code"]) == (400, "rest.unknown")
+    answer = controller.ask("POST", "/v1/tokens",
+                            {"kind": "enroll", "role": "admin"})
+    assert (answer.status, answer.json["code"]) == (400, "rest.unknown")
+
+
+def test_devices_are_chosen_by_label_and_by_release(controller, folder):
+    token = controller.enrol_token()
+    for name, site in (("gw-1", "lyon"), ("gw-2", "kiel")):
+        Device(controller, folder, name, token, {"site": site})
+
+    def names(query):
+        answer = controller.ask("GET", "/v1/devices?" + query)
+        assert answer.status == 200, answer.json
+        return [d["name"] for d in answer.json["items"]]
+    assert names("label=site%3Dlyon") == ["gw-1"]
+    assert names("label=site%3Dlyo") == [] and names("label=place%3Dlyon") == []
+    assert names("release=tiny%401.0.0") == []  # nobody serves it
+    for query in ("label=lyon", "label=%22%3Dx", "release=tiny", "state=on"):
+        answer = controller.ask("GET", "/v1/devices?" + query)
+        assert answer.status == 400, (query, answer.json)
