@@ -79,6 +79,7 @@ void flo_shell_device_again(struct flo_shell *shell)
     if (!shell->device.is_frozen) {
         flo_shell_event(shell, &event);
     }
+    flo_shell_clock_tell(shell);
     if (shell->identity.is_there && flo_shell_link_open(shell, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
     }

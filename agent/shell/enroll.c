@@ -10,6 +10,7 @@
 #include "agent/shell/shell.h"
 #include "base/host/crypto.h"
 #include "base/host/http_client.h"
+#include "base/host/tls_time.h"
 
 #define ANSWER_BYTES_MAX (1u << 20)
 #define LABELS_MAX 32
@@ -192,6 +193,7 @@ static int ask(const struct wish *wish, const char *dir, const char *token,
     struct flo_http_options options = {.ca_fingerprint = fingerprint,
                                        .timeout_ms = 30000};
     struct flo_settings settings = {0};
+    struct flo_err warning = {0};
     struct flo_machine machine;
     struct flo_http_answer answer = {0};
     struct flo_http *http = NULL;
@@ -215,6 +217,9 @@ static int ask(const struct wish *wish, const char *dir, const char *token,
     }
     flo_json_dump(body, &text);
     snprintf(url, sizeof(url), "%s/v1/enroll", wish->controller);
+    if (flo_tls_time_set(flo_build_ms(), false, &warning) < 0) {
+        flo_log_err(FLO_LOG_WARN, "enroll", &warning);
+    }
     rv = flo_http_open(&options, &http, err);
     if (rv == 0) {
         struct flo_http_request request = {

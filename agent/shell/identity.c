@@ -108,6 +108,21 @@ static int set_paths(const char *state_dir, struct flo_identity *out,
     return 0;
 }
 
+/* It is not earlier than when the fleet issued this device's certificate. */
+static uint64_t read_enrolled_at(const struct flo_identity *identity)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *pem = NULL;
+    struct flo_certificate facts;
+    size_t bytes;
+
+    if (flo_file_read(identity->cert_file, FLO_PEM_BYTES_MAX, &pem, &bytes,
+                      NULL) < 0 ||
+        flo_certificate_read(pem, bytes, &facts, NULL) < 0) {
+        return 0;
+    }
+    return facts.not_before_ms;
+}
+
 int flo_identity_load(const struct flo_settings *settings,
                       struct flo_identity *out, struct flo_err *err)
 {
@@ -148,6 +163,7 @@ int flo_identity_load(const struct flo_settings *settings,
     rv = flo_key_load(out->key_file, &key, err); /* mode and owner */
     flo_key_free(key);
     out->is_there = rv == 0;
+    out->enrolled_at_ms = rv == 0 ? read_enrolled_at(out) : 0;
     return rv;
 }
 

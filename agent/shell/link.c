@@ -308,6 +308,7 @@ static void on_connected(void *context, bool session_present)
 
     flo_log(FLO_LOG_INFO, "mqtt", "connected to %s%s", shell->identity.broker,
             session_present ? "" : ", new session");
+    flo_shell_clock_peer(shell);
     for (i = 0; i < shell->identity.group_count; i++) {
         subscribe(shell, FLO_TOPIC_ORDER, shell->identity.groups[i]);
     }
@@ -330,6 +331,7 @@ static void on_disconnected(void *context, const struct flo_err *err,
     struct flo_shell *shell = context;
 
     flo_outbox_disconnected(flo_mailbox_outbox(shell->mailbox));
+    flo_shell_clock_tell(shell);
     flo_log_err(err->code == FLO_E_MQTT_IDENTITY ? FLO_LOG_ERROR : FLO_LOG_WARN,
                 "mqtt", err);
     flo_log(FLO_LOG_INFO, "mqtt", "error id %s, again in %llu ms",

@@ -365,6 +365,7 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
     }
     if (rv == 0) {
         check_past(shell);
+        flo_shell_clock_start(shell);
         rv = open_events(shell, err);
     }
     if (rv == 0) {

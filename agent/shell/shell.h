@@ -49,6 +49,7 @@ struct flo_identity {
     size_t group_count; /* 0: enrolled by a version that did not keep them */
     char ca_file[4200], cert_file[4200], key_file[4200], trust_file[4200];
     struct flo_trust *trust; /* NULL: none */
+    uint64_t enrolled_at_ms; /* as its certificate says; 0: not known */
 };
 FLO_MUST_USE int flo_identity_load(const struct flo_settings *settings,
                                    struct flo_identity *out,
@@ -351,6 +352,19 @@ json_t *flo_report_execution(const struct flo_agent_execution *execution);
 json_t *flo_report_reported(const struct flo_shell *shell);
 void flo_shell_note(struct flo_shell *shell, const char *type,
                     const struct flo_err *err);
+/* clock.c: what time it is taken to be. */
+void flo_shell_clock_look(const struct flo_shell *shell,
+                          struct flo_agent_time *out);
+/* Now, or later: the clock, or what is known better. */
+uint64_t flo_shell_clock_ms(const struct flo_shell *shell);
+/* An order that was verified and is taken says that it is that late.  true: the
+ * device record has changed. */
+bool flo_shell_clock_claim(struct flo_shell *shell, uint64_t at_ms);
+/* At the start, before each connection, when one stands: TLS is told what is
+ * known, and tells what its peer's certificate says. */
+void flo_shell_clock_start(const struct flo_shell *shell);
+void flo_shell_clock_tell(const struct flo_shell *shell);
+void flo_shell_clock_peer(struct flo_shell *shell);
 /* control.c: the socket of status, rollback, update; one JSON line per
  * request, one or more per answer, the last one with "done":true. */
 FLO_MUST_USE int flo_control_open(struct flo_shell *shell, struct flo_err *err);

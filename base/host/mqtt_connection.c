@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/host/crypto.h"
+#include "base/host/tls_time.h"
 
 #define RECEIVE_MAX 65535
 #define BUFFERED_MAX 100000
@@ -138,6 +139,7 @@ static int start_connect(struct flo_mqtt *mqtt)
     pthread_mutex_lock(&mqtt->mutex);
     mqtt->tls_text[0] = '\0';
     pthread_mutex_unlock(&mqtt->mutex);
+    flo_tls_problem_clear();
     mqtt->is_connecting = true;
     rv = MQTTAsync_connect(mqtt->client, &connect);
     MQTTProperties_free(&properties);
@@ -224,8 +226,11 @@ static void explain(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item,
 
     pthread_mutex_lock(&mqtt->mutex);
     code = code_of(mqtt, item->reason);
+    const char *problem = code == FLO_E_NET_TLS ? flo_tls_problem() : NULL;
     flo_fail(err, code, "broker %s: %s", mqtt->options.url,
-             code == FLO_E_NET_TLS ? mqtt->tls_text : what);
+             problem != NULL         ? problem
+             : code == FLO_E_NET_TLS ? mqtt->tls_text
+                                     : what);
     pthread_mutex_unlock(&mqtt->mutex);
     if (code == FLO_E_NET_UNREACHABLE && item->kind == FLO_MQTT_FAILED &&
         mqtt->options.ca_file != NULL &&

@@ -18,6 +18,7 @@ static _Atomic int64_t ahead_ms;
 static atomic_bool is_kept_right;
 static _Atomic uint64_t peer_from_ms;
 static _Atomic uint64_t peer_until_ms;
+static atomic_int problem; /* X509_V_ERR_... */
 
 static uint64_t least_now(void)
 {
@@ -51,6 +52,9 @@ static int on_verify(int good, X509_STORE_CTX *store)
         X509_STORE_CTX_get_error(store) == X509_V_ERR_CERT_NOT_YET_VALID) {
         X509_STORE_CTX_set_error(store, X509_V_OK);
         good = 1;
+    }
+    if (good == 0) {
+        atomic_store(&problem, X509_STORE_CTX_get_error(store));
     }
     if (good == 1 && X509_STORE_CTX_get_error_depth(store) == 0) {
         note_peer(X509_STORE_CTX_get_current_cert(store));
@@ -121,4 +125,16 @@ bool flo_tls_time_peer(uint64_t *from_ms, uint64_t *until_ms)
     *from_ms = atomic_load(&peer_from_ms);
     *until_ms = atomic_load(&peer_until_ms);
     return *until_ms != 0;
+}
+
+const char *flo_tls_problem(void)
+{
+    int code = atomic_load(&problem);
+
+    return code == X509_V_OK ? NULL : X509_verify_cert_error_string(code);
+}
+
+void flo_tls_problem_clear(void)
+{
+    atomic_store(&problem, X509_V_OK);
 }

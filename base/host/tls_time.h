@@ -23,4 +23,9 @@ FLO_MUST_USE int flo_tls_time_set(uint64_t least_ms, bool is_synchronised,
  * issued it says that it was not earlier.  false: none yet. */
 bool flo_tls_time_peer(uint64_t *from_ms, uint64_t *until_ms);
 
+/* Why the last certificate was refused since flo_tls_problem_clear, in words;
+ * NULL: none was, or flo_tls_time_set was not called. */
+const char *flo_tls_problem(void);
+void flo_tls_problem_clear(void);
+
 #endif

@@ -121,6 +121,7 @@ static int read_numbers(const json_t *json, struct flo_job *job,
         {"pause_ms_min", 3600000, &job->pause_ms_min},
         {"pause_ms_max", 3600000, &job->pause_ms_max},
         {"attempts_max", 1000, &job->attempts_max},
+        {"time_ms", INT64_MAX, &job->time_ms},
     };
     int rv = 0;
 

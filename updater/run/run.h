@@ -31,6 +31,7 @@ struct flo_job {
     uint64_t pause_ms_max;
     uint64_t attempts_max;
     enum flo_sandbox_mode sandbox;
+    uint64_t time_ms; /* it is that late at least; 0: only the clock knows */
 };
 
 /* FLO_E_META_JSON, FLO_E_META_SCHEMA, FLO_E_NET_TLS (plain http to another

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/host/tls_time.h"
 #include "updater/run/run.h"
 
 /* A line of at most FLO_JOB_BYTES_MAX bytes; what follows it is not read. */
@@ -39,6 +40,7 @@ static int run(int fd, bool *is_passing, struct flo_err *err)
     static char line[FLO_JOB_BYTES_MAX];
     struct flo_store *store = NULL;
     struct flo_job job = {.json = NULL};
+    struct flo_err warning = {0};
     size_t bytes = 0;
     int rv = read_line(fd, line, &bytes, err);
 
@@ -53,6 +55,9 @@ static int run(int fd, bool *is_passing, struct flo_err *err)
         *is_passing = rv < 0;
     }
     if (rv == 0) {
+        if (flo_tls_time_set(job.time_ms, false, &warning) < 0) {
+            flo_log_err(FLO_LOG_ERROR, "worker", &warning);
+        }
         rv = flo_sandbox_enter(&job, err);
     }
     if (rv == 0) {

@@ -106,6 +106,7 @@ struct flo_device {
     uint64_t generation;
     uint32_t epoch;
     uint64_t trusted_time_ms; /* never goes back */
+    uint64_t claimed_time_ms; /* the latest that one voice said */
     bool is_frozen;
     uint64_t desired_rev;         /* for logs only: unsigned pacing */
     struct flo_digest order_keys; /* flo_trust_order_keys; zero: not known */

@@ -151,7 +151,10 @@ static void an_expired_or_foreign_certificate_never_holds(void **state)
     make(&world, -400 * (int64_t)DAY_MS, 30);
     make(&other, 0, 30);
     assert_int_equal(flo_tls_time_set(1000, false, NULL), 0);
+    flo_tls_problem_clear();
+    assert_null(flo_tls_problem());
     assert_int_equal(verify(&world), X509_V_ERR_CERT_HAS_EXPIRED);
+    assert_string_equal(flo_tls_problem(), "certificate has expired");
     struct flo_buf kept = world.authority;
     world.authority = other.authority;
     assert_int_not_equal(verify(&world), X509_V_OK);

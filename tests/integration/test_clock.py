@@ -1,0 +1,67 @@
+"""A device whose clock is wrong, against the real controller and broker.
+
+Enrolment and downloads go through libcurl, the broker through paho: each of
+them verifies certificates, and none may ask a clock that says 1970.
+"""
+import os
+import shutil
+import time
+
+import fleet as F
+from bad_parts import rest
+from conftest import ROOT
+
+CLOCK = os.environ.get("FLOTILLA_CLOCK", os.path.join(
+    ROOT, "build", "release", "tests", "libclock.so"))
+YEAR_S = 365 * 86400
+
+
+def set_clock(fleet, shift_s):
+    """All programs of the fleet that start from now on have that clock."""
+    library = os.path.join(fleet.dir, "libclock.so")
+    if not os.path.exists(library):
+        shutil.copy(CLOCK, library)
+    fleet.env.update(LD_PRELOAD=library, FLO_CLOCK_SHIFT=str(int(shift_s)))
+
+
+def set_right(fleet):
+    fleet.env.pop("LD_PRELOAD")
+
+
+def log_of(device):
+    with open(device.log, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def test_a_device_of_1970_enrols_connects_and_takes_a_release(fleet):
+    fleet.up([])
+    fleet.publish("tiny@1", "tiny-v2.Q4_0.gguf")
+    set_clock(fleet, 3600 - time.time())
+    device = fleet.add_device("a", fleet.token)
+    set_right(fleet)
+    fleet.online(["a"])
+    assert "clock.untrusted" in log_of(device)
+
+    assert fleet.roll("tiny@1")["state"] == "completed"
+    assert device.ask("Q:", "tiny")[1] == "tiny@1"
+
+
+def test_orders_reach_a_device_of_1970(fleet):
+    fleet.admin = open(fleet.admin_token).read().strip()
+    for op in ("freeze", "unfreeze"):
+        order = fleet.ask("rollout", op, "--confirm", "test")["id"]
+        F.wait_until("%s is done" % op, 20, lambda o=order: rest(
+            fleet, "GET", "/v1/orders/" + o)[1]["done"] == 1)
+
+
+def test_an_expired_certificate_is_refused_all_the_same(fleet):
+    """The clock counts where it is ahead of what is known."""
+    device = fleet.devices["a"]
+    device.stop()
+    begin = len(log_of(device))
+    set_clock(fleet, 3 * YEAR_S)
+    device.start()
+    set_right(fleet)
+    F.wait_until("the refusal", 30,
+                 lambda: "certificate has expired" in log_of(device)[begin:])
+    assert "net.tls" in log_of(device)[begin:]
