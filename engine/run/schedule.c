@@ -1,7 +1,8 @@
 /* Schedule: which requests take part in the next pass, with how many tokens.
  *
  * Users' requests go in every pass, answers first, with what a grammar forced;
- * prompts share what is left, smaller pieces while another answer streams. Work
+ * prompts share what is left, smaller pieces while another answer streams: the
+ * shortest are done first, and the one that came first always moves on.  Work
  * that can wait (batch requests, probes) has every fourth pass while users are
  * answered and every sixteenth while a user's prompt is computed, so that it
  * never ends.  A probe goes alone: its times are its own.  Pure. */
@@ -9,6 +10,7 @@
 
 enum {
     PIECE_BESIDE = 32, /* of prompts, when an answer streams as well */
+    FIRST_SHARE = 4,   /* one row of so many is the first prompt's */
     ROUNDS_BESIDE_ANSWERS = 4,
     ROUNDS_BESIDE_PROMPTS = 16,
 };
@@ -40,20 +42,63 @@ static bool has(const struct flo_turn *turns, size_t count, bool *has_prompt,
     return found;
 }
 
-/* More tokens than one, of prompts or of forced ones: the first come is the
- * first done.  What is left of `rows`. */
-static uint32_t give_pieces(struct flo_turn *turns, size_t count,
-                            enum flo_wire_priority priority,
-                            bool (*are)(const struct flo_turn *turn),
-                            uint32_t rows)
+/* What was forced: the first come is the first done.  What is left of `rows`.
+ */
+static uint32_t give_forced(struct flo_turn *turns, size_t count,
+                            enum flo_wire_priority priority, uint32_t rows)
 {
     for (size_t i = 0; i < count && rows > 0; i++) {
-        if (turns[i].priority == priority && are(&turns[i])) {
+        if (turns[i].priority == priority && is_forced(&turns[i])) {
             turns[i].rows = flo_smaller(turns[i].pending, rows);
             rows -= turns[i].rows;
         }
     }
     return rows;
+}
+
+static bool wants_rows(const struct flo_turn *turn,
+                       enum flo_wire_priority priority)
+{
+    return turn->priority == priority && is_prompt(turn) &&
+           turn->rows < turn->pending;
+}
+
+/* The prompt that has least to do; of equal ones the first. */
+static struct flo_turn *shortest(struct flo_turn *turns, size_t count,
+                                 enum flo_wire_priority priority)
+{
+    struct flo_turn *best = NULL;
+
+    for (size_t i = 0; i < count; i++) {
+        if (wants_rows(&turns[i], priority) &&
+            (best == NULL || turns[i].pending < best->pending)) {
+            best = &turns[i];
+        }
+    }
+    return best;
+}
+
+/* A short prompt waits for no long one: those with least to do go first, which
+ * keeps the mean wait least.  The first come has its share of every pass, so
+ * that no stream of short ones holds it for ever. */
+static void give_prompts(struct flo_turn *turns, size_t count,
+                         enum flo_wire_priority priority, uint32_t rows)
+{
+    struct flo_turn *turn = NULL;
+
+    for (size_t i = 0; i < count && turn == NULL; i++) {
+        turn = wants_rows(&turns[i], priority) ? &turns[i] : NULL;
+    }
+    if (turn != NULL) {
+        turn->rows = flo_smaller(turn->pending, rows / FIRST_SHARE);
+        rows -= turn->rows;
+    }
+    while (rows > 0 && (turn = shortest(turns, count, priority)) != NULL) {
+        uint32_t more = flo_smaller(turn->pending - turn->rows, rows);
+
+        turn->rows += more;
+        rows -= more;
+    }
 }
 
 /* Answers of this kind: one token each, then what was forced, at most so much
@@ -69,7 +114,7 @@ static void give_answers(struct flo_turn *turns, size_t count,
         }
     }
     uint32_t most = flo_smaller(*left, forced_max);
-    *left -= most - give_pieces(turns, count, priority, is_forced, most);
+    *left -= most - give_forced(turns, count, priority, most);
 }
 
 static void give(struct flo_turn *turns, size_t count,
@@ -84,7 +129,7 @@ static void give(struct flo_turn *turns, size_t count,
     if (left < before || before < FLO_PASS_ROWS) {
         left = flo_smaller(left, PIECE_BESIDE);
     }
-    give_pieces(turns, count, priority, is_prompt, left);
+    give_prompts(turns, count, priority, left);
 }
 
 static void give_probe(struct flo_turn *turns, size_t count)

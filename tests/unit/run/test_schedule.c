@@ -45,19 +45,48 @@ static void answers_go_together_and_a_prompt_beside_them_in_pieces(void **state)
                                TURN(USER, 5)};
 
     (void)state;
-    assert_string_equal(pass(&schedule, turns, 4), "1 32 1 0 !");
+    assert_string_equal(pass(&schedule, turns, 4), "1 27 1 5 !");
     assert_string_equal(pass(&schedule, turns + 1, 1), "64 !");
     turns[1].pending = 20;
     assert_string_equal(pass(&schedule, turns, 4), "1 20 1 5 !");
 }
 
-static void prompts_fill_a_pass_in_the_order_of_arrival(void **state)
+static void equal_prompts_fill_a_pass_in_the_order_of_arrival(void **state)
 {
     struct flo_schedule schedule = {0};
     struct flo_turn turns[] = {TURN(USER, 40), TURN(USER, 40), TURN(USER, 40)};
 
     (void)state;
     assert_string_equal(pass(&schedule, turns, 3), "40 24 0 !");
+}
+
+static void a_short_prompt_waits_for_no_long_one(void **state)
+{
+    struct flo_schedule schedule = {0};
+    struct flo_turn turns[] = {TURN(USER, 1400), TURN(USER, 30)};
+    struct flo_turn three[] = {TURN(USER, 1400), TURN(USER, 900),
+                               TURN(USER, 100)};
+
+    (void)state;
+    assert_string_equal(pass(&schedule, turns, 2), "34 30 !");
+    /* The first come goes on whatever comes behind it. */
+    assert_string_equal(pass(&schedule, three, 3), "16 0 48 !");
+}
+
+static void no_stream_of_short_prompts_holds_a_long_one(void **state)
+{
+    struct flo_schedule schedule = {0};
+    struct flo_turn turns[] = {TURN(USER, 1400), TURN(USER, 60), TURN(USER, 60),
+                               TURN(USER, 60)};
+    uint32_t passes = 0;
+
+    (void)state;
+    for (; turns[0].pending > 16; passes++) {
+        flo_schedule_pass(&schedule, turns, 4);
+        assert_true(turns[0].rows >= 16);
+        turns[0].pending -= turns[0].rows;
+    }
+    assert_true(passes <= 1400 / 16);
 }
 
 static void
@@ -83,7 +112,7 @@ static void an_answer_with_more_to_compute_is_a_prompt(void **state)
     struct flo_turn turns[] = {TURN(USER, 1000), ANSWER(USER, 130)};
 
     (void)state;
-    assert_string_equal(pass(&schedule, turns, 2), "64 0 !");
+    assert_string_equal(pass(&schedule, turns, 2), "16 48 !");
 }
 
 static void forced_tokens_hold_batch_work_up_as_an_answer_does(void **state)
@@ -198,7 +227,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(
             answers_go_together_and_a_prompt_beside_them_in_pieces),
-        cmocka_unit_test(prompts_fill_a_pass_in_the_order_of_arrival),
+        cmocka_unit_test(equal_prompts_fill_a_pass_in_the_order_of_arrival),
+        cmocka_unit_test(a_short_prompt_waits_for_no_long_one),
+        cmocka_unit_test(no_stream_of_short_prompts_holds_a_long_one),
         cmocka_unit_test(
             what_a_grammar_forced_does_not_wait_for_an_older_prompt),
         cmocka_unit_test(an_answer_with_more_to_compute_is_a_prompt),
