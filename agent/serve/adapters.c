@@ -73,6 +73,7 @@ static void on_lost(void *context, const struct flo_err *err)
 static int change(struct flo_serve *serve, enum flo_serve_role role,
                   const char *name, int fd, struct flo_err *err)
 {
+    flo_router_send_all(serve, role, name);
     struct serve_engine *engine = serve->roles[role];
     int rv = 0;
     if (engine == NULL || engine->state != ENGINE_READY) {

@@ -80,6 +80,7 @@ static void submit(struct flo_serve *serve, struct flo_httpd_request *http,
     }
     request->serve = serve;
     request->http = http;
+    request->client = flo_httpd_peer_client(http);
     request->kind = kind;
     request->created_s = flo_wall_ms() / 1000;
     flo_random(random, sizeof(random));

@@ -17,7 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define USER_SESSIONS 4
+#define USER_SESSIONS 4 /* of an engine that does not say */
+#define SESSIONS_MAX 16
 #define THREADS_MAX 8
 #define SMALL_MODEL_BYTES (256u << 20) /* a second thread does not help */
 #define LOAD_FACTOR 5 /* loading may take so many times hang_ms_max */
@@ -487,6 +488,9 @@ static int on_open_answer(struct serve_engine *engine,
     }
     engine->state = ENGINE_READY;
     engine->context = message->ready.context;
+    uint32_t sessions = message->ready.sessions;
+    engine->sessions =
+        sessions > 0 && sessions <= SESSIONS_MAX ? sessions : USER_SESSIONS;
     text_take(engine->kernel, sizeof(engine->kernel), message->ready.kernel);
     engine->is_packed = message->ready.is_packed;
     if (message->ready.prefix_tokens > 0) {
@@ -727,7 +731,7 @@ static void model_take(struct serve_engine *engine,
             model->chat_template, strlen(model->chat_template)};
     }
     open->threads = model->threads;
-    open->sessions = USER_SESSIONS;
+    open->sessions = model->sessions;
     open->memory_bytes_max = model->memory_bytes_max;
     open->adapter_bytes = model->adapter_bytes;
     open->keeps_prefix = model->prefix_fd > 0;

@@ -92,6 +92,7 @@ struct serve_engine {
     } change;
     struct flo_digest release;
     uint32_t context;
+    uint32_t sessions; /* of users */
     char kernel[32];
     bool has_packed;   /* packed weights were sent to it */
     bool lacks_packed; /* as in struct flo_serve_model */
@@ -170,7 +171,10 @@ struct serve_request {
     enum request_kind kind;
     struct serve_params params;
     struct serve_call call;
+    uint64_t client; /* whose it is: flo_httpd_peer_client() */
     bool is_held;
+    bool is_waiting; /* in the running list, until its client's turn comes */
+    bool is_due;     /* it goes to the engine whoever else is there */
     bool was_retried;
     bool has_begun;     /* the HTTP answer has */
     struct event *hold; /* how long it may be held */
@@ -187,8 +191,13 @@ struct serve_request {
     size_t text_offset;      /* characters that logprobs were told of */
 };
 
+int flo_router_open(struct flo_serve *serve, struct flo_err *err);
 /* Take a request (and free it in the end). */
 void flo_router_submit(struct serve_request *request);
+/* An adapter changes: those who wait and named it get the one that they meant,
+ * so they go to the role's engine now. */
+void flo_router_send_all(struct flo_serve *serve, enum flo_serve_role role,
+                         const char *adapter);
 /* The client went away. */
 void flo_router_abandon(struct serve_request *request);
 void flo_router_engine_ready(struct serve_engine *engine);
@@ -292,6 +301,7 @@ struct flo_serve {
     unsigned reaper_ticks; /* since one was killed */
     struct serve_request *held, *running;
     uint32_t n_held, n_running;
+    struct event *turn; /* those who wait may go on */
     struct probe *probe;
     struct serve_counters counters;
     bool is_closing;

@@ -57,6 +57,15 @@ static void unlist(struct serve_request *request)
     }
 }
 
+/* Those who wait are looked at when the loop is free: never from within the
+ * end of another request. */
+static void next_turn(struct flo_serve *serve)
+{
+    if (!serve->is_closing) {
+        event_active(serve->turn, 0, 0);
+    }
+}
+
 static void list_running(struct serve_request *request)
 {
     list_add(&request->serve->running, request);
@@ -115,6 +124,7 @@ static void tell(struct serve_request *request, uint32_t tokens_in, int error)
 static void request_end(struct serve_request *request, uint32_t tokens_in,
                         int error)
 {
+    next_turn(request->serve);
     unlist(request);
     flo_serve_engine_cancel(&request->call);
     if (request->hold != NULL) {
@@ -316,6 +326,7 @@ static void request_hold(struct serve_request *request)
     list_add(&serve->held, request);
     serve->n_held++;
     request->is_held = true;
+    request->is_waiting = false;
     if (request->hold == NULL) {
         uint64_t ms = serve->hold_ms_max;
         struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
@@ -373,6 +384,134 @@ static int take_model(struct serve_request *request,
     return 0;
 }
 
+/* ---- turns ------------------------------------------------------- */
+
+/* An engine gets as many requests of a kind as it can answer together.  The
+ * others wait here, where a client that asks much does not stand before one
+ * that asks little: the one with fewest of them under way is next. */
+
+static bool is_under_way(const struct serve_request *request,
+                         const struct serve_engine *engine, enum call_kind kind)
+{
+    return request->call.engine == engine && request->call.kind == kind;
+}
+
+static bool takes_turns(const struct serve_request *request)
+{
+    return request->kind != REQUEST_TOKENISE &&
+           request->kind != REQUEST_DETOKENISE;
+}
+
+static bool has_place(const struct serve_request *request,
+                      const struct serve_engine *engine)
+{
+    enum call_kind kind = flo_serve_call_kind(&request->params.message);
+    uint32_t count = 0;
+    for (const struct serve_request *r = request->serve->running; r != NULL;
+         r = r->next) {
+        count += takes_turns(r) && is_under_way(r, engine, kind);
+    }
+    return !takes_turns(request) || count < engine->sessions;
+}
+
+static uint32_t under_way(const struct flo_serve *serve,
+                          const struct serve_engine *engine,
+                          const struct serve_request *of)
+{
+    enum call_kind kind = flo_serve_call_kind(&of->params.message);
+    uint32_t count = 0;
+    for (const struct serve_request *r = serve->running; r != NULL;
+         r = r->next) {
+        count += r->client == of->client && is_under_way(r, engine, kind);
+    }
+    return count;
+}
+
+/* Of those for whom there is a place; the first come of equal ones. */
+static struct serve_request *choose(const struct flo_serve *serve,
+                                    const struct serve_engine *engine)
+{
+    struct serve_request *best = NULL;
+    uint32_t least = UINT32_MAX;
+    for (struct serve_request *r = serve->running; r != NULL; r = r->next) {
+        uint32_t count = under_way(serve, engine, r);
+        if (r->is_waiting && count < least && has_place(r, engine)) {
+            best = r;
+            least = count;
+        }
+    }
+    return best;
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_serve *serve = context;
+    struct serve_request *request = serve->running;
+    (void)fd;
+    (void)what;
+    while (flo_router_live(serve) == NULL && request != NULL) {
+        struct serve_request *next = request->next;
+        if (request->is_waiting) {
+            request_hold(request);
+        }
+        request = next;
+    }
+    /* Whoever is told of a request's end may take the engine away. */
+    while (flo_router_live(serve) != NULL &&
+           (request = choose(serve, flo_router_live(serve))) != NULL) {
+        request_dispatch(request);
+    }
+}
+
+int flo_router_open(struct flo_serve *serve, struct flo_err *err)
+{
+    serve->turn = event_new(serve->base, -1, 0, on_turn, serve);
+    return serve->turn != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "no event");
+}
+
+/* Requests of this client that are here. */
+static uint32_t present_of(const struct flo_serve *serve, uint64_t client)
+{
+    const struct serve_request *lists[] = {serve->held, serve->running};
+    uint32_t count = 0;
+    for (size_t i = 0; i < FLO_COUNT(lists); i++) {
+        for (const struct serve_request *r = lists[i]; r != NULL; r = r->next) {
+            count += r->client == client;
+        }
+    }
+    return count;
+}
+
+/* Everything is full: the client with most requests gives up the last one that
+ * still waits, if it has more than the newcomer would have. */
+static bool make_place(struct flo_serve *serve,
+                       const struct serve_request *newcomer)
+{
+    struct serve_request *lists[] = {serve->held, serve->running};
+    struct serve_request *found = NULL;
+    uint32_t most = present_of(serve, newcomer->client);
+    struct flo_err err = {0};
+    for (size_t i = 0; i < FLO_COUNT(lists); i++) {
+        for (struct serve_request *r = lists[i]; r != NULL; r = r->next) {
+            uint32_t count = present_of(serve, r->client);
+            if (r != newcomer && (r->is_held || r->is_waiting) &&
+                (count > most || (found != NULL && count == most &&
+                                  r->client == found->client))) {
+                found = r;
+                most = count;
+            }
+        }
+    }
+    if (found == NULL) {
+        return false;
+    }
+    flo_fail(&err, FLO_E_INFER_BUSY,
+             "%u requests of this client are here, and others ask as well",
+             most);
+    request_fail(found, &err);
+    return true;
+}
+
 /* From the running list to the live engine, or to the held ones. */
 static void request_dispatch(struct serve_request *request)
 {
@@ -386,6 +525,11 @@ static void request_dispatch(struct serve_request *request)
         request_fail(request, &err);
         return;
     }
+    if (!request->is_due && !has_place(request, engine)) {
+        request->is_waiting = true;
+        return;
+    }
+    request->is_waiting = false;
     request->queue_us = flo_now_us() - request->came_us;
     request->release = engine->release;
     memcpy(request->model_name, engine->name, sizeof(request->model_name));
@@ -395,6 +539,27 @@ static void request_dispatch(struct serve_request *request)
     if (flo_serve_engine_call(engine, &request->call, &request->params.message,
                               &err) < 0) {
         request_fail(request, &err);
+    }
+}
+
+void flo_router_send_all(struct flo_serve *serve, enum flo_serve_role role,
+                         const char *adapter)
+{
+    struct serve_engine *engine = flo_router_live(serve);
+    struct serve_request *request = serve->running;
+    while (request != NULL && engine != NULL &&
+           engine == flo_router_live(serve) && engine == serve->roles[role]) {
+        const char *named = NULL;
+        if (request->is_waiting &&
+            flo_router_names(engine, request->params.model, &named) &&
+            named != NULL && strcmp(named, adapter) == 0) {
+            request->is_due = true;
+            request->is_waiting = false;
+            request_dispatch(request);
+            request = serve->running; /* it may be gone, and others */
+        } else {
+            request = request->next;
+        }
     }
 }
 
@@ -423,8 +588,11 @@ void flo_router_submit(struct serve_request *request)
         most -= most / 4; /* a rest for those who wait for an answer */
     }
     request->came_us = flo_now_us();
+    if (request->params.message.type == FLO_WIRE_GENERATE) {
+        request->params.message.generate.client = request->client;
+    }
     list_running(request);
-    if (present >= most) {
+    if (present >= most && !make_place(serve, request)) {
         flo_fail(&err, FLO_E_INFER_BUSY,
                  "%u requests are under way, at most %u", present, most);
         request_fail(request, &err);
@@ -438,6 +606,7 @@ void flo_router_submit(struct serve_request *request)
 void flo_router_engine_ready(struct serve_engine *engine)
 {
     struct flo_serve *serve = engine->serve;
+    next_turn(serve);
     if (engine->has_role && serve->handlers.on_loaded != NULL) {
         serve->handlers.on_loaded(serve->handlers.context, engine->role,
                                   flo_now_ms() - engine->started_ms, NULL);
@@ -452,6 +621,7 @@ void flo_router_engine_gone(struct serve_engine *engine)
         serve->roles[engine->role] = NULL;
         if (serve->is_live && serve->live == engine->role) {
             serve->is_live = false; /* requests are held till the agent acts */
+            next_turn(serve);
         }
     }
 }
@@ -581,6 +751,7 @@ static void set_live(struct flo_serve *serve, bool is_live,
     if (before == now) {
         return;
     }
+    next_turn(serve);
     if (now != NULL) {
         now->was_live = false;
         serve->flip_ms = flo_now_ms();
@@ -683,5 +854,12 @@ void flo_router_close(struct flo_serve *serve)
     flo_fail(&err, FLO_E_INFER_BUSY, "the agent stops");
     while (serve->held != NULL) {
         request_fail(serve->held, &err);
+    }
+    for (struct serve_request *r = serve->running; r != NULL;) {
+        struct serve_request *next = r->next;
+        if (r->is_waiting) {
+            request_fail(r, &err);
+        }
+        r = next;
     }
 }

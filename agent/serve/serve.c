@@ -1,6 +1,7 @@
 /* Serving: open, close, and the numbers; see serve.h. */
 #include "agent/serve/internal.h"
 
+#include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,10 +35,14 @@ int flo_serve_open(struct event_base *base,
     }
     snprintf(serve->engine_path, sizeof(serve->engine_path), "%s",
              options->engine_path);
+    rv = rv < 0 ? rv : flo_router_open(serve, err);
     rv = rv < 0 ? rv : flo_api_open(serve, options, err);
     if (rv < 0) {
         flo_httpd_close(serve->httpd);
         flo_reaper_close(serve);
+        if (serve->turn != NULL) {
+            event_free(serve->turn);
+        }
         free(serve);
         return rv;
     }
@@ -58,6 +63,9 @@ void flo_serve_close(struct flo_serve *serve)
     flo_serve_engine_free_all(serve);
     flo_reaper_close(serve);
     flo_httpd_close(serve->httpd);
+    if (serve->turn != NULL) {
+        event_free(serve->turn);
+    }
     free(serve);
 }
 

@@ -32,6 +32,7 @@ struct flo_serve_model {
     const char *chat_template; /* NAME or text instead of its own; NULL */
     uint32_t context;          /* tokens; 0: the model's, at most 2048 */
     uint32_t threads;          /* 0: by the machine */
+    uint32_t sessions; /* answered together; 0: 4, or what fits the budget */
     uint64_t memory_bytes_max; /* 0: no budget */
     /* Adapters of it; clients name "model:adapter", or the adapter alone. */
     uint64_t adapter_bytes; /* room for those that are loaded later */

@@ -25,7 +25,8 @@ struct standalone {
     struct event_base *base;
     struct flo_serve *serve;
     struct event *restart;
-    const char *model;
+    const char *model; /* as it was typed */
+    char file[4096];   /* what that is, links followed */
     const char *token_file;
     const char *prefix_dir;
     char *chat_template;
@@ -36,7 +37,7 @@ struct standalone {
     struct lora_list wanted;   /* behind a SIGHUP, until all is done */
     bool has_wanted, was_told; /* ... and to look at the files once more */
     bool is_changing;
-    uint32_t context, threads, lora_room_mib;
+    uint32_t context, threads, sessions, lora_room_mib;
     struct flo_serve_model loaded;
     enum flo_sandbox_mode sandbox;
     bool skips_packed; /* the engine did not take them */
@@ -71,6 +72,7 @@ static const char usage[] =
     "  --threads N        default: by the machine\n"
     "  --sandbox WORD     required (default), or preferred: also without the\n"
     "                     system call filter, where the kernel has none\n"
+    "  --sessions N       answers computed together, 1 to 16 (default: 4)\n"
     "\n"
     "SIGHUP: look at the adapters' files again; new and changed ones are\n"
     "loaded, those that are gone are dropped, and answers go on meanwhile.\n";
@@ -99,6 +101,7 @@ static int read_options(int argc, char **argv, struct standalone *s,
         {"token-file", required_argument, NULL, 't'},
         {"context", required_argument, NULL, 'c'},
         {"threads", required_argument, NULL, 'n'},
+        {"sessions", required_argument, NULL, 'S'},
         {"lora", required_argument, NULL, 'a'},
         {"lora-dir", required_argument, NULL, 'd'},
         {"lora-room", required_argument, NULL, 'r'},
@@ -132,6 +135,9 @@ static int read_options(int argc, char **argv, struct standalone *s,
             break;
         case 'n':
             rv = read_number("threads", optarg, 64, &s->threads, err);
+            break;
+        case 'S':
+            rv = read_number("sessions", optarg, 16, &s->sessions, err);
             break;
         case 'a':
             rv = flo_loras_name(&s->source, optarg, err);
@@ -220,10 +226,17 @@ static int open_packed(const struct standalone *s, int model_fd)
 {
     char path[4096];
     int fd = -1;
-    if (s->skips_packed ||
-        snprintf(path, sizeof(path), "%s.packed", s->model) >=
-            (int)sizeof(path) ||
-        flo_file_open(path, &fd, NULL) < 0) {
+    if (s->skips_packed) {
+        return 0;
+    }
+    const char *const names[] = {s->model, s->file};
+    for (size_t i = 0; fd < 0 && i < FLO_COUNT(names); i++) {
+        int chars = snprintf(path, sizeof(path), "%s.packed", names[i]);
+        if (chars >= (int)sizeof(path) || flo_file_open(path, &fd, NULL) < 0) {
+            fd = -1;
+        }
+    }
+    if (fd < 0) {
         return 0;
     }
     if (flo_fd_is_older(fd, model_fd)) {
@@ -268,14 +281,12 @@ static int adapter_of(const struct lora_file *file,
 static int load(struct standalone *s, struct flo_err *err)
 {
     struct flo_serve_model model = s->loaded;
-    model.fd = open(s->model, O_RDONLY | O_CLOEXEC);
-    if (model.fd < 0) {
-        return flo_fail_errno(err,
-                              errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN,
-                              "model %s", s->model);
+    int rv = flo_file_open(s->file, &model.fd, err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "model %s", s->model);
     }
     for (uint32_t i = 0; i < s->adapters.count; i++) {
-        int rv = adapter_of(&s->adapters.files[i], &model.adapters[i], err);
+        rv = adapter_of(&s->adapters.files[i], &model.adapters[i], err);
         if (rv < 0) {
             close_model(&model);
             return rv;
@@ -293,11 +304,23 @@ static int describe(struct standalone *s, struct flo_err *err)
     strcpy(s->loaded.version, "local");
     s->loaded.context = s->context;
     s->loaded.threads = s->threads;
+    s->loaded.sessions = s->sessions;
     s->loaded.chat_template = s->chat_template;
     if (s->source.count > 0 || s->source.folder != NULL) {
         s->loaded.adapter_bytes = (uint64_t)s->lora_room_mib << 20;
     }
-    return flo_sha256_file(s->model, &s->loaded.release, NULL, err);
+    /* A person's own command may name a link, as caches of models are made of.
+     * It is followed once: an engine that starts again has the same file. */
+    char *file = realpath(s->model, NULL);
+    if (file == NULL || strlen(file) >= sizeof(s->file)) {
+        free(file);
+        return flo_fail_errno(err,
+                              errno == ENOENT ? FLO_E_ABSENT : FLO_E_IO_OPEN,
+                              "model %s", s->model);
+    }
+    strcpy(s->file, file);
+    free(file);
+    return flo_sha256_file(s->file, &s->loaded.release, NULL, err);
 }
 
 /* ---- adapters ---------------------------------------------------- */

@@ -329,6 +329,7 @@ static int load(struct flo_shell *shell, const struct flo_agent_action *action,
         model.context = variant->context;
     }
     model.threads = (uint32_t)flo_config_u64(config, "threads");
+    model.sessions = (uint32_t)flo_config_u64(config, "sessions");
     model.chat_template = chat_template = template_of(config, model.model);
     model.memory_bytes_max = flo_config_u64(config, "memory_budget");
     flo_shell_load_model(shell, action->role, &model, &file->digest, is_fresh);

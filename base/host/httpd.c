@@ -612,11 +612,21 @@ static void turn_away(const struct httpd_listener *listener, int fd)
     evutil_closesocket(fd);
 }
 
+/* In the top byte, which addresses leave alone. */
+#define CLIENT_OF_USER ((uint64_t)1 << 56)
+#define CLIENT_OF_ADDRESS ((uint64_t)2 << 56)
+
 static void describe_peer(struct httpd_connection *connection, int fd,
                           const struct sockaddr *address)
 {
     if (address->sa_family == AF_UNIX) {
+        struct ucred peer = {.uid = UINT32_MAX};
+        socklen_t bytes = sizeof(peer);
         strcpy(connection->peer_address, "unix");
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0) {
+            peer.uid = UINT32_MAX; /* nobody's; all such are one client */
+        }
+        connection->peer_client = CLIENT_OF_USER | peer.uid;
         return;
     }
     const void *ip =
@@ -628,6 +638,13 @@ static void describe_peer(struct httpd_connection *connection, int fd,
                   ->sin6_addr;
     evutil_inet_ntop(address->sa_family, ip, connection->peer_address,
                      sizeof(connection->peer_address));
+    /* Of the new kind the net: one client has all addresses of a /56. */
+    size_t bytes = address->sa_family == AF_INET ? 4 : 7;
+    connection->peer_client = CLIENT_OF_ADDRESS;
+    for (size_t i = 0; i < bytes; i++) {
+        connection->peer_client |= (uint64_t)((const uint8_t *)ip)[i]
+                                   << (8 * i);
+    }
     int one = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }

@@ -111,6 +111,9 @@ int flo_httpd_listener_tag(const struct flo_httpd_request *request);
 bool flo_httpd_host_is(const char *const *hosts, const char *host);
 /* "127.0.0.1" or "unix", for logs. */
 const char *flo_httpd_peer_address(const struct flo_httpd_request *request);
+/* A number for the client: the same for the same user of a unix socket (by the
+ * kernel's word) and for the same address.  Never 0 or UINT64_MAX. */
+uint64_t flo_httpd_peer_client(const struct flo_httpd_request *request);
 /* A pointer of the handler's, and a call when the client goes away before the
  * answer is complete, or when httpd itself refuses the rest of an upload (too
  * large, too slow, on_body failed).  Either on_closed comes or the handler

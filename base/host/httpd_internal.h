@@ -66,6 +66,7 @@ struct httpd_connection {
     int file_fd; /* the file being sent, or -1 */
     uint64_t file_offset, file_left;
     char peer_address[64];
+    uint64_t peer_client;
     char peer_name[FLO_NAME_MAX + 1];
 };
 

@@ -233,6 +233,11 @@ int flo_httpd_listener_tag(const struct flo_httpd_request *request)
     return request->connection->listener->tag;
 }
 
+uint64_t flo_httpd_peer_client(const struct flo_httpd_request *request)
+{
+    return request->connection->peer_client;
+}
+
 const char *flo_httpd_peer_address(const struct flo_httpd_request *request)
 {
     return request->connection->peer_address;

@@ -196,6 +196,7 @@ int flo_job_new(const struct flo_engine *engine,
     }
     job->engine = engine;
     job->request = message->request;
+    job->client = in->client;
     read_settings(job, in);
     int rv;
     if ((rv = flo_sampling_check(&job->sampling, err)) < 0 ||
@@ -234,8 +235,8 @@ uint32_t flo_job_common(const struct flo_job *job,
 }
 
 int flo_job_start(struct flo_job *job, struct flo_session *session,
-                  const struct flo_session *from, struct flo_sampler *sampler,
-                  struct flo_err *err)
+                  const struct flo_session *from, uint32_t common,
+                  struct flo_sampler *sampler, struct flo_err *err)
 {
     int rv = flo_sampler_reset(sampler, &job->sampling, err);
     if (rv < 0) {
@@ -248,7 +249,7 @@ int flo_job_start(struct flo_job *job, struct flo_session *session,
             flo_sampler_accept(sampler, job->tokens[i]);
         }
     }
-    flo_session_begin_as(session, from, flo_job_common(job, from));
+    flo_session_begin_as(session, from, common);
     rv =
         flo_session_set_adapter(session, job->adapter, job->adapter_scale, err);
     if (rv < 0) {

@@ -55,8 +55,15 @@ uint32_t flo_kept_choose(const struct flo_beginning *last, size_t n,
 {
     uint64_t best = 0;
     uint32_t count = 0;
+    bool has_others = false;
+    for (size_t i = 1; i < n; i++) {
+        has_others |= last[i].count > 0 && last[i].client != last[0].client;
+    }
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < i; j++) {
+            if (has_others && last[i].client == last[j].client) {
+                continue; /* nobody learns by it what one of them asked */
+            }
             uint32_t shared = common(&last[i], &last[j]);
             uint64_t value = worth(last, n, &last[i], shared);
             if (value > best) {
@@ -133,13 +140,15 @@ void flo_kept_close(struct flo_kept *kept)
     }
 }
 
-void flo_kept_note(struct flo_kept *kept, const int32_t *tokens, uint32_t count)
+void flo_kept_note(struct flo_kept *kept, const int32_t *tokens, uint32_t count,
+                   uint64_t client)
 {
     struct flo_beginning *last;
     if (kept == NULL || count < FLO_PREFIX_TOKENS) {
         return;
     }
     last = &kept->last[kept->next++ % FLO_KEPT_REQUESTS];
+    last->client = client;
     last->count = count < kept->tokens_max ? count : kept->tokens_max;
     memcpy(last->tokens, tokens, last->count * sizeof(*tokens));
     kept->has_news = true;
@@ -148,6 +157,15 @@ void flo_kept_note(struct flo_kept *kept, const int32_t *tokens, uint32_t count)
 uint32_t flo_kept_tokens(const struct flo_kept *kept)
 {
     return kept == NULL ? 0 : kept->written.count;
+}
+
+uint32_t flo_kept_shared(const struct flo_kept *kept, const int32_t *tokens,
+                         uint32_t count)
+{
+    return kept == NULL ? 0
+                        : (uint32_t)flo_tokens_common(kept->written.tokens,
+                                                      kept->written.count,
+                                                      tokens, count);
 }
 
 int flo_kept_wait_ms(struct flo_kept *kept, uint64_t quiet_ms)

@@ -56,14 +56,28 @@ static bool is_free(const struct flo_worker *worker, size_t i, bool for_user)
            !(is_last && (for_user || worker->embed.started_at_us > 0));
 }
 
+/* Tokens of the session that the job may take: those of its own client, and of
+ * others' no more than the kept prefix.  Time and `cached_tokens` would tell
+ * one what another asked. */
+static uint32_t may_take(const struct flo_worker *worker,
+                         const struct flo_job *job, const struct flo_slot *slot)
+{
+    uint32_t common = flo_job_common(job, slot->session);
+    return slot->client == job->client
+               ? common
+               : flo_smaller(common, flo_kept_shared(worker->kept, job->tokens,
+                                                     job->n_prompt));
+}
+
 /* Tokens that the job goes on from in this session, if it takes no more from
  * others than the end of an answer; else 0: a copy leaves them what they have.
  */
-static uint32_t continued(const struct flo_job *job,
-                          const struct flo_session *session)
+static uint32_t continued(const struct flo_worker *worker,
+                          const struct flo_job *job,
+                          const struct flo_slot *slot)
 {
-    uint32_t common = flo_job_common(job, session);
-    uint32_t lost = flo_session_position(session) - common;
+    uint32_t common = may_take(worker, job, slot);
+    uint32_t lost = flo_session_position(slot->session) - common;
     return lost <= flo_smaller(common, LOST_MAX) ? common : 0;
 }
 
@@ -98,7 +112,7 @@ static struct flo_slot *find_free(struct flo_worker *worker,
         if (!is_free(worker, i, is_user(job))) {
             continue;
         }
-        uint32_t count = continued(job, slot->session);
+        uint32_t count = continued(worker, job, slot);
         if (best == NULL || count > best_count ||
             (count == best_count && gives_way(worker, slot, best))) {
             best = slot;
@@ -139,15 +153,15 @@ static bool has_room(struct flo_worker *worker, bool for_user)
     return for_user && preempt(worker);
 }
 
-/* The session that holds most of the job's tokens, busy or not. */
-static struct flo_session *find_source(struct flo_worker *worker,
-                                       const struct flo_job *job,
-                                       const struct flo_slot *slot)
+/* The session that holds most of what the job may take, busy or not. */
+static const struct flo_slot *find_source(const struct flo_worker *worker,
+                                          const struct flo_job *job,
+                                          const struct flo_slot *slot)
 {
-    struct flo_session *best = slot->session;
+    const struct flo_slot *best = slot;
     for (size_t i = 0; i < worker->n_slots; i++) {
-        struct flo_session *other = worker->slots[i].session;
-        if (flo_job_common(job, other) > flo_job_common(job, best)) {
+        const struct flo_slot *other = &worker->slots[i];
+        if (may_take(worker, job, other) > may_take(worker, job, best)) {
             best = other;
         }
     }
@@ -159,8 +173,11 @@ static void start(struct flo_worker *worker, struct flo_job *job)
     struct flo_slot *slot = find_free(worker, job);
     struct flo_err err = {0};
     slot->is_users = is_user(job);
-    slot->was_continued = continued(job, slot->session) > 0;
-    if (flo_job_start(job, slot->session, find_source(worker, job, slot),
+    slot->was_continued = continued(worker, job, slot) > 0;
+    const struct flo_slot *source = find_source(worker, job, slot);
+    uint32_t common = may_take(worker, job, source);
+    slot->client = job->client;
+    if (flo_job_start(job, slot->session, source->session, common,
                       slot->sampler, &err) < 0) {
         flo_frame_fail(&worker->out, job->request, &err);
         flo_job_free(job);
@@ -183,7 +200,8 @@ static void start_waiter(struct flo_worker *worker, size_t i)
         job->adapter = waiter->adapter;
         job->made_at_us = waiter->came_us;
         if (job->adapter == NULL && job->priority != FLO_WIRE_PROBE) {
-            flo_kept_note(worker->kept, job->tokens, job->n_prompt);
+            flo_kept_note(worker->kept, job->tokens, job->n_prompt,
+                          job->client);
         }
         start(worker, job);
     }
@@ -363,6 +381,7 @@ static bool step_embed(struct flo_worker *worker, bool has_answers)
     if (flo_session_set_adapter(slot->session, NULL, 0, NULL) < 0) {
         return false;
     }
+    slot->client = FLO_CLIENT_NOBODY;
     flo_waiting_read(&worker->waiting, i, &worker->message);
     if (flo_embed_step(&worker->embed, worker->engine, slot->session,
                        &worker->message,

@@ -45,6 +45,7 @@ static int put_ready(struct flo_worker *worker, uint32_t request,
         .kernel = flo_wire_text_of(info->kernel),
         .n_vocab = info->n_vocab,
         .context = info->context,
+        .sessions = info->sessions - 1, /* the last is not for users */
         .weights_bytes = info->weights_bytes,
         .kv_bytes = info->kv_bytes,
         .scratch_bytes = info->scratch_bytes,
@@ -63,6 +64,24 @@ void flo_worker_close_fds(struct flo_worker *worker)
     while (worker->n_fds > 0) {
         close(worker->fds[--worker->n_fds]);
     }
+}
+
+/* The engine; where nobody said how many sessions and the budget has no room
+ * for the usual number, with fewer of them. */
+static int open_engine(int fd, struct flo_engine_options *options,
+                       bool may_shrink, struct flo_engine **engine,
+                       struct flo_err *err)
+{
+    struct flo_err first = {0};
+    int rv = flo_engine_open_fd(fd, options, engine, &first);
+    while (rv == FLO_E_MEMORY_BUDGET && may_shrink && options->sessions > 2) {
+        options->sessions = (options->sessions - 1) / 2 + 1;
+        rv = flo_engine_open_fd(fd, options, engine, &first);
+    }
+    if (rv < 0 && err != NULL) {
+        *err = first;
+    }
+    return rv;
 }
 
 static int open_model(struct flo_worker *worker,
@@ -110,7 +129,9 @@ static int open_model(struct flo_worker *worker,
                                 FLO_REQUEST_BYTES,
                       in->threads);
     if (rv == 0) {
-        rv = flo_engine_open_fd(worker->fds[0], &options, &worker->engine, err);
+        rv = open_engine(worker->fds[0], &options, in->sessions == 0,
+                         &worker->engine, err);
+        sessions = options.sessions - 1;
     }
     if (rv == 0) {
         rv = flo_adapters_open(&worker->adapters, worker->engine, in, fds, err);

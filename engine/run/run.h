@@ -129,6 +129,7 @@ void flo_draft_cost(struct flo_draft_costs *costs, uint32_t rows, float us);
 
 struct flo_job {
     uint32_t request;
+    uint64_t client;
     enum flo_wire_priority priority;
     bool ignores_end;
     bool guesses; /* drafts are allowed */
@@ -178,10 +179,10 @@ void flo_job_free(struct flo_job *job);
  * job's adapter? */
 uint32_t flo_job_common(const struct flo_job *job,
                         const struct flo_session *session);
-/* Give it a session and a sampler, reset by this call; what `from` (or the
- * session itself) holds of its tokens is taken over. */
+/* Give it a session and a sampler, reset by this call; the first `common` of
+ * its tokens, which `from` (or the session itself) holds, are taken over. */
 FLO_MUST_USE int flo_job_start(struct flo_job *job, struct flo_session *session,
-                               const struct flo_session *from,
+                               const struct flo_session *from, uint32_t common,
                                struct flo_sampler *sampler,
                                struct flo_err *err);
 /* Take session and sampler away; it can be started again and goes on with the
@@ -281,8 +282,10 @@ void flo_adapters_close(struct flo_adapters *all);
 struct flo_beginning {
     int32_t *tokens;
     uint32_t count;
+    uint64_t client;
 };
-/* Of the beginnings (whole blocks) that two of the last requests share, the
+/* Of the beginnings (whole blocks) that two of the last requests share (of two
+ * clients, as soon as there is more than one of them), the
  * one that is worth most, if it is clearly better than what is written: its
  * tokens, those of last[*index].  0: none.  Pure. */
 uint32_t flo_kept_choose(const struct flo_beginning *last, size_t n,
@@ -297,9 +300,13 @@ struct flo_kept *flo_kept_open(const struct flo_engine *engine, int fd,
 void flo_kept_close(struct flo_kept *kept);
 /* Tokens that the file holds now. */
 uint32_t flo_kept_tokens(const struct flo_kept *kept);
+/* How many of the first tokens are those that the file holds: they are
+ * nobody's, so every client may go on from them. */
+uint32_t flo_kept_shared(const struct flo_kept *kept, const int32_t *tokens,
+                         uint32_t count);
 /* A request's prompt. */
-void flo_kept_note(struct flo_kept *kept, const int32_t *tokens,
-                   uint32_t count);
+void flo_kept_note(struct flo_kept *kept, const int32_t *tokens, uint32_t count,
+                   uint64_t client);
 /* How long nothing must be computed, behind quiet_ms without, before it is
  * written; -1: nothing is due. */
 int flo_kept_wait_ms(struct flo_kept *kept, uint64_t quiet_ms);

@@ -9,7 +9,8 @@
 #include "engine/model/packed.h"
 #include "engine/run/run.h"
 
-#define FLO_SESSIONS_MAX 16 /* for users; one more is for probes */
+#define FLO_SESSIONS_MAX 16          /* for users; one more is for probes */
+#define FLO_CLIENT_NOBODY UINT64_MAX /* no request is of this client */
 #define FLO_FDS_MAX (3 + FLO_WIRE_ADAPTERS_MAX)
 
 struct flo_slot {
@@ -18,6 +19,7 @@ struct flo_slot {
     struct flo_job *job; /* NULL: free */
     uint64_t began;      /* order in which jobs got their sessions */
     uint64_t used;       /* pass in which it was last used */
+    uint64_t client;     /* who filled the session */
     bool is_users;       /* the last job was a user's ... */
     bool was_continued;  /* ... and went on from the one before it */
 };

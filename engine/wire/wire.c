@@ -64,6 +64,7 @@ static const struct row rows_generate[] = {
     ROW(21, KIND_TEXT, generate, adapter),
     ROW(22, KIND_REAL, generate, adapter_scale),
     ROW(23, KIND_U32, generate, repeat_last),
+    ROW(24, KIND_U64, generate, client),
 };
 
 static const struct row rows_ready[] = {
@@ -79,6 +80,7 @@ static const struct row rows_ready[] = {
     ROW(17, KIND_BOOL, ready, is_sandboxed),
     ROW(18, KIND_BOOL, ready, is_packed),
     ROW(19, KIND_U32, ready, prefix_tokens),
+    ROW(21, KIND_U32, ready, sessions),
 };
 
 static const struct row rows_token[] = {

@@ -112,6 +112,19 @@ def events(text):
     return [part[6:] for part in parts]
 
 
+def test_a_model_may_be_a_link(bin_dir, folder):
+    """As caches of models are made of them, in a folder of its own."""
+    own = os.path.join(folder, "linked")
+    os.mkdir(own)
+    link = os.path.join(own, "my-model.gguf")
+    os.symlink(os.path.abspath(MODEL), link)
+    one = Server(bin_dir, own, link, ("--sessions", "2"))
+    names = [m["id"] for m in one.call("GET", "/v1/models")[2]["data"]]
+    assert "my-model" in names
+    assert one.chat()[0] == 200
+    one.close()
+
+
 def test_chat_has_openais_shape(server):
     status, headers, body = server.chat(model=NAME)
     assert status == 200

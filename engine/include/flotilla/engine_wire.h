@@ -116,7 +116,9 @@ struct flo_wire_generate {
     struct flo_wire_text tokens; /* i32 little-endian each */
     uint32_t max_tokens;         /* 0: until the context is full */
     uint32_t priority;           /* enum flo_wire_priority */
-    bool ignores_end;            /* go on behind end tokens (timing runs) */
+    uint64_t client;   /* whose it is: what it computed is for no other one's
+                          requests, but for the kept prefix, which is nobody's */
+    bool ignores_end;  /* go on behind end tokens (timing runs) */
     bool shifts;       /* full context: drop the older half behind the system's
                           turn and go on until max_tokens */
     bool no_drafts;    /* no guesses of next tokens (they change no answer) */
@@ -134,7 +136,7 @@ struct flo_wire_generate {
 
 struct flo_wire_ready {
     struct flo_wire_text kernel;
-    uint32_t n_vocab, context;
+    uint32_t n_vocab, context, sessions;
     uint64_t weights_bytes, kv_bytes, scratch_bytes; /* what is planned */
     uint64_t vocabulary_bytes, request_bytes;
     bool has_vocabulary;

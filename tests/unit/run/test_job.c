@@ -90,9 +90,10 @@ static struct flo_job *job_of(const struct world *world,
 static void start(const struct world *world, struct flo_job *job, int slot,
                   int from)
 {
+    uint32_t common = flo_job_common(job, world->sessions[from]);
     assert_int_equal(flo_job_start(job, world->sessions[slot],
-                                   world->sessions[from], world->samplers[slot],
-                                   NULL),
+                                   world->sessions[from], common,
+                                   world->samplers[slot], NULL),
                      0);
 }
 

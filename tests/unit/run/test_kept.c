@@ -27,7 +27,7 @@ static struct flo_beginning beginning(size_t at, int32_t text, uint32_t shared,
         room[at][i] =
             i < shared ? text * 1000 + (int32_t)i : (int32_t)(at + 1) * 100000;
     }
-    return (struct flo_beginning){room[at], count};
+    return (struct flo_beginning){room[at], count, 0};
 }
 
 static int begin_anew(void **state)
@@ -84,8 +84,9 @@ static void less_than_a_block_is_nothing(void **state)
 static void a_systems_turn_wins_over_one_conversation(void **state)
 {
     (void)state;
-    request(1, 48, 150);                            /* a conversation ... */
-    last[1] = (struct flo_beginning){room[1], 300}; /* ... and its next turn */
+    request(1, 48, 150); /* a conversation ... */
+    last[1] =
+        (struct flo_beginning){room[1], 300, 0}; /* ... and its next turn */
     memcpy(room[1], room[0], 150 * sizeof(int32_t));
     n = 2;
     assert_int_equal(chosen(1), 144);
@@ -97,6 +98,19 @@ static void a_systems_turn_wins_over_one_conversation(void **state)
         request(1, 48, 70);
     }
     assert_int_equal(chosen(1), 48);
+}
+
+static void what_one_of_several_clients_asked_is_not_kept(void **state)
+{
+    (void)state;
+    request(1, 200, 220);
+    request(1, 200, 230);
+    request(2, 64, 100);
+    assert_int_equal(chosen(1), 192); /* there is one client only */
+    last[2].client = 7;
+    assert_int_equal(chosen(1), 0);
+    request(2, 64, 110);
+    assert_int_equal(chosen(2), 64); /* a beginning that both of them have */
 }
 
 static void what_is_written_stays_unless_another_is_clearly_better(void **state)
@@ -149,9 +163,9 @@ static void what_is_written_is_begun_with_by_the_next_process(void **state)
     assert_non_null(kept);
     assert_int_equal(flo_session_position(session), 0);
     assert_int_equal(flo_kept_wait_ms(kept, 0), -1);
-    flo_kept_note(kept, tokens, 70);
+    flo_kept_note(kept, tokens, 70, 0);
     assert_int_equal(flo_kept_wait_ms(kept, 0), -1);
-    flo_kept_note(kept, tokens, 80);
+    flo_kept_note(kept, tokens, 80, 0);
     assert_true(flo_kept_wait_ms(kept, 0) > 0);
     /* The session is empty. */
     assert_false(flo_kept_write(kept, session, NULL, NULL));
@@ -171,8 +185,8 @@ static void what_is_written_is_begun_with_by_the_next_process(void **state)
     kept = flo_kept_open(engine, again, session);
     assert_int_equal(flo_session_position(session), 64);
     assert_int_equal(flo_kept_tokens(kept), 64);
-    flo_kept_note(kept, tokens, 70);
-    flo_kept_note(kept, tokens, 80);
+    flo_kept_note(kept, tokens, 70, 0);
+    flo_kept_note(kept, tokens, 80, 0);
     assert_int_equal(flo_kept_wait_ms(kept, 0), -1); /* it stands there */
     flo_kept_close(kept);
     flo_session_close(session);
@@ -208,6 +222,8 @@ int main(void)
         cmocka_unit_test_setup(two_requests_share_whole_blocks, begin_anew),
         cmocka_unit_test_setup(less_than_a_block_is_nothing, begin_anew),
         cmocka_unit_test_setup(a_systems_turn_wins_over_one_conversation,
+                               begin_anew),
+        cmocka_unit_test_setup(what_one_of_several_clients_asked_is_not_kept,
                                begin_anew),
         cmocka_unit_test_setup(
             what_is_written_stays_unless_another_is_clearly_better, begin_anew),

@@ -70,7 +70,8 @@ void flip(enum flo_serve_role role);
 struct client {
     pthread_t thread;
     const char *path, *body;
-    bool repeats; /* until told to stop */
+    bool is_other; /* than the other clients are */
+    bool repeats;  /* until told to stop */
     atomic_bool stops, is_over;
     atomic_int good, bad, pieces;
     atomic_int of_v2, of_v21;
@@ -81,6 +82,8 @@ struct client {
 /* Send a request (a GET if the body is empty) and give its descriptor; -1: it
  * did not go out. */
 int say(const char *path, const char *body);
+/* The same as another client. */
+int say_as_other(const char *path, const char *body);
 void client_start(struct client *client, const char *path, const char *body,
                   bool repeats);
 /* Run the loop until it has its answer. */

@@ -60,6 +60,51 @@ static void batch_work_leaves_places_to_users(void **state)
     world_close();
 }
 
+/* Each of a crowd of one client gives way to one request of another. */
+static void no_client_locks_the_others_out(void **state)
+{
+    enum { MOST = 64 };
+    static const char question[] = "{\"prompt\":\"a\",\"max_tokens\":40,"
+                                   "\"ignore_eos\":true,\"temperature\":0}";
+    static struct client client, other = {.is_other = true};
+    char text[2048];
+    int fds[MOST];
+    (void)state;
+    world_open();
+    for (int i = 0; i < MOST; i++) {
+        fds[i] = say("/v1/completions", question);
+        assert_true(fds[i] >= 0);
+        RUN_UNTIL(status_now().held == (uint32_t)i + 1);
+    }
+    ask(&client, "/v1/completions", question);
+    assert_int_equal(client.status, 503);
+    assert_non_null(strstr(client.text, "64 requests are under way"));
+
+    client_start(&other, "/v1/completions", question, false);
+    /* The last of the crowd makes room ... */
+    size_t n = 0;
+    for (ssize_t got = -1; got != 0;) {
+        RUN_UNTIL((got = recv(fds[MOST - 1], text + n, sizeof(text) - 1 - n,
+                              MSG_DONTWAIT)) >= 0);
+        n += (size_t)got;
+        text[n] = '\0';
+    }
+    assert_non_null(strstr(text, " 503 "));
+    if (strstr(text, "64 requests of this client") == NULL) {
+        fail_msg("%s", text);
+    }
+    assert_int_equal(status_now().held, MOST);
+    open_current(V2, "2.0.0");
+    client_end(&other);
+    /* ... and the newcomer does not stand behind all of it. */
+    assert_int_equal(other.status, 200);
+    assert_true(world.serve->counters.tokens_out < 20 * 40);
+    for (int i = 0; i < MOST; i++) {
+        close(fds[i]);
+    }
+    world_close();
+}
+
 static void models_that_load_are_not_denied(void **state)
 {
     static struct client client;
@@ -217,6 +262,7 @@ static void requests_larger_than_the_engines_room_wait_and_arrive(void **state)
     world_open();
     open_current(V2, "2.0.0");
     struct serve_engine *engine = flo_router_live(world.serve);
+    engine->sessions = CLIENTS + 1; /* nobody waits for a turn */
     size_t sent = 0, n_waiting = 0;
     for (int i = 0; i < CLIENTS; i++) {
         client_start(&clients[i], "/v1/completions", body, false);
@@ -257,7 +303,7 @@ static void those_who_wait_get_the_adapter_that_they_named(void **state)
     for (int i = 0; i < CLIENTS; i++) {
         client_start(&clients[i], "/v1/completions", body, false);
     }
-    RUN_UNTIL(status_now().roles[FLO_ROLE_CURRENT].requests == CLIENTS);
+    RUN_UNTIL(world.serve->n_running == CLIENTS);
     assert_int_equal(
         flo_serve_adapter_drop(world.serve, FLO_ROLE_CURRENT, "site", &err), 0);
     ask(&late, "/v1/completions", body);
@@ -323,6 +369,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_waits_for_a_model_then_gets_503),
         cmocka_unit_test(batch_work_leaves_places_to_users),
+        cmocka_unit_test(no_client_locks_the_others_out),
         cmocka_unit_test(models_that_load_are_not_denied),
         cmocka_unit_test(a_model_name_is_checked),
         cmocka_unit_test(a_shifted_context_gives_more_tokens_than_it_holds),

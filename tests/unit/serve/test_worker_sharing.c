@@ -8,6 +8,9 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <flotilla/grammar.h>
 
 #include "unit/serve/worker_talk.h"
@@ -229,6 +232,67 @@ static uint32_t cached_of(uint32_t request, const char *prompt)
     return cached_as(FLO_WIRE_USER, request, prompt);
 }
 
+/* READY, or the error, with so much memory; sessions 0: what fits. */
+static uint32_t sessions_in(uint64_t bytes, uint32_t sessions)
+{
+    struct flo_wire_message m = {.type = FLO_WIRE_OPEN, .request = 1};
+    uint32_t got = 0;
+    m.open.threads = 1;
+    m.open.sessions = sessions;
+    m.open.memory_bytes_max = bytes;
+    worker_spawn(bin("flotilla-engine"));
+    int fd = open("tests/models/tiny-v1.F16.gguf", O_RDONLY);
+    assert_true(fd >= 0);
+    say(&m, fd);
+    close(fd);
+    assert_true(hear());
+    if (worker.got.type == FLO_WIRE_READY) {
+        got = worker.got.ready.sessions;
+        const struct flo_wire_ready *r = &worker.got.ready;
+        assert_true(bytes == 0 ||
+                    r->weights_bytes + r->kv_bytes + r->scratch_bytes +
+                            r->vocabulary_bytes + r->request_bytes <=
+                        bytes);
+    }
+    worker_end();
+    return got;
+}
+
+static void a_small_budget_gives_fewer_sessions(void **state)
+{
+    uint64_t four = 0, one = 0;
+    (void)state;
+    assert_int_equal(sessions_in(0, 0), 4);
+    assert_int_equal(sessions_in(0, 16), 16);
+    /* What is least for four; a little less is room for two or one. */
+    for (uint64_t mib = 1; mib < 64 && four == 0; mib++) {
+        uint32_t got = sessions_in(mib << 20, 0);
+        one = one == 0 && got > 0 ? mib : one;
+        four = got == 4 ? mib : 0;
+    }
+    assert_true(one > 0 && one < four);
+    assert_int_equal(sessions_in((four - 1) << 20, 4), 0); /* asked for */
+}
+
+/* Neither by cached_tokens nor by the time that they stand for. */
+static void no_client_learns_what_another_one_asked(void **state)
+{
+    (void)state;
+    worker_open(MODEL);
+    for (uint32_t client = 1; client <= 5; client++) { /* more than sessions */
+        for (uint32_t again = 0; again < 2; again++) {
+            struct flo_wire_message m = ask(2 * client + again, SEVERITY);
+            m.generate.client = client;
+            m.generate.max_tokens = 4;
+            say(&m, -1);
+            expect_end(2 * client + again);
+            assert_int_equal(worker.got.done.cached_tokens,
+                             again == 0 ? 0 : worker.got.done.tokens_in - 1);
+        }
+    }
+    assert_int_equal(worker_end(), 0);
+}
+
 static void conversations_in_turn_keep_their_sessions(void **state)
 {
     (void)state;
@@ -312,6 +376,8 @@ int main(void)
         cmocka_unit_test(a_user_takes_the_session_of_batch_work),
         cmocka_unit_test(vectors_do_not_wait_for_batch_work_between_two_inputs),
         cmocka_unit_test(the_same_beginning_is_computed_once),
+        cmocka_unit_test(a_small_budget_gives_fewer_sessions),
+        cmocka_unit_test(no_client_learns_what_another_one_asked),
         cmocka_unit_test(conversations_in_turn_keep_their_sessions),
         cmocka_unit_test(the_conversation_of_longest_ago_gives_way),
         cmocka_unit_test(batch_work_leaves_users_their_sessions),
