@@ -163,6 +163,8 @@ FLO_MUST_USE int flo_out_confirm(const struct flo_cli *cli, const char *what,
 #include "server-stub/cli/commands.def"
 #undef FLO_COMMAND
 
+/* A release goes back: flags say which, where and what becomes of it. */
+FLO_MUST_USE int flo_order_take_back(struct flo_cli *cli, struct flo_err *err);
 /* Progress of a rollout or an order until it ends; exit code or error. */
 FLO_MUST_USE int flo_watch_rollout(struct flo_cli *cli, const char *id,
                                    const char *wanted, uint64_t timeout_ms,

@@ -116,28 +116,43 @@ int flo_cmd_release_publish(struct flo_cli *cli, struct flo_err *err)
     return rv;
 }
 
-int flo_cmd_release_yank(struct flo_cli *cli, struct flo_err *err)
+static int change_state(struct flo_cli *cli, const char *verb,
+                        const char *question, const char *state,
+                        struct flo_err *err)
 {
     char path[256];
     const char *title;
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body =
         json_pack("{s:s}", "reason", flo_args_text(&cli->args, "reason", ""));
-    int rv = release_path(cli, "/yank", path, sizeof(path), &title, err);
+    int rv = release_path(cli, verb, path, sizeof(path), &title, err);
 
     if (rv == 0) {
-        rv = flo_out_confirm(cli, "No device will start this release again.",
-                             title, err);
+        rv = flo_out_confirm(cli, question, title, err);
     }
     if (rv == 0) {
         rv = flo_api_call(cli, "POST", path, body, NULL, err);
     }
     if (rv == 0) {
-        flo_out_done(
-            cli, json_pack("{s:s,s:s}", "release", title, "state", "yanked"),
-            "yanked %s\n", title);
+        flo_out_done(cli,
+                     json_pack("{s:s,s:s}", "release", title, "state", state),
+                     "%s %s\n", state, title);
     }
     return rv;
+}
+
+int flo_cmd_release_yank(struct flo_cli *cli, struct flo_err *err)
+{
+    return change_state(cli, "/yank",
+                        "No device will start this release again.", "yanked",
+                        err);
+}
+
+int flo_cmd_release_unyank(struct flo_cli *cli, struct flo_err *err)
+{
+    return change_state(cli, "/unyank",
+                        "New rollouts may bring this release again.",
+                        "published", err);
 }
 
 /* Sign the document `body` with the key in a file. */

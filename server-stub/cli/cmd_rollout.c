@@ -251,14 +251,17 @@ int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)
 /* ---- actions
  * ------------------------------------------------------------------ */
 
-static int ask(struct flo_cli *cli, const char *action, json_t **rollout,
-               struct flo_err *err)
+static int ask(struct flo_cli *cli, const char *action, const char *typed,
+               json_t **rollout, struct flo_err *err)
 {
     char path[256];
     const char *id;
     FLO_CLEANUP(flo_json_cleanup)
     json_t *body = json_pack("{s:s,s:s}", "action", action, "reason",
                              flo_args_text(&cli->args, "reason", ""));
+    if (typed != NULL) {
+        json_object_set_new(body, "confirm", json_string(typed));
+    }
     int rv = flo_args_word(&cli->args, "rollout id", &id, err);
 
     if (rv == 0) {
@@ -270,7 +273,7 @@ static int ask(struct flo_cli *cli, const char *action, json_t **rollout,
 static int act(struct flo_cli *cli, const char *action, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
-    int rv = ask(cli, action, &rollout, err);
+    int rv = ask(cli, action, NULL, &rollout, err);
 
     if (rv == 0) {
         print_rollout(cli, rollout);
@@ -298,79 +301,16 @@ int flo_cmd_rollout_abort(struct flo_cli *cli, struct flo_err *err)
     return act(cli, "abort", err);
 }
 
-/* ---- orders: the fast path at 3 a.m.
- * -------------------------------------------- */
-
-/* Who did not get there (yet). */
-static void print_missing(const struct flo_cli *cli, const json_t *order)
-{
-    static const struct flo_column columns[] = {
-        {"DEVICE", "name", CELL_TEXT},
-        {"ONLINE", "online", CELL_TEXT},
-        {"OUTCOME", "outcome", CELL_TEXT},
-    };
-    FLO_CLEANUP(flo_json_cleanup) json_t *missing = json_array();
-    size_t i;
-    json_t *device;
-
-    json_array_foreach(json_object_get(order, "devices"), i, device)
-    {
-        const char *outcome = flo_out_text(device, "outcome", "");
-        if (strcmp(outcome, "done") != 0 && strcmp(outcome, "ignored") != 0) {
-            json_array_append(missing, device);
-        }
-    }
-    if (json_array_size(missing) > 0) {
-        flo_out_table(cli, missing, columns, FLO_COUNT(columns));
-    }
-    uint64_t all =
-        flo_out_u64(order, "scope_devices") - flo_out_u64(order, "done");
-    if (all > json_array_size(missing)) {
-        flo_out_say(cli, "and %llu more",
-                    (unsigned long long)(all - json_array_size(missing)));
-    }
-}
-
-static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)
-{
-    FLO_CLEANUP(flo_json_cleanup) json_t *order = NULL;
-    FLO_CLEANUP(flo_json_cleanup) json_t *ended = NULL;
-    uint64_t timeout_ms;
-    int rv = flo_args_ms(&cli->args, "timeout", 60000, &timeout_ms, err);
-
-    if (rv == 0) {
-        rv = flo_api_call(cli, "POST", "/v1/orders", body, &order, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
-    if (!cli->json) {
-        printf("order %s signed and sent to %llu devices\n",
-               flo_out_text(order, "id", "?"),
-               (unsigned long long)flo_out_u64(order, "scope_devices"));
-        fflush(stdout);
-    }
-    if (!flo_args_has(&cli->args, "wait")) {
-        if (cli->json) {
-            flo_out_json(order);
-        }
-        return 0;
-    }
-    rv = flo_watch_order(cli, flo_out_text(order, "id", ""), timeout_ms, &ended,
-                         err);
-    if (cli->json && ended != NULL) {
-        flo_out_json(ended);
-    } else if (ended != NULL) {
-        print_missing(cli, ended);
-    }
-    return rv;
-}
+/* ---- going back ---- */
 
 /* One rollout, all of it. */
 static int take_back(struct flo_cli *cli, struct flo_err *err)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *rollout = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *ended = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *before = NULL;
+    char path[256];
+    const char *id;
     uint64_t timeout_ms;
 
     if (flo_args_has(&cli->args, "group") ||
@@ -381,12 +321,29 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
                  "--everywhere belong to --release");
         return flo_err_fix(err, "--release MODEL@VERSION --group G");
     }
-    if (!flo_args_has(&cli->args, "wait")) {
-        return act(cli, "rollback", err);
-    }
     int rv = flo_args_ms(&cli->args, "timeout", 60000, &timeout_ms, err);
     if (rv == 0) {
-        rv = ask(cli, "rollback", &rollout, err);
+        rv = flo_args_word(&cli->args, "rollout id", &id, err);
+    }
+    if (rv == 0) {
+        rv = rollout_path(id, "?devices=false", path, sizeof(path), err);
+    }
+    if (rv == 0) {
+        rv = flo_api_get(cli, path, &before, err);
+    }
+    if (rv == 0) {
+        rv = flo_out_confirm(cli,
+                             "Every device that this rollout touched goes back "
+                             "to what it ran before.",
+                             flo_out_text(before, "release", ""), err);
+    }
+    if (rv == 0) {
+        rv = ask(cli, "rollback", flo_out_text(before, "release", ""), &rollout,
+                 err);
+    }
+    if (rv == 0 && !flo_args_has(&cli->args, "wait")) {
+        print_rollout(cli, rollout);
+        return 0;
     }
     if (rv == 0) {
         rv = flo_watch_rollback(cli, flo_out_text(rollout, "id", ""),
@@ -398,84 +355,9 @@ static int take_back(struct flo_cli *cli, struct flo_err *err)
     return rv;
 }
 
-/* Exactly one of --everywhere, --group G, --device D into the body. */
-static int add_scope(const struct flo_args *args, json_t *body,
-                     struct flo_err *err)
-{
-    const char *group = flo_args_text(args, "group", NULL);
-    const char *device = flo_args_text(args, "device", NULL);
-    bool is_everywhere = flo_args_has(args, "everywhere");
-
-    if ((group != NULL) + (device != NULL) + is_everywhere != 1) {
-        return flo_fail(err, FLO_E_USAGE,
-                        "say where, once: --everywhere, --group G or "
-                        "--device D");
-    }
-    if (is_everywhere) {
-        json_object_set_new(body, "everywhere", json_true());
-    } else {
-        json_object_set_new(body, group != NULL ? "group" : "device",
-                            json_string(group != NULL ? group : device));
-    }
-    return 0;
-}
-
 int flo_cmd_rollout_rollback(struct flo_cli *cli, struct flo_err *err)
 {
-    const char *title = flo_args_text(&cli->args, "release", NULL);
-    char model[FLO_NAME_MAX + 1];
-    char version[FLO_NAME_MAX + 1];
-
-    if (title == NULL) {
-        return take_back(cli, err);
-    }
-    FLO_CLEANUP(flo_json_cleanup)
-    json_t *body =
-        json_pack("{s:s,s:s,s:s,s:s}", "op", "rollback", "release", title,
-                  "confirm", title, "reason",
-                  flo_args_text(&cli->args, "reason", "emergency rollback"));
-    int rv = add_scope(&cli->args, body, err);
-    if (rv == 0) {
-        rv = flo_release_title_parse(title, model, version, err);
-    }
-    if (rv == 0) {
-        rv = flo_out_confirm(
-            cli,
-            flo_args_has(&cli->args, "everywhere")
-                ? "Every device that runs it goes back to what it ran before; "
-                  "the release is yanked."
-                : "The devices in scope that run it go back to what they ran "
-                  "before; elsewhere nothing changes.",
-            title, err);
-    }
-    return rv < 0 ? rv : send_order(cli, body, err);
-}
-
-static int freeze(struct flo_cli *cli, const char *op, struct flo_err *err)
-{
-    FLO_CLEANUP(flo_json_cleanup) json_t *version = NULL;
-    int rv = flo_api_get(cli, "/v1/version", &version, err);
-    const char *fleet = flo_out_text(version, "fleet", "");
-
-    if (rv == 0) {
-        rv = flo_out_confirm(cli, "This is for the whole fleet.", fleet, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
-    FLO_CLEANUP(flo_json_cleanup)
-    json_t *body =
-        json_pack("{s:s,s:b,s:s,s:s}", "op", op, "everywhere", 1, "confirm",
-                  fleet, "reason", flo_args_text(&cli->args, "reason", ""));
-    return send_order(cli, body, err);
-}
-
-int flo_cmd_rollout_freeze(struct flo_cli *cli, struct flo_err *err)
-{
-    return freeze(cli, "freeze", err);
-}
-
-int flo_cmd_rollout_unfreeze(struct flo_cli *cli, struct flo_err *err)
-{
-    return freeze(cli, "unfreeze", err);
+    return flo_args_text(&cli->args, "release", NULL) != NULL
+               ? flo_order_take_back(cli, err)
+               : take_back(cli, err);
 }

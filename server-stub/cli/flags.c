@@ -37,6 +37,7 @@ FLAGS(release_sign) = {{"key", "KEY", "private key file"},
                        END};
 FLAGS(release_publish) = {END};
 FLAGS(release_yank) = {{"reason", "TEXT", "why, for the audit"}, END};
+FLAGS(release_unyank) = {{"reason", "TEXT", "why, for the audit"}, END};
 FLAGS(rollout_list) = {END};
 FLAGS(rollout_get) = {END};
 FLAGS(rollout_start) = {
@@ -70,11 +71,19 @@ FLAGS(rollout_rollback) = {
     {"everywhere", NULL, "with --release: in the whole fleet"},
     {"group", "G", "with --release: in this group only"},
     {"device", "D", "with --release: on this device only"},
+    {"to", "MODEL@VERSION",
+     "with --release: go to this one; who does not keep it downloads it"},
+    {"yank", NULL, "nobody takes the release again (standard: --everywhere)"},
+    {"keep", NULL, "it may be rolled out again (standard: --group, --device)"},
+    {"dry-run", NULL, "with --release: show the plan, change nothing"},
     {"reason", "TEXT", "why, for the audit"},
     {"wait", NULL, "wait until every online device is back"},
     END};
 FLAGS(rollout_freeze) = {{"reason", "TEXT", "why, for the audit"}, END};
 FLAGS(rollout_unfreeze) = {{"reason", "TEXT", "why, for the audit"}, END};
+FLAGS(order_list) = {END};
+FLAGS(order_get) = {END};
+FLAGS(order_wait) = {END};
 FLAGS(telemetry_query) = {
     {"by", "release|device", "one series for each"},
     {"since", "DURATION", "how far back (10m)"},

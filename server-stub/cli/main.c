@@ -62,7 +62,7 @@ static const char *noun_of(const char *word)
         {"rollouts", "rollout"}, {"models", "model"},
         {"tokens", "token"},     {"keys", "key"},
         {"bundles", "bundle"},   {"contexts", "context"},
-        {"--version", "version"}};
+        {"orders", "order"},     {"--version", "version"}};
     return alias(word, plurals, FLO_COUNT(plurals));
 }
 

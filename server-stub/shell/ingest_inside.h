@@ -39,6 +39,9 @@ FLO_MUST_USE int flo_ingest_distrusted(const struct flo_message *message,
                                        struct flo_err *err);
 /* The id, if it is one of ours; else "other". */
 const char *flo_ingest_error_id(const char *id);
+/* What an order --to sends to a device failed there: it did not get back. */
+FLO_MUST_USE int flo_ingest_send_failed(const struct flo_message *message,
+                                        const char *order, struct flo_err *err);
 FLO_MUST_USE int flo_ingest_ack(const struct flo_message *message,
                                 struct flo_err *err);
 

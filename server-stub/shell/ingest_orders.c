@@ -96,6 +96,12 @@ int flo_ingest_back_on_orders(const struct flo_message *message,
             rv = flo_records_outcome_put(
                 controller->store, order, message->device, FLO_OUTCOME_DONE,
                 message->now_ms > issued ? message->now_ms - issued : 0, err);
+            if (rv == 0) {
+                rv = flo_records_outcome_say(
+                    controller->store, order, message->device,
+                    message->now_ms > issued ? message->now_ms - issued : 0, "",
+                    err);
+            }
             flo_effect_live(controller, "order", order);
         }
     }
@@ -169,7 +175,7 @@ static int deploy_refused(const struct flo_message *message,
     int rv = flo_ingest_rollout(message->controller, rollout, &entry, err);
 
     if (rv < 0 || entry == NULL) {
-        return rv;
+        return rv < 0 ? rv : flo_ingest_send_failed(message, rollout, err);
     }
     size_t index = flo_rollout_find(&entry->core, message->device);
     if (index == SIZE_MAX ||
@@ -246,12 +252,56 @@ static int abort_done(const struct flo_message *message,
         err);
 }
 
+/* Bytes up to the last whole character: a cut may stand inside one. */
+static size_t utf8_whole(const char *text)
+{
+    size_t bytes = strlen(text);
+    size_t at = bytes;
+
+    while (at > 0 && ((unsigned char)text[at - 1] & 0xc0) == 0x80) {
+        at--;
+    }
+    if (at == 0) {
+        return 0;
+    }
+    unsigned char first = (unsigned char)text[at - 1];
+    size_t wanted = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    return bytes - (at - 1) < wanted ? at - 1 : bytes;
+}
+
+/* Of what a device says why: an id of ours and some words, no more. */
+static void why_text(const json_t *why, struct flo_buf *out)
+{
+    const char *id = json_string_value(json_object_get(why, "id"));
+    const char *what = json_string_value(json_object_get(why, "what"));
+    char words[257];
+
+    if (id == NULL) {
+        flo_buf_text(out, "");
+        return;
+    }
+    snprintf(words, sizeof(words), "%s", what != NULL ? what : "");
+    json_t *json = json_pack("{s:s,s:o}", "id", flo_ingest_error_id(id), "what",
+                             json_stringn_nocheck(words, utf8_whole(words)));
+    flo_json_dump(json, out);
+    json_decref(json);
+}
+
+static int take_issued(void *context, const struct flo_records_order *order)
+{
+    *(uint64_t *)context = order->issued_at_ms;
+    return 0;
+}
+
 static int outcome(const struct flo_message *message, const char *order,
                    enum flo_order_outcome next, uint64_t took_ms,
                    struct flo_err *err)
 {
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) error = {0};
     struct flo_controller *controller = message->controller;
+    const json_t *why = json_object_get(message->json, "error");
     enum flo_order_outcome now;
+    uint64_t issued_ms = message->now_ms;
     bool known;
     int rv = flo_records_outcome_get(controller->store, order, message->device,
                                      &known, &now, err);
@@ -260,8 +310,27 @@ static int outcome(const struct flo_message *message, const char *order,
         return rv;
     }
     flo_effect_live(controller, "order", order);
-    return flo_records_outcome_put(controller->store, order, message->device,
-                                   next, took_ms, err);
+    why_text(why, &error);
+    rv = flo_records_outcome_put(controller->store, order, message->device,
+                                 next, took_ms, err);
+    if (rv == 0) {
+        rv = flo_records_order_get(controller->store, order, take_issued,
+                                   &issued_ms, err);
+    }
+    return rv < 0
+               ? rv
+               : flo_records_outcome_say(
+                     controller->store, order, message->device,
+                     message->now_ms > issued_ms ? message->now_ms - issued_ms
+                                                 : 0,
+                     error.data != NULL ? error.data : "", err);
+}
+
+/* A release that was sent with a rollback (--to) did not get there. */
+int flo_ingest_send_failed(const struct flo_message *message, const char *order,
+                           struct flo_err *err)
+{
+    return outcome(message, order, FLO_OUTCOME_REFUSED, 0, err);
 }
 
 /* Would the device say so again?  Not when its clock or its disk was wrong. */

@@ -361,10 +361,41 @@ FLO_MUST_USE int flo_records_outcome_get(struct flo_records *store,
                                          bool *known,
                                          enum flo_order_outcome *outcome,
                                          struct flo_err *err);
-typedef int (*flo_records_outcome_fn)(void *context, const char *device,
-                                      const char *name, bool is_online,
-                                      enum flo_order_outcome outcome,
-                                      uint64_t took_ms);
+struct flo_records_outcome {
+    const char *device;
+    const char *name;
+    bool is_online;
+    enum flo_order_outcome outcome;
+    uint64_t took_ms;  /* as the device says */
+    uint64_t heard_ms; /* from the order's issue to the answer stored here */
+    const char *error; /* JSON, or "" */
+};
+typedef int (*flo_records_outcome_fn)(
+    void *context, const struct flo_records_outcome *outcome);
+typedef int (*flo_records_count_fn)(void *context, const char *word,
+                                    uint64_t count);
+/* When the answer was stored, since the order was issued, and why not ("" or
+ * JSON). */
+FLO_MUST_USE int flo_records_outcome_say(struct flo_records *store,
+                                         const char *order, const char *device,
+                                         uint64_t heard_ms, const char *error,
+                                         struct flo_err *err);
+/* Of heard_ms of those that are done; 0 when nobody is. */
+FLO_MUST_USE int flo_records_outcome_quantile(struct flo_records *store,
+                                              const char *order,
+                                              uint64_t permille, uint64_t *out,
+                                              struct flo_err *err);
+/* Error ids of those that refused, most frequent first. */
+FLO_MUST_USE int flo_records_outcome_reasons(struct flo_records *store,
+                                             const char *order,
+                                             flo_records_count_fn fn,
+                                             void *context,
+                                             struct flo_err *err);
+/* Emergency rollbacks of a release leave the groups' lists; who awaits one has
+ * it in its desired. */
+FLO_MUST_USE int flo_records_orders_only_held(struct flo_records *store,
+                                              const char *release,
+                                              struct flo_err *err);
 /* At most `limit`, who did not get there first. */
 FLO_MUST_USE int flo_records_outcome_list(struct flo_records *store,
                                           const char *order, uint64_t limit,

@@ -267,10 +267,71 @@ int flo_records_outcome_put(struct flo_records *store, const char *order,
                             uint64_t took_ms, struct flo_err *err)
 {
     return flo_records_run(store->control, err,
-                           "INSERT INTO outcome VALUES (?, ?, ?, ?)"
+                           "INSERT INTO outcome (ord, device, outcome, took)"
+                           " VALUES (?, ?, ?, ?)"
                            " ON CONFLICT DO UPDATE SET outcome ="
                            " excluded.outcome, took = excluded.took",
                            "ttiu", order, device, (int64_t)outcome, took_ms);
+}
+
+int flo_records_outcome_say(struct flo_records *store, const char *order,
+                            const char *device, uint64_t heard_ms,
+                            const char *error, struct flo_err *err)
+{
+    return flo_records_run(store->control, err,
+                           "UPDATE outcome SET heard = ?, error = ?"
+                           " WHERE ord = ? AND device = ?",
+                           "uttt", heard_ms, error, order, device);
+}
+
+int flo_records_outcome_quantile(struct flo_records *store, const char *order,
+                                 uint64_t permille, uint64_t *out,
+                                 struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row;
+    int rv = flo_records_query(
+        store->control, err, &row,
+        "SELECT heard FROM outcome WHERE ord = ?1 AND outcome = ?2"
+        " ORDER BY heard LIMIT 1 OFFSET (SELECT max(0, (count(*) * ?3 + 999)"
+        " / 1000 - 1) FROM outcome WHERE ord = ?1 AND outcome = ?2)",
+        "tiu", order, (int64_t)FLO_OUTCOME_DONE, permille);
+
+    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
+        return rv;
+    }
+    *out = has_row ? flo_column_u64(row, 0) : 0;
+    flo_db_reset(row);
+    return 0;
+}
+
+int flo_records_outcome_reasons(struct flo_records *store, const char *order,
+                                flo_records_count_fn fn, void *context,
+                                struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row = true;
+    int rv = flo_records_query(
+        store->control, err, &row,
+        "SELECT coalesce(CASE WHEN json_valid(error)"
+        " THEN json_extract(error, '$.id') END, ''), count(*) FROM outcome"
+        " WHERE ord = ? AND outcome = ? GROUP BY 1 ORDER BY 2 DESC LIMIT 16",
+        "ti", order, (int64_t)FLO_OUTCOME_REFUSED);
+
+    while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
+        rv = fn(context, flo_db_column_text(row, 0), flo_column_u64(row, 1));
+    }
+    return rv;
+}
+
+int flo_records_orders_only_held(struct flo_records *store, const char *release,
+                                 struct flo_err *err)
+{
+    return flo_records_run(store->control, err,
+                           "UPDATE ord SET desired_only = 1"
+                           " WHERE op = 'rollback' AND rollout = ''"
+                           " AND release = ?",
+                           "t", release);
 }
 
 int flo_records_outcome_get(struct flo_records *store, const char *order,
@@ -301,7 +362,8 @@ int flo_records_outcome_list(struct flo_records *store, const char *order,
     bool has_row = true;
     int rv = flo_records_query(store->control, err, &row,
                                "SELECT o.device, coalesce(d.name, ''),"
-                               " coalesce(d.online, 0), outcome, took"
+                               " coalesce(d.online, 0), outcome, took,"
+                               " heard, error"
                                " FROM outcome o LEFT JOIN device d"
                                " ON d.id = o.device WHERE ord = ?"
                                " ORDER BY outcome IN (?, ?), d.name, o.device"
@@ -310,10 +372,16 @@ int flo_records_outcome_list(struct flo_records *store, const char *order,
                                (int64_t)FLO_OUTCOME_IGNORED, limit);
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
-        rv = fn(context, flo_db_column_text(row, 0), flo_db_column_text(row, 1),
-                flo_db_column_i64(row, 2) != 0,
-                (enum flo_order_outcome)flo_db_column_i64(row, 3),
-                flo_column_u64(row, 4));
+        rv =
+            fn(context,
+               &(struct flo_records_outcome){
+                   .device = flo_db_column_text(row, 0),
+                   .name = flo_db_column_text(row, 1),
+                   .is_online = flo_db_column_i64(row, 2) != 0,
+                   .outcome = (enum flo_order_outcome)flo_db_column_i64(row, 3),
+                   .took_ms = flo_column_u64(row, 4),
+                   .heard_ms = flo_column_u64(row, 5),
+                   .error = flo_db_column_text(row, 6)});
     }
     if (rv < 0) {
         flo_db_reset(row);

@@ -76,6 +76,9 @@ const char *const flo_records_control_schema[] = {
     "CREATE TABLE envelope (release TEXT PRIMARY KEY, text TEXT NOT NULL)"
     " WITHOUT ROWID;",
     "ALTER TABLE member ADD COLUMN away INTEGER NOT NULL DEFAULT 0;",
+    /* Of an emergency: since the order was issued, and why not. */
+    "ALTER TABLE outcome ADD COLUMN heard INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE outcome ADD COLUMN error TEXT NOT NULL DEFAULT '';",
 };
 const size_t flo_records_control_schema_count =
     FLO_COUNT(flo_records_control_schema);

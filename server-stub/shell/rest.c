@@ -351,7 +351,9 @@ static void write_call(struct flo_rest_call *call, const struct route *route)
         if ((route->flags & RAW) == 0) {
             as_request(rv, &err);
         }
-        audit_refusal(call, route, &err);
+        if (!call->roll_back) { /* who asks for a plan did nothing */
+            audit_refusal(call, route, &err);
+        }
         answer_err(call, &err);
         return;
     }

@@ -288,6 +288,23 @@ int flo_rest_release_yank(struct flo_rest_call *call, struct flo_err *err)
     return rv < 0 ? rv : show_changed(call, &found, err);
 }
 
+int flo_rest_release_unyank(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct found found = {0};
+    int rv = find(call, &found, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_release_deinit(&found.release);
+    if (strcmp(found.state, "yanked") != 0) {
+        return flo_fail(err, FLO_E_STATE, "%s is %s, not yanked",
+                        flo_httpd_param(call->request, "name"), found.state);
+    }
+    rv = flo_orders_unyank(call->controller, found.digest, err);
+    return rv < 0 ? rv : show_changed(call, &found, err);
+}
+
 /* ---- reading ---- */
 
 static int add_release(void *context, const struct flo_records_release *release)

@@ -11,6 +11,22 @@ static int need_body(const struct flo_rest_call *call, struct flo_err *err)
                : flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here");
 }
 
+static int confirm(const struct flo_rest_call *call, const char *expected,
+                   struct flo_err *err)
+{
+    const char *typed;
+    int rv = flo_json_get_text(call->in, "confirm", 2 * FLO_NAME_MAX + 1,
+                               &typed, err);
+
+    if (rv == 0 && strcmp(typed, expected) != 0) {
+        flo_fail(err, FLO_E_REST_SCHEMA, "confirm is `%s`, not `%s`", typed,
+                 expected);
+        flo_err_fix(err, "type the name again: %s", expected);
+        return FLO_E_REST_SCHEMA;
+    }
+    return rv;
+}
+
 /* ---- rollouts ---- */
 
 int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
@@ -162,6 +178,10 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
                         entry->core.id,
                         flo_rollout_state_word(entry->core.state), match);
     }
+    if (kind == FLO_ROLLOUT_EVENT_ROLLBACK &&
+        (rv = confirm(call, entry->core.release, err)) < 0) {
+        return rv;
+    }
     snprintf(note, sizeof(note), "%s%s%.60s", call->name,
              reason[0] != '\0' ? ", " : "", reason);
     rv = flo_rollouts_step(
@@ -176,22 +196,6 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
 }
 
 /* ---- orders ---- */
-
-static int confirm(const struct flo_rest_call *call, const char *expected,
-                   struct flo_err *err)
-{
-    const char *typed;
-    int rv = flo_json_get_text(call->in, "confirm", 2 * FLO_NAME_MAX + 1,
-                               &typed, err);
-
-    if (rv == 0 && strcmp(typed, expected) != 0) {
-        flo_fail(err, FLO_E_REST_SCHEMA, "confirm is `%s`, not `%s`", typed,
-                 expected);
-        flo_err_fix(err, "type the name again: %s", expected);
-        return FLO_E_REST_SCHEMA;
-    }
-    return rv;
-}
 
 /* Exactly one of device, group, everywhere: nobody else guesses what was
  * meant. */
@@ -235,27 +239,58 @@ static int take_id(void *context, const struct flo_records_device *device)
     return 0;
 }
 
-static int take_back(struct flo_rest_call *call, struct flo_take_back *what,
-                     char *id, struct flo_err *err)
+/* Everywhere a release that goes back is yanked unless somebody says
+ * otherwise: late devices and open rollouts would take it again.  Of a group
+ * or a device it is kept: others were not asked. */
+static int read_yank(const struct flo_rest_call *call,
+                     struct flo_take_back *what, struct flo_err *err)
 {
-    char device[37];
+    bool is_everywhere = what->group != NULL && strcmp(what->group, "all") == 0;
+
+    what->is_decided = json_is_boolean(json_object_get(call->in, "yank"));
+    return flo_json_opt_bool(call->in, "yank", is_everywhere, &what->is_yanked,
+                             err);
+}
+
+static int read_take_back(const struct flo_rest_call *call,
+                          struct flo_take_back *what, char *device,
+                          struct flo_err *err)
+{
     int rv;
 
     if ((rv = flo_json_get_text(call->in, "release", 2 * FLO_NAME_MAX + 1,
                                 &what->release, err)) < 0 ||
+        (rv = flo_json_opt_text(call->in, "to", 2 * FLO_NAME_MAX + 1, NULL,
+                                &what->to, err)) < 0 ||
         (rv = flo_json_opt_text(call->in, "reason", 512, "", &what->reason,
                                 err)) < 0 ||
-        (rv = confirm(call, what->release, err)) < 0) {
+        (rv = read_yank(call, what, err)) < 0) {
         return rv;
     }
+    what->by = call->name;
     if (what->device != NULL) {
         rv = flo_records_device_get(call->controller->store, what->device,
                                     take_id, device, err);
         what->device = device;
     }
-    what->is_yanked = what->group != NULL && strcmp(what->group, "all") == 0;
-    what->by = call->name;
-    return rv < 0 ? rv : flo_orders_take_back(call->controller, what, id, err);
+    return rv;
+}
+
+/* A plan needs no typed name, but one that is given has to be right. */
+static int take_back(struct flo_rest_call *call, struct flo_take_back *what,
+                     bool is_dry, char *id, struct flo_err *err)
+{
+    char device[37];
+    int rv = read_take_back(call, what, device, err);
+
+    if (rv == 0 && (!is_dry || json_object_get(call->in, "confirm") != NULL)) {
+        rv = confirm(call, what->release, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    return is_dry ? flo_orders_plan(call->controller, what, &call->out, err)
+                  : flo_orders_take_back(call->controller, what, id, err);
 }
 
 static int set_heartbeat(struct flo_rest_call *call, uint64_t ms,
@@ -269,45 +304,61 @@ static int set_heartbeat(struct flo_rest_call *call, uint64_t ms,
                                    text, err);
 }
 
+static int fleet_order(struct flo_rest_call *call, enum flo_order_op op,
+                       char *id, struct flo_err *err)
+{
+    uint64_t ms = 0;
+    int rv = confirm(call, call->controller->fleet, err);
+
+    if (rv == 0 && op == FLO_ORDER_CONFIG) {
+        rv = flo_json_get_u64(call->in, "heartbeat_ms", FLO_HEARTBEAT_MS_MIN,
+                              FLO_HEARTBEAT_MS_MAX, &ms, err);
+        rv = rv < 0 ? rv : set_heartbeat(call, ms, err);
+    }
+    return rv < 0 ? rv
+                  : flo_orders_fleet(call->controller, op, call->name, ms, id,
+                                     err);
+}
+
+static int read_op(const struct flo_rest_call *call, enum flo_order_op *out,
+                   struct flo_err *err)
+{
+    const char *word;
+    int rv = flo_json_get_text(call->in, "op", 16, &word, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    return flo_order_op_parse(word, out) &&
+                   (*out == FLO_ORDER_ROLLBACK || *out == FLO_ORDER_FREEZE ||
+                    *out == FLO_ORDER_UNFREEZE || *out == FLO_ORDER_CONFIG)
+               ? 0
+               : flo_fail(err, FLO_E_REST_SCHEMA,
+                          "op: rollback, freeze, unfreeze or config, not `%s`",
+                          word);
+}
+
 int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
 {
-    struct flo_take_back scope = {0};
+    struct flo_take_back what = {0};
     char id[FLO_NAME_MAX + 1];
     enum flo_order_op op;
-    const char *word;
-    uint64_t ms = 0;
+    bool is_dry;
     int rv;
 
-    if ((rv = need_body(call, err)) < 0 ||
-        (rv = flo_json_get_text(call->in, "op", 16, &word, err)) < 0) {
+    if ((rv = need_body(call, err)) < 0 || (rv = read_op(call, &op, err)) < 0 ||
+        (rv = flo_rest_flag(call, "dry_run", &is_dry, err)) < 0 ||
+        (rv = read_scope(call, &what, err)) < 0) {
         return rv;
     }
-    if (!flo_order_op_parse(word, &op) ||
-        (op != FLO_ORDER_ROLLBACK && op != FLO_ORDER_FREEZE &&
-         op != FLO_ORDER_UNFREEZE && op != FLO_ORDER_CONFIG)) {
+    call->roll_back = is_dry;
+    if (is_dry && op != FLO_ORDER_ROLLBACK) {
         return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "op: rollback, freeze, unfreeze or config, not `%s`",
-                        word);
+                        "dry_run: only a rollback has a plan");
     }
-    if ((rv = read_scope(call, &scope, err)) < 0) {
-        return rv;
-    }
-    if (op == FLO_ORDER_ROLLBACK) {
-        rv = take_back(call, &scope, id, err);
-    } else {
-        rv = confirm(call, call->controller->fleet, err);
-        if (rv == 0 && op == FLO_ORDER_CONFIG) {
-            rv =
-                flo_json_get_u64(call->in, "heartbeat_ms", FLO_HEARTBEAT_MS_MIN,
-                                 FLO_HEARTBEAT_MS_MAX, &ms, err);
-            rv = rv < 0 ? rv : set_heartbeat(call, ms, err);
-        }
-        if (rv == 0) {
-            rv =
-                flo_orders_fleet(call->controller, op, call->name, ms, id, err);
-        }
-    }
-    if (rv < 0) {
+    rv = op == FLO_ORDER_ROLLBACK ? take_back(call, &what, is_dry, id, err)
+                                  : fleet_order(call, op, id, err);
+    if (rv < 0 || is_dry) {
         return rv;
     }
     call->status = 202;

@@ -435,16 +435,53 @@ static int view_order_row(void *context, const struct flo_records_order *order)
     return 0;
 }
 
-static int view_outcome(void *context, const char *device, const char *name,
-                        bool is_online, enum flo_order_outcome outcome,
-                        uint64_t took_ms)
+static int view_outcome(void *context,
+                        const struct flo_records_outcome *outcome)
 {
-    json_array_append_new(context,
-                          json_pack("{s:s,s:s,s:b,s:s,s:I}", "id", device,
-                                    "name", name, "online", (int)is_online,
-                                    "outcome", flo_outcome_word(outcome),
-                                    "took_ms", (json_int_t)took_ms));
+    json_t *json =
+        json_pack("{s:s,s:s,s:b,s:s,s:I,s:I}", "id", outcome->device, "name",
+                  outcome->name, "online", (int)outcome->is_online, "outcome",
+                  flo_outcome_word(outcome->outcome), "took_ms",
+                  (json_int_t)outcome->took_ms, "heard_ms",
+                  (json_int_t)outcome->heard_ms);
+
+    if (outcome->error[0] != '\0') {
+        json_object_set_new(json, "error",
+                            parse_or(outcome->error, json_object()));
+    }
+    json_array_append_new(context, json);
     return 0;
+}
+
+static int view_reason(void *context, const char *word, uint64_t count)
+{
+    json_array_append_new(context, json_pack("{s:s,s:I}", "error", word,
+                                             "devices", (json_int_t)count));
+    return 0;
+}
+
+/* How fast, and why not: for who asks for one order, not for every change. */
+static int view_answers(struct flo_controller *controller, const char *id,
+                        json_t *json, struct flo_err *err)
+{
+    json_t *reasons = json_array();
+    uint64_t half = 0;
+    uint64_t most = 0;
+    int rv =
+        flo_records_outcome_quantile(controller->store, id, 500, &half, err);
+
+    if (rv == 0) {
+        rv = flo_records_outcome_quantile(controller->store, id, 990, &most,
+                                          err);
+    }
+    if (rv == 0) {
+        rv = flo_records_outcome_reasons(controller->store, id, view_reason,
+                                         reasons, err);
+    }
+    json_object_set_new(json, "heard_ms_p50", json_integer((json_int_t)half));
+    json_object_set_new(json, "heard_ms_p99", json_integer((json_int_t)most));
+    json_object_set_new(json, "reasons", reasons);
+    return rv;
 }
 
 int flo_view_order(struct flo_controller *controller, const char *id,
@@ -477,6 +514,10 @@ int flo_view_order(struct flo_controller *controller, const char *id,
     json_decref(numbers);
     if (devices != NULL) {
         json_object_set_new(json, "devices", devices);
+        if ((rv = view_answers(controller, id, json, err)) < 0) {
+            json_decref(json);
+            return rv;
+        }
     }
     *out = json;
     return 0;

@@ -163,7 +163,7 @@ function draw(names) {
 
 async function act(rollout, action) {
   if (action === "rollback") {
-    openEmergency(devices(), rollout.release);
+    openEmergency(devices(), rollout.release, data.releases);
     return;
   }
   if (action === "abort" && !await ask(

@@ -183,7 +183,8 @@ def test_the_rollback_of_a_rollout_waits_for_who_is_online(controller, served):
     away = devices[2]
     goes(controller, away, "offline")
     process = begin(controller, "rollout", "rollback", rollout, "--wait",
-                    "--reason", "too slow", "-o", "json")
+                    "--reason", "too slow", "--confirm", "tiny@1.0.0", "-o",
+                    "json")
     for device in devices[:2]:
         assert device.order("rollback", 10)[0]
         assert process.poll() is None
@@ -236,6 +237,54 @@ def test_a_completed_rollout_says_that_it_was_taken_back(
     assert shown["state"] == "completed"
     assert shown["reason"] == "taken-back: " + order["id"]
     assert order["id"] in cli(controller, "rollout", "get", rollout)[1]
+
+
+def test_an_emergency_shows_its_plan_and_what_became_of_it(
+        controller, devices, publisher):
+    digest = bring(controller, devices, publisher, "2.2.0")[1]
+    for device in devices:
+        slot = {"model": "tiny", "version": "2.2.0", "release": digest}
+        device.client.publish(device.topic("reported"), json.dumps({
+            "v": 1, "device": device.id, "name": device.name, "rev": 1,
+            "agent": "0.1.0", "groups": ["all"], "execution": None,
+            "serving": slot, "slots": {
+                "current": slot, "previous": None, "candidate": None}}),
+            retain=True)
+    until("three reports", 10, lambda: len(controller.ask(
+        "GET", "/v1/devices?release=tiny%402.2.0").json["items"]) == 3)
+    words = ("rollout", "rollback", "--release", "tiny@2.2.0", "--everywhere")
+    before = controller.ask("GET", "/v1/orders").json["items"]
+    code, out, err = cli(controller, *words, "--dry-run", "-o", "json")
+    plan = json.loads(out)
+    assert code == 0 and (plan["devices"], plan["cannot"]) == (3, 3), plan
+    assert "no previous release" in cli(controller, *words, "--dry-run")[1]
+    # nobody could go back: without a word about the release nothing is done
+    code, _, err = cli(controller, *words, "--confirm", "tiny@2.2.0")
+    assert code == 10 and "order.nobody" in err, (code, err)
+    assert controller.ask("GET", "/v1/orders").json["items"] == before
+    code, _, err = cli(controller, *words, "--confirm", "tiny@2.2.0", "--yank",
+                       "--keep")
+    assert code == 2, err
+    code, out, err = cli(controller, *words, "--confirm", "tiny@2.2.0",
+                         "--yank", "-o", "json")
+    assert code == 0, err
+    order = json.loads(out)["id"]
+    for device in devices:
+        device.client.publish(device.topic("ack"), json.dumps({
+            "v": 1, "order": order, "outcome": "refused", "took_ms": 3,
+            "error": {"id": "state.conflict", "what": "nothing before"}}))
+    code, out, err = cli(controller, "order", "wait", order, "--timeout",
+                         "10s")
+    assert code == 9 and "3 failed" in out and "nothing before" in out, out
+    shown = json.loads(cli(controller, "order", "get", order, "-o",
+                           "json")[1])
+    assert shown["reasons"] == [{"error": "state.conflict", "devices": 3}]
+    assert order in cli(controller, "order", "list")[1]
+    code, _, err = cli(controller, "release", "unyank", "tiny@2.2.0",
+                       "--confirm", "tiny@2.2.0")
+    assert code == 0, err
+    state = controller.ask("GET", "/v1/releases/tiny@2.2.0").json["state"]
+    assert state == "published"
 
 
 def test_a_rollout_begins_with_one_device_of_a_small_fleet_too(

@@ -19,6 +19,16 @@ AUDIT = 1500
 EVIL = {"toString": 1, "valueOf": 1}  # what a stolen device reports
 
 
+def digest(version):
+    return "sha256:" + (version if isinstance(version, str) else "e") * 64
+
+
+def report(version):
+    slot = {"model": "tiny", "version": version, "release": digest(version)}
+    before = {"model": "tiny", "version": "0", "release": digest("0")}
+    return {"serving": slot, "slots": {"current": slot, "previous": before}}
+
+
 @pytest.fixture(scope="module")
 def controller():
     folder = tempfile.mkdtemp(prefix="flo-c-", dir="/tmp")
@@ -31,8 +41,14 @@ def controller():
                 "INSERT INTO device (id, name, labels, profile, groups,"
                 " enrolled_at, reported) VALUES (?,?,'{}','{}','[\"all\"]',1,"
                 "?)", ("00000000-0000-4000-8000-%012x" % i, "n%d" % i,
-                       json.dumps({"serving": {"model": "tiny",
-                                               "version": version}})))
+                       json.dumps(report(version))))
+            base.execute("INSERT INTO device_group VALUES ('all', ?)",
+                         ("00000000-0000-4000-8000-%012x" % i,))
+        for number in (1, 9):
+            base.execute(
+                "INSERT INTO release (model, version, number, digest, state,"
+                " body, bytes, created_at) VALUES ('tiny',?,?,?,'published',"
+                "'{}',100,1)", (str(number), number, digest(str(number))))
         for n in range(AUDIT):
             base.execute("INSERT INTO audit VALUES (?,1,'ops','x',?,'ok','',"
                          "zeroblob(32), zeroblob(32))", (n + 1, "o-%d" % n))
@@ -61,12 +77,19 @@ def test_devices_behind_the_first_page_are_counted(page):
 
 def test_a_release_behind_the_first_page_can_be_taken_back(page):
     page.run("document.getElementById('emergency').click()")
-    assert page.text("dialog .danger") == "■ Roll back %d devices" % (
-        DEVICES - 2)
+    button = "document.querySelector('dialog .danger').innerText"
+    page.until(button + " === '■ Roll back %d devices'" % (DEVICES - 2), 10)
+    # the plan stands there before anything is typed, and the button is off
+    assert "tiny@0" in page.text("dialog table")
+    assert page.run("document.querySelector('dialog .danger').disabled")
     page.run("(s => { s.value = 'tiny@9';"
              " s.dispatchEvent(new Event('change')) })"
              "(document.querySelector('dialog select'))")
-    assert page.text("dialog .danger") == "■ Roll back 1 devices"
+    page.until(button + " === '■ Roll back 1 devices'", 10)
+    assert "1 are offline" in page.text("dialog #emergency-say")
+    page.run("(i => { i.value = 'tiny@9'; i.dispatchEvent(new Event('input'))"
+             " })(document.querySelector('dialog [aria-describedby]'))")
+    assert not page.run("document.querySelector('dialog .danger').disabled")
     page.run("document.querySelector('dialog').close()")
 
 

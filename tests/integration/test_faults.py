@@ -46,7 +46,7 @@ def up(fleet):
 
 def test_the_first_release_has_nothing_to_go_back_to_and_stays(up):
     code, _, err = up.cli("rollout", "rollback", "r-0001", "--wait",
-                          check=False)
+                          "--confirm", "tiny@1", check=False)
     assert code == 9 and "error[rollout.partly]" in err, (code, err)
     up.cli("rollout", "wait", "r-0001", "--for", "rolled-back", "--timeout",
            "30s", "-q")
@@ -477,7 +477,7 @@ def test_who_was_away_at_the_backup_goes_on_with_what_it_was_told(up):
     up.cli("rollout", "resume", running)
     F.wait_until("it goes on", 30, lambda: state() == "soaking")
     assert up.ask("rollout", "get", running)["state"] == "running"
-    up.cli("rollout", "rollback", running, "--wait")
+    up.cli("rollout", "rollback", running, "--confirm", "tiny@31", "--wait")
     serves(away, "tiny@1")
 
 

@@ -16,6 +16,7 @@ from controller_parts import (BIN, Device, Publisher, read_events, start,
 ROWS = 400000
 STEP_MS = 5000
 MINUTE = 60
+ONE = ("r-0001", "--confirm", "tiny@1")
 TAKE_BACK = ("--release", "tiny@1.0.0", "--everywhere", "--confirm",
              "tiny@1.0.0")
 # As the dashboard asks.
@@ -84,8 +85,9 @@ def test_a_rollout_is_shown_without_its_devices_when_asked(controller,
 
 def against(controller, answer, *words):
     """`flotilla rollout` with a controller that gives answer(1), answer(2), …;
-    what it was asked."""
+    what it was asked, once it was told to act where it is."""
     asked = []
+    acts = [words[0] != "rollback"]
 
     class Stub(http.server.BaseHTTPRequestHandler):
         def send(self, status, document):
@@ -96,11 +98,13 @@ def against(controller, answer, *words):
             self.wfile.write(body)
 
         def do_GET(self):
-            asked.append(self.path)
+            if acts[0]:
+                asked.append(self.path)
             self.send(200, answer(len(asked)))
 
         def do_POST(self):
             self.rfile.read(int(self.headers["Content-Length"]))
+            acts[0] = True
             self.send(202, answer(0))
 
         def log_message(self, *_):
@@ -129,12 +133,12 @@ def test_waiting_asks_for_the_devices_of_a_rollout_at_its_end_only(
 
 
 @pytest.mark.parametrize("path,brief,count,words", [
-    ("/v1/rollouts/r-0001", "false", "back", ("r-0001",)),
+    ("/v1/rollouts/r-0001", "false", "back", ONE),
     ("/v1/orders/o-0001", "0", "done", TAKE_BACK)])
 def test_waiting_for_a_rollback_asks_for_counts(controller, path, brief, count,
                                                 words):
     done, asked = against(controller, lambda n: {
-        "id": path[-6:], count: min(n, 4), "awaited": max(4 - n, 0)},
+        "id": path[-6:], "release": "tiny@1", count: min(n, 4), "awaited": max(4 - n, 0)},
         "rollback", *words, "--wait")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["awaited"] == 0
@@ -148,9 +152,9 @@ def test_an_older_controller_does_not_say_whom_it_awaits(controller):
     assert "1 of 3 devices did not get there" in done.stderr, done.stderr
     assert asked == ["/v1/orders/o-0001"] * 4
     done, asked = against(controller, lambda n: {
-        "id": "r-0001", "devices": [{"state": "succeeded", "online": True,
+        "id": "r-0001", "release": "tiny@1", "devices": [{"state": "succeeded", "online": True,
                                      "back": n > 2}]},
-        "rollback", "r-0001", "--wait")
+        "rollback", *ONE, "--wait")
     assert done.returncode == 0, done.stderr
     assert asked == ["/v1/rollouts/r-0001"] * 3
 

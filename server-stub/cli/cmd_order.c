@@ -1,0 +1,355 @@
+/* Emergency orders: going back, freezes, what became of them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <flotilla/proto.h>
+
+#include "server-stub/cli/cli.h"
+
+/* Who did not get there (yet). */
+static void print_missing(const struct flo_cli *cli, const json_t *order)
+{
+    static const struct flo_column columns[] = {
+        {"DEVICE", "name", CELL_TEXT},
+        {"ONLINE", "online", CELL_TEXT},
+        {"OUTCOME", "outcome", CELL_TEXT},
+        {"WHY", "error", CELL_ERROR},
+    };
+    FLO_CLEANUP(flo_json_cleanup) json_t *missing = json_array();
+    size_t i;
+    json_t *device;
+
+    json_array_foreach(json_object_get(order, "devices"), i, device)
+    {
+        const char *outcome = flo_out_text(device, "outcome", "");
+        if (strcmp(outcome, "done") != 0 && strcmp(outcome, "ignored") != 0) {
+            json_array_append(missing, device);
+        }
+    }
+    if (json_array_size(missing) > 0) {
+        flo_out_table(cli, missing, columns, FLO_COUNT(columns));
+    }
+    uint64_t all =
+        flo_out_u64(order, "scope_devices") - flo_out_u64(order, "done");
+    if (all > json_array_size(missing)) {
+        flo_out_say(cli, "and %llu more",
+                    (unsigned long long)(all - json_array_size(missing)));
+    }
+}
+
+static void print_answers(const json_t *order)
+{
+    char half[32];
+    char most[32];
+
+    flo_out_ms(flo_out_u64(order, "heard_ms_p50"), half);
+    flo_out_ms(flo_out_u64(order, "heard_ms_p99"), most);
+    printf("order %s %s: %llu done, %llu failed, %llu awaited, %llu offline"
+           " or silent · answers p50 %s, p99 %s\n",
+           flo_out_text(order, "id", "?"), flo_out_text(order, "state", "?"),
+           (unsigned long long)flo_out_u64(order, "done"),
+           (unsigned long long)flo_out_u64(order, "failed"),
+           (unsigned long long)flo_out_u64(order, "awaited"),
+           (unsigned long long)(flo_out_u64(order, "pending") -
+                                flo_out_u64(order, "awaited")),
+           half, most);
+}
+
+static int send_order(struct flo_cli *cli, json_t *body, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *order = NULL;
+    FLO_CLEANUP(flo_json_cleanup) json_t *ended = NULL;
+    uint64_t timeout_ms;
+    int rv = flo_args_ms(&cli->args, "timeout", 60000, &timeout_ms, err);
+
+    if (rv == 0) {
+        rv = flo_api_call(cli, "POST", "/v1/orders", body, &order, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    if (!cli->json) {
+        printf("order %s signed and sent to %llu devices\n",
+               flo_out_text(order, "id", "?"),
+               (unsigned long long)flo_out_u64(order, "scope_devices"));
+        fflush(stdout);
+    }
+    if (!flo_args_has(&cli->args, "wait")) {
+        if (cli->json) {
+            flo_out_json(order);
+        }
+        return 0;
+    }
+    rv = flo_watch_order(cli, flo_out_text(order, "id", ""), timeout_ms, &ended,
+                         err);
+    if (cli->json && ended != NULL) {
+        flo_out_json(ended);
+    } else if (ended != NULL) {
+        print_answers(ended);
+        print_missing(cli, ended);
+    }
+    return rv;
+}
+
+/* Exactly one of --everywhere, --group G, --device D into the body. */
+static int add_scope(const struct flo_args *args, json_t *body,
+                     struct flo_err *err)
+{
+    const char *group = flo_args_text(args, "group", NULL);
+    const char *device = flo_args_text(args, "device", NULL);
+    bool is_everywhere = flo_args_has(args, "everywhere");
+
+    if ((group != NULL) + (device != NULL) + is_everywhere != 1) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "say where, once: --everywhere, --group G or "
+                        "--device D");
+    }
+    if (is_everywhere) {
+        json_object_set_new(body, "everywhere", json_true());
+    } else {
+        json_object_set_new(body, group != NULL ? "group" : "device",
+                            json_string(group != NULL ? group : device));
+    }
+    return 0;
+}
+
+/* --yank, --keep, or neither: then the controller's choice. */
+static int add_yank(const struct flo_args *args, json_t *body,
+                    struct flo_err *err)
+{
+    bool yank = flo_args_has(args, "yank");
+    bool keep = flo_args_has(args, "keep");
+
+    if (yank && keep) {
+        return flo_fail(err, FLO_E_USAGE, "--yank or --keep, not both");
+    }
+    if (yank || keep) {
+        json_object_set_new(body, "yank", json_boolean(yank));
+    }
+    return 0;
+}
+
+/* ---- the plan ---- */
+
+static void print_plan(const struct flo_cli *cli, const json_t *plan)
+{
+    static const struct flo_column targets[] = {
+        {"WAY", "way", CELL_TEXT},         {"TO", "to", CELL_TEXT},
+        {"DEVICES", "devices", CELL_TEXT}, {"ONLINE", "online", CELL_TEXT},
+        {"OFFLINE", "offline", CELL_TEXT}, {"EACH", "bytes_each", CELL_BYTES},
+    };
+    static const struct flo_column devices[] = {
+        {"DEVICE", "name", CELL_TEXT},   {"ONLINE", "online", CELL_TEXT},
+        {"WAY", "way", CELL_TEXT},       {"TO", "to", CELL_TEXT},
+        {"REASON", "reason", CELL_TEXT},
+    };
+    FLO_CLEANUP(flo_json_cleanup) json_t *some = json_array();
+    const json_t *rollouts = json_object_get(plan, "rollouts");
+    char bytes[32];
+    size_t i;
+    json_t *item;
+
+    flo_out_bytes(flo_out_u64(plan, "download_bytes"), bytes);
+    printf("%llu of %llu devices that run %s go back: %llu keep what they go "
+           "to, %llu download (%s in all); %llu cannot, %llu are offline and "
+           "follow at contact\n",
+           (unsigned long long)flo_out_u64(plan, "go_back"),
+           (unsigned long long)flo_out_u64(plan, "devices"),
+           flo_out_text(plan, "release", "?"),
+           (unsigned long long)flo_out_u64(plan, "kept"),
+           (unsigned long long)flo_out_u64(plan, "download"), bytes,
+           (unsigned long long)flo_out_u64(plan, "cannot"),
+           (unsigned long long)flo_out_u64(plan, "offline"));
+    flo_out_table(cli, json_object_get(plan, "targets"), targets,
+                  FLO_COUNT(targets));
+    json_array_foreach(json_object_get(plan, "items"), i, item)
+    {
+        if (strcmp(flo_out_text(item, "way", ""), "kept") != 0) {
+            json_array_append(some, item);
+        }
+    }
+    if (json_array_size(some) > 0) {
+        flo_out_table(cli, some, devices, FLO_COUNT(devices));
+    }
+    json_array_foreach(rollouts, i, item)
+    {
+        printf("%s%s", i == 0 ? "rollouts that are stopped: " : ", ",
+               json_string_value(item));
+    }
+    printf("%s%s %s\n", json_array_size(rollouts) > 0 ? "\n" : "",
+           flo_out_text(plan, "release", "?"),
+           json_is_true(json_object_get(plan, "yank"))
+               ? "becomes yanked: nobody takes it again (flotilla release "
+                 "unyank undoes that)"
+               : "stays published: it can be rolled out again");
+    fflush(stdout);
+}
+
+static int get_plan(struct flo_cli *cli, const json_t *body, json_t **out,
+                    struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *copy = json_copy((json_t *)(uintptr_t)body);
+
+    json_object_del(copy, "confirm");
+    return flo_api_call(cli, "POST", "/v1/orders?dry_run=true", copy, out, err);
+}
+
+/* Who types the name sees the plan first; a script that brings it loses no
+ * time. */
+static int plan_and_confirm(struct flo_cli *cli, const json_t *body,
+                            const char *title, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *plan = NULL;
+    bool is_dry = flo_args_has(&cli->args, "dry-run");
+    int rv = 0;
+
+    if (is_dry || !flo_args_has(&cli->args, "confirm")) {
+        rv = get_plan(cli, body, &plan, err);
+    }
+    if (rv == 0 && plan != NULL && is_dry && cli->json) {
+        flo_out_json(plan);
+    } else if (rv == 0 && plan != NULL && !cli->json) {
+        print_plan(cli, plan);
+    }
+    return rv < 0 || is_dry
+               ? rv
+               : flo_out_confirm(cli, "Nothing was done yet.", title, err);
+}
+
+int flo_order_take_back(struct flo_cli *cli, struct flo_err *err)
+{
+    const char *title = flo_args_text(&cli->args, "release", NULL);
+    const char *to = flo_args_text(&cli->args, "to", NULL);
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *body =
+        json_pack("{s:s,s:s,s:s,s:s}", "op", "rollback", "release", title,
+                  "confirm", title, "reason",
+                  flo_args_text(&cli->args, "reason", "emergency rollback"));
+    int rv = add_scope(&cli->args, body, err);
+
+    if (to != NULL) {
+        json_object_set_new(body, "to", json_string(to));
+    }
+    if (rv == 0) {
+        rv = add_yank(&cli->args, body, err);
+    }
+    if (rv == 0) {
+        rv = flo_release_title_parse(title, model, version, err);
+    }
+    if (rv == 0) {
+        rv = plan_and_confirm(cli, body, title, err);
+    }
+    return rv < 0 || flo_args_has(&cli->args, "dry-run")
+               ? rv
+               : send_order(cli, body, err);
+}
+
+/* ---- what became of orders ---- */
+
+int flo_cmd_order_list(struct flo_cli *cli, struct flo_err *err)
+{
+    static const struct flo_column columns[] = {
+        {"ID", "id", CELL_TEXT},
+        {"OP", "op", CELL_TEXT},
+        {"STATE", "state", CELL_TEXT},
+        {"GROUP", "group", CELL_TEXT},
+        {"DONE", "done", CELL_TEXT},
+        {"FAILED", "failed", CELL_TEXT},
+        {"AWAITED", "awaited", CELL_TEXT},
+        {"PENDING", "pending", CELL_TEXT},
+        {"AGE", "issued_at_ms", CELL_AGO},
+        {"REASON", "body.args.reason", CELL_TEXT},
+    };
+    FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
+    int rv = flo_api_list(cli, "/v1/orders", &items, err);
+
+    if (rv == 0) {
+        flo_out_table(cli, items, columns, FLO_COUNT(columns));
+    }
+    return rv;
+}
+
+static int order_id(struct flo_cli *cli, const char **out, struct flo_err *err)
+{
+    int rv = flo_args_word(&cli->args, "order id", out, err);
+
+    return rv == 0 && !flo_name_is_valid(*out)
+               ? flo_fail(err, FLO_E_ABSENT, "no order `%.80s`", *out)
+               : rv;
+}
+
+int flo_cmd_order_get(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *order = NULL;
+    char path[160];
+    const char *id;
+    int rv = order_id(cli, &id, err);
+
+    if (rv == 0) {
+        snprintf(path, sizeof(path), "/v1/orders/%s", id);
+        rv = flo_api_get(cli, path, &order, err);
+    }
+    if (rv == 0 && cli->json) {
+        flo_out_json(order);
+    } else if (rv == 0) {
+        print_answers(order);
+        print_missing(cli, order);
+    }
+    return rv;
+}
+
+int flo_cmd_order_wait(struct flo_cli *cli, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *ended = NULL;
+    uint64_t timeout_ms;
+    const char *id;
+    int rv = order_id(cli, &id, err);
+
+    if (rv == 0) {
+        rv = flo_args_ms(&cli->args, "timeout", UINT64_MAX, &timeout_ms, err);
+    }
+    if (rv == 0) {
+        rv = flo_watch_order(cli, id, timeout_ms, &ended, err);
+    }
+    if (ended != NULL && cli->json) {
+        flo_out_json(ended);
+    } else if (ended != NULL) {
+        print_answers(ended);
+        print_missing(cli, ended);
+    }
+    return rv;
+}
+
+/* ---- freezes ---- */
+
+static int freeze(struct flo_cli *cli, const char *op, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *version = NULL;
+    int rv = flo_api_get(cli, "/v1/version", &version, err);
+    const char *fleet = flo_out_text(version, "fleet", "");
+
+    if (rv == 0) {
+        rv = flo_out_confirm(cli, "This is for the whole fleet.", fleet, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *body =
+        json_pack("{s:s,s:b,s:s,s:s}", "op", op, "everywhere", 1, "confirm",
+                  fleet, "reason", flo_args_text(&cli->args, "reason", ""));
+    return send_order(cli, body, err);
+}
+
+int flo_cmd_rollout_freeze(struct flo_cli *cli, struct flo_err *err)
+{
+    return freeze(cli, "freeze", err);
+}
+
+int flo_cmd_rollout_unfreeze(struct flo_cli *cli, struct flo_err *err)
+{
+    return freeze(cli, "unfreeze", err);
+}

@@ -1,0 +1,316 @@
+/* Emergency rollbacks: the plan, what is kept, what is sent, what is undone. */
+#include "server-stub/core/take_back.h"
+#include "tests/unit/server/world.h"
+
+#define NEW DIGEST
+#define OLD NEXT_DIGEST
+
+static enum flo_return way(const char *report, const char *to, char *title)
+{
+    struct flo_err err = {0};
+    json_t *json = NULL;
+
+    assert_int_equal(flo_json_parse(report, strlen(report), 65536, &json, &err),
+                     0);
+    enum flo_return out = flo_return_plan(json, NEW, to, title);
+    json_decref(json);
+    return out;
+}
+
+#define SLOT(digest, version)                                                  \
+    "{\"model\":\"tiny\",\"version\":\"" version "\",\"release\":\"" digest    \
+    "\"}"
+#define REPORT(current, previous, denied)                                      \
+    "{\"slots\":{\"current\":" current ",\"previous\":" previous               \
+    "},\"denied\":[" denied "]}"
+
+static void what_a_device_would_do_follows_from_its_report(void **state)
+{
+    (void)state;
+    char title[FLO_RETURN_TITLE];
+
+    assert_int_equal(way("{}", NULL, title), FLO_RETURN_SILENT);
+    assert_int_equal(way(REPORT(SLOT(OLD, "1"), "null", ""), NULL, title),
+                     FLO_RETURN_NONE);
+    assert_int_equal(
+        way(REPORT(SLOT(NEW, "2"), SLOT(OLD, "1"), ""), NULL, title),
+        FLO_RETURN_KEPT);
+    assert_string_equal(title, "tiny@1");
+    assert_int_equal(way(REPORT(SLOT(NEW, "2"), "null", ""), NULL, title),
+                     FLO_RETURN_FIRST);
+    assert_int_equal(
+        way(REPORT(SLOT(NEW, "2"), SLOT(OLD, "1"), "\"" OLD "\""), NULL, title),
+        FLO_RETURN_DENIED);
+    /* to a release: kept, fetched, denied */
+    assert_int_equal(
+        way(REPORT(SLOT(NEW, "2"), SLOT(OLD, "1"), ""), OLD, title),
+        FLO_RETURN_KEPT);
+    assert_int_equal(way(REPORT(SLOT(NEW, "2"), "null", ""), OLD, title),
+                     FLO_RETURN_DOWNLOAD);
+    assert_int_equal(
+        way(REPORT(SLOT(NEW, "2"), "null", "\"" OLD "\""), OLD, title),
+        FLO_RETURN_DENIED);
+    /* on trial only: the current one stays */
+    assert_int_equal(way("{\"slots\":{\"current\":" SLOT(
+                             OLD, "1") ",\"candidate\":" SLOT(NEW, "2") "}}",
+                         NULL, title),
+                     FLO_RETURN_KEPT);
+}
+
+/* What gw-1, gw-2 (offline) and gw-3 say: 2.1.0 runs on all; the first keeps
+ * 2.2.0, the second nothing, the third denies what it keeps. */
+static void devices_report(struct world *world)
+{
+    static const char *const reports[] = {
+        REPORT(SLOT(DIGEST, "2.1.0"), SLOT(NEXT_DIGEST, "2.2.0"), ""),
+        REPORT(SLOT(DIGEST, "2.1.0"), "null", ""),
+        REPORT(SLOT(DIGEST, "2.1.0"), SLOT(NEXT_DIGEST, "2.2.0"),
+               "\"" NEXT_DIGEST "\"")};
+    bool is_news;
+
+    add_next_release(world);
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        assert_int_equal(flo_records_device_reported(world->controller->store,
+                                                     ids[i], reports[i], NULL,
+                                                     &world->err),
+                         0);
+        assert_int_equal(flo_records_device_online(world->controller->store,
+                                                   ids[i], i != 1, &is_news,
+                                                   &world->err),
+                         0);
+    }
+}
+
+static uint64_t number(const json_t *json, const char *name)
+{
+    return (uint64_t)json_integer_value(json_object_get(json, name));
+}
+
+static void
+a_plan_says_who_goes_who_fetches_who_cannot_and_changes_nothing(void **state)
+{
+    struct world *world = *state;
+    struct flo_take_back what = {.release = "tiny@2.1.0", .group = "all"};
+    json_t *plan = NULL;
+
+    devices_report(world);
+    assert_int_equal(
+        flo_orders_plan(world->controller, &what, &plan, &world->err), 0);
+
+    assert_int_equal(number(plan, "devices"), 3);
+    assert_int_equal(number(plan, "kept"), 1);
+    assert_int_equal(number(plan, "cannot"), 2);
+    assert_int_equal(number(plan, "offline"), 1);
+    /* who needs somebody stands first */
+    const json_t *first = json_array_get(json_object_get(plan, "items"), 0);
+    assert_string_equal(json_string_value(json_object_get(first, "name")),
+                        "gw-2");
+    assert_non_null(strstr(json_string_value(json_object_get(first, "reason")),
+                           "no previous release"));
+    json_decref(plan);
+
+    what.to = "tiny@2.2.0";
+    assert_int_equal(
+        flo_orders_plan(world->controller, &what, &plan, &world->err), 0);
+    assert_int_equal(number(plan, "kept"), 1);
+    assert_int_equal(number(plan, "download"), 1);
+    assert_int_equal(number(plan, "download_bytes"), 100);
+    assert_int_equal(number(plan, "cannot"), 1);
+    json_decref(plan);
+    assert_int_equal(world->controller->counters.orders_signed, 0);
+}
+
+static int orders(struct world *world, struct flo_take_back what, char *id)
+{
+    what.release = "tiny@2.1.0";
+    what.by = "ops";
+    what.reason = "bad";
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    int rv = flo_orders_take_back(world->controller, &what, id, &world->err);
+    if (rv < 0) {
+        flo_controller_cancel(world->controller);
+        return rv;
+    }
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    return 0;
+}
+
+static int take_state(void *context, const struct flo_records_release *release)
+{
+    snprintf(context, 16, "%s", release->state);
+    return 0;
+}
+
+static const char *state_of_release(struct world *world)
+{
+    static char state[16];
+
+    assert_int_equal(flo_records_release_get(world->controller->store, "tiny",
+                                             "2.1.0", take_state, state,
+                                             &world->err),
+                     0);
+    return state;
+}
+
+static void
+where_nobody_can_go_back_nothing_is_yanked_without_a_word(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+
+    devices_report(world);
+    assert_int_equal(
+        orders(world,
+               (struct flo_take_back){.device = ids[1], .is_yanked = true}, id),
+        FLO_E_ORDER_NOBODY);
+    assert_string_equal(state_of_release(world), "published");
+    assert_int_equal(world->controller->counters.orders_signed, 0);
+
+    /* with one it is */
+    assert_int_equal(orders(world,
+                            (struct flo_take_back){.device = ids[1],
+                                                   .is_yanked = true,
+                                                   .is_decided = true},
+                            id),
+                     0);
+    assert_string_equal(state_of_release(world), "yanked");
+}
+
+static void a_rollback_of_one_device_changes_nothing_elsewhere(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\","
+                     "\"phases\":[{\"share_pct\":100}]}");
+    char id[FLO_NAME_MAX + 1];
+
+    devices_report(world);
+    assert_int_equal(
+        orders(world, (struct flo_take_back){.device = ids[0]}, id), 0);
+
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
+    assert_string_equal(state_of_release(world), "published");
+    assert_string_equal(op_of(world, ids[0]), "rollback");
+    assert_string_equal(op_of(world, ids[1]), "deploy");
+    assert_int_equal(
+        entry->core.members[flo_rollout_find(&entry->core, ids[0])].state,
+        FLO_EXECUTION_REMOVED);
+    assert_int_equal(world->controller->effects.groups.count, 0);
+}
+
+static void to_a_release_flips_who_keeps_it_and_sends_it_to_others(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+    json_t *view = NULL;
+    char text[512];
+
+    devices_report(world);
+    assert_int_equal(orders(world,
+                            (struct flo_take_back){.group = "all",
+                                                   .to = "tiny@2.2.0",
+                                                   .is_yanked = true},
+                            id),
+                     0);
+
+    assert_string_equal(op_of(world, ids[0]), "rollback");
+    assert_string_equal(op_of(world, ids[1]), "deploy");
+    /* the download fails: the order says so, with the reason */
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"boot\":\"44444444-4444-4844-8444-444444444444\","
+             "\"seq\":1,\"type\":\"execution\",\"execution\":\"%s.1\","
+             "\"release\":\"" NEXT_DIGEST "\",\"state\":\"failed\","
+             "\"error\":{\"id\":\"disk.full\",\"what\":\"no room\"}}",
+             id);
+    send(world, 1, "event", text);
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\",\"took_ms\":9}",
+             id);
+    send(world, 0, "ack", text);
+    assert_int_equal(
+        flo_view_order(world->controller, id, 10, &view, &world->err), 0);
+    assert_int_equal(number(view, "done"), 1);
+    assert_int_equal(number(view, "failed"), 1);
+    const json_t *reason = json_array_get(json_object_get(view, "reasons"), 0);
+    assert_string_equal(json_string_value(json_object_get(reason, "error")),
+                        "disk.full");
+    json_decref(view);
+    assert_int_equal(
+        orders(world,
+               (struct flo_take_back){.group = "all", .to = "tiny@2.1.0"}, id),
+        FLO_E_REST_SCHEMA);
+}
+
+static void a_yank_that_is_undone_leaves_no_rollback_in_a_list(void **state)
+{
+    struct world *world = *state;
+    struct flo_buf list = {0};
+    char id[FLO_NAME_MAX + 1];
+
+    devices_report(world);
+    assert_int_equal(
+        orders(world, (struct flo_take_back){.group = "all", .is_yanked = true},
+               id),
+        0);
+    assert_int_equal(
+        flo_orders_group_text(world->controller, "all", &list, &world->err), 0);
+    assert_non_null(strstr(list.data, "payload"));
+    flo_buf_deinit(&list);
+
+    assert_int_equal(flo_orders_unyank(world->controller, DIGEST, &world->err),
+                     0);
+
+    assert_string_equal(state_of_release(world), "published");
+    list = (struct flo_buf){0};
+    assert_int_equal(
+        flo_orders_group_text(world->controller, "all", &list, &world->err), 0);
+    assert_string_equal(list.data, "{\"v\":1,\"orders\":[]}");
+    flo_buf_deinit(&list);
+    assert_string_equal(op_of(world, ids[1]), "rollback");
+}
+
+static void half_and_nearly_all_answers_have_their_time(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+    uint64_t at;
+
+    assert_int_equal(flo_orders_fleet(world->controller, FLO_ORDER_FREEZE,
+                                      "ops", 0, id, &world->err),
+                     0);
+    for (uint64_t i = 1; i <= 200; i++) {
+        char device[16];
+        snprintf(device, sizeof(device), "d-%d", (int)i);
+        assert_int_equal(flo_records_outcome_put(world->controller->store, id,
+                                                 device, FLO_OUTCOME_DONE, 1,
+                                                 &world->err),
+                         0);
+        assert_int_equal(flo_records_outcome_say(world->controller->store, id,
+                                                 device, i * 10, "",
+                                                 &world->err),
+                         0);
+    }
+    assert_int_equal(flo_records_outcome_quantile(world->controller->store, id,
+                                                  500, &at, &world->err),
+                     0);
+    assert_int_equal(at, 1000);
+    assert_int_equal(flo_records_outcome_quantile(world->controller->store, id,
+                                                  990, &at, &world->err),
+                     0);
+    assert_int_equal(at, 1980);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_device_would_do_follows_from_its_report),
+        WITH_WORLD(
+            a_plan_says_who_goes_who_fetches_who_cannot_and_changes_nothing),
+        WITH_WORLD(where_nobody_can_go_back_nothing_is_yanked_without_a_word),
+        WITH_WORLD(a_rollback_of_one_device_changes_nothing_elsewhere),
+        WITH_WORLD(to_a_release_flips_who_keeps_it_and_sends_it_to_others),
+        WITH_WORLD(a_yank_that_is_undone_leaves_no_rollback_in_a_list),
+        WITH_WORLD(half_and_nearly_all_answers_have_their_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
