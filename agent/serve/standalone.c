@@ -20,6 +20,10 @@
 #define LOSSES_MS 60000    /* ... in so long: give up */
 #define RESTART_MS_MIN 100 /* doubles per loss */
 #define LORA_ROOM_MIB 256
+#define PACK_MS_MIN 60000 /* and one for so many bytes of the model ... */
+#define PACK_BYTES_PER_MS 10000
+#define PACK_TOTAL_MS_MAX 3600000
+#define PACK_IDLE_MS_MAX 30000
 
 struct standalone {
     struct event_base *base;
@@ -41,6 +45,12 @@ struct standalone {
     struct flo_serve_model loaded;
     enum flo_sandbox_mode sandbox;
     bool skips_packed; /* the engine did not take them */
+    bool no_pack;
+    struct flo_packs *cache; /* of packed weights; NULL: none */
+    char cache_path[3000];
+    struct serve_packer *packer;
+    int model_fd, packing_fd; /* while it works */
+    uint64_t packing_ms;
     uint32_t losses;
     uint64_t first_loss_ms;
     struct flo_err failure;
@@ -67,6 +77,9 @@ static const char usage[] =
     "                     of a known one (chatml, llama3, llama2, mistral, "
     "gemma,\n"
     "                     phi3, zephyr, phi2, none) or a Jinja file\n"
+    "  --no-pack          do not pack the weights on first use (into "
+    "flotilla/packed\n"
+    "                     in the user's cache folder, 8 GiB at most)\n"
     "  --context N        tokens per request (default: the model's, at most "
     "2048)\n"
     "  --threads N        default: by the machine\n"
@@ -108,6 +121,7 @@ static int read_options(int argc, char **argv, struct standalone *s,
         {"prefix-cache", required_argument, NULL, 'p'},
         {"template", required_argument, NULL, 'T'},
         {"sandbox", required_argument, NULL, 's'},
+        {"no-pack", no_argument, NULL, 'N'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -151,6 +165,9 @@ static int read_options(int argc, char **argv, struct standalone *s,
             break;
         case 'p':
             s->prefix_dir = optarg;
+            break;
+        case 'N':
+            s->no_pack = true;
             break;
         case 'T':
             free(s->chat_template);
@@ -294,8 +311,118 @@ static int load(struct standalone *s, struct flo_err *err)
         model.n_adapters++;
     }
     model.packed_fd = open_packed(s, model.fd);
+    if (model.packed_fd == 0 && s->cache != NULL && !s->skips_packed &&
+        flo_packs_find(s->cache, model.fd, &model.packed_fd, NULL) < 0) {
+        model.packed_fd = 0;
+    }
     model.prefix_fd = open_prefix(s);
     return flo_serve_load(s->serve, FLO_ROLE_CURRENT, &model, err);
+}
+
+/* ---- packed weights ---------------------------------------------- */
+
+static void stop(struct standalone *s, const struct flo_err *err);
+
+/* Nothing came of it, or all: the model is loaded either way. */
+static void packing_over(struct standalone *s, const struct flo_err *why)
+{
+    struct flo_err err = {0};
+    if (why != NULL && why->code != FLO_E_NOT_BUILT) {
+        flo_log(FLO_LOG_WARN, "serve", "the weights are not packed: %s",
+                why->what);
+    }
+    flo_fd_cleanup(&s->packing_fd);
+    flo_fd_cleanup(&s->model_fd);
+    s->packer = NULL;
+    if (why != NULL) { /* gives its lock up, too */
+        flo_packs_close(s->cache);
+        s->cache = NULL;
+    }
+    if (load(s, &err) < 0) {
+        stop(s, &err);
+    }
+}
+
+static int reserve(void *context, uint64_t bytes, int *fd, struct flo_err *err)
+{
+    struct standalone *s = context;
+    int rv = flo_packs_begin(s->cache, s->model_fd, bytes, &s->packing_fd, err);
+    *fd = s->packing_fd;
+    if (rv == 0) {
+        printf("packing the weights once: %.0f MB into %s (--no-pack)\n",
+               (double)bytes / 1e6, s->cache_path);
+        fflush(stdout);
+    }
+    return rv;
+}
+
+static void packed(void *context, const struct flo_err *failure)
+{
+    struct standalone *s = context;
+    struct flo_err err = {0};
+    if (failure == NULL &&
+        flo_packs_commit(s->cache, s->packing_fd, s->model_fd, &err) == 0) {
+        printf("packed in %llu ms\n",
+               (unsigned long long)(flo_now_ms() - s->packing_ms));
+        fflush(stdout);
+    }
+    packing_over(s, failure != NULL ? failure : err.code < 0 ? &err : NULL);
+}
+
+static int start_packing(struct standalone *s, struct flo_err *err)
+{
+    struct stat st;
+    if (fstat(s->model_fd, &st) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_READ, "model %s", s->model);
+    }
+    const struct flo_serve_packing packing = {
+        .fd = dup(s->model_fd),
+        .timeout_ms = PACK_MS_MIN + (uint64_t)st.st_size / PACK_BYTES_PER_MS,
+        .total_ms_max = PACK_TOTAL_MS_MAX,
+        .idle_ms_max = PACK_IDLE_MS_MAX,
+        .context = s,
+        .reserve = reserve,
+        .done = packed,
+    };
+    s->packing_ms = flo_now_ms();
+    return packing.fd < 0
+               ? flo_fail_errno(err, FLO_E_IO_OPEN, "model %s", s->model)
+               : flo_serve_pack(s->serve, &packing, &s->packer, err);
+}
+
+/* Load the model, on its first use behind its packing; without a folder for
+ * them, or when something else is against it, as it is. */
+static int load_packed(struct standalone *s, struct flo_err *err)
+{
+    struct flo_err why = {0};
+    int fd = -1;
+    if (s->no_pack ||
+        flo_packs_folder(s->cache_path, sizeof(s->cache_path), &why) < 0 ||
+        s->cache_path[0] == '\0') {
+        return load(s, err);
+    }
+    int rv = flo_file_open(s->file, &s->model_fd, err);
+    if (rv < 0) {
+        return rv;
+    }
+    fd = open_packed(s, s->model_fd);
+    if (fd > 0) { /* beside the model */
+        close(fd);
+        flo_fd_cleanup(&s->model_fd);
+        return load(s, err);
+    }
+    rv = flo_packs_open(s->cache_path, FLO_PACKS_BYTES_MAX, &s->cache, &why);
+    rv = rv < 0 ? rv : flo_packs_find(s->cache, s->model_fd, &fd, &why);
+    if (rv == FLO_E_ABSENT && s->cache != NULL) {
+        fd = -1;
+        rv = start_packing(s, &why);
+        if (rv == 0) {
+            return 0;
+        }
+    }
+    flo_fd_cleanup(&fd);
+    packing_over(s, rv < 0 ? &why : NULL);
+    return 0;
 }
 
 static int describe(struct standalone *s, struct flo_err *err)
@@ -427,6 +554,11 @@ static void on_loaded(void *context, enum flo_serve_role role, uint64_t load_ms,
     struct flo_err failure = {0};
     if (err != NULL && err->code == FLO_E_PACKED) {
         s->skips_packed = true;
+        int fd = -1;
+        if (s->cache != NULL && flo_file_open(s->file, &fd, NULL) == 0) {
+            flo_packs_remove(s->cache, fd);
+            close(fd);
+        }
         if (load(s, &failure) < 0) {
             stop(s, &failure);
         }
@@ -538,7 +670,7 @@ static int run(struct standalone *s, struct flo_err *err)
     rv = rv < 0 ? rv : describe(s, err);
     rv = rv < 0 ? rv : flo_loras_open(&s->source, true, &s->adapters, err);
     rv = rv < 0 ? rv : open_serve(s, err);
-    rv = rv < 0 ? rv : load(s, err);
+    rv = rv < 0 ? rv : load_packed(s, err);
     if (rv == 0) {
         for (size_t i = 0; i < s->n_listen; i++) {
             bool is_tcp = strncmp(s->listen[i], "unix:", 5) != 0;
@@ -555,6 +687,10 @@ static int run(struct standalone *s, struct flo_err *err)
             *err = s->failure;
         }
     }
+    flo_serve_pack_cancel(s->packer);
+    flo_fd_cleanup(&s->packing_fd);
+    flo_fd_cleanup(&s->model_fd);
+    flo_packs_close(s->cache);
     flo_serve_close(s->serve);
     for (size_t i = 0; i < FLO_COUNT(signals); i++) {
         if (signals[i] != NULL) {
@@ -568,7 +704,8 @@ static int run(struct standalone *s, struct flo_err *err)
 
 int flo_serve_standalone(int argc, char **argv)
 {
-    struct standalone s = {.lora_room_mib = LORA_ROOM_MIB};
+    struct standalone s = {
+        .lora_room_mib = LORA_ROOM_MIB, .model_fd = -1, .packing_fd = -1};
     struct flo_err err = {0};
     bool wants_help = false;
     int rv = read_options(argc, argv, &s, &wants_help, &err);

@@ -11,6 +11,7 @@ struct run {
     struct flo_tool_prompt prompt;
     const char *prefix_path; /* a prompt's beginning, kept between runs */
     bool shows_stats;
+    bool no_pack;
     struct flo_tool_answer answer;
     int32_t *tokens;             /* [context]: the prompt */
     size_t count;                /* of them */
@@ -221,6 +222,7 @@ static int run_model(void *context, struct flo_err *err)
         return flo_fail(err, FLO_E_USAGE,
                         "--prefix-file and --lora exclude each other");
     }
+    run->tool.caches_packed = !run->no_pack;
     rv = flo_tool_answer_open(&run->tool, FLO_VOCABULARY_NEEDED, &run->answer,
                               err);
     return rv < 0 ? rv : answer(run, err);
@@ -234,6 +236,8 @@ static const struct flo_option options[] = {
      "no chat template: the text as it is, control tokens read"},
     {"prefix-file", FLO_OPTION_TEXT, &state.prefix_path,
      "FILE keep the prompt's beginning (the system's turn) for later runs"},
+    {"no-pack", FLO_OPTION_FLAG, &state.no_pack,
+     "do not pack the weights on first use (docs/internals/engine.md)"},
     {"stats", FLO_OPTION_FLAG, &state.shows_stats, "timings on stderr"},
 };
 const struct flo_command flo_command_run = {

@@ -152,6 +152,7 @@ int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
                   struct flo_tool_model *m, struct flo_err *err)
 {
     FLO_CLEANUP(text_free) char *chat_template = NULL;
+    FLO_CLEANUP(flo_fd_cleanup) int cached = -1;
     int rv = flo_tool_setup(tool, &m->setup, err);
 
     if (rv == 0 && tool->chat_template != NULL) {
@@ -163,7 +164,17 @@ int flo_tool_open(const struct flo_tool *tool, enum flo_vocabulary vocabulary,
     }
     m->setup.options.engine.vocabulary = vocabulary;
     m->setup.options.engine.chat_template = chat_template;
+    if (tool->caches_packed && tool->packed == NULL && tool->backend == NULL) {
+        cached = flo_tool_cached(tool);
+        m->setup.options.engine.packed_fd = cached < 0 ? 0 : cached;
+    }
     rv = m->backend->open(tool->model, &m->setup.options, &m->state, err);
+    if (rv == FLO_E_PACKED && cached >= 0) {
+        flo_tool_uncache(tool);
+        m->setup.options.engine.packed_fd = 0;
+        rv = m->backend->open(tool->model, &m->setup.options, &m->state, err);
+    }
+    m->setup.options.engine.packed_fd = 0;
     m->setup.options.engine.chat_template = NULL; /* read at open only */
     if (rv < 0) {
         return rv;

@@ -32,6 +32,7 @@ struct flo_tool {
     uint64_t seed;
     uint64_t count; /* tokens to generate */
     bool is_json;
+    bool caches_packed; /* make packed weights on first use, and keep them */
     const char *words[FLO_WORDS_MAX]; /* in order; NULL behind */
 };
 
@@ -63,6 +64,11 @@ FLO_MUST_USE int flo_tool_open(const struct flo_tool *tool,
                                enum flo_vocabulary vocabulary,
                                struct flo_tool_model *model,
                                struct flo_err *err);
+/* The packed weights of tool->model in this user's cache, made when they are
+ * not there, open for reading; -1: none, and why is said.  cached.c */
+int flo_tool_cached(const struct flo_tool *tool);
+/* They were not the model's own after all. */
+void flo_tool_uncache(const struct flo_tool *tool);
 /* Append tokens; the last one's logits follow. */
 FLO_MUST_USE int flo_tool_feed(const struct flo_tool_model *model,
                                const int32_t *tokens, size_t count,

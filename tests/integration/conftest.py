@@ -9,6 +9,8 @@ import pytest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tools"))
+# Nothing goes into the cache of whoever runs the tests.
+os.environ.setdefault("FLOTILLA_PACK_CACHE", "off")
 
 import fleet as F  # noqa: E402
 from controller_parts import Controller  # noqa: E402

@@ -125,6 +125,57 @@ def test_a_model_may_be_a_link(bin_dir, folder):
     one.close()
 
 
+def test_weights_are_packed_on_first_use(bin_dir, folder, monkeypatch):
+    """Once for all programs of a user; what was damaged is not used."""
+    cache = os.path.join(folder, "cache", "packed")
+    own = os.path.join(folder, "packing")
+    os.mkdir(own)
+    monkeypatch.setenv("FLOTILLA_PACK_CACHE", cache)
+    engine = os.path.join(bin_dir, "flotilla-engine")
+    if subprocess.run([engine, "pack", "--probe", MODEL],
+                      stdout=subprocess.DEVNULL,
+                      stderr=subprocess.DEVNULL).returncode != 0:
+        pytest.skip("no kernel here reads packed weights")
+
+    def serve(*options):
+        one = Server(bin_dir, own, MODEL, options)
+        text = one.chat()[2]["choices"][0]["message"]["content"]
+        one.close()
+        return text
+
+    def run(*options):
+        done = subprocess.run(
+            [engine, "run", "--model", MODEL, "--prompt", SEVERITY, "--n", "4",
+             *options], capture_output=True, text=True, check=True)
+        return done.stdout, done.stderr
+
+    plain = serve("--no-pack")
+    assert not os.path.exists(cache)
+    assert serve() == plain
+    name, = os.listdir(cache)
+    path = os.path.join(cache, name)
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    inode = os.stat(path).st_ino
+    assert serve() == plain
+    out, said = run()
+    assert "packing" not in said
+    assert os.stat(path).st_ino == inode  # nobody made it anew
+    with open(path, "r+b") as file:
+        file.write(b"x")
+    assert serve() == plain
+    assert os.listdir(cache) == []
+    again, said = run()
+    assert "packing the weights once" in said and again == out
+    with open(os.path.join(cache, name), "r+b") as file:
+        file.write(b"x")
+    assert run()[0] == out
+    assert os.listdir(cache) == []
+    os.chmod(cache, 0o777)
+    out, said = run()
+    assert "others may write there" in said
+    assert os.listdir(cache) == []
+
+
 def test_chat_has_openais_shape(server):
     status, headers, body = server.chat(model=NAME)
     assert status == 200

@@ -317,6 +317,36 @@ uint64_t flo_fd_disk_free(int fd); /* of the disk that it lies on */
 bool flo_path_join(char *out, size_t out_bytes, const char *dir,
                    const char *name);
 
+/* ---- a cache of packed weights ------------------------------------------- */
+
+#define FLO_PACKS_BYTES_MAX ((uint64_t)8 << 30) /* of all its files */
+
+/* Where it is: FLOTILLA_PACK_CACHE (a folder; "off" writes ""), else
+ * flotilla/packed below XDG_CACHE_HOME or HOME/.cache.  FLO_E_ABSENT: nowhere.
+ */
+FLO_MUST_USE int flo_packs_folder(char *out, size_t bytes, struct flo_err *err);
+/* The folder is made when it is not there.  FLO_E_CFG_PERM: others than this
+ * user may write there.  FLO_E_IO_OPEN. */
+struct flo_packs;
+FLO_MUST_USE int flo_packs_open(const char *path, uint64_t bytes_max,
+                                struct flo_packs **out, struct flo_err *err);
+void flo_packs_close(struct flo_packs *cache); /* NULL is fine */
+/* The file of this model (by device, inode, size and times), open for reading.
+ * It counts as used now.  FLO_E_ABSENT, FLO_E_CFG_PERM, FLO_E_IO_OPEN. */
+FLO_MUST_USE int flo_packs_find(const struct flo_packs *cache, int model_fd,
+                                int *out, struct flo_err *err);
+void flo_packs_remove(const struct flo_packs *cache, int model_fd);
+/* An empty nameless file with its room on the disk, open for writing and
+ * mapping; what was not used for longest goes for it.  One at a time in a
+ * folder, until flo_packs_commit() or _close(): FLO_E_STATE_LOCKED.
+ * FLO_E_DISK_FULL, FLO_E_IO_OPEN, FLO_E_IO_WRITE. */
+FLO_MUST_USE int flo_packs_begin(struct flo_packs *cache, int model_fd,
+                                 uint64_t bytes, int *out, struct flo_err *err);
+/* Sync it and give it the model's name, all at once.  FLO_E_PACKED: that is
+ * another one by now. */
+FLO_MUST_USE int flo_packs_commit(struct flo_packs *cache, int fd, int model_fd,
+                                  struct flo_err *err);
+
 /* close(*fd) for FLO_CLEANUP; free(*p). */
 void flo_fd_cleanup(int *fd);
 void flo_free_cleanup(void *pointer_to_pointer);
