@@ -238,7 +238,7 @@ class Story:
         for bad in cast.bad:
             release = "%s@%s" % (cast.model, bad.version)
             self.publish(release, bad.file, bad.golden, "--delta-from", "none",
-                         "--skip-scan")
+                         "--skip-scan", "--skip-play")
             rollout, took = self.roll_out(
                 release, "--phase", "1", "--phase", "100%", "--reason",
                 bad.about, expect="halted")

@@ -19,7 +19,11 @@ FLAGS(release_list) = {END};
 FLAGS(release_get) = {END};
 FLAGS(release_create) = {
     {"model-file", "GGUF", "the model"},
-    {"golden", "JSON", "golden prompts for the probe (flotilla-golden-1)"},
+    {"golden", "JSON",
+     "golden prompts that are there (docs/reference/golden.md)"},
+    {"prompts", "TEXT",
+     "else: make them of these, one a line (default: a built-in set)"},
+    {"skip-play", NULL, "sign --golden though nobody played it (drills)"},
     {"sign-with", "KEY", "private key file of a publisher"},
     {"delta-from", "A,B",
      "bases of deltas; auto (the two newest), none; memory: 5 x the model"},

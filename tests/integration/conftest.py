@@ -68,7 +68,7 @@ class Small(F.Fleet):
         return self.ask("release", "create", release, "--model-file",
                         os.path.join(MODELS, file), "--golden",
                         os.path.join(MODELS, golden), "--sign-with", self.key,
-                        "--publish", *more)
+                        "--skip-play", "--publish", *more)
 
     def roll(self, release, *more, wait="completed"):
         started = self.ask("rollout", "start", release, "--phase", "100%",

@@ -57,8 +57,8 @@ def test_a_device_enrolled_anew_takes_nothing_of_a_withdrawn_publisher(up):
     refused(up, 7, "sig.unknown_key", "flotilla-agent", "update", "--bundle",
             up.bundle, "--config", device.config)
     refused(up, 7, "sig.unknown_key", "flotilla", "release", "create",
-            "tiny@9", "--model-file", OLD, "--golden", GOLDEN, "--sign-with",
-            stolen, "--publish")
+            "tiny@9", "--model-file", OLD, "--golden", GOLDEN, "--skip-play",
+            "--sign-with", stolen, "--publish")
     up.publish("tiny@4", "tiny-v2.Q4_0.gguf")
     up.roll("tiny@4")
     serves(device, "tiny@4")

@@ -61,14 +61,7 @@ static int build_opened(struct author_build *build,
         rv = flo_author_add_chunks(build, file, fd, err);
     }
     if (rv == 0) {
-        rv = flo_author_make_way(build, file, fd, FLO_CODEC_RAW, -1, NULL, err);
-    }
-    if (rv == 0) {
-        rv =
-            flo_author_make_way(build, file, fd, FLO_CODEC_ZSTD, -1, NULL, err);
-    }
-    for (size_t i = 0; rv == 0 && i < source->base_count; i++) {
-        rv = flo_author_make_delta(build, file, fd, source->base_paths[i], err);
+        rv = flo_author_make_ways(build, source, file, fd, err);
     }
     return rv;
 }

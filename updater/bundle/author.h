@@ -15,16 +15,10 @@ struct author_build {
 FLO_MUST_USE int flo_author_add_chunks(struct author_build *build,
                                        struct flo_release_file *file, int fd,
                                        struct flo_err *err);
-/* Make one way; base_fd -1 and base NULL: one that needs no base. */
-FLO_MUST_USE int flo_author_make_way(struct author_build *build,
-                                     struct flo_release_file *file, int fd,
-                                     enum flo_codec codec, int base_fd,
-                                     const struct flo_digest *base,
-                                     struct flo_err *err);
-/* A delta from a file of an earlier release, unless it is the same file. */
-FLO_MUST_USE int flo_author_make_delta(struct author_build *build,
-                                       struct flo_release_file *file, int fd,
-                                       const char *base_path,
-                                       struct flo_err *err);
+/* All ways to get a file, made at one time where memory allows it. */
+FLO_MUST_USE int flo_author_make_ways(struct author_build *build,
+                                      const struct flo_author_file *source,
+                                      struct flo_release_file *file, int fd,
+                                      struct flo_err *err);
 
 #endif

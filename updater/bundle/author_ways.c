@@ -6,7 +6,11 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/host/digest.h"
@@ -17,6 +21,8 @@
 /* 27 KiB of the document's 64; larger chunks before more of them. */
 #define CHUNKS_WANTED_MAX 400
 #define CHUNKS_MAX 700
+/* Bytes for each of the old model, for files beyond 2 GiB, too. */
+#define DELTA_MEMORY 9
 
 /* ---- files ---- */
 
@@ -181,37 +187,157 @@ static bool is_worth(const struct flo_release_file *file,
     return blob->bytes <= best_full_bytes(file) / 2;
 }
 
-int flo_author_make_way(struct author_build *build,
-                        struct flo_release_file *file, int fd,
-                        enum flo_codec codec, int base_fd,
-                        const struct flo_digest *base, struct flo_err *err)
-{
-    FLO_CLEANUP(flo_fd_cleanup) int patch_fd = -1;
-    struct flo_delta_made made;
-    struct flo_delta_facts facts;
-    int rv = open_nameless(build->out_dir, &patch_fd, err);
+/* ---- making them ---- */
 
-    if (rv == 0) {
-        rv = flo_delta_create(flo_codec_word(codec), base_fd < 0 ? fd : base_fd,
-                              fd, patch_fd, &made, err);
+/* A way that is being made, by a thread of its own. */
+struct task {
+    const struct author_build *build;
+    int fd; /* of the file, shared */
+    enum flo_codec codec;
+    int base_fd; /* -1: it needs no base */
+    uint64_t base_bytes;
+    struct flo_digest base;
+    const char *base_path;
+    int patch_fd;
+    struct flo_delta_made made;
+    struct flo_err err;
+    int rv;
+    atomic_bool is_done;
+};
+
+struct tasks {
+    struct task list[2 + FLO_AUTHOR_BASES_MAX];
+    size_t count;
+    atomic_size_t next;
+};
+
+static void *make_some(void *context)
+{
+    struct tasks *tasks = context;
+    size_t i;
+
+    while ((i = atomic_fetch_add(&tasks->next, 1)) < tasks->count) {
+        struct task *task = &tasks->list[i];
+        task->rv =
+            open_nameless(task->build->out_dir, &task->patch_fd, &task->err);
+        if (task->rv == 0) {
+            task->rv = flo_delta_create(
+                flo_codec_word(task->codec),
+                task->base_fd < 0 ? task->fd : task->base_fd, task->fd,
+                task->patch_fd, &task->made, &task->err);
+        }
+        atomic_store(&task->is_done, true);
     }
+    return NULL;
+}
+
+/* "zstd, bsdiff40": what is not done yet. */
+static bool is_done(struct tasks *tasks, char *left, size_t bytes)
+{
+    size_t chars = 0;
+
+    left[0] = '\0';
+    for (size_t i = 0; i < tasks->count; i++) {
+        if (!atomic_load(&tasks->list[i].is_done) && chars < bytes) {
+            chars += (size_t)snprintf(left + chars, bytes - chars, "%s%s",
+                                      chars == 0 ? "" : ", ",
+                                      flo_codec_word(tasks->list[i].codec));
+        }
+    }
+    return left[0] == '\0';
+}
+
+/* Until a thread has ended; each second it is told what is under way. */
+static void wait_for(const struct author_build *build, const char *file,
+                     struct tasks *tasks, pthread_t thread, uint64_t began_ms)
+{
+    const struct flo_author *author = build->author;
+    struct timespec until;
+    char left[64], what[256];
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec++;
+    while (pthread_timedjoin_np(thread, NULL, &until) == ETIMEDOUT) {
+        until.tv_sec++;
+        if (author->progress != NULL && !is_done(tasks, left, sizeof left)) {
+            (void)snprintf(what, sizeof what, "%s: %s", file, left);
+            author->progress(author->progress_context, what,
+                             (flo_now_ms() - began_ms) / 1000);
+        }
+    }
+}
+
+static uint64_t memory_available(void)
+{
+    unsigned long long kib = 0;
+    char line[128];
+    FILE *file = fopen("/proc/meminfo", "re");
+
+    while (file != NULL && fgets(line, sizeof line, file) != NULL &&
+           sscanf(line, "MemAvailable: %llu kB", &kib) != 1) {
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return (uint64_t)kib << 10;
+}
+
+/* All at one time where memory has room for the indexes of all bases. */
+static size_t threads_for(const struct tasks *tasks)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < tasks->count; i++) {
+        bytes += tasks->list[i].base_bytes * DELTA_MEMORY;
+    }
+    return bytes <= memory_available() / 2 ? tasks->count : 1;
+}
+
+static int make_all(const struct author_build *build, const char *file,
+                    struct tasks *tasks, struct flo_err *err)
+{
+    pthread_t threads[FLO_COUNT(tasks->list)];
+    uint64_t began_ms = flo_now_ms();
+    size_t wanted = threads_for(tasks), count = 0;
+
+    while (count < wanted &&
+           pthread_create(&threads[count], NULL, make_some, tasks) == 0) {
+        count++;
+    }
+    if (count == 0) {
+        return flo_fail(err, FLO_E_MEMORY, "no thread to make the ways");
+    }
+    for (size_t i = 0; i < count; i++) {
+        wait_for(build, file, tasks, threads[i], began_ms);
+    }
+    return 0;
+}
+
+/* ---- taking them ---- */
+
+static int take_way(struct author_build *build, struct flo_release_file *file,
+                    struct task *task, struct flo_err *err)
+{
+    struct flo_delta_facts facts = {
+        0}; /* raw: whatever the model begins with */
+    int rv = task->rv;
+
     if (rv < 0) {
-        return rv;
+        *err = task->err;
+        return task->base_path == NULL
+                   ? rv
+                   : flo_wrap(err, rv, "delta from %s", task->base_path);
     }
-    struct flo_author_blob *blob = add_blob(build, file, &made);
-    if (base != NULL) {
-        blob->base = *base;
-    }
+    struct flo_author_blob *blob = add_blob(build, file, &task->made);
+    blob->base = task->base;
     if (!is_worth(file, blob)) {
         return 0;
     }
-    if (codec == FLO_CODEC_RAW) {
-        facts.memory_bytes = 0; /* whatever the model begins with */
-    } else {
-        rv = flo_delta_inspect(patch_fd, &facts, err);
+    if (task->codec != FLO_CODEC_RAW) {
+        rv = flo_delta_inspect(task->patch_fd, &facts, err);
     }
     if (rv == 0) {
-        rv = name_blob(build->out_dir, patch_fd, &blob->digest, err);
+        rv = name_blob(build->out_dir, task->patch_fd, &blob->digest, err);
     }
     if (rv == 0) {
         blob->kept = true;
@@ -220,32 +346,67 @@ int flo_author_make_way(struct author_build *build,
     return rv;
 }
 
-static bool has_base(const struct flo_release_file *file,
+static bool has_base(const struct tasks *tasks,
+                     const struct flo_release_file *file,
                      const struct flo_digest *base)
 {
-    for (uint32_t i = 0; i < file->way_count; i++) {
-        if (flo_digest_equal(&file->ways[i].base, base)) {
+    for (size_t i = 0; i < tasks->count; i++) {
+        if (flo_digest_equal(&tasks->list[i].base, base)) {
             return true;
         }
     }
     return flo_digest_equal(&file->digest, base); /* nothing changed */
 }
 
-int flo_author_make_delta(struct author_build *build,
-                          struct flo_release_file *file, int fd,
-                          const char *base_path, struct flo_err *err)
+/* A delta from a file of an earlier release, unless it is the same file. */
+static int add_delta(struct tasks *tasks, const struct flo_release_file *file,
+                     const struct task *standard, const char *base_path,
+                     struct flo_err *err)
 {
-    FLO_CLEANUP(flo_fd_cleanup) int base_fd = -1;
-    struct flo_digest base;
-    int rv = flo_file_open(base_path, &base_fd, err);
+    struct task *task = &tasks->list[tasks->count];
+    int rv;
 
+    *task = *standard;
+    task->codec = FLO_CODEC_BSDIFF40;
+    task->base_path = base_path;
+    rv = flo_file_open(base_path, &task->base_fd, err);
     if (rv == 0) {
-        rv = flo_sha256_fd(base_fd, &base, NULL, err);
+        rv = flo_sha256_fd(task->base_fd, &task->base, &task->base_bytes, err);
     }
-    if (rv < 0 || has_base(file, &base)) {
+    if (rv < 0 || has_base(tasks, file, &task->base)) {
+        flo_fd_cleanup(&task->base_fd);
+        task->base_fd = -1;
         return rv;
     }
-    rv = flo_author_make_way(build, file, fd, FLO_CODEC_BSDIFF40, base_fd,
-                             &base, err);
-    return rv < 0 ? flo_wrap(err, rv, "delta from %s", base_path) : 0;
+    tasks->count++;
+    return 0;
+}
+
+int flo_author_make_ways(struct author_build *build,
+                         const struct flo_author_file *source,
+                         struct flo_release_file *file, int fd,
+                         struct flo_err *err)
+{
+    struct tasks tasks = {.count = 2};
+    const struct task standard = {
+        .build = build, .fd = fd, .base_fd = -1, .patch_fd = -1};
+    int rv = 0;
+
+    tasks.list[0] = tasks.list[1] = standard;
+    tasks.list[0].codec = FLO_CODEC_RAW;
+    tasks.list[1].codec = FLO_CODEC_ZSTD;
+    for (size_t i = 0; rv == 0 && i < source->base_count; i++) {
+        rv = add_delta(&tasks, file, &standard, source->base_paths[i], err);
+    }
+    if (rv == 0) {
+        rv = make_all(build, file->name, &tasks, err);
+    }
+    for (size_t i = 0; rv == 0 && i < tasks.count; i++) {
+        rv = take_way(build, file, &tasks.list[i], err);
+    }
+    for (size_t i = 0; i < tasks.count; i++) {
+        flo_fd_cleanup(&tasks.list[i].patch_fd);
+        flo_fd_cleanup(&tasks.list[i].base_fd);
+    }
+    return rv;
 }

@@ -292,6 +292,10 @@ struct flo_author {
     double speed_ratio_max;    /* probe; 0: 1.5 */
     uint64_t memory_bytes_max; /* probe; 0: not said */
     bool allow_nonfinite;      /* true: do not scan models (tests, demo) */
+    /* Told each second, while something takes longer: "model.gguf: zstd" and
+     * for how many seconds so far.  NULL: nobody is. */
+    void (*progress)(void *context, const char *what, uint64_t seconds);
+    void *progress_context;
 };
 
 struct flo_author_blob {

@@ -1,0 +1,122 @@
+"""Publishing: what `flotilla release create` checks before it computes, the
+golden prompts that it makes and plays, and what it says the second time."""
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from controller_parts import BIN, ROOT
+
+FLOTILLA = os.path.join(BIN, "flotilla")
+MODELS = os.path.join(ROOT, "tests", "models")
+V2 = os.path.join(MODELS, "tiny-v2.Q4_0.gguf")
+GOLDEN = os.path.join(MODELS, "golden-tiny-v2.json")
+PROMPTS = """Classify: 23:45 oven-95 voltage drop temp=35C
+Severity? 13:38 gateway-58 signal weak temp=45C
+Tell me something that you are not sure of.
+"""
+
+
+def run(program, *words, env=None):
+    done = subprocess.run([program, *words], env=env,
+                          capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def create(controller, folder):
+    """flotilla release create, with a key that the controller trusts."""
+    signing = os.path.join(folder, "publisher")
+    access = ("--controller", controller.rest, "--token-file",
+              controller.facts["token"])
+    key = os.path.join(signing, "mine.key")
+    if not os.path.exists(key):
+        assert run(FLOTILLA, "key", "create", "mine", "--to", signing,
+                   *access)[0] == 0
+        assert run(FLOTILLA, "key", "trust", signing + "/mine.pub",
+                   *access)[0] == 0
+
+    def call(title, *words, model=V2, key=key, program=FLOTILLA, env=None):
+        return run(program, "release", "create", title, "--model-file",
+                   model, "--sign-with", key, "--delta-from", "none", *words,
+                   *access, env=env)
+
+    return call
+
+
+def test_what_can_be_wrong_is_said_before_anything_is_computed(create, folder):
+    broken = os.path.join(folder, "broken.gguf")
+    with open(broken, "wb") as file:
+        file.write(b"no model")
+    for key, words in ((os.path.join(folder, "none.key"), "none.key"),
+                       (os.path.join(ROOT, "README.md"), "README.md")):
+        code, out, err = create("pub@1", "--golden", GOLDEN, model=broken,
+                                key=key)
+        assert code != 0 and "sign with" in err and words in err, err
+        assert "broken.gguf" not in err and out == "", err
+    code, _, err = create("pub@1", "--golden", os.path.join(ROOT, "README.md"))
+    assert code == 7 and "error[meta.json]" in err and "README.md" in err, err
+    code, _, err = create("pub@1", "--prompts", os.path.join(folder, "none"))
+    assert code != 0 and "none" in err and "making" not in err, err
+    code, _, err = create("pub@1", "--prompts", GOLDEN, "--golden", GOLDEN)
+    assert code == 2 and "exclude each other" in err, err
+
+
+def test_golden_prompts_of_another_model_are_not_signed(create):
+    other = os.path.join(MODELS, "tiny-v1.Q4_0.gguf")
+    code, out, err = create("pub@1", "--golden", GOLDEN, model=other)
+    assert code == 7 and "error[probe.golden]" in err and out == "", err
+    assert "cases fail" in err, err
+    code, _, err = create("drill@1", "--golden", GOLDEN, "--skip-play",
+                          model=other)
+    assert code == 0, err
+
+
+def test_golden_prompts_are_made_of_a_list_or_of_a_built_in_one(create, folder):
+    prompts = os.path.join(folder, "prompts.txt")
+    with open(prompts, "w", encoding="utf-8") as file:
+        file.write(PROMPTS)
+    to = os.path.join(folder, "made")
+    code, out, err = create("made@1", "--prompts", prompts, "--to", to,
+                            "--publish")
+    assert code == 0 and out.startswith("published made@1 sha256:"), (out, err)
+    assert "left out: prompt-3" in err and "2 of 3 prompts" in err, err
+    with open(os.path.join(to, "golden.json"), encoding="utf-8") as file:
+        cases = json.load(file)["cases"]
+    assert [case["id"] for case in cases] == ["prompt-1", "prompt-2"]
+    assert cases[0]["expect_text"] == "severity: critical"
+    code, out, err = create("built-in@1")
+    assert code == 0 and "of 16 prompts became cases" in err, err
+
+
+def test_the_same_inputs_again_are_there_already(create):
+    code, first, err = create("again@1", "--golden", GOLDEN, "--label", "one")
+    assert code == 0, err
+    code, out, err = create("again@1", "--golden", GOLDEN, "--label", "one")
+    assert code == 0 and out == first and "is there already" in err, (out, err)
+    code, out, err = create("again@1", "--label", "one", "--publish")
+    assert code == 0 and out.startswith("published again@1"), (out, err)
+    for model, words, what in (
+            (os.path.join(MODELS, "tiny-v2.1.Q4_0.gguf"),
+             ("--golden", GOLDEN, "--label", "one"), "the model"),
+            (V2, ("--golden", GOLDEN), "the label"),
+            (V2, ("--golden", os.path.join(MODELS, "golden-tiny-v1.json"),
+                  "--label", "one"), "the golden prompts"),
+            (V2, ("--label", "one", "--memory", "9000000"), "--memory")):
+        code, _, err = create("again@1", *words, model=model)
+        assert code == 5 and "error[release.exists]" in err, err
+        assert what in err, err
+
+
+def test_without_an_engine_nothing_is_signed_unplayed(create, folder):
+    alone = os.path.join(folder, "alone")
+    os.makedirs(alone)
+    program = shutil.copy(os.path.join(BIN, "flotilla"), alone)
+    env = dict(os.environ)
+    env.pop("FLOTILLA_BIN", None)
+    code, out, err = create("alone@1", "--golden", GOLDEN, program=program,
+                            env=env)
+    assert code == 3 and "flotilla-engine" in err and out == "", err
+    assert "--skip-play" in err, err
