@@ -26,7 +26,8 @@ struct merge {
     struct flo_lora lora;
     struct flo_merge_options options;
     struct flo_merge_result result;
-    void *data; /* of the largest tensor */
+    void *data;                /* of the largest tensor */
+    uint64_t started_us, done; /* tensors */
 };
 
 static double kept(const struct merge *merge)
@@ -67,6 +68,8 @@ static int replace(void *context, const struct flo_gguf_tensor *tensor,
                                    &merge->options, merge->data, &is_changed,
                                    &merge->result, err);
     *data = rv == 0 && is_changed ? merge->data : NULL;
+    flo_tool_progress("tensor", ++merge->done,
+                      flo_gguf_tensor_count(merge->base), merge->started_us);
     return rv;
 }
 
@@ -168,8 +171,12 @@ static int check_options(struct merge *merge, struct flo_err *err)
                         "--method is '%s'; dither and requantize are known",
                         merge->method);
     }
-    if (merge->tool.threads < 1 ||
-        merge->tool.threads > FLO_MERGE_THREADS_MAX) {
+    if (merge->tool.threads == 0) {
+        unsigned cpus = flo_cpus_allowed();
+        merge->tool.threads =
+            cpus < FLO_MERGE_THREADS_MAX ? cpus : FLO_MERGE_THREADS_MAX;
+    }
+    if (merge->tool.threads > FLO_MERGE_THREADS_MAX) {
         return flo_fail(err, FLO_E_USAGE,
                         "--threads is %" PRIu64 ", not 1 to %d",
                         merge->tool.threads, FLO_MERGE_THREADS_MAX);
@@ -183,6 +190,7 @@ static int merge_lora(void *context, struct flo_err *err)
     struct merge *merge = context;
     const struct flo_inputs inputs = {{merge->tool.model, merge->tool.lora}};
     int rv;
+    merge->started_us = flo_now_us();
     if ((rv = check_options(merge, err)) < 0 ||
         (rv = open_both(merge, err)) < 0 ||
         (rv = flo_outfile(merge->out, inputs, write_merged, merge, err)) < 0) {
@@ -192,8 +200,7 @@ static int merge_lora(void *context, struct flo_err *err)
     return 0;
 }
 
-static struct merge state = {
-    .method = "dither", .options.seed = 1, .tool.threads = 2};
+static struct merge state = {.method = "dither", .options.seed = 1};
 static const struct flo_option options[] = {
     {"model", FLO_OPTION_TEXT, &state.tool.model, "FILE the base"},
     {"lora", FLO_OPTION_TEXT, &state.tool.lora, "FILE the adapter"},
@@ -204,7 +211,7 @@ static const struct flo_option options[] = {
      "N of the dither (1); the same seed gives the same bytes anywhere"},
     {"release-version", FLO_OPTION_TEXT, &state.version,
      "TEXT general.version of the new file (the adapter's)"},
-    {"threads", FLO_OPTION_U64, &state.tool.threads, "N (2)"},
+    {"threads", FLO_OPTION_U64, &state.tool.threads, "N (default: all CPUs)"},
     {"force", FLO_OPTION_FLAG, &state.is_forced,
      "write it even if the update is lost"},
     {"json", FLO_OPTION_FLAG, &state.tool.is_json, "one JSON object"},

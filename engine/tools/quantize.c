@@ -480,7 +480,11 @@ static int quantize(void *context, struct flo_err *err)
     if ((rv = find_mix(q, err)) < 0) {
         return rv;
     }
-    if (q->tool.threads < 1 || q->tool.threads > THREADS_MAX) {
+    if (q->tool.threads == 0) {
+        unsigned cpus = flo_cpus_allowed();
+        q->tool.threads = cpus < THREADS_MAX ? cpus : THREADS_MAX;
+    }
+    if (q->tool.threads > THREADS_MAX) {
         return flo_fail(err, FLO_E_USAGE,
                         "--threads is %" PRIu64 ", not 1 to %d",
                         q->tool.threads, THREADS_MAX);
@@ -504,13 +508,13 @@ static int quantize(void *context, struct flo_err *err)
     return rv;
 }
 
-static struct quantize state = {.tool.threads = 2};
+static struct quantize state;
 static const struct flo_option options[] = {
     {"pin-grid", FLO_OPTION_TEXT, &state.pin,
      "OLD keep the scales of this release, round codes anew"},
     {"old-floats", FLO_OPTION_TEXT, &state.pin_floats,
      "FILE the floats OLD was made from: measures what is kept"},
-    {"threads", FLO_OPTION_U64, &state.tool.threads, "N (2)"},
+    {"threads", FLO_OPTION_U64, &state.tool.threads, "N (default: all CPUs)"},
     {"force", FLO_OPTION_FLAG, &state.is_forced,
      "write it even if the update is lost"},
     {"json", FLO_OPTION_FLAG, &state.tool.is_json,

@@ -8,6 +8,7 @@
 #include <flotilla/release.h>
 
 #include "base/host/digest.h"
+#include "base/ticker.h"
 #include "server-stub/cli/cli.h"
 
 /* Smallest way without a base of one file of the document. */
@@ -109,6 +110,7 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
     struct flo_digest wanted[FLO_RELEASE_FILES_MAX];
     size_t count = 0;
     struct flo_bundle_facts facts;
+    struct flo_ticker ticker;
     const char *to = flo_args_text(&cli->args, "to", NULL);
     const char *tmp = getenv("TMPDIR");
     int rv = flo_args_word(&cli->args, "release (model@version)", &title, err);
@@ -124,6 +126,7 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
     if (mkdtemp(dir) == NULL) {
         return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", dir);
     }
+    flo_ticker_start(&ticker, "bundle create");
     rv = fetch_document(cli, title, &envelope, &release, err);
     if (rv == 0) {
         rv = fetch(cli, &release, dir, wanted, &count, err);
@@ -138,6 +141,7 @@ int flo_cmd_bundle_create(struct flo_cli *cli, struct flo_err *err)
             .compress = flo_args_has(&cli->args, "compress")};
         rv = flo_bundle_create(to, &spec, &facts, err);
     }
+    flo_ticker_stop(&ticker);
     if (rv == 0) {
         char text[32];
         flo_out_bytes(facts.bytes, text);

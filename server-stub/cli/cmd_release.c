@@ -7,6 +7,7 @@
 
 #include "base/host/crypto.h"
 #include "base/host/digest.h"
+#include "base/ticker.h"
 #include "server-stub/cli/cli.h"
 
 int flo_cmd_model_import(struct flo_cli *cli, struct flo_err *err)
@@ -17,6 +18,7 @@ int flo_cmd_model_import(struct flo_cli *cli, struct flo_err *err)
     char text[FLO_DIGEST_TEXT];
     char size[32];
     bool sent = false;
+    struct flo_ticker ticker;
     int rv = flo_args_word(&cli->args, "GGUF file", &path, err);
 
     if (rv < 0) {
@@ -28,10 +30,12 @@ int flo_cmd_model_import(struct flo_cli *cli, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
+    flo_ticker_start(&ticker, "model import");
     rv = flo_model_scan(fd, &digest, &bytes, err);
     if (rv == 0) {
         rv = flo_api_put_blob(cli, &digest, path, &sent, err);
     }
+    flo_ticker_stop(&ticker);
     if (rv < 0) {
         return flo_wrap(err, rv, "%s", path);
     }

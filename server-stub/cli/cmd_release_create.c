@@ -15,6 +15,7 @@
 
 #include "base/host/crypto.h"
 #include "base/host/digest.h"
+#include "base/ticker.h"
 #include "server-stub/cli/cli.h"
 
 #define SPEED_RATIO_DEFAULT 1.5
@@ -58,6 +59,7 @@ static int add_base(struct flo_cli *cli, struct create *create,
     char path[256];
     struct flo_digest digest;
     struct flo_author_file *file = &create->files[0];
+    struct flo_ticker ticker;
     size_t n = file->base_count;
     FLO_CLEANUP(flo_json_cleanup) json_t *release = NULL;
 
@@ -78,7 +80,9 @@ static int add_base(struct flo_cli *cli, struct create *create,
              create->dir, n);
     snprintf(create->base_names[n], sizeof(create->base_names[n]), "%.64s",
              version);
+    flo_ticker_start(&ticker, "   fetching what deltas begin with");
     rv = flo_api_get_blob(cli, &digest, create->bases[n], err);
+    flo_ticker_stop(&ticker);
     if (rv == 0) {
         file->base_paths[n] = create->bases[n];
         file->base_count++;
@@ -233,6 +237,7 @@ static int upload(struct flo_cli *cli, struct create *create,
         const struct flo_author_blob *blob = &made->blobs[i];
         char hex[2 * FLO_DIGEST_BYTES + 1];
         char path[1200];
+        struct flo_ticker ticker;
         bool sent;
         if (!blob->kept) {
             continue;
@@ -240,7 +245,9 @@ static int upload(struct flo_cli *cli, struct create *create,
         flo_hex_encode(blob->digest.bytes, FLO_DIGEST_BYTES, hex);
         snprintf(path, sizeof(path), "%s/sha256-%s", create->dir, hex);
         say_bytes(cli, "uploading", blob->file, blob->bytes);
+        flo_ticker_start(&ticker, "   uploading");
         rv = flo_api_put_blob(cli, &blob->digest, path, &sent, err);
+        flo_ticker_stop(&ticker);
         sent_bytes += rv == 0 && sent ? blob->bytes : 0;
     }
     if (rv == 0) {
@@ -594,14 +601,17 @@ static int check_model(struct create *create, const char *path,
                        struct flo_err *err)
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    struct flo_ticker ticker;
     int rv = flo_file_open(path, &fd, err);
 
     if (rv < 0) {
         return rv;
     }
+    flo_ticker_start(&ticker, "   looking at the model");
     rv = create->author.allow_nonfinite
              ? flo_sha256_fd(fd, &create->model, NULL, err)
              : flo_model_scan(fd, &create->model, NULL, err);
+    flo_ticker_stop(&ticker);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 

@@ -161,11 +161,14 @@ int tool_commit(int fd, const char *path, struct flo_err *err)
     return 0;
 }
 
+struct flo_ticker tool_ticker;
+
 void tool_answer(bool wants_json, json_t *json, const char *format, ...)
 {
     struct flo_buf text = {0};
     va_list arguments;
 
+    flo_ticker_stop(&tool_ticker);
     if (wants_json) {
         flo_json_dump(json, &text);
         (void)printf("%s\n", text.failed ? "{}" : text.data);
@@ -180,6 +183,7 @@ void tool_answer(bool wants_json, json_t *json, const char *format, ...)
 
 int tool_fail(bool wants_json, const struct flo_err *err)
 {
+    flo_ticker_stop(&tool_ticker);
     if (wants_json) {
         const char *fix =
             err->fix[0] != '\0' ? err->fix : flo_error_fix(err->code);

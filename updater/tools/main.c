@@ -52,6 +52,21 @@ static int print_help(FILE *file)
     return 0;
 }
 
+/* "delta create" on stderr, while it takes longer. */
+static int run_told(size_t i, int argc, char **argv)
+{
+    static char what[64];
+
+    (void)snprintf(what, sizeof what, "%s %.40s", commands[i].name,
+                   argc > 0 ? argv[0] : "");
+    if (commands[i].run != run_worker) {
+        flo_ticker_start(&tool_ticker, what);
+    }
+    int code = commands[i].run(argc, argv);
+    flo_ticker_stop(&tool_ticker);
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     const char *names[FLO_COUNT(commands)];
@@ -72,7 +87,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < FLO_COUNT(commands); i++) {
         names[i] = commands[i].name;
         if (strcmp(argv[1], commands[i].name) == 0) {
-            return commands[i].run(argc - 2, argv + 2);
+            return run_told(i, argc - 2, argv + 2);
         }
     }
     const char *near = flo_nearest(argv[1], names, FLO_COUNT(names));

@@ -7,6 +7,7 @@
 #include <flotilla/release.h>
 
 #include "base/host/json.h"
+#include "base/ticker.h"
 
 #define TOOL_OPERANDS_MAX 8
 #define TOOL_OPTIONS_MAX 8
@@ -35,6 +36,9 @@ FLO_MUST_USE int tool_bytes(const char *text, const char *name, uint64_t *out,
  * replacing what was there, once it is whole. */
 FLO_MUST_USE int tool_create(const char *path, int *fd, struct flo_err *err);
 FLO_MUST_USE int tool_commit(int fd, const char *path, struct flo_err *err);
+
+/* Says on stderr that the command goes on, until its answer or error. */
+extern struct flo_ticker tool_ticker;
 
 /* The answer: `json` on one line when wanted, else the printf text.  Takes
  * `json`. */

@@ -1,0 +1,73 @@
+/* A command that takes long says so on stderr, a short one does not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/ticker.h"
+
+/* Standard error goes to a pipe; *before has what it was. */
+static int listen_to_stderr(int *before)
+{
+    int pipes[2];
+
+    assert_int_equal(pipe(pipes), 0);
+    *before = dup(STDERR_FILENO);
+    assert_true(*before >= 0);
+    assert_true(dup2(pipes[1], STDERR_FILENO) >= 0);
+    close(pipes[1]);
+    return pipes[0];
+}
+
+static void what_takes_longer_than_a_second_is_told(void **state)
+{
+    struct flo_ticker ticker;
+    char text[64] = "";
+    int before, fd = listen_to_stderr(&before);
+    struct pollfd waits = {.fd = fd, .events = POLLIN};
+
+    (void)state;
+    flo_ticker_start(&ticker, "delta create");
+    int rv = poll(&waits, 1, 20000);
+    ssize_t bytes = rv == 1 ? read(fd, text, sizeof(text) - 1) : 0;
+    flo_ticker_stop(&ticker);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    close(fd);
+    assert_true(bytes > 0);
+    assert_string_equal(text, "delta create, 1 s\n");
+}
+
+static void what_is_done_at_once_is_not(void **state)
+{
+    struct flo_ticker ticker;
+    char text[64];
+    int before, fd = listen_to_stderr(&before);
+
+    (void)state;
+    flo_ticker_start(&ticker, "delta create");
+    flo_ticker_stop(&ticker);
+    flo_ticker_stop(&ticker);
+    dup2(before, STDERR_FILENO); /* the pipe's last writer is gone */
+    close(before);
+    ssize_t bytes = read(fd, text, sizeof(text));
+    close(fd);
+    assert_int_equal(bytes, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_takes_longer_than_a_second_is_told),
+        cmocka_unit_test(what_is_done_at_once_is_not),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
