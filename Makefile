@@ -1,6 +1,6 @@
 # Flotilla: the commands that people type. CMake does the work.
 .DELETE_ON_ERROR:
-.PHONY: help deps build build-tests demo demo-real demo-clean quick test check bench bench-engine \
+.PHONY: help deps build build-tests demo demo-real demo-clean quick test lanes test-all check bench bench-engine \
         sweep fuzz docs install packages clean
 
 BIN := build/bin
@@ -26,7 +26,9 @@ build-tests: build
 demo: build ## the story with a tiny model; ONCE=1 stops at its end
 	@python3 tools/demo.py $(if $(ONCE),--once)
 
-demo-real: build ## the story with SmolLM2-135M (MODEL=path.gguf)
+demo-real: ## the story with SmolLM2-135M (MODEL=path.gguf)
+	@./deploy/install-deps.sh $(if $(MODEL),,--model)
+	@$(MAKE) --no-print-directory build
 	@python3 tools/demo.py --real $(if $(MODEL),--model "$(MODEL)") \
 	    $(if $(ONCE),--once)
 
@@ -36,8 +38,15 @@ demo-clean: ## remove what the demo wrote
 quick: build-tests ## unit and trace tests: the inner loop
 	@cd build/release && ctest -L 'unit|oracle' -j $(JOBS) --output-on-failure
 
-test: build-tests ## everything that a machine can check
-	@cd build/release && ctest -j $(JOBS) --output-on-failure
+test: build-tests ## unit tests, stories with real fleets, kills, the demo
+	@cd build/release && ctest -LE lane -j $(JOBS) --output-on-failure
+
+lanes: build-tests ## the same code under sanitizers, fuzzed, and for Arm
+	@cd build/release && ctest -L lane -LE long -j $(JOBS) --output-on-failure
+
+test-all: test ## all of both, with what takes an hour: every test for Arm, every kill
+	@cd build/release && ctest -L lane -j $(JOBS) --output-on-failure
+	@$(MAKE) sweep
 
 check: ## format, layers, headers, symbols, generated docs
 	@tools/check.sh

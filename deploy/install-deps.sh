@@ -1,10 +1,11 @@
 #!/bin/sh
 # Install what building, the demo and the tests need (Debian 12 or newer).
 #
-# usage: install-deps.sh [--optional]
+# usage: install-deps.sh [--optional | --model]
 # Does nothing when everything is there, so it needs no network then. Prints
 # the one apt-get line before it runs it. --optional adds the tools of the
-# test lanes that are skipped without them (arm64, fuzzing, format check, the page in a browser).
+# test lanes that are skipped without them (arm64, fuzzing, format check, the page in a browser);
+# --model what fetches the model of `make demo-real`.
 set -eu
 
 needed="gcc libc6-dev make cmake ninja-build pkg-config
@@ -20,6 +21,8 @@ python3-venv chromium-headless-shell"
 wants_optional=0
 [ "${1:-}" = --optional ] && wants_optional=1
 [ $wants_optional -eq 0 ] || needed="$needed $optional"
+[ "${1:-}" != --model ] || python3 -m pip --version >/dev/null 2>&1 ||
+    needed="$needed python3-pip"
 
 # OpenAI's Python client for its test, into build/openai; without it (and
 # without a network) that test is skipped and says so.

@@ -55,6 +55,7 @@ class Story:
         self.fleet = F.Fleet(args.dir, args.bin)
         self.names = ["gw-1", "gw-2", "gw-3"]
         self.streamers = []
+        self.has_asked = False
         self.key = os.path.join(args.dir, "keys", "publisher.key")
         self.begin = time.monotonic()
 
@@ -70,6 +71,9 @@ class Story:
         return out
 
     def show_answers(self, when):
+        if not self.has_asked:
+            fact("asked on every device: %s" % paint("1", self.cast.question))
+            self.has_asked = True
         got = self.answers()
         groups = {}
         for name, pair in got.items():

@@ -103,6 +103,24 @@ static int set_sandbox(struct flo_settings *settings, struct flo_err *err)
                     "sandbox: `%s` is neither required nor preferred", word);
 }
 
+int flo_settings_folder(const char *path, char out[4096], struct flo_err *err)
+{
+    struct flo_config *config = NULL;
+    int rv = flo_config_load(path != NULL ? path : FLO_CONFIG_PATH, rows,
+                             FLO_COUNT(rows), &config, err);
+    const char *text = rv < 0 ? NULL : flo_config_text(config, "state_dir");
+
+    if (rv == 0 && (text == NULL || strlen(text) >= 4096)) {
+        rv = flo_fail(err, FLO_E_CFG_KEY, "%s: `state_dir` is missing",
+                      path != NULL ? path : FLO_CONFIG_PATH);
+    }
+    if (rv == 0) {
+        snprintf(out, 4096, "%s", text);
+    }
+    flo_config_free(config);
+    return rv;
+}
+
 int flo_settings_load(const char *path, const char *state_dir,
                       struct flo_settings *out, struct flo_err *err)
 {
@@ -110,11 +128,18 @@ int flo_settings_load(const char *path, const char *state_dir,
     int rv;
 
     memset(out, 0, sizeof(*out));
+    if (path == NULL && state_dir == NULL) {
+        path = FLO_CONFIG_PATH;
+    }
     rv = path == NULL
              ? flo_config_parse("", 0, "no file", rows, FLO_COUNT(rows),
                                 &out->config, err)
              : flo_config_load(path, rows, FLO_COUNT(rows), &out->config, err);
     if (rv < 0) {
+        if (path != NULL && strcmp(path, FLO_CONFIG_PATH) == 0) {
+            flo_err_fix(err, "write it, or give --config FILE or --state-dir "
+                             "DIR");
+        }
         return rv;
     }
     text = state_dir != NULL ? state_dir

@@ -16,7 +16,9 @@
 #define LABELS_MAX 32
 
 struct wish {
-    const char *controller, *token_file, *state_dir, *name;
+    const char *controller, *token_file, *config, *state_dir, *name;
+    char host[FLO_NAME_MAX + 1];
+    char folder[4096];
     json_t *labels;
 };
 
@@ -38,10 +40,26 @@ static int take_label(struct wish *wish, const char *text, struct flo_err *err)
     return 0;
 }
 
+/* A device that is given no name is called as its machine is. */
+static int name_of_host(struct wish *wish, struct flo_err *err)
+{
+    if (gethostname(wish->host, sizeof(wish->host) - 1) < 0) {
+        return flo_fail_errno(err, FLO_E_USAGE,
+                              "--name is missing, and the "
+                              "machine has none");
+    }
+    for (char *c = wish->host; *c != '\0'; c++) {
+        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+    }
+    wish->name = wish->host;
+    return 0;
+}
+
 static int parse(int argc, char **argv, struct wish *wish, struct flo_err *err)
 {
     static const char *const words[] = {"--controller", "--token-file",
-                                        "--state-dir", "--name", "--label"};
+                                        "--config",     "--state-dir",
+                                        "--name",       "--label"};
     int rv = 0;
     int i;
 
@@ -56,6 +74,8 @@ static int parse(int argc, char **argv, struct wish *wish, struct flo_err *err)
             wish->token_file = value;
         } else if (strcmp(argv[i], "--state-dir") == 0) {
             wish->state_dir = value;
+        } else if (strcmp(argv[i], "--config") == 0) {
+            wish->config = value;
         } else if (strcmp(argv[i], "--name") == 0) {
             wish->name = value;
         } else if (strcmp(argv[i], "--label") == 0) {
@@ -70,11 +90,16 @@ static int parse(int argc, char **argv, struct wish *wish, struct flo_err *err)
         }
         i++;
     }
-    if (rv == 0 && (wish->controller == NULL || wish->token_file == NULL ||
-                    wish->state_dir == NULL || wish->name == NULL)) {
+    if (rv == 0 && (wish->controller == NULL || wish->token_file == NULL)) {
         return flo_fail(err, FLO_E_USAGE,
-                        "enroll needs --controller, --token-file, "
-                        "--state-dir and --name");
+                        "enroll needs --controller and --token-file");
+    }
+    if (rv == 0 && wish->name == NULL) {
+        rv = name_of_host(wish, err);
+    }
+    if (rv == 0 && wish->state_dir == NULL) {
+        rv = flo_settings_folder(wish->config, wish->folder, err);
+        wish->state_dir = wish->folder;
     }
     if (rv == 0 && !flo_name_is_valid(wish->name)) {
         return flo_fail(err, FLO_E_META_NAME, "--name %s", wish->name);
@@ -320,6 +345,7 @@ int flo_enroll_main(int argc, char **argv)
     if (rv < 0) {
         return flo_err_print(stderr, &err);
     }
-    printf("enrolled.  next: flotilla-agent --config FILE\n");
+    printf("enrolled.  next: systemctl restart flotilla-agent, or "
+           "flotilla-agent run\n");
     return 0;
 }

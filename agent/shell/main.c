@@ -11,7 +11,7 @@ static const struct {
     const char *help;
 } commands[] = {
     {"enroll", flo_enroll_main,
-     "--controller URL --token-file F --state-dir D --name N [--label k=v]"},
+     "--controller URL --token-file F [--name N] [--label k=v] [--config F]"},
     {"status", flo_status_main, "[-o json]"},
     {"update", flo_update_main,
      "--bundle FILE [-q]  a running service sees no /tmp, /home"},
@@ -29,14 +29,16 @@ static int usage(FILE *file)
     fprintf(file,
             "flotilla-agent %s: serves a model on this device and keeps "
             "it up to date.\n\n"
-            "  flotilla-agent --config FILE [--check-config]\n",
+            "  flotilla-agent run       [--config FILE] [--check-config]  the "
+            "service\n",
             FLO_VERSION);
     for (i = 0; i < FLO_COUNT(commands); i++) {
         fprintf(file, "  flotilla-agent %-9s %s\n", commands[i].name,
                 commands[i].help);
     }
-    fprintf(file, "\nAll but enroll and serve take --config FILE or "
-                  "--state-dir DIR.\n");
+    fprintf(file, "\nAll but serve read " FLO_CONFIG_PATH
+                  ", or what --config FILE or --state-dir DIR\nsay instead. "
+                  "`run` may be left out where an option follows.\n");
     return file == stdout ? 0 : FLO_EXIT_USAGE;
 }
 
@@ -64,7 +66,6 @@ static int run(int argc, char **argv)
 {
     const char *config = NULL;
     bool check_only = false;
-    struct flo_err err = {0};
     int i;
 
     for (i = 1; i < argc; i++) {
@@ -75,10 +76,6 @@ static int run(int argc, char **argv)
         } else {
             return unknown(argv[i]);
         }
-    }
-    if (config == NULL) {
-        flo_fail(&err, FLO_E_USAGE, "--config FILE is missing");
-        return flo_err_print(stderr, &err);
     }
     return flo_run_main(config, check_only);
 }
@@ -110,6 +107,9 @@ int main(int argc, char **argv)
     }
     if (argv[1][0] == '-') {
         return run(argc, argv);
+    }
+    if (strcmp(argv[1], "run") == 0 && !wants_help(argc, argv)) {
+        return run(argc - 1, argv + 1);
     }
     for (i = 0; i < FLO_COUNT(commands); i++) {
         if (strcmp(argv[1], commands[i].name) == 0) {

@@ -32,7 +32,13 @@ struct flo_settings {
     char listen_standard[4200];
     enum flo_sandbox_mode sandbox;
 };
-/* The process goes on as the owner of state_dir: see flo_process_as_owner. */
+/* Where a device's configuration lies if nobody says another place. */
+#define FLO_CONFIG_PATH "/etc/flotilla/agent.yaml"
+/* The `state_dir` of the file at `path` (NULL: FLO_CONFIG_PATH), nothing else. */
+FLO_MUST_USE int flo_settings_folder(const char *path, char out[4096],
+                                     struct flo_err *err);
+/* Without a path and a state_dir FLO_CONFIG_PATH is read.
+ * The process goes on as the owner of state_dir: see flo_process_as_owner. */
 FLO_MUST_USE int flo_settings_load(const char *path, const char *state_dir,
                                    struct flo_settings *out,
                                    struct flo_err *err);

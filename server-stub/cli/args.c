@@ -66,6 +66,44 @@ static const char *long_of(const char *arg)
     return arg;
 }
 
+/* How many arguments the global flag at `arg` takes up; 0: it is none. */
+static int global_span(const char *arg)
+{
+    const char *name = long_of(arg);
+    const char *equals = strchr(name, '=');
+
+    if (strncmp(name, "--", 2) != 0) {
+        return 0;
+    }
+    const struct flo_flag *flag =
+        find(flo_global_flags, name + 2,
+             equals != NULL ? (size_t)(equals - name) - 2 : strlen(name) - 2);
+    return flag == NULL ? 0 : flag->value != NULL && equals == NULL ? 2 : 1;
+}
+
+void flo_args_command_first(int argc, char **argv)
+{
+    int words = 0;
+    int end = argc; /* behind it stands what was moved */
+
+    for (int at = 1; at < end && words < 2;) {
+        int span = global_span(argv[at]);
+        if (at + span > end) {
+            return; /* its value is missing: told when it is read */
+        }
+        if (span == 0) {
+            words++;
+            at++;
+            continue;
+        }
+        char *moved[2] = {argv[at], span == 2 ? argv[at + 1] : NULL};
+        memmove(&argv[at], &argv[at + span],
+                (size_t)(argc - at - span) * sizeof(*argv));
+        memcpy(&argv[argc - span], moved, (size_t)span * sizeof(*argv));
+        end -= span;
+    }
+}
+
 int flo_args_parse(int argc, char **argv, const struct flo_flag *flags,
                    struct flo_args *out, struct flo_err *err)
 {

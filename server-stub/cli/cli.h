@@ -25,6 +25,10 @@ struct flo_args {
     const char *values[FLO_ARGS_MAX];
     size_t flag_count;
 };
+/* Moves global flags (and their values) that stand before the command's words
+ * behind everything: `flotilla -o json device list`. */
+void flo_args_command_first(int argc, char **argv);
+
 /* Split argv by the command's and the global flags.  "--a b", "--a=b" and the
  * short -o -w -y -q are understood.  FLO_E_USAGE names the nearest flag. */
 FLO_MUST_USE int flo_args_parse(int argc, char **argv,

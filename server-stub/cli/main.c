@@ -205,8 +205,9 @@ int main(int argc, char **argv)
     struct flo_err err = {0};
 
     signal(SIGPIPE, SIG_IGN);
+    flo_args_command_first(argc, argv);
     if (argc < 2 || strcmp(argv[1], "--help") == 0 ||
-        strcmp(argv[1], "help") == 0) {
+        strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         print_help(NULL);
         return argc < 2 ? FLO_EXIT_USAGE : 0;
     }

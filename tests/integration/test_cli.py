@@ -379,3 +379,25 @@ def test_a_broken_audit_chain_ends_with_seven(controller):
     assert code == 7
     assert json.loads(out)["ok"] is False
     assert "error[audit.chain]: audit record 2 was changed" in err
+
+
+def test_flags_of_every_command_may_stand_before_it(controller):
+    for words in (["-o", "json", "device", "list"],
+                  ["--output=json", "device", "list"],
+                  ["-q", "device", "-o", "json", "list"],
+                  ["device", "list", "-o", "json"]):
+        code, out, err = cli(controller, *words)
+        assert code == 0, err
+        assert isinstance(json.loads(out), list)
+    code, _, err = cli(controller, "-o", "yaml", "device", "list")
+    assert code == 2 and "--output `yaml` is none of" in err
+
+
+def test_the_agent_says_where_it_looked_for_its_configuration():
+    if os.path.exists("/etc/flotilla/agent.yaml"):
+        pytest.skip("this machine has an agent")
+    said = subprocess.run([os.path.join(BIN, "flotilla-agent"), "status"],
+                          capture_output=True, text=True, timeout=20)
+    assert said.returncode == 3
+    assert "/etc/flotilla/agent.yaml" in said.stderr
+    assert "--config FILE" in said.stderr
