@@ -34,7 +34,8 @@ struct flo_settings {
 };
 /* Where a device's configuration lies if nobody says another place. */
 #define FLO_CONFIG_PATH "/etc/flotilla/agent.yaml"
-/* The `state_dir` of the file at `path` (NULL: FLO_CONFIG_PATH), nothing else. */
+/* The `state_dir` of the file at `path` (NULL: FLO_CONFIG_PATH), nothing else.
+ */
 FLO_MUST_USE int flo_settings_folder(const char *path, char out[4096],
                                      struct flo_err *err);
 /* Without a path and a state_dir FLO_CONFIG_PATH is read.
