@@ -42,6 +42,28 @@ uint64_t flo_build_ms(void)
     return UINT64_C(1000) * FLO_BUILD_S;
 }
 
+static unsigned days_of_month(unsigned year, unsigned month)
+{
+    static const unsigned char days[12] = {31, 28, 31, 30, 31, 30,
+                                           31, 31, 30, 31, 30, 31};
+    bool is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+
+    return days[month - 1] + (month == 2 && is_leap ? 1u : 0u);
+}
+
+/* Days since 1970-01-01 of a date from 1970 on. */
+static uint64_t days_since_epoch(unsigned year, unsigned month, unsigned day)
+{
+    uint64_t past = year - 1; /* whole years before, counted from year 1 */
+    uint64_t days = past * 365 + past / 4 - past / 100 + past / 400;
+
+    for (unsigned m = 1; m < month; m++) {
+        days += days_of_month(year, m);
+    }
+    return days + day - 1 - 719162; /* of 1970-01-01 */
+}
+
+#define DAY_MS 86400000u
 /* Last millisecond of year 9999: the last that RFC 3339 can write. */
 #define WALL_MS_MAX UINT64_C(253402300799999)
 
@@ -50,11 +72,21 @@ void flo_time_text(uint64_t wall_ms, char *out)
     if (wall_ms > WALL_MS_MAX) {
         wall_ms = WALL_MS_MAX;
     }
-    time_t seconds = (time_t)(wall_ms / 1000);
-    struct tm parts;
-    gmtime_r(&seconds, &parts);
-    size_t used = strftime(out, 25, "%Y-%m-%dT%H:%M:%S", &parts);
-    snprintf(out + used, 25 - used, ".%03uZ", (unsigned)(wall_ms % 1000));
+    /* Not gmtime(): time_t ends in 2038 on 32-bit machines. */
+    uint64_t days = wall_ms / DAY_MS;
+    unsigned second = (unsigned)(wall_ms % DAY_MS / 1000);
+    unsigned year = 1970 + (unsigned)(days / 366); /* some years early */
+    while (days_since_epoch(year + 1, 1, 1) <= days) {
+        year++;
+    }
+    unsigned day = (unsigned)(days - days_since_epoch(year, 1, 1));
+    unsigned month = 1;
+    for (; day >= days_of_month(year, month); month++) {
+        day -= days_of_month(year, month);
+    }
+    snprintf(out, 25, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", year % 10000,
+             month % 100, (day + 1) % 100, second / 3600 % 24, second / 60 % 60,
+             second % 60, (unsigned)(wall_ms % 1000));
 }
 
 /* `digits` decimal digits at *text, which moves on. */
@@ -101,27 +133,6 @@ static bool read_fraction(const char **text, unsigned *ms)
         digits++;
     }
     return digits >= 1 && digits <= 9;
-}
-
-static unsigned days_of_month(unsigned year, unsigned month)
-{
-    static const unsigned char days[12] = {31, 28, 31, 30, 31, 30,
-                                           31, 31, 30, 31, 30, 31};
-    bool is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-
-    return days[month - 1] + (month == 2 && is_leap ? 1u : 0u);
-}
-
-/* Days since 1970-01-01 of a date from 1970 on. */
-static uint64_t days_since_epoch(unsigned year, unsigned month, unsigned day)
-{
-    uint64_t past = year - 1; /* whole years before, counted from year 1 */
-    uint64_t days = past * 365 + past / 4 - past / 100 + past / 400;
-
-    for (unsigned m = 1; m < month; m++) {
-        days += days_of_month(year, m);
-    }
-    return days + day - 1 - 719162; /* of 1970-01-01 */
 }
 
 bool flo_time_parse(const char *text, uint64_t *wall_ms)

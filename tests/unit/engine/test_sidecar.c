@@ -502,8 +502,10 @@ a_tied_embedding_of_floats_is_read_whole_and_planned_for(void **state)
 
     struct flo_engine *engine = open_engine(w.model, w.packed, NULL, 0);
     assert_int_equal(flo_engine_info(engine)->is_packed, is_read_here(&w));
-    assert_true(flo_engine_info(engine)->weights_bytes >=
-                size_of(w.packed) + embedding_bytes);
+    if (is_read_here(&w)) {
+        assert_true(flo_engine_info(engine)->weights_bytes >=
+                    size_of(w.packed) + embedding_bytes);
+    }
     flo_engine_close(engine);
     world_close(&w);
 }

@@ -28,7 +28,7 @@ static void make(struct world *world, int64_t shift_ms, unsigned days)
 {
     uint64_t now_ms = flo_wall_ms() + (uint64_t)shift_ms;
     struct flo_certificate_wish ca = {.common_name = "fleet test",
-                                      .days = 36500,
+                                      .days = 3650, /* 32-bit time_t */
                                       .now_ms = now_ms - 900 * DAY_MS};
     struct flo_certificate_wish wish = {.common_name = "broker",
                                         .days = days,
