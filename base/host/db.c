@@ -14,14 +14,16 @@ enum { STATEMENTS_MAX = 256, VALUE_BYTES_MAX = 64 << 20 };
 struct flo_db_statement {
     struct flo_db *db;
     sqlite3_stmt *stmt;
-    char *sql;       /* as it was given: the key */
-    int bind_result; /* the first bind that failed, or SQLITE_OK */
+    char *sql;         /* as it was given: the key */
+    const char *given; /* where it stood then: mostly a literal, met again */
+    int bind_result;   /* the first bind that failed, or SQLITE_OK */
 };
 
 struct flo_db {
     sqlite3 *handle;
     bool is_damaged;
     size_t count;
+    uint64_t prepared;
     /* Pointers: a statement that was given out must not move. */
     struct flo_db_statement *statements[STATEMENTS_MAX];
 };
@@ -309,18 +311,41 @@ int flo_db_migrate(struct flo_db *db, const char *const *scripts, size_t count,
 /* ---- statements
  * ------------------------------------------------------------------ */
 
-int flo_db_prepare(struct flo_db *db, const char *sql,
-                   struct flo_db_statement **out, struct flo_err *err)
+/* By its place first: comparing with all texts takes longer than many a
+ * statement. */
+static struct flo_db_statement *statement_find(struct flo_db *db,
+                                               const char *sql)
 {
     for (size_t i = 0; i < db->count; i++) {
         struct flo_db_statement *known = db->statements[i];
-        if (strcmp(known->sql, sql) == 0) {
-            sqlite3_reset(known->stmt);
-            sqlite3_clear_bindings(known->stmt);
-            known->bind_result = SQLITE_OK;
-            *out = known;
-            return 0;
+        if (known->given == sql && strcmp(known->sql, sql) == 0) {
+            return known;
         }
+    }
+    for (size_t i = 0; i < db->count; i++) {
+        if (strcmp(db->statements[i]->sql, sql) == 0) {
+            return db->statements[i];
+        }
+    }
+    return NULL;
+}
+
+uint64_t flo_db_statements(const struct flo_db *db)
+{
+    return db->prepared;
+}
+
+int flo_db_prepare(struct flo_db *db, const char *sql,
+                   struct flo_db_statement **out, struct flo_err *err)
+{
+    struct flo_db_statement *known = statement_find(db, sql);
+    db->prepared++;
+    if (known != NULL) {
+        sqlite3_reset(known->stmt);
+        sqlite3_clear_bindings(known->stmt);
+        known->bind_result = SQLITE_OK;
+        *out = known;
+        return 0;
     }
     if (db->count == STATEMENTS_MAX) {
         return flo_fail(err, FLO_E_INTERNAL,
@@ -346,6 +371,7 @@ int flo_db_prepare(struct flo_db *db, const char *sql,
                         "not exactly one statement: %.200s", sql);
     }
     statement->db = db;
+    statement->given = sql;
     db->statements[db->count++] = statement;
     *out = statement;
     return 0;

@@ -62,6 +62,9 @@ FLO_MUST_USE int flo_db_prepare(struct flo_db *db, const char *sql,
                                 struct flo_db_statement **out,
                                 struct flo_err *err);
 
+/* How many were asked for since it was opened: what a piece of work costs. */
+uint64_t flo_db_statements(const struct flo_db *db);
+
 /* Parameters from 1 on.  Text and blob are copied.  A wrong index is kept and
  * reported by the next step.  NULL text or blob binds NULL. */
 void flo_db_bind_text(struct flo_db_statement *statement, int index,

@@ -161,6 +161,7 @@ void flo_controller_close(struct flo_controller *controller)
     flo_effects_clear(controller);
     flo_trust_free(controller->trust);
     flo_pki_close(&controller->pki);
+    free(controller->acked);
     flo_lane_close(controller->lane);
     flo_records_close(controller->store);
     free(controller);
@@ -180,8 +181,11 @@ int flo_controller_begin(struct flo_controller *controller, struct flo_err *err)
 int flo_controller_commit(struct flo_controller *controller,
                           struct flo_err *err)
 {
-    int rv = flo_records_commit(controller->store, err);
+    int rv = flo_rollouts_write(controller, err);
 
+    if (rv == 0) {
+        rv = flo_records_commit(controller->store, err);
+    }
     if (rv < 0) {
         controller->counters.commits_failed++;
         flo_controller_cancel(controller);

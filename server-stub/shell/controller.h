@@ -76,15 +76,22 @@ struct flo_rollout_entry {
     struct flo_digest release;
     uint64_t release_bytes;
     struct flo_policy policy;
-    json_t *spec;     /* as asked */
-    json_t *overlaps; /* at its start; NULL: read from the store since */
-    uint64_t used;    /* rollout_uses when it was last looked for */
+    bool is_unwritten; /* its row: device events of this transaction */
+    json_t *spec;      /* as asked */
+    json_t *overlaps;  /* at its start; NULL: read from the store since */
+    uint64_t used;     /* rollout_uses when it was last looked for */
 };
 
 struct flo_text_list {
     char **items;
     size_t count;
     size_t capacity;
+};
+/* Facts for people that an event brings along, written with the member. */
+struct flo_said {
+    const char *device; /* NULL: nothing, or it is written */
+    const char *error;
+    const char *detail;
 };
 /* What leaves after the commit. */
 struct flo_effects {
@@ -147,12 +154,14 @@ struct flo_controller {
     uint64_t devices_max;      /* that the broker has descriptors for; 0: we do
                                   not know */
     struct flo_effects effects;
+    struct flo_said said;      /* by the device whose event is carried out */
     struct flo_spread *spread; /* desired documents that leave in pieces */
     /* The oldest first. */
     struct flo_rollout_entry *rollouts[FLO_CONTROLLER_ROLLOUTS_MAX];
     size_t rollout_count;
     uint64_t rollout_uses;
-    bool rollouts_changed; /* in the present transaction */
+    bool rollouts_changed;   /* in the present transaction */
+    struct flo_acked *acked; /* ingest_orders.c's memory of orders */
     struct flo_controller_counters counters;
     uint64_t strangers_log_at_ms; /* not before */
     struct flo_refused_token refused_tokens[FLO_REFUSED_TOKENS_MAX];
@@ -335,6 +344,10 @@ FLO_MUST_USE int flo_rollouts_step_running(struct flo_controller *controller,
 /* A device came to its groups. */
 FLO_MUST_USE int flo_rollouts_join(struct flo_controller *controller,
                                    const char *device, struct flo_err *err);
+/* Write the rows of rollouts that device events changed: once a transaction,
+ * before its commit. */
+FLO_MUST_USE int flo_rollouts_write(struct flo_controller *controller,
+                                    struct flo_err *err);
 bool flo_rollouts_any_active(const struct flo_controller *controller);
 
 /* ---- ingest.c ---- */

@@ -123,6 +123,12 @@ static int execution(const struct flo_message *message, const char *id,
     }
     const json_t *why = json_object_get(object, "error");
     const char *note = json_string_value(json_object_get(why, "id"));
+    flo_ingest_dump(why, &error);
+    flo_ingest_dump(json_object_get(object, "detail"), &detail);
+    struct flo_said *said = &message->controller->said;
+    if (error.bytes > 0 || detail.bytes > 0) {
+        *said = (struct flo_said){message->device, error.data, detail.data};
+    }
     rv = flo_ingest_step(
         message, entry,
         (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
@@ -132,9 +138,9 @@ static int execution(const struct flo_message *message, const char *id,
                                    .is_retained = message->retained,
                                    .note = flo_ingest_error_id(note)},
         err);
-    flo_ingest_dump(why, &error);
-    flo_ingest_dump(json_object_get(object, "detail"), &detail);
-    if (rv == 0 && (error.bytes > 0 || detail.bytes > 0)) {
+    bool is_left = said->device != NULL;
+    *said = (struct flo_said){0};
+    if (rv == 0 && is_left) {
         rv = flo_records_member_detail(message->controller->store, rollout,
                                        message->device, error.data, detail.data,
                                        err);
@@ -192,17 +198,37 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
 
 /* ---- reported ---- */
 
+/* Does it say that the device left a release that it was told to leave?  It
+ * counts when the device knows what it should run by now. */
+static int back_by_report(const struct flo_message *message, uint64_t rev,
+                          struct flo_err *err)
+{
+    struct flo_controller *controller = message->controller;
+    char order[FLO_NAME_MAX + 1];
+    uint64_t desired;
+    bool is_awaited;
+    int rv = flo_records_device_is_awaited(controller->store, message->device,
+                                           &is_awaited, err);
+
+    if (rv < 0 || (!is_awaited && !flo_ingest_any_goes_back(controller)) ||
+        (rv = flo_records_desired_get(controller->store, message->device,
+                                      &desired, order, err)) < 0 ||
+        rev < desired ||
+        (rv = flo_ingest_back_on_rollouts(message, NULL, err)) < 0) {
+        return rv;
+    }
+    return is_awaited ? flo_ingest_back_on_orders(message, err) : 0;
+}
+
 static int on_reported(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) profile = {0};
-    char order[FLO_NAME_MAX + 1];
     const char *id;
     json_t *facts;
     json_t *run;
     uint64_t rev;
-    uint64_t desired;
     int rv;
 
     if ((rv = flo_json_get_uuid(message->json, "device", &id, err)) < 0 ||
@@ -222,9 +248,7 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
         return flo_fail(err, FLO_E_MEMORY, "report");
     }
     if ((rv = flo_records_device_reported(controller->store, message->device,
-                                          text.data, profile.data, err)) < 0 ||
-        (rv = flo_records_desired_get(controller->store, message->device,
-                                      &desired, order, err)) < 0) {
+                                          text.data, profile.data, err)) < 0) {
         return rv;
     }
     flo_lane_glue_device(controller, message->device, facts);
@@ -233,13 +257,7 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     if (name != NULL) {
         rv = execution(message, name, run, err);
     }
-    if (rv == 0 && rev >= desired) {
-        rv = flo_ingest_back_on_rollouts(message, NULL, err);
-        if (rv == 0) {
-            rv = flo_ingest_back_on_orders(message, err);
-        }
-    }
-    return rv;
+    return rv < 0 ? rv : back_by_report(message, rev, err);
 }
 
 /* ---- presence ---- */

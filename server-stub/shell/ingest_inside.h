@@ -32,6 +32,8 @@ FLO_MUST_USE int flo_ingest_rollout(struct flo_controller *controller,
 FLO_MUST_USE int flo_ingest_back_on_rollouts(const struct flo_message *message,
                                              const char *release_or_null,
                                              struct flo_err *err);
+/* Is there a rollout that a report can concern so? */
+bool flo_ingest_any_goes_back(const struct flo_controller *controller);
 FLO_MUST_USE int flo_ingest_back_on_orders(const struct flo_message *message,
                                            struct flo_err *err);
 /* A device reported something about security. */

@@ -6,6 +6,8 @@
 #include "server-stub/shell/controller.h"
 #include "server-stub/shell/ingest_inside.h"
 
+#define ACKED_MAX 16
+
 static bool text_is(const json_t *object, const char *key, const char *word)
 {
     const char *text = json_string_value(json_object_get(object, key));
@@ -26,6 +28,22 @@ static bool report_names(const json_t *report, const char *release)
            text_is(json_object_get(report, "execution"), "release", release);
 }
 
+static bool can_go_back(const struct flo_rollout_entry *entry)
+{
+    return entry->core.state != FLO_ROLLOUT_RUNNING &&
+           entry->core.state != FLO_ROLLOUT_COMPLETED;
+}
+
+bool flo_ingest_any_goes_back(const struct flo_controller *controller)
+{
+    for (size_t i = 0; i < controller->rollout_count; i++) {
+        if (can_go_back(controller->rollouts[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int tell_rollouts(const struct flo_message *message,
                          const char *release_or_null,
                          enum flo_rollout_event_kind kind, struct flo_err *err)
@@ -37,12 +55,10 @@ static int tell_rollouts(const struct flo_message *message,
         struct flo_rollout_entry *entry = controller->rollouts[i];
         char digest[FLO_DIGEST_TEXT];
         flo_digest_text(&entry->release, digest);
-        bool concerned = entry->core.state != FLO_ROLLOUT_RUNNING &&
-                         entry->core.state != FLO_ROLLOUT_COMPLETED;
         bool is_back = release_or_null != NULL
                            ? strcmp(release_or_null, digest) == 0
                            : !report_names(message->json, digest);
-        if (concerned && is_back) {
+        if (can_go_back(entry) && is_back) {
             rv = flo_ingest_step(message, entry,
                                  (struct flo_rollout_event){
                                      .kind = kind, .device = message->device},
@@ -111,13 +127,22 @@ int flo_ingest_back_on_orders(const struct flo_message *message,
 
 /* ---- ack ---- */
 
+/* Of an order what never changes; the last ones are kept in memory: a fleet
+ * answers the same order in the same second. */
 struct acked {
+    char id[FLO_NAME_MAX + 1];
     char op[16];
     char group[FLO_NAME_MAX + 1];
     char rollout[FLO_NAME_MAX + 1];
     char release[FLO_DIGEST_TEXT];
     uint64_t seq;
-    bool is_aged; /* by our own clock */
+    uint64_t issued_at_ms;
+    uint64_t expires_at_ms;
+    bool is_aged; /* by our own clock, when it was looked for */
+};
+struct flo_acked {
+    struct acked items[ACKED_MAX];
+    size_t next;
 };
 
 static int take_acked(void *context, const struct flo_records_order *order)
@@ -128,10 +153,41 @@ static int take_acked(void *context, const struct flo_records_order *order)
     snprintf(acked->group, sizeof(acked->group), "%s", order->group);
     snprintf(acked->rollout, sizeof(acked->rollout), "%s", order->rollout);
     snprintf(acked->release, sizeof(acked->release), "%s", order->release);
+    snprintf(acked->id, sizeof(acked->id), "%s", order->id);
     acked->seq = order->seq;
-    acked->is_aged = flo_order_is_aged(order->issued_at_ms,
-                                       order->expires_at_ms, flo_wall_ms());
+    acked->issued_at_ms = order->issued_at_ms;
+    acked->expires_at_ms = order->expires_at_ms;
     return 0;
+}
+
+static int acked_find(struct flo_controller *controller, const char *order,
+                      struct acked *out, struct flo_err *err)
+{
+    struct flo_acked *known = controller->acked;
+    const struct acked *found = NULL;
+    int rv = 0;
+
+    if (known == NULL) {
+        known = controller->acked = calloc(1, sizeof(*known));
+    }
+    for (size_t i = 0; i < ACKED_MAX && known != NULL; i++) {
+        if (strcmp(known->items[i].id, order) == 0) {
+            found = &known->items[i];
+        }
+    }
+    if (found != NULL) {
+        *out = *found;
+    } else {
+        rv = flo_records_order_get(controller->store, order, take_acked, out,
+                                   err);
+        if (rv == 0 && known != NULL) {
+            known->items[known->next++ % ACKED_MAX] = *out;
+        }
+    }
+    out->is_aged =
+        rv == 0 &&
+        flo_order_is_aged(out->issued_at_ms, out->expires_at_ms, flo_wall_ms());
+    return rv;
 }
 
 static bool is_by_the_clock(const json_t *error)
@@ -287,12 +343,6 @@ static void why_text(const json_t *why, struct flo_buf *out)
     json_decref(json);
 }
 
-static int take_issued(void *context, const struct flo_records_order *order)
-{
-    *(uint64_t *)context = order->issued_at_ms;
-    return 0;
-}
-
 static int outcome(const struct flo_message *message, const char *order,
                    enum flo_order_outcome next, uint64_t took_ms,
                    struct flo_err *err)
@@ -300,30 +350,24 @@ static int outcome(const struct flo_message *message, const char *order,
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) error = {0};
     struct flo_controller *controller = message->controller;
     const json_t *why = json_object_get(message->json, "error");
-    enum flo_order_outcome now;
-    uint64_t issued_ms = message->now_ms;
-    bool known;
-    int rv = flo_records_outcome_get(controller->store, order, message->device,
-                                     &known, &now, err);
+    struct acked acked = {0};
+    bool is_news = false;
+    int rv = acked_find(controller, order, &acked, err);
 
-    if (rv < 0 || !known || !flo_outcome_is_news(now, next)) {
-        return rv;
+    if (rv < 0) { /* one that is forgotten awaits nobody */
+        return rv == FLO_E_ABSENT ? 0 : rv;
     }
-    flo_effect_live(controller, "order", order);
     why_text(why, &error);
-    rv = flo_records_outcome_put(controller->store, order, message->device,
-                                 next, took_ms, err);
-    if (rv == 0) {
-        rv = flo_records_order_get(controller->store, order, take_issued,
-                                   &issued_ms, err);
+    rv = flo_records_outcome_advance(
+        controller->store, order, message->device, next, took_ms,
+        message->now_ms > acked.issued_at_ms
+            ? message->now_ms - acked.issued_at_ms
+            : 0,
+        error.data != NULL ? error.data : "", &is_news, err);
+    if (is_news) {
+        flo_effect_live(controller, "order", order);
     }
-    return rv < 0
-               ? rv
-               : flo_records_outcome_say(
-                     controller->store, order, message->device,
-                     message->now_ms > issued_ms ? message->now_ms - issued_ms
-                                                 : 0,
-                     error.data != NULL ? error.data : "", err);
+    return rv;
 }
 
 /* A release that was sent with a rollback (--to) did not get there. */
@@ -404,8 +448,7 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
     if (!flo_outcome_parse(word, &next)) {
         return flo_fail(err, FLO_E_MQTT_SCHEMA, "outcome `%s`", word);
     }
-    rv = flo_records_order_get(message->controller->store, order, take_acked,
-                               &acked, &absent);
+    rv = acked_find(message->controller, order, &acked, &absent);
     if (rv == FLO_E_ABSENT) {
         return 0;
     }

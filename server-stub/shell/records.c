@@ -185,6 +185,11 @@ void flo_records_roll_back(struct flo_records *store)
     flo_records_facts_doubt(store);
 }
 
+uint64_t flo_records_statements(const struct flo_records *store)
+{
+    return flo_db_statements(store->control);
+}
+
 /* ---- settings and counters ---- */
 
 int flo_records_setting_get(struct flo_records *store, const char *name,

@@ -34,6 +34,9 @@ FLO_MUST_USE int flo_records_commit(struct flo_records *store,
                                     struct flo_err *err);
 void flo_records_roll_back(struct flo_records *store);
 
+/* Statements since it was opened. */
+uint64_t flo_records_statements(const struct flo_records *store);
+
 /* Small settings by name; get gives "" when there is none. */
 FLO_MUST_USE int flo_records_setting_get(struct flo_records *store,
                                          const char *name, char *out,
@@ -249,9 +252,12 @@ FLO_MUST_USE int flo_records_rollout_joined(struct flo_records *store,
                                             const char *device,
                                             flo_records_text_fn fn,
                                             void *context, struct flo_err *err);
+/* With facts for people (flo_records_member_detail), or NULL. */
 FLO_MUST_USE int flo_records_member_put(struct flo_records *store,
                                         const char *rollout,
                                         const struct flo_rollout_member *member,
+                                        const char *error_json,
+                                        const char *detail_json,
                                         struct flo_err *err);
 /* Facts for people about a member; NULL detail keeps what is there. */
 FLO_MUST_USE int
@@ -356,6 +362,11 @@ FLO_MUST_USE int flo_records_outcome_put(struct flo_records *store,
                                          const char *order, const char *device,
                                          enum flo_order_outcome outcome,
                                          uint64_t took_ms, struct flo_err *err);
+/* The same when it is news (flo_outcome_is_news) to a device of its scope. */
+FLO_MUST_USE int flo_records_outcome_advance(
+    struct flo_records *store, const char *order, const char *device,
+    enum flo_order_outcome outcome, uint64_t took_ms, uint64_t heard_ms,
+    const char *error, bool *is_news, struct flo_err *err);
 FLO_MUST_USE int flo_records_outcome_get(struct flo_records *store,
                                          const char *order, const char *device,
                                          bool *known,
@@ -405,6 +416,10 @@ FLO_MUST_USE int flo_records_outcome_progress(struct flo_records *store,
                                               const char *order,
                                               struct flo_order_progress *out,
                                               struct flo_err *err);
+/* Is it awaited in a tracked order? */
+FLO_MUST_USE int flo_records_device_is_awaited(struct flo_records *store,
+                                               const char *device, bool *out,
+                                               struct flo_err *err);
 /* Tracked orders in which this device is still awaited, as ids. */
 FLO_MUST_USE int flo_records_outcome_awaited(struct flo_records *store,
                                              const char *device,

@@ -48,6 +48,7 @@ void flo_records_facts_doubt(struct flo_records *store)
          i++) {
         struct flo_records_fact *fact = &store->facts.items[i];
         fact->is_online_known = fact->is_mark_dirty = false;
+        fact->awaits_nothing = false;
         fact->boot[0] = '\0';
     }
 }

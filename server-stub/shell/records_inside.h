@@ -11,8 +11,9 @@
 struct flo_records_fact {
     bool is_active; /* known, and not retired */
     bool is_online_known, is_online;
-    bool is_dirty;      /* seen_at_ms or rss_bytes is not written yet */
-    bool is_mark_dirty; /* nor is mark */
+    bool is_dirty;       /* seen_at_ms or rss_bytes is not written yet */
+    bool is_mark_dirty;  /* nor is mark */
+    bool awaits_nothing; /* no tracked order awaits it: it was looked for */
     uint64_t seen_at_ms;
     uint64_t rss_bytes;
     char boot[37]; /* of the outbox that the rest is about; "": none yet */

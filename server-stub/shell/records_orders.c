@@ -266,6 +266,11 @@ int flo_records_outcome_put(struct flo_records *store, const char *order,
                             const char *device, enum flo_order_outcome outcome,
                             uint64_t took_ms, struct flo_err *err)
 {
+    struct flo_records_fact *fact = flo_records_fact(store, device);
+
+    if (fact != NULL) {
+        fact->awaits_nothing = false;
+    }
     return flo_records_run(store->control, err,
                            "INSERT INTO outcome (ord, device, outcome, took)"
                            " VALUES (?, ?, ?, ?)"
@@ -332,6 +337,31 @@ int flo_records_orders_only_held(struct flo_records *store, const char *release,
                            " WHERE op = 'rollback' AND rollout = ''"
                            " AND release = ?",
                            "t", release);
+}
+
+int flo_records_outcome_advance(struct flo_records *store, const char *order,
+                                const char *device,
+                                enum flo_order_outcome outcome,
+                                uint64_t took_ms, uint64_t heard_ms,
+                                const char *error, bool *is_news,
+                                struct flo_err *err)
+{
+    int64_t after = 0; /* bit per outcome that it is news after */
+
+    for (int now = 0; now <= FLO_OUTCOME_REFUSED; now++) {
+        if (flo_outcome_is_news((enum flo_order_outcome)now, outcome)) {
+            after |= INT64_C(1) << now;
+        }
+    }
+    int rv = flo_records_run(store->control, err,
+                             "UPDATE outcome SET outcome = ?, took = ?,"
+                             " heard = ?, error = ?"
+                             " WHERE ord = ? AND device = ?"
+                             " AND (? >> outcome) & 1",
+                             "iuuttti", (int64_t)outcome, took_ms, heard_ms,
+                             error, order, device, after);
+    *is_news = rv == 0 && flo_db_changes(store->control) > 0;
+    return rv;
 }
 
 int flo_records_outcome_get(struct flo_records *store, const char *order,
@@ -412,16 +442,56 @@ int flo_records_outcome_progress(struct flo_records *store, const char *order,
     return rv;
 }
 
+struct awaited {
+    flo_records_order_fn fn;
+    void *context;
+    size_t count;
+};
+
+static int count_awaited(void *context, const struct flo_records_order *order)
+{
+    struct awaited *awaited = context;
+
+    awaited->count++;
+    return awaited->fn(awaited->context, order);
+}
+
 int flo_records_outcome_awaited(struct flo_records *store, const char *device,
                                 flo_records_order_fn fn, void *context,
                                 struct flo_err *err)
 {
+    struct flo_records_fact *fact = flo_records_fact(store, device);
+    struct awaited awaited = {.fn = fn, .context = context};
     struct flo_db_statement *row;
+
+    if (fact != NULL && fact->awaits_nothing) {
+        return 0;
+    }
     int rv = flo_records_query(store->control, err, &row,
                                "SELECT " ORDER_COLUMNS " FROM outcome o"
                                " JOIN ord ON ord.id = o.ord"
                                " WHERE o.device = ? AND o.outcome < 2",
                                "t", device);
 
-    return rv < 0 ? rv : all(row, fn, context, err);
+    if (rv == 0) {
+        rv = all(row, count_awaited, &awaited, err);
+    }
+    if (rv == 0 && fact != NULL) {
+        fact->awaits_nothing = awaited.count == 0;
+    }
+    return rv;
+}
+
+static int note_awaited(void *context, const struct flo_records_order *order)
+{
+    (void)order;
+    *(bool *)context = true;
+    return 0;
+}
+
+int flo_records_device_is_awaited(struct flo_records *store, const char *device,
+                                  bool *out, struct flo_err *err)
+{
+    *out = false;
+    return flo_records_outcome_awaited(store, device, note_awaited, out, err);
 }

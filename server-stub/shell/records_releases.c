@@ -238,21 +238,25 @@ int flo_records_rollout_joined(struct flo_records *store, const char *device,
 
 int flo_records_member_put(struct flo_records *store, const char *rollout,
                            const struct flo_rollout_member *member,
+                           const char *error_json, const char *detail_json,
                            struct flo_err *err)
 {
     return flo_records_run(
         store->control, err,
         "INSERT INTO member (rollout, device, bucket, state, attempt, silent,"
-        " away, back, since_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " away, back, since_at, error, detail)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET state = excluded.state,"
         " attempt = excluded.attempt, silent = excluded.silent,"
-        " away = excluded.away, back = excluded.back, since_at = "
-        "excluded.since_at",
-        "ttutuiiiu", rollout, member->device, (uint64_t)member->bucket,
+        " away = excluded.away, back = excluded.back,"
+        " since_at = excluded.since_at,"
+        " error = coalesce(excluded.error, error),"
+        " detail = coalesce(excluded.detail, detail)",
+        "ttutuiiiutt", rollout, member->device, (uint64_t)member->bucket,
         flo_execution_word((enum flo_execution)member->state),
         (uint64_t)member->attempt, (int64_t)member->lapse,
-        (int64_t)member->is_away, (int64_t)member->is_back,
-        member->since_at_ms);
+        (int64_t)member->is_away, (int64_t)member->is_back, member->since_at_ms,
+        error_json, detail_json);
 }
 
 int flo_records_member_detail(struct flo_records *store, const char *rollout,

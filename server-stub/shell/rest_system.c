@@ -132,6 +132,9 @@ static void metrics_text(struct flo_controller *controller, struct flo_buf *out)
            "Queries of telemetry answered.", lane.queries);
     metric(out, "batches_total", "counter", "Transactions of messages.",
            c->batches);
+    metric(out, "statements_total", "counter",
+           "Statements of control.db: few for each message.",
+           flo_records_statements(controller->store));
     metric(out, "commits_failed_total", "counter", "Commits that failed.",
            c->commits_failed);
     metric(out, "broker_starts_total", "counter", "Starts of mosquitto.",

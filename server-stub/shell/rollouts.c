@@ -92,6 +92,7 @@ static bool make_room(struct flo_controller *controller)
     for (size_t i = 0; i < controller->rollout_count; i++) {
         const struct flo_rollout_entry *entry = controller->rollouts[i];
         if (!flo_rollout_state_is_active(entry->core.state) &&
+            !entry->is_unwritten &&
             (found == controller->rollout_count ||
              entry->used < controller->rollouts[found]->used)) {
             found = i;
@@ -409,9 +410,18 @@ static int do_member(struct flo_controller *controller,
 {
     struct flo_rollout_member *member = &entry->core.members[index];
 
+    struct flo_said *said = &controller->said;
+    bool has_said =
+        said->device != NULL && strcmp(said->device, member->device) == 0;
+
     member->is_dirty = false;
-    return flo_records_member_put(controller->store, entry->core.id, member,
-                                  err);
+    int rv = flo_records_member_put(controller->store, entry->core.id, member,
+                                    has_said ? said->error : NULL,
+                                    has_said ? said->detail : NULL, err);
+    if (rv == 0 && has_said) {
+        said->device = NULL;
+    }
+    return rv;
 }
 
 static int do_members(struct flo_controller *controller,
@@ -493,6 +503,13 @@ static bool goes_on_again(const struct flo_rollout *core,
             kind == FLO_ROLLOUT_EVENT_ABORT);
 }
 
+static bool is_of_a_device(enum flo_rollout_event_kind kind)
+{
+    return kind == FLO_ROLLOUT_EVENT_HEARD ||
+           kind == FLO_ROLLOUT_EVENT_EXECUTION ||
+           kind == FLO_ROLLOUT_EVENT_BACK || kind == FLO_ROLLOUT_EVENT_STAYS;
+}
+
 int flo_rollouts_step(struct flo_controller *controller,
                       struct flo_rollout_entry *entry,
                       struct flo_rollout_event event, struct flo_err *err)
@@ -518,7 +535,25 @@ int flo_rollouts_step(struct flo_controller *controller,
         rv = carry_out(controller, entry, &actions.items[i], err);
     }
     flo_effect_live(controller, "rollout", entry->core.id);
-    return rv < 0 ? rv : flo_rollouts_put(controller, entry, err);
+    /* Of a batch of messages the last one's row is enough. */
+    entry->is_unwritten = true;
+    return rv == 0 && !is_of_a_device(event.kind)
+               ? flo_rollouts_write(controller, err)
+               : rv;
+}
+
+int flo_rollouts_write(struct flo_controller *controller, struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < controller->rollout_count && rv == 0; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts[i];
+        if (entry->is_unwritten) {
+            entry->is_unwritten = false;
+            rv = flo_rollouts_put(controller, entry, err);
+        }
+    }
+    return rv;
 }
 
 int flo_rollouts_step_all(struct flo_controller *controller,

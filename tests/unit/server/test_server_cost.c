@@ -1,0 +1,180 @@
+/* What messages cost the thread that orders wait for: statements of the store.
+ * A message of any kind takes two at most; what a batch changed together is
+ * written once. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/server/world.h"
+
+#define DEVICES 200
+#define OF_A_BATCH 12 /* rollout, its phase, pruning of events */
+
+static const char *id_of(int device)
+{
+    static char id[37];
+
+    snprintf(id, sizeof(id), "%08x-7777-4777-8777-777777777777",
+             (unsigned)device);
+    return id;
+}
+
+static int set_up(void **state)
+{
+    assert_int_equal(world_setup(state), 0);
+    struct world *world = *state;
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    for (int i = 0; i < DEVICES; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "many-%d", i);
+        assert_int_equal(enrol(world, id_of(i), name), 0);
+    }
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    return 0;
+}
+
+/* One message of each device in a batch; how many statements it took. */
+static uint64_t cost(struct world *world, const char *word,
+                     const char *before_id, const char *after_id)
+{
+    uint64_t statements = flo_records_statements(world->controller->store);
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    for (int i = 0; i < DEVICES; i++) {
+        char topic[FLO_TOPIC_TEXT];
+        char text[1024];
+        snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/%s", id_of(i),
+                 word);
+        snprintf(text, sizeof(text), "%s%s%s", before_id, id_of(i), after_id);
+        assert_int_equal(flo_ingest(world->controller, topic, text,
+                                    strlen(text), false, &world->err),
+                         0);
+    }
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    assert_int_equal(world->controller->counters.messages_dropped, 0);
+    return flo_records_statements(world->controller->store) - statements;
+}
+
+static uint64_t event_cost(struct world *world, uint64_t seq, const char *state)
+{
+    char text[512];
+
+    /* the id stands in a place that nobody reads */
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"boot\":\"44444444-4444-4444-8444-444444444444\","
+             "\"seq\":%llu,\"type\":\"execution\","
+             "\"execution\":\"r-0001.1\",\"release\":\"%s\",\"state\":\"%s\","
+             "\"detail\":{\"codec\":\"zstd\",\"bytes\":1},\"from\":\"",
+             (unsigned long long)seq, DIGEST, state);
+    return cost(world, "event", text, "\"}");
+}
+
+static void an_event_takes_two_statements_at_most(void **state)
+{
+    struct world *world = *state;
+    static const char *const words[] = {"downloading", "verifying", "probing",
+                                        "soaking"};
+
+    assert_non_null(start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":"
+                                 "[{\"share_pct\":100}]}"));
+    event_cost(world, 1, "accepted"); /* the first one learns of its device */
+    for (size_t i = 0; i < FLO_COUNT(words); i++) {
+        uint64_t statements = event_cost(world, 2 + i, words[i]);
+        print_message("%s: %.2f\n", words[i], (double)statements / DEVICES);
+        assert_in_range(statements, DEVICES, 2 * DEVICES + OF_A_BATCH);
+    }
+}
+
+static void presence_and_reports_take_two_statements_at_most(void **state)
+{
+    struct world *world = *state;
+    const char *report = "\",\"rev\":1,\"profile\":{\"arch\":\"x86_64\"}}";
+
+    assert_in_range(
+        cost(world, "presence", "{\"v\":1,\"online\":true,\"x\":\"", "\"}"), 0,
+        2 * DEVICES + OF_A_BATCH);
+    assert_in_range(
+        cost(world, "presence", "{\"v\":1,\"online\":true,\"x\":\"", "\"}"), 0,
+        OF_A_BATCH);
+    cost(world, "reported", "{\"v\":1,\"device\":\"", report);
+    uint64_t statements =
+        cost(world, "reported", "{\"v\":1,\"device\":\"", report);
+    print_message("reported: %.2f\n", (double)statements / DEVICES);
+    assert_in_range(statements, DEVICES, 2 * DEVICES + OF_A_BATCH);
+}
+
+static void an_answer_to_an_order_takes_two_statements_at_most(void **state)
+{
+    struct world *world = *state;
+    char order[FLO_NAME_MAX + 1];
+    char text[128];
+
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_orders_fleet(world->controller, FLO_ORDER_FREEZE,
+                                      "ops", 0, order, &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    cost(world, "presence", "{\"v\":1,\"online\":true,\"x\":\"", "\"}");
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\",\"x\":\"", order);
+    uint64_t statements = cost(world, "ack", text, "\"}");
+    print_message("ack: %.2f\n", (double)statements / DEVICES);
+    assert_in_range(statements, DEVICES, 2 * DEVICES + OF_A_BATCH);
+
+    struct flo_order_progress progress;
+    assert_int_equal(flo_records_outcome_progress(world->controller->store,
+                                                  order, &progress,
+                                                  &world->err),
+                     0);
+    assert_int_equal(progress.done, DEVICES);
+    /* said again, it is no news */
+    assert_in_range(cost(world, "ack", text, "\"}"), 0, DEVICES + OF_A_BATCH);
+}
+
+/* Memory knows marks: of a batch that the disk did not take it must not. */
+static void
+an_event_of_a_batch_that_was_taken_back_is_not_acknowledged(void **state)
+{
+    struct world *world = *state;
+    struct flo_records *store = world->controller->store;
+    const char *boot = "44444444-4444-4444-8444-444444444444";
+    uint64_t mark;
+    bool is_new;
+
+    for (uint64_t seq = 1; seq <= 3; seq++) {
+        assert_int_equal(flo_controller_begin(world->controller, &world->err),
+                         0);
+        assert_int_equal(flo_records_event_add(store, ids[0], boot, seq, 1, 1,
+                                               "{}", &is_new, &mark,
+                                               &world->err),
+                         0);
+        assert_int_equal(mark, seq);
+        if (seq == 2) {
+            flo_controller_cancel(world->controller);
+            break;
+        }
+        assert_int_equal(flo_controller_commit(world->controller, &world->err),
+                         0);
+    }
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_records_event_add(store, ids[0], boot, 3, 1, 1, "{}",
+                                           &is_new, &mark, &world->err),
+                     0);
+    assert_int_equal(mark, 1); /* 2 is missing */
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+int main(void)
+{
+#define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, world_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(an_event_takes_two_statements_at_most),
+        TEST(presence_and_reports_take_two_statements_at_most),
+        TEST(an_answer_to_an_order_takes_two_statements_at_most),
+        TEST(an_event_of_a_batch_that_was_taken_back_is_not_acknowledged),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
