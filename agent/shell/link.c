@@ -71,8 +71,9 @@ void flo_shell_link_reported(struct flo_shell *shell)
 void flo_shell_link_ack(struct flo_shell *shell, const char *order,
                         const char *text)
 {
-    (void)order;
-    publish(shell, FLO_TOPIC_ACK, text, strlen(text), 0);
+    if (publish(shell, FLO_TOPIC_ACK, text, strlen(text), 0)) {
+        flo_shell_told(shell, order);
+    }
 }
 
 static void flush_events(struct flo_shell *shell)
@@ -245,12 +246,14 @@ static int take_orders(struct flo_shell *shell, const json_t *json,
     size_t i;
     int rv = flo_json_get_array(json, "orders", GROUP_ORDERS_MAX, &orders, err);
 
+    shell->is_list = true;
     for (i = 0; rv == 0 && i < json_array_size(orders); i++) {
         const json_t *order = json_array_get(orders, i);
         if (json_is_object(order)) {
             flo_shell_order(shell, order);
         }
     }
+    shell->is_list = false;
     return rv;
 }
 

@@ -72,13 +72,34 @@ void flo_shell_answer(struct flo_shell *shell, const char *order,
     flo_buf_deinit(&text);
 }
 
-/* Send the stored outcome again; false: there is none, or it was no end. */
+void flo_shell_told(struct flo_shell *shell, const char *order)
+{
+    size_t place = shell->told_next++ % FLO_COUNT(shell->told);
+
+    snprintf(shell->told[place], sizeof(shell->told[place]), "%s", order);
+}
+
+static bool was_told(const struct flo_shell *shell, const char *order)
+{
+    for (size_t i = 0; i < FLO_COUNT(shell->told); i++) {
+        if (strcmp(shell->told[i], order) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Send the stored outcome again; false: there is none, or it was no end.
+ *
+ * A group's list holds what was ordered before, and comes with each connection
+ * and each change: what was told is not told again for that.  Whose answer got
+ * lost all the same the controller asks by name (cmd). */
 static bool answered_before(struct flo_shell *shell, const char *order)
 {
     char *text = flo_mailbox_answer_of(shell->mailbox, order);
     bool is_final = text != NULL && flo_mailbox_answer_is_final(text);
 
-    if (is_final) {
+    if (is_final && !(shell->is_list && was_told(shell, order))) {
         flo_shell_link_ack(shell, order, text);
     }
     free(text);

@@ -255,6 +255,9 @@ struct flo_shell {
         uint64_t at_ms;
     } received[16]; /* when orders came: how long they took */
     size_t received_next;
+    char told[32][FLO_NAME_MAX + 1]; /* orders whose answer went out */
+    size_t told_next;
+    bool is_list; /* the order at hand stands in a group's list */
 };
 
 /* run.c */
@@ -351,6 +354,8 @@ FLO_MUST_USE int flo_shell_link_open(struct flo_shell *shell,
                                      struct flo_err *err);
 void flo_shell_link_flush(struct flo_shell *shell);
 void flo_shell_link_reported(struct flo_shell *shell);
+/* orders.c: an answer went out. */
+void flo_shell_told(struct flo_shell *shell, const char *order);
 void flo_shell_link_ack(struct flo_shell *shell, const char *order,
                         const char *text);
 /* reports.c: JSON of contracts section 3 */

@@ -99,6 +99,7 @@ struct flo_effects {
     struct flo_text_list cleared; /* device ids: remove what is retained */
     struct flo_text_list groups;  /* whose order list changed */
     struct flo_text_list acks;    /* "<device> <boot> <sequence>" */
+    struct flo_text_list asks;    /* "<device> <order>": answer this again */
     struct flo_text_list live;    /* "<topic> <key>": object changed */
     struct flo_text_list notes;   /* "<topic> <json>": to be sent as it is */
     bool acl;                     /* a device was retired */

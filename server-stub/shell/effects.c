@@ -106,6 +106,7 @@ void flo_effects_clear(struct flo_controller *controller)
     flo_text_list_clear(&effects->cleared);
     flo_text_list_clear(&effects->groups);
     flo_text_list_clear(&effects->acks);
+    flo_text_list_clear(&effects->asks);
     flo_text_list_clear(&effects->live);
     flo_text_list_clear(&effects->notes);
     effects->acl = false;
@@ -271,6 +272,31 @@ static void publish_ack(struct flo_controller *controller, const char *ack)
     flo_glue_publish(controller, FLO_TOPIC_CMD, device, text, strlen(text));
 }
 
+static int take_order(void *context, const struct flo_records_order *order)
+{
+    struct flo_buf *text = context;
+
+    flo_buf_printf(text, "{\"v\":1,\"order\":%s}", order->envelope);
+    return 0;
+}
+
+/* "<device> <order>": the order once more, for this device alone, which
+ * answers what it carried out before. */
+static void publish_ask(struct flo_controller *controller, const char *ask)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    char device[37];
+
+    snprintf(device, sizeof(device), "%.36s", ask);
+    if (strlen(ask) > 37 &&
+        flo_records_order_get(controller->store, ask + 37, take_order, &text,
+                              NULL) == 0 &&
+        !text.failed) {
+        flo_glue_publish(controller, FLO_TOPIC_CMD, device, text.data,
+                         text.bytes);
+    }
+}
+
 /* Of several acknowledgements of one boot only the last one counts: they come
  * in the order of the events. */
 static void acks_newest(struct flo_text_list *acks)
@@ -309,6 +335,9 @@ void flo_effects_flush(struct flo_controller *controller)
         }
         for (size_t i = 0; i < effects.acks.count; i++) {
             publish_ack(controller, effects.acks.items[i]);
+        }
+        for (size_t i = 0; i < effects.asks.count; i++) {
+            publish_ask(controller, effects.asks.items[i]);
         }
     }
     if (effects.acl) {

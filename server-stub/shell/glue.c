@@ -10,6 +10,7 @@
 #include "server-stub/shell/glue.h"
 
 #define BATCH_MS 20
+#define HEAL_MS 5000 /* behind the last one that was dropped */
 #define BATCH_MESSAGES 2000
 #define QUEUE_MESSAGES_MAX 200000
 #define QUEUE_DEVICE_MAX 256 /* an agent sends far fewer without an answer */
@@ -32,8 +33,11 @@ struct flo_glue {
     struct flo_controller *controller;
     struct event *batch;
     struct line line;
-    bool is_external; /* the broker: telemetry comes here too */
-    bool listens;     /* since it was connected */
+    uint64_t refused;        /* messages, for want of room here */
+    uint64_t dropped_before; /* messages, when it was looked at */
+    uint64_t heal_at_ms;     /* 0: none was dropped since */
+    bool is_external;        /* the broker: telemetry comes here too */
+    bool listens;            /* since it was connected */
     uint64_t mark;
 };
 
@@ -183,6 +187,7 @@ void flo_glue_take(void *context, const struct flo_mqtt_message *message)
     }
 
     if (!flo_mqtt_room_enter(&line->room, message->topic, message->bytes)) {
+        glue->refused++;
         flo_fail(&why, FLO_E_REST_LIMIT, "too many of it wait");
         flo_ingest_dropped(glue->controller, message->topic, &why);
         return;
@@ -285,6 +290,33 @@ bool flo_glue_listens(const struct flo_controller *controller)
            flo_mqtt_is_connected(controller->mqtt);
 }
 
+/* What was dropped for want of room is asked for again when there is some:
+ * presence and reports are retained, and a report says whose answer is
+ * missing. */
+static void heal(struct flo_glue *glue)
+{
+    struct flo_controller *controller = glue->controller;
+    uint64_t dropped = glue->refused + flo_mqtt_dropped(controller->mqtt);
+    struct flo_err err = {0};
+
+    if (dropped != glue->dropped_before) {
+        glue->dropped_before = dropped;
+        glue->heal_at_ms = flo_now_ms() + HEAL_MS;
+    }
+    if (glue->heal_at_ms == 0 || flo_now_ms() < glue->heal_at_ms ||
+        glue->line.first != NULL) {
+        return;
+    }
+    glue->heal_at_ms = 0;
+    flo_log(FLO_LOG_WARN, "mqtt",
+            "%llu messages had no room so far: devices' states are read again",
+            (unsigned long long)dropped);
+    if (subscribe(controller, &err) < 0 || listen_again(controller, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
+        glue->heal_at_ms = flo_now_ms() + HEAL_MS;
+    }
+}
+
 void flo_glue_tick(struct flo_controller *controller)
 {
     if (controller->is_acl_due) {
@@ -293,6 +325,8 @@ void flo_glue_tick(struct flo_controller *controller)
     if (controller->mqtt != NULL && !controller->glue->listens &&
         flo_mqtt_is_connected(controller->mqtt)) {
         listen_to_devices(controller->glue);
+    } else if (flo_glue_listens(controller)) {
+        heal(controller->glue);
     }
 }
 

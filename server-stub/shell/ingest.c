@@ -257,7 +257,10 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     if (name != NULL) {
         rv = execution(message, name, run, err);
     }
-    return rv < 0 ? rv : back_by_report(message, rev, err);
+    if (rv == 0) {
+        rv = back_by_report(message, rev, err);
+    }
+    return rv < 0 ? rv : flo_ingest_ask(message, err);
 }
 
 /* ---- presence ---- */

@@ -32,6 +32,10 @@ FLO_MUST_USE int flo_ingest_rollout(struct flo_controller *controller,
 FLO_MUST_USE int flo_ingest_back_on_rollouts(const struct flo_message *message,
                                              const char *release_or_null,
                                              struct flo_err *err);
+/* An answer that the device gave may have been lost: what is awaited of it for
+ * some time it is asked for by name, once a minute at most. */
+FLO_MUST_USE int flo_ingest_ask(const struct flo_message *message,
+                                struct flo_err *err);
 /* Is there a rollout that a report can concern so? */
 bool flo_ingest_any_goes_back(const struct flo_controller *controller);
 FLO_MUST_USE int flo_ingest_back_on_orders(const struct flo_message *message,

@@ -125,6 +125,40 @@ int flo_ingest_back_on_orders(const struct flo_message *message,
     return rv;
 }
 
+/* ---- asking again ---- */
+
+#define ASK_AFTER_MS 10000 /* its answer may still be on its way */
+#define ASK_AGAIN_MS 60000
+
+struct ask {
+    const struct flo_message *message;
+};
+
+static int ask_for(void *context, const struct flo_records_order *order)
+{
+    const struct ask *ask = context;
+    char text[37 + FLO_NAME_MAX + 2];
+
+    if (order->issued_at_ms + ASK_AFTER_MS < ask->message->now_ms &&
+        order->expires_at_ms > ask->message->now_ms) {
+        snprintf(text, sizeof(text), "%s %s", ask->message->device, order->id);
+        flo_text_list_add(&ask->message->controller->effects.asks, text);
+    }
+    return 0;
+}
+
+int flo_ingest_ask(const struct flo_message *message, struct flo_err *err)
+{
+    struct flo_records *store = message->controller->store;
+    struct ask ask = {.message = message};
+
+    if (!flo_records_device_may_ask(store, message->device, ASK_AGAIN_MS)) {
+        return 0;
+    }
+    return flo_records_outcome_awaited(store, message->device, ask_for, &ask,
+                                       err);
+}
+
 /* ---- ack ---- */
 
 /* Of an order what never changes; the last ones are kept in memory: a fleet

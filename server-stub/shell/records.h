@@ -416,6 +416,9 @@ FLO_MUST_USE int flo_records_outcome_progress(struct flo_records *store,
                                               const char *order,
                                               struct flo_order_progress *out,
                                               struct flo_err *err);
+/* Was it not asked for its answers within pause_ms?  It is now. */
+bool flo_records_device_may_ask(struct flo_records *store, const char *device,
+                                uint64_t pause_ms);
 /* Is it awaited in a tracked order? */
 FLO_MUST_USE int flo_records_device_is_awaited(struct flo_records *store,
                                                const char *device, bool *out,

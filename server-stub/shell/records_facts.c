@@ -87,6 +87,20 @@ int flo_records_online_each(struct flo_records *store, flo_records_id_fn fn,
     return rv;
 }
 
+bool flo_records_device_may_ask(struct flo_records *store, const char *device,
+                                uint64_t pause_ms)
+{
+    struct flo_records_fact *fact = flo_records_fact(store, device);
+    uint64_t now_ms = flo_now_ms();
+
+    if (fact == NULL ||
+        (fact->asked_at_ms != 0 && now_ms - fact->asked_at_ms < pause_ms)) {
+        return false;
+    }
+    fact->asked_at_ms = now_ms;
+    return true;
+}
+
 int flo_records_mark_put(struct flo_records *store, const char *device,
                          const char *boot, uint64_t mark, struct flo_err *err)
 {

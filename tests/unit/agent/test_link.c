@@ -112,6 +112,11 @@ void flo_shell_note(struct flo_shell *unused, const char *type,
     fail_msg("%s: %s", type, err->what);
 }
 
+void flo_shell_told(struct flo_shell *unused, const char *order)
+{
+    (void)unused, (void)order;
+}
+
 void flo_shell_order(struct flo_shell *unused, const json_t *envelope)
 {
     (void)unused, (void)envelope;

@@ -51,10 +51,17 @@ void flo_shell_note(struct flo_shell *unused, const char *type,
     fail_msg("%s: %s", type, err->what);
 }
 
+static size_t told; /* answers that went out */
+static bool is_connected = true;
+
 void flo_shell_link_ack(struct flo_shell *unused, const char *order,
                         const char *text)
 {
-    (void)unused, (void)order, (void)text;
+    (void)unused, (void)text;
+    if (is_connected) {
+        told++;
+        flo_shell_told(&shell, order);
+    }
 }
 
 void flo_shell_device_write(struct flo_shell *unused)
@@ -92,6 +99,8 @@ static int begin(void **state)
     orders = 0;
     acted = 0;
     heartbeat_ms = 0;
+    told = 0;
+    is_connected = true;
     snprintf(dir, sizeof(dir), "/tmp/flo-orders-XXXXXX");
     assert_non_null(mkdtemp(dir));
     assert_int_equal(flo_settings_load(NULL, dir, &shell.settings, &err), 0);
@@ -297,6 +306,49 @@ static void one_that_has_its_own_interval_ignores_it_and_says_so(void **state)
     assert_int_equal(acted, 0);
 }
 
+/* A list comes with each connection and each change, and holds up to eight
+ * orders: a fleet of 10,000 would answer 80,000 times. */
+static void what_was_told_is_not_told_again_for_a_list(void **state)
+{
+    (void)state;
+    uint64_t issued = flo_wall_ms();
+    struct flo_err err = {0};
+
+    /* so that each is answered at once */
+    assert_int_equal(
+        flo_config_set(shell.settings.config, "heartbeat", "5s", &err), 0);
+    shell.is_list = true;
+    for (int connection = 0; connection < 3; connection++) {
+        for (uint64_t seq = 1; seq <= 8; seq++) {
+            order(seq, issued, "config", "\"heartbeat_ms\":2000");
+        }
+    }
+    assert_int_equal(told, 8);
+
+    /* By name the controller asks for an answer that got lost. */
+    shell.is_list = false;
+    order(3, issued, "config", "\"heartbeat_ms\":2000");
+    assert_int_equal(told, 9);
+}
+
+static void what_was_not_told_is_told_when_the_list_comes_again(void **state)
+{
+    (void)state;
+    uint64_t issued = flo_wall_ms();
+    struct flo_err err = {0};
+
+    /* so that each is answered at once */
+    assert_int_equal(
+        flo_config_set(shell.settings.config, "heartbeat", "5s", &err), 0);
+    shell.is_list = true;
+    is_connected = false;
+    order(1, issued, "config", "\"heartbeat_ms\":2000");
+    assert_int_equal(told, 0);
+    is_connected = true;
+    order(1, issued, "config", "\"heartbeat_ms\":2000");
+    assert_int_equal(told, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +360,10 @@ int main(void)
             what_was_taken_back_by_hand_stays_so_for_older_orders, begin, end),
         cmocka_unit_test_setup_teardown(
             a_rollback_is_carried_out_once_under_whatever_id, begin, end),
+        cmocka_unit_test_setup_teardown(
+            what_was_told_is_not_told_again_for_a_list, begin, end),
+        cmocka_unit_test_setup_teardown(
+            what_was_not_told_is_told_when_the_list_comes_again, begin, end),
         cmocka_unit_test_setup_teardown(a_pause_holds_for_the_new_id_too, begin,
                                         end),
         cmocka_unit_test_setup_teardown(

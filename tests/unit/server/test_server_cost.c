@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/server/world.h"
+#include "unit/server/store.h"
 
 #define DEVICES 200
 #define OF_A_BATCH 12 /* rollout, its phase, pruning of events */
@@ -134,6 +135,51 @@ static void an_answer_to_an_order_takes_two_statements_at_most(void **state)
     assert_in_range(cost(world, "ack", text, "\"}"), 0, DEVICES + OF_A_BATCH);
 }
 
+/* An answer that was lost on the way is asked for by name: devices do not
+ * repeat what they told for a list. */
+static void who_is_awaited_for_long_is_asked_when_it_reports(void **state)
+{
+    struct world *world = *state;
+    struct flo_controller *controller = world->controller;
+    char order[FLO_NAME_MAX + 1];
+    char text[256];
+
+    assert_int_equal(flo_controller_begin(controller, &world->err), 0);
+    assert_int_equal(flo_orders_fleet(controller, FLO_ORDER_FREEZE, "ops", 0,
+                                      order, &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(controller, &world->err), 0);
+    for (int turn = 0; turn < 2; turn++) {
+        char topic[FLO_TOPIC_TEXT];
+        snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/reported",
+                 ids[turn]);
+        snprintf(text, sizeof(text), "{\"v\":1,\"device\":\"%s\",\"rev\":1}",
+                 ids[turn]);
+        assert_int_equal(flo_controller_begin(controller, &world->err), 0);
+        if (turn == 0) { /* issued a moment ago: it may be on its way */
+            assert_int_equal(flo_ingest(controller, topic, text, strlen(text),
+                                        false, &world->err),
+                             0);
+            assert_int_equal(controller->effects.asks.count, 0);
+            assert_int_equal(flo_db_exec(controller->store->control,
+                                         "UPDATE ord SET issued_at ="
+                                         " issued_at - 60000",
+                                         &world->err),
+                             0);
+        } else if (turn == 1) {
+            assert_int_equal(flo_ingest(controller, topic, text, strlen(text),
+                                        false, &world->err),
+                             0);
+            assert_int_equal(controller->effects.asks.count, 1);
+            assert_int_equal(flo_ingest(controller, topic, text, strlen(text),
+                                        false, &world->err),
+                             0);
+            assert_int_equal(controller->effects.asks.count, 1);
+        }
+        assert_int_equal(flo_controller_commit(controller, &world->err), 0);
+    }
+}
+
 /* Memory knows marks: of a batch that the disk did not take it must not. */
 static void
 an_event_of_a_batch_that_was_taken_back_is_not_acknowledged(void **state)
@@ -174,6 +220,7 @@ int main(void)
         TEST(an_event_takes_two_statements_at_most),
         TEST(presence_and_reports_take_two_statements_at_most),
         TEST(an_answer_to_an_order_takes_two_statements_at_most),
+        TEST(who_is_awaited_for_long_is_asked_when_it_reports),
         TEST(an_event_of_a_batch_that_was_taken_back_is_not_acknowledged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
