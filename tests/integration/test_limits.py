@@ -168,7 +168,8 @@ def test_an_order_of_a_thousand_devices_is_shown_in_few_bytes(
     with sqlite3.connect(os.path.join(controller.dir, "control.db")) as base:
         base.execute(
             "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r"
-            " WHERE i < 1000) INSERT INTO outcome SELECT ?, 'd-' || i, 0, 0"
+            " WHERE i < 1000) INSERT INTO outcome (ord, device, outcome, took)"
+            " SELECT ?, 'd-' || i, 0, 0"
             " FROM r", (order["id"],))
     base.close()
     time.sleep(0.6)  # what happened before is sent by now
