@@ -12,9 +12,19 @@
 
 static int open_http(struct flo_cli *cli, struct flo_err *err)
 {
-    struct flo_http_options options = {.bearer = cli->token};
+    struct flo_http_options options = {
+        .bearer = cli->token,
+        .ca_file = cli->ca_file[0] != '\0' ? cli->ca_file : NULL,
+        .ca_fingerprint =
+            cli->fingerprint[0] != '\0' ? cli->fingerprint : NULL};
 
     return cli->http != NULL ? 0 : flo_http_open(&options, &cli->http, err);
+}
+
+/* Nobody said by what the controller is known. */
+static bool options_are_bare(const struct flo_cli *cli)
+{
+    return cli->ca_file[0] == '\0' && cli->fingerprint[0] == '\0';
 }
 
 static int call(struct flo_cli *cli, struct flo_http_request *request,
@@ -30,6 +40,12 @@ static int call(struct flo_cli *cli, struct flo_http_request *request,
     snprintf(url, sizeof(url), "%s%s", cli->controller, path);
     request->url = url;
     rv = flo_http_call(cli->http, request, answer, err);
+    if (rv == FLO_E_NET_TLS && options_are_bare(cli)) {
+        flo_err_fix(err,
+                    "its own authority: flotilla login %.120s --token-file "
+                    "FILE --ca pki/ca.pem, or --fingerprint as it prints",
+                    cli->controller);
+    }
     if (rv < 0) {
         return flo_wrap(err, rv, "controller %s", cli->controller);
     }

@@ -65,9 +65,11 @@ struct flo_cli {
     struct flo_http *http;
     char controller[512];
     char token[256];
-    bool json;   /* -o json */
-    bool quiet;  /* -q */
-    bool is_tty; /* stdout is a terminal */
+    char ca_file[1100]; /* authority that is trusted alone; "": the system's */
+    char fingerprint[65]; /* of the authority, instead of its file; "": none */
+    bool json;            /* -o json */
+    bool quiet;           /* -q */
+    bool is_tty;          /* stdout is a terminal */
 };
 
 /* ---- context: which controller, which token
@@ -81,9 +83,11 @@ struct flo_cli {
 FLO_MUST_USE int flo_context_load(struct flo_cli *cli, struct flo_err *err);
 /* A variable of the environment; NULL also where --context rules it out. */
 const char *flo_context_variable(const struct flo_cli *cli, const char *name);
-FLO_MUST_USE int flo_context_save(const char *name, const char *controller,
-                                  const char *token, char *path,
-                                  size_t path_bytes, struct flo_err *err);
+/* Address, token and what the controller is known by: the authority's file is
+ * copied, or its fingerprint kept. */
+FLO_MUST_USE int flo_context_save(const char *name, const struct flo_cli *cli,
+                                  char *path, size_t path_bytes,
+                                  struct flo_err *err);
 
 /* ---- API
  * ------------------------------------------------------------------------ */

@@ -36,8 +36,7 @@ int flo_cmd_login(struct flo_cli *cli, struct flo_err *err)
         rv = flo_api_get(cli, "/v1/devices?limit=1", &devices, err);
     }
     if (rv == 0) {
-        rv = flo_context_save(name, cli->controller, cli->token, path,
-                              sizeof(path), err);
+        rv = flo_context_save(name, cli, path, sizeof(path), err);
     }
     if (rv == 0) {
         printf("logged in to fleet %s at %s · context \"%s\" written to %s\n",
@@ -55,10 +54,14 @@ int flo_cmd_context_view(struct flo_cli *cli, struct flo_err *err)
             ? "FLOTILLA_CONTROLLER"
             : "remembered context";
     (void)err;
-    flo_out_done(
-        cli,
-        json_pack("{s:s,s:s}", "controller", cli->controller, "from", from),
-        "controller  %s  (%s)\n", cli->controller, from);
+    const char *known = cli->fingerprint[0] != '\0' ? cli->fingerprint
+                        : cli->ca_file[0] != '\0'   ? cli->ca_file
+                                                    : "the system's";
+    flo_out_done(cli,
+                 json_pack("{s:s,s:s,s:s}", "controller", cli->controller,
+                           "from", from, "authority", known),
+                 "controller  %s  (%s)\nauthority   %s\n", cli->controller,
+                 from, known);
     return 0;
 }
 

@@ -66,6 +66,89 @@ static int nothing_remembered(const struct flo_cli *cli, struct flo_err *err)
     return FLO_E_USAGE;
 }
 
+/* ---- what the controller is known by ---- */
+
+/* 64 hex digits, as the controller prints them: also in capitals, and with
+ * colons as openssl does. */
+static int set_fingerprint(struct flo_cli *cli, const char *text,
+                           struct flo_err *err)
+{
+    size_t n = 0;
+
+    for (const char *at = text; *at != '\0'; at++) {
+        char c = *at >= 'A' && *at <= 'F' ? (char)(*at - 'A' + 'a') : *at;
+        bool is_hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+        if (c == ':') {
+            continue;
+        }
+        if (!is_hex || n == 64) {
+            n = 0;
+            break;
+        }
+        cli->fingerprint[n++] = c;
+    }
+    cli->fingerprint[n == 64 ? 64 : 0] = '\0';
+    if (n != 64) {
+        flo_fail(err, FLO_E_USAGE,
+                 "--fingerprint `%.80s` is no SHA-256: 64 hex digits", text);
+        flo_err_fix(err, "flotilla-controller --data DIR --fingerprint, on its "
+                         "machine");
+        return FLO_E_USAGE;
+    }
+    return 0;
+}
+
+static int set_ca(struct flo_cli *cli, const char *file, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *pem = NULL;
+    struct flo_certificate certificate;
+    size_t bytes;
+    int rv = flo_file_read(file, 65536, &pem, &bytes, err);
+
+    if (rv == 0) {
+        rv = flo_certificate_read(pem, bytes, &certificate, err);
+    }
+    if (rv == 0 && strlen(file) >= sizeof(cli->ca_file)) {
+        rv = flo_fail(err, FLO_E_USAGE, "the path is too long");
+    }
+    if (rv < 0) {
+        return flo_wrap(err, rv, "--ca %s", file);
+    }
+    snprintf(cli->ca_file, sizeof(cli->ca_file), "%s", file);
+    return 0;
+}
+
+/* Flags, then environment. */
+static int load_authority(struct flo_cli *cli, struct flo_err *err)
+{
+    const char *fingerprint = flo_args_text(&cli->args, "fingerprint", NULL);
+    const char *ca = flo_args_text(&cli->args, "ca",
+                                   flo_context_variable(cli, "FLOTILLA_CA"));
+
+    if (fingerprint != NULL && flo_args_has(&cli->args, "ca")) {
+        return flo_fail(err, FLO_E_USAGE, "--ca or --fingerprint, not both");
+    }
+    return fingerprint != NULL ? set_fingerprint(cli, fingerprint, err)
+           : ca != NULL        ? set_ca(cli, ca, err)
+                               : 0;
+}
+
+/* What login kept beside the address: <name>.ca, or a fingerprint in the
+ * second line. */
+static int remembered_authority(struct flo_cli *cli, const char *path,
+                                const char *second, struct flo_err *err)
+{
+    if (cli->ca_file[0] != '\0' || cli->fingerprint[0] != '\0') {
+        return 0;
+    }
+    if (strncmp(second, "fingerprint ", 12) == 0) {
+        return set_fingerprint(cli, second + 12, err);
+    }
+    return access(path, F_OK) == 0 ? set_ca(cli, path, err) : 0;
+}
+
+/* ---- contexts ---- */
+
 /* <dir>/<name>.context: the address in the first line; <name>.token beside. */
 static int load_remembered(struct flo_cli *cli, struct flo_err *err)
 {
@@ -97,7 +180,11 @@ static int load_remembered(struct flo_cli *cli, struct flo_err *err)
     if (rv < 0) {
         return flo_wrap(err, rv, "context `%s`", name);
     }
-    url[strcspn(url, "\n")] = '\0';
+    char *second = url + strcspn(url, "\n");
+    if (*second == '\n') {
+        *second++ = '\0';
+    }
+    second[strcspn(second, "\n")] = '\0';
     if (cli->controller[0] == '\0') {
         rv = set_controller(cli, url, err);
     } else if (cli->token[0] == '\0' && strcmp(cli->controller, url) != 0) {
@@ -106,6 +193,10 @@ static int load_remembered(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0 && cli->token[0] == '\0') {
         snprintf(path, sizeof(path), "%s/%s.token", dir, name);
         rv = flo_token_read(path, cli->token, sizeof(cli->token), err);
+    }
+    if (rv == 0) {
+        snprintf(path, sizeof(path), "%s/%s.ca", dir, name);
+        rv = remembered_authority(cli, path, second, err);
     }
     return rv;
 }
@@ -132,6 +223,9 @@ int flo_context_load(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0 && file != NULL) {
         rv = flo_token_read(file, cli->token, sizeof(cli->token), err);
     }
+    if (rv == 0) {
+        rv = load_authority(cli, err);
+    }
     if (rv == 0 && (cli->controller[0] == '\0' || cli->token[0] == '\0')) {
         rv = load_remembered(cli, err);
     }
@@ -149,13 +243,34 @@ static int save_line(const char *dir, const char *name, const char *ending,
     return flo_file_write(path, line, (size_t)chars, mode, err);
 }
 
-int flo_context_save(const char *name, const char *controller,
-                     const char *token, char *path, size_t path_bytes,
-                     struct flo_err *err)
+/* The copy of the authority, or none: one of an earlier login must not stay. */
+static int save_authority(const char *dir, const char *name,
+                          const struct flo_cli *cli, struct flo_err *err)
+{
+    char path[PATH_BYTES + 128];
+    FLO_CLEANUP(flo_free_cleanup) char *pem = NULL;
+    size_t bytes;
+
+    snprintf(path, sizeof(path), "%s/%s.ca", dir, name);
+    if (cli->ca_file[0] == '\0') {
+        return unlink(path) == 0 || errno == ENOENT
+                   ? 0
+                   : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
+    }
+    int rv = flo_file_read(cli->ca_file, 65536, &pem, &bytes, err);
+    return rv < 0 ? rv : flo_file_write(path, pem, bytes, 0600, err);
+}
+
+int flo_context_save(const char *name, const struct flo_cli *cli, char *path,
+                     size_t path_bytes, struct flo_err *err)
 {
     char dir[PATH_BYTES];
+    char lines[700];
     int rv = config_dir(dir, sizeof(dir), err);
 
+    snprintf(lines, sizeof(lines), "%s%s%s", cli->controller,
+             cli->fingerprint[0] != '\0' ? "\nfingerprint " : "",
+             cli->fingerprint);
     if (rv == 0 && !flo_name_is_valid(name)) {
         rv = flo_fail(err, FLO_E_USAGE, "context `%s` is not a name", name);
     }
@@ -163,10 +278,13 @@ int flo_context_save(const char *name, const char *controller,
         rv = flo_dir_make(dir, 0700, err);
     }
     if (rv == 0) {
-        rv = save_line(dir, name, ".context", controller, 0600, err);
+        rv = save_authority(dir, name, cli, err);
     }
     if (rv == 0) {
-        rv = save_line(dir, name, ".token", token, 0600, err);
+        rv = save_line(dir, name, ".context", lines, 0600, err);
+    }
+    if (rv == 0) {
+        rv = save_line(dir, name, ".token", cli->token, 0600, err);
     }
     if (rv == 0) {
         rv = save_line(dir, "current", "", name, 0600, err);

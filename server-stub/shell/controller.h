@@ -47,6 +47,7 @@ struct flo_controller_options {
     bool is_restored; /* the data come from a backup: new orders and rollouts
                          are numbered behind all that devices may have seen,
                          and what ran then is paused */
+    bool is_tls;      /* HTTPS for people on loopback too */
     bool makes_order_key; /* also where devices know the one that is gone */
 };
 

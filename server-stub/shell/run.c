@@ -288,6 +288,12 @@ static bool is_loopback(const char *host)
            strncmp(host, "127.", 4) == 0;
 }
 
+/* People's listener without TLS: on loopback, unless asked otherwise. */
+static bool is_plain(const struct flo_controller *controller)
+{
+    return is_loopback(controller->host) && !controller->options.is_tls;
+}
+
 /* The devices' port is chosen once and kept: devices that are enrolled know
  * it. */
 static int devices_address(struct flo_controller *controller, char *out,
@@ -347,7 +353,7 @@ static int listeners_open(struct flo_controller *controller,
     if (rv < 0 || (rv = flo_rest_open(controller, err)) < 0 ||
         (rv = flo_metrics_open(controller, err)) < 0 ||
         (rv = flo_httpd_listen(controller->httpd, controller->options.listen,
-                               is_loopback(controller->host) ? NULL : &people,
+                               is_plain(controller) ? NULL : &people,
                                FLO_TAG_PEOPLE, &controller->port, err)) < 0 ||
         (rv = devices_address(controller, address, sizeof(address), err)) < 0 ||
         (rv = flo_httpd_listen(controller->httpd, address, &devices,
@@ -364,9 +370,14 @@ static void say(const struct flo_controller *controller)
 {
     char rest[512];
     char devices[512];
+    char fingerprint[65];
 
-    flo_run_url(rest, is_loopback(controller->host) ? "http" : "https",
-                controller->host, controller->port);
+    flo_run_url(rest, is_plain(controller) ? "http" : "https",
+                is_any(controller->host) ? controller->host_public
+                                         : controller->host,
+                controller->port);
+    flo_hex_encode(controller->pki.ca_fingerprint.bytes, FLO_DIGEST_BYTES,
+                   fingerprint);
     flo_run_url(devices, "https", controller->host_public,
                 controller->port_devices);
     printf("fleet    %s\n"
@@ -374,10 +385,11 @@ static void say(const struct flo_controller *controller)
            "devices  %s\n"
            "broker   %s%s\n"
            "data     %s\n"
+           "ca       %s (SHA-256 of pki/ca.pem: flotilla login --fingerprint)\n"
            "token    %s/admin.token (role admin)\n",
            controller->fleet, rest, devices, controller->mqtt_url,
            controller->broker != NULL ? " (mosquitto, started here)" : "",
-           controller->dir, controller->dir);
+           controller->dir, fingerprint, controller->dir);
     fflush(stdout);
 }
 

@@ -19,7 +19,8 @@ static const char help[] =
     "  --data DIR             everything it keeps: databases, keys, blobs\n"
     "  --listen HOST:PORT     REST and dashboard for people: HTTP on "
     "loopback,\n"
-    "                         else HTTPS\n"
+    "                         else HTTPS by the fleet's own authority\n"
+    "  --tls                  HTTPS on loopback too\n"
     "  --listen-devices H:P   HTTPS for devices (same host, a port that is\n"
     "                         chosen once and kept)\n"
     "  --public-host NAME     under which devices reach this machine (the "
@@ -38,6 +39,9 @@ static const char help[] =
     "  --new-order-key        make DIR/keys/order.key anew where it was "
     "deleted\n"
     "                         though devices know it: enrol each again\n"
+    "  --fingerprint          print that of DIR's authority, for `flotilla "
+    "login\n"
+    "                         --fingerprint`, and end\n"
     "  --check                open DIR (with the two above: do that) and "
     "check\n"
     "                         options, start nothing\n"
@@ -47,6 +51,7 @@ static const char help[] =
 struct line {
     struct flo_controller_options options;
     bool check;
+    bool fingerprint;
 };
 
 static int read_line(int argc, char **argv, struct line *out,
@@ -63,6 +68,8 @@ static int read_line(int argc, char **argv, struct line *out,
         {"broker-linger", required_argument, NULL, 'L'},
         {"restored", no_argument, NULL, 'r'},
         {"new-order-key", no_argument, NULL, 'n'},
+        {"tls", no_argument, NULL, 't'},
+        {"fingerprint", no_argument, NULL, 'F'},
         {"check", no_argument, NULL, 'c'},
         {"version", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
@@ -114,6 +121,12 @@ static int read_line(int argc, char **argv, struct line *out,
         case 'n':
             out->options.makes_order_key = true;
             break;
+        case 't':
+            out->options.is_tls = true;
+            break;
+        case 'F':
+            out->fingerprint = true;
+            break;
         case 'c':
             out->check = true;
             break;
@@ -130,6 +143,9 @@ static int read_line(int argc, char **argv, struct line *out,
     }
     if (optind < argc) {
         return flo_fail(err, FLO_E_USAGE, "`%s` is too much", argv[optind]);
+    }
+    if (out->fingerprint && out->options.dir != NULL) {
+        return 0;
     }
     if (out->options.dir == NULL || out->options.listen == NULL) {
         return flo_fail(err, FLO_E_USAGE, "--data and --listen are needed");
@@ -160,6 +176,30 @@ static int lock(const char *dir, struct flo_err *err)
     return 0;
 }
 
+/* Of DIR/pki/ca.pem; beside a controller that runs, too. */
+static int print_fingerprint(const char *dir, struct flo_err *err)
+{
+    struct flo_certificate certificate;
+    char path[4096];
+    char hex[65];
+    char *pem = NULL;
+    size_t bytes;
+
+    if (!flo_path_join(path, sizeof(path), dir, "pki/ca.pem")) {
+        return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", dir);
+    }
+    int rv = flo_file_read(path, FLO_PEM_BYTES_MAX, &pem, &bytes, err);
+    if (rv == 0) {
+        rv = flo_certificate_read(pem, bytes, &certificate, err);
+    }
+    free(pem);
+    if (rv == 0) {
+        flo_hex_encode(certificate.fingerprint.bytes, FLO_DIGEST_BYTES, hex);
+        puts(hex);
+    }
+    return rv;
+}
+
 int main(int argc, char **argv)
 {
     struct flo_controller *controller = NULL;
@@ -174,6 +214,10 @@ int main(int argc, char **argv)
     int rv = read_line(argc, argv, &line, &err);
 
     umask(077);
+    if (rv == 0 && line.fingerprint) {
+        rv = print_fingerprint(line.options.dir, &err);
+        return rv < 0 ? flo_err_print(stderr, &err) : 0;
+    }
     if (rv == 0) { /* root's command for a service: its keys and files */
         rv = flo_process_as_owner(line.options.dir, &err);
     }
