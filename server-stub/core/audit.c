@@ -1,4 +1,5 @@
 /* Audit: hashing a record, walking the chain. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/host/digest.h"
@@ -51,4 +52,105 @@ int flo_audit_walk_next(struct flo_audit_walk *walk,
     walk->number = record->number;
     walk->head = computed;
     return 0;
+}
+
+/* ---- marks ---- */
+
+void flo_audit_mark_text(const struct flo_audit_mark *mark, char *out)
+{
+    char hash[FLO_DIGEST_TEXT];
+
+    flo_digest_text(&mark->hash, hash);
+    snprintf(out, FLO_AUDIT_MARK_TEXT, "%s %llu %s %llu",
+             mark->is_restart ? "restart" : "head",
+             (unsigned long long)mark->number, hash,
+             (unsigned long long)mark->at_ms);
+}
+
+void flo_audit_line(const struct flo_audit_mark *mark, const uint8_t *signature,
+                    char *out)
+{
+    char text[FLO_AUDIT_MARK_TEXT];
+    char hex[2 * FLO_AUDIT_SIGNATURE_BYTES + 1];
+
+    flo_audit_mark_text(mark, text);
+    flo_hex_encode(signature, FLO_AUDIT_SIGNATURE_BYTES, hex);
+    snprintf(out, FLO_AUDIT_LINE_TEXT, "%s %s\n", text, hex);
+}
+
+/* The text must be the one that the numbers give: one mark has one form. */
+bool flo_audit_line_parse(const char *line, size_t bytes,
+                          struct flo_audit_mark *out, uint8_t *signature)
+{
+    char again[FLO_AUDIT_LINE_TEXT];
+    char text[FLO_AUDIT_LINE_TEXT];
+    char word[9];
+    char hash[FLO_DIGEST_TEXT];
+    char hex[2 * FLO_AUDIT_SIGNATURE_BYTES + 1];
+    unsigned long long number;
+    unsigned long long at_ms;
+
+    if (bytes >= sizeof(text) || memchr(line, '\0', bytes) != NULL) {
+        return false;
+    }
+    memcpy(text, line, bytes);
+    text[bytes] = '\0';
+    if (sscanf(text, "%8s %llu %71s %llu %128s", word, &number, hash, &at_ms,
+               hex) != 5 ||
+        strlen(hex) != sizeof(hex) - 1 || !flo_digest_parse(hash, &out->hash) ||
+        !flo_hex_decode(hex, signature, FLO_AUDIT_SIGNATURE_BYTES)) {
+        return false;
+    }
+    out->is_restart = strcmp(word, "restart") == 0;
+    out->number = number;
+    out->at_ms = at_ms;
+    flo_audit_line(out, signature, again);
+    again[strlen(again) - 1] = '\0';
+    return strcmp(again, text) == 0;
+}
+
+bool flo_audit_marks_add(struct flo_audit_mark *marks, size_t *count,
+                         const struct flo_audit_mark *mark)
+{
+    while (mark->is_restart && *count > 0 &&
+           marks[*count - 1].number >= mark->number) {
+        --*count;
+    }
+    if (*count > 0 && marks[*count - 1].number >= mark->number) {
+        return false;
+    }
+    if (mark->number > 0) { /* 0: nothing but the restart itself is known */
+        marks[(*count)++] = *mark;
+    }
+    return true;
+}
+
+int flo_audit_marks_compare(const struct flo_audit_mark *marks, size_t count,
+                            size_t *next, const struct flo_audit_walk *walk,
+                            struct flo_err *err)
+{
+    while (*next < count && marks[*next].number < walk->number) {
+        ++*next;
+    }
+    if (*next == count || marks[*next].number != walk->number ||
+        flo_digest_equal(&marks[*next].hash, &walk->head)) {
+        return 0;
+    }
+    return flo_fail(err, FLO_E_AUDIT_CHAIN,
+                    "audit record %llu is another one than the signed head "
+                    "says: the chain up to it was written anew",
+                    (unsigned long long)walk->number);
+}
+
+int flo_audit_marks_end(const struct flo_audit_mark *marks, size_t count,
+                        const struct flo_audit_walk *walk, struct flo_err *err)
+{
+    if (count == 0 || marks[count - 1].number <= walk->number) {
+        return 0;
+    }
+    return flo_fail(err, FLO_E_AUDIT_CHAIN,
+                    "the audit ends at record %llu, record %llu was signed: "
+                    "its end was cut off",
+                    (unsigned long long)walk->number,
+                    (unsigned long long)marks[count - 1].number);
 }

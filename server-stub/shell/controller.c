@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server-stub/shell/audit_head.h"
 #include "server-stub/shell/controller.h"
 #include "server-stub/shell/lane_glue.h"
 #include "server-stub/shell/run.h"
@@ -141,8 +142,12 @@ int flo_controller_open(const struct flo_controller_options *options,
     if (rv == 0) {
         rv = flo_lane_glue_open(controller, err);
     }
+    if (rv == 0) {
+        rv = flo_audit_head_open(controller, err);
+    }
     if (rv == 0 && options->is_restored) {
-        rv = restore(controller, err);
+        rv = flo_audit_head_restart(controller, err);
+        rv = rv < 0 ? rv : restore(controller, err);
     }
     if (rv < 0) {
         flo_controller_close(controller);
@@ -159,6 +164,7 @@ void flo_controller_close(struct flo_controller *controller)
     }
     flo_rollouts_forget(controller);
     flo_effects_clear(controller);
+    flo_audit_head_close(controller);
     flo_trust_free(controller->trust);
     flo_pki_close(&controller->pki);
     free(controller->acked);
@@ -192,6 +198,7 @@ int flo_controller_commit(struct flo_controller *controller,
         return rv;
     }
     flo_effects_flush(controller);
+    flo_audit_head_grew(controller);
     return 0;
 }
 
@@ -229,6 +236,7 @@ int flo_controller_audit(struct flo_controller *controller, const char *who,
     flo_text_clean(detail, strlen(detail), clean, sizeof(clean));
     int rv = flo_records_audit_add(controller->store, &record, err);
     if (rv == 0) {
+        controller->audit_unmarked++;
         flo_effect_note(controller, "audit",
                         json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s}", "number",
                                   (json_int_t)record.number, "at_ms",

@@ -126,6 +126,7 @@ struct flo_refused_token {
     uint64_t until_ms; /* the next one before this is only counted */
 };
 
+struct flo_audit_head; /* audit_head.h */
 struct flo_controller {
     struct flo_controller_options options;
     char dir[4096];
@@ -167,6 +168,9 @@ struct flo_controller {
     struct flo_controller_counters counters;
     uint64_t strangers_log_at_ms; /* not before */
     struct flo_refused_token refused_tokens[FLO_REFUSED_TOKENS_MAX];
+    struct flo_audit_head *audit_head; /* NULL in memory */
+    uint64_t audit_unmarked;           /* records since the last mark */
+    bool audit_is_broken;
 };
 
 /* ---- controller.c ---- */

@@ -4,6 +4,7 @@
 
 #include "base/host/digest.h"
 
+#include "server-stub/shell/audit_head.h"
 #include "server-stub/shell/rest.h"
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
@@ -223,33 +224,22 @@ int flo_rest_audit(struct flo_rest_call *call, struct flo_err *err)
     return rv;
 }
 
-struct audit_check {
-    struct flo_audit_walk walk;
-    struct flo_err *err;
-};
-
-static int check_record(void *context, const struct flo_audit_record *record,
-                        const struct flo_digest *hash)
-{
-    struct audit_check *check = context;
-
-    return flo_audit_walk_next(&check->walk, record, hash, check->err);
-}
-
 int flo_rest_audit_verify(struct flo_rest_call *call, struct flo_err *err)
 {
+    struct flo_audit_mark newest = flo_audit_head_newest(call->controller);
+    struct flo_audit_walk walk = {0};
     struct flo_err broken = {0};
-    struct audit_check check = {.err = &broken};
     char head[FLO_DIGEST_TEXT];
-    int rv = flo_records_audit_list(call->controller->store, 0, 0, check_record,
-                                    &check, err);
+    int rv = flo_audit_verify(call->controller, &walk, &broken);
 
     if (rv < 0 && rv != FLO_E_AUDIT_CHAIN) {
+        *err = broken;
         return rv;
     }
-    flo_digest_text(&check.walk.head, head);
-    call->out = json_pack("{s:b,s:I,s:s,s:s}", "ok", rv == 0, "records",
-                          (json_int_t)check.walk.number, "head", head, "error",
-                          broken.what);
+    flo_digest_text(&walk.head, head);
+    call->out = json_pack("{s:b,s:I,s:s,s:s,s:I,s:I}", "ok", rv == 0, "records",
+                          (json_int_t)walk.number, "head", head, "error",
+                          broken.what, "signed", (json_int_t)newest.number,
+                          "signed_at_ms", (json_int_t)newest.at_ms);
     return 0;
 }

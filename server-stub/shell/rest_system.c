@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server-stub/shell/audit_head.h"
 #include "server-stub/shell/broker.h"
 #include "server-stub/shell/live.h"
 #include "server-stub/shell/rest.h"
@@ -40,8 +41,9 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
                                                         : "ready";
     call->status = strcmp(state, "ready") == 0 ? 200 : 503;
     call->out = json_pack(
-        "{s:s,s:b,s:I,s:I,s:{s:s,s:I,s:I}}", "status", state, "broker",
-        (int)is_up, "devices_online", (json_int_t)online, "devices_max",
+        "{s:s,s:b,s:b,s:I,s:I,s:{s:s,s:I,s:I}}", "status", state, "audit_ok",
+        (int)!controller->audit_is_broken, "broker", (int)is_up,
+        "devices_online", (json_int_t)online, "devices_max",
         (json_int_t)controller->devices_max, "telemetry", "state",
         !lane.listens                            ? "waiting"
         : flo_lane_is_shedding(controller->lane) ? "shedding"
@@ -143,6 +145,12 @@ static void metrics_text(struct flo_controller *controller, struct flo_buf *out)
            c->orders_signed);
     metric(out, "http_requests_total", "counter", "REST calls.",
            c->http_requests);
+    metric(out, "audit_broken", "gauge",
+           "1 when the audit differs from its signed heads.",
+           controller->audit_is_broken ? 1 : 0);
+    metric(out, "audit_signed_records", "gauge",
+           "Number of the record that the newest signed head names.",
+           flo_audit_head_newest(controller).number);
     metric(out, "strangers_refused_total", "counter",
            "Enrolments refused that the audit does not name.",
            c->strangers_refused);

@@ -7,6 +7,7 @@
 #include <event2/event.h>
 
 #include "base/host/service.h"
+#include "server-stub/shell/audit_head.h"
 #include "server-stub/shell/broker.h"
 #include "server-stub/shell/glue.h"
 #include "server-stub/shell/lane_glue.h"
@@ -146,6 +147,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     flo_glue_tick(run->controller);
+    flo_audit_head_tick(run->controller, flo_now_ms());
     if (tick(run, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "tick", &err);
     }

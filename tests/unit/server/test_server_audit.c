@@ -1,0 +1,258 @@
+/* The audit's signed heads: what is cut, emptied or written anew is found. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "server-stub/shell/audit_head.h"
+
+struct world {
+    char dir[64];
+    struct flo_controller *controller;
+    struct flo_err err;
+};
+
+static void open_controller(struct world *world, bool is_restored)
+{
+    struct flo_controller_options options = {.dir = world->dir,
+                                             .listen = "127.0.0.1:0",
+                                             .fleet = "demo",
+                                             .is_restored = is_restored};
+
+    if (flo_controller_open(&options, &world->controller, &world->err) < 0) {
+        fail_msg("%s", world->err.what);
+    }
+}
+
+static int setup(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+
+    flo_log_level_set(FLO_LOG_ERROR);
+    snprintf(world->dir, sizeof(world->dir), "/tmp/flo-audit-XXXXXX");
+    assert_non_null(mkdtemp(world->dir));
+    open_controller(world, false);
+    *state = world;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *world = *state;
+    char command[128];
+
+    flo_controller_close(world->controller);
+    snprintf(command, sizeof(command), "rm -r '%s'", world->dir);
+    assert_int_equal(system(command), 0);
+    free(world);
+    return 0;
+}
+
+static void act(struct world *world, int records, const char *what)
+{
+    for (int i = 0; i < records; i++) {
+        char object[16];
+        snprintf(object, sizeof(object), "o-%d", i);
+        assert_int_equal(flo_controller_begin(world->controller, &world->err),
+                         0);
+        assert_int_equal(flo_controller_audit(world->controller, "ops", what,
+                                              object, "ok", "", &world->err),
+                         0);
+        assert_int_equal(flo_controller_commit(world->controller, &world->err),
+                         0);
+    }
+}
+
+/* As somebody with the database's file does it, beside the controller. */
+static void sql(struct world *world, const char *statement)
+{
+    char command[512];
+
+    snprintf(command, sizeof(command),
+             "python3 -c \"import sqlite3,sys;"
+             " c=sqlite3.connect('%s/control.db');"
+             " c.execute(sys.argv[1]); c.commit()\" \"%s\"",
+             world->dir, statement);
+    assert_int_equal(system(command), 0);
+}
+
+static int verify(struct world *world, uint64_t *records)
+{
+    struct flo_audit_walk walk = {0};
+    int rv = flo_audit_verify(world->controller, &walk, &world->err);
+
+    if (records != NULL) {
+        *records = walk.number;
+    }
+    return rv;
+}
+
+/* A minute passes. */
+static bool the_running_one_sees(struct world *world)
+{
+    flo_audit_head_tick(world->controller, UINT64_MAX);
+    return world->controller->audit_is_broken;
+}
+
+static void each_64_records_have_a_signed_head(void **state)
+{
+    struct world *world = *state;
+    uint64_t before = flo_audit_head_newest(world->controller).number;
+
+    act(world, 64, "x");
+    uint64_t after = flo_audit_head_newest(world->controller).number;
+    assert_true(after >= before + 1);
+    act(world, 63, "x");
+    assert_int_equal(flo_audit_head_newest(world->controller).number, after);
+    assert_false(the_running_one_sees(world)); /* and a minute one */
+    assert_true(flo_audit_head_newest(world->controller).number >= after + 63);
+    assert_int_equal(verify(world, NULL), 0);
+}
+
+static void a_cut_tail_fails(void **state)
+{
+    struct world *world = *state;
+
+    act(world, 70, "x");
+    sql(world, "DELETE FROM audit WHERE n > 20");
+    assert_int_equal(verify(world, NULL), FLO_E_AUDIT_CHAIN);
+    assert_non_null(strstr(world->err.what, "its end was cut off"));
+    assert_true(the_running_one_sees(world));
+
+    /* records written behind the cut do not make it whole, nor a restart */
+    act(world, 100, "y");
+    assert_int_equal(verify(world, NULL), FLO_E_AUDIT_CHAIN);
+    flo_controller_close(world->controller);
+    open_controller(world, false);
+    assert_true(world->controller->audit_is_broken);
+    assert_int_equal(verify(world, NULL), FLO_E_AUDIT_CHAIN);
+}
+
+static void an_emptied_table_fails(void **state)
+{
+    struct world *world = *state;
+
+    act(world, 70, "x");
+    sql(world, "DELETE FROM audit");
+    assert_int_equal(verify(world, NULL), FLO_E_AUDIT_CHAIN);
+    assert_true(the_running_one_sees(world));
+}
+
+/* A chain of its own, as long as the old one, whose every hash is right. */
+static void a_chain_written_anew_fails(void **state)
+{
+    struct world *world = *state;
+    uint64_t records;
+
+    act(world, 70, "x");
+    assert_int_equal(verify(world, &records), 0);
+    uint64_t marked = flo_audit_head_newest(world->controller).number;
+    sql(world, "DELETE FROM audit");
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    for (uint64_t i = 0; i < records; i++) {
+        struct flo_audit_record record = {.at_ms = i,
+                                          .who = "nobody",
+                                          .what = "nothing",
+                                          .object = "",
+                                          .result = "ok",
+                                          .detail = ""};
+        assert_int_equal(flo_records_audit_add(world->controller->store,
+                                               &record, &world->err),
+                         0);
+    }
+    assert_int_equal(flo_records_commit(world->controller->store, &world->err),
+                     0);
+    uint64_t stands = 0;
+    assert_int_equal(verify(world, &stands), FLO_E_AUDIT_CHAIN);
+    assert_true(stands <= marked);
+    assert_non_null(strstr(world->err.what, "written anew"));
+    assert_true(the_running_one_sees(world));
+}
+
+static void heads_that_are_removed_or_changed_fail(void **state)
+{
+    static const char *const harms[] = {
+        "rm audit.head", ": >audit.head",
+        "sed -i 's/ 1 / 2 /;s/0 /1 /' audit.head", "rm keys/audit.key"};
+    struct world *world = *state;
+    char command[320];
+
+    act(world, 70, "x");
+    for (size_t i = 0; i < FLO_COUNT(harms); i++) {
+        flo_controller_close(world->controller);
+        snprintf(command, sizeof(command), "cp -r '%s' '%s.kept'", world->dir,
+                 world->dir);
+        assert_int_equal(system(command), 0);
+        snprintf(command, sizeof(command), "cd '%s' && %s", world->dir,
+                 harms[i]);
+        assert_int_equal(system(command), 0);
+        open_controller(world, false);
+        if (!world->controller->audit_is_broken ||
+            verify(world, NULL) != FLO_E_AUDIT_CHAIN) {
+            fail_msg("`%s` was not seen", harms[i]);
+        }
+        flo_controller_close(world->controller);
+        snprintf(command, sizeof(command), "rm -r '%s'; mv '%s.kept' '%s'",
+                 world->dir, world->dir, world->dir);
+        assert_int_equal(system(command), 0);
+        open_controller(world, false);
+        assert_int_equal(verify(world, NULL), 0);
+    }
+}
+
+static void half_a_line_of_a_lost_power_is_no_break(void **state)
+{
+    struct world *world = *state;
+    char command[160];
+
+    act(world, 70, "x");
+    flo_controller_close(world->controller);
+    snprintf(command, sizeof(command), "printf 'head 99 sha' >>'%s'/audit.head",
+             world->dir);
+    assert_int_equal(system(command), 0);
+    open_controller(world, false);
+    assert_false(world->controller->audit_is_broken);
+    act(world, 70, "x");
+    flo_controller_close(world->controller);
+    open_controller(world, false);
+    assert_int_equal(verify(world, NULL), 0);
+}
+
+static void a_backup_that_is_taken_by_its_word_goes_on(void **state)
+{
+    struct world *world = *state;
+
+    act(world, 140, "x");
+    sql(world, "DELETE FROM audit WHERE n > 20");
+    flo_controller_close(world->controller);
+    open_controller(world, true);
+    assert_false(world->controller->audit_is_broken);
+    assert_int_equal(verify(world, NULL), 0);
+    act(world, 140, "y");
+    flo_controller_close(world->controller);
+    open_controller(world, false);
+    assert_int_equal(verify(world, NULL), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(each_64_records_have_a_signed_head,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_cut_tail_fails, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_emptied_table_fails, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_chain_written_anew_fails, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(heads_that_are_removed_or_changed_fail,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(half_a_line_of_a_lost_power_is_no_break,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_backup_that_is_taken_by_its_word_goes_on, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
