@@ -34,7 +34,8 @@ def test_ten_thousand_desired_are_published_in_five_seconds(folder):
         device.connect()
         publisher = Publisher(one, place)
         digest = publisher.publish("1.0.0")
-        start(one, "tiny@1.0.0", phases=[{"share_pct": 100}])
+        start(one, "tiny@1.0.0", phases=[{"share_pct": 100}],
+              starts_per_s=100000)
         assert device.order("deploy", 30, digest)[0]
         # All 10,001 get a rollback, this one as the last of them.
         begin = time.monotonic()
