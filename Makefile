@@ -51,7 +51,7 @@ test-all: test ## all of both, with what takes an hour: every test for Arm, ever
 check: ## format, layers, headers, symbols, generated docs
 	@tools/check.sh
 
-sweep: build ## kill the updater and agent at every mutating system call
+sweep: build ## kill updater and agent at every change to the disk, cut the power behind each
 	@cmake --build build/release --target sweep
 
 fuzz: ## each fuzz target for SECONDS (default 60)

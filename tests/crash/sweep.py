@@ -443,7 +443,7 @@ class Sweep:
     def counter(self, name):
         path = os.path.join(self.folder, name)
         with open(path, "wb") as file:
-            file.write(bytes(8))
+            file.write(bytes(16))
         return path
 
     # -- looking
@@ -502,8 +502,9 @@ class Sweep:
             return ["no valid slot record"]
         serving = self.serving(state)
         if serving not in (self.a, self.b):
-            return ["serves %s, neither A nor B" % serving[:8]]
-        faults += self.whole(state, serving)
+            faults.append("serves %s, neither A nor B" % serving[:8])
+        else:
+            faults += self.whole(state, serving)
         record = self.images(state)[0]
         for slot, at in (("current", 16), ("previous", 48), ("candidate", 80)):
             digest = record[at:at + 32].hex()
