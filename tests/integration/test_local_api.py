@@ -364,6 +364,10 @@ def test_tcp_wants_the_token_and_our_name(server):
     assert server.tcp(host + "Authorization: Bearer wrong\r\n") == 401
     assert server.tcp(host + "Authorization: Bearer %s\r\n" % TOKEN) == 200
     assert server.tcp(host + "Authorization: Bearer %sx\r\n" % TOKEN) == 401
+    # Every byte of it counts, not the first or the last alone.
+    for wrong in (TOKEN[:-1], TOKEN[:-1] + "!", "!" + TOKEN[1:], TOKEN[0],
+                  TOKEN[0] + "!" * (len(TOKEN) - 2) + TOKEN[-1]):
+        assert server.tcp(host + "Authorization: Bearer %s\r\n" % wrong) == 401
     assert server.tcp("Host: evil.example\r\nAuthorization: Bearer %s\r\n"
                       % TOKEN) == 421
     assert server.tcp(host, "/health") == 200

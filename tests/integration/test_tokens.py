@@ -73,3 +73,14 @@ def test_a_live_stream_ends_with_its_token(controller):
 def test_a_live_stream_ends_when_its_token_expires(controller):
     made = controller.ask("POST", "/v1/tokens", dict(ACCESS, ttl_ms=1500))
     assert ends_within(stream(controller, made.json["token"]), 4)
+
+
+def test_an_access_token_that_expired_is_no_token(controller):
+    made = controller.ask("POST", "/v1/tokens", dict(ACCESS, ttl_ms=1000))
+    token = made.json["token"]
+    assert controller.ask("GET", "/v1/devices", token=token).status == 200
+    deadline = time.monotonic() + 20
+    while controller.ask("GET", "/v1/devices", token=token).status == 200:
+        assert time.monotonic() < deadline, "it is taken for ever"
+    answer = controller.ask("GET", "/v1/devices", token=token)
+    assert (answer.status, answer.json["code"]) == (401, "rest.auth")
