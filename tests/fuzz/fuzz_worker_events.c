@@ -1,0 +1,110 @@
+/* What an updater that was taken over may say: event lines of a job, in pieces
+ * of any size.  The shell must stay whole, tell the core only what it knows,
+ * and end the job once. */
+#include "agent/shell/jobs.c"
+
+#include <fcntl.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+static unsigned ends;
+
+/* ---- the shell around it, as far as it is called ---- */
+
+void flo_shell_event(struct flo_shell *shell,
+                     const struct flo_agent_event *event)
+{
+    bool is_end =
+        event->kind == FLO_AGENT_STAGED || event->kind == FLO_AGENT_JOB_FAILED;
+
+    (void)shell;
+    ends += is_end;
+    if ((!is_end && event->kind != FLO_AGENT_PROGRESS) || event->job != 7 ||
+        (event->kind == FLO_AGENT_JOB_FAILED && event->error.code == 0) ||
+        memchr(event->error.what, '\0', sizeof(event->error.what)) == NULL ||
+        memchr(event->detail.codec, '\0', sizeof(event->detail.codec)) ==
+            NULL) {
+        abort();
+    }
+}
+
+bool flo_shell_fits_both(struct flo_shell *shell, const struct flo_digest *a,
+                         const struct flo_digest *b)
+{
+    (void)shell;
+    return a == b;
+}
+
+bool flo_shell_make_room(struct flo_shell *shell,
+                         const struct flo_digest *release)
+{
+    (void)shell;
+    (void)release;
+    return false;
+}
+
+void flo_shell_later(struct event *event, uint32_t delay_ms)
+{
+    (void)event;
+    (void)delay_ms;
+}
+
+bool flo_shell_packs(const struct flo_shell *shell)
+{
+    (void)shell;
+    return false;
+}
+
+bool flo_shell_keeps_prefixes(const struct flo_shell *shell)
+{
+    (void)shell;
+    return false;
+}
+
+json_t *flo_machine_json(const struct flo_machine *machine,
+                         uint64_t disk_free_bytes)
+{
+    (void)machine;
+    (void)disk_free_bytes;
+    return json_object();
+}
+
+uint64_t flo_shell_clock_ms(const struct flo_shell *shell)
+{
+    (void)shell;
+    return 0;
+}
+
+/* ---- */
+
+/* First byte: the size of the pieces. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    static struct flo_shell shell;
+    size_t piece = bytes == 0 || data[0] == 0 ? 4096 : data[0];
+    struct flo_job_child *job = calloc(1, sizeof(*job));
+
+    flo_log_level_set(FLO_LOG_ERROR);
+    if (job == NULL || bytes < 2) {
+        free(job);
+        return 0;
+    }
+    *job = (struct flo_job_child){.shell = &shell, .number = 7, .fd = -1};
+    shell.job = job;
+    ends = 0;
+    for (size_t at = 1; at < bytes && shell.job != NULL; at += piece) {
+        size_t room = sizeof(job->line) - job->bytes;
+        size_t part = bytes - at < piece ? bytes - at : piece;
+        part = part < room ? part : room;
+        memcpy(job->line + job->bytes, data + at, part);
+        job->bytes += part;
+        if (take_lines(job) && job->bytes == sizeof(job->line)) {
+            break;
+        }
+    }
+    if (ends > 1 || (shell.job == NULL) != (ends == 1)) {
+        abort();
+    }
+    job_end(&shell);
+    return 0;
+}
