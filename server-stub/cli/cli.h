@@ -133,6 +133,7 @@ struct flo_column {
         CELL_AGO,
         CELL_RELEASE,
         CELL_ERROR, /* "id: what" */
+        CELL_BRIEF, /* a text's begin */
     } form;
 };
 /* What a command did: with -o json the object, else the line.  Takes the
@@ -143,13 +144,15 @@ void flo_out_done(const struct flo_cli *cli, json_t *object, const char *format,
 void flo_out_table(const struct flo_cli *cli, const json_t *items,
                    const struct flo_column *columns, size_t count);
 void flo_out_json(const json_t *json);
+/* By "name", as people count: gw-2 before gw-10.  New array in *items. */
+void flo_out_sort(json_t **items);
 /* Value at a dotted path; NULL when absent. */
 const json_t *flo_out_at(const json_t *json, const char *path);
 const char *flo_out_text(const json_t *json, const char *path,
                          const char *standard);
 /* The same for a terminal: nothing in it moves the cursor.  `out` holds
  * FLO_OUT_PLAIN and is returned. */
-#define FLO_OUT_PLAIN 160
+#define FLO_OUT_PLAIN 320
 const char *flo_out_plain(const json_t *json, const char *path,
                           const char *standard, char *out);
 uint64_t flo_out_u64(const json_t *json, const char *path);

@@ -258,17 +258,35 @@ int flo_cmd_token_delete(struct flo_cli *cli, struct flo_err *err)
 int flo_cmd_audit_list(struct flo_cli *cli, struct flo_err *err)
 {
     static const struct flo_column columns[] = {
-        {"N", "number", CELL_TEXT},      {"AGO", "at_ms", CELL_AGO},
-        {"WHO", "who", CELL_TEXT},       {"WHAT", "what", CELL_TEXT},
-        {"OBJECT", "object", CELL_TEXT}, {"RESULT", "result", CELL_TEXT},
+        {"N", "number", CELL_TEXT},       {"AGO", "at_ms", CELL_AGO},
+        {"WHO", "who", CELL_TEXT},        {"WHAT", "what", CELL_TEXT},
+        {"OBJECT", "object", CELL_TEXT},  {"RESULT", "result", CELL_TEXT},
+        {"DETAIL", "detail", CELL_BRIEF},
     };
+    char path[128];
+    uint64_t limit;
+    const bool all = flo_args_has(&cli->args, "all");
+    FLO_CLEANUP(flo_json_cleanup) json_t *page = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *items = NULL;
-    int rv = flo_api_list(cli, "/v1/audit", &items, err);
+    int rv = flo_args_u64(&cli->args, "limit", 1, 1000, 50, &limit, err);
 
-    if (rv == 0) {
-        flo_out_table(cli, items, columns, FLO_COUNT(columns));
+    if (rv < 0) {
+        return rv;
     }
-    return rv;
+    snprintf(path, sizeof(path), "/v1/audit?order=newest&limit=%llu",
+             (unsigned long long)limit);
+    rv = all ? flo_api_list(cli, "/v1/audit?limit=1000", &items, err)
+             : flo_api_get(cli, path, &page, err);
+    if (rv < 0) {
+        return rv;
+    }
+    flo_out_table(cli, all ? items : json_object_get(page, "items"), columns,
+                  FLO_COUNT(columns));
+    if (!all && json_is_string(json_object_get(page, "next"))) {
+        flo_out_say(cli, "the newest %llu; --limit N or --all for more",
+                    (unsigned long long)limit);
+    }
+    return 0;
 }
 
 int flo_cmd_audit_verify(struct flo_cli *cli, struct flo_err *err)

@@ -36,6 +36,7 @@ int flo_cmd_device_list(struct flo_cli *cli, struct flo_err *err)
              state != NULL ? "&state=" : "", state != NULL ? state : "");
     int rv = flo_api_list(cli, path, &items, err);
     if (rv == 0) {
+        flo_out_sort(&items);
         flo_out_table(cli, items, device_columns, FLO_COUNT(device_columns));
     }
     return rv;
@@ -193,8 +194,28 @@ static void print_gauge(const json_t *row, const char *metric)
     print_value(high, metric);
 }
 
+/* Errors alone say nothing: of how many requests?  " 0.42 % of 2857". */
+static void print_rate(const json_t *requests, const char *by, const char *key,
+                       uint64_t errors)
+{
+    const json_t *series = json_object_get(requests, "series");
+
+    for (size_t i = 0; i < json_array_size(series); i++) {
+        const json_t *row = json_array_get(series, i);
+        uint64_t all = flo_out_u64(row, "sum");
+        if (strcmp(flo_out_text(json_object_get(row, "key"), by, "?"), key) ==
+                0 &&
+            all > 0) {
+            printf("  %.2f %% of %llu requests",
+                   100.0 * (double)errors / (double)all,
+                   (unsigned long long)all);
+        }
+    }
+}
+
 static void print_series(const json_t *answer, const json_t *names,
-                         const char *metric, const char *by)
+                         const json_t *requests, const char *metric,
+                         const char *by)
 {
     enum flo_metric which = FLO_METRIC_COUNT;
     static const char *const heads[][3] = {
@@ -220,6 +241,7 @@ static void print_series(const json_t *answer, const json_t *names,
         } else {
             printf("  %8llu", (unsigned long long)flo_out_u64(row, "count"));
             print_value((double)flo_out_u64(row, "sum"), metric);
+            print_rate(requests, by, key, flo_out_u64(row, "sum"));
         }
         putchar('\n');
     }
@@ -262,8 +284,14 @@ int flo_cmd_telemetry_query(struct flo_cli *cli, struct flo_err *err)
                                                     : "/v1/releases",
                           &names, err);
     }
+    FLO_CLEANUP(flo_json_cleanup) json_t *requests = NULL;
+    if (rv == 0 && strcmp(metric, "errors") == 0) {
+        json_object_set_new(body, "metric", json_string("requests"));
+        rv = flo_api_call(cli, "POST", "/v1/telemetry/query", body, &requests,
+                          err);
+    }
     if (rv == 0) {
-        print_series(answer, names, metric, by);
+        print_series(answer, names, requests, metric, by);
     }
     return rv;
 }

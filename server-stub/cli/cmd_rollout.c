@@ -7,10 +7,12 @@
 #include "server-stub/cli/cli.h"
 
 static const struct flo_column rollout_columns[] = {
-    {"ID", "id", CELL_TEXT},         {"RELEASE", "release", CELL_TEXT},
-    {"GROUP", "group", CELL_TEXT},   {"STATE", "state", CELL_TEXT},
-    {"PHASE", "phase", CELL_TEXT},   {"AGE", "created_at_ms", CELL_AGO},
-    {"REASON", "reason", CELL_TEXT},
+    {"ID", "id", CELL_TEXT},           {"RELEASE", "release", CELL_TEXT},
+    {"GROUP", "group", CELL_TEXT},     {"STATE", "state", CELL_TEXT},
+    {"PHASE", "phase", CELL_TEXT},     {"HAVE IT", "holders", CELL_TEXT},
+    {"OF", "members", CELL_TEXT},      {"AGE", "created_at_ms", CELL_AGO},
+    {"WHY", "spec.reason", CELL_TEXT}, {"STATE SINCE", "since_at_ms", CELL_AGO},
+    {"BECAUSE", "reason", CELL_TEXT},
 };
 
 int flo_cmd_rollout_list(struct flo_cli *cli, struct flo_err *err)
@@ -34,6 +36,35 @@ static int rollout_path(const char *id, const char *rest, char *out,
     return 0;
 }
 
+static void print_why(const json_t *rollout)
+{
+    char reason[FLO_OUT_PLAIN];
+    char by[FLO_OUT_PLAIN];
+
+    if (flo_out_text(rollout, "spec.reason", "")[0] != '\0') {
+        printf("why: %s (%s)\n",
+               flo_out_plain(rollout, "spec.reason", "", reason),
+               flo_out_plain(rollout, "spec.by", "?", by));
+    }
+}
+
+/* Older rollouts that lose devices to this one. */
+static void print_overlaps(const json_t *rollout)
+{
+    size_t i;
+    json_t *older;
+
+    json_array_foreach(json_object_get(rollout, "overlaps"), i, older)
+    {
+        printf("overlap: %s (%s, %s) holds %llu of these devices; those that "
+               "have not begun read superseded there\n",
+               flo_out_text(older, "rollout", "?"),
+               flo_out_text(older, "release", "?"),
+               flo_out_text(older, "state", "?"),
+               (unsigned long long)flo_out_u64(older, "devices"));
+    }
+}
+
 static void print_rollout(const struct flo_cli *cli, const json_t *rollout)
 {
     static const struct flo_column devices[] = {
@@ -43,10 +74,16 @@ static void print_rollout(const struct flo_cli *cli, const json_t *rollout)
         {"ERROR", "error", CELL_ERROR},
     };
     static const struct flo_column gates[] = {
-        {"GATE", "name", CELL_TEXT},
-        {"VALUE", "value", CELL_TEXT},
-        {"LIMIT", "limit", CELL_TEXT},
-        {"VERDICT", "verdict", CELL_TEXT},
+        {"GATE", "name", CELL_TEXT},   {"PHASE", "phase", CELL_TEXT},
+        {"BAD", "bad", CELL_TEXT},     {"ENDED", "ended", CELL_TEXT},
+        {"VALUE", "value", CELL_TEXT}, {"LIMIT", "limit", CELL_TEXT},
+        {"UNIT", "unit", CELL_TEXT},   {"VERDICT", "verdict", CELL_TEXT},
+    };
+    static const struct flo_column causes[] = {
+        {"CAUSE", "id", CELL_TEXT},
+        {"DEVICES", "devices", CELL_TEXT},
+        {"MEANS", "meaning", CELL_TEXT},
+        {"DO", "fix", CELL_TEXT},
     };
 
     char reason[FLO_OUT_PLAIN];
@@ -60,9 +97,15 @@ static void print_rollout(const struct flo_cli *cli, const json_t *rollout)
            flo_out_text(rollout, "release", "?"),
            flo_out_text(rollout, "group", "?"),
            flo_out_text(rollout, "state", "?"),
-           (unsigned long long)flo_out_u64(rollout, "phase") + 1,
+           (unsigned long long)flo_out_u64(rollout, "phase"),
            json_array_size(json_object_get(rollout, "phases")),
            flo_out_plain(rollout, "reason", "", reason));
+    print_why(rollout);
+    print_overlaps(rollout);
+    if (json_array_size(json_object_get(rollout, "causes")) > 0) {
+        flo_out_table(cli, json_object_get(rollout, "causes"), causes,
+                      FLO_COUNT(causes));
+    }
     flo_out_table(cli, json_object_get(rollout, "gates"), gates,
                   FLO_COUNT(gates));
     flo_out_table(cli, json_object_get(rollout, "devices"), devices,
@@ -92,8 +135,8 @@ int flo_cmd_rollout_get(struct flo_cli *cli, struct flo_err *err)
  */
 
 /* "5" devices or "20%" of the group. */
-static int read_phase(const char *text, size_t index, json_t **out,
-                      struct flo_err *err)
+static int read_phase(const char *text, size_t index, bool is_only,
+                      json_t **out, struct flo_err *err)
 {
     char *end;
     char name[32];
@@ -107,7 +150,10 @@ static int read_phase(const char *text, size_t index, json_t **out,
                         "share as 20%%",
                         text);
     }
-    snprintf(name, sizeof(name), index == 0 ? "canary" : "phase-%zu",
+    snprintf(name, sizeof(name),
+             is_only      ? "all"
+             : index == 0 ? "canary"
+                          : "phase-%zu",
              index + 1);
     *out = json_pack("{s:s,s:I}", "name", name,
                      is_share ? "share_pct" : "devices", (json_int_t)value);
@@ -122,6 +168,7 @@ static int read_phases(const struct flo_args *args, json_t *spec,
     static const char *const standard[] = {"1", "1%", "10%", "100%"};
     json_t *phases = json_array();
     const char *text;
+    const char *second;
     bool is_given = flo_args_has(args, "phase");
 
     json_object_set_new(spec, "phases", phases);
@@ -129,7 +176,9 @@ static int read_phases(const struct flo_args *args, json_t *spec,
                                 : i < FLO_COUNT(standard);
          i++) {
         json_t *phase = NULL;
-        int rv = read_phase(is_given ? text : standard[i], i, &phase, err);
+        bool is_only = is_given && !flo_args_each(args, "phase", 1, &second);
+        int rv =
+            read_phase(is_given ? text : standard[i], i, is_only, &phase, err);
         if (rv < 0) {
             return rv;
         }
@@ -240,6 +289,7 @@ int flo_cmd_rollout_start(struct flo_cli *cli, struct flo_err *err)
         printf("rollout %s started: %s on %s\n",
                flo_out_text(rollout, "id", "?"), title,
                flo_out_text(rollout, "group", "?"));
+        print_overlaps(rollout);
     }
     if (dry || !flo_args_has(&cli->args, "wait")) {
         return 0;

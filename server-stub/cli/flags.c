@@ -108,7 +108,9 @@ FLAGS(key_trust) = {END};
 FLAGS(bundle_create) = {{"to", "FILE", "the bundle"},
                         {"compress", NULL, "tar.zst instead of tar"},
                         END};
-FLAGS(audit_list) = {END};
+FLAGS(audit_list) = {{"limit", "N", "records, the newest first (50)"},
+                     {"all", NULL, "every record, the oldest first"},
+                     END};
 FLAGS(audit_verify) = {END};
 FLAGS(explain) = {END};
 FLAGS(version) = {END};

@@ -1,11 +1,13 @@
 /* Output: aligned tables, JSON, sizes and times for people. */
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "server-stub/cli/cli.h"
 
 #define COLUMNS_MAX 16
+#define BRIEF_BYTES 72
 #define CELL_BYTES_MAX FLO_OUT_PLAIN
 
 const json_t *flo_out_at(const json_t *json, const char *path)
@@ -104,6 +106,10 @@ static void cell(const json_t *item, const struct flo_column *column, char *out)
                  flo_out_text(value, "id", "?"),
                  flo_out_text(value, "what", "?"));
         plain(text, out);
+    } else if (json_is_string(value) && column->form == CELL_BRIEF) {
+        char text[BRIEF_BYTES + 1];
+        snprintf(text, sizeof(text), "%s", json_string_value(value));
+        plain(text, out);
     } else if (json_is_string(value)) {
         plain(json_string_value(value), out);
     } else if (json_is_integer(value) && column->form == CELL_BYTES) {
@@ -138,6 +144,35 @@ static void cell(const json_t *item, const struct flo_column *column, char *out)
     } else {
         strcpy(out, "–");
     }
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const char *one = flo_out_text(*(json_t *const *)a, "name", "");
+    const char *other = flo_out_text(*(json_t *const *)b, "name", "");
+
+    return flo_natural_compare(one, strlen(one), other, strlen(other));
+}
+
+void flo_out_sort(json_t **items)
+{
+    size_t count = json_array_size(*items);
+    json_t **list = calloc(count + 1, sizeof(*list));
+
+    if (list == NULL) {
+        return; /* as they came */
+    }
+    for (size_t i = 0; i < count; i++) {
+        list[i] = json_array_get(*items, i);
+    }
+    qsort(list, count, sizeof(list[0]), by_name);
+    json_t *sorted = json_array();
+    for (size_t i = 0; i < count; i++) {
+        json_array_append(sorted, list[i]);
+    }
+    free(list);
+    json_decref(*items);
+    *items = sorted;
 }
 
 void flo_out_json(const json_t *json)

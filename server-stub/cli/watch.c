@@ -22,6 +22,7 @@ static void phase_line(const json_t *phase, struct flo_buf *out)
     uint64_t devices = flo_out_u64(phase, "devices");
     uint64_t good = 0;
     char name[FLO_OUT_PLAIN];
+    static const char *const besides[] = {"away", "silent", "overdue"};
 
     for (int i = 0; i < FLO_EXECUTION_COUNT; i++) {
         if (flo_execution_kind((enum flo_execution)i) ==
@@ -30,7 +31,8 @@ static void phase_line(const json_t *phase, struct flo_buf *out)
                 flo_out_u64(counts, flo_execution_word((enum flo_execution)i));
         }
     }
-    flo_buf_printf(out, " %-10s %4llu  ",
+    flo_buf_printf(out, " %llu %-10s %4llu  ",
+                   (unsigned long long)flo_out_u64(phase, "number"),
                    flo_out_plain(phase, "name", "?", name),
                    (unsigned long long)devices);
     for (uint64_t i = 0; i < 20; i++) {
@@ -41,6 +43,13 @@ static void phase_line(const json_t *phase, struct flo_buf *out)
         if (flo_out_u64(counts, word) > 0) {
             flo_buf_printf(out, "  %llu %s",
                            (unsigned long long)flo_out_u64(counts, word), word);
+        }
+    }
+    for (size_t i = 0; i < FLO_COUNT(besides); i++) {
+        if (flo_out_u64(phase, besides[i]) > 0) {
+            flo_buf_printf(out, "  %llu %s",
+                           (unsigned long long)flo_out_u64(phase, besides[i]),
+                           besides[i]);
         }
     }
     flo_buf_text(out, "\n");

@@ -347,7 +347,8 @@ static void executed(struct flo_rollout *rollout, size_t index,
 }
 
 static void seen_back(struct flo_rollout *rollout, size_t index,
-                      uint64_t now_ms, struct flo_rollout_actions *actions)
+                      const struct flo_rollout_event *event,
+                      struct flo_rollout_actions *actions)
 {
     struct flo_rollout_member *member = &rollout->members[index];
     enum flo_execution state = (enum flo_execution)member->state;
@@ -360,8 +361,11 @@ static void seen_back(struct flo_rollout *rollout, size_t index,
     /* Halted: those on trial that failed were taken back. */
     bool is_recalled = rollout->state == FLO_ROLLOUT_HALTED && is_way(member);
 
+    bool is_taken = event->is_ordered && state >= FLO_EXECUTION_ACTIVATING;
+    uint64_t now_ms = event->now_ms;
+
     if (member->is_back || !phase_is_started(rollout, index) ||
-        !(goes_back || is_recalled ||
+        !(goes_back || is_recalled || is_taken ||
           (is_stopped && state < FLO_EXECUTION_ACTIVATING))) {
         return;
     }
@@ -516,7 +520,7 @@ static int device_step(struct flo_rollout *rollout,
     if (event->kind == FLO_ROLLOUT_EVENT_EXECUTION) {
         executed(rollout, index, event, actions);
     } else if (event->kind == FLO_ROLLOUT_EVENT_BACK) {
-        seen_back(rollout, index, event->now_ms, actions);
+        seen_back(rollout, index, event, actions);
     } else if (event->kind == FLO_ROLLOUT_EVENT_STAYS) {
         stays(rollout, index, actions);
     }

@@ -169,6 +169,7 @@ struct flo_rollout_event {
     enum flo_execution execution;
     bool is_online;     /* joined */
     bool is_superseded; /* joined: a newer rollout has it */
+    bool is_ordered;    /* back: by an order about this release, it says */
     bool is_retained;   /* said once, not now: nobody was heard */
     const char *note;   /* who, why, error id; may be NULL */
 };

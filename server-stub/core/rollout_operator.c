@@ -130,10 +130,6 @@ static void taken_back(struct flo_rollout *rollout, uint64_t now_ms,
         flo_rollout_state_set(rollout, FLO_ROLLOUT_ABORTED, now_ms, actions);
         return;
     }
-    if (rollout->state == FLO_ROLLOUT_COMPLETED) { /* but not as it says */
-        flo_rollout_state_set(rollout, FLO_ROLLOUT_COMPLETED, now_ms, actions);
-        return;
-    }
     wait_anew(rollout, now_ms);
     flo_rollout_state_set(rollout, FLO_ROLLOUT_ROLLING_BACK, now_ms, actions);
 }

@@ -214,7 +214,7 @@ static int back_by_report(const struct flo_message *message, uint64_t rev,
         (rv = flo_records_desired_get(controller->store, message->device,
                                       &desired, order, err)) < 0 ||
         rev < desired ||
-        (rv = flo_ingest_back_on_rollouts(message, NULL, err)) < 0) {
+        (rv = flo_ingest_back_on_rollouts(message, NULL, false, err)) < 0) {
         return rv;
     }
     return is_awaited ? flo_ingest_back_on_orders(message, err) : 0;

@@ -46,7 +46,8 @@ bool flo_ingest_any_goes_back(const struct flo_controller *controller)
 
 static int tell_rollouts(const struct flo_message *message,
                          const char *release_or_null,
-                         enum flo_rollout_event_kind kind, struct flo_err *err)
+                         enum flo_rollout_event_kind kind, bool is_ordered,
+                         struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
     int rv = 0;
@@ -55,24 +56,30 @@ static int tell_rollouts(const struct flo_message *message,
         struct flo_rollout_entry *entry = controller->rollouts[i];
         char digest[FLO_DIGEST_TEXT];
         flo_digest_text(&entry->release, digest);
+        bool concerned =
+            can_go_back(entry) ||
+            (is_ordered && entry->core.state == FLO_ROLLOUT_COMPLETED);
         bool is_back = release_or_null != NULL
                            ? strcmp(release_or_null, digest) == 0
                            : !report_names(message->json, digest);
-        if (can_go_back(entry) && is_back) {
-            rv = flo_ingest_step(message, entry,
-                                 (struct flo_rollout_event){
-                                     .kind = kind, .device = message->device},
-                                 err);
+        if (concerned && is_back) {
+            rv = flo_ingest_step(
+                message, entry,
+                (struct flo_rollout_event){.kind = kind,
+                                           .device = message->device,
+                                           .is_ordered = is_ordered},
+                err);
         }
     }
     return rv;
 }
 
 int flo_ingest_back_on_rollouts(const struct flo_message *message,
-                                const char *release_or_null,
+                                const char *release_or_null, bool is_ordered,
                                 struct flo_err *err)
 {
-    return tell_rollouts(message, release_or_null, FLO_ROLLOUT_EVENT_BACK, err);
+    return tell_rollouts(message, release_or_null, FLO_ROLLOUT_EVENT_BACK,
+                         is_ordered, err);
 }
 
 struct awaited {
@@ -505,11 +512,12 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
     }
     bool is_over = next == FLO_OUTCOME_DONE || next == FLO_OUTCOME_IGNORED;
     if (rv == 0 && is_over && strcmp(acked.op, "rollback") == 0) {
-        rv = flo_ingest_back_on_rollouts(message, acked.release, err);
+        rv = flo_ingest_back_on_rollouts(message, acked.release,
+                                         next == FLO_OUTCOME_DONE, err);
     } else if (rv == 0 && next == FLO_OUTCOME_REFUSED &&
                strcmp(acked.op, "rollback") == 0) {
-        rv =
-            tell_rollouts(message, acked.release, FLO_ROLLOUT_EVENT_STAYS, err);
+        rv = tell_rollouts(message, acked.release, FLO_ROLLOUT_EVENT_STAYS,
+                           false, err);
     } else if (rv == 0 && is_over && strcmp(acked.op, "abort") == 0) {
         rv = abort_done(message, &acked, err);
     } else if (rv == 0 && next == FLO_OUTCOME_REFUSED &&

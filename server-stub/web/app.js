@@ -1,110 +1,90 @@
-// The dashboard: one page, live.  Keeps the fleet's state, asks again when the
-// controller says that something changed, draws the cards.
+// The dashboard: one page, live.  Events keep its state; it asks only for what
+// they do not bring, and nothing while nobody looks.
 
 import { Problem, call, follow, session } from "/app/api.js";
 import { announce, h, title } from "/app/dom.js";
 import { openEmergency } from "/app/emergency.js";
+import { openRollback } from "/app/rollback.js";
+import { State } from "/app/state.js";
 import * as views from "/app/views.js";
 
 const main = document.getElementById("main");
 const live = document.getElementById("live");
-const data = { rollouts: [], releases: [], audit: [], shown: null };
-const fleet = new Map(); // devices by id
-const devices = () => [...fleet.values()];
-const dirty = new Set(["devices", "rollouts", "releases", "audit", "telemetry"]);
+const state = new State();
 const slots = {};
 let stop = null;
-let drawing = false;
+let busy = false;
 
-function setLive(state, text) {
-  live.dataset.state = state;
+function setLive(word, text) {
+  live.dataset.state = word;
   live.textContent = text;
-  document.body.classList.toggle("stale", state !== "live");
+  document.body.classList.toggle("stale", word !== "live");
 }
 
 // ---- reading --------------------------------------------------------------
 
-// All devices, page by page.  Where one page is not enough, they are read at
-// most a page in five seconds and drawn less often; live events tell between.
-const PAGE = 1000; // most that the controller gives
-const pace = { read: 0, draw: 0 };
-let heard = new Map(); // by events since the last reading began
-
-function pages() {
-  return Math.ceil(fleet.size / PAGE);
-}
-
-async function readFleet() {
-  const found = [];
-  let next = "";
-  heard = new Map();
-  do {
-    const page = await call("GET", `/v1/devices?limit=${PAGE}${next}`);
-    found.push(...page.items);
-    next = page.next ? `&cursor=${encodeURIComponent(page.next)}` : "";
-  } while (next);
-  fleet.clear();
-  found.forEach((d) => fleet.set(d.id, d));
-  heard.forEach(hear);
-  pace.read = pages() > 1 ? Date.now() + 5000 * pages() : 0;
-}
-
-function hear(device) {
-  heard.set(device.id, device);
-  if (device.state === "retired") {
-    fleet.delete(device.id);
-  } else {
-    fleet.set(device.id, device);
-  }
-}
-
-const readers = {
-  async devices() {
-    if (Date.now() >= pace.read) {
-      await readFleet();
-    }
-    pace.draw = pages() > 1 ? Date.now() + 500 * pages() : 0;
-  },
-  async rollouts() {
-    data.rollouts = (await call("GET", "/v1/rollouts")).items;
-    data.frozen = (await call("GET", "/v1/version")).frozen;
-    const id = data.wanted || (data.rollouts[0] && data.rollouts[0].id);
-    data.shown = id ? await call("GET",
-      `/v1/rollouts/${encodeURIComponent(id)}?devices=200`) : null;
-  },
-  async releases() {
-    data.releases = (await call("GET", "/v1/releases")).items;
-  },
-  async audit() {
-    data.audit = (await call("GET", "/v1/audit?order=newest&limit=12")).items;
-  },
-  async telemetry() {
-    data.charts = await views.telemetry(data.releases);
-  },
+// What is to be asked for, not sooner than so many ms after the last time.
+const sources = {
+  devices: { every: 2000, read: () => state.readDevices(), draws: ["summary", "fleet"] },
+  rollouts: { every: 1000, read: () => state.readRollouts(), draws: ["summary", "rollouts"] },
+  shown: { every: 2000, read: () => state.readShown(), draws: ["rollout"] },
+  frozen: { every: 1000, read: () => state.readFrozen(), draws: ["summary"] },
+  releases: { every: 1000, read: () => state.readReleases(), draws: ["releases"] },
+  audit: { every: 1000, read: () => state.readAudit(), draws: ["audit"] },
+  telemetry: { every: 10000, read: async () => {
+    state.charts = await views.telemetry(state.releases);
+  }, draws: ["charts"] },
 };
+const ORDER = ["devices", "releases", "rollouts", "shown", "frozen", "audit", "telemetry"];
+const wanted = new Set(); // sources
+const stale = new Set(); // cards
+const pace = { fleet: 0 }; // large fleets are drawn less often
+
+function want(...names) {
+  names.forEach((name) => wanted.add(name));
+}
+
+function due() {
+  const now = Date.now();
+  return ORDER.filter((name) => wanted.has(name) && now >= (sources[name].next || 0));
+}
+
+async function read(name) {
+  const source = sources[name];
+  // A reading of many pages is not begun again before five seconds a page.
+  const every = name === "devices" && state.pages() > 1
+    ? 5000 * state.pages() : source.every;
+  wanted.delete(name);
+  try {
+    await source.read();
+  } catch (problem) {
+    wanted.add(name);
+    throw problem;
+  } finally {
+    source.next = Date.now() + every;
+  }
+  source.draws.forEach((card) => stale.add(card));
+}
 
 async function refresh() {
-  const names = [...dirty].filter((n) => n !== "devices" || Date.now() >= pace.draw);
-  if (drawing || names.length === 0 || !session.token) {
+  if (busy || document.hidden || !session.token) {
     return;
   }
-  drawing = true;
-  names.forEach((n) => dirty.delete(n));
+  busy = true;
   try {
-    for (const name of names) {
-      await readers[name]();
+    for (const name of due()) {
+      await read(name);
     }
-    draw(names);
   } catch (problem) {
-    names.forEach((n) => dirty.add(n));
     if (problem instanceof Problem && problem.status === 401) {
       signOut("That token is not valid (any more).");
     } else {
       setLive("stale", `stale: ${problem.message}`);
     }
   } finally {
-    drawing = false;
+    busy = false;
   }
+  draw();
 }
 
 // ---- drawing -----------------------------------------------------------------
@@ -117,7 +97,13 @@ function put(name, ...elements) {
     old[0].before(...elements);
     old.forEach((e) => e.remove());
   } else {
-    main.append(...elements);
+    const names = Object.keys(cards);
+    const next = names.slice(names.indexOf(name) + 1).find((n) => slots[n]);
+    if (next) {
+      slots[next][0].before(...elements);
+    } else {
+      main.append(...elements);
+    }
   }
   const opened = old && old[0].querySelector("details[open]");
   if (opened) {
@@ -134,49 +120,65 @@ function put(name, ...elements) {
   }
 }
 
-function draw(names) {
-  const changed = new Set(names);
-  if (changed.has("devices") || changed.has("rollouts")) {
-    put("summary", views.summary(devices(), data.rollouts, data.frozen));
+const cards = {
+  summary: () => [views.summary(state)],
+  fleet: () => [views.fleet(state.devices())],
+  rollout: () => [views.rollout(state.shown, act)],
+  rollouts: () => [views.rollouts(state.rolloutList(), (id) => {
+    state.wanted = id;
+    sources.shown.next = 0;
+    want("shown");
+    refresh();
+  })],
+  charts: () => state.charts,
+  releases: () => [views.releases(state.releases)],
+  audit: () => [views.activity(state.audit)],
+};
+
+// Cards stand in the order of the list above, whatever is read first.
+function draw() {
+  if (!session.token || (Object.keys(slots).length === 0
+      && stale.size < Object.keys(cards).length)) {
+    return;
   }
-  if (changed.has("devices")) {
-    put("fleet", views.fleet(devices()));
-  }
-  if (changed.has("rollouts")) {
-    put("rollout", views.rollout(data.shown, act));
-    put("rollouts", views.rollouts(data.rollouts, (id) => {
-      data.wanted = id;
-      dirty.add("rollouts");
-      refresh();
-    }));
-  }
-  if (changed.has("telemetry")) {
-    put("charts", ...data.charts);
-  }
-  if (changed.has("releases")) {
-    put("releases", views.releases(data.releases));
-  }
-  if (changed.has("audit")) {
-    put("audit", views.activity(data.audit));
+  for (const name of Object.keys(cards).filter((card) => stale.has(card))) {
+    if (name === "fleet" && Date.now() < pace.fleet) {
+      continue;
+    }
+    stale.delete(name);
+    if (name === "fleet") {
+      pace.fleet = state.pages() > 1 ? Date.now() + 500 * state.pages() : 0;
+    }
+    const elements = cards[name]();
+    if (elements.length > 0) {
+      put(name, ...elements);
+    }
   }
 }
 
 async function act(rollout, action) {
   if (action === "rollback") {
-    openEmergency(devices(), rollout.release, data.releases);
+    openRollback(rollout, state.devices());
     return;
   }
-  if (action === "abort" && !await ask(
-    `Abort ${rollout.id}? Devices that have not activated it yet stay as they are.`)) {
+  const questions = {
+    abort: `Abort ${rollout.id}? Devices that have not activated it yet stay as they are.`,
+    promote: `Leave phase ${rollout.phase} of ${rollout.id} though its gates have not passed?`,
+    yank: `Yank ${rollout.release}? No device takes it any more. Who has it keeps it.`,
+  };
+  if (questions[action] && !await ask(questions[action])) {
     return;
   }
+  const path = action === "yank"
+    ? `/v1/releases/${encodeURIComponent(rollout.release)}/yank`
+    : `/v1/rollouts/${encodeURIComponent(rollout.id)}/actions`;
   try {
-    await call("POST", `/v1/rollouts/${encodeURIComponent(rollout.id)}/actions`, { action });
+    await call("POST", path, action === "yank" ? {} : { action });
     announce(`${rollout.id}: ${action}`);
   } catch (problem) {
     await ask(`${problem.code}: ${problem.message} ${problem.fix}`);
   }
-  dirty.add("rollouts");
+  want("rollouts", "shown");
   refresh();
 }
 
@@ -196,13 +198,35 @@ function ask(text) {
 
 // ---- session --------------------------------------------------------------------
 
-const TOUCHES = { device: ["devices"], rollout: ["rollouts", "devices"],
-  order: ["rollouts", "devices", "audit", "releases"], release: ["releases"],
-  telemetry: ["telemetry", "devices"], audit: ["audit"] };
-
 function readAll() {
-  pace.read = pace.draw = 0;
-  Object.keys(readers).forEach((k) => dirty.add(k));
+  ORDER.forEach((name) => {
+    sources[name].next = 0;
+    want(name);
+  });
+}
+
+// An event brings its object; what it does not bring is asked for.
+function hear(name, value) {
+  if (name === "device" && value?.id) {
+    state.hearDevice(value);
+    stale.add("fleet").add("summary");
+  } else if (name === "rollout" && value?.id) {
+    if (state.hearRollout(value)) {
+      want("shown");
+    }
+    stale.add("rollout").add("rollouts").add("summary");
+  } else if (name === "audit" && value?.number) {
+    state.hearAudit(value);
+    stale.add("audit");
+  } else if (name === "order") {
+    want("frozen");
+  } else if (name === "release") {
+    want("releases");
+  } else if (name === "telemetry") {
+    want("telemetry");
+  } else {
+    readAll(); // resync, or something newer than this page
+  }
 }
 
 async function start() {
@@ -214,6 +238,7 @@ async function start() {
   document.getElementById("sign-out").hidden = false;
   main.replaceChildren();
   Object.keys(slots).forEach((k) => delete slots[k]);
+  Object.keys(cards).forEach((card) => stale.add(card));
   readAll();
   stop = follow({
     open() {
@@ -221,19 +246,7 @@ async function start() {
       readAll();
     },
     closed(why) { setLive("stale", `stale: ${why}`); },
-    event(name, value) {
-      if (!TOUCHES[name]) {
-        readAll();
-        return;
-      }
-      if (name === "device" && value?.id) {
-        hear(value);
-      }
-      TOUCHES[name].forEach((k) => dirty.add(k));
-      if (name === "rollout" && data.rollouts[0]?.state === "running") {
-        data.wanted = null;
-      }
-    },
+    event: hear,
   });
   await refresh();
 }
@@ -271,10 +284,14 @@ function signIn(why) {
 }
 
 document.getElementById("emergency").addEventListener("click", () =>
-  openEmergency(devices(), title(devices()[0]?.serving)));
+  openEmergency(state.devices(), title(state.devices()[0]?.serving), state.releases));
 document.getElementById("sign-out").addEventListener("click", () => signOut(""));
-setInterval(refresh, 500);
-setInterval(() => { dirty.add("devices"); dirty.add("telemetry"); }, 5000);
+document.addEventListener("visibilitychange", refresh);
+setInterval(refresh, 250);
+// Times of day grow without an event; who was heard and how large it is comes
+// with the next reading.
+setInterval(() => { stale.add("fleet").add("rollouts").add("audit"); }, 5000);
+setInterval(() => want("devices"), 30000);
 
 if (session.token) {
   start().catch((problem) => signOut(problem.message));

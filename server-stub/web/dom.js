@@ -61,17 +61,20 @@ export function title(serving) {
   return serving?.version ? `${text(serving.model)}@${text(serving.version)}` : "–";
 }
 
-// The class and shape of a state word: good, busy, bad or off.
+// The class and shape of a state word: good, busy, warn, bad, back or off.
+// What was taken back is never green, and neither is what asks for a hand.
 const GOOD = new Set(["succeeded", "already-installed", "online", "completed",
   "passed", "pass", "ready", "published", "done"]);
-const BAD = new Set(["failed", "rejected", "timed-out", "rolled-back", "halted",
-  "fail", "down", "yanked", "rolling-back"]);
+const BAD = new Set(["failed", "rejected", "timed-out", "halted", "fail", "down", "yanked",
+  "silent", "overdue"]);
+const WARN = new Set(["held", "paused", "partly"]);
+const BACK = new Set(["rolled-back", "rolling-back", "taken-back"]);
 const OFF = new Set(["offline", "queued", "waiting", "cancelled", "superseded",
-  "removed", "draft", "aborted", "inconclusive", "paused"]);
+  "removed", "draft", "aborted", "inconclusive", "away"]);
 
 export function kind(word) {
-  return GOOD.has(word) ? "good" : BAD.has(word) ? "bad"
-    : OFF.has(word) ? "off" : "busy";
+  return GOOD.has(word) ? "good" : BAD.has(word) ? "bad" : WARN.has(word) ? "warn"
+    : BACK.has(word) ? "back" : OFF.has(word) ? "off" : "busy";
 }
 
 export function state(word) {

@@ -4,19 +4,22 @@ import { call } from "/app/api.js";
 import { chart } from "/app/chart.js";
 import { ago, bytes, duration, h, kind, state, table, text, title } from "/app/dom.js";
 
-export function summary(devices, rollouts, frozen) {
+export function summary(state) {
+  const devices = state.devices();
+  const rollouts = state.rolloutList();
   const online = devices.filter((d) => d.state === "online").length;
   const updating = devices.filter((d) => d.execution
     && kind(d.execution.state) === "busy").length;
-  const running = rollouts.filter((r) => r.state === "running").length;
+  const count = (word) => rollouts.filter((r) => r.state === word).length;
   const tile = (n, text) => h("div", { class: "tile" }, h("b", {}, String(n)), h("span", {}, text));
   const served = new Map();
   devices.forEach((d) => served.set(title(d.serving), (served.get(title(d.serving)) || 0) + 1));
   return h("section", { class: "card", "aria-label": "Summary" },
     h("div", { class: "tiles" }, tile(devices.length, "devices"),
-      tile(online, "online"), tile(updating, "updating"),
-      tile(running, "rollouts running"),
-      frozen ? tile("frozen", "nothing starts until it is unfrozen") : null,
+      tile(online, `online of ${devices.length}`), tile(updating, "updating"),
+      tile(count("running"), "rollouts running"),
+      count("halted") > 0 ? tile(count("halted"), "rollouts halted") : null,
+      state.frozen ? tile("frozen", "nothing starts until it is unfrozen") : null,
       [...served].map(([name, n]) => tile(n, `serve ${name}`))));
 }
 
@@ -40,21 +43,88 @@ export function fleet(devices) {
           bytes(d.rss_bytes), ago(d.last_seen_at_ms)]))));
 }
 
-function phaseBar(phase, index, current) {
-  const groups = { good: 0, busy: 0, bad: 0, off: 0 };
+// "9 succeeded · 1 failed", and who does not count or owes an answer.
+function phaseWords(phase) {
+  const words = Object.entries(phase.counts || {}).map(([w, n]) => `${n} ${w}`);
+  for (const beside of ["away", "silent", "overdue"]) {
+    if (phase[beside] > 0) {
+      words.push(`${phase[beside]} ${beside}`);
+    }
+  }
+  return words.join(" · ");
+}
+
+const FILLS = ["good", "busy", "bad", "back"];
+
+function phaseBar(phase, current) {
+  const groups = {};
   for (const [word, n] of Object.entries(phase.counts || {})) {
-    groups[kind(word)] += n;
+    groups[kind(word)] = (groups[kind(word)] || 0) + n;
   }
   const total = Math.max(phase.devices, 1);
-  const words = Object.entries(phase.counts || {}).map(([w, n]) => `${n} ${w}`).join(" · ");
+  const words = phaseWords(phase);
   return h("div", { class: "phase" },
-    h("div", { class: "row" }, h("b", {}, `${index + 1} ${phase.name}`),
+    h("div", { class: "row" }, h("b", {}, `${phase.number} ${phase.name}`),
       h("span", { class: "soft" }, `${phase.devices} devices`), state(phase.state),
       h("span", { class: "soft" }, words)),
     h("div", { class: "track", role: "img", "aria-label": `${phase.name}: ${words}`,
-      "data-current": index === current },
-    ["good", "busy", "bad"].map((k) => h("div", { class: `fill ${k}`,
-      style: null, "data-share": 100 * groups[k] / total }))));
+      "data-current": phase.number === current },
+    FILLS.map((k) => h("div", { class: `fill ${k}`,
+      style: null, "data-share": 100 * (groups[k] || 0) / total }))));
+}
+
+// The state of a rollout for people: one whose release nobody has any more was
+// taken back, whatever it once completed.
+export function rolloutState(one) {
+  return one.state === "completed" && one.holders === 0 ? "taken-back" : one.state;
+}
+
+// The cause first, then what happened to how many.
+function notice(one) {
+  const held = (one.phases || []).some((p) => p.state === "held");
+  if (!["halted", "rolled-back", "rolling-back"].includes(one.state) && !held
+      && (one.causes || []).length === 0) {
+    return null;
+  }
+  const back = one.state.startsWith("roll");
+  const touched = (one.phases || []).filter((p) => p.state !== "waiting")
+    .reduce((n, p) => n + p.devices, 0);
+  return h("div", { class: `notice ${held ? "held" : back ? "back" : ""}` },
+    (one.causes || []).map((c) => h("p", {}, h("b", { class: "mono" }, c.id),
+      ` on ${c.devices} of ${touched} devices${c.meaning ? `: ${c.meaning}` : ""}`,
+      c.fix ? h("span", { class: "soft" }, ` · ${c.fix}`) : null)),
+    h("p", { class: "soft" }, one.reason || "", ` · ${one.holders} have ${one.release} now, `
+      + `${one.members - touched} of ${one.members} never touched`));
+}
+
+function buttons(one, act) {
+  const button = (action, text) => h("button", { type: "button",
+    class: action === "rollback" ? "danger" : null, onclick: () => act(one, action) }, text);
+  const open = ["running", "paused"].includes(one.state);
+  const goesBack = open || ["completed", "halted", "aborting", "aborted"].includes(one.state);
+  return [
+    one.state === "running" ? button("pause", "Pause") : null,
+    one.state === "paused" ? button("resume", "Resume") : null,
+    open ? button("promote", "Promote phase…") : null,
+    open ? button("abort", "Abort…") : null,
+    one.state === "halted" ? button("yank", `Yank ${one.release}…`) : null,
+    goesBack && one.holders > 0
+      ? button("rollback", `Roll back ${one.holders}…`) : null,
+  ];
+}
+
+function gates(one) {
+  const interval = (g) => g.limit > 0 && Array.isArray(g.interval)
+    ? ` (95 % CI ${g.interval[0].toFixed(1)} to ${g.interval[1].toFixed(1)})` : "";
+  return table(["gate", "phase", "value", "limit", "verdict"], one.gates.map((g) => [
+    g.name, String(g.phase ?? "–"),
+    `${g.bad} of ${g.ended} ended = ${Number(g.value).toPrecision(3)} ${g.unit}${interval(g)}`,
+    `${g.limit} ${g.unit}`, state(g.verdict)]));
+}
+
+function deviceState(d) {
+  const beside = ["away", "silent", "overdue"].find((w) => d[w]);
+  return h("span", {}, state(d.state), beside ? [" ", state(beside)] : null);
 }
 
 export function rollout(one, act) {
@@ -63,25 +133,21 @@ export function rollout(one, act) {
       h("p", { class: "soft" }, "None yet. Start one: ",
         h("code", { class: "mono" }, "flotilla rollout start MODEL@VERSION --group all")));
   }
-  const open = ["running", "paused"].includes(one.state);
-  const button = (action, text) => h("button", { type: "button",
-    class: action === "rollback" ? "danger" : null, onclick: () => act(one, action) }, text);
+  const why = one.spec?.reason ? `${text(one.spec.reason)} · ` : "";
   const card = h("section", { class: "card wide", "aria-label": "Rollout" },
-    h("div", { class: "row" }, h("h2", {}, `${one.id}  ${one.release}`), state(one.state),
-      h("span", { class: "soft" }, one.reason || ""),
-      h("span", { class: "space" }),
-      open && one.state === "running" ? button("pause", "Pause") : null,
-      open && one.state === "paused" ? button("resume", "Resume") : null,
-      open ? button("abort", "Abort…") : null,
-      open || one.state === "completed" ? button("rollback", "Roll back…") : null),
-    (one.phases || []).map((p, i) => phaseBar(p, i, one.phase)),
-    (one.gates || []).length > 0 ? table(["gate", "value", "limit", "verdict"],
-      one.gates.map((g) => [g.name, String(g.value ?? "–"), String(g.limit ?? "–"),
-        state(g.verdict)])) : null,
+    h("div", { class: "row" }, h("h2", {}, `${one.id}  ${one.release}`), state(rolloutState(one)),
+      h("span", { class: "soft" }, `${why}${one.group}, by ${text(one.spec?.by)}, `
+        + `phase ${one.phase} of ${(one.phases || []).length}`),
+      h("span", { class: "space" }), buttons(one, act)),
+    notice(one) || h("p", { class: "soft" }, one.reason || ""),
+    (one.overlaps || []).map((o) => h("p", { class: "soft" }, `Overlap: ${o.rollout} (${o.release}, `
+      + `${o.state}) held ${o.devices} of these devices; they read superseded there.`)),
+    (one.phases || []).map((p) => phaseBar(p, one.phase)),
+    (one.gates || []).length > 0 ? gates(one) : null,
     (one.devices || []).length > 0 ? table(
       ["device", "phase", "state", "by", "bytes", "took", "why"],
-      one.devices.map((d) => [d.name || d.id, String((d.phase ?? 0) + 1),
-        state(d.state), d.codec, bytes(d.bytes ?? null), duration(d.took_ms ?? null),
+      one.devices.map((d) => [d.name || d.id, d.phase > 0 ? String(d.phase) : "–",
+        deviceState(d), d.codec, bytes(d.bytes ?? null), duration(d.took_ms ?? null),
         d.error ? `${text(d.error.id)}: ${text(d.error.what || "")}` : ""])) : null);
   // Widths by script: the content security policy allows no inline style.
   card.querySelectorAll(".fill").forEach((fill) => {
@@ -93,9 +159,18 @@ export function rollout(one, act) {
 export function rollouts(list, show) {
   return h("section", { class: "card third", "aria-label": "Rollouts" }, h("h2", {}, "Rollouts"),
     list.length === 0 ? h("p", { class: "soft" }, "None yet.")
-      : table(["id", "release", "state", "begun"], list.slice(0, 12).map((r) => [
+      : table(["id", "release", "state", "have it", "age"], list.slice(0, 12).map((r) => [
         h("button", { type: "button", onclick: () => show(r.id) }, r.id), r.release,
-        state(r.state), ago(r.created_at_ms)])));
+        h("span", { title: r.reason }, state(rolloutState(r))),
+        `${r.holders} of ${r.members}`, duration(Date.now() - r.created_at_ms)])));
+}
+
+const SPAN_MS = 600000;
+const STEP_MS = 5000;
+
+function query(metric) {
+  return call("POST", "/v1/telemetry/query", { metric, by: ["release"],
+    since_ms: SPAN_MS, step_ms: STEP_MS, quantiles: [0.5, 0.95] });
 }
 
 const CHARTS = [
@@ -104,20 +179,46 @@ const CHARTS = [
   ["engine_rss_bytes", "Engine memory, mean / most", bytes],
 ];
 
+const per = (v) => `${v.toPrecision(2)} %`;
+
+// Errors alone say nothing: of how many requests, point by point (low and high
+// are the same line), in one minute's steps so that few requests do not jump.
+async function errorRates(name) {
+  const [errors, requests] = await Promise.all([query("errors"), query("requests")]);
+  const failed = new Map((errors.series || []).map((s) => [s.key.release,
+    new Map(s.points.map((p) => [p[0], p[2] ?? p[1]]))]));
+  return (requests.series || []).map((s) => {
+    const minutes = new Map();
+    for (const p of s.points) {
+      const at = Math.floor(p[0] / 60000) * 60000;
+      const sums = minutes.get(at) || [0, 0];
+      sums[0] += failed.get(s.key.release)?.get(p[0]) || 0;
+      sums[1] += p[2] ?? p[1];
+      minutes.set(at, sums);
+    }
+    return { name: name(s.key.release), points: [...minutes].filter(([, [, all]]) => all > 0)
+      .map(([at, [bad, all]]) => [at, 100 * bad / all, 100 * bad / all]) };
+  });
+}
+
 // Series of releases by their names, points without values left out.
 export async function telemetry(releases) {
   const names = new Map(releases.map((r) => [r.digest, `${r.model}@${r.version}`]));
-  return Promise.all(CHARTS.map(async ([metric, text, format]) => {
-    const answer = await call("POST", "/v1/telemetry/query", { metric,
-      by: ["release"], since_ms: 600000, step_ms: 5000, quantiles: [0.5, 0.95] });
+  const name = (digest) => names.get(digest) || (digest || "").slice(7, 15);
+  const card = (title, series, format) => h("section", { class: "card quarter" },
+    h("h2", {}, title), chart(series, format, title));
+  const charts = CHARTS.map(async ([metric, title, format]) => {
+    const answer = await query(metric);
     const isGauge = metric === "engine_rss_bytes";
-    const series = (answer.series || []).map((s) => ({
-      name: names.get(s.key.release) || (s.key.release || "").slice(7, 15),
+    return card(title, (answer.series || []).map((s) => ({
+      name: name(s.key.release),
       points: s.points.filter((p) => p[1] > 0)
         .map((p) => isGauge ? [p[0], p[3], p[4]] : [p[0], p[2], p[3]]),
-    }));
-    return h("section", { class: "card third" }, h("h2", {}, text), chart(series, format, text));
-  }));
+    })), format);
+  });
+  charts.push(errorRates(name).then((series) =>
+    card("Errors, per cent of requests", series, per)));
+  return Promise.all(charts);
 }
 
 export function releases(list) {

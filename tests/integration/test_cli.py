@@ -233,9 +233,10 @@ def test_a_completed_rollout_says_that_it_was_taken_back(
     order = devices[0].order("rollback", 10, digest)[1]
     for device in devices:
         acks(device, order)
+    until_rollout(controller, rollout, "rolled-back")
     shown = rollout_of(controller, rollout)
-    assert shown["state"] == "completed"
     assert shown["reason"] == "taken-back: " + order["id"]
+    assert shown["holders"] == 0
     assert order["id"] in cli(controller, "rollout", "get", rollout)[1]
 
 

@@ -124,3 +124,63 @@ def test_a_frozen_fleet_is_seen(page, controller):
         assert controller.ask("POST", "/v1/orders", {
             "op": op, "everywhere": True, "confirm": "test"}).status == 202
         page.until("%s.includes('frozen') === %s" % (summary, shown), 10)
+
+
+ROLLOUT = {"id": "r-0001", "release": "tiny@2", "group": "all", "phase": 1,
+           "reason": "probe.golden 1: the canary failed", "members": 5,
+           "holders": 2, "spec": {"reason": "CHG-7", "by": "mira"},
+           "causes": [{"id": "probe.golden", "devices": 1, "fix": "",
+                       "meaning": "a golden prompt got another answer"}],
+           "phases": [{"number": 1, "name": "canary", "devices": 3, "counts": {
+               "failed": 1, "succeeded": 2}, "state": "failed"},
+                      {"number": 2, "name": "all", "devices": 2, "counts": {
+                          "queued": 2}, "state": "waiting"}],
+           "gates": [{"name": "failed", "phase": 1, "value": 33.3, "limit": 2,
+                      "unit": "%", "bad": 1, "ended": 3,
+                      "interval": [0.1, 90.6], "verdict": "fail"}]}
+
+
+def card(page, **changes):
+    """Text and buttons of a rollout's card, and how its state is marked."""
+    return page.run(
+        "import('/app/views.js').then(v => { const card = v.rollout(%s, () =>"
+        " 0); document.body.append(card); const shown = { text:"
+        " card.innerText, state: card.querySelector('.state').className,"
+        " buttons: [...card.querySelectorAll('button')].map(b =>"
+        " b.innerText) }; card.remove(); return shown; })"
+        % json.dumps({**ROLLOUT, **changes}))
+
+
+def test_a_halted_rollout_says_why_and_what_can_be_done(page):
+    shown = card(page, state="halted")
+    assert "probe.golden on 1 of 3 devices: a golden prompt got" in (
+        shown["text"])
+    assert "CHG-7" in shown["text"] and "phase 1 of 2" in shown["text"]
+    assert "1 of 3 ended = 33.3 % (95 % CI 0.1 to 90.6)" in shown["text"]
+    assert shown["buttons"] == ["Yank tiny@2…", "Roll back 2…"]
+
+
+def test_what_was_taken_back_is_never_green(page):
+    for state in ("rolled-back", "rolling-back"):
+        shown = card(page, state=state, holders=0)
+        assert shown["state"] == "state back", shown
+        assert shown["buttons"] == []
+    # Also when its devices were taken back by an order of their group.
+    shown = card(page, state="completed", holders=0)
+    assert shown["state"] == "state back", shown
+    assert card(page, state="completed")["state"] == "state good"
+
+
+def test_devices_are_sorted_as_people_count(page):
+    names = page.run("[...document.querySelectorAll('[aria-label=Fleet]"
+                     " .cell')].slice(0, 3).map(c => c.title.split(':')[0])")
+    assert names == ["n0", "n1", "n2"]
+
+
+def test_a_page_that_nothing_happens_to_asks_for_nothing(page):
+    page.until("document.getElementById('live').dataset.state === 'live'", 5)
+    asked = page.run(
+        "new Promise(done => { const ask = window.fetch; let n = 0;"
+        " window.fetch = (...args) => { n += 1; return ask(...args); };"
+        " setTimeout(() => { window.fetch = ask; done(n); }, 3000); })")
+    assert asked <= 3, "at most one request a second"

@@ -294,6 +294,96 @@ static void a_gate_takes_back_one_device_and_nobody_beside_it(void **state)
     }
 }
 
+/* ---- taken back by an order ---- */
+
+static void everybody_has_it(struct world *world)
+{
+    enrol_in_lab(world);
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\","
+                     "\"phases\":[{\"share_pct\":100}]}");
+    assert_non_null(entry);
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        event(world, i, "succeeded");
+    }
+    struct flo_rollout_event at_last = {.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                        .device = NEWCOMER,
+                                        .attempt = 1,
+                                        .execution = FLO_EXECUTION_SUCCEEDED};
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(
+        flo_rollouts_step(world->controller, entry, at_last, &world->err), 0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_COMPLETED);
+}
+
+static void take_back(struct world *world, const char *group, char *order)
+{
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(
+        flo_orders_take_back(world->controller,
+                             &(struct flo_take_back){.release = "tiny@2.1.0",
+                                                     .group = group,
+                                                     .is_yanked = true,
+                                                     .by = "ops",
+                                                     .reason = "bad"},
+                             order, &world->err),
+        0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+static void done(struct world *world, const char *device, const char *order)
+{
+    char topic[FLO_TOPIC_TEXT];
+    char text[256];
+
+    snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/ack", device);
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", order);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_ingest(world->controller, topic, text, strlen(text),
+                                false, &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+}
+
+static void a_completed_rollout_that_is_taken_back_says_so(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry;
+    char order[FLO_NAME_MAX + 1];
+
+    everybody_has_it(world);
+    take_back(world, "all", order);
+    assert_int_equal(
+        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLING_BACK);
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        done(world, ids[i], order);
+    }
+    done(world, NEWCOMER, order);
+
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_ROLLED_BACK);
+}
+
+static void of_a_completed_rollout_one_group_may_be_taken_back(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry;
+    char order[FLO_NAME_MAX + 1];
+
+    everybody_has_it(world);
+    take_back(world, "lab", order);
+    done(world, NEWCOMER, order);
+    assert_int_equal(
+        flo_rollouts_find(world->controller, "r-0001", &entry, &world->err), 0);
+
+    assert_int_equal(entry->core.state, FLO_ROLLOUT_COMPLETED);
+    assert_int_equal(member_of(entry, NEWCOMER)->state,
+                     FLO_EXECUTION_ROLLED_BACK);
+    assert_int_equal(member_of(entry, ids[0])->state, FLO_EXECUTION_SUCCEEDED);
+}
+
 /* ---- views ---- */
 
 static void devices_are_shown_by_name_and_who_failed_first(void **state)
@@ -337,6 +427,8 @@ int main(void)
         WITH_WORLD(a_device_that_does_not_trust_an_order_has_rejected_it),
         WITH_WORLD(a_device_cannot_invent_words_for_people),
         WITH_WORLD(a_gate_takes_back_one_device_and_nobody_beside_it),
+        WITH_WORLD(a_completed_rollout_that_is_taken_back_says_so),
+        WITH_WORLD(of_a_completed_rollout_one_group_may_be_taken_back),
         WITH_WORLD(devices_are_shown_by_name_and_who_failed_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
