@@ -13,7 +13,9 @@ void flo_lane_glue_device(struct flo_controller *controller, const char *device,
     char hardware[FLO_HARDWARE_TEXT];
 
     flo_hardware_class(profile_or_null, hardware);
-    flo_lane_device(controller->lane, device, hardware);
+    if (flo_records_device_hardware(controller->store, device, hardware)) {
+        flo_lane_device(controller->lane, device, hardware);
+    }
 }
 
 static int tell_device(void *context, const struct flo_records_device *device)

@@ -113,6 +113,9 @@ FLO_MUST_USE int flo_records_device_groups(struct flo_records *store,
  * say).  In memory: flo_records_facts_write writes it. */
 void flo_records_device_heard(struct flo_records *store, const char *id,
                               uint64_t at_ms, uint64_t rss_bytes);
+/* Is its hardware class another than the one given before?  In memory. */
+bool flo_records_device_hardware(struct flo_records *store, const char *id,
+                                 const char *hardware);
 /* Every device that is known to be connected. */
 typedef int (*flo_records_id_fn)(void *context, const char *device);
 FLO_MUST_USE int flo_records_online_each(struct flo_records *store,

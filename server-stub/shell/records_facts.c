@@ -49,6 +49,7 @@ void flo_records_facts_doubt(struct flo_records *store)
         struct flo_records_fact *fact = &store->facts.items[i];
         fact->is_online_known = fact->is_mark_dirty = false;
         fact->awaits_nothing = false;
+        fact->hardware = 0;
         fact->boot[0] = '\0';
     }
 }
@@ -69,6 +70,19 @@ void flo_records_device_heard(struct flo_records *store, const char *id,
         fact->rss_bytes = rss_bytes;
         fact->is_dirty = true;
     }
+}
+
+bool flo_records_device_hardware(struct flo_records *store, const char *id,
+                                 const char *hardware)
+{
+    struct flo_records_fact *fact = flo_records_fact(store, id);
+    uint32_t checksum = flo_crc32c(0, hardware, strlen(hardware));
+
+    if (fact == NULL || fact->hardware == checksum) {
+        return fact == NULL;
+    }
+    fact->hardware = checksum;
+    return true;
 }
 
 int flo_records_online_each(struct flo_records *store, flo_records_id_fn fn,

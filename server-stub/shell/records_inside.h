@@ -16,6 +16,7 @@ struct flo_records_fact {
     bool awaits_nothing; /* no tracked order awaits it: it was looked for */
     uint64_t seen_at_ms;
     uint64_t rss_bytes;
+    uint32_t hardware;    /* checksum of its class; 0: not given yet */
     uint64_t asked_at_ms; /* for answers, by flo_now_ms; 0: never */
     char boot[37]; /* of the outbox that the rest is about; "": none yet */
     bool is_mark_known;
