@@ -223,6 +223,13 @@ int flo_cmd_token_create(struct flo_cli *cli, struct flo_err *err)
     flo_out_say(cli, "%s token %s (shown once)%s%s", kind,
                 flo_out_text(token, "id", "?"), file != NULL ? " in " : "",
                 file != NULL ? file : "");
+    if (json_object_get(token, "controller") != NULL) {
+        flo_out_say(cli,
+                    "on the device: flotilla-agent enroll --controller %s "
+                    "--token-file %s",
+                    flo_out_text(token, "controller", "?"),
+                    file != NULL ? file : "FILE");
+    }
     return 0;
 }
 

@@ -193,7 +193,7 @@ static int config_write(struct flo_broker *broker, struct flo_err *err)
 
 /* ---- port ---- */
 
-static int bind_to(const char *host, uint16_t port, uint16_t *bound)
+int flo_run_bind(const char *host, uint16_t port, uint16_t *bound)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
@@ -225,8 +225,8 @@ static int bind_to(const char *host, uint16_t port, uint16_t *bound)
     return rv;
 }
 
-/* The port of the last start, else a free one.  A kept port that somebody
- * else holds is an error: devices know that port. */
+/* The port of the last start, else the standard one, else a free one.  A kept
+ * port that somebody else holds is an error: devices know that port. */
 static int port_choose(struct flo_controller *controller, uint16_t *out,
                        struct flo_err *err)
 {
@@ -237,8 +237,9 @@ static int port_choose(struct flo_controller *controller, uint16_t *out,
     if (rv < 0) {
         return rv;
     }
-    uint16_t port = (uint16_t)strtoul(kept, NULL, 10);
-    if (bind_to(controller->host_devices, port, out) < 0) {
+    uint16_t port = kept[0] != '\0' ? (uint16_t)strtoul(kept, NULL, 10)
+                                    : flo_run_standard_port(controller, 8883);
+    if (flo_run_bind(controller->host_devices, port, out) < 0) {
         flo_fail(err, FLO_E_PORT_IN_USE,
                  "the broker's address %s:%u is taken: %s",
                  controller->host_devices, port, strerror(errno));

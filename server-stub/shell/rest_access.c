@@ -6,6 +6,7 @@
 
 #include "server-stub/shell/audit_head.h"
 #include "server-stub/shell/rest.h"
+#include "server-stub/shell/run.h"
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 
@@ -19,6 +20,7 @@ static int make_enrol(struct flo_rest_call *call, uint64_t ttl_ms,
     char id[FLO_TOKEN_ID_TEXT];
     char text[FLO_TOKEN_TEXT];
     const char *group;
+    char url[512];
     uint64_t uses;
     int rv;
 
@@ -41,10 +43,12 @@ static int make_enrol(struct flo_rest_call *call, uint64_t ttl_ms,
                                       .expires_at_ms = flo_wall_ms() + ttl_ms};
     flo_sha256(text, strlen(text), &token.secret);
     rv = flo_records_token_add(call->controller->store, &token, err);
-    call->out =
-        json_pack("{s:s,s:s,s:s,s:s,s:I,s:I}", "id", id, "kind", "enroll",
-                  "token", text, "group", group, "uses", (json_int_t)uses,
-                  "expires_at_ms", (json_int_t)token.expires_at_ms);
+    flo_run_url(url, "https", call->controller->host_public,
+                call->controller->port_devices);
+    call->out = json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:s}", "id", id, "kind",
+                          "enroll", "token", text, "group", group, "uses",
+                          (json_int_t)uses, "expires_at_ms",
+                          (json_int_t)token.expires_at_ms, "controller", url);
     return rv;
 }
 

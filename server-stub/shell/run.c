@@ -296,6 +296,18 @@ static bool is_plain(const struct flo_controller *controller)
     return is_loopback(controller->host) && !controller->options.is_tls;
 }
 
+uint16_t flo_run_standard_port(const struct flo_controller *controller,
+                               uint16_t standard)
+{
+    const char *colon = strrchr(controller->options.listen, ':');
+    uint16_t bound;
+
+    return atoi(colon + 1) != 0 &&
+                   flo_run_bind(controller->host_devices, standard, &bound) == 0
+               ? standard
+               : 0;
+}
+
 /* The devices' port is chosen once and kept: devices that are enrolled know
  * it. */
 static int devices_address(struct flo_controller *controller, char *out,
@@ -312,10 +324,14 @@ static int devices_address(struct flo_controller *controller, char *out,
         rv = flo_records_setting_get(controller->store, "devices_port", kept,
                                      sizeof(kept), err);
     }
+    if (rv == 0 && kept[0] == '\0') {
+        snprintf(kept, sizeof(kept), "%u",
+                 flo_run_standard_port(controller, 8443));
+    }
     snprintf(out, out_bytes,
              strchr(controller->host_devices, ':') != NULL ? "[%s]:%s"
                                                            : "%s:%s",
-             controller->host_devices, kept[0] != '\0' ? kept : "0");
+             controller->host_devices, kept);
     return rv;
 }
 

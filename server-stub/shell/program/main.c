@@ -14,15 +14,16 @@
 #define LINGER_MS_MAX 3600000
 
 static const char help[] =
-    "flotilla-controller --data DIR --listen HOST:PORT [options]\n"
+    "flotilla-controller --data DIR [options]\n"
     "\n"
     "  --data DIR             everything it keeps: databases, keys, blobs\n"
     "  --listen HOST:PORT     REST and dashboard for people: HTTP on "
     "loopback,\n"
     "                         else HTTPS by the fleet's own authority\n"
+    "                         (127.0.0.1:8080)\n"
     "  --tls                  HTTPS on loopback too\n"
-    "  --listen-devices H:P   HTTPS for devices (same host, a port that is\n"
-    "                         chosen once and kept)\n"
+    "  --listen-devices H:P   HTTPS for devices (same host, 8443; where\n"
+    "                         that is taken a free one, which is kept)\n"
     "  --public-host NAME     under which devices reach this machine (the "
     "host\n"
     "                         of --listen-devices)\n"
@@ -144,11 +145,11 @@ static int read_line(int argc, char **argv, struct line *out,
     if (optind < argc) {
         return flo_fail(err, FLO_E_USAGE, "`%s` is too much", argv[optind]);
     }
-    if (out->fingerprint && out->options.dir != NULL) {
-        return 0;
+    if (out->options.dir == NULL) {
+        return flo_fail(err, FLO_E_USAGE, "--data is needed");
     }
-    if (out->options.dir == NULL || out->options.listen == NULL) {
-        return flo_fail(err, FLO_E_USAGE, "--data and --listen are needed");
+    if (out->options.listen == NULL) {
+        out->options.listen = "127.0.0.1:8080";
     }
     return 0;
 }
