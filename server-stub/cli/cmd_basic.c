@@ -289,7 +289,7 @@ int flo_cmd_audit_list(struct flo_cli *cli, struct flo_err *err)
     }
     flo_out_table(cli, all ? items : json_object_get(page, "items"), columns,
                   FLO_COUNT(columns));
-    if (!all && json_is_string(json_object_get(page, "next"))) {
+    if (!all && cli->is_tty && json_is_string(json_object_get(page, "next"))) {
         flo_out_say(cli, "the newest %llu; --limit N or --all for more",
                     (unsigned long long)limit);
     }
