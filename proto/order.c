@@ -10,6 +10,7 @@
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 #define LIFE_MS_MAX (400 * DAY_MS)
+#define NUMBER_MAX INT64_C(9007199254740991) /* 2^53 - 1 */
 
 void flo_policy_default(struct flo_policy *out)
 {
@@ -151,6 +152,17 @@ static int read_deploy(const json_t *args, struct flo_order *out,
         rv = flo_json_get_digest(args, "release", &out->release, err);
     }
     if (rv == 0) {
+        rv = flo_json_opt_u64(args, "number", 0, NUMBER_MAX, 0, &out->number,
+                              err);
+    }
+    if (rv == 0) {
+        rv = flo_json_opt_u64(args, "lift", 0, NUMBER_MAX, 0, &out->lift, err);
+    }
+    if (rv == 0) {
+        rv = flo_json_opt_bool(args, "below_floor", false, &out->below_floor,
+                               err);
+    }
+    if (rv == 0) {
         rv = flo_json_opt_u64(args, "phase", 0, 1000, 0, &phase, err);
     }
     if (rv == 0) {
@@ -180,6 +192,32 @@ static int read_rollback_from(const json_t *args, struct flo_order *out,
     return rv;
 }
 
+/* Beside `from`, one for each; absent: not said. */
+static int read_from_numbers(const json_t *args, struct flo_order *out,
+                             struct flo_err *err)
+{
+    json_t *numbers = json_object_get(args, "from_numbers");
+
+    if (numbers == NULL) {
+        return 0;
+    }
+    if (json_array_size(numbers) != out->from_count) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "field `from_numbers` has %zu, `from` %u",
+                        json_array_size(numbers), out->from_count);
+    }
+    for (size_t i = 0; i < out->from_count; i++) {
+        const json_t *number = json_array_get(numbers, i);
+        json_int_t value = json_integer_value(number);
+        if (!json_is_integer(number) || value < 0 || value > NUMBER_MAX) {
+            return flo_fail(err, FLO_E_META_SCHEMA,
+                            "from_numbers[%zu] is no number of a release", i);
+        }
+        out->from_numbers[i] = (uint64_t)value;
+    }
+    return 0;
+}
+
 static int read_rollback(const json_t *args, struct flo_order *out,
                          struct flo_err *err)
 {
@@ -191,6 +229,9 @@ static int read_rollback(const json_t *args, struct flo_order *out,
     }
     if (rv == 0) {
         rv = read_rollback_from(args, out, err);
+    }
+    if (rv == 0) {
+        rv = read_from_numbers(args, out, err);
     }
     if (rv == 0) {
         rv = flo_json_get_text(args, "to", FLO_DIGEST_TEXT, &text, err);
@@ -387,6 +428,21 @@ static void set_text(json_t *json, const char *key, const char *text)
     }
 }
 
+static void set_from_numbers(json_t *json, const struct flo_order *order)
+{
+    json_t *numbers = json_array();
+    bool is_said = false;
+
+    for (uint32_t i = 0; i < order->from_count; i++) {
+        is_said = is_said || order->from_numbers[i] > 0;
+        json_array_append_new(numbers, integer(order->from_numbers[i]));
+    }
+    if (is_said) {
+        json_object_set(json, "from_numbers", numbers);
+    }
+    json_decref(numbers);
+}
+
 static json_t *args_json(const struct flo_order *order)
 {
     json_t *json = json_object();
@@ -396,6 +452,15 @@ static json_t *args_json(const struct flo_order *order)
     if (order->op == FLO_ORDER_DEPLOY) {
         set_text(json, "version", order->version);
         json_object_set_new(json, "release", digest_json(&order->release));
+        if (order->number > 0) {
+            json_object_set_new(json, "number", integer(order->number));
+        }
+        if (order->lift > 0) {
+            json_object_set_new(json, "lift", integer(order->lift));
+        }
+        if (order->below_floor) {
+            json_object_set_new(json, "below_floor", json_true());
+        }
         json_object_set_new(json, "phase", integer(order->phase));
         json_object_set_new(json, "policy", policy_json(&order->policy));
     } else if (order->op == FLO_ORDER_ROLLBACK) {
@@ -404,6 +469,7 @@ static json_t *args_json(const struct flo_order *order)
             json_array_append_new(from, digest_json(&order->from[i]));
         }
         json_object_set_new(json, "from", from);
+        set_from_numbers(json, order);
         json_object_set_new(json, "to",
                             order->to_previous ? json_string("previous")
                                                : digest_json(&order->to));

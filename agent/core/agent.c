@@ -90,55 +90,18 @@ void flo_agent_error_set(struct flo_agent_error *error, int code,
 /* ---- orders
  * ------------------------------------------------------------------ */
 
-/* FLO_AGENT_PAUSED_MAX: it is not there. */
-static size_t pause_find(const struct flo_agent *agent, const char *rollout)
+bool flo_agent_is_paused(const struct flo_agent *agent, const char *rollout)
 {
     size_t i = 0;
 
+    if (rollout[0] == '\0') {
+        return false;
+    }
     while (i < FLO_AGENT_PAUSED_MAX &&
            strcmp(agent->pauses.rollouts[i], rollout) != 0) {
         i++;
     }
-    return i;
-}
-
-bool flo_agent_is_paused(const struct flo_agent *agent, const char *rollout)
-{
-    return rollout[0] != '\0' &&
-           pause_find(agent, rollout) < FLO_AGENT_PAUSED_MAX;
-}
-
-static void pause_remove(struct step *s, size_t place)
-{
-    char(*rollouts)[FLO_NAME_MAX + 1] = s->agent->pauses.rollouts;
-    size_t last = FLO_AGENT_PAUSED_MAX - 1;
-
-    memmove(rollouts[place], rollouts[place + 1],
-            (last - place) * sizeof(rollouts[0]));
-    memset(rollouts[last], 0, sizeof(rollouts[last]));
-}
-
-static void pause(struct step *s, const char *rollout)
-{
-    struct flo_agent *agent = s->agent;
-
-    if (rollout[0] == '\0' || flo_agent_is_paused(agent, rollout)) {
-        return;
-    }
-    if (pause_find(agent, "") == FLO_AGENT_PAUSED_MAX) {
-        pause_remove(s, 0); /* the oldest makes room */
-    }
-    snprintf(agent->pauses.rollouts[pause_find(agent, "")], FLO_NAME_MAX + 1,
-             "%s", rollout);
-    flo_do(s, FLO_DO_PAUSES);
-}
-
-static void resume(struct step *s, const char *rollout)
-{
-    if (flo_agent_is_paused(s->agent, rollout)) {
-        pause_remove(s, pause_find(s->agent, rollout));
-        flo_do(s, FLO_DO_PAUSES);
-    }
+    return i < FLO_AGENT_PAUSED_MAX || agent->pauses.all;
 }
 
 static void set_frozen(struct step *s, bool is_frozen)
@@ -169,15 +132,15 @@ static void take_order(struct step *s)
     if (order == NULL) {
         return;
     }
+    if (s->event->pauses != NULL) {
+        s->agent->pauses = *s->event->pauses;
+    }
     switch (order->op) {
     case FLO_ORDER_ROLLBACK:
         flo_back_order(s);
-        return; /* acknowledged when it is done */
-    case FLO_ORDER_PAUSE:
-        pause(s, order->rollout);
-        break;
+        return;           /* acknowledged when it is done */
+    case FLO_ORDER_PAUSE: /* who is paused came with it */
     case FLO_ORDER_RESUME:
-        resume(s, order->rollout);
         break;
     case FLO_ORDER_ABORT:
         abort_rollout(s, order);

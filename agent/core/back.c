@@ -22,7 +22,7 @@ static bool is_in(const struct flo_order *order,
 }
 
 static void deny_all(struct step *s, const struct flo_digest *list,
-                     uint32_t count, uint64_t issued_at_ms)
+                     uint32_t count, uint64_t number)
 {
     uint32_t i;
 
@@ -30,8 +30,7 @@ static void deny_all(struct step *s, const struct flo_digest *list,
         struct flo_agent_action *action = flo_do(s, FLO_DO_DENY);
         action->release.digest = list[i];
         action->cause = FLO_DENIAL_ORDERED;
-        action->flag = true;
-        action->at_ms = issued_at_ms;
+        action->number = number;
     }
 }
 
@@ -70,7 +69,7 @@ static void load_previous(struct step *s)
     }
 }
 
-static void begin(struct step *s, const char *order, uint64_t issued_at_ms,
+static void begin(struct step *s, const char *order, uint64_t number,
                   const struct flo_digest *deny, uint32_t deny_count)
 {
     struct flo_agent *agent = s->agent;
@@ -81,7 +80,7 @@ static void begin(struct step *s, const char *order, uint64_t issued_at_ms,
     back->is_committed = true;
     back->from = agent->slots.current;
     back->to = agent->slots.previous;
-    back->issued_at_ms = issued_at_ms;
+    back->number = number;
     back->deny_count = deny_count;
     memcpy(back->deny, deny, deny_count * sizeof(*deny));
     memcpy(back->order, order, strlen(order) + 1);
@@ -149,7 +148,7 @@ void flo_back_order(struct step *s)
     char why[FLO_NAME_MAX + 32];
 
     if (back->is_active && back->is_committed) {
-        deny_all(s, order->from, order->from_count, order->issued_at_ms);
+        deny_all(s, order->from, order->from_count, order->seq);
         flo_do_ack(s, order->id, "running", NULL); /* it is under way */
         return;
     }
@@ -159,7 +158,7 @@ void flo_back_order(struct step *s)
         end_execution(s, why);
     }
     if (!is_in(order, &agent->slots.current) && !is_last_resort(agent, order)) {
-        deny_all(s, order->from, order->from_count, order->issued_at_ms);
+        deny_all(s, order->from, order->from_count, order->seq);
         if (back->is_active) { /* the current one is being loaded */
             memcpy(back->order, order->id, sizeof(back->order));
         } else {
@@ -173,7 +172,7 @@ void flo_back_order(struct step *s)
         return;
     }
     end_execution(s, why);
-    begin(s, order->id, order->issued_at_ms, order->from, order->from_count);
+    begin(s, order->id, order->seq, order->from, order->from_count);
 }
 
 void flo_back_by_hand(struct step *s)
@@ -231,7 +230,7 @@ bool flo_back_loaded(struct step *s, enum flo_agent_role role)
         return true;
     }
     if (back->is_committed && role == FLO_AGENT_BESIDE) {
-        deny_all(s, back->deny, back->deny_count, back->issued_at_ms);
+        deny_all(s, back->deny, back->deny_count, back->number);
         flo_do_release(s, FLO_DO_SLOT_BACK, &back->to);
         back->is_writing = true;
         return true;
@@ -239,8 +238,8 @@ bool flo_back_loaded(struct step *s, enum flo_agent_role role)
     return false;
 }
 
-/* The rotation is on disk, or it is not: the deny list is, and the next start
- * repairs the slots by it.  So flip in both cases. */
+/* The rotation is on disk, or it is not: what is denied may be, and the next
+ * start repairs the slots by it.  So flip in both cases. */
 bool flo_back_written(struct step *s)
 {
     struct flo_agent *agent = s->agent;

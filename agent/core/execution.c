@@ -103,8 +103,10 @@ static void drop_candidate(struct step *s)
 
     if (cause != FLO_DENIAL_ALLOWED &&
         !flo_ref_equal(&agent->execution.release, &agent->slots.current)) {
-        flo_do_release(s, FLO_DO_DENY, &agent->execution.release);
-        s->actions->list[s->actions->count - 1].cause = cause;
+        struct flo_agent_action *action = flo_do(s, FLO_DO_DENY);
+        action->release = agent->execution.release;
+        action->cause = cause;
+        action->number = agent->execution.seq;
     }
     if (flo_ref_is(&agent->slots.candidate)) {
         flo_do_release(s, FLO_DO_SLOT_CLEAR, &agent->slots.candidate);
@@ -231,9 +233,9 @@ static void begin(struct step *s)
     } else if (is_current && !is_repair &&
                !flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING)) {
         reject(s, FLO_EXECUTION_ALREADY_INSTALLED, 0, "");
-    } else if (s->event->deploy.is_denied && !is_current) {
-        reject(s, FLO_EXECUTION_REJECTED, FLO_E_TARGET_DENIED,
-               "the release failed or was taken back on this device before");
+    } else if (s->event->deploy.refusal.code != 0 && !is_current) {
+        reject(s, FLO_EXECUTION_REJECTED, s->event->deploy.refusal.code,
+               s->event->deploy.refusal.what);
     } else if (current->model[0] != '\0' &&
                strcmp(current->model, execution->release.model) != 0) {
         reject(s, FLO_EXECUTION_REJECTED, FLO_E_NOT_BUILT,
@@ -272,6 +274,23 @@ static void take(struct flo_agent *agent,
     agent->has_execution = true;
 }
 
+/* What is under way is wanted again, by the same order or one that was signed
+ * since: that one is answered at its end. */
+static void told_again(struct step *s, const struct flo_agent_execution *wanted)
+{
+    struct flo_agent_execution *execution = &s->agent->execution;
+
+    if (wanted->order[0] == '\0' || wanted->seq < execution->seq) {
+        return;
+    }
+    if (strcmp(execution->order, wanted->order) != 0) {
+        flo_do_ack(s, wanted->order, "running", NULL);
+    }
+    execution->epoch = wanted->epoch;
+    execution->seq = wanted->seq;
+    memcpy(execution->order, wanted->order, sizeof(execution->order));
+}
+
 void flo_execution_deploy(struct step *s)
 {
     struct flo_agent *agent = s->agent;
@@ -289,11 +308,14 @@ void flo_execution_deploy(struct step *s)
             memcpy(execution->bundle, wanted->bundle,
                    sizeof(execution->bundle));
         }
-        if (flo_execution_is_own(wanted) ||
-            strcmp(execution->id, wanted->id) == 0 ||
+        if (flo_execution_is_own(wanted)) {
+            return; /* a repair can wait */
+        }
+        if (strcmp(execution->id, wanted->id) == 0 ||
             (wanted->order[0] != '\0' &&
              strcmp(execution->order, wanted->order) == 0)) {
-            return; /* told again, or a repair that can wait */
+            told_again(s, wanted);
+            return;
         }
         if (is_older(wanted, execution)) {
             flo_do_ack(s, wanted->order, "ignored", NULL);

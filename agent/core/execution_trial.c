@@ -112,6 +112,24 @@ void flo_execution_written(struct step *s)
     }
 }
 
+/* Staged, but its signed number says that it may not come: refused.  Else the
+ * disk failed. */
+static enum flo_execution
+end_of_unwritten(struct step *s, const struct flo_agent_execution *execution)
+{
+    int code = s->event->error.code;
+
+    if (flo_execution_has_served(s->agent)) {
+        return FLO_EXECUTION_ROLLED_BACK;
+    }
+    return flo_execution_is_fetching(execution) &&
+                   (code == FLO_E_TARGET_FLOOR ||
+                    code == FLO_E_META_EQUIVOCATION ||
+                    code == FLO_E_META_VERSION_JUMP)
+               ? FLO_EXECUTION_REJECTED
+               : FLO_EXECUTION_FAILED;
+}
+
 void flo_execution_unwritten(struct step *s)
 {
     struct flo_agent_execution *execution = flo_execution_of(s);
@@ -126,11 +144,8 @@ void flo_execution_unwritten(struct step *s)
         flo_execution_set_reason(s, "the commit could not be written");
         return;
     }
-    flo_execution_end(s,
-                      flo_execution_has_served(s->agent)
-                          ? FLO_EXECUTION_ROLLED_BACK
-                          : FLO_EXECUTION_FAILED,
-                      error->code, "%s", error->what);
+    flo_execution_end(s, end_of_unwritten(s, execution), error->code, "%s",
+                      error->what);
 }
 /* ---- engines
  * ----------------------------------------------------------------------------

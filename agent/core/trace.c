@@ -251,9 +251,6 @@ static void add_action(struct flo_buf *out,
     case FLO_DO_FREEZE:
         flo_buf_text(out, action->flag ? "freeze" : "unfreeze");
         break;
-    case FLO_DO_PAUSES:
-        flo_buf_text(out, "keep what is paused");
-        break;
     case FLO_DO_LOAD:
         flo_buf_printf(out, "load %s ", role_word(action->role));
         add_release(out, &action->release);

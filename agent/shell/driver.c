@@ -1,8 +1,8 @@
 /* The driver: events into the core, actions out to the modules.
  *
  * Lists are carried out whole before the next event is looked at; what fails
- * comes back as an event.  The device record (deny list, freeze, used orders)
- * is written before any action that depends on it. */
+ * comes back as an event.  What an order says is on the disk before its event
+ * comes; a denial is in the same write as the slots that follow from it. */
 #include <string.h>
 
 #include "agent/shell/shell.h"
@@ -73,6 +73,7 @@ static void report(struct flo_shell *shell,
 {
     flo_mailbox_event(shell->mailbox, flo_report_execution(execution),
                       execution);
+    flo_shell_stated_end(shell, execution);
     flo_control_report(shell, execution);
 }
 
@@ -96,6 +97,7 @@ static void acknowledge(struct flo_shell *shell,
         flo_control_acked(shell, action->word, &action->error);
         return;
     }
+    flo_shell_stated_acked(shell, action->order, action->word);
     flo_shell_answer(
         shell, action->order, action->word,
         action->error.code == 0 ? NULL : flo_report_error(&action->error));
@@ -147,9 +149,10 @@ static void carry_out(struct flo_shell *shell,
     case FLO_DO_DENY:
         flo_shell_deny(shell, action);
         return;
-    case FLO_DO_FREEZE:
+    case FLO_DO_FREEZE: /* by order it was kept before */
+        shell->device_is_dirty =
+            shell->device_is_dirty || shell->device.is_frozen != action->flag;
         shell->device.is_frozen = action->flag;
-        shell->device_is_dirty = true;
         return;
     default:
         break;
@@ -170,9 +173,6 @@ static void carry_out(struct flo_shell *shell,
     case FLO_DO_SLOT_CLEAR:
     case FLO_DO_SLOT_BACK:
         flo_shell_slot_action(shell, action);
-        break;
-    case FLO_DO_PAUSES:
-        flo_shell_pauses_keep(shell);
         break;
     case FLO_DO_REPAIR:
         flo_shell_repair(shell, &action->release);
@@ -269,7 +269,7 @@ static void step(struct flo_shell *shell, struct flo_agent_event *event)
                                                : NULL);
         is_uncounted = is_uncounted || try_failed(shell, action, queued);
     }
-    flo_shell_device_write(shell);
+    flo_shell_records_write(shell);
 }
 
 /* A slot write syncs the disk and stops the loop for that long.  What piled up
@@ -281,8 +281,19 @@ static bool should_breathe(const struct flo_shell *shell)
            shell->queue[shell->queue_first].kind == FLO_AGENT_WRITTEN;
 }
 
+static void look_at_drift(struct flo_shell *shell)
+{
+    if (shell->is_local || !flo_report_drift(shell)) {
+        return;
+    }
+    shell->agent.revision++;
+    flo_log(FLO_LOG_INFO, "agent", "drift: %s", flo_drift_word(shell->drift));
+    flo_mailbox_event(shell->mailbox, flo_report_drifted(shell), NULL);
+}
+
 static void settle(struct flo_shell *shell)
 {
+    look_at_drift(shell);
     if (flo_mailbox_is_waiting(shell->mailbox) &&
         !evtimer_pending(shell->flush, NULL)) {
         flo_shell_later(shell->flush, FLUSH_MS);
@@ -292,6 +303,7 @@ static void settle(struct flo_shell *shell)
         flo_shell_link_reported(shell);
     }
     flo_shell_link_flush(shell);
+    flo_shell_converge(shell);
 }
 
 /* Take waiting events; `all`: without a breath. */

@@ -1,4 +1,5 @@
 /* Slot and device records: the core's slot actions as record writes. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/shell/shell.h"
@@ -14,7 +15,10 @@ int flo_shell_device_read(struct flo_shell *shell, struct flo_err *err)
     int rv;
 
     do {
-        rv = flo_store_device_read(shell->store, &device, err);
+        rv = flo_store_upgrade(shell->store, err);
+        if (rv == 0) {
+            rv = flo_store_device_read(shell->store, &device, err);
+        }
     } while (rv < 0 && rv != FLO_E_STATE_SLOT && ++reads < DEVICE_READS);
     shell->device_is_unread = rv < 0 && rv != FLO_E_STATE_SLOT;
     if (shell->device_is_unread && was_unread) {
@@ -39,6 +43,15 @@ int flo_shell_device_read(struct flo_shell *shell, struct flo_err *err)
     return 0;
 }
 
+static void begin_floor(struct flo_slots *slots)
+{
+    slots->floor = 0;
+    slots->floor_hard = 0;
+    slots->folded = 0;
+    slots->current_number = 0;
+    slots->previous_number = 0;
+}
+
 void flo_shell_device_move(struct flo_shell *shell)
 {
     FLO_CLEANUP(flo_free_cleanup)
@@ -49,10 +62,13 @@ void flo_shell_device_move(struct flo_shell *shell)
         (fleet != NULL && strcmp(fleet, now) == 0)) {
         return;
     }
-    if (fleet != NULL && shell->device.is_frozen) {
+    if (fleet != NULL) { /* others sign its releases, with other numbers */
+        begin_floor(&shell->slots);
+        shell->slots_is_dirty = true;
+        shell->device_is_dirty =
+            shell->device_is_dirty || shell->device.is_frozen;
         shell->device.is_frozen = false;
-        shell->device_is_dirty = true;
-        flo_shell_device_write(shell);
+        flo_shell_records_write(shell);
     }
     if (fleet == NULL || !shell->device_is_dirty) {
         flo_mailbox_set(shell->mailbox, "fleet", now);
@@ -61,7 +77,6 @@ void flo_shell_device_move(struct flo_shell *shell)
 
 void flo_shell_device_again(struct flo_shell *shell)
 {
-    const struct flo_device known = shell->device;
     struct flo_order order = {.op = FLO_ORDER_UNFREEZE};
     struct flo_agent_event event = {.kind = FLO_AGENT_ORDER, .order = &order};
     struct flo_err err = {0};
@@ -70,11 +85,6 @@ void flo_shell_device_again(struct flo_shell *shell)
         return;
     }
     flo_log(FLO_LOG_INFO, "store", "the device's record was read");
-    for (size_t i = 0; i < FLO_DENY_MAX; i++) { /* what failed meanwhile */
-        if (!flo_digest_is_zero(&known.deny[i])) {
-            flo_device_deny(&shell->device, &known.deny[i]);
-        }
-    }
     flo_shell_device_move(shell);
     if (!shell->device.is_frozen) {
         flo_shell_event(shell, &event);
@@ -99,6 +109,173 @@ void flo_shell_device_write(struct flo_shell *shell)
     }
 }
 
+void flo_shell_records_write(struct flo_shell *shell)
+{
+    struct flo_err err = {0};
+
+    flo_shell_device_write(shell);
+    if (!shell->slots_is_dirty || shell->slots.model[0] == '\0') {
+        return;
+    }
+    shell->slots_is_dirty = false;
+    if (flo_store_slots_write(shell->store, &shell->slots, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "store", &err);
+        shell->slots_is_dirty = true; /* with the next event again */
+    }
+}
+
+/* ---- records of models ---- */
+
+static bool is_idle(const struct flo_shell *shell)
+{
+    return flo_digest_is_zero(&shell->slots.current) &&
+           flo_digest_is_zero(&shell->slots.candidate) &&
+           !shell->agent.has_execution;
+}
+
+int flo_shell_record(struct flo_shell *shell, const char *model,
+                     struct flo_slots **out, struct flo_err *err)
+{
+    int rv;
+
+    *out = &shell->slots;
+    if (strcmp(shell->slots.model, model) == 0) {
+        return 0;
+    }
+    rv = flo_store_slots_read(shell->store, model, &shell->other, err);
+    if (rv == FLO_E_STATE_SLOT) { /* damaged, and nothing of it serves */
+        flo_log_err(FLO_LOG_ERROR, "store", err);
+        memset(&shell->other, 0, sizeof(shell->other));
+        snprintf(shell->other.model, sizeof(shell->other.model), "%s", model);
+        rv = 0;
+    }
+    if (rv == 0 && is_idle(shell)) {
+        flo_shell_records_write(shell);
+        shell->slots = shell->other;
+    } else if (rv == 0) {
+        *out = &shell->other;
+    }
+    return rv;
+}
+
+/* Forget the model about which the oldest order speaks, of those that have
+ * nothing here. */
+static void fold(struct flo_shell *shell, size_t count,
+                 char (*models)[FLO_NAME_MAX + 1])
+{
+    struct flo_err err = {0};
+    struct flo_slots slots;
+    size_t oldest = count;
+    uint64_t number = UINT64_MAX;
+
+    for (size_t i = 0; i < count; i++) {
+        if (flo_store_slots_read(shell->store, models[i], &slots, &err) == 0 &&
+            strcmp(models[i], shell->slots.model) != 0 &&
+            flo_digest_is_zero(&slots.current) &&
+            flo_digest_is_zero(&slots.candidate) &&
+            slots.stated.number < number) {
+            oldest = i;
+            number = slots.stated.number;
+        }
+    }
+    if (oldest == count) {
+        return;
+    }
+    if (number > shell->device.models_folded) {
+        shell->device.models_folded = number;
+        shell->device_is_dirty = true;
+        flo_shell_device_write(shell);
+    }
+    if (flo_store_slots_remove(shell->store, models[oldest], &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "store", &err);
+    }
+}
+
+void flo_shell_record_keep(struct flo_shell *shell, struct flo_slots *record)
+{
+    char models[FLO_MODELS_KEPT_MAX][FLO_NAME_MAX + 1];
+    struct flo_err err = {0};
+
+    if (record->generation == 0) {
+        size_t count =
+            flo_store_models(shell->store, models, FLO_COUNT(models));
+        if (count == FLO_COUNT(models)) {
+            fold(shell, count, models);
+        }
+    }
+    if (record == &shell->slots) {
+        shell->slots_is_dirty = true;
+        flo_shell_records_write(shell);
+    } else if (flo_store_slots_write(shell->store, record, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "store", &err);
+    }
+}
+
+static void set_outcome(struct flo_shell *shell,
+                        enum flo_stated_outcome outcome)
+{
+    if (shell->slots.stated.outcome != outcome) {
+        shell->slots.stated.outcome = outcome;
+        shell->slots_is_dirty = true;
+    }
+}
+
+void flo_shell_stated_end(struct flo_shell *shell,
+                          const struct flo_agent_execution *execution)
+{
+    const struct flo_stated *stated = &shell->slots.stated;
+
+    if (!flo_execution_is_end(execution->state) || stated->number == 0 ||
+        stated->op != FLO_ORDER_DEPLOY ||
+        !flo_digest_equal(&execution->release.digest, &stated->target) ||
+        strcmp(execution->rollout, stated->rollout) != 0) {
+        return;
+    }
+    if (flo_execution_kind(execution->state) == FLO_EXECUTION_END_GOOD) {
+        set_outcome(shell, FLO_STATED_DONE);
+    } else if (execution->state == FLO_EXECUTION_REJECTED) {
+        set_outcome(shell, FLO_STATED_REFUSED);
+    } else {
+        set_outcome(shell, FLO_STATED_FAILED);
+    }
+}
+
+void flo_shell_stated_acked(struct flo_shell *shell, const char *order,
+                            const char *word)
+{
+    const struct flo_stated *stated = &shell->slots.stated;
+
+    if (stated->number == 0 || stated->op != FLO_ORDER_ROLLBACK ||
+        strcmp(stated->order, order) != 0 || strcmp(word, "running") == 0) {
+        return;
+    }
+    set_outcome(shell, strcmp(word, "refused") == 0 ? FLO_STATED_REFUSED
+                                                    : FLO_STATED_DONE);
+}
+
+/* ---- the core's actions ---- */
+
+/* The number that was signed with the release, and whether it may come. */
+static int take_number(struct flo_shell *shell, const struct flo_slots *slots,
+                       const struct flo_release_ref *release, uint64_t *number,
+                       struct flo_err *err)
+{
+    struct flo_release *document = calloc(1, sizeof(*document));
+    int rv;
+
+    if (document == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "a release document");
+    }
+    rv = flo_store_release_load(shell->store, &release->digest, document, err);
+    if (rv == 0) {
+        *number = document->number;
+        flo_release_deinit(document);
+        rv = flo_slots_admit(slots, &release->digest, *number, err);
+    }
+    free(document);
+    return rv;
+}
+
 static int stage(struct flo_shell *shell, struct flo_slots *slots,
                  const struct flo_release_ref *release, struct flo_err *err)
 {
@@ -112,17 +289,19 @@ static int stage(struct flo_shell *shell, struct flo_slots *slots,
         .soak_crashes_max = (uint32_t)execution->policy.soak_crashes_max,
         .rollout_phase = execution->phase,
     };
+    int rv = 0;
 
     memcpy(facts.rollout, execution->rollout, sizeof(facts.rollout));
     memcpy(facts.order, execution->order, sizeof(facts.order));
-    if (slots->model[0] == '\0') { /* the first release of this device */
-        int rv = flo_store_slots_read(shell->store, release->model, slots, err);
-        if (rv < 0) {
-            return rv;
-        }
+    if (strcmp(slots->model, release->model) != 0 &&
+        flo_digest_is_zero(&slots->current)) { /* the device's first release */
+        rv = flo_store_slots_read(shell->store, release->model, slots, err);
         memcpy(slots->model, release->model, sizeof(slots->model));
     }
-    return flo_slots_stage(slots, &release->digest, &facts, err);
+    if (rv == 0) {
+        rv = take_number(shell, slots, release, &facts.candidate_number, err);
+    }
+    return rv < 0 ? rv : flo_slots_stage(slots, &release->digest, &facts, err);
 }
 
 static int begin_trial(struct flo_shell *shell, struct flo_slots *slots,
@@ -173,6 +352,7 @@ void flo_shell_slot_action(struct flo_shell *shell,
      * was not cleared is forgotten all the same, the next write says so. */
     if (rv == 0 || action->kind == FLO_DO_SLOT_CLEAR) {
         shell->slots = next;
+        shell->slots_is_dirty = rv < 0;
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "store", &err);

@@ -35,7 +35,10 @@ static const char *const schema[] = {
     " body TEXT NOT NULL);",
     "CREATE TABLE used (number TEXT PRIMARY KEY, ord TEXT NOT NULL,"
     " done INTEGER NOT NULL);"
-    "CREATE INDEX used_order ON used(ord);"};
+    "CREATE INDEX used_order ON used(ord);",
+    /* The records know it now, with what is paused and denied. */
+    "DROP TABLE used;"
+    "DELETE FROM value WHERE key = 'paused' OR key LIKE 'ordered-denial:%';"};
 
 /* ---- small tools ------------------------------------------------------------
  */
@@ -245,8 +248,6 @@ void flo_mailbox_close(struct flo_mailbox *mailbox)
 
 /* ---- whose it is ---- */
 
-/* Who used which number stays: that belongs to the keys of the orders.  But
- * nothing was done by them under this device's id. */
 static int begin_anew(struct flo_mailbox *mailbox, const char *device,
                       struct flo_err *err)
 {
@@ -258,9 +259,8 @@ static int begin_anew(struct flo_mailbox *mailbox, const char *device,
     rv = flo_db_exec(mailbox->db,
                      "DELETE FROM event; DELETE FROM tele; DELETE FROM story;"
                      "DELETE FROM answer;"
-                     "UPDATE used SET done = 2 WHERE done = 1;"
                      "DELETE FROM value WHERE key IN"
-                     " ('boot', 'acked', 'groups', 'paused');",
+                     " ('boot', 'acked', 'groups');",
                      err);
     if (rv == 0) {
         rv = value_store(mailbox, "device", device, err);

@@ -7,7 +7,6 @@
 #define TRACE_LINES_MAX 2000
 #define STORIES_MAX 200
 #define ANSWERS_MAX 256
-#define USED_MAX (FLO_REPLAY_KEYS_MAX * FLO_REPLAY_WINDOW)
 #define MEMORY_EVENTS_MAX 32
 #define TELEMETRY_ROW_BYTES                                                    \
     1024 /* for the cap: windows are about that long                           \

@@ -1,11 +1,10 @@
 /* Orders: from an envelope to an event of the core.
  *
- * Verified, in scope, not expired, not of a superseded controller.  An order
- * that was used before is answered with its stored outcome; one that was used
- * but has no outcome yet (the power failed in between) is carried out, which
- * is harmless: the core is idempotent.  A number that another order used, or
- * nobody knows which, acts never again.  A deploy order stands for a state, not
- * for an act: its rollout decides whether it was done. */
+ * Verified, in scope, not expired.  Then it is held against what is kept about
+ * its subject (flo_statement_look): what something newer replaced is answered
+ * `superseded`, whoever brings it again; what holds already is answered with
+ * what came of it; and what is new is kept on the disk before it acts.  A
+ * deploy order stands for a state: it is answered by what runs. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/timex.h>
@@ -14,11 +13,6 @@
 
 /* Trusted time is never before this release was made (2026-11-20). */
 #define BUILD_MS UINT64_C(1795132800000)
-
-static uint64_t trusted_now_ms(const struct flo_shell *shell)
-{
-    return flo_device_time(&shell->device, flo_wall_ms(), BUILD_MS);
-}
 
 static uint64_t took_ms(const struct flo_shell *shell, const char *order)
 {
@@ -47,8 +41,10 @@ static void note_received(struct flo_shell *shell, const char *order)
     shell->received[i].at_ms = flo_now_ms();
 }
 
-void flo_shell_answer(struct flo_shell *shell, const char *order,
-                      const char *outcome, json_t *error)
+/* `extra` is taken; NULL: none. */
+static void answer(struct flo_shell *shell, const char *order,
+                   const char *outcome, const char *key, json_t *extra,
+                   bool is_stored)
 {
     struct flo_buf text = {0};
     json_t *json =
@@ -57,19 +53,27 @@ void flo_shell_answer(struct flo_shell *shell, const char *order,
                   "took_ms", (json_int_t)took_ms(shell, order));
 
     if (json == NULL) {
-        json_decref(error);
+        json_decref(extra);
         return;
     }
-    if (error != NULL) {
-        json_object_set_new(json, "error", error);
+    if (extra != NULL) {
+        json_object_set_new(json, key, extra);
     }
     flo_json_dump(json, &text);
     json_decref(json);
-    if (!text.failed) {
+    if (!text.failed && is_stored) {
         flo_mailbox_answer(shell->mailbox, order, text.data);
+    }
+    if (!text.failed) {
         flo_shell_link_ack(shell, order, text.data);
     }
     flo_buf_deinit(&text);
+}
+
+void flo_shell_answer(struct flo_shell *shell, const char *order,
+                      const char *outcome, json_t *error)
+{
+    answer(shell, order, outcome, "error", error, true);
 }
 
 void flo_shell_told(struct flo_shell *shell, const char *order)
@@ -106,94 +110,115 @@ static bool answered_before(struct flo_shell *shell, const char *order)
     return is_final;
 }
 
-/* It is done, whatever became of the stored outcome. */
-static void answer_again(struct flo_shell *shell, const char *order)
+static void tell_folded(struct flo_shell *shell, const struct flo_slots *slots)
 {
-    if (!answered_before(shell, order)) {
-        flo_shell_answer(shell, order, "ignored", NULL);
+    struct flo_err err = {0};
+
+    (void)flo_fail(&err, FLO_E_TARGET_DENIED,
+                   "%s: %d releases are denied here; from now on all others "
+                   "up to number %llu are too",
+                   slots->model, FLO_DENIALS_MAX,
+                   (unsigned long long)slots->folded);
+    flo_shell_note(shell, "note", &err);
+}
+
+/* Something newer holds; its id is told where it is known.  Not stored: old
+ * orders that somebody repeats must not push out the answers of others. */
+static void answer_superseded(struct flo_shell *shell, const char *order,
+                              const char *by, uint64_t number)
+{
+    json_t *json;
+
+    if (shell->is_list && was_told(shell, order)) {
+        return;
     }
-}
-
-/* ---- used numbers ------------------------------------------------------ */
-
-static void number_of(const struct flo_order_verified *verified, char *out,
-                      size_t out_bytes)
-{
-    snprintf(out, out_bytes, "%.16s.%u.%llu", verified->keyid,
-             verified->order.epoch, (unsigned long long)verified->order.seq);
-}
-
-/* The order's number is used from now on; the device record is written with
- * the order's effect. */
-static void use(struct flo_shell *shell,
-                const struct flo_order_verified *verified, bool is_done)
-{
-    const struct flo_order *order = &verified->order;
-    char number[64];
-
-    number_of(verified, number, sizeof(number));
-    flo_mailbox_use(shell->mailbox, number, order->id, is_done);
-    if (flo_device_order_accept(&shell->device, verified->keyid, order->epoch,
-                                order->seq, order->issued_at_ms, NULL) == 0) {
-        shell->device_is_dirty = true;
+    json = json_pack("{s:I}", "number", (json_int_t)number);
+    if (json != NULL && by[0] != '\0') {
+        json_object_set_new(json, "order", json_string(by));
     }
+    answer(shell, order, "superseded", "by", json, false);
 }
 
-/* ---- the deny list ---------------------------------------------------- */
-
-/* Key of the note that a denial was ordered, and when. */
-static void note_key(const struct flo_digest *release, char *out,
-                     size_t out_bytes)
+static void answer_refused(struct flo_shell *shell, const char *order,
+                           const struct flo_agent_error *error)
 {
-    char text[FLO_DIGEST_TEXT];
-
-    flo_digest_text(release, text);
-    snprintf(out, out_bytes, "ordered-denial:%s", text);
+    flo_shell_answer(shell, order, "refused", flo_report_error(error));
 }
+
+/* ---- what may not run ---------------------------------------------------- */
 
 void flo_shell_deny(struct flo_shell *shell,
                     const struct flo_agent_action *action)
 {
-    const struct flo_digest *release = &action->release.digest;
-    char key[128];
-    char at[24];
+    struct flo_slots *slots = &shell->slots;
+    struct flo_denial said = {.release = action->release.digest,
+                              .statement = action->number,
+                              .cause = action->cause};
 
-    note_key(release, key, sizeof(key));
-    if (!action->flag) { /* its own fault: nothing lifts that */
-        flo_mailbox_set(shell->mailbox, key, "");
-    } else if (!flo_device_is_denied(&shell->device, release)) {
-        snprintf(at, sizeof(at), "%llu",
-                 (unsigned long long)(action->at_ms != 0
-                                          ? action->at_ms
-                                          : trusted_now_ms(shell)));
-        flo_mailbox_set(shell->mailbox, key, at);
+    if (action->cause == FLO_DENIAL_ORDERED && action->number > 0) {
+        return; /* kept with its order */
     }
-    flo_device_deny(&shell->device, release);
-    shell->device_is_dirty = true;
+    if (action->number == 0) { /* by hand: newer than any order so far */
+        said.statement = shell->device.top;
+    }
+    if (flo_digest_equal(&said.release, &slots->candidate)) {
+        said.number = slots->candidate_number;
+    } else if (flo_digest_equal(&said.release, &slots->current)) {
+        said.number = slots->current_number;
+    } else if (flo_digest_equal(&said.release, &slots->stated.target)) {
+        said.number = shell->assigned.number;
+    }
+    if (flo_slots_deny(slots, &said)) {
+        tell_folded(shell, slots);
+    }
+    shell->slots_is_dirty = true;
 }
 
-/* A release that somebody took back may come again by a newer order; one that
- * failed here may not. */
-static bool is_denied(struct flo_shell *shell, const struct flo_digest *release,
-                      uint64_t issued_at_ms)
+/* Whoever stands at the device is newer than any order so far; but a fault
+ * stays. */
+static void allow_by_hand(struct flo_shell *shell,
+                          const struct flo_digest *release)
 {
-    char key[128];
-    char *at;
-    bool is_lifted;
+    struct flo_denial said = {.release = *release,
+                              .statement = shell->device.top,
+                              .cause = FLO_DENIAL_ALLOWED};
 
-    if (!flo_device_is_denied(&shell->device, release)) {
-        return false;
+    if (flo_slots_is_denied(&shell->slots, release, 0)) {
+        (void)flo_slots_deny(&shell->slots, &said);
+        shell->slots_is_dirty = true;
     }
-    note_key(release, key, sizeof(key));
-    at = flo_mailbox_get(shell->mailbox, key);
-    is_lifted =
-        at != NULL && at[0] != '\0' && issued_at_ms > strtoull(at, NULL, 10);
-    free(at);
-    if (is_lifted) {
-        flo_device_allow(&shell->device, release);
-        shell->device_is_dirty = true;
+}
+
+static const char *because(enum flo_denial_cause cause)
+{
+    switch (cause) {
+    case FLO_DENIAL_SPEED:
+        return "the release was too slow on this device";
+    case FLO_DENIAL_MEMORY:
+        return "the release took too much memory on this device";
+    case FLO_DENIAL_ORDERED:
+        return "the release was taken back on this device";
+    default:
+        return "the release failed on this device before";
     }
-    return !is_lifted;
+}
+
+void flo_shell_refusal(const struct flo_slots *slots,
+                       const struct flo_digest *release, uint64_t number,
+                       struct flo_agent_error *out)
+{
+    enum flo_denial_cause cause = flo_slots_denial(slots, release, number);
+    struct flo_err err = {0};
+
+    memset(out, 0, sizeof(*out));
+    if (cause != FLO_DENIAL_ALLOWED) {
+        out->code = FLO_E_TARGET_DENIED;
+        snprintf(out->what, sizeof(out->what), "%s", because(cause));
+    } else if (number > 0 &&
+               flo_slots_admit(slots, release, number, &err) < 0) {
+        out->code = err.code;
+        snprintf(out->what, sizeof(out->what), "%.255s", err.what);
+    }
 }
 
 /* ---- deploy
@@ -216,69 +241,235 @@ static void execution_of(const struct flo_order *order, uint32_t attempt,
     snprintf(out->id, sizeof(out->id), "%s.%u", order->rollout, attempt);
 }
 
-static void deploy(struct flo_shell *shell,
-                   const struct flo_order_verified *verified,
-                   enum flo_used used)
+/* Has the order's execution ended, and is its answer known without a new one?
+ * `standing` AGAIN: nothing newer asks for it. */
+static bool is_answered(struct flo_shell *shell, const struct flo_order *order,
+                        const struct flo_slots *record,
+                        enum flo_standing standing,
+                        const struct flo_agent_error *refusal, bool has_ended)
 {
-    const struct flo_order *order = &verified->order;
+    bool is_current =
+        flo_digest_equal(&order->release, &shell->agent.slots.current.digest);
+    bool is_over = record->stated.outcome == FLO_STATED_REFUSED ||
+                   record->stated.outcome == FLO_STATED_FAILED;
+
+    if (has_ended && is_current) {
+        flo_shell_answer(shell, order->id, "done", NULL);
+        return true;
+    }
+    if (has_ended && refusal->code != 0) {
+        answer_refused(shell, order->id, refusal);
+        return true;
+    }
+    if (standing != FLO_STATEMENT_AGAIN || !is_over || is_current) {
+        return false;
+    }
+    if (!answered_before(shell, order->id)) {
+        struct flo_agent_error error = {
+            .code = refusal->code != 0 ? refusal->code : FLO_E_STATE};
+
+        snprintf(error.what, sizeof(error.what), "%s",
+                 refusal->code != 0 ? refusal->what
+                                    : "it ended badly on this device");
+        answer_refused(shell, order->id, &error);
+    }
+    return true;
+}
+
+static void deploy(struct flo_shell *shell, const struct flo_order *order,
+                   const struct flo_slots *record, enum flo_standing standing)
+{
     struct flo_agent_execution execution;
     struct flo_agent_event event = {.kind = FLO_AGENT_DEPLOY};
     enum flo_execution end = FLO_EXECUTION_QUEUED;
     bool has_ended = false;
     uint32_t attempts = 0;
-    bool is_known = flo_mailbox_story(shell->mailbox, order->rollout, &attempts,
-                                      &has_ended, &end);
+    bool is_open = flo_mailbox_story(shell->mailbox, order->rollout, &attempts,
+                                     &has_ended, &end) &&
+                   !has_ended;
 
-    if (is_known && has_ended) {
-        use(shell, verified, true);
-        if (!answered_before(shell, order->id)) {
-            bool is_good = flo_execution_kind(end) == FLO_EXECUTION_END_GOOD;
-            flo_shell_answer(shell, order->id, is_good ? "done" : "ignored",
-                             NULL);
-        }
+    if (flo_device_rollout(&shell->device, order->rollout, order->seq) ==
+        FLO_ROLLOUT_ABORTED_BY_ORDER) {
+        const struct flo_pause *abort =
+            flo_device_said(&shell->device, order->rollout);
+        answer_superseded(shell, order->id, "",
+                          abort == NULL ? 0 : abort->number);
         return;
     }
-    if (!is_known && used == FLO_USED_DONE) {
-        answer_again(shell, order->id);
+    flo_shell_refusal(record, &order->release, order->number,
+                      &event.deploy.refusal);
+    if (is_answered(shell, order, record, standing, &event.deploy.refusal,
+                    has_ended)) {
         return;
     }
-    execution_of(order, is_known ? attempts : attempts + 1, &execution);
+    if (record == &shell->slots) {
+        shell->slots.stated.outcome = FLO_STATED_OPEN;
+    }
+    execution_of(order, is_open ? attempts : attempts + 1, &execution);
     event.deploy.execution = &execution;
-    event.deploy.is_denied =
-        is_denied(shell, &order->release, order->issued_at_ms);
     flo_shell_event(shell, &event);
-    use(shell, verified, is_known); /* signed anew: it begins nothing */
-    flo_shell_device_write(shell);
 }
 
 /* ---- everything else
  * ------------------------------------------------------------------ */
 
-static void act(struct flo_shell *shell,
-                const struct flo_order_verified *verified, enum flo_used used)
+void flo_shell_pauses(const struct flo_shell *shell,
+                      struct flo_agent_pauses *out)
 {
-    const struct flo_order *order = &verified->order;
-    struct flo_agent_event event = {.kind = FLO_AGENT_ORDER, .order = order};
+    size_t count = 0;
 
-    /* What a rollback took back a newer order may have brought again. */
-    if (used == FLO_USED_DONE ||
-        (used == FLO_USED_BEFORE && order->op == FLO_ORDER_ROLLBACK)) {
-        answer_again(shell, order->id);
-        return;
+    memset(out, 0, sizeof(*out));
+    out->all = shell->device.all_paused;
+    for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {
+        const struct flo_pause *pause = &shell->device.pauses[i];
+        if (pause->rollout[0] != '\0' &&
+            pause->said == FLO_ROLLOUT_PAUSED_BY_ORDER) {
+            memcpy(out->rollouts[count++], pause->rollout,
+                   sizeof(pause->rollout));
+        }
     }
+}
+
+static void act(struct flo_shell *shell, const struct flo_order *order)
+{
+    struct flo_agent_event event = {.kind = FLO_AGENT_ORDER, .order = order};
+    struct flo_agent_pauses pauses;
+
     if (order->op == FLO_ORDER_CONFIG) {
         if (flo_config_is_set(shell->settings.config, "heartbeat")) {
-            use(shell, verified, true); /* the device's own word stands */
-            flo_shell_device_write(shell);
+            /* the device's own word stands */
             flo_shell_answer(shell, order->id, "ignored", NULL);
             return;
         }
         flo_shell_set_heartbeat(shell, order->heartbeat_ms);
     }
+    flo_shell_pauses(shell, &pauses);
+    event.pauses = &pauses;
     event.fits_both = flo_shell_fits_both(shell, &shell->slots.current,
                                           &shell->slots.previous);
-    use(shell, verified, false);
     flo_shell_event(shell, &event);
+}
+
+/* ---- where it stands
+ * ------------------------------------------------------------------ */
+
+static bool is_about_model(const struct flo_order *order)
+{
+    return order->op == FLO_ORDER_DEPLOY || order->op == FLO_ORDER_ROLLBACK;
+}
+
+static void keep(struct flo_shell *shell,
+                 const struct flo_order_verified *verified,
+                 struct flo_slots *record)
+{
+    struct flo_kept kept = flo_statement_keep(
+        &shell->device, record, &verified->order, &verified->body);
+
+    if (kept.is_folded) {
+        tell_folded(shell, record);
+    }
+    shell->device_is_dirty = shell->device_is_dirty || kept.device;
+    if (kept.slots) {
+        flo_shell_record_keep(shell, record);
+    }
+    flo_shell_device_write(shell);
+}
+
+/* Does a rollback take back what runs here, or is about to, and may not? */
+static bool names_here(const struct flo_shell *shell,
+                       const struct flo_order *order)
+{
+    const struct flo_agent *agent = &shell->agent;
+
+    for (uint32_t i = 0; i < order->from_count; i++) {
+        const struct flo_digest *from = &order->from[i];
+        if ((flo_digest_equal(from, &agent->slots.current.digest) ||
+             (agent->has_execution &&
+              flo_digest_equal(from, &agent->execution.release.digest))) &&
+            flo_slots_is_denied(&shell->slots, from, order->from_numbers[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* An older rollback still denies what it takes back: where that runs, the
+ * device goes back at once, and then on to what is assigned. */
+static void take_superseded(struct flo_shell *shell,
+                            const struct flo_order_verified *verified,
+                            struct flo_slots *record, uint64_t by)
+{
+    const struct flo_order *order = &verified->order;
+    const char *newer = "";
+
+    keep(shell, verified, record);
+    if (order->op == FLO_ORDER_ROLLBACK && record == &shell->slots &&
+        names_here(shell, order)) {
+        act(shell, order);
+        shell->is_interrupted = true;
+        return;
+    }
+    if (is_about_model(order) && record->stated.number == by) {
+        newer = record->stated.order;
+    }
+    answer_superseded(shell, order->id, newer, by);
+}
+
+static void take_new(struct flo_shell *shell,
+                     const struct flo_order_verified *verified,
+                     struct flo_slots *record)
+{
+    const struct flo_order *order = &verified->order;
+
+    if (order->op == FLO_ORDER_DEPLOY && record == &shell->slots) {
+        shell->assigned = *order;
+    }
+    keep(shell, verified, record);
+    if (order->op == FLO_ORDER_DEPLOY) {
+        deploy(shell, order, record, FLO_STATEMENT_NEW);
+    } else {
+        act(shell, order);
+    }
+}
+
+static void take_again(struct flo_shell *shell, const struct flo_order *order,
+                       const struct flo_slots *record)
+{
+    bool is_open = order->op == FLO_ORDER_ROLLBACK
+                       ? record->stated.outcome == FLO_STATED_OPEN
+                       : order->op != FLO_ORDER_CONFIG;
+
+    if (order->op == FLO_ORDER_DEPLOY) {
+        if (record == &shell->slots) {
+            shell->assigned = *order;
+        }
+        deploy(shell, order, record, FLO_STATEMENT_AGAIN);
+    } else if (answered_before(shell, order->id)) {
+        return;
+    } else if (is_open) { /* the power failed before it was answered */
+        act(shell, order);
+    } else {
+        flo_shell_answer(shell, order->id,
+                         order->op == FLO_ORDER_ROLLBACK &&
+                                 record->stated.outcome != FLO_STATED_DONE
+                             ? "refused"
+                             : "done",
+                         NULL);
+    }
+}
+
+void flo_shell_converge(struct flo_shell *shell)
+{
+    const struct flo_order *order = &shell->assigned;
+
+    if (!shell->is_interrupted || shell->agent.has_execution ||
+        shell->agent.going_back.is_active) {
+        return;
+    }
+    shell->is_interrupted = false;
+    if (order->seq != 0 && order->seq == shell->slots.stated.number) {
+        deploy(shell, order, &shell->slots, FLO_STATEMENT_NEW);
+    }
 }
 
 static void look_at_clock(const struct flo_shell *shell,
@@ -305,34 +496,53 @@ static int admit(const struct flo_shell *shell, const struct flo_order *order,
                                  shell->identity.group_count, &time, err);
 }
 
-/* 0: it may act, for the first time or (`used`) again; or why not. */
-static int check(struct flo_shell *shell,
-                 const struct flo_order_verified *verified, enum flo_used *used,
-                 struct flo_err *err)
+/* Numbers of two lanes are never compared; the second one is not built. */
+static int check_lane(const struct flo_order_verified *verified,
+                      struct flo_err *err)
+{
+    return verified->role == FLO_ROLE_ORDER
+               ? 0
+               : flo_fail(err, FLO_E_NOT_BUILT,
+                          "order %s: the lane of emergency keys is not built "
+                          "yet",
+                          verified->order.id);
+}
+
+/* 0: it was held against what is kept, and carried out where that lets it. */
+static int take(struct flo_shell *shell,
+                const struct flo_order_verified *verified, struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
-    char number[64];
+    struct flo_slots *record = &shell->slots;
+    enum flo_standing standing;
+    uint64_t by;
     int rv = admit(shell, order, err);
 
+    if (rv == 0) {
+        rv = check_lane(verified, err);
+    }
+    if (rv == 0 && is_about_model(order)) {
+        rv = flo_shell_record(shell, order->model, &record, err);
+    }
+    if (rv == 0) {
+        rv = flo_statement_look(&shell->device, record, order, &verified->body,
+                                &standing, &by, err);
+    }
     if (rv < 0) {
         return rv;
     }
-    number_of(verified, number, sizeof(number));
-    *used = flo_mailbox_used(shell->mailbox, number, order->id);
-    rv = flo_device_order_check(&shell->device, verified->keyid, order->epoch,
-                                order->seq, err);
-    if (*used == FLO_USED_BY_ANOTHER) {
-        return flo_fail(err, FLO_E_CMD_NONCE_REUSED,
-                        "order %s: another order had its seq %llu", order->id,
-                        (unsigned long long)order->seq);
+    switch (standing) {
+    case FLO_STATEMENT_NEW:
+        take_new(shell, verified, record);
+        break;
+    case FLO_STATEMENT_AGAIN:
+        take_again(shell, order, record);
+        break;
+    case FLO_STATEMENT_SUPERSEDED:
+        take_superseded(shell, verified, record, by);
+        break;
     }
-    if (rv == FLO_E_CMD_NONCE_REUSED && *used == FLO_USED_UNREADABLE) {
-        return flo_fail(err, FLO_E_DB,
-                        "order %s: its seq %llu was used, and without an "
-                        "outbox nobody knows by whom",
-                        order->id, (unsigned long long)order->seq);
-    }
-    return rv == FLO_E_CMD_NONCE_REUSED && *used != FLO_USED_UNKNOWN ? 0 : rv;
+    return 0;
 }
 
 static void refuse(struct flo_shell *shell, const char *order, int code,
@@ -343,7 +553,8 @@ static void refuse(struct flo_shell *shell, const char *order, int code,
         flo_log(FLO_LOG_DEBUG, "order", "%s", err->what);
         return;
     }
-    if (code == FLO_E_DB) { /* perhaps it was done: no answer is wrong */
+    if (code == FLO_E_IO_OPEN || code == FLO_E_IO_READ ||
+        code == FLO_E_STATE_SLOT) { /* nobody knows: no answer is wrong */
         flo_log_err(FLO_LOG_WARN, "order", err);
         return;
     }
@@ -374,7 +585,6 @@ void flo_shell_order(struct flo_shell *shell, const json_t *envelope)
 {
     static struct flo_order_verified verified; /* large, one thread */
     struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
-    enum flo_used used = FLO_USED_UNKNOWN;
     struct flo_err err = {0};
     int rv;
 
@@ -392,49 +602,12 @@ void flo_shell_order(struct flo_shell *shell, const json_t *envelope)
         refuse(shell, "", rv, &err);
     } else {
         note_received(shell, verified.order.id);
-        rv = check(shell, &verified, &used, &err);
+        rv = take(shell, &verified, &err);
         if (rv < 0) {
             refuse(shell, verified.order.id, rv, &err);
-        } else if (verified.order.op == FLO_ORDER_DEPLOY) {
-            deploy(shell, &verified, used);
-        } else {
-            act(shell, &verified, used);
         }
     }
     flo_shell_resume(shell); /* what was noted and answered goes out soon */
-}
-
-/* ---- pauses ---- */
-
-void flo_shell_pauses_keep(struct flo_shell *shell)
-{
-    const struct flo_agent_pauses *pauses = &shell->agent.pauses;
-    struct flo_buf text = {0};
-    size_t i;
-
-    for (i = 0; i < FLO_AGENT_PAUSED_MAX; i++) {
-        flo_buf_printf(&text, "%s ", pauses->rollouts[i]);
-    }
-    if (!text.failed) {
-        flo_mailbox_set(shell->mailbox, "paused", text.data);
-    }
-    flo_buf_deinit(&text);
-}
-
-void flo_shell_pauses_load(struct flo_shell *shell,
-                           struct flo_agent_pauses *out)
-{
-    char *text = flo_mailbox_get(shell->mailbox, "paused");
-    char *rest = NULL;
-    char *word = text == NULL ? NULL : strtok_r(text, " ", &rest);
-    size_t i;
-
-    memset(out, 0, sizeof(*out));
-    for (i = 0; i < FLO_AGENT_PAUSED_MAX && word != NULL; i++) {
-        snprintf(out->rollouts[i], sizeof(out->rollouts[i]), "%s", word);
-        word = strtok_r(NULL, " ", &rest);
-    }
-    free(text);
 }
 
 /* ---- without an order
@@ -471,8 +644,9 @@ void flo_shell_install(struct flo_shell *shell,
     shell->installing = execution.release.digest;
     name_own(shell, "bundle", &execution);
     event.deploy.execution = &execution;
-    event.deploy.is_denied = /* whoever stands here is newer than any order */
-        is_denied(shell, &execution.release.digest, UINT64_MAX);
+    allow_by_hand(shell, &execution.release.digest);
+    flo_shell_refusal(&shell->slots, &execution.release.digest, 0,
+                      &event.deploy.refusal);
     flo_shell_event(shell, &event);
 }
 
@@ -494,7 +668,7 @@ void flo_shell_repair(struct flo_shell *shell,
     shell->repair.release = *release;
     name_own(shell, "repair", &shell->repair);
     event.deploy.execution = &shell->repair;
-    event.deploy.is_denied =
-        flo_device_is_denied(&shell->device, &release->digest);
+    flo_shell_refusal(&shell->slots, &release->digest, 0,
+                      &event.deploy.refusal);
     flo_shell_event(shell, &event);
 }

@@ -98,19 +98,87 @@ static json_t *serving_json(const struct flo_agent *agent)
                      digest, "version", ref->version, "state", state);
 }
 
-static json_t *denied_json(const struct flo_device *device)
+static json_t *denied_json(const struct flo_slots *slots)
 {
     json_t *json = json_array();
     char digest[FLO_DIGEST_TEXT];
-    size_t i;
 
-    for (i = 0; i < FLO_DENY_MAX; i++) {
-        if (!flo_digest_is_zero(&device->deny[i])) {
-            flo_digest_text(&device->deny[i], digest);
+    for (uint32_t i = 0; i < slots->denial_count; i++) {
+        if (slots->denials[i].cause != FLO_DENIAL_ALLOWED) {
+            flo_digest_text(&slots->denials[i].release, digest);
             json_array_append_new(json, json_string(digest));
         }
     }
     return json;
+}
+
+static struct flo_agent_target target_of(const struct flo_shell *shell)
+{
+    const struct flo_slots *slots = &shell->slots;
+    struct flo_agent_target target = {
+        .current_number = slots->current_number,
+        .is_current_denied =
+            flo_slots_is_denied(slots, &slots->current, slots->current_number)};
+    struct flo_agent_error refusal;
+
+    if (slots->stated.number == 0) {
+        return target;
+    }
+    target.release = slots->stated.target;
+    if (shell->assigned.seq == slots->stated.number) {
+        target.number = shell->assigned.number;
+    }
+    if (!flo_digest_is_zero(&target.release)) {
+        flo_shell_refusal(slots, &target.release, target.number, &refusal);
+        target.refusal = refusal.code;
+    }
+    return target;
+}
+
+bool flo_report_drift(struct flo_shell *shell)
+{
+    struct flo_agent_target target = target_of(shell);
+    enum flo_drift drift = flo_agent_drift(&shell->agent, &target);
+
+    if (drift == shell->drift) {
+        return false;
+    }
+    shell->drift = drift;
+    shell->drift_at_ms = flo_wall_ms();
+    return true;
+}
+
+json_t *flo_report_drifted(const struct flo_shell *shell)
+{
+    char digest[FLO_DIGEST_TEXT];
+
+    flo_digest_text(&shell->agent.slots.current.digest, digest);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", "drift", "kind",
+                     flo_drift_word(shell->drift), "model", shell->slots.model,
+                     "release", digest, "version",
+                     shell->agent.slots.current.version);
+}
+
+static json_t *drift_json(const struct flo_shell *shell)
+{
+    return shell->drift == FLO_DRIFT_NONE
+               ? json_null()
+               : json_pack("{s:s, s:I}", "kind", flo_drift_word(shell->drift),
+                           "since_at_ms", (json_int_t)shell->drift_at_ms);
+}
+
+static json_t *target_json(const struct flo_slots *slots)
+{
+    char digest[FLO_DIGEST_TEXT];
+
+    if (slots->stated.number == 0 ||
+        flo_digest_is_zero(&slots->stated.target)) {
+        return json_null();
+    }
+    flo_digest_text(&slots->stated.target, digest);
+    return json_pack("{s:s, s:I, s:s}", "release", digest, "by",
+                     (json_int_t)slots->stated.number, "order",
+                     slots->stated.order);
 }
 
 static json_t *execution_json(const struct flo_agent *agent)
@@ -130,12 +198,18 @@ static json_t *execution_json(const struct flo_agent *agent)
                      (json_int_t)(flo_wall_ms() - ago));
 }
 
+static json_t *integer(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
 json_t *flo_report_reported(const struct flo_shell *shell)
 {
     const struct flo_agent *agent = &shell->agent;
     json_t *groups = json_array();
     json_t *profile =
         flo_machine_json(&shell->machine, flo_store_disk_free(shell->store));
+    json_t *json;
     size_t i;
 
     for (i = 0; i < shell->identity.group_count; i++) {
@@ -144,7 +218,7 @@ json_t *flo_report_reported(const struct flo_shell *shell)
     json_object_set(
         profile, "labels",
         (json_t *)(uintptr_t)flo_config_tree(shell->settings.config, "labels"));
-    return json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:s, s:o, s:o, s:o,"
+    json = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:s, s:o, s:o, s:o,"
                      " s:{s:o, s:o, s:o}, s:o, s:b, s:o}",
                      "v", 1, "device", shell->identity.device, "name",
                      shell->identity.name, "agent", FLO_VERSION, "rev",
@@ -154,8 +228,16 @@ json_t *flo_report_reported(const struct flo_shell *shell)
                      "current", slot_json(&agent->slots.current), "previous",
                      slot_json(&agent->slots.previous), "candidate",
                      slot_json(&agent->slots.candidate), "denied",
-                     denied_json(&shell->device), "frozen",
+                     denied_json(&shell->slots), "frozen",
                      (int)agent->is_frozen, "execution", execution_json(agent));
+    if (json != NULL) {
+        json_object_set_new(json, "top", integer(shell->device.top));
+        json_object_set_new(json, "epoch", integer(shell->device.epoch));
+        json_object_set_new(json, "floor", integer(shell->slots.floor));
+        json_object_set_new(json, "target", target_json(&shell->slots));
+        json_object_set_new(json, "drift", drift_json(shell));
+    }
+    return json;
 }
 
 void flo_shell_note(struct flo_shell *shell, const char *type,

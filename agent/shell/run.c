@@ -30,8 +30,7 @@ static int recover(struct flo_shell *shell, const char *model,
 {
     static struct flo_release_verified verified; /* large */
     struct flo_buf text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX};
-    int rv = flo_store_slots_recover(shell->store, model, &shell->device,
-                                     &shell->slots, err);
+    int rv = flo_store_slots_recover(shell->store, model, &shell->slots, err);
 
     if (rv == 0) {
         rv = flo_store_envelope_load(shell->store, &shell->slots.current, &text,
@@ -52,6 +51,7 @@ static int recover(struct flo_shell *shell, const char *model,
     flo_release_verified_deinit(&verified);
     if (rv == 0) {
         memset(&shell->slots.previous, 0, sizeof(shell->slots.previous));
+        shell->slots.previous_number = 0;
         flo_log(FLO_LOG_WARN, "store", "slots of %s were damaged, recovered",
                 model);
         write_slots(shell);
@@ -59,10 +59,34 @@ static int recover(struct flo_shell *shell, const char *model,
     return rv;
 }
 
+/* Of several records: the model that serves here, else the one of which the
+ * newest order speaks.  A record that cannot be read is of interest. */
+static size_t choose_model(struct flo_shell *shell, size_t count,
+                           char (*models)[FLO_NAME_MAX + 1])
+{
+    struct flo_slots slots;
+    uint64_t newest = 0;
+    size_t best = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        int rv = flo_store_slots_read(shell->store, models[i], &slots, NULL);
+        if (rv < 0 || !flo_digest_is_zero(&slots.current) ||
+            !flo_digest_is_zero(&slots.candidate)) {
+            return i;
+        }
+        if (slots.stated.number > newest) {
+            newest = slots.stated.number;
+            best = i;
+        }
+    }
+    return best;
+}
+
 static int read_records(struct flo_shell *shell, struct flo_err *err)
 {
-    char models[8][FLO_NAME_MAX + 1];
+    char models[FLO_MODELS_KEPT_MAX + 1][FLO_NAME_MAX + 1];
     struct flo_err why = {0};
+    const char *model;
     size_t count;
     int rv = flo_shell_device_read(shell, err);
 
@@ -73,9 +97,10 @@ static int read_records(struct flo_shell *shell, struct flo_err *err)
     if (count == 0) {
         return 0;
     }
-    rv = flo_store_slots_read(shell->store, models[0], &shell->slots, err);
+    model = models[choose_model(shell, count, models)];
+    rv = flo_store_slots_read(shell->store, model, &shell->slots, err);
     if (rv == FLO_E_STATE_SLOT) {
-        rv = recover(shell, models[0], &why);
+        rv = recover(shell, model, &why);
         if (rv < 0) {
             flo_log_err(FLO_LOG_ERROR, "store", &why);
             memset(&shell->slots, 0, sizeof(shell->slots));
@@ -83,9 +108,9 @@ static int read_records(struct flo_shell *shell, struct flo_err *err)
         }
     }
     if (rv == 0 && shell->slots.model[0] == '\0') {
-        memcpy(shell->slots.model, models[0], sizeof(shell->slots.model));
+        memcpy(shell->slots.model, model, sizeof(shell->slots.model));
     }
-    if (rv == 0 && flo_slots_heal(&shell->slots, &shell->device)) {
+    if (rv == 0 && flo_slots_heal(&shell->slots)) {
         write_slots(shell);
     }
     return rv;
@@ -100,6 +125,9 @@ static void begin_anew(struct flo_shell *shell)
 
     flo_log(FLO_LOG_INFO, "agent", "enrolled anew as device %s, fleet %s",
             shell->identity.device, shell->identity.fleet);
+    if (slots->stated.outcome != FLO_STATED_DONE) { /* told anew */
+        slots->stated.outcome = FLO_STATED_OPEN;
+    }
     if (slots->phase == FLO_SLOT_STAGED) {
         flo_slots_clear_candidate(slots);
         write_slots(shell);
@@ -192,7 +220,7 @@ static void boot_execution(struct flo_shell *shell,
 void flo_shell_boot(struct flo_shell *shell)
 {
     static struct flo_agent_execution open;
-    static struct flo_agent_pauses pauses;
+    struct flo_agent_pauses pauses;
     struct flo_agent_event event = {.kind = FLO_AGENT_BOOT};
     struct flo_agent_slots *slots = &event.boot.slots;
 
@@ -203,7 +231,7 @@ void flo_shell_boot(struct flo_shell *shell)
     slots->is_trial = shell->slots.phase == FLO_SLOT_TRIAL;
     slots->tries_left = shell->slots.tries_left;
     event.boot.is_frozen = shell->device.is_frozen;
-    flo_shell_pauses_load(shell, &pauses);
+    flo_shell_pauses(shell, &pauses);
     event.boot.pauses = &pauses;
     flo_random(&event.boot.seed, sizeof(event.boot.seed));
     event.fits_both = flo_shell_fits_both(shell, &shell->slots.current,
@@ -267,7 +295,7 @@ static void on_heartbeat(evutil_socket_t fd, short events, void *context)
     }
     flo_telemetry_close(shell);
     flo_shell_device_again(shell);
-    flo_shell_device_write(shell);
+    flo_shell_records_write(shell);
     flo_shell_link_flush(shell);
 }
 
@@ -291,6 +319,16 @@ void flo_shell_set_heartbeat(struct flo_shell *shell, uint64_t heartbeat_ms)
         shell->heartbeat_ms = heartbeat_ms;
         event_add(shell->heartbeat, &period);
     }
+}
+
+/* The device's own word, else what an order said before this start. */
+static uint64_t first_heartbeat_ms(const struct flo_shell *shell)
+{
+    bool is_own = flo_config_is_set(shell->settings.config, "heartbeat");
+
+    return is_own || shell->device.heartbeat_ms == 0
+               ? flo_config_u64(shell->settings.config, "heartbeat")
+               : shell->device.heartbeat_ms;
 }
 
 static int open_events(struct flo_shell *shell, struct flo_err *err)
@@ -317,8 +355,7 @@ static int open_events(struct flo_shell *shell, struct flo_err *err)
             return flo_fail(err, FLO_E_MEMORY, "signals");
         }
     }
-    flo_shell_set_heartbeat(
-        shell, flo_config_u64(shell->settings.config, "heartbeat"));
+    flo_shell_set_heartbeat(shell, first_heartbeat_ms(shell));
     return 0;
 }
 

@@ -143,27 +143,12 @@ bool flo_mailbox_open_execution(struct flo_mailbox *mailbox,
 bool flo_mailbox_story(struct flo_mailbox *mailbox, const char *rollout,
                        uint32_t *attempts, bool *has_ended,
                        enum flo_execution *end);
-/* Who used a number: `number` is unique per key, epoch and sequence.  Stored
- * durably before the order acts; one with a final answer is done. */
-enum flo_used {
-    FLO_USED_UNKNOWN,
-    FLO_USED_UNREADABLE, /* the outbox does not say */
-    FLO_USED_BY_ANOTHER,
-    FLO_USED_OPEN,   /* by this order, which has no final answer yet */
-    FLO_USED_BEFORE, /* done, by the device that this one was */
-    FLO_USED_DONE,
-};
-void flo_mailbox_use(struct flo_mailbox *mailbox, const char *number,
-                     const char *order, bool is_done);
-enum flo_used flo_mailbox_used(struct flo_mailbox *mailbox, const char *number,
-                               const char *order);
 /* Answers to orders, for those that come again. */
 bool flo_mailbox_answer_is_final(const char *text);
 void flo_mailbox_answer(struct flo_mailbox *mailbox, const char *order,
                         const char *text);
 char *flo_mailbox_answer_of(struct flo_mailbox *mailbox, const char *order);
-/* Small values that survive: device, fleet, paused, denials that were ordered.
- */
+/* Small values that survive: device, fleet. */
 void flo_mailbox_set(struct flo_mailbox *mailbox, const char *key,
                      const char *value);
 char *flo_mailbox_get(struct flo_mailbox *mailbox, const char *key);
@@ -209,6 +194,8 @@ struct flo_shell {
     struct flo_machine machine;
     struct flo_store *store;
     struct flo_slots slots;
+    bool slots_is_dirty;
+    struct flo_slots other;   /* record of a model that does not serve */
     struct flo_device device; /* the record on disk */
     bool device_is_dirty;
     bool device_is_unread; /* it is on disk and cannot be read: as if frozen */
@@ -227,6 +214,10 @@ struct flo_shell {
     bool is_local;                     /* one command without a running agent */
     json_t *local_answer;              /* its last word */
     struct flo_agent_execution repair; /* while its event waits */
+    struct flo_order assigned; /* the newest deploy order that was told */
+    bool is_interrupted;       /* an older rollback came in its way */
+    enum flo_drift drift;      /* as it was reported */
+    uint64_t drift_at_ms;
     struct flo_digest installing; /* what an operator at the device waits for */
     bool is_stopping;
     char boot_id[37];
@@ -295,6 +286,20 @@ void flo_shell_device_move(struct flo_shell *shell);
 /* Where it could not be read: try again. */
 void flo_shell_device_again(struct flo_shell *shell);
 void flo_shell_device_write(struct flo_shell *shell);
+/* Both records, where they have changed; what fails is tried again. */
+void flo_shell_records_write(struct flo_shell *shell);
+/* The record of a model: that of the one that serves, or `shell->other`, good
+ * until the next call.  A device that serves nothing turns to the model. */
+FLO_MUST_USE int flo_shell_record(struct flo_shell *shell, const char *model,
+                                  struct flo_slots **out, struct flo_err *err);
+/* Write such a record.  Of too many models the one with the oldest statement
+ * is forgotten. */
+void flo_shell_record_keep(struct flo_shell *shell, struct flo_slots *record);
+/* What became of the newest statement about the model. */
+void flo_shell_stated_end(struct flo_shell *shell,
+                          const struct flo_agent_execution *execution);
+void flo_shell_stated_acked(struct flo_shell *shell, const char *order,
+                            const char *word);
 /* serving.c */
 FLO_MUST_USE int flo_shell_serve_open(struct flo_shell *shell,
                                       struct flo_err *err);
@@ -339,10 +344,15 @@ void flo_shell_answer(struct flo_shell *shell, const char *order,
                       const char *outcome, json_t *error);
 void flo_shell_deny(struct flo_shell *shell,
                     const struct flo_agent_action *action);
-/* Which rollouts are paused, for the next start. */
-void flo_shell_pauses_keep(struct flo_shell *shell);
-void flo_shell_pauses_load(struct flo_shell *shell,
-                           struct flo_agent_pauses *out);
+/* Why this release may not run here; code 0: it may. */
+void flo_shell_refusal(const struct flo_slots *slots,
+                       const struct flo_digest *release, uint64_t number,
+                       struct flo_agent_error *out);
+/* The rollouts that start nothing. */
+void flo_shell_pauses(const struct flo_shell *shell,
+                      struct flo_agent_pauses *out);
+/* Go on to what is assigned, when a rollback that came late is over. */
+void flo_shell_converge(struct flo_shell *shell);
 /* From a bundle; `execution` has release and bundle. */
 void flo_shell_install(struct flo_shell *shell,
                        const struct flo_agent_execution *execution);
@@ -362,6 +372,10 @@ void flo_shell_link_ack(struct flo_shell *shell, const char *order,
 json_t *flo_report_error(const struct flo_agent_error *error);
 json_t *flo_report_execution(const struct flo_agent_execution *execution);
 json_t *flo_report_reported(const struct flo_shell *shell);
+/* Look how far what runs is from what is assigned; true: that changed. */
+bool flo_report_drift(struct flo_shell *shell);
+/* The event that tells so. */
+json_t *flo_report_drifted(const struct flo_shell *shell);
 void flo_shell_note(struct flo_shell *shell, const char *type,
                     const struct flo_err *err);
 /* clock.c: what time it is taken to be. */

@@ -227,6 +227,12 @@ static int rollout_spec(const struct flo_args *args, json_t *spec,
     }
     json_object_set_new(spec, "reason",
                         json_string(flo_args_text(args, "reason", "")));
+    if (flo_args_has(args, "below-floor")) {
+        json_object_set_new(spec, "below_floor", json_true());
+    }
+    if (flo_args_has(args, "lift")) {
+        json_object_set_new(spec, "lift", json_true());
+    }
     int rv = read_phases(args, spec, err);
     if (rv == 0) {
         rv = add_ms(args, "soak", policy, "soak_ms", err);

@@ -60,6 +60,8 @@ FLAGS(rollout_start) = {
     {"rate", "BYTES", "download bytes per second and device"},
     {"probe-timeout", "DURATION", "for all golden prompts (60s)"},
     {"reason", "TEXT", "why, for the audit"},
+    {"below-floor", NULL, "though devices ran a newer release before"},
+    {"lift", NULL, "also where it was too slow, too large or taken back"},
     {"dry-run", NULL, "show the plan, change nothing"},
     {"wait", NULL, "wait for its end (or until --timeout)"},
     END};

@@ -118,13 +118,8 @@ bool flo_order_is_aged(uint64_t issued_at_ms, uint64_t expires_at_ms,
            now_ms >= issued_at_ms + (expires_at_ms - issued_at_ms) / 2;
 }
 
-bool flo_order_is_behind(uint64_t seq, uint64_t newest, uint64_t others)
-{
-    return newest > seq && newest - seq > FLO_REPLAY_WINDOW / 2 + others;
-}
-
-static const char *const outcomes[] = {"pending", "running", "done", "ignored",
-                                       "refused"};
+static const char *const outcomes[] = {"pending", "running", "done",
+                                       "ignored", "refused", "superseded"};
 
 const char *flo_outcome_word(enum flo_order_outcome outcome)
 {
@@ -151,6 +146,7 @@ bool flo_outcome_is_news(enum flo_order_outcome now,
     case FLO_OUTCOME_RUNNING:
         return next > FLO_OUTCOME_RUNNING;
     case FLO_OUTCOME_REFUSED:
+    case FLO_OUTCOME_SUPERSEDED:
         return next == FLO_OUTCOME_DONE;
     default:
         return false;
@@ -167,6 +163,7 @@ void flo_order_progress_add(struct flo_order_progress *progress,
     switch (outcome) {
     case FLO_OUTCOME_DONE:
     case FLO_OUTCOME_IGNORED:
+    case FLO_OUTCOME_SUPERSEDED: /* something newer holds there */
         progress->done += count;
         break;
     case FLO_OUTCOME_REFUSED:

@@ -37,18 +37,14 @@ size_t flo_group_orders(const struct flo_order_card *cards, size_t count,
 bool flo_order_is_aged(uint64_t issued_at_ms, uint64_t expires_at_ms,
                        uint64_t now_ms);
 
-/* So many numbers behind the newest that a device which took that one may
- * refuse it.  Signing anew takes numbers too: `others`, that go with it, are
- * not counted, or many would drive each other on for ever. */
-bool flo_order_is_behind(uint64_t seq, uint64_t newest, uint64_t others);
-
 /* Outcome of an order on one device, as the device says it. */
 enum flo_order_outcome {
     FLO_OUTCOME_PENDING, /* nothing heard */
     FLO_OUTCOME_RUNNING,
     FLO_OUTCOME_DONE,
     FLO_OUTCOME_IGNORED, /* not concerned: as good as done */
-    FLO_OUTCOME_REFUSED
+    FLO_OUTCOME_REFUSED,
+    FLO_OUTCOME_SUPERSEDED /* a newer order about the same holds there */
 };
 const char *flo_outcome_word(enum flo_order_outcome outcome);
 bool flo_outcome_parse(const char *word, enum flo_order_outcome *out);

@@ -100,6 +100,9 @@ static int restore(struct flo_controller *controller, struct flo_err *err)
         rv = flo_records_skip(controller->store, "rollout", RESTORED_SKIP, err);
     }
     if (rv == 0) {
+        rv = flo_orders_renew_each(controller, err);
+    }
+    if (rv == 0) {
         rv = flo_orders_fleet(controller, FLO_ORDER_FREEZE, "controller", 0,
                               order, err);
     }

@@ -128,6 +128,9 @@ struct flo_refused_token {
 
 struct flo_audit_head; /* audit_head.h */
 struct flo_controller {
+    bool is_overtaken;  /* a rollback is newer than deploys that are held */
+    uint64_t top_known; /* numbers of orders up to it were given here */
+    bool top_is_told;   /* a device knows a number that was never given here */
     struct flo_controller_options options;
     char dir[4096];
     char fleet[FLO_NAME_MAX + 1];
@@ -243,11 +246,18 @@ FLO_MUST_USE int flo_orders_issue_row(struct flo_controller *controller,
                                       struct flo_order *order,
                                       struct flo_records_order row, char *id,
                                       struct flo_err *err);
-/* Sign anew what is older than half its life, or half a replay window behind
- * (flo_order_is_behind): what desired documents hold, and what stands in the
- * groups' lists (flo_records_order_standing). */
+/* Sign anew what is older than half its life: what stands in the groups' lists
+ * (flo_records_order_standing), then what desired documents hold. */
 FLO_MUST_USE int flo_orders_renew(struct flo_controller *controller,
                                   struct flo_err *err);
+/* Of what desired documents hold: that, and deploys that a rollback has
+ * overtaken (controller->is_overtaken): a device that heard of the newer
+ * rollback takes them no more. */
+FLO_MUST_USE int flo_orders_overtaken(struct flo_controller *controller,
+                                      struct flo_err *err);
+/* Sign all of that anew: devices know higher numbers than this store. */
+FLO_MUST_USE int flo_orders_renew_each(struct flo_controller *controller,
+                                       struct flo_err *err);
 /* Sign one anew if it is older than that; `id` becomes the new one's. */
 FLO_MUST_USE int flo_orders_freshen(struct flo_controller *controller, char *id,
                                     struct flo_err *err);

@@ -299,6 +299,7 @@ static int check_group(struct flo_controller *controller, const char *group,
 
 struct digest_of {
     struct flo_digest digest;
+    uint64_t number;
     uint64_t bytes;
     char state[16];
 };
@@ -309,6 +310,7 @@ static int take_digest(void *context, const struct flo_records_release *release)
 
     out->bytes = release->bytes;
     snprintf(out->state, sizeof(out->state), "%s", release->state);
+    out->number = release->number;
     return flo_digest_parse(release->digest, &out->digest) ? 0 : FLO_E_DB;
 }
 
@@ -470,6 +472,7 @@ static int issue_back(struct flo_controller *controller,
                                                        what->to != NULL};
 
     order.from[0] = both->from.digest;
+    order.from_numbers[0] = both->from.number;
     snprintf(order.model, sizeof(order.model), "%s", both->model);
     copy_words(what, &order);
     return flo_orders_issue_row(controller, &order, row, id, err);
@@ -482,7 +485,9 @@ static int issue_send(struct flo_controller *controller,
                       const char *back, char *id, struct flo_err *err)
 {
     struct flo_order order = {.op = FLO_ORDER_DEPLOY,
-                              .release = both->to.digest};
+                              .release = both->to.digest,
+                              .number = both->to.number,
+                              .below_floor = true};
     struct flo_records_order row = {.is_desired_only = true,
                                     .release_bytes = both->to.bytes};
 

@@ -220,6 +220,44 @@ static int back_by_report(const struct flo_message *message, uint64_t rev,
     return is_awaited ? flo_ingest_back_on_orders(message, err) : 0;
 }
 
+#define TOP_JUMP_MAX UINT64_C(1000000)
+
+/* The highest number that a device took of us should be one of ours.  Behind a
+ * backup it need not be: a controller that was started for that gives higher
+ * ones, and signs anew what holds; within bounds, for a device may be stolen.
+ */
+static int look_at_top(const struct flo_message *message, uint64_t top,
+                       struct flo_err *err)
+{
+    struct flo_controller *controller = message->controller;
+    uint64_t newest = 0;
+    int rv = 0;
+
+    if (top > controller->top_known) { /* else it is one of ours */
+        rv = flo_records_newest(controller->store, "order", &newest, err);
+        controller->top_known = rv == 0 ? newest : 0;
+    }
+    if (rv < 0 || top <= controller->top_known) {
+        return rv;
+    }
+    if (controller->options.is_restored && top - newest <= TOP_JUMP_MAX) {
+        rv = flo_records_skip(controller->store, "order", top - newest, err);
+        return rv < 0 ? rv : flo_orders_renew_each(controller, err);
+    }
+    if (!controller->top_is_told) {
+        controller->top_is_told = true;
+        flo_log(FLO_LOG_ERROR, "order",
+                "device %s knows order number %llu, the newest here is %llu: "
+                "are the data of this controller older than its devices?  "
+                "Start it once with --restored",
+                message->device, (unsigned long long)top,
+                (unsigned long long)newest);
+        rv = flo_controller_audit(controller, "controller", "device.top",
+                                  message->device, "alarm", "", err);
+    }
+    return rv;
+}
+
 static int on_reported(const struct flo_message *message, struct flo_err *err)
 {
     struct flo_controller *controller = message->controller;
@@ -229,10 +267,13 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     json_t *facts;
     json_t *run;
     uint64_t rev;
+    uint64_t top;
     int rv;
 
     if ((rv = flo_json_get_uuid(message->json, "device", &id, err)) < 0 ||
         (rv = flo_json_opt_u64(message->json, "rev", 0, WALL_MS_MAX, 0, &rev,
+                               err)) < 0 ||
+        (rv = flo_json_opt_u64(message->json, "top", 0, WALL_MS_MAX, 0, &top,
                                err)) < 0 ||
         (rv = flo_json_opt_object(message->json, "profile", &facts, err)) < 0 ||
         (rv = flo_json_opt_object(message->json, "execution", &run, err)) < 0) {
@@ -249,6 +290,9 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     }
     if ((rv = flo_records_device_reported(controller->store, message->device,
                                           text.data, profile.data, err)) < 0) {
+        return rv;
+    }
+    if ((rv = look_at_top(message, top, err)) < 0) {
         return rv;
     }
     flo_lane_glue_device(controller, message->device, facts);

@@ -237,33 +237,23 @@ static bool is_by_the_clock(const json_t *error)
            text_is(error, "id", flo_error_id(FLO_E_CMD_FUTURE));
 }
 
-/* A broker may keep an order for longer than it lives, or until the device
- * took so much newer ones that it cannot know this one's number: that it
- * refuses it then is nobody's failure, and no answer.  Of an order that is
- * young the clock of the device is wrong, or its number was used, and the
- * refusal counts: so what was signed anew in vain is not signed again. */
-static int came_too_late(const struct flo_message *message,
-                         const struct acked *acked, bool *out,
-                         struct flo_err *err)
+/* A broker may keep an order for longer than it lives: that the device refuses
+ * it then is nobody's failure, and no answer.  Of an order that is young the
+ * clock of the device is wrong, and the refusal counts: so what was signed anew
+ * in vain is not signed again. */
+static bool came_too_late(const struct flo_message *message,
+                          const struct acked *acked)
 {
-    const json_t *error = json_object_get(message->json, "error");
-    uint64_t newest;
-    int rv =
-        flo_records_newest(message->controller->store, "order", &newest, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    *out = (acked->is_aged && is_by_the_clock(error)) ||
-           (acked->seq + FLO_REPLAY_WINDOW_OLD <= newest &&
-            text_is(error, "id", flo_error_id(FLO_E_CMD_NONCE_REUSED)));
-    return 0;
+    return acked->is_aged &&
+           is_by_the_clock(json_object_get(message->json, "error"));
 }
 
-/* A refused deploy order never becomes an execution: say so to the rollout.
- * `by`: 1 when the device named the order, and keeps to it. */
+/* A refused deploy order never becomes an execution, nor does one behind a
+ * newer order: say so to the rollout.  `by`: 1 when the device named the order,
+ * and keeps to it. */
 static int deploy_refused(const struct flo_message *message,
-                          const char *rollout, uint32_t by, struct flo_err *err)
+                          const char *rollout, uint32_t by,
+                          enum flo_execution end, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) error = {0};
     const json_t *why = json_object_get(message->json, "error");
@@ -282,12 +272,13 @@ static int deploy_refused(const struct flo_message *message,
     flo_ingest_dump(why, &error);
     rv = flo_rollouts_step(
         message->controller, entry,
-        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
-                                   .device = message->device,
-                                   .attempt =
-                                       entry->core.members[index].attempt + by,
-                                   .execution = FLO_EXECUTION_REJECTED,
-                                   .note = flo_ingest_error_id(id)},
+        (struct flo_rollout_event){
+            .kind = FLO_ROLLOUT_EVENT_EXECUTION,
+            .device = message->device,
+            .attempt = entry->core.members[index].attempt + by,
+            .execution = end,
+            .note = end == FLO_EXECUTION_SUPERSEDED ? "a newer order holds"
+                                                    : flo_ingest_error_id(id)},
         err);
     return rv < 0 || error.bytes == 0
                ? rv
@@ -327,7 +318,8 @@ int flo_ingest_distrusted(const struct flo_message *message,
         strcmp(desired.op, "deploy") != 0) {
         return rv;
     }
-    return deploy_refused(message, desired.rollout, 0, err);
+    return deploy_refused(message, desired.rollout, 0, FLO_EXECUTION_REJECTED,
+                          err);
 }
 
 /* What was not yet active when the abort came is cancelled now, also where no
@@ -497,12 +489,7 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
         *err = absent;
         return rv;
     }
-    bool is_late = false;
-    if (next == FLO_OUTCOME_REFUSED &&
-        (rv = came_too_late(message, &acked, &is_late, err)) < 0) {
-        return rv;
-    }
-    if (is_late) {
+    if (next == FLO_OUTCOME_REFUSED && came_too_late(message, &acked)) {
         return flo_orders_send_anew(message->controller, message->device, order,
                                     err);
     }
@@ -510,7 +497,8 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
     if (rv == 0 && is_for_good(message, next)) {
         rv = outcome_of_earlier(message, &acked, next, took_ms, err);
     }
-    bool is_over = next == FLO_OUTCOME_DONE || next == FLO_OUTCOME_IGNORED;
+    bool is_over = next == FLO_OUTCOME_DONE || next == FLO_OUTCOME_IGNORED ||
+                   next == FLO_OUTCOME_SUPERSEDED;
     if (rv == 0 && is_over && strcmp(acked.op, "rollback") == 0) {
         rv = flo_ingest_back_on_rollouts(message, acked.release,
                                          next == FLO_OUTCOME_DONE, err);
@@ -520,9 +508,14 @@ int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
                            false, err);
     } else if (rv == 0 && is_over && strcmp(acked.op, "abort") == 0) {
         rv = abort_done(message, &acked, err);
-    } else if (rv == 0 && next == FLO_OUTCOME_REFUSED &&
-               strcmp(acked.op, "deploy") == 0) {
-        rv = deploy_refused(message, acked.rollout, 1, err);
+    } else if (rv == 0 && strcmp(acked.op, "deploy") == 0 &&
+               (next == FLO_OUTCOME_REFUSED ||
+                next == FLO_OUTCOME_SUPERSEDED)) {
+        rv = deploy_refused(message, acked.rollout, 1,
+                            next == FLO_OUTCOME_REFUSED
+                                ? FLO_EXECUTION_REJECTED
+                                : FLO_EXECUTION_SUPERSEDED,
+                            err);
     }
     return rv;
 }

@@ -82,6 +82,9 @@ int flo_orders_issue_row(struct flo_controller *controller,
         return rv;
     }
     controller->counters.orders_signed++;
+    if (order->op == FLO_ORDER_ROLLBACK && !row.is_desired_only) {
+        controller->is_overtaken = true;
+    }
     snprintf(id, FLO_NAME_MAX + 1, "%s", order->id);
     if (order->op != FLO_ORDER_DEPLOY && !row.is_desired_only) {
         flo_effect_group(controller, order->scope.group);
@@ -115,7 +118,7 @@ int flo_orders_issue_desired(struct flo_controller *controller,
 struct held {
     char id[FLO_NAME_MAX + 1];
     uint64_t seq;
-    bool is_aged, is_rollback;
+    bool is_aged, is_rollback, is_deploy;
     bool is_desired_only; /* else it stands in a list */
 };
 
@@ -142,6 +145,7 @@ static int collect_held(void *context, const struct flo_records_order *order)
     }
     struct held *held = &all->items[all->count++];
     *held = (struct held){.seq = order->seq,
+                          .is_deploy = strcmp(order->op, "deploy") == 0,
                           .is_aged = flo_order_is_aged(order->issued_at_ms,
                                                        order->expires_at_ms,
                                                        all->now_ms),
@@ -196,26 +200,29 @@ static int renew(struct flo_controller *controller, const char *old,
     return rv;
 }
 
-static bool is_due(const struct held *held, uint64_t newest, uint64_t others)
+/* A device that heard of a newer rollback takes an older deploy no more. */
+static bool is_due(const struct held *held, uint64_t rollback)
 {
-    return held->is_aged || flo_order_is_behind(held->seq, newest, others);
+    return held->is_aged || (held->is_deploy && held->seq < rollback);
 }
 
 /* Rollbacks in lists keep their order: the newest are those that were asked for
  * last (flo_group_orders), so behind one that is signed anew all are. */
-static int renew_all(struct flo_controller *controller,
-                     const struct all_held *all, struct flo_err *err)
+static int renew_some(struct flo_controller *controller,
+                      const struct all_held *all, bool is_each,
+                      struct flo_err *err)
 {
     char id[FLO_NAME_MAX + 1];
     bool rollbacks_too = false;
-    uint64_t newest;
-    int rv = flo_records_newest(controller->store, "order", &newest, err);
+    uint64_t rollback;
+    int rv = flo_records_order_newest(controller->store, "rollback", "",
+                                      &rollback, err);
 
     for (size_t i = 0; i < all->count && rv == 0; i++) {
         const struct held *held = &all->items[i];
         bool is_listed_rollback = held->is_rollback && !held->is_desired_only;
 
-        if (is_due(held, newest, all->count) ||
+        if (is_each || is_due(held, rollback) ||
             (is_listed_rollback && rollbacks_too)) {
             rollbacks_too = rollbacks_too || is_listed_rollback;
             rv = renew(controller, held->id, held->is_desired_only, id, err);
@@ -224,40 +231,72 @@ static int renew_all(struct flo_controller *controller,
     return rv;
 }
 
+static int renew_listed(struct flo_controller *controller, bool is_each,
+                        struct flo_err *err)
+{
+    struct all_held all = {.now_ms = flo_wall_ms(), .err = err};
+    int rv =
+        flo_records_order_standing(controller->store, collect_held, &all, err);
+
+    if (rv == 0) {
+        rv = renew_some(controller, &all, is_each, err);
+    }
+    free(all.items);
+    return rv;
+}
+
 /* What a desired holds is for its holders alone: members of the scope that
  * were since brought forward hold something newer, and must not hear of it
  * again by their group's list.  What stands in no desired has to be found
  * there by a device that was away for longer than an order lives. */
-int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
+static int renew_held(struct flo_controller *controller, bool is_each,
+                      struct flo_err *err)
 {
-    struct flo_records *store = controller->store;
     struct all_held all = {
         .now_ms = flo_wall_ms(), .is_desired_only = true, .err = err};
-    int rv = flo_records_order_held(store, collect_held, &all, err);
+    int rv = flo_records_order_held(controller->store, collect_held, &all, err);
 
-    all.is_desired_only = false;
     if (rv == 0) {
-        rv = flo_records_order_standing(store, collect_held, &all, err);
-    }
-    if (rv == 0) {
-        rv = renew_all(controller, &all, err);
+        rv = renew_some(controller, &all, is_each, err);
     }
     free(all.items);
     return rv;
+}
+
+int flo_orders_renew(struct flo_controller *controller, struct flo_err *err)
+{
+    int rv = renew_listed(controller, false, err);
+
+    return rv == 0 ? flo_orders_overtaken(controller, err) : rv;
+}
+
+int flo_orders_overtaken(struct flo_controller *controller, struct flo_err *err)
+{
+    controller->is_overtaken = false;
+    return renew_held(controller, false, err);
+}
+
+int flo_orders_renew_each(struct flo_controller *controller,
+                          struct flo_err *err)
+{
+    int rv = renew_listed(controller, true, err);
+
+    return rv == 0 ? renew_held(controller, true, err) : rv;
 }
 
 int flo_orders_freshen(struct flo_controller *controller, char *id,
                        struct flo_err *err)
 {
     struct all_held all = {.now_ms = flo_wall_ms(), .err = err};
-    uint64_t newest = 0;
-    int rv = flo_records_newest(controller->store, "order", &newest, err);
+    uint64_t rollback = 0;
+    int rv = flo_records_order_newest(controller->store, "rollback", "",
+                                      &rollback, err);
 
     if (rv == 0) {
         rv = flo_records_order_get(controller->store, id, collect_held, &all,
                                    err);
     }
-    if (rv == 0 && is_due(&all.items[0], newest, 0)) {
+    if (rv == 0 && is_due(&all.items[0], rollback)) {
         rv = renew(controller, all.items[0].id, true, id, err);
     }
     free(all.items);

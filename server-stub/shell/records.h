@@ -350,6 +350,11 @@ FLO_MUST_USE int flo_records_order_prune(struct flo_records *store,
 FLO_MUST_USE int flo_records_order_held(struct flo_records *store,
                                         flo_records_order_fn fn, void *context,
                                         struct flo_err *err);
+/* The highest number of an order of that kind: of one release, or ("") of all
+ * that stood in a group's list.  0: there is none. */
+FLO_MUST_USE int flo_records_order_newest(struct flo_records *store,
+                                          const char *op, const char *release,
+                                          uint64_t *out, struct flo_err *err);
 /* What holds for longer than an order lives, in the groups' lists: the newest
  * order to freeze or unfreeze; the newest resume of each rollout that goes on,
  * while members accepted and may wait for it; emergency rollbacks, while a

@@ -165,6 +165,27 @@ int flo_records_order_held(struct flo_records *store, flo_records_order_fn fn,
     return rv < 0 ? rv : all(row, fn, context, err);
 }
 
+int flo_records_order_newest(struct flo_records *store, const char *op,
+                             const char *release, uint64_t *out,
+                             struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row;
+    int rv = flo_records_query(store->control, err, &row,
+                               "SELECT seq FROM ord WHERE op = ?1"
+                               " AND (?2 = '' AND desired_only = 0"
+                               " OR release = ?2)"
+                               " ORDER BY seq DESC LIMIT 1",
+                               "tt", op, release);
+
+    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
+        return rv;
+    }
+    *out = has_row ? flo_column_u64(row, 0) : 0;
+    flo_db_reset(row);
+    return 0;
+}
+
 const char flo_records_orders_standing[] =
     "SELECT " ORDER_COLUMNS " FROM ord WHERE seq IN"
     " (SELECT MAX(seq) FROM ord"

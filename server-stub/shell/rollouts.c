@@ -229,6 +229,12 @@ static void entry_policy(const struct flo_rollout_entry *entry, uint32_t phase,
     }
 }
 
+static int take_number(void *context, const struct flo_records_release *release)
+{
+    *(uint64_t *)context = release->number;
+    return 0;
+}
+
 static int do_order(struct flo_controller *controller,
                     struct flo_rollout_entry *entry,
                     const struct flo_rollout_action *action,
@@ -237,7 +243,13 @@ static int do_order(struct flo_controller *controller,
     struct flo_order order = {.op = action->op, .phase = action->phase};
     const char *by = json_string_value(json_object_get(entry->spec, "by"));
     char id[FLO_NAME_MAX + 1];
+    uint64_t number = 0;
+    int rv = flo_records_release_get(controller->store, entry->model,
+                                     entry->version, take_number, &number, err);
 
+    if (rv < 0) {
+        return rv;
+    }
     snprintf(order.scope.group, sizeof(order.scope.group), "%s", entry->group);
     snprintf(order.scope.salt, sizeof(order.scope.salt), "%s", entry->core.id);
     order.scope.bucket_from = action->bucket_from;
@@ -250,9 +262,15 @@ static int do_order(struct flo_controller *controller,
         memcpy(order.model, entry->model, sizeof(order.model));
         memcpy(order.version, entry->version, sizeof(order.version));
         order.release = entry->release;
+        order.number = number;
+        order.lift =
+            (uint64_t)json_integer_value(json_object_get(entry->spec, "lift"));
+        order.below_floor =
+            json_is_true(json_object_get(entry->spec, "below_floor"));
     } else if (action->op == FLO_ORDER_ROLLBACK) {
         memcpy(order.model, entry->model, sizeof(order.model));
         order.from[0] = entry->release;
+        order.from_numbers[0] = number;
         order.from_count = 1;
         order.to_previous = true;
         snprintf(order.reason, sizeof(order.reason), "%.127s",

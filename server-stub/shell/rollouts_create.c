@@ -176,6 +176,46 @@ static int take_release(void *context,
                                                                    : FLO_E_DB;
 }
 
+/* `lift` is kept as the number up to which denials are lifted. */
+static int read_words_of_floor(const json_t *spec, struct flo_err *err)
+{
+    const json_t *lift = json_object_get(spec, "lift");
+    bool below;
+
+    if (lift != NULL && !json_is_boolean(lift) && !json_is_integer(lift)) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "field `lift` is neither true nor false");
+    }
+    return flo_json_opt_bool(spec, "below_floor", false, &below, err);
+}
+
+/* Who starts a release again that was taken back means it: what devices were
+ * told of it before holds no more.  So does `lift` for what they found too slow
+ * or too large.  Their faults stay. */
+static int settle_lift(struct flo_controller *controller,
+                       const struct flo_rollout_entry *entry,
+                       struct flo_err *err)
+{
+    bool is_asked = json_is_true(json_object_get(entry->spec, "lift"));
+    char release[FLO_DIGEST_TEXT];
+    uint64_t taken_back = 0;
+    uint64_t newest = 0;
+    int rv;
+
+    flo_digest_text(&entry->release, release);
+    rv = flo_records_order_newest(controller->store, "rollback", release,
+                                  &taken_back, err);
+    if (rv == 0) {
+        rv = flo_records_newest(controller->store, "order", &newest, err);
+    }
+    if (rv == 0) {
+        json_object_set_new(
+            entry->spec, "lift",
+            json_integer(is_asked || taken_back > 0 ? (json_int_t)newest : 0));
+    }
+    return rv;
+}
+
 static int read_words(struct flo_controller *controller, const json_t *spec,
                       struct flo_rollout_entry *entry, struct flo_err *err)
 {
@@ -195,6 +235,9 @@ static int read_words(struct flo_controller *controller, const json_t *spec,
             0 ||
         (rv = flo_release_title_parse(title, entry->model, entry->version,
                                       err)) < 0) {
+        return rv;
+    }
+    if ((rv = read_words_of_floor(spec, err)) < 0) {
         return rv;
     }
     if (!flo_on_fail_parse(on_fail, &entry->core.on_fail)) {
@@ -348,6 +391,9 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
     rv = dry ? 0 : flo_rollouts_may_go_on(controller, err);
     if (rv == 0) {
         rv = may_start(controller, entry, err);
+    }
+    if (rv == 0) {
+        rv = settle_lift(controller, entry, err);
     }
     if (rv == 0) {
         rv = flo_records_next(controller->store, "rollout", &number, err);

@@ -123,6 +123,9 @@ static int tick(struct flo_run *run, struct flo_err *err)
             err);
         rv = rv < 0 ? rv : hear_connected(run, now_ms, err);
     }
+    if (rv == 0 && ticks && controller->is_overtaken) {
+        rv = flo_orders_overtaken(controller, err);
+    }
     if (rv == 0 && hourly) {
         run->hour = hour;
         run->orders_from = 0;

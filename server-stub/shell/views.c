@@ -46,6 +46,11 @@ static const struct said said_slot[] = {{"model", FLO_NAME_MAX},
                                         {"release", FLO_DIGEST_TEXT - 1},
                                         {"version", FLO_NAME_MAX},
                                         {"state", FLO_NAME_MAX}};
+static const struct said said_target[] = {{"release", FLO_DIGEST_TEXT - 1},
+                                          {"order", FLO_NAME_MAX},
+                                          {"by", IS_NUMBER}};
+static const struct said said_drift[] = {{"kind", FLO_NAME_MAX},
+                                         {"since_at_ms", IS_NUMBER}};
 static const struct said said_execution[] = {
     {"id", FLO_NAME_MAX + 16}, {"rollout", FLO_NAME_MAX},
     {"state", FLO_NAME_MAX},   {"release", FLO_DIGEST_TEXT - 1},
@@ -123,6 +128,14 @@ static json_t *view_profile(const char *text)
     return json;
 }
 
+static void view_number(json_t *to, const json_t *from, const char *key)
+{
+    json_t *value = json_object_get(from, key);
+
+    json_object_set_new(
+        to, key, json_is_integer(value) ? json_incref(value) : json_null());
+}
+
 static void view_reported(json_t *json, const json_t *reported)
 {
     const json_t *agent = json_object_get(reported, "agent");
@@ -135,6 +148,14 @@ static void view_reported(json_t *json, const json_t *reported)
     json_object_set_new(json, "execution",
                         view_said(json_object_get(reported, "execution"),
                                   said_execution, FLO_COUNT(said_execution)));
+    json_object_set_new(json, "target",
+                        view_said(json_object_get(reported, "target"),
+                                  said_target, FLO_COUNT(said_target)));
+    json_object_set_new(json, "drift",
+                        view_said(json_object_get(reported, "drift"),
+                                  said_drift, FLO_COUNT(said_drift)));
+    view_number(json, reported, "floor");
+    view_number(json, reported, "top");
     json_object_set_new(
         json, "denied",
         view_texts(json_object_get(reported, "denied"), FLO_DIGEST_TEXT - 1));

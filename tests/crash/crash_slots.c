@@ -18,7 +18,7 @@ static int update(struct flo_store *store, const char *model,
     if (rv == 0) {
         rv = flo_store_slots_read(store, model, &slots, err);
     }
-    if (rv == 0 && flo_slots_heal(&slots, &device)) {
+    if (rv == 0 && flo_slots_heal(&slots)) {
         rv = flo_store_slots_write(store, &slots, err);
     }
     if (rv < 0 || flo_digest_equal(&slots.current, release)) {

@@ -47,7 +47,7 @@ GROUPS = {"all": SCENARIOS, "worker": SCENARIOS[:3], "agent": SCENARIOS[3:],
           **{scenario: [scenario] for scenario in SCENARIOS}}
 STATE = "device"  # the state directory, in a folder that is on the disk
 SLOTS = STATE + "/slots/"
-RECORDS = {b"FLSL": 512, b"FLDV": 4096}  # magic -> bytes
+RECORDS = {b"FLMR": 4096, b"FLDR": 4096}  # magic -> bytes
 
 # Syncs that guard no promise of this lane: (what is synced, why).
 EXCUSED = {

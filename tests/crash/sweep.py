@@ -370,7 +370,7 @@ class Sweep:
             record = self.images(state)[0]
         except (OSError, IndexError):
             return False
-        return record[16:48].hex() == release and record[112] == 0
+        return record[16:48].hex() == release and record[266] == 0
 
     @staticmethod
     def wait_until(pid, condition):
@@ -456,17 +456,17 @@ class Sweep:
             data = file.read()
         found = []
         for offset in (0, 4096):
-            record = data[offset:offset + 512]
-            if (len(record) == 512 and record[:4] == b"FLSL" and
-                    struct.unpack_from("<I", record, 508)[0] ==
-                    crc32c(record[:508])):
+            record = data[offset:offset + 4096]
+            if (len(record) == 4096 and record[:4] == b"FLMR" and
+                    struct.unpack_from("<I", record, 4092)[0] ==
+                    crc32c(record[:4092])):
                 found.append((struct.unpack_from("<Q", record, 8)[0], record))
         return [record for _, record in sorted(found, reverse=True)]
 
     def serving(self, state):
         """Digest of the release document that a start would serve."""
         record = self.images(state)[0]
-        on_trial = record[112] == 2
+        on_trial = record[266] == 2
         return record[80:112].hex() if on_trial else record[16:48].hex()
 
     @staticmethod
@@ -538,7 +538,7 @@ class Sweep:
             faults.append("current is not B")
         if record[48:80].hex() != self.a:
             faults.append("previous is not A")
-        if record[80:112] != bytes(32) or record[112] != 0:
+        if record[80:112] != bytes(32) or record[266] != 0:
             faults.append("a candidate is left")
         for folder in ("partial", "slots", "blobs"):
             for name in os.listdir(os.path.join(state, folder)):

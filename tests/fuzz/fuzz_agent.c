@@ -80,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         }
         event.release = execution.release.digest;
         event.deploy.execution = (flags & 16) ? NULL : &execution;
-        event.deploy.is_denied = (flags & 32) != 0;
+        event.deploy.refusal.code = (flags & 32) ? FLO_E_TARGET_DENIED : 0;
         order.op = (enum flo_order_op)(execution.seq % FLO_ORDER_COUNT);
         order.from[0] = execution.release.digest;
         order.to_previous = (flags & 64) == 0;

@@ -67,16 +67,24 @@ static void put(int dir_fd, const char *name, const uint8_t *data, size_t bytes,
 static void read_slots(void)
 {
     struct flo_slots slots;
-    struct flo_device device = {0};
 
     if (flo_store_slots_read(store, "tiny", &slots, NULL) == 0) {
         bool has_candidate = !flo_digest_is_zero(&slots.candidate);
         if (slots.phase > FLO_SLOT_TRIAL ||
             has_candidate != (slots.phase != FLO_SLOT_IDLE) ||
-            slots.rollout[FLO_NAME_MAX] != '\0') {
+            slots.rollout[FLO_NAME_MAX] != '\0' ||
+            slots.denial_count > FLO_DENIALS_MAX) {
             abort();
         }
-        (void)flo_slots_heal(&slots, &device);
+        struct flo_order order = {.op = FLO_ORDER_ROLLBACK,
+                                  .seq = 5,
+                                  .from_count = 1,
+                                  .from = {{{7}}},
+                                  .to_previous = true};
+        struct flo_digest body = {{7}};
+        struct flo_device device = {.epoch = 0};
+        (void)flo_statement_keep(&device, &slots, &order, &body);
+        (void)flo_slots_heal(&slots);
         if (flo_store_slots_write(store, &slots, NULL) < 0) {
             abort();
         }
@@ -89,11 +97,17 @@ static void read_device(void)
     struct flo_device device;
 
     if (flo_store_device_read(store, &device, NULL) == 0) {
-        struct flo_digest digest = {{7}};
-        flo_device_deny(&device, &digest);
-        if (!flo_device_is_denied(&device, &digest) ||
-            flo_device_order_accept(&device, "0123456789abcdef", device.epoch,
-                                    5, 5, NULL) > 0) {
+        struct flo_order order = {.op = FLO_ORDER_PAUSE,
+                                  .epoch = device.epoch,
+                                  .seq = device.top + 1,
+                                  .rollout = "r-0001"};
+        struct flo_digest body = {{7}};
+        (void)flo_statement_keep(&device, NULL, &order, &body);
+        (void)flo_device_rollout(&device, "r-0001", 0);
+        if (device.top < order.seq && order.seq != 0) {
+            abort();
+        }
+        if (flo_store_device_write(store, &device, NULL) < 0) {
             abort();
         }
     }
@@ -138,7 +152,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     switch (data[0] >> 1 & 3) {
     case 0:
     case 1:
-        put(store->slots_fd, "tiny.bin", data + 1, bytes - 1, 512, fix);
+        put(store->slots_fd, "tiny.bin", data + 1, bytes - 1, 4096, fix);
         read_slots();
         break;
     case 2:

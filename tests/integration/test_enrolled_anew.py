@@ -82,12 +82,12 @@ def stage_previous(device):
     with open(path, "rb") as file:
         records = file.read()
     for at in RECORDS:
-        record = bytearray(records[at:at + 512])
+        record = bytearray(records[at:at + 4096])
         record[80:112] = record[48:80]
-        record[112] = 1
-        record[176:182] = b"r-0009"
-        record[508:] = sweep.crc32c(record[:508]).to_bytes(4, "little")
-        records = records[:at] + bytes(record) + records[at + 512:]
+        record[266] = 1
+        record[336:342] = b"r-0009"
+        record[4092:] = sweep.crc32c(record[:4092]).to_bytes(4, "little")
+        records = records[:at] + bytes(record) + records[at + 4096:]
     with open(path, "wb") as file:
         file.write(records)
 

@@ -153,7 +153,7 @@ def remember(device, is_frozen):
     """As an order would: in the device's record, the first of two."""
     device.stop()
     record = bytearray(4096)
-    record[:16] = b"FLDV\1\0%c\0\7\0\0\0\0\0\0\0" % is_frozen
+    record[:16] = b"FLDR\2\0%c\0\7\0\0\0\0\0\0\0" % is_frozen
     record[4092:] = sweep.crc32c(record[:4092]).to_bytes(4, "little")
     with open(device.record("_device"), "wb") as file:
         file.write(record + bytes(4096))
@@ -199,7 +199,7 @@ def test_what_is_taken_back_meanwhile_is_not_forgotten(device):
     device.wait(lambda: device.versions() == ["3.0.0", "2.0.0", None])
     with open(device.record("tiny"), "rb") as file:
         slots = file.read()
-    bad = max((slots[at:at + 512] for at in RECORDS),
+    bad = max((slots[at:at + 4096] for at in RECORDS),
               key=lambda record: record[8:16][::-1])[16:48]
     remember(device, False)
     device.fail("pread", "slots/_device.bin")
@@ -214,8 +214,11 @@ def test_what_is_taken_back_meanwhile_is_not_forgotten(device):
 
     device.wait(lambda: not device.status()["frozen"])
     device.stop()
-    with open(device.record("_device"), "rb") as file:
-        assert bad in file.read()
+    with open(device.record("tiny"), "rb") as file:
+        slots = file.read()
+    newest = max((slots[at:at + 4096] for at in RECORDS),
+                 key=lambda record: record[8:16][::-1])
+    assert bad in newest[544:3616]
 
 
 def test_when_it_can_be_read_again_updates_go_on(device):

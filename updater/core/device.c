@@ -1,144 +1,39 @@
-/* Device record: which orders were seen, what may never run again, and what
- * time it is at least.  Pure; store/device.c keeps it. */
+/* Device record: which keys its numbers belong to, what holds for rollouts as
+ * a whole, and what time it is at least.  Pure; store/device.c keeps it. */
 #include <string.h>
 
-#include <flotilla/updater.h>
+#include "updater/core/records.h"
 
-/* First 8 bytes of a key id of 64 hex digits; false when it is none, or all
- * zero, which marks a free entry. */
-static bool keyid_prefix(const char *keyid, uint8_t out[8])
+/* What was counted begins anew; what was said stays. */
+void flo_device_begin_era(struct flo_device *device)
 {
-    static const uint8_t zero[8];
-    char digits[17];
-
-    if (strlen(keyid) < 16) {
-        return false;
+    device->era++;
+    device->top = 0;
+    device->freeze.number = 0;
+    device->config.number = 0;
+    device->report.number = 0;
+    device->pauses_folded = 0;
+    device->models_folded = 0;
+    for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {
+        device->pauses[i].number = 0;
     }
-    memcpy(digits, keyid, 16);
-    digits[16] = '\0';
-    return flo_hex_decode(digits, out, 8) && memcmp(out, zero, 8) != 0;
 }
 
-static const struct flo_replay *find(const struct flo_device *device,
-                                     const uint8_t prefix[8])
+void flo_slots_begin_era(struct flo_slots *slots, uint32_t era)
 {
-    for (size_t i = 0; i < FLO_REPLAY_KEYS_MAX; i++) {
-        if (memcmp(device->replay[i].keyid, prefix, 8) == 0) {
-            return &device->replay[i];
+    if (slots->era == era) {
+        return;
+    }
+    slots->era = era;
+    memset(&slots->stated, 0, sizeof(slots->stated));
+    for (uint32_t i = 0; i < slots->denial_count;) {
+        slots->denials[i].statement = 0;
+        if (slots->denials[i].cause == FLO_DENIAL_ALLOWED) {
+            flo_slots_denial_remove(slots, i);
+        } else {
+            i++;
         }
     }
-    return NULL;
-}
-
-static bool is_seen(const struct flo_replay *replay, uint64_t seq)
-{
-    if (seq > replay->seq) {
-        return false;
-    }
-    uint64_t back = replay->seq - seq;
-
-    return back >= FLO_REPLAY_WINDOW ||
-           (replay->bitmap[back / 8] >> (back % 8) & 1) != 0;
-}
-
-int flo_device_order_check(const struct flo_device *device, const char *keyid,
-                           uint32_t epoch, uint64_t seq, struct flo_err *err)
-{
-    uint8_t prefix[8];
-
-    if (!keyid_prefix(keyid, prefix)) {
-        return flo_fail(err, FLO_E_SIG_FORMAT, "key id `%.20s` is malformed",
-                        keyid);
-    }
-    if (epoch < device->epoch) {
-        return flo_fail(err, FLO_E_CMD_EPOCH, "epoch %u is older than %u",
-                        epoch, device->epoch);
-    }
-    if (epoch > device->epoch) {
-        return 0;
-    }
-    const struct flo_replay *replay = find(device, prefix);
-
-    if (replay != NULL && is_seen(replay, seq)) {
-        return flo_fail(err, FLO_E_CMD_NONCE_REUSED,
-                        "seq %llu was handled before; the highest is %llu",
-                        (unsigned long long)seq,
-                        (unsigned long long)replay->seq);
-    }
-    return 0;
-}
-
-/* A free entry, else the one that has moved least. */
-static struct flo_replay *take_entry(struct flo_device *device)
-{
-    static const uint8_t zero[8];
-    struct flo_replay *lowest = &device->replay[0];
-
-    for (size_t i = 0; i < FLO_REPLAY_KEYS_MAX; i++) {
-        struct flo_replay *entry = &device->replay[i];
-        if (memcmp(entry->keyid, zero, 8) == 0) {
-            return entry;
-        }
-        if (entry->seq < lowest->seq) {
-            lowest = entry;
-        }
-    }
-    return lowest;
-}
-
-/* Bit i stands for seq - i: a higher seq moves every bit up. */
-static void mark(struct flo_replay *replay, uint64_t seq)
-{
-    if (seq > replay->seq) {
-        uint64_t up = seq - replay->seq;
-        uint8_t moved[FLO_REPLAY_WINDOW / 8] = {0};
-
-        for (uint64_t i = 0;
-             up < FLO_REPLAY_WINDOW && i + up < FLO_REPLAY_WINDOW; i++) {
-            if (replay->bitmap[i / 8] >> (i % 8) & 1) {
-                moved[(i + up) / 8] |= (uint8_t)(1u << ((i + up) % 8));
-            }
-        }
-        memcpy(replay->bitmap, moved, sizeof(moved));
-        replay->seq = seq;
-    }
-    uint64_t back = replay->seq - seq;
-
-    replay->bitmap[back / 8] |= (uint8_t)(1u << (back % 8));
-}
-
-int flo_device_order_accept(struct flo_device *device, const char *keyid,
-                            uint32_t epoch, uint64_t seq, uint64_t issued_at_ms,
-                            struct flo_err *err)
-{
-    uint8_t prefix[8];
-    int rv = flo_device_order_check(device, keyid, epoch, seq, err);
-
-    if (rv < 0) {
-        return rv;
-    }
-    if (epoch > device->epoch) {
-        memset(device->replay, 0, sizeof(device->replay));
-        device->epoch = epoch;
-    }
-    (void)keyid_prefix(keyid, prefix);
-    struct flo_replay *replay = NULL;
-    for (size_t i = 0; i < FLO_REPLAY_KEYS_MAX && replay == NULL; i++) {
-        if (memcmp(device->replay[i].keyid, prefix, 8) == 0) {
-            replay = &device->replay[i];
-        }
-    }
-    if (replay == NULL) {
-        replay = take_entry(device);
-        memset(replay, 0, sizeof(*replay));
-        memcpy(replay->keyid, prefix, sizeof(prefix));
-        replay->seq = seq;
-    }
-    mark(replay, seq);
-    if (issued_at_ms > device->trusted_time_ms) {
-        device->trusted_time_ms = issued_at_ms;
-    }
-    return 0;
 }
 
 bool flo_device_trust(struct flo_device *device,
@@ -150,7 +45,11 @@ bool flo_device_trust(struct flo_device *device,
     if (!flo_digest_is_zero(&device->order_keys)) {
         device->epoch = 0;
         device->trusted_time_ms = 0;
-        memset(device->replay, 0, sizeof(device->replay));
+        device->claimed_time_ms = 0;
+        device->all_paused = false;
+        memset(device->pauses, 0,
+               sizeof(device->pauses)); /* others' rollouts */
+        flo_device_begin_era(device);
     }
     device->order_keys = *order_keys;
     return true;
@@ -165,70 +64,87 @@ uint64_t flo_device_time(const struct flo_device *device, uint64_t wall_ms,
                                              : device->trusted_time_ms;
 }
 
-bool flo_device_is_denied(const struct flo_device *device,
-                          const struct flo_digest *release)
+/* ---- rollouts as a whole ---- */
+
+struct flo_pause *flo_device_pause_find(const struct flo_device *device,
+                                        const char *rollout)
 {
-    if (flo_digest_is_zero(release)) {
-        return false;
-    }
-    for (size_t i = 0; i < FLO_DENY_MAX; i++) {
-        if (flo_digest_equal(&device->deny[i], release)) {
-            return true;
+    for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {
+        if (strcmp(device->pauses[i].rollout, rollout) == 0) {
+            return (struct flo_pause *)(uintptr_t)&device->pauses[i];
         }
     }
-    return false;
+    return NULL;
 }
 
-void flo_device_deny(struct flo_device *device,
-                     const struct flo_digest *release)
+const struct flo_pause *flo_device_said(const struct flo_device *device,
+                                        const char *rollout)
 {
-    if (flo_digest_is_zero(release) || flo_device_is_denied(device, release)) {
+    return rollout[0] == '\0' ? NULL : flo_device_pause_find(device, rollout);
+}
+
+enum flo_rollout_said flo_device_rollout(const struct flo_device *device,
+                                         const char *rollout, uint64_t number)
+{
+    const struct flo_pause *pause = flo_device_said(device, rollout);
+
+    if (pause != NULL && pause->said == FLO_ROLLOUT_ABORTED_BY_ORDER &&
+        pause->number <= number) {
+        return FLO_ROLLOUT_RESUMED; /* it was begun again after that */
+    }
+    if (pause != NULL && pause->said != FLO_ROLLOUT_RESUMED) {
+        return pause->said;
+    }
+    return device->all_paused && rollout[0] != '\0' &&
+                   (pause == NULL || pause->said != FLO_ROLLOUT_RESUMED)
+               ? FLO_ROLLOUT_PAUSED_BY_ORDER
+               : FLO_ROLLOUT_RESUMED;
+}
+
+/* The first to go: what was resumed, then what was aborted, the oldest first.
+ * NULL: all are paused. */
+static struct flo_pause *least(struct flo_device *device)
+{
+    struct flo_pause *found = NULL;
+
+    for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {
+        struct flo_pause *pause = &device->pauses[i];
+        if (pause->said == FLO_ROLLOUT_PAUSED_BY_ORDER) {
+            continue;
+        }
+        if (found == NULL ||
+            (pause->said != found->said ? pause->said == FLO_ROLLOUT_RESUMED
+                                        : pause->number < found->number)) {
+            found = pause;
+        }
+    }
+    return found;
+}
+
+void flo_device_pause_keep(struct flo_device *device, const char *rollout,
+                           uint64_t number, enum flo_rollout_said said)
+{
+    struct flo_pause *pause = flo_device_pause_find(device, rollout);
+
+    if (pause == NULL) {
+        pause = flo_device_pause_find(device, "");
+    }
+    if (pause == NULL) {
+        pause = least(device);
+        if (pause != NULL && pause->number > device->pauses_folded) {
+            device->pauses_folded = pause->number;
+        }
+    }
+    if (pause == NULL) {
+        device->all_paused =
+            device->all_paused || said == FLO_ROLLOUT_PAUSED_BY_ORDER;
         return;
     }
-    device->deny[device->deny_next % FLO_DENY_MAX] = *release;
-    device->deny_next = (device->deny_next + 1) % FLO_DENY_MAX;
-}
-
-void flo_device_allow(struct flo_device *device,
-                      const struct flo_digest *release)
-{
-    for (size_t i = 0; i < FLO_DENY_MAX; i++) {
-        if (flo_digest_equal(&device->deny[i], release)) {
-            memset(&device->deny[i], 0, sizeof(device->deny[i]));
-        }
+    if (said == FLO_ROLLOUT_RESUMED) {
+        device->all_paused = false;
     }
-}
-
-int flo_device_set_baseline(struct flo_device *device, const char *model,
-                            const struct flo_digest *release,
-                            struct flo_err *err)
-{
-    size_t free_entry = FLO_BASELINE_MAX;
-    size_t i;
-
-    if (!flo_name_is_valid(model)) {
-        return flo_fail(err, FLO_E_META_NAME, "`%.80s` is no model name",
-                        model);
-    }
-    for (i = 0; i < FLO_BASELINE_MAX; i++) {
-        if (strcmp(device->baseline[i].model, model) == 0) {
-            break;
-        }
-        if (device->baseline[i].model[0] == '\0' &&
-            free_entry == FLO_BASELINE_MAX) {
-            free_entry = i;
-        }
-    }
-    if (i == FLO_BASELINE_MAX) {
-        i = free_entry;
-    }
-    if (i == FLO_BASELINE_MAX) {
-        return flo_fail(err, FLO_E_STATE,
-                        "%s: %d other models have a baseline release", model,
-                        FLO_BASELINE_MAX);
-    }
-    snprintf(device->baseline[i].model, sizeof(device->baseline[i].model), "%s",
-             model);
-    device->baseline[i].release = *release;
-    return 0;
+    memset(pause, 0, sizeof(*pause));
+    snprintf(pause->rollout, sizeof(pause->rollout), "%s", rollout);
+    pause->number = number;
+    pause->said = said;
 }

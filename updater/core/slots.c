@@ -36,6 +36,7 @@ int flo_slots_stage(struct flo_slots *slots, const struct flo_digest *candidate,
     slots->candidate = *candidate;
     slots->phase = FLO_SLOT_STAGED;
     if (execution != NULL) {
+        slots->candidate_number = execution->candidate_number;
         slots->attempt = execution->attempt;
         slots->order_seq = execution->order_seq;
         slots->soak_ms = execution->soak_ms;
@@ -94,26 +95,36 @@ int flo_slots_commit(struct flo_slots *slots, struct flo_err *err)
         return flo_fail(err, FLO_E_STATE, "%s: nothing is on trial",
                         slots->model);
     }
-    struct flo_digest committed = slots->candidate;
-
     slots->previous = slots->current;
-    slots->current = committed;
+    slots->previous_number = slots->current_number;
+    slots->current = slots->candidate;
+    slots->current_number = slots->candidate_number;
+    if (slots->current_number > slots->floor) {
+        slots->floor = slots->current_number;
+    }
+    if (slots->stated.number > 0 &&
+        flo_digest_equal(&slots->stated.target, &slots->current)) {
+        slots->stated.outcome = FLO_STATED_DONE;
+    }
     flo_slots_clear_candidate(slots);
     return 0;
 }
 
 void flo_slots_clear_candidate(struct flo_slots *slots)
 {
-    struct flo_slots kept = {
-        .generation = slots->generation,
-        .current = slots->current,
-        .previous = slots->previous,
-        .phase = FLO_SLOT_IDLE,
-        .is_repaired = slots->is_repaired,
-    };
-
-    memcpy(kept.model, slots->model, sizeof(kept.model));
-    *slots = kept;
+    memset(&slots->candidate, 0, sizeof(slots->candidate));
+    slots->candidate_number = 0;
+    slots->phase = FLO_SLOT_IDLE;
+    slots->tries_left = 0;
+    slots->attempt = 0;
+    slots->order_seq = 0;
+    slots->soak_ms = 0;
+    slots->soak_requests = 0;
+    slots->soak_errors_ppm = 0;
+    slots->soak_crashes_max = 0;
+    slots->rollout_phase = 0;
+    memset(slots->rollout, 0, sizeof(slots->rollout));
+    memset(slots->order, 0, sizeof(slots->order));
 }
 
 int flo_slots_roll_back(struct flo_slots *slots, struct flo_err *err)
@@ -124,35 +135,96 @@ int flo_slots_roll_back(struct flo_slots *slots, struct flo_err *err)
                         slots->model);
     }
     slots->current = slots->previous;
+    slots->current_number = slots->previous_number;
     memset(&slots->previous, 0, sizeof(slots->previous));
+    slots->previous_number = 0;
     flo_slots_clear_candidate(slots);
     return 0;
 }
 
-/* An ordered rollback writes the device record first (seq used, digest
- * denied), then the slots.  Between the two the power may fail; the deny list
- * says what was meant, and this carries it out.  A current release that is
- * denied but has no previous stays: a doubtful model beats none. */
-bool flo_slots_heal(struct flo_slots *slots, const struct flo_device *device)
+static bool is_denied(const struct flo_slots *slots,
+                      const struct flo_digest *release)
+{
+    return !flo_digest_is_zero(release) &&
+           flo_slots_is_denied(slots, release, 0);
+}
+
+/* An ordered rollback is kept with what it denies before the way back begins,
+ * and rotates the slots when its target is ready.  Between the two the power
+ * may fail; this goes on.  A current release that is denied but has no
+ * previous stays: a doubtful model beats none. */
+bool flo_slots_heal(struct flo_slots *slots)
 {
     bool is_changed = false;
-    bool has_candidate = !flo_digest_is_zero(&slots->candidate);
+    bool is_refused = slots->stated.op == FLO_ORDER_ROLLBACK &&
+                      slots->stated.outcome == FLO_STATED_REFUSED;
 
-    if (has_candidate &&
-        (flo_device_is_denied(device, &slots->candidate) ||
-         (slots->phase == FLO_SLOT_TRIAL && slots->tries_left == 0))) {
+    if (is_denied(slots, &slots->candidate) ||
+        (slots->phase == FLO_SLOT_TRIAL && slots->tries_left == 0)) {
         flo_slots_clear_candidate(slots);
         is_changed = true;
     }
-    if (!flo_digest_is_zero(&slots->previous) &&
-        flo_device_is_denied(device, &slots->previous)) {
+    if (is_refused) {
+        return is_changed;
+    }
+    if (is_denied(slots, &slots->previous)) {
         memset(&slots->previous, 0, sizeof(slots->previous));
+        slots->previous_number = 0;
         is_changed = true;
     }
-    if (!flo_digest_is_zero(&slots->current) &&
-        flo_device_is_denied(device, &slots->current) &&
+    if (is_denied(slots, &slots->current) &&
         flo_slots_roll_back(slots, NULL) == 0) {
         is_changed = true;
     }
     return is_changed;
+}
+
+static bool is_held(const struct flo_slots *slots,
+                    const struct flo_digest *release)
+{
+    return flo_digest_equal(release, &slots->current) ||
+           flo_digest_equal(release, &slots->previous) ||
+           flo_digest_equal(release, &slots->candidate) ||
+           flo_digest_equal(release, &slots->baseline);
+}
+
+static int below(const struct flo_slots *slots, uint64_t number, uint64_t floor,
+                 const char *word, struct flo_err *err)
+{
+    return flo_fail(err, FLO_E_TARGET_FLOOR,
+                    "%s: release number %llu is below the %s %llu",
+                    slots->model, (unsigned long long)number, word,
+                    (unsigned long long)floor);
+}
+
+int flo_slots_admit(const struct flo_slots *slots,
+                    const struct flo_digest *release, uint64_t number,
+                    struct flo_err *err)
+{
+    bool is_named = slots->stated.below_floor &&
+                    flo_digest_equal(release, &slots->stated.target);
+
+    if (is_held(slots, release)) {
+        return 0;
+    }
+    if (number < slots->floor_hard) {
+        return below(slots, number, slots->floor_hard, "hard floor", err);
+    }
+    if (slots->current_number > 0 && number == slots->current_number) {
+        return flo_fail(err, FLO_E_META_EQUIVOCATION,
+                        "%s: the current release has number %llu too",
+                        slots->model, (unsigned long long)number);
+    }
+    if (number < slots->floor && !is_named) {
+        return below(slots, number, slots->floor, "floor", err);
+    }
+    if (slots->floor > 0 && number > slots->floor + FLO_VERSION_JUMP_MAX) {
+        return flo_fail(
+            err, FLO_E_META_VERSION_JUMP,
+            "%s: release number %llu, at most %llu after %llu", slots->model,
+            (unsigned long long)number,
+            (unsigned long long)(slots->floor + FLO_VERSION_JUMP_MAX),
+            (unsigned long long)slots->floor);
+    }
+    return 0;
 }

@@ -70,7 +70,8 @@ static int keep_model(struct keep *keep, const char *model, struct flo_err *err)
     }
     if (rv < 0 || (rv = keep_release(keep, &slots.current, err)) < 0 ||
         (rv = keep_release(keep, &slots.previous, err)) < 0 ||
-        (rv = keep_release(keep, &slots.candidate, err)) < 0) {
+        (rv = keep_release(keep, &slots.candidate, err)) < 0 ||
+        (rv = keep_release(keep, &slots.baseline, err)) < 0) {
         return flo_wrap(err, rv, "nothing is collected: %s", model);
     }
     return 0;
@@ -142,8 +143,7 @@ static int decide(struct keep *keep, const struct flo_digest *extra,
 {
     char models[MODELS_MAX][FLO_NAME_MAX + 1];
     size_t count = flo_store_models(keep->store, models, MODELS_MAX);
-    struct flo_device device;
-    int rv = flo_store_device_read(keep->store, &device, err);
+    int rv = 0;
 
     if (count == MODELS_MAX) {
         return flo_fail(err, FLO_E_STATE, "more than %d models have slots",
@@ -151,9 +151,6 @@ static int decide(struct keep *keep, const struct flo_digest *extra,
     }
     for (size_t i = 0; rv == 0 && i < count; i++) {
         rv = keep_model(keep, models[i], err);
-    }
-    for (size_t i = 0; rv == 0 && i < FLO_BASELINE_MAX; i++) {
-        rv = keep_release(keep, &device.baseline[i].release, err);
     }
     for (size_t i = 0; rv == 0 && i < extra_count; i++) {
         rv = keep_release(keep, &extra[i], err);

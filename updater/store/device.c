@@ -1,17 +1,19 @@
 /* slots/_device.bin: the record of what belongs to the device, byte by byte.
  *
- *     0  magic "FLDV"
- *     4  u16 format 1        6  u16 flags: bit 0 frozen
+ *     0  magic "FLDR"
+ *     4  u16 format 2        6  u16 flags: 0 frozen, 1 frozen by emergency,
+ *                                          2 all rollouts paused
  *     8  u64 generation
- *    16  u32 epoch          20  u32 deny_next
- *    24  u64 trusted time   32  u64 desired rev
- *    40  6 x { keyid[8], u64 seq, bitmap[32] }          (48 bytes each)
- *   328  32 x denied release[32]
- *  1352  8 x { model[64], release[32] }                 (96 bytes each)
- *  2120  order keys[32]
- *  2152  6 x what is behind those bitmaps[224], every bit inverted: an older
- *        version writes zeros here, and what it did not keep counts as seen
- *  3496  zero
+ *    16  u32 epoch          20  u32 era            24  u64 trusted time
+ *    32  u64 top            40  u64 desired rev    48  u64 heartbeat_ms
+ *    56  u64 x 5 numbers: freeze, emergency freeze, config, trust, report
+ *    96  u64 pauses folded 104  u64 models folded
+ *   112  u64 claimed time  120  zero[8]
+ *   128  order keys[32]    160  trust document[32]
+ *   192  4 x body[32]: freeze, emergency freeze, config, report
+ *   320  24 x { rollout[64], u64 number, u8 said: 0 resumed, 1 paused,
+ *               2 aborted, zero[7] }                        (80 bytes each)
+ *  2240  zero[1852]
  *  4092  u32 crc32c over 0..4091
  *
  * Two of them, at 0 and 4096, written in turn (record.c).  4096 bytes may tear
@@ -20,11 +22,12 @@
 
 #include "updater/store/store.h"
 
-static const struct flo_record_kind KIND = {"FLDV", 1, 4096};
+static const struct flo_record_kind KIND = {"FLDR", 2, 4096};
 static const char NAME[] = "_device.bin";
 
-#define NEAR_BYTES (FLO_REPLAY_WINDOW_OLD / 8)
-#define FAR_BYTES (FLO_REPLAY_WINDOW / 8 - NEAR_BYTES)
+#define FLAG_FROZEN 1
+#define FLAG_FROZEN_EMERGENCY 2
+#define FLAG_ALL_PAUSED 4
 
 struct disk_device {
     char magic[4];
@@ -32,90 +35,127 @@ struct disk_device {
     uint8_t flags[2];
     uint8_t generation[8];
     uint8_t epoch[4];
-    uint8_t deny_next[4];
+    uint8_t era[4];
     uint8_t trusted_time_ms[8];
+    uint8_t top[8];
     uint8_t desired_rev[8];
+    uint8_t heartbeat_ms[8];
+    uint8_t number[5][8];
+    uint8_t pauses_folded[8];
+    uint8_t models_folded[8];
+    uint8_t claimed_time_ms[8];
+    uint8_t zero[8];
+    uint8_t order_keys[32];
+    uint8_t trust_document[32];
+    uint8_t body[4][32];
     struct {
-        uint8_t keyid[8];
-        uint8_t seq[8];
-        uint8_t bitmap[NEAR_BYTES];
-    } replay[6];
-    uint8_t deny[32][32];
-    struct {
-        char model[64];
-        uint8_t release[32];
-    } baseline[8];
-    uint8_t order_keys[32]; /* zero: an older version wrote it */
-    uint8_t far_unseen[6][FAR_BYTES];
-    uint8_t zero[596];
+        char rollout[64];
+        uint8_t number[8];
+        uint8_t said;
+        uint8_t zero[7];
+    } pauses[FLO_PAUSES_MAX];
+    uint8_t zero_2[1852];
     uint8_t crc32c[4];
 };
 _Static_assert(sizeof(struct disk_device) == 4096, "on-disk layout");
-_Static_assert(offsetof(struct disk_device, deny) == 328, "on-disk layout");
-_Static_assert(offsetof(struct disk_device, far_unseen) == 2152,
+_Static_assert(offsetof(struct disk_device, number) == 56, "on-disk layout");
+_Static_assert(offsetof(struct disk_device, order_keys) == 128,
                "on-disk layout");
-_Static_assert(offsetof(struct disk_device, zero) == 3496, "on-disk layout");
-_Static_assert(FLO_REPLAY_KEYS_MAX == 6 && FLO_DENY_MAX == 32 &&
-                   FLO_BASELINE_MAX == 8,
-               "on-disk layout");
+_Static_assert(offsetof(struct disk_device, pauses) == 320, "on-disk layout");
+_Static_assert(offsetof(struct disk_device, zero_2) == 2240, "on-disk layout");
 
-static void invert(uint8_t *out, const uint8_t *in)
+static uint16_t flags_of(const struct flo_device *device)
 {
-    for (size_t i = 0; i < FAR_BYTES; i++) {
-        out[i] = (uint8_t)~in[i];
-    }
+    unsigned flags = 0;
+
+    flags |= device->is_frozen ? FLAG_FROZEN : 0;
+    flags |= device->is_frozen_emergency ? FLAG_FROZEN_EMERGENCY : 0;
+    flags |= device->all_paused ? FLAG_ALL_PAUSED : 0;
+    return (uint16_t)flags;
 }
 
 static void encode(const struct flo_device *device, struct disk_device *disk)
 {
+    const struct flo_subject *const subjects[] = {
+        &device->freeze, &device->freeze_emergency, &device->config,
+        &device->report};
+    /* trust lies before report, and its document has a place of its own */
+    static const size_t places[] = {0, 1, 2, 4};
+
     memset(disk, 0, sizeof(*disk));
-    flo_put_u16(disk->flags, device->is_frozen ? 1 : 0);
+    flo_put_u16(disk->flags, flags_of(device));
     flo_put_u32(disk->epoch, device->epoch);
-    flo_put_u32(disk->deny_next, device->deny_next);
+    flo_put_u32(disk->era, device->era);
     flo_put_u64(disk->trusted_time_ms, device->trusted_time_ms);
+    flo_put_u64(disk->claimed_time_ms, device->claimed_time_ms);
+    flo_put_u64(disk->top, device->top);
     flo_put_u64(disk->desired_rev, device->desired_rev);
+    flo_put_u64(disk->heartbeat_ms, device->heartbeat_ms);
+    flo_put_u64(disk->number[3], device->trust_number);
+    for (size_t i = 0; i < FLO_COUNT(subjects); i++) {
+        flo_put_u64(disk->number[places[i]], subjects[i]->number);
+        memcpy(disk->body[i], subjects[i]->body.bytes, 32);
+    }
+    flo_put_u64(disk->pauses_folded, device->pauses_folded);
+    flo_put_u64(disk->models_folded, device->models_folded);
     memcpy(disk->order_keys, device->order_keys.bytes, 32);
-    for (size_t i = 0; i < FLO_REPLAY_KEYS_MAX; i++) {
-        const struct flo_replay *replay = &device->replay[i];
-        memcpy(disk->replay[i].keyid, replay->keyid, 8);
-        flo_put_u64(disk->replay[i].seq, replay->seq);
-        memcpy(disk->replay[i].bitmap, replay->bitmap, NEAR_BYTES);
-        invert(disk->far_unseen[i], replay->bitmap + NEAR_BYTES);
-    }
-    for (size_t i = 0; i < FLO_DENY_MAX; i++) {
-        memcpy(disk->deny[i], device->deny[i].bytes, 32);
-    }
-    for (size_t i = 0; i < FLO_BASELINE_MAX; i++) {
-        const char *model = device->baseline[i].model;
-        memcpy(disk->baseline[i].model, model, strnlen(model, 64));
-        memcpy(disk->baseline[i].release, device->baseline[i].release.bytes,
-               32);
+    memcpy(disk->trust_document, device->trust_document.bytes, 32);
+    for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {
+        const struct flo_pause *pause = &device->pauses[i];
+        memcpy(disk->pauses[i].rollout, pause->rollout,
+               strnlen(pause->rollout, 64));
+        flo_put_u64(disk->pauses[i].number, pause->number);
+        disk->pauses[i].said = (uint8_t)pause->said;
     }
 }
 
 static void decode(const struct disk_device *disk, struct flo_device *device)
 {
-    device->is_frozen = (flo_get_u16(disk->flags) & 1) != 0;
+    struct flo_subject *const subjects[] = {&device->freeze,
+                                            &device->freeze_emergency,
+                                            &device->config, &device->report};
+    static const size_t places[] = {0, 1, 2, 4};
+    uint16_t flags = flo_get_u16(disk->flags);
+
+    device->is_frozen = (flags & FLAG_FROZEN) != 0;
+    device->is_frozen_emergency = (flags & FLAG_FROZEN_EMERGENCY) != 0;
+    device->all_paused = (flags & FLAG_ALL_PAUSED) != 0;
     device->epoch = flo_get_u32(disk->epoch);
-    device->deny_next = flo_get_u32(disk->deny_next) % FLO_DENY_MAX;
+    device->era = flo_get_u32(disk->era);
     device->trusted_time_ms = flo_get_u64(disk->trusted_time_ms);
+    device->claimed_time_ms = flo_get_u64(disk->claimed_time_ms);
+    device->top = flo_get_u64(disk->top);
     device->desired_rev = flo_get_u64(disk->desired_rev);
+    device->heartbeat_ms = flo_get_u64(disk->heartbeat_ms);
+    device->trust_number = flo_get_u64(disk->number[3]);
+    for (size_t i = 0; i < FLO_COUNT(subjects); i++) {
+        subjects[i]->number = flo_get_u64(disk->number[places[i]]);
+        memcpy(subjects[i]->body.bytes, disk->body[i], 32);
+    }
+    device->pauses_folded = flo_get_u64(disk->pauses_folded);
+    device->models_folded = flo_get_u64(disk->models_folded);
     memcpy(device->order_keys.bytes, disk->order_keys, 32);
-    for (size_t i = 0; i < FLO_REPLAY_KEYS_MAX; i++) {
-        struct flo_replay *replay = &device->replay[i];
-        memcpy(replay->keyid, disk->replay[i].keyid, 8);
-        replay->seq = flo_get_u64(disk->replay[i].seq);
-        memcpy(replay->bitmap, disk->replay[i].bitmap, NEAR_BYTES);
-        invert(replay->bitmap + NEAR_BYTES, disk->far_unseen[i]);
+    memcpy(device->trust_document.bytes, disk->trust_document, 32);
+    for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {
+        struct flo_pause *pause = &device->pauses[i];
+        memcpy(pause->rollout, disk->pauses[i].rollout, 64);
+        pause->number = flo_get_u64(disk->pauses[i].number);
+        pause->said = (enum flo_rollout_said)disk->pauses[i].said;
     }
-    for (size_t i = 0; i < FLO_DENY_MAX; i++) {
-        memcpy(device->deny[i].bytes, disk->deny[i], 32);
+}
+
+/* A right CRC, and words of a newer format. */
+static int check(const struct disk_device *disk, const char *path,
+                 struct flo_err *err)
+{
+    for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {
+        if (disk->pauses[i].said > FLO_ROLLOUT_ABORTED_BY_ORDER) {
+            return flo_fail(err, FLO_E_STATE_SLOT,
+                            "%s/slots/%s: %u of a rollout does not fit", path,
+                            NAME, disk->pauses[i].said);
+        }
     }
-    for (size_t i = 0; i < FLO_BASELINE_MAX; i++) {
-        memcpy(device->baseline[i].model, disk->baseline[i].model, 64);
-        memcpy(device->baseline[i].release.bytes, disk->baseline[i].release,
-               32);
-    }
+    return 0;
 }
 
 int flo_store_device_read(struct flo_store *store, struct flo_device *out,
@@ -130,14 +170,16 @@ int flo_store_device_read(struct flo_store *store, struct flo_device *out,
                              &device.generation, &device.is_repaired, err);
 
     memset(out, 0, sizeof(*out));
-    if (rv < 0) {
-        return rv;
+    if (rv == 0 && device.generation > 0) {
+        rv = check(&record.disk, store->path, err);
+        if (rv == 0) {
+            decode(&record.disk, &device);
+        }
     }
-    if (device.generation > 0) {
-        decode(&record.disk, &device);
+    if (rv == 0) {
+        *out = device;
     }
-    *out = device;
-    return 0;
+    return rv;
 }
 
 int flo_store_device_write(struct flo_store *store, struct flo_device *device,

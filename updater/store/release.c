@@ -178,7 +178,6 @@ int flo_store_release_variant(struct flo_store *store,
 struct search {
     struct flo_store *store;
     const char *model;
-    const struct flo_device *device;
     struct {
         struct flo_digest digest;
         uint64_t number; /* 0: none */
@@ -211,7 +210,6 @@ static int look_at(void *context, const char *name)
 
     if (strlen(name) != FLO_BLOB_NAME - 1 || strncmp(name, "sha256-", 7) != 0 ||
         !flo_hex_decode(name + 7, digest.bytes, sizeof(digest.bytes)) ||
-        flo_device_is_denied(search->device, &digest) ||
         flo_store_release_load(search->store, &digest, &release, NULL) < 0) {
         return 0;
     }
@@ -230,10 +228,9 @@ static int look_at(void *context, const char *name)
 }
 
 int flo_store_slots_recover(struct flo_store *store, const char *model,
-                            const struct flo_device *device,
                             struct flo_slots *out, struct flo_err *err)
 {
-    struct search search = {.store = store, .model = model, .device = device};
+    struct search search = {.store = store, .model = model};
     struct flo_slots slots = {.generation = 0};
 
     if (!flo_name_is_valid(model)) {
@@ -254,8 +251,11 @@ int flo_store_slots_recover(struct flo_store *store, const char *model,
     }
     memcpy(slots.model, model, strlen(model) + 1);
     slots.current = search.best[0].digest;
+    slots.current_number = search.best[0].number;
+    slots.floor = search.best[0].number;
     if (search.best[1].number > 0) {
         slots.previous = search.best[1].digest;
+        slots.previous_number = search.best[1].number;
     }
     slots.is_repaired = true;
     *out = slots;

@@ -79,7 +79,7 @@ int flo_store_each_name(int dir_fd,
 struct flo_record_kind {
     char magic[5];
     uint16_t format;
-    size_t bytes; /* 512 or 4096 */
+    size_t bytes; /* at most FLO_RECORD_BYTES_MAX */
 };
 #define FLO_RECORD_OFFSET 4096 /* of the second record: another flash page */
 #define FLO_RECORD_BYTES_MAX 4096

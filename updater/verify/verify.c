@@ -162,6 +162,7 @@ int flo_order_verify(const void *data, size_t bytes,
     }
     rv = flo_order_parse(envelope.body, envelope.body_bytes, trust->fleet,
                          &verified.order, err);
+    flo_sha256(envelope.body, envelope.body_bytes, &verified.body);
     flo_envelope_deinit(&envelope);
     memcpy(verified.keyid, signer->key.keyid, sizeof verified.keyid);
     if (rv == FLO_E_CMD_FORMAT) {

@@ -128,12 +128,14 @@ struct flo_agent_return {
     char order[FLO_NAME_MAX + 1];
     uint32_t deny_count; /* denied together with the change */
     struct flo_digest deny[FLO_ORDER_FROM_MAX];
-    uint64_t issued_at_ms; /* of the order; 0: by hand, now */
+    uint64_t number; /* of the order; 0: by hand */
 };
 
-#define FLO_AGENT_PAUSED_MAX 8
-struct flo_agent_pauses { /* the oldest first; the rest is empty */
-    char rollouts[FLO_AGENT_PAUSED_MAX][FLO_NAME_MAX + 1];
+#define FLO_AGENT_PAUSED_MAX 24
+/* The rollouts that start nothing, as the device record says. */
+struct flo_agent_pauses {
+    char rollouts[FLO_AGENT_PAUSED_MAX][FLO_NAME_MAX + 1]; /* or empty */
+    bool all; /* there are more than that */
 };
 struct flo_agent {
     uint64_t origin_ms; /* of the trace */
@@ -193,6 +195,8 @@ struct flo_agent_event {
     struct flo_agent_detail detail;
     struct flo_digest release;
     const struct flo_order *order; /* borrowed for the call */
+    /* With an order to pause, resume or abort: what holds now; borrowed. */
+    const struct flo_agent_pauses *pauses;
     struct {
         struct flo_agent_slots slots;
         bool is_frozen;
@@ -205,7 +209,7 @@ struct flo_agent_event {
     } boot;
     struct {
         const struct flo_agent_execution *execution; /* up to `policy` */
-        bool is_denied;
+        struct flo_agent_error refusal; /* code 0: it may run here */
     } deploy;
 };
 
@@ -222,12 +226,10 @@ enum flo_agent_action_kind {
     FLO_DO_SLOT_CLEAR,  /* forget the candidate */
     FLO_DO_SLOT_UNTRY,  /* the start under way is not to be counted */
     FLO_DO_SLOT_BACK,   /* current := previous */
-    FLO_DO_DENY,        /* release; flag: by somebody's order and not by its
-                           own fault: a deploy order issued after at_ms (0:
-                           now) of a new rollout may bring it again; cause */
+    FLO_DO_DENY,        /* release, cause, number: of the order that took it
+                           back or brought it (0: by hand) */
     FLO_DO_REPAIR,      /* release: answer DEPLOY of it, without an order */
     FLO_DO_FREEZE,      /* flag */
-    FLO_DO_PAUSES,      /* the paused rollouts are others: keep them */
     FLO_DO_LOAD,        /* role, release */
     FLO_DO_UNLOAD,      /* role, flag: drain first */
     FLO_DO_FLIP,        /* role */
@@ -248,6 +250,7 @@ struct flo_agent_action {
     bool flag;
     uint32_t job;
     uint64_t at_ms;
+    uint64_t number;
     enum flo_denial_cause cause;
     const char *word; /* static */
     char order[FLO_NAME_MAX + 1];
@@ -277,6 +280,31 @@ void flo_agent_trace(const struct flo_agent *agent,
                      const struct flo_agent_event *event,
                      const struct flo_agent_actions *actions,
                      struct flo_buf *out);
+
+/* ---- drift ----------------------------------------------------------------
+ */
+
+/* Why something else runs than what is assigned, while nothing is under way
+ * to it. */
+enum flo_drift {
+    FLO_DRIFT_NONE,
+    FLO_DRIFT_BEHIND,      /* the target is newer */
+    FLO_DRIFT_AHEAD,       /* the target is older */
+    FLO_DRIFT_DENIED,      /* the target, or what runs, may not run here */
+    FLO_DRIFT_BELOW_FLOOR, /* the target is older than was committed */
+    FLO_DRIFT_FROZEN,      /* it waits for the end of a freeze */
+    FLO_DRIFT_PAUSED       /* it waits for its rollout */
+};
+const char *flo_drift_word(enum flo_drift drift);
+/* What the records say of the target. */
+struct flo_agent_target {
+    struct flo_digest release;       /* zero: what is current stays */
+    uint64_t number, current_number; /* 0: not known */
+    int refusal;                     /* FLO_E_TARGET_..., 0: it may run */
+    bool is_current_denied;
+};
+enum flo_drift flo_agent_drift(const struct flo_agent *agent,
+                               const struct flo_agent_target *target);
 
 /* What a device knows of the time. */
 struct flo_agent_time {

@@ -242,10 +242,6 @@ struct flo_policy {
     uint64_t rate_bytes_per_s;
     uint64_t start_jitter_ms;
 };
-/* So many numbers behind the highest that it took, a device still takes an
- * order; older agents 256. */
-#define FLO_REPLAY_WINDOW 2048
-#define FLO_REPLAY_WINDOW_OLD 256
 /* Why a device does not take a release. */
 enum flo_denial_cause {
     FLO_DENIAL_ALLOWED = 0,
@@ -254,6 +250,7 @@ enum flo_denial_cause {
     FLO_DENIAL_MEMORY = 3,  /* it took too much */
     FLO_DENIAL_ORDERED = 4, /* an order or an operator took it back */
 };
+const char *flo_denial_word(enum flo_denial_cause cause);
 struct flo_order {
     char fleet[FLO_NAME_MAX + 1];
     char id[FLO_NAME_MAX + 1];
@@ -270,9 +267,13 @@ struct flo_order {
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
     struct flo_digest release; /* deploy */
-    struct flo_policy policy;  /* deploy; defaults filled in */
-    uint32_t from_count;       /* rollback */
+    uint64_t number;           /* deploy: of the release; 0: not said */
+    uint64_t lift;    /* deploy: denials up to that number hold no more */
+    bool below_floor; /* deploy: though it is older than what was committed */
+    struct flo_policy policy; /* deploy; defaults filled in */
+    uint32_t from_count;      /* rollback */
     struct flo_digest from[FLO_ORDER_FROM_MAX];
+    uint64_t from_numbers[FLO_ORDER_FROM_MAX]; /* 0: not said */
     bool to_previous;
     struct flo_digest to; /* rollback to a named release */
     char reason[128];

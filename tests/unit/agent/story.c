@@ -74,5 +74,5 @@ bool is_denied(int version)
 {
     struct flo_digest digest = world_digest(version);
 
-    return flo_device_is_denied(&world.device, &digest);
+    return flo_slots_is_denied(&world.slots, &digest, 0);
 }

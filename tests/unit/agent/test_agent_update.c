@@ -242,11 +242,12 @@ static void a_candidate_that_crashes_at_load_never_serves(void **state)
 
 static void a_denied_release_is_rejected(void **state)
 {
-    struct flo_digest digest = world_digest(3);
+    struct flo_denial said = {.release = world_digest(3),
+                              .cause = FLO_DENIAL_FAULT};
 
     (void)state;
     boot();
-    flo_device_deny(&world.device, &digest);
+    (void)flo_slots_deny(&world.slots, &said);
     world_desire(&world, 3, 1);
     world_run(&world, 1000);
 

@@ -390,14 +390,12 @@ static void the_file_of_a_newer_agent_gives_way_and_that_is_told(void **state)
     flo_db_close(db);
 
     mailbox = open_mailbox(1 << 20);
-    flo_mailbox_use(mailbox, "key.1.7", "o-0007", false);
+    flo_mailbox_answer(mailbox, "o-0007", "{}");
     flo_mailbox_close(mailbox);
 
     assert_int_equal(files("outbox.db.newer"), 1);
     mailbox = open_mailbox(1 << 20);
     assert_int_equal(flo_mailbox_corrupt(mailbox), 0);
-    assert_int_equal(flo_mailbox_used(mailbox, "key.1.7", "o-0007"),
-                     FLO_USED_OPEN);
     assert_int_equal(flo_mailbox_outbox(mailbox)->last, 1);
     text = flo_mailbox_event_text(mailbox, 1);
     assert_non_null(strstr(text, "\"type\":\"note\""));
@@ -414,11 +412,10 @@ static void finish_and_pause(struct flo_mailbox *mailbox)
     struct flo_agent_execution one = execution(FLO_EXECUTION_SUCCEEDED);
 
     flo_mailbox_enrolled(mailbox, "device-1");
-    flo_mailbox_use(mailbox, "key.1.7", "o-0007", false);
+    flo_mailbox_answer(mailbox, "o-0007", "{}");
     flo_mailbox_event(mailbox, json_pack("{s:s}", "type", "execution"), &one);
     flo_mailbox_answer(mailbox, "o-0007", "{\"outcome\":\"done\"}");
     flo_mailbox_telemetry(mailbox, "{\"seq\":1}", 9);
-    flo_mailbox_set(mailbox, "paused", "r-0001 ");
     flo_mailbox_set(mailbox, "groups", "all canary");
 }
 
@@ -445,15 +442,9 @@ static void a_device_enrolled_anew_has_no_past(void **state)
         flo_mailbox_story(mailbox, "r-0001", &attempts, &has_ended, &end));
     assert_null(flo_mailbox_answer_of(mailbox, "o-0007"));
     assert_null(flo_mailbox_telemetry_next(mailbox, &id));
-    assert_null(flo_mailbox_get(mailbox, "paused"));
     assert_null(flo_mailbox_get(mailbox, "groups"));
     assert_int_equal(flo_mailbox_outbox(mailbox)->last, 1);
     assert_string_not_equal(flo_mailbox_boot(mailbox), boot);
-    /* What its order keys' numbers were used for is known. */
-    assert_int_equal(flo_mailbox_used(mailbox, "key.1.7", "o-0007"),
-                     FLO_USED_BEFORE);
-    assert_int_equal(flo_mailbox_used(mailbox, "key.1.7", "o-0008"),
-                     FLO_USED_BY_ANOTHER);
     flo_mailbox_close(mailbox);
 }
 
@@ -531,71 +522,6 @@ static void any_cut_or_flipped_byte_neither_crashes_nor_alters(void **state)
     }
     flo_log_level_set(FLO_LOG_INFO);
     free(data);
-}
-
-static void accept_order(struct flo_mailbox *mailbox)
-{
-    flo_mailbox_use(mailbox, "key.1.7", "o-0007", false);
-}
-
-static void a_used_number_is_known_behind_a_kill(void **state)
-{
-    struct flo_mailbox *mailbox;
-    (void)state;
-
-    in_a_killed_process(accept_order);
-    mailbox = open_mailbox(1 << 20);
-
-    assert_int_equal(flo_mailbox_used(mailbox, "key.1.7", "o-0007"),
-                     FLO_USED_OPEN);
-    assert_int_equal(flo_mailbox_used(mailbox, "key.1.7", "o-0008"),
-                     FLO_USED_BY_ANOTHER);
-    assert_int_equal(flo_mailbox_used(mailbox, "key.1.8", "o-0008"),
-                     FLO_USED_UNKNOWN);
-    flo_mailbox_answer(mailbox, "o-0007", "{\"outcome\":\"running\"}");
-    assert_int_equal(flo_mailbox_used(mailbox, "key.1.7", "o-0007"),
-                     FLO_USED_OPEN);
-    flo_mailbox_close(mailbox);
-}
-
-static void nobody_knows_who_used_a_number_without_an_outbox(void **state)
-{
-    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
-    (void)state;
-
-    accept_order(mailbox);
-    flo_mailbox_close(mailbox);
-    flo_log_level_set(FLO_LOG_ERROR);
-    let_disk_fail(true);
-    mailbox = open_mailbox(1 << 20);
-    let_disk_fail(false);
-    flo_log_level_set(FLO_LOG_INFO);
-
-    assert_int_equal(flo_mailbox_used(mailbox, "key.1.7", "o-0007"),
-                     FLO_USED_UNREADABLE);
-    flo_mailbox_close(mailbox);
-}
-
-static void a_done_order_stays_done_when_its_answer_is_gone(void **state)
-{
-    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
-    char order[16];
-    char *text;
-    int i;
-    (void)state;
-
-    accept_order(mailbox);
-    flo_mailbox_answer(mailbox, "o-0007", "{\"outcome\":\"done\"}");
-    for (i = 0; i < 300; i++) {
-        snprintf(order, sizeof(order), "o-1%03d", i);
-        flo_mailbox_answer(mailbox, order, "{\"outcome\":\"refused\"}");
-    }
-    text = flo_mailbox_answer_of(mailbox, "o-0007");
-
-    assert_null(text);
-    assert_int_equal(flo_mailbox_used(mailbox, "key.1.7", "o-0007"),
-                     FLO_USED_DONE);
-    flo_mailbox_close(mailbox);
 }
 
 /* ---- notes ---- */
@@ -780,9 +706,6 @@ int main(void)
         TEST(engines_that_end_again_and_again_do_not_fill_the_disk),
         TEST(many_events_at_once_are_all_stored),
         TEST(without_a_disk_an_executions_event_outlives_notes),
-        TEST(a_used_number_is_known_behind_a_kill),
-        TEST(nobody_knows_who_used_a_number_without_an_outbox),
-        TEST(a_done_order_stays_done_when_its_answer_is_gone),
         TEST(events_stories_and_telemetry_survive_kill_9),
         TEST(an_end_closes_the_story_in_the_same_write),
         TEST(what_is_acknowledged_is_gone_and_numbers_go_on),

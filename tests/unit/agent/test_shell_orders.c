@@ -1,6 +1,6 @@
 /* What the device does with an order and with an operator's word beside it:
- * which releases may come again that were taken back, and which orders act
- * again. */
+ * which order holds, what it is answered, and which releases may come again
+ * that were taken back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,10 +27,13 @@ int adjtimex(struct timex *kernel)
 static struct flo_shell shell;
 static struct flo_key *key;
 static char dir[64];
-static uint64_t orders;       /* made so far */
 static unsigned acted;        /* of those that are no deploy order */
 static uint64_t heartbeat_ms; /* as an order set it */
-static int denied; /* as the core was told with the deploy; -1: it was not */
+static int denied;  /* as the core was told with the deploy; -1: it was not */
+static int refusal; /* ... and why */
+static char told[2048]; /* the last answer */
+static unsigned alarms; /* told as security */
+static uint64_t begun_ms;
 
 /* ---- the shell around it ---- */
 
@@ -40,7 +43,8 @@ void flo_shell_event(struct flo_shell *unused,
     (void)unused;
     acted += event->kind == FLO_AGENT_ORDER;
     if (event->kind == FLO_AGENT_DEPLOY) {
-        denied = event->deploy.is_denied;
+        refusal = event->deploy.refusal.code;
+        denied = refusal == FLO_E_TARGET_DENIED;
     }
 }
 
@@ -48,25 +52,42 @@ void flo_shell_note(struct flo_shell *unused, const char *type,
                     const struct flo_err *err)
 {
     (void)unused;
-    fail_msg("%s: %s", type, err->what);
+    if (strcmp(type, "security") == 0) {
+        alarms++;
+    } else {
+        fail_msg("%s: %s", type, err->what);
+    }
 }
 
-static size_t told; /* answers that went out */
+static size_t answers; /* that went out */
 static bool is_connected = true;
 
 void flo_shell_link_ack(struct flo_shell *unused, const char *order,
                         const char *text)
 {
-    (void)unused, (void)text;
+    (void)unused;
+    snprintf(told, sizeof(told), "%s", text);
     if (is_connected) {
-        told++;
+        answers++;
         flo_shell_told(&shell, order);
     }
 }
 
-void flo_shell_device_write(struct flo_shell *unused)
+int flo_shell_link_open(struct flo_shell *unused, struct flo_err *err)
+{
+    (void)unused, (void)err;
+    return 0;
+}
+
+void flo_shell_clock_tell(const struct flo_shell *unused)
 {
     (void)unused;
+}
+
+json_t *flo_report_error(const struct flo_agent_error *error)
+{
+    return json_pack("{s:s, s:s}", "id", flo_error_id(error->code), "what",
+                     error->what);
 }
 
 void flo_shell_resume(struct flo_shell *unused)
@@ -96,15 +117,19 @@ static int begin(void **state)
 
     (void)state;
     memset(&shell, 0, sizeof(shell));
-    orders = 0;
     acted = 0;
     heartbeat_ms = 0;
-    told = 0;
+    alarms = 0;
+    begun_ms = flo_wall_ms();
+    told[0] = '\0';
+    answers = 0;
     is_connected = true;
     snprintf(dir, sizeof(dir), "/tmp/flo-orders-XXXXXX");
     assert_non_null(mkdtemp(dir));
     assert_int_equal(flo_settings_load(NULL, dir, &shell.settings, &err), 0);
     assert_int_equal(flo_mailbox_open(dir, 1 << 20, &shell.mailbox, &err), 0);
+    assert_int_equal(flo_store_open(dir, true, &shell.store, &err), 0);
+    shell.device.epoch = 1;
     assert_int_equal(flo_key_generate(&key, &err), 0);
     shell.identity.trust = flo_trust_new("demo");
     flo_public_key_pem(flo_key_public(key), pem);
@@ -119,6 +144,7 @@ static int end(void **state)
     (void)state;
     flo_key_free(key);
     flo_mailbox_close(shell.mailbox);
+    flo_store_close(shell.store);
     flo_trust_free(shell.identity.trust);
     flo_settings_deinit(&shell.settings);
     return remove_tree(dir);
@@ -130,13 +156,14 @@ static struct flo_release_ref release(void)
         .digest.bytes = {9}, .model = "tiny", .version = "2.1.0"};
 }
 
-/* By an order of that time; 0: by hand. */
-static void take_back(uint64_t issued_at_ms)
+/* As the core says it, when somebody at the device goes back, and when the
+ * probe failed. */
+static void deny(enum flo_denial_cause cause, uint64_t number)
 {
     struct flo_agent_action action = {.kind = FLO_DO_DENY,
                                       .release = release(),
-                                      .flag = true,
-                                      .at_ms = issued_at_ms};
+                                      .cause = cause,
+                                      .number = number};
 
     flo_shell_deny(&shell, &action);
 }
@@ -181,105 +208,311 @@ static void order(uint64_t number, uint64_t issued_at_ms, const char *op,
     flo_buf_deinit(&body);
 }
 
-/* To a deploy order of that time. */
-static bool is_denied_to_order(uint64_t issued_at_ms)
+/* A deploy order of that number; `more`: what it says beside the release. */
+static void deploy(uint64_t number, uint8_t which, const char *more)
 {
-    struct flo_release_ref ref = release();
-    char digest[FLO_DIGEST_TEXT];
-    char args[256];
+    struct flo_digest digest = {{which}};
+    char text[FLO_DIGEST_TEXT];
+    char args[512];
 
-    flo_digest_text(&ref.digest, digest);
-    orders++;
+    flo_digest_text(&digest, text);
     snprintf(args, sizeof(args),
              "\"model\":\"tiny\",\"release\":\"%s\",\"version\":\"2.1.0\","
-             "\"rollout\":\"r-%llu\",\"phase\":0",
-             digest, (unsigned long long)orders);
+             "\"rollout\":\"r-%llu\",\"phase\":0%s",
+             text, (unsigned long long)number, more);
     denied = -1;
-    order(orders, issued_at_ms, "deploy", args);
+    refusal = 0;
+    order(number, begun_ms, "deploy", args);
+}
+
+static bool is_denied_to_order(uint64_t number, const char *more)
+{
+    deploy(number, 9, more);
     assert_in_range(denied, 0, 1);
     return denied == 1;
 }
 
-/* Carried out under one id, and told again to the device under another one:
- * does it act? */
-static bool acts_again(const char *op, const char *args)
+static void roll_back(uint64_t number, uint8_t which)
 {
-    const uint64_t now_ms = flo_wall_ms();
-    char id[32];
+    struct flo_digest digest = {{which}};
+    char text[FLO_DIGEST_TEXT];
+    char args[512];
 
-    snprintf(id, sizeof(id), "o-%llu", (unsigned long long)++orders);
-    flo_mailbox_enrolled(shell.mailbox, "device-1");
-    order(orders, now_ms, op, args);
-    flo_shell_answer(&shell, id, "done", NULL);
-    acted = 0;
-    order(orders, now_ms, op, args);
-    assert_int_equal(acted, 0);
-    flo_mailbox_enrolled(shell.mailbox, "device-2");
-    order(orders, now_ms, op, args);
-    return acted == 1;
+    flo_digest_text(&digest, text);
+    snprintf(args, sizeof(args),
+             "\"model\":\"tiny\",\"to\":\"previous\",\"reason\":\"bad\","
+             "\"from\":[\"%s\"]",
+             text);
+    order(number, begun_ms, "rollback", args);
 }
 
-static bool was_ignored(const char *id)
+static bool was_told(const char *word)
 {
-    char *answer = flo_mailbox_answer_of(shell.mailbox, id);
-    bool is_ignored = answer != NULL && strstr(answer, "ignored") != NULL;
+    return strstr(told, word) != NULL;
+}
 
-    free(answer);
-    return is_ignored;
+/* What the disk says of the model. */
+static struct flo_slots on_disk(void)
+{
+    struct flo_slots slots;
+
+    assert_int_equal(flo_store_slots_read(shell.store, "tiny", &slots, NULL),
+                     0);
+    return slots;
 }
 
 /* ---- then ---- */
 
-/* The controller's clock is ahead of the device's. */
 static void who_stands_at_the_device_is_newer_than_any_order(void **state)
 {
     (void)state;
-    take_back(flo_wall_ms() + DAY_MS);
+    strcpy(shell.slots.model, "tiny");
+    roll_back(7, 9);
 
     assert_false(is_denied_by_hand());
 }
 
 static void what_failed_here_is_denied_by_hand_too(void **state)
 {
-    struct flo_agent_action failed = {.kind = FLO_DO_DENY,
-                                      .release = release()};
-
     (void)state;
-    flo_shell_deny(&shell, &failed);
+    strcpy(shell.slots.model, "tiny");
+    deny(FLO_DENIAL_FAULT, 7);
 
     assert_true(is_denied_by_hand());
 }
 
-/* The device's clock is behind, but it has seen an order of later. */
-static void what_was_taken_back_by_hand_stays_so_for_older_orders(void **state)
+static void
+what_was_taken_back_by_hand_stays_so_until_it_is_lifted(void **state)
 {
-    uint64_t seen_ms = flo_wall_ms() + 30 * DAY_MS;
-
     (void)state;
-    shell.device.trusted_time_ms = seen_ms;
-    take_back(0);
+    deploy(7, 9, "");
+    deny(FLO_DENIAL_ORDERED, 0);
 
-    assert_true(is_denied_to_order(seen_ms - DAY_MS));
-    assert_false(is_denied_to_order(seen_ms + DAY_MS));
+    assert_true(is_denied_to_order(8, ""));
+    assert_true(is_denied_to_order(9, ",\"lift\":6"));
+    assert_false(is_denied_to_order(10, ",\"lift\":9"));
 }
 
-/* A newer order may have brought back what it took back. */
-static void a_rollback_is_carried_out_once_under_whatever_id(void **state)
+static void an_order_lifts_what_was_too_slow_and_no_fault(void **state)
 {
     (void)state;
-    assert_false(acts_again(
-        "rollback",
-        "\"model\":\"tiny\",\"to\":\"previous\",\"reason\":\"bad\","
-        "\"from\":[\"sha256:"
-        "0900000000000000000000000000000000000000000000000000000000000000"
-        "\"]"));
-    assert_true(was_ignored("o-1"));
+    deploy(7, 9, "");
+    deny(FLO_DENIAL_SPEED, 7);
+    assert_true(is_denied_to_order(8, ""));
+    assert_false(is_denied_to_order(9, ",\"lift\":8"));
+    deny(FLO_DENIAL_MEMORY, 9);
+    assert_false(is_denied_to_order(10, ",\"lift\":9"));
+    deny(FLO_DENIAL_FAULT, 10);
+    assert_true(is_denied_to_order(11, ",\"lift\":10"));
 }
 
-static void a_pause_holds_for_the_new_id_too(void **state)
+static void an_older_deploy_is_superseded_and_no_alarm(void **state)
+{
+    struct flo_digest want = {{5}};
+    struct flo_slots slots;
+
+    (void)state;
+    deploy(105, 5, "");
+    assert_int_equal(denied, 0);
+    deploy(104, 4, "");
+
+    assert_int_equal(denied, -1); /* the core heard nothing */
+    assert_true(was_told("\"superseded\""));
+    assert_true(was_told("\"order\":\"o-105\""));
+    assert_true(was_told("\"number\":105"));
+    assert_int_equal(alarms, 0);
+    slots = on_disk();
+    assert_true(flo_digest_equal(&slots.stated.target, &want));
+    assert_int_equal(slots.stated.number, 105);
+}
+
+static void an_older_unfreeze_lifts_no_newer_freeze(void **state)
+{
+    struct flo_device device;
+
+    (void)state;
+    order(8, flo_wall_ms(), "freeze", "");
+    acted = 0;
+    order(7, flo_wall_ms(), "unfreeze", "");
+
+    assert_int_equal(acted, 0);
+    assert_true(was_told("\"superseded\""));
+    assert_int_equal(alarms, 0);
+    assert_int_equal(flo_store_device_read(shell.store, &device, NULL), 0);
+    assert_true(device.is_frozen);
+    assert_int_equal(device.freeze.number, 8);
+}
+
+/* Its answer is what is, not what was. */
+static void
+a_deploy_that_came_to_pass_is_carried_out_again_when_undone(void **state)
+{
+    struct flo_agent_execution done = {.id = "r-7.1",
+                                       .rollout = "r-7",
+                                       .order = "o-7",
+                                       .attempt = 1,
+                                       .state = FLO_EXECUTION_SUCCEEDED,
+                                       .release = release()};
+
+    (void)state;
+    deploy(7, 9, "");
+    flo_mailbox_event(shell.mailbox, json_pack("{s:s}", "type", "execution"),
+                      &done);
+    flo_mailbox_flush(shell.mailbox);
+    flo_shell_stated_end(&shell, &done);
+    shell.agent.slots.current = release();
+    deploy(7, 9, "");
+    assert_int_equal(denied, -1);
+    assert_true(was_told("\"done\""));
+
+    memset(&shell.agent.slots.current, 0, sizeof(shell.agent.slots.current));
+    deploy(7, 9, "");
+    assert_int_equal(denied, 0); /* the core hears of it again */
+}
+
+static void
+one_that_ended_badly_is_not_tried_again_by_the_same_order(void **state)
+{
+    struct flo_agent_execution bad = {.id = "r-7.1",
+                                      .rollout = "r-7",
+                                      .order = "o-7",
+                                      .attempt = 1,
+                                      .state = FLO_EXECUTION_TIMED_OUT,
+                                      .release = release()};
+
+    (void)state;
+    deploy(7, 9, "");
+    flo_mailbox_event(shell.mailbox, json_pack("{s:s}", "type", "execution"),
+                      &bad);
+    flo_mailbox_flush(shell.mailbox);
+    flo_shell_stated_end(&shell, &bad);
+    flo_shell_answer(&shell, "o-7", "refused", NULL);
+    deploy(7, 9, "");
+
+    assert_int_equal(denied, -1);
+    assert_true(was_told("\"refused\""));
+}
+
+static void
+one_below_the_floor_is_refused_unless_the_order_says_so(void **state)
 {
     (void)state;
-    assert_true(acts_again("pause", "\"rollout\":\"r-1\""));
+    strcpy(shell.slots.model, "tiny");
+    shell.slots.floor = 41;
+
+    deploy(7, 9, ",\"number\":40");
+    assert_int_equal(refusal, FLO_E_TARGET_FLOOR);
+    deploy(8, 9, ",\"number\":40,\"below_floor\":true");
+    assert_int_equal(refusal, 0);
+    assert_int_equal(denied, 0);
+}
+
+static void a_number_that_another_order_had_is_told_as_security(void **state)
+{
+    (void)state;
+    deploy(7, 9, "");
+    deploy(7, 8, "");
+
+    assert_int_equal(alarms, 1);
+    assert_true(was_told("cmd.nonce_reused"));
+}
+
+static void a_rollback_is_carried_out_once(void **state)
+{
+    (void)state;
+    deploy(6, 5, "");
+    acted = 0;
+    roll_back(7, 9);
+    assert_int_equal(acted, 1);
+    flo_shell_stated_acked(&shell, "o-7", "done");
+    flo_shell_answer(&shell, "o-7", "done", NULL);
+    roll_back(7, 9);
+
+    assert_int_equal(acted, 1);
+    assert_true(was_told("\"done\""));
+}
+
+/* It runs what is taken back, and was assigned something newer since. */
+static void
+an_older_rollback_of_what_runs_acts_and_then_what_is_assigned(void **state)
+{
+    (void)state;
+    deploy(8, 5, "");
+    shell.agent.slots.current = release();
+    acted = 0;
+    denied = -1;
+    roll_back(7, 9);
+    assert_int_equal(acted, 1);
+
+    shell.agent.slots.current.digest.bytes[0] = 1;
+    flo_shell_converge(&shell);
+    assert_int_equal(denied, 0); /* the core hears of 8 again */
+    denied = -1;
+    flo_shell_converge(&shell);
+    assert_int_equal(denied, -1);
+}
+
+static void
+an_order_about_a_model_that_does_not_serve_is_kept_beside(void **state)
+{
+    struct flo_slots other;
+    struct flo_digest one = {{1}};
+
+    (void)state;
+    strcpy(shell.slots.model, "other");
+    shell.slots.current = one;
+    roll_back(7, 9);
+
+    assert_string_equal(shell.slots.model, "other");
+    assert_int_equal(shell.slots.stated.number, 0);
+    other = on_disk();
+    assert_int_equal(other.stated.number, 7);
+    one.bytes[0] = 9;
+    assert_true(flo_slots_is_denied(&other, &one, 0));
+}
+
+static void of_too_many_models_the_oldest_is_forgotten(void **state)
+{
+    char models[64][FLO_NAME_MAX + 1];
+    char args[256];
+    uint64_t i;
+
+    (void)state;
+    for (i = 1; i <= FLO_MODELS_KEPT_MAX + 3; i++) {
+        snprintf(args, sizeof(args),
+                 "\"model\":\"m%llu\",\"to\":\"previous\",\"from\":["
+                 "\"sha256:09000000000000000000000000000000000000000000000000"
+                 "00000000000000\"]",
+                 (unsigned long long)i);
+        order(i, flo_wall_ms(), "rollback", args);
+    }
+
+    assert_in_range(flo_store_models(shell.store, models, 64), 1,
+                    FLO_MODELS_KEPT_MAX + 1);
+    assert_true(shell.device.models_folded >= 1);
+    told[0] = '\0';
+    order(1, flo_wall_ms(), "rollback",
+          "\"model\":\"m1\",\"to\":\"previous\",\"from\":[\"sha256:"
+          "0900000000000000000000000000000000000000000000000000000000000000"
+          "\"]");
+    assert_true(was_told("\"superseded\""));
+}
+
+static void a_pause_holds_over_a_restart(void **state)
+{
+    struct flo_agent_pauses pauses;
+    struct flo_device device;
+
+    (void)state;
+    order(7, flo_wall_ms(), "pause", "\"rollout\":\"r-1\"");
+    assert_int_equal(flo_store_device_read(shell.store, &device, NULL), 0);
+    shell.device = device;
+    flo_shell_pauses(&shell, &pauses);
+    assert_string_equal(pauses.rollouts[0], "r-1");
+
+    order(8, flo_wall_ms(), "resume", "\"rollout\":\"r-1\"");
+    flo_shell_pauses(&shell, &pauses);
+    assert_string_equal(pauses.rollouts[0], "");
 }
 
 static void a_device_takes_the_report_interval_of_an_order(void **state)
@@ -302,7 +535,7 @@ static void one_that_has_its_own_interval_ignores_it_and_says_so(void **state)
     order(1, flo_wall_ms(), "config", "\"heartbeat_ms\":2000");
 
     assert_int_equal(heartbeat_ms, 0);
-    assert_true(was_ignored("o-1"));
+    assert_true(was_told("ignored"));
     assert_int_equal(acted, 0);
 }
 
@@ -323,12 +556,12 @@ static void what_was_told_is_not_told_again_for_a_list(void **state)
             order(seq, issued, "config", "\"heartbeat_ms\":2000");
         }
     }
-    assert_int_equal(told, 8);
+    assert_int_equal(answers, 8);
 
     /* By name the controller asks for an answer that got lost. */
     shell.is_list = false;
     order(3, issued, "config", "\"heartbeat_ms\":2000");
-    assert_int_equal(told, 9);
+    assert_int_equal(answers, 9);
 }
 
 static void what_was_not_told_is_told_when_the_list_comes_again(void **state)
@@ -343,10 +576,10 @@ static void what_was_not_told_is_told_when_the_list_comes_again(void **state)
     shell.is_list = true;
     is_connected = false;
     order(1, issued, "config", "\"heartbeat_ms\":2000");
-    assert_int_equal(told, 0);
+    assert_int_equal(answers, 0);
     is_connected = true;
     order(1, issued, "config", "\"heartbeat_ms\":2000");
-    assert_int_equal(told, 1);
+    assert_int_equal(answers, 1);
 }
 
 int main(void)
@@ -357,14 +590,40 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_failed_here_is_denied_by_hand_too,
                                         begin, end),
         cmocka_unit_test_setup_teardown(
-            what_was_taken_back_by_hand_stays_so_for_older_orders, begin, end),
-        cmocka_unit_test_setup_teardown(
-            a_rollback_is_carried_out_once_under_whatever_id, begin, end),
+            what_was_taken_back_by_hand_stays_so_until_it_is_lifted, begin,
+            end),
         cmocka_unit_test_setup_teardown(
             what_was_told_is_not_told_again_for_a_list, begin, end),
         cmocka_unit_test_setup_teardown(
             what_was_not_told_is_told_when_the_list_comes_again, begin, end),
-        cmocka_unit_test_setup_teardown(a_pause_holds_for_the_new_id_too, begin,
+        cmocka_unit_test_setup_teardown(
+            an_order_lifts_what_was_too_slow_and_no_fault, begin, end),
+        cmocka_unit_test_setup_teardown(
+            an_older_deploy_is_superseded_and_no_alarm, begin, end),
+        cmocka_unit_test_setup_teardown(an_older_unfreeze_lifts_no_newer_freeze,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_deploy_that_came_to_pass_is_carried_out_again_when_undone, begin,
+            end),
+        cmocka_unit_test_setup_teardown(
+            one_that_ended_badly_is_not_tried_again_by_the_same_order, begin,
+            end),
+        cmocka_unit_test_setup_teardown(
+            one_below_the_floor_is_refused_unless_the_order_says_so, begin,
+            end),
+        cmocka_unit_test_setup_teardown(
+            a_number_that_another_order_had_is_told_as_security, begin, end),
+        cmocka_unit_test_setup_teardown(a_rollback_is_carried_out_once, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(
+            an_older_rollback_of_what_runs_acts_and_then_what_is_assigned,
+            begin, end),
+        cmocka_unit_test_setup_teardown(
+            an_order_about_a_model_that_does_not_serve_is_kept_beside, begin,
+            end),
+        cmocka_unit_test_setup_teardown(
+            of_too_many_models_the_oldest_is_forgotten, begin, end),
+        cmocka_unit_test_setup_teardown(a_pause_holds_over_a_restart, begin,
                                         end),
         cmocka_unit_test_setup_teardown(
             a_device_takes_the_report_interval_of_an_order, begin, end),

@@ -336,6 +336,15 @@ static void repair(struct world *world, const struct flo_release_ref *release)
     event->deploy.execution = &world->repair;
 }
 
+static void deny(struct world *world, const struct flo_agent_action *action)
+{
+    struct flo_denial said = {.release = action->release.digest,
+                              .statement = action->number,
+                              .cause = action->cause};
+
+    (void)flo_slots_deny(&world->slots, &said);
+}
+
 static void carry_out(struct world *world,
                       const struct flo_agent_action *action,
                       const struct flo_agent_execution *reported)
@@ -359,16 +368,13 @@ static void carry_out(struct world *world,
         write_slots(world, action, false);
         break;
     case FLO_DO_DENY:
-        flo_device_deny(&world->device, &action->release.digest);
+        deny(world, action);
         break;
     case FLO_DO_REPAIR:
         repair(world, &action->release);
         break;
     case FLO_DO_FREEZE:
         world->device.is_frozen = action->flag;
-        break;
-    case FLO_DO_PAUSES:
-        world->pauses = world->agent.pauses;
         break;
     case FLO_DO_LOAD:
         load(world, action->role, action->release.digest.bytes[0]);
@@ -447,22 +453,39 @@ void world_event(struct world *world, const struct flo_agent_event *event)
  * --------------------------------------------------------------------------------
  */
 
+static void pauses_of(const struct world *world, struct flo_agent_pauses *out)
+{
+    size_t count = 0;
+
+    memset(out, 0, sizeof(*out));
+    out->all = world->device.all_paused;
+    for (size_t i = 0; i < FLO_PAUSES_MAX; i++) {
+        const struct flo_pause *pause = &world->device.pauses[i];
+        if (pause->said == FLO_ROLLOUT_PAUSED_BY_ORDER) {
+            memcpy(out->rollouts[count++], pause->rollout,
+                   sizeof(pause->rollout));
+        }
+    }
+}
+
 void world_boot(struct world *world)
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_BOOT};
     static struct flo_agent_execution open;
+    struct flo_agent_pauses pauses;
 
     world->is_off = false;
     world->pending_count = 0;
     world->live_version = 0;
-    (void)flo_slots_heal(&world->slots, &world->device);
+    (void)flo_slots_heal(&world->slots);
     event.boot.slots.current = ref_of(&world->slots.current);
     event.boot.slots.previous = ref_of(&world->slots.previous);
     event.boot.slots.candidate = ref_of(&world->slots.candidate);
     event.boot.slots.is_trial = world->slots.phase == FLO_SLOT_TRIAL;
     event.boot.slots.tries_left = world->slots.tries_left;
     event.boot.is_frozen = world->device.is_frozen;
-    event.boot.pauses = &world->pauses;
+    pauses_of(world, &pauses);
+    event.boot.pauses = &pauses;
     event.boot.seed = 7;
     event.fits_both = !world->fits_one_only;
     if (world->has_open) {
@@ -498,8 +521,11 @@ void world_desire(struct world *world, int version, uint64_t seq)
         return; /* the shell answers with the stored outcome */
     }
     event.deploy.execution = &execution;
-    event.deploy.is_denied =
-        flo_device_is_denied(&world->device, &execution.release.digest);
+    if (flo_slots_is_denied(&world->slots, &execution.release.digest, 0)) {
+        event.deploy.refusal.code = FLO_E_TARGET_DENIED;
+        snprintf(event.deploy.refusal.what, sizeof(event.deploy.refusal.what),
+                 "the release failed or was taken back on this device before");
+    }
     world_event(world, &event);
 }
 
@@ -507,6 +533,8 @@ void world_order(struct world *world, enum flo_order_op op, int from)
 {
     struct flo_agent_event event = {.kind = FLO_AGENT_ORDER};
     struct flo_order order = {.op = op, .to_previous = true};
+    struct flo_digest body = {{(uint8_t)op}};
+    struct flo_agent_pauses pauses;
 
     snprintf(order.id, sizeof(order.id), "o-9000");
     snprintf(order.rollout, sizeof(order.rollout), "r-0001");
@@ -514,6 +542,12 @@ void world_order(struct world *world, enum flo_order_op op, int from)
         order.from_count = 1;
         order.from[0] = world_digest(from);
     }
+    order.seq = 9000 + ++world->seq;
+    if (from == 0) { /* as the shell keeps it before it acts */
+        (void)flo_statement_keep(&world->device, NULL, &order, &body);
+    }
+    pauses_of(world, &pauses);
+    event.pauses = &pauses;
     event.order = &order;
     event.fits_both = !world->fits_one_only;
     world_event(world, &event);

@@ -36,7 +36,7 @@ struct world {
     struct flo_device device;
     struct flo_agent_execution open;
     bool has_open;
-    struct flo_agent_pauses pauses;
+    uint64_t seq;                      /* of orders but deploys */
     struct flo_agent_execution repair; /* borrowed by its event */
     unsigned repairs;
     size_t story_count;

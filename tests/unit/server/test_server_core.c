@@ -138,17 +138,6 @@ static void pauses_do_not_drive_the_newest_rollbacks_out(void **state)
     }
 }
 
-static void an_order_is_behind_at_half_a_window_of_other_numbers(void **state)
-{
-    (void)state;
-    const uint64_t half = FLO_REPLAY_WINDOW / 2;
-
-    assert_false(flo_order_is_behind(7, 7 + half, 0));
-    assert_true(flo_order_is_behind(7, 8 + half, 0));
-    assert_false(flo_order_is_behind(7, 8 + half, 1));
-    assert_false(flo_order_is_behind(7, 6, 0));
-}
-
 static void an_order_is_aged_at_half_its_life(void **state)
 {
     (void)state;
@@ -470,7 +459,6 @@ int main(void)
         cmocka_unit_test(
             rollbacks_that_stand_for_long_leave_room_for_what_people_do_now),
         cmocka_unit_test(pauses_do_not_drive_the_newest_rollbacks_out),
-        cmocka_unit_test(an_order_is_behind_at_half_a_window_of_other_numbers),
         cmocka_unit_test(an_order_is_aged_at_half_its_life),
         cmocka_unit_test(an_order_of_a_clock_that_was_set_back_is_aged),
         cmocka_unit_test(an_outcome_ends_once_but_refused_may_be_done),

@@ -1,6 +1,5 @@
-/* Numbers of orders: a device takes none that is far behind the highest it
- * took, whatever the order says.  That is the controller's to mend, and
- * nobody's failure. */
+/* Numbers of orders: per subject a device takes none that is older than what it
+ * has.  What is still meant then gets a newer number from the controller. */
 #include "tests/unit/server/world.h"
 
 /* As if so many orders had been signed for others. */
@@ -26,6 +25,11 @@ static void answers(struct world *world, size_t device, const char *order,
 static void hour(struct world *world)
 {
     assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
+}
+
+static void as_restored(struct world *world)
+{
+    assert_int_equal(flo_orders_renew_each(world->controller, &world->err), 0);
 }
 
 static enum flo_execution state_of(const struct flo_rollout_entry *entry,
@@ -59,77 +63,13 @@ what_is_held_is_signed_anew_behind_the_numbers_of_a_backup(void **state)
     size_t canary = device_in_phase(entry, 0);
 
     numbers_go_by(world, 100000);
-    hour(world);
+    hour(world); /* nothing is wrong with it */
+    assert_string_equal(order_of(world, canary), "o-0001");
+    as_restored(world);
     assert_string_equal(order_of(world, canary), "o-100002");
 
     hour(world);
     assert_string_equal(order_of(world, canary), "o-100002");
-}
-
-static void a_freeze_or_unfreeze_left_behind_is_signed_anew(void **state)
-{
-    struct world *world = *state;
-    char id[FLO_NAME_MAX + 1];
-
-    assert_int_equal(flo_orders_fleet(world->controller, FLO_ORDER_UNFREEZE,
-                                      "ops", 0, id, &world->err),
-                     0);
-    numbers_go_by(world, FLO_REPLAY_WINDOW);
-    hour(world);
-    assert_int_equal(world->controller->counters.orders_signed, 2);
-    hour(world);
-    assert_int_equal(world->controller->counters.orders_signed, 2);
-}
-
-static void
-a_rollout_resumed_behind_many_numbers_brings_one_that_is_taken(void **state)
-{
-    struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
-    size_t canary = device_in_phase(entry, 0);
-
-    does(world, entry, FLO_ROLLOUT_EVENT_PAUSE); /* o-0002 */
-    numbers_go_by(world, 100000);
-    does(world, entry, FLO_ROLLOUT_EVENT_RESUME); /* o-100003 */
-
-    assert_string_equal(op_of(world, ids[canary]), "deploy");
-    assert_string_equal(order_of(world, canary), "o-100004");
-}
-
-static void
-a_deploy_refused_for_its_number_alone_is_sent_anew_not_rejected(void **state)
-{
-    struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
-    size_t canary = device_in_phase(entry, 0);
-
-    numbers_go_by(world, FLO_REPLAY_WINDOW_OLD);
-    for (int i = 0; i < 3; i++) { /* a broker may bring it again and again */
-        answers(world, canary, "o-0001", "refused", "cmd.nonce_reused");
-    }
-
-    assert_int_equal(state_of(entry, canary), FLO_EXECUTION_NOTIFIED);
-    assert_int_equal(entry->core.state, FLO_ROLLOUT_RUNNING);
-    assert_string_equal(order_of(world, canary), "o-0258");
-    assert_int_equal(world->controller->counters.orders_signed, 2);
-}
-
-/* The controller's data are older than the device: no number helps. */
-static void a_new_number_that_was_used_before_is_not_signed_again(void **state)
-{
-    struct world *world = *state;
-    struct flo_rollout_entry *entry =
-        start(world, "{\"release\":\"tiny@2.1.0\"}");
-    size_t canary = device_in_phase(entry, 0);
-
-    numbers_go_by(world, FLO_REPLAY_WINDOW_OLD);
-    answers(world, canary, "o-0001", "refused", "cmd.nonce_reused");
-    answers(world, canary, "o-0258", "refused", "cmd.nonce_reused");
-
-    assert_int_equal(state_of(entry, canary), FLO_EXECUTION_REJECTED);
-    assert_string_equal(op_of(world, ids[canary]), "rollback");
 }
 
 /* Everybody runs 2.2.0 by desired; the rollback of 2.1.0 (o-0003) is in the
@@ -144,27 +84,6 @@ static void take_back_the_release_before(struct world *world, char *id)
 }
 
 static void
-a_rollback_in_the_list_refused_for_its_number_alone_is_awaited(void **state)
-{
-    struct world *world = *state;
-    char id[FLO_NAME_MAX + 1];
-    char op[16];
-
-    take_back_the_release_before(world, id);
-    numbers_go_by(world, FLO_REPLAY_WINDOW_OLD);
-    answers(world, 0, id, "refused", "cmd.nonce_reused");
-
-    assert_int_equal(outcome_of(world, id, 0), FLO_OUTCOME_PENDING);
-    assert_int_equal(world->controller->counters.orders_signed, 3);
-    numbers_go_by(world, FLO_REPLAY_WINDOW / 2);
-    hour(world); /* desired: o-1284, the list: o-1285 */
-    assert_int_equal(flo_records_order_get(world->controller->store, "o-1285",
-                                           take_op, op, &world->err),
-                     0);
-    assert_string_equal(op, "rollback");
-}
-
-static void
 an_answer_to_what_was_signed_anew_counts_for_what_was_asked(void **state)
 {
     struct world *world = *state;
@@ -172,9 +91,9 @@ an_answer_to_what_was_signed_anew_counts_for_what_was_asked(void **state)
 
     take_back_the_release_before(world, id);
     numbers_go_by(world, 100000);
-    hour(world); /* desired: o-100004, the list: o-100005 */
-    answers(world, 0, "o-100005", "refused", "cmd.target");
-    answers(world, 1, "o-100005", "running", "");
+    as_restored(world); /* the list: o-100004 */
+    answers(world, 0, "o-100004", "refused", "cmd.target");
+    answers(world, 1, "o-100004", "running", "");
 
     assert_int_equal(outcome_of(world, id, 0), FLO_OUTCOME_REFUSED);
     assert_int_equal(outcome_of(world, id, 1), FLO_OUTCOME_PENDING);
@@ -188,8 +107,8 @@ a_refusal_for_a_wrong_clock_ends_nothing_that_was_asked(void **state)
 
     take_back_the_release_before(world, id);
     numbers_go_by(world, 100000);
-    hour(world);
-    answers(world, 0, "o-100005", "refused", "cmd.future");
+    as_restored(world);
+    answers(world, 0, "o-100004", "refused", "cmd.future");
 
     assert_int_equal(outcome_of(world, id, 0), FLO_OUTCOME_PENDING);
 }
@@ -222,7 +141,6 @@ static void rollbacks_that_are_signed_anew_keep_their_order(void **state)
     char id[FLO_NAME_MAX + 1];
 
     take_back_the_release_before(world, id);
-    numbers_go_by(world, FLO_REPLAY_WINDOW / 2);
     assert_int_equal(takes_back(world->controller, "tiny@2.2.0", "all", "ops",
                                 "bad", id, &world->err),
                      0);
@@ -230,8 +148,7 @@ static void rollbacks_that_are_signed_anew_keep_their_order(void **state)
                                                 take_rollback, &before,
                                                 &world->err),
                      0);
-    numbers_go_by(world, 100); /* the first is behind now, the second not */
-    hour(world);
+    as_restored(world);
     assert_int_equal(flo_records_order_standing(world->controller->store,
                                                 take_rollback, &after,
                                                 &world->err),
@@ -244,21 +161,80 @@ static void rollbacks_that_are_signed_anew_keep_their_order(void **state)
     assert_string_equal(after.release[1], before.release[1]);
 }
 
+/* Everybody is told 2.2.0, the older release is taken back: who heard of that
+ * takes no older deploy. */
+static void a_deploy_that_a_rollback_overtook_gets_a_newer_number(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+
+    take_back_the_release_before(world, id); /* o-0003 */
+    assert_string_equal(order_of(world, 0), "o-0002");
+    assert_true(world->controller->is_overtaken);
+    hour(world);
+
+    assert_string_equal(op_of(world, ids[0]), "deploy");
+    assert_string_equal(order_of(world, 0), "o-0004");
+    hour(world);
+    assert_string_equal(order_of(world, 0), "o-0004");
+}
+
+static void a_deploy_that_is_superseded_ends_so(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+
+    send(world, canary, "ack",
+         "{\"v\":1,\"order\":\"o-0001\",\"outcome\":\"superseded\","
+         "\"by\":{\"number\":9}}");
+
+    assert_int_equal(state_of(entry, canary), FLO_EXECUTION_SUPERSEDED);
+}
+
+/* It knows a number that was never given here. */
+static void report_top(struct world *world, size_t device, uint64_t top)
+{
+    char text[256];
+
+    snprintf(text, sizeof(text), "{\"v\":1,\"device\":\"%s\",\"top\":%llu}",
+             ids[device], (unsigned long long)top);
+    send(world, device, "reported", text);
+}
+
+static void a_restored_controller_rises_above_what_devices_know(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+    uint64_t newest;
+
+    report_top(world, canary, 500000);
+    assert_string_equal(order_of(world, canary), "o-0001"); /* told only */
+    assert_true(world->controller->top_is_told);
+
+    world->controller->options.is_restored = true;
+    report_top(world, canary, 500000);
+    assert_string_equal(order_of(world, canary), "o-500001");
+    report_top(world, canary, 1500002 + 1000000);
+    assert_int_equal(flo_records_newest(world->controller->store, "order",
+                                        &newest, &world->err),
+                     0);
+    assert_int_equal(newest, 500001); /* beyond belief */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_WORLD(what_is_held_is_signed_anew_behind_the_numbers_of_a_backup),
-        WITH_WORLD(a_freeze_or_unfreeze_left_behind_is_signed_anew),
-        WITH_WORLD(
-            a_rollout_resumed_behind_many_numbers_brings_one_that_is_taken),
-        WITH_WORLD(
-            a_deploy_refused_for_its_number_alone_is_sent_anew_not_rejected),
-        WITH_WORLD(a_new_number_that_was_used_before_is_not_signed_again),
-        WITH_WORLD(
-            a_rollback_in_the_list_refused_for_its_number_alone_is_awaited),
         WITH_WORLD(an_answer_to_what_was_signed_anew_counts_for_what_was_asked),
         WITH_WORLD(a_refusal_for_a_wrong_clock_ends_nothing_that_was_asked),
         WITH_WORLD(rollbacks_that_are_signed_anew_keep_their_order),
+        WITH_WORLD(a_deploy_that_a_rollback_overtook_gets_a_newer_number),
+        WITH_WORLD(a_deploy_that_is_superseded_ends_so),
+        WITH_WORLD(a_restored_controller_rises_above_what_devices_know),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

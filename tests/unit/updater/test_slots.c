@@ -1,4 +1,4 @@
-/* Slots and the device record as pure steps. */
+/* The model's record as pure steps: slots, floor, denials. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,6 +46,17 @@ static struct flo_slots on_trial(uint8_t current, uint8_t previous,
     return slots;
 }
 
+static bool deny(struct flo_slots *slots, uint8_t release, uint64_t number,
+                 uint64_t statement, enum flo_denial_cause cause)
+{
+    struct flo_denial said = {.release = release_of(release),
+                              .number = number,
+                              .statement = statement,
+                              .cause = cause};
+
+    return flo_slots_deny(slots, &said);
+}
+
 static void activating_does_not_rotate_and_commit_does(void **state)
 {
     (void)state;
@@ -87,7 +98,6 @@ static void a_crash_loop_ends_by_the_tries(void **state)
 {
     (void)state;
     struct flo_slots slots = on_trial(1, 0, 2, 3);
-    struct flo_device device = {0};
     struct flo_err err = {0};
 
     for (int i = 0; i < 3; i++) {
@@ -95,7 +105,7 @@ static void a_crash_loop_ends_by_the_tries(void **state)
     }
     assert_int_equal(flo_slots_count_try(&slots, &err), FLO_E_SOAK_FAILED);
 
-    assert_true(flo_slots_heal(&slots, &device));
+    assert_true(flo_slots_heal(&slots));
     assert_slot(slots.candidate, 0);
     assert_slot(slots.current, 1);
 }
@@ -152,27 +162,23 @@ static void power_loss_between_denying_and_rolling_back_is_healed(void **state)
 {
     (void)state;
     struct flo_slots slots = serving(2, 1);
-    struct flo_device device = {0};
-    struct flo_digest bad = release_of(2);
 
-    flo_device_deny(&device, &bad);
+    deny(&slots, 2, 0, 7, FLO_DENIAL_ORDERED);
 
-    assert_true(flo_slots_heal(&slots, &device));
+    assert_true(flo_slots_heal(&slots));
     assert_slot(slots.current, 1);
     assert_slot(slots.previous, 0);
-    assert_false(flo_slots_heal(&slots, &device));
+    assert_false(flo_slots_heal(&slots));
 }
 
 static void a_denied_candidate_is_dropped_and_current_stays(void **state)
 {
     (void)state;
     struct flo_slots slots = on_trial(1, 9, 2, 3);
-    struct flo_device device = {0};
-    struct flo_digest bad = release_of(2);
 
-    flo_device_deny(&device, &bad);
+    deny(&slots, 2, 0, 7, FLO_DENIAL_ORDERED);
 
-    assert_true(flo_slots_heal(&slots, &device));
+    assert_true(flo_slots_heal(&slots));
     assert_slot(slots.current, 1);
     assert_slot(slots.previous, 9);
     assert_slot(slots.candidate, 0);
@@ -182,166 +188,188 @@ static void a_denied_current_without_previous_still_serves(void **state)
 {
     (void)state;
     struct flo_slots slots = serving(2, 0);
-    struct flo_device device = {0};
-    struct flo_digest bad = release_of(2);
 
-    flo_device_deny(&device, &bad);
+    deny(&slots, 2, 0, 7, FLO_DENIAL_ORDERED);
 
-    assert_false(flo_slots_heal(&slots, &device));
+    assert_false(flo_slots_heal(&slots));
     assert_slot(slots.current, 2);
 }
 
-/* ---- device ---- */
-
-#define KEY_A "aaaaaaaaaaaaaaaabbbb"
-#define KEY_B "bbbbbbbbbbbbbbbbcccc"
-
-static void an_order_acts_once(void **state)
+static void a_rollback_that_was_refused_is_not_made_up_for(void **state)
 {
     (void)state;
-    struct flo_device device = {0};
-    struct flo_err err = {0};
+    struct flo_slots slots = serving(2, 1);
 
-    assert_int_equal(flo_device_order_check(&device, KEY_A, 1, 7, &err), 0);
-    assert_int_equal(flo_device_order_accept(&device, KEY_A, 1, 7, 1000, &err),
-                     0);
+    slots.stated.op = FLO_ORDER_ROLLBACK;
+    slots.stated.outcome = FLO_STATED_REFUSED;
+    deny(&slots, 2, 0, 7, FLO_DENIAL_ORDERED);
 
-    assert_int_equal(flo_device_order_check(&device, KEY_A, 1, 7, &err),
-                     FLO_E_CMD_NONCE_REUSED);
-    assert_int_equal(flo_device_order_check(&device, KEY_B, 1, 7, &err), 0);
-    assert_int_equal(device.trusted_time_ms, 1000);
-    assert_int_equal(flo_device_order_accept(&device, KEY_B, 1, 7, 900, &err),
-                     0);
-    assert_int_equal(device.trusted_time_ms, 1000);
+    assert_false(flo_slots_heal(&slots));
+    assert_slot(slots.current, 2);
 }
 
-/* A model of the window: a plain set of what was accepted. */
-static void orders_in_any_order_act_once_within_the_window(void **state)
+/* ---- floor ---- */
+
+static int admit(const struct flo_slots *slots, uint8_t release,
+                 uint64_t number)
+{
+    struct flo_digest digest = release_of(release);
+
+    return flo_slots_admit(slots, &digest, number, NULL);
+}
+
+static void the_floor_is_the_highest_number_ever_committed(void **state)
 {
     (void)state;
-    enum { SPAN = 9000, SPREAD = FLO_REPLAY_WINDOW + 200 };
-    static bool seen[SPAN];
-    struct flo_device device = {0};
-    uint64_t highest = 0;
-    uint32_t random = 1;
-    bool is_first = true;
+    struct flo_slots slots = on_trial(1, 9, 2, 3);
 
-    memset(seen, 0, sizeof(seen));
-    for (int i = 0; i < 20000; i++) {
-        random = random * 1664525u + 1013904223u;
-        uint64_t base = (uint64_t)i * (SPAN - SPREAD) / 20000;
-        uint64_t seq = base + (random >> 8) % SPREAD;
-        bool is_fresh = is_first || seq > highest ||
-                        (highest - seq < FLO_REPLAY_WINDOW && !seen[seq]);
+    slots.candidate_number = 41;
+    slots.floor = 5;
+    assert_int_equal(flo_slots_commit(&slots, NULL), 0);
+    assert_int_equal(slots.floor, 41);
+    assert_int_equal(slots.current_number, 41);
 
-        int rv = flo_device_order_accept(&device, KEY_A, 1, seq, 0, NULL);
+    assert_int_equal(flo_slots_roll_back(&slots, NULL), 0);
+    assert_int_equal(slots.floor, 41);
+    assert_int_equal(admit(&slots, 7, 40), FLO_E_TARGET_FLOOR);
+    assert_int_equal(admit(&slots, 7, 41), 0);
+}
 
-        assert_int_equal(rv, is_fresh ? 0 : FLO_E_CMD_NONCE_REUSED);
-        if (is_fresh) {
-            seen[seq] = true;
-            highest = is_first || seq > highest ? seq : highest;
-            is_first = false;
-        }
+static void what_a_slot_holds_may_always_come_again(void **state)
+{
+    (void)state;
+    struct flo_slots slots = serving(2, 1);
+
+    slots.current_number = 41;
+    slots.floor = 41;
+    assert_int_equal(admit(&slots, 1, 40), 0);
+    assert_int_equal(admit(&slots, 2, 41), 0);
+    assert_int_equal(admit(&slots, 3, 40), FLO_E_TARGET_FLOOR);
+}
+
+static void only_an_order_that_says_so_goes_below_the_floor(void **state)
+{
+    (void)state;
+    struct flo_slots slots = serving(2, 0);
+
+    slots.floor = 41;
+    slots.stated.target = release_of(3);
+    assert_int_equal(admit(&slots, 3, 40), FLO_E_TARGET_FLOOR);
+    slots.stated.below_floor = true;
+    assert_int_equal(admit(&slots, 3, 40), 0);
+    assert_int_equal(admit(&slots, 4, 40), FLO_E_TARGET_FLOOR);
+    slots.floor_hard = 41;
+    assert_int_equal(admit(&slots, 3, 40), FLO_E_TARGET_FLOOR);
+}
+
+static void a_number_twice_or_far_ahead_is_refused(void **state)
+{
+    (void)state;
+    struct flo_slots slots = serving(2, 0);
+
+    assert_int_equal(admit(&slots, 3, UINT64_C(1) << 52), 0);
+    slots.current_number = 41;
+    slots.floor = 41;
+    assert_int_equal(admit(&slots, 3, 41), FLO_E_META_EQUIVOCATION);
+    assert_int_equal(admit(&slots, 3, 41 + FLO_VERSION_JUMP_MAX), 0);
+    assert_int_equal(admit(&slots, 3, 42 + FLO_VERSION_JUMP_MAX),
+                     FLO_E_META_VERSION_JUMP);
+}
+
+/* ---- denials ---- */
+
+static bool is_denied(const struct flo_slots *slots, uint8_t release,
+                      uint64_t number)
+{
+    struct flo_digest digest = release_of(release);
+
+    return flo_slots_is_denied(slots, &digest, number);
+}
+
+static void the_newest_word_about_a_release_counts(void **state)
+{
+    (void)state;
+    struct flo_slots slots = {.model = "tiny"};
+
+    deny(&slots, 1, 0, 7, FLO_DENIAL_ORDERED);
+    deny(&slots, 1, 0, 6, FLO_DENIAL_ALLOWED);
+    assert_true(is_denied(&slots, 1, 0));
+    deny(&slots, 1, 0, 7, FLO_DENIAL_ALLOWED); /* lifts what is up to 7 */
+    assert_false(is_denied(&slots, 1, 0));
+    deny(&slots, 1, 0, 7, FLO_DENIAL_ORDERED); /* told again */
+    assert_false(is_denied(&slots, 1, 0));
+    deny(&slots, 1, 0, 8, FLO_DENIAL_SPEED);
+    assert_true(is_denied(&slots, 1, 0));
+    deny(&slots, 1, 0, 9, FLO_DENIAL_ALLOWED);
+    assert_false(is_denied(&slots, 1, 0));
+    assert_int_equal(slots.denial_count, 1);
+}
+
+static void nothing_lifts_a_fault(void **state)
+{
+    (void)state;
+    struct flo_slots slots = {.model = "tiny"};
+
+    deny(&slots, 1, 0, 7, FLO_DENIAL_FAULT);
+    deny(&slots, 1, 0, 9, FLO_DENIAL_ALLOWED);
+    assert_true(is_denied(&slots, 1, 0));
+    deny(&slots, 2, 0, 9, FLO_DENIAL_ALLOWED);
+    deny(&slots, 2, 0, 7, FLO_DENIAL_FAULT);
+    assert_true(is_denied(&slots, 2, 0));
+}
+
+static void no_denial_is_forgotten_when_there_are_too_many(void **state)
+{
+    (void)state;
+    struct flo_slots slots = {.model = "tiny"};
+    uint8_t n;
+
+    for (n = 1; n <= FLO_DENIALS_MAX; n++) {
+        assert_false(deny(&slots, n, 100 + n, n, FLO_DENIAL_FAULT));
     }
-}
+    assert_true(deny(&slots, 200, 300, 99, FLO_DENIAL_FAULT));
 
-static void
-an_older_epoch_is_refused_and_a_newer_one_starts_afresh(void **state)
-{
-    (void)state;
-    struct flo_device device = {0};
-    struct flo_err err = {0};
-
-    assert_int_equal(flo_device_order_accept(&device, KEY_A, 3, 50, 0, &err),
-                     0);
-
-    assert_int_equal(flo_device_order_accept(&device, KEY_A, 2, 51, 0, &err),
-                     FLO_E_CMD_EPOCH);
-    assert_int_equal(flo_device_order_accept(&device, KEY_A, 4, 1, 0, &err), 0);
-    assert_int_equal(device.epoch, 4);
-    assert_int_equal(flo_device_order_check(&device, KEY_A, 3, 99, &err),
-                     FLO_E_CMD_EPOCH);
-}
-
-/* A stolen key can use up every number and all of time, but not its
- * successor's. */
-static void what_orders_of_old_keys_said_is_void_under_new_ones(void **state)
-{
-    (void)state;
-    struct flo_device device = {.is_frozen = true};
-    struct flo_digest stolen = release_of(7);
-    struct flo_digest fresh = release_of(8);
-    struct flo_digest bad = release_of(3);
-    const uint64_t far = UINT64_C(399) * 86400000;
-
-    assert_true(flo_device_trust(&device, &stolen));
-    flo_device_deny(&device, &bad);
-    assert_int_equal(flo_device_order_accept(&device, KEY_A, UINT32_MAX,
-                                             INT64_MAX, far, NULL),
-                     0);
-    assert_false(flo_device_trust(&device, &stolen));
-    assert_int_equal(flo_device_order_check(&device, KEY_B, 1, 1, NULL),
-                     FLO_E_CMD_EPOCH);
-
-    assert_true(flo_device_trust(&device, &fresh));
-
-    assert_int_equal(flo_device_order_check(&device, KEY_B, 1, 1, NULL), 0);
-    assert_int_equal(flo_device_time(&device, 5, 1), 5);
-    assert_true(flo_device_is_denied(&device, &bad));
-    assert_true(device.is_frozen);
-}
-
-static void the_record_of_an_older_version_keeps_its_fence(void **state)
-{
-    (void)state;
-    struct flo_device device = {.epoch = 3, .trusted_time_ms = 500};
-    struct flo_digest keys = release_of(7);
-
-    assert_true(flo_device_trust(&device, &keys));
-
-    assert_int_equal(flo_device_order_check(&device, KEY_A, 2, 1, NULL),
-                     FLO_E_CMD_EPOCH);
-    assert_int_equal(device.trusted_time_ms, 500);
-}
-
-static void a_malformed_key_id_is_refused(void **state)
-{
-    (void)state;
-    struct flo_device device = {0};
-
-    assert_int_equal(flo_device_order_check(&device, "abc", 1, 1, NULL),
-                     FLO_E_SIG_FORMAT);
-    assert_int_equal(
-        flo_device_order_check(&device, "zzzzzzzzzzzzzzzz", 1, 1, NULL),
-        FLO_E_SIG_FORMAT);
-    assert_int_equal(
-        flo_device_order_check(&device, "0000000000000000", 1, 1, NULL),
-        FLO_E_SIG_FORMAT);
-}
-
-static void the_deny_list_keeps_the_last_thirty_two(void **state)
-{
-    (void)state;
-    struct flo_device device = {0};
-
-    for (uint8_t n = 1; n <= 33; n++) {
-        struct flo_digest digest = release_of(n);
-        flo_device_deny(&device, &digest);
-        flo_device_deny(&device, &digest);
+    assert_int_equal(slots.denial_count, FLO_DENIALS_MAX);
+    assert_int_equal(slots.folded, 101);
+    for (n = 1; n <= FLO_DENIALS_MAX; n++) {
+        assert_true(is_denied(&slots, n, 100 + n));
     }
-
-    for (uint8_t n = 1; n <= 33; n++) {
-        struct flo_digest digest = release_of(n);
-        assert_int_equal(flo_device_is_denied(&device, &digest), n >= 2);
-    }
-    struct flo_digest none = release_of(0);
-    struct flo_digest last = release_of(33);
-    assert_false(flo_device_is_denied(&device, &none));
-    flo_device_allow(&device, &last);
-    assert_false(flo_device_is_denied(&device, &last));
+    assert_true(is_denied(&slots, 200, 300));
+    assert_true(is_denied(&slots, 250, 90)); /* older than one that failed */
+    assert_false(is_denied(&slots, 250, 102));
+    slots.previous = release_of(250); /* but for what a slot holds */
+    assert_false(is_denied(&slots, 250, 90));
 }
 
-static void time_is_the_latest_that_is_known(void **state)
+static void what_is_allowed_gives_way_first(void **state)
+{
+    (void)state;
+    struct flo_slots slots = {.model = "tiny"};
+    uint8_t n;
+
+    deny(&slots, 99, 500, 1, FLO_DENIAL_ALLOWED);
+    for (n = 1; n < FLO_DENIALS_MAX; n++) {
+        deny(&slots, n, n, n, FLO_DENIAL_ORDERED);
+    }
+    assert_false(deny(&slots, 200, 300, 99, FLO_DENIAL_ORDERED));
+    assert_int_equal(slots.folded, 0);
+}
+
+static void without_its_number_a_denial_folds_all_below_the_floor(void **state)
+{
+    (void)state;
+    struct flo_slots slots = {.model = "tiny", .floor = 41};
+    uint8_t n;
+
+    for (n = 1; n <= FLO_DENIALS_MAX + 1; n++) {
+        deny(&slots, n, 0, n, FLO_DENIAL_ORDERED);
+    }
+    assert_int_equal(slots.folded, 40);
+}
+
+/* ---- the device's own ---- */
+
+static void time_is_never_before_what_was_seen(void **state)
 {
     (void)state;
     struct flo_device device = {.trusted_time_ms = 500};
@@ -349,27 +377,6 @@ static void time_is_the_latest_that_is_known(void **state)
     assert_int_equal(flo_device_time(&device, 0, 100), 500);
     assert_int_equal(flo_device_time(&device, 0, 700), 700);
     assert_int_equal(flo_device_time(&device, 900, 700), 900);
-}
-
-static void eight_models_have_a_baseline(void **state)
-{
-    (void)state;
-    struct flo_device device = {0};
-    struct flo_digest release = release_of(1);
-    struct flo_digest other = release_of(2);
-    char model[] = "m0";
-
-    for (int i = 0; i < FLO_BASELINE_MAX; i++) {
-        model[1] = (char)('0' + i);
-        assert_int_equal(
-            flo_device_set_baseline(&device, model, &release, NULL), 0);
-    }
-    assert_int_equal(flo_device_set_baseline(&device, "m9", &release, NULL),
-                     FLO_E_STATE);
-    assert_int_equal(flo_device_set_baseline(&device, "m3", &other, NULL), 0);
-    assert_slot(device.baseline[3].release, 2);
-    assert_int_equal(flo_device_set_baseline(&device, "../m", &other, NULL),
-                     FLO_E_META_NAME);
 }
 
 int main(void)
@@ -385,16 +392,17 @@ int main(void)
         cmocka_unit_test(power_loss_between_denying_and_rolling_back_is_healed),
         cmocka_unit_test(a_denied_candidate_is_dropped_and_current_stays),
         cmocka_unit_test(a_denied_current_without_previous_still_serves),
-        cmocka_unit_test(an_order_acts_once),
-        cmocka_unit_test(orders_in_any_order_act_once_within_the_window),
-        cmocka_unit_test(
-            an_older_epoch_is_refused_and_a_newer_one_starts_afresh),
-        cmocka_unit_test(what_orders_of_old_keys_said_is_void_under_new_ones),
-        cmocka_unit_test(the_record_of_an_older_version_keeps_its_fence),
-        cmocka_unit_test(a_malformed_key_id_is_refused),
-        cmocka_unit_test(the_deny_list_keeps_the_last_thirty_two),
-        cmocka_unit_test(time_is_the_latest_that_is_known),
-        cmocka_unit_test(eight_models_have_a_baseline),
+        cmocka_unit_test(a_rollback_that_was_refused_is_not_made_up_for),
+        cmocka_unit_test(the_floor_is_the_highest_number_ever_committed),
+        cmocka_unit_test(what_a_slot_holds_may_always_come_again),
+        cmocka_unit_test(only_an_order_that_says_so_goes_below_the_floor),
+        cmocka_unit_test(a_number_twice_or_far_ahead_is_refused),
+        cmocka_unit_test(the_newest_word_about_a_release_counts),
+        cmocka_unit_test(nothing_lifts_a_fault),
+        cmocka_unit_test(no_denial_is_forgotten_when_there_are_too_many),
+        cmocka_unit_test(what_is_allowed_gives_way_first),
+        cmocka_unit_test(without_its_number_a_denial_folds_all_below_the_floor),
+        cmocka_unit_test(time_is_never_before_what_was_seen),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

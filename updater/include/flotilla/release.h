@@ -70,7 +70,8 @@ struct flo_release_verified {
 
 struct flo_order_verified {
     char keyid[FLO_KEYID_TEXT];
-    unsigned role; /* FLO_ROLE_ORDER or FLO_ROLE_EMERGENCY */
+    unsigned role;          /* FLO_ROLE_ORDER or FLO_ROLE_EMERGENCY */
+    struct flo_digest body; /* SHA-256 of what was signed */
     struct flo_order order;
 };
 

@@ -23,15 +23,51 @@ enum flo_slot_phase {
     FLO_SLOT_TRIAL = 2,  /* activated: the candidate serves until it soaked */
 };
 
-/* What slots/<model>.bin says.  Digests are those of release documents; zero
- * means the slot is empty.  The fields behind `candidate` describe the
- * execution that brought the candidate and mean nothing without one. */
+/* What becomes of the newest statement about a model on this device. */
+enum flo_stated_outcome {
+    FLO_STATED_OPEN,
+    FLO_STATED_DONE,
+    FLO_STATED_REFUSED,
+    FLO_STATED_FAILED, /* its execution ended badly */
+};
+/* The newest signed order about which release of a model should run. */
+struct flo_stated {
+    uint64_t number;          /* 0: none in this era */
+    struct flo_digest target; /* zero: what is current stays */
+    struct flo_digest body;   /* of the signed order */
+    enum flo_order_op op;     /* deploy or rollback */
+    enum flo_stated_outcome outcome;
+    bool below_floor; /* the order says that the target may be */
+    char rollout[FLO_NAME_MAX + 1];
+    char order[FLO_NAME_MAX + 1];
+};
+
+#define FLO_DENIALS_MAX 48
+/* A release and the newest statement on whether it may run: by an order, or
+ * by what it did here. */
+struct flo_denial {
+    struct flo_digest release;
+    uint64_t number;    /* of the release; 0: not known */
+    uint64_t statement; /* number of who said so */
+    enum flo_denial_cause cause;
+    uint8_t lane; /* 0 order, 1 emergency: no lane lifts the other's */
+};
+
+/* What slots/<model>.bin says: the model's record.  Digests are release ids;
+ * zero means the slot is empty.  `number` of a slot is the release's.  The
+ * fields from `attempt` to `order` describe the execution that brought the
+ * candidate and mean nothing without one. */
 struct flo_slots {
     char model[FLO_NAME_MAX + 1];
     uint64_t generation; /* of the record on disk; 0: none was ever written */
     struct flo_digest current;
     struct flo_digest previous;
     struct flo_digest candidate;
+    struct flo_digest baseline; /* never collected: the last resort */
+    uint64_t current_number;
+    uint64_t previous_number;
+    uint64_t candidate_number;
+    uint64_t baseline_number;
     enum flo_slot_phase phase;
     uint8_t tries_left; /* starts of the candidate that are still allowed */
     uint32_t attempt;   /* of the rollout on this device, from 1 */
@@ -43,6 +79,19 @@ struct flo_slots {
     uint32_t rollout_phase;
     char rollout[FLO_NAME_MAX + 1]; /* or "bundle.<8 hex>"; empty: none */
     char order[FLO_NAME_MAX + 1];
+
+    uint64_t floor;      /* highest number ever committed here */
+    uint64_t floor_hard; /* no order goes below; nothing sets it yet */
+    struct flo_stated stated;
+    struct { /* the emergency lane's; its keys are not built */
+        uint64_t number;
+        struct flo_digest body;
+    } emergency;
+    uint32_t era;    /* of the numbers here (flo_device) */
+    uint64_t folded; /* releases up to it are denied, but for the slots' */
+    uint32_t denial_count;
+    struct flo_denial denials[FLO_DENIALS_MAX];
+    bool is_removed; /* a tombstone: the model was taken away */
     /* Set by the reader only: one of the two records was unreadable and the
      * other one, at most one step older, was taken. */
     bool is_repaired;
@@ -53,8 +102,8 @@ struct flo_slots {
 struct flo_digest flo_slots_serving(const struct flo_slots *slots);
 
 /* A verified release becomes the candidate (replaces one that is not on trial)
- * and the execution fields are taken from `execution`, if not NULL: attempt,
- * order_seq, soak_*, rollout, rollout_phase, order.
+ * and the execution fields are taken from `execution`, if not NULL:
+ * candidate_number, attempt, order_seq, soak_*, rollout, rollout_phase, order.
  * FLO_E_STATE: a trial is under way, or it is current already. */
 FLO_MUST_USE int flo_slots_stage(struct flo_slots *slots,
                                  const struct flo_digest *candidate,
@@ -70,90 +119,144 @@ FLO_MUST_USE int flo_slots_count_try(struct flo_slots *slots,
                                      struct flo_err *err);
 /* The start counted last ended in order: it is not to be counted. */
 void flo_slots_return_try(struct flo_slots *slots);
-/* previous <- current <- candidate.  FLO_E_STATE: nothing is on trial. */
+/* previous <- current <- candidate; the floor rises to its number, and a
+ * statement that asked for it is done.  FLO_E_STATE: nothing is on trial. */
 FLO_MUST_USE int flo_slots_commit(struct flo_slots *slots, struct flo_err *err);
 /* The candidate failed, was cancelled or superseded: forget it and nothing
  * else.  Harmless without one. */
 void flo_slots_clear_candidate(struct flo_slots *slots);
 /* Ordered rollback behind a commit: current <- previous, and no previous: what
  * was current is denied and never a target again.  A candidate is dropped.
- * The caller denies the old current in the device record *first*; see
- * flo_slots_heal.  FLO_E_STATE: there is no previous. */
+ * The caller denies the old current in the same write.  FLO_E_STATE: there is
+ * no previous. */
 FLO_MUST_USE int flo_slots_roll_back(struct flo_slots *slots,
                                      struct flo_err *err);
+/* At start: finish what a power cut left.  Drops a denied candidate and one on
+ * trial without tries, rolls back a denied current, forgets a denied previous;
+ * but none of the latter two when the device refused that rollback.  true:
+ * write the slots. */
+bool flo_slots_heal(struct flo_slots *slots);
 
-struct flo_device;
-/* At start, after reading both: finish what a power cut left between the two
- * records.  Drops a denied candidate and one on trial without tries, rolls
- * back a denied current, forgets a denied previous.  true: write the slots. */
-bool flo_slots_heal(struct flo_slots *slots, const struct flo_device *device);
+/* May this release become the candidate?  What a slot holds always may.
+ * FLO_E_TARGET_FLOOR: its number is below the floor, and no order says that
+ * it may be; FLO_E_META_EQUIVOCATION: current has that number and is another
+ * release; FLO_E_META_VERSION_JUMP: more than FLO_VERSION_JUMP_MAX above all
+ * that was committed here. */
+#define FLO_VERSION_JUMP_MAX UINT64_C(1000000)
+FLO_MUST_USE int flo_slots_admit(const struct flo_slots *slots,
+                                 const struct flo_digest *release,
+                                 uint64_t number, struct flo_err *err);
+
+/* ---- denials (core/denials.c) ---- */
+
+/* Keep what was said about a release, unless something newer was: allowed or
+ * denied, and why.  Nothing lifts a fault.  A 49th takes the place of an
+ * allowed one, else of the denied one with the lowest number, which is folded:
+ * true then, for a note. */
+bool flo_slots_deny(struct flo_slots *slots, const struct flo_denial *said);
+/* `number`: of the release; 0: not known. */
+bool flo_slots_is_denied(const struct flo_slots *slots,
+                         const struct flo_digest *release, uint64_t number);
+/* Why it is denied; FLO_DENIAL_ALLOWED: it is not. */
+enum flo_denial_cause flo_slots_denial(const struct flo_slots *slots,
+                                       const struct flo_digest *release,
+                                       uint64_t number);
 
 /* ---- device record ---- */
 
-#define FLO_REPLAY_KEYS_MAX 6
-#define FLO_DENY_MAX 32
-#define FLO_BASELINE_MAX 8
+#define FLO_PAUSES_MAX 24
+#define FLO_MODELS_KEPT_MAX 32 /* records of models; then the oldest folds */
 
-/* Orders of one key that were seen: `seq` is the highest, bit i of the bitmap
- * stands for seq - i. */
-struct flo_replay {
-    uint8_t keyid[8]; /* first bytes; all zero: free entry */
-    uint64_t seq;
-    uint8_t bitmap[FLO_REPLAY_WINDOW / 8];
+/* What was said last about a rollout as a whole. */
+enum flo_rollout_said {
+    FLO_ROLLOUT_RESUMED,
+    FLO_ROLLOUT_PAUSED_BY_ORDER,
+    FLO_ROLLOUT_ABORTED_BY_ORDER, /* what is not active ends */
+};
+struct flo_pause {
+    char rollout[FLO_NAME_MAX + 1]; /* empty: a free entry */
+    uint64_t number;
+    enum flo_rollout_said said;
+};
+/* A subject of the whole device: its newest number, and of which order. */
+struct flo_subject {
+    uint64_t number;
+    struct flo_digest body;
 };
 /* What slots/_device.bin says. */
 struct flo_device {
     uint64_t generation;
     uint32_t epoch;
+    uint32_t era;             /* numbers of another era count as 0 */
     uint64_t trusted_time_ms; /* never goes back */
     uint64_t claimed_time_ms; /* the latest that one voice said */
+    uint64_t top;             /* the highest number that was taken */
     bool is_frozen;
-    uint64_t desired_rev;         /* for logs only: unsigned pacing */
+    bool is_frozen_emergency; /* by a lane whose keys are not built */
+    bool all_paused;          /* more rollouts than there is room for */
+    uint64_t desired_rev;     /* for logs only: unsigned pacing */
+    uint64_t heartbeat_ms;    /* by order; 0: default */
+    struct flo_subject freeze, freeze_emergency, config, report;
+    uint64_t trust_number;
+    struct flo_digest trust_document;
+    uint64_t pauses_folded; /* numbers up to it, of rollouts not listed */
+    uint64_t models_folded; /* numbers up to it, of models without record */
     struct flo_digest order_keys; /* flo_trust_order_keys; zero: not known */
-    struct flo_replay replay[FLO_REPLAY_KEYS_MAX];
-    uint32_t deny_next; /* ring: the next entry to be overwritten */
-    struct flo_digest deny[FLO_DENY_MAX];
-    /* Release per model that collection never removes: the last resort. */
-    struct {
-        char model[FLO_NAME_MAX + 1];
-        struct flo_digest release;
-    } baseline[FLO_BASELINE_MAX];
+    struct flo_pause pauses[FLO_PAUSES_MAX];
     bool is_repaired; /* as in flo_slots */
 };
 
-/* May an order of this key act?  Changes nothing.  FLO_E_CMD_EPOCH,
- * FLO_E_CMD_NONCE_REUSED (seen, or older than the window). */
-FLO_MUST_USE int flo_device_order_check(const struct flo_device *device,
-                                        const char *keyid, uint32_t epoch,
-                                        uint64_t seq, struct flo_err *err);
-/* It acted: remember epoch, seq and time.  Write the record in the same write
- * as the order's effect on it.  A newer epoch empties the windows; a seventh
- * key takes the place of the one with the lowest seq.  Same errors. */
-FLO_MUST_USE int flo_device_order_accept(struct flo_device *device,
-                                         const char *keyid, uint32_t epoch,
-                                         uint64_t seq, uint64_t issued_at_ms,
-                                         struct flo_err *err);
-/* Epoch, windows and time are what orders of these keys said.  When others are
+/* Epoch, numbers and time are what orders of these keys said.  When others are
  * trusted instead (the device was enrolled anew, perhaps since a key was
- * stolen) they begin anew; what is denied and frozen stays.  true: the record
+ * stolen) an era begins; what is denied and frozen stays.  true: the record
  * has changed, write it. */
 bool flo_device_trust(struct flo_device *device,
                       const struct flo_digest *order_keys);
 /* max(wall clock, build time, last verified time): for expiry. */
 uint64_t flo_device_time(const struct flo_device *device, uint64_t wall_ms,
                          uint64_t build_ms);
-/* The deny list keeps the last 32; denying twice is harmless. */
-void flo_device_deny(struct flo_device *device,
-                     const struct flo_digest *release);
-void flo_device_allow(struct flo_device *device,
-                      const struct flo_digest *release);
-bool flo_device_is_denied(const struct flo_device *device,
-                          const struct flo_digest *release);
-/* FLO_E_STATE: eight other models have one. */
-FLO_MUST_USE int flo_device_set_baseline(struct flo_device *device,
-                                         const char *model,
-                                         const struct flo_digest *release,
-                                         struct flo_err *err);
+/* What holds for a rollout that no order paused, resumed or aborted after it
+ * had `number`: FLO_ROLLOUT_RESUMED. */
+enum flo_rollout_said flo_device_rollout(const struct flo_device *device,
+                                         const char *rollout, uint64_t number);
+
+/* The newest order about it; NULL: none is kept. */
+const struct flo_pause *flo_device_said(const struct flo_device *device,
+                                        const char *rollout);
+
+/* ---- statements (core/statement.c) ---- */
+
+/* A signed order is a statement about a subject: a model's release, freeze, a
+ * rollout as a whole, the configuration.  Per subject the highest number wins,
+ * whatever the order, loss or repetition of delivery; so the records are
+ * maxima. */
+enum flo_standing {
+    FLO_STATEMENT_NEW,
+    FLO_STATEMENT_AGAIN,      /* this very order holds already */
+    FLO_STATEMENT_SUPERSEDED, /* something newer does */
+};
+#define FLO_NUMBER_JUMP_MAX (UINT64_C(1) << 32)
+/* How does a verified order stand against what is kept?  Changes nothing.
+ * `slots`: the record of its model, for deploy and rollback; `body`: SHA-256 of
+ * what was signed; `by`: the newer number.  FLO_E_CMD_EPOCH,
+ * FLO_E_CMD_NONCE_REUSED (another order has its number), FLO_E_CMD_FORMAT (a
+ * number so high that it would end the subject). */
+FLO_MUST_USE int flo_statement_look(const struct flo_device *device,
+                                    const struct flo_slots *slots,
+                                    const struct flo_order *order,
+                                    const struct flo_digest *body,
+                                    enum flo_standing *out, uint64_t *by,
+                                    struct flo_err *err);
+/* What keeping an order changed: write those before it acts. */
+struct flo_kept {
+    bool device, slots;
+    bool is_folded; /* a denial gave way: tell it */
+};
+/* Keep it.  One that is superseded keeps only what it denies or lifts. */
+struct flo_kept flo_statement_keep(struct flo_device *device,
+                                   struct flo_slots *slots,
+                                   const struct flo_order *order,
+                                   const struct flo_digest *body);
 
 /* ---- time and epoch: what an order may move (core/time.c, pure) ---- */
 
@@ -210,14 +313,22 @@ FLO_MUST_USE int flo_store_slots_read(struct flo_store *store,
 FLO_MUST_USE int flo_store_slots_write(struct flo_store *store,
                                        struct flo_slots *slots,
                                        struct flo_err *err);
+/* Records that an agent before 0.2 wrote become those of this format (contracts
+ * section 6); with none of them nothing is done.  Needs the lock.  Any error
+ * is the disk's: what was not done yet is done the next time. */
+FLO_MUST_USE int flo_store_upgrade(struct flo_store *store,
+                                   struct flo_err *err);
+/* Its record goes, durably: the model has nothing here. */
+FLO_MUST_USE int flo_store_slots_remove(struct flo_store *store,
+                                        const char *model, struct flo_err *err);
 /* Both records are gone: find what is still whole.  Looks through releases/
  * for documents of the model whose files are all there with their
- * digests, and makes the one with the highest number that is not denied
- * current, the next one previous.  The caller verifies their signatures before
- * serving and then writes.  FLO_E_ABSENT: none. */
+ * digests, and makes the one with the highest number current, the next one
+ * previous; what was denied and stated is lost with the records.  The caller
+ * verifies their signatures before serving and then writes.  FLO_E_ABSENT:
+ * none. */
 FLO_MUST_USE int flo_store_slots_recover(struct flo_store *store,
                                          const char *model,
-                                         const struct flo_device *device,
                                          struct flo_slots *out,
                                          struct flo_err *err);
 /* Names of the models that have a slot file, sorted; returns the count. */

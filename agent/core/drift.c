@@ -1,0 +1,54 @@
+/* Drift: is what runs what is assigned, and if not, why? */
+#include "agent/core/internal.h"
+
+const char *flo_drift_word(enum flo_drift drift)
+{
+    static const char *const words[] = {
+        "none", "behind", "ahead", "denied", "below-floor", "frozen", "paused"};
+
+    return words[drift];
+}
+
+/* An execution is on its way to the target; what does it wait for? */
+static enum flo_drift on_the_way(const struct flo_agent *agent)
+{
+    if (flo_execution_has_served(agent)) {
+        return FLO_DRIFT_NONE;
+    }
+    if (agent->is_frozen) {
+        return FLO_DRIFT_FROZEN;
+    }
+    return flo_agent_is_paused(agent, agent->execution.rollout)
+               ? FLO_DRIFT_PAUSED
+               : FLO_DRIFT_NONE;
+}
+
+enum flo_drift flo_agent_drift(const struct flo_agent *agent,
+                               const struct flo_agent_target *target)
+{
+    const struct flo_release_ref *current = &agent->slots.current;
+    bool is_there = flo_digest_is_zero(&target->release) ||
+                    flo_digest_equal(&target->release, &current->digest);
+
+    if (agent->going_back.is_active) {
+        return FLO_DRIFT_NONE;
+    }
+    if (is_there) {
+        return target->is_current_denied && flo_ref_is(current)
+                   ? FLO_DRIFT_DENIED
+                   : FLO_DRIFT_NONE;
+    }
+    if (agent->has_execution &&
+        flo_digest_equal(&agent->execution.release.digest, &target->release)) {
+        return on_the_way(agent);
+    }
+    if (target->refusal == FLO_E_TARGET_DENIED) {
+        return FLO_DRIFT_DENIED;
+    }
+    if (target->refusal != 0) {
+        return FLO_DRIFT_BELOW_FLOOR;
+    }
+    return target->number != 0 && target->number < target->current_number
+               ? FLO_DRIFT_AHEAD
+               : FLO_DRIFT_BEHIND;
+}

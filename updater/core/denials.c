@@ -1,0 +1,181 @@
+/* Denials: which releases a device does not take, and who said so.
+ *
+ * Pure.  Each entry is a maximum over all that was said about its release in
+ * its lane, so order, loss and repetition of what is said cannot matter. */
+#include <string.h>
+
+#include "updater/core/records.h"
+
+static struct flo_denial *find(struct flo_slots *slots,
+                               const struct flo_digest *release, uint8_t lane)
+{
+    for (uint32_t i = 0; i < slots->denial_count; i++) {
+        struct flo_denial *denial = &slots->denials[i];
+        if (denial->lane == lane &&
+            flo_digest_equal(&denial->release, release)) {
+            return denial;
+        }
+    }
+    return NULL;
+}
+
+/* Of the same number, what lifts stands over what denies: an order lifts what
+ * was said up to the number that it names. */
+static bool is_stronger(const struct flo_denial *said,
+                        const struct flo_denial *known)
+{
+    if (known->cause == FLO_DENIAL_FAULT || said->cause == FLO_DENIAL_FAULT) {
+        return said->cause == FLO_DENIAL_FAULT;
+    }
+    if (said->statement != known->statement) {
+        return said->statement > known->statement;
+    }
+    if (known->cause == FLO_DENIAL_ALLOWED) {
+        return false;
+    }
+    return said->cause == FLO_DENIAL_ALLOWED || said->cause > known->cause;
+}
+
+static void merge(struct flo_denial *known, const struct flo_denial *said)
+{
+    if (is_stronger(said, known)) {
+        known->cause = said->cause;
+    }
+    if (said->statement > known->statement) {
+        known->statement = said->statement;
+    }
+    if (said->number > known->number) {
+        known->number = said->number;
+    }
+}
+
+static bool is_in_slot(const struct flo_slots *slots,
+                       const struct flo_digest *release)
+{
+    return flo_digest_equal(release, &slots->current) ||
+           flo_digest_equal(release, &slots->previous) ||
+           flo_digest_equal(release, &slots->candidate) ||
+           flo_digest_equal(release, &slots->baseline);
+}
+
+/* Which of two entries goes first?  What allows, and is no slot's; then the
+ * lowest number of a release; one that is not known counts as the highest. */
+static bool goes_before(const struct flo_slots *slots,
+                        const struct flo_denial *a, const struct flo_denial *b)
+{
+    bool a_is_idle =
+        a->cause == FLO_DENIAL_ALLOWED && !is_in_slot(slots, &a->release);
+    bool b_is_idle =
+        b->cause == FLO_DENIAL_ALLOWED && !is_in_slot(slots, &b->release);
+
+    if (a_is_idle != b_is_idle) {
+        return a_is_idle;
+    }
+    return a->number - 1 < b->number - 1; /* 0 wraps */
+}
+
+void flo_slots_denial_remove(struct flo_slots *slots, uint32_t index)
+{
+    struct flo_denial *list = slots->denials;
+
+    slots->denial_count--;
+    memmove(&list[index], &list[index + 1],
+            (slots->denial_count - index) * sizeof(list[0]));
+    memset(&list[slots->denial_count], 0, sizeof(list[0]));
+}
+
+/* By release and lane: the same entries lie in the same order, whatever came
+ * first. */
+static void insert(struct flo_slots *slots, const struct flo_denial *said)
+{
+    struct flo_denial *list = slots->denials;
+    uint32_t at = slots->denial_count++;
+
+    while (at > 0) {
+        int order = memcmp(list[at - 1].release.bytes, said->release.bytes, 32);
+        if (order < 0 || (order == 0 && list[at - 1].lane < said->lane)) {
+            break;
+        }
+        list[at] = list[at - 1];
+        at--;
+    }
+    list[at] = *said;
+}
+
+/* Take one out; true: it was a denial, and is folded. */
+static bool make_room(struct flo_slots *slots)
+{
+    uint32_t first = 0;
+
+    for (uint32_t i = 1; i < slots->denial_count; i++) {
+        if (goes_before(slots, &slots->denials[i], &slots->denials[first])) {
+            first = i;
+        }
+    }
+    struct flo_denial gone = slots->denials[first];
+    uint64_t up_to = gone.number;
+
+    flo_slots_denial_remove(slots, first);
+    if (gone.cause == FLO_DENIAL_ALLOWED) {
+        return false;
+    }
+    if (up_to == 0 && slots->floor > 0) {
+        up_to = slots->floor - 1; /* rather too much than too little */
+    }
+    if (up_to > slots->folded) {
+        slots->folded = up_to;
+    }
+    return true;
+}
+
+bool flo_slots_deny(struct flo_slots *slots, const struct flo_denial *said)
+{
+    bool is_folded = false;
+    struct flo_denial *known;
+
+    if (flo_digest_is_zero(&said->release)) {
+        return false;
+    }
+    known = find(slots, &said->release, said->lane);
+    if (known != NULL) {
+        merge(known, said);
+        return false;
+    }
+    if (slots->denial_count == FLO_DENIALS_MAX) {
+        is_folded = make_room(slots);
+    }
+    insert(slots, said);
+    return is_folded;
+}
+
+enum flo_denial_cause flo_slots_denial(const struct flo_slots *slots,
+                                       const struct flo_digest *release,
+                                       uint64_t number)
+{
+    bool is_listed = false;
+
+    if (flo_digest_is_zero(release)) {
+        return FLO_DENIAL_ALLOWED;
+    }
+    for (uint32_t i = 0; i < slots->denial_count; i++) {
+        const struct flo_denial *denial = &slots->denials[i];
+        if (!flo_digest_equal(&denial->release, release)) {
+            continue;
+        }
+        is_listed = true;
+        if (denial->cause != FLO_DENIAL_ALLOWED) {
+            return denial->cause;
+        }
+    }
+    if (is_listed || number == 0 || number > slots->folded ||
+        is_in_slot(slots, release)) {
+        return FLO_DENIAL_ALLOWED;
+    }
+    return FLO_DENIAL_ORDERED; /* of those folded nobody knows better */
+}
+
+bool flo_slots_is_denied(const struct flo_slots *slots,
+                         const struct flo_digest *release, uint64_t number)
+{
+    return flo_slots_denial(slots, release, number) != FLO_DENIAL_ALLOWED;
+}

@@ -1,0 +1,250 @@
+/* Statements: per subject the order with the highest number holds.
+ *
+ * Pure.  A broker may deliver what was signed in any order, twice, late or
+ * never, and a hostile one does so on purpose.  What is kept is a maximum over
+ * all that arrived, so an older order that comes last changes nothing. */
+#include <string.h>
+
+#include "updater/core/records.h"
+
+/* The newest of the order's subject. */
+struct held {
+    uint64_t number;
+    const struct flo_digest *body; /* NULL: no order has that number */
+    bool is_same;                  /* it says the same, as far as is kept */
+    bool is_folded; /* nobody knows any more which order has it */
+};
+
+static enum flo_rollout_said said_by(const struct flo_order *order)
+{
+    switch (order->op) {
+    case FLO_ORDER_PAUSE:
+        return FLO_ROLLOUT_PAUSED_BY_ORDER;
+    case FLO_ORDER_ABORT:
+        return FLO_ROLLOUT_ABORTED_BY_ORDER;
+    default:
+        return FLO_ROLLOUT_RESUMED;
+    }
+}
+
+static void held_of_model(const struct flo_device *device,
+                          const struct flo_slots *slots, struct held *held)
+{
+    if (slots->era == device->era && slots->stated.number > 0) {
+        held->number = slots->stated.number;
+        held->body = &slots->stated.body;
+    } else if (slots->generation == 0) {
+        held->number = device->models_folded;
+        held->is_folded = true;
+    }
+}
+
+static void held_of_rollout(const struct flo_device *device,
+                            const struct flo_order *order, struct held *held)
+{
+    const struct flo_pause *pause =
+        flo_device_pause_find(device, order->rollout);
+
+    held->number = pause == NULL ? device->pauses_folded : pause->number;
+    held->is_folded = pause == NULL;
+    held->is_same = pause != NULL && pause->said == said_by(order);
+}
+
+static struct held held_of(const struct flo_device *device,
+                           const struct flo_slots *slots,
+                           const struct flo_order *order)
+{
+    struct held held = {.number = 0};
+
+    switch (order->op) {
+    case FLO_ORDER_DEPLOY:
+    case FLO_ORDER_ROLLBACK:
+        held_of_model(device, slots, &held);
+        break;
+    case FLO_ORDER_PAUSE:
+    case FLO_ORDER_RESUME:
+    case FLO_ORDER_ABORT:
+        held_of_rollout(device, order, &held);
+        break;
+    case FLO_ORDER_FREEZE:
+    case FLO_ORDER_UNFREEZE:
+        held.number = device->freeze.number;
+        held.body = &device->freeze.body;
+        break;
+    case FLO_ORDER_CONFIG:
+        held.number = device->config.number;
+        held.body = &device->config.body;
+        break;
+    case FLO_ORDER_COUNT:
+        break;
+    }
+    return held;
+}
+
+int flo_statement_look(const struct flo_device *device,
+                       const struct flo_slots *slots,
+                       const struct flo_order *order,
+                       const struct flo_digest *body, enum flo_standing *out,
+                       uint64_t *by, struct flo_err *err)
+{
+    struct held held = held_of(device, slots, order);
+
+    if (order->epoch < device->epoch) {
+        return flo_fail(err, FLO_E_CMD_EPOCH,
+                        "order %s: epoch %u is older than %u", order->id,
+                        order->epoch, device->epoch);
+    }
+    *by = 0;
+    *out = FLO_STATEMENT_NEW;
+    if (order->epoch > device->epoch) {
+        return 0; /* an era begins with it */
+    }
+    if (order->seq > device->top + FLO_NUMBER_JUMP_MAX) {
+        return flo_fail(err, FLO_E_CMD_FORMAT,
+                        "order %s: number %llu, the highest taken is %llu",
+                        order->id, (unsigned long long)order->seq,
+                        (unsigned long long)device->top);
+    }
+    if (order->seq > held.number) {
+        return 0;
+    }
+    *by = held.number;
+    if (order->seq < held.number || held.is_folded) {
+        *out = FLO_STATEMENT_SUPERSEDED;
+        return 0;
+    }
+    if (held.is_same ||
+        (held.body != NULL && flo_digest_equal(held.body, body))) {
+        *out = FLO_STATEMENT_AGAIN;
+        return 0;
+    }
+    return flo_fail(err, FLO_E_CMD_NONCE_REUSED,
+                    "order %s: another order about the same has its number "
+                    "%llu",
+                    order->id, (unsigned long long)order->seq);
+}
+
+static bool deny_from(struct flo_slots *slots, const struct flo_order *order)
+{
+    bool is_folded = false;
+
+    for (uint32_t i = 0; i < order->from_count; i++) {
+        struct flo_denial said = {.release = order->from[i],
+                                  .number = order->from_numbers[i],
+                                  .statement = order->seq,
+                                  .cause = FLO_DENIAL_ORDERED};
+        is_folded = flo_slots_deny(slots, &said) || is_folded;
+    }
+    return is_folded;
+}
+
+static bool keep_denials(struct flo_slots *slots, const struct flo_order *order)
+{
+    struct flo_denial lifted = {.release = order->release,
+                                .number = order->number,
+                                .statement = order->lift};
+
+    if (order->op == FLO_ORDER_ROLLBACK) {
+        return deny_from(slots, order);
+    }
+    return order->lift > 0 && flo_slots_deny(slots, &lifted);
+}
+
+static void state(struct flo_slots *slots, const struct flo_order *order,
+                  const struct flo_digest *body)
+{
+    struct flo_stated *stated = &slots->stated;
+    bool is_deploy = order->op == FLO_ORDER_DEPLOY;
+
+    memset(stated, 0, sizeof(*stated));
+    stated->number = order->seq;
+    stated->body = *body;
+    stated->op = order->op;
+    if (is_deploy) {
+        stated->target = order->release;
+        stated->below_floor = order->below_floor;
+    } else if (!order->to_previous) {
+        stated->target = order->to;
+    }
+    snprintf(stated->rollout, sizeof(stated->rollout), "%s", order->rollout);
+    snprintf(stated->order, sizeof(stated->order), "%s", order->id);
+}
+
+static bool keep_about_device(struct flo_device *device,
+                              const struct flo_order *order,
+                              const struct flo_digest *body)
+{
+    switch (order->op) {
+    case FLO_ORDER_PAUSE:
+    case FLO_ORDER_RESUME:
+    case FLO_ORDER_ABORT:
+        flo_device_pause_keep(device, order->rollout, order->seq,
+                              said_by(order));
+        return true;
+    case FLO_ORDER_FREEZE:
+    case FLO_ORDER_UNFREEZE:
+        device->freeze.number = order->seq;
+        device->freeze.body = *body;
+        device->is_frozen = order->op == FLO_ORDER_FREEZE;
+        return true;
+    case FLO_ORDER_CONFIG:
+        device->config.number = order->seq;
+        device->config.body = *body;
+        device->heartbeat_ms = order->heartbeat_ms;
+        return true;
+    case FLO_ORDER_DEPLOY:
+    case FLO_ORDER_ROLLBACK:
+    case FLO_ORDER_COUNT:
+        break;
+    }
+    return false;
+}
+
+/* Where all orders meet: epoch, the highest number, the time. */
+static bool keep_head(struct flo_device *device, const struct flo_order *order)
+{
+    struct flo_device before = *device;
+
+    if (order->epoch > device->epoch) {
+        device->epoch = order->epoch;
+        flo_device_begin_era(device);
+    }
+    if (order->seq > device->top) {
+        device->top = order->seq;
+    }
+    if (order->issued_at_ms > device->trusted_time_ms) {
+        device->trusted_time_ms = order->issued_at_ms;
+    }
+    return device->epoch != before.epoch || device->top != before.top ||
+           device->trusted_time_ms != before.trusted_time_ms;
+}
+
+struct flo_kept flo_statement_keep(struct flo_device *device,
+                                   struct flo_slots *slots,
+                                   const struct flo_order *order,
+                                   const struct flo_digest *body)
+{
+    struct flo_kept kept = {.device = false};
+    enum flo_standing standing;
+    uint64_t by;
+    bool is_about_model =
+        order->op == FLO_ORDER_DEPLOY || order->op == FLO_ORDER_ROLLBACK;
+
+    if (flo_statement_look(device, slots, order, body, &standing, &by, NULL) <
+            0 ||
+        standing == FLO_STATEMENT_AGAIN) {
+        return kept;
+    }
+    kept.device = keep_head(device, order);
+    if (is_about_model) {
+        flo_slots_begin_era(slots, device->era);
+        kept.slots = true;
+        kept.is_folded = keep_denials(slots, order);
+        if (standing == FLO_STATEMENT_NEW) {
+            state(slots, order, body);
+        }
+    } else if (standing == FLO_STATEMENT_NEW) {
+        kept.device = keep_about_device(device, order, body) || kept.device;
+    }
+    return kept;
+}

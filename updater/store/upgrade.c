@@ -1,0 +1,314 @@
+/* Records of format 1, as agents before 0.2 wrote them, become format 2.
+ *
+ * slots/<model>.bin, two of 512 bytes:
+ *     0 "FLSL"   4 u16 format 1   8 u64 generation
+ *    16 current[32]  48 previous[32]  80 candidate[32]: SHA-256 of envelopes
+ *   112 u8 phase  113 u8 tries left  116 u32 attempt  120 u64 order seq
+ *   152 u64 soak_ms  160 u32 soak requests  164 u32 soak errors
+ *   168 u32 soak crashes  172 u32 rollout phase
+ *   176 rollout[64]  240 order[64]  304 model[64]  508 u32 crc32c
+ * slots/_device.bin, two of 4096 bytes:
+ *     0 "FLDV"   4 u16 format 1   6 u16 flags: 0 frozen   8 u64 generation
+ *    16 u32 epoch  24 u64 trusted time  32 u64 desired rev
+ *    40 6 x { keyid[8], u64 seq, bitmap[32] }
+ *   328 32 x denied[32]  1352 8 x { model[64], release[32] }
+ *  2120 order keys[32]  4092 u32 crc32c
+ *
+ * An envelope that is here gives its body as a blob, whose digest is the
+ * release's id from now on.  Models first, the device last, each file as a
+ * whole: a cut anywhere leaves files that this reads again. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/host/digest.h"
+#include "updater/store/store.h"
+
+static const struct flo_record_kind OLD_SLOTS = {"FLSL", 1, 512};
+static const struct flo_record_kind OLD_DEVICE = {"FLDV", 1, 4096};
+static const char DEVICE[] = "_device.bin";
+
+#define OLD_KEYS 6
+#define OLD_DENIED 32
+#define OLD_BASELINES 8
+
+/* What is in an envelope that is here; id zero: it is not, or no release. */
+struct found {
+    struct flo_digest id;
+    uint64_t number;
+    char model[FLO_NAME_MAX + 1];
+};
+
+static int read_envelope(struct flo_store *store, const uint8_t *digest,
+                         struct flo_buf *out, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
+    struct flo_digest name;
+    struct flo_digest actual;
+    uint64_t bytes = 0;
+
+    memcpy(name.bytes, digest, sizeof(name.bytes));
+    int rv = flo_store_blob_open(store, &name, &fd, &bytes, err);
+
+    if (rv == 0 && bytes > FLO_ENVELOPE_BYTES_MAX) {
+        rv = flo_fail(err, FLO_E_META_TOO_LARGE, "no envelope");
+    }
+    if (rv == 0) {
+        FLO_CLEANUP(flo_free_cleanup) char *data = malloc(bytes + 1);
+        rv = data == NULL ? flo_fail(err, FLO_E_MEMORY, "an envelope")
+                          : flo_fd_pread_all(fd, data, bytes, 0, err);
+        if (rv == 0) {
+            flo_buf_add(out, data, bytes);
+        }
+    }
+    if (rv == 0) {
+        flo_sha256(out->data, out->bytes, &actual);
+        if (!flo_digest_equal(&actual, &name)) {
+            rv = flo_fail(err, FLO_E_TARGET_HASH, "no envelope");
+        }
+    }
+    return rv;
+}
+
+/* The envelope's body as a blob under its own digest, itself in releases/. */
+static int adopt(struct flo_store *store, const uint8_t *digest,
+                 struct found *out, struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit)
+        text = {.bytes_max = FLO_ENVELOPE_BYTES_MAX + 1};
+    struct flo_envelope envelope = {.body = NULL};
+    struct flo_release *release = calloc(1, sizeof(*release));
+    int rv = release == NULL ? flo_fail(err, FLO_E_MEMORY, "a release")
+                             : read_envelope(store, digest, &text, err);
+
+    if (rv == 0) {
+        rv = flo_envelope_parse(text.data, text.bytes, FLO_TYPE_RELEASE,
+                                &envelope, err);
+    }
+    if (rv == 0) {
+        rv = flo_release_parse(envelope.body, envelope.body_bytes, NULL,
+                               release, err);
+    }
+    if (rv == 0) {
+        struct flo_release_document document = {
+            text.data, text.bytes, envelope.body, envelope.body_bytes};
+        flo_sha256(envelope.body, envelope.body_bytes, &out->id);
+        out->number = release->number;
+        memcpy(out->model, release->model, sizeof(out->model));
+        flo_release_deinit(release);
+        rv = flo_store_release_put(store, &document, err);
+    }
+    flo_envelope_deinit(&envelope);
+    free(release);
+    return rv;
+}
+
+/* Does the disk fail, and not the document?  Then all waits. */
+static bool is_disk(int rv)
+{
+    return rv == FLO_E_IO_READ || rv == FLO_E_IO_WRITE || rv == FLO_E_IO_OPEN ||
+           rv == FLO_E_DISK_FULL || rv == FLO_E_MEMORY;
+}
+
+static int find(struct flo_store *store, const uint8_t *digest,
+                struct found *out, struct flo_err *err)
+{
+    static const uint8_t none[32];
+    struct flo_err why = {0};
+    int rv;
+
+    memset(out, 0, sizeof(*out));
+    if (memcmp(digest, none, sizeof(none)) == 0) {
+        return 0;
+    }
+    rv = adopt(store, digest, out, &why);
+    if (rv < 0) {
+        memset(out, 0, sizeof(*out));
+        if (is_disk(rv)) {
+            *err = why;
+            return rv;
+        }
+        flo_log_err(FLO_LOG_WARN, "store", &why);
+    }
+    return 0;
+}
+
+static void copy_text(char out[FLO_NAME_MAX + 1], const uint8_t *from)
+{
+    memcpy(out, from, FLO_NAME_MAX);
+    out[FLO_NAME_MAX] = '\0';
+}
+
+static void read_execution(const uint8_t *record, struct flo_slots *slots)
+{
+    slots->phase =
+        record[112] == FLO_SLOT_TRIAL ? FLO_SLOT_TRIAL : FLO_SLOT_STAGED;
+    slots->tries_left = record[113];
+    slots->attempt = flo_get_u32(record + 116);
+    slots->order_seq = 0; /* numbers begin anew */
+    slots->soak_ms = flo_get_u64(record + 152);
+    slots->soak_requests = flo_get_u32(record + 160);
+    slots->soak_errors_ppm = 20000; /* it was a count */
+    slots->soak_crashes_max = flo_get_u32(record + 168);
+    slots->rollout_phase = flo_get_u32(record + 172);
+    copy_text(slots->rollout, record + 176);
+    copy_text(slots->order, record + 240);
+}
+
+static int upgrade_model(struct flo_store *store, const char *model,
+                         struct flo_err *err)
+{
+    static const uint8_t none[32];
+    struct flo_slots slots = {.generation = 0};
+    struct found found[3];
+    char name[FLO_NAME_MAX + 8];
+    uint8_t record[FLO_RECORD_BYTES_MAX];
+    uint64_t generation;
+    bool is_repaired;
+    int rv = flo_store_slots_read(store, model, &slots, err);
+
+    if (rv != FLO_E_STATE_SLOT) {
+        return rv; /* as it should be, or not to be read now */
+    }
+    snprintf(name, sizeof(name), "%.64s.bin", model);
+    if (flo_record_read(store, name, &OLD_SLOTS, record, &generation,
+                        &is_repaired, NULL) < 0 ||
+        strncmp((const char *)record + 304, model, 64) != 0) {
+        return 0; /* damaged: the agent recovers */
+    }
+    for (size_t i = 0; i < FLO_COUNT(found); i++) {
+        rv = find(store, record + 16 + 32 * i, &found[i], err);
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    if (memcmp(record + 16, none, 32) != 0 &&
+        flo_digest_is_zero(&found[0].id)) {
+        return 0; /* the current document is gone: the agent recovers */
+    }
+    memset(&slots, 0, sizeof(slots));
+    snprintf(slots.model, sizeof(slots.model), "%.64s", model);
+    slots.current = found[0].id;
+    slots.current_number = found[0].number;
+    slots.previous = found[1].id;
+    slots.previous_number = found[1].number;
+    slots.floor = found[0].number;
+    if (!flo_digest_is_zero(&found[2].id)) {
+        slots.candidate = found[2].id;
+        slots.candidate_number = found[2].number;
+        read_execution(record, &slots);
+    }
+    return flo_store_slots_write(store, &slots, err);
+}
+
+/* What was denied belongs to its model now. */
+static int deny(struct flo_store *store, const struct found *found,
+                struct flo_err *err)
+{
+    struct flo_slots slots;
+    struct flo_denial said = {.release = found->id,
+                              .number = found->number,
+                              .cause = FLO_DENIAL_ORDERED};
+    int rv = flo_store_slots_read(store, found->model, &slots, err);
+
+    if (rv == FLO_E_STATE_SLOT) {
+        return 0; /* damaged: nothing is known of that model */
+    }
+    if (rv == 0) {
+        (void)flo_slots_deny(&slots, &said);
+        rv = flo_store_slots_write(store, &slots, err);
+    }
+    return rv;
+}
+
+static int keep_baseline(struct flo_store *store, const struct found *found,
+                         struct flo_err *err)
+{
+    struct flo_slots slots;
+    int rv = flo_store_slots_read(store, found->model, &slots, err);
+
+    if (rv == FLO_E_STATE_SLOT) {
+        return 0;
+    }
+    if (rv == 0) {
+        slots.baseline = found->id;
+        slots.baseline_number = found->number;
+        rv = flo_store_slots_write(store, &slots, err);
+    }
+    return rv;
+}
+
+static int move_to_models(struct flo_store *store, const uint8_t *record,
+                          struct flo_err *err)
+{
+    static const uint8_t none[32];
+    struct found found;
+    unsigned dropped = 0;
+    int rv = 0;
+
+    for (size_t i = 0; i < OLD_DENIED && rv == 0; i++) {
+        const uint8_t *denied = record + 328 + 32 * i;
+        rv = find(store, denied, &found, err);
+        if (rv == 0 && !flo_digest_is_zero(&found.id)) {
+            rv = deny(store, &found, err);
+        } else if (memcmp(denied, none, sizeof(none)) != 0) {
+            dropped++;
+        }
+    }
+    for (size_t i = 0; i < OLD_BASELINES && rv == 0; i++) {
+        rv = find(store, record + 1352 + 96 * i + 64, &found, err);
+        if (rv == 0 && !flo_digest_is_zero(&found.id)) {
+            rv = keep_baseline(store, &found, err);
+        }
+    }
+    if (rv == 0 && dropped > 0) {
+        flo_log(FLO_LOG_WARN, "store",
+                "%u releases that were denied are not here any more: their "
+                "denials are dropped",
+                dropped);
+    }
+    return rv;
+}
+
+static int upgrade_device(struct flo_store *store, struct flo_err *err)
+{
+    struct flo_device device;
+    uint8_t record[FLO_RECORD_BYTES_MAX];
+    uint64_t generation;
+    bool is_repaired;
+    int rv = flo_store_device_read(store, &device, err);
+
+    if (rv != FLO_E_STATE_SLOT) {
+        return rv;
+    }
+    if (flo_record_read(store, DEVICE, &OLD_DEVICE, record, &generation,
+                        &is_repaired, NULL) < 0) {
+        return 0; /* damaged: begun anew by the agent */
+    }
+    rv = move_to_models(store, record, err);
+    if (rv < 0) {
+        return rv;
+    }
+    memset(&device, 0, sizeof(device));
+    device.is_frozen = (flo_get_u16(record + 6) & 1) != 0;
+    device.epoch = flo_get_u32(record + 16);
+    device.trusted_time_ms = flo_get_u64(record + 24);
+    device.desired_rev = flo_get_u64(record + 32);
+    memcpy(device.order_keys.bytes, record + 2120, 32);
+    for (size_t i = 0; i < OLD_KEYS; i++) {
+        uint64_t seq = flo_get_u64(record + 40 + 48 * i + 8);
+        device.top = seq > device.top ? seq : device.top;
+    }
+    return flo_store_device_write(store, &device, err);
+}
+
+int flo_store_upgrade(struct flo_store *store, struct flo_err *err)
+{
+    char models[FLO_MODELS_KEPT_MAX][FLO_NAME_MAX + 1];
+    size_t count = flo_store_models(store, models, FLO_COUNT(models));
+    int rv = 0;
+
+    for (size_t i = 0; i < count && rv == 0; i++) {
+        rv = upgrade_model(store, models[i], err);
+    }
+    return rv == 0 ? upgrade_device(store, err) : rv;
+}
