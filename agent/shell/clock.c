@@ -73,7 +73,7 @@ void flo_shell_clock_tell(const struct flo_shell *shell)
     }
 }
 
-void flo_shell_clock_start(const struct flo_shell *shell)
+void flo_shell_clock_start(struct flo_shell *shell)
 {
     uint64_t wall_ms = flo_wall_ms();
     uint64_t least = least_ms(shell);

@@ -388,7 +388,7 @@ uint64_t flo_shell_clock_ms(const struct flo_shell *shell);
 bool flo_shell_clock_claim(struct flo_shell *shell, uint64_t at_ms);
 /* At the start, before each connection, when one stands: TLS is told what is
  * known, and tells what its peer's certificate says. */
-void flo_shell_clock_start(const struct flo_shell *shell);
+void flo_shell_clock_start(struct flo_shell *shell);
 void flo_shell_clock_tell(const struct flo_shell *shell);
 void flo_shell_clock_peer(struct flo_shell *shell);
 /* control.c: the socket of status, rollback, update; one JSON line per

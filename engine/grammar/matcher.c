@@ -34,7 +34,7 @@ int flo_matcher_open(struct flo_program *program,
                      struct flo_matcher **out, struct flo_err *err)
 {
     /* Zeroed pages: what is never met costs nothing. */
-    struct flo_matcher *m = calloc(1, flo_matcher_bytes(n_vocab));
+    struct flo_matcher *m = calloc(1, (size_t)flo_matcher_bytes(n_vocab));
 
     if (m == NULL) {
         free(program);

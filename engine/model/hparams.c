@@ -32,7 +32,8 @@ static int read_list(struct reader *r, const struct flo_gguf_kv *kv,
     }
     item_bytes = kv->bytes / kv->count;
     for (uint64_t i = 1; i < kv->count; i++) {
-        if (memcmp(kv->data, kv->data + i * item_bytes, item_bytes) != 0) {
+        if (memcmp(kv->data, kv->data + i * item_bytes, (size_t)item_bytes) !=
+            0) {
             return flo_fail(r->err, FLO_E_NOT_BUILT,
                             "%s differs from layer to layer: not built yet",
                             r->key);

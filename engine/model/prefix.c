@@ -173,7 +173,8 @@ static int put_session(struct writer *w, const struct flo_session *session,
     }
     for (uint64_t at = 0; rv == 0 && at < e->sizes.session_kv_bytes;
          at += e->sizes.head_bytes) {
-        rv = put(w, session->kv + at, flo_sizes_bytes(&e->sizes, count), err);
+        rv = put(w, session->kv + at, (size_t)flo_sizes_bytes(&e->sizes, count),
+                 err);
     }
     return rv;
 }
@@ -309,7 +310,7 @@ static int read_session(struct flo_session *session, int fd, uint32_t count,
                         uint32_t right_crc, struct flo_err *err)
 {
     const struct flo_engine *e = session->engine;
-    size_t bytes = flo_sizes_bytes(&e->sizes, count);
+    size_t bytes = (size_t)flo_sizes_bytes(&e->sizes, count);
     uint64_t from = HEAD_BYTES;
     uint32_t crc = 0;
     int rv = take(fd, session->tokens, count * sizeof(*session->tokens), &from,

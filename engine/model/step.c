@@ -191,7 +191,7 @@ static void copy_cache(struct flo_session *session,
 
     for (uint64_t at = 0; at < e->sizes.session_kv_bytes;
          at += e->sizes.head_bytes) {
-        memcpy(session->kv + at, from->kv + at, bytes);
+        memcpy(session->kv + at, from->kv + at, (size_t)bytes);
     }
 }
 

@@ -97,8 +97,8 @@ static int bind_vector(struct binding *b, const struct flo_gguf_tensor *tensor,
         return flo_fail(b->err, FLO_E_GGUF_TYPE, "%s: expected F32, got %s",
                         tensor->name, flo_quant_type(tensor->type)->name);
     }
-    *out =
-        memcpy(b->vector, flo_gguf_tensor_data(b->gguf, tensor), tensor->bytes);
+    *out = memcpy(b->vector, flo_gguf_tensor_data(b->gguf, tensor),
+                  (size_t)tensor->bytes);
     b->vector += tensor->values;
     return 0;
 }

@@ -161,9 +161,9 @@ static int force(struct run *run, size_t *forced, struct flo_err *err)
     size_t room = run->answer.model.info->context - run->count;
     int rv;
 
-    *forced =
-        flo_grammar_forced(run->answer.grammar, tokens,
-                           room < run->tool.count ? room : run->tool.count);
+    *forced = flo_grammar_forced(
+        run->answer.grammar, tokens,
+        (size_t)(room < run->tool.count ? room : run->tool.count));
     rv = flo_engine_detokenise(run->answer.model.text, tokens, *forced, false,
                                &head, err);
     rv = rv < 0 ? rv : flo_tool_print(&head, "the answer", err);

@@ -282,8 +282,9 @@ int flo_tool_answer_next(struct flo_tool_answer *a, uint64_t most,
     a->count = 1;
     if (a->grammar != NULL) {
         size_t room = FLO_GRAMMAR_FORCED_MAX;
-        a->count += flo_grammar_forced(a->grammar, a->tokens + 1,
-                                       most <= room ? most - 1 : room);
+        a->count +=
+            flo_grammar_forced(a->grammar, a->tokens + 1,
+                               (size_t)(most <= room ? most - 1 : room));
     }
     for (size_t i = 1; i < a->count; i++) {
         flo_sampler_accept(a->sampler, a->tokens[i]);

@@ -186,7 +186,7 @@ static void json_value(struct flo_buf *out, const struct flo_gguf *gguf,
     float real = 0;
     if (kv->type == FLO_GGUF_STRING) {
         flo_buf_text(out, "\"");
-        flo_buf_json_text(out, (const char *)kv->data, kv->bytes);
+        flo_buf_json_text(out, (const char *)kv->data, (size_t)kv->bytes);
         flo_buf_text(out, "\"");
         return;
     }

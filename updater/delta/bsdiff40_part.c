@@ -16,7 +16,7 @@ static void *part_alloc(void *context, int count, int bytes)
     if (need > memory->bytes_max - memory->bytes) {
         return NULL;
     }
-    uint64_t *block = malloc(need);
+    uint64_t *block = malloc((size_t)need);
     if (block == NULL) {
         return NULL;
     }

@@ -59,13 +59,17 @@ static void fill_starts(struct match_index *index)
 
 static bool sort_suffixes(struct match_index *index, uint64_t narrow_bytes_max)
 {
+    if (index->bytes > SIZE_MAX / sizeof *index->wide - 1) {
+        return false; /* 32-bit machines */
+    }
+    size_t bytes = (size_t)index->bytes;
     if (index->bytes <= narrow_bytes_max) {
-        index->narrow = malloc(index->bytes * sizeof *index->narrow + 1);
+        index->narrow = malloc(bytes * sizeof *index->narrow + 1);
         return index->narrow != NULL &&
                (index->bytes == 0 || divsufsort(index->old, index->narrow,
                                                 (saidx_t)index->bytes) == 0);
     }
-    index->wide = malloc(index->bytes * sizeof *index->wide);
+    index->wide = malloc(bytes * sizeof *index->wide);
     return index->wide != NULL &&
            divsufsort64(index->old, index->wide, (saidx64_t)index->bytes) == 0;
 }

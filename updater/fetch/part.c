@@ -317,9 +317,9 @@ static int resume(struct flo_part *part, bool is_fresh, struct flo_err *err)
 
     if (rv == 0 && claims.is_valid && claims.tail > 0 &&
         part->done == claims.done &&
-        flo_fd_pread_all(part->fd, part->buffer, claims.tail, part->done,
-                         NULL) == 0) {
-        part->buffered = claims.tail;
+        flo_fd_pread_all(part->fd, part->buffer, (size_t)claims.tail,
+                         part->done, NULL) == 0) {
+        part->buffered = (size_t)claims.tail;
     }
     return rv;
 }
