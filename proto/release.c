@@ -304,8 +304,11 @@ static int read_head(const json_t *root, struct flo_release *out,
     const char *label = "";
     const char *license = "";
     uint64_t v;
-    int rv = flo_json_get_u64(root, "v", 1, 1, &v, err);
+    int rv = flo_json_check_critical(root, err);
 
+    if (rv == 0) {
+        rv = flo_json_get_u64(root, "v", 1, 1, &v, err);
+    }
     if (rv == 0) {
         rv = flo_json_get_name(root, "fleet", &fleet, err);
     }

@@ -62,6 +62,10 @@ check_symbols() {
 
 check_docs() { python3 tools/docs.py --check && say docs ok || bad docs; }
 
+check_inputs() {
+    python3 tools/bad_inputs.py && say inputs ok || bad inputs
+}
+
 # Words that must not land: pretended work, paths of a machine, wide files.
 check_text() {
     out=$(git grep -nIE '\b(TODO|FIXME|XXX|HACK)\b' -- '*.c' '*.h' '*.js' \
@@ -73,7 +77,7 @@ check_text() {
     [ -z "$out" ] && say text ok || { echo "$out"; bad text; }
 }
 
-for check in ${*:-format layers headers symbols docs text}; do
+for check in ${*:-format layers headers symbols docs inputs text}; do
     "check_$check"
 done
 exit $failed

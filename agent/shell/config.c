@@ -121,6 +121,24 @@ int flo_settings_folder(const char *path, char out[4096], struct flo_err *err)
     return rv;
 }
 
+/* The same check as when it connects. */
+static int check_urls(struct flo_settings *settings, struct flo_err *err)
+{
+    const struct {
+        const char *key;
+        const struct flo_url_kind *kind;
+    } urls[] = {{"controller", &flo_url_http}, {"broker", &flo_url_mqtt}};
+
+    for (size_t i = 0; i < FLO_COUNT(urls); i++) {
+        const char *url = flo_config_text(settings->config, urls[i].key);
+        int rv = url == NULL ? 0 : flo_url_check(url, urls[i].kind, err);
+        if (rv < 0) {
+            return flo_wrap(err, rv, "%s", urls[i].key);
+        }
+    }
+    return 0;
+}
+
 int flo_settings_load(const char *path, const char *state_dir,
                       struct flo_settings *out, struct flo_err *err)
 {
@@ -169,6 +187,9 @@ int flo_settings_load(const char *path, const char *state_dir,
     }
     if (rv == 0) {
         rv = set_sandbox(out, err);
+    }
+    if (rv == 0) {
+        rv = check_urls(out, err);
     }
     if (rv < 0) {
         flo_settings_deinit(out);

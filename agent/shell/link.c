@@ -295,6 +295,10 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
     if (rv == 0) {
         rv = take(shell, topic, json, &err);
     }
+    if (rv == FLO_E_META_JSON || rv == FLO_E_META_JSON_DEPTH ||
+        rv == FLO_E_META_SCHEMA || rv == FLO_E_META_TOO_LARGE) {
+        rv = err.code = FLO_E_MQTT_SCHEMA;
+    }
     if (rv < 0) {
         flo_wrap(&err, rv, "message on %s", message->topic);
         flo_log_err(FLO_LOG_WARN, "mqtt", &err);

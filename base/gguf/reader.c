@@ -71,6 +71,19 @@ static int take_items(struct flo_cursor *at, struct flo_gguf_kv *kv,
     return 0;
 }
 
+/* A bool is 0 or 1: what others take 7 for is not for us to guess. */
+static int check_bools(const struct flo_gguf_kv *kv, struct flo_err *err)
+{
+    for (size_t i = 0; kv->item_type == FLO_GGUF_BOOL && i < kv->bytes; i++) {
+        if (kv->data[i] > 1) {
+            return flo_fail(err, FLO_E_GGUF_TYPE,
+                            "key '%.*s': a bool of value %u, 0 and 1 are known",
+                            (int)kv->key.bytes, kv->key.data, kv->data[i]);
+        }
+    }
+    return 0;
+}
+
 static int take_kv(struct flo_cursor *at, struct flo_gguf_kv *kv,
                    struct flo_err *err)
 {
@@ -91,7 +104,8 @@ static int take_kv(struct flo_cursor *at, struct flo_gguf_kv *kv,
                             "key '%.*s': array of items of type %" PRIu32,
                             (int)kv->key.bytes, kv->key.data, kv->item_type);
         }
-        return take_items(at, kv, err);
+        rv = take_items(at, kv, err);
+        return rv < 0 ? rv : check_bools(kv, err);
     }
     if (kv->type == FLO_GGUF_STRING) {
         struct flo_gguf_text text;
@@ -111,7 +125,8 @@ static int take_kv(struct flo_cursor *at, struct flo_gguf_kv *kv,
                         ", 0 to 12 are known",
                         (int)kv->key.bytes, kv->key.data, kv->type);
     }
-    return flo_cursor_take(at, kv->bytes, &kv->data, err);
+    rv = flo_cursor_take(at, kv->bytes, &kv->data, err);
+    return rv < 0 ? rv : check_bools(kv, err);
 }
 
 /* Values and bytes of a tensor from its dimensions and type. */
@@ -141,9 +156,10 @@ static int measure(struct flo_gguf_tensor *tensor, struct flo_err *err)
         }
     }
     if (!flo_mul_u64(tensor->values / type->block_values, type->block_bytes,
-                     &tensor->bytes)) {
+                     &tensor->bytes) ||
+        tensor->bytes > INT64_MAX) { /* room for what aligns it, too */
         return flo_fail(err, FLO_E_GGUF_SHAPE,
-                        "tensor '%s' has more bytes than 2^64", tensor->name);
+                        "tensor '%s' has more bytes than 2^63", tensor->name);
     }
     return 0;
 }

@@ -5,6 +5,8 @@
  * is freed from the event loop only, never below a caller's feet. */
 #include "base/host/httpd_internal.h"
 
+#include <arpa/inet.h>
+
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -178,6 +180,24 @@ bool flo_httpd_host_is(const char *const *hosts, const char *host)
     return false;
 }
 
+/* "192.0.2.1", "192.0.2.1:80", "[2001:db8::1]:80" */
+static bool is_address(const char *host)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+    struct in6_addr six;
+    struct in_addr four;
+    bool is_six = host[0] == '[';
+    const char *start = host + (is_six ? 1 : 0);
+    size_t bytes = strcspn(start, is_six ? "]" : ":");
+
+    if (bytes >= sizeof(text) || (is_six && start[bytes] != ']')) {
+        return false;
+    }
+    memcpy(text, start, bytes);
+    return is_six ? inet_pton(AF_INET6, text, &six) == 1
+                  : inet_pton(AF_INET, text, &four) == 1;
+}
+
 static bool host_is_allowed(const struct httpd_connection *connection)
 {
     const char *const *hosts = connection->httpd->options.hosts;
@@ -185,7 +205,9 @@ static bool host_is_allowed(const struct httpd_connection *connection)
     if (hosts == NULL || connection->listener->unix_path != NULL) {
         return true;
     }
-    return host != NULL && flo_httpd_host_is(hosts, host);
+    return host != NULL &&
+           (flo_httpd_host_is(hosts, host) ||
+            (connection->httpd->options.admits_addresses && is_address(host)));
 }
 
 /* The path, or the method for it, is not served. */

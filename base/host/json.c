@@ -64,7 +64,10 @@ int flo_json_parse(const char *text, size_t bytes, size_t bytes_max,
         if (json_error_code(&why) == json_error_out_of_memory) {
             return flo_fail(err, FLO_E_MEMORY, "JSON of %zu bytes", bytes);
         }
-        return flo_fail(err, FLO_E_META_JSON, "%s at byte %d", why.text,
+        /* A number that no field may have: JSON knows no bounds. */
+        bool is_number = json_error_code(&why) == json_error_numeric_overflow;
+        return flo_fail(err, is_number ? FLO_E_META_SCHEMA : FLO_E_META_JSON,
+                        "%s at byte %d", why.text,
                         why.position < 0 ? 0 : why.position);
     }
     *out = json;
@@ -409,6 +412,38 @@ static void dump(const json_t *json, size_t flags, struct flo_buf *out)
         0) {
         out->failed = true;
     }
+}
+
+int flo_json_check_critical(const json_t *json, struct flo_err *err)
+{
+    const char *key;
+    json_t *value;
+    size_t index;
+    int rv = 0;
+
+    if (json_is_array(json)) {
+        json_array_foreach(json, index, value)
+        {
+            if ((rv = flo_json_check_critical(value, err)) < 0) {
+                return rv;
+            }
+        }
+        return 0;
+    }
+    /* jansson wants it writable, to walk over it */
+    json_object_foreach((json_t *)(uintptr_t)json, key, value)
+    {
+        if (strncmp(key, "crit_", 5) == 0) {
+            return flo_fail(err, FLO_E_META_SCHEMA,
+                            "field `%.64s` is critical and not known to this "
+                            "version",
+                            key);
+        }
+        if ((rv = flo_json_check_critical(value, err)) < 0) {
+            return rv;
+        }
+    }
+    return 0;
 }
 
 void flo_json_dump(const json_t *json, struct flo_buf *out)

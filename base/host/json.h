@@ -25,6 +25,7 @@
  * FLO_JSON_DEPTH_MAX, objects and arrays at most FLO_JSON_PARTS_MAX.
  *
  * FLO_E_META_JSON        not strict JSON; the sentence has the byte offset
+ * FLO_E_META_SCHEMA      a whole number beyond int64
  * FLO_E_META_JSON_DEPTH  nested deeper; found before anything is built
  * FLO_E_META_TOO_LARGE   more than bytes_max bytes, or so many parts; found
  *                        before anything is built, too
@@ -116,6 +117,12 @@ FLO_MUST_USE int flo_json_get_uuid(const json_t *object, const char *key,
 /* RFC 3339 in UTC, as milliseconds since 1970. */
 FLO_MUST_USE int flo_json_get_time(const json_t *object, const char *key,
                                    uint64_t *wall_ms, struct flo_err *err);
+
+/* A key that begins with "crit_" says: who does not know me must not act on
+ * this document.  We know none.  FLO_E_META_SCHEMA names the first, at any
+ * depth. */
+FLO_MUST_USE int flo_json_check_critical(const json_t *json,
+                                         struct flo_err *err);
 
 /* ---- writing ----------------------------------------------------------- */
 

@@ -318,29 +318,19 @@ void flo_mqtt_on_lost(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item)
 static int paho_url(const struct flo_mqtt_options *options, char *out,
                     size_t out_bytes, struct flo_err *err)
 {
-    static const char *const loopback[] = {
-        "127.0.0.1:", "localhost:", "[::1]:"};
     const char *url = options->url;
-    const char *host;
-    size_t i;
+    bool is_secure = strncmp(url, "mqtts://", 8) == 0;
+    int rv = flo_url_check(url, &flo_url_mqtt, err);
 
-    if (strncmp(url, "mqtts://", 8) == 0) {
-        if (options->ca_file == NULL) {
-            return flo_fail(err, FLO_E_CFG_KEY, "%s needs a CA file", url);
-        }
-        snprintf(out, out_bytes, "ssl://%s", url + 8);
-        return 0;
+    if (rv < 0) {
+        return flo_wrap(err, rv, "broker");
     }
-    host = strncmp(url, "mqtt://", 7) == 0 ? url + 7 : "";
-    for (i = 0; i < FLO_COUNT(loopback); i++) {
-        if (strncmp(host, loopback[i], strlen(loopback[i])) == 0) {
-            snprintf(out, out_bytes, "tcp://%s", host);
-            return 0;
-        }
+    if (is_secure && options->ca_file == NULL) {
+        return flo_fail(err, FLO_E_CFG_KEY, "%s needs a CA file", url);
     }
-    return flo_fail(err, FLO_E_CFG_RANGE,
-                    "broker %s: mqtts://host:port, or mqtt:// on loopback",
-                    url);
+    snprintf(out, out_bytes, "%s://%s", is_secure ? "ssl" : "tcp",
+             url + (is_secure ? 8 : 7));
+    return 0;
 }
 
 int flo_mqtt_client_make(struct flo_mqtt *mqtt, struct flo_err *err)

@@ -33,6 +33,8 @@ struct flo_glue;
 #define FLO_CONTROLLER_STARTED_MAX 48
 #define FLO_CONTROLLER_ACTIVE_MAX 56
 
+#define FLO_CONTROLLER_HOST_NAMES_MAX 8
+
 struct flo_controller_options {
     const char *dir;
     const char *listen;         /* people: HTTP */
@@ -40,6 +42,11 @@ struct flo_controller_options {
     const char *broker;         /* "embedded" or mqtts://host:port */
     const char *public_host;    /* under which devices reach us; NULL: the host
                                    of listen_devices */
+    /* More names under which people and devices reach us (a reverse proxy's);
+     * `listen`, `listen_devices`, public_host, localhost and IP addresses are
+     * served without. */
+    const char *host_names[FLO_CONTROLLER_HOST_NAMES_MAX];
+    size_t host_name_count;
     const char *fleet;
     uint64_t heartbeat_ms;     /* 0: keep, 60000 at first */
     uint64_t broker_linger_ms; /* so long mosquitto waits for a controller that
@@ -148,8 +155,9 @@ struct flo_controller {
     char host[256];
     char host_devices[256];
     char host_public[256];
-    char mqtt_url[512];     /* devices' */
-    char mqtt_url_own[512]; /* ours */
+    const char *host_names[FLO_CONTROLLER_HOST_NAMES_MAX + 5]; /* with NULL */
+    char mqtt_url[512];                                        /* devices' */
+    char mqtt_url_own[512];                                    /* ours */
     struct flo_mqtt *mqtt;
     struct flo_broker *broker; /* NULL: external */
     struct flo_live *live;     /* SSE; NULL in tests */

@@ -357,16 +357,40 @@ static int keep_devices_port(struct flo_controller *controller,
     return rv;
 }
 
+/* A page of another site may have its name point to us (DNS rebinding): what a
+ * browser then sends has that name, and none of these. */
+static void host_names(const struct flo_controller *controller,
+                       const char **out)
+{
+    const char *const own[] = {"localhost", controller->host,
+                               controller->host_devices,
+                               controller->host_public};
+    size_t count = 0;
+
+    for (size_t i = 0; i < FLO_COUNT(own); i++) {
+        if (own[i][0] != '\0') {
+            out[count++] = own[i];
+        }
+    }
+    for (size_t i = 0; i < controller->options.host_name_count; i++) {
+        out[count++] = controller->options.host_names[i];
+    }
+    out[count] = NULL;
+}
+
 static int listeners_open(struct flo_controller *controller,
                           struct flo_err *err)
 {
     struct flo_httpd_options options = {.connections_max = 2048,
-                                        .server_name = "flotilla"};
+                                        .server_name = "flotilla",
+                                        .hosts = controller->host_names,
+                                        .admits_addresses = true};
     const struct flo_pki *pki = &controller->pki;
     struct flo_httpd_tls people = {.cert_file = pki->server_cert_file,
                                    .key_file = pki->server_key_file};
     struct flo_httpd_tls devices = people;
     char address[320];
+    host_names(controller, controller->host_names);
     int rv =
         flo_httpd_open(controller->base, &options, &controller->httpd, err);
 

@@ -104,18 +104,18 @@ def bad_models(path):
     yield "GG02 big-endian", "gguf.version", g.put(4, ">I", 3)
     yield "GG03 tensors", "gguf.limit", g.put(8, "<Q", 2 ** 63 - 1)
     yield "GG03 pairs", "gguf.limit", g.put(16, "<Q", 2 ** 64 - 1)
-    yield "GG05 array wraps", "gguf.", g.put(tokens + 4, "<Q", 2 ** 61 + 1)
+    yield "GG05 array wraps", "gguf.bounds", g.put(tokens + 4, "<Q", 2 ** 61 + 1)
     yield "GG06 5 dims", "gguf.tensor_shape", g.field(gate, "dims", "<I", 5)
     yield "GG06 2^31 dims", "gguf.tensor_shape", \
         g.field(gate, "dims", "<I", 2 ** 31)
-    yield "GG08 size wraps", ("gguf.tensor_shape", "gguf.bounds"), \
+    yield "GG08 size wraps", "gguf.tensor_shape", \
         g.shape(norm, 0, 2 ** 62 - 1)
     yield "GG09 half a block", "gguf.tensor_shape", g.shape(gate, 0, 250)
     yield "GG11 offset beyond", "gguf.bounds", \
         g.field(gate, "offset", "<Q", 2 ** 40)
     yield "GG11 offset overlaps", "gguf.bounds", \
         g.field(gate, "offset", "<Q", 0)
-    yield "GG11 offset not aligned", "gguf.", \
+    yield "GG11 offset not aligned", "gguf.bounds", \
         g.field(norm, "offset", "<Q", 1)
     yield "GG12 zero dimension", "gguf.tensor_shape", g.shape(gate, 1, 0)
     yield "GG12 negative dimension", "gguf.tensor_shape", \
@@ -125,14 +125,17 @@ def bad_models(path):
             g.field(gate, "type", "<I", kind)
     yield "GG15 value type 13", "gguf.type", g.kind("general.name", 13)
     yield "GG15 array of arrays", "gguf.type", g.put(tokens, "<I", 9)
+    for value in (2, 7, 255):
+        yield "a bool of %d" % value, "gguf.type", \
+            g.value("tokenizer.ggml.add_bos_token", "<B", value)
     yield "GG17 two tensors", "gguf.dup", \
         g.rename(g.tensors, "blk.1.attn_norm.weight", norm)
     yield "GG17 two keys", "gguf.dup", two_keys(g)
     yield "GG18 NUL in a name", "gguf.name", g.rename(
         g.tensors, norm, norm[:3] + "\0" + norm[4:])
-    yield "GG18 long name", "gguf.", \
+    yield "GG18 long name", "gguf.name", \
         g.put(g.tensors[norm]["name"], "<Q", 200)
-    yield "GG20 token of 100 MiB", "gguf.", \
+    yield "GG20 token of 100 MiB", "gguf.bounds", \
         g.put(tokens + 12, "<Q", 100 << 20)
     yield "GG20 BOS -1", "gguf.vocab", \
         g.value("tokenizer.ggml.bos_token_id", "<I", 2 ** 32 - 1)
@@ -143,7 +146,7 @@ def bad_models(path):
         for value in (0.0, float("inf")):
             yield "GG24 rope base %r" % value, "gguf.hparam", \
                 g.value("llama.rope.freq_base", "<f", value)
-    yield "GG26 other shape", "gguf.", g.shape(norm, 0, 128)
+    yield "GG26 other shape", "gguf.tensor_shape", g.shape(norm, 0, 128)
     yield "GG26 heads", "gguf.", \
         g.value("llama.attention.head_count", "<I", 7)
     yield "GG27 missing tensor", "gguf.missing", \
@@ -187,15 +190,15 @@ def bad_patches(old, good):
     yield "PA02 negative length", "patch.bounds", bsdiff(
         [(-8, 16, 0)], b"", b"x" * 16, 16)
     big = 2 ** 63 - 1
-    yield "PA03 sums overflow", "patch.", bsdiff(
+    yield "PA03 sums overflow", "patch.bounds", bsdiff(
         [(big, big, big), (1, 1, big)], b"\0" * 16, b"x" * 16, 16)
-    yield "PA03 lengths of the head overflow", "patch.", bsdiff(
+    yield "PA03 lengths of the head overflow", "patch.bounds", bsdiff(
         [(16, 0, 0)], b"\0" * 16, b"", 16, (big, big, None))
     yield "PA05 new size 2^62", "patch.", bsdiff(
         [(16, 0, 0)], b"\0" * 16, b"", 2 ** 62)
     yield "PA05 new size negative", "patch.", bsdiff(
         [(16, 0, 0)], b"\0" * 16, b"", -5)
-    yield "PA06 nothing to write, blocks full", "patch.", bsdiff(
+    yield "PA06 nothing to write, blocks full", "patch.bounds", bsdiff(
         [(16, 0, 0)], b"\0" * 16, b"", 0)
     yield "more than declared", "patch.", bsdiff(
         [(16, 16, 0)], b"\0" * 16, b"x" * 16, 20)

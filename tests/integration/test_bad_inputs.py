@@ -264,17 +264,20 @@ def bad_documents(fleet):
     yield "MD02", "sig.missing", shown(dict(good, signatures=[]))
     yield "MD03", "sig.unknown_key", sign(body, other, RELEASE).decode()
     yield "MD05", "sig.bad", signed(sig=flipped)
-    yield "MD06", ("sig.bad", "sig.format"), signed(sig="A" * 86 + "==")
+    yield "MD06", "sig.bad", signed(sig="A" * 86 + "==")
     yield "MD08", "sig.format", signed(sig="A" * 65536)
     yield "MD15", "meta.wrong_type", sign(body, fleet.key, ORDER).decode()
     yield "MD32", "meta.schema", shown(envelope(files__0__bytes=-1))
     yield "MD32", "meta.schema", shown(
         envelope(files__0__bytes=2 ** 63 - 1))
+    yield "MD32 2^63", "meta.schema", sign(json.dumps(body).replace(
+        '"bytes": ', '"bytes": 9223372036854775808, "x": ', 1).encode(),
+        fleet.key, RELEASE).decode()
     for digest in ("0" * 63, "0" * 65, "G" * 64, "A" * 64):
         yield "MD33", "meta.schema", shown(
             envelope(files__0__digest="sha256:" + digest))
     deep = "[" * 100000 + "]" * 100000
-    yield "MD35", ("meta.json_depth", "meta.json", "meta.too_large"), deep
+    yield "MD35", "meta.json_depth", deep
     text = shown(good)
     yield "MD36 BOM", "meta.json", "\ufeff" + text
     yield "MD36 NUL", "meta.json", text[:-1] + ',"a":"\\u0000"}'
@@ -282,9 +285,10 @@ def bad_documents(fleet):
     yield "MD36 twice", "meta.json", text[:-1] + ',"payload":"x"}'
     yield "MD38", "meta.json", text + "x"
     for name in ("../../etc/passwd", "a\n", "x" * 4096, "Tiny", ""):
-        yield "MD41", ("meta.name", "meta.schema"), shown(
+        yield "MD41", "meta.name", shown(
             envelope(model=name))
     yield "MD44", "meta.fleet", shown(envelope(fleet="other"))
+    yield "DV15", "meta.schema", shown(envelope(crit_licence=1))
     yield from rewrapped(good)
     for cut in (0, 1, 20, len(text) // 2, len(text) - 1):
         yield "cut at %d" % cut, "meta.json", text[:cut]

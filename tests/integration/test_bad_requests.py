@@ -1,10 +1,12 @@
 """Bad requests, bad words on the command line, bad configurations: a typed error
 with its fix, in time, and nothing else happens.
 """
+import http.client
 import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 
@@ -370,6 +372,49 @@ def test_bad_configurations_are_refused_with_line_and_range(up):
     big = scratch(up, "agent.yaml", b"# " + b"x" * (20 << 20))
     refused(up, (2, 7), ("cfg.", "meta.too_large"), "flotilla-agent",
             "--config", big, "--check-config")
+
+
+def test_a_page_of_another_site_is_not_answered(up):
+    """Its name may point here (DNS rebinding); its Host header tells."""
+    certificate = os.path.join(up.dir, "controller", "pki", "ca.pem")
+    devices = int(up.devices_url.rsplit(":", 1)[1])
+
+    def ask(port, host, secure):
+        if secure:
+            context = ssl.create_default_context(cafile=certificate)
+            one = http.client.HTTPSConnection("127.0.0.1", port, timeout=10,
+                                              context=context)
+        else:
+            one = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        one.request("GET", "/v1/version", headers={"Host": host})
+        answer = one.getresponse()
+        answer.read()
+        one.close()
+        return answer.status
+    for port, secure in ((up.port, False), (devices, True)):
+        for host in ("evil.example", "evil.example:%d" % port,
+                     "localhost.evil.example", "127.0.0.1.evil.example",
+                     "[evil]", "0x7f000001", "127.1"):
+            assert ask(port, host, secure) == 421, host
+        for host in ("127.0.0.1:%d" % port, "localhost", "LOCALHOST:1",
+                     "192.0.2.7", "[::1]:%d" % port):
+            assert ask(port, host, secure) == 200, host
+
+
+def test_what_connecting_refuses_the_check_refuses(up):
+    path = os.path.join(up.scratch, "urls.yaml")
+    for key, url in (("broker", "tcp://127.0.0.1:1883"),
+                     ("broker", "ws://127.0.0.1:9001"),
+                     ("broker", "mqtt://broker.example:1883"),
+                     ("broker", "mqtts://broker.example"),
+                     ("broker", "mqtts://broker.example:70000"),
+                     ("controller", "ftp://controller.example"),
+                     ("controller", "http://controller.example")):
+        with open(path, "w") as file:
+            file.write("state_dir: %s\n%s: %s\n" % (
+                os.path.join(up.scratch, "urls"), key, url))
+        refused(up, 2, "cfg.range", "flotilla-agent", "--config", path,
+                "--check-config")
 
 
 def test_a_controller_with_bad_options_makes_nothing(up):

@@ -458,7 +458,7 @@ static enum outcome get_envelope(struct flo_fetch *fetch, const char *url,
 
     *retry_ms = answer.retry_after_ms;
     if (rv == FLO_E_REST_TOO_LARGE) {
-        rv = flo_fail(err, FLO_E_NET_CONTENT,
+        rv = flo_fail(err, FLO_E_META_TOO_LARGE,
                       "%s: more than the %d bytes of an envelope", url,
                       FLO_ENVELOPE_BYTES_MAX);
     }

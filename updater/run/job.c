@@ -4,24 +4,6 @@
 #include "base/host/json.h"
 #include "updater/run/run.h"
 
-/* Plain http only to this machine: digests would keep a stranger from
- * changing the model, not from reading it. */
-static bool is_url_allowed(const char *url)
-{
-    static const char *const starts[] = {"https://", "http://127.0.0.1",
-                                         "http://localhost", "http://[::1]"};
-
-    for (size_t i = 0; i < FLO_COUNT(starts); i++) {
-        size_t chars = strlen(starts[i]);
-        if (strncmp(url, starts[i], chars) == 0 &&
-            (i == 0 || url[chars] == ':' || url[chars] == '/' ||
-             url[chars] == '\0')) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static int read_urls(const json_t *json, struct flo_job *job,
                      struct flo_err *err)
 {
@@ -36,10 +18,9 @@ static int read_urls(const json_t *json, struct flo_job *job,
                             "field `urls[%zu]` is no text of at most 512 bytes",
                             i);
         }
-        if (!is_url_allowed(url)) {
-            return flo_fail(err, FLO_E_NET_TLS,
-                            "urls[%zu] `%s` is not https, and not this machine",
-                            i, url);
+        rv = flo_url_check(url, &flo_url_http, err);
+        if (rv < 0) {
+            return flo_wrap(err, rv, "urls[%zu]", i);
         }
         job->urls[job->url_count++] = url;
     }

@@ -34,8 +34,8 @@ struct flo_job {
     uint64_t time_ms; /* it is that late at least; 0: only the clock knows */
 };
 
-/* FLO_E_META_JSON, FLO_E_META_SCHEMA, FLO_E_NET_TLS (plain http to another
- * host than this one), FLO_E_NOT_BUILT (another job). */
+/* FLO_E_META_JSON, FLO_E_META_SCHEMA, FLO_E_CFG_RANGE (a URL, as plain http to
+ * another host than this one), FLO_E_NOT_BUILT (another job). */
 FLO_MUST_USE int flo_job_parse(const char *line, size_t bytes,
                                struct flo_job *out, struct flo_err *err);
 void flo_job_deinit(struct flo_job *job);

@@ -126,6 +126,26 @@ static int read_roles(const json_t *entry, unsigned *out, struct flo_err *err)
     return rv;
 }
 
+/* A key may be named beside; then by its own id. */
+static int check_keyid(const json_t *entry, const char *pem,
+                       struct flo_err *err)
+{
+    struct flo_public_key key;
+    const char *keyid = NULL;
+    int rv = flo_json_opt_text(entry, "keyid", FLO_KEYID_TEXT - 1, NULL, &keyid,
+                               err);
+
+    if (rv < 0 || keyid == NULL) {
+        return rv;
+    }
+    rv = flo_public_key_parse(pem, strlen(pem), &key, err);
+    if (rv == 0 && strcmp(key.keyid, keyid) != 0) {
+        rv = flo_fail(err, FLO_E_META_KEYID, "key %.16s is called %.16s",
+                      key.keyid, keyid);
+    }
+    return rv;
+}
+
 static int read_key(struct flo_trust *trust, const json_t *entry,
                     struct flo_err *err)
 {
@@ -135,6 +155,9 @@ static int read_key(struct flo_trust *trust, const json_t *entry,
 
     if (rv == 0) {
         rv = read_roles(entry, &role_bits, err);
+    }
+    if (rv == 0) {
+        rv = check_keyid(entry, pem, err);
     }
     return rv < 0 ? rv : flo_trust_add(trust, pem, role_bits, err);
 }
@@ -146,13 +169,21 @@ static int read_trust(struct flo_trust *trust, const json_t *root,
     json_t *keys = NULL;
     uint64_t version;
     uint64_t epoch = 1;
-    int rv = flo_json_get_u64(root, "v", 1, 1, &version, err);
+    uint64_t threshold;
+    int rv = flo_json_check_critical(root, err);
+
+    if (rv == 0) {
+        rv = flo_json_get_u64(root, "v", 1, 1, &version, err);
+    }
 
     if (rv == 0) {
         rv = flo_json_get_name(root, "fleet", &fleet, err);
     }
     if (rv == 0) {
         rv = flo_json_opt_u64(root, "epoch", 1, UINT32_MAX, 1, &epoch, err);
+    }
+    if (rv == 0) { /* who asks for more must not get one */
+        rv = flo_json_opt_u64(root, "threshold", 1, 1, 1, &threshold, err);
     }
     if (rv == 0) {
         trust->epoch = (uint32_t)epoch;

@@ -175,6 +175,22 @@ size_t flo_utf8_valid(const char *text, size_t bytes);
  * gw-2 comes before gw-10.  <0, 0, >0 as memcmp; 0 only for equal bytes. */
 int flo_natural_compare(const char *a, size_t a_bytes, const char *b,
                         size_t b_bytes);
+/* Is it "<scheme>://host[:port]" with a host of letters, digits, dots and
+ * hyphens, or an IPv6 address in brackets, and a port of 1 to 65535?  `secure`
+ * is the scheme for every host, `plain` (may be NULL) for this machine alone;
+ * has_path: something may follow.  Who connects and who checks a configuration
+ * ask this.  FLO_E_CFG_RANGE names the URL and what is wrong. */
+struct flo_url_kind {
+    const char *secure;
+    const char *plain;
+    bool needs_port;
+    bool has_path;
+};
+extern const struct flo_url_kind flo_url_mqtt; /* mqtts, mqtt */
+extern const struct flo_url_kind flo_url_http; /* https, http */
+FLO_MUST_USE int flo_url_check(const char *url, const struct flo_url_kind *kind,
+                               struct flo_err *err);
+
 /* The nearest of `count` words by edit distance, or NULL when none is near:
  * for "did you mean". */
 const char *flo_nearest(const char *word, const char *const *words,

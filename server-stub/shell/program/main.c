@@ -27,6 +27,8 @@ static const char help[] =
     "  --public-host NAME     under which devices reach this machine (the "
     "host\n"
     "                         of --listen-devices)\n"
+    "  --host-name NAME       another name under which it is served, as that\n"
+    "                         of a reverse proxy; up to 8 times\n"
     "  --broker URL|embedded  MQTT broker (embedded: starts mosquitto)\n"
     "  --broker-linger DURATION\n"
     "                         so long mosquitto waits for a controller that\n"
@@ -63,6 +65,7 @@ static int read_line(int argc, char **argv, struct line *out,
         {"listen", required_argument, NULL, 'l'},
         {"listen-devices", required_argument, NULL, 'D'},
         {"public-host", required_argument, NULL, 'p'},
+        {"host-name", required_argument, NULL, 'N'},
         {"broker", required_argument, NULL, 'b'},
         {"fleet", required_argument, NULL, 'f'},
         {"heartbeat", required_argument, NULL, 'H'},
@@ -92,6 +95,14 @@ static int read_line(int argc, char **argv, struct line *out,
             break;
         case 'p':
             out->options.public_host = optarg;
+            break;
+        case 'N':
+            if (out->options.host_name_count == FLO_CONTROLLER_HOST_NAMES_MAX) {
+                return flo_fail(err, FLO_E_USAGE,
+                                "--host-name %s: at most %d of them", optarg,
+                                FLO_CONTROLLER_HOST_NAMES_MAX);
+            }
+            out->options.host_names[out->options.host_name_count++] = optarg;
             break;
         case 'b':
             out->options.broker = optarg;

@@ -31,6 +31,61 @@ static void names_have_few_characters_and_a_length(void **state)
     assert_false(flo_name_is_valid(name));
 }
 
+static void an_address_has_a_scheme_a_host_and_a_port(void **state)
+{
+    static const struct {
+        const char *url;
+        bool is_mqtt;
+        bool is_http;
+    } rows[] = {
+        {"mqtts://broker.example:8883", true, false},
+        {"mqtts://192.0.2.1:8883", true, false},
+        {"mqtts://[2001:db8::1]:8883", true, false},
+        {"mqtt://127.0.0.1:1883", true, false},
+        {"mqtt://localhost:1883", true, false},
+        {"mqtt://[::1]:1883", true, false},
+        {"mqtt://broker.example:1883", false, false},
+        {"mqtt://localhost.example:1883", false, false},
+        {"mqtt://127.0.0.1.example:1883", false, false},
+        {"mqtts://broker.example", false, false},
+        {"mqtts://broker.example:", false, false},
+        {"mqtts://broker.example:0", false, false},
+        {"mqtts://broker.example:70000", false, false},
+        {"mqtts://broker.example:8883/x", false, false},
+        {"mqtts://user@broker.example:8883", false, false},
+        {"mqtts://:8883", false, false},
+        {"mqtts://", false, false},
+        {"mqtts:broker.example:8883", false, false},
+        {"tcp://127.0.0.1:1883", false, false},
+        {"ssl://broker.example:8883", false, false},
+        {"ws://127.0.0.1:9001", false, false},
+        {"wss://broker.example:9001", false, false},
+        {"MQTTS://broker.example:8883", false, false},
+        {"mqtts://bro ker:8883", false, false},
+        {"", false, false},
+        {"https://controller.example", false, true},
+        {"https://controller.example:8443/flotilla", false, true},
+        {"http://127.0.0.1:8080", false, true},
+        {"http://controller.example:8080", false, false},
+        {"http://127.0.0.x:8080", false, false},
+        {"https://controller.example:x", false, false},
+        {"https://controller.example?x", false, false},
+        {"file:///etc/passwd", false, false},
+        {"ftp://controller.example", false, false},
+        {"controller.example:8443", false, false},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < FLO_COUNT(rows); i++) {
+        struct flo_err err = {0};
+        bool is_mqtt = flo_url_check(rows[i].url, &flo_url_mqtt, &err) == 0;
+        bool is_http = flo_url_check(rows[i].url, &flo_url_http, &err) == 0;
+        if (is_mqtt != rows[i].is_mqtt || is_http != rows[i].is_http) {
+            fail_msg("%s: %s", rows[i].url, err.what);
+        }
+    }
+}
+
 static void a_made_uuid_is_valid_and_new(void **state)
 {
     char a[37];
@@ -214,6 +269,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_have_few_characters_and_a_length),
+        cmocka_unit_test(an_address_has_a_scheme_a_host_and_a_port),
         cmocka_unit_test(a_made_uuid_is_valid_and_new),
         cmocka_unit_test(utf8_stops_at_the_first_bad_byte),
         cmocka_unit_test(the_nearest_word_is_a_small_edit_away),

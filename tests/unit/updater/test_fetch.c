@@ -708,7 +708,7 @@ static void an_envelope_is_fetched_by_the_id_of_its_release(void **state)
     memset(large, 'x', FLO_ENVELOPE_BYTES_MAX + 1);
     put_envelope(world, large);
     free(large);
-    assert_int_equal(fetch_envelope(world, &text), FLO_E_NET_CONTENT);
+    assert_int_equal(fetch_envelope(world, &text), FLO_E_META_TOO_LARGE);
 
     world->mirrors[0].is_portal = true;
     assert_int_equal(fetch_envelope(world, &text), FLO_E_SIG_BAD);

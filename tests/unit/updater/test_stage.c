@@ -350,7 +350,7 @@ static void malformed_job_lines_are_refused(void **state)
     memcpy(url, "http://127.0.0.x", 16);
     pid = stage_start(line, strlen(line), &fd);
     stage_finish(world, pid, fd);
-    assert_event(world, "net.tls");
+    assert_event(world, "cfg.range");
 }
 
 static void it_ends_when_the_agent_goes_away(void **state)

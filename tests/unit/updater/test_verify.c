@@ -613,6 +613,74 @@ static void nobody_trusted_means_nothing_accepted(void **state)
 
 #define in_world(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+static int parse_list(const struct world *world, const char *head,
+                      const char *in_key)
+{
+    char pem[FLO_PUBLIC_KEY_PEM_MAX];
+    struct flo_buf text = {0};
+    struct flo_trust *trust = NULL;
+
+    flo_public_key_pem(flo_key_public(world->release), pem);
+    flo_buf_printf(&text, "{\"v\":1,\"fleet\":\"demo\"%s,\"keys\":[{\"pem\":\"",
+                   head);
+    flo_buf_json_text(&text, pem, strlen(pem));
+    flo_buf_printf(&text, "\",\"roles\":[\"release\"]%s}]}", in_key);
+    int rv = flo_trust_parse(text.data, text.bytes, &trust, NULL);
+    flo_trust_free(trust);
+    flo_buf_deinit(&text);
+    return rv;
+}
+
+static void a_list_of_keys_that_asks_for_more_is_refused(void **state)
+{
+    static const char *const bad[] = {
+        ",\"threshold\":0",      ",\"threshold\":2",
+        ",\"threshold\":-1",     ",\"threshold\":1.5",
+        ",\"threshold\":\"1\"",  ",\"threshold\":18446744073709551616",
+        ",\"crit_roles\":{}",    ",\"epoch\":0",
+        ",\"epoch\":4294967296",
+    }; /* MD12, MD14 */
+    const struct world *world = *state;
+    char named[128];
+
+    assert_int_equal(parse_list(world, "", ""), 0);
+    assert_int_equal(parse_list(world, ",\"threshold\":1", ""), 0);
+    for (size_t i = 0; i < FLO_COUNT(bad); i++) {
+        int rv = parse_list(world, bad[i], "");
+        if (rv != FLO_E_META_SCHEMA) {
+            fail_msg("%s: %s", bad[i], flo_error_id(rv));
+        }
+    }
+    snprintf(named, sizeof(named), ",\"keyid\":\"%s\"",
+             flo_key_public(world->release)->keyid);
+    assert_int_equal(parse_list(world, "", named), 0);
+    snprintf(named, sizeof(named), ",\"keyid\":\"%s\"",
+             flo_key_public(world->order)->keyid);
+    assert_int_equal(parse_list(world, "", named), FLO_E_META_KEYID); /* MD11 */
+}
+
+static void a_critical_field_that_nobody_knows_is_refused(void **state)
+{
+    static const char *const places[] = {"{\"v\":1", "{\"kept\":true",
+                                         "{\"codec\":\"raw\""};
+    struct world *world = *state; /* DV15 */
+
+    for (size_t i = 0; i < FLO_COUNT(places); i++) {
+        struct flo_buf changed = {0};
+        struct flo_release release = {0};
+        const char *at = strstr(body, places[i]);
+        assert_non_null(at);
+        flo_buf_add(&changed, body, (size_t)(at - body));
+        flo_buf_text(&changed, "{\"crit_licence\":1,");
+        flo_buf_text(&changed, at + 1);
+        assert_int_equal(flo_release_parse(changed.data, changed.bytes, NULL,
+                                           &release, &world->err),
+                         FLO_E_META_SCHEMA);
+        assert_non_null(strstr(world->err.what, "crit_licence"));
+        flo_buf_deinit(&changed);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -630,6 +698,8 @@ int main(void)
         in_world(every_cut_of_an_envelope_is_refused),
         in_world(a_signature_that_is_too_long_is_refused_by_its_form),
         in_world(nine_signatures_are_refused),
+        in_world(a_list_of_keys_that_asks_for_more_is_refused),
+        in_world(a_critical_field_that_nobody_knows_is_refused),
         in_world(an_order_is_no_release),
         in_world(a_release_for_another_fleet_is_refused),
         in_world(what_devices_would_refuse_is_not_signed),
