@@ -7,12 +7,8 @@
  * deploy order stands for a state: it is answered by what runs. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/timex.h>
 
 #include "agent/shell/shell.h"
-
-/* Trusted time is never before this release was made (2026-11-20). */
-#define BUILD_MS UINT64_C(1795132800000)
 
 static uint64_t took_ms(const struct flo_shell *shell, const char *order)
 {
@@ -368,6 +364,9 @@ static void keep(struct flo_shell *shell,
     if (kept.is_folded) {
         tell_folded(shell, record);
     }
+    if (flo_shell_clock_claim(shell, verified->order.issued_at_ms)) {
+        kept.device = true;
+    }
     shell->device_is_dirty = shell->device_is_dirty || kept.device;
     if (kept.slots) {
         flo_shell_record_keep(shell, record);
@@ -472,24 +471,12 @@ void flo_shell_converge(struct flo_shell *shell)
     }
 }
 
-static void look_at_clock(const struct flo_shell *shell,
-                          struct flo_agent_time *out)
-{
-    struct timex kernel = {.modes = 0}; /* asks only */
-    uint64_t wall_ms = flo_wall_ms();
-
-    out->clock_ms = wall_ms < BUILD_MS ? 0 : wall_ms;
-    out->is_synchronised =
-        adjtimex(&kernel) >= 0 && (kernel.status & STA_UNSYNC) == 0;
-    out->trusted_ms = flo_device_time(&shell->device, wall_ms, BUILD_MS);
-}
-
 static int admit(const struct flo_shell *shell, const struct flo_order *order,
                  struct flo_err *err)
 {
     struct flo_agent_time time;
 
-    look_at_clock(shell, &time);
+    flo_shell_clock_look(shell, &time);
     return flo_agent_order_admit(order, shell->identity.device,
                                  (const char(*)[FLO_NAME_MAX + 1])
                                      shell->identity.groups,
@@ -520,6 +507,11 @@ static int take(struct flo_shell *shell,
 
     if (rv == 0) {
         rv = check_lane(verified, err);
+    }
+    if (rv == 0) {
+        rv = flo_epoch_admit(shell->device.epoch,
+                             flo_trust_epoch(shell->identity.trust),
+                             order->epoch, err);
     }
     if (rv == 0 && is_about_model(order)) {
         rv = flo_shell_record(shell, order->model, &record, err);

@@ -200,7 +200,8 @@ static bool keep_about_device(struct flo_device *device,
     return false;
 }
 
-/* Where all orders meet: epoch, the highest number, the time. */
+/* Where all orders meet: epoch and the highest number.  Which epochs may come
+ * and what the time does is core/time.c's, called by who keeps the records. */
 static bool keep_head(struct flo_device *device, const struct flo_order *order)
 {
     struct flo_device before = *device;
@@ -212,11 +213,7 @@ static bool keep_head(struct flo_device *device, const struct flo_order *order)
     if (order->seq > device->top) {
         device->top = order->seq;
     }
-    if (order->issued_at_ms > device->trusted_time_ms) {
-        device->trusted_time_ms = order->issued_at_ms;
-    }
-    return device->epoch != before.epoch || device->top != before.top ||
-           device->trusted_time_ms != before.trusted_time_ms;
+    return device->epoch != before.epoch || device->top != before.top;
 }
 
 struct flo_kept flo_statement_keep(struct flo_device *device,

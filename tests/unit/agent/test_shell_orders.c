@@ -79,11 +79,6 @@ int flo_shell_link_open(struct flo_shell *unused, struct flo_err *err)
     return 0;
 }
 
-void flo_shell_clock_tell(const struct flo_shell *unused)
-{
-    (void)unused;
-}
-
 json_t *flo_report_error(const struct flo_agent_error *error)
 {
     return json_pack("{s:s, s:s}", "id", flo_error_id(error->code), "what",
@@ -180,6 +175,8 @@ static bool is_denied_by_hand(void)
     return denied == 1;
 }
 
+static unsigned epoch = 1; /* of the orders that come */
+
 /* An order of that number and time comes. */
 static void order(uint64_t number, uint64_t issued_at_ms, const char *op,
                   const char *args)
@@ -192,10 +189,10 @@ static void order(uint64_t number, uint64_t issued_at_ms, const char *op,
     flo_buf_printf(&body,
                    "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-%llu\","
                    "\"op\":\"%s\",\"scope\":{\"group\":\"all\"},"
-                   "\"epoch\":1,\"seq\":%llu,\"issued_at_ms\":%llu,"
+                   "\"epoch\":%u,\"seq\":%llu,\"issued_at_ms\":%llu,"
                    "\"expires_at_ms\":%llu,\"by\":\"ops\",\"args\":{%s}}",
-                   (unsigned long long)number, op, (unsigned long long)number,
-                   (unsigned long long)issued_at_ms,
+                   (unsigned long long)number, op, epoch,
+                   (unsigned long long)number, (unsigned long long)issued_at_ms,
                    (unsigned long long)(issued_at_ms + 3 * DAY_MS), args);
     assert_int_equal(
         flo_order_sign(body.data, body.bytes, key, &envelope, &err), 0);
@@ -407,6 +404,37 @@ one_below_the_floor_is_refused_unless_the_order_says_so(void **state)
     assert_int_equal(denied, 0);
 }
 
+/* The clock is kept right by nobody, so it is taken: and no more than that. */
+static void one_order_of_next_year_ends_no_later_ones(void **state)
+{
+    (void)state;
+    order(7, begun_ms + 399 * DAY_MS, "pause", "\"rollout\":\"r-1\"");
+    assert_int_equal(acted, 1);
+    order(8, begun_ms, "freeze", "");
+
+    assert_true(shell.device.is_frozen);
+    assert_int_equal(alarms, 0);
+    assert_int_equal(shell.device.trusted_time_ms, begun_ms);
+}
+
+static void an_epoch_that_no_trusted_list_names_is_refused(void **state)
+{
+    (void)state;
+    epoch = UINT32_MAX;
+    order(7, begun_ms, "unfreeze", "");
+    epoch = 2;
+    order(8, begun_ms, "unfreeze", "");
+    epoch = 1;
+    assert_int_equal(acted, 0);
+    assert_int_equal(alarms, 2);
+    assert_true(was_told("cmd.epoch"));
+    order(9, begun_ms, "freeze", "");
+
+    assert_true(shell.device.is_frozen);
+    assert_int_equal(shell.device.epoch, 1);
+    assert_int_equal(shell.device.era, 0);
+}
+
 static void a_number_that_another_order_had_is_told_as_security(void **state)
 {
     (void)state;
@@ -611,6 +639,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             one_below_the_floor_is_refused_unless_the_order_says_so, begin,
             end),
+        cmocka_unit_test_setup_teardown(
+            one_order_of_next_year_ends_no_later_ones, begin, end),
+        cmocka_unit_test_setup_teardown(
+            an_epoch_that_no_trusted_list_names_is_refused, begin, end),
         cmocka_unit_test_setup_teardown(
             a_number_that_another_order_had_is_told_as_security, begin, end),
         cmocka_unit_test_setup_teardown(a_rollback_is_carried_out_once, begin,
