@@ -211,7 +211,7 @@ def test_devices_are_told_the_public_host(folder):
 
 
 def test_wrong_options_are_said(folder):
-    for arguments in ([], ["--data", "x"], ["--data", folder, "--listen",
+    for arguments in ([], ["--data"], ["--data", folder, "--listen",
                                             "nonsense"],
                       ["--data", folder, "--listen", "127.0.0.1:0", "--x"],
                       ["--data", folder, "--listen", "127.0.0.1:99999"],
