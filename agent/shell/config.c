@@ -139,6 +139,35 @@ static int check_urls(struct flo_settings *settings, struct flo_err *err)
     return 0;
 }
 
+/* What the local API needs to open: HOST:PORT or unix:PATH, and a token for
+ * whoever reaches a port. */
+static int check_listen(struct flo_settings *settings, struct flo_err *err)
+{
+    for (size_t i = 0; settings->listen[i] != NULL; i++) {
+        const char *address = settings->listen[i];
+        const char *port = strrchr(address, ':');
+
+        if (strncmp(address, "unix:", 5) == 0) {
+            continue;
+        }
+        if (port == NULL || port == address || port[1] == '\0' ||
+            strspn(port + 1, "0123456789") != strlen(port + 1) ||
+            strlen(port + 1) > 5 || strtoul(port + 1, NULL, 10) > 65535) {
+            flo_fail(err, FLO_E_CFG_RANGE,
+                     "listen: `%s` is neither HOST:PORT (0 to 65535) nor "
+                     "unix:PATH",
+                     address);
+            return flo_err_fix(err, "write 127.0.0.1:8081, or unix:/run/x");
+        }
+        if (settings->token == NULL) {
+            flo_fail(err, FLO_E_CFG_KEY, "listen: %s needs a token", address);
+            flo_err_why(err, "whoever reaches a TCP port could use the model");
+            return flo_err_fix(err, "set token_file, or listen on unix:PATH");
+        }
+    }
+    return 0;
+}
+
 int flo_settings_load(const char *path, const char *state_dir,
                       struct flo_settings *out, struct flo_err *err)
 {
@@ -190,6 +219,9 @@ int flo_settings_load(const char *path, const char *state_dir,
     }
     if (rv == 0) {
         rv = check_urls(out, err);
+    }
+    if (rv == 0) {
+        rv = check_listen(out, err);
     }
     if (rv < 0) {
         flo_settings_deinit(out);

@@ -102,7 +102,8 @@ static int parse(int argc, char **argv, struct wish *wish, struct flo_err *err)
         wish->state_dir = wish->folder;
     }
     if (rv == 0 && !flo_name_is_valid(wish->name)) {
-        return flo_fail(err, FLO_E_META_NAME, "--name %s", wish->name);
+        return flo_fail(err, FLO_E_META_NAME, "--name `%s` is no device name",
+                        wish->name);
     }
     if (rv == 0 && strncmp(wish->controller, "https://", 8) != 0) {
         return flo_fail(err, FLO_E_USAGE, "--controller %s: https://host:port",

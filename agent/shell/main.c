@@ -73,6 +73,11 @@ static int run(int argc, char **argv)
             check_only = true;
         } else if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {
             config = argv[++i];
+        } else if (strcmp(argv[i], "--config") == 0) {
+            struct flo_err err = {0};
+
+            flo_fail(&err, FLO_E_USAGE, "--config needs a file");
+            return flo_err_print(stderr, &err);
         } else {
             return unknown(argv[i]);
         }

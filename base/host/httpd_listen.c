@@ -102,7 +102,11 @@ static int bind_fail(struct flo_err *err, const char *address)
                     address);
         return FLO_E_PORT_IN_USE;
     }
-    return flo_fail_errno(err, FLO_E_IO_OPEN, "listen on %s", address);
+    bool is_elsewhere = errno == EADDRNOTAVAIL;
+    int rv = flo_fail_errno(err, FLO_E_IO_OPEN, "listen on %s", address);
+    return is_elsewhere ? flo_err_fix(err, "take an address that this machine "
+                                           "has (ip address), or 0.0.0.0")
+                        : rv;
 }
 
 /* Nobody answers on a socket file: it is left over. */

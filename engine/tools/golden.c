@@ -499,7 +499,7 @@ static int create(struct golden *g, struct flo_err *err)
 static int take_cases(struct golden *g, struct flo_err *err)
 {
     size_t bytes;
-    char *text;
+    char *text = NULL;
     int rv =
         flo_file_read(g->tool.words[1], FILE_BYTES_MAX, &text, &bytes, err);
 
@@ -509,7 +509,8 @@ static int take_cases(struct golden *g, struct flo_err *err)
                       "no document of the format flotilla-golden-1");
     }
     if (rv < 0) {
-        return flo_wrap(err, rv, "%s", g->tool.words[1]);
+        /* Who could not open it has named it. */
+        return text == NULL ? rv : flo_wrap(err, rv, "%s", g->tool.words[1]);
     }
     g->cases = calloc(g->suite.count, sizeof(*g->cases));
     if (g->cases == NULL) {

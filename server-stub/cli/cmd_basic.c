@@ -29,6 +29,15 @@ int flo_cmd_login(struct flo_cli *cli, struct flo_err *err)
     cli->args.flags[cli->args.flag_count] = &address;
     cli->args.values[cli->args.flag_count++] = url;
     rv = flo_context_load(cli, err);
+    if (rv == 0 && strncmp(cli->token, "flt_pat_", 8) != 0) {
+        flo_fail(err, FLO_E_REST_AUTH, "%s holds %s",
+                 flo_args_text(&cli->args, "token-file", "the file"),
+                 strncmp(cli->token, "flt1.", 5) == 0
+                     ? "an enrolment token, which is for devices"
+                     : "no access token (flt_pat_…)");
+        rv = flo_err_fix(err, "DATA/admin.token of the controller, or flotilla "
+                              "token create --kind access");
+    }
     if (rv == 0) {
         rv = flo_api_get(cli, "/v1/version", &version, err);
     }
@@ -153,6 +162,10 @@ int flo_cmd_key_trust(struct flo_cli *cli, struct flo_err *err)
     if (rv == 0) {
         rv = flo_public_key_load(path, &key, err);
     }
+    if (rv == FLO_E_SIG_FORMAT) {
+        flo_err_fix(err, "give the public half that flotilla key create made: "
+                         "NAME.pub");
+    }
     if (rv < 0) {
         return rv;
     }
@@ -182,6 +195,11 @@ int flo_cmd_token_create(struct flo_cli *cli, struct flo_err *err)
     }
     if (rv < 0) {
         return rv;
+    }
+    if (strcmp(kind, "enroll") != 0 && strcmp(kind, "access") != 0) {
+        flo_fail(err, FLO_E_USAGE, "--kind `%s` is no kind of token", kind);
+        return flo_err_fix(err, "--kind enroll (a device) or --kind access "
+                                "(a person or program)");
     }
     json_object_set_new(body, "kind", json_string(kind));
     json_object_set_new(body, "ttl_ms", json_integer((json_int_t)ttl_ms));

@@ -185,6 +185,18 @@ static void print_plan(const struct flo_cli *cli, const json_t *plan)
     fflush(stdout);
 }
 
+/* As the controller's check before it signs: where devices run the release and
+ * none can go back, somebody has to say what becomes of it. */
+static void print_refusal(const json_t *body, const json_t *plan)
+{
+    if (flo_out_u64(plan, "go_back") == 0 && flo_out_u64(plan, "cannot") > 0 &&
+        json_object_get(body, "yank") == NULL) {
+        printf("the order itself will be refused (order.nobody): nobody can go "
+               "back; add --to MODEL@VERSION, --yank or --keep\n");
+        fflush(stdout);
+    }
+}
+
 static int get_plan(struct flo_cli *cli, const json_t *body, json_t **out,
                     struct flo_err *err)
 {
@@ -211,6 +223,7 @@ static int plan_and_confirm(struct flo_cli *cli, const json_t *body,
         flo_out_json(plan);
     } else if (rv == 0 && plan != NULL && !cli->json) {
         print_plan(cli, plan);
+        print_refusal(body, plan);
     }
     return rv < 0 || is_dry
                ? rv

@@ -24,7 +24,8 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
                          : text[0] != '\0'      ? text
                                                 : "demo";
     if (!flo_name_is_valid(wanted)) {
-        return flo_fail(err, FLO_E_META_NAME, "fleet name `%.64s`", wanted);
+        return flo_fail(err, FLO_E_META_NAME, "`%.64s` is no fleet name",
+                        wanted);
     }
     if (text[0] != '\0' && strcmp(text, wanted) != 0) {
         return flo_fail(err, FLO_E_STATE,

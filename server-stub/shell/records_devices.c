@@ -49,9 +49,14 @@ static int name_is_free(struct flo_records *store, const char *name,
         return rv;
     }
     flo_db_reset(row);
-    return has_row ? flo_fail(err, FLO_E_STATE,
-                              "a device named %s is enrolled already", name)
-                   : 0;
+    if (!has_row) {
+        return 0;
+    }
+    flo_fail(err, FLO_E_STATE, "a device named %s is enrolled already", name);
+    return flo_err_fix(err,
+                       "choose another name; if that device is gone: "
+                       "flotilla device delete %s",
+                       name);
 }
 
 int flo_records_device_add(struct flo_records *store,

@@ -402,3 +402,37 @@ def test_the_agent_says_where_it_looked_for_its_configuration():
     assert said.returncode == 3
     assert "/etc/flotilla/agent.yaml" in said.stderr
     assert "--config FILE" in said.stderr
+
+
+def test_a_login_says_which_kind_of_token_it_was_given(controller, folder):
+    env = dict(os.environ, XDG_CONFIG_HOME=os.path.join(folder, "config"))
+    wrong = os.path.join(folder, "enroll.token")
+    code, _, err = cli(controller, "token", "create", "--to", wrong)
+    assert code == 0, err
+    done = subprocess.run(
+        [os.path.join(BIN, "flotilla"), "login", controller.rest,
+         "--token-file", wrong],
+        env=env, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 4, done.stderr
+    assert "enrolment token, which is for devices" in done.stderr
+    assert not os.path.exists(os.path.join(folder, "config", "flotilla"))
+    code, _, err = cli(controller, "token", "create", "--kind", "acess")
+    assert code == 2 and "`acess` is no kind of token" in err, (code, err)
+    private = os.path.join(folder, "mine.key")
+    assert cli(controller, "key", "create", "mine", "--to", folder)[0] == 0
+    code, _, err = cli(controller, "key", "trust", private)
+    assert code == 7 and "NAME.pub" in err, (code, err)
+
+
+@pytest.mark.parametrize("line, says", [
+    ("flotilla-agent run --config", "--config needs a file"),
+    ("flotilla-controller --data", "--data needs a value"),
+    ("flotilla-controller --dta x", "did you mean --data?"),
+    ("flotilla-engine golden play nofile --model x",
+     "error[absent]: nofile: No such file"),
+])
+def test_a_line_that_is_not_whole_is_told_as_what_it_is(line, says):
+    words = line.split()
+    done = subprocess.run([os.path.join(BIN, words[0]), *words[1:]],
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode in (2, 3) and says in done.stderr, done.stderr

@@ -57,6 +57,27 @@ struct line {
     bool fingerprint;
 };
 
+/* getopt says `:` for an option without its value, `?` for an unknown one. */
+static int refuse(int letter, const char *word, const struct option *options,
+                  struct flo_err *err)
+{
+    const char *names[32] = {NULL};
+    size_t count = 0;
+    const char *near;
+
+    if (letter == ':') {
+        return flo_fail(err, FLO_E_USAGE, "%s needs a value", word);
+    }
+    for (; options[count].name != NULL && count < FLO_COUNT(names); count++) {
+        names[count] = options[count].name;
+    }
+    flo_fail(err, FLO_E_USAGE, "unknown option %s", word);
+    near = strncmp(word, "--", 2) == 0 ? flo_nearest(word + 2, names, count)
+                                       : NULL;
+    return near != NULL ? flo_err_fix(err, "did you mean --%s?", near)
+                        : FLO_E_USAGE;
+}
+
 static int read_line(int argc, char **argv, struct line *out,
                      struct flo_err *err)
 {
@@ -82,7 +103,7 @@ static int read_line(int argc, char **argv, struct line *out,
     int letter;
 
     opterr = 0;
-    while ((letter = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while ((letter = getopt_long(argc, argv, ":", options, NULL)) != -1) {
         switch (letter) {
         case 'd':
             out->options.dir = optarg;
@@ -149,8 +170,7 @@ static int read_line(int argc, char **argv, struct line *out,
             fputs(help, stdout);
             exit(0);
         default:
-            return flo_fail(err, FLO_E_USAGE, "unknown or incomplete option %s",
-                            argv[optind - 1]);
+            return refuse(letter, argv[optind - 1], options, err);
         }
     }
     if (optind < argc) {
@@ -182,8 +202,9 @@ static int lock(const char *dir, struct flo_err *err)
         return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
     }
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        return flo_fail(err, FLO_E_STATE_LOCKED,
-                        "another controller works in %s", dir);
+        flo_fail(err, FLO_E_STATE_LOCKED, "another controller works in %s",
+                 dir);
+        return flo_err_fix(err, "stop that one first, or give another folder");
     }
     return 0;
 }

@@ -65,11 +65,66 @@ static void every_report_interval_that_the_controller_may_ask_for(void **state)
                      FLO_E_CFG_RANGE);
 }
 
+static int listens_at(const char *dir, const char *address, bool has_token,
+                      char *what, size_t what_bytes)
+{
+    static const char secret[] = "0123456789abcdef";
+    struct flo_settings settings;
+    struct flo_err err = {0};
+    char path[128];
+    char text[512];
+
+    snprintf(path, sizeof(path), "%s/token", dir);
+    assert_int_equal(flo_file_write(path, secret, 16, 0600, NULL), 0);
+    snprintf(text, sizeof(text), "state_dir: %s\nlisten: [\"%s\"]\n%s%s\n", dir,
+             address, has_token ? "token_file: " : "", has_token ? path : "");
+    snprintf(path, sizeof(path), "%s/agent.yaml", dir);
+    assert_int_equal(flo_file_write(path, text, strlen(text), 0600, NULL), 0);
+    int rv = flo_settings_load(path, NULL, &settings, &err);
+    snprintf(what, what_bytes, "%s", err.what);
+    if (rv == 0) {
+        flo_settings_deinit(&settings);
+    }
+    return rv;
+}
+
+static void
+an_address_that_nobody_can_listen_at_is_told_by_the_check(void **state)
+{
+    static const char *const bad[] = {
+        "127.0.0.1:99999", "127.0.0.1:x",  "127.0.0.1:",        ":8081",
+        "localhost",       "127.0.0.1:-1", "127.0.0.1:00000080"};
+    char what[512];
+
+    for (size_t i = 0; i < FLO_COUNT(bad); i++) {
+        assert_int_equal(listens_at(*state, bad[i], true, what, sizeof(what)),
+                         FLO_E_CFG_RANGE);
+        assert_non_null(strstr(what, bad[i]));
+    }
+    assert_int_equal(
+        listens_at(*state, "127.0.0.1:8081", true, what, sizeof(what)), 0);
+    assert_int_equal(
+        listens_at(*state, "unix:/run/x", false, what, sizeof(what)), 0);
+}
+
+static void a_port_without_a_token_is_told_by_the_check(void **state)
+{
+    char what[512];
+
+    assert_int_equal(
+        listens_at(*state, "127.0.0.1:8081", false, what, sizeof(what)),
+        FLO_E_CFG_KEY);
+    assert_non_null(strstr(what, "127.0.0.1:8081 needs a token"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_many_threads_as_an_engine_takes),
         cmocka_unit_test(every_report_interval_that_the_controller_may_ask_for),
+        cmocka_unit_test(
+            an_address_that_nobody_can_listen_at_is_told_by_the_check),
+        cmocka_unit_test(a_port_without_a_token_is_told_by_the_check),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
