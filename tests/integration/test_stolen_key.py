@@ -3,8 +3,9 @@ import glob
 import os
 import shutil
 
-from bad_parts import (GOLDEN, OLD, Controller, logged, refused,  # noqa: F401
-                       serves, up)
+import fleet as F
+from bad_parts import (GOLDEN, OLD, Controller, frozen, logged,  # noqa: F401
+                       refused, serves, up)
 
 
 def enrol_anew(fleet):
@@ -21,13 +22,16 @@ def test_a_device_enrolled_anew_obeys_the_new_order_key(up):
     device = up.devices["a"]
     digest = up.ask("release", "get", "tiny@2")["digest"]
     with Controller(up) as thief:
+        with logged(up, "cmd.epoch"):  # it cannot be the last order of all
+            thief.send(thief.signed(thief.order(
+                "freeze", epoch=2 ** 32 - 1, args={})))
         thief.send(thief.signed(thief.order(
-            "deploy", epoch=2 ** 32 - 1, args={
+            "deploy", seq=thief.last["seq"] + 2 ** 31, args={
                 "model": "tiny", "release": digest, "version": "2",
                 "rollout": "r-9001", "policy": {"soak_ms": 30 * 86400000}})))
     serves(device, "tiny@2")
-    with logged(up, "cmd.epoch"):
-        up.cli("rollout", "freeze", "--confirm", "test")
+    up.cli("rollout", "freeze", "--confirm", "test")
+    F.wait_until("the freeze", 20, lambda: frozen(up))
 
     up.controller.terminate()
     up.controller.wait()
