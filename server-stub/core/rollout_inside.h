@@ -47,6 +47,8 @@ void flo_rollout_phase_leave(struct flo_rollout *rollout,
 /* Tell those whose turn it is by the rollout's pace (rollout_pace.c). */
 void flo_rollout_tell(struct flo_rollout *rollout, uint64_t now_ms,
                       struct flo_rollout_actions *actions);
+/* Every device of the phases that began had its turn. */
+bool flo_rollout_told_all(const struct flo_rollout *rollout);
 /* Gates, leaving phases, ends: called after every event. */
 void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
                         struct flo_rollout_actions *actions);

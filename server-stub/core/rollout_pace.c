@@ -7,7 +7,9 @@
 #include "server-stub/core/rollout.h"
 #include "server-stub/core/rollout_inside.h"
 
-#define BURST_MS 2000   /* after a gap nobody makes up for more than this */
+#define BURST_MS                                                               \
+    2000                /* after a gap nobody makes up for more than this, or  \
+                           than one device */
 #define BEHIND_MS 60000 /* at least, behind the device's own deadline */
 
 /* Devices that the pace allows now; the account is paid for them. */
@@ -23,8 +25,10 @@ static uint32_t allowance(const struct flo_rollout *rollout,
         phase->told_at_ms = now_ms;
         return per_s < 1 ? 1 : (uint32_t)per_s;
     }
-    if (now_ms > phase->told_at_ms + BURST_MS && per_s * BURST_MS > 1000) {
-        phase->told_at_ms = now_ms - BURST_MS;
+    uint64_t burst_ms = (uint64_t)(1000 / per_s) + 1;
+    burst_ms = burst_ms > BURST_MS ? burst_ms : BURST_MS;
+    if (now_ms > phase->told_at_ms + burst_ms) {
+        phase->told_at_ms = now_ms - burst_ms;
     }
     uint64_t elapsed_ms =
         now_ms > phase->told_at_ms ? now_ms - phase->told_at_ms : 0;
@@ -33,7 +37,27 @@ static uint32_t allowance(const struct flo_rollout *rollout,
     return devices;
 }
 
-/* Bucket bound of the next `devices` that wait for their turn. */
+/* The first phase that began and has not told all of its devices, or
+ * phase_count.  Whoever leaves a phase early means its gates, not its pace. */
+static uint32_t phase_that_tells(const struct flo_rollout *rollout)
+{
+    uint32_t i = 0;
+
+    while (i < rollout->phase_count &&
+           (rollout->phases[i].state == FLO_PHASE_WAITING ||
+            rollout->phases[i].told_to >= rollout->phases[i].bucket_to)) {
+        i++;
+    }
+    return i;
+}
+
+bool flo_rollout_told_all(const struct flo_rollout *rollout)
+{
+    return phase_that_tells(rollout) == rollout->phase_count;
+}
+
+/* Bucket bound of the next `devices` that wait for their turn: of the last
+ * ones that of the phase, for newcomers behind them. */
 static uint32_t next_bound(const struct flo_rollout *rollout, uint32_t index,
                            uint32_t devices)
 {
@@ -41,7 +65,7 @@ static uint32_t next_bound(const struct flo_rollout *rollout, uint32_t index,
     uint32_t held[FLO_BUCKETS] = {0};
     uint32_t sum = 0;
 
-    if (devices == UINT32_MAX) {
+    if (devices >= phase->counts[FLO_EXECUTION_QUEUED]) {
         return phase->bucket_to;
     }
     for (size_t i = 0; i < rollout->member_count; i++) {
@@ -61,21 +85,22 @@ static uint32_t next_bound(const struct flo_rollout *rollout, uint32_t index,
 void flo_rollout_tell(struct flo_rollout *rollout, uint64_t now_ms,
                       struct flo_rollout_actions *actions)
 {
-    struct flo_rollout_phase *phase = &rollout->phases[rollout->phase];
-    uint32_t from = phase->told_to;
+    uint32_t index = phase_that_tells(rollout);
 
-    if (rollout->state != FLO_ROLLOUT_RUNNING || from >= phase->bucket_to ||
-        phase->state == FLO_PHASE_WAITING) {
+    if (rollout->state != FLO_ROLLOUT_RUNNING ||
+        index == rollout->phase_count) {
         return;
     }
+    struct flo_rollout_phase *phase = &rollout->phases[index];
+    uint32_t from = phase->told_to;
     uint32_t devices = allowance(rollout, phase, now_ms);
     if (devices == 0) {
         return;
     }
-    phase->told_to = next_bound(rollout, rollout->phase, devices);
+    phase->told_to = next_bound(rollout, index, devices);
     for (size_t i = 0; i < rollout->member_count; i++) {
         const struct flo_rollout_member *member = &rollout->members[i];
-        if (member->phase == rollout->phase && member->bucket >= from &&
+        if (member->phase == index && member->bucket >= from &&
             member->bucket < phase->told_to &&
             member->state == FLO_EXECUTION_QUEUED) {
             flo_rollout_member_tell(rollout, i, now_ms);
@@ -86,7 +111,7 @@ void flo_rollout_tell(struct flo_rollout *rollout, uint64_t now_ms,
     flo_rollout_do(
         actions, (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_DESIRED,
                                              .op = FLO_ORDER_DEPLOY,
-                                             .phase = rollout->phase,
+                                             .phase = index,
                                              .bucket_from = from,
                                              .bucket_to = phase->told_to,
                                              .states = FLO_STATE_BIT(NOTIFIED),

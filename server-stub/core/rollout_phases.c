@@ -370,7 +370,7 @@ void flo_rollout_phase_leave(struct flo_rollout *rollout,
     phase_changed(rollout, rollout->phase, actions);
     if (rollout->phase + 1 < rollout->phase_count) {
         flo_rollout_phase_start(rollout, rollout->phase + 1, now_ms, actions);
-    } else {
+    } else if (flo_rollout_told_all(rollout)) {
         complete(rollout, now_ms, actions);
     }
 }
@@ -444,6 +444,13 @@ void flo_rollout_follow(struct flo_rollout *rollout, uint64_t now_ms,
     while (rollout->state == FLO_ROLLOUT_RUNNING &&
            phase_is_passed(rollout, now_ms)) {
         flo_rollout_phase_leave(rollout, FLO_PHASE_PASSED, now_ms, actions);
+    }
+    if (rollout->state == FLO_ROLLOUT_RUNNING &&
+        rollout->phase + 1 == rollout->phase_count &&
+        rollout->phases[rollout->phase].state != FLO_PHASE_RUNNING &&
+        rollout->phases[rollout->phase].state != FLO_PHASE_HELD &&
+        flo_rollout_told_all(rollout)) {
+        complete(rollout, now_ms, actions); /* left before all were told */
     }
     if (rollout->state == FLO_ROLLOUT_ROLLING_BACK ||
         rollout->state == FLO_ROLLOUT_ABORTING) {
