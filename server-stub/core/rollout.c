@@ -555,7 +555,11 @@ int flo_rollout_step(struct flo_rollout *rollout,
         rv = flo_rollout_operator_step(rollout, event, actions, err);
         break;
     }
-    if (rv == 0) {
+    /* Whoever is there is heard all the time: nothing follows from that but
+     * what follows from time, and that is the tick's. */
+    bool is_nothing =
+        event->kind == FLO_ROLLOUT_EVENT_HEARD && actions->count == 0;
+    if (rv == 0 && !is_nothing) {
         flo_rollout_follow(rollout, event->now_ms, actions);
     }
     return rv;
