@@ -250,6 +250,9 @@ int flo_records_device_retire(struct flo_records *store, const char *id,
     return rv;
 }
 
+const char flo_records_devices_count[] =
+    "SELECT count(*), total(online) FROM device WHERE retired = 0";
+
 int flo_records_devices_offline(struct flo_records *store, struct flo_err *err)
 {
     flo_records_facts_doubt(store);
@@ -263,9 +266,7 @@ int flo_records_device_counts(struct flo_records *store, uint64_t *devices,
     struct flo_db_statement *row;
     bool has_row;
     int rv = flo_records_query(store->control, err, &row,
-                               "SELECT count(*), total(online) FROM device"
-                               " WHERE retired = 0",
-                               "");
+                               flo_records_devices_count, "");
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;

@@ -67,6 +67,7 @@ extern const char flo_records_orders_groups[];
 extern const char flo_records_orders_tracked[];
 extern const char flo_records_orders_standing[];
 extern const char flo_records_prune_orders[];
+extern const char flo_records_devices_count[];
 
 extern const char *const flo_records_control_schema[];
 extern const size_t flo_records_control_schema_count;

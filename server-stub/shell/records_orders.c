@@ -200,7 +200,7 @@ const char flo_records_orders_standing[] =
     " AND (grp, release) IN (SELECT grp, release FROM outcome"
     " JOIN ord ON ord.id = outcome.ord"
     " JOIN device ON device.id = outcome.device"
-    " WHERE outcome.outcome < 2 AND retired = 0)"
+    " WHERE outcome.outcome < 2 AND +retired = 0)"
     " GROUP BY grp, release) ORDER BY seq";
 
 int flo_records_order_standing(struct flo_records *store,

@@ -79,6 +79,9 @@ const char *const flo_records_control_schema[] = {
     /* Of an emergency: since the order was issued, and why not. */
     "ALTER TABLE outcome ADD COLUMN heard INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE outcome ADD COLUMN error TEXT NOT NULL DEFAULT '';",
+    /* Anybody may ask whether we are ready, and each enrolment counts: without
+     * it that reads the reports of all. */
+    "CREATE INDEX device_count ON device(retired, online);",
 };
 const size_t flo_records_control_schema_count =
     FLO_COUNT(flo_records_control_schema);

@@ -593,6 +593,8 @@ static void orders_are_found_without_reading_those_of_a_year(void **state)
             "SEARCH desired USING COVERING INDEX desired_order (ord=?)\n"
             "SEARCH newer USING INDEX ord_rollout"
             " (rollout=? AND op=? AND phase=? AND seq>?)\n");
+    plan_is(store, flo_records_devices_count,
+            "SEARCH device USING COVERING INDEX device_count (retired=?)\n");
     flo_records_close(store);
 }
 
