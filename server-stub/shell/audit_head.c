@@ -191,8 +191,6 @@ static void mark_newest(struct flo_controller *controller)
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_ERROR, "audit", &err);
-    } else {
-        controller->audit_unmarked = 0;
     }
 }
 
@@ -200,6 +198,8 @@ void flo_audit_head_grew(struct flo_controller *controller)
 {
     if (controller->audit_head != NULL &&
         controller->audit_unmarked >= FLO_AUDIT_MARK_RECORDS) {
+        /* Also where it cannot be signed: not at each commit from now on. */
+        controller->audit_unmarked = 0;
         flo_audit_head_tick(controller, UINT64_MAX);
     }
 }

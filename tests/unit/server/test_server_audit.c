@@ -221,6 +221,27 @@ static void half_a_line_of_a_lost_power_is_no_break(void **state)
     assert_int_equal(verify(world, NULL), 0);
 }
 
+/* Each look reads 512 records, on the thread that orders wait for. */
+static void a_broken_chain_is_not_looked_at_by_each_commit(void **state)
+{
+    struct world *world = *state;
+
+    act(world, 140, "x");
+    sql(world, "UPDATE audit SET object = 'y' WHERE n = 20");
+    flo_controller_close(world->controller);
+    open_controller(world, false);
+    assert_true(world->controller->audit_is_broken);
+    act(world, 64, "x");
+    uint64_t before = flo_records_statements(world->controller->store);
+    act(world, 1, "x");
+    uint64_t one = flo_records_statements(world->controller->store) - before;
+    act(world, 10, "x");
+
+    assert_int_equal(flo_records_statements(world->controller->store) - before,
+                     11 * one);
+    assert_in_range(one, 1, 4); /* begin, the one before, insert, commit */
+}
+
 static void a_backup_that_is_taken_by_its_word_goes_on(void **state)
 {
     struct world *world = *state;
@@ -251,6 +272,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(half_a_line_of_a_lost_power_is_no_break,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_broken_chain_is_not_looked_at_by_each_commit, setup, teardown),
         cmocka_unit_test_setup_teardown(
             a_backup_that_is_taken_by_its_word_goes_on, setup, teardown),
     };
