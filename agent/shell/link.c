@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/shell/heard.h"
 #include "agent/shell/shell.h"
 
 #define TELEMETRY_IN_FLIGHT_MAX 16
 #define QUEUE_MESSAGES_MAX 256
-#define GROUP_ORDERS_MAX 8
 #define PRESENCE_ON "{\"v\":1,\"online\":true}"
 #define PRESENCE_OFF "{\"v\":1,\"online\":false}"
 
@@ -167,115 +167,42 @@ static void load_groups(struct flo_shell *shell)
  * ---------------------------------------------------------------------------------
  */
 
-static void take_heartbeat(struct flo_shell *shell, const json_t *json)
+static void take_desired(struct flo_shell *shell, const struct flo_heard *heard)
 {
-    uint64_t wish = 0;
-
-    if (flo_config_is_set(shell->settings.config, "heartbeat") ||
-        flo_json_opt_u64(json, "heartbeat_ms", FLO_HEARTBEAT_MS_MIN,
-                         FLO_HEARTBEAT_MS_MAX, 0, &wish, NULL) < 0 ||
-        wish == 0) {
-        return;
+    if (heard->heartbeat_ms != 0 &&
+        !flo_config_is_set(shell->settings.config, "heartbeat")) {
+        flo_shell_set_heartbeat(shell, heard->heartbeat_ms);
     }
-    flo_shell_set_heartbeat(shell, wish);
-}
-
-/* Nothing beside the order is signed: it may delay, and no more. */
-static int take_desired(struct flo_shell *shell, const json_t *json,
-                        struct flo_err *err)
-{
-    json_t *order = NULL;
-    uint64_t rev = 0;
-    int rv = flo_json_get_u64(json, "rev", 0, INT64_MAX, &rev, err);
-
-    if (rv == 0) {
-        rv = flo_json_opt_object(json, "order", &order, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
-    take_heartbeat(shell, json);
-    if (rev != shell->rev) {
-        shell->rev = rev;
+    if (heard->rev != shell->rev) {
+        shell->rev = heard->rev;
         flo_shell_link_reported(shell);
     }
-    if (order != NULL) {
-        flo_shell_order(shell, order);
-    }
-    return 0;
 }
 
-static int take_cmd(struct flo_shell *shell, const json_t *json,
-                    struct flo_err *err)
+static void take(struct flo_shell *shell, enum flo_topic topic,
+                 const struct flo_heard *heard)
 {
-    json_t *order = NULL;
-    const char *op = NULL;
-    const char *boot = NULL;
-    uint64_t ack = 0;
-    int rv = flo_json_opt_u64(json, "ack", 0, INT64_MAX, 0, &ack, err);
-
-    if (rv == 0) {
-        rv = flo_json_opt_text(json, "boot", FLO_NAME_MAX, "", &boot, err);
+    if (topic == FLO_TOPIC_DESIRED) {
+        take_desired(shell, heard);
     }
-    if (rv == 0) {
-        rv = flo_json_opt_object(json, "order", &order, err);
-    }
-    if (rv == 0) {
-        rv = flo_json_opt_text(json, "op", 32, "", &op, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
-    if (ack > 0) {
-        flo_mailbox_acked(shell->mailbox, boot, ack);
+    if (heard->ack > 0) {
+        flo_mailbox_acked(shell->mailbox, heard->boot, heard->ack);
         flush_events(shell);
     }
-    if (order != NULL) {
-        flo_shell_order(shell, order);
-    }
-    if (strcmp(op, "report") == 0) {
-        flo_shell_link_reported(shell);
-    }
-    return 0;
-}
-
-static int take_orders(struct flo_shell *shell, const json_t *json,
-                       struct flo_err *err)
-{
-    json_t *orders = NULL;
-    size_t i;
-    int rv = flo_json_get_array(json, "orders", GROUP_ORDERS_MAX, &orders, err);
-
-    shell->is_list = true;
-    for (i = 0; rv == 0 && i < json_array_size(orders); i++) {
-        const json_t *order = json_array_get(orders, i);
-        if (json_is_object(order)) {
-            flo_shell_order(shell, order);
-        }
+    shell->is_list = topic == FLO_TOPIC_ORDER;
+    for (size_t i = 0; i < heard->order_count; i++) {
+        flo_shell_order(shell, heard->orders[i]);
     }
     shell->is_list = false;
-    return rv;
-}
-
-static int take(struct flo_shell *shell, enum flo_topic topic,
-                const json_t *json, struct flo_err *err)
-{
-    switch (topic) {
-    case FLO_TOPIC_DESIRED:
-        return take_desired(shell, json, err);
-    case FLO_TOPIC_CMD:
-        return take_cmd(shell, json, err);
-    case FLO_TOPIC_ORDER:
-        return take_orders(shell, json, err);
-    default:
-        return 0;
+    if (strcmp(heard->op, "report") == 0) {
+        flo_shell_link_reported(shell);
     }
 }
 
 static void on_message(void *context, const struct flo_mqtt_message *message)
 {
     struct flo_shell *shell = context;
-    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    struct flo_heard heard;
     struct flo_err err = {0};
     enum flo_topic topic;
     char key[FLO_NAME_MAX + 1];
@@ -286,14 +213,11 @@ static void on_message(void *context, const struct flo_mqtt_message *message)
         return; /* a retained message was cleared */
     }
     if (rv == 0) {
-        rv = flo_json_parse(message->data, message->bytes, message->bytes,
-                            &json, &err);
-    }
-    if (rv == 0 && !json_is_object(json)) {
-        rv = flo_fail(&err, FLO_E_MQTT_SCHEMA, "no object");
+        rv = flo_heard_read(topic, message->data, message->bytes, &heard, &err);
     }
     if (rv == 0) {
-        rv = take(shell, topic, json, &err);
+        take(shell, topic, &heard);
+        flo_heard_deinit(&heard);
     }
     if (rv == FLO_E_META_JSON || rv == FLO_E_META_JSON_DEPTH ||
         rv == FLO_E_META_SCHEMA || rv == FLO_E_META_TOO_LARGE) {

@@ -1,0 +1,36 @@
+/* What the controller says to a device: desired, cmd, a group's orders.
+ *
+ * Bytes in, a plain struct out; nothing is done here.  Orders are neither
+ * verified nor read: flo_shell_order does. */
+#ifndef FLOTILLA_AGENT_HEARD_H
+#define FLOTILLA_AGENT_HEARD_H
+
+#include <flotilla/proto.h>
+
+#include "base/host/json.h"
+
+#define FLO_HEARD_ORDERS_MAX 8 /* of a group's list */
+
+struct flo_heard {
+    json_t *json;          /* owns what the pointers below show */
+    uint64_t rev;          /* desired */
+    uint64_t heartbeat_ms; /* desired: a wish; 0: none that is allowed */
+    uint64_t ack;          /* cmd: events up to this one are stored; 0: none */
+    const char *boot;      /* cmd: of these events; "": not said */
+    const char *op;        /* cmd; "": none */
+    const json_t *orders[FLO_HEARD_ORDERS_MAX]; /* envelopes, objects all */
+    size_t order_count;
+};
+
+/* Read a message of that topic; one of other topics has nothing.  What does not
+ * belong to the topic is left at 0 or "".
+ *
+ * FLO_E_META_JSON, FLO_E_META_JSON_DEPTH, FLO_E_META_TOO_LARGE
+ * FLO_E_META_SCHEMA  a field is missing or wrong; nothing of it counts
+ * FLO_E_MQTT_SCHEMA  no object */
+FLO_MUST_USE int flo_heard_read(enum flo_topic topic, const char *data,
+                                size_t bytes, struct flo_heard *out,
+                                struct flo_err *err);
+void flo_heard_deinit(struct flo_heard *heard);
+
+#endif
