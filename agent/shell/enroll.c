@@ -7,12 +7,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/shell/enrol_answer.h"
 #include "agent/shell/shell.h"
 #include "base/host/crypto.h"
 #include "base/host/http_client.h"
 #include "base/host/tls_time.h"
 
-#define ANSWER_BYTES_MAX (1u << 20)
 #define LABELS_MAX 32
 
 struct wish {
@@ -151,64 +151,30 @@ static int save(const char *dir, const char *name, const char *text,
 }
 
 static int save_answer(const struct wish *wish, const char *dir,
-                       const json_t *answer, struct flo_err *err)
+                       const struct flo_enrol_answer *answer,
+                       struct flo_err *err)
 {
-    const char *device = NULL;
-    const char *fleet = NULL;
-    const char *certificate = NULL;
-    const char *ca = NULL;
-    const char *broker = NULL;
-    const char *api = NULL;
-    json_t *trust = NULL;
-    json_t *groups = NULL;
     struct flo_buf text = {0};
-    struct flo_trust *checked = NULL;
-    json_t *identity;
-    int rv = flo_json_get_uuid(answer, "device", &device, err);
+    int rv = flo_enrol_answer_identity(answer, wish->name, wish->controller,
+                                       &text, err);
 
-    if (rv < 0 || (rv = flo_json_get_name(answer, "fleet", &fleet, err)) < 0 ||
-        (rv = flo_json_get_text(answer, "certificate", 65536, &certificate,
-                                err)) < 0 ||
-        (rv = flo_json_get_text(answer, "ca", 65536, &ca, err)) < 0 ||
-        (rv = flo_json_get_text(answer, "mqtt", 512, &broker, err)) < 0 ||
-        (rv = flo_json_opt_text(answer, "api", 512, wish->controller, &api,
-                                err)) < 0 ||
-        (rv = flo_json_get_object(answer, "trust", &trust, err)) < 0 ||
-        (rv = flo_json_get_array(answer, "groups", FLO_GROUPS_MAX, &groups,
-                                 err)) < 0) {
-        return flo_wrap(err, rv, "the controller's answer");
-    }
-    flo_json_dump(trust, &text);
-    rv = flo_trust_parse(text.data, text.bytes, &checked, err);
-    flo_trust_free(checked);
     if (rv == 0) {
-        rv = save(dir, "trust.json", text.data, 0644, err);
+        rv = save(dir, "trust.json", answer->trust.data, 0644, err);
+    }
+    if (rv == 0) {
+        rv = save(dir, "device.pem", answer->certificate, 0644, err);
+    }
+    if (rv == 0) {
+        rv = save(dir, "ca.pem", answer->ca, 0644, err);
+    }
+    if (rv == 0) { /* last: with this file the device counts as enrolled */
+        rv = save(dir, "identity.json", text.data, 0644, err);
     }
     flo_buf_deinit(&text);
     if (rv == 0) {
-        rv = save(dir, "device.pem", certificate, 0644, err);
-    }
-    if (rv == 0) {
-        rv = save(dir, "ca.pem", ca, 0644, err);
-    }
-    if (rv < 0) {
-        return rv;
-    }
-    /* Last: with this file the device counts as enrolled. */
-    identity = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:O}", "v", 1,
-                         "device", device, "fleet", fleet, "name", wish->name,
-                         "controller", api, "mqtt", broker, "groups", groups);
-    if (identity != NULL) {
-        flo_json_dump_pretty(identity, &text);
-        json_decref(identity);
-    }
-    rv = identity == NULL || text.failed
-             ? flo_fail(err, FLO_E_MEMORY, "identity")
-             : save(dir, "identity.json", text.data, 0644, err);
-    flo_buf_deinit(&text);
-    if (rv == 0) {
-        printf(" ✓ certificate        CN=%s, fleet %s\n", device, fleet);
-        printf(" ✓ broker             %s\n", broker);
+        printf(" ✓ certificate        CN=%s, fleet %s\n", answer->device,
+               answer->fleet);
+        printf(" ✓ broker             %s\n", answer->broker);
     }
     return rv;
 }
@@ -224,7 +190,7 @@ static int ask(const struct wish *wish, const char *dir, const char *token,
     struct flo_http_answer answer = {0};
     struct flo_http *http = NULL;
     FLO_CLEANUP(flo_json_cleanup) json_t *body = NULL;
-    FLO_CLEANUP(flo_json_cleanup) json_t *got = NULL;
+    struct flo_enrol_answer got;
     struct flo_buf text = {0};
     char url[600];
     int rv = flo_settings_load(NULL, wish->state_dir, &settings, err);
@@ -253,7 +219,7 @@ static int ask(const struct wish *wish, const char *dir, const char *token,
             .url = url,
             .body = text.data,
             .body_bytes = text.bytes,
-            .answer_bytes_max = ANSWER_BYTES_MAX,
+            .answer_bytes_max = FLO_ENROL_ANSWER_BYTES_MAX,
         };
         rv = flo_http_call(http, &request, &answer, err);
     }
@@ -261,11 +227,12 @@ static int ask(const struct wish *wish, const char *dir, const char *token,
         rv = flo_http_fail(&answer, "enrolment", err);
     }
     if (rv == 0) {
-        rv = flo_json_parse(answer.body.data, answer.body.bytes,
-                            ANSWER_BYTES_MAX, &got, err);
-    }
-    if (rv == 0) {
-        rv = save_answer(wish, dir, got, err);
+        rv = flo_enrol_answer_read(answer.body.data, answer.body.bytes, &got,
+                                   err);
+        if (rv == 0) {
+            rv = save_answer(wish, dir, &got, err);
+            flo_enrol_answer_deinit(&got);
+        }
     }
     flo_buf_deinit(&answer.body);
     flo_secret_wipe(text.data, text.bytes);

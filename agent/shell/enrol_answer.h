@@ -1,0 +1,40 @@
+/* What a controller answers to an enrolment: bytes in, a checked struct out.
+ *
+ * Nothing of it is stored before all of it is good: with identity.json a device
+ * counts as enrolled, and one whose certificate nobody can read stays away. */
+#ifndef FLOTILLA_AGENT_ENROL_ANSWER_H
+#define FLOTILLA_AGENT_ENROL_ANSWER_H
+
+#include <flotilla/base.h>
+
+#include "base/host/json.h"
+
+#define FLO_ENROL_ANSWER_BYTES_MAX (1u << 20)
+
+struct flo_enrol_answer {
+    json_t *json; /* owns what the pointers below show */
+    const char *device;
+    const char *fleet;
+    const char *certificate; /* PEM, its common name is `device` */
+    const char *ca;          /* PEM */
+    const char *broker;
+    const char *api; /* "": not said */
+    const json_t *groups;
+    struct flo_buf trust; /* text of trust.json, of that fleet */
+};
+
+/* FLO_E_META_...   not JSON; a field is missing or wrong; a group is no name;
+ *                  another fleet's trusted keys
+ * FLO_E_SIG_...    a certificate or key that cannot be read
+ * FLO_E_NET_TLS    a certificate for somebody else, a CA that is none */
+FLO_MUST_USE int flo_enrol_answer_read(const char *data, size_t bytes,
+                                       struct flo_enrol_answer *out,
+                                       struct flo_err *err);
+void flo_enrol_answer_deinit(struct flo_enrol_answer *answer);
+/* Append the text of identity.json. */
+FLO_MUST_USE int
+flo_enrol_answer_identity(const struct flo_enrol_answer *answer,
+                          const char *name, const char *controller,
+                          struct flo_buf *out, struct flo_err *err);
+
+#endif

@@ -1,0 +1,66 @@
+/* What a controller, or who stands in its place, answers to an enrolment:
+ * refused with a reason, or all of it can be used. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <flotilla/release.h>
+
+#include "agent/shell/enrol_answer.h"
+#include "agent/shell/shell.h"
+
+#define CONTROLLER "https://10.0.0.1:8443"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+static void must(bool holds)
+{
+    if (!holds) {
+        abort();
+    }
+}
+
+static void same(const json_t *json, const char *key, const char *text)
+{
+    const char *found = json_string_value(json_object_get(json, key));
+
+    must(found != NULL && strcmp(found, text) == 0);
+}
+
+/* As flo_identity_load wants them. */
+static void check(const struct flo_enrol_answer *answer)
+{
+    struct flo_buf text = {0};
+    struct flo_trust *trust = NULL;
+    json_t *json = NULL;
+
+    must(flo_trust_parse(answer->trust.data, answer->trust.bytes, &trust,
+                         NULL) == 0);
+    must(strcmp(flo_trust_fleet(trust), answer->fleet) == 0);
+    flo_trust_free(trust);
+    must(flo_enrol_answer_identity(answer, "gw-1", CONTROLLER, &text, NULL) ==
+         0);
+    must(flo_json_parse(text.data, text.bytes, 65536, &json, NULL) == 0);
+    must(flo_uuid_is_valid(answer->device) && flo_name_is_valid(answer->fleet));
+    same(json, "device", answer->device);
+    same(json, "fleet", answer->fleet);
+    same(json, "mqtt", answer->broker);
+    same(json, "controller", answer->api[0] != '\0' ? answer->api : CONTROLLER);
+    must(json_equal(json_object_get(json, "groups"), answer->groups) &&
+         json_array_size(answer->groups) <= FLO_GROUPS_MAX);
+    json_decref(json);
+    flo_buf_deinit(&text);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    struct flo_enrol_answer answer;
+    struct flo_err err = {0};
+
+    if (flo_enrol_answer_read((const char *)data, bytes, &answer, &err) == 0) {
+        check(&answer);
+        flo_enrol_answer_deinit(&answer);
+    } else {
+        must(err.code != 0 && err.what[0] != '\0' && answer.json == NULL);
+    }
+    return 0;
+}
