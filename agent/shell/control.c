@@ -18,6 +18,7 @@
 #include "agent/shell/shell.h"
 
 #define REQUEST_BYTES_MAX 8192
+#define UNREAD_BYTES_MAX (1u << 20) /* of answers */
 #define CLIENTS_MAX 16
 
 enum wait_kind { WAIT_NOTHING, WAIT_ROLLBACK, WAIT_UPDATE };
@@ -229,6 +230,10 @@ static int update(struct flo_shell *shell, const json_t *json,
                                   err)) < 0) {
         return rv;
     }
+    if (bundle[0] != '/') { /* "" would be a download that nobody ordered */
+        return flo_fail(err, FLO_E_USAGE, "bundle `%s`: no absolute path",
+                        bundle);
+    }
     snprintf(execution.bundle, sizeof(execution.bundle), "%s", bundle);
     snprintf(execution.release.model, sizeof(execution.release.model), "%s",
              model);
@@ -280,17 +285,27 @@ static void take_request(struct client *client, const char *line, size_t bytes)
     }
 }
 
+/* Who asks and does not listen is not waited for. */
+static bool is_deaf(const struct client *client)
+{
+    return evbuffer_get_length(bufferevent_get_output(client->stream)) >
+           UNREAD_BYTES_MAX;
+}
+
 static void on_read(struct bufferevent *stream, void *context)
 {
     struct evbuffer *input = bufferevent_get_input(stream);
+    struct client *client = context;
     size_t bytes;
-    char *line = evbuffer_readln(input, &bytes, EVBUFFER_EOL_LF);
+    char *line;
 
-    if (line != NULL) {
-        take_request(context, line, bytes);
+    while (!is_deaf(client) &&
+           (line = evbuffer_readln(input, &bytes, EVBUFFER_EOL_LF)) != NULL) {
+        take_request(client, line, bytes);
         free(line);
-    } else if (evbuffer_get_length(input) > REQUEST_BYTES_MAX) {
-        client_free(context);
+    }
+    if (is_deaf(client) || evbuffer_get_length(input) > REQUEST_BYTES_MAX) {
+        client_free(client);
     }
 }
 

@@ -1,0 +1,135 @@
+/* What may come in at the control socket: lines, in pieces of any size.  Each
+ * line gets one last answer, and what is installed has good names. */
+#include "agent/shell/control.c"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+static void must(bool holds)
+{
+    if (!holds) {
+        abort();
+    }
+}
+
+/* ---- the shell around it, as far as it is called ---- */
+
+void flo_shell_event(struct flo_shell *shell,
+                     const struct flo_agent_event *event)
+{
+    struct flo_agent_error none = {0};
+
+    must(event->kind == FLO_AGENT_GO_BACK);
+    flo_control_acked(shell, "done", &none);
+}
+
+bool flo_shell_fits_both(struct flo_shell *shell, const struct flo_digest *a,
+                         const struct flo_digest *b)
+{
+    (void)shell;
+    return a == b;
+}
+
+void flo_shell_install(struct flo_shell *shell,
+                       const struct flo_agent_execution *wanted)
+{
+    struct flo_agent_execution execution = *wanted;
+
+    must(flo_name_is_valid(wanted->release.model) &&
+         flo_name_is_valid(wanted->release.version) &&
+         memchr(wanted->bundle, '\0', sizeof(wanted->bundle)) != NULL);
+    /* without a path it were no bundle, and nobody told how it ends */
+    must(wanted->bundle[0] == '/');
+    shell->installing = wanted->release.digest;
+    execution.state = FLO_EXECUTION_STAGED;
+    flo_control_report(shell, &execution);
+    execution.state = FLO_EXECUTION_SOAKING;
+    flo_control_report(shell, &execution);
+}
+
+json_t *flo_report_error(const struct flo_agent_error *error)
+{
+    (void)error;
+    return json_object();
+}
+
+json_t *flo_report_execution(const struct flo_agent_execution *execution)
+{
+    return json_pack("{s:s}", "state", flo_execution_word(execution->state));
+}
+
+uint64_t flo_mailbox_corrupt(const struct flo_mailbox *mailbox)
+{
+    (void)mailbox;
+    return 0;
+}
+
+/* ---- */
+
+static struct flo_shell shell;
+static struct flo_control control;
+
+/* The operator's end hears until nothing comes any more. */
+static size_t hear(struct bufferevent *stream)
+{
+    struct evbuffer *input = bufferevent_get_input(stream);
+    size_t ends = 0;
+    size_t bytes;
+    char *line;
+
+    while ((line = evbuffer_readln(input, &bytes, EVBUFFER_EOL_LF)) != NULL) {
+        json_t *json = NULL;
+        must(flo_json_parse(line, bytes, 65536, &json, NULL) == 0);
+        ends += json_is_true(json_object_get(json, "done"));
+        json_decref(json);
+        free(line);
+    }
+    must(evbuffer_get_length(input) == 0);
+    return ends;
+}
+
+static size_t lines_of(const uint8_t *data, size_t bytes)
+{
+    size_t lines = 0;
+
+    for (size_t i = 0; i < bytes; i++) {
+        lines += data[i] == '\n';
+    }
+    return lines;
+}
+
+/* First byte: the size of the pieces. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    struct bufferevent *pair[2];
+    struct client *client = calloc(1, sizeof(*client));
+    size_t piece = bytes == 0 || data[0] == 0 ? 4096 : data[0];
+    size_t ends = 0;
+    size_t asked = 0;
+
+    flo_log_level_set(FLO_LOG_ERROR);
+    if (shell.base == NULL) {
+        shell.base = event_base_new();
+        shell.control = &control;
+        control.shell = &shell;
+    }
+    must(client != NULL && bufferevent_pair_new(shell.base, 0, pair) == 0);
+    *client = (struct client){.control = &control, .stream = pair[0]};
+    control.clients[0] = client;
+    bufferevent_setcb(pair[0], on_read, NULL, on_closed, client);
+    bufferevent_enable(pair[0], EV_READ | EV_WRITE);
+    bufferevent_enable(pair[1], EV_READ | EV_WRITE);
+    for (size_t at = 1; at < bytes && control.clients[0] != NULL; at += piece) {
+        size_t part = bytes - at < piece ? bytes - at : piece;
+        bufferevent_write(pair[1], data + at, part);
+        asked += lines_of(data + at, part);
+        event_base_loop(shell.base, EVLOOP_NONBLOCK);
+        ends += hear(pair[1]);
+    }
+    if (control.clients[0] != NULL) {
+        must(ends == asked);
+        client_free(client);
+    }
+    bufferevent_free(pair[1]);
+    event_base_loop(shell.base, EVLOOP_NONBLOCK);
+    return 0;
+}
