@@ -70,7 +70,7 @@ void flo_shell_device_move(struct flo_shell *shell)
         shell->device.is_frozen = false;
         flo_shell_records_write(shell);
     }
-    if (fleet == NULL || !shell->device_is_dirty) {
+    if (fleet == NULL || (!shell->device_is_dirty && !shell->slots_is_dirty)) {
         flo_mailbox_set(shell->mailbox, "fleet", now);
     }
 }
@@ -95,17 +95,23 @@ void flo_shell_device_again(struct flo_shell *shell)
     }
 }
 
+int flo_shell_device_keep(struct flo_shell *shell, struct flo_err *err)
+{
+    int rv = 0;
+
+    if (shell->device_is_dirty && !shell->device_is_unread) {
+        rv = flo_store_device_write(shell->store, &shell->device, err);
+        shell->device_is_dirty = rv < 0; /* with the next event again */
+    }
+    return rv;
+}
+
 void flo_shell_device_write(struct flo_shell *shell)
 {
     struct flo_err err = {0};
 
-    if (!shell->device_is_dirty || shell->device_is_unread) {
-        return;
-    }
-    shell->device_is_dirty = false;
-    if (flo_store_device_write(shell->store, &shell->device, &err) < 0) {
+    if (flo_shell_device_keep(shell, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "store", &err);
-        shell->device_is_dirty = true; /* with the next event again */
     }
 }
 
@@ -191,10 +197,10 @@ static void fold(struct flo_shell *shell, size_t count,
     }
 }
 
-void flo_shell_record_keep(struct flo_shell *shell, struct flo_slots *record)
+int flo_shell_record_keep(struct flo_shell *shell, struct flo_slots *record,
+                          struct flo_err *err)
 {
     char models[FLO_MODELS_KEPT_MAX][FLO_NAME_MAX + 1];
-    struct flo_err err = {0};
 
     if (record->generation == 0) {
         size_t count =
@@ -203,12 +209,11 @@ void flo_shell_record_keep(struct flo_shell *shell, struct flo_slots *record)
             fold(shell, count, models);
         }
     }
-    if (record == &shell->slots) {
-        shell->slots_is_dirty = true;
-        flo_shell_records_write(shell);
-    } else if (flo_store_slots_write(shell->store, record, &err) < 0) {
-        flo_log_err(FLO_LOG_ERROR, "store", &err);
+    int rv = flo_store_slots_write(shell->store, record, err);
+    if (rv == 0 && record == &shell->slots) {
+        shell->slots_is_dirty = false;
     }
+    return rv;
 }
 
 static void set_outcome(struct flo_shell *shell,

@@ -354,24 +354,35 @@ static bool is_about_model(const struct flo_order *order)
     return order->op == FLO_ORDER_DEPLOY || order->op == FLO_ORDER_ROLLBACK;
 }
 
-static void keep(struct flo_shell *shell,
-                 const struct flo_order_verified *verified,
-                 struct flo_slots *record)
+/* Written or nothing: what only memory knows, the next start would not. */
+static int keep(struct flo_shell *shell,
+                const struct flo_order_verified *verified,
+                struct flo_slots *record, struct flo_err *err)
 {
+    struct flo_slots record_before = *record;
+    struct flo_device before = shell->device;
     struct flo_kept kept = flo_statement_keep(
         &shell->device, record, &verified->order, &verified->body);
+    int rv;
 
-    if (kept.is_folded) {
-        tell_folded(shell, record);
-    }
     if (flo_shell_clock_claim(shell, verified->order.issued_at_ms)) {
         kept.device = true;
     }
     shell->device_is_dirty = shell->device_is_dirty || kept.device;
-    if (kept.slots) {
-        flo_shell_record_keep(shell, record);
+    rv = kept.slots ? flo_shell_record_keep(shell, record, err)
+                    : flo_shell_device_keep(shell, err);
+    if (rv < 0) {
+        shell->device = before;
+        *record = record_before;
+        return rv;
     }
-    flo_shell_device_write(shell);
+    if (kept.slots) { /* highest number and time may come later */
+        flo_shell_device_write(shell);
+    }
+    if (kept.is_folded) {
+        tell_folded(shell, record);
+    }
+    return 0;
 }
 
 /* Does a rollback take back what runs here, or is about to, and may not? */
@@ -394,41 +405,50 @@ static bool names_here(const struct flo_shell *shell,
 
 /* An older rollback still denies what it takes back: where that runs, the
  * device goes back at once, and then on to what is assigned. */
-static void take_superseded(struct flo_shell *shell,
-                            const struct flo_order_verified *verified,
-                            struct flo_slots *record, uint64_t by)
+static int take_superseded(struct flo_shell *shell,
+                           const struct flo_order_verified *verified,
+                           struct flo_slots *record, uint64_t by,
+                           struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
     const char *newer = "";
+    int rv = keep(shell, verified, record, err);
 
-    keep(shell, verified, record);
+    if (rv < 0) {
+        return rv;
+    }
     if (order->op == FLO_ORDER_ROLLBACK && record == &shell->slots &&
         names_here(shell, order)) {
         act(shell, order);
         shell->is_interrupted = true;
-        return;
+        return 0;
     }
     if (is_about_model(order) && record->stated.number == by) {
         newer = record->stated.order;
     }
     answer_superseded(shell, order->id, newer, by);
+    return 0;
 }
 
-static void take_new(struct flo_shell *shell,
-                     const struct flo_order_verified *verified,
-                     struct flo_slots *record)
+static int take_new(struct flo_shell *shell,
+                    const struct flo_order_verified *verified,
+                    struct flo_slots *record, struct flo_err *err)
 {
     const struct flo_order *order = &verified->order;
+    int rv = keep(shell, verified, record, err);
 
+    if (rv < 0) {
+        return rv;
+    }
     if (order->op == FLO_ORDER_DEPLOY && record == &shell->slots) {
         shell->assigned = *order;
     }
-    keep(shell, verified, record);
     if (order->op == FLO_ORDER_DEPLOY) {
         deploy(shell, order, record, FLO_STATEMENT_NEW);
     } else {
         act(shell, order);
     }
+    return 0;
 }
 
 static void take_again(struct flo_shell *shell, const struct flo_order *order,
@@ -525,16 +545,16 @@ static int take(struct flo_shell *shell,
     }
     switch (standing) {
     case FLO_STATEMENT_NEW:
-        take_new(shell, verified, record);
+        rv = take_new(shell, verified, record, err);
         break;
     case FLO_STATEMENT_AGAIN:
         take_again(shell, order, record);
         break;
     case FLO_STATEMENT_SUPERSEDED:
-        take_superseded(shell, verified, record, by);
+        rv = take_superseded(shell, verified, record, by, err);
         break;
     }
-    return 0;
+    return rv;
 }
 
 static void refuse(struct flo_shell *shell, const char *order, int code,
@@ -548,6 +568,10 @@ static void refuse(struct flo_shell *shell, const char *order, int code,
     if (code == FLO_E_IO_OPEN || code == FLO_E_IO_READ ||
         code == FLO_E_STATE_SLOT) { /* nobody knows: no answer is wrong */
         flo_log_err(FLO_LOG_WARN, "order", err);
+        return;
+    }
+    if (code == FLO_E_IO_WRITE || code == FLO_E_DISK_FULL) {
+        flo_shell_note(shell, "note", err); /* it comes again */
         return;
     }
     if (order[0] != '\0' && answered_before(shell, order)) {

@@ -286,6 +286,9 @@ void flo_shell_device_move(struct flo_shell *shell);
 /* Where it could not be read: try again. */
 void flo_shell_device_again(struct flo_shell *shell);
 void flo_shell_device_write(struct flo_shell *shell);
+/* The same, for who must know whether it is on the disk. */
+FLO_MUST_USE int flo_shell_device_keep(struct flo_shell *shell,
+                                       struct flo_err *err);
 /* Both records, where they have changed; what fails is tried again. */
 void flo_shell_records_write(struct flo_shell *shell);
 /* The record of a model: that of the one that serves, or `shell->other`, good
@@ -294,7 +297,9 @@ FLO_MUST_USE int flo_shell_record(struct flo_shell *shell, const char *model,
                                   struct flo_slots **out, struct flo_err *err);
 /* Write such a record.  Of too many models the one with the oldest statement
  * is forgotten. */
-void flo_shell_record_keep(struct flo_shell *shell, struct flo_slots *record);
+FLO_MUST_USE int flo_shell_record_keep(struct flo_shell *shell,
+                                       struct flo_slots *record,
+                                       struct flo_err *err);
 /* What became of the newest statement about the model. */
 void flo_shell_stated_end(struct flo_shell *shell,
                           const struct flo_agent_execution *execution);

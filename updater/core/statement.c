@@ -33,7 +33,7 @@ static void held_of_model(const struct flo_device *device,
     if (slots->era == device->era && slots->stated.number > 0) {
         held->number = slots->stated.number;
         held->body = &slots->stated.body;
-    } else if (slots->generation == 0) {
+    } else { /* a record that denies alone says nothing of orders before it */
         held->number = device->models_folded;
         held->is_folded = true;
     }

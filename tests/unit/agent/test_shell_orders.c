@@ -2,11 +2,13 @@
  * which order holds, what it is answered, and which releases may come again
  * that were taken back. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/timex.h>
 
 #include <cmocka.h>
@@ -33,6 +35,7 @@ static int denied;  /* as the core was told with the deploy; -1: it was not */
 static int refusal; /* ... and why */
 static char told[2048]; /* the last answer */
 static unsigned alarms; /* told as security */
+static unsigned notes;  /* told as anything else */
 static uint64_t begun_ms;
 
 /* ---- the shell around it ---- */
@@ -51,11 +54,11 @@ void flo_shell_event(struct flo_shell *unused,
 void flo_shell_note(struct flo_shell *unused, const char *type,
                     const struct flo_err *err)
 {
-    (void)unused;
+    (void)unused, (void)err;
     if (strcmp(type, "security") == 0) {
         alarms++;
     } else {
-        fail_msg("%s: %s", type, err->what);
+        notes++;
     }
 }
 
@@ -115,6 +118,7 @@ static int begin(void **state)
     acted = 0;
     heartbeat_ms = 0;
     alarms = 0;
+    notes = 0;
     begun_ms = flo_wall_ms();
     told[0] = '\0';
     answers = 0;
@@ -137,6 +141,7 @@ static int begin(void **state)
 static int end(void **state)
 {
     (void)state;
+    assert_int_equal(notes, 0); /* where none is awaited */
     flo_key_free(key);
     flo_mailbox_close(shell.mailbox);
     flo_store_close(shell.store);
@@ -435,6 +440,41 @@ static void an_epoch_that_no_trusted_list_names_is_refused(void **state)
     assert_int_equal(shell.device.era, 0);
 }
 
+/* No file takes a byte more, as on a disk that is full. */
+static void disk_fails(bool fails)
+{
+    struct rlimit limit;
+
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = fails ? 0 : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void what_is_not_on_the_disk_neither_acts_nor_is_answered(void **state)
+{
+    (void)state;
+    disk_fails(true);
+    denied = -1;
+    deploy(7, 9, "");
+    roll_back(8, 5);
+    order(9, begun_ms, "freeze", "");
+    disk_fails(false);
+    assert_int_equal(denied, -1);
+    assert_int_equal(acted, 0);
+    assert_int_equal(answers, 0);
+    assert_false(shell.device.is_frozen);
+    assert_int_equal(shell.slots.stated.number, 0);
+    assert_int_equal(notes, 3);
+    notes = 0;
+
+    deploy(7, 9, "");
+    assert_int_equal(denied, 0);
+    assert_int_equal(on_disk().stated.number, 7);
+    order(9, begun_ms, "freeze", "");
+    assert_true(shell.device.is_frozen);
+}
+
 static void a_number_that_another_order_had_is_told_as_security(void **state)
 {
     (void)state;
@@ -506,6 +546,7 @@ static void of_too_many_models_the_oldest_is_forgotten(void **state)
     uint64_t i;
 
     (void)state;
+    denied = -1;
     for (i = 1; i <= FLO_MODELS_KEPT_MAX + 3; i++) {
         snprintf(args, sizeof(args),
                  "\"model\":\"m%llu\",\"to\":\"previous\",\"from\":["
@@ -524,6 +565,14 @@ static void of_too_many_models_the_oldest_is_forgotten(void **state)
           "0900000000000000000000000000000000000000000000000000000000000000"
           "\"]");
     assert_true(was_told("\"superseded\""));
+    told[0] = '\0';
+    order(1, flo_wall_ms(), "deploy",
+          "\"model\":\"m1\",\"version\":\"2.1.0\",\"rollout\":\"r-1\","
+          "\"phase\":0,\"release\":\"sha256:"
+          "0800000000000000000000000000000000000000000000000000000000000000"
+          "\"");
+    assert_true(was_told("\"superseded\"")); /* its record denies alone */
+    assert_int_equal(denied, -1);
 }
 
 static void a_pause_holds_over_a_restart(void **state)
@@ -639,6 +688,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             one_below_the_floor_is_refused_unless_the_order_says_so, begin,
             end),
+        cmocka_unit_test_setup_teardown(
+            what_is_not_on_the_disk_neither_acts_nor_is_answered, begin, end),
         cmocka_unit_test_setup_teardown(
             one_order_of_next_year_ends_no_later_ones, begin, end),
         cmocka_unit_test_setup_teardown(
