@@ -27,10 +27,15 @@ static uint64_t set_ms(const struct flo_shell *shell)
     return larger(flo_build_ms(), shell->identity.enrolled_at_ms);
 }
 
-/* What the clock has no part in. */
+/* What the clock has no part in.  But one that somebody keeps right is a second
+ * source: it denies what was agreed on before it was (two orders of a
+ * controller whose clock was a year ahead). */
 static uint64_t least_ms(const struct flo_shell *shell)
 {
-    return flo_device_time(&shell->device, 0, set_ms(shell));
+    bool is_denied = flo_wall_ms() >= set_ms(shell) && is_synchronised();
+
+    return is_denied ? set_ms(shell)
+                     : flo_device_time(&shell->device, 0, set_ms(shell));
 }
 
 void flo_shell_clock_look(const struct flo_shell *shell,

@@ -19,11 +19,13 @@
 
 #define DAY_MS UINT64_C(86400000)
 
-/* The kernel, of whose clock nobody knows how right it is. */
+static bool is_kept_right; /* the clock */
+
+/* The kernel, of whose clock nobody knows how right it is at first. */
 int adjtimex(struct timex *kernel)
 {
-    kernel->status = STA_UNSYNC;
-    return TIME_ERROR;
+    kernel->status = is_kept_right ? 0 : STA_UNSYNC;
+    return is_kept_right ? TIME_OK : TIME_ERROR;
 }
 
 static struct flo_shell shell;
@@ -119,6 +121,7 @@ static int begin(void **state)
     heartbeat_ms = 0;
     alarms = 0;
     notes = 0;
+    is_kept_right = false;
     begun_ms = flo_wall_ms();
     told[0] = '\0';
     answers = 0;
@@ -422,6 +425,21 @@ static void one_order_of_next_year_ends_no_later_ones(void **state)
     assert_int_equal(shell.device.trusted_time_ms, begun_ms);
 }
 
+/* Of a controller whose clock was a year ahead. */
+static void a_clock_that_is_kept_right_denies_what_two_orders_said(void **state)
+{
+    (void)state;
+    order(7, begun_ms + 398 * DAY_MS, "pause", "\"rollout\":\"r-1\"");
+    order(8, begun_ms + 399 * DAY_MS, "pause", "\"rollout\":\"r-2\"");
+    order(9, begun_ms, "freeze", "");
+    assert_false(shell.device.is_frozen);
+    assert_true(was_told("cmd.expired"));
+
+    is_kept_right = true;
+    order(10, begun_ms, "freeze", "");
+    assert_true(shell.device.is_frozen);
+}
+
 static void an_epoch_that_no_trusted_list_names_is_refused(void **state)
 {
     (void)state;
@@ -692,6 +710,8 @@ int main(void)
             what_is_not_on_the_disk_neither_acts_nor_is_answered, begin, end),
         cmocka_unit_test_setup_teardown(
             one_order_of_next_year_ends_no_later_ones, begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_clock_that_is_kept_right_denies_what_two_orders_said, begin, end),
         cmocka_unit_test_setup_teardown(
             an_epoch_that_no_trusted_list_names_is_refused, begin, end),
         cmocka_unit_test_setup_teardown(
