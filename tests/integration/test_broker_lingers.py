@@ -47,11 +47,9 @@ def test_a_restart_disconnects_nobody(one, tmp_path, how):
     until("online again", 10, lambda: one.ask(
         "GET", "/v1/devices/gw").json["state"] == "online")
     assert not device.client.closed
-    # It obeys: it has read the ACL that refuses a retired device.
+    # It obeys: it reads the ACL that refuses a retired device.  Whether that
+    # device still hears its empty desired is nobody's promise.
     assert one.ask("DELETE", "/v1/devices/gw").status == 200
-    until("its empty desired", 10, lambda: any(
-        m[0] == device.topic("desired") and not m[1]
-        for m in device.client.messages))
     device.hears_nothing(one)
 
 
