@@ -3,7 +3,7 @@
 
 import { h } from "/app/dom.js";
 
-const W = 600, H = 170, LEFT = 58, BOTTOM = 20, TOP = 8;
+const W = 320, H = 170, LEFT = 58, BOTTOM = 20, TOP = 8;
 
 function nice(max) {
   const power = 10 ** Math.floor(Math.log10(max || 1));
@@ -19,14 +19,14 @@ export function chart(series, format, label) {
   const all = drawn.flatMap((s) => s.points);
   const from = Math.min(...all.map((p) => p[0]));
   const to = Math.max(...all.map((p) => p[0]), from + 1000);
-  const top = nice(Math.max(...all.map((p) => p[2]), 1e-9));
+  const most = Math.max(...all.map((p) => p[2]));
+  const top = most > 0 ? nice(most) : 1;
   const x = (at) => LEFT + (at - from) / (to - from) * (W - LEFT - 8);
   const y = (v) => TOP + (1 - v / top) * (H - TOP - BOTTOM);
   const line = (points, i) => points.map((p, n) =>
     `${n === 0 ? "M" : "L"}${x(p[0]).toFixed(1)} ${y(p[i]).toFixed(1)}`).join("");
 
   const svg = h("svg", { class: "chart", viewBox: `0 0 ${W} ${H}`, role: "img",
-    preserveAspectRatio: "none",
     "aria-label": `${label}: ` + drawn.map((s) =>
       `${s.name} now ${format(s.points.at(-1)[2])}`).join(", ") });
   for (let i = 0; i <= 2; i += 1) {
