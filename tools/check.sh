@@ -1,7 +1,7 @@
 #!/bin/sh
 # What a machine can hold of CONTRIBUTING.md, in under ten seconds.
 #
-# usage: tools/check.sh [format|layers|headers|symbols|docs|text ...]
+# usage: tools/check.sh [format|layers|headers|symbols|docs|inputs|promises|text ...]
 # Without words all of them. A check whose tool is absent says so and is not
 # counted as passed. Symbols need a build (build/release or build/asan).
 set -u
@@ -66,6 +66,10 @@ check_inputs() {
     python3 tools/bad_inputs.py && say inputs ok || bad inputs
 }
 
+check_promises() {
+    python3 tools/promises.py && say promises ok || bad promises
+}
+
 # Words that must not land: pretended work, paths of a machine, wide files.
 check_text() {
     out=$(git grep -nIE '\b(TODO|FIXME|XXX|HACK)\b' -- '*.c' '*.h' '*.js' \
@@ -77,7 +81,7 @@ check_text() {
     [ -z "$out" ] && say text ok || { echo "$out"; bad text; }
 }
 
-for check in ${*:-format layers headers symbols docs inputs text}; do
+for check in ${*:-format layers headers symbols docs inputs promises text}; do
     "check_$check"
 done
 exit $failed

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""docs/security.md and docs/reliability.md promise things.  Does every row of
+their tables have all its cells, and does each test that it names stand?
+
+A test is named `test_x` (tests/unit), `test_x.py` or `e2e_x`
+(tests/integration), `fuzz_x` (tests/fuzz), `power_x` or `sweep_x`
+(tests/crash), or by its path; `power.py` alone is tests/crash/power.py.  A
+name of a case, a_sentence_like_this, must stand in the file named before it.
+"""
+import glob
+import os
+import re
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+HEADS = {"docs/security.md": "| promise | who may be hostile | test | figure |",
+         "docs/reliability.md": "| promise | what may fail | test | figure |"}
+WORD = re.compile(r"`([^`]+)`|\b([a-z0-9]+(?:_[a-z0-9]+){2,})\b")
+
+
+def read(path):
+    with open(os.path.join(ROOT, path), encoding="utf-8") as file:
+        return file.read()
+
+
+def find(name):
+    """The file of a named test, or None where nothing stands there."""
+    name = name.split()[0]
+    kinds = ((r"test_\w+\.py$", "tests/integration/" + name),
+             (r"e2e_", "tests/integration/test_%s.py" % name[4:]),
+             (r"test_", "tests/unit/**/%s.c" % name),
+             (r"fuzz_", "tests/fuzz/%s.c" % name),
+             (r"\w+\.py$", "tests/crash/" + name),
+             (r"(tests|tools)/", name))
+    for form, path in kinds:
+        if re.match(form, name):
+            files = glob.glob(os.path.join(ROOT, path), recursive=True)
+            return os.path.relpath(files[0], ROOT) if files else None
+    if re.match(r"(power|sweep)_", name):
+        # sweep_<world>: the worlds are a list of CMake's.
+        world = name.split("_", 1)[1]
+        text = read("tests/crash/CMakeLists.txt")
+        return "tests/crash/CMakeLists.txt" if world in text else None
+    return None
+
+
+def check_tests(cell):
+    """What is wrong with the tests that a cell names."""
+    file, count = None, 0
+    for quoted, case in WORD.findall(cell):
+        if quoted and re.match(r"make |flotilla", quoted):
+            continue
+        if quoted:
+            file = find(quoted)
+            if file is None:
+                yield "no test %s" % quoted
+            count += 1
+        elif file is None or case not in read(file):
+            yield "no case %s in %s" % (case, file)
+    if count == 0:
+        yield "names no test"
+
+
+def main():
+    faults, rows = [], 0
+    for path, head in HEADS.items():
+        lines = read(path).split("\n")
+        if lines.count(head) != 1:
+            faults.append("%s: not one table `%s`" % (path, head))
+            continue
+        first = lines.index(head) + 2
+        for number, line in enumerate(lines[first:], first + 1):
+            if not line.startswith("|"):
+                break
+            cells = [cell.strip() for cell in line.strip().split("|")[1:-1]]
+            where = "%s:%d" % (path, number)
+            if len(cells) != 4:
+                faults.append("%s: %d cells, not 4" % (where, len(cells)))
+            elif re.fullmatch(r"\*\*.*\*\*", cells[0]) and not any(cells[1:]):
+                continue  # an area
+            elif not all(cells):
+                faults.append("%s: an empty cell (`–` says: nothing)" % where)
+            else:
+                rows += 1
+                faults += ["%s: %s" % (where, fault)
+                           for fault in check_tests(cells[2])]
+    print("%d promises, each with a test" % rows)
+    for fault in faults:
+        print("promises: " + fault)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
