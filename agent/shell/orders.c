@@ -164,6 +164,9 @@ void flo_shell_deny(struct flo_shell *shell,
     } else if (flo_digest_equal(&said.release, &slots->stated.target)) {
         said.number = shell->assigned.number;
     }
+    if (action->number == 0) {
+        flo_slots_disallow(slots, &said.release, said.statement);
+    }
     if (flo_slots_deny(slots, &said)) {
         tell_folded(shell, slots);
     }

@@ -74,6 +74,17 @@ static bool goes_before(const struct flo_slots *slots,
     return a->number - 1 < b->number - 1; /* 0 wraps */
 }
 
+void flo_slots_disallow(struct flo_slots *slots,
+                        const struct flo_digest *release, uint64_t statement)
+{
+    struct flo_denial *known = find(slots, release, 0);
+
+    if (known != NULL && known->cause == FLO_DENIAL_ALLOWED &&
+        known->statement <= statement) {
+        flo_slots_denial_remove(slots, (uint32_t)(known - slots->denials));
+    }
+}
+
 void flo_slots_denial_remove(struct flo_slots *slots, uint32_t index)
 {
     struct flo_denial *list = slots->denials;

@@ -298,6 +298,17 @@ what_was_taken_back_by_hand_stays_so_until_it_is_lifted(void **state)
     assert_false(is_denied_to_order(10, ",\"lift\":9"));
 }
 
+static void at_the_device_the_last_word_holds(void **state)
+{
+    (void)state;
+    deploy(7, 9, "");
+    deny(FLO_DENIAL_ORDERED, 0);
+    assert_false(is_denied_by_hand()); /* allows it: no order came between */
+    deny(FLO_DENIAL_ORDERED, 0);
+
+    assert_true(is_denied_to_order(8, ""));
+}
+
 static void an_order_lifts_what_was_too_slow_and_no_fault(void **state)
 {
     (void)state;
@@ -691,6 +702,8 @@ int main(void)
             what_was_told_is_not_told_again_for_a_list, begin, end),
         cmocka_unit_test_setup_teardown(
             what_was_not_told_is_told_when_the_list_comes_again, begin, end),
+        cmocka_unit_test_setup_teardown(at_the_device_the_last_word_holds,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(
             an_order_lifts_what_was_too_slow_and_no_fault, begin, end),
         cmocka_unit_test_setup_teardown(

@@ -154,6 +154,10 @@ FLO_MUST_USE int flo_slots_admit(const struct flo_slots *slots,
  * allowed one, else of the denied one with the lowest number, which is folded:
  * true then, for a note. */
 bool flo_slots_deny(struct flo_slots *slots, const struct flo_denial *said);
+/* What somebody at the device allowed, after the same order as is denied now,
+ * allows no more: there the last word holds, not the one that lifts. */
+void flo_slots_disallow(struct flo_slots *slots,
+                        const struct flo_digest *release, uint64_t statement);
 /* `number`: of the release; 0: not known. */
 bool flo_slots_is_denied(const struct flo_slots *slots,
                          const struct flo_digest *release, uint64_t number);
