@@ -59,27 +59,30 @@ static int recover(struct flo_shell *shell, const char *model,
     return rv;
 }
 
-/* Of several records: the model that serves here, else the one of which the
- * newest order speaks.  A record that cannot be read is of interest. */
+/* Of several records: the model that serves here, else one that is damaged and
+ * may have, else the one of which the newest order speaks.  A record that only
+ * keeps what was said about another model takes nothing away. */
 static size_t choose_model(struct flo_shell *shell, size_t count,
                            char (*models)[FLO_NAME_MAX + 1])
 {
     struct flo_slots slots;
     uint64_t newest = 0;
+    size_t damaged = count;
     size_t best = 0;
 
     for (size_t i = 0; i < count; i++) {
         int rv = flo_store_slots_read(shell->store, models[i], &slots, NULL);
-        if (rv < 0 || !flo_digest_is_zero(&slots.current) ||
-            !flo_digest_is_zero(&slots.candidate)) {
+        if (rv < 0) {
+            damaged = damaged < count ? damaged : i;
+        } else if (!flo_digest_is_zero(&slots.current) ||
+                   !flo_digest_is_zero(&slots.candidate)) {
             return i;
-        }
-        if (slots.stated.number > newest) {
+        } else if (slots.stated.number > newest) {
             newest = slots.stated.number;
             best = i;
         }
     }
-    return best;
+    return damaged < count ? damaged : best;
 }
 
 static int read_records(struct flo_shell *shell, struct flo_err *err)

@@ -99,6 +99,19 @@ def test_damaged_records_are_told_and_the_fleet_heals_them(up, lab, data):
     serves(lab, "tiny@1")
 
 
+def test_another_models_damaged_record_takes_nothing_away(up, lab):
+    lab.stop()
+    other = in_state(lab, "slots", "another.bin")
+    with open(other, "wb") as file:
+        file.write(b"x" * 8192)
+    lab.start()
+    serves(lab, "tiny@1", 10)
+    lab.stop()
+    os.unlink(other)
+    lab.start()
+    up.online(["b"])
+
+
 def flip_a_bit(device):
     """Of the model; its path, and where the log ends."""
     digest = hashlib.sha256(open(OLD, "rb").read()).hexdigest()
