@@ -28,7 +28,7 @@ export function openRollback(rollout, devices) {
     go.disabled = true;
     try {
       await call("POST", `/v1/rollouts/${encodeURIComponent(rollout.id)}/actions`,
-        { action: "rollback", reason: reason.value });
+        { action: "rollback", confirm: typed.value, reason: reason.value });
       announce(`${rollout.id} goes back`);
       close();
     } catch (problem) {

@@ -184,3 +184,21 @@ def test_a_page_that_nothing_happens_to_asks_for_nothing(page):
         " window.fetch = (...args) => { n += 1; return ask(...args); };"
         " setTimeout(() => { window.fetch = ask; done(n); }, 3000); })")
     assert asked <= 3, "at most one request a second"
+
+
+def test_a_rollout_is_taken_back_by_its_dialog(page, controller):
+    started = controller.ask("POST", "/v1/rollouts", {"release": "tiny@1"})
+    assert started.status == 201, started.body
+    rollout = {**ROLLOUT, "id": started.json["id"], "release": "tiny@1"}
+    page.run("import('/app/rollback.js').then(r => { r.openRollback(%s, []);"
+             " const typed = [...document.querySelectorAll('dialog input')]"
+             ".pop(); typed.value = 'tiny@1';"
+             " typed.dispatchEvent(new Event('input'));"
+             " document.querySelector('dialog .danger').click() })"
+             % json.dumps(rollout))
+    page.until("document.querySelector('dialog') === null"
+               " || document.querySelector('dialog .error').innerText !== ''",
+               10)
+    assert page.run("document.querySelector('dialog')?.innerText") is None
+    shown = controller.ask("GET", "/v1/rollouts/" + rollout["id"]).json
+    assert shown["state"] in ("rolling-back", "rolled-back"), shown["reason"]
