@@ -385,7 +385,13 @@ static int recall(struct flo_controller *controller,
     struct flo_order order = {
         .op = FLO_ORDER_ROLLBACK, .from_count = 1, .to_previous = true};
     char id[FLO_NAME_MAX + 1];
+    int rv =
+        flo_records_release_get(controller->store, entry->model, entry->version,
+                                take_number, &order.from_numbers[0], err);
 
+    if (rv < 0) {
+        return rv;
+    }
     snprintf(order.scope.device, sizeof(order.scope.device), "%s", device);
     order.scope.bucket_to = FLO_BUCKETS;
     snprintf(order.by, sizeof(order.by), "controller");
@@ -393,7 +399,7 @@ static int recall(struct flo_controller *controller,
     memcpy(order.model, entry->model, sizeof(order.model));
     order.from[0] = entry->release;
     snprintf(order.reason, sizeof(order.reason), "%.127s", entry->core.reason);
-    int rv = flo_orders_issue_desired(controller, &order, id, err);
+    rv = flo_orders_issue_desired(controller, &order, id, err);
     if (rv == 0) {
         rv = flo_records_desired_set(controller->store, device, id, err);
         flo_effect_desired(controller, device);

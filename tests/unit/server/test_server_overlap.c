@@ -289,6 +289,7 @@ static void a_gate_takes_back_one_device_and_nobody_beside_it(void **state)
                                            &world->err),
                      0);
     assert_non_null(strstr(body, ids[0])); /* the scope: this device */
+    assert_non_null(strstr(body, "\"from_numbers\":["));
     for (size_t i = 1; i < FLO_COUNT(ids); i++) {
         assert_string_equal(op_of(world, ids[i]), "deploy");
     }
