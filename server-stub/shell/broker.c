@@ -156,17 +156,21 @@ static void config_text(const struct flo_controller *controller, uint16_t port,
                    controller->dir);
 }
 
-/* Also of what is not in the file: the authority, which devices were told, and
- * the limit of open files, which it inherits. */
+/* Also of what is not in the file: the authority, which devices were told, the
+ * limit of open files, which it inherits, and the backup that the data come
+ * from: it keeps lists of orders that those do not know. */
 static void config_digest(struct flo_broker *broker, const struct flo_buf *text)
 {
     const struct flo_controller *controller = broker->controller;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) all = {0};
     struct flo_digest digest;
     char authority[FLO_DIGEST_TEXT];
+    char restored[24] = "";
 
+    (void)flo_records_setting_get(controller->store, "restored", restored,
+                                  sizeof(restored), NULL);
     flo_digest_text(&controller->pki.ca_fingerprint, authority);
-    flo_buf_printf(&all, "%s%s %llu %llu\n", text->data, authority,
+    flo_buf_printf(&all, "%s%s %s %llu %llu\n", text->data, authority, restored,
                    (unsigned long long)controller->devices_max,
                    (unsigned long long)controller->options.broker_linger_ms);
     flo_sha256(all.data, all.bytes, &digest);

@@ -91,12 +91,17 @@ static int load(struct flo_controller *controller, struct flo_err *err)
 static int restore(struct flo_controller *controller, struct flo_err *err)
 {
     char order[FLO_NAME_MAX + 1];
+    char at[24];
     int rv = flo_controller_begin(controller, err);
 
     if (rv < 0) {
         return rv;
     }
-    rv = flo_records_skip(controller->store, "order", RESTORED_SKIP, err);
+    snprintf(at, sizeof(at), "%llu", (unsigned long long)flo_wall_ms());
+    rv = flo_records_setting_set(controller->store, "restored", at, err);
+    if (rv == 0) {
+        rv = flo_records_skip(controller->store, "order", RESTORED_SKIP, err);
+    }
     if (rv == 0) {
         rv = flo_records_skip(controller->store, "rollout", RESTORED_SKIP, err);
     }

@@ -62,6 +62,18 @@ def test_a_broker_with_other_settings_is_started_anew(one):
     one.start(*LINGER)
 
 
+def test_a_broker_from_before_a_backup_was_restored_is_started_anew(one):
+    """It keeps lists of orders that the data do not know any more."""
+    _, mosquitto = pids(one)
+    one.stop()
+    one.start(*LINGER, "--restored")
+    _, anew = pids(one)
+    assert anew != mosquitto and not is_there(mosquitto)
+    one.stop()
+    one.start(*LINGER)
+    assert pids(one)[1] == anew
+
+
 def test_a_broker_that_died_meanwhile_is_started_anew(one):
     keeper, mosquitto = pids(one)
     one.stop()
