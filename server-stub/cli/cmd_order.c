@@ -160,6 +160,12 @@ static void print_plan(const struct flo_cli *cli, const json_t *plan)
            (unsigned long long)flo_out_u64(plan, "download"), bytes,
            (unsigned long long)flo_out_u64(plan, "cannot"),
            (unsigned long long)flo_out_u64(plan, "offline"));
+    if (json_is_true(json_object_get(plan, "frozen")) &&
+        flo_out_u64(plan, "download") > 0) {
+        printf("the fleet is frozen: who must download keeps %s until it is "
+               "unfrozen\n",
+               flo_out_text(plan, "release", "?"));
+    }
     flo_out_table(cli, json_object_get(plan, "targets"), targets,
                   FLO_COUNT(targets));
     json_array_foreach(json_object_get(plan, "items"), i, item)

@@ -705,10 +705,15 @@ int flo_orders_plan(struct flo_controller *controller,
 {
     struct both both = {0};
     struct scope_list list = {0};
+    bool is_frozen = false;
     int rv = look(controller, what, &both, &list, err);
 
     if (rv == 0) {
+        rv = flo_records_is_frozen(controller->store, &is_frozen, err);
+    }
+    if (rv == 0) { /* who must download waits for the end of it */
         *out = plan_json(controller, what, &both, &list);
+        json_object_set_new(*out, "frozen", json_boolean(is_frozen));
     }
     free(list.items);
     return rv;

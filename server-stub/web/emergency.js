@@ -73,6 +73,8 @@ export async function openEmergency(devices, preset, known = []) {
     say.textContent = `${answer.go_back} of ${answer.devices} devices go back`
       + (answer.cannot > 0 ? `, ${answer.cannot} cannot` : "")
       + (answer.offline > 0 ? `, ${answer.offline} are offline and follow at contact` : "")
+      + (answer.frozen && answer.download > 0
+        ? `. The fleet is frozen: ${answer.download} download when it is unfrozen` : "")
       + (answer.rollouts.length > 0 ? `. Stopped: ${answer.rollouts.join(", ")}` : "") + ".";
     shown.replaceChildren(
       table(["what", "to", "devices", "online", "offline", "download each"],

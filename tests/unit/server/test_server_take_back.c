@@ -116,8 +116,31 @@ a_plan_says_who_goes_who_fetches_who_cannot_and_changes_nothing(void **state)
     assert_int_equal(number(plan, "download"), 1);
     assert_int_equal(number(plan, "download_bytes"), 100);
     assert_int_equal(number(plan, "cannot"), 1);
+    assert_true(json_is_false(json_object_get(plan, "frozen")));
     json_decref(plan);
     assert_int_equal(world->controller->counters.orders_signed, 0);
+}
+
+/* Going back works in a freeze, downloads do not. */
+static void a_plan_says_that_the_fleet_is_frozen(void **state)
+{
+    struct world *world = *state;
+    struct flo_take_back what = {
+        .release = "tiny@2.1.0", .group = "all", .to = "tiny@2.2.0"};
+    char id[FLO_NAME_MAX + 1];
+    json_t *plan = NULL;
+
+    devices_report(world);
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    assert_int_equal(flo_orders_fleet(world->controller, FLO_ORDER_FREEZE,
+                                      "ops", 0, id, &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    assert_int_equal(
+        flo_orders_plan(world->controller, &what, &plan, &world->err), 0);
+
+    assert_true(json_is_true(json_object_get(plan, "frozen")));
+    json_decref(plan);
 }
 
 static int orders(struct world *world, struct flo_take_back what, char *id)
@@ -306,6 +329,7 @@ int main(void)
         cmocka_unit_test(what_a_device_would_do_follows_from_its_report),
         WITH_WORLD(
             a_plan_says_who_goes_who_fetches_who_cannot_and_changes_nothing),
+        WITH_WORLD(a_plan_says_that_the_fleet_is_frozen),
         WITH_WORLD(where_nobody_can_go_back_nothing_is_yanked_without_a_word),
         WITH_WORLD(a_rollback_of_one_device_changes_nothing_elsewhere),
         WITH_WORLD(to_a_release_flips_who_keeps_it_and_sends_it_to_others),
