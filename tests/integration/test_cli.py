@@ -405,7 +405,7 @@ def test_the_agent_says_where_it_looked_for_its_configuration():
 
 
 def test_a_login_says_which_kind_of_token_it_was_given(controller, folder):
-    env = dict(os.environ, XDG_CONFIG_HOME=os.path.join(folder, "config"))
+    env = dict(os.environ, XDG_CONFIG_HOME=os.path.join(folder, "config-unused"))
     wrong = os.path.join(folder, "enroll.token")
     code, _, err = cli(controller, "token", "create", "--to", wrong)
     assert code == 0, err
@@ -415,7 +415,7 @@ def test_a_login_says_which_kind_of_token_it_was_given(controller, folder):
         env=env, capture_output=True, text=True, timeout=30)
     assert done.returncode == 4, done.stderr
     assert "enrolment token, which is for devices" in done.stderr
-    assert not os.path.exists(os.path.join(folder, "config", "flotilla"))
+    assert not os.path.exists(os.path.join(folder, "config-unused", "flotilla"))
     code, _, err = cli(controller, "token", "create", "--kind", "acess")
     assert code == 2 and "`acess` is no kind of token" in err, (code, err)
     private = os.path.join(folder, "mine.key")
