@@ -504,6 +504,94 @@ static void what_is_not_on_the_disk_neither_acts_nor_is_answered(void **state)
     assert_true(shell.device.is_frozen);
 }
 
+/* The list of trusted keys as it is after an enrolment anew: the same key. */
+static void the_list_says(unsigned list_epoch)
+{
+    char pem[FLO_PUBLIC_KEY_PEM_MAX];
+    struct flo_buf text = {0};
+    struct flo_err err = {0};
+
+    flo_trust_free(shell.identity.trust);
+    flo_public_key_pem(flo_key_public(key), pem);
+    flo_buf_printf(&text,
+                   "{\"v\":1,\"fleet\":\"demo\",\"epoch\":%u,"
+                   "\"keys\":[{\"pem\":\"",
+                   list_epoch);
+    flo_buf_json_text(&text, pem, strlen(pem));
+    flo_buf_text(&text, "\",\"roles\":[\"order\"]}]}");
+    assert_int_equal(
+        flo_trust_parse(text.data, text.bytes, &shell.identity.trust, &err), 0);
+    flo_buf_deinit(&text);
+}
+
+static void order_of_epoch(unsigned of, uint64_t number, const char *op)
+{
+    epoch = of;
+    order(number, begun_ms, op, "");
+    epoch = 1;
+}
+
+static void the_next_epoch_comes_with_the_list_that_says_so(void **state)
+{
+    (void)state;
+    order_of_epoch(1, 700, "freeze");
+    the_list_says(2);
+    order_of_epoch(1, 701, "unfreeze"); /* still under way */
+    assert_int_equal(acted, 2);
+    order_of_epoch(2, 1, "freeze"); /* numbers count anew */
+    assert_int_equal(acted, 3);
+    assert_int_equal(alarms, 0);
+    assert_true(shell.device.is_frozen);
+    assert_int_equal(shell.device.epoch, 2);
+    assert_int_equal(shell.device.era, 1);
+    order_of_epoch(1, 900, "unfreeze");
+
+    assert_int_equal(acted, 3);
+    assert_int_equal(alarms, 1);
+    assert_true(was_told("cmd.epoch"));
+    assert_true(shell.device.is_frozen);
+}
+
+/* Nor does a list move it further than that. */
+static void no_epoch_is_left_out(void **state)
+{
+    const unsigned later[] = {3, UINT32_MAX};
+    (void)state;
+
+    for (size_t i = 0; i < FLO_COUNT(later); i++) {
+        the_list_says(later[i]);
+        order_of_epoch(later[i], 7 + i, "freeze");
+        order_of_epoch(2, 17 + i, "freeze");
+        assert_int_equal(alarms, 2 * (i + 1));
+        assert_true(was_told("cmd.epoch"));
+    }
+    assert_int_equal(acted, 0);
+    assert_false(shell.device.is_frozen);
+    assert_int_equal(shell.device.epoch, 1);
+    order_of_epoch(1, 30, "freeze");
+
+    assert_true(shell.device.is_frozen);
+}
+
+/* What the one said is kept, and over a restart it is still one voice. */
+static void one_order_of_next_year_is_one_voice_after_a_restart(void **state)
+{
+    struct flo_err err = {0};
+    (void)state;
+
+    order(7, begun_ms + 399 * DAY_MS, "pause", "\"rollout\":\"r-1\"");
+    memset(&shell.device, 0, sizeof(shell.device));
+    assert_int_equal(flo_store_device_read(shell.store, &shell.device, &err),
+                     0);
+    order(7, begun_ms + 399 * DAY_MS, "pause", "\"rollout\":\"r-1\"");
+    order(8, begun_ms, "freeze", "");
+
+    assert_true(shell.device.is_frozen);
+    assert_int_equal(alarms, 0);
+    assert_int_equal(shell.device.trusted_time_ms, begun_ms);
+    assert_int_equal(shell.device.claimed_time_ms, begun_ms + 399 * DAY_MS);
+}
+
 static void a_number_that_another_order_had_is_told_as_security(void **state)
 {
     (void)state;
@@ -727,6 +815,11 @@ int main(void)
             a_clock_that_is_kept_right_denies_what_two_orders_said, begin, end),
         cmocka_unit_test_setup_teardown(
             an_epoch_that_no_trusted_list_names_is_refused, begin, end),
+        cmocka_unit_test_setup_teardown(
+            the_next_epoch_comes_with_the_list_that_says_so, begin, end),
+        cmocka_unit_test_setup_teardown(no_epoch_is_left_out, begin, end),
+        cmocka_unit_test_setup_teardown(
+            one_order_of_next_year_is_one_voice_after_a_restart, begin, end),
         cmocka_unit_test_setup_teardown(
             a_number_that_another_order_had_is_told_as_security, begin, end),
         cmocka_unit_test_setup_teardown(a_rollback_is_carried_out_once, begin,
