@@ -266,7 +266,12 @@ FLO_MUST_USE int flo_orders_overtaken(struct flo_controller *controller,
 /* Sign all of that anew: devices know higher numbers than this store. */
 FLO_MUST_USE int flo_orders_renew_each(struct flo_controller *controller,
                                        struct flo_err *err);
-/* Sign one anew if it is older than that; `id` becomes the new one's. */
+/* A deploy that a desired holds is signed anew for each holder by itself, with
+ * that device as its scope, as long as no more than so many hold it; else with
+ * the scope that it had. */
+#define FLO_ORDERS_OWN_MAX 64
+/* Sign one anew if it is older than that, with the scope that it has, for a
+ * rollout that brings it to newcomers; `id` becomes the new one's. */
 FLO_MUST_USE int flo_orders_freshen(struct flo_controller *controller, char *id,
                                     struct flo_err *err);
 /* Sign one anew that came to a device too late, if its desired holds it. */

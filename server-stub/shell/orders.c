@@ -200,6 +200,62 @@ static int renew(struct flo_controller *controller, const char *old,
     return rv;
 }
 
+static int collect_holder(void *context, const char *device)
+{
+    struct flo_text_list *holders = context;
+
+    if (holders->count <= FLO_ORDERS_OWN_MAX) { /* one more says: too many */
+        flo_text_list_add(holders, device);
+    }
+    return 0;
+}
+
+static int issue_own(struct flo_controller *controller, struct parsed *parsed,
+                     const char *device, struct flo_err *err)
+{
+    struct flo_scope *scope = &parsed->order.scope;
+    char id[FLO_NAME_MAX + 1];
+
+    *scope = (struct flo_scope){.bucket_to = FLO_BUCKETS};
+    snprintf(scope->device, sizeof(scope->device), "%s", device);
+    int rv =
+        flo_orders_issue_row(controller, &parsed->order, parsed->row, id, err);
+    if (rv == 0) {
+        rv = flo_records_desired_set(controller->store, device, id, err);
+        flo_effect_desired(controller, device);
+    }
+    return rv;
+}
+
+/* With the group's scope and a newer number, who carries messages could bring
+ * it to members that were since assigned something else: it would be the newest
+ * there too.  So each holder gets one of its own, where they are few; for many
+ * that costs too much in the second after a rollback. */
+static int renew_own(struct flo_controller *controller, const char *old,
+                     struct flo_err *err)
+{
+    struct flo_text_list holders = {0};
+    char id[FLO_NAME_MAX + 1];
+    struct parsed parsed = {
+        .row.is_desired_only = true, .fleet = controller->fleet, .err = err};
+    int rv = flo_records_order_get(controller->store, old, parse_order, &parsed,
+                                   err);
+
+    if (rv == 0 && parsed.order.op == FLO_ORDER_DEPLOY) {
+        rv = flo_records_desired_holders(controller->store, old, collect_holder,
+                                         &holders, err);
+    }
+    if (rv == 0 && (holders.count == 0 || holders.count > FLO_ORDERS_OWN_MAX)) {
+        rv = renew(controller, old, true, id, err);
+    } else {
+        for (size_t i = 0; i < holders.count && rv == 0; i++) {
+            rv = issue_own(controller, &parsed, holders.items[i], err);
+        }
+    }
+    flo_text_list_clear(&holders);
+    return rv;
+}
+
 /* A device that heard of a newer rollback takes an older deploy no more. */
 static bool is_due(const struct held *held, uint64_t rollback)
 {
@@ -225,7 +281,9 @@ static int renew_some(struct flo_controller *controller,
         if (is_each || is_due(held, rollback) ||
             (is_listed_rollback && rollbacks_too)) {
             rollbacks_too = rollbacks_too || is_listed_rollback;
-            rv = renew(controller, held->id, held->is_desired_only, id, err);
+            rv = held->is_desired_only
+                     ? renew_own(controller, held->id, err)
+                     : renew(controller, held->id, false, id, err);
         }
     }
     return rv;
@@ -310,9 +368,8 @@ int flo_orders_send_anew(struct flo_controller *controller, const char *device,
     uint64_t rev;
     int rv = flo_records_desired_get(controller->store, device, &rev, id, err);
 
-    return rv == 0 && strcmp(id, order) == 0
-               ? renew(controller, order, true, id, err)
-               : rv;
+    return rv == 0 && strcmp(id, order) == 0 ? renew_own(controller, order, err)
+                                             : rv;
 }
 
 /* ---- what is published ---- */

@@ -316,8 +316,8 @@ FLO_MUST_USE int flo_records_order_add(struct flo_records *store,
 FLO_MUST_USE int flo_records_order_get(struct flo_records *store,
                                        const char *id, flo_records_order_fn fn,
                                        void *context, struct flo_err *err);
-/* Newest order of a rollout with this op (and phase, for deploy);
- * FLO_E_ABSENT. */
+/* Newest order of a rollout with this op (and phase, for deploy) that is for
+ * more than one device; FLO_E_ABSENT. */
 FLO_MUST_USE int flo_records_order_of(struct flo_records *store,
                                       const char *rollout, const char *op,
                                       uint64_t phase, flo_records_order_fn fn,

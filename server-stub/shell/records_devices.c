@@ -316,8 +316,9 @@ int flo_records_desired_holders(struct flo_records *store, const char *order,
     struct flo_db_statement *row;
     bool has_row = true;
     int rv = flo_records_query(store->control, err, &row,
-                               "SELECT device FROM desired WHERE ord = ?", "t",
-                               order);
+                               "SELECT device FROM desired WHERE ord = ?"
+                               " ORDER BY device",
+                               "t", order);
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         rv = fn(context, flo_db_column_text(row, 0));

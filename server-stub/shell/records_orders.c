@@ -96,6 +96,7 @@ int flo_records_order_of(struct flo_records *store, const char *rollout,
     int rv = flo_records_query(store->control, err, &row,
                                "SELECT " ORDER_COLUMNS " FROM ord"
                                " WHERE rollout = ? AND op = ? AND phase = ?"
+                               " AND grp <> ''"
                                " ORDER BY seq DESC LIMIT 1",
                                "ttu", rollout, op, phase);
 

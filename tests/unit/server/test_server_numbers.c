@@ -179,6 +179,122 @@ static void a_deploy_that_a_rollback_overtook_gets_a_newer_number(void **state)
     assert_string_equal(order_of(world, 0), "o-0004");
 }
 
+static int take_order(void *context, const struct flo_records_order *order)
+{
+    struct flo_err err = {0};
+
+    return flo_order_parse(order->body, strlen(order->body), "demo", context,
+                           &err);
+}
+
+/* What the device's desired holds, as the device reads it. */
+static struct flo_order held_by(struct world *world, const char *device)
+{
+    struct flo_order order;
+    char id[FLO_NAME_MAX + 1];
+    uint64_t rev;
+
+    assert_int_equal(flo_records_desired_get(world->controller->store, device,
+                                             &rev, id, &world->err),
+                     0);
+    assert_int_equal(flo_records_order_get(world->controller->store, id,
+                                           take_order, &order, &world->err),
+                     0);
+    return order;
+}
+
+static bool is_for(const struct flo_order *order, const char *device)
+{
+    return flo_scope_holds(&order->scope, device, NULL, 0);
+}
+
+/* Its number is the newest everywhere: whoever carries it to another device
+ * must find that it is not meant there. */
+static void what_is_signed_anew_for_a_device_is_for_no_other(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+
+    take_back_the_release_before(world, id);
+    struct flo_order before = held_by(world, ids[0]);
+    assert_true(is_for(&before, ids[1]));
+    hour(world);
+
+    for (size_t i = 0; i < FLO_COUNT(ids); i++) {
+        struct flo_order order = held_by(world, ids[i]);
+        char release[FLO_DIGEST_TEXT];
+        flo_digest_text(&order.release, release);
+        assert_int_equal(order.op, FLO_ORDER_DEPLOY);
+        assert_string_equal(release, NEXT_DIGEST);
+        assert_string_equal(order.rollout, "r-0002");
+        assert_int_equal(order.seq, 4 + i);
+        for (size_t j = 0; j < FLO_COUNT(ids); j++) {
+            assert_int_equal(is_for(&order, ids[j]), i == j);
+        }
+    }
+}
+
+static void one_that_came_too_late_is_signed_anew_for_that_device(void **state)
+{
+    struct world *world = *state;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\"}");
+    size_t canary = device_in_phase(entry, 0);
+
+    assert_int_equal(flo_orders_send_anew(world->controller, ids[canary],
+                                          "o-0001", &world->err),
+                     0);
+    struct flo_order order = held_by(world, ids[canary]);
+    assert_int_equal(order.seq, 2);
+
+    assert_string_equal(order.scope.device, ids[canary]);
+}
+
+static void a_newcomer_gets_no_order_of_another_device(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+
+    take_back_the_release_before(world, id);
+    hour(world); /* each has one of its own */
+    order_of_newcomer(world);
+    struct flo_order order = held_by(world, NEWCOMER);
+
+    assert_int_equal(order.op, FLO_ORDER_DEPLOY);
+    assert_true(order.seq > 3);
+    assert_true(is_for(&order, NEWCOMER));
+}
+
+static void what_many_hold_is_signed_once_for_all_of_them(void **state)
+{
+    struct world *world = *state;
+    char id[FLO_NAME_MAX + 1];
+    char device[37];
+
+    take_back_the_release_before(world, id); /* o-0003 */
+    assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
+    for (unsigned i = 0; i < FLO_ORDERS_OWN_MAX; i++) {
+        char name[16];
+        snprintf(device, sizeof(device), "%08x-7777-4777-8777-777777777777", i);
+        snprintf(name, sizeof(name), "many-%u", i);
+        assert_int_equal(enrol(world, device, name), 0);
+        assert_int_equal(flo_records_desired_set(world->controller->store,
+                                                 device, "o-0002", &world->err),
+                         0);
+    }
+    assert_int_equal(flo_records_desired_set(world->controller->store, ids[0],
+                                             "o-0002", &world->err),
+                     0);
+    assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
+    uint64_t before = world->controller->counters.orders_signed;
+    hour(world);
+    struct flo_order order = held_by(world, device);
+
+    assert_true(is_for(&order, device));
+    assert_true(is_for(&order, ids[0]));
+    assert_int_equal(world->controller->counters.orders_signed, before + 1);
+}
+
 static void a_deploy_that_is_superseded_ends_so(void **state)
 {
     struct world *world = *state;
@@ -233,6 +349,10 @@ int main(void)
         WITH_WORLD(a_refusal_for_a_wrong_clock_ends_nothing_that_was_asked),
         WITH_WORLD(rollbacks_that_are_signed_anew_keep_their_order),
         WITH_WORLD(a_deploy_that_a_rollback_overtook_gets_a_newer_number),
+        WITH_WORLD(what_is_signed_anew_for_a_device_is_for_no_other),
+        WITH_WORLD(one_that_came_too_late_is_signed_anew_for_that_device),
+        WITH_WORLD(a_newcomer_gets_no_order_of_another_device),
+        WITH_WORLD(what_many_hold_is_signed_once_for_all_of_them),
         WITH_WORLD(a_deploy_that_is_superseded_ends_so),
         WITH_WORLD(a_restored_controller_rises_above_what_devices_know),
     };
