@@ -72,7 +72,8 @@ def main():
         for number, line in enumerate(lines[first:], first + 1):
             if not line.startswith("|"):
                 break
-            cells = [cell.strip() for cell in line.strip().split("|")[1:-1]]
+            cells = [cell.strip() for cell in
+                     re.split(r"(?<!\\)\|", line.strip())[1:-1]]
             where = "%s:%d" % (path, number)
             if len(cells) != 4:
                 faults.append("%s: %d cells, not 4" % (where, len(cells)))

@@ -91,7 +91,7 @@ FLAGS(order_list) = {END};
 FLAGS(order_get) = {END};
 FLAGS(order_wait) = {END};
 FLAGS(telemetry_query) = {
-    {"by", "release|device", "one series for each"},
+    {"by", "release|hardware|device", "one series for each"},
     {"since", "DURATION", "how far back (10m)"},
     {"step", "DURATION", "width of a point (10s; 5m by device)"},
     END};

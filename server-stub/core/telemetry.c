@@ -190,8 +190,8 @@ int flo_telemetry_query_parse(const json_t *json,
         return rv;
     }
     if (!flo_metric_parse(word, &out->metric)) {
-        return flo_fail(err, FLO_E_REST_SCHEMA, "metric: `%.64s` is not known",
-                        word);
+        flo_fail(err, FLO_E_REST_SCHEMA, "metric: `%.64s` is not known", word);
+        return flo_err_fix(err, "ttft_us, errors …: docs/reference/metrics.md");
     }
     out->step_ms -= out->step_ms % FLO_TELEMETRY_FINE_MS;
     return 0;
