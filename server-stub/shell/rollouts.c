@@ -531,7 +531,9 @@ static bool is_of_a_device(enum flo_rollout_event_kind kind)
 {
     return kind == FLO_ROLLOUT_EVENT_HEARD ||
            kind == FLO_ROLLOUT_EVENT_EXECUTION ||
-           kind == FLO_ROLLOUT_EVENT_BACK || kind == FLO_ROLLOUT_EVENT_STAYS;
+           kind == FLO_ROLLOUT_EVENT_BACK || kind == FLO_ROLLOUT_EVENT_STAYS ||
+           kind == FLO_ROLLOUT_EVENT_SUPERSEDED ||
+           kind == FLO_ROLLOUT_EVENT_LEFT;
 }
 
 int flo_rollouts_step(struct flo_controller *controller,
@@ -559,7 +561,8 @@ int flo_rollouts_step(struct flo_controller *controller,
         rv = carry_out(controller, entry, &actions.items[i], err);
     }
     flo_effect_live(controller, "rollout", entry->core.id);
-    /* Of a batch of messages the last one's row is enough. */
+    /* Of a batch of messages, or of devices that are let go together, the last
+     * one's row is enough. */
     entry->is_unwritten = true;
     return rv == 0 && !is_of_a_device(event.kind)
                ? flo_rollouts_write(controller, err)

@@ -89,6 +89,36 @@ static void an_event_takes_two_statements_at_most(void **state)
     }
 }
 
+/* An emergency for a group, and a newer rollout, let all of them go at once:
+ * the rollout's own row is written once. */
+static void who_is_let_go_takes_a_statement(void **state)
+{
+    static const enum flo_rollout_event_kind kinds[] = {
+        FLO_ROLLOUT_EVENT_SUPERSEDED, FLO_ROLLOUT_EVENT_LEFT};
+    struct world *world = *state;
+    struct flo_controller *controller = world->controller;
+    struct flo_rollout_entry *entry =
+        start(world, "{\"release\":\"tiny@2.1.0\",\"phases\":"
+                     "[{\"share_pct\":100}]}");
+
+    assert_non_null(entry);
+    for (size_t kind = 0; kind < FLO_COUNT(kinds); kind++) {
+        uint64_t before = flo_records_statements(controller->store);
+        assert_int_equal(flo_controller_begin(controller, &world->err), 0);
+        for (int i = 0; i < DEVICES; i++) {
+            assert_int_equal(
+                flo_rollouts_step(controller, entry,
+                                  (struct flo_rollout_event){
+                                      .kind = kinds[kind], .device = id_of(i)},
+                                  &world->err),
+                0);
+        }
+        assert_int_equal(flo_controller_commit(controller, &world->err), 0);
+        assert_in_range(flo_records_statements(controller->store) - before,
+                        DEVICES, DEVICES + OF_A_BATCH);
+    }
+}
+
 static void presence_and_reports_take_two_statements_at_most(void **state)
 {
     struct world *world = *state;
@@ -218,6 +248,7 @@ int main(void)
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(an_event_takes_two_statements_at_most),
+        TEST(who_is_let_go_takes_a_statement),
         TEST(presence_and_reports_take_two_statements_at_most),
         TEST(an_answer_to_an_order_takes_two_statements_at_most),
         TEST(who_is_awaited_for_long_is_asked_when_it_reports),
