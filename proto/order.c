@@ -10,6 +10,7 @@
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 #define LIFE_MS_MAX (400 * DAY_MS)
+#define SPEED_RATIO_MAX 1000
 #define NUMBER_MAX INT64_C(9007199254740991) /* 2^53 - 1 */
 
 void flo_policy_default(struct flo_policy *out)
@@ -53,6 +54,20 @@ static uint64_t *policy_field(struct flo_policy *policy, size_t i)
     return (uint64_t *)(void *)((char *)policy + policy_fields[i].offset);
 }
 
+bool flo_policy_is_valid(const struct flo_policy *policy)
+{
+    struct flo_policy copy = *policy;
+    bool is_valid = policy->probe_speed_ratio_max >= 0 &&
+                    policy->probe_speed_ratio_max <= SPEED_RATIO_MAX;
+
+    for (size_t i = 0; i < FLO_COUNT(policy_fields); i++) {
+        uint64_t value = *policy_field(&copy, i);
+        is_valid = is_valid && value >= policy_fields[i].min &&
+                   value <= policy_fields[i].max;
+    }
+    return is_valid;
+}
+
 static int read_policy(const json_t *args, struct flo_policy *out,
                        struct flo_err *err)
 {
@@ -69,8 +84,8 @@ static int read_policy(const json_t *args, struct flo_policy *out,
                               policy_fields[i].max, *field, field, err);
     }
     if (rv == 0) {
-        rv = flo_json_opt_real(json, "probe_speed_ratio_max", 0, 1000,
-                               out->probe_speed_ratio_max,
+        rv = flo_json_opt_real(json, "probe_speed_ratio_max", 0,
+                               SPEED_RATIO_MAX, out->probe_speed_ratio_max,
                                &out->probe_speed_ratio_max, err);
     }
     return rv < 0 ? flo_wrap(err, rv, "policy") : 0;

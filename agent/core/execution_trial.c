@@ -257,7 +257,7 @@ static void probe_later(struct step *s)
     const char *what = s->event->error.what;
     uint64_t wait_ms = UNSURE_WAIT_MS_MIN;
 
-    if (++execution->unsure == UNSURE_MAX) {
+    if (++execution->unsure >= UNSURE_MAX) {
         flo_execution_end(s, FLO_EXECUTION_FAILED, s->event->error.code,
                           "%u probes, the last one: %s", execution->unsure,
                           what);

@@ -19,6 +19,8 @@
 #include "agent/shell/mailbox_inside.h"
 
 #define NO_OUTBOX "there is no outbox"
+#define SEQUENCE_MAX (INT64_MAX / 4)
+#define EVENTS_WAITING_MAX (1 << 20) /* more than a disk is given for */
 
 static const char *const schema[] = {
     "CREATE TABLE value (key TEXT PRIMARY KEY, text TEXT NOT NULL);"
@@ -166,30 +168,59 @@ static int open_db(struct flo_mailbox *mailbox, const char *path,
     return rv;
 }
 
+/* Numbers that no outbox counts to are damage that no checksum tells: the
+ * events are not to be found by them. */
+static bool read_numbers(struct flo_mailbox *mailbox)
+{
+    FLO_CLEANUP(flo_free_cleanup)
+    char *text = flo_mailbox_get(mailbox, "acked");
+    int64_t first = flo_mailbox_number(mailbox, "SELECT min(seq) FROM event");
+    int64_t last = flo_mailbox_number(mailbox, "SELECT max(seq) FROM event");
+    int64_t acked = text == NULL ? 0 : strtoll(text, NULL, 10);
+
+    if (first < 0 || acked < 0 || acked > SEQUENCE_MAX ||
+        last > acked + EVENTS_WAITING_MAX) {
+        return false;
+    }
+    mailbox->outbox.acked = (uint64_t)acked;
+    mailbox->outbox.last = (uint64_t)(last < acked ? acked : last);
+    return true;
+}
+
+static void forget_numbers(struct flo_mailbox *mailbox)
+{
+    struct flo_err err = {0};
+
+    mailbox->corrupt++;
+    mailbox->outbox.acked = 0;
+    mailbox->outbox.last = 0;
+    if (flo_db_exec(mailbox->db,
+                    "DELETE FROM event;"
+                    "DELETE FROM value WHERE key IN ('boot', 'acked');",
+                    &err) < 0) {
+        flo_mailbox_complain(&err);
+    }
+}
+
 static void read_start(struct flo_mailbox *mailbox)
 {
-    char *boot = flo_mailbox_get(mailbox, "boot");
-    char *acked = flo_mailbox_get(mailbox, "acked");
+    FLO_CLEANUP(flo_free_cleanup) char *boot = NULL;
 
+    if (!read_numbers(mailbox)) {
+        forget_numbers(mailbox);
+    }
+    boot = flo_mailbox_get(mailbox, "boot");
     mailbox->is_boot_stored = boot != NULL && flo_uuid_is_valid(boot);
     if (mailbox->is_boot_stored) {
         snprintf(mailbox->boot, sizeof(mailbox->boot), "%s", boot);
     } else {
         flo_uuid_make(mailbox->boot);
     }
-    mailbox->outbox.acked = acked == NULL ? 0 : strtoull(acked, NULL, 10);
-    mailbox->outbox.last =
-        (uint64_t)flo_mailbox_number(mailbox, "SELECT max(seq) FROM event");
-    if (mailbox->outbox.last < mailbox->outbox.acked) {
-        mailbox->outbox.last = mailbox->outbox.acked;
-    }
     mailbox->outbox.sent = mailbox->outbox.acked;
     mailbox->sequence = mailbox->outbox.last;
     mailbox->rows =
         (uint64_t)flo_mailbox_number(mailbox, "SELECT count(*) FROM tele");
     mailbox->is_counted = false;
-    free(boot);
-    free(acked);
 }
 
 int flo_mailbox_open(const char *state_dir, uint64_t bytes_max,

@@ -77,6 +77,18 @@ static uint64_t start_read(uint64_t wall_ms, uint64_t ms_max)
     return flo_now_ms() + (left_ms < ms_max ? left_ms : ms_max);
 }
 
+/* The row has no checksum: what no order can say is damage. */
+static bool is_possible(const struct flo_agent_execution *execution)
+{
+    return !flo_digest_is_zero(&execution->release.digest) &&
+           flo_name_is_valid(execution->release.model) &&
+           flo_name_is_valid(execution->release.version) &&
+           (execution->order[0] == '\0' ||
+            flo_name_is_valid(execution->order)) &&
+           flo_policy_is_valid(&execution->policy) &&
+           !flo_execution_is_end(execution->state);
+}
+
 static bool story_read(const json_t *json, struct flo_agent_execution *out)
 {
     const json_t *policy = json_object_get(json, "policy");
@@ -119,7 +131,7 @@ static bool story_read(const json_t *json, struct flo_agent_execution *out)
         start_read(copy_number(json, "start_wall_ms"),
                    out->unsure > 0 ? FLO_AGENT_UNSURE_WAIT_MS_MAX
                                    : out->policy.start_jitter_ms);
-    return true;
+    return is_possible(out);
 }
 
 int flo_mailbox_story_store(struct flo_mailbox *mailbox,

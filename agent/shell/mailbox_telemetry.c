@@ -65,35 +65,44 @@ void flo_mailbox_telemetry(struct flo_mailbox *mailbox, const char *text,
     (void)!flo_mailbox_relax(mailbox, false);
 }
 
-char *flo_mailbox_telemetry_next(struct flo_mailbox *mailbox, uint64_t *id)
+/* The next row; false: there is none.  *text is NULL where it is damaged. */
+static bool next_row(struct flo_mailbox *mailbox, uint64_t *id, char **text)
 {
     struct flo_db_statement *statement;
     bool has_row = false;
-    char *text = NULL;
 
+    *text = NULL;
     if (mailbox->db == NULL ||
         flo_db_prepare(mailbox->db,
                        "SELECT id, crc, body FROM tele WHERE id > ? ORDER BY "
                        "id LIMIT 1",
                        &statement, NULL) < 0) {
-        return NULL;
+        return false;
     }
     flo_db_bind_i64(statement, 1, (int64_t)mailbox->telemetry_sent);
     if (flo_db_step(statement, &has_row, NULL) < 0 || !has_row) {
-        return NULL;
+        return false;
     }
     *id = (uint64_t)flo_db_column_i64(statement, 0);
-    mailbox->telemetry_sent = *id;
     if (flo_mailbox_crc(flo_db_column_text(statement, 2)) ==
         flo_db_column_i64(statement, 1)) {
-        text = strdup(flo_db_column_text(statement, 2));
+        *text = strdup(flo_db_column_text(statement, 2));
     }
     flo_db_reset(statement);
-    if (text == NULL) {
-        mailbox->corrupt++;
-        mailbox->lost++;
-        flo_mailbox_telemetry_done(mailbox, *id, true);
-        return flo_mailbox_telemetry_next(mailbox, id);
+    return true;
+}
+
+char *flo_mailbox_telemetry_next(struct flo_mailbox *mailbox, uint64_t *id)
+{
+    char *text = NULL;
+
+    while (text == NULL && next_row(mailbox, id, &text)) {
+        mailbox->telemetry_sent = *id;
+        if (text == NULL) {
+            mailbox->corrupt++;
+            mailbox->lost++;
+            flo_mailbox_telemetry_done(mailbox, *id, true);
+        }
     }
     return text;
 }

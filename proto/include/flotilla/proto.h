@@ -280,6 +280,8 @@ struct flo_order {
     uint64_t heartbeat_ms; /* config */
 };
 void flo_policy_default(struct flo_policy *out);
+/* Could an order say it? */
+bool flo_policy_is_valid(const struct flo_policy *policy);
 /* cmd.format with the field's path, meta.fleet.  With cmd.format *out has id,
  * numbers, times and scope, if they are good: then only what it asks for is
  * not known to this version.  Else its id is empty. */

@@ -1,0 +1,243 @@
+/* What a damaged outbox.db may give back, in tables that hold anything.
+ *
+ * Lines: the table (e event, n number of an event, t telemetry, s story,
+ * v value), how its checksum is (c right, x wrong, b right but a blob, i a
+ * number in place of the text), then the text; of a story its state comes
+ * first, of a value its key and '='. */
+#include "agent/shell/mailbox.c"
+
+#define EVENTS_MAX 64
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+static struct flo_mailbox mailbox;
+static char stored[EVENTS_MAX + 1][4096]; /* by number */
+static bool is_good[EVENTS_MAX + 1];
+static uint64_t events;
+static uint64_t windows;
+
+static void must(bool holds)
+{
+    if (!holds) {
+        abort();
+    }
+}
+
+/* ---- given: as lax as pages that nobody checks ---- */
+
+static void begin_run(void)
+{
+    static const char *const clear[] = {"DELETE FROM value",
+                                        "DELETE FROM event", "DELETE FROM tele",
+                                        "DELETE FROM story"};
+    static struct flo_db *db;
+
+    if (db == NULL) {
+        flo_log_level_set(FLO_LOG_ERROR);
+        must(flo_db_open(":memory:", FLO_DB_SYNC_NORMAL, 0, &db, NULL) == 0);
+        must(flo_db_exec(
+                 db,
+                 "CREATE TABLE value (key PRIMARY KEY, text);"
+                 "CREATE TABLE event (seq INTEGER PRIMARY KEY, crc, body);"
+                 "CREATE TABLE tele (id INTEGER PRIMARY KEY, crc, body);"
+                 "CREATE TABLE story (id PRIMARY KEY, rollout, attempt, ended,"
+                 " state, body);",
+                 NULL) == 0);
+    }
+    memset(&mailbox, 0, sizeof(mailbox));
+    mailbox.db = db;
+    must(flo_db_begin(db, NULL) == 0); /* until all is given */
+    for (size_t i = 0; i < FLO_COUNT(clear); i++) {
+        must(flo_mailbox_run(&mailbox, clear[i], "", NULL, 0, NULL, NULL) == 0);
+    }
+    mailbox.rows_max = 1000;
+    events = 0;
+    windows = 0;
+}
+
+static void bind_row(struct flo_db_statement *statement, char kind,
+                     const char *text)
+{
+    flo_db_bind_i64(statement, 2, flo_mailbox_crc(text) + (kind == 'x'));
+    if (kind == 'b') {
+        flo_db_bind_blob(statement, 3, text, strlen(text));
+    } else if (kind == 'i') {
+        flo_db_bind_i64(statement, 3, (int64_t)strlen(text));
+    } else {
+        flo_db_bind_text(statement, 3, text);
+    }
+}
+
+static void add(const char *sql, char kind, int64_t number, const char *text)
+{
+    struct flo_db_statement *statement;
+
+    must(flo_db_prepare(mailbox.db, sql, &statement, NULL) == 0);
+    flo_db_bind_i64(statement, 1, number);
+    bind_row(statement, kind, text);
+    (void)!flo_db_run(statement, NULL); /* a number may be taken */
+}
+
+static void add_story(const char *state, const char *body)
+{
+    struct flo_db_statement *statement;
+
+    must(flo_db_prepare(mailbox.db,
+                        "INSERT INTO story VALUES ('r-1.1', 'r-1', 1, 0, ?, ?)",
+                        &statement, NULL) == 0);
+    flo_db_bind_text(statement, 1, state);
+    flo_db_bind_text(statement, 2, body);
+    (void)!flo_db_run(statement, NULL);
+}
+
+static void add_line(char *line)
+{
+    char *text = line + 2;
+    char *rest = strpbrk(text, " =");
+
+    switch (line[0]) {
+    case 'e':
+        if (events < EVENTS_MAX) {
+            events++;
+            snprintf(stored[events], sizeof(stored[0]), "%s", text);
+            is_good[events] = line[1] != 'x';
+            add("INSERT INTO event VALUES (?, ?, ?)", line[1], (int64_t)events,
+                text);
+        }
+        break;
+    case 'n':
+        add("INSERT INTO event VALUES (?, ?, ?)", 'c', strtoll(text, NULL, 10),
+            "{}");
+        break;
+    case 't':
+        windows++;
+        add("INSERT INTO tele VALUES (?, ?, ?)", line[1], (int64_t)windows,
+            text);
+        break;
+    case 's':
+    case 'v':
+        if (rest == NULL) {
+            return;
+        }
+        *rest++ = '\0';
+        if (line[0] == 's') {
+            add_story(text, rest);
+        } else {
+            flo_mailbox_set(&mailbox, text, rest);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- then ---- */
+
+/* What was stored, or a note in its place. */
+static void check_event(uint64_t sequence)
+{
+    char *text = flo_mailbox_event_text(&mailbox, sequence);
+    json_t *json = NULL;
+
+    must(text != NULL);
+    if (strcmp(text, "{}") != 0 && (sequence > events || !is_good[sequence] ||
+                                    strcmp(text, stored[sequence]) != 0)) {
+        must(flo_json_parse(text, strlen(text), 65536, &json, NULL) == 0);
+        must(json_integer_value(json_object_get(json, "seq")) ==
+             (json_int_t)sequence);
+        json_decref(json);
+    }
+    free(text);
+}
+
+static void check_events(void)
+{
+    struct flo_outbox *outbox = flo_mailbox_outbox(&mailbox);
+    uint64_t next;
+    unsigned sent = 0;
+
+    must(flo_uuid_is_valid(mailbox.boot) && outbox->acked <= outbox->last &&
+         outbox->last == mailbox.sequence && outbox->last <= INT64_MAX / 2 &&
+         outbox->last - outbox->acked <= EVENTS_WAITING_MAX);
+    flo_outbox_connected(outbox, 1);
+    while ((next = flo_outbox_next(outbox, 1)) != 0) {
+        must(++sent <= FLO_OUTBOX_WINDOW);
+        check_event(next);
+        flo_outbox_sent(outbox, next, 1);
+    }
+}
+
+static void check_windows(void)
+{
+    uint64_t id = 0;
+    uint64_t seen = 0;
+    char *text;
+
+    mailbox.rows = windows;
+    while ((text = flo_mailbox_telemetry_next(&mailbox, &id)) != NULL) {
+        must(++seen <= windows);
+        free(text);
+        flo_mailbox_telemetry_done(&mailbox, id, true);
+    }
+    must(seen + mailbox.lost == windows && mailbox.rows == 0);
+}
+
+static void check_execution(void)
+{
+    static struct flo_agent_execution open;
+
+    if (flo_mailbox_open_execution(&mailbox, &open)) {
+        must(!flo_digest_is_zero(&open.release.digest) &&
+             flo_name_is_valid(open.release.model) &&
+             flo_name_is_valid(open.release.version) &&
+             (open.order[0] == '\0' || flo_name_is_valid(open.order)) &&
+             flo_policy_is_valid(&open.policy) &&
+             !flo_execution_is_end(open.state) &&
+             open.start_at_ms <= flo_now_ms() + UINT64_C(30) * 86400000);
+    }
+}
+
+/* It goes on: a new event has the next number and is stored. */
+static void check_next(void)
+{
+    uint64_t sequence = mailbox.sequence + 1;
+    uint64_t corrupt = mailbox.corrupt;
+    char *text;
+
+    flo_mailbox_event(&mailbox, json_pack("{s:s}", "type", "note"), NULL);
+    flo_mailbox_flush(&mailbox);
+    must(!flo_mailbox_is_waiting(&mailbox));
+    text = flo_mailbox_event_text(&mailbox, sequence);
+    must(text != NULL && mailbox.corrupt == corrupt &&
+         strstr(text, mailbox.boot) != NULL);
+    free(text);
+    flo_mailbox_acked(&mailbox, mailbox.boot, sequence);
+    must(flo_mailbox_number(&mailbox, "SELECT count(*) FROM event") == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+    char line[4096];
+
+    begin_run();
+    while (bytes > 0) {
+        const uint8_t *end = memchr(data, '\n', bytes);
+        size_t part = end != NULL ? (size_t)(end - data) : bytes;
+        if (part >= 2 && part < sizeof(line)) {
+            memcpy(line, data, part);
+            line[part] = '\0';
+            add_line(line);
+        }
+        part += end != NULL ? 1 : 0;
+        data += part;
+        bytes -= part;
+    }
+    must(flo_db_commit(mailbox.db, NULL) == 0);
+    read_start(&mailbox);
+    mailbox.corrupt = 0;
+    check_events();
+    check_windows();
+    check_execution();
+    check_next();
+    return 0;
+}
