@@ -21,9 +21,21 @@ static void on_signal(int number)
     raise(number); /* as it is without this function */
 }
 
+static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+
+/* Between the file's creation and on_signal() they wait. */
+static void hold_signals(bool is_held)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
+        sigaddset(&set, numbers[i]);
+    }
+    sigprocmask(is_held ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
 static void catch_signals(bool is_writing)
 {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     const struct sigaction ours = {.sa_handler = on_signal,
                                    .sa_flags = (int)SA_RESETHAND};
     const struct sigaction none = {.sa_handler = SIG_DFL};
@@ -86,16 +98,21 @@ int flo_outfile(const char *path, struct flo_inputs inputs,
     if (rv < 0) {
         return rv;
     }
+    hold_signals(true);
     int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0) {
-        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", part);
-    }
-    if (!is_ours(fd)) {
+        rv = flo_fail_errno(err, FLO_E_IO_OPEN, "%s", part);
+    } else if (!is_ours(fd)) {
         close(fd);
-        return flo_fail(err, FLO_E_IO_OPEN, "%s: another process is writing it",
-                        part);
+        rv = flo_fail(err, FLO_E_IO_OPEN, "%s: another process is writing it",
+                      part);
+    } else {
+        catch_signals(true);
     }
-    catch_signals(true);
+    hold_signals(false);
+    if (rv < 0) {
+        return rv;
+    }
     rv = ftruncate(fd, 0) == 0
              ? write(context, fd, err)
              : flo_fail_errno(err, FLO_E_IO_WRITE, "%s", part);

@@ -234,7 +234,7 @@ void flip(enum flo_serve_role role)
 static int dial(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct timeval limit = {.tv_sec = 60};
+    struct timeval limit = {.tv_sec = WAIT_MS_MAX / 1000};
     strcpy(address.sun_path, world.address + 5);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
