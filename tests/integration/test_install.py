@@ -92,3 +92,15 @@ def test_the_shell_completes_nouns_verbs_and_flags(pages):
     assert complete("flotilla", "-q", "rollout", "start", "--soak-r") == \
         ["--soak-requests"]
     assert "--packed" in complete("flotilla-engine", "bench", "--")
+
+
+def test_a_started_controller_can_see_the_broker_of_its_last_start():
+    """Seen under systemd: users of its own for each start and a /proc that
+    hides others' processes together hid the broker, which then held the port
+    of the next start."""
+    with open(ROOT + "/deploy/systemd/flotilla-controller.service",
+              encoding="utf-8") as text:
+        unit = re.findall(r"^(\w+)=(\S+)", text.read(), re.M)
+    assert ("KillMode", "process") in unit
+    assert not {("ProtectProc", "invisible"),
+                ("PrivateUsers", "yes")} <= set(unit)
