@@ -38,10 +38,10 @@ demo-clean: ## remove what the demo wrote
 quick: build-tests ## unit and trace tests: the inner loop
 	@cd build/release && ctest -L 'unit|oracle' -j $(JOBS) --output-on-failure
 
-test: build-tests ## unit tests, stories with real fleets, kills, the demo
+test: build-tests ## unit tests, stories with real fleets, the demo
 	@cd build/release && ctest -LE lane -j $(JOBS) --output-on-failure
 
-lanes: build-tests ## the same code under sanitizers, fuzzed, and for Arm
+lanes: build-tests ## kills, power cuts, sanitizers, fuzzing, Arm
 	@cd build/release && ctest -L lane -LE long -j $(JOBS) --output-on-failure
 
 test-all: test ## all of both, with what takes an hour: every test for Arm, every kill
