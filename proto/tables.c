@@ -103,11 +103,3 @@ bool flo_codec_parse(const char *word, enum flo_codec *out)
     }
     return false;
 }
-
-const char *flo_denial_word(enum flo_denial_cause cause)
-{
-    static const char *const words[] = {"allowed", "fault", "speed", "memory",
-                                        "ordered"};
-
-    return (size_t)cause < FLO_COUNT(words) ? words[cause] : "fault";
-}

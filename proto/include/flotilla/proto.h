@@ -250,7 +250,6 @@ enum flo_denial_cause {
     FLO_DENIAL_MEMORY = 3,  /* it took too much */
     FLO_DENIAL_ORDERED = 4, /* an order or an operator took it back */
 };
-const char *flo_denial_word(enum flo_denial_cause cause);
 struct flo_order {
     char fleet[FLO_NAME_MAX + 1];
     char id[FLO_NAME_MAX + 1];
