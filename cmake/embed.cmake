@@ -1,8 +1,8 @@
 # cmake -DFOLDER=... -DOUT=... -P embed.cmake: the files of FOLDER as C arrays
-# (server-stub/shell/web.h).
+# (server-stub/rest/web.h).
 file(GLOB_RECURSE files RELATIVE ${FOLDER} ${FOLDER}/*)
 list(SORT files)
-set(text "/* Made by cmake/embed.cmake. */\n#include \"server-stub/shell/web.h\"\n\n")
+set(text "/* Made by cmake/embed.cmake. */\n#include \"server-stub/rest/web.h\"\n\n")
 set(table "")
 set(index 0)
 foreach(name ${files})

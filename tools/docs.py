@@ -100,7 +100,7 @@ def api():
               r[5] or "–", "`%s`" % r[6] if r[6] else "–",
               "<br>".join("`%s`" % b for b in r[7].split("|"))
               if r[7] else "–"]
-             for r in rows("server-stub/shell/rest_routes.def",
+             for r in rows("server-stub/rest/routes.def",
                            "FLO_REST_ROUTE")]
     lines += [["`GET`", "`/v1/blobs/{digest}`", "viewer, or a device's "
                "certificate", "devices' and people's", "–", "–", "–"],
@@ -113,7 +113,7 @@ def api():
               ["`GET`", "`/`, `/app/…` (dashboard)", "none", "people's",
                "–", "–", "–"]]
     return ("# REST of the controller\n\n" + NOTE %
-            "server-stub/shell/rest_routes.def" +
+            "server-stub/rest/routes.def" +
             "Bodies and answers: docs/internals/contracts.md section 8. "
             "Errors are RFC 9457 problem documents whose `code` stands in "
             "errors.md. POSTs may carry `Idempotency-Key`; rollouts have an "

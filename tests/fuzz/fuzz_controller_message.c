@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/shell/controller.h"
+#include "server-stub/state/controller.h"
 
 #define DEVICE "11111111-1111-4111-8111-111111111111"
 #define DIGEST                                                                 \

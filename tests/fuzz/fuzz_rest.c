@@ -8,7 +8,7 @@
 #include "base/host/json.h"
 #include "server-stub/core/request.h"
 #include "server-stub/core/telemetry.h"
-#include "server-stub/shell/controller.h"
+#include "server-stub/state/controller.h"
 
 #define DEVICE "11111111-1111-4111-8111-111111111111"
 #define DIGEST                                                                 \
@@ -25,7 +25,7 @@ static const struct {
 #define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query,   \
                        body)                                                   \
     {pattern, query, body},
-#include "server-stub/shell/rest_routes.def"
+#include "server-stub/rest/routes.def"
 #undef FLO_REST_ROUTE
 };
 

@@ -11,7 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
 
 def routes():
     """(method, path, flags, query, body) of each row of the table."""
-    text = open(os.path.join(ROOT, "server-stub/shell/rest_routes.def")).read()
+    text = open(os.path.join(ROOT, "server-stub/rest/routes.def")).read()
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
     for call in re.findall(r"FLO_REST_ROUTE\((.*?)\)\s*$", text, re.S | re.M):
         head, cells = call.split(",", 5)[:5], call.split(",", 5)[5]

@@ -13,7 +13,7 @@
 #include "base/host/db.h"
 #include "base/host/digest.h"
 
-#include "server-stub/shell/records_inside.h"
+#include "server-stub/store/sqlite/inside.h"
 
 #define DEVICE "11111111-1111-4111-8111-111111111111"
 #define OTHER "22222222-2222-4222-8222-222222222222"

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <event2/event.h>
 
-#include "server-stub/shell/controller.h"
+#include "server-stub/state/controller.h"
 
 static int ended;
 

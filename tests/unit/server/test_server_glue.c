@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <event2/event.h>
 
-#include "server-stub/shell/glue.h"
+#include "server-stub/mqtt/batches.h"
 
 #include "unit/server/store.h"
 

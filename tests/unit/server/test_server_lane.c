@@ -10,7 +10,7 @@
 
 #include "base/host/json.h"
 
-#include "server-stub/shell/lane_inside.h"
+#include "server-stub/telemetry/lane_inside.h"
 
 #define ONE "11111111-1111-4111-8111-111111111111"
 #define TWO "22222222-2222-4222-8222-222222222222"

@@ -2,7 +2,7 @@
 #include "unit/remove_tree.h"
 #include "unit/server/store.h"
 
-#include "server-stub/shell/telemetry_store_inside.h"
+#include "server-stub/telemetry/windows_inside.h"
 
 static struct flo_telemetry_store *telemetry_new(void)
 {

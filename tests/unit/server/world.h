@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "server-stub/shell/controller.h"
+#include "server-stub/state/controller.h"
 
 #define DIGEST                                                                 \
     "sha256:"                                                                  \

@@ -1,0 +1,444 @@
+/* Glue: the queue between MQTT and the store, subscriptions, the mark. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "base/host/mqtt_queue.h"
+
+#include "server-stub/mqtt/batches.h"
+#include "server-stub/mqtt/broker.h"
+
+#define BATCH_MS 20
+#define HEAL_MS 5000 /* behind the last one that was dropped */
+#define BATCH_MESSAGES 2000
+#define QUEUE_MESSAGES_MAX 200000
+#define QUEUE_DEVICE_MAX 256 /* an agent sends far fewer without an answer */
+
+struct queued {
+    struct queued *next;
+    char *topic;
+    size_t bytes;
+    bool retained;
+    char data[];
+};
+
+struct line {
+    struct queued *first;
+    struct queued **last;
+    struct flo_mqtt_room room;
+};
+
+struct flo_glue {
+    struct flo_controller *controller;
+    struct event *batch;
+    struct line line;
+    uint64_t refused;        /* messages, for want of room here */
+    uint64_t dropped_before; /* messages, when it was looked at */
+    uint64_t heal_at_ms;     /* 0: none was dropped since */
+    bool is_external;        /* the broker: telemetry comes here too */
+    bool listens;            /* since it was connected */
+    uint64_t mark;
+};
+
+/* ---- batches ---- */
+
+static void line_init(struct line *line, size_t messages_max)
+{
+    line->last = &line->first;
+    line->room.messages_max = messages_max;
+    line->room.sender_max = QUEUE_DEVICE_MAX;
+}
+
+static void remove_at(struct line *line, struct queued **at)
+{
+    struct queued *message = *at;
+
+    *at = message->next;
+    if (line->last == &message->next) {
+        line->last = at;
+    }
+    flo_mqtt_room_leave(&line->room, message->topic, message->bytes);
+    free(message->topic);
+    free(message);
+}
+
+static void line_deinit(struct line *line)
+{
+    while (line->first != NULL) {
+        remove_at(line, &line->first);
+    }
+}
+
+static void plan(struct flo_glue *glue, uint64_t ms)
+{
+    struct timeval in = {.tv_sec = (time_t)(ms / 1000),
+                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+
+    if (!event_pending(glue->batch, EV_TIMEOUT, NULL)) {
+        event_add(glue->batch, &in);
+    }
+}
+
+/* Take up to BATCH_MESSAGES in one transaction.  They stay in the queue until
+ * it is committed; a store that fails gets them again. */
+static int write_batch(struct flo_glue *glue, size_t *taken,
+                       struct flo_err *err)
+{
+    struct flo_controller *controller = glue->controller;
+    int rv = flo_controller_begin(controller, err);
+
+    for (struct queued *message = glue->line.first;
+         message != NULL && *taken < BATCH_MESSAGES && rv == 0;
+         message = message->next) {
+        rv = flo_ingest(controller, message->topic, message->data,
+                        message->bytes, message->retained, err);
+        ++*taken;
+    }
+    if (rv < 0) {
+        flo_controller_cancel(controller);
+        return rv;
+    }
+    controller->counters.batches++;
+    return flo_controller_commit(controller, err);
+}
+
+/* A message that cannot be handled must not stop those behind it. */
+static void drop_last(struct flo_glue *glue, size_t taken)
+{
+    struct queued **at = &glue->line.first;
+
+    for (size_t i = 1; i < taken && *at != NULL; i++) {
+        at = &(*at)->next;
+    }
+    if (*at == NULL) {
+        return;
+    }
+    flo_log(FLO_LOG_ERROR, "mqtt", "dropped a message on %.120s", (*at)->topic);
+    glue->controller->counters.messages_dropped++;
+    remove_at(&glue->line, at);
+}
+
+static void on_batch(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_glue *glue = context;
+    struct flo_err err = {0};
+    size_t taken = 0;
+
+    (void)fd;
+    (void)what;
+    if (glue->line.first == NULL) {
+        return;
+    }
+    if (write_batch(glue, &taken, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
+        if (err.code == FLO_E_INTERNAL) {
+            drop_last(glue, taken);
+        }
+        plan(glue, err.code == FLO_E_INTERNAL ? 0 : 1000);
+        return;
+    }
+    while (taken-- > 0) {
+        remove_at(&glue->line, &glue->line.first);
+    }
+    if (glue->line.first != NULL) {
+        plan(glue, 0);
+    }
+}
+
+static struct queued *queued_copy(const struct flo_mqtt_message *message)
+{
+    struct queued *copy = malloc(sizeof(*copy) + message->bytes + 1);
+    char *topic = strdup(message->topic);
+
+    if (copy == NULL || topic == NULL) {
+        free(copy);
+        free(topic);
+        return NULL;
+    }
+    copy->next = NULL;
+    copy->topic = topic;
+    copy->bytes = message->bytes;
+    copy->retained = message->retained;
+    memcpy(copy->data, message->data, message->bytes);
+    copy->data[message->bytes] = '\0';
+    return copy;
+}
+
+/* By its last word, which is all that this thread does for it. */
+static bool is_telemetry(const char *name)
+{
+    const char *word = strrchr(name, '/');
+
+    return word != NULL &&
+           strcmp(word, strrchr(flo_topic_fact(FLO_TOPIC_TELE)->path, '/')) ==
+               0;
+}
+
+void flo_glue_take(void *context, const struct flo_mqtt_message *message)
+{
+    struct flo_glue *glue = context;
+    struct line *line = &glue->line;
+    struct flo_err why = {0};
+
+    if (is_telemetry(message->topic)) {
+        flo_lane_feed(glue->controller->lane, message);
+        return;
+    }
+
+    if (!flo_mqtt_room_enter(&line->room, message->topic, message->bytes)) {
+        glue->refused++;
+        flo_fail(&why, FLO_E_REST_LIMIT, "too many of it wait");
+        flo_ingest_dropped(glue->controller, message->topic, &why);
+        return;
+    }
+    struct queued *copy = queued_copy(message);
+    if (copy == NULL) {
+        flo_mqtt_room_leave(&line->room, message->topic, message->bytes);
+        glue->controller->counters.messages_dropped++;
+        return;
+    }
+    *line->last = copy;
+    line->last = &copy->next;
+    plan(glue, BATCH_MS);
+}
+
+/* ---- connection ---- */
+
+static int subscribe(struct flo_controller *controller, struct flo_err *err)
+{
+    char filter[FLO_TOPIC_TEXT];
+    int rv = 0;
+
+    for (int i = 0; i < FLO_TOPIC_COUNT && rv == 0; i++) {
+        const struct flo_topic_fact *fact = flo_topic_fact((enum flo_topic)i);
+        if (!fact->is_device_writing ||
+            (i == FLO_TOPIC_TELE && !controller->glue->is_external)) {
+            continue;
+        }
+        rv = flo_topic_build((enum flo_topic)i, controller->fleet, "+", filter,
+                             err);
+        if (rv == 0) {
+            rv = flo_mqtt_subscribe(controller->mqtt, filter, 1, err);
+        }
+    }
+    return rv;
+}
+
+/* Whoever is there says so again by its retained presence; the time that we
+ * were deaf is nobody's silence.  Orders may have expired in it: none goes out
+ * before it is signed anew. */
+static int listen_again(struct flo_controller *controller, struct flo_err *err)
+{
+    int rv = flo_controller_begin(controller, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_records_devices_offline(controller->store, err);
+    if (rv == 0) {
+        rv = flo_rollouts_step_all(
+            controller,
+            (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LISTENING},
+            err);
+    }
+    if (rv == 0) {
+        rv = flo_orders_renew(controller, err);
+    }
+    if (rv < 0) {
+        flo_controller_cancel(controller);
+        return rv;
+    }
+    return flo_controller_commit(controller, err);
+}
+
+static void publish_mark(struct flo_controller *controller)
+{
+    struct flo_glue *glue = controller->glue;
+    char text[128];
+
+    glue->mark++;
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"epoch\":1,\"boot\":\"%s\",\"n\":%llu}",
+             glue->controller->boot, (unsigned long long)glue->mark);
+    flo_glue_publish(glue->controller, FLO_TOPIC_MARK, "", text, strlen(text));
+}
+
+/* Both or neither: who subscribes only does not know whom it missed, and may
+ * let go what has aged.  Answers to what it lets go are heard. */
+static void listen_to_devices(struct flo_glue *glue)
+{
+    struct flo_err err = {0};
+    int subscribed = subscribe(glue->controller, &err);
+
+    if (subscribed < 0) {
+        flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
+    }
+    int listened = listen_again(glue->controller, &err);
+    if (listened < 0) {
+        flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
+    }
+    glue->listens = subscribed == 0 && listened == 0;
+    if (glue->listens) {
+        flo_effects_publish_all(glue->controller, publish_mark);
+    }
+}
+
+bool flo_glue_listens(const struct flo_controller *controller)
+{
+    return controller->mqtt != NULL && controller->glue->listens &&
+           flo_mqtt_is_connected(controller->mqtt);
+}
+
+/* What was dropped for want of room is asked for again when there is some:
+ * presence and reports are retained, and a report says whose answer is
+ * missing. */
+static void heal(struct flo_glue *glue)
+{
+    struct flo_controller *controller = glue->controller;
+    uint64_t dropped = glue->refused + flo_mqtt_dropped(controller->mqtt);
+    struct flo_err err = {0};
+
+    if (dropped != glue->dropped_before) {
+        glue->dropped_before = dropped;
+        glue->heal_at_ms = flo_now_ms() + HEAL_MS;
+    }
+    if (glue->heal_at_ms == 0 || flo_now_ms() < glue->heal_at_ms ||
+        glue->line.first != NULL) {
+        return;
+    }
+    glue->heal_at_ms = 0;
+    flo_log(FLO_LOG_WARN, "mqtt",
+            "%llu messages had no room so far: devices' states are read again",
+            (unsigned long long)dropped);
+    if (subscribe(controller, &err) < 0 || listen_again(controller, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
+        glue->heal_at_ms = flo_now_ms() + HEAL_MS;
+    }
+}
+
+void flo_glue_tick(struct flo_controller *controller)
+{
+    if (controller->is_acl_due) {
+        flo_glue_acl_changed(controller);
+    }
+    if (controller->mqtt != NULL && !controller->glue->listens &&
+        flo_mqtt_is_connected(controller->mqtt)) {
+        listen_to_devices(controller->glue);
+    } else if (flo_glue_listens(controller)) {
+        heal(controller->glue);
+    }
+}
+
+static void on_connected(void *context, bool session_present)
+{
+    struct flo_glue *glue = context;
+    struct flo_controller *controller = glue->controller;
+
+    (void)session_present;
+    flo_log(FLO_LOG_INFO, "mqtt", "connected to %s", controller->mqtt_url_own);
+    listen_to_devices(glue);
+}
+
+static void on_disconnected(void *context, const struct flo_err *err,
+                            uint64_t retry_in_ms)
+{
+    struct flo_glue *glue = context;
+
+    glue->listens = false;
+    flo_log(FLO_LOG_WARN, "mqtt", "no broker: %s (again in %llu ms)", err->what,
+            (unsigned long long)retry_in_ms);
+}
+
+static void on_refused(void *context, const char *topic, int reason)
+{
+    (void)context;
+    flo_log(FLO_LOG_ERROR, "mqtt", "the broker refused %s with 0x%02x", topic,
+            (unsigned)reason);
+}
+
+int flo_glue_open(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_glue *glue = calloc(1, sizeof(*glue));
+
+    if (glue == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "mqtt");
+    }
+    glue->controller = controller;
+    glue->is_external = controller->broker == NULL;
+    line_init(&glue->line, QUEUE_MESSAGES_MAX);
+    controller->glue = glue;
+    glue->batch = event_new(controller->base, -1, 0, on_batch, glue);
+    if (glue->batch == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "mqtt");
+    }
+    struct flo_mqtt_options options = {
+        .url = controller->mqtt_url_own,
+        .client_id = "controller",
+        .ca_file = controller->pki.ca_file,
+        .cert_file = controller->pki.mqtt_cert_file,
+        .key_file = controller->pki.mqtt_key_file,
+        .keepalive_s = 30,
+        .retry_ms_min = 100,
+        .retry_ms_max = 5000,
+        .queue_messages_max = QUEUE_MESSAGES_MAX,
+        .queue_sender_max = QUEUE_DEVICE_MAX,
+        .queue_apart = strrchr(flo_topic_fact(FLO_TOPIC_TELE)->path, '/') + 1,
+    };
+    struct flo_mqtt_handlers handlers = {
+        .context = glue,
+        .on_connected = on_connected,
+        .on_disconnected = on_disconnected,
+        .on_message = flo_glue_take,
+        .on_refused = on_refused,
+    };
+    return flo_mqtt_open(controller->base, &options, &handlers,
+                         &controller->mqtt, err);
+}
+
+void flo_glue_close(struct flo_controller *controller)
+{
+    struct flo_glue *glue = controller->glue;
+
+    if (controller->mqtt != NULL) {
+        flo_mqtt_close(controller->mqtt, NULL);
+        controller->mqtt = NULL;
+    }
+    if (glue == NULL) {
+        return;
+    }
+    line_deinit(&glue->line);
+    if (glue->batch != NULL) {
+        event_free(glue->batch);
+    }
+    free(glue);
+    controller->glue = NULL;
+}
+
+void flo_glue_publish(struct flo_controller *controller, enum flo_topic topic,
+                      const char *key, const void *data, size_t bytes)
+{
+    const struct flo_topic_fact *fact = flo_topic_fact(topic);
+    char name[FLO_TOPIC_TEXT];
+    struct flo_err err = {0};
+
+    if (controller->mqtt == NULL || !flo_mqtt_is_connected(controller->mqtt)) {
+        return;
+    }
+    if (flo_topic_build(topic, controller->fleet, key, name, &err) < 0 ||
+        flo_mqtt_publish(controller->mqtt, name, data, bytes, fact->qos,
+                         fact->is_retained, 0, 0, &err) < 0) {
+        flo_log_err(FLO_LOG_WARN, "mqtt", &err);
+    }
+}
+
+void flo_glue_acl_changed(struct flo_controller *controller)
+{
+    struct flo_err err = {0};
+
+    controller->is_acl_due =
+        controller->broker != NULL && flo_broker_acl(controller, &err) < 0;
+    if (controller->is_acl_due) {
+        flo_log_err(FLO_LOG_ERROR, "broker", &err);
+    }
+}

@@ -1,0 +1,540 @@
+/* Broker: mosquitto's files, process and restarts. */
+#include <errno.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "base/host/digest.h"
+
+#include "server-stub/mqtt/broker_inside.h"
+#include "server-stub/run/run.h"
+
+#define WATCH_MS 250
+#define RETRY_MS_MAX 10000
+
+struct flo_broker {
+    struct flo_controller *controller;
+    struct event *watch;
+    pid_t pid; /* mosquitto, or its keeper; 0: not running */
+    uint64_t pid_started;
+    bool is_kept;                 /* it has a keeper and outlives us */
+    int lock;                     /* tells the keeper that we are here */
+    char config[FLO_DIGEST_TEXT]; /* of what it is started with */
+    uint16_t port;
+    uint64_t started_at_ms;
+    uint64_t retry_at_ms;
+    uint64_t retry_ms;
+};
+
+static int path_of(const struct flo_controller *controller, const char *name,
+                   char *out, struct flo_err *err)
+{
+    return flo_path_join(out, 4096, controller->dir, name)
+               ? 0
+               : flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", name);
+}
+
+/* ---- ACL ---- */
+
+/* "d/{d}/desired" with %u or +; mosquitto compares %u with the certificate's
+ * CN. */
+static void acl_line(struct flo_buf *out, const char *fleet,
+                     const struct flo_topic_fact *fact)
+{
+    const char *brace = strchr(fact->path, '{');
+    int before =
+        brace != NULL ? (int)(brace - fact->path) : (int)strlen(fact->path);
+
+    flo_buf_printf(out, "pattern %s flotilla/v1/%s/%.*s%s%s\n",
+                   fact->is_device_writing ? "write" : "read", fleet, before,
+                   fact->path,
+                   brace == NULL     ? ""
+                   : brace[1] == 'd' ? "%u"
+                                     : "+",
+                   brace != NULL ? brace + 3 : "");
+}
+
+static int acl_retired(void *context, const struct flo_records_device *device)
+{
+    if (device->is_retired) {
+        flo_text_list_add(context, device->id);
+    }
+    return 0;
+}
+
+int flo_broker_acl_text(struct flo_controller *controller, struct flo_buf *out,
+                        struct flo_err *err)
+{
+    struct flo_records_device_filter filter = {.online = -1,
+                                               .with_retired = true};
+    struct flo_text_list retired = {0};
+    int rv = flo_records_device_list(controller->store, &filter, acl_retired,
+                                     &retired, err);
+
+    flo_buf_printf(out,
+                   "# Made by flotilla-controller; edits are lost.\n"
+                   "user controller\n"
+                   "topic readwrite flotilla/v1/%s/#\n"
+                   "topic read $SYS/#\n\n"
+                   "user " FLO_LANE_CLIENT "\n"
+                   "topic read flotilla/v1/%s/d/+/tele\n\n",
+                   controller->fleet, controller->fleet);
+    for (size_t i = 0; i < retired.count; i++) {
+        flo_buf_printf(out, "user %s\ntopic deny #\n\n", retired.items[i]);
+    }
+    for (int i = 0; i < FLO_TOPIC_COUNT; i++) {
+        acl_line(out, controller->fleet, flo_topic_fact((enum flo_topic)i));
+    }
+    flo_text_list_clear(&retired);
+    return rv < 0 ? rv : out->failed ? flo_fail(err, FLO_E_MEMORY, "ACL") : 0;
+}
+
+static int acl_write(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    char path[4096];
+    int rv = flo_broker_acl_text(controller, &text, err);
+
+    if (rv == 0) {
+        rv = path_of(controller, "mosquitto/acl", path, err);
+    }
+    return rv < 0 ? rv : flo_file_write(path, text.data, text.bytes, 0600, err);
+}
+
+int flo_broker_acl(struct flo_controller *controller, struct flo_err *err)
+{
+    int rv = acl_write(controller, err);
+
+    if (rv == 0 && controller->broker != NULL && controller->broker->pid > 0) {
+        kill(controller->broker->pid, SIGHUP);
+    }
+    return rv;
+}
+
+/* ---- configuration ---- */
+
+static void config_text(const struct flo_controller *controller, uint16_t port,
+                        struct flo_buf *text)
+{
+    const struct flo_pki *pki = &controller->pki;
+
+    flo_buf_printf(text, "# Made by flotilla-controller; edits are lost.\n"
+                         "per_listener_settings true\n"
+                         "persistence false\n"
+                         "log_dest stderr\n"
+                         "log_type error\n"
+                         "log_type warning\n"
+                         "max_inflight_messages 0\n"
+                         "max_queued_messages 0\n"
+                         "max_queued_bytes 268435456\n"
+                         "max_keepalive 600\n"
+                         "set_tcp_nodelay true\n"
+                         "persistent_client_expiration 1d\n"
+                         "max_packet_size 65536\n");
+    if (geteuid() == 0) {
+        /* It reads keys of the folder's owner, who is root here. */
+        flo_buf_text(text, "user root\n");
+    }
+    flo_buf_printf(text,
+                   "listener %u %s\n"
+                   "cafile %s\ncertfile %s\nkeyfile %s\n"
+                   "tls_version tlsv1.2\n"
+                   "require_certificate true\n"
+                   "use_identity_as_username true\n"
+                   "use_username_as_clientid true\n"
+                   "allow_anonymous false\n"
+                   "acl_file %s/mosquitto/acl\n",
+                   port, controller->host_devices, pki->ca_file,
+                   pki->server_cert_file, pki->server_key_file,
+                   controller->dir);
+}
+
+/* Also of what is not in the file: the authority, which devices were told, the
+ * limit of open files, which it inherits, and the backup that the data come
+ * from: it keeps lists of orders that those do not know. */
+static void config_digest(struct flo_broker *broker, const struct flo_buf *text)
+{
+    const struct flo_controller *controller = broker->controller;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) all = {0};
+    struct flo_digest digest;
+    char authority[FLO_DIGEST_TEXT];
+    char restored[24] = "";
+
+    (void)flo_records_setting_get(controller->store, "restored", restored,
+                                  sizeof(restored), NULL);
+    flo_digest_text(&controller->pki.ca_fingerprint, authority);
+    flo_buf_printf(&all, "%s%s %s %llu %llu\n", text->data, authority, restored,
+                   (unsigned long long)controller->devices_max,
+                   (unsigned long long)controller->options.broker_linger_ms);
+    flo_sha256(all.data, all.bytes, &digest);
+    flo_digest_text(&digest, broker->config);
+}
+
+static int config_write(struct flo_broker *broker, struct flo_err *err)
+{
+    struct flo_controller *controller = broker->controller;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    char path[4096];
+    int rv = path_of(controller, "mosquitto/mosquitto.conf", path, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    config_text(controller, broker->port, &text);
+    if (text.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "mosquitto.conf");
+    }
+    config_digest(broker, &text);
+    return flo_file_write(path, text.data, text.bytes, 0600, err);
+}
+
+/* ---- port ---- */
+
+int flo_run_bind(const char *host, uint16_t port, uint16_t *bound)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *list = NULL;
+    struct sockaddr_storage name;
+    socklen_t bytes = sizeof(name);
+    char text[8];
+    int rv = -1;
+
+    snprintf(text, sizeof(text), "%u", port);
+    if (getaddrinfo(host, text, &hints, &list) != 0 || list == NULL) {
+        return -1;
+    }
+    int fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int one = 1;
+    if (fd >= 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
+        bind(fd, list->ai_addr, list->ai_addrlen) == 0 &&
+        getsockname(fd, (struct sockaddr *)&name, &bytes) == 0) {
+        char service[8];
+        rv = getnameinfo((struct sockaddr *)&name, bytes, NULL, 0, service,
+                         sizeof(service), NI_NUMERICSERV);
+        *bound = (uint16_t)strtoul(service, NULL, 10);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    freeaddrinfo(list);
+    return rv;
+}
+
+/* The port of the last start, else the standard one, else a free one.  A kept
+ * port that somebody else holds is an error: devices know that port. */
+static int port_choose(struct flo_controller *controller, uint16_t *out,
+                       struct flo_err *err)
+{
+    char kept[16];
+    int rv = flo_records_setting_get(controller->store, "mqtt_port", kept,
+                                     sizeof(kept), err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    uint16_t port = kept[0] != '\0' ? (uint16_t)strtoul(kept, NULL, 10)
+                                    : flo_run_standard_port(controller, 8883);
+    if (flo_run_bind(controller->host_devices, port, out) < 0) {
+        flo_fail(err, FLO_E_PORT_IN_USE,
+                 "the broker's address %s:%u is taken: %s",
+                 controller->host_devices, port, strerror(errno));
+        flo_err_why(err, "devices that are enrolled know this port");
+        return FLO_E_PORT_IN_USE;
+    }
+    snprintf(kept, sizeof(kept), "%u", *out);
+    rv = flo_records_begin(controller->store, err);
+    if (rv == 0) {
+        rv = flo_records_setting_set(controller->store, "mqtt_port", kept, err);
+        if (rv < 0) {
+            flo_records_roll_back(controller->store);
+        } else {
+            rv = flo_records_commit(controller->store, err);
+        }
+    }
+    return rv;
+}
+
+/* ---- process ---- */
+
+static int start(struct flo_broker *broker, struct flo_err *err)
+{
+    struct flo_controller *controller = broker->controller;
+    const char *program = flo_broker_program();
+    char path[4096];
+    char self[4096];
+    char linger[32];
+    int rv = path_of(controller, "mosquitto/mosquitto.conf", path, err);
+
+    if (program == NULL) {
+        flo_fail(err, FLO_E_PROCESS, "mosquitto is not installed");
+        flo_err_fix(err, "apt-get install mosquitto, or --broker URL");
+        return FLO_E_PROCESS;
+    }
+    broker->is_kept =
+        controller->options.broker_linger_ms > 0 &&
+        flo_process_sibling("flotilla-controller", self, sizeof(self));
+    snprintf(linger, sizeof(linger), "%llu",
+             (unsigned long long)controller->options.broker_linger_ms);
+    const char *const alone[] = {program, "-c", path, NULL};
+    const char *const kept[] = {self,   FLO_BROKER_KEEPER, controller->dir,
+                                linger, broker->config,    NULL};
+    if (rv == 0) {
+        rv = flo_process_spawn(broker->is_kept ? kept : alone, -1, &broker->pid,
+                               err);
+    }
+    broker->started_at_ms = flo_now_ms();
+    if (rv == 0) {
+        broker->pid_started = flo_broker_started(broker->pid);
+        controller->counters.broker_starts++;
+    }
+    return rv;
+}
+
+/* ---- one that is there already ---- */
+
+/* What the pid file names is still what it was, not another process that got
+ * the number since. */
+static bool is_alive(pid_t pid, uint64_t started)
+{
+    return pid > 1 && started != 0 && flo_broker_started(pid) == started;
+}
+
+static bool is_mosquitto(const struct flo_controller *controller, pid_t pid)
+{
+    char path[64];
+    char conf[4096];
+    char *line = NULL;
+    size_t bytes = 0;
+    bool is_ours = false;
+
+    snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+    if (!flo_path_join(conf, sizeof(conf), controller->dir,
+                       "mosquitto/mosquitto.conf") ||
+        flo_file_read(path, 16384, &line, &bytes, NULL) < 0) {
+        return false;
+    }
+    for (size_t at = 0; at < bytes; at += strlen(line + at) + 1) {
+        is_ours = is_ours || strcmp(line + at, conf) == 0;
+    }
+    free(line);
+    return is_ours;
+}
+
+static void end_kept(pid_t keeper, uint64_t started)
+{
+    kill(keeper, SIGTERM);
+    for (int i = 0; i < 500 && is_alive(keeper, started); i++) {
+        waitpid(keeper, NULL, WNOHANG);
+        usleep(10000);
+    }
+    if (is_alive(keeper, started)) {
+        kill(keeper, SIGKILL); /* its mosquitto dies with it */
+    }
+}
+
+/* Take over the broker of the controller before: the one that its pid file
+ * names, with the configuration that it would get now.  One with another is
+ * ended.  true: it is ours again. */
+static bool adopt(struct flo_broker *broker)
+{
+    struct flo_controller *controller = broker->controller;
+    struct flo_broker_pids pids;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    char kept[16] = "";
+
+    if (!flo_broker_pids_read(controller->dir, &pids) ||
+        !is_alive(pids.keeper, pids.keeper_started)) {
+        return false;
+    }
+    if (flo_records_setting_get(controller->store, "mqtt_port", kept,
+                                sizeof(kept), NULL) < 0) {
+        return false;
+    }
+    broker->port = (uint16_t)strtoul(kept, NULL, 10);
+    config_text(controller, broker->port, &text);
+    config_digest(broker, &text);
+    if (controller->options.broker_linger_ms == 0 ||
+        strcmp(pids.config, broker->config) != 0 ||
+        !is_alive(pids.broker, pids.broker_started) ||
+        !is_mosquitto(controller, pids.broker)) {
+        flo_log(FLO_LOG_INFO, "broker",
+                "the broker of before runs with other settings: ended");
+        end_kept(pids.keeper, pids.keeper_started);
+        return false;
+    }
+    broker->pid = pids.keeper;
+    broker->pid_started = pids.keeper_started;
+    broker->is_kept = true;
+    broker->started_at_ms = flo_now_ms();
+    flo_log(FLO_LOG_INFO, "broker", "mosquitto %d went on: taken over",
+            (int)pids.broker);
+    return true;
+}
+
+/* At our own start: let it listen before we connect. */
+static void wait_for_it(const struct flo_broker *broker)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_NUMERICSERV};
+    struct addrinfo *list = NULL;
+    char port[8];
+    bool listens = false;
+
+    snprintf(port, sizeof(port), "%u", broker->port);
+    if (getaddrinfo(flo_run_local(broker->controller->host_devices), port,
+                    &hints, &list) != 0) {
+        return;
+    }
+    for (int i = 0; i < 300 && !listens; i++) {
+        int fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        listens = fd >= 0 && connect(fd, list->ai_addr, list->ai_addrlen) == 0;
+        if (fd >= 0) {
+            close(fd);
+        }
+        if (!listens) {
+            usleep(10000);
+        }
+    }
+    freeaddrinfo(list);
+}
+
+static void died(struct flo_broker *broker, int status)
+{
+    uint64_t lived_ms = flo_now_ms() - broker->started_at_ms;
+
+    broker->pid = 0;
+    broker->is_kept = false;
+    broker->retry_ms = lived_ms > 5000         ? 0
+                       : broker->retry_ms == 0 ? 250
+                                               : broker->retry_ms * 2;
+    if (broker->retry_ms > RETRY_MS_MAX) {
+        broker->retry_ms = RETRY_MS_MAX;
+    }
+    broker->retry_at_ms = flo_now_ms() + broker->retry_ms;
+    flo_log(FLO_LOG_WARN, "broker",
+            "mosquitto ended (%s %d) after %llu ms, starting it again",
+            WIFSIGNALED(status) ? "signal" : "status",
+            WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+            (unsigned long long)lived_ms);
+}
+
+static void on_watch(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_broker *broker = context;
+    struct flo_err err = {0};
+    int status = 0;
+
+    (void)fd;
+    (void)what;
+    /* One that was taken over is no child of ours: it is just gone. */
+    if (broker->pid > 0 &&
+        (waitpid(broker->pid, &status, WNOHANG) == broker->pid ||
+         !is_alive(broker->pid, broker->pid_started))) {
+        died(broker, status);
+    }
+    if (broker->pid == 0 && flo_now_ms() >= broker->retry_at_ms &&
+        start(broker, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "broker", &err);
+        broker->retry_at_ms = flo_now_ms() + RETRY_MS_MAX;
+    }
+}
+
+/* The keeper looks at it for an instant now and then. */
+static int lock_take(struct flo_broker *broker, struct flo_err *err)
+{
+    broker->lock = flo_broker_lock_open(broker->controller->dir, err);
+    if (broker->lock < 0) {
+        return broker->lock;
+    }
+    while (flock(broker->lock, LOCK_EX) < 0) {
+        if (errno != EINTR) {
+            return flo_fail_errno(err, FLO_E_IO_OPEN, "lock of the broker");
+        }
+    }
+    return 0;
+}
+
+int flo_broker_open(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_broker *broker = calloc(1, sizeof(*broker));
+    struct timeval watch = {.tv_usec = WATCH_MS * 1000};
+    int rv;
+
+    if (broker == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "broker");
+    }
+    broker->controller = controller;
+    broker->lock = -1;
+    controller->broker = broker;
+    if ((rv = flo_broker_limits(controller, err)) < 0 ||
+        (rv = lock_take(broker, err)) < 0) {
+        return rv;
+    }
+    bool is_adopted = adopt(broker);
+    if ((!is_adopted &&
+         (rv = port_choose(controller, &broker->port, err)) < 0) ||
+        (rv = acl_write(controller, err)) < 0 ||
+        (rv = config_write(broker, err)) < 0) {
+        return rv;
+    }
+    flo_run_url(controller->mqtt_url, "mqtts", controller->host_public,
+                broker->port);
+    flo_run_url(controller->mqtt_url_own, "mqtts",
+                flo_run_local(controller->host_devices), broker->port);
+    if (is_adopted) {
+        kill(broker->pid, SIGHUP); /* the ACL and our new certificates */
+    } else if ((rv = start(broker, err)) < 0) {
+        return rv;
+    }
+    wait_for_it(broker);
+    broker->watch =
+        event_new(controller->base, -1, EV_PERSIST, on_watch, broker);
+    if (broker->watch == NULL || event_add(broker->watch, &watch) < 0) {
+        return flo_fail(err, FLO_E_MEMORY, "broker's timer");
+    }
+    return 0;
+}
+
+void flo_broker_close(struct flo_controller *controller)
+{
+    struct flo_broker *broker = controller->broker;
+
+    if (broker == NULL) {
+        return;
+    }
+    if (broker->watch != NULL) {
+        event_free(broker->watch);
+    }
+    if (broker->is_kept && broker->pid > 0) {
+        if (controller->ends_broker) {
+            end_kept(broker->pid, broker->pid_started);
+        }
+        broker->pid = 0; /* else it waits for the next controller */
+    }
+    if (broker->pid > 0) {
+        kill(broker->pid, SIGTERM);
+        for (int i = 0; i < 100; i++) {
+            if (waitpid(broker->pid, NULL, WNOHANG) != 0) {
+                broker->pid = 0;
+                break;
+            }
+            usleep(10000);
+        }
+    }
+    if (broker->pid > 0) {
+        kill(broker->pid, SIGKILL);
+        waitpid(broker->pid, NULL, 0);
+    }
+    flo_fd_cleanup(&broker->lock);
+    free(broker);
+    controller->broker = NULL;
+}

@@ -1,0 +1,26 @@
+/* What the broker's files share; not for others. */
+#ifndef FLOTILLA_SERVER_BROKER_INSIDE_H
+#define FLOTILLA_SERVER_BROKER_INSIDE_H
+
+#include "server-stub/mqtt/broker.h"
+
+/* DIR/mosquitto/broker.pid: the keeper, its mosquitto, and the digest of what
+ * that was started with.  Start times in clock ticks since boot. */
+struct flo_broker_pids {
+    pid_t keeper, broker;
+    uint64_t keeper_started, broker_started;
+    char config[FLO_DIGEST_TEXT];
+};
+FLO_MUST_USE int flo_broker_pids_write(const char *dir,
+                                       const struct flo_broker_pids *pids,
+                                       struct flo_err *err);
+/* false: there is none, or it is broken. */
+bool flo_broker_pids_read(const char *dir, struct flo_broker_pids *out);
+/* When a process began; 0 when it is not there, or a zombie. */
+uint64_t flo_broker_started(pid_t pid);
+/* DIR/mosquitto/controller.lock, which a controller holds for its life. */
+FLO_MUST_USE int flo_broker_lock_open(const char *dir, struct flo_err *err);
+/* mosquitto's path; NULL: it is not installed. */
+const char *flo_broker_program(void);
+
+#endif

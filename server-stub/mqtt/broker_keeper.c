@@ -1,0 +1,230 @@
+/* Broker keeper: the parent of mosquitto that outlives the controller.
+ *
+ * A controller that is restarted must not reconnect the fleet.  So mosquitto
+ * is the child of a small process of its own, which waits for a controller for
+ * some time and then ends both.  Whether one is there says its lock; a pid
+ * file says the next one what runs, with start times, because pids come
+ * again. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "server-stub/mqtt/broker_inside.h"
+
+#define LOOK_MS 200
+#define STOP_MS 3000
+#define LOG_BYTES_MAX (1 << 20)
+
+static const char *const programs[] = {
+    "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/usr/bin/mosquitto"};
+
+const char *flo_broker_program(void)
+{
+    for (size_t i = 0; i < FLO_COUNT(programs); i++) {
+        if (access(programs[i], X_OK) == 0) {
+            return programs[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- which process ---- */
+
+uint64_t flo_broker_started(pid_t pid)
+{
+    char path[64];
+    char *text = NULL;
+    size_t bytes;
+    unsigned long long started = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    if (pid <= 0 || flo_file_read(path, 4096, &text, &bytes, NULL) < 0) {
+        return 0;
+    }
+    /* The name may hold anything; behind its last bracket field 3 begins. */
+    const char *at = strrchr(text, ')');
+    bool is_dead = at == NULL || at[1] == '\0' || at[2] == 'Z' || at[2] == 'X';
+    for (int field = 2; !is_dead && at != NULL && field < 22; field++) {
+        at = strchr(at + 1, ' ');
+    }
+    if (!is_dead && at != NULL) {
+        started = strtoull(at + 1, NULL, 10);
+    }
+    free(text);
+    return started;
+}
+
+int flo_broker_pids_write(const char *dir, const struct flo_broker_pids *pids,
+                          struct flo_err *err)
+{
+    char path[4096];
+    char text[256];
+    int chars =
+        snprintf(text, sizeof(text), "%d %llu %d %llu %s\n", (int)pids->keeper,
+                 (unsigned long long)pids->keeper_started, (int)pids->broker,
+                 (unsigned long long)pids->broker_started, pids->config);
+
+    if (!flo_path_join(path, sizeof(path), dir, "mosquitto/broker.pid")) {
+        return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", dir);
+    }
+    return flo_file_write(path, text, (size_t)chars, 0600, err);
+}
+
+bool flo_broker_pids_read(const char *dir, struct flo_broker_pids *out)
+{
+    char path[4096];
+    char *text = NULL;
+    size_t bytes;
+    unsigned long long keeper_started = 0;
+    unsigned long long broker_started = 0;
+    bool is_whole = false;
+
+    *out = (struct flo_broker_pids){0};
+    if (!flo_path_join(path, sizeof(path), dir, "mosquitto/broker.pid") ||
+        flo_file_read(path, 4096, &text, &bytes, NULL) < 0) {
+        return false;
+    }
+    is_whole =
+        sscanf(text, "%d %llu %d %llu %71s", &out->keeper, &keeper_started,
+               &out->broker, &broker_started, out->config) == 5;
+    out->keeper_started = keeper_started;
+    out->broker_started = broker_started;
+    free(text);
+    return is_whole;
+}
+
+/* ---- is a controller there? ---- */
+
+int flo_broker_lock_open(const char *dir, struct flo_err *err)
+{
+    char path[4096];
+
+    if (!flo_path_join(path, sizeof(path), dir, "mosquitto/controller.lock")) {
+        return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", dir);
+    }
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    return fd < 0 ? flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path) : fd;
+}
+
+static bool is_controlled(int lock)
+{
+    if (flock(lock, LOCK_SH | LOCK_NB) < 0) {
+        return errno == EWOULDBLOCK;
+    }
+    flock(lock, LOCK_UN);
+    return false;
+}
+
+/* ---- the process ---- */
+
+/* Away from terminal, pipes and the death of who started it. */
+static int detach(const char *dir, struct flo_err *err)
+{
+    char path[4096];
+    struct flo_err passing = {0};
+
+    if (!flo_path_join(path, sizeof(path), dir, "mosquitto/log")) {
+        return flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", dir);
+    }
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    off_t bytes = log < 0 ? 0 : lseek(log, 0, SEEK_END);
+    if (null < 0 || log < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
+        dup2(log, 2) < 0 || (bytes > LOG_BYTES_MAX && ftruncate(log, 0) < 0)) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path);
+    }
+    close(null);
+    close(log);
+    if (prctl(PR_SET_PDEATHSIG, 0) < 0 || (setsid() < 0 && errno != EPERM)) {
+        return flo_fail_errno(err, FLO_E_PROCESS, "keeper of the broker");
+    }
+    (void)passing;
+    return 0;
+}
+
+static void stop(pid_t broker)
+{
+    kill(broker, SIGTERM);
+    for (int i = 0; i < STOP_MS / 10; i++) {
+        if (waitpid(broker, NULL, WNOHANG) != 0) {
+            return;
+        }
+        usleep(10000);
+    }
+    kill(broker, SIGKILL);
+    waitpid(broker, NULL, 0);
+}
+
+/* Until the broker ends, somebody ends it, or nobody came for linger_ms. */
+static void keep(pid_t broker, int lock, uint64_t linger_ms,
+                 const sigset_t *signals)
+{
+    static const struct timespec look = {.tv_nsec = LOOK_MS * 1000000};
+    uint64_t alone_ms = 0;
+
+    for (;;) {
+        int number = sigtimedwait(signals, NULL, &look);
+        if (waitpid(broker, NULL, WNOHANG) != 0) {
+            return;
+        }
+        if (number == SIGHUP) {
+            kill(broker, SIGHUP);
+        }
+        uint64_t now_ms = flo_now_ms();
+        if (is_controlled(lock)) {
+            alone_ms = 0;
+        } else if (alone_ms == 0) {
+            alone_ms = now_ms;
+        }
+        if (number == SIGTERM ||
+            (alone_ms != 0 && now_ms - alone_ms >= linger_ms)) {
+            stop(broker);
+            return;
+        }
+    }
+}
+
+int flo_broker_keeper(const char *dir, const char *linger_ms,
+                      const char *config)
+{
+    struct flo_broker_pids pids = {.keeper = getpid()};
+    struct flo_err err = {0};
+    char conf[4096];
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    const char *const argv[] = {flo_broker_program(), "-c", conf, NULL};
+    snprintf(pids.config, sizeof(pids.config), "%s", config);
+    int lock = flo_broker_lock_open(dir, &err);
+    int rv = lock < 0 ? lock : detach(dir, &err);
+    if (rv == 0 &&
+        (argv[0] == NULL ||
+         !flo_path_join(conf, sizeof(conf), dir, "mosquitto/mosquitto.conf"))) {
+        rv = flo_fail(&err, FLO_E_PROCESS, "mosquitto is not installed");
+    }
+    if (rv == 0) {
+        rv = flo_process_spawn(argv, -1, &pids.broker, &err);
+    }
+    if (rv == 0) {
+        pids.keeper_started = flo_broker_started(pids.keeper);
+        pids.broker_started = flo_broker_started(pids.broker);
+        rv = flo_broker_pids_write(dir, &pids, &err);
+        if (rv == 0) {
+            keep(pids.broker, lock, strtoull(linger_ms, NULL, 10), &signals);
+        } else {
+            stop(pids.broker);
+        }
+    }
+    return rv < 0 ? flo_err_print(stderr, &err) : 0;
+}

@@ -1,0 +1,63 @@
+/* Broker: how many devices it has descriptors for.
+ *
+ * A connection is a descriptor.  A shell gives 1,024 of them, though the
+ * process may have many more: without them the fleet would end there, and
+ * nobody were told. */
+#include <sys/resource.h>
+
+#include "server-stub/mqtt/broker.h"
+
+#define RESERVED 32             /* of the broker's for other things */
+#define DESCRIPTORS_MAX 1000000 /* more is not asked for */
+
+int flo_broker_limits(struct flo_controller *controller, struct flo_err *err)
+{
+    struct rlimit limit;
+    uint64_t devices = 0;
+    uint64_t online = 0;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        return flo_fail_errno(err, FLO_E_PROCESS, "limit of open files");
+    }
+    rlim_t wanted =
+        limit.rlim_max > DESCRIPTORS_MAX ? DESCRIPTORS_MAX : limit.rlim_max;
+    if (wanted > limit.rlim_cur) {
+        limit.rlim_cur = wanted;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
+            return flo_fail_errno(err, FLO_E_PROCESS,
+                                  "limit of open files to %llu",
+                                  (unsigned long long)wanted);
+        }
+    }
+    controller->devices_max =
+        limit.rlim_cur > RESERVED ? limit.rlim_cur - RESERVED : 1;
+    int rv =
+        flo_records_device_counts(controller->store, &devices, &online, err);
+    if (rv == 0 && devices > controller->devices_max) {
+        flo_log(FLO_LOG_WARN, "broker",
+                "%llu devices are enrolled, and the limit of open files (%llu) "
+                "lets %llu connect: raise LimitNOFILE, or `ulimit -Hn`",
+                (unsigned long long)devices, (unsigned long long)limit.rlim_cur,
+                (unsigned long long)controller->devices_max);
+    }
+    return rv;
+}
+
+int flo_broker_has_room(struct flo_controller *controller, struct flo_err *err)
+{
+    uint64_t devices = 0;
+    uint64_t online = 0;
+    int rv =
+        flo_records_device_counts(controller->store, &devices, &online, err);
+
+    if (rv < 0 || controller->devices_max == 0 ||
+        devices < controller->devices_max) {
+        return rv;
+    }
+    flo_fail(err, FLO_E_REST_LIMIT,
+             "%llu devices are enrolled, as many as the broker has "
+             "descriptors for",
+             (unsigned long long)devices);
+    return flo_err_fix(err, "restart the controller with a higher limit of "
+                            "open files (LimitNOFILE, `ulimit -Hn`)");
+}

@@ -1,0 +1,462 @@
+/* Ingest: one message of a device becomes rows and events.
+ *
+ * A device is known by its topic, which the broker's ACL binds to its
+ * certificate; whatever id stands in the payload must be the same.  So a
+ * device can only ever change its own rows.  What does not fit is dropped and
+ * counted, and never fails the batch it came in. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/mqtt/ingest_inside.h"
+#include "server-stub/mqtt/telemetry_link.h"
+#include "server-stub/state/controller.h"
+
+#define PAYLOAD_BYTES_MAX 65536
+
+void flo_ingest_dump(const json_t *json, struct flo_buf *out)
+{
+    if (json != NULL && !json_is_null(json)) {
+        flo_json_dump(json, out);
+    }
+}
+
+/* true: the store failed or a step did, the batch cannot go on. */
+static bool is_ours(int code)
+{
+    return code == FLO_E_DB || code == FLO_E_DB_DAMAGED ||
+           code == FLO_E_DISK_FULL || code == FLO_E_MEMORY ||
+           code == FLO_E_INTERNAL;
+}
+
+/* A step that fails half way has changed the rollout in memory: whatever the
+ * reason, the batch has to be taken back. */
+int flo_ingest_step(const struct flo_message *message,
+                    struct flo_rollout_entry *entry,
+                    struct flo_rollout_event event, struct flo_err *err)
+{
+    int rv = flo_rollouts_step(message->controller, entry, event, err);
+
+    if (rv < 0 && !is_ours(rv)) {
+        flo_wrap(err, rv, "%s", flo_error_id(rv));
+        rv = FLO_E_INTERNAL;
+        if (err != NULL) {
+            err->code = rv;
+        }
+    }
+    return rv;
+}
+
+/* ---- executions ---- */
+
+/* A device must not invent words for people, nor more of them than we keep. */
+const char *flo_ingest_error_id(const char *id)
+{
+    int code = id != NULL ? flo_error_code(id) : 0;
+
+    return id == NULL ? NULL : code < 0 ? flo_error_id(code) : "other";
+}
+
+/* "<rollout>.<attempt>"; false when it is none. */
+static bool split_execution(const char *text, char *rollout, uint32_t *attempt)
+{
+    const char *dot = strrchr(text, '.');
+    char *end;
+
+    if (dot == NULL || (size_t)(dot - text) > FLO_NAME_MAX || dot == text ||
+        dot[1] < '1' || dot[1] > '9') {
+        return false;
+    }
+    unsigned long value = strtoul(dot + 1, &end, 10);
+    if (*end != '\0' || value > 1000000) {
+        return false;
+    }
+    memcpy(rollout, text, (size_t)(dot - text));
+    rollout[dot - text] = '\0';
+    *attempt = (uint32_t)value;
+    return true;
+}
+
+/* The rollout that a device speaks of; NULL in *out when there is none. */
+int flo_ingest_rollout(struct flo_controller *controller, const char *id,
+                       struct flo_rollout_entry **out, struct flo_err *err)
+{
+    struct flo_err absent = {0};
+    int rv = flo_rollouts_find(controller, id, out, &absent);
+
+    if (rv == FLO_E_ROLLOUT_ABSENT) {
+        *out = NULL;
+        return 0;
+    }
+    if (rv < 0 && err != NULL) {
+        *err = absent;
+    }
+    return rv;
+}
+
+static int execution(const struct flo_message *message, const char *id,
+                     const json_t *object, struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) error = {0};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) detail = {0};
+    char rollout[FLO_NAME_MAX + 1];
+    struct flo_rollout_entry *entry;
+    enum flo_execution state;
+    uint32_t attempt;
+    const char *word = json_string_value(json_object_get(object, "state"));
+    const char *release = json_string_value(json_object_get(object, "release"));
+    struct flo_digest digest;
+
+    if (word == NULL || !flo_execution_parse(word, &state) ||
+        !split_execution(id, rollout, &attempt)) {
+        return 0;
+    }
+    int rv = flo_ingest_rollout(message->controller, rollout, &entry, err);
+    if (rv == 0 && entry == NULL && flo_execution_is_end(state) &&
+        state != FLO_EXECUTION_SUCCEEDED &&
+        state != FLO_EXECUTION_ALREADY_INSTALLED) {
+        return flo_ingest_send_failed(message, rollout, err);
+    }
+    if (rv < 0 || entry == NULL ||
+        (release != NULL && (!flo_digest_parse(release, &digest) ||
+                             !flo_digest_equal(&digest, &entry->release)))) {
+        return rv;
+    }
+    const json_t *why = json_object_get(object, "error");
+    const char *note = json_string_value(json_object_get(why, "id"));
+    flo_ingest_dump(why, &error);
+    flo_ingest_dump(json_object_get(object, "detail"), &detail);
+    struct flo_said *said = &message->controller->said;
+    if (error.bytes > 0 || detail.bytes > 0) {
+        *said = (struct flo_said){message->device, error.data, detail.data};
+    }
+    rv = flo_ingest_step(
+        message, entry,
+        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_EXECUTION,
+                                   .device = message->device,
+                                   .attempt = attempt,
+                                   .execution = state,
+                                   .is_retained = message->retained,
+                                   .note = flo_ingest_error_id(note)},
+        err);
+    bool is_left = said->device != NULL;
+    *said = (struct flo_said){0};
+    if (rv == 0 && is_left) {
+        rv = flo_records_member_detail(message->controller->store, rollout,
+                                       message->device, error.data, detail.data,
+                                       err);
+    }
+    return rv;
+}
+
+/* ---- event ---- */
+
+static int on_event(const struct flo_message *message, struct flo_err *err)
+{
+    struct flo_controller *controller = message->controller;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    const char *boot;
+    const char *type;
+    const char *id =
+        json_string_value(json_object_get(message->json, "execution"));
+    uint64_t seq;
+    uint64_t at_ms;
+    uint64_t last;
+    bool is_new = false;
+    int rv;
+
+    if ((rv = flo_json_get_uuid(message->json, "boot", &boot, err)) < 0 ||
+        (rv = flo_json_get_text(message->json, "type", 32, &type, err)) < 0 ||
+        (rv = flo_json_get_u64(message->json, "seq", 1, WALL_MS_MAX, &seq,
+                               err)) < 0 ||
+        (rv = flo_json_opt_u64(message->json, "at_ms", 0, WALL_MS_MAX, 0,
+                               &at_ms, err)) < 0) {
+        return rv;
+    }
+    flo_json_dump(message->json, &text);
+    if (text.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "event");
+    }
+    if ((rv = flo_records_event_add(controller->store, message->device, boot,
+                                    seq, at_ms, message->now_ms, text.data,
+                                    &is_new, &last, err)) < 0) {
+        return rv;
+    }
+    char ack[FLO_NAME_MAX + 72];
+    snprintf(ack, sizeof(ack), "%s %s %llu", message->device, boot,
+             (unsigned long long)last);
+    flo_text_list_add(&controller->effects.acks, ack);
+    flo_effect_live(controller, "device", message->device);
+    if (is_new && strcmp(type, "execution") == 0 && id != NULL) {
+        rv = execution(message, id, message->json, err);
+    } else if (is_new && strcmp(type, "security") == 0) {
+        flo_log(FLO_LOG_WARN, "device", "%s reports %.300s", message->device,
+                text.data);
+        rv = flo_ingest_distrusted(message, err);
+    }
+    return rv;
+}
+
+/* ---- reported ---- */
+
+/* Does it say that the device left a release that it was told to leave?  It
+ * counts when the device knows what it should run by now. */
+static int back_by_report(const struct flo_message *message, uint64_t rev,
+                          struct flo_err *err)
+{
+    struct flo_controller *controller = message->controller;
+    char order[FLO_NAME_MAX + 1];
+    uint64_t desired;
+    bool is_awaited;
+    int rv = flo_records_device_is_awaited(controller->store, message->device,
+                                           &is_awaited, err);
+
+    if (rv < 0 || (!is_awaited && !flo_ingest_any_goes_back(controller)) ||
+        (rv = flo_records_desired_get(controller->store, message->device,
+                                      &desired, order, err)) < 0 ||
+        rev < desired ||
+        (rv = flo_ingest_back_on_rollouts(message, NULL, false, err)) < 0) {
+        return rv;
+    }
+    return is_awaited ? flo_ingest_back_on_orders(message, err) : 0;
+}
+
+#define TOP_JUMP_MAX UINT64_C(1000000)
+
+/* The highest number that a device took of us should be one of ours.  Behind a
+ * backup it need not be: a controller that was started for that gives higher
+ * ones, and signs anew what holds; within bounds, for a device may be stolen.
+ */
+static int look_at_top(const struct flo_message *message, uint64_t top,
+                       struct flo_err *err)
+{
+    struct flo_controller *controller = message->controller;
+    uint64_t newest = 0;
+    int rv = 0;
+
+    if (top > controller->top_known) { /* else it is one of ours */
+        rv = flo_records_newest(controller->store, "order", &newest, err);
+        controller->top_known = rv == 0 ? newest : 0;
+    }
+    if (rv < 0 || top <= controller->top_known) {
+        return rv;
+    }
+    if (controller->options.is_restored && top - newest <= TOP_JUMP_MAX) {
+        rv = flo_records_skip(controller->store, "order", top - newest, err);
+        return rv < 0 ? rv : flo_orders_renew_each(controller, err);
+    }
+    if (!controller->top_is_told) {
+        controller->top_is_told = true;
+        flo_log(FLO_LOG_ERROR, "order",
+                "device %s knows order number %llu, the newest here is %llu: "
+                "are the data of this controller older than its devices?  "
+                "Start it once with --restored",
+                message->device, (unsigned long long)top,
+                (unsigned long long)newest);
+        rv = flo_controller_audit(controller, "controller", "device.top",
+                                  message->device, "alarm", "", err);
+    }
+    return rv;
+}
+
+static int on_reported(const struct flo_message *message, struct flo_err *err)
+{
+    struct flo_controller *controller = message->controller;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) profile = {0};
+    const char *id;
+    json_t *facts;
+    json_t *run;
+    uint64_t rev;
+    uint64_t top;
+    int rv;
+
+    if ((rv = flo_json_get_uuid(message->json, "device", &id, err)) < 0 ||
+        (rv = flo_json_opt_u64(message->json, "rev", 0, WALL_MS_MAX, 0, &rev,
+                               err)) < 0 ||
+        (rv = flo_json_opt_u64(message->json, "top", 0, WALL_MS_MAX, 0, &top,
+                               err)) < 0 ||
+        (rv = flo_json_opt_object(message->json, "profile", &facts, err)) < 0 ||
+        (rv = flo_json_opt_object(message->json, "execution", &run, err)) < 0) {
+        return rv;
+    }
+    if (strcmp(id, message->device) != 0) {
+        return flo_fail(err, FLO_E_MQTT_IDENTITY,
+                        "device %s reports for device %s", message->device, id);
+    }
+    flo_json_dump(message->json, &text);
+    flo_ingest_dump(facts, &profile);
+    if (text.failed || profile.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "report");
+    }
+    if ((rv = flo_records_device_reported(controller->store, message->device,
+                                          text.data, profile.data, err)) < 0) {
+        return rv;
+    }
+    if ((rv = look_at_top(message, top, err)) < 0) {
+        return rv;
+    }
+    flo_lane_glue_device(controller, message->device, facts);
+    flo_effect_live(controller, "device", message->device);
+    const char *name = json_string_value(json_object_get(run, "id"));
+    if (name != NULL) {
+        rv = execution(message, name, run, err);
+    }
+    if (rv == 0) {
+        rv = back_by_report(message, rev, err);
+    }
+    return rv < 0 ? rv : flo_ingest_ask(message, err);
+}
+
+/* ---- presence ---- */
+
+static int on_presence(const struct flo_message *message, struct flo_err *err)
+{
+    bool online;
+    int rv = flo_json_get_bool(message->json, "online", &online, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    bool is_news;
+    flo_effect_live(message->controller, "device", message->device);
+    rv = flo_records_device_online(message->controller->store, message->device,
+                                   online, &is_news, err);
+    return rv < 0 ? rv
+                  : flo_rollouts_step_all(
+                        message->controller,
+                        (struct flo_rollout_event){
+                            .kind = online ? FLO_ROLLOUT_EVENT_HEARD
+                                           : FLO_ROLLOUT_EVENT_GONE,
+                            .device = message->device},
+                        err);
+}
+
+/* ---- dispatch ---- */
+
+static int dispatch(const struct flo_message *message, enum flo_topic topic,
+                    struct flo_err *err)
+{
+    switch (topic) {
+    case FLO_TOPIC_EVENT:
+        return on_event(message, err);
+    case FLO_TOPIC_REPORTED:
+        return on_reported(message, err);
+    case FLO_TOPIC_ACK:
+        return flo_ingest_ack(message, err);
+    case FLO_TOPIC_PRESENCE:
+        return on_presence(message, err);
+    default:
+        return flo_fail(err, FLO_E_MQTT_TOPIC, "no device writes this topic");
+    }
+}
+
+/* Who speaks is there, though its presence may have been lost. */
+static int is_there(const struct flo_message *message, enum flo_topic topic,
+                    struct flo_err *err)
+{
+    bool is_news = false;
+    int rv =
+        topic == FLO_TOPIC_PRESENCE
+            ? 0
+            : flo_records_device_online(message->controller->store,
+                                        message->device, true, &is_news, err);
+
+    if (is_news) {
+        flo_effect_live(message->controller, "device", message->device);
+    }
+    return rv;
+}
+
+static int heard(const struct flo_message *message, enum flo_topic topic,
+                 struct flo_err *err)
+{
+    int rv = is_there(message, topic, err);
+
+    flo_records_device_heard(message->controller->store, message->device,
+                             message->now_ms, 0);
+    return rv < 0 ? rv
+                  : flo_rollouts_step_all(message->controller,
+                                          (struct flo_rollout_event){
+                                              .kind = FLO_ROLLOUT_EVENT_HEARD,
+                                              .device = message->device},
+                                          err);
+}
+
+static int take(struct flo_controller *controller, const char *topic_text,
+                const char *data, size_t bytes, bool retained,
+                struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    char key[FLO_NAME_MAX + 1];
+    enum flo_topic topic;
+    bool active = false;
+    uint64_t v;
+    int rv = flo_topic_parse(topic_text, controller->fleet, &topic, key, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (!flo_topic_fact(topic)->is_device_writing) {
+        return 0; /* our own */
+    }
+    if (!flo_uuid_is_valid(key)) {
+        return flo_fail(err, FLO_E_MQTT_TOPIC, "`%s` is no device id", key);
+    }
+    if ((rv = flo_records_device_is_active(controller->store, key, &active,
+                                           err)) < 0) {
+        return rv;
+    }
+    if (!active) {
+        return flo_fail(err, FLO_E_DEVICE_ABSENT, "device %s is not enrolled",
+                        key);
+    }
+    if (bytes == 0 && retained) {
+        return 0;
+    }
+    if ((rv = flo_json_parse(data, bytes, PAYLOAD_BYTES_MAX, &json, err)) < 0 ||
+        (rv = flo_json_get_u64(json, "v", 1, 1, &v, err)) < 0) {
+        return rv;
+    }
+    struct flo_message message = {.controller = controller,
+                                  .device = key,
+                                  .json = json,
+                                  .now_ms = flo_wall_ms(),
+                                  .retained = retained};
+    rv = dispatch(&message, topic, err);
+    /* A presence has said it already: also that it is gone. */
+    return rv < 0 || retained || topic == FLO_TOPIC_PRESENCE
+               ? rv
+               : heard(&message, topic, err);
+}
+
+void flo_ingest_dropped(struct flo_controller *controller, const char *topic,
+                        const struct flo_err *why)
+{
+    controller->counters.messages_dropped++;
+    if (controller->counters.messages_dropped < 100 ||
+        controller->counters.messages_dropped % 1000 == 0) {
+        flo_log(FLO_LOG_WARN, "mqtt", "dropped a message on %.120s: %s: %s",
+                topic, flo_error_id(why->code), why->what);
+    }
+}
+
+int flo_ingest(struct flo_controller *controller, const char *topic,
+               const char *data, size_t bytes, bool retained,
+               struct flo_err *err)
+{
+    struct flo_err why = {0};
+    int rv = take(controller, topic, data, bytes, retained, &why);
+
+    controller->counters.messages++;
+    if (rv == 0) {
+        return 0;
+    }
+    if (is_ours(rv)) {
+        if (err != NULL) {
+            *err = why;
+        }
+        return rv;
+    }
+    flo_ingest_dropped(controller, topic, &why);
+    return 0;
+}

@@ -1,0 +1,55 @@
+/* What the files of ingest share; not for others. */
+#ifndef FLOTILLA_SERVER_INGEST_INSIDE_H
+#define FLOTILLA_SERVER_INGEST_INSIDE_H
+
+#include "server-stub/state/controller.h"
+
+#define WALL_MS_MAX (INT64_C(1) << 53)
+
+struct flo_message {
+    struct flo_controller *controller;
+    const char *device;
+    json_t *json;
+    uint64_t now_ms; /* wall */
+    bool retained;
+};
+
+/* Append as text, unless it is missing or null. */
+void flo_ingest_dump(const json_t *json, struct flo_buf *out);
+/* A step that fails half way has changed the rollout in memory: whatever the
+ * reason, the batch has to be taken back (FLO_E_INTERNAL). */
+FLO_MUST_USE int flo_ingest_step(const struct flo_message *message,
+                                 struct flo_rollout_entry *entry,
+                                 struct flo_rollout_event event,
+                                 struct flo_err *err);
+/* The rollout that a device speaks of; NULL in *out when there is none. */
+FLO_MUST_USE int flo_ingest_rollout(struct flo_controller *controller,
+                                    const char *id,
+                                    struct flo_rollout_entry **out,
+                                    struct flo_err *err);
+/* The device is back from this release, or (NULL) from all that its report
+ * does not name.  is_ordered: a rollback of the release was done there. */
+FLO_MUST_USE int flo_ingest_back_on_rollouts(const struct flo_message *message,
+                                             const char *release_or_null,
+                                             bool is_ordered,
+                                             struct flo_err *err);
+/* An answer that the device gave may have been lost: what is awaited of it for
+ * some time it is asked for by name, once a minute at most. */
+FLO_MUST_USE int flo_ingest_ask(const struct flo_message *message,
+                                struct flo_err *err);
+/* Is there a rollout that a report can concern so? */
+bool flo_ingest_any_goes_back(const struct flo_controller *controller);
+FLO_MUST_USE int flo_ingest_back_on_orders(const struct flo_message *message,
+                                           struct flo_err *err);
+/* A device reported something about security. */
+FLO_MUST_USE int flo_ingest_distrusted(const struct flo_message *message,
+                                       struct flo_err *err);
+/* The id, if it is one of ours; else "other". */
+const char *flo_ingest_error_id(const char *id);
+/* What an order --to sends to a device failed there: it did not get back. */
+FLO_MUST_USE int flo_ingest_send_failed(const struct flo_message *message,
+                                        const char *order, struct flo_err *err);
+FLO_MUST_USE int flo_ingest_ack(const struct flo_message *message,
+                                struct flo_err *err);
+
+#endif

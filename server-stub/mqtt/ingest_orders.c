@@ -1,0 +1,521 @@
+/* Ingest: acknowledgements of orders, and reports that show a device is back
+ * from a release. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/mqtt/ingest_inside.h"
+#include "server-stub/state/controller.h"
+
+#define ACKED_MAX 16
+
+static bool text_is(const json_t *object, const char *key, const char *word)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text != NULL && strcmp(text, word) == 0;
+}
+
+/* ---- going back ---- */
+
+/* Does the report speak of this release anywhere that matters? */
+static bool report_names(const json_t *report, const char *release)
+{
+    const json_t *slots = json_object_get(report, "slots");
+
+    return text_is(json_object_get(report, "serving"), "release", release) ||
+           text_is(json_object_get(slots, "current"), "release", release) ||
+           text_is(json_object_get(slots, "candidate"), "release", release) ||
+           text_is(json_object_get(report, "execution"), "release", release);
+}
+
+static bool can_go_back(const struct flo_rollout_entry *entry)
+{
+    return entry->core.state != FLO_ROLLOUT_RUNNING &&
+           entry->core.state != FLO_ROLLOUT_COMPLETED;
+}
+
+bool flo_ingest_any_goes_back(const struct flo_controller *controller)
+{
+    for (size_t i = 0; i < controller->rollout_count; i++) {
+        if (can_go_back(controller->rollouts[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int tell_rollouts(const struct flo_message *message,
+                         const char *release_or_null,
+                         enum flo_rollout_event_kind kind, bool is_ordered,
+                         struct flo_err *err)
+{
+    struct flo_controller *controller = message->controller;
+    int rv = 0;
+
+    for (size_t i = 0; i < controller->rollout_count && rv == 0; i++) {
+        struct flo_rollout_entry *entry = controller->rollouts[i];
+        char digest[FLO_DIGEST_TEXT];
+        flo_digest_text(&entry->release, digest);
+        bool concerned =
+            can_go_back(entry) ||
+            (is_ordered && entry->core.state == FLO_ROLLOUT_COMPLETED);
+        bool is_back = release_or_null != NULL
+                           ? strcmp(release_or_null, digest) == 0
+                           : !report_names(message->json, digest);
+        if (concerned && is_back) {
+            rv = flo_ingest_step(
+                message, entry,
+                (struct flo_rollout_event){.kind = kind,
+                                           .device = message->device,
+                                           .is_ordered = is_ordered},
+                err);
+        }
+    }
+    return rv;
+}
+
+int flo_ingest_back_on_rollouts(const struct flo_message *message,
+                                const char *release_or_null, bool is_ordered,
+                                struct flo_err *err)
+{
+    return tell_rollouts(message, release_or_null, FLO_ROLLOUT_EVENT_BACK,
+                         is_ordered, err);
+}
+
+struct awaited {
+    struct flo_text_list ids; /* "<order> <release> <issued_at_ms>" */
+};
+
+static int collect_awaited(void *context, const struct flo_records_order *order)
+{
+    struct awaited *awaited = context;
+    char text[256];
+
+    if (strcmp(order->op, "rollback") == 0) {
+        snprintf(text, sizeof(text), "%s %s %llu", order->id, order->release,
+                 (unsigned long long)order->issued_at_ms);
+        flo_text_list_add(&awaited->ids, text);
+    }
+    return 0;
+}
+
+/* A device that serves something else than what was taken back is done, even
+ * if its acknowledgement got lost. */
+int flo_ingest_back_on_orders(const struct flo_message *message,
+                              struct flo_err *err)
+{
+    struct flo_controller *controller = message->controller;
+    struct awaited awaited = {0};
+    int rv = flo_records_outcome_awaited(controller->store, message->device,
+                                         collect_awaited, &awaited, err);
+
+    for (size_t i = 0; i < awaited.ids.count && rv == 0; i++) {
+        char order[FLO_NAME_MAX + 1];
+        char release[FLO_DIGEST_TEXT];
+        unsigned long long issued = 0;
+        if (sscanf(awaited.ids.items[i], "%64s %71s %llu", order, release,
+                   &issued) == 3 &&
+            !report_names(message->json, release)) {
+            rv = flo_records_outcome_put(
+                controller->store, order, message->device, FLO_OUTCOME_DONE,
+                message->now_ms > issued ? message->now_ms - issued : 0, err);
+            if (rv == 0) {
+                rv = flo_records_outcome_say(
+                    controller->store, order, message->device,
+                    message->now_ms > issued ? message->now_ms - issued : 0, "",
+                    err);
+            }
+            flo_effect_live(controller, "order", order);
+        }
+    }
+    flo_text_list_clear(&awaited.ids);
+    return rv;
+}
+
+/* ---- asking again ---- */
+
+#define ASK_AFTER_MS 10000 /* its answer may still be on its way */
+#define ASK_AGAIN_MS 60000
+
+struct ask {
+    const struct flo_message *message;
+};
+
+static int ask_for(void *context, const struct flo_records_order *order)
+{
+    const struct ask *ask = context;
+    char text[37 + FLO_NAME_MAX + 2];
+
+    if (order->issued_at_ms + ASK_AFTER_MS < ask->message->now_ms &&
+        order->expires_at_ms > ask->message->now_ms) {
+        snprintf(text, sizeof(text), "%s %s", ask->message->device, order->id);
+        flo_text_list_add(&ask->message->controller->effects.asks, text);
+    }
+    return 0;
+}
+
+int flo_ingest_ask(const struct flo_message *message, struct flo_err *err)
+{
+    struct flo_records *store = message->controller->store;
+    struct ask ask = {.message = message};
+
+    if (!flo_records_device_may_ask(store, message->device, ASK_AGAIN_MS)) {
+        return 0;
+    }
+    return flo_records_outcome_awaited(store, message->device, ask_for, &ask,
+                                       err);
+}
+
+/* ---- ack ---- */
+
+/* Of an order what never changes; the last ones are kept in memory: a fleet
+ * answers the same order in the same second. */
+struct acked {
+    char id[FLO_NAME_MAX + 1];
+    char op[16];
+    char group[FLO_NAME_MAX + 1];
+    char rollout[FLO_NAME_MAX + 1];
+    char release[FLO_DIGEST_TEXT];
+    uint64_t seq;
+    uint64_t issued_at_ms;
+    uint64_t expires_at_ms;
+    bool is_aged; /* by our own clock, when it was looked for */
+};
+struct flo_acked {
+    struct acked items[ACKED_MAX];
+    size_t next;
+};
+
+static int take_acked(void *context, const struct flo_records_order *order)
+{
+    struct acked *acked = context;
+
+    snprintf(acked->op, sizeof(acked->op), "%s", order->op);
+    snprintf(acked->group, sizeof(acked->group), "%s", order->group);
+    snprintf(acked->rollout, sizeof(acked->rollout), "%s", order->rollout);
+    snprintf(acked->release, sizeof(acked->release), "%s", order->release);
+    snprintf(acked->id, sizeof(acked->id), "%s", order->id);
+    acked->seq = order->seq;
+    acked->issued_at_ms = order->issued_at_ms;
+    acked->expires_at_ms = order->expires_at_ms;
+    return 0;
+}
+
+static int acked_find(struct flo_controller *controller, const char *order,
+                      struct acked *out, struct flo_err *err)
+{
+    struct flo_acked *known = controller->acked;
+    const struct acked *found = NULL;
+    int rv = 0;
+
+    if (known == NULL) {
+        known = controller->acked = calloc(1, sizeof(*known));
+    }
+    for (size_t i = 0; i < ACKED_MAX && known != NULL; i++) {
+        if (strcmp(known->items[i].id, order) == 0) {
+            found = &known->items[i];
+        }
+    }
+    if (found != NULL) {
+        *out = *found;
+    } else {
+        rv = flo_records_order_get(controller->store, order, take_acked, out,
+                                   err);
+        if (rv == 0 && known != NULL) {
+            known->items[known->next++ % ACKED_MAX] = *out;
+        }
+    }
+    out->is_aged =
+        rv == 0 &&
+        flo_order_is_aged(out->issued_at_ms, out->expires_at_ms, flo_wall_ms());
+    return rv;
+}
+
+static bool is_by_the_clock(const json_t *error)
+{
+    return text_is(error, "id", flo_error_id(FLO_E_CMD_EXPIRED)) ||
+           text_is(error, "id", flo_error_id(FLO_E_CMD_FUTURE));
+}
+
+/* A broker may keep an order for longer than it lives: that the device refuses
+ * it then is nobody's failure, and no answer.  Of an order that is young the
+ * clock of the device is wrong, and the refusal counts: so what was signed anew
+ * in vain is not signed again. */
+static bool came_too_late(const struct flo_message *message,
+                          const struct acked *acked)
+{
+    return acked->is_aged &&
+           is_by_the_clock(json_object_get(message->json, "error"));
+}
+
+/* A refused deploy order never becomes an execution, nor does one behind a
+ * newer order: say so to the rollout.  `by`: 1 when the device named the order,
+ * and keeps to it. */
+static int deploy_refused(const struct flo_message *message,
+                          const char *rollout, uint32_t by,
+                          enum flo_execution end, struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) error = {0};
+    const json_t *why = json_object_get(message->json, "error");
+    const char *id = json_string_value(json_object_get(why, "id"));
+    struct flo_rollout_entry *entry;
+    int rv = flo_ingest_rollout(message->controller, rollout, &entry, err);
+
+    if (rv < 0 || entry == NULL) {
+        return rv < 0 ? rv : flo_ingest_send_failed(message, rollout, err);
+    }
+    size_t index = flo_rollout_find(&entry->core, message->device);
+    if (index == SIZE_MAX ||
+        entry->core.members[index].state != FLO_EXECUTION_NOTIFIED) {
+        return 0;
+    }
+    flo_ingest_dump(why, &error);
+    rv = flo_rollouts_step(
+        message->controller, entry,
+        (struct flo_rollout_event){
+            .kind = FLO_ROLLOUT_EVENT_EXECUTION,
+            .device = message->device,
+            .attempt = entry->core.members[index].attempt + by,
+            .execution = end,
+            .note = end == FLO_EXECUTION_SUPERSEDED ? "a newer order holds"
+                                                    : flo_ingest_error_id(id)},
+        err);
+    return rv < 0 || error.bytes == 0
+               ? rv
+               : flo_records_member_detail(message->controller->store, rollout,
+                                           message->device, error.data, NULL,
+                                           err);
+}
+
+static bool is_about_trust(const char *id)
+{
+    return strncmp(id, "sig.", 4) == 0 || strncmp(id, "meta.", 5) == 0;
+}
+
+/* An order whose signature a device does not take has no id for it, so it
+ * cannot refuse it by name: it only says that something is wrong.  Was it told
+ * to deploy and has not begun, that is what it does not take.  Should it begin
+ * after all, it says so itself. */
+int flo_ingest_distrusted(const struct flo_message *message,
+                          struct flo_err *err)
+{
+    struct flo_controller *controller = message->controller;
+    const json_t *why = json_object_get(message->json, "error");
+    const char *id = json_string_value(json_object_get(why, "id"));
+    struct acked desired = {0};
+    struct flo_err absent = {0};
+    char order[FLO_NAME_MAX + 1];
+    uint64_t rev;
+
+    if (id == NULL || !is_about_trust(id)) {
+        return 0;
+    }
+    int rv = flo_records_desired_get(controller->store, message->device, &rev,
+                                     order, err);
+    if (rv < 0 || order[0] == '\0' ||
+        flo_records_order_get(controller->store, order, take_acked, &desired,
+                              &absent) < 0 ||
+        strcmp(desired.op, "deploy") != 0) {
+        return rv;
+    }
+    return deploy_refused(message, desired.rollout, 0, FLO_EXECUTION_REJECTED,
+                          err);
+}
+
+/* What was not yet active when the abort came is cancelled now, also where no
+ * execution had begun. */
+static int abort_done(const struct flo_message *message,
+                      const struct acked *acked, struct flo_err *err)
+{
+    struct flo_rollout_entry *entry;
+    int rv =
+        flo_ingest_rollout(message->controller, acked->rollout, &entry, err);
+
+    if (rv < 0 || entry == NULL || entry->core.state == FLO_ROLLOUT_RUNNING) {
+        return rv;
+    }
+    return flo_ingest_step(
+        message, entry,
+        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_BACK,
+                                   .device = message->device},
+        err);
+}
+
+/* Bytes up to the last whole character: a cut may stand inside one. */
+static size_t utf8_whole(const char *text)
+{
+    size_t bytes = strlen(text);
+    size_t at = bytes;
+
+    while (at > 0 && ((unsigned char)text[at - 1] & 0xc0) == 0x80) {
+        at--;
+    }
+    if (at == 0) {
+        return 0;
+    }
+    unsigned char first = (unsigned char)text[at - 1];
+    size_t wanted = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    return bytes - (at - 1) < wanted ? at - 1 : bytes;
+}
+
+/* Of what a device says why: an id of ours and some words, no more. */
+static void why_text(const json_t *why, struct flo_buf *out)
+{
+    const char *id = json_string_value(json_object_get(why, "id"));
+    const char *what = json_string_value(json_object_get(why, "what"));
+    char words[257];
+
+    if (id == NULL) {
+        flo_buf_text(out, "");
+        return;
+    }
+    snprintf(words, sizeof(words), "%s", what != NULL ? what : "");
+    json_t *json = json_pack("{s:s,s:o}", "id", flo_ingest_error_id(id), "what",
+                             json_stringn_nocheck(words, utf8_whole(words)));
+    flo_json_dump(json, out);
+    json_decref(json);
+}
+
+static int outcome(const struct flo_message *message, const char *order,
+                   enum flo_order_outcome next, uint64_t took_ms,
+                   struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) error = {0};
+    struct flo_controller *controller = message->controller;
+    const json_t *why = json_object_get(message->json, "error");
+    struct acked acked = {0};
+    bool is_news = false;
+    int rv = acked_find(controller, order, &acked, err);
+
+    if (rv < 0) { /* one that is forgotten awaits nobody */
+        return rv == FLO_E_ABSENT ? 0 : rv;
+    }
+    why_text(why, &error);
+    rv = flo_records_outcome_advance(
+        controller->store, order, message->device, next, took_ms,
+        message->now_ms > acked.issued_at_ms
+            ? message->now_ms - acked.issued_at_ms
+            : 0,
+        error.data != NULL ? error.data : "", &is_news, err);
+    if (is_news) {
+        flo_effect_live(controller, "order", order);
+    }
+    return rv;
+}
+
+/* A release that was sent with a rollback (--to) did not get there. */
+int flo_ingest_send_failed(const struct flo_message *message, const char *order,
+                           struct flo_err *err)
+{
+    return outcome(message, order, FLO_OUTCOME_REFUSED, 0, err);
+}
+
+/* Would the device say so again?  Not when its clock or its disk was wrong. */
+static bool is_for_good(const struct flo_message *message,
+                        enum flo_order_outcome next)
+{
+    const json_t *error = json_object_get(message->json, "error");
+    const char *id = json_string_value(json_object_get(error, "id"));
+    bool is_passing =
+        is_by_the_clock(error) || (id != NULL && strncmp(id, "io.", 3) == 0);
+
+    return next > FLO_OUTCOME_RUNNING &&
+           (next != FLO_OUTCOME_REFUSED || !is_passing);
+}
+
+struct earlier {
+    const struct acked *acked;
+    struct flo_text_list ids;
+};
+
+static int collect_earlier(void *context, const struct flo_records_order *order)
+{
+    struct earlier *earlier = context;
+    const struct acked *acked = earlier->acked;
+
+    if (order->seq < acked->seq && strcmp(order->op, acked->op) == 0 &&
+        strcmp(order->group, acked->group) == 0 &&
+        strcmp(order->rollout, acked->rollout) == 0 &&
+        strcmp(order->release, acked->release) == 0) {
+        flo_text_list_add(&earlier->ids, order->id);
+    }
+    return 0;
+}
+
+/* What it came to is the answer too to what was signed anew, or asked for
+ * again, with this order: nobody waits for that any more. */
+static int outcome_of_earlier(const struct flo_message *message,
+                              const struct acked *acked,
+                              enum flo_order_outcome next, uint64_t took_ms,
+                              struct flo_err *err)
+{
+    struct earlier earlier = {.acked = acked};
+    int rv =
+        flo_records_outcome_awaited(message->controller->store, message->device,
+                                    collect_earlier, &earlier, err);
+
+    for (size_t i = 0; i < earlier.ids.count && rv == 0; i++) {
+        rv = outcome(message, earlier.ids.items[i], next, took_ms, err);
+    }
+    flo_text_list_clear(&earlier.ids);
+    return rv;
+}
+
+int flo_ingest_ack(const struct flo_message *message, struct flo_err *err)
+{
+    struct acked acked = {0};
+    struct flo_err absent = {0};
+    enum flo_order_outcome next;
+    const char *order;
+    const char *word;
+    uint64_t took_ms;
+    int rv;
+
+    if ((rv = flo_json_get_name(message->json, "order", &order, err)) < 0 ||
+        (rv = flo_json_get_text(message->json, "outcome", 16, &word, err)) <
+            0 ||
+        (rv = flo_json_opt_u64(message->json, "took_ms", 0, WALL_MS_MAX, 0,
+                               &took_ms, err)) < 0) {
+        return rv;
+    }
+    if (!flo_outcome_parse(word, &next)) {
+        return flo_fail(err, FLO_E_MQTT_SCHEMA, "outcome `%s`", word);
+    }
+    rv = acked_find(message->controller, order, &acked, &absent);
+    if (rv == FLO_E_ABSENT) {
+        return 0;
+    }
+    if (rv < 0) {
+        *err = absent;
+        return rv;
+    }
+    if (next == FLO_OUTCOME_REFUSED && came_too_late(message, &acked)) {
+        return flo_orders_send_anew(message->controller, message->device, order,
+                                    err);
+    }
+    rv = outcome(message, order, next, took_ms, err);
+    if (rv == 0 && is_for_good(message, next)) {
+        rv = outcome_of_earlier(message, &acked, next, took_ms, err);
+    }
+    bool is_over = next == FLO_OUTCOME_DONE || next == FLO_OUTCOME_IGNORED ||
+                   next == FLO_OUTCOME_SUPERSEDED;
+    if (rv == 0 && is_over && strcmp(acked.op, "rollback") == 0) {
+        rv = flo_ingest_back_on_rollouts(message, acked.release,
+                                         next == FLO_OUTCOME_DONE, err);
+    } else if (rv == 0 && next == FLO_OUTCOME_REFUSED &&
+               strcmp(acked.op, "rollback") == 0) {
+        rv = tell_rollouts(message, acked.release, FLO_ROLLOUT_EVENT_STAYS,
+                           false, err);
+    } else if (rv == 0 && is_over && strcmp(acked.op, "abort") == 0) {
+        rv = abort_done(message, &acked, err);
+    } else if (rv == 0 && strcmp(acked.op, "deploy") == 0 &&
+               (next == FLO_OUTCOME_REFUSED ||
+                next == FLO_OUTCOME_SUPERSEDED)) {
+        rv = deploy_refused(message, acked.rollout, 1,
+                            next == FLO_OUTCOME_REFUSED
+                                ? FLO_EXECUTION_REJECTED
+                                : FLO_EXECUTION_SUPERSEDED,
+                            err);
+    }
+    return rv;
+}

@@ -1,0 +1,249 @@
+/* REST: tokens, publishers' keys, the audit chain. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/host/digest.h"
+
+#include "server-stub/rest/rest.h"
+#include "server-stub/run/run.h"
+#include "server-stub/state/audit_head.h"
+
+#define DAY_MS (UINT64_C(24) * 3600 * 1000)
+
+/* ---- tokens ---- */
+
+static int make_enrol(struct flo_rest_call *call, uint64_t ttl_ms,
+                      struct flo_err *err)
+{
+    uint8_t random[17];
+    uint8_t id_bytes[6];
+    char id[FLO_TOKEN_ID_TEXT];
+    char text[FLO_TOKEN_TEXT];
+    const char *group;
+    char url[512];
+    uint64_t uses;
+    int rv;
+
+    if ((rv = flo_json_opt_name(call->in, "group", "all", &group, err)) < 0 ||
+        (rv = flo_json_opt_u64(call->in, "uses", 1, 100000, 1, &uses, err)) <
+            0) {
+        return rv;
+    }
+    flo_random(random, sizeof(random));
+    flo_random(id_bytes, sizeof(id_bytes));
+    flo_hex_encode(id_bytes, sizeof(id_bytes), id);
+    flo_enrol_token_text(random, &call->controller->pki.ca_fingerprint, text);
+    struct flo_records_token token = {.id = id,
+                                      .kind = "enroll",
+                                      .name = call->name,
+                                      .role = "",
+                                      .group = group,
+                                      .uses_left = uses,
+                                      .created_at_ms = flo_wall_ms(),
+                                      .expires_at_ms = flo_wall_ms() + ttl_ms};
+    flo_sha256(text, strlen(text), &token.secret);
+    rv = flo_records_token_add(call->controller->store, &token, err);
+    flo_run_url(url, "https", call->controller->host_public,
+                call->controller->port_devices);
+    call->out = json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:s}", "id", id, "kind",
+                          "enroll", "token", text, "group", group, "uses",
+                          (json_int_t)uses, "expires_at_ms",
+                          (json_int_t)token.expires_at_ms, "controller", url);
+    return rv;
+}
+
+static int make_access(struct flo_rest_call *call, uint64_t ttl_ms,
+                       struct flo_err *err)
+{
+    char id[FLO_TOKEN_ID_TEXT];
+    char text[FLO_TOKEN_TEXT];
+    enum flo_access access;
+    const char *role;
+    const char *name;
+    int rv;
+
+    if ((rv = flo_json_get_text(call->in, "role", 16, &role, err)) < 0 ||
+        (rv = flo_json_get_name(call->in, "name", &name, err)) < 0) {
+        return rv;
+    }
+    if (!flo_access_parse(role, &access)) {
+        return flo_fail(err, FLO_E_REST_SCHEMA,
+                        "role: viewer, operator, releaser or admin, not `%s`",
+                        role);
+    }
+    uint64_t expires = flo_wall_ms() + ttl_ms;
+    rv = flo_token_make(call->controller, name, role, expires, id, text, err);
+    call->out = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I}", "id", id, "kind",
+                          "access", "token", text, "role", role, "name", name,
+                          "expires_at_ms", (json_int_t)expires);
+    return rv;
+}
+
+int flo_rest_token_make(struct flo_rest_call *call, struct flo_err *err)
+{
+    const char *kind;
+    uint64_t ttl_ms;
+    int rv;
+
+    if (call->in == NULL) {
+        return flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here");
+    }
+    if ((rv = flo_json_get_text(call->in, "kind", 16, &kind, err)) < 0) {
+        return rv;
+    }
+    bool is_enrol = strcmp(kind, "enroll") == 0;
+    if (!is_enrol && strcmp(kind, "access") != 0) {
+        return flo_fail(err, FLO_E_REST_SCHEMA,
+                        "kind: enroll or access, not `%s`", kind);
+    }
+    rv = flo_json_opt_u64(call->in, "ttl_ms", 1000, 365 * DAY_MS,
+                          is_enrol ? DAY_MS : 90 * DAY_MS, &ttl_ms, err);
+    call->status = 201;
+    return rv < 0     ? rv
+           : is_enrol ? make_enrol(call, ttl_ms, err)
+                      : make_access(call, ttl_ms, err);
+}
+
+static int add_token(void *context, const struct flo_records_token *token)
+{
+    json_t *json = json_pack("{s:s,s:s,s:s,s:I,s:I}", "id", token->id, "kind",
+                             token->kind, "name", token->name, "created_at_ms",
+                             (json_int_t)token->created_at_ms, "expires_at_ms",
+                             (json_int_t)token->expires_at_ms);
+
+    if (strcmp(token->kind, "enroll") == 0) {
+        json_object_set_new(json, "group", json_string(token->group));
+        json_object_set_new(json, "uses_left",
+                            json_integer((json_int_t)token->uses_left));
+    } else {
+        json_object_set_new(json, "role", json_string(token->role));
+    }
+    json_array_append_new(context, json);
+    return 0;
+}
+
+int flo_rest_tokens(struct flo_rest_call *call, struct flo_err *err)
+{
+    json_t *items = json_array();
+    int rv =
+        flo_records_token_list(call->controller->store, add_token, items, err);
+
+    call->out = flo_rest_list(items, NULL);
+    return rv;
+}
+
+int flo_rest_token_delete(struct flo_rest_call *call, struct flo_err *err)
+{
+    const char *id = flo_httpd_param(call->request, "id");
+
+    call->out = json_pack("{s:s}", "id", id);
+    return flo_records_token_delete(call->controller->store, id, err);
+}
+
+/* ---- trust ---- */
+
+int flo_rest_trust_add(struct flo_rest_call *call, struct flo_err *err)
+{
+    char keyid[FLO_KEYID_TEXT];
+    size_t bytes;
+    const char *body = flo_httpd_body(call->request, &bytes);
+    const char *pem = body;
+    int rv;
+
+    if (call->in != NULL) { /* {"pem":"..."} or the PEM itself */
+        if (flo_json_get_text(call->in, "pem", 8192, &pem, err) < 0) {
+            return err->code = FLO_E_REST_SCHEMA;
+        }
+        bytes = strlen(pem);
+    }
+    rv = flo_pki_trust_add(call->controller, pem != NULL ? pem : "", bytes,
+                           keyid, err);
+    call->status = 201;
+    call->out = json_pack("{s:s,s:[s]}", "keyid", rv == 0 ? keyid : "", "roles",
+                          "release");
+    return rv;
+}
+
+int flo_rest_trust(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+
+    flo_trust_json(call->controller->trust, &text);
+    return text.failed ? flo_fail(err, FLO_E_MEMORY, "trust")
+                       : flo_json_parse(text.data, text.bytes, 1 << 20,
+                                        &call->out, err);
+}
+
+/* ---- audit ---- */
+
+struct audit_list {
+    json_t *items;
+    uint64_t last;
+};
+
+static int add_record(void *context, const struct flo_audit_record *record,
+                      const struct flo_digest *hash)
+{
+    struct audit_list *list = context;
+    char hex[FLO_DIGEST_TEXT];
+
+    flo_digest_text(hash, hex);
+    list->last = record->number;
+    json_array_append_new(list->items,
+                          json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s,s:s}",
+                                    "number", (json_int_t)record->number,
+                                    "at_ms", (json_int_t)record->at_ms, "who",
+                                    record->who, "what", record->what, "object",
+                                    record->object, "result", record->result,
+                                    "detail", record->detail, "hash", hex));
+    return 0;
+}
+
+int flo_rest_audit(struct flo_rest_call *call, struct flo_err *err)
+{
+    const char *order = flo_httpd_query(call->request, "order");
+    bool is_newest = order != NULL && strcmp(order, "newest") == 0;
+    struct audit_list list = {0};
+    uint64_t from;
+    uint64_t limit;
+    char next[32];
+    int rv;
+
+    if (order != NULL && !is_newest) {
+        return flo_fail(err, FLO_E_REST_SCHEMA,
+                        "order: newest, or nothing for oldest first");
+    }
+    if ((rv = flo_rest_number(call, "cursor", 0, INT64_MAX,
+                              is_newest ? INT64_MAX : 0, &from, err)) < 0 ||
+        (rv = flo_rest_number(call, "limit", 1, 1000, 1000, &limit, err)) < 0) {
+        return rv;
+    }
+    list.items = json_array();
+    rv = (is_newest ? flo_records_audit_newest : flo_records_audit_list)(
+        call->controller->store, from, limit, add_record, &list, err);
+    snprintf(next, sizeof(next), "%llu",
+             (unsigned long long)(is_newest ? list.last - 1 : list.last + 1));
+    bool more = json_array_size(list.items) == limit;
+    call->out = flo_rest_list(list.items, more ? next : NULL);
+    return rv;
+}
+
+int flo_rest_audit_verify(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_audit_mark newest = flo_audit_head_newest(call->controller);
+    struct flo_audit_walk walk = {0};
+    struct flo_err broken = {0};
+    char head[FLO_DIGEST_TEXT];
+    int rv = flo_audit_verify(call->controller, &walk, &broken);
+
+    if (rv < 0 && rv != FLO_E_AUDIT_CHAIN) {
+        *err = broken;
+        return rv;
+    }
+    flo_digest_text(&walk.head, head);
+    call->out = json_pack("{s:b,s:I,s:s,s:s,s:I,s:I}", "ok", rv == 0, "records",
+                          (json_int_t)walk.number, "head", head, "error",
+                          broken.what, "signed", (json_int_t)newest.number,
+                          "signed_at_ms", (json_int_t)newest.at_ms);
+    return 0;
+}

@@ -1,0 +1,354 @@
+/* REST: artifacts by digest: streamed in with a check, out with Range; and the
+ * envelopes of releases, which devices fetch by the same right.
+ *
+ * A blob's file appears under its name only when its bytes have the digest;
+ * until then it is a temporary file that the next start removes. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/host/digest.h"
+
+#include "server-stub/rest/rest.h"
+
+#define BLOB_BYTES_MAX (UINT64_C(64) << 30)
+#define SYNC_BYTES (UINT64_C(8) << 20) /* at once: the loop waits meanwhile */
+#define TEMPORARY ".upload-"
+
+bool flo_blob_path(const struct flo_controller *controller,
+                   const struct flo_digest *digest, char *out)
+{
+    char hex[65];
+    char name[96];
+
+    flo_hex_encode(digest->bytes, FLO_DIGEST_BYTES, hex);
+    snprintf(name, sizeof(name), "blobs/sha256-%s", hex);
+    return flo_path_join(out, 4096, controller->dir, name);
+}
+
+bool flo_blob_exists(const struct flo_controller *controller,
+                     const struct flo_digest *digest)
+{
+    char path[4096];
+
+    return flo_blob_path(controller, digest, path) && access(path, R_OK) == 0;
+}
+
+static int digest_of(struct flo_httpd_request *request, struct flo_digest *out,
+                     struct flo_err *err)
+{
+    const char *text = flo_httpd_param(request, "digest");
+
+    return text != NULL && flo_digest_parse(text, out)
+               ? 0
+               : flo_fail(err, FLO_E_REST_SCHEMA,
+                          "`%.80s` is no sha256:<64 hex digits>",
+                          text != NULL ? text : "");
+}
+
+/* ---- out ---- */
+
+/* Devices by certificate on their listener, people by token on theirs. */
+static int may_read(struct flo_controller *controller,
+                    struct flo_httpd_request *request, struct flo_err *err)
+{
+    struct flo_rest_call call = {0};
+    const char *device = flo_httpd_peer_name(request);
+    bool active = false;
+
+    if (flo_httpd_listener_tag(request) == FLO_TAG_PEOPLE) {
+        return flo_rest_authenticate(controller, request, FLO_ACCESS_VIEWER,
+                                     &call, err);
+    }
+    if (device == NULL) {
+        return flo_fail(err, FLO_E_REST_AUTH,
+                        "a device's certificate is "
+                        "needed");
+    }
+    int rv =
+        flo_records_device_is_active(controller->store, device, &active, err);
+    return rv < 0   ? rv
+           : active ? 0
+                    : flo_fail(err, FLO_E_REST_ROLE,
+                               "device %.36s is retired or unknown", device);
+}
+
+static void on_get(void *context, struct flo_httpd_request *request)
+{
+    struct flo_controller *controller = context;
+    struct flo_digest digest;
+    struct flo_err err = {0};
+    char path[4096];
+    char text[FLO_DIGEST_TEXT];
+    int fd = -1;
+
+    controller->counters.http_requests++;
+    if (may_read(controller, request, &err) == 0 &&
+        flo_rest_query_check(request, "", &err) == 0 &&
+        digest_of(request, &digest, &err) == 0) {
+        flo_digest_text(&digest, text);
+        if (!flo_blob_path(controller, &digest, path) ||
+            (fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0) {
+            flo_fail(&err, FLO_E_BLOB_ABSENT, "no artifact %s", text);
+        }
+    }
+    if (fd < 0) {
+        flo_httpd_answer_err(request, &err);
+        return;
+    }
+    flo_httpd_add_header(request, "Cache-Control",
+                         "public, max-age=31536000, immutable");
+    flo_httpd_answer_file(request, fd, "application/octet-stream", text);
+}
+
+static int answer_envelope(void *context, const char *text)
+{
+    struct flo_httpd_request *request = context;
+
+    /* May be signed again: not immutable. */
+    flo_httpd_add_header(request, "Cache-Control", "no-cache");
+    flo_httpd_answer(request, 200, "application/json", text, strlen(text));
+    return 0;
+}
+
+static void on_envelope(void *context, struct flo_httpd_request *request)
+{
+    struct flo_controller *controller = context;
+    struct flo_digest digest;
+    struct flo_err err = {0};
+    char text[FLO_DIGEST_TEXT];
+    int rv;
+
+    controller->counters.http_requests++;
+    if ((rv = may_read(controller, request, &err)) == 0 &&
+        (rv = flo_rest_query_check(request, "", &err)) == 0 &&
+        (rv = digest_of(request, &digest, &err)) == 0) {
+        flo_digest_text(&digest, text);
+        rv = flo_records_envelope_get(controller->store, text, answer_envelope,
+                                      request, &err);
+    }
+    if (rv < 0) {
+        flo_httpd_answer_err(request, &err);
+    }
+}
+
+/* ---- in ---- */
+
+struct upload {
+    struct flo_sha256 sha;
+    struct flo_digest wanted;
+    uint64_t bytes;
+    uint64_t synced; /* of them */
+    int fd;
+    char path[4096];
+    char who[96];
+};
+
+static void upload_free(struct upload *upload)
+{
+    if (upload->fd >= 0) {
+        close(upload->fd);
+        unlink(upload->path);
+    }
+    flo_sha256_deinit(&upload->sha);
+    free(upload);
+}
+
+static void on_closed(void *user)
+{
+    upload_free(user);
+}
+
+static int open_temporary(struct flo_controller *controller,
+                          struct upload *upload, struct flo_err *err)
+{
+    if (!flo_path_join(upload->path, sizeof(upload->path), controller->dir,
+                       "blobs/" TEMPORARY "XXXXXX")) {
+        return flo_fail(err, FLO_E_IO_OPEN, "path of blobs is too long");
+    }
+    upload->fd = mkostemp(upload->path, O_CLOEXEC);
+    return upload->fd < 0
+               ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", upload->path)
+               : 0;
+}
+
+static int on_start(void *context, struct flo_httpd_request *request,
+                    struct flo_err *err)
+{
+    struct flo_controller *controller = context;
+    struct flo_rest_call call = {.controller = controller};
+    struct upload *upload;
+    int rv = flo_httpd_listener_tag(request) == FLO_TAG_PEOPLE
+                 ? flo_rest_authenticate(controller, request,
+                                         FLO_ACCESS_RELEASER, &call, err)
+                 : flo_fail(err, FLO_E_REST_NOT_FOUND,
+                            "this path is not on the devices' listener");
+
+    controller->counters.http_requests++;
+    if (rv == 0) {
+        rv = flo_rest_query_check(request, "", err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    upload = calloc(1, sizeof(*upload));
+    if (upload == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "upload");
+    }
+    upload->fd = -1;
+    snprintf(upload->who, sizeof(upload->who), "%s", call.who);
+    if ((rv = digest_of(request, &upload->wanted, err)) < 0 ||
+        (rv = flo_sha256_init(&upload->sha, err)) < 0 ||
+        (rv = open_temporary(controller, upload, err)) < 0) {
+        upload_free(upload);
+        return rv;
+    }
+    flo_httpd_set_user(request, upload, on_closed);
+    return 0;
+}
+
+static int on_body(void *context, struct flo_httpd_request *request,
+                   const void *data, size_t bytes, struct flo_err *err)
+{
+    struct upload *upload = flo_httpd_user(request);
+    int rv = flo_fd_write_all(upload->fd, data, bytes, err);
+
+    (void)context;
+    if (rv < 0) {
+        return rv;
+    }
+    flo_sha256_update(&upload->sha, data, bytes);
+    upload->bytes += bytes;
+    if (upload->bytes - upload->synced < SYNC_BYTES) {
+        return 0;
+    }
+    upload->synced = upload->bytes;
+    return fdatasync(upload->fd) < 0
+               ? flo_fail_errno(err, FLO_E_IO_WRITE, "%s", upload->path)
+               : 0;
+}
+
+/* From the temporary to the final name. */
+static int upload_finish(struct flo_controller *controller,
+                         struct upload *upload, int *status,
+                         struct flo_err *err)
+{
+    struct flo_digest digest;
+    char text[FLO_DIGEST_TEXT];
+    char path[4096];
+    char folder[4096];
+
+    flo_sha256_final(&upload->sha, &digest);
+    if (!flo_digest_equal(&digest, &upload->wanted)) {
+        flo_digest_text(&digest, text);
+        return flo_fail(err, FLO_E_TARGET_HASH,
+                        "%llu bytes came with the digest %s",
+                        (unsigned long long)upload->bytes, text);
+    }
+    if (!flo_blob_path(controller, &digest, path) ||
+        !flo_path_join(folder, sizeof(folder), controller->dir, "blobs")) {
+        return flo_fail(err, FLO_E_IO_OPEN, "path of blobs is too long");
+    }
+    *status = access(path, F_OK) == 0 ? 200 : 201;
+    if (fchmod(upload->fd, 0644) < 0 || fdatasync(upload->fd) < 0 ||
+        rename(upload->path, path) < 0) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
+    }
+    close(upload->fd);
+    upload->fd = -1;
+    return flo_dir_sync(folder, err);
+}
+
+static void upload_audit(struct flo_controller *controller,
+                         const struct upload *upload, const char *digest)
+{
+    struct flo_err err = {0};
+    char detail[64];
+
+    snprintf(detail, sizeof(detail), "%llu bytes",
+             (unsigned long long)upload->bytes);
+    if (flo_controller_begin(controller, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "blobs", &err);
+        return;
+    }
+    if (flo_controller_audit(controller, upload->who, "blob.put", digest, "ok",
+                             detail, &err) < 0 ||
+        flo_controller_commit(controller, &err) < 0) {
+        flo_controller_cancel(controller);
+        flo_log_err(FLO_LOG_ERROR, "blobs", &err);
+    }
+}
+
+static void on_put(void *context, struct flo_httpd_request *request)
+{
+    struct flo_controller *controller = context;
+    struct upload *upload = flo_httpd_user(request);
+    struct flo_err err = {0};
+    char digest[FLO_DIGEST_TEXT];
+    char text[256];
+    int status = 201;
+    int rv = upload_finish(controller, upload, &status, &err);
+
+    flo_digest_text(&upload->wanted, digest);
+    if (rv == 0) {
+        snprintf(text, sizeof(text), "{\"digest\":\"%s\",\"bytes\":%llu}",
+                 digest, (unsigned long long)upload->bytes);
+        upload_audit(controller, upload, digest);
+    }
+    flo_httpd_set_user(request, NULL, NULL);
+    upload_free(upload);
+    if (rv < 0) {
+        flo_httpd_answer_err(request, &err);
+    } else {
+        flo_httpd_answer(request, status, "application/json", text,
+                         strlen(text));
+    }
+}
+
+/* ---- opening ---- */
+
+static void remove_temporaries(const struct flo_controller *controller)
+{
+    char folder[4096];
+    char path[4096];
+    struct dirent *entry;
+
+    if (!flo_path_join(folder, sizeof(folder), controller->dir, "blobs")) {
+        return;
+    }
+    DIR *dir = opendir(folder);
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        if (strncmp(entry->d_name, TEMPORARY, sizeof(TEMPORARY) - 1) == 0 &&
+            flo_path_join(path, sizeof(path), folder, entry->d_name)) {
+            unlink(path);
+        }
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+}
+
+int flo_blobs_open(struct flo_controller *controller, struct flo_err *err)
+{
+    static const struct flo_httpd_upload upload = {
+        .on_start = on_start,
+        .on_body = on_body,
+        .body_bytes_max = BLOB_BYTES_MAX,
+    };
+    int rv = flo_httpd_route(controller->httpd, "GET", "/v1/blobs/{digest}", 0,
+                             on_get, controller, err);
+
+    remove_temporaries(controller);
+    if (rv == 0) {
+        rv = flo_httpd_route(controller->httpd, "GET", "/v1/envelopes/{digest}",
+                             0, on_envelope, controller, err);
+    }
+    return rv < 0 ? rv
+                  : flo_httpd_route_upload(controller->httpd, "PUT",
+                                           "/v1/blobs/{digest}", &upload,
+                                           on_put, controller, err);
+}

@@ -1,0 +1,372 @@
+/* REST: enrolment, devices, their timeline, retiring them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/host/digest.h"
+
+#include "server-stub/mqtt/broker.h"
+#include "server-stub/mqtt/telemetry_link.h"
+#include "server-stub/rest/rest.h"
+#include "server-stub/run/run.h"
+
+#define DEVICE_DAYS 825
+
+/* ---- enrolment ---- */
+
+struct enrol {
+    const char *token;
+    const char *csr;
+    const char *name;
+    json_t *labels;
+    json_t *profile;
+    char id[37];
+    char token_id[64];
+    char group[FLO_NAME_MAX + 1];
+    bool is_enrol;
+    uint64_t uses_left;
+    uint64_t expires_at_ms;
+};
+
+static int read_request(const json_t *in, struct enrol *out,
+                        struct flo_err *err)
+{
+    int rv;
+
+    if ((rv = flo_json_get_text(in, "csr", 8192, &out->csr, err)) < 0 ||
+        (rv = flo_json_opt_name(in, "name", NULL, &out->name, err)) < 0 ||
+        (rv = flo_json_opt_object(in, "labels", &out->labels, err)) < 0 ||
+        (rv = flo_json_opt_object(in, "profile", &out->profile, err)) < 0) {
+        return rv;
+    }
+    return 0;
+}
+
+static int take_enrol_token(void *context,
+                            const struct flo_records_token *token)
+{
+    struct enrol *out = context;
+
+    snprintf(out->token_id, sizeof(out->token_id), "%s", token->id);
+    snprintf(out->group, sizeof(out->group), "%s", token->group);
+    out->is_enrol = strcmp(token->kind, "enroll") == 0;
+    out->uses_left = token->uses_left;
+    out->expires_at_ms = token->expires_at_ms;
+    return 0;
+}
+
+static int use_token(struct flo_rest_call *call, struct enrol *enrol,
+                     struct flo_err *err)
+{
+    struct flo_records *store = call->controller->store;
+    struct flo_digest secret;
+    struct flo_err absent = {0};
+    int rv = FLO_E_ABSENT;
+
+    if (flo_enrol_token_is_valid(enrol->token)) {
+        flo_sha256(enrol->token, strlen(enrol->token), &secret);
+        rv = flo_records_token_get(store, NULL, &secret, take_enrol_token,
+                                   enrol, &absent);
+    }
+    if (rv == 0) { /* who has one of ours is no stranger */
+        snprintf(call->token_id, sizeof(call->token_id), "%s", enrol->token_id);
+        snprintf(call->who, sizeof(call->who), "enrolment %.12s",
+                 enrol->token_id);
+    }
+    if (rv == FLO_E_ABSENT || (rv == 0 && !enrol->is_enrol)) {
+        return flo_fail(err, FLO_E_ENROL_TOKEN,
+                        "the enrolment token is not known here");
+    }
+    if (rv < 0) {
+        *err = absent;
+        return rv;
+    }
+    if (enrol->expires_at_ms <= flo_wall_ms()) {
+        return flo_fail(err, FLO_E_ENROL_TOKEN,
+                        "the enrolment token has expired");
+    }
+    return flo_records_token_use(store, enrol->token_id, err);
+}
+
+static int issue(struct flo_controller *controller, const struct enrol *enrol,
+                 struct flo_buf *pem, struct flo_err *err)
+{
+    const struct flo_pki *pki = &controller->pki;
+    struct flo_certificate_wish wish = {
+        .common_name = enrol->id, .days = DEVICE_DAYS, .is_client = true};
+    int rv =
+        flo_certificate_issue(pki->ca_key, pki->ca_pem, pki->ca_bytes,
+                              enrol->csr, strlen(enrol->csr), &wish, pem, err);
+
+    return rv == 0 && pem->failed ? flo_fail(err, FLO_E_MEMORY, "certificate")
+                                  : rv;
+}
+
+static int store_device(struct flo_controller *controller, struct enrol *enrol,
+                        const char (*groups)[FLO_NAME_MAX + 1], size_t count,
+                        struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) labels = {0};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) profile = {0};
+    char list[2 * FLO_NAME_MAX + 16];
+    char name[FLO_NAME_MAX + 1];
+
+    snprintf(name, sizeof(name), "dev-%.8s", enrol->id);
+    snprintf(list, sizeof(list), count > 1 ? "[\"%s\",\"%s\"]" : "[\"%s\"]",
+             groups[0], groups[count - 1]);
+    flo_buf_text(&labels, "");
+    flo_buf_text(&profile, "");
+    if (enrol->labels != NULL) {
+        flo_json_dump(enrol->labels, &labels);
+    }
+    if (enrol->profile != NULL) {
+        flo_json_dump(enrol->profile, &profile);
+    }
+    struct flo_records_device device = {
+        .id = enrol->id,
+        .name = enrol->name != NULL ? enrol->name : name,
+        .labels = labels.bytes > 0 ? labels.data : "{}",
+        .profile = profile.bytes > 0 ? profile.data : "{}",
+        .groups = list,
+        .enrolled_at_ms = flo_wall_ms()};
+    flo_lane_glue_device(controller, enrol->id, enrol->profile);
+    return flo_records_device_add(controller->store, &device, groups, count,
+                                  err);
+}
+
+static json_t *trust_json(const struct flo_controller *controller)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    json_t *json = NULL;
+
+    flo_trust_json(controller->trust, &text);
+    if (text.failed ||
+        flo_json_parse(text.data, text.bytes, 1 << 20, &json, NULL) < 0) {
+        return json_null();
+    }
+    return json;
+}
+
+static int answer_enrolled(struct flo_rest_call *call,
+                           const struct enrol *enrol, const struct flo_buf *pem,
+                           json_t *groups, struct flo_err *err)
+{
+    struct flo_controller *controller = call->controller;
+    char api[512];
+
+    flo_run_url(api, "https", controller->host_public,
+                controller->port_devices);
+    call->status = 201;
+    call->out =
+        json_pack("{s:s,s:s,s:s,s:s%,s:o,s:s,s:s,s:o}", "device", enrol->id,
+                  "fleet", controller->fleet, "certificate", pem->data, "ca",
+                  controller->pki.ca_pem, controller->pki.ca_bytes, "trust",
+                  trust_json(controller), "mqtt", controller->mqtt_url, "api",
+                  api, "groups", groups);
+    return call->out != NULL ? 0 : flo_fail(err, FLO_E_MEMORY, "enrolment");
+}
+
+static int enrol_device(struct flo_rest_call *call, const json_t *in,
+                        struct flo_err *err)
+{
+    struct flo_controller *controller = call->controller;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) pem = {0};
+    struct enrol enrol = {0};
+    char groups[2][FLO_NAME_MAX + 1] = {"all"};
+    int rv;
+
+    if ((rv = flo_json_get_text(in, "token", 128, &enrol.token, err)) < 0 ||
+        (rv = use_token(call, &enrol, err)) < 0 ||
+        (rv = flo_broker_has_room(controller, err)) < 0 ||
+        (rv = read_request(in, &enrol, err)) < 0) {
+        if (rv == FLO_E_META_SCHEMA || rv == FLO_E_META_NAME) {
+            rv = err->code = FLO_E_REST_SCHEMA;
+        }
+        return rv;
+    }
+    flo_uuid_make(enrol.id);
+    if ((rv = issue(controller, &enrol, &pem, err)) < 0) {
+        return rv;
+    }
+    size_t count = strcmp(enrol.group, "all") == 0 ? 1 : 2;
+    snprintf(groups[1], sizeof(groups[1]), "%s", enrol.group);
+    if ((rv = store_device(controller, &enrol,
+                           (const char(*)[FLO_NAME_MAX + 1]) groups, count,
+                           err)) < 0 ||
+        (rv = flo_rollouts_join(controller, enrol.id, err)) < 0) {
+        return rv;
+    }
+    flo_effect_desired(controller, enrol.id);
+    flo_effect_live(controller, "device", enrol.id);
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new(list, json_string(groups[i]));
+    }
+    return answer_enrolled(call, &enrol, &pem, list, err);
+}
+
+int flo_rest_enroll(struct flo_rest_call *call, struct flo_err *err)
+{
+    return call->in == NULL
+               ? flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here")
+               : enrol_device(call, call->in, err);
+}
+
+/* ---- devices ---- */
+
+struct device_list {
+    json_t *items;
+    char last[37];
+};
+
+static int add_device(void *context, const struct flo_records_device *device)
+{
+    struct device_list *list = context;
+
+    json_array_append_new(list->items, flo_view_device(device));
+    snprintf(list->last, sizeof(list->last), "%s", device->id);
+    return 0;
+}
+
+/* key=value, cut at the first '=' into `room`. */
+static int read_label(const char *text, char *room, size_t bytes,
+                      struct flo_records_device_filter *filter,
+                      struct flo_err *err)
+{
+    char *equals;
+
+    if (text == NULL) {
+        return 0;
+    }
+    if (strlen(text) < bytes &&
+        (equals = strchr(strcpy(room, text), '=')) != NULL) {
+        *equals = '\0';
+        filter->label = room;
+        filter->label_value = equals + 1;
+    }
+    return filter->label != NULL && flo_name_is_valid(filter->label)
+               ? 0
+               : flo_fail(err, FLO_E_REST_SCHEMA,
+                          "label: key=value belongs here, not `%.80s`", text);
+}
+
+static int read_filter(struct flo_rest_call *call, char *room, size_t bytes,
+                       struct flo_records_device_filter *out,
+                       struct flo_err *err)
+{
+    const char *state = flo_httpd_query(call->request, "state");
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+
+    *out = (struct flo_records_device_filter){
+        .after = flo_httpd_query(call->request, "cursor"),
+        .group = flo_httpd_query(call->request, "group"),
+        .release = flo_httpd_query(call->request, "release"),
+        .online = -1};
+    if (state != NULL) {
+        out->online = strcmp(state, "online") == 0 ? 1 : 0;
+    }
+    if (out->online == 0 && strcmp(state, "offline") != 0) {
+        return flo_fail(err, FLO_E_REST_SCHEMA,
+                        "state: online or offline belongs here");
+    }
+    int rv = flo_rest_number(call, "limit", 1, 1000, 1000, &out->limit, err);
+    if (rv == 0 && out->release != NULL) {
+        rv = flo_release_title_parse(out->release, model, version, err);
+    }
+    return rv < 0 ? rv
+                  : read_label(flo_httpd_query(call->request, "label"), room,
+                               bytes, out, err);
+}
+
+int flo_rest_devices(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_records_device_filter filter;
+    struct device_list list = {0};
+    char label[512];
+    int rv = read_filter(call, label, sizeof(label), &filter, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    list.items = json_array();
+    rv = flo_records_device_list(call->controller->store, &filter, add_device,
+                                 &list, err);
+    bool more = json_array_size(list.items) == filter.limit;
+    call->out = flo_rest_list(list.items, more ? list.last : NULL);
+    return rv;
+}
+
+static int take_device(void *context, const struct flo_records_device *device)
+{
+    struct flo_rest_call *call = context;
+
+    call->out = flo_view_device(device);
+    return 0;
+}
+
+int flo_rest_device(struct flo_rest_call *call, struct flo_err *err)
+{
+    return flo_records_device_get(call->controller->store,
+                                  flo_httpd_param(call->request, "id"),
+                                  take_device, call, err);
+}
+
+static int take_id(void *context, const struct flo_records_device *device)
+{
+    snprintf(context, 37, "%s", device->id);
+    return 0;
+}
+
+static int add_event(void *context, const char *text)
+{
+    json_t *event;
+
+    if (flo_json_parse(text, strlen(text), 65536, &event, NULL) == 0) {
+        json_array_append_new(context, event);
+    }
+    return 0;
+}
+
+int flo_rest_timeline(struct flo_rest_call *call, struct flo_err *err)
+{
+    char id[37];
+    uint64_t limit;
+    int rv = flo_rest_number(call, "limit", 1, 1000, 200, &limit, err);
+
+    if (rv < 0 ||
+        (rv = flo_records_device_get(call->controller->store,
+                                     flo_httpd_param(call->request, "id"),
+                                     take_id, id, err)) < 0) {
+        return rv;
+    }
+    json_t *items = json_array();
+    rv = flo_records_event_list(call->controller->store, id, limit, add_event,
+                                items, err);
+    call->out = flo_rest_list(items, NULL);
+    return rv;
+}
+
+int flo_rest_device_retire(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_controller *controller = call->controller;
+    char id[37];
+    int rv = flo_records_device_get(controller->store,
+                                    flo_httpd_param(call->request, "id"),
+                                    take_id, id, err);
+
+    if (rv < 0 ||
+        (rv = flo_records_device_retire(controller->store, id, err)) < 0 ||
+        (rv = flo_rollouts_step_all(
+             controller,
+             (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LEFT,
+                                        .device = id},
+             err)) < 0) {
+        return rv;
+    }
+    flo_lane_device(controller->lane, id, NULL);
+    flo_text_list_add(&controller->effects.cleared, id);
+    controller->effects.acl = true;
+    flo_effect_live(controller, "device", id);
+    return flo_records_device_get(controller->store, id, take_device, call,
+                                  err);
+}

@@ -1,0 +1,529 @@
+/* REST: from a request to a handler and back: listener, token, role, body,
+ * idempotency, transaction, audit, answer. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/host/digest.h"
+
+#include "server-stub/core/request.h"
+#include "server-stub/rest/live.h"
+#include "server-stub/rest/rest.h"
+
+enum { READ = 0, WRITE = 1, RAW = 2, DEVICES = 4, SECRET = 8 };
+
+struct route {
+    const char *method;
+    const char *pattern;
+    enum flo_access access;
+    int flags;
+    flo_rest_handler handler;
+    const char *what;
+    const char *query; /* shapes: core/request.h */
+    const char *body;
+};
+static const struct route routes[] = {
+#define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query,   \
+                       body)                                                   \
+    {method, pattern, FLO_ACCESS_##access, flags, handler, what, query, body},
+#include "server-stub/rest/routes.def"
+#undef FLO_REST_ROUTE
+};
+
+/* What httpd gives back to us: it lives as long as the process. */
+struct binding {
+    struct flo_controller *controller;
+    const struct route *route;
+};
+
+/* ---- who ---- */
+
+struct token {
+    struct flo_digest secret;
+    enum flo_access role;
+    bool is_access;
+    char name[65];
+    uint64_t expires_at_ms;
+};
+
+static int take_token(void *context, const struct flo_records_token *token)
+{
+    struct token *out = context;
+
+    out->secret = token->secret;
+    out->is_access = strcmp(token->kind, "access") == 0 &&
+                     flo_access_parse(token->role, &out->role);
+    out->expires_at_ms = token->expires_at_ms;
+    snprintf(out->name, sizeof(out->name), "%s", token->name);
+    return 0;
+}
+
+static int no_token(struct flo_err *err)
+{
+    return flo_fail(err, FLO_E_REST_AUTH, "a valid bearer token is needed");
+}
+
+int flo_rest_authenticate(struct flo_controller *controller,
+                          struct flo_httpd_request *request,
+                          enum flo_access needs, struct flo_rest_call *call,
+                          struct flo_err *err)
+{
+    const char *bearer = flo_httpd_bearer(request);
+    struct token token = {0};
+    struct flo_digest digest;
+    char id[FLO_TOKEN_ID_TEXT];
+
+    if (needs == FLO_ACCESS_NONE) {
+        snprintf(call->who, sizeof(call->who), "%s",
+                 flo_httpd_peer_address(request));
+        return 0;
+    }
+    if (bearer == NULL || !flo_access_token_parse(bearer, id)) {
+        return no_token(err);
+    }
+    int rv = flo_records_token_get(controller->store, id, NULL, take_token,
+                                   &token, err);
+    if (rv == FLO_E_ABSENT) {
+        return no_token(err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    flo_sha256(bearer, strlen(bearer), &digest);
+    if (!flo_secret_equal(digest.bytes, token.secret.bytes, FLO_DIGEST_BYTES) ||
+        !token.is_access ||
+        (token.expires_at_ms != 0 && token.expires_at_ms <= flo_wall_ms())) {
+        return no_token(err);
+    }
+    snprintf(call->who, sizeof(call->who), "%s %s", id, token.name);
+    snprintf(call->name, sizeof(call->name), "%s", token.name);
+    snprintf(call->token_id, sizeof(call->token_id), "%s", id);
+    if (!flo_access_holds(token.role, needs)) {
+        return flo_fail(
+            err, FLO_E_REST_ROLE, "this needs the role %s, the token %s has %s",
+            flo_access_word(needs), token.name, flo_access_word(token.role));
+    }
+    return 0;
+}
+
+/* ---- body ---- */
+
+/* Errors of the JSON reader are, in a request, errors of the request. */
+static int as_request(int code, struct flo_err *err)
+{
+    int to = code == FLO_E_META_TOO_LARGE    ? FLO_E_REST_TOO_LARGE
+             : code == FLO_E_META_JSON       ? FLO_E_REST_SCHEMA
+             : code == FLO_E_META_JSON_DEPTH ? FLO_E_REST_SCHEMA
+             : code == FLO_E_META_SCHEMA     ? FLO_E_REST_SCHEMA
+             : code == FLO_E_META_NAME       ? FLO_E_REST_SCHEMA
+                                             : code;
+
+    if (err != NULL) {
+        err->code = to;
+    }
+    return to;
+}
+
+static int parse_body(struct flo_rest_call *call, const struct route *route,
+                      struct flo_err *err)
+{
+    size_t bytes;
+    const char *body = flo_httpd_body(call->request, &bytes);
+    bool is_raw = (route->flags & RAW) != 0 &&
+                  (route->body[0] == '\0' || bytes == 0 || body[0] != '{');
+
+    if (is_raw || bytes == 0) {
+        return 0;
+    }
+    int rv = flo_json_parse(body, bytes, FLO_REST_BODY_MAX, &call->in, err);
+    if (rv < 0) {
+        return as_request(rv, err);
+    }
+    if (!json_is_object(call->in)) {
+        return flo_fail(err, FLO_E_REST_SCHEMA, "the body is no object");
+    }
+    return 0;
+}
+
+/* Before a handler looks at anything: a parameter or member that nobody knows
+ * may have meant a narrower thing than what would be done without it. */
+static int read_body(struct flo_rest_call *call, const struct route *route,
+                     struct flo_err *err)
+{
+    int rv = flo_rest_query_check(call->request, route->query, err);
+
+    if (rv == 0) {
+        rv = parse_body(call, route, err);
+    }
+    return rv < 0 ? rv : flo_request_check(route->body, call->in, err);
+}
+
+/* ---- answers ---- */
+
+static void answer(struct flo_rest_call *call, int status, const char *body,
+                   size_t bytes)
+{
+    if (call->etag[0] != '\0') {
+        flo_httpd_add_header(call->request, "ETag", call->etag);
+    }
+    flo_httpd_add_header(call->request, "Cache-Control", "no-store");
+    flo_httpd_answer(call->request, status, "application/json", body, bytes);
+}
+
+static void answer_err(struct flo_rest_call *call, const struct flo_err *err)
+{
+    if (err->code == FLO_E_REST_AUTH) {
+        flo_httpd_add_header(call->request, "WWW-Authenticate",
+                             "Bearer realm=\"flotilla\"");
+    }
+    flo_httpd_answer_err(call->request, err);
+}
+
+/* ---- idempotency ---- */
+
+static void request_digest(const struct flo_rest_call *call,
+                           struct flo_digest *out)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    size_t bytes;
+    const char *body = flo_httpd_body(call->request, &bytes);
+
+    flo_buf_printf(&text, "%s %s\n", flo_httpd_method(call->request),
+                   flo_httpd_path(call->request));
+    flo_buf_add(&text, body, bytes);
+    flo_sha256(text.data, text.bytes, out);
+}
+
+/* true: the stored answer was given (or the key was misused). */
+static bool replayed(struct flo_rest_call *call, const struct route *route,
+                     const char *key, const struct flo_digest *request)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
+    struct flo_digest stored;
+    struct flo_err err = {0};
+    int status = 0;
+
+    if (strlen(key) > 64) {
+        flo_fail(&err, FLO_E_REST_SCHEMA,
+                 "Idempotency-Key has more than 64 characters");
+    } else if (flo_records_replay_get(call->controller->store, call->token_id,
+                                      key, &stored, &status, &body,
+                                      &err) == 0) {
+        if (status == 0) {
+            return false;
+        }
+        if (!flo_digest_equal(&stored, request)) {
+            flo_fail(&err, FLO_E_CMD_NONCE_REUSED,
+                     "Idempotency-Key %s was used for another request", key);
+            flo_err_fix(&err, "use a new key for a new request");
+        } else if ((route->flags & SECRET) != 0) {
+            flo_fail(&err, FLO_E_STATE,
+                     "made already, under the Idempotency-Key %s: the secret "
+                     "was shown once and is not kept",
+                     key);
+            flo_err_fix(&err, "delete it and make another, with a new key");
+        } else {
+            flo_httpd_add_header(call->request, "Idempotent-Replayed", "true");
+            answer(call, status, body.data != NULL ? body.data : "",
+                   body.bytes);
+            return true;
+        }
+    }
+    answer_err(call, &err);
+    return true;
+}
+
+/* ---- writing ---- */
+
+#define STRANGERS_LOG_MS 60000
+#define REFUSED_TOKEN_MS 3600000
+
+/* Anybody reaches the devices' port: what a stranger sends, or who repeats a
+ * token that is used up, costs no row and no sync, the disk would fill.
+ * Counted, and a line a minute. */
+static void stranger_refused(const struct flo_rest_call *call,
+                             const struct flo_err *why)
+{
+    struct flo_controller *controller = call->controller;
+
+    controller->counters.strangers_refused++;
+    if (flo_now_ms() >= controller->strangers_log_at_ms) {
+        controller->strangers_log_at_ms = flo_now_ms() + STRANGERS_LOG_MS;
+        flo_log(FLO_LOG_WARN, "rest", "%s on %s refused: %s", call->who,
+                flo_httpd_path(call->request), why->what);
+    }
+}
+
+/* The first refusal of an enrolment token in an hour, of so many tokens. */
+static bool is_first_refusal(struct flo_controller *controller, const char *id)
+{
+    struct flo_refused_token *place = NULL;
+    uint64_t now_ms = flo_now_ms();
+
+    for (size_t i = 0; i < FLO_REFUSED_TOKENS_MAX; i++) {
+        struct flo_refused_token *token = &controller->refused_tokens[i];
+        if (token->until_ms <= now_ms) {
+            place = token;
+        } else if (strcmp(token->id, id) == 0) {
+            return false;
+        }
+    }
+    if (place == NULL) {
+        return false;
+    }
+    snprintf(place->id, sizeof(place->id), "%s", id);
+    place->until_ms = now_ms + REFUSED_TOKEN_MS;
+    return true;
+}
+
+static void audit_refusal(struct flo_rest_call *call, const struct route *route,
+                          const struct flo_err *why)
+{
+    struct flo_err err = {0};
+
+    if (call->token_id[0] == '\0' ||
+        (route->access == FLO_ACCESS_NONE &&
+         !is_first_refusal(call->controller, call->token_id))) {
+        stranger_refused(call, why);
+        return;
+    }
+    if (flo_controller_begin(call->controller, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "rest", &err);
+        return;
+    }
+    if (flo_controller_audit(call->controller, call->who, route->what,
+                             flo_httpd_path(call->request),
+                             flo_error_id(why->code), why->what, &err) < 0 ||
+        flo_controller_commit(call->controller, &err) < 0) {
+        flo_controller_cancel(call->controller);
+        flo_log_err(FLO_LOG_ERROR, "rest", &err);
+    }
+}
+
+static int finish_write(struct flo_rest_call *call, const struct route *route,
+                        const char *key, const struct flo_digest *request,
+                        const struct flo_buf *text, struct flo_err *err)
+{
+    size_t bytes = 0;
+    const char *body =
+        (route->flags & RAW) != 0 ? "" : flo_httpd_body(call->request, &bytes);
+    int rv = flo_controller_audit(call->controller, call->who, route->what,
+                                  flo_httpd_path(call->request), "ok",
+                                  bytes > 0 ? body : "", err);
+
+    if (rv == 0 && key != NULL) {
+        rv = flo_records_replay_put(
+            call->controller->store, call->token_id, key, request, call->status,
+            (route->flags & SECRET) != 0 ? "" : text->data, flo_wall_ms(), err);
+    }
+    return rv;
+}
+
+static void write_call(struct flo_rest_call *call, const struct route *route)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    struct flo_err err = {0};
+    struct flo_digest request;
+    const char *key = flo_httpd_header(call->request, "Idempotency-Key");
+
+    if (call->token_id[0] == '\0') {
+        key = NULL; /* enrolment: the token counts its uses */
+    }
+    request_digest(call, &request);
+    if (key != NULL && replayed(call, route, key, &request)) {
+        return;
+    }
+    int rv = flo_controller_begin(call->controller, &err);
+    if (rv == 0) {
+        rv = route->handler(call, &err);
+        if (rv == 0) {
+            flo_json_dump(call->out, &text);
+            rv = text.failed
+                     ? flo_fail(&err, FLO_E_MEMORY, "answer")
+                     : finish_write(call, route, key, &request, &text, &err);
+        }
+        if (rv < 0 || call->roll_back) {
+            flo_controller_cancel(call->controller);
+        } else {
+            rv = flo_controller_commit(call->controller, &err);
+        }
+    }
+    if (rv < 0) {
+        if ((route->flags & RAW) == 0) {
+            as_request(rv, &err);
+        }
+        if (!call->roll_back) { /* who asks for a plan did nothing */
+            audit_refusal(call, route, &err);
+        }
+        answer_err(call, &err);
+        return;
+    }
+    answer(call, call->status, text.data, text.bytes);
+}
+
+static void read_call(struct flo_rest_call *call, const struct route *route)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    struct flo_err err = {0};
+    int rv = route->handler(call, &err);
+
+    if (rv == 0 && call->is_later) {
+        return;
+    }
+    if (rv == 0) {
+        flo_json_dump(call->out, &text);
+        rv = text.failed ? flo_fail(&err, FLO_E_MEMORY, "answer") : 0;
+    }
+    if (rv < 0) {
+        as_request(rv, &err);
+        answer_err(call, &err);
+        return;
+    }
+    answer(call, call->status, text.data, text.bytes);
+}
+
+/* ---- the way through ---- */
+
+static void on_call(void *context, struct flo_httpd_request *request)
+{
+    const struct binding *binding = context;
+    const struct route *route = binding->route;
+    struct flo_rest_call call = {
+        .controller = binding->controller, .request = request, .status = 200};
+    struct flo_err err = {0};
+    int rv = 0;
+
+    call.controller->counters.http_requests++;
+    if (flo_httpd_listener_tag(request) == FLO_TAG_DEVICES &&
+        (route->flags & DEVICES) == 0) {
+        rv = flo_fail(&err, FLO_E_REST_NOT_FOUND,
+                      "this path is not on the devices' listener");
+    }
+    if (rv == 0) {
+        rv = flo_rest_authenticate(call.controller, request, route->access,
+                                   &call, &err);
+        if (rv == FLO_E_REST_ROLE) {
+            audit_refusal(&call, route, &err);
+        }
+    }
+    if (rv == 0 && (rv = read_body(&call, route, &err)) < 0 &&
+        (route->flags & WRITE) != 0) {
+        audit_refusal(&call, route, &err);
+    }
+    if (rv < 0) {
+        answer_err(&call, &err);
+    } else if ((route->flags & WRITE) != 0) {
+        write_call(&call, route);
+    } else {
+        read_call(&call, route);
+    }
+    json_decref(call.in);
+    json_decref(call.out);
+}
+
+static void on_events(void *context, struct flo_httpd_request *request)
+{
+    struct flo_controller *controller = context;
+    struct flo_rest_call call = {.request = request};
+    struct flo_err err = {0};
+    int rv = flo_httpd_listener_tag(request) == FLO_TAG_PEOPLE
+                 ? flo_rest_authenticate(controller, request, FLO_ACCESS_VIEWER,
+                                         &call, &err)
+                 : flo_fail(&err, FLO_E_REST_NOT_FOUND,
+                            "this path is not on the devices' listener");
+
+    if (rv < 0) {
+        answer_err(&call, &err);
+    } else if (flo_rest_query_check(request, "", &err) < 0) {
+        answer_err(&call, &err);
+    } else {
+        flo_live_subscribe(controller->live, request, call.token_id);
+    }
+}
+
+int flo_rest_open(struct flo_controller *controller, struct flo_err *err)
+{
+    static struct binding bindings[FLO_COUNT(routes)];
+    int rv = 0;
+
+    for (size_t i = 0; i < FLO_COUNT(routes) && rv == 0; i++) {
+        bindings[i] = (struct binding){controller, &routes[i]};
+        rv = flo_httpd_route(
+            controller->httpd, routes[i].method, routes[i].pattern,
+            (routes[i].flags & DEVICES) != 0 ? FLO_REST_DEVICE_BODY_MAX
+                                             : FLO_REST_BODY_MAX,
+            on_call, &bindings[i], err);
+    }
+    if (rv == 0) {
+        rv = flo_httpd_route(controller->httpd, "GET", "/v1/events", 0,
+                             on_events, controller, err);
+    }
+    if (rv == 0) {
+        rv = flo_blobs_open(controller, err);
+    }
+    return rv < 0 ? rv : flo_web_open(controller, err);
+}
+
+/* ---- for handlers ---- */
+
+int flo_rest_query_check(struct flo_httpd_request *request, const char *shape,
+                         struct flo_err *err)
+{
+    const char *name;
+    int rv = 0;
+
+    for (size_t i = 0;
+         rv == 0 && (name = flo_httpd_query_name(request, i)) != NULL; i++) {
+        rv = flo_request_check_query(shape, name, err);
+        for (size_t j = 0; j < i && rv == 0; j++) {
+            if (strcmp(flo_httpd_query_name(request, j), name) == 0) {
+                rv = flo_fail(err, FLO_E_REST_SCHEMA,
+                              "the query has `%.64s` twice", name);
+            }
+        }
+    }
+    return rv;
+}
+
+int flo_rest_flag(struct flo_rest_call *call, const char *name, bool *out,
+                  struct flo_err *err)
+{
+    const char *text = flo_httpd_query(call->request, name);
+
+    *out = text != NULL && strcmp(text, "true") == 0;
+    return text == NULL || *out || strcmp(text, "false") == 0
+               ? 0
+               : flo_fail(err, FLO_E_REST_SCHEMA,
+                          "%s: true or false, not `%.40s`", name, text);
+}
+
+int flo_rest_number(struct flo_rest_call *call, const char *name, uint64_t min,
+                    uint64_t max, uint64_t standard, uint64_t *out,
+                    struct flo_err *err)
+{
+    const char *text = flo_httpd_query(call->request, name);
+    char *end;
+
+    if (text == NULL) {
+        *out = standard;
+        return 0;
+    }
+    unsigned long long value = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || value < min ||
+        value > max) {
+        return flo_fail(err, FLO_E_REST_SCHEMA,
+                        "%s: a number from %llu to %llu belongs here", name,
+                        (unsigned long long)min, (unsigned long long)max);
+    }
+    *out = value;
+    return 0;
+}
+
+json_t *flo_rest_list(json_t *items, const char *next)
+{
+    json_t *json = json_object();
+
+    json_object_set_new(json, "items", items);
+    json_object_set_new(json, "next",
+                        next != NULL ? json_string(next) : json_null());
+    return json;
+}

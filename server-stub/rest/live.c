@@ -1,0 +1,394 @@
+/* Live: the ring, the clients, and the pace of changes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "server-stub/core/access.h"
+#include "server-stub/rest/live.h"
+
+#define RING_EVENTS 16384
+#define RING_BYTES_MAX (32u << 20)
+#define CLIENTS_MAX 64
+#define BACKLOG_BYTES_MAX (4u << 20)
+#define PACE_MS 250
+#define ALIVE_MS 15000
+#define TELEMETRY_MS 5000 /* charts are drawn no more often */
+#define UNHEARD_MS 60000  /* for so long a client may be away */
+
+struct live_event {
+    uint64_t id;
+    char *text; /* the whole frame */
+    size_t bytes;
+};
+
+struct live_client {
+    struct flo_live *live;
+    struct flo_httpd_request *request;
+    char token_id[FLO_TOKEN_ID_TEXT];
+};
+
+struct flo_live {
+    struct flo_controller *controller;
+    struct event *pace;
+    struct flo_text_list changed;
+    struct live_event ring[RING_EVENTS];
+    size_t first;
+    size_t count;
+    size_t bytes;
+    uint64_t next_id;
+    uint64_t alive_at_ms;
+    uint64_t telemetry_at_ms; /* not before */
+    uint64_t heard_at_ms;     /* when the last client was there; 0: none was */
+    struct live_client *clients[CLIENTS_MAX];
+    size_t client_count;
+};
+
+/* ---- clients ---- */
+
+static void client_drop(struct flo_live *live, struct live_client *client)
+{
+    for (size_t i = 0; i < live->client_count; i++) {
+        if (live->clients[i] == client) {
+            live->clients[i] = live->clients[--live->client_count];
+            free(client);
+            return;
+        }
+    }
+}
+
+static void on_closed(void *user)
+{
+    struct live_client *client = user;
+
+    client_drop(client->live, client);
+}
+
+static void client_end(struct flo_live *live, struct live_client *client,
+                       void (*end)(struct flo_httpd_request *request))
+{
+    struct flo_httpd_request *request = client->request;
+
+    flo_httpd_set_user(request, NULL, NULL);
+    client_drop(live, client);
+    end(request);
+}
+
+/* A client that does not read is cut; it comes back with Last-Event-ID. */
+static void send_all(struct flo_live *live, const char *text, size_t bytes)
+{
+    for (size_t i = live->client_count; i > 0; i--) {
+        struct live_client *client = live->clients[i - 1];
+        if (!flo_httpd_stream_chunk(client->request, text, bytes,
+                                    BACKLOG_BYTES_MAX)) {
+            client_end(live, client, flo_httpd_stream_abort);
+        }
+    }
+}
+
+static int take_valid(void *context, const struct flo_records_token *token)
+{
+    *(bool *)context =
+        token->expires_at_ms == 0 || token->expires_at_ms > flo_wall_ms();
+    return 0;
+}
+
+/* Who may not ask any more is told nothing any more. */
+static void end_without_token(struct flo_live *live)
+{
+    for (size_t i = live->client_count; i > 0; i--) {
+        struct live_client *client = live->clients[i - 1];
+        struct flo_err err = {0};
+        bool is_valid = false;
+        int rv =
+            flo_records_token_get(live->controller->store, client->token_id,
+                                  NULL, take_valid, &is_valid, &err);
+        if (rv == FLO_E_ABSENT || (rv == 0 && !is_valid)) {
+            client_end(live, client, flo_httpd_stream_end);
+        }
+    }
+}
+
+/* ---- ring ---- */
+
+static void ring_drop(struct flo_live *live)
+{
+    struct live_event *event = &live->ring[live->first];
+
+    live->bytes -= event->bytes;
+    free(event->text);
+    *event = (struct live_event){0};
+    live->first = (live->first + 1) % RING_EVENTS;
+    live->count--;
+}
+
+static void push(struct flo_live *live, const char *topic, const char *json)
+{
+    struct flo_buf text = {0};
+    uint64_t id = live->next_id++;
+
+    flo_buf_printf(&text, "event: %s\nid: %llu\ndata: ", topic,
+                   (unsigned long long)id);
+    flo_buf_text(&text, json);
+    flo_buf_text(&text, "\n\n");
+    if (text.failed) {
+        flo_buf_deinit(&text);
+        return;
+    }
+    while (live->count > 0 && (live->count == RING_EVENTS ||
+                               live->bytes + text.bytes > RING_BYTES_MAX)) {
+        ring_drop(live);
+    }
+    live->ring[(live->first + live->count) % RING_EVENTS] =
+        (struct live_event){.id = id, .text = text.data, .bytes = text.bytes};
+    live->count++;
+    live->bytes += text.bytes;
+    send_all(live, text.data, text.bytes);
+}
+
+/* Nobody is there, and nobody comes back for what is now. */
+static bool is_unheard(struct flo_live *live)
+{
+    uint64_t now_ms = flo_now_ms();
+
+    if (live->client_count > 0) {
+        live->heard_at_ms = now_ms;
+    }
+    return live->heard_at_ms == 0 || now_ms - live->heard_at_ms > UNHEARD_MS;
+}
+
+/* Who knows the last event must not take it for the newest. */
+static void leave_out(struct flo_live *live)
+{
+    while (live->count > 0) {
+        ring_drop(live);
+    }
+    live->next_id++;
+}
+
+/* ---- changes ---- */
+
+static int take_device(void *context, const struct flo_records_device *device)
+{
+    *(json_t **)context = flo_view_device(device);
+    return 0;
+}
+
+static int take_release(void *context,
+                        const struct flo_records_release *release)
+{
+    *(json_t **)context = flo_view_release(release, false);
+    return 0;
+}
+
+static int view(struct flo_controller *controller, const char *topic,
+                const char *key, json_t **out, struct flo_err *err)
+{
+    struct flo_rollout_entry *entry;
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+    int rv;
+
+    if (strcmp(topic, "device") == 0) {
+        return flo_records_device_get(controller->store, key, take_device, out,
+                                      err);
+    }
+    if (strcmp(topic, "order") == 0) {
+        return flo_view_order(controller, key, 0, out, err);
+    }
+    if (strcmp(topic, "release") == 0) {
+        rv = flo_release_title_parse(key, model, version, err);
+        return rv < 0
+                   ? rv
+                   : flo_records_release_get(controller->store, model, version,
+                                             take_release, out, err);
+    }
+    rv = flo_rollouts_find(controller, key, &entry, err);
+    return rv < 0 ? rv
+                  : flo_view_rollout(controller, entry,
+                                     entry->core.member_count <= 200 ? 200 : 0,
+                                     out, err);
+}
+
+static void send_changed(struct flo_live *live, const char *text)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) out = {0};
+    struct flo_err err = {0};
+    char topic[32];
+    json_t *json = NULL;
+    const char *blank = strchr(text, ' ');
+
+    if (blank == NULL || (size_t)(blank - text) >= sizeof(topic)) {
+        return;
+    }
+    memcpy(topic, text, (size_t)(blank - text));
+    topic[blank - text] = '\0';
+    if (view(live->controller, topic, blank + 1, &json, &err) < 0) {
+        return; /* it is gone */
+    }
+    flo_json_dump(json, &out);
+    json_decref(json);
+    if (!out.failed) {
+        push(live, topic, out.data);
+    }
+}
+
+static void on_pace(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_live *live = context;
+    struct flo_text_list changed = live->changed;
+
+    (void)fd;
+    (void)what;
+    end_without_token(live);
+    live->changed = (struct flo_text_list){0};
+    flo_text_list_unique(&changed);
+    bool unheard = is_unheard(live);
+    for (size_t i = 0; i < changed.count && !unheard; i++) {
+        send_changed(live, changed.items[i]);
+    }
+    if (unheard && changed.count > 0) {
+        leave_out(live);
+    }
+    flo_text_list_clear(&changed);
+    if (flo_now_ms() >= live->alive_at_ms) {
+        live->alive_at_ms = flo_now_ms() + ALIVE_MS;
+        send_all(live, ": alive\n\n", 9);
+    }
+}
+
+void flo_live_changed(struct flo_live *live, const char *text)
+{
+    flo_text_list_add(&live->changed, text);
+}
+
+void flo_live_note(struct flo_live *live, const char *text)
+{
+    char topic[32];
+    const char *blank = strchr(text, ' ');
+
+    if (is_unheard(live)) {
+        leave_out(live);
+    } else if (blank != NULL && (size_t)(blank - text) < sizeof(topic)) {
+        memcpy(topic, text, (size_t)(blank - text));
+        topic[blank - text] = '\0';
+        push(live, topic, blank + 1);
+    }
+}
+
+/* ---- subscribing ---- */
+
+static void replay(struct flo_live *live, struct live_client *client,
+                   const char *last_text)
+{
+    static const char resync[] = "event: resync\ndata: {}\n\n";
+    char *end;
+    uint64_t last = strtoull(last_text, &end, 10);
+    uint64_t oldest =
+        live->count > 0 ? live->ring[live->first].id : live->next_id;
+
+    if (*end != '\0' || last + 1 < oldest || last >= live->next_id) {
+        (void)flo_httpd_stream_chunk(client->request, resync,
+                                     sizeof(resync) - 1, BACKLOG_BYTES_MAX);
+        return;
+    }
+    for (size_t i = 0; i < live->count; i++) {
+        const struct live_event *event =
+            &live->ring[(live->first + i) % RING_EVENTS];
+        if (event->id > last) {
+            (void)flo_httpd_stream_chunk(client->request, event->text,
+                                         event->bytes, RING_BYTES_MAX);
+        }
+    }
+}
+
+void flo_live_subscribe(struct flo_live *live,
+                        struct flo_httpd_request *request, const char *token_id)
+{
+    struct flo_err err = {0};
+    struct live_client *client =
+        live->client_count < CLIENTS_MAX ? calloc(1, sizeof(*client)) : NULL;
+    const char *last = flo_httpd_header(request, "Last-Event-ID");
+
+    if (client == NULL) {
+        flo_fail(&err, FLO_E_REST_LIMIT, "%d live clients are connected",
+                 CLIENTS_MAX);
+        flo_httpd_answer_err(request, &err);
+        return;
+    }
+    client->live = live;
+    client->request = request;
+    snprintf(client->token_id, sizeof(client->token_id), "%s", token_id);
+    live->clients[live->client_count++] = client;
+    flo_httpd_set_user(request, client, on_closed);
+    flo_httpd_add_header(request, "Cache-Control", "no-store");
+    flo_httpd_stream_begin(request, 200, "text/event-stream");
+    (void)flo_httpd_stream_chunk(request, "retry: 2000\n\n", 13,
+                                 BACKLOG_BYTES_MAX);
+    if (last != NULL) {
+        replay(live, client, last);
+    }
+}
+
+size_t flo_live_clients(const struct flo_live *live)
+{
+    return live->client_count;
+}
+
+int flo_live_open(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_live *live = calloc(1, sizeof(*live));
+    struct timeval pace = {.tv_usec = PACE_MS * 1000};
+
+    if (live == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "live events");
+    }
+    live->controller = controller;
+    /* Grows over restarts too: nobody restarts 1,000 times a second. */
+    live->next_id = flo_wall_ms() * 1000;
+    controller->live = live;
+    live->pace = event_new(controller->base, -1, EV_PERSIST, on_pace, live);
+    if (live->pace == NULL || event_add(live->pace, &pace) < 0) {
+        return flo_fail(err, FLO_E_MEMORY, "live events");
+    }
+    return 0;
+}
+
+void flo_live_telemetry(struct flo_controller *controller, size_t devices)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+
+    struct flo_live *live = controller->live;
+
+    if (live == NULL || is_unheard(live) ||
+        flo_now_ms() < live->telemetry_at_ms) {
+        return;
+    }
+    live->telemetry_at_ms = flo_now_ms() + TELEMETRY_MS;
+    flo_buf_printf(&text, "{\"at_ms\":%llu,\"devices\":%zu}",
+                   (unsigned long long)flo_wall_ms(), devices);
+    if (!text.failed) {
+        push(live, "telemetry", text.data);
+    }
+}
+
+void flo_live_close(struct flo_controller *controller)
+{
+    struct flo_live *live = controller->live;
+
+    if (live == NULL) {
+        return;
+    }
+    while (live->count > 0) {
+        ring_drop(live);
+    }
+    for (size_t i = 0; i < live->client_count; i++) {
+        free(live->clients[i]);
+    }
+    if (live->pace != NULL) {
+        event_free(live->pace);
+    }
+    flo_text_list_clear(&live->changed);
+    free(live);
+    controller->live = NULL;
+}

@@ -1,0 +1,28 @@
+/* Live: server-sent events with a ring of the last ones.
+ *
+ * An object that changes often is sent at most four times a second, as it is
+ * then.  A client that comes back with Last-Event-ID gets what it missed, or
+ * `resync` when the ring does not reach back.  Nothing is made while nobody has
+ * listened for a minute. */
+#ifndef FLOTILLA_SERVER_LIVE_H
+#define FLOTILLA_SERVER_LIVE_H
+
+#include "server-stub/state/controller.h"
+
+struct flo_live;
+
+FLO_MUST_USE int flo_live_open(struct flo_controller *controller,
+                               struct flo_err *err);
+void flo_live_close(struct flo_controller *controller);
+/* "<topic> <key>": the object has changed. */
+void flo_live_changed(struct flo_live *live, const char *text);
+/* "<topic> <json>": to be sent as it is. */
+void flo_live_note(struct flo_live *live, const char *text);
+/* Handler of GET /v1/events; the caller has checked the token.  The stream
+ * ends when that is deleted or expires. */
+void flo_live_subscribe(struct flo_live *live,
+                        struct flo_httpd_request *request,
+                        const char *token_id);
+size_t flo_live_clients(const struct flo_live *live);
+
+#endif

@@ -1,0 +1,342 @@
+/* REST: releases: taking a signed document, publishing, yanking. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server-stub/rest/rest.h"
+
+static int take_view(void *context, const struct flo_records_release *release)
+{
+    struct flo_rest_call *call = context;
+
+    call->out = flo_view_release(release, true);
+    return 0;
+}
+
+/* ---- artifacts that miss ---- */
+
+static json_t *missing_blobs(const struct flo_controller *controller,
+                             const struct flo_release *release)
+{
+    json_t *missing = json_array();
+
+    for (uint32_t f = 0; f < release->file_count; f++) {
+        for (uint32_t w = 0; w < release->files[f].way_count; w++) {
+            const struct flo_digest *digest = &release->files[f].ways[w].digest;
+            char text[FLO_DIGEST_TEXT];
+            flo_digest_text(digest, text);
+            if (!flo_blob_exists(controller, digest)) {
+                json_array_append_new(missing, json_string(text));
+            }
+        }
+    }
+    return missing;
+}
+
+/* Smallest download of the first variant for a device that has nothing. */
+static uint64_t full_bytes(const struct flo_release *release)
+{
+    const struct flo_release_variant *variant = &release->variants[0];
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; release->variant_count > 0 && i < variant->file_count;
+         i++) {
+        const struct flo_release_file *file =
+            &release->files[variant->files[i]];
+        uint64_t least = file->bytes;
+        for (uint32_t w = 0; w < file->way_count; w++) {
+            const struct flo_way *way = &file->ways[w];
+            if (flo_digest_is_zero(&way->base) && way->bytes < least) {
+                least = way->bytes;
+            }
+        }
+        sum += least;
+    }
+    return sum;
+}
+
+/* ---- adding ---- */
+
+struct known {
+    const char *model;
+    const char *version;
+    uint64_t number;
+    const char *digest_new;
+    uint64_t number_max;
+    char digest[FLO_DIGEST_TEXT]; /* of the same version, or "" */
+    char twin[FLO_NAME_MAX + 1];  /* another one of the same number, or "" */
+};
+
+static int look_known(void *context, const struct flo_records_release *release)
+{
+    struct known *known = context;
+
+    if (strcmp(release->model, known->model) != 0) {
+        return 0;
+    }
+    if (release->number > known->number_max) {
+        known->number_max = release->number;
+    }
+    if (release->number == known->number &&
+        strcmp(release->digest, known->digest_new) != 0) {
+        snprintf(known->twin, sizeof(known->twin), "%s", release->version);
+    }
+    if (strcmp(release->version, known->version) == 0) {
+        snprintf(known->digest, sizeof(known->digest), "%s", release->digest);
+    }
+    return 0;
+}
+
+static int store_release(struct flo_rest_call *call,
+                         const struct flo_release_verified *verified,
+                         const char *digest, struct flo_err *err)
+{
+    const struct flo_release *release = &verified->release;
+    struct flo_records_release row = {.model = release->model,
+                                      .version = release->version,
+                                      .number = release->number,
+                                      .digest = digest,
+                                      .state = "draft",
+                                      .body = verified->body,
+                                      .bytes = full_bytes(release),
+                                      .created_at_ms = flo_wall_ms()};
+    call->status = 201;
+    flo_lane_release(call->controller->lane, digest);
+    return flo_records_release_add(call->controller->store, &row, err);
+}
+
+/* May it stand beside what is known of its model? */
+static int check_new(const struct flo_release *release,
+                     const struct known *known, const char *title,
+                     struct flo_err *err)
+{
+    uint64_t number_max = known->number_max;
+
+    if (known->twin[0] != '\0') {
+        flo_fail(err, FLO_E_META_EQUIVOCATION,
+                 "%s has number %llu, which %s has already: two documents "
+                 "were signed with one number",
+                 title, (unsigned long long)release->number, known->twin);
+        return flo_err_fix(err, "look who signs; publish it with number %llu",
+                           (unsigned long long)(number_max + 1));
+    }
+    if (known->digest[0] != '\0') {
+        return flo_fail(err, FLO_E_RELEASE_EXISTS,
+                        "%s is there already with other bytes", title);
+    }
+    if (release->number <= number_max) {
+        return flo_fail(err, FLO_E_RELEASE_EXISTS,
+                        "%s has number %llu, the newest release of %s has "
+                        "%llu",
+                        title, (unsigned long long)release->number,
+                        release->model, (unsigned long long)number_max);
+    }
+    if (release->number - number_max > FLO_RELEASE_JUMP_MAX) {
+        return flo_fail(err, FLO_E_META_VERSION_JUMP,
+                        "%s has number %llu, at most %llu may follow %llu",
+                        title, (unsigned long long)release->number,
+                        (unsigned long long)(number_max + FLO_RELEASE_JUMP_MAX),
+                        (unsigned long long)number_max);
+    }
+    return 0;
+}
+
+static int add_verified(struct flo_rest_call *call,
+                        const struct flo_release_verified *verified,
+                        const char *envelope, struct flo_err *err)
+{
+    const struct flo_release *release = &verified->release;
+    char digest[FLO_DIGEST_TEXT];
+    char title[2 * FLO_NAME_MAX + 2];
+    struct known known = {.model = release->model,
+                          .version = release->version,
+                          .number = release->number,
+                          .digest_new = digest};
+
+    flo_digest_text(&verified->digest, digest);
+    flo_release_title(release, title);
+    int rv = flo_records_release_list(call->controller->store, look_known,
+                                      &known, err);
+    if (rv < 0) {
+        return rv;
+    }
+    if (strcmp(known.digest, digest) != 0 &&
+        ((rv = check_new(release, &known, title, err)) < 0 ||
+         (rv = store_release(call, verified, digest, err)) < 0)) {
+        return rv;
+    }
+    /* Verified, so it may replace the one that is here: signed again, perhaps
+     * with a new key. */
+    rv = flo_records_envelope_put(call->controller->store, digest, envelope,
+                                  err);
+    if (rv < 0) {
+        return rv;
+    }
+    flo_effect_live(call->controller, "release", title);
+    rv = flo_records_release_get(call->controller->store, release->model,
+                                 release->version, take_view, call, err);
+    if (rv == 0) {
+        json_object_set_new(call->out, "missing",
+                            missing_blobs(call->controller, release));
+    }
+    return rv;
+}
+
+int flo_rest_release_add(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_release_verified verified = {0};
+    size_t bytes;
+    const char *body = flo_httpd_body(call->request, &bytes);
+    int rv = flo_release_verify(body, bytes, call->controller->trust, &verified,
+                                err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = add_verified(call, &verified, body, err);
+    flo_release_verified_deinit(&verified);
+    return rv;
+}
+
+/* ---- publishing and yanking ---- */
+
+struct found {
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+    char digest[FLO_DIGEST_TEXT];
+    char state[16];
+    struct flo_release release;
+    struct flo_err *err;
+};
+
+static int take_found(void *context, const struct flo_records_release *release)
+{
+    struct found *found = context;
+
+    snprintf(found->digest, sizeof(found->digest), "%s", release->digest);
+    snprintf(found->state, sizeof(found->state), "%s", release->state);
+    return flo_release_parse(release->body, strlen(release->body), NULL,
+                             &found->release, found->err);
+}
+
+static int find(struct flo_rest_call *call, struct found *found,
+                struct flo_err *err)
+{
+    int rv = flo_release_title_parse(flo_httpd_param(call->request, "name"),
+                                     found->model, found->version, err);
+
+    found->err = err;
+    return rv < 0 ? rv
+                  : flo_records_release_get(call->controller->store,
+                                            found->model, found->version,
+                                            take_found, found, err);
+}
+
+static int show_changed(struct flo_rest_call *call, const struct found *found,
+                        struct flo_err *err)
+{
+    flo_effect_live(call->controller, "release",
+                    flo_httpd_param(call->request, "name"));
+    return flo_records_release_get(call->controller->store, found->model,
+                                   found->version, take_view, call, err);
+}
+
+int flo_rest_release_publish(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct found found = {0};
+    int rv = find(call, &found, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    FLO_CLEANUP(flo_json_cleanup)
+    json_t *missing = missing_blobs(call->controller, &found.release);
+    flo_release_deinit(&found.release);
+    if (strcmp(found.state, "yanked") == 0) {
+        return flo_fail(err, FLO_E_RELEASE_YANKED, "%s was withdrawn",
+                        flo_httpd_param(call->request, "name"));
+    }
+    if (json_array_size(missing) > 0) {
+        flo_fail(err, FLO_E_BUNDLE_MISSING,
+                 "%zu artifacts miss, the first is "
+                 "%s",
+                 json_array_size(missing),
+                 json_string_value(json_array_get(missing, 0)));
+        flo_err_fix(err, "upload them: PUT /v1/blobs/{digest}");
+        return FLO_E_BUNDLE_MISSING;
+    }
+    rv = flo_records_release_state(call->controller->store, found.digest,
+                                   "published", err);
+    return rv < 0 ? rv : show_changed(call, &found, err);
+}
+
+int flo_rest_release_yank(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct found found = {0};
+    struct flo_digest digest;
+    char note[96];
+    int rv = find(call, &found, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_release_deinit(&found.release);
+    snprintf(note, sizeof(note), "yanked by %s", call->name);
+    rv = flo_digest_parse(found.digest, &digest)
+             ? flo_orders_withdraw(call->controller, &digest, "", note, err)
+             : FLO_E_DB;
+    return rv < 0 ? rv : show_changed(call, &found, err);
+}
+
+int flo_rest_release_unyank(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct found found = {0};
+    int rv = find(call, &found, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_release_deinit(&found.release);
+    if (strcmp(found.state, "yanked") != 0) {
+        return flo_fail(err, FLO_E_STATE, "%s is %s, not yanked",
+                        flo_httpd_param(call->request, "name"), found.state);
+    }
+    rv = flo_orders_unyank(call->controller, found.digest, err);
+    return rv < 0 ? rv : show_changed(call, &found, err);
+}
+
+/* ---- reading ---- */
+
+static int add_release(void *context, const struct flo_records_release *release)
+{
+    json_array_append_new(context, flo_view_release(release, false));
+    return 0;
+}
+
+int flo_rest_releases(struct flo_rest_call *call, struct flo_err *err)
+{
+    json_t *items = json_array();
+    int rv = flo_records_release_list(call->controller->store, add_release,
+                                      items, err);
+
+    call->out = flo_rest_list(items, NULL);
+    return rv;
+}
+
+int flo_rest_release(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct found found = {0};
+    int rv = find(call, &found, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_records_release_get(call->controller->store, found.model,
+                                 found.version, take_view, call, err);
+    if (rv == 0) {
+        json_object_set_new(call->out, "missing",
+                            missing_blobs(call->controller, &found.release));
+    }
+    flo_release_deinit(&found.release);
+    return rv;
+}

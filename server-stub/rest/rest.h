@@ -1,0 +1,74 @@
+/* REST: one call on its way through authentication, transaction and answer.
+ *
+ * Handlers are rows of rest_routes.def: they read `in`, change the store and
+ * set status and `out`; they never see sockets, tokens' secrets or
+ * transactions. */
+#ifndef FLOTILLA_SERVER_REST_H
+#define FLOTILLA_SERVER_REST_H
+
+#include "server-stub/core/access.h"
+#include "server-stub/state/controller.h"
+
+#define FLO_TAG_PEOPLE 0
+#define FLO_TAG_DEVICES 1
+#define FLO_REST_BODY_MAX (1u << 20)
+#define FLO_REST_DEVICE_BODY_MAX (1u << 16) /* anybody reaches these */
+
+struct flo_rest_call {
+    struct flo_controller *controller;
+    struct flo_httpd_request *request;
+    char who[96];      /* "<token id> <name>", for audit */
+    char name[65];     /* of the token: `by` of orders */
+    char token_id[64]; /* scope of idempotency keys; "": a stranger */
+    json_t *in;        /* body, or NULL */
+    int status;        /* 200 unless the handler says */
+    json_t *out;       /* taken */
+    char etag[24];     /* "" none */
+    bool roll_back;    /* a dry run: keep nothing */
+    bool is_later;     /* the handler has the request: it answers later */
+};
+typedef int (*flo_rest_handler)(struct flo_rest_call *call,
+                                struct flo_err *err);
+
+#define FLO_REST_ROUTE(method, pattern, access, flags, handler, what, query,   \
+                       body)                                                   \
+    int handler(struct flo_rest_call *call, struct flo_err *err);
+#include "server-stub/rest/routes.def"
+#undef FLO_REST_ROUTE
+
+/* All routes into controller->httpd. */
+FLO_MUST_USE int flo_rest_open(struct flo_controller *controller,
+                               struct flo_err *err);
+/* Who sends the bearer token; FLO_E_REST_AUTH, FLO_E_REST_ROLE. */
+FLO_MUST_USE int flo_rest_authenticate(struct flo_controller *controller,
+                                       struct flo_httpd_request *request,
+                                       enum flo_access needs,
+                                       struct flo_rest_call *call,
+                                       struct flo_err *err);
+/* Blobs stream, so they are not in the table. */
+FLO_MUST_USE int flo_blobs_open(struct flo_controller *controller,
+                                struct flo_err *err);
+/* Path of a blob below DIR. */
+bool flo_blob_path(const struct flo_controller *controller,
+                   const struct flo_digest *digest, char *out);
+bool flo_blob_exists(const struct flo_controller *controller,
+                     const struct flo_digest *digest);
+/* The dashboard's files. */
+FLO_MUST_USE int flo_web_open(struct flo_controller *controller,
+                              struct flo_err *err);
+
+/* FLO_E_REST_UNKNOWN for a parameter that the shape (core/request.h) does not
+ * name, FLO_E_REST_SCHEMA for one that stands there twice. */
+FLO_MUST_USE int flo_rest_query_check(struct flo_httpd_request *request,
+                                      const char *shape, struct flo_err *err);
+/* ?name=true or false; false when absent. */
+FLO_MUST_USE int flo_rest_flag(struct flo_rest_call *call, const char *name,
+                               bool *out, struct flo_err *err);
+/* ?name= as a number from min to max; standard when absent. */
+FLO_MUST_USE int flo_rest_number(struct flo_rest_call *call, const char *name,
+                                 uint64_t min, uint64_t max, uint64_t standard,
+                                 uint64_t *out, struct flo_err *err);
+/* {"items":[...],"next":...}; takes both. */
+json_t *flo_rest_list(json_t *items, const char *next);
+
+#endif

@@ -1,0 +1,405 @@
+/* REST: rollouts, their actions, and emergency orders. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/rest/rest.h"
+
+static int need_body(const struct flo_rest_call *call, struct flo_err *err)
+{
+    return call->in != NULL
+               ? 0
+               : flo_fail(err, FLO_E_REST_SCHEMA, "a JSON body belongs here");
+}
+
+static int confirm(const struct flo_rest_call *call, const char *expected,
+                   struct flo_err *err)
+{
+    const char *typed;
+    int rv = flo_json_get_text(call->in, "confirm", 2 * FLO_NAME_MAX + 1,
+                               &typed, err);
+
+    if (rv == 0 && strcmp(typed, expected) != 0) {
+        flo_fail(err, FLO_E_REST_SCHEMA, "confirm is `%s`, not `%s`", typed,
+                 expected);
+        flo_err_fix(err, "type the name again: %s", expected);
+        return FLO_E_REST_SCHEMA;
+    }
+    return rv;
+}
+
+/* ---- rollouts ---- */
+
+int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_rollout_entry *entry;
+    bool is_dry;
+    int rv = need_body(call, err);
+
+    if (rv < 0 || (rv = flo_rest_flag(call, "dry_run", &is_dry, err)) < 0 ||
+        (rv = flo_rollouts_create(call->controller, call->in, call->name,
+                                  is_dry, &entry, err)) < 0) {
+        return rv;
+    }
+    call->status = is_dry ? 200 : 201;
+    call->roll_back = is_dry;
+    if (!is_dry) {
+        flo_view_rollout_etag(&entry->core, call->etag);
+    }
+    rv = flo_view_rollout(call->controller, entry, is_dry ? 0 : FLO_RECORDS_ALL,
+                          &call->out, err);
+    if (is_dry) {
+        flo_rollouts_entry_free(entry);
+    }
+    return rv;
+}
+
+struct ids {
+    struct flo_text_list list;
+};
+
+static int add_id(void *context, const struct flo_records_rollout *rollout)
+{
+    struct ids *ids = context;
+
+    flo_text_list_add(&ids->list, rollout->id);
+    return 0;
+}
+
+/* All that are under way, and of those that ended the newest; older ones by
+ * id.  Fewer than memory holds: each list would push the next one's out. */
+int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct ids ids = {0};
+    json_t *items = json_array();
+    uint64_t limit;
+    int rv = flo_rest_number(call, "limit", 1, FLO_CONTROLLER_ACTIVE_MAX,
+                             FLO_CONTROLLER_ACTIVE_MAX, &limit, err);
+
+    if (rv == 0) {
+        rv = flo_records_rollout_list(call->controller->store, limit, add_id,
+                                      &ids, err);
+    }
+    for (size_t i = 0; i < ids.list.count && rv == 0; i++) {
+        struct flo_rollout_entry *entry;
+        json_t *view = NULL;
+        rv =
+            flo_rollouts_find(call->controller, ids.list.items[i], &entry, err);
+        if (rv == 0) {
+            rv = flo_view_rollout(call->controller, entry, 0, &view, err);
+        }
+        if (rv == 0) {
+            json_array_append_new(items, view);
+        }
+    }
+    flo_text_list_clear(&ids.list);
+    call->out = flo_rest_list(items, NULL);
+    return rv;
+}
+
+int flo_rest_rollout(struct flo_rest_call *call, struct flo_err *err)
+{
+    const char *text = flo_httpd_query(call->request, "devices");
+    struct flo_rollout_entry *entry;
+    uint64_t devices = 0;
+    int rv = 0;
+
+    if (text == NULL || strcmp(text, "false") != 0) {
+        rv = flo_rest_number(call, "devices", 1, FLO_RECORDS_ALL,
+                             FLO_RECORDS_ALL, &devices, err);
+    }
+    if (rv < 0 || (rv = flo_rollouts_find(call->controller,
+                                          flo_httpd_param(call->request, "id"),
+                                          &entry, err)) < 0) {
+        return rv;
+    }
+    flo_view_rollout_etag(&entry->core, call->etag);
+    rv = flo_view_rollout(call->controller, entry, devices, &call->out, err);
+    return rv < 0 ? rv
+                  : flo_view_rollback(call->controller, &entry->core, call->out,
+                                      err);
+}
+
+#define ACT_DEVICES_MAX 200 /* shown behind an action: it is in a hurry */
+
+static int read_action(const char *word, enum flo_rollout_event_kind *out,
+                       struct flo_err *err)
+{
+    static const enum flo_rollout_event_kind actions[] = {
+        FLO_ROLLOUT_EVENT_PAUSE, FLO_ROLLOUT_EVENT_RESUME,
+        FLO_ROLLOUT_EVENT_ABORT, FLO_ROLLOUT_EVENT_ROLLBACK,
+        FLO_ROLLOUT_EVENT_PROMOTE};
+
+    for (size_t i = 0; i < FLO_COUNT(actions); i++) {
+        if (strcmp(flo_rollout_event_word(actions[i]), word) == 0) {
+            *out = actions[i];
+            return 0;
+        }
+    }
+    return flo_fail(err, FLO_E_REST_SCHEMA,
+                    "action: pause, resume, abort, rollback or promote, not "
+                    "`%s`",
+                    word);
+}
+
+static int may_act(struct flo_controller *controller,
+                   enum flo_rollout_event_kind kind, struct flo_err *err)
+{
+    return kind == FLO_ROLLOUT_EVENT_RESUME || kind == FLO_ROLLOUT_EVENT_PROMOTE
+               ? flo_rollouts_may_go_on(controller, err)
+               : 0;
+}
+
+int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
+{
+    const char *match = flo_httpd_header(call->request, "If-Match");
+    struct flo_rollout_entry *entry;
+    enum flo_rollout_event_kind kind = FLO_ROLLOUT_EVENT_PAUSE;
+    const char *word;
+    const char *reason;
+    char note[128];
+    int rv;
+
+    if ((rv = need_body(call, err)) < 0 ||
+        (rv = flo_json_get_text(call->in, "action", 16, &word, err)) < 0 ||
+        (rv = flo_json_opt_text(call->in, "reason", 512, "", &reason, err)) <
+            0 ||
+        (rv = read_action(word, &kind, err)) < 0 ||
+        (rv = may_act(call->controller, kind, err)) < 0 ||
+        (rv = flo_rollouts_find(call->controller,
+                                flo_httpd_param(call->request, "id"), &entry,
+                                err)) < 0) {
+        return rv;
+    }
+    flo_view_rollout_etag(&entry->core, call->etag);
+    if (match != NULL && strcmp(match, "*") != 0 &&
+        strcmp(match, call->etag) != 0) {
+        return flo_fail(err, FLO_E_REST_CONFLICT,
+                        "rollout %s is %s now: If-Match %.40s is stale",
+                        entry->core.id,
+                        flo_rollout_state_word(entry->core.state), match);
+    }
+    if (kind == FLO_ROLLOUT_EVENT_ROLLBACK &&
+        (rv = confirm(call, entry->core.release, err)) < 0) {
+        return rv;
+    }
+    snprintf(note, sizeof(note), "%s%s%.60s", call->name,
+             reason[0] != '\0' ? ", " : "", reason);
+    rv = flo_rollouts_step(
+        call->controller, entry,
+        (struct flo_rollout_event){.kind = kind, .note = note}, err);
+    if (rv < 0) {
+        return rv;
+    }
+    flo_view_rollout_etag(&entry->core, call->etag);
+    return flo_view_rollout(call->controller, entry, ACT_DEVICES_MAX,
+                            &call->out, err);
+}
+
+/* ---- orders ---- */
+
+/* Exactly one of device, group, everywhere: nobody else guesses what was
+ * meant. */
+static int read_scope(const struct flo_rest_call *call,
+                      struct flo_take_back *out, struct flo_err *err)
+{
+    static const char *const names[] = {"device", "group", "everywhere"};
+    bool is_everywhere;
+    size_t given = 0;
+    int rv;
+
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
+        given += json_object_get(call->in, names[i]) != NULL ? 1 : 0;
+    }
+    if ((rv = flo_json_opt_name(call->in, "group", NULL, &out->group, err)) <
+            0 ||
+        (rv = flo_json_opt_name(call->in, "device", NULL, &out->device, err)) <
+            0 ||
+        (rv = flo_json_opt_bool(call->in, "everywhere", false, &is_everywhere,
+                                err)) < 0) {
+        return rv;
+    }
+    if (given != 1 ||
+        (out->device == NULL && out->group == NULL && !is_everywhere)) {
+        flo_fail(err, FLO_E_REST_SCHEMA,
+                 "the order names %zu scopes; it takes exactly one of device, "
+                 "group and everywhere:true",
+                 given);
+        flo_err_fix(err, "say for whom it is; nothing was done");
+        return FLO_E_REST_SCHEMA;
+    }
+    if (is_everywhere) {
+        out->group = "all";
+    }
+    return 0;
+}
+
+static int take_id(void *context, const struct flo_records_device *device)
+{
+    snprintf(context, 37, "%s", device->id);
+    return 0;
+}
+
+/* Everywhere a release that goes back is yanked unless somebody says
+ * otherwise: late devices and open rollouts would take it again.  Of a group
+ * or a device it is kept: others were not asked. */
+static int read_yank(const struct flo_rest_call *call,
+                     struct flo_take_back *what, struct flo_err *err)
+{
+    bool is_everywhere = what->group != NULL && strcmp(what->group, "all") == 0;
+
+    what->is_decided = json_is_boolean(json_object_get(call->in, "yank"));
+    return flo_json_opt_bool(call->in, "yank", is_everywhere, &what->is_yanked,
+                             err);
+}
+
+static int read_take_back(const struct flo_rest_call *call,
+                          struct flo_take_back *what, char *device,
+                          struct flo_err *err)
+{
+    int rv;
+
+    if ((rv = flo_json_get_text(call->in, "release", 2 * FLO_NAME_MAX + 1,
+                                &what->release, err)) < 0 ||
+        (rv = flo_json_opt_text(call->in, "to", 2 * FLO_NAME_MAX + 1, NULL,
+                                &what->to, err)) < 0 ||
+        (rv = flo_json_opt_text(call->in, "reason", 512, "", &what->reason,
+                                err)) < 0 ||
+        (rv = read_yank(call, what, err)) < 0) {
+        return rv;
+    }
+    what->by = call->name;
+    if (what->device != NULL) {
+        rv = flo_records_device_get(call->controller->store, what->device,
+                                    take_id, device, err);
+        what->device = device;
+    }
+    return rv;
+}
+
+/* A plan needs no typed name, but one that is given has to be right. */
+static int take_back(struct flo_rest_call *call, struct flo_take_back *what,
+                     bool is_dry, char *id, struct flo_err *err)
+{
+    char device[37];
+    int rv = read_take_back(call, what, device, err);
+
+    if (rv == 0 && (!is_dry || json_object_get(call->in, "confirm") != NULL)) {
+        rv = confirm(call, what->release, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    return is_dry ? flo_orders_plan(call->controller, what, &call->out, err)
+                  : flo_orders_take_back(call->controller, what, id, err);
+}
+
+static int set_heartbeat(struct flo_rest_call *call, uint64_t ms,
+                         struct flo_err *err)
+{
+    char text[32];
+
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)ms);
+    call->controller->heartbeat_ms = ms;
+    return flo_records_setting_set(call->controller->store, "heartbeat_ms",
+                                   text, err);
+}
+
+static int fleet_order(struct flo_rest_call *call, enum flo_order_op op,
+                       char *id, struct flo_err *err)
+{
+    uint64_t ms = 0;
+    int rv = confirm(call, call->controller->fleet, err);
+
+    if (rv == 0 && op == FLO_ORDER_CONFIG) {
+        rv = flo_json_get_u64(call->in, "heartbeat_ms", FLO_HEARTBEAT_MS_MIN,
+                              FLO_HEARTBEAT_MS_MAX, &ms, err);
+        rv = rv < 0 ? rv : set_heartbeat(call, ms, err);
+    }
+    return rv < 0 ? rv
+                  : flo_orders_fleet(call->controller, op, call->name, ms, id,
+                                     err);
+}
+
+static int read_op(const struct flo_rest_call *call, enum flo_order_op *out,
+                   struct flo_err *err)
+{
+    const char *word;
+    int rv = flo_json_get_text(call->in, "op", 16, &word, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    return flo_order_op_parse(word, out) &&
+                   (*out == FLO_ORDER_ROLLBACK || *out == FLO_ORDER_FREEZE ||
+                    *out == FLO_ORDER_UNFREEZE || *out == FLO_ORDER_CONFIG)
+               ? 0
+               : flo_fail(err, FLO_E_REST_SCHEMA,
+                          "op: rollback, freeze, unfreeze or config, not `%s`",
+                          word);
+}
+
+int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_take_back what = {0};
+    char id[FLO_NAME_MAX + 1];
+    enum flo_order_op op;
+    bool is_dry;
+    int rv;
+
+    if ((rv = need_body(call, err)) < 0 || (rv = read_op(call, &op, err)) < 0 ||
+        (rv = flo_rest_flag(call, "dry_run", &is_dry, err)) < 0 ||
+        (rv = read_scope(call, &what, err)) < 0) {
+        return rv;
+    }
+    call->roll_back = is_dry;
+    if (is_dry && op != FLO_ORDER_ROLLBACK) {
+        return flo_fail(err, FLO_E_REST_SCHEMA,
+                        "dry_run: only a rollback has a plan");
+    }
+    rv = op == FLO_ORDER_ROLLBACK ? take_back(call, &what, is_dry, id, err)
+                                  : fleet_order(call, op, id, err);
+    if (rv < 0 || is_dry) {
+        return rv;
+    }
+    call->status = 202;
+    return flo_view_order(call->controller, id, 0, &call->out, err);
+}
+
+int flo_rest_order(struct flo_rest_call *call, struct flo_err *err)
+{
+    uint64_t devices;
+    int rv = flo_rest_number(call, "devices", 0, 100000, 200, &devices, err);
+
+    return rv < 0 ? rv
+                  : flo_view_order(call->controller,
+                                   flo_httpd_param(call->request, "id"),
+                                   devices, &call->out, err);
+}
+
+#define ORDERS_SHOWN 50
+
+static int add_order(void *context, const struct flo_records_order *order)
+{
+    flo_text_list_add(context, order->id);
+    return 0;
+}
+
+/* Emergency orders, newest first. */
+int flo_rest_orders(struct flo_rest_call *call, struct flo_err *err)
+{
+    struct flo_text_list ids = {0};
+    json_t *items = json_array();
+    int rv = flo_records_order_tracked(call->controller->store, ORDERS_SHOWN,
+                                       add_order, &ids, err);
+
+    for (size_t i = 0; i < ids.count && rv == 0; i++) {
+        json_t *view = NULL;
+        rv = flo_view_order(call->controller, ids.items[i], 0, &view, err);
+        if (rv == 0) {
+            json_array_append_new(items, view);
+        }
+    }
+    flo_text_list_clear(&ids);
+    call->out = flo_rest_list(items, NULL);
+    return rv;
+}

@@ -1,0 +1,508 @@
+/* Running: listeners, broker, MQTT, timers, signals. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "base/host/service.h"
+#include "server-stub/mqtt/batches.h"
+#include "server-stub/mqtt/broker.h"
+#include "server-stub/mqtt/telemetry_link.h"
+#include "server-stub/rest/live.h"
+#include "server-stub/rest/rest.h"
+#include "server-stub/run/run.h"
+#include "server-stub/state/audit_head.h"
+#include "server-stub/state/system.h"
+
+#define TICK_MS 1000
+#define STALL_MS (5 * TICK_MS) /* between two ticks: nothing was heard */
+#define HOUR_MS (UINT64_C(3600) * 1000)
+#define FACTS_MS 15000 /* between two rounds of writing what changed */
+#define FACTS_TICK 1000
+#define HEARD_MS 60000
+#define PRUNE_PAUSE_MS 20 /* between two pieces, for everything else */
+
+struct flo_run {
+    struct flo_controller *controller;
+    struct event *tick;
+    struct event *prune;
+    struct event *signals[2];
+    uint64_t ticked_at_ms;
+    uint64_t hour;        /* of the wall clock: orders age by that */
+    uint64_t orders_from; /* number from which orders are to be pruned */
+    size_t facts_from;    /* device from which facts are to be written */
+    uint64_t heard_at_ms; /* when the connected are looked at again */
+    uint64_t facts_at_ms; /* when the next round of it begins */
+};
+
+/* ---- timers ---- */
+
+/* So many devices a tick, when there is something to write of them. */
+static int write_facts(struct flo_run *run, uint64_t now_ms,
+                       struct flo_err *err)
+{
+    struct flo_controller *controller = run->controller;
+
+    if (now_ms < run->facts_at_ms) {
+        return 0;
+    }
+    int rv = flo_controller_begin(controller, err);
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_records_facts_write(controller->store, FACTS_TICK,
+                                 &run->facts_from, err);
+    if (rv < 0 || run->facts_from == SIZE_MAX) {
+        run->facts_from = 0;
+        run->facts_at_ms = now_ms + FACTS_MS;
+    }
+    if (rv < 0) {
+        flo_controller_cancel(controller);
+        return rv;
+    }
+    return flo_controller_commit(controller, err);
+}
+
+struct hearing {
+    struct flo_controller *controller;
+    struct flo_err *err;
+};
+
+static int hear_one(void *context, const char *device)
+{
+    struct hearing *hearing = context;
+
+    return flo_rollouts_step_all(
+        hearing->controller,
+        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_HEARD,
+                                   .device = device},
+        hearing->err);
+}
+
+/* Who is connected is not silent, however seldom it reports. */
+static int hear_connected(struct flo_run *run, uint64_t now_ms,
+                          struct flo_err *err)
+{
+    struct hearing hearing = {.controller = run->controller, .err = err};
+
+    if (now_ms < run->heard_at_ms) {
+        return 0;
+    }
+    run->heard_at_ms = now_ms + HEARD_MS;
+    return flo_records_online_each(run->controller->store, hear_one, &hearing);
+}
+
+/* Behind a time without ticks (the machine slept, the disk hung) messages wait
+ * that are not read yet: that time is nobody's silence. */
+static int tick(struct flo_run *run, struct flo_err *err)
+{
+    struct flo_controller *controller = run->controller;
+    uint64_t now_ms = flo_now_ms();
+    uint64_t hour = flo_wall_ms() / HOUR_MS;
+    bool hourly = hour != run->hour;
+    bool stalled = now_ms - run->ticked_at_ms > STALL_MS;
+    bool ticks =
+        flo_glue_listens(controller) && flo_rollouts_any_active(controller);
+    int rv;
+
+    run->ticked_at_ms = now_ms;
+    if (!hourly && !ticks) {
+        return 0;
+    }
+    if ((rv = flo_controller_begin(controller, err)) < 0) {
+        return rv;
+    }
+    if (ticks) {
+        rv = flo_rollouts_step_all(
+            controller,
+            (struct flo_rollout_event){.kind = stalled
+                                                   ? FLO_ROLLOUT_EVENT_LISTENING
+                                                   : FLO_ROLLOUT_EVENT_TICK},
+            err);
+        rv = rv < 0 ? rv : hear_connected(run, now_ms, err);
+    }
+    if (rv == 0 && ticks && controller->is_overtaken) {
+        rv = flo_orders_overtaken(controller, err);
+    }
+    if (rv == 0 && hourly) {
+        run->hour = hour;
+        run->orders_from = 0;
+        event_active(run->prune, EV_TIMEOUT, 0);
+        rv = flo_orders_renew(controller, err);
+        if (rv == 0) {
+            rv = flo_records_token_prune(controller->store, flo_wall_ms(), err);
+        }
+    }
+    if (rv < 0) {
+        flo_controller_cancel(controller);
+        return rv;
+    }
+    return flo_controller_commit(controller, err);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_run *run = context;
+    struct flo_err err = {0};
+
+    (void)fd;
+    (void)what;
+    flo_glue_tick(run->controller);
+    flo_audit_head_tick(run->controller, flo_now_ms());
+    if (tick(run, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "tick", &err);
+    }
+    if (write_facts(run, flo_now_ms(), &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "tick", &err);
+    }
+}
+
+static void on_prune(evutil_socket_t fd, short what, void *context)
+{
+    static const struct timeval pause = {.tv_usec = PRUNE_PAUSE_MS * 1000};
+    struct flo_run *run = context;
+    struct flo_err err = {0};
+    bool more = false;
+
+    (void)fd;
+    (void)what;
+    if (run->orders_from != FLO_RECORDS_ALL) {
+        if (flo_records_order_prune(run->controller->store, flo_wall_ms(),
+                                    &run->orders_from, &err) < 0) {
+            flo_log_err(FLO_LOG_ERROR, "store", &err);
+            run->orders_from = FLO_RECORDS_ALL; /* the next hour */
+        }
+        more = more || run->orders_from != FLO_RECORDS_ALL;
+    }
+    if (more) {
+        event_add(run->prune, &pause);
+    }
+}
+
+static void on_signal(evutil_socket_t number, short what, void *context)
+{
+    struct flo_run *run = context;
+
+    (void)what;
+    /* A person at a terminal ends all of it. */
+    run->controller->ends_broker = number == SIGINT;
+    flo_log(FLO_LOG_INFO, "controller", "%s: stopping", strsignal((int)number));
+    event_base_loopbreak(run->controller->base);
+}
+
+static int timers_open(struct flo_run *run, struct flo_err *err)
+{
+    static const int numbers[] = {SIGINT, SIGTERM};
+    struct timeval every = {.tv_sec = TICK_MS / 1000};
+    struct event_base *base = run->controller->base;
+
+    run->tick = event_new(base, -1, EV_PERSIST, on_tick, run);
+    run->prune = event_new(base, -1, 0, on_prune, run);
+    if (run->tick == NULL || run->prune == NULL ||
+        event_add(run->tick, &every) < 0) {
+        return flo_fail(err, FLO_E_MEMORY, "timer");
+    }
+    for (size_t i = 0; i < FLO_COUNT(numbers); i++) {
+        run->signals[i] = evsignal_new(base, numbers[i], on_signal, run);
+        if (run->signals[i] == NULL || event_add(run->signals[i], NULL) < 0) {
+            return flo_fail(err, FLO_E_MEMORY, "signals");
+        }
+    }
+    return 0;
+}
+
+/* ---- listeners ---- */
+
+static bool is_any(const char *host);
+
+/* What devices are told.  They cannot connect to 0.0.0.0. */
+static int public_host(struct flo_controller *controller, struct flo_err *err)
+{
+    const char *host = controller->options.public_host != NULL
+                           ? controller->options.public_host
+                           : controller->host_devices;
+
+    if (is_any(host)) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "--public-host is needed: devices cannot reach %s",
+                        host);
+    }
+    if (host[0] == '\0' || strlen(host) > 200 ||
+        strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                     "0123456789.:-") != strlen(host)) {
+        return flo_fail(err, FLO_E_USAGE, "--public-host `%.200s` is no host",
+                        host);
+    }
+    snprintf(controller->host_public, sizeof(controller->host_public), "%s",
+             host);
+    return 0;
+}
+
+int flo_run_hosts(struct flo_controller *controller, struct flo_err *err)
+{
+    const char *addresses[] = {controller->options.listen,
+                               controller->options.listen_devices};
+    char *hosts[] = {controller->host, controller->host_devices};
+
+    for (size_t i = 0; i < 2; i++) {
+        const char *address = addresses[i];
+        if (address == NULL) {
+            snprintf(controller->host_devices, sizeof(controller->host_devices),
+                     "%s", controller->host);
+            continue;
+        }
+        const char *colon = strrchr(address, ':');
+        bool bracket = address[0] == '[';
+        size_t chars = colon == NULL ? 0 : (size_t)(colon - address);
+        if (colon == NULL || chars == 0 || chars > 200 ||
+            strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
+            colon[1] == '\0' || strtoul(colon + 1, NULL, 10) > 65535 ||
+            (bracket && colon[-1] != ']')) {
+            return flo_fail(err, FLO_E_USAGE, "`%.200s` is no HOST:PORT",
+                            address);
+        }
+        snprintf(hosts[i], 256, "%.*s", (int)(chars - (bracket ? 2 : 0)),
+                 address + (bracket ? 1 : 0));
+    }
+    return public_host(controller, err);
+}
+
+void flo_run_url(char *out, const char *scheme, const char *host, uint16_t port)
+{
+    bool is_v6 = strchr(host, ':') != NULL;
+
+    snprintf(out, 512, "%s://%s%s%s:%u", scheme, is_v6 ? "[" : "", host,
+             is_v6 ? "]" : "", port);
+}
+
+static bool is_any(const char *host)
+{
+    return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+}
+
+const char *flo_run_local(const char *host)
+{
+    return is_any(host) ? "127.0.0.1" : host;
+}
+
+static bool is_loopback(const char *host)
+{
+    return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
+           strncmp(host, "127.", 4) == 0;
+}
+
+/* People's listener without TLS: on loopback, unless asked otherwise. */
+static bool is_plain(const struct flo_controller *controller)
+{
+    return is_loopback(controller->host) && !controller->options.is_tls;
+}
+
+uint16_t flo_run_standard_port(const struct flo_controller *controller,
+                               uint16_t standard)
+{
+    const char *colon = strrchr(controller->options.listen, ':');
+    uint16_t bound;
+
+    return atoi(colon + 1) != 0 &&
+                   flo_run_bind(controller->host_devices, standard, &bound) == 0
+               ? standard
+               : 0;
+}
+
+/* The devices' port is chosen once and kept: devices that are enrolled know
+ * it. */
+static int devices_address(struct flo_controller *controller, char *out,
+                           size_t out_bytes, struct flo_err *err)
+{
+    char kept[16];
+    int rv = 0;
+
+    if (controller->options.listen_devices != NULL) {
+        const char *colon = strrchr(controller->options.listen_devices, ':');
+        snprintf(kept, sizeof(kept), "%.8s", colon + 1);
+    }
+    if (controller->options.listen_devices == NULL || atoi(kept) == 0) {
+        rv = flo_records_setting_get(controller->store, "devices_port", kept,
+                                     sizeof(kept), err);
+    }
+    if (rv == 0 && kept[0] == '\0') {
+        snprintf(kept, sizeof(kept), "%u",
+                 flo_run_standard_port(controller, 8443));
+    }
+    snprintf(out, out_bytes,
+             strchr(controller->host_devices, ':') != NULL ? "[%s]:%s"
+                                                           : "%s:%s",
+             controller->host_devices, kept);
+    return rv;
+}
+
+static int keep_devices_port(struct flo_controller *controller,
+                             struct flo_err *err)
+{
+    char text[16];
+    int rv = flo_controller_begin(controller, err);
+
+    snprintf(text, sizeof(text), "%u", controller->port_devices);
+    if (rv == 0) {
+        rv = flo_records_setting_set(controller->store, "devices_port", text,
+                                     err);
+        if (rv < 0) {
+            flo_controller_cancel(controller);
+            return rv;
+        }
+        rv = flo_controller_commit(controller, err);
+    }
+    return rv;
+}
+
+/* A page of another site may have its name point to us (DNS rebinding): what a
+ * browser then sends has that name, and none of these. */
+static void host_names(const struct flo_controller *controller,
+                       const char **out)
+{
+    const char *const own[] = {"localhost", controller->host,
+                               controller->host_devices,
+                               controller->host_public};
+    size_t count = 0;
+
+    for (size_t i = 0; i < FLO_COUNT(own); i++) {
+        if (own[i][0] != '\0') {
+            out[count++] = own[i];
+        }
+    }
+    for (size_t i = 0; i < controller->options.host_name_count; i++) {
+        out[count++] = controller->options.host_names[i];
+    }
+    out[count] = NULL;
+}
+
+static int listeners_open(struct flo_controller *controller,
+                          struct flo_err *err)
+{
+    struct flo_httpd_options options = {.connections_max = 2048,
+                                        .server_name = "flotilla",
+                                        .hosts = controller->host_names,
+                                        .admits_addresses = true};
+    const struct flo_pki *pki = &controller->pki;
+    struct flo_httpd_tls people = {.cert_file = pki->server_cert_file,
+                                   .key_file = pki->server_key_file};
+    struct flo_httpd_tls devices = people;
+    char address[320];
+    host_names(controller, controller->host_names);
+    int rv =
+        flo_httpd_open(controller->base, &options, &controller->httpd, err);
+
+    devices.client_ca_file = pki->ca_file;
+    if (rv < 0 || (rv = flo_rest_open(controller, err)) < 0 ||
+        (rv = flo_metrics_open(controller, err)) < 0 ||
+        (rv = flo_httpd_listen(controller->httpd, controller->options.listen,
+                               is_plain(controller) ? NULL : &people,
+                               FLO_TAG_PEOPLE, &controller->port, err)) < 0 ||
+        (rv = devices_address(controller, address, sizeof(address), err)) < 0 ||
+        (rv = flo_httpd_listen(controller->httpd, address, &devices,
+                               FLO_TAG_DEVICES, &controller->port_devices,
+                               err)) < 0) {
+        return rv;
+    }
+    return keep_devices_port(controller, err);
+}
+
+/* ---- the whole ---- */
+
+static void say(const struct flo_controller *controller)
+{
+    char rest[512];
+    char devices[512];
+    char fingerprint[65];
+
+    flo_run_url(rest, is_plain(controller) ? "http" : "https",
+                is_any(controller->host) ? controller->host_public
+                                         : controller->host,
+                controller->port);
+    flo_hex_encode(controller->pki.ca_fingerprint.bytes, FLO_DIGEST_BYTES,
+                   fingerprint);
+    flo_run_url(devices, "https", controller->host_public,
+                controller->port_devices);
+    printf("fleet    %s\n"
+           "rest     %s\n"
+           "devices  %s\n"
+           "broker   %s%s\n"
+           "data     %s\n"
+           "ca       %s (SHA-256 of pki/ca.pem: flotilla login --fingerprint)\n"
+           "token    %s/admin.token (role admin)\n",
+           controller->fleet, rest, devices, controller->mqtt_url,
+           controller->broker != NULL ? " (mosquitto, started here)" : "",
+           controller->dir, fingerprint, controller->dir);
+    fflush(stdout);
+}
+
+static int open_all(struct flo_run *run, struct flo_err *err)
+{
+    struct flo_controller *controller = run->controller;
+    const char *broker = controller->options.broker;
+    int rv = listeners_open(controller, err);
+
+    if (rv == 0 && (broker == NULL || strcmp(broker, "embedded") == 0)) {
+        rv = flo_broker_open(controller, err);
+    } else if (rv == 0) {
+        snprintf(controller->mqtt_url, sizeof(controller->mqtt_url), "%s",
+                 broker);
+        snprintf(controller->mqtt_url_own, sizeof(controller->mqtt_url_own),
+                 "%s", broker);
+    }
+    if (rv < 0 || (rv = flo_live_open(controller, err)) < 0 ||
+        (rv = flo_effects_spread_open(controller, err)) < 0 ||
+        (rv = flo_glue_open(controller, err)) < 0 ||
+        (rv = flo_lane_glue_start(controller, err)) < 0) {
+        return rv;
+    }
+    return timers_open(run, err);
+}
+
+static void close_all(struct flo_run *run)
+{
+    struct flo_controller *controller = run->controller;
+
+    flo_lane_stop(controller->lane);
+    flo_effects_spread_close(controller);
+    flo_glue_close(controller);
+    flo_broker_close(controller);
+    flo_httpd_close(controller->httpd);
+    controller->httpd = NULL;
+    flo_live_close(controller);
+    if (run->tick != NULL) {
+        event_free(run->tick);
+    }
+    if (run->prune != NULL) {
+        event_free(run->prune);
+    }
+    for (size_t i = 0; i < FLO_COUNT(run->signals); i++) {
+        if (run->signals[i] != NULL) {
+            event_free(run->signals[i]);
+        }
+    }
+    event_base_free(controller->base);
+    controller->base = NULL;
+}
+
+int flo_controller_run(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_run run = {.controller = controller};
+
+    controller->base = event_base_new();
+    if (controller->base == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "event loop");
+    }
+    struct flo_service *service = flo_service_open();
+    int rv = open_all(&run, err);
+    if (rv == 0) {
+        say(controller);
+        flo_service_ready(service, controller->base);
+        event_base_dispatch(controller->base);
+    }
+    flo_service_stop(service);
+    close_all(&run);
+    return rv;
+}

@@ -1,0 +1,457 @@
+/* The audit's signed heads: reading, writing and comparing them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/host/crypto.h"
+#include "server-stub/state/audit_head.h"
+
+#define FILE_BYTES_MAX (64u << 20)
+#define CONTEXT "flotilla audit 1\n"
+#define ROWS_A_LOOK 512
+
+struct flo_audit_head {
+    struct flo_key *key;
+    int fd;
+    struct flo_audit_mark *marks; /* growing numbers */
+    size_t count, room;
+    uint64_t marked_at_ms;
+    struct flo_audit_walk walk; /* round and round over the table */
+    size_t next;                /* mark that the walk meets next */
+    size_t lines;               /* good ones in the file */
+    char file_what[128];        /* what is wrong with the file; "" nothing */
+};
+
+static int path_of(const struct flo_controller *controller, const char *name,
+                   char *out, struct flo_err *err)
+{
+    return flo_path_join(out, 4096, controller->dir, name)
+               ? 0
+               : flo_fail(err, FLO_E_IO_OPEN, "path %s/%s is too long",
+                          controller->dir, name);
+}
+
+static bool signed_text(const struct flo_audit_mark *mark, char *out,
+                        size_t bytes)
+{
+    char text[FLO_AUDIT_MARK_TEXT];
+
+    flo_audit_mark_text(mark, text);
+    return (size_t)snprintf(out, bytes, CONTEXT "%s", text) < bytes;
+}
+
+static int room_for_one(struct flo_audit_head *head, struct flo_err *err)
+{
+    if (head->count < head->room) {
+        return 0;
+    }
+    size_t room = 2 * head->room + 256;
+    struct flo_audit_mark *marks =
+        realloc(head->marks, room * sizeof(*head->marks));
+    if (marks == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%zu audit heads", room);
+    }
+    head->marks = marks;
+    head->room = room;
+    return 0;
+}
+
+/* ---- reading ---- */
+
+static int bad_file(struct flo_audit_head *head, size_t line, const char *why)
+{
+    if (head->file_what[0] == '\0') {
+        snprintf(head->file_what, sizeof(head->file_what),
+                 "audit.head line %zu %s", line, why);
+    }
+    return 0;
+}
+
+static int read_line(struct flo_audit_head *head, const char *line,
+                     size_t bytes, size_t number, struct flo_err *err)
+{
+    uint8_t signature[FLO_AUDIT_SIGNATURE_BYTES];
+    char text[FLO_AUDIT_MARK_TEXT + 32];
+    struct flo_audit_mark mark;
+    struct flo_err why = {0};
+
+    if (!flo_audit_line_parse(line, bytes, &mark, signature)) {
+        return bad_file(head, number, "is no head");
+    }
+    signed_text(&mark, text, sizeof(text));
+    if (flo_verify(flo_key_public(head->key), text, strlen(text), signature,
+                   sizeof(signature), &why) < 0) {
+        return bad_file(head, number, "is not signed by keys/audit.key");
+    }
+    int rv = room_for_one(head, err);
+    if (rv == 0 && !flo_audit_marks_add(head->marks, &head->count, &mark)) {
+        return bad_file(head, number, "goes backwards");
+    }
+    head->lines++;
+    return rv;
+}
+
+/* A last line without its end was being written when the power went. */
+static int read_file(struct flo_audit_head *head, const char *path,
+                     off_t *whole, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *text = NULL;
+    size_t bytes = 0;
+    size_t at = 0;
+    int rv = flo_file_read(path, FILE_BYTES_MAX, &text, &bytes, err);
+
+    for (size_t line = 1; rv == 0 && at < bytes; line++) {
+        const char *end = memchr(text + at, '\n', bytes - at);
+        if (end == NULL) {
+            break;
+        }
+        size_t chars = (size_t)(end - (text + at));
+        rv = read_line(head, text + at, chars, line, err);
+        at += chars + 1;
+    }
+    *whole = (off_t)at;
+    return rv;
+}
+
+/* ---- writing ---- */
+
+static int write_mark(struct flo_audit_head *head,
+                      const struct flo_audit_mark *mark, struct flo_err *err)
+{
+    uint8_t signature[FLO_SIGNATURE_BYTES];
+    char text[FLO_AUDIT_MARK_TEXT + 32];
+    char line[FLO_AUDIT_LINE_TEXT];
+
+    signed_text(mark, text, sizeof(text));
+    int rv = room_for_one(head, err);
+    if (rv == 0) {
+        rv = flo_sign(head->key, text, strlen(text), signature, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    flo_audit_line(mark, signature, line);
+    off_t begin = lseek(head->fd, 0, SEEK_END);
+    rv = flo_fd_write_all(head->fd, line, strlen(line), err);
+    if (rv == 0 && fdatasync(head->fd) < 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "audit.head");
+    }
+    if (rv < 0) { /* half a line would spoil the next one */
+        if (begin >= 0 && ftruncate(head->fd, begin) < 0) {
+            flo_log(FLO_LOG_ERROR, "audit", "audit.head cannot be cut");
+        }
+        return rv;
+    }
+    (void)flo_audit_marks_add(head->marks, &head->count, mark);
+    return 0;
+}
+
+static int take_newest(void *context, const struct flo_audit_record *record,
+                       const struct flo_digest *hash)
+{
+    struct flo_audit_mark *mark = context;
+
+    mark->number = record->number;
+    mark->hash = *hash;
+    return 0;
+}
+
+static int newest_record(struct flo_controller *controller,
+                         struct flo_audit_mark *out, struct flo_err *err)
+{
+    *out = (struct flo_audit_mark){.at_ms = flo_wall_ms()};
+    return flo_records_audit_newest(controller->store, INT64_MAX, 1,
+                                    take_newest, out, err);
+}
+
+struct flo_audit_mark
+flo_audit_head_newest(const struct flo_controller *controller)
+{
+    const struct flo_audit_head *head = controller->audit_head;
+
+    return head != NULL && head->count > 0 ? head->marks[head->count - 1]
+                                           : (struct flo_audit_mark){0};
+}
+
+/* What is broken gets no further signature: it would make the break good. */
+static void mark_newest(struct flo_controller *controller)
+{
+    struct flo_audit_mark mark;
+    struct flo_err err = {0};
+
+    if (controller->audit_is_broken || controller->audit_head->fd < 0) {
+        return;
+    }
+    int rv = newest_record(controller, &mark, &err);
+    if (rv == 0 && mark.number > flo_audit_head_newest(controller).number) {
+        rv = write_mark(controller->audit_head, &mark, &err);
+    }
+    if (rv < 0) {
+        flo_log_err(FLO_LOG_ERROR, "audit", &err);
+    }
+}
+
+void flo_audit_head_grew(struct flo_controller *controller)
+{
+    if (controller->audit_head != NULL &&
+        controller->audit_unmarked >= FLO_AUDIT_MARK_RECORDS) {
+        /* Also where it cannot be signed: not at each commit from now on. */
+        controller->audit_unmarked = 0;
+        flo_audit_head_tick(controller, UINT64_MAX);
+    }
+}
+
+int flo_audit_head_restart(struct flo_controller *controller,
+                           struct flo_err *err)
+{
+    struct flo_audit_head *head = controller->audit_head;
+    struct flo_audit_mark mark;
+
+    if (head == NULL) {
+        return 0;
+    }
+    int rv = newest_record(controller, &mark, err);
+    mark.is_restart = true;
+    if (rv == 0) {
+        rv = write_mark(head, &mark, err);
+    }
+    if (rv == 0) {
+        controller->audit_is_broken = head->file_what[0] != '\0';
+    }
+    return rv;
+}
+
+/* ---- comparing ---- */
+
+struct look {
+    struct flo_audit_walk *walk;
+    const struct flo_audit_head *head;
+    size_t *next;
+    struct flo_err *err;
+    uint64_t rows;
+};
+
+static int look_at(void *context, const struct flo_audit_record *record,
+                   const struct flo_digest *hash)
+{
+    struct look *look = context;
+    int rv = flo_audit_walk_next(look->walk, record, hash, look->err);
+
+    look->rows++;
+    return rv < 0 || look->head == NULL
+               ? rv
+               : flo_audit_marks_compare(look->head->marks, look->head->count,
+                                         look->next, look->walk, look->err);
+}
+
+int flo_audit_verify(struct flo_controller *controller,
+                     struct flo_audit_walk *walk, struct flo_err *err)
+{
+    const struct flo_audit_head *head = controller->audit_head;
+    size_t next = 0;
+    struct look look = {.walk = walk, .head = head, .next = &next, .err = err};
+    int rv =
+        flo_records_audit_list(controller->store, 0, 0, look_at, &look, err);
+
+    if (rv == 0 && head != NULL) {
+        rv = flo_audit_marks_end(head->marks, head->count, walk, err);
+    }
+    if (rv == 0 && head != NULL && head->file_what[0] != '\0') {
+        rv = flo_fail(err, FLO_E_AUDIT_CHAIN, "%s", head->file_what);
+    }
+    return rv;
+}
+
+/* So many records a time, round and round; and each time the end. */
+static int look_on(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_audit_head *head = controller->audit_head;
+    struct flo_audit_mark end;
+    struct look look = {
+        .walk = &head->walk, .head = head, .next = &head->next, .err = err};
+    int rv = newest_record(controller, &end, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    struct flo_audit_walk last = {.number = end.number, .head = end.hash};
+    size_t at = head->count > 0 ? head->count - 1 : 0;
+    if ((rv = flo_audit_marks_end(head->marks, head->count, &last, err)) < 0 ||
+        (rv = flo_audit_marks_compare(head->marks, head->count, &at, &last,
+                                      err)) < 0 ||
+        (rv = flo_records_audit_list(controller->store, head->walk.number + 1,
+                                     ROWS_A_LOOK, look_at, &look, err)) < 0) {
+        return rv;
+    }
+    if (look.rows < ROWS_A_LOOK) {
+        head->walk = (struct flo_audit_walk){0};
+        head->next = 0;
+    }
+    return 0;
+}
+
+static void say_broken(struct flo_controller *controller,
+                       const struct flo_err *why)
+{
+    if (why->code == FLO_E_AUDIT_CHAIN) {
+        controller->audit_is_broken = true;
+    }
+    flo_log_err(FLO_LOG_ERROR, "audit", why);
+}
+
+/* First the look, then the mark: nothing is signed that was not compared. */
+void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms)
+{
+    struct flo_audit_head *head = controller->audit_head;
+    struct flo_err err = {0};
+
+    if (head == NULL || now_ms - head->marked_at_ms < FLO_AUDIT_MARK_MS) {
+        return;
+    }
+    head->marked_at_ms = now_ms == UINT64_MAX ? flo_now_ms() : now_ms;
+    if (look_on(controller, &err) < 0) {
+        head->walk = (struct flo_audit_walk){0};
+        head->next = 0;
+        say_broken(controller, &err);
+        return;
+    }
+    mark_newest(controller);
+}
+
+/* ---- opening ---- */
+
+#define MADE "audit_head" /* setting: key and file were made once */
+
+static int open_append(struct flo_controller *controller,
+                       struct flo_audit_head *head, const char *path, int flags,
+                       struct flo_err *err)
+{
+    head->fd =
+        open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | flags, 0600);
+    return head->fd < 0 ? flo_fail_errno(err, FLO_E_IO_OPEN, "%s", path)
+                        : flo_dir_sync(controller->dir, err);
+}
+
+/* The first start, or the first one after a backup: key, file, its first
+ * line, and last the word that they were made. */
+static int make_file(struct flo_controller *controller,
+                     struct flo_audit_head *head, const char *path,
+                     const char *key, struct flo_err *err)
+{
+    struct flo_audit_mark first = {.at_ms = flo_wall_ms()};
+    int rv = flo_key_load(key, &head->key, err);
+
+    if (rv == FLO_E_ABSENT) {
+        rv = flo_key_generate(&head->key, err);
+        rv = rv < 0 ? rv : flo_key_save(head->key, key, err);
+    }
+    if (rv == 0) {
+        rv = open_append(controller, head, path, O_TRUNC, err);
+    }
+    if (rv == 0) {
+        rv = write_mark(head, &first, err);
+    }
+    return rv < 0 ? rv
+                  : flo_records_setting_set(controller->store, MADE, "1", err);
+}
+
+/* What was made once and is gone was taken away. */
+static int use_file(struct flo_controller *controller,
+                    struct flo_audit_head *head, const char *path,
+                    const char *key, struct flo_err *err)
+{
+    off_t whole = 0;
+    int rv = flo_key_load(key, &head->key, err);
+
+    if (rv == FLO_E_ABSENT) {
+        return bad_file(head, 0, "cannot be read: keys/audit.key is gone");
+    }
+    if (rv == 0) {
+        rv = read_file(head, path, &whole, err);
+    }
+    if (rv == FLO_E_ABSENT || (rv == 0 && head->lines == 0)) {
+        return bad_file(head, 0, "is gone: the file was removed or emptied");
+    }
+    if (rv == 0) {
+        rv = open_append(controller, head, path, 0, err);
+    }
+    if (rv == 0 && ftruncate(head->fd, whole) < 0) {
+        rv = flo_fail_errno(err, FLO_E_IO_WRITE, "%s", path);
+    }
+    return rv;
+}
+
+static int open_file(struct flo_controller *controller,
+                     struct flo_audit_head *head, struct flo_err *err)
+{
+    char path[4096];
+    char key[4096];
+    char made[8];
+    int rv;
+
+    if ((rv = path_of(controller, "audit.head", path, err)) < 0 ||
+        (rv = path_of(controller, "keys/audit.key", key, err)) < 0 ||
+        (rv = flo_records_setting_get(controller->store, MADE, made,
+                                      sizeof(made), err)) < 0) {
+        return rv;
+    }
+    if (made[0] == '\0') {
+        return make_file(controller, head, path, key, err);
+    }
+    rv = use_file(controller, head, path, key, err);
+    if (rv == 0 && head->fd < 0 && controller->options.is_restored) {
+        head->file_what[0] = '\0';
+        head->count = 0;
+        flo_key_free(head->key);
+        head->key = NULL;
+        return make_file(controller, head, path, key, err);
+    }
+    return rv;
+}
+
+int flo_audit_head_open(struct flo_controller *controller, struct flo_err *err)
+{
+    struct flo_audit_walk walk = {0};
+    struct flo_err why = {0};
+
+    if (strcmp(controller->dir, ":memory:") == 0) {
+        return 0;
+    }
+    struct flo_audit_head *head = calloc(1, sizeof(*head));
+    if (head == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "audit heads");
+    }
+    head->fd = -1;
+    head->marked_at_ms = flo_now_ms();
+    controller->audit_head = head;
+    int rv = open_file(controller, head, err);
+    if (rv < 0) {
+        return rv;
+    }
+    if (flo_audit_verify(controller, &walk, &why) < 0) {
+        say_broken(controller, &why);
+    } else {
+        mark_newest(controller);
+    }
+    return 0;
+}
+
+void flo_audit_head_close(struct flo_controller *controller)
+{
+    struct flo_audit_head *head = controller->audit_head;
+
+    if (head == NULL) {
+        return;
+    }
+    if (head->fd >= 0) {
+        mark_newest(controller);
+        close(head->fd);
+    }
+    flo_key_free(head->key);
+    free(head->marks);
+    free(head);
+    controller->audit_head = NULL;
+}

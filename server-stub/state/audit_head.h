@@ -1,0 +1,37 @@
+/* The audit's signed heads: DIR/audit.head, beside the table.
+ *
+ * A line each 64 records and each minute in which there were some, appended
+ * and synced, signed by DIR/keys/audit.key.  The running controller compares
+ * them with the table each minute; so does `audit verify`, whole.  Who owns
+ * the disk with that key can write table, file and signature anew. */
+#ifndef FLOTILLA_SERVER_AUDIT_HEAD_H
+#define FLOTILLA_SERVER_AUDIT_HEAD_H
+
+#include "server-stub/core/audit.h"
+#include "server-stub/state/controller.h"
+
+#define FLO_AUDIT_MARK_RECORDS 64
+#define FLO_AUDIT_MARK_MS 60000
+
+/* Read the file, compare the table with it and go on in it.  A broken audit
+ * is no reason not to start: it is said, and counted in
+ * controller->audit_is_broken.  In memory there is none. */
+FLO_MUST_USE int flo_audit_head_open(struct flo_controller *controller,
+                                     struct flo_err *err);
+void flo_audit_head_close(struct flo_controller *controller);
+/* After a commit: a mark when 64 records are without one. */
+void flo_audit_head_grew(struct flo_controller *controller);
+/* At times: a mark each minute, and a look at the table. */
+void flo_audit_head_tick(struct flo_controller *controller, uint64_t now_ms);
+/* The data come from a backup: marks behind the table's end are excused. */
+FLO_MUST_USE int flo_audit_head_restart(struct flo_controller *controller,
+                                        struct flo_err *err);
+/* The whole chain and every mark; *walk stands at the last good record. */
+FLO_MUST_USE int flo_audit_verify(struct flo_controller *controller,
+                                  struct flo_audit_walk *walk,
+                                  struct flo_err *err);
+/* The newest mark; number 0: none. */
+struct flo_audit_mark
+flo_audit_head_newest(const struct flo_controller *controller);
+
+#endif

@@ -1,0 +1,257 @@
+/* Controller: its parts that need no network, transactions and audit. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/mqtt/telemetry_link.h"
+#include "server-stub/run/run.h"
+#include "server-stub/state/audit_head.h"
+#include "server-stub/state/controller.h"
+
+#define HEARTBEAT_MS 60000
+#define RESTORED_SKIP 100000 /* more orders than come between backups */
+
+static int settings_load(struct flo_controller *controller, struct flo_err *err)
+{
+    const struct flo_controller_options *options = &controller->options;
+    char text[FLO_NAME_MAX + 1];
+    int rv = flo_records_setting_get(controller->store, "fleet", text,
+                                     sizeof(text), err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    const char *wanted = options->fleet != NULL ? options->fleet
+                         : text[0] != '\0'      ? text
+                                                : "demo";
+    if (!flo_name_is_valid(wanted)) {
+        return flo_fail(err, FLO_E_META_NAME, "`%.64s` is no fleet name",
+                        wanted);
+    }
+    if (text[0] != '\0' && strcmp(text, wanted) != 0) {
+        return flo_fail(err, FLO_E_STATE,
+                        "this folder holds the fleet %s, not %s", text, wanted);
+    }
+    snprintf(controller->fleet, sizeof(controller->fleet), "%s", wanted);
+    rv = flo_records_setting_set(controller->store, "fleet", controller->fleet,
+                                 err);
+    if (rv == 0) {
+        rv = flo_records_setting_get(controller->store, "heartbeat_ms", text,
+                                     sizeof(text), err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    controller->heartbeat_ms = options->heartbeat_ms != 0
+                                   ? options->heartbeat_ms
+                                   : strtoull(text, NULL, 10);
+    if (controller->heartbeat_ms == 0) {
+        controller->heartbeat_ms = HEARTBEAT_MS;
+    } else if (controller->heartbeat_ms < FLO_HEARTBEAT_MS_MIN) {
+        controller->heartbeat_ms = FLO_HEARTBEAT_MS_MIN; /* of an older one */
+    } else if (controller->heartbeat_ms > FLO_HEARTBEAT_MS_MAX) {
+        controller->heartbeat_ms = FLO_HEARTBEAT_MS_MAX;
+    }
+    snprintf(text, sizeof(text), "%llu",
+             (unsigned long long)controller->heartbeat_ms);
+    return flo_records_setting_set(controller->store, "heartbeat_ms", text,
+                                   err);
+}
+
+static int load(struct flo_controller *controller, struct flo_err *err)
+{
+    int rv = flo_records_begin(controller->store, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = settings_load(controller, err);
+    if (rv == 0) {
+        rv = flo_pki_open(controller, err);
+    }
+    if (rv == 0) {
+        rv = flo_pki_admin_token(controller, err);
+    }
+    if (rv == 0) {
+        rv = flo_pki_trust_load(controller, err);
+    }
+    if (rv == 0) {
+        rv = flo_records_devices_offline(controller->store, err);
+    }
+    if (rv < 0) {
+        flo_records_roll_back(controller->store);
+        return rv;
+    }
+    rv = flo_records_commit(controller->store, err);
+    return rv < 0 ? rv : flo_rollouts_load(controller, err);
+}
+
+/* Devices take no number twice.  What ran at the time of the backup may have
+ * been taken back since, and the fleet been frozen: an unfreeze that the backup
+ * holds must not be signed anew. */
+static int restore(struct flo_controller *controller, struct flo_err *err)
+{
+    char order[FLO_NAME_MAX + 1];
+    char at[24];
+    int rv = flo_controller_begin(controller, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    snprintf(at, sizeof(at), "%llu", (unsigned long long)flo_wall_ms());
+    rv = flo_records_setting_set(controller->store, "restored", at, err);
+    if (rv == 0) {
+        rv = flo_records_skip(controller->store, "order", RESTORED_SKIP, err);
+    }
+    if (rv == 0) {
+        rv = flo_records_skip(controller->store, "rollout", RESTORED_SKIP, err);
+    }
+    if (rv == 0) {
+        rv = flo_orders_renew_each(controller, err);
+    }
+    if (rv == 0) {
+        rv = flo_orders_fleet(controller, FLO_ORDER_FREEZE, "controller", 0,
+                              order, err);
+    }
+    if (rv == 0) {
+        rv = flo_controller_audit(controller, "controller", "data.restore",
+                                  controller->dir, "ok", "--restored", err);
+    }
+    if (rv < 0) {
+        flo_controller_cancel(controller);
+        return rv;
+    }
+    return flo_controller_commit(controller, err);
+}
+
+int flo_controller_open(const struct flo_controller_options *options,
+                        struct flo_controller **out, struct flo_err *err)
+{
+    struct flo_controller *controller = calloc(1, sizeof(*controller));
+
+    if (controller == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "controller");
+    }
+    controller->options = *options;
+    snprintf(controller->dir, sizeof(controller->dir), "%s", options->dir);
+    flo_uuid_make(controller->boot);
+    controller->clock_offset_ms = flo_wall_ms() - flo_now_ms();
+    int rv = 0;
+    if (strcmp(options->dir, ":memory:") != 0) {
+        rv = flo_run_hosts(controller, err);
+        if (rv == 0) {
+            rv = flo_dir_make(options->dir, 0700, err);
+        }
+    }
+    if (rv == 0) {
+        rv = flo_records_open(options->dir, &controller->store, err);
+    }
+    if (rv == 0) {
+        rv = load(controller, err);
+    }
+    if (rv == 0) {
+        rv = flo_lane_glue_open(controller, err);
+    }
+    if (rv == 0) {
+        rv = flo_audit_head_open(controller, err);
+    }
+    if (rv == 0 && options->is_restored) {
+        rv = flo_audit_head_restart(controller, err);
+        rv = rv < 0 ? rv : restore(controller, err);
+    }
+    if (rv < 0) {
+        flo_controller_close(controller);
+        return rv;
+    }
+    *out = controller;
+    return 0;
+}
+
+void flo_controller_close(struct flo_controller *controller)
+{
+    if (controller == NULL) {
+        return;
+    }
+    flo_rollouts_forget(controller);
+    flo_effects_clear(controller);
+    flo_audit_head_close(controller);
+    flo_trust_free(controller->trust);
+    flo_pki_close(&controller->pki);
+    free(controller->acked);
+    flo_lane_close(controller->lane);
+    flo_records_close(controller->store);
+    free(controller);
+}
+
+uint64_t flo_controller_now_ms(const struct flo_controller *controller)
+{
+    return flo_now_ms() + controller->clock_offset_ms;
+}
+
+int flo_controller_begin(struct flo_controller *controller, struct flo_err *err)
+{
+    controller->rollouts_changed = false;
+    return flo_records_begin(controller->store, err);
+}
+
+int flo_controller_commit(struct flo_controller *controller,
+                          struct flo_err *err)
+{
+    int rv = flo_rollouts_write(controller, err);
+
+    if (rv == 0) {
+        rv = flo_records_commit(controller->store, err);
+    }
+    if (rv < 0) {
+        controller->counters.commits_failed++;
+        flo_controller_cancel(controller);
+        return rv;
+    }
+    flo_effects_flush(controller);
+    flo_audit_head_grew(controller);
+    return 0;
+}
+
+void flo_controller_cancel(struct flo_controller *controller)
+{
+    struct flo_err err = {0};
+
+    flo_records_roll_back(controller->store);
+    flo_effects_clear(controller);
+    if (!controller->rollouts_changed) {
+        return; /* reading them again would forget who was heard when */
+    }
+    controller->rollouts_changed = false;
+    flo_rollouts_forget(controller);
+    if (flo_rollouts_load(controller, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "rollouts", &err);
+    }
+}
+
+int flo_controller_audit(struct flo_controller *controller, const char *who,
+                         const char *what, const char *object,
+                         const char *result, const char *detail,
+                         struct flo_err *err)
+{
+    char clean[512];
+    struct flo_audit_record record = {
+        .at_ms = flo_wall_ms(),
+        .who = who,
+        .what = what,
+        .object = object,
+        .result = result,
+        .detail = clean,
+    };
+
+    flo_text_clean(detail, strlen(detail), clean, sizeof(clean));
+    int rv = flo_records_audit_add(controller->store, &record, err);
+    if (rv == 0) {
+        controller->audit_unmarked++;
+        flo_effect_note(controller, "audit",
+                        json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s}", "number",
+                                  (json_int_t)record.number, "at_ms",
+                                  (json_int_t)record.at_ms, "who", who, "what",
+                                  what, "object", object, "result", result,
+                                  "detail", clean));
+    }
+    return rv;
+}

@@ -1,0 +1,545 @@
+/* Views: objects as REST and the live stream show them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/host/digest.h"
+
+#include "server-stub/state/controller.h"
+
+static json_t *parse_or(const char *text, json_t *otherwise)
+{
+    json_t *json = NULL;
+
+    if (text[0] != '\0' &&
+        flo_json_parse(text, strlen(text), 1 << 20, &json, NULL) == 0) {
+        json_decref(otherwise);
+        return json;
+    }
+    return otherwise;
+}
+
+static void copy_field(json_t *to, const json_t *from, const char *key)
+{
+    json_t *value = json_object_get(from, key);
+
+    json_object_set_new(to, key,
+                        value != NULL ? json_incref(value) : json_null());
+}
+
+/* ---- what devices say ---- */
+
+#define IS_NUMBER 0
+
+/* A device may be stolen and say anything: people get the fields that belong
+ * there, each of its kind, and nothing else. */
+struct said {
+    const char *key;
+    size_t bytes_max; /* of a text, or IS_NUMBER */
+};
+
+static const struct said said_profile[] = {{"arch", FLO_NAME_MAX},
+                                           {"cpus", IS_NUMBER},
+                                           {"memory_bytes", IS_NUMBER},
+                                           {"disk_free_bytes", IS_NUMBER},
+                                           {"kernel", FLO_NAME_MAX}};
+static const struct said said_slot[] = {{"model", FLO_NAME_MAX},
+                                        {"release", FLO_DIGEST_TEXT - 1},
+                                        {"version", FLO_NAME_MAX},
+                                        {"state", FLO_NAME_MAX}};
+static const struct said said_target[] = {{"release", FLO_DIGEST_TEXT - 1},
+                                          {"order", FLO_NAME_MAX},
+                                          {"by", IS_NUMBER}};
+static const struct said said_drift[] = {{"kind", FLO_NAME_MAX},
+                                         {"since_at_ms", IS_NUMBER}};
+static const struct said said_execution[] = {
+    {"id", FLO_NAME_MAX + 16}, {"rollout", FLO_NAME_MAX},
+    {"state", FLO_NAME_MAX},   {"release", FLO_DIGEST_TEXT - 1},
+    {"reason", 256},           {"since_at_ms", IS_NUMBER}};
+static const struct said said_error[] = {
+    {"id", FLO_NAME_MAX}, {"what", 1024}, {"step", FLO_NAME_MAX}};
+static const struct said said_detail[] = {
+    {"codec", FLO_NAME_MAX},   {"bytes", IS_NUMBER},
+    {"full_bytes", IS_NUMBER}, {"took_ms", IS_NUMBER},
+    {"cases", IS_NUMBER},      {"passed", IS_NUMBER},
+    {"ratio", IS_NUMBER},      {"memory_bytes", IS_NUMBER}};
+
+static bool is_text(const json_t *json, size_t bytes_max)
+{
+    return json_is_string(json) && json_string_length(json) <= bytes_max;
+}
+
+/* null when it is no object. */
+static json_t *view_said(const json_t *from, const struct said *fields,
+                         size_t count)
+{
+    if (!json_is_object(from)) {
+        return json_null();
+    }
+    json_t *json = json_object();
+
+    for (size_t i = 0; i < count; i++) {
+        json_t *value = json_object_get(from, fields[i].key);
+        if (fields[i].bytes_max == IS_NUMBER
+                ? json_is_number(value)
+                : is_text(value, fields[i].bytes_max)) {
+            json_object_set(json, fields[i].key, value);
+        }
+    }
+    return json;
+}
+
+static json_t *view_slots(const json_t *from)
+{
+    static const char *const names[] = {"current", "previous", "candidate"};
+
+    if (!json_is_object(from)) {
+        return json_null();
+    }
+    json_t *json = json_object();
+    for (size_t i = 0; i < FLO_COUNT(names); i++) {
+        json_object_set_new(json, names[i],
+                            view_said(json_object_get(from, names[i]),
+                                      said_slot, FLO_COUNT(said_slot)));
+    }
+    return json;
+}
+
+static json_t *view_texts(const json_t *from, size_t bytes_max)
+{
+    json_t *json = json_array();
+
+    for (size_t i = 0; i < json_array_size(from); i++) {
+        if (is_text(json_array_get(from, i), bytes_max)) {
+            json_array_append(json, json_array_get(from, i));
+        }
+    }
+    return json;
+}
+
+static json_t *view_profile(const char *text)
+{
+    json_t *from = parse_or(text, json_object());
+    json_t *json = view_said(from, said_profile, FLO_COUNT(said_profile));
+
+    json_object_set_new(
+        json, "engine",
+        view_texts(json_object_get(from, "engine"), FLO_NAME_MAX));
+    json_decref(from);
+    return json;
+}
+
+static void view_number(json_t *to, const json_t *from, const char *key)
+{
+    json_t *value = json_object_get(from, key);
+
+    json_object_set_new(
+        to, key, json_is_integer(value) ? json_incref(value) : json_null());
+}
+
+static void view_reported(json_t *json, const json_t *reported)
+{
+    const json_t *agent = json_object_get(reported, "agent");
+
+    json_object_set_new(json, "serving",
+                        view_said(json_object_get(reported, "serving"),
+                                  said_slot, FLO_COUNT(said_slot)));
+    json_object_set_new(json, "slots",
+                        view_slots(json_object_get(reported, "slots")));
+    json_object_set_new(json, "execution",
+                        view_said(json_object_get(reported, "execution"),
+                                  said_execution, FLO_COUNT(said_execution)));
+    json_object_set_new(json, "target",
+                        view_said(json_object_get(reported, "target"),
+                                  said_target, FLO_COUNT(said_target)));
+    json_object_set_new(json, "drift",
+                        view_said(json_object_get(reported, "drift"),
+                                  said_drift, FLO_COUNT(said_drift)));
+    view_number(json, reported, "floor");
+    view_number(json, reported, "top");
+    json_object_set_new(
+        json, "denied",
+        view_texts(json_object_get(reported, "denied"), FLO_DIGEST_TEXT - 1));
+    json_object_set_new(
+        json, "frozen",
+        json_boolean(json_is_true(json_object_get(reported, "frozen"))));
+    json_object_set_new(json, "agent",
+                        is_text(agent, FLO_NAME_MAX)
+                            ? json_string(json_string_value(agent))
+                            : json_null());
+}
+
+json_t *flo_view_parsed(const char *text_or_null)
+{
+    return parse_or(text_or_null, json_object());
+}
+
+json_t *flo_view_device(const struct flo_records_device *device)
+{
+    json_t *reported = parse_or(device->reported, json_object());
+    json_t *json = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o}", "id", device->id,
+                             "name", device->name, "state",
+                             device->is_retired  ? "retired"
+                             : device->is_online ? "online"
+                                                 : "offline",
+                             "groups", parse_or(device->groups, json_array()),
+                             "labels", parse_or(device->labels, json_object()),
+                             "profile", view_profile(device->profile));
+
+    view_reported(json, reported);
+    json_decref(reported);
+    json_object_set_new(json, "last_seen_at_ms",
+                        json_integer((json_int_t)device->last_seen_at_ms));
+    json_object_set_new(json, "rss_bytes",
+                        json_integer((json_int_t)device->rss_bytes));
+    json_object_set_new(json, "enrolled_at_ms",
+                        json_integer((json_int_t)device->enrolled_at_ms));
+    return json;
+}
+
+json_t *flo_view_release(const struct flo_records_release *release,
+                         bool with_document)
+{
+    json_t *json =
+        json_pack("{s:s,s:s,s:I,s:s,s:s,s:I,s:I}", "model", release->model,
+                  "version", release->version, "number",
+                  (json_int_t)release->number, "digest", release->digest,
+                  "state", release->state, "bytes", (json_int_t)release->bytes,
+                  "created_at_ms", (json_int_t)release->created_at_ms);
+    char title[2 * FLO_NAME_MAX + 2];
+
+    snprintf(title, sizeof(title), "%s@%s", release->model, release->version);
+    json_object_set_new(json, "name", json_string(title));
+    if (with_document) {
+        json_object_set_new(json, "document",
+                            parse_or(release->body, json_null()));
+    }
+    return json;
+}
+
+/* ---- rollout ---- */
+
+/* Of specification and state, not of counters. */
+void flo_view_rollout_etag(const struct flo_rollout *rollout, char *out)
+{
+    struct flo_digest digest;
+    char text[160];
+    char hex[65];
+
+    snprintf(text, sizeof(text), "%s %d %u %llu", rollout->id,
+             (int)rollout->state, rollout->phase,
+             (unsigned long long)rollout->since_at_ms);
+    flo_sha256(text, strlen(text), &digest);
+    flo_hex_encode(digest.bytes, FLO_DIGEST_BYTES, hex);
+    snprintf(out, 20, "\"%.16s\"", hex);
+}
+
+/* Phases are counted from 1 for people, here and everywhere. */
+static json_t *view_phase(const struct flo_rollout *core, uint32_t index)
+{
+    const struct flo_rollout_phase *phase = &core->phases[index];
+    json_t *counts = json_object();
+
+    for (int state = 0; state < FLO_EXECUTION_COUNT; state++) {
+        if (phase->counts[state] > 0) {
+            json_object_set_new(counts,
+                                flo_execution_word((enum flo_execution)state),
+                                json_integer((json_int_t)phase->counts[state]));
+        }
+    }
+    return json_pack("{s:i,s:s,s:b,s:[i,i],s:i,s:i,s:i,s:i,s:o,s:s,s:I}",
+                     "number", (int)index + 1, "name", phase->name, "canary",
+                     (int)flo_rollout_is_canary(core, index), "buckets",
+                     (int)phase->bucket_from, (int)phase->bucket_to, "devices",
+                     (int)phase->members, "silent", (int)phase->silent,
+                     "overdue", (int)phase->overdue, "away", (int)phase->away,
+                     "counts", counts, "state",
+                     flo_phase_state_word(phase->state), "started_at_ms",
+                     (json_int_t)phase->started_at_ms);
+}
+
+static json_t *view_gate(const struct flo_rollout *core, enum flo_gate gate,
+                         uint32_t phase)
+{
+    struct flo_gate_result result;
+
+    flo_gate_evaluate(gate, core, phase, &result);
+    return json_pack("{s:s,s:i,s:s,s:f,s:[f,f],s:f,s:s,s:s,s:i,s:i,s:i}",
+                     "name", flo_gate_word(gate), "phase", (int)phase + 1,
+                     "phase_name", core->phases[phase].name, "value",
+                     result.share.share_pct, "interval", result.share.low_pct,
+                     result.share.high_pct, "limit", result.limit, "unit",
+                     flo_gate_unit(gate), "verdict",
+                     flo_verdict_word(result.verdict), "bad", (int)result.bad,
+                     "ended", (int)result.done, "devices", (int)result.members);
+}
+
+/* Evidence of all phases adds up, so a gate is one row: of the present phase.
+ */
+static json_t *view_gates(const struct flo_rollout *core)
+{
+    json_t *gates = json_array();
+
+    for (int gate = 0; gate < FLO_GATE_COUNT; gate++) {
+        if (!core->gates[gate].is_set) {
+            continue;
+        }
+        json_array_append_new(
+            gates, view_gate(core, (enum flo_gate)gate, core->phase));
+    }
+    return gates;
+}
+
+#define CAUSES_SHOWN 8
+
+static json_t *view_causes(const struct flo_rollout *core)
+{
+    struct flo_rollout_cause causes[CAUSES_SHOWN];
+    size_t count = flo_rollout_causes(core, causes, CAUSES_SHOWN);
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < count; i++) {
+        int code = flo_error_code(causes[i].id);
+        json_array_append_new(
+            list, json_pack("{s:s,s:i,s:s,s:s,s:s}", "id", causes[i].id,
+                            "devices", (int)causes[i].devices, "device",
+                            core->members[causes[i].member].device, "meaning",
+                            code < 0 ? flo_error_meaning(code) : "", "fix",
+                            code < 0 ? flo_error_fix(code) : ""));
+    }
+    return list;
+}
+
+/* Devices that have the release now: who would go back. */
+static json_int_t holders(const struct flo_rollout *core)
+{
+    json_int_t count = 0;
+
+    for (size_t i = 0; i < core->member_count; i++) {
+        const struct flo_rollout_member *member = &core->members[i];
+        enum flo_execution state = (enum flo_execution)member->state;
+        count += state == FLO_EXECUTION_ACTIVATING ||
+                 state == FLO_EXECUTION_SOAKING ||
+                 flo_execution_kind(state) == FLO_EXECUTION_END_GOOD;
+    }
+    return count;
+}
+
+struct members {
+    const struct flo_rollout *core;
+    json_t *list;
+};
+
+static int view_member(void *context, const struct flo_rollout_member *member,
+                       const char *name, bool is_online, const char *error_json,
+                       const char *detail_json)
+{
+    struct members *members = context;
+    size_t index = flo_rollout_find(members->core, member->device);
+    const struct flo_rollout_member *live =
+        index != SIZE_MAX ? &members->core->members[index] : member;
+    bool stays = flo_rollout_member_stays(live);
+    json_t *said = parse_or(error_json, json_null());
+    json_t *error = view_said(said, said_error, FLO_COUNT(said_error));
+    json_decref(said);
+    said = parse_or(detail_json, json_object());
+    json_t *detail = view_said(said, said_detail, FLO_COUNT(said_detail));
+    json_decref(said);
+    json_t *json = json_pack(
+        "{s:s,s:s,s:b,s:i,s:s,s:b,s:b,s:b,s:b,s:b,s:i,s:I,s:o}", "id",
+        member->device, "name", name, "online", (int)is_online, "phase",
+        live->phase < members->core->phase_count ? (int)live->phase + 1 : 0,
+        "state", flo_execution_word((enum flo_execution)live->state), "silent",
+        (int)(live->lapse == FLO_LAPSE_SILENT), "overdue",
+        (int)(live->lapse == FLO_LAPSE_OVERDUE), "away", (int)live->is_away,
+        "back", (int)(live->is_back && !stays), "stays", (int)stays, "attempt",
+        (int)live->attempt, "since_at_ms", (json_int_t)live->since_at_ms,
+        "error", error);
+
+    copy_field(json, detail, "bytes");
+    copy_field(json, detail, "full_bytes");
+    copy_field(json, detail, "codec");
+    copy_field(json, detail, "took_ms");
+    json_object_set_new(json, "detail", detail);
+    json_array_append_new(members->list, json);
+    return 0;
+}
+
+int flo_view_rollout(struct flo_controller *controller,
+                     struct flo_rollout_entry *entry, uint64_t devices_max,
+                     json_t **out, struct flo_err *err)
+{
+    const struct flo_rollout *core = &entry->core;
+    char digest[FLO_DIGEST_TEXT];
+    char etag[20];
+    json_t *phases = json_array();
+
+    for (uint32_t i = 0; i < core->phase_count; i++) {
+        json_array_append_new(phases, view_phase(core, i));
+    }
+    flo_digest_text(&entry->release, digest);
+    flo_view_rollout_etag(core, etag);
+    json_t *json = json_pack(
+        "{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:o,s:o,s:o,s:I,s:f,s:I,s:I,s:s,"
+        "s:O}",
+        "id", core->id, "release", core->release, "digest", digest, "group",
+        entry->group, "state", flo_rollout_state_word(core->state), "reason",
+        core->reason, "on_fail", flo_on_fail_word(core->on_fail), "phase",
+        (int)core->phase + 1, "members", (int)core->member_count, "phases",
+        phases, "gates", view_gates(core), "causes", view_causes(core),
+        "holders", holders(core), "starts_per_s", core->starts_per_s,
+        "created_at_ms", (json_int_t)core->created_at_ms, "since_at_ms",
+        (json_int_t)core->since_at_ms, "etag", etag, "spec", entry->spec);
+    if (json == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "rollout %s", core->id);
+    }
+    if (json_array_size(entry->overlaps) > 0) {
+        json_object_set(json, "overlaps", entry->overlaps);
+    }
+    if (devices_max > 0) {
+        struct members members = {.core = core, .list = json_array()};
+        int rv =
+            flo_records_member_show(controller->store, core->id, devices_max,
+                                    view_member, &members, err);
+        json_object_set_new(json, "devices", members.list);
+        if (rv < 0) {
+            json_decref(json);
+            return rv;
+        }
+    }
+    *out = json;
+    return 0;
+}
+
+int flo_view_rollback(struct flo_controller *controller,
+                      const struct flo_rollout *rollout, json_t *json,
+                      struct flo_err *err)
+{
+    json_int_t back = 0;
+    json_int_t stays = 0;
+    uint64_t awaited;
+
+    if (rollout->state != FLO_ROLLOUT_ROLLING_BACK &&
+        rollout->state != FLO_ROLLOUT_ROLLED_BACK) {
+        return 0;
+    }
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        const struct flo_rollout_member *member = &rollout->members[i];
+        if (member->state != FLO_EXECUTION_QUEUED && member->is_back) {
+            bool is_there = flo_rollout_member_stays(member);
+            stays += is_there;
+            back += !is_there;
+        }
+    }
+    int rv = flo_records_member_awaited(controller->store, rollout->id,
+                                        &awaited, err);
+    if (rv == 0) {
+        json_object_set_new(json, "back", json_integer(back));
+        json_object_set_new(json, "stays", json_integer(stays));
+        json_object_set_new(json, "awaited", json_integer((json_int_t)awaited));
+    }
+    return rv;
+}
+
+/* ---- order ---- */
+
+static int view_order_row(void *context, const struct flo_records_order *order)
+{
+    json_t **out = context;
+
+    *out =
+        json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:o,s:o}", "id", order->id, "op",
+                  order->op, "group", order->group, "rollout", order->rollout,
+                  "issued_at_ms", (json_int_t)order->issued_at_ms,
+                  "expires_at_ms", (json_int_t)order->expires_at_ms, "body",
+                  parse_or(order->body, json_null()), "envelope",
+                  parse_or(order->envelope, json_null()));
+    return 0;
+}
+
+static int view_outcome(void *context,
+                        const struct flo_records_outcome *outcome)
+{
+    json_t *json =
+        json_pack("{s:s,s:s,s:b,s:s,s:I,s:I}", "id", outcome->device, "name",
+                  outcome->name, "online", (int)outcome->is_online, "outcome",
+                  flo_outcome_word(outcome->outcome), "took_ms",
+                  (json_int_t)outcome->took_ms, "heard_ms",
+                  (json_int_t)outcome->heard_ms);
+
+    if (outcome->error[0] != '\0') {
+        json_object_set_new(json, "error",
+                            parse_or(outcome->error, json_object()));
+    }
+    json_array_append_new(context, json);
+    return 0;
+}
+
+static int view_reason(void *context, const char *word, uint64_t count)
+{
+    json_array_append_new(context, json_pack("{s:s,s:I}", "error", word,
+                                             "devices", (json_int_t)count));
+    return 0;
+}
+
+/* How fast, and why not: for who asks for one order, not for every change. */
+static int view_answers(struct flo_controller *controller, const char *id,
+                        json_t *json, struct flo_err *err)
+{
+    json_t *reasons = json_array();
+    uint64_t half = 0;
+    uint64_t most = 0;
+    int rv =
+        flo_records_outcome_quantile(controller->store, id, 500, &half, err);
+
+    if (rv == 0) {
+        rv = flo_records_outcome_quantile(controller->store, id, 990, &most,
+                                          err);
+    }
+    if (rv == 0) {
+        rv = flo_records_outcome_reasons(controller->store, id, view_reason,
+                                         reasons, err);
+    }
+    json_object_set_new(json, "heard_ms_p50", json_integer((json_int_t)half));
+    json_object_set_new(json, "heard_ms_p99", json_integer((json_int_t)most));
+    json_object_set_new(json, "reasons", reasons);
+    return rv;
+}
+
+int flo_view_order(struct flo_controller *controller, const char *id,
+                   uint64_t devices_max, json_t **out, struct flo_err *err)
+{
+    struct flo_order_progress p;
+    json_t *json = NULL;
+    json_t *devices = devices_max > 0 ? json_array() : NULL;
+    int rv = flo_records_order_get(controller->store, id, view_order_row, &json,
+                                   err);
+
+    if (rv == 0) {
+        rv = flo_records_outcome_progress(controller->store, id, &p, err);
+    }
+    if (rv == 0 && devices != NULL) {
+        rv = flo_records_outcome_list(controller->store, id, devices_max,
+                                      view_outcome, devices, err);
+    }
+    if (rv < 0) {
+        json_decref(json);
+        json_decref(devices);
+        return rv;
+    }
+    json_t *numbers = json_pack(
+        "{s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i}", "state",
+        flo_order_progress_word(&p), "scope_devices", (int)p.devices, "online",
+        (int)p.online, "awaited", (int)p.awaited, "acked", (int)p.acked, "done",
+        (int)p.done, "failed", (int)p.failed, "pending", (int)p.pending);
+    json_object_update(json, numbers);
+    json_decref(numbers);
+    if (devices != NULL) {
+        json_object_set_new(json, "devices", devices);
+        if ((rv = view_answers(controller, id, json, err)) < 0) {
+            json_decref(json);
+            return rv;
+        }
+    }
+    *out = json;
+    return 0;
+}

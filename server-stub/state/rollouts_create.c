@@ -1,0 +1,429 @@
+/* From a POSTed specification to a rollout. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts_inside.h"
+
+/* Devices that a rollout tells in a second, unless asked otherwise: each says
+ * about ten things on its way, and ten thousand take eight minutes. */
+#define STARTS_PER_S 20
+
+/* ---- phases ---- */
+
+static void phases_standard(struct flo_rollout *core)
+{
+    core->phase_count = 2;
+    snprintf(core->phases[0].name, sizeof(core->phases[0].name), "canary");
+    core->phases[0].devices = 1;
+    snprintf(core->phases[1].name, sizeof(core->phases[1].name), "all");
+    core->phases[1].share_pct = 100;
+}
+
+static int read_phase(const json_t *json, size_t index,
+                      struct flo_rollout_phase *out, struct flo_err *err)
+{
+    char standard[32];
+    const char *name;
+    uint64_t devices;
+    int rv;
+
+    if (!json_is_object(json)) {
+        return flo_fail(err, FLO_E_REST_SCHEMA, "phases[%zu] is no object",
+                        index);
+    }
+    snprintf(standard, sizeof(standard), "phase-%zu", index + 1);
+    if ((rv = flo_json_opt_name(json, "name", standard, &name, err)) < 0 ||
+        (rv = flo_json_opt_u64(json, "devices", 1, FLO_ROLLOUT_MEMBERS_MAX, 0,
+                               &devices, err)) < 0 ||
+        (rv = flo_json_opt_real(json, "share_pct", 0, 100, 0, &out->share_pct,
+                                err)) < 0 ||
+        (rv = flo_json_opt_u64(json, "soak_ms", 0, UINT64_C(2592000000), 0,
+                               &out->soak_ms, err)) < 0) {
+        return flo_wrap(err, rv, "phases[%zu]", index);
+    }
+    out->devices = (uint32_t)devices;
+    snprintf(out->name, sizeof(out->name), "%s", name);
+    return 0;
+}
+
+static int read_phases(const json_t *spec, struct flo_rollout *core,
+                       struct flo_err *err)
+{
+    json_t *phases;
+    int rv = flo_json_opt_array(spec, "phases", FLO_ROLLOUT_PHASES_MAX, &phases,
+                                err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (phases == NULL) {
+        phases_standard(core);
+        return 0;
+    }
+    core->phase_count = (uint32_t)json_array_size(phases);
+    for (uint32_t i = 0; i < core->phase_count && rv == 0; i++) {
+        rv = read_phase(json_array_get(phases, i), i, &core->phases[i], err);
+    }
+    return rv < 0 ? rv : flo_rollout_check(core, err);
+}
+
+/* ---- gates ---- */
+
+static int read_gate(const json_t *json, struct flo_gate_rule *out,
+                     struct flo_err *err)
+{
+    int rv;
+
+    if ((rv = flo_json_opt_real(json, "max_pct", 0, 100, out->max_pct,
+                                &out->max_pct, err)) < 0 ||
+        (rv = flo_json_opt_u64(json, "silence_ms_max", 1000,
+                               UINT64_C(2592000000), out->silence_ms_max,
+                               &out->silence_ms_max, err)) < 0) {
+        return rv;
+    }
+    out->is_set = true;
+    return 0;
+}
+
+static int read_gates(const json_t *spec, struct flo_rollout *core,
+                      struct flo_err *err)
+{
+    json_t *gates;
+    const char *word;
+    json_t *json;
+    int rv = flo_json_opt_object(spec, "gates", &gates, err);
+
+    for (int i = 0; i < FLO_GATE_COUNT; i++) {
+        flo_gate_default((enum flo_gate)i, &core->gates[i]);
+    }
+    if (rv < 0 || gates == NULL) {
+        return rv;
+    }
+    json_object_foreach(gates, word, json)
+    {
+        enum flo_gate gate;
+        if (!flo_gate_parse(word, &gate) || !json_is_object(json)) {
+            return flo_fail(err, FLO_E_REST_SCHEMA,
+                            "gates: `%.64s` is no gate that is built", word);
+        }
+        rv = read_gate(json, &core->gates[gate], err);
+        if (rv < 0) {
+            return flo_wrap(err, rv, "gates.%s", word);
+        }
+    }
+    return 0;
+}
+
+/* ---- policy ---- */
+
+/* The reader of orders checks it: what a device would refuse is refused
+ * here. */
+static int read_policy(const json_t *spec, struct flo_policy *out,
+                       struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    struct flo_order order;
+    json_t *given;
+    int rv = flo_json_opt_object(spec, "policy", &given, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    json_t *policy = given != NULL ? json_copy(given) : json_object();
+    json_t *soak = json_object_get(spec, "soak_ms");
+    if (soak != NULL) {
+        json_object_set(policy, "soak_ms", soak);
+    }
+    json_t *json = json_pack(
+        "{s:i,s:s,s:s,s:s,s:{s:s},s:i,s:i,s:i,s:i,s:{s:s,s:s,s:s,s:s,s:o}}",
+        "v", 1, "fleet", "f", "id", "o", "op", "deploy", "scope", "group", "g",
+        "epoch", 1, "seq", 1, "issued_at_ms", 0, "expires_at_ms", 1, "args",
+        "model", "m", "version", "v", "rollout", "r", "release",
+        "sha256:"
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "policy", policy);
+    flo_json_dump(json, &text);
+    json_decref(json);
+    if (rv == 0) {
+        rv = flo_order_parse(text.data != NULL ? text.data : "", text.bytes,
+                             NULL, &order, err);
+        if (rv == FLO_E_CMD_FORMAT && err != NULL) {
+            rv = err->code = FLO_E_REST_SCHEMA;
+        }
+    }
+    if (rv == 0) {
+        *out = order.policy;
+    }
+    return rv;
+}
+
+/* ---- the whole ---- */
+
+struct release_of {
+    struct flo_rollout_entry *entry;
+    char state[16];
+};
+
+static int take_release(void *context,
+                        const struct flo_records_release *release)
+{
+    struct release_of *out = context;
+
+    snprintf(out->state, sizeof(out->state), "%s", release->state);
+    out->entry->release_bytes = release->bytes;
+    return flo_digest_parse(release->digest, &out->entry->release) ? 0
+                                                                   : FLO_E_DB;
+}
+
+/* `lift` is kept as the number up to which denials are lifted. */
+static int read_words_of_floor(const json_t *spec, struct flo_err *err)
+{
+    const json_t *lift = json_object_get(spec, "lift");
+    bool below;
+
+    if (lift != NULL && !json_is_boolean(lift) && !json_is_integer(lift)) {
+        return flo_fail(err, FLO_E_META_SCHEMA,
+                        "field `lift` is neither true nor false");
+    }
+    return flo_json_opt_bool(spec, "below_floor", false, &below, err);
+}
+
+/* Who starts a release again that was taken back means it: what devices were
+ * told of it before holds no more.  So does `lift` for what they found too slow
+ * or too large.  Their faults stay. */
+static int settle_lift(struct flo_controller *controller,
+                       const struct flo_rollout_entry *entry,
+                       struct flo_err *err)
+{
+    bool is_asked = json_is_true(json_object_get(entry->spec, "lift"));
+    char release[FLO_DIGEST_TEXT];
+    uint64_t taken_back = 0;
+    uint64_t newest = 0;
+    int rv;
+
+    flo_digest_text(&entry->release, release);
+    rv = flo_records_order_newest(controller->store, "rollback", release,
+                                  &taken_back, err);
+    if (rv == 0) {
+        rv = flo_records_newest(controller->store, "order", &newest, err);
+    }
+    if (rv == 0) {
+        json_object_set_new(
+            entry->spec, "lift",
+            json_integer(is_asked || taken_back > 0 ? (json_int_t)newest : 0));
+    }
+    return rv;
+}
+
+static int read_words(struct flo_controller *controller, const json_t *spec,
+                      struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    struct release_of release = {.entry = entry};
+    const char *title;
+    const char *group;
+    const char *on_fail;
+    int rv;
+
+    if ((rv = flo_json_get_text(spec, "release", 2 * FLO_NAME_MAX + 1, &title,
+                                err)) < 0 ||
+        (rv = flo_json_opt_name(spec, "group", "all", &group, err)) < 0 ||
+        (rv = flo_json_opt_text(spec, "on_fail", 16, "halt", &on_fail, err)) <
+            0 ||
+        (rv = flo_json_opt_real(spec, "starts_per_s", 0.001, 100000,
+                                STARTS_PER_S, &entry->core.starts_per_s, err)) <
+            0 ||
+        (rv = flo_release_title_parse(title, entry->model, entry->version,
+                                      err)) < 0) {
+        return rv;
+    }
+    if ((rv = read_words_of_floor(spec, err)) < 0) {
+        return rv;
+    }
+    if (!flo_on_fail_parse(on_fail, &entry->core.on_fail)) {
+        return flo_fail(err, FLO_E_REST_SCHEMA,
+                        "on_fail: halt, rollback or pause, not `%s`", on_fail);
+    }
+    snprintf(entry->group, sizeof(entry->group), "%s", group);
+    snprintf(entry->core.release, sizeof(entry->core.release), "%s", title);
+    return flo_records_release_get(controller->store, entry->model,
+                                   entry->version, take_release, &release, err);
+}
+
+int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
+                           struct flo_rollout_entry **out, struct flo_err *err)
+{
+    struct flo_rollout_entry *entry = calloc(1, sizeof(*entry));
+    int rv;
+
+    if (entry == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "rollout");
+    }
+    if ((rv = read_words(controller, spec, entry, err)) < 0 ||
+        (rv = read_phases(spec, &entry->core, err)) < 0 ||
+        (rv = read_gates(spec, &entry->core, err)) < 0 ||
+        (rv = read_policy(spec, &entry->policy, err)) < 0) {
+        flo_rollouts_entry_free(entry);
+        if (rv == FLO_E_META_SCHEMA && err != NULL) {
+            rv = err->code = FLO_E_REST_SCHEMA;
+        }
+        return rv;
+    }
+    flo_rollout_deadlines(&entry->core, &entry->policy);
+    entry->spec = spec;
+    *out = entry;
+    return 0;
+}
+
+struct join {
+    struct flo_rollout_entry *entry;
+    uint64_t now_ms;
+    struct flo_err *err;
+};
+
+static int join_row(void *context, const struct flo_records_device *device)
+{
+    struct join *join = context;
+    struct flo_rollout_actions actions;
+    struct flo_rollout_event event = {
+        .kind = FLO_ROLLOUT_EVENT_JOINED,
+        .now_ms = join->now_ms,
+        .device = device->id,
+        .is_online = device->is_online,
+        .bucket = flo_bucket(join->entry->core.id, device->id)};
+    int rv = flo_rollouts_grow(join->entry, join->err);
+
+    return rv < 0 ? rv
+                  : flo_rollout_step(&join->entry->core, &event, &actions,
+                                     join->err);
+}
+
+int flo_rollouts_may_go_on(struct flo_controller *controller,
+                           struct flo_err *err)
+{
+    bool is_frozen = false;
+    int rv = flo_records_is_frozen(controller->store, &is_frozen, err);
+
+    if (rv < 0 || !is_frozen) {
+        return rv;
+    }
+    flo_fail(err, FLO_E_FROZEN, "the fleet %s is frozen", controller->fleet);
+    flo_err_fix(err, "flotilla rollout unfreeze --confirm %s",
+                controller->fleet);
+    return FLO_E_FROZEN;
+}
+
+static int may_start(struct flo_controller *controller,
+                     const struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    struct release_of release = {
+        .entry = (struct flo_rollout_entry *)(uintptr_t)entry};
+    int rv =
+        flo_records_release_get(controller->store, entry->model, entry->version,
+                                take_release, &release, err);
+
+    if (rv < 0 || (rv = flo_rollouts_check_room(
+                       controller, FLO_CONTROLLER_STARTED_MAX, err)) < 0) {
+        return rv;
+    }
+    if (strcmp(release.state, "yanked") == 0) {
+        return flo_fail(err, FLO_E_RELEASE_YANKED, "%s was withdrawn",
+                        entry->core.release);
+    }
+    if (strcmp(release.state, "published") != 0) {
+        flo_fail(err, FLO_E_STATE, "%s is a %s", entry->core.release,
+                 release.state);
+        flo_err_fix(err, "publish it first");
+        return FLO_E_STATE;
+    }
+    for (size_t i = 0; i < controller->rollout_count; i++) {
+        const struct flo_rollout_entry *other = controller->rollouts[i];
+        if ((other->core.state == FLO_ROLLOUT_RUNNING ||
+             other->core.state == FLO_ROLLOUT_PAUSED) &&
+            strcmp(other->model, entry->model) == 0 &&
+            strcmp(other->group, entry->group) == 0) {
+            return flo_fail(
+                err, FLO_E_REST_CONFLICT, "rollout %s of %s is %s for group %s",
+                other->core.id, other->core.release,
+                flo_rollout_state_word(other->core.state), other->group);
+        }
+    }
+    return 0;
+}
+
+static int start(struct flo_controller *controller,
+                 struct flo_rollout_entry *entry, const char *by,
+                 struct flo_err *err)
+{
+    const char *reason =
+        json_string_value(json_object_get(entry->spec, "reason"));
+    char note[128];
+    int rv = flo_rollouts_put(controller, entry, err);
+
+    snprintf(note, sizeof(note), "%s%s%.60s", by,
+             reason != NULL && reason[0] != '\0' ? ", " : "",
+             reason != NULL ? reason : "");
+    if (rv == 0) {
+        rv = flo_rollouts_supersede(controller, entry, err);
+    }
+    return rv < 0 ? rv
+                  : flo_rollouts_step(
+                        controller, entry,
+                        (struct flo_rollout_event){
+                            .kind = FLO_ROLLOUT_EVENT_START, .note = note},
+                        err);
+}
+
+int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
+                        const char *by, bool dry,
+                        struct flo_rollout_entry **out, struct flo_err *err)
+{
+    struct flo_rollout_entry *entry;
+    uint64_t number = 0;
+    json_t *copy = json_deep_copy(spec);
+    int rv = flo_rollouts_read_spec(controller, copy, &entry, err);
+
+    if (rv < 0) {
+        json_decref(copy);
+        return rv;
+    }
+    json_object_set_new(entry->spec, "by", json_string(by));
+    rv = dry ? 0 : flo_rollouts_may_go_on(controller, err);
+    if (rv == 0) {
+        rv = may_start(controller, entry, err);
+    }
+    if (rv == 0) {
+        rv = settle_lift(controller, entry, err);
+    }
+    if (rv == 0) {
+        rv = flo_records_next(controller->store, "rollout", &number, err);
+    }
+    snprintf(entry->core.id, sizeof(entry->core.id), "r-%04llu",
+             (unsigned long long)number);
+    entry->core.created_at_ms = flo_controller_now_ms(controller);
+    struct join join = {
+        .entry = entry, .now_ms = entry->core.created_at_ms, .err = err};
+    struct flo_records_device_filter filter = {.group = entry->group,
+                                               .online = -1};
+    if (rv == 0) {
+        rv = flo_records_device_list(controller->store, &filter, join_row,
+                                     &join, err);
+    }
+    if (rv == 0 && entry->core.member_count == 0) {
+        rv = flo_fail(err, FLO_E_GROUP_ABSENT, "no device is in group %s",
+                      entry->group);
+    }
+    if (rv < 0) {
+        flo_rollouts_entry_free(entry);
+        return rv;
+    }
+    *out = entry;
+    entry->overlaps = flo_rollouts_overlaps(controller, entry);
+    if (dry) {
+        flo_rollout_divide(&entry->core);
+        return 0; /* the caller frees a plan and rolls back */
+    }
+    controller->rollouts_changed = true;
+    rv = flo_rollouts_keep(controller, entry, err);
+    return rv < 0 ? rv : start(controller, entry, by, err);
+}

@@ -1,0 +1,182 @@
+/* Rollouts that meet on one device: newcomers, and the newest intent for a
+ * device and model, which wins. */
+#include <string.h>
+
+#include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts_inside.h"
+
+/* ---- joining ---- */
+
+static int add_id(void *context, const char *id)
+{
+    flo_text_list_add(context, id);
+    return 0;
+}
+
+/* Does a later one in the list bring the device to the same model? */
+static int is_overruled(struct flo_controller *controller,
+                        const struct flo_text_list *ids, size_t place,
+                        const char *model, bool *out, struct flo_err *err)
+{
+    struct flo_rollout_entry *later;
+    int rv = 0;
+
+    *out = false;
+    for (size_t i = place + 1; i < ids->count && rv == 0 && !*out; i++) {
+        rv = flo_rollouts_find(controller, ids->items[i], &later, err);
+        *out = rv == 0 && strcmp(later->model, model) == 0;
+    }
+    return rv;
+}
+
+static int join_one(struct flo_controller *controller,
+                    const struct flo_text_list *ids, size_t place,
+                    const char *device, struct flo_err *err)
+{
+    char model[FLO_NAME_MAX + 1];
+    struct flo_rollout_entry *entry;
+    bool is_superseded = false;
+    int rv = flo_rollouts_find(controller, ids->items[place], &entry, err);
+
+    if (rv == 0) {
+        snprintf(model, sizeof(model), "%s", entry->model);
+        rv = is_overruled(controller, ids, place, model, &is_superseded, err);
+    }
+    if (rv == 0) { /* looking for others may have pushed it out */
+        rv = flo_rollouts_find(controller, ids->items[place], &entry, err);
+    }
+    return rv < 0 ? rv
+                  : flo_rollouts_step(
+                        controller, entry,
+                        (struct flo_rollout_event){
+                            .kind = FLO_ROLLOUT_EVENT_JOINED,
+                            .device = device,
+                            .is_superseded = is_superseded,
+                            .bucket = flo_bucket(entry->core.id, device)},
+                        err);
+}
+
+/* A newcomer gets what its group was brought to last, and what is under way
+ * now: also what is not in memory. */
+int flo_rollouts_join(struct flo_controller *controller, const char *device,
+                      struct flo_err *err)
+{
+    struct flo_text_list ids = {0};
+    int rv = flo_records_rollout_joined(controller->store, device, add_id, &ids,
+                                        err);
+
+    for (size_t i = 0; i < ids.count && rv == 0; i++) {
+        rv = join_one(controller, &ids, i, device, err);
+    }
+    flo_text_list_clear(&ids);
+    return rv;
+}
+
+/* ---- the newest wins ---- */
+
+/* It may still order devices: also a completed one, which brings those that
+ * come back. */
+static bool may_order(enum flo_rollout_state state)
+{
+    return state == FLO_ROLLOUT_RUNNING || state == FLO_ROLLOUT_PAUSED ||
+           state == FLO_ROLLOUT_COMPLETED;
+}
+
+static bool is_held(const struct flo_rollout_member *member)
+{
+    return !flo_execution_is_end((enum flo_execution)member->state);
+}
+
+static bool meets(const struct flo_rollout_entry *older,
+                  const struct flo_rollout_entry *newer)
+{
+    return older != newer && may_order(older->core.state) &&
+           strcmp(older->model, newer->model) == 0;
+}
+
+json_t *flo_rollouts_overlaps(const struct flo_controller *controller,
+                              const struct flo_rollout_entry *entry)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < controller->rollout_count; i++) {
+        const struct flo_rollout_entry *older = controller->rollouts[i];
+        json_int_t devices = 0;
+        for (size_t m = 0; meets(older, entry) && m < older->core.member_count;
+             m++) {
+            const struct flo_rollout_member *member = &older->core.members[m];
+            devices +=
+                is_held(member) &&
+                flo_rollout_find(&entry->core, member->device) != SIZE_MAX;
+        }
+        if (devices > 0) {
+            json_array_append_new(
+                list, json_pack("{s:s,s:s,s:s,s:I}", "rollout", older->core.id,
+                                "release", older->core.release, "state",
+                                flo_rollout_state_word(older->core.state),
+                                "devices", devices));
+        }
+    }
+    return list;
+}
+
+/* Its order must not reach the device before that of the newer one. */
+static int forget_order(struct flo_controller *controller,
+                        const struct flo_rollout_entry *older,
+                        const char *device, struct flo_err *err)
+{
+    char order[FLO_NAME_MAX + 1];
+    char rollout[FLO_NAME_MAX + 1];
+    uint64_t rev;
+    int rv =
+        flo_records_desired_get(controller->store, device, &rev, order, err);
+
+    if (rv < 0 || order[0] == '\0') {
+        return rv == FLO_E_DEVICE_ABSENT ? 0 : rv;
+    }
+    rv = flo_rollouts_of_order(controller, order, rollout, err);
+    if (rv == 0 && strcmp(rollout, older->core.id) == 0) {
+        rv = flo_records_desired_set(controller->store, device, "", err);
+        flo_effect_desired(controller, device);
+    }
+    return rv;
+}
+
+static int supersede_device(struct flo_controller *controller,
+                            struct flo_rollout_entry *older, const char *device,
+                            const char *newer, struct flo_err *err)
+{
+    size_t index = flo_rollout_find(&older->core, device);
+
+    if (index == SIZE_MAX || !is_held(&older->core.members[index])) {
+        return 0;
+    }
+    int rv = flo_rollouts_step(
+        controller, older,
+        (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_SUPERSEDED,
+                                   .device = device,
+                                   .note = newer},
+        err);
+    bool is_done =
+        rv == 0 && older->core.members[index].state == FLO_EXECUTION_SUPERSEDED;
+    return is_done ? forget_order(controller, older, device, err) : rv;
+}
+
+int flo_rollouts_supersede(struct flo_controller *controller,
+                           const struct flo_rollout_entry *entry,
+                           struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < controller->rollout_count && rv == 0; i++) {
+        struct flo_rollout_entry *older = controller->rollouts[i];
+        for (size_t m = 0;
+             meets(older, entry) && m < entry->core.member_count && rv == 0;
+             m++) {
+            rv = supersede_device(controller, older,
+                                  entry->core.members[m].device, entry->core.id,
+                                  err);
+        }
+    }
+    return rv;
+}

@@ -1,0 +1,200 @@
+/* Rollouts to and from the store. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/mqtt/ingest_inside.h"
+#include "server-stub/state/controller.h"
+#include "server-stub/state/rollouts_inside.h"
+
+static json_t *phase_json(const struct flo_rollout_phase *phase)
+{
+    return json_pack(
+        "{s:I,s:I,s:I,s:s,s:I,s:I}", "from", (json_int_t)phase->bucket_from,
+        "to", (json_int_t)phase->bucket_to, "told", (json_int_t)phase->told_to,
+        "state", flo_phase_state_word(phase->state), "started_at_ms",
+        (json_int_t)phase->started_at_ms, "settled_at_ms",
+        (json_int_t)phase->settled_at_ms);
+}
+
+int flo_rollouts_put(struct flo_controller *controller,
+                     const struct flo_rollout_entry *entry, struct flo_err *err)
+{
+    const struct flo_rollout *core = &entry->core;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) spec = {0};
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
+    char digest[FLO_DIGEST_TEXT];
+    json_t *phases = json_array();
+
+    for (uint32_t i = 0; i < core->phase_count; i++) {
+        json_array_append_new(phases, phase_json(&core->phases[i]));
+    }
+    json_t *json =
+        json_pack("{s:s,s:I,s:I,s:o}", "reason", core->reason, "since_at_ms",
+                  (json_int_t)core->since_at_ms, "phase",
+                  (json_int_t)core->phase, "phases", phases);
+    flo_json_dump(json, &text);
+    json_decref(json);
+    flo_json_dump(entry->spec, &spec);
+    if (text.failed || spec.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "rollout %s", core->id);
+    }
+    flo_digest_text(&entry->release, digest);
+    struct flo_records_rollout row = {.id = core->id,
+                                      .spec = spec.data,
+                                      .state =
+                                          flo_rollout_state_word(core->state),
+                                      .core = text.data,
+                                      .digest = digest,
+                                      .created_at_ms = core->created_at_ms};
+    return flo_records_rollout_put(controller->store, &row, err);
+}
+
+static void phase_read(const json_t *json, struct flo_rollout_phase *phase)
+{
+    static const enum flo_phase_state all[] = {
+        FLO_PHASE_WAITING, FLO_PHASE_RUNNING,  FLO_PHASE_PASSED,
+        FLO_PHASE_FAILED,  FLO_PHASE_PROMOTED, FLO_PHASE_HELD};
+    const char *word = json_string_value(json_object_get(json, "state"));
+
+    for (size_t i = 0; i < FLO_COUNT(all) && word != NULL; i++) {
+        if (strcmp(flo_phase_state_word(all[i]), word) == 0) {
+            phase->state = all[i];
+        }
+    }
+#define READ(field, key)                                                       \
+    ((field) =                                                                 \
+         (__typeof__(field))json_integer_value(json_object_get(json, key)))
+    READ(phase->bucket_from, "from");
+    READ(phase->bucket_to, "to");
+    READ(phase->told_to, "told");
+    READ(phase->started_at_ms, "started_at_ms");
+    READ(phase->settled_at_ms, "settled_at_ms");
+#undef READ
+}
+
+static int core_read(struct flo_rollout_entry *entry, const char *text,
+                     uint64_t now_ms, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    struct flo_rollout *core = &entry->core;
+    int rv = flo_json_parse(text, strlen(text), 1 << 20, &json, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    const char *reason = json_string_value(json_object_get(json, "reason"));
+    snprintf(core->reason, sizeof(core->reason), "%s",
+             reason != NULL ? reason : "");
+    core->since_at_ms =
+        (uint64_t)json_integer_value(json_object_get(json, "since_at_ms"));
+    core->phase = (uint32_t)json_integer_value(json_object_get(json, "phase"));
+    if (core->phase >= core->phase_count) {
+        return flo_fail(err, FLO_E_DB, "rollout %s has no phase %u", core->id,
+                        core->phase);
+    }
+    for (uint32_t i = 0; i < core->phase_count; i++) {
+        struct flo_rollout_phase *phase = &core->phases[i];
+        phase_read(json_array_get(json_object_get(json, "phases"), i), phase);
+        /* Nobody watched while we were away, and the clock may have been set:
+         * what a phase waits begins again. */
+        if (phase->state == FLO_PHASE_RUNNING) {
+            phase->settled_at_ms = now_ms;
+            phase->told_at_ms = now_ms;
+        }
+    }
+    return 0;
+}
+
+struct load {
+    struct flo_controller *controller;
+    struct flo_rollout_entry *entry;
+    struct flo_err *err;
+};
+
+static int load_row(void *context, const struct flo_records_rollout *row)
+{
+    struct load *load = context;
+    struct flo_rollout_entry *entry;
+    json_t *spec = NULL;
+    int rv =
+        flo_json_parse(row->spec, strlen(row->spec), 1 << 20, &spec, load->err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_rollouts_read_spec(load->controller, spec, &entry, load->err);
+    if (rv < 0) {
+        json_decref(spec);
+        return rv;
+    }
+    load->entry = entry;
+    snprintf(entry->core.id, sizeof(entry->core.id), "%s", row->id);
+    entry->core.created_at_ms = row->created_at_ms;
+    if (!flo_rollout_state_parse(row->state, &entry->core.state)) {
+        return flo_fail(load->err, FLO_E_DB, "rollout %s: state `%s`", row->id,
+                        row->state);
+    }
+    return core_read(entry, row->core, flo_controller_now_ms(load->controller),
+                     load->err);
+}
+
+/* The error that is stored with a member, as its cause. */
+static uint8_t cause_of(struct flo_rollout *core, const char *error_json)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+
+    if (error_json[0] == '\0' || flo_json_parse(error_json, strlen(error_json),
+                                                1 << 16, &json, NULL) < 0) {
+        return 0;
+    }
+    const char *id = json_string_value(json_object_get(json, "id"));
+    id = flo_ingest_error_id(id);
+    return id != NULL ? flo_rollout_cause(core, id) : 0;
+}
+
+static int load_member(void *context, const struct flo_rollout_member *member,
+                       const char *name, bool is_online, const char *error_json,
+                       const char *detail_json)
+{
+    struct load *load = context;
+    int rv = flo_rollouts_grow(load->entry, load->err);
+
+    (void)name;
+    (void)is_online; /* until its presence says that it is not */
+    (void)detail_json;
+    if (rv == 0) {
+        struct flo_rollout *core = &load->entry->core;
+        struct flo_rollout_member *loaded =
+            &core->members[core->member_count++];
+        *loaded = *member;
+        loaded->is_online = true;
+        loaded->heard_at_ms = flo_controller_now_ms(load->controller);
+        loaded->watched_at_ms = loaded->heard_at_ms;
+        if (flo_execution_kind((enum flo_execution)loaded->state) ==
+            FLO_EXECUTION_END_BAD) {
+            loaded->cause = cause_of(core, error_json);
+        }
+    }
+    return rv;
+}
+
+int flo_rollouts_read(struct flo_controller *controller, const char *id,
+                      struct flo_rollout_entry **out, struct flo_err *err)
+{
+    struct load load = {.controller = controller, .err = err};
+    int rv =
+        flo_records_rollout_get(controller->store, id, load_row, &load, err);
+
+    if (rv == 0) {
+        rv = flo_records_member_list(controller->store, id, FLO_RECORDS_ALL,
+                                     load_member, &load, err);
+    }
+    if (rv < 0) {
+        flo_rollouts_entry_free(load.entry);
+        return rv;
+    }
+    flo_rollout_count(&load.entry->core);
+    rv = flo_rollouts_keep(controller, load.entry, err);
+    *out = load.entry;
+    return rv;
+}

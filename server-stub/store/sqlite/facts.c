@@ -1,0 +1,162 @@
+/* Store: what changes with every message of a device, in memory.
+ *
+ * When a device was last heard and what memory it uses changes all the time and
+ * may be lost: it is written in sets now and then.  Whether it is connected and
+ * which of its events is acknowledged is asked with every message: it is read
+ * once.  Facts stay when a transaction is taken back: they are true all the
+ * same. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/store/sqlite/inside.h"
+
+struct flo_records_fact *flo_records_fact(struct flo_records *store,
+                                          const char *id)
+{
+    struct flo_records_facts *facts = &store->facts;
+    size_t known = facts->ids.count;
+    size_t number = flo_ids_keep(&facts->ids, id);
+
+    if (number == SIZE_MAX) {
+        return NULL;
+    }
+    if (facts->capacity < facts->ids.capacity) {
+        struct flo_records_fact *items =
+            realloc(facts->items, facts->ids.capacity * sizeof(*items));
+        if (items == NULL) {
+            return NULL;
+        }
+        facts->items = items;
+        facts->capacity = facts->ids.capacity;
+    }
+    if (number >= known) {
+        facts->items[number] = (struct flo_records_fact){0};
+    }
+    return &facts->items[number];
+}
+
+void flo_records_facts_deinit(struct flo_records_facts *facts)
+{
+    flo_ids_deinit(&facts->ids);
+    free(facts->items);
+    *facts = (struct flo_records_facts){0};
+}
+
+void flo_records_facts_doubt(struct flo_records *store)
+{
+    for (size_t i = 0; i < store->facts.ids.count && i < store->facts.capacity;
+         i++) {
+        struct flo_records_fact *fact = &store->facts.items[i];
+        fact->is_online_known = fact->is_mark_dirty = false;
+        fact->awaits_nothing = false;
+        fact->hardware = 0;
+        fact->boot[0] = '\0';
+    }
+}
+
+void flo_records_device_heard(struct flo_records *store, const char *id,
+                              uint64_t at_ms, uint64_t rss_bytes)
+{
+    struct flo_records_fact *fact = flo_records_fact(store, id);
+
+    if (fact == NULL) {
+        return;
+    }
+    if (at_ms > fact->seen_at_ms) {
+        fact->seen_at_ms = at_ms;
+        fact->is_dirty = true;
+    }
+    if (rss_bytes != 0 && rss_bytes != fact->rss_bytes) {
+        fact->rss_bytes = rss_bytes;
+        fact->is_dirty = true;
+    }
+}
+
+bool flo_records_device_hardware(struct flo_records *store, const char *id,
+                                 const char *hardware)
+{
+    struct flo_records_fact *fact = flo_records_fact(store, id);
+    uint32_t checksum = flo_crc32c(0, hardware, strlen(hardware));
+
+    if (fact == NULL || fact->hardware == checksum) {
+        return fact == NULL;
+    }
+    fact->hardware = checksum;
+    return true;
+}
+
+int flo_records_online_each(struct flo_records *store, flo_records_id_fn fn,
+                            void *context)
+{
+    struct flo_records_facts *facts = &store->facts;
+    int rv = 0;
+
+    for (size_t i = 0; i < facts->ids.count && i < facts->capacity && rv == 0;
+         i++) {
+        const struct flo_records_fact *fact = &facts->items[i];
+        if (fact->is_online_known && fact->is_online) {
+            rv = fn(context, facts->ids.items[i]);
+        }
+    }
+    return rv;
+}
+
+bool flo_records_device_may_ask(struct flo_records *store, const char *device,
+                                uint64_t pause_ms)
+{
+    struct flo_records_fact *fact = flo_records_fact(store, device);
+    uint64_t now_ms = flo_now_ms();
+
+    if (fact == NULL ||
+        (fact->asked_at_ms != 0 && now_ms - fact->asked_at_ms < pause_ms)) {
+        return false;
+    }
+    fact->asked_at_ms = now_ms;
+    return true;
+}
+
+int flo_records_mark_put(struct flo_records *store, const char *device,
+                         const char *boot, uint64_t mark, struct flo_err *err)
+{
+    return flo_records_run(store->control, err,
+                           "INSERT INTO event_mark VALUES (?, ?, ?)"
+                           " ON CONFLICT DO UPDATE SET seq = excluded.seq",
+                           "ttu", device, boot, mark);
+}
+
+static int write_one(struct flo_records *store, const char *id,
+                     struct flo_records_fact *fact, struct flo_err *err)
+{
+    int rv = flo_records_run(store->control, err,
+                             "UPDATE device SET seen_at = max(seen_at, ?1),"
+                             " rss = coalesce(nullif(?2, 0), rss)"
+                             " WHERE id = ?3",
+                             "uut", fact->seen_at_ms, fact->rss_bytes, id);
+
+    if (rv == 0 && fact->is_mark_dirty) {
+        rv = flo_records_mark_put(store, id, fact->boot, fact->mark, err);
+    }
+    if (rv == 0) {
+        fact->is_dirty = fact->is_mark_dirty = false;
+    }
+    return rv;
+}
+
+int flo_records_facts_write(struct flo_records *store, size_t count_max,
+                            size_t *from, struct flo_err *err)
+{
+    struct flo_records_facts *facts = &store->facts;
+    int rv = 0;
+
+    for (; *from < facts->ids.count && count_max > 0 && rv == 0; ++*from) {
+        struct flo_records_fact *fact = &facts->items[*from];
+        if (fact->is_dirty || fact->is_mark_dirty) {
+            rv = write_one(store, facts->ids.items[*from], fact, err);
+            count_max--;
+        }
+    }
+    if (*from >= facts->ids.count) {
+        *from = SIZE_MAX;
+    }
+    return rv;
+}

@@ -1,0 +1,87 @@
+/* The store's tables.  A change is a new script behind the last one, never an
+ * edit: databases in the field have run what stands here. */
+#include "server-stub/store/sqlite/inside.h"
+
+const char *const flo_records_control_schema[] = {
+    "CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL)"
+    " WITHOUT ROWID;"
+    "CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL)"
+    " WITHOUT ROWID;"
+    "CREATE TABLE device ("
+    " id TEXT PRIMARY KEY, name TEXT NOT NULL, labels TEXT NOT NULL,"
+    " profile TEXT NOT NULL, groups TEXT NOT NULL,"
+    " reported TEXT NOT NULL DEFAULT '', online INTEGER NOT NULL DEFAULT 0,"
+    " retired INTEGER NOT NULL DEFAULT 0, enrolled_at INTEGER NOT NULL,"
+    " seen_at INTEGER NOT NULL DEFAULT 0, rss INTEGER NOT NULL DEFAULT 0"
+    ") WITHOUT ROWID;"
+    "CREATE UNIQUE INDEX device_name ON device(name) WHERE retired = 0;"
+    "CREATE TABLE device_group (grp TEXT NOT NULL, device TEXT NOT NULL,"
+    " PRIMARY KEY (grp, device)) WITHOUT ROWID;"
+    "CREATE INDEX device_group_device ON device_group(device);"
+    "CREATE TABLE desired (device TEXT PRIMARY KEY, rev INTEGER NOT NULL,"
+    " ord TEXT NOT NULL DEFAULT '') WITHOUT ROWID;"
+    "CREATE INDEX desired_order ON desired(ord);"
+    "CREATE TABLE event (id INTEGER PRIMARY KEY, device TEXT NOT NULL,"
+    " boot TEXT NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL,"
+    " received_at INTEGER NOT NULL, json TEXT NOT NULL);"
+    "CREATE UNIQUE INDEX event_seq ON event(device, boot, seq);"
+    "CREATE TABLE event_mark (device TEXT NOT NULL, boot TEXT NOT NULL,"
+    " seq INTEGER NOT NULL, PRIMARY KEY (device, boot)) WITHOUT ROWID;"
+    "CREATE TABLE release (model TEXT NOT NULL, version TEXT NOT NULL,"
+    " number INTEGER NOT NULL, digest TEXT NOT NULL UNIQUE,"
+    " state TEXT NOT NULL, body TEXT NOT NULL, bytes INTEGER NOT NULL,"
+    " created_at INTEGER NOT NULL, PRIMARY KEY (model, version))"
+    " WITHOUT ROWID;"
+    "CREATE TABLE rollout (id TEXT PRIMARY KEY, spec TEXT NOT NULL,"
+    " state TEXT NOT NULL, core TEXT NOT NULL, digest TEXT NOT NULL,"
+    " created_at INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE member (rollout TEXT NOT NULL, device TEXT NOT NULL,"
+    " bucket INTEGER NOT NULL, state TEXT NOT NULL, attempt INTEGER NOT NULL,"
+    " silent INTEGER NOT NULL, back INTEGER NOT NULL,"
+    " since_at INTEGER NOT NULL, error TEXT, detail TEXT,"
+    " PRIMARY KEY (rollout, device)) WITHOUT ROWID;"
+    "CREATE TABLE ord (id TEXT PRIMARY KEY, op TEXT NOT NULL,"
+    " grp TEXT NOT NULL, envelope TEXT NOT NULL, body TEXT NOT NULL,"
+    " rollout TEXT NOT NULL, release TEXT NOT NULL, phase INTEGER NOT NULL,"
+    " seq INTEGER NOT NULL, issued_at INTEGER NOT NULL,"
+    " expires_at INTEGER NOT NULL, tracked INTEGER NOT NULL,"
+    " release_bytes INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX ord_group ON ord(grp, expires_at);"
+    "CREATE INDEX ord_rollout ON ord(rollout, op, phase, seq);"
+    "CREATE TABLE outcome (ord TEXT NOT NULL, device TEXT NOT NULL,"
+    " outcome INTEGER NOT NULL, took INTEGER NOT NULL,"
+    " PRIMARY KEY (ord, device)) WITHOUT ROWID;"
+    "CREATE INDEX outcome_awaited ON outcome(device) WHERE outcome < 2;"
+    "CREATE TABLE token (id TEXT PRIMARY KEY, kind TEXT NOT NULL,"
+    " name TEXT NOT NULL, role TEXT NOT NULL, grp TEXT NOT NULL,"
+    " secret BLOB NOT NULL, uses INTEGER NOT NULL,"
+    " created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL)"
+    " WITHOUT ROWID;"
+    "CREATE UNIQUE INDEX token_secret ON token(secret);"
+    "CREATE TABLE replay (token TEXT NOT NULL, key TEXT NOT NULL,"
+    " request BLOB NOT NULL, status INTEGER NOT NULL, body TEXT NOT NULL,"
+    " at INTEGER NOT NULL, PRIMARY KEY (token, key)) WITHOUT ROWID;"
+    "CREATE TABLE audit (n INTEGER PRIMARY KEY, at INTEGER NOT NULL,"
+    " who TEXT NOT NULL, what TEXT NOT NULL, object TEXT NOT NULL,"
+    " result TEXT NOT NULL, detail TEXT NOT NULL, previous BLOB NOT NULL,"
+    " hash BLOB NOT NULL);",
+    "CREATE INDEX event_device ON event(device, id);",
+    "ALTER TABLE ord ADD COLUMN desired_only INTEGER NOT NULL DEFAULT 0;",
+    "CREATE INDEX ord_seq ON ord(seq);"
+    "CREATE INDEX ord_expires ON ord(expires_at);"
+    "CREATE INDEX ord_tracked ON ord(seq) WHERE tracked = 1;"
+    "CREATE INDEX member_accepted ON member(rollout)"
+    " WHERE state = 'accepted';",
+    /* A release is its signed body; what devices fetch is around it. */
+    "CREATE TABLE envelope (release TEXT PRIMARY KEY, text TEXT NOT NULL)"
+    " WITHOUT ROWID;",
+    "ALTER TABLE member ADD COLUMN away INTEGER NOT NULL DEFAULT 0;",
+    /* Of an emergency: since the order was issued, and why not. */
+    "ALTER TABLE outcome ADD COLUMN heard INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE outcome ADD COLUMN error TEXT NOT NULL DEFAULT '';",
+    /* Anybody may ask whether we are ready, and each enrolment counts: without
+     * it that reads the reports of all. */
+    "CREATE INDEX device_count ON device(retired, online);",
+};
+const size_t flo_records_control_schema_count =
+    FLO_COUNT(flo_records_control_schema);

@@ -1,0 +1,576 @@
+/* Lane: its thread, and what goes to and fro. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "server-stub/telemetry/lane_inside.h"
+
+#define NICE 10 /* the thread gives way to all others of the machine */
+#define QUEUE_MESSAGES_MAX 20000
+#define QUEUE_DEVICE_MAX 1024
+#define PRUNE_PAUSE_MS 20
+#define HOUR_MS (UINT64_C(3600) * 1000)
+#define SHEDDING_MS 60000
+
+static void poke(int fd)
+{
+    uint64_t one = 1;
+    ssize_t put = write(fd, &one, sizeof(one));
+
+    (void)put; /* EAGAIN: it is poked already */
+}
+
+static void calm(int fd)
+{
+    uint64_t count;
+    ssize_t got = read(fd, &count, sizeof(count));
+
+    (void)got; /* EAGAIN: it was calm */
+}
+
+/* ---- commands: the control thread's side ---- */
+
+static struct flo_lane_command *command_new(enum flo_lane_command_kind kind,
+                                            const char *key, const char *data,
+                                            size_t bytes)
+{
+    size_t key_bytes = strlen(key) + 1;
+    struct flo_lane_command *command =
+        malloc(sizeof(*command) + key_bytes + bytes + 1);
+
+    if (command == NULL) {
+        return NULL;
+    }
+    *command = (struct flo_lane_command){.kind = kind, .bytes = bytes};
+    command->key = command->block;
+    command->data = command->block + key_bytes;
+    memcpy(command->key, key, key_bytes);
+    memcpy(command->data, data, bytes);
+    command->data[bytes] = '\0';
+    return command;
+}
+
+/* With the mutex. */
+static void append(struct flo_lane *lane, struct flo_lane_command *command)
+{
+    *lane->last = command;
+    lane->last = &command->next;
+}
+
+static void tell(struct flo_lane *lane, struct flo_lane_command *command)
+{
+    if (command == NULL) {
+        return; /* without memory: it is told again at the next start */
+    }
+    pthread_mutex_lock(&lane->mutex);
+    append(lane, command);
+    pthread_mutex_unlock(&lane->mutex);
+    poke(lane->wake_fd);
+}
+
+void flo_lane_device(struct flo_lane *lane, const char *device,
+                     const char *hardware_or_null)
+{
+    const char *hardware = hardware_or_null != NULL ? hardware_or_null : "";
+
+    tell(lane,
+         command_new(FLO_LANE_DEVICE, device, hardware, strlen(hardware)));
+}
+
+void flo_lane_release(struct flo_lane *lane, const char *digest)
+{
+    tell(lane, command_new(FLO_LANE_RELEASE, digest, "", 0));
+}
+
+void flo_lane_feed(struct flo_lane *lane,
+                   const struct flo_mqtt_message *message)
+{
+    struct flo_lane_command *command = command_new(
+        FLO_LANE_MESSAGE, message->topic, message->data, message->bytes);
+    bool fits;
+
+    pthread_mutex_lock(&lane->mutex);
+    fits = command != NULL &&
+           flo_mqtt_room_enter(&lane->room, message->topic, message->bytes);
+    if (fits) {
+        append(lane, command);
+    }
+    pthread_mutex_unlock(&lane->mutex);
+    if (fits) {
+        poke(lane->wake_fd);
+        return;
+    }
+    free(command);
+    atomic_fetch_add(&lane->shed, 1);
+    atomic_store(&lane->left_out_at_ms, flo_now_ms());
+}
+
+static void query_free(struct flo_lane_query *query)
+{
+    if (query != NULL) {
+        flo_buf_deinit(&query->text);
+        free(query);
+    }
+}
+
+int flo_lane_ask(struct flo_lane *lane, struct flo_lane_query *query,
+                 struct flo_err *err)
+{
+    struct flo_lane_command *command = command_new(FLO_LANE_QUERY, "", "", 0);
+    bool fits = false;
+
+    if (command == NULL) {
+        query_free(query);
+        return flo_fail(err, FLO_E_MEMORY, "query");
+    }
+    command->query = query;
+    pthread_mutex_lock(&lane->mutex);
+    if (lane->queries < FLO_LANE_QUERIES_MAX) {
+        lane->queries++;
+        append(lane, command);
+        fits = true;
+    }
+    pthread_mutex_unlock(&lane->mutex);
+    if (!fits) {
+        free(command);
+        query_free(query);
+        flo_fail(err, FLO_E_REST_LIMIT, "%d queries of telemetry wait already",
+                 FLO_LANE_QUERIES_MAX);
+        return flo_err_fix(err, "ask again when they are answered");
+    }
+    poke(lane->wake_fd);
+    return 0;
+}
+
+/* ---- commands: the thread's side ---- */
+
+static void answered(struct flo_lane *lane, struct flo_lane_query *query)
+{
+    pthread_mutex_lock(&lane->mutex);
+    *lane->answers_last = query;
+    lane->answers_last = &query->next;
+    pthread_mutex_unlock(&lane->mutex);
+    poke(lane->news_fd);
+}
+
+static struct flo_lane_command *next_command(struct flo_lane *lane)
+{
+    struct flo_lane_command *command;
+
+    pthread_mutex_lock(&lane->mutex);
+    command = lane->first;
+    if (command != NULL) {
+        lane->first = command->next;
+        if (lane->first == NULL) {
+            lane->last = &lane->first;
+        }
+        if (command->kind == FLO_LANE_MESSAGE) {
+            flo_mqtt_room_leave(&lane->room, command->key, command->bytes);
+        }
+    }
+    pthread_mutex_unlock(&lane->mutex);
+    return command;
+}
+
+static void carry_out(struct flo_lane *lane, struct flo_lane_command *command)
+{
+    switch (command->kind) {
+    case FLO_LANE_DEVICE:
+    case FLO_LANE_RELEASE:
+        flo_lane_learn(lane, command);
+        break;
+    case FLO_LANE_MESSAGE:
+        flo_lane_take(lane,
+                      &(struct flo_mqtt_message){.topic = command->key,
+                                                 .data = command->data,
+                                                 .bytes = command->bytes});
+        break;
+    case FLO_LANE_QUERY:
+        flo_lane_answer(lane, command->query);
+        answered(lane, command->query);
+        break;
+    case FLO_LANE_STOP:
+        lane->stops = true;
+        break;
+    }
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_lane *lane = context;
+    struct flo_lane_command *command;
+
+    (void)what;
+    calm(fd);
+    while ((command = next_command(lane)) != NULL) {
+        carry_out(lane, command);
+        free(command);
+    }
+    if (lane->stops) {
+        event_base_loopbreak(lane->base);
+    }
+}
+
+/* ---- timers ---- */
+
+static void on_commit(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    flo_lane_commit(context);
+}
+
+/* Whom it heard, when the control thread took those before. */
+static void tell_news(struct flo_lane *lane)
+{
+    struct flo_lane_devices *devices = &lane->devices;
+    bool is_taken;
+
+    pthread_mutex_lock(&lane->mutex);
+    is_taken = lane->facts == NULL;
+    pthread_mutex_unlock(&lane->mutex);
+    if (!is_taken || devices->news_count == 0) {
+        return;
+    }
+    struct flo_lane_fact *facts = calloc(devices->news_count, sizeof(*facts));
+    if (facts == NULL) {
+        return; /* the next time */
+    }
+    for (size_t i = 0; i < devices->news_count; i++) {
+        struct flo_lane_device *device = &devices->items[devices->news[i]];
+        memcpy(facts[i].device, device->id, sizeof(facts[i].device));
+        facts[i].seen_at_ms = device->seen_at_ms;
+        facts[i].rss_bytes = device->rss_bytes;
+        device->is_news = false;
+    }
+    pthread_mutex_lock(&lane->mutex);
+    lane->facts = facts;
+    lane->fact_count = devices->news_count;
+    pthread_mutex_unlock(&lane->mutex);
+    devices->news_count = 0;
+    poke(lane->news_fd);
+}
+
+static void on_second(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_lane *lane = context;
+    uint64_t hour = flo_wall_ms() / HOUR_MS;
+
+    (void)fd;
+    (void)what;
+    tell_news(lane);
+    uint64_t dropped = lane->mqtt != NULL ? flo_mqtt_dropped(lane->mqtt) : 0;
+    if (dropped != lane->dropped_before) {
+        lane->dropped_before = dropped;
+        atomic_store(&lane->left_out_at_ms, flo_now_ms());
+    }
+    if (hour != lane->hour) {
+        lane->hour = hour;
+        event_active(lane->prune, EV_TIMEOUT, 0);
+    }
+}
+
+static void on_prune(evutil_socket_t fd, short what, void *context)
+{
+    static const struct timeval pause = {.tv_usec = PRUNE_PAUSE_MS * 1000};
+    struct flo_lane *lane = context;
+    struct flo_err err = {0};
+    bool more = false;
+
+    (void)fd;
+    (void)what;
+    flo_lane_commit(lane);
+    if (flo_telemetry_store_prune(lane->store, flo_wall_ms(), &more, &err) <
+        0) {
+        flo_log_err(FLO_LOG_ERROR, "telemetry", &err);
+    }
+    if (more) {
+        event_add(lane->prune, &pause);
+    }
+}
+
+/* ---- connection ---- */
+
+static void on_connected(void *context, bool session_present)
+{
+    struct flo_lane *lane = context;
+    char filter[FLO_TOPIC_TEXT];
+    struct flo_err err = {0};
+
+    (void)session_present;
+    if (flo_topic_build(FLO_TOPIC_TELE, lane->fleet, "+", filter, &err) < 0 ||
+        flo_mqtt_subscribe(lane->mqtt, filter, 1, &err) < 0) {
+        flo_log_err(FLO_LOG_ERROR, "telemetry", &err);
+        return;
+    }
+    atomic_store(&lane->listens, true);
+}
+
+static void on_disconnected(void *context, const struct flo_err *err,
+                            uint64_t retry_in_ms)
+{
+    struct flo_lane *lane = context;
+
+    (void)retry_in_ms;
+    if (atomic_exchange(&lane->listens, false)) {
+        flo_log(FLO_LOG_WARN, "telemetry", "no broker: %s", err->what);
+    }
+}
+
+static void on_message(void *context, const struct flo_mqtt_message *message)
+{
+    flo_lane_take(context, message);
+}
+
+static void on_refused(void *context, const char *topic, int reason)
+{
+    struct flo_lane *lane = context;
+
+    atomic_store(&lane->listens, false);
+    flo_log(FLO_LOG_ERROR, "telemetry", "the broker refused %s with 0x%02x",
+            topic, (unsigned)reason);
+}
+
+static int connect_own(struct flo_lane *lane,
+                       const struct flo_mqtt_options *given,
+                       struct flo_err *err)
+{
+    struct flo_mqtt_options options = *given;
+    struct flo_mqtt_handlers handlers = {.context = lane,
+                                         .on_connected = on_connected,
+                                         .on_disconnected = on_disconnected,
+                                         .on_message = on_message,
+                                         .on_refused = on_refused};
+
+    options.queue_messages_max = QUEUE_MESSAGES_MAX;
+    options.queue_sender_max = QUEUE_DEVICE_MAX;
+    return flo_mqtt_open(lane->base, &options, &handlers, &lane->mqtt, err);
+}
+
+/* ---- the thread ---- */
+
+static void *run(void *context)
+{
+    struct flo_lane *lane = context;
+
+    if (setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE) < 0) {
+        flo_log(FLO_LOG_WARN, "telemetry", "its thread keeps its priority");
+    }
+    event_base_dispatch(lane->base);
+    flo_lane_commit(lane);
+    return NULL;
+}
+
+static void on_news(evutil_socket_t fd, short what, void *context)
+{
+    struct flo_lane *lane = context;
+    struct flo_lane_query *query;
+
+    (void)what;
+    calm(fd);
+    pthread_mutex_lock(&lane->mutex);
+    query = lane->answers;
+    lane->answers = NULL;
+    lane->answers_last = &lane->answers;
+    pthread_mutex_unlock(&lane->mutex);
+    while (query != NULL) {
+        struct flo_lane_query *next = query->next;
+        if (query->context != NULL) {
+            query->done(query->context,
+                        query->text.data != NULL ? query->text.data : "",
+                        &query->err);
+        }
+        query_free(query);
+        pthread_mutex_lock(&lane->mutex);
+        lane->queries--;
+        pthread_mutex_unlock(&lane->mutex);
+        query = next;
+    }
+    lane->on_news(lane->context);
+}
+
+static int events_make(struct flo_lane *lane, struct event_base *control,
+                       struct flo_err *err)
+{
+    static const struct timeval second = {.tv_sec = 1};
+
+    lane->wake = event_new(lane->base, lane->wake_fd, EV_READ | EV_PERSIST,
+                           on_wake, lane);
+    lane->commit = event_new(lane->base, -1, 0, on_commit, lane);
+    lane->second = event_new(lane->base, -1, EV_PERSIST, on_second, lane);
+    lane->prune = event_new(lane->base, -1, 0, on_prune, lane);
+    lane->news =
+        event_new(control, lane->news_fd, EV_READ | EV_PERSIST, on_news, lane);
+    if (lane->wake == NULL || lane->commit == NULL || lane->second == NULL ||
+        lane->prune == NULL || lane->news == NULL ||
+        event_add(lane->wake, NULL) < 0 ||
+        event_add(lane->second, &second) < 0 ||
+        event_add(lane->news, NULL) < 0) {
+        return flo_fail(err, FLO_E_MEMORY, "telemetry's events");
+    }
+    return 0;
+}
+
+int flo_lane_start(struct flo_lane *lane, struct event_base *base,
+                   const struct flo_mqtt_options *mqtt_or_null,
+                   void (*on_news_fn)(void *context), void *context,
+                   struct flo_err *err)
+{
+    int rv = events_make(lane, base, err);
+
+    lane->on_news = on_news_fn;
+    lane->context = context;
+    atomic_store(&lane->listens, mqtt_or_null == NULL);
+    if (rv == 0 && mqtt_or_null != NULL) {
+        rv = connect_own(lane, mqtt_or_null, err);
+    }
+    if (rv < 0) {
+        return rv;
+    }
+    if (pthread_create(&lane->thread, NULL, run, lane) != 0) {
+        return flo_fail(err, FLO_E_PROCESS, "telemetry's thread");
+    }
+    lane->is_running = true;
+    return 0;
+}
+
+/* ---- open and close ---- */
+
+int flo_lane_open(const char *dir, const char *fleet, struct flo_lane **out,
+                  struct flo_err *err)
+{
+    struct flo_lane *lane = calloc(1, sizeof(*lane));
+
+    if (lane == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "telemetry");
+    }
+    snprintf(lane->fleet, sizeof(lane->fleet), "%s", fleet);
+    pthread_mutex_init(&lane->mutex, NULL);
+    lane->last = &lane->first;
+    lane->answers_last = &lane->answers;
+    lane->room.messages_max = QUEUE_MESSAGES_MAX;
+    lane->room.sender_max = QUEUE_DEVICE_MAX;
+    lane->releases = calloc(FLO_LANE_RELEASES_MAX, sizeof(*lane->releases));
+    lane->histograms = calloc(FLO_METRIC_COUNT, sizeof(*lane->histograms));
+    lane->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    lane->news_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    lane->base = event_base_new();
+    int rv = lane->base == NULL || lane->wake_fd < 0 || lane->news_fd < 0 ||
+                     lane->releases == NULL || lane->histograms == NULL
+                 ? flo_fail(err, FLO_E_MEMORY, "telemetry")
+                 : flo_telemetry_store_open(dir, &lane->store, err);
+    if (rv < 0) {
+        flo_lane_close(lane);
+        return rv;
+    }
+    *out = lane;
+    return 0;
+}
+
+static void events_free(struct flo_lane *lane)
+{
+    struct event **events[] = {&lane->wake, &lane->commit, &lane->second,
+                               &lane->prune, &lane->news};
+
+    for (size_t i = 0; i < FLO_COUNT(events); i++) {
+        if (*events[i] != NULL) {
+            event_free(*events[i]);
+            *events[i] = NULL;
+        }
+    }
+}
+
+static void queues_free(struct flo_lane *lane)
+{
+    struct flo_lane_command *command;
+
+    while ((command = next_command(lane)) != NULL) {
+        query_free(command->query);
+        free(command);
+    }
+    while (lane->answers != NULL) {
+        struct flo_lane_query *next = lane->answers->next;
+        query_free(lane->answers);
+        lane->answers = next;
+    }
+    free(lane->facts);
+}
+
+void flo_lane_stop(struct flo_lane *lane)
+{
+    if (lane->is_running) {
+        struct flo_lane_command *stop = command_new(FLO_LANE_STOP, "", "", 0);
+        while (stop == NULL) {
+            usleep(1000);
+            stop = command_new(FLO_LANE_STOP, "", "", 0);
+        }
+        tell(lane, stop);
+        pthread_join(lane->thread, NULL);
+        lane->is_running = false;
+    }
+    flo_mqtt_close(lane->mqtt, NULL);
+    lane->mqtt = NULL;
+    events_free(lane);
+}
+
+void flo_lane_close(struct flo_lane *lane)
+{
+    if (lane == NULL) {
+        return;
+    }
+    flo_lane_stop(lane);
+    flo_lane_commit(lane);
+    queues_free(lane);
+    if (lane->base != NULL) {
+        event_base_free(lane->base);
+    }
+    flo_telemetry_store_close(lane->store);
+    flo_lane_devices_free(&lane->devices);
+    free(lane->releases);
+    free(lane->histograms);
+    flo_fd_cleanup(&lane->wake_fd);
+    flo_fd_cleanup(&lane->news_fd);
+    pthread_mutex_destroy(&lane->mutex);
+    free(lane);
+}
+
+/* ---- news ---- */
+
+struct flo_lane_fact *flo_lane_facts(struct flo_lane *lane, size_t *count)
+{
+    struct flo_lane_fact *facts;
+
+    pthread_mutex_lock(&lane->mutex);
+    facts = lane->facts;
+    *count = facts != NULL ? lane->fact_count : 0;
+    lane->facts = NULL;
+    pthread_mutex_unlock(&lane->mutex);
+    return facts;
+}
+
+void flo_lane_count(struct flo_lane *lane, struct flo_lane_counters *out)
+{
+    *out = (struct flo_lane_counters){
+        .windows = atomic_load(&lane->windows),
+        .repeated = atomic_load(&lane->repeated),
+        .dropped = atomic_load(&lane->dropped),
+        .shed = atomic_load(&lane->shed) +
+                (lane->mqtt != NULL ? flo_mqtt_dropped(lane->mqtt) : 0),
+        .limited = atomic_load(&lane->limited),
+        .lost = atomic_load(&lane->lost),
+        .queries = atomic_load(&lane->asked),
+        .listens = atomic_load(&lane->listens),
+    };
+}
+
+bool flo_lane_is_shedding(struct flo_lane *lane)
+{
+    uint64_t at_ms = atomic_load(&lane->left_out_at_ms);
+
+    return at_ms != 0 && flo_now_ms() - at_ms < SHEDDING_MS;
+}

@@ -1,0 +1,110 @@
+/* What the lane's files share; not for others. */
+#ifndef FLOTILLA_SERVER_LANE_INSIDE_H
+#define FLOTILLA_SERVER_LANE_INSIDE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/host/mqtt_queue.h"
+
+#include "server-stub/state/ids.h"
+#include "server-stub/telemetry/lane.h"
+#include "server-stub/telemetry/windows.h"
+
+enum flo_lane_command_kind {
+    FLO_LANE_DEVICE,
+    FLO_LANE_RELEASE,
+    FLO_LANE_MESSAGE,
+    FLO_LANE_QUERY,
+    FLO_LANE_STOP
+};
+/* From the control thread to the lane's. */
+struct flo_lane_command {
+    struct flo_lane_command *next;
+    enum flo_lane_command_kind kind;
+    struct flo_lane_query *query;
+    size_t bytes;
+    char *key;  /* device, digest or topic; both point into the block */
+    char *data; /* class ("" none), or payload */
+    char block[];
+};
+
+struct flo_lane_device {
+    char id[37];
+    char hardware[FLO_HARDWARE_TEXT]; /* "": retired */
+    bool is_news;
+    uint32_t tokens; /* thousandths of a window */
+    uint64_t tokens_at_ms;
+    uint64_t limited;
+    uint64_t seen_at_ms;
+    uint64_t rss_bytes;
+};
+
+/* The thread's alone. */
+struct flo_lane_devices {
+    struct flo_ids ids;
+    struct flo_lane_device *items; /* by number */
+    uint32_t *news;                /* numbers of those that are news */
+    size_t capacity, news_count;
+};
+/* NULL when it is not known, or without memory. */
+struct flo_lane_device *flo_lane_find(struct flo_lane_devices *devices,
+                                      const char *id);
+struct flo_lane_device *flo_lane_keep(struct flo_lane_devices *devices,
+                                      const char *id);
+void flo_lane_devices_free(struct flo_lane_devices *devices);
+/* One window of it: may it come? */
+bool flo_lane_may_come(struct flo_lane_device *device, uint64_t now_ms);
+
+#define FLO_LANE_RELEASES_MAX 4096
+
+struct flo_lane {
+    char fleet[FLO_NAME_MAX + 1];
+    pthread_t thread;
+    bool is_running;
+    struct event_base *base; /* the thread's */
+    struct flo_mqtt *mqtt;   /* NULL: only what is fed */
+    struct event *wake, *commit, *second, *prune;
+    int wake_fd;
+
+    /* The thread's. */
+    struct flo_telemetry_store *store;
+    struct flo_lane_devices devices;
+    struct flo_digest *releases; /* [FLO_LANE_RELEASES_MAX] */
+    size_t release_count, release_next;
+    struct flo_histogram *histograms; /* [FLO_METRIC_COUNT] */
+    size_t batch;                     /* windows of the open transaction */
+    bool is_open;                     /* it is */
+    bool stops;
+    uint64_t limited_log_at_ms, failed_log_at_ms, hour;
+    uint64_t dropped_before; /* by its connection, a second ago */
+
+    /* The control thread's. */
+    struct event *news;
+    int news_fd;
+    void (*on_news)(void *context);
+    void *context;
+
+    pthread_mutex_t mutex; /* of what follows */
+    struct flo_lane_command *first, **last;
+    struct flo_mqtt_room room; /* of messages that were fed */
+    size_t queries;
+    struct flo_lane_query *answers, **answers_last;
+    struct flo_lane_fact *facts;
+    size_t fact_count;
+
+    atomic_uint_fast64_t windows, repeated, dropped, shed, limited, lost, asked;
+    atomic_uint_fast64_t left_out_at_ms;
+    atomic_bool listens;
+};
+
+/* lane_take.c: on the thread. */
+void flo_lane_take(struct flo_lane *lane,
+                   const struct flo_mqtt_message *message);
+/* End the open transaction. */
+void flo_lane_commit(struct flo_lane *lane);
+void flo_lane_answer(struct flo_lane *lane, struct flo_lane_query *query);
+void flo_lane_learn(struct flo_lane *lane,
+                    const struct flo_lane_command *command);
+
+#endif

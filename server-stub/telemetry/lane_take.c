@@ -1,0 +1,291 @@
+/* Lane: what its thread does with windows, queries and what it is told. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "base/host/json.h"
+
+#include "server-stub/telemetry/lane_inside.h"
+
+#define PAYLOAD_BYTES_MAX 65536
+#define BATCH_MS 100
+#define BATCH_WINDOWS 2000
+#define LOG_PAUSE_MS 60000
+
+/* ---- what is left out ---- */
+
+static void left_out(struct flo_lane *lane, atomic_uint_fast64_t *counter,
+                     uint64_t count)
+{
+    atomic_fetch_add(counter, count);
+    atomic_store(&lane->left_out_at_ms, flo_now_ms());
+}
+
+/* Is it time for another line about this? */
+static bool may_log(uint64_t *at_ms)
+{
+    uint64_t now_ms = flo_now_ms();
+
+    if (now_ms < *at_ms) {
+        return false;
+    }
+    *at_ms = now_ms + LOG_PAUSE_MS;
+    return true;
+}
+
+static void limited(struct flo_lane *lane, const struct flo_lane_device *device)
+{
+    left_out(lane, &lane->limited, 1);
+    if (may_log(&lane->limited_log_at_ms)) {
+        flo_log(FLO_LOG_WARN, "telemetry",
+                "device %s sends more than %d windows a second: %llu of its "
+                "own are left out",
+                device->id, FLO_LANE_PER_SECOND,
+                (unsigned long long)device->limited);
+    }
+}
+
+static void failed(struct flo_lane *lane, const struct flo_err *why)
+{
+    left_out(lane, &lane->lost, lane->batch > 0 ? lane->batch : 1);
+    lane->batch = 0;
+    lane->is_open = false;
+    if (may_log(&lane->failed_log_at_ms)) {
+        flo_log_err(FLO_LOG_ERROR, "telemetry", why);
+    }
+}
+
+/* ---- windows ---- */
+
+void flo_lane_commit(struct flo_lane *lane)
+{
+    struct flo_err err = {0};
+
+    if (!lane->is_open) {
+        return;
+    }
+    lane->is_open = false;
+    if (flo_telemetry_store_commit(lane->store, &err) < 0) {
+        failed(lane, &err);
+        return;
+    }
+    atomic_fetch_add(&lane->windows, lane->batch);
+    lane->batch = 0;
+}
+
+static int begin(struct flo_lane *lane, struct flo_err *err)
+{
+    static const struct timeval in = {.tv_usec = BATCH_MS * 1000};
+
+    if (lane->is_open) {
+        return 0;
+    }
+    int rv = flo_telemetry_store_begin(lane->store, err);
+    if (rv == 0) {
+        lane->is_open = true;
+        if (lane->commit != NULL) {
+            event_add(lane->commit, &in);
+        }
+    }
+    return rv;
+}
+
+/* A release that nobody published is not a key of ours: a device must not make
+ * rows without end by inventing some. */
+static void forget_unknown(const struct flo_lane *lane,
+                           struct flo_digest *release)
+{
+    for (size_t i = 0; i < lane->release_count; i++) {
+        if (flo_digest_equal(&lane->releases[i], release)) {
+            return;
+        }
+    }
+    *release = (struct flo_digest){0};
+}
+
+static void note(struct flo_lane *lane, struct flo_lane_device *device,
+                 const struct flo_telemetry *window)
+{
+    uint64_t rss = 0;
+
+    if (window->has[FLO_METRIC_NAME_AGENT_RSS]) {
+        rss += (uint64_t)window->values[FLO_METRIC_NAME_AGENT_RSS];
+    }
+    if (window->has[FLO_METRIC_NAME_ENGINE_RSS]) {
+        rss += (uint64_t)window->values[FLO_METRIC_NAME_ENGINE_RSS];
+    }
+    device->seen_at_ms = flo_wall_ms();
+    device->rss_bytes = rss != 0 ? rss : device->rss_bytes;
+    if (!device->is_news) {
+        device->is_news = true;
+        lane->devices.news[lane->devices.news_count++] =
+            (uint32_t)(device - lane->devices.items);
+    }
+}
+
+static void store(struct flo_lane *lane, struct flo_lane_device *device,
+                  const struct flo_telemetry *window)
+{
+    struct flo_err err = {0};
+    bool is_new = false;
+    int rv = begin(lane, &err);
+
+    if (rv == 0) {
+        rv = flo_telemetry_store_add(lane->store, device->id, device->hardware,
+                                     flo_wall_ms(), window, &is_new, &err);
+        if (rv < 0) {
+            flo_telemetry_store_roll_back(lane->store);
+        }
+    }
+    if (rv < 0) {
+        failed(lane, &err);
+        return;
+    }
+    note(lane, device, window);
+    if (!is_new) {
+        atomic_fetch_add(&lane->repeated, 1);
+        return;
+    }
+    lane->batch++;
+    if (lane->batch >= BATCH_WINDOWS) {
+        flo_lane_commit(lane);
+    }
+}
+
+static int read_window(struct flo_lane *lane,
+                       const struct flo_mqtt_message *message,
+                       struct flo_telemetry *window, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_json_cleanup) json_t *json = NULL;
+    uint64_t v;
+    int rv = flo_json_parse(message->data, message->bytes, PAYLOAD_BYTES_MAX,
+                            &json, err);
+
+    if (rv < 0 || (rv = flo_json_get_u64(json, "v", 1, 1, &v, err)) < 0) {
+        return rv;
+    }
+    window->histograms = lane->histograms;
+    return flo_telemetry_parse(json, window, err);
+}
+
+void flo_lane_take(struct flo_lane *lane,
+                   const struct flo_mqtt_message *message)
+{
+    struct flo_telemetry window = {0};
+    struct flo_lane_device *device;
+    char key[FLO_NAME_MAX + 1];
+    enum flo_topic topic;
+    struct flo_err err = {0};
+    int rv = flo_topic_parse(message->topic, lane->fleet, &topic, key, &err);
+
+    if (rv < 0 || topic != FLO_TOPIC_TELE ||
+        (device = flo_lane_find(&lane->devices, key)) == NULL ||
+        device->hardware[0] == '\0') {
+        left_out(lane, &lane->dropped, 1);
+        return;
+    }
+    /* Before anything else is done for it. */
+    if (!flo_lane_may_come(device, flo_now_ms())) {
+        limited(lane, device);
+        return;
+    }
+    if (read_window(lane, message, &window, &err) < 0) {
+        uint64_t dropped = atomic_fetch_add(&lane->dropped, 1);
+        if (dropped < 100 || dropped % 1000 == 0) {
+            flo_log(FLO_LOG_WARN, "telemetry", "dropped a window of %s: %s: %s",
+                    key, flo_error_id(err.code), err.what);
+        }
+        return;
+    }
+    forget_unknown(lane, &window.release);
+    store(lane, device, &window);
+}
+
+/* ---- what it is told ---- */
+
+/* The newest FLO_LANE_RELEASES_MAX are known. */
+static void learn_release(struct flo_lane *lane, const char *text)
+{
+    struct flo_digest digest;
+
+    if (!flo_digest_parse(text, &digest)) {
+        return;
+    }
+    struct flo_digest probe = digest;
+    forget_unknown(lane, &probe);
+    if (!flo_digest_is_zero(&probe)) {
+        return;
+    }
+    lane->releases[lane->release_next] = digest;
+    lane->release_next = (lane->release_next + 1) % FLO_LANE_RELEASES_MAX;
+    if (lane->release_count < FLO_LANE_RELEASES_MAX) {
+        lane->release_count++;
+    }
+}
+
+void flo_lane_learn(struct flo_lane *lane,
+                    const struct flo_lane_command *command)
+{
+    if (command->kind == FLO_LANE_RELEASE) {
+        learn_release(lane, command->key);
+        return;
+    }
+    struct flo_lane_device *device =
+        flo_lane_keep(&lane->devices, command->key);
+    if (device != NULL) {
+        snprintf(device->hardware, sizeof(device->hardware), "%s",
+                 command->data);
+    }
+}
+
+/* ---- queries ---- */
+
+static int fold_row(void *context, const struct flo_telemetry_row *row)
+{
+    flo_telemetry_fold_add(context, row);
+    return 0;
+}
+
+static json_t *run(struct flo_lane *lane, struct flo_lane_query *query,
+                   uint64_t now_ms)
+{
+    const struct flo_telemetry_query *what = &query->query;
+    struct flo_histogram *scratch = calloc(2, sizeof(*scratch));
+    struct flo_telemetry_fold fold = {.query = what, .series = json_array()};
+
+    if (scratch == NULL || fold.series == NULL) {
+        flo_fail(&query->err, FLO_E_MEMORY, "query");
+    } else {
+        fold.step_histogram = &scratch[0];
+        fold.series_histogram = &scratch[1];
+        int rv = flo_telemetry_store_list(
+            lane->store, what,
+            now_ms > what->since_ms ? now_ms - what->since_ms : 0, fold_row,
+            &fold, &query->err);
+        flo_telemetry_fold_end(&fold);
+        if (rv < 0) {
+            query->err.code = rv;
+        }
+    }
+    free(scratch);
+    return fold.series;
+}
+
+void flo_lane_answer(struct flo_lane *lane, struct flo_lane_query *query)
+{
+    const struct flo_metric_fact *fact = flo_metric_fact(query->query.metric);
+    uint64_t now_ms = flo_wall_ms();
+    json_t *json = json_pack("{s:s,s:s,s:I,s:o}", "metric", fact->word, "unit",
+                             fact->unit, "now_ms", (json_int_t)now_ms, "series",
+                             run(lane, query, now_ms));
+
+    if (query->err.code == 0) {
+        flo_json_dump(json, &query->text);
+        if (json == NULL || query->text.failed) {
+            flo_fail(&query->err, FLO_E_MEMORY, "answer");
+        }
+    }
+    json_decref(json);
+    atomic_fetch_add(&lane->asked, 1);
+}

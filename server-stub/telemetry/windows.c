@@ -1,0 +1,426 @@
+/* Telemetry store: opening, names, windows and totals.  What is read and what
+ * is forgotten is in telemetry_rows.c. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server-stub/telemetry/windows_inside.h"
+
+#define BUSY_MS 5000
+
+/* Older files kept a row per metric and window, which is not read any more. */
+static const char *const schema[] = {
+    "SELECT 1",
+    "SELECT 1",
+    "DROP TABLE IF EXISTS histogram; DROP TABLE IF EXISTS number;"
+    "DROP TABLE IF EXISTS merged;"
+    "CREATE TABLE name (n INTEGER PRIMARY KEY, kind INTEGER NOT NULL,"
+    " text TEXT NOT NULL, UNIQUE (kind, text));"
+    /* step and at in seconds. */
+    "CREATE TABLE window (step INTEGER NOT NULL, at INTEGER NOT NULL,"
+    " device INTEGER NOT NULL, release INTEGER NOT NULL, data BLOB NOT NULL,"
+    " PRIMARY KEY (step, at, device, release)) WITHOUT ROWID;"
+    "CREATE TABLE total (step INTEGER NOT NULL, at INTEGER NOT NULL,"
+    " release INTEGER NOT NULL, hardware INTEGER NOT NULL, data BLOB NOT NULL,"
+    " PRIMARY KEY (step, at, release, hardware)) WITHOUT ROWID;"
+    /* Which windows were added: QoS 1 may bring one twice. */
+    "CREATE TABLE merged (device INTEGER NOT NULL, at INTEGER NOT NULL,"
+    " seq INTEGER NOT NULL, received INTEGER NOT NULL,"
+    " PRIMARY KEY (device, at, seq)) WITHOUT ROWID;"
+    "CREATE INDEX merged_received ON merged (received, device, at, seq);",
+};
+
+/* ---- opening ---- */
+
+/* Never looked through as a whole: it may be large, and may be lost. */
+static int open_file(struct flo_telemetry_store *store, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = NULL;
+    int rv = flo_db_open(store->path, FLO_DB_SYNC_NORMAL, BUSY_MS, &db, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_db_migrate(db, schema, FLO_COUNT(schema), err);
+    if (rv < 0) {
+        return flo_wrap(err, rv, "%s", store->path);
+    }
+    store->db = db;
+    db = NULL;
+    return 0;
+}
+
+static int replace_file(struct flo_telemetry_store *store, struct flo_err *err)
+{
+    int rv = flo_db_set_aside(store->path, "damaged", err);
+
+    return rv < 0 ? rv : open_file(store, err);
+}
+
+/* Unless it was closed, or something was found to be damaged since. */
+static int ready(struct flo_telemetry_store *store, struct flo_err *err)
+{
+    struct flo_db *db = store->db;
+
+    if (db != NULL && !flo_db_is_damaged(db)) {
+        return 0;
+    }
+    store->db = NULL;
+    store->name_count = 0;
+    flo_db_close(db);
+    int rv = db != NULL ? FLO_E_DB_DAMAGED : open_file(store, err);
+    return rv == FLO_E_DB_DAMAGED ? replace_file(store, err) : rv;
+}
+
+int flo_telemetry_store_open(const char *dir, struct flo_telemetry_store **out,
+                             struct flo_err *err)
+{
+    struct flo_telemetry_store *store = calloc(1, sizeof(*store));
+    int rv = 0;
+
+    if (store == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "telemetry");
+    }
+    if (strcmp(dir, ":memory:") == 0) {
+        snprintf(store->path, sizeof(store->path), ":memory:");
+    } else if (!flo_path_join(store->path, sizeof(store->path), dir,
+                              "telemetry.db")) {
+        rv = flo_fail(err, FLO_E_IO_OPEN, "path %s is too long", dir);
+    }
+    if (rv == 0) {
+        rv = ready(store, err);
+    }
+    if (rv < 0) {
+        flo_telemetry_store_close(store);
+        return rv;
+    }
+    *out = store;
+    return 0;
+}
+
+void flo_telemetry_store_close(struct flo_telemetry_store *store)
+{
+    if (store != NULL) {
+        flo_db_close(store->db);
+        free(store);
+    }
+}
+
+/* ---- transactions ---- */
+
+int flo_telemetry_store_begin(struct flo_telemetry_store *store,
+                              struct flo_err *err)
+{
+    int rv = ready(store, err);
+
+    return rv < 0 ? rv : flo_db_begin(store->db, err);
+}
+
+void flo_telemetry_store_roll_back(struct flo_telemetry_store *store)
+{
+    store->total_count = 0;
+    store->name_count = 0; /* some may be of this transaction */
+    if (store->db != NULL) {
+        flo_db_roll_back(store->db);
+    }
+}
+
+/* ---- statements ---- */
+
+int flo_telemetry_query_db(struct flo_telemetry_store *store, const char *sql,
+                           const int64_t *numbers, size_t count,
+                           struct flo_db_statement **out, struct flo_err *err)
+{
+    int rv = flo_db_prepare(store->db, sql, out, err);
+
+    for (size_t i = 0; rv == 0 && i < count; i++) {
+        flo_db_bind_i64(*out, (int)i + 1, numbers[i]);
+    }
+    return rv;
+}
+
+/* ---- names ---- */
+
+static int name_read(struct flo_telemetry_store *store, int kind,
+                     const char *text, int64_t *n, struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row;
+    int rv = flo_db_prepare(store->db,
+                            "INSERT INTO name (kind, text) VALUES (?, ?)"
+                            " ON CONFLICT DO UPDATE SET kind = kind"
+                            " RETURNING n",
+                            &row, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_db_bind_i64(row, 1, kind);
+    flo_db_bind_text(row, 2, text);
+    if ((rv = flo_db_step(row, &has_row, err)) < 0) {
+        return rv;
+    }
+    *n = has_row ? flo_db_column_i64(row, 0) : 0;
+    flo_db_reset(row);
+    return 0;
+}
+
+/* A text's number.  The last ones are kept in memory by their hash: a fleet's
+ * devices do not all fit, releases and classes do. */
+static int number_of(struct flo_telemetry_store *store, int kind,
+                     const char *text, int64_t *n, struct flo_err *err)
+{
+    uint32_t hash = flo_crc32c((uint32_t)kind, text, strlen(text));
+    struct flo_telemetry_name *name =
+        &store->names[hash % FLO_TELEMETRY_NAMES_MAX];
+
+    if (store->name_count == 0) {
+        memset(store->names, 0, sizeof(store->names));
+    }
+    if (name->n != 0 && name->kind == kind && strcmp(name->text, text) == 0) {
+        *n = name->n;
+        return 0;
+    }
+    int rv = name_read(store, kind, text, n, err);
+    if (rv == 0) {
+        name->kind = kind;
+        name->n = *n;
+        snprintf(name->text, sizeof(name->text), "%s", text);
+        store->name_count++;
+    }
+    return rv;
+}
+
+/* ---- sketches ---- */
+
+static int sketch_read(struct flo_telemetry_store *store, const char *sql,
+                       const int64_t key[4], struct flo_sketch *into,
+                       struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    bool has_row;
+    int rv = flo_telemetry_query_db(store, sql, key, 4, &row, err);
+
+    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0 || !has_row) {
+        return rv;
+    }
+    size_t bytes;
+    const void *data = flo_db_column_blob(row, 0, &bytes);
+    struct flo_err broken = {0};
+    if (flo_sketch_unpack(into, data, bytes, &broken) < 0) {
+        flo_log_err(FLO_LOG_WARN, "telemetry", &broken); /* begun anew */
+    }
+    flo_db_reset(row);
+    return 0;
+}
+
+static int sketch_write(struct flo_telemetry_store *store, const char *sql,
+                        const int64_t key[4], const struct flo_sketch *sketch,
+                        struct flo_err *err)
+{
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) blob = {0};
+    struct flo_db_statement *row;
+    int rv = flo_telemetry_query_db(store, sql, key, 4, &row, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    flo_sketch_pack(sketch, &blob);
+    if (blob.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "sketch");
+    }
+    flo_db_bind_blob(row, 5, blob.data, blob.bytes);
+    return flo_db_run(row, err);
+}
+
+#define READ(table, key)                                                       \
+    "SELECT data FROM " table " WHERE step = ? AND at = ? AND " key
+#define WRITE(table)                                                           \
+    "INSERT INTO " table " VALUES (?, ?, ?, ?, ?)"                             \
+    " ON CONFLICT DO UPDATE SET data = excluded.data"
+
+static int64_t span(uint64_t at_ms, uint64_t step_ms)
+{
+    return (int64_t)((at_ms - at_ms % step_ms) / 1000);
+}
+
+/* ---- a device's own ---- */
+
+static int window_add(struct flo_telemetry_store *store, int64_t device,
+                      int64_t release, uint64_t at_ms, uint64_t step_ms,
+                      const struct flo_telemetry *window, struct flo_err *err)
+{
+    const int64_t key[4] = {(int64_t)(step_ms / 1000), span(at_ms, step_ms),
+                            device, release};
+    struct flo_sketch *sketch = &store->scratch;
+
+    flo_sketch_clear(sketch);
+    int rv = sketch_read(store, READ("window", "device = ? AND release = ?"),
+                         key, sketch, err);
+    if (rv < 0) {
+        return rv;
+    }
+    flo_sketch_add(sketch, window);
+    return sketch_write(store, WRITE("window"), key, sketch, err);
+}
+
+/* ---- totals ---- */
+
+static int total_write(struct flo_telemetry_store *store,
+                       struct flo_telemetry_total *total, uint64_t step_ms,
+                       struct flo_err *err)
+{
+    const int64_t key[4] = {(int64_t)(step_ms / 1000),
+                            span(total->at_ms, step_ms), total->release,
+                            total->hardware};
+    struct flo_sketch *sketch = &store->scratch;
+    struct flo_buf FLO_CLEANUP(flo_buf_deinit) blob = {0};
+
+    flo_sketch_clear(sketch);
+    int rv = sketch_read(store, READ("total", "release = ? AND hardware = ?"),
+                         key, sketch, err);
+    if (rv < 0) {
+        return rv;
+    }
+    flo_sketch_pack(&total->sketch, &blob);
+    if (blob.failed) {
+        return flo_fail(err, FLO_E_MEMORY, "total");
+    }
+    rv = flo_sketch_unpack(sketch, (const uint8_t *)blob.data, blob.bytes, err);
+    return rv < 0 ? rv : sketch_write(store, WRITE("total"), key, sketch, err);
+}
+
+static int totals_write(struct flo_telemetry_store *store, struct flo_err *err)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < store->total_count && rv == 0; i++) {
+        struct flo_telemetry_total *total = &store->totals[i];
+        if (total->at_ms >= store->fine_from_ms) {
+            rv = total_write(store, total, FLO_TELEMETRY_FINE_MS, err);
+        }
+        if (rv == 0) {
+            rv = total_write(store, total, FLO_TELEMETRY_COARSE_MS, err);
+        }
+    }
+    store->total_count = 0;
+    return rv;
+}
+
+/* The windows of a transaction are added up in memory and written at its end:
+ * a row more for each window would cost as much again as the device's own. */
+static int total_add(struct flo_telemetry_store *store, int64_t release,
+                     int64_t hardware, uint64_t at_ms,
+                     const struct flo_telemetry *window, struct flo_err *err)
+{
+    struct flo_telemetry_total *found = NULL;
+
+    at_ms -= at_ms % FLO_TELEMETRY_FINE_MS;
+    for (size_t i = 0; i < store->total_count && found == NULL; i++) {
+        struct flo_telemetry_total *total = &store->totals[i];
+        found = total->at_ms == at_ms && total->release == release &&
+                        total->hardware == hardware
+                    ? total
+                    : NULL;
+    }
+    if (found == NULL && store->total_count == FLO_TELEMETRY_TOTALS_MAX) {
+        int rv = totals_write(store, err);
+        if (rv < 0) {
+            return rv;
+        }
+    }
+    if (found == NULL) {
+        found = &store->totals[store->total_count++];
+        found->at_ms = at_ms;
+        found->release = release;
+        found->hardware = hardware;
+        flo_sketch_clear(&found->sketch);
+    }
+    flo_sketch_add(&found->sketch, window);
+    return 0;
+}
+
+int flo_telemetry_store_commit(struct flo_telemetry_store *store,
+                               struct flo_err *err)
+{
+    int rv = totals_write(store, err);
+
+    if (rv == 0) {
+        rv = flo_db_commit(store->db, err);
+    }
+    if (rv < 0) {
+        flo_telemetry_store_roll_back(store);
+    }
+    return rv;
+}
+
+/* ---- windows ---- */
+
+/* A window that waited for the network belongs to its time; a clock that
+ * cannot be right does not count. */
+static uint64_t time_of(const struct flo_telemetry *window, uint64_t now_ms)
+{
+    bool fits = window->at_ms <= now_ms + 10000 &&
+                window->at_ms + FLO_TELEMETRY_DEVICE_LIFE_MS > now_ms;
+
+    return fits ? window->at_ms : now_ms;
+}
+
+static int note_merged(struct flo_telemetry_store *store, int64_t device,
+                       const struct flo_telemetry *window, uint64_t now_ms,
+                       bool *is_new, struct flo_err *err)
+{
+    const int64_t key[4] = {device, (int64_t)window->at_ms,
+                            (int64_t)window->seq, (int64_t)(now_ms / 1000)};
+    struct flo_db_statement *row;
+
+    *is_new = true;
+    if (window->seq == 0 || window->at_ms == 0) {
+        return 0;
+    }
+    int rv = flo_telemetry_query_db(
+        store, "INSERT OR IGNORE INTO merged VALUES (?, ?, ?, ?)", key, 4, &row,
+        err);
+    if (rv == 0) {
+        rv = flo_db_run(row, err);
+    }
+    *is_new = rv == 0 && flo_db_changes(store->db) > 0;
+    return rv;
+}
+
+int flo_telemetry_store_add(struct flo_telemetry_store *store,
+                            const char *device, const char *hardware,
+                            uint64_t now_ms, const struct flo_telemetry *window,
+                            bool *is_new, struct flo_err *err)
+{
+    uint64_t at_ms = time_of(window, now_ms);
+    char digest[FLO_DIGEST_TEXT];
+    int64_t device_n;
+    int64_t release_n;
+    int64_t hardware_n;
+    int rv;
+
+    flo_digest_text(&window->release, digest);
+    store->fine_from_ms = now_ms > FLO_TELEMETRY_FINE_LIFE_MS
+                              ? now_ms - FLO_TELEMETRY_FINE_LIFE_MS
+                              : 0;
+    if ((rv = number_of(store, FLO_TELEMETRY_DEVICE, device, &device_n, err)) <
+            0 ||
+        (rv = note_merged(store, device_n, window, now_ms, is_new, err)) < 0 ||
+        !*is_new ||
+        (rv = number_of(store, FLO_TELEMETRY_RELEASE, digest, &release_n,
+                        err)) < 0 ||
+        (rv = number_of(store, FLO_TELEMETRY_HARDWARE, hardware, &hardware_n,
+                        err)) < 0) {
+        return rv;
+    }
+    if (at_ms >= store->fine_from_ms) {
+        rv = window_add(store, device_n, release_n, at_ms,
+                        FLO_TELEMETRY_DEVICE_FINE_MS, window, err);
+    }
+    if (rv == 0) {
+        rv = window_add(store, device_n, release_n, at_ms,
+                        FLO_TELEMETRY_DEVICE_COARSE_MS, window, err);
+    }
+    return rv < 0 ? rv
+                  : total_add(store, release_n, hardware_n, at_ms, window, err);
+}

@@ -1,0 +1,51 @@
+/* What the telemetry store's files share; not for others. */
+#ifndef FLOTILLA_SERVER_TELEMETRY_STORE_INSIDE_H
+#define FLOTILLA_SERVER_TELEMETRY_STORE_INSIDE_H
+
+#include "base/host/db.h"
+
+#include "server-stub/telemetry/windows.h"
+
+enum { FLO_TELEMETRY_DEVICE, FLO_TELEMETRY_RELEASE, FLO_TELEMETRY_HARDWARE };
+
+#define FLO_TELEMETRY_NAMES_MAX 16384
+struct flo_telemetry_name {
+    int64_t n; /* 0: free */
+    int kind;
+    char text[FLO_DIGEST_TEXT];
+};
+
+/* What the windows of a transaction came to, by release and class. */
+struct flo_telemetry_total {
+    uint64_t at_ms; /* of the fine resolution */
+    int64_t release, hardware;
+    struct flo_sketch sketch;
+};
+#define FLO_TELEMETRY_TOTALS_MAX                                               \
+    32 /* few batches have more; they write twice */
+
+struct flo_telemetry_store {
+    struct flo_db *db; /* NULL: it could not be opened again */
+    char path[4096];
+    uint64_t fine_from_ms; /* what is older has no fine row */
+    size_t name_count;
+    size_t total_count;
+    struct flo_sketch scratch;
+    struct flo_histogram histogram;
+    struct flo_telemetry_total totals[FLO_TELEMETRY_TOTALS_MAX];
+    struct flo_telemetry_name names[FLO_TELEMETRY_NAMES_MAX];
+};
+
+/* Prepare with whole numbers as parameters. */
+FLO_MUST_USE int flo_telemetry_query_db(struct flo_telemetry_store *store,
+                                        const char *sql, const int64_t *numbers,
+                                        size_t count,
+                                        struct flo_db_statement **out,
+                                        struct flo_err *err);
+
+/* Tests look at the plans of these. */
+extern const char flo_telemetry_prune_window[];
+extern const char flo_telemetry_prune_total[];
+extern const char flo_telemetry_prune_merged[];
+
+#endif

@@ -1,0 +1,222 @@
+/* Telemetry store: rows that a query reads, and rows that are forgotten. */
+#include <string.h>
+
+#include "server-stub/telemetry/windows_inside.h"
+
+/* ---- reading ---- */
+
+#define WINDOWS                                                                \
+    "SELECT r.text, d.text, '', w.at, w.data FROM window w"                    \
+    " JOIN name r ON r.n = w.release JOIN name d ON d.n = w.device"            \
+    " WHERE w.step = ? AND w.at >= ? ORDER BY "
+#define TOTALS                                                                 \
+    "SELECT r.text, '', h.text, w.at, w.data FROM total w"                     \
+    " JOIN name r ON r.n = w.release JOIN name h ON h.n = w.hardware"          \
+    " WHERE w.step = ? AND w.at >= ? ORDER BY "
+#define BEYOND(table)                                                          \
+    "SELECT at FROM " table " WHERE step = ? AND at >= ?"                      \
+    " ORDER BY at DESC LIMIT 1 OFFSET ?"
+
+static int query_key(const struct flo_telemetry_query *query, uint64_t from_ms,
+                     int64_t key[2])
+{
+    uint64_t step_ms = flo_telemetry_resolution(query);
+
+    key[0] = (int64_t)(step_ms / 1000);
+    key[1] = (int64_t)((from_ms - from_ms % step_ms) / 1000);
+    return 2;
+}
+
+/* The order of rows is the order of the series; one statement per order. */
+static const char *rows_of(const struct flo_telemetry_query *query)
+{
+    static const char *const texts[2][4] = {
+        {TOTALS "w.at", TOTALS "w.release, w.at", TOTALS "w.hardware, w.at",
+         TOTALS "w.release, w.hardware, w.at"},
+        {"", "", WINDOWS "w.device, w.at", WINDOWS "w.release, w.device, w.at"},
+    };
+
+    return query->by_device ? texts[1][query->by_release ? 3 : 2]
+                            : texts[0][(query->by_release ? 1 : 0) +
+                                       (query->by_hardware ? 2 : 0)];
+}
+
+/* The newest row too many says how far back the query may go. */
+static int refuse_too_many(struct flo_telemetry_store *store,
+                           const struct flo_telemetry_query *query,
+                           uint64_t from_ms, struct flo_err *err)
+{
+    int64_t key[3];
+    struct flo_db_statement *row;
+    bool has_row;
+
+    query_key(query, from_ms, key);
+    key[2] = FLO_TELEMETRY_ROWS_MAX;
+    int rv = flo_telemetry_query_db(
+        store, query->by_device ? BEYOND("window") : BEYOND("total"), key, 3,
+        &row, err);
+    if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0 || !has_row) {
+        return rv;
+    }
+    uint64_t fits_from_ms = (uint64_t)flo_db_column_i64(row, 0) * 1000 +
+                            flo_telemetry_resolution(query);
+    uint64_t now_ms = from_ms + query->since_ms;
+    flo_db_reset(row);
+    flo_fail(err, FLO_E_REST_LIMIT,
+             "%s over %llu ms has more than %d stored rows: the last %llu ms "
+             "have as many",
+             flo_metric_fact(query->metric)->word,
+             (unsigned long long)query->since_ms, FLO_TELEMETRY_ROWS_MAX,
+             (unsigned long long)(now_ms > fits_from_ms ? now_ms - fits_from_ms
+                                                        : 0));
+    return query->by_device
+               ? flo_err_fix(err, "shorten since_ms, or take a step_ms of "
+                                  "1800000, or do not ask by device")
+               : flo_err_fix(err, "shorten since_ms");
+}
+
+static int row_read(struct flo_telemetry_store *store,
+                    const struct flo_telemetry_query *query,
+                    struct flo_db_statement *row, struct flo_telemetry_row *out,
+                    struct flo_err *err)
+{
+    struct flo_sketch_number number;
+    size_t bytes;
+    const void *data = flo_db_column_blob(row, 4, &bytes);
+    bool is_histogram =
+        flo_metric_fact(query->metric)->kind == FLO_METRIC_HISTOGRAM;
+    int rv = flo_sketch_pick(data, bytes, query->metric, &number,
+                             &store->histogram, err);
+
+    *out = (struct flo_telemetry_row){
+        .release = flo_db_column_text(row, 0),
+        .device = flo_db_column_text(row, 1),
+        .hardware = flo_db_column_text(row, 2),
+        .at_ms = (uint64_t)flo_db_column_i64(row, 3) * 1000,
+        .count = number.count,
+        .sum = number.sum,
+        .min = number.min,
+        .max = number.max,
+        .histogram = is_histogram ? &store->histogram : NULL,
+    };
+    return rv;
+}
+
+int flo_telemetry_store_list(struct flo_telemetry_store *store,
+                             const struct flo_telemetry_query *query,
+                             uint64_t from_ms, flo_telemetry_row_fn fn,
+                             void *context, struct flo_err *err)
+{
+    struct flo_db_statement *row = NULL;
+    struct flo_telemetry_row out;
+    int64_t key[2];
+    bool has_row = true;
+    int rv = store->db == NULL
+                 ? flo_fail(err, FLO_E_DB, "telemetry.db is not open")
+                 : refuse_too_many(store, query, from_ms, err);
+
+    query_key(query, from_ms, key);
+    if (rv == 0) {
+        rv = flo_telemetry_query_db(store, rows_of(query), key, 2, &row, err);
+    }
+    while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
+        rv = row_read(store, query, row, &out, err);
+        if (rv == 0 && out.count > 0) {
+            rv = fn(context, &out);
+        }
+    }
+    if (rv < 0) {
+        flo_db_reset(row);
+    }
+    return rv;
+}
+
+/* ---- forgetting ---- */
+
+/* The first `limit` rows that fit, found by their key: no row that stays is
+ * read.  They end before the key of the row behind them or, where fewer fit,
+ * before the first key that does not.  A list of keys (IN, or LIMIT where
+ * SQLite has it) would be looked up in all rows of the step. */
+#define FIRST(table, fits, key, end, limit)                                    \
+    "DELETE FROM " table " WHERE " fits " AND (" key ") <"                     \
+    " (SELECT " key " FROM (SELECT " key " FROM " table " WHERE " fits         \
+    " ORDER BY " key " LIMIT 1 OFFSET " limit ")"                              \
+    " UNION ALL SELECT " end " ORDER BY " key " LIMIT 1)"
+
+const char flo_telemetry_prune_window[] = FIRST(
+    "window", "step = ?1 AND at < ?2", "at, device, release", "?2, 0, 0", "?3");
+const char flo_telemetry_prune_total[] =
+    FIRST("total", "step = ?1 AND at < ?2", "at, release, hardware", "?2, 0, 0",
+          "?3");
+const char flo_telemetry_prune_merged[] =
+    FIRST("merged", "received < ?1", "received, device, at, seq", "?1, 0, 0, 0",
+          "?2");
+
+static int prune_some(struct flo_telemetry_store *store, const char *sql,
+                      const int64_t *numbers, size_t count, int64_t *left,
+                      struct flo_err *err)
+{
+    struct flo_db_statement *row;
+    int rv = *left <= 0 ? 1
+                        : flo_telemetry_query_db(store, sql, numbers, count,
+                                                 &row, err);
+
+    if (rv == 0) {
+        rv = flo_db_run(row, err);
+    }
+    if (rv == 0) {
+        *left -= flo_db_changes(store->db);
+    }
+    return rv > 0 ? 0 : rv;
+}
+
+static int64_t since(uint64_t now_ms, uint64_t life_ms)
+{
+    return now_ms > life_ms ? (int64_t)((now_ms - life_ms) / 1000) : 0;
+}
+
+static int prune(struct flo_telemetry_store *store, uint64_t now_ms,
+                 int64_t *left, struct flo_err *err)
+{
+    static const struct {
+        const char *sql;
+        uint64_t step_ms, life_ms;
+    } kinds[] = {
+        {flo_telemetry_prune_window, FLO_TELEMETRY_DEVICE_FINE_MS,
+         FLO_TELEMETRY_FINE_LIFE_MS},
+        {flo_telemetry_prune_window, FLO_TELEMETRY_DEVICE_COARSE_MS,
+         FLO_TELEMETRY_DEVICE_LIFE_MS},
+        {flo_telemetry_prune_total, FLO_TELEMETRY_FINE_MS,
+         FLO_TELEMETRY_FINE_LIFE_MS},
+        {flo_telemetry_prune_total, FLO_TELEMETRY_COARSE_MS,
+         FLO_TELEMETRY_COARSE_LIFE_MS},
+    };
+    const int64_t merged[] = {since(now_ms, FLO_TELEMETRY_FINE_LIFE_MS), *left};
+    int rv =
+        prune_some(store, flo_telemetry_prune_merged, merged, 2, left, err);
+
+    for (size_t i = 0; i < FLO_COUNT(kinds) && rv == 0; i++) {
+        const int64_t numbers[] = {(int64_t)(kinds[i].step_ms / 1000),
+                                   since(now_ms, kinds[i].life_ms), *left};
+        rv = prune_some(store, kinds[i].sql, numbers, 3, left, err);
+    }
+    return rv;
+}
+
+int flo_telemetry_store_prune(struct flo_telemetry_store *store,
+                              uint64_t now_ms, bool *more, struct flo_err *err)
+{
+    int64_t left = FLO_TELEMETRY_PRUNE_ROWS;
+    int rv = flo_telemetry_store_begin(store, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = prune(store, now_ms, &left, err);
+    if (rv < 0) {
+        flo_telemetry_store_roll_back(store);
+        return rv;
+    }
+    *more = left <= 0;
+    return flo_telemetry_store_commit(store, err);
+}
