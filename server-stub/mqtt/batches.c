@@ -1,4 +1,4 @@
-/* Glue: the queue between MQTT and the store, subscriptions, the mark. */
+/* Batches: the queue between MQTT and the store, subscriptions, the mark. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +29,7 @@ struct line {
     struct flo_mqtt_room room;
 };
 
-struct flo_glue {
+struct flo_batches {
     struct flo_controller *controller;
     struct event *batch;
     struct line line;
@@ -70,25 +70,25 @@ static void line_deinit(struct line *line)
     }
 }
 
-static void plan(struct flo_glue *glue, uint64_t ms)
+static void plan(struct flo_batches *batches, uint64_t ms)
 {
     struct timeval in = {.tv_sec = (time_t)(ms / 1000),
                          .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
 
-    if (!event_pending(glue->batch, EV_TIMEOUT, NULL)) {
-        event_add(glue->batch, &in);
+    if (!event_pending(batches->batch, EV_TIMEOUT, NULL)) {
+        event_add(batches->batch, &in);
     }
 }
 
 /* Take up to BATCH_MESSAGES in one transaction.  They stay in the queue until
  * it is committed; a store that fails gets them again. */
-static int write_batch(struct flo_glue *glue, size_t *taken,
+static int write_batch(struct flo_batches *batches, size_t *taken,
                        struct flo_err *err)
 {
-    struct flo_controller *controller = glue->controller;
+    struct flo_controller *controller = batches->controller;
     int rv = flo_controller_begin(controller, err);
 
-    for (struct queued *message = glue->line.first;
+    for (struct queued *message = batches->line.first;
          message != NULL && *taken < BATCH_MESSAGES && rv == 0;
          message = message->next) {
         rv = flo_ingest(controller, message->topic, message->data,
@@ -104,9 +104,9 @@ static int write_batch(struct flo_glue *glue, size_t *taken,
 }
 
 /* A message that cannot be handled must not stop those behind it. */
-static void drop_last(struct flo_glue *glue, size_t taken)
+static void drop_last(struct flo_batches *batches, size_t taken)
 {
-    struct queued **at = &glue->line.first;
+    struct queued **at = &batches->line.first;
 
     for (size_t i = 1; i < taken && *at != NULL; i++) {
         at = &(*at)->next;
@@ -115,34 +115,34 @@ static void drop_last(struct flo_glue *glue, size_t taken)
         return;
     }
     flo_log(FLO_LOG_ERROR, "mqtt", "dropped a message on %.120s", (*at)->topic);
-    glue->controller->counters.messages_dropped++;
-    remove_at(&glue->line, at);
+    batches->controller->counters.messages_dropped++;
+    remove_at(&batches->line, at);
 }
 
 static void on_batch(evutil_socket_t fd, short what, void *context)
 {
-    struct flo_glue *glue = context;
+    struct flo_batches *batches = context;
     struct flo_err err = {0};
     size_t taken = 0;
 
     (void)fd;
     (void)what;
-    if (glue->line.first == NULL) {
+    if (batches->line.first == NULL) {
         return;
     }
-    if (write_batch(glue, &taken, &err) < 0) {
+    if (write_batch(batches, &taken, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
         if (err.code == FLO_E_INTERNAL) {
-            drop_last(glue, taken);
+            drop_last(batches, taken);
         }
-        plan(glue, err.code == FLO_E_INTERNAL ? 0 : 1000);
+        plan(batches, err.code == FLO_E_INTERNAL ? 0 : 1000);
         return;
     }
     while (taken-- > 0) {
-        remove_at(&glue->line, &glue->line.first);
+        remove_at(&batches->line, &batches->line.first);
     }
-    if (glue->line.first != NULL) {
-        plan(glue, 0);
+    if (batches->line.first != NULL) {
+        plan(batches, 0);
     }
 }
 
@@ -175,32 +175,32 @@ static bool is_telemetry(const char *name)
                0;
 }
 
-void flo_glue_take(void *context, const struct flo_mqtt_message *message)
+void flo_batches_take(void *context, const struct flo_mqtt_message *message)
 {
-    struct flo_glue *glue = context;
-    struct line *line = &glue->line;
+    struct flo_batches *batches = context;
+    struct line *line = &batches->line;
     struct flo_err why = {0};
 
     if (is_telemetry(message->topic)) {
-        flo_lane_feed(glue->controller->lane, message);
+        flo_lane_feed(batches->controller->lane, message);
         return;
     }
 
     if (!flo_mqtt_room_enter(&line->room, message->topic, message->bytes)) {
-        glue->refused++;
+        batches->refused++;
         flo_fail(&why, FLO_E_REST_LIMIT, "too many of it wait");
-        flo_ingest_dropped(glue->controller, message->topic, &why);
+        flo_ingest_dropped(batches->controller, message->topic, &why);
         return;
     }
     struct queued *copy = queued_copy(message);
     if (copy == NULL) {
         flo_mqtt_room_leave(&line->room, message->topic, message->bytes);
-        glue->controller->counters.messages_dropped++;
+        batches->controller->counters.messages_dropped++;
         return;
     }
     *line->last = copy;
     line->last = &copy->next;
-    plan(glue, BATCH_MS);
+    plan(batches, BATCH_MS);
 }
 
 /* ---- connection ---- */
@@ -213,7 +213,7 @@ static int subscribe(struct flo_controller *controller, struct flo_err *err)
     for (int i = 0; i < FLO_TOPIC_COUNT && rv == 0; i++) {
         const struct flo_topic_fact *fact = flo_topic_fact((enum flo_topic)i);
         if (!fact->is_device_writing ||
-            (i == FLO_TOPIC_TELE && !controller->glue->is_external)) {
+            (i == FLO_TOPIC_TELE && !controller->batches->is_external)) {
             continue;
         }
         rv = flo_topic_build((enum flo_topic)i, controller->fleet, "+", filter,
@@ -235,7 +235,7 @@ static int listen_again(struct flo_controller *controller, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    rv = flo_records_devices_offline(controller->store, err);
+    rv = flo_fleet_devices_offline(controller->store, err);
     if (rv == 0) {
         rv = flo_rollouts_step_all(
             controller,
@@ -254,98 +254,99 @@ static int listen_again(struct flo_controller *controller, struct flo_err *err)
 
 static void publish_mark(struct flo_controller *controller)
 {
-    struct flo_glue *glue = controller->glue;
+    struct flo_batches *batches = controller->batches;
     char text[128];
 
-    glue->mark++;
+    batches->mark++;
     snprintf(text, sizeof(text),
              "{\"v\":1,\"epoch\":1,\"boot\":\"%s\",\"n\":%llu}",
-             glue->controller->boot, (unsigned long long)glue->mark);
-    flo_glue_publish(glue->controller, FLO_TOPIC_MARK, "", text, strlen(text));
+             batches->controller->boot, (unsigned long long)batches->mark);
+    flo_batches_publish(batches->controller, FLO_TOPIC_MARK, "", text,
+                        strlen(text));
 }
 
 /* Both or neither: who subscribes only does not know whom it missed, and may
  * let go what has aged.  Answers to what it lets go are heard. */
-static void listen_to_devices(struct flo_glue *glue)
+static void listen_to_devices(struct flo_batches *batches)
 {
     struct flo_err err = {0};
-    int subscribed = subscribe(glue->controller, &err);
+    int subscribed = subscribe(batches->controller, &err);
 
     if (subscribed < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
     }
-    int listened = listen_again(glue->controller, &err);
+    int listened = listen_again(batches->controller, &err);
     if (listened < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
     }
-    glue->listens = subscribed == 0 && listened == 0;
-    if (glue->listens) {
-        flo_effects_publish_all(glue->controller, publish_mark);
+    batches->listens = subscribed == 0 && listened == 0;
+    if (batches->listens) {
+        flo_outgoing_publish_all(batches->controller, publish_mark);
     }
 }
 
-bool flo_glue_listens(const struct flo_controller *controller)
+bool flo_batches_listens(const struct flo_controller *controller)
 {
-    return controller->mqtt != NULL && controller->glue->listens &&
+    return controller->mqtt != NULL && controller->batches->listens &&
            flo_mqtt_is_connected(controller->mqtt);
 }
 
 /* What was dropped for want of room is asked for again when there is some:
  * presence and reports are retained, and a report says whose answer is
  * missing. */
-static void heal(struct flo_glue *glue)
+static void heal(struct flo_batches *batches)
 {
-    struct flo_controller *controller = glue->controller;
-    uint64_t dropped = glue->refused + flo_mqtt_dropped(controller->mqtt);
+    struct flo_controller *controller = batches->controller;
+    uint64_t dropped = batches->refused + flo_mqtt_dropped(controller->mqtt);
     struct flo_err err = {0};
 
-    if (dropped != glue->dropped_before) {
-        glue->dropped_before = dropped;
-        glue->heal_at_ms = flo_now_ms() + HEAL_MS;
+    if (dropped != batches->dropped_before) {
+        batches->dropped_before = dropped;
+        batches->heal_at_ms = flo_now_ms() + HEAL_MS;
     }
-    if (glue->heal_at_ms == 0 || flo_now_ms() < glue->heal_at_ms ||
-        glue->line.first != NULL) {
+    if (batches->heal_at_ms == 0 || flo_now_ms() < batches->heal_at_ms ||
+        batches->line.first != NULL) {
         return;
     }
-    glue->heal_at_ms = 0;
+    batches->heal_at_ms = 0;
     flo_log(FLO_LOG_WARN, "mqtt",
             "%llu messages had no room so far: devices' states are read again",
             (unsigned long long)dropped);
     if (subscribe(controller, &err) < 0 || listen_again(controller, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
-        glue->heal_at_ms = flo_now_ms() + HEAL_MS;
+        batches->heal_at_ms = flo_now_ms() + HEAL_MS;
     }
 }
 
-void flo_glue_tick(struct flo_controller *controller)
+void flo_batches_tick(struct flo_controller *controller)
 {
     if (controller->is_acl_due) {
-        flo_glue_acl_changed(controller);
+        flo_batches_acl_changed(controller);
     }
-    if (controller->mqtt != NULL && !controller->glue->listens &&
+    if (controller->mqtt != NULL && !controller->batches->listens &&
         flo_mqtt_is_connected(controller->mqtt)) {
-        listen_to_devices(controller->glue);
-    } else if (flo_glue_listens(controller)) {
-        heal(controller->glue);
+        listen_to_devices(controller->batches);
+    } else if (flo_batches_listens(controller)) {
+        heal(controller->batches);
     }
 }
 
 static void on_connected(void *context, bool session_present)
 {
-    struct flo_glue *glue = context;
-    struct flo_controller *controller = glue->controller;
+    struct flo_batches *batches = context;
+    struct flo_controller *controller = batches->controller;
 
     (void)session_present;
     flo_log(FLO_LOG_INFO, "mqtt", "connected to %s", controller->mqtt_url_own);
-    listen_to_devices(glue);
+    listen_to_devices(batches);
 }
 
 static void on_disconnected(void *context, const struct flo_err *err,
                             uint64_t retry_in_ms)
 {
-    struct flo_glue *glue = context;
+    struct flo_batches *batches = context;
 
-    glue->listens = false;
+    batches->listens = false;
     flo_log(FLO_LOG_WARN, "mqtt", "no broker: %s (again in %llu ms)", err->what,
             (unsigned long long)retry_in_ms);
 }
@@ -357,19 +358,19 @@ static void on_refused(void *context, const char *topic, int reason)
             (unsigned)reason);
 }
 
-int flo_glue_open(struct flo_controller *controller, struct flo_err *err)
+int flo_batches_open(struct flo_controller *controller, struct flo_err *err)
 {
-    struct flo_glue *glue = calloc(1, sizeof(*glue));
+    struct flo_batches *batches = calloc(1, sizeof(*batches));
 
-    if (glue == NULL) {
+    if (batches == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "mqtt");
     }
-    glue->controller = controller;
-    glue->is_external = controller->broker == NULL;
-    line_init(&glue->line, QUEUE_MESSAGES_MAX);
-    controller->glue = glue;
-    glue->batch = event_new(controller->base, -1, 0, on_batch, glue);
-    if (glue->batch == NULL) {
+    batches->controller = controller;
+    batches->is_external = controller->broker == NULL;
+    line_init(&batches->line, QUEUE_MESSAGES_MAX);
+    controller->batches = batches;
+    batches->batch = event_new(controller->base, -1, 0, on_batch, batches);
+    if (batches->batch == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "mqtt");
     }
     struct flo_mqtt_options options = {
@@ -386,37 +387,38 @@ int flo_glue_open(struct flo_controller *controller, struct flo_err *err)
         .queue_apart = strrchr(flo_topic_fact(FLO_TOPIC_TELE)->path, '/') + 1,
     };
     struct flo_mqtt_handlers handlers = {
-        .context = glue,
+        .context = batches,
         .on_connected = on_connected,
         .on_disconnected = on_disconnected,
-        .on_message = flo_glue_take,
+        .on_message = flo_batches_take,
         .on_refused = on_refused,
     };
     return flo_mqtt_open(controller->base, &options, &handlers,
                          &controller->mqtt, err);
 }
 
-void flo_glue_close(struct flo_controller *controller)
+void flo_batches_close(struct flo_controller *controller)
 {
-    struct flo_glue *glue = controller->glue;
+    struct flo_batches *batches = controller->batches;
 
     if (controller->mqtt != NULL) {
         flo_mqtt_close(controller->mqtt, NULL);
         controller->mqtt = NULL;
     }
-    if (glue == NULL) {
+    if (batches == NULL) {
         return;
     }
-    line_deinit(&glue->line);
-    if (glue->batch != NULL) {
-        event_free(glue->batch);
+    line_deinit(&batches->line);
+    if (batches->batch != NULL) {
+        event_free(batches->batch);
     }
-    free(glue);
-    controller->glue = NULL;
+    free(batches);
+    controller->batches = NULL;
 }
 
-void flo_glue_publish(struct flo_controller *controller, enum flo_topic topic,
-                      const char *key, const void *data, size_t bytes)
+void flo_batches_publish(struct flo_controller *controller,
+                         enum flo_topic topic, const char *key,
+                         const void *data, size_t bytes)
 {
     const struct flo_topic_fact *fact = flo_topic_fact(topic);
     char name[FLO_TOPIC_TEXT];
@@ -432,7 +434,7 @@ void flo_glue_publish(struct flo_controller *controller, enum flo_topic topic,
     }
 }
 
-void flo_glue_acl_changed(struct flo_controller *controller)
+void flo_batches_acl_changed(struct flo_controller *controller)
 {
     struct flo_err err = {0};
 

@@ -61,7 +61,7 @@ static void acl_line(struct flo_buf *out, const char *fleet,
                    brace != NULL ? brace + 3 : "");
 }
 
-static int acl_retired(void *context, const struct flo_records_device *device)
+static int acl_retired(void *context, const struct flo_fleet_device *device)
 {
     if (device->is_retired) {
         flo_text_list_add(context, device->id);
@@ -72,11 +72,11 @@ static int acl_retired(void *context, const struct flo_records_device *device)
 int flo_broker_acl_text(struct flo_controller *controller, struct flo_buf *out,
                         struct flo_err *err)
 {
-    struct flo_records_device_filter filter = {.online = -1,
-                                               .with_retired = true};
+    struct flo_fleet_device_filter filter = {.online = -1,
+                                             .with_retired = true};
     struct flo_text_list retired = {0};
-    int rv = flo_records_device_list(controller->store, &filter, acl_retired,
-                                     &retired, err);
+    int rv = flo_fleet_device_list(controller->store, &filter, acl_retired,
+                                   &retired, err);
 
     flo_buf_printf(out,
                    "# Made by flotilla-controller; edits are lost.\n"
@@ -167,8 +167,8 @@ static void config_digest(struct flo_broker *broker, const struct flo_buf *text)
     char authority[FLO_DIGEST_TEXT];
     char restored[24] = "";
 
-    (void)flo_records_setting_get(controller->store, "restored", restored,
-                                  sizeof(restored), NULL);
+    (void)flo_fleet_setting_get(controller->store, "restored", restored,
+                                sizeof(restored), NULL);
     flo_digest_text(&controller->pki.ca_fingerprint, authority);
     flo_buf_printf(&all, "%s%s %s %llu %llu\n", text->data, authority, restored,
                    (unsigned long long)controller->devices_max,
@@ -235,8 +235,8 @@ static int port_choose(struct flo_controller *controller, uint16_t *out,
                        struct flo_err *err)
 {
     char kept[16];
-    int rv = flo_records_setting_get(controller->store, "mqtt_port", kept,
-                                     sizeof(kept), err);
+    int rv = flo_fleet_setting_get(controller->store, "mqtt_port", kept,
+                                   sizeof(kept), err);
 
     if (rv < 0) {
         return rv;
@@ -251,13 +251,13 @@ static int port_choose(struct flo_controller *controller, uint16_t *out,
         return FLO_E_PORT_IN_USE;
     }
     snprintf(kept, sizeof(kept), "%u", *out);
-    rv = flo_records_begin(controller->store, err);
+    rv = flo_fleet_begin(controller->store, err);
     if (rv == 0) {
-        rv = flo_records_setting_set(controller->store, "mqtt_port", kept, err);
+        rv = flo_fleet_setting_set(controller->store, "mqtt_port", kept, err);
         if (rv < 0) {
-            flo_records_roll_back(controller->store);
+            flo_fleet_roll_back(controller->store);
         } else {
-            rv = flo_records_commit(controller->store, err);
+            rv = flo_fleet_commit(controller->store, err);
         }
     }
     return rv;
@@ -355,8 +355,8 @@ static bool adopt(struct flo_broker *broker)
         !is_alive(pids.keeper, pids.keeper_started)) {
         return false;
     }
-    if (flo_records_setting_get(controller->store, "mqtt_port", kept,
-                                sizeof(kept), NULL) < 0) {
+    if (flo_fleet_setting_get(controller->store, "mqtt_port", kept,
+                              sizeof(kept), NULL) < 0) {
         return false;
     }
     broker->port = (uint16_t)strtoul(kept, NULL, 10);

@@ -31,8 +31,7 @@ int flo_broker_limits(struct flo_controller *controller, struct flo_err *err)
     }
     controller->devices_max =
         limit.rlim_cur > RESERVED ? limit.rlim_cur - RESERVED : 1;
-    int rv =
-        flo_records_device_counts(controller->store, &devices, &online, err);
+    int rv = flo_fleet_device_counts(controller->store, &devices, &online, err);
     if (rv == 0 && devices > controller->devices_max) {
         flo_log(FLO_LOG_WARN, "broker",
                 "%llu devices are enrolled, and the limit of open files (%llu) "
@@ -47,8 +46,7 @@ int flo_broker_has_room(struct flo_controller *controller, struct flo_err *err)
 {
     uint64_t devices = 0;
     uint64_t online = 0;
-    int rv =
-        flo_records_device_counts(controller->store, &devices, &online, err);
+    int rv = flo_fleet_device_counts(controller->store, &devices, &online, err);
 
     if (rv < 0 || controller->devices_max == 0 ||
         devices < controller->devices_max) {

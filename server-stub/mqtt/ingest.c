@@ -141,9 +141,9 @@ static int execution(const struct flo_message *message, const char *id,
     bool is_left = said->device != NULL;
     *said = (struct flo_said){0};
     if (rv == 0 && is_left) {
-        rv = flo_records_member_detail(message->controller->store, rollout,
-                                       message->device, error.data, detail.data,
-                                       err);
+        rv = flo_fleet_member_detail(message->controller->store, rollout,
+                                     message->device, error.data, detail.data,
+                                     err);
     }
     return rv;
 }
@@ -176,16 +176,16 @@ static int on_event(const struct flo_message *message, struct flo_err *err)
     if (text.failed) {
         return flo_fail(err, FLO_E_MEMORY, "event");
     }
-    if ((rv = flo_records_event_add(controller->store, message->device, boot,
-                                    seq, at_ms, message->now_ms, text.data,
-                                    &is_new, &last, err)) < 0) {
+    if ((rv = flo_fleet_event_add(controller->store, message->device, boot, seq,
+                                  at_ms, message->now_ms, text.data, &is_new,
+                                  &last, err)) < 0) {
         return rv;
     }
     char ack[FLO_NAME_MAX + 72];
     snprintf(ack, sizeof(ack), "%s %s %llu", message->device, boot,
              (unsigned long long)last);
-    flo_text_list_add(&controller->effects.acks, ack);
-    flo_effect_live(controller, "device", message->device);
+    flo_text_list_add(&controller->outgoing.acks, ack);
+    flo_outgoing_live(controller, "device", message->device);
     if (is_new && strcmp(type, "execution") == 0 && id != NULL) {
         rv = execution(message, id, message->json, err);
     } else if (is_new && strcmp(type, "security") == 0) {
@@ -207,12 +207,12 @@ static int back_by_report(const struct flo_message *message, uint64_t rev,
     char order[FLO_NAME_MAX + 1];
     uint64_t desired;
     bool is_awaited;
-    int rv = flo_records_device_is_awaited(controller->store, message->device,
-                                           &is_awaited, err);
+    int rv = flo_fleet_device_is_awaited(controller->store, message->device,
+                                         &is_awaited, err);
 
     if (rv < 0 || (!is_awaited && !flo_ingest_any_goes_back(controller)) ||
-        (rv = flo_records_desired_get(controller->store, message->device,
-                                      &desired, order, err)) < 0 ||
+        (rv = flo_fleet_desired_get(controller->store, message->device,
+                                    &desired, order, err)) < 0 ||
         rev < desired ||
         (rv = flo_ingest_back_on_rollouts(message, NULL, false, err)) < 0) {
         return rv;
@@ -234,14 +234,14 @@ static int look_at_top(const struct flo_message *message, uint64_t top,
     int rv = 0;
 
     if (top > controller->top_known) { /* else it is one of ours */
-        rv = flo_records_newest(controller->store, "order", &newest, err);
+        rv = flo_fleet_newest(controller->store, "order", &newest, err);
         controller->top_known = rv == 0 ? newest : 0;
     }
     if (rv < 0 || top <= controller->top_known) {
         return rv;
     }
     if (controller->options.is_restored && top - newest <= TOP_JUMP_MAX) {
-        rv = flo_records_skip(controller->store, "order", top - newest, err);
+        rv = flo_fleet_skip(controller->store, "order", top - newest, err);
         return rv < 0 ? rv : flo_orders_renew_each(controller, err);
     }
     if (!controller->top_is_told) {
@@ -288,15 +288,15 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     if (text.failed || profile.failed) {
         return flo_fail(err, FLO_E_MEMORY, "report");
     }
-    if ((rv = flo_records_device_reported(controller->store, message->device,
-                                          text.data, profile.data, err)) < 0) {
+    if ((rv = flo_fleet_device_reported(controller->store, message->device,
+                                        text.data, profile.data, err)) < 0) {
         return rv;
     }
     if ((rv = look_at_top(message, top, err)) < 0) {
         return rv;
     }
-    flo_lane_glue_device(controller, message->device, facts);
-    flo_effect_live(controller, "device", message->device);
+    flo_telemetry_link_device(controller, message->device, facts);
+    flo_outgoing_live(controller, "device", message->device);
     const char *name = json_string_value(json_object_get(run, "id"));
     if (name != NULL) {
         rv = execution(message, name, run, err);
@@ -318,9 +318,9 @@ static int on_presence(const struct flo_message *message, struct flo_err *err)
         return rv;
     }
     bool is_news;
-    flo_effect_live(message->controller, "device", message->device);
-    rv = flo_records_device_online(message->controller->store, message->device,
-                                   online, &is_news, err);
+    flo_outgoing_live(message->controller, "device", message->device);
+    rv = flo_fleet_device_online(message->controller->store, message->device,
+                                 online, &is_news, err);
     return rv < 0 ? rv
                   : flo_rollouts_step_all(
                         message->controller,
@@ -358,11 +358,11 @@ static int is_there(const struct flo_message *message, enum flo_topic topic,
     int rv =
         topic == FLO_TOPIC_PRESENCE
             ? 0
-            : flo_records_device_online(message->controller->store,
-                                        message->device, true, &is_news, err);
+            : flo_fleet_device_online(message->controller->store,
+                                      message->device, true, &is_news, err);
 
     if (is_news) {
-        flo_effect_live(message->controller, "device", message->device);
+        flo_outgoing_live(message->controller, "device", message->device);
     }
     return rv;
 }
@@ -372,8 +372,8 @@ static int heard(const struct flo_message *message, enum flo_topic topic,
 {
     int rv = is_there(message, topic, err);
 
-    flo_records_device_heard(message->controller->store, message->device,
-                             message->now_ms, 0);
+    flo_fleet_device_heard(message->controller->store, message->device,
+                           message->now_ms, 0);
     return rv < 0 ? rv
                   : flo_rollouts_step_all(message->controller,
                                           (struct flo_rollout_event){
@@ -402,8 +402,8 @@ static int take(struct flo_controller *controller, const char *topic_text,
     if (!flo_uuid_is_valid(key)) {
         return flo_fail(err, FLO_E_MQTT_TOPIC, "`%s` is no device id", key);
     }
-    if ((rv = flo_records_device_is_active(controller->store, key, &active,
-                                           err)) < 0) {
+    if ((rv = flo_fleet_device_is_active(controller->store, key, &active,
+                                         err)) < 0) {
         return rv;
     }
     if (!active) {

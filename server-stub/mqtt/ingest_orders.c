@@ -86,7 +86,7 @@ struct awaited {
     struct flo_text_list ids; /* "<order> <release> <issued_at_ms>" */
 };
 
-static int collect_awaited(void *context, const struct flo_records_order *order)
+static int collect_awaited(void *context, const struct flo_fleet_order *order)
 {
     struct awaited *awaited = context;
     char text[256];
@@ -106,8 +106,8 @@ int flo_ingest_back_on_orders(const struct flo_message *message,
 {
     struct flo_controller *controller = message->controller;
     struct awaited awaited = {0};
-    int rv = flo_records_outcome_awaited(controller->store, message->device,
-                                         collect_awaited, &awaited, err);
+    int rv = flo_fleet_outcome_awaited(controller->store, message->device,
+                                       collect_awaited, &awaited, err);
 
     for (size_t i = 0; i < awaited.ids.count && rv == 0; i++) {
         char order[FLO_NAME_MAX + 1];
@@ -116,16 +116,16 @@ int flo_ingest_back_on_orders(const struct flo_message *message,
         if (sscanf(awaited.ids.items[i], "%64s %71s %llu", order, release,
                    &issued) == 3 &&
             !report_names(message->json, release)) {
-            rv = flo_records_outcome_put(
+            rv = flo_fleet_outcome_put(
                 controller->store, order, message->device, FLO_OUTCOME_DONE,
                 message->now_ms > issued ? message->now_ms - issued : 0, err);
             if (rv == 0) {
-                rv = flo_records_outcome_say(
+                rv = flo_fleet_outcome_say(
                     controller->store, order, message->device,
                     message->now_ms > issued ? message->now_ms - issued : 0, "",
                     err);
             }
-            flo_effect_live(controller, "order", order);
+            flo_outgoing_live(controller, "order", order);
         }
     }
     flo_text_list_clear(&awaited.ids);
@@ -141,7 +141,7 @@ struct ask {
     const struct flo_message *message;
 };
 
-static int ask_for(void *context, const struct flo_records_order *order)
+static int ask_for(void *context, const struct flo_fleet_order *order)
 {
     const struct ask *ask = context;
     char text[37 + FLO_NAME_MAX + 2];
@@ -149,21 +149,21 @@ static int ask_for(void *context, const struct flo_records_order *order)
     if (order->issued_at_ms + ASK_AFTER_MS < ask->message->now_ms &&
         order->expires_at_ms > ask->message->now_ms) {
         snprintf(text, sizeof(text), "%s %s", ask->message->device, order->id);
-        flo_text_list_add(&ask->message->controller->effects.asks, text);
+        flo_text_list_add(&ask->message->controller->outgoing.asks, text);
     }
     return 0;
 }
 
 int flo_ingest_ask(const struct flo_message *message, struct flo_err *err)
 {
-    struct flo_records *store = message->controller->store;
+    struct flo_fleet_store *store = message->controller->store;
     struct ask ask = {.message = message};
 
-    if (!flo_records_device_may_ask(store, message->device, ASK_AGAIN_MS)) {
+    if (!flo_fleet_device_may_ask(store, message->device, ASK_AGAIN_MS)) {
         return 0;
     }
-    return flo_records_outcome_awaited(store, message->device, ask_for, &ask,
-                                       err);
+    return flo_fleet_outcome_awaited(store, message->device, ask_for, &ask,
+                                     err);
 }
 
 /* ---- ack ---- */
@@ -186,7 +186,7 @@ struct flo_acked {
     size_t next;
 };
 
-static int take_acked(void *context, const struct flo_records_order *order)
+static int take_acked(void *context, const struct flo_fleet_order *order)
 {
     struct acked *acked = context;
 
@@ -219,8 +219,8 @@ static int acked_find(struct flo_controller *controller, const char *order,
     if (found != NULL) {
         *out = *found;
     } else {
-        rv = flo_records_order_get(controller->store, order, take_acked, out,
-                                   err);
+        rv =
+            flo_fleet_order_get(controller->store, order, take_acked, out, err);
         if (rv == 0 && known != NULL) {
             known->items[known->next++ % ACKED_MAX] = *out;
         }
@@ -282,9 +282,9 @@ static int deploy_refused(const struct flo_message *message,
         err);
     return rv < 0 || error.bytes == 0
                ? rv
-               : flo_records_member_detail(message->controller->store, rollout,
-                                           message->device, error.data, NULL,
-                                           err);
+               : flo_fleet_member_detail(message->controller->store, rollout,
+                                         message->device, error.data, NULL,
+                                         err);
 }
 
 static bool is_about_trust(const char *id)
@@ -310,11 +310,11 @@ int flo_ingest_distrusted(const struct flo_message *message,
     if (id == NULL || !is_about_trust(id)) {
         return 0;
     }
-    int rv = flo_records_desired_get(controller->store, message->device, &rev,
-                                     order, err);
+    int rv = flo_fleet_desired_get(controller->store, message->device, &rev,
+                                   order, err);
     if (rv < 0 || order[0] == '\0' ||
-        flo_records_order_get(controller->store, order, take_acked, &desired,
-                              &absent) < 0 ||
+        flo_fleet_order_get(controller->store, order, take_acked, &desired,
+                            &absent) < 0 ||
         strcmp(desired.op, "deploy") != 0) {
         return rv;
     }
@@ -391,14 +391,14 @@ static int outcome(const struct flo_message *message, const char *order,
         return rv == FLO_E_ABSENT ? 0 : rv;
     }
     why_text(why, &error);
-    rv = flo_records_outcome_advance(
+    rv = flo_fleet_outcome_advance(
         controller->store, order, message->device, next, took_ms,
         message->now_ms > acked.issued_at_ms
             ? message->now_ms - acked.issued_at_ms
             : 0,
         error.data != NULL ? error.data : "", &is_news, err);
     if (is_news) {
-        flo_effect_live(controller, "order", order);
+        flo_outgoing_live(controller, "order", order);
     }
     return rv;
 }
@@ -428,7 +428,7 @@ struct earlier {
     struct flo_text_list ids;
 };
 
-static int collect_earlier(void *context, const struct flo_records_order *order)
+static int collect_earlier(void *context, const struct flo_fleet_order *order)
 {
     struct earlier *earlier = context;
     const struct acked *acked = earlier->acked;
@@ -451,8 +451,8 @@ static int outcome_of_earlier(const struct flo_message *message,
 {
     struct earlier earlier = {.acked = acked};
     int rv =
-        flo_records_outcome_awaited(message->controller->store, message->device,
-                                    collect_earlier, &earlier, err);
+        flo_fleet_outcome_awaited(message->controller->store, message->device,
+                                  collect_earlier, &earlier, err);
 
     for (size_t i = 0; i < earlier.ids.count && rv == 0; i++) {
         rv = outcome(message, earlier.ids.items[i], next, took_ms, err);

@@ -1,4 +1,4 @@
-/* Lane glue: start, news and queries of the telemetry lane. */
+/* Lane batches: start, news and queries of the telemetry lane. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,18 +7,19 @@
 
 /* ---- what it is told ---- */
 
-void flo_lane_glue_device(struct flo_controller *controller, const char *device,
-                          const json_t *profile_or_null)
+void flo_telemetry_link_device(struct flo_controller *controller,
+                               const char *device,
+                               const json_t *profile_or_null)
 {
     char hardware[FLO_HARDWARE_TEXT];
 
     flo_hardware_class(profile_or_null, hardware);
-    if (flo_records_device_hardware(controller->store, device, hardware)) {
+    if (flo_fleet_device_hardware(controller->store, device, hardware)) {
         flo_lane_device(controller->lane, device, hardware);
     }
 }
 
-static int tell_device(void *context, const struct flo_records_device *device)
+static int tell_device(void *context, const struct flo_fleet_device *device)
 {
     FLO_CLEANUP(flo_json_cleanup) json_t *profile = NULL;
 
@@ -26,12 +27,11 @@ static int tell_device(void *context, const struct flo_records_device *device)
                        &profile, NULL) < 0) {
         profile = NULL;
     }
-    flo_lane_glue_device(context, device->id, profile);
+    flo_telemetry_link_device(context, device->id, profile);
     return 0;
 }
 
-static int tell_release(void *context,
-                        const struct flo_records_release *release)
+static int tell_release(void *context, const struct flo_fleet_release *release)
 {
     struct flo_controller *controller = context;
 
@@ -39,19 +39,20 @@ static int tell_release(void *context,
     return 0;
 }
 
-int flo_lane_glue_open(struct flo_controller *controller, struct flo_err *err)
+int flo_telemetry_link_open(struct flo_controller *controller,
+                            struct flo_err *err)
 {
-    struct flo_records_device_filter filter = {.online = -1};
+    struct flo_fleet_device_filter filter = {.online = -1};
     int rv = flo_lane_open(controller->dir, controller->fleet,
                            &controller->lane, err);
 
     if (rv == 0) {
-        rv = flo_records_device_list(controller->store, &filter, tell_device,
-                                     controller, err);
+        rv = flo_fleet_device_list(controller->store, &filter, tell_device,
+                                   controller, err);
     }
     return rv < 0 ? rv
-                  : flo_records_release_list(controller->store, tell_release,
-                                             controller, err);
+                  : flo_fleet_release_list(controller->store, tell_release,
+                                           controller, err);
 }
 
 /* ---- whom it heard ---- */
@@ -87,8 +88,8 @@ static void on_news(void *context)
     struct flo_lane_fact *facts = flo_lane_facts(controller->lane, &count);
 
     for (size_t i = 0; i < count; i++) {
-        flo_records_device_heard(controller->store, facts[i].device,
-                                 facts[i].seen_at_ms, facts[i].rss_bytes);
+        flo_fleet_device_heard(controller->store, facts[i].device,
+                               facts[i].seen_at_ms, facts[i].rss_bytes);
     }
     if (count > 0 && flo_rollouts_any_active(controller) &&
         hear(controller, facts, count, &err) < 0) {
@@ -100,7 +101,8 @@ static void on_news(void *context)
     free(facts);
 }
 
-int flo_lane_glue_start(struct flo_controller *controller, struct flo_err *err)
+int flo_telemetry_link_start(struct flo_controller *controller,
+                             struct flo_err *err)
 {
     struct flo_mqtt_options options = {
         .url = controller->mqtt_url_own,

@@ -33,16 +33,16 @@ static int make_enrol(struct flo_rest_call *call, uint64_t ttl_ms,
     flo_random(id_bytes, sizeof(id_bytes));
     flo_hex_encode(id_bytes, sizeof(id_bytes), id);
     flo_enrol_token_text(random, &call->controller->pki.ca_fingerprint, text);
-    struct flo_records_token token = {.id = id,
-                                      .kind = "enroll",
-                                      .name = call->name,
-                                      .role = "",
-                                      .group = group,
-                                      .uses_left = uses,
-                                      .created_at_ms = flo_wall_ms(),
-                                      .expires_at_ms = flo_wall_ms() + ttl_ms};
+    struct flo_fleet_token token = {.id = id,
+                                    .kind = "enroll",
+                                    .name = call->name,
+                                    .role = "",
+                                    .group = group,
+                                    .uses_left = uses,
+                                    .created_at_ms = flo_wall_ms(),
+                                    .expires_at_ms = flo_wall_ms() + ttl_ms};
     flo_sha256(text, strlen(text), &token.secret);
-    rv = flo_records_token_add(call->controller->store, &token, err);
+    rv = flo_fleet_token_add(call->controller->store, &token, err);
     flo_run_url(url, "https", call->controller->host_public,
                 call->controller->port_devices);
     call->out = json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:s}", "id", id, "kind",
@@ -104,7 +104,7 @@ int flo_rest_token_make(struct flo_rest_call *call, struct flo_err *err)
                       : make_access(call, ttl_ms, err);
 }
 
-static int add_token(void *context, const struct flo_records_token *token)
+static int add_token(void *context, const struct flo_fleet_token *token)
 {
     json_t *json = json_pack("{s:s,s:s,s:s,s:I,s:I}", "id", token->id, "kind",
                              token->kind, "name", token->name, "created_at_ms",
@@ -126,7 +126,7 @@ int flo_rest_tokens(struct flo_rest_call *call, struct flo_err *err)
 {
     json_t *items = json_array();
     int rv =
-        flo_records_token_list(call->controller->store, add_token, items, err);
+        flo_fleet_token_list(call->controller->store, add_token, items, err);
 
     call->out = flo_rest_list(items, NULL);
     return rv;
@@ -137,7 +137,7 @@ int flo_rest_token_delete(struct flo_rest_call *call, struct flo_err *err)
     const char *id = flo_httpd_param(call->request, "id");
 
     call->out = json_pack("{s:s}", "id", id);
-    return flo_records_token_delete(call->controller->store, id, err);
+    return flo_fleet_token_delete(call->controller->store, id, err);
 }
 
 /* ---- trust ---- */
@@ -219,7 +219,7 @@ int flo_rest_audit(struct flo_rest_call *call, struct flo_err *err)
         return rv;
     }
     list.items = json_array();
-    rv = (is_newest ? flo_records_audit_newest : flo_records_audit_list)(
+    rv = (is_newest ? flo_fleet_audit_newest : flo_fleet_audit_list)(
         call->controller->store, from, limit, add_record, &list, err);
     snprintf(next, sizeof(next), "%llu",
              (unsigned long long)(is_newest ? list.last - 1 : list.last + 1));

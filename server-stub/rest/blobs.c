@@ -70,7 +70,7 @@ static int may_read(struct flo_controller *controller,
                         "needed");
     }
     int rv =
-        flo_records_device_is_active(controller->store, device, &active, err);
+        flo_fleet_device_is_active(controller->store, device, &active, err);
     return rv < 0   ? rv
            : active ? 0
                     : flo_fail(err, FLO_E_REST_ROLE,
@@ -128,8 +128,8 @@ static void on_envelope(void *context, struct flo_httpd_request *request)
         (rv = flo_rest_query_check(request, "", &err)) == 0 &&
         (rv = digest_of(request, &digest, &err)) == 0) {
         flo_digest_text(&digest, text);
-        rv = flo_records_envelope_get(controller->store, text, answer_envelope,
-                                      request, &err);
+        rv = flo_fleet_envelope_get(controller->store, text, answer_envelope,
+                                    request, &err);
     }
     if (rv < 0) {
         flo_httpd_answer_err(request, &err);

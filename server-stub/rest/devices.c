@@ -41,8 +41,7 @@ static int read_request(const json_t *in, struct enrol *out,
     return 0;
 }
 
-static int take_enrol_token(void *context,
-                            const struct flo_records_token *token)
+static int take_enrol_token(void *context, const struct flo_fleet_token *token)
 {
     struct enrol *out = context;
 
@@ -57,15 +56,15 @@ static int take_enrol_token(void *context,
 static int use_token(struct flo_rest_call *call, struct enrol *enrol,
                      struct flo_err *err)
 {
-    struct flo_records *store = call->controller->store;
+    struct flo_fleet_store *store = call->controller->store;
     struct flo_digest secret;
     struct flo_err absent = {0};
     int rv = FLO_E_ABSENT;
 
     if (flo_enrol_token_is_valid(enrol->token)) {
         flo_sha256(enrol->token, strlen(enrol->token), &secret);
-        rv = flo_records_token_get(store, NULL, &secret, take_enrol_token,
-                                   enrol, &absent);
+        rv = flo_fleet_token_get(store, NULL, &secret, take_enrol_token, enrol,
+                                 &absent);
     }
     if (rv == 0) { /* who has one of ours is no stranger */
         snprintf(call->token_id, sizeof(call->token_id), "%s", enrol->token_id);
@@ -84,7 +83,7 @@ static int use_token(struct flo_rest_call *call, struct enrol *enrol,
         return flo_fail(err, FLO_E_ENROL_TOKEN,
                         "the enrolment token has expired");
     }
-    return flo_records_token_use(store, enrol->token_id, err);
+    return flo_fleet_token_use(store, enrol->token_id, err);
 }
 
 static int issue(struct flo_controller *controller, const struct enrol *enrol,
@@ -121,16 +120,15 @@ static int store_device(struct flo_controller *controller, struct enrol *enrol,
     if (enrol->profile != NULL) {
         flo_json_dump(enrol->profile, &profile);
     }
-    struct flo_records_device device = {
+    struct flo_fleet_device device = {
         .id = enrol->id,
         .name = enrol->name != NULL ? enrol->name : name,
         .labels = labels.bytes > 0 ? labels.data : "{}",
         .profile = profile.bytes > 0 ? profile.data : "{}",
         .groups = list,
         .enrolled_at_ms = flo_wall_ms()};
-    flo_lane_glue_device(controller, enrol->id, enrol->profile);
-    return flo_records_device_add(controller->store, &device, groups, count,
-                                  err);
+    flo_telemetry_link_device(controller, enrol->id, enrol->profile);
+    return flo_fleet_device_add(controller->store, &device, groups, count, err);
 }
 
 static json_t *trust_json(const struct flo_controller *controller)
@@ -195,8 +193,8 @@ static int enrol_device(struct flo_rest_call *call, const json_t *in,
         (rv = flo_rollouts_join(controller, enrol.id, err)) < 0) {
         return rv;
     }
-    flo_effect_desired(controller, enrol.id);
-    flo_effect_live(controller, "device", enrol.id);
+    flo_outgoing_desired(controller, enrol.id);
+    flo_outgoing_live(controller, "device", enrol.id);
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++) {
         json_array_append_new(list, json_string(groups[i]));
@@ -218,18 +216,18 @@ struct device_list {
     char last[37];
 };
 
-static int add_device(void *context, const struct flo_records_device *device)
+static int add_device(void *context, const struct flo_fleet_device *device)
 {
     struct device_list *list = context;
 
-    json_array_append_new(list->items, flo_view_device(device));
+    json_array_append_new(list->items, flo_object_device(device));
     snprintf(list->last, sizeof(list->last), "%s", device->id);
     return 0;
 }
 
 /* key=value, cut at the first '=' into `room`. */
 static int read_label(const char *text, char *room, size_t bytes,
-                      struct flo_records_device_filter *filter,
+                      struct flo_fleet_device_filter *filter,
                       struct flo_err *err)
 {
     char *equals;
@@ -250,14 +248,13 @@ static int read_label(const char *text, char *room, size_t bytes,
 }
 
 static int read_filter(struct flo_rest_call *call, char *room, size_t bytes,
-                       struct flo_records_device_filter *out,
-                       struct flo_err *err)
+                       struct flo_fleet_device_filter *out, struct flo_err *err)
 {
     const char *state = flo_httpd_query(call->request, "state");
     char model[FLO_NAME_MAX + 1];
     char version[FLO_NAME_MAX + 1];
 
-    *out = (struct flo_records_device_filter){
+    *out = (struct flo_fleet_device_filter){
         .after = flo_httpd_query(call->request, "cursor"),
         .group = flo_httpd_query(call->request, "group"),
         .release = flo_httpd_query(call->request, "release"),
@@ -280,7 +277,7 @@ static int read_filter(struct flo_rest_call *call, char *room, size_t bytes,
 
 int flo_rest_devices(struct flo_rest_call *call, struct flo_err *err)
 {
-    struct flo_records_device_filter filter;
+    struct flo_fleet_device_filter filter;
     struct device_list list = {0};
     char label[512];
     int rv = read_filter(call, label, sizeof(label), &filter, err);
@@ -289,29 +286,29 @@ int flo_rest_devices(struct flo_rest_call *call, struct flo_err *err)
         return rv;
     }
     list.items = json_array();
-    rv = flo_records_device_list(call->controller->store, &filter, add_device,
-                                 &list, err);
+    rv = flo_fleet_device_list(call->controller->store, &filter, add_device,
+                               &list, err);
     bool more = json_array_size(list.items) == filter.limit;
     call->out = flo_rest_list(list.items, more ? list.last : NULL);
     return rv;
 }
 
-static int take_device(void *context, const struct flo_records_device *device)
+static int take_device(void *context, const struct flo_fleet_device *device)
 {
     struct flo_rest_call *call = context;
 
-    call->out = flo_view_device(device);
+    call->out = flo_object_device(device);
     return 0;
 }
 
 int flo_rest_device(struct flo_rest_call *call, struct flo_err *err)
 {
-    return flo_records_device_get(call->controller->store,
-                                  flo_httpd_param(call->request, "id"),
-                                  take_device, call, err);
+    return flo_fleet_device_get(call->controller->store,
+                                flo_httpd_param(call->request, "id"),
+                                take_device, call, err);
 }
 
-static int take_id(void *context, const struct flo_records_device *device)
+static int take_id(void *context, const struct flo_fleet_device *device)
 {
     snprintf(context, 37, "%s", device->id);
     return 0;
@@ -334,14 +331,14 @@ int flo_rest_timeline(struct flo_rest_call *call, struct flo_err *err)
     int rv = flo_rest_number(call, "limit", 1, 1000, 200, &limit, err);
 
     if (rv < 0 ||
-        (rv = flo_records_device_get(call->controller->store,
-                                     flo_httpd_param(call->request, "id"),
-                                     take_id, id, err)) < 0) {
+        (rv = flo_fleet_device_get(call->controller->store,
+                                   flo_httpd_param(call->request, "id"),
+                                   take_id, id, err)) < 0) {
         return rv;
     }
     json_t *items = json_array();
-    rv = flo_records_event_list(call->controller->store, id, limit, add_event,
-                                items, err);
+    rv = flo_fleet_event_list(call->controller->store, id, limit, add_event,
+                              items, err);
     call->out = flo_rest_list(items, NULL);
     return rv;
 }
@@ -350,12 +347,12 @@ int flo_rest_device_retire(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_controller *controller = call->controller;
     char id[37];
-    int rv = flo_records_device_get(controller->store,
-                                    flo_httpd_param(call->request, "id"),
-                                    take_id, id, err);
+    int rv = flo_fleet_device_get(controller->store,
+                                  flo_httpd_param(call->request, "id"), take_id,
+                                  id, err);
 
     if (rv < 0 ||
-        (rv = flo_records_device_retire(controller->store, id, err)) < 0 ||
+        (rv = flo_fleet_device_retire(controller->store, id, err)) < 0 ||
         (rv = flo_rollouts_step_all(
              controller,
              (struct flo_rollout_event){.kind = FLO_ROLLOUT_EVENT_LEFT,
@@ -364,9 +361,8 @@ int flo_rest_device_retire(struct flo_rest_call *call, struct flo_err *err)
         return rv;
     }
     flo_lane_device(controller->lane, id, NULL);
-    flo_text_list_add(&controller->effects.cleared, id);
-    controller->effects.acl = true;
-    flo_effect_live(controller, "device", id);
-    return flo_records_device_get(controller->store, id, take_device, call,
-                                  err);
+    flo_text_list_add(&controller->outgoing.cleared, id);
+    controller->outgoing.acl = true;
+    flo_outgoing_live(controller, "device", id);
+    return flo_fleet_device_get(controller->store, id, take_device, call, err);
 }

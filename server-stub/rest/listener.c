@@ -45,7 +45,7 @@ struct token {
     uint64_t expires_at_ms;
 };
 
-static int take_token(void *context, const struct flo_records_token *token)
+static int take_token(void *context, const struct flo_fleet_token *token)
 {
     struct token *out = context;
 
@@ -80,8 +80,8 @@ int flo_rest_authenticate(struct flo_controller *controller,
     if (bearer == NULL || !flo_access_token_parse(bearer, id)) {
         return no_token(err);
     }
-    int rv = flo_records_token_get(controller->store, id, NULL, take_token,
-                                   &token, err);
+    int rv = flo_fleet_token_get(controller->store, id, NULL, take_token,
+                                 &token, err);
     if (rv == FLO_E_ABSENT) {
         return no_token(err);
     }
@@ -205,9 +205,8 @@ static bool replayed(struct flo_rest_call *call, const struct route *route,
     if (strlen(key) > 64) {
         flo_fail(&err, FLO_E_REST_SCHEMA,
                  "Idempotency-Key has more than 64 characters");
-    } else if (flo_records_replay_get(call->controller->store, call->token_id,
-                                      key, &stored, &status, &body,
-                                      &err) == 0) {
+    } else if (flo_fleet_replay_get(call->controller->store, call->token_id,
+                                    key, &stored, &status, &body, &err) == 0) {
         if (status == 0) {
             return false;
         }
@@ -311,7 +310,7 @@ static int finish_write(struct flo_rest_call *call, const struct route *route,
                                   bytes > 0 ? body : "", err);
 
     if (rv == 0 && key != NULL) {
-        rv = flo_records_replay_put(
+        rv = flo_fleet_replay_put(
             call->controller->store, call->token_id, key, request, call->status,
             (route->flags & SECRET) != 0 ? "" : text->data, flo_wall_ms(), err);
     }

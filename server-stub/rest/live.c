@@ -86,7 +86,7 @@ static void send_all(struct flo_live *live, const char *text, size_t bytes)
     }
 }
 
-static int take_valid(void *context, const struct flo_records_token *token)
+static int take_valid(void *context, const struct flo_fleet_token *token)
 {
     *(bool *)context =
         token->expires_at_ms == 0 || token->expires_at_ms > flo_wall_ms();
@@ -100,9 +100,8 @@ static void end_without_token(struct flo_live *live)
         struct live_client *client = live->clients[i - 1];
         struct flo_err err = {0};
         bool is_valid = false;
-        int rv =
-            flo_records_token_get(live->controller->store, client->token_id,
-                                  NULL, take_valid, &is_valid, &err);
+        int rv = flo_fleet_token_get(live->controller->store, client->token_id,
+                                     NULL, take_valid, &is_valid, &err);
         if (rv == FLO_E_ABSENT || (rv == 0 && !is_valid)) {
             client_end(live, client, flo_httpd_stream_end);
         }
@@ -168,16 +167,15 @@ static void leave_out(struct flo_live *live)
 
 /* ---- changes ---- */
 
-static int take_device(void *context, const struct flo_records_device *device)
+static int take_device(void *context, const struct flo_fleet_device *device)
 {
-    *(json_t **)context = flo_view_device(device);
+    *(json_t **)context = flo_object_device(device);
     return 0;
 }
 
-static int take_release(void *context,
-                        const struct flo_records_release *release)
+static int take_release(void *context, const struct flo_fleet_release *release)
 {
-    *(json_t **)context = flo_view_release(release, false);
+    *(json_t **)context = flo_object_release(release, false);
     return 0;
 }
 
@@ -190,24 +188,24 @@ static int view(struct flo_controller *controller, const char *topic,
     int rv;
 
     if (strcmp(topic, "device") == 0) {
-        return flo_records_device_get(controller->store, key, take_device, out,
-                                      err);
+        return flo_fleet_device_get(controller->store, key, take_device, out,
+                                    err);
     }
     if (strcmp(topic, "order") == 0) {
-        return flo_view_order(controller, key, 0, out, err);
+        return flo_object_order(controller, key, 0, out, err);
     }
     if (strcmp(topic, "release") == 0) {
         rv = flo_release_title_parse(key, model, version, err);
-        return rv < 0
-                   ? rv
-                   : flo_records_release_get(controller->store, model, version,
-                                             take_release, out, err);
+        return rv < 0 ? rv
+                      : flo_fleet_release_get(controller->store, model, version,
+                                              take_release, out, err);
     }
     rv = flo_rollouts_find(controller, key, &entry, err);
-    return rv < 0 ? rv
-                  : flo_view_rollout(controller, entry,
-                                     entry->core.member_count <= 200 ? 200 : 0,
-                                     out, err);
+    return rv < 0
+               ? rv
+               : flo_object_rollout(controller, entry,
+                                    entry->core.member_count <= 200 ? 200 : 0,
+                                    out, err);
 }
 
 static void send_changed(struct flo_live *live, const char *text)

@@ -5,11 +5,11 @@
 
 #include "server-stub/rest/rest.h"
 
-static int take_view(void *context, const struct flo_records_release *release)
+static int take_view(void *context, const struct flo_fleet_release *release)
 {
     struct flo_rest_call *call = context;
 
-    call->out = flo_view_release(release, true);
+    call->out = flo_object_release(release, true);
     return 0;
 }
 
@@ -67,7 +67,7 @@ struct known {
     char twin[FLO_NAME_MAX + 1];  /* another one of the same number, or "" */
 };
 
-static int look_known(void *context, const struct flo_records_release *release)
+static int look_known(void *context, const struct flo_fleet_release *release)
 {
     struct known *known = context;
 
@@ -92,17 +92,17 @@ static int store_release(struct flo_rest_call *call,
                          const char *digest, struct flo_err *err)
 {
     const struct flo_release *release = &verified->release;
-    struct flo_records_release row = {.model = release->model,
-                                      .version = release->version,
-                                      .number = release->number,
-                                      .digest = digest,
-                                      .state = "draft",
-                                      .body = verified->body,
-                                      .bytes = full_bytes(release),
-                                      .created_at_ms = flo_wall_ms()};
+    struct flo_fleet_release row = {.model = release->model,
+                                    .version = release->version,
+                                    .number = release->number,
+                                    .digest = digest,
+                                    .state = "draft",
+                                    .body = verified->body,
+                                    .bytes = full_bytes(release),
+                                    .created_at_ms = flo_wall_ms()};
     call->status = 201;
     flo_lane_release(call->controller->lane, digest);
-    return flo_records_release_add(call->controller->store, &row, err);
+    return flo_fleet_release_add(call->controller->store, &row, err);
 }
 
 /* May it stand beside what is known of its model? */
@@ -155,8 +155,8 @@ static int add_verified(struct flo_rest_call *call,
 
     flo_digest_text(&verified->digest, digest);
     flo_release_title(release, title);
-    int rv = flo_records_release_list(call->controller->store, look_known,
-                                      &known, err);
+    int rv = flo_fleet_release_list(call->controller->store, look_known, &known,
+                                    err);
     if (rv < 0) {
         return rv;
     }
@@ -167,14 +167,13 @@ static int add_verified(struct flo_rest_call *call,
     }
     /* Verified, so it may replace the one that is here: signed again, perhaps
      * with a new key. */
-    rv = flo_records_envelope_put(call->controller->store, digest, envelope,
-                                  err);
+    rv = flo_fleet_envelope_put(call->controller->store, digest, envelope, err);
     if (rv < 0) {
         return rv;
     }
-    flo_effect_live(call->controller, "release", title);
-    rv = flo_records_release_get(call->controller->store, release->model,
-                                 release->version, take_view, call, err);
+    flo_outgoing_live(call->controller, "release", title);
+    rv = flo_fleet_release_get(call->controller->store, release->model,
+                               release->version, take_view, call, err);
     if (rv == 0) {
         json_object_set_new(call->out, "missing",
                             missing_blobs(call->controller, release));
@@ -209,7 +208,7 @@ struct found {
     struct flo_err *err;
 };
 
-static int take_found(void *context, const struct flo_records_release *release)
+static int take_found(void *context, const struct flo_fleet_release *release)
 {
     struct found *found = context;
 
@@ -226,19 +225,19 @@ static int find(struct flo_rest_call *call, struct found *found,
                                      found->model, found->version, err);
 
     found->err = err;
-    return rv < 0 ? rv
-                  : flo_records_release_get(call->controller->store,
-                                            found->model, found->version,
-                                            take_found, found, err);
+    return rv < 0
+               ? rv
+               : flo_fleet_release_get(call->controller->store, found->model,
+                                       found->version, take_found, found, err);
 }
 
 static int show_changed(struct flo_rest_call *call, const struct found *found,
                         struct flo_err *err)
 {
-    flo_effect_live(call->controller, "release",
-                    flo_httpd_param(call->request, "name"));
-    return flo_records_release_get(call->controller->store, found->model,
-                                   found->version, take_view, call, err);
+    flo_outgoing_live(call->controller, "release",
+                      flo_httpd_param(call->request, "name"));
+    return flo_fleet_release_get(call->controller->store, found->model,
+                                 found->version, take_view, call, err);
 }
 
 int flo_rest_release_publish(struct flo_rest_call *call, struct flo_err *err)
@@ -265,8 +264,8 @@ int flo_rest_release_publish(struct flo_rest_call *call, struct flo_err *err)
         flo_err_fix(err, "upload them: PUT /v1/blobs/{digest}");
         return FLO_E_BUNDLE_MISSING;
     }
-    rv = flo_records_release_state(call->controller->store, found.digest,
-                                   "published", err);
+    rv = flo_fleet_release_state(call->controller->store, found.digest,
+                                 "published", err);
     return rv < 0 ? rv : show_changed(call, &found, err);
 }
 
@@ -307,17 +306,17 @@ int flo_rest_release_unyank(struct flo_rest_call *call, struct flo_err *err)
 
 /* ---- reading ---- */
 
-static int add_release(void *context, const struct flo_records_release *release)
+static int add_release(void *context, const struct flo_fleet_release *release)
 {
-    json_array_append_new(context, flo_view_release(release, false));
+    json_array_append_new(context, flo_object_release(release, false));
     return 0;
 }
 
 int flo_rest_releases(struct flo_rest_call *call, struct flo_err *err)
 {
     json_t *items = json_array();
-    int rv = flo_records_release_list(call->controller->store, add_release,
-                                      items, err);
+    int rv = flo_fleet_release_list(call->controller->store, add_release, items,
+                                    err);
 
     call->out = flo_rest_list(items, NULL);
     return rv;
@@ -331,8 +330,8 @@ int flo_rest_release(struct flo_rest_call *call, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    rv = flo_records_release_get(call->controller->store, found.model,
-                                 found.version, take_view, call, err);
+    rv = flo_fleet_release_get(call->controller->store, found.model,
+                               found.version, take_view, call, err);
     if (rv == 0) {
         json_object_set_new(call->out, "missing",
                             missing_blobs(call->controller, &found.release));

@@ -43,10 +43,10 @@ int flo_rest_rollout_start(struct flo_rest_call *call, struct flo_err *err)
     call->status = is_dry ? 200 : 201;
     call->roll_back = is_dry;
     if (!is_dry) {
-        flo_view_rollout_etag(&entry->core, call->etag);
+        flo_object_rollout_etag(&entry->core, call->etag);
     }
-    rv = flo_view_rollout(call->controller, entry, is_dry ? 0 : FLO_RECORDS_ALL,
-                          &call->out, err);
+    rv = flo_object_rollout(call->controller, entry, is_dry ? 0 : FLO_FLEET_ALL,
+                            &call->out, err);
     if (is_dry) {
         flo_rollouts_entry_free(entry);
     }
@@ -57,7 +57,7 @@ struct ids {
     struct flo_text_list list;
 };
 
-static int add_id(void *context, const struct flo_records_rollout *rollout)
+static int add_id(void *context, const struct flo_fleet_rollout *rollout)
 {
     struct ids *ids = context;
 
@@ -76,8 +76,8 @@ int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
                              FLO_CONTROLLER_ACTIVE_MAX, &limit, err);
 
     if (rv == 0) {
-        rv = flo_records_rollout_list(call->controller->store, limit, add_id,
-                                      &ids, err);
+        rv = flo_fleet_rollout_list(call->controller->store, limit, add_id,
+                                    &ids, err);
     }
     for (size_t i = 0; i < ids.list.count && rv == 0; i++) {
         struct flo_rollout_entry *entry;
@@ -85,7 +85,7 @@ int flo_rest_rollouts(struct flo_rest_call *call, struct flo_err *err)
         rv =
             flo_rollouts_find(call->controller, ids.list.items[i], &entry, err);
         if (rv == 0) {
-            rv = flo_view_rollout(call->controller, entry, 0, &view, err);
+            rv = flo_object_rollout(call->controller, entry, 0, &view, err);
         }
         if (rv == 0) {
             json_array_append_new(items, view);
@@ -104,19 +104,19 @@ int flo_rest_rollout(struct flo_rest_call *call, struct flo_err *err)
     int rv = 0;
 
     if (text == NULL || strcmp(text, "false") != 0) {
-        rv = flo_rest_number(call, "devices", 1, FLO_RECORDS_ALL,
-                             FLO_RECORDS_ALL, &devices, err);
+        rv = flo_rest_number(call, "devices", 1, FLO_FLEET_ALL, FLO_FLEET_ALL,
+                             &devices, err);
     }
     if (rv < 0 || (rv = flo_rollouts_find(call->controller,
                                           flo_httpd_param(call->request, "id"),
                                           &entry, err)) < 0) {
         return rv;
     }
-    flo_view_rollout_etag(&entry->core, call->etag);
-    rv = flo_view_rollout(call->controller, entry, devices, &call->out, err);
+    flo_object_rollout_etag(&entry->core, call->etag);
+    rv = flo_object_rollout(call->controller, entry, devices, &call->out, err);
     return rv < 0 ? rv
-                  : flo_view_rollback(call->controller, &entry->core, call->out,
-                                      err);
+                  : flo_object_rollback(call->controller, &entry->core,
+                                        call->out, err);
 }
 
 #define ACT_DEVICES_MAX 200 /* shown behind an action: it is in a hurry */
@@ -170,7 +170,7 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
                                 err)) < 0) {
         return rv;
     }
-    flo_view_rollout_etag(&entry->core, call->etag);
+    flo_object_rollout_etag(&entry->core, call->etag);
     if (match != NULL && strcmp(match, "*") != 0 &&
         strcmp(match, call->etag) != 0) {
         return flo_fail(err, FLO_E_REST_CONFLICT,
@@ -190,9 +190,9 @@ int flo_rest_rollout_act(struct flo_rest_call *call, struct flo_err *err)
     if (rv < 0) {
         return rv;
     }
-    flo_view_rollout_etag(&entry->core, call->etag);
-    return flo_view_rollout(call->controller, entry, ACT_DEVICES_MAX,
-                            &call->out, err);
+    flo_object_rollout_etag(&entry->core, call->etag);
+    return flo_object_rollout(call->controller, entry, ACT_DEVICES_MAX,
+                              &call->out, err);
 }
 
 /* ---- orders ---- */
@@ -233,7 +233,7 @@ static int read_scope(const struct flo_rest_call *call,
     return 0;
 }
 
-static int take_id(void *context, const struct flo_records_device *device)
+static int take_id(void *context, const struct flo_fleet_device *device)
 {
     snprintf(context, 37, "%s", device->id);
     return 0;
@@ -269,8 +269,8 @@ static int read_take_back(const struct flo_rest_call *call,
     }
     what->by = call->name;
     if (what->device != NULL) {
-        rv = flo_records_device_get(call->controller->store, what->device,
-                                    take_id, device, err);
+        rv = flo_fleet_device_get(call->controller->store, what->device,
+                                  take_id, device, err);
         what->device = device;
     }
     return rv;
@@ -300,8 +300,8 @@ static int set_heartbeat(struct flo_rest_call *call, uint64_t ms,
 
     snprintf(text, sizeof(text), "%llu", (unsigned long long)ms);
     call->controller->heartbeat_ms = ms;
-    return flo_records_setting_set(call->controller->store, "heartbeat_ms",
-                                   text, err);
+    return flo_fleet_setting_set(call->controller->store, "heartbeat_ms", text,
+                                 err);
 }
 
 static int fleet_order(struct flo_rest_call *call, enum flo_order_op op,
@@ -362,7 +362,7 @@ int flo_rest_order_issue(struct flo_rest_call *call, struct flo_err *err)
         return rv;
     }
     call->status = 202;
-    return flo_view_order(call->controller, id, 0, &call->out, err);
+    return flo_object_order(call->controller, id, 0, &call->out, err);
 }
 
 int flo_rest_order(struct flo_rest_call *call, struct flo_err *err)
@@ -371,14 +371,14 @@ int flo_rest_order(struct flo_rest_call *call, struct flo_err *err)
     int rv = flo_rest_number(call, "devices", 0, 100000, 200, &devices, err);
 
     return rv < 0 ? rv
-                  : flo_view_order(call->controller,
-                                   flo_httpd_param(call->request, "id"),
-                                   devices, &call->out, err);
+                  : flo_object_order(call->controller,
+                                     flo_httpd_param(call->request, "id"),
+                                     devices, &call->out, err);
 }
 
 #define ORDERS_SHOWN 50
 
-static int add_order(void *context, const struct flo_records_order *order)
+static int add_order(void *context, const struct flo_fleet_order *order)
 {
     flo_text_list_add(context, order->id);
     return 0;
@@ -389,12 +389,12 @@ int flo_rest_orders(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_text_list ids = {0};
     json_t *items = json_array();
-    int rv = flo_records_order_tracked(call->controller->store, ORDERS_SHOWN,
-                                       add_order, &ids, err);
+    int rv = flo_fleet_order_tracked(call->controller->store, ORDERS_SHOWN,
+                                     add_order, &ids, err);
 
     for (size_t i = 0; i < ids.count && rv == 0; i++) {
         json_t *view = NULL;
-        rv = flo_view_order(call->controller, ids.items[i], 0, &view, err);
+        rv = flo_object_order(call->controller, ids.items[i], 0, &view, err);
         if (rv == 0) {
             json_array_append_new(items, view);
         }

@@ -24,8 +24,7 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
     uint64_t online = 0;
     bool is_up =
         controller->mqtt != NULL && flo_mqtt_is_connected(controller->mqtt);
-    int rv =
-        flo_records_device_counts(controller->store, &devices, &online, err);
+    int rv = flo_fleet_device_counts(controller->store, &devices, &online, err);
 
     if (rv < 0) {
         return rv;
@@ -56,7 +55,7 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
 int flo_rest_version(struct flo_rest_call *call, struct flo_err *err)
 {
     bool is_frozen = false;
-    int rv = flo_records_is_frozen(call->controller->store, &is_frozen, err);
+    int rv = flo_fleet_is_frozen(call->controller->store, &is_frozen, err);
 
     call->out =
         json_pack("{s:s,s:s,s:s,s:I,s:s,s:b}", "version", FLO_VERSION, "fleet",
@@ -87,7 +86,7 @@ static void metrics_text(struct flo_controller *controller, struct flo_buf *out)
     uint64_t active = 0;
     struct flo_err err = {0};
 
-    if (flo_records_device_counts(controller->store, &devices, &online, &err) <
+    if (flo_fleet_device_counts(controller->store, &devices, &online, &err) <
         0) {
         flo_log_err(FLO_LOG_WARN, "metrics", &err);
     }
@@ -136,7 +135,7 @@ static void metrics_text(struct flo_controller *controller, struct flo_buf *out)
            c->batches);
     metric(out, "statements_total", "counter",
            "Statements of control.db: few for each message.",
-           flo_records_statements(controller->store));
+           flo_fleet_statements(controller->store));
     metric(out, "commits_failed_total", "counter", "Commits that failed.",
            c->commits_failed);
     metric(out, "broker_starts_total", "counter", "Starts of mosquitto.",

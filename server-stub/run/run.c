@@ -52,8 +52,8 @@ static int write_facts(struct flo_run *run, uint64_t now_ms,
     if (rv < 0) {
         return rv;
     }
-    rv = flo_records_facts_write(controller->store, FACTS_TICK,
-                                 &run->facts_from, err);
+    rv = flo_fleet_facts_write(controller->store, FACTS_TICK, &run->facts_from,
+                               err);
     if (rv < 0 || run->facts_from == SIZE_MAX) {
         run->facts_from = 0;
         run->facts_at_ms = now_ms + FACTS_MS;
@@ -91,7 +91,7 @@ static int hear_connected(struct flo_run *run, uint64_t now_ms,
         return 0;
     }
     run->heard_at_ms = now_ms + HEARD_MS;
-    return flo_records_online_each(run->controller->store, hear_one, &hearing);
+    return flo_fleet_online_each(run->controller->store, hear_one, &hearing);
 }
 
 /* Behind a time without ticks (the machine slept, the disk hung) messages wait
@@ -104,7 +104,7 @@ static int tick(struct flo_run *run, struct flo_err *err)
     bool hourly = hour != run->hour;
     bool stalled = now_ms - run->ticked_at_ms > STALL_MS;
     bool ticks =
-        flo_glue_listens(controller) && flo_rollouts_any_active(controller);
+        flo_batches_listens(controller) && flo_rollouts_any_active(controller);
     int rv;
 
     run->ticked_at_ms = now_ms;
@@ -132,7 +132,7 @@ static int tick(struct flo_run *run, struct flo_err *err)
         event_active(run->prune, EV_TIMEOUT, 0);
         rv = flo_orders_renew(controller, err);
         if (rv == 0) {
-            rv = flo_records_token_prune(controller->store, flo_wall_ms(), err);
+            rv = flo_fleet_token_prune(controller->store, flo_wall_ms(), err);
         }
     }
     if (rv < 0) {
@@ -149,7 +149,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
-    flo_glue_tick(run->controller);
+    flo_batches_tick(run->controller);
     flo_audit_head_tick(run->controller, flo_now_ms());
     if (tick(run, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "tick", &err);
@@ -168,13 +168,13 @@ static void on_prune(evutil_socket_t fd, short what, void *context)
 
     (void)fd;
     (void)what;
-    if (run->orders_from != FLO_RECORDS_ALL) {
-        if (flo_records_order_prune(run->controller->store, flo_wall_ms(),
-                                    &run->orders_from, &err) < 0) {
+    if (run->orders_from != FLO_FLEET_ALL) {
+        if (flo_fleet_order_prune(run->controller->store, flo_wall_ms(),
+                                  &run->orders_from, &err) < 0) {
             flo_log_err(FLO_LOG_ERROR, "store", &err);
-            run->orders_from = FLO_RECORDS_ALL; /* the next hour */
+            run->orders_from = FLO_FLEET_ALL; /* the next hour */
         }
-        more = more || run->orders_from != FLO_RECORDS_ALL;
+        more = more || run->orders_from != FLO_FLEET_ALL;
     }
     if (more) {
         event_add(run->prune, &pause);
@@ -324,8 +324,8 @@ static int devices_address(struct flo_controller *controller, char *out,
         snprintf(kept, sizeof(kept), "%.8s", colon + 1);
     }
     if (controller->options.listen_devices == NULL || atoi(kept) == 0) {
-        rv = flo_records_setting_get(controller->store, "devices_port", kept,
-                                     sizeof(kept), err);
+        rv = flo_fleet_setting_get(controller->store, "devices_port", kept,
+                                   sizeof(kept), err);
     }
     if (rv == 0 && kept[0] == '\0') {
         snprintf(kept, sizeof(kept), "%u",
@@ -346,8 +346,8 @@ static int keep_devices_port(struct flo_controller *controller,
 
     snprintf(text, sizeof(text), "%u", controller->port_devices);
     if (rv == 0) {
-        rv = flo_records_setting_set(controller->store, "devices_port", text,
-                                     err);
+        rv =
+            flo_fleet_setting_set(controller->store, "devices_port", text, err);
         if (rv < 0) {
             flo_controller_cancel(controller);
             return rv;
@@ -453,9 +453,9 @@ static int open_all(struct flo_run *run, struct flo_err *err)
                  "%s", broker);
     }
     if (rv < 0 || (rv = flo_live_open(controller, err)) < 0 ||
-        (rv = flo_effects_spread_open(controller, err)) < 0 ||
-        (rv = flo_glue_open(controller, err)) < 0 ||
-        (rv = flo_lane_glue_start(controller, err)) < 0) {
+        (rv = flo_outgoing_spread_open(controller, err)) < 0 ||
+        (rv = flo_batches_open(controller, err)) < 0 ||
+        (rv = flo_telemetry_link_start(controller, err)) < 0) {
         return rv;
     }
     return timers_open(run, err);
@@ -466,8 +466,8 @@ static void close_all(struct flo_run *run)
     struct flo_controller *controller = run->controller;
 
     flo_lane_stop(controller->lane);
-    flo_effects_spread_close(controller);
-    flo_glue_close(controller);
+    flo_outgoing_spread_close(controller);
+    flo_batches_close(controller);
     flo_broker_close(controller);
     flo_httpd_close(controller->httpd);
     controller->httpd = NULL;

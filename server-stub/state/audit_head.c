@@ -163,8 +163,8 @@ static int newest_record(struct flo_controller *controller,
                          struct flo_audit_mark *out, struct flo_err *err)
 {
     *out = (struct flo_audit_mark){.at_ms = flo_wall_ms()};
-    return flo_records_audit_newest(controller->store, INT64_MAX, 1,
-                                    take_newest, out, err);
+    return flo_fleet_audit_newest(controller->store, INT64_MAX, 1, take_newest,
+                                  out, err);
 }
 
 struct flo_audit_mark
@@ -253,8 +253,7 @@ int flo_audit_verify(struct flo_controller *controller,
     const struct flo_audit_head *head = controller->audit_head;
     size_t next = 0;
     struct look look = {.walk = walk, .head = head, .next = &next, .err = err};
-    int rv =
-        flo_records_audit_list(controller->store, 0, 0, look_at, &look, err);
+    int rv = flo_fleet_audit_list(controller->store, 0, 0, look_at, &look, err);
 
     if (rv == 0 && head != NULL) {
         rv = flo_audit_marks_end(head->marks, head->count, walk, err);
@@ -282,8 +281,8 @@ static int look_on(struct flo_controller *controller, struct flo_err *err)
     if ((rv = flo_audit_marks_end(head->marks, head->count, &last, err)) < 0 ||
         (rv = flo_audit_marks_compare(head->marks, head->count, &at, &last,
                                       err)) < 0 ||
-        (rv = flo_records_audit_list(controller->store, head->walk.number + 1,
-                                     ROWS_A_LOOK, look_at, &look, err)) < 0) {
+        (rv = flo_fleet_audit_list(controller->store, head->walk.number + 1,
+                                   ROWS_A_LOOK, look_at, &look, err)) < 0) {
         return rv;
     }
     if (look.rows < ROWS_A_LOOK) {
@@ -355,7 +354,7 @@ static int make_file(struct flo_controller *controller,
         rv = write_mark(head, &first, err);
     }
     return rv < 0 ? rv
-                  : flo_records_setting_set(controller->store, MADE, "1", err);
+                  : flo_fleet_setting_set(controller->store, MADE, "1", err);
 }
 
 /* What was made once and is gone was taken away. */
@@ -394,8 +393,8 @@ static int open_file(struct flo_controller *controller,
 
     if ((rv = path_of(controller, "audit.head", path, err)) < 0 ||
         (rv = path_of(controller, "keys/audit.key", key, err)) < 0 ||
-        (rv = flo_records_setting_get(controller->store, MADE, made,
-                                      sizeof(made), err)) < 0) {
+        (rv = flo_fleet_setting_get(controller->store, MADE, made, sizeof(made),
+                                    err)) < 0) {
         return rv;
     }
     if (made[0] == '\0') {

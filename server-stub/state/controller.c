@@ -14,8 +14,8 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
 {
     const struct flo_controller_options *options = &controller->options;
     char text[FLO_NAME_MAX + 1];
-    int rv = flo_records_setting_get(controller->store, "fleet", text,
-                                     sizeof(text), err);
+    int rv = flo_fleet_setting_get(controller->store, "fleet", text,
+                                   sizeof(text), err);
 
     if (rv < 0) {
         return rv;
@@ -32,11 +32,11 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
                         "this folder holds the fleet %s, not %s", text, wanted);
     }
     snprintf(controller->fleet, sizeof(controller->fleet), "%s", wanted);
-    rv = flo_records_setting_set(controller->store, "fleet", controller->fleet,
-                                 err);
+    rv = flo_fleet_setting_set(controller->store, "fleet", controller->fleet,
+                               err);
     if (rv == 0) {
-        rv = flo_records_setting_get(controller->store, "heartbeat_ms", text,
-                                     sizeof(text), err);
+        rv = flo_fleet_setting_get(controller->store, "heartbeat_ms", text,
+                                   sizeof(text), err);
     }
     if (rv < 0) {
         return rv;
@@ -53,13 +53,12 @@ static int settings_load(struct flo_controller *controller, struct flo_err *err)
     }
     snprintf(text, sizeof(text), "%llu",
              (unsigned long long)controller->heartbeat_ms);
-    return flo_records_setting_set(controller->store, "heartbeat_ms", text,
-                                   err);
+    return flo_fleet_setting_set(controller->store, "heartbeat_ms", text, err);
 }
 
 static int load(struct flo_controller *controller, struct flo_err *err)
 {
-    int rv = flo_records_begin(controller->store, err);
+    int rv = flo_fleet_begin(controller->store, err);
 
     if (rv < 0) {
         return rv;
@@ -75,13 +74,13 @@ static int load(struct flo_controller *controller, struct flo_err *err)
         rv = flo_pki_trust_load(controller, err);
     }
     if (rv == 0) {
-        rv = flo_records_devices_offline(controller->store, err);
+        rv = flo_fleet_devices_offline(controller->store, err);
     }
     if (rv < 0) {
-        flo_records_roll_back(controller->store);
+        flo_fleet_roll_back(controller->store);
         return rv;
     }
-    rv = flo_records_commit(controller->store, err);
+    rv = flo_fleet_commit(controller->store, err);
     return rv < 0 ? rv : flo_rollouts_load(controller, err);
 }
 
@@ -98,12 +97,12 @@ static int restore(struct flo_controller *controller, struct flo_err *err)
         return rv;
     }
     snprintf(at, sizeof(at), "%llu", (unsigned long long)flo_wall_ms());
-    rv = flo_records_setting_set(controller->store, "restored", at, err);
+    rv = flo_fleet_setting_set(controller->store, "restored", at, err);
     if (rv == 0) {
-        rv = flo_records_skip(controller->store, "order", RESTORED_SKIP, err);
+        rv = flo_fleet_skip(controller->store, "order", RESTORED_SKIP, err);
     }
     if (rv == 0) {
-        rv = flo_records_skip(controller->store, "rollout", RESTORED_SKIP, err);
+        rv = flo_fleet_skip(controller->store, "rollout", RESTORED_SKIP, err);
     }
     if (rv == 0) {
         rv = flo_orders_renew_each(controller, err);
@@ -143,13 +142,13 @@ int flo_controller_open(const struct flo_controller_options *options,
         }
     }
     if (rv == 0) {
-        rv = flo_records_open(options->dir, &controller->store, err);
+        rv = flo_fleet_open(options->dir, &controller->store, err);
     }
     if (rv == 0) {
         rv = load(controller, err);
     }
     if (rv == 0) {
-        rv = flo_lane_glue_open(controller, err);
+        rv = flo_telemetry_link_open(controller, err);
     }
     if (rv == 0) {
         rv = flo_audit_head_open(controller, err);
@@ -172,13 +171,13 @@ void flo_controller_close(struct flo_controller *controller)
         return;
     }
     flo_rollouts_forget(controller);
-    flo_effects_clear(controller);
+    flo_outgoing_clear(controller);
     flo_audit_head_close(controller);
     flo_trust_free(controller->trust);
     flo_pki_close(&controller->pki);
     free(controller->acked);
     flo_lane_close(controller->lane);
-    flo_records_close(controller->store);
+    flo_fleet_close(controller->store);
     free(controller);
 }
 
@@ -190,7 +189,7 @@ uint64_t flo_controller_now_ms(const struct flo_controller *controller)
 int flo_controller_begin(struct flo_controller *controller, struct flo_err *err)
 {
     controller->rollouts_changed = false;
-    return flo_records_begin(controller->store, err);
+    return flo_fleet_begin(controller->store, err);
 }
 
 int flo_controller_commit(struct flo_controller *controller,
@@ -199,14 +198,14 @@ int flo_controller_commit(struct flo_controller *controller,
     int rv = flo_rollouts_write(controller, err);
 
     if (rv == 0) {
-        rv = flo_records_commit(controller->store, err);
+        rv = flo_fleet_commit(controller->store, err);
     }
     if (rv < 0) {
         controller->counters.commits_failed++;
         flo_controller_cancel(controller);
         return rv;
     }
-    flo_effects_flush(controller);
+    flo_outgoing_flush(controller);
     flo_audit_head_grew(controller);
     return 0;
 }
@@ -215,8 +214,8 @@ void flo_controller_cancel(struct flo_controller *controller)
 {
     struct flo_err err = {0};
 
-    flo_records_roll_back(controller->store);
-    flo_effects_clear(controller);
+    flo_fleet_roll_back(controller->store);
+    flo_outgoing_clear(controller);
     if (!controller->rollouts_changed) {
         return; /* reading them again would forget who was heard when */
     }
@@ -243,15 +242,15 @@ int flo_controller_audit(struct flo_controller *controller, const char *who,
     };
 
     flo_text_clean(detail, strlen(detail), clean, sizeof(clean));
-    int rv = flo_records_audit_add(controller->store, &record, err);
+    int rv = flo_fleet_audit_add(controller->store, &record, err);
     if (rv == 0) {
         controller->audit_unmarked++;
-        flo_effect_note(controller, "audit",
-                        json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s}", "number",
-                                  (json_int_t)record.number, "at_ms",
-                                  (json_int_t)record.at_ms, "who", who, "what",
-                                  what, "object", object, "result", result,
-                                  "detail", clean));
+        flo_outgoing_note(controller, "audit",
+                          json_pack("{s:I,s:I,s:s,s:s,s:s,s:s,s:s}", "number",
+                                    (json_int_t)record.number, "at_ms",
+                                    (json_int_t)record.at_ms, "who", who,
+                                    "what", what, "object", object, "result",
+                                    result, "detail", clean));
     }
     return rv;
 }

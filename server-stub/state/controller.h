@@ -24,7 +24,7 @@ struct event_base;
 struct flo_broker;
 struct flo_live;
 
-struct flo_glue;
+struct flo_batches;
 
 /* In memory: all that are under way, and some that ended, for reading and for
  * devices that come back late.  So fewer may be under way: those that are
@@ -102,7 +102,7 @@ struct flo_said {
     const char *detail;
 };
 /* What leaves after the commit. */
-struct flo_effects {
+struct flo_outgoing {
     struct flo_text_list desired; /* device ids */
     struct flo_text_list cleared; /* device ids: remove what is retained */
     struct flo_text_list groups;  /* whose order list changed */
@@ -145,7 +145,7 @@ struct flo_controller {
     uint64_t clock_offset_ms;
     uint64_t heartbeat_ms;
     struct event_base *base;
-    struct flo_records *store;
+    struct flo_fleet_store *store;
     struct flo_lane *lane; /* telemetry's */
     struct flo_pki pki;
     struct flo_trust *trust; /* publishers' keys and our order key */
@@ -159,15 +159,15 @@ struct flo_controller {
     char mqtt_url[512];                                        /* devices' */
     char mqtt_url_own[512];                                    /* ours */
     struct flo_mqtt *mqtt;
-    struct flo_broker *broker; /* NULL: external */
-    struct flo_live *live;     /* SSE; NULL in tests */
-    struct flo_glue *glue;     /* MQTT queue; NULL in tests */
-    bool is_acl_due;           /* the broker's could not be written */
-    bool ends_broker;          /* it does not wait for the next one of us */
-    bool has_lane;             /* telemetry was heard once */
-    uint64_t devices_max;      /* that the broker has descriptors for; 0: we do
-                                  not know */
-    struct flo_effects effects;
+    struct flo_broker *broker;   /* NULL: external */
+    struct flo_live *live;       /* SSE; NULL in tests */
+    struct flo_batches *batches; /* MQTT queue; NULL in tests */
+    bool is_acl_due;             /* the broker's could not be written */
+    bool ends_broker;            /* it does not wait for the next one of us */
+    bool has_lane;               /* telemetry was heard once */
+    uint64_t devices_max; /* that the broker has descriptors for; 0: we do
+                             not know */
+    struct flo_outgoing outgoing;
     struct flo_said said;      /* by the device whose event is carried out */
     struct flo_spread *spread; /* desired documents that leave in pieces */
     /* The oldest first. */
@@ -213,30 +213,31 @@ FLO_MUST_USE int flo_controller_audit(struct flo_controller *controller,
                                       const char *object, const char *result,
                                       const char *detail, struct flo_err *err);
 
-/* ---- effects.c ---- */
+/* ---- outgoing.c ---- */
 
 void flo_text_list_add(struct flo_text_list *list, const char *text);
 /* Sort and drop repetitions. */
 void flo_text_list_unique(struct flo_text_list *list);
 void flo_text_list_clear(struct flo_text_list *list);
-void flo_effect_desired(struct flo_controller *controller, const char *device);
-void flo_effect_group(struct flo_controller *controller, const char *group);
-void flo_effect_live(struct flo_controller *controller, const char *topic,
-                     const char *key);
-void flo_effect_note(struct flo_controller *controller, const char *topic,
-                     json_t *json);
-void flo_effects_flush(struct flo_controller *controller);
-void flo_effects_clear(struct flo_controller *controller);
+void flo_outgoing_desired(struct flo_controller *controller,
+                          const char *device);
+void flo_outgoing_group(struct flo_controller *controller, const char *group);
+void flo_outgoing_live(struct flo_controller *controller, const char *topic,
+                       const char *key);
+void flo_outgoing_note(struct flo_controller *controller, const char *topic,
+                       json_t *json);
+void flo_outgoing_flush(struct flo_controller *controller);
+void flo_outgoing_clear(struct flo_controller *controller);
 /* From now on desired documents of many devices leave in pieces, between which
  * people are answered and devices are heard.  What had not left when the
  * process ends is published at the next connection, as everything is: what was
  * committed is the intent. */
-FLO_MUST_USE int flo_effects_spread_open(struct flo_controller *controller,
-                                         struct flo_err *err);
-void flo_effects_spread_close(struct flo_controller *controller);
+FLO_MUST_USE int flo_outgoing_spread_open(struct flo_controller *controller,
+                                          struct flo_err *err);
+void flo_outgoing_spread_close(struct flo_controller *controller);
 /* Publish every order list and every desired, then call this. */
-void flo_effects_publish_all(struct flo_controller *controller,
-                             void (*then)(struct flo_controller *controller));
+void flo_outgoing_publish_all(struct flo_controller *controller,
+                              void (*then)(struct flo_controller *controller));
 
 /* ---- orders.c ---- */
 
@@ -252,10 +253,10 @@ FLO_MUST_USE int flo_orders_issue_desired(struct flo_controller *controller,
 /* The same; `row` says how it travels. */
 FLO_MUST_USE int flo_orders_issue_row(struct flo_controller *controller,
                                       struct flo_order *order,
-                                      struct flo_records_order row, char *id,
+                                      struct flo_fleet_order row, char *id,
                                       struct flo_err *err);
 /* Sign anew what is older than half its life: what stands in the groups' lists
- * (flo_records_order_standing), then what desired documents hold. */
+ * (flo_fleet_order_standing), then what desired documents hold. */
 FLO_MUST_USE int flo_orders_renew(struct flo_controller *controller,
                                   struct flo_err *err);
 /* Of what desired documents hold: that, and deploys that a rollback has
@@ -398,27 +399,27 @@ void flo_ingest_dropped(struct flo_controller *controller, const char *topic,
 /* So many devices sent telemetry since the last time. */
 void flo_live_telemetry(struct flo_controller *controller, size_t devices);
 
-/* ---- views.c: objects as REST and SSE show them ---- */
+/* ---- objects.c: objects as REST and SSE show them ---- */
 
 /* Stored JSON, or an empty object: a new reference. */
-json_t *flo_view_parsed(const char *text_or_null);
-json_t *flo_view_device(const struct flo_records_device *device);
-json_t *flo_view_release(const struct flo_records_release *release,
-                         bool with_document);
+json_t *flo_object_parsed(const char *text_or_null);
+json_t *flo_object_device(const struct flo_fleet_device *device);
+json_t *flo_object_release(const struct flo_fleet_release *release,
+                           bool with_document);
 /* New references in *out; with at most so many of its devices. */
-FLO_MUST_USE int flo_view_rollout(struct flo_controller *controller,
-                                  struct flo_rollout_entry *entry,
-                                  uint64_t devices_max, json_t **out,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_object_rollout(struct flo_controller *controller,
+                                    struct flo_rollout_entry *entry,
+                                    uint64_t devices_max, json_t **out,
+                                    struct flo_err *err);
 /* Of one that goes back or did, how many devices are where. */
-FLO_MUST_USE int flo_view_rollback(struct flo_controller *controller,
-                                   const struct flo_rollout *rollout,
-                                   json_t *json, struct flo_err *err);
+FLO_MUST_USE int flo_object_rollback(struct flo_controller *controller,
+                                     const struct flo_rollout *rollout,
+                                     json_t *json, struct flo_err *err);
 /* With at most so many of its devices, who did not get there first. */
-FLO_MUST_USE int flo_view_order(struct flo_controller *controller,
-                                const char *id, uint64_t devices_max,
-                                json_t **out, struct flo_err *err);
-void flo_view_rollout_etag(const struct flo_rollout *rollout, char *out);
+FLO_MUST_USE int flo_object_order(struct flo_controller *controller,
+                                  const char *id, uint64_t devices_max,
+                                  json_t **out, struct flo_err *err);
+void flo_object_rollout_etag(const struct flo_rollout *rollout, char *out);
 
 /* ---- pki.c ---- */
 

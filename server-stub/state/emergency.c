@@ -29,7 +29,7 @@ struct scope_list {
     struct flo_err *err;
 };
 
-static int collect_scope(void *context, const struct flo_records_device *device)
+static int collect_scope(void *context, const struct flo_fleet_device *device)
 {
     struct scope_list *list = context;
 
@@ -47,7 +47,7 @@ static int collect_scope(void *context, const struct flo_records_device *device)
     snprintf(member->id, sizeof(member->id), "%s", device->id);
     snprintf(member->name, sizeof(member->name), "%s", device->name);
     if (list->release != NULL) {
-        json_t *report = flo_view_parsed(device->reported);
+        json_t *report = flo_object_parsed(device->reported);
         member->way =
             flo_return_plan(report, list->release, list->to, member->title);
         json_decref(report);
@@ -58,17 +58,17 @@ static int collect_scope(void *context, const struct flo_records_device *device)
 static int scope_read(struct scope_list *list, const char *group,
                       const char *device, struct flo_err *err)
 {
-    struct flo_records_device_filter filter = {.group = group, .online = -1};
-    struct flo_records *store = list->controller->store;
+    struct flo_fleet_device_filter filter = {.group = group, .online = -1};
+    struct flo_fleet_store *store = list->controller->store;
 
     list->err = err;
     return device != NULL
-               ? flo_records_device_get(store, device, collect_scope, list, err)
-               : flo_records_device_list(store, &filter, collect_scope, list,
-                                         err);
+               ? flo_fleet_device_get(store, device, collect_scope, list, err)
+               : flo_fleet_device_list(store, &filter, collect_scope, list,
+                                       err);
 }
 
-static int note_release(void *context, const struct flo_records_order *order)
+static int note_release(void *context, const struct flo_fleet_order *order)
 {
     snprintf(context, FLO_DIGEST_TEXT, "%s:%s", order->op, order->release);
     return 0;
@@ -83,15 +83,13 @@ static int wants_rewrite(struct flo_controller *controller, const char *device,
     char order[FLO_NAME_MAX + 1];
     char what[FLO_DIGEST_TEXT] = "";
     uint64_t rev;
-    int rv =
-        flo_records_desired_get(controller->store, device, &rev, order, err);
+    int rv = flo_fleet_desired_get(controller->store, device, &rev, order, err);
 
     *out = true;
     if (rv < 0 || order[0] == '\0') {
         return rv;
     }
-    rv = flo_records_order_get(controller->store, order, note_release, what,
-                               err);
+    rv = flo_fleet_order_get(controller->store, order, note_release, what, err);
     if (rv == 0 && strncmp(what, "deploy:", 7) == 0 &&
         strncmp(what + 7, release, FLO_DIGEST_TEXT - 8) != 0) {
         *out = false;
@@ -110,16 +108,16 @@ static int scope_write(struct scope_list *list, const struct member *member,
     const char *order = member->way == FLO_RETURN_DOWNLOAD && list->send != NULL
                             ? list->send
                             : list->order;
-    int rv = flo_records_outcome_put(controller->store, list->order, member->id,
-                                     FLO_OUTCOME_PENDING, 0, err);
+    int rv = flo_fleet_outcome_put(controller->store, list->order, member->id,
+                                   FLO_OUTCOME_PENDING, 0, err);
 
     if (rv == 0 && list->release != NULL && !rewrite) {
         rv =
             wants_rewrite(controller, member->id, list->release, &rewrite, err);
     }
     if (rv == 0 && rewrite) {
-        rv = flo_records_desired_set(controller->store, member->id, order, err);
-        flo_effect_desired(controller, member->id);
+        rv = flo_fleet_desired_set(controller->store, member->id, order, err);
+        flo_outgoing_desired(controller, member->id);
     }
     return rv;
 }
@@ -157,7 +155,7 @@ static bool has_stopped(enum flo_rollout_state state)
 
 /* Of the others nothing is read: this is an emergency. */
 static int collect_rollout(void *context,
-                           const struct flo_records_rollout *rollout)
+                           const struct flo_fleet_rollout *rollout)
 {
     struct of_release *rollouts = context;
     enum flo_rollout_state state;
@@ -204,8 +202,8 @@ static int stop_rollouts(struct flo_controller *controller, const char *release,
                          struct flo_err *err)
 {
     struct of_release rollouts = {.release = release};
-    int rv = flo_records_rollout_list(controller->store, FLO_RECORDS_ALL,
-                                      collect_rollout, &rollouts, err);
+    int rv = flo_fleet_rollout_list(controller->store, FLO_FLEET_ALL,
+                                    collect_rollout, &rollouts, err);
 
     for (size_t i = rollouts.ids.count; i > 0 && rv == 0; i--) {
         struct flo_rollout_entry *entry;
@@ -223,11 +221,11 @@ static int stop_rollouts(struct flo_controller *controller, const char *release,
 
 static int holder(void *context, const char *device)
 {
-    flo_effect_desired(context, device);
+    flo_outgoing_desired(context, device);
     return 0;
 }
 
-static int collect_deploy(void *context, const struct flo_records_order *order)
+static int collect_deploy(void *context, const struct flo_fleet_order *order)
 {
     struct of_release *deploys = context;
 
@@ -243,15 +241,15 @@ static int let_go(struct flo_controller *controller, const char *release,
                   struct flo_err *err)
 {
     struct of_release deploys = {.release = release};
-    int rv = flo_records_order_held(controller->store, collect_deploy, &deploys,
-                                    err);
+    int rv =
+        flo_fleet_order_held(controller->store, collect_deploy, &deploys, err);
 
     for (size_t i = 0; i < deploys.ids.count && rv == 0; i++) {
         const char *order = deploys.ids.items[i];
-        rv = flo_records_desired_holders(controller->store, order, holder,
-                                         controller, err);
+        rv = flo_fleet_desired_holders(controller->store, order, holder,
+                                       controller, err);
         if (rv == 0) {
-            rv = flo_records_desired_swap(controller->store, order, "", err);
+            rv = flo_fleet_desired_swap(controller->store, order, "", err);
         }
     }
     flo_text_list_clear(&deploys.ids);
@@ -266,7 +264,7 @@ int flo_orders_withdraw(struct flo_controller *controller,
     int rv;
 
     flo_digest_text(release, digest);
-    rv = flo_records_release_state(controller->store, digest, "yanked", err);
+    rv = flo_fleet_release_state(controller->store, digest, "yanked", err);
     if (rv == 0) {
         rv = stop_rollouts(controller, digest, group, true, note, err);
     }
@@ -275,7 +273,7 @@ int flo_orders_withdraw(struct flo_controller *controller,
 
 /* ---- taking back ---- */
 
-static int count_device(void *context, const struct flo_records_device *device)
+static int count_device(void *context, const struct flo_fleet_device *device)
 {
     (void)device;
     ++*(size_t *)context;
@@ -286,11 +284,11 @@ static int count_device(void *context, const struct flo_records_device *device)
 static int check_group(struct flo_controller *controller, const char *group,
                        struct flo_err *err)
 {
-    struct flo_records_device_filter filter = {
+    struct flo_fleet_device_filter filter = {
         .group = group, .online = -1, .limit = 1};
     size_t count = 0;
-    int rv = flo_records_device_list(controller->store, &filter, count_device,
-                                     &count, err);
+    int rv = flo_fleet_device_list(controller->store, &filter, count_device,
+                                   &count, err);
 
     return rv == 0 && count == 0 ? flo_fail(err, FLO_E_GROUP_ABSENT,
                                             "no device is in group %s", group)
@@ -304,7 +302,7 @@ struct digest_of {
     char state[16];
 };
 
-static int take_digest(void *context, const struct flo_records_release *release)
+static int take_digest(void *context, const struct flo_fleet_release *release)
 {
     struct digest_of *out = context;
 
@@ -343,8 +341,8 @@ static int check_scope(struct flo_controller *controller,
                        const struct flo_take_back *what, struct flo_err *err)
 {
     return what->device != NULL
-               ? flo_records_device_get(controller->store, what->device, NULL,
-                                        NULL, err)
+               ? flo_fleet_device_get(controller->store, what->device, NULL,
+                                      NULL, err)
                : check_group(controller, what->group, err);
 }
 
@@ -366,8 +364,8 @@ static int find_to(struct flo_controller *controller,
     int rv = flo_release_title_parse(what->to, model, out->to_version, err);
 
     if (rv < 0 ||
-        (rv = flo_records_release_get(controller->store, model, out->to_version,
-                                      take_digest, &out->to, err)) < 0) {
+        (rv = flo_fleet_release_get(controller->store, model, out->to_version,
+                                    take_digest, &out->to, err)) < 0) {
         return rv;
     }
     if (strcmp(model, out->model) != 0 ||
@@ -395,8 +393,8 @@ static int find_both(struct flo_controller *controller,
     int rv = flo_release_title_parse(what->release, out->model, version, err);
 
     if (rv < 0 ||
-        (rv = flo_records_release_get(controller->store, out->model, version,
-                                      take_digest, &out->from, err)) < 0) {
+        (rv = flo_fleet_release_get(controller->store, out->model, version,
+                                    take_digest, &out->from, err)) < 0) {
         return rv;
     }
     flo_digest_text(&out->from.digest, out->from_text);
@@ -466,10 +464,10 @@ static int issue_back(struct flo_controller *controller,
                               .to_previous = what->to == NULL,
                               .to = both->to.digest,
                               .from_count = 1};
-    struct flo_records_order row = {.is_tracked = true,
-                                    .is_desired_only = !what->is_yanked ||
-                                                       what->device != NULL ||
-                                                       what->to != NULL};
+    struct flo_fleet_order row = {.is_tracked = true,
+                                  .is_desired_only = !what->is_yanked ||
+                                                     what->device != NULL ||
+                                                     what->to != NULL};
 
     order.from[0] = both->from.digest;
     order.from_numbers[0] = both->from.number;
@@ -488,8 +486,8 @@ static int issue_send(struct flo_controller *controller,
                               .release = both->to.digest,
                               .number = both->to.number,
                               .below_floor = true};
-    struct flo_records_order row = {.is_desired_only = true,
-                                    .release_bytes = both->to.bytes};
+    struct flo_fleet_order row = {.is_desired_only = true,
+                                  .release_bytes = both->to.bytes};
 
     snprintf(order.model, sizeof(order.model), "%s", both->model);
     snprintf(order.version, sizeof(order.version), "%s", both->to_version);
@@ -549,31 +547,30 @@ int flo_orders_take_back(struct flo_controller *controller,
     }
     free(list.items);
     if (rv == 0) {
-        flo_effect_live(controller, "release", what->release);
-        flo_effect_live(controller, "order", id);
+        flo_outgoing_live(controller, "release", what->release);
+        flo_outgoing_live(controller, "order", id);
     }
     return rv;
 }
 
 static int list_changes(void *context, const char *group)
 {
-    flo_effect_group(context, group);
+    flo_outgoing_group(context, group);
     return 0;
 }
 
 int flo_orders_unyank(struct flo_controller *controller, const char *release,
                       struct flo_err *err)
 {
-    int rv = flo_records_order_groups(controller->store, flo_wall_ms(),
-                                      list_changes, controller, err);
+    int rv = flo_fleet_order_groups(controller->store, flo_wall_ms(),
+                                    list_changes, controller, err);
 
     if (rv == 0) {
-        rv = flo_records_release_state(controller->store, release, "published",
-                                       err);
+        rv = flo_fleet_release_state(controller->store, release, "published",
+                                     err);
     }
-    return rv < 0
-               ? rv
-               : flo_records_orders_only_held(controller->store, release, err);
+    return rv < 0 ? rv
+                  : flo_fleet_orders_only_held(controller->store, release, err);
 }
 
 /* ---- the plan ---- */
@@ -709,7 +706,7 @@ int flo_orders_plan(struct flo_controller *controller,
     int rv = look(controller, what, &both, &list, err);
 
     if (rv == 0) {
-        rv = flo_records_is_frozen(controller->store, &is_frozen, err);
+        rv = flo_fleet_is_frozen(controller->store, &is_frozen, err);
     }
     if (rv == 0) { /* who must download waits for the end of it */
         *out = plan_json(controller, what, &both, &list);
@@ -746,6 +743,6 @@ int flo_orders_fleet(struct flo_controller *controller, enum flo_order_op op,
                                        .note = id},
             err);
     }
-    flo_effect_live(controller, "order", id);
+    flo_outgoing_live(controller, "order", id);
     return rv;
 }

@@ -168,12 +168,12 @@ static void view_reported(json_t *json, const json_t *reported)
                             : json_null());
 }
 
-json_t *flo_view_parsed(const char *text_or_null)
+json_t *flo_object_parsed(const char *text_or_null)
 {
     return parse_or(text_or_null, json_object());
 }
 
-json_t *flo_view_device(const struct flo_records_device *device)
+json_t *flo_object_device(const struct flo_fleet_device *device)
 {
     json_t *reported = parse_or(device->reported, json_object());
     json_t *json = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o}", "id", device->id,
@@ -196,8 +196,8 @@ json_t *flo_view_device(const struct flo_records_device *device)
     return json;
 }
 
-json_t *flo_view_release(const struct flo_records_release *release,
-                         bool with_document)
+json_t *flo_object_release(const struct flo_fleet_release *release,
+                           bool with_document)
 {
     json_t *json =
         json_pack("{s:s,s:s,s:I,s:s,s:s,s:I,s:I}", "model", release->model,
@@ -219,7 +219,7 @@ json_t *flo_view_release(const struct flo_records_release *release,
 /* ---- rollout ---- */
 
 /* Of specification and state, not of counters. */
-void flo_view_rollout_etag(const struct flo_rollout *rollout, char *out)
+void flo_object_rollout_etag(const struct flo_rollout *rollout, char *out)
 {
     struct flo_digest digest;
     char text[160];
@@ -364,9 +364,9 @@ static int view_member(void *context, const struct flo_rollout_member *member,
     return 0;
 }
 
-int flo_view_rollout(struct flo_controller *controller,
-                     struct flo_rollout_entry *entry, uint64_t devices_max,
-                     json_t **out, struct flo_err *err)
+int flo_object_rollout(struct flo_controller *controller,
+                       struct flo_rollout_entry *entry, uint64_t devices_max,
+                       json_t **out, struct flo_err *err)
 {
     const struct flo_rollout *core = &entry->core;
     char digest[FLO_DIGEST_TEXT];
@@ -377,7 +377,7 @@ int flo_view_rollout(struct flo_controller *controller,
         json_array_append_new(phases, view_phase(core, i));
     }
     flo_digest_text(&entry->release, digest);
-    flo_view_rollout_etag(core, etag);
+    flo_object_rollout_etag(core, etag);
     json_t *json = json_pack(
         "{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:o,s:o,s:o,s:I,s:f,s:I,s:I,s:s,"
         "s:O}",
@@ -397,9 +397,8 @@ int flo_view_rollout(struct flo_controller *controller,
     }
     if (devices_max > 0) {
         struct members members = {.core = core, .list = json_array()};
-        int rv =
-            flo_records_member_show(controller->store, core->id, devices_max,
-                                    view_member, &members, err);
+        int rv = flo_fleet_member_show(controller->store, core->id, devices_max,
+                                       view_member, &members, err);
         json_object_set_new(json, "devices", members.list);
         if (rv < 0) {
             json_decref(json);
@@ -410,9 +409,9 @@ int flo_view_rollout(struct flo_controller *controller,
     return 0;
 }
 
-int flo_view_rollback(struct flo_controller *controller,
-                      const struct flo_rollout *rollout, json_t *json,
-                      struct flo_err *err)
+int flo_object_rollback(struct flo_controller *controller,
+                        const struct flo_rollout *rollout, json_t *json,
+                        struct flo_err *err)
 {
     json_int_t back = 0;
     json_int_t stays = 0;
@@ -430,8 +429,8 @@ int flo_view_rollback(struct flo_controller *controller,
             back += !is_there;
         }
     }
-    int rv = flo_records_member_awaited(controller->store, rollout->id,
-                                        &awaited, err);
+    int rv =
+        flo_fleet_member_awaited(controller->store, rollout->id, &awaited, err);
     if (rv == 0) {
         json_object_set_new(json, "back", json_integer(back));
         json_object_set_new(json, "stays", json_integer(stays));
@@ -442,7 +441,7 @@ int flo_view_rollback(struct flo_controller *controller,
 
 /* ---- order ---- */
 
-static int view_order_row(void *context, const struct flo_records_order *order)
+static int view_order_row(void *context, const struct flo_fleet_order *order)
 {
     json_t **out = context;
 
@@ -456,8 +455,7 @@ static int view_order_row(void *context, const struct flo_records_order *order)
     return 0;
 }
 
-static int view_outcome(void *context,
-                        const struct flo_records_outcome *outcome)
+static int view_outcome(void *context, const struct flo_fleet_outcome *outcome)
 {
     json_t *json =
         json_pack("{s:s,s:s,s:b,s:s,s:I,s:I}", "id", outcome->device, "name",
@@ -488,16 +486,14 @@ static int view_answers(struct flo_controller *controller, const char *id,
     json_t *reasons = json_array();
     uint64_t half = 0;
     uint64_t most = 0;
-    int rv =
-        flo_records_outcome_quantile(controller->store, id, 500, &half, err);
+    int rv = flo_fleet_outcome_quantile(controller->store, id, 500, &half, err);
 
     if (rv == 0) {
-        rv = flo_records_outcome_quantile(controller->store, id, 990, &most,
-                                          err);
+        rv = flo_fleet_outcome_quantile(controller->store, id, 990, &most, err);
     }
     if (rv == 0) {
-        rv = flo_records_outcome_reasons(controller->store, id, view_reason,
-                                         reasons, err);
+        rv = flo_fleet_outcome_reasons(controller->store, id, view_reason,
+                                       reasons, err);
     }
     json_object_set_new(json, "heard_ms_p50", json_integer((json_int_t)half));
     json_object_set_new(json, "heard_ms_p99", json_integer((json_int_t)most));
@@ -505,21 +501,21 @@ static int view_answers(struct flo_controller *controller, const char *id,
     return rv;
 }
 
-int flo_view_order(struct flo_controller *controller, const char *id,
-                   uint64_t devices_max, json_t **out, struct flo_err *err)
+int flo_object_order(struct flo_controller *controller, const char *id,
+                     uint64_t devices_max, json_t **out, struct flo_err *err)
 {
     struct flo_order_progress p;
     json_t *json = NULL;
     json_t *devices = devices_max > 0 ? json_array() : NULL;
-    int rv = flo_records_order_get(controller->store, id, view_order_row, &json,
-                                   err);
+    int rv =
+        flo_fleet_order_get(controller->store, id, view_order_row, &json, err);
 
     if (rv == 0) {
-        rv = flo_records_outcome_progress(controller->store, id, &p, err);
+        rv = flo_fleet_outcome_progress(controller->store, id, &p, err);
     }
     if (rv == 0 && devices != NULL) {
-        rv = flo_records_outcome_list(controller->store, id, devices_max,
-                                      view_outcome, devices, err);
+        rv = flo_fleet_outcome_list(controller->store, id, devices_max,
+                                    view_outcome, devices, err);
     }
     if (rv < 0) {
         json_decref(json);

@@ -39,14 +39,14 @@ static int sign(struct flo_controller *controller,
 }
 
 int flo_orders_issue_row(struct flo_controller *controller,
-                         struct flo_order *order, struct flo_records_order row,
+                         struct flo_order *order, struct flo_fleet_order row,
                          char *id, struct flo_err *err)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) body = {0};
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) envelope = {0};
     char release[FLO_DIGEST_TEXT] = "";
     char by[FLO_NAME_MAX + 1];
-    int rv = flo_records_next(controller->store, "order", &order->seq, err);
+    int rv = flo_fleet_next(controller->store, "order", &order->seq, err);
 
     if (rv < 0) {
         return rv;
@@ -78,7 +78,7 @@ int flo_orders_issue_row(struct flo_controller *controller,
     row.seq = order->seq;
     row.issued_at_ms = order->issued_at_ms;
     row.expires_at_ms = order->expires_at_ms;
-    if ((rv = flo_records_order_add(controller->store, &row, err)) < 0) {
+    if ((rv = flo_fleet_order_add(controller->store, &row, err)) < 0) {
         return rv;
     }
     controller->counters.orders_signed++;
@@ -87,7 +87,7 @@ int flo_orders_issue_row(struct flo_controller *controller,
     }
     snprintf(id, FLO_NAME_MAX + 1, "%s", order->id);
     if (order->op != FLO_ORDER_DEPLOY && !row.is_desired_only) {
-        flo_effect_group(controller, order->scope.group);
+        flo_outgoing_group(controller, order->scope.group);
     }
     return flo_controller_audit(controller, order->by, "order.issue", order->id,
                                 "ok", body.data, err);
@@ -99,8 +99,8 @@ int flo_orders_issue(struct flo_controller *controller, struct flo_order *order,
 {
     return flo_orders_issue_row(
         controller, order,
-        (struct flo_records_order){.is_tracked = is_tracked,
-                                   .release_bytes = release_bytes},
+        (struct flo_fleet_order){.is_tracked = is_tracked,
+                                 .release_bytes = release_bytes},
         id, err);
 }
 
@@ -109,7 +109,7 @@ int flo_orders_issue_desired(struct flo_controller *controller,
                              struct flo_err *err)
 {
     return flo_orders_issue_row(
-        controller, order, (struct flo_records_order){.is_desired_only = true},
+        controller, order, (struct flo_fleet_order){.is_desired_only = true},
         id, err);
 }
 
@@ -130,7 +130,7 @@ struct all_held {
     struct flo_err *err;
 };
 
-static int collect_held(void *context, const struct flo_records_order *order)
+static int collect_held(void *context, const struct flo_fleet_order *order)
 {
     struct all_held *all = context;
 
@@ -157,12 +157,12 @@ static int collect_held(void *context, const struct flo_records_order *order)
 
 struct parsed {
     struct flo_order order;
-    struct flo_records_order row;
+    struct flo_fleet_order row;
     const char *fleet;
     struct flo_err *err;
 };
 
-static int parse_order(void *context, const struct flo_records_order *order)
+static int parse_order(void *context, const struct flo_fleet_order *order)
 {
     struct parsed *parsed = context;
 
@@ -173,7 +173,7 @@ static int parse_order(void *context, const struct flo_records_order *order)
 
 static int holder(void *context, const char *device)
 {
-    flo_effect_desired(context, device);
+    flo_outgoing_desired(context, device);
     return 0;
 }
 
@@ -183,19 +183,19 @@ static int renew(struct flo_controller *controller, const char *old,
     struct parsed parsed = {.row.is_desired_only = is_desired_only,
                             .fleet = controller->fleet,
                             .err = err};
-    int rv = flo_records_order_get(controller->store, old, parse_order, &parsed,
-                                   err);
+    int rv =
+        flo_fleet_order_get(controller->store, old, parse_order, &parsed, err);
 
     if (rv == 0) {
         rv = flo_orders_issue_row(controller, &parsed.order, parsed.row, id,
                                   err);
     }
     if (rv == 0) {
-        rv = flo_records_desired_swap(controller->store, old, id, err);
+        rv = flo_fleet_desired_swap(controller->store, old, id, err);
     }
     if (rv == 0) {
-        rv = flo_records_desired_holders(controller->store, id, holder,
-                                         controller, err);
+        rv = flo_fleet_desired_holders(controller->store, id, holder,
+                                       controller, err);
     }
     return rv;
 }
@@ -221,8 +221,8 @@ static int issue_own(struct flo_controller *controller, struct parsed *parsed,
     int rv =
         flo_orders_issue_row(controller, &parsed->order, parsed->row, id, err);
     if (rv == 0) {
-        rv = flo_records_desired_set(controller->store, device, id, err);
-        flo_effect_desired(controller, device);
+        rv = flo_fleet_desired_set(controller->store, device, id, err);
+        flo_outgoing_desired(controller, device);
     }
     return rv;
 }
@@ -238,12 +238,12 @@ static int renew_own(struct flo_controller *controller, const char *old,
     char id[FLO_NAME_MAX + 1];
     struct parsed parsed = {
         .row.is_desired_only = true, .fleet = controller->fleet, .err = err};
-    int rv = flo_records_order_get(controller->store, old, parse_order, &parsed,
-                                   err);
+    int rv =
+        flo_fleet_order_get(controller->store, old, parse_order, &parsed, err);
 
     if (rv == 0 && parsed.order.op == FLO_ORDER_DEPLOY) {
-        rv = flo_records_desired_holders(controller->store, old, collect_holder,
-                                         &holders, err);
+        rv = flo_fleet_desired_holders(controller->store, old, collect_holder,
+                                       &holders, err);
     }
     if (rv == 0 && (holders.count == 0 || holders.count > FLO_ORDERS_OWN_MAX)) {
         rv = renew(controller, old, true, id, err);
@@ -271,8 +271,8 @@ static int renew_some(struct flo_controller *controller,
     char id[FLO_NAME_MAX + 1];
     bool rollbacks_too = false;
     uint64_t rollback;
-    int rv = flo_records_order_newest(controller->store, "rollback", "",
-                                      &rollback, err);
+    int rv = flo_fleet_order_newest(controller->store, "rollback", "",
+                                    &rollback, err);
 
     for (size_t i = 0; i < all->count && rv == 0; i++) {
         const struct held *held = &all->items[i];
@@ -294,7 +294,7 @@ static int renew_listed(struct flo_controller *controller, bool is_each,
 {
     struct all_held all = {.now_ms = flo_wall_ms(), .err = err};
     int rv =
-        flo_records_order_standing(controller->store, collect_held, &all, err);
+        flo_fleet_order_standing(controller->store, collect_held, &all, err);
 
     if (rv == 0) {
         rv = renew_some(controller, &all, is_each, err);
@@ -312,7 +312,7 @@ static int renew_held(struct flo_controller *controller, bool is_each,
 {
     struct all_held all = {
         .now_ms = flo_wall_ms(), .is_desired_only = true, .err = err};
-    int rv = flo_records_order_held(controller->store, collect_held, &all, err);
+    int rv = flo_fleet_order_held(controller->store, collect_held, &all, err);
 
     if (rv == 0) {
         rv = renew_some(controller, &all, is_each, err);
@@ -347,12 +347,12 @@ int flo_orders_freshen(struct flo_controller *controller, char *id,
 {
     struct all_held all = {.now_ms = flo_wall_ms(), .err = err};
     uint64_t rollback = 0;
-    int rv = flo_records_order_newest(controller->store, "rollback", "",
-                                      &rollback, err);
+    int rv = flo_fleet_order_newest(controller->store, "rollback", "",
+                                    &rollback, err);
 
     if (rv == 0) {
-        rv = flo_records_order_get(controller->store, id, collect_held, &all,
-                                   err);
+        rv =
+            flo_fleet_order_get(controller->store, id, collect_held, &all, err);
     }
     if (rv == 0 && is_due(&all.items[0], rollback)) {
         rv = renew(controller, all.items[0].id, true, id, err);
@@ -366,7 +366,7 @@ int flo_orders_send_anew(struct flo_controller *controller, const char *device,
 {
     char id[FLO_NAME_MAX + 1];
     uint64_t rev;
-    int rv = flo_records_desired_get(controller->store, device, &rev, id, err);
+    int rv = flo_fleet_desired_get(controller->store, device, &rev, id, err);
 
     return rv == 0 && strcmp(id, order) == 0 ? renew_own(controller, order, err)
                                              : rv;
@@ -374,7 +374,7 @@ int flo_orders_send_anew(struct flo_controller *controller, const char *device,
 
 /* ---- what is published ---- */
 
-static int take_envelope(void *context, const struct flo_records_order *order)
+static int take_envelope(void *context, const struct flo_fleet_order *order)
 {
     struct flo_buf *out = context;
 
@@ -392,12 +392,11 @@ int flo_orders_desired_text(struct flo_controller *controller,
     char order[FLO_NAME_MAX + 1];
     size_t group_count;
     uint64_t rev;
-    int rv =
-        flo_records_desired_get(controller->store, device, &rev, order, err);
+    int rv = flo_fleet_desired_get(controller->store, device, &rev, order, err);
 
     if (rv < 0 ||
-        (rv = flo_records_device_groups(controller->store, device, groups,
-                                        &group_count, err)) < 0) {
+        (rv = flo_fleet_device_groups(controller->store, device, groups,
+                                      &group_count, err)) < 0) {
         return rv;
     }
     flo_buf_printf(out, "{\"v\":1,\"rev\":%llu,\"heartbeat_ms\":%llu",
@@ -409,8 +408,8 @@ int flo_orders_desired_text(struct flo_controller *controller,
     }
     flo_buf_text(out, group_count > 0 ? "]" : ",\"groups\":[]");
     if (order[0] != '\0') {
-        rv = flo_records_order_get(controller->store, order, take_envelope, out,
-                                   err);
+        rv = flo_fleet_order_get(controller->store, order, take_envelope, out,
+                                 err);
     } else {
         flo_buf_text(out, ",\"order\":null");
     }
@@ -424,7 +423,7 @@ struct cards {
     char *envelopes[CARDS_MAX];
 };
 
-static int collect_card(void *context, const struct flo_records_order *order)
+static int collect_card(void *context, const struct flo_fleet_order *order)
 {
     struct cards *cards = context;
     struct flo_order_card *card = &cards->items[cards->count];
@@ -462,8 +461,8 @@ int flo_orders_group_text(struct flo_controller *controller, const char *group,
     if (cards == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "orders of %s", group);
     }
-    rv = flo_records_order_list(controller->store, group, flo_wall_ms(),
-                                collect_card, cards, err);
+    rv = flo_fleet_order_list(controller->store, group, flo_wall_ms(),
+                              collect_card, cards, err);
     count = rv == 0 ? flo_group_orders(cards->items, cards->count,
                                        flo_wall_ms(), chosen)
                     : 0;

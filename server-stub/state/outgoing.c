@@ -64,27 +64,27 @@ void flo_text_list_clear(struct flo_text_list *list)
 
 /* ---- collecting ---- */
 
-void flo_effect_desired(struct flo_controller *controller, const char *device)
+void flo_outgoing_desired(struct flo_controller *controller, const char *device)
 {
-    flo_text_list_add(&controller->effects.desired, device);
+    flo_text_list_add(&controller->outgoing.desired, device);
 }
 
-void flo_effect_group(struct flo_controller *controller, const char *group)
+void flo_outgoing_group(struct flo_controller *controller, const char *group)
 {
-    flo_text_list_add(&controller->effects.groups, group);
+    flo_text_list_add(&controller->outgoing.groups, group);
 }
 
-void flo_effect_live(struct flo_controller *controller, const char *topic,
-                     const char *key)
+void flo_outgoing_live(struct flo_controller *controller, const char *topic,
+                       const char *key)
 {
     char text[160];
 
     snprintf(text, sizeof(text), "%s %s", topic, key);
-    flo_text_list_add(&controller->effects.live, text);
+    flo_text_list_add(&controller->outgoing.live, text);
 }
 
-void flo_effect_note(struct flo_controller *controller, const char *topic,
-                     json_t *json)
+void flo_outgoing_note(struct flo_controller *controller, const char *topic,
+                       json_t *json)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) text = {0};
 
@@ -92,15 +92,15 @@ void flo_effect_note(struct flo_controller *controller, const char *topic,
         flo_buf_printf(&text, "%s ", topic);
         flo_json_dump(json, &text);
         if (!text.failed) {
-            flo_text_list_add(&controller->effects.notes, text.data);
+            flo_text_list_add(&controller->outgoing.notes, text.data);
         }
     }
     json_decref(json);
 }
 
-void flo_effects_clear(struct flo_controller *controller)
+void flo_outgoing_clear(struct flo_controller *controller)
 {
-    struct flo_effects *effects = &controller->effects;
+    struct flo_outgoing *effects = &controller->outgoing;
 
     flo_text_list_clear(&effects->desired);
     flo_text_list_clear(&effects->cleared);
@@ -126,8 +126,8 @@ static void publish_desired(struct flo_controller *controller,
         }
         return;
     }
-    flo_glue_publish(controller, FLO_TOPIC_DESIRED, device, text.data,
-                     text.bytes);
+    flo_batches_publish(controller, FLO_TOPIC_DESIRED, device, text.data,
+                        text.bytes);
 }
 
 static void publish_group(struct flo_controller *controller, const char *group)
@@ -139,7 +139,8 @@ static void publish_group(struct flo_controller *controller, const char *group)
         flo_log_err(FLO_LOG_WARN, "orders", &err);
         return;
     }
-    flo_glue_publish(controller, FLO_TOPIC_ORDER, group, text.data, text.bytes);
+    flo_batches_publish(controller, FLO_TOPIC_ORDER, group, text.data,
+                        text.bytes);
 }
 
 /* ---- in pieces ---- */
@@ -221,8 +222,8 @@ static void spread_add(struct flo_controller *controller,
     }
 }
 
-int flo_effects_spread_open(struct flo_controller *controller,
-                            struct flo_err *err)
+int flo_outgoing_spread_open(struct flo_controller *controller,
+                             struct flo_err *err)
 {
     struct flo_spread *spread = calloc(1, sizeof(*spread));
 
@@ -236,7 +237,7 @@ int flo_effects_spread_open(struct flo_controller *controller,
                : 0;
 }
 
-void flo_effects_spread_close(struct flo_controller *controller)
+void flo_outgoing_spread_close(struct flo_controller *controller)
 {
     struct flo_spread *spread = controller->spread;
 
@@ -269,10 +270,10 @@ static void publish_ack(struct flo_controller *controller, const char *ack)
     device[36] = '\0';
     snprintf(text, sizeof(text), "{\"v\":1,\"boot\":\"%.36s\",\"ack\":%s}",
              ack + 37, ack + ACK_OF_BYTES);
-    flo_glue_publish(controller, FLO_TOPIC_CMD, device, text, strlen(text));
+    flo_batches_publish(controller, FLO_TOPIC_CMD, device, text, strlen(text));
 }
 
-static int take_order(void *context, const struct flo_records_order *order)
+static int take_order(void *context, const struct flo_fleet_order *order)
 {
     struct flo_buf *text = context;
 
@@ -289,11 +290,11 @@ static void publish_ask(struct flo_controller *controller, const char *ask)
 
     snprintf(device, sizeof(device), "%.36s", ask);
     if (strlen(ask) > 37 &&
-        flo_records_order_get(controller->store, ask + 37, take_order, &text,
-                              NULL) == 0 &&
+        flo_fleet_order_get(controller->store, ask + 37, take_order, &text,
+                            NULL) == 0 &&
         !text.failed) {
-        flo_glue_publish(controller, FLO_TOPIC_CMD, device, text.data,
-                         text.bytes);
+        flo_batches_publish(controller, FLO_TOPIC_CMD, device, text.data,
+                            text.bytes);
     }
 }
 
@@ -316,11 +317,11 @@ static void acks_newest(struct flo_text_list *acks)
     acks->count = kept;
 }
 
-void flo_effects_flush(struct flo_controller *controller)
+void flo_outgoing_flush(struct flo_controller *controller)
 {
-    struct flo_effects effects = controller->effects;
+    struct flo_outgoing effects = controller->outgoing;
 
-    controller->effects = (struct flo_effects){0};
+    controller->outgoing = (struct flo_outgoing){0};
     if (controller->mqtt != NULL) {
         flo_text_list_unique(&effects.groups);
         flo_text_list_unique(&effects.desired);
@@ -330,8 +331,8 @@ void flo_effects_flush(struct flo_controller *controller)
         }
         spread_add(controller, &effects.desired);
         for (size_t i = 0; i < effects.cleared.count; i++) {
-            flo_glue_publish(controller, FLO_TOPIC_DESIRED,
-                             effects.cleared.items[i], "", 0);
+            flo_batches_publish(controller, FLO_TOPIC_DESIRED,
+                                effects.cleared.items[i], "", 0);
         }
         for (size_t i = 0; i < effects.acks.count; i++) {
             publish_ack(controller, effects.acks.items[i]);
@@ -341,7 +342,7 @@ void flo_effects_flush(struct flo_controller *controller)
         }
     }
     if (effects.acl) {
-        flo_glue_acl_changed(controller);
+        flo_batches_acl_changed(controller);
     }
     if (controller->live != NULL) {
         flo_text_list_unique(&effects.live);
@@ -352,14 +353,13 @@ void flo_effects_flush(struct flo_controller *controller)
             flo_live_note(controller->live, effects.notes.items[i]);
         }
     }
-    struct flo_effects kept = controller->effects;
-    controller->effects = effects;
-    flo_effects_clear(controller);
-    controller->effects = kept;
+    struct flo_outgoing kept = controller->outgoing;
+    controller->outgoing = effects;
+    flo_outgoing_clear(controller);
+    controller->outgoing = kept;
 }
 
-static int collect_device(void *context,
-                          const struct flo_records_device *device)
+static int collect_device(void *context, const struct flo_fleet_device *device)
 {
     flo_text_list_add(context, device->id);
     return 0;
@@ -371,19 +371,19 @@ static int collect_group(void *context, const char *group)
     return 0;
 }
 
-void flo_effects_publish_all(struct flo_controller *controller,
-                             void (*then)(struct flo_controller *controller))
+void flo_outgoing_publish_all(struct flo_controller *controller,
+                              void (*then)(struct flo_controller *controller))
 {
-    struct flo_records_device_filter filter = {.online = -1};
+    struct flo_fleet_device_filter filter = {.online = -1};
     struct flo_text_list groups = {0};
     struct flo_text_list devices = {0};
     struct flo_err err = {0};
     uint64_t begin_ms = flo_now_ms();
 
-    if (flo_records_order_groups(controller->store, flo_wall_ms(),
-                                 collect_group, &groups, &err) < 0 ||
-        flo_records_device_list(controller->store, &filter, collect_device,
-                                &devices, &err) < 0) {
+    if (flo_fleet_order_groups(controller->store, flo_wall_ms(), collect_group,
+                               &groups, &err) < 0 ||
+        flo_fleet_device_list(controller->store, &filter, collect_device,
+                              &devices, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "mqtt", &err);
     }
     flo_text_list_add(&groups, "all");

@@ -233,8 +233,7 @@ static int check_known(const struct flo_controller *controller,
     uint64_t devices = 0;
     uint64_t online;
     char path[4096];
-    int rv =
-        flo_records_device_counts(controller->store, &devices, &online, err);
+    int rv = flo_fleet_device_counts(controller->store, &devices, &online, err);
 
     for (size_t i = 0; i < count && rv == 0 && devices > 0; i++) {
         rv = path_of(controller, names[i], path, err);
@@ -370,19 +369,19 @@ int flo_token_make(struct flo_controller *controller, const char *name,
                    char *out, struct flo_err *err)
 {
     uint8_t random[38];
-    struct flo_records_token token = {.id = id,
-                                      .kind = "access",
-                                      .name = name,
-                                      .role = role,
-                                      .group = "",
-                                      .created_at_ms = flo_wall_ms(),
-                                      .expires_at_ms = expires_at_ms};
+    struct flo_fleet_token token = {.id = id,
+                                    .kind = "access",
+                                    .name = name,
+                                    .role = role,
+                                    .group = "",
+                                    .created_at_ms = flo_wall_ms(),
+                                    .expires_at_ms = expires_at_ms};
 
     flo_random(random, sizeof(random));
     flo_access_token_text(random, id, out);
     flo_secret_wipe(random, sizeof(random));
     flo_sha256(out, strlen(out), &token.secret);
-    return flo_records_token_add(controller->store, &token, err);
+    return flo_fleet_token_add(controller->store, &token, err);
 }
 
 int flo_pki_admin_token(struct flo_controller *controller, struct flo_err *err)
@@ -391,8 +390,8 @@ int flo_pki_admin_token(struct flo_controller *controller, struct flo_err *err)
     char text[FLO_TOKEN_TEXT + 1];
     char path[4096];
     char made[8];
-    int rv = flo_records_setting_get(controller->store, "admin", made,
-                                     sizeof(made), err);
+    int rv = flo_fleet_setting_get(controller->store, "admin", made,
+                                   sizeof(made), err);
 
     if (rv < 0 || made[0] != '\0' || in_memory(controller)) {
         return rv;
@@ -405,7 +404,6 @@ int flo_pki_admin_token(struct flo_controller *controller, struct flo_err *err)
     strcat(text, "\n");
     rv = flo_file_write(path, text, strlen(text), 0600, err);
     flo_secret_wipe(text, sizeof(text));
-    return rv < 0
-               ? rv
-               : flo_records_setting_set(controller->store, "admin", "1", err);
+    return rv < 0 ? rv
+                  : flo_fleet_setting_set(controller->store, "admin", "1", err);
 }

@@ -153,7 +153,7 @@ struct wanted {
 
 /* Newest first: all that are under way, and a few that are not, for devices
  * that come back late. */
-static int want_row(void *context, const struct flo_records_rollout *row)
+static int want_row(void *context, const struct flo_fleet_rollout *row)
 {
     struct wanted *wanted = context;
     enum flo_rollout_state state;
@@ -187,8 +187,8 @@ static int load(struct flo_controller *controller,
 int flo_rollouts_load(struct flo_controller *controller, struct flo_err *err)
 {
     struct wanted wanted = {0};
-    int rv = flo_records_rollout_list(controller->store, 1000, want_row,
-                                      &wanted, err);
+    int rv =
+        flo_fleet_rollout_list(controller->store, 1000, want_row, &wanted, err);
 
     if (rv == 0) {
         rv = load(controller, &wanted.active, SIZE_MAX, err);
@@ -229,7 +229,7 @@ static void entry_policy(const struct flo_rollout_entry *entry, uint32_t phase,
     }
 }
 
-static int take_number(void *context, const struct flo_records_release *release)
+static int take_number(void *context, const struct flo_fleet_release *release)
 {
     *(uint64_t *)context = release->number;
     return 0;
@@ -244,8 +244,8 @@ static int do_order(struct flo_controller *controller,
     const char *by = json_string_value(json_object_get(entry->spec, "by"));
     char id[FLO_NAME_MAX + 1];
     uint64_t number = 0;
-    int rv = flo_records_release_get(controller->store, entry->model,
-                                     entry->version, take_number, &number, err);
+    int rv = flo_fleet_release_get(controller->store, entry->model,
+                                   entry->version, take_number, &number, err);
 
     if (rv < 0) {
         return rv;
@@ -281,13 +281,13 @@ static int do_order(struct flo_controller *controller,
         action->op == FLO_ORDER_DEPLOY ? entry->release_bytes : 0, id, err);
 }
 
-static int take_id(void *context, const struct flo_records_order *order)
+static int take_id(void *context, const struct flo_fleet_order *order)
 {
     snprintf(context, FLO_NAME_MAX + 1, "%s", order->id);
     return 0;
 }
 
-static int take_rollout(void *context, const struct flo_records_order *order)
+static int take_rollout(void *context, const struct flo_fleet_order *order)
 {
     snprintf(context, FLO_NAME_MAX + 1, "%s", order->rollout);
     return 0;
@@ -297,8 +297,8 @@ int flo_rollouts_of_order(struct flo_controller *controller, const char *order,
                           char *rollout, struct flo_err *err)
 {
     rollout[0] = '\0';
-    int rv = flo_records_order_get(controller->store, order, take_rollout,
-                                   rollout, err);
+    int rv = flo_fleet_order_get(controller->store, order, take_rollout,
+                                 rollout, err);
     return rv == FLO_E_ABSENT ? 0 : rv;
 }
 
@@ -331,8 +331,7 @@ static int may_write(struct flo_controller *controller,
     char order[FLO_NAME_MAX + 1];
     char rollout[FLO_NAME_MAX + 1] = "";
     uint64_t rev;
-    int rv =
-        flo_records_desired_get(controller->store, device, &rev, order, err);
+    int rv = flo_fleet_desired_get(controller->store, device, &rev, order, err);
 
     *out = rv == 0;
     if (rv == FLO_E_DEVICE_ABSENT) { /* retired */
@@ -355,9 +354,9 @@ static int do_desired(struct flo_controller *controller,
     struct flo_rollout *core = &entry->core;
     char order[FLO_NAME_MAX + 1];
     uint64_t phase = action->op == FLO_ORDER_DEPLOY ? action->phase : 0;
-    int rv = flo_records_order_of(controller->store, core->id,
-                                  flo_order_op_word(action->op), phase, take_id,
-                                  order, err);
+    int rv = flo_fleet_order_of(controller->store, core->id,
+                                flo_order_op_word(action->op), phase, take_id,
+                                order, err);
 
     if (rv == 0) { /* after a long pause, or for a newcomer, it may be old */
         rv = flo_orders_freshen(controller, order, err);
@@ -370,8 +369,8 @@ static int do_desired(struct flo_controller *controller,
                            err);
         }
         if (rv == 0 && is_meant) {
-            rv = flo_records_desired_set(controller->store, device, order, err);
-            flo_effect_desired(controller, device);
+            rv = flo_fleet_desired_set(controller->store, device, order, err);
+            flo_outgoing_desired(controller, device);
         }
     }
     return rv;
@@ -386,8 +385,8 @@ static int recall(struct flo_controller *controller,
         .op = FLO_ORDER_ROLLBACK, .from_count = 1, .to_previous = true};
     char id[FLO_NAME_MAX + 1];
     int rv =
-        flo_records_release_get(controller->store, entry->model, entry->version,
-                                take_number, &order.from_numbers[0], err);
+        flo_fleet_release_get(controller->store, entry->model, entry->version,
+                              take_number, &order.from_numbers[0], err);
 
     if (rv < 0) {
         return rv;
@@ -401,8 +400,8 @@ static int recall(struct flo_controller *controller,
     snprintf(order.reason, sizeof(order.reason), "%.127s", entry->core.reason);
     rv = flo_orders_issue_desired(controller, &order, id, err);
     if (rv == 0) {
-        rv = flo_records_desired_set(controller->store, device, id, err);
-        flo_effect_desired(controller, device);
+        rv = flo_fleet_desired_set(controller->store, device, id, err);
+        flo_outgoing_desired(controller, device);
     }
     return rv;
 }
@@ -439,9 +438,9 @@ static int do_member(struct flo_controller *controller,
         said->device != NULL && strcmp(said->device, member->device) == 0;
 
     member->is_dirty = false;
-    int rv = flo_records_member_put(controller->store, entry->core.id, member,
-                                    has_said ? said->error : NULL,
-                                    has_said ? said->detail : NULL, err);
+    int rv = flo_fleet_member_put(controller->store, entry->core.id, member,
+                                  has_said ? said->error : NULL,
+                                  has_said ? said->detail : NULL, err);
     if (rv == 0 && has_said) {
         said->device = NULL;
     }
@@ -560,7 +559,7 @@ int flo_rollouts_step(struct flo_controller *controller,
     for (size_t i = 0; i < actions.count && rv == 0; i++) {
         rv = carry_out(controller, entry, &actions.items[i], err);
     }
-    flo_effect_live(controller, "rollout", entry->core.id);
+    flo_outgoing_live(controller, "rollout", entry->core.id);
     /* Of a batch of messages, or of devices that are let go together, the last
      * one's row is enough. */
     entry->is_unwritten = true;

@@ -165,8 +165,7 @@ struct release_of {
     char state[16];
 };
 
-static int take_release(void *context,
-                        const struct flo_records_release *release)
+static int take_release(void *context, const struct flo_fleet_release *release)
 {
     struct release_of *out = context;
 
@@ -203,10 +202,10 @@ static int settle_lift(struct flo_controller *controller,
     int rv;
 
     flo_digest_text(&entry->release, release);
-    rv = flo_records_order_newest(controller->store, "rollback", release,
-                                  &taken_back, err);
+    rv = flo_fleet_order_newest(controller->store, "rollback", release,
+                                &taken_back, err);
     if (rv == 0) {
-        rv = flo_records_newest(controller->store, "order", &newest, err);
+        rv = flo_fleet_newest(controller->store, "order", &newest, err);
     }
     if (rv == 0) {
         json_object_set_new(
@@ -246,8 +245,8 @@ static int read_words(struct flo_controller *controller, const json_t *spec,
     }
     snprintf(entry->group, sizeof(entry->group), "%s", group);
     snprintf(entry->core.release, sizeof(entry->core.release), "%s", title);
-    return flo_records_release_get(controller->store, entry->model,
-                                   entry->version, take_release, &release, err);
+    return flo_fleet_release_get(controller->store, entry->model,
+                                 entry->version, take_release, &release, err);
 }
 
 int flo_rollouts_read_spec(struct flo_controller *controller, json_t *spec,
@@ -281,7 +280,7 @@ struct join {
     struct flo_err *err;
 };
 
-static int join_row(void *context, const struct flo_records_device *device)
+static int join_row(void *context, const struct flo_fleet_device *device)
 {
     struct join *join = context;
     struct flo_rollout_actions actions;
@@ -302,7 +301,7 @@ int flo_rollouts_may_go_on(struct flo_controller *controller,
                            struct flo_err *err)
 {
     bool is_frozen = false;
-    int rv = flo_records_is_frozen(controller->store, &is_frozen, err);
+    int rv = flo_fleet_is_frozen(controller->store, &is_frozen, err);
 
     if (rv < 0 || !is_frozen) {
         return rv;
@@ -318,9 +317,8 @@ static int may_start(struct flo_controller *controller,
 {
     struct release_of release = {
         .entry = (struct flo_rollout_entry *)(uintptr_t)entry};
-    int rv =
-        flo_records_release_get(controller->store, entry->model, entry->version,
-                                take_release, &release, err);
+    int rv = flo_fleet_release_get(controller->store, entry->model,
+                                   entry->version, take_release, &release, err);
 
     if (rv < 0 || (rv = flo_rollouts_check_room(
                        controller, FLO_CONTROLLER_STARTED_MAX, err)) < 0) {
@@ -396,18 +394,18 @@ int flo_rollouts_create(struct flo_controller *controller, json_t *spec,
         rv = settle_lift(controller, entry, err);
     }
     if (rv == 0) {
-        rv = flo_records_next(controller->store, "rollout", &number, err);
+        rv = flo_fleet_next(controller->store, "rollout", &number, err);
     }
     snprintf(entry->core.id, sizeof(entry->core.id), "r-%04llu",
              (unsigned long long)number);
     entry->core.created_at_ms = flo_controller_now_ms(controller);
     struct join join = {
         .entry = entry, .now_ms = entry->core.created_at_ms, .err = err};
-    struct flo_records_device_filter filter = {.group = entry->group,
-                                               .online = -1};
+    struct flo_fleet_device_filter filter = {.group = entry->group,
+                                             .online = -1};
     if (rv == 0) {
-        rv = flo_records_device_list(controller->store, &filter, join_row,
-                                     &join, err);
+        rv = flo_fleet_device_list(controller->store, &filter, join_row, &join,
+                                   err);
     }
     if (rv == 0 && entry->core.member_count == 0) {
         rv = flo_fail(err, FLO_E_GROUP_ABSENT, "no device is in group %s",

@@ -62,8 +62,8 @@ int flo_rollouts_join(struct flo_controller *controller, const char *device,
                       struct flo_err *err)
 {
     struct flo_text_list ids = {0};
-    int rv = flo_records_rollout_joined(controller->store, device, add_id, &ids,
-                                        err);
+    int rv =
+        flo_fleet_rollout_joined(controller->store, device, add_id, &ids, err);
 
     for (size_t i = 0; i < ids.count && rv == 0; i++) {
         rv = join_one(controller, &ids, i, device, err);
@@ -128,16 +128,15 @@ static int forget_order(struct flo_controller *controller,
     char order[FLO_NAME_MAX + 1];
     char rollout[FLO_NAME_MAX + 1];
     uint64_t rev;
-    int rv =
-        flo_records_desired_get(controller->store, device, &rev, order, err);
+    int rv = flo_fleet_desired_get(controller->store, device, &rev, order, err);
 
     if (rv < 0 || order[0] == '\0') {
         return rv == FLO_E_DEVICE_ABSENT ? 0 : rv;
     }
     rv = flo_rollouts_of_order(controller, order, rollout, err);
     if (rv == 0 && strcmp(rollout, older->core.id) == 0) {
-        rv = flo_records_desired_set(controller->store, device, "", err);
-        flo_effect_desired(controller, device);
+        rv = flo_fleet_desired_set(controller->store, device, "", err);
+        flo_outgoing_desired(controller, device);
     }
     return rv;
 }

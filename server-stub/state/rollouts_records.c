@@ -39,14 +39,14 @@ int flo_rollouts_put(struct flo_controller *controller,
         return flo_fail(err, FLO_E_MEMORY, "rollout %s", core->id);
     }
     flo_digest_text(&entry->release, digest);
-    struct flo_records_rollout row = {.id = core->id,
-                                      .spec = spec.data,
-                                      .state =
-                                          flo_rollout_state_word(core->state),
-                                      .core = text.data,
-                                      .digest = digest,
-                                      .created_at_ms = core->created_at_ms};
-    return flo_records_rollout_put(controller->store, &row, err);
+    struct flo_fleet_rollout row = {.id = core->id,
+                                    .spec = spec.data,
+                                    .state =
+                                        flo_rollout_state_word(core->state),
+                                    .core = text.data,
+                                    .digest = digest,
+                                    .created_at_ms = core->created_at_ms};
+    return flo_fleet_rollout_put(controller->store, &row, err);
 }
 
 static void phase_read(const json_t *json, struct flo_rollout_phase *phase)
@@ -111,7 +111,7 @@ struct load {
     struct flo_err *err;
 };
 
-static int load_row(void *context, const struct flo_records_rollout *row)
+static int load_row(void *context, const struct flo_fleet_rollout *row)
 {
     struct load *load = context;
     struct flo_rollout_entry *entry;
@@ -182,12 +182,11 @@ int flo_rollouts_read(struct flo_controller *controller, const char *id,
                       struct flo_rollout_entry **out, struct flo_err *err)
 {
     struct load load = {.controller = controller, .err = err};
-    int rv =
-        flo_records_rollout_get(controller->store, id, load_row, &load, err);
+    int rv = flo_fleet_rollout_get(controller->store, id, load_row, &load, err);
 
     if (rv == 0) {
-        rv = flo_records_member_list(controller->store, id, FLO_RECORDS_ALL,
-                                     load_member, &load, err);
+        rv = flo_fleet_member_list(controller->store, id, FLO_FLEET_ALL,
+                                   load_member, &load, err);
     }
     if (rv < 0) {
         flo_rollouts_entry_free(load.entry);

@@ -6,7 +6,7 @@
  * knows SQL: PostgreSQL becomes a second implementation of this header.
  *
  * One thread.  Everything that changes something happens between
- * flo_records_begin and flo_records_commit.  Rows are handed to callbacks as
+ * flo_fleet_begin and flo_fleet_commit.  Rows are handed to callbacks as
  * structs whose texts are borrowed for the call; a callback must not call the
  * same listing again.  A callback's non-zero (negative) answer ends the
  * listing and is returned. */
@@ -22,44 +22,44 @@
 
 #define FLO_GROUPS_MAX 8 /* of a device */
 
-struct flo_records;
+struct flo_fleet_store;
 
 /* ":memory:" as `dir` keeps it in memory (tests). */
-FLO_MUST_USE int flo_records_open(const char *dir, struct flo_records **out,
+FLO_MUST_USE int flo_fleet_open(const char *dir, struct flo_fleet_store **out,
+                                struct flo_err *err);
+void flo_fleet_close(struct flo_fleet_store *store);
+FLO_MUST_USE int flo_fleet_begin(struct flo_fleet_store *store,
+                                 struct flo_err *err);
+FLO_MUST_USE int flo_fleet_commit(struct flo_fleet_store *store,
                                   struct flo_err *err);
-void flo_records_close(struct flo_records *store);
-FLO_MUST_USE int flo_records_begin(struct flo_records *store,
-                                   struct flo_err *err);
-FLO_MUST_USE int flo_records_commit(struct flo_records *store,
-                                    struct flo_err *err);
-void flo_records_roll_back(struct flo_records *store);
+void flo_fleet_roll_back(struct flo_fleet_store *store);
 
 /* Statements since it was opened. */
-uint64_t flo_records_statements(const struct flo_records *store);
+uint64_t flo_fleet_statements(const struct flo_fleet_store *store);
 
 /* Small settings by name; get gives "" when there is none. */
-FLO_MUST_USE int flo_records_setting_get(struct flo_records *store,
-                                         const char *name, char *out,
-                                         size_t out_bytes, struct flo_err *err);
-FLO_MUST_USE int flo_records_setting_set(struct flo_records *store,
-                                         const char *name, const char *value,
-                                         struct flo_err *err);
+FLO_MUST_USE int flo_fleet_setting_get(struct flo_fleet_store *store,
+                                       const char *name, char *out,
+                                       size_t out_bytes, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_setting_set(struct flo_fleet_store *store,
+                                       const char *name, const char *value,
+                                       struct flo_err *err);
 /* So many numbers of a counter are not given out. */
-FLO_MUST_USE int flo_records_skip(struct flo_records *store,
-                                  const char *counter, uint64_t count,
-                                  struct flo_err *err);
+FLO_MUST_USE int flo_fleet_skip(struct flo_fleet_store *store,
+                                const char *counter, uint64_t count,
+                                struct flo_err *err);
 /* The last number of a counter that was given; 0: none. */
-FLO_MUST_USE int flo_records_newest(struct flo_records *store,
-                                    const char *counter, uint64_t *out,
-                                    struct flo_err *err);
-/* Next number of a counter, from 1. */
-FLO_MUST_USE int flo_records_next(struct flo_records *store,
+FLO_MUST_USE int flo_fleet_newest(struct flo_fleet_store *store,
                                   const char *counter, uint64_t *out,
                                   struct flo_err *err);
+/* Next number of a counter, from 1. */
+FLO_MUST_USE int flo_fleet_next(struct flo_fleet_store *store,
+                                const char *counter, uint64_t *out,
+                                struct flo_err *err);
 
 /* ---- devices ---- */
 
-struct flo_records_device {
+struct flo_fleet_device {
     const char *id;
     const char *name;
     const char *labels;   /* JSON object */
@@ -72,23 +72,21 @@ struct flo_records_device {
     uint64_t last_seen_at_ms;
     uint64_t rss_bytes; /* agent and engine, of the last telemetry */
 };
-typedef int (*flo_records_device_fn)(void *context,
-                                     const struct flo_records_device *device);
+typedef int (*flo_fleet_device_fn)(void *context,
+                                   const struct flo_fleet_device *device);
 
 /* FLO_E_STATE when the name is taken. */
-FLO_MUST_USE int flo_records_device_add(struct flo_records *store,
-                                        const struct flo_records_device *device,
-                                        const char (*groups)[FLO_NAME_MAX + 1],
-                                        size_t group_count,
-                                        struct flo_err *err);
+FLO_MUST_USE int flo_fleet_device_add(struct flo_fleet_store *store,
+                                      const struct flo_fleet_device *device,
+                                      const char (*groups)[FLO_NAME_MAX + 1],
+                                      size_t group_count, struct flo_err *err);
 /* By id or name; FLO_E_DEVICE_ABSENT. */
-FLO_MUST_USE int flo_records_device_get(struct flo_records *store,
-                                        const char *key,
-                                        flo_records_device_fn fn, void *context,
-                                        struct flo_err *err);
+FLO_MUST_USE int flo_fleet_device_get(struct flo_fleet_store *store,
+                                      const char *key, flo_fleet_device_fn fn,
+                                      void *context, struct flo_err *err);
 /* Not retired, in order of id, after `after` (or NULL), of a group (or NULL),
  * online -1 any, 0 no, 1 yes; retired ones too when asked. */
-struct flo_records_device_filter {
+struct flo_fleet_device_filter {
     const char *after;
     const char *group;
     const char *label; /* its key, a name; its value */
@@ -98,92 +96,90 @@ struct flo_records_device_filter {
     bool with_retired;
     uint64_t limit; /* 0: all */
 };
-FLO_MUST_USE int flo_records_device_list(
-    struct flo_records *store, const struct flo_records_device_filter *filter,
-    flo_records_device_fn fn, void *context, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_device_list(
+    struct flo_fleet_store *store, const struct flo_fleet_device_filter *filter,
+    flo_fleet_device_fn fn, void *context, struct flo_err *err);
 /* true in *out: known and not retired. */
-FLO_MUST_USE int flo_records_device_is_active(struct flo_records *store,
-                                              const char *id, bool *out,
-                                              struct flo_err *err);
-FLO_MUST_USE int flo_records_device_groups(struct flo_records *store,
-                                           const char *id,
-                                           char (*groups)[FLO_NAME_MAX + 1],
-                                           size_t *count, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_device_is_active(struct flo_fleet_store *store,
+                                            const char *id, bool *out,
+                                            struct flo_err *err);
+FLO_MUST_USE int flo_fleet_device_groups(struct flo_fleet_store *store,
+                                         const char *id,
+                                         char (*groups)[FLO_NAME_MAX + 1],
+                                         size_t *count, struct flo_err *err);
 /* It was heard at this time (wall), and uses so much memory (0: it did not
- * say).  In memory: flo_records_facts_write writes it. */
-void flo_records_device_heard(struct flo_records *store, const char *id,
-                              uint64_t at_ms, uint64_t rss_bytes);
+ * say).  In memory: flo_fleet_facts_write writes it. */
+void flo_fleet_device_heard(struct flo_fleet_store *store, const char *id,
+                            uint64_t at_ms, uint64_t rss_bytes);
 /* Is its hardware class another than the one given before?  In memory. */
-bool flo_records_device_hardware(struct flo_records *store, const char *id,
-                                 const char *hardware);
+bool flo_fleet_device_hardware(struct flo_fleet_store *store, const char *id,
+                               const char *hardware);
 /* Every device that is known to be connected. */
-typedef int (*flo_records_id_fn)(void *context, const char *device);
-FLO_MUST_USE int flo_records_online_each(struct flo_records *store,
-                                         flo_records_id_fn fn, void *context);
+typedef int (*flo_fleet_id_fn)(void *context, const char *device);
+FLO_MUST_USE int flo_fleet_online_each(struct flo_fleet_store *store,
+                                       flo_fleet_id_fn fn, void *context);
 /* Write what is in memory alone, of so many devices from the number *from on;
  * *from becomes where the next piece begins, SIZE_MAX behind the last. */
-FLO_MUST_USE int flo_records_facts_write(struct flo_records *store,
-                                         size_t count_max, size_t *from,
-                                         struct flo_err *err);
-FLO_MUST_USE int flo_records_device_online(struct flo_records *store,
-                                           const char *id, bool online,
-                                           bool *is_news, struct flo_err *err);
-FLO_MUST_USE int flo_records_device_reported(struct flo_records *store,
-                                             const char *id,
-                                             const char *reported,
-                                             const char *profile,
-                                             struct flo_err *err);
-FLO_MUST_USE int flo_records_device_retire(struct flo_records *store,
-                                           const char *id, struct flo_err *err);
-/* Nobody is online until presence says so. */
-FLO_MUST_USE int flo_records_devices_offline(struct flo_records *store,
-                                             struct flo_err *err);
-FLO_MUST_USE int flo_records_device_counts(struct flo_records *store,
-                                           uint64_t *devices, uint64_t *online,
+FLO_MUST_USE int flo_fleet_facts_write(struct flo_fleet_store *store,
+                                       size_t count_max, size_t *from,
+                                       struct flo_err *err);
+FLO_MUST_USE int flo_fleet_device_online(struct flo_fleet_store *store,
+                                         const char *id, bool online,
+                                         bool *is_news, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_device_reported(struct flo_fleet_store *store,
+                                           const char *id, const char *reported,
+                                           const char *profile,
                                            struct flo_err *err);
+FLO_MUST_USE int flo_fleet_device_retire(struct flo_fleet_store *store,
+                                         const char *id, struct flo_err *err);
+/* Nobody is online until presence says so. */
+FLO_MUST_USE int flo_fleet_devices_offline(struct flo_fleet_store *store,
+                                           struct flo_err *err);
+FLO_MUST_USE int flo_fleet_device_counts(struct flo_fleet_store *store,
+                                         uint64_t *devices, uint64_t *online,
+                                         struct flo_err *err);
 
 /* ---- desired ---- */
 
 /* What a device should run: revision and order id ("" for none). */
-FLO_MUST_USE int flo_records_desired_get(struct flo_records *store,
-                                         const char *device, uint64_t *rev,
-                                         char *order, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_desired_get(struct flo_fleet_store *store,
+                                       const char *device, uint64_t *rev,
+                                       char *order, struct flo_err *err);
 /* Raises the revision. */
-FLO_MUST_USE int flo_records_desired_set(struct flo_records *store,
-                                         const char *device, const char *order,
-                                         struct flo_err *err);
-typedef int (*flo_records_text_fn)(void *context, const char *text);
+FLO_MUST_USE int flo_fleet_desired_set(struct flo_fleet_store *store,
+                                       const char *device, const char *order,
+                                       struct flo_err *err);
+typedef int (*flo_fleet_text_fn)(void *context, const char *text);
 /* Ids of devices whose desired holds this order. */
-FLO_MUST_USE int flo_records_desired_holders(struct flo_records *store,
-                                             const char *order,
-                                             flo_records_text_fn fn,
-                                             void *context,
-                                             struct flo_err *err);
+FLO_MUST_USE int flo_fleet_desired_holders(struct flo_fleet_store *store,
+                                           const char *order,
+                                           flo_fleet_text_fn fn, void *context,
+                                           struct flo_err *err);
 /* Put `next` where `order` was; raises those revisions. */
-FLO_MUST_USE int flo_records_desired_swap(struct flo_records *store,
-                                          const char *order, const char *next,
-                                          struct flo_err *err);
+FLO_MUST_USE int flo_fleet_desired_swap(struct flo_fleet_store *store,
+                                        const char *order, const char *next,
+                                        struct flo_err *err);
 
 /* ---- events ---- */
 
 /* *is_new false when (device, boot, seq) is there already.  *mark: the highest
  * sequence stored of the device's outbox (what cmd.ack says): a device sends
  * in order, and again from the last acknowledged one. */
-FLO_MUST_USE int flo_records_event_add(struct flo_records *store,
-                                       const char *device, const char *boot,
-                                       uint64_t seq, uint64_t at_ms,
-                                       uint64_t received_at_ms,
-                                       const char *json, bool *is_new,
-                                       uint64_t *mark, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_event_add(struct flo_fleet_store *store,
+                                     const char *device, const char *boot,
+                                     uint64_t seq, uint64_t at_ms,
+                                     uint64_t received_at_ms, const char *json,
+                                     bool *is_new, uint64_t *mark,
+                                     struct flo_err *err);
 /* The newest `limit` events of a device, oldest first, as JSON texts. */
-FLO_MUST_USE int flo_records_event_list(struct flo_records *store,
-                                        const char *device, uint64_t limit,
-                                        flo_records_text_fn fn, void *context,
-                                        struct flo_err *err);
+FLO_MUST_USE int flo_fleet_event_list(struct flo_fleet_store *store,
+                                      const char *device, uint64_t limit,
+                                      flo_fleet_text_fn fn, void *context,
+                                      struct flo_err *err);
 
 /* ---- releases ---- */
 
-struct flo_records_release {
+struct flo_fleet_release {
     const char *model;
     const char *version;
     uint64_t number;
@@ -193,39 +189,37 @@ struct flo_records_release {
     uint64_t bytes;     /* smallest full download of the first variant */
     uint64_t created_at_ms;
 };
-typedef int (*flo_records_release_fn)(
-    void *context, const struct flo_records_release *release);
-FLO_MUST_USE int
-flo_records_release_add(struct flo_records *store,
-                        const struct flo_records_release *release,
-                        struct flo_err *err);
+typedef int (*flo_fleet_release_fn)(void *context,
+                                    const struct flo_fleet_release *release);
+FLO_MUST_USE int flo_fleet_release_add(struct flo_fleet_store *store,
+                                       const struct flo_fleet_release *release,
+                                       struct flo_err *err);
 /* By model and version, or by digest (model NULL, version the digest); fn may
  * be NULL.  FLO_E_RELEASE_ABSENT. */
-FLO_MUST_USE int flo_records_release_get(struct flo_records *store,
-                                         const char *model, const char *version,
-                                         flo_records_release_fn fn,
-                                         void *context, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_release_get(struct flo_fleet_store *store,
+                                       const char *model, const char *version,
+                                       flo_fleet_release_fn fn, void *context,
+                                       struct flo_err *err);
 /* The newest verified envelope of a release, by its id.  `fn` borrows the text;
  * FLO_E_RELEASE_ABSENT. */
-FLO_MUST_USE int flo_records_envelope_put(struct flo_records *store,
-                                          const char *release, const char *text,
-                                          struct flo_err *err);
-FLO_MUST_USE int flo_records_envelope_get(struct flo_records *store,
-                                          const char *release,
-                                          flo_records_text_fn fn, void *context,
-                                          struct flo_err *err);
-FLO_MUST_USE int flo_records_release_list(struct flo_records *store,
-                                          flo_records_release_fn fn,
-                                          void *context, struct flo_err *err);
-FLO_MUST_USE int flo_records_release_state(struct flo_records *store,
-                                           const char *digest,
-                                           const char *state,
-                                           struct flo_err *err);
+FLO_MUST_USE int flo_fleet_envelope_put(struct flo_fleet_store *store,
+                                        const char *release, const char *text,
+                                        struct flo_err *err);
+FLO_MUST_USE int flo_fleet_envelope_get(struct flo_fleet_store *store,
+                                        const char *release,
+                                        flo_fleet_text_fn fn, void *context,
+                                        struct flo_err *err);
+FLO_MUST_USE int flo_fleet_release_list(struct flo_fleet_store *store,
+                                        flo_fleet_release_fn fn, void *context,
+                                        struct flo_err *err);
+FLO_MUST_USE int flo_fleet_release_state(struct flo_fleet_store *store,
+                                         const char *digest, const char *state,
+                                         struct flo_err *err);
 
 /* ---- rollouts ---- */
 
 /* What the shell keeps of a rollout beside the core's struct. */
-struct flo_records_rollout {
+struct flo_fleet_rollout {
     const char *id;
     const char *spec;  /* JSON as asked */
     const char *state; /* word */
@@ -233,64 +227,61 @@ struct flo_records_rollout {
     const char *digest;
     uint64_t created_at_ms;
 };
-typedef int (*flo_records_rollout_fn)(
-    void *context, const struct flo_records_rollout *rollout);
-FLO_MUST_USE int
-flo_records_rollout_put(struct flo_records *store,
-                        const struct flo_records_rollout *rollout,
-                        struct flo_err *err);
-FLO_MUST_USE int flo_records_rollout_get(struct flo_records *store,
-                                         const char *id,
-                                         flo_records_rollout_fn fn,
-                                         void *context, struct flo_err *err);
+typedef int (*flo_fleet_rollout_fn)(void *context,
+                                    const struct flo_fleet_rollout *rollout);
+FLO_MUST_USE int flo_fleet_rollout_put(struct flo_fleet_store *store,
+                                       const struct flo_fleet_rollout *rollout,
+                                       struct flo_err *err);
+FLO_MUST_USE int flo_fleet_rollout_get(struct flo_fleet_store *store,
+                                       const char *id, flo_fleet_rollout_fn fn,
+                                       void *context, struct flo_err *err);
 /* Newest first, what is under way before all that ended. */
-FLO_MUST_USE int flo_records_rollout_list(struct flo_records *store,
-                                          uint64_t limit,
-                                          flo_records_rollout_fn fn,
-                                          void *context, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_rollout_list(struct flo_fleet_store *store,
+                                        uint64_t limit, flo_fleet_rollout_fn fn,
+                                        void *context, struct flo_err *err);
 /* Ids, oldest first, of what brings a device that came just now to where its
  * groups are: rollouts of published releases that run or are paused, and of
  * the completed ones the newest per model and group. */
-FLO_MUST_USE int flo_records_rollout_joined(struct flo_records *store,
-                                            const char *device,
-                                            flo_records_text_fn fn,
-                                            void *context, struct flo_err *err);
-/* With facts for people (flo_records_member_detail), or NULL. */
-FLO_MUST_USE int flo_records_member_put(struct flo_records *store,
-                                        const char *rollout,
-                                        const struct flo_rollout_member *member,
-                                        const char *error_json,
-                                        const char *detail_json,
-                                        struct flo_err *err);
+FLO_MUST_USE int flo_fleet_rollout_joined(struct flo_fleet_store *store,
+                                          const char *device,
+                                          flo_fleet_text_fn fn, void *context,
+                                          struct flo_err *err);
+/* With facts for people (flo_fleet_member_detail), or NULL. */
+FLO_MUST_USE int flo_fleet_member_put(struct flo_fleet_store *store,
+                                      const char *rollout,
+                                      const struct flo_rollout_member *member,
+                                      const char *error_json,
+                                      const char *detail_json,
+                                      struct flo_err *err);
 /* Facts for people about a member; NULL detail keeps what is there. */
 FLO_MUST_USE int
-flo_records_member_detail(struct flo_records *store, const char *rollout,
-                          const char *device, const char *error_json,
-                          const char *detail_json, struct flo_err *err);
-typedef int (*flo_records_member_fn)(void *context,
-                                     const struct flo_rollout_member *member,
-                                     const char *name, bool is_online,
-                                     const char *error_json,
-                                     const char *detail_json);
-#define FLO_RECORDS_ALL INT64_MAX
+flo_fleet_member_detail(struct flo_fleet_store *store, const char *rollout,
+                        const char *device, const char *error_json,
+                        const char *detail_json, struct flo_err *err);
+typedef int (*flo_fleet_member_fn)(void *context,
+                                   const struct flo_rollout_member *member,
+                                   const char *name, bool is_online,
+                                   const char *error_json,
+                                   const char *detail_json);
+#define FLO_FLEET_ALL INT64_MAX
 /* In order of device id, `limit` at most. */
-FLO_MUST_USE int flo_records_member_list(struct flo_records *store,
-                                         const char *rollout, uint64_t limit,
-                                         flo_records_member_fn fn,
-                                         void *context, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_member_list(struct flo_fleet_store *store,
+                                       const char *rollout, uint64_t limit,
+                                       flo_fleet_member_fn fn, void *context,
+                                       struct flo_err *err);
 /* For people: who failed first, then by name, 2 before 10. */
-FLO_MUST_USE int flo_records_member_show(struct flo_records *store,
-                                         const char *rollout, uint64_t limit,
-                                         flo_records_member_fn fn,
-                                         void *context, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_member_show(struct flo_fleet_store *store,
+                                       const char *rollout, uint64_t limit,
+                                       flo_fleet_member_fn fn, void *context,
+                                       struct flo_err *err);
 /* How many were told of the release, are connected and did not go back. */
-FLO_MUST_USE int flo_records_member_awaited(struct flo_records *store,
-                                            const char *rollout, uint64_t *out,
-                                            struct flo_err *err);
+FLO_MUST_USE int flo_fleet_member_awaited(struct flo_fleet_store *store,
+                                          const char *rollout, uint64_t *out,
+                                          struct flo_err *err);
 
 /* ---- orders ---- */
 
-struct flo_records_order {
+struct flo_fleet_order {
     const char *id;
     const char *op;
     const char *group;
@@ -307,80 +298,78 @@ struct flo_records_order {
     bool is_desired_only; /* signed anew for those whose desired holds it: not
                              in its group's list */
 };
-typedef int (*flo_records_order_fn)(void *context,
-                                    const struct flo_records_order *order);
-FLO_MUST_USE int flo_records_order_add(struct flo_records *store,
-                                       const struct flo_records_order *order,
-                                       struct flo_err *err);
+typedef int (*flo_fleet_order_fn)(void *context,
+                                  const struct flo_fleet_order *order);
+FLO_MUST_USE int flo_fleet_order_add(struct flo_fleet_store *store,
+                                     const struct flo_fleet_order *order,
+                                     struct flo_err *err);
 /* FLO_E_ABSENT. */
-FLO_MUST_USE int flo_records_order_get(struct flo_records *store,
-                                       const char *id, flo_records_order_fn fn,
-                                       void *context, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_order_get(struct flo_fleet_store *store,
+                                     const char *id, flo_fleet_order_fn fn,
+                                     void *context, struct flo_err *err);
 /* Newest order of a rollout with this op (and phase, for deploy) that is for
  * more than one device; FLO_E_ABSENT. */
-FLO_MUST_USE int flo_records_order_of(struct flo_records *store,
-                                      const char *rollout, const char *op,
-                                      uint64_t phase, flo_records_order_fn fn,
-                                      void *context, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_order_of(struct flo_fleet_store *store,
+                                    const char *rollout, const char *op,
+                                    uint64_t phase, flo_fleet_order_fn fn,
+                                    void *context, struct flo_err *err);
 /* Orders in a group's list that are not expired at `now_ms`, by ascending seq.
  */
-FLO_MUST_USE int flo_records_order_list(struct flo_records *store,
-                                        const char *group, uint64_t now_ms,
-                                        flo_records_order_fn fn, void *context,
-                                        struct flo_err *err);
+FLO_MUST_USE int flo_fleet_order_list(struct flo_fleet_store *store,
+                                      const char *group, uint64_t now_ms,
+                                      flo_fleet_order_fn fn, void *context,
+                                      struct flo_err *err);
 /* Groups with such orders, some of them more than once. */
-FLO_MUST_USE int flo_records_order_groups(struct flo_records *store,
-                                          uint64_t now_ms,
-                                          flo_records_text_fn fn, void *context,
-                                          struct flo_err *err);
+FLO_MUST_USE int flo_fleet_order_groups(struct flo_fleet_store *store,
+                                        uint64_t now_ms, flo_fleet_text_fn fn,
+                                        void *context, struct flo_err *err);
 /* The newest that were asked for by themselves, newest first. */
-FLO_MUST_USE int flo_records_order_tracked(struct flo_records *store,
-                                           uint64_t limit,
-                                           flo_records_order_fn fn,
-                                           void *context, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_order_tracked(struct flo_fleet_store *store,
+                                         uint64_t limit, flo_fleet_order_fn fn,
+                                         void *context, struct flo_err *err);
 /* Delete orders that nobody asks for any more (records_orders.c), of the next
- * FLO_RECORDS_PRUNE_ORDERS behind seq *from; *from becomes where the next piece
- * begins, FLO_RECORDS_ALL behind the last.  Tracked ones stay, as rollouts do.
+ * FLO_FLEET_PRUNE_ORDERS behind seq *from; *from becomes where the next piece
+ * begins, FLO_FLEET_ALL behind the last.  Tracked ones stay, as rollouts do.
  */
-#define FLO_RECORDS_PRUNE_ORDERS 500
-FLO_MUST_USE int flo_records_order_prune(struct flo_records *store,
-                                         uint64_t now_ms, uint64_t *from,
-                                         struct flo_err *err);
+#define FLO_FLEET_PRUNE_ORDERS 500
+FLO_MUST_USE int flo_fleet_order_prune(struct flo_fleet_store *store,
+                                       uint64_t now_ms, uint64_t *from,
+                                       struct flo_err *err);
 /* Orders that some desired holds. */
-FLO_MUST_USE int flo_records_order_held(struct flo_records *store,
-                                        flo_records_order_fn fn, void *context,
-                                        struct flo_err *err);
+FLO_MUST_USE int flo_fleet_order_held(struct flo_fleet_store *store,
+                                      flo_fleet_order_fn fn, void *context,
+                                      struct flo_err *err);
 /* The highest number of an order of that kind: of one release, or ("") of all
  * that stood in a group's list.  0: there is none. */
-FLO_MUST_USE int flo_records_order_newest(struct flo_records *store,
-                                          const char *op, const char *release,
-                                          uint64_t *out, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_order_newest(struct flo_fleet_store *store,
+                                        const char *op, const char *release,
+                                        uint64_t *out, struct flo_err *err);
 /* What holds for longer than an order lives, in the groups' lists: the newest
  * order to freeze or unfreeze; the newest resume of each rollout that goes on,
  * while members accepted and may wait for it; emergency rollbacks, while a
  * device did not answer (nobody is told such a release again). */
-FLO_MUST_USE int flo_records_order_standing(struct flo_records *store,
-                                            flo_records_order_fn fn,
-                                            void *context, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_order_standing(struct flo_fleet_store *store,
+                                          flo_fleet_order_fn fn, void *context,
+                                          struct flo_err *err);
 /* Is the newest order to freeze or unfreeze the fleet a freeze? */
-FLO_MUST_USE int flo_records_is_frozen(struct flo_records *store, bool *out,
-                                       struct flo_err *err);
+FLO_MUST_USE int flo_fleet_is_frozen(struct flo_fleet_store *store, bool *out,
+                                     struct flo_err *err);
 /* Who is in the scope of a tracked order, and what it came to. */
-FLO_MUST_USE int flo_records_outcome_put(struct flo_records *store,
-                                         const char *order, const char *device,
-                                         enum flo_order_outcome outcome,
-                                         uint64_t took_ms, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_outcome_put(struct flo_fleet_store *store,
+                                       const char *order, const char *device,
+                                       enum flo_order_outcome outcome,
+                                       uint64_t took_ms, struct flo_err *err);
 /* The same when it is news (flo_outcome_is_news) to a device of its scope. */
-FLO_MUST_USE int flo_records_outcome_advance(
-    struct flo_records *store, const char *order, const char *device,
+FLO_MUST_USE int flo_fleet_outcome_advance(
+    struct flo_fleet_store *store, const char *order, const char *device,
     enum flo_order_outcome outcome, uint64_t took_ms, uint64_t heard_ms,
     const char *error, bool *is_news, struct flo_err *err);
-FLO_MUST_USE int flo_records_outcome_get(struct flo_records *store,
-                                         const char *order, const char *device,
-                                         bool *known,
-                                         enum flo_order_outcome *outcome,
-                                         struct flo_err *err);
-struct flo_records_outcome {
+FLO_MUST_USE int flo_fleet_outcome_get(struct flo_fleet_store *store,
+                                       const char *order, const char *device,
+                                       bool *known,
+                                       enum flo_order_outcome *outcome,
+                                       struct flo_err *err);
+struct flo_fleet_outcome {
     const char *device;
     const char *name;
     bool is_online;
@@ -389,58 +378,56 @@ struct flo_records_outcome {
     uint64_t heard_ms; /* from the order's issue to the answer stored here */
     const char *error; /* JSON, or "" */
 };
-typedef int (*flo_records_outcome_fn)(
-    void *context, const struct flo_records_outcome *outcome);
-typedef int (*flo_records_count_fn)(void *context, const char *word,
-                                    uint64_t count);
+typedef int (*flo_fleet_outcome_fn)(void *context,
+                                    const struct flo_fleet_outcome *outcome);
+typedef int (*flo_fleet_count_fn)(void *context, const char *word,
+                                  uint64_t count);
 /* When the answer was stored, since the order was issued, and why not ("" or
  * JSON). */
-FLO_MUST_USE int flo_records_outcome_say(struct flo_records *store,
-                                         const char *order, const char *device,
-                                         uint64_t heard_ms, const char *error,
-                                         struct flo_err *err);
+FLO_MUST_USE int flo_fleet_outcome_say(struct flo_fleet_store *store,
+                                       const char *order, const char *device,
+                                       uint64_t heard_ms, const char *error,
+                                       struct flo_err *err);
 /* Of heard_ms of those that are done; 0 when nobody is. */
-FLO_MUST_USE int flo_records_outcome_quantile(struct flo_records *store,
-                                              const char *order,
-                                              uint64_t permille, uint64_t *out,
-                                              struct flo_err *err);
+FLO_MUST_USE int flo_fleet_outcome_quantile(struct flo_fleet_store *store,
+                                            const char *order,
+                                            uint64_t permille, uint64_t *out,
+                                            struct flo_err *err);
 /* Error ids of those that refused, most frequent first. */
-FLO_MUST_USE int flo_records_outcome_reasons(struct flo_records *store,
-                                             const char *order,
-                                             flo_records_count_fn fn,
-                                             void *context,
-                                             struct flo_err *err);
+FLO_MUST_USE int flo_fleet_outcome_reasons(struct flo_fleet_store *store,
+                                           const char *order,
+                                           flo_fleet_count_fn fn, void *context,
+                                           struct flo_err *err);
 /* Emergency rollbacks of a release leave the groups' lists; who awaits one has
  * it in its desired. */
-FLO_MUST_USE int flo_records_orders_only_held(struct flo_records *store,
-                                              const char *release,
-                                              struct flo_err *err);
+FLO_MUST_USE int flo_fleet_orders_only_held(struct flo_fleet_store *store,
+                                            const char *release,
+                                            struct flo_err *err);
 /* At most `limit`, who did not get there first. */
-FLO_MUST_USE int flo_records_outcome_list(struct flo_records *store,
-                                          const char *order, uint64_t limit,
-                                          flo_records_outcome_fn fn,
-                                          void *context, struct flo_err *err);
-FLO_MUST_USE int flo_records_outcome_progress(struct flo_records *store,
-                                              const char *order,
-                                              struct flo_order_progress *out,
-                                              struct flo_err *err);
+FLO_MUST_USE int flo_fleet_outcome_list(struct flo_fleet_store *store,
+                                        const char *order, uint64_t limit,
+                                        flo_fleet_outcome_fn fn, void *context,
+                                        struct flo_err *err);
+FLO_MUST_USE int flo_fleet_outcome_progress(struct flo_fleet_store *store,
+                                            const char *order,
+                                            struct flo_order_progress *out,
+                                            struct flo_err *err);
 /* Was it not asked for its answers within pause_ms?  It is now. */
-bool flo_records_device_may_ask(struct flo_records *store, const char *device,
-                                uint64_t pause_ms);
+bool flo_fleet_device_may_ask(struct flo_fleet_store *store, const char *device,
+                              uint64_t pause_ms);
 /* Is it awaited in a tracked order? */
-FLO_MUST_USE int flo_records_device_is_awaited(struct flo_records *store,
-                                               const char *device, bool *out,
-                                               struct flo_err *err);
-/* Tracked orders in which this device is still awaited, as ids. */
-FLO_MUST_USE int flo_records_outcome_awaited(struct flo_records *store,
-                                             const char *device,
-                                             flo_records_order_fn fn,
-                                             void *context,
+FLO_MUST_USE int flo_fleet_device_is_awaited(struct flo_fleet_store *store,
+                                             const char *device, bool *out,
                                              struct flo_err *err);
+/* Tracked orders in which this device is still awaited, as ids. */
+FLO_MUST_USE int flo_fleet_outcome_awaited(struct flo_fleet_store *store,
+                                           const char *device,
+                                           flo_fleet_order_fn fn, void *context,
+                                           struct flo_err *err);
 
 /* ---- tokens, idempotency, audit ---- */
 
-struct flo_records_token {
+struct flo_fleet_token {
     const char *id;
     const char *kind; /* access enroll */
     const char *name;
@@ -451,59 +438,59 @@ struct flo_records_token {
     uint64_t created_at_ms;
     uint64_t expires_at_ms; /* 0: never */
 };
-typedef int (*flo_records_token_fn)(void *context,
-                                    const struct flo_records_token *token);
-FLO_MUST_USE int flo_records_token_add(struct flo_records *store,
-                                       const struct flo_records_token *token,
-                                       struct flo_err *err);
+typedef int (*flo_fleet_token_fn)(void *context,
+                                  const struct flo_fleet_token *token);
+FLO_MUST_USE int flo_fleet_token_add(struct flo_fleet_store *store,
+                                     const struct flo_fleet_token *token,
+                                     struct flo_err *err);
 /* By id; for enrolment by the digest of the secret (id NULL). FLO_E_ABSENT. */
-FLO_MUST_USE int flo_records_token_get(struct flo_records *store,
-                                       const char *id,
-                                       const struct flo_digest *secret,
-                                       flo_records_token_fn fn, void *context,
-                                       struct flo_err *err);
+FLO_MUST_USE int flo_fleet_token_get(struct flo_fleet_store *store,
+                                     const char *id,
+                                     const struct flo_digest *secret,
+                                     flo_fleet_token_fn fn, void *context,
+                                     struct flo_err *err);
 /* The newest first, at most 1,000. */
-FLO_MUST_USE int flo_records_token_list(struct flo_records *store,
-                                        flo_records_token_fn fn, void *context,
-                                        struct flo_err *err);
+FLO_MUST_USE int flo_fleet_token_list(struct flo_fleet_store *store,
+                                      flo_fleet_token_fn fn, void *context,
+                                      struct flo_err *err);
 /* One use less; FLO_E_ENROL_TOKEN when none was left. */
-FLO_MUST_USE int flo_records_token_use(struct flo_records *store,
-                                       const char *id, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_token_use(struct flo_fleet_store *store,
+                                     const char *id, struct flo_err *err);
 /* FLO_E_ABSENT. */
-FLO_MUST_USE int flo_records_token_delete(struct flo_records *store,
-                                          const char *id, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_token_delete(struct flo_fleet_store *store,
+                                        const char *id, struct flo_err *err);
 /* Delete enrolment tokens that expired 30 days ago, or expired used up. */
-FLO_MUST_USE int flo_records_token_prune(struct flo_records *store,
-                                         uint64_t now_ms, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_token_prune(struct flo_fleet_store *store,
+                                       uint64_t now_ms, struct flo_err *err);
 
 /* Answer stored under (token, key), or *status 0. `body` is appended. */
-FLO_MUST_USE int flo_records_replay_get(struct flo_records *store,
-                                        const char *token, const char *key,
-                                        struct flo_digest *request, int *status,
-                                        struct flo_buf *body,
-                                        struct flo_err *err);
-FLO_MUST_USE int flo_records_replay_put(struct flo_records *store,
-                                        const char *token, const char *key,
-                                        const struct flo_digest *request,
-                                        int status, const char *body,
-                                        uint64_t now_ms, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_replay_get(struct flo_fleet_store *store,
+                                      const char *token, const char *key,
+                                      struct flo_digest *request, int *status,
+                                      struct flo_buf *body,
+                                      struct flo_err *err);
+FLO_MUST_USE int flo_fleet_replay_put(struct flo_fleet_store *store,
+                                      const char *token, const char *key,
+                                      const struct flo_digest *request,
+                                      int status, const char *body,
+                                      uint64_t now_ms, struct flo_err *err);
 
 /* Append; number, previous and hash are made here. */
-FLO_MUST_USE int flo_records_audit_add(struct flo_records *store,
-                                       struct flo_audit_record *record,
-                                       struct flo_err *err);
-typedef int (*flo_records_audit_fn)(void *context,
-                                    const struct flo_audit_record *record,
-                                    const struct flo_digest *hash);
+FLO_MUST_USE int flo_fleet_audit_add(struct flo_fleet_store *store,
+                                     struct flo_audit_record *record,
+                                     struct flo_err *err);
+typedef int (*flo_fleet_audit_fn)(void *context,
+                                  const struct flo_audit_record *record,
+                                  const struct flo_digest *hash);
 /* Ascending from number `from`, at most `limit` (0: all). */
-FLO_MUST_USE int flo_records_audit_list(struct flo_records *store,
-                                        uint64_t from, uint64_t limit,
-                                        flo_records_audit_fn fn, void *context,
-                                        struct flo_err *err);
+FLO_MUST_USE int flo_fleet_audit_list(struct flo_fleet_store *store,
+                                      uint64_t from, uint64_t limit,
+                                      flo_fleet_audit_fn fn, void *context,
+                                      struct flo_err *err);
 /* The same descending. */
-FLO_MUST_USE int flo_records_audit_newest(struct flo_records *store,
-                                          uint64_t from, uint64_t limit,
-                                          flo_records_audit_fn fn,
-                                          void *context, struct flo_err *err);
+FLO_MUST_USE int flo_fleet_audit_newest(struct flo_fleet_store *store,
+                                        uint64_t from, uint64_t limit,
+                                        flo_fleet_audit_fn fn, void *context,
+                                        struct flo_err *err);
 
 #endif

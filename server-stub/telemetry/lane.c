@@ -285,8 +285,7 @@ static void on_prune(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     flo_lane_commit(lane);
-    if (flo_telemetry_store_prune(lane->store, flo_wall_ms(), &more, &err) <
-        0) {
+    if (flo_windows_prune(lane->store, flo_wall_ms(), &more, &err) < 0) {
         flo_log_err(FLO_LOG_ERROR, "telemetry", &err);
     }
     if (more) {
@@ -463,7 +462,7 @@ int flo_lane_open(const char *dir, const char *fleet, struct flo_lane **out,
     int rv = lane->base == NULL || lane->wake_fd < 0 || lane->news_fd < 0 ||
                      lane->releases == NULL || lane->histograms == NULL
                  ? flo_fail(err, FLO_E_MEMORY, "telemetry")
-                 : flo_telemetry_store_open(dir, &lane->store, err);
+                 : flo_windows_open(dir, &lane->store, err);
     if (rv < 0) {
         flo_lane_close(lane);
         return rv;
@@ -529,7 +528,7 @@ void flo_lane_close(struct flo_lane *lane)
     if (lane->base != NULL) {
         event_base_free(lane->base);
     }
-    flo_telemetry_store_close(lane->store);
+    flo_windows_close(lane->store);
     flo_lane_devices_free(&lane->devices);
     free(lane->releases);
     free(lane->histograms);

@@ -68,7 +68,7 @@ struct flo_lane {
     int wake_fd;
 
     /* The thread's. */
-    struct flo_telemetry_store *store;
+    struct flo_windows *store;
     struct flo_lane_devices devices;
     struct flo_digest *releases; /* [FLO_LANE_RELEASES_MAX] */
     size_t release_count, release_next;

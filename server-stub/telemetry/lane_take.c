@@ -66,7 +66,7 @@ void flo_lane_commit(struct flo_lane *lane)
         return;
     }
     lane->is_open = false;
-    if (flo_telemetry_store_commit(lane->store, &err) < 0) {
+    if (flo_windows_commit(lane->store, &err) < 0) {
         failed(lane, &err);
         return;
     }
@@ -81,7 +81,7 @@ static int begin(struct flo_lane *lane, struct flo_err *err)
     if (lane->is_open) {
         return 0;
     }
-    int rv = flo_telemetry_store_begin(lane->store, err);
+    int rv = flo_windows_begin(lane->store, err);
     if (rv == 0) {
         lane->is_open = true;
         if (lane->commit != NULL) {
@@ -132,10 +132,10 @@ static void store(struct flo_lane *lane, struct flo_lane_device *device,
     int rv = begin(lane, &err);
 
     if (rv == 0) {
-        rv = flo_telemetry_store_add(lane->store, device->id, device->hardware,
-                                     flo_wall_ms(), window, &is_new, &err);
+        rv = flo_windows_add(lane->store, device->id, device->hardware,
+                             flo_wall_ms(), window, &is_new, &err);
         if (rv < 0) {
-            flo_telemetry_store_roll_back(lane->store);
+            flo_windows_roll_back(lane->store);
         }
     }
     if (rv < 0) {
@@ -259,7 +259,7 @@ static json_t *run(struct flo_lane *lane, struct flo_lane_query *query,
     } else {
         fold.step_histogram = &scratch[0];
         fold.series_histogram = &scratch[1];
-        int rv = flo_telemetry_store_list(
+        int rv = flo_windows_list(
             lane->store, what,
             now_ms > what->since_ms ? now_ms - what->since_ms : 0, fold_row,
             &fold, &query->err);

@@ -32,7 +32,7 @@ static const char *const schema[] = {
 /* ---- opening ---- */
 
 /* Never looked through as a whole: it may be large, and may be lost. */
-static int open_file(struct flo_telemetry_store *store, struct flo_err *err)
+static int open_file(struct flo_windows *store, struct flo_err *err)
 {
     FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = NULL;
     int rv = flo_db_open(store->path, FLO_DB_SYNC_NORMAL, BUSY_MS, &db, err);
@@ -49,7 +49,7 @@ static int open_file(struct flo_telemetry_store *store, struct flo_err *err)
     return 0;
 }
 
-static int replace_file(struct flo_telemetry_store *store, struct flo_err *err)
+static int replace_file(struct flo_windows *store, struct flo_err *err)
 {
     int rv = flo_db_set_aside(store->path, "damaged", err);
 
@@ -57,7 +57,7 @@ static int replace_file(struct flo_telemetry_store *store, struct flo_err *err)
 }
 
 /* Unless it was closed, or something was found to be damaged since. */
-static int ready(struct flo_telemetry_store *store, struct flo_err *err)
+static int ready(struct flo_windows *store, struct flo_err *err)
 {
     struct flo_db *db = store->db;
 
@@ -71,10 +71,10 @@ static int ready(struct flo_telemetry_store *store, struct flo_err *err)
     return rv == FLO_E_DB_DAMAGED ? replace_file(store, err) : rv;
 }
 
-int flo_telemetry_store_open(const char *dir, struct flo_telemetry_store **out,
-                             struct flo_err *err)
+int flo_windows_open(const char *dir, struct flo_windows **out,
+                     struct flo_err *err)
 {
-    struct flo_telemetry_store *store = calloc(1, sizeof(*store));
+    struct flo_windows *store = calloc(1, sizeof(*store));
     int rv = 0;
 
     if (store == NULL) {
@@ -90,14 +90,14 @@ int flo_telemetry_store_open(const char *dir, struct flo_telemetry_store **out,
         rv = ready(store, err);
     }
     if (rv < 0) {
-        flo_telemetry_store_close(store);
+        flo_windows_close(store);
         return rv;
     }
     *out = store;
     return 0;
 }
 
-void flo_telemetry_store_close(struct flo_telemetry_store *store)
+void flo_windows_close(struct flo_windows *store)
 {
     if (store != NULL) {
         flo_db_close(store->db);
@@ -107,15 +107,14 @@ void flo_telemetry_store_close(struct flo_telemetry_store *store)
 
 /* ---- transactions ---- */
 
-int flo_telemetry_store_begin(struct flo_telemetry_store *store,
-                              struct flo_err *err)
+int flo_windows_begin(struct flo_windows *store, struct flo_err *err)
 {
     int rv = ready(store, err);
 
     return rv < 0 ? rv : flo_db_begin(store->db, err);
 }
 
-void flo_telemetry_store_roll_back(struct flo_telemetry_store *store)
+void flo_windows_roll_back(struct flo_windows *store)
 {
     store->total_count = 0;
     store->name_count = 0; /* some may be of this transaction */
@@ -126,7 +125,7 @@ void flo_telemetry_store_roll_back(struct flo_telemetry_store *store)
 
 /* ---- statements ---- */
 
-int flo_telemetry_query_db(struct flo_telemetry_store *store, const char *sql,
+int flo_telemetry_query_db(struct flo_windows *store, const char *sql,
                            const int64_t *numbers, size_t count,
                            struct flo_db_statement **out, struct flo_err *err)
 {
@@ -140,8 +139,8 @@ int flo_telemetry_query_db(struct flo_telemetry_store *store, const char *sql,
 
 /* ---- names ---- */
 
-static int name_read(struct flo_telemetry_store *store, int kind,
-                     const char *text, int64_t *n, struct flo_err *err)
+static int name_read(struct flo_windows *store, int kind, const char *text,
+                     int64_t *n, struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row;
@@ -166,8 +165,8 @@ static int name_read(struct flo_telemetry_store *store, int kind,
 
 /* A text's number.  The last ones are kept in memory by their hash: a fleet's
  * devices do not all fit, releases and classes do. */
-static int number_of(struct flo_telemetry_store *store, int kind,
-                     const char *text, int64_t *n, struct flo_err *err)
+static int number_of(struct flo_windows *store, int kind, const char *text,
+                     int64_t *n, struct flo_err *err)
 {
     uint32_t hash = flo_crc32c((uint32_t)kind, text, strlen(text));
     struct flo_telemetry_name *name =
@@ -192,7 +191,7 @@ static int number_of(struct flo_telemetry_store *store, int kind,
 
 /* ---- sketches ---- */
 
-static int sketch_read(struct flo_telemetry_store *store, const char *sql,
+static int sketch_read(struct flo_windows *store, const char *sql,
                        const int64_t key[4], struct flo_sketch *into,
                        struct flo_err *err)
 {
@@ -213,7 +212,7 @@ static int sketch_read(struct flo_telemetry_store *store, const char *sql,
     return 0;
 }
 
-static int sketch_write(struct flo_telemetry_store *store, const char *sql,
+static int sketch_write(struct flo_windows *store, const char *sql,
                         const int64_t key[4], const struct flo_sketch *sketch,
                         struct flo_err *err)
 {
@@ -245,7 +244,7 @@ static int64_t span(uint64_t at_ms, uint64_t step_ms)
 
 /* ---- a device's own ---- */
 
-static int window_add(struct flo_telemetry_store *store, int64_t device,
+static int window_add(struct flo_windows *store, int64_t device,
                       int64_t release, uint64_t at_ms, uint64_t step_ms,
                       const struct flo_telemetry *window, struct flo_err *err)
 {
@@ -265,7 +264,7 @@ static int window_add(struct flo_telemetry_store *store, int64_t device,
 
 /* ---- totals ---- */
 
-static int total_write(struct flo_telemetry_store *store,
+static int total_write(struct flo_windows *store,
                        struct flo_telemetry_total *total, uint64_t step_ms,
                        struct flo_err *err)
 {
@@ -289,7 +288,7 @@ static int total_write(struct flo_telemetry_store *store,
     return rv < 0 ? rv : sketch_write(store, WRITE("total"), key, sketch, err);
 }
 
-static int totals_write(struct flo_telemetry_store *store, struct flo_err *err)
+static int totals_write(struct flo_windows *store, struct flo_err *err)
 {
     int rv = 0;
 
@@ -308,7 +307,7 @@ static int totals_write(struct flo_telemetry_store *store, struct flo_err *err)
 
 /* The windows of a transaction are added up in memory and written at its end:
  * a row more for each window would cost as much again as the device's own. */
-static int total_add(struct flo_telemetry_store *store, int64_t release,
+static int total_add(struct flo_windows *store, int64_t release,
                      int64_t hardware, uint64_t at_ms,
                      const struct flo_telemetry *window, struct flo_err *err)
 {
@@ -339,8 +338,7 @@ static int total_add(struct flo_telemetry_store *store, int64_t release,
     return 0;
 }
 
-int flo_telemetry_store_commit(struct flo_telemetry_store *store,
-                               struct flo_err *err)
+int flo_windows_commit(struct flo_windows *store, struct flo_err *err)
 {
     int rv = totals_write(store, err);
 
@@ -348,7 +346,7 @@ int flo_telemetry_store_commit(struct flo_telemetry_store *store,
         rv = flo_db_commit(store->db, err);
     }
     if (rv < 0) {
-        flo_telemetry_store_roll_back(store);
+        flo_windows_roll_back(store);
     }
     return rv;
 }
@@ -365,7 +363,7 @@ static uint64_t time_of(const struct flo_telemetry *window, uint64_t now_ms)
     return fits ? window->at_ms : now_ms;
 }
 
-static int note_merged(struct flo_telemetry_store *store, int64_t device,
+static int note_merged(struct flo_windows *store, int64_t device,
                        const struct flo_telemetry *window, uint64_t now_ms,
                        bool *is_new, struct flo_err *err)
 {
@@ -387,10 +385,10 @@ static int note_merged(struct flo_telemetry_store *store, int64_t device,
     return rv;
 }
 
-int flo_telemetry_store_add(struct flo_telemetry_store *store,
-                            const char *device, const char *hardware,
-                            uint64_t now_ms, const struct flo_telemetry *window,
-                            bool *is_new, struct flo_err *err)
+int flo_windows_add(struct flo_windows *store, const char *device,
+                    const char *hardware, uint64_t now_ms,
+                    const struct flo_telemetry *window, bool *is_new,
+                    struct flo_err *err)
 {
     uint64_t at_ms = time_of(window, now_ms);
     char digest[FLO_DIGEST_TEXT];

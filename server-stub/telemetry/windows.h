@@ -7,54 +7,50 @@
  * lost: a damaged file is set aside and begun anew.
  *
  * One thread at a time.  Nothing else knows SQL of it. */
-#ifndef FLOTILLA_SERVER_TELEMETRY_STORE_H
-#define FLOTILLA_SERVER_TELEMETRY_STORE_H
+#ifndef FLOTILLA_SERVER_WINDOWS_H
+#define FLOTILLA_SERVER_WINDOWS_H
 
 #include <flotilla/base.h>
 
 #include "server-stub/core/sketch.h"
 
-struct flo_telemetry_store;
+struct flo_windows;
 
 /* ":memory:" as `dir` keeps it in memory (tests). */
-FLO_MUST_USE int flo_telemetry_store_open(const char *dir,
-                                          struct flo_telemetry_store **out,
-                                          struct flo_err *err);
-void flo_telemetry_store_close(struct flo_telemetry_store *store);
+FLO_MUST_USE int flo_windows_open(const char *dir, struct flo_windows **out,
+                                  struct flo_err *err);
+void flo_windows_close(struct flo_windows *store);
 /* Between begin and commit; a file that was found damaged is replaced by
  * begin. */
-FLO_MUST_USE int flo_telemetry_store_begin(struct flo_telemetry_store *store,
-                                           struct flo_err *err);
+FLO_MUST_USE int flo_windows_begin(struct flo_windows *store,
+                                   struct flo_err *err);
 /* Writes the totals too.  What fails is rolled back. */
-FLO_MUST_USE int flo_telemetry_store_commit(struct flo_telemetry_store *store,
-                                            struct flo_err *err);
-void flo_telemetry_store_roll_back(struct flo_telemetry_store *store);
+FLO_MUST_USE int flo_windows_commit(struct flo_windows *store,
+                                    struct flo_err *err);
+void flo_windows_roll_back(struct flo_windows *store);
 
 /* Add one window of a device of this hardware class to both resolutions, at
  * the device's time when that can be true, else at `now_ms`.  *is_new is
  * false, and nothing changes, when the window (device, at_ms, seq) came
  * before: within two hours that is known. */
-FLO_MUST_USE int flo_telemetry_store_add(struct flo_telemetry_store *store,
-                                         const char *device,
-                                         const char *hardware, uint64_t now_ms,
-                                         const struct flo_telemetry *window,
-                                         bool *is_new, struct flo_err *err);
+FLO_MUST_USE int flo_windows_add(struct flo_windows *store, const char *device,
+                                 const char *hardware, uint64_t now_ms,
+                                 const struct flo_telemetry *window,
+                                 bool *is_new, struct flo_err *err);
 typedef int (*flo_telemetry_row_fn)(void *context,
                                     const struct flo_telemetry_row *row);
 /* Rows since `from_ms`, ordered by the query's keys and time: of each device,
  * or totals.  FLO_E_REST_LIMIT, with the numbers, when they are more than are
  * read in some 150 ms. */
 #define FLO_TELEMETRY_ROWS_MAX 40000
-FLO_MUST_USE int
-flo_telemetry_store_list(struct flo_telemetry_store *store,
-                         const struct flo_telemetry_query *query,
-                         uint64_t from_ms, flo_telemetry_row_fn fn,
-                         void *context, struct flo_err *err);
+FLO_MUST_USE int flo_windows_list(struct flo_windows *store,
+                                  const struct flo_telemetry_query *query,
+                                  uint64_t from_ms, flo_telemetry_row_fn fn,
+                                  void *context, struct flo_err *err);
 /* Forget what is older than the resolutions' lives, at most so many rows a
  * call.  *more: call again.  A transaction of its own. */
 #define FLO_TELEMETRY_PRUNE_ROWS 1000
-FLO_MUST_USE int flo_telemetry_store_prune(struct flo_telemetry_store *store,
-                                           uint64_t now_ms, bool *more,
-                                           struct flo_err *err);
+FLO_MUST_USE int flo_windows_prune(struct flo_windows *store, uint64_t now_ms,
+                                   bool *more, struct flo_err *err);
 
 #endif

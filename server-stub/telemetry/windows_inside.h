@@ -1,6 +1,6 @@
 /* What the telemetry store's files share; not for others. */
-#ifndef FLOTILLA_SERVER_TELEMETRY_STORE_INSIDE_H
-#define FLOTILLA_SERVER_TELEMETRY_STORE_INSIDE_H
+#ifndef FLOTILLA_SERVER_WINDOWS_INSIDE_H
+#define FLOTILLA_SERVER_WINDOWS_INSIDE_H
 
 #include "base/host/db.h"
 
@@ -24,7 +24,7 @@ struct flo_telemetry_total {
 #define FLO_TELEMETRY_TOTALS_MAX                                               \
     32 /* few batches have more; they write twice */
 
-struct flo_telemetry_store {
+struct flo_windows {
     struct flo_db *db; /* NULL: it could not be opened again */
     char path[4096];
     uint64_t fine_from_ms; /* what is older has no fine row */
@@ -37,7 +37,7 @@ struct flo_telemetry_store {
 };
 
 /* Prepare with whole numbers as parameters. */
-FLO_MUST_USE int flo_telemetry_query_db(struct flo_telemetry_store *store,
+FLO_MUST_USE int flo_telemetry_query_db(struct flo_windows *store,
                                         const char *sql, const int64_t *numbers,
                                         size_t count,
                                         struct flo_db_statement **out,

@@ -42,7 +42,7 @@ static const char *rows_of(const struct flo_telemetry_query *query)
 }
 
 /* The newest row too many says how far back the query may go. */
-static int refuse_too_many(struct flo_telemetry_store *store,
+static int refuse_too_many(struct flo_windows *store,
                            const struct flo_telemetry_query *query,
                            uint64_t from_ms, struct flo_err *err)
 {
@@ -75,7 +75,7 @@ static int refuse_too_many(struct flo_telemetry_store *store,
                : flo_err_fix(err, "shorten since_ms");
 }
 
-static int row_read(struct flo_telemetry_store *store,
+static int row_read(struct flo_windows *store,
                     const struct flo_telemetry_query *query,
                     struct flo_db_statement *row, struct flo_telemetry_row *out,
                     struct flo_err *err)
@@ -102,10 +102,10 @@ static int row_read(struct flo_telemetry_store *store,
     return rv;
 }
 
-int flo_telemetry_store_list(struct flo_telemetry_store *store,
-                             const struct flo_telemetry_query *query,
-                             uint64_t from_ms, flo_telemetry_row_fn fn,
-                             void *context, struct flo_err *err)
+int flo_windows_list(struct flo_windows *store,
+                     const struct flo_telemetry_query *query, uint64_t from_ms,
+                     flo_telemetry_row_fn fn, void *context,
+                     struct flo_err *err)
 {
     struct flo_db_statement *row = NULL;
     struct flo_telemetry_row out;
@@ -152,7 +152,7 @@ const char flo_telemetry_prune_merged[] =
     FIRST("merged", "received < ?1", "received, device, at, seq", "?1, 0, 0, 0",
           "?2");
 
-static int prune_some(struct flo_telemetry_store *store, const char *sql,
+static int prune_some(struct flo_windows *store, const char *sql,
                       const int64_t *numbers, size_t count, int64_t *left,
                       struct flo_err *err)
 {
@@ -175,8 +175,8 @@ static int64_t since(uint64_t now_ms, uint64_t life_ms)
     return now_ms > life_ms ? (int64_t)((now_ms - life_ms) / 1000) : 0;
 }
 
-static int prune(struct flo_telemetry_store *store, uint64_t now_ms,
-                 int64_t *left, struct flo_err *err)
+static int prune(struct flo_windows *store, uint64_t now_ms, int64_t *left,
+                 struct flo_err *err)
 {
     static const struct {
         const char *sql;
@@ -203,20 +203,20 @@ static int prune(struct flo_telemetry_store *store, uint64_t now_ms,
     return rv;
 }
 
-int flo_telemetry_store_prune(struct flo_telemetry_store *store,
-                              uint64_t now_ms, bool *more, struct flo_err *err)
+int flo_windows_prune(struct flo_windows *store, uint64_t now_ms, bool *more,
+                      struct flo_err *err)
 {
     int64_t left = FLO_TELEMETRY_PRUNE_ROWS;
-    int rv = flo_telemetry_store_begin(store, err);
+    int rv = flo_windows_begin(store, err);
 
     if (rv < 0) {
         return rv;
     }
     rv = prune(store, now_ms, &left, err);
     if (rv < 0) {
-        flo_telemetry_store_roll_back(store);
+        flo_windows_roll_back(store);
         return rv;
     }
     *more = left <= 0;
-    return flo_telemetry_store_commit(store, err);
+    return flo_windows_commit(store, err);
 }

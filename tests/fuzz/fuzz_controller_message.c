@@ -30,17 +30,17 @@ static void set_up(void)
     const char groups[1][FLO_NAME_MAX + 1] = {"all"};
     struct flo_controller_options options = {.dir = ":memory:",
                                              .fleet = "demo"};
-    struct flo_records_device device = {.id = DEVICE,
-                                        .name = "gw-1",
-                                        .labels = "{}",
-                                        .profile = "{}",
-                                        .groups = "[\"all\"]"};
-    struct flo_records_release release = {.model = "tiny",
-                                          .version = "2.1.0",
-                                          .number = 1,
-                                          .digest = DIGEST,
-                                          .state = "published",
-                                          .body = "{}"};
+    struct flo_fleet_device device = {.id = DEVICE,
+                                      .name = "gw-1",
+                                      .labels = "{}",
+                                      .profile = "{}",
+                                      .groups = "[\"all\"]"};
+    struct flo_fleet_release release = {.model = "tiny",
+                                        .version = "2.1.0",
+                                        .number = 1,
+                                        .digest = DIGEST,
+                                        .state = "published",
+                                        .body = "{}"};
     struct flo_rollout_entry *entry;
     struct flo_err err = {0};
     char id[FLO_NAME_MAX + 1];
@@ -52,10 +52,9 @@ static void set_up(void)
     json_t *spec = json_pack("{s:s}", "release", "tiny@2.1.0");
     rv = flo_controller_begin(controller, &err);
     rv = rv < 0 ? rv
-                : flo_records_device_add(controller->store, &device, groups, 1,
-                                         &err);
-    rv = rv < 0 ? rv
-                : flo_records_release_add(controller->store, &release, &err);
+                : flo_fleet_device_add(controller->store, &device, groups, 1,
+                                       &err);
+    rv = rv < 0 ? rv : flo_fleet_release_add(controller->store, &release, &err);
     rv = rv < 0 ? rv
                 : flo_rollouts_create(controller, spec, "ops", false, &entry,
                                       &err);

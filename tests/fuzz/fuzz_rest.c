@@ -44,25 +44,25 @@ static void set_up(void)
     const char groups[1][FLO_NAME_MAX + 1] = {"all"};
     struct flo_controller_options options = {.dir = ":memory:",
                                              .fleet = "demo"};
-    struct flo_records_device device = {.id = DEVICE,
-                                        .name = "gw-1",
-                                        .labels = "{}",
-                                        .profile = "{}",
-                                        .groups = "[\"all\"]"};
-    struct flo_records_release release = {.model = "tiny",
-                                          .version = "2.1.0",
-                                          .number = 1,
-                                          .digest = DIGEST,
-                                          .state = "published",
-                                          .body = "{}"};
+    struct flo_fleet_device device = {.id = DEVICE,
+                                      .name = "gw-1",
+                                      .labels = "{}",
+                                      .profile = "{}",
+                                      .groups = "[\"all\"]"};
+    struct flo_fleet_release release = {.model = "tiny",
+                                        .version = "2.1.0",
+                                        .number = 1,
+                                        .digest = DIGEST,
+                                        .state = "published",
+                                        .body = "{}"};
     struct flo_err err = {0};
 
     flo_log_level_set(FLO_LOG_ERROR);
     must(flo_controller_open(&options, &controller, &err) == 0);
     must(flo_controller_begin(controller, &err) == 0);
-    must(flo_records_device_add(controller->store, &device, groups, 1, &err) ==
+    must(flo_fleet_device_add(controller->store, &device, groups, 1, &err) ==
          0);
-    must(flo_records_release_add(controller->store, &release, &err) == 0);
+    must(flo_fleet_release_add(controller->store, &release, &err) == 0);
     must(flo_controller_commit(controller, &err) == 0);
 }
 

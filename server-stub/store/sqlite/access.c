@@ -9,10 +9,9 @@
 #define TOKEN_COLUMNS                                                          \
     "id, kind, name, role, grp, secret, uses, created_at, expires_at"
 
-static void token_row(struct flo_db_statement *row,
-                      struct flo_records_token *out)
+static void token_row(struct flo_db_statement *row, struct flo_fleet_token *out)
 {
-    *out = (struct flo_records_token){
+    *out = (struct flo_fleet_token){
         .id = flo_db_column_text(row, 0),
         .kind = flo_db_column_text(row, 1),
         .name = flo_db_column_text(row, 2),
@@ -25,35 +24,34 @@ static void token_row(struct flo_db_statement *row,
     flo_column_digest(row, 5, &out->secret);
 }
 
-int flo_records_token_add(struct flo_records *store,
-                          const struct flo_records_token *token,
-                          struct flo_err *err)
+int flo_fleet_token_add(struct flo_fleet_store *store,
+                        const struct flo_fleet_token *token,
+                        struct flo_err *err)
 {
-    return flo_records_run(store->control, err,
-                           "INSERT INTO token (" TOKEN_COLUMNS
-                           ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                           "tttttduuu", token->id, token->kind, token->name,
-                           token->role, token->group, &token->secret,
-                           token->uses_left, token->created_at_ms,
-                           token->expires_at_ms);
+    return flo_fleet_run(store->control, err,
+                         "INSERT INTO token (" TOKEN_COLUMNS
+                         ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                         "tttttduuu", token->id, token->kind, token->name,
+                         token->role, token->group, &token->secret,
+                         token->uses_left, token->created_at_ms,
+                         token->expires_at_ms);
 }
 
-int flo_records_token_get(struct flo_records *store, const char *id,
-                          const struct flo_digest *secret,
-                          flo_records_token_fn fn, void *context,
-                          struct flo_err *err)
+int flo_fleet_token_get(struct flo_fleet_store *store, const char *id,
+                        const struct flo_digest *secret, flo_fleet_token_fn fn,
+                        void *context, struct flo_err *err)
 {
     struct flo_db_statement *row;
-    struct flo_records_token token;
+    struct flo_fleet_token token;
     bool has_row;
-    int rv = id != NULL ? flo_records_query(store->control, err, &row,
-                                            "SELECT " TOKEN_COLUMNS
-                                            " FROM token WHERE id = ?",
-                                            "t", id)
-                        : flo_records_query(store->control, err, &row,
-                                            "SELECT " TOKEN_COLUMNS
-                                            " FROM token WHERE secret = ?",
-                                            "d", secret);
+    int rv = id != NULL ? flo_fleet_query(store->control, err, &row,
+                                          "SELECT " TOKEN_COLUMNS
+                                          " FROM token WHERE id = ?",
+                                          "t", id)
+                        : flo_fleet_query(store->control, err, &row,
+                                          "SELECT " TOKEN_COLUMNS
+                                          " FROM token WHERE secret = ?",
+                                          "d", secret);
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;
@@ -67,16 +65,16 @@ int flo_records_token_get(struct flo_records *store, const char *id,
     return rv;
 }
 
-int flo_records_token_list(struct flo_records *store, flo_records_token_fn fn,
-                           void *context, struct flo_err *err)
+int flo_fleet_token_list(struct flo_fleet_store *store, flo_fleet_token_fn fn,
+                         void *context, struct flo_err *err)
 {
     struct flo_db_statement *row;
-    struct flo_records_token token;
+    struct flo_fleet_token token;
     bool has_row = true;
-    int rv = flo_records_query(store->control, err, &row,
-                               "SELECT " TOKEN_COLUMNS " FROM token"
-                               " ORDER BY created_at DESC, id LIMIT 1000",
-                               "");
+    int rv = flo_fleet_query(store->control, err, &row,
+                             "SELECT " TOKEN_COLUMNS " FROM token"
+                             " ORDER BY created_at DESC, id LIMIT 1000",
+                             "");
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         token_row(row, &token);
@@ -88,10 +86,10 @@ int flo_records_token_list(struct flo_records *store, flo_records_token_fn fn,
     return rv;
 }
 
-int flo_records_token_use(struct flo_records *store, const char *id,
-                          struct flo_err *err)
+int flo_fleet_token_use(struct flo_fleet_store *store, const char *id,
+                        struct flo_err *err)
 {
-    int rv = flo_records_run(
+    int rv = flo_fleet_run(
         store->control, err,
         "UPDATE token SET uses = uses - 1 WHERE id = ? AND uses > 0", "t", id);
 
@@ -102,11 +100,11 @@ int flo_records_token_use(struct flo_records *store, const char *id,
     return rv;
 }
 
-int flo_records_token_delete(struct flo_records *store, const char *id,
-                             struct flo_err *err)
+int flo_fleet_token_delete(struct flo_fleet_store *store, const char *id,
+                           struct flo_err *err)
 {
-    int rv = flo_records_run(store->control, err,
-                             "DELETE FROM token WHERE id = ?", "t", id);
+    int rv = flo_fleet_run(store->control, err,
+                           "DELETE FROM token WHERE id = ?", "t", id);
 
     if (rv == 0 && flo_db_changes(store->control) == 0) {
         return flo_fail(err, FLO_E_ABSENT, "no token %.64s", id);
@@ -114,30 +112,29 @@ int flo_records_token_delete(struct flo_records *store, const char *id,
     return rv;
 }
 
-int flo_records_token_prune(struct flo_records *store, uint64_t now_ms,
-                            struct flo_err *err)
+int flo_fleet_token_prune(struct flo_fleet_store *store, uint64_t now_ms,
+                          struct flo_err *err)
 {
-    return flo_records_run(store->control, err,
-                           "DELETE FROM token WHERE kind = 'enroll'"
-                           " AND expires_at + iif(uses = 0, 0, ?) < ?",
-                           "uu", TOKEN_EXPIRED_MS, now_ms);
+    return flo_fleet_run(store->control, err,
+                         "DELETE FROM token WHERE kind = 'enroll'"
+                         " AND expires_at + iif(uses = 0, 0, ?) < ?",
+                         "uu", TOKEN_EXPIRED_MS, now_ms);
 }
 
 /* ---- stored answers ---- */
 
 #define REPLAY_LIFE_MS (UINT64_C(24) * 3600 * 1000)
 
-int flo_records_replay_get(struct flo_records *store, const char *token,
-                           const char *key, struct flo_digest *request,
-                           int *status, struct flo_buf *body,
-                           struct flo_err *err)
+int flo_fleet_replay_get(struct flo_fleet_store *store, const char *token,
+                         const char *key, struct flo_digest *request,
+                         int *status, struct flo_buf *body, struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row;
-    int rv = flo_records_query(store->control, err, &row,
-                               "SELECT request, status, body FROM replay"
-                               " WHERE token = ? AND key = ?",
-                               "tt", token, key);
+    int rv = flo_fleet_query(store->control, err, &row,
+                             "SELECT request, status, body FROM replay"
+                             " WHERE token = ? AND key = ?",
+                             "tt", token, key);
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;
@@ -152,31 +149,31 @@ int flo_records_replay_get(struct flo_records *store, const char *token,
     return 0;
 }
 
-int flo_records_replay_put(struct flo_records *store, const char *token,
-                           const char *key, const struct flo_digest *request,
-                           int status, const char *body, uint64_t now_ms,
-                           struct flo_err *err)
+int flo_fleet_replay_put(struct flo_fleet_store *store, const char *token,
+                         const char *key, const struct flo_digest *request,
+                         int status, const char *body, uint64_t now_ms,
+                         struct flo_err *err)
 {
     int rv =
-        flo_records_run(store->control, err, "DELETE FROM replay WHERE at < ?",
-                        "u", now_ms - REPLAY_LIFE_MS);
+        flo_fleet_run(store->control, err, "DELETE FROM replay WHERE at < ?",
+                      "u", now_ms - REPLAY_LIFE_MS);
 
     return rv < 0 ? rv
-                  : flo_records_run(store->control, err,
-                                    "INSERT OR REPLACE INTO replay"
-                                    " VALUES (?, ?, ?, ?, ?, ?)",
-                                    "ttditu", token, key, request,
-                                    (int64_t)status, body, now_ms);
+                  : flo_fleet_run(store->control, err,
+                                  "INSERT OR REPLACE INTO replay"
+                                  " VALUES (?, ?, ?, ?, ?, ?)",
+                                  "ttditu", token, key, request,
+                                  (int64_t)status, body, now_ms);
 }
 
 /* ---- audit ---- */
 
-static int audit_head(struct flo_records *store, uint64_t *number,
+static int audit_head(struct flo_fleet_store *store, uint64_t *number,
                       struct flo_digest *hash, struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row;
-    int rv = flo_records_query(
+    int rv = flo_fleet_query(
         store->control, err, &row,
         "SELECT n, hash FROM audit ORDER BY n DESC LIMIT 1", "");
 
@@ -192,8 +189,8 @@ static int audit_head(struct flo_records *store, uint64_t *number,
     return 0;
 }
 
-int flo_records_audit_add(struct flo_records *store,
-                          struct flo_audit_record *record, struct flo_err *err)
+int flo_fleet_audit_add(struct flo_fleet_store *store,
+                        struct flo_audit_record *record, struct flo_err *err)
 {
     struct flo_digest hash;
     int rv = audit_head(store, &record->number, &record->previous, err);
@@ -203,27 +200,27 @@ int flo_records_audit_add(struct flo_records *store,
     }
     record->number++;
     flo_audit_hash(record, &hash);
-    return flo_records_run(
-        store->control, err,
-        "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", "uutttttdd",
-        record->number, record->at_ms, record->who, record->what,
-        record->object, record->result, record->detail, &record->previous,
-        &hash);
+    return flo_fleet_run(store->control, err,
+                         "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                         "uutttttdd", record->number, record->at_ms,
+                         record->who, record->what, record->object,
+                         record->result, record->detail, &record->previous,
+                         &hash);
 }
 
 #define AUDIT_ROWS                                                             \
     "SELECT n, at, who, what, object, result, detail, previous, hash FROM "    \
     "audit"
 
-static int audit_rows(struct flo_records *store, const char *sql, uint64_t from,
-                      uint64_t limit, flo_records_audit_fn fn, void *context,
-                      struct flo_err *err)
+static int audit_rows(struct flo_fleet_store *store, const char *sql,
+                      uint64_t from, uint64_t limit, flo_fleet_audit_fn fn,
+                      void *context, struct flo_err *err)
 {
     struct flo_db_statement *row;
     struct flo_digest hash;
     bool has_row = true;
-    int rv = flo_records_query(store->control, err, &row, sql, "ui", from,
-                               limit == 0 ? INT64_C(-1) : (int64_t)limit);
+    int rv = flo_fleet_query(store->control, err, &row, sql, "ui", from,
+                             limit == 0 ? INT64_C(-1) : (int64_t)limit);
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         struct flo_audit_record record = {
@@ -245,17 +242,17 @@ static int audit_rows(struct flo_records *store, const char *sql, uint64_t from,
     return rv;
 }
 
-int flo_records_audit_list(struct flo_records *store, uint64_t from,
-                           uint64_t limit, flo_records_audit_fn fn,
-                           void *context, struct flo_err *err)
+int flo_fleet_audit_list(struct flo_fleet_store *store, uint64_t from,
+                         uint64_t limit, flo_fleet_audit_fn fn, void *context,
+                         struct flo_err *err)
 {
     return audit_rows(store, AUDIT_ROWS " WHERE n >= ? ORDER BY n LIMIT ?",
                       from, limit, fn, context, err);
 }
 
-int flo_records_audit_newest(struct flo_records *store, uint64_t from,
-                             uint64_t limit, flo_records_audit_fn fn,
-                             void *context, struct flo_err *err)
+int flo_fleet_audit_newest(struct flo_fleet_store *store, uint64_t from,
+                           uint64_t limit, flo_fleet_audit_fn fn, void *context,
+                           struct flo_err *err)
 {
     return audit_rows(store, AUDIT_ROWS " WHERE n <= ? ORDER BY n DESC LIMIT ?",
                       from, limit, fn, context, err);

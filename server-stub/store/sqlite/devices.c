@@ -8,10 +8,11 @@
     "id, name, labels, profile, reported, groups, online, retired,"            \
     " enrolled_at, seen_at, rss"
 
-static void device_row(struct flo_records *store, struct flo_db_statement *row,
-                       struct flo_records_device *out)
+static void device_row(struct flo_fleet_store *store,
+                       struct flo_db_statement *row,
+                       struct flo_fleet_device *out)
 {
-    *out = (struct flo_records_device){
+    *out = (struct flo_fleet_device){
         .id = flo_db_column_text(row, 0),
         .name = flo_db_column_text(row, 1),
         .labels = flo_db_column_text(row, 2),
@@ -26,7 +27,7 @@ static void device_row(struct flo_records *store, struct flo_db_statement *row,
     };
     size_t number = flo_ids_find(&store->facts.ids, out->id);
     if (number < store->facts.capacity) {
-        const struct flo_records_fact *fact = &store->facts.items[number];
+        const struct flo_fleet_fact *fact = &store->facts.items[number];
         if (fact->seen_at_ms > out->last_seen_at_ms) {
             out->last_seen_at_ms = fact->seen_at_ms;
         }
@@ -36,12 +37,12 @@ static void device_row(struct flo_records *store, struct flo_db_statement *row,
     }
 }
 
-static int name_is_free(struct flo_records *store, const char *name,
+static int name_is_free(struct flo_fleet_store *store, const char *name,
                         struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row;
-    int rv = flo_records_query(
+    int rv = flo_fleet_query(
         store->control, err, &row,
         "SELECT id FROM device WHERE name = ? AND retired = 0", "t", name);
 
@@ -59,15 +60,15 @@ static int name_is_free(struct flo_records *store, const char *name,
                        name);
 }
 
-int flo_records_device_add(struct flo_records *store,
-                           const struct flo_records_device *device,
-                           const char (*groups)[FLO_NAME_MAX + 1],
-                           size_t group_count, struct flo_err *err)
+int flo_fleet_device_add(struct flo_fleet_store *store,
+                         const struct flo_fleet_device *device,
+                         const char (*groups)[FLO_NAME_MAX + 1],
+                         size_t group_count, struct flo_err *err)
 {
     int rv = name_is_free(store, device->name, err);
 
     if (rv == 0) {
-        rv = flo_records_run(
+        rv = flo_fleet_run(
             store->control, err,
             "INSERT INTO device (id, name, labels, profile, groups,"
             " enrolled_at) VALUES (?, ?, ?, ?, ?, ?)",
@@ -75,30 +76,30 @@ int flo_records_device_add(struct flo_records *store,
             device->groups, device->enrolled_at_ms);
     }
     for (size_t i = 0; i < group_count && rv == 0; i++) {
-        rv = flo_records_run(store->control, err,
-                             "INSERT INTO device_group VALUES (?, ?)", "tt",
-                             groups[i], device->id);
+        rv = flo_fleet_run(store->control, err,
+                           "INSERT INTO device_group VALUES (?, ?)", "tt",
+                           groups[i], device->id);
     }
     if (rv == 0) {
-        rv = flo_records_run(store->control, err,
-                             "INSERT INTO desired (device, rev) VALUES (?, 1)",
-                             "t", device->id);
+        rv = flo_fleet_run(store->control, err,
+                           "INSERT INTO desired (device, rev) VALUES (?, 1)",
+                           "t", device->id);
     }
     return rv;
 }
 
-int flo_records_device_get(struct flo_records *store, const char *key,
-                           flo_records_device_fn fn, void *context,
-                           struct flo_err *err)
+int flo_fleet_device_get(struct flo_fleet_store *store, const char *key,
+                         flo_fleet_device_fn fn, void *context,
+                         struct flo_err *err)
 {
     struct flo_db_statement *row;
-    struct flo_records_device device;
+    struct flo_fleet_device device;
     bool has_row;
-    int rv = flo_records_query(store->control, err, &row,
-                               "SELECT " DEVICE_COLUMNS " FROM device"
-                               " WHERE id = ?1 OR (name = ?1 AND retired = 0)"
-                               " ORDER BY id = ?1 DESC LIMIT 1",
-                               "t", key);
+    int rv = flo_fleet_query(store->control, err, &row,
+                             "SELECT " DEVICE_COLUMNS " FROM device"
+                             " WHERE id = ?1 OR (name = ?1 AND retired = 0)"
+                             " ORDER BY id = ?1 DESC LIMIT 1",
+                             "t", key);
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;
@@ -112,15 +113,15 @@ int flo_records_device_get(struct flo_records *store, const char *key,
     return rv;
 }
 
-int flo_records_device_list(struct flo_records *store,
-                            const struct flo_records_device_filter *filter,
-                            flo_records_device_fn fn, void *context,
-                            struct flo_err *err)
+int flo_fleet_device_list(struct flo_fleet_store *store,
+                          const struct flo_fleet_device_filter *filter,
+                          flo_fleet_device_fn fn, void *context,
+                          struct flo_err *err)
 {
     struct flo_db_statement *row;
-    struct flo_records_device device;
+    struct flo_fleet_device device;
     bool has_row = true;
-    int rv = flo_records_query(
+    int rv = flo_fleet_query(
         store->control, err, &row,
         "SELECT " DEVICE_COLUMNS " FROM device WHERE id > ?1"
         " AND (?2 IS NULL OR id IN"
@@ -147,12 +148,12 @@ int flo_records_device_list(struct flo_records *store,
     return rv;
 }
 
-int flo_records_device_is_active(struct flo_records *store, const char *id,
-                                 bool *out, struct flo_err *err)
+int flo_fleet_device_is_active(struct flo_fleet_store *store, const char *id,
+                               bool *out, struct flo_err *err)
 {
     size_t number = flo_ids_find(&store->facts.ids, id);
     struct flo_db_statement *row;
-    struct flo_records_fact *fact;
+    struct flo_fleet_fact *fact;
     bool has_row;
 
     if (number < store->facts.capacity &&
@@ -160,7 +161,7 @@ int flo_records_device_is_active(struct flo_records *store, const char *id,
         *out = true;
         return 0;
     }
-    int rv = flo_records_query(
+    int rv = flo_fleet_query(
         store->control, err, &row,
         "SELECT 1 FROM device WHERE id = ? AND retired = 0", "t", id);
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
@@ -168,19 +169,19 @@ int flo_records_device_is_active(struct flo_records *store, const char *id,
     }
     flo_db_reset(row);
     *out = has_row;
-    if (has_row && (fact = flo_records_fact(store, id)) != NULL) {
+    if (has_row && (fact = flo_fleet_fact(store, id)) != NULL) {
         fact->is_active = true;
     }
     return 0;
 }
 
-int flo_records_device_groups(struct flo_records *store, const char *id,
-                              char (*groups)[FLO_NAME_MAX + 1], size_t *count,
-                              struct flo_err *err)
+int flo_fleet_device_groups(struct flo_fleet_store *store, const char *id,
+                            char (*groups)[FLO_NAME_MAX + 1], size_t *count,
+                            struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row = true;
-    int rv = flo_records_query(
+    int rv = flo_fleet_query(
         store->control, err, &row,
         "SELECT grp FROM device_group WHERE device = ? ORDER BY grp LIMIT 8",
         "t", id);
@@ -195,19 +196,19 @@ int flo_records_device_groups(struct flo_records *store, const char *id,
     return rv;
 }
 
-int flo_records_device_online(struct flo_records *store, const char *id,
-                              bool online, bool *is_news, struct flo_err *err)
+int flo_fleet_device_online(struct flo_fleet_store *store, const char *id,
+                            bool online, bool *is_news, struct flo_err *err)
 {
-    struct flo_records_fact *fact = flo_records_fact(store, id);
+    struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
 
     *is_news = false;
     if (fact != NULL && fact->is_online_known && fact->is_online == online) {
         return 0;
     }
-    int rv = flo_records_run(store->control, err,
-                             "UPDATE device SET online = ?1"
-                             " WHERE id = ?2 AND online <> ?1",
-                             "it", (int64_t)online, id);
+    int rv = flo_fleet_run(store->control, err,
+                           "UPDATE device SET online = ?1"
+                           " WHERE id = ?2 AND online <> ?1",
+                           "it", (int64_t)online, id);
     *is_news = rv == 0 && flo_db_changes(store->control) > 0;
     if (rv == 0 && fact != NULL) {
         fact->is_online_known = true;
@@ -216,21 +217,21 @@ int flo_records_device_online(struct flo_records *store, const char *id,
     return rv;
 }
 
-int flo_records_device_reported(struct flo_records *store, const char *id,
-                                const char *reported, const char *profile,
-                                struct flo_err *err)
-{
-    return flo_records_run(store->control, err,
-                           "UPDATE device SET reported = ?,"
-                           " profile = coalesce(?, profile) WHERE id = ?",
-                           "ttt", reported, profile, id);
-}
-
-int flo_records_device_retire(struct flo_records *store, const char *id,
+int flo_fleet_device_reported(struct flo_fleet_store *store, const char *id,
+                              const char *reported, const char *profile,
                               struct flo_err *err)
 {
-    struct flo_records_fact *fact = flo_records_fact(store, id);
-    int rv = flo_records_run(
+    return flo_fleet_run(store->control, err,
+                         "UPDATE device SET reported = ?,"
+                         " profile = coalesce(?, profile) WHERE id = ?",
+                         "ttt", reported, profile, id);
+}
+
+int flo_fleet_device_retire(struct flo_fleet_store *store, const char *id,
+                            struct flo_err *err)
+{
+    struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
+    int rv = flo_fleet_run(
         store->control, err,
         "UPDATE device SET retired = 1, online = 0 WHERE id = ?", "t", id);
 
@@ -239,34 +240,35 @@ int flo_records_device_retire(struct flo_records *store, const char *id,
     }
 
     if (rv == 0) {
-        rv = flo_records_run(store->control, err,
-                             "DELETE FROM device_group WHERE device = ?", "t",
-                             id);
+        rv =
+            flo_fleet_run(store->control, err,
+                          "DELETE FROM device_group WHERE device = ?", "t", id);
     }
     if (rv == 0) {
-        rv = flo_records_run(store->control, err,
-                             "DELETE FROM desired WHERE device = ?", "t", id);
+        rv = flo_fleet_run(store->control, err,
+                           "DELETE FROM desired WHERE device = ?", "t", id);
     }
     return rv;
 }
 
-const char flo_records_devices_count[] =
+const char flo_fleet_devices_count[] =
     "SELECT count(*), total(online) FROM device WHERE retired = 0";
 
-int flo_records_devices_offline(struct flo_records *store, struct flo_err *err)
+int flo_fleet_devices_offline(struct flo_fleet_store *store,
+                              struct flo_err *err)
 {
-    flo_records_facts_doubt(store);
-    return flo_records_run(store->control, err,
-                           "UPDATE device SET online = 0 WHERE online = 1", "");
+    flo_fleet_facts_doubt(store);
+    return flo_fleet_run(store->control, err,
+                         "UPDATE device SET online = 0 WHERE online = 1", "");
 }
 
-int flo_records_device_counts(struct flo_records *store, uint64_t *devices,
-                              uint64_t *online, struct flo_err *err)
+int flo_fleet_device_counts(struct flo_fleet_store *store, uint64_t *devices,
+                            uint64_t *online, struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row;
-    int rv = flo_records_query(store->control, err, &row,
-                               flo_records_devices_count, "");
+    int rv =
+        flo_fleet_query(store->control, err, &row, flo_fleet_devices_count, "");
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;
@@ -279,14 +281,14 @@ int flo_records_device_counts(struct flo_records *store, uint64_t *devices,
 
 /* ---- desired ---- */
 
-int flo_records_desired_get(struct flo_records *store, const char *device,
-                            uint64_t *rev, char *order, struct flo_err *err)
+int flo_fleet_desired_get(struct flo_fleet_store *store, const char *device,
+                          uint64_t *rev, char *order, struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row;
-    int rv = flo_records_query(store->control, err, &row,
-                               "SELECT rev, ord FROM desired WHERE device = ?",
-                               "t", device);
+    int rv = flo_fleet_query(store->control, err, &row,
+                             "SELECT rev, ord FROM desired WHERE device = ?",
+                             "t", device);
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;
@@ -300,25 +302,25 @@ int flo_records_desired_get(struct flo_records *store, const char *device,
     return 0;
 }
 
-int flo_records_desired_set(struct flo_records *store, const char *device,
-                            const char *order, struct flo_err *err)
+int flo_fleet_desired_set(struct flo_fleet_store *store, const char *device,
+                          const char *order, struct flo_err *err)
 {
-    return flo_records_run(
+    return flo_fleet_run(
         store->control, err,
         "UPDATE desired SET rev = rev + 1, ord = ? WHERE device = ?", "tt",
         order, device);
 }
 
-int flo_records_desired_holders(struct flo_records *store, const char *order,
-                                flo_records_text_fn fn, void *context,
-                                struct flo_err *err)
+int flo_fleet_desired_holders(struct flo_fleet_store *store, const char *order,
+                              flo_fleet_text_fn fn, void *context,
+                              struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row = true;
-    int rv = flo_records_query(store->control, err, &row,
-                               "SELECT device FROM desired WHERE ord = ?"
-                               " ORDER BY device",
-                               "t", order);
+    int rv = flo_fleet_query(store->control, err, &row,
+                             "SELECT device FROM desired WHERE ord = ?"
+                             " ORDER BY device",
+                             "t", order);
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         rv = fn(context, flo_db_column_text(row, 0));
@@ -329,10 +331,10 @@ int flo_records_desired_holders(struct flo_records *store, const char *order,
     return rv;
 }
 
-int flo_records_desired_swap(struct flo_records *store, const char *order,
-                             const char *next, struct flo_err *err)
+int flo_fleet_desired_swap(struct flo_fleet_store *store, const char *order,
+                           const char *next, struct flo_err *err)
 {
-    return flo_records_run(
+    return flo_fleet_run(
         store->control, err,
         "UPDATE desired SET rev = rev + 1, ord = ? WHERE ord = ?", "tt", next,
         order);
@@ -340,12 +342,12 @@ int flo_records_desired_swap(struct flo_records *store, const char *order,
 
 /* ---- events ---- */
 
-static int mark_get(struct flo_records *store, const char *device,
+static int mark_get(struct flo_fleet_store *store, const char *device,
                     const char *boot, bool *known, uint64_t *seq,
                     struct flo_err *err)
 {
     struct flo_db_statement *row;
-    int rv = flo_records_query(
+    int rv = flo_fleet_query(
         store->control, err, &row,
         "SELECT seq FROM event_mark WHERE device = ? AND boot = ?", "tt",
         device, boot);
@@ -358,12 +360,12 @@ static int mark_get(struct flo_records *store, const char *device,
     return 0;
 }
 
-static int event_exists(struct flo_records *store, const char *device,
+static int event_exists(struct flo_fleet_store *store, const char *device,
                         const char *boot, uint64_t seq, bool *out,
                         struct flo_err *err)
 {
     struct flo_db_statement *row;
-    int rv = flo_records_query(
+    int rv = flo_fleet_query(
         store->control, err, &row,
         "SELECT 1 FROM event WHERE device = ? AND boot = ? AND seq = ?", "ttu",
         device, boot, seq);
@@ -375,15 +377,15 @@ static int event_exists(struct flo_records *store, const char *device,
     return 0;
 }
 
-static int event_max(struct flo_records *store, const char *device,
+static int event_max(struct flo_fleet_store *store, const char *device,
                      const char *boot, uint64_t *out, struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row;
-    int rv = flo_records_query(store->control, err, &row,
-                               "SELECT max(seq) FROM event WHERE device = ?"
-                               " AND boot = ?",
-                               "tt", device, boot);
+    int rv = flo_fleet_query(store->control, err, &row,
+                             "SELECT max(seq) FROM event WHERE device = ?"
+                             " AND boot = ?",
+                             "tt", device, boot);
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;
@@ -394,8 +396,8 @@ static int event_max(struct flo_records *store, const char *device,
 }
 
 /* To the last event that follows without a gap. */
-static int mark_walk(struct flo_records *store, const char *device,
-                     struct flo_records_fact *fact, struct flo_err *err)
+static int mark_walk(struct flo_fleet_store *store, const char *device,
+                     struct flo_fleet_fact *fact, struct flo_err *err)
 {
     bool more = true;
     int rv = 0;
@@ -410,17 +412,16 @@ static int mark_walk(struct flo_records *store, const char *device,
 
 /* Of another outbox than the one in memory.  The mark in the file may be older
  * than the events: it is written now and then. */
-static int mark_load(struct flo_records *store, const char *device,
-                     const char *boot, struct flo_records_fact *fact,
+static int mark_load(struct flo_fleet_store *store, const char *device,
+                     const char *boot, struct flo_fleet_fact *fact,
                      struct flo_err *err)
 {
     uint64_t mark = 0;
     uint64_t newest = 0;
     bool known = false;
-    int rv =
-        fact->is_mark_dirty
-            ? flo_records_mark_put(store, device, fact->boot, fact->mark, err)
-            : 0;
+    int rv = fact->is_mark_dirty ? flo_fleet_mark_put(store, device, fact->boot,
+                                                      fact->mark, err)
+                                 : 0;
 
     if (rv < 0 ||
         (rv = mark_get(store, device, boot, &known, &mark, err)) < 0 ||
@@ -438,8 +439,8 @@ static int mark_load(struct flo_records *store, const char *device,
 /* The mark stands on the last event before a gap.  A device that sends an
  * event behind the gap a second time does not have the missing one any more,
  * so the mark jumps there. */
-static int mark_move(struct flo_records *store, const char *device,
-                     struct flo_records_fact *fact, uint64_t seq, bool is_new,
+static int mark_move(struct flo_fleet_store *store, const char *device,
+                     struct flo_fleet_fact *fact, uint64_t seq, bool is_new,
                      struct flo_err *err)
 {
     fact->newest = seq > fact->newest ? seq : fact->newest;
@@ -454,7 +455,7 @@ static int mark_move(struct flo_records *store, const char *device,
     fact->mark = seq;
     int rv = mark_walk(store, device, fact, err);
     if (rv == 0 && is_first) {
-        rv = flo_records_mark_put(store, device, fact->boot, fact->mark, err);
+        rv = flo_fleet_mark_put(store, device, fact->boot, fact->mark, err);
         fact->is_mark_dirty = rv < 0;
     }
     return rv;
@@ -465,42 +466,41 @@ static int mark_move(struct flo_records *store, const char *device,
 
 /* Keep the newest events of a device, and the marks of outboxes that they are
  * of. */
-static int events_prune(struct flo_records *store, const char *device,
+static int events_prune(struct flo_fleet_store *store, const char *device,
                         struct flo_err *err)
 {
-    int rv = flo_records_run(
+    int rv = flo_fleet_run(
         store->control, err,
         "DELETE FROM event WHERE device = ?1 AND id <= (SELECT id FROM event"
         " WHERE device = ?1 ORDER BY id DESC LIMIT 1 OFFSET 2000)",
         "t", device);
 
-    return rv < 0
-               ? rv
-               : flo_records_run(store->control, err,
-                                 "DELETE FROM event_mark WHERE device = ?1"
-                                 " AND boot NOT IN"
-                                 " (SELECT boot FROM event WHERE device = ?1)",
-                                 "t", device);
+    return rv < 0 ? rv
+                  : flo_fleet_run(store->control, err,
+                                  "DELETE FROM event_mark WHERE device = ?1"
+                                  " AND boot NOT IN"
+                                  " (SELECT boot FROM event WHERE device = ?1)",
+                                  "t", device);
 }
 
-int flo_records_event_add(struct flo_records *store, const char *device,
-                          const char *boot, uint64_t seq, uint64_t at_ms,
-                          uint64_t received_at_ms, const char *json,
-                          bool *is_new, uint64_t *mark, struct flo_err *err)
+int flo_fleet_event_add(struct flo_fleet_store *store, const char *device,
+                        const char *boot, uint64_t seq, uint64_t at_ms,
+                        uint64_t received_at_ms, const char *json, bool *is_new,
+                        uint64_t *mark, struct flo_err *err)
 {
-    struct flo_records_fact *fact = flo_records_fact(store, device);
+    struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
     int rv = fact == NULL ? flo_fail(err, FLO_E_MEMORY, "event") : 0;
 
     if (rv == 0 && strcmp(fact->boot, boot) != 0) {
         rv = mark_load(store, device, boot, fact, err);
     }
     if (rv == 0) {
-        rv = flo_records_run(store->control, err,
-                             "INSERT OR IGNORE INTO event"
-                             " (device, boot, seq, at, received_at, json)"
-                             " VALUES (?, ?, ?, ?, ?, ?)",
-                             "ttuuut", device, boot, seq, at_ms, received_at_ms,
-                             json);
+        rv = flo_fleet_run(store->control, err,
+                           "INSERT OR IGNORE INTO event"
+                           " (device, boot, seq, at, received_at, json)"
+                           " VALUES (?, ?, ?, ?, ?, ?)",
+                           "ttuuut", device, boot, seq, at_ms, received_at_ms,
+                           json);
     }
     if (rv < 0) {
         return rv;
@@ -516,13 +516,13 @@ int flo_records_event_add(struct flo_records *store, const char *device,
     return rv;
 }
 
-int flo_records_event_list(struct flo_records *store, const char *device,
-                           uint64_t limit, flo_records_text_fn fn,
-                           void *context, struct flo_err *err)
+int flo_fleet_event_list(struct flo_fleet_store *store, const char *device,
+                         uint64_t limit, flo_fleet_text_fn fn, void *context,
+                         struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row = true;
-    int rv = flo_records_query(
+    int rv = flo_fleet_query(
         store->control, err, &row,
         "SELECT json FROM (SELECT id, json FROM event WHERE device = ?"
         " ORDER BY id DESC LIMIT ?) ORDER BY id",

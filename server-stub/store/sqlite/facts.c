@@ -10,10 +10,10 @@
 
 #include "server-stub/store/sqlite/inside.h"
 
-struct flo_records_fact *flo_records_fact(struct flo_records *store,
-                                          const char *id)
+struct flo_fleet_fact *flo_fleet_fact(struct flo_fleet_store *store,
+                                      const char *id)
 {
-    struct flo_records_facts *facts = &store->facts;
+    struct flo_fleet_facts *facts = &store->facts;
     size_t known = facts->ids.count;
     size_t number = flo_ids_keep(&facts->ids, id);
 
@@ -21,7 +21,7 @@ struct flo_records_fact *flo_records_fact(struct flo_records *store,
         return NULL;
     }
     if (facts->capacity < facts->ids.capacity) {
-        struct flo_records_fact *items =
+        struct flo_fleet_fact *items =
             realloc(facts->items, facts->ids.capacity * sizeof(*items));
         if (items == NULL) {
             return NULL;
@@ -30,23 +30,23 @@ struct flo_records_fact *flo_records_fact(struct flo_records *store,
         facts->capacity = facts->ids.capacity;
     }
     if (number >= known) {
-        facts->items[number] = (struct flo_records_fact){0};
+        facts->items[number] = (struct flo_fleet_fact){0};
     }
     return &facts->items[number];
 }
 
-void flo_records_facts_deinit(struct flo_records_facts *facts)
+void flo_fleet_facts_deinit(struct flo_fleet_facts *facts)
 {
     flo_ids_deinit(&facts->ids);
     free(facts->items);
-    *facts = (struct flo_records_facts){0};
+    *facts = (struct flo_fleet_facts){0};
 }
 
-void flo_records_facts_doubt(struct flo_records *store)
+void flo_fleet_facts_doubt(struct flo_fleet_store *store)
 {
     for (size_t i = 0; i < store->facts.ids.count && i < store->facts.capacity;
          i++) {
-        struct flo_records_fact *fact = &store->facts.items[i];
+        struct flo_fleet_fact *fact = &store->facts.items[i];
         fact->is_online_known = fact->is_mark_dirty = false;
         fact->awaits_nothing = false;
         fact->hardware = 0;
@@ -54,10 +54,10 @@ void flo_records_facts_doubt(struct flo_records *store)
     }
 }
 
-void flo_records_device_heard(struct flo_records *store, const char *id,
-                              uint64_t at_ms, uint64_t rss_bytes)
+void flo_fleet_device_heard(struct flo_fleet_store *store, const char *id,
+                            uint64_t at_ms, uint64_t rss_bytes)
 {
-    struct flo_records_fact *fact = flo_records_fact(store, id);
+    struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
 
     if (fact == NULL) {
         return;
@@ -72,10 +72,10 @@ void flo_records_device_heard(struct flo_records *store, const char *id,
     }
 }
 
-bool flo_records_device_hardware(struct flo_records *store, const char *id,
-                                 const char *hardware)
+bool flo_fleet_device_hardware(struct flo_fleet_store *store, const char *id,
+                               const char *hardware)
 {
-    struct flo_records_fact *fact = flo_records_fact(store, id);
+    struct flo_fleet_fact *fact = flo_fleet_fact(store, id);
     uint32_t checksum = flo_crc32c(0, hardware, strlen(hardware));
 
     if (fact == NULL || fact->hardware == checksum) {
@@ -85,15 +85,15 @@ bool flo_records_device_hardware(struct flo_records *store, const char *id,
     return true;
 }
 
-int flo_records_online_each(struct flo_records *store, flo_records_id_fn fn,
-                            void *context)
+int flo_fleet_online_each(struct flo_fleet_store *store, flo_fleet_id_fn fn,
+                          void *context)
 {
-    struct flo_records_facts *facts = &store->facts;
+    struct flo_fleet_facts *facts = &store->facts;
     int rv = 0;
 
     for (size_t i = 0; i < facts->ids.count && i < facts->capacity && rv == 0;
          i++) {
-        const struct flo_records_fact *fact = &facts->items[i];
+        const struct flo_fleet_fact *fact = &facts->items[i];
         if (fact->is_online_known && fact->is_online) {
             rv = fn(context, facts->ids.items[i]);
         }
@@ -101,10 +101,10 @@ int flo_records_online_each(struct flo_records *store, flo_records_id_fn fn,
     return rv;
 }
 
-bool flo_records_device_may_ask(struct flo_records *store, const char *device,
-                                uint64_t pause_ms)
+bool flo_fleet_device_may_ask(struct flo_fleet_store *store, const char *device,
+                              uint64_t pause_ms)
 {
-    struct flo_records_fact *fact = flo_records_fact(store, device);
+    struct flo_fleet_fact *fact = flo_fleet_fact(store, device);
     uint64_t now_ms = flo_now_ms();
 
     if (fact == NULL ||
@@ -115,26 +115,26 @@ bool flo_records_device_may_ask(struct flo_records *store, const char *device,
     return true;
 }
 
-int flo_records_mark_put(struct flo_records *store, const char *device,
-                         const char *boot, uint64_t mark, struct flo_err *err)
+int flo_fleet_mark_put(struct flo_fleet_store *store, const char *device,
+                       const char *boot, uint64_t mark, struct flo_err *err)
 {
-    return flo_records_run(store->control, err,
-                           "INSERT INTO event_mark VALUES (?, ?, ?)"
-                           " ON CONFLICT DO UPDATE SET seq = excluded.seq",
-                           "ttu", device, boot, mark);
+    return flo_fleet_run(store->control, err,
+                         "INSERT INTO event_mark VALUES (?, ?, ?)"
+                         " ON CONFLICT DO UPDATE SET seq = excluded.seq",
+                         "ttu", device, boot, mark);
 }
 
-static int write_one(struct flo_records *store, const char *id,
-                     struct flo_records_fact *fact, struct flo_err *err)
+static int write_one(struct flo_fleet_store *store, const char *id,
+                     struct flo_fleet_fact *fact, struct flo_err *err)
 {
-    int rv = flo_records_run(store->control, err,
-                             "UPDATE device SET seen_at = max(seen_at, ?1),"
-                             " rss = coalesce(nullif(?2, 0), rss)"
-                             " WHERE id = ?3",
-                             "uut", fact->seen_at_ms, fact->rss_bytes, id);
+    int rv = flo_fleet_run(store->control, err,
+                           "UPDATE device SET seen_at = max(seen_at, ?1),"
+                           " rss = coalesce(nullif(?2, 0), rss)"
+                           " WHERE id = ?3",
+                           "uut", fact->seen_at_ms, fact->rss_bytes, id);
 
     if (rv == 0 && fact->is_mark_dirty) {
-        rv = flo_records_mark_put(store, id, fact->boot, fact->mark, err);
+        rv = flo_fleet_mark_put(store, id, fact->boot, fact->mark, err);
     }
     if (rv == 0) {
         fact->is_dirty = fact->is_mark_dirty = false;
@@ -142,14 +142,14 @@ static int write_one(struct flo_records *store, const char *id,
     return rv;
 }
 
-int flo_records_facts_write(struct flo_records *store, size_t count_max,
-                            size_t *from, struct flo_err *err)
+int flo_fleet_facts_write(struct flo_fleet_store *store, size_t count_max,
+                          size_t *from, struct flo_err *err)
 {
-    struct flo_records_facts *facts = &store->facts;
+    struct flo_fleet_facts *facts = &store->facts;
     int rv = 0;
 
     for (; *from < facts->ids.count && count_max > 0 && rv == 0; ++*from) {
-        struct flo_records_fact *fact = &facts->items[*from];
+        struct flo_fleet_fact *fact = &facts->items[*from];
         if (fact->is_dirty || fact->is_mark_dirty) {
             rv = write_one(store, facts->ids.items[*from], fact, err);
             count_max--;

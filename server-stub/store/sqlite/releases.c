@@ -10,9 +10,9 @@
     "model, version, number, digest, state, body, bytes, created_at"
 
 static void release_row(struct flo_db_statement *row,
-                        struct flo_records_release *out)
+                        struct flo_fleet_release *out)
 {
-    *out = (struct flo_records_release){
+    *out = (struct flo_fleet_release){
         .model = flo_db_column_text(row, 0),
         .version = flo_db_column_text(row, 1),
         .number = flo_column_u64(row, 2),
@@ -24,35 +24,34 @@ static void release_row(struct flo_db_statement *row,
     };
 }
 
-int flo_records_release_add(struct flo_records *store,
-                            const struct flo_records_release *release,
-                            struct flo_err *err)
+int flo_fleet_release_add(struct flo_fleet_store *store,
+                          const struct flo_fleet_release *release,
+                          struct flo_err *err)
 {
-    return flo_records_run(store->control, err,
-                           "INSERT INTO release (" RELEASE_COLUMNS
-                           ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                           "ttutttuu", release->model, release->version,
-                           release->number, release->digest, release->state,
-                           release->body, release->bytes,
-                           release->created_at_ms);
+    return flo_fleet_run(store->control, err,
+                         "INSERT INTO release (" RELEASE_COLUMNS
+                         ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                         "ttutttuu", release->model, release->version,
+                         release->number, release->digest, release->state,
+                         release->body, release->bytes, release->created_at_ms);
 }
 
-int flo_records_release_get(struct flo_records *store, const char *model,
-                            const char *version, flo_records_release_fn fn,
-                            void *context, struct flo_err *err)
+int flo_fleet_release_get(struct flo_fleet_store *store, const char *model,
+                          const char *version, flo_fleet_release_fn fn,
+                          void *context, struct flo_err *err)
 {
     struct flo_db_statement *row;
-    struct flo_records_release release;
+    struct flo_fleet_release release;
     bool has_row;
     int rv = model != NULL
-                 ? flo_records_query(store->control, err, &row,
-                                     "SELECT " RELEASE_COLUMNS " FROM release"
-                                     " WHERE model = ? AND version = ?",
-                                     "tt", model, version)
-                 : flo_records_query(store->control, err, &row,
-                                     "SELECT " RELEASE_COLUMNS " FROM release"
-                                     " WHERE digest = ?",
-                                     "t", version);
+                 ? flo_fleet_query(store->control, err, &row,
+                                   "SELECT " RELEASE_COLUMNS " FROM release"
+                                   " WHERE model = ? AND version = ?",
+                                   "tt", model, version)
+                 : flo_fleet_query(store->control, err, &row,
+                                   "SELECT " RELEASE_COLUMNS " FROM release"
+                                   " WHERE digest = ?",
+                                   "t", version);
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;
@@ -68,24 +67,24 @@ int flo_records_release_get(struct flo_records *store, const char *model,
     return rv;
 }
 
-int flo_records_envelope_put(struct flo_records *store, const char *release,
-                             const char *text, struct flo_err *err)
+int flo_fleet_envelope_put(struct flo_fleet_store *store, const char *release,
+                           const char *text, struct flo_err *err)
 {
-    return flo_records_run(store->control, err,
-                           "INSERT INTO envelope (release, text) VALUES (?, ?)"
-                           " ON CONFLICT DO UPDATE SET text = excluded.text",
-                           "tt", release, text);
+    return flo_fleet_run(store->control, err,
+                         "INSERT INTO envelope (release, text) VALUES (?, ?)"
+                         " ON CONFLICT DO UPDATE SET text = excluded.text",
+                         "tt", release, text);
 }
 
-int flo_records_envelope_get(struct flo_records *store, const char *release,
-                             flo_records_text_fn fn, void *context,
-                             struct flo_err *err)
+int flo_fleet_envelope_get(struct flo_fleet_store *store, const char *release,
+                           flo_fleet_text_fn fn, void *context,
+                           struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row;
-    int rv = flo_records_query(store->control, err, &row,
-                               "SELECT text FROM envelope WHERE release = ?",
-                               "t", release);
+    int rv = flo_fleet_query(store->control, err, &row,
+                             "SELECT text FROM envelope WHERE release = ?", "t",
+                             release);
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;
@@ -98,17 +97,17 @@ int flo_records_envelope_get(struct flo_records *store, const char *release,
     return rv;
 }
 
-int flo_records_release_list(struct flo_records *store,
-                             flo_records_release_fn fn, void *context,
-                             struct flo_err *err)
+int flo_fleet_release_list(struct flo_fleet_store *store,
+                           flo_fleet_release_fn fn, void *context,
+                           struct flo_err *err)
 {
     struct flo_db_statement *row;
-    struct flo_records_release release;
+    struct flo_fleet_release release;
     bool has_row = true;
-    int rv = flo_records_query(store->control, err, &row,
-                               "SELECT " RELEASE_COLUMNS " FROM release"
-                               " ORDER BY model, number, version LIMIT 1000",
-                               "");
+    int rv = flo_fleet_query(store->control, err, &row,
+                             "SELECT " RELEASE_COLUMNS " FROM release"
+                             " ORDER BY model, number, version LIMIT 1000",
+                             "");
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         release_row(row, &release);
@@ -120,12 +119,12 @@ int flo_records_release_list(struct flo_records *store,
     return rv;
 }
 
-int flo_records_release_state(struct flo_records *store, const char *digest,
-                              const char *state, struct flo_err *err)
+int flo_fleet_release_state(struct flo_fleet_store *store, const char *digest,
+                            const char *state, struct flo_err *err)
 {
-    return flo_records_run(store->control, err,
-                           "UPDATE release SET state = ? WHERE digest = ?",
-                           "tt", state, digest);
+    return flo_fleet_run(store->control, err,
+                         "UPDATE release SET state = ? WHERE digest = ?", "tt",
+                         state, digest);
 }
 
 /* ---- rollouts ---- */
@@ -133,9 +132,9 @@ int flo_records_release_state(struct flo_records *store, const char *digest,
 #define ROLLOUT_COLUMNS "id, spec, state, core, digest, created_at"
 
 static void rollout_row(struct flo_db_statement *row,
-                        struct flo_records_rollout *out)
+                        struct flo_fleet_rollout *out)
 {
-    *out = (struct flo_records_rollout){
+    *out = (struct flo_fleet_rollout){
         .id = flo_db_column_text(row, 0),
         .spec = flo_db_column_text(row, 1),
         .state = flo_db_column_text(row, 2),
@@ -145,11 +144,11 @@ static void rollout_row(struct flo_db_statement *row,
     };
 }
 
-int flo_records_rollout_put(struct flo_records *store,
-                            const struct flo_records_rollout *rollout,
-                            struct flo_err *err)
+int flo_fleet_rollout_put(struct flo_fleet_store *store,
+                          const struct flo_fleet_rollout *rollout,
+                          struct flo_err *err)
 {
-    return flo_records_run(
+    return flo_fleet_run(
         store->control, err,
         "INSERT INTO rollout (" ROLLOUT_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET state = excluded.state,"
@@ -158,17 +157,17 @@ int flo_records_rollout_put(struct flo_records *store,
         rollout->digest, rollout->created_at_ms);
 }
 
-int flo_records_rollout_get(struct flo_records *store, const char *id,
-                            flo_records_rollout_fn fn, void *context,
-                            struct flo_err *err)
+int flo_fleet_rollout_get(struct flo_fleet_store *store, const char *id,
+                          flo_fleet_rollout_fn fn, void *context,
+                          struct flo_err *err)
 {
     struct flo_db_statement *row;
-    struct flo_records_rollout rollout;
+    struct flo_fleet_rollout rollout;
     bool has_row;
-    int rv = flo_records_query(store->control, err, &row,
-                               "SELECT " ROLLOUT_COLUMNS " FROM rollout"
-                               " WHERE id = ?",
-                               "t", id);
+    int rv = flo_fleet_query(store->control, err, &row,
+                             "SELECT " ROLLOUT_COLUMNS " FROM rollout"
+                             " WHERE id = ?",
+                             "t", id);
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;
@@ -182,9 +181,9 @@ int flo_records_rollout_get(struct flo_records *store, const char *id,
     return rv;
 }
 
-int flo_records_rollout_list(struct flo_records *store, uint64_t limit,
-                             flo_records_rollout_fn fn, void *context,
-                             struct flo_err *err)
+int flo_fleet_rollout_list(struct flo_fleet_store *store, uint64_t limit,
+                           flo_fleet_rollout_fn fn, void *context,
+                           struct flo_err *err)
 {
     static const char query[] =
         "SELECT " ROLLOUT_COLUMNS " FROM rollout ORDER BY CASE state"
@@ -194,9 +193,9 @@ int flo_records_rollout_list(struct flo_records *store, uint64_t limit,
 #undef FLO_ROLLOUT_STATE
         " END DESC, length(id) DESC, id DESC LIMIT ?";
     struct flo_db_statement *row;
-    struct flo_records_rollout rollout;
+    struct flo_fleet_rollout rollout;
     bool has_row = true;
-    int rv = flo_records_query(store->control, err, &row, query, "u", limit);
+    int rv = flo_fleet_query(store->control, err, &row, query, "u", limit);
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         rollout_row(row, &rollout);
@@ -208,13 +207,13 @@ int flo_records_rollout_list(struct flo_records *store, uint64_t limit,
     return rv;
 }
 
-int flo_records_rollout_joined(struct flo_records *store, const char *device,
-                               flo_records_text_fn fn, void *context,
-                               struct flo_err *err)
+int flo_fleet_rollout_joined(struct flo_fleet_store *store, const char *device,
+                             flo_fleet_text_fn fn, void *context,
+                             struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row = true;
-    int rv = flo_records_query(
+    int rv = flo_fleet_query(
         store->control, err, &row,
         "SELECT id, MAX(CAST(substr(id, 3) AS INTEGER)) AS number,"
         " coalesce(json_extract(spec, '$.group'), 'all') AS grp"
@@ -236,12 +235,12 @@ int flo_records_rollout_joined(struct flo_records *store, const char *device,
     return rv;
 }
 
-int flo_records_member_put(struct flo_records *store, const char *rollout,
-                           const struct flo_rollout_member *member,
-                           const char *error_json, const char *detail_json,
-                           struct flo_err *err)
+int flo_fleet_member_put(struct flo_fleet_store *store, const char *rollout,
+                         const struct flo_rollout_member *member,
+                         const char *error_json, const char *detail_json,
+                         struct flo_err *err)
 {
-    return flo_records_run(
+    return flo_fleet_run(
         store->control, err,
         "INSERT INTO member (rollout, device, bucket, state, attempt, silent,"
         " away, back, since_at, error, detail)"
@@ -259,15 +258,15 @@ int flo_records_member_put(struct flo_records *store, const char *rollout,
         error_json, detail_json);
 }
 
-int flo_records_member_detail(struct flo_records *store, const char *rollout,
-                              const char *device, const char *error_json,
-                              const char *detail_json, struct flo_err *err)
+int flo_fleet_member_detail(struct flo_fleet_store *store, const char *rollout,
+                            const char *device, const char *error_json,
+                            const char *detail_json, struct flo_err *err)
 {
-    return flo_records_run(store->control, err,
-                           "UPDATE member SET error = coalesce(?, error),"
-                           " detail = coalesce(?, detail)"
-                           " WHERE rollout = ? AND device = ?",
-                           "tttt", error_json, detail_json, rollout, device);
+    return flo_fleet_run(store->control, err,
+                         "UPDATE member SET error = coalesce(?, error),"
+                         " detail = coalesce(?, detail)"
+                         " WHERE rollout = ? AND device = ?",
+                         "tttt", error_json, detail_json, rollout, device);
 }
 
 static void member_row(struct flo_db_statement *row,
@@ -297,15 +296,15 @@ static void member_row(struct flo_db_statement *row,
     " coalesce(d.name, ''), coalesce(d.online, 0), error, detail"              \
     " FROM member m LEFT JOIN device d ON d.id = m.device WHERE rollout = ?"
 
-static int members(struct flo_records *store, const char *sql,
-                   const char *rollout, uint64_t limit,
-                   flo_records_member_fn fn, void *context, struct flo_err *err)
+static int members(struct flo_fleet_store *store, const char *sql,
+                   const char *rollout, uint64_t limit, flo_fleet_member_fn fn,
+                   void *context, struct flo_err *err)
 {
     struct flo_db_statement *row = NULL;
     struct flo_rollout_member member;
     bool has_row = true;
     int rv =
-        flo_records_query(store->control, err, &row, sql, "tu", rollout, limit);
+        flo_fleet_query(store->control, err, &row, sql, "tu", rollout, limit);
 
     while (rv == 0 && (rv = flo_db_step(row, &has_row, err)) == 0 && has_row) {
         member_row(row, &member);
@@ -319,17 +318,17 @@ static int members(struct flo_records *store, const char *sql,
     return rv;
 }
 
-int flo_records_member_list(struct flo_records *store, const char *rollout,
-                            uint64_t limit, flo_records_member_fn fn,
-                            void *context, struct flo_err *err)
+int flo_fleet_member_list(struct flo_fleet_store *store, const char *rollout,
+                          uint64_t limit, flo_fleet_member_fn fn, void *context,
+                          struct flo_err *err)
 {
     return members(store, MEMBERS " ORDER BY m.device LIMIT ?", rollout, limit,
                    fn, context, err);
 }
 
-int flo_records_member_show(struct flo_records *store, const char *rollout,
-                            uint64_t limit, flo_records_member_fn fn,
-                            void *context, struct flo_err *err)
+int flo_fleet_member_show(struct flo_fleet_store *store, const char *rollout,
+                          uint64_t limit, flo_fleet_member_fn fn, void *context,
+                          struct flo_err *err)
 {
     return members(store,
                    MEMBERS " ORDER BY state IN ('failed', 'rejected',"
@@ -338,17 +337,17 @@ int flo_records_member_show(struct flo_records *store, const char *rollout,
                    rollout, limit, fn, context, err);
 }
 
-int flo_records_member_awaited(struct flo_records *store, const char *rollout,
-                               uint64_t *out, struct flo_err *err)
+int flo_fleet_member_awaited(struct flo_fleet_store *store, const char *rollout,
+                             uint64_t *out, struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row;
-    int rv = flo_records_query(store->control, err, &row,
-                               "SELECT count(*) FROM member m"
-                               " JOIN device d ON d.id = m.device"
-                               " WHERE rollout = ? AND state <> 'queued'"
-                               " AND back = 0 AND online = 1",
-                               "t", rollout);
+    int rv = flo_fleet_query(store->control, err, &row,
+                             "SELECT count(*) FROM member m"
+                             " JOIN device d ON d.id = m.device"
+                             " WHERE rollout = ? AND state <> 'queued'"
+                             " AND back = 0 AND online = 1",
+                             "t", rollout);
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;

@@ -2,7 +2,7 @@
  * edit: databases in the field have run what stands here. */
 #include "server-stub/store/sqlite/inside.h"
 
-const char *const flo_records_control_schema[] = {
+const char *const flo_fleet_control_schema[] = {
     "CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL)"
     " WITHOUT ROWID;"
     "CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL)"
@@ -83,5 +83,5 @@ const char *const flo_records_control_schema[] = {
      * it that reads the reports of all. */
     "CREATE INDEX device_count ON device(retired, online);",
 };
-const size_t flo_records_control_schema_count =
-    FLO_COUNT(flo_records_control_schema);
+const size_t flo_fleet_control_schema_count =
+    FLO_COUNT(flo_fleet_control_schema);

@@ -36,9 +36,9 @@ static void bind(struct flo_db_statement *statement, const char *types,
     }
 }
 
-int flo_records_query(struct flo_db *db, struct flo_err *err,
-                      struct flo_db_statement **out, const char *sql,
-                      const char *types, ...)
+int flo_fleet_query(struct flo_db *db, struct flo_err *err,
+                    struct flo_db_statement **out, const char *sql,
+                    const char *types, ...)
 {
     va_list arguments;
     int rv = flo_db_prepare(db, sql, out, err);
@@ -52,8 +52,8 @@ int flo_records_query(struct flo_db *db, struct flo_err *err,
     return 0;
 }
 
-int flo_records_run(struct flo_db *db, struct flo_err *err, const char *sql,
-                    const char *types, ...)
+int flo_fleet_run(struct flo_db *db, struct flo_err *err, const char *sql,
+                  const char *types, ...)
 {
     struct flo_db_statement *statement;
     va_list arguments;
@@ -85,12 +85,12 @@ void flo_column_digest(struct flo_db_statement *statement, int column,
 /* Older controllers kept the answers of POST /v1/tokens whole, and of what was
  * deleted of them the bytes are still in free pages: the file is written anew,
  * once.  A disk without room for that does not keep us from starting. */
-static void forget_secrets(struct flo_records *store)
+static void forget_secrets(struct flo_fleet_store *store)
 {
     char done[8];
     struct flo_err err = {0};
-    int rv = flo_records_setting_get(store, "secrets_forgotten", done,
-                                     sizeof(done), &err);
+    int rv = flo_fleet_setting_get(store, "secrets_forgotten", done,
+                                   sizeof(done), &err);
 
     if (rv == 0 && done[0] != '\0') {
         return;
@@ -103,7 +103,7 @@ static void forget_secrets(struct flo_records *store)
                         &err);
     }
     if (rv == 0) {
-        rv = flo_records_setting_set(store, "secrets_forgotten", "yes", &err);
+        rv = flo_fleet_setting_set(store, "secrets_forgotten", "yes", &err);
     }
     if (rv < 0) {
         flo_log_err(FLO_LOG_WARN, "store", &err);
@@ -123,7 +123,7 @@ static int path_of(const char *dir, const char *name, char *out,
                           name);
 }
 
-static int open_control(struct flo_records *store, const char *dir,
+static int open_control(struct flo_fleet_store *store, const char *dir,
                         struct flo_err *err)
 {
     char path[4096];
@@ -135,22 +135,22 @@ static int open_control(struct flo_records *store, const char *dir,
         (rv = flo_db_check(store->control, err)) < 0) {
         return rv;
     }
-    rv = flo_db_migrate(store->control, flo_records_control_schema,
-                        flo_records_control_schema_count, err);
+    rv = flo_db_migrate(store->control, flo_fleet_control_schema,
+                        flo_fleet_control_schema_count, err);
     return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
 }
 
-int flo_records_open(const char *dir, struct flo_records **out,
-                     struct flo_err *err)
+int flo_fleet_open(const char *dir, struct flo_fleet_store **out,
+                   struct flo_err *err)
 {
-    struct flo_records *store = calloc(1, sizeof(*store));
+    struct flo_fleet_store *store = calloc(1, sizeof(*store));
 
     if (store == NULL) {
         return flo_fail(err, FLO_E_MEMORY, "store");
     }
     int rv = open_control(store, dir, err);
     if (rv < 0) {
-        flo_records_close(store);
+        flo_fleet_close(store);
         return rv;
     }
     forget_secrets(store);
@@ -158,48 +158,48 @@ int flo_records_open(const char *dir, struct flo_records **out,
     return 0;
 }
 
-void flo_records_close(struct flo_records *store)
+void flo_fleet_close(struct flo_fleet_store *store)
 {
     if (store != NULL) {
         flo_db_close(store->control);
-        flo_records_facts_deinit(&store->facts);
+        flo_fleet_facts_deinit(&store->facts);
         free(store);
     }
 }
 
 /* ---- transactions ---- */
 
-int flo_records_begin(struct flo_records *store, struct flo_err *err)
+int flo_fleet_begin(struct flo_fleet_store *store, struct flo_err *err)
 {
     return flo_db_begin(store->control, err);
 }
 
-int flo_records_commit(struct flo_records *store, struct flo_err *err)
+int flo_fleet_commit(struct flo_fleet_store *store, struct flo_err *err)
 {
     return flo_db_commit(store->control, err);
 }
 
-void flo_records_roll_back(struct flo_records *store)
+void flo_fleet_roll_back(struct flo_fleet_store *store)
 {
     flo_db_roll_back(store->control);
-    flo_records_facts_doubt(store);
+    flo_fleet_facts_doubt(store);
 }
 
-uint64_t flo_records_statements(const struct flo_records *store)
+uint64_t flo_fleet_statements(const struct flo_fleet_store *store)
 {
     return flo_db_statements(store->control);
 }
 
 /* ---- settings and counters ---- */
 
-int flo_records_setting_get(struct flo_records *store, const char *name,
-                            char *out, size_t out_bytes, struct flo_err *err)
+int flo_fleet_setting_get(struct flo_fleet_store *store, const char *name,
+                          char *out, size_t out_bytes, struct flo_err *err)
 {
     struct flo_db_statement *statement;
     bool has_row;
-    int rv = flo_records_query(store->control, err, &statement,
-                               "SELECT value FROM setting WHERE name = ?", "t",
-                               name);
+    int rv =
+        flo_fleet_query(store->control, err, &statement,
+                        "SELECT value FROM setting WHERE name = ?", "t", name);
 
     if (rv < 0 || (rv = flo_db_step(statement, &has_row, err)) < 0) {
         return rv;
@@ -210,32 +210,32 @@ int flo_records_setting_get(struct flo_records *store, const char *name,
     return 0;
 }
 
-int flo_records_setting_set(struct flo_records *store, const char *name,
-                            const char *value, struct flo_err *err)
+int flo_fleet_setting_set(struct flo_fleet_store *store, const char *name,
+                          const char *value, struct flo_err *err)
 {
-    return flo_records_run(store->control, err,
-                           "INSERT INTO setting VALUES (?, ?)"
-                           " ON CONFLICT DO UPDATE SET value = excluded.value",
-                           "tt", name, value);
+    return flo_fleet_run(store->control, err,
+                         "INSERT INTO setting VALUES (?, ?)"
+                         " ON CONFLICT DO UPDATE SET value = excluded.value",
+                         "tt", name, value);
 }
 
-int flo_records_skip(struct flo_records *store, const char *counter,
-                     uint64_t count, struct flo_err *err)
+int flo_fleet_skip(struct flo_fleet_store *store, const char *counter,
+                   uint64_t count, struct flo_err *err)
 {
-    return flo_records_run(store->control, err,
-                           "INSERT INTO counter VALUES (?1, ?2) ON CONFLICT"
-                           " DO UPDATE SET value = value + ?2",
-                           "tu", counter, count);
+    return flo_fleet_run(store->control, err,
+                         "INSERT INTO counter VALUES (?1, ?2) ON CONFLICT"
+                         " DO UPDATE SET value = value + ?2",
+                         "tu", counter, count);
 }
 
-int flo_records_newest(struct flo_records *store, const char *counter,
-                       uint64_t *out, struct flo_err *err)
+int flo_fleet_newest(struct flo_fleet_store *store, const char *counter,
+                     uint64_t *out, struct flo_err *err)
 {
     struct flo_db_statement *statement;
     bool has_row;
-    int rv = flo_records_query(store->control, err, &statement,
-                               "SELECT value FROM counter WHERE name = ?", "t",
-                               counter);
+    int rv = flo_fleet_query(store->control, err, &statement,
+                             "SELECT value FROM counter WHERE name = ?", "t",
+                             counter);
 
     if (rv < 0 || (rv = flo_db_step(statement, &has_row, err)) < 0) {
         return rv;
@@ -245,16 +245,16 @@ int flo_records_newest(struct flo_records *store, const char *counter,
     return 0;
 }
 
-int flo_records_next(struct flo_records *store, const char *counter,
-                     uint64_t *out, struct flo_err *err)
+int flo_fleet_next(struct flo_fleet_store *store, const char *counter,
+                   uint64_t *out, struct flo_err *err)
 {
     struct flo_db_statement *statement;
     bool has_row;
-    int rv = flo_records_query(store->control, err, &statement,
-                               "INSERT INTO counter VALUES (?, 1)"
-                               " ON CONFLICT DO UPDATE SET value = value + 1"
-                               " RETURNING value",
-                               "t", counter);
+    int rv = flo_fleet_query(store->control, err, &statement,
+                             "INSERT INTO counter VALUES (?, 1)"
+                             " ON CONFLICT DO UPDATE SET value = value + 1"
+                             " RETURNING value",
+                             "t", counter);
 
     if (rv < 0 || (rv = flo_db_step(statement, &has_row, err)) < 0) {
         return rv;

@@ -159,11 +159,11 @@ static void a_chain_written_anew_fails(void **state)
                                           .object = "",
                                           .result = "ok",
                                           .detail = ""};
-        assert_int_equal(flo_records_audit_add(world->controller->store,
-                                               &record, &world->err),
-                         0);
+        assert_int_equal(
+            flo_fleet_audit_add(world->controller->store, &record, &world->err),
+            0);
     }
-    assert_int_equal(flo_records_commit(world->controller->store, &world->err),
+    assert_int_equal(flo_fleet_commit(world->controller->store, &world->err),
                      0);
     uint64_t stands = 0;
     assert_int_equal(verify(world, &stands), FLO_E_AUDIT_CHAIN);
@@ -232,12 +232,12 @@ static void a_broken_chain_is_not_looked_at_by_each_commit(void **state)
     open_controller(world, false);
     assert_true(world->controller->audit_is_broken);
     act(world, 64, "x");
-    uint64_t before = flo_records_statements(world->controller->store);
+    uint64_t before = flo_fleet_statements(world->controller->store);
     act(world, 1, "x");
-    uint64_t one = flo_records_statements(world->controller->store) - before;
+    uint64_t one = flo_fleet_statements(world->controller->store) - before;
     act(world, 10, "x");
 
-    assert_int_equal(flo_records_statements(world->controller->store) - before,
+    assert_int_equal(flo_fleet_statements(world->controller->store) - before,
                      11 * one);
     assert_in_range(one, 1, 4); /* begin, the one before, insert, commit */
 }

@@ -41,7 +41,7 @@ static int set_up(void **state)
 static uint64_t cost(struct world *world, const char *word,
                      const char *before_id, const char *after_id)
 {
-    uint64_t statements = flo_records_statements(world->controller->store);
+    uint64_t statements = flo_fleet_statements(world->controller->store);
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     for (int i = 0; i < DEVICES; i++) {
@@ -56,7 +56,7 @@ static uint64_t cost(struct world *world, const char *word,
     }
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     assert_int_equal(world->controller->counters.messages_dropped, 0);
-    return flo_records_statements(world->controller->store) - statements;
+    return flo_fleet_statements(world->controller->store) - statements;
 }
 
 static uint64_t event_cost(struct world *world, uint64_t seq, const char *state)
@@ -103,7 +103,7 @@ static void who_is_let_go_takes_a_statement(void **state)
 
     assert_non_null(entry);
     for (size_t kind = 0; kind < FLO_COUNT(kinds); kind++) {
-        uint64_t before = flo_records_statements(controller->store);
+        uint64_t before = flo_fleet_statements(controller->store);
         assert_int_equal(flo_controller_begin(controller, &world->err), 0);
         for (int i = 0; i < DEVICES; i++) {
             assert_int_equal(
@@ -114,7 +114,7 @@ static void who_is_let_go_takes_a_statement(void **state)
                 0);
         }
         assert_int_equal(flo_controller_commit(controller, &world->err), 0);
-        assert_in_range(flo_records_statements(controller->store) - before,
+        assert_in_range(flo_fleet_statements(controller->store) - before,
                         DEVICES, DEVICES + OF_A_BATCH);
     }
 }
@@ -156,9 +156,8 @@ static void an_answer_to_an_order_takes_two_statements_at_most(void **state)
     assert_in_range(statements, DEVICES, 2 * DEVICES + OF_A_BATCH);
 
     struct flo_order_progress progress;
-    assert_int_equal(flo_records_outcome_progress(world->controller->store,
-                                                  order, &progress,
-                                                  &world->err),
+    assert_int_equal(flo_fleet_outcome_progress(world->controller->store, order,
+                                                &progress, &world->err),
                      0);
     assert_int_equal(progress.done, DEVICES);
     /* said again, it is no news */
@@ -190,7 +189,7 @@ static void who_is_awaited_for_long_is_asked_when_it_reports(void **state)
             assert_int_equal(flo_ingest(controller, topic, text, strlen(text),
                                         false, &world->err),
                              0);
-            assert_int_equal(controller->effects.asks.count, 0);
+            assert_int_equal(controller->outgoing.asks.count, 0);
             assert_int_equal(flo_db_exec(controller->store->control,
                                          "UPDATE ord SET issued_at ="
                                          " issued_at - 60000",
@@ -200,11 +199,11 @@ static void who_is_awaited_for_long_is_asked_when_it_reports(void **state)
             assert_int_equal(flo_ingest(controller, topic, text, strlen(text),
                                         false, &world->err),
                              0);
-            assert_int_equal(controller->effects.asks.count, 1);
+            assert_int_equal(controller->outgoing.asks.count, 1);
             assert_int_equal(flo_ingest(controller, topic, text, strlen(text),
                                         false, &world->err),
                              0);
-            assert_int_equal(controller->effects.asks.count, 1);
+            assert_int_equal(controller->outgoing.asks.count, 1);
         }
         assert_int_equal(flo_controller_commit(controller, &world->err), 0);
     }
@@ -215,7 +214,7 @@ static void
 an_event_of_a_batch_that_was_taken_back_is_not_acknowledged(void **state)
 {
     struct world *world = *state;
-    struct flo_records *store = world->controller->store;
+    struct flo_fleet_store *store = world->controller->store;
     const char *boot = "44444444-4444-4444-8444-444444444444";
     uint64_t mark;
     bool is_new;
@@ -223,9 +222,8 @@ an_event_of_a_batch_that_was_taken_back_is_not_acknowledged(void **state)
     for (uint64_t seq = 1; seq <= 3; seq++) {
         assert_int_equal(flo_controller_begin(world->controller, &world->err),
                          0);
-        assert_int_equal(flo_records_event_add(store, ids[0], boot, seq, 1, 1,
-                                               "{}", &is_new, &mark,
-                                               &world->err),
+        assert_int_equal(flo_fleet_event_add(store, ids[0], boot, seq, 1, 1,
+                                             "{}", &is_new, &mark, &world->err),
                          0);
         assert_int_equal(mark, seq);
         if (seq == 2) {
@@ -236,8 +234,8 @@ an_event_of_a_batch_that_was_taken_back_is_not_acknowledged(void **state)
                          0);
     }
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
-    assert_int_equal(flo_records_event_add(store, ids[0], boot, 3, 1, 1, "{}",
-                                           &is_new, &mark, &world->err),
+    assert_int_equal(flo_fleet_event_add(store, ids[0], boot, 3, 1, 1, "{}",
+                                         &is_new, &mark, &world->err),
                      0);
     assert_int_equal(mark, 1); /* 2 is missing */
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);

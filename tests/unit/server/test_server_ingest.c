@@ -171,7 +171,7 @@ what_a_device_says_of_an_execution_is_shown_by_its_kind(void **state)
              "\"took_ms\":8,\"more\":{}}}");
     send(world, device_in_phase(entry, 0), "event", text);
     assert_int_equal(
-        flo_view_rollout(world->controller, entry, 3, &view, &world->err), 0);
+        flo_object_rollout(world->controller, entry, 3, &view, &world->err), 0);
 
     json_t *devices = json_object_get(view, "devices");
     json_t *shown = NULL;
@@ -277,17 +277,17 @@ static void put_rows(struct world *world, int first, int count,
                      const char *state)
 {
     char id[FLO_NAME_MAX + 1];
-    struct flo_records_rollout row = {.id = id,
-                                      .spec = "{\"release\":\"tiny@2.1.0\"}",
-                                      .state = state,
-                                      .core = "{}",
-                                      .digest = DIGEST};
+    struct flo_fleet_rollout row = {.id = id,
+                                    .spec = "{\"release\":\"tiny@2.1.0\"}",
+                                    .state = state,
+                                    .core = "{}",
+                                    .digest = DIGEST};
 
     for (int i = 0; i < count; i++) {
         snprintf(id, sizeof(id), "r-%04d", first + i);
-        assert_int_equal(flo_records_rollout_put(world->controller->store, &row,
-                                                 &world->err),
-                         0);
+        assert_int_equal(
+            flo_fleet_rollout_put(world->controller->store, &row, &world->err),
+            0);
     }
 }
 

@@ -6,7 +6,7 @@
 static void numbers_go_by(struct world *world, uint64_t count)
 {
     assert_int_equal(
-        flo_records_skip(world->controller->store, "order", count, &world->err),
+        flo_fleet_skip(world->controller->store, "order", count, &world->err),
         0);
 }
 
@@ -46,9 +46,9 @@ static enum flo_order_outcome outcome_of(struct world *world, const char *order,
     enum flo_order_outcome out;
     bool known;
 
-    assert_int_equal(flo_records_outcome_get(world->controller->store, order,
-                                             ids[device], &known, &out,
-                                             &world->err),
+    assert_int_equal(flo_fleet_outcome_get(world->controller->store, order,
+                                           ids[device], &known, &out,
+                                           &world->err),
                      0);
     assert_true(known);
     return out;
@@ -119,7 +119,7 @@ struct listed {
     char release[4][FLO_DIGEST_TEXT];
 };
 
-static int take_rollback(void *context, const struct flo_records_order *order)
+static int take_rollback(void *context, const struct flo_fleet_order *order)
 {
     struct listed *listed = context;
 
@@ -144,14 +144,14 @@ static void rollbacks_that_are_signed_anew_keep_their_order(void **state)
     assert_int_equal(takes_back(world->controller, "tiny@2.2.0", "all", "ops",
                                 "bad", id, &world->err),
                      0);
-    assert_int_equal(flo_records_order_standing(world->controller->store,
-                                                take_rollback, &before,
-                                                &world->err),
+    assert_int_equal(flo_fleet_order_standing(world->controller->store,
+                                              take_rollback, &before,
+                                              &world->err),
                      0);
     as_restored(world);
-    assert_int_equal(flo_records_order_standing(world->controller->store,
-                                                take_rollback, &after,
-                                                &world->err),
+    assert_int_equal(flo_fleet_order_standing(world->controller->store,
+                                              take_rollback, &after,
+                                              &world->err),
                      0);
 
     assert_int_equal(before.count, 2);
@@ -179,7 +179,7 @@ static void a_deploy_that_a_rollback_overtook_gets_a_newer_number(void **state)
     assert_string_equal(order_of(world, 0), "o-0004");
 }
 
-static int take_order(void *context, const struct flo_records_order *order)
+static int take_order(void *context, const struct flo_fleet_order *order)
 {
     struct flo_err err = {0};
 
@@ -194,11 +194,11 @@ static struct flo_order held_by(struct world *world, const char *device)
     char id[FLO_NAME_MAX + 1];
     uint64_t rev;
 
-    assert_int_equal(flo_records_desired_get(world->controller->store, device,
-                                             &rev, id, &world->err),
+    assert_int_equal(flo_fleet_desired_get(world->controller->store, device,
+                                           &rev, id, &world->err),
                      0);
-    assert_int_equal(flo_records_order_get(world->controller->store, id,
-                                           take_order, &order, &world->err),
+    assert_int_equal(flo_fleet_order_get(world->controller->store, id,
+                                         take_order, &order, &world->err),
                      0);
     return order;
 }
@@ -278,12 +278,12 @@ static void what_many_hold_is_signed_once_for_all_of_them(void **state)
         snprintf(device, sizeof(device), "%08x-7777-4777-8777-777777777777", i);
         snprintf(name, sizeof(name), "many-%u", i);
         assert_int_equal(enrol(world, device, name), 0);
-        assert_int_equal(flo_records_desired_set(world->controller->store,
-                                                 device, "o-0002", &world->err),
+        assert_int_equal(flo_fleet_desired_set(world->controller->store, device,
+                                               "o-0002", &world->err),
                          0);
     }
-    assert_int_equal(flo_records_desired_set(world->controller->store, ids[0],
-                                             "o-0002", &world->err),
+    assert_int_equal(flo_fleet_desired_set(world->controller->store, ids[0],
+                                           "o-0002", &world->err),
                      0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
     uint64_t before = world->controller->counters.orders_signed;
@@ -335,8 +335,8 @@ static void a_restored_controller_rises_above_what_devices_know(void **state)
     report_top(world, canary, 500000);
     assert_string_equal(order_of(world, canary), "o-500001");
     report_top(world, canary, 1500002 + 1000000);
-    assert_int_equal(flo_records_newest(world->controller->store, "order",
-                                        &newest, &world->err),
+    assert_int_equal(flo_fleet_newest(world->controller->store, "order",
+                                      &newest, &world->err),
                      0);
     assert_int_equal(newest, 500001); /* beyond belief */
 }

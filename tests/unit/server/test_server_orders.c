@@ -29,7 +29,7 @@ static void an_emergency_order_rewrites_yanks_and_stops(void **state)
     assert_int_equal(world->err.code, FLO_E_RELEASE_YANKED);
     json_t *view = NULL;
     assert_int_equal(
-        flo_view_order(world->controller, id, 1, &view, &world->err), 0);
+        flo_object_order(world->controller, id, 1, &view, &world->err), 0);
     assert_string_equal(json_string_value(json_object_get(view, "state")),
                         "done");
     json_decref(view);
@@ -49,7 +49,7 @@ static void an_order_of_a_thousand_devices_is_shown_in_few_bytes(void **state)
     for (int i = 0; i < 1000; i++) {
         char device[16];
         snprintf(device, sizeof(device), "d-%d", i);
-        assert_int_equal(flo_records_outcome_put(
+        assert_int_equal(flo_fleet_outcome_put(
                              world->controller->store, id, device,
                              i < 900 ? FLO_OUTCOME_DONE : FLO_OUTCOME_REFUSED,
                              1, &world->err),
@@ -58,7 +58,7 @@ static void an_order_of_a_thousand_devices_is_shown_in_few_bytes(void **state)
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 
     assert_int_equal(
-        flo_view_order(world->controller, id, 0, &view, &world->err), 0);
+        flo_object_order(world->controller, id, 0, &view, &world->err), 0);
     char *text = json_dumps(view, JSON_COMPACT);
     assert_true(strlen(text) < 4096);
     assert_null(json_object_get(view, "devices"));
@@ -72,7 +72,7 @@ static void an_order_of_a_thousand_devices_is_shown_in_few_bytes(void **state)
 
     /* who did not get there comes first */
     assert_int_equal(
-        flo_view_order(world->controller, id, 104, &view, &world->err), 0);
+        flo_object_order(world->controller, id, 104, &view, &world->err), 0);
     const json_t *devices = json_object_get(view, "devices");
     assert_int_equal(json_array_size(devices), 104);
     for (size_t i = 0; i < 104; i++) {
@@ -109,24 +109,23 @@ old_orders_are_signed_anew_for_those_whose_desired_holds_them(void **state)
     assert_string_equal(order_of(world, canary), aged);
 
     /* As if it had been issued 40 hours ago. */
-    struct flo_records_order old = {.id = "o-0900",
-                                    .op = "rollback",
-                                    .group = "all",
-                                    .envelope = "{}",
-                                    .rollout = "",
-                                    .release = DIGEST,
-                                    .issued_at_ms = flo_wall_ms() - 144000000,
-                                    .expires_at_ms = flo_wall_ms() + 115200000};
+    struct flo_fleet_order old = {.id = "o-0900",
+                                  .op = "rollback",
+                                  .group = "all",
+                                  .envelope = "{}",
+                                  .rollout = "",
+                                  .release = DIGEST,
+                                  .issued_at_ms = flo_wall_ms() - 144000000,
+                                  .expires_at_ms = flo_wall_ms() + 115200000};
     old.body =
         "{\"v\":1,\"fleet\":\"demo\",\"id\":\"o-0900\",\"op\":"
         "\"rollback\",\"scope\":{\"group\":\"all\"},\"epoch\":1,"
         "\"seq\":900,\"issued_at_ms\":1,\"expires_at_ms\":2,\"args\":"
         "{\"model\":\"tiny\",\"from\":[\"" DIGEST "\"],\"to\":\"previous\"}}";
     assert_int_equal(
-        flo_records_order_add(world->controller->store, &old, &world->err), 0);
-    assert_int_equal(flo_records_desired_set(world->controller->store,
-                                             ids[canary], "o-0900",
-                                             &world->err),
+        flo_fleet_order_add(world->controller->store, &old, &world->err), 0);
+    assert_int_equal(flo_fleet_desired_set(world->controller->store,
+                                           ids[canary], "o-0900", &world->err),
                      0);
     char *before = list_of_all(world);
     assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
@@ -134,7 +133,7 @@ old_orders_are_signed_anew_for_those_whose_desired_holds_them(void **state)
     assert_string_equal(order_of(world, canary), "o-0002");
     char *after = list_of_all(world);
     assert_string_equal(after, before);
-    assert_int_equal(world->controller->effects.groups.count, 0);
+    assert_int_equal(world->controller->outgoing.groups.count, 0);
     free(before);
     free(after);
     assert_int_equal(flo_orders_desired_text(world->controller, ids[canary],
@@ -149,16 +148,16 @@ static void add_old(struct world *world, const char *op, const char *rollout,
                     uint64_t seq)
 {
     char id[16], body[256];
-    struct flo_records_order old = {.id = id,
-                                    .op = op,
-                                    .group = "all",
-                                    .envelope = "{}",
-                                    .body = body,
-                                    .rollout = rollout,
-                                    .release = "",
-                                    .seq = seq,
-                                    .issued_at_ms = flo_wall_ms() - 360000000,
-                                    .expires_at_ms = flo_wall_ms() - 100800000};
+    struct flo_fleet_order old = {.id = id,
+                                  .op = op,
+                                  .group = "all",
+                                  .envelope = "{}",
+                                  .body = body,
+                                  .rollout = rollout,
+                                  .release = "",
+                                  .seq = seq,
+                                  .issued_at_ms = flo_wall_ms() - 360000000,
+                                  .expires_at_ms = flo_wall_ms() - 100800000};
 
     snprintf(id, sizeof(id), "o-%04d", (int)seq);
     snprintf(body, sizeof(body),
@@ -168,9 +167,9 @@ static void add_old(struct world *world, const char *op, const char *rollout,
              "\"args\":{\"rollout\":\"r-0001\"}}",
              id, op, (int)seq);
     assert_int_equal(
-        flo_records_order_add(world->controller->store, &old, &world->err), 0);
+        flo_fleet_order_add(world->controller->store, &old, &world->err), 0);
     assert_int_equal(
-        flo_records_skip(world->controller->store, "order", 1, &world->err), 0);
+        flo_fleet_skip(world->controller->store, "order", 1, &world->err), 0);
 }
 
 /* A rollback that is signed anew overtakes the deploy that devices hold: each
@@ -186,11 +185,11 @@ static void assert_renewed(struct world *world, const char *id,
     }
     assert_int_equal(world->controller->counters.orders_signed,
                      before + (strcmp(wanted, "rollback") == 0 ? 4 : 1));
-    assert_int_equal(flo_records_order_get(world->controller->store, id,
-                                           take_op, op, &world->err),
+    assert_int_equal(flo_fleet_order_get(world->controller->store, id, take_op,
+                                         op, &world->err),
                      0);
     assert_string_equal(op, wanted);
-    assert_string_equal(world->controller->effects.groups.items[0], "all");
+    assert_string_equal(world->controller->outgoing.groups.items[0], "all");
     char *list = list_of_all(world);
     assert_non_null(strstr(list, "payload"));
     free(list);
@@ -264,16 +263,16 @@ a_resume_ends_the_pause_of_who_accepted_just_before_it_came(void **state)
 }
 
 /* The same order again, as if it had been signed four days ago. */
-static int add_expired(void *context, const struct flo_records_order *order)
+static int add_expired(void *context, const struct flo_fleet_order *order)
 {
     struct world *world = context;
-    struct flo_records_order old = *order;
+    struct flo_fleet_order old = *order;
 
     old.id = "o-0900";
     old.seq = 900;
     old.issued_at_ms = flo_wall_ms() - 345600000;
     old.expires_at_ms = flo_wall_ms() - 86400000;
-    return flo_records_order_add(world->controller->store, &old, &world->err);
+    return flo_fleet_order_add(world->controller->store, &old, &world->err);
 }
 
 static void
@@ -285,12 +284,11 @@ a_rollout_resumed_after_days_brings_an_order_that_lives(void **state)
     size_t canary = device_in_phase(entry, 0);
 
     does(world, entry, FLO_ROLLOUT_EVENT_PAUSE);
-    assert_int_equal(flo_records_order_get(world->controller->store, "o-0001",
-                                           add_expired, world, &world->err),
+    assert_int_equal(flo_fleet_order_get(world->controller->store, "o-0001",
+                                         add_expired, world, &world->err),
                      0);
     assert_int_equal(
-        flo_records_skip(world->controller->store, "order", 998, &world->err),
-        0);
+        flo_fleet_skip(world->controller->store, "order", 998, &world->err), 0);
     does(world, entry, FLO_ROLLOUT_EVENT_RESUME);
 
     assert_string_equal(op_of(world, ids[canary]), "deploy");
@@ -304,12 +302,11 @@ static struct flo_rollout_member *world_after_days(struct world *world)
         start(world, "{\"release\":\"tiny@2.1.0\"}");
     size_t canary = device_in_phase(entry, 0);
 
-    assert_int_equal(flo_records_order_get(world->controller->store, "o-0001",
-                                           add_expired, world, &world->err),
+    assert_int_equal(flo_fleet_order_get(world->controller->store, "o-0001",
+                                         add_expired, world, &world->err),
                      0);
-    assert_int_equal(flo_records_desired_set(world->controller->store,
-                                             ids[canary], "o-0900",
-                                             &world->err),
+    assert_int_equal(flo_fleet_desired_set(world->controller->store,
+                                           ids[canary], "o-0900", &world->err),
                      0);
     return &entry->core.members[flo_rollout_find(&entry->core, ids[canary])];
 }
@@ -375,9 +372,9 @@ static void a_rollback_that_expired_on_the_way_is_still_awaited(void **state)
 
     event(world, canary, "soaking");
     does(world, entry, FLO_ROLLOUT_EVENT_ROLLBACK);
-    assert_int_equal(flo_records_order_get(world->controller->store,
-                                           order_of(world, canary), add_expired,
-                                           world, &world->err),
+    assert_int_equal(flo_fleet_order_get(world->controller->store,
+                                         order_of(world, canary), add_expired,
+                                         world, &world->err),
                      0);
     refuses(world,
             &entry->core.members[flo_rollout_find(&entry->core, ids[canary])],
@@ -446,8 +443,8 @@ static void assert_only_others_lost_theirs(struct world *world)
     uint64_t rev;
 
     assert_string_equal(op_of(world, ids[0]), "abort");
-    assert_int_equal(flo_records_desired_get(world->controller->store, NEWCOMER,
-                                             &rev, order, &world->err),
+    assert_int_equal(flo_fleet_desired_get(world->controller->store, NEWCOMER,
+                                           &rev, order, &world->err),
                      0);
     assert_string_equal(order, "o-0002");
 }
@@ -529,15 +526,15 @@ static void an_old_rollout_that_cannot_be_read_stops_no_emergency(void **state)
 {
     struct world *world = *state;
     char id[FLO_NAME_MAX + 1];
-    struct flo_records_rollout damaged = {.id = "r-0900",
-                                          .spec = "?",
-                                          .state = "completed",
-                                          .core = "{}",
-                                          .digest = DIGEST};
+    struct flo_fleet_rollout damaged = {.id = "r-0900",
+                                        .spec = "?",
+                                        .state = "completed",
+                                        .core = "{}",
+                                        .digest = DIGEST};
 
-    assert_int_equal(flo_records_rollout_put(world->controller->store, &damaged,
-                                             &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_rollout_put(world->controller->store, &damaged, &world->err),
+        0);
 
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     assert_int_equal(takes_back(world->controller, "tiny@2.1.0", "all", "ops",
@@ -556,12 +553,11 @@ static void take_back_long_ago(struct world *world, char *id)
                                 "bad", id, &world->err),
                      0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
-    assert_int_equal(flo_records_order_get(world->controller->store, id,
-                                           add_expired, world, &world->err),
+    assert_int_equal(flo_fleet_order_get(world->controller->store, id,
+                                         add_expired, world, &world->err),
                      0);
     assert_int_equal(
-        flo_records_skip(world->controller->store, "order", 998, &world->err),
-        0);
+        flo_fleet_skip(world->controller->store, "order", 998, &world->err), 0);
 }
 
 /* It is told another release than the one taken back, and should that one
@@ -587,9 +583,9 @@ static void an_emergency_rollback_is_not_signed_anew_for_nobody(void **state)
              "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\"}", id);
     send(world, 0, "ack", text);
     send(world, 1, "ack", text);
-    assert_int_equal(flo_records_device_retire(world->controller->store, ids[2],
-                                               &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_device_retire(world->controller->store, ids[2], &world->err),
+        0);
     assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
     /* the deploy that it overtook, for the two that are there */
     assert_int_equal(world->controller->counters.orders_signed, 5);
@@ -603,8 +599,8 @@ static void a_rollouts_own_rollback_is_not_signed_anew_in_the_list(void **state)
         start(world, "{\"release\":\"tiny@2.1.0\"}");
 
     does(world, entry, FLO_ROLLOUT_EVENT_ROLLBACK);
-    assert_int_equal(flo_records_order_get(world->controller->store, "o-0002",
-                                           add_expired, world, &world->err),
+    assert_int_equal(flo_fleet_order_get(world->controller->store, "o-0002",
+                                         add_expired, world, &world->err),
                      0);
     assert_int_equal(flo_orders_renew(world->controller, &world->err), 0);
     assert_int_equal(world->controller->counters.orders_signed, 2);
@@ -622,14 +618,13 @@ static void data_from_a_backup_start_frozen(void **state)
     assert_int_equal(
         flo_controller_open(&options, &restored.controller, &restored.err), 0);
     char op[16] = "";
-    assert_int_equal(flo_records_order_get(restored.controller->store,
-                                           "o-100001", take_op, op,
-                                           &restored.err),
+    assert_int_equal(flo_fleet_order_get(restored.controller->store, "o-100001",
+                                         take_op, op, &restored.err),
                      0);
     assert_string_equal(op, "freeze");
     bool is_frozen = false;
-    assert_int_equal(flo_records_is_frozen(restored.controller->store,
-                                           &is_frozen, &restored.err),
+    assert_int_equal(flo_fleet_is_frozen(restored.controller->store, &is_frozen,
+                                         &restored.err),
                      0);
     assert_true(is_frozen);
     flo_controller_close(restored.controller);

@@ -19,13 +19,13 @@ static const char *order_at(struct world *world, const char *device)
     static char order[FLO_NAME_MAX + 1];
     uint64_t rev;
 
-    assert_int_equal(flo_records_desired_get(world->controller->store, device,
-                                             &rev, order, &world->err),
+    assert_int_equal(flo_fleet_desired_get(world->controller->store, device,
+                                           &rev, order, &world->err),
                      0);
     return order;
 }
 
-static int take_rollout(void *context, const struct flo_records_order *order)
+static int take_rollout(void *context, const struct flo_fleet_order *order)
 {
     snprintf(context, FLO_NAME_MAX + 1, "%s", order->rollout);
     return 0;
@@ -36,9 +36,9 @@ static const char *rollout_of(struct world *world, const char *device)
 {
     static char rollout[FLO_NAME_MAX + 1];
 
-    assert_int_equal(flo_records_order_get(world->controller->store,
-                                           order_at(world, device),
-                                           take_rollout, rollout, &world->err),
+    assert_int_equal(flo_fleet_order_get(world->controller->store,
+                                         order_at(world, device), take_rollout,
+                                         rollout, &world->err),
                      0);
     return rollout;
 }
@@ -124,7 +124,7 @@ static void an_overlap_is_told_in_the_plan_and_at_the_start(void **state)
                          0);
         json_decref(spec);
         assert_int_equal(
-            flo_view_rollout(world->controller, entry, 0, &view, &world->err),
+            flo_object_rollout(world->controller, entry, 0, &view, &world->err),
             0);
         json_t *overlap = json_array_get(json_object_get(view, "overlaps"), 0);
         assert_string_equal(
@@ -259,7 +259,7 @@ static void a_device_cannot_invent_words_for_people(void **state)
 
 /* ---- taken back by a gate ---- */
 
-static int take_body(void *context, const struct flo_records_order *order)
+static int take_body(void *context, const struct flo_fleet_order *order)
 {
     snprintf(context, 2048, "%s", order->body);
     return 0;
@@ -284,9 +284,9 @@ static void a_gate_takes_back_one_device_and_nobody_beside_it(void **state)
 
     assert_int_equal(entry->core.state, FLO_ROLLOUT_HALTED);
     assert_string_equal(op_of(world, ids[0]), "rollback");
-    assert_int_equal(flo_records_order_get(world->controller->store,
-                                           order_of(world, 0), take_body, body,
-                                           &world->err),
+    assert_int_equal(flo_fleet_order_get(world->controller->store,
+                                         order_of(world, 0), take_body, body,
+                                         &world->err),
                      0);
     assert_non_null(strstr(body, ids[0])); /* the scope: this device */
     assert_non_null(strstr(body, "\"from_numbers\":["));
@@ -405,7 +405,8 @@ static void devices_are_shown_by_name_and_who_failed_first(void **state)
     event(world, 1, "failed");
 
     assert_int_equal(
-        flo_view_rollout(world->controller, entry, 100, &view, &world->err), 0);
+        flo_object_rollout(world->controller, entry, 100, &view, &world->err),
+        0);
     const char *const wanted[] = {"gw-2", "gw-1", "gw-3", "gw-9", "gw-10"};
     json_t *devices = json_object_get(view, "devices");
     assert_int_equal(json_array_size(devices), FLO_COUNT(wanted));

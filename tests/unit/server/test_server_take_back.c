@@ -70,13 +70,13 @@ static void devices_report(struct world *world)
 
     add_next_release(world);
     for (size_t i = 0; i < FLO_COUNT(ids); i++) {
-        assert_int_equal(flo_records_device_reported(world->controller->store,
-                                                     ids[i], reports[i], NULL,
-                                                     &world->err),
-                         0);
-        assert_int_equal(flo_records_device_online(world->controller->store,
-                                                   ids[i], i != 1, &is_news,
+        assert_int_equal(flo_fleet_device_reported(world->controller->store,
+                                                   ids[i], reports[i], NULL,
                                                    &world->err),
+                         0);
+        assert_int_equal(flo_fleet_device_online(world->controller->store,
+                                                 ids[i], i != 1, &is_news,
+                                                 &world->err),
                          0);
     }
 }
@@ -158,7 +158,7 @@ static int orders(struct world *world, struct flo_take_back what, char *id)
     return 0;
 }
 
-static int take_state(void *context, const struct flo_records_release *release)
+static int take_state(void *context, const struct flo_fleet_release *release)
 {
     snprintf(context, 16, "%s", release->state);
     return 0;
@@ -168,9 +168,9 @@ static const char *state_of_release(struct world *world)
 {
     static char state[16];
 
-    assert_int_equal(flo_records_release_get(world->controller->store, "tiny",
-                                             "2.1.0", take_state, state,
-                                             &world->err),
+    assert_int_equal(flo_fleet_release_get(world->controller->store, "tiny",
+                                           "2.1.0", take_state, state,
+                                           &world->err),
                      0);
     return state;
 }
@@ -218,7 +218,7 @@ static void a_rollback_of_one_device_changes_nothing_elsewhere(void **state)
     assert_int_equal(
         entry->core.members[flo_rollout_find(&entry->core, ids[0])].state,
         FLO_EXECUTION_REMOVED);
-    assert_int_equal(world->controller->effects.groups.count, 0);
+    assert_int_equal(world->controller->outgoing.groups.count, 0);
 }
 
 static void to_a_release_flips_who_keeps_it_and_sends_it_to_others(void **state)
@@ -251,7 +251,7 @@ static void to_a_release_flips_who_keeps_it_and_sends_it_to_others(void **state)
              id);
     send(world, 0, "ack", text);
     assert_int_equal(
-        flo_view_order(world->controller, id, 10, &view, &world->err), 0);
+        flo_object_order(world->controller, id, 10, &view, &world->err), 0);
     assert_int_equal(number(view, "done"), 1);
     assert_int_equal(number(view, "failed"), 1);
     const json_t *reason = json_array_get(json_object_get(view, "reasons"), 0);
@@ -304,21 +304,20 @@ static void half_and_nearly_all_answers_have_their_time(void **state)
     for (uint64_t i = 1; i <= 200; i++) {
         char device[16];
         snprintf(device, sizeof(device), "d-%d", (int)i);
-        assert_int_equal(flo_records_outcome_put(world->controller->store, id,
-                                                 device, FLO_OUTCOME_DONE, 1,
-                                                 &world->err),
+        assert_int_equal(flo_fleet_outcome_put(world->controller->store, id,
+                                               device, FLO_OUTCOME_DONE, 1,
+                                               &world->err),
                          0);
-        assert_int_equal(flo_records_outcome_say(world->controller->store, id,
-                                                 device, i * 10, "",
-                                                 &world->err),
+        assert_int_equal(flo_fleet_outcome_say(world->controller->store, id,
+                                               device, i * 10, "", &world->err),
                          0);
     }
-    assert_int_equal(flo_records_outcome_quantile(world->controller->store, id,
-                                                  500, &at, &world->err),
+    assert_int_equal(flo_fleet_outcome_quantile(world->controller->store, id,
+                                                500, &at, &world->err),
                      0);
     assert_int_equal(at, 1000);
-    assert_int_equal(flo_records_outcome_quantile(world->controller->store, id,
-                                                  990, &at, &world->err),
+    assert_int_equal(flo_fleet_outcome_quantile(world->controller->store, id,
+                                                990, &at, &world->err),
                      0);
     assert_int_equal(at, 1980);
 }

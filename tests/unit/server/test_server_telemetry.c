@@ -4,12 +4,12 @@
 
 #include "server-stub/telemetry/windows_inside.h"
 
-static struct flo_telemetry_store *telemetry_new(void)
+static struct flo_windows *telemetry_new(void)
 {
-    struct flo_telemetry_store *store = NULL;
+    struct flo_windows *store = NULL;
     struct flo_err err = {0};
 
-    if (flo_telemetry_store_open(":memory:", &store, &err) < 0) {
+    if (flo_windows_open(":memory:", &store, &err) < 0) {
         fail_msg("%s", err.what);
     }
     return store;
@@ -44,21 +44,21 @@ static int see_extremes(void *context, const struct flo_telemetry_row *row)
 }
 
 /* One window in a transaction of its own; is it new? */
-static bool put(struct flo_telemetry_store *store, const char *device,
-                uint64_t now_ms, const struct flo_telemetry *window)
+static bool put(struct flo_windows *store, const char *device, uint64_t now_ms,
+                const struct flo_telemetry *window)
 {
     struct flo_err err = {0};
     bool is_new = false;
 
-    assert_int_equal(flo_telemetry_store_begin(store, &err), 0);
-    assert_int_equal(flo_telemetry_store_add(store, device, "x86_64 plain 1g",
-                                             now_ms, window, &is_new, &err),
+    assert_int_equal(flo_windows_begin(store, &err), 0);
+    assert_int_equal(flo_windows_add(store, device, "x86_64 plain 1g", now_ms,
+                                     window, &is_new, &err),
                      0);
-    assert_int_equal(flo_telemetry_store_commit(store, &err), 0);
+    assert_int_equal(flo_windows_commit(store, &err), 0);
     return is_new;
 }
 
-static struct sums read_rows(struct flo_telemetry_store *store,
+static struct sums read_rows(struct flo_windows *store,
                              const struct flo_telemetry_query *query,
                              uint64_t from_ms)
 {
@@ -66,15 +66,14 @@ static struct sums read_rows(struct flo_telemetry_store *store,
     struct flo_err err = {0};
 
     assert_int_equal(
-        flo_telemetry_store_list(store, query, from_ms, add_row, &sums, &err),
-        0);
+        flo_windows_list(store, query, from_ms, add_row, &sums, &err), 0);
     return sums;
 }
 
 static void windows_are_merged_per_bucket_and_pruned(void **state)
 {
     (void)state;
-    struct flo_telemetry_store *store = telemetry_new();
+    struct flo_windows *store = telemetry_new();
     struct flo_histogram *histograms =
         calloc(FLO_METRIC_COUNT, sizeof(*histograms));
     struct flo_telemetry window = {.histograms = histograms};
@@ -97,19 +96,19 @@ static void windows_are_merged_per_bucket_and_pruned(void **state)
     assert_int_equal(sums.count, 10);
 
     bool more = true;
-    assert_int_equal(
-        flo_telemetry_store_prune(store, base + FLO_TELEMETRY_FINE_LIFE_MS * 2,
-                                  &more, &err),
-        0);
+    assert_int_equal(flo_windows_prune(store,
+                                       base + FLO_TELEMETRY_FINE_LIFE_MS * 2,
+                                       &more, &err),
+                     0);
     assert_false(more);
     assert_int_equal(read_rows(store, &query, base - 60000).rows, 0);
     query.since_ms = FLO_TELEMETRY_FINE_LIFE_MS * 3;
     assert_int_equal(read_rows(store, &query, base - 600000).count, 10);
     free(histograms);
-    flo_telemetry_store_close(store);
+    flo_windows_close(store);
 }
 
-static int64_t rows_of(struct flo_telemetry_store *store, const char *table)
+static int64_t rows_of(struct flo_windows *store, const char *table)
 {
     char sql[64];
     struct flo_db_statement *row;
@@ -124,7 +123,7 @@ static int64_t rows_of(struct flo_telemetry_store *store, const char *table)
     return count;
 }
 
-static int64_t telemetry_rows(struct flo_telemetry_store *store)
+static int64_t telemetry_rows(struct flo_windows *store)
 {
     return rows_of(store, "merged") + rows_of(store, "window") +
            rows_of(store, "total");
@@ -133,7 +132,7 @@ static int64_t telemetry_rows(struct flo_telemetry_store *store)
 static void old_windows_go_in_pieces_until_none_is_left(void **state)
 {
     (void)state;
-    struct flo_telemetry_store *store = telemetry_new();
+    struct flo_windows *store = telemetry_new();
     struct flo_telemetry window = {.seq = 1};
     struct flo_err err = {0};
     uint64_t base = 1700000100000;
@@ -149,7 +148,7 @@ static void old_windows_go_in_pieces_until_none_is_left(void **state)
     uint64_t now = window.at_ms + FLO_TELEMETRY_FINE_LIFE_MS * 2;
     for (; more; pieces++) {
         int64_t before = telemetry_rows(store);
-        assert_int_equal(flo_telemetry_store_prune(store, now, &more, &err), 0);
+        assert_int_equal(flo_windows_prune(store, now, &more, &err), 0);
         assert_in_range(before - telemetry_rows(store), 0,
                         FLO_TELEMETRY_PRUNE_ROWS);
     }
@@ -159,11 +158,11 @@ static void old_windows_go_in_pieces_until_none_is_left(void **state)
     assert_int_equal(rows_of(store, "merged"), 0);
     assert_int_equal(rows_of(store, "window"), windows / 30 + 1);
     assert_int_equal(rows_of(store, "total"), windows / 5);
-    flo_telemetry_store_close(store);
+    flo_windows_close(store);
 }
 
 /* Tables are only searched, by `expected`. */
-static void plan_is(struct flo_telemetry_store *store, const char *sql,
+static void plan_is(struct flo_windows *store, const char *sql,
                     const char *expected)
 {
     char explain[1024];
@@ -190,7 +189,7 @@ static void plan_is(struct flo_telemetry_store *store, const char *sql,
 static void what_prunes_reads_no_row_that_stays(void **state)
 {
     (void)state;
-    struct flo_telemetry_store *store = telemetry_new();
+    struct flo_windows *store = telemetry_new();
 
     plan_is(store, flo_telemetry_prune_window,
             "SEARCH window USING PRIMARY KEY (step=? AND at<?)");
@@ -199,13 +198,13 @@ static void what_prunes_reads_no_row_that_stays(void **state)
     plan_is(store, flo_telemetry_prune_merged,
             "SEARCH merged USING COVERING INDEX merged_received"
             " (received<?)");
-    flo_telemetry_store_close(store);
+    flo_windows_close(store);
 }
 
 static void a_window_with_an_impossible_clock_counts_as_of_now(void **state)
 {
     (void)state;
-    struct flo_telemetry_store *store = telemetry_new();
+    struct flo_windows *store = telemetry_new();
     struct flo_telemetry window = {.seq = 1};
     struct flo_telemetry_query query = {
         .metric = FLO_METRIC_NAME_REQUESTS, .since_ms = 60000, .step_ms = 5000};
@@ -220,13 +219,13 @@ static void a_window_with_an_impossible_clock_counts_as_of_now(void **state)
     struct sums sums = read_rows(store, &query, base - 60000);
     assert_int_equal(sums.rows, 1);
     assert_int_equal(sums.count, 2);
-    flo_telemetry_store_close(store);
+    flo_windows_close(store);
 }
 
 static void what_is_asked_of_all_devices_is_read_from_their_totals(void **state)
 {
     (void)state;
-    struct flo_telemetry_store *store = telemetry_new();
+    struct flo_windows *store = telemetry_new();
     struct flo_histogram *histograms =
         calloc(FLO_METRIC_COUNT, sizeof(*histograms));
     struct flo_telemetry window = {.histograms = histograms};
@@ -240,7 +239,7 @@ static void what_is_asked_of_all_devices_is_read_from_their_totals(void **state)
     window.has[FLO_METRIC_NAME_TTFT] = true;
     window.has[FLO_METRIC_NAME_AGENT_RSS] = true;
     for (int take = 0; take < 2; take++) {
-        assert_int_equal(flo_telemetry_store_begin(store, &err), 0);
+        assert_int_equal(flo_windows_begin(store, &err), 0);
         for (uint64_t i = 0; i < 1000; i++) {
             char device[16];
             bool is_new;
@@ -249,16 +248,16 @@ static void what_is_asked_of_all_devices_is_read_from_their_totals(void **state)
             window.at_ms = base + i / 100 * 5000;
             window.release.bytes[0] = (uint8_t)(i % 2);
             window.values[FLO_METRIC_NAME_AGENT_RSS] = (int64_t)i;
-            assert_int_equal(
-                flo_telemetry_store_add(store, device, i % 4 < 2 ? "a" : "b",
-                                        base, &window, &is_new, &err),
-                0);
+            assert_int_equal(flo_windows_add(store, device,
+                                             i % 4 < 2 ? "a" : "b", base,
+                                             &window, &is_new, &err),
+                             0);
             assert_true(is_new);
         }
         if (take == 0) {
-            flo_telemetry_store_roll_back(store);
+            flo_windows_roll_back(store);
         } else {
-            assert_int_equal(flo_telemetry_store_commit(store, &err), 0);
+            assert_int_equal(flo_windows_commit(store, &err), 0);
         }
     }
 
@@ -280,20 +279,20 @@ static void what_is_asked_of_all_devices_is_read_from_their_totals(void **state)
     query.by_device = false;
     query.by_hardware = true;
     struct extremes extremes = {.min = INT64_MAX};
-    assert_int_equal(flo_telemetry_store_list(store, &query, base - 5000,
-                                              see_extremes, &extremes, &err),
+    assert_int_equal(flo_windows_list(store, &query, base - 5000, see_extremes,
+                                      &extremes, &err),
                      0);
     assert_int_equal(extremes.min, 0);
     assert_int_equal(extremes.max, 999);
     assert_int_equal(extremes.sum, 999 * 1000 / 2);
     free(histograms);
-    flo_telemetry_store_close(store);
+    flo_windows_close(store);
 }
 
 static void a_query_of_too_many_rows_is_refused_with_the_numbers(void **state)
 {
     (void)state;
-    struct flo_telemetry_store *store = telemetry_new();
+    struct flo_windows *store = telemetry_new();
     struct flo_err err = {0};
     uint64_t now = 1700000000000;
     struct flo_telemetry_query query = {.metric = FLO_METRIC_NAME_REQUESTS,
@@ -315,9 +314,8 @@ static void a_query_of_too_many_rows_is_refused_with_the_numbers(void **state)
                     " x'0105010100' FROM r",
                     &err),
         0);
-    assert_int_equal(flo_telemetry_store_list(store, &query,
-                                              now - query.since_ms, add_row,
-                                              &sums, &err),
+    assert_int_equal(flo_windows_list(store, &query, now - query.since_ms,
+                                      add_row, &sums, &err),
                      FLO_E_REST_LIMIT);
     assert_int_equal(sums.rows, 0);
     assert_non_null(strstr(err.what, "requests over 7200000 ms"));
@@ -331,13 +329,13 @@ static void a_query_of_too_many_rows_is_refused_with_the_numbers(void **state)
     query.by_device = false;
     query.since_ms = 7200000;
     assert_int_equal(read_rows(store, &query, now - query.since_ms).rows, 0);
-    flo_telemetry_store_close(store);
+    flo_windows_close(store);
 }
 
 static void a_window_that_waited_for_hours_counts_as_of_its_time(void **state)
 {
     (void)state;
-    struct flo_telemetry_store *store = telemetry_new();
+    struct flo_windows *store = telemetry_new();
     struct flo_telemetry window = {.seq = 1, .at_ms = 1700000000000};
     const uint64_t hour_ms = UINT64_C(3600) * 1000;
     uint64_t now = window.at_ms + 3 * hour_ms;
@@ -356,14 +354,14 @@ static void a_window_that_waited_for_hours_counts_as_of_its_time(void **state)
     /* the fine ones of it would be pruned at once */
     assert_int_equal(rows_of(store, "window WHERE step = 60"), 0);
     assert_int_equal(rows_of(store, "total WHERE step = 5"), 0);
-    flo_telemetry_store_close(store);
+    flo_windows_close(store);
 }
 
 /* ---- what a device costs ---- */
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 
-static int64_t number_of(struct flo_telemetry_store *store, const char *sql)
+static int64_t number_of(struct flo_windows *store, const char *sql)
 {
     struct flo_db_statement *row;
     struct flo_err err = {0};
@@ -411,7 +409,7 @@ static void a_day_of_a_busy_device_takes_at_most_25_kilobytes(void **state)
 {
     (void)state;
     enum { DEVICES = 10, MINUTES = 24 * 60 };
-    struct flo_telemetry_store *store = telemetry_new();
+    struct flo_windows *store = telemetry_new();
     struct flo_telemetry window = {
         .histograms = calloc(FLO_METRIC_COUNT, sizeof(struct flo_histogram))};
     struct flo_err err = {0};
@@ -421,7 +419,7 @@ static void a_day_of_a_busy_device_takes_at_most_25_kilobytes(void **state)
 
     for (uint64_t minute = 0; minute < MINUTES; minute++) {
         uint64_t now = begin + minute * 60000;
-        assert_int_equal(flo_telemetry_store_begin(store, &err), 0);
+        assert_int_equal(flo_windows_begin(store, &err), 0);
         for (int d = 0; d < DEVICES; d++) {
             char device[16];
             bool is_new;
@@ -429,15 +427,15 @@ static void a_day_of_a_busy_device_takes_at_most_25_kilobytes(void **state)
             busy_minute(&window, &seed);
             window.at_ms = now + (uint64_t)d;
             window.seq = minute + 1;
-            assert_int_equal(flo_telemetry_store_add(store, device, "a", now,
-                                                     &window, &is_new, &err),
+            assert_int_equal(flo_windows_add(store, device, "a", now, &window,
+                                             &is_new, &err),
                              0);
         }
-        assert_int_equal(flo_telemetry_store_commit(store, &err), 0);
+        assert_int_equal(flo_windows_commit(store, &err), 0);
     }
     while (more) {
-        assert_int_equal(
-            flo_telemetry_store_prune(store, begin + DAY_MS, &more, &err), 0);
+        assert_int_equal(flo_windows_prune(store, begin + DAY_MS, &more, &err),
+                         0);
     }
     int64_t day = number_of(store, "SELECT sum(length(data) + 20) FROM window"
                                    " WHERE step = 1800") /
@@ -452,7 +450,7 @@ static void a_day_of_a_busy_device_takes_at_most_25_kilobytes(void **state)
     assert_in_range(hours, 1000, 40 * 1024);
     assert_int_equal(rows_of(store, "window WHERE step = 1800"), DEVICES * 48);
     free(window.histograms);
-    flo_telemetry_store_close(store);
+    flo_windows_close(store);
 }
 
 /* ---- a damaged telemetry.db ---- */
@@ -460,12 +458,12 @@ static void a_day_of_a_busy_device_takes_at_most_25_kilobytes(void **state)
 /* 2,000 times of a device in a file; its length. */
 static size_t write_telemetry(const char *dir, const char *path)
 {
-    struct flo_telemetry_store *store;
+    struct flo_windows *store;
     struct flo_err err = {0};
     char *data;
     size_t bytes;
 
-    assert_int_equal(flo_telemetry_store_open(dir, &store, &err), 0);
+    assert_int_equal(flo_windows_open(dir, &store, &err), 0);
     assert_int_equal(
         flo_db_exec(store->db,
                     "INSERT INTO name VALUES (1, 0, '" DEVICE "'), (2, 1, 'r');"
@@ -475,7 +473,7 @@ static size_t write_telemetry(const char *dir, const char *path)
                     " x'0105010100' || zeroblob(0) FROM r",
                     &err),
         0);
-    flo_telemetry_store_close(store);
+    flo_windows_close(store);
     assert_int_equal(flo_file_read(path, 1 << 22, &data, &bytes, &err), 0);
     free(data);
     return bytes;
@@ -500,7 +498,7 @@ static void a_rotten_page_of_telemetry_keeps_nobody_from_starting(void **state)
     char dir[] = "/tmp/flotilla-store-XXXXXX";
     char path[64];
     char aside[80];
-    struct flo_telemetry_store *store;
+    struct flo_windows *store;
     struct flo_telemetry window = {0};
     struct flo_err err = {0};
     bool is_new;
@@ -511,7 +509,7 @@ static void a_rotten_page_of_telemetry_keeps_nobody_from_starting(void **state)
     size_t bytes = write_telemetry(dir, path);
     overwrite(path, bytes / 2 / 4096 * 4096, 4096);
 
-    assert_int_equal(flo_telemetry_store_open(dir, &store, &err), 0);
+    assert_int_equal(flo_windows_open(dir, &store, &err), 0);
     assert_int_not_equal(access(aside, F_OK), 0);
 
     /* until somebody comes upon it: then it is set aside, and work goes on */
@@ -519,19 +517,19 @@ static void a_rotten_page_of_telemetry_keeps_nobody_from_starting(void **state)
     int failed = 0;
     for (uint64_t i = 0; i < 2000; i++) {
         window.at_ms = 1700000040000 + i * 60000;
-        assert_int_equal(flo_telemetry_store_begin(store, &err), 0);
-        int rv = flo_telemetry_store_add(store, DEVICE, "a", window.at_ms,
-                                         &window, &is_new, &err);
+        assert_int_equal(flo_windows_begin(store, &err), 0);
+        int rv = flo_windows_add(store, DEVICE, "a", window.at_ms, &window,
+                                 &is_new, &err);
         if (rv < 0) {
             assert_int_equal(rv, FLO_E_DB_DAMAGED);
             assert_int_equal(failed++, 0);
-            flo_telemetry_store_roll_back(store);
+            flo_windows_roll_back(store);
         } else {
-            assert_int_equal(flo_telemetry_store_commit(store, &err), 0);
+            assert_int_equal(flo_windows_commit(store, &err), 0);
         }
     }
     assert_int_equal(access(aside, F_OK), 0);
-    flo_telemetry_store_close(store);
+    flo_windows_close(store);
     remove_tree(dir);
 }
 
@@ -541,7 +539,7 @@ static void what_is_no_telemetry_at_all_is_set_aside(void **state)
     char dir[] = "/tmp/flotilla-store-XXXXXX";
     char path[64];
     char aside[80];
-    struct flo_telemetry_store *store;
+    struct flo_windows *store;
     struct flo_err err = {0};
 
     assert_non_null(mkdtemp(dir));
@@ -549,11 +547,11 @@ static void what_is_no_telemetry_at_all_is_set_aside(void **state)
     snprintf(aside, sizeof(aside), "%s.damaged", path);
     overwrite(path, 0, write_telemetry(dir, path));
 
-    assert_int_equal(flo_telemetry_store_open(dir, &store, &err), 0);
+    assert_int_equal(flo_windows_open(dir, &store, &err), 0);
 
     assert_int_equal(access(aside, F_OK), 0);
     assert_int_equal(rows_of(store, "window"), 0);
-    flo_telemetry_store_close(store);
+    flo_windows_close(store);
     remove_tree(dir);
 }
 

@@ -32,31 +32,31 @@ struct world {
 static inline int enrol(struct world *world, const char *id, const char *name)
 {
     const char groups[1][FLO_NAME_MAX + 1] = {"all"};
-    struct flo_records_device device = {.id = id,
-                                        .name = name,
-                                        .labels = "{}",
-                                        .profile = "{}",
-                                        .groups = "[\"all\"]",
-                                        .enrolled_at_ms = 1};
-    int rv = flo_records_device_add(world->controller->store, &device, groups,
-                                    1, &world->err);
+    struct flo_fleet_device device = {.id = id,
+                                      .name = name,
+                                      .labels = "{}",
+                                      .profile = "{}",
+                                      .groups = "[\"all\"]",
+                                      .enrolled_at_ms = 1};
+    int rv = flo_fleet_device_add(world->controller->store, &device, groups, 1,
+                                  &world->err);
     return rv < 0 ? rv : flo_rollouts_join(world->controller, id, &world->err);
 }
 
 static inline void add_release(struct world *world, uint64_t number,
                                const char *version, const char *digest)
 {
-    struct flo_records_release release = {.model = "tiny",
-                                          .version = version,
-                                          .number = number,
-                                          .digest = digest,
-                                          .state = "published",
-                                          .body = "{}",
-                                          .bytes = 100};
+    struct flo_fleet_release release = {.model = "tiny",
+                                        .version = version,
+                                        .number = number,
+                                        .digest = digest,
+                                        .state = "published",
+                                        .body = "{}",
+                                        .bytes = 100};
 
-    assert_int_equal(flo_records_release_add(world->controller->store, &release,
-                                             &world->err),
-                     0);
+    assert_int_equal(
+        flo_fleet_release_add(world->controller->store, &release, &world->err),
+        0);
 }
 
 static inline int world_setup(void **state)
@@ -74,9 +74,9 @@ static inline int world_setup(void **state)
         snprintf(name, sizeof(name), "gw-%zu", i + 1);
         assert_int_equal(enrol(world, ids[i], name), 0);
         bool is_news;
-        assert_int_equal(flo_records_device_online(world->controller->store,
-                                                   ids[i], true, &is_news,
-                                                   &world->err),
+        assert_int_equal(flo_fleet_device_online(world->controller->store,
+                                                 ids[i], true, &is_news,
+                                                 &world->err),
                          0);
     }
     add_release(world, 1, "2.1.0", DIGEST);
@@ -173,9 +173,9 @@ static inline const char *order_of(struct world *world, size_t device)
     static char order[FLO_NAME_MAX + 1];
     uint64_t rev;
 
-    assert_int_equal(flo_records_desired_get(world->controller->store,
-                                             ids[device], &rev, order,
-                                             &world->err),
+    assert_int_equal(flo_fleet_desired_get(world->controller->store,
+                                           ids[device], &rev, order,
+                                           &world->err),
                      0);
     return order;
 }
@@ -193,7 +193,7 @@ static inline void does(struct world *world, struct flo_rollout_entry *entry,
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
 }
 
-static inline int take_op(void *context, const struct flo_records_order *order)
+static inline int take_op(void *context, const struct flo_fleet_order *order)
 {
     snprintf(context, 16, "%s", order->op);
     return 0;
@@ -206,13 +206,13 @@ static inline const char *op_of(struct world *world, const char *device)
     char order[FLO_NAME_MAX + 1];
     uint64_t rev;
 
-    assert_int_equal(flo_records_desired_get(world->controller->store, device,
-                                             &rev, order, &world->err),
+    assert_int_equal(flo_fleet_desired_get(world->controller->store, device,
+                                           &rev, order, &world->err),
                      0);
     op[0] = '\0';
     if (order[0] != '\0') {
-        assert_int_equal(flo_records_order_get(world->controller->store, order,
-                                               take_op, op, &world->err),
+        assert_int_equal(flo_fleet_order_get(world->controller->store, order,
+                                             take_op, op, &world->err),
                          0);
     }
     return op;
@@ -229,8 +229,8 @@ static inline const char *order_of_newcomer(struct world *world)
     assert_int_equal(flo_controller_begin(world->controller, &world->err), 0);
     assert_int_equal(enrol(world, NEWCOMER, "gw-9"), 0);
     assert_int_equal(flo_controller_commit(world->controller, &world->err), 0);
-    assert_int_equal(flo_records_desired_get(world->controller->store, NEWCOMER,
-                                             &rev, order, &world->err),
+    assert_int_equal(flo_fleet_desired_get(world->controller->store, NEWCOMER,
+                                           &rev, order, &world->err),
                      0);
     return order;
 }
@@ -238,15 +238,15 @@ static inline const char *order_of_newcomer(struct world *world)
 static inline void enrol_in_lab(struct world *world)
 {
     const char groups[2][FLO_NAME_MAX + 1] = {"all", "lab"};
-    struct flo_records_device device = {.id = NEWCOMER,
-                                        .name = "lab-1",
-                                        .labels = "{}",
-                                        .profile = "{}",
-                                        .groups = "[\"all\",\"lab\"]",
-                                        .enrolled_at_ms = 1};
+    struct flo_fleet_device device = {.id = NEWCOMER,
+                                      .name = "lab-1",
+                                      .labels = "{}",
+                                      .profile = "{}",
+                                      .groups = "[\"all\",\"lab\"]",
+                                      .enrolled_at_ms = 1};
 
-    assert_int_equal(flo_records_device_add(world->controller->store, &device,
-                                            groups, 2, &world->err),
+    assert_int_equal(flo_fleet_device_add(world->controller->store, &device,
+                                          groups, 2, &world->err),
                      0);
 }
 

@@ -31,26 +31,26 @@ desired_documents_leave_in_pieces_between_which_others_run(void **state)
     flo_log_level_set(FLO_LOG_ERROR);
     assert_int_equal(flo_controller_open(&options, &controller, &err), 0);
     controller->base = event_base_new();
-    assert_int_equal(flo_effects_spread_open(controller, &err), 0);
+    assert_int_equal(flo_outgoing_spread_open(controller, &err), 0);
     assert_int_equal(flo_controller_begin(controller, &err), 0);
     for (int i = 0; i < DEVICES; i++) {
         char id[37];
         snprintf(id, sizeof(id), "%08x-1111-4111-8111-111111111111",
                  (unsigned)i);
-        struct flo_records_device device = {.id = id,
-                                            .name = id,
-                                            .labels = "{}",
-                                            .profile = "{}",
-                                            .groups = "[\"all\"]",
-                                            .enrolled_at_ms = 1};
+        struct flo_fleet_device device = {.id = id,
+                                          .name = id,
+                                          .labels = "{}",
+                                          .profile = "{}",
+                                          .groups = "[\"all\"]",
+                                          .enrolled_at_ms = 1};
         assert_int_equal(
-            flo_records_device_add(controller->store, &device, groups, 1, &err),
+            flo_fleet_device_add(controller->store, &device, groups, 1, &err),
             0);
     }
     assert_int_equal(flo_controller_commit(controller, &err), 0);
 
     uint64_t begin_us = flo_now_us();
-    flo_effects_publish_all(controller, note_end);
+    flo_outgoing_publish_all(controller, note_end);
     /* The call does not publish them: it only knows whom. */
     assert_int_equal(ended, 0);
     int turns = 0;
@@ -66,7 +66,7 @@ desired_documents_leave_in_pieces_between_which_others_run(void **state)
                   (unsigned long long)longest_us);
     assert_true(turns > 3);
     assert_int_equal(ended, 1);
-    flo_effects_spread_close(controller);
+    flo_outgoing_spread_close(controller);
     struct event_base *base = controller->base;
     flo_controller_close(controller);
     event_base_free(base);

@@ -17,15 +17,15 @@ static const char *const ids[] = {"11111111-1111-4111-8111-111111111111",
 static void enrol(struct flo_controller *controller, const char *id)
 {
     const char groups[1][FLO_NAME_MAX + 1] = {"all"};
-    struct flo_records_device device = {.id = id,
-                                        .name = id,
-                                        .labels = "{}",
-                                        .profile = "{}",
-                                        .groups = "[\"all\"]",
-                                        .enrolled_at_ms = 1};
+    struct flo_fleet_device device = {.id = id,
+                                      .name = id,
+                                      .labels = "{}",
+                                      .profile = "{}",
+                                      .groups = "[\"all\"]",
+                                      .enrolled_at_ms = 1};
 
     assert_int_equal(
-        flo_records_device_add(controller->store, &device, groups, 1, NULL), 0);
+        flo_fleet_device_add(controller->store, &device, groups, 1, NULL), 0);
 }
 
 /* With a broker that nobody answers for. */
@@ -43,7 +43,7 @@ static int set_up(void **state)
     controller->base = event_base_new();
     snprintf(controller->mqtt_url_own, sizeof(controller->mqtt_url_own),
              "mqtt://127.0.0.1:1");
-    assert_int_equal(flo_glue_open(controller, NULL), 0);
+    assert_int_equal(flo_batches_open(controller, NULL), 0);
     *state = controller;
     return 0;
 }
@@ -53,7 +53,7 @@ static int tear_down(void **state)
     struct flo_controller *controller = *state;
     struct event_base *base = controller->base;
 
-    flo_glue_close(controller);
+    flo_batches_close(controller);
     flo_controller_close(controller);
     event_base_free(base);
     return 0;
@@ -66,10 +66,10 @@ static void comes(struct flo_controller *controller, size_t device,
 
     snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/%s", ids[device],
              word);
-    flo_glue_take(controller->glue,
-                  &(struct flo_mqtt_message){.topic = topic,
-                                             .data = payload,
-                                             .bytes = strlen(payload)});
+    flo_batches_take(controller->batches,
+                     &(struct flo_mqtt_message){.topic = topic,
+                                                .data = payload,
+                                                .bytes = strlen(payload)});
 }
 
 static void write_batch(struct flo_controller *controller)

@@ -2,131 +2,129 @@
 #include "unit/remove_tree.h"
 #include "unit/server/store.h"
 
-static int add(struct flo_records *store, const char *id, const char *name,
+static int add(struct flo_fleet_store *store, const char *id, const char *name,
                const char *group)
 {
     char groups[2][FLO_NAME_MAX + 1] = {"all"};
     struct flo_err err = {0};
-    struct flo_records_device device = {.id = id,
-                                        .name = name,
-                                        .labels = "{}",
-                                        .profile = "{}",
-                                        .groups = "[\"all\"]",
-                                        .enrolled_at_ms = 5};
+    struct flo_fleet_device device = {.id = id,
+                                      .name = name,
+                                      .labels = "{}",
+                                      .profile = "{}",
+                                      .groups = "[\"all\"]",
+                                      .enrolled_at_ms = 5};
 
     snprintf(groups[1], sizeof(groups[1]), "%s", group);
-    return flo_records_device_add(
+    return flo_fleet_device_add(
         store, &device, (const char(*)[FLO_NAME_MAX + 1]) groups, 2, &err);
 }
 
-static int count_device(void *context, const struct flo_records_device *device)
+static int count_device(void *context, const struct flo_fleet_device *device)
 {
     (void)device;
     (*(int *)context)++;
     return 0;
 }
 
-static int listed(struct flo_records *store,
-                  struct flo_records_device_filter filter)
+static int listed(struct flo_fleet_store *store,
+                  struct flo_fleet_device_filter filter)
 {
     struct flo_err err = {0};
     int count = 0;
 
     assert_int_equal(
-        flo_records_device_list(store, &filter, count_device, &count, &err), 0);
+        flo_fleet_device_list(store, &filter, count_device, &count, &err), 0);
     return count;
 }
 
 static void devices_are_found_by_id_name_and_group(void **state)
 {
     (void)state;
-    struct flo_records *store = store_new();
+    struct flo_fleet_store *store = store_new();
     struct flo_err err = {0};
 
     assert_int_equal(add(store, DEVICE, "gw-1", "lab"), 0);
     assert_int_equal(add(store, OTHER, "gw-2", "shop"), 0);
     assert_int_equal(add(store, BOOT, "gw-2", "shop"), FLO_E_STATE);
 
-    assert_int_equal(flo_records_device_get(store, DEVICE, NULL, NULL, &err),
-                     0);
-    assert_int_equal(flo_records_device_get(store, "gw-2", NULL, NULL, &err),
-                     0);
-    assert_int_equal(flo_records_device_get(store, "gw-3", NULL, NULL, &err),
+    assert_int_equal(flo_fleet_device_get(store, DEVICE, NULL, NULL, &err), 0);
+    assert_int_equal(flo_fleet_device_get(store, "gw-2", NULL, NULL, &err), 0);
+    assert_int_equal(flo_fleet_device_get(store, "gw-3", NULL, NULL, &err),
                      FLO_E_DEVICE_ABSENT);
     assert_int_equal(
-        listed(store, (struct flo_records_device_filter){.online = -1}), 2);
+        listed(store, (struct flo_fleet_device_filter){.online = -1}), 2);
     assert_int_equal(
-        listed(store, (struct flo_records_device_filter){.online = -1,
-                                                         .group = "lab"}),
+        listed(store,
+               (struct flo_fleet_device_filter){.online = -1, .group = "lab"}),
         1);
     assert_int_equal(listed(store,
-                            (struct flo_records_device_filter){
+                            (struct flo_fleet_device_filter){
                                 .online = -1, .group = "x' OR '1'='1"}),
                      0);
     assert_int_equal(
-        listed(store, (struct flo_records_device_filter){.online = -1,
-                                                         .after = DEVICE}),
+        listed(store,
+               (struct flo_fleet_device_filter){.online = -1, .after = DEVICE}),
         1);
     assert_int_equal(
-        listed(store, (struct flo_records_device_filter){.online = 1}), 0);
-    flo_records_close(store);
+        listed(store, (struct flo_fleet_device_filter){.online = 1}), 0);
+    flo_fleet_close(store);
 }
 
 static void a_retired_device_frees_its_name_and_keeps_its_row(void **state)
 {
     (void)state;
-    struct flo_records *store = store_new();
+    struct flo_fleet_store *store = store_new();
     struct flo_err err = {0};
     char order[FLO_NAME_MAX + 1];
     uint64_t rev;
     bool active = true;
 
     assert_int_equal(add(store, DEVICE, "gw-1", "lab"), 0);
-    assert_int_equal(flo_records_device_retire(store, DEVICE, &err), 0);
+    assert_int_equal(flo_fleet_device_retire(store, DEVICE, &err), 0);
 
-    assert_int_equal(flo_records_device_is_active(store, DEVICE, &active, &err),
+    assert_int_equal(flo_fleet_device_is_active(store, DEVICE, &active, &err),
                      0);
     assert_false(active);
-    assert_int_equal(flo_records_device_get(store, DEVICE, NULL, NULL, &err),
-                     0);
-    assert_int_equal(flo_records_desired_get(store, DEVICE, &rev, order, &err),
+    assert_int_equal(flo_fleet_device_get(store, DEVICE, NULL, NULL, &err), 0);
+    assert_int_equal(flo_fleet_desired_get(store, DEVICE, &rev, order, &err),
                      FLO_E_DEVICE_ABSENT);
     assert_int_equal(add(store, OTHER, "gw-1", "lab"), 0);
-    flo_records_close(store);
+    flo_fleet_close(store);
 }
 
 static void each_write_of_desired_raises_the_revision(void **state)
 {
     (void)state;
-    struct flo_records *store = store_new();
+    struct flo_fleet_store *store = store_new();
     struct flo_err err = {0};
     char order[FLO_NAME_MAX + 1];
     uint64_t rev;
 
     assert_int_equal(add(store, DEVICE, "gw-1", "lab"), 0);
-    assert_int_equal(flo_records_desired_get(store, DEVICE, &rev, order, &err),
+    assert_int_equal(flo_fleet_desired_get(store, DEVICE, &rev, order, &err),
                      0);
     assert_int_equal(rev, 1);
     assert_string_equal(order, "");
-    assert_int_equal(flo_records_desired_set(store, DEVICE, "o-1", &err), 0);
-    assert_int_equal(flo_records_desired_swap(store, "o-1", "o-2", &err), 0);
-    assert_int_equal(flo_records_desired_swap(store, "o-1", "o-3", &err), 0);
-    assert_int_equal(flo_records_desired_get(store, DEVICE, &rev, order, &err),
+    assert_int_equal(flo_fleet_desired_set(store, DEVICE, "o-1", &err), 0);
+    assert_int_equal(flo_fleet_desired_swap(store, "o-1", "o-2", &err), 0);
+    assert_int_equal(flo_fleet_desired_swap(store, "o-1", "o-3", &err), 0);
+    assert_int_equal(flo_fleet_desired_get(store, DEVICE, &rev, order, &err),
                      0);
 
     assert_int_equal(rev, 3);
     assert_string_equal(order, "o-2");
-    flo_records_close(store);
+    flo_fleet_close(store);
 }
 
-static uint64_t event(struct flo_records *store, uint64_t seq, bool expect_new)
+static uint64_t event(struct flo_fleet_store *store, uint64_t seq,
+                      bool expect_new)
 {
     struct flo_err err = {0};
     uint64_t last = 0;
     bool is_new = !expect_new;
 
-    assert_int_equal(flo_records_event_add(store, DEVICE, BOOT, seq, 1, 2, "{}",
-                                           &is_new, &last, &err),
+    assert_int_equal(flo_fleet_event_add(store, DEVICE, BOOT, seq, 1, 2, "{}",
+                                         &is_new, &last, &err),
                      0);
     assert_int_equal(is_new, expect_new);
     return last;
@@ -135,7 +133,7 @@ static uint64_t event(struct flo_records *store, uint64_t seq, bool expect_new)
 static void events_are_acknowledged_up_to_the_first_gap(void **state)
 {
     (void)state;
-    struct flo_records *store = store_new();
+    struct flo_fleet_store *store = store_new();
 
     assert_int_equal(event(store, 1, true), 1);
     assert_int_equal(event(store, 2, true), 2);
@@ -147,70 +145,68 @@ static void events_are_acknowledged_up_to_the_first_gap(void **state)
     /* Sent twice: the device has nothing older. */
     assert_int_equal(event(store, 9, false), 9);
     assert_int_equal(event(store, 1, false), 9);
-    flo_records_close(store);
+    flo_fleet_close(store);
 }
 
 static void a_token_has_as_many_uses_as_it_was_made_for(void **state)
 {
     (void)state;
-    struct flo_records *store = store_new();
+    struct flo_fleet_store *store = store_new();
     struct flo_err err = {0};
-    struct flo_records_token token = {.id = "t1",
-                                      .kind = "enroll",
-                                      .name = "",
-                                      .role = "",
-                                      .group = "all",
-                                      .uses_left = 2};
+    struct flo_fleet_token token = {.id = "t1",
+                                    .kind = "enroll",
+                                    .name = "",
+                                    .role = "",
+                                    .group = "all",
+                                    .uses_left = 2};
 
-    assert_int_equal(flo_records_token_add(store, &token, &err), 0);
-    assert_int_equal(flo_records_token_use(store, "t1", &err), 0);
-    assert_int_equal(flo_records_token_use(store, "t1", &err), 0);
-    assert_int_equal(flo_records_token_use(store, "t1", &err),
-                     FLO_E_ENROL_TOKEN);
-    assert_int_equal(flo_records_token_delete(store, "t1", &err), 0);
-    assert_int_equal(flo_records_token_delete(store, "t1", &err), FLO_E_ABSENT);
-    flo_records_close(store);
+    assert_int_equal(flo_fleet_token_add(store, &token, &err), 0);
+    assert_int_equal(flo_fleet_token_use(store, "t1", &err), 0);
+    assert_int_equal(flo_fleet_token_use(store, "t1", &err), 0);
+    assert_int_equal(flo_fleet_token_use(store, "t1", &err), FLO_E_ENROL_TOKEN);
+    assert_int_equal(flo_fleet_token_delete(store, "t1", &err), 0);
+    assert_int_equal(flo_fleet_token_delete(store, "t1", &err), FLO_E_ABSENT);
+    flo_fleet_close(store);
 }
 
-static void add_token(struct flo_records *store, const char *id,
+static void add_token(struct flo_fleet_store *store, const char *id,
                       const char *kind, uint64_t uses_left,
                       uint64_t created_at_ms, uint64_t expires_at_ms)
 {
     struct flo_err err = {0};
-    struct flo_records_token token = {.id = id,
-                                      .kind = kind,
-                                      .name = "",
-                                      .role = "",
-                                      .group = "all",
-                                      .uses_left = uses_left,
-                                      .created_at_ms = created_at_ms,
-                                      .expires_at_ms = expires_at_ms};
+    struct flo_fleet_token token = {.id = id,
+                                    .kind = kind,
+                                    .name = "",
+                                    .role = "",
+                                    .group = "all",
+                                    .uses_left = uses_left,
+                                    .created_at_ms = created_at_ms,
+                                    .expires_at_ms = expires_at_ms};
 
     flo_sha256(id, strlen(id), &token.secret);
-    assert_int_equal(flo_records_token_add(store, &token, &err), 0);
+    assert_int_equal(flo_fleet_token_add(store, &token, &err), 0);
 }
 
-static int take_token_id(void *context, const struct flo_records_token *token)
+static int take_token_id(void *context, const struct flo_fleet_token *token)
 {
     flo_buf_printf(context, "%s ", token->id);
     return 0;
 }
 
-static struct flo_buf tokens_of(struct flo_records *store)
+static struct flo_buf tokens_of(struct flo_fleet_store *store)
 {
     struct flo_buf ids = {0};
     struct flo_err err = {0};
 
     flo_buf_text(&ids, " ");
-    assert_int_equal(flo_records_token_list(store, take_token_id, &ids, &err),
-                     0);
+    assert_int_equal(flo_fleet_token_list(store, take_token_id, &ids, &err), 0);
     return ids;
 }
 
 static void the_newest_token_is_listed_whatever_their_number(void **state)
 {
     (void)state;
-    struct flo_records *store = store_new();
+    struct flo_fleet_store *store = store_new();
     struct flo_buf ids;
     char id[16];
 
@@ -223,14 +219,14 @@ static void the_newest_token_is_listed_whatever_their_number(void **state)
     ids = tokens_of(store);
     assert_int_equal(strncmp(ids.data, " access ", 8), 0);
     flo_buf_deinit(&ids);
-    flo_records_close(store);
+    flo_fleet_close(store);
 }
 
 static void enrolment_tokens_of_no_use_go(void **state)
 {
     (void)state;
     const uint64_t day_ms = 86400000;
-    struct flo_records *store = store_new();
+    struct flo_fleet_store *store = store_new();
     struct flo_err err = {0};
     struct flo_buf ids;
 
@@ -240,32 +236,31 @@ static void enrolment_tokens_of_no_use_go(void **state)
     add_token(store, "used-up", "enroll", 0, 2, 101 * day_ms);
     add_token(store, "used-up-expired", "enroll", 0, 1, 99 * day_ms);
     add_token(store, "access", "access", 0, 0, 0);
-    assert_int_equal(flo_records_token_prune(store, 100 * day_ms, &err), 0);
+    assert_int_equal(flo_fleet_token_prune(store, 100 * day_ms, &err), 0);
 
     ids = tokens_of(store);
     assert_string_equal(ids.data, " good expired used-up access ");
     flo_buf_deinit(&ids);
-    flo_records_close(store);
+    flo_fleet_close(store);
 }
 
-static void put_rollout(struct flo_records *store, unsigned number,
+static void put_rollout(struct flo_fleet_store *store, unsigned number,
                         enum flo_rollout_state state)
 {
     struct flo_err err = {0};
     char id[16];
-    struct flo_records_rollout rollout = {.id = id,
-                                          .spec = "{}",
-                                          .state =
-                                              flo_rollout_state_word(state),
-                                          .core = "{}",
-                                          .digest = ""};
+    struct flo_fleet_rollout rollout = {.id = id,
+                                        .spec = "{}",
+                                        .state = flo_rollout_state_word(state),
+                                        .core = "{}",
+                                        .digest = ""};
 
     snprintf(id, sizeof(id), "r-%u", number);
-    assert_int_equal(flo_records_rollout_put(store, &rollout, &err), 0);
+    assert_int_equal(flo_fleet_rollout_put(store, &rollout, &err), 0);
 }
 
 static int take_rollout_id(void *context,
-                           const struct flo_records_rollout *rollout)
+                           const struct flo_fleet_rollout *rollout)
 {
     flo_buf_printf(context, "%s ", rollout->id);
     return 0;
@@ -274,7 +269,7 @@ static int take_rollout_id(void *context,
 static void what_is_under_way_is_listed_before_all_that_ended(void **state)
 {
     (void)state;
-    struct flo_records *store = store_new();
+    struct flo_fleet_store *store = store_new();
     struct flo_buf ids = {0};
     struct flo_err err = {0};
 
@@ -286,11 +281,11 @@ static void what_is_under_way_is_listed_before_all_that_ended(void **state)
         put_rollout(store, i, FLO_ROLLOUT_COMPLETED);
     }
     assert_int_equal(
-        flo_records_rollout_list(store, 5, take_rollout_id, &ids, &err), 0);
+        flo_fleet_rollout_list(store, 5, take_rollout_id, &ids, &err), 0);
 
     assert_string_equal(ids.data, "r-4 r-3 r-1 r-104 r-103 ");
     flo_buf_deinit(&ids);
-    flo_records_close(store);
+    flo_fleet_close(store);
 }
 
 static int walk_record(void *context, const struct flo_audit_record *record,
@@ -306,12 +301,12 @@ static void an_edited_audit_file_is_found(void **state)
     (void)state;
     char dir[] = "/tmp/flotilla-store-XXXXXX";
     char path[64];
-    struct flo_records *store;
+    struct flo_fleet_store *store;
     struct flo_db *db;
     struct flo_err err = {0};
 
     assert_non_null(mkdtemp(dir));
-    assert_int_equal(flo_records_open(dir, &store, &err), 0);
+    assert_int_equal(flo_fleet_open(dir, &store, &err), 0);
     for (int i = 0; i < 50; i++) {
         struct flo_audit_record record = {.at_ms = (uint64_t)i,
                                           .who = "ops",
@@ -319,13 +314,13 @@ static void an_edited_audit_file_is_found(void **state)
                                           .object = "y",
                                           .result = "ok",
                                           .detail = ""};
-        assert_int_equal(flo_records_audit_add(store, &record, &err), 0);
+        assert_int_equal(flo_fleet_audit_add(store, &record, &err), 0);
     }
     struct flo_audit_walk walk = {0};
     assert_int_equal(
-        flo_records_audit_list(store, 0, 0, walk_record, &walk, &err), 0);
+        flo_fleet_audit_list(store, 0, 0, walk_record, &walk, &err), 0);
     assert_int_equal(walk.number, 50);
-    flo_records_close(store);
+    flo_fleet_close(store);
 
     snprintf(path, sizeof(path), "%s/control.db", dir);
     assert_int_equal(flo_db_open(path, FLO_DB_SYNC_NORMAL, 100, &db, &err), 0);
@@ -333,13 +328,13 @@ static void an_edited_audit_file_is_found(void **state)
         flo_db_exec(db, "UPDATE audit SET who = 'nobody' WHERE n = 17", &err),
         0);
     flo_db_close(db);
-    assert_int_equal(flo_records_open(dir, &store, &err), 0);
+    assert_int_equal(flo_fleet_open(dir, &store, &err), 0);
     walk = (struct flo_audit_walk){0};
     assert_int_equal(
-        flo_records_audit_list(store, 0, 0, walk_record, &walk, &err),
+        flo_fleet_audit_list(store, 0, 0, walk_record, &walk, &err),
         FLO_E_AUDIT_CHAIN);
     assert_int_equal(walk.number, 16);
-    flo_records_close(store);
+    flo_fleet_close(store);
     remove_tree(dir);
 }
 
@@ -367,7 +362,7 @@ static void secrets_that_older_controllers_kept_are_wiped_at_open(void **state)
     (void)state;
     char dir[] = "/tmp/flotilla-store-XXXXXX";
     char path[64];
-    struct flo_records *store;
+    struct flo_fleet_store *store;
     struct flo_db *db;
     struct flo_digest request = {{1}};
     struct flo_err err = {0};
@@ -378,8 +373,7 @@ static void secrets_that_older_controllers_kept_are_wiped_at_open(void **state)
     assert_non_null(mkdtemp(dir));
     snprintf(path, sizeof(path), "%s/control.db", dir);
     assert_int_equal(flo_db_open(path, FLO_DB_SYNC_NORMAL, 100, &db, &err), 0);
-    assert_int_equal(flo_db_migrate(db, flo_records_control_schema, 3, &err),
-                     0);
+    assert_int_equal(flo_db_migrate(db, flo_fleet_control_schema, 3, &err), 0);
     assert_int_equal(
         flo_db_exec(db,
                     "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1"
@@ -393,44 +387,44 @@ static void secrets_that_older_controllers_kept_are_wiped_at_open(void **state)
     flo_db_close(db);
     assert_true(file_has(dir, "control.db", SECRET));
 
-    assert_int_equal(flo_records_open(dir, &store, &err), 0);
+    assert_int_equal(flo_fleet_open(dir, &store, &err), 0);
 
     assert_false(file_has(dir, "control.db", SECRET));
     assert_false(file_has(dir, "control.db-wal", SECRET));
-    assert_int_equal(flo_records_replay_get(store, "t", "other", &request,
-                                            &status, &body, &err),
+    assert_int_equal(flo_fleet_replay_get(store, "t", "other", &request,
+                                          &status, &body, &err),
                      0);
     assert_int_equal(status, 201);
     flo_buf_deinit(&body);
-    flo_records_close(store);
+    flo_fleet_close(store);
     remove_tree(dir);
 }
 
 static void what_is_rolled_back_never_was(void **state)
 {
     (void)state;
-    struct flo_records *store = store_new();
+    struct flo_fleet_store *store = store_new();
     struct flo_err err = {0};
     uint64_t number;
 
-    assert_int_equal(flo_records_begin(store, &err), 0);
-    assert_int_equal(flo_records_next(store, "order", &number, &err), 0);
+    assert_int_equal(flo_fleet_begin(store, &err), 0);
+    assert_int_equal(flo_fleet_next(store, "order", &number, &err), 0);
     assert_int_equal(add(store, DEVICE, "gw-1", "lab"), 0);
-    flo_records_roll_back(store);
-    assert_int_equal(flo_records_begin(store, &err), 0);
-    assert_int_equal(flo_records_next(store, "order", &number, &err), 0);
-    assert_int_equal(flo_records_commit(store, &err), 0);
+    flo_fleet_roll_back(store);
+    assert_int_equal(flo_fleet_begin(store, &err), 0);
+    assert_int_equal(flo_fleet_next(store, "order", &number, &err), 0);
+    assert_int_equal(flo_fleet_commit(store, &err), 0);
 
     assert_int_equal(number, 1);
     assert_int_equal(
-        listed(store, (struct flo_records_device_filter){.online = -1}), 0);
-    flo_records_close(store);
+        listed(store, (struct flo_fleet_device_filter){.online = -1}), 0);
+    flo_fleet_close(store);
 }
 
 /* ---- orders ---- */
 
-static void add_order(struct flo_records *store, const char *id,
-                      struct flo_records_order order)
+static void add_order(struct flo_fleet_store *store, const char *id,
+                      struct flo_fleet_order order)
 {
     struct flo_err err = {0};
 
@@ -441,26 +435,26 @@ static void add_order(struct flo_records *store, const char *id,
     order.body = "{}";
     order.rollout = order.rollout != NULL ? order.rollout : "";
     order.release = order.release != NULL ? order.release : "";
-    assert_int_equal(flo_records_order_add(store, &order, &err), 0);
+    assert_int_equal(flo_fleet_order_add(store, &order, &err), 0);
 }
 
-static int ignore_order(void *context, const struct flo_records_order *order)
+static int ignore_order(void *context, const struct flo_fleet_order *order)
 {
     (void)context;
     (void)order;
     return 0;
 }
 
-static bool has_order(struct flo_records *store, const char *id)
+static bool has_order(struct flo_fleet_store *store, const char *id)
 {
-    return flo_records_order_get(store, id, ignore_order, NULL, NULL) == 0;
+    return flo_fleet_order_get(store, id, ignore_order, NULL, NULL) == 0;
 }
 
 static void
 orders_go_a_month_behind_their_end_when_a_newer_one_says_the_same(void **state)
 {
     (void)state;
-    struct flo_records *store = store_new();
+    struct flo_fleet_store *store = store_new();
     struct flo_err err = {0};
     const uint64_t now = 2 * FLO_ORDER_KEPT_MS;
     const uint64_t old = FLO_ORDER_KEPT_MS - 1;
@@ -469,83 +463,83 @@ orders_go_a_month_behind_their_end_when_a_newer_one_says_the_same(void **state)
     const char *gone[] = {"o-1", "o-3", "o-7", "o-10", "o-13"};
     uint64_t from = 0;
 
-    add_order(store, "o-1", (struct flo_records_order){.op = "unfreeze"});
-    add_order(store, "o-2", (struct flo_records_order){.op = "unfreeze"});
+    add_order(store, "o-1", (struct flo_fleet_order){.op = "unfreeze"});
+    add_order(store, "o-2", (struct flo_fleet_order){.op = "unfreeze"});
     /* of a rollout: by phase; also while it is paused for a month */
     add_order(store, "o-3",
-              (struct flo_records_order){.op = "deploy", .rollout = "r-1"});
+              (struct flo_fleet_order){.op = "deploy", .rollout = "r-1"});
     add_order(store, "o-4",
-              (struct flo_records_order){.op = "deploy", .rollout = "r-1"});
-    add_order(store, "o-5",
-              (struct flo_records_order){
-                  .op = "deploy", .rollout = "r-1", .phase = 1});
+              (struct flo_fleet_order){.op = "deploy", .rollout = "r-1"});
+    add_order(
+        store, "o-5",
+        (struct flo_fleet_order){.op = "deploy", .rollout = "r-1", .phase = 1});
     add_order(store, "o-6",
-              (struct flo_records_order){.op = "pause", .rollout = "r-1"});
+              (struct flo_fleet_order){.op = "pause", .rollout = "r-1"});
     /* asked for by itself, then signed anew again and again */
     add_order(store, "o-7",
-              (struct flo_records_order){.op = "rollback", .release = "x"});
+              (struct flo_fleet_order){.op = "rollback", .release = "x"});
     add_order(store, "o-8",
-              (struct flo_records_order){
+              (struct flo_fleet_order){
                   .op = "rollback", .release = "x", .is_tracked = true});
     add_order(store, "o-9",
-              (struct flo_records_order){.op = "rollback", .release = "y"});
+              (struct flo_fleet_order){.op = "rollback", .release = "y"});
     add_order(store, "o-10",
-              (struct flo_records_order){.op = "rollback", .release = "x"});
+              (struct flo_fleet_order){.op = "rollback", .release = "x"});
     add_order(store, "o-11",
-              (struct flo_records_order){.op = "rollback", .release = "x"});
+              (struct flo_fleet_order){.op = "rollback", .release = "x"});
     /* a desired holds it; not so long ago */
     add_order(store, "o-12",
-              (struct flo_records_order){.op = "deploy", .rollout = "r-2"});
+              (struct flo_fleet_order){.op = "deploy", .rollout = "r-2"});
     add_order(store, "o-13",
-              (struct flo_records_order){.op = "deploy", .rollout = "r-2"});
+              (struct flo_fleet_order){.op = "deploy", .rollout = "r-2"});
     add_order(store, "o-14",
-              (struct flo_records_order){
+              (struct flo_fleet_order){
                   .op = "deploy", .rollout = "r-2", .expires_at_ms = old + 1});
     add_order(store, "o-15",
-              (struct flo_records_order){.op = "deploy", .rollout = "r-2"});
+              (struct flo_fleet_order){.op = "deploy", .rollout = "r-2"});
     assert_int_equal(add(store, DEVICE, "gw-1", "lab"), 0);
-    assert_int_equal(flo_records_desired_set(store, DEVICE, "o-12", &err), 0);
+    assert_int_equal(flo_fleet_desired_set(store, DEVICE, "o-12", &err), 0);
 
-    assert_int_equal(flo_records_order_prune(store, now, &from, &err), 0);
+    assert_int_equal(flo_fleet_order_prune(store, now, &from, &err), 0);
 
-    assert_int_equal(from, FLO_RECORDS_ALL);
+    assert_int_equal(from, FLO_FLEET_ALL);
     for (size_t i = 0; i < FLO_COUNT(kept); i++) {
         assert_true(has_order(store, kept[i]));
     }
     for (size_t i = 0; i < FLO_COUNT(gone); i++) {
         assert_false(has_order(store, gone[i]));
     }
-    flo_records_close(store);
+    flo_fleet_close(store);
 }
 
 static void orders_go_in_pieces(void **state)
 {
     (void)state;
-    struct flo_records *store = store_new();
+    struct flo_fleet_store *store = store_new();
     struct flo_err err = {0};
     uint64_t from = 0;
     char id[16];
 
-    for (int i = 1; i <= FLO_RECORDS_PRUNE_ORDERS + 3; i++) {
+    for (int i = 1; i <= FLO_FLEET_PRUNE_ORDERS + 3; i++) {
         snprintf(id, sizeof(id), "o-%d", i);
-        add_order(store, id, (struct flo_records_order){.op = "config"});
+        add_order(store, id, (struct flo_fleet_order){.op = "config"});
     }
     const uint64_t now = FLO_ORDER_KEPT_MS + 1;
 
-    assert_int_equal(flo_records_order_prune(store, now, &from, &err), 0);
-    assert_int_equal(from, FLO_RECORDS_PRUNE_ORDERS);
+    assert_int_equal(flo_fleet_order_prune(store, now, &from, &err), 0);
+    assert_int_equal(from, FLO_FLEET_PRUNE_ORDERS);
     assert_false(has_order(store, "o-500"));
     assert_true(has_order(store, "o-501"));
 
-    assert_int_equal(flo_records_order_prune(store, now, &from, &err), 0);
-    assert_int_equal(from, FLO_RECORDS_ALL);
+    assert_int_equal(flo_fleet_order_prune(store, now, &from, &err), 0);
+    assert_int_equal(from, FLO_FLEET_ALL);
     assert_false(has_order(store, "o-502"));
     assert_true(has_order(store, "o-503"));
-    flo_records_close(store);
+    flo_fleet_close(store);
 }
 
 /* Tables are searched; scanned are small indexes alone. */
-static void plan_is(struct flo_records *store, const char *sql,
+static void plan_is(struct flo_fleet_store *store, const char *sql,
                     const char *expected)
 {
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) plan = {0};
@@ -568,15 +562,15 @@ static void plan_is(struct flo_records *store, const char *sql,
 static void orders_are_found_without_reading_those_of_a_year(void **state)
 {
     (void)state;
-    struct flo_records *store = store_new();
+    struct flo_fleet_store *store = store_new();
 
-    plan_is(store, flo_records_orders_of_group,
+    plan_is(store, flo_fleet_orders_of_group,
             "SEARCH ord USING INDEX ord_group (grp=? AND expires_at>?)\n");
-    plan_is(store, flo_records_orders_groups,
+    plan_is(store, flo_fleet_orders_groups,
             "SEARCH ord USING INDEX ord_expires (expires_at>?)\n");
-    plan_is(store, flo_records_orders_tracked,
+    plan_is(store, flo_fleet_orders_tracked,
             "SCAN ord USING INDEX ord_tracked\n");
-    plan_is(store, flo_records_orders_standing,
+    plan_is(store, flo_fleet_orders_standing,
             "SEARCH ord USING INDEX ord_seq (seq=?)\n"
             "SEARCH ord USING COVERING INDEX ord_rollout"
             " (rollout=? AND op=?)\n"
@@ -588,14 +582,14 @@ static void orders_are_found_without_reading_those_of_a_year(void **state)
             "SCAN outcome USING INDEX outcome_awaited\n"
             "SEARCH device USING PRIMARY KEY (id=?)\n"
             "SEARCH ord USING PRIMARY KEY (id=?)\n");
-    plan_is(store, flo_records_prune_orders,
+    plan_is(store, flo_fleet_prune_orders,
             "SEARCH ord USING INDEX ord_seq (seq>? AND seq<?)\n"
             "SEARCH desired USING COVERING INDEX desired_order (ord=?)\n"
             "SEARCH newer USING INDEX ord_rollout"
             " (rollout=? AND op=? AND phase=? AND seq>?)\n");
-    plan_is(store, flo_records_devices_count,
+    plan_is(store, flo_fleet_devices_count,
             "SEARCH device USING COVERING INDEX device_count (retired=?)\n");
-    flo_records_close(store);
+    flo_fleet_close(store);
 }
 
 int main(void)
