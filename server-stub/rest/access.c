@@ -6,7 +6,7 @@
 
 #include "server-stub/rest/rest.h"
 #include "server-stub/run/run.h"
-#include "server-stub/state/audit_head.h"
+#include "server-stub/state/audit/head.h"
 
 #define DAY_MS (UINT64_C(24) * 3600 * 1000)
 

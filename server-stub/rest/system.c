@@ -6,8 +6,8 @@
 #include "server-stub/mqtt/broker.h"
 #include "server-stub/rest/live.h"
 #include "server-stub/rest/rest.h"
-#include "server-stub/state/audit_head.h"
-#include "server-stub/state/system.h"
+#include "server-stub/rest/system.h"
+#include "server-stub/state/audit/head.h"
 
 int flo_rest_healthz(struct flo_rest_call *call, struct flo_err *err)
 {

@@ -12,9 +12,9 @@
 #include "server-stub/mqtt/telemetry_link.h"
 #include "server-stub/rest/live.h"
 #include "server-stub/rest/rest.h"
+#include "server-stub/rest/system.h"
 #include "server-stub/run/run.h"
-#include "server-stub/state/audit_head.h"
-#include "server-stub/state/system.h"
+#include "server-stub/state/audit/head.h"
 
 #define TICK_MS 1000
 #define STALL_MS (5 * TICK_MS) /* between two ticks: nothing was heard */

@@ -4,7 +4,7 @@
 
 #include "server-stub/mqtt/telemetry_link.h"
 #include "server-stub/run/run.h"
-#include "server-stub/state/audit_head.h"
+#include "server-stub/state/audit/head.h"
 #include "server-stub/state/controller.h"
 
 #define HEARTBEAT_MS 60000

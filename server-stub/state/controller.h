@@ -133,7 +133,7 @@ struct flo_refused_token {
     uint64_t until_ms; /* the next one before this is only counted */
 };
 
-struct flo_audit_head; /* audit_head.h */
+struct flo_audit_head; /* audit/head.h */
 struct flo_controller {
     bool is_overtaken;  /* a rollback is newer than deploys that are held */
     uint64_t top_known; /* numbers of orders up to it were given here */

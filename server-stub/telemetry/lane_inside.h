@@ -7,7 +7,7 @@
 
 #include "base/host/mqtt_queue.h"
 
-#include "server-stub/state/ids.h"
+#include "server-stub/store/ids.h"
 #include "server-stub/telemetry/lane.h"
 #include "server-stub/telemetry/windows.h"
 

@@ -4,7 +4,7 @@
 
 #include "base/host/db.h"
 
-#include "server-stub/state/ids.h"
+#include "server-stub/store/ids.h"
 #include "server-stub/store/store.h"
 
 /* Of a device, in memory (records_facts.c).  0 means: not known yet. */

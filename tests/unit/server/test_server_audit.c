@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "server-stub/state/audit_head.h"
+#include "server-stub/state/audit/head.h"
 
 struct world {
     char dir[64];

@@ -1,5 +1,5 @@
 /* Messages in, rollouts and newcomers: what comes out of a controller. */
-#include "server-stub/state/rollouts_inside.h"
+#include "server-stub/state/rollouts/inside.h"
 #include "tests/unit/server/world.h"
 #include "unit/server/store.h"
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/host/crypto.h"
-#include "server-stub/state/audit_head.h"
+#include "server-stub/state/audit/head.h"
 
 #define FILE_BYTES_MAX (64u << 20)
 #define CONTEXT "flotilla audit 1\n"

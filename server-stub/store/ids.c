@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/state/ids.h"
+#include "server-stub/store/ids.h"
 
 static size_t place_of(const struct flo_ids *ids, const char *id)
 {

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts_inside.h"
+#include "server-stub/state/rollouts/inside.h"
 
 /* ---- joining ---- */
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts_inside.h"
+#include "server-stub/state/rollouts/inside.h"
 
 #define FINISHED_LOADED 16 /* at start */
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts_inside.h"
+#include "server-stub/state/rollouts/inside.h"
 
 /* Devices that a rollout tells in a second, unless asked otherwise: each says
  * about ten things on its way, and ten thousand take eight minutes. */

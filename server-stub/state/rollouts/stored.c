@@ -4,7 +4,7 @@
 
 #include "server-stub/mqtt/ingest_inside.h"
 #include "server-stub/state/controller.h"
-#include "server-stub/state/rollouts_inside.h"
+#include "server-stub/state/rollouts/inside.h"
 
 static json_t *phase_json(const struct flo_rollout_phase *phase)
 {
