@@ -1,5 +1,5 @@
 /* Drift: is what runs what is assigned, and if not, why? */
-#include "agent/core/internal.h"
+#include "agent/core/device/internal.h"
 
 const char *flo_drift_word(enum flo_drift drift)
 {

@@ -15,7 +15,7 @@
 #include <flotilla/base.h>
 #include <flotilla/proto.h>
 
-/* ---- what it knows ------------------------------------------------------- */
+/* ---- what it knows ---- */
 
 /* A release as slots and people name it; a zero digest means none. */
 struct flo_release_ref {
@@ -65,8 +65,7 @@ struct flo_agent_detail {
     uint64_t memory_bytes;
 };
 
-/* ---- evidence -----------------------------------------------------------
- */
+/* ---- evidence ---- */
 
 /* Answers, each yes or no, against a limit of their share of yes. */
 struct flo_evidence {
@@ -158,8 +157,7 @@ struct flo_agent {
     struct flo_agent_pauses pauses;
 };
 
-/* ---- what happens ---------------------------------------------------------
- */
+/* ---- what happens ---- */
 
 enum flo_agent_event_kind {
     FLO_AGENT_BOOT,       /* boot */
@@ -213,7 +211,7 @@ struct flo_agent_event {
     } deploy;
 };
 
-/* ---- what to do about it ------------------------------------------------ */
+/* ---- what to do about it ---- */
 
 enum flo_agent_action_kind {
     FLO_DO_JOB,         /* job, start the updater for the execution */
@@ -281,8 +279,7 @@ void flo_agent_trace(const struct flo_agent *agent,
                      const struct flo_agent_actions *actions,
                      struct flo_buf *out);
 
-/* ---- drift ----------------------------------------------------------------
- */
+/* ---- drift ---- */
 
 /* Why something else runs than what is assigned, while nothing is under way
  * to it. */
@@ -338,16 +335,14 @@ bool flo_agent_blames_release(int code);
 /* Does a request that ended so count against the release on trial? */
 bool flo_agent_blames_serving(int code);
 
-/* ---- retry ------------------------------------------------------------------
- */
+/* ---- retry ---- */
 
 /* Full jitter: uniform in [0, min * 2^attempt], at most max.  `random` is any
  * 64 random bits. */
 uint64_t flo_retry_delay_ms(uint32_t attempt, uint64_t min_ms, uint64_t max_ms,
                             uint64_t random);
 
-/* ---- outbox
- * ------------------------------------------------------------------- */
+/* ---- outbox ---- */
 
 /* Which stored messages to send when.  Events leave when the controller has
  * acknowledged their sequence; telemetry at PUBACK. */

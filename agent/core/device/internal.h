@@ -1,6 +1,10 @@
-/* Inside the agent's core: one step under way and what its files share. */
-#ifndef FLOTILLA_AGENT_CORE_INTERNAL_H
-#define FLOTILLA_AGENT_CORE_INTERNAL_H
+/* Inside the device's core: one step under way and what its files share.
+ *
+ * Files call downward only: do.c; engines.c; execution.c; then repair,
+ * execution_begin, _fetch, _trial and back; above them engine_events and
+ * execution_next; agent.c hands each event to one of them. */
+#ifndef FLOTILLA_AGENT_CORE_DEVICE_INTERNAL_H
+#define FLOTILLA_AGENT_CORE_DEVICE_INTERNAL_H
 
 #include <flotilla/agent.h>
 
@@ -8,13 +12,11 @@
 #define DRAIN_MS_MAX 5000     /* stop-first: answers under way may end */
 #define ACTIVATE_MS_MAX 30000 /* from trial record to flip */
 #define COMMIT_RETRY_MS 5000
-#define UNSURE_MAX 4 /* probes of an execution without a verdict */
-#define UNSURE_WAIT_MS_MIN                                                     \
-    60000 /* before the second, then 30 times more ...                         \
-           */
-#define UNSURE_WAIT_FACTOR 30
-#define PROBES_PER_TRY 3    /* agents may be killed for other reasons */
-#define REPAIR_MS_MIN 15000 /* between two repairs of a release */
+#define UNSURE_MAX 4             /* probes of an execution without a verdict */
+#define UNSURE_WAIT_MS_MIN 60000 /* before the second probe */
+#define UNSURE_WAIT_FACTOR 30    /* longer each time */
+#define PROBES_PER_TRY 3         /* agents may be killed for other reasons */
+#define REPAIR_MS_MIN 15000      /* between two repairs of a release */
 #define REPAIR_MS_MAX 3600000
 #define JOB_RETRY_MS_MIN 500
 #define JOB_RETRY_MS_MAX 60000
@@ -31,7 +33,7 @@ struct step {
     uint64_t now;
 };
 
-/* ---- actions (agent.c) ---- */
+/* ---- actions (do.c) ---- */
 struct flo_agent_action *flo_do(struct step *s,
                                 enum flo_agent_action_kind kind);
 void flo_do_release(struct step *s, enum flo_agent_action_kind kind,
@@ -70,36 +72,47 @@ void flo_engine_succeed(struct step *s);
 /* The current release serves again: flip when its engine is ready, start it
  * when it has none. */
 void flo_engine_restore(struct step *s);
+
+/* ---- engines report (engine_events.c) ---- */
 void flo_engine_loading(struct step *s); /* it gets on with it */
 void flo_engine_loaded(struct step *s);
 void flo_engine_lost(struct step *s);
 void flo_engine_due(struct step *s);
 
 /* ---- execution (execution.c) ---- */
-void flo_execution_boot(struct step *s);
-void flo_execution_deploy(struct step *s);
-void flo_execution_due(struct step *s);
-/* Go on where nothing is in the way any more. */
-void flo_execution_consider(struct step *s);
-/* End the execution, wherever it is; a trial goes back. */
-void flo_execution_end(struct step *s, enum flo_execution end, int code,
-                       const char *format, ...) FLO_PRINTF(4, 5);
-bool flo_execution_has_served(const struct flo_agent *agent);
-void flo_execution_freeze(struct step *s);
-/* The files of the current release are whole again. */
-void flo_execution_repaired(struct step *s);
-/* A good end: the release is current. */
-void flo_execution_serves(struct step *s, enum flo_execution end);
-/* For the two files below.  NULL: there is none. */
+/* NULL: there is none. */
 struct flo_agent_execution *flo_execution_of(struct step *s);
 /* Change the state and report it; 0: no deadline. */
 void flo_execution_enter(struct step *s, enum flo_execution state,
                          uint64_t deadline_in_ms);
 /* Why it waits; empty: it does not. */
 void flo_execution_set_reason(struct step *s, const char *reason);
+/* End the execution, wherever it is; a trial goes back. */
+void flo_execution_end(struct step *s, enum flo_execution end, int code,
+                       const char *format, ...) FLO_PRINTF(4, 5);
+/* A good end: the release is current. */
+void flo_execution_serves(struct step *s, enum flo_execution end);
+/* It ends before it began: the order is answered, nothing else happens. */
+void flo_execution_reject(struct step *s, enum flo_execution end, int code,
+                          const char *what);
+/* The updater's job is not wanted any more. */
+void flo_execution_cancel_job(struct step *s);
+/* The files of the current release are whole again. */
+void flo_execution_repaired(struct step *s);
+bool flo_execution_has_served(const struct flo_agent *agent);
 bool flo_execution_is_fetching(const struct flo_agent_execution *execution);
 /* A repair: neither an order nor an operator began it. */
 bool flo_execution_is_own(const struct flo_agent_execution *execution);
+
+/* ---- it begins (execution_begin.c) ---- */
+void flo_execution_boot(struct step *s);
+void flo_execution_deploy(struct step *s);
+
+/* ---- it goes on (execution_next.c) ---- */
+void flo_execution_due(struct step *s);
+/* Go on where nothing is in the way any more. */
+void flo_execution_consider(struct step *s);
+void flo_execution_freeze(struct step *s);
 
 /* ---- its files come (execution_fetch.c) ---- */
 void flo_execution_fetch(struct step *s); /* start the updater */
@@ -136,8 +149,6 @@ bool flo_repair_holds(struct step *s);
 /* ---- going back (back.c) ---- */
 void flo_back_order(struct step *s);
 void flo_back_by_hand(struct step *s);
-/* A trial ends and the current release has no engine. */
-void flo_back_trial(struct step *s);
 bool flo_back_loaded(struct step *s, enum flo_agent_role role);
 bool flo_back_lost(struct step *s, enum flo_agent_role role);
 bool flo_back_written(struct step *s);

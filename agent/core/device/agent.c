@@ -5,104 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/core/internal.h"
+#include "agent/core/device/internal.h"
 
-/* ---- actions --------------------------------------------------------------
- */
-
-struct flo_agent_action *flo_do(struct step *s, enum flo_agent_action_kind kind)
-{
-    struct flo_agent_actions *actions = s->actions;
-    struct flo_agent_action *action;
-
-    /* The bound is far above what one step does; the last place is reused
-     * rather than writing beyond it. */
-    if (actions->count == FLO_AGENT_ACTIONS_MAX) {
-        actions->count--;
-    }
-    action = &actions->list[actions->count++];
-    memset(action, 0, sizeof(*action));
-    action->kind = kind;
-    return action;
-}
-
-void flo_do_release(struct step *s, enum flo_agent_action_kind kind,
-                    const struct flo_release_ref *release)
-{
-    flo_do(s, kind)->release = *release;
-}
-
-void flo_do_ack(struct step *s, const char *order, const char *outcome,
-                const struct flo_agent_error *error)
-{
-    struct flo_agent_action *action = flo_do(s, FLO_DO_ACK);
-
-    snprintf(action->order, sizeof(action->order), "%s", order);
-    action->word = outcome;
-    if (error != NULL) {
-        action->error = *error;
-    }
-}
-
-void flo_do_serving(struct step *s, const char *word,
-                    const struct flo_release_ref *release)
-{
-    struct flo_agent_action *action = flo_do(s, FLO_DO_SERVING);
-
-    action->word = word;
-    action->release = *release;
-    s->agent->revision++;
-}
-
-/* splitmix64: the seed comes with BOOT, so a step can be repeated exactly. */
-uint64_t flo_agent_random(struct flo_agent *agent)
-{
-    uint64_t z = (agent->random += UINT64_C(0x9e3779b97f4a7c15));
-
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
-bool flo_ref_is(const struct flo_release_ref *ref)
-{
-    return !flo_digest_is_zero(&ref->digest);
-}
-
-bool flo_ref_equal(const struct flo_release_ref *a,
-                   const struct flo_release_ref *b)
-{
-    return flo_digest_equal(&a->digest, &b->digest);
-}
-
-void flo_agent_error_set(struct flo_agent_error *error, int code,
-                         const char *step, const char *format, ...)
-{
-    va_list args;
-
-    error->code = code;
-    snprintf(error->step, sizeof(error->step), "%s", step);
-    va_start(args, format);
-    vsnprintf(error->what, sizeof(error->what), format, args);
-    va_end(args);
-}
-
-/* ---- orders
- * ------------------------------------------------------------------ */
-
-bool flo_agent_is_paused(const struct flo_agent *agent, const char *rollout)
-{
-    size_t i = 0;
-
-    if (rollout[0] == '\0') {
-        return false;
-    }
-    while (i < FLO_AGENT_PAUSED_MAX &&
-           strcmp(agent->pauses.rollouts[i], rollout) != 0) {
-        i++;
-    }
-    return i < FLO_AGENT_PAUSED_MAX || agent->pauses.all;
-}
+/* ---- orders ---- */
 
 static void set_frozen(struct step *s, bool is_frozen)
 {
@@ -160,8 +65,7 @@ static void take_order(struct step *s)
     }
 }
 
-/* ---- start
- * ----------------------------------------------------------------------- */
+/* ---- start ---- */
 
 static void boot(struct step *s)
 {
@@ -181,8 +85,7 @@ static void boot(struct step *s)
     flo_execution_boot(s);
 }
 
-/* ---- the clock
- * --------------------------------------------------------------------- */
+/* ---- the clock ---- */
 
 static void earlier(uint64_t *next, uint64_t at_ms)
 {

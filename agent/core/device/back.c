@@ -6,7 +6,7 @@
  * the execution ends and the flip is all. */
 #include <string.h>
 
-#include "agent/core/internal.h"
+#include "agent/core/device/internal.h"
 
 static bool is_in(const struct flo_order *order,
                   const struct flo_release_ref *release)
@@ -34,28 +34,7 @@ static void deny_all(struct step *s, const struct flo_digest *list,
     }
 }
 
-/* ---- on trial
- * ------------------------------------------------------------------- */
-
-/* The execution ended and took its candidate down.  Say who serves now, at
- * once or when its engine is ready. */
-void flo_back_trial(struct step *s)
-{
-    struct flo_agent *agent = s->agent;
-    struct flo_agent_return *back = &agent->going_back;
-
-    if (agent->live == FLO_AGENT_CURRENT) {
-        flo_do_serving(s, "rolled-back", &agent->slots.current);
-    } else if (flo_ref_is(&agent->slots.current)) {
-        memset(back, 0, sizeof(*back));
-        back->is_active = true;
-        back->from = agent->execution.release;
-        back->to = agent->slots.current;
-    }
-}
-
-/* ---- behind a commit
- * ------------------------------------------------------------------ */
+/* ---- behind a commit ---- */
 
 static void load_previous(struct step *s)
 {
@@ -202,8 +181,7 @@ void flo_back_by_hand(struct step *s)
     begin(s, "", 0, &agent->slots.current.digest, 1);
 }
 
-/* ---- how it went
- * -------------------------------------------------------------------------- */
+/* ---- how it went ---- */
 
 static void finish(struct step *s)
 {

@@ -5,7 +5,7 @@
  * answer: the core never sees one. */
 #include <string.h>
 
-#include "agent/core/internal.h"
+#include "agent/core/device/internal.h"
 
 static const char *const event_words[FLO_AGENT_EVENT_COUNT] = {
     [FLO_AGENT_BOOT] = "boot",          [FLO_AGENT_DEPLOY] = "desired",
@@ -67,8 +67,7 @@ static void add_detail(struct flo_buf *out,
     }
 }
 
-/* ---- the event's line
- * ------------------------------------------------------------ */
+/* ---- the event's line ---- */
 
 static void add_boot(struct flo_buf *out, const struct flo_agent_event *event)
 {
@@ -179,8 +178,7 @@ static void add_event(struct flo_buf *out, const struct flo_agent_event *event)
     }
 }
 
-/* ---- a line per action
- * --------------------------------------------------------------- */
+/* ---- a line per action ---- */
 
 static void add_report(struct flo_buf *out,
                        const struct flo_agent_execution *execution)

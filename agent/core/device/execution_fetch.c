@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/core/internal.h"
+#include "agent/core/device/internal.h"
 
 void flo_execution_fetch(struct step *s)
 {
@@ -19,8 +19,7 @@ void flo_execution_fetch(struct step *s)
     s->actions->list[s->actions->count - 1].job = execution->job;
 }
 
-/* ---- what it says
- * -------------------------------------------------------------------------- */
+/* ---- what it says ---- */
 
 static bool is_of_job(struct step *s)
 {

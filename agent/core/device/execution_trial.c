@@ -6,15 +6,14 @@
  * after. */
 #include <string.h>
 
-#include "agent/core/internal.h"
+#include "agent/core/device/internal.h"
 
 #define PROBE_TIMEOUTS 3 /* the golden cases', and two for the speed */
 #define RECENT 64u       /* requests, the bits of `recent` */
 #define SOAK_ODDS 100    /* that it fails more often than it may */
 #define LATE_ODDS 1e6    /* of late: one looks at it again and again */
 
-/* ---- begin ----------------------------------------------------------------
- */
+/* ---- begin ---- */
 
 static uint64_t probe_ms_max(const struct flo_agent_execution *execution)
 {
@@ -49,9 +48,7 @@ void flo_execution_activate(struct step *s)
     flo_do_release(s, FLO_DO_SLOT_TRIAL, &s->agent->execution.release);
 }
 
-/* ---- slots
- * -----------------------------------------------------------------------------
- */
+/* ---- slots ---- */
 
 static void committed(struct step *s)
 {
@@ -147,9 +144,8 @@ void flo_execution_unwritten(struct step *s)
     flo_execution_end(s, end_of_unwritten(s, execution), error->code, "%s",
                       error->what);
 }
-/* ---- engines
- * ----------------------------------------------------------------------------
- */
+
+/* ---- engines ---- */
 
 void flo_execution_loading(struct step *s)
 {
@@ -246,8 +242,8 @@ void flo_execution_drained(struct step *s)
         flo_engine_load(s, FLO_AGENT_BESIDE, &execution->release);
     }
 }
-/* ---- probe, trial
- * ------------------------------------------------------------------------ */
+
+/* ---- probe, trial ---- */
 
 /* The device was too busy for a verdict.  It is no fault of the release, which
  * waits for a better time: a minute, half an hour, then fifteen hours. */

@@ -8,7 +8,7 @@
  * that is current and damaged takes the same way. */
 #include <string.h>
 
-#include "agent/core/internal.h"
+#include "agent/core/device/internal.h"
 
 static bool is_damaged(const struct flo_agent *agent)
 {

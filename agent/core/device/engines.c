@@ -1,0 +1,149 @@
+/* Engines: which process runs which release, and which of them is live.
+ *
+ * These are the verbs: load, unload, flip, hold, promote, restore.  Reports of
+ * the engines are in engine_events.c. */
+#include <string.h>
+
+#include "agent/core/device/internal.h"
+
+bool flo_engine_is(const struct flo_agent *agent, enum flo_agent_role role,
+                   enum flo_agent_engine_state state)
+{
+    return agent->engines[role].state == state;
+}
+
+bool flo_engine_refuses_current(const struct flo_agent *agent)
+{
+    return flo_ref_is(&agent->slots.current) &&
+           flo_digest_equal(&agent->refused, &agent->slots.current.digest);
+}
+
+void flo_engine_load(struct step *s, enum flo_agent_role role,
+                     const struct flo_release_ref *release)
+{
+    struct flo_agent_engine *engine = &s->agent->engines[role];
+    struct flo_agent_action *action = flo_do(s, FLO_DO_LOAD);
+
+    engine->is_damaged =
+        engine->is_damaged && flo_ref_equal(&engine->release, release);
+    engine->state = FLO_ENGINE_LOADING;
+    engine->release = *release;
+    engine->retry_at_ms = s->now + LOAD_MS_MAX;
+    action->role = role;
+    action->release = *release;
+    s->agent->revision++;
+}
+
+void flo_engine_unload(struct step *s, enum flo_agent_role role, bool drain)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_engine *engine = &agent->engines[role];
+
+    if (engine->state == FLO_ENGINE_LOADING ||
+        engine->state == FLO_ENGINE_READY) {
+        struct flo_agent_action *action = flo_do(s, FLO_DO_UNLOAD);
+
+        action->role = role;
+        action->flag = drain && engine->state == FLO_ENGINE_READY;
+        action->release = engine->release;
+    }
+    memset(engine, 0, sizeof(*engine));
+    if (agent->live == (int)role) {
+        agent->live = -1;
+    }
+    agent->revision++;
+}
+
+void flo_engine_flip(struct step *s, enum flo_agent_role role)
+{
+    struct flo_agent_action *action = flo_do(s, FLO_DO_FLIP);
+
+    action->role = role;
+    action->release = s->agent->engines[role].release;
+    s->agent->live = (int)role;
+    s->agent->revision++;
+}
+
+void flo_engine_hold(struct step *s)
+{
+    flo_do(s, FLO_DO_HOLD);
+    s->agent->live = -1;
+    s->agent->revision++;
+}
+
+bool flo_engine_make_room(struct step *s, bool fits_both)
+{
+    bool is_ready =
+        flo_engine_is(s->agent, FLO_AGENT_CURRENT, FLO_ENGINE_READY);
+
+    if (fits_both) {
+        return false;
+    }
+    if (is_ready) {
+        flo_engine_hold(s);
+    }
+    flo_engine_unload(s, FLO_AGENT_CURRENT, is_ready);
+    return is_ready;
+}
+
+void flo_engine_promote(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+
+    flo_do_release(s, FLO_DO_PROMOTE,
+                   &agent->engines[FLO_AGENT_BESIDE].release);
+    agent->engines[FLO_AGENT_CURRENT] = agent->engines[FLO_AGENT_BESIDE];
+    memset(&agent->engines[FLO_AGENT_BESIDE], 0,
+           sizeof(agent->engines[FLO_AGENT_BESIDE]));
+    if (agent->live == FLO_AGENT_BESIDE) {
+        agent->live = FLO_AGENT_CURRENT;
+    }
+    agent->revision++;
+}
+
+/* The slots rotated: the engine beside takes over.  When it died in that very
+ * moment, the current one is started anew with the new current release. */
+void flo_engine_succeed(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+
+    if (agent->engines[FLO_AGENT_BESIDE].state == FLO_ENGINE_READY) {
+        if (agent->live != FLO_AGENT_BESIDE) {
+            flo_engine_flip(s, FLO_AGENT_BESIDE);
+        }
+        flo_engine_promote(s);
+        return;
+    }
+    if (agent->live != -1) {
+        flo_engine_hold(s);
+    }
+    flo_engine_unload(s, FLO_AGENT_BESIDE, false);
+    flo_engine_unload(s, FLO_AGENT_CURRENT, true);
+    flo_engine_load(s, FLO_AGENT_CURRENT, &agent->slots.current);
+}
+
+void flo_engine_restore(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_engine *current = &agent->engines[FLO_AGENT_CURRENT];
+
+    if (current->state == FLO_ENGINE_READY) {
+        if (agent->live != FLO_AGENT_CURRENT) {
+            flo_engine_flip(s, FLO_AGENT_CURRENT);
+        }
+        flo_engine_unload(s, FLO_AGENT_BESIDE, true);
+        return;
+    }
+    if (agent->live == FLO_AGENT_BESIDE) {
+        flo_engine_hold(s);
+    }
+    if (agent->execution.is_draining) { /* memory holds no second one */
+        flo_do(s, FLO_DO_UNLOAD)->role = FLO_AGENT_CURRENT;
+        agent->execution.is_draining = false;
+    }
+    flo_engine_unload(s, FLO_AGENT_BESIDE, false);
+    if (flo_ref_is(&agent->slots.current) &&
+        current->state != FLO_ENGINE_LOADING) {
+        flo_engine_load(s, FLO_AGENT_CURRENT, &agent->slots.current);
+    }
+}

@@ -1,0 +1,214 @@
+/* Execution: from an order to a committed release, or to an end with a reason.
+ *
+ * These are the verbs that the files around it share: enter a state, wait for
+ * a reason, end.  It begins in execution_begin.c, its files come in
+ * execution_fetch.c, probe and trial are in execution_trial.c, and
+ * execution_next.c lets it go on.
+ *
+ * Three kinds of wait are kept apart: for a worker or an engine (a deadline
+ * runs), for the disk (is_writing; the answer is an event), and for permission
+ * (a reason on the state, no deadline). */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/core/device/internal.h"
+
+struct flo_agent_execution *flo_execution_of(struct step *s)
+{
+    return s->agent->has_execution ? &s->agent->execution : NULL;
+}
+
+/* ---- small steps ---- */
+
+/* Report the execution as it is now. */
+static void report(struct step *s)
+{
+    struct flo_agent_actions *actions = s->actions;
+
+    if (actions->report_count < FLO_COUNT(actions->reports)) {
+        flo_do(s, FLO_DO_EVENT);
+        actions->reports[actions->report_count++] = s->agent->execution;
+    }
+    s->agent->revision++;
+}
+
+void flo_execution_set_reason(struct step *s, const char *reason)
+{
+    struct flo_agent_execution *execution = &s->agent->execution;
+
+    if (strcmp(execution->reason, reason) != 0) {
+        snprintf(execution->reason, sizeof(execution->reason), "%.127s",
+                 reason);
+        s->agent->revision++;
+    }
+}
+
+void flo_execution_enter(struct step *s, enum flo_execution state,
+                         uint64_t deadline_in_ms)
+{
+    struct flo_agent_execution *execution = &s->agent->execution;
+
+    execution->state = state;
+    execution->since_ms = s->now;
+    execution->deadline_ms = deadline_in_ms == 0 ? 0 : s->now + deadline_in_ms;
+    execution->retry_at_ms = 0;
+    flo_execution_set_reason(s, "");
+    report(s);
+}
+
+bool flo_execution_is_fetching(const struct flo_agent_execution *execution)
+{
+    return execution->state <= FLO_EXECUTION_VERIFYING;
+}
+
+bool flo_execution_has_served(const struct flo_agent *agent)
+{
+    return agent->has_execution &&
+           (agent->execution.state == FLO_EXECUTION_SOAKING ||
+            agent->slots.is_trial);
+}
+
+void flo_execution_cancel_job(struct step *s)
+{
+    struct flo_agent_execution *execution = &s->agent->execution;
+
+    if (execution->job != 0) {
+        flo_do(s, FLO_DO_CANCEL_JOB)->job = execution->job;
+        execution->job = 0;
+    }
+}
+
+/* ---- the end ---- */
+
+static void acknowledge(struct step *s)
+{
+    const struct flo_agent_execution *execution = &s->agent->execution;
+    bool is_good =
+        flo_execution_kind(execution->state) == FLO_EXECUTION_END_GOOD;
+
+    if (execution->order[0] != '\0') {
+        flo_do_ack(s, execution->order, is_good ? "done" : "refused",
+                   is_good ? NULL : &execution->error);
+    }
+}
+
+/* The candidate is forgotten: on disk, and its engine. */
+static void drop_candidate(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+
+    enum flo_denial_cause cause =
+        flo_agent_denial_cause(agent->execution.error.code);
+
+    if (cause != FLO_DENIAL_ALLOWED &&
+        !flo_ref_equal(&agent->execution.release, &agent->slots.current)) {
+        struct flo_agent_action *action = flo_do(s, FLO_DO_DENY);
+        action->release = agent->execution.release;
+        action->cause = cause;
+        action->number = agent->execution.seq;
+    }
+    if (flo_ref_is(&agent->slots.candidate)) {
+        flo_do_release(s, FLO_DO_SLOT_CLEAR, &agent->slots.candidate);
+        memset(&agent->slots.candidate, 0, sizeof(agent->slots.candidate));
+    }
+    agent->slots.is_trial = false;
+    agent->slots.tries_left = 0;
+}
+
+static void finish(struct step *s, enum flo_execution end)
+{
+    struct flo_agent_execution *execution = &s->agent->execution;
+
+    execution->state = end;
+    execution->deadline_ms = 0;
+    execution->since_ms = s->now;
+    execution->is_writing = false;
+    flo_execution_set_reason(s, execution->error.what);
+    report(s);
+    acknowledge(s);
+}
+
+/* The execution ended and took its candidate down.  Say who serves now, at
+ * once or when its engine is ready. */
+static void tell_who_serves(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_return *back = &agent->going_back;
+
+    if (agent->live == FLO_AGENT_CURRENT) {
+        flo_do_serving(s, "rolled-back", &agent->slots.current);
+    } else if (flo_ref_is(&agent->slots.current)) {
+        memset(back, 0, sizeof(*back));
+        back->is_active = true;
+        back->from = agent->execution.release;
+        back->to = agent->slots.current;
+    }
+}
+
+void flo_execution_end(struct step *s, enum flo_execution end, int code,
+                       const char *format, ...)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_execution *execution = &agent->execution;
+    bool has_served = flo_execution_has_served(agent);
+    bool had_engines = has_served || execution->state >= FLO_EXECUTION_PROBING;
+    va_list args;
+
+    execution->error.code = code;
+    snprintf(execution->error.step, sizeof(execution->error.step), "%s",
+             flo_execution_word(execution->state));
+    va_start(args, format);
+    vsnprintf(execution->error.what, sizeof(execution->error.what), format,
+              args);
+    va_end(args);
+    flo_execution_cancel_job(s);
+    /* The old release first: it is what users wait for.  Before its probe an
+     * engine beside is not the execution's but that of a rollback. */
+    if (had_engines) {
+        flo_engine_restore(s);
+    }
+    /* Then the story, then the record that says it is over: a cut between
+     * the two leaves a candidate whose execution has ended, which the next
+     * start clears. */
+    finish(s, end);
+    drop_candidate(s);
+    agent->has_execution = false;
+    if (has_served) {
+        tell_who_serves(s);
+    }
+    flo_do(s, FLO_DO_COLLECT);
+}
+
+void flo_execution_serves(struct step *s, enum flo_execution end)
+{
+    struct flo_agent *agent = s->agent;
+
+    flo_execution_cancel_job(s);
+    memset(&agent->execution.error, 0, sizeof(agent->execution.error));
+    finish(s, end);
+    agent->has_execution = false;
+    flo_do(s, FLO_DO_COLLECT);
+}
+
+void flo_execution_reject(struct step *s, enum flo_execution end, int code,
+                          const char *what)
+{
+    struct flo_agent_execution *execution = &s->agent->execution;
+
+    flo_agent_error_set(&execution->error, code, "accepted", "%s", what);
+    finish(s, end);
+    s->agent->has_execution = false;
+}
+
+void flo_execution_repaired(struct step *s)
+{
+    memset(&s->agent->execution.error, 0, sizeof(s->agent->execution.error));
+    flo_execution_enter(s, FLO_EXECUTION_STAGED, 0);
+}
+
+/* ---- begin ---- */
+
+bool flo_execution_is_own(const struct flo_agent_execution *execution)
+{
+    return execution->order[0] == '\0' && execution->bundle[0] == '\0';
+}

@@ -1,0 +1,216 @@
+/* An execution begins: an order, a bundle or a repair asks for a release, or
+ * the agent starts and goes on with what was open. */
+#include <string.h>
+
+#include "agent/core/device/internal.h"
+
+/* ---- begin ---- */
+
+static bool is_older(const struct flo_agent_execution *a,
+                     const struct flo_agent_execution *b)
+{
+    if (a->order[0] == '\0') {
+        return false; /* somebody stands at the device */
+    }
+    return a->epoch < b->epoch || (a->epoch == b->epoch && a->seq <= b->seq);
+}
+
+/* Not all devices at once: each draws its moment, once. */
+static void spread(struct step *s)
+{
+    struct flo_agent_execution *execution = &s->agent->execution;
+    uint64_t jitter_ms = execution->policy.start_jitter_ms;
+
+    if (jitter_ms != 0) {
+        execution->start_at_ms =
+            s->now + flo_retry_delay_ms(0, jitter_ms, UINT64_MAX,
+                                        flo_agent_random(s->agent));
+    }
+}
+
+static void begin(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_execution *execution = &agent->execution;
+    const struct flo_release_ref *current = &agent->slots.current;
+    bool is_current = flo_ref_equal(&execution->release, current);
+    bool is_repair = flo_repair_is_needed(agent, &execution->release);
+
+    if (is_current && flo_engine_refuses_current(agent)) {
+        flo_execution_reject(s, FLO_EXECUTION_FAILED, agent->refusal, REFUSED);
+    } else if (is_current && !is_repair &&
+               !flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_LOADING)) {
+        flo_execution_reject(s, FLO_EXECUTION_ALREADY_INSTALLED, 0, "");
+    } else if (s->event->deploy.refusal.code != 0 && !is_current) {
+        flo_execution_reject(s, FLO_EXECUTION_REJECTED,
+                             s->event->deploy.refusal.code,
+                             s->event->deploy.refusal.what);
+    } else if (current->model[0] != '\0' &&
+               strcmp(current->model, execution->release.model) != 0) {
+        flo_execution_reject(
+            s, FLO_EXECUTION_REJECTED, FLO_E_NOT_BUILT,
+            "a second model beside the first is not built yet");
+    } else {
+        spread(s);
+        if (execution->order[0] != '\0') {
+            flo_do_ack(s, execution->order, "running", NULL);
+        }
+        flo_execution_enter(s, FLO_EXECUTION_ACCEPTED, 0);
+    }
+}
+
+/* What was told or stored, without what belongs to one life of the agent. */
+static void take(struct flo_agent *agent,
+                 const struct flo_agent_execution *told)
+{
+    struct flo_agent_execution *execution = &agent->execution;
+
+    *execution = *told;
+    execution->since_ms = 0;
+    execution->deadline_ms = 0;
+    execution->retry_at_ms = 0;
+    execution->soak_end_ms = 0;
+    execution->job = 0;
+    execution->retries = 0;
+    execution->fits_both = false;
+    execution->is_draining = false;
+    execution->is_probed = false;
+    execution->is_writing = false;
+    execution->requests = 0;
+    execution->errors = 0;
+    execution->crashes = 0;
+    memset(&execution->failing, 0, sizeof(execution->failing));
+    execution->recent = 0;
+    agent->has_execution = true;
+}
+
+/* What is under way is wanted again, by the same order or one that was signed
+ * since: that one is answered at its end. */
+static void told_again(struct step *s, const struct flo_agent_execution *wanted)
+{
+    struct flo_agent_execution *execution = &s->agent->execution;
+
+    if (wanted->order[0] == '\0' || wanted->seq < execution->seq) {
+        return;
+    }
+    if (strcmp(execution->order, wanted->order) != 0) {
+        flo_do_ack(s, wanted->order, "running", NULL);
+    }
+    execution->epoch = wanted->epoch;
+    execution->seq = wanted->seq;
+    memcpy(execution->order, wanted->order, sizeof(execution->order));
+}
+
+void flo_execution_deploy(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    const struct flo_agent_execution *wanted = s->event->deploy.execution;
+    struct flo_agent_execution *execution = flo_execution_of(s);
+
+    if (wanted == NULL) {
+        return;
+    }
+    if (execution != NULL) {
+        if (strcmp(execution->id, wanted->id) == 0 &&
+            wanted->bundle[0] != '\0') {
+            /* Gone on with after a restart, told by the slots alone: who asks
+             * now waits for its reports. */
+            memcpy(execution->bundle, wanted->bundle,
+                   sizeof(execution->bundle));
+        }
+        if (flo_execution_is_own(wanted)) {
+            return; /* a repair can wait */
+        }
+        if (strcmp(execution->id, wanted->id) == 0 ||
+            (wanted->order[0] != '\0' &&
+             strcmp(execution->order, wanted->order) == 0)) {
+            told_again(s, wanted);
+            return;
+        }
+        if (is_older(wanted, execution)) {
+            flo_do_ack(s, wanted->order, "ignored", NULL);
+            return;
+        }
+        flo_execution_end(s, FLO_EXECUTION_SUPERSEDED, 0, "by %s", wanted->id);
+    }
+    take(agent, wanted);
+    begin(s);
+}
+
+/* ---- after a restart ---- */
+
+static void resume_trial(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_execution *execution = &agent->execution;
+
+    if (agent->slots.tries_left == 0) {
+        flo_execution_end(s, FLO_EXECUTION_ROLLED_BACK, FLO_E_SOAK_FAILED,
+                          "no start of the candidate is left");
+        return;
+    }
+    if (execution->state != FLO_EXECUTION_SOAKING) {
+        execution->state = FLO_EXECUTION_ACTIVATING;
+    }
+    execution->since_ms = s->now;
+    execution->deadline_ms = 0;
+    agent->slots.tries_left--;
+    flo_do_release(s, FLO_DO_SLOT_TRY, &agent->slots.candidate);
+    flo_engine_load(s, FLO_AGENT_BESIDE, &agent->slots.candidate);
+}
+
+/* No candidate is left on disk: what became of it? */
+static void resume_without_candidate(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    struct flo_agent_execution *execution = &agent->execution;
+
+    if (flo_ref_equal(&execution->release, &agent->slots.current)) {
+        if (execution->state >= FLO_EXECUTION_STAGED) {
+            flo_execution_serves(s, FLO_EXECUTION_SUCCEEDED);
+        } else { /* it was repaired */
+            execution->state = FLO_EXECUTION_ACCEPTED;
+            execution->since_ms = s->now;
+        }
+    } else if (execution->state >= FLO_EXECUTION_ACTIVATING) {
+        flo_execution_end(s, FLO_EXECUTION_ROLLED_BACK, FLO_E_SOAK_FAILED,
+                          "no start of the candidate was left");
+        flo_do_serving(s, "rolled-back", &agent->slots.current);
+    } else {
+        execution->state = FLO_EXECUTION_ACCEPTED;
+        execution->since_ms = s->now;
+    }
+}
+
+void flo_execution_boot(struct step *s)
+{
+    struct flo_agent *agent = s->agent;
+    const struct flo_agent_execution *open = s->event->boot.open;
+    bool has_candidate = flo_ref_is(&agent->slots.candidate);
+    bool is_trial = has_candidate && agent->slots.is_trial;
+
+    if (open != NULL && !s->event->boot.has_ended) {
+        take(agent, open);
+        agent->execution.fits_both = s->event->fits_both;
+        if (is_trial) {
+            resume_trial(s);
+        } else if (has_candidate) {
+            agent->execution.state = FLO_EXECUTION_STAGED;
+            agent->execution.since_ms = s->now;
+        } else {
+            resume_without_candidate(s);
+        }
+    } else if (has_candidate) { /* its execution has ended, or nobody knows */
+        flo_do_release(s, FLO_DO_SLOT_CLEAR, &agent->slots.candidate);
+        memset(&agent->slots.candidate, 0, sizeof(agent->slots.candidate));
+        agent->slots.is_trial = false;
+    }
+    if (!flo_ref_is(&agent->slots.current) ||
+        !flo_engine_is(agent, FLO_AGENT_CURRENT, FLO_ENGINE_NONE)) {
+        return;
+    }
+    if (agent->engines[FLO_AGENT_BESIDE].state == FLO_ENGINE_NONE ||
+        s->event->fits_both) {
+        flo_engine_load(s, FLO_AGENT_CURRENT, &agent->slots.current);
+    }
+}
