@@ -105,13 +105,13 @@ def fetch_base():
 
 
 def merge(args, base, method, version):
-    """Base + adapter by flotilla-engine; kept under build/models."""
+    """Base + adapter by flotilla-model; kept under build/models."""
     out = os.path.join(F.ROOT, "build", "models", "smollm2-%s.gguf" % method)
     os.makedirs(os.path.dirname(out), exist_ok=True)
     more = ["--force"] if method == "requantize" else []
-    engine = os.path.join(args.bin, "flotilla-engine")
+    program = os.path.join(args.bin, "flotilla-model")
     done = subprocess.run(
-        [engine, "merge-lora", "--model", base, "--lora",
+        [program, "merge-lora", "--model", base, "--lora",
          model("smollm2-ops-lora.gguf"), "--out", out, "--method", method,
          "--seed", "1", "--release-version", version, *more],
         capture_output=True)

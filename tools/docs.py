@@ -181,11 +181,13 @@ def programs():
                               "--help"], capture_output=True, text=True)
         return got.stdout.strip() or got.stderr.strip()
 
-    engine = re.findall(r"^  (\S+) ", ask("flotilla-engine"), re.M)
+    def commands(program):
+        names = re.findall(r"^  (\S+) ", ask(program), re.M)
+        return [[program], *([program, n] for n in names if n != "worker")]
+
     calls = [["flotilla-controller"], ["flotilla-agent"],
-             ["flotilla-agent", "serve"], ["flotilla-engine"],
-             *(["flotilla-engine", c] for c in engine if c != "worker"),
-             ["flotilla-updater"],
+             ["flotilla-agent", "serve"], *commands("flotilla-engine"),
+             *commands("flotilla-model"), ["flotilla-updater"],
              *(["flotilla-updater", *c.split()] for c in (
                  "delta create", "delta apply", "delta info", "bundle create",
                  "bundle verify", "release sign", "release verify",

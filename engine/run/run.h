@@ -36,6 +36,10 @@ static inline uint32_t flo_smaller(uint32_t a, uint32_t b)
 int flo_worker_serve(int socket, enum flo_sandbox_mode mode,
                      void (*opened)(int socket));
 
+/* flotilla-engine worker [required|preferred]: serve descriptor 3.  Returns
+ * the exit code. */
+int flo_cmd_worker(int argc, char **argv);
+
 /* ---- sandbox.c --------------------------------------------------- */
 
 /* First thing in the process: keep descriptor `socket` (3) only, no core

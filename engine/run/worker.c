@@ -4,7 +4,7 @@
  * compute one pass (passes.c), write.  The process ends when the agent closes
  * the socket. */
 #include "engine/run/worker.h"
-#include "engine/tools/tools.h"
+#include "engine/run/run.h"
 
 #include <errno.h>
 #include <poll.h>

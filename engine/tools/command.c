@@ -1,4 +1,4 @@
-/* A command: its options read, its function called, its end told. */
+/* A program's command: its options read, its function called, its end told. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +7,7 @@
 #include "engine/tools/common.h"
 
 #define OPTIONS_MAX 32
+#define COMMANDS_MAX 16
 #define HELP_COLUMN 27 /* behind "  --release-version TEXT " */
 
 /* What a command takes: the shared options, then its own. */
@@ -68,10 +69,10 @@ static void print_kernels(void)
     }
 }
 
-static void print_help(const struct flo_command *command,
+static void print_help(const char *program, const struct flo_command *command,
                        const struct options *options)
 {
-    printf("usage: flotilla-engine %s %s\n", command->name, command->usage);
+    printf("usage: %s %s %s\n", program, command->name, command->usage);
     for (size_t i = 0; i < options->count; i++) {
         const struct flo_option *option = &options->rows[i];
         int value = option->kind == FLO_OPTION_FLAG
@@ -210,7 +211,8 @@ static int read_all(const struct flo_command *command,
     return rv;
 }
 
-int flo_command_main(const struct flo_command *command, int argc, char **argv)
+static int run_command(const char *program, const struct flo_command *command,
+                       int argc, char **argv)
 {
     const struct options options = options_of(command);
     const struct flo_tool *tool = command->state;
@@ -219,7 +221,7 @@ int flo_command_main(const struct flo_command *command, int argc, char **argv)
     int rv = read_all(command, &options, argc, argv, &asks_help, &err);
 
     if (asks_help) {
-        print_help(command, &options);
+        print_help(program, command, &options);
         return FLO_EXIT_OK;
     }
     rv = rv < 0 ? rv : command->run(command->state, &err);
@@ -233,4 +235,67 @@ int flo_command_main(const struct flo_command *command, int argc, char **argv)
         print_json_error(&err);
     }
     return flo_err_print(stderr, &err);
+}
+
+static void print_commands(const struct flo_program *program, FILE *file)
+{
+    fprintf(file, "usage: %s COMMAND [OPTION...]\n\n", program->name);
+    for (size_t i = 0; i < program->count; i++) {
+        fprintf(file, "  %-11s %s\n", program->commands[i]->name,
+                program->commands[i]->help);
+    }
+    fprintf(file, "\n%s COMMAND --help tells its options.\n", program->name);
+}
+
+static int refuse(const struct flo_program *program, const char *name)
+{
+    struct flo_err err = {0};
+    const char *names[COMMANDS_MAX];
+
+    flo_fail(&err, FLO_E_USAGE, "unknown command '%s'", name);
+    for (const char *const *at = program->elsewhere; *at != NULL; at++) {
+        if (strcmp(name, *at) == 0) {
+            flo_err_fix(&err, "%s %s does it now (package %s)",
+                        program->elsewhere_program, name,
+                        program->elsewhere_package);
+            return flo_err_print(stderr, &err);
+        }
+    }
+    for (size_t i = 0; i < program->count; i++) {
+        names[i] = program->commands[i]->name;
+    }
+    const char *near = flo_nearest(name, names, program->count);
+    if (near != NULL) {
+        flo_err_fix(&err, "did you mean '%s'?", near);
+    } else {
+        flo_err_fix(&err, "%s --help lists the commands", program->name);
+    }
+    return flo_err_print(stderr, &err);
+}
+
+int flo_program_main(const struct flo_program *program, int argc, char **argv)
+{
+    if (argc < 2) {
+        print_commands(program, stderr);
+        return FLO_EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        print_commands(program, stdout);
+        return FLO_EXIT_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("%s %s\n", program->name, FLO_VERSION);
+        return FLO_EXIT_OK;
+    }
+    for (size_t i = 0; i < program->count; i++) {
+        const struct flo_command *command = program->commands[i];
+
+        if (strcmp(argv[1], command->name) == 0) {
+            return command->main != NULL ? command->main(argc - 1, argv + 1)
+                                         : run_command(program->name, command,
+                                                       argc - 1, argv + 1);
+        }
+    }
+    return refuse(program, argv[1]);
 }

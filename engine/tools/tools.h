@@ -1,5 +1,5 @@
-/* The commands of flotilla-engine: each is a row of what it takes and one
- * function that does it. */
+/* Commands of flotilla-engine and flotilla-model: each is a row of what it
+ * takes and one function that does it. */
 #ifndef FLOTILLA_ENGINE_TOOLS_H
 #define FLOTILLA_ENGINE_TOOLS_H
 
@@ -40,18 +40,19 @@ struct flo_command {
     void *state;      /* begins with a struct flo_tool */
     /* What it opens is its process's, and ends with it. */
     int (*run)(void *state, struct flo_err *err);
+    int (*main)(int argc, char **argv); /* NULL, or all that it has */
 };
-/* Read the options in argv[1..], run it, print its error on stderr and, with
- * tool.is_json, on stdout.  Returns the exit code. */
-int flo_command_main(const struct flo_command *command, int argc, char **argv);
 
-extern const struct flo_command flo_command_run, flo_command_generate,
-    flo_command_logits, flo_command_tokenize, flo_command_bench,
-    flo_command_inspect, flo_command_plan, flo_command_pack,
-    flo_command_quantize, flo_command_merge_lora, flo_command_embed,
-    flo_command_perplexity, flo_command_eval, flo_command_golden;
-
-/* Of engine/run; argv[0] is the command's own name. */
-int flo_cmd_worker(int argc, char **argv);
+/* A program: its commands, and the names that another program has. */
+struct flo_program {
+    const char *name;
+    const struct flo_command *const *commands;
+    size_t count;
+    const char *const *elsewhere; /* names, NULL behind the last */
+    const char *elsewhere_program, *elsewhere_package;
+};
+/* Do the command that argv[1] names: read its options, run it, print its error
+ * on stderr and, with tool.is_json, on stdout.  Returns the exit code. */
+int flo_program_main(const struct flo_program *program, int argc, char **argv);
 
 #endif

@@ -499,8 +499,8 @@ static int look_at_name(struct flo_cli *cli, const struct create *create,
 
 /* ---- golden prompts --------------------------------------------- */
 
-/* A command of flotilla-engine; it tells its story on stderr itself. */
-static int run_engine(const char *const *words, struct flo_err *err)
+/* A command of flotilla-model; it tells its story on stderr itself. */
+static int run_model(const char *const *words, struct flo_err *err)
 {
     char program[4096];
     const char *argv[16] = {program};
@@ -508,10 +508,10 @@ static int run_engine(const char *const *words, struct flo_err *err)
     pid_t pid;
     int rv;
 
-    if (!flo_process_sibling("flotilla-engine", program, sizeof(program)) ||
+    if (!flo_process_sibling("flotilla-model", program, sizeof(program)) ||
         access(program, X_OK) != 0) {
         flo_fail(err, FLO_E_ABSENT,
-                 "the program flotilla-engine, which plays the golden prompts, "
+                 "the program flotilla-model, which plays the golden prompts, "
                  "is not installed");
         flo_err_fix(err, "install it, or sign what nobody played with "
                          "--golden FILE --skip-play");
@@ -531,7 +531,7 @@ static int run_engine(const char *const *words, struct flo_err *err)
         return 0;
     }
     return flo_fail(err, FLO_E_PROBE_GOLDEN,
-                    "flotilla-engine %s %s said so (%s %d)", words[0], words[1],
+                    "flotilla-model %s %s said so (%s %d)", words[0], words[1],
                     WIFEXITED(status) ? "exit code" : "signal",
                     WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
 }
@@ -573,7 +573,7 @@ static int make_golden(struct flo_cli *cli, struct create *create,
     }
     flo_out_say(cli, "   making       golden prompts, %s",
                 prompts != NULL ? prompts : "the built-in set");
-    int rv = run_engine(words, err);
+    int rv = run_model(words, err);
     return rv < 0 ? rv : read_golden(create->golden, err);
 }
 
@@ -591,7 +591,7 @@ static int prepare_golden(struct flo_cli *cli, struct create *create,
         return 0;
     }
     flo_out_say(cli, "   playing      %s", create->golden);
-    return run_engine(words, err);
+    return run_model(words, err);
 }
 
 /* ---- the command ------------------------------------------------ */

@@ -104,6 +104,7 @@ def read_anew(path):
 class Ours:
     def __init__(self, program):
         self.program = program
+        self.model = os.path.join(os.path.dirname(program), "flotilla-model")
         self.former = os.path.join(os.path.dirname(program), "bench_form")
         self.ready = set()
 
@@ -123,7 +124,7 @@ class Ours:
 
     def start_command(self, model, threads, context, count):
         ids = ",".join(str((i * 7919 + 13) % 200 + 20) for i in range(count))
-        return [self.program, "generate", *self.base(model, threads, context),
+        return [self.model, "generate", *self.base(model, threads, context),
                 "--tokens", ids, "--n", "1"]
 
     def form(self, model, threads, schema):

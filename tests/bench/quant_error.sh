@@ -1,5 +1,5 @@
 #!/bin/sh
-# The error of `flotilla-engine quantize` beside llama.cpp's llama-quantize, type by
+# The error of `flotilla-model quantize` beside llama.cpp's llama-quantize, type by
 # type: rms of the differences over the rms of the weights, in percent, of the
 # matrices that both wrote in that type.
 # usage: quant_error.sh BIN_DIR QUANT_ERROR LLAMA_QUANTIZE FLOATS.gguf
@@ -13,7 +13,7 @@ for type in Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL IQ4_XS Q2_K Q3_K Q4_K Q5_K Q6_K; do
     Q3_K | Q4_K | Q5_K) named=${type}_M ;;
     *) named=$type ;;
     esac
-    "$bin/flotilla-engine" quantize "$floats" "$work/ours.gguf" "$named" >/dev/null
+    "$bin/flotilla-model" quantize "$floats" "$work/ours.gguf" "$named" >/dev/null
     "$peer" "$floats" "$work/peer.gguf" "$named" >"$work/log" 2>&1 ||
         { tail -3 "$work/log"; exit 1; }
     "$measure" "$type" "$floats" "$work/ours.gguf" "$work/peer.gguf" |

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/tools/suite.h"
+#include "engine/judge/suite.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

@@ -229,7 +229,7 @@ def test_nothing_that_is_typed_wrong_does_anything(up):
                                            up.admin_token), "cli.usage")):
         refused(up, 2, ids, "flotilla", *args)
     for program in ("flotilla", "flotilla-agent", "flotilla-controller",
-                    "flotilla-updater", "flotilla-engine"):
+                    "flotilla-updater", "flotilla-engine", "flotilla-model"):
         assert up.program(program, check=False)[0] == 2
         refused(up, 2, "cli.usage", program, "nonsense")
         refused(up, 2, "cli.usage", program, ESCAPES)

@@ -428,7 +428,7 @@ def test_a_login_says_which_kind_of_token_it_was_given(controller, folder):
     ("flotilla-agent run --config", "--config needs a file"),
     ("flotilla-controller --data", "--data needs a value"),
     ("flotilla-controller --dta x", "did you mean --data?"),
-    ("flotilla-engine golden play nofile --model x",
+    ("flotilla-model golden play nofile --model x",
      "error[absent]: nofile: No such file"),
 ])
 def test_a_line_that_is_not_whole_is_told_as_what_it_is(line, says):

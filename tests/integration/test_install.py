@@ -10,7 +10,7 @@ from conftest import ROOT
 BUILD = os.environ.get("FLOTILLA_BUILD",
                        os.path.join(ROOT, "build", "release"))
 PROGRAMS = ["flotilla", "flotilla-agent", "flotilla-controller",
-            "flotilla-engine", "flotilla-updater"]
+            "flotilla-engine", "flotilla-model", "flotilla-updater"]
 
 
 @pytest.fixture(scope="module", params=["/usr", "/opt/flotilla"])
@@ -92,6 +92,7 @@ def test_the_shell_completes_nouns_verbs_and_flags(pages):
     assert complete("flotilla", "-q", "rollout", "start", "--soak-r") == \
         ["--soak-requests"]
     assert "--packed" in complete("flotilla-engine", "bench", "--")
+    assert "--pin-grid" in complete("flotilla-model", "quantize", "--")
 
 
 def test_a_started_controller_can_see_the_broker_of_its_last_start():

@@ -110,7 +110,7 @@ def test_the_same_inputs_again_are_there_already(create):
         assert what in err, err
 
 
-def test_without_an_engine_nothing_is_signed_unplayed(create, folder):
+def test_without_its_model_program_nothing_is_signed_unplayed(create, folder):
     alone = os.path.join(folder, "alone")
     os.makedirs(alone)
     program = shutil.copy(os.path.join(BIN, "flotilla"), alone)
@@ -118,5 +118,5 @@ def test_without_an_engine_nothing_is_signed_unplayed(create, folder):
     env.pop("FLOTILLA_BIN", None)
     code, out, err = create("alone@1", "--golden", GOLDEN, program=program,
                             env=env)
-    assert code == 3 and "flotilla-engine" in err and out == "", err
+    assert code == 3 and "flotilla-model" in err and out == "", err
     assert "--skip-play" in err, err

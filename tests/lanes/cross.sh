@@ -36,18 +36,18 @@ python3 tests/lanes/arm_story.py "build/$arch/bin" "$(command -v $qemu)" "$root"
 
 model=tests/oracle/tiny/llama32-S-q4_0.gguf
 packed=build/arm64/llama32-S-q4_0.packed
-engine() {
-    $qemu -L "$root" -cpu "$cpu" build/arm64/bin/flotilla-engine "$@"
+program() {
+    $qemu -L "$root" -cpu "$cpu" "build/arm64/bin/flotilla-$@"
 }
 cpu=max
-engine pack "$model" --o "$packed"
+program engine pack "$model" --o "$packed"
 for pair in cortex-a53:neon cortex-a76:neon-dotprod max:neon-i8mm; do
     cpu=${pair%:*} kernel=${pair#*:}
-    engine bench --model "$model" --packed none --threads 1 --tests g1 --json |
+    program engine bench --model "$model" --packed none --threads 1 --tests g1 --json |
         grep -q "\"kernel\":\"$kernel\"" ||
         { echo "$cpu does not choose $kernel"; exit 1; }
     [ "$kernel" = neon ] && continue
-    engine logits --model "$model" --packed "$packed" --tokens 1,2,3,4,5 \
+    program model logits --model "$model" --packed "$packed" --tokens 1,2,3,4,5 \
         --out "build/arm64/$kernel.f32"
 done
 cmp build/arm64/neon-dotprod.f32 build/arm64/neon-i8mm.f32

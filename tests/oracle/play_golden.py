@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Play a golden file (format flotilla-golden-1) against a model.
 
-  play_golden.py --engine build/bin/flotilla-engine MODEL GOLDEN [--expect N]
+  play_golden.py --bin build/bin MODEL GOLDEN [--expect N]
 
 A case passes when its ids are those expected (where the file gives them) and
 its text holds every must_contain.  The prompt's ids come from the file and,
@@ -9,12 +9,14 @@ in a second pass, from the engine's own chat template.  Exit code 0 when as
 many cases pass as --expect says (default: all)."""
 import argparse
 import json
+import os
 import subprocess
 import sys
 
 
-def engine(args, *words):
-    result = subprocess.run([args.engine, *words], capture_output=True)
+def ask(args, program, *words):
+    result = subprocess.run([os.path.join(args.bin, program), *words],
+                            capture_output=True)
     if result.returncode != 0:
         raise SystemExit(result.stderr.decode(errors="replace"))
     return result.stdout
@@ -24,9 +26,10 @@ def passes(args, case):
     common = ["--model", args.model, "--ctx", "512", "--threads", args.threads,
               "--n", str(case["max_new_tokens"]), "--temp", "0"]
     tokens = ",".join(map(str, case["input_tokens"]))
-    ids = engine(args, "generate", *common, "--tokens", tokens, "--ids",
-                 "--stop")
-    text = engine(args, "run", *common, "--prompt", case["prompt"])
+    ids = ask(args, "flotilla-model", "generate", *common, "--tokens", tokens,
+              "--ids", "--stop")
+    text = ask(args, "flotilla-engine", "run", *common, "--prompt",
+               case["prompt"])
     text = text.decode(errors="replace")
     expected = case.get("expect_tokens")
     is_same = expected is None or [int(i) for i in ids.split()] == expected
@@ -35,7 +38,7 @@ def passes(args, case):
 
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("--engine", default="build/bin/flotilla-engine")
+    parser.add_argument("--bin", default="build/bin")
     parser.add_argument("--threads", default="1")
     parser.add_argument("--expect", type=int)
     parser.add_argument("model")

@@ -1,9 +1,10 @@
 #!/bin/sh
-# flotilla-engine as a program: framing, reports, exit codes.
+# flotilla-engine and flotilla-model as programs: framing, reports, exit codes.
 #
-# usage: commands.sh FLOTILLA-ENGINE [EMULATOR...]   (from the root folder)
+# usage: commands.sh BIN_DIR [EMULATOR...]   (from the root folder)
 set -u
-engine=$1
+engine=$1/flotilla-engine
+model=$1/flotilla-model
 shift
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -30,9 +31,13 @@ expect() {
 
 tiny=tests/models/tiny-v1.Q4_1.gguf
 expect 2 "did you mean 'inspect'" "$@" "$engine" inspekt
-expect 2 "did you mean '--model'" "$@" "$engine" tokenize --modell x
-expect 2 '^error\[cli.usage\]' "$@" "$engine" tokenize
-expect 0 '^usage' "$@" "$engine" tokenize --help
+# A command of the other program: which one has it.
+expect 2 'flotilla-model quantize .*package flotilla-cli' "$@" "$engine" \
+    quantize a b Q8_0
+expect 2 'flotilla-engine run .*package flotilla-engine' "$@" "$model" run
+expect 2 "did you mean '--model'" "$@" "$model" tokenize --modell x
+expect 2 '^error\[cli.usage\]' "$@" "$model" tokenize
+expect 0 '^usage' "$@" "$model" tokenize --help
 expect 0 '--kernel NAME .* avx2 .*ref$\|--kernel NAME .* neon .*ref$' "$@" "$engine" run --help
 # Numbers that are too large are told with their limit.
 huge=99999999999999999999
@@ -48,13 +53,14 @@ for command in plan 'run --prompt x'; do
     expect 2 '^error\[cli.usage\].*kernel abacus: not known' "$@" "$engine" \
         $command --model $tiny --kernel abacus
 done
-expect 2 'threads is 65, not 1 to 64' "$@" "$engine" quantize $tiny \
+expect 2 'threads is 65, not 1 to 64' "$@" "$model" quantize $tiny \
     "$work/none" Q8_0 --threads 65
-expect 2 'old-floats needs --pin-grid' "$@" "$engine" quantize $tiny \
+expect 2 'old-floats needs --pin-grid' "$@" "$model" quantize $tiny \
     "$work/none" Q8_0 --old-floats $tiny
 # Help stands in two columns: the option with its value, what it is.
-for command in run bench eval quantize pack merge-lora embed; do
-    "$@" "$engine" "$command" --help | sed 1d | grep -v '^  --.\{23\}[^ ]' &&
+for command in engine:run engine:bench engine:pack model:eval model:quantize \
+    model:merge-lora model:embed; do
+    "$@" "${engine%engine}${command%:*}" "${command#*:}" --help | sed 1d | grep -v '^  --.\{23\}[^ ]' &&
         failed=1
 done
 expect 3 '^error\[absent\]' "$@" "$engine" inspect "$work/none"
@@ -66,10 +72,10 @@ expect 0 '"id":"model.nonfinite"' \
     "$@" "$engine" inspect tests/models/tiny-v3-bad-nan.Q4_0.gguf --json
 
 # Two frames in, two lines out; the golden ids of 'hello' and ' hello'.
-printf '5\nhello6\n hello' | "$@" "$engine" tokenize --model $tiny --framed \
+printf '5\nhello6\n hello' | "$@" "$model" tokenize --model $tiny --framed \
     >"$work/out"
 printf '282 785\n223 282 785\n' | cmp - "$work/out" || failed=1
-printf '9\nhello' | "$@" "$engine" tokenize --model $tiny --framed \
+printf '9\nhello' | "$@" "$model" tokenize --model $tiny --framed \
     >"$work/out" 2>"$work/err"
 [ $? -eq 2 ] && grep -q 'ends inside a frame' "$work/err" || {
     echo "a cut frame is not refused"
@@ -97,61 +103,61 @@ cp $tiny "$work/own.gguf"
 cp tests/models/tiny-v1-site-lora.gguf "$work/lora.gguf"
 ln -s own.gguf "$work/link.gguf"
 mkfifo "$work/pipe"
-expect 2 'which is read' "$@" "$engine" quantize "$work/own.gguf" \
+expect 2 'which is read' "$@" "$model" quantize "$work/own.gguf" \
     "$work/own.gguf" Q8_0
-expect 2 'which is read' "$@" "$engine" quantize "$work/own.gguf" \
+expect 2 'which is read' "$@" "$model" quantize "$work/own.gguf" \
     "$work/link.gguf" Q8_0
-expect 2 'which is read' "$@" "$engine" quantize $tiny "$work/own.gguf" Q4_1 \
+expect 2 'which is read' "$@" "$model" quantize $tiny "$work/own.gguf" Q4_1 \
     --pin-grid "$work/own.gguf"
 expect 2 'which is read' "$@" "$engine" pack "$work/own.gguf" -o \
     "$work/own.gguf"
-expect 2 'which is read' "$@" "$engine" merge-lora --model "$work/own.gguf" \
+expect 2 'which is read' "$@" "$model" merge-lora --model "$work/own.gguf" \
     --lora "$work/lora.gguf" --out "$work/own.gguf"
-expect 2 'which is read' "$@" "$engine" merge-lora --model $tiny \
+expect 2 'which is read' "$@" "$model" merge-lora --model $tiny \
     --lora "$work/lora.gguf" --out "$work/lora.gguf"
-expect 2 'which is read' "$@" "$engine" logits --model "$work/own.gguf" \
+expect 2 'which is read' "$@" "$model" logits --model "$work/own.gguf" \
     --tokens 1 --out "$work/own.gguf"
 head -n 1 tests/models/ops-eval.jsonl >"$work/own.jsonl"
-expect 2 'which is read' "$@" "$engine" eval "$work/own.jsonl" \
+expect 2 'which is read' "$@" "$model" eval "$work/own.jsonl" \
     --model "$work/own.gguf" --report "$work/own.jsonl"
-expect 2 'which is read' "$@" "$engine" eval "$work/own.jsonl" \
+expect 2 'which is read' "$@" "$model" eval "$work/own.jsonl" \
     --model "$work/own.gguf" --report "$work/own.gguf"
 # Nor is an input that has the name of the unfinished output.
 cp $tiny "$work/o.part"
-expect 2 'which is read' "$@" "$engine" quantize "$work/o.part" "$work/o" Q8_0
+expect 2 'which is read' "$@" "$model" quantize "$work/o.part" "$work/o" Q8_0
 expect 2 'which is read' "$@" "$engine" pack "$work/o.part" -o "$work/o"
 cmp $tiny "$work/o.part" || failed=1
 # An adapter is read, with a scale or without.
 cp tests/models/tiny-v1.F16.gguf "$work/f16.gguf"
 for lora in "$work/lora.gguf" "$work/lora.gguf:0.5"; do
-    expect 2 'which is read' "$@" "$engine" logits --model "$work/f16.gguf" \
+    expect 2 'which is read' "$@" "$model" logits --model "$work/f16.gguf" \
         --lora "$lora" --tokens 1 --out "$work/lora.gguf"
-    expect 2 'which is read' "$@" "$engine" eval "$work/own.jsonl" \
+    expect 2 'which is read' "$@" "$model" eval "$work/own.jsonl" \
         --model "$work/f16.gguf" --lora "$lora" --report "$work/lora.gguf"
 done
 # Packed weights are read, named or beside the model.
 "$@" "$engine" pack "$work/own.gguf" >/dev/null
 cp "$work/own.gguf.packed" "$work/w.part"
-expect 2 'which is read' "$@" "$engine" logits --model "$work/own.gguf" \
+expect 2 'which is read' "$@" "$model" logits --model "$work/own.gguf" \
     --packed "$work/w.part" --tokens 1 --out "$work/w"
-expect 2 'which is read' "$@" "$engine" eval "$work/own.jsonl" \
+expect 2 'which is read' "$@" "$model" eval "$work/own.jsonl" \
     --model "$work/own.gguf" --packed "$work/w.part" --report "$work/w"
-expect 2 'which is read' "$@" "$engine" logits --model "$work/own.gguf" \
+expect 2 'which is read' "$@" "$model" logits --model "$work/own.gguf" \
     --tokens 1 --out "$work/own.gguf.packed"
 expect 2 'which is read' "$@" "$engine" run --model "$work/own.gguf" --raw \
     --prompt 'a long text, so that its beginning is worth keeping' --n 1 \
     --packed "$work/w.part" --prefix-file "$work/w"
 cmp "$work/own.gguf.packed" "$work/w.part" || failed=1
-expect 1 'not a regular file' "$@" "$engine" quantize $tiny "$work/pipe" Q8_0
+expect 1 'not a regular file' "$@" "$model" quantize $tiny "$work/pipe" Q8_0
 cmp $tiny "$work/own.gguf" &&
     cmp tests/models/tiny-v1-site-lora.gguf "$work/lora.gguf" &&
     [ -L "$work/link.gguf" ] && [ -p "$work/pipe" ] || failed=1
 
 # Of two that write the same output one is refused.
 expect 1 'another process is writing it' flock "$work/held.gguf.part" \
-    "$@" "$engine" quantize $tiny "$work/held.gguf" Q8_0
+    "$@" "$model" quantize $tiny "$work/held.gguf" Q8_0
 [ ! -e "$work/held.gguf" ] || failed=1
-expect 0 'Q8_0' "$@" "$engine" quantize $tiny "$work/held.gguf" Q8_0
+expect 0 'Q8_0' "$@" "$model" quantize $tiny "$work/held.gguf" Q8_0
 
 # Answers of a form.
 printf '{"type":"object","properties":{"ok":{"type":"boolean"}},"required":["ok"]}' >"$work/schema"
@@ -159,7 +165,7 @@ printf 'root ::= "a" root' >"$work/endless"
 printf 'root ::= root' >"$work/bad"
 expect 0 '^{"ok": [a-z]*e}$' "$@" "$engine" run --model $tiny --ctx 64 \
     --raw --prompt hello --json-schema "$work/schema" --temp 2
-expect 0 '^{"ok": [a-z]*e}$' "$@" "$engine" generate --model $tiny --ctx 64 \
+expect 0 '^{"ok": [a-z]*e}$' "$@" "$model" generate --model $tiny --ctx 64 \
     --tokens 1,2 --json-schema "$work/schema" --n 32
 expect 0 '^aaaaa*$' "$@" "$engine" run --model $tiny --ctx 64 \
     --raw --prompt hello --grammar "$work/endless" --n 8
@@ -169,35 +175,36 @@ expect 2 'exclude each other' "$@" "$engine" run --model $tiny --raw \
     --prompt hello --grammar "$work/bad" --json-schema "$work/schema"
 
 # Who computes.
-for command in "run --prompt a" "generate --tokens 1" bench \
-    "logits --tokens 1 --out $work/none" "perplexity --tokens $work/none" \
-    "eval tests/models/golden-tiny-v2.json"; do
+for command in "engine run --prompt a" "engine bench" \
+    "model generate --tokens 1" "model logits --tokens 1 --out $work/none" \
+    "model perplexity --tokens $work/none" \
+    "model eval tests/models/golden-tiny-v2.json"; do
     # shellcheck disable=SC2086
-    expect 2 "no backend 'onnx', there are: native" "$@" "$engine" $command \
-        --model $tiny --backend onnx
+    expect 2 "no backend 'onnx', there are: native" "$@" \
+        "${engine%engine}"$command --model $tiny --backend onnx
 done
-expect 0 '^[0-9]* [0-9]*$' "$@" "$engine" generate --model $tiny --ctx 64 \
+expect 0 '^[0-9]* [0-9]*$' "$@" "$model" generate --model $tiny --ctx 64 \
     --tokens 1,2 --ids --n 2 --backend native
 
 # Quantizing: the report, the same bytes on every CPU, the pinned grid.
 f16=tests/models/tiny-v1.F16.gguf
-expect 2 "type 'Q9' is not known" "$@" "$engine" quantize $f16 "$work/q" Q9
-expect 2 'IN, OUT and TYPE are needed' "$@" "$engine" quantize $f16
+expect 2 "type 'Q9' is not known" "$@" "$model" quantize $f16 "$work/q" Q9
+expect 2 'IN, OUT and TYPE are needed' "$@" "$model" quantize $f16
 expect 0 '"rms_relative":0.0' \
-    "$@" "$engine" quantize $f16 "$work/old" Q4_1 --json
-expect 0 '^Q4_K_M: ' "$@" "$engine" quantize $f16 "$work/q" Q4_K_M
+    "$@" "$model" quantize $f16 "$work/old" Q4_1 --json
+expect 0 '^Q4_K_M: ' "$@" "$model" quantize $f16 "$work/q" Q4_K_M
 expect 0 '^tensors    47 in bounds:' "$@" "$engine" inspect "$work/q"
 q8=tests/models/tiny-v1.Q8_0.gguf # the floats with a small change
 expect 0 '^kept 0.9[3-9]. of the update (estimated), 87936 of 87936 blocks' \
-    "$@" "$engine" quantize $q8 "$work/new" Q4_1 --pin-grid "$work/old"
-expect 2 'no tensor whose grid could be kept' "$@" "$engine" \
+    "$@" "$model" quantize $q8 "$work/new" Q4_1 --pin-grid "$work/old"
+expect 2 'no tensor whose grid could be kept' "$@" "$model" \
     quantize $f16 "$work/new" Q8_0 --pin-grid "$work/old"
-"$@" "$engine" quantize $f16 "$work/old" Q5_0 >/dev/null # a fitted grid
-expect 10 '^error\[model.update_lost\]' "$@" "$engine" quantize $q8 \
+"$@" "$model" quantize $f16 "$work/old" Q5_0 >/dev/null # a fitted grid
+expect 10 '^error\[model.update_lost\]' "$@" "$model" quantize $q8 \
     "$work/lost" Q5_0 --pin-grid "$work/old" --old-floats $f16
 [ ! -e "$work/lost" ] && [ ! -e "$work/lost.part" ] || failed=1
 while read -r digest type; do
-    "$@" "$engine" quantize $f16 "$work/q" "$type" >/dev/null
+    "$@" "$model" quantize $f16 "$work/q" "$type" >/dev/null
     got=$(sha256sum <"$work/q" | cut -d' ' -f1)
     [ "$got" = "$digest" ] || {
         echo "quantize $type: $got, $digest expected"
@@ -206,7 +213,7 @@ while read -r digest type; do
 done <tests/golden/quant/tiny-v1.sha256
 
 # A folder that is absent.
-expect 1 '^error\[io.open\]' "$@" "$engine" merge-lora --model $tiny \
+expect 1 '^error\[io.open\]' "$@" "$model" merge-lora --model $tiny \
     --lora tests/models/tiny-v1-site-lora.gguf --out "$work/no/folder"
 
 # Adapters at run time.
@@ -219,9 +226,9 @@ for lora in "$site" "$site:1" "$site:0" none; do
 done >"$work/answers"
 printf 'severity: %s\n' P1 P1 critical critical | cmp - "$work/answers" ||
     failed=1
-expect 7 '^error\[model.adapter\]' "$@" "$engine" generate --model $f16 \
+expect 7 '^error\[model.adapter\]' "$@" "$model" generate --model $f16 \
     --lora $tiny --tokens 1 --ids
-expect 3 '^error\[absent\]' "$@" "$engine" generate --model $f16 \
+expect 3 '^error\[absent\]' "$@" "$model" generate --model $f16 \
     --lora "$work/none" --tokens 1 --ids
 expect 0 '^requests  *[1-9]' "$@" "$engine" plan --model $f16 --sessions 5
 expect 0 '"request_bytes":0,' "$@" "$engine" plan --model $f16 --json

@@ -1,9 +1,9 @@
 #!/bin/sh
-# flotilla-engine golden: cases made by a model pass on it, and on no other.
+# flotilla-model golden: cases made by a model pass on it, and on no other.
 #
-# usage: golden.sh FLOTILLA-ENGINE [EMULATOR...]   (from the root folder)
+# usage: golden.sh BIN_DIR [EMULATOR...]   (from the root folder)
 set -u
-engine=$1
+model=$1/flotilla-model
 shift
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -33,50 +33,50 @@ for case in json.load(open("tests/models/golden-tiny-v2.json"))["cases"]:
 echo "Tell me something that you are not sure of." >>"$work/prompts"
 
 # Most prompts that it was made for, and it says why not the others.
-expect 0 '^26 of 27 prompts became cases' "$@" "$engine" golden create \
+expect 0 '^26 of 27 prompts became cases' "$@" "$model" golden create \
     "$work/golden.json" --model $v2 --prompts "$work/prompts"
 cp "$work/out" "$work/said"
 expect 0 'left out: prompt-27 .*too close to call' cat "$work/said"
 expect 0 '^played: 26 of 26 .* 1 thread' cat "$work/said"
-expect 0 '^played: 26 of 26' "$@" "$engine" golden play "$work/golden.json" \
+expect 0 '^played: 26 of 26' "$@" "$model" golden play "$work/golden.json" \
     --model $v2
 cp "$work/golden.json" "$work/first.json"
-expect 0 'became cases' "$@" "$engine" golden create "$work/golden.json" \
+expect 0 'became cases' "$@" "$model" golden create "$work/golden.json" \
     --model $v2 --prompts "$work/prompts" --threads 1
 cmp "$work/first.json" "$work/golden.json" || failed=1
 
 # Another model, a damaged one, an answer that was changed.
-expect 7 'cases fail' "$@" "$engine" golden play "$work/golden.json" \
+expect 7 'cases fail' "$@" "$model" golden play "$work/golden.json" \
     --model $models/tiny-v1.Q4_0.gguf
-expect 7 'failed: advice-1' "$@" "$engine" golden play $golden \
+expect 7 'failed: advice-1' "$@" "$model" golden play $golden \
     --model $models/tiny-v3-bad-noise.Q4_0.gguf
 sed 's/"severity: critical"/"severity: none"/' $golden >"$work/changed.json"
-expect 7 'failed: severity-1' "$@" "$engine" golden play "$work/changed.json" \
+expect 7 'failed: severity-1' "$@" "$model" golden play "$work/changed.json" \
     --model $v2
 sed 's/^    552/    553/' $golden >"$work/changed.json"
-expect 7 'failed: severity-1' "$@" "$engine" golden play "$work/changed.json" \
+expect 7 'failed: severity-1' "$@" "$model" golden play "$work/changed.json" \
     --model $v2
-expect 7 'NaN' "$@" "$engine" golden create "$work/none.json" \
+expect 7 'NaN' "$@" "$model" golden create "$work/none.json" \
     --model $models/tiny-v3-bad-nanscale.Q4_0.gguf
 
 # Texts that are none, prompts without a case, words that are wrong.
-expect 7 'line 1: not strict JSON' "$@" "$engine" golden play README.md \
+expect 7 'line 1: not strict JSON' "$@" "$model" golden play README.md \
     --model $v2
 echo '{"prompt":"a","answer":"b"}' >"$work/suite"
-expect 7 'no document of the format' "$@" "$engine" golden play \
+expect 7 'no document of the format' "$@" "$model" golden play \
     "$work/suite" --model $v2
 echo "Tell me something that you are not sure of." >"$work/prompts"
-expect 7 'no case is left of 1 prompts' "$@" "$engine" golden create \
+expect 7 'no case is left of 1 prompts' "$@" "$model" golden create \
     "$work/none.json" --model $v2 --prompts "$work/prompts"
 : >"$work/prompts"
-expect 2 'has no prompt' "$@" "$engine" golden create "$work/none.json" \
+expect 2 'has no prompt' "$@" "$model" golden create "$work/none.json" \
     --model $v2 --prompts "$work/prompts"
-expect 2 'golden create FILE' "$@" "$engine" golden creat "$work/none.json" \
+expect 2 'golden create FILE' "$@" "$model" golden creat "$work/none.json" \
     --model $v2
 [ ! -e "$work/none.json" ] || failed=1
 # Paragraphs: a prompt may have lines.
 printf 'Classify: 23:45 oven-95 voltage drop temp=35C\n\nSeverity?\n13:38\n' \
     >"$work/prompts"
-expect 0 'of 2 prompts became cases' "$@" "$engine" golden create \
+expect 0 'of 2 prompts became cases' "$@" "$model" golden create \
     "$work/golden.json" --model $v2 --prompts "$work/prompts"
 exit $failed

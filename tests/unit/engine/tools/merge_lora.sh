@@ -2,14 +2,14 @@
 # The merged bytes are the same on every CPU: each tiny model with the site
 # adapter, seed 1, against the committed digests.
 #
-# usage: merge_lora.sh FLOTILLA-ENGINE [EMULATOR...]   (from the root folder)
+# usage: merge_lora.sh BIN_DIR [EMULATOR...]   (from the root folder)
 set -eu
-engine=$1
+model=$1/flotilla-model
 shift
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 while read -r digest file; do
-    "$@" "$engine" merge-lora --model "tests/models/$file" \
+    "$@" "$model" merge-lora --model "tests/models/$file" \
         --lora tests/models/tiny-v1-site-lora.gguf --seed 1 \
         --out "$work/$file" >"$work/report"
     grep -q '^kept 0\.9\|^kept 1\.0' "$work/report" || {
@@ -23,7 +23,7 @@ while read -r digest file; do
         exit 1
     }
 done <tests/golden/merge/tiny-v1-site.sha256
-if "$@" "$engine" merge-lora --model tests/models/tiny-v1.Q4_1.gguf \
+if "$@" "$model" merge-lora --model tests/models/tiny-v1.Q4_1.gguf \
     --lora tests/models/smollm2-ops-lora.gguf --out "$work/x" 2>"$work/report"
 then
     echo "an adapter of another base was merged"
@@ -45,7 +45,7 @@ put '\000\000\200\111' $((at + ${#key} + 4)) # 2^20
 put '\377\173' $(($(wc -c <"$strong") - 2))    # 65504, of a half
 for force in '' --force; do
     # shellcheck disable=SC2086
-    if "$@" "$engine" merge-lora --model tests/models/tiny-v1.F16.gguf \
+    if "$@" "$model" merge-lora --model tests/models/tiny-v1.F16.gguf \
         --lora "$strong" --method requantize $force --out "$work/x" \
         >"$work/report" 2>&1; then
         cat "$work/report"

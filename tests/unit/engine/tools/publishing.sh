@@ -1,9 +1,10 @@
 #!/bin/sh
-# flotilla-engine's commands of a publisher: perplexity and eval.
+# flotilla-model: perplexity and eval.
 #
-# usage: publishing.sh FLOTILLA-ENGINE [EMULATOR...]   (from the root folder)
+# usage: publishing.sh BIN_DIR [EMULATOR...]   (from the root folder)
 set -u
-engine=$1
+engine=$1/flotilla-engine
+model=$1/flotilla-model
 shift
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -28,11 +29,11 @@ expect() {
 
 # Perplexity: the number is that of the logits, by another program.
 seq 3 2 80 | tr '\n' ' ' >"$work/ids"
-"$@" "$engine" perplexity --model $models/tiny-v2.Q4_0.gguf \
+"$@" "$model" perplexity --model $models/tiny-v2.Q4_0.gguf \
     --tokens "$work/ids" --ctx 16 --json >"$work/ppl" || failed=1
 for first in 3 35; do # the two chunks of 16 ids
     ids=$(seq -s, $first 2 $((first + 30)))
-    "$@" "$engine" logits --model $models/tiny-v2.Q4_0.gguf --tokens "$ids" \
+    "$@" "$model" logits --model $models/tiny-v2.Q4_0.gguf --tokens "$ids" \
         --ctx 16 --out "$work/logits.$first" || failed=1
 done
 python3 - "$work" <<'END' || failed=1
@@ -58,54 +59,54 @@ assert abs(got["nll_error"] - error) < 1e-6, (got, error)
 assert abs(got["perplexity"] / math.exp(want) - 1) < 1e-5, (got, want)
 END
 echo 'What should I do?' >"$work/text"
-expect 0 '^perplexity [0-9.]* +/- 0.0000' "$@" "$engine" perplexity \
+expect 0 '^perplexity [0-9.]* +/- 0.0000' "$@" "$model" perplexity \
     --model $models/tiny-v2.Q4_0.gguf --file "$work/text"
-expect 2 'has 6 tokens, a chunk needs 64' "$@" "$engine" perplexity \
+expect 2 'has 6 tokens, a chunk needs 64' "$@" "$model" perplexity \
     --model $models/tiny-v2.Q4_0.gguf --text "$work/text" --ctx 64
-expect 2 'one of --text and --tokens' "$@" "$engine" perplexity \
+expect 2 'one of --text and --tokens' "$@" "$model" perplexity \
     --model $models/tiny-v2.Q4_0.gguf
-expect 2 'id 2 is no token id' "$@" "$engine" perplexity \
+expect 2 'id 2 is no token id' "$@" "$model" perplexity \
     --model $models/tiny-v2.Q4_0.gguf --tokens "$work/text.ids" \
     --ctx "$(echo '5 x' >"$work/text.ids"; echo 2)"
 # Also one that is only foretold.
 for ids in '1 2 3 896' '896 1 2 3' '1 2 3 2147483647'; do
     echo "$ids" >"$work/text.ids"
     expect 2 'id [14] is \(896\|2147483647\), the model has 896 tokens' "$@" \
-        "$engine" perplexity --model $models/tiny-v2.Q4_0.gguf \
+        "$model" perplexity --model $models/tiny-v2.Q4_0.gguf \
         --tokens "$work/text.ids" --ctx 4
 done
-expect 7 '^error\[model.nonfinite\]' "$@" "$engine" perplexity \
+expect 7 '^error\[model.nonfinite\]' "$@" "$model" perplexity \
     --model $models/tiny-v3-bad-nan.Q4_0.gguf --text "$work/text"
 
 # Eval: counts, gates, the distance from another model.
-expect 2 '^error\[infer.prompt_too_long\].*at most 0 fit' "$@" "$engine" eval \
+expect 2 '^error\[infer.prompt_too_long\].*at most 0 fit' "$@" "$model" eval \
     $golden --model $models/tiny-v2.Q4_0.gguf --ctx 1
-expect 0 '^exact  *26/26' "$@" "$engine" eval $golden \
+expect 0 '^exact  *26/26' "$@" "$model" eval $golden \
     --model $models/tiny-v2.Q4_0.gguf --min-exact 1
-expect 7 '^gate min_exact  *0.615385  limit 0.9: FAILED' "$@" "$engine" eval \
+expect 7 '^gate min_exact  *0.615385  limit 0.9: FAILED' "$@" "$model" eval \
     $golden --model $models/tiny-v1.Q4_0.gguf --min-exact 0.9
-expect 7 '^error\[model.gate\]' "$@" "$engine" eval $golden \
+expect 7 '^error\[model.gate\]' "$@" "$model" eval $golden \
     --model $models/tiny-v3-bad-nan.Q4_0.gguf --min-exact 0
-expect 2 '--max-kl needs --against' "$@" "$engine" eval $golden \
+expect 2 '--max-kl needs --against' "$@" "$model" eval $golden \
     --model $models/tiny-v2.Q4_0.gguf --max-kl 1
-expect 2 "--min-exact is '2'" "$@" "$engine" eval $golden \
+expect 2 "--min-exact is '2'" "$@" "$model" eval $golden \
     --model $models/tiny-v2.Q4_0.gguf --min-exact 2
-expect 7 '^error\[gguf.magic\]: --against: ' "$@" "$engine" eval $golden \
+expect 7 '^error\[gguf.magic\]: --against: ' "$@" "$model" eval $golden \
     --model $models/tiny-v2.Q4_0.gguf --against $models/README.md
-expect 2 'vocabularies of 896 and 288' "$@" "$engine" eval $golden \
+expect 2 'vocabularies of 896 and 288' "$@" "$model" eval $golden \
     --model $models/tiny-v2.Q4_0.gguf \
     --against tests/oracle/tiny/smollm2-S-q4_1.gguf
 printf '{"prompt":"a","answer":"b"}\n{"prompt":}\n' >"$work/bad.jsonl"
-expect 7 'bad.jsonl: line 2: not strict JSON' "$@" "$engine" eval \
+expect 7 'bad.jsonl: line 2: not strict JSON' "$@" "$model" eval \
     "$work/bad.jsonl" --model $models/tiny-v2.Q4_0.gguf
-expect 0 '^top-1 agreement  *1.0000  of 338 positions' "$@" "$engine" eval \
+expect 0 '^top-1 agreement  *1.0000  of 338 positions' "$@" "$model" eval \
     $golden --model $models/tiny-v2.Q4_0.gguf --max-kl 0 \
     --against $models/tiny-v2.Q4_0.gguf
 "$@" "$engine" pack $models/tiny-v2.Q4_0.gguf -o "$work/packed" >"$work/out"
-expect 0 '^top-1 agreement' "$@" "$engine" eval $golden \
+expect 0 '^top-1 agreement' "$@" "$model" eval $golden \
     --model $models/tiny-v2.Q4_0.gguf --packed "$work/packed" \
     --against $models/tiny-v1.Q4_0.gguf
-expect 7 '^error\[model.gate\]: .*: max_kl is ' "$@" "$engine" eval $golden \
+expect 7 '^error\[model.gate\]: .*: max_kl is ' "$@" "$model" eval $golden \
     --model $models/tiny-v1.Q4_0.gguf --against $models/tiny-v2.Q4_0.gguf \
     --max-kl 0.1 -o "$work/report" --json
 python3 - "$work" <<'END' || failed=1
@@ -127,25 +128,25 @@ assert c["positions"] == 338 and c["top1_agreement"] < 1
 assert 0.1 < c["kl_mean"] <= c["kl_p99"] <= c["kl_max"]
 END
 # Outputs are looked at before the work, and appear whole or not at all.
-expect 1 "^error\[io.open\]: $work/none/x" "$@" "$engine" eval $golden \
+expect 1 "^error\[io.open\]: $work/none/x" "$@" "$model" eval $golden \
     --model $models/tiny-v2.Q4_0.gguf --report "$work/none/x" --json
 if grep -q '"model"' "$work/out"; then
     echo 'eval worked before it saw that its report has no place'
     failed=1
 fi
 expect 1 '^error\[io.write\]' sh -c 'trap "" XFSZ; ulimit -f 4; exec "$@"' sh \
-    "$@" "$engine" logits --model $models/tiny-v2.Q4_0.gguf --tokens 1,2,3 \
+    "$@" "$model" logits --model $models/tiny-v2.Q4_0.gguf --tokens 1,2,3 \
     --out "$work/half"
 if [ -e "$work/half" ] || [ -e "$work/half.part" ]; then
     echo 'logits left half a file'
     failed=1
 fi
 # One object on stdout, also when the report has no room.
-sh -c 'trap "" XFSZ; ulimit -f 0; exec "$@"' sh "$@" "$engine" eval $golden \
+sh -c 'trap "" XFSZ; ulimit -f 0; exec "$@"' sh "$@" "$model" eval $golden \
     --model $models/tiny-v2.Q4_0.gguf --json --report "$work/full" \
     2>/dev/null | python3 -c 'import json, sys
 assert json.load(sys.stdin)["error"]["id"] == "io.write"' || failed=1
-FLOTILLA_KERNEL=ref "$@" "$engine" logits --model $models/tiny-v2.Q4_0.gguf \
+FLOTILLA_KERNEL=ref "$@" "$model" logits --model $models/tiny-v2.Q4_0.gguf \
     --tokens "$(seq -s, 1 500)" --ctx 512 --out "$work/ended" &
 until [ -e "$work/ended" ] || [ -e "$work/ended.part" ]; do :; done
 kill -s TERM $!
@@ -155,9 +156,10 @@ if [ -e "$work/ended.part" ]; then
     failed=1
 fi
 # Errors of every command are JSON where that is asked for.
-for command in "inspect $work/none" "quantize $work/none $work/q Q4_0" \
-    "merge-lora --model $work/none --lora $work/none --out $work/m"; do
-    "$@" "$engine" $command --json 2>/dev/null |
+for command in "engine inspect $work/none" \
+    "model quantize $work/none $work/q Q4_0" \
+    "model merge-lora --model $work/none --lora $work/none --out $work/m"; do
+    "$@" "${engine%engine}"$command --json 2>/dev/null |
         grep -q '^{"error":{"id":"absent",' || {
         echo "no JSON: $command"
         failed=1
@@ -165,14 +167,14 @@ for command in "inspect $work/none" "quantize $work/none $work/q Q4_0" \
 done
 for command in '--json --ctxx 5' '--ctx x --json' '--ctxx 5 --json' \
     'word --json' '--ctx --json --json'; do
-    "$@" "$engine" perplexity $command 2>/dev/null |
+    "$@" "$model" perplexity $command 2>/dev/null |
         grep -q '^{"error":{"id":"cli.usage",' || {
         echo "no JSON: perplexity $command"
         failed=1
     }
 done
 # Embeddings: unit vectors, the same for the same text.
-"$@" "$engine" embed --model $models/tiny-v2.Q4_0.gguf 'motor-3 smoke' \
+"$@" "$model" embed --model $models/tiny-v2.Q4_0.gguf 'motor-3 smoke' \
     'fan-1 ok' 'motor-3 smoke' >"$work/vectors" || failed=1
 python3 - "$work" <<'END' || failed=1
 import json, sys
@@ -182,17 +184,17 @@ assert all(len(row["embedding"]) == 256 for row in rows)
 assert all(abs(sum(x * x for x in row["embedding"]) - 1) < 1e-6
            for row in rows)
 END
-expect 0 '^1.000000$' "$@" "$engine" embed --cosine --pooling last \
+expect 0 '^1.000000$' "$@" "$model" embed --cosine --pooling last \
     --model $models/tiny-v2.Q4_0.gguf 'motor-3 smoke'
-expect 7 '^error\[model.nonfinite\]' "$@" "$engine" embed hello \
+expect 7 '^error\[model.nonfinite\]' "$@" "$model" embed hello \
     --model $models/tiny-v3-bad-nan.Q4_0.gguf
-expect 2 'a text is needed' "$@" "$engine" embed --model $models/README.md
+expect 2 'a text is needed' "$@" "$model" embed --model $models/README.md
 # Never more memory than the plan and 2 MB; a sanitizer's own does not count.
 if [ $# -eq 0 ] && ! grep -q __asan_init "$engine"; then
     for kv in f16 q4_0; do
         "$engine" plan --model $models/tiny-v2.Q4_0.gguf --ctx 512 --kv $kv \
             --json >"$work/plan" || failed=1
-        "$engine" eval $golden --model $models/tiny-v2.Q4_0.gguf --ctx 512 \
+        "$model" eval $golden --model $models/tiny-v2.Q4_0.gguf --ctx 512 \
             --kv $kv --json >"$work/eval" 2>/dev/null || failed=1
         python3 - "$work" <<'END' || failed=1
 import json, sys

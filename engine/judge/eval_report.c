@@ -1,7 +1,7 @@
 /* What an evaluation found: a JSON report with keys that stay, and a table.
  *
  * No prompt and no answer is in it: a case is told by its number. */
-#include "engine/tools/eval.h"
+#include "engine/judge/eval.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* The rules of the mixes. */
-#include "engine/tools/mix.h"
+#include "engine/publish/mix.h"
 
 #include <stdlib.h>
 #include <string.h>

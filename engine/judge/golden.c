@@ -1,4 +1,4 @@
-/* flotilla-engine golden: prompts whose answers are known, made and played.
+/* flotilla-model golden: prompts whose answers are known, made and played.
  *
  * `create` lets a model answer prompts greedily and keeps of each answer what
  * the model was sure of: up to the first token whose logit is too near to the
@@ -12,10 +12,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/judge/suite.h"
 #include "engine/kernel/kernel.h"
+#include "engine/publish/commands.h"
 #include "engine/tools/common.h"
 #include "engine/tools/outfile.h"
-#include "engine/tools/suite.h"
 
 enum {
     TOKENS_DEFAULT = 32,

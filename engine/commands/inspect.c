@@ -5,6 +5,7 @@
 
 #include "base/gguf/gguf.h"
 #include "base/quant/quant.h"
+#include "engine/commands/commands.h"
 #include "engine/model/packed.h"
 #include "engine/token/template.h"
 #include "engine/token/token.h"

@@ -1,5 +1,5 @@
 /* SHA-256 of a file. */
-#include "engine/tools/sha256.h"
+#include "engine/judge/sha256.h"
 
 #include <string.h>
 #include <sys/stat.h>

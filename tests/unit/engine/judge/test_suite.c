@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/tools/sha256.h"
-#include "engine/tools/suite.h"
+#include "engine/judge/sha256.h"
+#include "engine/judge/suite.h"
 
 static int take(const char *text, struct flo_suite *suite, struct flo_err *err)
 {

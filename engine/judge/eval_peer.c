@@ -1,7 +1,7 @@
 /* The model that another is compared with, in a process of its own: it
  * answers one order at a time over a socket, so that the two never compute at
  * the same moment while they are timed. */
-#include "engine/tools/eval.h"
+#include "engine/judge/eval.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,6 +1,7 @@
-/* flotilla-engine tokenize: texts on stdin, a line of ids for each. */
+/* flotilla-model tokenize: texts on stdin, a line of ids for each. */
 #include <stdlib.h>
 
+#include "engine/publish/commands.h"
 #include "engine/token/token.h"
 #include "engine/tools/common.h"
 

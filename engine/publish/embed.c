@@ -1,10 +1,11 @@
-/* flotilla-engine embed: texts as unit vectors, a JSON object a line; with
+/* flotilla-model embed: texts as unit vectors, a JSON object a line; with
  * --cosine how near each is to the first. */
 #include <stdlib.h>
 #include <string.h>
 
 #include <flotilla/engine_output.h>
 
+#include "engine/publish/commands.h"
 #include "engine/tools/common.h"
 
 struct embed {

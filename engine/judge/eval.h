@@ -1,4 +1,4 @@
-/* What the files of flotilla-engine eval share.
+/* What the files of flotilla-model eval share.
  *
  *   eval.c          options, the walk through the suite, gates
  *   eval_side.c     one model in this process: answers, timings, rows
@@ -7,8 +7,8 @@
 #ifndef FLOTILLA_ENGINE_EVAL_H
 #define FLOTILLA_ENGINE_EVAL_H
 
+#include "engine/judge/suite.h"
 #include "engine/tools/common.h"
-#include "engine/tools/suite.h"
 
 /* ---- eval_side.c ------------------------------------------------- */
 

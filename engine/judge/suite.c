@@ -1,5 +1,5 @@
 /* Suites from JSONL or golden documents. */
-#include "engine/tools/suite.h"
+#include "engine/judge/suite.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/tools/lora.h"
+#include "engine/publish/lora.h"
 #include "unit/engine/gguf_make.h"
 
 #define BASE "tests/models/tiny-v1.Q4_1.gguf"

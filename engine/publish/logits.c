@@ -1,8 +1,9 @@
-/* flotilla-engine logits: float32 little-endian, a row of n_vocab for every
+/* flotilla-model logits: float32 little-endian, a row of n_vocab for every
  * token of the prompt. */
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "engine/publish/commands.h"
 #include "engine/tools/common.h"
 #include "engine/tools/outfile.h"
 

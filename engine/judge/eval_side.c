@@ -1,5 +1,5 @@
 /* One model under evaluation. */
-#include "engine/tools/eval.h"
+#include "engine/judge/eval.h"
 
 #include <stdlib.h>
 #include <string.h>

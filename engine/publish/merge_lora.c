@@ -1,4 +1,4 @@
-/* flotilla-engine merge-lora: base + adapter = a file that ships by itself.
+/* flotilla-model merge-lora: base + adapter = a file that ships by itself.
  *
  * The new file is written beside its name and renamed when it is whole and
  * when the update has really arrived in it: a merge that lost the update is
@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/publish/commands.h"
+#include "engine/publish/lora.h"
 #include "engine/tools/common.h"
-#include "engine/tools/lora.h"
 #include "engine/tools/outfile.h"
 
 #define VERSION_BYTES_MAX 256

@@ -1,4 +1,4 @@
-/* flotilla-engine perplexity: how well a model foretells a text.
+/* flotilla-model perplexity: how well a model foretells a text.
  *
  * The text is cut into chunks of --ctx tokens that do not overlap; what is
  * left behind the last is not used.  In each the second half is scored, so
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/publish/commands.h"
 #include "engine/tools/common.h"
 
 #define TEXT_BYTES_MAX (1u << 30)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/commands/commands.h"
 #include "engine/sample/random.h"
 #include "engine/tools/common.h"
 

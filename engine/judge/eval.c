@@ -1,19 +1,20 @@
-/* flotilla-engine eval: a model judged by a suite, and against another.
+/* flotilla-model eval: a model judged by a suite, and against another.
  *
  * Every case is answered greedily.  With --against the other model answers
  * too, in its own process, and then both compute the same tokens: the prompt
  * and the suite's answer (where it has none, the other model's).  Their
  * distributions are compared where they foretell the answer's tokens and
  * what follows it. */
-#include "engine/tools/eval.h"
+#include "engine/judge/eval.h"
 
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/judge/sha256.h"
+#include "engine/publish/commands.h"
 #include "engine/tools/outfile.h"
-#include "engine/tools/sha256.h"
 
 #define TOKENS_DEFAULT 128
 

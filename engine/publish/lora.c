@@ -3,7 +3,7 @@
  * B * A is summed in 64-bit integers: the halves of an adapter are integers
  * of 2^-24, so the product is exact, and the same on every CPU whatever the
  * order of the sum.  Rows are independent; threads take ranges of them. */
-#include "engine/tools/lora.h"
+#include "engine/publish/lora.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /* flotilla-engine pack: the weights once more, as fast kernels read them. */
 #include <inttypes.h>
 
+#include "engine/commands/commands.h"
 #include "engine/model/packed.h"
 #include "engine/tools/common.h"
 #include "engine/tools/outfile.h"

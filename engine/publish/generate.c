@@ -1,6 +1,7 @@
-/* flotilla-engine generate: continue token ids. */
+/* flotilla-model generate: continue token ids. */
 #include <stdlib.h>
 
+#include "engine/publish/commands.h"
 #include "engine/tools/common.h"
 
 struct generate {

@@ -1,4 +1,4 @@
-/* flotilla-engine quantize: a model in a smaller type, and how well it fits.
+/* flotilla-model quantize: a model in a smaller type, and how well it fits.
  *
  * With --pin-grid, the scales of the release before stay where they serve the
  * new weights, and only codes are rounded anew: a delta between the two
@@ -14,8 +14,9 @@
 
 #include "base/quant/quant.h"
 #include "engine/memory/pool.h"
+#include "engine/publish/commands.h"
+#include "engine/publish/mix.h"
 #include "engine/tools/common.h"
-#include "engine/tools/mix.h"
 #include "engine/tools/outfile.h"
 
 #define KEPT_MIN 0.93

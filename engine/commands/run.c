@@ -3,6 +3,7 @@
 
 #include <flotilla/prefix.h>
 
+#include "engine/commands/commands.h"
 #include "engine/tools/common.h"
 #include "engine/tools/outfile.h"
 
