@@ -128,16 +128,16 @@ def api():
 
 def rollouts():
     lines = [["`%s`" % r[1], "yes" if r[2] == "1" else "no", r[3]]
-             for r in rows("server-stub/core/rollout_states.def",
+             for r in rows("server-stub/core/rollout/rollout_states.def",
                            "FLO_ROLLOUT_STATE")]
     gates = [["`%s`" % r[1], r[3], r[4]]
-             for r in rows("server-stub/core/gates.def", "FLO_GATE")]
+             for r in rows("server-stub/core/gate/gates.def", "FLO_GATE")]
     return ("# Rollouts\n\n" + NOTE % "server-stub/core/*.def" +
             "## States\n\n" + table(["state", "still changes by itself",
                                      "meaning"], lines) +
             "\n## Gates\n\nA phase is left only when every gate passes; "
             "silence with the release is never success. Formulas: "
-            "`server-stub/core/share.c`.\n\n" +
+            "`server-stub/core/gate/share.c`.\n\n" +
             table(["gate", "unit", "meaning"], gates))
 
 

@@ -22,7 +22,7 @@ MAY = [
     ("server-stub/core/", ["base/", "proto/", "server-stub/core/"]),
     ("server-stub/cli/", ["base/", "proto/", "updater/include/",
                           "server-stub/cli/",
-                          "server-stub/core/rollout_states.def"]),
+                          "server-stub/core/rollout/rollout_states.def"]),
     ("server-stub/", ["base/", "proto/", "updater/include/", "server-stub/"]),
 ]
 

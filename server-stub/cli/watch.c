@@ -189,7 +189,7 @@ int flo_cmd_rollout_wait(struct flo_cli *cli, struct flo_err *err)
 {
     static const char *const states[] = {
 #define FLO_ROLLOUT_STATE(name, word, active, meaning) word,
-#include "server-stub/core/rollout_states.def"
+#include "server-stub/core/rollout/rollout_states.def"
 #undef FLO_ROLLOUT_STATE
         NULL};
     const char *id;

@@ -18,7 +18,7 @@
 
 #include "server-stub/core/audit.h"
 #include "server-stub/core/orders.h"
-#include "server-stub/core/rollout.h"
+#include "server-stub/core/rollout/rollout.h"
 
 #define FLO_GROUPS_MAX 8 /* of a device */
 

@@ -17,7 +17,7 @@
 
 #include "base/host/mqtt.h"
 
-#include "server-stub/core/telemetry.h"
+#include "server-stub/core/telemetry/telemetry.h"
 
 struct event_base;
 struct flo_lane;

@@ -2,9 +2,9 @@
  *
  * telemetry.db is nobody's but the telemetry lane's: its thread writes it and
  * reads it, and what is slow there makes nobody else wait.  One row per device
- * and span holds all metrics as a sketch (core/sketch.h); beside them stand
- * the totals of each release on each hardware class.  What is lost here may be
- * lost: a damaged file is set aside and begun anew.
+ * and span holds all metrics as a sketch (core/telemetry/sketch.h); beside them
+ * stand the totals of each release on each hardware class.  What is lost here
+ * may be lost: a damaged file is set aside and begun anew.
  *
  * One thread at a time.  Nothing else knows SQL of it. */
 #ifndef FLOTILLA_SERVER_WINDOWS_H
@@ -12,7 +12,7 @@
 
 #include <flotilla/base.h>
 
-#include "server-stub/core/sketch.h"
+#include "server-stub/core/telemetry/sketch.h"
 
 struct flo_windows;
 

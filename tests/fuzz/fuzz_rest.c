@@ -7,7 +7,7 @@
 
 #include "base/host/json.h"
 #include "server-stub/core/request.h"
-#include "server-stub/core/telemetry.h"
+#include "server-stub/core/telemetry/telemetry.h"
 #include "server-stub/state/controller.h"
 
 #define DEVICE "11111111-1111-4111-8111-111111111111"

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/core/sketch.h"
+#include "server-stub/core/telemetry/sketch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

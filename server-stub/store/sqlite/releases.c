@@ -189,7 +189,7 @@ int flo_fleet_rollout_list(struct flo_fleet_store *store, uint64_t limit,
         "SELECT " ROLLOUT_COLUMNS " FROM rollout ORDER BY CASE state"
 #define FLO_ROLLOUT_STATE(name, word, is_active, meaning)                      \
     " WHEN '" word "' THEN " #is_active
-#include "server-stub/core/rollout_states.def"
+#include "server-stub/core/rollout/rollout_states.def"
 #undef FLO_ROLLOUT_STATE
         " END DESC, length(id) DESC, id DESC LIMIT ?";
     struct flo_db_statement *row;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Golden numbers of core/share.c, by exact fractions: no incomplete beta
+"""Golden numbers of core/gate/share.c, by exact fractions: no incomplete beta
 function, but sums of binomial terms.  Writes vectors.txt beside it."""
 import math
 import os

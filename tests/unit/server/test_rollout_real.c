@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "server-stub/core/rollout.h"
+#include "server-stub/core/rollout/rollout.h"
 #include "unit/server/golden.h"
 
 #define ROOM 1100

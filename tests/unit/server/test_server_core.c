@@ -9,7 +9,7 @@
 #include "server-stub/core/access.h"
 #include "server-stub/core/audit.h"
 #include "server-stub/core/orders.h"
-#include "server-stub/core/telemetry.h"
+#include "server-stub/core/telemetry/telemetry.h"
 
 /* ---- orders of a group ---- */
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "server-stub/core/share.h"
+#include "server-stub/core/gate/share.h"
 
 static const struct flo_share_rule rule = {
     .limit_pct = 2, .alpha = 0.03, .weight = 0.15};

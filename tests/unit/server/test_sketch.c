@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "server-stub/core/sketch.h"
+#include "server-stub/core/telemetry/sketch.h"
 
 static struct flo_sketch *sketch_new(void)
 {

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server-stub/core/rollout.h"
-#include "server-stub/core/rollout_inside.h"
+#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/rollout.h"
 
 /* Behind the ids: what a member without one shows. */
 enum { SILENT = FLO_ROLLOUT_CAUSES_MAX, OVERDUE, OTHER, KINDS };

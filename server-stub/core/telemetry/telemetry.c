@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server-stub/core/telemetry.h"
+#include "server-stub/core/telemetry/telemetry.h"
 
 #define VALUE_MAX (INT64_C(1) << 53)
 

@@ -6,7 +6,7 @@
 #ifndef FLOTILLA_SERVER_SKETCH_H
 #define FLOTILLA_SERVER_SKETCH_H
 
-#include "server-stub/core/telemetry.h"
+#include "server-stub/core/telemetry/telemetry.h"
 
 /* Counters and gauges of all windows; of counters the sum alone is kept. */
 struct flo_sketch_number {

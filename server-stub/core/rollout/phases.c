@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server-stub/core/rollout.h"
-#include "server-stub/core/rollout_inside.h"
+#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/rollout.h"
 
 /* ---- phases ---- */
 

@@ -2,7 +2,7 @@
 #ifndef FLOTILLA_SERVER_ROLLOUT_INSIDE_H
 #define FLOTILLA_SERVER_ROLLOUT_INSIDE_H
 
-#include "server-stub/core/rollout.h"
+#include "server-stub/core/rollout/rollout.h"
 
 #define FLO_STATE_BIT(name) (1u << FLO_EXECUTION_##name)
 #define FLO_STATES_ALL ((1u << FLO_EXECUTION_COUNT) - 1)
@@ -44,7 +44,7 @@ void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index,
 void flo_rollout_phase_leave(struct flo_rollout *rollout,
                              enum flo_phase_state left_as, uint64_t now_ms,
                              struct flo_rollout_actions *actions);
-/* Tell those whose turn it is by the rollout's pace (rollout_pace.c). */
+/* Tell those whose turn it is by the rollout's pace (pace.c). */
 void flo_rollout_tell(struct flo_rollout *rollout, uint64_t now_ms,
                       struct flo_rollout_actions *actions);
 /* Every device of the phases that began had its turn. */

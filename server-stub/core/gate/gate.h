@@ -9,13 +9,13 @@
 
 #include <flotilla/base.h>
 
-#include "server-stub/core/share.h"
+#include "server-stub/core/gate/share.h"
 
 struct flo_rollout;
 
 enum flo_gate {
 #define FLO_GATE(name, word, evaluate, unit, meaning) FLO_GATE_##name,
-#include "server-stub/core/gates.def"
+#include "server-stub/core/gate/gates.def"
 #undef FLO_GATE
     FLO_GATE_COUNT
 };

@@ -1,7 +1,7 @@
 /* Sketch: adding windows, packing and unpacking. */
 #include <string.h>
 
-#include "server-stub/core/sketch.h"
+#include "server-stub/core/telemetry/sketch.h"
 
 #define FORMAT 1
 

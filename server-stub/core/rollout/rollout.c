@@ -1,13 +1,13 @@
 /* The rollout's step: see rollout.h.
  *
  * Members and what happens to them.  Phases and what follows from their
- * numbers are in rollout_phases.c, operators' events in rollout_operator.c,
- * words and trace in rollout_text.c. */
+ * numbers are in phases.c, operators' events in operator.c,
+ * words and trace in text.c. */
 #include <stdio.h>
 #include <string.h>
 
-#include "server-stub/core/rollout.h"
-#include "server-stub/core/rollout_inside.h"
+#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/rollout.h"
 
 /* ---- members ---- */
 

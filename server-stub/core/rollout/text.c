@@ -1,8 +1,8 @@
 /* Words of a rollout and its trace. */
 #include <string.h>
 
-#include "server-stub/core/rollout.h"
-#include "server-stub/core/rollout_inside.h"
+#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/rollout.h"
 
 struct state_fact {
     const char *word;
@@ -10,7 +10,7 @@ struct state_fact {
 };
 static const struct state_fact states[] = {
 #define FLO_ROLLOUT_STATE(name, word, active, meaning) {word, active},
-#include "server-stub/core/rollout_states.def"
+#include "server-stub/core/rollout/rollout_states.def"
 #undef FLO_ROLLOUT_STATE
 };
 static const char *const lapses[] = {"", ", silent", ", overdue"};

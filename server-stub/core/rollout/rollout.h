@@ -15,7 +15,7 @@
 #include <flotilla/base.h>
 #include <flotilla/proto.h>
 
-#include "server-stub/core/gate.h"
+#include "server-stub/core/gate/gate.h"
 
 #define FLO_ROLLOUT_PHASES_MAX 16
 #define FLO_ROLLOUT_ACTIONS_MAX 128
@@ -23,7 +23,7 @@
 
 enum flo_rollout_state {
 #define FLO_ROLLOUT_STATE(name, word, active, meaning) FLO_ROLLOUT_##name,
-#include "server-stub/core/rollout_states.def"
+#include "server-stub/core/rollout/rollout_states.def"
 #undef FLO_ROLLOUT_STATE
     FLO_ROLLOUT_STATE_COUNT
 };

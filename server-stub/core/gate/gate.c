@@ -1,8 +1,8 @@
 /* Gates: the table's functions and the verdict of a phase. */
 #include <string.h>
 
-#include "server-stub/core/gate.h"
-#include "server-stub/core/rollout.h"
+#include "server-stub/core/gate/gate.h"
+#include "server-stub/core/rollout/rollout.h"
 
 typedef void (*gate_fn)(const struct flo_rollout *rollout, uint32_t phase,
                         const struct flo_gate_rule *rule,
@@ -133,7 +133,7 @@ struct gate_fact {
 };
 static const struct gate_fact gates[] = {
 #define FLO_GATE(name, word, evaluate, unit, meaning) {word, unit, evaluate},
-#include "server-stub/core/gates.def"
+#include "server-stub/core/gate/gates.def"
 #undef FLO_GATE
 };
 

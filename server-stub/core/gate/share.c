@@ -9,7 +9,7 @@
  * by betting", and Robbins' method of mixtures. */
 #include <math.h>
 
-#include "server-stub/core/share.h"
+#include "server-stub/core/gate/share.h"
 
 #define LN_20 2.995732273553991 /* 95 % */
 #define TAIL_MIN 0.05

@@ -4,8 +4,8 @@
  * controller.  A phase tells its devices by ranges of buckets, so many a
  * second; deploy orders travel in desired documents only, so nobody begins
  * before its turn.  Also here: the deadlines of states. */
-#include "server-stub/core/rollout.h"
-#include "server-stub/core/rollout_inside.h"
+#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/rollout.h"
 
 #define BURST_MS                                                               \
     2000                /* after a gap nobody makes up for more than this, or  \
