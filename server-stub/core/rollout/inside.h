@@ -26,6 +26,11 @@ void flo_rollout_order(struct flo_rollout_actions *actions,
 void flo_rollout_state_set(struct flo_rollout *rollout,
                            enum flo_rollout_state state, uint64_t now_ms,
                            struct flo_rollout_actions *actions);
+/* Put a device that joined in its place; the array has room. */
+size_t flo_rollout_member_insert(struct flo_rollout *rollout,
+                                 const struct flo_rollout_event *event);
+/* Its execution did not end yet. */
+bool flo_rollout_member_is_under_way(const struct flo_rollout_member *member);
 /* `cause`: error id of a bad end, or NULL. */
 void flo_rollout_member_set(struct flo_rollout *rollout, size_t index,
                             enum flo_execution state, const char *cause,

@@ -25,16 +25,6 @@ static const uint32_t allowed[FLO_ROLLOUT_EVENT_COUNT] = {
                                      BIT(ABORTING),
 };
 
-void flo_rollout_go_back(struct flo_rollout *rollout, uint64_t now_ms,
-                         struct flo_rollout_actions *actions)
-{
-    uint32_t touched = flo_rollout_touched(rollout);
-
-    flo_rollout_order(actions, FLO_ORDER_ROLLBACK, 0, 0, touched,
-                      FLO_STATES_ALL);
-    flo_rollout_state_set(rollout, FLO_ROLLOUT_ROLLING_BACK, now_ms, actions);
-}
-
 /* Time that silence and deadlines are counted from, for those whom we order
  * now. */
 static void wait_anew(struct flo_rollout *rollout, uint64_t now_ms)

@@ -1,95 +1,10 @@
-/* Phases of a rollout: their bucket ranges, starting and leaving them, and
- * what follows from their numbers after every event. */
+/* Phases of a rollout: starting and leaving them, and what follows from their
+ * numbers after every event. */
 #include <stdio.h>
 #include <string.h>
 
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
-
-/* ---- phases ---- */
-
-bool flo_rollout_is_canary(const struct flo_rollout *rollout, uint32_t phase)
-{
-    return phase == 0 && rollout->phase_count > 1;
-}
-
-int flo_rollout_check(const struct flo_rollout *rollout, struct flo_err *err)
-{
-    double share = 0;
-    uint32_t devices = 0;
-
-    if (rollout->phase_count < 1 ||
-        rollout->phase_count > FLO_ROLLOUT_PHASES_MAX) {
-        return flo_fail(err, FLO_E_REST_SCHEMA,
-                        "%u phases, 1 to %d are possible", rollout->phase_count,
-                        FLO_ROLLOUT_PHASES_MAX);
-    }
-    for (uint32_t i = 0; i < rollout->phase_count; i++) {
-        const struct flo_rollout_phase *phase = &rollout->phases[i];
-        if ((phase->devices > 0) == (phase->share_pct > 0)) {
-            return flo_fail(err, FLO_E_REST_SCHEMA,
-                            "phase %u: exactly one of devices and share_pct "
-                            "belongs here",
-                            i);
-        }
-        if (phase->share_pct > 100 ||
-            phase->devices > FLO_ROLLOUT_MEMBERS_MAX) {
-            return flo_fail(err, FLO_E_REST_SCHEMA,
-                            "phase %u: share_pct is at most 100, devices %d", i,
-                            FLO_ROLLOUT_MEMBERS_MAX);
-        }
-        if ((phase->devices > 0 && phase->devices <= devices) ||
-            (phase->share_pct > 0 && phase->share_pct <= share)) {
-            return flo_fail(err, FLO_E_REST_SCHEMA,
-                            "phase %u is not larger than the one before", i);
-        }
-        devices = phase->devices > 0 ? phase->devices : devices;
-        share = phase->share_pct > 0 ? phase->share_pct : share;
-    }
-    return 0;
-}
-
-/* Smallest bucket bound below which `devices` members lie: of those that are
- * online, if there are so many. */
-static uint32_t bound_of_devices(const struct flo_rollout *rollout,
-                                 uint32_t devices)
-{
-    uint32_t held[FLO_BUCKETS] = {0};
-    uint32_t online = 0;
-    uint32_t sum = 0;
-
-    for (size_t i = 0; i < rollout->member_count; i++) {
-        online += rollout->members[i].is_online ? 1 : 0;
-    }
-    for (size_t i = 0; i < rollout->member_count; i++) {
-        const struct flo_rollout_member *member = &rollout->members[i];
-        held[member->bucket] += online < devices || member->is_online ? 1 : 0;
-    }
-    for (uint32_t bucket = 0; bucket < FLO_BUCKETS; bucket++) {
-        sum += held[bucket];
-        if (sum >= devices) {
-            return bucket + 1;
-        }
-    }
-    return FLO_BUCKETS;
-}
-
-void flo_rollout_divide(struct flo_rollout *rollout)
-{
-    uint32_t from = 0;
-
-    for (uint32_t i = 0; i < rollout->phase_count; i++) {
-        struct flo_rollout_phase *phase = &rollout->phases[i];
-        uint32_t to = phase->devices > 0
-                          ? bound_of_devices(rollout, phase->devices)
-                          : (uint32_t)(phase->share_pct * FLO_BUCKETS / 100);
-        phase->bucket_from = from;
-        phase->bucket_to = to > from ? to : from;
-        phase->told_to = from;
-        from = phase->bucket_to;
-    }
-    flo_rollout_count(rollout);
-}
 
 static void phase_changed(const struct flo_rollout *rollout, uint32_t index,
                           struct flo_rollout_actions *actions)
@@ -123,77 +38,6 @@ void flo_rollout_phase_start(struct flo_rollout *rollout, uint32_t index,
                                              .bucket_to = phase->bucket_to,
                                              .member = SIZE_MAX});
     flo_rollout_tell(rollout, now_ms, actions);
-}
-
-/* ---- actions ---- */
-
-void flo_rollout_do(struct flo_rollout_actions *actions,
-                    struct flo_rollout_action action)
-{
-    if (actions->count < FLO_ROLLOUT_ACTIONS_MAX) {
-        actions->items[actions->count++] = action;
-    }
-}
-
-/* Sign, publish, and write into desired of those who are in `states`. */
-void flo_rollout_order(struct flo_rollout_actions *actions,
-                       enum flo_order_op op, uint32_t phase, uint32_t from,
-                       uint32_t to, uint32_t states)
-{
-    struct flo_rollout_action action = {.kind = FLO_ROLLOUT_DO_ORDER,
-                                        .op = op,
-                                        .phase = phase,
-                                        .bucket_from = from,
-                                        .bucket_to = to,
-                                        .states = states,
-                                        .member = SIZE_MAX};
-    flo_rollout_do(actions, action);
-    action.kind = FLO_ROLLOUT_DO_DESIRED;
-    flo_rollout_do(actions, action);
-}
-
-void flo_rollout_state_set(struct flo_rollout *rollout,
-                           enum flo_rollout_state state, uint64_t now_ms,
-                           struct flo_rollout_actions *actions)
-{
-    rollout->state = state;
-    rollout->since_at_ms = now_ms;
-    flo_rollout_do(actions,
-                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_STATE,
-                                               .state = (int)state});
-}
-
-bool flo_rollout_action_names(const struct flo_rollout *rollout,
-                              const struct flo_rollout_action *action,
-                              size_t member)
-{
-    const struct flo_rollout_member *m = &rollout->members[member];
-
-    if (action->member != SIZE_MAX) {
-        return action->member == member;
-    }
-    if (action->kind == FLO_ROLLOUT_DO_RECALL && m->lapse == FLO_LAPSE_NONE) {
-        return false;
-    }
-    return m->bucket >= action->bucket_from && m->bucket < action->bucket_to &&
-           m->state != FLO_EXECUTION_REMOVED &&
-           m->state != FLO_EXECUTION_SUPERSEDED &&
-           (action->states & 1u << m->state) != 0;
-}
-
-/* ---- what follows from the numbers ---- */
-
-/* End of the buckets that were ever ordered to deploy. */
-uint32_t flo_rollout_touched(const struct flo_rollout *rollout)
-{
-    uint32_t to = 0;
-
-    for (uint32_t i = 0; i < rollout->phase_count; i++) {
-        if (rollout->phases[i].state != FLO_PHASE_WAITING) {
-            to = rollout->phases[i].bucket_to;
-        }
-    }
-    return to;
 }
 
 /* The cause first, the numbers behind it. */

@@ -1,169 +1,12 @@
 /* The rollout's step: see rollout.h.
  *
- * Members and what happens to them.  Phases and what follows from their
- * numbers are in phases.c, operators' events in operator.c,
- * words and trace in text.c. */
+ * Events about devices and time.  Operators' events are in operator.c, what
+ * follows from the phases' numbers is in phases.c. */
 #include <stdio.h>
 #include <string.h>
 
 #include "server-stub/core/rollout/inside.h"
 #include "server-stub/core/rollout/rollout.h"
-
-/* ---- members ---- */
-
-static size_t member_place(const struct flo_rollout *rollout,
-                           const char *device)
-{
-    size_t low = 0;
-    size_t high = rollout->member_count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (strcmp(rollout->members[middle].device, device) < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
-size_t flo_rollout_find(const struct flo_rollout *rollout, const char *device)
-{
-    size_t place = member_place(rollout, device);
-
-    if (place < rollout->member_count &&
-        strcmp(rollout->members[place].device, device) == 0) {
-        return place;
-    }
-    return SIZE_MAX;
-}
-
-static uint32_t phase_of_bucket(const struct flo_rollout *rollout,
-                                uint32_t bucket)
-{
-    for (uint32_t i = 0; i < rollout->phase_count; i++) {
-        if (bucket >= rollout->phases[i].bucket_from &&
-            bucket < rollout->phases[i].bucket_to) {
-            return i;
-        }
-    }
-    return FLO_ROLLOUT_PHASES_MAX;
-}
-
-struct flo_rollout_phase *
-flo_rollout_phase_of(struct flo_rollout *rollout,
-                     const struct flo_rollout_member *member)
-{
-    return member->phase < rollout->phase_count
-               ? &rollout->phases[member->phase]
-               : NULL;
-}
-
-/* ---- what a member adds to its phase ---- */
-
-/* The release is not for this device: nobody's failure. */
-static bool is_excused(const struct flo_rollout *rollout,
-                       const struct flo_rollout_member *member)
-{
-    static const int codes[] = {FLO_E_TARGET_INCOMPATIBLE, FLO_E_NOT_BUILT};
-
-    for (size_t i = 0; i < FLO_COUNT(codes) && member->cause > 0; i++) {
-        if (member->state == FLO_EXECUTION_REJECTED &&
-            strcmp(rollout->causes[member->cause - 1],
-                   flo_error_id(codes[i])) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The release itself failed: in its probe, or when it served. */
-static bool is_struck(const struct flo_rollout *rollout,
-                      const struct flo_rollout_member *member)
-{
-    return member->state == FLO_EXECUTION_ROLLED_BACK ||
-           (member->state == FLO_EXECUTION_FAILED && member->cause > 0 &&
-            strncmp(rollout->causes[member->cause - 1], "probe.", 6) == 0);
-}
-
-static bool is_way(const struct flo_rollout_member *member)
-{
-    return !flo_execution_is_end((enum flo_execution)member->state);
-}
-
-/* sign: 1 adds it, UINT32_MAX takes it away. */
-static void tally(struct flo_rollout *rollout,
-                  const struct flo_rollout_member *member, uint32_t sign)
-{
-    struct flo_rollout_phase *phase = flo_rollout_phase_of(rollout, member);
-
-    if (phase == NULL) {
-        return;
-    }
-    phase->members += sign;
-    phase->counts[member->state] += sign;
-    phase->away += member->is_away ? sign : 0;
-    phase->silent +=
-        member->lapse == FLO_LAPSE_SILENT && is_way(member) ? sign : 0;
-    phase->overdue +=
-        member->lapse == FLO_LAPSE_OVERDUE && is_way(member) ? sign : 0;
-    phase->excused += is_excused(rollout, member) ? sign : 0;
-    phase->struck += is_struck(rollout, member) ? sign : 0;
-}
-
-void flo_rollout_member_is(struct flo_rollout *rollout, size_t index,
-                           enum flo_lapse lapse, bool is_away)
-{
-    struct flo_rollout_member *member = &rollout->members[index];
-
-    tally(rollout, member, UINT32_MAX);
-    member->lapse = (uint8_t)lapse;
-    member->is_away = is_away;
-    member->is_dirty = true;
-    tally(rollout, member, 1);
-}
-
-void flo_rollout_member_set(struct flo_rollout *rollout, size_t index,
-                            enum flo_execution state, const char *cause,
-                            uint64_t now_ms)
-{
-    struct flo_rollout_member *member = &rollout->members[index];
-    struct flo_rollout_phase *phase = flo_rollout_phase_of(rollout, member);
-
-    tally(rollout, member, UINT32_MAX);
-    member->lapse = FLO_LAPSE_NONE;
-    member->is_away = false;
-    member->state = (uint8_t)state;
-    member->cause =
-        flo_execution_kind(state) == FLO_EXECUTION_END_BAD && cause != NULL
-            ? flo_rollout_cause(rollout, cause)
-            : 0;
-    member->since_at_ms = now_ms;
-    member->watched_at_ms = now_ms;
-    member->is_dirty = true;
-    tally(rollout, member, 1);
-    if (phase != NULL && flo_execution_is_end(state)) {
-        phase->settled_at_ms = now_ms;
-    }
-}
-
-void flo_rollout_count(struct flo_rollout *rollout)
-{
-    for (uint32_t i = 0; i < rollout->phase_count; i++) {
-        struct flo_rollout_phase *phase = &rollout->phases[i];
-        phase->members = phase->away = phase->silent = 0;
-        phase->overdue = phase->excused = phase->struck = 0;
-        memset(phase->counts, 0, sizeof(phase->counts));
-    }
-    for (size_t i = 0; i < rollout->member_count; i++) {
-        struct flo_rollout_member *member = &rollout->members[i];
-        member->phase = (uint8_t)phase_of_bucket(rollout, member->bucket);
-        tally(rollout, member, 1);
-    }
-}
-
-/* ---- events about devices ---- */
 
 static bool phase_is_started(const struct flo_rollout *rollout, size_t index)
 {
@@ -189,47 +32,10 @@ static bool is_its_turn(const struct flo_rollout *rollout, size_t index)
            member->bucket < rollout->phases[member->phase].told_to;
 }
 
-void flo_rollout_member_tell(struct flo_rollout *rollout, size_t index,
-                             uint64_t now_ms)
-{
-    struct flo_rollout_member *member = &rollout->members[index];
-
-    flo_rollout_member_set(rollout, index, FLO_EXECUTION_NOTIFIED, NULL,
-                           now_ms);
-    member->heard_at_ms = now_ms;
-    if (!member->is_online) {
-        flo_rollout_member_is(rollout, index, FLO_LAPSE_NONE, true);
-    }
-}
-
-static void member_insert(struct flo_rollout *rollout, size_t place,
-                          const struct flo_rollout_event *event)
-{
-    memmove(&rollout->members[place + 1], &rollout->members[place],
-            (rollout->member_count - place) * sizeof(rollout->members[0]));
-    rollout->member_count++;
-    struct flo_rollout_member *member = &rollout->members[place];
-    *member = (struct flo_rollout_member){
-        .phase = (uint8_t)phase_of_bucket(rollout, event->bucket),
-        .state = event->is_superseded ? FLO_EXECUTION_SUPERSEDED
-                                      : FLO_EXECUTION_QUEUED,
-        .is_online = event->is_online,
-        .is_back = event->is_superseded,
-        .bucket = (uint16_t)(event->bucket % FLO_BUCKETS),
-        .is_dirty = true,
-        .heard_at_ms = event->now_ms,
-        .since_at_ms = event->now_ms,
-        .watched_at_ms = event->now_ms,
-    };
-    snprintf(member->device, sizeof(member->device), "%s", event->device);
-    tally(rollout, member, 1);
-}
-
 static int joined(struct flo_rollout *rollout,
                   const struct flo_rollout_event *event,
                   struct flo_rollout_actions *actions, struct flo_err *err)
 {
-    size_t place = member_place(rollout, event->device);
     bool deploys = rollout->state == FLO_ROLLOUT_RUNNING ||
                    rollout->state == FLO_ROLLOUT_COMPLETED;
 
@@ -242,7 +48,7 @@ static int joined(struct flo_rollout *rollout,
         return flo_fail(err, FLO_E_MEMORY, "rollout %s: no room for device %s",
                         rollout->id, event->device);
     }
-    member_insert(rollout, place, event);
+    size_t place = flo_rollout_member_insert(rollout, event);
     if (deploys && !event->is_superseded && is_its_turn(rollout, place)) {
         flo_rollout_member_tell(rollout, place, event->now_ms);
         flo_rollout_do(actions, (struct flo_rollout_action){
@@ -275,7 +81,8 @@ static void heard(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
 /* Has not tried the release yet: whatever ails it, that is not why. */
 static bool is_before_trial(const struct flo_rollout_member *member)
 {
-    return is_way(member) && member->state < FLO_EXECUTION_PROBING;
+    return flo_rollout_member_is_under_way(member) &&
+           member->state < FLO_EXECUTION_PROBING;
 }
 
 static void gone(struct flo_rollout *rollout, size_t index,
@@ -359,7 +166,8 @@ static void seen_back(struct flo_rollout *rollout, size_t index,
                       rollout->state == FLO_ROLLOUT_HALTED;
 
     /* Halted: those on trial that failed were taken back. */
-    bool is_recalled = rollout->state == FLO_ROLLOUT_HALTED && is_way(member);
+    bool is_recalled = rollout->state == FLO_ROLLOUT_HALTED &&
+                       flo_rollout_member_is_under_way(member);
 
     bool is_taken = event->is_ordered && state >= FLO_EXECUTION_ACTIVATING;
     uint64_t now_ms = event->now_ms;
@@ -393,15 +201,6 @@ static void stays(struct flo_rollout *rollout, size_t index,
              "; %.8s cannot go back", member->device);
     member->is_back = true;
     member_stored(index, actions);
-}
-
-bool flo_rollout_member_stays(const struct flo_rollout_member *member)
-{
-    enum flo_execution state = (enum flo_execution)member->state;
-
-    return member->is_back &&
-           (!flo_execution_is_end(state) ||
-            flo_execution_kind(state) == FLO_EXECUTION_END_GOOD);
 }
 
 static void left(struct flo_rollout *rollout, size_t index, uint64_t now_ms,
@@ -468,10 +267,10 @@ static void tick(struct flo_rollout *rollout, uint64_t now_ms,
 
     for (size_t i = 0; i < rollout->member_count; i++) {
         struct flo_rollout_member *member = &rollout->members[i];
-        bool waits =
-            phase_is_started(rollout, i) && !member->is_back &&
-            member->state != FLO_EXECUTION_QUEUED &&
-            (is_way(member) || rollout->state == FLO_ROLLOUT_ROLLING_BACK);
+        bool waits = phase_is_started(rollout, i) && !member->is_back &&
+                     member->state != FLO_EXECUTION_QUEUED &&
+                     (flo_rollout_member_is_under_way(member) ||
+                      rollout->state == FLO_ROLLOUT_ROLLING_BACK);
         changed = (waits && member_waits(rollout, i, now_ms)) || changed;
     }
     if (changed) {

@@ -1,0 +1,81 @@
+/* Actions of a step, and which members and buckets they are about. */
+
+#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/rollout.h"
+
+void flo_rollout_do(struct flo_rollout_actions *actions,
+                    struct flo_rollout_action action)
+{
+    if (actions->count < FLO_ROLLOUT_ACTIONS_MAX) {
+        actions->items[actions->count++] = action;
+    }
+}
+
+/* Sign, publish, and write into desired of those who are in `states`. */
+void flo_rollout_order(struct flo_rollout_actions *actions,
+                       enum flo_order_op op, uint32_t phase, uint32_t from,
+                       uint32_t to, uint32_t states)
+{
+    struct flo_rollout_action action = {.kind = FLO_ROLLOUT_DO_ORDER,
+                                        .op = op,
+                                        .phase = phase,
+                                        .bucket_from = from,
+                                        .bucket_to = to,
+                                        .states = states,
+                                        .member = SIZE_MAX};
+    flo_rollout_do(actions, action);
+    action.kind = FLO_ROLLOUT_DO_DESIRED;
+    flo_rollout_do(actions, action);
+}
+
+void flo_rollout_state_set(struct flo_rollout *rollout,
+                           enum flo_rollout_state state, uint64_t now_ms,
+                           struct flo_rollout_actions *actions)
+{
+    rollout->state = state;
+    rollout->since_at_ms = now_ms;
+    flo_rollout_do(actions,
+                   (struct flo_rollout_action){.kind = FLO_ROLLOUT_DO_STATE,
+                                               .state = (int)state});
+}
+
+bool flo_rollout_action_names(const struct flo_rollout *rollout,
+                              const struct flo_rollout_action *action,
+                              size_t member)
+{
+    const struct flo_rollout_member *m = &rollout->members[member];
+
+    if (action->member != SIZE_MAX) {
+        return action->member == member;
+    }
+    if (action->kind == FLO_ROLLOUT_DO_RECALL && m->lapse == FLO_LAPSE_NONE) {
+        return false;
+    }
+    return m->bucket >= action->bucket_from && m->bucket < action->bucket_to &&
+           m->state != FLO_EXECUTION_REMOVED &&
+           m->state != FLO_EXECUTION_SUPERSEDED &&
+           (action->states & 1u << m->state) != 0;
+}
+
+/* End of the buckets that were ever ordered to deploy. */
+uint32_t flo_rollout_touched(const struct flo_rollout *rollout)
+{
+    uint32_t to = 0;
+
+    for (uint32_t i = 0; i < rollout->phase_count; i++) {
+        if (rollout->phases[i].state != FLO_PHASE_WAITING) {
+            to = rollout->phases[i].bucket_to;
+        }
+    }
+    return to;
+}
+
+void flo_rollout_go_back(struct flo_rollout *rollout, uint64_t now_ms,
+                         struct flo_rollout_actions *actions)
+{
+    uint32_t touched = flo_rollout_touched(rollout);
+
+    flo_rollout_order(actions, FLO_ORDER_ROLLBACK, 0, 0, touched,
+                      FLO_STATES_ALL);
+    flo_rollout_state_set(rollout, FLO_ROLLOUT_ROLLING_BACK, now_ms, actions);
+}

@@ -1,0 +1,88 @@
+/* Phases of a draft: whether they grow, and their ranges of buckets. */
+#include <stdio.h>
+
+#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/rollout.h"
+
+bool flo_rollout_is_canary(const struct flo_rollout *rollout, uint32_t phase)
+{
+    return phase == 0 && rollout->phase_count > 1;
+}
+
+int flo_rollout_check(const struct flo_rollout *rollout, struct flo_err *err)
+{
+    double share = 0;
+    uint32_t devices = 0;
+
+    if (rollout->phase_count < 1 ||
+        rollout->phase_count > FLO_ROLLOUT_PHASES_MAX) {
+        return flo_fail(err, FLO_E_REST_SCHEMA,
+                        "%u phases, 1 to %d are possible", rollout->phase_count,
+                        FLO_ROLLOUT_PHASES_MAX);
+    }
+    for (uint32_t i = 0; i < rollout->phase_count; i++) {
+        const struct flo_rollout_phase *phase = &rollout->phases[i];
+        if ((phase->devices > 0) == (phase->share_pct > 0)) {
+            return flo_fail(err, FLO_E_REST_SCHEMA,
+                            "phase %u: exactly one of devices and share_pct "
+                            "belongs here",
+                            i);
+        }
+        if (phase->share_pct > 100 ||
+            phase->devices > FLO_ROLLOUT_MEMBERS_MAX) {
+            return flo_fail(err, FLO_E_REST_SCHEMA,
+                            "phase %u: share_pct is at most 100, devices %d", i,
+                            FLO_ROLLOUT_MEMBERS_MAX);
+        }
+        if ((phase->devices > 0 && phase->devices <= devices) ||
+            (phase->share_pct > 0 && phase->share_pct <= share)) {
+            return flo_fail(err, FLO_E_REST_SCHEMA,
+                            "phase %u is not larger than the one before", i);
+        }
+        devices = phase->devices > 0 ? phase->devices : devices;
+        share = phase->share_pct > 0 ? phase->share_pct : share;
+    }
+    return 0;
+}
+
+/* Smallest bucket bound below which `devices` members lie: of those that are
+ * online, if there are so many. */
+static uint32_t bound_of_devices(const struct flo_rollout *rollout,
+                                 uint32_t devices)
+{
+    uint32_t held[FLO_BUCKETS] = {0};
+    uint32_t online = 0;
+    uint32_t sum = 0;
+
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        online += rollout->members[i].is_online ? 1 : 0;
+    }
+    for (size_t i = 0; i < rollout->member_count; i++) {
+        const struct flo_rollout_member *member = &rollout->members[i];
+        held[member->bucket] += online < devices || member->is_online ? 1 : 0;
+    }
+    for (uint32_t bucket = 0; bucket < FLO_BUCKETS; bucket++) {
+        sum += held[bucket];
+        if (sum >= devices) {
+            return bucket + 1;
+        }
+    }
+    return FLO_BUCKETS;
+}
+
+void flo_rollout_divide(struct flo_rollout *rollout)
+{
+    uint32_t from = 0;
+
+    for (uint32_t i = 0; i < rollout->phase_count; i++) {
+        struct flo_rollout_phase *phase = &rollout->phases[i];
+        uint32_t to = phase->devices > 0
+                          ? bound_of_devices(rollout, phase->devices)
+                          : (uint32_t)(phase->share_pct * FLO_BUCKETS / 100);
+        phase->bucket_from = from;
+        phase->bucket_to = to > from ? to : from;
+        phase->told_to = from;
+        from = phase->bucket_to;
+    }
+    flo_rollout_count(rollout);
+}

@@ -1,0 +1,70 @@
+/* Words of a rollout: its states, events and choices. */
+#include <string.h>
+
+#include "server-stub/core/rollout/inside.h"
+#include "server-stub/core/rollout/rollout.h"
+
+struct state_fact {
+    const char *word;
+    bool active;
+};
+static const struct state_fact states[] = {
+#define FLO_ROLLOUT_STATE(name, word, active, meaning) {word, active},
+#include "server-stub/core/rollout/rollout_states.def"
+#undef FLO_ROLLOUT_STATE
+};
+static const char *const on_fails[] = {"rollback", "halt", "pause"};
+
+const char *flo_rollout_state_word(enum flo_rollout_state state)
+{
+    return states[state].word;
+}
+
+bool flo_rollout_state_parse(const char *word, enum flo_rollout_state *out)
+{
+    for (size_t i = 0; i < FLO_COUNT(states); i++) {
+        if (strcmp(states[i].word, word) == 0) {
+            *out = (enum flo_rollout_state)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool flo_rollout_state_is_active(enum flo_rollout_state state)
+{
+    return states[state].active;
+}
+
+const char *flo_phase_state_word(enum flo_phase_state state)
+{
+    static const char *const words[] = {"waiting", "running",  "passed",
+                                        "failed",  "promoted", "held"};
+    return words[state];
+}
+
+const char *flo_on_fail_word(enum flo_on_fail on_fail)
+{
+    return on_fails[on_fail];
+}
+
+bool flo_on_fail_parse(const char *word, enum flo_on_fail *out)
+{
+    for (size_t i = 0; i < FLO_COUNT(on_fails); i++) {
+        if (strcmp(on_fails[i], word) == 0) {
+            *out = (enum flo_on_fail)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *flo_rollout_event_word(enum flo_rollout_event_kind kind)
+{
+    static const char *const words[] = {
+#define X(name, word) word,
+        FLO_ROLLOUT_EVENTS(X)
+#undef X
+    };
+    return words[kind];
+}
