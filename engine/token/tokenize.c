@@ -12,55 +12,7 @@
 
 #include "engine/token/unicode.h"
 
-#define TOKENS_MAX (16u << 20)
 #define TEXT_BYTES_MAX (64u << 20)
-
-static size_t room_of(const struct flo_tokens *tokens)
-{
-    size_t most = tokens->count_max != 0 ? tokens->count_max : TOKENS_MAX;
-    return most - tokens->count;
-}
-
-/* Will `count` more be too many? */
-static bool refuse(struct flo_tokens *tokens, size_t count)
-{
-    if (!tokens->failed && count > room_of(tokens)) {
-        tokens->failed = true;
-        tokens->count_least = tokens->count + count;
-    }
-    return tokens->failed;
-}
-
-bool flo_tokens_have_room(struct flo_tokens *tokens,
-                          const struct flo_vocab *vocab, size_t bytes)
-{
-    size_t most = vocab->id_bytes_max;
-    return !refuse(tokens, bytes / most + (bytes % most != 0));
-}
-
-void flo_tokens_add(struct flo_tokens *tokens, int32_t id)
-{
-    if (refuse(tokens, 1)) {
-        return;
-    }
-    if (tokens->count == tokens->capacity) {
-        size_t capacity = tokens->capacity != 0 ? 2 * tokens->capacity : 64;
-        int32_t *ids = realloc(tokens->ids, capacity * sizeof(*ids));
-        if (ids == NULL) {
-            tokens->failed = true;
-            return;
-        }
-        tokens->ids = ids;
-        tokens->capacity = capacity;
-    }
-    tokens->ids[tokens->count++] = id;
-}
-
-void flo_tokens_deinit(struct flo_tokens *tokens)
-{
-    free(tokens->ids);
-    memset(tokens, 0, sizeof(*tokens));
-}
 
 /* A part of the joined text: still raw (id < 0) or a special token. */
 struct piece {
@@ -172,7 +124,7 @@ static int too_long(const struct flo_tokens *tokens, size_t bytes,
                     "a text of %zu bytes has at least %zu tokens, at most %zu "
                     "fit",
                     bytes, tokens->count_least,
-                    tokens->count + room_of(tokens));
+                    tokens->count + flo_tokens_room(tokens));
 }
 
 /* A text that surely has too many tokens is not even copied. */
@@ -225,7 +177,7 @@ static int convert(const struct work *work, struct flo_tokens *tokens,
 {
     const struct flo_vocab *vocab = work->vocab;
     /* So many specials as there is room for, and what lies between. */
-    struct flo_buf pieces = {.bytes_max = (2 * room_of(tokens) + 1) *
+    struct flo_buf pieces = {.bytes_max = (2 * flo_tokens_room(tokens) + 1) *
                                           sizeof(struct piece)};
     add_piece(&pieces, 0, work->text.bytes, -1);
     for (size_t i = 0; i < vocab->specials.count; i++) {
@@ -235,7 +187,7 @@ static int convert(const struct work *work, struct flo_tokens *tokens,
     bool is_after_special = true; /* the beginning counts as one */
     const struct piece *piece = (const void *)pieces.data;
     if (pieces.failed) {
-        refuse(tokens, room_of(tokens) + 1);
+        flo_tokens_refuse(tokens, flo_tokens_room(tokens) + 1);
     }
     for (size_t i = 0;
          is_fine && !tokens->failed && i < pieces.bytes / sizeof(*piece); i++) {

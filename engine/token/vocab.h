@@ -89,6 +89,10 @@ FLO_MUST_USE int flo_vocab_load_merges(struct flo_vocab *vocab,
 uint32_t flo_byte_to_code(uint8_t byte);
 int flo_code_to_byte(uint32_t code);
 
+/* How many ids more fit. */
+size_t flo_tokens_room(const struct flo_tokens *tokens);
+/* Are `count` more too many?  Then tokens->failed is set. */
+bool flo_tokens_refuse(struct flo_tokens *tokens, size_t count);
 /* Do the ids of so many bytes perhaps fit?  If not, tokens->failed is set. */
 bool flo_tokens_have_room(struct flo_tokens *tokens,
                           const struct flo_vocab *vocab, size_t bytes);

@@ -155,6 +155,14 @@ int flo_vocab_index(struct flo_vocab *vocab, struct flo_err *err)
 
 /* ---- ranks of pairs ---- */
 
+int flo_vocab_list(const struct flo_gguf *gguf, const char *key,
+                   uint32_t item_type, const struct flo_gguf_kv **out,
+                   struct flo_err *err)
+{
+    int rv = flo_gguf_require(gguf, key, err);
+    return rv < 0 ? rv : flo_gguf_array(gguf, key, item_type, out, err);
+}
+
 /* Scores in descending order as ascending unsigned numbers. */
 static uint32_t rank_of_score(const struct flo_vocab *vocab, int32_t id)
 {
