@@ -698,12 +698,10 @@ static struct jinja_value get(struct jinja_run *run,
 /* ---- the tables
  * ----------------------------------------------------------------- */
 
-struct entry {
+static const struct {
     const char *name;
     action *action;
-};
-
-static const struct entry filters[] = {
+} filters[] = {
     {"trim", trim},
     {"upper", upper},
     {"lower", lower},
@@ -729,93 +727,28 @@ static const struct entry filters[] = {
     {"items", pairs},
 };
 
-static const struct entry text_methods[] = {
-    {"strip", trim},
-    {"lstrip", strip_start},
-    {"rstrip", strip_end},
-    {"upper", upper},
-    {"lower", lower},
-    {"split", split},
-    {"capitalize", capitalize},
-    {"title", title},
-    {"replace", replace},
-    {"startswith", starts_with},
-    {"endswith", ends_with},
-    {"join", join_method},
+static const struct {
+    enum jinja_kind kind;
+    const char *name;
+    action *action;
+} methods[] = {
+#define METHOD(kind, name, action) {kind, #name, action},
+#define STRANGE(kind, name)
+#include "engine/token/jinja_methods.def"
 };
-
-static const struct entry dict_methods[] = {
-    {"items", pairs}, {"keys", keys}, {"get", get}};
-
-/* Python's, but not built: never to be taken for something undefined. */
-static const char *const strange_of_text[] = {
-    "casefold",     "center",       "count",        "encode",
-    "expandtabs",   "find",         "format",       "format_map",
-    "index",        "isalnum",      "isalpha",      "isascii",
-    "isdecimal",    "isdigit",      "isidentifier", "islower",
-    "isnumeric",    "isprintable",  "isspace",      "istitle",
-    "isupper",      "ljust",        "maketrans",    "partition",
-    "removeprefix", "removesuffix", "rfind",        "rindex",
-    "rjust",        "rpartition",   "rsplit",       "splitlines",
-    "swapcase",     "translate",    "zfill",        NULL};
-static const char *const strange_of_list[] = {
-    "append", "clear", "copy",   "count",   "extend", "index",
-    "insert", "pop",   "remove", "reverse", "sort",   NULL};
-static const char *const strange_of_dict[] = {"clear",  "copy",    "fromkeys",
-                                              "pop",    "popitem", "setdefault",
-                                              "update", "values",  NULL};
-
-static action *find_action(const struct entry *entries, size_t count,
-                           struct jinja_text name)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (jinja_is(name, entries[i].name)) {
-            return entries[i].action;
-        }
-    }
-    return NULL;
-}
 
 struct jinja_value flo_jinja_filter(struct jinja_run *run,
                                     struct jinja_text name,
                                     const struct jinja_value *value,
                                     const struct jinja_args *args)
 {
-    action *found = find_action(filters, FLO_COUNT(filters), name);
     flo_jinja_charge(run, value);
-    return found != NULL && run->rv == 0 ? found(run, value, args)
-                                         : not_built(run, "filter", name);
-}
-
-static action *method_of(const struct jinja_value *value,
-                         struct jinja_text name)
-{
-    if (value->kind == KIND_TEXT) {
-        return find_action(text_methods, FLO_COUNT(text_methods), name);
-    }
-    return value->kind == KIND_DICT && !value->dict->is_ours
-               ? find_action(dict_methods, FLO_COUNT(dict_methods), name)
-               : NULL;
-}
-
-int flo_jinja_has_method(const struct jinja_value *value,
-                         struct jinja_text name)
-{
-    const char *const *strange = NULL;
-    if (method_of(value, name) != NULL) {
-        return 1;
-    }
-    if (value->kind == KIND_DICT && !value->dict->is_ours) {
-        strange = strange_of_dict;
-    } else if (value->kind == KIND_TEXT || value->kind == KIND_LIST) {
-        strange = value->kind == KIND_TEXT ? strange_of_text : strange_of_list;
-    }
-    for (; strange != NULL && *strange != NULL; strange++) {
-        if (jinja_is(name, *strange)) {
-            return -1;
+    for (size_t i = 0; run->rv == 0 && i < FLO_COUNT(filters); i++) {
+        if (jinja_is(name, filters[i].name)) {
+            return filters[i].action(run, value, args);
         }
     }
-    return name.bytes >= 2 && memcmp(name.data, "__", 2) == 0 ? -1 : 0;
+    return not_built(run, "filter", name);
 }
 
 struct jinja_value flo_jinja_method(struct jinja_run *run,
@@ -824,5 +757,10 @@ struct jinja_value flo_jinja_method(struct jinja_run *run,
                                     const struct jinja_args *args)
 {
     flo_jinja_charge(run, value);
-    return run->rv < 0 ? *value : method_of(value, name)(run, value, args);
+    for (size_t i = 0; run->rv == 0 && i < FLO_COUNT(methods); i++) {
+        if (value->kind == methods[i].kind && jinja_is(name, methods[i].name)) {
+            return methods[i].action(run, value, args);
+        }
+    }
+    return *value;
 }

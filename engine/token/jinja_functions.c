@@ -116,13 +116,12 @@ struct jinja_value flo_jinja_function(struct jinja_run *run,
         return range(run, args);
     }
     struct jinja_value out = {.kind = KIND_DICT};
-    out.dict = flo_jinja_take(&run->pool, 1, sizeof(*out.dict));
+    out.dict = flo_jinja_need(run, 1, sizeof(*out.dict));
     if (args->count > 0) {
         return refuse(run, "an object from other values is not built");
     }
     if (out.dict == NULL) {
-        return flo_jinja_fail(run, run->pool.rv, "more than %zu bytes",
-                              run->pool.bytes_max);
+        return (struct jinja_value){.kind = KIND_UNDEFINED};
     }
     out.dict->is_ours = out.dict->is_namespace = jinja_is(name, "namespace");
     for (size_t i = 0; i < args->keyword_count; i++) {

@@ -208,6 +208,8 @@ struct jinja_args {
     struct jinja_entry keywords[FLO_JINJA_ARGS_MAX];
 };
 
+/* flo_jinja_take, whose failure is the run's. */
+void *flo_jinja_need(struct jinja_run *run, size_t count, size_t bytes);
 /* Set the error once; the value is undefined. */
 struct jinja_value flo_jinja_fail(struct jinja_run *run, int code,
                                   const char *format, ...)
@@ -267,9 +269,6 @@ struct jinja_value flo_jinja_method(struct jinja_run *run,
                                     struct jinja_text name,
                                     const struct jinja_value *value,
                                     const struct jinja_args *args);
-/* Is there such a method?  -1: in Python, but not built. */
-int flo_jinja_has_method(const struct jinja_value *value,
-                         struct jinja_text name);
 struct jinja_value flo_jinja_function(struct jinja_run *run,
                                       struct jinja_text name,
                                       const struct jinja_args *args);

@@ -70,7 +70,7 @@ struct jinja_value flo_jinja_fail(struct jinja_run *run, int code,
     return (struct jinja_value){.kind = KIND_UNDEFINED};
 }
 
-static void *take(struct jinja_run *run, size_t count, size_t bytes)
+void *flo_jinja_need(struct jinja_run *run, size_t count, size_t bytes)
 {
     void *place = flo_jinja_take(&run->pool, count, bytes);
     if (place == NULL) {
@@ -112,7 +112,7 @@ struct jinja_value flo_jinja_text(struct jinja_text text)
 struct jinja_value flo_jinja_list(struct jinja_run *run)
 {
     struct jinja_value value = {.kind = KIND_LIST};
-    value.list = take(run, 1, sizeof(*value.list));
+    value.list = flo_jinja_need(run, 1, sizeof(*value.list));
     return value.list != NULL ? value
                               : (struct jinja_value){.kind = KIND_UNDEFINED};
 }
@@ -125,7 +125,8 @@ void flo_jinja_append(struct jinja_run *run, struct jinja_list *list,
     }
     if (list->count == list->capacity) {
         size_t capacity = list->capacity == 0 ? 8 : 2 * list->capacity;
-        struct jinja_value *items = take(run, capacity, sizeof(*items));
+        struct jinja_value *items =
+            flo_jinja_need(run, capacity, sizeof(*items));
         if (items == NULL) {
             return;
         }
@@ -171,7 +172,8 @@ void flo_jinja_put(struct jinja_run *run, struct jinja_dict *dict,
     }
     if (dict->count == dict->capacity) {
         size_t capacity = dict->capacity == 0 ? 4 : 2 * dict->capacity;
-        struct jinja_entry *entries = take(run, capacity, sizeof(*entries));
+        struct jinja_entry *entries =
+            flo_jinja_need(run, capacity, sizeof(*entries));
         if (entries == NULL) {
             return;
         }
@@ -213,8 +215,9 @@ struct jinja_text flo_jinja_join(struct jinja_run *run, struct jinja_text a,
         return a.bytes == 0 ? b : a;
     }
     bool is_marked = a.marks != NULL || b.marks != NULL;
-    char *data = take(run, a.bytes + b.bytes, 1);
-    uint8_t *marks = is_marked ? take(run, a.bytes + b.bytes, 1) : NULL;
+    char *data = flo_jinja_need(run, a.bytes + b.bytes, 1);
+    uint8_t *marks =
+        is_marked ? flo_jinja_need(run, a.bytes + b.bytes, 1) : NULL;
     if (run->rv < 0) {
         return none;
     }
@@ -236,7 +239,7 @@ struct jinja_text flo_jinja_string(struct jinja_run *run,
     case KIND_BOOL:
         return jinja_text_of(value->is_true ? "True" : "False");
     case KIND_NUMBER: {
-        char *text = take(run, 24, 1);
+        char *text = flo_jinja_need(run, 24, 1);
         if (text == NULL) {
             break;
         }
@@ -453,66 +456,4 @@ struct jinja_value flo_jinja_slice(struct jinja_run *run,
         flo_jinja_append(run, out.list, value->list->items[i]);
     }
     return out;
-}
-
-static struct jinja_value undefined(struct jinja_text name)
-{
-    return (struct jinja_value){.kind = KIND_UNDEFINED, .text = name};
-}
-
-struct jinja_value flo_jinja_attribute(struct jinja_run *run,
-                                       const struct jinja_value *object,
-                                       struct jinja_text name)
-{
-    int has_method = flo_jinja_has_method(object, name);
-    if (object->kind == KIND_UNDEFINED) {
-        return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE,
-                              "'%.*s' of '%.*s', which is not defined",
-                              (int)name.bytes, name.data,
-                              (int)object->text.bytes, object->text.data);
-    }
-    if (has_method < 0) {
-        return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE, "'.%.*s' is not built",
-                              (int)name.bytes, name.data);
-    }
-    if (has_method > 0) {
-        struct jinja_value *bound = take(run, 1, sizeof(*bound));
-        if (bound == NULL) {
-            return undefined(name);
-        }
-        *bound = *object;
-        return (struct jinja_value){
-            .kind = KIND_METHOD, .text = name, .bound = bound};
-    }
-    if (object->kind == KIND_DICT) {
-        const struct jinja_value *hit = flo_jinja_find(object->dict, name);
-        return hit != NULL ? *hit : undefined(name);
-    }
-    return undefined(name);
-}
-
-struct jinja_value flo_jinja_item(struct jinja_run *run,
-                                  const struct jinja_value *object,
-                                  const struct jinja_value *key)
-{
-    if (object->kind == KIND_DICT && key->kind == KIND_TEXT) {
-        const struct jinja_value *hit = flo_jinja_find(object->dict, key->text);
-        return hit != NULL ? *hit : flo_jinja_attribute(run, object, key->text);
-    }
-    if (object->kind == KIND_UNDEFINED || key->kind == KIND_TEXT) {
-        return flo_jinja_attribute(run, object, key->text);
-    }
-    if ((object->kind == KIND_LIST || object->kind == KIND_TEXT) &&
-        key->kind == KIND_NUMBER) {
-        int64_t count = flo_jinja_length(run, object);
-        int64_t at = key->number + (key->number < 0 ? count : 0);
-        if (at < 0 || at >= count) {
-            return undefined(jinja_text_of("an item"));
-        }
-        return object->kind == KIND_LIST
-                   ? object->list->items[at]
-                   : flo_jinja_text(cut_characters(object->text, at, at + 1));
-    }
-    return flo_jinja_fail(run, FLO_E_MODEL_TEMPLATE,
-                          "such an index is not built");
 }
