@@ -414,6 +414,14 @@ const struct flo_kernel *flo_kernel_at(size_t index)
     return index < FLO_COUNT(kernels) ? kernels[index] : NULL;
 }
 
+const char *flo_kernel_wish(const char *name)
+{
+    if (name == NULL) {
+        name = getenv("FLOTILLA_KERNEL");
+    }
+    return name != NULL && name[0] == '\0' ? NULL : name;
+}
+
 static bool is_usable(const struct flo_kernel *kernel, bool trusts)
 {
     const char *what = "";

@@ -205,6 +205,9 @@ const struct flo_kernel *flo_kernel_at(size_t index);
 FLO_MUST_USE int flo_kernel_choose(const char *name, bool trusts,
                                    const struct flo_kernel **kernel,
                                    struct flo_err *err);
+/* The name of the kernel that is asked for, here or by FLOTILLA_KERNEL; NULL:
+ * the best one. */
+const char *flo_kernel_wish(const char *name);
 
 /* Compare with the reference on a small block; `what` names the first
  * operation that differs.  Pure. */

@@ -5,6 +5,7 @@
 
 #include "engine/model/packed.h"
 #include "engine/model/pass.h"
+#include "engine/sample/sampler.h"
 
 static const struct flo_engine_options no_options;
 
@@ -20,20 +21,13 @@ static int read_head(struct flo_engine *e,
                : flo_sizes_make(e->gguf, &e->hparams, options, &e->sizes, err);
 }
 
-const char *flo_kernel_wish(const char *name)
-{
-    if (name == NULL) {
-        name = getenv("FLOTILLA_KERNEL");
-    }
-    return name != NULL && name[0] == '\0' ? NULL : name;
-}
-
 static int make_plan(struct flo_engine *e,
                      const struct flo_engine_options *options,
                      struct flo_err *err)
 {
-    int rv = flo_plan_make(&e->hparams, &e->sizes, flo_packed_weights_bytes(e),
-                           options->memory_bytes_max, &e->plan, err);
+    int rv = flo_engine_plan_make(&e->hparams, &e->sizes,
+                                  flo_packed_weights_bytes(e),
+                                  options->memory_bytes_max, &e->plan, err);
 
     e->plan.is_packed = e->weights.are_packed;
     return rv;
@@ -337,4 +331,12 @@ void flo_engine_close(struct flo_engine *e)
 const struct flo_engine_info *flo_engine_info(const struct flo_engine *engine)
 {
     return &engine->info;
+}
+
+int flo_sampler_open(const struct flo_engine *engine,
+                     const struct flo_sampling *sampling,
+                     struct flo_sampler **sampler, struct flo_err *err)
+{
+    return flo_sampler_make(flo_engine_info(engine)->n_vocab, sampling, sampler,
+                            err);
 }

@@ -127,10 +127,12 @@ FLO_MUST_USE int flo_sizes_make(const struct flo_gguf *gguf,
                                 const struct flo_engine_options *options,
                                 struct flo_sizes *sizes, struct flo_err *err);
 /* Sum up and compare with the budget; `plan` is always written. */
-FLO_MUST_USE int
-flo_plan_make(const struct flo_hparams *hparams, const struct flo_sizes *sizes,
-              uint64_t weights_bytes, uint64_t memory_bytes_max,
-              struct flo_engine_plan *plan, struct flo_err *err);
+FLO_MUST_USE int flo_engine_plan_make(const struct flo_hparams *hparams,
+                                      const struct flo_sizes *sizes,
+                                      uint64_t weights_bytes,
+                                      uint64_t memory_bytes_max,
+                                      struct flo_engine_plan *plan,
+                                      struct flo_err *err);
 /* What a budget takes first from sizes whose plan does not fit: f16 keys and
  * values become q8_0, then the context shrinks to what fits, but not below
  * 512 tokens; only what the options leave open.  false: nothing is left to
@@ -146,9 +148,6 @@ void flo_scratch_lay_out(const struct flo_hparams *hparams,
 
 /* ---- engine.c ---- */
 
-/* The name of the kernel that is asked for, here or by FLOTILLA_KERNEL; NULL:
- * the best one. */
-const char *flo_kernel_wish(const char *name);
 /* A text of the file, cut to whole characters; empty without the key. */
 void flo_engine_copy_text(const struct flo_gguf *gguf, const char *key,
                           char *out, size_t bytes);

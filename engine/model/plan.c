@@ -316,10 +316,10 @@ static int refuse(const struct flo_engine_plan *p, struct flo_err *err)
     return FLO_E_MEMORY_BUDGET;
 }
 
-int flo_plan_make(const struct flo_hparams *hparams,
-                  const struct flo_sizes *sizes, uint64_t weights_bytes,
-                  uint64_t memory_bytes_max, struct flo_engine_plan *plan,
-                  struct flo_err *err)
+int flo_engine_plan_make(const struct flo_hparams *hparams,
+                         const struct flo_sizes *sizes, uint64_t weights_bytes,
+                         uint64_t memory_bytes_max,
+                         struct flo_engine_plan *plan, struct flo_err *err)
 {
     uint64_t room = UINT64_MAX, needed = bytes_of(sizes);
 

@@ -381,11 +381,3 @@ void flo_sampler_sample(struct flo_sampler *s, const float *logits,
     flo_sampler_choose(s, logits, NULL, sample);
     flo_sampler_accept(s, sample->token);
 }
-
-int flo_sampler_open(const struct flo_engine *engine,
-                     const struct flo_sampling *sampling,
-                     struct flo_sampler **sampler, struct flo_err *err)
-{
-    return flo_sampler_make(flo_engine_info(engine)->n_vocab, sampling, sampler,
-                            err);
-}
