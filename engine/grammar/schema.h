@@ -1,6 +1,7 @@
 /* A schema being turned into rules: what its files share.
  *
- *   schema.c        what is supported, alternatives, the whole
+ *   schema.c        alternatives, the whole
+ *   schema_walk.c   what is supported, bounded reading, calls of rules
  *   schema_merge.c  references, merging
  *   schema_value.c  objects, arrays, strings, numbers
  *
