@@ -17,18 +17,6 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IS_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||     \
-    __has_feature(memory_sanitizer)
-#define IS_SANITIZER 1
-#endif
-#endif
-#ifndef IS_SANITIZER
-#define IS_SANITIZER 0
-#endif
-
 /* Per machine: its table of numbers, and where a trapped call's arguments are
  * and its result goes. */
 #if defined(__x86_64__)
@@ -60,45 +48,6 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 #define X32_BIT 0x40000000u
 #define RULE_CODE_MAX 16 /* load, compare, 2 conditions of 6, return */
 #define RULES_MAX 240    /* the kernel takes 4096 instructions */
-
-/* ---- words ------------------------------------------------------- */
-
-static const char *const mode_words[] = {"required", "preferred"};
-
-bool flo_sandbox_mode_parse(const char *word, enum flo_sandbox_mode *out)
-{
-    for (size_t i = 0; i < FLO_COUNT(mode_words); i++) {
-        if (strcmp(word, mode_words[i]) == 0) {
-            *out = (enum flo_sandbox_mode)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-const char *flo_sandbox_mode_word(enum flo_sandbox_mode mode)
-{
-    return mode_words[mode];
-}
-
-bool flo_sandbox_is_built(void)
-{
-    return !IS_SANITIZER;
-}
-
-int flo_sandbox_miss(enum flo_sandbox_mode mode, const char *part,
-                     struct flo_err *err)
-{
-    if (!flo_sandbox_is_built()) {
-        return 0;
-    }
-    if (mode == FLO_SANDBOX_PREFERRED) {
-        flo_log(FLO_LOG_WARN, "sandbox", "this kernel has no %s: works without",
-                part);
-        return 0;
-    }
-    return flo_fail(err, FLO_E_SANDBOX, "this kernel has no %s", part);
-}
 
 const char *flo_sandbox_lacks(void)
 {
@@ -133,7 +82,7 @@ void flo_sandbox_close_memory(void)
 {
     flo_sandbox_limit(RLIMIT_CORE, 0);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-        (!IS_SANITIZER && prctl(PR_SET_DUMPABLE, 0) < 0)) {
+        (flo_sandbox_is_built() && prctl(PR_SET_DUMPABLE, 0) < 0)) {
         flo_log(FLO_LOG_WARN, "sandbox", "prctl: %s", strerror(errno));
     }
 }
@@ -295,7 +244,7 @@ int flo_sandbox_filter(const struct flo_sandbox_policy *policy, uint8_t stage,
 {
     struct program program;
 
-    if (IS_SANITIZER || FILTER_ARCH == 0) {
+    if (!flo_sandbox_is_built() || FILTER_ARCH == 0) {
         return 0;
     }
     if (policy->count > RULES_MAX) {

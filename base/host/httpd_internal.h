@@ -114,11 +114,16 @@ void flo_httpd_answer_refusal(struct flo_httpd_request *request, int status,
 /* Put more of the file into the output; false: the file broke. */
 bool flo_httpd_file_pump(struct httpd_connection *connection);
 
-/* httpd_listen.c */
+/* httpd_pause.c */
+void flo_httpd_listener_free(struct httpd_listener *listener);
 void flo_httpd_listeners_free(struct flo_httpd *httpd);
 /* Leave new clients in the kernel's queues until resumed. */
 void flo_httpd_pause(struct flo_httpd *httpd);
 void flo_httpd_resume(struct flo_httpd *httpd);
+
+/* httpd_tls.c */
+FLO_MUST_USE int flo_httpd_tls_make(const struct flo_httpd_tls *tls,
+                                    SSL_CTX **out, struct flo_err *err);
 /* CN of the verified client certificate, or "". */
 void flo_httpd_tls_peer_name(struct bufferevent *bev, char *out, size_t bytes);
 

@@ -1,10 +1,8 @@
-/* HTTP server: listeners on TCP and unix sockets, and their TLS. */
+/* HTTP server: listeners on TCP and unix sockets. */
 #include "base/host/httpd_internal.h"
 
 #include <errno.h>
 #include <netdb.h>
-#include <openssl/err.h>
-#include <openssl/x509.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,82 +13,6 @@
 /* more than the connections of a busy second: a full queue makes connect()
  * on a unix socket fail at once (EAGAIN) for clients that do not block */
 #define ACCEPT_BACKLOG 1024
-
-/* ---- TLS --------------------------------------------------------- */
-
-static int tls_fail(struct flo_err *err, const char *what, const char *file)
-{
-    char why[128];
-    unsigned long code = ERR_peek_last_error();
-    ERR_error_string_n(code, why, sizeof(why));
-    ERR_clear_error();
-    flo_fail(err, FLO_E_NET_TLS, "%s %s cannot be used", what, file);
-    flo_err_why(err, "%s", why);
-    return FLO_E_NET_TLS;
-}
-
-static int tls_make(const struct flo_httpd_tls *tls, SSL_CTX **out,
-                    struct flo_err *err)
-{
-    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
-    if (context == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "no memory for TLS");
-    }
-    SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-    SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
-                                     SSL_OP_IGNORE_UNEXPECTED_EOF);
-    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
-    int rv = 0;
-    if (SSL_CTX_use_certificate_chain_file(context, tls->cert_file) != 1) {
-        rv = tls_fail(err, "certificate", tls->cert_file);
-    } else if (SSL_CTX_use_PrivateKey_file(context, tls->key_file,
-                                           SSL_FILETYPE_PEM) != 1 ||
-               SSL_CTX_check_private_key(context) != 1) {
-        rv = tls_fail(err, "key", tls->key_file);
-    } else if (tls->client_ca_file != NULL) {
-        STACK_OF(X509_NAME) *names =
-            SSL_load_client_CA_file(tls->client_ca_file);
-        if (names == NULL || SSL_CTX_load_verify_locations(
-                                 context, tls->client_ca_file, NULL) != 1) {
-            sk_X509_NAME_pop_free(names, X509_NAME_free);
-            rv = tls_fail(err, "client CA", tls->client_ca_file);
-        } else {
-            SSL_CTX_set_client_CA_list(context, names);
-            SSL_CTX_set_verify(context,
-                               SSL_VERIFY_PEER |
-                                   (tls->client_cert_required
-                                        ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT
-                                        : 0),
-                               NULL);
-        }
-    }
-    if (rv < 0) {
-        SSL_CTX_free(context);
-        return rv;
-    }
-    *out = context;
-    return 0;
-}
-
-void flo_httpd_tls_peer_name(struct bufferevent *bev, char *out, size_t bytes)
-{
-    SSL *ssl = bufferevent_openssl_get_ssl(bev);
-    X509 *certificate = ssl == NULL ? NULL : SSL_get1_peer_certificate(ssl);
-    out[0] = '\0';
-    if (certificate == NULL) {
-        return;
-    }
-    if (SSL_get_verify_result(ssl) == X509_V_OK) {
-        int n = X509_NAME_get_text_by_NID(X509_get_subject_name(certificate),
-                                          NID_commonName, out, (int)bytes);
-        /* A NUL inside, or a name that was cut, is no name. */
-        if (n <= 0 || (size_t)n >= bytes - 1 || strlen(out) != (size_t)n) {
-            out[0] = '\0';
-        }
-    }
-    X509_free(certificate);
-}
 
 /* ---- sockets ----------------------------------------------------- */
 
@@ -245,59 +167,6 @@ static void on_accept_error(struct evconnlistener *evl, void *context)
     event_add(listener->resume, &pause);
 }
 
-/* The first in the list is served first when clients wait for all of them. */
-static void put_last(struct flo_httpd *httpd)
-{
-    struct httpd_listener *first = httpd->listeners, **end = &first->next;
-    while (*end != NULL) {
-        end = &(*end)->next;
-    }
-    *end = first;
-    httpd->listeners = first->next;
-    first->next = NULL;
-}
-
-void flo_httpd_pause(struct flo_httpd *httpd)
-{
-    if (httpd->is_paused || httpd->listeners == NULL) {
-        return;
-    }
-    httpd->is_paused = true;
-    for (struct httpd_listener *l = httpd->listeners; l != NULL; l = l->next) {
-        evconnlistener_disable(l->evl);
-    }
-    put_last(httpd);
-}
-
-void flo_httpd_resume(struct flo_httpd *httpd)
-{
-    if (!httpd->is_paused) {
-        return;
-    }
-    httpd->is_paused = false;
-    for (struct httpd_listener *l = httpd->listeners; l != NULL; l = l->next) {
-        if (evtimer_pending(l->resume, NULL) == 0) {
-            evconnlistener_enable(l->evl);
-        }
-    }
-}
-
-static void listener_free(struct httpd_listener *listener)
-{
-    if (listener->evl != NULL) {
-        evconnlistener_free(listener->evl);
-    }
-    if (listener->resume != NULL) {
-        event_free(listener->resume);
-    }
-    if (listener->unix_path != NULL) {
-        unlink(listener->unix_path);
-        free(listener->unix_path);
-    }
-    SSL_CTX_free(listener->tls);
-    free(listener);
-}
-
 int flo_httpd_listen(struct flo_httpd *httpd, const char *address,
                      const struct flo_httpd_tls *tls, int tag, uint16_t *port,
                      struct flo_err *err)
@@ -310,7 +179,7 @@ int flo_httpd_listen(struct flo_httpd *httpd, const char *address,
     }
     listener->httpd = httpd;
     listener->tag = tag;
-    int rv = tls == NULL ? 0 : tls_make(tls, &listener->tls, err);
+    int rv = tls == NULL ? 0 : flo_httpd_tls_make(tls, &listener->tls, err);
     if (rv == 0) {
         bool is_unix = strncmp(address, "unix:", 5) == 0;
         rv = is_unix ? listen_unix(address + 5, &fd, err)
@@ -320,7 +189,7 @@ int flo_httpd_listen(struct flo_httpd *httpd, const char *address,
         }
     }
     if (rv < 0) {
-        listener_free(listener);
+        flo_httpd_listener_free(listener);
         return rv;
     }
     listener->resume = evtimer_new(httpd->base, on_resume, listener);
@@ -331,7 +200,7 @@ int flo_httpd_listen(struct flo_httpd *httpd, const char *address,
         if (listener->evl == NULL) {
             close(fd);
         }
-        listener_free(listener);
+        flo_httpd_listener_free(listener);
         return flo_fail_errno(err, FLO_E_IO_OPEN, "listen on %s", address);
     }
     evconnlistener_set_error_cb(listener->evl, on_accept_error);
@@ -341,13 +210,4 @@ int flo_httpd_listen(struct flo_httpd *httpd, const char *address,
         *port = bound;
     }
     return 0;
-}
-
-void flo_httpd_listeners_free(struct flo_httpd *httpd)
-{
-    while (httpd->listeners != NULL) {
-        struct httpd_listener *listener = httpd->listeners;
-        httpd->listeners = listener->next;
-        listener_free(listener);
-    }
 }

@@ -16,26 +16,6 @@
 #define TURN_MS 10 /* of handling: no number of messages is a bound of time */
 #define CLOSE_WAIT_MS 1000
 
-void flo_mqtt_push(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item,
-                   const char *text)
-{
-    flo_mqtt_queue_push(&mqtt->queue, item, text,
-                        text == NULL ? 0 : strlen(text), NULL, 0);
-}
-
-void flo_mqtt_property(MQTTProperties *properties, enum MQTTPropertyCodes code,
-                       uint32_t value)
-{
-    MQTTProperty property = {.identifier = code};
-
-    if (code == MQTTPROPERTY_CODE_RECEIVE_MAXIMUM) {
-        property.value.integer2 = (unsigned short)value;
-    } else {
-        property.value.integer4 = value;
-    }
-    MQTTProperties_add(properties, &property);
-}
-
 /* ---- from the queue to the handlers ----------------------------------------
  */
 

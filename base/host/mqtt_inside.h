@@ -32,13 +32,6 @@ struct flo_mqtt {
     struct flo_mqtt_request *requests_free;
 };
 
-/* ---- mqtt.c ---- */
-/* Any thread. */
-void flo_mqtt_push(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item,
-                   const char *text);
-void flo_mqtt_property(MQTTProperties *properties, enum MQTTPropertyCodes code,
-                       uint32_t value);
-
 /* ---- mqtt_connection.c ---- */
 FLO_MUST_USE int flo_mqtt_client_make(struct flo_mqtt *mqtt,
                                       struct flo_err *err);
@@ -49,6 +42,11 @@ void flo_mqtt_on_connected(struct flo_mqtt *mqtt, bool session_present);
 void flo_mqtt_on_lost(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item);
 
 /* ---- mqtt_requests.c ---- */
+/* Any thread. */
+void flo_mqtt_push(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item,
+                   const char *text);
+void flo_mqtt_property(MQTTProperties *properties, enum MQTTPropertyCodes code,
+                       uint32_t value);
 /* The broker forgot the session: whatever was under way is lost. */
 void flo_mqtt_requests_fail(struct flo_mqtt *mqtt);
 void flo_mqtt_requests_free(struct flo_mqtt *mqtt);

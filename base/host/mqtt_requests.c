@@ -9,6 +9,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+void flo_mqtt_push(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item,
+                   const char *text)
+{
+    flo_mqtt_queue_push(&mqtt->queue, item, text,
+                        text == NULL ? 0 : strlen(text), NULL, 0);
+}
+
+void flo_mqtt_property(MQTTProperties *properties, enum MQTTPropertyCodes code,
+                       uint32_t value)
+{
+    MQTTProperty property = {.identifier = code};
+
+    if (code == MQTTPROPERTY_CODE_RECEIVE_MAXIMUM) {
+        property.value.integer2 = (unsigned short)value;
+    } else {
+        property.value.integer4 = value;
+    }
+    MQTTProperties_add(properties, &property);
+}
+
 /* A request whose end paho reports: its address is paho's context. */
 struct flo_mqtt_request {
     struct flo_mqtt *mqtt;

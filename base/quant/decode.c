@@ -2,6 +2,9 @@
 #include "base/quant/formats.h"
 #include "base/quant/unpack.h"
 
+const int8_t flo_quant_iq4_grid[16] = {
+    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
 static inline __attribute__((always_inline)) void
 decode(flo_quant_unpack *unpack, const void *blocks, float *out, size_t values)
 {

@@ -3,9 +3,6 @@
 
 #include "base/quant/fit.h"
 
-const int8_t flo_quant_iq4_grid[16] = {
-    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-
 static const struct flo_levels levels = {
     .least = -127, .most = 113, .is_grid = true};
 
