@@ -32,23 +32,6 @@ void flo_store_part_name(const struct flo_digest *digest, const char *suffix,
     snprintf(out + 64, FLO_PART_NAME - 64, "%s", suffix);
 }
 
-bool flo_store_stat(int dir_fd, const char *name, struct stat *out)
-{
-    FLO_CLEANUP(flo_fd_cleanup)
-    int fd =
-        openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-
-    return fd >= 0 && fstat(fd, out) == 0 && S_ISREG(out->st_mode);
-}
-
-int flo_store_sync_dir(int dir_fd, const char *name, struct flo_err *err)
-{
-    if (fsync(dir_fd) < 0 && errno != EINVAL) {
-        return flo_fail_errno(err, FLO_E_IO_WRITE, "sync folder %s", name);
-    }
-    return 0;
-}
-
 int flo_store_blobs_sync(struct flo_store *store, struct flo_err *err)
 {
     return flo_store_sync_dir(store->blobs_fd, "blobs", err);

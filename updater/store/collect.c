@@ -77,19 +77,6 @@ static int keep_model(struct keep *keep, const char *model, struct flo_err *err)
     return 0;
 }
 
-void flo_store_remove(int dir_fd, const char *name,
-                      struct flo_collected *collected)
-{
-    struct stat st;
-
-    bool is_file = flo_store_stat(dir_fd, name, &st);
-
-    if (unlinkat(dir_fd, name, 0) == 0) {
-        collected->files++;
-        collected->bytes += is_file ? (uint64_t)st.st_blocks * 512 : 0;
-    }
-}
-
 static bool blob_digest(const char *name, struct flo_digest *digest)
 {
     return strlen(name) == FLO_BLOB_NAME - 1 &&

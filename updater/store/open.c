@@ -72,31 +72,6 @@ static int take_lock(struct flo_store *store, struct flo_err *err)
     return 0;
 }
 
-int flo_store_each_name(int dir_fd,
-                        int (*call)(void *context, const char *name),
-                        void *context)
-{
-    /* A new description: readdir's position is shared with dup'ed ones. */
-    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *entry;
-    int rv = 0;
-
-    if (dir == NULL) {
-        if (fd >= 0) {
-            close(fd);
-        }
-        return FLO_E_IO_READ;
-    }
-    while (rv == 0 && (entry = readdir(dir)) != NULL) {
-        if (entry->d_name[0] != '.') {
-            rv = call(context, entry->d_name);
-        }
-    }
-    closedir(dir);
-    return rv;
-}
-
 /* What a cut left half written: "….new", and "….tmp-<hex>" of flo_file_write.
  */
 static int remove_new(void *context, const char *name)

@@ -1,0 +1,65 @@
+/* A folder of the store: names, facts, removal, and fsync. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "updater/store/store.h"
+
+bool flo_store_stat(int dir_fd, const char *name, struct stat *out)
+{
+    FLO_CLEANUP(flo_fd_cleanup)
+    int fd =
+        openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    return fd >= 0 && fstat(fd, out) == 0 && S_ISREG(out->st_mode);
+}
+
+int flo_store_sync_dir(int dir_fd, const char *name, struct flo_err *err)
+{
+    if (fsync(dir_fd) < 0 && errno != EINVAL) {
+        return flo_fail_errno(err, FLO_E_IO_WRITE, "sync folder %s", name);
+    }
+    return 0;
+}
+
+int flo_store_each_name(int dir_fd,
+                        int (*call)(void *context, const char *name),
+                        void *context)
+{
+    /* A new description: readdir's position is shared with dup'ed ones. */
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+    int rv = 0;
+
+    if (dir == NULL) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return FLO_E_IO_READ;
+    }
+    while (rv == 0 && (entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] != '.') {
+            rv = call(context, entry->d_name);
+        }
+    }
+    closedir(dir);
+    return rv;
+}
+
+void flo_store_remove(int dir_fd, const char *name,
+                      struct flo_collected *collected)
+{
+    struct stat st;
+
+    bool is_file = flo_store_stat(dir_fd, name, &st);
+
+    if (unlinkat(dir_fd, name, 0) == 0) {
+        collected->files++;
+        collected->bytes += is_file ? (uint64_t)st.st_blocks * 512 : 0;
+    }
+}
