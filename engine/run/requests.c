@@ -146,7 +146,8 @@ static int open_model(struct flo_worker *worker,
         kept = -1;
     }
     if (rv == 0 && worker->is_sandboxed) {
-        rv = flo_sandbox_enter(FLO_SANDBOX_SERVING, FLO_SANDBOX_REQUIRED, err);
+        rv = flo_engine_sandbox_enter(FLO_SANDBOX_SERVING, FLO_SANDBOX_REQUIRED,
+                                      err);
     }
     if (rv < 0) {
         return rv;

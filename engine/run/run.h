@@ -52,9 +52,9 @@ void flo_sandbox_prepare(int socket);
  * it is only preferred (or this is a sanitizer build), FLO_E_SANDBOX,
  * FLO_E_PROCESS. */
 enum flo_sandbox { FLO_SANDBOX_OPENING = 1, FLO_SANDBOX_SERVING = 2 };
-FLO_MUST_USE int flo_sandbox_enter(enum flo_sandbox level,
-                                   enum flo_sandbox_mode mode,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_engine_sandbox_enter(enum flo_sandbox level,
+                                          enum flo_sandbox_mode mode,
+                                          struct flo_err *err);
 /* Its table: for the test that tries to get out. */
 const struct flo_sandbox_policy *flo_engine_policy(void);
 /* Bound what the process can map: these files, the planned bytes (0: as much

@@ -100,8 +100,8 @@ void flo_sandbox_prepare(int socket)
 
 /* ---- the stages -------------------------------------------------- */
 
-int flo_sandbox_enter(enum flo_sandbox level, enum flo_sandbox_mode mode,
-                      struct flo_err *err)
+int flo_engine_sandbox_enter(enum flo_sandbox level, enum flo_sandbox_mode mode,
+                             struct flo_err *err)
 {
     int rv = level == FLO_SANDBOX_OPENING
                  ? flo_sandbox_files(NULL, 0, false, err)

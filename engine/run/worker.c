@@ -231,7 +231,7 @@ int flo_worker_serve(int socket, enum flo_sandbox_mode mode,
     worker.in.bytes_max = INPUT_BYTES_MAX;
     worker.out.bytes_max = OUTPUT_BYTES_MAX;
     flo_sandbox_prepare(socket);
-    int rv = flo_sandbox_enter(FLO_SANDBOX_OPENING, mode, &err);
+    int rv = flo_engine_sandbox_enter(FLO_SANDBOX_OPENING, mode, &err);
     if (rv < 0) {
         flo_frame_fail(&worker.out, 0, &err);
         rv = send_output(&worker);

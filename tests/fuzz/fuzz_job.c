@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     struct flo_err err = {0};
-    struct flo_job job;
+    struct flo_update_job job;
 
     if (flo_job_parse((const char *)data, bytes, &job, &err) == 0) {
         if (job.state_dir == NULL || job.trust_file == NULL ||

@@ -4,7 +4,7 @@
 #include "base/host/json.h"
 #include "updater/run/run.h"
 
-static int read_urls(const json_t *json, struct flo_job *job,
+static int read_urls(const json_t *json, struct flo_update_job *job,
                      struct flo_err *err)
 {
     json_t *list = NULL;
@@ -60,7 +60,7 @@ static int read_profile(const json_t *json, struct flo_profile *out,
     return 0;
 }
 
-static int read_paths(const json_t *json, struct flo_job *job,
+static int read_paths(const json_t *json, struct flo_update_job *job,
                       struct flo_err *err)
 {
     const struct {
@@ -88,7 +88,7 @@ static int read_paths(const json_t *json, struct flo_job *job,
     return rv;
 }
 
-static int read_numbers(const json_t *json, struct flo_job *job,
+static int read_numbers(const json_t *json, struct flo_update_job *job,
                         struct flo_err *err)
 {
     const struct {
@@ -116,7 +116,7 @@ static int read_numbers(const json_t *json, struct flo_job *job,
     return rv;
 }
 
-static int read_sandbox(const json_t *json, struct flo_job *job,
+static int read_sandbox(const json_t *json, struct flo_update_job *job,
                         struct flo_err *err)
 {
     const char *word = NULL;
@@ -129,7 +129,7 @@ static int read_sandbox(const json_t *json, struct flo_job *job,
     return rv;
 }
 
-static int read_job(const json_t *json, struct flo_job *job,
+static int read_job(const json_t *json, struct flo_update_job *job,
                     struct flo_err *err)
 {
     const char *word = NULL;
@@ -155,10 +155,10 @@ static int read_job(const json_t *json, struct flo_job *job,
                : flo_json_opt_digest(json, "release", &job->release, err);
 }
 
-int flo_job_parse(const char *line, size_t bytes, struct flo_job *out,
+int flo_job_parse(const char *line, size_t bytes, struct flo_update_job *out,
                   struct flo_err *err)
 {
-    struct flo_job job = {.json = NULL};
+    struct flo_update_job job = {.json = NULL};
     int rv = flo_json_parse(line, bytes, FLO_JOB_BYTES_MAX, &job.json, err);
 
     if (rv == 0) {
@@ -172,7 +172,7 @@ int flo_job_parse(const char *line, size_t bytes, struct flo_job *out,
     return 0;
 }
 
-void flo_job_deinit(struct flo_job *job)
+void flo_job_deinit(struct flo_update_job *job)
 {
     flo_json_cleanup(&job->json);
 }

@@ -11,7 +11,7 @@
 #define FLO_JOB_BYTES_MAX (64 * 1024)
 
 /* The job line (contracts section 5).  Texts are borrowed from `json`. */
-struct flo_job {
+struct flo_update_job {
     json_t *json; /* flo_job_deinit */
     const char *state_dir;
     const char *urls[FLO_FETCH_MIRRORS_MAX];
@@ -37,8 +37,8 @@ struct flo_job {
 /* FLO_E_META_JSON, FLO_E_META_SCHEMA, FLO_E_CFG_RANGE (a URL, as plain http to
  * another host than this one), FLO_E_NOT_BUILT (another job). */
 FLO_MUST_USE int flo_job_parse(const char *line, size_t bytes,
-                               struct flo_job *out, struct flo_err *err);
-void flo_job_deinit(struct flo_job *job);
+                               struct flo_update_job *out, struct flo_err *err);
+void flo_job_deinit(struct flo_update_job *job);
 
 /* Event lines to the agent; one that cannot be written is dropped, the worker
  * notices the closed end elsewhere. */
@@ -58,14 +58,15 @@ void flo_event_failed(int fd, const struct flo_err *err, bool is_passing);
  * the download's folders (to write) and what the job and TLS need (to read), no
  * system call that the work does not need.  FLO_E_SANDBOX when the kernel lacks
  * a part and the job requires it. */
-FLO_MUST_USE int flo_sandbox_enter(const struct flo_job *job,
-                                   struct flo_err *err);
+FLO_MUST_USE int flo_updater_sandbox_enter(const struct flo_update_job *job,
+                                           struct flo_err *err);
 /* Its table: for the test that tries to get out. */
 const struct flo_sandbox_policy *flo_worker_policy(void);
 
 /* Carry the job out: all files of the fitting variant and the release document
  * are verified blobs when it returns 0. */
-FLO_MUST_USE int flo_stage(const struct flo_job *job, struct flo_store *store,
-                           int fd, bool *is_passing, struct flo_err *err);
+FLO_MUST_USE int flo_stage(const struct flo_update_job *job,
+                           struct flo_store *store, int fd, bool *is_passing,
+                           struct flo_err *err);
 
 #endif

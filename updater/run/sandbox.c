@@ -259,7 +259,7 @@ static const char *resolver(char path[PATH_MAX])
     return path;
 }
 
-static int restrict_files(const struct flo_job *job, struct flo_err *err)
+static int restrict_files(const struct flo_update_job *job, struct flo_err *err)
 {
     static const char *const stores[] = {"blobs", "partial", "prefix",
                                          "releases"};
@@ -328,7 +328,8 @@ static void bound_memory(uint64_t bytes_max)
     }
 }
 
-int flo_sandbox_enter(const struct flo_job *job, struct flo_err *err)
+int flo_updater_sandbox_enter(const struct flo_update_job *job,
+                              struct flo_err *err)
 {
     warm_up();
     flo_sandbox_close_memory();

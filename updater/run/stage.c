@@ -21,7 +21,7 @@
 #define PROGRESS_MS 250
 
 struct stage {
-    const struct flo_job *job;
+    const struct flo_update_job *job;
     struct flo_store *store;
     int event_fd;
     struct flo_trust *trust;
@@ -91,7 +91,7 @@ static int check_document(void *context, const void *data, size_t bytes,
 static int look_into_bundle(struct stage *stage, struct flo_buf *out,
                             struct flo_err *err)
 {
-    const struct flo_job *job = stage->job;
+    const struct flo_update_job *job = stage->job;
     int rv =
         flo_fetch_bundle_look(job->bundle, stage->trust, &stage->offer, err);
 
@@ -534,7 +534,7 @@ static int stage_files(struct stage *stage, struct flo_err *err)
     return rv;
 }
 
-static void fill_in(struct stage *stage, const struct flo_job *job)
+static void fill_in(struct stage *stage, const struct flo_update_job *job)
 {
     stage->profile = job->profile;
     stage->fetch = (struct flo_fetch){
@@ -594,7 +594,7 @@ static int run(struct stage *stage, struct flo_err *err)
     return rv;
 }
 
-int flo_stage(const struct flo_job *job, struct flo_store *store, int fd,
+int flo_stage(const struct flo_update_job *job, struct flo_store *store, int fd,
               bool *is_passing, struct flo_err *err)
 {
     struct stage *stage = calloc(1, sizeof(*stage));

@@ -39,7 +39,7 @@ static int run(int fd, bool *is_passing, struct flo_err *err)
 {
     static char line[FLO_JOB_BYTES_MAX];
     struct flo_store *store = NULL;
-    struct flo_job job = {.json = NULL};
+    struct flo_update_job job = {.json = NULL};
     struct flo_err warning = {0};
     size_t bytes = 0;
     int rv = read_line(fd, line, &bytes, err);
@@ -58,7 +58,7 @@ static int run(int fd, bool *is_passing, struct flo_err *err)
         if (flo_tls_time_set(job.time_ms, false, &warning) < 0) {
             flo_log_err(FLO_LOG_ERROR, "worker", &warning);
         }
-        rv = flo_sandbox_enter(&job, err);
+        rv = flo_updater_sandbox_enter(&job, err);
     }
     if (rv == 0) {
         rv = flo_stage(&job, store, fd, is_passing, err);

@@ -38,7 +38,7 @@ void flo_neon_quantise_packed(const float *values,
 
 /* ---- products ----------------------------------------------------------- */
 
-FLO_INLINE void dots(const int8x16_t *w, const struct flo_slot *x,
+FLO_INLINE void dots(const int8x16_t *w, const struct flo_code_slot *x,
                      const int upper, const int from, const int to,
                      int32x4_t *sum)
 {

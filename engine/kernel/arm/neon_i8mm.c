@@ -6,7 +6,7 @@
 #include <sys/auxv.h>
 
 /* w is zipped: {rows 0 and 1, rows 2 and 3} of eight columns after another. */
-FLO_INLINE void dots(const int8x16_t *w, const struct flo_slot *x,
+FLO_INLINE void dots(const int8x16_t *w, const struct flo_code_slot *x,
                      const int upper, const int from, const int to,
                      int32x4_t *sum)
 {

@@ -46,13 +46,13 @@ struct flo_strip_scales { /* of 16 rows: scale * code + offset */
     struct flo_f32x16 scale[2], offset[2];
 };
 
-struct flo_slot {
+struct flo_code_slot {
     int8x16_t codes[2][2]; /* [lower, upper][half] */
     float scale, sums[2];
 };
 
 /* sum[t] += w . codes[upper] of token t, halves from .. to - 1. */
-typedef void flo_dots_fn(const int8x16_t *w, const struct flo_slot *x,
+typedef void flo_dots_fn(const int8x16_t *w, const struct flo_code_slot *x,
                          const int upper, const int from, const int to,
                          int32x4_t *sum);
 
@@ -152,13 +152,13 @@ FLO_INLINE void flo_load_scales(const enum flo_form form, const uint8_t *halves,
 
 /* ---- products ----------------------------------------------------------- */
 
-FLO_INLINE struct flo_slot flo_load_slot(const enum flo_precision precision,
-                                         const struct flo_activations *x,
-                                         size_t index)
+FLO_INLINE struct flo_code_slot
+flo_load_slot(const enum flo_precision precision,
+              const struct flo_activations *x, size_t index)
 {
     const size_t bytes = precision == FLO_PRECISION_16 ? 64 : 32;
     const int8_t *codes = (const int8_t *)x->codes + index * bytes;
-    struct flo_slot out = {
+    struct flo_code_slot out = {
         .scale = x->scales[index],
         .sums = {x->sums[index * 2], x->sums[index * 2 + 1]},
     };
@@ -175,7 +175,7 @@ FLO_INLINE void
 flo_add_rows(const int T, flo_dots_fn *dots, const struct flo_packed type,
              const enum flo_precision precision, const int8x16_t *w,
              const struct flo_strip_scales *scales, size_t quarter,
-             const struct flo_slot *x, float32x4_t *y)
+             const struct flo_code_slot *x, float32x4_t *y)
 {
     const int parts = flo_has_halves(type.form) ? 2 : 1;
     float32x4_t s[2];
@@ -226,7 +226,7 @@ FLO_INLINE void flo_block_times_tokens(
         /* A second token that is not there is the first one again. */
         size_t second = T == 2 && t + 1 < last ? 1 : 0;
         size_t index = b * x->tokens + t;
-        struct flo_slot slots[2];
+        struct flo_code_slot slots[2];
 
         slots[0] = flo_load_slot(precision, x, index);
         if (T == 2) {

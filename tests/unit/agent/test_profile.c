@@ -74,7 +74,7 @@ static int plan(const char *dir, const char *architecture, struct flo_err *err)
     const struct flo_machine machine = {.arch = "x86_64", .kernel = "c"};
     struct flo_release release;
     struct flo_plan made;
-    struct flo_job job;
+    struct flo_update_job job;
     json_t *json =
         json_pack("{s:i, s:s, s:s, s:s, s:s, s:o}", "v", 1, "job", "stage",
                   "state_dir", dir, "trust_file", dir, "bundle", dir, "profile",

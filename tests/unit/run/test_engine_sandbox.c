@@ -22,14 +22,15 @@ static bool is_here(void)
 static int open_it(void *context)
 {
     (void)context;
-    return flo_sandbox_enter(FLO_SANDBOX_OPENING, FLO_SANDBOX_REQUIRED, NULL);
+    return flo_engine_sandbox_enter(FLO_SANDBOX_OPENING, FLO_SANDBOX_REQUIRED,
+                                    NULL);
 }
 
 static int serve(void *context)
 {
     int rv = open_it(context);
-    return rv == 1 ? flo_sandbox_enter(FLO_SANDBOX_SERVING,
-                                       FLO_SANDBOX_REQUIRED, NULL)
+    return rv == 1 ? flo_engine_sandbox_enter(FLO_SANDBOX_SERVING,
+                                              FLO_SANDBOX_REQUIRED, NULL)
                    : rv;
 }
 

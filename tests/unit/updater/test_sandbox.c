@@ -75,8 +75,8 @@ enum answer { OPENED, REFUSED, OPENED_MORE, NO_RIGHT };
  * read through it in the sandbox, and nothing else beside it? */
 static enum answer resolve(const struct world *world, const char *target)
 {
-    const struct flo_job job = {.state_dir = world->state_dir,
-                                .memory_bytes_max = 32 << 20};
+    const struct flo_update_job job = {.state_dir = world->state_dir,
+                                       .memory_bytes_max = 32 << 20};
     int status = 0;
     pid_t pid = fork();
 
@@ -87,7 +87,7 @@ static enum answer resolve(const struct world *world, const char *target)
             symlink(target, LINK) < 0) {
             _exit(NO_RIGHT);
         }
-        if (flo_sandbox_enter(&job, NULL) < 0) {
+        if (flo_updater_sandbox_enter(&job, NULL) < 0) {
             _exit(NO_RIGHT);
         }
         _exit(!can_open(LINK)            ? REFUSED
@@ -133,16 +133,16 @@ static void of_a_shared_folder_only_the_file_is_read(void **state)
 
 static int enter(void *context)
 {
-    const struct flo_job *job = context;
+    const struct flo_update_job *job = context;
 
-    return flo_sandbox_enter(job, NULL) == 0 ? 1 : -1;
+    return flo_updater_sandbox_enter(job, NULL) == 0 ? 1 : -1;
 }
 
 static void nothing_leaves_a_worker(void **state)
 {
     struct world *world = *state;
-    struct flo_job job = {.state_dir = world->state_dir,
-                          .memory_bytes_max = 32 << 20};
+    struct flo_update_job job = {.state_dir = world->state_dir,
+                                 .memory_bytes_max = 32 << 20};
 
     if (!has_landlock()) {
         skip();
@@ -161,7 +161,7 @@ enum { TRUST, KEY, OTHER_KEY, SLOTS, BLOB, PART, PACKED, OUTBOX, FILES };
 struct device {
     char paths[FILES][160];
     char new_blob[160];
-    struct flo_job job;
+    struct flo_update_job job;
 };
 
 static void make_device(const struct world *world, struct device *device)
@@ -183,10 +183,10 @@ static void make_device(const struct world *world, struct device *device)
     }
     snprintf(device->new_blob, sizeof(device->new_blob), "%s/blobs/sha256-c",
              world->state_dir);
-    device->job = (struct flo_job){.state_dir = world->state_dir,
-                                   .trust_file = device->paths[TRUST],
-                                   .key_file = device->paths[KEY],
-                                   .memory_bytes_max = 32 << 20};
+    device->job = (struct flo_update_job){.state_dir = world->state_dir,
+                                          .trust_file = device->paths[TRUST],
+                                          .key_file = device->paths[KEY],
+                                          .memory_bytes_max = 32 << 20};
 }
 
 /* 0, or the errno. */
