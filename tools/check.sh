@@ -1,9 +1,10 @@
 #!/bin/sh
 # What a machine can hold of CONTRIBUTING.md, in under ten seconds.
 #
-# usage: tools/check.sh [format|layers|headers|symbols|docs|inputs|promises|text ...]
+# usage: tools/check.sh [format|layers|headers|symbols|circles|docs|inputs|promises|text
+#                        ...]
 # Without words all of them. A check whose tool is absent says so and is not
-# counted as passed. Symbols need a build (build/release or build/asan).
+# counted as passed. Symbols and circles need a build (build/release, build/asan).
 set -u
 cd "$(dirname "$0")/.."
 failed=0
@@ -46,18 +47,30 @@ check_headers() {
     [ -z "$out" ] && say headers ok || { echo "$out" | head -20; bad headers; }
 }
 
+# The first build that is there; nothing: none.
+built() {
+    for build in build/release build/asan build/dev; do
+        [ -d "$build/base" ] && echo "$build" && return
+    done
+}
+
 # Libraries export flo_* only (and the fuzzers' entry).
 check_symbols() {
-    for build in build/release build/asan build/dev; do
-        [ -d "$build/base" ] && break
-    done
-    libs=$(find "$build" -name 'libflotilla_*.a' 2>/dev/null)
+    build=$(built)
+    libs=$([ -z "$build" ] || find "$build" -name 'libflotilla_*.a')
     [ -n "$libs" ] || { say symbols "skipped: nothing is built"; return; }
     # shellcheck disable=SC2086
     out=$(nm -A --defined-only --extern-only $libs 2>/dev/null |
         awk '$2 ~ /^[TDBRCVW]$/ || $3 ~ /^[TDBRCVW]$/ {print $NF}' |
         grep -vE '^(flo_|__odr_asan|__asan|__ubsan|__start|__stop)' | sort -u)
     [ -z "$out" ] && say symbols ok || { echo "$out" | head -20; bad symbols; }
+}
+
+# No circle among object files, no exported name and no struct twice.
+check_circles() {
+    build=$(built)
+    [ -n "$build" ] || { say circles "skipped: nothing is built"; return; }
+    python3 tools/circles.py "$build" && say circles ok || bad circles
 }
 
 check_docs() { python3 tools/docs.py --check && say docs ok || bad docs; }
@@ -81,7 +94,7 @@ check_text() {
     [ -z "$out" ] && say text ok || { echo "$out"; bad text; }
 }
 
-for check in ${*:-format layers headers symbols docs inputs promises text}; do
+for check in ${*:-format layers headers symbols circles docs inputs promises text}; do
     "check_$check"
 done
 exit $failed
