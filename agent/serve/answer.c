@@ -11,15 +11,6 @@
 #define BACKLOG_BYTES_MAX 262144 /* of a client that reads slowly */
 #define TEXT_BYTES_MAX (16u << 20)
 
-void flo_answer_add_text(struct flo_buf *out, struct flo_wire_text text)
-{
-    flo_buf_text(out, "\"");
-    if (text.bytes > 0) {
-        flo_buf_json_text(out, text.data, text.bytes);
-    }
-    flo_buf_text(out, "\"");
-}
-
 /* ---- errors ------------------------------------------------------ */
 
 static const char *error_type(int status)

@@ -157,7 +157,7 @@ static void answer_json(struct flo_httpd_request *http, int status,
 static const struct serve_engine *live_engine(struct flo_serve *serve,
                                               struct flo_httpd_request *http)
 {
-    const struct serve_engine *engine = flo_router_live(serve);
+    const struct serve_engine *engine = flo_serve_engine_live(serve);
     if (engine == NULL) {
         struct flo_err err = {0};
         flo_fail(&err, FLO_E_INFER_BUSY, "no model is ready");
@@ -212,7 +212,7 @@ static void on_health(void *context, struct flo_httpd_request *http)
 {
     struct flo_serve *serve = context;
     struct flo_buf out = {.bytes_max = 4096};
-    const struct serve_engine *engine = flo_router_live(serve);
+    const struct serve_engine *engine = flo_serve_engine_live(serve);
     if (engine != NULL) {
         flo_httpd_add_header(http, "X-Flotilla-Release", engine->name);
         flo_buf_printf(&out, "{\"status\":\"ok\",\"model\":\"%s\"}",

@@ -30,6 +30,17 @@
     (3 + FLO_SERVE_ADAPTERS_MAX) /* model, packed, prefix                      \
                                   */
 
+/* ---- roles ------------------------------------------------------- */
+
+struct serve_engine *flo_serve_engine_live(const struct flo_serve *serve)
+{
+    if (!serve->is_live) {
+        return NULL;
+    }
+    struct serve_engine *engine = serve->roles[serve->live];
+    return engine != NULL && engine->state == ENGINE_READY ? engine : NULL;
+}
+
 /* ---- calls ------------------------------------------------------- */
 
 static struct serve_call **call_place(struct serve_engine *engine, uint32_t id)
@@ -338,7 +349,7 @@ static void engine_fall(struct serve_engine *engine)
     engine->state = ENGINE_DYING;
     bufferevent_free(engine->bev);
     engine->bev = NULL;
-    flo_router_engine_gone(engine);
+    engine->events->gone(engine);
     calls_lose(engine);
     engine->reap_ticks = 0;
     tick_after(engine, REAP_TICK_MS);
@@ -384,7 +395,7 @@ static void reap(struct serve_engine *engine)
         return;
     }
     describe_end(engine, status);
-    flo_router_engine_ended(engine);
+    engine->events->ended(engine);
     engine_free(engine);
 }
 
@@ -502,7 +513,7 @@ static int on_open_answer(struct serve_engine *engine,
                 "the engine of %s runs without a system call filter",
                 engine->name);
     }
-    flo_router_engine_ready(engine);
+    engine->events->ready(engine);
     return 0;
 }
 
@@ -556,7 +567,7 @@ static int on_call_frame(struct serve_engine *engine,
         call_unlist(engine, call);
         call->on_frame(call->context, message);
         if (engine->state != ENGINE_DYING && engine->n_calls == 0) {
-            flo_router_engine_idle(engine);
+            engine->events->idle(engine);
         }
         return 0;
     }
@@ -754,6 +765,7 @@ static void model_take(struct serve_engine *engine,
 
 int flo_serve_engine_start(struct flo_serve *serve, enum flo_serve_role role,
                            const struct flo_serve_model *model,
+                           const struct serve_engine_events *events,
                            struct serve_engine **out, struct flo_err *err)
 {
     struct flo_wire_message message = {.type = FLO_WIRE_OPEN};
@@ -763,6 +775,7 @@ int flo_serve_engine_start(struct flo_serve *serve, enum flo_serve_role role,
         return flo_fail(err, FLO_E_MEMORY, "no memory for an engine");
     }
     engine->serve = serve;
+    engine->events = events;
     engine->role = role;
     engine->has_role = true;
     engine->started_ms = flo_now_ms();

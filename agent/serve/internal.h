@@ -51,6 +51,17 @@ struct serve_call {
     void (*on_lost)(void *context, const struct flo_err *err);
 };
 
+/* What becomes of an engine, told to whoever started it. */
+struct serve_engine_events {
+    void (*ready)(struct serve_engine *engine);
+    /* The socket is gone: no new request may go there. */
+    void (*gone)(struct serve_engine *engine);
+    /* Its last call ended. */
+    void (*idle)(struct serve_engine *engine);
+    /* Its process has ended and was reaped; the engine is freed next. */
+    void (*ended)(struct serve_engine *engine);
+};
+
 enum engine_state {
     ENGINE_LOADING,
     ENGINE_READY,
@@ -60,6 +71,7 @@ enum engine_state {
 struct serve_engine {
     struct serve_engine *next;
     struct flo_serve *serve;
+    const struct serve_engine_events *events;
     enum engine_state state;
     bool has_role; /* false: draining or dying */
     enum flo_serve_role role;
@@ -108,7 +120,10 @@ int flo_serve_engine_send(int fd, const struct flo_wire_message *message,
                           const int *fds, size_t count, struct flo_err *err);
 int flo_serve_engine_start(struct flo_serve *serve, enum flo_serve_role role,
                            const struct flo_serve_model *model,
+                           const struct serve_engine_events *events,
                            struct serve_engine **out, struct flo_err *err);
+/* The engine that takes new requests, or NULL. */
+struct serve_engine *flo_serve_engine_live(const struct flo_serve *serve);
 /* List the call and send `message` (its request id is set here), at once or,
  * when others wait in the engine already, when it has room. */
 int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
@@ -200,19 +215,16 @@ void flo_router_send_all(struct flo_serve *serve, enum flo_serve_role role,
                          const char *adapter);
 /* The client went away. */
 void flo_router_abandon(struct serve_request *request);
-void flo_router_engine_ready(struct serve_engine *engine);
-/* Called when the process of an engine has ended and was reaped. */
-void flo_router_engine_ended(struct serve_engine *engine);
-/* The socket is gone: no new request may go there. */
-void flo_router_engine_gone(struct serve_engine *engine);
-/* A call ended: a draining engine may be done. */
-void flo_router_engine_idle(struct serve_engine *engine);
+/* Those who wait are looked at when the loop is free: never from within the
+ * end of another request. */
+void flo_router_next_turn(struct flo_serve *serve);
+/* A model is ready: those who were held go to it. */
+void flo_router_release_held(struct flo_serve *serve);
 /* Is the engine's model meant, "tiny", "tiny@2.1.0", and behind a colon one of
  * its adapters, or such a one alone?  *adapter is its name, NULL: none is
  * named. */
 bool flo_router_names(const struct serve_engine *engine, const char *name,
                       const char **adapter);
-struct serve_engine *flo_router_live(const struct flo_serve *serve);
 void flo_router_close(struct flo_serve *serve);
 
 /* ---- params.c, answer.c, api.c ----------------------------------- */
@@ -268,9 +280,11 @@ void flo_probe_close(struct probe *probe);
 /* How long something took, as a Prometheus histogram. */
 struct serve_timing {
     uint64_t count, sum_us;
-    uint64_t within[SERVE_TIMING_BOUNDS]; /* of metrics.c's bounds */
+    uint64_t within[SERVE_TIMING_BOUNDS]; /* of timing.c's bounds */
 };
 void flo_timing_add(struct serve_timing *timing, uint64_t us);
+void flo_timing_print(const struct serve_timing *timing, const char *name,
+                      const char *help, struct flo_buf *out);
 
 struct serve_counters {
     uint64_t requests, errors, cancelled, lost;

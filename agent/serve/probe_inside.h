@@ -53,13 +53,15 @@ struct probe {
     bool is_moved;    /* the candidate computes where the current one does */
 };
 
-/* ---- probe.c ---- */
+/* ---- probe_run.c ---- */
 void flo_probe_finish(struct probe *probe, int error, const char *format, ...)
     FLO_PRINTF(3, 4);
 /* Have an engine answer a case; its end comes back by the phase. */
-void flo_probe_start(struct probe *probe, struct serve_engine *engine,
-                     const struct flo_golden_case *c, uint32_t tokens_max,
-                     bool ignores_end);
+FLO_MUST_USE int flo_probe_start(struct probe *probe,
+                                 struct serve_engine *engine,
+                                 const struct flo_golden_case *c,
+                                 uint32_t tokens_max, bool ignores_end,
+                                 struct flo_err *err);
 void flo_probe_wake_in(struct probe *probe, uint32_t ms);
 /* The speed is good, or is not compared: the rest. */
 void flo_probe_judge_memory(struct probe *probe);

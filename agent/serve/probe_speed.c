@@ -29,7 +29,7 @@ enum probe_side flo_probe_speed_side(const struct probe *probe)
 
 void flo_probe_speed_begin(struct probe *probe)
 {
-    const struct serve_engine *live = flo_router_live(probe->serve);
+    const struct serve_engine *live = flo_serve_engine_live(probe->serve);
     if (probe->limits.speed_ratio_max <= 0 || live == NULL ||
         live == probe->candidate) {
         flo_probe_judge_memory(probe);
@@ -223,9 +223,10 @@ static uint32_t run_tokens(const struct probe *probe)
 
 void flo_probe_speed_next(struct probe *probe)
 {
-    struct serve_engine *live = flo_router_live(probe->serve);
+    struct serve_engine *live = flo_serve_engine_live(probe->serve);
     bool is_candidate = flo_probe_speed_side(probe) == PROBE_CANDIDATE;
     uint32_t step = probe->golden.n_cases / probe->n_prompts;
+    struct flo_err err = {0};
     if (live == NULL || live == probe->candidate) {
         flo_probe_wake_in(probe, WAIT_MS);
         return;
@@ -234,7 +235,9 @@ void flo_probe_speed_next(struct probe *probe)
         probe->is_moved |=
             flo_process_cpu_join(probe->candidate->pid, live->pid);
     }
-    flo_probe_start(probe, is_candidate ? probe->candidate : live,
-                    &probe->golden.cases[probe->prompt * step],
-                    run_tokens(probe) + 1, true);
+    if (flo_probe_start(probe, is_candidate ? probe->candidate : live,
+                        &probe->golden.cases[probe->prompt * step],
+                        run_tokens(probe) + 1, true, &err) < 0) {
+        flo_probe_speed_run_failed(probe, &err);
+    }
 }

@@ -9,18 +9,8 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static void request_dispatch(struct serve_request *request);
-
-struct serve_engine *flo_router_live(const struct flo_serve *serve)
-{
-    if (!serve->is_live) {
-        return NULL;
-    }
-    struct serve_engine *engine = serve->roles[serve->live];
-    return engine != NULL && engine->state == ENGINE_READY ? engine : NULL;
-}
 
 /* ---- lists ------------------------------------------------------- */
 
@@ -57,9 +47,7 @@ static void unlist(struct serve_request *request)
     }
 }
 
-/* Those who wait are looked at when the loop is free: never from within the
- * end of another request. */
-static void next_turn(struct flo_serve *serve)
+void flo_router_next_turn(struct flo_serve *serve)
 {
     if (!serve->is_closing) {
         event_active(serve->turn, 0, 0);
@@ -124,7 +112,7 @@ static void tell(struct serve_request *request, uint32_t tokens_in, int error)
 static void request_end(struct serve_request *request, uint32_t tokens_in,
                         int error)
 {
-    next_turn(request->serve);
+    flo_router_next_turn(request->serve);
     unlist(request);
     flo_serve_engine_cancel(&request->call);
     if (request->hold != NULL) {
@@ -157,7 +145,7 @@ static void first_token(struct serve_request *request,
 {
     struct flo_serve *serve = request->serve;
     request->first_us = flo_now_us();
-    if (!serve->awaits_first_answer || engine != flo_router_live(serve)) {
+    if (!serve->awaits_first_answer || engine != flo_serve_engine_live(serve)) {
         return;
     }
     serve->awaits_first_answer = false;
@@ -449,7 +437,7 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
     struct serve_request *request = serve->running;
     (void)fd;
     (void)what;
-    while (flo_router_live(serve) == NULL && request != NULL) {
+    while (flo_serve_engine_live(serve) == NULL && request != NULL) {
         struct serve_request *next = request->next;
         if (request->is_waiting) {
             request_hold(request);
@@ -457,8 +445,8 @@ static void on_turn(evutil_socket_t fd, short what, void *context)
         request = next;
     }
     /* Whoever is told of a request's end may take the engine away. */
-    while (flo_router_live(serve) != NULL &&
-           (request = choose(serve, flo_router_live(serve))) != NULL) {
+    while (flo_serve_engine_live(serve) != NULL &&
+           (request = choose(serve, flo_serve_engine_live(serve))) != NULL) {
         request_dispatch(request);
     }
 }
@@ -515,7 +503,7 @@ static bool make_place(struct flo_serve *serve,
 /* From the running list to the live engine, or to the held ones. */
 static void request_dispatch(struct serve_request *request)
 {
-    struct serve_engine *engine = flo_router_live(request->serve);
+    struct serve_engine *engine = flo_serve_engine_live(request->serve);
     struct flo_err err = {0};
     if (engine == NULL) {
         request_hold(request);
@@ -545,10 +533,11 @@ static void request_dispatch(struct serve_request *request)
 void flo_router_send_all(struct flo_serve *serve, enum flo_serve_role role,
                          const char *adapter)
 {
-    struct serve_engine *engine = flo_router_live(serve);
+    struct serve_engine *engine = flo_serve_engine_live(serve);
     struct serve_request *request = serve->running;
     while (request != NULL && engine != NULL &&
-           engine == flo_router_live(serve) && engine == serve->roles[role]) {
+           engine == flo_serve_engine_live(serve) &&
+           engine == serve->roles[role]) {
         const char *named = NULL;
         if (request->is_waiting &&
             flo_router_names(engine, request->params.model, &named) &&
@@ -563,9 +552,9 @@ void flo_router_send_all(struct flo_serve *serve, enum flo_serve_role role,
     }
 }
 
-static void release_held(struct flo_serve *serve)
+void flo_router_release_held(struct flo_serve *serve)
 {
-    while (serve->held != NULL && flo_router_live(serve) != NULL) {
+    while (serve->held != NULL && flo_serve_engine_live(serve) != NULL) {
         struct serve_request *request = serve->held;
         unlist(request);
         list_running(request);
@@ -599,253 +588,6 @@ void flo_router_submit(struct serve_request *request)
         return;
     }
     request_dispatch(request);
-}
-
-/* ---- engines come and go ----------------------------------------- */
-
-void flo_router_engine_ready(struct serve_engine *engine)
-{
-    struct flo_serve *serve = engine->serve;
-    next_turn(serve);
-    if (engine->has_role && serve->handlers.on_loaded != NULL) {
-        serve->handlers.on_loaded(serve->handlers.context, engine->role,
-                                  flo_now_ms() - engine->started_ms, NULL);
-    }
-    release_held(serve);
-}
-
-void flo_router_engine_gone(struct serve_engine *engine)
-{
-    struct flo_serve *serve = engine->serve;
-    if (engine->has_role && serve->roles[engine->role] == engine) {
-        serve->roles[engine->role] = NULL;
-        if (serve->is_live && serve->live == engine->role) {
-            serve->is_live = false; /* requests are held till the agent acts */
-            next_turn(serve);
-        }
-    }
-}
-
-void flo_router_engine_ended(struct serve_engine *engine)
-{
-    struct flo_serve *serve = engine->serve;
-    const struct flo_serve_handlers *handlers = &serve->handlers;
-    if (serve->is_closing) {
-        return;
-    }
-    if (engine->was_live && engine->drains && handlers->on_drained != NULL) {
-        engine->was_live = false;
-        handlers->on_drained(handlers->context, &engine->release);
-    }
-    if (engine->is_expected) {
-        return;
-    }
-    serve->counters.engines_lost++;
-    flo_log_err(FLO_LOG_WARN, "serve", &engine->end);
-    if (!engine->has_role) {
-        return; /* it was draining */
-    }
-    if (engine->context == 0) { /* never ready */
-        if (handlers->on_loaded != NULL) {
-            handlers->on_loaded(handlers->context, engine->role, 0,
-                                &engine->end);
-        }
-    } else if (handlers->on_engine_lost != NULL) {
-        handlers->on_engine_lost(handlers->context, engine->role, &engine->end);
-    }
-}
-
-static void end_quietly(struct serve_engine *engine, int code, const char *why)
-{
-    struct flo_err err = {0};
-    engine->is_expected = true;
-    flo_fail(&err, code, "%s", why);
-    flo_serve_engine_kill(engine, &err);
-}
-
-static void take_away(struct serve_engine *engine)
-{
-    end_quietly(engine, FLO_E_INFER_BUSY, "the model is being taken away");
-}
-
-void flo_router_engine_idle(struct serve_engine *engine)
-{
-    struct flo_serve *serve = engine->serve;
-    if (engine->was_live) {
-        engine->was_live = false;
-        if (serve->handlers.on_drained != NULL) {
-            serve->handlers.on_drained(serve->handlers.context,
-                                       &engine->release);
-        }
-    }
-    if (engine->drains && engine->state != ENGINE_DYING) {
-        end_quietly(engine, FLO_E_STATE, "its work is done");
-    }
-}
-
-/* Let an engine out of its role; it ends now or when it is idle. */
-static void engine_let_go(struct serve_engine *engine, bool drain)
-{
-    struct flo_serve *serve = engine->serve;
-    serve->roles[engine->role] = NULL;
-    engine->has_role = false;
-    engine->drains = true;
-    if (!drain) {
-        take_away(engine);
-    } else if (engine->n_calls == 0) {
-        flo_router_engine_idle(engine);
-    }
-}
-
-/* The role's engine that has died and is only waited for: from here on it has
- * no role, so that its loss is told once.  NULL: there is none. */
-static struct serve_engine *take_dead(struct flo_serve *serve,
-                                      enum flo_serve_role role)
-{
-    struct serve_engine *engine = serve->engines;
-    while (engine != NULL &&
-           !(engine->state == ENGINE_DYING && engine->has_role &&
-             engine->role == role && !engine->is_expected)) {
-        engine = engine->next;
-    }
-    if (engine != NULL) {
-        engine->has_role = false;
-    }
-    return engine;
-}
-
-/* ---- the agent's calls ------------------------------------------- */
-
-int flo_serve_load(struct flo_serve *serve, enum flo_serve_role role,
-                   const struct flo_serve_model *model, struct flo_err *err)
-{
-    int rv;
-    (void)take_dead(serve, role);
-    if (serve->roles[role] != NULL) {
-        rv = flo_fail(err, FLO_E_STATE, "%s is loaded there already",
-                      serve->roles[role]->name);
-    } else {
-        rv = flo_serve_engine_start(serve, role, model, &serve->roles[role],
-                                    err);
-    }
-    close(model->fd);
-    if (model->packed_fd > 0) {
-        close(model->packed_fd);
-    }
-    if (model->prefix_fd > 0) {
-        close(model->prefix_fd);
-    }
-    for (uint32_t i = 0; i < model->n_adapters; i++) {
-        close(model->adapters[i].fd);
-    }
-    return rv;
-}
-
-static void set_live(struct flo_serve *serve, bool is_live,
-                     enum flo_serve_role role)
-{
-    struct serve_engine *before = flo_router_live(serve);
-    serve->is_live = is_live;
-    serve->live = role;
-    struct serve_engine *now = flo_router_live(serve);
-    if (before == now) {
-        return;
-    }
-    next_turn(serve);
-    if (now != NULL) {
-        now->was_live = false;
-        serve->flip_ms = flo_now_ms();
-        serve->awaits_first_answer = true;
-    }
-    if (before != NULL) {
-        before->was_live = true;
-        if (before->n_calls == 0) {
-            flo_router_engine_idle(before);
-        }
-    }
-}
-
-int flo_serve_flip(struct flo_serve *serve, enum flo_serve_role role,
-                   struct flo_err *err)
-{
-    struct serve_engine *engine = serve->roles[role];
-    if (engine == NULL || engine->state != ENGINE_READY) {
-        engine = take_dead(serve, role);
-        if (engine != NULL) {
-            return flo_fail(err, FLO_E_ENGINE_CRASH,
-                            "the engine of %s ended before it was live",
-                            engine->name);
-        }
-        return flo_fail(err, FLO_E_STATE, "no model is ready to be live");
-    }
-    set_live(serve, true, role);
-    release_held(serve);
-    return 0;
-}
-
-void flo_serve_hold(struct flo_serve *serve)
-{
-    set_live(serve, false, FLO_ROLE_CURRENT);
-}
-
-static void end_drains(struct flo_serve *serve, enum flo_serve_role role)
-{
-    for (struct serve_engine *engine = serve->engines; engine != NULL;
-         engine = engine->next) {
-        if (engine->drains && engine->role == role &&
-            engine->state != ENGINE_DYING) {
-            take_away(engine);
-        }
-    }
-}
-
-bool flo_serve_is_ending(const struct flo_serve *serve)
-{
-    const struct serve_engine *engine = serve->engines;
-
-    while (engine != NULL && engine->has_role) {
-        engine = engine->next;
-    }
-    return engine != NULL;
-}
-
-void flo_serve_unload(struct flo_serve *serve, enum flo_serve_role role,
-                      bool drain)
-{
-    struct serve_engine *engine = serve->roles[role];
-    if (engine == NULL) {
-        if (!drain) {
-            end_drains(serve, role);
-        }
-        return;
-    }
-    if (serve->is_live && serve->live == role) {
-        set_live(serve, false, FLO_ROLE_CURRENT);
-    }
-    if (role == FLO_ROLE_CANDIDATE && serve->probe != NULL) {
-        flo_probe_close(serve->probe); /* nobody waits for its verdict */
-    }
-    engine_let_go(engine, drain && engine->state == ENGINE_READY);
-}
-
-void flo_serve_promote(struct flo_serve *serve)
-{
-    struct serve_engine *candidate = serve->roles[FLO_ROLE_CANDIDATE];
-    struct serve_engine *current = serve->roles[FLO_ROLE_CURRENT];
-    if (candidate == NULL) {
-        return;
-    }
-    if (serve->is_live && serve->live == FLO_ROLE_CURRENT) {
-        set_live(serve, candidate->state == ENGINE_READY, FLO_ROLE_CANDIDATE);
-    }
-    if (current != NULL) {
-        engine_let_go(current, current->state == ENGINE_READY);
-    }
-    serve->roles[FLO_ROLE_CANDIDATE] = NULL;
-    serve->roles[FLO_ROLE_CURRENT] = candidate;
-    candidate->role = FLO_ROLE_CURRENT;
-    serve->live = FLO_ROLE_CURRENT;
-    release_held(serve);
 }
 
 void flo_router_close(struct flo_serve *serve)

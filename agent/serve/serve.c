@@ -78,7 +78,7 @@ void flo_serve_get_status(const struct flo_serve *serve,
                           struct flo_serve_status *out)
 {
     memset(out, 0, sizeof(*out));
-    out->is_live = flo_router_live(serve) != NULL;
+    out->is_live = flo_serve_engine_live(serve) != NULL;
     out->live = serve->live;
     out->held = serve->n_held;
     for (int i = 0; i < FLO_ROLE_COUNT; i++) {

@@ -261,7 +261,7 @@ static void requests_larger_than_the_engines_room_wait_and_arrive(void **state)
     (void)state;
     world_open();
     open_current(V2, "2.0.0");
-    struct serve_engine *engine = flo_router_live(world.serve);
+    struct serve_engine *engine = flo_serve_engine_live(world.serve);
     engine->sessions = CLIENTS + 1; /* nobody waits for a turn */
     size_t sent = 0, n_waiting = 0;
     for (int i = 0; i < CLIENTS; i++) {

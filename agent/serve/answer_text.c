@@ -1,0 +1,11 @@
+/* Text of an engine as JSON. */
+#include "agent/serve/internal.h"
+
+void flo_answer_add_text(struct flo_buf *out, struct flo_wire_text text)
+{
+    flo_buf_text(out, "\"");
+    if (text.bytes > 0) {
+        flo_buf_json_text(out, text.data, text.bytes);
+    }
+    flo_buf_text(out, "\"");
+}

@@ -1,0 +1,259 @@
+/* Roles: the current engine, the candidate beside it, and which is live.
+ *
+ * The agent loads, flips, unloads and promotes; engines say when they are
+ * ready, idle or gone.  A request never ends for a flip. */
+#include "agent/serve/internal.h"
+
+#include <unistd.h>
+
+/* ---- engines come and go ----------------------------------------- */
+
+static void engine_ready(struct serve_engine *engine)
+{
+    struct flo_serve *serve = engine->serve;
+    flo_router_next_turn(serve);
+    if (engine->has_role && serve->handlers.on_loaded != NULL) {
+        serve->handlers.on_loaded(serve->handlers.context, engine->role,
+                                  flo_now_ms() - engine->started_ms, NULL);
+    }
+    flo_router_release_held(serve);
+}
+
+static void engine_gone(struct serve_engine *engine)
+{
+    struct flo_serve *serve = engine->serve;
+    if (engine->has_role && serve->roles[engine->role] == engine) {
+        serve->roles[engine->role] = NULL;
+        if (serve->is_live && serve->live == engine->role) {
+            serve->is_live = false; /* requests are held till the agent acts */
+            flo_router_next_turn(serve);
+        }
+    }
+}
+
+static void engine_ended(struct serve_engine *engine)
+{
+    struct flo_serve *serve = engine->serve;
+    const struct flo_serve_handlers *handlers = &serve->handlers;
+    if (serve->is_closing) {
+        return;
+    }
+    if (engine->was_live && engine->drains && handlers->on_drained != NULL) {
+        engine->was_live = false;
+        handlers->on_drained(handlers->context, &engine->release);
+    }
+    if (engine->is_expected) {
+        return;
+    }
+    serve->counters.engines_lost++;
+    flo_log_err(FLO_LOG_WARN, "serve", &engine->end);
+    if (!engine->has_role) {
+        return; /* it was draining */
+    }
+    if (engine->context == 0) { /* never ready */
+        if (handlers->on_loaded != NULL) {
+            handlers->on_loaded(handlers->context, engine->role, 0,
+                                &engine->end);
+        }
+    } else if (handlers->on_engine_lost != NULL) {
+        handlers->on_engine_lost(handlers->context, engine->role, &engine->end);
+    }
+}
+
+static void end_quietly(struct serve_engine *engine, int code, const char *why)
+{
+    struct flo_err err = {0};
+    engine->is_expected = true;
+    flo_fail(&err, code, "%s", why);
+    flo_serve_engine_kill(engine, &err);
+}
+
+static void take_away(struct serve_engine *engine)
+{
+    end_quietly(engine, FLO_E_INFER_BUSY, "the model is being taken away");
+}
+
+static void engine_idle(struct serve_engine *engine)
+{
+    struct flo_serve *serve = engine->serve;
+    if (engine->was_live) {
+        engine->was_live = false;
+        if (serve->handlers.on_drained != NULL) {
+            serve->handlers.on_drained(serve->handlers.context,
+                                       &engine->release);
+        }
+    }
+    if (engine->drains && engine->state != ENGINE_DYING) {
+        end_quietly(engine, FLO_E_STATE, "its work is done");
+    }
+}
+
+/* Let an engine out of its role; it ends now or when it is idle. */
+static void engine_let_go(struct serve_engine *engine, bool drain)
+{
+    struct flo_serve *serve = engine->serve;
+    serve->roles[engine->role] = NULL;
+    engine->has_role = false;
+    engine->drains = true;
+    if (!drain) {
+        take_away(engine);
+    } else if (engine->n_calls == 0) {
+        engine_idle(engine);
+    }
+}
+
+/* The role's engine that has died and is only waited for: from here on it has
+ * no role, so that its loss is told once.  NULL: there is none. */
+static struct serve_engine *take_dead(struct flo_serve *serve,
+                                      enum flo_serve_role role)
+{
+    struct serve_engine *engine = serve->engines;
+    while (engine != NULL &&
+           !(engine->state == ENGINE_DYING && engine->has_role &&
+             engine->role == role && !engine->is_expected)) {
+        engine = engine->next;
+    }
+    if (engine != NULL) {
+        engine->has_role = false;
+    }
+    return engine;
+}
+
+static const struct serve_engine_events events = {.ready = engine_ready,
+                                                  .gone = engine_gone,
+                                                  .idle = engine_idle,
+                                                  .ended = engine_ended};
+
+/* ---- the agent's calls ------------------------------------------- */
+
+int flo_serve_load(struct flo_serve *serve, enum flo_serve_role role,
+                   const struct flo_serve_model *model, struct flo_err *err)
+{
+    int rv;
+    (void)take_dead(serve, role);
+    if (serve->roles[role] != NULL) {
+        rv = flo_fail(err, FLO_E_STATE, "%s is loaded there already",
+                      serve->roles[role]->name);
+    } else {
+        rv = flo_serve_engine_start(serve, role, model, &events,
+                                    &serve->roles[role], err);
+    }
+    close(model->fd);
+    if (model->packed_fd > 0) {
+        close(model->packed_fd);
+    }
+    if (model->prefix_fd > 0) {
+        close(model->prefix_fd);
+    }
+    for (uint32_t i = 0; i < model->n_adapters; i++) {
+        close(model->adapters[i].fd);
+    }
+    return rv;
+}
+
+static void set_live(struct flo_serve *serve, bool is_live,
+                     enum flo_serve_role role)
+{
+    struct serve_engine *before = flo_serve_engine_live(serve);
+    serve->is_live = is_live;
+    serve->live = role;
+    struct serve_engine *now = flo_serve_engine_live(serve);
+    if (before == now) {
+        return;
+    }
+    flo_router_next_turn(serve);
+    if (now != NULL) {
+        now->was_live = false;
+        serve->flip_ms = flo_now_ms();
+        serve->awaits_first_answer = true;
+    }
+    if (before != NULL) {
+        before->was_live = true;
+        if (before->n_calls == 0) {
+            engine_idle(before);
+        }
+    }
+}
+
+int flo_serve_flip(struct flo_serve *serve, enum flo_serve_role role,
+                   struct flo_err *err)
+{
+    struct serve_engine *engine = serve->roles[role];
+    if (engine == NULL || engine->state != ENGINE_READY) {
+        engine = take_dead(serve, role);
+        if (engine != NULL) {
+            return flo_fail(err, FLO_E_ENGINE_CRASH,
+                            "the engine of %s ended before it was live",
+                            engine->name);
+        }
+        return flo_fail(err, FLO_E_STATE, "no model is ready to be live");
+    }
+    set_live(serve, true, role);
+    flo_router_release_held(serve);
+    return 0;
+}
+
+void flo_serve_hold(struct flo_serve *serve)
+{
+    set_live(serve, false, FLO_ROLE_CURRENT);
+}
+
+static void end_drains(struct flo_serve *serve, enum flo_serve_role role)
+{
+    for (struct serve_engine *engine = serve->engines; engine != NULL;
+         engine = engine->next) {
+        if (engine->drains && engine->role == role &&
+            engine->state != ENGINE_DYING) {
+            take_away(engine);
+        }
+    }
+}
+
+bool flo_serve_is_ending(const struct flo_serve *serve)
+{
+    const struct serve_engine *engine = serve->engines;
+
+    while (engine != NULL && engine->has_role) {
+        engine = engine->next;
+    }
+    return engine != NULL;
+}
+
+void flo_serve_unload(struct flo_serve *serve, enum flo_serve_role role,
+                      bool drain)
+{
+    struct serve_engine *engine = serve->roles[role];
+    if (engine == NULL) {
+        if (!drain) {
+            end_drains(serve, role);
+        }
+        return;
+    }
+    if (serve->is_live && serve->live == role) {
+        set_live(serve, false, FLO_ROLE_CURRENT);
+    }
+    if (role == FLO_ROLE_CANDIDATE && serve->probe != NULL) {
+        flo_probe_close(serve->probe); /* nobody waits for its verdict */
+    }
+    engine_let_go(engine, drain && engine->state == ENGINE_READY);
+}
+
+void flo_serve_promote(struct flo_serve *serve)
+{
+    struct serve_engine *candidate = serve->roles[FLO_ROLE_CANDIDATE];
+    struct serve_engine *current = serve->roles[FLO_ROLE_CURRENT];
+    if (candidate == NULL) {
+        return;
+    }
+    if (serve->is_live && serve->live == FLO_ROLE_CURRENT) {
+        set_live(serve, candidate->state == ENGINE_READY, FLO_ROLE_CANDIDATE);
+    }
+    if (current != NULL) {
+        engine_let_go(current, current->state == ENGINE_READY);
+    }
+    serve->roles[FLO_ROLE_CANDIDATE] = NULL;
+    serve->roles[FLO_ROLE_CURRENT] = candidate;
+    candidate->role = FLO_ROLE_CURRENT;
+    serve->live = FLO_ROLE_CURRENT;
+    flo_router_release_held(serve);
+}
