@@ -6,6 +6,9 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
+SERVE_LOW = ["base/", "proto/", "engine/wire/",
+             "engine/include/flotilla/engine_wire.h", "agent/serve/serve.h",
+             "agent/serve/state.h", "agent/serve/timing.h"]
 # Folder -> project folders whose headers it may include. First match counts.
 MAY = [
     ("base/host/", ["base/"]),
@@ -15,8 +18,16 @@ MAY = [
     ("engine/", ["base/", "engine/"]),
     ("updater/", ["base/", "proto/", "updater/"]),
     ("agent/core/", ["base/", "proto/", "agent/core/", "agent/include/"]),
+    ("agent/serve/engines/", SERVE_LOW + ["agent/serve/engines/"]),
+    ("agent/serve/openai/", SERVE_LOW + ["agent/serve/engines/",
+                                         "agent/serve/openai/"]),
+    ("agent/serve/requests/", SERVE_LOW + ["agent/serve/engines/",
+                                           "agent/serve/openai/",
+                                           "agent/serve/requests/"]),
+    ("agent/serve/probe/", SERVE_LOW + ["agent/serve/engines/",
+                                        "agent/serve/probe/",
+                                        "agent/core/speed.h"]),
     ("agent/serve/", ["base/", "proto/", "agent/serve/", "engine/wire/",
-                      "agent/core/speed.h",
                       "engine/include/flotilla/engine_wire.h"]),
     ("agent/", ["base/", "proto/", "updater/include/", "agent/"]),
     ("server-stub/core/", ["base/", "proto/", "server-stub/core/"]),

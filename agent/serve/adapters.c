@@ -2,7 +2,7 @@
  *
  * The engine says when one is there; only then may requests name it.  One that
  * is to go is named by no request any more as soon as it is asked for. */
-#include "agent/serve/internal.h"
+#include "agent/serve/requests/requests.h"
 
 #include <string.h>
 #include <unistd.h>

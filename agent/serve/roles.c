@@ -2,7 +2,8 @@
  *
  * The agent loads, flips, unloads and promotes; engines say when they are
  * ready, idle or gone.  A request never ends for a flip. */
-#include "agent/serve/internal.h"
+#include "agent/serve/probe/probe.h"
+#include "agent/serve/requests/requests.h"
 
 #include <unistd.h>
 

@@ -1,5 +1,7 @@
 /* Serving: open, close, and the numbers; see serve.h. */
-#include "agent/serve/internal.h"
+#include "agent/serve/api/api.h"
+#include "agent/serve/probe/probe.h"
+#include "agent/serve/requests/requests.h"
 
 #include <event2/event.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* How long things took, as a Prometheus histogram. */
-#include "agent/serve/internal.h"
+#include "agent/serve/timing.h"
 
 static void add_seconds(struct flo_buf *out, uint64_t us)
 {

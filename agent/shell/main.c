@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/serve/standalone.h"
+#include "agent/serve/standalone/standalone.h"
 #include "agent/shell/shell.h"
 
 static const struct {

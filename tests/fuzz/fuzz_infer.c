@@ -1,5 +1,5 @@
 /* Bodies of inference requests from any local program. */
-#include "agent/serve/internal.h"
+#include "agent/serve/openai/openai.h"
 
 #include <stdlib.h>
 

@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "agent/serve/internal.h"
+#include "agent/serve/requests/requests.h"
 
 #define V2 "tests/models/tiny-v2.Q4_0.gguf"
 #define V21 "tests/models/tiny-v2.1.Q4_0.gguf"

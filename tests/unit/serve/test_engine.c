@@ -1,5 +1,5 @@
 /* What an engine process says has failed, in the agent's own words. */
-#include "agent/serve/internal.h"
+#include "agent/serve/engines/engines.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Adapters' files: which are found, and what is done about a difference. */
-#include "agent/serve/loras.h"
+#include "agent/serve/standalone/loras.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Packing by an engine process, as the agent has it done. */
-#include "agent/serve/internal.h"
+#include "agent/serve/engines/engines.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

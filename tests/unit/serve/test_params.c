@@ -1,7 +1,7 @@
 /* What comes in as JSON: golden cases and the parameters of requests. */
 #include <flotilla/golden.h>
 
-#include "agent/serve/internal.h"
+#include "agent/serve/openai/openai.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

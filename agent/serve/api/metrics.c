@@ -1,5 +1,6 @@
 /* The numbers of serving as Prometheus text. */
-#include "agent/serve/internal.h"
+#include "agent/serve/api/api.h"
+#include "agent/serve/engines/engines.h"
 
 static void add_number(struct flo_buf *out, const char *name, const char *type,
                        const char *help, uint64_t value)

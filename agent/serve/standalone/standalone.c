@@ -1,7 +1,7 @@
 /* flotilla-agent serve: the local API over one model file. */
-#include "agent/serve/standalone.h"
-#include "agent/serve/loras.h"
+#include "agent/serve/standalone/standalone.h"
 #include "agent/serve/serve.h"
+#include "agent/serve/standalone/loras.h"
 #include "base/host/digest.h"
 
 #include <ctype.h>

@@ -1,5 +1,5 @@
 /* A probe's single steps: have an engine answer a case, wait, end. */
-#include "agent/serve/probe_inside.h"
+#include "agent/serve/probe/probe_inside.h"
 
 #include <event2/event.h>
 

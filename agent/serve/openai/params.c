@@ -3,8 +3,7 @@
  * Every number has a range, and a sentence that names field, value and range.
  * What would change the answer but is not built is refused, never ignored;
  * fields that nobody here knows are passed over, as clients send many. */
-#include "agent/serve/format.h"
-#include "agent/serve/internal.h"
+#include "agent/serve/openai/format.h"
 
 #include <limits.h>
 #include <math.h>

@@ -2,7 +2,7 @@
  *
  * First every golden case on the candidate, then its speed beside the live
  * engine (probe_speed.c), then its memory. */
-#include "agent/serve/probe_inside.h"
+#include "agent/serve/probe/probe_inside.h"
 
 #include <event2/event.h>
 #include <stdlib.h>

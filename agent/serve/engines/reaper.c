@@ -4,7 +4,7 @@
  * gigabyte to a slow card ends when the card has it, tens of seconds later.  A
  * tick looks for its end, as for an engine's (engine.c), for a second often,
  * then once a second. */
-#include "agent/serve/internal.h"
+#include "agent/serve/engines/engines.h"
 
 #include <errno.h>
 #include <event2/event.h>

@@ -3,7 +3,7 @@
  * The process is not trusted: a frame that does not fit kills it.  A ping
  * that is not answered for hang_ms_max, counted in ticks of our own timer (so
  * that a suspended machine does not look like a hang), kills it too. */
-#include "agent/serve/internal.h"
+#include "agent/serve/engines/engines.h"
 
 #include <errno.h>
 #include <event2/buffer.h>

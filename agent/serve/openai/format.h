@@ -2,7 +2,7 @@
 #ifndef FLOTILLA_SERVE_FORMAT_H
 #define FLOTILLA_SERVE_FORMAT_H
 
-#include "agent/serve/internal.h"
+#include "agent/serve/openai/openai.h"
 
 /* `response_format` (OpenAI), `json_schema` and `grammar` (as llama.cpp's
  * server has them) into params->message.generate.  The engine compiles it.

@@ -3,8 +3,8 @@
  * Nothing goes to a client before the engine's first token: until then an
  * error has its own HTTP status, and the request can move to another
  * engine. */
-#include "agent/serve/format.h"
-#include "agent/serve/internal.h"
+#include "agent/serve/openai/format.h"
+#include "agent/serve/openai/openai.h"
 
 #include <string.h>
 

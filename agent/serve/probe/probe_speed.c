@@ -7,7 +7,7 @@
  * engines on two CPUs differ by up to twice though their models are equal: the
  * candidate computes on the CPU on which the live engine was last.  Whether
  * pairs suffice for a verdict is agent/core/speed.c's. */
-#include "agent/serve/probe_inside.h"
+#include "agent/serve/probe/probe_inside.h"
 
 #include <event2/event.h>
 #include <stdlib.h>

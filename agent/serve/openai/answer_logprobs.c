@@ -3,7 +3,7 @@
  * A request keeps them as the engine sent them: the bytes of a frame's field
  * for each token, and before them their length and where the token's text
  * begins, each a u32; all of the answer, or the one token of an event. */
-#include "agent/serve/internal.h"
+#include "agent/serve/openai/openai.h"
 
 #include <math.h>
 #include <string.h>

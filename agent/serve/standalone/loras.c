@@ -3,7 +3,7 @@
  * A file is known by its inode, size and time, and stays open while it is
  * loaded: an engine that replaces another one gets the same bytes, whatever
  * stands under the name by then. */
-#include "agent/serve/loras.h"
+#include "agent/serve/standalone/loras.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
  * New requests go to the live role, or are held while there is none.  A
  * request that has sent nothing to its client yet survives the death of its
  * engine once; so a flip, a crash and a swap lose nothing. */
-#include "agent/serve/internal.h"
+#include "agent/serve/requests/requests.h"
 
 #include <event2/event.h>
 #include <stdlib.h>

@@ -5,7 +5,8 @@
 #include <flotilla/golden.h>
 
 #include "agent/core/speed.h"
-#include "agent/serve/internal.h"
+#include "agent/serve/engines/engines.h"
+#include "agent/serve/probe/probe.h"
 
 #define PROBE_RUN_TOKENS_MAX 16
 #define PROBE_PAIR_TOKENS_MAX 64

@@ -1,5 +1,5 @@
 /* Vectors of texts in OpenAI's shape, and what ids spell. */
-#include "agent/serve/internal.h"
+#include "agent/serve/openai/openai.h"
 
 #include <math.h>
 #include <stdlib.h>

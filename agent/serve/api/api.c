@@ -1,5 +1,6 @@
 /* The local API: listeners, who may call, routes, models and numbers. */
-#include "agent/serve/internal.h"
+#include "agent/serve/api/api.h"
+#include "agent/serve/requests/requests.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Text of an engine as JSON. */
-#include "agent/serve/internal.h"
+#include "agent/serve/openai/openai.h"
 
 void flo_answer_add_text(struct flo_buf *out, struct flo_wire_text text)
 {

@@ -1,0 +1,149 @@
+/* Engine processes: one of them and its calls, and processes that were killed.
+ *
+ * Nothing here knows who asks: an engine tells what becomes of it by the table
+ * that flo_serve_engine_start() was given. */
+#ifndef FLOTILLA_SERVE_ENGINES_H
+#define FLOTILLA_SERVE_ENGINES_H
+
+#include "agent/serve/state.h"
+
+#include <flotilla/engine_wire.h>
+
+struct bufferevent;
+
+struct serve_engine;
+
+/* Each has its own share of what the engine has room for. */
+enum call_kind {
+    CALL_USER, /* and probes, and what is answered at once */
+    CALL_BATCH,
+    CALL_VECTORS,
+    CALL_KINDS
+};
+
+enum call_kind flo_serve_call_kind(const struct flo_wire_message *message);
+
+/* One request to an engine.  The owner keeps the struct until `ended`. */
+struct serve_call {
+    struct serve_call *next;     /* of the engine's list */
+    struct serve_engine *engine; /* NULL: not under way */
+    uint32_t id;
+    uint32_t tokens; /* TOKEN frames so far: they must count up */
+    uint32_t tokens_max;
+    enum call_kind kind;
+    struct flo_buf frame;           /* until the engine has room for it */
+    char adapter[FLO_NAME_MAX + 1]; /* that the frame names; empty: none */
+    size_t bytes_waiting; /* its frame's, in the engine, until an answer
+                             begins */
+    void *context;
+    /* TOKEN, DONE, FAILED, TOKENS, STATS_ANSWER ...  All but TOKEN end the
+     * call: engine is NULL then already. */
+    void (*on_frame)(void *context, const struct flo_wire_message *message);
+    /* The process is gone; the call has ended. */
+    void (*on_lost)(void *context, const struct flo_err *err);
+};
+
+/* What becomes of an engine, told to whoever started it. */
+struct serve_engine_events {
+    void (*ready)(struct serve_engine *engine);
+    /* The socket is gone: no new request may go there. */
+    void (*gone)(struct serve_engine *engine);
+    /* Its last call ended. */
+    void (*idle)(struct serve_engine *engine);
+    /* Its process has ended and was reaped; the engine is freed next. */
+    void (*ended)(struct serve_engine *engine);
+};
+
+enum engine_state {
+    ENGINE_LOADING,
+    ENGINE_READY,
+    ENGINE_DYING, /* the socket is closed; waiting for the process */
+};
+
+struct serve_engine {
+    struct serve_engine *next;
+    struct flo_serve *serve;
+    const struct serve_engine_events *events;
+    enum engine_state state;
+    bool has_role; /* false: draining or dying */
+    enum flo_serve_role role;
+    bool drains;      /* ends when the last call does */
+    bool was_live;    /* and was flipped away from: on_drained follows */
+    bool is_expected; /* its end is asked for: nobody is told */
+    pid_t pid;
+    struct bufferevent *bev;
+    struct event *tick; /* watchdog, then the reaper */
+    uint32_t unanswered_ticks;
+    uint32_t reap_ticks;
+    bool has_ping;
+    uint64_t started_ms;
+    struct serve_call *calls; /* in the order in which they came */
+    uint32_t n_calls;
+    size_t bytes_waiting[CALL_KINDS]; /* of all of them */
+    uint32_t next_id;
+    struct flo_err end; /* why it ends */
+    /* the model */
+    char model[FLO_NAME_MAX + 1];
+    char version[FLO_NAME_MAX + 1];
+    char name[2 * FLO_NAME_MAX + 2]; /* "tiny@2.1.0" */
+    char adapters[FLO_SERVE_ADAPTERS_MAX][FLO_NAME_MAX + 1];
+    uint32_t n_adapters;
+    struct { /* of the adapters; under way while call.engine is not NULL */
+        struct serve_call call;
+        char name[FLO_NAME_MAX + 1];
+        bool is_load;
+        int fd; /* of a LOAD that waits to be sent; -1: a DROP does; 0: none */
+    } change;
+    struct flo_digest release;
+    uint32_t context;
+    uint32_t sessions; /* of users */
+    char kernel[32];
+    bool has_packed;   /* packed weights were sent to it */
+    bool lacks_packed; /* as in struct flo_serve_model */
+    bool is_packed;
+};
+
+/* Start the engine program with a socket, our end of which is *out. */
+int flo_serve_engine_spawn(const struct flo_serve *serve, pid_t *pid, int *out,
+                           struct flo_err *err);
+/* One frame and descriptors in one message, to a socket that is empty, so that
+ * this cannot block. */
+int flo_serve_engine_send(int fd, const struct flo_wire_message *message,
+                          const int *fds, size_t count, struct flo_err *err);
+int flo_serve_engine_start(struct flo_serve *serve, enum flo_serve_role role,
+                           const struct flo_serve_model *model,
+                           const struct serve_engine_events *events,
+                           struct serve_engine **out, struct flo_err *err);
+/* The engine that takes new requests, or NULL. */
+struct serve_engine *flo_serve_engine_live(const struct flo_serve *serve);
+/* List the call and send `message` (its request id is set here), at once or,
+ * when others wait in the engine already, when it has room. */
+int flo_serve_engine_call(struct serve_engine *engine, struct serve_call *call,
+                          struct flo_wire_message *message,
+                          struct flo_err *err);
+/* The same for engine->change, a LOAD with its descriptor, which is taken, or
+ * (-1) a DROP.  It goes out when all before it is out, and no request waits
+ * here that came before and names this adapter. */
+int flo_serve_engine_call_change(struct serve_engine *engine, int fd,
+                                 struct flo_err *err);
+/* Nobody wants the call any more: it is cancelled in the engine, and its
+ * frames are dropped.  The struct is free at once. */
+void flo_serve_engine_cancel(struct serve_call *call);
+/* Kill the process; its calls get on_lost(err). */
+void flo_serve_engine_kill(struct serve_engine *engine,
+                           const struct flo_err *err);
+void flo_serve_engine_free_all(struct flo_serve *serve);
+/* What a FAILED says, made fit to be shown; its code, which is also returned.
+ * FLO_E_WORKER_PROTOCOL: it has none, or one that this program does not know,
+ * which the sentence then begins with. */
+int flo_serve_engine_failure(const struct flo_wire_failed *failed,
+                             struct flo_err *err);
+
+/* ---- reaper.c: see flo_serve_kill --------------------------------- */
+
+struct serve_killed;
+int flo_reaper_open(struct flo_serve *serve, struct flo_err *err);
+/* Waits for what was killed, some seconds at most. */
+void flo_reaper_close(struct flo_serve *serve);
+
+#endif

@@ -1,0 +1,11 @@
+/* The probe of a candidate: see flo_serve_probe(). */
+#ifndef FLOTILLA_SERVE_PROBE_H
+#define FLOTILLA_SERVE_PROBE_H
+
+#include "agent/serve/serve.h"
+
+struct probe;
+/* Nobody is told. */
+void flo_probe_close(struct probe *probe);
+
+#endif

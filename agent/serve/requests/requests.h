@@ -1,0 +1,28 @@
+/* The router: which engine takes which request. */
+#ifndef FLOTILLA_SERVE_REQUESTS_H
+#define FLOTILLA_SERVE_REQUESTS_H
+
+#include "agent/serve/openai/openai.h"
+
+int flo_router_open(struct flo_serve *serve, struct flo_err *err);
+/* Take a request (and free it in the end). */
+void flo_router_submit(struct serve_request *request);
+/* An adapter changes: those who wait and named it get the one that they meant,
+ * so they go to the role's engine now. */
+void flo_router_send_all(struct flo_serve *serve, enum flo_serve_role role,
+                         const char *adapter);
+/* The client went away. */
+void flo_router_abandon(struct serve_request *request);
+/* Those who wait are looked at when the loop is free: never from within the
+ * end of another request. */
+void flo_router_next_turn(struct flo_serve *serve);
+/* A model is ready: those who were held go to it. */
+void flo_router_release_held(struct flo_serve *serve);
+/* Is the engine's model meant, "tiny", "tiny@2.1.0", and behind a colon one of
+ * its adapters, or such a one alone?  *adapter is its name, NULL: none is
+ * named. */
+bool flo_router_names(const struct serve_engine *engine, const char *name,
+                      const char **adapter);
+void flo_router_close(struct flo_serve *serve);
+
+#endif

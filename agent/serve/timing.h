@@ -1,0 +1,17 @@
+/* How long things took, as a Prometheus histogram. */
+#ifndef FLOTILLA_SERVE_TIMING_H
+#define FLOTILLA_SERVE_TIMING_H
+
+#include <flotilla/base.h>
+
+#define SERVE_TIMING_BOUNDS 15
+/* How long something took, as a Prometheus histogram. */
+struct serve_timing {
+    uint64_t count, sum_us;
+    uint64_t within[SERVE_TIMING_BOUNDS]; /* of timing.c's bounds */
+};
+void flo_timing_add(struct serve_timing *timing, uint64_t us);
+void flo_timing_print(const struct serve_timing *timing, const char *name,
+                      const char *help, struct flo_buf *out);
+
+#endif
