@@ -23,8 +23,10 @@ struct queued {
     char data[];
 };
 
+/* Answers to orders stand in front of the rest, each kind in its order. */
 struct line {
     struct queued *first;
+    struct queued **last_answer; /* where the next answer is hung on */
     struct queued **last;
     struct flo_mqtt_room room;
 };
@@ -46,6 +48,7 @@ struct flo_batches {
 static void line_init(struct line *line, size_t messages_max)
 {
     line->last = &line->first;
+    line->last_answer = &line->first;
     line->room.messages_max = messages_max;
     line->room.sender_max = QUEUE_DEVICE_MAX;
 }
@@ -58,9 +61,26 @@ static void remove_at(struct line *line, struct queued **at)
     if (line->last == &message->next) {
         line->last = at;
     }
+    if (line->last_answer == &message->next) {
+        line->last_answer = at;
+    }
     flo_mqtt_room_leave(&line->room, message->topic, message->bytes);
     free(message->topic);
     free(message);
+}
+
+static void line_add(struct line *line, struct queued *message, bool is_answer)
+{
+    struct queued **at = is_answer ? line->last_answer : line->last;
+
+    message->next = *at;
+    *at = message;
+    if (line->last == at) {
+        line->last = &message->next;
+    }
+    if (is_answer) {
+        line->last_answer = &message->next;
+    }
 }
 
 static void line_deinit(struct line *line)
@@ -165,14 +185,13 @@ static struct queued *queued_copy(const struct flo_mqtt_message *message)
     return copy;
 }
 
-/* By its last word, which is all that this thread does for it. */
-static bool is_telemetry(const char *name)
+/* By the last word of its name. */
+static bool is_of_topic(const char *name, enum flo_topic topic)
 {
     const char *word = strrchr(name, '/');
 
     return word != NULL &&
-           strcmp(word, strrchr(flo_topic_fact(FLO_TOPIC_TELE)->path, '/')) ==
-               0;
+           strcmp(word, strrchr(flo_topic_fact(topic)->path, '/')) == 0;
 }
 
 void flo_batches_take(void *context, const struct flo_mqtt_message *message)
@@ -181,7 +200,7 @@ void flo_batches_take(void *context, const struct flo_mqtt_message *message)
     struct line *line = &batches->line;
     struct flo_err why = {0};
 
-    if (is_telemetry(message->topic)) {
+    if (is_of_topic(message->topic, FLO_TOPIC_TELE)) {
         flo_lane_feed(batches->controller->lane, message);
         return;
     }
@@ -198,8 +217,7 @@ void flo_batches_take(void *context, const struct flo_mqtt_message *message)
         batches->controller->counters.messages_dropped++;
         return;
     }
-    *line->last = copy;
-    line->last = &copy->next;
+    line_add(line, copy, is_of_topic(copy->topic, FLO_TOPIC_ACK));
     plan(batches, BATCH_MS);
 }
 

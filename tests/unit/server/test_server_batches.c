@@ -59,17 +59,22 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void comes(struct flo_controller *controller, size_t device,
-                  const char *word, const char *payload)
+static void comes_from(struct flo_controller *controller, const char *id,
+                       const char *word, const char *payload)
 {
     char topic[FLO_TOPIC_TEXT];
 
-    snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/%s", ids[device],
-             word);
+    snprintf(topic, sizeof(topic), "flotilla/v1/demo/d/%s/%s", id, word);
     flo_batches_take(controller->batches,
                      &(struct flo_mqtt_message){.topic = topic,
                                                 .data = payload,
                                                 .bytes = strlen(payload)});
+}
+
+static void comes(struct flo_controller *controller, size_t device,
+                  const char *word, const char *payload)
+{
+    comes_from(controller, ids[device], word, payload);
 }
 
 static void write_batch(struct flo_controller *controller)
@@ -105,11 +110,45 @@ static void presence_is_not_lost_behind_the_telemetry_of_an_outage(void **state)
     assert_true(flo_lane_is_shedding(controller->lane));
 }
 
+/* An operator waits for answers; a fleet that reports comes after them. */
+static void an_answer_to_an_order_overtakes_reports_that_wait(void **state)
+{
+    struct flo_controller *controller = *state;
+    enum flo_order_outcome outcome;
+    bool known;
+    char order[FLO_NAME_MAX + 1], ack[256], id[37];
+
+    assert_int_equal(flo_controller_begin(controller, NULL), 0);
+    assert_int_equal(
+        flo_orders_fleet(controller, FLO_ORDER_FREEZE, "ops", 0, order, NULL),
+        0);
+    assert_int_equal(flo_controller_commit(controller, NULL), 0);
+    /* More than a batch takes. */
+    for (int i = 0; i < 2560; i++) {
+        snprintf(id, sizeof(id), "33333333-3333-4333-8333-%012d", i / 250);
+        comes_from(controller, id, "reported", "{\"v\":1}");
+    }
+    snprintf(ack, sizeof(ack),
+             "{\"v\":1,\"order\":\"%s\",\"outcome\":\"done\","
+             "\"took_ms\":0}",
+             order);
+    comes(controller, 1, "ack", ack);
+    write_batch(controller);
+
+    assert_int_equal(flo_fleet_outcome_get(controller->store, order, ids[1],
+                                           &known, &outcome, NULL),
+                     0);
+    assert_true(known);
+    assert_int_equal(outcome, FLO_OUTCOME_DONE);
+    assert_int_equal(controller->counters.messages_dropped, 1999);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(presence_is_not_lost_behind_the_telemetry_of_an_outage),
+        TEST(an_answer_to_an_order_overtakes_reports_that_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
