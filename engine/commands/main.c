@@ -19,7 +19,7 @@ static const char *const publishing[] = {
 
 int main(int argc, char **argv)
 {
-    static const struct flo_program program = {
+    static const struct flo_tool_program program = {
         .name = "flotilla-engine",
         .commands = commands,
         .count = FLO_COUNT(commands),

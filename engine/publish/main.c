@@ -12,7 +12,7 @@ static const char *const on_devices[] = {
 
 int main(int argc, char **argv)
 {
-    static const struct flo_program program = {
+    static const struct flo_tool_program program = {
         .name = "flotilla-model",
         .commands = commands,
         .count = FLO_COUNT(commands),

@@ -237,7 +237,7 @@ static int run_command(const char *program, const struct flo_command *command,
     return flo_err_print(stderr, &err);
 }
 
-static void print_commands(const struct flo_program *program, FILE *file)
+static void print_commands(const struct flo_tool_program *program, FILE *file)
 {
     fprintf(file, "usage: %s COMMAND [OPTION...]\n\n", program->name);
     for (size_t i = 0; i < program->count; i++) {
@@ -247,7 +247,7 @@ static void print_commands(const struct flo_program *program, FILE *file)
     fprintf(file, "\n%s COMMAND --help tells its options.\n", program->name);
 }
 
-static int refuse(const struct flo_program *program, const char *name)
+static int refuse(const struct flo_tool_program *program, const char *name)
 {
     struct flo_err err = {0};
     const char *names[COMMANDS_MAX];
@@ -273,7 +273,8 @@ static int refuse(const struct flo_program *program, const char *name)
     return flo_err_print(stderr, &err);
 }
 
-int flo_program_main(const struct flo_program *program, int argc, char **argv)
+int flo_program_main(const struct flo_tool_program *program, int argc,
+                     char **argv)
 {
     if (argc < 2) {
         print_commands(program, stderr);

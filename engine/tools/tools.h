@@ -44,7 +44,7 @@ struct flo_command {
 };
 
 /* A program: its commands, and the names that another program has. */
-struct flo_program {
+struct flo_tool_program {
     const char *name;
     const struct flo_command *const *commands;
     size_t count;
@@ -53,6 +53,7 @@ struct flo_program {
 };
 /* Do the command that argv[1] names: read its options, run it, print its error
  * on stderr and, with tool.is_json, on stdout.  Returns the exit code. */
-int flo_program_main(const struct flo_program *program, int argc, char **argv);
+int flo_program_main(const struct flo_tool_program *program, int argc,
+                     char **argv);
 
 #endif
