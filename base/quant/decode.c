@@ -1,5 +1,5 @@
 /* Decoders of codes and scales, one loop over unpack.h for all of them. */
-#include "base/quant/formats.h"
+#include "base/quant/types/types.h"
 #include "base/quant/unpack.h"
 
 const int8_t flo_quant_iq4_grid[16] = {

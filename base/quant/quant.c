@@ -1,5 +1,5 @@
 /* The table of tensor types. */
-#include "base/quant/formats.h"
+#include "base/quant/types/types.h"
 #include "base/quant/unpack.h"
 
 #include <stdbool.h>

@@ -24,7 +24,7 @@
 #define OPENING FLO_SANDBOX_OPENING
 
 static const struct flo_sandbox_rule rules[] = {
-#include "base/sandbox_calls.def"
+#include "base/sandbox/calls.def"
     /* while the model is opened */
     FLO_CALL_IF(OPENING, clone, 0, CLONE_THREAD, CLONE_THREAD),
     FLO_CALL_VAIN(OPENING, clone3, ENOSYS), /* libc then takes clone */

@@ -1,6 +1,6 @@
 /* Packed weights for people's own commands: made on first use, kept in a
- * bounded folder (base/cache.c).  Whatever stands against it, the model's own
- * rows serve; one line says why. */
+ * bounded folder (base/system/packs.c).  Whatever stands against it, the
+ * model's own rows serve; one line says why. */
 #include <unistd.h>
 
 #include "engine/model/packed.h"

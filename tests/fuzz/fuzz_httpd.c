@@ -1,5 +1,5 @@
 /* HTTP heads and chunked bodies from outside. */
-#include "base/host/httpd_parse.h"
+#include "base/host/httpd/parse.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -63,7 +63,7 @@
 #endif
 
 static const struct flo_sandbox_rule rules[] = {
-#include "base/sandbox_calls.def"
+#include "base/sandbox/calls.def"
     /* files that landlock allows; O_PATH, with fstat, would be a stat */
     FLO_CALL(EVER, readv),
     FLO_CALL(EVER, pwrite64),

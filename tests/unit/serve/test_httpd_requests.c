@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/host/httpd_parse.h"
+#include "base/host/httpd/parse.h"
 #include "unit/serve/httpd_world.h"
 
 static void routes_give_parameters_query_and_token(void **state)

@@ -1,0 +1,418 @@
+/* Keys and signatures: ECDSA over P-256 with SHA-256. */
+#include "base/host/crypto/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <mbedtls/error.h>
+#include <mbedtls/version.h>
+
+#include "base/host/digest.h"
+
+int flo_mbed_random(void *unused, unsigned char *out, size_t bytes)
+{
+    (void)unused;
+    flo_random(out, bytes);
+    return 0;
+}
+
+int flo_mbed_fail(struct flo_err *err, int code, int result, const char *what)
+{
+    if (result == MBEDTLS_ERR_MPI_ALLOC_FAILED ||
+        result == MBEDTLS_ERR_PK_ALLOC_FAILED ||
+        result == MBEDTLS_ERR_ECP_ALLOC_FAILED) {
+        code = FLO_E_MEMORY;
+    }
+    return flo_fail(err, code, "%s (mbedTLS -0x%04x)", what, (unsigned)-result);
+}
+
+void flo_spki_write(const uint8_t *point, uint8_t *out)
+{
+    /* SEQUENCE { SEQUENCE { ecPublicKey, prime256v1 }, BIT STRING } */
+    static const uint8_t head[26] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a,
+                                     0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
+                                     0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03,
+                                     0x01, 0x07, 0x03, 0x42, 0x00};
+
+    memcpy(out, head, sizeof(head));
+    memcpy(out + sizeof(head), point, 65);
+}
+
+int flo_mbed_public(const mbedtls_pk_context *pk, struct flo_public_key *out,
+                    struct flo_err *err)
+{
+    uint8_t spki[FLO_SPKI_BYTES];
+    struct flo_public_key key;
+    struct flo_digest digest;
+    size_t bytes = 0;
+
+    if (mbedtls_pk_get_type(pk) != MBEDTLS_PK_ECKEY) {
+        return flo_fail(err, FLO_E_SIG_FORMAT, "not an EC key");
+    }
+    mbedtls_ecp_keypair *pair = mbedtls_pk_ec(*pk);
+    if (pair->grp.id != MBEDTLS_ECP_DP_SECP256R1 ||
+        mbedtls_ecp_check_pubkey(&pair->grp, &pair->Q) != 0 ||
+        mbedtls_ecp_point_write_binary(&pair->grp, &pair->Q,
+                                       MBEDTLS_ECP_PF_UNCOMPRESSED, &bytes,
+                                       key.point, sizeof(key.point)) != 0 ||
+        bytes != sizeof(key.point)) {
+        return flo_fail(err, FLO_E_SIG_FORMAT, "not a key on curve P-256");
+    }
+    flo_spki_write(key.point, spki);
+    flo_sha256(spki, sizeof(spki), &digest);
+    flo_hex_encode(digest.bytes, sizeof(digest.bytes), key.keyid);
+    *out = key;
+    return 0;
+}
+
+int flo_pem_copy(const char *pem, size_t bytes, char **out, struct flo_err *err)
+{
+    if (bytes > FLO_PEM_BYTES_MAX) {
+        return flo_fail(err, FLO_E_META_TOO_LARGE, "PEM of %zu bytes, limit %d",
+                        bytes, (int)FLO_PEM_BYTES_MAX);
+    }
+    char *copy = malloc(bytes + 1);
+    if (copy == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "%zu bytes", bytes);
+    }
+    memcpy(copy, pem, bytes);
+    copy[bytes] = '\0';
+    *out = copy;
+    return 0;
+}
+
+void flo_pem_append(const char *label, const uint8_t *der, size_t bytes,
+                    struct flo_buf *out)
+{
+    char line[65];
+
+    flo_buf_printf(out, "-----BEGIN %s-----\n", label);
+    for (size_t i = 0; i < bytes; i += 48) {
+        flo_base64_encode(der + i, bytes - i < 48 ? bytes - i : 48, line);
+        flo_buf_printf(out, "%s\n", line);
+    }
+    flo_buf_printf(out, "-----END %s-----\n", label);
+}
+
+/* ---- private keys ---------------------------------------------------------
+ */
+
+static struct flo_key *key_new(struct flo_err *err)
+{
+    struct flo_key *key = calloc(1, sizeof(*key));
+
+    if (key == NULL) {
+        flo_fail(err, FLO_E_MEMORY, "no memory for a key");
+        return NULL;
+    }
+    mbedtls_pk_init(&key->pk);
+    return key;
+}
+
+void flo_key_free(struct flo_key *key)
+{
+    if (key != NULL) {
+        mbedtls_pk_free(&key->pk); /* wipes the number */
+        free(key);
+    }
+}
+
+void flo_key_cleanup(struct flo_key **key)
+{
+    flo_key_free(*key);
+    *key = NULL;
+}
+
+const struct flo_public_key *flo_key_public(const struct flo_key *key)
+{
+    return &key->public_half;
+}
+
+int flo_key_generate(struct flo_key **out, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = key_new(err);
+
+    if (key == NULL) {
+        return FLO_E_MEMORY;
+    }
+    int result =
+        mbedtls_pk_setup(&key->pk, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY));
+    if (result == 0) {
+        result =
+            mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1,
+                                mbedtls_pk_ec(key->pk), flo_mbed_random, NULL);
+    }
+    if (result != 0) {
+        return flo_mbed_fail(err, FLO_E_INTERNAL, result, "make a key");
+    }
+    int rv = flo_mbed_public(&key->pk, &key->public_half, err);
+    if (rv < 0) {
+        return rv;
+    }
+    *out = key;
+    key = NULL;
+    return 0;
+}
+
+static int parse_private(mbedtls_pk_context *pk, const char *pem, size_t bytes)
+{
+    const unsigned char *text = (const unsigned char *)pem;
+
+#if MBEDTLS_VERSION_MAJOR >= 3
+    return mbedtls_pk_parse_key(pk, text, bytes, NULL, 0, flo_mbed_random,
+                                NULL);
+#else
+    return mbedtls_pk_parse_key(pk, text, bytes, NULL, 0);
+#endif
+}
+
+int flo_key_parse(const char *pem, size_t bytes, struct flo_key **out,
+                  struct flo_err *err)
+{
+    char *copy;
+    int rv = flo_pem_copy(pem, bytes, &copy, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    FLO_CLEANUP(flo_key_cleanup) struct flo_key *key = key_new(err);
+    if (key == NULL) {
+        flo_secret_wipe(copy, bytes);
+        free(copy);
+        return FLO_E_MEMORY;
+    }
+    int result = parse_private(&key->pk, copy, bytes + 1);
+    flo_secret_wipe(copy, bytes);
+    free(copy);
+    if (result != 0) {
+        return flo_mbed_fail(err, FLO_E_SIG_FORMAT, result,
+                             "not a private key in PEM");
+    }
+    rv = flo_mbed_public(&key->pk, &key->public_half, err);
+    if (rv < 0) {
+        return rv;
+    }
+    mbedtls_ecp_keypair *pair = mbedtls_pk_ec(key->pk);
+    mbedtls_ecp_point point;
+    mbedtls_ecp_point_init(&point);
+    /* The file names both halves; they must belong together. */
+    result = mbedtls_ecp_mul(&pair->grp, &point, &pair->d, &pair->grp.G,
+                             flo_mbed_random, NULL);
+    bool fits = result == 0 && mbedtls_ecp_point_cmp(&point, &pair->Q) == 0;
+    mbedtls_ecp_point_free(&point);
+    if (!fits) {
+        return flo_fail(err, FLO_E_SIG_FORMAT,
+                        "the private key does not fit its public half");
+    }
+    *out = key;
+    key = NULL;
+    return 0;
+}
+
+int flo_key_load(const char *path, struct flo_key **out, struct flo_err *err)
+{
+    char *pem;
+    size_t bytes;
+    int rv = flo_secret_read(path, FLO_PEM_BYTES_MAX, &pem, &bytes, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_key_parse(pem, bytes, out, err);
+    flo_secret_wipe(pem, bytes);
+    free(pem);
+    return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
+}
+
+int flo_key_save(const struct flo_key *key, const char *path,
+                 struct flo_err *err)
+{
+    unsigned char pem[512];
+    mbedtls_pk_context pk = key->pk; /* 2.28 wants it not const; same key */
+    int result = mbedtls_pk_write_key_pem(&pk, pem, sizeof(pem));
+
+    if (result != 0) {
+        return flo_mbed_fail(err, FLO_E_INTERNAL, result, "write a key");
+    }
+    int rv = flo_file_write(path, pem, strlen((const char *)pem), 0600, err);
+    flo_secret_wipe(pem, sizeof(pem));
+    return rv;
+}
+
+/* ---- public keys -----------------------------------------------------------
+ */
+
+int flo_public_key_parse(const char *pem, size_t bytes,
+                         struct flo_public_key *out, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *copy = NULL;
+    int rv = flo_pem_copy(pem, bytes, &copy, err);
+    mbedtls_pk_context pk;
+
+    if (rv < 0) {
+        return rv;
+    }
+    mbedtls_pk_init(&pk);
+    int result = mbedtls_pk_parse_public_key(&pk, (const unsigned char *)copy,
+                                             bytes + 1);
+    rv = result != 0 ? flo_mbed_fail(err, FLO_E_SIG_FORMAT, result,
+                                     "not a public key in PEM")
+                     : flo_mbed_public(&pk, out, err);
+    mbedtls_pk_free(&pk);
+    return rv;
+}
+
+int flo_public_key_load(const char *path, struct flo_public_key *out,
+                        struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *pem = NULL;
+    size_t bytes;
+    int rv = flo_file_read(path, FLO_PEM_BYTES_MAX, &pem, &bytes, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_public_key_parse(pem, bytes, out, err);
+    return rv < 0 ? flo_wrap(err, rv, "%s", path) : 0;
+}
+
+void flo_public_key_pem(const struct flo_public_key *key, char *out)
+{
+    uint8_t spki[FLO_SPKI_BYTES];
+    char text[4 * ((FLO_SPKI_BYTES + 2) / 3) + 1];
+
+    flo_spki_write(key->point, spki);
+    flo_base64_encode(spki, sizeof(spki), text);
+    snprintf(out, FLO_PUBLIC_KEY_PEM_MAX,
+             "-----BEGIN PUBLIC KEY-----\n%.64s\n%s\n"
+             "-----END PUBLIC KEY-----\n",
+             text, text + 64);
+}
+
+int flo_public_key_save(const struct flo_public_key *key, const char *path,
+                        struct flo_err *err)
+{
+    char pem[FLO_PUBLIC_KEY_PEM_MAX];
+
+    flo_public_key_pem(key, pem);
+    return flo_file_write(path, pem, strlen(pem), 0644, err);
+}
+
+/* ---- signatures
+ * -------------------------------------------------------------- */
+
+int flo_sign(const struct flo_key *key, const void *data, size_t bytes,
+             uint8_t *signature, struct flo_err *err)
+{
+    mbedtls_ecp_keypair *pair = mbedtls_pk_ec(key->pk);
+    struct flo_digest digest;
+    mbedtls_mpi r, s;
+
+    flo_sha256(data, bytes, &digest);
+    mbedtls_mpi_init(&r);
+    mbedtls_mpi_init(&s);
+    int result = mbedtls_ecdsa_sign_det_ext(
+        &pair->grp, &r, &s, &pair->d, digest.bytes, sizeof(digest.bytes),
+        MBEDTLS_MD_SHA256, flo_mbed_random, NULL);
+    if (result == 0) {
+        result = mbedtls_mpi_write_binary(&r, signature, 32);
+    }
+    if (result == 0) {
+        result = mbedtls_mpi_write_binary(&s, signature + 32, 32);
+    }
+    if (result == 0 && !flo_signature_is_low(signature)) {
+        result = mbedtls_mpi_sub_mpi(&s, &pair->grp.N, &s);
+        if (result == 0) {
+            result = mbedtls_mpi_write_binary(&s, signature + 32, 32);
+        }
+    }
+    mbedtls_mpi_free(&r);
+    mbedtls_mpi_free(&s);
+    return result == 0 ? 0 : flo_mbed_fail(err, FLO_E_INTERNAL, result, "sign");
+}
+
+/* mbedTLS objects of one verification. */
+struct check {
+    mbedtls_ecp_group group;
+    mbedtls_ecp_point point;
+    mbedtls_mpi r;
+    mbedtls_mpi s;
+};
+
+static void check_deinit(struct check *check)
+{
+    mbedtls_ecp_group_free(&check->group);
+    mbedtls_ecp_point_free(&check->point);
+    mbedtls_mpi_free(&check->r);
+    mbedtls_mpi_free(&check->s);
+}
+
+static bool is_in_range(const mbedtls_mpi *number, const mbedtls_mpi *order)
+{
+    return mbedtls_mpi_cmp_int(number, 1) >= 0 &&
+           mbedtls_mpi_cmp_mpi(number, order) < 0;
+}
+
+int flo_verify(const struct flo_public_key *key, const void *data, size_t bytes,
+               const void *signature, size_t signature_bytes,
+               struct flo_err *err)
+{
+    const uint8_t *raw = signature;
+    struct flo_digest digest;
+
+    if (signature_bytes != FLO_SIGNATURE_BYTES) {
+        return flo_fail(err, FLO_E_SIG_FORMAT,
+                        "signature of %zu bytes, %d wanted", signature_bytes,
+                        FLO_SIGNATURE_BYTES);
+    }
+    FLO_CLEANUP(check_deinit) struct check check;
+    mbedtls_ecp_group_init(&check.group);
+    mbedtls_ecp_point_init(&check.point);
+    mbedtls_mpi_init(&check.r);
+    mbedtls_mpi_init(&check.s);
+    int result = mbedtls_ecp_group_load(&check.group, MBEDTLS_ECP_DP_SECP256R1);
+    if (result == 0) {
+        result = mbedtls_ecp_point_read_binary(&check.group, &check.point,
+                                               key->point, sizeof(key->point));
+    }
+    if (result == 0) {
+        result = mbedtls_mpi_read_binary(&check.r, raw, 32);
+    }
+    if (result == 0) {
+        result = mbedtls_mpi_read_binary(&check.s, raw + 32, 32);
+    }
+    if (result != 0) {
+        return flo_mbed_fail(err, FLO_E_SIG_FORMAT, result,
+                             "read key and signature");
+    }
+    if (!is_in_range(&check.r, &check.group.N) ||
+        !is_in_range(&check.s, &check.group.N)) {
+        return flo_fail(err, FLO_E_SIG_BAD,
+                        "a number of the signature is out of range");
+    }
+    flo_sha256(data, bytes, &digest);
+    result =
+        mbedtls_ecdsa_verify(&check.group, digest.bytes, sizeof(digest.bytes),
+                             &check.point, &check.r, &check.s);
+    if (result == MBEDTLS_ERR_ECP_VERIFY_FAILED) {
+        return flo_fail(err, FLO_E_SIG_BAD,
+                        "no signature of key %.16s over these bytes",
+                        key->keyid);
+    }
+    return result == 0 ? 0
+                       : flo_mbed_fail(err, FLO_E_SIG_BAD, result, "verify");
+}
+
+int flo_verify_der(const struct flo_public_key *key, const void *data,
+                   size_t bytes, const void *der, size_t der_bytes,
+                   struct flo_err *err)
+{
+    uint8_t raw[FLO_SIGNATURE_BYTES];
+
+    if (!flo_signature_der_read(der, der_bytes, raw)) {
+        return flo_fail(err, FLO_E_SIG_FORMAT,
+                        "the signature of %zu bytes is not strict DER",
+                        der_bytes);
+    }
+    return flo_verify(key, data, bytes, raw, sizeof(raw), err);
+}

@@ -1,0 +1,542 @@
+/* HTTP client on libcurl: see http_client.h.
+ *
+ * What an answer carries is checked where it enters: only http and https,
+ * no redirect is followed, nothing is decoded behind the caller's back (a
+ * digest is over the bytes on the wire), every length has a bound. */
+#include "base/host/http_client.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+
+#include "base/host/http/pin.h"
+
+#define ANSWER_BYTES_DEFAULT (1u << 20)
+#define CONNECT_TIMEOUT_MS 10000
+#define LOW_SPEED_BYTES 1024
+#define LOW_SPEED_MS 30000
+#define LOOPBACK "127.0.0.1,localhost,::1"
+
+struct flo_http {
+    CURL *curl;
+    char curl_error[CURL_ERROR_SIZE];
+    struct flo_http_options options; /* its strings are owned here */
+};
+
+/* One call under way. */
+struct call {
+    struct flo_http *http;
+    const struct flo_http_request *request;
+    struct flo_http_answer *answer;
+    uint64_t sent; /* of body_fd */
+    uint64_t range_from;
+    int code; /* why a callback stopped the transfer */
+};
+
+static void start_curl(void)
+{
+    (void)curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+static bool copy_text(const char **out, const char *text)
+{
+    *out = text == NULL ? NULL : strdup(text);
+    return text == NULL || *out != NULL;
+}
+
+static void free_text(const char **text)
+{
+    void *owned;
+
+    memcpy(&owned, text, sizeof owned);
+    free(owned);
+    *text = NULL;
+}
+
+int flo_http_open(const struct flo_http_options *options, struct flo_http **out,
+                  struct flo_err *err)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct flo_http *http = calloc(1, sizeof *http);
+
+    (void)pthread_once(&once, start_curl);
+    if (http == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for an HTTP client");
+    }
+    http->options = *options;
+    http->curl = curl_easy_init();
+    bool copied = copy_text(&http->options.ca_file, options->ca_file);
+    copied &= copy_text(&http->options.cert_file, options->cert_file);
+    copied &= copy_text(&http->options.key_file, options->key_file);
+    copied &= copy_text(&http->options.bearer, options->bearer);
+    copied &= copy_text(&http->options.unix_socket, options->unix_socket);
+    copied &= copy_text(&http->options.ca_fingerprint, options->ca_fingerprint);
+    if (!copied || http->curl == NULL) {
+        flo_http_close(http);
+        return flo_fail(err, FLO_E_MEMORY, "no memory for an HTTP client");
+    }
+    if (options->ca_fingerprint != NULL &&
+        !flo_http_fingerprint_is_valid(options->ca_fingerprint)) {
+        flo_http_close(http);
+        return flo_fail(err, FLO_E_NET_TLS,
+                        "the CA fingerprint is no run of 32 to 64 lower-case "
+                        "hex digits");
+    }
+    *out = http;
+    return 0;
+}
+
+void flo_http_close(struct flo_http *http)
+{
+    if (http == NULL) {
+        return;
+    }
+    curl_easy_cleanup(http->curl);
+    free_text(&http->options.ca_file);
+    free_text(&http->options.cert_file);
+    free_text(&http->options.key_file);
+    free_text(&http->options.bearer);
+    free_text(&http->options.unix_socket);
+    free_text(&http->options.ca_fingerprint);
+    free(http);
+}
+
+/* ---- what the other side says ---- */
+
+/* "Name: value\r\n" -> value of that name into out; false when another. */
+static bool header_value(const char *line, size_t bytes, const char *name,
+                         char *out, size_t out_bytes)
+{
+    size_t name_bytes = strlen(name);
+
+    if (bytes <= name_bytes || line[name_bytes] != ':' ||
+        strncasecmp(line, name, name_bytes) != 0) {
+        return false;
+    }
+    const char *value = line + name_bytes + 1;
+    const char *end = line + bytes;
+    while (value < end && (*value == ' ' || *value == '\t')) {
+        value++;
+    }
+    while (end > value && (unsigned char)end[-1] <= ' ') {
+        end--;
+    }
+    /* A value that is cut would be another value: leave it out. */
+    size_t value_bytes = (size_t)(end - value);
+    if (value_bytes < out_bytes) {
+        memcpy(out, value, value_bytes);
+        out[value_bytes] = '\0';
+    }
+    return true;
+}
+
+static void clear_answer(struct flo_http_answer *answer)
+{
+    flo_buf_deinit(&answer->body);
+    memset(answer, 0, sizeof *answer);
+}
+
+static size_t on_header(char *line, size_t size, size_t count, void *context)
+{
+    struct call *call = context;
+    struct flo_http_answer *answer = call->answer;
+    size_t bytes = size * count;
+    char number[32] = "";
+
+    if (bytes > 5 && strncasecmp(line, "HTTP/", 5) == 0) {
+        long status = 0;
+        clear_answer(answer); /* an interim answer went before */
+        (void)curl_easy_getinfo(call->http->curl, CURLINFO_RESPONSE_CODE,
+                                &status);
+        answer->status = (int)status;
+        return bytes;
+    }
+    if (header_value(line, bytes, "etag", answer->etag, sizeof answer->etag) ||
+        header_value(line, bytes, "content-type", answer->content_type,
+                     sizeof answer->content_type) ||
+        header_value(line, bytes, "content-range", answer->content_range,
+                     sizeof answer->content_range) ||
+        header_value(line, bytes, "location", answer->location,
+                     sizeof answer->location)) {
+        return bytes;
+    }
+    if (header_value(line, bytes, "content-length", number, sizeof number)) {
+        answer->content_bytes = strtoull(number, NULL, 10);
+    } else if (header_value(line, bytes, "retry-after", number,
+                            sizeof number)) {
+        uint64_t seconds = strtoull(number, NULL, 10);
+        answer->retry_after_ms = 1000 * (seconds > 86400 ? 86400 : seconds);
+    }
+    return bytes;
+}
+
+/* A 206 must be the part that was asked for: another one would be spliced
+ * into the wrong place and found only by the digest at the end. */
+static bool range_fits(const struct call *call)
+{
+    const char *range = call->answer->content_range;
+    uint64_t from = 0;
+
+    if (call->answer->status != 206 || call->range_from == 0) {
+        return true; /* or the caller wrote the Range header itself */
+    }
+    if (sscanf(range, "bytes %" SCNu64 "-", &from) != 1) {
+        return false;
+    }
+    return from == call->range_from;
+}
+
+static size_t on_body(char *data, size_t size, size_t count, void *context)
+{
+    struct call *call = context;
+    struct flo_http_answer *answer = call->answer;
+    size_t bytes = size * count;
+    bool good = answer->status >= 200 && answer->status < 300;
+
+    if (!range_fits(call)) {
+        call->code = FLO_E_NET_CONTENT;
+        return 0;
+    }
+    if (good && call->request->on_data != NULL) {
+        call->code =
+            call->request->on_data(call->request->context, data, bytes);
+        return call->code == 0 ? bytes : 0;
+    }
+    answer->body.bytes_max = call->request->answer_bytes_max;
+    if (answer->body.bytes_max == 0) {
+        answer->body.bytes_max = ANSWER_BYTES_DEFAULT;
+    }
+    flo_buf_add(&answer->body, data, bytes);
+    if (answer->body.failed) {
+        call->code = FLO_E_REST_TOO_LARGE;
+        return 0;
+    }
+    return bytes;
+}
+
+static size_t on_send(char *data, size_t size, size_t count, void *context)
+{
+    struct call *call = context;
+    ssize_t bytes =
+        pread(call->request->body_fd, data, size * count, (off_t)call->sent);
+
+    if (bytes < 0) {
+        call->code = FLO_E_IO_READ;
+        return CURL_READFUNC_ABORT;
+    }
+    call->sent += (uint64_t)bytes;
+    return (size_t)bytes;
+}
+
+/* libcurl rewinds when a kept connection turned out to be dead. */
+static int on_seek(void *context, curl_off_t offset, int origin)
+{
+    struct call *call = context;
+
+    if (origin != SEEK_SET || offset < 0) {
+        return CURL_SEEKFUNC_CANTSEEK;
+    }
+    call->sent = (uint64_t)offset;
+    return CURL_SEEKFUNC_OK;
+}
+
+static int on_progress(void *context, curl_off_t total, curl_off_t done,
+                       curl_off_t send_total, curl_off_t sent)
+{
+    struct call *call = context;
+    bool is_sending = call->request->body_fd > 0;
+
+    if (call->request->on_progress == NULL) {
+        return 0;
+    }
+    int code = call->request->on_progress(
+        call->request->context, (uint64_t)(is_sending ? sent : done),
+        (uint64_t)(is_sending ? send_total : total));
+    if (code != 0) {
+        call->code = code;
+    }
+    return code != 0;
+}
+
+/* ---- setting one call up ---- */
+
+static int add_header(struct curl_slist **list, struct flo_err *err,
+                      const char *format, ...) FLO_PRINTF(3, 4);
+static int add_header(struct curl_slist **list, struct flo_err *err,
+                      const char *format, ...)
+{
+    char line[4096];
+    va_list arguments;
+
+    va_start(arguments, format);
+    int chars = vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    if (chars < 0 || (size_t)chars >= sizeof line ||
+        strpbrk(line, "\r\n") != NULL) {
+        return flo_fail(err, FLO_E_USAGE,
+                        "a request header is too long or has a line break");
+    }
+    struct curl_slist *longer = curl_slist_append(*list, line);
+    if (longer == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for a request header");
+    }
+    *list = longer;
+    return 0;
+}
+
+static int build_headers(const struct call *call, struct curl_slist **list,
+                         struct flo_err *err)
+{
+    const struct flo_http_request *request = call->request;
+    const struct flo_http_options *options = &call->http->options;
+    int rv = add_header(list, err, "Expect:");
+
+    if (rv == 0 && (request->body != NULL || request->body_fd > 0)) {
+        rv = add_header(list, err, "Content-Type: %s",
+                        request->content_type == NULL ? "application/json"
+                                                      : request->content_type);
+    }
+    if (rv == 0 && options->bearer != NULL) {
+        rv = add_header(list, err, "Authorization: Bearer %s", options->bearer);
+    }
+    if (rv == 0 && request->range_from > 0) {
+        rv = add_header(list, err, "Range: bytes=%" PRIu64 "-",
+                        request->range_from);
+    }
+    if (rv == 0 && request->range_from > 0 && request->if_range != NULL) {
+        rv = add_header(list, err, "If-Range: %s", request->if_range);
+    }
+    for (size_t i = 0; rv == 0 && request->headers != NULL; i++) {
+        if (request->headers[i] == NULL) {
+            break;
+        }
+        rv = add_header(list, err, "%s", request->headers[i]);
+    }
+    return rv;
+}
+
+static long seconds_of(uint64_t ms)
+{
+    uint64_t seconds = (ms + 999) / 1000;
+
+    return seconds > 86400 ? 86400 : (long)seconds;
+}
+
+/* Loopback is reached past any proxy, and what the environment names: libcurl
+ * asks it no more once it was told anything. */
+static void set_no_proxy(CURL *curl)
+{
+    const char *hosts = getenv("no_proxy");
+    struct flo_buf list = {0};
+
+    if (hosts == NULL || hosts[0] == '\0') {
+        hosts = getenv("NO_PROXY");
+    }
+    if (hosts == NULL || strcmp(hosts, "*") != 0) {
+        flo_buf_text(&list, LOOPBACK ",");
+    }
+    flo_buf_text(&list, hosts == NULL ? "" : hosts);
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, list.failed ? LOOPBACK : list.data);
+    flo_buf_deinit(&list);
+}
+
+static void set_options(CURL *curl, const struct flo_http_options *options)
+{
+    uint64_t connect_ms = options->connect_timeout_ms;
+    uint64_t slow_bytes = options->low_speed_bytes;
+    uint64_t slow_ms = options->low_speed_ms;
+
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(curl, CURLOPT_HTTP_CONTENT_DECODING, 0L);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    set_no_proxy(curl);
+    curl_easy_setopt(curl, CURLOPT_USERAGENT, "flotilla/" FLO_VERSION);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
+                     (long)(connect_ms == 0 ? CONNECT_TIMEOUT_MS : connect_ms));
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)options->timeout_ms);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT,
+                     (long)(slow_bytes == 0 ? LOW_SPEED_BYTES : slow_bytes));
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME,
+                     seconds_of(slow_ms == 0 ? LOW_SPEED_MS : slow_ms));
+    curl_easy_setopt(curl, CURLOPT_MAX_RECV_SPEED_LARGE,
+                     (curl_off_t)options->rate_bytes_per_s);
+    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (options->unix_socket != NULL) {
+        curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, options->unix_socket);
+    }
+    if (options->cert_file != NULL) {
+        curl_easy_setopt(curl, CURLOPT_SSLCERT, options->cert_file);
+        curl_easy_setopt(curl, CURLOPT_SSLKEY, options->key_file);
+    }
+    if (options->ca_fingerprint != NULL) {
+        flo_http_pin(curl, options->ca_fingerprint);
+    } else if (options->ca_file != NULL) {
+        curl_easy_setopt(curl, CURLOPT_CAINFO, options->ca_file);
+        curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
+    }
+}
+
+static int set_body(struct call *call, struct flo_err *err)
+{
+    const struct flo_http_request *request = call->request;
+    CURL *curl = call->http->curl;
+    const char *method = request->method == NULL ? "GET" : request->method;
+    struct stat facts;
+
+    if (request->body_fd > 0) {
+        if (fstat(request->body_fd, &facts) != 0) {
+            return flo_fail_errno(err, FLO_E_IO_READ, "file to send");
+        }
+        curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+        curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_send);
+        curl_easy_setopt(curl, CURLOPT_READDATA, call);
+        curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, on_seek);
+        curl_easy_setopt(curl, CURLOPT_SEEKDATA, call);
+        curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE,
+                         (curl_off_t)facts.st_size);
+    } else if (request->body != NULL || strcmp(method, "POST") == 0) {
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE,
+                         (curl_off_t)request->body_bytes);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS,
+                         request->body == NULL ? "" : request->body);
+    } else if (strcmp(method, "HEAD") == 0) {
+        curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+    }
+    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+    return 0;
+}
+
+static void set_callbacks(struct call *call)
+{
+    CURL *curl = call->http->curl;
+
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, call->http->curl_error);
+    curl_easy_setopt(curl, CURLOPT_URL, call->request->url);
+    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(curl, CURLOPT_HEADERDATA, call);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, call);
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, call);
+}
+
+/* ---- what went wrong ---- */
+
+/* After the first byte of an answer what stops libcurl is that answer: a first
+ * line that is none of HTTP is an "unsupported protocol" to it, and a line of
+ * the head above its bound "out of memory". */
+static bool has_begun(CURL *curl)
+{
+    curl_off_t first_us = 0;
+
+    (void)curl_easy_getinfo(curl, CURLINFO_PRETRANSFER_TIME_T, &first_us);
+    return first_us > 0;
+}
+
+static int code_of(CURL *curl, CURLcode result, const char *reason)
+{
+    switch (result) {
+    case CURLE_OPERATION_TIMEDOUT:
+        return strstr(reason, "too slow") != NULL ? FLO_E_NET_STALLED
+                                                  : FLO_E_NET_TIMEOUT;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_CLIENTCERT:
+        return FLO_E_NET_TLS;
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+        return has_begun(curl) ? FLO_E_NET_CONTENT : FLO_E_USAGE;
+    case CURLE_OUT_OF_MEMORY:
+        return has_begun(curl) ? FLO_E_NET_CONTENT : FLO_E_MEMORY;
+    case CURLE_BAD_CONTENT_ENCODING:
+    case CURLE_FILESIZE_EXCEEDED:
+    case CURLE_RANGE_ERROR:
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_HTTP2:
+        return FLO_E_NET_CONTENT;
+    default:
+        return FLO_E_NET_UNREACHABLE;
+    }
+}
+
+static int call_fail(const struct call *call, CURLcode result,
+                     struct flo_err *err)
+{
+    const char *reason = call->http->curl_error;
+    const char *url = call->request->url;
+
+    if (call->code != 0) {
+        if (call->code == FLO_E_REST_TOO_LARGE) {
+            return flo_fail(err, call->code,
+                            "%s: the answer is larger than %zu bytes", url,
+                            call->answer->body.bytes_max);
+        }
+        if (call->code == FLO_E_NET_CONTENT) {
+            return flo_fail(err, call->code,
+                            "%s: asked for bytes from %" PRIu64 ", got \"%s\"",
+                            url, call->range_from, call->answer->content_range);
+        }
+        if (err != NULL && err->code == call->code) {
+            return call->code; /* the receiver wrote the sentence */
+        }
+        return flo_fail(err, call->code, "%s: the transfer was stopped", url);
+    }
+    return flo_fail(err, code_of(call->http->curl, result, reason), "%s: %s",
+                    url,
+                    reason[0] != '\0' ? reason : curl_easy_strerror(result));
+}
+
+int flo_http_call(struct flo_http *http, const struct flo_http_request *request,
+                  struct flo_http_answer *answer, struct flo_err *err)
+{
+    struct call call = {.http = http,
+                        .request = request,
+                        .answer = answer,
+                        .range_from = request->range_from};
+    struct curl_slist *headers = NULL;
+
+    memset(answer, 0, sizeof *answer);
+    http->curl_error[0] = '\0';
+    curl_easy_reset(http->curl); /* keeps the connections */
+    set_options(http->curl, &http->options);
+    set_callbacks(&call);
+    int rv = set_body(&call, err);
+    if (rv == 0) {
+        rv = build_headers(&call, &headers, err);
+    }
+    if (rv == 0) {
+        curl_easy_setopt(http->curl, CURLOPT_HTTPHEADER, headers);
+        CURLcode result = curl_easy_perform(http->curl);
+        if (result != CURLE_OK) {
+            rv = call_fail(&call, result, err);
+        }
+    }
+    curl_slist_free_all(headers);
+    if (rv < 0) {
+        flo_buf_deinit(&answer->body);
+    }
+    return rv;
+}
+
+bool flo_http_is_passing(int code, const struct flo_http_answer *answer)
+{
+    if (code == 0) {
+        int status = answer == NULL ? 0 : answer->status;
+        return status >= 500 || status == 408 || status == 425 || status == 429;
+    }
+    return code == FLO_E_NET_UNREACHABLE || code == FLO_E_NET_TIMEOUT ||
+           code == FLO_E_NET_STALLED || code == FLO_E_NET_CONTENT;
+}

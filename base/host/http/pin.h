@@ -1,0 +1,16 @@
+/* Pinning a server by the fingerprint of its CA: what enrolment has before it
+ * has a CA file.  Used by client.c alone. */
+#ifndef FLOTILLA_HOST_HTTP_CLIENT_TLS_H
+#define FLOTILLA_HOST_HTTP_CLIENT_TLS_H
+
+#include <stdbool.h>
+
+/* 32 to 64 lower-case hex digits. */
+bool flo_http_fingerprint_is_valid(const char *hex);
+
+/* Make the easy handle `curl` trust exactly the CA certificate with that
+ * SHA-256, which the server must send in its chain.  Chain, dates and host
+ * name are checked as ever.  `hex` must live as long as the handle. */
+void flo_http_pin(void *curl, const char *hex);
+
+#endif

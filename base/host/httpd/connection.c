@@ -1,0 +1,795 @@
+/* HTTP server: connections, from accept to close; see httpd.h.
+ *
+ * A connection goes HEAD -> BODY -> HANDLER -> FLUSH -> HEAD.  A handler's
+ * answer never moves it: it sets is_answered and wakes `kick`, so a request
+ * is freed from the event loop only, never below a caller's feet. */
+#include "base/host/httpd/internal.h"
+
+#include <arpa/inet.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define HEAD_TIMEOUT_MS 10000
+#define IDLE_TIMEOUT_MS 60000
+#define WRITE_TIMEOUT_S 60
+#define LINGER_MS 2000
+#define FRESH_MS 100 /* a new client's, before its place is given away */
+#define BODY_WINDOW_BYTES 16384
+#define INPUT_BYTES_MAX 262144
+#define HALF_CLOSED_MS 20
+#define GO_ON "HTTP/1.1 100 Continue\r\n\r\n"
+
+static void connection_process(struct httpd_connection *connection);
+
+/* ---- small ones -------------------------------------------------- */
+
+static void arm(struct httpd_connection *connection, uint64_t ms)
+{
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
+                         .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+    event_add(connection->timer, &tv);
+}
+
+static uint64_t head_timeout(const struct httpd_connection *connection)
+{
+    return connection->httpd->options.head_timeout_ms;
+}
+
+static void request_free(struct flo_httpd_request *request)
+{
+    if (request == NULL) {
+        return;
+    }
+    free(request->head_text);
+    free(request->param_text);
+    flo_buf_deinit(&request->body);
+    flo_buf_deinit(&request->headers);
+    free(request);
+}
+
+/* Tell the handler, once, that its request is over. */
+static void request_abandon(struct flo_httpd_request *request)
+{
+    if (request != NULL && request->on_closed != NULL) {
+        void (*on_closed)(void *user) = request->on_closed;
+        request->on_closed = NULL;
+        on_closed(request->user);
+    }
+}
+
+/* ---- room -------------------------------------------------------- */
+
+static bool is_full(const struct flo_httpd *httpd)
+{
+    return httpd->n_connections >= httpd->options.connections_max;
+}
+
+/* A request's beginning is there and will be read in this turn of the loop. */
+static bool has_unread(const struct httpd_connection *connection)
+{
+    return connection->state == HTTPD_HEAD && !connection->head_begun &&
+           evbuffer_get_length(bufferevent_get_input(connection->bev)) > 0;
+}
+
+/* Who has waited longest without a whole request; NULL: all are at work. */
+static struct httpd_connection *oldest_idle(const struct flo_httpd *httpd)
+{
+    struct httpd_connection *oldest = NULL;
+    for (struct httpd_connection *c = httpd->connections; c != NULL;
+         c = c->next) {
+        if ((c->state == HTTPD_HEAD || c->state == HTTPD_LINGER) &&
+            !has_unread(c) &&
+            (oldest == NULL || c->since_ms <= oldest->since_ms)) {
+            oldest = c;
+        }
+    }
+    return oldest;
+}
+
+/* While the next client would take the place of one that has only just come,
+ * or has only just got an answer, new ones wait in the kernel. */
+static void mind_room(struct flo_httpd *httpd)
+{
+    const struct httpd_connection *oldest =
+        is_full(httpd) ? oldest_idle(httpd) : NULL;
+    uint64_t age_ms =
+        oldest == NULL ? FRESH_MS : flo_now_ms() - oldest->since_ms;
+    if (age_ms >= FRESH_MS) {
+        flo_httpd_resume(httpd);
+        return;
+    }
+    struct timeval left = {.tv_usec = (suseconds_t)(FRESH_MS - age_ms) * 1000};
+    flo_httpd_pause(httpd);
+    event_add(httpd->room, &left);
+}
+
+static void on_room(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    mind_room(context);
+}
+
+static void connection_free(struct httpd_connection *connection)
+{
+    struct flo_httpd *httpd = connection->httpd;
+    struct flo_httpd_request *request = connection->request;
+    connection->request = NULL;
+    if (request != NULL && !request->is_answered) {
+        request_abandon(request);
+    }
+    request_free(request);
+    if (connection->prev != NULL) {
+        connection->prev->next = connection->next;
+    } else {
+        httpd->connections = connection->next;
+    }
+    if (connection->next != NULL) {
+        connection->next->prev = connection->prev;
+    }
+    httpd->n_connections--;
+    mind_room(httpd);
+    if (connection->file_fd >= 0) {
+        close(connection->file_fd);
+    }
+    event_free(connection->timer);
+    event_free(connection->kick);
+    SSL *ssl = bufferevent_openssl_get_ssl(connection->bev);
+    if (ssl != NULL && SSL_is_init_finished(ssl)) {
+        SSL_set_shutdown(ssl, SSL_RECEIVED_SHUTDOWN);
+        SSL_shutdown(ssl); /* best effort: the end is no cut */
+    }
+    bufferevent_free(connection->bev);
+    free(connection);
+}
+
+/* The answer goes out and the connection ends; what is still unread of the
+ * request is read over for a while, else a reset would eat the answer. */
+static void refuse(struct httpd_connection *connection, int status,
+                   const struct flo_err *err)
+{
+    if (!connection->body_ended) {
+        connection->closes = true;
+        connection->lingers = true;
+    }
+    connection->state = HTTPD_HANDLER;
+    event_del(connection->timer);
+    request_abandon(connection->request);
+    flo_httpd_answer_refusal(connection->request, status, err);
+}
+
+/* ---- head -------------------------------------------------------- */
+
+bool flo_httpd_host_is(const char *const *hosts, const char *host)
+{
+    const char *end = host[0] == '[' ? strchr(host, ']') : NULL;
+    size_t bytes = end != NULL ? (size_t)(end + 1 - host) : strcspn(host, ":");
+    for (; *hosts != NULL; hosts++) {
+        if (strlen(*hosts) == bytes && strncasecmp(*hosts, host, bytes) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "192.0.2.1", "192.0.2.1:80", "[2001:db8::1]:80" */
+static bool is_address(const char *host)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+    struct in6_addr six;
+    struct in_addr four;
+    bool is_six = host[0] == '[';
+    const char *start = host + (is_six ? 1 : 0);
+    size_t bytes = strcspn(start, is_six ? "]" : ":");
+
+    if (bytes >= sizeof(text) || (is_six && start[bytes] != ']')) {
+        return false;
+    }
+    memcpy(text, start, bytes);
+    return is_six ? inet_pton(AF_INET6, text, &six) == 1
+                  : inet_pton(AF_INET, text, &four) == 1;
+}
+
+static bool host_is_allowed(const struct httpd_connection *connection)
+{
+    const char *const *hosts = connection->httpd->options.hosts;
+    const char *host = flo_httpd_head_find(&connection->request->head, "host");
+    if (hosts == NULL || connection->listener->unix_path != NULL) {
+        return true;
+    }
+    return host != NULL &&
+           (flo_httpd_host_is(hosts, host) ||
+            (connection->httpd->options.admits_addresses && is_address(host)));
+}
+
+/* The path, or the method for it, is not served. */
+static void refuse_route(struct httpd_connection *connection)
+{
+    struct flo_httpd_request *request = connection->request;
+    struct flo_buf methods = {0};
+    struct flo_err err = {0};
+    flo_httpd_route_methods(connection->httpd, request, &methods);
+    if (methods.bytes > 0) {
+        flo_httpd_add_header(request, "Allow", methods.data);
+        flo_fail(&err, FLO_E_REST_METHOD, "%s is not for %s",
+                 request->head.method, request->head.path);
+    } else {
+        flo_fail(&err, FLO_E_REST_NOT_FOUND, "no path %s", request->head.path);
+    }
+    refuse(connection, methods.bytes > 0 ? 405 : 404, &err);
+    flo_buf_deinit(&methods);
+}
+
+/* Find the route; its limits; let an upload begin. */
+static void route_request(struct httpd_connection *connection)
+{
+    const struct flo_httpd_options *options = &connection->httpd->options;
+    struct flo_httpd_request *request = connection->request;
+    struct flo_err err = {0};
+    connection->body_ended =
+        !request->head.is_chunked && request->head.content_bytes == 0;
+    if (!host_is_allowed(connection)) {
+        flo_fail(&err, FLO_E_REST_HEADER, "this host name is not served here");
+        refuse(connection, 421, &err);
+        return;
+    }
+    int rv = options->admit == NULL
+                 ? 0
+                 : options->admit(options->admit_context, request, &err);
+    if (rv < 0) {
+        refuse(connection, flo_httpd_status_of(rv), &err);
+        return;
+    }
+    request->route = flo_httpd_route_find(connection->httpd, request);
+    if (request->route == NULL) {
+        refuse_route(connection);
+        return;
+    }
+    uint64_t max = request->route->body_bytes_max;
+    if (request->head.content_bytes > max) {
+        flo_fail(&err, FLO_E_REST_TOO_LARGE,
+                 "a body of %llu bytes, at most %llu are taken",
+                 (unsigned long long)request->head.content_bytes,
+                 (unsigned long long)max);
+        refuse(connection, 413, &err);
+        return;
+    }
+    /* Kept alive by its own bound, so that a handler sees all or nothing. */
+    request->body.bytes_max = (size_t)max + 1;
+    connection->state = HTTPD_HANDLER;
+    if (request->route->is_upload && request->route->upload.on_start != NULL) {
+        rv = request->route->upload.on_start(request->route->context, request,
+                                             &err);
+        if (rv < 0) {
+            refuse(connection, flo_httpd_status_of(rv), &err);
+            return;
+        }
+        if (request->is_answered) {
+            return; /* e.g. it is there already; the kick goes on */
+        }
+    }
+    connection->state = HTTPD_BODY;
+    connection->window_bytes = 0;
+    if (request->head.is_chunked || request->head.content_bytes > 0) {
+        arm(connection, head_timeout(connection));
+        if (request->head.expects_continue) {
+            bufferevent_write(connection->bev, GO_ON, strlen(GO_ON));
+        }
+    }
+}
+
+/* true: a head was there and is handled. */
+static bool read_head(struct httpd_connection *connection)
+{
+    struct evbuffer *input = bufferevent_get_input(connection->bev);
+    char first[2];
+    while (evbuffer_copyout(input, first, 2) == 2 && first[0] == '\r' &&
+           first[1] == '\n') {
+        evbuffer_drain(input, 2); /* RFC 9112: empty lines before a request */
+    }
+    if (!connection->head_begun && evbuffer_get_length(input) > 0) {
+        connection->head_begun = true;
+        connection->since_ms = flo_now_ms();
+        arm(connection, head_timeout(connection));
+    }
+    struct evbuffer_ptr end = evbuffer_search(input, "\r\n\r\n", 4, NULL);
+    size_t bytes =
+        end.pos < 0 ? evbuffer_get_length(input) : (size_t)end.pos + 4;
+    if (end.pos < 0 && bytes <= HTTPD_HEAD_BYTES_MAX) {
+        return false;
+    }
+    struct flo_httpd_request *request = calloc(1, sizeof(*request));
+    char *text = malloc((bytes <= HTTPD_HEAD_BYTES_MAX ? bytes : 0) + 1);
+    if (request == NULL || text == NULL) {
+        free(request);
+        free(text);
+        connection->closes = true;
+        connection->state = HTTPD_FLUSH;
+        return true;
+    }
+    request->connection = connection;
+    connection->request = request;
+    connection->head_begun = false;
+    connection->body_ended = false;
+    connection->body_bytes = 0;
+    memset(&connection->chunked, 0, sizeof(connection->chunked));
+    event_del(connection->timer);
+    struct flo_err err = {0};
+    int status = 431;
+    int rv;
+    if (bytes > HTTPD_HEAD_BYTES_MAX) {
+        free(text);
+        rv = flo_fail(&err, FLO_E_REST_HEADER,
+                      "the head is longer than 32768 bytes");
+        evbuffer_drain(input, evbuffer_get_length(input));
+    } else {
+        evbuffer_remove(input, text, bytes);
+        text[bytes] = '\0';
+        request->head_text = text;
+        rv = flo_httpd_head_parse(request->head_text, bytes, &request->head,
+                                  &status, &err);
+    }
+    if (rv < 0) {
+        refuse(connection, status, &err);
+    } else {
+        connection->closes = !request->head.keeps_alive;
+        route_request(connection);
+    }
+    return true;
+}
+
+/* ---- body -------------------------------------------------------- */
+
+/* One piece of body to the handler; false: the request was refused. */
+static bool take_body(struct httpd_connection *connection, const char *data,
+                      size_t bytes)
+{
+    struct flo_httpd_request *request = connection->request;
+    struct flo_err err = {0};
+    connection->body_bytes += bytes;
+    connection->window_bytes += bytes;
+    if (connection->body_bytes > request->route->body_bytes_max) {
+        flo_fail(&err, FLO_E_REST_TOO_LARGE, "a body longer than %llu bytes",
+                 (unsigned long long)request->route->body_bytes_max);
+        refuse(connection, 413, &err);
+        return false;
+    }
+    if (request->route->is_upload) {
+        int rv = request->route->upload.on_body(request->route->context,
+                                                request, data, bytes, &err);
+        if (rv < 0) {
+            refuse(connection, flo_httpd_status_of(rv), &err);
+            return false;
+        }
+        if (request->is_answered) {
+            connection->state = HTTPD_HANDLER; /* it wants no more */
+        }
+        return !request->is_answered;
+    }
+    flo_buf_add(&request->body, data, bytes);
+    if (request->body.failed) {
+        flo_fail(&err, FLO_E_MEMORY, "no memory for the body");
+        refuse(connection, 500, &err);
+        return false;
+    }
+    return true;
+}
+
+/* true: the body is complete. */
+static bool read_body(struct httpd_connection *connection)
+{
+    struct flo_httpd_request *request = connection->request;
+    struct evbuffer *input = bufferevent_get_input(connection->bev);
+    const struct httpd_head *head = &request->head;
+    for (;;) {
+        if (head->is_chunked ? connection->chunked.is_done
+                             : connection->body_bytes == head->content_bytes) {
+            connection->body_ended = true;
+            return true;
+        }
+        size_t bytes = evbuffer_get_contiguous_space(input);
+        if (bytes == 0) {
+            return false;
+        }
+        const char *data =
+            (const char *)evbuffer_pullup(input, (ev_ssize_t)bytes);
+        const char *piece = data;
+        size_t piece_bytes = bytes;
+        if (head->is_chunked) {
+            ptrdiff_t used = flo_httpd_chunked_next(
+                &connection->chunked, data, bytes, &piece, &piece_bytes);
+            if (used < 0) {
+                struct flo_err err = {0};
+                flo_fail(&err, FLO_E_REST_HEADER, "a malformed chunk");
+                refuse(connection, 400, &err);
+                return false;
+            }
+            bytes = (size_t)used;
+        } else {
+            uint64_t left = head->content_bytes - connection->body_bytes;
+            piece_bytes = bytes = left < bytes ? (size_t)left : bytes;
+        }
+        bool goes_on =
+            piece_bytes == 0 || take_body(connection, piece, piece_bytes);
+        evbuffer_drain(input, bytes);
+        if (!goes_on) {
+            return false;
+        }
+    }
+}
+
+/* ---- going on ---------------------------------------------------- */
+
+/* Everything is written: next request, or the end. */
+static void flushed(struct httpd_connection *connection)
+{
+    if (!connection->closes) {
+        connection->state = HTTPD_HEAD;
+        connection->since_ms = flo_now_ms();
+        arm(connection, connection->httpd->options.idle_timeout_ms);
+        mind_room(connection->httpd);
+        connection_process(connection);
+        return;
+    }
+    if (!connection->lingers || connection->saw_eof) {
+        connection_free(connection);
+        return;
+    }
+    connection->state = HTTPD_LINGER;
+    {
+        struct evbuffer *input = bufferevent_get_input(connection->bev);
+        evbuffer_drain(input, evbuffer_get_length(input));
+    }
+    if (connection->listener->tls == NULL) {
+        shutdown(bufferevent_getfd(connection->bev), SHUT_WR);
+    }
+    arm(connection, LINGER_MS);
+}
+
+/* Read what can be read in the present state.  May free the connection. */
+static void connection_process(struct httpd_connection *connection)
+{
+    if (connection->state == HTTPD_LINGER) {
+        struct evbuffer *input = bufferevent_get_input(connection->bev);
+        evbuffer_drain(input, evbuffer_get_length(input));
+        return;
+    }
+    if (connection->state == HTTPD_HEAD && !read_head(connection)) {
+        if (connection->saw_eof) {
+            connection_free(connection);
+        }
+        return;
+    }
+    if (connection->state == HTTPD_BODY && read_body(connection)) {
+        struct flo_httpd_request *request = connection->request;
+        event_del(connection->timer);
+        connection->state = HTTPD_HANDLER;
+        request->route->handler(request->route->context, request);
+    }
+    if (connection->state == HTTPD_FLUSH && connection->request == NULL) {
+        event_active(connection->kick, 0, 0); /* out of memory for a request */
+    }
+}
+
+/* The handler has answered (or there is nothing to wait for). */
+static void on_kick(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct httpd_connection *connection = context;
+    struct flo_httpd_request *request = connection->request;
+    if (request != NULL) {
+        if (!request->is_answered) {
+            return;
+        }
+        if (!connection->body_ended) {
+            connection->closes = true;
+            connection->lingers = true;
+        }
+        connection->request = NULL;
+        connection->state = HTTPD_FLUSH;
+        event_del(connection->timer);
+        request_free(request);
+    }
+    if (connection->state != HTTPD_FLUSH) {
+        return;
+    }
+    if (connection->file_left > 0 && !flo_httpd_file_pump(connection)) {
+        connection_free(connection);
+        return;
+    }
+    if (evbuffer_get_length(bufferevent_get_output(connection->bev)) == 0) {
+        flushed(connection);
+    }
+}
+
+static void on_read(struct bufferevent *bev, void *context)
+{
+    (void)bev;
+    connection_process(context);
+}
+
+static void on_write(struct bufferevent *bev, void *context)
+{
+    struct httpd_connection *connection = context;
+    (void)bev;
+    if (connection->state == HTTPD_FLUSH) {
+        on_kick(-1, 0, connection);
+    }
+}
+
+/* The client sends nothing more: it is gone, or reads on.  A unix socket tells;
+ * over TCP it shows in how the client's kernel takes what is sent, so that
+ * bytes go out which are no part of an answer: an interim response, or in a
+ * stream a zero in front of the next chunk's size.  false: there are none. */
+static bool sound_out(struct httpd_connection *connection)
+{
+    const struct flo_httpd_request *request = connection->request;
+    const char *bytes = request->is_begun ? "0" : GO_ON;
+    if (connection->listener->unix_path != NULL) {
+        return true;
+    }
+    if (connection->listener->tls != NULL || request->head.minor == 0 ||
+        (request->is_begun && !request->is_chunked)) {
+        return false;
+    }
+    bufferevent_write(connection->bev, bytes, strlen(bytes));
+    return true;
+}
+
+/* A client that sends nothing more is looked after until its answer is out. */
+static void look_after(struct httpd_connection *connection)
+{
+    struct pollfd client = {.fd = bufferevent_getfd(connection->bev)};
+    if (poll(&client, 1, 0) > 0) { /* both ways are closed, or an error */
+        connection_free(connection);
+    } else {
+        arm(connection, HALF_CLOSED_MS);
+    }
+}
+
+static void on_event(struct bufferevent *bev, short what, void *context)
+{
+    struct httpd_connection *connection = context;
+    if ((what & BEV_EVENT_CONNECTED) != 0) {
+        flo_httpd_tls_peer_name(bev, connection->peer_name,
+                                sizeof(connection->peer_name));
+        return;
+    }
+    bool is_flushing =
+        connection->state == HTTPD_FLUSH ||
+        (connection->request != NULL && connection->request->is_answered);
+    if ((what & BEV_EVENT_EOF) != 0 && is_flushing) {
+        connection->saw_eof = true; /* it may still read the answer */
+        return;
+    }
+    if ((what & BEV_EVENT_EOF) != 0 && connection->state == HTTPD_HANDLER &&
+        sound_out(connection)) {
+        connection->saw_eof = true;
+        look_after(connection);
+        return;
+    }
+    connection_free(connection);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct httpd_connection *connection = context;
+    struct flo_err err = {0};
+    if (connection->state == HTTPD_HANDLER) {
+        look_after(connection);
+        return;
+    }
+    if (connection->state == HTTPD_BODY) {
+        if (connection->window_bytes >= BODY_WINDOW_BYTES) {
+            connection->window_bytes = 0;
+            arm(connection, head_timeout(connection));
+            return;
+        }
+        flo_fail(&err, FLO_E_NET_TIMEOUT,
+                 "the body is slow: %llu bytes in %llu ms",
+                 (unsigned long long)connection->window_bytes,
+                 (unsigned long long)head_timeout(connection));
+        refuse(connection, 408, &err);
+        return;
+    }
+    if (connection->state == HTTPD_HEAD && connection->head_begun) {
+        struct flo_httpd_request *request = calloc(1, sizeof(*request));
+        if (request != NULL) {
+            request->connection = connection;
+            connection->request = request;
+            connection->body_ended = false; /* the head's rest may come yet */
+            flo_fail(&err, FLO_E_NET_TIMEOUT, "no whole head in %llu ms",
+                     (unsigned long long)head_timeout(connection));
+            refuse(connection, 408, &err);
+            return;
+        }
+    }
+    if (connection->state == HTTPD_HEAD || connection->state == HTTPD_LINGER) {
+        connection_free(connection);
+    }
+}
+
+/* ---- accept ------------------------------------------------------ */
+
+static void turn_away(const struct httpd_listener *listener, int fd)
+{
+    static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\n"
+                               "Retry-After: 1\r\nContent-Length: 0\r\n"
+                               "Connection: close\r\n\r\n";
+    if (listener->tls == NULL) {
+        ssize_t n = send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL);
+        (void)n; /* it is a courtesy */
+    }
+    evutil_closesocket(fd);
+}
+
+/* In the top byte, which addresses leave alone. */
+#define CLIENT_OF_USER ((uint64_t)1 << 56)
+#define CLIENT_OF_ADDRESS ((uint64_t)2 << 56)
+
+static void describe_peer(struct httpd_connection *connection, int fd,
+                          const struct sockaddr *address)
+{
+    if (address->sa_family == AF_UNIX) {
+        struct ucred peer = {.uid = UINT32_MAX};
+        socklen_t bytes = sizeof(peer);
+        strcpy(connection->peer_address, "unix");
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0) {
+            peer.uid = UINT32_MAX; /* nobody's; all such are one client */
+        }
+        connection->peer_client = CLIENT_OF_USER | peer.uid;
+        return;
+    }
+    const void *ip =
+        address->sa_family == AF_INET
+            ? (const void *)&((const struct sockaddr_in *)(const void *)address)
+                  ->sin_addr
+            : (const void *)&(
+                  (const struct sockaddr_in6 *)(const void *)address)
+                  ->sin6_addr;
+    evutil_inet_ntop(address->sa_family, ip, connection->peer_address,
+                     sizeof(connection->peer_address));
+    /* Of the new kind the net: one client has all addresses of a /56. */
+    size_t bytes = address->sa_family == AF_INET ? 4 : 7;
+    connection->peer_client = CLIENT_OF_ADDRESS;
+    for (size_t i = 0; i < bytes; i++) {
+        connection->peer_client |= (uint64_t)((const uint8_t *)ip)[i]
+                                   << (8 * i);
+    }
+    int one = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+}
+
+static struct bufferevent *bufferevent_make(struct httpd_listener *listener,
+                                            evutil_socket_t fd)
+{
+    struct event_base *base = listener->httpd->base;
+    int options = BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS;
+    if (listener->tls == NULL) {
+        return bufferevent_socket_new(base, fd, options);
+    }
+    SSL *ssl = SSL_new(listener->tls);
+    if (ssl == NULL) {
+        return NULL;
+    }
+    struct bufferevent *bev = bufferevent_openssl_socket_new(
+        base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING, options);
+    if (bev == NULL) {
+        SSL_free(ssl);
+        return NULL;
+    }
+    bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+    return bev;
+}
+
+void flo_httpd_accept(struct httpd_listener *listener, evutil_socket_t fd,
+                      const struct sockaddr *address, int bytes)
+{
+    struct flo_httpd *httpd = listener->httpd;
+    (void)bytes;
+    if (is_full(httpd)) {
+        struct httpd_connection *oldest = oldest_idle(httpd);
+        if (oldest == NULL) {
+            turn_away(listener, fd);
+            return;
+        }
+        connection_free(oldest);
+    }
+    struct httpd_connection *connection = calloc(1, sizeof(*connection));
+    struct bufferevent *bev =
+        connection == NULL ? NULL : bufferevent_make(listener, fd);
+    if (bev == NULL) {
+        free(connection);
+        evutil_closesocket(fd);
+        return;
+    }
+    connection->httpd = httpd;
+    connection->listener = listener;
+    connection->bev = bev;
+    connection->file_fd = -1;
+    connection->since_ms = flo_now_ms();
+    connection->timer = evtimer_new(httpd->base, on_timer, connection);
+    connection->kick = event_new(httpd->base, -1, 0, on_kick, connection);
+    if (connection->timer == NULL || connection->kick == NULL) {
+        if (connection->timer != NULL) {
+            event_free(connection->timer);
+        }
+        bufferevent_free(bev);
+        free(connection);
+        return;
+    }
+    describe_peer(connection, fd, address);
+    connection->next = httpd->connections;
+    if (connection->next != NULL) {
+        connection->next->prev = connection;
+    }
+    httpd->connections = connection;
+    httpd->n_connections++;
+    struct timeval write_timeout = {.tv_sec = WRITE_TIMEOUT_S};
+    bufferevent_setcb(bev, on_read, on_write, on_event, connection);
+    bufferevent_set_timeouts(bev, NULL, &write_timeout);
+    bufferevent_setwatermark(bev, EV_READ, 0, INPUT_BYTES_MAX);
+    bufferevent_setwatermark(bev, EV_WRITE, HTTPD_FILE_PIECE_BYTES, 0);
+    bufferevent_enable(bev, EV_READ | EV_WRITE);
+    arm(connection, head_timeout(connection));
+    mind_room(httpd);
+}
+
+/* ---- the server -------------------------------------------------- */
+
+int flo_httpd_open(struct event_base *base,
+                   const struct flo_httpd_options *options,
+                   struct flo_httpd **out, struct flo_err *err)
+{
+    struct flo_httpd *httpd = calloc(1, sizeof(*httpd));
+    struct event *room = evtimer_new(base, on_room, httpd);
+    if (httpd == NULL || room == NULL) {
+        if (room != NULL) {
+            event_free(room);
+        }
+        free(httpd);
+        return flo_fail(err, FLO_E_MEMORY, "no memory for the HTTP server");
+    }
+    httpd->base = base;
+    httpd->room = room;
+    if (options != NULL) {
+        httpd->options = *options;
+    }
+    if (httpd->options.connections_max == 0) {
+        httpd->options.connections_max = 256;
+    }
+    if (httpd->options.head_timeout_ms == 0) {
+        httpd->options.head_timeout_ms = HEAD_TIMEOUT_MS;
+    }
+    if (httpd->options.idle_timeout_ms == 0) {
+        httpd->options.idle_timeout_ms = IDLE_TIMEOUT_MS;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    *out = httpd;
+    return 0;
+}
+
+void flo_httpd_close(struct flo_httpd *httpd)
+{
+    if (httpd == NULL) {
+        return;
+    }
+    while (httpd->connections != NULL) {
+        connection_free(httpd->connections);
+    }
+    flo_httpd_listeners_free(httpd);
+    flo_httpd_routes_free(httpd);
+    event_free(httpd->room);
+    free(httpd);
+}

@@ -1,0 +1,213 @@
+/* HTTP server: listeners on TCP and unix sockets. */
+#include "base/host/httpd/internal.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* more than the connections of a busy second: a full queue makes connect()
+ * on a unix socket fail at once (EAGAIN) for clients that do not block */
+#define ACCEPT_BACKLOG 1024
+
+/* ---- sockets ----------------------------------------------------- */
+
+static int bind_fail(struct flo_err *err, const char *address)
+{
+    if (errno == EADDRINUSE) {
+        flo_fail(err, FLO_E_PORT_IN_USE, "%s is in use", address);
+        flo_err_fix(err, "stop what listens on %s or choose another address",
+                    address);
+        return FLO_E_PORT_IN_USE;
+    }
+    bool is_elsewhere = errno == EADDRNOTAVAIL;
+    int rv = flo_fail_errno(err, FLO_E_IO_OPEN, "listen on %s", address);
+    return is_elsewhere ? flo_err_fix(err, "take an address that this machine "
+                                           "has (ip address), or 0.0.0.0")
+                        : rv;
+}
+
+/* Nobody answers on a socket file: it is left over. */
+static bool is_stale(const struct sockaddr_un *address)
+{
+    struct stat st;
+    if (lstat(address->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode)) {
+        return false;
+    }
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return false;
+    }
+    int rv = connect(fd, (const struct sockaddr *)address, sizeof(*address));
+    bool is_stale = rv < 0 && errno == ECONNREFUSED;
+    close(fd);
+    return is_stale;
+}
+
+static int listen_unix(const char *path, int *out, struct flo_err *err)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (path[0] == '\0' || strlen(path) >= sizeof(address.sun_path)) {
+        return flo_fail(err, FLO_E_CFG_RANGE,
+                        "socket path of %zu characters, at most %zu fit",
+                        strlen(path), sizeof(address.sun_path) - 1);
+    }
+    strcpy(address.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "socket");
+    }
+    if (is_stale(&address)) {
+        unlink(path);
+    }
+    mode_t mask = umask(0117); /* 0660 from the first moment */
+    int rv = bind(fd, (const struct sockaddr *)&address, sizeof(address));
+    umask(mask);
+    if (rv < 0) {
+        rv = bind_fail(err, path);
+        close(fd);
+        return rv;
+    }
+    *out = fd;
+    return 0;
+}
+
+/* "host:port", "[v6]:port" -> a bound socket. */
+static int listen_tcp(const char *text, int *out, uint16_t *port,
+                      struct flo_err *err)
+{
+    char host[256];
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL || colon == text ||
+        (size_t)(colon - text) >= sizeof(host)) {
+        return flo_fail(err, FLO_E_CFG_RANGE,
+                        "address \"%.64s\" is not host:port or unix:/path",
+                        text);
+    }
+    /* getaddrinfo would take 65537 for port 1. */
+    size_t digits = strspn(colon + 1, "0123456789");
+    if (digits == 0 || digits > 5 || colon[1 + digits] != '\0' ||
+        strtoul(colon + 1, NULL, 10) > UINT16_MAX) {
+        return flo_fail(err, FLO_E_CFG_RANGE,
+                        "address \"%.64s\": a port is 0 to 65535", text);
+    }
+    size_t bytes = (size_t)(colon - text);
+    if (text[0] == '[' && colon[-1] == ']') {
+        memcpy(host, text + 1, bytes - 2);
+        host[bytes - 2] = '\0';
+    } else {
+        memcpy(host, text, bytes);
+        host[bytes] = '\0';
+    }
+    struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                             .ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    int rv = getaddrinfo(host, colon + 1, &hints, &found);
+    if (rv != 0) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "address \"%.64s\": %s", text,
+                        gai_strerror(rv));
+    }
+    int fd =
+        socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        freeaddrinfo(found);
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "socket");
+    }
+    int one = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    rv = bind(fd, found->ai_addr, found->ai_addrlen);
+    if (rv == 0) {
+        rv = listen(fd, ACCEPT_BACKLOG); /* a taken port may show here only */
+    }
+    freeaddrinfo(found);
+    if (rv < 0) {
+        rv = bind_fail(err, text);
+        close(fd);
+        return rv;
+    }
+    struct sockaddr_storage bound;
+    socklen_t bound_bytes = sizeof(bound);
+    getsockname(fd, (struct sockaddr *)&bound, &bound_bytes);
+    *port = bound.ss_family == AF_INET6
+                ? ntohs(((struct sockaddr_in6 *)(void *)&bound)->sin6_port)
+                : ntohs(((struct sockaddr_in *)(void *)&bound)->sin_port);
+    *out = fd;
+    return 0;
+}
+
+static void on_accept(struct evconnlistener *evl, evutil_socket_t fd,
+                      struct sockaddr *address, int bytes, void *context)
+{
+    (void)evl;
+    flo_httpd_accept(context, fd, address, bytes);
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct httpd_listener *listener = context;
+    if (!listener->httpd->is_paused) {
+        evconnlistener_enable(listener->evl);
+    }
+}
+
+/* Out of descriptors: breathe, else the loop spins on the same error. */
+static void on_accept_error(struct evconnlistener *evl, void *context)
+{
+    struct httpd_listener *listener = context;
+    struct timeval pause = {.tv_usec = 100000};
+    flo_log(FLO_LOG_WARN, "httpd", "accept: %s", strerror(errno));
+    evconnlistener_disable(evl);
+    event_add(listener->resume, &pause);
+}
+
+int flo_httpd_listen(struct flo_httpd *httpd, const char *address,
+                     const struct flo_httpd_tls *tls, int tag, uint16_t *port,
+                     struct flo_err *err)
+{
+    struct httpd_listener *listener = calloc(1, sizeof(*listener));
+    uint16_t bound = 0;
+    int fd = -1;
+    if (listener == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "no memory for a listener");
+    }
+    listener->httpd = httpd;
+    listener->tag = tag;
+    int rv = tls == NULL ? 0 : flo_httpd_tls_make(tls, &listener->tls, err);
+    if (rv == 0) {
+        bool is_unix = strncmp(address, "unix:", 5) == 0;
+        rv = is_unix ? listen_unix(address + 5, &fd, err)
+                     : listen_tcp(address, &fd, &bound, err);
+        if (rv == 0 && is_unix) {
+            listener->unix_path = strdup(address + 5);
+        }
+    }
+    if (rv < 0) {
+        flo_httpd_listener_free(listener);
+        return rv;
+    }
+    listener->resume = evtimer_new(httpd->base, on_resume, listener);
+    listener->evl = evconnlistener_new(
+        httpd->base, on_accept, listener,
+        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, ACCEPT_BACKLOG, fd);
+    if (listener->evl == NULL || listener->resume == NULL) {
+        if (listener->evl == NULL) {
+            close(fd);
+        }
+        flo_httpd_listener_free(listener);
+        return flo_fail_errno(err, FLO_E_IO_OPEN, "listen on %s", address);
+    }
+    evconnlistener_set_error_cb(listener->evl, on_accept_error);
+    listener->next = httpd->listeners;
+    httpd->listeners = listener;
+    if (port != NULL) {
+        *port = bound;
+    }
+    return 0;
+}

@@ -1,0 +1,67 @@
+/* HTTP server: its listeners as long as they stand: pause, resume, free. */
+#include "base/host/httpd/internal.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+/* The first in the list is served first when clients wait for all of them. */
+static void put_last(struct flo_httpd *httpd)
+{
+    struct httpd_listener *first = httpd->listeners, **end = &first->next;
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    *end = first;
+    httpd->listeners = first->next;
+    first->next = NULL;
+}
+
+void flo_httpd_pause(struct flo_httpd *httpd)
+{
+    if (httpd->is_paused || httpd->listeners == NULL) {
+        return;
+    }
+    httpd->is_paused = true;
+    for (struct httpd_listener *l = httpd->listeners; l != NULL; l = l->next) {
+        evconnlistener_disable(l->evl);
+    }
+    put_last(httpd);
+}
+
+void flo_httpd_resume(struct flo_httpd *httpd)
+{
+    if (!httpd->is_paused) {
+        return;
+    }
+    httpd->is_paused = false;
+    for (struct httpd_listener *l = httpd->listeners; l != NULL; l = l->next) {
+        if (evtimer_pending(l->resume, NULL) == 0) {
+            evconnlistener_enable(l->evl);
+        }
+    }
+}
+
+void flo_httpd_listener_free(struct httpd_listener *listener)
+{
+    if (listener->evl != NULL) {
+        evconnlistener_free(listener->evl);
+    }
+    if (listener->resume != NULL) {
+        event_free(listener->resume);
+    }
+    if (listener->unix_path != NULL) {
+        unlink(listener->unix_path);
+        free(listener->unix_path);
+    }
+    SSL_CTX_free(listener->tls);
+    free(listener);
+}
+
+void flo_httpd_listeners_free(struct flo_httpd *httpd)
+{
+    while (httpd->listeners != NULL) {
+        struct httpd_listener *listener = httpd->listeners;
+        httpd->listeners = listener->next;
+        flo_httpd_listener_free(listener);
+    }
+}

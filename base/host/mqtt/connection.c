@@ -1,0 +1,358 @@
+/* The connection of the MQTT client: made, lost and made again.
+ *
+ * Reconnecting is ours: paho's own has no jitter and hides the reason.  What
+ * begins with paho_ is called on paho's threads and only pushes to the
+ * queue. */
+#include "base/host/mqtt/inside.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/host/crypto.h"
+#include "base/host/tls_time.h"
+
+#define RECEIVE_MAX 65535
+#define BUFFERED_MAX 100000
+#define CONNECT_TIMEOUT_S 10
+#define RETRY_FLOOR_MS 50 /* see retry_delay_ms */
+#define STEADY_MS 30000   /* a connection that counts as good */
+#define IDENTITY_SHIFT 4  /* takeover: the window starts 16 times wider */
+#define AUTHORITY_BYTES_MAX (64u << 10)
+#define SHORT_LIVES_MAX 3
+
+/* ---- paho's threads ------------------------------------------------------ */
+
+static int paho_message(void *context, char *topic, int topic_bytes,
+                        MQTTAsync_message *message)
+{
+    struct flo_mqtt *mqtt = context;
+    struct flo_mqtt_item item = {.kind = FLO_MQTT_MESSAGE,
+                                 .flag = message->retained != 0};
+    size_t bytes = topic_bytes > 0 ? (size_t)topic_bytes : strlen(topic);
+
+    flo_mqtt_queue_push(&mqtt->queue, &item, topic, bytes, message->payload,
+                        (size_t)message->payloadlen);
+    MQTTAsync_freeMessage(&message);
+    MQTTAsync_free(topic);
+    return 1;
+}
+
+static void paho_lost(void *context, char *cause)
+{
+    struct flo_mqtt_item item = {.kind = FLO_MQTT_LOST};
+
+    flo_mqtt_push(context, &item, cause);
+}
+
+static void paho_disconnected(void *context, MQTTProperties *properties,
+                              enum MQTTReasonCodes reason)
+{
+    struct flo_mqtt_item item = {.kind = FLO_MQTT_LOST, .reason = (int)reason};
+
+    (void)properties;
+    flo_mqtt_push(context, &item, MQTTReasonCode_toString(reason));
+}
+
+static void paho_connected(void *context, MQTTAsync_successData5 *data)
+{
+    struct flo_mqtt_item item = {.kind = FLO_MQTT_CONNECTED,
+                                 .flag = data->alt.connect.sessionPresent != 0};
+
+    flo_mqtt_push(context, &item, NULL);
+}
+
+static void paho_connect_failed(void *context, MQTTAsync_failureData5 *data)
+{
+    /* What the broker answered, paho gives as its own code. */
+    int reason = data->code >= 0x80 ? data->code : (int)data->reasonCode;
+    const char *text = reason != 0 ? MQTTReasonCode_toString(reason) : NULL;
+    struct flo_mqtt_item item = {
+        .kind = FLO_MQTT_FAILED, .code = data->code, .reason = reason};
+
+    flo_mqtt_push(context, &item, text != NULL ? text : data->message);
+}
+
+static int paho_tls_line(const char *text, size_t bytes, void *context)
+{
+    struct flo_mqtt *mqtt = context;
+    const char *line = memchr(text, ':', bytes); /* skip the thread's id */
+    size_t skip = line == NULL ? 0 : (size_t)(line + 1 - text);
+
+    while (bytes > skip && text[bytes - 1] == '\n') {
+        bytes--;
+    }
+    pthread_mutex_lock(&mqtt->mutex);
+    flo_text_clean(text + skip, bytes - skip, mqtt->tls_text,
+                   sizeof(mqtt->tls_text));
+    pthread_mutex_unlock(&mqtt->mutex);
+    return 1;
+}
+
+/* ---- connecting, on the loop's thread -------------------------------------
+ */
+
+static int start_connect(struct flo_mqtt *mqtt)
+{
+    const struct flo_mqtt_options *options = &mqtt->options;
+    MQTTAsync_connectOptions connect = MQTTAsync_connectOptions_initializer5;
+    MQTTAsync_SSLOptions tls = MQTTAsync_SSLOptions_initializer;
+    MQTTAsync_willOptions will = MQTTAsync_willOptions_initializer;
+    MQTTProperties properties = MQTTProperties_initializer;
+    MQTTProperties will_properties = MQTTProperties_initializer;
+    int rv;
+
+    flo_mqtt_property(&properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM,
+                      RECEIVE_MAX);
+    flo_mqtt_property(&properties, MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL,
+                      options->session_expiry_s);
+    connect.connectProperties = &properties;
+    connect.cleanstart = options->session_expiry_s == 0;
+    connect.keepAliveInterval =
+        options->keepalive_s == 0 ? 60 : (int)options->keepalive_s;
+    connect.connectTimeout = CONNECT_TIMEOUT_S;
+    connect.username = options->client_id;
+    connect.context = mqtt;
+    connect.onSuccess5 = paho_connected;
+    connect.onFailure5 = paho_connect_failed;
+    if (options->will_topic != NULL) {
+        will.topicName = options->will_topic;
+        will.message = options->will_text;
+        will.qos = 1;
+        will.retained = 1;
+        connect.will = &will;
+        flo_mqtt_property(&will_properties,
+                          MQTTPROPERTY_CODE_WILL_DELAY_INTERVAL,
+                          options->will_delay_s);
+        connect.willProperties = &will_properties;
+    }
+    if (options->ca_file != NULL) {
+        tls.trustStore = options->ca_file;
+        tls.keyStore = options->cert_file;
+        tls.privateKey = options->key_file;
+        tls.enableServerCertAuth = 1;
+        tls.verify = 1;
+        tls.disableDefaultTrustStore = 1;
+        tls.ssl_error_cb = paho_tls_line;
+        tls.ssl_error_context = mqtt;
+        connect.ssl = &tls;
+    }
+    pthread_mutex_lock(&mqtt->mutex);
+    mqtt->tls_text[0] = '\0';
+    pthread_mutex_unlock(&mqtt->mutex);
+    flo_tls_problem_clear();
+    mqtt->is_connecting = true;
+    rv = MQTTAsync_connect(mqtt->client, &connect);
+    MQTTProperties_free(&properties);
+    MQTTProperties_free(&will_properties);
+    return rv;
+}
+
+/* Uniform from a floor to min * 2^attempts more, at most max: full jitter.
+ * paho tells a failed connection before it is through with it: a new one begun
+ * at once gets the same socket number and is closed in its place. */
+static uint64_t retry_delay_ms(const struct flo_mqtt *mqtt)
+{
+    uint64_t max = mqtt->options.retry_ms_max;
+    uint64_t window = mqtt->options.retry_ms_min;
+    uint32_t steps = mqtt->attempts;
+    uint64_t random;
+
+    max -= max < RETRY_FLOOR_MS ? max : RETRY_FLOOR_MS;
+    if (mqtt->takeovers > 0) {
+        steps += IDENTITY_SHIFT + mqtt->takeovers;
+    }
+    while (steps-- > 0 && window < max) {
+        window *= 2;
+    }
+    if (window > max) {
+        window = max;
+    }
+    flo_random(&random, sizeof(random));
+    return RETRY_FLOOR_MS + random % (window + 1);
+}
+
+static void plan_retry(struct flo_mqtt *mqtt, const struct flo_err *why)
+{
+    uint64_t delay_ms = retry_delay_ms(mqtt);
+    struct timeval delay = {.tv_sec = (time_t)(delay_ms / 1000),
+                            .tv_usec = (suseconds_t)(delay_ms % 1000) * 1000};
+
+    mqtt->is_connected = false;
+    mqtt->is_connecting = false;
+    mqtt->attempts++;
+    evtimer_add(mqtt->retry, &delay);
+    if (mqtt->handlers.on_disconnected != NULL) {
+        mqtt->handlers.on_disconnected(mqtt->handlers.context, why, delay_ms);
+    }
+}
+
+static int code_of(const struct flo_mqtt *mqtt, int reason)
+{
+    switch (reason) {
+    case MQTTREASONCODE_SESSION_TAKEN_OVER:
+        return FLO_E_MQTT_IDENTITY;
+    case MQTTREASONCODE_CLIENT_IDENTIFIER_NOT_VALID:
+    case MQTTREASONCODE_BAD_USER_NAME_OR_PASSWORD:
+    case MQTTREASONCODE_NOT_AUTHORIZED:
+    case MQTTREASONCODE_BANNED:
+        return FLO_E_MQTT_ACL;
+    default:
+        return mqtt->tls_text[0] != '\0' ? FLO_E_NET_TLS
+                                         : FLO_E_NET_UNREACHABLE;
+    }
+}
+
+/* paho does not tell an authority that it cannot read from a broker that is
+ * not there. */
+static int check_authority(const char *path, struct flo_err *err)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *pem = NULL;
+    struct flo_certificate found;
+    size_t bytes = 0;
+    int rv = flo_file_read(path, AUTHORITY_BYTES_MAX, &pem, &bytes, err);
+
+    if (rv == 0) {
+        rv = flo_certificate_read(pem, bytes, &found, err);
+    }
+    return rv;
+}
+
+static void explain(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item,
+                    struct flo_err *err)
+{
+    const char *what = item->text[0] != '\0' ? item->text : "connection lost";
+    struct flo_err why = {0};
+    int code;
+
+    pthread_mutex_lock(&mqtt->mutex);
+    code = code_of(mqtt, item->reason);
+    const char *problem = code == FLO_E_NET_TLS ? flo_tls_problem() : NULL;
+    flo_fail(err, code, "broker %s: %s", mqtt->options.url,
+             problem != NULL         ? problem
+             : code == FLO_E_NET_TLS ? mqtt->tls_text
+                                     : what);
+    pthread_mutex_unlock(&mqtt->mutex);
+    if (code == FLO_E_NET_UNREACHABLE && item->kind == FLO_MQTT_FAILED &&
+        mqtt->options.ca_file != NULL &&
+        check_authority(mqtt->options.ca_file, &why) < 0) {
+        flo_fail(err, FLO_E_NET_TLS, "broker %s: authority %s: %s",
+                 mqtt->options.url, mqtt->options.ca_file, why.what);
+    }
+}
+
+void flo_mqtt_on_retry(evutil_socket_t fd, short events, void *context)
+{
+    struct flo_mqtt *mqtt = context;
+    int rv = start_connect(mqtt);
+
+    (void)fd;
+    (void)events;
+    if (rv != MQTTASYNC_SUCCESS) {
+        struct flo_mqtt_item item = {.kind = FLO_MQTT_FAILED, .code = rv};
+        flo_mqtt_push(mqtt, &item, MQTTAsync_strerror(rv));
+    }
+}
+
+/* ---- how it goes ----------------------------------------------------------
+ */
+
+void flo_mqtt_on_connected(struct flo_mqtt *mqtt, bool session_present)
+{
+    mqtt->is_connecting = false;
+    mqtt->is_connected = true;
+    mqtt->connected_at_ms = flo_now_ms();
+    if (!session_present) {
+        flo_mqtt_requests_fail(mqtt);
+    }
+    if (mqtt->handlers.on_connected != NULL) {
+        mqtt->handlers.on_connected(mqtt->handlers.context, session_present);
+    }
+}
+
+/* mosquitto 2.0 closes the older of two clients with one identity without a
+ * word.  What it looks like from here: a broker that always answers and always
+ * hangs up soon after. */
+static bool looks_like_takeover(struct flo_mqtt *mqtt)
+{
+    if (!mqtt->is_connected ||
+        flo_now_ms() - mqtt->connected_at_ms >= STEADY_MS) {
+        mqtt->short_lives = 0;
+        return false;
+    }
+    mqtt->short_lives++;
+    return mqtt->short_lives >= SHORT_LIVES_MAX;
+}
+
+void flo_mqtt_on_lost(struct flo_mqtt *mqtt, const struct flo_mqtt_item *item)
+{
+    struct flo_err err = {0};
+
+    /* paho may say it twice: with the reason, then without. */
+    if (!mqtt->is_connected && !mqtt->is_connecting) {
+        return;
+    }
+    explain(mqtt, item, &err);
+    if (mqtt->is_connected) {
+        mqtt->attempts = 0;
+        if (flo_now_ms() - mqtt->connected_at_ms >= STEADY_MS) {
+            mqtt->takeovers = 0;
+        }
+    }
+    if (looks_like_takeover(mqtt) && err.code == FLO_E_NET_UNREACHABLE) {
+        flo_fail(&err, FLO_E_MQTT_IDENTITY,
+                 "broker %s: closed %u working connections in a row",
+                 mqtt->options.url, mqtt->short_lives);
+        flo_err_why(&err, "so it looks when another client connects as %s",
+                    mqtt->options.client_id);
+    }
+    if (err.code == FLO_E_MQTT_IDENTITY) {
+        mqtt->takeovers++;
+    }
+    plan_retry(mqtt, &err);
+}
+
+/* ---- paho's client --------------------------------------------------------
+ */
+
+/* mqtts://h:p -> ssl://h:p; mqtt:// only on loopback. */
+static int paho_url(const struct flo_mqtt_options *options, char *out,
+                    size_t out_bytes, struct flo_err *err)
+{
+    const char *url = options->url;
+    bool is_secure = strncmp(url, "mqtts://", 8) == 0;
+    int rv = flo_url_check(url, &flo_url_mqtt, err);
+
+    if (rv < 0) {
+        return flo_wrap(err, rv, "broker");
+    }
+    if (is_secure && options->ca_file == NULL) {
+        return flo_fail(err, FLO_E_CFG_KEY, "%s needs a CA file", url);
+    }
+    snprintf(out, out_bytes, "%s://%s", is_secure ? "ssl" : "tcp",
+             url + (is_secure ? 8 : 7));
+    return 0;
+}
+
+int flo_mqtt_client_make(struct flo_mqtt *mqtt, struct flo_err *err)
+{
+    MQTTAsync_createOptions create = MQTTAsync_createOptions_initializer;
+    char url[320];
+    int rv = paho_url(&mqtt->options, url, sizeof(url), err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    create.MQTTVersion = MQTTVERSION_5;
+    create.maxBufferedMessages = BUFFERED_MAX;
+    rv =
+        MQTTAsync_createWithOptions(&mqtt->client, url, mqtt->options.client_id,
+                                    MQTTCLIENT_PERSISTENCE_NONE, NULL, &create);
+    if (rv != MQTTASYNC_SUCCESS) {
+        mqtt->client = NULL;
+        return flo_fail(err, FLO_E_INTERNAL, "MQTT client: %s",
+                        MQTTAsync_strerror(rv));
+    }
+    MQTTAsync_setCallbacks(mqtt->client, mqtt, paho_lost, paho_message, NULL);
+    MQTTAsync_setDisconnected(mqtt->client, mqtt, paho_disconnected);
+    return 0;
+}
