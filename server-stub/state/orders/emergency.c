@@ -476,6 +476,10 @@ static int issue_back(struct flo_controller *controller,
     return flo_orders_issue_row(controller, &order, row, id, err);
 }
 
+/* The operator waits for the answer, and the way back from this trial is the
+ * release that does harm: it serves this long, then it is committed. */
+#define SEND_SOAK_MS 10000
+
 /* For who does not keep `to`: as a rollout's deploy order, of a rollout with
  * the rollback's name, so that its end is told by that. */
 static int issue_send(struct flo_controller *controller,
@@ -493,6 +497,7 @@ static int issue_send(struct flo_controller *controller,
     snprintf(order.version, sizeof(order.version), "%s", both->to_version);
     snprintf(order.rollout, sizeof(order.rollout), "%s", back);
     flo_policy_default(&order.policy);
+    order.policy.soak_ms = SEND_SOAK_MS;
     copy_words(what, &order);
     return flo_orders_issue_row(controller, &order, row, id, err);
 }
