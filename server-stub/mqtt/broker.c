@@ -159,22 +159,27 @@ static void config_text(const struct flo_controller *controller, uint16_t port,
 /* Also of what is not in the file: the authority, which devices were told, the
  * limit of open files, which it inherits, and the backup that the data come
  * from: it keeps lists of orders that those do not know. */
-static void config_digest(struct flo_broker *broker, const struct flo_buf *text)
+static int config_digest(struct flo_broker *broker, const struct flo_buf *text,
+                         struct flo_err *err)
 {
     const struct flo_controller *controller = broker->controller;
     struct flo_buf FLO_CLEANUP(flo_buf_deinit) all = {0};
     struct flo_digest digest;
     char authority[FLO_DIGEST_TEXT];
     char restored[24] = "";
+    int rv = flo_fleet_setting_get(controller->store, "restored", restored,
+                                   sizeof(restored), err);
 
-    (void)flo_fleet_setting_get(controller->store, "restored", restored,
-                                sizeof(restored), NULL);
+    if (rv < 0) {
+        return rv;
+    }
     flo_digest_text(&controller->pki.ca_fingerprint, authority);
     flo_buf_printf(&all, "%s%s %s %llu %llu\n", text->data, authority, restored,
                    (unsigned long long)controller->devices_max,
                    (unsigned long long)controller->options.broker_linger_ms);
     flo_sha256(all.data, all.bytes, &digest);
     flo_digest_text(&digest, broker->config);
+    return 0;
 }
 
 static int config_write(struct flo_broker *broker, struct flo_err *err)
@@ -191,8 +196,8 @@ static int config_write(struct flo_broker *broker, struct flo_err *err)
     if (text.failed) {
         return flo_fail(err, FLO_E_MEMORY, "mosquitto.conf");
     }
-    config_digest(broker, &text);
-    return flo_file_write(path, text.data, text.bytes, 0600, err);
+    rv = config_digest(broker, &text, err);
+    return rv < 0 ? rv : flo_file_write(path, text.data, text.bytes, 0600, err);
 }
 
 /* ---- port ---- */
@@ -361,8 +366,8 @@ static bool adopt(struct flo_broker *broker)
     }
     broker->port = (uint16_t)strtoul(kept, NULL, 10);
     config_text(controller, broker->port, &text);
-    config_digest(broker, &text);
-    if (controller->options.broker_linger_ms == 0 ||
+    if (config_digest(broker, &text, NULL) < 0 ||
+        controller->options.broker_linger_ms == 0 ||
         strcmp(pids.config, broker->config) != 0 ||
         !is_alive(pids.broker, pids.broker_started) ||
         !is_mosquitto(controller, pids.broker)) {

@@ -19,22 +19,22 @@ static int load_text(struct flo_store *store, const struct flo_digest *digest,
 {
     FLO_CLEANUP(flo_fd_cleanup) int fd = -1;
     struct flo_digest actual;
-    uint64_t size = 0;
-    int rv = flo_store_blob_open(store, digest, &fd, &size, err);
+    uint64_t on_disk = 0;
+    int rv = flo_store_blob_open(store, digest, &fd, &on_disk, err);
 
     if (rv < 0) {
         return rv;
     }
-    if (size > FLO_RELEASE_BYTES_MAX) {
+    if (on_disk > FLO_RELEASE_BYTES_MAX) {
         return flo_fail(err, FLO_E_META_TOO_LARGE,
                         "%llu bytes are no release document, %d at most",
-                        (unsigned long long)size, FLO_RELEASE_BYTES_MAX);
+                        (unsigned long long)on_disk, FLO_RELEASE_BYTES_MAX);
     }
+    size_t size = (size_t)on_disk;
     FLO_CLEANUP(flo_free_cleanup) char *data = malloc(size + 1);
 
     if (data == NULL) {
-        return flo_fail(err, FLO_E_MEMORY, "%llu bytes",
-                        (unsigned long long)size);
+        return flo_fail(err, FLO_E_MEMORY, "%zu bytes", size);
     }
     rv = flo_fd_pread_all(fd, data, size, 0, err);
     if (rv < 0) {

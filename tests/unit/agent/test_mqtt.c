@@ -25,7 +25,7 @@ struct side {
     struct flo_mqtt *mqtt;
     int connects, losses, messages, delivered, undelivered, refused;
     int last_code, last_reason;
-    char last_what[256];
+    char last_what[sizeof(((struct flo_err *)0)->what)];
     bool last_session, has_seen_secret;
     uint64_t last_retry_ms;
     char last_topic[256], last_data[256];
