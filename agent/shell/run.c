@@ -281,7 +281,7 @@ static void on_resume(evutil_socket_t fd, short events, void *context)
 
 void flo_shell_later(struct event *event, unsigned in_ms)
 {
-    struct timeval delay = {.tv_sec = in_ms / 1000,
+    struct timeval delay = {.tv_sec = (time_t)(in_ms / 1000),
                             .tv_usec = (suseconds_t)(in_ms % 1000) * 1000};
 
     evtimer_add(event, &delay);

@@ -53,11 +53,12 @@ static int read_envelope(struct flo_store *store, const uint8_t *digest,
         rv = flo_fail(err, FLO_E_META_TOO_LARGE, "no envelope");
     }
     if (rv == 0) {
-        FLO_CLEANUP(flo_free_cleanup) char *data = malloc(bytes + 1);
+        size_t size = (size_t)bytes;
+        FLO_CLEANUP(flo_free_cleanup) char *data = malloc(size + 1);
         rv = data == NULL ? flo_fail(err, FLO_E_MEMORY, "an envelope")
-                          : flo_fd_pread_all(fd, data, bytes, 0, err);
+                          : flo_fd_pread_all(fd, data, size, 0, err);
         if (rv == 0) {
-            flo_buf_add(out, data, bytes);
+            flo_buf_add(out, data, size);
         }
     }
     if (rv == 0) {

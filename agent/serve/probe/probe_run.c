@@ -32,7 +32,8 @@ int flo_probe_start(struct probe *probe, struct serve_engine *engine,
 
 void flo_probe_wake_in(struct probe *probe, uint32_t ms)
 {
-    struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
+                         .tv_usec = (suseconds_t)(ms % 1000) * 1000};
     event_add(probe->wake, &tv);
 }
 
