@@ -13,8 +13,7 @@
 int flo_broker_limits(struct flo_controller *controller, struct flo_err *err)
 {
     struct rlimit limit;
-    uint64_t devices = 0;
-    uint64_t online = 0;
+    struct flo_fleet_device_count count;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
         return flo_fail_errno(err, FLO_E_PROCESS, "limit of open files");
@@ -31,12 +30,13 @@ int flo_broker_limits(struct flo_controller *controller, struct flo_err *err)
     }
     controller->devices_max =
         limit.rlim_cur > RESERVED ? limit.rlim_cur - RESERVED : 1;
-    int rv = flo_fleet_device_counts(controller->store, &devices, &online, err);
-    if (rv == 0 && devices > controller->devices_max) {
+    int rv = flo_fleet_device_counts(controller->store, &count, err);
+    if (rv == 0 && count.devices > controller->devices_max) {
         flo_log(FLO_LOG_WARN, "broker",
                 "%llu devices are enrolled, and the limit of open files (%llu) "
                 "lets %llu connect: raise LimitNOFILE, or `ulimit -Hn`",
-                (unsigned long long)devices, (unsigned long long)limit.rlim_cur,
+                (unsigned long long)count.devices,
+                (unsigned long long)limit.rlim_cur,
                 (unsigned long long)controller->devices_max);
     }
     return rv;
@@ -44,18 +44,17 @@ int flo_broker_limits(struct flo_controller *controller, struct flo_err *err)
 
 int flo_broker_has_room(struct flo_controller *controller, struct flo_err *err)
 {
-    uint64_t devices = 0;
-    uint64_t online = 0;
-    int rv = flo_fleet_device_counts(controller->store, &devices, &online, err);
+    struct flo_fleet_device_count count;
+    int rv = flo_fleet_device_counts(controller->store, &count, err);
 
     if (rv < 0 || controller->devices_max == 0 ||
-        devices < controller->devices_max) {
+        count.devices < controller->devices_max) {
         return rv;
     }
     flo_fail(err, FLO_E_REST_LIMIT,
              "%llu devices are enrolled, as many as the broker has "
              "descriptors for",
-             (unsigned long long)devices);
+             (unsigned long long)count.devices);
     return flo_err_fix(err, "restart the controller with a higher limit of "
                             "open files (LimitNOFILE, `ulimit -Hn`)");
 }

@@ -266,6 +266,7 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
     const char *id;
     json_t *facts;
     json_t *run;
+    bool drifts = json_is_object(json_object_get(message->json, "drift"));
     uint64_t rev;
     uint64_t top;
     int rv;
@@ -289,7 +290,8 @@ static int on_reported(const struct flo_message *message, struct flo_err *err)
         return flo_fail(err, FLO_E_MEMORY, "report");
     }
     if ((rv = flo_fleet_device_reported(controller->store, message->device,
-                                        text.data, profile.data, err)) < 0) {
+                                        text.data, profile.data, drifts, err)) <
+        0) {
         return rv;
     }
     if ((rv = look_at_top(message, top, err)) < 0) {

@@ -20,11 +20,10 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
 {
     struct flo_controller *controller = call->controller;
     struct flo_lane_counters lane;
-    uint64_t devices = 0;
-    uint64_t online = 0;
+    struct flo_fleet_device_count count;
     bool is_up =
         controller->mqtt != NULL && flo_mqtt_is_connected(controller->mqtt);
-    int rv = flo_fleet_device_counts(controller->store, &devices, &online, err);
+    int rv = flo_fleet_device_counts(controller->store, &count, err);
 
     if (rv < 0) {
         return rv;
@@ -34,7 +33,7 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
      * nobody's reason to wait. */
     controller->has_lane = controller->has_lane || lane.listens;
     bool is_full =
-        controller->devices_max != 0 && devices > controller->devices_max;
+        controller->devices_max != 0 && count.devices > controller->devices_max;
     const char *state = !is_up || !controller->has_lane ? "waiting"
                         : is_full                       ? "full"
                                                         : "ready";
@@ -42,7 +41,7 @@ int flo_rest_readyz(struct flo_rest_call *call, struct flo_err *err)
     call->out = json_pack(
         "{s:s,s:b,s:b,s:I,s:I,s:{s:s,s:I,s:I}}", "status", state, "audit_ok",
         (int)!controller->audit_is_broken, "broker", (int)is_up,
-        "devices_online", (json_int_t)online, "devices_max",
+        "devices_online", (json_int_t)count.online, "devices_max",
         (json_int_t)controller->devices_max, "telemetry", "state",
         !lane.listens                            ? "waiting"
         : flo_lane_is_shedding(controller->lane) ? "shedding"
@@ -80,14 +79,12 @@ static void metrics_text(struct flo_controller *controller, struct flo_buf *out)
 {
     const struct flo_controller_counters *c = &controller->counters;
     struct flo_lane_counters lane;
-    uint64_t devices = 0;
-    uint64_t online = 0;
+    struct flo_fleet_device_count count = {0};
     uint64_t rss = 0;
     uint64_t active = 0;
     struct flo_err err = {0};
 
-    if (flo_fleet_device_counts(controller->store, &devices, &online, &err) <
-        0) {
+    if (flo_fleet_device_counts(controller->store, &count, &err) < 0) {
         flo_log_err(FLO_LOG_WARN, "metrics", &err);
     }
     flo_lane_count(controller->lane, &lane);
@@ -98,8 +95,11 @@ static void metrics_text(struct flo_controller *controller, struct flo_buf *out)
                 ? 1
                 : 0;
     }
-    metric(out, "devices", "gauge", "Enrolled devices.", devices);
-    metric(out, "devices_online", "gauge", "Connected devices.", online);
+    metric(out, "devices", "gauge", "Enrolled devices.", count.devices);
+    metric(out, "devices_online", "gauge", "Connected devices.", count.online);
+    metric(out, "devices_drifting", "gauge",
+           "Devices that run something else than they are told to.",
+           count.drifting);
     metric(out, "rollouts_active", "gauge", "Rollouts under way.", active);
     metric(out, "broker_connected", "gauge", "1 with a broker.",
            controller->mqtt != NULL && flo_mqtt_is_connected(controller->mqtt)

@@ -230,17 +230,16 @@ static int check_known(const struct flo_controller *controller,
     static const char *const names[] = {"pki/ca.key", "pki/ca.pem",
                                         "keys/order.key"};
     size_t count = FLO_COUNT(names) - controller->options.makes_order_key;
-    uint64_t devices = 0;
-    uint64_t online;
+    struct flo_fleet_device_count found;
     char path[4096];
-    int rv = flo_fleet_device_counts(controller->store, &devices, &online, err);
+    int rv = flo_fleet_device_counts(controller->store, &found, err);
 
-    for (size_t i = 0; i < count && rv == 0 && devices > 0; i++) {
+    for (size_t i = 0; i < count && rv == 0 && found.devices > 0; i++) {
         rv = path_of(controller, names[i], path, err);
         if (rv == 0 && access(path, F_OK) < 0 && errno == ENOENT) {
             rv = flo_fail(err, FLO_E_KEYS_ABSENT,
                           "%s is not there, and %llu devices know it", path,
-                          (unsigned long long)devices);
+                          (unsigned long long)found.devices);
         }
     }
     return rv;

@@ -126,17 +126,24 @@ FLO_MUST_USE int flo_fleet_facts_write(struct flo_fleet_store *store,
 FLO_MUST_USE int flo_fleet_device_online(struct flo_fleet_store *store,
                                          const char *id, bool online,
                                          bool *is_news, struct flo_err *err);
+/* drifts: the device runs something else than it is told to. */
 FLO_MUST_USE int flo_fleet_device_reported(struct flo_fleet_store *store,
                                            const char *id, const char *reported,
-                                           const char *profile,
+                                           const char *profile, bool drifts,
                                            struct flo_err *err);
 FLO_MUST_USE int flo_fleet_device_retire(struct flo_fleet_store *store,
                                          const char *id, struct flo_err *err);
 /* Nobody is online until presence says so. */
 FLO_MUST_USE int flo_fleet_devices_offline(struct flo_fleet_store *store,
                                            struct flo_err *err);
+/* Without retired devices. */
+struct flo_fleet_device_count {
+    uint64_t devices;
+    uint64_t online;
+    uint64_t drifting;
+};
 FLO_MUST_USE int flo_fleet_device_counts(struct flo_fleet_store *store,
-                                         uint64_t *devices, uint64_t *online,
+                                         struct flo_fleet_device_count *out,
                                          struct flo_err *err);
 
 /* ---- desired ---- */

@@ -219,12 +219,13 @@ int flo_fleet_device_online(struct flo_fleet_store *store, const char *id,
 
 int flo_fleet_device_reported(struct flo_fleet_store *store, const char *id,
                               const char *reported, const char *profile,
-                              struct flo_err *err)
+                              bool drifts, struct flo_err *err)
 {
     return flo_fleet_run(store->control, err,
                          "UPDATE device SET reported = ?,"
-                         " profile = coalesce(?, profile) WHERE id = ?",
-                         "ttt", reported, profile, id);
+                         " profile = coalesce(?, profile), drifts = ?"
+                         " WHERE id = ?",
+                         "ttit", reported, profile, (int64_t)drifts, id);
 }
 
 int flo_fleet_device_retire(struct flo_fleet_store *store, const char *id,
@@ -252,7 +253,8 @@ int flo_fleet_device_retire(struct flo_fleet_store *store, const char *id,
 }
 
 const char flo_fleet_devices_count[] =
-    "SELECT count(*), total(online) FROM device WHERE retired = 0";
+    "SELECT count(*), total(online), total(drifts) FROM device"
+    " WHERE retired = 0";
 
 int flo_fleet_devices_offline(struct flo_fleet_store *store,
                               struct flo_err *err)
@@ -262,8 +264,9 @@ int flo_fleet_devices_offline(struct flo_fleet_store *store,
                          "UPDATE device SET online = 0 WHERE online = 1", "");
 }
 
-int flo_fleet_device_counts(struct flo_fleet_store *store, uint64_t *devices,
-                            uint64_t *online, struct flo_err *err)
+int flo_fleet_device_counts(struct flo_fleet_store *store,
+                            struct flo_fleet_device_count *out,
+                            struct flo_err *err)
 {
     struct flo_db_statement *row;
     bool has_row;
@@ -273,8 +276,12 @@ int flo_fleet_device_counts(struct flo_fleet_store *store, uint64_t *devices,
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;
     }
-    *devices = has_row ? flo_column_u64(row, 0) : 0;
-    *online = has_row ? (uint64_t)flo_db_column_real(row, 1) : 0;
+    *out = (struct flo_fleet_device_count){0};
+    if (has_row) {
+        out->devices = flo_column_u64(row, 0);
+        out->online = (uint64_t)flo_db_column_real(row, 1);
+        out->drifting = (uint64_t)flo_db_column_real(row, 2);
+    }
     flo_db_reset(row);
     return 0;
 }

@@ -67,6 +67,8 @@ extern const char flo_fleet_orders_groups[];
 extern const char flo_fleet_orders_tracked[];
 extern const char flo_fleet_orders_standing[];
 extern const char flo_fleet_prune_orders[];
+extern const char flo_fleet_orders_newest_listed[];
+extern const char flo_fleet_orders_newest_of[];
 extern const char flo_fleet_devices_count[];
 
 extern const char *const flo_fleet_control_schema[];

@@ -163,18 +163,24 @@ int flo_fleet_order_held(struct flo_fleet_store *store, flo_fleet_order_fn fn,
     return rv < 0 ? rv : all(row, fn, context, err);
 }
 
+const char flo_fleet_orders_newest_listed[] =
+    "SELECT seq FROM ord WHERE op = ? AND desired_only = 0"
+    " ORDER BY seq DESC LIMIT 1";
+const char flo_fleet_orders_newest_of[] =
+    "SELECT seq FROM ord WHERE op = ? AND release = ?"
+    " ORDER BY seq DESC LIMIT 1";
+
 int flo_fleet_order_newest(struct flo_fleet_store *store, const char *op,
                            const char *release, uint64_t *out,
                            struct flo_err *err)
 {
+    bool is_of_all = release[0] == '\0';
     struct flo_db_statement *row;
     bool has_row;
     int rv = flo_fleet_query(store->control, err, &row,
-                             "SELECT seq FROM ord WHERE op = ?1"
-                             " AND (?2 = '' AND desired_only = 0"
-                             " OR release = ?2)"
-                             " ORDER BY seq DESC LIMIT 1",
-                             "tt", op, release);
+                             is_of_all ? flo_fleet_orders_newest_listed
+                                       : flo_fleet_orders_newest_of,
+                             is_of_all ? "t" : "tt", op, release);
 
     if (rv < 0 || (rv = flo_db_step(row, &has_row, err)) < 0) {
         return rv;

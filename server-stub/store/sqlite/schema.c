@@ -82,6 +82,11 @@ const char *const flo_fleet_control_schema[] = {
     /* Anybody may ask whether we are ready, and each enrolment counts: without
      * it that reads the reports of all. */
     "CREATE INDEX device_count ON device(retired, online);",
+    "CREATE INDEX ord_listed ON ord(op, seq) WHERE desired_only = 0;"
+    "CREATE INDEX ord_release ON ord(release, op, seq);",
+    "ALTER TABLE device ADD COLUMN drifts INTEGER NOT NULL DEFAULT 0;"
+    "DROP INDEX device_count;"
+    "CREATE INDEX device_count ON device(retired, online, drifts);",
 };
 const size_t flo_fleet_control_schema_count =
     FLO_COUNT(flo_fleet_control_schema);

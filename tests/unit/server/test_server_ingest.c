@@ -138,6 +138,36 @@ static void a_device_speaks_only_for_itself(void **state)
     assert_int_equal(world->controller->counters.messages_dropped, dropped + 1);
 }
 
+static uint64_t drifting(struct world *world)
+{
+    struct flo_fleet_device_count count;
+
+    assert_int_equal(
+        flo_fleet_device_counts(world->controller->store, &count, &world->err),
+        0);
+    assert_int_equal(count.devices, FLO_COUNT(ids));
+    return count.drifting;
+}
+
+static void a_device_that_drifts_is_counted_until_it_does_no_more(void **state)
+{
+    struct world *world = *state;
+    char text[256];
+
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(text, sizeof(text),
+                 "{\"v\":1,\"device\":\"%s\",\"drift\":"
+                 "{\"kind\":\"behind\",\"since_at_ms\":1}}",
+                 ids[i]);
+        send(world, i, "reported", text);
+        assert_int_equal(drifting(world), i + 1);
+    }
+    snprintf(text, sizeof(text), "{\"v\":1,\"device\":\"%s\",\"drift\":null}",
+             ids[0]);
+    send(world, 0, "reported", text);
+    assert_int_equal(drifting(world), 1);
+}
+
 static void a_refused_order_is_a_rejected_execution(void **state)
 {
     struct world *world = *state;
@@ -442,6 +472,7 @@ int main(void)
         WITH_WORLD(a_refused_request_does_not_forget_silence),
         WITH_WORLD(a_step_that_fails_leaves_no_trace),
         WITH_WORLD(a_device_speaks_only_for_itself),
+        WITH_WORLD(a_device_that_drifts_is_counted_until_it_does_no_more),
         WITH_WORLD(a_refused_order_is_a_rejected_execution),
         WITH_WORLD(what_a_device_says_of_an_execution_is_shown_by_its_kind),
         WITH_WORLD(an_aborted_rollout_ends_though_no_execution_began),

@@ -587,6 +587,11 @@ static void orders_are_found_without_reading_those_of_a_year(void **state)
             "SEARCH desired USING COVERING INDEX desired_order (ord=?)\n"
             "SEARCH newer USING INDEX ord_rollout"
             " (rollout=? AND op=? AND phase=? AND seq>?)\n");
+    plan_is(store, flo_fleet_orders_newest_listed,
+            "SEARCH ord USING INDEX ord_listed (op=?)\n");
+    plan_is(store, flo_fleet_orders_newest_of,
+            "SEARCH ord USING COVERING INDEX ord_release"
+            " (release=? AND op=?)\n");
     plan_is(store, flo_fleet_devices_count,
             "SEARCH device USING COVERING INDEX device_count (retired=?)\n");
     flo_fleet_close(store);
