@@ -622,7 +622,7 @@ int flo_explain_main(int argc, char **argv)
                                &err);
     }
     if (rv == 0) {
-        rv = flo_mailbox_explain(settings.state_dir, command.lines, &err);
+        rv = flo_traces_print(settings.state_dir, command.lines, &err);
         flo_settings_deinit(&settings);
     }
     return rv < 0 ? flo_err_print(stderr, &err) : 0;

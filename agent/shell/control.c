@@ -183,9 +183,7 @@ json_t *flo_control_status(struct flo_shell *shell)
         (json_int_t)(serving.is_live ? serving.roles[serving.live].rss_bytes
                                      : 0),
         "queue", (json_int_t)serving.held, "outbox_corrupt",
-        (json_int_t)(shell->mailbox == NULL
-                         ? 0
-                         : flo_mailbox_corrupt(shell->mailbox)));
+        (json_int_t)(shell->db == NULL ? 0 : flo_outbox_db_corrupt(shell->db)));
     if (json != NULL && agent->has_execution) {
         json_object_set_new(json, "execution",
                             flo_report_execution(&agent->execution));

@@ -24,7 +24,7 @@ static void trace(struct flo_shell *shell, const struct flo_agent_event *event)
 
     flo_agent_trace(&shell->agent, event, &actions, &text);
     if (text.bytes > 0 && !text.failed) {
-        flo_mailbox_trace(shell->mailbox, text.data);
+        flo_traces_add(shell->db, text.data);
         for (line = strtok_r(text.data, "\n", &rest); line != NULL;
              line = strtok_r(NULL, "\n", &rest)) {
             flo_log(FLO_LOG_INFO, "core", "%s", line);
@@ -71,8 +71,8 @@ static void flip(struct flo_shell *shell, const struct flo_agent_action *action)
 static void report(struct flo_shell *shell,
                    const struct flo_agent_execution *execution)
 {
-    flo_mailbox_event(shell->mailbox, flo_report_execution(execution),
-                      execution);
+    flo_events_add(shell->db, FLO_EVENT_NEWS, flo_report_execution(execution),
+                   execution);
     flo_shell_stated_end(shell, execution);
     flo_control_report(shell, execution);
 }
@@ -83,11 +83,11 @@ static void serving(struct flo_shell *shell,
     char digest[FLO_DIGEST_TEXT];
 
     flo_digest_text(&action->release.digest, digest);
-    flo_mailbox_serving(shell->mailbox,
-                        json_pack("{s:s, s:s, s:s, s:s, s:s}", "type",
-                                  "serving", "serving", action->word, "model",
-                                  action->release.model, "release", digest,
-                                  "version", action->release.version));
+    flo_notes_serving(shell->db,
+                      json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", "serving",
+                                "serving", action->word, "model",
+                                action->release.model, "release", digest,
+                                "version", action->release.version));
 }
 
 static void acknowledge(struct flo_shell *shell,
@@ -288,13 +288,13 @@ static void look_at_drift(struct flo_shell *shell)
     }
     shell->agent.revision++;
     flo_log(FLO_LOG_INFO, "agent", "drift: %s", flo_drift_word(shell->drift));
-    flo_mailbox_event(shell->mailbox, flo_report_drifted(shell), NULL);
+    flo_events_add(shell->db, FLO_EVENT_NEWS, flo_report_drifted(shell), NULL);
 }
 
 static void settle(struct flo_shell *shell)
 {
     look_at_drift(shell);
-    if (flo_mailbox_is_waiting(shell->mailbox) &&
+    if (flo_events_is_waiting(shell->db) &&
         !evtimer_pending(shell->flush, NULL)) {
         flo_shell_later(shell->flush, FLUSH_MS);
     }

@@ -55,7 +55,7 @@ static void begin_floor(struct flo_slots *slots)
 void flo_shell_device_move(struct flo_shell *shell)
 {
     FLO_CLEANUP(flo_free_cleanup)
-    char *fleet = flo_mailbox_get(shell->mailbox, "fleet");
+    char *fleet = flo_values_get(shell->db, "fleet");
     const char *now = shell->identity.fleet;
 
     if (!shell->identity.is_there || shell->device_is_unread ||
@@ -71,7 +71,7 @@ void flo_shell_device_move(struct flo_shell *shell)
         flo_shell_records_write(shell);
     }
     if (fleet == NULL || (!shell->device_is_dirty && !shell->slots_is_dirty)) {
-        flo_mailbox_set(shell->mailbox, "fleet", now);
+        flo_values_set(shell->db, "fleet", now);
     }
 }
 

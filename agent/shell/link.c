@@ -78,12 +78,12 @@ void flo_shell_link_ack(struct flo_shell *shell, const char *order,
 
 static void flush_events(struct flo_shell *shell)
 {
-    struct flo_outbox *outbox = flo_mailbox_outbox(shell->mailbox);
+    struct flo_outbox *outbox = flo_events_outbox(shell->db);
     uint64_t now = flo_now_ms();
     uint64_t sequence;
 
     while ((sequence = flo_outbox_next(outbox, now)) != 0) {
-        char *text = flo_mailbox_event_text(shell->mailbox, sequence);
+        char *text = flo_events_text(shell->db, sequence);
         bool is_sent = text != NULL &&
                        publish(shell, FLO_TOPIC_EVENT, text, strlen(text), 0);
         free(text);
@@ -99,12 +99,12 @@ static void flush_telemetry(struct flo_shell *shell)
     while (shell->telemetry_in_flight < TELEMETRY_IN_FLIGHT_MAX &&
            flo_mqtt_is_connected(shell->mqtt)) {
         uint64_t id = 0;
-        char *text = flo_mailbox_telemetry_next(shell->mailbox, &id);
+        char *text = flo_windows_next(shell->db, &id);
         bool is_sent = text != NULL &&
                        publish(shell, FLO_TOPIC_TELE, text, strlen(text), id);
 
         if (text != NULL && !is_sent) {
-            flo_mailbox_telemetry_done(shell->mailbox, id, false);
+            flo_windows_done(shell->db, id, false);
         }
         free(text);
         if (!is_sent) {
@@ -150,7 +150,7 @@ static void load_groups(struct flo_shell *shell)
     if (shell->identity.group_count > 0) {
         return;
     }
-    text = flo_mailbox_get(shell->mailbox, "groups");
+    text = flo_values_get(shell->db, "groups");
     flo_identity_add_group(&shell->identity, "all");
     for (word = text == NULL ? NULL : strtok_r(text, " ", &rest); word != NULL;
          word = strtok_r(NULL, " ", &rest)) {
@@ -186,7 +186,7 @@ static void take(struct flo_shell *shell, enum flo_topic topic,
         take_desired(shell, heard);
     }
     if (heard->ack > 0) {
-        flo_mailbox_acked(shell->mailbox, heard->boot, heard->ack);
+        flo_events_acked(shell->db, heard->boot, heard->ack);
         flush_events(shell);
     }
     shell->is_list = topic == FLO_TOPIC_ORDER;
@@ -247,11 +247,11 @@ static void on_connected(void *context, bool session_present)
     subscribe(shell, FLO_TOPIC_DESIRED, shell->identity.device);
     publish(shell, FLO_TOPIC_PRESENCE, PRESENCE_ON, strlen(PRESENCE_ON), 0);
     flo_shell_link_reported(shell);
-    flo_outbox_connected(flo_mailbox_outbox(shell->mailbox), flo_now_ms());
+    flo_outbox_connected(flo_events_outbox(shell->db), flo_now_ms());
     shell->telemetry_is_refused = false;
     if (!session_present) {
         shell->telemetry_in_flight = 0;
-        flo_mailbox_telemetry_again(shell->mailbox);
+        flo_windows_again(shell->db);
     }
     flo_shell_link_flush(shell);
 }
@@ -261,7 +261,7 @@ static void on_disconnected(void *context, const struct flo_err *err,
 {
     struct flo_shell *shell = context;
 
-    flo_outbox_disconnected(flo_mailbox_outbox(shell->mailbox));
+    flo_outbox_disconnected(flo_events_outbox(shell->db));
     flo_shell_clock_tell(shell);
     flo_log_err(err->code == FLO_E_MQTT_IDENTITY ? FLO_LOG_ERROR : FLO_LOG_WARN,
                 "mqtt", err);
@@ -280,7 +280,7 @@ static void on_delivered(void *context, uint64_t token, bool delivered,
     if (shell->telemetry_in_flight > 0) {
         shell->telemetry_in_flight--;
     }
-    flo_mailbox_telemetry_done(shell->mailbox, token, delivered);
+    flo_windows_done(shell->db, token, delivered);
     if (delivered) {
         flush_telemetry(shell);
     } else if (reason >= 0x80 && !shell->telemetry_is_refused) {

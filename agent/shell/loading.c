@@ -84,7 +84,7 @@ static unsigned failures(const struct flo_shell *shell,
     char key[96];
 
     failure_key(model, key, sizeof(key));
-    text = flo_mailbox_get(shell->mailbox, key);
+    text = flo_values_get(shell->db, key);
     if (text == NULL ||
         strncmp(text, FLO_VERSION " ", sizeof(FLO_VERSION)) != 0) {
         return 0;
@@ -100,7 +100,7 @@ static void keep_failures(struct flo_shell *shell,
 
     failure_key(model, key, sizeof(key));
     snprintf(text, sizeof(text), "%s %u", FLO_VERSION, count);
-    flo_mailbox_set(shell->mailbox, key, text);
+    flo_values_set(shell->db, key, text);
 }
 
 static void forget_failures(struct flo_shell *shell,

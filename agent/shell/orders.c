@@ -57,8 +57,10 @@ static void answer(struct flo_shell *shell, const char *order,
     }
     flo_json_dump(json, &text);
     json_decref(json);
-    if (!text.failed && is_stored) {
-        flo_mailbox_answer(shell->mailbox, order, text.data);
+    if (!text.failed && is_stored && strcmp(outcome, "running") == 0) {
+        flo_answers_forget(shell->db, order);
+    } else if (!text.failed && is_stored) {
+        flo_answers_keep(shell->db, order, text.data);
     }
     if (!text.failed) {
         flo_shell_link_ack(shell, order, text.data);
@@ -89,21 +91,21 @@ static bool was_told(const struct flo_shell *shell, const char *order)
     return false;
 }
 
-/* Send the stored outcome again; false: there is none, or it was no end.
+/* Send the stored outcome again; false: there is none.
  *
  * A group's list holds what was ordered before, and comes with each connection
  * and each change: what was told is not told again for that.  Whose answer got
  * lost all the same the controller asks by name (cmd). */
 static bool answered_before(struct flo_shell *shell, const char *order)
 {
-    char *text = flo_mailbox_answer_of(shell->mailbox, order);
-    bool is_final = text != NULL && flo_mailbox_answer_is_final(text);
+    char *text = flo_answers_find(shell->db, order);
+    bool is_there = text != NULL;
 
-    if (is_final && !(shell->is_list && was_told(shell, order))) {
+    if (is_there && !(shell->is_list && was_told(shell, order))) {
         flo_shell_link_ack(shell, order, text);
     }
     free(text);
-    return is_final;
+    return is_there;
 }
 
 static void tell_folded(struct flo_shell *shell, const struct flo_slots *slots)
@@ -283,8 +285,8 @@ static void deploy(struct flo_shell *shell, const struct flo_order *order,
     enum flo_execution end = FLO_EXECUTION_QUEUED;
     bool has_ended = false;
     uint32_t attempts = 0;
-    bool is_open = flo_mailbox_story(shell->mailbox, order->rollout, &attempts,
-                                     &has_ended, &end) &&
+    bool is_open = flo_stories_last(shell->db, order->rollout, &attempts,
+                                    &has_ended, &end) &&
                    !has_ended;
 
     if (flo_device_rollout(&shell->device, order->rollout, order->seq) ==
@@ -644,8 +646,8 @@ static void name_own(struct flo_shell *shell, const char *word,
     flo_digest_text(&execution->release.digest, hex);
     snprintf(execution->rollout, sizeof(execution->rollout), "%s.%.8s", word,
              hex + strlen("sha256:"));
-    (void)flo_mailbox_story(shell->mailbox, execution->rollout, &attempts,
-                            &has_ended, &end);
+    (void)flo_stories_last(shell->db, execution->rollout, &attempts, &has_ended,
+                           &end);
     execution->attempt = attempts + 1;
     snprintf(execution->id, sizeof(execution->id), "%s.%u", execution->rollout,
              execution->attempt);

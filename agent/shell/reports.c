@@ -244,5 +244,5 @@ void flo_shell_note(struct flo_shell *shell, const char *type,
                     const struct flo_err *err)
 {
     flo_log_err(FLO_LOG_WARN, type, err);
-    flo_mailbox_note(shell->mailbox, type, err, flo_now_ms());
+    flo_notes_add(shell->db, type, err, flo_now_ms());
 }

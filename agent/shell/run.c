@@ -146,7 +146,7 @@ static void check_past(struct flo_shell *shell)
 {
     const struct flo_identity *identity = &shell->identity;
     FLO_CLEANUP(flo_free_cleanup)
-    char *device = flo_mailbox_get(shell->mailbox, "device");
+    char *device = flo_values_get(shell->db, "device");
 
     if (!identity->is_there) {
         return;
@@ -154,7 +154,7 @@ static void check_past(struct flo_shell *shell)
     if (device != NULL && strcmp(device, identity->device) != 0) {
         begin_anew(shell);
     }
-    flo_mailbox_enrolled(shell->mailbox, identity->device);
+    flo_outbox_db_enrolled(shell->db, identity->device);
     flo_shell_device_move(shell);
 }
 
@@ -196,7 +196,7 @@ static void boot_execution(struct flo_shell *shell,
 {
     struct flo_slots *slots = &shell->slots;
     bool has_candidate = !flo_digest_is_zero(&slots->candidate);
-    bool has_open = flo_mailbox_open_execution(shell->mailbox, open);
+    bool has_open = flo_stories_open(shell->db, open);
     enum flo_execution end;
     uint32_t attempts;
 
@@ -209,8 +209,8 @@ static void boot_execution(struct flo_shell *shell,
     if (!has_open && has_candidate) {
         execution_of_slots(slots, open);
         flo_shell_ref(shell, &slots->candidate, &open->release);
-        (void)flo_mailbox_story(shell->mailbox, open->rollout, &attempts,
-                                &event->boot.has_ended, &end);
+        (void)flo_stories_last(shell->db, open->rollout, &attempts,
+                               &event->boot.has_ended, &end);
         has_open = !commit_again(slots, event->boot.has_ended, end);
         if (!has_open) {
             event->boot.has_ended = false;
@@ -261,7 +261,7 @@ static void on_flush(evutil_socket_t fd, short events, void *context)
 
     (void)fd;
     (void)events;
-    flo_mailbox_flush(shell->mailbox);
+    flo_events_flush(shell->db);
     flo_shell_link_flush(shell);
 }
 
@@ -398,10 +398,10 @@ int flo_shell_open(struct flo_shell *shell, const struct flo_settings *settings,
         rv = read_records(shell, err);
     }
     if (rv == 0) {
-        rv = flo_mailbox_open(
+        rv = flo_outbox_db_open(
             shell->settings.state_dir,
-            flo_config_u64(shell->settings.config, "outbox_limit"),
-            &shell->mailbox, err);
+            flo_config_u64(shell->settings.config, "outbox_limit"), &shell->db,
+            err);
     }
     if (rv == 0) {
         check_past(shell);
@@ -445,7 +445,7 @@ void flo_shell_close(struct flo_shell *shell)
     if (shell->serve != NULL) {
         flo_serve_close(shell->serve);
     }
-    flo_mailbox_close(shell->mailbox);
+    flo_outbox_db_close(shell->db);
     for (i = 0; i < FLO_COUNT(shell->signals); i++) {
         event_drop(shell->signals[i]);
     }

@@ -195,12 +195,11 @@ static void on_first_answer(void *context, const struct flo_digest *release,
 
     flo_shell_ref(shell, release, &ref);
     flo_digest_text(release, digest);
-    flo_mailbox_serving(shell->mailbox,
-                        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "type",
-                                  "serving", "serving", "ready", "model",
-                                  ref.model, "release", digest, "version",
-                                  ref.version, "first_answer_ms",
-                                  (json_int_t)since_flip_ms));
+    flo_notes_serving(
+        shell->db, json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "type",
+                             "serving", "serving", "ready", "model", ref.model,
+                             "release", digest, "version", ref.version,
+                             "first_answer_ms", (json_int_t)since_flip_ms));
     flo_shell_link_flush(shell);
 }
 

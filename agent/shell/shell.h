@@ -12,6 +12,12 @@
 #include <flotilla/updater.h>
 
 #include "agent/serve/serve.h"
+#include "agent/shell/outbox/answers.h"
+#include "agent/shell/outbox/events.h"
+#include "agent/shell/outbox/notes.h"
+#include "agent/shell/outbox/outbox_db.h"
+#include "agent/shell/outbox/stories.h"
+#include "agent/shell/outbox/windows.h"
 #include "base/host/config.h"
 #include "base/host/db.h"
 #include "base/host/json.h"
@@ -89,74 +95,6 @@ bool flo_machine_temperature(const char *folder, int64_t *out);
 json_t *flo_machine_json(const struct flo_machine *machine,
                          uint64_t disk_free_bytes);
 
-/* ---- database (mailbox.c)
- * -------------------------------------------------------- */
-
-struct flo_mailbox;
-
-/* A damaged file is set aside as outbox.db.damaged and counted, one of a newer
- * agent as outbox.db.newer and noted; of each kind the last is kept. */
-FLO_MUST_USE int flo_mailbox_open(const char *state_dir, uint64_t bytes_max,
-                                  struct flo_mailbox **out,
-                                  struct flo_err *err);
-void flo_mailbox_close(struct flo_mailbox *mailbox);
-/* What the file tells is the past of this device (value "device"); that of
- * another one is forgotten.  Nothing waits yet. */
-void flo_mailbox_enrolled(struct flo_mailbox *mailbox, const char *device);
-const char *flo_mailbox_boot(const struct flo_mailbox *mailbox);
-struct flo_outbox *flo_mailbox_outbox(struct flo_mailbox *mailbox);
-uint64_t flo_mailbox_corrupt(const struct flo_mailbox *mailbox);
-
-/* Store an event (gets its sequence and becomes JSON) together with what
- * becomes of the execution: open, ended, or NULL. */
-void flo_mailbox_event(struct flo_mailbox *mailbox, json_t *event,
-                       const struct flo_agent_execution *execution);
-/* Tell of an error, unless it or too much else was told already; then it is
- * counted ("security": by whoever can send messages; "note": by itself). */
-void flo_mailbox_note(struct flo_mailbox *mailbox, const char *type,
-                      const struct flo_err *err, uint64_t now_ms);
-/* Store a `serving` event, unless too many wait already; then it is counted. */
-void flo_mailbox_serving(struct flo_mailbox *mailbox, json_t *event);
-/* Write what waits in memory; true: something does. */
-void flo_mailbox_flush(struct flo_mailbox *mailbox);
-bool flo_mailbox_is_waiting(const struct flo_mailbox *mailbox);
-/* Text of a stored event; the caller frees.  NULL: damaged or gone. */
-char *flo_mailbox_event_text(struct flo_mailbox *mailbox, uint64_t sequence);
-void flo_mailbox_acked(struct flo_mailbox *mailbox, const char *boot,
-                       uint64_t sequence);
-
-void flo_mailbox_telemetry(struct flo_mailbox *mailbox, const char *text,
-                           size_t bytes);
-/* The next unsent window (id, text to free), or NULL. */
-char *flo_mailbox_telemetry_next(struct flo_mailbox *mailbox, uint64_t *id);
-void flo_mailbox_telemetry_done(struct flo_mailbox *mailbox, uint64_t id,
-                                bool is_delivered);
-/* A new connection: everything that is still here is sent again. */
-void flo_mailbox_telemetry_again(struct flo_mailbox *mailbox);
-/* Windows dropped since the last call. */
-uint64_t flo_mailbox_lost(struct flo_mailbox *mailbox);
-
-/* The open execution of the last life; false: none. */
-bool flo_mailbox_open_execution(struct flo_mailbox *mailbox,
-                                struct flo_agent_execution *out);
-/* How the last execution of a rollout ended; false: it never was. */
-bool flo_mailbox_story(struct flo_mailbox *mailbox, const char *rollout,
-                       uint32_t *attempts, bool *has_ended,
-                       enum flo_execution *end);
-/* Answers to orders, for those that come again. */
-bool flo_mailbox_answer_is_final(const char *text);
-void flo_mailbox_answer(struct flo_mailbox *mailbox, const char *order,
-                        const char *text);
-char *flo_mailbox_answer_of(struct flo_mailbox *mailbox, const char *order);
-/* Small values that survive: device, fleet. */
-void flo_mailbox_set(struct flo_mailbox *mailbox, const char *key,
-                     const char *value);
-char *flo_mailbox_get(struct flo_mailbox *mailbox, const char *key);
-void flo_mailbox_trace(struct flo_mailbox *mailbox, const char *text);
-/* Print the stored trace of a state directory. */
-FLO_MUST_USE int flo_mailbox_explain(const char *state_dir, unsigned lines,
-                                     struct flo_err *err);
-
 /* ---- telemetry (telemetry.c)
  * --------------------------------------------------------- */
 
@@ -199,7 +137,7 @@ struct flo_shell {
     struct flo_device device; /* the record on disk */
     bool device_is_dirty;
     bool device_is_unread; /* it is on disk and cannot be read: as if frozen */
-    struct flo_mailbox *mailbox;
+    struct flo_outbox_db *db;
     struct flo_telemetry telemetry;
     struct flo_serve *serve;
     struct flo_mqtt *mqtt;

@@ -80,7 +80,7 @@ void flo_telemetry_close(struct flo_shell *shell)
                      (json_int_t)telemetry->tokens_out, "tokens_in",
                      (json_int_t)telemetry->tokens_in, "engine_restarts",
                      (json_int_t)telemetry->engine_restarts, "lost",
-                     (json_int_t)flo_mailbox_lost(shell->mailbox), "gauges",
+                     (json_int_t)flo_windows_lost(shell->db), "gauges",
                      gauges_json(shell), "histograms", "ttft_us",
                      histogram_json(&telemetry->ttft), "token_us",
                      histogram_json(&telemetry->token), "request_us",
@@ -90,7 +90,7 @@ void flo_telemetry_close(struct flo_shell *shell)
         flo_json_dump(json, &text);
         json_decref(json);
         if (!text.failed) {
-            flo_mailbox_telemetry(shell->mailbox, text.data, text.bytes);
+            flo_windows_add(shell->db, text.data);
         }
     }
     flo_buf_deinit(&text);

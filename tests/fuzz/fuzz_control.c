@@ -57,9 +57,9 @@ json_t *flo_report_execution(const struct flo_agent_execution *execution)
     return json_pack("{s:s}", "state", flo_execution_word(execution->state));
 }
 
-uint64_t flo_mailbox_corrupt(const struct flo_mailbox *mailbox)
+uint64_t flo_outbox_db_corrupt(const struct flo_outbox_db *db)
 {
-    (void)mailbox;
+    (void)db;
     return 0;
 }
 

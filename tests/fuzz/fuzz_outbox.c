@@ -4,13 +4,13 @@
  * v value), how its checksum is (c right, x wrong, b right but a blob, i a
  * number in place of the text), then the text; of a story its state comes
  * first, of a value its key and '='. */
-#include "agent/shell/mailbox.c"
+#include "agent/shell/outbox/outbox_db.c"
 
 #define EVENTS_MAX 64
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-static struct flo_mailbox mailbox;
+static struct flo_outbox_db outbox_db;
 static char stored[EVENTS_MAX + 1][4096]; /* by number */
 static bool is_good[EVENTS_MAX + 1];
 static uint64_t events;
@@ -38,19 +38,21 @@ static void begin_run(void)
         must(flo_db_exec(
                  db,
                  "CREATE TABLE value (key PRIMARY KEY, text);"
-                 "CREATE TABLE event (seq INTEGER PRIMARY KEY, crc, body);"
+                 "CREATE TABLE event (seq INTEGER PRIMARY KEY, crc, body,"
+                 " kind DEFAULT 0);"
                  "CREATE TABLE tele (id INTEGER PRIMARY KEY, crc, body);"
                  "CREATE TABLE story (id PRIMARY KEY, rollout, attempt, ended,"
                  " state, body);",
                  NULL) == 0);
     }
-    memset(&mailbox, 0, sizeof(mailbox));
-    mailbox.db = db;
+    memset(&outbox_db, 0, sizeof(outbox_db));
+    outbox_db.sqlite = db;
     must(flo_db_begin(db, NULL) == 0); /* until all is given */
     for (size_t i = 0; i < FLO_COUNT(clear); i++) {
-        must(flo_mailbox_run(&mailbox, clear[i], "", NULL, 0, NULL, NULL) == 0);
+        must(flo_outbox_db_run(&outbox_db, clear[i], "", NULL, 0, NULL, NULL) ==
+             0);
     }
-    mailbox.rows_max = 1000;
+    outbox_db.rows_max = 1000;
     events = 0;
     windows = 0;
 }
@@ -58,7 +60,7 @@ static void begin_run(void)
 static void bind_row(struct flo_db_statement *statement, char kind,
                      const char *text)
 {
-    flo_db_bind_i64(statement, 2, flo_mailbox_crc(text) + (kind == 'x'));
+    flo_db_bind_i64(statement, 2, flo_outbox_db_crc(text) + (kind == 'x'));
     if (kind == 'b') {
         flo_db_bind_blob(statement, 3, text, strlen(text));
     } else if (kind == 'i') {
@@ -72,7 +74,7 @@ static void add(const char *sql, char kind, int64_t number, const char *text)
 {
     struct flo_db_statement *statement;
 
-    must(flo_db_prepare(mailbox.db, sql, &statement, NULL) == 0);
+    must(flo_db_prepare(outbox_db.sqlite, sql, &statement, NULL) == 0);
     flo_db_bind_i64(statement, 1, number);
     bind_row(statement, kind, text);
     (void)!flo_db_run(statement, NULL); /* a number may be taken */
@@ -82,7 +84,7 @@ static void add_story(const char *state, const char *body)
 {
     struct flo_db_statement *statement;
 
-    must(flo_db_prepare(mailbox.db,
+    must(flo_db_prepare(outbox_db.sqlite,
                         "INSERT INTO story VALUES ('r-1.1', 'r-1', 1, 0, ?, ?)",
                         &statement, NULL) == 0);
     flo_db_bind_text(statement, 1, state);
@@ -101,13 +103,13 @@ static void add_line(char *line)
             events++;
             snprintf(stored[events], sizeof(stored[0]), "%s", text);
             is_good[events] = line[1] != 'x';
-            add("INSERT INTO event VALUES (?, ?, ?)", line[1], (int64_t)events,
-                text);
+            add("INSERT INTO event (seq, crc, body) VALUES (?, ?, ?)", line[1],
+                (int64_t)events, text);
         }
         break;
     case 'n':
-        add("INSERT INTO event VALUES (?, ?, ?)", 'c', strtoll(text, NULL, 10),
-            "{}");
+        add("INSERT INTO event (seq, crc, body) VALUES (?, ?, ?)", 'c',
+            strtoll(text, NULL, 10), "{}");
         break;
     case 't':
         windows++;
@@ -123,7 +125,7 @@ static void add_line(char *line)
         if (line[0] == 's') {
             add_story(text, rest);
         } else {
-            flo_mailbox_set(&mailbox, text, rest);
+            flo_values_set(&outbox_db, text, rest);
         }
         break;
     default:
@@ -136,7 +138,7 @@ static void add_line(char *line)
 /* What was stored, or a note in its place. */
 static void check_event(uint64_t sequence)
 {
-    char *text = flo_mailbox_event_text(&mailbox, sequence);
+    char *text = flo_events_text(&outbox_db, sequence);
     json_t *json = NULL;
 
     must(text != NULL);
@@ -152,12 +154,12 @@ static void check_event(uint64_t sequence)
 
 static void check_events(void)
 {
-    struct flo_outbox *outbox = flo_mailbox_outbox(&mailbox);
+    struct flo_outbox *outbox = flo_events_outbox(&outbox_db);
     uint64_t next;
     unsigned sent = 0;
 
-    must(flo_uuid_is_valid(mailbox.boot) && outbox->acked <= outbox->last &&
-         outbox->last == mailbox.sequence && outbox->last <= INT64_MAX / 2 &&
+    must(flo_uuid_is_valid(outbox_db.boot) && outbox->acked <= outbox->last &&
+         outbox->last == outbox_db.sequence && outbox->last <= INT64_MAX / 2 &&
          outbox->last - outbox->acked <= EVENTS_WAITING_MAX);
     flo_outbox_connected(outbox, 1);
     while ((next = flo_outbox_next(outbox, 1)) != 0) {
@@ -173,20 +175,20 @@ static void check_windows(void)
     uint64_t seen = 0;
     char *text;
 
-    mailbox.rows = windows;
-    while ((text = flo_mailbox_telemetry_next(&mailbox, &id)) != NULL) {
+    outbox_db.rows = windows;
+    while ((text = flo_windows_next(&outbox_db, &id)) != NULL) {
         must(++seen <= windows);
         free(text);
-        flo_mailbox_telemetry_done(&mailbox, id, true);
+        flo_windows_done(&outbox_db, id, true);
     }
-    must(seen + mailbox.lost == windows && mailbox.rows == 0);
+    must(seen + outbox_db.lost == windows && outbox_db.rows == 0);
 }
 
 static void check_execution(void)
 {
     static struct flo_agent_execution open;
 
-    if (flo_mailbox_open_execution(&mailbox, &open)) {
+    if (flo_stories_open(&outbox_db, &open)) {
         must(!flo_digest_is_zero(&open.release.digest) &&
              flo_name_is_valid(open.release.model) &&
              flo_name_is_valid(open.release.version) &&
@@ -200,19 +202,20 @@ static void check_execution(void)
 /* It goes on: a new event has the next number and is stored. */
 static void check_next(void)
 {
-    uint64_t sequence = mailbox.sequence + 1;
-    uint64_t corrupt = mailbox.corrupt;
+    uint64_t sequence = outbox_db.sequence + 1;
+    uint64_t corrupt = outbox_db.corrupt;
     char *text;
 
-    flo_mailbox_event(&mailbox, json_pack("{s:s}", "type", "note"), NULL);
-    flo_mailbox_flush(&mailbox);
-    must(!flo_mailbox_is_waiting(&mailbox));
-    text = flo_mailbox_event_text(&mailbox, sequence);
-    must(text != NULL && mailbox.corrupt == corrupt &&
-         strstr(text, mailbox.boot) != NULL);
+    flo_events_add(&outbox_db, FLO_EVENT_NOTE,
+                   json_pack("{s:s}", "type", "note"), NULL);
+    flo_events_flush(&outbox_db);
+    must(!flo_events_is_waiting(&outbox_db));
+    text = flo_events_text(&outbox_db, sequence);
+    must(text != NULL && outbox_db.corrupt == corrupt &&
+         strstr(text, outbox_db.boot) != NULL);
     free(text);
-    flo_mailbox_acked(&mailbox, mailbox.boot, sequence);
-    must(flo_mailbox_number(&mailbox, "SELECT count(*) FROM event") == 0);
+    flo_events_acked(&outbox_db, outbox_db.boot, sequence);
+    must(flo_outbox_db_number(&outbox_db, "SELECT count(*) FROM event") == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
@@ -232,9 +235,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         data += part;
         bytes -= part;
     }
-    must(flo_db_commit(mailbox.db, NULL) == 0);
-    read_start(&mailbox);
-    mailbox.corrupt = 0;
+    must(flo_db_commit(outbox_db.sqlite, NULL) == 0);
+    read_start(&outbox_db);
+    outbox_db.corrupt = 0;
     check_events();
     check_windows();
     check_execution();

@@ -147,7 +147,7 @@ static int begin(void **state)
     snprintf(dir, sizeof(dir), "/tmp/flo-link-XXXXXX");
     assert_non_null(mkdtemp(dir));
     assert_int_equal(flo_settings_load(NULL, dir, &shell.settings, &err), 0);
-    assert_int_equal(flo_mailbox_open(dir, 1 << 20, &shell.mailbox, &err), 0);
+    assert_int_equal(flo_outbox_db_open(dir, 1 << 20, &shell.db, &err), 0);
     strcpy(shell.identity.fleet, "demo");
     strcpy(shell.identity.device, "0a0a0a0a-0000-4000-8000-00000000000a");
     assert_int_equal(flo_shell_link_open(&shell, &err), 0);
@@ -163,7 +163,7 @@ static int end(void **state)
     dup2(stderr_fd, STDERR_FILENO);
     close(stderr_fd);
     close(log_fd);
-    flo_mailbox_close(shell.mailbox);
+    flo_outbox_db_close(shell.db);
     flo_settings_deinit(&shell.settings);
     return remove_tree(dir);
 }
@@ -171,7 +171,7 @@ static int end(void **state)
 static void windows(unsigned count)
 {
     while (count-- > 0) {
-        flo_mailbox_telemetry(shell.mailbox, "{}", 2);
+        flo_windows_add(shell.db, "{}");
     }
 }
 

@@ -70,7 +70,7 @@ static int begin(void **state)
     shell.base = event_base_new();
     assert_int_equal(flo_settings_load(NULL, dir, &shell.settings, NULL), 0);
     assert_int_equal(flo_store_open(dir, true, &shell.store, NULL), 0);
-    assert_int_equal(flo_mailbox_open(dir, 1 << 20, &shell.mailbox, NULL), 0);
+    assert_int_equal(flo_outbox_db_open(dir, 1 << 20, &shell.db, NULL), 0);
     return flo_serve_open(shell.base, &options, NULL, &shell.serve, NULL);
 }
 
@@ -79,7 +79,7 @@ static int end(void **state)
     (void)state;
     flo_shell_load_cancel(&shell, FLO_AGENT_CURRENT);
     flo_serve_close(shell.serve);
-    flo_mailbox_close(shell.mailbox);
+    flo_outbox_db_close(shell.db);
     flo_store_close(shell.store);
     flo_settings_deinit(&shell.settings);
     event_base_free(shell.base);

@@ -129,7 +129,7 @@ static int begin(void **state)
     snprintf(dir, sizeof(dir), "/tmp/flo-orders-XXXXXX");
     assert_non_null(mkdtemp(dir));
     assert_int_equal(flo_settings_load(NULL, dir, &shell.settings, &err), 0);
-    assert_int_equal(flo_mailbox_open(dir, 1 << 20, &shell.mailbox, &err), 0);
+    assert_int_equal(flo_outbox_db_open(dir, 1 << 20, &shell.db, &err), 0);
     assert_int_equal(flo_store_open(dir, true, &shell.store, &err), 0);
     shell.device.epoch = 1;
     assert_int_equal(flo_key_generate(&key, &err), 0);
@@ -146,7 +146,7 @@ static int end(void **state)
     (void)state;
     assert_int_equal(notes, 0); /* where none is awaited */
     flo_key_free(key);
-    flo_mailbox_close(shell.mailbox);
+    flo_outbox_db_close(shell.db);
     flo_store_close(shell.store);
     flo_trust_free(shell.identity.trust);
     flo_settings_deinit(&shell.settings);
@@ -372,9 +372,9 @@ a_deploy_that_came_to_pass_is_carried_out_again_when_undone(void **state)
 
     (void)state;
     deploy(7, 9, "");
-    flo_mailbox_event(shell.mailbox, json_pack("{s:s}", "type", "execution"),
-                      &done);
-    flo_mailbox_flush(shell.mailbox);
+    flo_events_add(shell.db, FLO_EVENT_NEWS,
+                   json_pack("{s:s}", "type", "execution"), &done);
+    flo_events_flush(shell.db);
     flo_shell_stated_end(&shell, &done);
     shell.agent.slots.current = release();
     deploy(7, 9, "");
@@ -398,9 +398,9 @@ one_that_ended_badly_is_not_tried_again_by_the_same_order(void **state)
 
     (void)state;
     deploy(7, 9, "");
-    flo_mailbox_event(shell.mailbox, json_pack("{s:s}", "type", "execution"),
-                      &bad);
-    flo_mailbox_flush(shell.mailbox);
+    flo_events_add(shell.db, FLO_EVENT_NEWS,
+                   json_pack("{s:s}", "type", "execution"), &bad);
+    flo_events_flush(shell.db);
     flo_shell_stated_end(&shell, &bad);
     flo_shell_answer(&shell, "o-7", "refused", NULL);
     deploy(7, 9, "");

@@ -21,7 +21,7 @@ static char dir[64];
 static int begin(void **state)
 {
     (void)state;
-    snprintf(dir, sizeof(dir), "/tmp/flo-mailbox-XXXXXX");
+    snprintf(dir, sizeof(dir), "/tmp/flo-outbox-XXXXXX");
     return mkdtemp(dir) == NULL ? -1 : 0;
 }
 
@@ -31,13 +31,13 @@ static int end(void **state)
     return remove_tree(dir);
 }
 
-static struct flo_mailbox *open_mailbox(uint64_t bytes_max)
+static struct flo_outbox_db *open_db(uint64_t bytes_max)
 {
-    struct flo_mailbox *mailbox = NULL;
+    struct flo_outbox_db *db = NULL;
     struct flo_err err = {0};
 
-    assert_int_equal(flo_mailbox_open(dir, bytes_max, &mailbox, &err), 0);
-    return mailbox;
+    assert_int_equal(flo_outbox_db_open(dir, bytes_max, &db, &err), 0);
+    return db;
 }
 
 static struct flo_agent_execution execution(enum flo_execution state)
@@ -60,10 +60,10 @@ static struct flo_agent_execution execution(enum flo_execution state)
     return one;
 }
 
-static void note(struct flo_mailbox *mailbox, const char *what)
+static void note(struct flo_outbox_db *db, const char *what)
 {
-    flo_mailbox_event(
-        mailbox, json_pack("{s:s, s:s}", "type", "note", "what", what), NULL);
+    flo_events_add(db, FLO_EVENT_NOTE,
+                   json_pack("{s:s, s:s}", "type", "note", "what", what), NULL);
 }
 
 static char *path_of(const char *name)
@@ -75,15 +75,15 @@ static char *path_of(const char *name)
 }
 
 /* In a process that is killed without a chance to close anything. */
-static void in_a_killed_process(void (*work)(struct flo_mailbox *mailbox))
+static void in_a_killed_process(void (*work)(struct flo_outbox_db *db))
 {
     pid_t pid = fork();
     int status;
 
     if (pid == 0) {
-        struct flo_mailbox *mailbox = NULL;
-        if (flo_mailbox_open(dir, 1 << 20, &mailbox, NULL) == 0) {
-            work(mailbox);
+        struct flo_outbox_db *db = NULL;
+        if (flo_outbox_db_open(dir, 1 << 20, &db, NULL) == 0) {
+            work(db);
         }
         kill(getpid(), SIGKILL);
     }
@@ -91,34 +91,34 @@ static void in_a_killed_process(void (*work)(struct flo_mailbox *mailbox))
     assert_true(WIFSIGNALED(status));
 }
 
-static void write_story(struct flo_mailbox *mailbox)
+static void write_story(struct flo_outbox_db *db)
 {
     struct flo_agent_execution soaking = execution(FLO_EXECUTION_PROBING);
 
-    note(mailbox, "first");
-    flo_mailbox_event(mailbox, json_pack("{s:s}", "type", "execution"),
-                      &soaking);
-    flo_mailbox_telemetry(mailbox, "{\"seq\":1}", 9);
+    note(db, "first");
+    flo_events_add(db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"),
+                   &soaking);
+    flo_windows_add(db, "{\"seq\":1}");
 }
 
 static void events_stories_and_telemetry_survive_kill_9(void **state)
 {
     struct flo_agent_execution open;
-    struct flo_mailbox *mailbox;
+    struct flo_outbox_db *db;
     uint64_t id = 0;
     char *text;
 
     (void)state;
     in_a_killed_process(write_story);
 
-    mailbox = open_mailbox(1 << 20);
-    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 2);
-    text = flo_mailbox_event_text(mailbox, 1);
+    db = open_db(1 << 20);
+    assert_int_equal(flo_events_outbox(db)->last, 2);
+    text = flo_events_text(db, 1);
     assert_non_null(strstr(text, "\"what\":\"first\""));
     assert_non_null(strstr(text, "\"seq\":1"));
-    assert_non_null(strstr(text, flo_mailbox_boot(mailbox)));
+    assert_non_null(strstr(text, flo_outbox_db_boot(db)));
     free(text);
-    assert_true(flo_mailbox_open_execution(mailbox, &open));
+    assert_true(flo_stories_open(db, &open));
     assert_string_equal(open.id, "r-0001.1");
     assert_int_equal(open.state, FLO_EXECUTION_PROBING);
     assert_int_equal(open.starts, 2);
@@ -129,57 +129,56 @@ static void events_stories_and_telemetry_survive_kill_9(void **state)
                     flo_now_ms() + 1800000);
     assert_int_equal(open.seq, 7);
     assert_int_equal(open.release.digest.bytes[0], 9);
-    text = flo_mailbox_telemetry_next(mailbox, &id);
+    text = flo_windows_next(db, &id);
     assert_string_equal(text, "{\"seq\":1}");
     free(text);
-    flo_mailbox_close(mailbox);
+    flo_outbox_db_close(db);
 }
 
 static void an_end_closes_the_story_in_the_same_write(void **state)
 {
     struct flo_agent_execution one = execution(FLO_EXECUTION_SOAKING);
-    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    struct flo_outbox_db *db = open_db(1 << 20);
     enum flo_execution how = FLO_EXECUTION_QUEUED;
     uint32_t attempts = 0;
     bool has_ended = false;
 
     (void)state;
-    flo_mailbox_event(mailbox, json_object(), &one);
+    flo_events_add(db, FLO_EVENT_NEWS, json_object(), &one);
     one.state = FLO_EXECUTION_ROLLED_BACK;
-    flo_mailbox_event(mailbox, json_object(), &one);
-    flo_mailbox_close(mailbox);
+    flo_events_add(db, FLO_EVENT_NEWS, json_object(), &one);
+    flo_outbox_db_close(db);
 
-    mailbox = open_mailbox(1 << 20);
-    assert_false(flo_mailbox_open_execution(mailbox, &one));
-    assert_true(
-        flo_mailbox_story(mailbox, "r-0001", &attempts, &has_ended, &how));
+    db = open_db(1 << 20);
+    assert_false(flo_stories_open(db, &one));
+    assert_true(flo_stories_last(db, "r-0001", &attempts, &has_ended, &how));
     assert_true(has_ended);
     assert_int_equal(attempts, 1);
     assert_int_equal(how, FLO_EXECUTION_ROLLED_BACK);
-    flo_mailbox_close(mailbox);
+    flo_outbox_db_close(db);
 }
 
 static void what_is_acknowledged_is_gone_and_numbers_go_on(void **state)
 {
-    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    struct flo_outbox_db *db = open_db(1 << 20);
     char *text;
 
     (void)state;
-    note(mailbox, "a");
-    note(mailbox, "b");
-    flo_mailbox_flush(mailbox);
-    flo_mailbox_acked(mailbox, flo_mailbox_boot(mailbox), 2);
-    flo_mailbox_close(mailbox);
+    note(db, "a");
+    note(db, "b");
+    flo_events_flush(db);
+    flo_events_acked(db, flo_outbox_db_boot(db), 2);
+    flo_outbox_db_close(db);
 
-    mailbox = open_mailbox(1 << 20);
-    note(mailbox, "c");
-    flo_mailbox_flush(mailbox);
-    assert_int_equal(flo_mailbox_outbox(mailbox)->acked, 2);
-    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 3);
-    text = flo_mailbox_event_text(mailbox, 3);
+    db = open_db(1 << 20);
+    note(db, "c");
+    flo_events_flush(db);
+    assert_int_equal(flo_events_outbox(db)->acked, 2);
+    assert_int_equal(flo_events_outbox(db)->last, 3);
+    text = flo_events_text(db, 3);
     assert_non_null(strstr(text, "\"what\":\"c\""));
     free(text);
-    flo_mailbox_close(mailbox);
+    flo_outbox_db_close(db);
 }
 
 /* The disk takes nothing (RLIMIT_FSIZE), or everything again. */
@@ -194,10 +193,10 @@ static void let_disk_fail(bool fails)
 }
 
 /* Boot and number of the newest event, as they are sent. */
-static void sent_as(struct flo_mailbox *mailbox, char *out, size_t out_bytes)
+static void sent_as(struct flo_outbox_db *db, char *out, size_t out_bytes)
 {
-    uint64_t last = flo_mailbox_outbox(mailbox)->last;
-    char *text = flo_mailbox_event_text(mailbox, last);
+    uint64_t last = flo_events_outbox(db)->last;
+    char *text = flo_events_text(db, last);
     json_t *json = json_loads(text, 0, NULL);
 
     assert_int_equal(json_integer_value(json_object_get(json, "seq")), last);
@@ -210,36 +209,36 @@ static void sent_as(struct flo_mailbox *mailbox, char *out, size_t out_bytes)
 
 static void a_number_sent_without_a_disk_is_not_used_again(void **state)
 {
-    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    struct flo_outbox_db *db = open_db(1 << 20);
     char sent[6][64];
     size_t count = 0;
     size_t i;
     size_t k;
 
     (void)state;
-    note(mailbox, "on disk");
-    flo_mailbox_flush(mailbox);
-    sent_as(mailbox, sent[count++], sizeof(sent[0]));
+    note(db, "on disk");
+    flo_events_flush(db);
+    sent_as(db, sent[count++], sizeof(sent[0]));
 
     flo_log_level_set(FLO_LOG_ERROR);
     let_disk_fail(true);
     for (i = 0; i < 2; i++) {
-        note(mailbox, "from memory");
-        flo_mailbox_flush(mailbox);
-        sent_as(mailbox, sent[count++], sizeof(sent[0]));
+        note(db, "from memory");
+        flo_events_flush(db);
+        sent_as(db, sent[count++], sizeof(sent[0]));
     }
-    flo_mailbox_acked(mailbox, flo_mailbox_boot(mailbox), 3);
-    flo_mailbox_close(mailbox);
+    flo_events_acked(db, flo_outbox_db_boot(db), 3);
+    flo_outbox_db_close(db);
     let_disk_fail(false);
     flo_log_level_set(FLO_LOG_INFO);
 
-    mailbox = open_mailbox(1 << 20);
+    db = open_db(1 << 20);
     for (i = 0; i < 3; i++) {
-        note(mailbox, "on disk again");
-        flo_mailbox_flush(mailbox);
-        sent_as(mailbox, sent[count++], sizeof(sent[0]));
+        note(db, "on disk again");
+        flo_events_flush(db);
+        sent_as(db, sent[count++], sizeof(sent[0]));
     }
-    flo_mailbox_close(mailbox);
+    flo_outbox_db_close(db);
     for (i = 0; i < count; i++) {
         for (k = 0; k < i; k++) {
             assert_string_not_equal(sent[i], sent[k]);
@@ -250,48 +249,48 @@ static void a_number_sent_without_a_disk_is_not_used_again(void **state)
 /* The broker keeps an ack over a restart, which forgot what was acked. */
 static void the_ack_of_another_boot_ends_nothing(void **state)
 {
-    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    struct flo_outbox_db *db = open_db(1 << 20);
     char boot[64];
 
     (void)state;
-    note(mailbox, "stored, not sent");
-    flo_mailbox_flush(mailbox);
+    note(db, "stored, not sent");
+    flo_events_flush(db);
     flo_uuid_make(boot);
-    flo_mailbox_acked(mailbox, boot, 1);
-    assert_int_equal(flo_mailbox_outbox(mailbox)->acked, 0);
-    flo_mailbox_acked(mailbox, flo_mailbox_boot(mailbox), 1);
-    assert_int_equal(flo_mailbox_outbox(mailbox)->acked, 1);
-    flo_mailbox_close(mailbox);
+    flo_events_acked(db, boot, 1);
+    assert_int_equal(flo_events_outbox(db)->acked, 0);
+    flo_events_acked(db, flo_outbox_db_boot(db), 1);
+    assert_int_equal(flo_events_outbox(db)->acked, 1);
+    flo_outbox_db_close(db);
 }
 
 static void a_disk_that_recovers_keeps_the_numbers_sent_without_it(void **state)
 {
-    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    struct flo_outbox_db *db = open_db(1 << 20);
     char before[64];
     char after[64];
 
     (void)state;
     flo_log_level_set(FLO_LOG_ERROR);
     let_disk_fail(true);
-    note(mailbox, "from memory");
-    flo_mailbox_flush(mailbox);
-    sent_as(mailbox, before, sizeof(before));
+    note(db, "from memory");
+    flo_events_flush(db);
+    sent_as(db, before, sizeof(before));
     let_disk_fail(false);
     flo_log_level_set(FLO_LOG_INFO);
-    note(mailbox, "on disk again");
-    flo_mailbox_close(mailbox);
+    note(db, "on disk again");
+    flo_outbox_db_close(db);
 
-    mailbox = open_mailbox(1 << 20);
-    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 2);
-    assert_memory_equal(flo_mailbox_boot(mailbox), before, 36);
-    sent_as(mailbox, after, sizeof(after));
+    db = open_db(1 << 20);
+    assert_int_equal(flo_events_outbox(db)->last, 2);
+    assert_memory_equal(flo_outbox_db_boot(db), before, 36);
+    sent_as(db, after, sizeof(after));
     assert_memory_equal(after, before, 36);
-    flo_mailbox_close(mailbox);
+    flo_outbox_db_close(db);
 }
 
 static void the_oldest_telemetry_goes_first_and_is_counted(void **state)
 {
-    struct flo_mailbox *mailbox = open_mailbox(8 * 1024); /* eight windows */
+    struct flo_outbox_db *db = open_db(8 * 1024); /* eight windows */
     uint64_t id = 0;
     char text[32];
     char *first;
@@ -299,21 +298,21 @@ static void the_oldest_telemetry_goes_first_and_is_counted(void **state)
 
     (void)state;
     for (i = 0; i < 20; i++) {
-        int bytes = snprintf(text, sizeof(text), "{\"seq\":%d}", i);
-        flo_mailbox_telemetry(mailbox, text, (size_t)bytes);
+        snprintf(text, sizeof(text), "{\"seq\":%d}", i);
+        flo_windows_add(db, text);
     }
 
-    first = flo_mailbox_telemetry_next(mailbox, &id);
+    first = flo_windows_next(db, &id);
     assert_string_equal(first, "{\"seq\":12}");
     free(first);
-    assert_int_equal(flo_mailbox_lost(mailbox), 12);
-    assert_int_equal(flo_mailbox_lost(mailbox), 0);
-    flo_mailbox_close(mailbox);
+    assert_int_equal(flo_windows_lost(db), 12);
+    assert_int_equal(flo_windows_lost(db), 0);
+    flo_outbox_db_close(db);
 }
 
 static void a_file_of_noise_is_set_aside_and_counted(void **state)
 {
-    struct flo_mailbox *mailbox;
+    struct flo_outbox_db *db;
     char noise[8192];
     size_t i;
 
@@ -325,39 +324,39 @@ static void a_file_of_noise_is_set_aside_and_counted(void **state)
         flo_file_write(path_of("outbox.db"), noise, sizeof(noise), 0600, NULL),
         0);
 
-    mailbox = open_mailbox(1 << 20);
-    assert_int_equal(flo_mailbox_corrupt(mailbox), 1);
-    note(mailbox, "a");
-    flo_mailbox_flush(mailbox);
-    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 1);
-    flo_mailbox_close(mailbox);
+    db = open_db(1 << 20);
+    assert_int_equal(flo_outbox_db_corrupt(db), 1);
+    note(db, "a");
+    flo_events_flush(db);
+    assert_int_equal(flo_events_outbox(db)->last, 1);
+    flo_outbox_db_close(db);
 }
 
 static void a_sound_file_outlives_a_start_on_a_failing_disk(void **state)
 {
-    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    struct flo_outbox_db *db = open_db(1 << 20);
     char *text;
 
     (void)state;
-    note(mailbox, "kept");
-    flo_mailbox_close(mailbox);
+    note(db, "kept");
+    flo_outbox_db_close(db);
     flo_log_level_set(FLO_LOG_ERROR);
     let_disk_fail(true);
-    mailbox = open_mailbox(1 << 20);
-    assert_int_equal(flo_mailbox_corrupt(mailbox), 0);
-    note(mailbox, "in memory");
-    flo_mailbox_flush(mailbox);
-    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 1);
-    flo_mailbox_close(mailbox);
+    db = open_db(1 << 20);
+    assert_int_equal(flo_outbox_db_corrupt(db), 0);
+    note(db, "in memory");
+    flo_events_flush(db);
+    assert_int_equal(flo_events_outbox(db)->last, 1);
+    flo_outbox_db_close(db);
     let_disk_fail(false);
     flo_log_level_set(FLO_LOG_INFO);
 
-    mailbox = open_mailbox(1 << 20);
-    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 1);
-    text = flo_mailbox_event_text(mailbox, 1);
+    db = open_db(1 << 20);
+    assert_int_equal(flo_events_outbox(db)->last, 1);
+    text = flo_events_text(db, 1);
     assert_non_null(strstr(text, "\"what\":\"kept\""));
     free(text);
-    flo_mailbox_close(mailbox);
+    flo_outbox_db_close(db);
 }
 
 /* How many files in the folder begin so. */
@@ -377,51 +376,52 @@ static int files(const char *beginning)
 /* Without an outbox it would answer no order that came before. */
 static void the_file_of_a_newer_agent_gives_way_and_that_is_told(void **state)
 {
-    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
-    struct flo_db *db = NULL;
+    struct flo_outbox_db *db = open_db(1 << 20);
+    struct flo_db *file = NULL;
     char *text;
 
     (void)state;
-    note(mailbox, "of the newer agent");
-    flo_mailbox_close(mailbox);
+    note(db, "of the newer agent");
+    flo_outbox_db_close(db);
     assert_int_equal(
-        flo_db_open(path_of("outbox.db"), FLO_DB_SYNC_FULL, 0, &db, NULL), 0);
-    assert_int_equal(flo_db_exec(db, "PRAGMA user_version=99", NULL), 0);
-    flo_db_close(db);
+        flo_db_open(path_of("outbox.db"), FLO_DB_SYNC_FULL, 0, &file, NULL), 0);
+    assert_int_equal(flo_db_exec(file, "PRAGMA user_version=99", NULL), 0);
+    flo_db_close(file);
 
-    mailbox = open_mailbox(1 << 20);
-    flo_mailbox_answer(mailbox, "o-0007", "{}");
-    flo_mailbox_close(mailbox);
+    db = open_db(1 << 20);
+    flo_answers_keep(db, "o-0007", "{}");
+    flo_outbox_db_close(db);
 
     assert_int_equal(files("outbox.db.newer"), 1);
-    mailbox = open_mailbox(1 << 20);
-    assert_int_equal(flo_mailbox_corrupt(mailbox), 0);
-    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 1);
-    text = flo_mailbox_event_text(mailbox, 1);
+    db = open_db(1 << 20);
+    assert_int_equal(flo_outbox_db_corrupt(db), 0);
+    assert_int_equal(flo_events_outbox(db)->last, 1);
+    text = flo_events_text(db, 1);
     assert_non_null(strstr(text, "\"type\":\"note\""));
     assert_non_null(strstr(text, "schema version 99"));
     free(text);
-    flo_mailbox_close(mailbox);
+    flo_outbox_db_close(db);
     assert_int_equal(files("outbox.db.newer"), 1);
 }
 
 /* ---- another life ---- */
 
-static void finish_and_pause(struct flo_mailbox *mailbox)
+static void finish_and_pause(struct flo_outbox_db *db)
 {
     struct flo_agent_execution one = execution(FLO_EXECUTION_SUCCEEDED);
 
-    flo_mailbox_enrolled(mailbox, "device-1");
-    flo_mailbox_answer(mailbox, "o-0007", "{}");
-    flo_mailbox_event(mailbox, json_pack("{s:s}", "type", "execution"), &one);
-    flo_mailbox_answer(mailbox, "o-0007", "{\"outcome\":\"done\"}");
-    flo_mailbox_telemetry(mailbox, "{\"seq\":1}", 9);
-    flo_mailbox_set(mailbox, "groups", "all canary");
+    flo_outbox_db_enrolled(db, "device-1");
+    flo_answers_keep(db, "o-0007", "{}");
+    flo_events_add(db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"),
+                   &one);
+    flo_answers_keep(db, "o-0007", "{\"outcome\":\"done\"}");
+    flo_windows_add(db, "{\"seq\":1}");
+    flo_values_set(db, "groups", "all canary");
 }
 
 static void a_device_enrolled_anew_has_no_past(void **state)
 {
-    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    struct flo_outbox_db *db = open_db(1 << 20);
     enum flo_execution end;
     bool has_ended;
     uint32_t attempts;
@@ -429,74 +429,73 @@ static void a_device_enrolled_anew_has_no_past(void **state)
     char boot[37];
 
     (void)state;
-    finish_and_pause(mailbox);
-    snprintf(boot, sizeof(boot), "%s", flo_mailbox_boot(mailbox));
-    flo_mailbox_close(mailbox);
-    mailbox = open_mailbox(1 << 20);
-    flo_mailbox_enrolled(mailbox, "device-2");
-    note(mailbox, "first");
-    flo_mailbox_close(mailbox);
+    finish_and_pause(db);
+    snprintf(boot, sizeof(boot), "%s", flo_outbox_db_boot(db));
+    flo_outbox_db_close(db);
+    db = open_db(1 << 20);
+    flo_outbox_db_enrolled(db, "device-2");
+    note(db, "first");
+    flo_outbox_db_close(db);
 
-    mailbox = open_mailbox(1 << 20);
-    assert_false(
-        flo_mailbox_story(mailbox, "r-0001", &attempts, &has_ended, &end));
-    assert_null(flo_mailbox_answer_of(mailbox, "o-0007"));
-    assert_null(flo_mailbox_telemetry_next(mailbox, &id));
-    assert_null(flo_mailbox_get(mailbox, "groups"));
-    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 1);
-    assert_string_not_equal(flo_mailbox_boot(mailbox), boot);
-    flo_mailbox_close(mailbox);
+    db = open_db(1 << 20);
+    assert_false(flo_stories_last(db, "r-0001", &attempts, &has_ended, &end));
+    assert_null(flo_answers_find(db, "o-0007"));
+    assert_null(flo_windows_next(db, &id));
+    assert_null(flo_values_get(db, "groups"));
+    assert_int_equal(flo_events_outbox(db)->last, 1);
+    assert_string_not_equal(flo_outbox_db_boot(db), boot);
+    flo_outbox_db_close(db);
 }
 
 static void a_past_of_nobody_is_taken_over(void **state)
 {
-    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    struct flo_outbox_db *db = open_db(1 << 20);
 
     (void)state;
-    note(mailbox, "of an older agent");
-    flo_mailbox_flush(mailbox);
-    flo_mailbox_enrolled(mailbox, "device-1");
-    flo_mailbox_close(mailbox);
+    note(db, "of an older agent");
+    flo_events_flush(db);
+    flo_outbox_db_enrolled(db, "device-1");
+    flo_outbox_db_close(db);
 
-    mailbox = open_mailbox(1 << 20);
-    flo_mailbox_enrolled(mailbox, "device-1");
-    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 1);
-    flo_mailbox_close(mailbox);
+    db = open_db(1 << 20);
+    flo_outbox_db_enrolled(db, "device-1");
+    assert_int_equal(flo_events_outbox(db)->last, 1);
+    flo_outbox_db_close(db);
 }
 
-static void write_many(struct flo_mailbox *mailbox)
+static void write_many(struct flo_outbox_db *db)
 {
     int i;
 
     for (i = 0; i < 20; i++) {
-        note(mailbox, "the quick brown fox jumps over the lazy dog");
-        flo_mailbox_flush(mailbox);
+        note(db, "the quick brown fox jumps over the lazy dog");
+        flo_events_flush(db);
     }
 }
 
 /* Nothing altered may ever leave: an event is whole, or told as damaged. */
 static void check_damaged(const char *data, size_t bytes)
 {
-    struct flo_mailbox *mailbox;
+    struct flo_outbox_db *db;
     uint64_t sequence;
 
     unlink(path_of("outbox.db-wal"));
     unlink(path_of("outbox.db-shm"));
     assert_int_equal(
         flo_file_write(path_of("outbox.db"), data, bytes, 0600, NULL), 0);
-    mailbox = open_mailbox(1 << 20);
+    db = open_db(1 << 20);
     for (sequence = 1;
-         sequence <= flo_mailbox_outbox(mailbox)->last && sequence <= 30;
+         sequence <= flo_events_outbox(db)->last && sequence <= 30;
          sequence++) {
-        char *text = flo_mailbox_event_text(mailbox, sequence);
+        char *text = flo_events_text(db, sequence);
         assert_non_null(text);
         assert_true(strstr(text, "\"what\":\"the quick brown fox jumps over "
                                  "the lazy dog\"") != NULL ||
                     strstr(text, "outbox.corrupt") != NULL);
         free(text);
     }
-    note(mailbox, "still works");
-    flo_mailbox_close(mailbox);
+    note(db, "still works");
+    flo_outbox_db_close(db);
 }
 
 static void any_cut_or_flipped_byte_neither_crashes_nor_alters(void **state)
@@ -504,11 +503,11 @@ static void any_cut_or_flipped_byte_neither_crashes_nor_alters(void **state)
     char *data = NULL;
     size_t bytes = 0;
     size_t at;
-    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    struct flo_outbox_db *db = open_db(1 << 20);
 
     (void)state;
-    write_many(mailbox);
-    flo_mailbox_close(mailbox); /* checkpoints into the one file */
+    write_many(db);
+    flo_outbox_db_close(db); /* checkpoints into the one file */
     assert_int_equal(
         flo_file_read(path_of("outbox.db"), 1 << 20, &data, &bytes, NULL), 0);
     flo_log_level_set(FLO_LOG_ERROR);
@@ -538,14 +537,13 @@ static uint64_t file_bytes(const char *name)
 }
 
 /* How many of the events hold the text. */
-static unsigned told(struct flo_mailbox *mailbox, const char *text)
+static unsigned told(struct flo_outbox_db *db, const char *text)
 {
     unsigned count = 0;
     uint64_t sequence;
 
-    for (sequence = 1; sequence <= flo_mailbox_outbox(mailbox)->last;
-         sequence++) {
-        char *event = flo_mailbox_event_text(mailbox, sequence);
+    for (sequence = 1; sequence <= flo_events_outbox(db)->last; sequence++) {
+        char *event = flo_events_text(db, sequence);
         count += strstr(event, text) != NULL;
         free(event);
     }
@@ -556,7 +554,7 @@ static unsigned told(struct flo_mailbox *mailbox, const char *text)
  * one ack, while the device changes its states. */
 static void forged_orders_do_not_fill_the_disk(void **state)
 {
-    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    struct flo_outbox_db *db = open_db(1 << 20);
     static const int codes[] = {FLO_E_SIG_BAD, FLO_E_SIG_UNKNOWN_KEY,
                                 FLO_E_META_JSON};
     struct flo_agent_execution one = execution(FLO_EXECUTION_DOWNLOADING);
@@ -566,133 +564,135 @@ static void forged_orders_do_not_fill_the_disk(void **state)
     int i;
 
     (void)state;
-    note(mailbox, "first");
-    flo_mailbox_close(mailbox);
+    note(db, "first");
+    flo_outbox_db_close(db);
     before = file_bytes("outbox.db");
-    mailbox = open_mailbox(1 << 20);
+    db = open_db(1 << 20);
     for (i = 0; i < 10000; i++) {
         flo_fail(&err, codes[i % 3], "order: signature %d does not hold", i);
-        flo_mailbox_note(mailbox, "security", &err, now_ms);
+        flo_notes_add(db, "security", &err, now_ms);
         if (i % 200 == 0) {
-            flo_mailbox_event(mailbox, json_pack("{s:s}", "type", "execution"),
-                              &one);
+            flo_events_add(db, FLO_EVENT_NEWS,
+                           json_pack("{s:s}", "type", "execution"), &one);
         }
         if (i % 100 == 99) {
-            flo_mailbox_flush(mailbox);
+            flo_events_flush(db);
             now_ms += 360000;
         }
     }
 
-    assert_int_equal(told(mailbox, "\"type\":\"execution\""), 50);
-    assert_int_equal(told(mailbox, "\"type\":\"security\""), 63);
-    assert_int_equal(told(mailbox, "outbox.corrupt"), 0);
-    flo_mailbox_close(mailbox); /* checkpoints into the one file */
+    assert_int_equal(told(db, "\"type\":\"execution\""), 50);
+    assert_int_equal(told(db, "\"type\":\"security\""), 63);
+    assert_int_equal(told(db, "outbox.corrupt"), 0);
+    flo_outbox_db_close(db); /* checkpoints into the one file */
     assert_true(file_bytes("outbox.db") - before < 100 * 1024);
 }
 
 static void
 an_error_is_told_once_a_minute_with_the_count_of_the_rest(void **state)
 {
-    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    struct flo_outbox_db *db = open_db(1 << 20);
     struct flo_err err = {.code = FLO_E_SIG_BAD, .what = "x"};
     int i;
 
     (void)state;
     for (i = 0; i <= 60; i++) {
-        flo_mailbox_note(mailbox, "security", &err, 5000 + (uint64_t)i * 1000);
+        flo_notes_add(db, "security", &err, 5000 + (uint64_t)i * 1000);
     }
     err.code = FLO_E_CMD_FORMAT; /* another is no repetition */
-    flo_mailbox_note(mailbox, "security", &err, 65000);
-    flo_mailbox_flush(mailbox);
+    flo_notes_add(db, "security", &err, 65000);
+    flo_events_flush(db);
 
-    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 3);
-    assert_int_equal(told(mailbox, "\"sig.bad\""), 2);
-    assert_int_equal(told(mailbox, "\"more\":59"), 1);
-    flo_mailbox_close(mailbox);
+    assert_int_equal(flo_events_outbox(db)->last, 3);
+    assert_int_equal(told(db, "\"sig.bad\""), 2);
+    assert_int_equal(told(db, "\"more\":59"), 1);
+    flo_outbox_db_close(db);
 }
 
 static void acknowledged_notes_make_room_for_others(void **state)
 {
-    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    struct flo_outbox_db *db = open_db(1 << 20);
     struct flo_err err = {.code = FLO_E_PACKED, .what = "x"};
     int i;
 
     (void)state;
     for (i = 0; i < 100; i++) {
-        flo_mailbox_note(mailbox, "note", &err, 5000);
-        flo_mailbox_flush(mailbox);
+        flo_notes_add(db, "note", &err, 5000);
+        flo_events_flush(db);
     }
-    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 64);
-    flo_mailbox_acked(mailbox, flo_mailbox_boot(mailbox), 64);
-    flo_mailbox_note(mailbox, "note", &err, 6000);
-    flo_mailbox_flush(mailbox);
+    assert_int_equal(flo_events_outbox(db)->last, 64);
+    flo_events_acked(db, flo_outbox_db_boot(db), 64);
+    flo_notes_add(db, "note", &err, 6000);
+    flo_events_flush(db);
 
-    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 65);
-    assert_int_equal(told(mailbox, "\"more\":36"), 1);
-    flo_mailbox_close(mailbox);
+    assert_int_equal(flo_events_outbox(db)->last, 65);
+    assert_int_equal(told(db, "\"more\":36"), 1);
+    flo_outbox_db_close(db);
 }
 
 static void engines_that_end_again_and_again_do_not_fill_the_disk(void **state)
 {
-    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    struct flo_outbox_db *db = open_db(1 << 20);
     struct flo_agent_execution one = execution(FLO_EXECUTION_PROBING);
 
     (void)state;
     for (int i = 0; i < 10000; i++) {
         if (i == 300) {
-            flo_mailbox_close(mailbox);
-            mailbox = open_mailbox(1 << 20);
+            flo_outbox_db_close(db);
+            db = open_db(1 << 20);
         }
-        flo_mailbox_serving(mailbox, json_pack("{s:s}", "type", "serving"));
+        flo_notes_serving(db, json_pack("{s:s}", "type", "serving"));
     }
-    flo_mailbox_event(mailbox, json_pack("{s:s}", "type", "execution"), &one);
-    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 257);
-    assert_int_equal(told(mailbox, "\"type\":\"serving\""), 256);
-    flo_mailbox_acked(mailbox, flo_mailbox_boot(mailbox), 1);
-    flo_mailbox_serving(mailbox, json_pack("{s:s}", "type", "serving"));
-    flo_mailbox_serving(mailbox, json_pack("{s:s, s:s}", "type", "serving",
-                                           "serving", "rolled-back"));
-    flo_mailbox_flush(mailbox);
+    flo_events_add(db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"),
+                   &one);
+    assert_int_equal(flo_events_outbox(db)->last, 257);
+    assert_int_equal(told(db, "\"type\":\"serving\""), 256);
+    flo_events_acked(db, flo_outbox_db_boot(db), 1);
+    flo_notes_serving(db, json_pack("{s:s}", "type", "serving"));
+    flo_notes_serving(db, json_pack("{s:s, s:s}", "type", "serving", "serving",
+                                    "rolled-back"));
+    flo_events_flush(db);
 
-    assert_int_equal(flo_mailbox_outbox(mailbox)->last, 259);
-    assert_int_equal(told(mailbox, "\"more\":9700"), 1);
-    flo_mailbox_close(mailbox);
+    assert_int_equal(flo_events_outbox(db)->last, 259);
+    assert_int_equal(told(db, "\"more\":9700"), 1);
+    flo_outbox_db_close(db);
 }
 
 static void many_events_at_once_are_all_stored(void **state)
 {
-    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    struct flo_outbox_db *db = open_db(1 << 20);
     int i;
 
     (void)state;
     for (i = 0; i < 100; i++) {
-        note(mailbox, "at once");
+        note(db, "at once");
     }
-    flo_mailbox_flush(mailbox);
+    flo_events_flush(db);
 
-    assert_int_equal(told(mailbox, "at once"), 100);
-    flo_mailbox_close(mailbox);
+    assert_int_equal(told(db, "at once"), 100);
+    flo_outbox_db_close(db);
 }
 
 static void without_a_disk_an_executions_event_outlives_notes(void **state)
 {
-    struct flo_mailbox *mailbox = open_mailbox(1 << 20);
+    struct flo_outbox_db *db = open_db(1 << 20);
     struct flo_agent_execution one = execution(FLO_EXECUTION_DOWNLOADING);
     int i;
 
     (void)state;
     flo_log_level_set(FLO_LOG_ERROR);
     let_disk_fail(true);
-    flo_mailbox_event(mailbox, json_pack("{s:s}", "type", "execution"), &one);
+    flo_events_add(db, FLO_EVENT_NEWS, json_pack("{s:s}", "type", "execution"),
+                   &one);
     for (i = 0; i < 100; i++) {
-        note(mailbox, "in memory");
+        note(db, "in memory");
     }
-    flo_mailbox_flush(mailbox);
+    flo_events_flush(db);
 
-    assert_int_equal(told(mailbox, "\"type\":\"execution\""), 1);
+    assert_int_equal(told(db, "\"type\":\"execution\""), 1);
     let_disk_fail(false);
     flo_log_level_set(FLO_LOG_INFO);
-    flo_mailbox_close(mailbox);
+    flo_outbox_db_close(db);
 }
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, begin, end)
@@ -721,5 +721,5 @@ int main(void)
         TEST(any_cut_or_flipped_byte_neither_crashes_nor_alters),
     };
 
-    return cmocka_run_group_tests_name("mailbox", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("db", tests, NULL, NULL);
 }

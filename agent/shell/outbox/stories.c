@@ -1,14 +1,10 @@
-/* Executions in the mailbox: what each was last known to be.
+/* Stories: what each execution was last known to be.
  *
  * Read at start to go on with one that a restart interrupted. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/shell/mailbox_inside.h"
-
-/* ---- stories
- * ------------------------------------------------------------------------------
- */
+#include "agent/shell/outbox/inside.h"
 
 /* Of a spread start: by the wall clock, which goes on while a device is off. */
 static json_int_t start_wall_ms(const struct flo_agent_execution *execution)
@@ -134,9 +130,9 @@ static bool story_read(const json_t *json, struct flo_agent_execution *out)
     return is_possible(out);
 }
 
-int flo_mailbox_story_store(struct flo_mailbox *mailbox,
-                            const struct flo_agent_execution *execution,
-                            struct flo_err *err)
+int flo_stories_keep(struct flo_outbox_db *db,
+                     const struct flo_agent_execution *execution,
+                     struct flo_err *err)
 {
     struct flo_db_statement *statement;
     json_t *json = story_json(execution);
@@ -149,7 +145,7 @@ int flo_mailbox_story_store(struct flo_mailbox *mailbox,
     flo_json_dump(json, &text);
     json_decref(json);
     rv = flo_db_prepare(
-        mailbox->db,
+        db->sqlite,
         "INSERT INTO story (id, rollout, attempt, ended, state, body) VALUES "
         "(?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET ended = "
         "excluded.ended, state = excluded.state, body = excluded.body",
@@ -167,16 +163,15 @@ int flo_mailbox_story_store(struct flo_mailbox *mailbox,
     return rv;
 }
 
-bool flo_mailbox_open_execution(struct flo_mailbox *mailbox,
-                                struct flo_agent_execution *out)
+bool flo_stories_open(struct flo_outbox_db *db, struct flo_agent_execution *out)
 {
     struct flo_db_statement *statement;
     bool has_row = false;
     bool is_there = false;
 
     memset(out, 0, sizeof(*out));
-    if (mailbox->db == NULL ||
-        flo_db_prepare(mailbox->db,
+    if (db->sqlite == NULL ||
+        flo_db_prepare(db->sqlite,
                        "SELECT id, rollout, attempt, state, body FROM story "
                        "WHERE ended = 0 ORDER BY rowid DESC LIMIT 1",
                        &statement, NULL) < 0 ||
@@ -203,17 +198,17 @@ bool flo_mailbox_open_execution(struct flo_mailbox *mailbox,
     return is_there;
 }
 
-bool flo_mailbox_story(struct flo_mailbox *mailbox, const char *rollout,
-                       uint32_t *attempts, bool *has_ended,
-                       enum flo_execution *end)
+bool flo_stories_last(struct flo_outbox_db *db, const char *rollout,
+                      uint32_t *attempts, bool *has_ended,
+                      enum flo_execution *end)
 {
     struct flo_db_statement *statement;
     bool has_row = false;
 
     *attempts = 0;
     *has_ended = false;
-    if (mailbox->db == NULL ||
-        flo_db_prepare(mailbox->db,
+    if (db->sqlite == NULL ||
+        flo_db_prepare(db->sqlite,
                        "SELECT attempt, ended, state FROM story WHERE rollout "
                        "= ? ORDER BY attempt DESC LIMIT 1",
                        &statement, NULL) < 0) {

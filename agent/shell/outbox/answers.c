@@ -1,0 +1,56 @@
+/* Answers to orders: the last word about each, for those that come again.
+ * Which order holds is in the records (flo_statement_look). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/outbox/inside.h"
+
+static int store_answer(struct flo_outbox_db *db, const char *order,
+                        const char *text, struct flo_err *err)
+{
+    int rv = flo_outbox_db_run(
+        db,
+        "INSERT INTO answer (ord, body) VALUES (?, ?) ON CONFLICT (ord) "
+        "DO UPDATE SET body = excluded.body",
+        "ab", order, 0, text, err);
+
+    if (rv == 0) {
+        rv = flo_outbox_db_run(
+            db,
+            "DELETE FROM answer WHERE rowid <= (SELECT max(rowid) FROM "
+            "answer) - ?",
+            "n", NULL, ANSWERS_MAX, NULL, err);
+    }
+    return rv;
+}
+
+/* Not synced: an answer that a power cut takes is given again. */
+void flo_answers_keep(struct flo_outbox_db *db, const char *order,
+                      const char *text)
+{
+    struct flo_err err = {0};
+
+    if (flo_outbox_db_relax(db, true) < 0 ||
+        store_answer(db, order, text, &err) < 0) {
+        flo_outbox_db_complain(&err);
+    }
+    (void)!flo_outbox_db_relax(db, false);
+}
+
+char *flo_answers_find(struct flo_outbox_db *db, const char *order)
+{
+    return flo_outbox_db_text(db, "SELECT body FROM answer WHERE ord = ?",
+                              order);
+}
+
+void flo_answers_forget(struct flo_outbox_db *db, const char *order)
+{
+    struct flo_err err = {0};
+
+    if (flo_outbox_db_relax(db, true) < 0 ||
+        flo_outbox_db_run(db, "DELETE FROM answer WHERE ord = ?", "a", order, 0,
+                          NULL, &err) < 0) {
+        flo_outbox_db_complain(&err);
+    }
+    (void)!flo_outbox_db_relax(db, false);
+}

@@ -1,0 +1,16 @@
+/* The last word about an order, for one that comes again. */
+#ifndef FLOTILLA_AGENT_OUTBOX_ANSWERS_H
+#define FLOTILLA_AGENT_OUTBOX_ANSWERS_H
+
+#include <flotilla/base.h>
+
+struct flo_outbox_db;
+
+void flo_answers_keep(struct flo_outbox_db *db, const char *order,
+                      const char *text);
+/* It runs again. */
+void flo_answers_forget(struct flo_outbox_db *db, const char *order);
+/* The caller frees; NULL: none. */
+char *flo_answers_find(struct flo_outbox_db *db, const char *order);
+
+#endif

@@ -1,0 +1,285 @@
+/* Events of the outbox: kept until the controller has acknowledged them.
+ *
+ * A sync stops the loop, and with it the tokens of all clients: an event that
+ * is not urgent waits a moment in memory and shares one sync with others
+ * (flo_events_flush).  Without a file events are sent from memory. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/outbox/inside.h"
+
+struct flo_outbox *flo_events_outbox(struct flo_outbox_db *db)
+{
+    return &db->outbox;
+}
+
+static int event_store(struct flo_outbox_db *db,
+                       const struct memory_event *event, struct flo_err *err)
+{
+    struct flo_db_statement *statement;
+    struct flo_buf text = {0};
+    int rv;
+
+    flo_json_dump(event->json, &text);
+    rv = text.failed
+             ? flo_fail(err, FLO_E_MEMORY, "event")
+             : flo_db_prepare(db->sqlite,
+                              "INSERT INTO event (seq, crc, body, kind) "
+                              "VALUES (?, ?, ?, ?)",
+                              &statement, err);
+    if (rv == 0) {
+        flo_db_bind_i64(statement, 1, (int64_t)event->sequence);
+        flo_db_bind_i64(statement, 2, flo_outbox_db_crc(text.data));
+        flo_db_bind_text(statement, 3, text.data);
+        flo_db_bind_i64(statement, 4, event->kind);
+        rv = flo_db_run(statement, err);
+    }
+    flo_buf_deinit(&text);
+    if (rv == 0 && event->has_execution) {
+        rv = flo_stories_keep(db, &event->execution, err);
+    }
+    return rv;
+}
+
+static int store_all(struct flo_outbox_db *db, struct flo_err *err)
+{
+    size_t i;
+    int rv = flo_outbox_db_begin(db, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    if (!db->is_boot_stored) {
+        rv = flo_values_store(db, "boot", db->boot, err);
+    }
+    for (i = 0; rv == 0 && i < db->memory_count; i++) {
+        rv = event_store(db, &db->memory[i], err);
+    }
+    rv = flo_outbox_db_commit(db, rv, err);
+    db->is_boot_stored = db->is_boot_stored || rv == 0;
+    return rv;
+}
+
+/* What waits was never sent, and will be although it is not stored: after a
+ * start its numbers are free again under the boot of the file. */
+static void leave_boot(struct flo_outbox_db *db)
+{
+    flo_uuid_make(db->boot);
+    db->is_boot_stored = false;
+    for (size_t i = 0; i < db->memory_count; i++) {
+        json_object_set_new(db->memory[i].json, "boot", json_string(db->boot));
+    }
+}
+
+/* The oldest goes; of an execution only where there is nothing else. */
+static void forget_one(struct flo_outbox_db *db)
+{
+    size_t i = 0;
+
+    while (i < db->memory_count && db->memory[i].has_execution) {
+        i++;
+    }
+    i = i < db->memory_count ? i : 0;
+    json_decref(db->memory[i].json);
+    db->memory_count--;
+    memmove(&db->memory[i], &db->memory[i + 1],
+            (db->memory_count - i) * sizeof(db->memory[0]));
+    db->is_counted = false;
+    db->corrupt++;
+}
+
+static struct memory_event *remember(struct flo_outbox_db *db)
+{
+    struct memory_event *event;
+
+    if (db->memory_count == MEMORY_EVENTS_MAX) {
+        forget_one(db);
+    }
+    event = &db->memory[db->memory_count++];
+    memset(event, 0, sizeof(*event));
+    return event;
+}
+
+bool flo_events_is_waiting(const struct flo_outbox_db *db)
+{
+    return db->memory_count > 0;
+}
+
+void flo_events_flush(struct flo_outbox_db *db)
+{
+    struct flo_err err = {0};
+    uint64_t last;
+    size_t i;
+    int rv;
+
+    if (db->memory_count == 0) {
+        return;
+    }
+    last = db->memory[db->memory_count - 1].sequence;
+    rv = store_all(db, &err);
+    if (rv < 0 && db->rows > 0) {
+        /* No room: telemetry gives way to what happened. */
+        flo_windows_drop(db, db->rows / 2 + 1);
+        rv = store_all(db, &err);
+    }
+    flo_outbox_stored(&db->outbox, last);
+    if (rv < 0) {
+        if (db->is_boot_stored) {
+            leave_boot(db);
+        }
+        flo_outbox_db_complain(
+            &err); /* they are sent from memory, and tried again */
+        return;
+    }
+    for (i = 0; i < db->memory_count; i++) {
+        json_decref(db->memory[i].json);
+    }
+    db->memory_count = 0;
+}
+
+/* What must be on the disk before the next action: an end, and the start of a
+ * probe, which may be the last thing that this machine does. */
+static bool is_urgent(const struct flo_agent_execution *execution)
+{
+    return execution != NULL && (flo_execution_is_end(execution->state) ||
+                                 execution->state == FLO_EXECUTION_PROBING);
+}
+
+void flo_events_add(struct flo_outbox_db *db, enum flo_event_kind kind,
+                    json_t *json, const struct flo_agent_execution *execution)
+{
+    struct memory_event *event;
+    uint64_t sequence;
+
+    if (json == NULL) {
+        return;
+    }
+    if (db->memory_count == MEMORY_EVENTS_MAX) {
+        flo_events_flush(db); /* may begin another boot */
+    }
+    sequence = ++db->sequence;
+    json_object_set_new(json, "v", json_integer(1));
+    json_object_set_new(json, "boot", json_string(db->boot));
+    json_object_set_new(json, "seq", json_integer((json_int_t)sequence));
+    json_object_set_new(json, "at_ms", json_integer((json_int_t)flo_wall_ms()));
+    event = remember(db);
+    event->sequence = sequence;
+    event->kind = kind;
+    event->json = json;
+    db->waiting[kind]++;
+    if (execution != NULL) {
+        event->has_execution = true;
+        event->execution = *execution;
+    }
+    if (is_urgent(execution)) {
+        flo_events_flush(db);
+    }
+}
+
+/* Asks the file, but only when an event may be gone since the last time. */
+int64_t flo_events_waiting(struct flo_outbox_db *db, enum flo_event_kind kind)
+{
+    static const char *const counts[FLO_EVENT_KINDS] = {
+        [FLO_EVENT_NEWS] = "SELECT count(*) FROM event WHERE kind = 0",
+        [FLO_EVENT_NOTE] = "SELECT count(*) FROM event WHERE kind = 1",
+        [FLO_EVENT_SERVING] = "SELECT count(*) FROM event WHERE kind = 2"};
+
+    for (int i = 0; !db->is_counted && i < FLO_EVENT_KINDS; i++) {
+        db->waiting[i] = flo_outbox_db_number(db, counts[i]);
+        for (size_t j = 0; j < db->memory_count; j++) {
+            db->waiting[i] += db->memory[j].kind == (enum flo_event_kind)i;
+        }
+    }
+    db->is_counted = true;
+    return db->waiting[kind];
+}
+
+static char *damaged_event(struct flo_outbox_db *db, uint64_t sequence)
+{
+    struct flo_buf text = {0};
+
+    db->corrupt++;
+    flo_buf_printf(&text,
+                   "{\"v\":1,\"boot\":\"%s\",\"seq\":%llu,\"at_ms\":%llu,"
+                   "\"type\":\"note\",\"error\":{\"id\":\"%s\",\"what\":"
+                   "\"event %llu was damaged or lost on the device\"}}",
+                   db->boot, (unsigned long long)sequence,
+                   (unsigned long long)flo_wall_ms(),
+                   flo_error_id(FLO_E_OUTBOX_CORRUPT),
+                   (unsigned long long)sequence);
+    return text.data;
+}
+
+char *flo_events_text(struct flo_outbox_db *db, uint64_t sequence)
+{
+    struct flo_db_statement *statement;
+    bool has_row = false;
+    char *text = NULL;
+    size_t i;
+
+    for (i = 0; i < db->memory_count; i++) {
+        if (db->memory[i].sequence == sequence) {
+            struct flo_buf out = {0};
+            flo_json_dump(db->memory[i].json, &out);
+            return out.data;
+        }
+    }
+    if (db->sqlite != NULL &&
+        flo_db_prepare(db->sqlite, "SELECT crc, body FROM event WHERE seq = ?",
+                       &statement, NULL) == 0) {
+        flo_db_bind_i64(statement, 1, (int64_t)sequence);
+        if (flo_db_step(statement, &has_row, NULL) == 0 && has_row) {
+            const char *body = flo_db_column_text(statement, 1);
+            if (flo_outbox_db_crc(body) == flo_db_column_i64(statement, 0)) {
+                text = strdup(body);
+            }
+            flo_db_reset(statement);
+        }
+    }
+    return text != NULL ? text : damaged_event(db, sequence);
+}
+
+/* In one transaction: a number that is gone from both is given again. */
+static int acked_store(struct flo_outbox_db *db, uint64_t sequence,
+                       struct flo_err *err)
+{
+    char number[24];
+    int rv = flo_outbox_db_begin(db, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    snprintf(number, sizeof(number), "%llu", (unsigned long long)sequence);
+    rv = flo_values_store(db, "acked", number, err);
+    if (rv == 0) {
+        rv = flo_outbox_db_run(db, "DELETE FROM event WHERE seq <= ?", "n",
+                               NULL, (int64_t)sequence, NULL, err);
+    }
+    return flo_outbox_db_commit(db, rv, err);
+}
+
+void flo_events_acked(struct flo_outbox_db *db, const char *boot,
+                      uint64_t sequence)
+{
+    struct flo_err err = {0};
+    bool is_foreign = boot[0] != '\0' && strcmp(boot, db->boot) != 0;
+    size_t i = 0;
+
+    if (is_foreign || !flo_outbox_acked(&db->outbox, sequence)) {
+        return;
+    }
+    if (acked_store(db, sequence, &err) < 0) {
+        flo_outbox_db_complain(&err);
+    }
+    db->is_counted = false;
+    while (i < db->memory_count) {
+        if (db->memory[i].sequence <= sequence) {
+            json_decref(db->memory[i].json);
+            db->memory_count--;
+            memmove(&db->memory[i], &db->memory[i + 1],
+                    (db->memory_count - i) * sizeof(db->memory[0]));
+        } else {
+            i++;
+        }
+    }
+}

@@ -1,0 +1,35 @@
+/* Events that wait for the controller's acknowledgement. */
+#ifndef FLOTILLA_AGENT_OUTBOX_EVENTS_H
+#define FLOTILLA_AGENT_OUTBOX_EVENTS_H
+
+#include <flotilla/agent.h>
+
+#include "base/host/json.h"
+
+struct flo_outbox_db;
+
+enum flo_event_kind {
+    FLO_EVENT_NEWS,    /* of an execution, of drift: rare, never left out */
+    FLO_EVENT_NOTE,    /* an error that the device tells of (notes.h) */
+    FLO_EVENT_SERVING, /* what serves (notes.h) */
+    FLO_EVENT_KINDS
+};
+/* Store an event (it is taken, and gets its sequence) together with what
+ * becomes of the execution: open, ended, or NULL. */
+void flo_events_add(struct flo_outbox_db *db, enum flo_event_kind kind,
+                    json_t *event, const struct flo_agent_execution *execution);
+/* Those that no acknowledgement has ended. */
+int64_t flo_events_waiting(struct flo_outbox_db *db, enum flo_event_kind kind);
+/* Write those that are in memory only. */
+void flo_events_flush(struct flo_outbox_db *db);
+/* Are there such? */
+bool flo_events_is_waiting(const struct flo_outbox_db *db);
+/* Text of a stored event; the caller frees.  Of one that is damaged or gone: a
+ * note that says so. */
+char *flo_events_text(struct flo_outbox_db *db, uint64_t sequence);
+void flo_events_acked(struct flo_outbox_db *db, const char *boot,
+                      uint64_t sequence);
+/* Which of them to send when. */
+struct flo_outbox *flo_events_outbox(struct flo_outbox_db *db);
+
+#endif

@@ -1,0 +1,85 @@
+/* Inside outbox.db: its state and the statements that its files share. */
+#ifndef FLOTILLA_AGENT_OUTBOX_INSIDE_H
+#define FLOTILLA_AGENT_OUTBOX_INSIDE_H
+
+#include "agent/shell/outbox/answers.h"
+#include "agent/shell/outbox/events.h"
+#include "agent/shell/outbox/notes.h"
+#include "agent/shell/outbox/outbox_db.h"
+#include "agent/shell/outbox/stories.h"
+#include "agent/shell/outbox/windows.h"
+#include "base/host/db.h"
+
+#define TRACE_LINES_MAX 2000
+#define STORIES_MAX 200
+#define ANSWERS_MAX 256
+#define MEMORY_EVENTS_MAX 32
+#define TELEMETRY_ROW_BYTES                                                    \
+    1024 /* for the cap: windows are about that long                           \
+          */
+#define FILE_NAME "outbox.db"
+
+/* An event that is not in the database yet. */
+struct memory_event {
+    uint64_t sequence;
+    enum flo_event_kind kind;
+    json_t *json;
+    bool has_execution;
+    struct flo_agent_execution execution;
+};
+
+/* An error as a note. */
+struct told {
+    uint64_t at_ms; /* the last time; 0: never */
+    uint64_t more;  /* not told since */
+};
+
+struct flo_outbox_db {
+    struct flo_db *sqlite; /* NULL: no database could be had */
+    char boot[37];
+    bool is_boot_stored; /* so nothing under it was sent before it was stored */
+    struct flo_outbox outbox;
+    uint64_t sequence; /* of the last event, stored or not */
+    uint64_t rows_max;
+    uint64_t rows;
+    uint64_t lost;
+    uint64_t corrupt;
+    uint64_t telemetry_sent;               /* highest id under way */
+    struct told told[FLO_ERROR_COUNT + 1]; /* by -code; 0: no code */
+    bool is_counted;                       /* the next line is right */
+    int64_t waiting[FLO_EVENT_KINDS];      /* for their ack */
+    uint64_t servings_more;                /* not told since */
+    size_t memory_count;
+    struct memory_event memory[MEMORY_EVENTS_MAX];
+};
+
+void flo_outbox_db_complain(const struct flo_err *err);
+/* One statement; kinds says what is bound in turn: a text_1, b text_2,
+ * n number. */
+FLO_MUST_USE int flo_outbox_db_run(struct flo_outbox_db *db, const char *sql,
+                                   const char *kinds, const char *text_1,
+                                   int64_t number, const char *text_2,
+                                   struct flo_err *err);
+/* First column of the first row; 0 when there is none. */
+int64_t flo_outbox_db_number(struct flo_outbox_db *db, const char *sql);
+/* First text of the first row by one key; the caller frees, NULL: none. */
+char *flo_outbox_db_text(struct flo_outbox_db *db, const char *sql,
+                         const char *key);
+/* Without syncs (NORMAL) or with (FULL). */
+int flo_outbox_db_relax(struct flo_outbox_db *db, bool is_relaxed);
+int64_t flo_outbox_db_crc(const char *text);
+FLO_MUST_USE int flo_values_store(struct flo_outbox_db *db, const char *key,
+                                  const char *value, struct flo_err *err);
+FLO_MUST_USE int flo_outbox_db_begin(struct flo_outbox_db *db,
+                                     struct flo_err *err);
+/* The end of it: all of it, or nothing when `rv` says so. */
+FLO_MUST_USE int flo_outbox_db_commit(struct flo_outbox_db *db, int rv,
+                                      struct flo_err *err);
+/* What an execution's last event says of it. */
+FLO_MUST_USE int flo_stories_keep(struct flo_outbox_db *db,
+                                  const struct flo_agent_execution *execution,
+                                  struct flo_err *err);
+/* Make room: the oldest windows go, counted as lost. */
+void flo_windows_drop(struct flo_outbox_db *db, uint64_t count);
+
+#endif

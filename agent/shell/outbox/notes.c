@@ -1,0 +1,60 @@
+/* Events of no execution: errors that the device tells of, and what serves.
+ *
+ * Some errors anybody at the broker can cause, as often as he likes (an order
+ * that nobody signed), an engine can end again and again, and what is told
+ * stays until the controller has acknowledged it, by the same broker and
+ * perhaps never.  So of each error one in a minute is told as `security`, and
+ * only so many notes and so many `serving` events wait at all, each with the
+ * number of those that were left out before it.  Events of executions are not
+ * concerned, nor is it that a release was rolled back: rare, and news. */
+#include <string.h>
+
+#include "agent/shell/outbox/inside.h"
+
+#define NOTES_MAX 64
+#define SERVING_MAX 256
+#define SECURITY_PAUSE_MS 60000
+
+/* Tells how many were left out before it. */
+static void tell(struct flo_outbox_db *db, enum flo_event_kind kind,
+                 json_t *json, uint64_t *more)
+{
+    if (*more > 0) {
+        json_object_set_new(json, "more", json_integer((json_int_t)*more));
+    }
+    flo_events_add(db, kind, json, NULL);
+    *more = 0;
+}
+
+void flo_notes_add(struct flo_outbox_db *db, const char *type,
+                   const struct flo_err *err, uint64_t now_ms)
+{
+    size_t kind =
+        err->code < 0 && err->code >= -FLO_ERROR_COUNT ? (size_t)-err->code : 0;
+    struct told *told = &db->told[kind];
+    bool is_early = strcmp(type, "security") == 0 && told->at_ms != 0 &&
+                    now_ms - told->at_ms < SECURITY_PAUSE_MS;
+
+    if (is_early || flo_events_waiting(db, FLO_EVENT_NOTE) >= NOTES_MAX) {
+        told->more++;
+        return;
+    }
+    tell(db, FLO_EVENT_NOTE,
+         json_pack("{s:s, s:{s:s, s:s, s:s}}", "type", type, "error", "id",
+                   flo_error_id(err->code), "what", err->what, "step", ""),
+         &told->more);
+    told->at_ms = now_ms;
+}
+
+void flo_notes_serving(struct flo_outbox_db *db, json_t *event)
+{
+    const char *what = json_string_value(json_object_get(event, "serving"));
+    bool is_news = what != NULL && strcmp(what, "rolled-back") == 0;
+
+    if (flo_events_waiting(db, FLO_EVENT_SERVING) >= SERVING_MAX && !is_news) {
+        db->servings_more++;
+        json_decref(event);
+        return;
+    }
+    tell(db, FLO_EVENT_SERVING, event, &db->servings_more);
+}

@@ -1,0 +1,236 @@
+/* Outbox and history of the device in one SQLite file: <state>/outbox.db.
+ *
+ * Events are synced before they are sent (synchronous FULL) and stay until the
+ * controller has acknowledged their sequence; an event and what it says about
+ * its execution are one transaction, so an execution ends exactly once.  A sync
+ * stops the loop, and with it the tokens of all clients: what is not urgent
+ * waits a moment in memory and shares one (flo_events_flush).
+ * Telemetry is written with NORMAL, capped, and the oldest goes first.  Each
+ * row carries the CRC-32C of its text: a damaged row is reported as such and
+ * never sent altered.  No file at all is no obstacle: a damaged one is set
+ * aside, and while it cannot be opened or has no room events are sent from
+ * memory.  Their numbers may be given a second time after the next start, so
+ * they bear a boot of their own; it becomes the file's with the first of them
+ * that is stored. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/shell/outbox/inside.h"
+
+#define SEQUENCE_MAX (INT64_MAX / 4)
+#define EVENTS_WAITING_MAX (1 << 20) /* more than a disk is given for */
+
+static const char *const schema[] = {
+    "CREATE TABLE value (key TEXT PRIMARY KEY, text TEXT NOT NULL);"
+    "CREATE TABLE event (seq INTEGER PRIMARY KEY, crc INTEGER NOT NULL,"
+    " body TEXT NOT NULL);"
+    "CREATE TABLE tele (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " crc INTEGER NOT NULL, body TEXT NOT NULL);"
+    "CREATE TABLE story (id TEXT PRIMARY KEY, rollout TEXT NOT NULL,"
+    " attempt INTEGER NOT NULL, ended INTEGER NOT NULL, state TEXT NOT NULL,"
+    " body TEXT NOT NULL);"
+    "CREATE INDEX story_rollout ON story(rollout);"
+    "CREATE TABLE answer (ord TEXT PRIMARY KEY, body TEXT NOT NULL);"
+    "CREATE TABLE trace (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " body TEXT NOT NULL);",
+    "CREATE TABLE used (number TEXT PRIMARY KEY, ord TEXT NOT NULL,"
+    " done INTEGER NOT NULL);"
+    "CREATE INDEX used_order ON used(ord);",
+    /* The records know it now, with what is paused and denied. */
+    "DROP TABLE used;"
+    "DELETE FROM value WHERE key = 'paused' OR key LIKE 'ordered-denial:%';",
+    /* Kinds as a number; of the answers only last words. */
+    "ALTER TABLE event ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE event SET kind = 1 WHERE instr(body, '\"type\":\"note\"')"
+    " OR instr(body, '\"type\":\"security\"');"
+    "UPDATE event SET kind = 2 WHERE instr(body, '\"type\":\"serving\"');"
+    "DELETE FROM answer WHERE instr(body, '\"outcome\":\"running\"');"};
+
+/* ---- open
+ * ------------------------------------------------------------------------ */
+
+static int open_db(struct flo_outbox_db *db, const char *path,
+                   struct flo_err *err)
+{
+    int rv = flo_db_open(path, FLO_DB_SYNC_FULL, 2000, &db->sqlite, err);
+
+    if (rv == 0) {
+        rv = flo_db_check(db->sqlite, err);
+    }
+    if (rv == 0) {
+        rv = flo_db_migrate(db->sqlite, schema, FLO_COUNT(schema), err);
+    }
+    if (rv == 0) {
+        rv = flo_db_exec(db->sqlite,
+                         "PRAGMA cache_size=-256;"
+                         "PRAGMA wal_autocheckpoint=32;"
+                         "PRAGMA journal_size_limit=131072;",
+                         err);
+    }
+    if (rv < 0) {
+        flo_db_close(db->sqlite);
+        db->sqlite = NULL;
+    }
+    return rv;
+}
+
+/* Numbers that no outbox counts to are damage that no checksum tells: the
+ * events are not to be found by them. */
+static bool read_numbers(struct flo_outbox_db *db)
+{
+    FLO_CLEANUP(flo_free_cleanup)
+    char *text = flo_values_get(db, "acked");
+    int64_t first = flo_outbox_db_number(db, "SELECT min(seq) FROM event");
+    int64_t last = flo_outbox_db_number(db, "SELECT max(seq) FROM event");
+    int64_t acked = text == NULL ? 0 : strtoll(text, NULL, 10);
+
+    if (first < 0 || acked < 0 || acked > SEQUENCE_MAX ||
+        last > acked + EVENTS_WAITING_MAX) {
+        return false;
+    }
+    db->outbox.acked = (uint64_t)acked;
+    db->outbox.last = (uint64_t)(last < acked ? acked : last);
+    return true;
+}
+
+static void forget_numbers(struct flo_outbox_db *db)
+{
+    struct flo_err err = {0};
+
+    db->corrupt++;
+    db->outbox.acked = 0;
+    db->outbox.last = 0;
+    if (flo_db_exec(db->sqlite,
+                    "DELETE FROM event;"
+                    "DELETE FROM value WHERE key IN ('boot', 'acked');",
+                    &err) < 0) {
+        flo_outbox_db_complain(&err);
+    }
+}
+
+static void read_start(struct flo_outbox_db *db)
+{
+    FLO_CLEANUP(flo_free_cleanup) char *boot = NULL;
+
+    if (!read_numbers(db)) {
+        forget_numbers(db);
+    }
+    boot = flo_values_get(db, "boot");
+    db->is_boot_stored = boot != NULL && flo_uuid_is_valid(boot);
+    if (db->is_boot_stored) {
+        snprintf(db->boot, sizeof(db->boot), "%s", boot);
+    } else {
+        flo_uuid_make(db->boot);
+    }
+    db->outbox.sent = db->outbox.acked;
+    db->sequence = db->outbox.last;
+    db->rows = (uint64_t)flo_outbox_db_number(db, "SELECT count(*) FROM tele");
+    db->is_counted = false;
+}
+
+int flo_outbox_db_open(const char *state_dir, uint64_t bytes_max,
+                       struct flo_outbox_db **out, struct flo_err *err)
+{
+    struct flo_outbox_db *db = calloc(1, sizeof(*db));
+    struct flo_err why = {0};
+    struct flo_err again = {0};
+    char path[4200];
+    bool is_newer;
+
+    if (db == NULL) {
+        return flo_fail(err, FLO_E_MEMORY, "outbox");
+    }
+    if (!flo_path_join(path, sizeof(path), state_dir, FILE_NAME)) {
+        free(db);
+        return flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
+    }
+    db->rows_max = bytes_max / TELEMETRY_ROW_BYTES;
+    if (open_db(db, path, &why) < 0) {
+        flo_outbox_db_complain(&why);
+    }
+    /* Any other reason passes and the file is sound: it is left, and serving
+     * comes first. */
+    is_newer = why.code == FLO_E_STATE;
+    if (is_newer || why.code == FLO_E_DB_DAMAGED) {
+        db->corrupt += !is_newer;
+        if (flo_db_set_aside(path, is_newer ? "newer" : "damaged", &again) <
+                0 ||
+            open_db(db, path, &again) < 0) {
+            flo_outbox_db_complain(&again);
+        }
+    }
+    read_start(db);
+    if (is_newer) {
+        flo_notes_add(db, "note", &why, flo_now_ms());
+    }
+    *out = db;
+    return 0;
+}
+
+void flo_outbox_db_close(struct flo_outbox_db *db)
+{
+    size_t i;
+
+    if (db == NULL) {
+        return;
+    }
+    flo_events_flush(db);
+    for (i = 0; i < db->memory_count; i++) {
+        json_decref(db->memory[i].json);
+    }
+    flo_db_close(db->sqlite);
+    free(db);
+}
+
+/* ---- whose it is ---- */
+
+static int begin_anew(struct flo_outbox_db *db, const char *device,
+                      struct flo_err *err)
+{
+    int rv = flo_outbox_db_begin(db, err);
+
+    if (rv < 0) {
+        return rv;
+    }
+    rv = flo_db_exec(db->sqlite,
+                     "DELETE FROM event; DELETE FROM tele; DELETE FROM story;"
+                     "DELETE FROM answer;"
+                     "DELETE FROM value WHERE key IN"
+                     " ('boot', 'acked', 'groups');",
+                     err);
+    if (rv == 0) {
+        rv = flo_values_store(db, "device", device, err);
+    }
+    rv = flo_outbox_db_commit(db, rv, err);
+    if (rv == 0) {
+        read_start(db);
+    }
+    return rv;
+}
+
+void flo_outbox_db_enrolled(struct flo_outbox_db *db, const char *device)
+{
+    FLO_CLEANUP(flo_free_cleanup)
+    char *before = flo_values_get(db, "device");
+    struct flo_err err = {0};
+
+    if (db->sqlite == NULL || (before != NULL && strcmp(before, device) == 0)) {
+        return;
+    }
+    if (before == NULL) { /* an older version's, or new */
+        flo_values_set(db, "device", device);
+    } else if (begin_anew(db, device, &err) < 0) {
+        flo_outbox_db_complain(&err);
+    }
+}
+
+const char *flo_outbox_db_boot(const struct flo_outbox_db *db)
+{
+    return db->boot;
+}
+
+uint64_t flo_outbox_db_corrupt(const struct flo_outbox_db *db)
+{
+    return db->corrupt;
+}

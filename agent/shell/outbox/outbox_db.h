@@ -1,0 +1,31 @@
+/* outbox.db: the one file of what waits for the controller and what was. */
+#ifndef FLOTILLA_AGENT_OUTBOX_OUTBOX_DB_H
+#define FLOTILLA_AGENT_OUTBOX_OUTBOX_DB_H
+
+#include <flotilla/base.h>
+
+struct flo_outbox_db;
+
+/* A damaged file is set aside as outbox.db.damaged and counted, one of a newer
+ * agent as outbox.db.newer and noted; of each kind the last is kept. */
+FLO_MUST_USE int flo_outbox_db_open(const char *state_dir, uint64_t bytes_max,
+                                    struct flo_outbox_db **out,
+                                    struct flo_err *err);
+void flo_outbox_db_close(struct flo_outbox_db *db);
+/* The file is about the past of this device (value "device"); the past of
+ * another one is forgotten.  Nothing waits yet. */
+void flo_outbox_db_enrolled(struct flo_outbox_db *db, const char *device);
+const char *flo_outbox_db_boot(const struct flo_outbox_db *db);
+uint64_t flo_outbox_db_corrupt(const struct flo_outbox_db *db);
+
+/* Small values that survive: device, fleet.  Found: the caller frees. */
+void flo_values_set(struct flo_outbox_db *db, const char *key,
+                    const char *value);
+char *flo_values_get(struct flo_outbox_db *db, const char *key);
+
+void flo_traces_add(struct flo_outbox_db *db, const char *text);
+/* Print the stored trace of a state directory. */
+FLO_MUST_USE int flo_traces_print(const char *state_dir, unsigned lines,
+                                  struct flo_err *err);
+
+#endif

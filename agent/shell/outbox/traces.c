@@ -1,0 +1,61 @@
+/* The trace of the core's steps, for `flotilla-agent explain`. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "agent/shell/outbox/inside.h"
+
+void flo_traces_add(struct flo_outbox_db *db, const char *text)
+{
+    struct flo_err err = {0};
+
+    if (db->sqlite == NULL) {
+        return;
+    }
+    if (flo_outbox_db_relax(db, true) < 0 ||
+        flo_outbox_db_run(db, "INSERT INTO trace (body) VALUES (?)", "a", text,
+                          0, NULL, &err) < 0 ||
+        flo_outbox_db_run(
+            db, "DELETE FROM trace WHERE id <= (SELECT max(id) FROM trace) - ?",
+            "n", NULL, TRACE_LINES_MAX, NULL, &err) < 0 ||
+        flo_outbox_db_run(
+            db,
+            "DELETE FROM story WHERE ended = 1 AND rowid <= (SELECT max(rowid) "
+            "FROM story) - ?",
+            "n", NULL, STORIES_MAX, NULL, &err) < 0) {
+        flo_outbox_db_complain(&err);
+    }
+    (void)!flo_outbox_db_relax(db, false);
+}
+
+int flo_traces_print(const char *state_dir, unsigned lines, struct flo_err *err)
+{
+    char path[4200];
+    FLO_CLEANUP(flo_db_cleanup) struct flo_db *db = NULL;
+    struct flo_db_statement *statement;
+    bool has_row = true;
+    int rv;
+
+    if (!flo_path_join(path, sizeof(path), state_dir, FILE_NAME)) {
+        return flo_fail(err, FLO_E_CFG_RANGE, "state_dir is too long");
+    }
+    if (access(path, R_OK) != 0) {
+        return flo_fail(err, FLO_E_ABSENT, "%s has no history yet", state_dir);
+    }
+    rv = flo_db_open(path, FLO_DB_SYNC_FULL, 2000, &db, err);
+    if (rv == 0) {
+        rv = flo_db_prepare(db,
+                            "SELECT body FROM (SELECT id, body FROM trace "
+                            "ORDER BY id DESC LIMIT ?) ORDER BY id",
+                            &statement, err);
+    }
+    if (rv == 0) {
+        flo_db_bind_i64(statement, 1, lines);
+    }
+    while (rv == 0 && has_row) {
+        rv = flo_db_step(statement, &has_row, err);
+        if (rv == 0 && has_row) {
+            fputs(flo_db_column_text(statement, 0), stdout);
+        }
+    }
+    return rv;
+}

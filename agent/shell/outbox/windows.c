@@ -1,0 +1,136 @@
+/* Windows of telemetry: capped, not synced, the oldest goes first. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/shell/outbox/inside.h"
+
+void flo_windows_drop(struct flo_outbox_db *db, uint64_t count)
+{
+    struct flo_err err = {0};
+
+    if (count == 0 || db->sqlite == NULL) {
+        return;
+    }
+    if (flo_outbox_db_run(
+            db,
+            "DELETE FROM tele WHERE id IN (SELECT id FROM tele ORDER BY id "
+            "LIMIT ?)",
+            "n", NULL, (int64_t)count, NULL, &err) < 0) {
+        flo_outbox_db_complain(&err);
+        return;
+    }
+    count = (uint64_t)flo_db_changes(db->sqlite);
+    db->lost += count;
+    db->rows -= count < db->rows ? count : db->rows;
+}
+
+void flo_windows_add(struct flo_outbox_db *db, const char *text)
+{
+    struct flo_db_statement *statement;
+    struct flo_err err = {0};
+    int rv;
+
+    if (db->sqlite == NULL) {
+        db->lost++;
+        return;
+    }
+    if (db->rows >= db->rows_max) {
+        flo_windows_drop(db, db->rows - db->rows_max + 1);
+    }
+    rv = flo_outbox_db_relax(db, true);
+    if (rv == 0) {
+        rv = flo_db_prepare(db->sqlite,
+                            "INSERT INTO tele (crc, body) VALUES (?, ?)",
+                            &statement, &err);
+    }
+    if (rv == 0) {
+        flo_db_bind_i64(statement, 1, flo_outbox_db_crc(text));
+        flo_db_bind_text(statement, 2, text);
+        rv = flo_db_run(statement, &err);
+    }
+    if (rv < 0) {
+        flo_outbox_db_complain(&err);
+        db->lost++;
+    } else {
+        db->rows++;
+    }
+    (void)!flo_outbox_db_relax(db, false);
+}
+
+/* The next row; false: there is none.  *text is NULL where it is damaged. */
+static bool next_row(struct flo_outbox_db *db, uint64_t *id, char **text)
+{
+    struct flo_db_statement *statement;
+    bool has_row = false;
+
+    *text = NULL;
+    if (db->sqlite == NULL ||
+        flo_db_prepare(db->sqlite,
+                       "SELECT id, crc, body FROM tele WHERE id > ? ORDER BY "
+                       "id LIMIT 1",
+                       &statement, NULL) < 0) {
+        return false;
+    }
+    flo_db_bind_i64(statement, 1, (int64_t)db->telemetry_sent);
+    if (flo_db_step(statement, &has_row, NULL) < 0 || !has_row) {
+        return false;
+    }
+    *id = (uint64_t)flo_db_column_i64(statement, 0);
+    if (flo_outbox_db_crc(flo_db_column_text(statement, 2)) ==
+        flo_db_column_i64(statement, 1)) {
+        *text = strdup(flo_db_column_text(statement, 2));
+    }
+    flo_db_reset(statement);
+    return true;
+}
+
+char *flo_windows_next(struct flo_outbox_db *db, uint64_t *id)
+{
+    char *text = NULL;
+
+    while (text == NULL && next_row(db, id, &text)) {
+        db->telemetry_sent = *id;
+        if (text == NULL) {
+            db->corrupt++;
+            db->lost++;
+            flo_windows_done(db, *id, true);
+        }
+    }
+    return text;
+}
+
+void flo_windows_done(struct flo_outbox_db *db, uint64_t id, bool is_delivered)
+{
+    struct flo_err err = {0};
+
+    if (!is_delivered) {
+        if (id <= db->telemetry_sent) {
+            db->telemetry_sent = id - 1;
+        }
+        return;
+    }
+    if (db->sqlite == NULL) {
+        return;
+    }
+    if (flo_outbox_db_relax(db, true) < 0 ||
+        flo_outbox_db_run(db, "DELETE FROM tele WHERE id = ?", "n", NULL,
+                          (int64_t)id, NULL, &err) < 0) {
+        flo_outbox_db_complain(&err);
+    } else if (flo_db_changes(db->sqlite) > 0 && db->rows > 0) {
+        db->rows--;
+    }
+    (void)!flo_outbox_db_relax(db, false);
+}
+
+void flo_windows_again(struct flo_outbox_db *db)
+{
+    db->telemetry_sent = 0;
+}
+
+uint64_t flo_windows_lost(struct flo_outbox_db *db)
+{
+    uint64_t lost = db->lost;
+
+    db->lost = 0;
+    return lost;
+}
